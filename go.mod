@@ -1,0 +1,3 @@
+module github.com/gofocal/focal
+
+go 1.25
