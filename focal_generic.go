@@ -387,11 +387,11 @@ func clampLogit(z float32) float32 {
 	return z
 }
 
-// expTerm is one e_j, as a factor and a power of two; the power is +0 where n - N <= -127. For a NaN or +Inf the factor is
-// NaN, and so is every product with it.
+// expTerm is one e_j, as a factor and a power of two; the power is +0 where n - N <= -127, and for z < -clampAt. For a NaN or
+// +Inf the factor is NaN, and so is every product with it.
 func expTerm(z float32, rowN int32) (p, power float32) {
 	if z < -clampAt {
-		z = -clampAt
+		return 1, 0
 	}
 	n, r := expReduce(z)
 	if r == r {
