@@ -38,3 +38,48 @@ func expKernel(dst, x []float32) {
 		dst, x = dst[n:], x[n:]
 	}
 }
+
+func logKernel(dst, x []float32) {
+	for len(x) > 0 {
+		n := min(len(x), chunk)
+		switch active {
+		case avx512:
+			logAVX512(&dst[0], &x[0], n)
+		case avx2:
+			logAVX2(&dst[0], &x[0], n)
+		default:
+			logGeneric(dst[:n], x[:n])
+		}
+		dst, x = dst[n:], x[n:]
+	}
+}
+
+func sigmoidKernel(dst, x []float32) {
+	for len(x) > 0 {
+		n := min(len(x), chunk)
+		switch active {
+		case avx512:
+			sigmoidAVX512(&dst[0], &x[0], n)
+		case avx2:
+			sigmoidAVX2(&dst[0], &x[0], n)
+		default:
+			sigmoidGeneric(dst[:n], x[:n])
+		}
+		dst, x = dst[n:], x[n:]
+	}
+}
+
+func powKernel(dst, x []float32, p *powParams) {
+	for len(x) > 0 {
+		n := min(len(x), chunk)
+		switch active {
+		case avx512:
+			powAVX512(&dst[0], &x[0], n, p)
+		case avx2:
+			powAVX2(&dst[0], &x[0], n, p)
+		default:
+			powGeneric(dst[:n], x[:n], p)
+		}
+		dst, x = dst[n:], x[n:]
+	}
+}

@@ -13,3 +13,33 @@ func expAVX2(dst *float32, x *float32, n int)
 //
 //go:noescape
 func expAVX512(dst *float32, x *float32, n int)
+
+// logAVX2 is logGeneric on n > 0 elements.
+//
+//go:noescape
+func logAVX2(dst *float32, x *float32, n int)
+
+// logAVX512 is logGeneric on n > 0 elements.
+//
+//go:noescape
+func logAVX512(dst *float32, x *float32, n int)
+
+// sigmoidAVX2 is sigmoidGeneric on n > 0 elements.
+//
+//go:noescape
+func sigmoidAVX2(dst *float32, x *float32, n int)
+
+// sigmoidAVX512 is sigmoidGeneric on n > 0 elements.
+//
+//go:noescape
+func sigmoidAVX512(dst *float32, x *float32, n int)
+
+// powAVX2 is powGeneric on n > 0 elements.
+//
+//go:noescape
+func powAVX2(dst *float32, x *float32, n int, p *powParams)
+
+// powAVX512 is powGeneric on n > 0 elements.
+//
+//go:noescape
+func powAVX512(dst *float32, x *float32, n int, p *powParams)

@@ -84,7 +84,167 @@ DATA consts<>+608(SB)/8, $0x4280000042800000
 DATA consts<>+616(SB)/8, $0x4280000042800000
 DATA consts<>+624(SB)/8, $0x4280000042800000
 DATA consts<>+632(SB)/8, $0x4280000042800000
-GLOBL consts<>(SB), RODATA|NOPTR, $640
+DATA consts<>+640(SB)/8, $0x7f8000007f800000
+DATA consts<>+648(SB)/8, $0x7f8000007f800000
+DATA consts<>+656(SB)/8, $0x7f8000007f800000
+DATA consts<>+664(SB)/8, $0x7f8000007f800000
+DATA consts<>+672(SB)/8, $0xfefffffffeffffff
+DATA consts<>+680(SB)/8, $0xfefffffffeffffff
+DATA consts<>+688(SB)/8, $0xfefffffffeffffff
+DATA consts<>+696(SB)/8, $0xfefffffffeffffff
+DATA consts<>+704(SB)/8, $0x3f7000003f700000
+DATA consts<>+712(SB)/8, $0x3f7000003f700000
+DATA consts<>+720(SB)/8, $0x3f7000003f700000
+DATA consts<>+728(SB)/8, $0x3f7000003f700000
+DATA consts<>+736(SB)/8, $0x007fffff007fffff
+DATA consts<>+744(SB)/8, $0x007fffff007fffff
+DATA consts<>+752(SB)/8, $0x007fffff007fffff
+DATA consts<>+760(SB)/8, $0x007fffff007fffff
+DATA consts<>+768(SB)/8, $0xbf800000bf800000
+DATA consts<>+776(SB)/8, $0xbf800000bf800000
+DATA consts<>+784(SB)/8, $0xbf800000bf800000
+DATA consts<>+792(SB)/8, $0xbf800000bf800000
+DATA consts<>+800(SB)/8, $0xbe1cb6b2be1cb6b2
+DATA consts<>+808(SB)/8, $0xbe1cb6b2be1cb6b2
+DATA consts<>+816(SB)/8, $0xbe1cb6b2be1cb6b2
+DATA consts<>+824(SB)/8, $0xbe1cb6b2be1cb6b2
+DATA consts<>+832(SB)/8, $0x3e4e58103e4e5810
+DATA consts<>+840(SB)/8, $0x3e4e58103e4e5810
+DATA consts<>+848(SB)/8, $0x3e4e58103e4e5810
+DATA consts<>+856(SB)/8, $0x3e4e58103e4e5810
+DATA consts<>+864(SB)/8, $0xbe8011edbe8011ed
+DATA consts<>+872(SB)/8, $0xbe8011edbe8011ed
+DATA consts<>+880(SB)/8, $0xbe8011edbe8011ed
+DATA consts<>+888(SB)/8, $0xbe8011edbe8011ed
+DATA consts<>+896(SB)/8, $0x3eaaaa273eaaaa27
+DATA consts<>+904(SB)/8, $0x3eaaaa273eaaaa27
+DATA consts<>+912(SB)/8, $0x3eaaaa273eaaaa27
+DATA consts<>+920(SB)/8, $0x3eaaaa273eaaaa27
+DATA consts<>+928(SB)/8, $0xbefffff8befffff8
+DATA consts<>+936(SB)/8, $0xbefffff8befffff8
+DATA consts<>+944(SB)/8, $0xbefffff8befffff8
+DATA consts<>+952(SB)/8, $0xbefffff8befffff8
+DATA consts<>+960(SB)/8, $0x2a3fbe8e2a3fbe8e
+DATA consts<>+968(SB)/8, $0x2a3fbe8e2a3fbe8e
+DATA consts<>+976(SB)/8, $0x2a3fbe8e2a3fbe8e
+DATA consts<>+984(SB)/8, $0x2a3fbe8e2a3fbe8e
+DATA consts<>+992(SB)/8, $0x33b1720033b17200
+DATA consts<>+1000(SB)/8, $0x33b1720033b17200
+DATA consts<>+1008(SB)/8, $0x33b1720033b17200
+DATA consts<>+1016(SB)/8, $0x33b1720033b17200
+DATA consts<>+1024(SB)/8, $0x89f0000089f00000
+DATA consts<>+1032(SB)/8, $0x89f0000089f00000
+DATA consts<>+1040(SB)/8, $0x89f0000089f00000
+DATA consts<>+1048(SB)/8, $0x89f0000089f00000
+DATA consts<>+1056(SB)/8, $0x0080000000800000
+DATA consts<>+1064(SB)/8, $0x0080000000800000
+DATA consts<>+1072(SB)/8, $0x0080000000800000
+DATA consts<>+1080(SB)/8, $0x0080000000800000
+DATA consts<>+1088(SB)/8, $0x0000000000000000
+DATA consts<>+1096(SB)/8, $0x0000000000000000
+DATA consts<>+1104(SB)/8, $0x0000000000000000
+DATA consts<>+1112(SB)/8, $0x0000000000000000
+DATA consts<>+1120(SB)/8, $0x35bfbe8e35bfbe8e
+DATA consts<>+1128(SB)/8, $0x35bfbe8e35bfbe8e
+DATA consts<>+1136(SB)/8, $0x35bfbe8e35bfbe8e
+DATA consts<>+1144(SB)/8, $0x35bfbe8e35bfbe8e
+DATA consts<>+1152(SB)/8, $0x3f3172003f317200
+DATA consts<>+1160(SB)/8, $0x3f3172003f317200
+DATA consts<>+1168(SB)/8, $0x3f3172003f317200
+DATA consts<>+1176(SB)/8, $0x3f3172003f317200
+DATA consts<>+1184(SB)/8, $0x42ae000042ae0000
+DATA consts<>+1192(SB)/8, $0x42ae000042ae0000
+DATA consts<>+1200(SB)/8, $0x42ae000042ae0000
+DATA consts<>+1208(SB)/8, $0x42ae000042ae0000
+DATA consts<>+1216(SB)/8, $0x8000000080000000
+DATA consts<>+1224(SB)/8, $0x8000000080000000
+DATA consts<>+1232(SB)/8, $0x8000000080000000
+DATA consts<>+1240(SB)/8, $0x8000000080000000
+DATA consts<>+1248(SB)/8, $0x2180000021800000
+DATA consts<>+1256(SB)/8, $0x2180000021800000
+DATA consts<>+1264(SB)/8, $0x2180000021800000
+DATA consts<>+1272(SB)/8, $0x2180000021800000
+DATA consts<>+1280(SB)/8, $0x1f7600001f760000
+DATA consts<>+1288(SB)/8, $0x1f7600001f760000
+DATA consts<>+1296(SB)/8, $0x1f7600001f760000
+DATA consts<>+1304(SB)/8, $0x1f7600001f760000
+DATA consts<>+1312(SB)/8, $0x3f7600003f760000
+DATA consts<>+1320(SB)/8, $0x3f7600003f760000
+DATA consts<>+1328(SB)/8, $0x3f7600003f760000
+DATA consts<>+1336(SB)/8, $0x3f7600003f760000
+DATA consts<>+1344(SB)/8, $0xbf000000bf000000
+DATA consts<>+1352(SB)/8, $0xbf000000bf000000
+DATA consts<>+1360(SB)/8, $0xbf000000bf000000
+DATA consts<>+1368(SB)/8, $0xbf000000bf000000
+DATA consts<>+1376(SB)/8, $0x3e0dc5ef3e0dc5ef
+DATA consts<>+1384(SB)/8, $0x3e0dc5ef3e0dc5ef
+DATA consts<>+1392(SB)/8, $0x3e0dc5ef3e0dc5ef
+DATA consts<>+1400(SB)/8, $0x3e0dc5ef3e0dc5ef
+DATA consts<>+1408(SB)/8, $0xbe2b68ecbe2b68ec
+DATA consts<>+1416(SB)/8, $0xbe2b68ecbe2b68ec
+DATA consts<>+1424(SB)/8, $0xbe2b68ecbe2b68ec
+DATA consts<>+1432(SB)/8, $0xbe2b68ecbe2b68ec
+DATA consts<>+1440(SB)/8, $0x3e4cd2793e4cd279
+DATA consts<>+1448(SB)/8, $0x3e4cd2793e4cd279
+DATA consts<>+1456(SB)/8, $0x3e4cd2793e4cd279
+DATA consts<>+1464(SB)/8, $0x3e4cd2793e4cd279
+DATA consts<>+1472(SB)/8, $0xbe7fffbcbe7fffbc
+DATA consts<>+1480(SB)/8, $0xbe7fffbcbe7fffbc
+DATA consts<>+1488(SB)/8, $0xbe7fffbcbe7fffbc
+DATA consts<>+1496(SB)/8, $0xbe7fffbcbe7fffbc
+DATA consts<>+1504(SB)/8, $0x3eaaaaaa3eaaaaaa
+DATA consts<>+1512(SB)/8, $0x3eaaaaaa3eaaaaaa
+DATA consts<>+1520(SB)/8, $0x3eaaaaaa3eaaaaaa
+DATA consts<>+1528(SB)/8, $0x3eaaaaaa3eaaaaaa
+DATA consts<>+1536(SB)/8, $0x49c0020049c00200
+DATA consts<>+1544(SB)/8, $0x49c0020049c00200
+DATA consts<>+1552(SB)/8, $0x49c0020049c00200
+DATA consts<>+1560(SB)/8, $0x49c0020049c00200
+DATA consts<>+1568(SB)/8, $0x3c1d96323c1d9632
+DATA consts<>+1576(SB)/8, $0x3c1d96323c1d9632
+DATA consts<>+1584(SB)/8, $0x3c1d96323c1d9632
+DATA consts<>+1592(SB)/8, $0x3c1d96323c1d9632
+DATA consts<>+1600(SB)/8, $0x3d635c663d635c66
+DATA consts<>+1608(SB)/8, $0x3d635c663d635c66
+DATA consts<>+1616(SB)/8, $0x3d635c663d635c66
+DATA consts<>+1624(SB)/8, $0x3d635c663d635c66
+DATA consts<>+1632(SB)/8, $0x3e75fdf03e75fdf0
+DATA consts<>+1640(SB)/8, $0x3e75fdf03e75fdf0
+DATA consts<>+1648(SB)/8, $0x3e75fdf03e75fdf0
+DATA consts<>+1656(SB)/8, $0x3e75fdf03e75fdf0
+DATA consts<>+1664(SB)/8, $0x0000007f0000007f
+DATA consts<>+1672(SB)/8, $0x0000007f0000007f
+DATA consts<>+1680(SB)/8, $0x0000007f0000007f
+DATA consts<>+1688(SB)/8, $0x0000007f0000007f
+DATA consts<>+1696(SB)/8, $0x000003ff000003ff
+DATA consts<>+1704(SB)/8, $0x000003ff000003ff
+DATA consts<>+1712(SB)/8, $0x000003ff000003ff
+DATA consts<>+1720(SB)/8, $0x000003ff000003ff
+DATA consts<>+1728(SB)/8, $0x49c0000049c00000
+DATA consts<>+1736(SB)/8, $0x49c0000049c00000
+DATA consts<>+1744(SB)/8, $0x49c0000049c00000
+DATA consts<>+1752(SB)/8, $0x49c0000049c00000
+DATA consts<>+1760(SB)/8, $0x7fffffff7fffffff
+DATA consts<>+1768(SB)/8, $0x7fffffff7fffffff
+DATA consts<>+1776(SB)/8, $0x7fffffff7fffffff
+DATA consts<>+1784(SB)/8, $0x7fffffff7fffffff
+DATA consts<>+1792(SB)/8, $0x69f6000069f60000
+DATA consts<>+1800(SB)/8, $0x69f6000069f60000
+DATA consts<>+1808(SB)/8, $0x69f6000069f60000
+DATA consts<>+1816(SB)/8, $0x69f6000069f60000
+DATA consts<>+1824(SB)/8, $0x0000000100000001
+DATA consts<>+1832(SB)/8, $0x0000000100000001
+DATA consts<>+1840(SB)/8, $0x0000000100000001
+DATA consts<>+1848(SB)/8, $0x0000000100000001
+DATA consts<>+1856(SB)/8, $0x4301000043010000
+DATA consts<>+1864(SB)/8, $0x4301000043010000
+DATA consts<>+1872(SB)/8, $0x4301000043010000
+DATA consts<>+1880(SB)/8, $0x4301000043010000
+DATA consts<>+1888(SB)/8, $0xc3180000c3180000
+DATA consts<>+1896(SB)/8, $0xc3180000c3180000
+DATA consts<>+1904(SB)/8, $0xc3180000c3180000
+DATA consts<>+1912(SB)/8, $0xc3180000c3180000
+GLOBL consts<>(SB), RODATA|NOPTR, $1920
 
 DATA exp_tt<>+0(SB)/8, $0x0008a90400005f16
 DATA exp_tt<>+8(SB)/8, $0x0027e4e700158b6c
@@ -115,6 +275,136 @@ DATA exp_t<>+40(SB)/8, $0x3fd7e4e73fb58b6c
 DATA exp_t<>+48(SB)/8, $0x3f98a9043f805f16
 DATA exp_t<>+56(SB)/8, $0x3fd7e4e73fb58b6c
 GLOBL exp_t<>(SB), RODATA|NOPTR, $64
+
+DATA log_r<>+0(SB)/8, $0x3f5000003f800000
+DATA log_r<>+8(SB)/8, $0x3f1000003f300000
+DATA log_r<>+16(SB)/8, $0x3f5000003f800000
+DATA log_r<>+24(SB)/8, $0x3f1000003f300000
+DATA log_r<>+32(SB)/8, $0x3f5000003f800000
+DATA log_r<>+40(SB)/8, $0x3f1000003f300000
+DATA log_r<>+48(SB)/8, $0x3f5000003f800000
+DATA log_r<>+56(SB)/8, $0x3f1000003f300000
+GLOBL log_r<>(SB), RODATA|NOPTR, $64
+
+DATA log_th<>+0(SB)/8, $0x3e54a00000000000
+DATA log_th<>+8(SB)/8, $0x3f134b003ebfd800
+DATA log_th<>+16(SB)/8, $0x3e54a00000000000
+DATA log_th<>+24(SB)/8, $0x3f134b003ebfd800
+DATA log_th<>+32(SB)/8, $0x3e54a00000000000
+DATA log_th<>+40(SB)/8, $0x3f134b003ebfd800
+DATA log_th<>+48(SB)/8, $0x3e54a00000000000
+DATA log_th<>+56(SB)/8, $0x3f134b003ebfd800
+GLOBL log_th<>(SB), RODATA|NOPTR, $64
+
+DATA log_tl<>+0(SB)/8, $0xb6161ba900000000
+DATA log_tl<>+8(SB)/8, $0x35844d37b5b884fd
+DATA log_tl<>+16(SB)/8, $0xb6161ba900000000
+DATA log_tl<>+24(SB)/8, $0x35844d37b5b884fd
+DATA log_tl<>+32(SB)/8, $0xb6161ba900000000
+DATA log_tl<>+40(SB)/8, $0x35844d37b5b884fd
+DATA log_tl<>+48(SB)/8, $0xb6161ba900000000
+DATA log_tl<>+56(SB)/8, $0x35844d37b5b884fd
+GLOBL log_tl<>(SB), RODATA|NOPTR, $64
+
+DATA log_r16<>+0(SB)/8, $0x3f8000003f800000
+DATA log_r16<>+8(SB)/8, $0x3f5000003f500000
+DATA log_r16<>+16(SB)/8, $0x3f5000003f500000
+DATA log_r16<>+24(SB)/8, $0x3f3000003f300000
+DATA log_r16<>+32(SB)/8, $0x3f3000003f300000
+DATA log_r16<>+40(SB)/8, $0x3f1000003f100000
+DATA log_r16<>+48(SB)/8, $0x3f1000003f100000
+DATA log_r16<>+56(SB)/8, $0x3f0000003f000000
+GLOBL log_r16<>(SB), RODATA|NOPTR, $64
+
+DATA log_th16<>+0(SB)/8, $0x0000000000000000
+DATA log_th16<>+8(SB)/8, $0x3e54a0003e54a000
+DATA log_th16<>+16(SB)/8, $0x3e54a0003e54a000
+DATA log_th16<>+24(SB)/8, $0x3ebfd8003ebfd800
+DATA log_th16<>+32(SB)/8, $0x3ebfd8003ebfd800
+DATA log_th16<>+40(SB)/8, $0x3f134b003f134b00
+DATA log_th16<>+48(SB)/8, $0x3f134b003f134b00
+DATA log_th16<>+56(SB)/8, $0x3f3172003f317200
+GLOBL log_th16<>(SB), RODATA|NOPTR, $64
+
+DATA log_tl16<>+0(SB)/8, $0x0000000000000000
+DATA log_tl16<>+8(SB)/8, $0xb6161ba9b6161ba9
+DATA log_tl16<>+16(SB)/8, $0xb6161ba9b6161ba9
+DATA log_tl16<>+24(SB)/8, $0xb5b884fdb5b884fd
+DATA log_tl16<>+32(SB)/8, $0xb5b884fdb5b884fd
+DATA log_tl16<>+40(SB)/8, $0x35844d3735844d37
+DATA log_tl16<>+48(SB)/8, $0x35844d3735844d37
+DATA log_tl16<>+56(SB)/8, $0x35bfbe8e35bfbe8e
+GLOBL log_tl16<>(SB), RODATA|NOPTR, $64
+
+DATA pow_r<>+0(SB)/8, $0x3f6800003f800000
+DATA pow_r<>+8(SB)/8, $0x3f4000003f500000
+DATA pow_r<>+16(SB)/8, $0x3f2000003f300000
+DATA pow_r<>+24(SB)/8, $0x3f0800003f100000
+DATA pow_r<>+32(SB)/8, $0x3f6800003f800000
+DATA pow_r<>+40(SB)/8, $0x3f4000003f500000
+DATA pow_r<>+48(SB)/8, $0x3f2000003f300000
+DATA pow_r<>+56(SB)/8, $0x3f0800003f100000
+GLOBL pow_r<>(SB), RODATA|NOPTR, $64
+
+DATA pow_th<>+0(SB)/8, $0xc27f6e94c2800000
+DATA pow_th<>+8(SB)/8, $0xc27e5700c27ecd40
+DATA pow_th<>+16(SB)/8, $0xc27d49a8c27dd674
+DATA pow_th<>+24(SB)/8, $0xc27c5990c27cae00
+DATA pow_th<>+32(SB)/8, $0xc27f6e94c2800000
+DATA pow_th<>+40(SB)/8, $0xc27e5700c27ecd40
+DATA pow_th<>+48(SB)/8, $0xc27d49a8c27dd674
+DATA pow_th<>+56(SB)/8, $0xc27c5990c27cae00
+GLOBL pow_th<>(SB), RODATA|NOPTR, $64
+
+DATA pow_tl<>+0(SB)/8, $0x36b70aad00000000
+DATA pow_tl<>+8(SB)/8, $0xb5d1cfdfb48e4789
+DATA pow_tl<>+16(SB)/8, $0x35f6865db69f0197
+DATA pow_tl<>+24(SB)/8, $0x3510536fb651cfdf
+DATA pow_tl<>+32(SB)/8, $0x36b70aad00000000
+DATA pow_tl<>+40(SB)/8, $0xb5d1cfdfb48e4789
+DATA pow_tl<>+48(SB)/8, $0x35f6865db69f0197
+DATA pow_tl<>+56(SB)/8, $0x3510536fb651cfdf
+GLOBL pow_tl<>(SB), RODATA|NOPTR, $64
+
+DATA pow_exp_hi<>+0(SB)/8, $0x1f8b95c21f800000
+DATA pow_exp_hi<>+8(SB)/8, $0x1fa5fed71f9837f0
+DATA pow_exp_hi<>+16(SB)/8, $0x1fc5672a1fb504f3
+DATA pow_exp_hi<>+24(SB)/8, $0x1feac0c71fd744fd
+DATA pow_exp_hi<>+32(SB)/8, $0x1f8b95c21f800000
+DATA pow_exp_hi<>+40(SB)/8, $0x1fa5fed71f9837f0
+DATA pow_exp_hi<>+48(SB)/8, $0x1fc5672a1fb504f3
+DATA pow_exp_hi<>+56(SB)/8, $0x1feac0c71fd744fd
+GLOBL pow_exp_hi<>(SB), RODATA|NOPTR, $64
+
+DATA pow_exp_lo<>+0(SB)/8, $0x9260aba100000000
+DATA pow_exp_lo<>+8(SB)/8, $0x932c9d5e13231b71
+DATA pow_exp_lo<>+16(SB)/8, $0x120aa83712cfe77a
+DATA pow_exp_lo<>+24(SB)/8, $0x924116de92d4a58a
+DATA pow_exp_lo<>+32(SB)/8, $0x9260aba100000000
+DATA pow_exp_lo<>+40(SB)/8, $0x932c9d5e13231b71
+DATA pow_exp_lo<>+48(SB)/8, $0x120aa83712cfe77a
+DATA pow_exp_lo<>+56(SB)/8, $0x924116de92d4a58a
+GLOBL pow_exp_lo<>(SB), RODATA|NOPTR, $64
+
+DATA pow_full_hi<>+0(SB)/8, $0x3f8b95c23f800000
+DATA pow_full_hi<>+8(SB)/8, $0x3fa5fed73f9837f0
+DATA pow_full_hi<>+16(SB)/8, $0x3fc5672a3fb504f3
+DATA pow_full_hi<>+24(SB)/8, $0x3feac0c73fd744fd
+DATA pow_full_hi<>+32(SB)/8, $0x3f8b95c23f800000
+DATA pow_full_hi<>+40(SB)/8, $0x3fa5fed73f9837f0
+DATA pow_full_hi<>+48(SB)/8, $0x3fc5672a3fb504f3
+DATA pow_full_hi<>+56(SB)/8, $0x3feac0c73fd744fd
+GLOBL pow_full_hi<>(SB), RODATA|NOPTR, $64
+
+DATA pow_full_lo<>+0(SB)/8, $0xb260aba100000000
+DATA pow_full_lo<>+8(SB)/8, $0xb32c9d5e33231b71
+DATA pow_full_lo<>+16(SB)/8, $0x320aa83732cfe77a
+DATA pow_full_lo<>+24(SB)/8, $0xb24116deb2d4a58a
+DATA pow_full_lo<>+32(SB)/8, $0xb260aba100000000
+DATA pow_full_lo<>+40(SB)/8, $0xb32c9d5e33231b71
+DATA pow_full_lo<>+48(SB)/8, $0x320aa83732cfe77a
+DATA pow_full_lo<>+56(SB)/8, $0xb24116deb2d4a58a
+GLOBL pow_full_lo<>(SB), RODATA|NOPTR, $64
 
 // func expAVX2(dst *float32, x *float32, n int)
 // Requires: AVX, AVX2, CMOV, FMA3
@@ -740,3 +1030,2266 @@ slow:
 	CMPQ      BX, $+1
 	JGE       slow
 	JMP       loop
+
+// func logAVX2(dst *float32, x *float32, n int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·logAVX2(SB), NOSPLIT, $0-24
+	VMOVUPS      log_r<>+0(SB), Y0
+	VMOVUPS      log_th<>+0(SB), Y1
+	VMOVUPS      log_tl<>+0(SB), Y2
+	VBROADCASTSS consts<>+480(SB), Y3
+	VBROADCASTSS consts<>+1088(SB), Y4
+	VBROADCASTSS consts<>+1056(SB), Y5
+	VBROADCASTSS consts<>+704(SB), Y6
+	VBROADCASTSS consts<>+640(SB), Y7
+	MOVQ         n+16(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+
+loop:
+	CMPQ AX, $+32
+	JLT  rest
+
+block:
+	// any x not in [2^-126, Inf)?
+	VPADDD    (DX), Y7, Y8
+	VPADDD    32(DX), Y7, Y9
+	VPMAXSD   Y9, Y8, Y8
+	VPADDD    64(DX), Y7, Y9
+	VPMAXSD   Y9, Y8, Y8
+	VPADDD    96(DX), Y7, Y9
+	VPMAXSD   Y9, Y8, Y8
+	VPCMPGTD  consts<>+672(SB), Y8, Y8
+	VMOVMSKPS Y8, BX
+	TESTL     BX, BX
+	JNE       slowblock
+	VMOVUPS   (DX), Y8
+	VPSUBD    Y6, Y8, Y8
+
+	// x = 2^k z; e = k << 23, j is z's table cell
+	VPAND  consts<>+416(SB), Y8, Y9
+	VPSRLD $0x15, Y8, Y10
+	VPAND  consts<>+736(SB), Y8, Y8
+	VPADDD Y6, Y8, Y8
+
+	// f = z R[j] - 1, exact
+	VPERMILPS   Y10, Y0, Y11
+	VFMADD213PS consts<>+768(SB), Y11, Y8
+	VCVTDQ2PS   Y9, Y9
+	VPERMILPS   Y10, Y1, Y11
+	VPERMILPS   Y10, Y2, Y10
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y8, Y8, Y12
+	VBROADCASTSS consts<>+832(SB), Y13
+	VFMADD213PS  consts<>+864(SB), Y8, Y13
+	VFMADD231PS  consts<>+800(SB), Y12, Y13
+	VBROADCASTSS consts<>+896(SB), Y14
+	VFMADD213PS  consts<>+928(SB), Y8, Y14
+	VFMADD231PS  Y13, Y12, Y14
+	VFMADD231PS  consts<>+960(SB), Y9, Y10
+	VFMADD231PS  Y14, Y12, Y10
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+992(SB), Y9, Y11
+	VADDPS      Y8, Y11, Y9
+	VSUBPS      Y9, Y11, Y11
+	VADDPS      Y8, Y11, Y8
+	VADDPS      Y8, Y10, Y8
+	VADDPS      Y8, Y9, Y8
+	VMOVUPS     Y8, (CX)
+	VMOVUPS     32(DX), Y8
+	VPSUBD      Y6, Y8, Y8
+
+	// x = 2^k z; e = k << 23, j is z's table cell
+	VPAND  consts<>+416(SB), Y8, Y9
+	VPSRLD $0x15, Y8, Y10
+	VPAND  consts<>+736(SB), Y8, Y8
+	VPADDD Y6, Y8, Y8
+
+	// f = z R[j] - 1, exact
+	VPERMILPS   Y10, Y0, Y11
+	VFMADD213PS consts<>+768(SB), Y11, Y8
+	VCVTDQ2PS   Y9, Y9
+	VPERMILPS   Y10, Y1, Y11
+	VPERMILPS   Y10, Y2, Y10
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y8, Y8, Y12
+	VBROADCASTSS consts<>+832(SB), Y13
+	VFMADD213PS  consts<>+864(SB), Y8, Y13
+	VFMADD231PS  consts<>+800(SB), Y12, Y13
+	VBROADCASTSS consts<>+896(SB), Y14
+	VFMADD213PS  consts<>+928(SB), Y8, Y14
+	VFMADD231PS  Y13, Y12, Y14
+	VFMADD231PS  consts<>+960(SB), Y9, Y10
+	VFMADD231PS  Y14, Y12, Y10
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+992(SB), Y9, Y11
+	VADDPS      Y8, Y11, Y9
+	VSUBPS      Y9, Y11, Y11
+	VADDPS      Y8, Y11, Y8
+	VADDPS      Y8, Y10, Y8
+	VADDPS      Y8, Y9, Y8
+	VMOVUPS     Y8, 32(CX)
+	VMOVUPS     64(DX), Y8
+	VPSUBD      Y6, Y8, Y8
+
+	// x = 2^k z; e = k << 23, j is z's table cell
+	VPAND  consts<>+416(SB), Y8, Y9
+	VPSRLD $0x15, Y8, Y10
+	VPAND  consts<>+736(SB), Y8, Y8
+	VPADDD Y6, Y8, Y8
+
+	// f = z R[j] - 1, exact
+	VPERMILPS   Y10, Y0, Y11
+	VFMADD213PS consts<>+768(SB), Y11, Y8
+	VCVTDQ2PS   Y9, Y9
+	VPERMILPS   Y10, Y1, Y11
+	VPERMILPS   Y10, Y2, Y10
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y8, Y8, Y12
+	VBROADCASTSS consts<>+832(SB), Y13
+	VFMADD213PS  consts<>+864(SB), Y8, Y13
+	VFMADD231PS  consts<>+800(SB), Y12, Y13
+	VBROADCASTSS consts<>+896(SB), Y14
+	VFMADD213PS  consts<>+928(SB), Y8, Y14
+	VFMADD231PS  Y13, Y12, Y14
+	VFMADD231PS  consts<>+960(SB), Y9, Y10
+	VFMADD231PS  Y14, Y12, Y10
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+992(SB), Y9, Y11
+	VADDPS      Y8, Y11, Y9
+	VSUBPS      Y9, Y11, Y11
+	VADDPS      Y8, Y11, Y8
+	VADDPS      Y8, Y10, Y8
+	VADDPS      Y8, Y9, Y8
+	VMOVUPS     Y8, 64(CX)
+	VMOVUPS     96(DX), Y8
+	VPSUBD      Y6, Y8, Y8
+
+	// x = 2^k z; e = k << 23, j is z's table cell
+	VPAND  consts<>+416(SB), Y8, Y9
+	VPSRLD $0x15, Y8, Y10
+	VPAND  consts<>+736(SB), Y8, Y8
+	VPADDD Y6, Y8, Y8
+
+	// f = z R[j] - 1, exact
+	VPERMILPS   Y10, Y0, Y11
+	VFMADD213PS consts<>+768(SB), Y11, Y8
+	VCVTDQ2PS   Y9, Y9
+	VPERMILPS   Y10, Y1, Y11
+	VPERMILPS   Y10, Y2, Y10
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y8, Y8, Y12
+	VBROADCASTSS consts<>+832(SB), Y13
+	VFMADD213PS  consts<>+864(SB), Y8, Y13
+	VFMADD231PS  consts<>+800(SB), Y12, Y13
+	VBROADCASTSS consts<>+896(SB), Y14
+	VFMADD213PS  consts<>+928(SB), Y8, Y14
+	VFMADD231PS  Y13, Y12, Y14
+	VFMADD231PS  consts<>+960(SB), Y9, Y10
+	VFMADD231PS  Y14, Y12, Y10
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+992(SB), Y9, Y11
+	VADDPS      Y8, Y11, Y9
+	VSUBPS      Y9, Y11, Y11
+	VADDPS      Y8, Y11, Y8
+	VADDPS      Y8, Y10, Y8
+	VADDPS      Y8, Y9, Y8
+	VMOVUPS     Y8, 96(CX)
+	ADDQ        $+128, CX
+	ADDQ        $+128, DX
+	ADDQ        $-32, AX
+	CMPQ        AX, $+32
+	JGE         block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVQ       $0x00000008, BX
+	MOVQ       AX, SI
+	CMPQ       SI, BX
+	CMOVQGT    BX, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), BX
+	VMOVUPS    (BX)(SI*4), Y8
+	VMASKMOVPS (DX), Y8, Y9
+	VBLENDVPS  Y8, Y9, Y3, Y8
+
+	// any x not in [2^-126, Inf)?
+	VPADDD    Y7, Y8, Y9
+	VPCMPGTD  consts<>+672(SB), Y9, Y9
+	VMOVMSKPS Y9, BX
+	TESTL     BX, BX
+	JNE       slowvector
+	VPSUBD    Y6, Y8, Y8
+
+	// x = 2^k z; e = k << 23, j is z's table cell
+	VPAND  consts<>+416(SB), Y8, Y9
+	VPSRLD $0x15, Y8, Y10
+	VPAND  consts<>+736(SB), Y8, Y8
+	VPADDD Y6, Y8, Y8
+
+	// f = z R[j] - 1, exact
+	VPERMILPS   Y10, Y0, Y11
+	VFMADD213PS consts<>+768(SB), Y11, Y8
+	VCVTDQ2PS   Y9, Y9
+	VPERMILPS   Y10, Y1, Y11
+	VPERMILPS   Y10, Y2, Y10
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y8, Y8, Y12
+	VBROADCASTSS consts<>+832(SB), Y13
+	VFMADD213PS  consts<>+864(SB), Y8, Y13
+	VFMADD231PS  consts<>+800(SB), Y12, Y13
+	VBROADCASTSS consts<>+896(SB), Y14
+	VFMADD213PS  consts<>+928(SB), Y8, Y14
+	VFMADD231PS  Y13, Y12, Y14
+	VFMADD231PS  consts<>+960(SB), Y9, Y10
+	VFMADD231PS  Y14, Y12, Y10
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+992(SB), Y9, Y11
+	VADDPS      Y8, Y11, Y9
+	VSUBPS      Y9, Y11, Y11
+	VADDPS      Y8, Y11, Y8
+	VADDPS      Y8, Y10, Y8
+	VADDPS      Y8, Y9, Y8
+	CMPQ        AX, $+8
+	JLT         partless1
+	VMOVUPS     Y8, (CX)
+	JMP         partdone1
+
+partless1:
+	MOVQ         CX, BX
+	TESTQ        $0x00000004, AX
+	JEQ          partfour1
+	VMOVUPS      X8, (BX)
+	ADDQ         $+16, BX
+	VEXTRACTF128 $0x01, Y8, X8
+
+partfour1:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo1
+	VMOVLPS X8, (BX)
+	ADDQ    $+8, BX
+	VPSRLDQ $0x08, X8, X8
+
+parttwo1:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone1
+	VMOVSS X8, (BX)
+
+partdone1:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
+slowblock:
+	MOVQ $0x00000020, BX
+	SUBQ BX, AX
+	JMP  slow
+
+slowvector:
+	MOVQ AX, BX
+	MOVQ $0x00000000, AX
+	CMPQ BX, $+9
+	JLT  slow
+	MOVQ BX, AX
+	MOVQ $0x00000008, BX
+	SUBQ BX, AX
+
+slow:
+	MOVQ       $0x00000008, SI
+	MOVQ       BX, DI
+	CMPQ       DI, SI
+	CMOVQGT    SI, DI
+	NEGQ       DI
+	LEAQ       lane_mask<>+32(SB), SI
+	VMOVUPS    (SI)(DI*4), Y8
+	VMASKMOVPS (DX), Y8, Y9
+	VBLENDVPS  Y8, Y9, Y3, Y8
+
+	// a subnormal x is the integer bits(x), times 2^-149
+	VCVTDQ2PS Y8, Y9
+	VPSUBD    consts<>+1024(SB), Y9, Y9
+	VPCMPGTD  Y8, Y5, Y10
+	VPSUBD    Y6, Y8, Y11
+	VBLENDVPS Y10, Y9, Y11, Y9
+
+	// x = 2^k z; e = k << 23, j is z's table cell
+	VPAND  consts<>+416(SB), Y9, Y10
+	VPSRLD $0x15, Y9, Y11
+	VPAND  consts<>+736(SB), Y9, Y9
+	VPADDD Y6, Y9, Y9
+
+	// f = z R[j] - 1, exact
+	VPERMILPS   Y11, Y0, Y12
+	VFMADD213PS consts<>+768(SB), Y12, Y9
+	VCVTDQ2PS   Y10, Y10
+	VPERMILPS   Y11, Y1, Y12
+	VPERMILPS   Y11, Y2, Y11
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y9, Y9, Y13
+	VBROADCASTSS consts<>+832(SB), Y14
+	VFMADD213PS  consts<>+864(SB), Y9, Y14
+	VFMADD231PS  consts<>+800(SB), Y13, Y14
+	VBROADCASTSS consts<>+896(SB), Y15
+	VFMADD213PS  consts<>+928(SB), Y9, Y15
+	VFMADD231PS  Y14, Y13, Y15
+	VFMADD231PS  consts<>+960(SB), Y10, Y11
+	VFMADD231PS  Y15, Y13, Y11
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+992(SB), Y10, Y12
+	VADDPS      Y9, Y12, Y10
+	VSUBPS      Y10, Y12, Y12
+	VADDPS      Y9, Y12, Y9
+	VADDPS      Y9, Y11, Y9
+	VADDPS      Y9, Y10, Y9
+
+	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
+	VPCMPGTD  Y8, Y4, Y10
+	VPCMPGTD  Y7, Y8, Y11
+	VPOR      Y10, Y11, Y10
+	VBLENDVPS Y10, consts<>+448(SB), Y9, Y9
+	VPADDD    Y8, Y8, Y10
+	VPCMPEQD  Y4, Y10, Y10
+	VBLENDVPS Y10, consts<>+416(SB), Y9, Y9
+	VPCMPEQD  Y7, Y8, Y8
+	VBLENDVPS Y8, Y7, Y9, Y8
+	CMPQ      BX, $+8
+	JLT       partless2
+	VMOVUPS   Y8, (CX)
+	JMP       partdone2
+
+partless2:
+	MOVQ         CX, SI
+	TESTQ        $0x00000004, BX
+	JEQ          partfour2
+	VMOVUPS      X8, (SI)
+	ADDQ         $+16, SI
+	VEXTRACTF128 $0x01, Y8, X8
+
+partfour2:
+	TESTQ   $0x00000002, BX
+	JEQ     parttwo2
+	VMOVLPS X8, (SI)
+	ADDQ    $+8, SI
+	VPSRLDQ $0x08, X8, X8
+
+parttwo2:
+	TESTQ  $0x00000001, BX
+	JEQ    partdone2
+	VMOVSS X8, (SI)
+
+partdone2:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $-8, BX
+	CMPQ BX, $+1
+	JGE  slow
+	JMP  loop
+
+// func logAVX512(dst *float32, x *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·logAVX512(SB), NOSPLIT, $0-24
+	VBROADCASTSS consts<>+480(SB), Z0
+	VBROADCASTSS consts<>+1088(SB), Z1
+	VMOVUPS      log_r16<>+0(SB), Z2
+	VBROADCASTSS consts<>+768(SB), Z3
+	VMOVUPS      log_th16<>+0(SB), Z4
+	VMOVUPS      log_tl16<>+0(SB), Z5
+	VBROADCASTSS consts<>+832(SB), Z6
+	VBROADCASTSS consts<>+864(SB), Z7
+	VBROADCASTSS consts<>+800(SB), Z8
+	VBROADCASTSS consts<>+896(SB), Z9
+	VBROADCASTSS consts<>+928(SB), Z10
+	VBROADCASTSS consts<>+1120(SB), Z11
+	VBROADCASTSS consts<>+1152(SB), Z12
+	VBROADCASTSS consts<>+640(SB), Z13
+	VBROADCASTSS consts<>+448(SB), Z14
+	VBROADCASTSS consts<>+416(SB), Z15
+	MOVQ         n+16(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+
+loop:
+	CMPQ AX, $+64
+	JLT  rest
+
+block:
+	VMOVUPS (DX), Z16
+
+	// x = 2^k z; j is z's table cell
+	VGETEXPPS  Z16, Z17
+	VGETMANTPS $0x08, Z16, Z16
+	VPSRLD     $0x13, Z16, Z21
+
+	// f = z R[j] - 1, exact
+	VPERMPS     Z2, Z21, Z22
+	VFMADD213PS Z3, Z22, Z16
+	VPERMPS     Z4, Z21, Z22
+	VPERMPS     Z5, Z21, Z21
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS      Z16, Z16, Z23
+	VMOVAPS     Z7, Z24
+	VFMADD231PS Z6, Z16, Z24
+	VFMADD231PS Z8, Z23, Z24
+	VMOVAPS     Z10, Z25
+	VFMADD231PS Z9, Z16, Z25
+	VFMADD231PS Z24, Z23, Z25
+	VFMADD231PS Z11, Z17, Z21
+	VFMADD231PS Z25, Z23, Z21
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS Z12, Z17, Z22
+	VADDPS      Z16, Z22, Z17
+	VSUBPS      Z17, Z22, Z22
+	VADDPS      Z16, Z22, Z16
+	VADDPS      Z16, Z21, Z16
+	VADDPS      Z16, Z17, Z16
+	VMOVUPS     64(DX), Z17
+
+	// x = 2^k z; j is z's table cell
+	VGETEXPPS  Z17, Z21
+	VGETMANTPS $0x08, Z17, Z17
+	VPSRLD     $0x13, Z17, Z22
+
+	// f = z R[j] - 1, exact
+	VPERMPS     Z2, Z22, Z23
+	VFMADD213PS Z3, Z23, Z17
+	VPERMPS     Z4, Z22, Z23
+	VPERMPS     Z5, Z22, Z22
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS      Z17, Z17, Z24
+	VMOVAPS     Z7, Z25
+	VFMADD231PS Z6, Z17, Z25
+	VFMADD231PS Z8, Z24, Z25
+	VMOVAPS     Z10, Z26
+	VFMADD231PS Z9, Z17, Z26
+	VFMADD231PS Z25, Z24, Z26
+	VFMADD231PS Z11, Z21, Z22
+	VFMADD231PS Z26, Z24, Z22
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS Z12, Z21, Z23
+	VADDPS      Z17, Z23, Z21
+	VSUBPS      Z21, Z23, Z23
+	VADDPS      Z17, Z23, Z17
+	VADDPS      Z17, Z22, Z17
+	VADDPS      Z17, Z21, Z17
+	VMOVUPS     128(DX), Z21
+
+	// x = 2^k z; j is z's table cell
+	VGETEXPPS  Z21, Z22
+	VGETMANTPS $0x08, Z21, Z21
+	VPSRLD     $0x13, Z21, Z23
+
+	// f = z R[j] - 1, exact
+	VPERMPS     Z2, Z23, Z24
+	VFMADD213PS Z3, Z24, Z21
+	VPERMPS     Z4, Z23, Z24
+	VPERMPS     Z5, Z23, Z23
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS      Z21, Z21, Z25
+	VMOVAPS     Z7, Z26
+	VFMADD231PS Z6, Z21, Z26
+	VFMADD231PS Z8, Z25, Z26
+	VMOVAPS     Z10, Z27
+	VFMADD231PS Z9, Z21, Z27
+	VFMADD231PS Z26, Z25, Z27
+	VFMADD231PS Z11, Z22, Z23
+	VFMADD231PS Z27, Z25, Z23
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS Z12, Z22, Z24
+	VADDPS      Z21, Z24, Z22
+	VSUBPS      Z22, Z24, Z24
+	VADDPS      Z21, Z24, Z21
+	VADDPS      Z21, Z23, Z21
+	VADDPS      Z21, Z22, Z21
+	VMOVUPS     192(DX), Z22
+
+	// x = 2^k z; j is z's table cell
+	VGETEXPPS  Z22, Z23
+	VGETMANTPS $0x08, Z22, Z22
+	VPSRLD     $0x13, Z22, Z24
+
+	// f = z R[j] - 1, exact
+	VPERMPS     Z2, Z24, Z25
+	VFMADD213PS Z3, Z25, Z22
+	VPERMPS     Z4, Z24, Z25
+	VPERMPS     Z5, Z24, Z24
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS      Z22, Z22, Z26
+	VMOVAPS     Z7, Z27
+	VFMADD231PS Z6, Z22, Z27
+	VFMADD231PS Z8, Z26, Z27
+	VMOVAPS     Z10, Z28
+	VFMADD231PS Z9, Z22, Z28
+	VFMADD231PS Z27, Z26, Z28
+	VFMADD231PS Z11, Z23, Z24
+	VFMADD231PS Z28, Z26, Z24
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS Z12, Z23, Z25
+	VADDPS      Z22, Z25, Z23
+	VSUBPS      Z23, Z25, Z25
+	VADDPS      Z22, Z25, Z22
+	VADDPS      Z22, Z24, Z22
+	VADDPS      Z22, Z23, Z22
+
+	// any NaN?
+	VCMPPS   $0x03, Z17, Z16, K1
+	VCMPPS   $0x03, Z22, Z21, K2
+	KORW     K1, K2, K1
+	KORTESTW K1, K1
+	JNE      slowblock
+	VMOVUPS  Z16, (CX)
+	VMOVUPS  Z17, 64(CX)
+	VMOVUPS  Z21, 128(CX)
+	VMOVUPS  Z22, 192(CX)
+	ADDQ     $+256, CX
+	ADDQ     $+256, DX
+	ADDQ     $-64, AX
+	CMPQ     AX, $+64
+	JGE      block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVL    $0x0000ffff, BX
+	BZHIL   AX, BX, BX
+	KMOVW   BX, K1
+	VMOVAPS Z0, Z16
+	VMOVUPS (DX), K1, Z16
+
+	// x = 2^k z; j is z's table cell
+	VGETEXPPS  Z16, Z17
+	VGETMANTPS $0x08, Z16, Z16
+	VPSRLD     $0x13, Z16, Z21
+
+	// f = z R[j] - 1, exact
+	VPERMPS     Z2, Z21, Z22
+	VFMADD213PS Z3, Z22, Z16
+	VPERMPS     Z4, Z21, Z22
+	VPERMPS     Z5, Z21, Z21
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS      Z16, Z16, Z23
+	VMOVAPS     Z7, Z24
+	VFMADD231PS Z6, Z16, Z24
+	VFMADD231PS Z8, Z23, Z24
+	VMOVAPS     Z10, Z25
+	VFMADD231PS Z9, Z16, Z25
+	VFMADD231PS Z24, Z23, Z25
+	VFMADD231PS Z11, Z17, Z21
+	VFMADD231PS Z25, Z23, Z21
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS Z12, Z17, Z22
+	VADDPS      Z16, Z22, Z17
+	VSUBPS      Z17, Z22, Z22
+	VADDPS      Z16, Z22, Z16
+	VADDPS      Z16, Z21, Z16
+	VADDPS      Z16, Z17, Z16
+
+	// any NaN?
+	VCMPPS   $0x03, Z16, Z16, K2
+	KORTESTW K2, K2
+	JNE      slowvector
+	VMOVUPS  Z16, K1, (CX)
+	ADDQ     $+64, CX
+	ADDQ     $+64, DX
+	ADDQ     $-16, AX
+	CMPQ     AX, $+1
+	JGE      vector
+
+done:
+	VZEROUPPER
+	RET
+
+slowblock:
+	MOVQ $0x00000040, BX
+	SUBQ BX, AX
+	JMP  slow
+
+slowvector:
+	MOVQ AX, BX
+	MOVQ $0x00000000, AX
+	CMPQ BX, $+17
+	JLT  slow
+	MOVQ BX, AX
+	MOVQ $0x00000010, BX
+	SUBQ BX, AX
+
+slow:
+	MOVL    $0x0000ffff, SI
+	BZHIL   BX, SI, SI
+	KMOVW   SI, K1
+	VMOVAPS Z0, Z16
+	VMOVUPS (DX), K1, Z16
+
+	// x = 2^k z; j is z's table cell
+	VGETEXPPS  Z16, Z17
+	VGETMANTPS $0x08, Z16, Z21
+	VPSRLD     $0x13, Z21, Z22
+
+	// f = z R[j] - 1, exact
+	VPERMPS     Z2, Z22, Z23
+	VFMADD213PS Z3, Z23, Z21
+	VPERMPS     Z4, Z22, Z23
+	VPERMPS     Z5, Z22, Z22
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS      Z21, Z21, Z24
+	VMOVAPS     Z7, Z25
+	VFMADD231PS Z6, Z21, Z25
+	VFMADD231PS Z8, Z24, Z25
+	VMOVAPS     Z10, Z26
+	VFMADD231PS Z9, Z21, Z26
+	VFMADD231PS Z25, Z24, Z26
+	VFMADD231PS Z11, Z17, Z22
+	VFMADD231PS Z26, Z24, Z22
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS Z12, Z17, Z23
+	VADDPS      Z21, Z23, Z17
+	VSUBPS      Z17, Z23, Z23
+	VADDPS      Z21, Z23, Z21
+	VADDPS      Z21, Z22, Z21
+	VADDPS      Z21, Z17, Z17
+
+	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
+	VPCMPD    $0x06, Z16, Z1, K2
+	VPCMPD    $0x06, Z13, Z16, K3
+	KORW      K2, K3, K2
+	VBLENDMPS Z14, Z17, K2, Z18
+	VPADDD    Z16, Z16, Z17
+	VPCMPD    $0x00, Z1, Z17, K2
+	VBLENDMPS Z15, Z18, K2, Z19
+	VPCMPD    $0x00, Z13, Z16, K2
+	VBLENDMPS Z13, Z19, K2, Z20
+	VMOVUPS   Z20, K1, (CX)
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $-16, BX
+	CMPQ      BX, $+1
+	JGE       slow
+	JMP       loop
+
+// func sigmoidAVX2(dst *float32, x *float32, n int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-24
+	VBROADCASTSS consts<>+480(SB), Y0
+	VBROADCASTSS consts<>+32(SB), Y1
+	VBROADCASTSS consts<>+1184(SB), Y2
+	VBROADCASTSS consts<>+1248(SB), Y3
+	VBROADCASTSS consts<>+160(SB), Y4
+	VBROADCASTSS consts<>+1216(SB), Y5
+	VBROADCASTSS consts<>+64(SB), Y6
+	VBROADCASTSS consts<>+128(SB), Y7
+	VBROADCASTSS consts<>+192(SB), Y8
+	VBROADCASTSS consts<>+224(SB), Y9
+	MOVQ         n+16(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+
+loop:
+	CMPQ AX, $+32
+	JLT  rest
+
+block:
+	// any |x| > 87?
+	VMOVUPS   (DX), Y10
+	VMINPS    32(DX), Y10, Y10
+	VMOVUPS   (DX), Y11
+	VMAXPS    32(DX), Y11, Y11
+	VMINPS    64(DX), Y10, Y10
+	VMAXPS    64(DX), Y11, Y11
+	VMINPS    96(DX), Y10, Y10
+	VMAXPS    96(DX), Y11, Y11
+	VCMPPS    $0x11, consts<>+0(SB), Y10, Y10
+	VCMPPS    $0x11, Y11, Y2, Y11
+	VPOR      Y10, Y11, Y10
+	VMOVMSKPS Y10, BX
+	TESTL     BX, BX
+	JNE       slowblock
+	VMOVUPS   (DX), Y10
+
+	// c = max(-104, -|x|), NaN kept; no subnormals
+	VPOR   Y5, Y10, Y11
+	VSUBPS Y6, Y11, Y11
+	VMAXPS Y11, Y1, Y11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y4, Y12
+	VFMADD231PS Y7, Y11, Y12
+	VSUBPS      Y4, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y8, Y13, Y11
+	VFNMADD231PS Y9, Y13, Y11
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+256(SB), Y13
+	VFMADD213PS  consts<>+288(SB), Y11, Y13
+	VFMADD213PS  consts<>+320(SB), Y11, Y13
+	VFMADD213PS  consts<>+352(SB), Y11, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y11
+
+	// y = 2^n (T[j] + T[j] p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y12, Y13
+	VPERMPS     exp_tt<>+0(SB), Y12, Y12
+	VPADDD      Y13, Y12, Y12
+	VPAND       consts<>+416(SB), Y13, Y13
+	VFMADD231PS Y11, Y12, Y12
+	VMULPS      Y13, Y12, Y11
+
+	// q = y/(1+y); v - v q, v = y for x < 0, else 1
+	VADDPS       Y0, Y11, Y12
+	VDIVPS       Y12, Y11, Y12
+	VBLENDVPS    Y10, Y11, Y0, Y10
+	VFNMADD231PS Y12, Y10, Y10
+	VPMINUD      consts<>+448(SB), Y10, Y10
+	VMOVUPS      Y10, (CX)
+	VMOVUPS      32(DX), Y10
+
+	// c = max(-104, -|x|), NaN kept; no subnormals
+	VPOR   Y5, Y10, Y11
+	VSUBPS Y6, Y11, Y11
+	VMAXPS Y11, Y1, Y11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y4, Y12
+	VFMADD231PS Y7, Y11, Y12
+	VSUBPS      Y4, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y8, Y13, Y11
+	VFNMADD231PS Y9, Y13, Y11
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+256(SB), Y13
+	VFMADD213PS  consts<>+288(SB), Y11, Y13
+	VFMADD213PS  consts<>+320(SB), Y11, Y13
+	VFMADD213PS  consts<>+352(SB), Y11, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y11
+
+	// y = 2^n (T[j] + T[j] p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y12, Y13
+	VPERMPS     exp_tt<>+0(SB), Y12, Y12
+	VPADDD      Y13, Y12, Y12
+	VPAND       consts<>+416(SB), Y13, Y13
+	VFMADD231PS Y11, Y12, Y12
+	VMULPS      Y13, Y12, Y11
+
+	// q = y/(1+y); v - v q, v = y for x < 0, else 1
+	VADDPS       Y0, Y11, Y12
+	VDIVPS       Y12, Y11, Y12
+	VBLENDVPS    Y10, Y11, Y0, Y10
+	VFNMADD231PS Y12, Y10, Y10
+	VPMINUD      consts<>+448(SB), Y10, Y10
+	VMOVUPS      Y10, 32(CX)
+	VMOVUPS      64(DX), Y10
+
+	// c = max(-104, -|x|), NaN kept; no subnormals
+	VPOR   Y5, Y10, Y11
+	VSUBPS Y6, Y11, Y11
+	VMAXPS Y11, Y1, Y11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y4, Y12
+	VFMADD231PS Y7, Y11, Y12
+	VSUBPS      Y4, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y8, Y13, Y11
+	VFNMADD231PS Y9, Y13, Y11
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+256(SB), Y13
+	VFMADD213PS  consts<>+288(SB), Y11, Y13
+	VFMADD213PS  consts<>+320(SB), Y11, Y13
+	VFMADD213PS  consts<>+352(SB), Y11, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y11
+
+	// y = 2^n (T[j] + T[j] p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y12, Y13
+	VPERMPS     exp_tt<>+0(SB), Y12, Y12
+	VPADDD      Y13, Y12, Y12
+	VPAND       consts<>+416(SB), Y13, Y13
+	VFMADD231PS Y11, Y12, Y12
+	VMULPS      Y13, Y12, Y11
+
+	// q = y/(1+y); v - v q, v = y for x < 0, else 1
+	VADDPS       Y0, Y11, Y12
+	VDIVPS       Y12, Y11, Y12
+	VBLENDVPS    Y10, Y11, Y0, Y10
+	VFNMADD231PS Y12, Y10, Y10
+	VPMINUD      consts<>+448(SB), Y10, Y10
+	VMOVUPS      Y10, 64(CX)
+	VMOVUPS      96(DX), Y10
+
+	// c = max(-104, -|x|), NaN kept; no subnormals
+	VPOR   Y5, Y10, Y11
+	VSUBPS Y6, Y11, Y11
+	VMAXPS Y11, Y1, Y11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y4, Y12
+	VFMADD231PS Y7, Y11, Y12
+	VSUBPS      Y4, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y8, Y13, Y11
+	VFNMADD231PS Y9, Y13, Y11
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+256(SB), Y13
+	VFMADD213PS  consts<>+288(SB), Y11, Y13
+	VFMADD213PS  consts<>+320(SB), Y11, Y13
+	VFMADD213PS  consts<>+352(SB), Y11, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y11
+
+	// y = 2^n (T[j] + T[j] p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y12, Y13
+	VPERMPS     exp_tt<>+0(SB), Y12, Y12
+	VPADDD      Y13, Y12, Y12
+	VPAND       consts<>+416(SB), Y13, Y13
+	VFMADD231PS Y11, Y12, Y12
+	VMULPS      Y13, Y12, Y11
+
+	// q = y/(1+y); v - v q, v = y for x < 0, else 1
+	VADDPS       Y0, Y11, Y12
+	VDIVPS       Y12, Y11, Y12
+	VBLENDVPS    Y10, Y11, Y0, Y10
+	VFNMADD231PS Y12, Y10, Y10
+	VPMINUD      consts<>+448(SB), Y10, Y10
+	VMOVUPS      Y10, 96(CX)
+	ADDQ         $+128, CX
+	ADDQ         $+128, DX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+32
+	JGE          block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVQ       $0x00000008, BX
+	MOVQ       AX, SI
+	CMPQ       SI, BX
+	CMOVQGT    BX, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), BX
+	VMOVUPS    (BX)(SI*4), Y10
+	VMASKMOVPS (DX), Y10, Y11
+	VBLENDVPS  Y10, Y11, Y0, Y10
+
+	// any |x| > 87?
+	VCMPPS    $0x11, consts<>+0(SB), Y10, Y11
+	VCMPPS    $0x11, Y10, Y2, Y12
+	VPOR      Y11, Y12, Y11
+	VMOVMSKPS Y11, BX
+	TESTL     BX, BX
+	JNE       slowvector
+
+	// c = max(-104, -|x|), NaN kept; no subnormals
+	VPOR   Y5, Y10, Y11
+	VSUBPS Y6, Y11, Y11
+	VMAXPS Y11, Y1, Y11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y4, Y12
+	VFMADD231PS Y7, Y11, Y12
+	VSUBPS      Y4, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y8, Y13, Y11
+	VFNMADD231PS Y9, Y13, Y11
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+256(SB), Y13
+	VFMADD213PS  consts<>+288(SB), Y11, Y13
+	VFMADD213PS  consts<>+320(SB), Y11, Y13
+	VFMADD213PS  consts<>+352(SB), Y11, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y11
+
+	// y = 2^n (T[j] + T[j] p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y12, Y13
+	VPERMPS     exp_tt<>+0(SB), Y12, Y12
+	VPADDD      Y13, Y12, Y12
+	VPAND       consts<>+416(SB), Y13, Y13
+	VFMADD231PS Y11, Y12, Y12
+	VMULPS      Y13, Y12, Y11
+
+	// q = y/(1+y); v - v q, v = y for x < 0, else 1
+	VADDPS       Y0, Y11, Y12
+	VDIVPS       Y12, Y11, Y12
+	VBLENDVPS    Y10, Y11, Y0, Y10
+	VFNMADD231PS Y12, Y10, Y10
+	VPMINUD      consts<>+448(SB), Y10, Y10
+	CMPQ         AX, $+8
+	JLT          partless1
+	VMOVUPS      Y10, (CX)
+	JMP          partdone1
+
+partless1:
+	MOVQ         CX, BX
+	TESTQ        $0x00000004, AX
+	JEQ          partfour1
+	VMOVUPS      X10, (BX)
+	ADDQ         $+16, BX
+	VEXTRACTF128 $0x01, Y10, X10
+
+partfour1:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo1
+	VMOVLPS X10, (BX)
+	ADDQ    $+8, BX
+	VPSRLDQ $0x08, X10, X10
+
+parttwo1:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone1
+	VMOVSS X10, (BX)
+
+partdone1:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
+slowblock:
+	MOVQ $0x00000020, BX
+	SUBQ BX, AX
+	JMP  slow
+
+slowvector:
+	MOVQ AX, BX
+	MOVQ $0x00000000, AX
+	CMPQ BX, $+9
+	JLT  slow
+	MOVQ BX, AX
+	MOVQ $0x00000008, BX
+	SUBQ BX, AX
+
+slow:
+	MOVQ       $0x00000008, SI
+	MOVQ       BX, DI
+	CMPQ       DI, SI
+	CMOVQGT    SI, DI
+	NEGQ       DI
+	LEAQ       lane_mask<>+32(SB), SI
+	VMOVUPS    (SI)(DI*4), Y10
+	VMASKMOVPS (DX), Y10, Y11
+	VBLENDVPS  Y10, Y11, Y0, Y10
+
+	// c = max(-104, -|x|), NaN kept; no subnormals
+	VPOR   Y5, Y10, Y11
+	VSUBPS Y6, Y11, Y11
+	VMAXPS Y11, Y1, Y11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y4, Y12
+	VFMADD231PS Y7, Y11, Y12
+	VSUBPS      Y4, Y12, Y13
+
+	// r = c - n ln2
+	VMOVAPS      Y11, Y14
+	VFNMADD231PS Y8, Y13, Y14
+	VFNMADD231PS Y9, Y13, Y14
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+256(SB), Y13
+	VFMADD213PS  consts<>+288(SB), Y14, Y13
+	VFMADD213PS  consts<>+320(SB), Y14, Y13
+	VFMADD213PS  consts<>+352(SB), Y14, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y14
+	VCMPPS       $0x11, consts<>+512(SB), Y11, Y11
+
+	// y = 2^n (T[j] + T[j] p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y12, Y13
+	VPERMPS     exp_tt<>+0(SB), Y12, Y12
+	VPADDD      Y13, Y12, Y12
+	VPAND       consts<>+416(SB), Y13, Y13
+	VPAND       consts<>+544(SB), Y11, Y15
+	VPADDD      Y15, Y13, Y13
+	VFMADD231PS Y14, Y12, Y12
+	VMULPS      Y13, Y12, Y12
+
+	// times 2^-64 where c < -80, rounded once: adding 2^-62 rounds y to a multiple of 2^-85
+	VADDPS    consts<>+576(SB), Y12, Y13
+	VPSUBD    consts<>+576(SB), Y13, Y13
+	VPSUBD    consts<>+544(SB), Y12, Y14
+	VCMPPS    $0x11, consts<>+576(SB), Y12, Y15
+	VBLENDVPS Y15, Y13, Y14, Y13
+	VBLENDVPS Y11, Y13, Y12, Y11
+
+	// below 2^-60, y is the result for x < 0, and 1 for x > 0
+	VCMPPS    $0x11, Y3, Y11, Y12
+	VBLENDVPS Y10, Y11, Y0, Y13
+	VMAXPS    Y11, Y3, Y11
+
+	// q = y/(1+y); v - v q, v = y for x < 0, else 1
+	VADDPS       Y0, Y11, Y14
+	VDIVPS       Y14, Y11, Y14
+	VBLENDVPS    Y10, Y11, Y0, Y10
+	VFNMADD231PS Y14, Y10, Y10
+	VBLENDVPS    Y12, Y13, Y10, Y10
+	VPMINUD      consts<>+448(SB), Y10, Y10
+	CMPQ         BX, $+8
+	JLT          partless2
+	VMOVUPS      Y10, (CX)
+	JMP          partdone2
+
+partless2:
+	MOVQ         CX, SI
+	TESTQ        $0x00000004, BX
+	JEQ          partfour2
+	VMOVUPS      X10, (SI)
+	ADDQ         $+16, SI
+	VEXTRACTF128 $0x01, Y10, X10
+
+partfour2:
+	TESTQ   $0x00000002, BX
+	JEQ     parttwo2
+	VMOVLPS X10, (SI)
+	ADDQ    $+8, SI
+	VPSRLDQ $0x08, X10, X10
+
+parttwo2:
+	TESTQ  $0x00000001, BX
+	JEQ    partdone2
+	VMOVSS X10, (SI)
+
+partdone2:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $-8, BX
+	CMPQ BX, $+1
+	JGE  slow
+	JMP  loop
+
+// func sigmoidAVX512(dst *float32, x *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·sigmoidAVX512(SB), NOSPLIT, $0-24
+	VBROADCASTSS consts<>+480(SB), Z0
+	VBROADCASTSS consts<>+32(SB), Z1
+	VBROADCASTSS consts<>+1184(SB), Z2
+	VBROADCASTSS consts<>+1248(SB), Z3
+	VBROADCASTSS consts<>+608(SB), Z4
+	VBROADCASTSS consts<>+160(SB), Z5
+	VBROADCASTSS consts<>+1216(SB), Z6
+	VBROADCASTSS consts<>+64(SB), Z7
+	VBROADCASTSS consts<>+128(SB), Z8
+	VBROADCASTSS consts<>+192(SB), Z9
+	VBROADCASTSS consts<>+224(SB), Z10
+	VBROADCASTSS consts<>+256(SB), Z11
+	VBROADCASTSS consts<>+288(SB), Z12
+	VBROADCASTSS consts<>+320(SB), Z13
+	VBROADCASTSS consts<>+352(SB), Z14
+	VBROADCASTSS consts<>+384(SB), Z15
+	MOVQ         n+16(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+
+loop:
+	CMPQ AX, $+64
+	JLT  rest
+
+block:
+	// any |x| > 87?
+	VMOVUPS     (DX), Z16
+	VMINPS      64(DX), Z16, Z16
+	VMOVUPS     (DX), Z17
+	VMAXPS      64(DX), Z17, Z17
+	VMINPS      128(DX), Z16, Z16
+	VMAXPS      128(DX), Z17, Z17
+	VMINPS      192(DX), Z16, Z16
+	VMAXPS      192(DX), Z17, Z17
+	VCMPPS.BCST $0x11, consts<>+0(SB), Z16, K1
+	VCMPPS      $0x11, Z17, Z2, K2
+	KORW        K1, K2, K1
+	KORTESTW    K1, K1
+	JNE         slowblock
+	VMOVUPS     (DX), Z16
+
+	// c = max(-104, -|x|), NaN kept; no subnormals
+	VPORD  Z6, Z16, Z17
+	VSUBPS Z7, Z17, Z17
+	VMAXPS Z17, Z1, Z17
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z28
+	VFMADD231PS Z8, Z17, Z28
+	VSUBPS      Z5, Z28, Z29
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z29, Z17
+	VFNMADD231PS Z10, Z29, Z17
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z30
+	VFMADD231PS Z11, Z17, Z30
+	VFMADD213PS Z13, Z17, Z30
+	VFMADD213PS Z14, Z17, Z30
+	VFMADD213PS Z15, Z30, Z17
+
+	// y = 2^n (T[j] + T[j] p)
+	VPERMPS     exp_t<>+0(SB), Z28, Z28
+	VFMADD231PS Z17, Z28, Z28
+	VSCALEFPS   Z29, Z28, Z17
+
+	// q = y/(1+y); v - v q, v = y for x < 0, else 1
+	VADDPS       Z0, Z17, Z28
+	VDIVPS       Z28, Z17, Z28
+	VPMOVD2M     Z16, K1
+	VBLENDMPS    Z17, Z0, K1, Z18
+	VFNMADD213PS Z18, Z18, Z28
+	VPMINUD.BCST consts<>+448(SB), Z28, Z16
+	VMOVUPS      Z16, (CX)
+	VMOVUPS      64(DX), Z16
+
+	// c = max(-104, -|x|), NaN kept; no subnormals
+	VPORD  Z6, Z16, Z17
+	VSUBPS Z7, Z17, Z17
+	VMAXPS Z17, Z1, Z17
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z28
+	VFMADD231PS Z8, Z17, Z28
+	VSUBPS      Z5, Z28, Z29
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z29, Z17
+	VFNMADD231PS Z10, Z29, Z17
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z30
+	VFMADD231PS Z11, Z17, Z30
+	VFMADD213PS Z13, Z17, Z30
+	VFMADD213PS Z14, Z17, Z30
+	VFMADD213PS Z15, Z30, Z17
+
+	// y = 2^n (T[j] + T[j] p)
+	VPERMPS     exp_t<>+0(SB), Z28, Z28
+	VFMADD231PS Z17, Z28, Z28
+	VSCALEFPS   Z29, Z28, Z17
+
+	// q = y/(1+y); v - v q, v = y for x < 0, else 1
+	VADDPS       Z0, Z17, Z28
+	VDIVPS       Z28, Z17, Z28
+	VPMOVD2M     Z16, K1
+	VBLENDMPS    Z17, Z0, K1, Z19
+	VFNMADD213PS Z19, Z19, Z28
+	VPMINUD.BCST consts<>+448(SB), Z28, Z16
+	VMOVUPS      Z16, 64(CX)
+	VMOVUPS      128(DX), Z16
+
+	// c = max(-104, -|x|), NaN kept; no subnormals
+	VPORD  Z6, Z16, Z17
+	VSUBPS Z7, Z17, Z17
+	VMAXPS Z17, Z1, Z17
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z28
+	VFMADD231PS Z8, Z17, Z28
+	VSUBPS      Z5, Z28, Z29
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z29, Z17
+	VFNMADD231PS Z10, Z29, Z17
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z30
+	VFMADD231PS Z11, Z17, Z30
+	VFMADD213PS Z13, Z17, Z30
+	VFMADD213PS Z14, Z17, Z30
+	VFMADD213PS Z15, Z30, Z17
+
+	// y = 2^n (T[j] + T[j] p)
+	VPERMPS     exp_t<>+0(SB), Z28, Z28
+	VFMADD231PS Z17, Z28, Z28
+	VSCALEFPS   Z29, Z28, Z17
+
+	// q = y/(1+y); v - v q, v = y for x < 0, else 1
+	VADDPS       Z0, Z17, Z28
+	VDIVPS       Z28, Z17, Z28
+	VPMOVD2M     Z16, K1
+	VBLENDMPS    Z17, Z0, K1, Z20
+	VFNMADD213PS Z20, Z20, Z28
+	VPMINUD.BCST consts<>+448(SB), Z28, Z16
+	VMOVUPS      Z16, 128(CX)
+	VMOVUPS      192(DX), Z16
+
+	// c = max(-104, -|x|), NaN kept; no subnormals
+	VPORD  Z6, Z16, Z17
+	VSUBPS Z7, Z17, Z17
+	VMAXPS Z17, Z1, Z17
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z28
+	VFMADD231PS Z8, Z17, Z28
+	VSUBPS      Z5, Z28, Z29
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z29, Z17
+	VFNMADD231PS Z10, Z29, Z17
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z30
+	VFMADD231PS Z11, Z17, Z30
+	VFMADD213PS Z13, Z17, Z30
+	VFMADD213PS Z14, Z17, Z30
+	VFMADD213PS Z15, Z30, Z17
+
+	// y = 2^n (T[j] + T[j] p)
+	VPERMPS     exp_t<>+0(SB), Z28, Z28
+	VFMADD231PS Z17, Z28, Z28
+	VSCALEFPS   Z29, Z28, Z17
+
+	// q = y/(1+y); v - v q, v = y for x < 0, else 1
+	VADDPS       Z0, Z17, Z28
+	VDIVPS       Z28, Z17, Z28
+	VPMOVD2M     Z16, K1
+	VBLENDMPS    Z17, Z0, K1, Z21
+	VFNMADD213PS Z21, Z21, Z28
+	VPMINUD.BCST consts<>+448(SB), Z28, Z16
+	VMOVUPS      Z16, 192(CX)
+	ADDQ         $+256, CX
+	ADDQ         $+256, DX
+	ADDQ         $-64, AX
+	CMPQ         AX, $+64
+	JGE          block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVL    $0x0000ffff, BX
+	BZHIL   AX, BX, BX
+	KMOVW   BX, K1
+	VMOVAPS Z0, Z16
+	VMOVUPS (DX), K1, Z16
+
+	// any |x| > 87?
+	VCMPPS.BCST $0x11, consts<>+0(SB), Z16, K2
+	VCMPPS      $0x11, Z16, Z2, K3
+	KORW        K2, K3, K2
+	KORTESTW    K2, K2
+	JNE         slowvector
+
+	// c = max(-104, -|x|), NaN kept; no subnormals
+	VPORD  Z6, Z16, Z17
+	VSUBPS Z7, Z17, Z17
+	VMAXPS Z17, Z1, Z17
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z28
+	VFMADD231PS Z8, Z17, Z28
+	VSUBPS      Z5, Z28, Z29
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z29, Z17
+	VFNMADD231PS Z10, Z29, Z17
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z30
+	VFMADD231PS Z11, Z17, Z30
+	VFMADD213PS Z13, Z17, Z30
+	VFMADD213PS Z14, Z17, Z30
+	VFMADD213PS Z15, Z30, Z17
+
+	// y = 2^n (T[j] + T[j] p)
+	VPERMPS     exp_t<>+0(SB), Z28, Z28
+	VFMADD231PS Z17, Z28, Z28
+	VSCALEFPS   Z29, Z28, Z17
+
+	// q = y/(1+y); v - v q, v = y for x < 0, else 1
+	VADDPS       Z0, Z17, Z28
+	VDIVPS       Z28, Z17, Z28
+	VPMOVD2M     Z16, K2
+	VBLENDMPS    Z17, Z0, K2, Z22
+	VFNMADD213PS Z22, Z22, Z28
+	VPMINUD.BCST consts<>+448(SB), Z28, Z16
+	VMOVUPS      Z16, K1, (CX)
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $-16, AX
+	CMPQ         AX, $+1
+	JGE          vector
+
+done:
+	VZEROUPPER
+	RET
+
+slowblock:
+	MOVQ $0x00000040, BX
+	SUBQ BX, AX
+	JMP  slow
+
+slowvector:
+	MOVQ AX, BX
+	MOVQ $0x00000000, AX
+	CMPQ BX, $+17
+	JLT  slow
+	MOVQ BX, AX
+	MOVQ $0x00000010, BX
+	SUBQ BX, AX
+
+slow:
+	MOVL    $0x0000ffff, SI
+	BZHIL   BX, SI, SI
+	KMOVW   SI, K1
+	VMOVAPS Z0, Z16
+	VMOVUPS (DX), K1, Z16
+
+	// c = max(-104, -|x|), NaN kept; no subnormals
+	VPORD  Z6, Z16, Z17
+	VSUBPS Z7, Z17, Z17
+	VMAXPS Z17, Z1, Z17
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z28
+	VFMADD231PS Z8, Z17, Z28
+	VSUBPS      Z5, Z28, Z29
+
+	// r = c - n ln2
+	VMOVAPS      Z17, Z30
+	VFNMADD231PS Z9, Z29, Z30
+	VFNMADD231PS Z10, Z29, Z30
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z31
+	VFMADD231PS Z11, Z30, Z31
+	VFMADD213PS Z13, Z30, Z31
+	VFMADD213PS Z14, Z30, Z31
+	VFMADD213PS Z15, Z31, Z30
+	VCMPPS.BCST $0x11, consts<>+512(SB), Z17, K2
+
+	// y = 2^n (T[j] + T[j] p)
+	VMOVAPS.Z   Z4, K2, Z17
+	VADDPS      Z17, Z29, Z17
+	VPERMPS     exp_t<>+0(SB), Z28, Z28
+	VFMADD231PS Z30, Z28, Z28
+	VSCALEFPS   Z17, Z28, Z17
+
+	// times 2^-64 where c < -80, rounded once: adding 2^-62 rounds y to a multiple of 2^-85
+	VADDPS.BCST consts<>+576(SB), Z17, Z28
+	VPSUBD.BCST consts<>+576(SB), Z28, Z28
+	VPSUBD.BCST consts<>+544(SB), Z17, Z29
+	VCMPPS.BCST $0x11, consts<>+576(SB), Z17, K3
+	VBLENDMPS   Z28, Z29, K3, Z23
+	VBLENDMPS   Z23, Z17, K2, Z24
+
+	// below 2^-60, y is the result for x < 0, and 1 for x > 0
+	VCMPPS    $0x11, Z3, Z24, K2
+	VPMOVD2M  Z16, K3
+	VBLENDMPS Z24, Z0, K3, Z25
+	VMAXPS    Z24, Z3, Z17
+
+	// q = y/(1+y); v - v q, v = y for x < 0, else 1
+	VADDPS       Z0, Z17, Z28
+	VDIVPS       Z28, Z17, Z28
+	VPMOVD2M     Z16, K3
+	VBLENDMPS    Z17, Z0, K3, Z26
+	VFNMADD213PS Z26, Z26, Z28
+	VBLENDMPS    Z25, Z28, K2, Z27
+	VPMINUD.BCST consts<>+448(SB), Z27, Z16
+	VMOVUPS      Z16, K1, (CX)
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $-16, BX
+	CMPQ         BX, $+1
+	JGE          slow
+	JMP          loop
+
+// func powAVX2(dst *float32, x *float32, n int, p *powParams)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·powAVX2(SB), NOSPLIT, $0-32
+	VBROADCASTSS consts<>+640(SB), Y0
+	VBROADCASTSS consts<>+1088(SB), Y1
+	VBROADCASTSS consts<>+1664(SB), Y2
+	MOVQ         n+16(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	MOVQ         p+24(FP), BX
+	VBROADCASTSS (BX), Y3
+	VBROADCASTSS 4(BX), Y4
+	VBROADCASTSS 8(BX), Y5
+
+loop:
+	CMPQ AX, $+16
+	JLT  rest
+
+block:
+	// x = 2^(E-64) z; j is z's table cell
+	VMOVUPS   (DX), Y6
+	VPSUBD    consts<>+1280(SB), Y6, Y6
+	VPSRLD    $0x17, Y6, Y7
+	VPSRLD    $0x14, Y6, Y8
+	VPAND     consts<>+736(SB), Y6, Y6
+	VPADDD    consts<>+1312(SB), Y6, Y6
+	VCVTDQ2PS Y7, Y9
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y8, Y10
+	VFMADD213PS  consts<>+768(SB), Y10, Y6
+	VMULPS       consts<>+1344(SB), Y6, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  Y10, Y6, Y11
+	VSUBPS       Y11, Y6, Y12
+	VFMADD231PS  Y10, Y6, Y12
+	VMULPS       Y6, Y6, Y10
+	VBROADCASTSS consts<>+1376(SB), Y13
+	VFMADD213PS  consts<>+1408(SB), Y6, Y13
+	VFMADD213PS  consts<>+1440(SB), Y6, Y13
+	VFMADD213PS  consts<>+1472(SB), Y6, Y13
+	VFMADD213PS  consts<>+1504(SB), Y6, Y13
+	VMULPS       Y6, Y10, Y6
+	VFMADD231PS  Y13, Y6, Y12
+	VADDPS       Y12, Y11, Y6
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y9, Y9
+	VMULPS      Y9, Y3, Y10
+	VFMSUB213PS Y10, Y3, Y9
+	VFMADD213PS Y10, Y4, Y6
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y6, Y6
+	VSUBPS      consts<>+1536(SB), Y6, Y13
+	VSUBPS      Y13, Y10, Y10
+	VFMADD231PS Y11, Y4, Y10
+	VPERMPS     pow_tl<>+0(SB), Y8, Y8
+	VFMADD231PS Y8, Y3, Y9
+	VFMADD231PS Y11, Y5, Y9
+	VFMADD231PS Y12, Y4, Y9
+	VADDPS      Y9, Y10, Y8
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y9
+	VFMADD213PS  consts<>+1600(SB), Y8, Y9
+	VFMADD213PS  consts<>+1632(SB), Y8, Y9
+	VMULPS       Y8, Y8, Y10
+	VMULPS       Y9, Y10, Y9
+	VFMADD231PS  consts<>+192(SB), Y8, Y9
+	VPERMPS      pow_exp_hi<>+0(SB), Y6, Y8
+	VPERMPS      pow_exp_lo<>+0(SB), Y6, Y10
+	VFMADD231PS  Y9, Y8, Y10
+
+	// times 2^k
+	VADDPS Y10, Y8, Y8
+	VPSLLD $0x14, Y6, Y9
+	VPAND  consts<>+416(SB), Y9, Y9
+	VPADDD Y9, Y8, Y8
+
+	// x or result out of range?
+	VPANDN       Y7, Y2, Y7
+	VPXOR        consts<>+1728(SB), Y6, Y6
+	VBROADCASTSS consts<>+1696(SB), Y9
+	VPANDN       Y6, Y9, Y6
+	VPOR         Y6, Y7, Y6
+
+	// x = 2^(E-64) z; j is z's table cell
+	VMOVUPS   32(DX), Y7
+	VPSUBD    consts<>+1280(SB), Y7, Y7
+	VPSRLD    $0x17, Y7, Y9
+	VPSRLD    $0x14, Y7, Y10
+	VPAND     consts<>+736(SB), Y7, Y7
+	VPADDD    consts<>+1312(SB), Y7, Y7
+	VCVTDQ2PS Y9, Y11
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y10, Y12
+	VFMADD213PS  consts<>+768(SB), Y12, Y7
+	VMULPS       consts<>+1344(SB), Y7, Y12
+	VMOVAPS      Y7, Y13
+	VFMADD231PS  Y12, Y7, Y13
+	VSUBPS       Y13, Y7, Y14
+	VFMADD231PS  Y12, Y7, Y14
+	VMULPS       Y7, Y7, Y12
+	VBROADCASTSS consts<>+1376(SB), Y15
+	VFMADD213PS  consts<>+1408(SB), Y7, Y15
+	VFMADD213PS  consts<>+1440(SB), Y7, Y15
+	VFMADD213PS  consts<>+1472(SB), Y7, Y15
+	VFMADD213PS  consts<>+1504(SB), Y7, Y15
+	VMULPS       Y7, Y12, Y7
+	VFMADD231PS  Y15, Y7, Y14
+	VADDPS       Y14, Y13, Y7
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y10, Y12
+	VADDPS      Y12, Y11, Y11
+	VMULPS      Y11, Y3, Y12
+	VFMSUB213PS Y12, Y3, Y11
+	VFMADD213PS Y12, Y4, Y7
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y7, Y7
+	VSUBPS      consts<>+1536(SB), Y7, Y15
+	VSUBPS      Y15, Y12, Y12
+	VFMADD231PS Y13, Y4, Y12
+	VPERMPS     pow_tl<>+0(SB), Y10, Y10
+	VFMADD231PS Y10, Y3, Y11
+	VFMADD231PS Y13, Y5, Y11
+	VFMADD231PS Y14, Y4, Y11
+	VADDPS      Y11, Y12, Y10
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y11
+	VFMADD213PS  consts<>+1600(SB), Y10, Y11
+	VFMADD213PS  consts<>+1632(SB), Y10, Y11
+	VMULPS       Y10, Y10, Y12
+	VMULPS       Y11, Y12, Y11
+	VFMADD231PS  consts<>+192(SB), Y10, Y11
+	VPERMPS      pow_exp_hi<>+0(SB), Y7, Y10
+	VPERMPS      pow_exp_lo<>+0(SB), Y7, Y12
+	VFMADD231PS  Y11, Y10, Y12
+
+	// times 2^k
+	VADDPS Y12, Y10, Y10
+	VPSLLD $0x14, Y7, Y11
+	VPAND  consts<>+416(SB), Y11, Y11
+	VPADDD Y11, Y10, Y10
+
+	// x or result out of range?
+	VPANDN       Y9, Y2, Y9
+	VPXOR        consts<>+1728(SB), Y7, Y7
+	VBROADCASTSS consts<>+1696(SB), Y11
+	VPANDN       Y7, Y11, Y7
+	VPOR         Y7, Y9, Y7
+	VPOR         Y7, Y6, Y6
+	VPTEST       Y6, Y6
+	JNE          slowblock
+	VMOVUPS      Y8, (CX)
+	VMOVUPS      Y10, 32(CX)
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $-16, AX
+	CMPQ         AX, $+16
+	JGE          block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVQ         $0x00000008, SI
+	MOVQ         AX, DI
+	CMPQ         DI, SI
+	CMOVQGT      SI, DI
+	NEGQ         DI
+	LEAQ         lane_mask<>+32(SB), SI
+	VMOVUPS      (SI)(DI*4), Y6
+	VMASKMOVPS   (DX), Y6, Y7
+	VBROADCASTSS consts<>+480(SB), Y8
+	VBLENDVPS    Y6, Y7, Y8, Y6
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1280(SB), Y6, Y6
+	VPSRLD    $0x17, Y6, Y7
+	VPSRLD    $0x14, Y6, Y8
+	VPAND     consts<>+736(SB), Y6, Y6
+	VPADDD    consts<>+1312(SB), Y6, Y6
+	VCVTDQ2PS Y7, Y9
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y8, Y10
+	VFMADD213PS  consts<>+768(SB), Y10, Y6
+	VMULPS       consts<>+1344(SB), Y6, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  Y10, Y6, Y11
+	VSUBPS       Y11, Y6, Y12
+	VFMADD231PS  Y10, Y6, Y12
+	VMULPS       Y6, Y6, Y10
+	VBROADCASTSS consts<>+1376(SB), Y13
+	VFMADD213PS  consts<>+1408(SB), Y6, Y13
+	VFMADD213PS  consts<>+1440(SB), Y6, Y13
+	VFMADD213PS  consts<>+1472(SB), Y6, Y13
+	VFMADD213PS  consts<>+1504(SB), Y6, Y13
+	VMULPS       Y6, Y10, Y6
+	VFMADD231PS  Y13, Y6, Y12
+	VADDPS       Y12, Y11, Y6
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y9, Y9
+	VMULPS      Y9, Y3, Y10
+	VFMSUB213PS Y10, Y3, Y9
+	VFMADD213PS Y10, Y4, Y6
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y6, Y6
+	VSUBPS      consts<>+1536(SB), Y6, Y13
+	VSUBPS      Y13, Y10, Y10
+	VFMADD231PS Y11, Y4, Y10
+	VPERMPS     pow_tl<>+0(SB), Y8, Y8
+	VFMADD231PS Y8, Y3, Y9
+	VFMADD231PS Y11, Y5, Y9
+	VFMADD231PS Y12, Y4, Y9
+	VADDPS      Y9, Y10, Y8
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y9
+	VFMADD213PS  consts<>+1600(SB), Y8, Y9
+	VFMADD213PS  consts<>+1632(SB), Y8, Y9
+	VMULPS       Y8, Y8, Y10
+	VMULPS       Y9, Y10, Y9
+	VFMADD231PS  consts<>+192(SB), Y8, Y9
+	VPERMPS      pow_exp_hi<>+0(SB), Y6, Y8
+	VPERMPS      pow_exp_lo<>+0(SB), Y6, Y10
+	VFMADD231PS  Y9, Y8, Y10
+
+	// times 2^k
+	VADDPS Y10, Y8, Y8
+	VPSLLD $0x14, Y6, Y9
+	VPAND  consts<>+416(SB), Y9, Y9
+	VPADDD Y9, Y8, Y8
+
+	// x or result out of range?
+	VPANDN       Y7, Y2, Y7
+	VPXOR        consts<>+1728(SB), Y6, Y6
+	VBROADCASTSS consts<>+1696(SB), Y9
+	VPANDN       Y6, Y9, Y6
+	VPOR         Y6, Y7, Y6
+	VPTEST       Y6, Y6
+	JNE          slowvector
+	CMPQ         AX, $+8
+	JLT          partless1
+	VMOVUPS      Y8, (CX)
+	JMP          partdone1
+
+partless1:
+	MOVQ         CX, SI
+	TESTQ        $0x00000004, AX
+	JEQ          partfour1
+	VMOVUPS      X8, (SI)
+	ADDQ         $+16, SI
+	VEXTRACTF128 $0x01, Y8, X8
+
+partfour1:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo1
+	VMOVLPS X8, (SI)
+	ADDQ    $+8, SI
+	VPSRLDQ $0x08, X8, X8
+
+parttwo1:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone1
+	VMOVSS X8, (SI)
+
+partdone1:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
+slowblock:
+	MOVQ $0x00000010, SI
+	SUBQ SI, AX
+	JMP  slow
+
+slowvector:
+	MOVQ AX, SI
+	MOVQ $0x00000000, AX
+	CMPQ SI, $+9
+	JLT  slow
+	MOVQ SI, AX
+	MOVQ $0x00000008, SI
+	SUBQ SI, AX
+
+slow:
+	MOVQ         $0x00000008, DI
+	MOVQ         SI, R8
+	CMPQ         R8, DI
+	CMOVQGT      DI, R8
+	NEGQ         R8
+	LEAQ         lane_mask<>+32(SB), DI
+	VMOVUPS      (DI)(R8*4), Y6
+	VMASKMOVPS   (DX), Y6, Y7
+	VBROADCASTSS consts<>+480(SB), Y8
+	VBLENDVPS    Y6, Y7, Y8, Y6
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+1760(SB), Y6, Y7
+	VPSUBD       consts<>+1280(SB), Y7, Y8
+	VCVTDQ2PS    Y7, Y9
+	VPSUBD       consts<>+1792(SB), Y9, Y9
+	VBROADCASTSS consts<>+1056(SB), Y10
+	VPCMPGTD     Y7, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VPSRAD       $0x17, Y8, Y9
+	VPSRLD       $0x14, Y8, Y10
+	VPAND        consts<>+736(SB), Y8, Y8
+	VPADDD       consts<>+1312(SB), Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y10, Y11
+	VFMADD213PS  consts<>+768(SB), Y11, Y8
+	VMULPS       consts<>+1344(SB), Y8, Y11
+	VMOVAPS      Y8, Y12
+	VFMADD231PS  Y11, Y8, Y12
+	VSUBPS       Y12, Y8, Y13
+	VFMADD231PS  Y11, Y8, Y13
+	VMULPS       Y8, Y8, Y11
+	VBROADCASTSS consts<>+1376(SB), Y14
+	VFMADD213PS  consts<>+1408(SB), Y8, Y14
+	VFMADD213PS  consts<>+1440(SB), Y8, Y14
+	VFMADD213PS  consts<>+1472(SB), Y8, Y14
+	VFMADD213PS  consts<>+1504(SB), Y8, Y14
+	VMULPS       Y8, Y11, Y8
+	VFMADD231PS  Y14, Y8, Y13
+	VADDPS       Y13, Y12, Y8
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y10, Y11
+	VADDPS      Y11, Y9, Y9
+	VMULPS      Y9, Y3, Y11
+	VFMSUB213PS Y11, Y3, Y9
+	VFMADD213PS Y11, Y4, Y8
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y8, Y14
+	VSUBPS      consts<>+1536(SB), Y14, Y15
+	VSUBPS      Y15, Y11, Y11
+	VFMADD231PS Y12, Y4, Y11
+	VPERMPS     pow_tl<>+0(SB), Y10, Y10
+	VFMADD231PS Y10, Y3, Y9
+	VFMADD231PS Y12, Y5, Y9
+	VFMADD231PS Y13, Y4, Y9
+	VADDPS      Y9, Y11, Y9
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y10
+	VFMADD213PS  consts<>+1600(SB), Y9, Y10
+	VFMADD213PS  consts<>+1632(SB), Y9, Y10
+	VMULPS       Y9, Y9, Y11
+	VMULPS       Y10, Y11, Y10
+	VFMADD231PS  consts<>+192(SB), Y9, Y10
+	VPERMPS      pow_full_hi<>+0(SB), Y14, Y9
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y11
+	VFMADD231PS  Y10, Y9, Y11
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y14, Y10
+	VPSRAD  $0x03, Y10, Y10
+	VADDPS  Y11, Y9, Y12
+	VPSLLD  $0x17, Y10, Y13
+	VPADDD  Y13, Y12, Y13
+	VPMINUD Y0, Y13, Y13
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD      Y1, Y10, Y10
+	VBROADCASTSS consts<>+1824(SB), Y14
+	VPSUBD       Y10, Y14, Y10
+	VPSLLD       $0x17, Y10, Y10
+	VADDPS       Y9, Y10, Y14
+	VSUBPS       Y10, Y14, Y15
+	VSUBPS       Y15, Y9, Y9
+	VADDPS       Y11, Y9, Y9
+	VADDPS       Y9, Y14, Y9
+	VCMPPS       $0x11, Y10, Y12, Y11
+	VPSUBD       Y10, Y9, Y9
+	VBLENDVPS    Y11, Y9, Y13, Y9
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1856(SB), Y10
+	VCMPPS       $0x11, Y8, Y10, Y10
+	VBLENDVPS    Y10, Y0, Y9, Y9
+	VCMPPS       $0x11, consts<>+1888(SB), Y8, Y8
+	VBLENDVPS    Y8, Y1, Y9, Y8
+	VPCMPEQD     Y1, Y7, Y9
+	VBROADCASTSS 12(BX), Y10
+	VBLENDVPS    Y9, Y10, Y8, Y8
+	VPCMPEQD     Y0, Y7, Y9
+	VBROADCASTSS 16(BX), Y10
+	VBLENDVPS    Y9, Y10, Y8, Y8
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 20(BX), Y9
+	VPAND        Y9, Y6, Y9
+	VPOR         Y9, Y8, Y8
+	VPCMPGTD     Y1, Y7, Y9
+	VPCMPGTD     Y7, Y0, Y10
+	VPAND        Y9, Y10, Y9
+	VBROADCASTSS 24(BX), Y10
+	VPAND        Y10, Y6, Y6
+	VPCMPGTD     Y6, Y1, Y6
+	VPAND        Y9, Y6, Y6
+	VPCMPGTD     Y0, Y7, Y7
+	VPOR         Y6, Y7, Y6
+	VBLENDVPS    Y6, consts<>+448(SB), Y8, Y6
+	CMPQ         SI, $+8
+	JLT          partless2
+	VMOVUPS      Y6, (CX)
+	JMP          partdone2
+
+partless2:
+	MOVQ         CX, DI
+	TESTQ        $0x00000004, SI
+	JEQ          partfour2
+	VMOVUPS      X6, (DI)
+	ADDQ         $+16, DI
+	VEXTRACTF128 $0x01, Y6, X6
+
+partfour2:
+	TESTQ   $0x00000002, SI
+	JEQ     parttwo2
+	VMOVLPS X6, (DI)
+	ADDQ    $+8, DI
+	VPSRLDQ $0x08, X6, X6
+
+parttwo2:
+	TESTQ  $0x00000001, SI
+	JEQ    partdone2
+	VMOVSS X6, (DI)
+
+partdone2:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $-8, SI
+	CMPQ SI, $+1
+	JGE  slow
+	JMP  loop
+
+// func powAVX512(dst *float32, x *float32, n int, p *powParams)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·powAVX512(SB), NOSPLIT, $0-32
+	VBROADCASTSS consts<>+640(SB), Z0
+	VBROADCASTSS consts<>+1088(SB), Z1
+	VBROADCASTSS consts<>+1664(SB), Z2
+	VBROADCASTSS consts<>+1696(SB), Z3
+	VBROADCASTSS consts<>+480(SB), Z4
+	VBROADCASTSS consts<>+1056(SB), Z5
+	VBROADCASTSS consts<>+1824(SB), Z6
+	VBROADCASTSS consts<>+1856(SB), Z7
+	VBROADCASTSS consts<>+1536(SB), Z8
+	VBROADCASTSS consts<>+1280(SB), Z9
+	VBROADCASTSS consts<>+736(SB), Z10
+	VBROADCASTSS consts<>+1312(SB), Z11
+	MOVQ         n+16(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	MOVQ         p+24(FP), BX
+	VBROADCASTSS (BX), Z12
+	VBROADCASTSS 4(BX), Z13
+	VBROADCASTSS 8(BX), Z14
+
+loop:
+	CMPQ AX, $+32
+	JLT  rest
+
+block:
+	// x = 2^(E-64) z; j is z's table cell
+	VMOVUPS   (DX), Z15
+	VPSUBD    Z9, Z15, Z15
+	VPSRLD    $0x17, Z15, Z16
+	VPSRLD    $0x14, Z15, Z17
+	VPANDD    Z10, Z15, Z15
+	VPADDD    Z11, Z15, Z15
+	VCVTDQ2PS Z16, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z17, Z26
+	VFMADD213PS.BCST consts<>+768(SB), Z26, Z15
+	VMULPS.BCST      consts<>+1344(SB), Z15, Z26
+	VMOVAPS          Z15, Z27
+	VFMADD231PS      Z26, Z15, Z27
+	VSUBPS           Z27, Z15, Z28
+	VFMADD231PS      Z26, Z15, Z28
+	VMULPS           Z15, Z15, Z26
+	VBROADCASTSS     consts<>+1376(SB), Z29
+	VFMADD213PS.BCST consts<>+1408(SB), Z15, Z29
+	VFMADD213PS.BCST consts<>+1440(SB), Z15, Z29
+	VFMADD213PS.BCST consts<>+1472(SB), Z15, Z29
+	VFMADD213PS.BCST consts<>+1504(SB), Z15, Z29
+	VMULPS           Z15, Z26, Z15
+	VFMADD231PS      Z29, Z15, Z28
+	VADDPS           Z28, Z27, Z15
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z17, Z26
+	VADDPS      Z26, Z25, Z25
+	VMULPS      Z25, Z12, Z26
+	VFMSUB213PS Z26, Z12, Z25
+	VFMADD213PS Z26, Z13, Z15
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z8, Z15, Z15
+	VSUBPS      Z8, Z15, Z29
+	VSUBPS      Z29, Z26, Z26
+	VFMADD231PS Z27, Z13, Z26
+	VPERMPS     pow_tl<>+0(SB), Z17, Z17
+	VFMADD231PS Z17, Z12, Z25
+	VFMADD231PS Z27, Z14, Z25
+	VFMADD231PS Z28, Z13, Z25
+	VADDPS      Z25, Z26, Z17
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z25
+	VFMADD213PS.BCST consts<>+1600(SB), Z17, Z25
+	VFMADD213PS.BCST consts<>+1632(SB), Z17, Z25
+	VMULPS           Z17, Z17, Z26
+	VMULPS           Z25, Z26, Z25
+	VFMADD231PS.BCST consts<>+192(SB), Z17, Z25
+	VPERMPS          pow_exp_hi<>+0(SB), Z15, Z17
+	VPERMPS          pow_exp_lo<>+0(SB), Z15, Z26
+	VFMADD231PS      Z25, Z17, Z26
+
+	// times 2^k
+	VADDPS      Z26, Z17, Z17
+	VPSLLD      $0x14, Z15, Z25
+	VPANDD.BCST consts<>+416(SB), Z25, Z25
+	VPADDD      Z25, Z17, Z17
+
+	// x or result out of range?
+	VPANDND     Z16, Z2, Z16
+	VPXORD.BCST consts<>+1728(SB), Z15, Z15
+	VPANDND     Z15, Z3, Z15
+	VPORD       Z15, Z16, Z15
+
+	// x = 2^(E-64) z; j is z's table cell
+	VMOVUPS   64(DX), Z16
+	VPSUBD    Z9, Z16, Z16
+	VPSRLD    $0x17, Z16, Z25
+	VPSRLD    $0x14, Z16, Z26
+	VPANDD    Z10, Z16, Z16
+	VPADDD    Z11, Z16, Z16
+	VCVTDQ2PS Z25, Z27
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z28
+	VFMADD213PS.BCST consts<>+768(SB), Z28, Z16
+	VMULPS.BCST      consts<>+1344(SB), Z16, Z28
+	VMOVAPS          Z16, Z29
+	VFMADD231PS      Z28, Z16, Z29
+	VSUBPS           Z29, Z16, Z30
+	VFMADD231PS      Z28, Z16, Z30
+	VMULPS           Z16, Z16, Z28
+	VBROADCASTSS     consts<>+1376(SB), Z31
+	VFMADD213PS.BCST consts<>+1408(SB), Z16, Z31
+	VFMADD213PS.BCST consts<>+1440(SB), Z16, Z31
+	VFMADD213PS.BCST consts<>+1472(SB), Z16, Z31
+	VFMADD213PS.BCST consts<>+1504(SB), Z16, Z31
+	VMULPS           Z16, Z28, Z16
+	VFMADD231PS      Z31, Z16, Z30
+	VADDPS           Z30, Z29, Z16
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z28
+	VADDPS      Z28, Z27, Z27
+	VMULPS      Z27, Z12, Z28
+	VFMSUB213PS Z28, Z12, Z27
+	VFMADD213PS Z28, Z13, Z16
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z8, Z16, Z16
+	VSUBPS      Z8, Z16, Z31
+	VSUBPS      Z31, Z28, Z28
+	VFMADD231PS Z29, Z13, Z28
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z12, Z27
+	VFMADD231PS Z29, Z14, Z27
+	VFMADD231PS Z30, Z13, Z27
+	VADDPS      Z27, Z28, Z26
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z27
+	VFMADD213PS.BCST consts<>+1600(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+1632(SB), Z26, Z27
+	VMULPS           Z26, Z26, Z28
+	VMULPS           Z27, Z28, Z27
+	VFMADD231PS.BCST consts<>+192(SB), Z26, Z27
+	VPERMPS          pow_exp_hi<>+0(SB), Z16, Z26
+	VPERMPS          pow_exp_lo<>+0(SB), Z16, Z28
+	VFMADD231PS      Z27, Z26, Z28
+
+	// times 2^k
+	VADDPS      Z28, Z26, Z26
+	VPSLLD      $0x14, Z16, Z27
+	VPANDD.BCST consts<>+416(SB), Z27, Z27
+	VPADDD      Z27, Z26, Z26
+
+	// x or result out of range?
+	VPANDND     Z25, Z2, Z25
+	VPXORD.BCST consts<>+1728(SB), Z16, Z16
+	VPANDND     Z16, Z3, Z16
+	VPORD       Z16, Z25, Z16
+	VPORD       Z16, Z15, Z15
+	VPTESTMD    Z15, Z15, K1
+	KORTESTW    K1, K1
+	JNE         slowblock
+	VMOVUPS     Z17, (CX)
+	VMOVUPS     Z26, 64(CX)
+	ADDQ        $+128, CX
+	ADDQ        $+128, DX
+	ADDQ        $-32, AX
+	CMPQ        AX, $+32
+	JGE         block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVL    $0x0000ffff, SI
+	BZHIL   AX, SI, SI
+	KMOVW   SI, K1
+	VMOVAPS Z4, Z15
+	VMOVUPS (DX), K1, Z15
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    Z9, Z15, Z15
+	VPSRLD    $0x17, Z15, Z16
+	VPSRLD    $0x14, Z15, Z17
+	VPANDD    Z10, Z15, Z15
+	VPADDD    Z11, Z15, Z15
+	VCVTDQ2PS Z16, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z17, Z26
+	VFMADD213PS.BCST consts<>+768(SB), Z26, Z15
+	VMULPS.BCST      consts<>+1344(SB), Z15, Z26
+	VMOVAPS          Z15, Z27
+	VFMADD231PS      Z26, Z15, Z27
+	VSUBPS           Z27, Z15, Z28
+	VFMADD231PS      Z26, Z15, Z28
+	VMULPS           Z15, Z15, Z26
+	VBROADCASTSS     consts<>+1376(SB), Z29
+	VFMADD213PS.BCST consts<>+1408(SB), Z15, Z29
+	VFMADD213PS.BCST consts<>+1440(SB), Z15, Z29
+	VFMADD213PS.BCST consts<>+1472(SB), Z15, Z29
+	VFMADD213PS.BCST consts<>+1504(SB), Z15, Z29
+	VMULPS           Z15, Z26, Z15
+	VFMADD231PS      Z29, Z15, Z28
+	VADDPS           Z28, Z27, Z15
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z17, Z26
+	VADDPS      Z26, Z25, Z25
+	VMULPS      Z25, Z12, Z26
+	VFMSUB213PS Z26, Z12, Z25
+	VFMADD213PS Z26, Z13, Z15
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z8, Z15, Z15
+	VSUBPS      Z8, Z15, Z29
+	VSUBPS      Z29, Z26, Z26
+	VFMADD231PS Z27, Z13, Z26
+	VPERMPS     pow_tl<>+0(SB), Z17, Z17
+	VFMADD231PS Z17, Z12, Z25
+	VFMADD231PS Z27, Z14, Z25
+	VFMADD231PS Z28, Z13, Z25
+	VADDPS      Z25, Z26, Z17
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z25
+	VFMADD213PS.BCST consts<>+1600(SB), Z17, Z25
+	VFMADD213PS.BCST consts<>+1632(SB), Z17, Z25
+	VMULPS           Z17, Z17, Z26
+	VMULPS           Z25, Z26, Z25
+	VFMADD231PS.BCST consts<>+192(SB), Z17, Z25
+	VPERMPS          pow_exp_hi<>+0(SB), Z15, Z17
+	VPERMPS          pow_exp_lo<>+0(SB), Z15, Z26
+	VFMADD231PS      Z25, Z17, Z26
+
+	// times 2^k
+	VADDPS      Z26, Z17, Z17
+	VPSLLD      $0x14, Z15, Z25
+	VPANDD.BCST consts<>+416(SB), Z25, Z25
+	VPADDD      Z25, Z17, Z17
+
+	// x or result out of range?
+	VPANDND     Z16, Z2, Z16
+	VPXORD.BCST consts<>+1728(SB), Z15, Z15
+	VPANDND     Z15, Z3, Z15
+	VPORD       Z15, Z16, Z15
+	VPTESTMD    Z15, Z15, K2
+	KORTESTW    K2, K2
+	JNE         slowvector
+	VMOVUPS     Z17, K1, (CX)
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $-16, AX
+	CMPQ        AX, $+1
+	JGE         vector
+
+done:
+	VZEROUPPER
+	RET
+
+slowblock:
+	MOVQ $0x00000020, SI
+	SUBQ SI, AX
+	JMP  slow
+
+slowvector:
+	MOVQ AX, SI
+	MOVQ $0x00000000, AX
+	CMPQ SI, $+17
+	JLT  slow
+	MOVQ SI, AX
+	MOVQ $0x00000010, SI
+	SUBQ SI, AX
+
+slow:
+	MOVL    $0x0000ffff, DI
+	BZHIL   SI, DI, DI
+	KMOVW   DI, K1
+	VMOVAPS Z4, Z15
+	VMOVUPS (DX), K1, Z15
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD.BCST consts<>+1760(SB), Z15, Z16
+	VPSUBD      Z9, Z16, Z17
+	VCVTDQ2PS   Z16, Z25
+	VPSUBD.BCST consts<>+1792(SB), Z25, Z25
+	VPCMPD      $0x06, Z16, Z5, K2
+	VBLENDMPS   Z25, Z17, K2, Z18
+	VPSRAD      $0x17, Z18, Z17
+	VPSRLD      $0x14, Z18, Z25
+	VPANDD      Z10, Z18, Z26
+	VPADDD      Z11, Z26, Z26
+	VCVTDQ2PS   Z17, Z17
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z25, Z27
+	VFMADD213PS.BCST consts<>+768(SB), Z27, Z26
+	VMULPS.BCST      consts<>+1344(SB), Z26, Z27
+	VMOVAPS          Z26, Z28
+	VFMADD231PS      Z27, Z26, Z28
+	VSUBPS           Z28, Z26, Z29
+	VFMADD231PS      Z27, Z26, Z29
+	VMULPS           Z26, Z26, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z30
+	VMULPS           Z26, Z27, Z26
+	VFMADD231PS      Z30, Z26, Z29
+	VADDPS           Z29, Z28, Z26
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z25, Z27
+	VADDPS      Z27, Z17, Z17
+	VMULPS      Z17, Z12, Z27
+	VFMSUB213PS Z27, Z12, Z17
+	VFMADD213PS Z27, Z13, Z26
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z8, Z26, Z30
+	VSUBPS      Z8, Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z13, Z27
+	VPERMPS     pow_tl<>+0(SB), Z25, Z25
+	VFMADD231PS Z25, Z12, Z17
+	VFMADD231PS Z28, Z14, Z17
+	VFMADD231PS Z29, Z13, Z17
+	VADDPS      Z17, Z27, Z17
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z25
+	VFMADD213PS.BCST consts<>+1600(SB), Z17, Z25
+	VFMADD213PS.BCST consts<>+1632(SB), Z17, Z25
+	VMULPS           Z17, Z17, Z27
+	VMULPS           Z25, Z27, Z25
+	VFMADD231PS.BCST consts<>+192(SB), Z17, Z25
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z17
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z27
+	VFMADD231PS      Z25, Z17, Z27
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  Z8, Z30, Z25
+	VPSRAD  $0x03, Z25, Z25
+	VADDPS  Z27, Z17, Z28
+	VPSLLD  $0x17, Z25, Z29
+	VPADDD  Z29, Z28, Z29
+	VPMINUD Z0, Z29, Z29
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD   Z1, Z25, Z25
+	VPSUBD    Z25, Z6, Z25
+	VPSLLD    $0x17, Z25, Z25
+	VADDPS    Z17, Z25, Z30
+	VSUBPS    Z25, Z30, Z31
+	VSUBPS    Z31, Z17, Z17
+	VADDPS    Z27, Z17, Z17
+	VADDPS    Z17, Z30, Z17
+	VCMPPS    $0x11, Z25, Z28, K2
+	VPSUBD    Z25, Z17, Z17
+	VBLENDMPS Z17, Z29, K2, Z19
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS       $0x11, Z26, Z7, K2
+	VBLENDMPS    Z0, Z19, K2, Z20
+	VCMPPS.BCST  $0x11, consts<>+1888(SB), Z26, K2
+	VBLENDMPS    Z1, Z20, K2, Z21
+	VPCMPD       $0x00, Z1, Z16, K2
+	VBROADCASTSS 12(BX), Z17
+	VBLENDMPS    Z17, Z21, K2, Z22
+	VPCMPD       $0x00, Z0, Z16, K2
+	VBROADCASTSS 16(BX), Z17
+	VBLENDMPS    Z17, Z22, K2, Z23
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   20(BX), Z17
+	VPANDD         Z17, Z15, Z17
+	VPORD          Z17, Z23, Z17
+	VPCMPD         $0x06, Z1, Z16, K2
+	VPCMPD         $0x06, Z16, Z0, K3
+	KANDW          K2, K3, K2
+	VBROADCASTSS   24(BX), Z25
+	VPANDD         Z25, Z15, Z15
+	VPCMPD         $0x06, Z15, Z1, K3
+	KANDW          K2, K3, K2
+	VPCMPD         $0x06, Z0, Z16, K3
+	KORW           K2, K3, K2
+	VBLENDMPS.BCST consts<>+448(SB), Z17, K2, Z24
+	VMOVUPS        Z24, K1, (CX)
+	ADDQ           $+64, CX
+	ADDQ           $+64, DX
+	ADDQ           $-16, SI
+	CMPQ           SI, $+1
+	JGE            slow
+	JMP            loop

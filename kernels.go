@@ -64,9 +64,6 @@ const chunk = 4096
 // one-vs-rest form also classes for background.
 const noLabel = -1
 
-func logKernel(dst, x []float32)                          { logGeneric(dst, x) }
-func powKernel(dst, x []float32, p *powParams)            { powGeneric(dst, x, p) }
-func sigmoidKernel(dst, x []float32)                      { sigmoidGeneric(dst, x) }
 func softmaxKernel(dst, logits []float32, classes int)    { softmaxGeneric(dst, logits, classes) }
 func logSoftmaxKernel(dst, logits []float32, classes int) { logSoftmaxGeneric(dst, logits, classes) }
 func logSumExpKernel(dst, logits []float32, classes int)  { logSumExpGeneric(dst, logits, classes) }

@@ -138,7 +138,7 @@ func (m *amd64) commutative(o opcode, a, b vec) vec {
 	return m.binary(o, a, b)
 }
 
-// integer picks the AVX2 or the AVX-512 form of an instruction that has two names.
+// logic emits a bitwise operation, which AVX2 and AVX-512 name differently.
 func (m *amd64) logic(narrow constructor, wide opcode, a, b vec) vec {
 	if m.wide {
 		return m.commutative(wide, a, b)
@@ -175,10 +175,13 @@ func (m *amd64) float(a vec) vec {
 const (
 	fmaOp  = "FMA"
 	fnmaOp = "FNMA"
+	fmsOp  = "FMS"
 )
 
 func (m *amd64) fma(a, b, c vec) vec  { return m.fused(fmaOp, a, b, c) }
 func (m *amd64) fnma(a, b, c vec) vec { return m.fused(fnmaOp, a, b, c) }
+
+func (m *amd64) fms(a, b, c vec) vec { return m.fused(fmsOp, a, b, c) }
 
 func (m *amd64) fused(op string, a, b, c vec) vec {
 	// At most one operand can be memory: the addend if it is, else b. A factor that is loaded is overwritten next.
@@ -215,6 +218,11 @@ var fusedForms = map[string]struct{ f132, f213, f231 opcode }{
 		opcode{x86.VFNMADD132PS, x86.VFNMADD132PS_BCST},
 		opcode{x86.VFNMADD213PS, x86.VFNMADD213PS_BCST},
 		opcode{x86.VFNMADD231PS, x86.VFNMADD231PS_BCST},
+	},
+	fmsOp: {
+		opcode{x86.VFMSUB132PS, x86.VFMSUB132PS_BCST},
+		opcode{x86.VFMSUB213PS, x86.VFMSUB213PS_BCST},
+		opcode{x86.VFMSUB231PS, x86.VFMSUB231PS_BCST},
 	},
 }
 
@@ -437,6 +445,18 @@ func (m *amd64) keep(k mask, a vec) vec {
 	return vec{op: d}
 }
 
+func (m *amd64) pickNegative(x, a, b vec) vec {
+	if !m.wide {
+		d := m.newVec()
+		src, other := m.anywhere(a), m.inRegister(b)
+		m.emit(x86.VBLENDVPS(m.inRegister(x), src, other, d))
+		return vec{op: d}
+	}
+	k := m.newMask()
+	m.emit(x86.VPMOVD2M(m.inRegister(x), k))
+	return m.pick(mask{k}, a, b)
+}
+
 // Exponents
 
 func (m *amd64) scalef(a, n vec) vec {
@@ -589,6 +609,18 @@ func (m *amd64) jumpIfAny(k mask, name string) {
 		bits := m.regs.GP32()
 		m.emit(x86.VMOVMSKPS(k.op, bits))
 		m.emit(x86.TESTL(bits, bits))
+	}
+	m.emit(x86.JNE(operand.LabelRef(name)))
+}
+
+func (m *amd64) jumpIfBits(a vec, name string) {
+	v := m.inRegister(a)
+	if m.wide {
+		k := m.newMask()
+		m.emit(x86.VPTESTMD(v, v, k))
+		m.emit(x86.KORTESTW(k, k))
+	} else {
+		m.emit(x86.VPTEST(v, v))
 	}
 	m.emit(x86.JNE(operand.LabelRef(name)))
 }

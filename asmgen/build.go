@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"go/token"
+	"go/types"
 	"math"
 	"slices"
 	"sort"
@@ -108,9 +110,20 @@ type builder struct {
 	labels   int // numbers the labels that operations make
 }
 
+// focalTypes has the names of focal's types that signatures of kernels point to.
+var focalTypes = func() *types.Package {
+	p := types.NewPackage("focal", "focal")
+	for _, name := range []string{"powParams", "lossParams"} {
+		obj := types.NewTypeName(token.NoPos, p, name, nil)
+		types.NewNamed(obj, types.NewStruct(nil, nil), nil)
+		p.Scope().Insert(obj)
+	}
+	return p
+}()
+
 func (b *builder) begin(name, signature string, promoted []*constant) {
 	b.name, b.fn, b.regs, b.used, b.promoted, b.labels = name, ir.NewFunction(name), reg.NewCollection(), nil, promoted, 0
-	sig, err := gotypes.ParseSignature(signature)
+	sig, err := gotypes.ParseSignatureInPackage(focalTypes, signature)
 	if err != nil {
 		b.fatal("%v", err)
 	}

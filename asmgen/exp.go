@@ -31,14 +31,14 @@ func expSlow(m machine, x vec) vec {
 	return m.umin(expPositive(m, expClamp(m, x), true), m.u32(nanBits))
 }
 
-// expGuard says which of some arguments make exp slow. It may overlook one beside a NaN.
-func expGuard(m machine, x []vec) mask {
+// expGuard jumps to slow if one of the arguments makes exp slow. It may overlook one beside a NaN.
+func expGuard(m machine, x []vec, slow string) {
 	m.comment("any x < -87?")
 	least := x[0]
 	for _, v := range x[1:] {
 		least = m.min(least, v)
 	}
-	return m.lt(least, m.f32(expLeast))
+	m.jumpIfAny(m.lt(least, m.f32(expLeast)), slow)
 }
 
 func expClamp(m machine, x vec) vec {

@@ -10,10 +10,13 @@ type elementwise struct {
 	unroll int
 	// fill is what the lanes behind the end hold: a value that takes no slow path, for each input.
 	fill []float32
-	// guard says in which lanes the inputs of some vectors ask for the slow path; it may be nil. x[i] is input i.
-	guard func(m machine, x [][]vec) mask
-	// step computes the outputs from the inputs, and (if it is not nil) in which lanes they are not to be used.
-	step func(m machine, x []vec) ([]vec, *mask)
+	// guard jumps to a label if the inputs of some vectors ask for the slow path; it may be nil. x[i] is input i.
+	guard func(m machine, x [][]vec, slow string)
+	// step computes the outputs from the inputs, and after them what else check wants to see.
+	step func(m machine, x []vec) []vec
+	// check jumps to a label if what step made of some vectors is not to be used; it may be nil. y[i] is value i of
+	// step. Without it results are stored as they come.
+	check func(m machine, y [][]vec, slow string)
 	// slow computes the outputs for any input: the same bits as step wherever step is right.
 	slow func(m machine, x []vec) []vec
 	// prologue loads what the steps need besides constants.
@@ -63,35 +66,29 @@ func (e elementwise) emit(m machine) {
 	if e.guard != nil {
 		x := make([][]vec, len(ins))
 		for u := range e.unroll {
-			for i, v := range input(u) {
-				x[i] = append(x[i], v)
-			}
+			appendEach(x, input(u))
 		}
-		m.jumpIfAny(e.guard(m, x), "slowblock")
+		e.guard(m, x, "slowblock")
 	}
-	var bad *mask
-	var late [][]vec // results that wait for the test
+	var late [][]vec // results that wait for the check
 	for u := range e.unroll {
-		y, b := e.step(m, input(u))
-		if b == nil {
+		y := e.step(m, input(u))
+		if e.check == nil {
 			for i, p := range outs {
 				m.store(p, 4*u*lanes, y[i])
 			}
 			continue
 		}
-		late = append(late, y)
-		if bad == nil {
-			bad = b
-		} else {
-			k := m.either(*bad, *b)
-			bad = &k
+		if late == nil {
+			late = make([][]vec, len(y))
 		}
+		appendEach(late, y)
 	}
-	if bad != nil {
-		m.jumpIfAny(*bad, "slowblock")
-		for u, y := range late {
+	if e.check != nil {
+		e.check(m, late, "slowblock")
+		for u := range e.unroll {
 			for i, p := range outs {
-				m.store(p, 4*u*lanes, y[i])
+				m.store(p, 4*u*lanes, late[i][u])
 			}
 		}
 	}
@@ -105,15 +102,11 @@ func (e elementwise) emit(m machine) {
 	k := m.part(n)
 	x := parts(k)
 	if e.guard != nil {
-		g := make([][]vec, len(x))
-		for i := range x {
-			g[i] = []vec{x[i]}
-		}
-		m.jumpIfAny(e.guard(m, g), "slowvector")
+		e.guard(m, each(x), "slowvector")
 	}
-	y, b := e.step(m, x)
-	if b != nil {
-		m.jumpIfAny(*b, "slowvector")
+	y := e.step(m, x)
+	if e.check != nil {
+		e.check(m, each(y), "slowvector")
 	}
 	for i, p := range outs {
 		m.storePart(k, p, 0, y[i])
@@ -148,4 +141,18 @@ func (e elementwise) emit(m machine) {
 	m.advance(left, -lanes)
 	m.jumpIfAtLeast(left, 1, "slow")
 	m.jump("loop")
+}
+
+// appendEach appends v[i] to lists[i].
+func appendEach(lists [][]vec, v []vec) {
+	for i := range v {
+		lists[i] = append(lists[i], v[i])
+	}
+}
+
+// each makes a list of one of every value.
+func each(v []vec) [][]vec {
+	lists := make([][]vec, len(v))
+	appendEach(lists, v)
+	return lists
 }

@@ -67,9 +67,10 @@ type machine interface {
 	mul(a, b vec) vec
 	div(a, b vec) vec
 	sqrt(a vec) vec
-	// fma is a*b + c, fnma is c - a*b; one rounding.
+	// fma is a*b + c, fnma is c - a*b, fms is a*b - c; one rounding.
 	fma(a, b, c vec) vec
 	fnma(a, b, c vec) vec
+	fms(a, b, c vec) vec
 	// min is a < b ? a : b and max is a > b ? a : b: b where either is NaN or both are zeros of any sign.
 	min(a, b vec) vec
 	max(a, b vec) vec
@@ -109,6 +110,8 @@ type machine interface {
 	// pick is a where k is true, else b. keep is a where k is true, else 0.
 	pick(k mask, a, b vec) vec
 	keep(k mask, a vec) vec
+	// pickNegative is a where the sign bit of x is set, else b.
+	pickNegative(x, a, b vec) vec
 
 	// scalef is a * 2^floor(n), rounded once. a and the result must be normal numbers, or a NaN: anything else costs
 	// 150 cycles. Property scale.
@@ -141,6 +144,7 @@ type machine interface {
 	jumpIfLess(n gp, limit int, name string)
 	jumpIfAtLeast(n gp, limit int, name string)
 	jumpIfAny(k mask, name string)
+	jumpIfBits(a vec, name string) // if any bit of any lane is set
 	count(n int) gp
 	setCount(n gp, v int)
 	copyOf(p gp) gp

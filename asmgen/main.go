@@ -8,7 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"go/format"
-	"log"
+	golog "log"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,12 +29,72 @@ type kernel struct {
 
 // kernels is THE LIST.
 var kernels = []kernel{
-	{name: "exp", args: "dst, x *float32, n int", body: elementwise{
-		outs: []string{"dst"}, ins: []string{"x"}, unroll: 4, fill: []float32{1},
-		guard: func(m machine, x [][]vec) mask { return expGuard(m, x[0]) },
-		step:  func(m machine, x []vec) ([]vec, *mask) { return []vec{exp(m, x[0])}, nil },
-		slow:  func(m machine, x []vec) []vec { return []vec{expSlow(m, x[0])} },
-	}.emit},
+	{name: "exp", args: "dst, x *float32, n int", body: func(m machine) {
+		elementwise{
+			outs: []string{"dst"}, ins: []string{"x"}, unroll: 4, fill: []float32{1},
+			guard: func(m machine, x [][]vec, slow string) { expGuard(m, x[0], slow) },
+			step:  func(m machine, x []vec) []vec { return []vec{exp(m, x[0])} },
+			slow:  func(m machine, x []vec) []vec { return []vec{expSlow(m, x[0])} },
+		}.emit(m)
+	}},
+	{name: "log", args: "dst, x *float32, n int", body: func(m machine) {
+		e := elementwise{
+			outs: []string{"dst"}, ins: []string{"x"}, unroll: 4, fill: []float32{1},
+			step: func(m machine, x []vec) []vec { return []vec{log(m, x[0])} },
+			slow: func(m machine, x []vec) []vec { return []vec{logSlow(m, x[0])} },
+		}
+		if m.properties().scale {
+			e.check = func(m machine, y [][]vec, slow string) { nanCheck(m, y[0], slow) }
+		} else {
+			e.guard = func(m machine, x [][]vec, slow string) { logGuard(m, x[0], slow) }
+		}
+		e.emit(m)
+	}},
+	{name: "sigmoid", args: "dst, x *float32, n int", body: func(m machine) {
+		elementwise{
+			outs: []string{"dst"}, ins: []string{"x"}, unroll: 4, fill: []float32{1},
+			guard: func(m machine, x [][]vec, slow string) { sigmoidGuard(m, x[0], slow) },
+			step:  func(m machine, x []vec) []vec { return []vec{sigmoid(m, x[0])} },
+			slow:  func(m machine, x []vec) []vec { return []vec{sigmoidSlow(m, x[0])} },
+		}.emit(m)
+	}},
+	{name: "pow", args: "dst, x *float32, n int, p *powParams", body: func(m machine) {
+		var params gp
+		var y powExponent
+		elementwise{
+			outs: []string{"dst"}, ins: []string{"x"}, unroll: 2, fill: []float32{1},
+			prologue: func(m machine) {
+				params = m.param("p")
+				y = loadExponent(m, params)
+			},
+			step: func(m machine, x []vec) []vec {
+				res, bad := pow(m, x[0], y)
+				return []vec{res, bad}
+			},
+			check: func(m machine, y [][]vec, slow string) {
+				bad := y[1][0]
+				for _, b := range y[1][1:] {
+					bad = m.or(bad, b)
+				}
+				m.jumpIfBits(bad, slow)
+			},
+			slow: func(m machine, x []vec) []vec { return []vec{powSlow(m, x[0], y, params)} },
+		}.emit(m)
+	}},
+}
+
+// nanCheck jumps to slow if there is a NaN among some vectors.
+func nanCheck(m machine, y []vec, slow string) {
+	m.comment("any NaN?")
+	var any mask
+	for i := 0; i < len(y); i += 2 {
+		k := m.unordered(y[i], y[min(i+1, len(y)-1)])
+		if i > 0 {
+			k = m.either(any, k)
+		}
+		any = k
+	}
+	m.jumpIfAny(any, slow)
 }
 
 // A variant is a target that kernels are emitted for.
@@ -46,12 +106,12 @@ type variant struct {
 var amd64Variants = []variant{{"avx2", "AVX2", false}, {"avx512", "AVX512", true}}
 
 func main() {
-	log.SetFlags(0)
+	golog.SetFlags(0)
 	dir := flag.String("dir", "..", "the repository's root")
 	flag.Parse()
 	for name, text := range generate() {
 		if err := os.WriteFile(filepath.Join(*dir, name), text, 0o644); err != nil {
-			log.Fatal(err)
+			golog.Fatal(err)
 		}
 	}
 }
