@@ -70,6 +70,10 @@ func sigmoidKernel(dst, x []float32) {
 }
 
 func powKernel(dst, x []float32, p *powParams) {
+	if p.special == powZero || p.special == powNaN { // constant, but for a few x
+		powGeneric(dst, x, p)
+		return
+	}
 	for len(x) > 0 {
 		n := min(len(x), chunk)
 		switch active {

@@ -2839,20 +2839,20 @@ slow:
 	VCMPPS       $0x11, consts<>+1888(SB), Y8, Y8
 	VBLENDVPS    Y8, Y1, Y9, Y8
 	VPCMPEQD     Y1, Y7, Y9
-	VBROADCASTSS 12(BX), Y10
+	VBLENDVPS    Y3, Y0, Y1, Y10
 	VBLENDVPS    Y9, Y10, Y8, Y8
 	VPCMPEQD     Y0, Y7, Y9
-	VBROADCASTSS 16(BX), Y10
+	VBLENDVPS    Y3, Y1, Y0, Y10
 	VBLENDVPS    Y9, Y10, Y8, Y8
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 20(BX), Y9
+	VBROADCASTSS 12(BX), Y9
 	VPAND        Y9, Y6, Y9
 	VPOR         Y9, Y8, Y8
 	VPCMPGTD     Y1, Y7, Y9
 	VPCMPGTD     Y7, Y0, Y10
 	VPAND        Y9, Y10, Y9
-	VBROADCASTSS 24(BX), Y10
+	VBROADCASTSS 16(BX), Y10
 	VPAND        Y10, Y6, Y6
 	VPCMPGTD     Y6, Y1, Y6
 	VPAND        Y9, Y6, Y6
@@ -2893,7 +2893,7 @@ partdone2:
 	JMP  loop
 
 // func powAVX512(dst *float32, x *float32, n int, p *powParams)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·powAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS consts<>+640(SB), Z0
 	VBROADCASTSS consts<>+1088(SB), Z1
@@ -2905,15 +2905,13 @@ TEXT ·powAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS consts<>+1856(SB), Z7
 	VBROADCASTSS consts<>+1536(SB), Z8
 	VBROADCASTSS consts<>+1280(SB), Z9
-	VBROADCASTSS consts<>+736(SB), Z10
-	VBROADCASTSS consts<>+1312(SB), Z11
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
 	MOVQ         p+24(FP), BX
-	VBROADCASTSS (BX), Z12
-	VBROADCASTSS 4(BX), Z13
-	VBROADCASTSS 8(BX), Z14
+	VBROADCASTSS (BX), Z10
+	VBROADCASTSS 4(BX), Z11
+	VBROADCASTSS 8(BX), Z12
 
 loop:
 	CMPQ AX, $+32
@@ -2921,116 +2919,116 @@ loop:
 
 block:
 	// x = 2^(E-64) z; j is z's table cell
-	VMOVUPS   (DX), Z15
-	VPSUBD    Z9, Z15, Z15
-	VPSRLD    $0x17, Z15, Z16
-	VPSRLD    $0x14, Z15, Z17
-	VPANDD    Z10, Z15, Z15
-	VPADDD    Z11, Z15, Z15
-	VCVTDQ2PS Z16, Z25
+	VMOVUPS     (DX), Z13
+	VPSUBD      Z9, Z13, Z13
+	VPSRLD      $0x17, Z13, Z14
+	VPSRLD      $0x14, Z13, Z15
+	VPANDD.BCST consts<>+736(SB), Z13, Z13
+	VPADDD.BCST consts<>+1312(SB), Z13, Z13
+	VCVTDQ2PS   Z14, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z17, Z26
-	VFMADD213PS.BCST consts<>+768(SB), Z26, Z15
-	VMULPS.BCST      consts<>+1344(SB), Z15, Z26
-	VMOVAPS          Z15, Z27
-	VFMADD231PS      Z26, Z15, Z27
-	VSUBPS           Z27, Z15, Z28
-	VFMADD231PS      Z26, Z15, Z28
-	VMULPS           Z15, Z15, Z26
+	VPERMPS          pow_r<>+0(SB), Z15, Z26
+	VFMADD213PS.BCST consts<>+768(SB), Z26, Z13
+	VMULPS.BCST      consts<>+1344(SB), Z13, Z26
+	VMOVAPS          Z13, Z27
+	VFMADD231PS      Z26, Z13, Z27
+	VSUBPS           Z27, Z13, Z28
+	VFMADD231PS      Z26, Z13, Z28
+	VMULPS           Z13, Z13, Z26
 	VBROADCASTSS     consts<>+1376(SB), Z29
-	VFMADD213PS.BCST consts<>+1408(SB), Z15, Z29
-	VFMADD213PS.BCST consts<>+1440(SB), Z15, Z29
-	VFMADD213PS.BCST consts<>+1472(SB), Z15, Z29
-	VFMADD213PS.BCST consts<>+1504(SB), Z15, Z29
-	VMULPS           Z15, Z26, Z15
-	VFMADD231PS      Z29, Z15, Z28
-	VADDPS           Z28, Z27, Z15
+	VFMADD213PS.BCST consts<>+1408(SB), Z13, Z29
+	VFMADD213PS.BCST consts<>+1440(SB), Z13, Z29
+	VFMADD213PS.BCST consts<>+1472(SB), Z13, Z29
+	VFMADD213PS.BCST consts<>+1504(SB), Z13, Z29
+	VMULPS           Z13, Z26, Z13
+	VFMADD231PS      Z29, Z13, Z28
+	VADDPS           Z28, Z27, Z13
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z17, Z26
+	VPERMPS     pow_th<>+0(SB), Z15, Z26
 	VADDPS      Z26, Z25, Z25
-	VMULPS      Z25, Z12, Z26
-	VFMSUB213PS Z26, Z12, Z25
-	VFMADD213PS Z26, Z13, Z15
+	VMULPS      Z25, Z10, Z26
+	VFMSUB213PS Z26, Z10, Z25
+	VFMADD213PS Z26, Z11, Z13
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z8, Z15, Z15
-	VSUBPS      Z8, Z15, Z29
+	VADDPS      Z8, Z13, Z13
+	VSUBPS      Z8, Z13, Z29
 	VSUBPS      Z29, Z26, Z26
-	VFMADD231PS Z27, Z13, Z26
-	VPERMPS     pow_tl<>+0(SB), Z17, Z17
-	VFMADD231PS Z17, Z12, Z25
-	VFMADD231PS Z27, Z14, Z25
-	VFMADD231PS Z28, Z13, Z25
-	VADDPS      Z25, Z26, Z17
+	VFMADD231PS Z27, Z11, Z26
+	VPERMPS     pow_tl<>+0(SB), Z15, Z15
+	VFMADD231PS Z15, Z10, Z25
+	VFMADD231PS Z27, Z12, Z25
+	VFMADD231PS Z28, Z11, Z25
+	VADDPS      Z25, Z26, Z15
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
 	VBROADCASTSS     consts<>+1568(SB), Z25
-	VFMADD213PS.BCST consts<>+1600(SB), Z17, Z25
-	VFMADD213PS.BCST consts<>+1632(SB), Z17, Z25
-	VMULPS           Z17, Z17, Z26
+	VFMADD213PS.BCST consts<>+1600(SB), Z15, Z25
+	VFMADD213PS.BCST consts<>+1632(SB), Z15, Z25
+	VMULPS           Z15, Z15, Z26
 	VMULPS           Z25, Z26, Z25
-	VFMADD231PS.BCST consts<>+192(SB), Z17, Z25
-	VPERMPS          pow_exp_hi<>+0(SB), Z15, Z17
-	VPERMPS          pow_exp_lo<>+0(SB), Z15, Z26
-	VFMADD231PS      Z25, Z17, Z26
+	VFMADD231PS.BCST consts<>+192(SB), Z15, Z25
+	VPERMPS          pow_exp_hi<>+0(SB), Z13, Z15
+	VPERMPS          pow_exp_lo<>+0(SB), Z13, Z26
+	VFMADD231PS      Z25, Z15, Z26
 
 	// times 2^k
-	VADDPS      Z26, Z17, Z17
-	VPSLLD      $0x14, Z15, Z25
+	VADDPS      Z26, Z15, Z15
+	VPSLLD      $0x14, Z13, Z25
 	VPANDD.BCST consts<>+416(SB), Z25, Z25
-	VPADDD      Z25, Z17, Z17
+	VPADDD      Z25, Z15, Z15
 
 	// x or result out of range?
-	VPANDND     Z16, Z2, Z16
-	VPXORD.BCST consts<>+1728(SB), Z15, Z15
-	VPANDND     Z15, Z3, Z15
-	VPORD       Z15, Z16, Z15
+	VPANDND     Z14, Z2, Z14
+	VPXORD.BCST consts<>+1728(SB), Z13, Z13
+	VPANDND     Z13, Z3, Z13
+	VPORD       Z13, Z14, Z13
 
 	// x = 2^(E-64) z; j is z's table cell
-	VMOVUPS   64(DX), Z16
-	VPSUBD    Z9, Z16, Z16
-	VPSRLD    $0x17, Z16, Z25
-	VPSRLD    $0x14, Z16, Z26
-	VPANDD    Z10, Z16, Z16
-	VPADDD    Z11, Z16, Z16
-	VCVTDQ2PS Z25, Z27
+	VMOVUPS     64(DX), Z14
+	VPSUBD      Z9, Z14, Z14
+	VPSRLD      $0x17, Z14, Z25
+	VPSRLD      $0x14, Z14, Z26
+	VPANDD.BCST consts<>+736(SB), Z14, Z14
+	VPADDD.BCST consts<>+1312(SB), Z14, Z14
+	VCVTDQ2PS   Z25, Z27
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VPERMPS          pow_r<>+0(SB), Z26, Z28
-	VFMADD213PS.BCST consts<>+768(SB), Z28, Z16
-	VMULPS.BCST      consts<>+1344(SB), Z16, Z28
-	VMOVAPS          Z16, Z29
-	VFMADD231PS      Z28, Z16, Z29
-	VSUBPS           Z29, Z16, Z30
-	VFMADD231PS      Z28, Z16, Z30
-	VMULPS           Z16, Z16, Z28
+	VFMADD213PS.BCST consts<>+768(SB), Z28, Z14
+	VMULPS.BCST      consts<>+1344(SB), Z14, Z28
+	VMOVAPS          Z14, Z29
+	VFMADD231PS      Z28, Z14, Z29
+	VSUBPS           Z29, Z14, Z30
+	VFMADD231PS      Z28, Z14, Z30
+	VMULPS           Z14, Z14, Z28
 	VBROADCASTSS     consts<>+1376(SB), Z31
-	VFMADD213PS.BCST consts<>+1408(SB), Z16, Z31
-	VFMADD213PS.BCST consts<>+1440(SB), Z16, Z31
-	VFMADD213PS.BCST consts<>+1472(SB), Z16, Z31
-	VFMADD213PS.BCST consts<>+1504(SB), Z16, Z31
-	VMULPS           Z16, Z28, Z16
-	VFMADD231PS      Z31, Z16, Z30
-	VADDPS           Z30, Z29, Z16
+	VFMADD213PS.BCST consts<>+1408(SB), Z14, Z31
+	VFMADD213PS.BCST consts<>+1440(SB), Z14, Z31
+	VFMADD213PS.BCST consts<>+1472(SB), Z14, Z31
+	VFMADD213PS.BCST consts<>+1504(SB), Z14, Z31
+	VMULPS           Z14, Z28, Z14
+	VFMADD231PS      Z31, Z14, Z30
+	VADDPS           Z30, Z29, Z14
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Z26, Z28
 	VADDPS      Z28, Z27, Z27
-	VMULPS      Z27, Z12, Z28
-	VFMSUB213PS Z28, Z12, Z27
-	VFMADD213PS Z28, Z13, Z16
+	VMULPS      Z27, Z10, Z28
+	VFMSUB213PS Z28, Z10, Z27
+	VFMADD213PS Z28, Z11, Z14
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z8, Z16, Z16
-	VSUBPS      Z8, Z16, Z31
+	VADDPS      Z8, Z14, Z14
+	VSUBPS      Z8, Z14, Z31
 	VSUBPS      Z31, Z28, Z28
-	VFMADD231PS Z29, Z13, Z28
+	VFMADD231PS Z29, Z11, Z28
 	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z12, Z27
-	VFMADD231PS Z29, Z14, Z27
-	VFMADD231PS Z30, Z13, Z27
+	VFMADD231PS Z26, Z10, Z27
+	VFMADD231PS Z29, Z12, Z27
+	VFMADD231PS Z30, Z11, Z27
 	VADDPS      Z27, Z28, Z26
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
@@ -3040,26 +3038,26 @@ block:
 	VMULPS           Z26, Z26, Z28
 	VMULPS           Z27, Z28, Z27
 	VFMADD231PS.BCST consts<>+192(SB), Z26, Z27
-	VPERMPS          pow_exp_hi<>+0(SB), Z16, Z26
-	VPERMPS          pow_exp_lo<>+0(SB), Z16, Z28
+	VPERMPS          pow_exp_hi<>+0(SB), Z14, Z26
+	VPERMPS          pow_exp_lo<>+0(SB), Z14, Z28
 	VFMADD231PS      Z27, Z26, Z28
 
 	// times 2^k
 	VADDPS      Z28, Z26, Z26
-	VPSLLD      $0x14, Z16, Z27
+	VPSLLD      $0x14, Z14, Z27
 	VPANDD.BCST consts<>+416(SB), Z27, Z27
 	VPADDD      Z27, Z26, Z26
 
 	// x or result out of range?
 	VPANDND     Z25, Z2, Z25
-	VPXORD.BCST consts<>+1728(SB), Z16, Z16
-	VPANDND     Z16, Z3, Z16
-	VPORD       Z16, Z25, Z16
-	VPORD       Z16, Z15, Z15
-	VPTESTMD    Z15, Z15, K1
+	VPXORD.BCST consts<>+1728(SB), Z14, Z14
+	VPANDND     Z14, Z3, Z14
+	VPORD       Z14, Z25, Z14
+	VPORD       Z14, Z13, Z13
+	VPTESTMD    Z13, Z13, K1
 	KORTESTW    K1, K1
 	JNE         slowblock
-	VMOVUPS     Z17, (CX)
+	VMOVUPS     Z15, (CX)
 	VMOVUPS     Z26, 64(CX)
 	ADDQ        $+128, CX
 	ADDQ        $+128, DX
@@ -3075,79 +3073,79 @@ vector:
 	MOVL    $0x0000ffff, SI
 	BZHIL   AX, SI, SI
 	KMOVW   SI, K1
-	VMOVAPS Z4, Z15
-	VMOVUPS (DX), K1, Z15
+	VMOVAPS Z4, Z13
+	VMOVUPS (DX), K1, Z13
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    Z9, Z15, Z15
-	VPSRLD    $0x17, Z15, Z16
-	VPSRLD    $0x14, Z15, Z17
-	VPANDD    Z10, Z15, Z15
-	VPADDD    Z11, Z15, Z15
-	VCVTDQ2PS Z16, Z25
+	VPSUBD      Z9, Z13, Z13
+	VPSRLD      $0x17, Z13, Z14
+	VPSRLD      $0x14, Z13, Z15
+	VPANDD.BCST consts<>+736(SB), Z13, Z13
+	VPADDD.BCST consts<>+1312(SB), Z13, Z13
+	VCVTDQ2PS   Z14, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z17, Z26
-	VFMADD213PS.BCST consts<>+768(SB), Z26, Z15
-	VMULPS.BCST      consts<>+1344(SB), Z15, Z26
-	VMOVAPS          Z15, Z27
-	VFMADD231PS      Z26, Z15, Z27
-	VSUBPS           Z27, Z15, Z28
-	VFMADD231PS      Z26, Z15, Z28
-	VMULPS           Z15, Z15, Z26
+	VPERMPS          pow_r<>+0(SB), Z15, Z26
+	VFMADD213PS.BCST consts<>+768(SB), Z26, Z13
+	VMULPS.BCST      consts<>+1344(SB), Z13, Z26
+	VMOVAPS          Z13, Z27
+	VFMADD231PS      Z26, Z13, Z27
+	VSUBPS           Z27, Z13, Z28
+	VFMADD231PS      Z26, Z13, Z28
+	VMULPS           Z13, Z13, Z26
 	VBROADCASTSS     consts<>+1376(SB), Z29
-	VFMADD213PS.BCST consts<>+1408(SB), Z15, Z29
-	VFMADD213PS.BCST consts<>+1440(SB), Z15, Z29
-	VFMADD213PS.BCST consts<>+1472(SB), Z15, Z29
-	VFMADD213PS.BCST consts<>+1504(SB), Z15, Z29
-	VMULPS           Z15, Z26, Z15
-	VFMADD231PS      Z29, Z15, Z28
-	VADDPS           Z28, Z27, Z15
+	VFMADD213PS.BCST consts<>+1408(SB), Z13, Z29
+	VFMADD213PS.BCST consts<>+1440(SB), Z13, Z29
+	VFMADD213PS.BCST consts<>+1472(SB), Z13, Z29
+	VFMADD213PS.BCST consts<>+1504(SB), Z13, Z29
+	VMULPS           Z13, Z26, Z13
+	VFMADD231PS      Z29, Z13, Z28
+	VADDPS           Z28, Z27, Z13
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z17, Z26
+	VPERMPS     pow_th<>+0(SB), Z15, Z26
 	VADDPS      Z26, Z25, Z25
-	VMULPS      Z25, Z12, Z26
-	VFMSUB213PS Z26, Z12, Z25
-	VFMADD213PS Z26, Z13, Z15
+	VMULPS      Z25, Z10, Z26
+	VFMSUB213PS Z26, Z10, Z25
+	VFMADD213PS Z26, Z11, Z13
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z8, Z15, Z15
-	VSUBPS      Z8, Z15, Z29
+	VADDPS      Z8, Z13, Z13
+	VSUBPS      Z8, Z13, Z29
 	VSUBPS      Z29, Z26, Z26
-	VFMADD231PS Z27, Z13, Z26
-	VPERMPS     pow_tl<>+0(SB), Z17, Z17
-	VFMADD231PS Z17, Z12, Z25
-	VFMADD231PS Z27, Z14, Z25
-	VFMADD231PS Z28, Z13, Z25
-	VADDPS      Z25, Z26, Z17
+	VFMADD231PS Z27, Z11, Z26
+	VPERMPS     pow_tl<>+0(SB), Z15, Z15
+	VFMADD231PS Z15, Z10, Z25
+	VFMADD231PS Z27, Z12, Z25
+	VFMADD231PS Z28, Z11, Z25
+	VADDPS      Z25, Z26, Z15
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
 	VBROADCASTSS     consts<>+1568(SB), Z25
-	VFMADD213PS.BCST consts<>+1600(SB), Z17, Z25
-	VFMADD213PS.BCST consts<>+1632(SB), Z17, Z25
-	VMULPS           Z17, Z17, Z26
+	VFMADD213PS.BCST consts<>+1600(SB), Z15, Z25
+	VFMADD213PS.BCST consts<>+1632(SB), Z15, Z25
+	VMULPS           Z15, Z15, Z26
 	VMULPS           Z25, Z26, Z25
-	VFMADD231PS.BCST consts<>+192(SB), Z17, Z25
-	VPERMPS          pow_exp_hi<>+0(SB), Z15, Z17
-	VPERMPS          pow_exp_lo<>+0(SB), Z15, Z26
-	VFMADD231PS      Z25, Z17, Z26
+	VFMADD231PS.BCST consts<>+192(SB), Z15, Z25
+	VPERMPS          pow_exp_hi<>+0(SB), Z13, Z15
+	VPERMPS          pow_exp_lo<>+0(SB), Z13, Z26
+	VFMADD231PS      Z25, Z15, Z26
 
 	// times 2^k
-	VADDPS      Z26, Z17, Z17
-	VPSLLD      $0x14, Z15, Z25
+	VADDPS      Z26, Z15, Z15
+	VPSLLD      $0x14, Z13, Z25
 	VPANDD.BCST consts<>+416(SB), Z25, Z25
-	VPADDD      Z25, Z17, Z17
+	VPADDD      Z25, Z15, Z15
 
 	// x or result out of range?
-	VPANDND     Z16, Z2, Z16
-	VPXORD.BCST consts<>+1728(SB), Z15, Z15
-	VPANDND     Z15, Z3, Z15
-	VPORD       Z15, Z16, Z15
-	VPTESTMD    Z15, Z15, K2
+	VPANDND     Z14, Z2, Z14
+	VPXORD.BCST consts<>+1728(SB), Z13, Z13
+	VPANDND     Z13, Z3, Z13
+	VPORD       Z13, Z14, Z13
+	VPTESTMD    Z13, Z13, K2
 	KORTESTW    K2, K2
 	JNE         slowvector
-	VMOVUPS     Z17, K1, (CX)
+	VMOVUPS     Z15, K1, (CX)
 	ADDQ        $+64, CX
 	ADDQ        $+64, DX
 	ADDQ        $-16, AX
@@ -3176,21 +3174,21 @@ slow:
 	MOVL    $0x0000ffff, DI
 	BZHIL   SI, DI, DI
 	KMOVW   DI, K1
-	VMOVAPS Z4, Z15
-	VMOVUPS (DX), K1, Z15
+	VMOVAPS Z4, Z13
+	VMOVUPS (DX), K1, Z13
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST consts<>+1760(SB), Z15, Z16
-	VPSUBD      Z9, Z16, Z17
-	VCVTDQ2PS   Z16, Z25
+	VPANDD.BCST consts<>+1760(SB), Z13, Z14
+	VPSUBD      Z9, Z14, Z15
+	VCVTDQ2PS   Z14, Z25
 	VPSUBD.BCST consts<>+1792(SB), Z25, Z25
-	VPCMPD      $0x06, Z16, Z5, K2
-	VBLENDMPS   Z25, Z17, K2, Z18
-	VPSRAD      $0x17, Z18, Z17
-	VPSRLD      $0x14, Z18, Z25
-	VPANDD      Z10, Z18, Z26
-	VPADDD      Z11, Z26, Z26
-	VCVTDQ2PS   Z17, Z17
+	VPCMPD      $0x06, Z14, Z5, K2
+	VBLENDMPS   Z25, Z15, K2, Z16
+	VPSRAD      $0x17, Z16, Z15
+	VPSRLD      $0x14, Z16, Z25
+	VPANDD.BCST consts<>+736(SB), Z16, Z26
+	VPADDD.BCST consts<>+1312(SB), Z26, Z26
+	VCVTDQ2PS   Z15, Z15
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VPERMPS          pow_r<>+0(SB), Z25, Z27
@@ -3212,37 +3210,37 @@ slow:
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Z25, Z27
-	VADDPS      Z27, Z17, Z17
-	VMULPS      Z17, Z12, Z27
-	VFMSUB213PS Z27, Z12, Z17
-	VFMADD213PS Z27, Z13, Z26
+	VADDPS      Z27, Z15, Z15
+	VMULPS      Z15, Z10, Z27
+	VFMSUB213PS Z27, Z10, Z15
+	VFMADD213PS Z27, Z11, Z26
 
 	// n = s to the nearest eighth; r = y log2 x - n
 	VADDPS      Z8, Z26, Z30
 	VSUBPS      Z8, Z30, Z31
 	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z13, Z27
+	VFMADD231PS Z28, Z11, Z27
 	VPERMPS     pow_tl<>+0(SB), Z25, Z25
-	VFMADD231PS Z25, Z12, Z17
-	VFMADD231PS Z28, Z14, Z17
-	VFMADD231PS Z29, Z13, Z17
-	VADDPS      Z17, Z27, Z17
+	VFMADD231PS Z25, Z10, Z15
+	VFMADD231PS Z28, Z12, Z15
+	VFMADD231PS Z29, Z11, Z15
+	VADDPS      Z15, Z27, Z15
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
 	VBROADCASTSS     consts<>+1568(SB), Z25
-	VFMADD213PS.BCST consts<>+1600(SB), Z17, Z25
-	VFMADD213PS.BCST consts<>+1632(SB), Z17, Z25
-	VMULPS           Z17, Z17, Z27
+	VFMADD213PS.BCST consts<>+1600(SB), Z15, Z25
+	VFMADD213PS.BCST consts<>+1632(SB), Z15, Z25
+	VMULPS           Z15, Z15, Z27
 	VMULPS           Z25, Z27, Z25
-	VFMADD231PS.BCST consts<>+192(SB), Z17, Z25
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z17
+	VFMADD231PS.BCST consts<>+192(SB), Z15, Z25
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z15
 	VPERMPS          pow_full_lo<>+0(SB), Z30, Z27
-	VFMADD231PS      Z25, Z17, Z27
+	VFMADD231PS      Z25, Z15, Z27
 
 	// normal results: times 2^k, +Inf from 2^128 on
 	VPSUBD  Z8, Z30, Z25
 	VPSRAD  $0x03, Z25, Z25
-	VADDPS  Z27, Z17, Z28
+	VADDPS  Z27, Z15, Z28
 	VPSLLD  $0x17, Z25, Z29
 	VPADDD  Z29, Z28, Z29
 	VPMINUD Z0, Z29, Z29
@@ -3251,41 +3249,43 @@ slow:
 	VPMINSD   Z1, Z25, Z25
 	VPSUBD    Z25, Z6, Z25
 	VPSLLD    $0x17, Z25, Z25
-	VADDPS    Z17, Z25, Z30
+	VADDPS    Z15, Z25, Z30
 	VSUBPS    Z25, Z30, Z31
-	VSUBPS    Z31, Z17, Z17
-	VADDPS    Z27, Z17, Z17
-	VADDPS    Z17, Z30, Z17
+	VSUBPS    Z31, Z15, Z15
+	VADDPS    Z27, Z15, Z15
+	VADDPS    Z15, Z30, Z15
 	VCMPPS    $0x11, Z25, Z28, K2
-	VPSUBD    Z25, Z17, Z17
-	VBLENDMPS Z17, Z29, K2, Z19
+	VPSUBD    Z25, Z15, Z15
+	VBLENDMPS Z15, Z29, K2, Z17
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS       $0x11, Z26, Z7, K2
-	VBLENDMPS    Z0, Z19, K2, Z20
-	VCMPPS.BCST  $0x11, consts<>+1888(SB), Z26, K2
-	VBLENDMPS    Z1, Z20, K2, Z21
-	VPCMPD       $0x00, Z1, Z16, K2
-	VBROADCASTSS 12(BX), Z17
-	VBLENDMPS    Z17, Z21, K2, Z22
-	VPCMPD       $0x00, Z0, Z16, K2
-	VBROADCASTSS 16(BX), Z17
-	VBLENDMPS    Z17, Z22, K2, Z23
+	VCMPPS      $0x11, Z26, Z7, K2
+	VBLENDMPS   Z0, Z17, K2, Z18
+	VCMPPS.BCST $0x11, consts<>+1888(SB), Z26, K2
+	VBLENDMPS   Z1, Z18, K2, Z19
+	VPCMPD      $0x00, Z1, Z14, K2
+	VPMOVD2M    Z10, K3
+	VBLENDMPS   Z0, Z1, K3, Z20
+	VBLENDMPS   Z20, Z19, K2, Z21
+	VPCMPD      $0x00, Z0, Z14, K2
+	VPMOVD2M    Z10, K3
+	VBLENDMPS   Z1, Z0, K3, Z22
+	VBLENDMPS   Z22, Z21, K2, Z23
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   20(BX), Z17
-	VPANDD         Z17, Z15, Z17
-	VPORD          Z17, Z23, Z17
-	VPCMPD         $0x06, Z1, Z16, K2
-	VPCMPD         $0x06, Z16, Z0, K3
+	VBROADCASTSS   12(BX), Z15
+	VPANDD         Z15, Z13, Z15
+	VPORD          Z15, Z23, Z15
+	VPCMPD         $0x06, Z1, Z14, K2
+	VPCMPD         $0x06, Z14, Z0, K3
 	KANDW          K2, K3, K2
-	VBROADCASTSS   24(BX), Z25
-	VPANDD         Z25, Z15, Z15
-	VPCMPD         $0x06, Z15, Z1, K3
+	VBROADCASTSS   16(BX), Z25
+	VPANDD         Z25, Z13, Z13
+	VPCMPD         $0x06, Z13, Z1, K3
 	KANDW          K2, K3, K2
-	VPCMPD         $0x06, Z0, Z16, K3
+	VPCMPD         $0x06, Z0, Z14, K3
 	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+448(SB), Z17, K2, Z24
+	VBLENDMPS.BCST consts<>+448(SB), Z15, K2, Z24
 	VMOVUPS        Z24, K1, (CX)
 	ADDQ           $+64, CX
 	ADDQ           $+64, DX

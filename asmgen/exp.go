@@ -1,19 +1,13 @@
 package main
 
-import "math"
+import (
+	"math"
 
-// Constants until internal/coef is there.
-var (
-	expT = []float32{0x1.00be2cp0, 0x1.315208p0, 0x1.6b16d8p0, 0x1.afc9cep0}
-	expC = []float32{-0x1.7b3e46p-9, 0x1.fe84bcp-1, 0x1.fe84bcp-2, 0x1.54836cp-3, 0x1.5483f6p-5}
+	"github.com/gofocal/focal/internal/coef"
 )
 
 const (
-	expLow, expHigh = -104, 89
-	expMagic        = 3145982
-	log2e           = 0x1.715476p0
-	ln2Hi, ln2Lo    = 0x1.62e430p-1, -0x1.05c610p-29
-	nanBits         = 0x7fc00000
+	nanBits = 0x7fc00000 // of the one NaN that kernels write
 	// tiny, added to x, takes subnormal numbers away and leaves every x whose exponential is not 1.
 	tiny = 0x1p-100
 	// expLeast: a result may be subnormal below it. Such results are computed 2^64 times too large, which takes a slow
@@ -43,24 +37,24 @@ func expGuard(m machine, x []vec, slow string) {
 
 func expClamp(m machine, x vec) vec {
 	m.comment("c = min(89, max(-104, x)), NaN kept; no subnormals")
-	c := m.max(m.f32(expLow), m.add(x, m.f32(tiny)))
-	return m.min(m.f32(expHigh), c)
+	c := m.max(m.f32(coef.ExpMin), m.add(x, m.f32(tiny)))
+	return m.min(m.f32(coef.ExpMax), c)
 }
 
 // expPositive is e^c for c in [-104, 89]; NaN for NaN. With low, results below 2^-115 are computed in a way that costs
 // the same as others.
 func expPositive(m machine, c vec, low bool) vec {
 	m.comment("n = log2(e) c, to the nearest quarter; t holds it in its lowest bits")
-	t := m.fma(c, m.f32(log2e), m.f32(expMagic))
-	n := m.sub(t, m.f32(expMagic))
+	t := m.fma(c, m.f32(coef.Log2E), m.f32(coef.ExpMagic))
+	n := m.sub(t, m.f32(coef.ExpMagic))
 	m.comment("r = c - n ln2")
-	r := m.fnma(n, m.f32(ln2Hi), c)
-	r = m.fnma(n, m.f32(ln2Lo), r)
+	r := m.fnma(n, m.f32(coef.Ln2Hi), c)
+	r = m.fnma(n, m.f32(coef.Ln2Lo), r)
 	m.comment("p = e^r / s - 1, s = T[0]")
-	p := m.fma(r, m.f32(expC[4]), m.f32(expC[3]))
-	p = m.fma(r, p, m.f32(expC[2]))
-	p = m.fma(r, p, m.f32(expC[1]))
-	p = m.fma(r, p, m.f32(expC[0]))
+	p := m.fma(r, m.f32(coef.ExpPoly[4]), m.f32(coef.ExpPoly[3]))
+	p = m.fma(r, p, m.f32(coef.ExpPoly[2]))
+	p = m.fma(r, p, m.f32(coef.ExpPoly[1]))
+	p = m.fma(r, p, m.f32(coef.ExpPoly[0]))
 	var lowest mask
 	if low {
 		lowest = m.lt(c, m.f32(-80))
@@ -71,7 +65,7 @@ func expPositive(m machine, c vec, low bool) vec {
 		if low {
 			n = m.add(n, m.keep(lowest, m.f32(64)))
 		}
-		e := m.lookup(table{"exp_t", bitsOf(expT)}, t)
+		e := m.lookup(table{"exp_t", bitsOf(coef.ExpT[:4])}, t)
 		y = m.scalef(m.fma(e, p, e), n)
 	} else {
 		m.comment("y = 2^n (T[j] + T[j] p), half of the exponent n in either factor")
@@ -97,11 +91,7 @@ func expPositive(m machine, c vec, low bool) vec {
 func expTT() []uint32 {
 	tt := make([]uint32, 8)
 	for j := range tt {
-		v := expT[j%4]
-		if j >= 4 {
-			v *= 2
-		}
-		tt[j] = math.Float32bits(v) - 127<<23 - uint32(j)<<20
+		tt[j] = math.Float32bits(coef.ExpT[j]) - 127<<23 - uint32(j)<<20
 	}
 	return tt
 }

@@ -1,18 +1,9 @@
 package main
 
-import "math"
+import (
+	"math"
 
-// Constants until internal/coef is there.
-var (
-	logR     = []float32{1, .8125, .6875, .5625}
-	logTH    = []float32{0, 0x1.a94p-3, 0x1.7fbp-2, 0x1.2696p-1}
-	logTL    = []float32{0, -0x1.2c3752p-19, -0x1.7109fap-20, 0x1.089a6ep-20}
-	logQ     = []float32{-0x1.fffffp-2, 0x1.55544ep-2, -0x1.0023dap-2, 0x1.9cb02p-3, -0x1.396d64p-3}
-	log1pQ   = []float32{-0x1.ffffecp-2, 0x1.555634p-2, -0x1.0032c8p-2, 0x1.9973b6p-3, -0x1.1f6bc2p-3}
-	logLH    = float32(0x1.62e4p-1)
-	logLL    = float32(0x1.7f7d1cp-20)
-	logOff   = uint32(0x3f700000)
-	log1pOff = uint32(0x3f730000)
+	"github.com/gofocal/focal/internal/coef"
 )
 
 // log is the natural logarithm, as log1 of focal_generic.go says, for normal x. With getexp it is right for subnormals
@@ -22,7 +13,7 @@ func log(m machine, x vec) vec {
 	if m.properties().scale && m.properties().table16 {
 		return logMantissa(m, x)
 	}
-	return logBits(m, m.isub(x, m.u32(logOff)))
+	return logBits(m, m.isub(x, m.u32(coef.LogOff)))
 }
 
 // logGuard jumps to slow if one of the arguments is no positive normal number.
@@ -47,8 +38,8 @@ func logSlow(m machine, x vec) vec {
 		y = logMantissa(m, x)
 	} else {
 		m.comment("a subnormal x is the integer bits(x), times 2^-149")
-		t := m.isub(m.float(x), m.u32(logOff+149<<23))
-		y = logBits(m, m.pick(m.igt(m.u32(1<<23), x), t, m.isub(x, m.u32(logOff))))
+		t := m.isub(m.float(x), m.u32(coef.LogOff+149<<23))
+		y = logBits(m, m.pick(m.igt(m.u32(1<<23), x), t, m.isub(x, m.u32(coef.LogOff))))
 	}
 	m.comment("specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf")
 	inf := m.u32(0x7f800000)
@@ -62,16 +53,16 @@ func logBits(m machine, t vec) vec {
 	m.comment("x = 2^k z; e = k << 23, j is z's table cell")
 	e := m.and(t, m.u32(0xff800000))
 	j := m.shr(t, 21)
-	z := m.iadd(m.and(t, m.u32(0x7fffff)), m.u32(logOff))
+	z := m.iadd(m.and(t, m.u32(0x7fffff)), m.u32(coef.LogOff))
 	m.comment("f = z R[j] - 1, exact")
-	f := m.fma(z, m.lookup(table{"log_r", bitsOf(logR)}, j), m.f32(-1))
-	return logSum(m, f, m.float(e), j, logQ, 0x1p-23)
+	f := m.fma(z, m.lookup(table{"log_r", bitsOf(coef.LogR[:])}, j), m.f32(-1))
+	return logSum(m, f, m.float(e), j, coef.LogPoly[:], 0x1p-23)
 }
 
 // logSum is k ln2 - log R[j] + log(1+f). It takes k as e = k / unit.
 func logSum(m machine, f, e, j vec, q []float32, unit float32) vec {
-	th := m.lookup(table{"log_th", bitsOf(logTH)}, j)
-	tl := m.lookup(table{"log_tl", bitsOf(logTL)}, j)
+	th := m.lookup(table{"log_th", bitsOf(coef.LogTH[:])}, j)
+	tl := m.lookup(table{"log_tl", bitsOf(coef.LogTL[:])}, j)
 	return logTail(m, f, e, th, tl, q, unit)
 }
 
@@ -80,10 +71,10 @@ func logTail(m machine, f, e, th, tl vec, q []float32, unit float32) vec {
 	f2 := m.mul(f, f)
 	hi := m.fma(f2, m.f32(q[4]), m.fma(f, m.f32(q[3]), m.f32(q[2])))
 	p := m.fma(f2, hi, m.fma(f, m.f32(q[1]), m.f32(q[0])))
-	u := m.fma(e, m.f32(logLL*unit), tl)
+	u := m.fma(e, m.f32(coef.LogLL*unit), tl)
 	g := m.fma(f2, p, u)
 	m.comment("A = k ln2_hi + TH[j], exact; B + d = A + f")
-	a := m.fma(e, m.f32(logLH*unit), th)
+	a := m.fma(e, m.f32(coef.LogLH*unit), th)
 	b := m.add(a, f)
 	d := m.add(m.sub(a, b), f)
 	return m.add(b, m.add(g, d))
@@ -96,10 +87,10 @@ func logMantissa(m machine, x vec) vec {
 	z := m.getmant(x)
 	j := m.shr(z, 19)
 	m.comment("f = z R[j] - 1, exact")
-	f := m.fma(z, m.lookup(table{"log_r16", bitsOf(spread(logR, 0.5))}, j), m.f32(-1))
-	th := m.lookup(table{"log_th16", bitsOf(spread(logTH, logLH))}, j)
-	tl := m.lookup(table{"log_tl16", bitsOf(spread(logTL, logLL))}, j)
-	return logTail(m, f, k, th, tl, logQ, 1)
+	f := m.fma(z, m.lookup(table{"log_r16", bitsOf(spread(coef.LogR[:], 0.5))}, j), m.f32(-1))
+	th := m.lookup(table{"log_th16", bitsOf(spread(coef.LogTH[:], coef.LogLH))}, j)
+	tl := m.lookup(table{"log_tl16", bitsOf(spread(coef.LogTL[:], coef.LogLL))}, j)
+	return logTail(m, f, k, th, tl, coef.LogPoly[:], 1)
 }
 
 // spread is t in 16 cells of [1, 2): two for z in [1, 1.125), four for each of the next, and for [1.875, 2), where
@@ -115,11 +106,11 @@ func spread(t []float32, last float32) []float32 {
 // log1p is log(1+v) for 0 <= v <= 0x1.8p126, as log1p1 of focal_generic.go says. v must not be subnormal.
 func log1p(m machine, v vec) vec {
 	m.comment("1 + v = 2^k z; e = k << 23, j is z's table cell")
-	t := m.isub(m.add(v, m.f32(1)), m.u32(log1pOff))
+	t := m.isub(m.add(v, m.f32(1)), m.u32(coef.Log1pOff))
 	e := m.and(t, m.u32(0xff800000))
 	j := m.shr(t, 21)
 	m.comment("f = (1 + v) 2^-k R[j] - 1, rounded once")
-	s := m.mul(m.isub(m.u32(math.Float32bits(1)), e), m.lookup(table{"log_r", bitsOf(logR)}, j))
+	s := m.mul(m.isub(m.u32(math.Float32bits(1)), e), m.lookup(table{"log_r", bitsOf(coef.LogR[:])}, j))
 	f := m.fma(v, s, m.add(s, m.f32(-1)))
-	return logSum(m, f, m.float(e), j, log1pQ, 0x1p-23)
+	return logSum(m, f, m.float(e), j, coef.Log1pPoly[:], 0x1p-23)
 }

@@ -1,24 +1,12 @@
 package main
 
-// Constants until internal/coef is there.
-var (
-	powR  = []float32{1, .90625, .8125, .75, .6875, .625, .5625, .53125}
-	powTH = []float32{-0x1p6, -0x1.fedd28p5, -0x1.fd9a8p5, -0x1.fcaep5, -0x1.fbace8p5, -0x1.fa935p5, -0x1.f95cp5, -0x1.f8b32p5}
-	powTL = []float32{0, 0x1.6e155ap-18, -0x1.1c8f12p-22, -0x1.a39fbep-20, -0x1.3e032ep-18, 0x1.ed0cbap-20, -0x1.a39fbep-19, 0x1.20a6dep-21}
-	powEH = []float32{1, 0x1.172b84p0, 0x1.306fe0p0, 0x1.4bfdaep0, 0x1.6a09e6p0, 0x1.8ace54p0, 0x1.ae89fap0, 0x1.d5818ep0}
-	powEL = []float32{0, -0x1.c15742p-27, 0x1.4636e2p-25, -0x1.593abcp-25, 0x1.9fcef4p-26, 0x1.15506ep-27, -0x1.a94b14p-26, -0x1.822dbcp-27}
-	powP  = []float32{0x1.555554p-2, -0x1.ffff78p-3, 0x1.99a4f2p-3, -0x1.56d1d8p-3, 0x1.1b8bdep-3}
-	powX  = []float32{0, 0x1.62e430p-1, 0x1.ebfbe0p-3, 0x1.c6b8ccp-5, 0x1.3b2c64p-7}
-)
+import "github.com/gofocal/focal/internal/coef"
 
-const (
-	powOff   = 0x1f760000 // bits of 2^-64 times 0.9609375
-	powMagic = 1572928    // 1.5 * 2^20 + 64: adding it rounds to a multiple of 1/8
-	powBits  = 0x49c00000 // of 1.5 * 2^20
-)
+// powMagicBits are the bits of 1.5 2^20.
+const powMagicBits = 0x49c00000
 
 // powFields are the byte offsets in powParams of focal_generic.go.
-var powFields = struct{ y, ah, al, zero, inf, odd, fraction int }{0, 4, 8, 12, 16, 20, 24}
+var powFields = struct{ y, ah, al, odd, fraction int }{0, 4, 8, 12, 16}
 
 // powExponent is the exponent, ready for pow: see powParams.
 type powExponent struct{ y, ah, al vec }
@@ -39,13 +27,13 @@ type powState struct{ eh, a, t, s vec }
 // bits set in the other lanes.
 func pow(m machine, x vec, y powExponent) (res, bad vec) {
 	m.comment("x = 2^(E-64) z; j is z's table cell")
-	tmp := m.isub(x, m.u32(powOff))
+	tmp := m.isub(x, m.u32(coef.PowOff))
 	eb := m.shr(tmp, 23)
-	p := powCore(m, tmp, eb, y, powTimes(powEH, 0x1p-64), powTimes(powEL, 0x1p-64), "exp")
+	p := powCore(m, tmp, eb, y, powTimes(coef.PowEH[:], 0x1p-64), powTimes(coef.PowEL[:], 0x1p-64), "exp")
 	m.comment("times 2^k")
 	res = m.iadd(m.add(p.eh, p.a), m.and(m.shl(p.t, 20), m.u32(0xff800000)))
 	m.comment("x or result out of range?")
-	bad = m.or(m.andnot(m.u32(127), eb), m.andnot(m.u32(1023), m.xor(p.t, m.u32(powBits))))
+	bad = m.or(m.andnot(m.u32(127), eb), m.andnot(m.u32(1023), m.xor(p.t, m.u32(powMagicBits))))
 	return res, bad
 }
 
@@ -60,39 +48,39 @@ func powTimes(t []float32, scale float32) []float32 {
 // powCore computes y log2 x in two parts and the power of 2 of what is behind the point.
 func powCore(m machine, tmp, eb vec, y powExponent, eh, el []float32, suffix string) powState {
 	j := m.shr(tmp, 20)
-	z := m.iadd(m.and(tmp, m.u32(0x7fffff)), m.u32(0x3f760000))
+	z := m.iadd(m.and(tmp, m.u32(0x7fffff)), m.u32(coef.PowZOff))
 	e := m.float(eb)
 	m.comment("f = z R[j] - 1, exact; u + l = log(1+f)")
-	f := m.fma(z, m.lookup(table{"pow_r", bitsOf(powR)}, j), m.f32(-1))
+	f := m.fma(z, m.lookup(table{"pow_r", bitsOf(coef.PowR[:])}, j), m.f32(-1))
 	h := m.mul(f, m.f32(-0.5))
 	u := m.fma(f, h, f)
 	d := m.sub(f, u)
 	l := m.fma(f, h, d)
 	f2 := m.mul(f, f)
-	p := m.fma(f, m.f32(powP[4]), m.f32(powP[3]))
+	p := m.fma(f, m.f32(coef.PowLog[4]), m.f32(coef.PowLog[3]))
 	for i := 2; i >= 0; i-- {
-		p = m.fma(f, p, m.f32(powP[i]))
+		p = m.fma(f, p, m.f32(coef.PowLog[i]))
 	}
 	l = m.fma(m.mul(f2, f), p, l)
 	v := m.add(u, l)
 	m.comment("zh + zl = y (E + TH[j]), the large part; s = y log2 x")
-	lh := m.add(e, m.lookup(table{"pow_th", bitsOf(powTH)}, j))
+	lh := m.add(e, m.lookup(table{"pow_th", bitsOf(coef.PowTH[:])}, j))
 	zh := m.mul(y.y, lh)
 	zl := m.fms(y.y, lh, zh)
 	s := m.fma(y.ah, v, zh)
 	m.comment("n = s to the nearest eighth; r = y log2 x - n")
-	t := m.add(s, m.f32(powMagic))
-	n := m.sub(t, m.f32(powMagic))
+	t := m.add(s, m.f32(coef.PowMagic))
+	n := m.sub(t, m.f32(coef.PowMagic))
 	r1 := m.fma(y.ah, u, m.sub(zh, n))
-	lo := m.fma(y.y, m.lookup(table{"pow_tl", bitsOf(powTL)}, j), zl)
+	lo := m.fma(y.y, m.lookup(table{"pow_tl", bitsOf(coef.PowTL[:])}, j), zl)
 	lo = m.fma(y.al, u, lo)
 	lo = m.fma(y.ah, l, lo)
 	r := m.add(r1, lo)
 	m.comment("p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a")
-	w := m.fma(r, m.f32(powX[4]), m.f32(powX[3]))
-	w = m.fma(r, w, m.f32(powX[2]))
+	w := m.fma(r, m.f32(coef.PowExp[3]), m.f32(coef.PowExp[2]))
+	w = m.fma(r, w, m.f32(coef.PowExp[1]))
 	w = m.mul(m.mul(r, r), w)
-	p = m.fma(r, m.f32(powX[1]), w)
+	p = m.fma(r, m.f32(coef.PowExp[0]), w)
 	ehj := m.lookup(table{"pow_" + suffix + "_hi", bitsOf(eh)}, t)
 	a := m.fma(ehj, p, m.lookup(table{"pow_" + suffix + "_lo", bitsOf(el)}, t))
 	return powState{eh: ehj, a: a, t: t, s: s}
@@ -103,12 +91,12 @@ func powSlow(m machine, x vec, y powExponent, params gp) vec {
 	m.comment("|x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149")
 	x = m.hold(x)
 	abs := m.and(x, m.u32(0x7fffffff))
-	tmp := m.isub(abs, m.u32(powOff))
-	low := m.isub(m.float(abs), m.u32(powOff+149<<23))
+	tmp := m.isub(abs, m.u32(coef.PowOff))
+	low := m.isub(m.float(abs), m.u32(coef.PowOff+149<<23))
 	tmp = m.pick(m.igt(m.u32(1<<23), abs), low, tmp)
-	p := powCore(m, tmp, m.sar(tmp, 23), y, powEH, powEL, "full")
+	p := powCore(m, tmp, m.sar(tmp, 23), y, coef.PowEH[:], coef.PowEL[:], "full")
 	m.comment("normal results: times 2^k, +Inf from 2^128 on")
-	k := m.sar(m.isub(p.t, m.u32(powBits+64<<3)), 3)
+	k := m.sar(m.isub(p.t, m.u32(powMagicBits+64<<3)), 3)
 	res := m.add(p.eh, p.a)
 	normal := m.umin(m.iadd(res, m.shl(k, 23)), m.u32(0x7f800000))
 	m.comment("subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once")
@@ -117,12 +105,11 @@ func powSlow(m machine, x vec, y powExponent, params gp) vec {
 	sum = m.add(sum, m.add(m.sub(p.eh, m.sub(sum, b)), p.a))
 	res = m.pick(m.lt(res, b), m.isub(sum, b), normal)
 	m.comment("overflow, underflow, x = 0 and Inf")
+	inf := m.u32(0x7f800000)
 	res = m.pick(m.lt(m.f32(129), p.s), m.u32(0x7f800000), res)
 	res = m.pick(m.lt(p.s, m.f32(-152)), m.u32(0), res)
-	res = m.pick(m.ieq(abs, m.u32(0)), m.broadcast(params, powFields.zero), res)
-	inf := m.u32(0x7f800000)
-	isInf := m.ieq(abs, inf)
-	res = m.pick(isInf, m.broadcast(params, powFields.inf), res)
+	res = m.pick(m.ieq(abs, m.u32(0)), m.pickNegative(y.y, inf, m.u32(0)), res)
+	res = m.pick(m.ieq(abs, inf), m.pickNegative(y.y, m.u32(0), inf), res)
 	m.comment("negative x: the sign for odd y, NaN for fractions")
 	res = m.or(res, m.and(x, m.broadcast(params, powFields.odd)))
 	number := m.both(m.igt(abs, m.u32(0)), m.igt(inf, abs)) // neither 0, Inf nor NaN

@@ -1,5 +1,7 @@
 package main
 
+import "github.com/gofocal/focal/internal/coef"
+
 // sigmoid is 1/(1+e^-x), as sigmoid1 of focal_generic.go says. It is right but slow where |x| > 87.
 func sigmoid(m machine, x vec) vec {
 	x = m.hold(x)
@@ -31,7 +33,7 @@ func sigmoidGuard(m machine, x []vec, slow string) {
 // sigmoidClamp is -|x| as expPositive wants it.
 func sigmoidClamp(m machine, x vec) vec {
 	m.comment("c = max(-104, -|x|), NaN kept; no subnormals")
-	return m.max(m.f32(expLow), m.sub(m.or(x, m.u32(1<<31)), m.f32(tiny)))
+	return m.max(m.f32(coef.ExpMin), m.sub(m.or(x, m.u32(1<<31)), m.f32(tiny)))
 }
 
 // sigmoidOf is the sigmoid of x from y = e^-|x|.
