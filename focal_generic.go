@@ -326,8 +326,9 @@ func sigmoidGeneric(dst, x []float32) {
 //
 // # The sum of a row
 //
-// One order for all variants: blocks of rowBlock elements; within a block element i is added to lane i mod 16, ascending;
-// then the lanes are folded. Elements that are absent add +0:
+// One order for all variants: blocks of rowBlock elements; within a block element i is added to lane i mod 16, ascending, in
+// float32; the lanes of the blocks are added in float64, ascending; then the 16 lanes are folded in float64, and the sum is
+// rounded once. Elements that are absent add +0:
 //
 //	lane    0    1    2   ...   15
 //	      z[0]  z[1] z[2]  ... z[15]
@@ -335,12 +336,12 @@ func sigmoidGeneric(dst, x []float32) {
 //	       ...
 //	fold  (i, i+8)  (i, i+4)  (i, i+2)  (0, 1)
 //
-// A row of one block stays in float32. In a longer one N is the largest so far: where a block raises it, the float64 total
-// is multiplied by the power of two, exactly, and the row is still read once.
+// N is the largest so far: where a block raises it, the float64 lanes are multiplied by the power of two, exactly, and the
+// row is still read once. A fold in float32 alone would cost 2 ULP, lanes of 16 additions 2.5: too much for Softmax.
 
 const (
 	lanes    = 16
-	rowBlock = 256
+	rowBlock = 128
 	rowBias  = 64
 	shiftAt  = 0x1p20 // beyond it the row's maximum is subtracted from the logits
 	clampAt  = 0x1p21 // logits are clamped to +-clampAt before the reduction
@@ -424,9 +425,9 @@ func rowExponent(m float32) int32 {
 }
 
 // fold adds the lanes.
-func fold(a *[lanes]float32) float32 {
+func fold(a *[lanes]float64) float64 {
 	for h := lanes / 2; h > 0; h /= 2 {
-		for i := 0; i < h; i++ {
+		for i := range h {
 			a[i] += a[i+h]
 		}
 	}
@@ -435,29 +436,30 @@ func fold(a *[lanes]float32) float32 {
 
 // rowSum is the sum of the e_j over the classes other than t (t < 0: over all), and the N that they refer to.
 func rowSum(z []float32, t int, shift float32) (sum float32, rowN int32) {
-	var total float64
+	var total [lanes]float64
 	rowN = rowExponent(-clampAt)
 	for start := 0; start < len(z); start += rowBlock {
-		block := z[start:min(start+rowBlock, len(z))]
-		n := rowExponent(maxOther(block, t-start) - shift)
+		block, target := z[start:min(start+rowBlock, len(z))], t-start
+		n := rowExponent(maxOther(block, target) - shift)
 		if n > rowN {
-			total *= math.Float64frombits(uint64(max(rowN-n+1023, 0)) << 52)
+			down := math.Float64frombits(uint64(max(rowN-n+1023, 0)) << 52)
+			for i := range total {
+				total[i] *= down
+			}
 			rowN = n
 		}
 		var acc [lanes]float32
 		for j, x := range block {
-			if j != t-start {
+			if j != target {
 				p, power := expTerm(x-shift, rowN)
 				acc[j%lanes] = fma32(p, power, acc[j%lanes])
 			}
 		}
-		sum = fold(&acc)
-		total += float64(sum)
+		for i, a := range acc {
+			total[i] += float64(a)
+		}
 	}
-	if len(z) > rowBlock {
-		sum = float32(total)
-	}
-	return sum, rowN
+	return float32(fold(&total)), rowN
 }
 
 func softmaxGeneric(dst, logits []float32, classes int) {
@@ -646,7 +648,7 @@ func newTail(z []float32, t int) tail {
 	// log(1 + u + uLow); beyond 2^gapMax the excess of the exponent times ln2; beyond the clamp the logits' difference.
 	nll := log1p1(u) + float32(uLow*inv)
 	nll = fma32(float32(over), coef.Ln2Hi, nll)
-	if x > zt {
+	if x > zt && sum != 0 {
 		nll += x - zt
 	}
 	pt := inv
@@ -832,8 +834,7 @@ func oneVsRest(losses, grad, logits []float32, labels []int32, p *lossParams, sc
 			clear(g)
 			continue
 		}
-		var sum float32
-		var total float64
+		var total [lanes]float64
 		for start := 0; start < len(z); start += rowBlock {
 			var acc [lanes]float32
 			for j := start; j < min(start+rowBlock, len(z)); j++ {
@@ -848,26 +849,19 @@ func oneVsRest(losses, grad, logits []float32, labels []int32, p *lossParams, sc
 				}
 				acc[j%lanes] += l
 			}
-			sum = fold(&acc)
-			total += float64(sum)
+			for i, a := range acc {
+				total[i] += float64(a)
+			}
 		}
-		if len(z) > rowBlock {
-			sum = float32(total)
-		}
-		losses[i] = canonical(sum)
+		losses[i] = canonical(float32(fold(&total)))
 	}
 }
 
-// sumBlock adds up to SumBlock losses in float64: 16 lanes and the fold of rowSum.
+// sumBlock adds up to SumBlock losses in float64: 16 lanes, folded as in rowSum.
 func sumBlock(losses []float32) float64 {
 	var acc [lanes]float64
 	for i, l := range losses {
 		acc[i%lanes] += float64(l)
 	}
-	for h := lanes / 2; h > 0; h /= 2 {
-		for i := 0; i < h; i++ {
-			acc[i] += acc[i+h]
-		}
-	}
-	return acc[0]
+	return fold(&acc)
 }

@@ -160,9 +160,9 @@ func (c classTerms) wantGrad(alpha, gamma, scale float32, logP, sign float64) wa
 	}
 }
 
-// logSum returns the maximum M of the logits but the one at skip (-1: none), the index of its first occurrence, and
+// refLogSum returns the maximum M of the logits but the one at skip (-1: none), the index of its first occurrence, and
 // the logarithm of the sum of e^(z - M) over them, by a compensated sum. A NaN among all of z makes M NaN.
-func logSum(z []float32, skip int) (m float64, first int, log float64) {
+func refLogSum(z []float32, skip int) (m float64, first int, log float64) {
 	m, first = math.Inf(-1), -1
 	for j, v := range z {
 		if v != v {
@@ -194,7 +194,7 @@ func logSum(z []float32, skip int) (m float64, first int, log float64) {
 
 // refSoftmaxLoss returns what Each and Grad have to write for one row, grad being of len(z).
 func refSoftmaxLoss(grad []want, z []float32, t int, alpha, gamma, scale float32) want {
-	m, _, logS := logSum(z, t)
+	m, _, logS := refLogSum(z, t)
 	zt := float64(z[t])
 	nan := math.IsNaN(m) || math.IsInf(m, 1) || math.IsInf(zt, 1) || math.IsInf(m, -1) && math.IsInf(zt, -1)
 	var w float64
@@ -232,7 +232,7 @@ func refSoftmaxLoss(grad []want, z []float32, t int, alpha, gamma, scale float32
 
 // refSoftmax, refLogSoftmax and refLogSumExp compute one row each.
 func refSoftmax(dst []want, z []float32) {
-	m, _, logS := logSum(z, -1)
+	m, _, logS := refLogSum(z, -1)
 	for j := range dst {
 		v := math.Exp(float64(z[j]) - m - logS) // NaN where m is infinite
 		if math.IsInf(m, 0) {
@@ -243,7 +243,7 @@ func refSoftmax(dst []want, z []float32) {
 }
 
 func refLogSoftmax(dst []want, z []float32) {
-	m, first, logS := logSum(z, -1)
+	m, first, logS := refLogSum(z, -1)
 	if math.IsNaN(m) || math.IsInf(m, 0) {
 		for j := range dst {
 			dst[j] = want{value: math.NaN()}
@@ -253,7 +253,7 @@ func refLogSoftmax(dst []want, z []float32) {
 	for j := range dst {
 		v := (float64(z[j]) - m) - logS
 		if j == first { // 1 + the others: their own sum, lest 1 swallow them
-			mo, _, logO := logSum(z, j)
+			mo, _, logO := refLogSum(z, j)
 			v = 0
 			if !math.IsInf(mo, -1) {
 				v = -newClassTerms((mo - m) + logO).ell
@@ -264,7 +264,7 @@ func refLogSoftmax(dst []want, z []float32) {
 }
 
 func refLogSumExp(z []float32) want {
-	m, _, logS := logSum(z, -1)
+	m, _, logS := refLogSum(z, -1)
 	for _, v := range z {
 		if v != v {
 			return want{value: math.NaN()}
