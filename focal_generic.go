@@ -150,13 +150,13 @@ func logSum(f float32, e, j uint32, q *[5]float32) float32 {
 	return s + (g + d)
 }
 
-// powParams is what pow1 derives from its exponent, once per call.
+// powParams is what pow1 derives from its exponent, once per call. The assembly reads all but special, in this order.
 type powParams struct {
-	y         float32 // clamped to +-2^32
-	ah, al    float32 // y log2 e
-	special   powSpecial
-	isInteger bool
-	isOdd     bool
+	y        float32 // |y| clamped to 2^-50..2^32
+	ah, al   float32 // y log2 e
+	odd      uint32  // the sign bit if y is an odd integer, else 0
+	fraction uint32  // all ones if y is not an integer, else 0
+	special  powSpecial
 }
 
 type powSpecial uint8
@@ -179,14 +179,13 @@ func newPowParams(y float32) powParams {
 		return p
 	case a > math.MaxFloat32:
 		p.special = powInf
-		return p
 	case a >= 1<<24: // every float from 2^24 on is an even integer
-		p.isInteger = true
-	default:
-		p.isInteger = float32(int32(y)) == y
-		p.isOdd = p.isInteger && int32(y)&1 != 0
+	case float32(int32(y)) != y:
+		p.fraction = ^uint32(0)
+	case int32(y)&1 != 0:
+		p.odd = 1 << 31
 	}
-	p.y = min(max(y, -coef.PowMaxY), coef.PowMaxY)
+	p.y = float32(math.Copysign(min(max(math.Abs(float64(y)), coef.PowMinY), coef.PowMaxY), float64(y)))
 	p.ah = p.y * coef.PowKh
 	p.al = fma32(p.y, coef.PowKl, fma32(p.y, coef.PowKh, -p.ah))
 	return p
@@ -220,7 +219,7 @@ func pow1(x float32, p *powParams) float32 {
 	}
 	var res float32
 	switch {
-	case x != x || x < 0 && a <= math.MaxFloat32 && !p.isInteger:
+	case x != x || x < 0 && a <= math.MaxFloat32 && p.fraction != 0:
 		return nan32
 	case a == 0 || a > math.MaxFloat32:
 		if (a == 0) != (p.y > 0) {
@@ -229,7 +228,7 @@ func pow1(x float32, p *powParams) float32 {
 	default:
 		res = powCore(a, p)
 	}
-	if p.isOdd {
+	if p.odd != 0 {
 		res = float32(math.Copysign(float64(res), float64(x)))
 	}
 	return res

@@ -1,18 +1,69 @@
 package focal
 
+import (
+	"os"
+	"strings"
+)
+
 // SumBlock is the number of losses that are added in one go: Sum, and the sum that Grad returns, add each block of
 // SumBlock losses (from the slice's start) in one fixed order in float64, then the blocks left to right.
 const SumBlock = 256
+
+// A variant is an implementation of the kernels. All of them give the same bits.
+type variant uint8
+
+const (
+	generic variant = iota
+	neon
+	avx2
+	avx512
+)
+
+var variantNames = [...]string{generic: "generic", neon: "neon", avx2: "avx2", avx512: "avx512"}
+
+func (v variant) String() string { return variantNames[v] }
+
+// available lists the variants that this CPU and operating system run and that FOCAL_DISABLE leaves, best first; the
+// last one is generic. active is the one in use: only tests change it.
+var (
+	available = enabled(supported(), os.Getenv("FOCAL_DISABLE"))
+	active    = available[0]
+)
+
+// enabled takes from variants what disable names, a list separated by commas, and adds generic. AVX-512 goes with AVX2,
+// "all" stands for all, and unknown names are ignored.
+func enabled(variants []variant, disable string) []variant {
+	var off [len(variantNames)]bool
+	for _, name := range strings.Split(disable, ",") {
+		switch strings.TrimSpace(name) {
+		case "all":
+			return []variant{generic}
+		case "avx2":
+			off[avx2], off[avx512] = true, true
+		case "avx512":
+			off[avx512] = true
+		case "neon":
+			off[neon] = true
+		}
+	}
+	var left []variant
+	for _, v := range variants {
+		if !off[v] {
+			left = append(left, v)
+		}
+	}
+	return append(left, generic)
+}
+
+// chunk is the most elements that one call of assembly may get where an element's slowest path takes up to 5 ns: such
+// a call cannot be interrupted, and a garbage collection waits for it.
+const chunk = 4096
 
 // A kernel computes one block: it knows nothing of errors, configuration or goroutines. Its arguments have been
 // checked. Below, a row's label is its class in [0, classes); noLabel where the row counts for nothing, and in the
 // one-vs-rest form also classes for background.
 const noLabel = -1
 
-func expKernel(dst, x []float32)                          { expGeneric(dst, x) }
-func logKernel(dst, x []float32)                          { logGeneric(dst, x) }
-func powKernel(dst, x []float32, p *powParams)            { powGeneric(dst, x, p) }
-func sigmoidKernel(dst, x []float32)                      { sigmoidGeneric(dst, x) }
 func softmaxKernel(dst, logits []float32, classes int)    { softmaxGeneric(dst, logits, classes) }
 func logSoftmaxKernel(dst, logits []float32, classes int) { logSoftmaxGeneric(dst, logits, classes) }
 func logSumExpKernel(dst, logits []float32, classes int)  { logSumExpGeneric(dst, logits, classes) }
@@ -39,4 +90,4 @@ func sigmoidGradKernel(losses, grad, logits, targets []float32, p *lossParams, s
 }
 
 // Variant names the active variant: "avx512", "avx2", "neon" or "generic". Names may be added.
-func Variant() string { return "generic" }
+func Variant() string { return active.String() }

@@ -64,6 +64,7 @@ const (
 	PowKl    = 0x1.4ae0cp-26
 	PowMagic = 1572928.0 // 1.5 2^20 + 64: round(8 s) + 512 in the low bits
 	PowMaxY  = 0x1p32    // x^y for larger |y| has the same value
+	PowMinY  = 0x1p-50   // and for smaller |y| than this: products stay normal numbers
 )
 
 var (

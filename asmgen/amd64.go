@@ -1,0 +1,654 @@
+package main
+
+import (
+	"strconv"
+
+	"github.com/mmcloughlin/avo/ir"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+	"github.com/mmcloughlin/avo/x86"
+)
+
+// amd64 is the machine on AVX2 with FMA (YMM registers; masks are vectors of all-ones lanes; ends of slices go through
+// VMASKMOVPS loads and stores by the bits of the length) and on AVX-512 (ZMM registers and opmasks).
+type amd64 struct {
+	builder
+	wide bool // AVX-512
+}
+
+var _ machine = (*amd64)(nil)
+
+func newAMD64(p *pool, wide bool) *amd64 {
+	m := &amd64{wide: wide}
+	m.pool, m.vecSpec = p, reg.S256
+	if wide {
+		m.vecSpec = reg.S512
+	}
+	return m
+}
+
+func (m *amd64) properties() properties {
+	if m.wide {
+		return properties{lanes: 16, scale: true, table16: true}
+	}
+	return properties{lanes: 8}
+}
+
+// kernel emits one function.
+func (m *amd64) kernel(name, signature string, emit func()) *ir.Function {
+	return m.compile(name, signature, m.promote, m.lower, m.registers(), emit)
+}
+
+// registers lists what the allocator may hand out. SP and BP hold the stack and frame; R14 is g and R15 the GOT's
+// address in dynamically linked code. K0 cannot predicate.
+func (m *amd64) registers() map[reg.Kind][]reg.Physical {
+	rs := map[reg.Kind][]reg.Physical{reg.KindOpmask: {reg.K1, reg.K2, reg.K3, reg.K4, reg.K5, reg.K6, reg.K7}}
+	for _, r := range reg.GeneralPurpose.Registers() {
+		if r.Size() == 8 && r != reg.RSP && r != reg.RBP && r != reg.R14 && r != reg.R15 {
+			rs[reg.KindGP] = append(rs[reg.KindGP], r)
+		}
+	}
+	for _, r := range reg.Vector.Registers() {
+		if r.Size() == m.vecSpec.Size() && (m.wide || r.PhysicalIndex() < 16) {
+			rs[reg.KindVector] = append(rs[reg.KindVector], r)
+		}
+	}
+	return rs
+}
+
+// Operands
+
+// promote loads a constant into a register for the whole function.
+func (m *amd64) promote(k *constant) operand.Op { return m.fetch(k) }
+
+// fetch loads a constant.
+func (m *amd64) fetch(k *constant) operand.Op {
+	d := m.newVec()
+	if k.table {
+		m.emit(x86.VMOVUPS(k.mem(), d))
+	} else {
+		m.emit(x86.VBROADCASTSS(k.mem(), d))
+	}
+	return d
+}
+
+// inRegister is a as a register.
+func (m *amd64) inRegister(a vec) operand.Op {
+	if k := a.konst; k != nil {
+		m.use(k, true)
+		if k.register != nil {
+			return k.register
+		}
+		return m.fetch(k)
+	}
+	if !operand.IsRegister(a.op) {
+		d := m.newVec()
+		m.emit(x86.VMOVUPS(a.op, d))
+		return d
+	}
+	return a.op
+}
+
+// anywhere is a as a register or as memory, for an operand that may be either.
+func (m *amd64) anywhere(a vec) operand.Op {
+	if k := a.konst; k != nil {
+		m.use(k, false)
+		if k.register != nil {
+			return k.register
+		}
+	}
+	return a.op
+}
+
+func (m *amd64) inMemory(a vec) bool {
+	if a.konst != nil {
+		return a.konst.register == nil
+	}
+	return !operand.IsRegister(a.op)
+}
+
+// broadcasts reports whether op is a constant that an AVX-512 operand must broadcast.
+func (m *amd64) broadcasts(op operand.Op) bool {
+	mem, ok := op.(operand.Mem)
+	return m.wide && ok && mem.Symbol.Name == constSymbol
+}
+
+type constructor func(...operand.Op) (*ir.Instruction, error)
+
+// An instruction that may read its first operand from memory: as it is, and with a broadcast (AVX-512).
+type opcode struct{ plain, broadcast constructor }
+
+// binary emits d = a op b; b may be memory.
+func (m *amd64) binary(o opcode, a, b vec) vec {
+	d := m.newVec()
+	src, other := m.anywhere(b), m.inRegister(a)
+	if m.broadcasts(src) {
+		m.emit(o.broadcast(src, other, d))
+	} else {
+		m.emit(o.plain(src, other, d))
+	}
+	return vec{op: d}
+}
+
+// commutative is binary for operations in which the order does not show.
+func (m *amd64) commutative(o opcode, a, b vec) vec {
+	if m.inMemory(a) && !m.inMemory(b) {
+		a, b = b, a
+	}
+	return m.binary(o, a, b)
+}
+
+// logic emits a bitwise operation, which AVX2 and AVX-512 name differently.
+func (m *amd64) logic(narrow constructor, wide opcode, a, b vec) vec {
+	if m.wide {
+		return m.commutative(wide, a, b)
+	}
+	return m.commutative(opcode{narrow, narrow}, a, b)
+}
+
+func fixed3(f func(a, b, c operand.Op) (*ir.Instruction, error)) constructor {
+	return func(ops ...operand.Op) (*ir.Instruction, error) { return f(ops[0], ops[1], ops[2]) }
+}
+
+// Floating point
+
+func (m *amd64) add(a, b vec) vec { return m.commutative(opcode{x86.VADDPS, x86.VADDPS_BCST}, a, b) }
+func (m *amd64) sub(a, b vec) vec { return m.binary(opcode{x86.VSUBPS, x86.VSUBPS_BCST}, a, b) }
+func (m *amd64) mul(a, b vec) vec { return m.commutative(opcode{x86.VMULPS, x86.VMULPS_BCST}, a, b) }
+func (m *amd64) div(a, b vec) vec { return m.binary(opcode{x86.VDIVPS, x86.VDIVPS_BCST}, a, b) }
+func (m *amd64) min(a, b vec) vec { return m.binary(opcode{x86.VMINPS, x86.VMINPS_BCST}, a, b) }
+func (m *amd64) max(a, b vec) vec { return m.binary(opcode{x86.VMAXPS, x86.VMAXPS_BCST}, a, b) }
+
+func (m *amd64) sqrt(a vec) vec {
+	d := m.newVec()
+	m.emit(x86.VSQRTPS(m.inRegister(a), d))
+	return vec{op: d}
+}
+
+func (m *amd64) float(a vec) vec {
+	d := m.newVec()
+	m.emit(x86.VCVTDQ2PS(m.inRegister(a), d))
+	return vec{op: d}
+}
+
+// fma and fnma are emitted as pseudo-instructions: lower picks the form that overwrites an operand nobody needs.
+const (
+	fmaOp  = "FMA"
+	fnmaOp = "FNMA"
+	fmsOp  = "FMS"
+)
+
+func (m *amd64) fma(a, b, c vec) vec  { return m.fused(fmaOp, a, b, c) }
+func (m *amd64) fnma(a, b, c vec) vec { return m.fused(fnmaOp, a, b, c) }
+
+func (m *amd64) fms(a, b, c vec) vec { return m.fused(fmsOp, a, b, c) }
+
+func (m *amd64) fused(op string, a, b, c vec) vec {
+	// At most one operand can be memory: the addend if it is, else b. A factor that is loaded is overwritten next.
+	if m.inMemory(a) && !m.inMemory(b) {
+		a, b = b, a
+	}
+	operands := []operand.Op{nil, m.fusedOperand(a, false), m.fusedOperand(b, !m.inMemory(c)), m.fusedOperand(c, true)}
+	d := m.newVec()
+	operands[0] = d
+	m.fn.AddInstruction(&ir.Instruction{Opcode: op, Operands: operands, Inputs: operands[1:], Outputs: []operand.Op{d}})
+	return vec{op: d}
+}
+
+func (m *amd64) fusedOperand(a vec, memory bool) operand.Op {
+	if memory || !m.inMemory(a) {
+		return m.anywhere(a)
+	}
+	if a.konst != nil {
+		m.use(a.konst, false)
+		return m.fetch(a.konst)
+	}
+	return m.inRegister(a)
+}
+
+// The FMA forms, in the order that Go writes operands: VFMADD213PS c, b, a is a = b*a + c; VFMADD231PS b, a, c is
+// c = a*b + c; VFMADD132PS b, c, a is a = a*b + c.
+var fusedForms = map[string]struct{ f132, f213, f231 opcode }{
+	fmaOp: {
+		opcode{x86.VFMADD132PS, x86.VFMADD132PS_BCST},
+		opcode{x86.VFMADD213PS, x86.VFMADD213PS_BCST},
+		opcode{x86.VFMADD231PS, x86.VFMADD231PS_BCST},
+	},
+	fnmaOp: {
+		opcode{x86.VFNMADD132PS, x86.VFNMADD132PS_BCST},
+		opcode{x86.VFNMADD213PS, x86.VFNMADD213PS_BCST},
+		opcode{x86.VFNMADD231PS, x86.VFNMADD231PS_BCST},
+	},
+	fmsOp: {
+		opcode{x86.VFMSUB132PS, x86.VFMSUB132PS_BCST},
+		opcode{x86.VFMSUB213PS, x86.VFMSUB213PS_BCST},
+		opcode{x86.VFMSUB231PS, x86.VFMSUB231PS_BCST},
+	},
+}
+
+// lower replaces the pseudo-instructions.
+func (m *amd64) lower(fn *ir.Function) {
+	var nodes []ir.Node
+	add := func(i *ir.Instruction, err error) {
+		if err != nil {
+			m.fatal("%v", err)
+		}
+		nodes = append(nodes, i)
+	}
+	for _, n := range fn.Nodes {
+		i, ok := n.(*ir.Instruction)
+		if !ok {
+			nodes = append(nodes, n)
+			continue
+		}
+		form, ok := fusedForms[i.Opcode]
+		if !ok {
+			nodes = append(nodes, n)
+			continue
+		}
+		d, a, b, c := i.Operands[0], i.Operands[1], i.Operands[2], i.Operands[3]
+		dead := func(op operand.Op) bool {
+			r, ok := op.(reg.Register)
+			if !ok {
+				return false
+			}
+			_, live := i.LiveOut[r.ID()]
+			return !live
+		}
+		emit := func(o opcode, overwritten, second, first operand.Op) {
+			if overwritten != d {
+				add(x86.VMOVAPS(overwritten, d))
+			}
+			if m.broadcasts(first) {
+				add(o.broadcast(first, second, d))
+			} else {
+				add(o.plain(first, second, d))
+			}
+		}
+		switch {
+		case !operand.IsRegister(c):
+			if !dead(a) && dead(b) {
+				a, b = b, a
+			}
+			emit(form.f213, a, b, c)
+		case !operand.IsRegister(b):
+			if dead(a) && !dead(c) {
+				emit(form.f132, a, c, b)
+			} else {
+				emit(form.f231, c, a, b)
+			}
+		case dead(c):
+			emit(form.f231, c, a, b)
+		case dead(a):
+			emit(form.f213, a, b, c)
+		case dead(b):
+			emit(form.f213, b, a, c)
+		default:
+			emit(form.f231, c, a, b)
+		}
+	}
+	fn.Nodes = nodes
+}
+
+// Integers
+
+func (m *amd64) iadd(a, b vec) vec { return m.commutative(opcode{x86.VPADDD, x86.VPADDD_BCST}, a, b) }
+func (m *amd64) isub(a, b vec) vec { return m.binary(opcode{x86.VPSUBD, x86.VPSUBD_BCST}, a, b) }
+func (m *amd64) umin(a, b vec) vec {
+	return m.commutative(opcode{x86.VPMINUD, x86.VPMINUD_BCST}, a, b)
+}
+func (m *amd64) smin(a, b vec) vec {
+	return m.commutative(opcode{x86.VPMINSD, x86.VPMINSD_BCST}, a, b)
+}
+func (m *amd64) smax(a, b vec) vec {
+	return m.commutative(opcode{x86.VPMAXSD, x86.VPMAXSD_BCST}, a, b)
+}
+
+// The bitwise operations of AVX2 exist for integers and for floats; these run on more ports.
+func (m *amd64) and(a, b vec) vec {
+	return m.logic(fixed3(x86.VPAND), opcode{x86.VPANDD, x86.VPANDD_BCST}, a, b)
+}
+func (m *amd64) or(a, b vec) vec {
+	return m.logic(fixed3(x86.VPOR), opcode{x86.VPORD, x86.VPORD_BCST}, a, b)
+}
+func (m *amd64) xor(a, b vec) vec {
+	return m.logic(fixed3(x86.VPXOR), opcode{x86.VPXORD, x86.VPXORD_BCST}, a, b)
+}
+func (m *amd64) andnot(a, b vec) vec {
+	if m.wide {
+		return m.binary(opcode{x86.VPANDND, x86.VPANDND_BCST}, a, b)
+	}
+	return m.binary(opcode{fixed3(x86.VPANDN), nil}, a, b)
+}
+
+func (m *amd64) shl(a vec, n int) vec { return m.shift(x86.VPSLLD, a, n) }
+func (m *amd64) shr(a vec, n int) vec { return m.shift(x86.VPSRLD, a, n) }
+func (m *amd64) sar(a vec, n int) vec { return m.shift(x86.VPSRAD, a, n) }
+
+func (m *amd64) shift(f constructor, a vec, n int) vec {
+	d := m.newVec()
+	m.emit(f(operand.U8(n), m.inRegister(a), d))
+	return vec{op: d}
+}
+
+// Tables
+
+func (m *amd64) lookup(t table, a vec) vec {
+	lanes := m.properties().lanes
+	if len(t.entries) > lanes {
+		m.fatal("table %s has more than %d entries", t.name, lanes)
+	}
+	// One copy serves both: 16 words, the entries repeated.
+	words := make([]uint32, 16)
+	for i := range words {
+		words[i] = t.entries[i%len(t.entries)]
+	}
+	k := m.constant(m.pool.words(t.name, words))
+	d := m.newVec()
+	if len(t.entries) == 4 && !m.wide {
+		m.emit(x86.VPERMILPS(m.inRegister(a), m.inRegister(k), d)) // within 128 bits; cheaper than VPERMPS on AMD
+	} else {
+		m.emit(x86.VPERMPS(m.anywhere(k), m.inRegister(a), d))
+	}
+	return vec{op: d}
+}
+
+// Comparisons
+
+// Predicates of VCMPPS (the quiet ones) and VPCMPD.
+const (
+	cmpEQ, cmpUnordered, cmpLT, cmpLE = 0x00, 0x03, 0x11, 0x12
+	icmpEQ, icmpGT                    = 0, 6
+)
+
+func (m *amd64) lt(a, b vec) mask        { return m.compare(cmpLT, a, b) }
+func (m *amd64) le(a, b vec) mask        { return m.compare(cmpLE, a, b) }
+func (m *amd64) eq(a, b vec) mask        { return m.compare(cmpEQ, a, b) }
+func (m *amd64) unordered(a, b vec) mask { return m.compare(cmpUnordered, a, b) }
+
+func (m *amd64) newMask() operand.Op {
+	if m.wide {
+		return m.regs.K()
+	}
+	return m.newVec()
+}
+
+func (m *amd64) compare(predicate int, a, b vec) mask {
+	d := m.newMask()
+	src, other := m.anywhere(b), m.inRegister(a)
+	if m.broadcasts(src) {
+		m.emit(x86.VCMPPS_BCST(operand.U8(predicate), src, other, d))
+	} else {
+		m.emit(x86.VCMPPS(operand.U8(predicate), src, other, d))
+	}
+	return mask{d}
+}
+
+func (m *amd64) igt(a, b vec) mask { return m.icompare(icmpGT, x86.VPCMPGTD, a, b) }
+func (m *amd64) ieq(a, b vec) mask { return m.icompare(icmpEQ, x86.VPCMPEQD, a, b) }
+
+func (m *amd64) icompare(predicate int, narrow constructor, a, b vec) mask {
+	d := m.newMask()
+	src, other := m.anywhere(b), m.inRegister(a)
+	switch {
+	case !m.wide:
+		m.emit(narrow(src, other, d))
+	case m.broadcasts(src):
+		m.emit(x86.VPCMPD_BCST(operand.U8(predicate), src, other, d))
+	default:
+		m.emit(x86.VPCMPD(operand.U8(predicate), src, other, d))
+	}
+	return mask{d}
+}
+
+func (m *amd64) both(a, b mask) mask {
+	d := m.newMask()
+	if m.wide {
+		m.emit(x86.KANDW(a.op, b.op, d))
+	} else {
+		m.emit(x86.VPAND(a.op, b.op, d))
+	}
+	return mask{d}
+}
+
+func (m *amd64) either(a, b mask) mask {
+	d := m.newMask()
+	if m.wide {
+		m.emit(x86.KORW(a.op, b.op, d))
+	} else {
+		m.emit(x86.VPOR(a.op, b.op, d))
+	}
+	return mask{d}
+}
+
+func (m *amd64) pick(k mask, a, b vec) vec {
+	d := m.newVec()
+	src, other := m.anywhere(a), m.inRegister(b)
+	switch {
+	case !m.wide:
+		m.emit(x86.VBLENDVPS(k.op, src, other, d))
+	case m.broadcasts(src):
+		m.emit(x86.VBLENDMPS_BCST(src, other, k.op, d))
+	default:
+		m.emit(x86.VBLENDMPS(src, other, k.op, d))
+	}
+	return vec{op: d}
+}
+
+func (m *amd64) keep(k mask, a vec) vec {
+	d := m.newVec()
+	if m.wide {
+		m.emit(x86.VMOVAPS_Z(m.inRegister(a), k.op, d))
+	} else {
+		m.emit(x86.VPAND(m.anywhere(a), k.op, d))
+	}
+	return vec{op: d}
+}
+
+func (m *amd64) pickNegative(x, a, b vec) vec {
+	if !m.wide {
+		d := m.newVec()
+		src, other := m.anywhere(a), m.inRegister(b)
+		m.emit(x86.VBLENDVPS(m.inRegister(x), src, other, d))
+		return vec{op: d}
+	}
+	k := m.newMask()
+	m.emit(x86.VPMOVD2M(m.inRegister(x), k))
+	return m.pick(mask{k}, a, b)
+}
+
+// Exponents
+
+func (m *amd64) scalef(a, n vec) vec {
+	return m.binary(opcode{x86.VSCALEFPS, x86.VSCALEFPS_BCST}, a, n)
+}
+
+func (m *amd64) getexp(a vec) vec {
+	d := m.newVec()
+	m.emit(x86.VGETEXPPS(m.anywhere(a), d))
+	return vec{op: d}
+}
+
+// getmantNaN asks VGETMANTPS for a mantissa in [1, 2), and for NaN where the operand is negative.
+const getmantNaN = 0b1000
+
+func (m *amd64) getmant(a vec) vec {
+	d := m.newVec()
+	m.emit(x86.VGETMANTPS(operand.U8(getmantNaN), m.anywhere(a), d))
+	return vec{op: d}
+}
+
+// Registers and memory
+
+func (m *amd64) variable(a vec) vec {
+	v := vec{op: m.newVec()}
+	m.set(v, a)
+	return v
+}
+
+func (m *amd64) set(v, a vec) { m.emit(x86.VMOVAPS(m.inRegister(a), v.op)) }
+
+func (m *amd64) hold(a vec) vec { return vec{op: m.inRegister(a)} }
+
+func at(p gp, offset int) operand.Mem { return operand.Mem{Base: p.r, Disp: offset} }
+
+func (m *amd64) broadcast(p gp, offset int) vec {
+	d := m.newVec()
+	m.emit(x86.VBROADCASTSS(at(p, offset), d))
+	return vec{op: d}
+}
+
+func (m *amd64) load(p gp, offset int) vec { return vec{op: at(p, offset)} }
+
+func (m *amd64) store(p gp, offset int, a vec) {
+	m.emit(x86.VMOVUPS(m.inRegister(a), at(p, offset)))
+}
+
+// laneMask is where VMASKMOVPS finds its masks: 8 words of ones, then 8 of zeros.
+var laneMask = []uint32{^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0),
+	0, 0, 0, 0, 0, 0, 0, 0}
+
+func (m *amd64) part(n gp) part {
+	if m.wide {
+		// BZHI clears the bits from position n on, and none if n (its lowest 8 bits) is 32 or more.
+		ones, k := m.regs.GP32(), m.regs.K()
+		m.emit(x86.MOVL(operand.U32(0xffff), ones))
+		m.emit(x86.BZHIL(n.r.As32(), ones, ones))
+		m.emit(x86.KMOVW(ones, k))
+		return part{op: k, n: n}
+	}
+	base, back, lanes, d := m.regs.GP64(), m.regs.GP64(), m.regs.GP64(), m.newVec()
+	m.emit(x86.MOVQ(operand.U32(8), lanes))
+	m.emit(x86.MOVQ(n.r, back))
+	m.emit(x86.CMPQ(back, lanes))
+	m.emit(x86.CMOVQGT(lanes, back))
+	m.emit(x86.NEGQ(back))
+	m.emit(x86.LEAQ(m.pool.words("lane_mask", laneMask).mem().Offset(32), base))
+	m.emit(x86.VMOVUPS(operand.Mem{Base: base, Index: back, Scale: 4}, d))
+	return part{op: d, n: n}
+}
+
+func (m *amd64) loadPart(k part, p gp, offset int, fill vec) vec {
+	if m.wide {
+		d := m.newVec()
+		m.emit(x86.VMOVAPS(m.inRegister(fill), d))
+		m.emit(x86.VMOVUPS(at(p, offset), k.op, d))
+		return vec{op: d}
+	}
+	loaded, filled := m.newVec(), m.newVec()
+	m.emit(x86.VMASKMOVPS(at(p, offset), k.op, loaded))
+	m.emit(x86.VBLENDVPS(k.op, loaded, m.inRegister(fill), filled))
+	return vec{op: filled}
+}
+
+func (m *amd64) storePart(k part, p gp, offset int, a vec) {
+	if m.wide {
+		m.emit(x86.VMOVUPS(m.inRegister(a), k.op, at(p, offset)))
+		return
+	}
+	// By the bits of the length: VMASKMOVPS stores are slow on AMD.
+	m.labels++
+	name := func(s string) string { return "part" + s + strconv.Itoa(m.labels) }
+	low, dst, v := m.regs.XMM(), m.regs.GP64(), m.inRegister(a).(reg.Register)
+	m.jumpIfLess(k.n, 8, name("less"))
+	m.store(p, offset, a)
+	m.jump(name("done"))
+	m.label(name("less"))
+	m.emit(x86.MOVQ(p.r, dst))
+	m.emit(x86.VMOVAPS(reg.NewVirtual(v.ID().Index(), reg.KindVector, reg.S128), low))
+	d := gp{dst}
+	m.emit(x86.TESTQ(operand.U32(4), k.n.r))
+	m.emit(x86.JEQ(operand.LabelRef(name("four"))))
+	m.emit(x86.VMOVUPS(low, at(d, offset)))
+	m.advance(d, 16)
+	high := m.regs.XMM()
+	m.emit(x86.VEXTRACTF128(operand.U8(1), v, high))
+	m.emit(x86.VMOVAPS(high, low))
+	m.label(name("four"))
+	m.emit(x86.TESTQ(operand.U32(2), k.n.r))
+	m.emit(x86.JEQ(operand.LabelRef(name("two"))))
+	m.emit(x86.VMOVLPS(low, at(d, offset)))
+	m.advance(d, 8)
+	m.emit(x86.VPSRLDQ(operand.U8(8), low, low))
+	m.label(name("two"))
+	m.emit(x86.TESTQ(operand.U32(1), k.n.r))
+	m.emit(x86.JEQ(operand.LabelRef(name("done"))))
+	m.emit(x86.VMOVSS(low, at(d, offset)))
+	m.label(name("done"))
+}
+
+// Control flow
+
+func (m *amd64) param(name string) gp {
+	c := m.fn.Signature.Params().Lookup(name)
+	b, err := c.Resolve()
+	if err != nil {
+		m.fatal("%v", err)
+	}
+	r := m.regs.GP64()
+	m.emit(x86.MOVQ(b.Addr, r))
+	return gp{r}
+}
+
+func (m *amd64) jump(name string) { m.emit(x86.JMP(operand.LabelRef(name))) }
+
+func (m *amd64) jumpIfLess(n gp, limit int, name string) {
+	m.emit(x86.CMPQ(n.r, immediate(limit)))
+	m.emit(x86.JLT(operand.LabelRef(name)))
+}
+
+func (m *amd64) jumpIfAtLeast(n gp, limit int, name string) {
+	m.emit(x86.CMPQ(n.r, immediate(limit)))
+	m.emit(x86.JGE(operand.LabelRef(name)))
+}
+
+func (m *amd64) jumpIfAny(k mask, name string) {
+	if m.wide {
+		m.emit(x86.KORTESTW(k.op, k.op))
+	} else {
+		bits := m.regs.GP32()
+		m.emit(x86.VMOVMSKPS(k.op, bits))
+		m.emit(x86.TESTL(bits, bits))
+	}
+	m.emit(x86.JNE(operand.LabelRef(name)))
+}
+
+func (m *amd64) jumpIfBits(a vec, name string) {
+	v := m.inRegister(a)
+	if m.wide {
+		k := m.newMask()
+		m.emit(x86.VPTESTMD(v, v, k))
+		m.emit(x86.KORTESTW(k, k))
+	} else {
+		m.emit(x86.VPTEST(v, v))
+	}
+	m.emit(x86.JNE(operand.LabelRef(name)))
+}
+
+func (m *amd64) count(n int) gp {
+	c := gp{m.regs.GP64()}
+	m.setCount(c, n)
+	return c
+}
+func (m *amd64) setCount(n gp, v int) { m.emit(x86.MOVQ(operand.U32(v), n.r)) }
+func (m *amd64) copyOf(p gp) gp {
+	c := gp{m.regs.GP64()}
+	m.setCopy(c, p)
+	return c
+}
+func (m *amd64) setCopy(p, q gp)      { m.emit(x86.MOVQ(q.r, p.r)) }
+func (m *amd64) advance(p gp, by int) { m.emit(x86.ADDQ(immediate(by), p.r)) }
+func (m *amd64) subtract(n, by gp)    { m.emit(x86.SUBQ(by.r, n.r)) }
+
+func (m *amd64) ret() {
+	m.emit(x86.VZEROUPPER())
+	m.emit(x86.RET())
+}
+
+// immediate is the shortest form of n.
+func immediate(n int) operand.Op {
+	if n >= -128 && n < 128 {
+		return operand.I8(n)
+	}
+	return operand.I32(n)
+}

@@ -1,0 +1,158 @@
+package main
+
+// elementwise is a kernel that maps vectors of inputs to vectors of outputs, element by element: the loop over whole
+// blocks, the rest, and the slow path are here once.
+//
+// The parameters are pointers named in outs and ins, then "n", the number of elements. An output may be an input.
+type elementwise struct {
+	outs, ins []string
+	// unroll is the number of vectors in a block.
+	unroll int
+	// fill is what the lanes behind the end hold: a value that takes no slow path, for each input.
+	fill []float32
+	// guard jumps to a label if the inputs of some vectors ask for the slow path; it may be nil. x[i] is input i.
+	guard func(m machine, x [][]vec, slow string)
+	// step computes the outputs from the inputs, and after them what else check wants to see.
+	step func(m machine, x []vec) []vec
+	// check jumps to a label if what step made of some vectors is not to be used; it may be nil. y[i] is value i of
+	// step. Without it results are stored as they come.
+	check func(m machine, y [][]vec, slow string)
+	// slow computes the outputs for any input: the same bits as step wherever step is right.
+	slow func(m machine, x []vec) []vec
+	// prologue loads what the steps need besides constants.
+	prologue func(m machine)
+}
+
+// emit writes the kernel: whole blocks, then vector by vector, the last of which may be a part. Where a guard or a
+// step asks for it, the block or vector is done again by the slow path, vector by vector.
+func (e elementwise) emit(m machine) {
+	lanes := m.properties().lanes
+	block := e.unroll * lanes
+	n := m.param("n")
+	var outs, ins []gp
+	for _, name := range e.outs {
+		outs = append(outs, m.param(name))
+	}
+	for _, name := range e.ins {
+		ins = append(ins, m.param(name))
+	}
+	if e.prologue != nil {
+		e.prologue(m)
+	}
+	next := func(vectors int) {
+		for _, p := range append(append([]gp{}, outs...), ins...) {
+			m.advance(p, 4*vectors*lanes)
+		}
+	}
+	parts := func(k part) []vec {
+		var x []vec
+		for i, p := range ins {
+			x = append(x, m.loadPart(k, p, 0, m.f32(e.fill[i])))
+		}
+		return x
+	}
+
+	m.label("loop")
+	m.jumpIfLess(n, block, "rest")
+
+	m.label("block")
+	input := func(u int) []vec {
+		var x []vec
+		for _, p := range ins {
+			x = append(x, m.load(p, 4*u*lanes))
+		}
+		return x
+	}
+	if e.guard != nil {
+		x := make([][]vec, len(ins))
+		for u := range e.unroll {
+			appendEach(x, input(u))
+		}
+		e.guard(m, x, "slowblock")
+	}
+	var late [][]vec // results that wait for the check
+	for u := range e.unroll {
+		y := e.step(m, input(u))
+		if e.check == nil {
+			for i, p := range outs {
+				m.store(p, 4*u*lanes, y[i])
+			}
+			continue
+		}
+		if late == nil {
+			late = make([][]vec, len(y))
+		}
+		appendEach(late, y)
+	}
+	if e.check != nil {
+		e.check(m, late, "slowblock")
+		for u := range e.unroll {
+			for i, p := range outs {
+				m.store(p, 4*u*lanes, late[i][u])
+			}
+		}
+	}
+	next(e.unroll)
+	m.advance(n, -block)
+	m.jumpIfAtLeast(n, block, "block")
+
+	m.label("rest")
+	m.jumpIfLess(n, 1, "done")
+	m.label("vector")
+	k := m.part(n)
+	x := parts(k)
+	if e.guard != nil {
+		e.guard(m, each(x), "slowvector")
+	}
+	y := e.step(m, x)
+	if e.check != nil {
+		e.check(m, each(y), "slowvector")
+	}
+	for i, p := range outs {
+		m.storePart(k, p, 0, y[i])
+	}
+	next(1)
+	m.advance(n, -lanes)
+	m.jumpIfAtLeast(n, 1, "vector")
+	m.label("done")
+	m.ret()
+
+	if e.slow == nil {
+		return
+	}
+	m.label("slowblock")
+	left := m.count(block)
+	m.subtract(n, left)
+	m.jump("slow")
+	m.label("slowvector")
+	m.setCopy(left, n)
+	m.setCount(n, 0)
+	m.jumpIfLess(left, lanes+1, "slow")
+	m.setCopy(n, left)
+	m.setCount(left, lanes)
+	m.subtract(n, left)
+	m.label("slow")
+	k = m.part(left)
+	y = e.slow(m, parts(k))
+	for i, p := range outs {
+		m.storePart(k, p, 0, y[i])
+	}
+	next(1)
+	m.advance(left, -lanes)
+	m.jumpIfAtLeast(left, 1, "slow")
+	m.jump("loop")
+}
+
+// appendEach appends v[i] to lists[i].
+func appendEach(lists [][]vec, v []vec) {
+	for i := range v {
+		lists[i] = append(lists[i], v[i])
+	}
+}
+
+// each makes a list of one of every value.
+func each(v []vec) [][]vec {
+	lists := make([][]vec, len(v))
+	appendEach(lists, v)
+	return lists
+}

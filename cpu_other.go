@@ -1,0 +1,11 @@
+//go:build purego || !amd64
+
+package focal
+
+// supported is empty: there is no assembly.
+func supported() []variant { return nil }
+
+func expKernel(dst, x []float32)               { expGeneric(dst, x) }
+func logKernel(dst, x []float32)               { logGeneric(dst, x) }
+func sigmoidKernel(dst, x []float32)           { sigmoidGeneric(dst, x) }
+func powKernel(dst, x []float32, p *powParams) { powGeneric(dst, x, p) }
