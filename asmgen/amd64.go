@@ -424,14 +424,19 @@ func (m *amd64) either(a, b mask) mask {
 func (m *amd64) pick(k mask, a, b vec) vec {
 	d := m.newVec()
 	src, other := m.anywhere(a), m.inRegister(b)
-	switch {
-	case !m.wide:
+	if !m.wide {
 		m.emit(x86.VBLENDVPS(k.op, src, other, d))
-	case m.broadcasts(src):
-		m.emit(x86.VBLENDMPS_BCST(src, other, k.op, d))
-	default:
-		m.emit(x86.VBLENDMPS(src, other, k.op, d))
+		return vec{op: d}
 	}
+	blend := x86.VBLENDMPS
+	if m.broadcasts(src) {
+		blend = x86.VBLENDMPS_BCST
+	}
+	i, err := blend(src, other, k.op, d)
+	if err == nil { // a blend writes every lane; avo takes it for a merge, which would keep d alive around loops
+		i.Inputs = []operand.Op{src, other, k.op}
+	}
+	m.emit(i, err)
 	return vec{op: d}
 }
 
@@ -496,6 +501,34 @@ func (m *amd64) broadcast(p gp, offset int) vec {
 	d := m.newVec()
 	m.emit(x86.VBROADCASTSS(at(p, offset), d))
 	return vec{op: d}
+}
+
+func (m *amd64) field(p gp, offset int) gp {
+	d := gp{m.regs.GP64()}
+	m.emit(x86.MOVQ(at(p, offset), d.r))
+	return d
+}
+
+func (m *amd64) offset(p gp, by int) gp {
+	d := gp{m.regs.GP64()}
+	m.emit(x86.LEAQ(at(p, by), d.r))
+	return d
+}
+
+func (m *amd64) aside(values []vec, f func()) {
+	if m.wide { // 32 registers are enough
+		f()
+		return
+	}
+	slots := make([]operand.Mem, len(values))
+	for i, v := range values {
+		slots[i] = m.fn.AllocLocal(int(m.vecSpec.Size()))
+		m.emit(x86.VMOVUPS(v.op, slots[i]))
+	}
+	f()
+	for i, v := range values {
+		m.emit(x86.VMOVUPS(slots[i], v.op))
+	}
 }
 
 func (m *amd64) load(p gp, offset int) vec { return vec{op: at(p, offset)} }

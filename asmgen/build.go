@@ -375,7 +375,7 @@ func allocate(fn *ir.Function, registers map[reg.Kind][]reg.Physical) error {
 		if a := allocators[kind]; a != nil {
 			al, err := a.Allocate()
 			if err != nil {
-				return err
+				return fmt.Errorf("kind %d: %w", kind, err)
 			}
 			if err := fn.Allocation.Merge(al); err != nil {
 				return err
