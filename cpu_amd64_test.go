@@ -4,6 +4,7 @@ package focal
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/klauspost/cpuid/v2"
@@ -32,5 +33,25 @@ func TestSupportedBy(t *testing.T) {
 	}
 	for _, f := range avx2Features {
 		check("without "+f.String(), with(f))
+	}
+}
+
+// TestRequiredFeatures holds the instruction sets that the generator found the kernels to use against those that
+// supportedBy asks for.
+func TestRequiredFeatures(t *testing.T) {
+	wide := append(slices.Clone(avx2Features), avx512Features...)
+	for _, fn := range readAsm(t, "focal_amd64.s") {
+		asked := wide
+		if strings.HasSuffix(fn.name, variantSuffix["avx2"]) {
+			asked = avx2Features
+		}
+		if len(fn.requires) == 0 {
+			t.Errorf("%s: no list of instruction sets", fn.name)
+		}
+		for _, name := range fn.requires {
+			if !slices.ContainsFunc(asked, func(f cpuid.FeatureID) bool { return f.String() == name }) {
+				t.Errorf("%s uses %s, which cpu_amd64.go does not ask for", fn.name, name)
+			}
+		}
 	}
 }
