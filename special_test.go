@@ -11,8 +11,8 @@ var (
 	max32 = float32(math.MaxFloat32)
 )
 
-// sameBits fails unless got and want are the same floats to the bit.
-func sameBits(t *testing.T, name string, got, want []float32) {
+// checkBits fails unless got and want are the same floats to the bit.
+func checkBits(t *testing.T, name string, got, want []float32) {
 	t.Helper()
 	if len(got) != len(want) {
 		t.Fatalf("%s: %d values, want %d", name, len(got), len(want))
@@ -53,9 +53,9 @@ func TestSpecialRows(t *testing.T) {
 				var plain, got, lse [9]float32
 				Softmax(plain[:], []float32{1, 2, 3, 1, 2, 3, 3, 2, 1}, 3)
 				Softmax(got[:], logits, 3)
-				sameBits(t, "Softmax", got[3:6], c.softmax)
-				sameBits(t, "row before", got[:3], plain[:3])
-				sameBits(t, "row after", got[6:], plain[6:])
+				checkBits(t, "Softmax", got[3:6], c.softmax)
+				checkBits(t, "row before", got[:3], plain[:3])
+				checkBits(t, "row after", got[6:], plain[6:])
 				LogSoftmax(got[:], logits, 3)
 				for i, v := range c.logSoftmax { // -0 is 0 there, and log 2 may be rounded
 					if g := got[3+i]; !(math.Abs(float64(g-v)) <= 1e-7) && math.Float32bits(g) != math.Float32bits(v) {
@@ -108,14 +108,14 @@ func TestSpecialLosses(t *testing.T) {
 					if err := l.Each(each[:], logits, labels); err != nil {
 						t.Fatal(err)
 					}
-					sameBits(t, "loss", each[:2], []float32{0, c.loss})
+					checkBits(t, "loss", each[:2], []float32{0, c.loss})
 					if each[2] != each[2] {
 						t.Error("the row after is NaN")
 					}
 					if _, err := l.Grad(grad[:], logits, labels, 1); err != nil {
 						t.Fatal(err)
 					}
-					sameBits(t, "ignored row", grad[:3], []float32{0, 0, 0})
+					checkBits(t, "ignored row", grad[:3], []float32{0, 0, 0})
 					for i, v := range c.grad {
 						if g := grad[3+i]; g != v && math.Float32bits(g) != math.Float32bits(v) { // -0 is 0
 							t.Errorf("grad[%d] = %x, want %x", i, g, v)
@@ -124,7 +124,7 @@ func TestSpecialLosses(t *testing.T) {
 					if _, err := l.Grad(grad[:], logits, labels, 0); err != nil {
 						t.Fatal(err)
 					}
-					sameBits(t, "scale 0", grad[:], make([]float32, 9))
+					checkBits(t, "scale 0", grad[:], make([]float32, 9))
 				})
 			}
 		}
@@ -148,7 +148,7 @@ func TestSpecialSigmoid(t *testing.T) {
 			if err := l.Each(got, x, y); err != nil {
 				t.Fatal(err)
 			}
-			sameBits(t, fmt.Sprintf("loss, gamma %g", gamma), got, want)
+			checkBits(t, fmt.Sprintf("loss, gamma %g", gamma), got, want)
 			if _, err := l.Grad(got, x, y, 1); err != nil {
 				t.Fatal(err)
 			}
@@ -165,7 +165,7 @@ func TestSpecialSigmoid(t *testing.T) {
 			if _, err := l.Grad(got, x, y, 0); err != nil {
 				t.Fatal(err)
 			}
-			sameBits(t, "scale 0", got, make([]float32, len(x)))
+			checkBits(t, "scale 0", got, make([]float32, len(x)))
 		}
 	})
 }
