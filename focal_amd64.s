@@ -1505,6 +1505,15 @@ TEXT ·logAVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS consts<>+768(SB), Z4
 	VMOVUPS      log_th16<>+0(SB), Z5
 	VMOVUPS      log_tl16<>+0(SB), Z6
+	VBROADCASTSS consts<>+832(SB), Z7
+	VBROADCASTSS consts<>+864(SB), Z8
+	VBROADCASTSS consts<>+800(SB), Z9
+	VBROADCASTSS consts<>+896(SB), Z10
+	VBROADCASTSS consts<>+928(SB), Z11
+	VBROADCASTSS consts<>+1120(SB), Z12
+	VBROADCASTSS consts<>+1152(SB), Z13
+	VBROADCASTSS consts<>+608(SB), Z14
+	VBROADCASTSS consts<>+544(SB), Z15
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
@@ -1512,141 +1521,141 @@ TEXT ·logAVX512(SB), NOSPLIT, $0-24
 	JLT          rest
 
 block:
-	VMOVUPS (DX), Z7
+	VMOVUPS (DX), Z16
 
 	// x = 2^k z; j is z's table cell
-	VGETEXPPS  Z7, Z8
-	VGETMANTPS $0x08, Z7, Z7
-	VPSRLD     $0x13, Z7, Z24
+	VGETEXPPS  Z16, Z17
+	VGETMANTPS $0x08, Z16, Z16
+	VPSRLD     $0x13, Z16, Z18
 
 	// f = z R[j] - 1, exact
-	VPERMPS     Z3, Z24, Z25
-	VFMADD213PS Z4, Z25, Z7
-	VPERMPS     Z5, Z24, Z25
-	VPERMPS     Z6, Z24, Z24
+	VPERMPS     Z3, Z18, Z19
+	VFMADD213PS Z4, Z19, Z16
+	VPERMPS     Z5, Z18, Z19
+	VPERMPS     Z6, Z18, Z18
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z7, Z7, Z26
-	VBROADCASTSS     consts<>+832(SB), Z27
-	VFMADD213PS.BCST consts<>+864(SB), Z7, Z27
-	VFMADD231PS.BCST consts<>+800(SB), Z26, Z27
-	VBROADCASTSS     consts<>+896(SB), Z28
-	VFMADD213PS.BCST consts<>+928(SB), Z7, Z28
-	VFMADD231PS      Z27, Z26, Z28
-	VFMADD231PS.BCST consts<>+1120(SB), Z8, Z24
-	VFMADD231PS      Z28, Z26, Z24
+	VMULPS      Z16, Z16, Z20
+	VMOVAPS     Z8, Z21
+	VFMADD231PS Z7, Z16, Z21
+	VFMADD231PS Z9, Z20, Z21
+	VMOVAPS     Z11, Z22
+	VFMADD231PS Z10, Z16, Z22
+	VFMADD231PS Z21, Z20, Z22
+	VFMADD231PS Z12, Z17, Z18
+	VFMADD231PS Z22, Z20, Z18
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1152(SB), Z8, Z25
-	VADDPS           Z7, Z25, Z8
-	VSUBPS           Z8, Z25, Z25
-	VADDPS           Z7, Z25, Z7
-	VADDPS           Z7, Z24, Z7
-	VADDPS           Z7, Z8, Z7
-	VMOVUPS          64(DX), Z8
+	VFMADD231PS Z13, Z17, Z19
+	VADDPS      Z16, Z19, Z17
+	VSUBPS      Z17, Z19, Z19
+	VADDPS      Z16, Z19, Z16
+	VADDPS      Z16, Z18, Z16
+	VADDPS      Z16, Z17, Z16
+	VMOVUPS     64(DX), Z17
 
 	// x = 2^k z; j is z's table cell
-	VGETEXPPS  Z8, Z24
-	VGETMANTPS $0x08, Z8, Z8
-	VPSRLD     $0x13, Z8, Z25
+	VGETEXPPS  Z17, Z18
+	VGETMANTPS $0x08, Z17, Z17
+	VPSRLD     $0x13, Z17, Z19
 
 	// f = z R[j] - 1, exact
-	VPERMPS     Z3, Z25, Z26
-	VFMADD213PS Z4, Z26, Z8
-	VPERMPS     Z5, Z25, Z26
-	VPERMPS     Z6, Z25, Z25
+	VPERMPS     Z3, Z19, Z20
+	VFMADD213PS Z4, Z20, Z17
+	VPERMPS     Z5, Z19, Z20
+	VPERMPS     Z6, Z19, Z19
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z8, Z8, Z27
-	VBROADCASTSS     consts<>+832(SB), Z28
-	VFMADD213PS.BCST consts<>+864(SB), Z8, Z28
-	VFMADD231PS.BCST consts<>+800(SB), Z27, Z28
-	VBROADCASTSS     consts<>+896(SB), Z29
-	VFMADD213PS.BCST consts<>+928(SB), Z8, Z29
-	VFMADD231PS      Z28, Z27, Z29
-	VFMADD231PS.BCST consts<>+1120(SB), Z24, Z25
-	VFMADD231PS      Z29, Z27, Z25
+	VMULPS      Z17, Z17, Z21
+	VMOVAPS     Z8, Z22
+	VFMADD231PS Z7, Z17, Z22
+	VFMADD231PS Z9, Z21, Z22
+	VMOVAPS     Z11, Z23
+	VFMADD231PS Z10, Z17, Z23
+	VFMADD231PS Z22, Z21, Z23
+	VFMADD231PS Z12, Z18, Z19
+	VFMADD231PS Z23, Z21, Z19
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1152(SB), Z24, Z26
-	VADDPS           Z8, Z26, Z24
-	VSUBPS           Z24, Z26, Z26
-	VADDPS           Z8, Z26, Z8
-	VADDPS           Z8, Z25, Z8
-	VADDPS           Z8, Z24, Z8
-	VMOVUPS          128(DX), Z24
+	VFMADD231PS Z13, Z18, Z20
+	VADDPS      Z17, Z20, Z18
+	VSUBPS      Z18, Z20, Z20
+	VADDPS      Z17, Z20, Z17
+	VADDPS      Z17, Z19, Z17
+	VADDPS      Z17, Z18, Z17
+	VMOVUPS     128(DX), Z18
 
 	// x = 2^k z; j is z's table cell
-	VGETEXPPS  Z24, Z25
-	VGETMANTPS $0x08, Z24, Z24
-	VPSRLD     $0x13, Z24, Z26
+	VGETEXPPS  Z18, Z19
+	VGETMANTPS $0x08, Z18, Z18
+	VPSRLD     $0x13, Z18, Z20
 
 	// f = z R[j] - 1, exact
-	VPERMPS     Z3, Z26, Z27
-	VFMADD213PS Z4, Z27, Z24
-	VPERMPS     Z5, Z26, Z27
-	VPERMPS     Z6, Z26, Z26
+	VPERMPS     Z3, Z20, Z21
+	VFMADD213PS Z4, Z21, Z18
+	VPERMPS     Z5, Z20, Z21
+	VPERMPS     Z6, Z20, Z20
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z24, Z24, Z28
-	VBROADCASTSS     consts<>+832(SB), Z29
-	VFMADD213PS.BCST consts<>+864(SB), Z24, Z29
-	VFMADD231PS.BCST consts<>+800(SB), Z28, Z29
-	VBROADCASTSS     consts<>+896(SB), Z30
-	VFMADD213PS.BCST consts<>+928(SB), Z24, Z30
-	VFMADD231PS      Z29, Z28, Z30
-	VFMADD231PS.BCST consts<>+1120(SB), Z25, Z26
-	VFMADD231PS      Z30, Z28, Z26
+	VMULPS      Z18, Z18, Z22
+	VMOVAPS     Z8, Z23
+	VFMADD231PS Z7, Z18, Z23
+	VFMADD231PS Z9, Z22, Z23
+	VMOVAPS     Z11, Z24
+	VFMADD231PS Z10, Z18, Z24
+	VFMADD231PS Z23, Z22, Z24
+	VFMADD231PS Z12, Z19, Z20
+	VFMADD231PS Z24, Z22, Z20
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1152(SB), Z25, Z27
-	VADDPS           Z24, Z27, Z25
-	VSUBPS           Z25, Z27, Z27
-	VADDPS           Z24, Z27, Z24
-	VADDPS           Z24, Z26, Z24
-	VADDPS           Z24, Z25, Z24
-	VMOVUPS          192(DX), Z25
+	VFMADD231PS Z13, Z19, Z21
+	VADDPS      Z18, Z21, Z19
+	VSUBPS      Z19, Z21, Z21
+	VADDPS      Z18, Z21, Z18
+	VADDPS      Z18, Z20, Z18
+	VADDPS      Z18, Z19, Z18
+	VMOVUPS     192(DX), Z19
 
 	// x = 2^k z; j is z's table cell
-	VGETEXPPS  Z25, Z26
-	VGETMANTPS $0x08, Z25, Z25
-	VPSRLD     $0x13, Z25, Z27
+	VGETEXPPS  Z19, Z20
+	VGETMANTPS $0x08, Z19, Z19
+	VPSRLD     $0x13, Z19, Z21
 
 	// f = z R[j] - 1, exact
-	VPERMPS     Z3, Z27, Z28
-	VFMADD213PS Z4, Z28, Z25
-	VPERMPS     Z5, Z27, Z28
-	VPERMPS     Z6, Z27, Z27
+	VPERMPS     Z3, Z21, Z22
+	VFMADD213PS Z4, Z22, Z19
+	VPERMPS     Z5, Z21, Z22
+	VPERMPS     Z6, Z21, Z21
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z25, Z25, Z29
-	VBROADCASTSS     consts<>+832(SB), Z30
-	VFMADD213PS.BCST consts<>+864(SB), Z25, Z30
-	VFMADD231PS.BCST consts<>+800(SB), Z29, Z30
-	VBROADCASTSS     consts<>+896(SB), Z31
-	VFMADD213PS.BCST consts<>+928(SB), Z25, Z31
-	VFMADD231PS      Z30, Z29, Z31
-	VFMADD231PS.BCST consts<>+1120(SB), Z26, Z27
-	VFMADD231PS      Z31, Z29, Z27
+	VMULPS      Z19, Z19, Z23
+	VMOVAPS     Z8, Z24
+	VFMADD231PS Z7, Z19, Z24
+	VFMADD231PS Z9, Z23, Z24
+	VMOVAPS     Z11, Z25
+	VFMADD231PS Z10, Z19, Z25
+	VFMADD231PS Z24, Z23, Z25
+	VFMADD231PS Z12, Z20, Z21
+	VFMADD231PS Z25, Z23, Z21
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1152(SB), Z26, Z28
-	VADDPS           Z25, Z28, Z26
-	VSUBPS           Z26, Z28, Z28
-	VADDPS           Z25, Z28, Z25
-	VADDPS           Z25, Z27, Z25
-	VADDPS           Z25, Z26, Z25
+	VFMADD231PS Z13, Z20, Z22
+	VADDPS      Z19, Z22, Z20
+	VSUBPS      Z20, Z22, Z22
+	VADDPS      Z19, Z22, Z19
+	VADDPS      Z19, Z21, Z19
+	VADDPS      Z19, Z20, Z19
 
 	// any NaN?
-	VCMPPS   $0x03, Z8, Z7, K1
-	VCMPPS   $0x03, Z25, Z24, K2
+	VCMPPS   $0x03, Z17, Z16, K1
+	VCMPPS   $0x03, Z19, Z18, K2
 	KORW     K1, K2, K1
 	KORTESTW K1, K1
 	JNE      slowblock
-	VMOVUPS  Z7, (CX)
-	VMOVUPS  Z8, 64(CX)
-	VMOVUPS  Z24, 128(CX)
-	VMOVUPS  Z25, 192(CX)
+	VMOVUPS  Z16, (CX)
+	VMOVUPS  Z17, 64(CX)
+	VMOVUPS  Z18, 128(CX)
+	VMOVUPS  Z19, 192(CX)
 
 nextblock:
 	ADDQ $+256, CX
@@ -1663,44 +1672,44 @@ vector:
 	MOVL    $0x0000ffff, BX
 	BZHIL   AX, BX, BX
 	KMOVW   BX, K1
-	VMOVAPS Z1, Z7
-	VMOVUPS (DX), K1, Z7
+	VMOVAPS Z1, Z16
+	VMOVUPS (DX), K1, Z16
 
 	// x = 2^k z; j is z's table cell
-	VGETEXPPS  Z7, Z8
-	VGETMANTPS $0x08, Z7, Z9
-	VPSRLD     $0x13, Z9, Z10
+	VGETEXPPS  Z16, Z17
+	VGETMANTPS $0x08, Z16, Z18
+	VPSRLD     $0x13, Z18, Z19
 
 	// f = z R[j] - 1, exact
-	VPERMPS     Z3, Z10, Z11
-	VFMADD213PS Z4, Z11, Z9
-	VPERMPS     Z5, Z10, Z11
-	VPERMPS     Z6, Z10, Z10
+	VPERMPS     Z3, Z19, Z20
+	VFMADD213PS Z4, Z20, Z18
+	VPERMPS     Z5, Z19, Z20
+	VPERMPS     Z6, Z19, Z19
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z9, Z9, Z12
-	VBROADCASTSS     consts<>+832(SB), Z13
-	VFMADD213PS.BCST consts<>+864(SB), Z9, Z13
-	VFMADD231PS.BCST consts<>+800(SB), Z12, Z13
-	VBROADCASTSS     consts<>+896(SB), Z14
-	VFMADD213PS.BCST consts<>+928(SB), Z9, Z14
-	VFMADD231PS      Z13, Z12, Z14
-	VFMADD231PS.BCST consts<>+1120(SB), Z8, Z10
-	VFMADD231PS      Z14, Z12, Z10
+	VMULPS      Z18, Z18, Z21
+	VMOVAPS     Z8, Z22
+	VFMADD231PS Z7, Z18, Z22
+	VFMADD231PS Z9, Z21, Z22
+	VMOVAPS     Z11, Z23
+	VFMADD231PS Z10, Z18, Z23
+	VFMADD231PS Z22, Z21, Z23
+	VFMADD231PS Z12, Z17, Z19
+	VFMADD231PS Z23, Z21, Z19
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1152(SB), Z8, Z11
-	VADDPS           Z9, Z11, Z8
-	VSUBPS           Z8, Z11, Z11
-	VADDPS           Z9, Z11, Z9
-	VADDPS           Z9, Z10, Z9
-	VADDPS           Z9, Z8, Z8
+	VFMADD231PS Z13, Z17, Z20
+	VADDPS      Z18, Z20, Z17
+	VSUBPS      Z17, Z20, Z20
+	VADDPS      Z18, Z20, Z18
+	VADDPS      Z18, Z19, Z18
+	VADDPS      Z18, Z17, Z17
 
 	// any NaN?
-	VCMPPS   $0x03, Z8, Z8, K2
+	VCMPPS   $0x03, Z17, Z17, K2
 	KORTESTW K2, K2
 	JNE      slowvector
-	VMOVUPS  Z8, K1, (CX)
+	VMOVUPS  Z17, K1, (CX)
 
 nextvector:
 	ADDQ $+64, CX
@@ -1715,71 +1724,71 @@ done:
 
 slowblock:
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VMOVUPS        (DX), Z26
-	VPCMPD         $0x06, Z26, Z0, K1
-	VPCMPD         $0x06, Z2, Z26, K2
-	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z7, K1, Z9
-	VPADDD         Z26, Z26, Z7
-	VPCMPD         $0x00, Z0, Z7, K1
-	VBLENDMPS.BCST consts<>+544(SB), Z9, K1, Z10
-	VPCMPD         $0x00, Z2, Z26, K1
-	VBLENDMPS      Z2, Z10, K1, Z11
-	VMOVUPS        Z11, (CX)
+	VMOVUPS   (DX), Z20
+	VPCMPD    $0x06, Z20, Z0, K1
+	VPCMPD    $0x06, Z2, Z20, K2
+	KORW      K1, K2, K1
+	VBLENDMPS Z14, Z16, K1, Z16
+	VPADDD    Z20, Z20, Z21
+	VPCMPD    $0x00, Z0, Z21, K1
+	VBLENDMPS Z15, Z16, K1, Z16
+	VPCMPD    $0x00, Z2, Z20, K1
+	VBLENDMPS Z2, Z16, K1, Z16
+	VMOVUPS   Z16, (CX)
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VMOVUPS        64(DX), Z7
-	VPCMPD         $0x06, Z7, Z0, K1
-	VPCMPD         $0x06, Z2, Z7, K2
-	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z8, K1, Z12
-	VPADDD         Z7, Z7, Z8
-	VPCMPD         $0x00, Z0, Z8, K1
-	VBLENDMPS.BCST consts<>+544(SB), Z12, K1, Z13
-	VPCMPD         $0x00, Z2, Z7, K1
-	VBLENDMPS      Z2, Z13, K1, Z14
-	VMOVUPS        Z14, 64(CX)
+	VMOVUPS   64(DX), Z16
+	VPCMPD    $0x06, Z16, Z0, K1
+	VPCMPD    $0x06, Z2, Z16, K2
+	KORW      K1, K2, K1
+	VBLENDMPS Z14, Z17, K1, Z17
+	VPADDD    Z16, Z16, Z20
+	VPCMPD    $0x00, Z0, Z20, K1
+	VBLENDMPS Z15, Z17, K1, Z17
+	VPCMPD    $0x00, Z2, Z16, K1
+	VBLENDMPS Z2, Z17, K1, Z16
+	VMOVUPS   Z16, 64(CX)
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VMOVUPS        128(DX), Z7
-	VPCMPD         $0x06, Z7, Z0, K1
-	VPCMPD         $0x06, Z2, Z7, K2
-	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z24, K1, Z15
-	VPADDD         Z7, Z7, Z8
-	VPCMPD         $0x00, Z0, Z8, K1
-	VBLENDMPS.BCST consts<>+544(SB), Z15, K1, Z16
-	VPCMPD         $0x00, Z2, Z7, K1
-	VBLENDMPS      Z2, Z16, K1, Z17
-	VMOVUPS        Z17, 128(CX)
+	VMOVUPS   128(DX), Z16
+	VPCMPD    $0x06, Z16, Z0, K1
+	VPCMPD    $0x06, Z2, Z16, K2
+	KORW      K1, K2, K1
+	VBLENDMPS Z14, Z18, K1, Z17
+	VPADDD    Z16, Z16, Z18
+	VPCMPD    $0x00, Z0, Z18, K1
+	VBLENDMPS Z15, Z17, K1, Z17
+	VPCMPD    $0x00, Z2, Z16, K1
+	VBLENDMPS Z2, Z17, K1, Z16
+	VMOVUPS   Z16, 128(CX)
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VMOVUPS        192(DX), Z7
-	VPCMPD         $0x06, Z7, Z0, K1
-	VPCMPD         $0x06, Z2, Z7, K2
-	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z25, K1, Z18
-	VPADDD         Z7, Z7, Z8
-	VPCMPD         $0x00, Z0, Z8, K1
-	VBLENDMPS.BCST consts<>+544(SB), Z18, K1, Z19
-	VPCMPD         $0x00, Z2, Z7, K1
-	VBLENDMPS      Z2, Z19, K1, Z20
-	VMOVUPS        Z20, 192(CX)
-	JMP            nextblock
+	VMOVUPS   192(DX), Z16
+	VPCMPD    $0x06, Z16, Z0, K1
+	VPCMPD    $0x06, Z2, Z16, K2
+	KORW      K1, K2, K1
+	VBLENDMPS Z14, Z19, K1, Z17
+	VPADDD    Z16, Z16, Z18
+	VPCMPD    $0x00, Z0, Z18, K1
+	VBLENDMPS Z15, Z17, K1, Z17
+	VPCMPD    $0x00, Z2, Z16, K1
+	VBLENDMPS Z2, Z17, K1, Z16
+	VMOVUPS   Z16, 192(CX)
+	JMP       nextblock
 
 slowvector:
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VPCMPD         $0x06, Z7, Z0, K2
-	VPCMPD         $0x06, Z2, Z7, K3
-	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z8, K2, Z21
-	VPADDD         Z7, Z7, Z8
-	VPCMPD         $0x00, Z0, Z8, K2
-	VBLENDMPS.BCST consts<>+544(SB), Z21, K2, Z22
-	VPCMPD         $0x00, Z2, Z7, K2
-	VBLENDMPS      Z2, Z22, K2, Z23
-	VMOVUPS        Z23, K1, (CX)
-	JMP            nextvector
+	VPCMPD    $0x06, Z16, Z0, K2
+	VPCMPD    $0x06, Z2, Z16, K3
+	KORW      K2, K3, K2
+	VBLENDMPS Z14, Z17, K2, Z17
+	VPADDD    Z16, Z16, Z18
+	VPCMPD    $0x00, Z0, Z18, K2
+	VBLENDMPS Z15, Z17, K2, Z17
+	VPCMPD    $0x00, Z2, Z16, K2
+	VBLENDMPS Z2, Z17, K2, Z16
+	VMOVUPS   Z16, K1, (CX)
+	JMP       nextvector
 
 // func sigmoidAVX2(dst *float32, x *float32, n int)
 // Requires: AVX, AVX2, CMOV, FMA3
@@ -2225,6 +2234,10 @@ TEXT ·sigmoidAVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS consts<>+0(SB), Z16
 	VMOVUPS      exp_one<>+0(SB), Z17
 	VBROADCASTSS consts<>+576(SB), Z18
+	VBROADCASTSS consts<>+32(SB), Z19
+	VBROADCASTSS consts<>+480(SB), Z20
+	VMOVUPS      exp_t<>+0(SB), Z21
+	VBROADCASTSS consts<>+608(SB), Z22
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
@@ -2235,148 +2248,148 @@ loop:
 
 block:
 	// any |x| > 87, or NaN?
-	VPANDD      (DX), Z16, Z19
-	VPANDD      64(DX), Z16, Z20
-	VPMAXSD     Z20, Z19, Z19
-	VPANDD      128(DX), Z16, Z20
-	VPMAXSD     Z20, Z19, Z19
-	VPANDD      192(DX), Z16, Z20
-	VPMAXSD     Z20, Z19, Z19
-	VPCMPD.BCST $0x06, consts<>+32(SB), Z19, K1
-	KORTESTW    K1, K1
-	JNE         slowblock
-	VMOVUPS     (DX), Z19
-	VPORD       Z6, Z19, Z20
-	VSUBPS      Z7, Z20, Z20
+	VPANDD   (DX), Z16, Z23
+	VPANDD   64(DX), Z16, Z24
+	VPMAXSD  Z24, Z23, Z23
+	VPANDD   128(DX), Z16, Z24
+	VPMAXSD  Z24, Z23, Z23
+	VPANDD   192(DX), Z16, Z24
+	VPMAXSD  Z24, Z23, Z23
+	VPCMPD   $0x06, Z19, Z23, K1
+	KORTESTW K1, K1
+	JNE      slowblock
+	VMOVUPS  (DX), Z23
+	VPORD    Z6, Z23, Z24
+	VSUBPS   Z7, Z24, Z24
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z28
-	VFMADD231PS Z8, Z20, Z28
-	VSUBPS      Z5, Z28, Z29
+	VMOVAPS     Z5, Z25
+	VFMADD231PS Z8, Z24, Z25
+	VSUBPS      Z5, Z25, Z26
 
 	// r = c - n ln2
-	VFNMADD231PS Z9, Z29, Z20
-	VFNMADD231PS Z10, Z29, Z20
+	VFNMADD231PS Z9, Z26, Z24
+	VFNMADD231PS Z10, Z26, Z24
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z12, Z29
-	VFMADD231PS Z11, Z20, Z29
-	VFMADD213PS Z13, Z20, Z29
-	VFMADD213PS Z14, Z20, Z29
-	VFMADD213PS Z15, Z29, Z20
+	VMOVAPS     Z12, Z26
+	VFMADD231PS Z11, Z24, Z26
+	VFMADD213PS Z13, Z24, Z26
+	VFMADD213PS Z14, Z24, Z26
+	VFMADD213PS Z15, Z26, Z24
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z17, Z28, Z29
-	VPSLLD      $0x15, Z28, Z28
-	VPADDD      Z28, Z29, Z28
-	VFMADD231PS Z20, Z28, Z28
-	VPMOVD2M    Z19, K1
-	VBLENDMPS   Z28, Z0, K1, Z21
+	VPERMPS     Z17, Z25, Z26
+	VPSLLD      $0x15, Z25, Z25
+	VPADDD      Z25, Z26, Z25
+	VFMADD231PS Z24, Z25, Z25
+	VPMOVD2M    Z23, K1
+	VBLENDMPS   Z25, Z0, K1, Z23
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z28, Z19
-	VDIVPS       Z19, Z28, Z19
-	VFNMADD213PS Z21, Z21, Z19
-	VMOVUPS      Z19, (CX)
-	VMOVUPS      64(DX), Z19
-	VPORD        Z6, Z19, Z20
-	VSUBPS       Z7, Z20, Z20
+	VADDPS       Z0, Z25, Z24
+	VDIVPS       Z24, Z25, Z24
+	VFNMADD231PS Z24, Z23, Z23
+	VMOVUPS      Z23, (CX)
+	VMOVUPS      64(DX), Z23
+	VPORD        Z6, Z23, Z24
+	VSUBPS       Z7, Z24, Z24
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z28
-	VFMADD231PS Z8, Z20, Z28
-	VSUBPS      Z5, Z28, Z29
+	VMOVAPS     Z5, Z25
+	VFMADD231PS Z8, Z24, Z25
+	VSUBPS      Z5, Z25, Z26
 
 	// r = c - n ln2
-	VFNMADD231PS Z9, Z29, Z20
-	VFNMADD231PS Z10, Z29, Z20
+	VFNMADD231PS Z9, Z26, Z24
+	VFNMADD231PS Z10, Z26, Z24
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z12, Z29
-	VFMADD231PS Z11, Z20, Z29
-	VFMADD213PS Z13, Z20, Z29
-	VFMADD213PS Z14, Z20, Z29
-	VFMADD213PS Z15, Z29, Z20
+	VMOVAPS     Z12, Z26
+	VFMADD231PS Z11, Z24, Z26
+	VFMADD213PS Z13, Z24, Z26
+	VFMADD213PS Z14, Z24, Z26
+	VFMADD213PS Z15, Z26, Z24
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z17, Z28, Z29
-	VPSLLD      $0x15, Z28, Z28
-	VPADDD      Z28, Z29, Z28
-	VFMADD231PS Z20, Z28, Z28
-	VPMOVD2M    Z19, K1
-	VBLENDMPS   Z28, Z0, K1, Z22
+	VPERMPS     Z17, Z25, Z26
+	VPSLLD      $0x15, Z25, Z25
+	VPADDD      Z25, Z26, Z25
+	VFMADD231PS Z24, Z25, Z25
+	VPMOVD2M    Z23, K1
+	VBLENDMPS   Z25, Z0, K1, Z23
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z28, Z19
-	VDIVPS       Z19, Z28, Z19
-	VFNMADD213PS Z22, Z22, Z19
-	VMOVUPS      Z19, 64(CX)
-	VMOVUPS      128(DX), Z19
-	VPORD        Z6, Z19, Z20
-	VSUBPS       Z7, Z20, Z20
+	VADDPS       Z0, Z25, Z24
+	VDIVPS       Z24, Z25, Z24
+	VFNMADD231PS Z24, Z23, Z23
+	VMOVUPS      Z23, 64(CX)
+	VMOVUPS      128(DX), Z23
+	VPORD        Z6, Z23, Z24
+	VSUBPS       Z7, Z24, Z24
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z28
-	VFMADD231PS Z8, Z20, Z28
-	VSUBPS      Z5, Z28, Z29
+	VMOVAPS     Z5, Z25
+	VFMADD231PS Z8, Z24, Z25
+	VSUBPS      Z5, Z25, Z26
 
 	// r = c - n ln2
-	VFNMADD231PS Z9, Z29, Z20
-	VFNMADD231PS Z10, Z29, Z20
+	VFNMADD231PS Z9, Z26, Z24
+	VFNMADD231PS Z10, Z26, Z24
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z12, Z29
-	VFMADD231PS Z11, Z20, Z29
-	VFMADD213PS Z13, Z20, Z29
-	VFMADD213PS Z14, Z20, Z29
-	VFMADD213PS Z15, Z29, Z20
+	VMOVAPS     Z12, Z26
+	VFMADD231PS Z11, Z24, Z26
+	VFMADD213PS Z13, Z24, Z26
+	VFMADD213PS Z14, Z24, Z26
+	VFMADD213PS Z15, Z26, Z24
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z17, Z28, Z29
-	VPSLLD      $0x15, Z28, Z28
-	VPADDD      Z28, Z29, Z28
-	VFMADD231PS Z20, Z28, Z28
-	VPMOVD2M    Z19, K1
-	VBLENDMPS   Z28, Z0, K1, Z23
+	VPERMPS     Z17, Z25, Z26
+	VPSLLD      $0x15, Z25, Z25
+	VPADDD      Z25, Z26, Z25
+	VFMADD231PS Z24, Z25, Z25
+	VPMOVD2M    Z23, K1
+	VBLENDMPS   Z25, Z0, K1, Z23
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z28, Z19
-	VDIVPS       Z19, Z28, Z19
-	VFNMADD213PS Z23, Z23, Z19
-	VMOVUPS      Z19, 128(CX)
-	VMOVUPS      192(DX), Z19
-	VPORD        Z6, Z19, Z20
-	VSUBPS       Z7, Z20, Z20
+	VADDPS       Z0, Z25, Z24
+	VDIVPS       Z24, Z25, Z24
+	VFNMADD231PS Z24, Z23, Z23
+	VMOVUPS      Z23, 128(CX)
+	VMOVUPS      192(DX), Z23
+	VPORD        Z6, Z23, Z24
+	VSUBPS       Z7, Z24, Z24
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z28
-	VFMADD231PS Z8, Z20, Z28
-	VSUBPS      Z5, Z28, Z29
+	VMOVAPS     Z5, Z25
+	VFMADD231PS Z8, Z24, Z25
+	VSUBPS      Z5, Z25, Z26
 
 	// r = c - n ln2
-	VFNMADD231PS Z9, Z29, Z20
-	VFNMADD231PS Z10, Z29, Z20
+	VFNMADD231PS Z9, Z26, Z24
+	VFNMADD231PS Z10, Z26, Z24
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z12, Z29
-	VFMADD231PS Z11, Z20, Z29
-	VFMADD213PS Z13, Z20, Z29
-	VFMADD213PS Z14, Z20, Z29
-	VFMADD213PS Z15, Z29, Z20
+	VMOVAPS     Z12, Z26
+	VFMADD231PS Z11, Z24, Z26
+	VFMADD213PS Z13, Z24, Z26
+	VFMADD213PS Z14, Z24, Z26
+	VFMADD213PS Z15, Z26, Z24
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z17, Z28, Z29
-	VPSLLD      $0x15, Z28, Z28
-	VPADDD      Z28, Z29, Z28
-	VFMADD231PS Z20, Z28, Z28
-	VPMOVD2M    Z19, K1
-	VBLENDMPS   Z28, Z0, K1, Z24
+	VPERMPS     Z17, Z25, Z26
+	VPSLLD      $0x15, Z25, Z25
+	VPADDD      Z25, Z26, Z25
+	VFMADD231PS Z24, Z25, Z25
+	VPMOVD2M    Z23, K1
+	VBLENDMPS   Z25, Z0, K1, Z23
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z28, Z19
-	VDIVPS       Z19, Z28, Z19
-	VFNMADD213PS Z24, Z24, Z19
-	VMOVUPS      Z19, 192(CX)
+	VADDPS       Z0, Z25, Z24
+	VDIVPS       Z24, Z25, Z24
+	VFNMADD231PS Z24, Z23, Z23
+	VMOVUPS      Z23, 192(CX)
 	ADDQ         $+256, CX
 	ADDQ         $+256, DX
 	ADDQ         $-64, AX
@@ -2391,46 +2404,46 @@ vector:
 	MOVL    $0x0000ffff, BX
 	BZHIL   AX, BX, BX
 	KMOVW   BX, K1
-	VMOVAPS Z0, Z19
-	VMOVUPS (DX), K1, Z19
+	VMOVAPS Z0, Z23
+	VMOVUPS (DX), K1, Z23
 
 	// any |x| > 87, or NaN?
-	VPANDD      Z16, Z19, Z20
-	VPCMPD.BCST $0x06, consts<>+32(SB), Z20, K2
-	KORTESTW    K2, K2
-	JNE         slowvector
-	VPORD       Z6, Z19, Z20
-	VSUBPS      Z7, Z20, Z20
+	VPANDD   Z16, Z23, Z24
+	VPCMPD   $0x06, Z19, Z24, K2
+	KORTESTW K2, K2
+	JNE      slowvector
+	VPORD    Z6, Z23, Z24
+	VSUBPS   Z7, Z24, Z24
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z21
-	VFMADD231PS Z8, Z20, Z21
-	VSUBPS      Z5, Z21, Z22
+	VMOVAPS     Z5, Z25
+	VFMADD231PS Z8, Z24, Z25
+	VSUBPS      Z5, Z25, Z26
 
 	// r = c - n ln2
-	VFNMADD231PS Z9, Z22, Z20
-	VFNMADD231PS Z10, Z22, Z20
+	VFNMADD231PS Z9, Z26, Z24
+	VFNMADD231PS Z10, Z26, Z24
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z12, Z22
-	VFMADD231PS Z11, Z20, Z22
-	VFMADD213PS Z13, Z20, Z22
-	VFMADD213PS Z14, Z20, Z22
-	VFMADD213PS Z15, Z22, Z20
+	VMOVAPS     Z12, Z26
+	VFMADD231PS Z11, Z24, Z26
+	VFMADD213PS Z13, Z24, Z26
+	VFMADD213PS Z14, Z24, Z26
+	VFMADD213PS Z15, Z26, Z24
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z17, Z21, Z22
-	VPSLLD      $0x15, Z21, Z21
-	VPADDD      Z21, Z22, Z21
-	VFMADD231PS Z20, Z21, Z21
-	VPMOVD2M    Z19, K2
-	VBLENDMPS   Z21, Z0, K2, Z25
+	VPERMPS     Z17, Z25, Z26
+	VPSLLD      $0x15, Z25, Z25
+	VPADDD      Z25, Z26, Z25
+	VFMADD231PS Z24, Z25, Z25
+	VPMOVD2M    Z23, K2
+	VBLENDMPS   Z25, Z0, K2, Z23
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z21, Z19
-	VDIVPS       Z19, Z21, Z19
-	VFNMADD213PS Z25, Z25, Z19
-	VMOVUPS      Z19, K1, (CX)
+	VADDPS       Z0, Z25, Z24
+	VDIVPS       Z24, Z25, Z24
+	VFNMADD231PS Z24, Z23, Z23
+	VMOVUPS      Z23, K1, (CX)
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
 	ADDQ         $-16, AX
@@ -2445,59 +2458,59 @@ slowblock:
 	MOVQ $0x00000040, BX
 
 slow:
-	VMOVUPS (DX), Z19
+	VMOVUPS (DX), Z23
 
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPORD  Z6, Z19, Z20
-	VSUBPS Z7, Z20, Z20
-	VMAXPS Z20, Z2, Z20
+	VPORD  Z6, Z23, Z24
+	VSUBPS Z7, Z24, Z24
+	VMAXPS Z24, Z2, Z24
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z28
-	VFMADD231PS Z8, Z20, Z28
-	VSUBPS      Z5, Z28, Z29
+	VMOVAPS     Z5, Z25
+	VFMADD231PS Z8, Z24, Z25
+	VSUBPS      Z5, Z25, Z26
 
 	// r = c - n ln2
-	VMOVAPS      Z20, Z30
-	VFNMADD231PS Z9, Z29, Z30
-	VFNMADD231PS Z10, Z29, Z30
+	VMOVAPS      Z24, Z27
+	VFNMADD231PS Z9, Z26, Z27
+	VFNMADD231PS Z10, Z26, Z27
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z12, Z31
-	VFMADD231PS Z11, Z30, Z31
-	VFMADD213PS Z13, Z30, Z31
-	VFMADD213PS Z14, Z30, Z31
-	VFMADD213PS Z15, Z31, Z30
-	VCMPPS.BCST $0x11, consts<>+480(SB), Z20, K1
-	VMOVAPS.Z   Z3, K1, Z20
+	VMOVAPS     Z12, Z28
+	VFMADD231PS Z11, Z27, Z28
+	VFMADD213PS Z13, Z27, Z28
+	VFMADD213PS Z14, Z27, Z28
+	VFMADD213PS Z15, Z28, Z27
+	VCMPPS      $0x11, Z20, Z24, K1
+	VMOVAPS.Z   Z3, K1, Z24
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS     exp_t<>+0(SB), Z28, Z28
-	VFMADD231PS Z30, Z28, Z28
-	VMOVAPS.Z   Z4, K1, Z30
-	VADDPS      Z30, Z29, Z29
-	VSCALEFPS   Z29, Z28, Z28
+	VPERMPS     Z21, Z25, Z25
+	VFMADD231PS Z27, Z25, Z25
+	VMOVAPS.Z   Z4, K1, Z27
+	VADDPS      Z27, Z26, Z26
+	VSCALEFPS   Z26, Z25, Z25
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Z20, Z28, Z20
-	VADDPS  Z18, Z28, Z28
-	VPSUBD  Z18, Z28, Z28
-	VPMAXSD Z28, Z20, Z20
+	VPSUBD  Z24, Z25, Z24
+	VADDPS  Z18, Z25, Z25
+	VPSUBD  Z18, Z25, Z25
+	VPMAXSD Z25, Z24, Z24
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	VPMOVD2M  Z19, K1
-	VBLENDMPS Z20, Z0, K1, Z26
-	VMAXPS    Z26, Z1, Z19
-	VMAXPS    Z20, Z1, Z20
+	VPMOVD2M  Z23, K1
+	VBLENDMPS Z24, Z0, K1, Z23
+	VMAXPS    Z23, Z1, Z25
+	VMAXPS    Z24, Z1, Z24
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z20, Z28
-	VDIVPS       Z28, Z20, Z20
-	VFNMADD231PS Z20, Z19, Z19
-	VMINPS       Z19, Z26, Z19
-	VPMINUD.BCST consts<>+608(SB), Z19, Z19
-	VMOVUPS      Z19, (CX)
+	VADDPS       Z0, Z24, Z26
+	VDIVPS       Z26, Z24, Z24
+	VFNMADD231PS Z24, Z25, Z25
+	VMINPS       Z25, Z23, Z23
+	VPMINUD      Z22, Z23, Z23
+	VMOVUPS      Z23, (CX)
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
 	ADDQ         $-16, AX
@@ -2510,60 +2523,60 @@ slowvector:
 	MOVL    $0x0000ffff, BX
 	BZHIL   AX, BX, BX
 	KMOVW   BX, K1
-	VMOVAPS Z0, Z19
-	VMOVUPS (DX), K1, Z19
+	VMOVAPS Z0, Z23
+	VMOVUPS (DX), K1, Z23
 
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPORD  Z6, Z19, Z20
-	VSUBPS Z7, Z20, Z20
-	VMAXPS Z20, Z2, Z20
+	VPORD  Z6, Z23, Z24
+	VSUBPS Z7, Z24, Z24
+	VMAXPS Z24, Z2, Z24
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z21
-	VFMADD231PS Z8, Z20, Z21
-	VSUBPS      Z5, Z21, Z22
+	VMOVAPS     Z5, Z25
+	VFMADD231PS Z8, Z24, Z25
+	VSUBPS      Z5, Z25, Z26
 
 	// r = c - n ln2
-	VMOVAPS      Z20, Z23
-	VFNMADD231PS Z9, Z22, Z23
-	VFNMADD231PS Z10, Z22, Z23
+	VMOVAPS      Z24, Z27
+	VFNMADD231PS Z9, Z26, Z27
+	VFNMADD231PS Z10, Z26, Z27
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z12, Z24
-	VFMADD231PS Z11, Z23, Z24
-	VFMADD213PS Z13, Z23, Z24
-	VFMADD213PS Z14, Z23, Z24
-	VFMADD213PS Z15, Z24, Z23
-	VCMPPS.BCST $0x11, consts<>+480(SB), Z20, K2
-	VMOVAPS.Z   Z3, K2, Z20
+	VMOVAPS     Z12, Z28
+	VFMADD231PS Z11, Z27, Z28
+	VFMADD213PS Z13, Z27, Z28
+	VFMADD213PS Z14, Z27, Z28
+	VFMADD213PS Z15, Z28, Z27
+	VCMPPS      $0x11, Z20, Z24, K2
+	VMOVAPS.Z   Z3, K2, Z24
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS     exp_t<>+0(SB), Z21, Z21
-	VFMADD231PS Z23, Z21, Z21
-	VMOVAPS.Z   Z4, K2, Z23
-	VADDPS      Z23, Z22, Z22
-	VSCALEFPS   Z22, Z21, Z21
+	VPERMPS     Z21, Z25, Z25
+	VFMADD231PS Z27, Z25, Z25
+	VMOVAPS.Z   Z4, K2, Z27
+	VADDPS      Z27, Z26, Z26
+	VSCALEFPS   Z26, Z25, Z25
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Z20, Z21, Z20
-	VADDPS  Z18, Z21, Z21
-	VPSUBD  Z18, Z21, Z21
-	VPMAXSD Z21, Z20, Z20
+	VPSUBD  Z24, Z25, Z24
+	VADDPS  Z18, Z25, Z25
+	VPSUBD  Z18, Z25, Z25
+	VPMAXSD Z25, Z24, Z24
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	VPMOVD2M  Z19, K2
-	VBLENDMPS Z20, Z0, K2, Z27
-	VMAXPS    Z27, Z1, Z19
-	VMAXPS    Z20, Z1, Z20
+	VPMOVD2M  Z23, K2
+	VBLENDMPS Z24, Z0, K2, Z23
+	VMAXPS    Z23, Z1, Z25
+	VMAXPS    Z24, Z1, Z24
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z20, Z21
-	VDIVPS       Z21, Z20, Z20
-	VFNMADD231PS Z20, Z19, Z19
-	VMINPS       Z19, Z27, Z19
-	VPMINUD.BCST consts<>+608(SB), Z19, Z19
-	VMOVUPS      Z19, K1, (CX)
+	VADDPS       Z0, Z24, Z26
+	VDIVPS       Z26, Z24, Z24
+	VFNMADD231PS Z24, Z25, Z25
+	VMINPS       Z25, Z23, Z23
+	VPMINUD      Z22, Z23, Z23
+	VMOVUPS      Z23, K1, (CX)
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
 	ADDQ         $-16, AX
@@ -3144,13 +3157,31 @@ partdone2:
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·powAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS consts<>+672(SB), Z0
+	VBROADCASTSS consts<>+1088(SB), Z1
+	VBROADCASTSS consts<>+1664(SB), Z2
+	VBROADCASTSS consts<>+1696(SB), Z3
+	VBROADCASTSS consts<>+384(SB), Z4
+	VBROADCASTSS consts<>+1024(SB), Z5
+	VBROADCASTSS consts<>+1792(SB), Z6
+	VBROADCASTSS consts<>+1824(SB), Z7
+	VBROADCASTSS consts<>+1536(SB), Z8
+	VBROADCASTSS consts<>+1248(SB), Z9
+	VBROADCASTSS consts<>+1280(SB), Z10
+	VBROADCASTSS consts<>+1312(SB), Z11
+	VMOVUPS      pow_r<>+0(SB), Z12
+	VBROADCASTSS consts<>+768(SB), Z13
+	VBROADCASTSS consts<>+1344(SB), Z14
+	VBROADCASTSS consts<>+1376(SB), Z15
+	VBROADCASTSS consts<>+1408(SB), Z16
+	VBROADCASTSS consts<>+1440(SB), Z17
+	VBROADCASTSS consts<>+1472(SB), Z18
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
 	MOVQ         p+24(FP), BX
-	VBROADCASTSS (BX), Z1
-	VBROADCASTSS 4(BX), Z2
-	VBROADCASTSS 8(BX), Z3
+	VBROADCASTSS (BX), Z19
+	VBROADCASTSS 4(BX), Z20
+	VBROADCASTSS 8(BX), Z21
 
 loop:
 	CMPQ AX, $+32
@@ -3158,118 +3189,116 @@ loop:
 
 block:
 	// x = 2^(E-64) z; j is z's table cell
-	VMOVUPS     (DX), Z4
-	VPSUBD.BCST consts<>+1248(SB), Z4, Z4
-	VPSRLD      $0x17, Z4, Z5
-	VPSRLD      $0x14, Z4, Z6
-	VPANDD.BCST consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS   Z5, Z25
+	VMOVUPS   (DX), Z22
+	VPSUBD    Z9, Z22, Z22
+	VPSRLD    $0x17, Z22, Z23
+	VPSRLD    $0x14, Z22, Z24
+	VPANDD    Z10, Z22, Z22
+	VPADDD    Z11, Z22, Z22
+	VCVTDQ2PS Z23, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z6, Z26
-	VFMADD213PS.BCST consts<>+768(SB), Z26, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z26
-	VMOVAPS          Z4, Z27
-	VFMADD231PS      Z26, Z4, Z27
-	VSUBPS           Z27, Z4, Z28
-	VFMADD231PS      Z26, Z4, Z28
-	VMULPS           Z4, Z4, Z26
-	VBROADCASTSS     consts<>+1376(SB), Z29
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z29
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z29
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z29
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z29
-	VMULPS           Z4, Z26, Z4
-	VFMADD231PS      Z29, Z4, Z28
-	VADDPS           Z28, Z27, Z4
+	VPERMPS          Z12, Z24, Z26
+	VFMADD213PS      Z13, Z26, Z22
+	VMULPS           Z14, Z22, Z26
+	VMOVAPS          Z22, Z27
+	VFMADD231PS      Z26, Z22, Z27
+	VSUBPS           Z27, Z22, Z28
+	VFMADD231PS      Z26, Z22, Z28
+	VMULPS           Z22, Z22, Z26
+	VMOVAPS          Z16, Z29
+	VFMADD231PS      Z15, Z22, Z29
+	VFMADD213PS      Z17, Z22, Z29
+	VFMADD213PS      Z18, Z22, Z29
+	VFMADD213PS.BCST consts<>+1504(SB), Z22, Z29
+	VMULPS           Z22, Z26, Z22
+	VFMADD231PS      Z29, Z22, Z28
+	VADDPS           Z28, Z27, Z22
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z6, Z26
+	VPERMPS     pow_th<>+0(SB), Z24, Z26
 	VADDPS      Z26, Z25, Z25
-	VMULPS      Z25, Z1, Z26
-	VFMSUB213PS Z26, Z1, Z25
-	VFMADD213PS Z26, Z2, Z4
+	VMULPS      Z25, Z19, Z26
+	VFMSUB213PS Z26, Z19, Z25
+	VFMADD213PS Z26, Z20, Z22
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z4
-	VSUBPS.BCST consts<>+1536(SB), Z4, Z29
+	VADDPS      Z8, Z22, Z22
+	VSUBPS      Z8, Z22, Z29
 	VSUBPS      Z29, Z26, Z26
-	VFMADD231PS Z27, Z2, Z26
-	VPERMPS     pow_tl<>+0(SB), Z6, Z6
-	VFMADD231PS Z6, Z1, Z25
-	VFMADD231PS Z27, Z3, Z25
-	VFMADD231PS Z28, Z2, Z25
-	VADDPS      Z25, Z26, Z6
+	VFMADD231PS Z27, Z20, Z26
+	VPERMPS     pow_tl<>+0(SB), Z24, Z24
+	VFMADD231PS Z24, Z19, Z25
+	VFMADD231PS Z27, Z21, Z25
+	VFMADD231PS Z28, Z20, Z25
+	VADDPS      Z25, Z26, Z24
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
 	VBROADCASTSS     consts<>+1568(SB), Z25
-	VFMADD213PS.BCST consts<>+1600(SB), Z6, Z25
-	VFMADD213PS.BCST consts<>+1632(SB), Z6, Z25
-	VMULPS           Z6, Z6, Z26
+	VFMADD213PS.BCST consts<>+1600(SB), Z24, Z25
+	VFMADD213PS.BCST consts<>+1632(SB), Z24, Z25
+	VMULPS           Z24, Z24, Z26
 	VMULPS           Z25, Z26, Z25
-	VFMADD231PS.BCST consts<>+160(SB), Z6, Z25
-	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z6
-	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z26
-	VFMADD231PS      Z25, Z6, Z26
+	VFMADD231PS.BCST consts<>+160(SB), Z24, Z25
+	VPERMPS          pow_exp_hi<>+0(SB), Z22, Z24
+	VPERMPS          pow_exp_lo<>+0(SB), Z22, Z26
+	VFMADD231PS      Z25, Z24, Z26
 
 	// times 2^k
-	VADDPS      Z26, Z6, Z6
-	VPSLLD      $0x14, Z4, Z25
+	VADDPS      Z26, Z24, Z24
+	VPSLLD      $0x14, Z22, Z25
 	VPANDD.BCST consts<>+544(SB), Z25, Z25
-	VPADDD      Z25, Z6, Z6
+	VPADDD      Z25, Z24, Z24
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Z25
-	VPANDND      Z5, Z25, Z5
-	VPXORD.BCST  consts<>+1728(SB), Z4, Z4
-	VBROADCASTSS consts<>+1696(SB), Z25
-	VPANDND      Z4, Z25, Z4
-	VPORD        Z4, Z5, Z4
+	VPANDND     Z23, Z2, Z23
+	VPXORD.BCST consts<>+1728(SB), Z22, Z22
+	VPANDND     Z22, Z3, Z22
+	VPORD       Z22, Z23, Z22
 
 	// x = 2^(E-64) z; j is z's table cell
-	VMOVUPS     64(DX), Z5
-	VPSUBD.BCST consts<>+1248(SB), Z5, Z5
-	VPSRLD      $0x17, Z5, Z25
-	VPSRLD      $0x14, Z5, Z26
-	VPANDD.BCST consts<>+1280(SB), Z5, Z5
-	VPADDD.BCST consts<>+1312(SB), Z5, Z5
-	VCVTDQ2PS   Z25, Z27
+	VMOVUPS   64(DX), Z23
+	VPSUBD    Z9, Z23, Z23
+	VPSRLD    $0x17, Z23, Z25
+	VPSRLD    $0x14, Z23, Z26
+	VPANDD    Z10, Z23, Z23
+	VPADDD    Z11, Z23, Z23
+	VCVTDQ2PS Z25, Z27
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z28
-	VFMADD213PS.BCST consts<>+768(SB), Z28, Z5
-	VMULPS.BCST      consts<>+1344(SB), Z5, Z28
-	VMOVAPS          Z5, Z29
-	VFMADD231PS      Z28, Z5, Z29
-	VSUBPS           Z29, Z5, Z30
-	VFMADD231PS      Z28, Z5, Z30
-	VMULPS           Z5, Z5, Z28
-	VBROADCASTSS     consts<>+1376(SB), Z31
-	VFMADD213PS.BCST consts<>+1408(SB), Z5, Z31
-	VFMADD213PS.BCST consts<>+1440(SB), Z5, Z31
-	VFMADD213PS.BCST consts<>+1472(SB), Z5, Z31
-	VFMADD213PS.BCST consts<>+1504(SB), Z5, Z31
-	VMULPS           Z5, Z28, Z5
-	VFMADD231PS      Z31, Z5, Z30
-	VADDPS           Z30, Z29, Z5
+	VPERMPS          Z12, Z26, Z28
+	VFMADD213PS      Z13, Z28, Z23
+	VMULPS           Z14, Z23, Z28
+	VMOVAPS          Z23, Z29
+	VFMADD231PS      Z28, Z23, Z29
+	VSUBPS           Z29, Z23, Z30
+	VFMADD231PS      Z28, Z23, Z30
+	VMULPS           Z23, Z23, Z28
+	VMOVAPS          Z16, Z31
+	VFMADD231PS      Z15, Z23, Z31
+	VFMADD213PS      Z17, Z23, Z31
+	VFMADD213PS      Z18, Z23, Z31
+	VFMADD213PS.BCST consts<>+1504(SB), Z23, Z31
+	VMULPS           Z23, Z28, Z23
+	VFMADD231PS      Z31, Z23, Z30
+	VADDPS           Z30, Z29, Z23
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Z26, Z28
 	VADDPS      Z28, Z27, Z27
-	VMULPS      Z27, Z1, Z28
-	VFMSUB213PS Z28, Z1, Z27
-	VFMADD213PS Z28, Z2, Z5
+	VMULPS      Z27, Z19, Z28
+	VFMSUB213PS Z28, Z19, Z27
+	VFMADD213PS Z28, Z20, Z23
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z5, Z5
-	VSUBPS.BCST consts<>+1536(SB), Z5, Z31
+	VADDPS      Z8, Z23, Z23
+	VSUBPS      Z8, Z23, Z31
 	VSUBPS      Z31, Z28, Z28
-	VFMADD231PS Z29, Z2, Z28
+	VFMADD231PS Z29, Z20, Z28
 	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z1, Z27
-	VFMADD231PS Z29, Z3, Z27
-	VFMADD231PS Z30, Z2, Z27
+	VFMADD231PS Z26, Z19, Z27
+	VFMADD231PS Z29, Z21, Z27
+	VFMADD231PS Z30, Z20, Z27
 	VADDPS      Z27, Z28, Z26
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
@@ -3279,123 +3308,119 @@ block:
 	VMULPS           Z26, Z26, Z28
 	VMULPS           Z27, Z28, Z27
 	VFMADD231PS.BCST consts<>+160(SB), Z26, Z27
-	VPERMPS          pow_exp_hi<>+0(SB), Z5, Z26
-	VPERMPS          pow_exp_lo<>+0(SB), Z5, Z28
+	VPERMPS          pow_exp_hi<>+0(SB), Z23, Z26
+	VPERMPS          pow_exp_lo<>+0(SB), Z23, Z28
 	VFMADD231PS      Z27, Z26, Z28
 
 	// times 2^k
 	VADDPS      Z28, Z26, Z26
-	VPSLLD      $0x14, Z5, Z27
+	VPSLLD      $0x14, Z23, Z27
 	VPANDD.BCST consts<>+544(SB), Z27, Z27
 	VPADDD      Z27, Z26, Z26
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Z27
-	VPANDND      Z25, Z27, Z25
-	VPXORD.BCST  consts<>+1728(SB), Z5, Z5
-	VBROADCASTSS consts<>+1696(SB), Z27
-	VPANDND      Z5, Z27, Z5
-	VPORD        Z5, Z25, Z5
-	VPORD        Z5, Z4, Z4
-	VPTESTMD     Z4, Z4, K1
-	KORTESTW     K1, K1
-	JNE          slowblock
-	VMOVUPS      Z6, (CX)
-	VMOVUPS      Z26, 64(CX)
-	ADDQ         $+128, CX
-	ADDQ         $+128, DX
-	ADDQ         $-32, AX
-	CMPQ         AX, $+32
-	JGE          block
+	VPANDND     Z25, Z2, Z25
+	VPXORD.BCST consts<>+1728(SB), Z23, Z23
+	VPANDND     Z23, Z3, Z23
+	VPORD       Z23, Z25, Z23
+	VPORD       Z23, Z22, Z22
+	VPTESTMD    Z22, Z22, K1
+	KORTESTW    K1, K1
+	JNE         slowblock
+	VMOVUPS     Z24, (CX)
+	VMOVUPS     Z26, 64(CX)
+	ADDQ        $+128, CX
+	ADDQ        $+128, DX
+	ADDQ        $-32, AX
+	CMPQ        AX, $+32
+	JGE         block
 
 rest:
 	CMPQ AX, $+1
 	JLT  done
 
 vector:
-	MOVL         $0x0000ffff, SI
-	BZHIL        AX, SI, SI
-	KMOVW        SI, K1
-	VBROADCASTSS consts<>+384(SB), Z4
-	VMOVUPS      (DX), K1, Z4
+	MOVL    $0x0000ffff, SI
+	BZHIL   AX, SI, SI
+	KMOVW   SI, K1
+	VMOVAPS Z4, Z22
+	VMOVUPS (DX), K1, Z22
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z4, Z4
-	VPSRLD      $0x17, Z4, Z5
-	VPSRLD      $0x14, Z4, Z6
-	VPANDD.BCST consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS   Z5, Z7
+	VPSUBD    Z9, Z22, Z22
+	VPSRLD    $0x17, Z22, Z23
+	VPSRLD    $0x14, Z22, Z24
+	VPANDD    Z10, Z22, Z22
+	VPADDD    Z11, Z22, Z22
+	VCVTDQ2PS Z23, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z6, Z8
-	VFMADD213PS.BCST consts<>+768(SB), Z8, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z8
-	VMOVAPS          Z4, Z9
-	VFMADD231PS      Z8, Z4, Z9
-	VSUBPS           Z9, Z4, Z10
-	VFMADD231PS      Z8, Z4, Z10
-	VMULPS           Z4, Z4, Z8
-	VBROADCASTSS     consts<>+1376(SB), Z11
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z11
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z11
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z11
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z11
-	VMULPS           Z4, Z8, Z4
-	VFMADD231PS      Z11, Z4, Z10
-	VADDPS           Z10, Z9, Z4
+	VPERMPS          Z12, Z24, Z26
+	VFMADD213PS      Z13, Z26, Z22
+	VMULPS           Z14, Z22, Z26
+	VMOVAPS          Z22, Z27
+	VFMADD231PS      Z26, Z22, Z27
+	VSUBPS           Z27, Z22, Z28
+	VFMADD231PS      Z26, Z22, Z28
+	VMULPS           Z22, Z22, Z26
+	VMOVAPS          Z16, Z29
+	VFMADD231PS      Z15, Z22, Z29
+	VFMADD213PS      Z17, Z22, Z29
+	VFMADD213PS      Z18, Z22, Z29
+	VFMADD213PS.BCST consts<>+1504(SB), Z22, Z29
+	VMULPS           Z22, Z26, Z22
+	VFMADD231PS      Z29, Z22, Z28
+	VADDPS           Z28, Z27, Z22
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z6, Z8
-	VADDPS      Z8, Z7, Z7
-	VMULPS      Z7, Z1, Z8
-	VFMSUB213PS Z8, Z1, Z7
-	VFMADD213PS Z8, Z2, Z4
+	VPERMPS     pow_th<>+0(SB), Z24, Z26
+	VADDPS      Z26, Z25, Z25
+	VMULPS      Z25, Z19, Z26
+	VFMSUB213PS Z26, Z19, Z25
+	VFMADD213PS Z26, Z20, Z22
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z4
-	VSUBPS.BCST consts<>+1536(SB), Z4, Z11
-	VSUBPS      Z11, Z8, Z8
-	VFMADD231PS Z9, Z2, Z8
-	VPERMPS     pow_tl<>+0(SB), Z6, Z6
-	VFMADD231PS Z6, Z1, Z7
-	VFMADD231PS Z9, Z3, Z7
-	VFMADD231PS Z10, Z2, Z7
-	VADDPS      Z7, Z8, Z6
+	VADDPS      Z8, Z22, Z22
+	VSUBPS      Z8, Z22, Z29
+	VSUBPS      Z29, Z26, Z26
+	VFMADD231PS Z27, Z20, Z26
+	VPERMPS     pow_tl<>+0(SB), Z24, Z24
+	VFMADD231PS Z24, Z19, Z25
+	VFMADD231PS Z27, Z21, Z25
+	VFMADD231PS Z28, Z20, Z25
+	VADDPS      Z25, Z26, Z24
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z7
-	VFMADD213PS.BCST consts<>+1600(SB), Z6, Z7
-	VFMADD213PS.BCST consts<>+1632(SB), Z6, Z7
-	VMULPS           Z6, Z6, Z8
-	VMULPS           Z7, Z8, Z7
-	VFMADD231PS.BCST consts<>+160(SB), Z6, Z7
-	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z6
-	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z8
-	VFMADD231PS      Z7, Z6, Z8
+	VBROADCASTSS     consts<>+1568(SB), Z25
+	VFMADD213PS.BCST consts<>+1600(SB), Z24, Z25
+	VFMADD213PS.BCST consts<>+1632(SB), Z24, Z25
+	VMULPS           Z24, Z24, Z26
+	VMULPS           Z25, Z26, Z25
+	VFMADD231PS.BCST consts<>+160(SB), Z24, Z25
+	VPERMPS          pow_exp_hi<>+0(SB), Z22, Z24
+	VPERMPS          pow_exp_lo<>+0(SB), Z22, Z26
+	VFMADD231PS      Z25, Z24, Z26
 
 	// times 2^k
-	VADDPS      Z8, Z6, Z6
-	VPSLLD      $0x14, Z4, Z7
-	VPANDD.BCST consts<>+544(SB), Z7, Z7
-	VPADDD      Z7, Z6, Z6
+	VADDPS      Z26, Z24, Z24
+	VPSLLD      $0x14, Z22, Z25
+	VPANDD.BCST consts<>+544(SB), Z25, Z25
+	VPADDD      Z25, Z24, Z24
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Z7
-	VPANDND      Z5, Z7, Z5
-	VPXORD.BCST  consts<>+1728(SB), Z4, Z4
-	VBROADCASTSS consts<>+1696(SB), Z7
-	VPANDND      Z4, Z7, Z4
-	VPORD        Z4, Z5, Z4
-	VPTESTMD     Z4, Z4, K2
-	KORTESTW     K2, K2
-	JNE          slowvector
-	VMOVUPS      Z6, K1, (CX)
-	ADDQ         $+64, CX
-	ADDQ         $+64, DX
-	ADDQ         $-16, AX
-	CMPQ         AX, $+1
-	JGE          vector
+	VPANDND     Z23, Z2, Z23
+	VPXORD.BCST consts<>+1728(SB), Z22, Z22
+	VPANDND     Z22, Z3, Z22
+	VPORD       Z22, Z23, Z22
+	VPTESTMD    Z22, Z22, K2
+	KORTESTW    K2, K2
+	JNE         slowvector
+	VMOVUPS     Z24, K1, (CX)
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $-16, AX
+	CMPQ        AX, $+1
+	JGE         vector
 
 done:
 	VZEROUPPER
@@ -3406,121 +3431,116 @@ slowblock:
 
 slow:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VMOVUPS      (DX), Z4
-	VPANDD.BCST  consts<>+0(SB), Z4, Z5
-	VPSUBD.BCST  consts<>+1248(SB), Z5, Z6
-	VCVTDQ2PS    Z5, Z25
-	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
-	VBROADCASTSS consts<>+1024(SB), Z26
-	VPCMPD       $0x06, Z5, Z26, K1
-	VBLENDMPS    Z25, Z6, K1, Z7
-	VPSRAD       $0x17, Z7, Z6
-	VPSRLD       $0x14, Z7, Z25
-	VPANDD.BCST  consts<>+1280(SB), Z7, Z26
-	VPADDD.BCST  consts<>+1312(SB), Z26, Z26
-	VCVTDQ2PS    Z6, Z6
+	VMOVUPS     (DX), Z22
+	VPANDD.BCST consts<>+0(SB), Z22, Z23
+	VPSUBD      Z9, Z23, Z24
+	VCVTDQ2PS   Z23, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z5, K1
+	VBLENDMPS   Z25, Z24, K1, Z24
+	VPSRAD      $0x17, Z24, Z25
+	VPSRLD      $0x14, Z24, Z26
+	VPANDD      Z10, Z24, Z24
+	VPADDD      Z11, Z24, Z24
+	VCVTDQ2PS   Z25, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z25, Z27
-	VFMADD213PS.BCST consts<>+768(SB), Z27, Z26
-	VMULPS.BCST      consts<>+1344(SB), Z26, Z27
-	VMOVAPS          Z26, Z28
-	VFMADD231PS      Z27, Z26, Z28
-	VSUBPS           Z28, Z26, Z29
-	VFMADD231PS      Z27, Z26, Z29
-	VMULPS           Z26, Z26, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z30
-	VMULPS           Z26, Z27, Z26
-	VFMADD231PS      Z30, Z26, Z29
-	VADDPS           Z29, Z28, Z26
+	VPERMPS          Z12, Z26, Z27
+	VFMADD213PS      Z13, Z27, Z24
+	VMULPS           Z14, Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VMOVAPS          Z16, Z30
+	VFMADD231PS      Z15, Z24, Z30
+	VFMADD213PS      Z17, Z24, Z30
+	VFMADD213PS      Z18, Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z25, Z27
-	VADDPS      Z27, Z6, Z6
-	VMULPS      Z6, Z1, Z27
-	VFMSUB213PS Z27, Z1, Z6
-	VFMADD213PS Z27, Z2, Z26
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z19, Z27
+	VFMSUB213PS Z27, Z19, Z25
+	VFMADD213PS Z27, Z20, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z26, Z30
-	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VADDPS      Z8, Z24, Z30
+	VSUBPS      Z8, Z30, Z31
 	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z2, Z27
-	VPERMPS     pow_tl<>+0(SB), Z25, Z25
-	VFMADD231PS Z25, Z1, Z6
-	VFMADD231PS Z28, Z3, Z6
-	VFMADD231PS Z29, Z2, Z6
-	VADDPS      Z6, Z27, Z6
+	VFMADD231PS Z28, Z20, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z19, Z25
+	VFMADD231PS Z28, Z21, Z25
+	VFMADD231PS Z29, Z20, Z25
+	VADDPS      Z25, Z27, Z25
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z25
-	VFMADD213PS.BCST consts<>+1600(SB), Z6, Z25
-	VFMADD213PS.BCST consts<>+1632(SB), Z6, Z25
-	VMULPS           Z6, Z6, Z27
-	VMULPS           Z25, Z27, Z25
-	VFMADD231PS.BCST consts<>+160(SB), Z6, Z25
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z6
+	VBROADCASTSS     consts<>+1568(SB), Z26
+	VFMADD213PS.BCST consts<>+1600(SB), Z25, Z26
+	VFMADD213PS.BCST consts<>+1632(SB), Z25, Z26
+	VMULPS           Z25, Z25, Z27
+	VMULPS           Z26, Z27, Z26
+	VFMADD231PS.BCST consts<>+160(SB), Z25, Z26
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z25
 	VPERMPS          pow_full_lo<>+0(SB), Z30, Z27
-	VFMADD231PS      Z25, Z6, Z27
+	VFMADD231PS      Z26, Z25, Z27
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST consts<>+1536(SB), Z30, Z25
-	VPSRAD      $0x03, Z25, Z25
-	VADDPS      Z27, Z6, Z28
-	VPSLLD      $0x17, Z25, Z29
-	VPADDD      Z29, Z28, Z29
-	VPMINUD     Z0, Z29, Z29
+	VPSUBD  Z8, Z30, Z26
+	VPSRAD  $0x03, Z26, Z26
+	VADDPS  Z27, Z25, Z28
+	VPSLLD  $0x17, Z26, Z29
+	VPADDD  Z29, Z28, Z29
+	VPMINUD Z0, Z29, Z29
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD.BCST consts<>+1088(SB), Z25, Z25
-	VBROADCASTSS consts<>+1792(SB), Z30
-	VPSUBD       Z25, Z30, Z25
-	VPSLLD       $0x17, Z25, Z25
-	VADDPS       Z6, Z25, Z30
-	VSUBPS       Z25, Z30, Z31
-	VSUBPS       Z31, Z6, Z6
-	VADDPS       Z27, Z6, Z6
-	VADDPS       Z6, Z30, Z6
-	VCMPPS       $0x11, Z25, Z28, K1
-	VPSUBD       Z25, Z6, Z6
-	VBLENDMPS    Z6, Z29, K1, Z8
+	VPMINSD   Z1, Z26, Z26
+	VPSUBD    Z26, Z6, Z26
+	VPSLLD    $0x17, Z26, Z26
+	VADDPS    Z25, Z26, Z30
+	VSUBPS    Z26, Z30, Z31
+	VSUBPS    Z31, Z25, Z25
+	VADDPS    Z27, Z25, Z25
+	VADDPS    Z25, Z30, Z25
+	VCMPPS    $0x11, Z26, Z28, K1
+	VPSUBD    Z26, Z25, Z25
+	VBLENDMPS Z25, Z29, K1, Z25
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z6
-	VCMPPS         $0x11, Z26, Z6, K1
-	VBLENDMPS      Z0, Z8, K1, Z9
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z26, K1
-	VBLENDMPS.BCST consts<>+1088(SB), Z9, K1, Z10
-	VPCMPD.BCST    $0x00, consts<>+1088(SB), Z5, K1
-	VPMOVD2M       Z1, K2
-	VBROADCASTSS   consts<>+1088(SB), Z6
-	VBLENDMPS      Z0, Z6, K2, Z11
-	VBLENDMPS      Z11, Z10, K1, Z12
-	VPCMPD         $0x00, Z0, Z5, K1
-	VPMOVD2M       Z1, K2
-	VBLENDMPS.BCST consts<>+1088(SB), Z0, K2, Z13
-	VBLENDMPS      Z13, Z12, K1, Z14
+	VCMPPS      $0x11, Z24, Z7, K1
+	VBLENDMPS   Z0, Z25, K1, Z25
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
+	VBLENDMPS   Z1, Z25, K1, Z24
+	VPCMPD      $0x00, Z1, Z23, K1
+	VPMOVD2M    Z19, K2
+	VBLENDMPS   Z0, Z1, K2, Z25
+	VBLENDMPS   Z25, Z24, K1, Z24
+	VPCMPD      $0x00, Z0, Z23, K1
+	VPMOVD2M    Z19, K2
+	VBLENDMPS   Z1, Z0, K2, Z25
+	VBLENDMPS   Z25, Z24, K1, Z24
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(BX), Z6
-	VPANDD         Z6, Z4, Z6
-	VPORD          Z6, Z14, Z6
-	VPCMPD.BCST    $0x06, consts<>+1088(SB), Z5, K1
-	VPCMPD         $0x06, Z5, Z0, K2
+	VBROADCASTSS   12(BX), Z25
+	VPANDD         Z25, Z22, Z25
+	VPORD          Z25, Z24, Z24
+	VPCMPD         $0x06, Z1, Z23, K1
+	VPCMPD         $0x06, Z23, Z0, K2
 	KANDW          K1, K2, K1
 	VBROADCASTSS   16(BX), Z25
-	VPANDD         Z25, Z4, Z4
-	VBROADCASTSS   consts<>+1088(SB), Z25
-	VPCMPD         $0x06, Z4, Z25, K2
+	VPANDD         Z25, Z22, Z22
+	VPCMPD         $0x06, Z22, Z1, K2
 	KANDW          K1, K2, K1
-	VPCMPD         $0x06, Z0, Z5, K2
+	VPCMPD         $0x06, Z0, Z23, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z6, K1, Z15
-	VMOVUPS        Z15, (CX)
+	VBLENDMPS.BCST consts<>+608(SB), Z24, K1, Z22
+	VMOVUPS        Z22, (CX)
 	ADDQ           $+64, CX
 	ADDQ           $+64, DX
 	ADDQ           $-16, AX
@@ -3530,127 +3550,122 @@ slow:
 	JMP            loop
 
 slowvector:
-	MOVL         $0x0000ffff, SI
-	BZHIL        AX, SI, SI
-	KMOVW        SI, K1
-	VBROADCASTSS consts<>+384(SB), Z4
-	VMOVUPS      (DX), K1, Z4
+	MOVL    $0x0000ffff, SI
+	BZHIL   AX, SI, SI
+	KMOVW   SI, K1
+	VMOVAPS Z4, Z22
+	VMOVUPS (DX), K1, Z22
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+0(SB), Z4, Z5
-	VPSUBD.BCST  consts<>+1248(SB), Z5, Z6
-	VCVTDQ2PS    Z5, Z7
-	VPSUBD.BCST  consts<>+1760(SB), Z7, Z7
-	VBROADCASTSS consts<>+1024(SB), Z8
-	VPCMPD       $0x06, Z5, Z8, K2
-	VBLENDMPS    Z7, Z6, K2, Z16
-	VPSRAD       $0x17, Z16, Z6
-	VPSRLD       $0x14, Z16, Z7
-	VPANDD.BCST  consts<>+1280(SB), Z16, Z8
-	VPADDD.BCST  consts<>+1312(SB), Z8, Z8
-	VCVTDQ2PS    Z6, Z6
+	VPANDD.BCST consts<>+0(SB), Z22, Z23
+	VPSUBD      Z9, Z23, Z24
+	VCVTDQ2PS   Z23, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z5, K2
+	VBLENDMPS   Z25, Z24, K2, Z24
+	VPSRAD      $0x17, Z24, Z25
+	VPSRLD      $0x14, Z24, Z26
+	VPANDD      Z10, Z24, Z24
+	VPADDD      Z11, Z24, Z24
+	VCVTDQ2PS   Z25, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z7, Z9
-	VFMADD213PS.BCST consts<>+768(SB), Z9, Z8
-	VMULPS.BCST      consts<>+1344(SB), Z8, Z9
-	VMOVAPS          Z8, Z10
-	VFMADD231PS      Z9, Z8, Z10
-	VSUBPS           Z10, Z8, Z11
-	VFMADD231PS      Z9, Z8, Z11
-	VMULPS           Z8, Z8, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z12
-	VFMADD213PS.BCST consts<>+1408(SB), Z8, Z12
-	VFMADD213PS.BCST consts<>+1440(SB), Z8, Z12
-	VFMADD213PS.BCST consts<>+1472(SB), Z8, Z12
-	VFMADD213PS.BCST consts<>+1504(SB), Z8, Z12
-	VMULPS           Z8, Z9, Z8
-	VFMADD231PS      Z12, Z8, Z11
-	VADDPS           Z11, Z10, Z8
+	VPERMPS          Z12, Z26, Z27
+	VFMADD213PS      Z13, Z27, Z24
+	VMULPS           Z14, Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VMOVAPS          Z16, Z30
+	VFMADD231PS      Z15, Z24, Z30
+	VFMADD213PS      Z17, Z24, Z30
+	VFMADD213PS      Z18, Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z7, Z9
-	VADDPS      Z9, Z6, Z6
-	VMULPS      Z6, Z1, Z9
-	VFMSUB213PS Z9, Z1, Z6
-	VFMADD213PS Z9, Z2, Z8
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z19, Z27
+	VFMSUB213PS Z27, Z19, Z25
+	VFMADD213PS Z27, Z20, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z8, Z12
-	VSUBPS.BCST consts<>+1536(SB), Z12, Z13
-	VSUBPS      Z13, Z9, Z9
-	VFMADD231PS Z10, Z2, Z9
-	VPERMPS     pow_tl<>+0(SB), Z7, Z7
-	VFMADD231PS Z7, Z1, Z6
-	VFMADD231PS Z10, Z3, Z6
-	VFMADD231PS Z11, Z2, Z6
-	VADDPS      Z6, Z9, Z6
+	VADDPS      Z8, Z24, Z30
+	VSUBPS      Z8, Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z20, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z19, Z25
+	VFMADD231PS Z28, Z21, Z25
+	VFMADD231PS Z29, Z20, Z25
+	VADDPS      Z25, Z27, Z25
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z7
-	VFMADD213PS.BCST consts<>+1600(SB), Z6, Z7
-	VFMADD213PS.BCST consts<>+1632(SB), Z6, Z7
-	VMULPS           Z6, Z6, Z9
-	VMULPS           Z7, Z9, Z7
-	VFMADD231PS.BCST consts<>+160(SB), Z6, Z7
-	VPERMPS          pow_full_hi<>+0(SB), Z12, Z6
-	VPERMPS          pow_full_lo<>+0(SB), Z12, Z9
-	VFMADD231PS      Z7, Z6, Z9
+	VBROADCASTSS     consts<>+1568(SB), Z26
+	VFMADD213PS.BCST consts<>+1600(SB), Z25, Z26
+	VFMADD213PS.BCST consts<>+1632(SB), Z25, Z26
+	VMULPS           Z25, Z25, Z27
+	VMULPS           Z26, Z27, Z26
+	VFMADD231PS.BCST consts<>+160(SB), Z25, Z26
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z25
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z27
+	VFMADD231PS      Z26, Z25, Z27
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST consts<>+1536(SB), Z12, Z7
-	VPSRAD      $0x03, Z7, Z7
-	VADDPS      Z9, Z6, Z10
-	VPSLLD      $0x17, Z7, Z11
-	VPADDD      Z11, Z10, Z11
-	VPMINUD     Z0, Z11, Z11
+	VPSUBD  Z8, Z30, Z26
+	VPSRAD  $0x03, Z26, Z26
+	VADDPS  Z27, Z25, Z28
+	VPSLLD  $0x17, Z26, Z29
+	VPADDD  Z29, Z28, Z29
+	VPMINUD Z0, Z29, Z29
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD.BCST consts<>+1088(SB), Z7, Z7
-	VBROADCASTSS consts<>+1792(SB), Z12
-	VPSUBD       Z7, Z12, Z7
-	VPSLLD       $0x17, Z7, Z7
-	VADDPS       Z6, Z7, Z12
-	VSUBPS       Z7, Z12, Z13
-	VSUBPS       Z13, Z6, Z6
-	VADDPS       Z9, Z6, Z6
-	VADDPS       Z6, Z12, Z6
-	VCMPPS       $0x11, Z7, Z10, K2
-	VPSUBD       Z7, Z6, Z6
-	VBLENDMPS    Z6, Z11, K2, Z17
+	VPMINSD   Z1, Z26, Z26
+	VPSUBD    Z26, Z6, Z26
+	VPSLLD    $0x17, Z26, Z26
+	VADDPS    Z25, Z26, Z30
+	VSUBPS    Z26, Z30, Z31
+	VSUBPS    Z31, Z25, Z25
+	VADDPS    Z27, Z25, Z25
+	VADDPS    Z25, Z30, Z25
+	VCMPPS    $0x11, Z26, Z28, K2
+	VPSUBD    Z26, Z25, Z25
+	VBLENDMPS Z25, Z29, K2, Z25
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z6
-	VCMPPS         $0x11, Z8, Z6, K2
-	VBLENDMPS      Z0, Z17, K2, Z18
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z8, K2
-	VBLENDMPS.BCST consts<>+1088(SB), Z18, K2, Z19
-	VPCMPD.BCST    $0x00, consts<>+1088(SB), Z5, K2
-	VPMOVD2M       Z1, K3
-	VBROADCASTSS   consts<>+1088(SB), Z6
-	VBLENDMPS      Z0, Z6, K3, Z20
-	VBLENDMPS      Z20, Z19, K2, Z21
-	VPCMPD         $0x00, Z0, Z5, K2
-	VPMOVD2M       Z1, K3
-	VBLENDMPS.BCST consts<>+1088(SB), Z0, K3, Z22
-	VBLENDMPS      Z22, Z21, K2, Z23
+	VCMPPS      $0x11, Z24, Z7, K2
+	VBLENDMPS   Z0, Z25, K2, Z25
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
+	VBLENDMPS   Z1, Z25, K2, Z24
+	VPCMPD      $0x00, Z1, Z23, K2
+	VPMOVD2M    Z19, K3
+	VBLENDMPS   Z0, Z1, K3, Z25
+	VBLENDMPS   Z25, Z24, K2, Z24
+	VPCMPD      $0x00, Z0, Z23, K2
+	VPMOVD2M    Z19, K3
+	VBLENDMPS   Z1, Z0, K3, Z25
+	VBLENDMPS   Z25, Z24, K2, Z24
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(BX), Z6
-	VPANDD         Z6, Z4, Z6
-	VPORD          Z6, Z23, Z6
-	VPCMPD.BCST    $0x06, consts<>+1088(SB), Z5, K2
-	VPCMPD         $0x06, Z5, Z0, K3
+	VBROADCASTSS   12(BX), Z25
+	VPANDD         Z25, Z22, Z25
+	VPORD          Z25, Z24, Z24
+	VPCMPD         $0x06, Z1, Z23, K2
+	VPCMPD         $0x06, Z23, Z0, K3
 	KANDW          K2, K3, K2
-	VBROADCASTSS   16(BX), Z7
-	VPANDD         Z7, Z4, Z4
-	VBROADCASTSS   consts<>+1088(SB), Z7
-	VPCMPD         $0x06, Z4, Z7, K3
+	VBROADCASTSS   16(BX), Z25
+	VPANDD         Z25, Z22, Z22
+	VPCMPD         $0x06, Z22, Z1, K3
 	KANDW          K2, K3, K2
-	VPCMPD         $0x06, Z0, Z5, K3
+	VPCMPD         $0x06, Z0, Z23, K3
 	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z6, K2, Z24
-	VMOVUPS        Z24, K1, (CX)
+	VBLENDMPS.BCST consts<>+608(SB), Z24, K2, Z22
+	VMOVUPS        Z22, K1, (CX)
 	ADDQ           $+64, CX
 	ADDQ           $+64, DX
 	ADDQ           $-16, AX

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/mmcloughlin/avo/ir"
@@ -428,11 +429,20 @@ func (m *amd64) pick(k mask, a, b vec) vec {
 	case !m.wide:
 		m.emit(x86.VBLENDVPS(k.op, src, other, d))
 	case m.broadcasts(src):
-		m.emit(x86.VBLENDMPS_BCST(src, other, k.op, d))
+		m.emit(writesAll(x86.VBLENDMPS_BCST(src, other, k.op, d)))
 	default:
-		m.emit(x86.VBLENDMPS(src, other, k.op, d))
+		m.emit(writesAll(x86.VBLENDMPS(src, other, k.op, d)))
 	}
 	return vec{op: d}
+}
+
+// writesAll takes the destination from the inputs: avo takes a blend for an operation that keeps lanes of it.
+func writesAll(i *ir.Instruction, err error) (*ir.Instruction, error) {
+	if err == nil {
+		d := i.Outputs[0]
+		i.Inputs = slices.DeleteFunc(i.Inputs, func(op operand.Op) bool { return op == d })
+	}
+	return i, err
 }
 
 func (m *amd64) keep(k mask, a vec) vec {
