@@ -24,66 +24,72 @@ func supportedBy(cpu *cpuid.CPUInfo) []variant {
 	return []variant{avx512, avx2}
 }
 
+// The kernels. A slice goes to the assembly in chunks, and a chunk before the last through a call of the same function:
+// where a function begins is where the garbage collection can stop it. (Between two calls of assembly there are too few
+// instructions of Go for a signal to hit.)
+
 func expKernel(dst, x []float32) {
-	for len(x) > 0 {
-		n := min(len(x), chunk)
-		switch active {
-		case avx512:
-			expAVX512(&dst[0], &x[0], n)
-		case avx2:
-			expAVX2(&dst[0], &x[0], n)
-		default:
-			expGeneric(dst[:n], x[:n])
-		}
-		dst, x = dst[n:], x[n:]
+	for len(x) > chunk {
+		expKernel(dst[:chunk], x[:chunk])
+		dst, x = dst[chunk:], x[chunk:]
+	}
+	switch {
+	case len(x) == 0:
+	case active == avx512:
+		expAVX512(&dst[0], &x[0], len(x))
+	case active == avx2:
+		expAVX2(&dst[0], &x[0], len(x))
+	default:
+		expGeneric(dst, x)
 	}
 }
 
 func logKernel(dst, x []float32) {
-	for len(x) > 0 {
-		n := min(len(x), chunk)
-		switch active {
-		case avx512:
-			logAVX512(&dst[0], &x[0], n)
-		case avx2:
-			logAVX2(&dst[0], &x[0], n)
-		default:
-			logGeneric(dst[:n], x[:n])
-		}
-		dst, x = dst[n:], x[n:]
+	for len(x) > chunk {
+		logKernel(dst[:chunk], x[:chunk])
+		dst, x = dst[chunk:], x[chunk:]
+	}
+	switch {
+	case len(x) == 0:
+	case active == avx512:
+		logAVX512(&dst[0], &x[0], len(x))
+	case active == avx2:
+		logAVX2(&dst[0], &x[0], len(x))
+	default:
+		logGeneric(dst, x)
 	}
 }
 
 func sigmoidKernel(dst, x []float32) {
-	for len(x) > 0 {
-		n := min(len(x), chunk)
-		switch active {
-		case avx512:
-			sigmoidAVX512(&dst[0], &x[0], n)
-		case avx2:
-			sigmoidAVX2(&dst[0], &x[0], n)
-		default:
-			sigmoidGeneric(dst[:n], x[:n])
-		}
-		dst, x = dst[n:], x[n:]
+	for len(x) > chunk {
+		sigmoidKernel(dst[:chunk], x[:chunk])
+		dst, x = dst[chunk:], x[chunk:]
+	}
+	switch {
+	case len(x) == 0:
+	case active == avx512:
+		sigmoidAVX512(&dst[0], &x[0], len(x))
+	case active == avx2:
+		sigmoidAVX2(&dst[0], &x[0], len(x))
+	default:
+		sigmoidGeneric(dst, x)
 	}
 }
 
 func powKernel(dst, x []float32, p *powParams) {
-	if p.special == powZero || p.special == powNaN { // constant, but for a few x
-		powGeneric(dst, x, p)
-		return
+	for len(x) > chunk {
+		powKernel(dst[:chunk], x[:chunk], p)
+		dst, x = dst[chunk:], x[chunk:]
 	}
-	for len(x) > 0 {
-		n := min(len(x), chunk)
-		switch active {
-		case avx512:
-			powAVX512(&dst[0], &x[0], n, p)
-		case avx2:
-			powAVX2(&dst[0], &x[0], n, p)
-		default:
-			powGeneric(dst[:n], x[:n], p)
-		}
-		dst, x = dst[n:], x[n:]
+	switch {
+	case len(x) == 0:
+	case p.special == powZero || p.special == powNaN: // constant, but for a few x
+		powGeneric(dst, x, p)
+	case active == avx512:
+		powAVX512(&dst[0], &x[0], len(x), p)
+	case active == avx2:
+		powAVX2(&dst[0], &x[0], len(x), p)
+	default:
+		powGeneric(dst, x, p)
 	}
 }
