@@ -93,3 +93,38 @@ func powKernel(dst, x []float32, p *powParams) {
 		powGeneric(dst, x, p)
 	}
 }
+
+func sigmoidLossKernel(losses, logits, targets []float32, p *lossParams) {
+	for len(logits) > 0 {
+		n := min(len(logits), lossChunk)
+		switch active {
+		case avx512:
+			sigmoidLossAVX512(&losses[0], &logits[0], &targets[0], n, p)
+		case avx2:
+			sigmoidLossAVX2(&losses[0], &logits[0], &targets[0], n, p)
+		default:
+			sigmoidLossGeneric(losses[:n], logits[:n], targets[:n], p)
+		}
+		losses, logits, targets = losses[n:], logits[n:], targets[n:]
+	}
+}
+
+func sigmoidGradKernel(losses, grad, logits, targets []float32, p *lossParams, scale float32) {
+	if scale == 0 {
+		sigmoidLossKernel(losses, logits, targets, p)
+		clear(grad)
+		return
+	}
+	for len(logits) > 0 {
+		n := min(len(logits), lossChunk)
+		switch active {
+		case avx512:
+			sigmoidGradAVX512(&losses[0], &grad[0], &logits[0], &targets[0], n, p, &scale)
+		case avx2:
+			sigmoidGradAVX2(&losses[0], &grad[0], &logits[0], &targets[0], n, p, &scale)
+		default:
+			sigmoidGradGeneric(losses[:n], grad[:n], logits[:n], targets[:n], p, scale)
+		}
+		losses, grad, logits, targets = losses[n:], grad[n:], logits[n:], targets[n:]
+	}
+}

@@ -43,3 +43,23 @@ func powAVX2(dst *float32, x *float32, n int, p *powParams)
 //
 //go:noescape
 func powAVX512(dst *float32, x *float32, n int, p *powParams)
+
+// sigmoidLossAVX2 is sigmoidLossGeneric on n > 0 elements.
+//
+//go:noescape
+func sigmoidLossAVX2(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
+
+// sigmoidLossAVX512 is sigmoidLossGeneric on n > 0 elements.
+//
+//go:noescape
+func sigmoidLossAVX512(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
+
+// sigmoidGradAVX2 is sigmoidGradGeneric on n > 0 elements.
+//
+//go:noescape
+func sigmoidGradAVX2(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
+
+// sigmoidGradAVX512 is sigmoidGradGeneric on n > 0 elements.
+//
+//go:noescape
+func sigmoidGradAVX512(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)

@@ -240,7 +240,43 @@ DATA consts<>+1856(SB)/8, $0xc3180000c3180000
 DATA consts<>+1864(SB)/8, $0xc3180000c3180000
 DATA consts<>+1872(SB)/8, $0xc3180000c3180000
 DATA consts<>+1880(SB)/8, $0xc3180000c3180000
-GLOBL consts<>(SB), RODATA|NOPTR, $1888
+DATA consts<>+1888(SB)/8, $0x3f7300003f730000
+DATA consts<>+1896(SB)/8, $0x3f7300003f730000
+DATA consts<>+1904(SB)/8, $0x3f7300003f730000
+DATA consts<>+1912(SB)/8, $0x3f7300003f730000
+DATA consts<>+1920(SB)/8, $0xbe0fb5e1be0fb5e1
+DATA consts<>+1928(SB)/8, $0xbe0fb5e1be0fb5e1
+DATA consts<>+1936(SB)/8, $0xbe0fb5e1be0fb5e1
+DATA consts<>+1944(SB)/8, $0xbe0fb5e1be0fb5e1
+DATA consts<>+1952(SB)/8, $0x3e4cb9db3e4cb9db
+DATA consts<>+1960(SB)/8, $0x3e4cb9db3e4cb9db
+DATA consts<>+1968(SB)/8, $0x3e4cb9db3e4cb9db
+DATA consts<>+1976(SB)/8, $0x3e4cb9db3e4cb9db
+DATA consts<>+1984(SB)/8, $0xbe801964be801964
+DATA consts<>+1992(SB)/8, $0xbe801964be801964
+DATA consts<>+2000(SB)/8, $0xbe801964be801964
+DATA consts<>+2008(SB)/8, $0xbe801964be801964
+DATA consts<>+2016(SB)/8, $0x3eaaab1a3eaaab1a
+DATA consts<>+2024(SB)/8, $0x3eaaab1a3eaaab1a
+DATA consts<>+2032(SB)/8, $0x3eaaab1a3eaaab1a
+DATA consts<>+2040(SB)/8, $0x3eaaab1a3eaaab1a
+DATA consts<>+2048(SB)/8, $0xbefffff6befffff6
+DATA consts<>+2056(SB)/8, $0xbefffff6befffff6
+DATA consts<>+2064(SB)/8, $0xbefffff6befffff6
+DATA consts<>+2072(SB)/8, $0xbefffff6befffff6
+DATA consts<>+2080(SB)/8, $0x3f0000003f000000
+DATA consts<>+2088(SB)/8, $0x3f0000003f000000
+DATA consts<>+2096(SB)/8, $0x3f0000003f000000
+DATA consts<>+2104(SB)/8, $0x3f0000003f000000
+DATA consts<>+2112(SB)/8, $0x7f7fffff7f7fffff
+DATA consts<>+2120(SB)/8, $0x7f7fffff7f7fffff
+DATA consts<>+2128(SB)/8, $0x7f7fffff7f7fffff
+DATA consts<>+2136(SB)/8, $0x7f7fffff7f7fffff
+DATA consts<>+2144(SB)/8, $0x4000000040000000
+DATA consts<>+2152(SB)/8, $0x4000000040000000
+DATA consts<>+2160(SB)/8, $0x4000000040000000
+DATA consts<>+2168(SB)/8, $0x4000000040000000
+GLOBL consts<>(SB), RODATA|NOPTR, $2176
 
 DATA exp_one<>+0(SB)/8, $0xc078a904c0805f16
 DATA exp_one<>+8(SB)/8, $0xc077e4e7c0758b6c
@@ -3671,5 +3707,5788 @@ slowvector:
 	ADDQ           $-16, AX
 	CMPQ           AX, $+1
 	JGE            vector
+	VZEROUPPER
+	RET
+
+// func sigmoidLossAVX2(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·sigmoidLossAVX2(SB), NOSPLIT, $32-40
+	VBROADCASTSS consts<>+1088(SB), Y0
+	VBROADCASTSS consts<>+672(SB), Y1
+	VBROADCASTSS consts<>+384(SB), Y2
+	MOVQ         n+24(FP), AX
+	MOVQ         losses+0(FP), CX
+	MOVQ         logits+8(FP), DX
+	MOVQ         targets+16(FP), BX
+	MOVQ         p+32(FP), SI
+	MOVQ         (SI), DI
+
+loop:
+	CMPQ AX, $+8
+	JLT  rest
+
+block:
+	// any |x| > 87, or NaN?
+	VMOVUPS   (DX), Y3
+	VPAND     consts<>+0(SB), Y3, Y3
+	VPCMPGTD  consts<>+32(SB), Y3, Y3
+	VMOVMSKPS Y3, R8
+	TESTL     R8, R8
+	JNE       slowblock
+	VMOVUPS   (DX), Y3
+	VMOVUPS   (BX), Y4
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR   consts<>+1184(SB), Y3, Y5
+	VSUBPS consts<>+64(SB), Y5, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+128(SB), Y5, Y6
+	VSUBPS       consts<>+128(SB), Y6, Y7
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y7, Y5
+	VFNMADD231PS consts<>+192(SB), Y7, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y7
+	VFMADD213PS  consts<>+256(SB), Y5, Y7
+	VFMADD213PS  consts<>+288(SB), Y5, Y7
+	VFMADD213PS  consts<>+320(SB), Y5, Y7
+	VFMADD213PS  consts<>+352(SB), Y7, Y5
+
+	// 2^n T[j] (1 + p)
+	VMOVUPS     exp_one<>+0(SB), Y7
+	VPERMILPS   Y6, Y7, Y7
+	VPSLLD      $0x15, Y6, Y6
+	VPADDD      Y6, Y7, Y6
+	VFMADD231PS Y5, Y6, Y6
+	VADDPS      Y2, Y6, Y5
+	VDIVPS      Y5, Y2, Y5
+	VMULPS      Y5, Y6, Y7
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y2, Y6, Y8
+	VPSUBD consts<>+1888(SB), Y8, Y8
+	VPAND  consts<>+544(SB), Y8, Y9
+	VPSRLD $0x15, Y8, Y8
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y9, Y2, Y10
+	VMOVUPS     log_r<>+0(SB), Y11
+	VPERMILPS   Y8, Y11, Y11
+	VMULPS      Y11, Y10, Y10
+	VADDPS      consts<>+768(SB), Y10, Y11
+	VFMADD231PS Y10, Y6, Y11
+	VCVTDQ2PS   Y9, Y6
+	VMOVUPS     log_th<>+0(SB), Y9
+	VPERMILPS   Y8, Y9, Y9
+	VMOVUPS     log_tl<>+0(SB), Y10
+	VPERMILPS   Y8, Y10, Y8
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y11, Y11, Y10
+	VBROADCASTSS consts<>+1952(SB), Y12
+	VFMADD213PS  consts<>+1984(SB), Y11, Y12
+	VFMADD231PS  consts<>+1920(SB), Y10, Y12
+	VBROADCASTSS consts<>+2016(SB), Y13
+	VFMADD213PS  consts<>+2048(SB), Y11, Y13
+	VFMADD231PS  Y12, Y10, Y13
+	VFMADD231PS  consts<>+960(SB), Y6, Y8
+	VFMADD231PS  Y13, Y10, Y8
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+992(SB), Y6, Y9
+	VADDPS      Y11, Y9, Y6
+	VSUBPS      Y6, Y9, Y9
+	VADDPS      Y11, Y9, Y9
+	VADDPS      Y9, Y8, Y8
+	VADDPS      Y8, Y6, Y6
+	VBLENDVPS   Y3, Y7, Y5, Y8
+	VBLENDVPS   Y3, Y5, Y7, Y5
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y4, Y2, Y7
+	VBLENDVPS   Y3, Y4, Y7, Y9
+	VCMPPS      $0x11, Y9, Y0, Y10
+	VPAND       consts<>+0(SB), Y3, Y3
+	VPAND       Y3, Y10, Y3
+	VFMADD231PS Y3, Y9, Y6
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y4, Y5, Y3
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 12(SI), Y5
+	VBROADCASTSS 16(SI), Y8
+	VMULPS       Y7, Y8, Y7
+	VFMADD231PS  Y4, Y5, Y7
+	VMULPS       Y6, Y7, Y4
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_49
+	VMULPS Y3, Y3, Y3
+	JMP    focusdone49
+
+focusnot0_49:
+	CMPQ    DI, $+2
+	JGE     focusnot1_49
+	VMOVAPS Y2, Y3
+	JMP     focusdone49
+
+focusnot1_49:
+	CMPQ DI, $+3
+	JGE  focusnot2_49
+	JMP  focusdone49
+
+focusnot2_49:
+	CMPQ    DI, $+4
+	JGE     focusnot3_49
+	VSQRTPS Y3, Y3
+	JMP     focusdone49
+
+focusnot3_49:
+	CMPQ         DI, $+5
+	JGE          focusnot4_49
+	VSQRTPS      Y3, Y5
+	VMOVAPS      Y3, Y6
+	VFNMADD231PS Y5, Y5, Y6
+	VMULPS       consts<>+2080(SB), Y5, Y7
+	VMULPS       Y7, Y6, Y6
+	VFMADD231PS  Y5, Y3, Y6
+	VMOVAPS      Y6, Y3
+	JMP          focusdone49
+
+focusnot4_49:
+	CMPQ         DI, $+6
+	JGE          focusnot5_49
+	VSQRTPS      Y3, Y5
+	VMULPS       Y3, Y3, Y6
+	VMOVAPS      Y6, Y7
+	VFMSUB231PS  Y3, Y3, Y7
+	VMOVAPS      Y3, Y8
+	VFNMADD231PS Y5, Y5, Y8
+	VMULPS       Y8, Y3, Y3
+	VFMADD231PS  consts<>+2080(SB), Y3, Y7
+	VMULPS       Y5, Y7, Y3
+	VFMADD231PS  Y5, Y6, Y3
+	JMP          focusdone49
+
+focusnot5_49:
+	CMPQ        DI, $+7
+	JGE         focusnot6_49
+	VMULPS      Y3, Y3, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y3, Y3, Y6
+	VMULPS      Y3, Y6, Y6
+	VFMADD231PS Y3, Y5, Y6
+	VMOVAPS     Y6, Y3
+	JMP         focusdone49
+
+focusnot6_49:
+	CMPQ        DI, $+8
+	JGE         focusnot7_49
+	VMULPS      Y3, Y3, Y5
+	VFMSUB213PS Y5, Y3, Y3
+	VADDPS      Y5, Y5, Y6
+	VMULPS      Y3, Y6, Y3
+	VFMADD231PS Y5, Y5, Y3
+	JMP         focusdone49
+
+focusnot7_49:
+	CMPQ        DI, $+9
+	JGE         focusnot8_49
+	VMULPS      Y3, Y3, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y3, Y3, Y6
+	VMULPS      Y5, Y5, Y7
+	VADDPS      Y5, Y5, Y8
+	VFMSUB213PS Y7, Y5, Y5
+	VFMADD231PS Y6, Y8, Y5
+	VMULPS      Y3, Y5, Y5
+	VFMADD231PS Y3, Y7, Y5
+	VMOVAPS     Y5, Y3
+	JMP         focusdone49
+
+focusnot8_49:
+	LEAQ         20(SI), R8
+	VMOVUPS      Y4, (SP)
+	VBROADCASTSS (R8), Y4
+	VBROADCASTSS 4(R8), Y5
+	VBROADCASTSS 8(R8), Y6
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y3, Y7
+	VPSUBD       consts<>+1248(SB), Y7, Y8
+	VCVTDQ2PS    Y7, Y9
+	VPSUBD       consts<>+1760(SB), Y9, Y9
+	VBROADCASTSS consts<>+1024(SB), Y10
+	VPCMPGTD     Y7, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VPSRAD       $0x17, Y8, Y9
+	VPSRLD       $0x14, Y8, Y10
+	VPAND        consts<>+1280(SB), Y8, Y8
+	VPADDD       consts<>+1312(SB), Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y10, Y11
+	VFMADD213PS  consts<>+768(SB), Y11, Y8
+	VMULPS       consts<>+1344(SB), Y8, Y11
+	VMOVAPS      Y8, Y12
+	VFMADD231PS  Y11, Y8, Y12
+	VSUBPS       Y12, Y8, Y13
+	VFMADD231PS  Y11, Y8, Y13
+	VMULPS       Y8, Y8, Y11
+	VBROADCASTSS consts<>+1376(SB), Y14
+	VFMADD213PS  consts<>+1408(SB), Y8, Y14
+	VFMADD213PS  consts<>+1440(SB), Y8, Y14
+	VFMADD213PS  consts<>+1472(SB), Y8, Y14
+	VFMADD213PS  consts<>+1504(SB), Y8, Y14
+	VMULPS       Y8, Y11, Y8
+	VFMADD231PS  Y14, Y8, Y13
+	VADDPS       Y13, Y12, Y8
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y10, Y11
+	VADDPS      Y11, Y9, Y9
+	VMULPS      Y9, Y4, Y11
+	VFMSUB213PS Y11, Y4, Y9
+	VFMADD213PS Y11, Y5, Y8
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y8, Y14
+	VSUBPS      consts<>+1536(SB), Y14, Y15
+	VSUBPS      Y15, Y11, Y11
+	VFMADD231PS Y12, Y5, Y11
+	VPERMPS     pow_tl<>+0(SB), Y10, Y10
+	VFMADD231PS Y10, Y4, Y9
+	VFMADD231PS Y12, Y6, Y9
+	VFMADD231PS Y13, Y5, Y9
+	VADDPS      Y9, Y11, Y5
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y6
+	VFMADD213PS  consts<>+1600(SB), Y5, Y6
+	VFMADD213PS  consts<>+1632(SB), Y5, Y6
+	VMULPS       Y5, Y5, Y9
+	VMULPS       Y6, Y9, Y6
+	VFMADD231PS  consts<>+160(SB), Y5, Y6
+	VPERMPS      pow_full_hi<>+0(SB), Y14, Y5
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y9
+	VFMADD231PS  Y6, Y5, Y9
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y14, Y6
+	VPSRAD  $0x03, Y6, Y6
+	VADDPS  Y9, Y5, Y10
+	VPSLLD  $0x17, Y6, Y11
+	VPADDD  Y11, Y10, Y11
+	VPMINUD Y1, Y11, Y11
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD      Y0, Y6, Y6
+	VBROADCASTSS consts<>+1792(SB), Y12
+	VPSUBD       Y6, Y12, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VADDPS       Y5, Y6, Y12
+	VSUBPS       Y6, Y12, Y13
+	VSUBPS       Y13, Y5, Y5
+	VADDPS       Y9, Y5, Y5
+	VADDPS       Y5, Y12, Y5
+	VCMPPS       $0x11, Y6, Y10, Y9
+	VPSUBD       Y6, Y5, Y5
+	VBLENDVPS    Y9, Y5, Y11, Y5
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y6
+	VCMPPS       $0x11, Y8, Y6, Y6
+	VBLENDVPS    Y6, Y1, Y5, Y5
+	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
+	VBLENDVPS    Y6, Y0, Y5, Y5
+	VPCMPEQD     Y0, Y7, Y6
+	VBLENDVPS    Y4, Y1, Y0, Y8
+	VBLENDVPS    Y6, Y8, Y5, Y5
+	VPCMPEQD     Y1, Y7, Y6
+	VBLENDVPS    Y4, Y0, Y1, Y4
+	VBLENDVPS    Y6, Y4, Y5, Y4
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R8), Y5
+	VPAND        Y5, Y3, Y5
+	VPOR         Y5, Y4, Y4
+	VPCMPGTD     Y0, Y7, Y5
+	VPCMPGTD     Y7, Y1, Y6
+	VPAND        Y5, Y6, Y5
+	VBROADCASTSS 16(R8), Y6
+	VPAND        Y6, Y3, Y3
+	VPCMPGTD     Y3, Y0, Y3
+	VPAND        Y5, Y3, Y3
+	VPCMPGTD     Y1, Y7, Y5
+	VPOR         Y3, Y5, Y3
+	VBLENDVPS    Y3, consts<>+608(SB), Y4, Y3
+	VMOVUPS      (SP), Y4
+
+focusdone49:
+	// loss = (alpha ce) q^gamma
+	VCMPPS    $0x12, consts<>+2112(SB), Y4, Y5
+	VMULPS    Y3, Y4, Y3
+	VBLENDVPS Y5, Y3, Y4, Y3
+	VPMINUD   consts<>+608(SB), Y3, Y3
+	VMOVUPS   Y3, (CX)
+	ADDQ      $+32, CX
+	ADDQ      $+32, DX
+	ADDQ      $+32, BX
+	ADDQ      $-8, AX
+	CMPQ      AX, $+8
+	JGE       block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVQ       $0x00000008, R8
+	MOVQ       AX, R9
+	CMPQ       R9, R8
+	CMOVQGT    R8, R9
+	NEGQ       R9
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(R9*4), Y3
+	VMASKMOVPS (DX), Y3, Y4
+	VBLENDVPS  Y3, Y4, Y2, Y4
+	VMASKMOVPS (BX), Y3, Y5
+	VBLENDVPS  Y3, Y5, Y0, Y3
+
+	// any |x| > 87, or NaN?
+	VPAND     consts<>+0(SB), Y4, Y5
+	VPCMPGTD  consts<>+32(SB), Y5, Y5
+	VMOVMSKPS Y5, R8
+	TESTL     R8, R8
+	JNE       slowvector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR   consts<>+1184(SB), Y4, Y5
+	VSUBPS consts<>+64(SB), Y5, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+128(SB), Y5, Y6
+	VSUBPS       consts<>+128(SB), Y6, Y7
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y7, Y5
+	VFNMADD231PS consts<>+192(SB), Y7, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y7
+	VFMADD213PS  consts<>+256(SB), Y5, Y7
+	VFMADD213PS  consts<>+288(SB), Y5, Y7
+	VFMADD213PS  consts<>+320(SB), Y5, Y7
+	VFMADD213PS  consts<>+352(SB), Y7, Y5
+
+	// 2^n T[j] (1 + p)
+	VMOVUPS     exp_one<>+0(SB), Y7
+	VPERMILPS   Y6, Y7, Y7
+	VPSLLD      $0x15, Y6, Y6
+	VPADDD      Y6, Y7, Y6
+	VFMADD231PS Y5, Y6, Y6
+	VADDPS      Y2, Y6, Y5
+	VDIVPS      Y5, Y2, Y5
+	VMULPS      Y5, Y6, Y7
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y2, Y6, Y8
+	VPSUBD consts<>+1888(SB), Y8, Y8
+	VPAND  consts<>+544(SB), Y8, Y9
+	VPSRLD $0x15, Y8, Y8
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y9, Y2, Y10
+	VMOVUPS     log_r<>+0(SB), Y11
+	VPERMILPS   Y8, Y11, Y11
+	VMULPS      Y11, Y10, Y10
+	VADDPS      consts<>+768(SB), Y10, Y11
+	VFMADD231PS Y10, Y6, Y11
+	VCVTDQ2PS   Y9, Y6
+	VMOVUPS     log_th<>+0(SB), Y9
+	VPERMILPS   Y8, Y9, Y9
+	VMOVUPS     log_tl<>+0(SB), Y10
+	VPERMILPS   Y8, Y10, Y8
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y11, Y11, Y10
+	VBROADCASTSS consts<>+1952(SB), Y12
+	VFMADD213PS  consts<>+1984(SB), Y11, Y12
+	VFMADD231PS  consts<>+1920(SB), Y10, Y12
+	VBROADCASTSS consts<>+2016(SB), Y13
+	VFMADD213PS  consts<>+2048(SB), Y11, Y13
+	VFMADD231PS  Y12, Y10, Y13
+	VFMADD231PS  consts<>+960(SB), Y6, Y8
+	VFMADD231PS  Y13, Y10, Y8
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+992(SB), Y6, Y9
+	VADDPS      Y11, Y9, Y6
+	VSUBPS      Y6, Y9, Y9
+	VADDPS      Y11, Y9, Y9
+	VADDPS      Y9, Y8, Y8
+	VADDPS      Y8, Y6, Y6
+	VBLENDVPS   Y4, Y7, Y5, Y8
+	VBLENDVPS   Y4, Y5, Y7, Y5
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y3, Y2, Y7
+	VBLENDVPS   Y4, Y3, Y7, Y9
+	VCMPPS      $0x11, Y9, Y0, Y10
+	VPAND       consts<>+0(SB), Y4, Y4
+	VPAND       Y4, Y10, Y4
+	VFMADD231PS Y4, Y9, Y6
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y3, Y5, Y4
+	VFMADD231PS  Y7, Y8, Y4
+	VBROADCASTSS 12(SI), Y5
+	VBROADCASTSS 16(SI), Y8
+	VMULPS       Y7, Y8, Y7
+	VFMADD231PS  Y3, Y5, Y7
+	VMULPS       Y6, Y7, Y3
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_50
+	VMULPS Y4, Y4, Y4
+	JMP    focusdone50
+
+focusnot0_50:
+	CMPQ    DI, $+2
+	JGE     focusnot1_50
+	VMOVAPS Y2, Y4
+	JMP     focusdone50
+
+focusnot1_50:
+	CMPQ DI, $+3
+	JGE  focusnot2_50
+	JMP  focusdone50
+
+focusnot2_50:
+	CMPQ    DI, $+4
+	JGE     focusnot3_50
+	VSQRTPS Y4, Y4
+	JMP     focusdone50
+
+focusnot3_50:
+	CMPQ         DI, $+5
+	JGE          focusnot4_50
+	VSQRTPS      Y4, Y5
+	VMOVAPS      Y4, Y6
+	VFNMADD231PS Y5, Y5, Y6
+	VMULPS       consts<>+2080(SB), Y5, Y7
+	VMULPS       Y7, Y6, Y6
+	VFMADD231PS  Y5, Y4, Y6
+	VMOVAPS      Y6, Y4
+	JMP          focusdone50
+
+focusnot4_50:
+	CMPQ         DI, $+6
+	JGE          focusnot5_50
+	VSQRTPS      Y4, Y5
+	VMULPS       Y4, Y4, Y6
+	VMOVAPS      Y6, Y7
+	VFMSUB231PS  Y4, Y4, Y7
+	VMOVAPS      Y4, Y8
+	VFNMADD231PS Y5, Y5, Y8
+	VMULPS       Y8, Y4, Y4
+	VFMADD231PS  consts<>+2080(SB), Y4, Y7
+	VMULPS       Y5, Y7, Y4
+	VFMADD231PS  Y5, Y6, Y4
+	JMP          focusdone50
+
+focusnot5_50:
+	CMPQ        DI, $+7
+	JGE         focusnot6_50
+	VMULPS      Y4, Y4, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y4, Y4, Y6
+	VMULPS      Y4, Y6, Y6
+	VFMADD231PS Y4, Y5, Y6
+	VMOVAPS     Y6, Y4
+	JMP         focusdone50
+
+focusnot6_50:
+	CMPQ        DI, $+8
+	JGE         focusnot7_50
+	VMULPS      Y4, Y4, Y5
+	VFMSUB213PS Y5, Y4, Y4
+	VADDPS      Y5, Y5, Y6
+	VMULPS      Y4, Y6, Y4
+	VFMADD231PS Y5, Y5, Y4
+	JMP         focusdone50
+
+focusnot7_50:
+	CMPQ        DI, $+9
+	JGE         focusnot8_50
+	VMULPS      Y4, Y4, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y4, Y4, Y6
+	VMULPS      Y5, Y5, Y7
+	VADDPS      Y5, Y5, Y8
+	VFMSUB213PS Y7, Y5, Y5
+	VFMADD231PS Y6, Y8, Y5
+	VMULPS      Y4, Y5, Y5
+	VFMADD231PS Y4, Y7, Y5
+	VMOVAPS     Y5, Y4
+	JMP         focusdone50
+
+focusnot8_50:
+	LEAQ         20(SI), R8
+	VMOVUPS      Y3, (SP)
+	VBROADCASTSS (R8), Y3
+	VBROADCASTSS 4(R8), Y5
+	VBROADCASTSS 8(R8), Y6
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y4, Y7
+	VPSUBD       consts<>+1248(SB), Y7, Y8
+	VCVTDQ2PS    Y7, Y9
+	VPSUBD       consts<>+1760(SB), Y9, Y9
+	VBROADCASTSS consts<>+1024(SB), Y10
+	VPCMPGTD     Y7, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VPSRAD       $0x17, Y8, Y9
+	VPSRLD       $0x14, Y8, Y10
+	VPAND        consts<>+1280(SB), Y8, Y8
+	VPADDD       consts<>+1312(SB), Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y10, Y11
+	VFMADD213PS  consts<>+768(SB), Y11, Y8
+	VMULPS       consts<>+1344(SB), Y8, Y11
+	VMOVAPS      Y8, Y12
+	VFMADD231PS  Y11, Y8, Y12
+	VSUBPS       Y12, Y8, Y13
+	VFMADD231PS  Y11, Y8, Y13
+	VMULPS       Y8, Y8, Y11
+	VBROADCASTSS consts<>+1376(SB), Y14
+	VFMADD213PS  consts<>+1408(SB), Y8, Y14
+	VFMADD213PS  consts<>+1440(SB), Y8, Y14
+	VFMADD213PS  consts<>+1472(SB), Y8, Y14
+	VFMADD213PS  consts<>+1504(SB), Y8, Y14
+	VMULPS       Y8, Y11, Y8
+	VFMADD231PS  Y14, Y8, Y13
+	VADDPS       Y13, Y12, Y8
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y10, Y11
+	VADDPS      Y11, Y9, Y9
+	VMULPS      Y9, Y3, Y11
+	VFMSUB213PS Y11, Y3, Y9
+	VFMADD213PS Y11, Y5, Y8
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y8, Y14
+	VSUBPS      consts<>+1536(SB), Y14, Y15
+	VSUBPS      Y15, Y11, Y11
+	VFMADD231PS Y12, Y5, Y11
+	VPERMPS     pow_tl<>+0(SB), Y10, Y10
+	VFMADD231PS Y10, Y3, Y9
+	VFMADD231PS Y12, Y6, Y9
+	VFMADD231PS Y13, Y5, Y9
+	VADDPS      Y9, Y11, Y5
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y6
+	VFMADD213PS  consts<>+1600(SB), Y5, Y6
+	VFMADD213PS  consts<>+1632(SB), Y5, Y6
+	VMULPS       Y5, Y5, Y9
+	VMULPS       Y6, Y9, Y6
+	VFMADD231PS  consts<>+160(SB), Y5, Y6
+	VPERMPS      pow_full_hi<>+0(SB), Y14, Y5
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y9
+	VFMADD231PS  Y6, Y5, Y9
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y14, Y6
+	VPSRAD  $0x03, Y6, Y6
+	VADDPS  Y9, Y5, Y10
+	VPSLLD  $0x17, Y6, Y11
+	VPADDD  Y11, Y10, Y11
+	VPMINUD Y1, Y11, Y11
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD      Y0, Y6, Y6
+	VBROADCASTSS consts<>+1792(SB), Y12
+	VPSUBD       Y6, Y12, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VADDPS       Y5, Y6, Y12
+	VSUBPS       Y6, Y12, Y13
+	VSUBPS       Y13, Y5, Y5
+	VADDPS       Y9, Y5, Y5
+	VADDPS       Y5, Y12, Y5
+	VCMPPS       $0x11, Y6, Y10, Y9
+	VPSUBD       Y6, Y5, Y5
+	VBLENDVPS    Y9, Y5, Y11, Y5
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y6
+	VCMPPS       $0x11, Y8, Y6, Y6
+	VBLENDVPS    Y6, Y1, Y5, Y5
+	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
+	VBLENDVPS    Y6, Y0, Y5, Y5
+	VPCMPEQD     Y0, Y7, Y6
+	VBLENDVPS    Y3, Y1, Y0, Y8
+	VBLENDVPS    Y6, Y8, Y5, Y5
+	VPCMPEQD     Y1, Y7, Y6
+	VBLENDVPS    Y3, Y0, Y1, Y3
+	VBLENDVPS    Y6, Y3, Y5, Y3
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R8), Y5
+	VPAND        Y5, Y4, Y5
+	VPOR         Y5, Y3, Y3
+	VPCMPGTD     Y0, Y7, Y5
+	VPCMPGTD     Y7, Y1, Y6
+	VPAND        Y5, Y6, Y5
+	VBROADCASTSS 16(R8), Y6
+	VPAND        Y6, Y4, Y4
+	VPCMPGTD     Y4, Y0, Y4
+	VPAND        Y5, Y4, Y4
+	VPCMPGTD     Y1, Y7, Y5
+	VPOR         Y4, Y5, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y4
+	VMOVUPS      (SP), Y3
+
+focusdone50:
+	// loss = (alpha ce) q^gamma
+	VCMPPS    $0x12, consts<>+2112(SB), Y3, Y5
+	VMULPS    Y4, Y3, Y4
+	VBLENDVPS Y5, Y4, Y3, Y3
+	VPMINUD   consts<>+608(SB), Y3, Y3
+	CMPQ      AX, $+8
+	JLT       partless1
+	VMOVUPS   Y3, (CX)
+	JMP       partdone1
+
+partless1:
+	MOVQ         CX, R8
+	TESTQ        $0x00000004, AX
+	JEQ          partfour1
+	VMOVUPS      X3, (R8)
+	ADDQ         $+16, R8
+	VEXTRACTF128 $0x01, Y3, X3
+
+partfour1:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo1
+	VMOVLPS X3, (R8)
+	ADDQ    $+8, R8
+	VPSRLDQ $0x08, X3, X3
+
+parttwo1:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone1
+	VMOVSS X3, (R8)
+
+partdone1:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $+32, BX
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
+slowblock:
+	MOVQ $0x00000008, R8
+
+slow:
+	VMOVUPS (DX), Y3
+	VMOVUPS (BX), Y4
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR         consts<>+1184(SB), Y3, Y5
+	VSUBPS       consts<>+64(SB), Y5, Y5
+	VBROADCASTSS consts<>+416(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+128(SB), Y5, Y6
+	VSUBPS       consts<>+128(SB), Y6, Y7
+
+	// r = c - n ln2
+	VMOVAPS      Y5, Y8
+	VFNMADD231PS consts<>+160(SB), Y7, Y8
+	VFNMADD231PS consts<>+192(SB), Y7, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y7
+	VFMADD213PS  consts<>+256(SB), Y8, Y7
+	VFMADD213PS  consts<>+288(SB), Y8, Y7
+	VFMADD213PS  consts<>+320(SB), Y8, Y7
+	VFMADD213PS  consts<>+352(SB), Y7, Y8
+	VCMPPS       $0x11, consts<>+480(SB), Y5, Y5
+	VPAND        consts<>+512(SB), Y5, Y5
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y6, Y7
+	VPERMPS     exp_half<>+0(SB), Y6, Y6
+	VPADDD      Y7, Y6, Y6
+	VPAND       consts<>+544(SB), Y7, Y7
+	VPADDD      Y5, Y7, Y7
+	VFMADD231PS Y8, Y6, Y6
+	VMULPS      Y7, Y6, Y6
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y5, Y6, Y5
+	VADDPS  consts<>+576(SB), Y6, Y6
+	VPSUBD  consts<>+576(SB), Y6, Y6
+	VPMAXSD Y6, Y5, Y5
+	VPMINUD consts<>+608(SB), Y5, Y5
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS       $0x11, consts<>+1216(SB), Y5, Y6
+	VBROADCASTSS consts<>+1216(SB), Y7
+	VMAXPS       Y5, Y7, Y7
+	VADDPS       Y2, Y7, Y8
+	VDIVPS       Y8, Y2, Y8
+	VMULPS       Y8, Y7, Y9
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y2, Y7, Y10
+	VPSUBD consts<>+1888(SB), Y10, Y10
+	VPAND  consts<>+544(SB), Y10, Y11
+	VPSRLD $0x15, Y10, Y10
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y11, Y2, Y12
+	VMOVUPS     log_r<>+0(SB), Y13
+	VPERMILPS   Y10, Y13, Y13
+	VMULPS      Y13, Y12, Y12
+	VADDPS      consts<>+768(SB), Y12, Y13
+	VFMADD231PS Y12, Y7, Y13
+	VCVTDQ2PS   Y11, Y7
+	VMOVUPS     log_th<>+0(SB), Y11
+	VPERMILPS   Y10, Y11, Y11
+	VMOVUPS     log_tl<>+0(SB), Y12
+	VPERMILPS   Y10, Y12, Y10
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y13, Y13, Y12
+	VBROADCASTSS consts<>+1952(SB), Y14
+	VFMADD213PS  consts<>+1984(SB), Y13, Y14
+	VFMADD231PS  consts<>+1920(SB), Y12, Y14
+	VBROADCASTSS consts<>+2016(SB), Y15
+	VFMADD213PS  consts<>+2048(SB), Y13, Y15
+	VFMADD231PS  Y14, Y12, Y15
+	VFMADD231PS  consts<>+960(SB), Y7, Y10
+	VFMADD231PS  Y15, Y12, Y10
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+992(SB), Y7, Y11
+	VADDPS      Y13, Y11, Y7
+	VSUBPS      Y7, Y11, Y11
+	VADDPS      Y13, Y11, Y11
+	VADDPS      Y11, Y10, Y10
+	VADDPS      Y10, Y7, Y7
+	VBLENDVPS   Y6, Y5, Y9, Y9
+	VBLENDVPS   Y6, Y5, Y7, Y5
+	VBLENDVPS   Y3, Y9, Y8, Y6
+	VBLENDVPS   Y3, Y8, Y9, Y7
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y4, Y2, Y8
+	VBLENDVPS   Y3, Y4, Y8, Y9
+	VCMPPS      $0x11, Y9, Y0, Y10
+	VPAND       consts<>+0(SB), Y3, Y3
+	VPAND       Y3, Y10, Y3
+	VFMADD231PS Y3, Y9, Y5
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y4, Y7, Y3
+	VFMADD231PS  Y8, Y6, Y3
+	VBROADCASTSS 12(SI), Y6
+	VBROADCASTSS 16(SI), Y7
+	VMULPS       Y8, Y7, Y7
+	VFMADD231PS  Y4, Y6, Y7
+	VMULPS       Y5, Y7, Y4
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_51
+	VMULPS Y3, Y3, Y3
+	JMP    focusdone51
+
+focusnot0_51:
+	CMPQ    DI, $+2
+	JGE     focusnot1_51
+	VMOVAPS Y2, Y3
+	JMP     focusdone51
+
+focusnot1_51:
+	CMPQ DI, $+3
+	JGE  focusnot2_51
+	JMP  focusdone51
+
+focusnot2_51:
+	CMPQ    DI, $+4
+	JGE     focusnot3_51
+	VSQRTPS Y3, Y3
+	JMP     focusdone51
+
+focusnot3_51:
+	CMPQ         DI, $+5
+	JGE          focusnot4_51
+	VSQRTPS      Y3, Y5
+	VMOVAPS      Y3, Y6
+	VFNMADD231PS Y5, Y5, Y6
+	VMULPS       consts<>+2080(SB), Y5, Y7
+	VMULPS       Y7, Y6, Y6
+	VFMADD231PS  Y5, Y3, Y6
+	VMOVAPS      Y6, Y3
+	JMP          focusdone51
+
+focusnot4_51:
+	CMPQ         DI, $+6
+	JGE          focusnot5_51
+	VSQRTPS      Y3, Y5
+	VMULPS       Y3, Y3, Y6
+	VMOVAPS      Y6, Y7
+	VFMSUB231PS  Y3, Y3, Y7
+	VMOVAPS      Y3, Y8
+	VFNMADD231PS Y5, Y5, Y8
+	VMULPS       Y8, Y3, Y3
+	VFMADD231PS  consts<>+2080(SB), Y3, Y7
+	VMULPS       Y5, Y7, Y3
+	VFMADD231PS  Y5, Y6, Y3
+	JMP          focusdone51
+
+focusnot5_51:
+	CMPQ        DI, $+7
+	JGE         focusnot6_51
+	VMULPS      Y3, Y3, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y3, Y3, Y6
+	VMULPS      Y3, Y6, Y6
+	VFMADD231PS Y3, Y5, Y6
+	VMOVAPS     Y6, Y3
+	JMP         focusdone51
+
+focusnot6_51:
+	CMPQ        DI, $+8
+	JGE         focusnot7_51
+	VMULPS      Y3, Y3, Y5
+	VFMSUB213PS Y5, Y3, Y3
+	VADDPS      Y5, Y5, Y6
+	VMULPS      Y3, Y6, Y3
+	VFMADD231PS Y5, Y5, Y3
+	JMP         focusdone51
+
+focusnot7_51:
+	CMPQ        DI, $+9
+	JGE         focusnot8_51
+	VMULPS      Y3, Y3, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y3, Y3, Y6
+	VMULPS      Y5, Y5, Y7
+	VADDPS      Y5, Y5, Y8
+	VFMSUB213PS Y7, Y5, Y5
+	VFMADD231PS Y6, Y8, Y5
+	VMULPS      Y3, Y5, Y5
+	VFMADD231PS Y3, Y7, Y5
+	VMOVAPS     Y5, Y3
+	JMP         focusdone51
+
+focusnot8_51:
+	LEAQ         20(SI), R9
+	VMOVUPS      Y4, (SP)
+	VBROADCASTSS (R9), Y4
+	VBROADCASTSS 4(R9), Y5
+	VBROADCASTSS 8(R9), Y6
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y3, Y7
+	VPSUBD       consts<>+1248(SB), Y7, Y8
+	VCVTDQ2PS    Y7, Y9
+	VPSUBD       consts<>+1760(SB), Y9, Y9
+	VBROADCASTSS consts<>+1024(SB), Y10
+	VPCMPGTD     Y7, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VPSRAD       $0x17, Y8, Y9
+	VPSRLD       $0x14, Y8, Y10
+	VPAND        consts<>+1280(SB), Y8, Y8
+	VPADDD       consts<>+1312(SB), Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y10, Y11
+	VFMADD213PS  consts<>+768(SB), Y11, Y8
+	VMULPS       consts<>+1344(SB), Y8, Y11
+	VMOVAPS      Y8, Y12
+	VFMADD231PS  Y11, Y8, Y12
+	VSUBPS       Y12, Y8, Y13
+	VFMADD231PS  Y11, Y8, Y13
+	VMULPS       Y8, Y8, Y11
+	VBROADCASTSS consts<>+1376(SB), Y14
+	VFMADD213PS  consts<>+1408(SB), Y8, Y14
+	VFMADD213PS  consts<>+1440(SB), Y8, Y14
+	VFMADD213PS  consts<>+1472(SB), Y8, Y14
+	VFMADD213PS  consts<>+1504(SB), Y8, Y14
+	VMULPS       Y8, Y11, Y8
+	VFMADD231PS  Y14, Y8, Y13
+	VADDPS       Y13, Y12, Y8
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y10, Y11
+	VADDPS      Y11, Y9, Y9
+	VMULPS      Y9, Y4, Y11
+	VFMSUB213PS Y11, Y4, Y9
+	VFMADD213PS Y11, Y5, Y8
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y8, Y14
+	VSUBPS      consts<>+1536(SB), Y14, Y15
+	VSUBPS      Y15, Y11, Y11
+	VFMADD231PS Y12, Y5, Y11
+	VPERMPS     pow_tl<>+0(SB), Y10, Y10
+	VFMADD231PS Y10, Y4, Y9
+	VFMADD231PS Y12, Y6, Y9
+	VFMADD231PS Y13, Y5, Y9
+	VADDPS      Y9, Y11, Y5
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y6
+	VFMADD213PS  consts<>+1600(SB), Y5, Y6
+	VFMADD213PS  consts<>+1632(SB), Y5, Y6
+	VMULPS       Y5, Y5, Y9
+	VMULPS       Y6, Y9, Y6
+	VFMADD231PS  consts<>+160(SB), Y5, Y6
+	VPERMPS      pow_full_hi<>+0(SB), Y14, Y5
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y9
+	VFMADD231PS  Y6, Y5, Y9
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y14, Y6
+	VPSRAD  $0x03, Y6, Y6
+	VADDPS  Y9, Y5, Y10
+	VPSLLD  $0x17, Y6, Y11
+	VPADDD  Y11, Y10, Y11
+	VPMINUD Y1, Y11, Y11
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD      Y0, Y6, Y6
+	VBROADCASTSS consts<>+1792(SB), Y12
+	VPSUBD       Y6, Y12, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VADDPS       Y5, Y6, Y12
+	VSUBPS       Y6, Y12, Y13
+	VSUBPS       Y13, Y5, Y5
+	VADDPS       Y9, Y5, Y5
+	VADDPS       Y5, Y12, Y5
+	VCMPPS       $0x11, Y6, Y10, Y9
+	VPSUBD       Y6, Y5, Y5
+	VBLENDVPS    Y9, Y5, Y11, Y5
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y6
+	VCMPPS       $0x11, Y8, Y6, Y6
+	VBLENDVPS    Y6, Y1, Y5, Y5
+	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
+	VBLENDVPS    Y6, Y0, Y5, Y5
+	VPCMPEQD     Y0, Y7, Y6
+	VBLENDVPS    Y4, Y1, Y0, Y8
+	VBLENDVPS    Y6, Y8, Y5, Y5
+	VPCMPEQD     Y1, Y7, Y6
+	VBLENDVPS    Y4, Y0, Y1, Y4
+	VBLENDVPS    Y6, Y4, Y5, Y4
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R9), Y5
+	VPAND        Y5, Y3, Y5
+	VPOR         Y5, Y4, Y4
+	VPCMPGTD     Y0, Y7, Y5
+	VPCMPGTD     Y7, Y1, Y6
+	VPAND        Y5, Y6, Y5
+	VBROADCASTSS 16(R9), Y6
+	VPAND        Y6, Y3, Y3
+	VPCMPGTD     Y3, Y0, Y3
+	VPAND        Y5, Y3, Y3
+	VPCMPGTD     Y1, Y7, Y5
+	VPOR         Y3, Y5, Y3
+	VBLENDVPS    Y3, consts<>+608(SB), Y4, Y3
+	VMOVUPS      (SP), Y4
+
+focusdone51:
+	// loss = (alpha ce) q^gamma
+	VCMPPS    $0x12, consts<>+2112(SB), Y4, Y5
+	VMULPS    Y3, Y4, Y3
+	VBLENDVPS Y5, Y3, Y4, Y3
+	VPMINUD   consts<>+608(SB), Y3, Y3
+	VMOVUPS   Y3, (CX)
+	ADDQ      $+32, CX
+	ADDQ      $+32, DX
+	ADDQ      $+32, BX
+	ADDQ      $-8, AX
+	ADDQ      $-8, R8
+	CMPQ      R8, $+1
+	JGE       slow
+	JMP       loop
+
+slowvector:
+	MOVQ       $0x00000008, R8
+	MOVQ       AX, R9
+	CMPQ       R9, R8
+	CMOVQGT    R8, R9
+	NEGQ       R9
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(R9*4), Y3
+	VMASKMOVPS (DX), Y3, Y4
+	VBLENDVPS  Y3, Y4, Y2, Y4
+	VMASKMOVPS (BX), Y3, Y5
+	VBLENDVPS  Y3, Y5, Y0, Y3
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR         consts<>+1184(SB), Y4, Y5
+	VSUBPS       consts<>+64(SB), Y5, Y5
+	VBROADCASTSS consts<>+416(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+128(SB), Y5, Y6
+	VSUBPS       consts<>+128(SB), Y6, Y7
+
+	// r = c - n ln2
+	VMOVAPS      Y5, Y8
+	VFNMADD231PS consts<>+160(SB), Y7, Y8
+	VFNMADD231PS consts<>+192(SB), Y7, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y7
+	VFMADD213PS  consts<>+256(SB), Y8, Y7
+	VFMADD213PS  consts<>+288(SB), Y8, Y7
+	VFMADD213PS  consts<>+320(SB), Y8, Y7
+	VFMADD213PS  consts<>+352(SB), Y7, Y8
+	VCMPPS       $0x11, consts<>+480(SB), Y5, Y5
+	VPAND        consts<>+512(SB), Y5, Y5
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y6, Y7
+	VPERMPS     exp_half<>+0(SB), Y6, Y6
+	VPADDD      Y7, Y6, Y6
+	VPAND       consts<>+544(SB), Y7, Y7
+	VPADDD      Y5, Y7, Y7
+	VFMADD231PS Y8, Y6, Y6
+	VMULPS      Y7, Y6, Y6
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y5, Y6, Y5
+	VADDPS  consts<>+576(SB), Y6, Y6
+	VPSUBD  consts<>+576(SB), Y6, Y6
+	VPMAXSD Y6, Y5, Y5
+	VPMINUD consts<>+608(SB), Y5, Y5
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS       $0x11, consts<>+1216(SB), Y5, Y6
+	VBROADCASTSS consts<>+1216(SB), Y7
+	VMAXPS       Y5, Y7, Y7
+	VADDPS       Y2, Y7, Y8
+	VDIVPS       Y8, Y2, Y8
+	VMULPS       Y8, Y7, Y9
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y2, Y7, Y10
+	VPSUBD consts<>+1888(SB), Y10, Y10
+	VPAND  consts<>+544(SB), Y10, Y11
+	VPSRLD $0x15, Y10, Y10
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y11, Y2, Y12
+	VMOVUPS     log_r<>+0(SB), Y13
+	VPERMILPS   Y10, Y13, Y13
+	VMULPS      Y13, Y12, Y12
+	VADDPS      consts<>+768(SB), Y12, Y13
+	VFMADD231PS Y12, Y7, Y13
+	VCVTDQ2PS   Y11, Y7
+	VMOVUPS     log_th<>+0(SB), Y11
+	VPERMILPS   Y10, Y11, Y11
+	VMOVUPS     log_tl<>+0(SB), Y12
+	VPERMILPS   Y10, Y12, Y10
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y13, Y13, Y12
+	VBROADCASTSS consts<>+1952(SB), Y14
+	VFMADD213PS  consts<>+1984(SB), Y13, Y14
+	VFMADD231PS  consts<>+1920(SB), Y12, Y14
+	VBROADCASTSS consts<>+2016(SB), Y15
+	VFMADD213PS  consts<>+2048(SB), Y13, Y15
+	VFMADD231PS  Y14, Y12, Y15
+	VFMADD231PS  consts<>+960(SB), Y7, Y10
+	VFMADD231PS  Y15, Y12, Y10
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+992(SB), Y7, Y11
+	VADDPS      Y13, Y11, Y7
+	VSUBPS      Y7, Y11, Y11
+	VADDPS      Y13, Y11, Y11
+	VADDPS      Y11, Y10, Y10
+	VADDPS      Y10, Y7, Y7
+	VBLENDVPS   Y6, Y5, Y9, Y9
+	VBLENDVPS   Y6, Y5, Y7, Y5
+	VBLENDVPS   Y4, Y9, Y8, Y6
+	VBLENDVPS   Y4, Y8, Y9, Y7
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y3, Y2, Y8
+	VBLENDVPS   Y4, Y3, Y8, Y9
+	VCMPPS      $0x11, Y9, Y0, Y10
+	VPAND       consts<>+0(SB), Y4, Y4
+	VPAND       Y4, Y10, Y4
+	VFMADD231PS Y4, Y9, Y5
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y3, Y7, Y4
+	VFMADD231PS  Y8, Y6, Y4
+	VBROADCASTSS 12(SI), Y6
+	VBROADCASTSS 16(SI), Y7
+	VMULPS       Y8, Y7, Y7
+	VFMADD231PS  Y3, Y6, Y7
+	VMULPS       Y5, Y7, Y3
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_52
+	VMULPS Y4, Y4, Y4
+	JMP    focusdone52
+
+focusnot0_52:
+	CMPQ    DI, $+2
+	JGE     focusnot1_52
+	VMOVAPS Y2, Y4
+	JMP     focusdone52
+
+focusnot1_52:
+	CMPQ DI, $+3
+	JGE  focusnot2_52
+	JMP  focusdone52
+
+focusnot2_52:
+	CMPQ    DI, $+4
+	JGE     focusnot3_52
+	VSQRTPS Y4, Y4
+	JMP     focusdone52
+
+focusnot3_52:
+	CMPQ         DI, $+5
+	JGE          focusnot4_52
+	VSQRTPS      Y4, Y5
+	VMOVAPS      Y4, Y6
+	VFNMADD231PS Y5, Y5, Y6
+	VMULPS       consts<>+2080(SB), Y5, Y7
+	VMULPS       Y7, Y6, Y6
+	VFMADD231PS  Y5, Y4, Y6
+	VMOVAPS      Y6, Y4
+	JMP          focusdone52
+
+focusnot4_52:
+	CMPQ         DI, $+6
+	JGE          focusnot5_52
+	VSQRTPS      Y4, Y5
+	VMULPS       Y4, Y4, Y6
+	VMOVAPS      Y6, Y7
+	VFMSUB231PS  Y4, Y4, Y7
+	VMOVAPS      Y4, Y8
+	VFNMADD231PS Y5, Y5, Y8
+	VMULPS       Y8, Y4, Y4
+	VFMADD231PS  consts<>+2080(SB), Y4, Y7
+	VMULPS       Y5, Y7, Y4
+	VFMADD231PS  Y5, Y6, Y4
+	JMP          focusdone52
+
+focusnot5_52:
+	CMPQ        DI, $+7
+	JGE         focusnot6_52
+	VMULPS      Y4, Y4, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y4, Y4, Y6
+	VMULPS      Y4, Y6, Y6
+	VFMADD231PS Y4, Y5, Y6
+	VMOVAPS     Y6, Y4
+	JMP         focusdone52
+
+focusnot6_52:
+	CMPQ        DI, $+8
+	JGE         focusnot7_52
+	VMULPS      Y4, Y4, Y5
+	VFMSUB213PS Y5, Y4, Y4
+	VADDPS      Y5, Y5, Y6
+	VMULPS      Y4, Y6, Y4
+	VFMADD231PS Y5, Y5, Y4
+	JMP         focusdone52
+
+focusnot7_52:
+	CMPQ        DI, $+9
+	JGE         focusnot8_52
+	VMULPS      Y4, Y4, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y4, Y4, Y6
+	VMULPS      Y5, Y5, Y7
+	VADDPS      Y5, Y5, Y8
+	VFMSUB213PS Y7, Y5, Y5
+	VFMADD231PS Y6, Y8, Y5
+	VMULPS      Y4, Y5, Y5
+	VFMADD231PS Y4, Y7, Y5
+	VMOVAPS     Y5, Y4
+	JMP         focusdone52
+
+focusnot8_52:
+	LEAQ         20(SI), R8
+	VMOVUPS      Y3, (SP)
+	VBROADCASTSS (R8), Y3
+	VBROADCASTSS 4(R8), Y5
+	VBROADCASTSS 8(R8), Y6
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y4, Y7
+	VPSUBD       consts<>+1248(SB), Y7, Y8
+	VCVTDQ2PS    Y7, Y9
+	VPSUBD       consts<>+1760(SB), Y9, Y9
+	VBROADCASTSS consts<>+1024(SB), Y10
+	VPCMPGTD     Y7, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VPSRAD       $0x17, Y8, Y9
+	VPSRLD       $0x14, Y8, Y10
+	VPAND        consts<>+1280(SB), Y8, Y8
+	VPADDD       consts<>+1312(SB), Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y10, Y11
+	VFMADD213PS  consts<>+768(SB), Y11, Y8
+	VMULPS       consts<>+1344(SB), Y8, Y11
+	VMOVAPS      Y8, Y12
+	VFMADD231PS  Y11, Y8, Y12
+	VSUBPS       Y12, Y8, Y13
+	VFMADD231PS  Y11, Y8, Y13
+	VMULPS       Y8, Y8, Y11
+	VBROADCASTSS consts<>+1376(SB), Y14
+	VFMADD213PS  consts<>+1408(SB), Y8, Y14
+	VFMADD213PS  consts<>+1440(SB), Y8, Y14
+	VFMADD213PS  consts<>+1472(SB), Y8, Y14
+	VFMADD213PS  consts<>+1504(SB), Y8, Y14
+	VMULPS       Y8, Y11, Y8
+	VFMADD231PS  Y14, Y8, Y13
+	VADDPS       Y13, Y12, Y8
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y10, Y11
+	VADDPS      Y11, Y9, Y9
+	VMULPS      Y9, Y3, Y11
+	VFMSUB213PS Y11, Y3, Y9
+	VFMADD213PS Y11, Y5, Y8
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y8, Y14
+	VSUBPS      consts<>+1536(SB), Y14, Y15
+	VSUBPS      Y15, Y11, Y11
+	VFMADD231PS Y12, Y5, Y11
+	VPERMPS     pow_tl<>+0(SB), Y10, Y10
+	VFMADD231PS Y10, Y3, Y9
+	VFMADD231PS Y12, Y6, Y9
+	VFMADD231PS Y13, Y5, Y9
+	VADDPS      Y9, Y11, Y5
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y6
+	VFMADD213PS  consts<>+1600(SB), Y5, Y6
+	VFMADD213PS  consts<>+1632(SB), Y5, Y6
+	VMULPS       Y5, Y5, Y9
+	VMULPS       Y6, Y9, Y6
+	VFMADD231PS  consts<>+160(SB), Y5, Y6
+	VPERMPS      pow_full_hi<>+0(SB), Y14, Y5
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y9
+	VFMADD231PS  Y6, Y5, Y9
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y14, Y6
+	VPSRAD  $0x03, Y6, Y6
+	VADDPS  Y9, Y5, Y10
+	VPSLLD  $0x17, Y6, Y11
+	VPADDD  Y11, Y10, Y11
+	VPMINUD Y1, Y11, Y11
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD      Y0, Y6, Y6
+	VBROADCASTSS consts<>+1792(SB), Y12
+	VPSUBD       Y6, Y12, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VADDPS       Y5, Y6, Y12
+	VSUBPS       Y6, Y12, Y13
+	VSUBPS       Y13, Y5, Y5
+	VADDPS       Y9, Y5, Y5
+	VADDPS       Y5, Y12, Y5
+	VCMPPS       $0x11, Y6, Y10, Y9
+	VPSUBD       Y6, Y5, Y5
+	VBLENDVPS    Y9, Y5, Y11, Y5
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y6
+	VCMPPS       $0x11, Y8, Y6, Y6
+	VBLENDVPS    Y6, Y1, Y5, Y5
+	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
+	VBLENDVPS    Y6, Y0, Y5, Y5
+	VPCMPEQD     Y0, Y7, Y6
+	VBLENDVPS    Y3, Y1, Y0, Y8
+	VBLENDVPS    Y6, Y8, Y5, Y5
+	VPCMPEQD     Y1, Y7, Y6
+	VBLENDVPS    Y3, Y0, Y1, Y3
+	VBLENDVPS    Y6, Y3, Y5, Y3
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R8), Y5
+	VPAND        Y5, Y4, Y5
+	VPOR         Y5, Y3, Y3
+	VPCMPGTD     Y0, Y7, Y5
+	VPCMPGTD     Y7, Y1, Y6
+	VPAND        Y5, Y6, Y5
+	VBROADCASTSS 16(R8), Y6
+	VPAND        Y6, Y4, Y4
+	VPCMPGTD     Y4, Y0, Y4
+	VPAND        Y5, Y4, Y4
+	VPCMPGTD     Y1, Y7, Y5
+	VPOR         Y4, Y5, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y4
+	VMOVUPS      (SP), Y3
+
+focusdone52:
+	// loss = (alpha ce) q^gamma
+	VCMPPS    $0x12, consts<>+2112(SB), Y3, Y5
+	VMULPS    Y4, Y3, Y4
+	VBLENDVPS Y5, Y4, Y3, Y3
+	VPMINUD   consts<>+608(SB), Y3, Y3
+	CMPQ      AX, $+8
+	JLT       partless2
+	VMOVUPS   Y3, (CX)
+	JMP       partdone2
+
+partless2:
+	MOVQ         CX, R8
+	TESTQ        $0x00000004, AX
+	JEQ          partfour2
+	VMOVUPS      X3, (R8)
+	ADDQ         $+16, R8
+	VEXTRACTF128 $0x01, Y3, X3
+
+partfour2:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo2
+	VMOVLPS X3, (R8)
+	ADDQ    $+8, R8
+	VPSRLDQ $0x08, X3, X3
+
+parttwo2:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone2
+	VMOVSS X3, (R8)
+
+partdone2:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $+32, BX
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+	VZEROUPPER
+	RET
+
+// func sigmoidLossAVX512(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·sigmoidLossAVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+1088(SB), Z0
+	VBROADCASTSS consts<>+672(SB), Z1
+	VBROADCASTSS consts<>+384(SB), Z2
+	VBROADCASTSS consts<>+1024(SB), Z3
+	VBROADCASTSS consts<>+1792(SB), Z4
+	VBROADCASTSS consts<>+1824(SB), Z5
+	VBROADCASTSS consts<>+1216(SB), Z6
+	VBROADCASTSS consts<>+416(SB), Z7
+	VBROADCASTSS consts<>+512(SB), Z8
+	VBROADCASTSS consts<>+640(SB), Z9
+	VBROADCASTSS consts<>+1536(SB), Z10
+	VBROADCASTSS consts<>+0(SB), Z11
+	VBROADCASTSS consts<>+608(SB), Z12
+	VBROADCASTSS consts<>+128(SB), Z13
+	VBROADCASTSS consts<>+160(SB), Z14
+	VBROADCASTSS consts<>+768(SB), Z15
+	VBROADCASTSS consts<>+2080(SB), Z16
+	VBROADCASTSS consts<>+1184(SB), Z17
+	MOVQ         n+24(FP), AX
+	MOVQ         losses+0(FP), CX
+	MOVQ         logits+8(FP), DX
+	MOVQ         targets+16(FP), BX
+	MOVQ         p+32(FP), SI
+	MOVQ         (SI), DI
+
+loop:
+	CMPQ AX, $+16
+	JLT  rest
+
+block:
+	// any |x| > 87, or NaN?
+	VPANDD      (DX), Z11, Z18
+	VPCMPD.BCST $0x06, consts<>+32(SB), Z18, K1
+	KORTESTW    K1, K1
+	JNE         slowblock
+	VMOVUPS     (DX), Z18
+	VMOVUPS     (BX), Z19
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD       Z17, Z18, Z20
+	VSUBPS.BCST consts<>+64(SB), Z20, Z20
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS          Z13, Z21
+	VFMADD231PS.BCST consts<>+96(SB), Z20, Z21
+	VSUBPS           Z13, Z21, Z22
+
+	// r = c - n ln2
+	VFNMADD231PS      Z14, Z22, Z20
+	VFNMADD231PS.BCST consts<>+192(SB), Z22, Z20
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS     consts<>+224(SB), Z22
+	VFMADD213PS.BCST consts<>+256(SB), Z20, Z22
+	VFMADD213PS.BCST consts<>+288(SB), Z20, Z22
+	VFMADD213PS.BCST consts<>+320(SB), Z20, Z22
+	VFMADD213PS.BCST consts<>+352(SB), Z22, Z20
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z21, Z22
+	VPSLLD      $0x15, Z21, Z21
+	VPADDD      Z21, Z22, Z21
+	VFMADD231PS Z20, Z21, Z21
+	VADDPS      Z2, Z21, Z20
+	VDIVPS      Z20, Z2, Z20
+	VMULPS      Z20, Z21, Z22
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z2, Z21, Z23
+	VPSUBD.BCST consts<>+1888(SB), Z23, Z23
+	VPANDD.BCST consts<>+544(SB), Z23, Z24
+	VPSRLD      $0x15, Z23, Z23
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z24, Z2, Z25
+	VPERMPS     log_r<>+0(SB), Z23, Z26
+	VMULPS      Z26, Z25, Z25
+	VADDPS      Z15, Z25, Z26
+	VFMADD231PS Z25, Z21, Z26
+	VCVTDQ2PS   Z24, Z21
+	VPERMPS     log_th<>+0(SB), Z23, Z24
+	VPERMPS     log_tl<>+0(SB), Z23, Z23
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z26, Z26, Z25
+	VBROADCASTSS     consts<>+1952(SB), Z27
+	VFMADD213PS.BCST consts<>+1984(SB), Z26, Z27
+	VFMADD231PS.BCST consts<>+1920(SB), Z25, Z27
+	VBROADCASTSS     consts<>+2016(SB), Z28
+	VFMADD213PS.BCST consts<>+2048(SB), Z26, Z28
+	VFMADD231PS      Z27, Z25, Z28
+	VFMADD231PS.BCST consts<>+960(SB), Z21, Z23
+	VFMADD231PS      Z28, Z25, Z23
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+992(SB), Z21, Z24
+	VADDPS           Z26, Z24, Z21
+	VSUBPS           Z21, Z24, Z24
+	VADDPS           Z26, Z24, Z24
+	VADDPS           Z24, Z23, Z23
+	VADDPS           Z23, Z21, Z21
+	VPMOVD2M         Z18, K1
+	VBLENDMPS        Z22, Z20, K1, Z23
+	VPMOVD2M         Z18, K1
+	VBLENDMPS        Z20, Z22, K1, Z20
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z19, Z2, Z22
+	VPMOVD2M    Z18, K1
+	VBLENDMPS   Z19, Z22, K1, Z24
+	VCMPPS      $0x11, Z24, Z0, K1
+	VPANDD      Z11, Z18, Z18
+	VMOVAPS.Z   Z18, K1, Z18
+	VFMADD231PS Z18, Z24, Z21
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z19, Z20, Z18
+	VFMADD231PS  Z22, Z23, Z18
+	VBROADCASTSS 12(SI), Z20
+	VBROADCASTSS 16(SI), Z23
+	VMULPS       Z22, Z23, Z22
+	VFMADD231PS  Z19, Z20, Z22
+	VMULPS       Z21, Z22, Z19
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_105
+	VMULPS Z18, Z18, Z18
+	JMP    focusdone105
+
+focusnot0_105:
+	CMPQ    DI, $+2
+	JGE     focusnot1_105
+	VMOVAPS Z2, Z18
+	JMP     focusdone105
+
+focusnot1_105:
+	CMPQ DI, $+3
+	JGE  focusnot2_105
+	JMP  focusdone105
+
+focusnot2_105:
+	CMPQ    DI, $+4
+	JGE     focusnot3_105
+	VSQRTPS Z18, Z18
+	JMP     focusdone105
+
+focusnot3_105:
+	CMPQ         DI, $+5
+	JGE          focusnot4_105
+	VSQRTPS      Z18, Z20
+	VMOVAPS      Z18, Z21
+	VFNMADD231PS Z20, Z20, Z21
+	VMULPS       Z16, Z20, Z22
+	VMULPS       Z22, Z21, Z21
+	VFMADD231PS  Z20, Z18, Z21
+	VMOVAPS      Z21, Z18
+	JMP          focusdone105
+
+focusnot4_105:
+	CMPQ         DI, $+6
+	JGE          focusnot5_105
+	VSQRTPS      Z18, Z20
+	VMULPS       Z18, Z18, Z21
+	VMOVAPS      Z21, Z22
+	VFMSUB231PS  Z18, Z18, Z22
+	VMOVAPS      Z18, Z23
+	VFNMADD231PS Z20, Z20, Z23
+	VMULPS       Z23, Z18, Z18
+	VFMADD231PS  Z16, Z18, Z22
+	VMULPS       Z20, Z22, Z18
+	VFMADD231PS  Z20, Z21, Z18
+	JMP          focusdone105
+
+focusnot5_105:
+	CMPQ        DI, $+7
+	JGE         focusnot6_105
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z18, Z21, Z21
+	VFMADD231PS Z18, Z20, Z21
+	VMOVAPS     Z21, Z18
+	JMP         focusdone105
+
+focusnot6_105:
+	CMPQ        DI, $+8
+	JGE         focusnot7_105
+	VMULPS      Z18, Z18, Z20
+	VFMSUB213PS Z20, Z18, Z18
+	VADDPS      Z20, Z20, Z21
+	VMULPS      Z18, Z21, Z18
+	VFMADD231PS Z20, Z20, Z18
+	JMP         focusdone105
+
+focusnot7_105:
+	CMPQ        DI, $+9
+	JGE         focusnot8_105
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z20, Z20, Z22
+	VADDPS      Z20, Z20, Z23
+	VFMSUB213PS Z22, Z20, Z20
+	VFMADD231PS Z21, Z23, Z20
+	VMULPS      Z18, Z20, Z20
+	VFMADD231PS Z18, Z22, Z20
+	VMOVAPS     Z20, Z18
+	JMP         focusdone105
+
+focusnot8_105:
+	LEAQ         20(SI), R8
+	VBROADCASTSS (R8), Z20
+	VBROADCASTSS 4(R8), Z21
+	VBROADCASTSS 8(R8), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD      Z11, Z18, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS   Z23, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z3, K1
+	VBLENDMPS   Z25, Z24, K1, Z24
+	VPSRAD      $0x17, Z24, Z25
+	VPSRLD      $0x14, Z24, Z26
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS      Z15, Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z20, Z27
+	VFMSUB213PS Z27, Z20, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z10, Z24, Z30
+	VSUBPS      Z10, Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z20, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS      Z14, Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  Z10, Z30, Z22
+	VPSRAD  $0x03, Z22, Z22
+	VADDPS  Z25, Z21, Z26
+	VPSLLD  $0x17, Z22, Z27
+	VPADDD  Z27, Z26, Z27
+	VPMINUD Z1, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD   Z0, Z22, Z22
+	VPSUBD    Z22, Z4, Z22
+	VPSLLD    $0x17, Z22, Z22
+	VADDPS    Z21, Z22, Z28
+	VSUBPS    Z22, Z28, Z29
+	VSUBPS    Z29, Z21, Z21
+	VADDPS    Z25, Z21, Z21
+	VADDPS    Z21, Z28, Z21
+	VCMPPS    $0x11, Z22, Z26, K1
+	VPSUBD    Z22, Z21, Z21
+	VBLENDMPS Z21, Z27, K1, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z24, Z5, K1
+	VBLENDMPS   Z1, Z21, K1, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
+	VBLENDMPS   Z0, Z21, K1, Z21
+	VPCMPD      $0x00, Z0, Z23, K1
+	VPMOVD2M    Z20, K2
+	VBLENDMPS   Z1, Z0, K2, Z22
+	VBLENDMPS   Z22, Z21, K1, Z21
+	VPCMPD      $0x00, Z1, Z23, K1
+	VPMOVD2M    Z20, K2
+	VBLENDMPS   Z0, Z1, K2, Z20
+	VBLENDMPS   Z20, Z21, K1, Z20
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R8), Z21
+	VPANDD       Z21, Z18, Z21
+	VPORD        Z21, Z20, Z20
+	VPCMPD       $0x06, Z0, Z23, K1
+	VPCMPD       $0x06, Z23, Z1, K2
+	KANDW        K1, K2, K1
+	VBROADCASTSS 16(R8), Z21
+	VPANDD       Z21, Z18, Z18
+	VPCMPD       $0x06, Z18, Z0, K2
+	KANDW        K1, K2, K1
+	VPCMPD       $0x06, Z1, Z23, K2
+	KORW         K1, K2, K1
+	VBLENDMPS    Z12, Z20, K1, Z18
+
+focusdone105:
+	// loss = (alpha ce) q^gamma
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z19, K1
+	VMULPS      Z18, Z19, Z18
+	VBLENDMPS   Z18, Z19, K1, Z18
+	VPMINUD     Z12, Z18, Z18
+	VMOVUPS     Z18, (CX)
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	ADDQ        $-16, AX
+	CMPQ        AX, $+16
+	JGE         block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVL    $0x0000ffff, R8
+	BZHIL   AX, R8, R8
+	KMOVW   R8, K1
+	VMOVAPS Z2, Z18
+	VMOVUPS (DX), K1, Z18
+	VMOVAPS Z0, Z19
+	VMOVUPS (BX), K1, Z19
+
+	// any |x| > 87, or NaN?
+	VPANDD      Z11, Z18, Z20
+	VPCMPD.BCST $0x06, consts<>+32(SB), Z20, K2
+	KORTESTW    K2, K2
+	JNE         slowvector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD       Z17, Z18, Z20
+	VSUBPS.BCST consts<>+64(SB), Z20, Z20
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS          Z13, Z21
+	VFMADD231PS.BCST consts<>+96(SB), Z20, Z21
+	VSUBPS           Z13, Z21, Z22
+
+	// r = c - n ln2
+	VFNMADD231PS      Z14, Z22, Z20
+	VFNMADD231PS.BCST consts<>+192(SB), Z22, Z20
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS     consts<>+224(SB), Z22
+	VFMADD213PS.BCST consts<>+256(SB), Z20, Z22
+	VFMADD213PS.BCST consts<>+288(SB), Z20, Z22
+	VFMADD213PS.BCST consts<>+320(SB), Z20, Z22
+	VFMADD213PS.BCST consts<>+352(SB), Z22, Z20
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z21, Z22
+	VPSLLD      $0x15, Z21, Z21
+	VPADDD      Z21, Z22, Z21
+	VFMADD231PS Z20, Z21, Z21
+	VADDPS      Z2, Z21, Z20
+	VDIVPS      Z20, Z2, Z20
+	VMULPS      Z20, Z21, Z22
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z2, Z21, Z23
+	VPSUBD.BCST consts<>+1888(SB), Z23, Z23
+	VPANDD.BCST consts<>+544(SB), Z23, Z24
+	VPSRLD      $0x15, Z23, Z23
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z24, Z2, Z25
+	VPERMPS     log_r<>+0(SB), Z23, Z26
+	VMULPS      Z26, Z25, Z25
+	VADDPS      Z15, Z25, Z26
+	VFMADD231PS Z25, Z21, Z26
+	VCVTDQ2PS   Z24, Z21
+	VPERMPS     log_th<>+0(SB), Z23, Z24
+	VPERMPS     log_tl<>+0(SB), Z23, Z23
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z26, Z26, Z25
+	VBROADCASTSS     consts<>+1952(SB), Z27
+	VFMADD213PS.BCST consts<>+1984(SB), Z26, Z27
+	VFMADD231PS.BCST consts<>+1920(SB), Z25, Z27
+	VBROADCASTSS     consts<>+2016(SB), Z28
+	VFMADD213PS.BCST consts<>+2048(SB), Z26, Z28
+	VFMADD231PS      Z27, Z25, Z28
+	VFMADD231PS.BCST consts<>+960(SB), Z21, Z23
+	VFMADD231PS      Z28, Z25, Z23
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+992(SB), Z21, Z24
+	VADDPS           Z26, Z24, Z21
+	VSUBPS           Z21, Z24, Z24
+	VADDPS           Z26, Z24, Z24
+	VADDPS           Z24, Z23, Z23
+	VADDPS           Z23, Z21, Z21
+	VPMOVD2M         Z18, K2
+	VBLENDMPS        Z22, Z20, K2, Z23
+	VPMOVD2M         Z18, K2
+	VBLENDMPS        Z20, Z22, K2, Z20
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z19, Z2, Z22
+	VPMOVD2M    Z18, K2
+	VBLENDMPS   Z19, Z22, K2, Z24
+	VCMPPS      $0x11, Z24, Z0, K2
+	VPANDD      Z11, Z18, Z18
+	VMOVAPS.Z   Z18, K2, Z18
+	VFMADD231PS Z18, Z24, Z21
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z19, Z20, Z18
+	VFMADD231PS  Z22, Z23, Z18
+	VBROADCASTSS 12(SI), Z20
+	VBROADCASTSS 16(SI), Z23
+	VMULPS       Z22, Z23, Z22
+	VFMADD231PS  Z19, Z20, Z22
+	VMULPS       Z21, Z22, Z19
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_106
+	VMULPS Z18, Z18, Z18
+	JMP    focusdone106
+
+focusnot0_106:
+	CMPQ    DI, $+2
+	JGE     focusnot1_106
+	VMOVAPS Z2, Z18
+	JMP     focusdone106
+
+focusnot1_106:
+	CMPQ DI, $+3
+	JGE  focusnot2_106
+	JMP  focusdone106
+
+focusnot2_106:
+	CMPQ    DI, $+4
+	JGE     focusnot3_106
+	VSQRTPS Z18, Z18
+	JMP     focusdone106
+
+focusnot3_106:
+	CMPQ         DI, $+5
+	JGE          focusnot4_106
+	VSQRTPS      Z18, Z20
+	VMOVAPS      Z18, Z21
+	VFNMADD231PS Z20, Z20, Z21
+	VMULPS       Z16, Z20, Z22
+	VMULPS       Z22, Z21, Z21
+	VFMADD231PS  Z20, Z18, Z21
+	VMOVAPS      Z21, Z18
+	JMP          focusdone106
+
+focusnot4_106:
+	CMPQ         DI, $+6
+	JGE          focusnot5_106
+	VSQRTPS      Z18, Z20
+	VMULPS       Z18, Z18, Z21
+	VMOVAPS      Z21, Z22
+	VFMSUB231PS  Z18, Z18, Z22
+	VMOVAPS      Z18, Z23
+	VFNMADD231PS Z20, Z20, Z23
+	VMULPS       Z23, Z18, Z18
+	VFMADD231PS  Z16, Z18, Z22
+	VMULPS       Z20, Z22, Z18
+	VFMADD231PS  Z20, Z21, Z18
+	JMP          focusdone106
+
+focusnot5_106:
+	CMPQ        DI, $+7
+	JGE         focusnot6_106
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z18, Z21, Z21
+	VFMADD231PS Z18, Z20, Z21
+	VMOVAPS     Z21, Z18
+	JMP         focusdone106
+
+focusnot6_106:
+	CMPQ        DI, $+8
+	JGE         focusnot7_106
+	VMULPS      Z18, Z18, Z20
+	VFMSUB213PS Z20, Z18, Z18
+	VADDPS      Z20, Z20, Z21
+	VMULPS      Z18, Z21, Z18
+	VFMADD231PS Z20, Z20, Z18
+	JMP         focusdone106
+
+focusnot7_106:
+	CMPQ        DI, $+9
+	JGE         focusnot8_106
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z20, Z20, Z22
+	VADDPS      Z20, Z20, Z23
+	VFMSUB213PS Z22, Z20, Z20
+	VFMADD231PS Z21, Z23, Z20
+	VMULPS      Z18, Z20, Z20
+	VFMADD231PS Z18, Z22, Z20
+	VMOVAPS     Z20, Z18
+	JMP         focusdone106
+
+focusnot8_106:
+	LEAQ         20(SI), R8
+	VBROADCASTSS (R8), Z20
+	VBROADCASTSS 4(R8), Z21
+	VBROADCASTSS 8(R8), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD      Z11, Z18, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS   Z23, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z3, K2
+	VBLENDMPS   Z25, Z24, K2, Z24
+	VPSRAD      $0x17, Z24, Z25
+	VPSRLD      $0x14, Z24, Z26
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS      Z15, Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z20, Z27
+	VFMSUB213PS Z27, Z20, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z10, Z24, Z30
+	VSUBPS      Z10, Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z20, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS      Z14, Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  Z10, Z30, Z22
+	VPSRAD  $0x03, Z22, Z22
+	VADDPS  Z25, Z21, Z26
+	VPSLLD  $0x17, Z22, Z27
+	VPADDD  Z27, Z26, Z27
+	VPMINUD Z1, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD   Z0, Z22, Z22
+	VPSUBD    Z22, Z4, Z22
+	VPSLLD    $0x17, Z22, Z22
+	VADDPS    Z21, Z22, Z28
+	VSUBPS    Z22, Z28, Z29
+	VSUBPS    Z29, Z21, Z21
+	VADDPS    Z25, Z21, Z21
+	VADDPS    Z21, Z28, Z21
+	VCMPPS    $0x11, Z22, Z26, K2
+	VPSUBD    Z22, Z21, Z21
+	VBLENDMPS Z21, Z27, K2, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z24, Z5, K2
+	VBLENDMPS   Z1, Z21, K2, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
+	VBLENDMPS   Z0, Z21, K2, Z21
+	VPCMPD      $0x00, Z0, Z23, K2
+	VPMOVD2M    Z20, K3
+	VBLENDMPS   Z1, Z0, K3, Z22
+	VBLENDMPS   Z22, Z21, K2, Z21
+	VPCMPD      $0x00, Z1, Z23, K2
+	VPMOVD2M    Z20, K3
+	VBLENDMPS   Z0, Z1, K3, Z20
+	VBLENDMPS   Z20, Z21, K2, Z20
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R8), Z21
+	VPANDD       Z21, Z18, Z21
+	VPORD        Z21, Z20, Z20
+	VPCMPD       $0x06, Z0, Z23, K2
+	VPCMPD       $0x06, Z23, Z1, K3
+	KANDW        K2, K3, K2
+	VBROADCASTSS 16(R8), Z21
+	VPANDD       Z21, Z18, Z18
+	VPCMPD       $0x06, Z18, Z0, K3
+	KANDW        K2, K3, K2
+	VPCMPD       $0x06, Z1, Z23, K3
+	KORW         K2, K3, K2
+	VBLENDMPS    Z12, Z20, K2, Z18
+
+focusdone106:
+	// loss = (alpha ce) q^gamma
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z19, K2
+	VMULPS      Z18, Z19, Z18
+	VBLENDMPS   Z18, Z19, K2, Z18
+	VPMINUD     Z12, Z18, Z18
+	VMOVUPS     Z18, K1, (CX)
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	ADDQ        $-16, AX
+	CMPQ        AX, $+1
+	JGE         vector
+
+done:
+	VZEROUPPER
+	RET
+
+slowblock:
+	MOVQ $0x00000010, R8
+
+slow:
+	VMOVUPS (DX), Z18
+	VMOVUPS (BX), Z19
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD       Z17, Z18, Z20
+	VSUBPS.BCST consts<>+64(SB), Z20, Z20
+	VMAXPS      Z20, Z7, Z20
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS          Z13, Z21
+	VFMADD231PS.BCST consts<>+96(SB), Z20, Z21
+	VSUBPS           Z13, Z21, Z22
+
+	// r = c - n ln2
+	VMOVAPS           Z20, Z23
+	VFNMADD231PS      Z14, Z22, Z23
+	VFNMADD231PS.BCST consts<>+192(SB), Z22, Z23
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS     consts<>+224(SB), Z24
+	VFMADD213PS.BCST consts<>+256(SB), Z23, Z24
+	VFMADD213PS.BCST consts<>+288(SB), Z23, Z24
+	VFMADD213PS.BCST consts<>+320(SB), Z23, Z24
+	VFMADD213PS.BCST consts<>+352(SB), Z24, Z23
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z20, K1
+	VMOVAPS.Z        Z8, K1, Z20
+
+	// y = 2^n T[j] (1 + p)
+	VPERMPS     exp_t<>+0(SB), Z21, Z21
+	VFMADD231PS Z23, Z21, Z21
+	VMOVAPS.Z   Z9, K1, Z23
+	VADDPS      Z23, Z22, Z22
+	VSCALEFPS   Z22, Z21, Z21
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD      Z20, Z21, Z20
+	VADDPS.BCST consts<>+576(SB), Z21, Z21
+	VPSUBD.BCST consts<>+576(SB), Z21, Z21
+	VPMAXSD     Z21, Z20, Z20
+	VPMINUD     Z12, Z20, Z20
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS $0x11, Z6, Z20, K1
+	VMAXPS Z20, Z6, Z21
+	VADDPS Z2, Z21, Z22
+	VDIVPS Z22, Z2, Z22
+	VMULPS Z22, Z21, Z23
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z2, Z21, Z24
+	VPSUBD.BCST consts<>+1888(SB), Z24, Z24
+	VPANDD.BCST consts<>+544(SB), Z24, Z25
+	VPSRLD      $0x15, Z24, Z24
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z25, Z2, Z26
+	VPERMPS     log_r<>+0(SB), Z24, Z27
+	VMULPS      Z27, Z26, Z26
+	VADDPS      Z15, Z26, Z27
+	VFMADD231PS Z26, Z21, Z27
+	VCVTDQ2PS   Z25, Z21
+	VPERMPS     log_th<>+0(SB), Z24, Z25
+	VPERMPS     log_tl<>+0(SB), Z24, Z24
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z27, Z27, Z26
+	VBROADCASTSS     consts<>+1952(SB), Z28
+	VFMADD213PS.BCST consts<>+1984(SB), Z27, Z28
+	VFMADD231PS.BCST consts<>+1920(SB), Z26, Z28
+	VBROADCASTSS     consts<>+2016(SB), Z29
+	VFMADD213PS.BCST consts<>+2048(SB), Z27, Z29
+	VFMADD231PS      Z28, Z26, Z29
+	VFMADD231PS.BCST consts<>+960(SB), Z21, Z24
+	VFMADD231PS      Z29, Z26, Z24
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+992(SB), Z21, Z25
+	VADDPS           Z27, Z25, Z21
+	VSUBPS           Z21, Z25, Z25
+	VADDPS           Z27, Z25, Z25
+	VADDPS           Z25, Z24, Z24
+	VADDPS           Z24, Z21, Z21
+	VBLENDMPS        Z20, Z23, K1, Z23
+	VBLENDMPS        Z20, Z21, K1, Z20
+	VPMOVD2M         Z18, K1
+	VBLENDMPS        Z23, Z22, K1, Z21
+	VPMOVD2M         Z18, K1
+	VBLENDMPS        Z22, Z23, K1, Z22
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z19, Z2, Z23
+	VPMOVD2M    Z18, K1
+	VBLENDMPS   Z19, Z23, K1, Z24
+	VCMPPS      $0x11, Z24, Z0, K1
+	VPANDD      Z11, Z18, Z18
+	VMOVAPS.Z   Z18, K1, Z18
+	VFMADD231PS Z18, Z24, Z20
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z19, Z22, Z18
+	VFMADD231PS  Z23, Z21, Z18
+	VBROADCASTSS 12(SI), Z21
+	VBROADCASTSS 16(SI), Z22
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z19, Z21, Z22
+	VMULPS       Z20, Z22, Z19
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_107
+	VMULPS Z18, Z18, Z18
+	JMP    focusdone107
+
+focusnot0_107:
+	CMPQ    DI, $+2
+	JGE     focusnot1_107
+	VMOVAPS Z2, Z18
+	JMP     focusdone107
+
+focusnot1_107:
+	CMPQ DI, $+3
+	JGE  focusnot2_107
+	JMP  focusdone107
+
+focusnot2_107:
+	CMPQ    DI, $+4
+	JGE     focusnot3_107
+	VSQRTPS Z18, Z18
+	JMP     focusdone107
+
+focusnot3_107:
+	CMPQ         DI, $+5
+	JGE          focusnot4_107
+	VSQRTPS      Z18, Z20
+	VMOVAPS      Z18, Z21
+	VFNMADD231PS Z20, Z20, Z21
+	VMULPS       Z16, Z20, Z22
+	VMULPS       Z22, Z21, Z21
+	VFMADD231PS  Z20, Z18, Z21
+	VMOVAPS      Z21, Z18
+	JMP          focusdone107
+
+focusnot4_107:
+	CMPQ         DI, $+6
+	JGE          focusnot5_107
+	VSQRTPS      Z18, Z20
+	VMULPS       Z18, Z18, Z21
+	VMOVAPS      Z21, Z22
+	VFMSUB231PS  Z18, Z18, Z22
+	VMOVAPS      Z18, Z23
+	VFNMADD231PS Z20, Z20, Z23
+	VMULPS       Z23, Z18, Z18
+	VFMADD231PS  Z16, Z18, Z22
+	VMULPS       Z20, Z22, Z18
+	VFMADD231PS  Z20, Z21, Z18
+	JMP          focusdone107
+
+focusnot5_107:
+	CMPQ        DI, $+7
+	JGE         focusnot6_107
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z18, Z21, Z21
+	VFMADD231PS Z18, Z20, Z21
+	VMOVAPS     Z21, Z18
+	JMP         focusdone107
+
+focusnot6_107:
+	CMPQ        DI, $+8
+	JGE         focusnot7_107
+	VMULPS      Z18, Z18, Z20
+	VFMSUB213PS Z20, Z18, Z18
+	VADDPS      Z20, Z20, Z21
+	VMULPS      Z18, Z21, Z18
+	VFMADD231PS Z20, Z20, Z18
+	JMP         focusdone107
+
+focusnot7_107:
+	CMPQ        DI, $+9
+	JGE         focusnot8_107
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z20, Z20, Z22
+	VADDPS      Z20, Z20, Z23
+	VFMSUB213PS Z22, Z20, Z20
+	VFMADD231PS Z21, Z23, Z20
+	VMULPS      Z18, Z20, Z20
+	VFMADD231PS Z18, Z22, Z20
+	VMOVAPS     Z20, Z18
+	JMP         focusdone107
+
+focusnot8_107:
+	LEAQ         20(SI), R9
+	VBROADCASTSS (R9), Z20
+	VBROADCASTSS 4(R9), Z21
+	VBROADCASTSS 8(R9), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD      Z11, Z18, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS   Z23, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z3, K1
+	VBLENDMPS   Z25, Z24, K1, Z24
+	VPSRAD      $0x17, Z24, Z25
+	VPSRLD      $0x14, Z24, Z26
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS      Z15, Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z20, Z27
+	VFMSUB213PS Z27, Z20, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z10, Z24, Z30
+	VSUBPS      Z10, Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z20, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS      Z14, Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  Z10, Z30, Z22
+	VPSRAD  $0x03, Z22, Z22
+	VADDPS  Z25, Z21, Z26
+	VPSLLD  $0x17, Z22, Z27
+	VPADDD  Z27, Z26, Z27
+	VPMINUD Z1, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD   Z0, Z22, Z22
+	VPSUBD    Z22, Z4, Z22
+	VPSLLD    $0x17, Z22, Z22
+	VADDPS    Z21, Z22, Z28
+	VSUBPS    Z22, Z28, Z29
+	VSUBPS    Z29, Z21, Z21
+	VADDPS    Z25, Z21, Z21
+	VADDPS    Z21, Z28, Z21
+	VCMPPS    $0x11, Z22, Z26, K1
+	VPSUBD    Z22, Z21, Z21
+	VBLENDMPS Z21, Z27, K1, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z24, Z5, K1
+	VBLENDMPS   Z1, Z21, K1, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
+	VBLENDMPS   Z0, Z21, K1, Z21
+	VPCMPD      $0x00, Z0, Z23, K1
+	VPMOVD2M    Z20, K2
+	VBLENDMPS   Z1, Z0, K2, Z22
+	VBLENDMPS   Z22, Z21, K1, Z21
+	VPCMPD      $0x00, Z1, Z23, K1
+	VPMOVD2M    Z20, K2
+	VBLENDMPS   Z0, Z1, K2, Z20
+	VBLENDMPS   Z20, Z21, K1, Z20
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R9), Z21
+	VPANDD       Z21, Z18, Z21
+	VPORD        Z21, Z20, Z20
+	VPCMPD       $0x06, Z0, Z23, K1
+	VPCMPD       $0x06, Z23, Z1, K2
+	KANDW        K1, K2, K1
+	VBROADCASTSS 16(R9), Z21
+	VPANDD       Z21, Z18, Z18
+	VPCMPD       $0x06, Z18, Z0, K2
+	KANDW        K1, K2, K1
+	VPCMPD       $0x06, Z1, Z23, K2
+	KORW         K1, K2, K1
+	VBLENDMPS    Z12, Z20, K1, Z18
+
+focusdone107:
+	// loss = (alpha ce) q^gamma
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z19, K1
+	VMULPS      Z18, Z19, Z18
+	VBLENDMPS   Z18, Z19, K1, Z18
+	VPMINUD     Z12, Z18, Z18
+	VMOVUPS     Z18, (CX)
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	ADDQ        $-16, AX
+	ADDQ        $-16, R8
+	CMPQ        R8, $+1
+	JGE         slow
+	JMP         loop
+
+slowvector:
+	MOVL    $0x0000ffff, R8
+	BZHIL   AX, R8, R8
+	KMOVW   R8, K1
+	VMOVAPS Z2, Z18
+	VMOVUPS (DX), K1, Z18
+	VMOVAPS Z0, Z19
+	VMOVUPS (BX), K1, Z19
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD       Z17, Z18, Z20
+	VSUBPS.BCST consts<>+64(SB), Z20, Z20
+	VMAXPS      Z20, Z7, Z20
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS          Z13, Z21
+	VFMADD231PS.BCST consts<>+96(SB), Z20, Z21
+	VSUBPS           Z13, Z21, Z22
+
+	// r = c - n ln2
+	VMOVAPS           Z20, Z23
+	VFNMADD231PS      Z14, Z22, Z23
+	VFNMADD231PS.BCST consts<>+192(SB), Z22, Z23
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS     consts<>+224(SB), Z24
+	VFMADD213PS.BCST consts<>+256(SB), Z23, Z24
+	VFMADD213PS.BCST consts<>+288(SB), Z23, Z24
+	VFMADD213PS.BCST consts<>+320(SB), Z23, Z24
+	VFMADD213PS.BCST consts<>+352(SB), Z24, Z23
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z20, K2
+	VMOVAPS.Z        Z8, K2, Z20
+
+	// y = 2^n T[j] (1 + p)
+	VPERMPS     exp_t<>+0(SB), Z21, Z21
+	VFMADD231PS Z23, Z21, Z21
+	VMOVAPS.Z   Z9, K2, Z23
+	VADDPS      Z23, Z22, Z22
+	VSCALEFPS   Z22, Z21, Z21
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD      Z20, Z21, Z20
+	VADDPS.BCST consts<>+576(SB), Z21, Z21
+	VPSUBD.BCST consts<>+576(SB), Z21, Z21
+	VPMAXSD     Z21, Z20, Z20
+	VPMINUD     Z12, Z20, Z20
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS $0x11, Z6, Z20, K2
+	VMAXPS Z20, Z6, Z21
+	VADDPS Z2, Z21, Z22
+	VDIVPS Z22, Z2, Z22
+	VMULPS Z22, Z21, Z23
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z2, Z21, Z24
+	VPSUBD.BCST consts<>+1888(SB), Z24, Z24
+	VPANDD.BCST consts<>+544(SB), Z24, Z25
+	VPSRLD      $0x15, Z24, Z24
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z25, Z2, Z26
+	VPERMPS     log_r<>+0(SB), Z24, Z27
+	VMULPS      Z27, Z26, Z26
+	VADDPS      Z15, Z26, Z27
+	VFMADD231PS Z26, Z21, Z27
+	VCVTDQ2PS   Z25, Z21
+	VPERMPS     log_th<>+0(SB), Z24, Z25
+	VPERMPS     log_tl<>+0(SB), Z24, Z24
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z27, Z27, Z26
+	VBROADCASTSS     consts<>+1952(SB), Z28
+	VFMADD213PS.BCST consts<>+1984(SB), Z27, Z28
+	VFMADD231PS.BCST consts<>+1920(SB), Z26, Z28
+	VBROADCASTSS     consts<>+2016(SB), Z29
+	VFMADD213PS.BCST consts<>+2048(SB), Z27, Z29
+	VFMADD231PS      Z28, Z26, Z29
+	VFMADD231PS.BCST consts<>+960(SB), Z21, Z24
+	VFMADD231PS      Z29, Z26, Z24
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+992(SB), Z21, Z25
+	VADDPS           Z27, Z25, Z21
+	VSUBPS           Z21, Z25, Z25
+	VADDPS           Z27, Z25, Z25
+	VADDPS           Z25, Z24, Z24
+	VADDPS           Z24, Z21, Z21
+	VBLENDMPS        Z20, Z23, K2, Z23
+	VBLENDMPS        Z20, Z21, K2, Z20
+	VPMOVD2M         Z18, K2
+	VBLENDMPS        Z23, Z22, K2, Z21
+	VPMOVD2M         Z18, K2
+	VBLENDMPS        Z22, Z23, K2, Z22
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z19, Z2, Z23
+	VPMOVD2M    Z18, K2
+	VBLENDMPS   Z19, Z23, K2, Z24
+	VCMPPS      $0x11, Z24, Z0, K2
+	VPANDD      Z11, Z18, Z18
+	VMOVAPS.Z   Z18, K2, Z18
+	VFMADD231PS Z18, Z24, Z20
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z19, Z22, Z18
+	VFMADD231PS  Z23, Z21, Z18
+	VBROADCASTSS 12(SI), Z21
+	VBROADCASTSS 16(SI), Z22
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z19, Z21, Z22
+	VMULPS       Z20, Z22, Z19
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_108
+	VMULPS Z18, Z18, Z18
+	JMP    focusdone108
+
+focusnot0_108:
+	CMPQ    DI, $+2
+	JGE     focusnot1_108
+	VMOVAPS Z2, Z18
+	JMP     focusdone108
+
+focusnot1_108:
+	CMPQ DI, $+3
+	JGE  focusnot2_108
+	JMP  focusdone108
+
+focusnot2_108:
+	CMPQ    DI, $+4
+	JGE     focusnot3_108
+	VSQRTPS Z18, Z18
+	JMP     focusdone108
+
+focusnot3_108:
+	CMPQ         DI, $+5
+	JGE          focusnot4_108
+	VSQRTPS      Z18, Z20
+	VMOVAPS      Z18, Z21
+	VFNMADD231PS Z20, Z20, Z21
+	VMULPS       Z16, Z20, Z22
+	VMULPS       Z22, Z21, Z21
+	VFMADD231PS  Z20, Z18, Z21
+	VMOVAPS      Z21, Z18
+	JMP          focusdone108
+
+focusnot4_108:
+	CMPQ         DI, $+6
+	JGE          focusnot5_108
+	VSQRTPS      Z18, Z20
+	VMULPS       Z18, Z18, Z21
+	VMOVAPS      Z21, Z22
+	VFMSUB231PS  Z18, Z18, Z22
+	VMOVAPS      Z18, Z23
+	VFNMADD231PS Z20, Z20, Z23
+	VMULPS       Z23, Z18, Z18
+	VFMADD231PS  Z16, Z18, Z22
+	VMULPS       Z20, Z22, Z18
+	VFMADD231PS  Z20, Z21, Z18
+	JMP          focusdone108
+
+focusnot5_108:
+	CMPQ        DI, $+7
+	JGE         focusnot6_108
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z18, Z21, Z21
+	VFMADD231PS Z18, Z20, Z21
+	VMOVAPS     Z21, Z18
+	JMP         focusdone108
+
+focusnot6_108:
+	CMPQ        DI, $+8
+	JGE         focusnot7_108
+	VMULPS      Z18, Z18, Z20
+	VFMSUB213PS Z20, Z18, Z18
+	VADDPS      Z20, Z20, Z21
+	VMULPS      Z18, Z21, Z18
+	VFMADD231PS Z20, Z20, Z18
+	JMP         focusdone108
+
+focusnot7_108:
+	CMPQ        DI, $+9
+	JGE         focusnot8_108
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z20, Z20, Z22
+	VADDPS      Z20, Z20, Z23
+	VFMSUB213PS Z22, Z20, Z20
+	VFMADD231PS Z21, Z23, Z20
+	VMULPS      Z18, Z20, Z20
+	VFMADD231PS Z18, Z22, Z20
+	VMOVAPS     Z20, Z18
+	JMP         focusdone108
+
+focusnot8_108:
+	LEAQ         20(SI), R8
+	VBROADCASTSS (R8), Z20
+	VBROADCASTSS 4(R8), Z21
+	VBROADCASTSS 8(R8), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD      Z11, Z18, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS   Z23, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z3, K2
+	VBLENDMPS   Z25, Z24, K2, Z24
+	VPSRAD      $0x17, Z24, Z25
+	VPSRLD      $0x14, Z24, Z26
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS      Z15, Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z20, Z27
+	VFMSUB213PS Z27, Z20, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z10, Z24, Z30
+	VSUBPS      Z10, Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z20, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS      Z14, Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  Z10, Z30, Z22
+	VPSRAD  $0x03, Z22, Z22
+	VADDPS  Z25, Z21, Z26
+	VPSLLD  $0x17, Z22, Z27
+	VPADDD  Z27, Z26, Z27
+	VPMINUD Z1, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD   Z0, Z22, Z22
+	VPSUBD    Z22, Z4, Z22
+	VPSLLD    $0x17, Z22, Z22
+	VADDPS    Z21, Z22, Z28
+	VSUBPS    Z22, Z28, Z29
+	VSUBPS    Z29, Z21, Z21
+	VADDPS    Z25, Z21, Z21
+	VADDPS    Z21, Z28, Z21
+	VCMPPS    $0x11, Z22, Z26, K2
+	VPSUBD    Z22, Z21, Z21
+	VBLENDMPS Z21, Z27, K2, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z24, Z5, K2
+	VBLENDMPS   Z1, Z21, K2, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
+	VBLENDMPS   Z0, Z21, K2, Z21
+	VPCMPD      $0x00, Z0, Z23, K2
+	VPMOVD2M    Z20, K3
+	VBLENDMPS   Z1, Z0, K3, Z22
+	VBLENDMPS   Z22, Z21, K2, Z21
+	VPCMPD      $0x00, Z1, Z23, K2
+	VPMOVD2M    Z20, K3
+	VBLENDMPS   Z0, Z1, K3, Z20
+	VBLENDMPS   Z20, Z21, K2, Z20
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R8), Z21
+	VPANDD       Z21, Z18, Z21
+	VPORD        Z21, Z20, Z20
+	VPCMPD       $0x06, Z0, Z23, K2
+	VPCMPD       $0x06, Z23, Z1, K3
+	KANDW        K2, K3, K2
+	VBROADCASTSS 16(R8), Z21
+	VPANDD       Z21, Z18, Z18
+	VPCMPD       $0x06, Z18, Z0, K3
+	KANDW        K2, K3, K2
+	VPCMPD       $0x06, Z1, Z23, K3
+	KORW         K2, K3, K2
+	VBLENDMPS    Z12, Z20, K2, Z18
+
+focusdone108:
+	// loss = (alpha ce) q^gamma
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z19, K2
+	VMULPS      Z18, Z19, Z18
+	VBLENDMPS   Z18, Z19, K2, Z18
+	VPMINUD     Z12, Z18, Z18
+	VMOVUPS     Z18, K1, (CX)
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	ADDQ        $-16, AX
+	CMPQ        AX, $+1
+	JGE         vector
+	VZEROUPPER
+	RET
+
+// func sigmoidGradAVX2(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·sigmoidGradAVX2(SB), NOSPLIT, $288-56
+	VBROADCASTSS consts<>+1088(SB), Y0
+	VBROADCASTSS consts<>+384(SB), Y1
+	VBROADCASTSS consts<>+672(SB), Y2
+	MOVQ         n+32(FP), AX
+	MOVQ         losses+0(FP), CX
+	MOVQ         grad+8(FP), DX
+	MOVQ         logits+16(FP), BX
+	MOVQ         targets+24(FP), SI
+	MOVQ         p+40(FP), DI
+	MOVQ         (DI), R8
+	MOVQ         scale+48(FP), R9
+
+loop:
+	CMPQ AX, $+8
+	JLT  rest
+
+block:
+	// any |x| > 87, or NaN?
+	VMOVUPS   (BX), Y3
+	VPAND     consts<>+0(SB), Y3, Y3
+	VPCMPGTD  consts<>+32(SB), Y3, Y3
+	VMOVMSKPS Y3, R10
+	TESTL     R10, R10
+	JNE       slowblock
+	VMOVUPS   (BX), Y3
+	VMOVUPS   (SI), Y4
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR   consts<>+1184(SB), Y3, Y5
+	VSUBPS consts<>+64(SB), Y5, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+128(SB), Y5, Y6
+	VSUBPS       consts<>+128(SB), Y6, Y7
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y7, Y5
+	VFNMADD231PS consts<>+192(SB), Y7, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y7
+	VFMADD213PS  consts<>+256(SB), Y5, Y7
+	VFMADD213PS  consts<>+288(SB), Y5, Y7
+	VFMADD213PS  consts<>+320(SB), Y5, Y7
+	VFMADD213PS  consts<>+352(SB), Y7, Y5
+
+	// 2^n T[j] (1 + p)
+	VMOVUPS     exp_one<>+0(SB), Y7
+	VPERMILPS   Y6, Y7, Y7
+	VPSLLD      $0x15, Y6, Y6
+	VPADDD      Y6, Y7, Y6
+	VFMADD231PS Y5, Y6, Y6
+	VADDPS      Y1, Y6, Y5
+	VDIVPS      Y5, Y1, Y5
+	VMULPS      Y5, Y6, Y7
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y1, Y6, Y8
+	VPSUBD consts<>+1888(SB), Y8, Y8
+	VPAND  consts<>+544(SB), Y8, Y9
+	VPSRLD $0x15, Y8, Y8
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y9, Y1, Y10
+	VMOVUPS     log_r<>+0(SB), Y11
+	VPERMILPS   Y8, Y11, Y11
+	VMULPS      Y11, Y10, Y10
+	VADDPS      consts<>+768(SB), Y10, Y11
+	VFMADD231PS Y10, Y6, Y11
+	VCVTDQ2PS   Y9, Y6
+	VMOVUPS     log_th<>+0(SB), Y9
+	VPERMILPS   Y8, Y9, Y9
+	VMOVUPS     log_tl<>+0(SB), Y10
+	VPERMILPS   Y8, Y10, Y8
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y11, Y11, Y10
+	VBROADCASTSS consts<>+1952(SB), Y12
+	VFMADD213PS  consts<>+1984(SB), Y11, Y12
+	VFMADD231PS  consts<>+1920(SB), Y10, Y12
+	VBROADCASTSS consts<>+2016(SB), Y13
+	VFMADD213PS  consts<>+2048(SB), Y11, Y13
+	VFMADD231PS  Y12, Y10, Y13
+	VFMADD231PS  consts<>+960(SB), Y6, Y8
+	VFMADD231PS  Y13, Y10, Y8
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+992(SB), Y6, Y9
+	VADDPS      Y11, Y9, Y6
+	VSUBPS      Y6, Y9, Y9
+	VADDPS      Y11, Y9, Y9
+	VADDPS      Y9, Y8, Y8
+	VADDPS      Y8, Y6, Y6
+	VBLENDVPS   Y3, Y7, Y5, Y8
+	VBLENDVPS   Y3, Y5, Y7, Y5
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y4, Y1, Y7
+	VBLENDVPS   Y3, Y4, Y7, Y9
+	VCMPPS      $0x11, Y9, Y0, Y10
+	VPAND       consts<>+0(SB), Y3, Y3
+	VPAND       Y3, Y10, Y3
+	VFMADD231PS Y3, Y9, Y6
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y4, Y5, Y3
+	VMOVAPS      Y3, Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS 12(DI), Y10
+	VBROADCASTSS 16(DI), Y11
+	VMULPS       Y7, Y11, Y11
+	VFMADD231PS  Y4, Y10, Y11
+	VMULPS       Y6, Y11, Y10
+	VMOVAPS      Y9, Y13
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_157
+	VMULPS Y9, Y9, Y13
+	JMP    focusdone157
+
+focusnot0_157:
+	CMPQ    R8, $+2
+	JGE     focusnot1_157
+	VMOVAPS Y1, Y13
+	JMP     focusdone157
+
+focusnot1_157:
+	CMPQ R8, $+3
+	JGE  focusnot2_157
+	JMP  focusdone157
+
+focusnot2_157:
+	CMPQ    R8, $+4
+	JGE     focusnot3_157
+	VSQRTPS Y9, Y13
+	JMP     focusdone157
+
+focusnot3_157:
+	CMPQ         R8, $+5
+	JGE          focusnot4_157
+	VSQRTPS      Y9, Y12
+	VMOVAPS      Y9, Y13
+	VFNMADD231PS Y12, Y12, Y13
+	VMULPS       consts<>+2080(SB), Y12, Y14
+	VMULPS       Y14, Y13, Y13
+	VFMADD231PS  Y12, Y9, Y13
+	JMP          focusdone157
+
+focusnot4_157:
+	CMPQ         R8, $+6
+	JGE          focusnot5_157
+	VSQRTPS      Y9, Y12
+	VMULPS       Y9, Y9, Y14
+	VMOVAPS      Y14, Y13
+	VFMSUB231PS  Y9, Y9, Y13
+	VMOVAPS      Y9, Y15
+	VFNMADD231PS Y12, Y12, Y15
+	VMULPS       Y15, Y9, Y15
+	VFMADD231PS  consts<>+2080(SB), Y15, Y13
+	VMULPS       Y12, Y13, Y13
+	VFMADD231PS  Y12, Y14, Y13
+	JMP          focusdone157
+
+focusnot5_157:
+	CMPQ        R8, $+7
+	JGE         focusnot6_157
+	VMULPS      Y9, Y9, Y12
+	VMOVAPS     Y12, Y13
+	VFMSUB231PS Y9, Y9, Y13
+	VMULPS      Y9, Y13, Y13
+	VFMADD231PS Y9, Y12, Y13
+	JMP         focusdone157
+
+focusnot6_157:
+	CMPQ        R8, $+8
+	JGE         focusnot7_157
+	VMULPS      Y9, Y9, Y12
+	VMOVAPS     Y12, Y13
+	VFMSUB231PS Y9, Y9, Y13
+	VADDPS      Y12, Y12, Y14
+	VMULPS      Y13, Y14, Y13
+	VFMADD231PS Y12, Y12, Y13
+	JMP         focusdone157
+
+focusnot7_157:
+	CMPQ        R8, $+9
+	JGE         focusnot8_157
+	VMULPS      Y9, Y9, Y13
+	VMOVAPS     Y13, Y14
+	VFMSUB231PS Y9, Y9, Y14
+	VMULPS      Y13, Y13, Y12
+	VADDPS      Y13, Y13, Y15
+	VFMSUB213PS Y12, Y13, Y13
+	VFMADD231PS Y14, Y15, Y13
+	VMULPS      Y9, Y13, Y13
+	VFMADD231PS Y9, Y12, Y13
+	JMP         focusdone157
+
+focusnot8_157:
+	LEAQ         20(DI), R10
+	VMOVUPS      Y10, (SP)
+	VMOVUPS      Y9, 32(SP)
+	VMOVUPS      Y8, 64(SP)
+	VMOVUPS      Y5, 96(SP)
+	VMOVUPS      Y4, 128(SP)
+	VMOVUPS      Y7, 160(SP)
+	VMOVUPS      Y3, 192(SP)
+	VMOVUPS      Y6, 224(SP)
+	VMOVUPS      Y11, 256(SP)
+	VBROADCASTSS (R10), Y3
+	VBROADCASTSS 4(R10), Y4
+	VBROADCASTSS 8(R10), Y5
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y13, Y6
+	VPSUBD       consts<>+1248(SB), Y6, Y7
+	VCVTDQ2PS    Y6, Y8
+	VPSUBD       consts<>+1760(SB), Y8, Y8
+	VBROADCASTSS consts<>+1024(SB), Y9
+	VPCMPGTD     Y6, Y9, Y9
+	VBLENDVPS    Y9, Y8, Y7, Y7
+	VPSRAD       $0x17, Y7, Y8
+	VPSRLD       $0x14, Y7, Y9
+	VPAND        consts<>+1280(SB), Y7, Y7
+	VPADDD       consts<>+1312(SB), Y7, Y7
+	VCVTDQ2PS    Y8, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y9, Y10
+	VFMADD213PS  consts<>+768(SB), Y10, Y7
+	VMULPS       consts<>+1344(SB), Y7, Y10
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y10, Y7, Y11
+	VSUBPS       Y11, Y7, Y12
+	VFMADD231PS  Y10, Y7, Y12
+	VMULPS       Y7, Y7, Y10
+	VBROADCASTSS consts<>+1376(SB), Y14
+	VFMADD213PS  consts<>+1408(SB), Y7, Y14
+	VFMADD213PS  consts<>+1440(SB), Y7, Y14
+	VFMADD213PS  consts<>+1472(SB), Y7, Y14
+	VFMADD213PS  consts<>+1504(SB), Y7, Y14
+	VMULPS       Y7, Y10, Y7
+	VFMADD231PS  Y14, Y7, Y12
+	VADDPS       Y12, Y11, Y7
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y9, Y10
+	VADDPS      Y10, Y8, Y8
+	VMULPS      Y8, Y3, Y10
+	VFMSUB213PS Y10, Y3, Y8
+	VFMADD213PS Y10, Y4, Y7
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y7, Y14
+	VSUBPS      consts<>+1536(SB), Y14, Y15
+	VSUBPS      Y15, Y10, Y10
+	VFMADD231PS Y11, Y4, Y10
+	VPERMPS     pow_tl<>+0(SB), Y9, Y9
+	VFMADD231PS Y9, Y3, Y8
+	VFMADD231PS Y11, Y5, Y8
+	VFMADD231PS Y12, Y4, Y8
+	VADDPS      Y8, Y10, Y4
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y5
+	VFMADD213PS  consts<>+1600(SB), Y4, Y5
+	VFMADD213PS  consts<>+1632(SB), Y4, Y5
+	VMULPS       Y4, Y4, Y8
+	VMULPS       Y5, Y8, Y5
+	VFMADD231PS  consts<>+160(SB), Y4, Y5
+	VPERMPS      pow_full_hi<>+0(SB), Y14, Y4
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y8
+	VFMADD231PS  Y5, Y4, Y8
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y14, Y5
+	VPSRAD  $0x03, Y5, Y5
+	VADDPS  Y8, Y4, Y9
+	VPSLLD  $0x17, Y5, Y10
+	VPADDD  Y10, Y9, Y10
+	VPMINUD Y2, Y10, Y10
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD      Y0, Y5, Y5
+	VBROADCASTSS consts<>+1792(SB), Y11
+	VPSUBD       Y5, Y11, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VADDPS       Y4, Y5, Y11
+	VSUBPS       Y5, Y11, Y12
+	VSUBPS       Y12, Y4, Y4
+	VADDPS       Y8, Y4, Y4
+	VADDPS       Y4, Y11, Y4
+	VCMPPS       $0x11, Y5, Y9, Y8
+	VPSUBD       Y5, Y4, Y4
+	VBLENDVPS    Y8, Y4, Y10, Y4
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y5
+	VCMPPS       $0x11, Y7, Y5, Y5
+	VBLENDVPS    Y5, Y2, Y4, Y4
+	VCMPPS       $0x11, consts<>+1856(SB), Y7, Y5
+	VBLENDVPS    Y5, Y0, Y4, Y4
+	VPCMPEQD     Y0, Y6, Y5
+	VBLENDVPS    Y3, Y2, Y0, Y7
+	VBLENDVPS    Y5, Y7, Y4, Y4
+	VPCMPEQD     Y2, Y6, Y5
+	VBLENDVPS    Y3, Y0, Y2, Y3
+	VBLENDVPS    Y5, Y3, Y4, Y3
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R10), Y4
+	VPAND        Y4, Y13, Y4
+	VPOR         Y4, Y3, Y3
+	VPCMPGTD     Y0, Y6, Y4
+	VPCMPGTD     Y6, Y2, Y5
+	VPAND        Y4, Y5, Y4
+	VBROADCASTSS 16(R10), Y5
+	VPAND        Y5, Y13, Y5
+	VPCMPGTD     Y5, Y0, Y5
+	VPAND        Y4, Y5, Y4
+	VPCMPGTD     Y2, Y6, Y5
+	VPOR         Y4, Y5, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y13
+	VMOVUPS      (SP), Y10
+	VMOVUPS      32(SP), Y9
+	VMOVUPS      64(SP), Y8
+	VMOVUPS      96(SP), Y5
+	VMOVUPS      128(SP), Y4
+	VMOVUPS      160(SP), Y7
+	VMOVUPS      192(SP), Y3
+	VMOVUPS      224(SP), Y6
+	VMOVUPS      256(SP), Y11
+
+focusdone157:
+	// loss = (alpha ce) q^gamma
+	VCMPPS    $0x12, consts<>+2112(SB), Y10, Y12
+	VMULPS    Y13, Y10, Y14
+	VBLENDVPS Y12, Y14, Y10, Y10
+	VPMINUD   consts<>+608(SB), Y10, Y10
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, consts<>+2080(SB), Y4, Y12
+	VBLENDVPS Y12, Y8, Y5, Y14
+	VDIVPS    Y9, Y14, Y14
+	VCMPPS    $0x00, Y0, Y9, Y9
+	VBLENDVPS Y9, Y1, Y14, Y9
+	VBLENDVPS Y12, Y5, Y8, Y5
+	VMULPS    Y9, Y5, Y5
+	VCMPPS    $0x11, Y5, Y0, Y9
+	VMULPS    Y5, Y6, Y5
+	VPAND     Y5, Y9, Y5
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
+	VBROADCASTSS 8(DI), Y6
+	VFNMADD132PS consts<>+2144(SB), Y1, Y4
+	VMULPS       Y4, Y6, Y4
+	VFMSUB231PS  Y7, Y8, Y3
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS (R9), Y4
+	VMULPS       Y13, Y11, Y5
+	VMULPS       Y5, Y4, Y4
+	VMULPS       Y3, Y4, Y3
+	VCMPPS       $0x03, Y3, Y3, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y3
+	VMOVUPS      Y10, (CX)
+	VMOVUPS      Y3, (DX)
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	ADDQ         $+32, BX
+	ADDQ         $+32, SI
+	ADDQ         $-8, AX
+	CMPQ         AX, $+8
+	JGE          block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVQ       $0x00000008, R10
+	MOVQ       AX, R11
+	CMPQ       R11, R10
+	CMOVQGT    R10, R11
+	NEGQ       R11
+	LEAQ       lane_mask<>+32(SB), R10
+	VMOVUPS    (R10)(R11*4), Y3
+	VMASKMOVPS (BX), Y3, Y4
+	VBLENDVPS  Y3, Y4, Y1, Y4
+	VMASKMOVPS (SI), Y3, Y5
+	VBLENDVPS  Y3, Y5, Y0, Y3
+
+	// any |x| > 87, or NaN?
+	VPAND     consts<>+0(SB), Y4, Y5
+	VPCMPGTD  consts<>+32(SB), Y5, Y5
+	VMOVMSKPS Y5, R10
+	TESTL     R10, R10
+	JNE       slowvector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR   consts<>+1184(SB), Y4, Y5
+	VSUBPS consts<>+64(SB), Y5, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+128(SB), Y5, Y6
+	VSUBPS       consts<>+128(SB), Y6, Y7
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y7, Y5
+	VFNMADD231PS consts<>+192(SB), Y7, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y7
+	VFMADD213PS  consts<>+256(SB), Y5, Y7
+	VFMADD213PS  consts<>+288(SB), Y5, Y7
+	VFMADD213PS  consts<>+320(SB), Y5, Y7
+	VFMADD213PS  consts<>+352(SB), Y7, Y5
+
+	// 2^n T[j] (1 + p)
+	VMOVUPS     exp_one<>+0(SB), Y7
+	VPERMILPS   Y6, Y7, Y7
+	VPSLLD      $0x15, Y6, Y6
+	VPADDD      Y6, Y7, Y6
+	VFMADD231PS Y5, Y6, Y6
+	VADDPS      Y1, Y6, Y5
+	VDIVPS      Y5, Y1, Y5
+	VMULPS      Y5, Y6, Y7
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y1, Y6, Y8
+	VPSUBD consts<>+1888(SB), Y8, Y8
+	VPAND  consts<>+544(SB), Y8, Y9
+	VPSRLD $0x15, Y8, Y8
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y9, Y1, Y10
+	VMOVUPS     log_r<>+0(SB), Y11
+	VPERMILPS   Y8, Y11, Y11
+	VMULPS      Y11, Y10, Y10
+	VADDPS      consts<>+768(SB), Y10, Y11
+	VFMADD231PS Y10, Y6, Y11
+	VCVTDQ2PS   Y9, Y6
+	VMOVUPS     log_th<>+0(SB), Y9
+	VPERMILPS   Y8, Y9, Y9
+	VMOVUPS     log_tl<>+0(SB), Y10
+	VPERMILPS   Y8, Y10, Y8
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y11, Y11, Y10
+	VBROADCASTSS consts<>+1952(SB), Y12
+	VFMADD213PS  consts<>+1984(SB), Y11, Y12
+	VFMADD231PS  consts<>+1920(SB), Y10, Y12
+	VBROADCASTSS consts<>+2016(SB), Y13
+	VFMADD213PS  consts<>+2048(SB), Y11, Y13
+	VFMADD231PS  Y12, Y10, Y13
+	VFMADD231PS  consts<>+960(SB), Y6, Y8
+	VFMADD231PS  Y13, Y10, Y8
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+992(SB), Y6, Y9
+	VADDPS      Y11, Y9, Y6
+	VSUBPS      Y6, Y9, Y9
+	VADDPS      Y11, Y9, Y9
+	VADDPS      Y9, Y8, Y8
+	VADDPS      Y8, Y6, Y6
+	VBLENDVPS   Y4, Y7, Y5, Y8
+	VBLENDVPS   Y4, Y5, Y7, Y5
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y3, Y1, Y7
+	VBLENDVPS   Y4, Y3, Y7, Y9
+	VCMPPS      $0x11, Y9, Y0, Y10
+	VPAND       consts<>+0(SB), Y4, Y4
+	VPAND       Y4, Y10, Y4
+	VFMADD231PS Y4, Y9, Y6
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y3, Y5, Y4
+	VMOVAPS      Y4, Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS 12(DI), Y10
+	VBROADCASTSS 16(DI), Y11
+	VMULPS       Y7, Y11, Y11
+	VFMADD231PS  Y3, Y10, Y11
+	VMULPS       Y6, Y11, Y10
+	VMOVAPS      Y9, Y13
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_158
+	VMULPS Y9, Y9, Y13
+	JMP    focusdone158
+
+focusnot0_158:
+	CMPQ    R8, $+2
+	JGE     focusnot1_158
+	VMOVAPS Y1, Y13
+	JMP     focusdone158
+
+focusnot1_158:
+	CMPQ R8, $+3
+	JGE  focusnot2_158
+	JMP  focusdone158
+
+focusnot2_158:
+	CMPQ    R8, $+4
+	JGE     focusnot3_158
+	VSQRTPS Y9, Y13
+	JMP     focusdone158
+
+focusnot3_158:
+	CMPQ         R8, $+5
+	JGE          focusnot4_158
+	VSQRTPS      Y9, Y12
+	VMOVAPS      Y9, Y13
+	VFNMADD231PS Y12, Y12, Y13
+	VMULPS       consts<>+2080(SB), Y12, Y14
+	VMULPS       Y14, Y13, Y13
+	VFMADD231PS  Y12, Y9, Y13
+	JMP          focusdone158
+
+focusnot4_158:
+	CMPQ         R8, $+6
+	JGE          focusnot5_158
+	VSQRTPS      Y9, Y12
+	VMULPS       Y9, Y9, Y14
+	VMOVAPS      Y14, Y13
+	VFMSUB231PS  Y9, Y9, Y13
+	VMOVAPS      Y9, Y15
+	VFNMADD231PS Y12, Y12, Y15
+	VMULPS       Y15, Y9, Y15
+	VFMADD231PS  consts<>+2080(SB), Y15, Y13
+	VMULPS       Y12, Y13, Y13
+	VFMADD231PS  Y12, Y14, Y13
+	JMP          focusdone158
+
+focusnot5_158:
+	CMPQ        R8, $+7
+	JGE         focusnot6_158
+	VMULPS      Y9, Y9, Y12
+	VMOVAPS     Y12, Y13
+	VFMSUB231PS Y9, Y9, Y13
+	VMULPS      Y9, Y13, Y13
+	VFMADD231PS Y9, Y12, Y13
+	JMP         focusdone158
+
+focusnot6_158:
+	CMPQ        R8, $+8
+	JGE         focusnot7_158
+	VMULPS      Y9, Y9, Y12
+	VMOVAPS     Y12, Y13
+	VFMSUB231PS Y9, Y9, Y13
+	VADDPS      Y12, Y12, Y14
+	VMULPS      Y13, Y14, Y13
+	VFMADD231PS Y12, Y12, Y13
+	JMP         focusdone158
+
+focusnot7_158:
+	CMPQ        R8, $+9
+	JGE         focusnot8_158
+	VMULPS      Y9, Y9, Y13
+	VMOVAPS     Y13, Y14
+	VFMSUB231PS Y9, Y9, Y14
+	VMULPS      Y13, Y13, Y12
+	VADDPS      Y13, Y13, Y15
+	VFMSUB213PS Y12, Y13, Y13
+	VFMADD231PS Y14, Y15, Y13
+	VMULPS      Y9, Y13, Y13
+	VFMADD231PS Y9, Y12, Y13
+	JMP         focusdone158
+
+focusnot8_158:
+	LEAQ         20(DI), R10
+	VMOVUPS      Y10, (SP)
+	VMOVUPS      Y9, 32(SP)
+	VMOVUPS      Y8, 64(SP)
+	VMOVUPS      Y5, 96(SP)
+	VMOVUPS      Y3, 128(SP)
+	VMOVUPS      Y7, 160(SP)
+	VMOVUPS      Y4, 192(SP)
+	VMOVUPS      Y6, 224(SP)
+	VMOVUPS      Y11, 256(SP)
+	VBROADCASTSS (R10), Y3
+	VBROADCASTSS 4(R10), Y4
+	VBROADCASTSS 8(R10), Y5
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y13, Y6
+	VPSUBD       consts<>+1248(SB), Y6, Y7
+	VCVTDQ2PS    Y6, Y8
+	VPSUBD       consts<>+1760(SB), Y8, Y8
+	VBROADCASTSS consts<>+1024(SB), Y9
+	VPCMPGTD     Y6, Y9, Y9
+	VBLENDVPS    Y9, Y8, Y7, Y7
+	VPSRAD       $0x17, Y7, Y8
+	VPSRLD       $0x14, Y7, Y9
+	VPAND        consts<>+1280(SB), Y7, Y7
+	VPADDD       consts<>+1312(SB), Y7, Y7
+	VCVTDQ2PS    Y8, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y9, Y10
+	VFMADD213PS  consts<>+768(SB), Y10, Y7
+	VMULPS       consts<>+1344(SB), Y7, Y10
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y10, Y7, Y11
+	VSUBPS       Y11, Y7, Y12
+	VFMADD231PS  Y10, Y7, Y12
+	VMULPS       Y7, Y7, Y10
+	VBROADCASTSS consts<>+1376(SB), Y14
+	VFMADD213PS  consts<>+1408(SB), Y7, Y14
+	VFMADD213PS  consts<>+1440(SB), Y7, Y14
+	VFMADD213PS  consts<>+1472(SB), Y7, Y14
+	VFMADD213PS  consts<>+1504(SB), Y7, Y14
+	VMULPS       Y7, Y10, Y7
+	VFMADD231PS  Y14, Y7, Y12
+	VADDPS       Y12, Y11, Y7
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y9, Y10
+	VADDPS      Y10, Y8, Y8
+	VMULPS      Y8, Y3, Y10
+	VFMSUB213PS Y10, Y3, Y8
+	VFMADD213PS Y10, Y4, Y7
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y7, Y14
+	VSUBPS      consts<>+1536(SB), Y14, Y15
+	VSUBPS      Y15, Y10, Y10
+	VFMADD231PS Y11, Y4, Y10
+	VPERMPS     pow_tl<>+0(SB), Y9, Y9
+	VFMADD231PS Y9, Y3, Y8
+	VFMADD231PS Y11, Y5, Y8
+	VFMADD231PS Y12, Y4, Y8
+	VADDPS      Y8, Y10, Y4
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y5
+	VFMADD213PS  consts<>+1600(SB), Y4, Y5
+	VFMADD213PS  consts<>+1632(SB), Y4, Y5
+	VMULPS       Y4, Y4, Y8
+	VMULPS       Y5, Y8, Y5
+	VFMADD231PS  consts<>+160(SB), Y4, Y5
+	VPERMPS      pow_full_hi<>+0(SB), Y14, Y4
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y8
+	VFMADD231PS  Y5, Y4, Y8
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y14, Y5
+	VPSRAD  $0x03, Y5, Y5
+	VADDPS  Y8, Y4, Y9
+	VPSLLD  $0x17, Y5, Y10
+	VPADDD  Y10, Y9, Y10
+	VPMINUD Y2, Y10, Y10
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD      Y0, Y5, Y5
+	VBROADCASTSS consts<>+1792(SB), Y11
+	VPSUBD       Y5, Y11, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VADDPS       Y4, Y5, Y11
+	VSUBPS       Y5, Y11, Y12
+	VSUBPS       Y12, Y4, Y4
+	VADDPS       Y8, Y4, Y4
+	VADDPS       Y4, Y11, Y4
+	VCMPPS       $0x11, Y5, Y9, Y8
+	VPSUBD       Y5, Y4, Y4
+	VBLENDVPS    Y8, Y4, Y10, Y4
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y5
+	VCMPPS       $0x11, Y7, Y5, Y5
+	VBLENDVPS    Y5, Y2, Y4, Y4
+	VCMPPS       $0x11, consts<>+1856(SB), Y7, Y5
+	VBLENDVPS    Y5, Y0, Y4, Y4
+	VPCMPEQD     Y0, Y6, Y5
+	VBLENDVPS    Y3, Y2, Y0, Y7
+	VBLENDVPS    Y5, Y7, Y4, Y4
+	VPCMPEQD     Y2, Y6, Y5
+	VBLENDVPS    Y3, Y0, Y2, Y3
+	VBLENDVPS    Y5, Y3, Y4, Y3
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R10), Y4
+	VPAND        Y4, Y13, Y4
+	VPOR         Y4, Y3, Y3
+	VPCMPGTD     Y0, Y6, Y4
+	VPCMPGTD     Y6, Y2, Y5
+	VPAND        Y4, Y5, Y4
+	VBROADCASTSS 16(R10), Y5
+	VPAND        Y5, Y13, Y5
+	VPCMPGTD     Y5, Y0, Y5
+	VPAND        Y4, Y5, Y4
+	VPCMPGTD     Y2, Y6, Y5
+	VPOR         Y4, Y5, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y13
+	VMOVUPS      (SP), Y10
+	VMOVUPS      32(SP), Y9
+	VMOVUPS      64(SP), Y8
+	VMOVUPS      96(SP), Y5
+	VMOVUPS      128(SP), Y3
+	VMOVUPS      160(SP), Y7
+	VMOVUPS      192(SP), Y4
+	VMOVUPS      224(SP), Y6
+	VMOVUPS      256(SP), Y11
+
+focusdone158:
+	// loss = (alpha ce) q^gamma
+	VCMPPS    $0x12, consts<>+2112(SB), Y10, Y12
+	VMULPS    Y13, Y10, Y14
+	VBLENDVPS Y12, Y14, Y10, Y10
+	VPMINUD   consts<>+608(SB), Y10, Y14
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, consts<>+2080(SB), Y3, Y10
+	VBLENDVPS Y10, Y8, Y5, Y12
+	VDIVPS    Y9, Y12, Y12
+	VCMPPS    $0x00, Y0, Y9, Y9
+	VBLENDVPS Y9, Y1, Y12, Y9
+	VBLENDVPS Y10, Y5, Y8, Y5
+	VMULPS    Y9, Y5, Y5
+	VCMPPS    $0x11, Y5, Y0, Y9
+	VMULPS    Y5, Y6, Y5
+	VPAND     Y5, Y9, Y5
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
+	VBROADCASTSS 8(DI), Y6
+	VFNMADD132PS consts<>+2144(SB), Y1, Y3
+	VMULPS       Y3, Y6, Y3
+	VFMSUB231PS  Y7, Y8, Y4
+	VFMADD231PS  Y5, Y3, Y4
+	VBROADCASTSS (R9), Y3
+	VMULPS       Y13, Y11, Y5
+	VMULPS       Y5, Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VCMPPS       $0x03, Y3, Y3, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y3
+	CMPQ         AX, $+8
+	JLT          partless1
+	VMOVUPS      Y14, (CX)
+	JMP          partdone1
+
+partless1:
+	MOVQ         CX, R10
+	TESTQ        $0x00000004, AX
+	JEQ          partfour1
+	VMOVUPS      X14, (R10)
+	ADDQ         $+16, R10
+	VEXTRACTF128 $0x01, Y14, X14
+
+partfour1:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo1
+	VMOVLPS X14, (R10)
+	ADDQ    $+8, R10
+	VPSRLDQ $0x08, X14, X14
+
+parttwo1:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone1
+	VMOVSS X14, (R10)
+
+partdone1:
+	CMPQ    AX, $+8
+	JLT     partless2
+	VMOVUPS Y3, (DX)
+	JMP     partdone2
+
+partless2:
+	MOVQ         DX, R10
+	TESTQ        $0x00000004, AX
+	JEQ          partfour2
+	VMOVUPS      X3, (R10)
+	ADDQ         $+16, R10
+	VEXTRACTF128 $0x01, Y3, X3
+
+partfour2:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo2
+	VMOVLPS X3, (R10)
+	ADDQ    $+8, R10
+	VPSRLDQ $0x08, X3, X3
+
+parttwo2:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone2
+	VMOVSS X3, (R10)
+
+partdone2:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $+32, BX
+	ADDQ $+32, SI
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
+slowblock:
+	MOVQ $0x00000008, R10
+
+slow:
+	VMOVUPS (BX), Y3
+	VMOVUPS (SI), Y4
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR         consts<>+1184(SB), Y3, Y5
+	VSUBPS       consts<>+64(SB), Y5, Y5
+	VBROADCASTSS consts<>+416(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+128(SB), Y5, Y6
+	VSUBPS       consts<>+128(SB), Y6, Y7
+
+	// r = c - n ln2
+	VMOVAPS      Y5, Y8
+	VFNMADD231PS consts<>+160(SB), Y7, Y8
+	VFNMADD231PS consts<>+192(SB), Y7, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y7
+	VFMADD213PS  consts<>+256(SB), Y8, Y7
+	VFMADD213PS  consts<>+288(SB), Y8, Y7
+	VFMADD213PS  consts<>+320(SB), Y8, Y7
+	VFMADD213PS  consts<>+352(SB), Y7, Y8
+	VCMPPS       $0x11, consts<>+480(SB), Y5, Y5
+	VPAND        consts<>+512(SB), Y5, Y5
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y6, Y7
+	VPERMPS     exp_half<>+0(SB), Y6, Y6
+	VPADDD      Y7, Y6, Y6
+	VPAND       consts<>+544(SB), Y7, Y7
+	VPADDD      Y5, Y7, Y7
+	VFMADD231PS Y8, Y6, Y6
+	VMULPS      Y7, Y6, Y6
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y5, Y6, Y5
+	VADDPS  consts<>+576(SB), Y6, Y6
+	VPSUBD  consts<>+576(SB), Y6, Y6
+	VPMAXSD Y6, Y5, Y5
+	VPMINUD consts<>+608(SB), Y5, Y5
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS       $0x11, consts<>+1216(SB), Y5, Y6
+	VBROADCASTSS consts<>+1216(SB), Y7
+	VMAXPS       Y5, Y7, Y7
+	VADDPS       Y1, Y7, Y8
+	VDIVPS       Y8, Y1, Y8
+	VMULPS       Y8, Y7, Y9
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y1, Y7, Y10
+	VPSUBD consts<>+1888(SB), Y10, Y10
+	VPAND  consts<>+544(SB), Y10, Y11
+	VPSRLD $0x15, Y10, Y10
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y11, Y1, Y12
+	VMOVUPS     log_r<>+0(SB), Y13
+	VPERMILPS   Y10, Y13, Y13
+	VMULPS      Y13, Y12, Y12
+	VADDPS      consts<>+768(SB), Y12, Y13
+	VFMADD231PS Y12, Y7, Y13
+	VCVTDQ2PS   Y11, Y7
+	VMOVUPS     log_th<>+0(SB), Y11
+	VPERMILPS   Y10, Y11, Y11
+	VMOVUPS     log_tl<>+0(SB), Y12
+	VPERMILPS   Y10, Y12, Y10
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y13, Y13, Y12
+	VBROADCASTSS consts<>+1952(SB), Y14
+	VFMADD213PS  consts<>+1984(SB), Y13, Y14
+	VFMADD231PS  consts<>+1920(SB), Y12, Y14
+	VBROADCASTSS consts<>+2016(SB), Y15
+	VFMADD213PS  consts<>+2048(SB), Y13, Y15
+	VFMADD231PS  Y14, Y12, Y15
+	VFMADD231PS  consts<>+960(SB), Y7, Y10
+	VFMADD231PS  Y15, Y12, Y10
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+992(SB), Y7, Y11
+	VADDPS      Y13, Y11, Y7
+	VSUBPS      Y7, Y11, Y11
+	VADDPS      Y13, Y11, Y11
+	VADDPS      Y11, Y10, Y10
+	VADDPS      Y10, Y7, Y7
+	VBLENDVPS   Y6, Y5, Y9, Y9
+	VBLENDVPS   Y6, Y5, Y7, Y5
+	VBLENDVPS   Y3, Y9, Y8, Y6
+	VBLENDVPS   Y3, Y8, Y9, Y7
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y4, Y1, Y8
+	VBLENDVPS   Y3, Y4, Y8, Y9
+	VCMPPS      $0x11, Y9, Y0, Y10
+	VPAND       consts<>+0(SB), Y3, Y3
+	VPAND       Y3, Y10, Y3
+	VFMADD231PS Y3, Y9, Y5
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y4, Y7, Y3
+	VMOVAPS      Y3, Y9
+	VFMADD231PS  Y8, Y6, Y9
+	VBROADCASTSS 12(DI), Y10
+	VBROADCASTSS 16(DI), Y11
+	VMULPS       Y8, Y11, Y11
+	VFMADD231PS  Y4, Y10, Y11
+	VMULPS       Y5, Y11, Y10
+	VMOVAPS      Y9, Y13
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_159
+	VMULPS Y9, Y9, Y13
+	JMP    focusdone159
+
+focusnot0_159:
+	CMPQ    R8, $+2
+	JGE     focusnot1_159
+	VMOVAPS Y1, Y13
+	JMP     focusdone159
+
+focusnot1_159:
+	CMPQ R8, $+3
+	JGE  focusnot2_159
+	JMP  focusdone159
+
+focusnot2_159:
+	CMPQ    R8, $+4
+	JGE     focusnot3_159
+	VSQRTPS Y9, Y13
+	JMP     focusdone159
+
+focusnot3_159:
+	CMPQ         R8, $+5
+	JGE          focusnot4_159
+	VSQRTPS      Y9, Y12
+	VMOVAPS      Y9, Y13
+	VFNMADD231PS Y12, Y12, Y13
+	VMULPS       consts<>+2080(SB), Y12, Y14
+	VMULPS       Y14, Y13, Y13
+	VFMADD231PS  Y12, Y9, Y13
+	JMP          focusdone159
+
+focusnot4_159:
+	CMPQ         R8, $+6
+	JGE          focusnot5_159
+	VSQRTPS      Y9, Y12
+	VMULPS       Y9, Y9, Y14
+	VMOVAPS      Y14, Y13
+	VFMSUB231PS  Y9, Y9, Y13
+	VMOVAPS      Y9, Y15
+	VFNMADD231PS Y12, Y12, Y15
+	VMULPS       Y15, Y9, Y15
+	VFMADD231PS  consts<>+2080(SB), Y15, Y13
+	VMULPS       Y12, Y13, Y13
+	VFMADD231PS  Y12, Y14, Y13
+	JMP          focusdone159
+
+focusnot5_159:
+	CMPQ        R8, $+7
+	JGE         focusnot6_159
+	VMULPS      Y9, Y9, Y12
+	VMOVAPS     Y12, Y13
+	VFMSUB231PS Y9, Y9, Y13
+	VMULPS      Y9, Y13, Y13
+	VFMADD231PS Y9, Y12, Y13
+	JMP         focusdone159
+
+focusnot6_159:
+	CMPQ        R8, $+8
+	JGE         focusnot7_159
+	VMULPS      Y9, Y9, Y12
+	VMOVAPS     Y12, Y13
+	VFMSUB231PS Y9, Y9, Y13
+	VADDPS      Y12, Y12, Y14
+	VMULPS      Y13, Y14, Y13
+	VFMADD231PS Y12, Y12, Y13
+	JMP         focusdone159
+
+focusnot7_159:
+	CMPQ        R8, $+9
+	JGE         focusnot8_159
+	VMULPS      Y9, Y9, Y13
+	VMOVAPS     Y13, Y14
+	VFMSUB231PS Y9, Y9, Y14
+	VMULPS      Y13, Y13, Y12
+	VADDPS      Y13, Y13, Y15
+	VFMSUB213PS Y12, Y13, Y13
+	VFMADD231PS Y14, Y15, Y13
+	VMULPS      Y9, Y13, Y13
+	VFMADD231PS Y9, Y12, Y13
+	JMP         focusdone159
+
+focusnot8_159:
+	LEAQ         20(DI), R11
+	VMOVUPS      Y10, (SP)
+	VMOVUPS      Y9, 32(SP)
+	VMOVUPS      Y6, 64(SP)
+	VMOVUPS      Y7, 96(SP)
+	VMOVUPS      Y4, 128(SP)
+	VMOVUPS      Y8, 160(SP)
+	VMOVUPS      Y3, 192(SP)
+	VMOVUPS      Y5, 224(SP)
+	VMOVUPS      Y11, 256(SP)
+	VBROADCASTSS (R11), Y3
+	VBROADCASTSS 4(R11), Y4
+	VBROADCASTSS 8(R11), Y5
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y13, Y6
+	VPSUBD       consts<>+1248(SB), Y6, Y7
+	VCVTDQ2PS    Y6, Y8
+	VPSUBD       consts<>+1760(SB), Y8, Y8
+	VBROADCASTSS consts<>+1024(SB), Y9
+	VPCMPGTD     Y6, Y9, Y9
+	VBLENDVPS    Y9, Y8, Y7, Y7
+	VPSRAD       $0x17, Y7, Y8
+	VPSRLD       $0x14, Y7, Y9
+	VPAND        consts<>+1280(SB), Y7, Y7
+	VPADDD       consts<>+1312(SB), Y7, Y7
+	VCVTDQ2PS    Y8, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y9, Y10
+	VFMADD213PS  consts<>+768(SB), Y10, Y7
+	VMULPS       consts<>+1344(SB), Y7, Y10
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y10, Y7, Y11
+	VSUBPS       Y11, Y7, Y12
+	VFMADD231PS  Y10, Y7, Y12
+	VMULPS       Y7, Y7, Y10
+	VBROADCASTSS consts<>+1376(SB), Y14
+	VFMADD213PS  consts<>+1408(SB), Y7, Y14
+	VFMADD213PS  consts<>+1440(SB), Y7, Y14
+	VFMADD213PS  consts<>+1472(SB), Y7, Y14
+	VFMADD213PS  consts<>+1504(SB), Y7, Y14
+	VMULPS       Y7, Y10, Y7
+	VFMADD231PS  Y14, Y7, Y12
+	VADDPS       Y12, Y11, Y7
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y9, Y10
+	VADDPS      Y10, Y8, Y8
+	VMULPS      Y8, Y3, Y10
+	VFMSUB213PS Y10, Y3, Y8
+	VFMADD213PS Y10, Y4, Y7
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y7, Y14
+	VSUBPS      consts<>+1536(SB), Y14, Y15
+	VSUBPS      Y15, Y10, Y10
+	VFMADD231PS Y11, Y4, Y10
+	VPERMPS     pow_tl<>+0(SB), Y9, Y9
+	VFMADD231PS Y9, Y3, Y8
+	VFMADD231PS Y11, Y5, Y8
+	VFMADD231PS Y12, Y4, Y8
+	VADDPS      Y8, Y10, Y4
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y5
+	VFMADD213PS  consts<>+1600(SB), Y4, Y5
+	VFMADD213PS  consts<>+1632(SB), Y4, Y5
+	VMULPS       Y4, Y4, Y8
+	VMULPS       Y5, Y8, Y5
+	VFMADD231PS  consts<>+160(SB), Y4, Y5
+	VPERMPS      pow_full_hi<>+0(SB), Y14, Y4
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y8
+	VFMADD231PS  Y5, Y4, Y8
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y14, Y5
+	VPSRAD  $0x03, Y5, Y5
+	VADDPS  Y8, Y4, Y9
+	VPSLLD  $0x17, Y5, Y10
+	VPADDD  Y10, Y9, Y10
+	VPMINUD Y2, Y10, Y10
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD      Y0, Y5, Y5
+	VBROADCASTSS consts<>+1792(SB), Y11
+	VPSUBD       Y5, Y11, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VADDPS       Y4, Y5, Y11
+	VSUBPS       Y5, Y11, Y12
+	VSUBPS       Y12, Y4, Y4
+	VADDPS       Y8, Y4, Y4
+	VADDPS       Y4, Y11, Y4
+	VCMPPS       $0x11, Y5, Y9, Y8
+	VPSUBD       Y5, Y4, Y4
+	VBLENDVPS    Y8, Y4, Y10, Y4
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y5
+	VCMPPS       $0x11, Y7, Y5, Y5
+	VBLENDVPS    Y5, Y2, Y4, Y4
+	VCMPPS       $0x11, consts<>+1856(SB), Y7, Y5
+	VBLENDVPS    Y5, Y0, Y4, Y4
+	VPCMPEQD     Y0, Y6, Y5
+	VBLENDVPS    Y3, Y2, Y0, Y7
+	VBLENDVPS    Y5, Y7, Y4, Y4
+	VPCMPEQD     Y2, Y6, Y5
+	VBLENDVPS    Y3, Y0, Y2, Y3
+	VBLENDVPS    Y5, Y3, Y4, Y3
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R11), Y4
+	VPAND        Y4, Y13, Y4
+	VPOR         Y4, Y3, Y3
+	VPCMPGTD     Y0, Y6, Y4
+	VPCMPGTD     Y6, Y2, Y5
+	VPAND        Y4, Y5, Y4
+	VBROADCASTSS 16(R11), Y5
+	VPAND        Y5, Y13, Y5
+	VPCMPGTD     Y5, Y0, Y5
+	VPAND        Y4, Y5, Y4
+	VPCMPGTD     Y2, Y6, Y5
+	VPOR         Y4, Y5, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y13
+	VMOVUPS      (SP), Y10
+	VMOVUPS      32(SP), Y9
+	VMOVUPS      64(SP), Y6
+	VMOVUPS      96(SP), Y7
+	VMOVUPS      128(SP), Y4
+	VMOVUPS      160(SP), Y8
+	VMOVUPS      192(SP), Y3
+	VMOVUPS      224(SP), Y5
+	VMOVUPS      256(SP), Y11
+
+focusdone159:
+	// loss = (alpha ce) q^gamma
+	VCMPPS    $0x12, consts<>+2112(SB), Y10, Y12
+	VMULPS    Y13, Y10, Y14
+	VBLENDVPS Y12, Y14, Y10, Y10
+	VPMINUD   consts<>+608(SB), Y10, Y10
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, consts<>+2080(SB), Y4, Y12
+	VBLENDVPS Y12, Y6, Y7, Y14
+	VDIVPS    Y9, Y14, Y14
+	VCMPPS    $0x00, Y0, Y9, Y9
+	VBLENDVPS Y9, Y1, Y14, Y9
+	VBLENDVPS Y12, Y7, Y6, Y7
+	VMULPS    Y9, Y7, Y7
+	VCMPPS    $0x11, Y7, Y0, Y9
+	VMULPS    Y7, Y5, Y5
+	VPAND     Y5, Y9, Y5
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
+	VBROADCASTSS 8(DI), Y7
+	VFNMADD132PS consts<>+2144(SB), Y1, Y4
+	VMULPS       Y4, Y7, Y4
+	VFMSUB231PS  Y8, Y6, Y3
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS (R9), Y4
+	VMULPS       Y13, Y11, Y5
+	VMULPS       Y5, Y4, Y4
+	VMULPS       Y3, Y4, Y3
+	VCMPPS       $0x03, Y3, Y3, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y3
+	VMOVUPS      Y10, (CX)
+	VMOVUPS      Y3, (DX)
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	ADDQ         $+32, BX
+	ADDQ         $+32, SI
+	ADDQ         $-8, AX
+	ADDQ         $-8, R10
+	CMPQ         R10, $+1
+	JGE          slow
+	JMP          loop
+
+slowvector:
+	MOVQ       $0x00000008, R10
+	MOVQ       AX, R11
+	CMPQ       R11, R10
+	CMOVQGT    R10, R11
+	NEGQ       R11
+	LEAQ       lane_mask<>+32(SB), R10
+	VMOVUPS    (R10)(R11*4), Y3
+	VMASKMOVPS (BX), Y3, Y4
+	VBLENDVPS  Y3, Y4, Y1, Y4
+	VMASKMOVPS (SI), Y3, Y5
+	VBLENDVPS  Y3, Y5, Y0, Y3
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR         consts<>+1184(SB), Y4, Y5
+	VSUBPS       consts<>+64(SB), Y5, Y5
+	VBROADCASTSS consts<>+416(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+128(SB), Y5, Y6
+	VSUBPS       consts<>+128(SB), Y6, Y7
+
+	// r = c - n ln2
+	VMOVAPS      Y5, Y8
+	VFNMADD231PS consts<>+160(SB), Y7, Y8
+	VFNMADD231PS consts<>+192(SB), Y7, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y7
+	VFMADD213PS  consts<>+256(SB), Y8, Y7
+	VFMADD213PS  consts<>+288(SB), Y8, Y7
+	VFMADD213PS  consts<>+320(SB), Y8, Y7
+	VFMADD213PS  consts<>+352(SB), Y7, Y8
+	VCMPPS       $0x11, consts<>+480(SB), Y5, Y5
+	VPAND        consts<>+512(SB), Y5, Y5
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y6, Y7
+	VPERMPS     exp_half<>+0(SB), Y6, Y6
+	VPADDD      Y7, Y6, Y6
+	VPAND       consts<>+544(SB), Y7, Y7
+	VPADDD      Y5, Y7, Y7
+	VFMADD231PS Y8, Y6, Y6
+	VMULPS      Y7, Y6, Y6
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y5, Y6, Y5
+	VADDPS  consts<>+576(SB), Y6, Y6
+	VPSUBD  consts<>+576(SB), Y6, Y6
+	VPMAXSD Y6, Y5, Y5
+	VPMINUD consts<>+608(SB), Y5, Y5
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS       $0x11, consts<>+1216(SB), Y5, Y6
+	VBROADCASTSS consts<>+1216(SB), Y7
+	VMAXPS       Y5, Y7, Y7
+	VADDPS       Y1, Y7, Y8
+	VDIVPS       Y8, Y1, Y8
+	VMULPS       Y8, Y7, Y9
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y1, Y7, Y10
+	VPSUBD consts<>+1888(SB), Y10, Y10
+	VPAND  consts<>+544(SB), Y10, Y11
+	VPSRLD $0x15, Y10, Y10
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y11, Y1, Y12
+	VMOVUPS     log_r<>+0(SB), Y13
+	VPERMILPS   Y10, Y13, Y13
+	VMULPS      Y13, Y12, Y12
+	VADDPS      consts<>+768(SB), Y12, Y13
+	VFMADD231PS Y12, Y7, Y13
+	VCVTDQ2PS   Y11, Y7
+	VMOVUPS     log_th<>+0(SB), Y11
+	VPERMILPS   Y10, Y11, Y11
+	VMOVUPS     log_tl<>+0(SB), Y12
+	VPERMILPS   Y10, Y12, Y10
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y13, Y13, Y12
+	VBROADCASTSS consts<>+1952(SB), Y14
+	VFMADD213PS  consts<>+1984(SB), Y13, Y14
+	VFMADD231PS  consts<>+1920(SB), Y12, Y14
+	VBROADCASTSS consts<>+2016(SB), Y15
+	VFMADD213PS  consts<>+2048(SB), Y13, Y15
+	VFMADD231PS  Y14, Y12, Y15
+	VFMADD231PS  consts<>+960(SB), Y7, Y10
+	VFMADD231PS  Y15, Y12, Y10
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+992(SB), Y7, Y11
+	VADDPS      Y13, Y11, Y7
+	VSUBPS      Y7, Y11, Y11
+	VADDPS      Y13, Y11, Y11
+	VADDPS      Y11, Y10, Y10
+	VADDPS      Y10, Y7, Y7
+	VBLENDVPS   Y6, Y5, Y9, Y9
+	VBLENDVPS   Y6, Y5, Y7, Y5
+	VBLENDVPS   Y4, Y9, Y8, Y6
+	VBLENDVPS   Y4, Y8, Y9, Y7
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y3, Y1, Y8
+	VBLENDVPS   Y4, Y3, Y8, Y9
+	VCMPPS      $0x11, Y9, Y0, Y10
+	VPAND       consts<>+0(SB), Y4, Y4
+	VPAND       Y4, Y10, Y4
+	VFMADD231PS Y4, Y9, Y5
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y3, Y7, Y4
+	VMOVAPS      Y4, Y9
+	VFMADD231PS  Y8, Y6, Y9
+	VBROADCASTSS 12(DI), Y10
+	VBROADCASTSS 16(DI), Y11
+	VMULPS       Y8, Y11, Y11
+	VFMADD231PS  Y3, Y10, Y11
+	VMULPS       Y5, Y11, Y10
+	VMOVAPS      Y9, Y13
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_160
+	VMULPS Y9, Y9, Y13
+	JMP    focusdone160
+
+focusnot0_160:
+	CMPQ    R8, $+2
+	JGE     focusnot1_160
+	VMOVAPS Y1, Y13
+	JMP     focusdone160
+
+focusnot1_160:
+	CMPQ R8, $+3
+	JGE  focusnot2_160
+	JMP  focusdone160
+
+focusnot2_160:
+	CMPQ    R8, $+4
+	JGE     focusnot3_160
+	VSQRTPS Y9, Y13
+	JMP     focusdone160
+
+focusnot3_160:
+	CMPQ         R8, $+5
+	JGE          focusnot4_160
+	VSQRTPS      Y9, Y12
+	VMOVAPS      Y9, Y13
+	VFNMADD231PS Y12, Y12, Y13
+	VMULPS       consts<>+2080(SB), Y12, Y14
+	VMULPS       Y14, Y13, Y13
+	VFMADD231PS  Y12, Y9, Y13
+	JMP          focusdone160
+
+focusnot4_160:
+	CMPQ         R8, $+6
+	JGE          focusnot5_160
+	VSQRTPS      Y9, Y12
+	VMULPS       Y9, Y9, Y14
+	VMOVAPS      Y14, Y13
+	VFMSUB231PS  Y9, Y9, Y13
+	VMOVAPS      Y9, Y15
+	VFNMADD231PS Y12, Y12, Y15
+	VMULPS       Y15, Y9, Y15
+	VFMADD231PS  consts<>+2080(SB), Y15, Y13
+	VMULPS       Y12, Y13, Y13
+	VFMADD231PS  Y12, Y14, Y13
+	JMP          focusdone160
+
+focusnot5_160:
+	CMPQ        R8, $+7
+	JGE         focusnot6_160
+	VMULPS      Y9, Y9, Y12
+	VMOVAPS     Y12, Y13
+	VFMSUB231PS Y9, Y9, Y13
+	VMULPS      Y9, Y13, Y13
+	VFMADD231PS Y9, Y12, Y13
+	JMP         focusdone160
+
+focusnot6_160:
+	CMPQ        R8, $+8
+	JGE         focusnot7_160
+	VMULPS      Y9, Y9, Y12
+	VMOVAPS     Y12, Y13
+	VFMSUB231PS Y9, Y9, Y13
+	VADDPS      Y12, Y12, Y14
+	VMULPS      Y13, Y14, Y13
+	VFMADD231PS Y12, Y12, Y13
+	JMP         focusdone160
+
+focusnot7_160:
+	CMPQ        R8, $+9
+	JGE         focusnot8_160
+	VMULPS      Y9, Y9, Y13
+	VMOVAPS     Y13, Y14
+	VFMSUB231PS Y9, Y9, Y14
+	VMULPS      Y13, Y13, Y12
+	VADDPS      Y13, Y13, Y15
+	VFMSUB213PS Y12, Y13, Y13
+	VFMADD231PS Y14, Y15, Y13
+	VMULPS      Y9, Y13, Y13
+	VFMADD231PS Y9, Y12, Y13
+	JMP         focusdone160
+
+focusnot8_160:
+	LEAQ         20(DI), R10
+	VMOVUPS      Y10, (SP)
+	VMOVUPS      Y9, 32(SP)
+	VMOVUPS      Y6, 64(SP)
+	VMOVUPS      Y7, 96(SP)
+	VMOVUPS      Y3, 128(SP)
+	VMOVUPS      Y8, 160(SP)
+	VMOVUPS      Y4, 192(SP)
+	VMOVUPS      Y5, 224(SP)
+	VMOVUPS      Y11, 256(SP)
+	VBROADCASTSS (R10), Y3
+	VBROADCASTSS 4(R10), Y4
+	VBROADCASTSS 8(R10), Y5
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y13, Y6
+	VPSUBD       consts<>+1248(SB), Y6, Y7
+	VCVTDQ2PS    Y6, Y8
+	VPSUBD       consts<>+1760(SB), Y8, Y8
+	VBROADCASTSS consts<>+1024(SB), Y9
+	VPCMPGTD     Y6, Y9, Y9
+	VBLENDVPS    Y9, Y8, Y7, Y7
+	VPSRAD       $0x17, Y7, Y8
+	VPSRLD       $0x14, Y7, Y9
+	VPAND        consts<>+1280(SB), Y7, Y7
+	VPADDD       consts<>+1312(SB), Y7, Y7
+	VCVTDQ2PS    Y8, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y9, Y10
+	VFMADD213PS  consts<>+768(SB), Y10, Y7
+	VMULPS       consts<>+1344(SB), Y7, Y10
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y10, Y7, Y11
+	VSUBPS       Y11, Y7, Y12
+	VFMADD231PS  Y10, Y7, Y12
+	VMULPS       Y7, Y7, Y10
+	VBROADCASTSS consts<>+1376(SB), Y14
+	VFMADD213PS  consts<>+1408(SB), Y7, Y14
+	VFMADD213PS  consts<>+1440(SB), Y7, Y14
+	VFMADD213PS  consts<>+1472(SB), Y7, Y14
+	VFMADD213PS  consts<>+1504(SB), Y7, Y14
+	VMULPS       Y7, Y10, Y7
+	VFMADD231PS  Y14, Y7, Y12
+	VADDPS       Y12, Y11, Y7
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y9, Y10
+	VADDPS      Y10, Y8, Y8
+	VMULPS      Y8, Y3, Y10
+	VFMSUB213PS Y10, Y3, Y8
+	VFMADD213PS Y10, Y4, Y7
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y7, Y14
+	VSUBPS      consts<>+1536(SB), Y14, Y15
+	VSUBPS      Y15, Y10, Y10
+	VFMADD231PS Y11, Y4, Y10
+	VPERMPS     pow_tl<>+0(SB), Y9, Y9
+	VFMADD231PS Y9, Y3, Y8
+	VFMADD231PS Y11, Y5, Y8
+	VFMADD231PS Y12, Y4, Y8
+	VADDPS      Y8, Y10, Y4
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y5
+	VFMADD213PS  consts<>+1600(SB), Y4, Y5
+	VFMADD213PS  consts<>+1632(SB), Y4, Y5
+	VMULPS       Y4, Y4, Y8
+	VMULPS       Y5, Y8, Y5
+	VFMADD231PS  consts<>+160(SB), Y4, Y5
+	VPERMPS      pow_full_hi<>+0(SB), Y14, Y4
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y8
+	VFMADD231PS  Y5, Y4, Y8
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y14, Y5
+	VPSRAD  $0x03, Y5, Y5
+	VADDPS  Y8, Y4, Y9
+	VPSLLD  $0x17, Y5, Y10
+	VPADDD  Y10, Y9, Y10
+	VPMINUD Y2, Y10, Y10
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD      Y0, Y5, Y5
+	VBROADCASTSS consts<>+1792(SB), Y11
+	VPSUBD       Y5, Y11, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VADDPS       Y4, Y5, Y11
+	VSUBPS       Y5, Y11, Y12
+	VSUBPS       Y12, Y4, Y4
+	VADDPS       Y8, Y4, Y4
+	VADDPS       Y4, Y11, Y4
+	VCMPPS       $0x11, Y5, Y9, Y8
+	VPSUBD       Y5, Y4, Y4
+	VBLENDVPS    Y8, Y4, Y10, Y4
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y5
+	VCMPPS       $0x11, Y7, Y5, Y5
+	VBLENDVPS    Y5, Y2, Y4, Y4
+	VCMPPS       $0x11, consts<>+1856(SB), Y7, Y5
+	VBLENDVPS    Y5, Y0, Y4, Y4
+	VPCMPEQD     Y0, Y6, Y5
+	VBLENDVPS    Y3, Y2, Y0, Y7
+	VBLENDVPS    Y5, Y7, Y4, Y4
+	VPCMPEQD     Y2, Y6, Y5
+	VBLENDVPS    Y3, Y0, Y2, Y3
+	VBLENDVPS    Y5, Y3, Y4, Y3
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R10), Y4
+	VPAND        Y4, Y13, Y4
+	VPOR         Y4, Y3, Y3
+	VPCMPGTD     Y0, Y6, Y4
+	VPCMPGTD     Y6, Y2, Y5
+	VPAND        Y4, Y5, Y4
+	VBROADCASTSS 16(R10), Y5
+	VPAND        Y5, Y13, Y5
+	VPCMPGTD     Y5, Y0, Y5
+	VPAND        Y4, Y5, Y4
+	VPCMPGTD     Y2, Y6, Y5
+	VPOR         Y4, Y5, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y13
+	VMOVUPS      (SP), Y10
+	VMOVUPS      32(SP), Y9
+	VMOVUPS      64(SP), Y6
+	VMOVUPS      96(SP), Y7
+	VMOVUPS      128(SP), Y3
+	VMOVUPS      160(SP), Y8
+	VMOVUPS      192(SP), Y4
+	VMOVUPS      224(SP), Y5
+	VMOVUPS      256(SP), Y11
+
+focusdone160:
+	// loss = (alpha ce) q^gamma
+	VCMPPS    $0x12, consts<>+2112(SB), Y10, Y12
+	VMULPS    Y13, Y10, Y14
+	VBLENDVPS Y12, Y14, Y10, Y10
+	VPMINUD   consts<>+608(SB), Y10, Y14
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, consts<>+2080(SB), Y3, Y10
+	VBLENDVPS Y10, Y6, Y7, Y12
+	VDIVPS    Y9, Y12, Y12
+	VCMPPS    $0x00, Y0, Y9, Y9
+	VBLENDVPS Y9, Y1, Y12, Y9
+	VBLENDVPS Y10, Y7, Y6, Y7
+	VMULPS    Y9, Y7, Y7
+	VCMPPS    $0x11, Y7, Y0, Y9
+	VMULPS    Y7, Y5, Y5
+	VPAND     Y5, Y9, Y5
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
+	VBROADCASTSS 8(DI), Y7
+	VFNMADD132PS consts<>+2144(SB), Y1, Y3
+	VMULPS       Y3, Y7, Y3
+	VFMSUB231PS  Y8, Y6, Y4
+	VFMADD231PS  Y5, Y3, Y4
+	VBROADCASTSS (R9), Y3
+	VMULPS       Y13, Y11, Y5
+	VMULPS       Y5, Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VCMPPS       $0x03, Y3, Y3, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y3
+	CMPQ         AX, $+8
+	JLT          partless3
+	VMOVUPS      Y14, (CX)
+	JMP          partdone3
+
+partless3:
+	MOVQ         CX, R10
+	TESTQ        $0x00000004, AX
+	JEQ          partfour3
+	VMOVUPS      X14, (R10)
+	ADDQ         $+16, R10
+	VEXTRACTF128 $0x01, Y14, X14
+
+partfour3:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo3
+	VMOVLPS X14, (R10)
+	ADDQ    $+8, R10
+	VPSRLDQ $0x08, X14, X14
+
+parttwo3:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone3
+	VMOVSS X14, (R10)
+
+partdone3:
+	CMPQ    AX, $+8
+	JLT     partless4
+	VMOVUPS Y3, (DX)
+	JMP     partdone4
+
+partless4:
+	MOVQ         DX, R10
+	TESTQ        $0x00000004, AX
+	JEQ          partfour4
+	VMOVUPS      X3, (R10)
+	ADDQ         $+16, R10
+	VEXTRACTF128 $0x01, Y3, X3
+
+partfour4:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo4
+	VMOVLPS X3, (R10)
+	ADDQ    $+8, R10
+	VPSRLDQ $0x08, X3, X3
+
+parttwo4:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone4
+	VMOVSS X3, (R10)
+
+partdone4:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $+32, BX
+	ADDQ $+32, SI
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+	VZEROUPPER
+	RET
+
+// func sigmoidGradAVX512(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·sigmoidGradAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS consts<>+1088(SB), Z0
+	VBROADCASTSS consts<>+384(SB), Z1
+	VBROADCASTSS consts<>+672(SB), Z2
+	VBROADCASTSS consts<>+1024(SB), Z3
+	VBROADCASTSS consts<>+1792(SB), Z4
+	VBROADCASTSS consts<>+1824(SB), Z5
+	VBROADCASTSS consts<>+1216(SB), Z6
+	VBROADCASTSS consts<>+416(SB), Z7
+	VBROADCASTSS consts<>+512(SB), Z8
+	VBROADCASTSS consts<>+640(SB), Z9
+	MOVQ         n+32(FP), AX
+	MOVQ         losses+0(FP), CX
+	MOVQ         grad+8(FP), DX
+	MOVQ         logits+16(FP), BX
+	MOVQ         targets+24(FP), SI
+	MOVQ         p+40(FP), DI
+	MOVQ         (DI), R8
+	MOVQ         scale+48(FP), R9
+
+loop:
+	CMPQ AX, $+16
+	JLT  rest
+
+block:
+	// any |x| > 87, or NaN?
+	VMOVUPS     (BX), Z10
+	VPANDD.BCST consts<>+0(SB), Z10, Z10
+	VPCMPD.BCST $0x06, consts<>+32(SB), Z10, K1
+	KORTESTW    K1, K1
+	JNE         slowblock
+	VMOVUPS     (BX), Z10
+	VMOVUPS     (SI), Z11
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD.BCST  consts<>+1184(SB), Z10, Z12
+	VSUBPS.BCST consts<>+64(SB), Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS     consts<>+96(SB), Z13
+	VFMADD213PS.BCST consts<>+128(SB), Z12, Z13
+	VSUBPS.BCST      consts<>+128(SB), Z13, Z14
+
+	// r = c - n ln2
+	VFNMADD231PS.BCST consts<>+160(SB), Z14, Z12
+	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS     consts<>+224(SB), Z14
+	VFMADD213PS.BCST consts<>+256(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+288(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+320(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+352(SB), Z14, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z13, Z14
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z14, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VADDPS      Z1, Z13, Z12
+	VDIVPS      Z12, Z1, Z12
+	VMULPS      Z12, Z13, Z14
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z1, Z13, Z15
+	VPSUBD.BCST consts<>+1888(SB), Z15, Z15
+	VPANDD.BCST consts<>+544(SB), Z15, Z16
+	VPSRLD      $0x15, Z15, Z15
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z16, Z1, Z17
+	VPERMPS     log_r<>+0(SB), Z15, Z18
+	VMULPS      Z18, Z17, Z17
+	VADDPS.BCST consts<>+768(SB), Z17, Z18
+	VFMADD231PS Z17, Z13, Z18
+	VCVTDQ2PS   Z16, Z13
+	VPERMPS     log_th<>+0(SB), Z15, Z16
+	VPERMPS     log_tl<>+0(SB), Z15, Z15
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z18, Z18, Z17
+	VBROADCASTSS     consts<>+1952(SB), Z19
+	VFMADD213PS.BCST consts<>+1984(SB), Z18, Z19
+	VFMADD231PS.BCST consts<>+1920(SB), Z17, Z19
+	VBROADCASTSS     consts<>+2016(SB), Z20
+	VFMADD213PS.BCST consts<>+2048(SB), Z18, Z20
+	VFMADD231PS      Z19, Z17, Z20
+	VFMADD231PS.BCST consts<>+960(SB), Z13, Z15
+	VFMADD231PS      Z20, Z17, Z15
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+992(SB), Z13, Z16
+	VADDPS           Z18, Z16, Z13
+	VSUBPS           Z13, Z16, Z16
+	VADDPS           Z18, Z16, Z16
+	VADDPS           Z16, Z15, Z15
+	VADDPS           Z15, Z13, Z13
+	VPMOVD2M         Z10, K1
+	VBLENDMPS        Z14, Z12, K1, Z15
+	VPMOVD2M         Z10, K1
+	VBLENDMPS        Z12, Z14, K1, Z12
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z11, Z1, Z14
+	VPMOVD2M    Z10, K1
+	VBLENDMPS   Z11, Z14, K1, Z16
+	VCMPPS      $0x11, Z16, Z0, K1
+	VPANDD.BCST consts<>+0(SB), Z10, Z10
+	VMOVAPS.Z   Z10, K1, Z10
+	VFMADD231PS Z10, Z16, Z13
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z11, Z12, Z10
+	VMOVAPS      Z10, Z16
+	VFMADD231PS  Z14, Z15, Z16
+	VBROADCASTSS 12(DI), Z17
+	VBROADCASTSS 16(DI), Z18
+	VMULPS       Z14, Z18, Z18
+	VFMADD231PS  Z11, Z17, Z18
+	VMULPS       Z13, Z18, Z17
+	VMOVAPS      Z16, Z20
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_245
+	VMULPS Z16, Z16, Z20
+	JMP    focusdone245
+
+focusnot0_245:
+	CMPQ    R8, $+2
+	JGE     focusnot1_245
+	VMOVAPS Z1, Z20
+	JMP     focusdone245
+
+focusnot1_245:
+	CMPQ R8, $+3
+	JGE  focusnot2_245
+	JMP  focusdone245
+
+focusnot2_245:
+	CMPQ    R8, $+4
+	JGE     focusnot3_245
+	VSQRTPS Z16, Z20
+	JMP     focusdone245
+
+focusnot3_245:
+	CMPQ         R8, $+5
+	JGE          focusnot4_245
+	VSQRTPS      Z16, Z19
+	VMOVAPS      Z16, Z20
+	VFNMADD231PS Z19, Z19, Z20
+	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z19, Z16, Z20
+	JMP          focusdone245
+
+focusnot4_245:
+	CMPQ             R8, $+6
+	JGE              focusnot5_245
+	VSQRTPS          Z16, Z19
+	VMULPS           Z16, Z16, Z21
+	VMOVAPS          Z21, Z20
+	VFMSUB231PS      Z16, Z16, Z20
+	VMOVAPS          Z16, Z22
+	VFNMADD231PS     Z19, Z19, Z22
+	VMULPS           Z22, Z16, Z22
+	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
+	VMULPS           Z19, Z20, Z20
+	VFMADD231PS      Z19, Z21, Z20
+	JMP              focusdone245
+
+focusnot5_245:
+	CMPQ        R8, $+7
+	JGE         focusnot6_245
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z19, Z20
+	JMP         focusdone245
+
+focusnot6_245:
+	CMPQ        R8, $+8
+	JGE         focusnot7_245
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VADDPS      Z19, Z19, Z21
+	VMULPS      Z20, Z21, Z20
+	VFMADD231PS Z19, Z19, Z20
+	JMP         focusdone245
+
+focusnot7_245:
+	CMPQ        R8, $+9
+	JGE         focusnot8_245
+	VMULPS      Z16, Z16, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z16, Z16, Z21
+	VMULPS      Z20, Z20, Z19
+	VADDPS      Z20, Z20, Z22
+	VFMSUB213PS Z19, Z20, Z20
+	VFMADD231PS Z21, Z22, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z19, Z20
+	JMP         focusdone245
+
+focusnot8_245:
+	LEAQ         20(DI), R10
+	VBROADCASTSS (R10), Z19
+	VBROADCASTSS 4(R10), Z21
+	VBROADCASTSS 8(R10), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD.BCST consts<>+0(SB), Z20, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS   Z23, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z3, K1
+	VBLENDMPS   Z25, Z24, K1, Z24
+	VPSRAD      $0x17, Z24, Z25
+	VPSRLD      $0x14, Z24, Z26
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+768(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z19, Z27
+	VFMSUB213PS Z27, Z19, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z19, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
+	VPSRAD      $0x03, Z22, Z22
+	VADDPS      Z25, Z21, Z26
+	VPSLLD      $0x17, Z22, Z27
+	VPADDD      Z27, Z26, Z27
+	VPMINUD     Z2, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD   Z0, Z22, Z22
+	VPSUBD    Z22, Z4, Z22
+	VPSLLD    $0x17, Z22, Z22
+	VADDPS    Z21, Z22, Z28
+	VSUBPS    Z22, Z28, Z29
+	VSUBPS    Z29, Z21, Z21
+	VADDPS    Z25, Z21, Z21
+	VADDPS    Z21, Z28, Z21
+	VCMPPS    $0x11, Z22, Z26, K1
+	VPSUBD    Z22, Z21, Z21
+	VBLENDMPS Z21, Z27, K1, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z24, Z5, K1
+	VBLENDMPS   Z2, Z21, K1, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
+	VBLENDMPS   Z0, Z21, K1, Z21
+	VPCMPD      $0x00, Z0, Z23, K1
+	VPMOVD2M    Z19, K2
+	VBLENDMPS   Z2, Z0, K2, Z22
+	VBLENDMPS   Z22, Z21, K1, Z21
+	VPCMPD      $0x00, Z2, Z23, K1
+	VPMOVD2M    Z19, K2
+	VBLENDMPS   Z0, Z2, K2, Z19
+	VBLENDMPS   Z19, Z21, K1, Z19
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   12(R10), Z21
+	VPANDD         Z21, Z20, Z21
+	VPORD          Z21, Z19, Z19
+	VPCMPD         $0x06, Z0, Z23, K1
+	VPCMPD         $0x06, Z23, Z2, K2
+	KANDW          K1, K2, K1
+	VBROADCASTSS   16(R10), Z21
+	VPANDD         Z21, Z20, Z20
+	VPCMPD         $0x06, Z20, Z0, K2
+	KANDW          K1, K2, K1
+	VPCMPD         $0x06, Z2, Z23, K2
+	KORW           K1, K2, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z19, K1, Z20
+
+focusdone245:
+	// loss = (alpha ce) q^gamma
+	VCMPPS.BCST  $0x12, consts<>+2112(SB), Z17, K1
+	VMULPS       Z20, Z17, Z19
+	VBLENDMPS    Z19, Z17, K1, Z17
+	VPMINUD.BCST consts<>+608(SB), Z17, Z17
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS.BCST $0x11, consts<>+2080(SB), Z11, K1
+	VBLENDMPS   Z15, Z12, K1, Z19
+	VDIVPS      Z16, Z19, Z19
+	VCMPPS      $0x00, Z0, Z16, K2
+	VBLENDMPS   Z1, Z19, K2, Z16
+	VBLENDMPS   Z12, Z15, K1, Z12
+	VMULPS      Z16, Z12, Z12
+	VCMPPS      $0x11, Z12, Z0, K1
+	VMULPS      Z12, Z13, Z12
+	VMOVAPS.Z   Z12, K1, Z12
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
+	VBROADCASTSS      8(DI), Z13
+	VFNMADD132PS.BCST consts<>+2144(SB), Z1, Z11
+	VMULPS            Z11, Z13, Z11
+	VFMSUB231PS       Z14, Z15, Z10
+	VFMADD231PS       Z12, Z11, Z10
+	VBROADCASTSS      (R9), Z11
+	VMULPS            Z20, Z18, Z12
+	VMULPS            Z12, Z11, Z11
+	VMULPS            Z10, Z11, Z10
+	VCMPPS            $0x03, Z10, Z10, K1
+	VBLENDMPS.BCST    consts<>+608(SB), Z10, K1, Z10
+	VMOVUPS           Z17, (CX)
+	VMOVUPS           Z10, (DX)
+	ADDQ              $+64, CX
+	ADDQ              $+64, DX
+	ADDQ              $+64, BX
+	ADDQ              $+64, SI
+	ADDQ              $-16, AX
+	CMPQ              AX, $+16
+	JGE               block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVL    $0x0000ffff, R10
+	BZHIL   AX, R10, R10
+	KMOVW   R10, K1
+	VMOVAPS Z1, Z10
+	VMOVUPS (BX), K1, Z10
+	VMOVAPS Z0, Z11
+	VMOVUPS (SI), K1, Z11
+
+	// any |x| > 87, or NaN?
+	VPANDD.BCST consts<>+0(SB), Z10, Z12
+	VPCMPD.BCST $0x06, consts<>+32(SB), Z12, K2
+	KORTESTW    K2, K2
+	JNE         slowvector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD.BCST  consts<>+1184(SB), Z10, Z12
+	VSUBPS.BCST consts<>+64(SB), Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS     consts<>+96(SB), Z13
+	VFMADD213PS.BCST consts<>+128(SB), Z12, Z13
+	VSUBPS.BCST      consts<>+128(SB), Z13, Z14
+
+	// r = c - n ln2
+	VFNMADD231PS.BCST consts<>+160(SB), Z14, Z12
+	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS     consts<>+224(SB), Z14
+	VFMADD213PS.BCST consts<>+256(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+288(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+320(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+352(SB), Z14, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z13, Z14
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z14, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VADDPS      Z1, Z13, Z12
+	VDIVPS      Z12, Z1, Z12
+	VMULPS      Z12, Z13, Z14
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z1, Z13, Z15
+	VPSUBD.BCST consts<>+1888(SB), Z15, Z15
+	VPANDD.BCST consts<>+544(SB), Z15, Z16
+	VPSRLD      $0x15, Z15, Z15
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z16, Z1, Z17
+	VPERMPS     log_r<>+0(SB), Z15, Z18
+	VMULPS      Z18, Z17, Z17
+	VADDPS.BCST consts<>+768(SB), Z17, Z18
+	VFMADD231PS Z17, Z13, Z18
+	VCVTDQ2PS   Z16, Z13
+	VPERMPS     log_th<>+0(SB), Z15, Z16
+	VPERMPS     log_tl<>+0(SB), Z15, Z15
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z18, Z18, Z17
+	VBROADCASTSS     consts<>+1952(SB), Z19
+	VFMADD213PS.BCST consts<>+1984(SB), Z18, Z19
+	VFMADD231PS.BCST consts<>+1920(SB), Z17, Z19
+	VBROADCASTSS     consts<>+2016(SB), Z20
+	VFMADD213PS.BCST consts<>+2048(SB), Z18, Z20
+	VFMADD231PS      Z19, Z17, Z20
+	VFMADD231PS.BCST consts<>+960(SB), Z13, Z15
+	VFMADD231PS      Z20, Z17, Z15
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+992(SB), Z13, Z16
+	VADDPS           Z18, Z16, Z13
+	VSUBPS           Z13, Z16, Z16
+	VADDPS           Z18, Z16, Z16
+	VADDPS           Z16, Z15, Z15
+	VADDPS           Z15, Z13, Z13
+	VPMOVD2M         Z10, K2
+	VBLENDMPS        Z14, Z12, K2, Z15
+	VPMOVD2M         Z10, K2
+	VBLENDMPS        Z12, Z14, K2, Z12
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z11, Z1, Z14
+	VPMOVD2M    Z10, K2
+	VBLENDMPS   Z11, Z14, K2, Z16
+	VCMPPS      $0x11, Z16, Z0, K2
+	VPANDD.BCST consts<>+0(SB), Z10, Z10
+	VMOVAPS.Z   Z10, K2, Z10
+	VFMADD231PS Z10, Z16, Z13
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z11, Z12, Z10
+	VMOVAPS      Z10, Z16
+	VFMADD231PS  Z14, Z15, Z16
+	VBROADCASTSS 12(DI), Z17
+	VBROADCASTSS 16(DI), Z18
+	VMULPS       Z14, Z18, Z18
+	VFMADD231PS  Z11, Z17, Z18
+	VMULPS       Z13, Z18, Z17
+	VMOVAPS      Z16, Z20
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_246
+	VMULPS Z16, Z16, Z20
+	JMP    focusdone246
+
+focusnot0_246:
+	CMPQ    R8, $+2
+	JGE     focusnot1_246
+	VMOVAPS Z1, Z20
+	JMP     focusdone246
+
+focusnot1_246:
+	CMPQ R8, $+3
+	JGE  focusnot2_246
+	JMP  focusdone246
+
+focusnot2_246:
+	CMPQ    R8, $+4
+	JGE     focusnot3_246
+	VSQRTPS Z16, Z20
+	JMP     focusdone246
+
+focusnot3_246:
+	CMPQ         R8, $+5
+	JGE          focusnot4_246
+	VSQRTPS      Z16, Z19
+	VMOVAPS      Z16, Z20
+	VFNMADD231PS Z19, Z19, Z20
+	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z19, Z16, Z20
+	JMP          focusdone246
+
+focusnot4_246:
+	CMPQ             R8, $+6
+	JGE              focusnot5_246
+	VSQRTPS          Z16, Z19
+	VMULPS           Z16, Z16, Z21
+	VMOVAPS          Z21, Z20
+	VFMSUB231PS      Z16, Z16, Z20
+	VMOVAPS          Z16, Z22
+	VFNMADD231PS     Z19, Z19, Z22
+	VMULPS           Z22, Z16, Z22
+	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
+	VMULPS           Z19, Z20, Z20
+	VFMADD231PS      Z19, Z21, Z20
+	JMP              focusdone246
+
+focusnot5_246:
+	CMPQ        R8, $+7
+	JGE         focusnot6_246
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z19, Z20
+	JMP         focusdone246
+
+focusnot6_246:
+	CMPQ        R8, $+8
+	JGE         focusnot7_246
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VADDPS      Z19, Z19, Z21
+	VMULPS      Z20, Z21, Z20
+	VFMADD231PS Z19, Z19, Z20
+	JMP         focusdone246
+
+focusnot7_246:
+	CMPQ        R8, $+9
+	JGE         focusnot8_246
+	VMULPS      Z16, Z16, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z16, Z16, Z21
+	VMULPS      Z20, Z20, Z19
+	VADDPS      Z20, Z20, Z22
+	VFMSUB213PS Z19, Z20, Z20
+	VFMADD231PS Z21, Z22, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z19, Z20
+	JMP         focusdone246
+
+focusnot8_246:
+	LEAQ         20(DI), R10
+	VBROADCASTSS (R10), Z19
+	VBROADCASTSS 4(R10), Z21
+	VBROADCASTSS 8(R10), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD.BCST consts<>+0(SB), Z20, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS   Z23, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z3, K2
+	VBLENDMPS   Z25, Z24, K2, Z24
+	VPSRAD      $0x17, Z24, Z25
+	VPSRLD      $0x14, Z24, Z26
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+768(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z19, Z27
+	VFMSUB213PS Z27, Z19, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z19, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
+	VPSRAD      $0x03, Z22, Z22
+	VADDPS      Z25, Z21, Z26
+	VPSLLD      $0x17, Z22, Z27
+	VPADDD      Z27, Z26, Z27
+	VPMINUD     Z2, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD   Z0, Z22, Z22
+	VPSUBD    Z22, Z4, Z22
+	VPSLLD    $0x17, Z22, Z22
+	VADDPS    Z21, Z22, Z28
+	VSUBPS    Z22, Z28, Z29
+	VSUBPS    Z29, Z21, Z21
+	VADDPS    Z25, Z21, Z21
+	VADDPS    Z21, Z28, Z21
+	VCMPPS    $0x11, Z22, Z26, K2
+	VPSUBD    Z22, Z21, Z21
+	VBLENDMPS Z21, Z27, K2, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z24, Z5, K2
+	VBLENDMPS   Z2, Z21, K2, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
+	VBLENDMPS   Z0, Z21, K2, Z21
+	VPCMPD      $0x00, Z0, Z23, K2
+	VPMOVD2M    Z19, K3
+	VBLENDMPS   Z2, Z0, K3, Z22
+	VBLENDMPS   Z22, Z21, K2, Z21
+	VPCMPD      $0x00, Z2, Z23, K2
+	VPMOVD2M    Z19, K3
+	VBLENDMPS   Z0, Z2, K3, Z19
+	VBLENDMPS   Z19, Z21, K2, Z19
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   12(R10), Z21
+	VPANDD         Z21, Z20, Z21
+	VPORD          Z21, Z19, Z19
+	VPCMPD         $0x06, Z0, Z23, K2
+	VPCMPD         $0x06, Z23, Z2, K3
+	KANDW          K2, K3, K2
+	VBROADCASTSS   16(R10), Z21
+	VPANDD         Z21, Z20, Z20
+	VPCMPD         $0x06, Z20, Z0, K3
+	KANDW          K2, K3, K2
+	VPCMPD         $0x06, Z2, Z23, K3
+	KORW           K2, K3, K2
+	VBLENDMPS.BCST consts<>+608(SB), Z19, K2, Z20
+
+focusdone246:
+	// loss = (alpha ce) q^gamma
+	VCMPPS.BCST  $0x12, consts<>+2112(SB), Z17, K2
+	VMULPS       Z20, Z17, Z19
+	VBLENDMPS    Z19, Z17, K2, Z17
+	VPMINUD.BCST consts<>+608(SB), Z17, Z17
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS.BCST $0x11, consts<>+2080(SB), Z11, K2
+	VBLENDMPS   Z15, Z12, K2, Z19
+	VDIVPS      Z16, Z19, Z19
+	VCMPPS      $0x00, Z0, Z16, K3
+	VBLENDMPS   Z1, Z19, K3, Z16
+	VBLENDMPS   Z12, Z15, K2, Z12
+	VMULPS      Z16, Z12, Z12
+	VCMPPS      $0x11, Z12, Z0, K2
+	VMULPS      Z12, Z13, Z12
+	VMOVAPS.Z   Z12, K2, Z12
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
+	VBROADCASTSS      8(DI), Z13
+	VFNMADD132PS.BCST consts<>+2144(SB), Z1, Z11
+	VMULPS            Z11, Z13, Z11
+	VFMSUB231PS       Z14, Z15, Z10
+	VFMADD231PS       Z12, Z11, Z10
+	VBROADCASTSS      (R9), Z11
+	VMULPS            Z20, Z18, Z12
+	VMULPS            Z12, Z11, Z11
+	VMULPS            Z10, Z11, Z10
+	VCMPPS            $0x03, Z10, Z10, K2
+	VBLENDMPS.BCST    consts<>+608(SB), Z10, K2, Z10
+	VMOVUPS           Z17, K1, (CX)
+	VMOVUPS           Z10, K1, (DX)
+	ADDQ              $+64, CX
+	ADDQ              $+64, DX
+	ADDQ              $+64, BX
+	ADDQ              $+64, SI
+	ADDQ              $-16, AX
+	CMPQ              AX, $+1
+	JGE               vector
+
+done:
+	VZEROUPPER
+	RET
+
+slowblock:
+	MOVQ $0x00000010, R10
+
+slow:
+	VMOVUPS (BX), Z10
+	VMOVUPS (SI), Z11
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD.BCST  consts<>+1184(SB), Z10, Z12
+	VSUBPS.BCST consts<>+64(SB), Z12, Z12
+	VMAXPS      Z12, Z7, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS     consts<>+96(SB), Z13
+	VFMADD213PS.BCST consts<>+128(SB), Z12, Z13
+	VSUBPS.BCST      consts<>+128(SB), Z13, Z14
+
+	// r = c - n ln2
+	VMOVAPS           Z12, Z15
+	VFNMADD231PS.BCST consts<>+160(SB), Z14, Z15
+	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS     consts<>+224(SB), Z16
+	VFMADD213PS.BCST consts<>+256(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+288(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+320(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+352(SB), Z16, Z15
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z12, K1
+	VMOVAPS.Z        Z8, K1, Z12
+
+	// y = 2^n T[j] (1 + p)
+	VPERMPS     exp_t<>+0(SB), Z13, Z13
+	VFMADD231PS Z15, Z13, Z13
+	VMOVAPS.Z   Z9, K1, Z15
+	VADDPS      Z15, Z14, Z14
+	VSCALEFPS   Z14, Z13, Z13
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD       Z12, Z13, Z12
+	VADDPS.BCST  consts<>+576(SB), Z13, Z13
+	VPSUBD.BCST  consts<>+576(SB), Z13, Z13
+	VPMAXSD      Z13, Z12, Z12
+	VPMINUD.BCST consts<>+608(SB), Z12, Z12
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS $0x11, Z6, Z12, K1
+	VMAXPS Z12, Z6, Z13
+	VADDPS Z1, Z13, Z14
+	VDIVPS Z14, Z1, Z14
+	VMULPS Z14, Z13, Z15
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z1, Z13, Z16
+	VPSUBD.BCST consts<>+1888(SB), Z16, Z16
+	VPANDD.BCST consts<>+544(SB), Z16, Z17
+	VPSRLD      $0x15, Z16, Z16
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z17, Z1, Z18
+	VPERMPS     log_r<>+0(SB), Z16, Z19
+	VMULPS      Z19, Z18, Z18
+	VADDPS.BCST consts<>+768(SB), Z18, Z19
+	VFMADD231PS Z18, Z13, Z19
+	VCVTDQ2PS   Z17, Z13
+	VPERMPS     log_th<>+0(SB), Z16, Z17
+	VPERMPS     log_tl<>+0(SB), Z16, Z16
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z19, Z19, Z18
+	VBROADCASTSS     consts<>+1952(SB), Z20
+	VFMADD213PS.BCST consts<>+1984(SB), Z19, Z20
+	VFMADD231PS.BCST consts<>+1920(SB), Z18, Z20
+	VBROADCASTSS     consts<>+2016(SB), Z21
+	VFMADD213PS.BCST consts<>+2048(SB), Z19, Z21
+	VFMADD231PS      Z20, Z18, Z21
+	VFMADD231PS.BCST consts<>+960(SB), Z13, Z16
+	VFMADD231PS      Z21, Z18, Z16
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+992(SB), Z13, Z17
+	VADDPS           Z19, Z17, Z13
+	VSUBPS           Z13, Z17, Z17
+	VADDPS           Z19, Z17, Z17
+	VADDPS           Z17, Z16, Z16
+	VADDPS           Z16, Z13, Z13
+	VBLENDMPS        Z12, Z15, K1, Z15
+	VBLENDMPS        Z12, Z13, K1, Z12
+	VPMOVD2M         Z10, K1
+	VBLENDMPS        Z15, Z14, K1, Z13
+	VPMOVD2M         Z10, K1
+	VBLENDMPS        Z14, Z15, K1, Z14
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z11, Z1, Z15
+	VPMOVD2M    Z10, K1
+	VBLENDMPS   Z11, Z15, K1, Z16
+	VCMPPS      $0x11, Z16, Z0, K1
+	VPANDD.BCST consts<>+0(SB), Z10, Z10
+	VMOVAPS.Z   Z10, K1, Z10
+	VFMADD231PS Z10, Z16, Z12
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z11, Z14, Z10
+	VMOVAPS      Z10, Z16
+	VFMADD231PS  Z15, Z13, Z16
+	VBROADCASTSS 12(DI), Z17
+	VBROADCASTSS 16(DI), Z18
+	VMULPS       Z15, Z18, Z18
+	VFMADD231PS  Z11, Z17, Z18
+	VMULPS       Z12, Z18, Z17
+	VMOVAPS      Z16, Z20
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_247
+	VMULPS Z16, Z16, Z20
+	JMP    focusdone247
+
+focusnot0_247:
+	CMPQ    R8, $+2
+	JGE     focusnot1_247
+	VMOVAPS Z1, Z20
+	JMP     focusdone247
+
+focusnot1_247:
+	CMPQ R8, $+3
+	JGE  focusnot2_247
+	JMP  focusdone247
+
+focusnot2_247:
+	CMPQ    R8, $+4
+	JGE     focusnot3_247
+	VSQRTPS Z16, Z20
+	JMP     focusdone247
+
+focusnot3_247:
+	CMPQ         R8, $+5
+	JGE          focusnot4_247
+	VSQRTPS      Z16, Z19
+	VMOVAPS      Z16, Z20
+	VFNMADD231PS Z19, Z19, Z20
+	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z19, Z16, Z20
+	JMP          focusdone247
+
+focusnot4_247:
+	CMPQ             R8, $+6
+	JGE              focusnot5_247
+	VSQRTPS          Z16, Z19
+	VMULPS           Z16, Z16, Z21
+	VMOVAPS          Z21, Z20
+	VFMSUB231PS      Z16, Z16, Z20
+	VMOVAPS          Z16, Z22
+	VFNMADD231PS     Z19, Z19, Z22
+	VMULPS           Z22, Z16, Z22
+	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
+	VMULPS           Z19, Z20, Z20
+	VFMADD231PS      Z19, Z21, Z20
+	JMP              focusdone247
+
+focusnot5_247:
+	CMPQ        R8, $+7
+	JGE         focusnot6_247
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z19, Z20
+	JMP         focusdone247
+
+focusnot6_247:
+	CMPQ        R8, $+8
+	JGE         focusnot7_247
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VADDPS      Z19, Z19, Z21
+	VMULPS      Z20, Z21, Z20
+	VFMADD231PS Z19, Z19, Z20
+	JMP         focusdone247
+
+focusnot7_247:
+	CMPQ        R8, $+9
+	JGE         focusnot8_247
+	VMULPS      Z16, Z16, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z16, Z16, Z21
+	VMULPS      Z20, Z20, Z19
+	VADDPS      Z20, Z20, Z22
+	VFMSUB213PS Z19, Z20, Z20
+	VFMADD231PS Z21, Z22, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z19, Z20
+	JMP         focusdone247
+
+focusnot8_247:
+	LEAQ         20(DI), R11
+	VBROADCASTSS (R11), Z19
+	VBROADCASTSS 4(R11), Z21
+	VBROADCASTSS 8(R11), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD.BCST consts<>+0(SB), Z20, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS   Z23, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z3, K1
+	VBLENDMPS   Z25, Z24, K1, Z24
+	VPSRAD      $0x17, Z24, Z25
+	VPSRLD      $0x14, Z24, Z26
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+768(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z19, Z27
+	VFMSUB213PS Z27, Z19, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z19, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
+	VPSRAD      $0x03, Z22, Z22
+	VADDPS      Z25, Z21, Z26
+	VPSLLD      $0x17, Z22, Z27
+	VPADDD      Z27, Z26, Z27
+	VPMINUD     Z2, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD   Z0, Z22, Z22
+	VPSUBD    Z22, Z4, Z22
+	VPSLLD    $0x17, Z22, Z22
+	VADDPS    Z21, Z22, Z28
+	VSUBPS    Z22, Z28, Z29
+	VSUBPS    Z29, Z21, Z21
+	VADDPS    Z25, Z21, Z21
+	VADDPS    Z21, Z28, Z21
+	VCMPPS    $0x11, Z22, Z26, K1
+	VPSUBD    Z22, Z21, Z21
+	VBLENDMPS Z21, Z27, K1, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z24, Z5, K1
+	VBLENDMPS   Z2, Z21, K1, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
+	VBLENDMPS   Z0, Z21, K1, Z21
+	VPCMPD      $0x00, Z0, Z23, K1
+	VPMOVD2M    Z19, K2
+	VBLENDMPS   Z2, Z0, K2, Z22
+	VBLENDMPS   Z22, Z21, K1, Z21
+	VPCMPD      $0x00, Z2, Z23, K1
+	VPMOVD2M    Z19, K2
+	VBLENDMPS   Z0, Z2, K2, Z19
+	VBLENDMPS   Z19, Z21, K1, Z19
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   12(R11), Z21
+	VPANDD         Z21, Z20, Z21
+	VPORD          Z21, Z19, Z19
+	VPCMPD         $0x06, Z0, Z23, K1
+	VPCMPD         $0x06, Z23, Z2, K2
+	KANDW          K1, K2, K1
+	VBROADCASTSS   16(R11), Z21
+	VPANDD         Z21, Z20, Z20
+	VPCMPD         $0x06, Z20, Z0, K2
+	KANDW          K1, K2, K1
+	VPCMPD         $0x06, Z2, Z23, K2
+	KORW           K1, K2, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z19, K1, Z20
+
+focusdone247:
+	// loss = (alpha ce) q^gamma
+	VCMPPS.BCST  $0x12, consts<>+2112(SB), Z17, K1
+	VMULPS       Z20, Z17, Z19
+	VBLENDMPS    Z19, Z17, K1, Z17
+	VPMINUD.BCST consts<>+608(SB), Z17, Z17
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS.BCST $0x11, consts<>+2080(SB), Z11, K1
+	VBLENDMPS   Z13, Z14, K1, Z19
+	VDIVPS      Z16, Z19, Z19
+	VCMPPS      $0x00, Z0, Z16, K2
+	VBLENDMPS   Z1, Z19, K2, Z16
+	VBLENDMPS   Z14, Z13, K1, Z14
+	VMULPS      Z16, Z14, Z14
+	VCMPPS      $0x11, Z14, Z0, K1
+	VMULPS      Z14, Z12, Z12
+	VMOVAPS.Z   Z12, K1, Z12
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
+	VBROADCASTSS      8(DI), Z14
+	VFNMADD132PS.BCST consts<>+2144(SB), Z1, Z11
+	VMULPS            Z11, Z14, Z11
+	VFMSUB231PS       Z15, Z13, Z10
+	VFMADD231PS       Z12, Z11, Z10
+	VBROADCASTSS      (R9), Z11
+	VMULPS            Z20, Z18, Z12
+	VMULPS            Z12, Z11, Z11
+	VMULPS            Z10, Z11, Z10
+	VCMPPS            $0x03, Z10, Z10, K1
+	VBLENDMPS.BCST    consts<>+608(SB), Z10, K1, Z10
+	VMOVUPS           Z17, (CX)
+	VMOVUPS           Z10, (DX)
+	ADDQ              $+64, CX
+	ADDQ              $+64, DX
+	ADDQ              $+64, BX
+	ADDQ              $+64, SI
+	ADDQ              $-16, AX
+	ADDQ              $-16, R10
+	CMPQ              R10, $+1
+	JGE               slow
+	JMP               loop
+
+slowvector:
+	MOVL    $0x0000ffff, R10
+	BZHIL   AX, R10, R10
+	KMOVW   R10, K1
+	VMOVAPS Z1, Z10
+	VMOVUPS (BX), K1, Z10
+	VMOVAPS Z0, Z11
+	VMOVUPS (SI), K1, Z11
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD.BCST  consts<>+1184(SB), Z10, Z12
+	VSUBPS.BCST consts<>+64(SB), Z12, Z12
+	VMAXPS      Z12, Z7, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS     consts<>+96(SB), Z13
+	VFMADD213PS.BCST consts<>+128(SB), Z12, Z13
+	VSUBPS.BCST      consts<>+128(SB), Z13, Z14
+
+	// r = c - n ln2
+	VMOVAPS           Z12, Z15
+	VFNMADD231PS.BCST consts<>+160(SB), Z14, Z15
+	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS     consts<>+224(SB), Z16
+	VFMADD213PS.BCST consts<>+256(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+288(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+320(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+352(SB), Z16, Z15
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z12, K2
+	VMOVAPS.Z        Z8, K2, Z12
+
+	// y = 2^n T[j] (1 + p)
+	VPERMPS     exp_t<>+0(SB), Z13, Z13
+	VFMADD231PS Z15, Z13, Z13
+	VMOVAPS.Z   Z9, K2, Z15
+	VADDPS      Z15, Z14, Z14
+	VSCALEFPS   Z14, Z13, Z13
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD       Z12, Z13, Z12
+	VADDPS.BCST  consts<>+576(SB), Z13, Z13
+	VPSUBD.BCST  consts<>+576(SB), Z13, Z13
+	VPMAXSD      Z13, Z12, Z12
+	VPMINUD.BCST consts<>+608(SB), Z12, Z12
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS $0x11, Z6, Z12, K2
+	VMAXPS Z12, Z6, Z13
+	VADDPS Z1, Z13, Z14
+	VDIVPS Z14, Z1, Z14
+	VMULPS Z14, Z13, Z15
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z1, Z13, Z16
+	VPSUBD.BCST consts<>+1888(SB), Z16, Z16
+	VPANDD.BCST consts<>+544(SB), Z16, Z17
+	VPSRLD      $0x15, Z16, Z16
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z17, Z1, Z18
+	VPERMPS     log_r<>+0(SB), Z16, Z19
+	VMULPS      Z19, Z18, Z18
+	VADDPS.BCST consts<>+768(SB), Z18, Z19
+	VFMADD231PS Z18, Z13, Z19
+	VCVTDQ2PS   Z17, Z13
+	VPERMPS     log_th<>+0(SB), Z16, Z17
+	VPERMPS     log_tl<>+0(SB), Z16, Z16
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z19, Z19, Z18
+	VBROADCASTSS     consts<>+1952(SB), Z20
+	VFMADD213PS.BCST consts<>+1984(SB), Z19, Z20
+	VFMADD231PS.BCST consts<>+1920(SB), Z18, Z20
+	VBROADCASTSS     consts<>+2016(SB), Z21
+	VFMADD213PS.BCST consts<>+2048(SB), Z19, Z21
+	VFMADD231PS      Z20, Z18, Z21
+	VFMADD231PS.BCST consts<>+960(SB), Z13, Z16
+	VFMADD231PS      Z21, Z18, Z16
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+992(SB), Z13, Z17
+	VADDPS           Z19, Z17, Z13
+	VSUBPS           Z13, Z17, Z17
+	VADDPS           Z19, Z17, Z17
+	VADDPS           Z17, Z16, Z16
+	VADDPS           Z16, Z13, Z13
+	VBLENDMPS        Z12, Z15, K2, Z15
+	VBLENDMPS        Z12, Z13, K2, Z12
+	VPMOVD2M         Z10, K2
+	VBLENDMPS        Z15, Z14, K2, Z13
+	VPMOVD2M         Z10, K2
+	VBLENDMPS        Z14, Z15, K2, Z14
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z11, Z1, Z15
+	VPMOVD2M    Z10, K2
+	VBLENDMPS   Z11, Z15, K2, Z16
+	VCMPPS      $0x11, Z16, Z0, K2
+	VPANDD.BCST consts<>+0(SB), Z10, Z10
+	VMOVAPS.Z   Z10, K2, Z10
+	VFMADD231PS Z10, Z16, Z12
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z11, Z14, Z10
+	VMOVAPS      Z10, Z16
+	VFMADD231PS  Z15, Z13, Z16
+	VBROADCASTSS 12(DI), Z17
+	VBROADCASTSS 16(DI), Z18
+	VMULPS       Z15, Z18, Z18
+	VFMADD231PS  Z11, Z17, Z18
+	VMULPS       Z12, Z18, Z17
+	VMOVAPS      Z16, Z20
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_248
+	VMULPS Z16, Z16, Z20
+	JMP    focusdone248
+
+focusnot0_248:
+	CMPQ    R8, $+2
+	JGE     focusnot1_248
+	VMOVAPS Z1, Z20
+	JMP     focusdone248
+
+focusnot1_248:
+	CMPQ R8, $+3
+	JGE  focusnot2_248
+	JMP  focusdone248
+
+focusnot2_248:
+	CMPQ    R8, $+4
+	JGE     focusnot3_248
+	VSQRTPS Z16, Z20
+	JMP     focusdone248
+
+focusnot3_248:
+	CMPQ         R8, $+5
+	JGE          focusnot4_248
+	VSQRTPS      Z16, Z19
+	VMOVAPS      Z16, Z20
+	VFNMADD231PS Z19, Z19, Z20
+	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z19, Z16, Z20
+	JMP          focusdone248
+
+focusnot4_248:
+	CMPQ             R8, $+6
+	JGE              focusnot5_248
+	VSQRTPS          Z16, Z19
+	VMULPS           Z16, Z16, Z21
+	VMOVAPS          Z21, Z20
+	VFMSUB231PS      Z16, Z16, Z20
+	VMOVAPS          Z16, Z22
+	VFNMADD231PS     Z19, Z19, Z22
+	VMULPS           Z22, Z16, Z22
+	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
+	VMULPS           Z19, Z20, Z20
+	VFMADD231PS      Z19, Z21, Z20
+	JMP              focusdone248
+
+focusnot5_248:
+	CMPQ        R8, $+7
+	JGE         focusnot6_248
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z19, Z20
+	JMP         focusdone248
+
+focusnot6_248:
+	CMPQ        R8, $+8
+	JGE         focusnot7_248
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VADDPS      Z19, Z19, Z21
+	VMULPS      Z20, Z21, Z20
+	VFMADD231PS Z19, Z19, Z20
+	JMP         focusdone248
+
+focusnot7_248:
+	CMPQ        R8, $+9
+	JGE         focusnot8_248
+	VMULPS      Z16, Z16, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z16, Z16, Z21
+	VMULPS      Z20, Z20, Z19
+	VADDPS      Z20, Z20, Z22
+	VFMSUB213PS Z19, Z20, Z20
+	VFMADD231PS Z21, Z22, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z19, Z20
+	JMP         focusdone248
+
+focusnot8_248:
+	LEAQ         20(DI), R10
+	VBROADCASTSS (R10), Z19
+	VBROADCASTSS 4(R10), Z21
+	VBROADCASTSS 8(R10), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD.BCST consts<>+0(SB), Z20, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS   Z23, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z3, K2
+	VBLENDMPS   Z25, Z24, K2, Z24
+	VPSRAD      $0x17, Z24, Z25
+	VPSRLD      $0x14, Z24, Z26
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+768(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z19, Z27
+	VFMSUB213PS Z27, Z19, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z19, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
+	VPSRAD      $0x03, Z22, Z22
+	VADDPS      Z25, Z21, Z26
+	VPSLLD      $0x17, Z22, Z27
+	VPADDD      Z27, Z26, Z27
+	VPMINUD     Z2, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD   Z0, Z22, Z22
+	VPSUBD    Z22, Z4, Z22
+	VPSLLD    $0x17, Z22, Z22
+	VADDPS    Z21, Z22, Z28
+	VSUBPS    Z22, Z28, Z29
+	VSUBPS    Z29, Z21, Z21
+	VADDPS    Z25, Z21, Z21
+	VADDPS    Z21, Z28, Z21
+	VCMPPS    $0x11, Z22, Z26, K2
+	VPSUBD    Z22, Z21, Z21
+	VBLENDMPS Z21, Z27, K2, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z24, Z5, K2
+	VBLENDMPS   Z2, Z21, K2, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
+	VBLENDMPS   Z0, Z21, K2, Z21
+	VPCMPD      $0x00, Z0, Z23, K2
+	VPMOVD2M    Z19, K3
+	VBLENDMPS   Z2, Z0, K3, Z22
+	VBLENDMPS   Z22, Z21, K2, Z21
+	VPCMPD      $0x00, Z2, Z23, K2
+	VPMOVD2M    Z19, K3
+	VBLENDMPS   Z0, Z2, K3, Z19
+	VBLENDMPS   Z19, Z21, K2, Z19
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   12(R10), Z21
+	VPANDD         Z21, Z20, Z21
+	VPORD          Z21, Z19, Z19
+	VPCMPD         $0x06, Z0, Z23, K2
+	VPCMPD         $0x06, Z23, Z2, K3
+	KANDW          K2, K3, K2
+	VBROADCASTSS   16(R10), Z21
+	VPANDD         Z21, Z20, Z20
+	VPCMPD         $0x06, Z20, Z0, K3
+	KANDW          K2, K3, K2
+	VPCMPD         $0x06, Z2, Z23, K3
+	KORW           K2, K3, K2
+	VBLENDMPS.BCST consts<>+608(SB), Z19, K2, Z20
+
+focusdone248:
+	// loss = (alpha ce) q^gamma
+	VCMPPS.BCST  $0x12, consts<>+2112(SB), Z17, K2
+	VMULPS       Z20, Z17, Z19
+	VBLENDMPS    Z19, Z17, K2, Z17
+	VPMINUD.BCST consts<>+608(SB), Z17, Z17
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS.BCST $0x11, consts<>+2080(SB), Z11, K2
+	VBLENDMPS   Z13, Z14, K2, Z19
+	VDIVPS      Z16, Z19, Z19
+	VCMPPS      $0x00, Z0, Z16, K3
+	VBLENDMPS   Z1, Z19, K3, Z16
+	VBLENDMPS   Z14, Z13, K2, Z14
+	VMULPS      Z16, Z14, Z14
+	VCMPPS      $0x11, Z14, Z0, K2
+	VMULPS      Z14, Z12, Z12
+	VMOVAPS.Z   Z12, K2, Z12
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
+	VBROADCASTSS      8(DI), Z14
+	VFNMADD132PS.BCST consts<>+2144(SB), Z1, Z11
+	VMULPS            Z11, Z14, Z11
+	VFMSUB231PS       Z15, Z13, Z10
+	VFMADD231PS       Z12, Z11, Z10
+	VBROADCASTSS      (R9), Z11
+	VMULPS            Z20, Z18, Z12
+	VMULPS            Z12, Z11, Z11
+	VMULPS            Z10, Z11, Z10
+	VCMPPS            $0x03, Z10, Z10, K2
+	VBLENDMPS.BCST    consts<>+608(SB), Z10, K2, Z10
+	VMOVUPS           Z17, K1, (CX)
+	VMOVUPS           Z10, K1, (DX)
+	ADDQ              $+64, CX
+	ADDQ              $+64, DX
+	ADDQ              $+64, BX
+	ADDQ              $+64, SI
+	ADDQ              $-16, AX
+	CMPQ              AX, $+1
+	JGE               vector
 	VZEROUPPER
 	RET

@@ -386,11 +386,11 @@ func clampLogit(z float32) float32 {
 	return z
 }
 
-// expTerm is one e_j, as a factor and a power of two; the power is +0 where n - N <= -127. For a NaN or +Inf the factor is
-// NaN, and so is every product with it.
+// expTerm is one e_j, as a factor and a power of two; the power is +0 where n - N <= -127, and for z < -clampAt. For a NaN or
+// +Inf the factor is NaN, and so is every product with it.
 func expTerm(z float32, rowN int32) (p, power float32) {
 	if z < -clampAt {
-		z = -clampAt
+		return 1, 0
 	}
 	n, r := expReduce(z)
 	if r == r {
@@ -528,55 +528,78 @@ func logSoftmaxRow(dst, z []float32) {
 	}
 }
 
-// lossParams is a loss's configuration, prepared once by New...
+// lossParams is a loss's configuration, prepared once by New.... Assembly reads the fields up to power at their offsets.
 type lossParams struct {
-	classes  int
-	gamma    float32
-	power    powParams // of gamma
-	alpha    []float32 // softmax form: a weight per class; nil: every class weighs 1
-	positive float32   // sigmoid forms: the weight of target 1 (1 where unweighted)
-	negative float32   // and of target 0
+	focusKind focusKind
+	factor    float32   // gamma where it multiplies: beyond 2^126 it changes nothing but would make 0 * Inf of a product
+	positive  float32   // sigmoid forms: the weight of target 1 (1 where unweighted)
+	negative  float32   // and of target 0
+	power     powParams // of gamma
+	classes   int
+	alpha     []float32 // softmax form: a weight per class; nil: every class weighs 1
+}
+
+// focusKind is a way to compute q^gamma.
+type focusKind int64
+
+const (
+	focus2 focusKind = iota // gamma 2, the most usual one
+	focus0
+	focus1
+	focusHalf // 0.5
+	focus1Half
+	focus2Half
+	focus3
+	focus4
+	focus5
+	focusPow // any other
+)
+
+var focusGammas = [focusPow]float32{
+	focus2: 2, focus0: 0, focus1: 1, focusHalf: 0.5, focus1Half: 1.5, focus2Half: 2.5, focus3: 3, focus4: 4, focus5: 5,
 }
 
 func newLossParams(classes int, gamma float32, alpha []float32, positive, negative float32) lossParams {
+	kind := focusPow
+	for k, g := range focusGammas {
+		if g == gamma {
+			kind = focusKind(k)
+		}
+	}
 	return lossParams{
-		classes: classes, gamma: gamma, power: newPowParams(gamma),
-		alpha: alpha, positive: positive, negative: negative,
+		focusKind: kind, factor: min(gamma, 0x1p126), positive: positive, negative: negative,
+		power: newPowParams(gamma), classes: classes, alpha: alpha,
 	}
 }
-
-// factor is gamma where it multiplies (the exponent has its own preparation): beyond 2^126 it changes nothing but would
-// make 0 * Inf of a product.
-func (p *lossParams) factor() float32 { return min(p.gamma, 0x1p126) }
 
 // focus is q^gamma for q in [0, 1]. The gammas that are chosen in practice are short products and square roots; an odd
 // half or a product of more than two factors carries the rounding error of its first product along (errors of at most
 // 0.51 ULP; without, up to 2.9).
 func (p *lossParams) focus(q float32) float32 {
-	switch p.gamma {
-	case 0:
+	switch p.focusKind {
+	case focus0:
 		return 1
-	case 0.5:
+	case focusHalf:
 		return sqrt32(q)
-	case 1:
+	case focus1:
 		return q
-	case 1.5: // q s + (q - s^2) s/2
+	case focus1Half: // q s + (q - s^2) s/2
 		s := sqrt32(q)
 		return fma32(q, s, fma32(-s, s, q)*float32(s*0.5))
-	case 2:
+	case focus2:
 		return q * q
-	case 2.5: // (q^2 + low) (s + (q - s^2) / (2 s))
+	case focus2Half: // (q^2 + low) (s + (q - s^2) / (2 s))
 		s := sqrt32(q)
 		sq, low := square(q)
 		c := fma32(q*fma32(-s, s, q), 0.5, low)
 		return fma32(sq, s, float32(c*s))
-	case 3:
+	case focus3:
 		sq, low := square(q)
 		return fma32(sq, q, float32(low*q))
-	case 4:
+	case focus4:
 		sq, low := square(q)
 		return fma32(sq, sq, float32((sq+sq)*low))
-	case 5:
+	case focus5:
 		sq, low := square(q)
 		f := sq * sq
 		fLow := fma32(sq+sq, low, fma32(sq, sq, -f))
@@ -715,7 +738,7 @@ func softmaxGradGeneric(losses, grad, logits []float32, labels []int32, p *lossP
 		if row.pt == 0 {
 			x = 0
 		}
-		sq := scale * float32(float32(alpha*focus)*fma32(p.factor(), x, 1)) * row.q
+		sq := scale * float32(float32(alpha*focus)*fma32(p.factor, x, 1)) * row.q
 		pre := float32(0x1p-64)
 		if sq >= gradSplit || sq <= -gradSplit {
 			pre = 1
@@ -783,7 +806,7 @@ func (s *sigmoidTerm) grad(y float32, p *lossParams) float32 {
 		cross = 0
 	}
 	d := fma32(s.p, 1-y, -float32(s.n*y))
-	return fma32(p.factor()*(1-2*y), cross, d)
+	return fma32(p.factor*(1-2*y), cross, d)
 }
 
 func sigmoidLoss(x, y float32, p *lossParams) float32 {

@@ -59,6 +59,9 @@ func enabled(variants []variant, disable string) []variant {
 // a call cannot be interrupted, and a garbage collection waits for it.
 const chunk = 4096
 
+// lossChunk is chunk for the losses, whose slowest elements take 20 ns.
+const lossChunk = 1024
+
 // A kernel computes one block: it knows nothing of errors, configuration or goroutines. Its arguments have been
 // checked. Below, a row's label is its class in [0, classes); noLabel where the row counts for nothing, and in the
 // one-vs-rest form also classes for background.
@@ -81,12 +84,6 @@ func oneVsRestLossKernel(losses, logits []float32, labels []int32, p *lossParams
 }
 func oneVsRestGradKernel(losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
 	oneVsRestGradGeneric(losses, grad, logits, labels, p, scale)
-}
-func sigmoidLossKernel(losses, logits, targets []float32, p *lossParams) {
-	sigmoidLossGeneric(losses, logits, targets, p)
-}
-func sigmoidGradKernel(losses, grad, logits, targets []float32, p *lossParams, scale float32) {
-	sigmoidGradGeneric(losses, grad, logits, targets, p, scale)
 }
 
 // Variant names the active variant: "avx512", "avx2", "neon" or "generic". Names may be added.

@@ -422,6 +422,15 @@ func (m *amd64) either(a, b mask) mask {
 	return mask{d}
 }
 
+// writesAll takes the destination from the inputs: avo takes a blend for an operation that keeps lanes of it.
+func writesAll(i *ir.Instruction, err error) (*ir.Instruction, error) {
+	if err == nil {
+		d := i.Outputs[0]
+		i.Inputs = slices.DeleteFunc(i.Inputs, func(op operand.Op) bool { return op == d })
+	}
+	return i, err
+}
+
 func (m *amd64) pick(k mask, a, b vec) vec {
 	d := m.newVec()
 	src, other := m.anywhere(a), m.inRegister(b)
@@ -434,15 +443,6 @@ func (m *amd64) pick(k mask, a, b vec) vec {
 		m.emit(writesAll(x86.VBLENDMPS(src, other, k.op, d)))
 	}
 	return vec{op: d}
-}
-
-// writesAll takes the destination from the inputs: avo takes a blend for an operation that keeps lanes of it.
-func writesAll(i *ir.Instruction, err error) (*ir.Instruction, error) {
-	if err == nil {
-		d := i.Outputs[0]
-		i.Inputs = slices.DeleteFunc(i.Inputs, func(op operand.Op) bool { return op == d })
-	}
-	return i, err
 }
 
 func (m *amd64) keep(k mask, a vec) vec {
@@ -506,6 +506,35 @@ func (m *amd64) broadcast(p gp, offset int) vec {
 	d := m.newVec()
 	m.emit(x86.VBROADCASTSS(at(p, offset), d))
 	return vec{op: d}
+}
+
+func (m *amd64) field(p gp, offset int) gp {
+	d := gp{m.regs.GP64()}
+	m.emit(x86.MOVQ(at(p, offset), d.r))
+	return d
+}
+
+func (m *amd64) offset(p gp, by int) gp {
+	d := gp{m.regs.GP64()}
+	m.emit(x86.LEAQ(at(p, by), d.r))
+	return d
+}
+
+func (m *amd64) aside(values []vec, f func()) {
+	if m.wide { // 32 registers are enough
+		f()
+		return
+	}
+	for i, v := range values {
+		if i == len(m.slots) {
+			m.slots = append(m.slots, m.fn.AllocLocal(int(m.vecSpec.Size())))
+		}
+		m.emit(x86.VMOVUPS(v.op, m.slots[i]))
+	}
+	f()
+	for i, v := range values {
+		m.emit(x86.VMOVUPS(m.slots[i], v.op))
+	}
 }
 
 func (m *amd64) load(p gp, offset int) vec { return vec{op: at(p, offset)} }

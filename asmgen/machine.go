@@ -126,6 +126,11 @@ type machine interface {
 	// lane.
 	param(name string) gp
 	broadcast(p gp, offset int) vec
+	// field is the 64-bit integer at p + offset bytes; offset is p moved by that.
+	field(p gp, offset int) gp
+	offset(p gp, by int) gp
+	// aside runs f with the registers of the given values free where there are only 16: it keeps them on the stack.
+	aside(values []vec, f func())
 	// load is the vector at p + offset bytes, of any alignment. It is read wherever it is used, so nothing may be
 	// stored there before its last use; hold reads a load (or a constant) once, here. store writes.
 	load(p gp, offset int) vec

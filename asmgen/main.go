@@ -81,6 +81,12 @@ var kernels = []kernel{
 			slow: func(m machine, x []vec) []vec { return []vec{powSlow(m, x[0], y, params)} },
 		}.emit(m)
 	}},
+	{name: "sigmoidLoss", args: "losses, logits, targets *float32, n int, p *lossParams", body: func(m machine) {
+		sigmoidLossKernel(m, false)
+	}},
+	{name: "sigmoidGrad", args: "losses, grad, logits, targets *float32, n int, p *lossParams, scale *float32", body: func(m machine) {
+		sigmoidLossKernel(m, true)
+	}},
 }
 
 // nanCheck jumps to slow if there is a NaN among some vectors.
