@@ -95,17 +95,18 @@ func powKernel(dst, x []float32, p *powParams) {
 }
 
 func sigmoidLossKernel(losses, logits, targets []float32, p *lossParams) {
-	for len(logits) > 0 {
-		n := min(len(logits), lossChunk)
-		switch active {
-		case avx512:
-			sigmoidLossAVX512(&losses[0], &logits[0], &targets[0], n, p)
-		case avx2:
-			sigmoidLossAVX2(&losses[0], &logits[0], &targets[0], n, p)
-		default:
-			sigmoidLossGeneric(losses[:n], logits[:n], targets[:n], p)
-		}
-		losses, logits, targets = losses[n:], logits[n:], targets[n:]
+	for len(logits) > lossChunk {
+		sigmoidLossKernel(losses[:lossChunk], logits[:lossChunk], targets[:lossChunk], p)
+		losses, logits, targets = losses[lossChunk:], logits[lossChunk:], targets[lossChunk:]
+	}
+	switch {
+	case len(logits) == 0:
+	case active == avx512:
+		sigmoidLossAVX512(&losses[0], &logits[0], &targets[0], len(logits), p)
+	case active == avx2:
+		sigmoidLossAVX2(&losses[0], &logits[0], &targets[0], len(logits), p)
+	default:
+		sigmoidLossGeneric(losses, logits, targets, p)
 	}
 }
 
@@ -115,16 +116,17 @@ func sigmoidGradKernel(losses, grad, logits, targets []float32, p *lossParams, s
 		clear(grad)
 		return
 	}
-	for len(logits) > 0 {
-		n := min(len(logits), lossChunk)
-		switch active {
-		case avx512:
-			sigmoidGradAVX512(&losses[0], &grad[0], &logits[0], &targets[0], n, p, &scale)
-		case avx2:
-			sigmoidGradAVX2(&losses[0], &grad[0], &logits[0], &targets[0], n, p, &scale)
-		default:
-			sigmoidGradGeneric(losses[:n], grad[:n], logits[:n], targets[:n], p, scale)
-		}
-		losses, grad, logits, targets = losses[n:], grad[n:], logits[n:], targets[n:]
+	for len(logits) > lossChunk {
+		sigmoidGradKernel(losses[:lossChunk], grad[:lossChunk], logits[:lossChunk], targets[:lossChunk], p, scale)
+		losses, grad, logits, targets = losses[lossChunk:], grad[lossChunk:], logits[lossChunk:], targets[lossChunk:]
+	}
+	switch {
+	case len(logits) == 0:
+	case active == avx512:
+		sigmoidGradAVX512(&losses[0], &grad[0], &logits[0], &targets[0], len(logits), p, &scale)
+	case active == avx2:
+		sigmoidGradAVX2(&losses[0], &grad[0], &logits[0], &targets[0], len(logits), p, &scale)
+	default:
+		sigmoidGradGeneric(losses, grad, logits, targets, p, scale)
 	}
 }
