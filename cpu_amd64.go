@@ -24,82 +24,89 @@ func supportedBy(cpu *cpuid.CPUInfo) []variant {
 	return []variant{avx512, avx2}
 }
 
+// The kernels. A slice goes to the assembly in chunks, and a chunk before the last through a call of the same function:
+// where a function begins is where the garbage collection can stop it. (Between two calls of assembly there are too few
+// instructions of Go for a signal to hit.)
+
 func expKernel(dst, x []float32) {
-	for len(x) > 0 {
-		n := min(len(x), chunk)
-		switch active {
-		case avx512:
-			expAVX512(&dst[0], &x[0], n)
-		case avx2:
-			expAVX2(&dst[0], &x[0], n)
-		default:
-			expGeneric(dst[:n], x[:n])
-		}
-		dst, x = dst[n:], x[n:]
+	for len(x) > chunk {
+		expKernel(dst[:chunk], x[:chunk])
+		dst, x = dst[chunk:], x[chunk:]
+	}
+	switch {
+	case len(x) == 0:
+	case active == avx512:
+		expAVX512(&dst[0], &x[0], len(x))
+	case active == avx2:
+		expAVX2(&dst[0], &x[0], len(x))
+	default:
+		expGeneric(dst, x)
 	}
 }
 
 func logKernel(dst, x []float32) {
-	for len(x) > 0 {
-		n := min(len(x), chunk)
-		switch active {
-		case avx512:
-			logAVX512(&dst[0], &x[0], n)
-		case avx2:
-			logAVX2(&dst[0], &x[0], n)
-		default:
-			logGeneric(dst[:n], x[:n])
-		}
-		dst, x = dst[n:], x[n:]
+	for len(x) > chunk {
+		logKernel(dst[:chunk], x[:chunk])
+		dst, x = dst[chunk:], x[chunk:]
+	}
+	switch {
+	case len(x) == 0:
+	case active == avx512:
+		logAVX512(&dst[0], &x[0], len(x))
+	case active == avx2:
+		logAVX2(&dst[0], &x[0], len(x))
+	default:
+		logGeneric(dst, x)
 	}
 }
 
 func sigmoidKernel(dst, x []float32) {
-	for len(x) > 0 {
-		n := min(len(x), chunk)
-		switch active {
-		case avx512:
-			sigmoidAVX512(&dst[0], &x[0], n)
-		case avx2:
-			sigmoidAVX2(&dst[0], &x[0], n)
-		default:
-			sigmoidGeneric(dst[:n], x[:n])
-		}
-		dst, x = dst[n:], x[n:]
+	for len(x) > chunk {
+		sigmoidKernel(dst[:chunk], x[:chunk])
+		dst, x = dst[chunk:], x[chunk:]
+	}
+	switch {
+	case len(x) == 0:
+	case active == avx512:
+		sigmoidAVX512(&dst[0], &x[0], len(x))
+	case active == avx2:
+		sigmoidAVX2(&dst[0], &x[0], len(x))
+	default:
+		sigmoidGeneric(dst, x)
 	}
 }
 
 func powKernel(dst, x []float32, p *powParams) {
-	if p.special == powZero || p.special == powNaN { // constant, but for a few x
-		powGeneric(dst, x, p)
-		return
+	for len(x) > chunk {
+		powKernel(dst[:chunk], x[:chunk], p)
+		dst, x = dst[chunk:], x[chunk:]
 	}
-	for len(x) > 0 {
-		n := min(len(x), chunk)
-		switch active {
-		case avx512:
-			powAVX512(&dst[0], &x[0], n, p)
-		case avx2:
-			powAVX2(&dst[0], &x[0], n, p)
-		default:
-			powGeneric(dst[:n], x[:n], p)
-		}
-		dst, x = dst[n:], x[n:]
+	switch {
+	case len(x) == 0:
+	case p.special == powZero || p.special == powNaN: // constant, but for a few x
+		powGeneric(dst, x, p)
+	case active == avx512:
+		powAVX512(&dst[0], &x[0], len(x), p)
+	case active == avx2:
+		powAVX2(&dst[0], &x[0], len(x), p)
+	default:
+		powGeneric(dst, x, p)
 	}
 }
 
 func sigmoidLossKernel(losses, logits, targets []float32, p *lossParams) {
-	for len(logits) > 0 {
-		n := min(len(logits), lossChunk)
-		switch active {
-		case avx512:
-			sigmoidLossAVX512(&losses[0], &logits[0], &targets[0], n, p)
-		case avx2:
-			sigmoidLossAVX2(&losses[0], &logits[0], &targets[0], n, p)
-		default:
-			sigmoidLossGeneric(losses[:n], logits[:n], targets[:n], p)
-		}
-		losses, logits, targets = losses[n:], logits[n:], targets[n:]
+	for len(logits) > lossChunk {
+		sigmoidLossKernel(losses[:lossChunk], logits[:lossChunk], targets[:lossChunk], p)
+		losses, logits, targets = losses[lossChunk:], logits[lossChunk:], targets[lossChunk:]
+	}
+	switch {
+	case len(logits) == 0:
+	case active == avx512:
+		sigmoidLossAVX512(&losses[0], &logits[0], &targets[0], len(logits), p)
+	case active == avx2:
+		sigmoidLossAVX2(&losses[0], &logits[0], &targets[0], len(logits), p)
+	default:
+		sigmoidLossGeneric(losses, logits, targets, p)
 	}
 }
 
@@ -109,17 +116,18 @@ func sigmoidGradKernel(losses, grad, logits, targets []float32, p *lossParams, s
 		clear(grad)
 		return
 	}
-	for len(logits) > 0 {
-		n := min(len(logits), lossChunk)
-		switch active {
-		case avx512:
-			sigmoidGradAVX512(&losses[0], &grad[0], &logits[0], &targets[0], n, p, &scale)
-		case avx2:
-			sigmoidGradAVX2(&losses[0], &grad[0], &logits[0], &targets[0], n, p, &scale)
-		default:
-			sigmoidGradGeneric(losses[:n], grad[:n], logits[:n], targets[:n], p, scale)
-		}
-		losses, grad, logits, targets = losses[n:], grad[n:], logits[n:], targets[n:]
+	for len(logits) > lossChunk {
+		sigmoidGradKernel(losses[:lossChunk], grad[:lossChunk], logits[:lossChunk], targets[:lossChunk], p, scale)
+		losses, grad, logits, targets = losses[lossChunk:], grad[lossChunk:], logits[lossChunk:], targets[lossChunk:]
+	}
+	switch {
+	case len(logits) == 0:
+	case active == avx512:
+		sigmoidGradAVX512(&losses[0], &grad[0], &logits[0], &targets[0], len(logits), p, &scale)
+	case active == avx2:
+		sigmoidGradAVX2(&losses[0], &grad[0], &logits[0], &targets[0], len(logits), p, &scale)
+	default:
+		sigmoidGradGeneric(losses, grad, logits, targets, p, scale)
 	}
 }
 
