@@ -131,31 +131,163 @@ func sigmoidGradKernel(losses, grad, logits, targets []float32, p *lossParams, s
 	}
 }
 
+// sumRows fills sums for some rows, whose labels are -1 where there is none.
+func sumRows(sums *rowSums, logits []float32, labels []int32, classes int) {
+	for i, t := range labels {
+		if t >= 0 {
+			sums.target[i] = logits[i*classes+int(t)]
+		}
+	}
+	if active == avx512 {
+		softmaxSumAVX512(sums, &logits[0], &labels[0], len(labels), classes)
+	} else {
+		softmaxSumAVX2(sums, &logits[0], &labels[0], len(labels), classes)
+	}
+	for i := range labels {
+		sums.shift[i] = rowShift(sums.most[i])
+	}
+}
+
+// rowsPerCall is how many rows of some classes a call of assembly gets.
+func rowsPerCall(classes int) int { return max(1, min(rowsAtOnce, rowChunk/classes)) }
+
+// noLabels are the labels of rows without.
+var noLabels = func() (l [rowsAtOnce]int32) {
+	for i := range l {
+		l[i] = noLabel
+	}
+	return l
+}()
+
 func softmaxLossKernel(losses, logits []float32, labels []int32, p *lossParams) {
 	if active == generic {
 		softmaxLossGeneric(losses, logits, labels, p)
 		return
 	}
+	softmaxLosses(losses, nil, logits, labels, p, 0)
+}
+
+func softmaxGradKernel(losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
+	switch {
+	case active == generic:
+		softmaxGradGeneric(losses, grad, logits, labels, p, scale)
+	case scale == 0:
+		softmaxLosses(losses, nil, logits, labels, p, scale)
+		clear(grad)
+	default:
+		softmaxLosses(losses, grad, logits, labels, p, scale)
+	}
+}
+
+// softmaxLosses writes the gradients too, unless grad is nil.
+func softmaxLosses(losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
 	var sums rowSums
-	var classes [rowsAtOnce]int32 // labels, 0 for rows that are ignored: their results are not used
-	rows := max(1, min(rowsAtOnce, rowChunk/p.classes))
+	c, rows := p.classes, rowsPerCall(p.classes)
 	for len(labels) > 0 {
 		n := min(rows, len(labels))
-		for i, t := range labels[:n] {
-			classes[i] = max(t, 0)
-		}
-		if active == avx512 {
-			softmaxSumAVX512(&sums, &logits[0], &classes[0], n, p.classes)
-		} else {
-			softmaxSumAVX2(&sums, &logits[0], &classes[0], n, p.classes)
-		}
+		sumRows(&sums, logits[:n*c], labels[:n], c)
 		for i, t := range labels[:n] {
 			losses[i] = 0
-			if t != noLabel {
-				row := finishRow(sums.sum[i], sums.n[i], sums.most[i], sums.target[i])
-				losses[i] = weighted(p.weight(t), row.nll, p.focus(row.q))
+			if t == noLabel {
+				continue
+			}
+			row := finishRow(sums.sum[i], sums.n[i], sums.most[i], sums.target[i])
+			alpha, focus := p.weight(t), p.focus(row.q)
+			losses[i] = weighted(alpha, row.nll, focus)
+			if grad != nil {
+				sums.target[i], sums.pre[i], sums.factor[i] = p.gradient(&row, alpha, focus, scale)
 			}
 		}
-		losses, logits, labels = losses[n:], logits[n*p.classes:], labels[n:]
+		if grad != nil {
+			if active == avx512 {
+				softmaxGradRowsAVX512(&grad[0], &logits[0], &sums, n, c)
+			} else {
+				softmaxGradRowsAVX2(&grad[0], &logits[0], &sums, n, c)
+			}
+			for i, t := range labels[:n] {
+				if t == noLabel {
+					clear(grad[i*c:][:c])
+				} else {
+					grad[i*c+int(t)] = canonical(-sums.target[i])
+				}
+			}
+			grad = grad[n*c:]
+		}
+		losses, logits, labels = losses[n:], logits[n*c:], labels[n:]
+	}
+}
+
+func softmaxKernel(dst, logits []float32, classes int) {
+	if active == generic {
+		softmaxGeneric(dst, logits, classes)
+		return
+	}
+	var sums rowSums
+	for len(logits) > 0 {
+		n := min(rowsPerCall(classes), len(logits)/classes)
+		sumRows(&sums, logits, noLabels[:n], classes)
+		for i := range n {
+			sums.factor[i], sums.low[i] = reciprocal(sums.sum[i])
+		}
+		if active == avx512 {
+			softmaxRowsAVX512(&dst[0], &logits[0], &sums, n, classes)
+		} else {
+			softmaxRowsAVX2(&dst[0], &logits[0], &sums, n, classes)
+		}
+		dst, logits = dst[n*classes:], logits[n*classes:]
+	}
+}
+
+func logSoftmaxKernel(dst, logits []float32, classes int) {
+	if active == generic {
+		logSoftmaxGeneric(dst, logits, classes)
+		return
+	}
+	var sums rowSums
+	var labels [rowsAtOnce]int32
+	for len(logits) > 0 {
+		n := min(rowsPerCall(classes), len(logits)/classes)
+		sumRows(&sums, logits, noLabels[:n], classes) // for the maxima
+		for i := range n {
+			labels[i] = int32(firstIndex(logits[i*classes:][:classes], sums.most[i]))
+		}
+		most := sums.most
+		sumRows(&sums, logits, labels[:n], classes)
+		for i := range n {
+			sums.factor[i] = finishRow(sums.sum[i], sums.n[i], sums.most[i], sums.target[i]).nll
+		}
+		sums.most = most
+		if active == avx512 {
+			logSoftmaxRowsAVX512(&dst[0], &logits[0], &sums, n, classes)
+		} else {
+			logSoftmaxRowsAVX2(&dst[0], &logits[0], &sums, n, classes)
+		}
+		dst, logits = dst[n*classes:], logits[n*classes:]
+	}
+}
+
+// firstIndex is the index of the first m in z, 0 if there is none.
+func firstIndex(z []float32, m float32) int {
+	for j, x := range z {
+		if x == m {
+			return j
+		}
+	}
+	return 0
+}
+
+func logSumExpKernel(dst, logits []float32, classes int) {
+	if active == generic {
+		logSumExpGeneric(dst, logits, classes)
+		return
+	}
+	var sums rowSums
+	for len(dst) > 0 {
+		n := min(rowsPerCall(classes), len(dst))
+		sumRows(&sums, logits, noLabels[:n], classes)
+		for i := range n {
+			dst[i] = finishLogSumExp(logits[i*classes:][:classes], sums.sum[i], sums.n[i], sums.most[i])
+		}
+		dst, logits = dst[n:], logits[n*classes:]
 	}
 }

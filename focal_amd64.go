@@ -73,3 +73,33 @@ func softmaxSumAVX2(sums *rowSums, logits *float32, labels *int32, rows int, cla
 //
 //go:noescape
 func softmaxSumAVX512(sums *rowSums, logits *float32, labels *int32, rows int, classes int)
+
+// softmaxRowsAVX2 is softmaxRowsGeneric on n > 0 elements.
+//
+//go:noescape
+func softmaxRowsAVX2(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+
+// softmaxRowsAVX512 is softmaxRowsGeneric on n > 0 elements.
+//
+//go:noescape
+func softmaxRowsAVX512(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+
+// softmaxGradRowsAVX2 is softmaxGradRowsGeneric on n > 0 elements.
+//
+//go:noescape
+func softmaxGradRowsAVX2(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+
+// softmaxGradRowsAVX512 is softmaxGradRowsGeneric on n > 0 elements.
+//
+//go:noescape
+func softmaxGradRowsAVX512(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+
+// logSoftmaxRowsAVX2 is logSoftmaxRowsGeneric on n > 0 elements.
+//
+//go:noescape
+func logSoftmaxRowsAVX2(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+
+// logSoftmaxRowsAVX512 is logSoftmaxRowsGeneric on n > 0 elements.
+//
+//go:noescape
+func logSoftmaxRowsAVX512(dst *float32, logits *float32, sums *rowSums, rows int, classes int)

@@ -9705,11 +9705,6 @@ row:
 	MOVQ         logits+8(FP), CX
 	MOVQ         labels+16(FP), DX
 	MOVLQSX      (DX), DX
-	MOVQ         sums+0(FP), BX
-	LEAQ         768(BX), BX
-	LEAQ         (CX)(DX*4), SI
-	MOVL         (SI), SI
-	MOVL         SI, (BX)
 
 plain_block:
 	// the largest logit of the block but the target's, which is made -Inf
@@ -9993,11 +9988,6 @@ shifted:
 	MOVQ         logits+8(FP), CX
 	MOVQ         labels+16(FP), DX
 	MOVLQSX      (DX), DX
-	MOVQ         sums+0(FP), BX
-	LEAQ         768(BX), BX
-	LEAQ         (CX)(DX*4), SI
-	MOVL         (SI), SI
-	MOVL         SI, (BX)
 
 shifted_block:
 	// the largest logit of the block but the target's, which is made -Inf
@@ -10300,11 +10290,6 @@ row:
 	MOVQ    logits+8(FP), CX
 	MOVQ    labels+16(FP), DX
 	MOVLQSX (DX), DX
-	MOVQ    sums+0(FP), BX
-	LEAQ    768(BX), BX
-	LEAQ    (CX)(DX*4), SI
-	MOVL    (SI), SI
-	MOVL    SI, (BX)
 
 plain_block:
 	// the largest logit of the block but the target's, which is made -Inf
@@ -10494,11 +10479,6 @@ shifted:
 	MOVQ    logits+8(FP), CX
 	MOVQ    labels+16(FP), DX
 	MOVLQSX (DX), DX
-	MOVQ    sums+0(FP), BX
-	LEAQ    768(BX), BX
-	LEAQ    (CX)(DX*4), SI
-	MOVL    (SI), SI
-	MOVL    SI, (BX)
 
 shifted_block:
 	// the largest logit of the block but the target's, which is made -Inf
@@ -10671,5 +10651,814 @@ shifted_sum_done:
 	ADDQ          $-1, rows+24(FP)
 	CMPQ          rows+24(FP), $0x00
 	JNE           row
+	VZEROUPPER
+	RET
+
+// func softmaxRowsAVX2(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·softmaxRowsAVX2(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+544(SB), Y0
+	VBROADCASTSS consts<>+2272(SB), Y1
+	VBROADCASTSS consts<>+384(SB), Y2
+	VBROADCASTSS consts<>+160(SB), Y3
+	VBROADCASTSS consts<>+96(SB), Y4
+	VBROADCASTSS consts<>+192(SB), Y5
+	VBROADCASTSS consts<>+2368(SB), Y6
+
+row:
+	MOVQ         sums+16(FP), AX
+	VBROADCASTSS 256(AX), Y7
+	VCVTDQ2PS    Y7, Y7
+	VSUBPS       consts<>+2336(SB), Y7, Y7
+	VSUBPS       Y7, Y1, Y8
+	VMULPS       Y3, Y7, Y7
+	VBROADCASTSS 1024(AX), Y9
+	VBROADCASTSS 1536(AX), Y10
+	VBROADCASTSS 1792(AX), Y11
+	MOVQ         logits+8(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         classes+32(FP), DX
+	CMPQ         DX, $+16
+	JLT          all_part
+
+all_tile:
+	VMOVUPS      (AX), Y12
+	VSUBPS       Y9, Y12, Y12
+	VMAXPS       Y12, Y7, Y12
+	VMOVAPS      Y8, Y13
+	VFMADD231PS  Y4, Y12, Y13
+	VSUBPS       Y8, Y13, Y14
+	VFNMADD231PS Y3, Y14, Y12
+	VFNMADD231PS Y5, Y14, Y12
+	VMOVAPS      Y12, Y14
+	VFMADD213PS  consts<>+2400(SB), Y6, Y14
+	VFMADD213PS  consts<>+2432(SB), Y12, Y14
+	VFMADD213PS  consts<>+2464(SB), Y12, Y14
+	VFMADD213PS  consts<>+2496(SB), Y12, Y14
+	VFMADD213PS  Y2, Y12, Y14
+	VFMADD213PS  Y2, Y14, Y12
+	VPSLLD       $0x17, Y13, Y13
+	VMULPS       Y13, Y12, Y12
+	VMULPS       Y11, Y12, Y13
+	VFMADD231PS  Y10, Y12, Y13
+	VCMPPS       $0x03, Y13, Y13, Y12
+	VBLENDVPS    Y12, consts<>+608(SB), Y13, Y12
+	VMOVUPS      Y12, (CX)
+	VMOVUPS      32(AX), Y12
+	VSUBPS       Y9, Y12, Y12
+	VMAXPS       Y12, Y7, Y12
+	VMOVAPS      Y8, Y13
+	VFMADD231PS  Y4, Y12, Y13
+	VSUBPS       Y8, Y13, Y14
+	VFNMADD231PS Y3, Y14, Y12
+	VFNMADD231PS Y5, Y14, Y12
+	VMOVAPS      Y12, Y14
+	VFMADD213PS  consts<>+2400(SB), Y6, Y14
+	VFMADD213PS  consts<>+2432(SB), Y12, Y14
+	VFMADD213PS  consts<>+2464(SB), Y12, Y14
+	VFMADD213PS  consts<>+2496(SB), Y12, Y14
+	VFMADD213PS  Y2, Y12, Y14
+	VFMADD213PS  Y2, Y14, Y12
+	VPSLLD       $0x17, Y13, Y13
+	VMULPS       Y13, Y12, Y12
+	VMULPS       Y11, Y12, Y13
+	VFMADD231PS  Y10, Y12, Y13
+	VCMPPS       $0x03, Y13, Y13, Y12
+	VBLENDVPS    Y12, consts<>+608(SB), Y13, Y12
+	VMOVUPS      Y12, 32(CX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $-16, DX
+	CMPQ         DX, $+16
+	JGE          all_tile
+
+all_part:
+	CMPQ         DX, $+1
+	JLT          all_done
+	MOVQ         $0x00000008, BX
+	MOVQ         DX, SI
+	CMPQ         SI, BX
+	CMOVQGT      BX, SI
+	NEGQ         SI
+	LEAQ         lane_mask<>+32(SB), BX
+	VMOVUPS      (BX)(SI*4), Y12
+	VMASKMOVPS   (AX), Y12, Y13
+	VBLENDVPS    Y12, Y13, Y0, Y12
+	MOVQ         $0x00000000, SI
+	MOVQ         DX, BX
+	SUBQ         $+8, BX
+	CMOVQLT      SI, BX
+	MOVQ         $0x00000008, SI
+	MOVQ         BX, DI
+	CMPQ         DI, SI
+	CMOVQGT      SI, DI
+	NEGQ         DI
+	LEAQ         lane_mask<>+32(SB), SI
+	VMOVUPS      (SI)(DI*4), Y13
+	VMASKMOVPS   32(AX), Y13, Y14
+	VBLENDVPS    Y13, Y14, Y0, Y13
+	VSUBPS       Y9, Y12, Y12
+	VMAXPS       Y12, Y7, Y12
+	VMOVAPS      Y8, Y14
+	VFMADD231PS  Y4, Y12, Y14
+	VSUBPS       Y8, Y14, Y15
+	VFNMADD231PS Y3, Y15, Y12
+	VFNMADD231PS Y5, Y15, Y12
+	VMOVAPS      Y12, Y15
+	VFMADD213PS  consts<>+2400(SB), Y6, Y15
+	VFMADD213PS  consts<>+2432(SB), Y12, Y15
+	VFMADD213PS  consts<>+2464(SB), Y12, Y15
+	VFMADD213PS  consts<>+2496(SB), Y12, Y15
+	VFMADD213PS  Y2, Y12, Y15
+	VFMADD213PS  Y2, Y15, Y12
+	VPSLLD       $0x17, Y14, Y14
+	VMULPS       Y14, Y12, Y12
+	VMULPS       Y11, Y12, Y14
+	VFMADD231PS  Y10, Y12, Y14
+	VCMPPS       $0x03, Y14, Y14, Y12
+	VBLENDVPS    Y12, consts<>+608(SB), Y14, Y12
+	CMPQ         DX, $+8
+	JLT          partless1
+	VMOVUPS      Y12, (CX)
+	JMP          partdone1
+
+partless1:
+	MOVQ         CX, AX
+	TESTQ        $0x00000004, DX
+	JEQ          partfour1
+	VMOVUPS      X12, (AX)
+	ADDQ         $+16, AX
+	VEXTRACTF128 $0x01, Y12, X12
+
+partfour1:
+	TESTQ   $0x00000002, DX
+	JEQ     parttwo1
+	VMOVLPS X12, (AX)
+	ADDQ    $+8, AX
+	VPSRLDQ $0x08, X12, X12
+
+parttwo1:
+	TESTQ  $0x00000001, DX
+	JEQ    partdone1
+	VMOVSS X12, (AX)
+
+partdone1:
+	VSUBPS       Y9, Y13, Y9
+	VMAXPS       Y9, Y7, Y7
+	VMOVAPS      Y8, Y9
+	VFMADD231PS  Y4, Y7, Y9
+	VSUBPS       Y8, Y9, Y8
+	VFNMADD231PS Y3, Y8, Y7
+	VFNMADD231PS Y5, Y8, Y7
+	VMOVAPS      Y7, Y8
+	VFMADD213PS  consts<>+2400(SB), Y6, Y8
+	VFMADD213PS  consts<>+2432(SB), Y7, Y8
+	VFMADD213PS  consts<>+2464(SB), Y7, Y8
+	VFMADD213PS  consts<>+2496(SB), Y7, Y8
+	VFMADD213PS  Y2, Y7, Y8
+	VFMADD213PS  Y2, Y8, Y7
+	VPSLLD       $0x17, Y9, Y8
+	VMULPS       Y8, Y7, Y7
+	VMULPS       Y11, Y7, Y8
+	VFMADD231PS  Y10, Y7, Y8
+	VCMPPS       $0x03, Y8, Y8, Y7
+	VBLENDVPS    Y7, consts<>+608(SB), Y8, Y7
+	CMPQ         BX, $+8
+	JLT          partless2
+	VMOVUPS      Y7, 32(CX)
+	JMP          partdone2
+
+partless2:
+	MOVQ         CX, AX
+	TESTQ        $0x00000004, BX
+	JEQ          partfour2
+	VMOVUPS      X7, 32(AX)
+	ADDQ         $+16, AX
+	VEXTRACTF128 $0x01, Y7, X7
+
+partfour2:
+	TESTQ   $0x00000002, BX
+	JEQ     parttwo2
+	VMOVLPS X7, 32(AX)
+	ADDQ    $+8, AX
+	VPSRLDQ $0x08, X7, X7
+
+parttwo2:
+	TESTQ  $0x00000001, BX
+	JEQ    partdone2
+	VMOVSS X7, 32(AX)
+
+partdone2:
+all_done:
+	ADDQ $+4, sums+16(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, logits+8(FP)
+	ADDQ AX, dst+0(FP)
+	ADDQ $-1, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func softmaxRowsAVX512(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·softmaxRowsAVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+2272(SB), Z0
+	VBROADCASTSS consts<>+544(SB), Z1
+	VBROADCASTSS consts<>+384(SB), Z2
+	VBROADCASTSS consts<>+160(SB), Z3
+	VBROADCASTSS consts<>+96(SB), Z4
+	VBROADCASTSS consts<>+192(SB), Z5
+	VBROADCASTSS consts<>+2368(SB), Z6
+	VBROADCASTSS consts<>+2400(SB), Z7
+	VBROADCASTSS consts<>+2432(SB), Z8
+	VBROADCASTSS consts<>+2464(SB), Z9
+	VBROADCASTSS consts<>+2496(SB), Z10
+	VBROADCASTSS consts<>+608(SB), Z11
+	VBROADCASTSS consts<>+2336(SB), Z12
+
+row:
+	MOVQ         sums+16(FP), AX
+	VBROADCASTSS 256(AX), Z13
+	VCVTDQ2PS    Z13, Z13
+	VSUBPS       Z12, Z13, Z13
+	VSUBPS       Z13, Z0, Z14
+	VMULPS       Z3, Z13, Z13
+	VBROADCASTSS 1024(AX), Z15
+	VBROADCASTSS 1536(AX), Z16
+	VBROADCASTSS 1792(AX), Z17
+	MOVQ         logits+8(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         classes+32(FP), DX
+	CMPQ         DX, $+16
+	JLT          all_part
+
+all_tile:
+	VMOVUPS      (AX), Z18
+	VSUBPS       Z15, Z18, Z18
+	VMAXPS       Z18, Z13, Z18
+	VMOVAPS      Z14, Z19
+	VFMADD231PS  Z4, Z18, Z19
+	VSUBPS       Z14, Z19, Z20
+	VFNMADD231PS Z3, Z20, Z18
+	VFNMADD231PS Z5, Z20, Z18
+	VMOVAPS      Z7, Z20
+	VFMADD231PS  Z6, Z18, Z20
+	VFMADD213PS  Z8, Z18, Z20
+	VFMADD213PS  Z9, Z18, Z20
+	VFMADD213PS  Z10, Z18, Z20
+	VFMADD213PS  Z2, Z18, Z20
+	VFMADD213PS  Z2, Z20, Z18
+	VPSLLD       $0x17, Z19, Z19
+	VMULPS       Z19, Z18, Z18
+	VMULPS       Z17, Z18, Z19
+	VFMADD231PS  Z16, Z18, Z19
+	VCMPPS       $0x03, Z19, Z19, K1
+	VBLENDMPS    Z11, Z19, K1, Z18
+	VMOVUPS      Z18, (CX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $-16, DX
+	CMPQ         DX, $+16
+	JGE          all_tile
+
+all_part:
+	CMPQ         DX, $+1
+	JLT          all_done
+	MOVL         $0x0000ffff, BX
+	BZHIL        DX, BX, BX
+	KMOVW        BX, K1
+	VMOVAPS      Z1, Z18
+	VMOVUPS      (AX), K1, Z18
+	VSUBPS       Z15, Z18, Z15
+	VMAXPS       Z15, Z13, Z13
+	VMOVAPS      Z14, Z15
+	VFMADD231PS  Z4, Z13, Z15
+	VSUBPS       Z14, Z15, Z14
+	VFNMADD231PS Z3, Z14, Z13
+	VFNMADD231PS Z5, Z14, Z13
+	VMOVAPS      Z7, Z14
+	VFMADD231PS  Z6, Z13, Z14
+	VFMADD213PS  Z8, Z13, Z14
+	VFMADD213PS  Z9, Z13, Z14
+	VFMADD213PS  Z10, Z13, Z14
+	VFMADD213PS  Z2, Z13, Z14
+	VFMADD213PS  Z2, Z14, Z13
+	VPSLLD       $0x17, Z15, Z14
+	VMULPS       Z14, Z13, Z13
+	VMULPS       Z17, Z13, Z14
+	VFMADD231PS  Z16, Z13, Z14
+	VCMPPS       $0x03, Z14, Z14, K2
+	VBLENDMPS    Z11, Z14, K2, Z13
+	VMOVUPS      Z13, K1, (CX)
+
+all_done:
+	ADDQ $+4, sums+16(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, logits+8(FP)
+	ADDQ AX, dst+0(FP)
+	ADDQ $-1, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func softmaxGradRowsAVX2(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·softmaxGradRowsAVX2(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+544(SB), Y0
+	VBROADCASTSS consts<>+2272(SB), Y1
+	VBROADCASTSS consts<>+384(SB), Y2
+	VBROADCASTSS consts<>+160(SB), Y3
+	VBROADCASTSS consts<>+96(SB), Y4
+	VBROADCASTSS consts<>+192(SB), Y5
+	VBROADCASTSS consts<>+2368(SB), Y6
+
+row:
+	MOVQ         sums+16(FP), AX
+	VBROADCASTSS 256(AX), Y7
+	VCVTDQ2PS    Y7, Y7
+	VSUBPS       consts<>+2336(SB), Y7, Y7
+	VSUBPS       Y7, Y1, Y8
+	VMULPS       Y3, Y7, Y7
+	VBROADCASTSS 1024(AX), Y9
+	VBROADCASTSS 1280(AX), Y10
+	VBROADCASTSS 1536(AX), Y11
+	MOVQ         logits+8(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         classes+32(FP), DX
+	CMPQ         DX, $+16
+	JLT          all_part
+
+all_tile:
+	VMOVUPS      (AX), Y12
+	VSUBPS       Y9, Y12, Y12
+	VMAXPS       Y12, Y7, Y12
+	VMOVAPS      Y8, Y13
+	VFMADD231PS  Y4, Y12, Y13
+	VSUBPS       Y8, Y13, Y14
+	VFNMADD231PS Y3, Y14, Y12
+	VFNMADD231PS Y5, Y14, Y12
+	VMOVAPS      Y12, Y14
+	VFMADD213PS  consts<>+2400(SB), Y6, Y14
+	VFMADD213PS  consts<>+2432(SB), Y12, Y14
+	VFMADD213PS  consts<>+2464(SB), Y12, Y14
+	VFMADD213PS  consts<>+2496(SB), Y12, Y14
+	VFMADD213PS  Y2, Y12, Y14
+	VFMADD213PS  Y2, Y14, Y12
+	VPSLLD       $0x17, Y13, Y13
+	VMULPS       Y13, Y12, Y12
+	VMULPS       Y10, Y12, Y12
+	VMULPS       Y11, Y12, Y12
+	VCMPPS       $0x03, Y12, Y12, Y13
+	VBLENDVPS    Y13, consts<>+608(SB), Y12, Y12
+	VMOVUPS      Y12, (CX)
+	VMOVUPS      32(AX), Y12
+	VSUBPS       Y9, Y12, Y12
+	VMAXPS       Y12, Y7, Y12
+	VMOVAPS      Y8, Y13
+	VFMADD231PS  Y4, Y12, Y13
+	VSUBPS       Y8, Y13, Y14
+	VFNMADD231PS Y3, Y14, Y12
+	VFNMADD231PS Y5, Y14, Y12
+	VMOVAPS      Y12, Y14
+	VFMADD213PS  consts<>+2400(SB), Y6, Y14
+	VFMADD213PS  consts<>+2432(SB), Y12, Y14
+	VFMADD213PS  consts<>+2464(SB), Y12, Y14
+	VFMADD213PS  consts<>+2496(SB), Y12, Y14
+	VFMADD213PS  Y2, Y12, Y14
+	VFMADD213PS  Y2, Y14, Y12
+	VPSLLD       $0x17, Y13, Y13
+	VMULPS       Y13, Y12, Y12
+	VMULPS       Y10, Y12, Y12
+	VMULPS       Y11, Y12, Y12
+	VCMPPS       $0x03, Y12, Y12, Y13
+	VBLENDVPS    Y13, consts<>+608(SB), Y12, Y12
+	VMOVUPS      Y12, 32(CX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $-16, DX
+	CMPQ         DX, $+16
+	JGE          all_tile
+
+all_part:
+	CMPQ         DX, $+1
+	JLT          all_done
+	MOVQ         $0x00000008, BX
+	MOVQ         DX, SI
+	CMPQ         SI, BX
+	CMOVQGT      BX, SI
+	NEGQ         SI
+	LEAQ         lane_mask<>+32(SB), BX
+	VMOVUPS      (BX)(SI*4), Y12
+	VMASKMOVPS   (AX), Y12, Y13
+	VBLENDVPS    Y12, Y13, Y0, Y12
+	MOVQ         $0x00000000, SI
+	MOVQ         DX, BX
+	SUBQ         $+8, BX
+	CMOVQLT      SI, BX
+	MOVQ         $0x00000008, SI
+	MOVQ         BX, DI
+	CMPQ         DI, SI
+	CMOVQGT      SI, DI
+	NEGQ         DI
+	LEAQ         lane_mask<>+32(SB), SI
+	VMOVUPS      (SI)(DI*4), Y13
+	VMASKMOVPS   32(AX), Y13, Y14
+	VBLENDVPS    Y13, Y14, Y0, Y13
+	VSUBPS       Y9, Y12, Y12
+	VMAXPS       Y12, Y7, Y12
+	VMOVAPS      Y8, Y14
+	VFMADD231PS  Y4, Y12, Y14
+	VSUBPS       Y8, Y14, Y15
+	VFNMADD231PS Y3, Y15, Y12
+	VFNMADD231PS Y5, Y15, Y12
+	VMOVAPS      Y12, Y15
+	VFMADD213PS  consts<>+2400(SB), Y6, Y15
+	VFMADD213PS  consts<>+2432(SB), Y12, Y15
+	VFMADD213PS  consts<>+2464(SB), Y12, Y15
+	VFMADD213PS  consts<>+2496(SB), Y12, Y15
+	VFMADD213PS  Y2, Y12, Y15
+	VFMADD213PS  Y2, Y15, Y12
+	VPSLLD       $0x17, Y14, Y14
+	VMULPS       Y14, Y12, Y12
+	VMULPS       Y10, Y12, Y12
+	VMULPS       Y11, Y12, Y12
+	VCMPPS       $0x03, Y12, Y12, Y14
+	VBLENDVPS    Y14, consts<>+608(SB), Y12, Y12
+	CMPQ         DX, $+8
+	JLT          partless1
+	VMOVUPS      Y12, (CX)
+	JMP          partdone1
+
+partless1:
+	MOVQ         CX, AX
+	TESTQ        $0x00000004, DX
+	JEQ          partfour1
+	VMOVUPS      X12, (AX)
+	ADDQ         $+16, AX
+	VEXTRACTF128 $0x01, Y12, X12
+
+partfour1:
+	TESTQ   $0x00000002, DX
+	JEQ     parttwo1
+	VMOVLPS X12, (AX)
+	ADDQ    $+8, AX
+	VPSRLDQ $0x08, X12, X12
+
+parttwo1:
+	TESTQ  $0x00000001, DX
+	JEQ    partdone1
+	VMOVSS X12, (AX)
+
+partdone1:
+	VSUBPS       Y9, Y13, Y9
+	VMAXPS       Y9, Y7, Y7
+	VMOVAPS      Y8, Y9
+	VFMADD231PS  Y4, Y7, Y9
+	VSUBPS       Y8, Y9, Y8
+	VFNMADD231PS Y3, Y8, Y7
+	VFNMADD231PS Y5, Y8, Y7
+	VMOVAPS      Y7, Y8
+	VFMADD213PS  consts<>+2400(SB), Y6, Y8
+	VFMADD213PS  consts<>+2432(SB), Y7, Y8
+	VFMADD213PS  consts<>+2464(SB), Y7, Y8
+	VFMADD213PS  consts<>+2496(SB), Y7, Y8
+	VFMADD213PS  Y2, Y7, Y8
+	VFMADD213PS  Y2, Y8, Y7
+	VPSLLD       $0x17, Y9, Y8
+	VMULPS       Y8, Y7, Y7
+	VMULPS       Y10, Y7, Y7
+	VMULPS       Y11, Y7, Y7
+	VCMPPS       $0x03, Y7, Y7, Y8
+	VBLENDVPS    Y8, consts<>+608(SB), Y7, Y7
+	CMPQ         BX, $+8
+	JLT          partless2
+	VMOVUPS      Y7, 32(CX)
+	JMP          partdone2
+
+partless2:
+	MOVQ         CX, AX
+	TESTQ        $0x00000004, BX
+	JEQ          partfour2
+	VMOVUPS      X7, 32(AX)
+	ADDQ         $+16, AX
+	VEXTRACTF128 $0x01, Y7, X7
+
+partfour2:
+	TESTQ   $0x00000002, BX
+	JEQ     parttwo2
+	VMOVLPS X7, 32(AX)
+	ADDQ    $+8, AX
+	VPSRLDQ $0x08, X7, X7
+
+parttwo2:
+	TESTQ  $0x00000001, BX
+	JEQ    partdone2
+	VMOVSS X7, 32(AX)
+
+partdone2:
+all_done:
+	ADDQ $+4, sums+16(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, logits+8(FP)
+	ADDQ AX, dst+0(FP)
+	ADDQ $-1, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func softmaxGradRowsAVX512(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·softmaxGradRowsAVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+2272(SB), Z0
+	VBROADCASTSS consts<>+544(SB), Z1
+	VBROADCASTSS consts<>+384(SB), Z2
+	VBROADCASTSS consts<>+160(SB), Z3
+	VBROADCASTSS consts<>+96(SB), Z4
+	VBROADCASTSS consts<>+192(SB), Z5
+	VBROADCASTSS consts<>+2368(SB), Z6
+	VBROADCASTSS consts<>+2400(SB), Z7
+	VBROADCASTSS consts<>+2432(SB), Z8
+	VBROADCASTSS consts<>+2464(SB), Z9
+	VBROADCASTSS consts<>+2496(SB), Z10
+	VBROADCASTSS consts<>+608(SB), Z11
+	VBROADCASTSS consts<>+2336(SB), Z12
+
+row:
+	MOVQ         sums+16(FP), AX
+	VBROADCASTSS 256(AX), Z13
+	VCVTDQ2PS    Z13, Z13
+	VSUBPS       Z12, Z13, Z13
+	VSUBPS       Z13, Z0, Z14
+	VMULPS       Z3, Z13, Z13
+	VBROADCASTSS 1024(AX), Z15
+	VBROADCASTSS 1280(AX), Z16
+	VBROADCASTSS 1536(AX), Z17
+	MOVQ         logits+8(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         classes+32(FP), DX
+	CMPQ         DX, $+16
+	JLT          all_part
+
+all_tile:
+	VMOVUPS      (AX), Z18
+	VSUBPS       Z15, Z18, Z18
+	VMAXPS       Z18, Z13, Z18
+	VMOVAPS      Z14, Z19
+	VFMADD231PS  Z4, Z18, Z19
+	VSUBPS       Z14, Z19, Z20
+	VFNMADD231PS Z3, Z20, Z18
+	VFNMADD231PS Z5, Z20, Z18
+	VMOVAPS      Z7, Z20
+	VFMADD231PS  Z6, Z18, Z20
+	VFMADD213PS  Z8, Z18, Z20
+	VFMADD213PS  Z9, Z18, Z20
+	VFMADD213PS  Z10, Z18, Z20
+	VFMADD213PS  Z2, Z18, Z20
+	VFMADD213PS  Z2, Z20, Z18
+	VPSLLD       $0x17, Z19, Z19
+	VMULPS       Z19, Z18, Z18
+	VMULPS       Z16, Z18, Z18
+	VMULPS       Z17, Z18, Z18
+	VCMPPS       $0x03, Z18, Z18, K1
+	VBLENDMPS    Z11, Z18, K1, Z18
+	VMOVUPS      Z18, (CX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $-16, DX
+	CMPQ         DX, $+16
+	JGE          all_tile
+
+all_part:
+	CMPQ         DX, $+1
+	JLT          all_done
+	MOVL         $0x0000ffff, BX
+	BZHIL        DX, BX, BX
+	KMOVW        BX, K1
+	VMOVAPS      Z1, Z18
+	VMOVUPS      (AX), K1, Z18
+	VSUBPS       Z15, Z18, Z15
+	VMAXPS       Z15, Z13, Z13
+	VMOVAPS      Z14, Z15
+	VFMADD231PS  Z4, Z13, Z15
+	VSUBPS       Z14, Z15, Z14
+	VFNMADD231PS Z3, Z14, Z13
+	VFNMADD231PS Z5, Z14, Z13
+	VMOVAPS      Z7, Z14
+	VFMADD231PS  Z6, Z13, Z14
+	VFMADD213PS  Z8, Z13, Z14
+	VFMADD213PS  Z9, Z13, Z14
+	VFMADD213PS  Z10, Z13, Z14
+	VFMADD213PS  Z2, Z13, Z14
+	VFMADD213PS  Z2, Z14, Z13
+	VPSLLD       $0x17, Z15, Z14
+	VMULPS       Z14, Z13, Z13
+	VMULPS       Z16, Z13, Z13
+	VMULPS       Z17, Z13, Z13
+	VCMPPS       $0x03, Z13, Z13, K2
+	VBLENDMPS    Z11, Z13, K2, Z13
+	VMOVUPS      Z13, K1, (CX)
+
+all_done:
+	ADDQ $+4, sums+16(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, logits+8(FP)
+	ADDQ AX, dst+0(FP)
+	ADDQ $-1, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func logSoftmaxRowsAVX2(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+// Requires: AVX, CMOV
+TEXT ·logSoftmaxRowsAVX2(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+544(SB), Y0
+	VBROADCASTSS consts<>+608(SB), Y1
+
+row:
+	MOVQ         sums+16(FP), AX
+	VBROADCASTSS 512(AX), Y2
+	VBROADCASTSS 1536(AX), Y3
+	MOVQ         logits+8(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         classes+32(FP), DX
+	CMPQ         DX, $+16
+	JLT          all_part
+
+all_tile:
+	VMOVUPS   (AX), Y4
+	VSUBPS    Y2, Y4, Y4
+	VSUBPS    Y3, Y4, Y4
+	VCMPPS    $0x03, Y4, Y4, Y5
+	VBLENDVPS Y5, Y1, Y4, Y4
+	VMOVUPS   Y4, (CX)
+	VMOVUPS   32(AX), Y4
+	VSUBPS    Y2, Y4, Y4
+	VSUBPS    Y3, Y4, Y4
+	VCMPPS    $0x03, Y4, Y4, Y5
+	VBLENDVPS Y5, Y1, Y4, Y4
+	VMOVUPS   Y4, 32(CX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $-16, DX
+	CMPQ      DX, $+16
+	JGE       all_tile
+
+all_part:
+	CMPQ       DX, $+1
+	JLT        all_done
+	MOVQ       $0x00000008, BX
+	MOVQ       DX, SI
+	CMPQ       SI, BX
+	CMOVQGT    BX, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), BX
+	VMOVUPS    (BX)(SI*4), Y4
+	VMASKMOVPS (AX), Y4, Y5
+	VBLENDVPS  Y4, Y5, Y0, Y4
+	MOVQ       $0x00000000, SI
+	MOVQ       DX, BX
+	SUBQ       $+8, BX
+	CMOVQLT    SI, BX
+	MOVQ       $0x00000008, SI
+	MOVQ       BX, DI
+	CMPQ       DI, SI
+	CMOVQGT    SI, DI
+	NEGQ       DI
+	LEAQ       lane_mask<>+32(SB), SI
+	VMOVUPS    (SI)(DI*4), Y5
+	VMASKMOVPS 32(AX), Y5, Y6
+	VBLENDVPS  Y5, Y6, Y0, Y5
+	VSUBPS     Y2, Y4, Y4
+	VSUBPS     Y3, Y4, Y4
+	VCMPPS     $0x03, Y4, Y4, Y6
+	VBLENDVPS  Y6, Y1, Y4, Y4
+	CMPQ       DX, $+8
+	JLT        partless1
+	VMOVUPS    Y4, (CX)
+	JMP        partdone1
+
+partless1:
+	MOVQ         CX, AX
+	TESTQ        $0x00000004, DX
+	JEQ          partfour1
+	VMOVUPS      X4, (AX)
+	ADDQ         $+16, AX
+	VEXTRACTF128 $0x01, Y4, X4
+
+partfour1:
+	TESTQ   $0x00000002, DX
+	JEQ     parttwo1
+	VMOVLPS X4, (AX)
+	ADDQ    $+8, AX
+	VPSRLDQ $0x08, X4, X4
+
+parttwo1:
+	TESTQ  $0x00000001, DX
+	JEQ    partdone1
+	VMOVSS X4, (AX)
+
+partdone1:
+	VSUBPS    Y2, Y5, Y2
+	VSUBPS    Y3, Y2, Y2
+	VCMPPS    $0x03, Y2, Y2, Y3
+	VBLENDVPS Y3, Y1, Y2, Y2
+	CMPQ      BX, $+8
+	JLT       partless2
+	VMOVUPS   Y2, 32(CX)
+	JMP       partdone2
+
+partless2:
+	MOVQ         CX, AX
+	TESTQ        $0x00000004, BX
+	JEQ          partfour2
+	VMOVUPS      X2, 32(AX)
+	ADDQ         $+16, AX
+	VEXTRACTF128 $0x01, Y2, X2
+
+partfour2:
+	TESTQ   $0x00000002, BX
+	JEQ     parttwo2
+	VMOVLPS X2, 32(AX)
+	ADDQ    $+8, AX
+	VPSRLDQ $0x08, X2, X2
+
+parttwo2:
+	TESTQ  $0x00000001, BX
+	JEQ    partdone2
+	VMOVSS X2, 32(AX)
+
+partdone2:
+all_done:
+	ADDQ $+4, sums+16(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, logits+8(FP)
+	ADDQ AX, dst+0(FP)
+	ADDQ $-1, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func logSoftmaxRowsAVX512(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·logSoftmaxRowsAVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+544(SB), Z0
+	VBROADCASTSS consts<>+608(SB), Z1
+
+row:
+	MOVQ         sums+16(FP), AX
+	VBROADCASTSS 512(AX), Z2
+	VBROADCASTSS 1536(AX), Z3
+	MOVQ         logits+8(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         classes+32(FP), DX
+	CMPQ         DX, $+16
+	JLT          all_part
+
+all_tile:
+	VMOVUPS   (AX), Z4
+	VSUBPS    Z2, Z4, Z4
+	VSUBPS    Z3, Z4, Z4
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z1, Z4, K1, Z4
+	VMOVUPS   Z4, (CX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $-16, DX
+	CMPQ      DX, $+16
+	JGE       all_tile
+
+all_part:
+	CMPQ      DX, $+1
+	JLT       all_done
+	MOVL      $0x0000ffff, BX
+	BZHIL     DX, BX, BX
+	KMOVW     BX, K1
+	VMOVAPS   Z0, Z4
+	VMOVUPS   (AX), K1, Z4
+	VSUBPS    Z2, Z4, Z2
+	VSUBPS    Z3, Z2, Z2
+	VCMPPS    $0x03, Z2, Z2, K2
+	VBLENDMPS Z1, Z2, K2, Z2
+	VMOVUPS   Z2, K1, (CX)
+
+all_done:
+	ADDQ $+4, sums+16(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, logits+8(FP)
+	ADDQ AX, dst+0(FP)
+	ADDQ $-1, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  row
 	VZEROUPPER
 	RET

@@ -11,6 +11,9 @@ func init() {
 	identity["sigmoidLoss"] = func(t *testing.T) { testSigmoidIdentity(t, false) }
 	identity["sigmoidGrad"] = func(t *testing.T) { testSigmoidIdentity(t, true) }
 	identity["softmaxSum"] = testSoftmaxIdentity
+	identity["softmaxGradRows"] = testSoftmaxIdentity
+	identity["softmaxRows"] = testSoftmaxIdentity
+	identity["logSoftmaxRows"] = testSoftmaxIdentity
 }
 
 // identityGammas has every way to compute q^gamma, and awkward exponents.
@@ -98,7 +101,26 @@ func testSoftmaxIdentity(t *testing.T) {
 			got, want := make([]float32, rows), make([]float32, rows)
 			softmaxLossGeneric(want, logits, labels, &p)
 			softmaxLossKernel(got, logits, labels, &p)
-			sameBits(t, fmt.Sprintf("%s, %d classes, labels %d", kind, classes, labels), want, got, want)
+			what := fmt.Sprintf("%s, %d classes, labels %d", kind, classes, labels)
+			sameBits(t, what, want, got, want)
+			gotGrad, wantGrad := make([]float32, len(logits)), make([]float32, len(logits))
+			scale := []float32{1, float32(r.normal()), 1e-30, 1e38, inf32, nan32, 0}[r.below(7)]
+			softmaxGradGeneric(want, wantGrad, logits, labels, &p, scale)
+			softmaxGradKernel(got, gotGrad, logits, labels, &p, scale)
+			sameBits(t, what+", loss beside the gradient", want, got, want)
+			sameBits(t, fmt.Sprintf("%s, scale %g, gradient", what, scale), logits, gotGrad, wantGrad)
+			inPlace := append([]float32{}, logits...)
+			softmaxGradKernel(got, inPlace, inPlace, labels, &p, scale)
+			sameBits(t, what+", gradient in place", logits, inPlace, wantGrad)
+			softmaxGeneric(wantGrad, logits, classes)
+			softmaxKernel(gotGrad, logits, classes)
+			sameBits(t, what+", softmax", logits, gotGrad, wantGrad)
+			logSoftmaxGeneric(wantGrad, logits, classes)
+			logSoftmaxKernel(gotGrad, logits, classes)
+			sameBits(t, what+", log-softmax", logits, gotGrad, wantGrad)
+			logSumExpGeneric(want, logits, classes)
+			logSumExpKernel(got, logits, classes)
+			sameBits(t, what+", log-sum-exp", want, got, want)
 		}
 	}
 }

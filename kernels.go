@@ -68,12 +68,17 @@ const rowChunk = 32768
 // rowsAtOnce is how many rows a kernel of the softmax form gets at most.
 const rowsAtOnce = 64
 
-// rowSums is what the pass over the logits of some rows leaves for the rest: see rowSum.
+// rowSums is what the pass over the logits of some rows leaves for the rest: see rowSum. Assembly knows the order of the
+// fields.
 type rowSums struct {
 	sum    [rowsAtOnce]float32
 	n      [rowsAtOnce]int32
 	most   [rowsAtOnce]float32 // the largest logit but the target's
 	target [rowsAtOnce]float32 // the target's logit
+	shift  [rowsAtOnce]float32 // what is subtracted from the logits
+	pre    [rowsAtOnce]float32 // factors of the second pass
+	factor [rowsAtOnce]float32
+	low    [rowsAtOnce]float32 // the rounding error of factor
 }
 
 // A kernel computes one block: it knows nothing of errors, configuration or goroutines. Its arguments have been
@@ -81,15 +86,8 @@ type rowSums struct {
 // one-vs-rest form also classes for background.
 const noLabel = -1
 
-func softmaxKernel(dst, logits []float32, classes int)    { softmaxGeneric(dst, logits, classes) }
-func logSoftmaxKernel(dst, logits []float32, classes int) { logSoftmaxGeneric(dst, logits, classes) }
-func logSumExpKernel(dst, logits []float32, classes int)  { logSumExpGeneric(dst, logits, classes) }
-
 // The losses: losses has one element per row (sigmoid form: per logit). The gradient kernels write grad as well, which
 // may be logits; grad is scale * d loss / d logits.
-func softmaxGradKernel(losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
-	softmaxGradGeneric(losses, grad, logits, labels, p, scale)
-}
 func oneVsRestLossKernel(losses, logits []float32, labels []int32, p *lossParams) {
 	oneVsRestLossGeneric(losses, logits, labels, p)
 }

@@ -88,6 +88,9 @@ var kernels = []kernel{
 		sigmoidLossKernel(m, true)
 	}},
 	{name: "softmaxSum", args: "sums *rowSums, logits *float32, labels *int32, rows, classes int", body: softmaxSum},
+	{name: "softmaxRows", args: "dst, logits *float32, sums *rowSums, rows, classes int", body: softmaxRows},
+	{name: "softmaxGradRows", args: "dst, logits *float32, sums *rowSums, rows, classes int", body: softmaxGradRows},
+	{name: "logSoftmaxRows", args: "dst, logits *float32, sums *rowSums, rows, classes int", body: logSoftmaxRows},
 }
 
 // nanCheck jumps to slow if there is a NaN among some vectors.

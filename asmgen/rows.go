@@ -65,9 +65,9 @@ func across(m machine, v vec, f func(a, b vec) vec) vec {
 	return v
 }
 
-// tiles runs step for every tile of z: x has the tile's vectors, -Inf behind the end. left is the number of elements, at
-// least 1, and is used up; z and other move along, over whole tiles.
-func tiles(m machine, name string, left, z, other gp, step func(x []vec)) {
+// tiles runs step for every tile of z: x has the tile's vectors, -Inf behind the end, where parts are. left is the number of
+// elements, at least 1, and is used up; z and other move along, over whole tiles.
+func tiles(m machine, name string, left, z, other gp, step func(x []vec, parts []part)) {
 	lanes := m.properties().lanes
 	m.jumpIfLess(left, rowTile, name+"_part")
 	m.label(name + "_tile")
@@ -75,7 +75,7 @@ func tiles(m machine, name string, left, z, other gp, step func(x []vec)) {
 	for u := range rowTile / lanes {
 		x = append(x, m.load(z, 4*u*lanes))
 	}
-	step(x)
+	step(x, nil)
 	m.advance(z, 4*rowTile)
 	m.advance(other, 4*rowTile)
 	m.advance(left, -rowTile)
@@ -83,20 +83,23 @@ func tiles(m machine, name string, left, z, other gp, step func(x []vec)) {
 	m.label(name + "_part")
 	m.jumpIfLess(left, 1, name+"_done")
 	x = nil
+	var parts []part
 	for u := range rowTile / lanes {
 		if u > 0 {
 			left = m.excess(left, lanes)
 		}
-		x = append(x, m.loadPart(m.part(left), z, 4*u*lanes, m.u32(0xff800000)))
+		parts = append(parts, m.part(left))
+		x = append(x, m.loadPart(parts[u], z, 4*u*lanes, m.u32(0xff800000)))
 	}
-	step(x)
+	step(x, parts)
 	m.label(name + "_done")
 }
 
 // rowsAtOnce is the number of rows in a call, and the distance of the arrays behind rowSums in focal_generic.go.
 const rowsAtOnce = 64
 
-// softmaxSum is rowSum for each row, in sums: R, N, the largest logit M of the classes other than the label's, and z_t.
+// softmaxSum is rowSum for each row, in sums: R, N, and the largest logit M of the classes other than the label's. A label
+// of -1 is none.
 func softmaxSum(m machine) {
 	lanes := m.properties().lanes
 	vectors := rowTile / lanes
@@ -111,7 +114,6 @@ func softmaxSum(m machine) {
 		total := m.doubles()
 		left, z := m.param("classes"), m.param("logits")
 		target := m.loadInt32(m.param("labels"), 0)
-		m.copyWord(m.offset(m.param("sums"), 3*4*rowsAtOnce), m.indexed(z, target))
 
 		m.label(name + "_block")
 		m.comment("the largest logit of the block but the target's, which is made -Inf")
@@ -120,7 +122,7 @@ func softmaxSum(m machine) {
 			acc[u] = m.variable(m.u32(0xff800000))
 		}
 		limit := m.wordBefore(targetTable, targetWords, m.atMost(target, targetWords))
-		tiles(m, name+"_most", m.atMost(left, rowBlock), m.copyOf(z), limit, func(x []vec) {
+		tiles(m, name+"_most", m.atMost(left, rowBlock), m.copyOf(z), limit, func(x []vec, _ []part) {
 			for u, v := range x {
 				m.set(acc[u], m.max(m.min(m.load(limit, 4*u*lanes), v), acc[u]))
 			}
@@ -145,7 +147,7 @@ func softmaxSum(m machine) {
 			m.set(acc[u], m.u32(0))
 		}
 		limit = m.wordBefore(targetTable, targetWords, m.atMost(target, targetWords))
-		tiles(m, name+"_sum", m.atMost(left, rowBlock), z, limit, func(x []vec) {
+		tiles(m, name+"_sum", m.atMost(left, rowBlock), z, limit, func(x []vec, _ []part) {
 			for u, v := range x {
 				v = m.min(m.load(limit, 4*u*lanes), v)
 				if shifted {
@@ -181,4 +183,83 @@ func softmaxSum(m machine) {
 	}
 	pass("plain", false)
 	pass("shifted", true)
+}
+
+// The fields of rowSums, as byte offsets for row 0.
+const (
+	rowSumField = 4 * rowsAtOnce * iota
+	rowNField
+	rowMostField
+	rowTargetField
+	rowShiftField
+	rowPreField
+	rowFactorField
+	rowLowField
+)
+
+// rowKernel maps the logits of rows to dst, by what sums has for each row. prepare loads that, step maps a vector.
+func rowKernel(m machine, prepare func(sums gp) []vec, step func(x vec, row []vec) vec) {
+	lanes := m.properties().lanes
+	m.label("row")
+	row := prepare(m.param("sums"))
+	z, dst := m.param("logits"), m.param("dst")
+	tiles(m, "all", m.param("classes"), z, dst, func(x []vec, parts []part) {
+		for u, v := range x {
+			y := step(v, row)
+			if parts == nil {
+				m.store(dst, 4*u*lanes, y)
+			} else {
+				m.storePart(parts[u], dst, 4*u*lanes, y)
+			}
+		}
+	})
+	m.advanceParam("sums", 4)
+	bytes := m.param("classes")
+	m.quadruple(bytes)
+	m.advanceParamBy("logits", bytes)
+	m.advanceParamBy("dst", bytes)
+	m.advanceParam("rows", -1)
+	m.jumpIfParam("rows", "row")
+	m.ret()
+}
+
+func canonical(m machine, x vec) vec { return m.pick(m.unordered(x, x), m.u32(nanBits), x) }
+
+// rowTerm is e_j of z - shift.
+func rowTerm(m machine, x vec, row []vec) vec {
+	p, power := rowExp(m, m.sub(m.hold(x), row[0]), row[1], row[2])
+	return m.mul(p, power)
+}
+
+func prepareTerm(m machine, sums gp) []vec {
+	bias, least := rowConstants(m, m.broadcast(sums, rowNField))
+	return []vec{m.broadcast(sums, rowShiftField), m.hold(bias), m.hold(least)}
+}
+
+// softmaxRows is the second half of softmaxRow; 1/S and its rounding error are in factor and low.
+func softmaxRows(m machine) {
+	rowKernel(m, func(sums gp) []vec {
+		return append(prepareTerm(m, sums), m.broadcast(sums, rowFactorField), m.broadcast(sums, rowLowField))
+	}, func(x vec, row []vec) vec {
+		e := rowTerm(m, x, row)
+		return canonical(m, m.fma(e, row[3], m.mul(e, row[4])))
+	})
+}
+
+// softmaxGradRows is the last loop of softmaxGradGeneric, with pre and factor.
+func softmaxGradRows(m machine) {
+	rowKernel(m, func(sums gp) []vec {
+		return append(prepareTerm(m, sums), m.broadcast(sums, rowPreField), m.broadcast(sums, rowFactorField))
+	}, func(x vec, row []vec) vec {
+		return canonical(m, m.mul(m.mul(rowTerm(m, x, row), row[3]), row[4]))
+	})
+}
+
+// logSoftmaxRows is the last loop of logSoftmaxRow: -log p_t is in factor, M in most.
+func logSoftmaxRows(m machine) {
+	rowKernel(m, func(sums gp) []vec {
+		return []vec{m.broadcast(sums, rowMostField), m.broadcast(sums, rowFactorField)}
+	}, func(x vec, row []vec) vec {
+		return canonical(m, m.sub(m.sub(m.hold(x), row[0]), row[1]))
+	})
 }
