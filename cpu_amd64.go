@@ -187,15 +187,21 @@ func softmaxLosses(losses, grad, logits []float32, labels []int32, p *lossParams
 		n := min(rows, len(labels))
 		sumRows(&sums, logits[:n*c], labels[:n], c)
 		for i, t := range labels[:n] {
-			losses[i] = 0
+			sums.low[i] = p.weight(max(t, 0))
+		}
+		switch {
+		case active == avx512 && grad == nil:
+			rowLossAVX512(&losses[0], &sums, n, p)
+		case active == avx512:
+			rowGradAVX512(&losses[0], &sums, n, p, &scale)
+		case grad == nil:
+			rowLossAVX2(&losses[0], &sums, n, p)
+		default:
+			rowGradAVX2(&losses[0], &sums, n, p, &scale)
+		}
+		for i, t := range labels[:n] {
 			if t == noLabel {
-				continue
-			}
-			row := finishRow(sums.sum[i], sums.n[i], sums.most[i], sums.target[i])
-			alpha, focus := p.weight(t), p.focus(row.q)
-			losses[i] = weighted(alpha, row.nll, focus)
-			if grad != nil {
-				sums.target[i], sums.pre[i], sums.factor[i] = p.gradient(&row, alpha, focus, scale)
+				losses[i] = 0
 			}
 		}
 		if grad != nil {

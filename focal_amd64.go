@@ -74,6 +74,26 @@ func softmaxSumAVX2(sums *rowSums, logits *float32, labels *int32, rows int, cla
 //go:noescape
 func softmaxSumAVX512(sums *rowSums, logits *float32, labels *int32, rows int, classes int)
 
+// rowLossAVX2 is rowLossGeneric on n > 0 elements.
+//
+//go:noescape
+func rowLossAVX2(losses *float32, sums *rowSums, n int, p *lossParams)
+
+// rowLossAVX512 is rowLossGeneric on n > 0 elements.
+//
+//go:noescape
+func rowLossAVX512(losses *float32, sums *rowSums, n int, p *lossParams)
+
+// rowGradAVX2 is rowGradGeneric on n > 0 elements.
+//
+//go:noescape
+func rowGradAVX2(losses *float32, sums *rowSums, n int, p *lossParams, scale *float32)
+
+// rowGradAVX512 is rowGradGeneric on n > 0 elements.
+//
+//go:noescape
+func rowGradAVX512(losses *float32, sums *rowSums, n int, p *lossParams, scale *float32)
+
 // softmaxRowsAVX2 is softmaxRowsGeneric on n > 0 elements.
 //
 //go:noescape

@@ -324,7 +324,23 @@ DATA consts<>+2528(SB)/8, $0x4980000049800000
 DATA consts<>+2536(SB)/8, $0x4980000049800000
 DATA consts<>+2544(SB)/8, $0x4980000049800000
 DATA consts<>+2552(SB)/8, $0x4980000049800000
-GLOBL consts<>(SB), RODATA|NOPTR, $2560
+DATA consts<>+2560(SB)/8, $0x0000002400000024
+DATA consts<>+2568(SB)/8, $0x0000002400000024
+DATA consts<>+2576(SB)/8, $0x0000002400000024
+DATA consts<>+2584(SB)/8, $0x0000002400000024
+DATA consts<>+2592(SB)/8, $0xffffff04ffffff04
+DATA consts<>+2600(SB)/8, $0xffffff04ffffff04
+DATA consts<>+2608(SB)/8, $0xffffff04ffffff04
+DATA consts<>+2616(SB)/8, $0xffffff04ffffff04
+DATA consts<>+2624(SB)/8, $0x3080000030800000
+DATA consts<>+2632(SB)/8, $0x3080000030800000
+DATA consts<>+2640(SB)/8, $0x3080000030800000
+DATA consts<>+2648(SB)/8, $0x3080000030800000
+DATA consts<>+2656(SB)/8, $0x1f8000001f800000
+DATA consts<>+2664(SB)/8, $0x1f8000001f800000
+DATA consts<>+2672(SB)/8, $0x1f8000001f800000
+DATA consts<>+2680(SB)/8, $0x1f8000001f800000
+GLOBL consts<>(SB), RODATA|NOPTR, $2688
 
 DATA exp_one<>+0(SB)/8, $0xc078a904c0805f16
 DATA exp_one<>+8(SB)/8, $0xc077e4e7c0758b6c
@@ -10651,6 +10667,3242 @@ shifted_sum_done:
 	ADDQ          $-1, rows+24(FP)
 	CMPQ          rows+24(FP), $0x00
 	JNE           row
+	VZEROUPPER
+	RET
+
+// func rowLossAVX2(losses *float32, sums *rowSums, n int, p *lossParams)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·rowLossAVX2(SB), NOSPLIT, $32-32
+	VBROADCASTSS consts<>+384(SB), Y0
+	VBROADCASTSS consts<>+1088(SB), Y1
+	VBROADCASTSS consts<>+672(SB), Y2
+	MOVQ         n+16(FP), AX
+	MOVQ         losses+0(FP), CX
+	MOVQ         sums+8(FP), DX
+	MOVQ         p+24(FP), BX
+	MOVQ         (BX), SI
+	CMPQ         AX, $+8
+	JLT          rest
+
+block:
+	VMOVUPS (DX), Y3
+	VMOVUPS 512(DX), Y4
+	VMOVUPS 768(DX), Y5
+	VMOVUPS 1792(DX), Y6
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	VPAND        consts<>+0(SB), Y4, Y7
+	VBROADCASTSS consts<>+2528(SB), Y8
+	VCMPPS       $0x11, Y7, Y8, Y8
+	VCMPPS       $0x11, Y2, Y7, Y7
+	VPAND        Y8, Y7, Y7
+	VPAND        Y4, Y7, Y7
+	VCMPPS       $0x12, consts<>+2112(SB), Y5, Y8
+	VBROADCASTSS consts<>+608(SB), Y9
+	VBLENDVPS    Y8, Y3, Y9, Y3
+	VMAXPS       Y4, Y5, Y4
+	VCMPPS       $0x00, consts<>+544(SB), Y4, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y3
+
+	// e^(r_t) = p + pLow
+	VSUBPS       Y7, Y5, Y4
+	VBROADCASTSS consts<>+2240(SB), Y5
+	VMINPS       Y4, Y5, Y5
+	VBROADCASTSS consts<>+2208(SB), Y7
+	VMAXPS       Y5, Y7, Y5
+	VBROADCASTSS consts<>+96(SB), Y7
+	VFMADD213PS  consts<>+2272(SB), Y5, Y7
+	VSUBPS       consts<>+2272(SB), Y7, Y8
+	VMOVAPS      Y5, Y9
+	VFNMADD231PS consts<>+160(SB), Y8, Y9
+	VFNMADD231PS consts<>+192(SB), Y8, Y9
+	VCMPPS       $0x11, Y5, Y4, Y8
+	VCMPPS       $0x11, Y3, Y1, Y10
+	VPAND        Y8, Y10, Y8
+	VSUBPS       Y4, Y5, Y4
+	VPAND        Y4, Y8, Y4
+	VBROADCASTSS consts<>+2368(SB), Y5
+	VFMADD213PS  consts<>+2400(SB), Y9, Y5
+	VFMADD213PS  consts<>+2432(SB), Y9, Y5
+	VFMADD213PS  consts<>+2464(SB), Y9, Y5
+	VFMADD213PS  consts<>+2496(SB), Y9, Y5
+	VFMADD213PS  Y0, Y9, Y5
+	VMOVAPS      Y0, Y8
+	VFMADD231PS  Y5, Y9, Y8
+	VSUBPS       Y8, Y0, Y10
+	VFMADD231PS  Y5, Y9, Y10
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	VDIVPS       Y8, Y0, Y5
+	VMULPS       Y5, Y3, Y9
+	VFNMADD231PS Y8, Y9, Y3
+	VMULPS       Y10, Y9, Y8
+	VSUBPS       Y8, Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      256(DX), Y5
+	VPSUBD       consts<>+2272(SB), Y7, Y7
+	VPSUBD       Y7, Y5, Y5
+	VPSUBD       consts<>+2560(SB), Y5, Y7
+	VPMAXSD      Y1, Y7, Y7
+	VPSUBD       Y7, Y5, Y5
+	VPMAXSD      consts<>+2592(SB), Y5, Y5
+	VPSRAD       $0x01, Y5, Y8
+	VPADDD       consts<>+1664(SB), Y8, Y10
+	VPSLLD       $0x17, Y10, Y10
+	VPSUBD       Y8, Y5, Y5
+	VPADDD       consts<>+1664(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y10, Y9, Y8
+	VMULPS       Y5, Y8, Y8
+	VMULPS       Y10, Y3, Y3
+	VMULPS       Y5, Y3, Y3
+
+	// w + wLow = 1 + u; q = u / w
+	VMAXPS       Y8, Y0, Y5
+	VMINPS       Y8, Y0, Y9
+	VADDPS       Y9, Y5, Y10
+	VSUBPS       Y5, Y10, Y5
+	VSUBPS       Y5, Y9, Y5
+	VDIVPS       Y10, Y0, Y9
+	VMULPS       Y9, Y8, Y11
+	VFNMADD213PS Y8, Y11, Y10
+	VADDPS       Y3, Y10, Y10
+	VADDPS       Y3, Y5, Y5
+	VMULPS       Y5, Y11, Y5
+	VSUBPS       Y5, Y10, Y5
+	VMULPS       Y9, Y5, Y5
+	VADDPS       Y5, Y11, Y5
+	VMINPS       Y5, Y0, Y10
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y0, Y8, Y5
+	VPSUBD consts<>+1888(SB), Y5, Y5
+	VPAND  consts<>+544(SB), Y5, Y11
+	VPSRLD $0x15, Y5, Y5
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y11, Y0, Y12
+	VMOVUPS     log_r<>+0(SB), Y13
+	VPERMILPS   Y5, Y13, Y13
+	VMULPS      Y13, Y12, Y12
+	VADDPS      consts<>+768(SB), Y12, Y13
+	VFMADD231PS Y12, Y8, Y13
+	VCVTDQ2PS   Y11, Y8
+	VMOVUPS     log_th<>+0(SB), Y11
+	VPERMILPS   Y5, Y11, Y11
+	VMOVUPS     log_tl<>+0(SB), Y12
+	VPERMILPS   Y5, Y12, Y5
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y13, Y13, Y12
+	VBROADCASTSS consts<>+1952(SB), Y14
+	VFMADD213PS  consts<>+1984(SB), Y13, Y14
+	VFMADD231PS  consts<>+1920(SB), Y12, Y14
+	VBROADCASTSS consts<>+2016(SB), Y15
+	VFMADD213PS  consts<>+2048(SB), Y13, Y15
+	VFMADD231PS  Y14, Y12, Y15
+	VFMADD231PS  consts<>+960(SB), Y8, Y5
+	VFMADD231PS  Y15, Y12, Y5
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+992(SB), Y8, Y11
+	VADDPS      Y13, Y11, Y8
+	VSUBPS      Y8, Y11, Y11
+	VADDPS      Y13, Y11, Y11
+	VADDPS      Y11, Y5, Y5
+	VADDPS      Y5, Y8, Y5
+	VMULPS      Y9, Y3, Y3
+	VADDPS      Y3, Y5, Y3
+	VCVTDQ2PS   Y7, Y5
+	VFMADD231PS consts<>+160(SB), Y5, Y3
+	VADDPS      Y4, Y3, Y3
+	VMULPS      Y3, Y6, Y4
+	VCMPPS      $0x00, Y1, Y6, Y5
+	VCMPPS      $0x00, Y3, Y3, Y3
+	VPAND       Y5, Y3, Y3
+	VBLENDVPS   Y3, Y1, Y4, Y3
+
+	// q^gamma
+	CMPQ   SI, $+1
+	JGE    focusnot0_273
+	VMULPS Y10, Y10, Y10
+	JMP    focusdone273
+
+focusnot0_273:
+	CMPQ    SI, $+2
+	JGE     focusnot1_273
+	VMOVAPS Y0, Y10
+	JMP     focusdone273
+
+focusnot1_273:
+	CMPQ SI, $+3
+	JGE  focusnot2_273
+	JMP  focusdone273
+
+focusnot2_273:
+	CMPQ    SI, $+4
+	JGE     focusnot3_273
+	VSQRTPS Y10, Y10
+	JMP     focusdone273
+
+focusnot3_273:
+	CMPQ         SI, $+5
+	JGE          focusnot4_273
+	VSQRTPS      Y10, Y4
+	VMOVAPS      Y10, Y5
+	VFNMADD231PS Y4, Y4, Y5
+	VMULPS       consts<>+2080(SB), Y4, Y6
+	VMULPS       Y6, Y5, Y5
+	VFMADD231PS  Y4, Y10, Y5
+	VMOVAPS      Y5, Y10
+	JMP          focusdone273
+
+focusnot4_273:
+	CMPQ         SI, $+6
+	JGE          focusnot5_273
+	VSQRTPS      Y10, Y4
+	VMULPS       Y10, Y10, Y5
+	VMOVAPS      Y5, Y6
+	VFMSUB231PS  Y10, Y10, Y6
+	VMOVAPS      Y10, Y7
+	VFNMADD231PS Y4, Y4, Y7
+	VMULPS       Y7, Y10, Y7
+	VFMADD231PS  consts<>+2080(SB), Y7, Y6
+	VMULPS       Y4, Y6, Y10
+	VFMADD231PS  Y4, Y5, Y10
+	JMP          focusdone273
+
+focusnot5_273:
+	CMPQ        SI, $+7
+	JGE         focusnot6_273
+	VMULPS      Y10, Y10, Y4
+	VMOVAPS     Y4, Y5
+	VFMSUB231PS Y10, Y10, Y5
+	VMULPS      Y10, Y5, Y5
+	VFMADD231PS Y10, Y4, Y5
+	VMOVAPS     Y5, Y10
+	JMP         focusdone273
+
+focusnot6_273:
+	CMPQ        SI, $+8
+	JGE         focusnot7_273
+	VMULPS      Y10, Y10, Y4
+	VFMSUB213PS Y4, Y10, Y10
+	VADDPS      Y4, Y4, Y5
+	VMULPS      Y10, Y5, Y10
+	VFMADD231PS Y4, Y4, Y10
+	JMP         focusdone273
+
+focusnot7_273:
+	CMPQ        SI, $+9
+	JGE         focusnot8_273
+	VMULPS      Y10, Y10, Y4
+	VMOVAPS     Y4, Y5
+	VFMSUB231PS Y10, Y10, Y5
+	VMULPS      Y4, Y4, Y6
+	VADDPS      Y4, Y4, Y7
+	VFMSUB213PS Y6, Y4, Y4
+	VFMADD231PS Y5, Y7, Y4
+	VMULPS      Y10, Y4, Y4
+	VFMADD231PS Y10, Y6, Y4
+	VMOVAPS     Y4, Y10
+	JMP         focusdone273
+
+focusnot8_273:
+	LEAQ         20(BX), DI
+	VMOVUPS      Y3, (SP)
+	VBROADCASTSS (DI), Y3
+	VBROADCASTSS 4(DI), Y4
+	VBROADCASTSS 8(DI), Y5
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y10, Y6
+	VPSUBD       consts<>+1248(SB), Y6, Y7
+	VCVTDQ2PS    Y6, Y8
+	VPSUBD       consts<>+1760(SB), Y8, Y8
+	VBROADCASTSS consts<>+1024(SB), Y9
+	VPCMPGTD     Y6, Y9, Y9
+	VBLENDVPS    Y9, Y8, Y7, Y7
+	VPSRAD       $0x17, Y7, Y8
+	VPSRLD       $0x14, Y7, Y9
+	VPAND        consts<>+1280(SB), Y7, Y7
+	VPADDD       consts<>+1312(SB), Y7, Y7
+	VCVTDQ2PS    Y8, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y9, Y11
+	VFMADD213PS  consts<>+768(SB), Y11, Y7
+	VMULPS       consts<>+1344(SB), Y7, Y11
+	VMOVAPS      Y7, Y12
+	VFMADD231PS  Y11, Y7, Y12
+	VSUBPS       Y12, Y7, Y13
+	VFMADD231PS  Y11, Y7, Y13
+	VMULPS       Y7, Y7, Y11
+	VBROADCASTSS consts<>+1376(SB), Y14
+	VFMADD213PS  consts<>+1408(SB), Y7, Y14
+	VFMADD213PS  consts<>+1440(SB), Y7, Y14
+	VFMADD213PS  consts<>+1472(SB), Y7, Y14
+	VFMADD213PS  consts<>+1504(SB), Y7, Y14
+	VMULPS       Y7, Y11, Y7
+	VFMADD231PS  Y14, Y7, Y13
+	VADDPS       Y13, Y12, Y7
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y9, Y11
+	VADDPS      Y11, Y8, Y8
+	VMULPS      Y8, Y3, Y11
+	VFMSUB213PS Y11, Y3, Y8
+	VFMADD213PS Y11, Y4, Y7
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y7, Y14
+	VSUBPS      consts<>+1536(SB), Y14, Y15
+	VSUBPS      Y15, Y11, Y11
+	VFMADD231PS Y12, Y4, Y11
+	VPERMPS     pow_tl<>+0(SB), Y9, Y9
+	VFMADD231PS Y9, Y3, Y8
+	VFMADD231PS Y12, Y5, Y8
+	VFMADD231PS Y13, Y4, Y8
+	VADDPS      Y8, Y11, Y4
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y5
+	VFMADD213PS  consts<>+1600(SB), Y4, Y5
+	VFMADD213PS  consts<>+1632(SB), Y4, Y5
+	VMULPS       Y4, Y4, Y8
+	VMULPS       Y5, Y8, Y5
+	VFMADD231PS  consts<>+160(SB), Y4, Y5
+	VPERMPS      pow_full_hi<>+0(SB), Y14, Y4
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y8
+	VFMADD231PS  Y5, Y4, Y8
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y14, Y5
+	VPSRAD  $0x03, Y5, Y5
+	VADDPS  Y8, Y4, Y9
+	VPSLLD  $0x17, Y5, Y11
+	VPADDD  Y11, Y9, Y11
+	VPMINUD Y2, Y11, Y11
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD      Y1, Y5, Y5
+	VBROADCASTSS consts<>+1792(SB), Y12
+	VPSUBD       Y5, Y12, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VADDPS       Y4, Y5, Y12
+	VSUBPS       Y5, Y12, Y13
+	VSUBPS       Y13, Y4, Y4
+	VADDPS       Y8, Y4, Y4
+	VADDPS       Y4, Y12, Y4
+	VCMPPS       $0x11, Y5, Y9, Y8
+	VPSUBD       Y5, Y4, Y4
+	VBLENDVPS    Y8, Y4, Y11, Y4
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y5
+	VCMPPS       $0x11, Y7, Y5, Y5
+	VBLENDVPS    Y5, Y2, Y4, Y4
+	VCMPPS       $0x11, consts<>+1856(SB), Y7, Y5
+	VBLENDVPS    Y5, Y1, Y4, Y4
+	VPCMPEQD     Y1, Y6, Y5
+	VBLENDVPS    Y3, Y2, Y1, Y7
+	VBLENDVPS    Y5, Y7, Y4, Y4
+	VPCMPEQD     Y2, Y6, Y5
+	VBLENDVPS    Y3, Y1, Y2, Y3
+	VBLENDVPS    Y5, Y3, Y4, Y3
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(DI), Y4
+	VPAND        Y4, Y10, Y4
+	VPOR         Y4, Y3, Y3
+	VPCMPGTD     Y1, Y6, Y4
+	VPCMPGTD     Y6, Y2, Y5
+	VPAND        Y4, Y5, Y4
+	VBROADCASTSS 16(DI), Y5
+	VPAND        Y5, Y10, Y5
+	VPCMPGTD     Y5, Y1, Y5
+	VPAND        Y4, Y5, Y4
+	VPCMPGTD     Y2, Y6, Y5
+	VPOR         Y4, Y5, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y10
+	VMOVUPS      (SP), Y3
+
+focusdone273:
+	// loss = (alpha l) q^gamma
+	VCMPPS    $0x12, consts<>+2112(SB), Y3, Y4
+	VMULPS    Y10, Y3, Y5
+	VBLENDVPS Y4, Y5, Y3, Y3
+	VPMINUD   consts<>+608(SB), Y3, Y3
+	VMOVUPS   Y3, (CX)
+	ADDQ      $+32, CX
+	ADDQ      $+32, DX
+	ADDQ      $-8, AX
+	CMPQ      AX, $+8
+	JGE       block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVQ       $0x00000008, DI
+	MOVQ       AX, R8
+	CMPQ       R8, DI
+	CMOVQGT    DI, R8
+	NEGQ       R8
+	LEAQ       lane_mask<>+32(SB), DI
+	VMOVUPS    (DI)(R8*4), Y3
+	VMASKMOVPS (DX), Y3, Y4
+	VBLENDVPS  Y3, Y4, Y0, Y4
+	VMASKMOVPS 256(DX), Y3, Y5
+	VBLENDVPS  Y3, Y5, Y1, Y5
+	VMASKMOVPS 512(DX), Y3, Y6
+	VBLENDVPS  Y3, Y6, Y1, Y6
+	VMASKMOVPS 768(DX), Y3, Y7
+	VBLENDVPS  Y3, Y7, Y1, Y7
+	VMASKMOVPS 1792(DX), Y3, Y8
+	VBLENDVPS  Y3, Y8, Y0, Y3
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	VPAND        consts<>+0(SB), Y6, Y8
+	VBROADCASTSS consts<>+2528(SB), Y9
+	VCMPPS       $0x11, Y8, Y9, Y9
+	VCMPPS       $0x11, Y2, Y8, Y8
+	VPAND        Y9, Y8, Y8
+	VPAND        Y6, Y8, Y8
+	VCMPPS       $0x12, consts<>+2112(SB), Y7, Y9
+	VBROADCASTSS consts<>+608(SB), Y10
+	VBLENDVPS    Y9, Y4, Y10, Y4
+	VMAXPS       Y6, Y7, Y6
+	VCMPPS       $0x00, consts<>+544(SB), Y6, Y6
+	VBLENDVPS    Y6, consts<>+608(SB), Y4, Y4
+
+	// e^(r_t) = p + pLow
+	VSUBPS       Y8, Y7, Y6
+	VBROADCASTSS consts<>+2240(SB), Y7
+	VMINPS       Y6, Y7, Y7
+	VBROADCASTSS consts<>+2208(SB), Y8
+	VMAXPS       Y7, Y8, Y7
+	VBROADCASTSS consts<>+96(SB), Y8
+	VFMADD213PS  consts<>+2272(SB), Y7, Y8
+	VSUBPS       consts<>+2272(SB), Y8, Y9
+	VMOVAPS      Y7, Y10
+	VFNMADD231PS consts<>+160(SB), Y9, Y10
+	VFNMADD231PS consts<>+192(SB), Y9, Y10
+	VCMPPS       $0x11, Y7, Y6, Y9
+	VCMPPS       $0x11, Y4, Y1, Y11
+	VPAND        Y9, Y11, Y9
+	VSUBPS       Y6, Y7, Y6
+	VPAND        Y6, Y9, Y6
+	VBROADCASTSS consts<>+2368(SB), Y7
+	VFMADD213PS  consts<>+2400(SB), Y10, Y7
+	VFMADD213PS  consts<>+2432(SB), Y10, Y7
+	VFMADD213PS  consts<>+2464(SB), Y10, Y7
+	VFMADD213PS  consts<>+2496(SB), Y10, Y7
+	VFMADD213PS  Y0, Y10, Y7
+	VMOVAPS      Y0, Y9
+	VFMADD231PS  Y7, Y10, Y9
+	VSUBPS       Y9, Y0, Y11
+	VFMADD231PS  Y7, Y10, Y11
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	VDIVPS       Y9, Y0, Y7
+	VMULPS       Y7, Y4, Y10
+	VFNMADD231PS Y9, Y10, Y4
+	VMULPS       Y11, Y10, Y9
+	VSUBPS       Y9, Y4, Y4
+	VMULPS       Y7, Y4, Y4
+	VPSUBD       consts<>+2272(SB), Y8, Y7
+	VPSUBD       Y7, Y5, Y5
+	VPSUBD       consts<>+2560(SB), Y5, Y7
+	VPMAXSD      Y1, Y7, Y7
+	VPSUBD       Y7, Y5, Y5
+	VPMAXSD      consts<>+2592(SB), Y5, Y5
+	VPSRAD       $0x01, Y5, Y8
+	VPADDD       consts<>+1664(SB), Y8, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VPSUBD       Y8, Y5, Y5
+	VPADDD       consts<>+1664(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y9, Y10, Y8
+	VMULPS       Y5, Y8, Y8
+	VMULPS       Y9, Y4, Y4
+	VMULPS       Y5, Y4, Y4
+
+	// w + wLow = 1 + u; q = u / w
+	VMAXPS       Y8, Y0, Y5
+	VMINPS       Y8, Y0, Y9
+	VADDPS       Y9, Y5, Y10
+	VSUBPS       Y5, Y10, Y5
+	VSUBPS       Y5, Y9, Y5
+	VDIVPS       Y10, Y0, Y9
+	VMULPS       Y9, Y8, Y11
+	VFNMADD213PS Y8, Y11, Y10
+	VADDPS       Y4, Y10, Y10
+	VADDPS       Y4, Y5, Y5
+	VMULPS       Y5, Y11, Y5
+	VSUBPS       Y5, Y10, Y5
+	VMULPS       Y9, Y5, Y5
+	VADDPS       Y5, Y11, Y5
+	VMINPS       Y5, Y0, Y10
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y0, Y8, Y5
+	VPSUBD consts<>+1888(SB), Y5, Y5
+	VPAND  consts<>+544(SB), Y5, Y11
+	VPSRLD $0x15, Y5, Y5
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y11, Y0, Y12
+	VMOVUPS     log_r<>+0(SB), Y13
+	VPERMILPS   Y5, Y13, Y13
+	VMULPS      Y13, Y12, Y12
+	VADDPS      consts<>+768(SB), Y12, Y13
+	VFMADD231PS Y12, Y8, Y13
+	VCVTDQ2PS   Y11, Y8
+	VMOVUPS     log_th<>+0(SB), Y11
+	VPERMILPS   Y5, Y11, Y11
+	VMOVUPS     log_tl<>+0(SB), Y12
+	VPERMILPS   Y5, Y12, Y5
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y13, Y13, Y12
+	VBROADCASTSS consts<>+1952(SB), Y14
+	VFMADD213PS  consts<>+1984(SB), Y13, Y14
+	VFMADD231PS  consts<>+1920(SB), Y12, Y14
+	VBROADCASTSS consts<>+2016(SB), Y15
+	VFMADD213PS  consts<>+2048(SB), Y13, Y15
+	VFMADD231PS  Y14, Y12, Y15
+	VFMADD231PS  consts<>+960(SB), Y8, Y5
+	VFMADD231PS  Y15, Y12, Y5
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+992(SB), Y8, Y11
+	VADDPS      Y13, Y11, Y8
+	VSUBPS      Y8, Y11, Y11
+	VADDPS      Y13, Y11, Y11
+	VADDPS      Y11, Y5, Y5
+	VADDPS      Y5, Y8, Y5
+	VMULPS      Y9, Y4, Y4
+	VADDPS      Y4, Y5, Y4
+	VCVTDQ2PS   Y7, Y5
+	VFMADD231PS consts<>+160(SB), Y5, Y4
+	VADDPS      Y6, Y4, Y4
+	VMULPS      Y4, Y3, Y5
+	VCMPPS      $0x00, Y1, Y3, Y3
+	VCMPPS      $0x00, Y4, Y4, Y4
+	VPAND       Y3, Y4, Y3
+	VBLENDVPS   Y3, Y1, Y5, Y3
+
+	// q^gamma
+	CMPQ   SI, $+1
+	JGE    focusnot0_274
+	VMULPS Y10, Y10, Y10
+	JMP    focusdone274
+
+focusnot0_274:
+	CMPQ    SI, $+2
+	JGE     focusnot1_274
+	VMOVAPS Y0, Y10
+	JMP     focusdone274
+
+focusnot1_274:
+	CMPQ SI, $+3
+	JGE  focusnot2_274
+	JMP  focusdone274
+
+focusnot2_274:
+	CMPQ    SI, $+4
+	JGE     focusnot3_274
+	VSQRTPS Y10, Y10
+	JMP     focusdone274
+
+focusnot3_274:
+	CMPQ         SI, $+5
+	JGE          focusnot4_274
+	VSQRTPS      Y10, Y4
+	VMOVAPS      Y10, Y5
+	VFNMADD231PS Y4, Y4, Y5
+	VMULPS       consts<>+2080(SB), Y4, Y6
+	VMULPS       Y6, Y5, Y5
+	VFMADD231PS  Y4, Y10, Y5
+	VMOVAPS      Y5, Y10
+	JMP          focusdone274
+
+focusnot4_274:
+	CMPQ         SI, $+6
+	JGE          focusnot5_274
+	VSQRTPS      Y10, Y4
+	VMULPS       Y10, Y10, Y5
+	VMOVAPS      Y5, Y6
+	VFMSUB231PS  Y10, Y10, Y6
+	VMOVAPS      Y10, Y7
+	VFNMADD231PS Y4, Y4, Y7
+	VMULPS       Y7, Y10, Y7
+	VFMADD231PS  consts<>+2080(SB), Y7, Y6
+	VMULPS       Y4, Y6, Y10
+	VFMADD231PS  Y4, Y5, Y10
+	JMP          focusdone274
+
+focusnot5_274:
+	CMPQ        SI, $+7
+	JGE         focusnot6_274
+	VMULPS      Y10, Y10, Y4
+	VMOVAPS     Y4, Y5
+	VFMSUB231PS Y10, Y10, Y5
+	VMULPS      Y10, Y5, Y5
+	VFMADD231PS Y10, Y4, Y5
+	VMOVAPS     Y5, Y10
+	JMP         focusdone274
+
+focusnot6_274:
+	CMPQ        SI, $+8
+	JGE         focusnot7_274
+	VMULPS      Y10, Y10, Y4
+	VFMSUB213PS Y4, Y10, Y10
+	VADDPS      Y4, Y4, Y5
+	VMULPS      Y10, Y5, Y10
+	VFMADD231PS Y4, Y4, Y10
+	JMP         focusdone274
+
+focusnot7_274:
+	CMPQ        SI, $+9
+	JGE         focusnot8_274
+	VMULPS      Y10, Y10, Y4
+	VMOVAPS     Y4, Y5
+	VFMSUB231PS Y10, Y10, Y5
+	VMULPS      Y4, Y4, Y6
+	VADDPS      Y4, Y4, Y7
+	VFMSUB213PS Y6, Y4, Y4
+	VFMADD231PS Y5, Y7, Y4
+	VMULPS      Y10, Y4, Y4
+	VFMADD231PS Y10, Y6, Y4
+	VMOVAPS     Y4, Y10
+	JMP         focusdone274
+
+focusnot8_274:
+	LEAQ         20(BX), DI
+	VMOVUPS      Y3, (SP)
+	VBROADCASTSS (DI), Y3
+	VBROADCASTSS 4(DI), Y4
+	VBROADCASTSS 8(DI), Y5
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y10, Y6
+	VPSUBD       consts<>+1248(SB), Y6, Y7
+	VCVTDQ2PS    Y6, Y8
+	VPSUBD       consts<>+1760(SB), Y8, Y8
+	VBROADCASTSS consts<>+1024(SB), Y9
+	VPCMPGTD     Y6, Y9, Y9
+	VBLENDVPS    Y9, Y8, Y7, Y7
+	VPSRAD       $0x17, Y7, Y8
+	VPSRLD       $0x14, Y7, Y9
+	VPAND        consts<>+1280(SB), Y7, Y7
+	VPADDD       consts<>+1312(SB), Y7, Y7
+	VCVTDQ2PS    Y8, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y9, Y11
+	VFMADD213PS  consts<>+768(SB), Y11, Y7
+	VMULPS       consts<>+1344(SB), Y7, Y11
+	VMOVAPS      Y7, Y12
+	VFMADD231PS  Y11, Y7, Y12
+	VSUBPS       Y12, Y7, Y13
+	VFMADD231PS  Y11, Y7, Y13
+	VMULPS       Y7, Y7, Y11
+	VBROADCASTSS consts<>+1376(SB), Y14
+	VFMADD213PS  consts<>+1408(SB), Y7, Y14
+	VFMADD213PS  consts<>+1440(SB), Y7, Y14
+	VFMADD213PS  consts<>+1472(SB), Y7, Y14
+	VFMADD213PS  consts<>+1504(SB), Y7, Y14
+	VMULPS       Y7, Y11, Y7
+	VFMADD231PS  Y14, Y7, Y13
+	VADDPS       Y13, Y12, Y7
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y9, Y11
+	VADDPS      Y11, Y8, Y8
+	VMULPS      Y8, Y3, Y11
+	VFMSUB213PS Y11, Y3, Y8
+	VFMADD213PS Y11, Y4, Y7
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y7, Y14
+	VSUBPS      consts<>+1536(SB), Y14, Y15
+	VSUBPS      Y15, Y11, Y11
+	VFMADD231PS Y12, Y4, Y11
+	VPERMPS     pow_tl<>+0(SB), Y9, Y9
+	VFMADD231PS Y9, Y3, Y8
+	VFMADD231PS Y12, Y5, Y8
+	VFMADD231PS Y13, Y4, Y8
+	VADDPS      Y8, Y11, Y4
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y5
+	VFMADD213PS  consts<>+1600(SB), Y4, Y5
+	VFMADD213PS  consts<>+1632(SB), Y4, Y5
+	VMULPS       Y4, Y4, Y8
+	VMULPS       Y5, Y8, Y5
+	VFMADD231PS  consts<>+160(SB), Y4, Y5
+	VPERMPS      pow_full_hi<>+0(SB), Y14, Y4
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y8
+	VFMADD231PS  Y5, Y4, Y8
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y14, Y5
+	VPSRAD  $0x03, Y5, Y5
+	VADDPS  Y8, Y4, Y9
+	VPSLLD  $0x17, Y5, Y11
+	VPADDD  Y11, Y9, Y11
+	VPMINUD Y2, Y11, Y11
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD      Y1, Y5, Y5
+	VBROADCASTSS consts<>+1792(SB), Y12
+	VPSUBD       Y5, Y12, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VADDPS       Y4, Y5, Y12
+	VSUBPS       Y5, Y12, Y13
+	VSUBPS       Y13, Y4, Y4
+	VADDPS       Y8, Y4, Y4
+	VADDPS       Y4, Y12, Y4
+	VCMPPS       $0x11, Y5, Y9, Y8
+	VPSUBD       Y5, Y4, Y4
+	VBLENDVPS    Y8, Y4, Y11, Y4
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y5
+	VCMPPS       $0x11, Y7, Y5, Y5
+	VBLENDVPS    Y5, Y2, Y4, Y4
+	VCMPPS       $0x11, consts<>+1856(SB), Y7, Y5
+	VBLENDVPS    Y5, Y1, Y4, Y4
+	VPCMPEQD     Y1, Y6, Y5
+	VBLENDVPS    Y3, Y2, Y1, Y7
+	VBLENDVPS    Y5, Y7, Y4, Y4
+	VPCMPEQD     Y2, Y6, Y5
+	VBLENDVPS    Y3, Y1, Y2, Y3
+	VBLENDVPS    Y5, Y3, Y4, Y3
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(DI), Y4
+	VPAND        Y4, Y10, Y4
+	VPOR         Y4, Y3, Y3
+	VPCMPGTD     Y1, Y6, Y4
+	VPCMPGTD     Y6, Y2, Y5
+	VPAND        Y4, Y5, Y4
+	VBROADCASTSS 16(DI), Y5
+	VPAND        Y5, Y10, Y5
+	VPCMPGTD     Y5, Y1, Y5
+	VPAND        Y4, Y5, Y4
+	VPCMPGTD     Y2, Y6, Y5
+	VPOR         Y4, Y5, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y10
+	VMOVUPS      (SP), Y3
+
+focusdone274:
+	// loss = (alpha l) q^gamma
+	VCMPPS    $0x12, consts<>+2112(SB), Y3, Y4
+	VMULPS    Y10, Y3, Y5
+	VBLENDVPS Y4, Y5, Y3, Y3
+	VPMINUD   consts<>+608(SB), Y3, Y3
+	CMPQ      AX, $+8
+	JLT       partless1
+	VMOVUPS   Y3, (CX)
+	JMP       partdone1
+
+partless1:
+	MOVQ         CX, DI
+	TESTQ        $0x00000004, AX
+	JEQ          partfour1
+	VMOVUPS      X3, (DI)
+	ADDQ         $+16, DI
+	VEXTRACTF128 $0x01, Y3, X3
+
+partfour1:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo1
+	VMOVLPS X3, (DI)
+	ADDQ    $+8, DI
+	VPSRLDQ $0x08, X3, X3
+
+parttwo1:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone1
+	VMOVSS X3, (DI)
+
+partdone1:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func rowLossAVX512(losses *float32, sums *rowSums, n int, p *lossParams)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·rowLossAVX512(SB), NOSPLIT, $0-32
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+1088(SB), Z1
+	VBROADCASTSS consts<>+672(SB), Z2
+	VBROADCASTSS consts<>+608(SB), Z3
+	VBROADCASTSS consts<>+2528(SB), Z4
+	VBROADCASTSS consts<>+2240(SB), Z5
+	VBROADCASTSS consts<>+2208(SB), Z6
+	VBROADCASTSS consts<>+1024(SB), Z7
+	VBROADCASTSS consts<>+1792(SB), Z8
+	VBROADCASTSS consts<>+1824(SB), Z9
+	VBROADCASTSS consts<>+2272(SB), Z10
+	VBROADCASTSS consts<>+160(SB), Z11
+	VBROADCASTSS consts<>+1536(SB), Z12
+	VBROADCASTSS consts<>+0(SB), Z13
+	VBROADCASTSS consts<>+2112(SB), Z14
+	VBROADCASTSS consts<>+544(SB), Z15
+	VBROADCASTSS consts<>+1664(SB), Z16
+	VBROADCASTSS consts<>+768(SB), Z17
+	MOVQ         n+16(FP), AX
+	MOVQ         losses+0(FP), CX
+	MOVQ         sums+8(FP), DX
+	MOVQ         p+24(FP), BX
+	MOVQ         (BX), SI
+	CMPQ         AX, $+16
+	JLT          rest
+
+block:
+	VMOVUPS (DX), Z18
+	VMOVUPS 512(DX), Z19
+	VMOVUPS 768(DX), Z20
+	VMOVUPS 1792(DX), Z21
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	VPANDD    Z13, Z19, Z22
+	VCMPPS    $0x11, Z22, Z4, K1
+	VCMPPS    $0x11, Z2, Z22, K2
+	KANDW     K1, K2, K1
+	VMOVAPS.Z Z19, K1, Z22
+	VCMPPS    $0x12, Z14, Z20, K1
+	VBLENDMPS Z18, Z3, K1, Z18
+	VMAXPS    Z19, Z20, Z19
+	VCMPPS    $0x00, Z15, Z19, K1
+	VBLENDMPS Z3, Z18, K1, Z18
+
+	// e^(r_t) = p + pLow
+	VSUBPS            Z22, Z20, Z19
+	VMINPS            Z19, Z5, Z20
+	VMAXPS            Z20, Z6, Z20
+	VMOVAPS           Z10, Z22
+	VFMADD231PS.BCST  consts<>+96(SB), Z20, Z22
+	VSUBPS            Z10, Z22, Z23
+	VMOVAPS           Z20, Z24
+	VFNMADD231PS      Z11, Z23, Z24
+	VFNMADD231PS.BCST consts<>+192(SB), Z23, Z24
+	VCMPPS            $0x11, Z20, Z19, K1
+	VCMPPS            $0x11, Z18, Z1, K2
+	KANDW             K1, K2, K1
+	VSUBPS            Z19, Z20, Z19
+	VMOVAPS.Z         Z19, K1, Z19
+	VBROADCASTSS      consts<>+2368(SB), Z20
+	VFMADD213PS.BCST  consts<>+2400(SB), Z24, Z20
+	VFMADD213PS.BCST  consts<>+2432(SB), Z24, Z20
+	VFMADD213PS.BCST  consts<>+2464(SB), Z24, Z20
+	VFMADD213PS.BCST  consts<>+2496(SB), Z24, Z20
+	VFMADD213PS       Z0, Z24, Z20
+	VMOVAPS           Z0, Z23
+	VFMADD231PS       Z20, Z24, Z23
+	VSUBPS            Z23, Z0, Z25
+	VFMADD231PS       Z20, Z24, Z25
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	VDIVPS       Z23, Z0, Z20
+	VMULPS       Z20, Z18, Z24
+	VFNMADD231PS Z23, Z24, Z18
+	VMULPS       Z25, Z24, Z23
+	VSUBPS       Z23, Z18, Z18
+	VMULPS       Z20, Z18, Z18
+	VMOVUPS      256(DX), Z20
+	VPSUBD       Z10, Z22, Z22
+	VPSUBD       Z22, Z20, Z20
+	VPSUBD.BCST  consts<>+2560(SB), Z20, Z22
+	VPMAXSD      Z1, Z22, Z22
+	VPSUBD       Z22, Z20, Z20
+	VPMAXSD.BCST consts<>+2592(SB), Z20, Z20
+	VPSRAD       $0x01, Z20, Z23
+	VPADDD       Z16, Z23, Z25
+	VPSLLD       $0x17, Z25, Z25
+	VPSUBD       Z23, Z20, Z20
+	VPADDD       Z16, Z20, Z20
+	VPSLLD       $0x17, Z20, Z20
+	VMULPS       Z25, Z24, Z23
+	VMULPS       Z20, Z23, Z23
+	VMULPS       Z25, Z18, Z18
+	VMULPS       Z20, Z18, Z18
+
+	// w + wLow = 1 + u; q = u / w
+	VMAXPS       Z23, Z0, Z20
+	VMINPS       Z23, Z0, Z24
+	VADDPS       Z24, Z20, Z25
+	VSUBPS       Z20, Z25, Z20
+	VSUBPS       Z20, Z24, Z20
+	VDIVPS       Z25, Z0, Z24
+	VMULPS       Z24, Z23, Z26
+	VFNMADD213PS Z23, Z26, Z25
+	VADDPS       Z18, Z25, Z25
+	VADDPS       Z18, Z20, Z20
+	VMULPS       Z20, Z26, Z20
+	VSUBPS       Z20, Z25, Z20
+	VMULPS       Z24, Z20, Z20
+	VADDPS       Z20, Z26, Z20
+	VMINPS       Z20, Z0, Z25
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z0, Z23, Z20
+	VPSUBD.BCST consts<>+1888(SB), Z20, Z20
+	VPANDD      Z15, Z20, Z26
+	VPSRLD      $0x15, Z20, Z20
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z26, Z0, Z27
+	VPERMPS     log_r<>+0(SB), Z20, Z28
+	VMULPS      Z28, Z27, Z27
+	VADDPS      Z17, Z27, Z28
+	VFMADD231PS Z27, Z23, Z28
+	VCVTDQ2PS   Z26, Z23
+	VPERMPS     log_th<>+0(SB), Z20, Z26
+	VPERMPS     log_tl<>+0(SB), Z20, Z20
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z28, Z28, Z27
+	VBROADCASTSS     consts<>+1952(SB), Z29
+	VFMADD213PS.BCST consts<>+1984(SB), Z28, Z29
+	VFMADD231PS.BCST consts<>+1920(SB), Z27, Z29
+	VBROADCASTSS     consts<>+2016(SB), Z30
+	VFMADD213PS.BCST consts<>+2048(SB), Z28, Z30
+	VFMADD231PS      Z29, Z27, Z30
+	VFMADD231PS.BCST consts<>+960(SB), Z23, Z20
+	VFMADD231PS      Z30, Z27, Z20
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+992(SB), Z23, Z26
+	VADDPS           Z28, Z26, Z23
+	VSUBPS           Z23, Z26, Z26
+	VADDPS           Z28, Z26, Z26
+	VADDPS           Z26, Z20, Z20
+	VADDPS           Z20, Z23, Z20
+	VMULPS           Z24, Z18, Z18
+	VADDPS           Z18, Z20, Z18
+	VCVTDQ2PS        Z22, Z20
+	VFMADD231PS      Z11, Z20, Z18
+	VADDPS           Z19, Z18, Z18
+	VMULPS           Z18, Z21, Z19
+	VCMPPS           $0x00, Z1, Z21, K1
+	VCMPPS           $0x00, Z18, Z18, K2
+	KANDW            K1, K2, K1
+	VBLENDMPS        Z1, Z19, K1, Z18
+
+	// q^gamma
+	CMPQ   SI, $+1
+	JGE    focusnot0_301
+	VMULPS Z25, Z25, Z25
+	JMP    focusdone301
+
+focusnot0_301:
+	CMPQ    SI, $+2
+	JGE     focusnot1_301
+	VMOVAPS Z0, Z25
+	JMP     focusdone301
+
+focusnot1_301:
+	CMPQ SI, $+3
+	JGE  focusnot2_301
+	JMP  focusdone301
+
+focusnot2_301:
+	CMPQ    SI, $+4
+	JGE     focusnot3_301
+	VSQRTPS Z25, Z25
+	JMP     focusdone301
+
+focusnot3_301:
+	CMPQ         SI, $+5
+	JGE          focusnot4_301
+	VSQRTPS      Z25, Z19
+	VMOVAPS      Z25, Z20
+	VFNMADD231PS Z19, Z19, Z20
+	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z19, Z25, Z20
+	VMOVAPS      Z20, Z25
+	JMP          focusdone301
+
+focusnot4_301:
+	CMPQ             SI, $+6
+	JGE              focusnot5_301
+	VSQRTPS          Z25, Z19
+	VMULPS           Z25, Z25, Z20
+	VMOVAPS          Z20, Z21
+	VFMSUB231PS      Z25, Z25, Z21
+	VMOVAPS          Z25, Z22
+	VFNMADD231PS     Z19, Z19, Z22
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z21
+	VMULPS           Z19, Z21, Z25
+	VFMADD231PS      Z19, Z20, Z25
+	JMP              focusdone301
+
+focusnot5_301:
+	CMPQ        SI, $+7
+	JGE         focusnot6_301
+	VMULPS      Z25, Z25, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z25, Z25, Z20
+	VMULPS      Z25, Z20, Z20
+	VFMADD231PS Z25, Z19, Z20
+	VMOVAPS     Z20, Z25
+	JMP         focusdone301
+
+focusnot6_301:
+	CMPQ        SI, $+8
+	JGE         focusnot7_301
+	VMULPS      Z25, Z25, Z19
+	VFMSUB213PS Z19, Z25, Z25
+	VADDPS      Z19, Z19, Z20
+	VMULPS      Z25, Z20, Z25
+	VFMADD231PS Z19, Z19, Z25
+	JMP         focusdone301
+
+focusnot7_301:
+	CMPQ        SI, $+9
+	JGE         focusnot8_301
+	VMULPS      Z25, Z25, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z25, Z25, Z20
+	VMULPS      Z19, Z19, Z21
+	VADDPS      Z19, Z19, Z22
+	VFMSUB213PS Z21, Z19, Z19
+	VFMADD231PS Z20, Z22, Z19
+	VMULPS      Z25, Z19, Z19
+	VFMADD231PS Z25, Z21, Z19
+	VMOVAPS     Z19, Z25
+	JMP         focusdone301
+
+focusnot8_301:
+	LEAQ         20(BX), DI
+	VBROADCASTSS (DI), Z19
+	VBROADCASTSS 4(DI), Z20
+	VBROADCASTSS 8(DI), Z21
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD      Z13, Z25, Z22
+	VPSUBD.BCST consts<>+1248(SB), Z22, Z23
+	VCVTDQ2PS   Z22, Z24
+	VPSUBD.BCST consts<>+1760(SB), Z24, Z24
+	VPCMPD      $0x06, Z22, Z7, K1
+	VBLENDMPS   Z24, Z23, K1, Z23
+	VPSRAD      $0x17, Z23, Z24
+	VPSRLD      $0x14, Z23, Z26
+	VPANDD.BCST consts<>+1280(SB), Z23, Z23
+	VPADDD.BCST consts<>+1312(SB), Z23, Z23
+	VCVTDQ2PS   Z24, Z24
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS      Z17, Z27, Z23
+	VMULPS.BCST      consts<>+1344(SB), Z23, Z27
+	VMOVAPS          Z23, Z28
+	VFMADD231PS      Z27, Z23, Z28
+	VSUBPS           Z28, Z23, Z29
+	VFMADD231PS      Z27, Z23, Z29
+	VMULPS           Z23, Z23, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z23, Z30
+	VMULPS           Z23, Z27, Z23
+	VFMADD231PS      Z30, Z23, Z29
+	VADDPS           Z29, Z28, Z23
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z24, Z24
+	VMULPS      Z24, Z19, Z27
+	VFMSUB213PS Z27, Z19, Z24
+	VFMADD213PS Z27, Z20, Z23
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z12, Z23, Z30
+	VSUBPS      Z12, Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z20, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z19, Z24
+	VFMADD231PS Z28, Z21, Z24
+	VFMADD231PS Z29, Z20, Z24
+	VADDPS      Z24, Z27, Z20
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z21
+	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
+	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
+	VMULPS           Z20, Z20, Z24
+	VMULPS           Z21, Z24, Z21
+	VFMADD231PS      Z11, Z20, Z21
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z24
+	VFMADD231PS      Z21, Z20, Z24
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  Z12, Z30, Z21
+	VPSRAD  $0x03, Z21, Z21
+	VADDPS  Z24, Z20, Z26
+	VPSLLD  $0x17, Z21, Z27
+	VPADDD  Z27, Z26, Z27
+	VPMINUD Z2, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD   Z1, Z21, Z21
+	VPSUBD    Z21, Z8, Z21
+	VPSLLD    $0x17, Z21, Z21
+	VADDPS    Z20, Z21, Z28
+	VSUBPS    Z21, Z28, Z29
+	VSUBPS    Z29, Z20, Z20
+	VADDPS    Z24, Z20, Z20
+	VADDPS    Z20, Z28, Z20
+	VCMPPS    $0x11, Z21, Z26, K1
+	VPSUBD    Z21, Z20, Z20
+	VBLENDMPS Z20, Z27, K1, Z20
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z23, Z9, K1
+	VBLENDMPS   Z2, Z20, K1, Z20
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z23, K1
+	VBLENDMPS   Z1, Z20, K1, Z20
+	VPCMPD      $0x00, Z1, Z22, K1
+	VPMOVD2M    Z19, K2
+	VBLENDMPS   Z2, Z1, K2, Z21
+	VBLENDMPS   Z21, Z20, K1, Z20
+	VPCMPD      $0x00, Z2, Z22, K1
+	VPMOVD2M    Z19, K2
+	VBLENDMPS   Z1, Z2, K2, Z19
+	VBLENDMPS   Z19, Z20, K1, Z19
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(DI), Z20
+	VPANDD       Z20, Z25, Z20
+	VPORD        Z20, Z19, Z19
+	VPCMPD       $0x06, Z1, Z22, K1
+	VPCMPD       $0x06, Z22, Z2, K2
+	KANDW        K1, K2, K1
+	VBROADCASTSS 16(DI), Z20
+	VPANDD       Z20, Z25, Z20
+	VPCMPD       $0x06, Z20, Z1, K2
+	KANDW        K1, K2, K1
+	VPCMPD       $0x06, Z2, Z22, K2
+	KORW         K1, K2, K1
+	VBLENDMPS    Z3, Z19, K1, Z25
+
+focusdone301:
+	// loss = (alpha l) q^gamma
+	VCMPPS    $0x12, Z14, Z18, K1
+	VMULPS    Z25, Z18, Z19
+	VBLENDMPS Z19, Z18, K1, Z18
+	VPMINUD   Z3, Z18, Z18
+	VMOVUPS   Z18, (CX)
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $-16, AX
+	CMPQ      AX, $+16
+	JGE       block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVL    $0x0000ffff, DI
+	BZHIL   AX, DI, DI
+	KMOVW   DI, K1
+	VMOVAPS Z0, Z18
+	VMOVUPS (DX), K1, Z18
+	VMOVAPS Z1, Z19
+	VMOVUPS 256(DX), K1, Z19
+	VMOVAPS Z1, Z20
+	VMOVUPS 512(DX), K1, Z20
+	VMOVAPS Z1, Z21
+	VMOVUPS 768(DX), K1, Z21
+	VMOVAPS Z0, Z22
+	VMOVUPS 1792(DX), K1, Z22
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	VPANDD    Z13, Z20, Z23
+	VCMPPS    $0x11, Z23, Z4, K2
+	VCMPPS    $0x11, Z2, Z23, K3
+	KANDW     K2, K3, K2
+	VMOVAPS.Z Z20, K2, Z23
+	VCMPPS    $0x12, Z14, Z21, K2
+	VBLENDMPS Z18, Z3, K2, Z18
+	VMAXPS    Z20, Z21, Z20
+	VCMPPS    $0x00, Z15, Z20, K2
+	VBLENDMPS Z3, Z18, K2, Z18
+
+	// e^(r_t) = p + pLow
+	VSUBPS            Z23, Z21, Z20
+	VMINPS            Z20, Z5, Z21
+	VMAXPS            Z21, Z6, Z21
+	VMOVAPS           Z10, Z23
+	VFMADD231PS.BCST  consts<>+96(SB), Z21, Z23
+	VSUBPS            Z10, Z23, Z24
+	VMOVAPS           Z21, Z25
+	VFNMADD231PS      Z11, Z24, Z25
+	VFNMADD231PS.BCST consts<>+192(SB), Z24, Z25
+	VCMPPS            $0x11, Z21, Z20, K2
+	VCMPPS            $0x11, Z18, Z1, K3
+	KANDW             K2, K3, K2
+	VSUBPS            Z20, Z21, Z20
+	VMOVAPS.Z         Z20, K2, Z20
+	VBROADCASTSS      consts<>+2368(SB), Z21
+	VFMADD213PS.BCST  consts<>+2400(SB), Z25, Z21
+	VFMADD213PS.BCST  consts<>+2432(SB), Z25, Z21
+	VFMADD213PS.BCST  consts<>+2464(SB), Z25, Z21
+	VFMADD213PS.BCST  consts<>+2496(SB), Z25, Z21
+	VFMADD213PS       Z0, Z25, Z21
+	VMOVAPS           Z0, Z24
+	VFMADD231PS       Z21, Z25, Z24
+	VSUBPS            Z24, Z0, Z26
+	VFMADD231PS       Z21, Z25, Z26
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	VDIVPS       Z24, Z0, Z21
+	VMULPS       Z21, Z18, Z25
+	VFNMADD231PS Z24, Z25, Z18
+	VMULPS       Z26, Z25, Z24
+	VSUBPS       Z24, Z18, Z18
+	VMULPS       Z21, Z18, Z18
+	VPSUBD       Z10, Z23, Z21
+	VPSUBD       Z21, Z19, Z19
+	VPSUBD.BCST  consts<>+2560(SB), Z19, Z21
+	VPMAXSD      Z1, Z21, Z21
+	VPSUBD       Z21, Z19, Z19
+	VPMAXSD.BCST consts<>+2592(SB), Z19, Z19
+	VPSRAD       $0x01, Z19, Z23
+	VPADDD       Z16, Z23, Z24
+	VPSLLD       $0x17, Z24, Z24
+	VPSUBD       Z23, Z19, Z19
+	VPADDD       Z16, Z19, Z19
+	VPSLLD       $0x17, Z19, Z19
+	VMULPS       Z24, Z25, Z23
+	VMULPS       Z19, Z23, Z23
+	VMULPS       Z24, Z18, Z18
+	VMULPS       Z19, Z18, Z18
+
+	// w + wLow = 1 + u; q = u / w
+	VMAXPS       Z23, Z0, Z19
+	VMINPS       Z23, Z0, Z24
+	VADDPS       Z24, Z19, Z25
+	VSUBPS       Z19, Z25, Z19
+	VSUBPS       Z19, Z24, Z19
+	VDIVPS       Z25, Z0, Z24
+	VMULPS       Z24, Z23, Z26
+	VFNMADD213PS Z23, Z26, Z25
+	VADDPS       Z18, Z25, Z25
+	VADDPS       Z18, Z19, Z19
+	VMULPS       Z19, Z26, Z19
+	VSUBPS       Z19, Z25, Z19
+	VMULPS       Z24, Z19, Z19
+	VADDPS       Z19, Z26, Z19
+	VMINPS       Z19, Z0, Z25
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z0, Z23, Z19
+	VPSUBD.BCST consts<>+1888(SB), Z19, Z19
+	VPANDD      Z15, Z19, Z26
+	VPSRLD      $0x15, Z19, Z19
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z26, Z0, Z27
+	VPERMPS     log_r<>+0(SB), Z19, Z28
+	VMULPS      Z28, Z27, Z27
+	VADDPS      Z17, Z27, Z28
+	VFMADD231PS Z27, Z23, Z28
+	VCVTDQ2PS   Z26, Z23
+	VPERMPS     log_th<>+0(SB), Z19, Z26
+	VPERMPS     log_tl<>+0(SB), Z19, Z19
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z28, Z28, Z27
+	VBROADCASTSS     consts<>+1952(SB), Z29
+	VFMADD213PS.BCST consts<>+1984(SB), Z28, Z29
+	VFMADD231PS.BCST consts<>+1920(SB), Z27, Z29
+	VBROADCASTSS     consts<>+2016(SB), Z30
+	VFMADD213PS.BCST consts<>+2048(SB), Z28, Z30
+	VFMADD231PS      Z29, Z27, Z30
+	VFMADD231PS.BCST consts<>+960(SB), Z23, Z19
+	VFMADD231PS      Z30, Z27, Z19
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+992(SB), Z23, Z26
+	VADDPS           Z28, Z26, Z23
+	VSUBPS           Z23, Z26, Z26
+	VADDPS           Z28, Z26, Z26
+	VADDPS           Z26, Z19, Z19
+	VADDPS           Z19, Z23, Z19
+	VMULPS           Z24, Z18, Z18
+	VADDPS           Z18, Z19, Z18
+	VCVTDQ2PS        Z21, Z19
+	VFMADD231PS      Z11, Z19, Z18
+	VADDPS           Z20, Z18, Z18
+	VMULPS           Z18, Z22, Z19
+	VCMPPS           $0x00, Z1, Z22, K2
+	VCMPPS           $0x00, Z18, Z18, K3
+	KANDW            K2, K3, K2
+	VBLENDMPS        Z1, Z19, K2, Z18
+
+	// q^gamma
+	CMPQ   SI, $+1
+	JGE    focusnot0_302
+	VMULPS Z25, Z25, Z25
+	JMP    focusdone302
+
+focusnot0_302:
+	CMPQ    SI, $+2
+	JGE     focusnot1_302
+	VMOVAPS Z0, Z25
+	JMP     focusdone302
+
+focusnot1_302:
+	CMPQ SI, $+3
+	JGE  focusnot2_302
+	JMP  focusdone302
+
+focusnot2_302:
+	CMPQ    SI, $+4
+	JGE     focusnot3_302
+	VSQRTPS Z25, Z25
+	JMP     focusdone302
+
+focusnot3_302:
+	CMPQ         SI, $+5
+	JGE          focusnot4_302
+	VSQRTPS      Z25, Z19
+	VMOVAPS      Z25, Z20
+	VFNMADD231PS Z19, Z19, Z20
+	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z19, Z25, Z20
+	VMOVAPS      Z20, Z25
+	JMP          focusdone302
+
+focusnot4_302:
+	CMPQ             SI, $+6
+	JGE              focusnot5_302
+	VSQRTPS          Z25, Z19
+	VMULPS           Z25, Z25, Z20
+	VMOVAPS          Z20, Z21
+	VFMSUB231PS      Z25, Z25, Z21
+	VMOVAPS          Z25, Z22
+	VFNMADD231PS     Z19, Z19, Z22
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z21
+	VMULPS           Z19, Z21, Z25
+	VFMADD231PS      Z19, Z20, Z25
+	JMP              focusdone302
+
+focusnot5_302:
+	CMPQ        SI, $+7
+	JGE         focusnot6_302
+	VMULPS      Z25, Z25, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z25, Z25, Z20
+	VMULPS      Z25, Z20, Z20
+	VFMADD231PS Z25, Z19, Z20
+	VMOVAPS     Z20, Z25
+	JMP         focusdone302
+
+focusnot6_302:
+	CMPQ        SI, $+8
+	JGE         focusnot7_302
+	VMULPS      Z25, Z25, Z19
+	VFMSUB213PS Z19, Z25, Z25
+	VADDPS      Z19, Z19, Z20
+	VMULPS      Z25, Z20, Z25
+	VFMADD231PS Z19, Z19, Z25
+	JMP         focusdone302
+
+focusnot7_302:
+	CMPQ        SI, $+9
+	JGE         focusnot8_302
+	VMULPS      Z25, Z25, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z25, Z25, Z20
+	VMULPS      Z19, Z19, Z21
+	VADDPS      Z19, Z19, Z22
+	VFMSUB213PS Z21, Z19, Z19
+	VFMADD231PS Z20, Z22, Z19
+	VMULPS      Z25, Z19, Z19
+	VFMADD231PS Z25, Z21, Z19
+	VMOVAPS     Z19, Z25
+	JMP         focusdone302
+
+focusnot8_302:
+	LEAQ         20(BX), DI
+	VBROADCASTSS (DI), Z19
+	VBROADCASTSS 4(DI), Z20
+	VBROADCASTSS 8(DI), Z21
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD      Z13, Z25, Z22
+	VPSUBD.BCST consts<>+1248(SB), Z22, Z23
+	VCVTDQ2PS   Z22, Z24
+	VPSUBD.BCST consts<>+1760(SB), Z24, Z24
+	VPCMPD      $0x06, Z22, Z7, K2
+	VBLENDMPS   Z24, Z23, K2, Z23
+	VPSRAD      $0x17, Z23, Z24
+	VPSRLD      $0x14, Z23, Z26
+	VPANDD.BCST consts<>+1280(SB), Z23, Z23
+	VPADDD.BCST consts<>+1312(SB), Z23, Z23
+	VCVTDQ2PS   Z24, Z24
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS      Z17, Z27, Z23
+	VMULPS.BCST      consts<>+1344(SB), Z23, Z27
+	VMOVAPS          Z23, Z28
+	VFMADD231PS      Z27, Z23, Z28
+	VSUBPS           Z28, Z23, Z29
+	VFMADD231PS      Z27, Z23, Z29
+	VMULPS           Z23, Z23, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z23, Z30
+	VMULPS           Z23, Z27, Z23
+	VFMADD231PS      Z30, Z23, Z29
+	VADDPS           Z29, Z28, Z23
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z24, Z24
+	VMULPS      Z24, Z19, Z27
+	VFMSUB213PS Z27, Z19, Z24
+	VFMADD213PS Z27, Z20, Z23
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z12, Z23, Z30
+	VSUBPS      Z12, Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z20, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z19, Z24
+	VFMADD231PS Z28, Z21, Z24
+	VFMADD231PS Z29, Z20, Z24
+	VADDPS      Z24, Z27, Z20
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z21
+	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
+	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
+	VMULPS           Z20, Z20, Z24
+	VMULPS           Z21, Z24, Z21
+	VFMADD231PS      Z11, Z20, Z21
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z24
+	VFMADD231PS      Z21, Z20, Z24
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  Z12, Z30, Z21
+	VPSRAD  $0x03, Z21, Z21
+	VADDPS  Z24, Z20, Z26
+	VPSLLD  $0x17, Z21, Z27
+	VPADDD  Z27, Z26, Z27
+	VPMINUD Z2, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD   Z1, Z21, Z21
+	VPSUBD    Z21, Z8, Z21
+	VPSLLD    $0x17, Z21, Z21
+	VADDPS    Z20, Z21, Z28
+	VSUBPS    Z21, Z28, Z29
+	VSUBPS    Z29, Z20, Z20
+	VADDPS    Z24, Z20, Z20
+	VADDPS    Z20, Z28, Z20
+	VCMPPS    $0x11, Z21, Z26, K2
+	VPSUBD    Z21, Z20, Z20
+	VBLENDMPS Z20, Z27, K2, Z20
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z23, Z9, K2
+	VBLENDMPS   Z2, Z20, K2, Z20
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z23, K2
+	VBLENDMPS   Z1, Z20, K2, Z20
+	VPCMPD      $0x00, Z1, Z22, K2
+	VPMOVD2M    Z19, K3
+	VBLENDMPS   Z2, Z1, K3, Z21
+	VBLENDMPS   Z21, Z20, K2, Z20
+	VPCMPD      $0x00, Z2, Z22, K2
+	VPMOVD2M    Z19, K3
+	VBLENDMPS   Z1, Z2, K3, Z19
+	VBLENDMPS   Z19, Z20, K2, Z19
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(DI), Z20
+	VPANDD       Z20, Z25, Z20
+	VPORD        Z20, Z19, Z19
+	VPCMPD       $0x06, Z1, Z22, K2
+	VPCMPD       $0x06, Z22, Z2, K3
+	KANDW        K2, K3, K2
+	VBROADCASTSS 16(DI), Z20
+	VPANDD       Z20, Z25, Z20
+	VPCMPD       $0x06, Z20, Z1, K3
+	KANDW        K2, K3, K2
+	VPCMPD       $0x06, Z2, Z22, K3
+	KORW         K2, K3, K2
+	VBLENDMPS    Z3, Z19, K2, Z25
+
+focusdone302:
+	// loss = (alpha l) q^gamma
+	VCMPPS    $0x12, Z14, Z18, K2
+	VMULPS    Z25, Z18, Z19
+	VBLENDMPS Z19, Z18, K2, Z18
+	VPMINUD   Z3, Z18, Z18
+	VMOVUPS   Z18, K1, (CX)
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $-16, AX
+	CMPQ      AX, $+1
+	JGE       vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func rowGradAVX2(losses *float32, sums *rowSums, n int, p *lossParams, scale *float32)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·rowGradAVX2(SB), NOSPLIT, $192-40
+	VBROADCASTSS consts<>+384(SB), Y0
+	VBROADCASTSS consts<>+1088(SB), Y1
+	MOVQ         n+16(FP), AX
+	MOVQ         losses+0(FP), CX
+	MOVQ         sums+8(FP), DX
+	MOVQ         p+24(FP), BX
+	MOVQ         (BX), SI
+	MOVQ         scale+32(FP), DI
+	CMPQ         AX, $+8
+	JLT          rest
+
+block:
+	VMOVUPS (DX), Y2
+	VMOVUPS 512(DX), Y3
+	VMOVUPS 768(DX), Y4
+	VMOVUPS 1792(DX), Y5
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	VPAND        consts<>+0(SB), Y3, Y6
+	VBROADCASTSS consts<>+2528(SB), Y7
+	VCMPPS       $0x11, Y6, Y7, Y7
+	VCMPPS       $0x11, consts<>+672(SB), Y6, Y6
+	VPAND        Y7, Y6, Y6
+	VPAND        Y3, Y6, Y6
+	VCMPPS       $0x12, consts<>+2112(SB), Y4, Y7
+	VBROADCASTSS consts<>+608(SB), Y8
+	VBLENDVPS    Y7, Y2, Y8, Y2
+	VMAXPS       Y3, Y4, Y3
+	VCMPPS       $0x00, consts<>+544(SB), Y3, Y3
+	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y2
+
+	// e^(r_t) = p + pLow
+	VSUBPS       Y6, Y4, Y3
+	VBROADCASTSS consts<>+2240(SB), Y4
+	VMINPS       Y3, Y4, Y4
+	VBROADCASTSS consts<>+2208(SB), Y6
+	VMAXPS       Y4, Y6, Y4
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+2272(SB), Y4, Y6
+	VSUBPS       consts<>+2272(SB), Y6, Y7
+	VMOVAPS      Y4, Y8
+	VFNMADD231PS consts<>+160(SB), Y7, Y8
+	VFNMADD231PS consts<>+192(SB), Y7, Y8
+	VCMPPS       $0x11, Y4, Y3, Y7
+	VCMPPS       $0x11, Y2, Y1, Y9
+	VPAND        Y7, Y9, Y7
+	VSUBPS       Y3, Y4, Y3
+	VPAND        Y3, Y7, Y3
+	VBROADCASTSS consts<>+2368(SB), Y4
+	VFMADD213PS  consts<>+2400(SB), Y8, Y4
+	VFMADD213PS  consts<>+2432(SB), Y8, Y4
+	VFMADD213PS  consts<>+2464(SB), Y8, Y4
+	VFMADD213PS  consts<>+2496(SB), Y8, Y4
+	VFMADD213PS  Y0, Y8, Y4
+	VMOVAPS      Y0, Y7
+	VFMADD231PS  Y4, Y8, Y7
+	VSUBPS       Y7, Y0, Y9
+	VFMADD231PS  Y4, Y8, Y9
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	VDIVPS       Y7, Y0, Y4
+	VMULPS       Y4, Y2, Y8
+	VFNMADD213PS Y2, Y8, Y7
+	VMULPS       Y9, Y8, Y9
+	VSUBPS       Y9, Y7, Y7
+	VMULPS       Y4, Y7, Y4
+	VMOVUPS      256(DX), Y7
+	VPSUBD       consts<>+2272(SB), Y6, Y6
+	VPSUBD       Y6, Y7, Y6
+	VPSUBD       consts<>+2560(SB), Y6, Y7
+	VPMAXSD      Y1, Y7, Y7
+	VPSUBD       Y7, Y6, Y6
+	VPMAXSD      consts<>+2592(SB), Y6, Y6
+	VPSRAD       $0x01, Y6, Y9
+	VPADDD       consts<>+1664(SB), Y9, Y10
+	VPSLLD       $0x17, Y10, Y10
+	VPSUBD       Y9, Y6, Y6
+	VPADDD       consts<>+1664(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y10, Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VMULPS       Y10, Y4, Y4
+	VMULPS       Y6, Y4, Y4
+
+	// w + wLow = 1 + u; q = u / w
+	VMAXPS       Y8, Y0, Y6
+	VMINPS       Y8, Y0, Y9
+	VADDPS       Y9, Y6, Y10
+	VSUBPS       Y6, Y10, Y6
+	VSUBPS       Y6, Y9, Y6
+	VDIVPS       Y10, Y0, Y9
+	VMULPS       Y9, Y8, Y11
+	VFNMADD213PS Y8, Y11, Y10
+	VADDPS       Y4, Y10, Y10
+	VADDPS       Y4, Y6, Y6
+	VMULPS       Y6, Y11, Y6
+	VSUBPS       Y6, Y10, Y6
+	VMULPS       Y9, Y6, Y6
+	VADDPS       Y6, Y11, Y6
+	VMINPS       Y6, Y0, Y6
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y0, Y8, Y10
+	VPSUBD consts<>+1888(SB), Y10, Y10
+	VPAND  consts<>+544(SB), Y10, Y11
+	VPSRLD $0x15, Y10, Y10
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y11, Y0, Y12
+	VMOVUPS     log_r<>+0(SB), Y13
+	VPERMILPS   Y10, Y13, Y13
+	VMULPS      Y13, Y12, Y12
+	VADDPS      consts<>+768(SB), Y12, Y13
+	VFMADD231PS Y12, Y8, Y13
+	VCVTDQ2PS   Y11, Y8
+	VMOVUPS     log_th<>+0(SB), Y11
+	VPERMILPS   Y10, Y11, Y11
+	VMOVUPS     log_tl<>+0(SB), Y12
+	VPERMILPS   Y10, Y12, Y10
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y13, Y13, Y12
+	VBROADCASTSS consts<>+1952(SB), Y14
+	VFMADD213PS  consts<>+1984(SB), Y13, Y14
+	VFMADD231PS  consts<>+1920(SB), Y12, Y14
+	VBROADCASTSS consts<>+2016(SB), Y15
+	VFMADD213PS  consts<>+2048(SB), Y13, Y15
+	VFMADD231PS  Y14, Y12, Y15
+	VFMADD231PS  consts<>+960(SB), Y8, Y10
+	VFMADD231PS  Y15, Y12, Y10
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+992(SB), Y8, Y11
+	VADDPS      Y13, Y11, Y8
+	VSUBPS      Y8, Y11, Y11
+	VADDPS      Y13, Y11, Y11
+	VADDPS      Y11, Y10, Y10
+	VADDPS      Y10, Y8, Y8
+	VMULPS      Y9, Y4, Y4
+	VADDPS      Y4, Y8, Y4
+	VCVTDQ2PS   Y7, Y8
+	VFMADD231PS consts<>+160(SB), Y8, Y4
+	VADDPS      Y3, Y4, Y3
+	VMULPS      Y3, Y5, Y4
+	VCMPPS      $0x00, Y1, Y5, Y8
+	VCMPPS      $0x00, Y3, Y3, Y10
+	VPAND       Y8, Y10, Y8
+	VBLENDVPS   Y8, Y1, Y4, Y4
+
+	// 1 + gamma p_t l / q
+	VPCMPGTD     Y1, Y7, Y7
+	VBLENDVPS    Y7, Y1, Y9, Y7
+	VCMPPS       $0x00, Y1, Y6, Y8
+	VDIVPS       Y6, Y3, Y3
+	VBLENDVPS    Y8, Y0, Y3, Y3
+	VCMPPS       $0x00, Y1, Y7, Y8
+	VMULPS       Y3, Y7, Y3
+	VBLENDVPS    Y8, Y1, Y3, Y3
+	VBROADCASTSS 8(BX), Y7
+	VFMADD213PS  Y0, Y3, Y7
+	VMOVAPS      Y6, Y8
+
+	// q^gamma
+	CMPQ   SI, $+1
+	JGE    focusnot0_329
+	VMULPS Y6, Y6, Y8
+	JMP    focusdone329
+
+focusnot0_329:
+	CMPQ    SI, $+2
+	JGE     focusnot1_329
+	VMOVAPS Y0, Y8
+	JMP     focusdone329
+
+focusnot1_329:
+	CMPQ SI, $+3
+	JGE  focusnot2_329
+	JMP  focusdone329
+
+focusnot2_329:
+	CMPQ    SI, $+4
+	JGE     focusnot3_329
+	VSQRTPS Y6, Y8
+	JMP     focusdone329
+
+focusnot3_329:
+	CMPQ         SI, $+5
+	JGE          focusnot4_329
+	VSQRTPS      Y6, Y3
+	VMOVAPS      Y6, Y8
+	VFNMADD231PS Y3, Y3, Y8
+	VMULPS       consts<>+2080(SB), Y3, Y9
+	VMULPS       Y9, Y8, Y8
+	VFMADD231PS  Y3, Y6, Y8
+	JMP          focusdone329
+
+focusnot4_329:
+	CMPQ         SI, $+6
+	JGE          focusnot5_329
+	VSQRTPS      Y6, Y3
+	VMULPS       Y6, Y6, Y9
+	VMOVAPS      Y9, Y8
+	VFMSUB231PS  Y6, Y6, Y8
+	VMOVAPS      Y6, Y10
+	VFNMADD231PS Y3, Y3, Y10
+	VMULPS       Y10, Y6, Y10
+	VFMADD231PS  consts<>+2080(SB), Y10, Y8
+	VMULPS       Y3, Y8, Y8
+	VFMADD231PS  Y3, Y9, Y8
+	JMP          focusdone329
+
+focusnot5_329:
+	CMPQ        SI, $+7
+	JGE         focusnot6_329
+	VMULPS      Y6, Y6, Y3
+	VMOVAPS     Y3, Y8
+	VFMSUB231PS Y6, Y6, Y8
+	VMULPS      Y6, Y8, Y8
+	VFMADD231PS Y6, Y3, Y8
+	JMP         focusdone329
+
+focusnot6_329:
+	CMPQ        SI, $+8
+	JGE         focusnot7_329
+	VMULPS      Y6, Y6, Y3
+	VMOVAPS     Y3, Y8
+	VFMSUB231PS Y6, Y6, Y8
+	VADDPS      Y3, Y3, Y9
+	VMULPS      Y8, Y9, Y8
+	VFMADD231PS Y3, Y3, Y8
+	JMP         focusdone329
+
+focusnot7_329:
+	CMPQ        SI, $+9
+	JGE         focusnot8_329
+	VMULPS      Y6, Y6, Y8
+	VMOVAPS     Y8, Y9
+	VFMSUB231PS Y6, Y6, Y9
+	VMULPS      Y8, Y8, Y3
+	VADDPS      Y8, Y8, Y10
+	VFMSUB213PS Y3, Y8, Y8
+	VFMADD231PS Y9, Y10, Y8
+	VMULPS      Y6, Y8, Y8
+	VFMADD231PS Y6, Y3, Y8
+	JMP         focusdone329
+
+focusnot8_329:
+	LEAQ         20(BX), R8
+	VMOVUPS      Y4, (SP)
+	VMOVUPS      Y7, 32(SP)
+	VMOVUPS      Y6, 64(SP)
+	VMOVUPS      Y2, 96(SP)
+	VMOVUPS      Y5, 128(SP)
+	VMOVUPS      Y1, 160(SP)
+	VBROADCASTSS (R8), Y2
+	VBROADCASTSS 4(R8), Y3
+	VBROADCASTSS 8(R8), Y4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y8, Y5
+	VPSUBD       consts<>+1248(SB), Y5, Y6
+	VCVTDQ2PS    Y5, Y7
+	VPSUBD       consts<>+1760(SB), Y7, Y7
+	VBROADCASTSS consts<>+1024(SB), Y9
+	VPCMPGTD     Y5, Y9, Y9
+	VBLENDVPS    Y9, Y7, Y6, Y6
+	VPSRAD       $0x17, Y6, Y7
+	VPSRLD       $0x14, Y6, Y9
+	VPAND        consts<>+1280(SB), Y6, Y6
+	VPADDD       consts<>+1312(SB), Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y9, Y10
+	VFMADD213PS  consts<>+768(SB), Y10, Y6
+	VMULPS       consts<>+1344(SB), Y6, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  Y10, Y6, Y11
+	VSUBPS       Y11, Y6, Y12
+	VFMADD231PS  Y10, Y6, Y12
+	VMULPS       Y6, Y6, Y10
+	VBROADCASTSS consts<>+1376(SB), Y13
+	VFMADD213PS  consts<>+1408(SB), Y6, Y13
+	VFMADD213PS  consts<>+1440(SB), Y6, Y13
+	VFMADD213PS  consts<>+1472(SB), Y6, Y13
+	VFMADD213PS  consts<>+1504(SB), Y6, Y13
+	VMULPS       Y6, Y10, Y6
+	VFMADD231PS  Y13, Y6, Y12
+	VADDPS       Y12, Y11, Y6
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y9, Y10
+	VADDPS      Y10, Y7, Y7
+	VMULPS      Y7, Y2, Y10
+	VFMSUB213PS Y10, Y2, Y7
+	VFMADD213PS Y10, Y3, Y6
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y6, Y13
+	VSUBPS      consts<>+1536(SB), Y13, Y14
+	VSUBPS      Y14, Y10, Y10
+	VFMADD231PS Y11, Y3, Y10
+	VPERMPS     pow_tl<>+0(SB), Y9, Y9
+	VFMADD231PS Y9, Y2, Y7
+	VFMADD231PS Y11, Y4, Y7
+	VFMADD231PS Y12, Y3, Y7
+	VADDPS      Y7, Y10, Y3
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y4
+	VFMADD213PS  consts<>+1600(SB), Y3, Y4
+	VFMADD213PS  consts<>+1632(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y7
+	VMULPS       Y4, Y7, Y4
+	VFMADD231PS  consts<>+160(SB), Y3, Y4
+	VPERMPS      pow_full_hi<>+0(SB), Y13, Y3
+	VPERMPS      pow_full_lo<>+0(SB), Y13, Y7
+	VFMADD231PS  Y4, Y3, Y7
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y13, Y4
+	VPSRAD  $0x03, Y4, Y4
+	VADDPS  Y7, Y3, Y9
+	VPSLLD  $0x17, Y4, Y10
+	VPADDD  Y10, Y9, Y10
+	VPMINUD consts<>+672(SB), Y10, Y10
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD      Y1, Y4, Y4
+	VBROADCASTSS consts<>+1792(SB), Y11
+	VPSUBD       Y4, Y11, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VADDPS       Y3, Y4, Y11
+	VSUBPS       Y4, Y11, Y12
+	VSUBPS       Y12, Y3, Y3
+	VADDPS       Y7, Y3, Y3
+	VADDPS       Y3, Y11, Y3
+	VCMPPS       $0x11, Y4, Y9, Y7
+	VPSUBD       Y4, Y3, Y3
+	VBLENDVPS    Y7, Y3, Y10, Y3
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y4
+	VCMPPS       $0x11, Y6, Y4, Y4
+	VBLENDVPS    Y4, consts<>+672(SB), Y3, Y3
+	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
+	VBLENDVPS    Y4, Y1, Y3, Y3
+	VPCMPEQD     Y1, Y5, Y4
+	VBLENDVPS    Y2, consts<>+672(SB), Y1, Y6
+	VBLENDVPS    Y4, Y6, Y3, Y3
+	VPCMPEQD     consts<>+672(SB), Y5, Y4
+	VBROADCASTSS consts<>+672(SB), Y6
+	VBLENDVPS    Y2, Y1, Y6, Y2
+	VBLENDVPS    Y4, Y2, Y3, Y2
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R8), Y3
+	VPAND        Y3, Y8, Y3
+	VPOR         Y3, Y2, Y2
+	VPCMPGTD     Y1, Y5, Y3
+	VBROADCASTSS consts<>+672(SB), Y4
+	VPCMPGTD     Y5, Y4, Y4
+	VPAND        Y3, Y4, Y3
+	VBROADCASTSS 16(R8), Y4
+	VPAND        Y4, Y8, Y4
+	VPCMPGTD     Y4, Y1, Y1
+	VPAND        Y3, Y1, Y1
+	VPCMPGTD     consts<>+672(SB), Y5, Y3
+	VPOR         Y1, Y3, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y2, Y8
+	VMOVUPS      (SP), Y4
+	VMOVUPS      32(SP), Y7
+	VMOVUPS      64(SP), Y6
+	VMOVUPS      96(SP), Y2
+	VMOVUPS      128(SP), Y5
+	VMOVUPS      160(SP), Y1
+
+focusdone329:
+	// loss = (alpha l) q^gamma
+	VCMPPS    $0x12, consts<>+2112(SB), Y4, Y3
+	VMULPS    Y8, Y4, Y9
+	VBLENDVPS Y3, Y9, Y4, Y3
+	VPMINUD   consts<>+608(SB), Y3, Y3
+
+	// s q, pre and f
+	VBROADCASTSS (DI), Y4
+	VMULPS       Y8, Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMULPS       Y5, Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VBROADCASTSS consts<>+2624(SB), Y5
+	VPAND        consts<>+0(SB), Y4, Y6
+	VCMPPS       $0x12, Y6, Y5, Y5
+	VBROADCASTSS consts<>+2656(SB), Y6
+	VBLENDVPS    Y5, Y0, Y6, Y5
+	VMULPS       Y5, Y2, Y6
+	VDIVPS       Y6, Y4, Y6
+	VCMPPS       $0x00, Y1, Y2, Y2
+	VBLENDVPS    Y2, Y1, Y6, Y2
+	VMOVUPS      Y3, (CX)
+	VMOVUPS      Y4, 768(DX)
+	VMOVUPS      Y5, 1280(DX)
+	VMOVUPS      Y2, 1536(DX)
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	ADDQ         $-8, AX
+	CMPQ         AX, $+8
+	JGE          block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVQ       $0x00000008, R8
+	MOVQ       AX, R9
+	CMPQ       R9, R8
+	CMOVQGT    R8, R9
+	NEGQ       R9
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(R9*4), Y2
+	VMASKMOVPS (DX), Y2, Y3
+	VBLENDVPS  Y2, Y3, Y0, Y3
+	VMASKMOVPS 256(DX), Y2, Y4
+	VBLENDVPS  Y2, Y4, Y1, Y4
+	VMASKMOVPS 512(DX), Y2, Y5
+	VBLENDVPS  Y2, Y5, Y1, Y5
+	VMASKMOVPS 768(DX), Y2, Y6
+	VBLENDVPS  Y2, Y6, Y1, Y6
+	VMASKMOVPS 1792(DX), Y2, Y7
+	VBLENDVPS  Y2, Y7, Y0, Y2
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	VPAND        consts<>+0(SB), Y5, Y7
+	VBROADCASTSS consts<>+2528(SB), Y8
+	VCMPPS       $0x11, Y7, Y8, Y8
+	VCMPPS       $0x11, consts<>+672(SB), Y7, Y7
+	VPAND        Y8, Y7, Y7
+	VPAND        Y5, Y7, Y7
+	VCMPPS       $0x12, consts<>+2112(SB), Y6, Y8
+	VBROADCASTSS consts<>+608(SB), Y9
+	VBLENDVPS    Y8, Y3, Y9, Y3
+	VMAXPS       Y5, Y6, Y5
+	VCMPPS       $0x00, consts<>+544(SB), Y5, Y5
+	VBLENDVPS    Y5, consts<>+608(SB), Y3, Y3
+
+	// e^(r_t) = p + pLow
+	VSUBPS       Y7, Y6, Y5
+	VBROADCASTSS consts<>+2240(SB), Y6
+	VMINPS       Y5, Y6, Y6
+	VBROADCASTSS consts<>+2208(SB), Y7
+	VMAXPS       Y6, Y7, Y6
+	VBROADCASTSS consts<>+96(SB), Y7
+	VFMADD213PS  consts<>+2272(SB), Y6, Y7
+	VSUBPS       consts<>+2272(SB), Y7, Y8
+	VMOVAPS      Y6, Y9
+	VFNMADD231PS consts<>+160(SB), Y8, Y9
+	VFNMADD231PS consts<>+192(SB), Y8, Y9
+	VCMPPS       $0x11, Y6, Y5, Y8
+	VCMPPS       $0x11, Y3, Y1, Y10
+	VPAND        Y8, Y10, Y8
+	VSUBPS       Y5, Y6, Y5
+	VPAND        Y5, Y8, Y5
+	VBROADCASTSS consts<>+2368(SB), Y6
+	VFMADD213PS  consts<>+2400(SB), Y9, Y6
+	VFMADD213PS  consts<>+2432(SB), Y9, Y6
+	VFMADD213PS  consts<>+2464(SB), Y9, Y6
+	VFMADD213PS  consts<>+2496(SB), Y9, Y6
+	VFMADD213PS  Y0, Y9, Y6
+	VMOVAPS      Y0, Y8
+	VFMADD231PS  Y6, Y9, Y8
+	VSUBPS       Y8, Y0, Y10
+	VFMADD231PS  Y6, Y9, Y10
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	VDIVPS       Y8, Y0, Y6
+	VMULPS       Y6, Y3, Y9
+	VFNMADD213PS Y3, Y9, Y8
+	VMULPS       Y10, Y9, Y10
+	VSUBPS       Y10, Y8, Y8
+	VMULPS       Y6, Y8, Y6
+	VPSUBD       consts<>+2272(SB), Y7, Y7
+	VPSUBD       Y7, Y4, Y4
+	VPSUBD       consts<>+2560(SB), Y4, Y7
+	VPMAXSD      Y1, Y7, Y7
+	VPSUBD       Y7, Y4, Y4
+	VPMAXSD      consts<>+2592(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y8
+	VPADDD       consts<>+1664(SB), Y8, Y10
+	VPSLLD       $0x17, Y10, Y10
+	VPSUBD       Y8, Y4, Y4
+	VPADDD       consts<>+1664(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y10, Y9, Y8
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y10, Y6, Y6
+	VMULPS       Y4, Y6, Y4
+
+	// w + wLow = 1 + u; q = u / w
+	VMAXPS       Y8, Y0, Y6
+	VMINPS       Y8, Y0, Y9
+	VADDPS       Y9, Y6, Y10
+	VSUBPS       Y6, Y10, Y6
+	VSUBPS       Y6, Y9, Y6
+	VDIVPS       Y10, Y0, Y9
+	VMULPS       Y9, Y8, Y11
+	VFNMADD213PS Y8, Y11, Y10
+	VADDPS       Y4, Y10, Y10
+	VADDPS       Y4, Y6, Y6
+	VMULPS       Y6, Y11, Y6
+	VSUBPS       Y6, Y10, Y6
+	VMULPS       Y9, Y6, Y6
+	VADDPS       Y6, Y11, Y6
+	VMINPS       Y6, Y0, Y6
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y0, Y8, Y10
+	VPSUBD consts<>+1888(SB), Y10, Y10
+	VPAND  consts<>+544(SB), Y10, Y11
+	VPSRLD $0x15, Y10, Y10
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y11, Y0, Y12
+	VMOVUPS     log_r<>+0(SB), Y13
+	VPERMILPS   Y10, Y13, Y13
+	VMULPS      Y13, Y12, Y12
+	VADDPS      consts<>+768(SB), Y12, Y13
+	VFMADD231PS Y12, Y8, Y13
+	VCVTDQ2PS   Y11, Y8
+	VMOVUPS     log_th<>+0(SB), Y11
+	VPERMILPS   Y10, Y11, Y11
+	VMOVUPS     log_tl<>+0(SB), Y12
+	VPERMILPS   Y10, Y12, Y10
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y13, Y13, Y12
+	VBROADCASTSS consts<>+1952(SB), Y14
+	VFMADD213PS  consts<>+1984(SB), Y13, Y14
+	VFMADD231PS  consts<>+1920(SB), Y12, Y14
+	VBROADCASTSS consts<>+2016(SB), Y15
+	VFMADD213PS  consts<>+2048(SB), Y13, Y15
+	VFMADD231PS  Y14, Y12, Y15
+	VFMADD231PS  consts<>+960(SB), Y8, Y10
+	VFMADD231PS  Y15, Y12, Y10
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+992(SB), Y8, Y11
+	VADDPS      Y13, Y11, Y8
+	VSUBPS      Y8, Y11, Y11
+	VADDPS      Y13, Y11, Y11
+	VADDPS      Y11, Y10, Y10
+	VADDPS      Y10, Y8, Y8
+	VMULPS      Y9, Y4, Y4
+	VADDPS      Y4, Y8, Y4
+	VCVTDQ2PS   Y7, Y8
+	VFMADD231PS consts<>+160(SB), Y8, Y4
+	VADDPS      Y5, Y4, Y4
+	VMULPS      Y4, Y2, Y5
+	VCMPPS      $0x00, Y1, Y2, Y8
+	VCMPPS      $0x00, Y4, Y4, Y10
+	VPAND       Y8, Y10, Y8
+	VBLENDVPS   Y8, Y1, Y5, Y5
+
+	// 1 + gamma p_t l / q
+	VPCMPGTD     Y1, Y7, Y7
+	VBLENDVPS    Y7, Y1, Y9, Y7
+	VCMPPS       $0x00, Y1, Y6, Y8
+	VDIVPS       Y6, Y4, Y4
+	VBLENDVPS    Y8, Y0, Y4, Y4
+	VCMPPS       $0x00, Y1, Y7, Y8
+	VMULPS       Y4, Y7, Y4
+	VBLENDVPS    Y8, Y1, Y4, Y4
+	VBROADCASTSS 8(BX), Y7
+	VFMADD213PS  Y0, Y4, Y7
+	VMOVAPS      Y6, Y8
+
+	// q^gamma
+	CMPQ   SI, $+1
+	JGE    focusnot0_330
+	VMULPS Y6, Y6, Y8
+	JMP    focusdone330
+
+focusnot0_330:
+	CMPQ    SI, $+2
+	JGE     focusnot1_330
+	VMOVAPS Y0, Y8
+	JMP     focusdone330
+
+focusnot1_330:
+	CMPQ SI, $+3
+	JGE  focusnot2_330
+	JMP  focusdone330
+
+focusnot2_330:
+	CMPQ    SI, $+4
+	JGE     focusnot3_330
+	VSQRTPS Y6, Y8
+	JMP     focusdone330
+
+focusnot3_330:
+	CMPQ         SI, $+5
+	JGE          focusnot4_330
+	VSQRTPS      Y6, Y4
+	VMOVAPS      Y6, Y8
+	VFNMADD231PS Y4, Y4, Y8
+	VMULPS       consts<>+2080(SB), Y4, Y9
+	VMULPS       Y9, Y8, Y8
+	VFMADD231PS  Y4, Y6, Y8
+	JMP          focusdone330
+
+focusnot4_330:
+	CMPQ         SI, $+6
+	JGE          focusnot5_330
+	VSQRTPS      Y6, Y4
+	VMULPS       Y6, Y6, Y9
+	VMOVAPS      Y9, Y8
+	VFMSUB231PS  Y6, Y6, Y8
+	VMOVAPS      Y6, Y10
+	VFNMADD231PS Y4, Y4, Y10
+	VMULPS       Y10, Y6, Y10
+	VFMADD231PS  consts<>+2080(SB), Y10, Y8
+	VMULPS       Y4, Y8, Y8
+	VFMADD231PS  Y4, Y9, Y8
+	JMP          focusdone330
+
+focusnot5_330:
+	CMPQ        SI, $+7
+	JGE         focusnot6_330
+	VMULPS      Y6, Y6, Y4
+	VMOVAPS     Y4, Y8
+	VFMSUB231PS Y6, Y6, Y8
+	VMULPS      Y6, Y8, Y8
+	VFMADD231PS Y6, Y4, Y8
+	JMP         focusdone330
+
+focusnot6_330:
+	CMPQ        SI, $+8
+	JGE         focusnot7_330
+	VMULPS      Y6, Y6, Y4
+	VMOVAPS     Y4, Y8
+	VFMSUB231PS Y6, Y6, Y8
+	VADDPS      Y4, Y4, Y9
+	VMULPS      Y8, Y9, Y8
+	VFMADD231PS Y4, Y4, Y8
+	JMP         focusdone330
+
+focusnot7_330:
+	CMPQ        SI, $+9
+	JGE         focusnot8_330
+	VMULPS      Y6, Y6, Y8
+	VMOVAPS     Y8, Y9
+	VFMSUB231PS Y6, Y6, Y9
+	VMULPS      Y8, Y8, Y4
+	VADDPS      Y8, Y8, Y10
+	VFMSUB213PS Y4, Y8, Y8
+	VFMADD231PS Y9, Y10, Y8
+	VMULPS      Y6, Y8, Y8
+	VFMADD231PS Y6, Y4, Y8
+	JMP         focusdone330
+
+focusnot8_330:
+	LEAQ         20(BX), R8
+	VMOVUPS      Y5, (SP)
+	VMOVUPS      Y7, 32(SP)
+	VMOVUPS      Y6, 64(SP)
+	VMOVUPS      Y3, 96(SP)
+	VMOVUPS      Y2, 128(SP)
+	VMOVUPS      Y1, 160(SP)
+	VBROADCASTSS (R8), Y2
+	VBROADCASTSS 4(R8), Y3
+	VBROADCASTSS 8(R8), Y4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y8, Y5
+	VPSUBD       consts<>+1248(SB), Y5, Y6
+	VCVTDQ2PS    Y5, Y7
+	VPSUBD       consts<>+1760(SB), Y7, Y7
+	VBROADCASTSS consts<>+1024(SB), Y9
+	VPCMPGTD     Y5, Y9, Y9
+	VBLENDVPS    Y9, Y7, Y6, Y6
+	VPSRAD       $0x17, Y6, Y7
+	VPSRLD       $0x14, Y6, Y9
+	VPAND        consts<>+1280(SB), Y6, Y6
+	VPADDD       consts<>+1312(SB), Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y9, Y10
+	VFMADD213PS  consts<>+768(SB), Y10, Y6
+	VMULPS       consts<>+1344(SB), Y6, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  Y10, Y6, Y11
+	VSUBPS       Y11, Y6, Y12
+	VFMADD231PS  Y10, Y6, Y12
+	VMULPS       Y6, Y6, Y10
+	VBROADCASTSS consts<>+1376(SB), Y13
+	VFMADD213PS  consts<>+1408(SB), Y6, Y13
+	VFMADD213PS  consts<>+1440(SB), Y6, Y13
+	VFMADD213PS  consts<>+1472(SB), Y6, Y13
+	VFMADD213PS  consts<>+1504(SB), Y6, Y13
+	VMULPS       Y6, Y10, Y6
+	VFMADD231PS  Y13, Y6, Y12
+	VADDPS       Y12, Y11, Y6
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y9, Y10
+	VADDPS      Y10, Y7, Y7
+	VMULPS      Y7, Y2, Y10
+	VFMSUB213PS Y10, Y2, Y7
+	VFMADD213PS Y10, Y3, Y6
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y6, Y13
+	VSUBPS      consts<>+1536(SB), Y13, Y14
+	VSUBPS      Y14, Y10, Y10
+	VFMADD231PS Y11, Y3, Y10
+	VPERMPS     pow_tl<>+0(SB), Y9, Y9
+	VFMADD231PS Y9, Y2, Y7
+	VFMADD231PS Y11, Y4, Y7
+	VFMADD231PS Y12, Y3, Y7
+	VADDPS      Y7, Y10, Y3
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y4
+	VFMADD213PS  consts<>+1600(SB), Y3, Y4
+	VFMADD213PS  consts<>+1632(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y7
+	VMULPS       Y4, Y7, Y4
+	VFMADD231PS  consts<>+160(SB), Y3, Y4
+	VPERMPS      pow_full_hi<>+0(SB), Y13, Y3
+	VPERMPS      pow_full_lo<>+0(SB), Y13, Y7
+	VFMADD231PS  Y4, Y3, Y7
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y13, Y4
+	VPSRAD  $0x03, Y4, Y4
+	VADDPS  Y7, Y3, Y9
+	VPSLLD  $0x17, Y4, Y10
+	VPADDD  Y10, Y9, Y10
+	VPMINUD consts<>+672(SB), Y10, Y10
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD      Y1, Y4, Y4
+	VBROADCASTSS consts<>+1792(SB), Y11
+	VPSUBD       Y4, Y11, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VADDPS       Y3, Y4, Y11
+	VSUBPS       Y4, Y11, Y12
+	VSUBPS       Y12, Y3, Y3
+	VADDPS       Y7, Y3, Y3
+	VADDPS       Y3, Y11, Y3
+	VCMPPS       $0x11, Y4, Y9, Y7
+	VPSUBD       Y4, Y3, Y3
+	VBLENDVPS    Y7, Y3, Y10, Y3
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y4
+	VCMPPS       $0x11, Y6, Y4, Y4
+	VBLENDVPS    Y4, consts<>+672(SB), Y3, Y3
+	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
+	VBLENDVPS    Y4, Y1, Y3, Y3
+	VPCMPEQD     Y1, Y5, Y4
+	VBLENDVPS    Y2, consts<>+672(SB), Y1, Y6
+	VBLENDVPS    Y4, Y6, Y3, Y3
+	VPCMPEQD     consts<>+672(SB), Y5, Y4
+	VBROADCASTSS consts<>+672(SB), Y6
+	VBLENDVPS    Y2, Y1, Y6, Y2
+	VBLENDVPS    Y4, Y2, Y3, Y2
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R8), Y3
+	VPAND        Y3, Y8, Y3
+	VPOR         Y3, Y2, Y2
+	VPCMPGTD     Y1, Y5, Y3
+	VBROADCASTSS consts<>+672(SB), Y4
+	VPCMPGTD     Y5, Y4, Y4
+	VPAND        Y3, Y4, Y3
+	VBROADCASTSS 16(R8), Y4
+	VPAND        Y4, Y8, Y4
+	VPCMPGTD     Y4, Y1, Y1
+	VPAND        Y3, Y1, Y1
+	VPCMPGTD     consts<>+672(SB), Y5, Y3
+	VPOR         Y1, Y3, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y2, Y8
+	VMOVUPS      (SP), Y5
+	VMOVUPS      32(SP), Y7
+	VMOVUPS      64(SP), Y6
+	VMOVUPS      96(SP), Y3
+	VMOVUPS      128(SP), Y2
+	VMOVUPS      160(SP), Y1
+
+focusdone330:
+	// loss = (alpha l) q^gamma
+	VCMPPS    $0x12, consts<>+2112(SB), Y5, Y4
+	VMULPS    Y8, Y5, Y9
+	VBLENDVPS Y4, Y9, Y5, Y4
+	VPMINUD   consts<>+608(SB), Y4, Y5
+
+	// s q, pre and f
+	VBROADCASTSS (DI), Y4
+	VMULPS       Y8, Y2, Y2
+	VMULPS       Y7, Y2, Y2
+	VMULPS       Y2, Y4, Y2
+	VMULPS       Y6, Y2, Y6
+	VBROADCASTSS consts<>+2624(SB), Y2
+	VPAND        consts<>+0(SB), Y6, Y4
+	VCMPPS       $0x12, Y4, Y2, Y2
+	VBROADCASTSS consts<>+2656(SB), Y4
+	VBLENDVPS    Y2, Y0, Y4, Y4
+	VMULPS       Y4, Y3, Y2
+	VDIVPS       Y2, Y6, Y2
+	VCMPPS       $0x00, Y1, Y3, Y3
+	VBLENDVPS    Y3, Y1, Y2, Y2
+	CMPQ         AX, $+8
+	JLT          partless1
+	VMOVUPS      Y5, (CX)
+	JMP          partdone1
+
+partless1:
+	MOVQ         CX, R8
+	TESTQ        $0x00000004, AX
+	JEQ          partfour1
+	VMOVUPS      X5, (R8)
+	ADDQ         $+16, R8
+	VEXTRACTF128 $0x01, Y5, X5
+
+partfour1:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo1
+	VMOVLPS X5, (R8)
+	ADDQ    $+8, R8
+	VPSRLDQ $0x08, X5, X5
+
+parttwo1:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone1
+	VMOVSS X5, (R8)
+
+partdone1:
+	CMPQ    AX, $+8
+	JLT     partless2
+	VMOVUPS Y6, 768(DX)
+	JMP     partdone2
+
+partless2:
+	MOVQ         DX, R8
+	TESTQ        $0x00000004, AX
+	JEQ          partfour2
+	VMOVUPS      X6, 768(R8)
+	ADDQ         $+16, R8
+	VEXTRACTF128 $0x01, Y6, X6
+
+partfour2:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo2
+	VMOVLPS X6, 768(R8)
+	ADDQ    $+8, R8
+	VPSRLDQ $0x08, X6, X6
+
+parttwo2:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone2
+	VMOVSS X6, 768(R8)
+
+partdone2:
+	CMPQ    AX, $+8
+	JLT     partless3
+	VMOVUPS Y4, 1280(DX)
+	JMP     partdone3
+
+partless3:
+	MOVQ         DX, R8
+	TESTQ        $0x00000004, AX
+	JEQ          partfour3
+	VMOVUPS      X4, 1280(R8)
+	ADDQ         $+16, R8
+	VEXTRACTF128 $0x01, Y4, X4
+
+partfour3:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo3
+	VMOVLPS X4, 1280(R8)
+	ADDQ    $+8, R8
+	VPSRLDQ $0x08, X4, X4
+
+parttwo3:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone3
+	VMOVSS X4, 1280(R8)
+
+partdone3:
+	CMPQ    AX, $+8
+	JLT     partless4
+	VMOVUPS Y2, 1536(DX)
+	JMP     partdone4
+
+partless4:
+	MOVQ         DX, R8
+	TESTQ        $0x00000004, AX
+	JEQ          partfour4
+	VMOVUPS      X2, 1536(R8)
+	ADDQ         $+16, R8
+	VEXTRACTF128 $0x01, Y2, X2
+
+partfour4:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo4
+	VMOVLPS X2, 1536(R8)
+	ADDQ    $+8, R8
+	VPSRLDQ $0x08, X2, X2
+
+parttwo4:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone4
+	VMOVSS X2, 1536(R8)
+
+partdone4:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func rowGradAVX512(losses *float32, sums *rowSums, n int, p *lossParams, scale *float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·rowGradAVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+1088(SB), Z1
+	VBROADCASTSS consts<>+672(SB), Z2
+	VBROADCASTSS consts<>+608(SB), Z3
+	VBROADCASTSS consts<>+2528(SB), Z4
+	VBROADCASTSS consts<>+2240(SB), Z5
+	VBROADCASTSS consts<>+2208(SB), Z6
+	VBROADCASTSS consts<>+1024(SB), Z7
+	VBROADCASTSS consts<>+1792(SB), Z8
+	VBROADCASTSS consts<>+1824(SB), Z9
+	VBROADCASTSS consts<>+2624(SB), Z10
+	VBROADCASTSS consts<>+2656(SB), Z11
+	VBROADCASTSS consts<>+0(SB), Z12
+	VBROADCASTSS consts<>+2272(SB), Z13
+	MOVQ         n+16(FP), AX
+	MOVQ         losses+0(FP), CX
+	MOVQ         sums+8(FP), DX
+	MOVQ         p+24(FP), BX
+	MOVQ         (BX), SI
+	MOVQ         scale+32(FP), DI
+	CMPQ         AX, $+16
+	JLT          rest
+
+block:
+	VMOVUPS (DX), Z14
+	VMOVUPS 512(DX), Z15
+	VMOVUPS 768(DX), Z16
+	VMOVUPS 1792(DX), Z17
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	VPANDD      Z12, Z15, Z18
+	VCMPPS      $0x11, Z18, Z4, K1
+	VCMPPS      $0x11, Z2, Z18, K2
+	KANDW       K1, K2, K1
+	VMOVAPS.Z   Z15, K1, Z18
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z16, K1
+	VBLENDMPS   Z14, Z3, K1, Z14
+	VMAXPS      Z15, Z16, Z15
+	VCMPPS.BCST $0x00, consts<>+544(SB), Z15, K1
+	VBLENDMPS   Z3, Z14, K1, Z14
+
+	// e^(r_t) = p + pLow
+	VSUBPS            Z18, Z16, Z15
+	VMINPS            Z15, Z5, Z16
+	VMAXPS            Z16, Z6, Z16
+	VMOVAPS           Z13, Z18
+	VFMADD231PS.BCST  consts<>+96(SB), Z16, Z18
+	VSUBPS            Z13, Z18, Z19
+	VMOVAPS           Z16, Z20
+	VFNMADD231PS.BCST consts<>+160(SB), Z19, Z20
+	VFNMADD231PS.BCST consts<>+192(SB), Z19, Z20
+	VCMPPS            $0x11, Z16, Z15, K1
+	VCMPPS            $0x11, Z14, Z1, K2
+	KANDW             K1, K2, K1
+	VSUBPS            Z15, Z16, Z15
+	VMOVAPS.Z         Z15, K1, Z15
+	VBROADCASTSS      consts<>+2368(SB), Z16
+	VFMADD213PS.BCST  consts<>+2400(SB), Z20, Z16
+	VFMADD213PS.BCST  consts<>+2432(SB), Z20, Z16
+	VFMADD213PS.BCST  consts<>+2464(SB), Z20, Z16
+	VFMADD213PS.BCST  consts<>+2496(SB), Z20, Z16
+	VFMADD213PS       Z0, Z20, Z16
+	VMOVAPS           Z0, Z19
+	VFMADD231PS       Z16, Z20, Z19
+	VSUBPS            Z19, Z0, Z21
+	VFMADD231PS       Z16, Z20, Z21
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	VDIVPS       Z19, Z0, Z16
+	VMULPS       Z16, Z14, Z20
+	VFNMADD213PS Z14, Z20, Z19
+	VMULPS       Z21, Z20, Z21
+	VSUBPS       Z21, Z19, Z19
+	VMULPS       Z16, Z19, Z16
+	VMOVUPS      256(DX), Z19
+	VPSUBD       Z13, Z18, Z18
+	VPSUBD       Z18, Z19, Z18
+	VPSUBD.BCST  consts<>+2560(SB), Z18, Z19
+	VPMAXSD      Z1, Z19, Z19
+	VPSUBD       Z19, Z18, Z18
+	VPMAXSD.BCST consts<>+2592(SB), Z18, Z18
+	VPSRAD       $0x01, Z18, Z21
+	VPADDD.BCST  consts<>+1664(SB), Z21, Z22
+	VPSLLD       $0x17, Z22, Z22
+	VPSUBD       Z21, Z18, Z18
+	VPADDD.BCST  consts<>+1664(SB), Z18, Z18
+	VPSLLD       $0x17, Z18, Z18
+	VMULPS       Z22, Z20, Z20
+	VMULPS       Z18, Z20, Z20
+	VMULPS       Z22, Z16, Z16
+	VMULPS       Z18, Z16, Z16
+
+	// w + wLow = 1 + u; q = u / w
+	VMAXPS       Z20, Z0, Z18
+	VMINPS       Z20, Z0, Z21
+	VADDPS       Z21, Z18, Z22
+	VSUBPS       Z18, Z22, Z18
+	VSUBPS       Z18, Z21, Z18
+	VDIVPS       Z22, Z0, Z21
+	VMULPS       Z21, Z20, Z23
+	VFNMADD213PS Z20, Z23, Z22
+	VADDPS       Z16, Z22, Z22
+	VADDPS       Z16, Z18, Z18
+	VMULPS       Z18, Z23, Z18
+	VSUBPS       Z18, Z22, Z18
+	VMULPS       Z21, Z18, Z18
+	VADDPS       Z18, Z23, Z18
+	VMINPS       Z18, Z0, Z18
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z0, Z20, Z22
+	VPSUBD.BCST consts<>+1888(SB), Z22, Z22
+	VPANDD.BCST consts<>+544(SB), Z22, Z23
+	VPSRLD      $0x15, Z22, Z22
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z23, Z0, Z24
+	VPERMPS     log_r<>+0(SB), Z22, Z25
+	VMULPS      Z25, Z24, Z24
+	VADDPS.BCST consts<>+768(SB), Z24, Z25
+	VFMADD231PS Z24, Z20, Z25
+	VCVTDQ2PS   Z23, Z20
+	VPERMPS     log_th<>+0(SB), Z22, Z23
+	VPERMPS     log_tl<>+0(SB), Z22, Z22
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z25, Z25, Z24
+	VBROADCASTSS     consts<>+1952(SB), Z26
+	VFMADD213PS.BCST consts<>+1984(SB), Z25, Z26
+	VFMADD231PS.BCST consts<>+1920(SB), Z24, Z26
+	VBROADCASTSS     consts<>+2016(SB), Z27
+	VFMADD213PS.BCST consts<>+2048(SB), Z25, Z27
+	VFMADD231PS      Z26, Z24, Z27
+	VFMADD231PS.BCST consts<>+960(SB), Z20, Z22
+	VFMADD231PS      Z27, Z24, Z22
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+992(SB), Z20, Z23
+	VADDPS           Z25, Z23, Z20
+	VSUBPS           Z20, Z23, Z23
+	VADDPS           Z25, Z23, Z23
+	VADDPS           Z23, Z22, Z22
+	VADDPS           Z22, Z20, Z20
+	VMULPS           Z21, Z16, Z16
+	VADDPS           Z16, Z20, Z16
+	VCVTDQ2PS        Z19, Z20
+	VFMADD231PS.BCST consts<>+160(SB), Z20, Z16
+	VADDPS           Z15, Z16, Z15
+	VMULPS           Z15, Z17, Z16
+	VCMPPS           $0x00, Z1, Z17, K1
+	VCMPPS           $0x00, Z15, Z15, K2
+	KANDW            K1, K2, K1
+	VBLENDMPS        Z1, Z16, K1, Z16
+
+	// 1 + gamma p_t l / q
+	VPCMPD       $0x06, Z1, Z19, K1
+	VBLENDMPS    Z1, Z21, K1, Z19
+	VCMPPS       $0x00, Z1, Z18, K1
+	VDIVPS       Z18, Z15, Z15
+	VBLENDMPS    Z0, Z15, K1, Z15
+	VCMPPS       $0x00, Z1, Z19, K1
+	VMULPS       Z15, Z19, Z15
+	VBLENDMPS    Z1, Z15, K1, Z15
+	VBROADCASTSS 8(BX), Z19
+	VFMADD213PS  Z0, Z15, Z19
+	VMOVAPS      Z18, Z20
+
+	// q^gamma
+	CMPQ   SI, $+1
+	JGE    focusnot0_365
+	VMULPS Z18, Z18, Z20
+	JMP    focusdone365
+
+focusnot0_365:
+	CMPQ    SI, $+2
+	JGE     focusnot1_365
+	VMOVAPS Z0, Z20
+	JMP     focusdone365
+
+focusnot1_365:
+	CMPQ SI, $+3
+	JGE  focusnot2_365
+	JMP  focusdone365
+
+focusnot2_365:
+	CMPQ    SI, $+4
+	JGE     focusnot3_365
+	VSQRTPS Z18, Z20
+	JMP     focusdone365
+
+focusnot3_365:
+	CMPQ         SI, $+5
+	JGE          focusnot4_365
+	VSQRTPS      Z18, Z15
+	VMOVAPS      Z18, Z20
+	VFNMADD231PS Z15, Z15, Z20
+	VMULPS.BCST  consts<>+2080(SB), Z15, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z15, Z18, Z20
+	JMP          focusdone365
+
+focusnot4_365:
+	CMPQ             SI, $+6
+	JGE              focusnot5_365
+	VSQRTPS          Z18, Z15
+	VMULPS           Z18, Z18, Z21
+	VMOVAPS          Z21, Z20
+	VFMSUB231PS      Z18, Z18, Z20
+	VMOVAPS          Z18, Z22
+	VFNMADD231PS     Z15, Z15, Z22
+	VMULPS           Z22, Z18, Z22
+	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
+	VMULPS           Z15, Z20, Z20
+	VFMADD231PS      Z15, Z21, Z20
+	JMP              focusdone365
+
+focusnot5_365:
+	CMPQ        SI, $+7
+	JGE         focusnot6_365
+	VMULPS      Z18, Z18, Z15
+	VMOVAPS     Z15, Z20
+	VFMSUB231PS Z18, Z18, Z20
+	VMULPS      Z18, Z20, Z20
+	VFMADD231PS Z18, Z15, Z20
+	JMP         focusdone365
+
+focusnot6_365:
+	CMPQ        SI, $+8
+	JGE         focusnot7_365
+	VMULPS      Z18, Z18, Z15
+	VMOVAPS     Z15, Z20
+	VFMSUB231PS Z18, Z18, Z20
+	VADDPS      Z15, Z15, Z21
+	VMULPS      Z20, Z21, Z20
+	VFMADD231PS Z15, Z15, Z20
+	JMP         focusdone365
+
+focusnot7_365:
+	CMPQ        SI, $+9
+	JGE         focusnot8_365
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z20, Z20, Z15
+	VADDPS      Z20, Z20, Z22
+	VFMSUB213PS Z15, Z20, Z20
+	VFMADD231PS Z21, Z22, Z20
+	VMULPS      Z18, Z20, Z20
+	VFMADD231PS Z18, Z15, Z20
+	JMP         focusdone365
+
+focusnot8_365:
+	LEAQ         20(BX), R8
+	VBROADCASTSS (R8), Z15
+	VBROADCASTSS 4(R8), Z21
+	VBROADCASTSS 8(R8), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD      Z12, Z20, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS   Z23, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z7, K1
+	VBLENDMPS   Z25, Z24, K1, Z24
+	VPSRAD      $0x17, Z24, Z25
+	VPSRLD      $0x14, Z24, Z26
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+768(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z15, Z27
+	VFMSUB213PS Z27, Z15, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z15, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
+	VPSRAD      $0x03, Z22, Z22
+	VADDPS      Z25, Z21, Z26
+	VPSLLD      $0x17, Z22, Z27
+	VPADDD      Z27, Z26, Z27
+	VPMINUD     Z2, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD   Z1, Z22, Z22
+	VPSUBD    Z22, Z8, Z22
+	VPSLLD    $0x17, Z22, Z22
+	VADDPS    Z21, Z22, Z28
+	VSUBPS    Z22, Z28, Z29
+	VSUBPS    Z29, Z21, Z21
+	VADDPS    Z25, Z21, Z21
+	VADDPS    Z21, Z28, Z21
+	VCMPPS    $0x11, Z22, Z26, K1
+	VPSUBD    Z22, Z21, Z21
+	VBLENDMPS Z21, Z27, K1, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z24, Z9, K1
+	VBLENDMPS   Z2, Z21, K1, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
+	VBLENDMPS   Z1, Z21, K1, Z21
+	VPCMPD      $0x00, Z1, Z23, K1
+	VPMOVD2M    Z15, K2
+	VBLENDMPS   Z2, Z1, K2, Z22
+	VBLENDMPS   Z22, Z21, K1, Z21
+	VPCMPD      $0x00, Z2, Z23, K1
+	VPMOVD2M    Z15, K2
+	VBLENDMPS   Z1, Z2, K2, Z15
+	VBLENDMPS   Z15, Z21, K1, Z15
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R8), Z21
+	VPANDD       Z21, Z20, Z21
+	VPORD        Z21, Z15, Z15
+	VPCMPD       $0x06, Z1, Z23, K1
+	VPCMPD       $0x06, Z23, Z2, K2
+	KANDW        K1, K2, K1
+	VBROADCASTSS 16(R8), Z21
+	VPANDD       Z21, Z20, Z20
+	VPCMPD       $0x06, Z20, Z1, K2
+	KANDW        K1, K2, K1
+	VPCMPD       $0x06, Z2, Z23, K2
+	KORW         K1, K2, K1
+	VBLENDMPS    Z3, Z15, K1, Z20
+
+focusdone365:
+	// loss = (alpha l) q^gamma
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z16, K1
+	VMULPS      Z20, Z16, Z15
+	VBLENDMPS   Z15, Z16, K1, Z15
+	VPMINUD     Z3, Z15, Z15
+
+	// s q, pre and f
+	VBROADCASTSS (DI), Z16
+	VMULPS       Z20, Z17, Z17
+	VMULPS       Z19, Z17, Z17
+	VMULPS       Z17, Z16, Z16
+	VMULPS       Z18, Z16, Z16
+	VPANDD       Z12, Z16, Z17
+	VCMPPS       $0x12, Z17, Z10, K1
+	VBLENDMPS    Z0, Z11, K1, Z17
+	VMULPS       Z17, Z14, Z18
+	VDIVPS       Z18, Z16, Z18
+	VCMPPS       $0x00, Z1, Z14, K1
+	VBLENDMPS    Z1, Z18, K1, Z14
+	VMOVUPS      Z15, (CX)
+	VMOVUPS      Z16, 768(DX)
+	VMOVUPS      Z17, 1280(DX)
+	VMOVUPS      Z14, 1536(DX)
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $-16, AX
+	CMPQ         AX, $+16
+	JGE          block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVL    $0x0000ffff, R8
+	BZHIL   AX, R8, R8
+	KMOVW   R8, K1
+	VMOVAPS Z0, Z14
+	VMOVUPS (DX), K1, Z14
+	VMOVAPS Z1, Z15
+	VMOVUPS 256(DX), K1, Z15
+	VMOVAPS Z1, Z16
+	VMOVUPS 512(DX), K1, Z16
+	VMOVAPS Z1, Z17
+	VMOVUPS 768(DX), K1, Z17
+	VMOVAPS Z0, Z18
+	VMOVUPS 1792(DX), K1, Z18
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	VPANDD      Z12, Z16, Z19
+	VCMPPS      $0x11, Z19, Z4, K2
+	VCMPPS      $0x11, Z2, Z19, K3
+	KANDW       K2, K3, K2
+	VMOVAPS.Z   Z16, K2, Z19
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z17, K2
+	VBLENDMPS   Z14, Z3, K2, Z14
+	VMAXPS      Z16, Z17, Z16
+	VCMPPS.BCST $0x00, consts<>+544(SB), Z16, K2
+	VBLENDMPS   Z3, Z14, K2, Z14
+
+	// e^(r_t) = p + pLow
+	VSUBPS            Z19, Z17, Z16
+	VMINPS            Z16, Z5, Z17
+	VMAXPS            Z17, Z6, Z17
+	VMOVAPS           Z13, Z19
+	VFMADD231PS.BCST  consts<>+96(SB), Z17, Z19
+	VSUBPS            Z13, Z19, Z20
+	VMOVAPS           Z17, Z21
+	VFNMADD231PS.BCST consts<>+160(SB), Z20, Z21
+	VFNMADD231PS.BCST consts<>+192(SB), Z20, Z21
+	VCMPPS            $0x11, Z17, Z16, K2
+	VCMPPS            $0x11, Z14, Z1, K3
+	KANDW             K2, K3, K2
+	VSUBPS            Z16, Z17, Z16
+	VMOVAPS.Z         Z16, K2, Z16
+	VBROADCASTSS      consts<>+2368(SB), Z17
+	VFMADD213PS.BCST  consts<>+2400(SB), Z21, Z17
+	VFMADD213PS.BCST  consts<>+2432(SB), Z21, Z17
+	VFMADD213PS.BCST  consts<>+2464(SB), Z21, Z17
+	VFMADD213PS.BCST  consts<>+2496(SB), Z21, Z17
+	VFMADD213PS       Z0, Z21, Z17
+	VMOVAPS           Z0, Z20
+	VFMADD231PS       Z17, Z21, Z20
+	VSUBPS            Z20, Z0, Z22
+	VFMADD231PS       Z17, Z21, Z22
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	VDIVPS       Z20, Z0, Z17
+	VMULPS       Z17, Z14, Z21
+	VFNMADD213PS Z14, Z21, Z20
+	VMULPS       Z22, Z21, Z22
+	VSUBPS       Z22, Z20, Z20
+	VMULPS       Z17, Z20, Z17
+	VPSUBD       Z13, Z19, Z19
+	VPSUBD       Z19, Z15, Z15
+	VPSUBD.BCST  consts<>+2560(SB), Z15, Z19
+	VPMAXSD      Z1, Z19, Z19
+	VPSUBD       Z19, Z15, Z15
+	VPMAXSD.BCST consts<>+2592(SB), Z15, Z15
+	VPSRAD       $0x01, Z15, Z20
+	VPADDD.BCST  consts<>+1664(SB), Z20, Z22
+	VPSLLD       $0x17, Z22, Z22
+	VPSUBD       Z20, Z15, Z15
+	VPADDD.BCST  consts<>+1664(SB), Z15, Z15
+	VPSLLD       $0x17, Z15, Z15
+	VMULPS       Z22, Z21, Z20
+	VMULPS       Z15, Z20, Z20
+	VMULPS       Z22, Z17, Z17
+	VMULPS       Z15, Z17, Z15
+
+	// w + wLow = 1 + u; q = u / w
+	VMAXPS       Z20, Z0, Z17
+	VMINPS       Z20, Z0, Z21
+	VADDPS       Z21, Z17, Z22
+	VSUBPS       Z17, Z22, Z17
+	VSUBPS       Z17, Z21, Z17
+	VDIVPS       Z22, Z0, Z21
+	VMULPS       Z21, Z20, Z23
+	VFNMADD213PS Z20, Z23, Z22
+	VADDPS       Z15, Z22, Z22
+	VADDPS       Z15, Z17, Z17
+	VMULPS       Z17, Z23, Z17
+	VSUBPS       Z17, Z22, Z17
+	VMULPS       Z21, Z17, Z17
+	VADDPS       Z17, Z23, Z17
+	VMINPS       Z17, Z0, Z17
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z0, Z20, Z22
+	VPSUBD.BCST consts<>+1888(SB), Z22, Z22
+	VPANDD.BCST consts<>+544(SB), Z22, Z23
+	VPSRLD      $0x15, Z22, Z22
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z23, Z0, Z24
+	VPERMPS     log_r<>+0(SB), Z22, Z25
+	VMULPS      Z25, Z24, Z24
+	VADDPS.BCST consts<>+768(SB), Z24, Z25
+	VFMADD231PS Z24, Z20, Z25
+	VCVTDQ2PS   Z23, Z20
+	VPERMPS     log_th<>+0(SB), Z22, Z23
+	VPERMPS     log_tl<>+0(SB), Z22, Z22
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z25, Z25, Z24
+	VBROADCASTSS     consts<>+1952(SB), Z26
+	VFMADD213PS.BCST consts<>+1984(SB), Z25, Z26
+	VFMADD231PS.BCST consts<>+1920(SB), Z24, Z26
+	VBROADCASTSS     consts<>+2016(SB), Z27
+	VFMADD213PS.BCST consts<>+2048(SB), Z25, Z27
+	VFMADD231PS      Z26, Z24, Z27
+	VFMADD231PS.BCST consts<>+960(SB), Z20, Z22
+	VFMADD231PS      Z27, Z24, Z22
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+992(SB), Z20, Z23
+	VADDPS           Z25, Z23, Z20
+	VSUBPS           Z20, Z23, Z23
+	VADDPS           Z25, Z23, Z23
+	VADDPS           Z23, Z22, Z22
+	VADDPS           Z22, Z20, Z20
+	VMULPS           Z21, Z15, Z15
+	VADDPS           Z15, Z20, Z15
+	VCVTDQ2PS        Z19, Z20
+	VFMADD231PS.BCST consts<>+160(SB), Z20, Z15
+	VADDPS           Z16, Z15, Z15
+	VMULPS           Z15, Z18, Z16
+	VCMPPS           $0x00, Z1, Z18, K2
+	VCMPPS           $0x00, Z15, Z15, K3
+	KANDW            K2, K3, K2
+	VBLENDMPS        Z1, Z16, K2, Z16
+
+	// 1 + gamma p_t l / q
+	VPCMPD       $0x06, Z1, Z19, K2
+	VBLENDMPS    Z1, Z21, K2, Z19
+	VCMPPS       $0x00, Z1, Z17, K2
+	VDIVPS       Z17, Z15, Z15
+	VBLENDMPS    Z0, Z15, K2, Z15
+	VCMPPS       $0x00, Z1, Z19, K2
+	VMULPS       Z15, Z19, Z15
+	VBLENDMPS    Z1, Z15, K2, Z15
+	VBROADCASTSS 8(BX), Z19
+	VFMADD213PS  Z0, Z15, Z19
+	VMOVAPS      Z17, Z20
+
+	// q^gamma
+	CMPQ   SI, $+1
+	JGE    focusnot0_366
+	VMULPS Z17, Z17, Z20
+	JMP    focusdone366
+
+focusnot0_366:
+	CMPQ    SI, $+2
+	JGE     focusnot1_366
+	VMOVAPS Z0, Z20
+	JMP     focusdone366
+
+focusnot1_366:
+	CMPQ SI, $+3
+	JGE  focusnot2_366
+	JMP  focusdone366
+
+focusnot2_366:
+	CMPQ    SI, $+4
+	JGE     focusnot3_366
+	VSQRTPS Z17, Z20
+	JMP     focusdone366
+
+focusnot3_366:
+	CMPQ         SI, $+5
+	JGE          focusnot4_366
+	VSQRTPS      Z17, Z15
+	VMOVAPS      Z17, Z20
+	VFNMADD231PS Z15, Z15, Z20
+	VMULPS.BCST  consts<>+2080(SB), Z15, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z15, Z17, Z20
+	JMP          focusdone366
+
+focusnot4_366:
+	CMPQ             SI, $+6
+	JGE              focusnot5_366
+	VSQRTPS          Z17, Z15
+	VMULPS           Z17, Z17, Z21
+	VMOVAPS          Z21, Z20
+	VFMSUB231PS      Z17, Z17, Z20
+	VMOVAPS          Z17, Z22
+	VFNMADD231PS     Z15, Z15, Z22
+	VMULPS           Z22, Z17, Z22
+	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
+	VMULPS           Z15, Z20, Z20
+	VFMADD231PS      Z15, Z21, Z20
+	JMP              focusdone366
+
+focusnot5_366:
+	CMPQ        SI, $+7
+	JGE         focusnot6_366
+	VMULPS      Z17, Z17, Z15
+	VMOVAPS     Z15, Z20
+	VFMSUB231PS Z17, Z17, Z20
+	VMULPS      Z17, Z20, Z20
+	VFMADD231PS Z17, Z15, Z20
+	JMP         focusdone366
+
+focusnot6_366:
+	CMPQ        SI, $+8
+	JGE         focusnot7_366
+	VMULPS      Z17, Z17, Z15
+	VMOVAPS     Z15, Z20
+	VFMSUB231PS Z17, Z17, Z20
+	VADDPS      Z15, Z15, Z21
+	VMULPS      Z20, Z21, Z20
+	VFMADD231PS Z15, Z15, Z20
+	JMP         focusdone366
+
+focusnot7_366:
+	CMPQ        SI, $+9
+	JGE         focusnot8_366
+	VMULPS      Z17, Z17, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z17, Z17, Z21
+	VMULPS      Z20, Z20, Z15
+	VADDPS      Z20, Z20, Z22
+	VFMSUB213PS Z15, Z20, Z20
+	VFMADD231PS Z21, Z22, Z20
+	VMULPS      Z17, Z20, Z20
+	VFMADD231PS Z17, Z15, Z20
+	JMP         focusdone366
+
+focusnot8_366:
+	LEAQ         20(BX), R8
+	VBROADCASTSS (R8), Z15
+	VBROADCASTSS 4(R8), Z21
+	VBROADCASTSS 8(R8), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD      Z12, Z20, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS   Z23, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z7, K2
+	VBLENDMPS   Z25, Z24, K2, Z24
+	VPSRAD      $0x17, Z24, Z25
+	VPSRLD      $0x14, Z24, Z26
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+768(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z15, Z27
+	VFMSUB213PS Z27, Z15, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z15, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
+	VPSRAD      $0x03, Z22, Z22
+	VADDPS      Z25, Z21, Z26
+	VPSLLD      $0x17, Z22, Z27
+	VPADDD      Z27, Z26, Z27
+	VPMINUD     Z2, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD   Z1, Z22, Z22
+	VPSUBD    Z22, Z8, Z22
+	VPSLLD    $0x17, Z22, Z22
+	VADDPS    Z21, Z22, Z28
+	VSUBPS    Z22, Z28, Z29
+	VSUBPS    Z29, Z21, Z21
+	VADDPS    Z25, Z21, Z21
+	VADDPS    Z21, Z28, Z21
+	VCMPPS    $0x11, Z22, Z26, K2
+	VPSUBD    Z22, Z21, Z21
+	VBLENDMPS Z21, Z27, K2, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z24, Z9, K2
+	VBLENDMPS   Z2, Z21, K2, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
+	VBLENDMPS   Z1, Z21, K2, Z21
+	VPCMPD      $0x00, Z1, Z23, K2
+	VPMOVD2M    Z15, K3
+	VBLENDMPS   Z2, Z1, K3, Z22
+	VBLENDMPS   Z22, Z21, K2, Z21
+	VPCMPD      $0x00, Z2, Z23, K2
+	VPMOVD2M    Z15, K3
+	VBLENDMPS   Z1, Z2, K3, Z15
+	VBLENDMPS   Z15, Z21, K2, Z15
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R8), Z21
+	VPANDD       Z21, Z20, Z21
+	VPORD        Z21, Z15, Z15
+	VPCMPD       $0x06, Z1, Z23, K2
+	VPCMPD       $0x06, Z23, Z2, K3
+	KANDW        K2, K3, K2
+	VBROADCASTSS 16(R8), Z21
+	VPANDD       Z21, Z20, Z20
+	VPCMPD       $0x06, Z20, Z1, K3
+	KANDW        K2, K3, K2
+	VPCMPD       $0x06, Z2, Z23, K3
+	KORW         K2, K3, K2
+	VBLENDMPS    Z3, Z15, K2, Z20
+
+focusdone366:
+	// loss = (alpha l) q^gamma
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z16, K2
+	VMULPS      Z20, Z16, Z15
+	VBLENDMPS   Z15, Z16, K2, Z15
+	VPMINUD     Z3, Z15, Z15
+
+	// s q, pre and f
+	VBROADCASTSS (DI), Z16
+	VMULPS       Z20, Z18, Z18
+	VMULPS       Z19, Z18, Z18
+	VMULPS       Z18, Z16, Z16
+	VMULPS       Z17, Z16, Z16
+	VPANDD       Z12, Z16, Z17
+	VCMPPS       $0x12, Z17, Z10, K2
+	VBLENDMPS    Z0, Z11, K2, Z17
+	VMULPS       Z17, Z14, Z18
+	VDIVPS       Z18, Z16, Z18
+	VCMPPS       $0x00, Z1, Z14, K2
+	VBLENDMPS    Z1, Z18, K2, Z14
+	VMOVUPS      Z15, K1, (CX)
+	VMOVUPS      Z16, K1, 768(DX)
+	VMOVUPS      Z17, K1, 1280(DX)
+	VMOVUPS      Z14, K1, 1536(DX)
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $-16, AX
+	CMPQ         AX, $+1
+	JGE          vector
+
+done:
 	VZEROUPPER
 	RET
 

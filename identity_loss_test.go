@@ -13,6 +13,8 @@ func init() {
 	identity["softmaxSum"] = testSoftmaxIdentity
 	identity["softmaxGradRows"] = testSoftmaxIdentity
 	identity["softmaxRows"] = testSoftmaxIdentity
+	identity["rowLoss"] = testSoftmaxIdentity
+	identity["rowGrad"] = testSoftmaxIdentity
 	identity["logSoftmaxRows"] = testSoftmaxIdentity
 }
 

@@ -78,7 +78,7 @@ type rowSums struct {
 	shift  [rowsAtOnce]float32 // what is subtracted from the logits
 	pre    [rowsAtOnce]float32 // factors of the second pass
 	factor [rowsAtOnce]float32
-	low    [rowsAtOnce]float32 // the rounding error of factor
+	low    [rowsAtOnce]float32 // the rounding error of factor; the label's weight
 }
 
 // A kernel computes one block: it knows nothing of errors, configuration or goroutines. Its arguments have been

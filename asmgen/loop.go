@@ -3,9 +3,9 @@ package main
 // elementwise is a kernel that maps vectors of inputs to vectors of outputs, element by element: the loop over whole
 // blocks, the rest, and the slow path are here once.
 //
-// The parameters are pointers named in outs and ins, then "n", the number of elements. An output may be an input.
+// The parameters are pointers named in outs and ins, and "n", the number of elements. An output may be an input.
 type elementwise struct {
-	outs, ins []string
+	outs, ins []place
 	// unroll is the number of vectors in a block.
 	unroll int
 	// fill is what the lanes behind the end hold: a value that takes no slow path, for each input.
@@ -25,31 +25,55 @@ type elementwise struct {
 	prologue func(m machine)
 }
 
+// A place is where an output or input begins: some bytes behind a pointer.
+type place struct {
+	param  string
+	offset int
+	p      gp
+}
+
+// at0 makes places of pointers.
+func at0(params ...string) []place {
+	var places []place
+	for _, name := range params {
+		places = append(places, place{param: name})
+	}
+	return places
+}
+
 // emit writes the kernel: whole blocks, then vector by vector, the last of which may be a part. Where a guard or a
 // step asks for it, the block or vector is done again by the slow path, vector by vector.
 func (e elementwise) emit(m machine) {
 	lanes := m.properties().lanes
 	block := e.unroll * lanes
 	n := m.param("n")
-	var outs, ins []gp
-	for _, name := range e.outs {
-		outs = append(outs, m.param(name))
+	pointers := map[string]gp{}
+	var order []gp
+	load := func(places []place) []place {
+		var loaded []place
+		for _, a := range places {
+			if _, ok := pointers[a.param]; !ok {
+				pointers[a.param] = m.param(a.param)
+				order = append(order, pointers[a.param])
+			}
+			a.p = pointers[a.param]
+			loaded = append(loaded, a)
+		}
+		return loaded
 	}
-	for _, name := range e.ins {
-		ins = append(ins, m.param(name))
-	}
+	outs, ins := load(e.outs), load(e.ins)
 	if e.prologue != nil {
 		e.prologue(m)
 	}
 	next := func(vectors int) {
-		for _, p := range append(append([]gp{}, outs...), ins...) {
+		for _, p := range order {
 			m.advance(p, 4*vectors*lanes)
 		}
 	}
 	parts := func(k part) []vec {
 		var x []vec
 		for i, p := range ins {
-			x = append(x, m.loadPart(k, p, 0, m.f32(e.fill[i])))
+			x = append(x, m.loadPart(k, p.p, p.offset, m.f32(e.fill[i])))
 		}
 		return x
 	}
@@ -61,7 +85,7 @@ func (e elementwise) emit(m machine) {
 	input := func(u int) []vec {
 		var x []vec
 		for _, p := range ins {
-			x = append(x, m.load(p, 4*u*lanes))
+			x = append(x, m.load(p.p, p.offset+4*u*lanes))
 		}
 		return x
 	}
@@ -77,7 +101,7 @@ func (e elementwise) emit(m machine) {
 		y := e.step(m, input(u))
 		if e.check == nil {
 			for i, p := range outs {
-				m.store(p, 4*u*lanes, y[i])
+				m.store(p.p, p.offset+4*u*lanes, y[i])
 			}
 			continue
 		}
@@ -90,7 +114,7 @@ func (e elementwise) emit(m machine) {
 		e.check(m, late, "slowblock")
 		for u := range e.unroll {
 			for i, p := range outs {
-				m.store(p, 4*u*lanes, late[i][u])
+				m.store(p.p, p.offset+4*u*lanes, late[i][u])
 			}
 		}
 	}
@@ -112,7 +136,7 @@ func (e elementwise) emit(m machine) {
 		e.check(m, each(y), "slowvector")
 	}
 	for i, p := range outs {
-		m.storePart(k, p, 0, y[i])
+		m.storePart(k, p.p, p.offset, y[i])
 	}
 	m.label("nextvector")
 	next(1)
@@ -129,13 +153,13 @@ func (e elementwise) emit(m machine) {
 				v = append(v, late[i][u])
 			}
 			for i, v := range e.patch(m, input(u), v)[:len(outs)] {
-				m.store(outs[i], 4*u*lanes, v)
+				m.store(outs[i].p, outs[i].offset+4*u*lanes, v)
 			}
 		}
 		m.jump("nextblock")
 		m.label("slowvector")
 		for i, v := range e.patch(m, x, y)[:len(outs)] {
-			m.storePart(k, outs[i], 0, v)
+			m.storePart(k, outs[i].p, outs[i].offset, v)
 		}
 		m.jump("nextvector")
 	}
@@ -148,7 +172,7 @@ func (e elementwise) emit(m machine) {
 	m.label("slow")
 	y = e.slow(m, input(0))
 	for i, p := range outs {
-		m.store(p, 0, y[i])
+		m.store(p.p, p.offset, y[i])
 	}
 	next(1)
 	m.advance(n, -lanes)
@@ -160,7 +184,7 @@ func (e elementwise) emit(m machine) {
 	k = m.part(n)
 	y = e.slow(m, parts(k))
 	for i, p := range outs {
-		m.storePart(k, p, 0, y[i])
+		m.storePart(k, p.p, p.offset, y[i])
 	}
 	next(1)
 	m.advance(n, -lanes)

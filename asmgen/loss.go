@@ -167,12 +167,12 @@ func sigmoidLoss(m machine, x, y vec, args lossArgs, grad, slow bool) []vec {
 // sigmoidLossKernel is a kernel of the sigmoid form.
 func sigmoidLossKernel(m machine, grad bool) {
 	var args lossArgs
-	outs := []string{"losses"}
+	outs := at0("losses")
 	if grad {
-		outs = append(outs, "grad")
+		outs = at0("losses", "grad")
 	}
 	elementwise{
-		outs: outs, ins: []string{"logits", "targets"}, unroll: 1, fill: []float32{1, 0},
+		outs: outs, ins: at0("logits", "targets"), unroll: 1, fill: []float32{1, 0},
 		guard:    func(m machine, x [][]vec, slow string) { expGuard(m, x[0], slow) },
 		prologue: func(m machine) { args = loadLossArgs(m, grad) },
 		step:     func(m machine, x []vec) []vec { return sigmoidLoss(m, x[0], x[1], args, grad, false) },

@@ -263,3 +263,102 @@ func logSoftmaxRows(m machine) {
 		return canonical(m, m.sub(m.sub(m.hold(x), row[0]), row[1]))
 	})
 }
+
+// rowEnd is finishRow for a row in each lane, and what follows: the loss and, with grad, s q, pre and f.
+func rowEnd(m machine, sum, n, most, zt, alpha vec, args lossArgs, grad bool) []vec {
+	sum, most, zt, alpha = m.hold(sum), m.hold(most), m.hold(zt), m.hold(alpha)
+	zero, one := m.hold(m.f32(0)), m.f32(1)
+	m.comment("the shift; a label on +Inf or NaN, or no class unmasked")
+	abs := m.and(most, m.u32(0x7fffffff))
+	shift := m.keep(m.both(m.lt(m.hold(m.f32(shiftAt)), abs), m.lt(abs, m.u32(0x7f800000))), most)
+	sum = m.pick(m.le(zt, m.u32(0x7f7fffff)), sum, m.hold(m.u32(nanBits)))
+	sum = m.pick(m.eq(m.max(zt, most), m.u32(0xff800000)), m.u32(nanBits), sum)
+	m.comment("e^(r_t) = p + pLow")
+	zt = m.sub(zt, shift)
+	x := m.max(m.f32(-clampAt), m.min(m.f32(clampAt), zt))
+	t := m.fma(x, m.f32(coef.Log2E), m.f32(rowMagic))
+	nt := m.sub(t, m.f32(rowMagic))
+	r := m.fnma(nt, m.f32(coef.Ln2Hi), x)
+	r = m.fnma(nt, m.f32(coef.Ln2Lo), r)
+	beyond := m.keep(m.both(m.lt(zt, x), m.lt(zero, sum)), m.sub(x, zt))
+	h := m.fma(r, m.f32(coef.RowPoly[6]), m.f32(coef.RowPoly[5]))
+	for i := 4; i >= 1; i-- {
+		h = m.fma(r, h, m.f32(coef.RowPoly[i]))
+	}
+	p := m.fma(r, h, one)
+	pLow := m.fma(r, h, m.sub(m.hold(one), p))
+	m.comment("v = R / e^(r_t), u = v 2^(N - n_t)")
+	inv := m.div(m.hold(one), p)
+	v := m.mul(sum, inv)
+	vLow := m.mul(m.sub(m.fnma(v, p, sum), m.mul(v, pLow)), inv)
+	k := m.isub(m.hold(n), m.isub(t, m.u32(0x4b400000)))
+	over := m.smax(m.isub(k, m.u32(gapMax-rowBias)), zero)
+	k = m.smax(m.isub(k, over), m.u32(1<<32-252))
+	half := m.sar(k, 1)
+	low, high := power2(m, half), power2(m, m.isub(k, half))
+	u, uLow := m.mul(m.mul(v, low), high), m.mul(m.mul(vLow, low), high)
+	m.comment("w + wLow = 1 + u; q = u / w")
+	a, b := m.max(m.hold(one), u), m.min(m.hold(one), u)
+	w := m.add(a, b)
+	wLow := m.sub(b, m.sub(w, a))
+	inv = m.div(m.hold(one), w)
+	q := m.mul(u, inv)
+	q = m.add(q, m.mul(m.sub(m.add(m.fnma(q, w, u), uLow), m.mul(q, m.add(wLow, uLow))), inv))
+	q = m.min(m.hold(one), q)
+	m.comment("-log p_t = log1p(u) and what the exponent and the clamp left out")
+	nll := m.add(log1p(m, u), m.mul(uLow, inv))
+	nll = m.add(m.fma(m.float(over), m.f32(coef.Ln2Hi), nll), beyond)
+
+	l := m.mul(alpha, nll)
+	l = m.pick(m.both(m.eq(alpha, zero), m.eq(nll, nll)), zero, l)
+	live := []vec{l}
+	var g vec
+	if grad {
+		m.comment("1 + gamma p_t l / q")
+		pt := m.pick(m.igt(over, zero), zero, inv)
+		ratio := m.pick(m.eq(q, zero), m.hold(one), m.div(nll, q))
+		c := m.pick(m.eq(pt, zero), zero, m.mul(pt, ratio))
+		g = m.fma(m.broadcast(args.params, lossFields.factor), c, one)
+		live = []vec{l, g, q, sum, alpha, zero}
+	}
+	f := focus(m, args, q, live...)
+	m.comment("loss = (alpha l) q^gamma")
+	loss := m.pick(m.le(l, m.u32(0x7f7fffff)), m.mul(l, f), l)
+	out := []vec{m.umin(loss, m.u32(nanBits))}
+	if !grad {
+		return out
+	}
+	m.comment("s q, pre and f")
+	sq := m.mul(m.mul(m.broadcast(args.scale, 0), m.mul(m.mul(alpha, f), g)), q)
+	large := m.le(m.hold(m.f32(gradSplit)), m.and(sq, m.u32(0x7fffffff)))
+	pre := m.pick(large, m.hold(m.f32(1)), m.hold(m.f32(0x1p-64)))
+	factor := m.div(sq, m.mul(sum, pre))
+	factor = m.pick(m.eq(sum, m.f32(0)), m.hold(m.f32(0)), factor)
+	return append(out, sq, pre, factor)
+}
+
+const (
+	gapMax    = 100
+	gradSplit = 0x1p-30
+)
+
+// power2 is 2^k for integers -126 <= k <= 127.
+func power2(m machine, k vec) vec { return m.shl(m.iadd(k, m.u32(127)), 23) }
+
+// rowEndKernel finishes rows whose logits have been summed.
+func rowEndKernel(m machine, grad bool) {
+	var args lossArgs
+	field := func(offset int) place { return place{param: "sums", offset: offset} }
+	outs := at0("losses")
+	if grad {
+		outs = append(outs, field(rowTargetField), field(rowPreField), field(rowFactorField))
+	}
+	elementwise{
+		outs: outs, unroll: 1, fill: []float32{1, 0, 0, 0, 1},
+		ins:      []place{field(rowSumField), field(rowNField), field(rowMostField), field(rowTargetField), field(rowLowField)},
+		prologue: func(m machine) { args = loadLossArgs(m, grad) },
+		step: func(m machine, x []vec) []vec {
+			return rowEnd(m, x[0], x[1], x[2], x[3], x[4], args, grad)
+		},
+	}.emit(m)
+}
