@@ -129,7 +129,12 @@ func checkRows(name string, dst, logits []float32, classes, want int) {
 	}
 }
 
-// overlaps reports whether two slices have a byte in common. Elements of all slices here take 4 bytes.
+// words gives the same memory as bits: labels and floats take 4 bytes each.
+func words[T float32 | int32](x []T) []uint32 {
+	return unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(x))), len(x))
+}
+
+// overlaps reports whether two slices have a byte in common.
 func overlaps[A, B float32 | int32](a []A, b []B) bool {
 	if len(a) == 0 || len(b) == 0 {
 		return false
