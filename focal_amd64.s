@@ -4,102 +4,102 @@
 
 #include "textflag.h"
 
-DATA consts<>+0(SB)/8, $0xc2ae0000c2ae0000
-DATA consts<>+8(SB)/8, $0xc2ae0000c2ae0000
-DATA consts<>+16(SB)/8, $0xc2ae0000c2ae0000
-DATA consts<>+24(SB)/8, $0xc2ae0000c2ae0000
-DATA consts<>+32(SB)/8, $0xc2d00000c2d00000
-DATA consts<>+40(SB)/8, $0xc2d00000c2d00000
-DATA consts<>+48(SB)/8, $0xc2d00000c2d00000
-DATA consts<>+56(SB)/8, $0xc2d00000c2d00000
+DATA consts<>+0(SB)/8, $0x7fffffff7fffffff
+DATA consts<>+8(SB)/8, $0x7fffffff7fffffff
+DATA consts<>+16(SB)/8, $0x7fffffff7fffffff
+DATA consts<>+24(SB)/8, $0x7fffffff7fffffff
+DATA consts<>+32(SB)/8, $0x42ae000042ae0000
+DATA consts<>+40(SB)/8, $0x42ae000042ae0000
+DATA consts<>+48(SB)/8, $0x42ae000042ae0000
+DATA consts<>+56(SB)/8, $0x42ae000042ae0000
 DATA consts<>+64(SB)/8, $0x0d8000000d800000
 DATA consts<>+72(SB)/8, $0x0d8000000d800000
 DATA consts<>+80(SB)/8, $0x0d8000000d800000
 DATA consts<>+88(SB)/8, $0x0d8000000d800000
-DATA consts<>+96(SB)/8, $0x42b2000042b20000
-DATA consts<>+104(SB)/8, $0x42b2000042b20000
-DATA consts<>+112(SB)/8, $0x42b2000042b20000
-DATA consts<>+120(SB)/8, $0x42b2000042b20000
-DATA consts<>+128(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA consts<>+136(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA consts<>+144(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA consts<>+152(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA consts<>+160(SB)/8, $0x4a4003f84a4003f8
-DATA consts<>+168(SB)/8, $0x4a4003f84a4003f8
-DATA consts<>+176(SB)/8, $0x4a4003f84a4003f8
-DATA consts<>+184(SB)/8, $0x4a4003f84a4003f8
-DATA consts<>+192(SB)/8, $0x3f3172183f317218
-DATA consts<>+200(SB)/8, $0x3f3172183f317218
-DATA consts<>+208(SB)/8, $0x3f3172183f317218
-DATA consts<>+216(SB)/8, $0x3f3172183f317218
-DATA consts<>+224(SB)/8, $0xb102e308b102e308
-DATA consts<>+232(SB)/8, $0xb102e308b102e308
-DATA consts<>+240(SB)/8, $0xb102e308b102e308
-DATA consts<>+248(SB)/8, $0xb102e308b102e308
-DATA consts<>+256(SB)/8, $0x3d2a41fb3d2a41fb
-DATA consts<>+264(SB)/8, $0x3d2a41fb3d2a41fb
-DATA consts<>+272(SB)/8, $0x3d2a41fb3d2a41fb
-DATA consts<>+280(SB)/8, $0x3d2a41fb3d2a41fb
-DATA consts<>+288(SB)/8, $0x3e2a41b63e2a41b6
-DATA consts<>+296(SB)/8, $0x3e2a41b63e2a41b6
-DATA consts<>+304(SB)/8, $0x3e2a41b63e2a41b6
-DATA consts<>+312(SB)/8, $0x3e2a41b63e2a41b6
-DATA consts<>+320(SB)/8, $0x3eff425e3eff425e
-DATA consts<>+328(SB)/8, $0x3eff425e3eff425e
-DATA consts<>+336(SB)/8, $0x3eff425e3eff425e
-DATA consts<>+344(SB)/8, $0x3eff425e3eff425e
-DATA consts<>+352(SB)/8, $0x3f7f425e3f7f425e
-DATA consts<>+360(SB)/8, $0x3f7f425e3f7f425e
-DATA consts<>+368(SB)/8, $0x3f7f425e3f7f425e
-DATA consts<>+376(SB)/8, $0x3f7f425e3f7f425e
-DATA consts<>+384(SB)/8, $0xbb3d9f23bb3d9f23
-DATA consts<>+392(SB)/8, $0xbb3d9f23bb3d9f23
-DATA consts<>+400(SB)/8, $0xbb3d9f23bb3d9f23
-DATA consts<>+408(SB)/8, $0xbb3d9f23bb3d9f23
-DATA consts<>+416(SB)/8, $0xff800000ff800000
-DATA consts<>+424(SB)/8, $0xff800000ff800000
-DATA consts<>+432(SB)/8, $0xff800000ff800000
-DATA consts<>+440(SB)/8, $0xff800000ff800000
-DATA consts<>+448(SB)/8, $0x7fc000007fc00000
-DATA consts<>+456(SB)/8, $0x7fc000007fc00000
-DATA consts<>+464(SB)/8, $0x7fc000007fc00000
-DATA consts<>+472(SB)/8, $0x7fc000007fc00000
-DATA consts<>+480(SB)/8, $0x3f8000003f800000
-DATA consts<>+488(SB)/8, $0x3f8000003f800000
-DATA consts<>+496(SB)/8, $0x3f8000003f800000
-DATA consts<>+504(SB)/8, $0x3f8000003f800000
-DATA consts<>+512(SB)/8, $0xc2a00000c2a00000
-DATA consts<>+520(SB)/8, $0xc2a00000c2a00000
-DATA consts<>+528(SB)/8, $0xc2a00000c2a00000
-DATA consts<>+536(SB)/8, $0xc2a00000c2a00000
-DATA consts<>+544(SB)/8, $0x2000000020000000
-DATA consts<>+552(SB)/8, $0x2000000020000000
-DATA consts<>+560(SB)/8, $0x2000000020000000
-DATA consts<>+568(SB)/8, $0x2000000020000000
+DATA consts<>+96(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA consts<>+104(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA consts<>+112(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA consts<>+120(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA consts<>+128(SB)/8, $0x4a4003f84a4003f8
+DATA consts<>+136(SB)/8, $0x4a4003f84a4003f8
+DATA consts<>+144(SB)/8, $0x4a4003f84a4003f8
+DATA consts<>+152(SB)/8, $0x4a4003f84a4003f8
+DATA consts<>+160(SB)/8, $0x3f3172183f317218
+DATA consts<>+168(SB)/8, $0x3f3172183f317218
+DATA consts<>+176(SB)/8, $0x3f3172183f317218
+DATA consts<>+184(SB)/8, $0x3f3172183f317218
+DATA consts<>+192(SB)/8, $0xb102e308b102e308
+DATA consts<>+200(SB)/8, $0xb102e308b102e308
+DATA consts<>+208(SB)/8, $0xb102e308b102e308
+DATA consts<>+216(SB)/8, $0xb102e308b102e308
+DATA consts<>+224(SB)/8, $0x3d2a41fb3d2a41fb
+DATA consts<>+232(SB)/8, $0x3d2a41fb3d2a41fb
+DATA consts<>+240(SB)/8, $0x3d2a41fb3d2a41fb
+DATA consts<>+248(SB)/8, $0x3d2a41fb3d2a41fb
+DATA consts<>+256(SB)/8, $0x3e2a41b63e2a41b6
+DATA consts<>+264(SB)/8, $0x3e2a41b63e2a41b6
+DATA consts<>+272(SB)/8, $0x3e2a41b63e2a41b6
+DATA consts<>+280(SB)/8, $0x3e2a41b63e2a41b6
+DATA consts<>+288(SB)/8, $0x3eff425e3eff425e
+DATA consts<>+296(SB)/8, $0x3eff425e3eff425e
+DATA consts<>+304(SB)/8, $0x3eff425e3eff425e
+DATA consts<>+312(SB)/8, $0x3eff425e3eff425e
+DATA consts<>+320(SB)/8, $0x3f7f425e3f7f425e
+DATA consts<>+328(SB)/8, $0x3f7f425e3f7f425e
+DATA consts<>+336(SB)/8, $0x3f7f425e3f7f425e
+DATA consts<>+344(SB)/8, $0x3f7f425e3f7f425e
+DATA consts<>+352(SB)/8, $0xbb3d9f23bb3d9f23
+DATA consts<>+360(SB)/8, $0xbb3d9f23bb3d9f23
+DATA consts<>+368(SB)/8, $0xbb3d9f23bb3d9f23
+DATA consts<>+376(SB)/8, $0xbb3d9f23bb3d9f23
+DATA consts<>+384(SB)/8, $0x3f8000003f800000
+DATA consts<>+392(SB)/8, $0x3f8000003f800000
+DATA consts<>+400(SB)/8, $0x3f8000003f800000
+DATA consts<>+408(SB)/8, $0x3f8000003f800000
+DATA consts<>+416(SB)/8, $0xc2d00000c2d00000
+DATA consts<>+424(SB)/8, $0xc2d00000c2d00000
+DATA consts<>+432(SB)/8, $0xc2d00000c2d00000
+DATA consts<>+440(SB)/8, $0xc2d00000c2d00000
+DATA consts<>+448(SB)/8, $0x42b2000042b20000
+DATA consts<>+456(SB)/8, $0x42b2000042b20000
+DATA consts<>+464(SB)/8, $0x42b2000042b20000
+DATA consts<>+472(SB)/8, $0x42b2000042b20000
+DATA consts<>+480(SB)/8, $0xc2a00000c2a00000
+DATA consts<>+488(SB)/8, $0xc2a00000c2a00000
+DATA consts<>+496(SB)/8, $0xc2a00000c2a00000
+DATA consts<>+504(SB)/8, $0xc2a00000c2a00000
+DATA consts<>+512(SB)/8, $0x2000000020000000
+DATA consts<>+520(SB)/8, $0x2000000020000000
+DATA consts<>+528(SB)/8, $0x2000000020000000
+DATA consts<>+536(SB)/8, $0x2000000020000000
+DATA consts<>+544(SB)/8, $0xff800000ff800000
+DATA consts<>+552(SB)/8, $0xff800000ff800000
+DATA consts<>+560(SB)/8, $0xff800000ff800000
+DATA consts<>+568(SB)/8, $0xff800000ff800000
 DATA consts<>+576(SB)/8, $0x2080000020800000
 DATA consts<>+584(SB)/8, $0x2080000020800000
 DATA consts<>+592(SB)/8, $0x2080000020800000
 DATA consts<>+600(SB)/8, $0x2080000020800000
-DATA consts<>+608(SB)/8, $0x4280000042800000
-DATA consts<>+616(SB)/8, $0x4280000042800000
-DATA consts<>+624(SB)/8, $0x4280000042800000
-DATA consts<>+632(SB)/8, $0x4280000042800000
-DATA consts<>+640(SB)/8, $0x7f8000007f800000
-DATA consts<>+648(SB)/8, $0x7f8000007f800000
-DATA consts<>+656(SB)/8, $0x7f8000007f800000
-DATA consts<>+664(SB)/8, $0x7f8000007f800000
-DATA consts<>+672(SB)/8, $0xfefffffffeffffff
-DATA consts<>+680(SB)/8, $0xfefffffffeffffff
-DATA consts<>+688(SB)/8, $0xfefffffffeffffff
-DATA consts<>+696(SB)/8, $0xfefffffffeffffff
-DATA consts<>+704(SB)/8, $0x3f7000003f700000
-DATA consts<>+712(SB)/8, $0x3f7000003f700000
-DATA consts<>+720(SB)/8, $0x3f7000003f700000
-DATA consts<>+728(SB)/8, $0x3f7000003f700000
-DATA consts<>+736(SB)/8, $0x007fffff007fffff
-DATA consts<>+744(SB)/8, $0x007fffff007fffff
-DATA consts<>+752(SB)/8, $0x007fffff007fffff
-DATA consts<>+760(SB)/8, $0x007fffff007fffff
+DATA consts<>+608(SB)/8, $0x7fc000007fc00000
+DATA consts<>+616(SB)/8, $0x7fc000007fc00000
+DATA consts<>+624(SB)/8, $0x7fc000007fc00000
+DATA consts<>+632(SB)/8, $0x7fc000007fc00000
+DATA consts<>+640(SB)/8, $0x4280000042800000
+DATA consts<>+648(SB)/8, $0x4280000042800000
+DATA consts<>+656(SB)/8, $0x4280000042800000
+DATA consts<>+664(SB)/8, $0x4280000042800000
+DATA consts<>+672(SB)/8, $0x7f8000007f800000
+DATA consts<>+680(SB)/8, $0x7f8000007f800000
+DATA consts<>+688(SB)/8, $0x7f8000007f800000
+DATA consts<>+696(SB)/8, $0x7f8000007f800000
+DATA consts<>+704(SB)/8, $0xfefffffffeffffff
+DATA consts<>+712(SB)/8, $0xfefffffffeffffff
+DATA consts<>+720(SB)/8, $0xfefffffffeffffff
+DATA consts<>+728(SB)/8, $0xfefffffffeffffff
+DATA consts<>+736(SB)/8, $0x3f7000003f700000
+DATA consts<>+744(SB)/8, $0x3f7000003f700000
+DATA consts<>+752(SB)/8, $0x3f7000003f700000
+DATA consts<>+760(SB)/8, $0x3f7000003f700000
 DATA consts<>+768(SB)/8, $0xbf800000bf800000
 DATA consts<>+776(SB)/8, $0xbf800000bf800000
 DATA consts<>+784(SB)/8, $0xbf800000bf800000
@@ -132,14 +132,14 @@ DATA consts<>+992(SB)/8, $0x33b1720033b17200
 DATA consts<>+1000(SB)/8, $0x33b1720033b17200
 DATA consts<>+1008(SB)/8, $0x33b1720033b17200
 DATA consts<>+1016(SB)/8, $0x33b1720033b17200
-DATA consts<>+1024(SB)/8, $0x89f0000089f00000
-DATA consts<>+1032(SB)/8, $0x89f0000089f00000
-DATA consts<>+1040(SB)/8, $0x89f0000089f00000
-DATA consts<>+1048(SB)/8, $0x89f0000089f00000
-DATA consts<>+1056(SB)/8, $0x0080000000800000
-DATA consts<>+1064(SB)/8, $0x0080000000800000
-DATA consts<>+1072(SB)/8, $0x0080000000800000
-DATA consts<>+1080(SB)/8, $0x0080000000800000
+DATA consts<>+1024(SB)/8, $0x0080000000800000
+DATA consts<>+1032(SB)/8, $0x0080000000800000
+DATA consts<>+1040(SB)/8, $0x0080000000800000
+DATA consts<>+1048(SB)/8, $0x0080000000800000
+DATA consts<>+1056(SB)/8, $0x4a8000004a800000
+DATA consts<>+1064(SB)/8, $0x4a8000004a800000
+DATA consts<>+1072(SB)/8, $0x4a8000004a800000
+DATA consts<>+1080(SB)/8, $0x4a8000004a800000
 DATA consts<>+1088(SB)/8, $0x0000000000000000
 DATA consts<>+1096(SB)/8, $0x0000000000000000
 DATA consts<>+1104(SB)/8, $0x0000000000000000
@@ -152,22 +152,22 @@ DATA consts<>+1152(SB)/8, $0x3f3172003f317200
 DATA consts<>+1160(SB)/8, $0x3f3172003f317200
 DATA consts<>+1168(SB)/8, $0x3f3172003f317200
 DATA consts<>+1176(SB)/8, $0x3f3172003f317200
-DATA consts<>+1184(SB)/8, $0x42ae000042ae0000
-DATA consts<>+1192(SB)/8, $0x42ae000042ae0000
-DATA consts<>+1200(SB)/8, $0x42ae000042ae0000
-DATA consts<>+1208(SB)/8, $0x42ae000042ae0000
-DATA consts<>+1216(SB)/8, $0x8000000080000000
-DATA consts<>+1224(SB)/8, $0x8000000080000000
-DATA consts<>+1232(SB)/8, $0x8000000080000000
-DATA consts<>+1240(SB)/8, $0x8000000080000000
-DATA consts<>+1248(SB)/8, $0x2180000021800000
-DATA consts<>+1256(SB)/8, $0x2180000021800000
-DATA consts<>+1264(SB)/8, $0x2180000021800000
-DATA consts<>+1272(SB)/8, $0x2180000021800000
-DATA consts<>+1280(SB)/8, $0x1f7600001f760000
-DATA consts<>+1288(SB)/8, $0x1f7600001f760000
-DATA consts<>+1296(SB)/8, $0x1f7600001f760000
-DATA consts<>+1304(SB)/8, $0x1f7600001f760000
+DATA consts<>+1184(SB)/8, $0x8000000080000000
+DATA consts<>+1192(SB)/8, $0x8000000080000000
+DATA consts<>+1200(SB)/8, $0x8000000080000000
+DATA consts<>+1208(SB)/8, $0x8000000080000000
+DATA consts<>+1216(SB)/8, $0x2180000021800000
+DATA consts<>+1224(SB)/8, $0x2180000021800000
+DATA consts<>+1232(SB)/8, $0x2180000021800000
+DATA consts<>+1240(SB)/8, $0x2180000021800000
+DATA consts<>+1248(SB)/8, $0x1f7600001f760000
+DATA consts<>+1256(SB)/8, $0x1f7600001f760000
+DATA consts<>+1264(SB)/8, $0x1f7600001f760000
+DATA consts<>+1272(SB)/8, $0x1f7600001f760000
+DATA consts<>+1280(SB)/8, $0x007fffff007fffff
+DATA consts<>+1288(SB)/8, $0x007fffff007fffff
+DATA consts<>+1296(SB)/8, $0x007fffff007fffff
+DATA consts<>+1304(SB)/8, $0x007fffff007fffff
 DATA consts<>+1312(SB)/8, $0x3f7600003f760000
 DATA consts<>+1320(SB)/8, $0x3f7600003f760000
 DATA consts<>+1328(SB)/8, $0x3f7600003f760000
@@ -224,73 +224,69 @@ DATA consts<>+1728(SB)/8, $0x49c0000049c00000
 DATA consts<>+1736(SB)/8, $0x49c0000049c00000
 DATA consts<>+1744(SB)/8, $0x49c0000049c00000
 DATA consts<>+1752(SB)/8, $0x49c0000049c00000
-DATA consts<>+1760(SB)/8, $0x7fffffff7fffffff
-DATA consts<>+1768(SB)/8, $0x7fffffff7fffffff
-DATA consts<>+1776(SB)/8, $0x7fffffff7fffffff
-DATA consts<>+1784(SB)/8, $0x7fffffff7fffffff
-DATA consts<>+1792(SB)/8, $0x69f6000069f60000
-DATA consts<>+1800(SB)/8, $0x69f6000069f60000
-DATA consts<>+1808(SB)/8, $0x69f6000069f60000
-DATA consts<>+1816(SB)/8, $0x69f6000069f60000
-DATA consts<>+1824(SB)/8, $0x0000000100000001
-DATA consts<>+1832(SB)/8, $0x0000000100000001
-DATA consts<>+1840(SB)/8, $0x0000000100000001
-DATA consts<>+1848(SB)/8, $0x0000000100000001
-DATA consts<>+1856(SB)/8, $0x4301000043010000
-DATA consts<>+1864(SB)/8, $0x4301000043010000
-DATA consts<>+1872(SB)/8, $0x4301000043010000
-DATA consts<>+1880(SB)/8, $0x4301000043010000
-DATA consts<>+1888(SB)/8, $0xc3180000c3180000
-DATA consts<>+1896(SB)/8, $0xc3180000c3180000
-DATA consts<>+1904(SB)/8, $0xc3180000c3180000
-DATA consts<>+1912(SB)/8, $0xc3180000c3180000
-DATA consts<>+1920(SB)/8, $0x3f7300003f730000
-DATA consts<>+1928(SB)/8, $0x3f7300003f730000
-DATA consts<>+1936(SB)/8, $0x3f7300003f730000
-DATA consts<>+1944(SB)/8, $0x3f7300003f730000
-DATA consts<>+1952(SB)/8, $0xbe0fb5e1be0fb5e1
-DATA consts<>+1960(SB)/8, $0xbe0fb5e1be0fb5e1
-DATA consts<>+1968(SB)/8, $0xbe0fb5e1be0fb5e1
-DATA consts<>+1976(SB)/8, $0xbe0fb5e1be0fb5e1
-DATA consts<>+1984(SB)/8, $0x3e4cb9db3e4cb9db
-DATA consts<>+1992(SB)/8, $0x3e4cb9db3e4cb9db
-DATA consts<>+2000(SB)/8, $0x3e4cb9db3e4cb9db
-DATA consts<>+2008(SB)/8, $0x3e4cb9db3e4cb9db
-DATA consts<>+2016(SB)/8, $0xbe801964be801964
-DATA consts<>+2024(SB)/8, $0xbe801964be801964
-DATA consts<>+2032(SB)/8, $0xbe801964be801964
-DATA consts<>+2040(SB)/8, $0xbe801964be801964
-DATA consts<>+2048(SB)/8, $0x3eaaab1a3eaaab1a
-DATA consts<>+2056(SB)/8, $0x3eaaab1a3eaaab1a
-DATA consts<>+2064(SB)/8, $0x3eaaab1a3eaaab1a
-DATA consts<>+2072(SB)/8, $0x3eaaab1a3eaaab1a
-DATA consts<>+2080(SB)/8, $0xbefffff6befffff6
-DATA consts<>+2088(SB)/8, $0xbefffff6befffff6
-DATA consts<>+2096(SB)/8, $0xbefffff6befffff6
-DATA consts<>+2104(SB)/8, $0xbefffff6befffff6
-DATA consts<>+2112(SB)/8, $0x3f0000003f000000
-DATA consts<>+2120(SB)/8, $0x3f0000003f000000
-DATA consts<>+2128(SB)/8, $0x3f0000003f000000
-DATA consts<>+2136(SB)/8, $0x3f0000003f000000
-DATA consts<>+2144(SB)/8, $0x7f7fffff7f7fffff
-DATA consts<>+2152(SB)/8, $0x7f7fffff7f7fffff
-DATA consts<>+2160(SB)/8, $0x7f7fffff7f7fffff
-DATA consts<>+2168(SB)/8, $0x7f7fffff7f7fffff
-DATA consts<>+2176(SB)/8, $0x4000000040000000
-DATA consts<>+2184(SB)/8, $0x4000000040000000
-DATA consts<>+2192(SB)/8, $0x4000000040000000
-DATA consts<>+2200(SB)/8, $0x4000000040000000
-GLOBL consts<>(SB), RODATA|NOPTR, $2208
+DATA consts<>+1760(SB)/8, $0x69f6000069f60000
+DATA consts<>+1768(SB)/8, $0x69f6000069f60000
+DATA consts<>+1776(SB)/8, $0x69f6000069f60000
+DATA consts<>+1784(SB)/8, $0x69f6000069f60000
+DATA consts<>+1792(SB)/8, $0x0000000100000001
+DATA consts<>+1800(SB)/8, $0x0000000100000001
+DATA consts<>+1808(SB)/8, $0x0000000100000001
+DATA consts<>+1816(SB)/8, $0x0000000100000001
+DATA consts<>+1824(SB)/8, $0x4301000043010000
+DATA consts<>+1832(SB)/8, $0x4301000043010000
+DATA consts<>+1840(SB)/8, $0x4301000043010000
+DATA consts<>+1848(SB)/8, $0x4301000043010000
+DATA consts<>+1856(SB)/8, $0xc3180000c3180000
+DATA consts<>+1864(SB)/8, $0xc3180000c3180000
+DATA consts<>+1872(SB)/8, $0xc3180000c3180000
+DATA consts<>+1880(SB)/8, $0xc3180000c3180000
+DATA consts<>+1888(SB)/8, $0x3f7300003f730000
+DATA consts<>+1896(SB)/8, $0x3f7300003f730000
+DATA consts<>+1904(SB)/8, $0x3f7300003f730000
+DATA consts<>+1912(SB)/8, $0x3f7300003f730000
+DATA consts<>+1920(SB)/8, $0xbe0fb5e1be0fb5e1
+DATA consts<>+1928(SB)/8, $0xbe0fb5e1be0fb5e1
+DATA consts<>+1936(SB)/8, $0xbe0fb5e1be0fb5e1
+DATA consts<>+1944(SB)/8, $0xbe0fb5e1be0fb5e1
+DATA consts<>+1952(SB)/8, $0x3e4cb9db3e4cb9db
+DATA consts<>+1960(SB)/8, $0x3e4cb9db3e4cb9db
+DATA consts<>+1968(SB)/8, $0x3e4cb9db3e4cb9db
+DATA consts<>+1976(SB)/8, $0x3e4cb9db3e4cb9db
+DATA consts<>+1984(SB)/8, $0xbe801964be801964
+DATA consts<>+1992(SB)/8, $0xbe801964be801964
+DATA consts<>+2000(SB)/8, $0xbe801964be801964
+DATA consts<>+2008(SB)/8, $0xbe801964be801964
+DATA consts<>+2016(SB)/8, $0x3eaaab1a3eaaab1a
+DATA consts<>+2024(SB)/8, $0x3eaaab1a3eaaab1a
+DATA consts<>+2032(SB)/8, $0x3eaaab1a3eaaab1a
+DATA consts<>+2040(SB)/8, $0x3eaaab1a3eaaab1a
+DATA consts<>+2048(SB)/8, $0xbefffff6befffff6
+DATA consts<>+2056(SB)/8, $0xbefffff6befffff6
+DATA consts<>+2064(SB)/8, $0xbefffff6befffff6
+DATA consts<>+2072(SB)/8, $0xbefffff6befffff6
+DATA consts<>+2080(SB)/8, $0x3f0000003f000000
+DATA consts<>+2088(SB)/8, $0x3f0000003f000000
+DATA consts<>+2096(SB)/8, $0x3f0000003f000000
+DATA consts<>+2104(SB)/8, $0x3f0000003f000000
+DATA consts<>+2112(SB)/8, $0x7f7fffff7f7fffff
+DATA consts<>+2120(SB)/8, $0x7f7fffff7f7fffff
+DATA consts<>+2128(SB)/8, $0x7f7fffff7f7fffff
+DATA consts<>+2136(SB)/8, $0x7f7fffff7f7fffff
+DATA consts<>+2144(SB)/8, $0x4000000040000000
+DATA consts<>+2152(SB)/8, $0x4000000040000000
+DATA consts<>+2160(SB)/8, $0x4000000040000000
+DATA consts<>+2168(SB)/8, $0x4000000040000000
+GLOBL consts<>(SB), RODATA|NOPTR, $2176
 
-DATA exp_tt<>+0(SB)/8, $0x0008a90400005f16
-DATA exp_tt<>+8(SB)/8, $0x0027e4e700158b6c
-DATA exp_tt<>+16(SB)/8, $0x0048a90400405f16
-DATA exp_tt<>+24(SB)/8, $0x0067e4e700558b6c
-DATA exp_tt<>+32(SB)/8, $0x0008a90400005f16
-DATA exp_tt<>+40(SB)/8, $0x0027e4e700158b6c
-DATA exp_tt<>+48(SB)/8, $0x0048a90400405f16
-DATA exp_tt<>+56(SB)/8, $0x0067e4e700558b6c
-GLOBL exp_tt<>(SB), RODATA|NOPTR, $64
+DATA exp_one<>+0(SB)/8, $0xc078a904c0805f16
+DATA exp_one<>+8(SB)/8, $0xc077e4e7c0758b6c
+DATA exp_one<>+16(SB)/8, $0xc078a904c0805f16
+DATA exp_one<>+24(SB)/8, $0xc077e4e7c0758b6c
+DATA exp_one<>+32(SB)/8, $0xc078a904c0805f16
+DATA exp_one<>+40(SB)/8, $0xc077e4e7c0758b6c
+DATA exp_one<>+48(SB)/8, $0xc078a904c0805f16
+DATA exp_one<>+56(SB)/8, $0xc077e4e7c0758b6c
+GLOBL exp_one<>(SB), RODATA|NOPTR, $64
 
 DATA lane_mask<>+0(SB)/8, $0xffffffffffffffff
 DATA lane_mask<>+8(SB)/8, $0xffffffffffffffff
@@ -301,6 +297,16 @@ DATA lane_mask<>+40(SB)/8, $0x0000000000000000
 DATA lane_mask<>+48(SB)/8, $0x0000000000000000
 DATA lane_mask<>+56(SB)/8, $0x0000000000000000
 GLOBL lane_mask<>(SB), RODATA|NOPTR, $64
+
+DATA exp_half<>+0(SB)/8, $0x0008a90400005f16
+DATA exp_half<>+8(SB)/8, $0x0027e4e700158b6c
+DATA exp_half<>+16(SB)/8, $0x0048a90400405f16
+DATA exp_half<>+24(SB)/8, $0x0067e4e700558b6c
+DATA exp_half<>+32(SB)/8, $0x0008a90400005f16
+DATA exp_half<>+40(SB)/8, $0x0027e4e700158b6c
+DATA exp_half<>+48(SB)/8, $0x0048a90400405f16
+DATA exp_half<>+56(SB)/8, $0x0067e4e700558b6c
+GLOBL exp_half<>(SB), RODATA|NOPTR, $64
 
 DATA exp_t<>+0(SB)/8, $0x3f98a9043f805f16
 DATA exp_t<>+8(SB)/8, $0x3fd7e4e73fb58b6c
@@ -445,17 +451,18 @@ GLOBL pow_full_lo<>(SB), RODATA|NOPTR, $64
 // func expAVX2(dst *float32, x *float32, n int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·expAVX2(SB), NOSPLIT, $0-24
-	VBROADCASTSS consts<>+32(SB), Y0
-	VBROADCASTSS consts<>+96(SB), Y1
-	VBROADCASTSS consts<>+480(SB), Y2
-	VBROADCASTSS consts<>+160(SB), Y3
-	VBROADCASTSS consts<>+64(SB), Y4
-	VBROADCASTSS consts<>+128(SB), Y5
-	VBROADCASTSS consts<>+192(SB), Y6
-	VBROADCASTSS consts<>+224(SB), Y7
-	VBROADCASTSS consts<>+256(SB), Y8
-	VBROADCASTSS consts<>+288(SB), Y9
-	VBROADCASTSS consts<>+320(SB), Y10
+	VMOVUPS      exp_one<>+0(SB), Y0
+	VBROADCASTSS consts<>+384(SB), Y1
+	VBROADCASTSS consts<>+416(SB), Y2
+	VBROADCASTSS consts<>+448(SB), Y3
+	VBROADCASTSS consts<>+128(SB), Y4
+	VBROADCASTSS consts<>+64(SB), Y5
+	VBROADCASTSS consts<>+96(SB), Y6
+	VBROADCASTSS consts<>+160(SB), Y7
+	VBROADCASTSS consts<>+192(SB), Y8
+	VBROADCASTSS consts<>+224(SB), Y9
+	VBROADCASTSS consts<>+256(SB), Y10
+	VBROADCASTSS consts<>+288(SB), Y11
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
@@ -465,139 +472,118 @@ loop:
 	JLT  rest
 
 block:
-	// any x < -87?
-	VMOVUPS   (DX), Y11
-	VMINPS    32(DX), Y11, Y11
-	VMINPS    64(DX), Y11, Y11
-	VMINPS    96(DX), Y11, Y11
-	VCMPPS    $0x11, consts<>+0(SB), Y11, Y11
-	VMOVMSKPS Y11, BX
+	// any |x| > 87, or NaN?
+	VMOVUPS   (DX), Y12
+	VPAND     consts<>+0(SB), Y12, Y12
+	VMOVUPS   32(DX), Y13
+	VPAND     consts<>+0(SB), Y13, Y13
+	VPMAXSD   Y13, Y12, Y12
+	VMOVUPS   64(DX), Y13
+	VPAND     consts<>+0(SB), Y13, Y13
+	VPMAXSD   Y13, Y12, Y12
+	VMOVUPS   96(DX), Y13
+	VPAND     consts<>+0(SB), Y13, Y13
+	VPMAXSD   Y13, Y12, Y12
+	VPCMPGTD  consts<>+32(SB), Y12, Y12
+	VMOVMSKPS Y12, BX
 	TESTL     BX, BX
 	JNE       slowblock
-
-	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VADDPS (DX), Y4, Y11
-	VMAXPS Y11, Y0, Y11
-	VMINPS Y11, Y1, Y11
+	VADDPS    (DX), Y5, Y12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y3, Y12
-	VFMADD231PS Y5, Y11, Y12
-	VSUBPS      Y3, Y12, Y13
+	VMOVAPS     Y4, Y13
+	VFMADD231PS Y6, Y12, Y13
+	VSUBPS      Y4, Y13, Y14
 
 	// r = c - n ln2
-	VFNMADD231PS Y6, Y13, Y11
-	VFNMADD231PS Y7, Y13, Y11
+	VFNMADD231PS Y7, Y14, Y12
+	VFNMADD231PS Y8, Y14, Y12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y9, Y13
-	VFMADD231PS Y8, Y11, Y13
-	VFMADD213PS Y10, Y11, Y13
-	VFMADD213PS consts<>+352(SB), Y11, Y13
-	VFMADD213PS consts<>+384(SB), Y13, Y11
+	VMOVAPS     Y10, Y14
+	VFMADD231PS Y9, Y12, Y14
+	VFMADD213PS Y11, Y12, Y14
+	VFMADD213PS consts<>+320(SB), Y12, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y12
 
-	// y = 2^n (T[j] + T[j] p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y12, Y13
-	VPERMPS     exp_tt<>+0(SB), Y12, Y12
-	VPADDD      Y13, Y12, Y12
-	VPAND       consts<>+416(SB), Y13, Y13
-	VFMADD231PS Y11, Y12, Y12
-	VMULPS      Y13, Y12, Y11
-	VPMINUD     consts<>+448(SB), Y11, Y11
-	VMOVUPS     Y11, (CX)
-
-	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VADDPS 32(DX), Y4, Y11
-	VMAXPS Y11, Y0, Y11
-	VMINPS Y11, Y1, Y11
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y13, Y0, Y14
+	VPSLLD      $0x15, Y13, Y13
+	VPADDD      Y13, Y14, Y13
+	VFMADD231PS Y12, Y13, Y13
+	VMOVUPS     Y13, (CX)
+	VADDPS      32(DX), Y5, Y12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y3, Y12
-	VFMADD231PS Y5, Y11, Y12
-	VSUBPS      Y3, Y12, Y13
+	VMOVAPS     Y4, Y13
+	VFMADD231PS Y6, Y12, Y13
+	VSUBPS      Y4, Y13, Y14
 
 	// r = c - n ln2
-	VFNMADD231PS Y6, Y13, Y11
-	VFNMADD231PS Y7, Y13, Y11
+	VFNMADD231PS Y7, Y14, Y12
+	VFNMADD231PS Y8, Y14, Y12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y9, Y13
-	VFMADD231PS Y8, Y11, Y13
-	VFMADD213PS Y10, Y11, Y13
-	VFMADD213PS consts<>+352(SB), Y11, Y13
-	VFMADD213PS consts<>+384(SB), Y13, Y11
+	VMOVAPS     Y10, Y14
+	VFMADD231PS Y9, Y12, Y14
+	VFMADD213PS Y11, Y12, Y14
+	VFMADD213PS consts<>+320(SB), Y12, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y12
 
-	// y = 2^n (T[j] + T[j] p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y12, Y13
-	VPERMPS     exp_tt<>+0(SB), Y12, Y12
-	VPADDD      Y13, Y12, Y12
-	VPAND       consts<>+416(SB), Y13, Y13
-	VFMADD231PS Y11, Y12, Y12
-	VMULPS      Y13, Y12, Y11
-	VPMINUD     consts<>+448(SB), Y11, Y11
-	VMOVUPS     Y11, 32(CX)
-
-	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VADDPS 64(DX), Y4, Y11
-	VMAXPS Y11, Y0, Y11
-	VMINPS Y11, Y1, Y11
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y13, Y0, Y14
+	VPSLLD      $0x15, Y13, Y13
+	VPADDD      Y13, Y14, Y13
+	VFMADD231PS Y12, Y13, Y13
+	VMOVUPS     Y13, 32(CX)
+	VADDPS      64(DX), Y5, Y12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y3, Y12
-	VFMADD231PS Y5, Y11, Y12
-	VSUBPS      Y3, Y12, Y13
+	VMOVAPS     Y4, Y13
+	VFMADD231PS Y6, Y12, Y13
+	VSUBPS      Y4, Y13, Y14
 
 	// r = c - n ln2
-	VFNMADD231PS Y6, Y13, Y11
-	VFNMADD231PS Y7, Y13, Y11
+	VFNMADD231PS Y7, Y14, Y12
+	VFNMADD231PS Y8, Y14, Y12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y9, Y13
-	VFMADD231PS Y8, Y11, Y13
-	VFMADD213PS Y10, Y11, Y13
-	VFMADD213PS consts<>+352(SB), Y11, Y13
-	VFMADD213PS consts<>+384(SB), Y13, Y11
+	VMOVAPS     Y10, Y14
+	VFMADD231PS Y9, Y12, Y14
+	VFMADD213PS Y11, Y12, Y14
+	VFMADD213PS consts<>+320(SB), Y12, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y12
 
-	// y = 2^n (T[j] + T[j] p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y12, Y13
-	VPERMPS     exp_tt<>+0(SB), Y12, Y12
-	VPADDD      Y13, Y12, Y12
-	VPAND       consts<>+416(SB), Y13, Y13
-	VFMADD231PS Y11, Y12, Y12
-	VMULPS      Y13, Y12, Y11
-	VPMINUD     consts<>+448(SB), Y11, Y11
-	VMOVUPS     Y11, 64(CX)
-
-	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VADDPS 96(DX), Y4, Y11
-	VMAXPS Y11, Y0, Y11
-	VMINPS Y11, Y1, Y11
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y13, Y0, Y14
+	VPSLLD      $0x15, Y13, Y13
+	VPADDD      Y13, Y14, Y13
+	VFMADD231PS Y12, Y13, Y13
+	VMOVUPS     Y13, 64(CX)
+	VADDPS      96(DX), Y5, Y12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y3, Y12
-	VFMADD231PS Y5, Y11, Y12
-	VSUBPS      Y3, Y12, Y13
+	VMOVAPS     Y4, Y13
+	VFMADD231PS Y6, Y12, Y13
+	VSUBPS      Y4, Y13, Y14
 
 	// r = c - n ln2
-	VFNMADD231PS Y6, Y13, Y11
-	VFNMADD231PS Y7, Y13, Y11
+	VFNMADD231PS Y7, Y14, Y12
+	VFNMADD231PS Y8, Y14, Y12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y9, Y13
-	VFMADD231PS Y8, Y11, Y13
-	VFMADD213PS Y10, Y11, Y13
-	VFMADD213PS consts<>+352(SB), Y11, Y13
-	VFMADD213PS consts<>+384(SB), Y13, Y11
+	VMOVAPS     Y10, Y14
+	VFMADD231PS Y9, Y12, Y14
+	VFMADD213PS Y11, Y12, Y14
+	VFMADD213PS consts<>+320(SB), Y12, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y12
 
-	// y = 2^n (T[j] + T[j] p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y12, Y13
-	VPERMPS     exp_tt<>+0(SB), Y12, Y12
-	VPADDD      Y13, Y12, Y12
-	VPAND       consts<>+416(SB), Y13, Y13
-	VFMADD231PS Y11, Y12, Y12
-	VMULPS      Y13, Y12, Y11
-	VPMINUD     consts<>+448(SB), Y11, Y11
-	VMOVUPS     Y11, 96(CX)
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y13, Y0, Y14
+	VPSLLD      $0x15, Y13, Y13
+	VPADDD      Y13, Y14, Y13
+	VFMADD231PS Y12, Y13, Y13
+	VMOVUPS     Y13, 96(CX)
 	ADDQ        $+128, CX
 	ADDQ        $+128, DX
 	ADDQ        $-32, AX
@@ -615,69 +601,63 @@ vector:
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y11
-	VMASKMOVPS (DX), Y11, Y12
-	VBLENDVPS  Y11, Y12, Y2, Y11
+	VMOVUPS    (BX)(SI*4), Y12
+	VMASKMOVPS (DX), Y12, Y13
+	VBLENDVPS  Y12, Y13, Y1, Y12
 
-	// any x < -87?
-	VCMPPS    $0x11, consts<>+0(SB), Y11, Y12
-	VMOVMSKPS Y12, BX
+	// any |x| > 87, or NaN?
+	VPAND     consts<>+0(SB), Y12, Y13
+	VPCMPGTD  consts<>+32(SB), Y13, Y13
+	VMOVMSKPS Y13, BX
 	TESTL     BX, BX
 	JNE       slowvector
-
-	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VADDPS Y4, Y11, Y11
-	VMAXPS Y11, Y0, Y11
-	VMINPS Y11, Y1, Y11
+	VADDPS    Y5, Y12, Y12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y3, Y12
-	VFMADD231PS Y5, Y11, Y12
-	VSUBPS      Y3, Y12, Y13
+	VMOVAPS     Y4, Y13
+	VFMADD231PS Y6, Y12, Y13
+	VSUBPS      Y4, Y13, Y14
 
 	// r = c - n ln2
-	VFNMADD231PS Y6, Y13, Y11
-	VFNMADD231PS Y7, Y13, Y11
+	VFNMADD231PS Y7, Y14, Y12
+	VFNMADD231PS Y8, Y14, Y12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y9, Y13
-	VFMADD231PS Y8, Y11, Y13
-	VFMADD213PS Y10, Y11, Y13
-	VFMADD213PS consts<>+352(SB), Y11, Y13
-	VFMADD213PS consts<>+384(SB), Y13, Y11
+	VMOVAPS     Y10, Y14
+	VFMADD231PS Y9, Y12, Y14
+	VFMADD213PS Y11, Y12, Y14
+	VFMADD213PS consts<>+320(SB), Y12, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y12
 
-	// y = 2^n (T[j] + T[j] p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y12, Y13
-	VPERMPS     exp_tt<>+0(SB), Y12, Y12
-	VPADDD      Y13, Y12, Y12
-	VPAND       consts<>+416(SB), Y13, Y13
-	VFMADD231PS Y11, Y12, Y12
-	VMULPS      Y13, Y12, Y11
-	VPMINUD     consts<>+448(SB), Y11, Y11
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y13, Y0, Y14
+	VPSLLD      $0x15, Y13, Y13
+	VPADDD      Y13, Y14, Y13
+	VFMADD231PS Y12, Y13, Y13
 	CMPQ        AX, $+8
 	JLT         partless1
-	VMOVUPS     Y11, (CX)
+	VMOVUPS     Y13, (CX)
 	JMP         partdone1
 
 partless1:
 	MOVQ         CX, BX
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X11, (BX)
+	VMOVUPS      X13, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y11, X11
+	VEXTRACTF128 $0x01, Y13, X13
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X11, (BX)
+	VMOVLPS X13, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X11, X11
+	VPSRLDQ $0x08, X13, X13
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X11, (BX)
+	VMOVSS X13, (BX)
 
 partdone1:
 	ADDQ $+32, CX
@@ -692,126 +672,167 @@ done:
 
 slowblock:
 	MOVQ $0x00000020, BX
-	SUBQ BX, AX
-	JMP  slow
-
-slowvector:
-	MOVQ AX, BX
-	MOVQ $0x00000000, AX
-	CMPQ BX, $+9
-	JLT  slow
-	MOVQ BX, AX
-	MOVQ $0x00000008, BX
-	SUBQ BX, AX
 
 slow:
-	MOVQ       $0x00000008, SI
-	MOVQ       BX, DI
-	CMPQ       DI, SI
-	CMOVQGT    SI, DI
-	NEGQ       DI
-	LEAQ       lane_mask<>+32(SB), SI
-	VMOVUPS    (SI)(DI*4), Y11
-	VMASKMOVPS (DX), Y11, Y12
-	VBLENDVPS  Y11, Y12, Y2, Y11
-
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VADDPS Y4, Y11, Y11
-	VMAXPS Y11, Y0, Y11
-	VMINPS Y11, Y1, Y11
+	VADDPS (DX), Y5, Y12
+	VMAXPS Y12, Y2, Y12
+	VMINPS Y12, Y3, Y12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y3, Y12
-	VFMADD231PS Y5, Y11, Y12
-	VSUBPS      Y3, Y12, Y13
+	VMOVAPS     Y4, Y13
+	VFMADD231PS Y6, Y12, Y13
+	VSUBPS      Y4, Y13, Y14
 
 	// r = c - n ln2
-	VMOVAPS      Y11, Y14
-	VFNMADD231PS Y6, Y13, Y14
-	VFNMADD231PS Y7, Y13, Y14
+	VMOVAPS      Y12, Y15
+	VFNMADD231PS Y7, Y14, Y15
+	VFNMADD231PS Y8, Y14, Y15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y9, Y13
-	VFMADD231PS Y8, Y14, Y13
-	VFMADD213PS Y10, Y14, Y13
-	VFMADD213PS consts<>+352(SB), Y14, Y13
-	VFMADD213PS consts<>+384(SB), Y13, Y14
-	VCMPPS      $0x11, consts<>+512(SB), Y11, Y11
+	VMOVAPS     Y10, Y14
+	VFMADD231PS Y9, Y15, Y14
+	VFMADD213PS Y11, Y15, Y14
+	VFMADD213PS consts<>+320(SB), Y15, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y15
+	VCMPPS      $0x11, consts<>+480(SB), Y12, Y12
+	VPAND       consts<>+512(SB), Y12, Y12
 
-	// y = 2^n (T[j] + T[j] p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y12, Y13
-	VPERMPS     exp_tt<>+0(SB), Y12, Y12
-	VPADDD      Y13, Y12, Y12
-	VPAND       consts<>+416(SB), Y13, Y13
-	VPAND       consts<>+544(SB), Y11, Y15
-	VPADDD      Y15, Y13, Y13
-	VFMADD231PS Y14, Y12, Y12
-	VMULPS      Y13, Y12, Y12
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y13, Y14
+	VPERMPS     exp_half<>+0(SB), Y13, Y13
+	VPADDD      Y14, Y13, Y13
+	VPAND       consts<>+544(SB), Y14, Y14
+	VPADDD      Y12, Y14, Y14
+	VFMADD231PS Y15, Y13, Y13
+	VMULPS      Y14, Y13, Y13
 
-	// times 2^-64 where c < -80, rounded once: adding 2^-62 rounds y to a multiple of 2^-85
-	VADDPS    consts<>+576(SB), Y12, Y13
-	VPSUBD    consts<>+576(SB), Y13, Y13
-	VPSUBD    consts<>+544(SB), Y12, Y14
-	VCMPPS    $0x11, consts<>+576(SB), Y12, Y15
-	VBLENDVPS Y15, Y13, Y14, Y13
-	VBLENDVPS Y11, Y13, Y12, Y11
-	VPMINUD   consts<>+448(SB), Y11, Y11
-	CMPQ      BX, $+8
-	JLT       partless2
-	VMOVUPS   Y11, (CX)
-	JMP       partdone2
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y12, Y13, Y12
+	VADDPS  consts<>+576(SB), Y13, Y13
+	VPSUBD  consts<>+576(SB), Y13, Y13
+	VPMAXSD Y13, Y12, Y12
+	VPMINUD consts<>+608(SB), Y12, Y12
+	VMOVUPS Y12, (CX)
+	ADDQ    $+32, CX
+	ADDQ    $+32, DX
+	ADDQ    $-8, AX
+	ADDQ    $-8, BX
+	CMPQ    BX, $+1
+	JGE     slow
+	JMP     loop
+
+slowvector:
+	MOVQ       $0x00000008, BX
+	MOVQ       AX, SI
+	CMPQ       SI, BX
+	CMOVQGT    BX, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), BX
+	VMOVUPS    (BX)(SI*4), Y12
+	VMASKMOVPS (DX), Y12, Y13
+	VBLENDVPS  Y12, Y13, Y1, Y12
+
+	// c = min(89, max(-104, x)), NaN kept; no subnormals
+	VADDPS Y5, Y12, Y12
+	VMAXPS Y12, Y2, Y12
+	VMINPS Y12, Y3, Y12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y4, Y13
+	VFMADD231PS Y6, Y12, Y13
+	VSUBPS      Y4, Y13, Y14
+
+	// r = c - n ln2
+	VMOVAPS      Y12, Y15
+	VFNMADD231PS Y7, Y14, Y15
+	VFNMADD231PS Y8, Y14, Y15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y10, Y14
+	VFMADD231PS Y9, Y15, Y14
+	VFMADD213PS Y11, Y15, Y14
+	VFMADD213PS consts<>+320(SB), Y15, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y15
+	VCMPPS      $0x11, consts<>+480(SB), Y12, Y12
+	VPAND       consts<>+512(SB), Y12, Y12
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y13, Y14
+	VPERMPS     exp_half<>+0(SB), Y13, Y13
+	VPADDD      Y14, Y13, Y13
+	VPAND       consts<>+544(SB), Y14, Y14
+	VPADDD      Y12, Y14, Y14
+	VFMADD231PS Y15, Y13, Y13
+	VMULPS      Y14, Y13, Y13
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y12, Y13, Y12
+	VADDPS  consts<>+576(SB), Y13, Y13
+	VPSUBD  consts<>+576(SB), Y13, Y13
+	VPMAXSD Y13, Y12, Y12
+	VPMINUD consts<>+608(SB), Y12, Y12
+	CMPQ    AX, $+8
+	JLT     partless2
+	VMOVUPS Y12, (CX)
+	JMP     partdone2
 
 partless2:
-	MOVQ         CX, SI
-	TESTQ        $0x00000004, BX
+	MOVQ         CX, BX
+	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X11, (SI)
-	ADDQ         $+16, SI
-	VEXTRACTF128 $0x01, Y11, X11
+	VMOVUPS      X12, (BX)
+	ADDQ         $+16, BX
+	VEXTRACTF128 $0x01, Y12, X12
 
 partfour2:
-	TESTQ   $0x00000002, BX
+	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X11, (SI)
-	ADDQ    $+8, SI
-	VPSRLDQ $0x08, X11, X11
+	VMOVLPS X12, (BX)
+	ADDQ    $+8, BX
+	VPSRLDQ $0x08, X12, X12
 
 parttwo2:
-	TESTQ  $0x00000001, BX
+	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X11, (SI)
+	VMOVSS X12, (BX)
 
 partdone2:
 	ADDQ $+32, CX
 	ADDQ $+32, DX
-	ADDQ $-8, BX
-	CMPQ BX, $+1
-	JGE  slow
-	JMP  loop
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+	VZEROUPPER
+	RET
 
 // func expAVX512(dst *float32, x *float32, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·expAVX512(SB), NOSPLIT, $0-24
-	VBROADCASTSS consts<>+32(SB), Z0
-	VBROADCASTSS consts<>+96(SB), Z1
-	VBROADCASTSS consts<>+480(SB), Z2
-	VBROADCASTSS consts<>+608(SB), Z3
-	VBROADCASTSS consts<>+160(SB), Z4
-	VBROADCASTSS consts<>+64(SB), Z5
-	VBROADCASTSS consts<>+128(SB), Z6
-	VBROADCASTSS consts<>+192(SB), Z7
-	VBROADCASTSS consts<>+224(SB), Z8
-	VBROADCASTSS consts<>+256(SB), Z9
-	VBROADCASTSS consts<>+288(SB), Z10
-	VBROADCASTSS consts<>+320(SB), Z11
-	VBROADCASTSS consts<>+352(SB), Z12
-	VBROADCASTSS consts<>+384(SB), Z13
-	VMOVUPS      exp_t<>+0(SB), Z14
-	VBROADCASTSS consts<>+448(SB), Z15
-	VBROADCASTSS consts<>+576(SB), Z16
-	VBROADCASTSS consts<>+0(SB), Z17
-	VBROADCASTSS consts<>+512(SB), Z18
-	VBROADCASTSS consts<>+544(SB), Z19
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+416(SB), Z1
+	VBROADCASTSS consts<>+448(SB), Z2
+	VBROADCASTSS consts<>+512(SB), Z3
+	VBROADCASTSS consts<>+640(SB), Z4
+	VBROADCASTSS consts<>+128(SB), Z5
+	VBROADCASTSS consts<>+64(SB), Z6
+	VBROADCASTSS consts<>+96(SB), Z7
+	VBROADCASTSS consts<>+160(SB), Z8
+	VBROADCASTSS consts<>+192(SB), Z9
+	VBROADCASTSS consts<>+224(SB), Z10
+	VBROADCASTSS consts<>+256(SB), Z11
+	VBROADCASTSS consts<>+288(SB), Z12
+	VBROADCASTSS consts<>+320(SB), Z13
+	VBROADCASTSS consts<>+352(SB), Z14
+	VBROADCASTSS consts<>+0(SB), Z15
+	VMOVUPS      exp_one<>+0(SB), Z16
+	VBROADCASTSS consts<>+576(SB), Z17
+	VBROADCASTSS consts<>+32(SB), Z18
+	VBROADCASTSS consts<>+480(SB), Z19
+	VMOVUPS      exp_t<>+0(SB), Z20
+	VBROADCASTSS consts<>+608(SB), Z21
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
@@ -821,126 +842,113 @@ loop:
 	JLT  rest
 
 block:
-	// any x < -87?
-	VMOVUPS  (DX), Z20
-	VMINPS   64(DX), Z20, Z20
-	VMINPS   128(DX), Z20, Z20
-	VMINPS   192(DX), Z20, Z20
-	VCMPPS   $0x11, Z17, Z20, K1
+	// any |x| > 87, or NaN?
+	VPANDD   (DX), Z15, Z22
+	VPANDD   64(DX), Z15, Z23
+	VPMAXSD  Z23, Z22, Z22
+	VPANDD   128(DX), Z15, Z23
+	VPMAXSD  Z23, Z22, Z22
+	VPANDD   192(DX), Z15, Z23
+	VPMAXSD  Z23, Z22, Z22
+	VPCMPD   $0x06, Z18, Z22, K1
 	KORTESTW K1, K1
 	JNE      slowblock
-
-	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VADDPS (DX), Z5, Z20
-	VMAXPS Z20, Z0, Z20
-	VMINPS Z20, Z1, Z20
+	VADDPS   (DX), Z6, Z22
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z4, Z21
-	VFMADD231PS Z6, Z20, Z21
-	VSUBPS      Z4, Z21, Z22
+	VMOVAPS     Z5, Z23
+	VFMADD231PS Z7, Z22, Z23
+	VSUBPS      Z5, Z23, Z24
 
 	// r = c - n ln2
-	VFNMADD231PS Z7, Z22, Z20
-	VFNMADD231PS Z8, Z22, Z20
+	VFNMADD231PS Z8, Z24, Z22
+	VFNMADD231PS Z9, Z24, Z22
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z10, Z23
-	VFMADD231PS Z9, Z20, Z23
-	VFMADD213PS Z11, Z20, Z23
-	VFMADD213PS Z12, Z20, Z23
-	VFMADD213PS Z13, Z23, Z20
+	VMOVAPS     Z11, Z24
+	VFMADD231PS Z10, Z22, Z24
+	VFMADD213PS Z12, Z22, Z24
+	VFMADD213PS Z13, Z22, Z24
+	VFMADD213PS Z14, Z24, Z22
 
-	// y = 2^n (T[j] + T[j] p)
-	VPERMPS     Z14, Z21, Z21
-	VFMADD231PS Z20, Z21, Z21
-	VSCALEFPS   Z22, Z21, Z20
-	VPMINUD     Z15, Z20, Z20
-	VMOVUPS     Z20, (CX)
-
-	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VADDPS 64(DX), Z5, Z20
-	VMAXPS Z20, Z0, Z20
-	VMINPS Z20, Z1, Z20
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z23, Z24
+	VPSLLD      $0x15, Z23, Z23
+	VPADDD      Z23, Z24, Z23
+	VFMADD231PS Z22, Z23, Z23
+	VMOVUPS     Z23, (CX)
+	VADDPS      64(DX), Z6, Z22
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z4, Z21
-	VFMADD231PS Z6, Z20, Z21
-	VSUBPS      Z4, Z21, Z22
+	VMOVAPS     Z5, Z23
+	VFMADD231PS Z7, Z22, Z23
+	VSUBPS      Z5, Z23, Z24
 
 	// r = c - n ln2
-	VFNMADD231PS Z7, Z22, Z20
-	VFNMADD231PS Z8, Z22, Z20
+	VFNMADD231PS Z8, Z24, Z22
+	VFNMADD231PS Z9, Z24, Z22
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z10, Z23
-	VFMADD231PS Z9, Z20, Z23
-	VFMADD213PS Z11, Z20, Z23
-	VFMADD213PS Z12, Z20, Z23
-	VFMADD213PS Z13, Z23, Z20
+	VMOVAPS     Z11, Z24
+	VFMADD231PS Z10, Z22, Z24
+	VFMADD213PS Z12, Z22, Z24
+	VFMADD213PS Z13, Z22, Z24
+	VFMADD213PS Z14, Z24, Z22
 
-	// y = 2^n (T[j] + T[j] p)
-	VPERMPS     Z14, Z21, Z21
-	VFMADD231PS Z20, Z21, Z21
-	VSCALEFPS   Z22, Z21, Z20
-	VPMINUD     Z15, Z20, Z20
-	VMOVUPS     Z20, 64(CX)
-
-	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VADDPS 128(DX), Z5, Z20
-	VMAXPS Z20, Z0, Z20
-	VMINPS Z20, Z1, Z20
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z23, Z24
+	VPSLLD      $0x15, Z23, Z23
+	VPADDD      Z23, Z24, Z23
+	VFMADD231PS Z22, Z23, Z23
+	VMOVUPS     Z23, 64(CX)
+	VADDPS      128(DX), Z6, Z22
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z4, Z21
-	VFMADD231PS Z6, Z20, Z21
-	VSUBPS      Z4, Z21, Z22
+	VMOVAPS     Z5, Z23
+	VFMADD231PS Z7, Z22, Z23
+	VSUBPS      Z5, Z23, Z24
 
 	// r = c - n ln2
-	VFNMADD231PS Z7, Z22, Z20
-	VFNMADD231PS Z8, Z22, Z20
+	VFNMADD231PS Z8, Z24, Z22
+	VFNMADD231PS Z9, Z24, Z22
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z10, Z23
-	VFMADD231PS Z9, Z20, Z23
-	VFMADD213PS Z11, Z20, Z23
-	VFMADD213PS Z12, Z20, Z23
-	VFMADD213PS Z13, Z23, Z20
+	VMOVAPS     Z11, Z24
+	VFMADD231PS Z10, Z22, Z24
+	VFMADD213PS Z12, Z22, Z24
+	VFMADD213PS Z13, Z22, Z24
+	VFMADD213PS Z14, Z24, Z22
 
-	// y = 2^n (T[j] + T[j] p)
-	VPERMPS     Z14, Z21, Z21
-	VFMADD231PS Z20, Z21, Z21
-	VSCALEFPS   Z22, Z21, Z20
-	VPMINUD     Z15, Z20, Z20
-	VMOVUPS     Z20, 128(CX)
-
-	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VADDPS 192(DX), Z5, Z20
-	VMAXPS Z20, Z0, Z20
-	VMINPS Z20, Z1, Z20
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z23, Z24
+	VPSLLD      $0x15, Z23, Z23
+	VPADDD      Z23, Z24, Z23
+	VFMADD231PS Z22, Z23, Z23
+	VMOVUPS     Z23, 128(CX)
+	VADDPS      192(DX), Z6, Z22
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z4, Z21
-	VFMADD231PS Z6, Z20, Z21
-	VSUBPS      Z4, Z21, Z22
+	VMOVAPS     Z5, Z23
+	VFMADD231PS Z7, Z22, Z23
+	VSUBPS      Z5, Z23, Z24
 
 	// r = c - n ln2
-	VFNMADD231PS Z7, Z22, Z20
-	VFNMADD231PS Z8, Z22, Z20
+	VFNMADD231PS Z8, Z24, Z22
+	VFNMADD231PS Z9, Z24, Z22
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z10, Z23
-	VFMADD231PS Z9, Z20, Z23
-	VFMADD213PS Z11, Z20, Z23
-	VFMADD213PS Z12, Z20, Z23
-	VFMADD213PS Z13, Z23, Z20
+	VMOVAPS     Z11, Z24
+	VFMADD231PS Z10, Z22, Z24
+	VFMADD213PS Z12, Z22, Z24
+	VFMADD213PS Z13, Z22, Z24
+	VFMADD213PS Z14, Z24, Z22
 
-	// y = 2^n (T[j] + T[j] p)
-	VPERMPS     Z14, Z21, Z21
-	VFMADD231PS Z20, Z21, Z21
-	VSCALEFPS   Z22, Z21, Z20
-	VPMINUD     Z15, Z20, Z20
-	VMOVUPS     Z20, 192(CX)
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z23, Z24
+	VPSLLD      $0x15, Z23, Z23
+	VPADDD      Z23, Z24, Z23
+	VFMADD231PS Z22, Z23, Z23
+	VMOVUPS     Z23, 192(CX)
 	ADDQ        $+256, CX
 	ADDQ        $+256, DX
 	ADDQ        $-64, AX
@@ -955,41 +963,38 @@ vector:
 	MOVL    $0x0000ffff, BX
 	BZHIL   AX, BX, BX
 	KMOVW   BX, K1
-	VMOVAPS Z2, Z20
-	VMOVUPS (DX), K1, Z20
+	VMOVAPS Z0, Z22
+	VMOVUPS (DX), K1, Z22
 
-	// any x < -87?
-	VCMPPS   $0x11, Z17, Z20, K2
+	// any |x| > 87, or NaN?
+	VPANDD   Z15, Z22, Z23
+	VPCMPD   $0x06, Z18, Z23, K2
 	KORTESTW K2, K2
 	JNE      slowvector
-
-	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VADDPS Z5, Z20, Z20
-	VMAXPS Z20, Z0, Z20
-	VMINPS Z20, Z1, Z20
+	VADDPS   Z6, Z22, Z22
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z4, Z21
-	VFMADD231PS Z6, Z20, Z21
-	VSUBPS      Z4, Z21, Z22
+	VMOVAPS     Z5, Z23
+	VFMADD231PS Z7, Z22, Z23
+	VSUBPS      Z5, Z23, Z24
 
 	// r = c - n ln2
-	VFNMADD231PS Z7, Z22, Z20
-	VFNMADD231PS Z8, Z22, Z20
+	VFNMADD231PS Z8, Z24, Z22
+	VFNMADD231PS Z9, Z24, Z22
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z10, Z23
-	VFMADD231PS Z9, Z20, Z23
-	VFMADD213PS Z11, Z20, Z23
-	VFMADD213PS Z12, Z20, Z23
-	VFMADD213PS Z13, Z23, Z20
+	VMOVAPS     Z11, Z24
+	VFMADD231PS Z10, Z22, Z24
+	VFMADD213PS Z12, Z22, Z24
+	VFMADD213PS Z13, Z22, Z24
+	VFMADD213PS Z14, Z24, Z22
 
-	// y = 2^n (T[j] + T[j] p)
-	VPERMPS     Z14, Z21, Z21
-	VFMADD231PS Z20, Z21, Z21
-	VSCALEFPS   Z22, Z21, Z20
-	VPMINUD     Z15, Z20, Z20
-	VMOVUPS     Z20, K1, (CX)
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z23, Z24
+	VPSLLD      $0x15, Z23, Z23
+	VPADDD      Z23, Z24, Z23
+	VFMADD231PS Z22, Z23, Z23
+	VMOVUPS     Z23, K1, (CX)
 	ADDQ        $+64, CX
 	ADDQ        $+64, DX
 	ADDQ        $-16, AX
@@ -1002,70 +1007,108 @@ done:
 
 slowblock:
 	MOVQ $0x00000040, BX
-	SUBQ BX, AX
-	JMP  slow
-
-slowvector:
-	MOVQ AX, BX
-	MOVQ $0x00000000, AX
-	CMPQ BX, $+17
-	JLT  slow
-	MOVQ BX, AX
-	MOVQ $0x00000010, BX
-	SUBQ BX, AX
 
 slow:
-	MOVL    $0x0000ffff, SI
-	BZHIL   BX, SI, SI
-	KMOVW   SI, K1
-	VMOVAPS Z2, Z20
-	VMOVUPS (DX), K1, Z20
-
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VADDPS Z5, Z20, Z20
-	VMAXPS Z20, Z0, Z20
-	VMINPS Z20, Z1, Z20
+	VADDPS (DX), Z6, Z22
+	VMAXPS Z22, Z1, Z22
+	VMINPS Z22, Z2, Z22
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z4, Z21
-	VFMADD231PS Z6, Z20, Z21
-	VSUBPS      Z4, Z21, Z22
+	VMOVAPS     Z5, Z23
+	VFMADD231PS Z7, Z22, Z23
+	VSUBPS      Z5, Z23, Z24
 
 	// r = c - n ln2
-	VMOVAPS      Z20, Z23
-	VFNMADD231PS Z7, Z22, Z23
-	VFNMADD231PS Z8, Z22, Z23
+	VMOVAPS      Z22, Z25
+	VFNMADD231PS Z8, Z24, Z25
+	VFNMADD231PS Z9, Z24, Z25
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z10, Z24
-	VFMADD231PS Z9, Z23, Z24
-	VFMADD213PS Z11, Z23, Z24
-	VFMADD213PS Z12, Z23, Z24
-	VFMADD213PS Z13, Z24, Z23
-	VCMPPS      $0x11, Z18, Z20, K2
+	VMOVAPS     Z11, Z26
+	VFMADD231PS Z10, Z25, Z26
+	VFMADD213PS Z12, Z25, Z26
+	VFMADD213PS Z13, Z25, Z26
+	VFMADD213PS Z14, Z26, Z25
+	VCMPPS      $0x11, Z19, Z22, K1
+	VMOVAPS.Z   Z3, K1, Z22
 
-	// y = 2^n (T[j] + T[j] p)
-	VMOVAPS.Z   Z3, K2, Z20
-	VADDPS      Z20, Z22, Z20
-	VPERMPS     Z14, Z21, Z21
-	VFMADD231PS Z23, Z21, Z21
-	VSCALEFPS   Z20, Z21, Z20
+	// y = 2^n T[j] (1 + p)
+	VPERMPS     Z20, Z23, Z23
+	VFMADD231PS Z25, Z23, Z23
+	VMOVAPS.Z   Z4, K1, Z25
+	VADDPS      Z25, Z24, Z24
+	VSCALEFPS   Z24, Z23, Z23
 
-	// times 2^-64 where c < -80, rounded once: adding 2^-62 rounds y to a multiple of 2^-85
-	VADDPS    Z16, Z20, Z21
-	VPSUBD    Z16, Z21, Z21
-	VPSUBD    Z19, Z20, Z22
-	VCMPPS    $0x11, Z16, Z20, K3
-	VBLENDMPS Z21, Z22, K3, Z21
-	VBLENDMPS Z21, Z20, K2, Z20
-	VPMINUD   Z15, Z20, Z20
-	VMOVUPS   Z20, K1, (CX)
-	ADDQ      $+64, CX
-	ADDQ      $+64, DX
-	ADDQ      $-16, BX
-	CMPQ      BX, $+1
-	JGE       slow
-	JMP       loop
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Z22, Z23, Z22
+	VADDPS  Z17, Z23, Z23
+	VPSUBD  Z17, Z23, Z23
+	VPMAXSD Z23, Z22, Z22
+	VPMINUD Z21, Z22, Z22
+	VMOVUPS Z22, (CX)
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $-16, AX
+	ADDQ    $-16, BX
+	CMPQ    BX, $+1
+	JGE     slow
+	JMP     loop
+
+slowvector:
+	MOVL    $0x0000ffff, BX
+	BZHIL   AX, BX, BX
+	KMOVW   BX, K1
+	VMOVAPS Z0, Z22
+	VMOVUPS (DX), K1, Z22
+
+	// c = min(89, max(-104, x)), NaN kept; no subnormals
+	VADDPS Z6, Z22, Z22
+	VMAXPS Z22, Z1, Z22
+	VMINPS Z22, Z2, Z22
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z23
+	VFMADD231PS Z7, Z22, Z23
+	VSUBPS      Z5, Z23, Z24
+
+	// r = c - n ln2
+	VMOVAPS      Z22, Z25
+	VFNMADD231PS Z8, Z24, Z25
+	VFNMADD231PS Z9, Z24, Z25
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z11, Z26
+	VFMADD231PS Z10, Z25, Z26
+	VFMADD213PS Z12, Z25, Z26
+	VFMADD213PS Z13, Z25, Z26
+	VFMADD213PS Z14, Z26, Z25
+	VCMPPS      $0x11, Z19, Z22, K2
+	VMOVAPS.Z   Z3, K2, Z22
+
+	// y = 2^n T[j] (1 + p)
+	VPERMPS     Z20, Z23, Z23
+	VFMADD231PS Z25, Z23, Z23
+	VMOVAPS.Z   Z4, K2, Z25
+	VADDPS      Z25, Z24, Z24
+	VSCALEFPS   Z24, Z23, Z23
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Z22, Z23, Z22
+	VADDPS  Z17, Z23, Z23
+	VPSUBD  Z17, Z23, Z23
+	VPMAXSD Z23, Z22, Z22
+	VPMINUD Z21, Z22, Z22
+	VMOVUPS Z22, K1, (CX)
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $-16, AX
+	CMPQ    AX, $+1
+	JGE     vector
+	VZEROUPPER
+	RET
 
 // func logAVX2(dst *float32, x *float32, n int)
 // Requires: AVX, AVX2, CMOV, FMA3
@@ -1073,11 +1116,11 @@ TEXT ·logAVX2(SB), NOSPLIT, $0-24
 	VMOVUPS      log_r<>+0(SB), Y0
 	VMOVUPS      log_th<>+0(SB), Y1
 	VMOVUPS      log_tl<>+0(SB), Y2
-	VBROADCASTSS consts<>+480(SB), Y3
-	VBROADCASTSS consts<>+1088(SB), Y4
-	VBROADCASTSS consts<>+1056(SB), Y5
-	VBROADCASTSS consts<>+704(SB), Y6
-	VBROADCASTSS consts<>+640(SB), Y7
+	VBROADCASTSS consts<>+1088(SB), Y3
+	VBROADCASTSS consts<>+384(SB), Y4
+	VBROADCASTSS consts<>+1024(SB), Y5
+	VBROADCASTSS consts<>+672(SB), Y6
+	VBROADCASTSS consts<>+544(SB), Y7
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
@@ -1088,32 +1131,31 @@ loop:
 
 block:
 	// any x not in [2^-126, Inf)?
-	VPADDD    (DX), Y7, Y8
-	VPADDD    32(DX), Y7, Y9
+	VPADDD    (DX), Y6, Y8
+	VPADDD    32(DX), Y6, Y9
 	VPMAXSD   Y9, Y8, Y8
-	VPADDD    64(DX), Y7, Y9
+	VPADDD    64(DX), Y6, Y9
 	VPMAXSD   Y9, Y8, Y8
-	VPADDD    96(DX), Y7, Y9
+	VPADDD    96(DX), Y6, Y9
 	VPMAXSD   Y9, Y8, Y8
-	VPCMPGTD  consts<>+672(SB), Y8, Y8
+	VPCMPGTD  consts<>+704(SB), Y8, Y8
 	VMOVMSKPS Y8, BX
 	TESTL     BX, BX
 	JNE       slowblock
 	VMOVUPS   (DX), Y8
-	VPSUBD    Y6, Y8, Y8
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPAND  consts<>+416(SB), Y8, Y9
-	VPSRLD $0x15, Y8, Y10
-	VPAND  consts<>+736(SB), Y8, Y8
-	VPADDD Y6, Y8, Y8
+	VPSUBD consts<>+736(SB), Y8, Y9
+	VPAND  Y7, Y9, Y10
+	VPSRLD $0x15, Y9, Y9
+	VPSUBD Y10, Y8, Y8
 
 	// f = z R[j] - 1, exact
-	VPERMILPS   Y10, Y0, Y11
+	VPERMILPS   Y9, Y0, Y11
 	VFMADD213PS consts<>+768(SB), Y11, Y8
-	VCVTDQ2PS   Y9, Y9
-	VPERMILPS   Y10, Y1, Y11
-	VPERMILPS   Y10, Y2, Y10
+	VCVTDQ2PS   Y10, Y10
+	VPERMILPS   Y9, Y1, Y11
+	VPERMILPS   Y9, Y2, Y9
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS       Y8, Y8, Y12
@@ -1123,32 +1165,31 @@ block:
 	VBROADCASTSS consts<>+896(SB), Y14
 	VFMADD213PS  consts<>+928(SB), Y8, Y14
 	VFMADD231PS  Y13, Y12, Y14
-	VFMADD231PS  consts<>+960(SB), Y9, Y10
-	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  consts<>+960(SB), Y10, Y9
+	VFMADD231PS  Y14, Y12, Y9
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+992(SB), Y9, Y11
-	VADDPS      Y8, Y11, Y9
-	VSUBPS      Y9, Y11, Y11
+	VFMADD231PS consts<>+992(SB), Y10, Y11
+	VADDPS      Y8, Y11, Y10
+	VSUBPS      Y10, Y11, Y11
 	VADDPS      Y8, Y11, Y8
-	VADDPS      Y8, Y10, Y8
 	VADDPS      Y8, Y9, Y8
+	VADDPS      Y8, Y10, Y8
 	VMOVUPS     Y8, (CX)
 	VMOVUPS     32(DX), Y8
-	VPSUBD      Y6, Y8, Y8
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPAND  consts<>+416(SB), Y8, Y9
-	VPSRLD $0x15, Y8, Y10
-	VPAND  consts<>+736(SB), Y8, Y8
-	VPADDD Y6, Y8, Y8
+	VPSUBD consts<>+736(SB), Y8, Y9
+	VPAND  Y7, Y9, Y10
+	VPSRLD $0x15, Y9, Y9
+	VPSUBD Y10, Y8, Y8
 
 	// f = z R[j] - 1, exact
-	VPERMILPS   Y10, Y0, Y11
+	VPERMILPS   Y9, Y0, Y11
 	VFMADD213PS consts<>+768(SB), Y11, Y8
-	VCVTDQ2PS   Y9, Y9
-	VPERMILPS   Y10, Y1, Y11
-	VPERMILPS   Y10, Y2, Y10
+	VCVTDQ2PS   Y10, Y10
+	VPERMILPS   Y9, Y1, Y11
+	VPERMILPS   Y9, Y2, Y9
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS       Y8, Y8, Y12
@@ -1158,32 +1199,31 @@ block:
 	VBROADCASTSS consts<>+896(SB), Y14
 	VFMADD213PS  consts<>+928(SB), Y8, Y14
 	VFMADD231PS  Y13, Y12, Y14
-	VFMADD231PS  consts<>+960(SB), Y9, Y10
-	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  consts<>+960(SB), Y10, Y9
+	VFMADD231PS  Y14, Y12, Y9
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+992(SB), Y9, Y11
-	VADDPS      Y8, Y11, Y9
-	VSUBPS      Y9, Y11, Y11
+	VFMADD231PS consts<>+992(SB), Y10, Y11
+	VADDPS      Y8, Y11, Y10
+	VSUBPS      Y10, Y11, Y11
 	VADDPS      Y8, Y11, Y8
-	VADDPS      Y8, Y10, Y8
 	VADDPS      Y8, Y9, Y8
+	VADDPS      Y8, Y10, Y8
 	VMOVUPS     Y8, 32(CX)
 	VMOVUPS     64(DX), Y8
-	VPSUBD      Y6, Y8, Y8
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPAND  consts<>+416(SB), Y8, Y9
-	VPSRLD $0x15, Y8, Y10
-	VPAND  consts<>+736(SB), Y8, Y8
-	VPADDD Y6, Y8, Y8
+	VPSUBD consts<>+736(SB), Y8, Y9
+	VPAND  Y7, Y9, Y10
+	VPSRLD $0x15, Y9, Y9
+	VPSUBD Y10, Y8, Y8
 
 	// f = z R[j] - 1, exact
-	VPERMILPS   Y10, Y0, Y11
+	VPERMILPS   Y9, Y0, Y11
 	VFMADD213PS consts<>+768(SB), Y11, Y8
-	VCVTDQ2PS   Y9, Y9
-	VPERMILPS   Y10, Y1, Y11
-	VPERMILPS   Y10, Y2, Y10
+	VCVTDQ2PS   Y10, Y10
+	VPERMILPS   Y9, Y1, Y11
+	VPERMILPS   Y9, Y2, Y9
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS       Y8, Y8, Y12
@@ -1193,32 +1233,31 @@ block:
 	VBROADCASTSS consts<>+896(SB), Y14
 	VFMADD213PS  consts<>+928(SB), Y8, Y14
 	VFMADD231PS  Y13, Y12, Y14
-	VFMADD231PS  consts<>+960(SB), Y9, Y10
-	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  consts<>+960(SB), Y10, Y9
+	VFMADD231PS  Y14, Y12, Y9
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+992(SB), Y9, Y11
-	VADDPS      Y8, Y11, Y9
-	VSUBPS      Y9, Y11, Y11
+	VFMADD231PS consts<>+992(SB), Y10, Y11
+	VADDPS      Y8, Y11, Y10
+	VSUBPS      Y10, Y11, Y11
 	VADDPS      Y8, Y11, Y8
-	VADDPS      Y8, Y10, Y8
 	VADDPS      Y8, Y9, Y8
+	VADDPS      Y8, Y10, Y8
 	VMOVUPS     Y8, 64(CX)
 	VMOVUPS     96(DX), Y8
-	VPSUBD      Y6, Y8, Y8
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPAND  consts<>+416(SB), Y8, Y9
-	VPSRLD $0x15, Y8, Y10
-	VPAND  consts<>+736(SB), Y8, Y8
-	VPADDD Y6, Y8, Y8
+	VPSUBD consts<>+736(SB), Y8, Y9
+	VPAND  Y7, Y9, Y10
+	VPSRLD $0x15, Y9, Y9
+	VPSUBD Y10, Y8, Y8
 
 	// f = z R[j] - 1, exact
-	VPERMILPS   Y10, Y0, Y11
+	VPERMILPS   Y9, Y0, Y11
 	VFMADD213PS consts<>+768(SB), Y11, Y8
-	VCVTDQ2PS   Y9, Y9
-	VPERMILPS   Y10, Y1, Y11
-	VPERMILPS   Y10, Y2, Y10
+	VCVTDQ2PS   Y10, Y10
+	VPERMILPS   Y9, Y1, Y11
+	VPERMILPS   Y9, Y2, Y9
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS       Y8, Y8, Y12
@@ -1228,16 +1267,16 @@ block:
 	VBROADCASTSS consts<>+896(SB), Y14
 	VFMADD213PS  consts<>+928(SB), Y8, Y14
 	VFMADD231PS  Y13, Y12, Y14
-	VFMADD231PS  consts<>+960(SB), Y9, Y10
-	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  consts<>+960(SB), Y10, Y9
+	VFMADD231PS  Y14, Y12, Y9
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+992(SB), Y9, Y11
-	VADDPS      Y8, Y11, Y9
-	VSUBPS      Y9, Y11, Y11
+	VFMADD231PS consts<>+992(SB), Y10, Y11
+	VADDPS      Y8, Y11, Y10
+	VSUBPS      Y10, Y11, Y11
 	VADDPS      Y8, Y11, Y8
-	VADDPS      Y8, Y10, Y8
 	VADDPS      Y8, Y9, Y8
+	VADDPS      Y8, Y10, Y8
 	VMOVUPS     Y8, 96(CX)
 	ADDQ        $+128, CX
 	ADDQ        $+128, DX
@@ -1258,28 +1297,27 @@ vector:
 	LEAQ       lane_mask<>+32(SB), BX
 	VMOVUPS    (BX)(SI*4), Y8
 	VMASKMOVPS (DX), Y8, Y9
-	VBLENDVPS  Y8, Y9, Y3, Y8
+	VBLENDVPS  Y8, Y9, Y4, Y8
 
 	// any x not in [2^-126, Inf)?
-	VPADDD    Y7, Y8, Y9
-	VPCMPGTD  consts<>+672(SB), Y9, Y9
+	VPADDD    Y6, Y8, Y9
+	VPCMPGTD  consts<>+704(SB), Y9, Y9
 	VMOVMSKPS Y9, BX
 	TESTL     BX, BX
 	JNE       slowvector
-	VPSUBD    Y6, Y8, Y8
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPAND  consts<>+416(SB), Y8, Y9
-	VPSRLD $0x15, Y8, Y10
-	VPAND  consts<>+736(SB), Y8, Y8
-	VPADDD Y6, Y8, Y8
+	VPSUBD consts<>+736(SB), Y8, Y9
+	VPAND  Y7, Y9, Y10
+	VPSRLD $0x15, Y9, Y9
+	VPSUBD Y10, Y8, Y8
 
 	// f = z R[j] - 1, exact
-	VPERMILPS   Y10, Y0, Y11
+	VPERMILPS   Y9, Y0, Y11
 	VFMADD213PS consts<>+768(SB), Y11, Y8
-	VCVTDQ2PS   Y9, Y9
-	VPERMILPS   Y10, Y1, Y11
-	VPERMILPS   Y10, Y2, Y10
+	VCVTDQ2PS   Y10, Y10
+	VPERMILPS   Y9, Y1, Y11
+	VPERMILPS   Y9, Y2, Y9
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS       Y8, Y8, Y12
@@ -1289,16 +1327,16 @@ vector:
 	VBROADCASTSS consts<>+896(SB), Y14
 	VFMADD213PS  consts<>+928(SB), Y8, Y14
 	VFMADD231PS  Y13, Y12, Y14
-	VFMADD231PS  consts<>+960(SB), Y9, Y10
-	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  consts<>+960(SB), Y10, Y9
+	VFMADD231PS  Y14, Y12, Y9
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+992(SB), Y9, Y11
-	VADDPS      Y8, Y11, Y9
-	VSUBPS      Y9, Y11, Y11
+	VFMADD231PS consts<>+992(SB), Y10, Y11
+	VADDPS      Y8, Y11, Y10
+	VSUBPS      Y10, Y11, Y11
 	VADDPS      Y8, Y11, Y8
-	VADDPS      Y8, Y10, Y8
 	VADDPS      Y8, Y9, Y8
+	VADDPS      Y8, Y10, Y8
 	CMPQ        AX, $+8
 	JLT         partless1
 	VMOVUPS     Y8, (CX)
@@ -1337,137 +1375,186 @@ done:
 
 slowblock:
 	MOVQ $0x00000020, BX
-	SUBQ BX, AX
-	JMP  slow
-
-slowvector:
-	MOVQ AX, BX
-	MOVQ $0x00000000, AX
-	CMPQ BX, $+9
-	JLT  slow
-	MOVQ BX, AX
-	MOVQ $0x00000008, BX
-	SUBQ BX, AX
 
 slow:
-	MOVQ       $0x00000008, SI
-	MOVQ       BX, DI
-	CMPQ       DI, SI
-	CMOVQGT    SI, DI
-	NEGQ       DI
-	LEAQ       lane_mask<>+32(SB), SI
-	VMOVUPS    (SI)(DI*4), Y8
-	VMASKMOVPS (DX), Y8, Y9
-	VBLENDVPS  Y8, Y9, Y3, Y8
+	VMOVUPS (DX), Y8
 
 	// a subnormal x is the integer bits(x), times 2^-149
-	VCVTDQ2PS Y8, Y9
-	VPSUBD    consts<>+1024(SB), Y9, Y9
-	VPCMPGTD  Y8, Y5, Y10
-	VPSUBD    Y6, Y8, Y11
-	VBLENDVPS Y10, Y9, Y11, Y9
+	VPCMPGTD  Y8, Y5, Y9
+	VCVTDQ2PS Y8, Y10
+	VBLENDVPS Y9, Y10, Y8, Y10
+	VPAND     consts<>+1056(SB), Y9, Y9
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPAND  consts<>+416(SB), Y9, Y10
-	VPSRLD $0x15, Y9, Y11
-	VPAND  consts<>+736(SB), Y9, Y9
-	VPADDD Y6, Y9, Y9
+	VPSUBD consts<>+736(SB), Y10, Y11
+	VPAND  Y7, Y11, Y12
+	VPSRLD $0x15, Y11, Y11
+	VPSUBD Y12, Y10, Y10
+	VPSUBD Y9, Y12, Y9
 
 	// f = z R[j] - 1, exact
 	VPERMILPS   Y11, Y0, Y12
-	VFMADD213PS consts<>+768(SB), Y12, Y9
-	VCVTDQ2PS   Y10, Y10
+	VFMADD213PS consts<>+768(SB), Y12, Y10
+	VCVTDQ2PS   Y9, Y9
 	VPERMILPS   Y11, Y1, Y12
 	VPERMILPS   Y11, Y2, Y11
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y9, Y9, Y13
+	VMULPS       Y10, Y10, Y13
 	VBROADCASTSS consts<>+832(SB), Y14
-	VFMADD213PS  consts<>+864(SB), Y9, Y14
+	VFMADD213PS  consts<>+864(SB), Y10, Y14
 	VFMADD231PS  consts<>+800(SB), Y13, Y14
 	VBROADCASTSS consts<>+896(SB), Y15
-	VFMADD213PS  consts<>+928(SB), Y9, Y15
+	VFMADD213PS  consts<>+928(SB), Y10, Y15
 	VFMADD231PS  Y14, Y13, Y15
-	VFMADD231PS  consts<>+960(SB), Y10, Y11
+	VFMADD231PS  consts<>+960(SB), Y9, Y11
 	VFMADD231PS  Y15, Y13, Y11
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+992(SB), Y10, Y12
-	VADDPS      Y9, Y12, Y10
-	VSUBPS      Y10, Y12, Y12
-	VADDPS      Y9, Y12, Y9
-	VADDPS      Y9, Y11, Y9
-	VADDPS      Y9, Y10, Y9
+	VFMADD231PS consts<>+992(SB), Y9, Y12
+	VADDPS      Y10, Y12, Y9
+	VSUBPS      Y9, Y12, Y12
+	VADDPS      Y10, Y12, Y10
+	VADDPS      Y10, Y11, Y10
+	VADDPS      Y10, Y9, Y9
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VPCMPGTD  Y8, Y4, Y10
-	VPCMPGTD  Y7, Y8, Y11
+	VPCMPGTD  Y8, Y3, Y10
+	VPCMPGTD  Y6, Y8, Y11
 	VPOR      Y10, Y11, Y10
-	VBLENDVPS Y10, consts<>+448(SB), Y9, Y9
+	VBLENDVPS Y10, consts<>+608(SB), Y9, Y9
 	VPADDD    Y8, Y8, Y10
-	VPCMPEQD  Y4, Y10, Y10
-	VBLENDVPS Y10, consts<>+416(SB), Y9, Y9
-	VPCMPEQD  Y7, Y8, Y8
-	VBLENDVPS Y8, Y7, Y9, Y8
-	CMPQ      BX, $+8
+	VPCMPEQD  Y3, Y10, Y10
+	VBLENDVPS Y10, Y7, Y9, Y9
+	VPCMPEQD  Y6, Y8, Y8
+	VBLENDVPS Y8, Y6, Y9, Y8
+	VMOVUPS   Y8, (CX)
+	ADDQ      $+32, CX
+	ADDQ      $+32, DX
+	ADDQ      $-8, AX
+	ADDQ      $-8, BX
+	CMPQ      BX, $+1
+	JGE       slow
+	JMP       loop
+
+slowvector:
+	MOVQ       $0x00000008, BX
+	MOVQ       AX, SI
+	CMPQ       SI, BX
+	CMOVQGT    BX, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), BX
+	VMOVUPS    (BX)(SI*4), Y8
+	VMASKMOVPS (DX), Y8, Y9
+	VBLENDVPS  Y8, Y9, Y4, Y8
+
+	// a subnormal x is the integer bits(x), times 2^-149
+	VPCMPGTD  Y8, Y5, Y9
+	VCVTDQ2PS Y8, Y10
+	VBLENDVPS Y9, Y10, Y8, Y10
+	VPAND     consts<>+1056(SB), Y9, Y9
+
+	// x = 2^k z; e = k << 23, j is z's table cell
+	VPSUBD consts<>+736(SB), Y10, Y11
+	VPAND  Y7, Y11, Y12
+	VPSRLD $0x15, Y11, Y11
+	VPSUBD Y12, Y10, Y10
+	VPSUBD Y9, Y12, Y9
+
+	// f = z R[j] - 1, exact
+	VPERMILPS   Y11, Y0, Y12
+	VFMADD213PS consts<>+768(SB), Y12, Y10
+	VCVTDQ2PS   Y9, Y9
+	VPERMILPS   Y11, Y1, Y12
+	VPERMILPS   Y11, Y2, Y11
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y10, Y10, Y13
+	VBROADCASTSS consts<>+832(SB), Y14
+	VFMADD213PS  consts<>+864(SB), Y10, Y14
+	VFMADD231PS  consts<>+800(SB), Y13, Y14
+	VBROADCASTSS consts<>+896(SB), Y15
+	VFMADD213PS  consts<>+928(SB), Y10, Y15
+	VFMADD231PS  Y14, Y13, Y15
+	VFMADD231PS  consts<>+960(SB), Y9, Y11
+	VFMADD231PS  Y15, Y13, Y11
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+992(SB), Y9, Y12
+	VADDPS      Y10, Y12, Y9
+	VSUBPS      Y9, Y12, Y12
+	VADDPS      Y10, Y12, Y10
+	VADDPS      Y10, Y11, Y10
+	VADDPS      Y10, Y9, Y9
+
+	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
+	VPCMPGTD  Y8, Y3, Y10
+	VPCMPGTD  Y6, Y8, Y11
+	VPOR      Y10, Y11, Y10
+	VBLENDVPS Y10, consts<>+608(SB), Y9, Y9
+	VPADDD    Y8, Y8, Y10
+	VPCMPEQD  Y3, Y10, Y10
+	VBLENDVPS Y10, Y7, Y9, Y9
+	VPCMPEQD  Y6, Y8, Y8
+	VBLENDVPS Y8, Y6, Y9, Y8
+	CMPQ      AX, $+8
 	JLT       partless2
 	VMOVUPS   Y8, (CX)
 	JMP       partdone2
 
 partless2:
-	MOVQ         CX, SI
-	TESTQ        $0x00000004, BX
+	MOVQ         CX, BX
+	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X8, (SI)
-	ADDQ         $+16, SI
+	VMOVUPS      X8, (BX)
+	ADDQ         $+16, BX
 	VEXTRACTF128 $0x01, Y8, X8
 
 partfour2:
-	TESTQ   $0x00000002, BX
+	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X8, (SI)
-	ADDQ    $+8, SI
+	VMOVLPS X8, (BX)
+	ADDQ    $+8, BX
 	VPSRLDQ $0x08, X8, X8
 
 parttwo2:
-	TESTQ  $0x00000001, BX
+	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X8, (SI)
+	VMOVSS X8, (BX)
 
 partdone2:
 	ADDQ $+32, CX
 	ADDQ $+32, DX
-	ADDQ $-8, BX
-	CMPQ BX, $+1
-	JGE  slow
-	JMP  loop
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+	VZEROUPPER
+	RET
 
 // func logAVX512(dst *float32, x *float32, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·logAVX512(SB), NOSPLIT, $0-24
-	VBROADCASTSS consts<>+480(SB), Z0
-	VBROADCASTSS consts<>+1088(SB), Z1
-	VMOVUPS      log_r16<>+0(SB), Z2
-	VBROADCASTSS consts<>+768(SB), Z3
-	VMOVUPS      log_th16<>+0(SB), Z4
-	VMOVUPS      log_tl16<>+0(SB), Z5
-	VBROADCASTSS consts<>+832(SB), Z6
-	VBROADCASTSS consts<>+864(SB), Z7
-	VBROADCASTSS consts<>+800(SB), Z8
-	VBROADCASTSS consts<>+896(SB), Z9
-	VBROADCASTSS consts<>+928(SB), Z10
-	VBROADCASTSS consts<>+1120(SB), Z11
-	VBROADCASTSS consts<>+1152(SB), Z12
-	VBROADCASTSS consts<>+640(SB), Z13
-	VBROADCASTSS consts<>+448(SB), Z14
-	VBROADCASTSS consts<>+416(SB), Z15
+	VBROADCASTSS consts<>+1088(SB), Z0
+	VBROADCASTSS consts<>+384(SB), Z1
+	VBROADCASTSS consts<>+672(SB), Z2
+	VMOVUPS      log_r16<>+0(SB), Z3
+	VBROADCASTSS consts<>+768(SB), Z4
+	VMOVUPS      log_th16<>+0(SB), Z5
+	VMOVUPS      log_tl16<>+0(SB), Z6
+	VBROADCASTSS consts<>+832(SB), Z7
+	VBROADCASTSS consts<>+864(SB), Z8
+	VBROADCASTSS consts<>+800(SB), Z9
+	VBROADCASTSS consts<>+896(SB), Z10
+	VBROADCASTSS consts<>+928(SB), Z11
+	VBROADCASTSS consts<>+1120(SB), Z12
+	VBROADCASTSS consts<>+1152(SB), Z13
+	VBROADCASTSS consts<>+608(SB), Z14
+	VBROADCASTSS consts<>+544(SB), Z15
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
-
-loop:
-	CMPQ AX, $+64
-	JLT  rest
+	CMPQ         AX, $+64
+	JLT          rest
 
 block:
 	VMOVUPS (DX), Z16
@@ -1478,24 +1565,24 @@ block:
 	VPSRLD     $0x13, Z16, Z18
 
 	// f = z R[j] - 1, exact
-	VPERMPS     Z2, Z18, Z19
-	VFMADD213PS Z3, Z19, Z16
-	VPERMPS     Z4, Z18, Z19
-	VPERMPS     Z5, Z18, Z18
+	VPERMPS     Z3, Z18, Z19
+	VFMADD213PS Z4, Z19, Z16
+	VPERMPS     Z5, Z18, Z19
+	VPERMPS     Z6, Z18, Z18
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS      Z16, Z16, Z20
-	VMOVAPS     Z7, Z21
-	VFMADD231PS Z6, Z16, Z21
-	VFMADD231PS Z8, Z20, Z21
-	VMOVAPS     Z10, Z22
-	VFMADD231PS Z9, Z16, Z22
+	VMOVAPS     Z8, Z21
+	VFMADD231PS Z7, Z16, Z21
+	VFMADD231PS Z9, Z20, Z21
+	VMOVAPS     Z11, Z22
+	VFMADD231PS Z10, Z16, Z22
 	VFMADD231PS Z21, Z20, Z22
-	VFMADD231PS Z11, Z17, Z18
+	VFMADD231PS Z12, Z17, Z18
 	VFMADD231PS Z22, Z20, Z18
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS Z12, Z17, Z19
+	VFMADD231PS Z13, Z17, Z19
 	VADDPS      Z16, Z19, Z17
 	VSUBPS      Z17, Z19, Z19
 	VADDPS      Z16, Z19, Z16
@@ -1509,24 +1596,24 @@ block:
 	VPSRLD     $0x13, Z17, Z19
 
 	// f = z R[j] - 1, exact
-	VPERMPS     Z2, Z19, Z20
-	VFMADD213PS Z3, Z20, Z17
-	VPERMPS     Z4, Z19, Z20
-	VPERMPS     Z5, Z19, Z19
+	VPERMPS     Z3, Z19, Z20
+	VFMADD213PS Z4, Z20, Z17
+	VPERMPS     Z5, Z19, Z20
+	VPERMPS     Z6, Z19, Z19
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS      Z17, Z17, Z21
-	VMOVAPS     Z7, Z22
-	VFMADD231PS Z6, Z17, Z22
-	VFMADD231PS Z8, Z21, Z22
-	VMOVAPS     Z10, Z23
-	VFMADD231PS Z9, Z17, Z23
+	VMOVAPS     Z8, Z22
+	VFMADD231PS Z7, Z17, Z22
+	VFMADD231PS Z9, Z21, Z22
+	VMOVAPS     Z11, Z23
+	VFMADD231PS Z10, Z17, Z23
 	VFMADD231PS Z22, Z21, Z23
-	VFMADD231PS Z11, Z18, Z19
+	VFMADD231PS Z12, Z18, Z19
 	VFMADD231PS Z23, Z21, Z19
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS Z12, Z18, Z20
+	VFMADD231PS Z13, Z18, Z20
 	VADDPS      Z17, Z20, Z18
 	VSUBPS      Z18, Z20, Z20
 	VADDPS      Z17, Z20, Z17
@@ -1540,24 +1627,24 @@ block:
 	VPSRLD     $0x13, Z18, Z20
 
 	// f = z R[j] - 1, exact
-	VPERMPS     Z2, Z20, Z21
-	VFMADD213PS Z3, Z21, Z18
-	VPERMPS     Z4, Z20, Z21
-	VPERMPS     Z5, Z20, Z20
+	VPERMPS     Z3, Z20, Z21
+	VFMADD213PS Z4, Z21, Z18
+	VPERMPS     Z5, Z20, Z21
+	VPERMPS     Z6, Z20, Z20
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS      Z18, Z18, Z22
-	VMOVAPS     Z7, Z23
-	VFMADD231PS Z6, Z18, Z23
-	VFMADD231PS Z8, Z22, Z23
-	VMOVAPS     Z10, Z24
-	VFMADD231PS Z9, Z18, Z24
+	VMOVAPS     Z8, Z23
+	VFMADD231PS Z7, Z18, Z23
+	VFMADD231PS Z9, Z22, Z23
+	VMOVAPS     Z11, Z24
+	VFMADD231PS Z10, Z18, Z24
 	VFMADD231PS Z23, Z22, Z24
-	VFMADD231PS Z11, Z19, Z20
+	VFMADD231PS Z12, Z19, Z20
 	VFMADD231PS Z24, Z22, Z20
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS Z12, Z19, Z21
+	VFMADD231PS Z13, Z19, Z21
 	VADDPS      Z18, Z21, Z19
 	VSUBPS      Z19, Z21, Z21
 	VADDPS      Z18, Z21, Z18
@@ -1571,24 +1658,24 @@ block:
 	VPSRLD     $0x13, Z19, Z21
 
 	// f = z R[j] - 1, exact
-	VPERMPS     Z2, Z21, Z22
-	VFMADD213PS Z3, Z22, Z19
-	VPERMPS     Z4, Z21, Z22
-	VPERMPS     Z5, Z21, Z21
+	VPERMPS     Z3, Z21, Z22
+	VFMADD213PS Z4, Z22, Z19
+	VPERMPS     Z5, Z21, Z22
+	VPERMPS     Z6, Z21, Z21
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS      Z19, Z19, Z23
-	VMOVAPS     Z7, Z24
-	VFMADD231PS Z6, Z19, Z24
-	VFMADD231PS Z8, Z23, Z24
-	VMOVAPS     Z10, Z25
-	VFMADD231PS Z9, Z19, Z25
+	VMOVAPS     Z8, Z24
+	VFMADD231PS Z7, Z19, Z24
+	VFMADD231PS Z9, Z23, Z24
+	VMOVAPS     Z11, Z25
+	VFMADD231PS Z10, Z19, Z25
 	VFMADD231PS Z24, Z23, Z25
-	VFMADD231PS Z11, Z20, Z21
+	VFMADD231PS Z12, Z20, Z21
 	VFMADD231PS Z25, Z23, Z21
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS Z12, Z20, Z22
+	VFMADD231PS Z13, Z20, Z22
 	VADDPS      Z19, Z22, Z20
 	VSUBPS      Z20, Z22, Z22
 	VADDPS      Z19, Z22, Z19
@@ -1605,11 +1692,13 @@ block:
 	VMOVUPS  Z17, 64(CX)
 	VMOVUPS  Z18, 128(CX)
 	VMOVUPS  Z19, 192(CX)
-	ADDQ     $+256, CX
-	ADDQ     $+256, DX
-	ADDQ     $-64, AX
-	CMPQ     AX, $+64
-	JGE      block
+
+nextblock:
+	ADDQ $+256, CX
+	ADDQ $+256, DX
+	ADDQ $-64, AX
+	CMPQ AX, $+64
+	JGE  block
 
 rest:
 	CMPQ AX, $+1
@@ -1619,73 +1708,7 @@ vector:
 	MOVL    $0x0000ffff, BX
 	BZHIL   AX, BX, BX
 	KMOVW   BX, K1
-	VMOVAPS Z0, Z16
-	VMOVUPS (DX), K1, Z16
-
-	// x = 2^k z; j is z's table cell
-	VGETEXPPS  Z16, Z17
-	VGETMANTPS $0x08, Z16, Z16
-	VPSRLD     $0x13, Z16, Z18
-
-	// f = z R[j] - 1, exact
-	VPERMPS     Z2, Z18, Z19
-	VFMADD213PS Z3, Z19, Z16
-	VPERMPS     Z4, Z18, Z19
-	VPERMPS     Z5, Z18, Z18
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS      Z16, Z16, Z20
-	VMOVAPS     Z7, Z21
-	VFMADD231PS Z6, Z16, Z21
-	VFMADD231PS Z8, Z20, Z21
-	VMOVAPS     Z10, Z22
-	VFMADD231PS Z9, Z16, Z22
-	VFMADD231PS Z21, Z20, Z22
-	VFMADD231PS Z11, Z17, Z18
-	VFMADD231PS Z22, Z20, Z18
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS Z12, Z17, Z19
-	VADDPS      Z16, Z19, Z17
-	VSUBPS      Z17, Z19, Z19
-	VADDPS      Z16, Z19, Z16
-	VADDPS      Z16, Z18, Z16
-	VADDPS      Z16, Z17, Z16
-
-	// any NaN?
-	VCMPPS   $0x03, Z16, Z16, K2
-	KORTESTW K2, K2
-	JNE      slowvector
-	VMOVUPS  Z16, K1, (CX)
-	ADDQ     $+64, CX
-	ADDQ     $+64, DX
-	ADDQ     $-16, AX
-	CMPQ     AX, $+1
-	JGE      vector
-
-done:
-	VZEROUPPER
-	RET
-
-slowblock:
-	MOVQ $0x00000040, BX
-	SUBQ BX, AX
-	JMP  slow
-
-slowvector:
-	MOVQ AX, BX
-	MOVQ $0x00000000, AX
-	CMPQ BX, $+17
-	JLT  slow
-	MOVQ BX, AX
-	MOVQ $0x00000010, BX
-	SUBQ BX, AX
-
-slow:
-	MOVL    $0x0000ffff, SI
-	BZHIL   BX, SI, SI
-	KMOVW   SI, K1
-	VMOVAPS Z0, Z16
+	VMOVAPS Z1, Z16
 	VMOVUPS (DX), K1, Z16
 
 	// x = 2^k z; j is z's table cell
@@ -1694,61 +1717,129 @@ slow:
 	VPSRLD     $0x13, Z18, Z19
 
 	// f = z R[j] - 1, exact
-	VPERMPS     Z2, Z19, Z20
-	VFMADD213PS Z3, Z20, Z18
-	VPERMPS     Z4, Z19, Z20
-	VPERMPS     Z5, Z19, Z19
+	VPERMPS     Z3, Z19, Z20
+	VFMADD213PS Z4, Z20, Z18
+	VPERMPS     Z5, Z19, Z20
+	VPERMPS     Z6, Z19, Z19
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS      Z18, Z18, Z21
-	VMOVAPS     Z7, Z22
-	VFMADD231PS Z6, Z18, Z22
-	VFMADD231PS Z8, Z21, Z22
-	VMOVAPS     Z10, Z23
-	VFMADD231PS Z9, Z18, Z23
+	VMOVAPS     Z8, Z22
+	VFMADD231PS Z7, Z18, Z22
+	VFMADD231PS Z9, Z21, Z22
+	VMOVAPS     Z11, Z23
+	VFMADD231PS Z10, Z18, Z23
 	VFMADD231PS Z22, Z21, Z23
-	VFMADD231PS Z11, Z17, Z19
+	VFMADD231PS Z12, Z17, Z19
 	VFMADD231PS Z23, Z21, Z19
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS Z12, Z17, Z20
+	VFMADD231PS Z13, Z17, Z20
 	VADDPS      Z18, Z20, Z17
 	VSUBPS      Z17, Z20, Z20
 	VADDPS      Z18, Z20, Z18
 	VADDPS      Z18, Z19, Z18
 	VADDPS      Z18, Z17, Z17
 
+	// any NaN?
+	VCMPPS   $0x03, Z17, Z17, K2
+	KORTESTW K2, K2
+	JNE      slowvector
+	VMOVUPS  Z17, K1, (CX)
+
+nextvector:
+	ADDQ $+64, CX
+	ADDQ $+64, DX
+	ADDQ $-16, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
+slowblock:
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VPCMPD    $0x06, Z16, Z1, K2
-	VPCMPD    $0x06, Z13, Z16, K3
+	VMOVUPS   (DX), Z20
+	VPCMPD    $0x06, Z20, Z0, K1
+	VPCMPD    $0x06, Z2, Z20, K2
+	KORW      K1, K2, K1
+	VBLENDMPS Z14, Z16, K1, Z16
+	VPADDD    Z20, Z20, Z21
+	VPCMPD    $0x00, Z0, Z21, K1
+	VBLENDMPS Z15, Z16, K1, Z16
+	VPCMPD    $0x00, Z2, Z20, K1
+	VBLENDMPS Z2, Z16, K1, Z16
+	VMOVUPS   Z16, (CX)
+
+	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
+	VMOVUPS   64(DX), Z16
+	VPCMPD    $0x06, Z16, Z0, K1
+	VPCMPD    $0x06, Z2, Z16, K2
+	KORW      K1, K2, K1
+	VBLENDMPS Z14, Z17, K1, Z17
+	VPADDD    Z16, Z16, Z20
+	VPCMPD    $0x00, Z0, Z20, K1
+	VBLENDMPS Z15, Z17, K1, Z17
+	VPCMPD    $0x00, Z2, Z16, K1
+	VBLENDMPS Z2, Z17, K1, Z16
+	VMOVUPS   Z16, 64(CX)
+
+	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
+	VMOVUPS   128(DX), Z16
+	VPCMPD    $0x06, Z16, Z0, K1
+	VPCMPD    $0x06, Z2, Z16, K2
+	KORW      K1, K2, K1
+	VBLENDMPS Z14, Z18, K1, Z17
+	VPADDD    Z16, Z16, Z18
+	VPCMPD    $0x00, Z0, Z18, K1
+	VBLENDMPS Z15, Z17, K1, Z17
+	VPCMPD    $0x00, Z2, Z16, K1
+	VBLENDMPS Z2, Z17, K1, Z16
+	VMOVUPS   Z16, 128(CX)
+
+	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
+	VMOVUPS   192(DX), Z16
+	VPCMPD    $0x06, Z16, Z0, K1
+	VPCMPD    $0x06, Z2, Z16, K2
+	KORW      K1, K2, K1
+	VBLENDMPS Z14, Z19, K1, Z17
+	VPADDD    Z16, Z16, Z18
+	VPCMPD    $0x00, Z0, Z18, K1
+	VBLENDMPS Z15, Z17, K1, Z17
+	VPCMPD    $0x00, Z2, Z16, K1
+	VBLENDMPS Z2, Z17, K1, Z16
+	VMOVUPS   Z16, 192(CX)
+	JMP       nextblock
+
+slowvector:
+	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
+	VPCMPD    $0x06, Z16, Z0, K2
+	VPCMPD    $0x06, Z2, Z16, K3
 	KORW      K2, K3, K2
 	VBLENDMPS Z14, Z17, K2, Z17
 	VPADDD    Z16, Z16, Z18
-	VPCMPD    $0x00, Z1, Z18, K2
+	VPCMPD    $0x00, Z0, Z18, K2
 	VBLENDMPS Z15, Z17, K2, Z17
-	VPCMPD    $0x00, Z13, Z16, K2
-	VBLENDMPS Z13, Z17, K2, Z16
+	VPCMPD    $0x00, Z2, Z16, K2
+	VBLENDMPS Z2, Z17, K2, Z16
 	VMOVUPS   Z16, K1, (CX)
-	ADDQ      $+64, CX
-	ADDQ      $+64, DX
-	ADDQ      $-16, BX
-	CMPQ      BX, $+1
-	JGE       slow
-	JMP       loop
+	JMP       nextvector
 
 // func sigmoidAVX2(dst *float32, x *float32, n int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-24
-	VBROADCASTSS consts<>+480(SB), Y0
-	VBROADCASTSS consts<>+32(SB), Y1
-	VBROADCASTSS consts<>+1184(SB), Y2
-	VBROADCASTSS consts<>+1248(SB), Y3
-	VBROADCASTSS consts<>+160(SB), Y4
-	VBROADCASTSS consts<>+1216(SB), Y5
+	VBROADCASTSS consts<>+384(SB), Y0
+	VMOVUPS      exp_one<>+0(SB), Y1
+	VBROADCASTSS consts<>+1216(SB), Y2
+	VBROADCASTSS consts<>+416(SB), Y3
+	VBROADCASTSS consts<>+128(SB), Y4
+	VBROADCASTSS consts<>+1184(SB), Y5
 	VBROADCASTSS consts<>+64(SB), Y6
-	VBROADCASTSS consts<>+128(SB), Y7
-	VBROADCASTSS consts<>+192(SB), Y8
-	VBROADCASTSS consts<>+224(SB), Y9
+	VBROADCASTSS consts<>+96(SB), Y7
+	VBROADCASTSS consts<>+160(SB), Y8
+	VBROADCASTSS consts<>+192(SB), Y9
+	VBROADCASTSS consts<>+224(SB), Y10
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
@@ -1758,173 +1849,150 @@ loop:
 	JLT  rest
 
 block:
-	// any |x| > 87?
-	VMOVUPS   (DX), Y10
-	VMINPS    32(DX), Y10, Y10
+	// any |x| > 87, or NaN?
 	VMOVUPS   (DX), Y11
-	VMAXPS    32(DX), Y11, Y11
-	VMINPS    64(DX), Y10, Y10
-	VMAXPS    64(DX), Y11, Y11
-	VMINPS    96(DX), Y10, Y10
-	VMAXPS    96(DX), Y11, Y11
-	VCMPPS    $0x11, consts<>+0(SB), Y10, Y10
-	VCMPPS    $0x11, Y11, Y2, Y11
-	VPOR      Y10, Y11, Y10
-	VMOVMSKPS Y10, BX
+	VPAND     consts<>+0(SB), Y11, Y11
+	VMOVUPS   32(DX), Y12
+	VPAND     consts<>+0(SB), Y12, Y12
+	VPMAXSD   Y12, Y11, Y11
+	VMOVUPS   64(DX), Y12
+	VPAND     consts<>+0(SB), Y12, Y12
+	VPMAXSD   Y12, Y11, Y11
+	VMOVUPS   96(DX), Y12
+	VPAND     consts<>+0(SB), Y12, Y12
+	VPMAXSD   Y12, Y11, Y11
+	VPCMPGTD  consts<>+32(SB), Y11, Y11
+	VMOVMSKPS Y11, BX
 	TESTL     BX, BX
 	JNE       slowblock
-	VMOVUPS   (DX), Y10
-
-	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPOR   Y5, Y10, Y11
-	VSUBPS Y6, Y11, Y11
-	VMAXPS Y11, Y1, Y11
+	VMOVUPS   (DX), Y11
+	VPOR      Y5, Y11, Y12
+	VSUBPS    Y6, Y12, Y12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y12
-	VFMADD231PS Y7, Y11, Y12
-	VSUBPS      Y4, Y12, Y13
+	VMOVAPS     Y4, Y13
+	VFMADD231PS Y7, Y12, Y13
+	VSUBPS      Y4, Y13, Y14
 
 	// r = c - n ln2
-	VFNMADD231PS Y8, Y13, Y11
-	VFNMADD231PS Y9, Y13, Y11
+	VFNMADD231PS Y8, Y14, Y12
+	VFNMADD231PS Y9, Y14, Y12
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+256(SB), Y13
-	VFMADD213PS  consts<>+288(SB), Y11, Y13
-	VFMADD213PS  consts<>+320(SB), Y11, Y13
-	VFMADD213PS  consts<>+352(SB), Y11, Y13
-	VFMADD213PS  consts<>+384(SB), Y13, Y11
+	VMOVAPS     Y12, Y14
+	VFMADD213PS consts<>+256(SB), Y10, Y14
+	VFMADD213PS consts<>+288(SB), Y12, Y14
+	VFMADD213PS consts<>+320(SB), Y12, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y12
 
-	// y = 2^n (T[j] + T[j] p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y12, Y13
-	VPERMPS     exp_tt<>+0(SB), Y12, Y12
-	VPADDD      Y13, Y12, Y12
-	VPAND       consts<>+416(SB), Y13, Y13
-	VFMADD231PS Y11, Y12, Y12
-	VMULPS      Y13, Y12, Y11
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y13, Y1, Y14
+	VPSLLD      $0x15, Y13, Y13
+	VPADDD      Y13, Y14, Y13
+	VFMADD231PS Y12, Y13, Y13
+	VBLENDVPS   Y11, Y13, Y0, Y11
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y11, Y12
-	VDIVPS       Y12, Y11, Y12
-	VBLENDVPS    Y10, Y11, Y0, Y10
-	VFNMADD231PS Y12, Y10, Y10
-	VPMINUD      consts<>+448(SB), Y10, Y10
-	VMOVUPS      Y10, (CX)
-	VMOVUPS      32(DX), Y10
-
-	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPOR   Y5, Y10, Y11
-	VSUBPS Y6, Y11, Y11
-	VMAXPS Y11, Y1, Y11
+	VADDPS       Y0, Y13, Y12
+	VDIVPS       Y12, Y13, Y12
+	VFNMADD231PS Y12, Y11, Y11
+	VMOVUPS      Y11, (CX)
+	VMOVUPS      32(DX), Y11
+	VPOR         Y5, Y11, Y12
+	VSUBPS       Y6, Y12, Y12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y12
-	VFMADD231PS Y7, Y11, Y12
-	VSUBPS      Y4, Y12, Y13
+	VMOVAPS     Y4, Y13
+	VFMADD231PS Y7, Y12, Y13
+	VSUBPS      Y4, Y13, Y14
 
 	// r = c - n ln2
-	VFNMADD231PS Y8, Y13, Y11
-	VFNMADD231PS Y9, Y13, Y11
+	VFNMADD231PS Y8, Y14, Y12
+	VFNMADD231PS Y9, Y14, Y12
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+256(SB), Y13
-	VFMADD213PS  consts<>+288(SB), Y11, Y13
-	VFMADD213PS  consts<>+320(SB), Y11, Y13
-	VFMADD213PS  consts<>+352(SB), Y11, Y13
-	VFMADD213PS  consts<>+384(SB), Y13, Y11
+	VMOVAPS     Y12, Y14
+	VFMADD213PS consts<>+256(SB), Y10, Y14
+	VFMADD213PS consts<>+288(SB), Y12, Y14
+	VFMADD213PS consts<>+320(SB), Y12, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y12
 
-	// y = 2^n (T[j] + T[j] p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y12, Y13
-	VPERMPS     exp_tt<>+0(SB), Y12, Y12
-	VPADDD      Y13, Y12, Y12
-	VPAND       consts<>+416(SB), Y13, Y13
-	VFMADD231PS Y11, Y12, Y12
-	VMULPS      Y13, Y12, Y11
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y13, Y1, Y14
+	VPSLLD      $0x15, Y13, Y13
+	VPADDD      Y13, Y14, Y13
+	VFMADD231PS Y12, Y13, Y13
+	VBLENDVPS   Y11, Y13, Y0, Y11
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y11, Y12
-	VDIVPS       Y12, Y11, Y12
-	VBLENDVPS    Y10, Y11, Y0, Y10
-	VFNMADD231PS Y12, Y10, Y10
-	VPMINUD      consts<>+448(SB), Y10, Y10
-	VMOVUPS      Y10, 32(CX)
-	VMOVUPS      64(DX), Y10
-
-	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPOR   Y5, Y10, Y11
-	VSUBPS Y6, Y11, Y11
-	VMAXPS Y11, Y1, Y11
+	VADDPS       Y0, Y13, Y12
+	VDIVPS       Y12, Y13, Y12
+	VFNMADD231PS Y12, Y11, Y11
+	VMOVUPS      Y11, 32(CX)
+	VMOVUPS      64(DX), Y11
+	VPOR         Y5, Y11, Y12
+	VSUBPS       Y6, Y12, Y12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y12
-	VFMADD231PS Y7, Y11, Y12
-	VSUBPS      Y4, Y12, Y13
+	VMOVAPS     Y4, Y13
+	VFMADD231PS Y7, Y12, Y13
+	VSUBPS      Y4, Y13, Y14
 
 	// r = c - n ln2
-	VFNMADD231PS Y8, Y13, Y11
-	VFNMADD231PS Y9, Y13, Y11
+	VFNMADD231PS Y8, Y14, Y12
+	VFNMADD231PS Y9, Y14, Y12
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+256(SB), Y13
-	VFMADD213PS  consts<>+288(SB), Y11, Y13
-	VFMADD213PS  consts<>+320(SB), Y11, Y13
-	VFMADD213PS  consts<>+352(SB), Y11, Y13
-	VFMADD213PS  consts<>+384(SB), Y13, Y11
+	VMOVAPS     Y12, Y14
+	VFMADD213PS consts<>+256(SB), Y10, Y14
+	VFMADD213PS consts<>+288(SB), Y12, Y14
+	VFMADD213PS consts<>+320(SB), Y12, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y12
 
-	// y = 2^n (T[j] + T[j] p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y12, Y13
-	VPERMPS     exp_tt<>+0(SB), Y12, Y12
-	VPADDD      Y13, Y12, Y12
-	VPAND       consts<>+416(SB), Y13, Y13
-	VFMADD231PS Y11, Y12, Y12
-	VMULPS      Y13, Y12, Y11
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y13, Y1, Y14
+	VPSLLD      $0x15, Y13, Y13
+	VPADDD      Y13, Y14, Y13
+	VFMADD231PS Y12, Y13, Y13
+	VBLENDVPS   Y11, Y13, Y0, Y11
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y11, Y12
-	VDIVPS       Y12, Y11, Y12
-	VBLENDVPS    Y10, Y11, Y0, Y10
-	VFNMADD231PS Y12, Y10, Y10
-	VPMINUD      consts<>+448(SB), Y10, Y10
-	VMOVUPS      Y10, 64(CX)
-	VMOVUPS      96(DX), Y10
-
-	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPOR   Y5, Y10, Y11
-	VSUBPS Y6, Y11, Y11
-	VMAXPS Y11, Y1, Y11
+	VADDPS       Y0, Y13, Y12
+	VDIVPS       Y12, Y13, Y12
+	VFNMADD231PS Y12, Y11, Y11
+	VMOVUPS      Y11, 64(CX)
+	VMOVUPS      96(DX), Y11
+	VPOR         Y5, Y11, Y12
+	VSUBPS       Y6, Y12, Y12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y12
-	VFMADD231PS Y7, Y11, Y12
-	VSUBPS      Y4, Y12, Y13
+	VMOVAPS     Y4, Y13
+	VFMADD231PS Y7, Y12, Y13
+	VSUBPS      Y4, Y13, Y14
 
 	// r = c - n ln2
-	VFNMADD231PS Y8, Y13, Y11
-	VFNMADD231PS Y9, Y13, Y11
+	VFNMADD231PS Y8, Y14, Y12
+	VFNMADD231PS Y9, Y14, Y12
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+256(SB), Y13
-	VFMADD213PS  consts<>+288(SB), Y11, Y13
-	VFMADD213PS  consts<>+320(SB), Y11, Y13
-	VFMADD213PS  consts<>+352(SB), Y11, Y13
-	VFMADD213PS  consts<>+384(SB), Y13, Y11
+	VMOVAPS     Y12, Y14
+	VFMADD213PS consts<>+256(SB), Y10, Y14
+	VFMADD213PS consts<>+288(SB), Y12, Y14
+	VFMADD213PS consts<>+320(SB), Y12, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y12
 
-	// y = 2^n (T[j] + T[j] p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y12, Y13
-	VPERMPS     exp_tt<>+0(SB), Y12, Y12
-	VPADDD      Y13, Y12, Y12
-	VPAND       consts<>+416(SB), Y13, Y13
-	VFMADD231PS Y11, Y12, Y12
-	VMULPS      Y13, Y12, Y11
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y13, Y1, Y14
+	VPSLLD      $0x15, Y13, Y13
+	VPADDD      Y13, Y14, Y13
+	VFMADD231PS Y12, Y13, Y13
+	VBLENDVPS   Y11, Y13, Y0, Y11
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y11, Y12
-	VDIVPS       Y12, Y11, Y12
-	VBLENDVPS    Y10, Y11, Y0, Y10
-	VFNMADD231PS Y12, Y10, Y10
-	VPMINUD      consts<>+448(SB), Y10, Y10
-	VMOVUPS      Y10, 96(CX)
+	VADDPS       Y0, Y13, Y12
+	VDIVPS       Y12, Y13, Y12
+	VFNMADD231PS Y12, Y11, Y11
+	VMOVUPS      Y11, 96(CX)
 	ADDQ         $+128, CX
 	ADDQ         $+128, DX
 	ADDQ         $-32, AX
@@ -1942,77 +2010,70 @@ vector:
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y10
-	VMASKMOVPS (DX), Y10, Y11
-	VBLENDVPS  Y10, Y11, Y0, Y10
+	VMOVUPS    (BX)(SI*4), Y11
+	VMASKMOVPS (DX), Y11, Y12
+	VBLENDVPS  Y11, Y12, Y0, Y11
 
-	// any |x| > 87?
-	VCMPPS    $0x11, consts<>+0(SB), Y10, Y11
-	VCMPPS    $0x11, Y10, Y2, Y12
-	VPOR      Y11, Y12, Y11
-	VMOVMSKPS Y11, BX
+	// any |x| > 87, or NaN?
+	VPAND     consts<>+0(SB), Y11, Y12
+	VPCMPGTD  consts<>+32(SB), Y12, Y12
+	VMOVMSKPS Y12, BX
 	TESTL     BX, BX
 	JNE       slowvector
-
-	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPOR   Y5, Y10, Y11
-	VSUBPS Y6, Y11, Y11
-	VMAXPS Y11, Y1, Y11
+	VPOR      Y5, Y11, Y12
+	VSUBPS    Y6, Y12, Y12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y12
-	VFMADD231PS Y7, Y11, Y12
-	VSUBPS      Y4, Y12, Y13
+	VMOVAPS     Y4, Y13
+	VFMADD231PS Y7, Y12, Y13
+	VSUBPS      Y4, Y13, Y14
 
 	// r = c - n ln2
-	VFNMADD231PS Y8, Y13, Y11
-	VFNMADD231PS Y9, Y13, Y11
+	VFNMADD231PS Y8, Y14, Y12
+	VFNMADD231PS Y9, Y14, Y12
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+256(SB), Y13
-	VFMADD213PS  consts<>+288(SB), Y11, Y13
-	VFMADD213PS  consts<>+320(SB), Y11, Y13
-	VFMADD213PS  consts<>+352(SB), Y11, Y13
-	VFMADD213PS  consts<>+384(SB), Y13, Y11
+	VMOVAPS     Y12, Y14
+	VFMADD213PS consts<>+256(SB), Y10, Y14
+	VFMADD213PS consts<>+288(SB), Y12, Y14
+	VFMADD213PS consts<>+320(SB), Y12, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y12
 
-	// y = 2^n (T[j] + T[j] p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y12, Y13
-	VPERMPS     exp_tt<>+0(SB), Y12, Y12
-	VPADDD      Y13, Y12, Y12
-	VPAND       consts<>+416(SB), Y13, Y13
-	VFMADD231PS Y11, Y12, Y12
-	VMULPS      Y13, Y12, Y11
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y13, Y1, Y14
+	VPSLLD      $0x15, Y13, Y13
+	VPADDD      Y13, Y14, Y13
+	VFMADD231PS Y12, Y13, Y13
+	VBLENDVPS   Y11, Y13, Y0, Y12
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y11, Y12
-	VDIVPS       Y12, Y11, Y12
-	VBLENDVPS    Y10, Y11, Y0, Y10
-	VFNMADD231PS Y12, Y10, Y10
-	VPMINUD      consts<>+448(SB), Y10, Y10
+	VADDPS       Y0, Y13, Y11
+	VDIVPS       Y11, Y13, Y11
+	VFNMADD231PS Y11, Y12, Y12
 	CMPQ         AX, $+8
 	JLT          partless1
-	VMOVUPS      Y10, (CX)
+	VMOVUPS      Y12, (CX)
 	JMP          partdone1
 
 partless1:
 	MOVQ         CX, BX
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X10, (BX)
+	VMOVUPS      X12, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y10, X10
+	VEXTRACTF128 $0x01, Y12, X12
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X10, (BX)
+	VMOVLPS X12, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X10, X10
+	VPSRLDQ $0x08, X12, X12
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X10, (BX)
+	VMOVSS X12, (BX)
 
 partdone1:
 	ADDQ $+32, CX
@@ -2027,140 +2088,192 @@ done:
 
 slowblock:
 	MOVQ $0x00000020, BX
-	SUBQ BX, AX
-	JMP  slow
-
-slowvector:
-	MOVQ AX, BX
-	MOVQ $0x00000000, AX
-	CMPQ BX, $+9
-	JLT  slow
-	MOVQ BX, AX
-	MOVQ $0x00000008, BX
-	SUBQ BX, AX
 
 slow:
-	MOVQ       $0x00000008, SI
-	MOVQ       BX, DI
-	CMPQ       DI, SI
-	CMOVQGT    SI, DI
-	NEGQ       DI
-	LEAQ       lane_mask<>+32(SB), SI
-	VMOVUPS    (SI)(DI*4), Y10
-	VMASKMOVPS (DX), Y10, Y11
-	VBLENDVPS  Y10, Y11, Y0, Y10
+	VMOVUPS (DX), Y11
 
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPOR   Y5, Y10, Y11
-	VSUBPS Y6, Y11, Y11
-	VMAXPS Y11, Y1, Y11
+	VPOR   Y5, Y11, Y12
+	VSUBPS Y6, Y12, Y12
+	VMAXPS Y12, Y3, Y12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y12
-	VFMADD231PS Y7, Y11, Y12
-	VSUBPS      Y4, Y12, Y13
+	VMOVAPS     Y4, Y13
+	VFMADD231PS Y7, Y12, Y13
+	VSUBPS      Y4, Y13, Y14
 
 	// r = c - n ln2
-	VMOVAPS      Y11, Y14
-	VFNMADD231PS Y8, Y13, Y14
-	VFNMADD231PS Y9, Y13, Y14
+	VMOVAPS      Y12, Y15
+	VFNMADD231PS Y8, Y14, Y15
+	VFNMADD231PS Y9, Y14, Y15
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+256(SB), Y13
-	VFMADD213PS  consts<>+288(SB), Y14, Y13
-	VFMADD213PS  consts<>+320(SB), Y14, Y13
-	VFMADD213PS  consts<>+352(SB), Y14, Y13
-	VFMADD213PS  consts<>+384(SB), Y13, Y14
-	VCMPPS       $0x11, consts<>+512(SB), Y11, Y11
+	VMOVAPS     Y15, Y14
+	VFMADD213PS consts<>+256(SB), Y10, Y14
+	VFMADD213PS consts<>+288(SB), Y15, Y14
+	VFMADD213PS consts<>+320(SB), Y15, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y15
+	VCMPPS      $0x11, consts<>+480(SB), Y12, Y12
+	VPAND       consts<>+512(SB), Y12, Y12
 
-	// y = 2^n (T[j] + T[j] p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y12, Y13
-	VPERMPS     exp_tt<>+0(SB), Y12, Y12
-	VPADDD      Y13, Y12, Y12
-	VPAND       consts<>+416(SB), Y13, Y13
-	VPAND       consts<>+544(SB), Y11, Y15
-	VPADDD      Y15, Y13, Y13
-	VFMADD231PS Y14, Y12, Y12
-	VMULPS      Y13, Y12, Y12
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y13, Y14
+	VPERMPS     exp_half<>+0(SB), Y13, Y13
+	VPADDD      Y14, Y13, Y13
+	VPAND       consts<>+544(SB), Y14, Y14
+	VPADDD      Y12, Y14, Y14
+	VFMADD231PS Y15, Y13, Y13
+	VMULPS      Y14, Y13, Y13
 
-	// times 2^-64 where c < -80, rounded once: adding 2^-62 rounds y to a multiple of 2^-85
-	VADDPS    consts<>+576(SB), Y12, Y13
-	VPSUBD    consts<>+576(SB), Y13, Y13
-	VPSUBD    consts<>+544(SB), Y12, Y14
-	VCMPPS    $0x11, consts<>+576(SB), Y12, Y15
-	VBLENDVPS Y15, Y13, Y14, Y13
-	VBLENDVPS Y11, Y13, Y12, Y11
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y12, Y13, Y12
+	VADDPS  consts<>+576(SB), Y13, Y13
+	VPSUBD  consts<>+576(SB), Y13, Y13
+	VPMAXSD Y13, Y12, Y12
 
-	// below 2^-60, y is the result for x < 0, and 1 for x > 0
-	VCMPPS    $0x11, Y3, Y11, Y12
-	VBLENDVPS Y10, Y11, Y0, Y13
-	VMAXPS    Y11, Y3, Y11
+	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
+	VBLENDVPS Y11, Y12, Y0, Y11
+	VMAXPS    Y11, Y2, Y13
+	VMAXPS    Y12, Y2, Y12
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y11, Y14
-	VDIVPS       Y14, Y11, Y14
-	VBLENDVPS    Y10, Y11, Y0, Y10
-	VFNMADD231PS Y14, Y10, Y10
-	VBLENDVPS    Y12, Y13, Y10, Y10
-	VPMINUD      consts<>+448(SB), Y10, Y10
-	CMPQ         BX, $+8
+	VADDPS       Y0, Y12, Y14
+	VDIVPS       Y14, Y12, Y12
+	VFNMADD231PS Y12, Y13, Y13
+	VMINPS       Y13, Y11, Y11
+	VPMINUD      consts<>+608(SB), Y11, Y11
+	VMOVUPS      Y11, (CX)
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	ADDQ         $-8, AX
+	ADDQ         $-8, BX
+	CMPQ         BX, $+1
+	JGE          slow
+	JMP          loop
+
+slowvector:
+	MOVQ       $0x00000008, BX
+	MOVQ       AX, SI
+	CMPQ       SI, BX
+	CMOVQGT    BX, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), BX
+	VMOVUPS    (BX)(SI*4), Y11
+	VMASKMOVPS (DX), Y11, Y12
+	VBLENDVPS  Y11, Y12, Y0, Y11
+
+	// c = max(-104, -|x|), NaN kept; no subnormals
+	VPOR   Y5, Y11, Y12
+	VSUBPS Y6, Y12, Y12
+	VMAXPS Y12, Y3, Y12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y4, Y13
+	VFMADD231PS Y7, Y12, Y13
+	VSUBPS      Y4, Y13, Y14
+
+	// r = c - n ln2
+	VMOVAPS      Y12, Y15
+	VFNMADD231PS Y8, Y14, Y15
+	VFNMADD231PS Y9, Y14, Y15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y15, Y14
+	VFMADD213PS consts<>+256(SB), Y10, Y14
+	VFMADD213PS consts<>+288(SB), Y15, Y14
+	VFMADD213PS consts<>+320(SB), Y15, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y15
+	VCMPPS      $0x11, consts<>+480(SB), Y12, Y12
+	VPAND       consts<>+512(SB), Y12, Y12
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y13, Y14
+	VPERMPS     exp_half<>+0(SB), Y13, Y13
+	VPADDD      Y14, Y13, Y13
+	VPAND       consts<>+544(SB), Y14, Y14
+	VPADDD      Y12, Y14, Y14
+	VFMADD231PS Y15, Y13, Y13
+	VMULPS      Y14, Y13, Y13
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y12, Y13, Y12
+	VADDPS  consts<>+576(SB), Y13, Y13
+	VPSUBD  consts<>+576(SB), Y13, Y13
+	VPMAXSD Y13, Y12, Y12
+
+	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
+	VBLENDVPS Y11, Y12, Y0, Y11
+	VMAXPS    Y11, Y2, Y13
+	VMAXPS    Y12, Y2, Y12
+
+	// q = y/(1+y); v - v q, v = y for x < 0, else 1
+	VADDPS       Y0, Y12, Y14
+	VDIVPS       Y14, Y12, Y12
+	VFNMADD231PS Y12, Y13, Y13
+	VMINPS       Y13, Y11, Y11
+	VPMINUD      consts<>+608(SB), Y11, Y11
+	CMPQ         AX, $+8
 	JLT          partless2
-	VMOVUPS      Y10, (CX)
+	VMOVUPS      Y11, (CX)
 	JMP          partdone2
 
 partless2:
-	MOVQ         CX, SI
-	TESTQ        $0x00000004, BX
+	MOVQ         CX, BX
+	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X10, (SI)
-	ADDQ         $+16, SI
-	VEXTRACTF128 $0x01, Y10, X10
+	VMOVUPS      X11, (BX)
+	ADDQ         $+16, BX
+	VEXTRACTF128 $0x01, Y11, X11
 
 partfour2:
-	TESTQ   $0x00000002, BX
+	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X10, (SI)
-	ADDQ    $+8, SI
-	VPSRLDQ $0x08, X10, X10
+	VMOVLPS X11, (BX)
+	ADDQ    $+8, BX
+	VPSRLDQ $0x08, X11, X11
 
 parttwo2:
-	TESTQ  $0x00000001, BX
+	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X10, (SI)
+	VMOVSS X11, (BX)
 
 partdone2:
 	ADDQ $+32, CX
 	ADDQ $+32, DX
-	ADDQ $-8, BX
-	CMPQ BX, $+1
-	JGE  slow
-	JMP  loop
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+	VZEROUPPER
+	RET
 
 // func sigmoidAVX512(dst *float32, x *float32, n int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·sigmoidAVX512(SB), NOSPLIT, $0-24
-	VBROADCASTSS consts<>+480(SB), Z0
-	VBROADCASTSS consts<>+32(SB), Z1
-	VBROADCASTSS consts<>+1184(SB), Z2
-	VBROADCASTSS consts<>+1248(SB), Z3
-	VBROADCASTSS consts<>+608(SB), Z4
-	VBROADCASTSS consts<>+160(SB), Z5
-	VBROADCASTSS consts<>+1216(SB), Z6
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+1216(SB), Z1
+	VBROADCASTSS consts<>+416(SB), Z2
+	VBROADCASTSS consts<>+512(SB), Z3
+	VBROADCASTSS consts<>+640(SB), Z4
+	VBROADCASTSS consts<>+128(SB), Z5
+	VBROADCASTSS consts<>+1184(SB), Z6
 	VBROADCASTSS consts<>+64(SB), Z7
-	VBROADCASTSS consts<>+128(SB), Z8
-	VBROADCASTSS consts<>+192(SB), Z9
-	VBROADCASTSS consts<>+224(SB), Z10
-	VBROADCASTSS consts<>+256(SB), Z11
-	VBROADCASTSS consts<>+288(SB), Z12
-	VBROADCASTSS consts<>+320(SB), Z13
-	VBROADCASTSS consts<>+352(SB), Z14
-	VBROADCASTSS consts<>+384(SB), Z15
-	VMOVUPS      exp_t<>+0(SB), Z16
-	VBROADCASTSS consts<>+448(SB), Z17
+	VBROADCASTSS consts<>+96(SB), Z8
+	VBROADCASTSS consts<>+160(SB), Z9
+	VBROADCASTSS consts<>+192(SB), Z10
+	VBROADCASTSS consts<>+224(SB), Z11
+	VBROADCASTSS consts<>+256(SB), Z12
+	VBROADCASTSS consts<>+288(SB), Z13
+	VBROADCASTSS consts<>+320(SB), Z14
+	VBROADCASTSS consts<>+352(SB), Z15
+	VBROADCASTSS consts<>+0(SB), Z16
+	VMOVUPS      exp_one<>+0(SB), Z17
 	VBROADCASTSS consts<>+576(SB), Z18
-	VBROADCASTSS consts<>+0(SB), Z19
-	VBROADCASTSS consts<>+512(SB), Z20
-	VBROADCASTSS consts<>+544(SB), Z21
+	VBROADCASTSS consts<>+32(SB), Z19
+	VBROADCASTSS consts<>+480(SB), Z20
+	VMOVUPS      exp_t<>+0(SB), Z21
+	VBROADCASTSS consts<>+608(SB), Z22
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
@@ -2170,164 +2283,149 @@ loop:
 	JLT  rest
 
 block:
-	// any |x| > 87?
-	VMOVUPS  (DX), Z22
-	VMINPS   64(DX), Z22, Z22
-	VMOVUPS  (DX), Z23
-	VMAXPS   64(DX), Z23, Z23
-	VMINPS   128(DX), Z22, Z22
-	VMAXPS   128(DX), Z23, Z23
-	VMINPS   192(DX), Z22, Z22
-	VMAXPS   192(DX), Z23, Z23
-	VCMPPS   $0x11, Z19, Z22, K1
-	VCMPPS   $0x11, Z23, Z2, K2
-	KORW     K1, K2, K1
+	// any |x| > 87, or NaN?
+	VPANDD   (DX), Z16, Z23
+	VPANDD   64(DX), Z16, Z24
+	VPMAXSD  Z24, Z23, Z23
+	VPANDD   128(DX), Z16, Z24
+	VPMAXSD  Z24, Z23, Z23
+	VPANDD   192(DX), Z16, Z24
+	VPMAXSD  Z24, Z23, Z23
+	VPCMPD   $0x06, Z19, Z23, K1
 	KORTESTW K1, K1
 	JNE      slowblock
-	VMOVUPS  (DX), Z22
-
-	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPORD  Z6, Z22, Z23
-	VSUBPS Z7, Z23, Z23
-	VMAXPS Z23, Z1, Z23
+	VMOVUPS  (DX), Z23
+	VPORD    Z6, Z23, Z24
+	VSUBPS   Z7, Z24, Z24
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z24
-	VFMADD231PS Z8, Z23, Z24
-	VSUBPS      Z5, Z24, Z25
+	VMOVAPS     Z5, Z25
+	VFMADD231PS Z8, Z24, Z25
+	VSUBPS      Z5, Z25, Z26
 
 	// r = c - n ln2
-	VFNMADD231PS Z9, Z25, Z23
-	VFNMADD231PS Z10, Z25, Z23
+	VFNMADD231PS Z9, Z26, Z24
+	VFNMADD231PS Z10, Z26, Z24
 
 	// p = e^r / s - 1, s = T[0]
 	VMOVAPS     Z12, Z26
-	VFMADD231PS Z11, Z23, Z26
-	VFMADD213PS Z13, Z23, Z26
-	VFMADD213PS Z14, Z23, Z26
-	VFMADD213PS Z15, Z26, Z23
+	VFMADD231PS Z11, Z24, Z26
+	VFMADD213PS Z13, Z24, Z26
+	VFMADD213PS Z14, Z24, Z26
+	VFMADD213PS Z15, Z26, Z24
 
-	// y = 2^n (T[j] + T[j] p)
-	VPERMPS     Z16, Z24, Z24
-	VFMADD231PS Z23, Z24, Z24
-	VSCALEFPS   Z25, Z24, Z23
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z17, Z25, Z26
+	VPSLLD      $0x15, Z25, Z25
+	VPADDD      Z25, Z26, Z25
+	VFMADD231PS Z24, Z25, Z25
+	VPMOVD2M    Z23, K1
+	VBLENDMPS   Z25, Z0, K1, Z23
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z23, Z24
-	VDIVPS       Z24, Z23, Z24
-	VPMOVD2M     Z22, K1
-	VBLENDMPS    Z23, Z0, K1, Z22
-	VFNMADD231PS Z24, Z22, Z22
-	VPMINUD      Z17, Z22, Z22
-	VMOVUPS      Z22, (CX)
-	VMOVUPS      64(DX), Z22
-
-	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPORD  Z6, Z22, Z23
-	VSUBPS Z7, Z23, Z23
-	VMAXPS Z23, Z1, Z23
+	VADDPS       Z0, Z25, Z24
+	VDIVPS       Z24, Z25, Z24
+	VFNMADD231PS Z24, Z23, Z23
+	VMOVUPS      Z23, (CX)
+	VMOVUPS      64(DX), Z23
+	VPORD        Z6, Z23, Z24
+	VSUBPS       Z7, Z24, Z24
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z24
-	VFMADD231PS Z8, Z23, Z24
-	VSUBPS      Z5, Z24, Z25
+	VMOVAPS     Z5, Z25
+	VFMADD231PS Z8, Z24, Z25
+	VSUBPS      Z5, Z25, Z26
 
 	// r = c - n ln2
-	VFNMADD231PS Z9, Z25, Z23
-	VFNMADD231PS Z10, Z25, Z23
+	VFNMADD231PS Z9, Z26, Z24
+	VFNMADD231PS Z10, Z26, Z24
 
 	// p = e^r / s - 1, s = T[0]
 	VMOVAPS     Z12, Z26
-	VFMADD231PS Z11, Z23, Z26
-	VFMADD213PS Z13, Z23, Z26
-	VFMADD213PS Z14, Z23, Z26
-	VFMADD213PS Z15, Z26, Z23
+	VFMADD231PS Z11, Z24, Z26
+	VFMADD213PS Z13, Z24, Z26
+	VFMADD213PS Z14, Z24, Z26
+	VFMADD213PS Z15, Z26, Z24
 
-	// y = 2^n (T[j] + T[j] p)
-	VPERMPS     Z16, Z24, Z24
-	VFMADD231PS Z23, Z24, Z24
-	VSCALEFPS   Z25, Z24, Z23
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z17, Z25, Z26
+	VPSLLD      $0x15, Z25, Z25
+	VPADDD      Z25, Z26, Z25
+	VFMADD231PS Z24, Z25, Z25
+	VPMOVD2M    Z23, K1
+	VBLENDMPS   Z25, Z0, K1, Z23
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z23, Z24
-	VDIVPS       Z24, Z23, Z24
-	VPMOVD2M     Z22, K1
-	VBLENDMPS    Z23, Z0, K1, Z22
-	VFNMADD231PS Z24, Z22, Z22
-	VPMINUD      Z17, Z22, Z22
-	VMOVUPS      Z22, 64(CX)
-	VMOVUPS      128(DX), Z22
-
-	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPORD  Z6, Z22, Z23
-	VSUBPS Z7, Z23, Z23
-	VMAXPS Z23, Z1, Z23
+	VADDPS       Z0, Z25, Z24
+	VDIVPS       Z24, Z25, Z24
+	VFNMADD231PS Z24, Z23, Z23
+	VMOVUPS      Z23, 64(CX)
+	VMOVUPS      128(DX), Z23
+	VPORD        Z6, Z23, Z24
+	VSUBPS       Z7, Z24, Z24
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z24
-	VFMADD231PS Z8, Z23, Z24
-	VSUBPS      Z5, Z24, Z25
+	VMOVAPS     Z5, Z25
+	VFMADD231PS Z8, Z24, Z25
+	VSUBPS      Z5, Z25, Z26
 
 	// r = c - n ln2
-	VFNMADD231PS Z9, Z25, Z23
-	VFNMADD231PS Z10, Z25, Z23
+	VFNMADD231PS Z9, Z26, Z24
+	VFNMADD231PS Z10, Z26, Z24
 
 	// p = e^r / s - 1, s = T[0]
 	VMOVAPS     Z12, Z26
-	VFMADD231PS Z11, Z23, Z26
-	VFMADD213PS Z13, Z23, Z26
-	VFMADD213PS Z14, Z23, Z26
-	VFMADD213PS Z15, Z26, Z23
+	VFMADD231PS Z11, Z24, Z26
+	VFMADD213PS Z13, Z24, Z26
+	VFMADD213PS Z14, Z24, Z26
+	VFMADD213PS Z15, Z26, Z24
 
-	// y = 2^n (T[j] + T[j] p)
-	VPERMPS     Z16, Z24, Z24
-	VFMADD231PS Z23, Z24, Z24
-	VSCALEFPS   Z25, Z24, Z23
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z17, Z25, Z26
+	VPSLLD      $0x15, Z25, Z25
+	VPADDD      Z25, Z26, Z25
+	VFMADD231PS Z24, Z25, Z25
+	VPMOVD2M    Z23, K1
+	VBLENDMPS   Z25, Z0, K1, Z23
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z23, Z24
-	VDIVPS       Z24, Z23, Z24
-	VPMOVD2M     Z22, K1
-	VBLENDMPS    Z23, Z0, K1, Z22
-	VFNMADD231PS Z24, Z22, Z22
-	VPMINUD      Z17, Z22, Z22
-	VMOVUPS      Z22, 128(CX)
-	VMOVUPS      192(DX), Z22
-
-	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPORD  Z6, Z22, Z23
-	VSUBPS Z7, Z23, Z23
-	VMAXPS Z23, Z1, Z23
+	VADDPS       Z0, Z25, Z24
+	VDIVPS       Z24, Z25, Z24
+	VFNMADD231PS Z24, Z23, Z23
+	VMOVUPS      Z23, 128(CX)
+	VMOVUPS      192(DX), Z23
+	VPORD        Z6, Z23, Z24
+	VSUBPS       Z7, Z24, Z24
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z24
-	VFMADD231PS Z8, Z23, Z24
-	VSUBPS      Z5, Z24, Z25
+	VMOVAPS     Z5, Z25
+	VFMADD231PS Z8, Z24, Z25
+	VSUBPS      Z5, Z25, Z26
 
 	// r = c - n ln2
-	VFNMADD231PS Z9, Z25, Z23
-	VFNMADD231PS Z10, Z25, Z23
+	VFNMADD231PS Z9, Z26, Z24
+	VFNMADD231PS Z10, Z26, Z24
 
 	// p = e^r / s - 1, s = T[0]
 	VMOVAPS     Z12, Z26
-	VFMADD231PS Z11, Z23, Z26
-	VFMADD213PS Z13, Z23, Z26
-	VFMADD213PS Z14, Z23, Z26
-	VFMADD213PS Z15, Z26, Z23
+	VFMADD231PS Z11, Z24, Z26
+	VFMADD213PS Z13, Z24, Z26
+	VFMADD213PS Z14, Z24, Z26
+	VFMADD213PS Z15, Z26, Z24
 
-	// y = 2^n (T[j] + T[j] p)
-	VPERMPS     Z16, Z24, Z24
-	VFMADD231PS Z23, Z24, Z24
-	VSCALEFPS   Z25, Z24, Z23
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z17, Z25, Z26
+	VPSLLD      $0x15, Z25, Z25
+	VPADDD      Z25, Z26, Z25
+	VFMADD231PS Z24, Z25, Z25
+	VPMOVD2M    Z23, K1
+	VBLENDMPS   Z25, Z0, K1, Z23
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z23, Z24
-	VDIVPS       Z24, Z23, Z24
-	VPMOVD2M     Z22, K1
-	VBLENDMPS    Z23, Z0, K1, Z22
-	VFNMADD231PS Z24, Z22, Z22
-	VPMINUD      Z17, Z22, Z22
-	VMOVUPS      Z22, 192(CX)
+	VADDPS       Z0, Z25, Z24
+	VDIVPS       Z24, Z25, Z24
+	VFNMADD231PS Z24, Z23, Z23
+	VMOVUPS      Z23, 192(CX)
 	ADDQ         $+256, CX
 	ADDQ         $+256, DX
 	ADDQ         $-64, AX
@@ -2342,50 +2440,46 @@ vector:
 	MOVL    $0x0000ffff, BX
 	BZHIL   AX, BX, BX
 	KMOVW   BX, K1
-	VMOVAPS Z0, Z22
-	VMOVUPS (DX), K1, Z22
+	VMOVAPS Z0, Z23
+	VMOVUPS (DX), K1, Z23
 
-	// any |x| > 87?
-	VCMPPS   $0x11, Z19, Z22, K2
-	VCMPPS   $0x11, Z22, Z2, K3
-	KORW     K2, K3, K2
+	// any |x| > 87, or NaN?
+	VPANDD   Z16, Z23, Z24
+	VPCMPD   $0x06, Z19, Z24, K2
 	KORTESTW K2, K2
 	JNE      slowvector
-
-	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPORD  Z6, Z22, Z23
-	VSUBPS Z7, Z23, Z23
-	VMAXPS Z23, Z1, Z23
+	VPORD    Z6, Z23, Z24
+	VSUBPS   Z7, Z24, Z24
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z24
-	VFMADD231PS Z8, Z23, Z24
-	VSUBPS      Z5, Z24, Z25
+	VMOVAPS     Z5, Z25
+	VFMADD231PS Z8, Z24, Z25
+	VSUBPS      Z5, Z25, Z26
 
 	// r = c - n ln2
-	VFNMADD231PS Z9, Z25, Z23
-	VFNMADD231PS Z10, Z25, Z23
+	VFNMADD231PS Z9, Z26, Z24
+	VFNMADD231PS Z10, Z26, Z24
 
 	// p = e^r / s - 1, s = T[0]
 	VMOVAPS     Z12, Z26
-	VFMADD231PS Z11, Z23, Z26
-	VFMADD213PS Z13, Z23, Z26
-	VFMADD213PS Z14, Z23, Z26
-	VFMADD213PS Z15, Z26, Z23
+	VFMADD231PS Z11, Z24, Z26
+	VFMADD213PS Z13, Z24, Z26
+	VFMADD213PS Z14, Z24, Z26
+	VFMADD213PS Z15, Z26, Z24
 
-	// y = 2^n (T[j] + T[j] p)
-	VPERMPS     Z16, Z24, Z24
-	VFMADD231PS Z23, Z24, Z24
-	VSCALEFPS   Z25, Z24, Z23
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z17, Z25, Z26
+	VPSLLD      $0x15, Z25, Z25
+	VPADDD      Z25, Z26, Z25
+	VFMADD231PS Z24, Z25, Z25
+	VPMOVD2M    Z23, K2
+	VBLENDMPS   Z25, Z0, K2, Z23
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z23, Z24
-	VDIVPS       Z24, Z23, Z24
-	VPMOVD2M     Z22, K2
-	VBLENDMPS    Z23, Z0, K2, Z22
-	VFNMADD231PS Z24, Z22, Z22
-	VPMINUD      Z17, Z22, Z22
-	VMOVUPS      Z22, K1, (CX)
+	VADDPS       Z0, Z25, Z24
+	VDIVPS       Z24, Z25, Z24
+	VFNMADD231PS Z24, Z23, Z23
+	VMOVUPS      Z23, K1, (CX)
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
 	ADDQ         $-16, AX
@@ -2398,89 +2492,139 @@ done:
 
 slowblock:
 	MOVQ $0x00000040, BX
-	SUBQ BX, AX
-	JMP  slow
-
-slowvector:
-	MOVQ AX, BX
-	MOVQ $0x00000000, AX
-	CMPQ BX, $+17
-	JLT  slow
-	MOVQ BX, AX
-	MOVQ $0x00000010, BX
-	SUBQ BX, AX
 
 slow:
-	MOVL    $0x0000ffff, SI
-	BZHIL   BX, SI, SI
-	KMOVW   SI, K1
-	VMOVAPS Z0, Z22
-	VMOVUPS (DX), K1, Z22
+	VMOVUPS (DX), Z23
 
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPORD  Z6, Z22, Z23
-	VSUBPS Z7, Z23, Z23
-	VMAXPS Z23, Z1, Z23
+	VPORD  Z6, Z23, Z24
+	VSUBPS Z7, Z24, Z24
+	VMAXPS Z24, Z2, Z24
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z24
-	VFMADD231PS Z8, Z23, Z24
-	VSUBPS      Z5, Z24, Z25
+	VMOVAPS     Z5, Z25
+	VFMADD231PS Z8, Z24, Z25
+	VSUBPS      Z5, Z25, Z26
 
 	// r = c - n ln2
-	VMOVAPS      Z23, Z26
-	VFNMADD231PS Z9, Z25, Z26
-	VFNMADD231PS Z10, Z25, Z26
+	VMOVAPS      Z24, Z27
+	VFNMADD231PS Z9, Z26, Z27
+	VFNMADD231PS Z10, Z26, Z27
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z12, Z27
-	VFMADD231PS Z11, Z26, Z27
-	VFMADD213PS Z13, Z26, Z27
-	VFMADD213PS Z14, Z26, Z27
-	VFMADD213PS Z15, Z27, Z26
-	VCMPPS      $0x11, Z20, Z23, K2
+	VMOVAPS     Z12, Z28
+	VFMADD231PS Z11, Z27, Z28
+	VFMADD213PS Z13, Z27, Z28
+	VFMADD213PS Z14, Z27, Z28
+	VFMADD213PS Z15, Z28, Z27
+	VCMPPS      $0x11, Z20, Z24, K1
+	VMOVAPS.Z   Z3, K1, Z24
 
-	// y = 2^n (T[j] + T[j] p)
-	VMOVAPS.Z   Z4, K2, Z23
-	VADDPS      Z23, Z25, Z23
-	VPERMPS     Z16, Z24, Z24
-	VFMADD231PS Z26, Z24, Z24
-	VSCALEFPS   Z23, Z24, Z23
+	// y = 2^n T[j] (1 + p)
+	VPERMPS     Z21, Z25, Z25
+	VFMADD231PS Z27, Z25, Z25
+	VMOVAPS.Z   Z4, K1, Z27
+	VADDPS      Z27, Z26, Z26
+	VSCALEFPS   Z26, Z25, Z25
 
-	// times 2^-64 where c < -80, rounded once: adding 2^-62 rounds y to a multiple of 2^-85
-	VADDPS    Z18, Z23, Z24
-	VPSUBD    Z18, Z24, Z24
-	VPSUBD    Z21, Z23, Z25
-	VCMPPS    $0x11, Z18, Z23, K3
-	VBLENDMPS Z24, Z25, K3, Z24
-	VBLENDMPS Z24, Z23, K2, Z23
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Z24, Z25, Z24
+	VADDPS  Z18, Z25, Z25
+	VPSUBD  Z18, Z25, Z25
+	VPMAXSD Z25, Z24, Z24
 
-	// below 2^-60, y is the result for x < 0, and 1 for x > 0
-	VCMPPS    $0x11, Z3, Z23, K2
-	VPMOVD2M  Z22, K3
-	VBLENDMPS Z23, Z0, K3, Z24
-	VMAXPS    Z23, Z3, Z23
+	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
+	VPMOVD2M  Z23, K1
+	VBLENDMPS Z24, Z0, K1, Z23
+	VMAXPS    Z23, Z1, Z25
+	VMAXPS    Z24, Z1, Z24
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z23, Z25
-	VDIVPS       Z25, Z23, Z25
-	VPMOVD2M     Z22, K3
-	VBLENDMPS    Z23, Z0, K3, Z22
-	VFNMADD231PS Z25, Z22, Z22
-	VBLENDMPS    Z24, Z22, K2, Z22
-	VPMINUD      Z17, Z22, Z22
-	VMOVUPS      Z22, K1, (CX)
+	VADDPS       Z0, Z24, Z26
+	VDIVPS       Z26, Z24, Z24
+	VFNMADD231PS Z24, Z25, Z25
+	VMINPS       Z25, Z23, Z23
+	VPMINUD      Z22, Z23, Z23
+	VMOVUPS      Z23, (CX)
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
+	ADDQ         $-16, AX
 	ADDQ         $-16, BX
 	CMPQ         BX, $+1
 	JGE          slow
 	JMP          loop
 
+slowvector:
+	MOVL    $0x0000ffff, BX
+	BZHIL   AX, BX, BX
+	KMOVW   BX, K1
+	VMOVAPS Z0, Z23
+	VMOVUPS (DX), K1, Z23
+
+	// c = max(-104, -|x|), NaN kept; no subnormals
+	VPORD  Z6, Z23, Z24
+	VSUBPS Z7, Z24, Z24
+	VMAXPS Z24, Z2, Z24
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z25
+	VFMADD231PS Z8, Z24, Z25
+	VSUBPS      Z5, Z25, Z26
+
+	// r = c - n ln2
+	VMOVAPS      Z24, Z27
+	VFNMADD231PS Z9, Z26, Z27
+	VFNMADD231PS Z10, Z26, Z27
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z28
+	VFMADD231PS Z11, Z27, Z28
+	VFMADD213PS Z13, Z27, Z28
+	VFMADD213PS Z14, Z27, Z28
+	VFMADD213PS Z15, Z28, Z27
+	VCMPPS      $0x11, Z20, Z24, K2
+	VMOVAPS.Z   Z3, K2, Z24
+
+	// y = 2^n T[j] (1 + p)
+	VPERMPS     Z21, Z25, Z25
+	VFMADD231PS Z27, Z25, Z25
+	VMOVAPS.Z   Z4, K2, Z27
+	VADDPS      Z27, Z26, Z26
+	VSCALEFPS   Z26, Z25, Z25
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Z24, Z25, Z24
+	VADDPS  Z18, Z25, Z25
+	VPSUBD  Z18, Z25, Z25
+	VPMAXSD Z25, Z24, Z24
+
+	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
+	VPMOVD2M  Z23, K2
+	VBLENDMPS Z24, Z0, K2, Z23
+	VMAXPS    Z23, Z1, Z25
+	VMAXPS    Z24, Z1, Z24
+
+	// q = y/(1+y); v - v q, v = y for x < 0, else 1
+	VADDPS       Z0, Z24, Z26
+	VDIVPS       Z26, Z24, Z24
+	VFNMADD231PS Z24, Z25, Z25
+	VMINPS       Z25, Z23, Z23
+	VPMINUD      Z22, Z23, Z23
+	VMOVUPS      Z23, K1, (CX)
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $-16, AX
+	CMPQ         AX, $+1
+	JGE          vector
+	VZEROUPPER
+	RET
+
 // func powAVX2(dst *float32, x *float32, n int, p *powParams)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·powAVX2(SB), NOSPLIT, $0-32
-	VBROADCASTSS consts<>+640(SB), Y0
+	VBROADCASTSS consts<>+672(SB), Y0
 	VBROADCASTSS consts<>+1088(SB), Y1
 	VBROADCASTSS consts<>+1664(SB), Y2
 	MOVQ         n+16(FP), AX
@@ -2498,10 +2642,10 @@ loop:
 block:
 	// x = 2^(E-64) z; j is z's table cell
 	VMOVUPS   (DX), Y6
-	VPSUBD    consts<>+1280(SB), Y6, Y6
+	VPSUBD    consts<>+1248(SB), Y6, Y6
 	VPSRLD    $0x17, Y6, Y7
 	VPSRLD    $0x14, Y6, Y8
-	VPAND     consts<>+736(SB), Y6, Y6
+	VPAND     consts<>+1280(SB), Y6, Y6
 	VPADDD    consts<>+1312(SB), Y6, Y6
 	VCVTDQ2PS Y7, Y9
 
@@ -2547,7 +2691,7 @@ block:
 	VFMADD213PS  consts<>+1632(SB), Y8, Y9
 	VMULPS       Y8, Y8, Y10
 	VMULPS       Y9, Y10, Y9
-	VFMADD231PS  consts<>+192(SB), Y8, Y9
+	VFMADD231PS  consts<>+160(SB), Y8, Y9
 	VPERMPS      pow_exp_hi<>+0(SB), Y6, Y8
 	VPERMPS      pow_exp_lo<>+0(SB), Y6, Y10
 	VFMADD231PS  Y9, Y8, Y10
@@ -2555,7 +2699,7 @@ block:
 	// times 2^k
 	VADDPS Y10, Y8, Y8
 	VPSLLD $0x14, Y6, Y9
-	VPAND  consts<>+416(SB), Y9, Y9
+	VPAND  consts<>+544(SB), Y9, Y9
 	VPADDD Y9, Y8, Y8
 
 	// x or result out of range?
@@ -2567,10 +2711,10 @@ block:
 
 	// x = 2^(E-64) z; j is z's table cell
 	VMOVUPS   32(DX), Y7
-	VPSUBD    consts<>+1280(SB), Y7, Y7
+	VPSUBD    consts<>+1248(SB), Y7, Y7
 	VPSRLD    $0x17, Y7, Y9
 	VPSRLD    $0x14, Y7, Y10
-	VPAND     consts<>+736(SB), Y7, Y7
+	VPAND     consts<>+1280(SB), Y7, Y7
 	VPADDD    consts<>+1312(SB), Y7, Y7
 	VCVTDQ2PS Y9, Y11
 
@@ -2616,7 +2760,7 @@ block:
 	VFMADD213PS  consts<>+1632(SB), Y10, Y11
 	VMULPS       Y10, Y10, Y12
 	VMULPS       Y11, Y12, Y11
-	VFMADD231PS  consts<>+192(SB), Y10, Y11
+	VFMADD231PS  consts<>+160(SB), Y10, Y11
 	VPERMPS      pow_exp_hi<>+0(SB), Y7, Y10
 	VPERMPS      pow_exp_lo<>+0(SB), Y7, Y12
 	VFMADD231PS  Y11, Y10, Y12
@@ -2624,7 +2768,7 @@ block:
 	// times 2^k
 	VADDPS Y12, Y10, Y10
 	VPSLLD $0x14, Y7, Y11
-	VPAND  consts<>+416(SB), Y11, Y11
+	VPAND  consts<>+544(SB), Y11, Y11
 	VPADDD Y11, Y10, Y10
 
 	// x or result out of range?
@@ -2657,14 +2801,14 @@ vector:
 	LEAQ         lane_mask<>+32(SB), SI
 	VMOVUPS      (SI)(DI*4), Y6
 	VMASKMOVPS   (DX), Y6, Y7
-	VBROADCASTSS consts<>+480(SB), Y8
+	VBROADCASTSS consts<>+384(SB), Y8
 	VBLENDVPS    Y6, Y7, Y8, Y6
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1280(SB), Y6, Y6
+	VPSUBD    consts<>+1248(SB), Y6, Y6
 	VPSRLD    $0x17, Y6, Y7
 	VPSRLD    $0x14, Y6, Y8
-	VPAND     consts<>+736(SB), Y6, Y6
+	VPAND     consts<>+1280(SB), Y6, Y6
 	VPADDD    consts<>+1312(SB), Y6, Y6
 	VCVTDQ2PS Y7, Y9
 
@@ -2710,7 +2854,7 @@ vector:
 	VFMADD213PS  consts<>+1632(SB), Y8, Y9
 	VMULPS       Y8, Y8, Y10
 	VMULPS       Y9, Y10, Y9
-	VFMADD231PS  consts<>+192(SB), Y8, Y9
+	VFMADD231PS  consts<>+160(SB), Y8, Y9
 	VPERMPS      pow_exp_hi<>+0(SB), Y6, Y8
 	VPERMPS      pow_exp_lo<>+0(SB), Y6, Y10
 	VFMADD231PS  Y9, Y8, Y10
@@ -2718,7 +2862,7 @@ vector:
 	// times 2^k
 	VADDPS Y10, Y8, Y8
 	VPSLLD $0x14, Y6, Y9
-	VPAND  consts<>+416(SB), Y9, Y9
+	VPAND  consts<>+544(SB), Y9, Y9
 	VPADDD Y9, Y8, Y8
 
 	// x or result out of range?
@@ -2767,41 +2911,20 @@ done:
 
 slowblock:
 	MOVQ $0x00000010, SI
-	SUBQ SI, AX
-	JMP  slow
-
-slowvector:
-	MOVQ AX, SI
-	MOVQ $0x00000000, AX
-	CMPQ SI, $+9
-	JLT  slow
-	MOVQ SI, AX
-	MOVQ $0x00000008, SI
-	SUBQ SI, AX
 
 slow:
-	MOVQ         $0x00000008, DI
-	MOVQ         SI, R8
-	CMPQ         R8, DI
-	CMOVQGT      DI, R8
-	NEGQ         R8
-	LEAQ         lane_mask<>+32(SB), DI
-	VMOVUPS      (DI)(R8*4), Y6
-	VMASKMOVPS   (DX), Y6, Y7
-	VBROADCASTSS consts<>+480(SB), Y8
-	VBLENDVPS    Y6, Y7, Y8, Y6
-
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+1760(SB), Y6, Y7
-	VPSUBD       consts<>+1280(SB), Y7, Y8
+	VMOVUPS      (DX), Y6
+	VPAND        consts<>+0(SB), Y6, Y7
+	VPSUBD       consts<>+1248(SB), Y7, Y8
 	VCVTDQ2PS    Y7, Y9
-	VPSUBD       consts<>+1792(SB), Y9, Y9
-	VBROADCASTSS consts<>+1056(SB), Y10
+	VPSUBD       consts<>+1760(SB), Y9, Y9
+	VBROADCASTSS consts<>+1024(SB), Y10
 	VPCMPGTD     Y7, Y10, Y10
 	VBLENDVPS    Y10, Y9, Y8, Y8
 	VPSRAD       $0x17, Y8, Y9
 	VPSRLD       $0x14, Y8, Y10
-	VPAND        consts<>+736(SB), Y8, Y8
+	VPAND        consts<>+1280(SB), Y8, Y8
 	VPADDD       consts<>+1312(SB), Y8, Y8
 	VCVTDQ2PS    Y9, Y9
 
@@ -2847,7 +2970,7 @@ slow:
 	VFMADD213PS  consts<>+1632(SB), Y9, Y10
 	VMULPS       Y9, Y9, Y11
 	VMULPS       Y10, Y11, Y10
-	VFMADD231PS  consts<>+192(SB), Y9, Y10
+	VFMADD231PS  consts<>+160(SB), Y9, Y10
 	VPERMPS      pow_full_hi<>+0(SB), Y14, Y9
 	VPERMPS      pow_full_lo<>+0(SB), Y14, Y11
 	VFMADD231PS  Y10, Y9, Y11
@@ -2862,7 +2985,7 @@ slow:
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPMINSD      Y1, Y10, Y10
-	VBROADCASTSS consts<>+1824(SB), Y14
+	VBROADCASTSS consts<>+1792(SB), Y14
 	VPSUBD       Y10, Y14, Y10
 	VPSLLD       $0x17, Y10, Y10
 	VADDPS       Y9, Y10, Y14
@@ -2875,10 +2998,10 @@ slow:
 	VBLENDVPS    Y11, Y9, Y13, Y9
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1856(SB), Y10
+	VBROADCASTSS consts<>+1824(SB), Y10
 	VCMPPS       $0x11, Y8, Y10, Y10
 	VBLENDVPS    Y10, Y0, Y9, Y9
-	VCMPPS       $0x11, consts<>+1888(SB), Y8, Y8
+	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y8
 	VBLENDVPS    Y8, Y1, Y9, Y8
 	VPCMPEQD     Y1, Y7, Y9
 	VBLENDVPS    Y3, Y0, Y1, Y10
@@ -2900,54 +3023,186 @@ slow:
 	VPAND        Y9, Y6, Y6
 	VPCMPGTD     Y0, Y7, Y7
 	VPOR         Y6, Y7, Y6
-	VBLENDVPS    Y6, consts<>+448(SB), Y8, Y6
-	CMPQ         SI, $+8
+	VBLENDVPS    Y6, consts<>+608(SB), Y8, Y6
+	VMOVUPS      Y6, (CX)
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	ADDQ         $-8, AX
+	ADDQ         $-8, SI
+	CMPQ         SI, $+1
+	JGE          slow
+	JMP          loop
+
+slowvector:
+	MOVQ         $0x00000008, SI
+	MOVQ         AX, DI
+	CMPQ         DI, SI
+	CMOVQGT      SI, DI
+	NEGQ         DI
+	LEAQ         lane_mask<>+32(SB), SI
+	VMOVUPS      (SI)(DI*4), Y6
+	VMASKMOVPS   (DX), Y6, Y7
+	VBROADCASTSS consts<>+384(SB), Y8
+	VBLENDVPS    Y6, Y7, Y8, Y6
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y6, Y7
+	VPSUBD       consts<>+1248(SB), Y7, Y8
+	VCVTDQ2PS    Y7, Y9
+	VPSUBD       consts<>+1760(SB), Y9, Y9
+	VBROADCASTSS consts<>+1024(SB), Y10
+	VPCMPGTD     Y7, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VPSRAD       $0x17, Y8, Y9
+	VPSRLD       $0x14, Y8, Y10
+	VPAND        consts<>+1280(SB), Y8, Y8
+	VPADDD       consts<>+1312(SB), Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y10, Y11
+	VFMADD213PS  consts<>+768(SB), Y11, Y8
+	VMULPS       consts<>+1344(SB), Y8, Y11
+	VMOVAPS      Y8, Y12
+	VFMADD231PS  Y11, Y8, Y12
+	VSUBPS       Y12, Y8, Y13
+	VFMADD231PS  Y11, Y8, Y13
+	VMULPS       Y8, Y8, Y11
+	VBROADCASTSS consts<>+1376(SB), Y14
+	VFMADD213PS  consts<>+1408(SB), Y8, Y14
+	VFMADD213PS  consts<>+1440(SB), Y8, Y14
+	VFMADD213PS  consts<>+1472(SB), Y8, Y14
+	VFMADD213PS  consts<>+1504(SB), Y8, Y14
+	VMULPS       Y8, Y11, Y8
+	VFMADD231PS  Y14, Y8, Y13
+	VADDPS       Y13, Y12, Y8
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y10, Y11
+	VADDPS      Y11, Y9, Y9
+	VMULPS      Y9, Y3, Y11
+	VFMSUB213PS Y11, Y3, Y9
+	VFMADD213PS Y11, Y4, Y8
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y8, Y14
+	VSUBPS      consts<>+1536(SB), Y14, Y15
+	VSUBPS      Y15, Y11, Y11
+	VFMADD231PS Y12, Y4, Y11
+	VPERMPS     pow_tl<>+0(SB), Y10, Y10
+	VFMADD231PS Y10, Y3, Y9
+	VFMADD231PS Y12, Y5, Y9
+	VFMADD231PS Y13, Y4, Y9
+	VADDPS      Y9, Y11, Y9
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y10
+	VFMADD213PS  consts<>+1600(SB), Y9, Y10
+	VFMADD213PS  consts<>+1632(SB), Y9, Y10
+	VMULPS       Y9, Y9, Y11
+	VMULPS       Y10, Y11, Y10
+	VFMADD231PS  consts<>+160(SB), Y9, Y10
+	VPERMPS      pow_full_hi<>+0(SB), Y14, Y9
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y11
+	VFMADD231PS  Y10, Y9, Y11
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y14, Y10
+	VPSRAD  $0x03, Y10, Y10
+	VADDPS  Y11, Y9, Y12
+	VPSLLD  $0x17, Y10, Y13
+	VPADDD  Y13, Y12, Y13
+	VPMINUD Y0, Y13, Y13
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD      Y1, Y10, Y10
+	VBROADCASTSS consts<>+1792(SB), Y14
+	VPSUBD       Y10, Y14, Y10
+	VPSLLD       $0x17, Y10, Y10
+	VADDPS       Y9, Y10, Y14
+	VSUBPS       Y10, Y14, Y15
+	VSUBPS       Y15, Y9, Y9
+	VADDPS       Y11, Y9, Y9
+	VADDPS       Y9, Y14, Y9
+	VCMPPS       $0x11, Y10, Y12, Y11
+	VPSUBD       Y10, Y9, Y9
+	VBLENDVPS    Y11, Y9, Y13, Y9
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y10
+	VCMPPS       $0x11, Y8, Y10, Y10
+	VBLENDVPS    Y10, Y0, Y9, Y9
+	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y8
+	VBLENDVPS    Y8, Y1, Y9, Y8
+	VPCMPEQD     Y1, Y7, Y9
+	VBLENDVPS    Y3, Y0, Y1, Y10
+	VBLENDVPS    Y9, Y10, Y8, Y8
+	VPCMPEQD     Y0, Y7, Y9
+	VBLENDVPS    Y3, Y1, Y0, Y10
+	VBLENDVPS    Y9, Y10, Y8, Y8
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(BX), Y9
+	VPAND        Y9, Y6, Y9
+	VPOR         Y9, Y8, Y8
+	VPCMPGTD     Y1, Y7, Y9
+	VPCMPGTD     Y7, Y0, Y10
+	VPAND        Y9, Y10, Y9
+	VBROADCASTSS 16(BX), Y10
+	VPAND        Y10, Y6, Y6
+	VPCMPGTD     Y6, Y1, Y6
+	VPAND        Y9, Y6, Y6
+	VPCMPGTD     Y0, Y7, Y7
+	VPOR         Y6, Y7, Y6
+	VBLENDVPS    Y6, consts<>+608(SB), Y8, Y6
+	CMPQ         AX, $+8
 	JLT          partless2
 	VMOVUPS      Y6, (CX)
 	JMP          partdone2
 
 partless2:
-	MOVQ         CX, DI
-	TESTQ        $0x00000004, SI
+	MOVQ         CX, SI
+	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X6, (DI)
-	ADDQ         $+16, DI
+	VMOVUPS      X6, (SI)
+	ADDQ         $+16, SI
 	VEXTRACTF128 $0x01, Y6, X6
 
 partfour2:
-	TESTQ   $0x00000002, SI
+	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X6, (DI)
-	ADDQ    $+8, DI
+	VMOVLPS X6, (SI)
+	ADDQ    $+8, SI
 	VPSRLDQ $0x08, X6, X6
 
 parttwo2:
-	TESTQ  $0x00000001, SI
+	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X6, (DI)
+	VMOVSS X6, (SI)
 
 partdone2:
 	ADDQ $+32, CX
 	ADDQ $+32, DX
-	ADDQ $-8, SI
-	CMPQ SI, $+1
-	JGE  slow
-	JMP  loop
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+	VZEROUPPER
+	RET
 
 // func powAVX512(dst *float32, x *float32, n int, p *powParams)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·powAVX512(SB), NOSPLIT, $0-32
-	VBROADCASTSS consts<>+640(SB), Z0
+	VBROADCASTSS consts<>+672(SB), Z0
 	VBROADCASTSS consts<>+1088(SB), Z1
 	VBROADCASTSS consts<>+1664(SB), Z2
 	VBROADCASTSS consts<>+1696(SB), Z3
-	VBROADCASTSS consts<>+480(SB), Z4
-	VBROADCASTSS consts<>+1056(SB), Z5
-	VBROADCASTSS consts<>+1824(SB), Z6
-	VBROADCASTSS consts<>+1856(SB), Z7
+	VBROADCASTSS consts<>+384(SB), Z4
+	VBROADCASTSS consts<>+1024(SB), Z5
+	VBROADCASTSS consts<>+1792(SB), Z6
+	VBROADCASTSS consts<>+1824(SB), Z7
 	VBROADCASTSS consts<>+1536(SB), Z8
-	VBROADCASTSS consts<>+1280(SB), Z9
-	VBROADCASTSS consts<>+736(SB), Z10
+	VBROADCASTSS consts<>+1248(SB), Z9
+	VBROADCASTSS consts<>+1280(SB), Z10
 	VBROADCASTSS consts<>+1312(SB), Z11
 	VMOVUPS      pow_r<>+0(SB), Z12
 	VBROADCASTSS consts<>+768(SB), Z13
@@ -3020,7 +3275,7 @@ block:
 	VFMADD213PS.BCST consts<>+1632(SB), Z24, Z25
 	VMULPS           Z24, Z24, Z26
 	VMULPS           Z25, Z26, Z25
-	VFMADD231PS.BCST consts<>+192(SB), Z24, Z25
+	VFMADD231PS.BCST consts<>+160(SB), Z24, Z25
 	VPERMPS          pow_exp_hi<>+0(SB), Z22, Z24
 	VPERMPS          pow_exp_lo<>+0(SB), Z22, Z26
 	VFMADD231PS      Z25, Z24, Z26
@@ -3028,7 +3283,7 @@ block:
 	// times 2^k
 	VADDPS      Z26, Z24, Z24
 	VPSLLD      $0x14, Z22, Z25
-	VPANDD.BCST consts<>+416(SB), Z25, Z25
+	VPANDD.BCST consts<>+544(SB), Z25, Z25
 	VPADDD      Z25, Z24, Z24
 
 	// x or result out of range?
@@ -3088,7 +3343,7 @@ block:
 	VFMADD213PS.BCST consts<>+1632(SB), Z26, Z27
 	VMULPS           Z26, Z26, Z28
 	VMULPS           Z27, Z28, Z27
-	VFMADD231PS.BCST consts<>+192(SB), Z26, Z27
+	VFMADD231PS.BCST consts<>+160(SB), Z26, Z27
 	VPERMPS          pow_exp_hi<>+0(SB), Z23, Z26
 	VPERMPS          pow_exp_lo<>+0(SB), Z23, Z28
 	VFMADD231PS      Z27, Z26, Z28
@@ -3096,7 +3351,7 @@ block:
 	// times 2^k
 	VADDPS      Z28, Z26, Z26
 	VPSLLD      $0x14, Z23, Z27
-	VPANDD.BCST consts<>+416(SB), Z27, Z27
+	VPANDD.BCST consts<>+544(SB), Z27, Z27
 	VPADDD      Z27, Z26, Z26
 
 	// x or result out of range?
@@ -3177,7 +3432,7 @@ vector:
 	VFMADD213PS.BCST consts<>+1632(SB), Z24, Z25
 	VMULPS           Z24, Z24, Z26
 	VMULPS           Z25, Z26, Z25
-	VFMADD231PS.BCST consts<>+192(SB), Z24, Z25
+	VFMADD231PS.BCST consts<>+160(SB), Z24, Z25
 	VPERMPS          pow_exp_hi<>+0(SB), Z22, Z24
 	VPERMPS          pow_exp_lo<>+0(SB), Z22, Z26
 	VFMADD231PS      Z25, Z24, Z26
@@ -3185,7 +3440,7 @@ vector:
 	// times 2^k
 	VADDPS      Z26, Z24, Z24
 	VPSLLD      $0x14, Z22, Z25
-	VPANDD.BCST consts<>+416(SB), Z25, Z25
+	VPANDD.BCST consts<>+544(SB), Z25, Z25
 	VPADDD      Z25, Z24, Z24
 
 	// x or result out of range?
@@ -3209,30 +3464,139 @@ done:
 
 slowblock:
 	MOVQ $0x00000020, SI
-	SUBQ SI, AX
-	JMP  slow
-
-slowvector:
-	MOVQ AX, SI
-	MOVQ $0x00000000, AX
-	CMPQ SI, $+17
-	JLT  slow
-	MOVQ SI, AX
-	MOVQ $0x00000010, SI
-	SUBQ SI, AX
 
 slow:
-	MOVL    $0x0000ffff, DI
-	BZHIL   SI, DI, DI
-	KMOVW   DI, K1
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VMOVUPS     (DX), Z22
+	VPANDD.BCST consts<>+0(SB), Z22, Z23
+	VPSUBD      Z9, Z23, Z24
+	VCVTDQ2PS   Z23, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z5, K1
+	VBLENDMPS   Z25, Z24, K1, Z24
+	VPSRAD      $0x17, Z24, Z25
+	VPSRLD      $0x14, Z24, Z26
+	VPANDD      Z10, Z24, Z24
+	VPADDD      Z11, Z24, Z24
+	VCVTDQ2PS   Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          Z12, Z26, Z27
+	VFMADD213PS      Z13, Z27, Z24
+	VMULPS           Z14, Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VMOVAPS          Z16, Z30
+	VFMADD231PS      Z15, Z24, Z30
+	VFMADD213PS      Z17, Z24, Z30
+	VFMADD213PS      Z18, Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z19, Z27
+	VFMSUB213PS Z27, Z19, Z25
+	VFMADD213PS Z27, Z20, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z8, Z24, Z30
+	VSUBPS      Z8, Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z20, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z19, Z25
+	VFMADD231PS Z28, Z21, Z25
+	VFMADD231PS Z29, Z20, Z25
+	VADDPS      Z25, Z27, Z25
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z26
+	VFMADD213PS.BCST consts<>+1600(SB), Z25, Z26
+	VFMADD213PS.BCST consts<>+1632(SB), Z25, Z26
+	VMULPS           Z25, Z25, Z27
+	VMULPS           Z26, Z27, Z26
+	VFMADD231PS.BCST consts<>+160(SB), Z25, Z26
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z25
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z27
+	VFMADD231PS      Z26, Z25, Z27
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  Z8, Z30, Z26
+	VPSRAD  $0x03, Z26, Z26
+	VADDPS  Z27, Z25, Z28
+	VPSLLD  $0x17, Z26, Z29
+	VPADDD  Z29, Z28, Z29
+	VPMINUD Z0, Z29, Z29
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD   Z1, Z26, Z26
+	VPSUBD    Z26, Z6, Z26
+	VPSLLD    $0x17, Z26, Z26
+	VADDPS    Z25, Z26, Z30
+	VSUBPS    Z26, Z30, Z31
+	VSUBPS    Z31, Z25, Z25
+	VADDPS    Z27, Z25, Z25
+	VADDPS    Z25, Z30, Z25
+	VCMPPS    $0x11, Z26, Z28, K1
+	VPSUBD    Z26, Z25, Z25
+	VBLENDMPS Z25, Z29, K1, Z25
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z24, Z7, K1
+	VBLENDMPS   Z0, Z25, K1, Z25
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
+	VBLENDMPS   Z1, Z25, K1, Z24
+	VPCMPD      $0x00, Z1, Z23, K1
+	VPMOVD2M    Z19, K2
+	VBLENDMPS   Z0, Z1, K2, Z25
+	VBLENDMPS   Z25, Z24, K1, Z24
+	VPCMPD      $0x00, Z0, Z23, K1
+	VPMOVD2M    Z19, K2
+	VBLENDMPS   Z1, Z0, K2, Z25
+	VBLENDMPS   Z25, Z24, K1, Z24
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   12(BX), Z25
+	VPANDD         Z25, Z22, Z25
+	VPORD          Z25, Z24, Z24
+	VPCMPD         $0x06, Z1, Z23, K1
+	VPCMPD         $0x06, Z23, Z0, K2
+	KANDW          K1, K2, K1
+	VBROADCASTSS   16(BX), Z25
+	VPANDD         Z25, Z22, Z22
+	VPCMPD         $0x06, Z22, Z1, K2
+	KANDW          K1, K2, K1
+	VPCMPD         $0x06, Z0, Z23, K2
+	KORW           K1, K2, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z24, K1, Z22
+	VMOVUPS        Z22, (CX)
+	ADDQ           $+64, CX
+	ADDQ           $+64, DX
+	ADDQ           $-16, AX
+	ADDQ           $-16, SI
+	CMPQ           SI, $+1
+	JGE            slow
+	JMP            loop
+
+slowvector:
+	MOVL    $0x0000ffff, SI
+	BZHIL   AX, SI, SI
+	KMOVW   SI, K1
 	VMOVAPS Z4, Z22
 	VMOVUPS (DX), K1, Z22
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST consts<>+1760(SB), Z22, Z23
+	VPANDD.BCST consts<>+0(SB), Z22, Z23
 	VPSUBD      Z9, Z23, Z24
 	VCVTDQ2PS   Z23, Z25
-	VPSUBD.BCST consts<>+1792(SB), Z25, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
 	VPCMPD      $0x06, Z23, Z5, K2
 	VBLENDMPS   Z25, Z24, K2, Z24
 	VPSRAD      $0x17, Z24, Z25
@@ -3283,7 +3647,7 @@ slow:
 	VFMADD213PS.BCST consts<>+1632(SB), Z25, Z26
 	VMULPS           Z25, Z25, Z27
 	VMULPS           Z26, Z27, Z26
-	VFMADD231PS.BCST consts<>+192(SB), Z25, Z26
+	VFMADD231PS.BCST consts<>+160(SB), Z25, Z26
 	VPERMPS          pow_full_hi<>+0(SB), Z30, Z25
 	VPERMPS          pow_full_lo<>+0(SB), Z30, Z27
 	VFMADD231PS      Z26, Z25, Z27
@@ -3312,7 +3676,7 @@ slow:
 	// overflow, underflow, x = 0 and Inf
 	VCMPPS      $0x11, Z24, Z7, K2
 	VBLENDMPS   Z0, Z25, K2, Z25
-	VCMPPS.BCST $0x11, consts<>+1888(SB), Z24, K2
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
 	VBLENDMPS   Z1, Z25, K2, Z24
 	VPCMPD      $0x00, Z1, Z23, K2
 	VPMOVD2M    Z19, K3
@@ -3336,164 +3700,169 @@ slow:
 	KANDW          K2, K3, K2
 	VPCMPD         $0x06, Z0, Z23, K3
 	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+448(SB), Z24, K2, Z22
+	VBLENDMPS.BCST consts<>+608(SB), Z24, K2, Z22
 	VMOVUPS        Z22, K1, (CX)
 	ADDQ           $+64, CX
 	ADDQ           $+64, DX
-	ADDQ           $-16, SI
-	CMPQ           SI, $+1
-	JGE            slow
-	JMP            loop
+	ADDQ           $-16, AX
+	CMPQ           AX, $+1
+	JGE            vector
+	VZEROUPPER
+	RET
 
 // func sigmoidLossAVX2(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·sigmoidLossAVX2(SB), NOSPLIT, $64-40
+TEXT ·sigmoidLossAVX2(SB), NOSPLIT, $32-40
 	VBROADCASTSS consts<>+1088(SB), Y0
-	VBROADCASTSS consts<>+640(SB), Y1
-	VBROADCASTSS consts<>+480(SB), Y2
+	VBROADCASTSS consts<>+672(SB), Y1
+	VBROADCASTSS consts<>+384(SB), Y2
 	MOVQ         n+24(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         logits+8(FP), DX
 	MOVQ         targets+16(FP), BX
 	MOVQ         p+32(FP), SI
 	MOVQ         (SI), DI
-	CMPQ         AX, $+8
-	JLT          rest
+
+loop:
+	CMPQ AX, $+8
+	JLT  rest
 
 block:
-	VMOVUPS (DX), Y3
-	VMOVUPS (BX), Y4
+	// any |x| > 87, or NaN?
+	VMOVUPS   (DX), Y3
+	VPAND     consts<>+0(SB), Y3, Y3
+	VPCMPGTD  consts<>+32(SB), Y3, Y3
+	VMOVMSKPS Y3, R8
+	TESTL     R8, R8
+	JNE       slowblock
+	VMOVUPS   (DX), Y3
+	VMOVUPS   (BX), Y4
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPOR         consts<>+1216(SB), Y3, Y5
-	VSUBPS       consts<>+64(SB), Y5, Y5
-	VBROADCASTSS consts<>+32(SB), Y6
-	VMAXPS       Y5, Y6, Y5
+	VPOR   consts<>+1184(SB), Y3, Y5
+	VSUBPS consts<>+64(SB), Y5, Y5
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+128(SB), Y6
-	VFMADD213PS  consts<>+160(SB), Y5, Y6
-	VSUBPS       consts<>+160(SB), Y6, Y7
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+128(SB), Y5, Y6
+	VSUBPS       consts<>+128(SB), Y6, Y7
 
 	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y7, Y5
 	VFNMADD231PS consts<>+192(SB), Y7, Y5
-	VFNMADD231PS consts<>+224(SB), Y7, Y5
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+256(SB), Y7
+	VBROADCASTSS consts<>+224(SB), Y7
+	VFMADD213PS  consts<>+256(SB), Y5, Y7
 	VFMADD213PS  consts<>+288(SB), Y5, Y7
 	VFMADD213PS  consts<>+320(SB), Y5, Y7
-	VFMADD213PS  consts<>+352(SB), Y5, Y7
-	VFMADD213PS  consts<>+384(SB), Y7, Y5
+	VFMADD213PS  consts<>+352(SB), Y7, Y5
 
-	// y = 2^n (T[j] + T[j] p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y6, Y7
-	VPERMPS     exp_tt<>+0(SB), Y6, Y6
-	VPADDD      Y7, Y6, Y6
-	VPAND       consts<>+416(SB), Y7, Y7
+	// 2^n T[j] (1 + p)
+	VMOVUPS     exp_one<>+0(SB), Y7
+	VPERMILPS   Y6, Y7, Y7
+	VPSLLD      $0x15, Y6, Y6
+	VPADDD      Y6, Y7, Y6
 	VFMADD231PS Y5, Y6, Y6
-	VMULPS      Y7, Y6, Y5
-	VPMINUD     consts<>+448(SB), Y5, Y5
-	VADDPS      Y2, Y5, Y6
-	VDIVPS      Y6, Y2, Y6
-	VMULPS      Y6, Y5, Y7
-	VBLENDVPS   Y3, Y7, Y6, Y8
-	VBLENDVPS   Y3, Y6, Y7, Y6
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS    Y4, Y2, Y7
-	VBLENDVPS Y3, Y4, Y7, Y9
-	VCMPPS    $0x11, Y9, Y0, Y10
-	VPAND     consts<>+1760(SB), Y3, Y3
-	VPAND     Y3, Y10, Y3
+	VADDPS      Y2, Y6, Y5
+	VDIVPS      Y5, Y2, Y5
+	VMULPS      Y5, Y6, Y7
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y2, Y5, Y10
-	VPSUBD consts<>+1920(SB), Y10, Y10
-	VPAND  consts<>+416(SB), Y10, Y11
-	VPSRLD $0x15, Y10, Y10
+	VADDPS Y2, Y6, Y8
+	VPSUBD consts<>+1888(SB), Y8, Y8
+	VPAND  consts<>+544(SB), Y8, Y9
+	VPSRLD $0x15, Y8, Y8
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y11, Y2, Y12
-	VMOVUPS     log_r<>+0(SB), Y13
-	VPERMILPS   Y10, Y13, Y13
-	VMULPS      Y13, Y12, Y12
-	VADDPS      consts<>+768(SB), Y12, Y13
-	VFMADD231PS Y12, Y5, Y13
-	VCVTDQ2PS   Y11, Y5
-	VMOVUPS     log_th<>+0(SB), Y11
-	VPERMILPS   Y10, Y11, Y11
-	VMOVUPS     log_tl<>+0(SB), Y12
-	VPERMILPS   Y10, Y12, Y10
+	VPSUBD      Y9, Y2, Y10
+	VMOVUPS     log_r<>+0(SB), Y11
+	VPERMILPS   Y8, Y11, Y11
+	VMULPS      Y11, Y10, Y10
+	VADDPS      consts<>+768(SB), Y10, Y11
+	VFMADD231PS Y10, Y6, Y11
+	VCVTDQ2PS   Y9, Y6
+	VMOVUPS     log_th<>+0(SB), Y9
+	VPERMILPS   Y8, Y9, Y9
+	VMOVUPS     log_tl<>+0(SB), Y10
+	VPERMILPS   Y8, Y10, Y8
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y13, Y13, Y12
-	VBROADCASTSS consts<>+1984(SB), Y14
-	VFMADD213PS  consts<>+2016(SB), Y13, Y14
-	VFMADD231PS  consts<>+1952(SB), Y12, Y14
-	VBROADCASTSS consts<>+2048(SB), Y15
-	VFMADD213PS  consts<>+2080(SB), Y13, Y15
-	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+960(SB), Y5, Y10
-	VFMADD231PS  Y15, Y12, Y10
+	VMULPS       Y11, Y11, Y10
+	VBROADCASTSS consts<>+1952(SB), Y12
+	VFMADD213PS  consts<>+1984(SB), Y11, Y12
+	VFMADD231PS  consts<>+1920(SB), Y10, Y12
+	VBROADCASTSS consts<>+2016(SB), Y13
+	VFMADD213PS  consts<>+2048(SB), Y11, Y13
+	VFMADD231PS  Y12, Y10, Y13
+	VFMADD231PS  consts<>+960(SB), Y6, Y8
+	VFMADD231PS  Y13, Y10, Y8
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+992(SB), Y5, Y11
-	VADDPS      Y13, Y11, Y5
-	VSUBPS      Y5, Y11, Y11
-	VADDPS      Y13, Y11, Y11
-	VADDPS      Y11, Y10, Y10
-	VADDPS      Y10, Y5, Y5
-	VFMADD231PS Y3, Y9, Y5
+	VFMADD231PS consts<>+992(SB), Y6, Y9
+	VADDPS      Y11, Y9, Y6
+	VSUBPS      Y6, Y9, Y9
+	VADDPS      Y11, Y9, Y9
+	VADDPS      Y9, Y8, Y8
+	VADDPS      Y8, Y6, Y6
+	VBLENDVPS   Y3, Y7, Y5, Y8
+	VBLENDVPS   Y3, Y5, Y7, Y5
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y4, Y2, Y7
+	VBLENDVPS   Y3, Y4, Y7, Y9
+	VCMPPS      $0x11, Y9, Y0, Y10
+	VPAND       consts<>+0(SB), Y3, Y3
+	VPAND       Y3, Y10, Y3
+	VFMADD231PS Y3, Y9, Y6
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y4, Y6, Y3
+	VMULPS       Y4, Y5, Y3
 	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS 12(SI), Y6
+	VBROADCASTSS 12(SI), Y5
 	VBROADCASTSS 16(SI), Y8
 	VMULPS       Y7, Y8, Y7
-	VFMADD231PS  Y4, Y6, Y7
-	VMULPS       Y5, Y7, Y4
+	VFMADD231PS  Y4, Y5, Y7
+	VMULPS       Y6, Y7, Y4
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_25
+	JGE    focusnot0_49
 	VMULPS Y3, Y3, Y3
-	JMP    focusdone25
+	JMP    focusdone49
 
-focusnot0_25:
+focusnot0_49:
 	CMPQ    DI, $+2
-	JGE     focusnot1_25
+	JGE     focusnot1_49
 	VMOVAPS Y2, Y3
-	JMP     focusdone25
+	JMP     focusdone49
 
-focusnot1_25:
+focusnot1_49:
 	CMPQ DI, $+3
-	JGE  focusnot2_25
-	JMP  focusdone25
+	JGE  focusnot2_49
+	JMP  focusdone49
 
-focusnot2_25:
+focusnot2_49:
 	CMPQ    DI, $+4
-	JGE     focusnot3_25
+	JGE     focusnot3_49
 	VSQRTPS Y3, Y3
-	JMP     focusdone25
+	JMP     focusdone49
 
-focusnot3_25:
+focusnot3_49:
 	CMPQ         DI, $+5
-	JGE          focusnot4_25
+	JGE          focusnot4_49
 	VSQRTPS      Y3, Y5
 	VMOVAPS      Y3, Y6
 	VFNMADD231PS Y5, Y5, Y6
-	VMULPS       consts<>+2112(SB), Y5, Y7
+	VMULPS       consts<>+2080(SB), Y5, Y7
 	VMULPS       Y7, Y6, Y6
 	VFMADD231PS  Y5, Y3, Y6
 	VMOVAPS      Y6, Y3
-	JMP          focusdone25
+	JMP          focusdone49
 
-focusnot4_25:
+focusnot4_49:
 	CMPQ         DI, $+6
-	JGE          focusnot5_25
+	JGE          focusnot5_49
 	VSQRTPS      Y3, Y5
 	VMULPS       Y3, Y3, Y6
 	VMOVAPS      Y6, Y7
@@ -3501,35 +3870,35 @@ focusnot4_25:
 	VMOVAPS      Y3, Y8
 	VFNMADD231PS Y5, Y5, Y8
 	VMULPS       Y8, Y3, Y3
-	VFMADD231PS  consts<>+2112(SB), Y3, Y7
+	VFMADD231PS  consts<>+2080(SB), Y3, Y7
 	VMULPS       Y5, Y7, Y3
 	VFMADD231PS  Y5, Y6, Y3
-	JMP          focusdone25
+	JMP          focusdone49
 
-focusnot5_25:
+focusnot5_49:
 	CMPQ        DI, $+7
-	JGE         focusnot6_25
+	JGE         focusnot6_49
 	VMULPS      Y3, Y3, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y3, Y3, Y6
 	VMULPS      Y3, Y6, Y6
 	VFMADD231PS Y3, Y5, Y6
 	VMOVAPS     Y6, Y3
-	JMP         focusdone25
+	JMP         focusdone49
 
-focusnot6_25:
+focusnot6_49:
 	CMPQ        DI, $+8
-	JGE         focusnot7_25
+	JGE         focusnot7_49
 	VMULPS      Y3, Y3, Y5
 	VFMSUB213PS Y5, Y3, Y3
 	VADDPS      Y5, Y5, Y6
 	VMULPS      Y3, Y6, Y3
 	VFMADD231PS Y5, Y5, Y3
-	JMP         focusdone25
+	JMP         focusdone49
 
-focusnot7_25:
+focusnot7_49:
 	CMPQ        DI, $+9
-	JGE         focusnot8_25
+	JGE         focusnot8_49
 	VMULPS      Y3, Y3, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y3, Y3, Y6
@@ -3540,9 +3909,9 @@ focusnot7_25:
 	VMULPS      Y3, Y5, Y5
 	VFMADD231PS Y3, Y7, Y5
 	VMOVAPS     Y5, Y3
-	JMP         focusdone25
+	JMP         focusdone49
 
-focusnot8_25:
+focusnot8_49:
 	LEAQ         20(SI), R8
 	VMOVUPS      Y4, (SP)
 	VBROADCASTSS (R8), Y4
@@ -3550,16 +3919,16 @@ focusnot8_25:
 	VBROADCASTSS 8(R8), Y6
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+1760(SB), Y3, Y7
-	VPSUBD       consts<>+1280(SB), Y7, Y8
+	VPAND        consts<>+0(SB), Y3, Y7
+	VPSUBD       consts<>+1248(SB), Y7, Y8
 	VCVTDQ2PS    Y7, Y9
-	VPSUBD       consts<>+1792(SB), Y9, Y9
-	VBROADCASTSS consts<>+1056(SB), Y10
+	VPSUBD       consts<>+1760(SB), Y9, Y9
+	VBROADCASTSS consts<>+1024(SB), Y10
 	VPCMPGTD     Y7, Y10, Y10
 	VBLENDVPS    Y10, Y9, Y8, Y8
 	VPSRAD       $0x17, Y8, Y9
 	VPSRLD       $0x14, Y8, Y10
-	VPAND        consts<>+736(SB), Y8, Y8
+	VPAND        consts<>+1280(SB), Y8, Y8
 	VPADDD       consts<>+1312(SB), Y8, Y8
 	VCVTDQ2PS    Y9, Y9
 
@@ -3605,7 +3974,7 @@ focusnot8_25:
 	VFMADD213PS  consts<>+1632(SB), Y5, Y6
 	VMULPS       Y5, Y5, Y9
 	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  consts<>+192(SB), Y5, Y6
+	VFMADD231PS  consts<>+160(SB), Y5, Y6
 	VPERMPS      pow_full_hi<>+0(SB), Y14, Y5
 	VPERMPS      pow_full_lo<>+0(SB), Y14, Y9
 	VFMADD231PS  Y6, Y5, Y9
@@ -3620,7 +3989,7 @@ focusnot8_25:
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPMINSD      Y0, Y6, Y6
-	VBROADCASTSS consts<>+1824(SB), Y12
+	VBROADCASTSS consts<>+1792(SB), Y12
 	VPSUBD       Y6, Y12, Y6
 	VPSLLD       $0x17, Y6, Y6
 	VADDPS       Y5, Y6, Y12
@@ -3633,10 +4002,10 @@ focusnot8_25:
 	VBLENDVPS    Y9, Y5, Y11, Y5
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1856(SB), Y6
+	VBROADCASTSS consts<>+1824(SB), Y6
 	VCMPPS       $0x11, Y8, Y6, Y6
 	VBLENDVPS    Y6, Y1, Y5, Y5
-	VCMPPS       $0x11, consts<>+1888(SB), Y8, Y6
+	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
 	VBLENDVPS    Y6, Y0, Y5, Y5
 	VPCMPEQD     Y0, Y7, Y6
 	VBLENDVPS    Y4, Y1, Y0, Y8
@@ -3658,15 +4027,15 @@ focusnot8_25:
 	VPAND        Y5, Y3, Y3
 	VPCMPGTD     Y1, Y7, Y5
 	VPOR         Y3, Y5, Y3
-	VBLENDVPS    Y3, consts<>+448(SB), Y4, Y3
+	VBLENDVPS    Y3, consts<>+608(SB), Y4, Y3
 	VMOVUPS      (SP), Y4
 
-focusdone25:
+focusdone49:
 	// loss = (alpha ce) q^gamma
-	VCMPPS    $0x12, consts<>+2144(SB), Y4, Y5
+	VCMPPS    $0x12, consts<>+2112(SB), Y4, Y5
 	VMULPS    Y3, Y4, Y3
 	VBLENDVPS Y5, Y3, Y4, Y3
-	VPMINUD   consts<>+448(SB), Y3, Y3
+	VPMINUD   consts<>+608(SB), Y3, Y3
 	VMOVUPS   Y3, (CX)
 	ADDQ      $+32, CX
 	ADDQ      $+32, DX
@@ -3692,136 +4061,138 @@ vector:
 	VMASKMOVPS (BX), Y3, Y5
 	VBLENDVPS  Y3, Y5, Y0, Y3
 
+	// any |x| > 87, or NaN?
+	VPAND     consts<>+0(SB), Y4, Y5
+	VPCMPGTD  consts<>+32(SB), Y5, Y5
+	VMOVMSKPS Y5, R8
+	TESTL     R8, R8
+	JNE       slowvector
+
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPOR         consts<>+1216(SB), Y4, Y5
-	VSUBPS       consts<>+64(SB), Y5, Y5
-	VBROADCASTSS consts<>+32(SB), Y6
-	VMAXPS       Y5, Y6, Y5
+	VPOR   consts<>+1184(SB), Y4, Y5
+	VSUBPS consts<>+64(SB), Y5, Y5
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+128(SB), Y6
-	VFMADD213PS  consts<>+160(SB), Y5, Y6
-	VSUBPS       consts<>+160(SB), Y6, Y7
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+128(SB), Y5, Y6
+	VSUBPS       consts<>+128(SB), Y6, Y7
 
 	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y7, Y5
 	VFNMADD231PS consts<>+192(SB), Y7, Y5
-	VFNMADD231PS consts<>+224(SB), Y7, Y5
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+256(SB), Y7
+	VBROADCASTSS consts<>+224(SB), Y7
+	VFMADD213PS  consts<>+256(SB), Y5, Y7
 	VFMADD213PS  consts<>+288(SB), Y5, Y7
 	VFMADD213PS  consts<>+320(SB), Y5, Y7
-	VFMADD213PS  consts<>+352(SB), Y5, Y7
-	VFMADD213PS  consts<>+384(SB), Y7, Y5
+	VFMADD213PS  consts<>+352(SB), Y7, Y5
 
-	// y = 2^n (T[j] + T[j] p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y6, Y7
-	VPERMPS     exp_tt<>+0(SB), Y6, Y6
-	VPADDD      Y7, Y6, Y6
-	VPAND       consts<>+416(SB), Y7, Y7
+	// 2^n T[j] (1 + p)
+	VMOVUPS     exp_one<>+0(SB), Y7
+	VPERMILPS   Y6, Y7, Y7
+	VPSLLD      $0x15, Y6, Y6
+	VPADDD      Y6, Y7, Y6
 	VFMADD231PS Y5, Y6, Y6
-	VMULPS      Y7, Y6, Y5
-	VPMINUD     consts<>+448(SB), Y5, Y5
-	VADDPS      Y2, Y5, Y6
-	VDIVPS      Y6, Y2, Y6
-	VMULPS      Y6, Y5, Y7
-	VBLENDVPS   Y4, Y7, Y6, Y8
-	VBLENDVPS   Y4, Y6, Y7, Y6
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS    Y3, Y2, Y7
-	VBLENDVPS Y4, Y3, Y7, Y9
-	VCMPPS    $0x11, Y9, Y0, Y10
-	VPAND     consts<>+1760(SB), Y4, Y4
-	VPAND     Y4, Y10, Y4
+	VADDPS      Y2, Y6, Y5
+	VDIVPS      Y5, Y2, Y5
+	VMULPS      Y5, Y6, Y7
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y2, Y5, Y10
-	VPSUBD consts<>+1920(SB), Y10, Y10
-	VPAND  consts<>+416(SB), Y10, Y11
-	VPSRLD $0x15, Y10, Y10
+	VADDPS Y2, Y6, Y8
+	VPSUBD consts<>+1888(SB), Y8, Y8
+	VPAND  consts<>+544(SB), Y8, Y9
+	VPSRLD $0x15, Y8, Y8
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y11, Y2, Y12
-	VMOVUPS     log_r<>+0(SB), Y13
-	VPERMILPS   Y10, Y13, Y13
-	VMULPS      Y13, Y12, Y12
-	VADDPS      consts<>+768(SB), Y12, Y13
-	VFMADD231PS Y12, Y5, Y13
-	VCVTDQ2PS   Y11, Y5
-	VMOVUPS     log_th<>+0(SB), Y11
-	VPERMILPS   Y10, Y11, Y11
-	VMOVUPS     log_tl<>+0(SB), Y12
-	VPERMILPS   Y10, Y12, Y10
+	VPSUBD      Y9, Y2, Y10
+	VMOVUPS     log_r<>+0(SB), Y11
+	VPERMILPS   Y8, Y11, Y11
+	VMULPS      Y11, Y10, Y10
+	VADDPS      consts<>+768(SB), Y10, Y11
+	VFMADD231PS Y10, Y6, Y11
+	VCVTDQ2PS   Y9, Y6
+	VMOVUPS     log_th<>+0(SB), Y9
+	VPERMILPS   Y8, Y9, Y9
+	VMOVUPS     log_tl<>+0(SB), Y10
+	VPERMILPS   Y8, Y10, Y8
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y13, Y13, Y12
-	VBROADCASTSS consts<>+1984(SB), Y14
-	VFMADD213PS  consts<>+2016(SB), Y13, Y14
-	VFMADD231PS  consts<>+1952(SB), Y12, Y14
-	VBROADCASTSS consts<>+2048(SB), Y15
-	VFMADD213PS  consts<>+2080(SB), Y13, Y15
-	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+960(SB), Y5, Y10
-	VFMADD231PS  Y15, Y12, Y10
+	VMULPS       Y11, Y11, Y10
+	VBROADCASTSS consts<>+1952(SB), Y12
+	VFMADD213PS  consts<>+1984(SB), Y11, Y12
+	VFMADD231PS  consts<>+1920(SB), Y10, Y12
+	VBROADCASTSS consts<>+2016(SB), Y13
+	VFMADD213PS  consts<>+2048(SB), Y11, Y13
+	VFMADD231PS  Y12, Y10, Y13
+	VFMADD231PS  consts<>+960(SB), Y6, Y8
+	VFMADD231PS  Y13, Y10, Y8
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+992(SB), Y5, Y11
-	VADDPS      Y13, Y11, Y5
-	VSUBPS      Y5, Y11, Y11
-	VADDPS      Y13, Y11, Y11
-	VADDPS      Y11, Y10, Y10
-	VADDPS      Y10, Y5, Y5
-	VFMADD231PS Y4, Y9, Y5
+	VFMADD231PS consts<>+992(SB), Y6, Y9
+	VADDPS      Y11, Y9, Y6
+	VSUBPS      Y6, Y9, Y9
+	VADDPS      Y11, Y9, Y9
+	VADDPS      Y9, Y8, Y8
+	VADDPS      Y8, Y6, Y6
+	VBLENDVPS   Y4, Y7, Y5, Y8
+	VBLENDVPS   Y4, Y5, Y7, Y5
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y3, Y2, Y7
+	VBLENDVPS   Y4, Y3, Y7, Y9
+	VCMPPS      $0x11, Y9, Y0, Y10
+	VPAND       consts<>+0(SB), Y4, Y4
+	VPAND       Y4, Y10, Y4
+	VFMADD231PS Y4, Y9, Y6
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y3, Y6, Y4
+	VMULPS       Y3, Y5, Y4
 	VFMADD231PS  Y7, Y8, Y4
-	VBROADCASTSS 12(SI), Y6
+	VBROADCASTSS 12(SI), Y5
 	VBROADCASTSS 16(SI), Y8
 	VMULPS       Y7, Y8, Y7
-	VFMADD231PS  Y3, Y6, Y7
-	VMULPS       Y5, Y7, Y3
+	VFMADD231PS  Y3, Y5, Y7
+	VMULPS       Y6, Y7, Y3
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_26
+	JGE    focusnot0_50
 	VMULPS Y4, Y4, Y4
-	JMP    focusdone26
+	JMP    focusdone50
 
-focusnot0_26:
+focusnot0_50:
 	CMPQ    DI, $+2
-	JGE     focusnot1_26
+	JGE     focusnot1_50
 	VMOVAPS Y2, Y4
-	JMP     focusdone26
+	JMP     focusdone50
 
-focusnot1_26:
+focusnot1_50:
 	CMPQ DI, $+3
-	JGE  focusnot2_26
-	JMP  focusdone26
+	JGE  focusnot2_50
+	JMP  focusdone50
 
-focusnot2_26:
+focusnot2_50:
 	CMPQ    DI, $+4
-	JGE     focusnot3_26
+	JGE     focusnot3_50
 	VSQRTPS Y4, Y4
-	JMP     focusdone26
+	JMP     focusdone50
 
-focusnot3_26:
+focusnot3_50:
 	CMPQ         DI, $+5
-	JGE          focusnot4_26
+	JGE          focusnot4_50
 	VSQRTPS      Y4, Y5
 	VMOVAPS      Y4, Y6
 	VFNMADD231PS Y5, Y5, Y6
-	VMULPS       consts<>+2112(SB), Y5, Y7
+	VMULPS       consts<>+2080(SB), Y5, Y7
 	VMULPS       Y7, Y6, Y6
 	VFMADD231PS  Y5, Y4, Y6
 	VMOVAPS      Y6, Y4
-	JMP          focusdone26
+	JMP          focusdone50
 
-focusnot4_26:
+focusnot4_50:
 	CMPQ         DI, $+6
-	JGE          focusnot5_26
+	JGE          focusnot5_50
 	VSQRTPS      Y4, Y5
 	VMULPS       Y4, Y4, Y6
 	VMOVAPS      Y6, Y7
@@ -3829,35 +4200,35 @@ focusnot4_26:
 	VMOVAPS      Y4, Y8
 	VFNMADD231PS Y5, Y5, Y8
 	VMULPS       Y8, Y4, Y4
-	VFMADD231PS  consts<>+2112(SB), Y4, Y7
+	VFMADD231PS  consts<>+2080(SB), Y4, Y7
 	VMULPS       Y5, Y7, Y4
 	VFMADD231PS  Y5, Y6, Y4
-	JMP          focusdone26
+	JMP          focusdone50
 
-focusnot5_26:
+focusnot5_50:
 	CMPQ        DI, $+7
-	JGE         focusnot6_26
+	JGE         focusnot6_50
 	VMULPS      Y4, Y4, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y4, Y4, Y6
 	VMULPS      Y4, Y6, Y6
 	VFMADD231PS Y4, Y5, Y6
 	VMOVAPS     Y6, Y4
-	JMP         focusdone26
+	JMP         focusdone50
 
-focusnot6_26:
+focusnot6_50:
 	CMPQ        DI, $+8
-	JGE         focusnot7_26
+	JGE         focusnot7_50
 	VMULPS      Y4, Y4, Y5
 	VFMSUB213PS Y5, Y4, Y4
 	VADDPS      Y5, Y5, Y6
 	VMULPS      Y4, Y6, Y4
 	VFMADD231PS Y5, Y5, Y4
-	JMP         focusdone26
+	JMP         focusdone50
 
-focusnot7_26:
+focusnot7_50:
 	CMPQ        DI, $+9
-	JGE         focusnot8_26
+	JGE         focusnot8_50
 	VMULPS      Y4, Y4, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y4, Y4, Y6
@@ -3868,26 +4239,26 @@ focusnot7_26:
 	VMULPS      Y4, Y5, Y5
 	VFMADD231PS Y4, Y7, Y5
 	VMOVAPS     Y5, Y4
-	JMP         focusdone26
+	JMP         focusdone50
 
-focusnot8_26:
+focusnot8_50:
 	LEAQ         20(SI), R8
-	VMOVUPS      Y3, 32(SP)
+	VMOVUPS      Y3, (SP)
 	VBROADCASTSS (R8), Y3
 	VBROADCASTSS 4(R8), Y5
 	VBROADCASTSS 8(R8), Y6
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+1760(SB), Y4, Y7
-	VPSUBD       consts<>+1280(SB), Y7, Y8
+	VPAND        consts<>+0(SB), Y4, Y7
+	VPSUBD       consts<>+1248(SB), Y7, Y8
 	VCVTDQ2PS    Y7, Y9
-	VPSUBD       consts<>+1792(SB), Y9, Y9
-	VBROADCASTSS consts<>+1056(SB), Y10
+	VPSUBD       consts<>+1760(SB), Y9, Y9
+	VBROADCASTSS consts<>+1024(SB), Y10
 	VPCMPGTD     Y7, Y10, Y10
 	VBLENDVPS    Y10, Y9, Y8, Y8
 	VPSRAD       $0x17, Y8, Y9
 	VPSRLD       $0x14, Y8, Y10
-	VPAND        consts<>+736(SB), Y8, Y8
+	VPAND        consts<>+1280(SB), Y8, Y8
 	VPADDD       consts<>+1312(SB), Y8, Y8
 	VCVTDQ2PS    Y9, Y9
 
@@ -3933,7 +4304,7 @@ focusnot8_26:
 	VFMADD213PS  consts<>+1632(SB), Y5, Y6
 	VMULPS       Y5, Y5, Y9
 	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  consts<>+192(SB), Y5, Y6
+	VFMADD231PS  consts<>+160(SB), Y5, Y6
 	VPERMPS      pow_full_hi<>+0(SB), Y14, Y5
 	VPERMPS      pow_full_lo<>+0(SB), Y14, Y9
 	VFMADD231PS  Y6, Y5, Y9
@@ -3948,7 +4319,7 @@ focusnot8_26:
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPMINSD      Y0, Y6, Y6
-	VBROADCASTSS consts<>+1824(SB), Y12
+	VBROADCASTSS consts<>+1792(SB), Y12
 	VPSUBD       Y6, Y12, Y6
 	VPSLLD       $0x17, Y6, Y6
 	VADDPS       Y5, Y6, Y12
@@ -3961,10 +4332,10 @@ focusnot8_26:
 	VBLENDVPS    Y9, Y5, Y11, Y5
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1856(SB), Y6
+	VBROADCASTSS consts<>+1824(SB), Y6
 	VCMPPS       $0x11, Y8, Y6, Y6
 	VBLENDVPS    Y6, Y1, Y5, Y5
-	VCMPPS       $0x11, consts<>+1888(SB), Y8, Y6
+	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
 	VBLENDVPS    Y6, Y0, Y5, Y5
 	VPCMPEQD     Y0, Y7, Y6
 	VBLENDVPS    Y3, Y1, Y0, Y8
@@ -3986,15 +4357,15 @@ focusnot8_26:
 	VPAND        Y5, Y4, Y4
 	VPCMPGTD     Y1, Y7, Y5
 	VPOR         Y4, Y5, Y4
-	VBLENDVPS    Y4, consts<>+448(SB), Y3, Y4
-	VMOVUPS      32(SP), Y3
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y4
+	VMOVUPS      (SP), Y3
 
-focusdone26:
+focusdone50:
 	// loss = (alpha ce) q^gamma
-	VCMPPS    $0x12, consts<>+2144(SB), Y3, Y5
+	VCMPPS    $0x12, consts<>+2112(SB), Y3, Y5
 	VMULPS    Y4, Y3, Y4
 	VBLENDVPS Y5, Y4, Y3, Y3
-	VPMINUD   consts<>+448(SB), Y3, Y3
+	VPMINUD   consts<>+608(SB), Y3, Y3
 	CMPQ      AX, $+8
 	JLT       partless1
 	VMOVUPS   Y3, (CX)
@@ -4032,166 +4403,876 @@ done:
 	VZEROUPPER
 	RET
 
+slowblock:
+	MOVQ $0x00000008, R8
+
+slow:
+	VMOVUPS (DX), Y3
+	VMOVUPS (BX), Y4
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR         consts<>+1184(SB), Y3, Y5
+	VSUBPS       consts<>+64(SB), Y5, Y5
+	VBROADCASTSS consts<>+416(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+128(SB), Y5, Y6
+	VSUBPS       consts<>+128(SB), Y6, Y7
+
+	// r = c - n ln2
+	VMOVAPS      Y5, Y8
+	VFNMADD231PS consts<>+160(SB), Y7, Y8
+	VFNMADD231PS consts<>+192(SB), Y7, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y7
+	VFMADD213PS  consts<>+256(SB), Y8, Y7
+	VFMADD213PS  consts<>+288(SB), Y8, Y7
+	VFMADD213PS  consts<>+320(SB), Y8, Y7
+	VFMADD213PS  consts<>+352(SB), Y7, Y8
+	VCMPPS       $0x11, consts<>+480(SB), Y5, Y5
+	VPAND        consts<>+512(SB), Y5, Y5
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y6, Y7
+	VPERMPS     exp_half<>+0(SB), Y6, Y6
+	VPADDD      Y7, Y6, Y6
+	VPAND       consts<>+544(SB), Y7, Y7
+	VPADDD      Y5, Y7, Y7
+	VFMADD231PS Y8, Y6, Y6
+	VMULPS      Y7, Y6, Y6
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y5, Y6, Y5
+	VADDPS  consts<>+576(SB), Y6, Y6
+	VPSUBD  consts<>+576(SB), Y6, Y6
+	VPMAXSD Y6, Y5, Y5
+	VPMINUD consts<>+608(SB), Y5, Y5
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS       $0x11, consts<>+1216(SB), Y5, Y6
+	VBROADCASTSS consts<>+1216(SB), Y7
+	VMAXPS       Y5, Y7, Y7
+	VADDPS       Y2, Y7, Y8
+	VDIVPS       Y8, Y2, Y8
+	VMULPS       Y8, Y7, Y9
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y2, Y7, Y10
+	VPSUBD consts<>+1888(SB), Y10, Y10
+	VPAND  consts<>+544(SB), Y10, Y11
+	VPSRLD $0x15, Y10, Y10
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y11, Y2, Y12
+	VMOVUPS     log_r<>+0(SB), Y13
+	VPERMILPS   Y10, Y13, Y13
+	VMULPS      Y13, Y12, Y12
+	VADDPS      consts<>+768(SB), Y12, Y13
+	VFMADD231PS Y12, Y7, Y13
+	VCVTDQ2PS   Y11, Y7
+	VMOVUPS     log_th<>+0(SB), Y11
+	VPERMILPS   Y10, Y11, Y11
+	VMOVUPS     log_tl<>+0(SB), Y12
+	VPERMILPS   Y10, Y12, Y10
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y13, Y13, Y12
+	VBROADCASTSS consts<>+1952(SB), Y14
+	VFMADD213PS  consts<>+1984(SB), Y13, Y14
+	VFMADD231PS  consts<>+1920(SB), Y12, Y14
+	VBROADCASTSS consts<>+2016(SB), Y15
+	VFMADD213PS  consts<>+2048(SB), Y13, Y15
+	VFMADD231PS  Y14, Y12, Y15
+	VFMADD231PS  consts<>+960(SB), Y7, Y10
+	VFMADD231PS  Y15, Y12, Y10
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+992(SB), Y7, Y11
+	VADDPS      Y13, Y11, Y7
+	VSUBPS      Y7, Y11, Y11
+	VADDPS      Y13, Y11, Y11
+	VADDPS      Y11, Y10, Y10
+	VADDPS      Y10, Y7, Y7
+	VBLENDVPS   Y6, Y5, Y9, Y9
+	VBLENDVPS   Y6, Y5, Y7, Y5
+	VBLENDVPS   Y3, Y9, Y8, Y6
+	VBLENDVPS   Y3, Y8, Y9, Y7
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y4, Y2, Y8
+	VBLENDVPS   Y3, Y4, Y8, Y9
+	VCMPPS      $0x11, Y9, Y0, Y10
+	VPAND       consts<>+0(SB), Y3, Y3
+	VPAND       Y3, Y10, Y3
+	VFMADD231PS Y3, Y9, Y5
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y4, Y7, Y3
+	VFMADD231PS  Y8, Y6, Y3
+	VBROADCASTSS 12(SI), Y6
+	VBROADCASTSS 16(SI), Y7
+	VMULPS       Y8, Y7, Y7
+	VFMADD231PS  Y4, Y6, Y7
+	VMULPS       Y5, Y7, Y4
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_51
+	VMULPS Y3, Y3, Y3
+	JMP    focusdone51
+
+focusnot0_51:
+	CMPQ    DI, $+2
+	JGE     focusnot1_51
+	VMOVAPS Y2, Y3
+	JMP     focusdone51
+
+focusnot1_51:
+	CMPQ DI, $+3
+	JGE  focusnot2_51
+	JMP  focusdone51
+
+focusnot2_51:
+	CMPQ    DI, $+4
+	JGE     focusnot3_51
+	VSQRTPS Y3, Y3
+	JMP     focusdone51
+
+focusnot3_51:
+	CMPQ         DI, $+5
+	JGE          focusnot4_51
+	VSQRTPS      Y3, Y5
+	VMOVAPS      Y3, Y6
+	VFNMADD231PS Y5, Y5, Y6
+	VMULPS       consts<>+2080(SB), Y5, Y7
+	VMULPS       Y7, Y6, Y6
+	VFMADD231PS  Y5, Y3, Y6
+	VMOVAPS      Y6, Y3
+	JMP          focusdone51
+
+focusnot4_51:
+	CMPQ         DI, $+6
+	JGE          focusnot5_51
+	VSQRTPS      Y3, Y5
+	VMULPS       Y3, Y3, Y6
+	VMOVAPS      Y6, Y7
+	VFMSUB231PS  Y3, Y3, Y7
+	VMOVAPS      Y3, Y8
+	VFNMADD231PS Y5, Y5, Y8
+	VMULPS       Y8, Y3, Y3
+	VFMADD231PS  consts<>+2080(SB), Y3, Y7
+	VMULPS       Y5, Y7, Y3
+	VFMADD231PS  Y5, Y6, Y3
+	JMP          focusdone51
+
+focusnot5_51:
+	CMPQ        DI, $+7
+	JGE         focusnot6_51
+	VMULPS      Y3, Y3, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y3, Y3, Y6
+	VMULPS      Y3, Y6, Y6
+	VFMADD231PS Y3, Y5, Y6
+	VMOVAPS     Y6, Y3
+	JMP         focusdone51
+
+focusnot6_51:
+	CMPQ        DI, $+8
+	JGE         focusnot7_51
+	VMULPS      Y3, Y3, Y5
+	VFMSUB213PS Y5, Y3, Y3
+	VADDPS      Y5, Y5, Y6
+	VMULPS      Y3, Y6, Y3
+	VFMADD231PS Y5, Y5, Y3
+	JMP         focusdone51
+
+focusnot7_51:
+	CMPQ        DI, $+9
+	JGE         focusnot8_51
+	VMULPS      Y3, Y3, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y3, Y3, Y6
+	VMULPS      Y5, Y5, Y7
+	VADDPS      Y5, Y5, Y8
+	VFMSUB213PS Y7, Y5, Y5
+	VFMADD231PS Y6, Y8, Y5
+	VMULPS      Y3, Y5, Y5
+	VFMADD231PS Y3, Y7, Y5
+	VMOVAPS     Y5, Y3
+	JMP         focusdone51
+
+focusnot8_51:
+	LEAQ         20(SI), R9
+	VMOVUPS      Y4, (SP)
+	VBROADCASTSS (R9), Y4
+	VBROADCASTSS 4(R9), Y5
+	VBROADCASTSS 8(R9), Y6
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y3, Y7
+	VPSUBD       consts<>+1248(SB), Y7, Y8
+	VCVTDQ2PS    Y7, Y9
+	VPSUBD       consts<>+1760(SB), Y9, Y9
+	VBROADCASTSS consts<>+1024(SB), Y10
+	VPCMPGTD     Y7, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VPSRAD       $0x17, Y8, Y9
+	VPSRLD       $0x14, Y8, Y10
+	VPAND        consts<>+1280(SB), Y8, Y8
+	VPADDD       consts<>+1312(SB), Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y10, Y11
+	VFMADD213PS  consts<>+768(SB), Y11, Y8
+	VMULPS       consts<>+1344(SB), Y8, Y11
+	VMOVAPS      Y8, Y12
+	VFMADD231PS  Y11, Y8, Y12
+	VSUBPS       Y12, Y8, Y13
+	VFMADD231PS  Y11, Y8, Y13
+	VMULPS       Y8, Y8, Y11
+	VBROADCASTSS consts<>+1376(SB), Y14
+	VFMADD213PS  consts<>+1408(SB), Y8, Y14
+	VFMADD213PS  consts<>+1440(SB), Y8, Y14
+	VFMADD213PS  consts<>+1472(SB), Y8, Y14
+	VFMADD213PS  consts<>+1504(SB), Y8, Y14
+	VMULPS       Y8, Y11, Y8
+	VFMADD231PS  Y14, Y8, Y13
+	VADDPS       Y13, Y12, Y8
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y10, Y11
+	VADDPS      Y11, Y9, Y9
+	VMULPS      Y9, Y4, Y11
+	VFMSUB213PS Y11, Y4, Y9
+	VFMADD213PS Y11, Y5, Y8
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y8, Y14
+	VSUBPS      consts<>+1536(SB), Y14, Y15
+	VSUBPS      Y15, Y11, Y11
+	VFMADD231PS Y12, Y5, Y11
+	VPERMPS     pow_tl<>+0(SB), Y10, Y10
+	VFMADD231PS Y10, Y4, Y9
+	VFMADD231PS Y12, Y6, Y9
+	VFMADD231PS Y13, Y5, Y9
+	VADDPS      Y9, Y11, Y5
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y6
+	VFMADD213PS  consts<>+1600(SB), Y5, Y6
+	VFMADD213PS  consts<>+1632(SB), Y5, Y6
+	VMULPS       Y5, Y5, Y9
+	VMULPS       Y6, Y9, Y6
+	VFMADD231PS  consts<>+160(SB), Y5, Y6
+	VPERMPS      pow_full_hi<>+0(SB), Y14, Y5
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y9
+	VFMADD231PS  Y6, Y5, Y9
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y14, Y6
+	VPSRAD  $0x03, Y6, Y6
+	VADDPS  Y9, Y5, Y10
+	VPSLLD  $0x17, Y6, Y11
+	VPADDD  Y11, Y10, Y11
+	VPMINUD Y1, Y11, Y11
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD      Y0, Y6, Y6
+	VBROADCASTSS consts<>+1792(SB), Y12
+	VPSUBD       Y6, Y12, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VADDPS       Y5, Y6, Y12
+	VSUBPS       Y6, Y12, Y13
+	VSUBPS       Y13, Y5, Y5
+	VADDPS       Y9, Y5, Y5
+	VADDPS       Y5, Y12, Y5
+	VCMPPS       $0x11, Y6, Y10, Y9
+	VPSUBD       Y6, Y5, Y5
+	VBLENDVPS    Y9, Y5, Y11, Y5
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y6
+	VCMPPS       $0x11, Y8, Y6, Y6
+	VBLENDVPS    Y6, Y1, Y5, Y5
+	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
+	VBLENDVPS    Y6, Y0, Y5, Y5
+	VPCMPEQD     Y0, Y7, Y6
+	VBLENDVPS    Y4, Y1, Y0, Y8
+	VBLENDVPS    Y6, Y8, Y5, Y5
+	VPCMPEQD     Y1, Y7, Y6
+	VBLENDVPS    Y4, Y0, Y1, Y4
+	VBLENDVPS    Y6, Y4, Y5, Y4
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R9), Y5
+	VPAND        Y5, Y3, Y5
+	VPOR         Y5, Y4, Y4
+	VPCMPGTD     Y0, Y7, Y5
+	VPCMPGTD     Y7, Y1, Y6
+	VPAND        Y5, Y6, Y5
+	VBROADCASTSS 16(R9), Y6
+	VPAND        Y6, Y3, Y3
+	VPCMPGTD     Y3, Y0, Y3
+	VPAND        Y5, Y3, Y3
+	VPCMPGTD     Y1, Y7, Y5
+	VPOR         Y3, Y5, Y3
+	VBLENDVPS    Y3, consts<>+608(SB), Y4, Y3
+	VMOVUPS      (SP), Y4
+
+focusdone51:
+	// loss = (alpha ce) q^gamma
+	VCMPPS    $0x12, consts<>+2112(SB), Y4, Y5
+	VMULPS    Y3, Y4, Y3
+	VBLENDVPS Y5, Y3, Y4, Y3
+	VPMINUD   consts<>+608(SB), Y3, Y3
+	VMOVUPS   Y3, (CX)
+	ADDQ      $+32, CX
+	ADDQ      $+32, DX
+	ADDQ      $+32, BX
+	ADDQ      $-8, AX
+	ADDQ      $-8, R8
+	CMPQ      R8, $+1
+	JGE       slow
+	JMP       loop
+
+slowvector:
+	MOVQ       $0x00000008, R8
+	MOVQ       AX, R9
+	CMPQ       R9, R8
+	CMOVQGT    R8, R9
+	NEGQ       R9
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(R9*4), Y3
+	VMASKMOVPS (DX), Y3, Y4
+	VBLENDVPS  Y3, Y4, Y2, Y4
+	VMASKMOVPS (BX), Y3, Y5
+	VBLENDVPS  Y3, Y5, Y0, Y3
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR         consts<>+1184(SB), Y4, Y5
+	VSUBPS       consts<>+64(SB), Y5, Y5
+	VBROADCASTSS consts<>+416(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+128(SB), Y5, Y6
+	VSUBPS       consts<>+128(SB), Y6, Y7
+
+	// r = c - n ln2
+	VMOVAPS      Y5, Y8
+	VFNMADD231PS consts<>+160(SB), Y7, Y8
+	VFNMADD231PS consts<>+192(SB), Y7, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y7
+	VFMADD213PS  consts<>+256(SB), Y8, Y7
+	VFMADD213PS  consts<>+288(SB), Y8, Y7
+	VFMADD213PS  consts<>+320(SB), Y8, Y7
+	VFMADD213PS  consts<>+352(SB), Y7, Y8
+	VCMPPS       $0x11, consts<>+480(SB), Y5, Y5
+	VPAND        consts<>+512(SB), Y5, Y5
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y6, Y7
+	VPERMPS     exp_half<>+0(SB), Y6, Y6
+	VPADDD      Y7, Y6, Y6
+	VPAND       consts<>+544(SB), Y7, Y7
+	VPADDD      Y5, Y7, Y7
+	VFMADD231PS Y8, Y6, Y6
+	VMULPS      Y7, Y6, Y6
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y5, Y6, Y5
+	VADDPS  consts<>+576(SB), Y6, Y6
+	VPSUBD  consts<>+576(SB), Y6, Y6
+	VPMAXSD Y6, Y5, Y5
+	VPMINUD consts<>+608(SB), Y5, Y5
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS       $0x11, consts<>+1216(SB), Y5, Y6
+	VBROADCASTSS consts<>+1216(SB), Y7
+	VMAXPS       Y5, Y7, Y7
+	VADDPS       Y2, Y7, Y8
+	VDIVPS       Y8, Y2, Y8
+	VMULPS       Y8, Y7, Y9
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y2, Y7, Y10
+	VPSUBD consts<>+1888(SB), Y10, Y10
+	VPAND  consts<>+544(SB), Y10, Y11
+	VPSRLD $0x15, Y10, Y10
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y11, Y2, Y12
+	VMOVUPS     log_r<>+0(SB), Y13
+	VPERMILPS   Y10, Y13, Y13
+	VMULPS      Y13, Y12, Y12
+	VADDPS      consts<>+768(SB), Y12, Y13
+	VFMADD231PS Y12, Y7, Y13
+	VCVTDQ2PS   Y11, Y7
+	VMOVUPS     log_th<>+0(SB), Y11
+	VPERMILPS   Y10, Y11, Y11
+	VMOVUPS     log_tl<>+0(SB), Y12
+	VPERMILPS   Y10, Y12, Y10
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y13, Y13, Y12
+	VBROADCASTSS consts<>+1952(SB), Y14
+	VFMADD213PS  consts<>+1984(SB), Y13, Y14
+	VFMADD231PS  consts<>+1920(SB), Y12, Y14
+	VBROADCASTSS consts<>+2016(SB), Y15
+	VFMADD213PS  consts<>+2048(SB), Y13, Y15
+	VFMADD231PS  Y14, Y12, Y15
+	VFMADD231PS  consts<>+960(SB), Y7, Y10
+	VFMADD231PS  Y15, Y12, Y10
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+992(SB), Y7, Y11
+	VADDPS      Y13, Y11, Y7
+	VSUBPS      Y7, Y11, Y11
+	VADDPS      Y13, Y11, Y11
+	VADDPS      Y11, Y10, Y10
+	VADDPS      Y10, Y7, Y7
+	VBLENDVPS   Y6, Y5, Y9, Y9
+	VBLENDVPS   Y6, Y5, Y7, Y5
+	VBLENDVPS   Y4, Y9, Y8, Y6
+	VBLENDVPS   Y4, Y8, Y9, Y7
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y3, Y2, Y8
+	VBLENDVPS   Y4, Y3, Y8, Y9
+	VCMPPS      $0x11, Y9, Y0, Y10
+	VPAND       consts<>+0(SB), Y4, Y4
+	VPAND       Y4, Y10, Y4
+	VFMADD231PS Y4, Y9, Y5
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y3, Y7, Y4
+	VFMADD231PS  Y8, Y6, Y4
+	VBROADCASTSS 12(SI), Y6
+	VBROADCASTSS 16(SI), Y7
+	VMULPS       Y8, Y7, Y7
+	VFMADD231PS  Y3, Y6, Y7
+	VMULPS       Y5, Y7, Y3
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_52
+	VMULPS Y4, Y4, Y4
+	JMP    focusdone52
+
+focusnot0_52:
+	CMPQ    DI, $+2
+	JGE     focusnot1_52
+	VMOVAPS Y2, Y4
+	JMP     focusdone52
+
+focusnot1_52:
+	CMPQ DI, $+3
+	JGE  focusnot2_52
+	JMP  focusdone52
+
+focusnot2_52:
+	CMPQ    DI, $+4
+	JGE     focusnot3_52
+	VSQRTPS Y4, Y4
+	JMP     focusdone52
+
+focusnot3_52:
+	CMPQ         DI, $+5
+	JGE          focusnot4_52
+	VSQRTPS      Y4, Y5
+	VMOVAPS      Y4, Y6
+	VFNMADD231PS Y5, Y5, Y6
+	VMULPS       consts<>+2080(SB), Y5, Y7
+	VMULPS       Y7, Y6, Y6
+	VFMADD231PS  Y5, Y4, Y6
+	VMOVAPS      Y6, Y4
+	JMP          focusdone52
+
+focusnot4_52:
+	CMPQ         DI, $+6
+	JGE          focusnot5_52
+	VSQRTPS      Y4, Y5
+	VMULPS       Y4, Y4, Y6
+	VMOVAPS      Y6, Y7
+	VFMSUB231PS  Y4, Y4, Y7
+	VMOVAPS      Y4, Y8
+	VFNMADD231PS Y5, Y5, Y8
+	VMULPS       Y8, Y4, Y4
+	VFMADD231PS  consts<>+2080(SB), Y4, Y7
+	VMULPS       Y5, Y7, Y4
+	VFMADD231PS  Y5, Y6, Y4
+	JMP          focusdone52
+
+focusnot5_52:
+	CMPQ        DI, $+7
+	JGE         focusnot6_52
+	VMULPS      Y4, Y4, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y4, Y4, Y6
+	VMULPS      Y4, Y6, Y6
+	VFMADD231PS Y4, Y5, Y6
+	VMOVAPS     Y6, Y4
+	JMP         focusdone52
+
+focusnot6_52:
+	CMPQ        DI, $+8
+	JGE         focusnot7_52
+	VMULPS      Y4, Y4, Y5
+	VFMSUB213PS Y5, Y4, Y4
+	VADDPS      Y5, Y5, Y6
+	VMULPS      Y4, Y6, Y4
+	VFMADD231PS Y5, Y5, Y4
+	JMP         focusdone52
+
+focusnot7_52:
+	CMPQ        DI, $+9
+	JGE         focusnot8_52
+	VMULPS      Y4, Y4, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y4, Y4, Y6
+	VMULPS      Y5, Y5, Y7
+	VADDPS      Y5, Y5, Y8
+	VFMSUB213PS Y7, Y5, Y5
+	VFMADD231PS Y6, Y8, Y5
+	VMULPS      Y4, Y5, Y5
+	VFMADD231PS Y4, Y7, Y5
+	VMOVAPS     Y5, Y4
+	JMP         focusdone52
+
+focusnot8_52:
+	LEAQ         20(SI), R8
+	VMOVUPS      Y3, (SP)
+	VBROADCASTSS (R8), Y3
+	VBROADCASTSS 4(R8), Y5
+	VBROADCASTSS 8(R8), Y6
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y4, Y7
+	VPSUBD       consts<>+1248(SB), Y7, Y8
+	VCVTDQ2PS    Y7, Y9
+	VPSUBD       consts<>+1760(SB), Y9, Y9
+	VBROADCASTSS consts<>+1024(SB), Y10
+	VPCMPGTD     Y7, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VPSRAD       $0x17, Y8, Y9
+	VPSRLD       $0x14, Y8, Y10
+	VPAND        consts<>+1280(SB), Y8, Y8
+	VPADDD       consts<>+1312(SB), Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y10, Y11
+	VFMADD213PS  consts<>+768(SB), Y11, Y8
+	VMULPS       consts<>+1344(SB), Y8, Y11
+	VMOVAPS      Y8, Y12
+	VFMADD231PS  Y11, Y8, Y12
+	VSUBPS       Y12, Y8, Y13
+	VFMADD231PS  Y11, Y8, Y13
+	VMULPS       Y8, Y8, Y11
+	VBROADCASTSS consts<>+1376(SB), Y14
+	VFMADD213PS  consts<>+1408(SB), Y8, Y14
+	VFMADD213PS  consts<>+1440(SB), Y8, Y14
+	VFMADD213PS  consts<>+1472(SB), Y8, Y14
+	VFMADD213PS  consts<>+1504(SB), Y8, Y14
+	VMULPS       Y8, Y11, Y8
+	VFMADD231PS  Y14, Y8, Y13
+	VADDPS       Y13, Y12, Y8
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y10, Y11
+	VADDPS      Y11, Y9, Y9
+	VMULPS      Y9, Y3, Y11
+	VFMSUB213PS Y11, Y3, Y9
+	VFMADD213PS Y11, Y5, Y8
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y8, Y14
+	VSUBPS      consts<>+1536(SB), Y14, Y15
+	VSUBPS      Y15, Y11, Y11
+	VFMADD231PS Y12, Y5, Y11
+	VPERMPS     pow_tl<>+0(SB), Y10, Y10
+	VFMADD231PS Y10, Y3, Y9
+	VFMADD231PS Y12, Y6, Y9
+	VFMADD231PS Y13, Y5, Y9
+	VADDPS      Y9, Y11, Y5
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y6
+	VFMADD213PS  consts<>+1600(SB), Y5, Y6
+	VFMADD213PS  consts<>+1632(SB), Y5, Y6
+	VMULPS       Y5, Y5, Y9
+	VMULPS       Y6, Y9, Y6
+	VFMADD231PS  consts<>+160(SB), Y5, Y6
+	VPERMPS      pow_full_hi<>+0(SB), Y14, Y5
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y9
+	VFMADD231PS  Y6, Y5, Y9
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y14, Y6
+	VPSRAD  $0x03, Y6, Y6
+	VADDPS  Y9, Y5, Y10
+	VPSLLD  $0x17, Y6, Y11
+	VPADDD  Y11, Y10, Y11
+	VPMINUD Y1, Y11, Y11
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD      Y0, Y6, Y6
+	VBROADCASTSS consts<>+1792(SB), Y12
+	VPSUBD       Y6, Y12, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VADDPS       Y5, Y6, Y12
+	VSUBPS       Y6, Y12, Y13
+	VSUBPS       Y13, Y5, Y5
+	VADDPS       Y9, Y5, Y5
+	VADDPS       Y5, Y12, Y5
+	VCMPPS       $0x11, Y6, Y10, Y9
+	VPSUBD       Y6, Y5, Y5
+	VBLENDVPS    Y9, Y5, Y11, Y5
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y6
+	VCMPPS       $0x11, Y8, Y6, Y6
+	VBLENDVPS    Y6, Y1, Y5, Y5
+	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
+	VBLENDVPS    Y6, Y0, Y5, Y5
+	VPCMPEQD     Y0, Y7, Y6
+	VBLENDVPS    Y3, Y1, Y0, Y8
+	VBLENDVPS    Y6, Y8, Y5, Y5
+	VPCMPEQD     Y1, Y7, Y6
+	VBLENDVPS    Y3, Y0, Y1, Y3
+	VBLENDVPS    Y6, Y3, Y5, Y3
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R8), Y5
+	VPAND        Y5, Y4, Y5
+	VPOR         Y5, Y3, Y3
+	VPCMPGTD     Y0, Y7, Y5
+	VPCMPGTD     Y7, Y1, Y6
+	VPAND        Y5, Y6, Y5
+	VBROADCASTSS 16(R8), Y6
+	VPAND        Y6, Y4, Y4
+	VPCMPGTD     Y4, Y0, Y4
+	VPAND        Y5, Y4, Y4
+	VPCMPGTD     Y1, Y7, Y5
+	VPOR         Y4, Y5, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y4
+	VMOVUPS      (SP), Y3
+
+focusdone52:
+	// loss = (alpha ce) q^gamma
+	VCMPPS    $0x12, consts<>+2112(SB), Y3, Y5
+	VMULPS    Y4, Y3, Y4
+	VBLENDVPS Y5, Y4, Y3, Y3
+	VPMINUD   consts<>+608(SB), Y3, Y3
+	CMPQ      AX, $+8
+	JLT       partless2
+	VMOVUPS   Y3, (CX)
+	JMP       partdone2
+
+partless2:
+	MOVQ         CX, R8
+	TESTQ        $0x00000004, AX
+	JEQ          partfour2
+	VMOVUPS      X3, (R8)
+	ADDQ         $+16, R8
+	VEXTRACTF128 $0x01, Y3, X3
+
+partfour2:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo2
+	VMOVLPS X3, (R8)
+	ADDQ    $+8, R8
+	VPSRLDQ $0x08, X3, X3
+
+parttwo2:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone2
+	VMOVSS X3, (R8)
+
+partdone2:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $+32, BX
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+	VZEROUPPER
+	RET
+
 // func sigmoidLossAVX512(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·sigmoidLossAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+1088(SB), Z0
-	VBROADCASTSS consts<>+640(SB), Z1
-	VBROADCASTSS consts<>+480(SB), Z2
-	VBROADCASTSS consts<>+32(SB), Z3
-	VBROADCASTSS consts<>+1056(SB), Z4
+	VBROADCASTSS consts<>+672(SB), Z1
+	VBROADCASTSS consts<>+384(SB), Z2
+	VBROADCASTSS consts<>+1024(SB), Z3
+	VBROADCASTSS consts<>+1792(SB), Z4
 	VBROADCASTSS consts<>+1824(SB), Z5
-	VBROADCASTSS consts<>+1856(SB), Z6
-	VBROADCASTSS consts<>+448(SB), Z7
-	VBROADCASTSS consts<>+1536(SB), Z8
-	VBROADCASTSS consts<>+160(SB), Z9
-	VBROADCASTSS consts<>+192(SB), Z10
-	VBROADCASTSS consts<>+1760(SB), Z11
-	VBROADCASTSS consts<>+768(SB), Z12
-	VBROADCASTSS consts<>+2112(SB), Z13
-	VBROADCASTSS consts<>+1216(SB), Z14
-	VBROADCASTSS consts<>+64(SB), Z15
-	VBROADCASTSS consts<>+128(SB), Z16
-	VBROADCASTSS consts<>+224(SB), Z17
+	VBROADCASTSS consts<>+1216(SB), Z6
+	VBROADCASTSS consts<>+416(SB), Z7
+	VBROADCASTSS consts<>+512(SB), Z8
+	VBROADCASTSS consts<>+640(SB), Z9
+	VBROADCASTSS consts<>+1536(SB), Z10
+	VBROADCASTSS consts<>+0(SB), Z11
+	VBROADCASTSS consts<>+608(SB), Z12
+	VBROADCASTSS consts<>+128(SB), Z13
+	VBROADCASTSS consts<>+160(SB), Z14
+	VBROADCASTSS consts<>+768(SB), Z15
+	VBROADCASTSS consts<>+2080(SB), Z16
+	VBROADCASTSS consts<>+1184(SB), Z17
 	MOVQ         n+24(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         logits+8(FP), DX
 	MOVQ         targets+16(FP), BX
 	MOVQ         p+32(FP), SI
 	MOVQ         (SI), DI
-	CMPQ         AX, $+16
-	JLT          rest
+
+loop:
+	CMPQ AX, $+16
+	JLT  rest
 
 block:
-	VMOVUPS (DX), Z18
-	VMOVUPS (BX), Z19
+	// any |x| > 87, or NaN?
+	VPANDD      (DX), Z11, Z18
+	VPCMPD.BCST $0x06, consts<>+32(SB), Z18, K1
+	KORTESTW    K1, K1
+	JNE         slowblock
+	VMOVUPS     (DX), Z18
+	VMOVUPS     (BX), Z19
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPORD  Z14, Z18, Z20
-	VSUBPS Z15, Z20, Z20
-	VMAXPS Z20, Z3, Z20
+	VPORD       Z17, Z18, Z20
+	VSUBPS.BCST consts<>+64(SB), Z20, Z20
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z9, Z21
-	VFMADD231PS Z16, Z20, Z21
-	VSUBPS      Z9, Z21, Z22
+	VMOVAPS          Z13, Z21
+	VFMADD231PS.BCST consts<>+96(SB), Z20, Z21
+	VSUBPS           Z13, Z21, Z22
 
 	// r = c - n ln2
-	VFNMADD231PS Z10, Z22, Z20
-	VFNMADD231PS Z17, Z22, Z20
+	VFNMADD231PS      Z14, Z22, Z20
+	VFNMADD231PS.BCST consts<>+192(SB), Z22, Z20
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+256(SB), Z23
-	VFMADD213PS.BCST consts<>+288(SB), Z20, Z23
-	VFMADD213PS.BCST consts<>+320(SB), Z20, Z23
-	VFMADD213PS.BCST consts<>+352(SB), Z20, Z23
-	VFMADD213PS.BCST consts<>+384(SB), Z23, Z20
+	VBROADCASTSS     consts<>+224(SB), Z22
+	VFMADD213PS.BCST consts<>+256(SB), Z20, Z22
+	VFMADD213PS.BCST consts<>+288(SB), Z20, Z22
+	VFMADD213PS.BCST consts<>+320(SB), Z20, Z22
+	VFMADD213PS.BCST consts<>+352(SB), Z22, Z20
 
-	// y = 2^n (T[j] + T[j] p)
-	VPERMPS     exp_t<>+0(SB), Z21, Z21
+	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z21, Z22
+	VPSLLD      $0x15, Z21, Z21
+	VPADDD      Z21, Z22, Z21
 	VFMADD231PS Z20, Z21, Z21
-	VSCALEFPS   Z22, Z21, Z20
-	VPMINUD     Z7, Z20, Z20
-	VADDPS      Z2, Z20, Z21
-	VDIVPS      Z21, Z2, Z21
-	VMULPS      Z21, Z20, Z22
-	VPMOVD2M    Z18, K1
-	VBLENDMPS   Z22, Z21, K1, Z23
-	VPMOVD2M    Z18, K1
-	VBLENDMPS   Z21, Z22, K1, Z21
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS    Z19, Z2, Z22
-	VPMOVD2M  Z18, K1
-	VBLENDMPS Z19, Z22, K1, Z24
-	VCMPPS    $0x11, Z24, Z0, K1
-	VPANDD    Z11, Z18, Z18
-	VMOVAPS.Z Z18, K1, Z18
+	VADDPS      Z2, Z21, Z20
+	VDIVPS      Z20, Z2, Z20
+	VMULPS      Z20, Z21, Z22
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z2, Z20, Z25
-	VPSUBD.BCST consts<>+1920(SB), Z25, Z25
-	VPANDD.BCST consts<>+416(SB), Z25, Z26
-	VPSRLD      $0x15, Z25, Z25
+	VADDPS      Z2, Z21, Z23
+	VPSUBD.BCST consts<>+1888(SB), Z23, Z23
+	VPANDD.BCST consts<>+544(SB), Z23, Z24
+	VPSRLD      $0x15, Z23, Z23
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z26, Z2, Z27
-	VPERMPS     log_r<>+0(SB), Z25, Z28
-	VMULPS      Z28, Z27, Z27
-	VADDPS      Z12, Z27, Z28
-	VFMADD231PS Z27, Z20, Z28
-	VCVTDQ2PS   Z26, Z20
-	VPERMPS     log_th<>+0(SB), Z25, Z26
-	VPERMPS     log_tl<>+0(SB), Z25, Z25
+	VPSUBD      Z24, Z2, Z25
+	VPERMPS     log_r<>+0(SB), Z23, Z26
+	VMULPS      Z26, Z25, Z25
+	VADDPS      Z15, Z25, Z26
+	VFMADD231PS Z25, Z21, Z26
+	VCVTDQ2PS   Z24, Z21
+	VPERMPS     log_th<>+0(SB), Z23, Z24
+	VPERMPS     log_tl<>+0(SB), Z23, Z23
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z28, Z28, Z27
-	VBROADCASTSS     consts<>+1984(SB), Z29
-	VFMADD213PS.BCST consts<>+2016(SB), Z28, Z29
-	VFMADD231PS.BCST consts<>+1952(SB), Z27, Z29
-	VBROADCASTSS     consts<>+2048(SB), Z30
-	VFMADD213PS.BCST consts<>+2080(SB), Z28, Z30
-	VFMADD231PS      Z29, Z27, Z30
-	VFMADD231PS.BCST consts<>+960(SB), Z20, Z25
-	VFMADD231PS      Z30, Z27, Z25
+	VMULPS           Z26, Z26, Z25
+	VBROADCASTSS     consts<>+1952(SB), Z27
+	VFMADD213PS.BCST consts<>+1984(SB), Z26, Z27
+	VFMADD231PS.BCST consts<>+1920(SB), Z25, Z27
+	VBROADCASTSS     consts<>+2016(SB), Z28
+	VFMADD213PS.BCST consts<>+2048(SB), Z26, Z28
+	VFMADD231PS      Z27, Z25, Z28
+	VFMADD231PS.BCST consts<>+960(SB), Z21, Z23
+	VFMADD231PS      Z28, Z25, Z23
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+992(SB), Z20, Z26
-	VADDPS           Z28, Z26, Z20
-	VSUBPS           Z20, Z26, Z26
-	VADDPS           Z28, Z26, Z26
-	VADDPS           Z26, Z25, Z25
-	VADDPS           Z25, Z20, Z20
-	VFMADD231PS      Z18, Z24, Z20
+	VFMADD231PS.BCST consts<>+992(SB), Z21, Z24
+	VADDPS           Z26, Z24, Z21
+	VSUBPS           Z21, Z24, Z24
+	VADDPS           Z26, Z24, Z24
+	VADDPS           Z24, Z23, Z23
+	VADDPS           Z23, Z21, Z21
+	VPMOVD2M         Z18, K1
+	VBLENDMPS        Z22, Z20, K1, Z23
+	VPMOVD2M         Z18, K1
+	VBLENDMPS        Z20, Z22, K1, Z20
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z19, Z2, Z22
+	VPMOVD2M    Z18, K1
+	VBLENDMPS   Z19, Z22, K1, Z24
+	VCMPPS      $0x11, Z24, Z0, K1
+	VPANDD      Z11, Z18, Z18
+	VMOVAPS.Z   Z18, K1, Z18
+	VFMADD231PS Z18, Z24, Z21
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z19, Z21, Z18
+	VMULPS       Z19, Z20, Z18
 	VFMADD231PS  Z22, Z23, Z18
-	VBROADCASTSS 12(SI), Z21
+	VBROADCASTSS 12(SI), Z20
 	VBROADCASTSS 16(SI), Z23
 	VMULPS       Z22, Z23, Z22
-	VFMADD231PS  Z19, Z21, Z22
-	VMULPS       Z20, Z22, Z19
+	VFMADD231PS  Z19, Z20, Z22
+	VMULPS       Z21, Z22, Z19
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_53
+	JGE    focusnot0_105
 	VMULPS Z18, Z18, Z18
-	JMP    focusdone53
+	JMP    focusdone105
 
-focusnot0_53:
+focusnot0_105:
 	CMPQ    DI, $+2
-	JGE     focusnot1_53
+	JGE     focusnot1_105
 	VMOVAPS Z2, Z18
-	JMP     focusdone53
+	JMP     focusdone105
 
-focusnot1_53:
+focusnot1_105:
 	CMPQ DI, $+3
-	JGE  focusnot2_53
-	JMP  focusdone53
+	JGE  focusnot2_105
+	JMP  focusdone105
 
-focusnot2_53:
+focusnot2_105:
 	CMPQ    DI, $+4
-	JGE     focusnot3_53
+	JGE     focusnot3_105
 	VSQRTPS Z18, Z18
-	JMP     focusdone53
+	JMP     focusdone105
 
-focusnot3_53:
+focusnot3_105:
 	CMPQ         DI, $+5
-	JGE          focusnot4_53
+	JGE          focusnot4_105
 	VSQRTPS      Z18, Z20
 	VMOVAPS      Z18, Z21
 	VFNMADD231PS Z20, Z20, Z21
-	VMULPS       Z13, Z20, Z22
+	VMULPS       Z16, Z20, Z22
 	VMULPS       Z22, Z21, Z21
 	VFMADD231PS  Z20, Z18, Z21
 	VMOVAPS      Z21, Z18
-	JMP          focusdone53
+	JMP          focusdone105
 
-focusnot4_53:
+focusnot4_105:
 	CMPQ         DI, $+6
-	JGE          focusnot5_53
+	JGE          focusnot5_105
 	VSQRTPS      Z18, Z20
 	VMULPS       Z18, Z18, Z21
 	VMOVAPS      Z21, Z22
@@ -4199,35 +5280,35 @@ focusnot4_53:
 	VMOVAPS      Z18, Z23
 	VFNMADD231PS Z20, Z20, Z23
 	VMULPS       Z23, Z18, Z18
-	VFMADD231PS  Z13, Z18, Z22
+	VFMADD231PS  Z16, Z18, Z22
 	VMULPS       Z20, Z22, Z18
 	VFMADD231PS  Z20, Z21, Z18
-	JMP          focusdone53
+	JMP          focusdone105
 
-focusnot5_53:
+focusnot5_105:
 	CMPQ        DI, $+7
-	JGE         focusnot6_53
+	JGE         focusnot6_105
 	VMULPS      Z18, Z18, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z18, Z18, Z21
 	VMULPS      Z18, Z21, Z21
 	VFMADD231PS Z18, Z20, Z21
 	VMOVAPS     Z21, Z18
-	JMP         focusdone53
+	JMP         focusdone105
 
-focusnot6_53:
+focusnot6_105:
 	CMPQ        DI, $+8
-	JGE         focusnot7_53
+	JGE         focusnot7_105
 	VMULPS      Z18, Z18, Z20
 	VFMSUB213PS Z20, Z18, Z18
 	VADDPS      Z20, Z20, Z21
 	VMULPS      Z18, Z21, Z18
 	VFMADD231PS Z20, Z20, Z18
-	JMP         focusdone53
+	JMP         focusdone105
 
-focusnot7_53:
+focusnot7_105:
 	CMPQ        DI, $+9
-	JGE         focusnot8_53
+	JGE         focusnot8_105
 	VMULPS      Z18, Z18, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z18, Z18, Z21
@@ -4238,9 +5319,9 @@ focusnot7_53:
 	VMULPS      Z18, Z20, Z20
 	VFMADD231PS Z18, Z22, Z20
 	VMOVAPS     Z20, Z18
-	JMP         focusdone53
+	JMP         focusdone105
 
-focusnot8_53:
+focusnot8_105:
 	LEAQ         20(SI), R8
 	VBROADCASTSS (R8), Z20
 	VBROADCASTSS 4(R8), Z21
@@ -4248,20 +5329,20 @@ focusnot8_53:
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPANDD      Z11, Z18, Z23
-	VPSUBD.BCST consts<>+1280(SB), Z23, Z24
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
 	VCVTDQ2PS   Z23, Z25
-	VPSUBD.BCST consts<>+1792(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z4, K1
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z3, K1
 	VBLENDMPS   Z25, Z24, K1, Z24
 	VPSRAD      $0x17, Z24, Z25
 	VPSRLD      $0x14, Z24, Z26
-	VPANDD.BCST consts<>+736(SB), Z24, Z24
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
 	VPADDD.BCST consts<>+1312(SB), Z24, Z24
 	VCVTDQ2PS   Z25, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS      Z12, Z27, Z24
+	VFMADD213PS      Z15, Z27, Z24
 	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
 	VMOVAPS          Z24, Z28
 	VFMADD231PS      Z27, Z24, Z28
@@ -4285,8 +5366,8 @@ focusnot8_53:
 	VFMADD213PS Z27, Z21, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z8, Z24, Z30
-	VSUBPS      Z8, Z30, Z31
+	VADDPS      Z10, Z24, Z30
+	VSUBPS      Z10, Z30, Z31
 	VSUBPS      Z31, Z27, Z27
 	VFMADD231PS Z28, Z21, Z27
 	VPERMPS     pow_tl<>+0(SB), Z26, Z26
@@ -4301,13 +5382,13 @@ focusnot8_53:
 	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
 	VMULPS           Z21, Z21, Z25
 	VMULPS           Z22, Z25, Z22
-	VFMADD231PS      Z10, Z21, Z22
+	VFMADD231PS      Z14, Z21, Z22
 	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
 	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
 	VFMADD231PS      Z22, Z21, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  Z8, Z30, Z22
+	VPSUBD  Z10, Z30, Z22
 	VPSRAD  $0x03, Z22, Z22
 	VADDPS  Z25, Z21, Z26
 	VPSLLD  $0x17, Z22, Z27
@@ -4316,7 +5397,7 @@ focusnot8_53:
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPMINSD   Z0, Z22, Z22
-	VPSUBD    Z22, Z5, Z22
+	VPSUBD    Z22, Z4, Z22
 	VPSLLD    $0x17, Z22, Z22
 	VADDPS    Z21, Z22, Z28
 	VSUBPS    Z22, Z28, Z29
@@ -4328,9 +5409,9 @@ focusnot8_53:
 	VBLENDMPS Z21, Z27, K1, Z21
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z6, K1
+	VCMPPS      $0x11, Z24, Z5, K1
 	VBLENDMPS   Z1, Z21, K1, Z21
-	VCMPPS.BCST $0x11, consts<>+1888(SB), Z24, K1
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
 	VBLENDMPS   Z0, Z21, K1, Z21
 	VPCMPD      $0x00, Z0, Z23, K1
 	VPMOVD2M    Z20, K2
@@ -4354,14 +5435,14 @@ focusnot8_53:
 	KANDW        K1, K2, K1
 	VPCMPD       $0x06, Z1, Z23, K2
 	KORW         K1, K2, K1
-	VBLENDMPS    Z7, Z20, K1, Z18
+	VBLENDMPS    Z12, Z20, K1, Z18
 
-focusdone53:
+focusdone105:
 	// loss = (alpha ce) q^gamma
-	VCMPPS.BCST $0x12, consts<>+2144(SB), Z19, K1
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z19, K1
 	VMULPS      Z18, Z19, Z18
 	VBLENDMPS   Z18, Z19, K1, Z18
-	VPMINUD     Z7, Z18, Z18
+	VPMINUD     Z12, Z18, Z18
 	VMOVUPS     Z18, (CX)
 	ADDQ        $+64, CX
 	ADDQ        $+64, DX
@@ -4383,132 +5464,136 @@ vector:
 	VMOVAPS Z0, Z19
 	VMOVUPS (BX), K1, Z19
 
+	// any |x| > 87, or NaN?
+	VPANDD      Z11, Z18, Z20
+	VPCMPD.BCST $0x06, consts<>+32(SB), Z20, K2
+	KORTESTW    K2, K2
+	JNE         slowvector
+
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPORD  Z14, Z18, Z20
-	VSUBPS Z15, Z20, Z20
-	VMAXPS Z20, Z3, Z20
+	VPORD       Z17, Z18, Z20
+	VSUBPS.BCST consts<>+64(SB), Z20, Z20
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z9, Z21
-	VFMADD231PS Z16, Z20, Z21
-	VSUBPS      Z9, Z21, Z22
+	VMOVAPS          Z13, Z21
+	VFMADD231PS.BCST consts<>+96(SB), Z20, Z21
+	VSUBPS           Z13, Z21, Z22
 
 	// r = c - n ln2
-	VFNMADD231PS Z10, Z22, Z20
-	VFNMADD231PS Z17, Z22, Z20
+	VFNMADD231PS      Z14, Z22, Z20
+	VFNMADD231PS.BCST consts<>+192(SB), Z22, Z20
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+256(SB), Z23
-	VFMADD213PS.BCST consts<>+288(SB), Z20, Z23
-	VFMADD213PS.BCST consts<>+320(SB), Z20, Z23
-	VFMADD213PS.BCST consts<>+352(SB), Z20, Z23
-	VFMADD213PS.BCST consts<>+384(SB), Z23, Z20
+	VBROADCASTSS     consts<>+224(SB), Z22
+	VFMADD213PS.BCST consts<>+256(SB), Z20, Z22
+	VFMADD213PS.BCST consts<>+288(SB), Z20, Z22
+	VFMADD213PS.BCST consts<>+320(SB), Z20, Z22
+	VFMADD213PS.BCST consts<>+352(SB), Z22, Z20
 
-	// y = 2^n (T[j] + T[j] p)
-	VPERMPS     exp_t<>+0(SB), Z21, Z21
+	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z21, Z22
+	VPSLLD      $0x15, Z21, Z21
+	VPADDD      Z21, Z22, Z21
 	VFMADD231PS Z20, Z21, Z21
-	VSCALEFPS   Z22, Z21, Z20
-	VPMINUD     Z7, Z20, Z20
-	VADDPS      Z2, Z20, Z21
-	VDIVPS      Z21, Z2, Z21
-	VMULPS      Z21, Z20, Z22
-	VPMOVD2M    Z18, K2
-	VBLENDMPS   Z22, Z21, K2, Z23
-	VPMOVD2M    Z18, K2
-	VBLENDMPS   Z21, Z22, K2, Z21
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS    Z19, Z2, Z22
-	VPMOVD2M  Z18, K2
-	VBLENDMPS Z19, Z22, K2, Z24
-	VCMPPS    $0x11, Z24, Z0, K2
-	VPANDD    Z11, Z18, Z18
-	VMOVAPS.Z Z18, K2, Z18
+	VADDPS      Z2, Z21, Z20
+	VDIVPS      Z20, Z2, Z20
+	VMULPS      Z20, Z21, Z22
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z2, Z20, Z25
-	VPSUBD.BCST consts<>+1920(SB), Z25, Z25
-	VPANDD.BCST consts<>+416(SB), Z25, Z26
-	VPSRLD      $0x15, Z25, Z25
+	VADDPS      Z2, Z21, Z23
+	VPSUBD.BCST consts<>+1888(SB), Z23, Z23
+	VPANDD.BCST consts<>+544(SB), Z23, Z24
+	VPSRLD      $0x15, Z23, Z23
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z26, Z2, Z27
-	VPERMPS     log_r<>+0(SB), Z25, Z28
-	VMULPS      Z28, Z27, Z27
-	VADDPS      Z12, Z27, Z28
-	VFMADD231PS Z27, Z20, Z28
-	VCVTDQ2PS   Z26, Z20
-	VPERMPS     log_th<>+0(SB), Z25, Z26
-	VPERMPS     log_tl<>+0(SB), Z25, Z25
+	VPSUBD      Z24, Z2, Z25
+	VPERMPS     log_r<>+0(SB), Z23, Z26
+	VMULPS      Z26, Z25, Z25
+	VADDPS      Z15, Z25, Z26
+	VFMADD231PS Z25, Z21, Z26
+	VCVTDQ2PS   Z24, Z21
+	VPERMPS     log_th<>+0(SB), Z23, Z24
+	VPERMPS     log_tl<>+0(SB), Z23, Z23
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z28, Z28, Z27
-	VBROADCASTSS     consts<>+1984(SB), Z29
-	VFMADD213PS.BCST consts<>+2016(SB), Z28, Z29
-	VFMADD231PS.BCST consts<>+1952(SB), Z27, Z29
-	VBROADCASTSS     consts<>+2048(SB), Z30
-	VFMADD213PS.BCST consts<>+2080(SB), Z28, Z30
-	VFMADD231PS      Z29, Z27, Z30
-	VFMADD231PS.BCST consts<>+960(SB), Z20, Z25
-	VFMADD231PS      Z30, Z27, Z25
+	VMULPS           Z26, Z26, Z25
+	VBROADCASTSS     consts<>+1952(SB), Z27
+	VFMADD213PS.BCST consts<>+1984(SB), Z26, Z27
+	VFMADD231PS.BCST consts<>+1920(SB), Z25, Z27
+	VBROADCASTSS     consts<>+2016(SB), Z28
+	VFMADD213PS.BCST consts<>+2048(SB), Z26, Z28
+	VFMADD231PS      Z27, Z25, Z28
+	VFMADD231PS.BCST consts<>+960(SB), Z21, Z23
+	VFMADD231PS      Z28, Z25, Z23
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+992(SB), Z20, Z26
-	VADDPS           Z28, Z26, Z20
-	VSUBPS           Z20, Z26, Z26
-	VADDPS           Z28, Z26, Z26
-	VADDPS           Z26, Z25, Z25
-	VADDPS           Z25, Z20, Z20
-	VFMADD231PS      Z18, Z24, Z20
+	VFMADD231PS.BCST consts<>+992(SB), Z21, Z24
+	VADDPS           Z26, Z24, Z21
+	VSUBPS           Z21, Z24, Z24
+	VADDPS           Z26, Z24, Z24
+	VADDPS           Z24, Z23, Z23
+	VADDPS           Z23, Z21, Z21
+	VPMOVD2M         Z18, K2
+	VBLENDMPS        Z22, Z20, K2, Z23
+	VPMOVD2M         Z18, K2
+	VBLENDMPS        Z20, Z22, K2, Z20
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z19, Z2, Z22
+	VPMOVD2M    Z18, K2
+	VBLENDMPS   Z19, Z22, K2, Z24
+	VCMPPS      $0x11, Z24, Z0, K2
+	VPANDD      Z11, Z18, Z18
+	VMOVAPS.Z   Z18, K2, Z18
+	VFMADD231PS Z18, Z24, Z21
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z19, Z21, Z18
+	VMULPS       Z19, Z20, Z18
 	VFMADD231PS  Z22, Z23, Z18
-	VBROADCASTSS 12(SI), Z21
+	VBROADCASTSS 12(SI), Z20
 	VBROADCASTSS 16(SI), Z23
 	VMULPS       Z22, Z23, Z22
-	VFMADD231PS  Z19, Z21, Z22
-	VMULPS       Z20, Z22, Z19
+	VFMADD231PS  Z19, Z20, Z22
+	VMULPS       Z21, Z22, Z19
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_54
+	JGE    focusnot0_106
 	VMULPS Z18, Z18, Z18
-	JMP    focusdone54
+	JMP    focusdone106
 
-focusnot0_54:
+focusnot0_106:
 	CMPQ    DI, $+2
-	JGE     focusnot1_54
+	JGE     focusnot1_106
 	VMOVAPS Z2, Z18
-	JMP     focusdone54
+	JMP     focusdone106
 
-focusnot1_54:
+focusnot1_106:
 	CMPQ DI, $+3
-	JGE  focusnot2_54
-	JMP  focusdone54
+	JGE  focusnot2_106
+	JMP  focusdone106
 
-focusnot2_54:
+focusnot2_106:
 	CMPQ    DI, $+4
-	JGE     focusnot3_54
+	JGE     focusnot3_106
 	VSQRTPS Z18, Z18
-	JMP     focusdone54
+	JMP     focusdone106
 
-focusnot3_54:
+focusnot3_106:
 	CMPQ         DI, $+5
-	JGE          focusnot4_54
+	JGE          focusnot4_106
 	VSQRTPS      Z18, Z20
 	VMOVAPS      Z18, Z21
 	VFNMADD231PS Z20, Z20, Z21
-	VMULPS       Z13, Z20, Z22
+	VMULPS       Z16, Z20, Z22
 	VMULPS       Z22, Z21, Z21
 	VFMADD231PS  Z20, Z18, Z21
 	VMOVAPS      Z21, Z18
-	JMP          focusdone54
+	JMP          focusdone106
 
-focusnot4_54:
+focusnot4_106:
 	CMPQ         DI, $+6
-	JGE          focusnot5_54
+	JGE          focusnot5_106
 	VSQRTPS      Z18, Z20
 	VMULPS       Z18, Z18, Z21
 	VMOVAPS      Z21, Z22
@@ -4516,35 +5601,35 @@ focusnot4_54:
 	VMOVAPS      Z18, Z23
 	VFNMADD231PS Z20, Z20, Z23
 	VMULPS       Z23, Z18, Z18
-	VFMADD231PS  Z13, Z18, Z22
+	VFMADD231PS  Z16, Z18, Z22
 	VMULPS       Z20, Z22, Z18
 	VFMADD231PS  Z20, Z21, Z18
-	JMP          focusdone54
+	JMP          focusdone106
 
-focusnot5_54:
+focusnot5_106:
 	CMPQ        DI, $+7
-	JGE         focusnot6_54
+	JGE         focusnot6_106
 	VMULPS      Z18, Z18, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z18, Z18, Z21
 	VMULPS      Z18, Z21, Z21
 	VFMADD231PS Z18, Z20, Z21
 	VMOVAPS     Z21, Z18
-	JMP         focusdone54
+	JMP         focusdone106
 
-focusnot6_54:
+focusnot6_106:
 	CMPQ        DI, $+8
-	JGE         focusnot7_54
+	JGE         focusnot7_106
 	VMULPS      Z18, Z18, Z20
 	VFMSUB213PS Z20, Z18, Z18
 	VADDPS      Z20, Z20, Z21
 	VMULPS      Z18, Z21, Z18
 	VFMADD231PS Z20, Z20, Z18
-	JMP         focusdone54
+	JMP         focusdone106
 
-focusnot7_54:
+focusnot7_106:
 	CMPQ        DI, $+9
-	JGE         focusnot8_54
+	JGE         focusnot8_106
 	VMULPS      Z18, Z18, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z18, Z18, Z21
@@ -4555,9 +5640,9 @@ focusnot7_54:
 	VMULPS      Z18, Z20, Z20
 	VFMADD231PS Z18, Z22, Z20
 	VMOVAPS     Z20, Z18
-	JMP         focusdone54
+	JMP         focusdone106
 
-focusnot8_54:
+focusnot8_106:
 	LEAQ         20(SI), R8
 	VBROADCASTSS (R8), Z20
 	VBROADCASTSS 4(R8), Z21
@@ -4565,20 +5650,20 @@ focusnot8_54:
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPANDD      Z11, Z18, Z23
-	VPSUBD.BCST consts<>+1280(SB), Z23, Z24
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
 	VCVTDQ2PS   Z23, Z25
-	VPSUBD.BCST consts<>+1792(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z4, K2
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z3, K2
 	VBLENDMPS   Z25, Z24, K2, Z24
 	VPSRAD      $0x17, Z24, Z25
 	VPSRLD      $0x14, Z24, Z26
-	VPANDD.BCST consts<>+736(SB), Z24, Z24
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
 	VPADDD.BCST consts<>+1312(SB), Z24, Z24
 	VCVTDQ2PS   Z25, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS      Z12, Z27, Z24
+	VFMADD213PS      Z15, Z27, Z24
 	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
 	VMOVAPS          Z24, Z28
 	VFMADD231PS      Z27, Z24, Z28
@@ -4602,8 +5687,8 @@ focusnot8_54:
 	VFMADD213PS Z27, Z21, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z8, Z24, Z30
-	VSUBPS      Z8, Z30, Z31
+	VADDPS      Z10, Z24, Z30
+	VSUBPS      Z10, Z30, Z31
 	VSUBPS      Z31, Z27, Z27
 	VFMADD231PS Z28, Z21, Z27
 	VPERMPS     pow_tl<>+0(SB), Z26, Z26
@@ -4618,13 +5703,13 @@ focusnot8_54:
 	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
 	VMULPS           Z21, Z21, Z25
 	VMULPS           Z22, Z25, Z22
-	VFMADD231PS      Z10, Z21, Z22
+	VFMADD231PS      Z14, Z21, Z22
 	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
 	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
 	VFMADD231PS      Z22, Z21, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  Z8, Z30, Z22
+	VPSUBD  Z10, Z30, Z22
 	VPSRAD  $0x03, Z22, Z22
 	VADDPS  Z25, Z21, Z26
 	VPSLLD  $0x17, Z22, Z27
@@ -4633,7 +5718,7 @@ focusnot8_54:
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPMINSD   Z0, Z22, Z22
-	VPSUBD    Z22, Z5, Z22
+	VPSUBD    Z22, Z4, Z22
 	VPSLLD    $0x17, Z22, Z22
 	VADDPS    Z21, Z22, Z28
 	VSUBPS    Z22, Z28, Z29
@@ -4645,9 +5730,9 @@ focusnot8_54:
 	VBLENDMPS Z21, Z27, K2, Z21
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z6, K2
+	VCMPPS      $0x11, Z24, Z5, K2
 	VBLENDMPS   Z1, Z21, K2, Z21
-	VCMPPS.BCST $0x11, consts<>+1888(SB), Z24, K2
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
 	VBLENDMPS   Z0, Z21, K2, Z21
 	VPCMPD      $0x00, Z0, Z23, K2
 	VPMOVD2M    Z20, K3
@@ -4671,14 +5756,14 @@ focusnot8_54:
 	KANDW        K2, K3, K2
 	VPCMPD       $0x06, Z1, Z23, K3
 	KORW         K2, K3, K2
-	VBLENDMPS    Z7, Z20, K2, Z18
+	VBLENDMPS    Z12, Z20, K2, Z18
 
-focusdone54:
+focusdone106:
 	// loss = (alpha ce) q^gamma
-	VCMPPS.BCST $0x12, consts<>+2144(SB), Z19, K2
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z19, K2
 	VMULPS      Z18, Z19, Z18
 	VBLENDMPS   Z18, Z19, K2, Z18
-	VPMINUD     Z7, Z18, Z18
+	VPMINUD     Z12, Z18, Z18
 	VMOVUPS     Z18, K1, (CX)
 	ADDQ        $+64, CX
 	ADDQ        $+64, DX
@@ -4691,12 +5776,674 @@ done:
 	VZEROUPPER
 	RET
 
+slowblock:
+	MOVQ $0x00000010, R8
+
+slow:
+	VMOVUPS (DX), Z18
+	VMOVUPS (BX), Z19
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD       Z17, Z18, Z20
+	VSUBPS.BCST consts<>+64(SB), Z20, Z20
+	VMAXPS      Z20, Z7, Z20
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS          Z13, Z21
+	VFMADD231PS.BCST consts<>+96(SB), Z20, Z21
+	VSUBPS           Z13, Z21, Z22
+
+	// r = c - n ln2
+	VMOVAPS           Z20, Z23
+	VFNMADD231PS      Z14, Z22, Z23
+	VFNMADD231PS.BCST consts<>+192(SB), Z22, Z23
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS     consts<>+224(SB), Z24
+	VFMADD213PS.BCST consts<>+256(SB), Z23, Z24
+	VFMADD213PS.BCST consts<>+288(SB), Z23, Z24
+	VFMADD213PS.BCST consts<>+320(SB), Z23, Z24
+	VFMADD213PS.BCST consts<>+352(SB), Z24, Z23
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z20, K1
+	VMOVAPS.Z        Z8, K1, Z20
+
+	// y = 2^n T[j] (1 + p)
+	VPERMPS     exp_t<>+0(SB), Z21, Z21
+	VFMADD231PS Z23, Z21, Z21
+	VMOVAPS.Z   Z9, K1, Z23
+	VADDPS      Z23, Z22, Z22
+	VSCALEFPS   Z22, Z21, Z21
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD      Z20, Z21, Z20
+	VADDPS.BCST consts<>+576(SB), Z21, Z21
+	VPSUBD.BCST consts<>+576(SB), Z21, Z21
+	VPMAXSD     Z21, Z20, Z20
+	VPMINUD     Z12, Z20, Z20
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS $0x11, Z6, Z20, K1
+	VMAXPS Z20, Z6, Z21
+	VADDPS Z2, Z21, Z22
+	VDIVPS Z22, Z2, Z22
+	VMULPS Z22, Z21, Z23
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z2, Z21, Z24
+	VPSUBD.BCST consts<>+1888(SB), Z24, Z24
+	VPANDD.BCST consts<>+544(SB), Z24, Z25
+	VPSRLD      $0x15, Z24, Z24
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z25, Z2, Z26
+	VPERMPS     log_r<>+0(SB), Z24, Z27
+	VMULPS      Z27, Z26, Z26
+	VADDPS      Z15, Z26, Z27
+	VFMADD231PS Z26, Z21, Z27
+	VCVTDQ2PS   Z25, Z21
+	VPERMPS     log_th<>+0(SB), Z24, Z25
+	VPERMPS     log_tl<>+0(SB), Z24, Z24
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z27, Z27, Z26
+	VBROADCASTSS     consts<>+1952(SB), Z28
+	VFMADD213PS.BCST consts<>+1984(SB), Z27, Z28
+	VFMADD231PS.BCST consts<>+1920(SB), Z26, Z28
+	VBROADCASTSS     consts<>+2016(SB), Z29
+	VFMADD213PS.BCST consts<>+2048(SB), Z27, Z29
+	VFMADD231PS      Z28, Z26, Z29
+	VFMADD231PS.BCST consts<>+960(SB), Z21, Z24
+	VFMADD231PS      Z29, Z26, Z24
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+992(SB), Z21, Z25
+	VADDPS           Z27, Z25, Z21
+	VSUBPS           Z21, Z25, Z25
+	VADDPS           Z27, Z25, Z25
+	VADDPS           Z25, Z24, Z24
+	VADDPS           Z24, Z21, Z21
+	VBLENDMPS        Z20, Z23, K1, Z23
+	VBLENDMPS        Z20, Z21, K1, Z20
+	VPMOVD2M         Z18, K1
+	VBLENDMPS        Z23, Z22, K1, Z21
+	VPMOVD2M         Z18, K1
+	VBLENDMPS        Z22, Z23, K1, Z22
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z19, Z2, Z23
+	VPMOVD2M    Z18, K1
+	VBLENDMPS   Z19, Z23, K1, Z24
+	VCMPPS      $0x11, Z24, Z0, K1
+	VPANDD      Z11, Z18, Z18
+	VMOVAPS.Z   Z18, K1, Z18
+	VFMADD231PS Z18, Z24, Z20
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z19, Z22, Z18
+	VFMADD231PS  Z23, Z21, Z18
+	VBROADCASTSS 12(SI), Z21
+	VBROADCASTSS 16(SI), Z22
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z19, Z21, Z22
+	VMULPS       Z20, Z22, Z19
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_107
+	VMULPS Z18, Z18, Z18
+	JMP    focusdone107
+
+focusnot0_107:
+	CMPQ    DI, $+2
+	JGE     focusnot1_107
+	VMOVAPS Z2, Z18
+	JMP     focusdone107
+
+focusnot1_107:
+	CMPQ DI, $+3
+	JGE  focusnot2_107
+	JMP  focusdone107
+
+focusnot2_107:
+	CMPQ    DI, $+4
+	JGE     focusnot3_107
+	VSQRTPS Z18, Z18
+	JMP     focusdone107
+
+focusnot3_107:
+	CMPQ         DI, $+5
+	JGE          focusnot4_107
+	VSQRTPS      Z18, Z20
+	VMOVAPS      Z18, Z21
+	VFNMADD231PS Z20, Z20, Z21
+	VMULPS       Z16, Z20, Z22
+	VMULPS       Z22, Z21, Z21
+	VFMADD231PS  Z20, Z18, Z21
+	VMOVAPS      Z21, Z18
+	JMP          focusdone107
+
+focusnot4_107:
+	CMPQ         DI, $+6
+	JGE          focusnot5_107
+	VSQRTPS      Z18, Z20
+	VMULPS       Z18, Z18, Z21
+	VMOVAPS      Z21, Z22
+	VFMSUB231PS  Z18, Z18, Z22
+	VMOVAPS      Z18, Z23
+	VFNMADD231PS Z20, Z20, Z23
+	VMULPS       Z23, Z18, Z18
+	VFMADD231PS  Z16, Z18, Z22
+	VMULPS       Z20, Z22, Z18
+	VFMADD231PS  Z20, Z21, Z18
+	JMP          focusdone107
+
+focusnot5_107:
+	CMPQ        DI, $+7
+	JGE         focusnot6_107
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z18, Z21, Z21
+	VFMADD231PS Z18, Z20, Z21
+	VMOVAPS     Z21, Z18
+	JMP         focusdone107
+
+focusnot6_107:
+	CMPQ        DI, $+8
+	JGE         focusnot7_107
+	VMULPS      Z18, Z18, Z20
+	VFMSUB213PS Z20, Z18, Z18
+	VADDPS      Z20, Z20, Z21
+	VMULPS      Z18, Z21, Z18
+	VFMADD231PS Z20, Z20, Z18
+	JMP         focusdone107
+
+focusnot7_107:
+	CMPQ        DI, $+9
+	JGE         focusnot8_107
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z20, Z20, Z22
+	VADDPS      Z20, Z20, Z23
+	VFMSUB213PS Z22, Z20, Z20
+	VFMADD231PS Z21, Z23, Z20
+	VMULPS      Z18, Z20, Z20
+	VFMADD231PS Z18, Z22, Z20
+	VMOVAPS     Z20, Z18
+	JMP         focusdone107
+
+focusnot8_107:
+	LEAQ         20(SI), R9
+	VBROADCASTSS (R9), Z20
+	VBROADCASTSS 4(R9), Z21
+	VBROADCASTSS 8(R9), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD      Z11, Z18, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS   Z23, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z3, K1
+	VBLENDMPS   Z25, Z24, K1, Z24
+	VPSRAD      $0x17, Z24, Z25
+	VPSRLD      $0x14, Z24, Z26
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS      Z15, Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z20, Z27
+	VFMSUB213PS Z27, Z20, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z10, Z24, Z30
+	VSUBPS      Z10, Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z20, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS      Z14, Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  Z10, Z30, Z22
+	VPSRAD  $0x03, Z22, Z22
+	VADDPS  Z25, Z21, Z26
+	VPSLLD  $0x17, Z22, Z27
+	VPADDD  Z27, Z26, Z27
+	VPMINUD Z1, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD   Z0, Z22, Z22
+	VPSUBD    Z22, Z4, Z22
+	VPSLLD    $0x17, Z22, Z22
+	VADDPS    Z21, Z22, Z28
+	VSUBPS    Z22, Z28, Z29
+	VSUBPS    Z29, Z21, Z21
+	VADDPS    Z25, Z21, Z21
+	VADDPS    Z21, Z28, Z21
+	VCMPPS    $0x11, Z22, Z26, K1
+	VPSUBD    Z22, Z21, Z21
+	VBLENDMPS Z21, Z27, K1, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z24, Z5, K1
+	VBLENDMPS   Z1, Z21, K1, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
+	VBLENDMPS   Z0, Z21, K1, Z21
+	VPCMPD      $0x00, Z0, Z23, K1
+	VPMOVD2M    Z20, K2
+	VBLENDMPS   Z1, Z0, K2, Z22
+	VBLENDMPS   Z22, Z21, K1, Z21
+	VPCMPD      $0x00, Z1, Z23, K1
+	VPMOVD2M    Z20, K2
+	VBLENDMPS   Z0, Z1, K2, Z20
+	VBLENDMPS   Z20, Z21, K1, Z20
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R9), Z21
+	VPANDD       Z21, Z18, Z21
+	VPORD        Z21, Z20, Z20
+	VPCMPD       $0x06, Z0, Z23, K1
+	VPCMPD       $0x06, Z23, Z1, K2
+	KANDW        K1, K2, K1
+	VBROADCASTSS 16(R9), Z21
+	VPANDD       Z21, Z18, Z18
+	VPCMPD       $0x06, Z18, Z0, K2
+	KANDW        K1, K2, K1
+	VPCMPD       $0x06, Z1, Z23, K2
+	KORW         K1, K2, K1
+	VBLENDMPS    Z12, Z20, K1, Z18
+
+focusdone107:
+	// loss = (alpha ce) q^gamma
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z19, K1
+	VMULPS      Z18, Z19, Z18
+	VBLENDMPS   Z18, Z19, K1, Z18
+	VPMINUD     Z12, Z18, Z18
+	VMOVUPS     Z18, (CX)
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	ADDQ        $-16, AX
+	ADDQ        $-16, R8
+	CMPQ        R8, $+1
+	JGE         slow
+	JMP         loop
+
+slowvector:
+	MOVL    $0x0000ffff, R8
+	BZHIL   AX, R8, R8
+	KMOVW   R8, K1
+	VMOVAPS Z2, Z18
+	VMOVUPS (DX), K1, Z18
+	VMOVAPS Z0, Z19
+	VMOVUPS (BX), K1, Z19
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD       Z17, Z18, Z20
+	VSUBPS.BCST consts<>+64(SB), Z20, Z20
+	VMAXPS      Z20, Z7, Z20
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS          Z13, Z21
+	VFMADD231PS.BCST consts<>+96(SB), Z20, Z21
+	VSUBPS           Z13, Z21, Z22
+
+	// r = c - n ln2
+	VMOVAPS           Z20, Z23
+	VFNMADD231PS      Z14, Z22, Z23
+	VFNMADD231PS.BCST consts<>+192(SB), Z22, Z23
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS     consts<>+224(SB), Z24
+	VFMADD213PS.BCST consts<>+256(SB), Z23, Z24
+	VFMADD213PS.BCST consts<>+288(SB), Z23, Z24
+	VFMADD213PS.BCST consts<>+320(SB), Z23, Z24
+	VFMADD213PS.BCST consts<>+352(SB), Z24, Z23
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z20, K2
+	VMOVAPS.Z        Z8, K2, Z20
+
+	// y = 2^n T[j] (1 + p)
+	VPERMPS     exp_t<>+0(SB), Z21, Z21
+	VFMADD231PS Z23, Z21, Z21
+	VMOVAPS.Z   Z9, K2, Z23
+	VADDPS      Z23, Z22, Z22
+	VSCALEFPS   Z22, Z21, Z21
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD      Z20, Z21, Z20
+	VADDPS.BCST consts<>+576(SB), Z21, Z21
+	VPSUBD.BCST consts<>+576(SB), Z21, Z21
+	VPMAXSD     Z21, Z20, Z20
+	VPMINUD     Z12, Z20, Z20
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS $0x11, Z6, Z20, K2
+	VMAXPS Z20, Z6, Z21
+	VADDPS Z2, Z21, Z22
+	VDIVPS Z22, Z2, Z22
+	VMULPS Z22, Z21, Z23
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z2, Z21, Z24
+	VPSUBD.BCST consts<>+1888(SB), Z24, Z24
+	VPANDD.BCST consts<>+544(SB), Z24, Z25
+	VPSRLD      $0x15, Z24, Z24
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z25, Z2, Z26
+	VPERMPS     log_r<>+0(SB), Z24, Z27
+	VMULPS      Z27, Z26, Z26
+	VADDPS      Z15, Z26, Z27
+	VFMADD231PS Z26, Z21, Z27
+	VCVTDQ2PS   Z25, Z21
+	VPERMPS     log_th<>+0(SB), Z24, Z25
+	VPERMPS     log_tl<>+0(SB), Z24, Z24
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z27, Z27, Z26
+	VBROADCASTSS     consts<>+1952(SB), Z28
+	VFMADD213PS.BCST consts<>+1984(SB), Z27, Z28
+	VFMADD231PS.BCST consts<>+1920(SB), Z26, Z28
+	VBROADCASTSS     consts<>+2016(SB), Z29
+	VFMADD213PS.BCST consts<>+2048(SB), Z27, Z29
+	VFMADD231PS      Z28, Z26, Z29
+	VFMADD231PS.BCST consts<>+960(SB), Z21, Z24
+	VFMADD231PS      Z29, Z26, Z24
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+992(SB), Z21, Z25
+	VADDPS           Z27, Z25, Z21
+	VSUBPS           Z21, Z25, Z25
+	VADDPS           Z27, Z25, Z25
+	VADDPS           Z25, Z24, Z24
+	VADDPS           Z24, Z21, Z21
+	VBLENDMPS        Z20, Z23, K2, Z23
+	VBLENDMPS        Z20, Z21, K2, Z20
+	VPMOVD2M         Z18, K2
+	VBLENDMPS        Z23, Z22, K2, Z21
+	VPMOVD2M         Z18, K2
+	VBLENDMPS        Z22, Z23, K2, Z22
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z19, Z2, Z23
+	VPMOVD2M    Z18, K2
+	VBLENDMPS   Z19, Z23, K2, Z24
+	VCMPPS      $0x11, Z24, Z0, K2
+	VPANDD      Z11, Z18, Z18
+	VMOVAPS.Z   Z18, K2, Z18
+	VFMADD231PS Z18, Z24, Z20
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z19, Z22, Z18
+	VFMADD231PS  Z23, Z21, Z18
+	VBROADCASTSS 12(SI), Z21
+	VBROADCASTSS 16(SI), Z22
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z19, Z21, Z22
+	VMULPS       Z20, Z22, Z19
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_108
+	VMULPS Z18, Z18, Z18
+	JMP    focusdone108
+
+focusnot0_108:
+	CMPQ    DI, $+2
+	JGE     focusnot1_108
+	VMOVAPS Z2, Z18
+	JMP     focusdone108
+
+focusnot1_108:
+	CMPQ DI, $+3
+	JGE  focusnot2_108
+	JMP  focusdone108
+
+focusnot2_108:
+	CMPQ    DI, $+4
+	JGE     focusnot3_108
+	VSQRTPS Z18, Z18
+	JMP     focusdone108
+
+focusnot3_108:
+	CMPQ         DI, $+5
+	JGE          focusnot4_108
+	VSQRTPS      Z18, Z20
+	VMOVAPS      Z18, Z21
+	VFNMADD231PS Z20, Z20, Z21
+	VMULPS       Z16, Z20, Z22
+	VMULPS       Z22, Z21, Z21
+	VFMADD231PS  Z20, Z18, Z21
+	VMOVAPS      Z21, Z18
+	JMP          focusdone108
+
+focusnot4_108:
+	CMPQ         DI, $+6
+	JGE          focusnot5_108
+	VSQRTPS      Z18, Z20
+	VMULPS       Z18, Z18, Z21
+	VMOVAPS      Z21, Z22
+	VFMSUB231PS  Z18, Z18, Z22
+	VMOVAPS      Z18, Z23
+	VFNMADD231PS Z20, Z20, Z23
+	VMULPS       Z23, Z18, Z18
+	VFMADD231PS  Z16, Z18, Z22
+	VMULPS       Z20, Z22, Z18
+	VFMADD231PS  Z20, Z21, Z18
+	JMP          focusdone108
+
+focusnot5_108:
+	CMPQ        DI, $+7
+	JGE         focusnot6_108
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z18, Z21, Z21
+	VFMADD231PS Z18, Z20, Z21
+	VMOVAPS     Z21, Z18
+	JMP         focusdone108
+
+focusnot6_108:
+	CMPQ        DI, $+8
+	JGE         focusnot7_108
+	VMULPS      Z18, Z18, Z20
+	VFMSUB213PS Z20, Z18, Z18
+	VADDPS      Z20, Z20, Z21
+	VMULPS      Z18, Z21, Z18
+	VFMADD231PS Z20, Z20, Z18
+	JMP         focusdone108
+
+focusnot7_108:
+	CMPQ        DI, $+9
+	JGE         focusnot8_108
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z20, Z20, Z22
+	VADDPS      Z20, Z20, Z23
+	VFMSUB213PS Z22, Z20, Z20
+	VFMADD231PS Z21, Z23, Z20
+	VMULPS      Z18, Z20, Z20
+	VFMADD231PS Z18, Z22, Z20
+	VMOVAPS     Z20, Z18
+	JMP         focusdone108
+
+focusnot8_108:
+	LEAQ         20(SI), R8
+	VBROADCASTSS (R8), Z20
+	VBROADCASTSS 4(R8), Z21
+	VBROADCASTSS 8(R8), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD      Z11, Z18, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS   Z23, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z3, K2
+	VBLENDMPS   Z25, Z24, K2, Z24
+	VPSRAD      $0x17, Z24, Z25
+	VPSRLD      $0x14, Z24, Z26
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS      Z15, Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z20, Z27
+	VFMSUB213PS Z27, Z20, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z10, Z24, Z30
+	VSUBPS      Z10, Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z20, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS      Z14, Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  Z10, Z30, Z22
+	VPSRAD  $0x03, Z22, Z22
+	VADDPS  Z25, Z21, Z26
+	VPSLLD  $0x17, Z22, Z27
+	VPADDD  Z27, Z26, Z27
+	VPMINUD Z1, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD   Z0, Z22, Z22
+	VPSUBD    Z22, Z4, Z22
+	VPSLLD    $0x17, Z22, Z22
+	VADDPS    Z21, Z22, Z28
+	VSUBPS    Z22, Z28, Z29
+	VSUBPS    Z29, Z21, Z21
+	VADDPS    Z25, Z21, Z21
+	VADDPS    Z21, Z28, Z21
+	VCMPPS    $0x11, Z22, Z26, K2
+	VPSUBD    Z22, Z21, Z21
+	VBLENDMPS Z21, Z27, K2, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z24, Z5, K2
+	VBLENDMPS   Z1, Z21, K2, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
+	VBLENDMPS   Z0, Z21, K2, Z21
+	VPCMPD      $0x00, Z0, Z23, K2
+	VPMOVD2M    Z20, K3
+	VBLENDMPS   Z1, Z0, K3, Z22
+	VBLENDMPS   Z22, Z21, K2, Z21
+	VPCMPD      $0x00, Z1, Z23, K2
+	VPMOVD2M    Z20, K3
+	VBLENDMPS   Z0, Z1, K3, Z20
+	VBLENDMPS   Z20, Z21, K2, Z20
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R8), Z21
+	VPANDD       Z21, Z18, Z21
+	VPORD        Z21, Z20, Z20
+	VPCMPD       $0x06, Z0, Z23, K2
+	VPCMPD       $0x06, Z23, Z1, K3
+	KANDW        K2, K3, K2
+	VBROADCASTSS 16(R8), Z21
+	VPANDD       Z21, Z18, Z18
+	VPCMPD       $0x06, Z18, Z0, K3
+	KANDW        K2, K3, K2
+	VPCMPD       $0x06, Z1, Z23, K3
+	KORW         K2, K3, K2
+	VBLENDMPS    Z12, Z20, K2, Z18
+
+focusdone108:
+	// loss = (alpha ce) q^gamma
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z19, K2
+	VMULPS      Z18, Z19, Z18
+	VBLENDMPS   Z18, Z19, K2, Z18
+	VPMINUD     Z12, Z18, Z18
+	VMOVUPS     Z18, K1, (CX)
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	ADDQ        $-16, AX
+	CMPQ        AX, $+1
+	JGE         vector
+	VZEROUPPER
+	RET
+
 // func sigmoidGradAVX2(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·sigmoidGradAVX2(SB), NOSPLIT, $576-56
+TEXT ·sigmoidGradAVX2(SB), NOSPLIT, $288-56
 	VBROADCASTSS consts<>+1088(SB), Y0
-	VBROADCASTSS consts<>+480(SB), Y1
-	VBROADCASTSS consts<>+640(SB), Y2
+	VBROADCASTSS consts<>+384(SB), Y1
+	VBROADCASTSS consts<>+672(SB), Y2
 	MOVQ         n+32(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         grad+8(FP), DX
@@ -4705,144 +6452,148 @@ TEXT ·sigmoidGradAVX2(SB), NOSPLIT, $576-56
 	MOVQ         p+40(FP), DI
 	MOVQ         (DI), R8
 	MOVQ         scale+48(FP), R9
-	CMPQ         AX, $+8
-	JLT          rest
+
+loop:
+	CMPQ AX, $+8
+	JLT  rest
 
 block:
-	VMOVUPS (BX), Y3
-	VMOVUPS (SI), Y4
+	// any |x| > 87, or NaN?
+	VMOVUPS   (BX), Y3
+	VPAND     consts<>+0(SB), Y3, Y3
+	VPCMPGTD  consts<>+32(SB), Y3, Y3
+	VMOVMSKPS Y3, R10
+	TESTL     R10, R10
+	JNE       slowblock
+	VMOVUPS   (BX), Y3
+	VMOVUPS   (SI), Y4
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPOR         consts<>+1216(SB), Y3, Y5
-	VSUBPS       consts<>+64(SB), Y5, Y5
-	VBROADCASTSS consts<>+32(SB), Y6
-	VMAXPS       Y5, Y6, Y5
+	VPOR   consts<>+1184(SB), Y3, Y5
+	VSUBPS consts<>+64(SB), Y5, Y5
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+128(SB), Y6
-	VFMADD213PS  consts<>+160(SB), Y5, Y6
-	VSUBPS       consts<>+160(SB), Y6, Y7
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+128(SB), Y5, Y6
+	VSUBPS       consts<>+128(SB), Y6, Y7
 
 	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y7, Y5
 	VFNMADD231PS consts<>+192(SB), Y7, Y5
-	VFNMADD231PS consts<>+224(SB), Y7, Y5
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+256(SB), Y7
+	VBROADCASTSS consts<>+224(SB), Y7
+	VFMADD213PS  consts<>+256(SB), Y5, Y7
 	VFMADD213PS  consts<>+288(SB), Y5, Y7
 	VFMADD213PS  consts<>+320(SB), Y5, Y7
-	VFMADD213PS  consts<>+352(SB), Y5, Y7
-	VFMADD213PS  consts<>+384(SB), Y7, Y5
+	VFMADD213PS  consts<>+352(SB), Y7, Y5
 
-	// y = 2^n (T[j] + T[j] p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y6, Y7
-	VPERMPS     exp_tt<>+0(SB), Y6, Y6
-	VPADDD      Y7, Y6, Y6
-	VPAND       consts<>+416(SB), Y7, Y7
+	// 2^n T[j] (1 + p)
+	VMOVUPS     exp_one<>+0(SB), Y7
+	VPERMILPS   Y6, Y7, Y7
+	VPSLLD      $0x15, Y6, Y6
+	VPADDD      Y6, Y7, Y6
 	VFMADD231PS Y5, Y6, Y6
-	VMULPS      Y7, Y6, Y5
-	VPMINUD     consts<>+448(SB), Y5, Y5
-	VADDPS      Y1, Y5, Y6
-	VDIVPS      Y6, Y1, Y6
-	VMULPS      Y6, Y5, Y7
-	VBLENDVPS   Y3, Y7, Y6, Y8
-	VBLENDVPS   Y3, Y6, Y7, Y6
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS    Y4, Y1, Y7
-	VBLENDVPS Y3, Y4, Y7, Y9
-	VCMPPS    $0x11, Y9, Y0, Y10
-	VPAND     consts<>+1760(SB), Y3, Y3
-	VPAND     Y3, Y10, Y3
+	VADDPS      Y1, Y6, Y5
+	VDIVPS      Y5, Y1, Y5
+	VMULPS      Y5, Y6, Y7
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y1, Y5, Y10
-	VPSUBD consts<>+1920(SB), Y10, Y10
-	VPAND  consts<>+416(SB), Y10, Y11
-	VPSRLD $0x15, Y10, Y10
+	VADDPS Y1, Y6, Y8
+	VPSUBD consts<>+1888(SB), Y8, Y8
+	VPAND  consts<>+544(SB), Y8, Y9
+	VPSRLD $0x15, Y8, Y8
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y11, Y1, Y12
-	VMOVUPS     log_r<>+0(SB), Y13
-	VPERMILPS   Y10, Y13, Y13
-	VMULPS      Y13, Y12, Y12
-	VADDPS      consts<>+768(SB), Y12, Y13
-	VFMADD231PS Y12, Y5, Y13
-	VCVTDQ2PS   Y11, Y5
-	VMOVUPS     log_th<>+0(SB), Y11
-	VPERMILPS   Y10, Y11, Y11
-	VMOVUPS     log_tl<>+0(SB), Y12
-	VPERMILPS   Y10, Y12, Y10
+	VPSUBD      Y9, Y1, Y10
+	VMOVUPS     log_r<>+0(SB), Y11
+	VPERMILPS   Y8, Y11, Y11
+	VMULPS      Y11, Y10, Y10
+	VADDPS      consts<>+768(SB), Y10, Y11
+	VFMADD231PS Y10, Y6, Y11
+	VCVTDQ2PS   Y9, Y6
+	VMOVUPS     log_th<>+0(SB), Y9
+	VPERMILPS   Y8, Y9, Y9
+	VMOVUPS     log_tl<>+0(SB), Y10
+	VPERMILPS   Y8, Y10, Y8
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y13, Y13, Y12
-	VBROADCASTSS consts<>+1984(SB), Y14
-	VFMADD213PS  consts<>+2016(SB), Y13, Y14
-	VFMADD231PS  consts<>+1952(SB), Y12, Y14
-	VBROADCASTSS consts<>+2048(SB), Y15
-	VFMADD213PS  consts<>+2080(SB), Y13, Y15
-	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+960(SB), Y5, Y10
-	VFMADD231PS  Y15, Y12, Y10
+	VMULPS       Y11, Y11, Y10
+	VBROADCASTSS consts<>+1952(SB), Y12
+	VFMADD213PS  consts<>+1984(SB), Y11, Y12
+	VFMADD231PS  consts<>+1920(SB), Y10, Y12
+	VBROADCASTSS consts<>+2016(SB), Y13
+	VFMADD213PS  consts<>+2048(SB), Y11, Y13
+	VFMADD231PS  Y12, Y10, Y13
+	VFMADD231PS  consts<>+960(SB), Y6, Y8
+	VFMADD231PS  Y13, Y10, Y8
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+992(SB), Y5, Y11
-	VADDPS      Y13, Y11, Y5
-	VSUBPS      Y5, Y11, Y11
-	VADDPS      Y13, Y11, Y11
-	VADDPS      Y11, Y10, Y10
-	VADDPS      Y10, Y5, Y5
-	VFMADD231PS Y3, Y9, Y5
+	VFMADD231PS consts<>+992(SB), Y6, Y9
+	VADDPS      Y11, Y9, Y6
+	VSUBPS      Y6, Y9, Y9
+	VADDPS      Y11, Y9, Y9
+	VADDPS      Y9, Y8, Y8
+	VADDPS      Y8, Y6, Y6
+	VBLENDVPS   Y3, Y7, Y5, Y8
+	VBLENDVPS   Y3, Y5, Y7, Y5
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y4, Y1, Y7
+	VBLENDVPS   Y3, Y4, Y7, Y9
+	VCMPPS      $0x11, Y9, Y0, Y10
+	VPAND       consts<>+0(SB), Y3, Y3
+	VPAND       Y3, Y10, Y3
+	VFMADD231PS Y3, Y9, Y6
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y4, Y6, Y3
+	VMULPS       Y4, Y5, Y3
 	VMOVAPS      Y3, Y9
 	VFMADD231PS  Y7, Y8, Y9
 	VBROADCASTSS 12(DI), Y10
 	VBROADCASTSS 16(DI), Y11
 	VMULPS       Y7, Y11, Y11
 	VFMADD231PS  Y4, Y10, Y11
-	VMULPS       Y5, Y11, Y10
+	VMULPS       Y6, Y11, Y10
 	VMOVAPS      Y9, Y13
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_79
+	JGE    focusnot0_157
 	VMULPS Y9, Y9, Y13
-	JMP    focusdone79
+	JMP    focusdone157
 
-focusnot0_79:
+focusnot0_157:
 	CMPQ    R8, $+2
-	JGE     focusnot1_79
+	JGE     focusnot1_157
 	VMOVAPS Y1, Y13
-	JMP     focusdone79
+	JMP     focusdone157
 
-focusnot1_79:
+focusnot1_157:
 	CMPQ R8, $+3
-	JGE  focusnot2_79
-	JMP  focusdone79
+	JGE  focusnot2_157
+	JMP  focusdone157
 
-focusnot2_79:
+focusnot2_157:
 	CMPQ    R8, $+4
-	JGE     focusnot3_79
+	JGE     focusnot3_157
 	VSQRTPS Y9, Y13
-	JMP     focusdone79
+	JMP     focusdone157
 
-focusnot3_79:
+focusnot3_157:
 	CMPQ         R8, $+5
-	JGE          focusnot4_79
+	JGE          focusnot4_157
 	VSQRTPS      Y9, Y12
 	VMOVAPS      Y9, Y13
 	VFNMADD231PS Y12, Y12, Y13
-	VMULPS       consts<>+2112(SB), Y12, Y14
+	VMULPS       consts<>+2080(SB), Y12, Y14
 	VMULPS       Y14, Y13, Y13
 	VFMADD231PS  Y12, Y9, Y13
-	JMP          focusdone79
+	JMP          focusdone157
 
-focusnot4_79:
+focusnot4_157:
 	CMPQ         R8, $+6
-	JGE          focusnot5_79
+	JGE          focusnot5_157
 	VSQRTPS      Y9, Y12
 	VMULPS       Y9, Y9, Y14
 	VMOVAPS      Y14, Y13
@@ -4850,35 +6601,35 @@ focusnot4_79:
 	VMOVAPS      Y9, Y15
 	VFNMADD231PS Y12, Y12, Y15
 	VMULPS       Y15, Y9, Y15
-	VFMADD231PS  consts<>+2112(SB), Y15, Y13
+	VFMADD231PS  consts<>+2080(SB), Y15, Y13
 	VMULPS       Y12, Y13, Y13
 	VFMADD231PS  Y12, Y14, Y13
-	JMP          focusdone79
+	JMP          focusdone157
 
-focusnot5_79:
+focusnot5_157:
 	CMPQ        R8, $+7
-	JGE         focusnot6_79
+	JGE         focusnot6_157
 	VMULPS      Y9, Y9, Y12
 	VMOVAPS     Y12, Y13
 	VFMSUB231PS Y9, Y9, Y13
 	VMULPS      Y9, Y13, Y13
 	VFMADD231PS Y9, Y12, Y13
-	JMP         focusdone79
+	JMP         focusdone157
 
-focusnot6_79:
+focusnot6_157:
 	CMPQ        R8, $+8
-	JGE         focusnot7_79
+	JGE         focusnot7_157
 	VMULPS      Y9, Y9, Y12
 	VMOVAPS     Y12, Y13
 	VFMSUB231PS Y9, Y9, Y13
 	VADDPS      Y12, Y12, Y14
 	VMULPS      Y13, Y14, Y13
 	VFMADD231PS Y12, Y12, Y13
-	JMP         focusdone79
+	JMP         focusdone157
 
-focusnot7_79:
+focusnot7_157:
 	CMPQ        R8, $+9
-	JGE         focusnot8_79
+	JGE         focusnot8_157
 	VMULPS      Y9, Y9, Y13
 	VMOVAPS     Y13, Y14
 	VFMSUB231PS Y9, Y9, Y14
@@ -4888,34 +6639,34 @@ focusnot7_79:
 	VFMADD231PS Y14, Y15, Y13
 	VMULPS      Y9, Y13, Y13
 	VFMADD231PS Y9, Y12, Y13
-	JMP         focusdone79
+	JMP         focusdone157
 
-focusnot8_79:
+focusnot8_157:
 	LEAQ         20(DI), R10
 	VMOVUPS      Y10, (SP)
 	VMOVUPS      Y9, 32(SP)
 	VMOVUPS      Y8, 64(SP)
-	VMOVUPS      Y6, 96(SP)
+	VMOVUPS      Y5, 96(SP)
 	VMOVUPS      Y4, 128(SP)
 	VMOVUPS      Y7, 160(SP)
 	VMOVUPS      Y3, 192(SP)
-	VMOVUPS      Y5, 224(SP)
+	VMOVUPS      Y6, 224(SP)
 	VMOVUPS      Y11, 256(SP)
 	VBROADCASTSS (R10), Y3
 	VBROADCASTSS 4(R10), Y4
 	VBROADCASTSS 8(R10), Y5
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+1760(SB), Y13, Y6
-	VPSUBD       consts<>+1280(SB), Y6, Y7
+	VPAND        consts<>+0(SB), Y13, Y6
+	VPSUBD       consts<>+1248(SB), Y6, Y7
 	VCVTDQ2PS    Y6, Y8
-	VPSUBD       consts<>+1792(SB), Y8, Y8
-	VBROADCASTSS consts<>+1056(SB), Y9
+	VPSUBD       consts<>+1760(SB), Y8, Y8
+	VBROADCASTSS consts<>+1024(SB), Y9
 	VPCMPGTD     Y6, Y9, Y9
 	VBLENDVPS    Y9, Y8, Y7, Y7
 	VPSRAD       $0x17, Y7, Y8
 	VPSRLD       $0x14, Y7, Y9
-	VPAND        consts<>+736(SB), Y7, Y7
+	VPAND        consts<>+1280(SB), Y7, Y7
 	VPADDD       consts<>+1312(SB), Y7, Y7
 	VCVTDQ2PS    Y8, Y8
 
@@ -4961,7 +6712,7 @@ focusnot8_79:
 	VFMADD213PS  consts<>+1632(SB), Y4, Y5
 	VMULPS       Y4, Y4, Y8
 	VMULPS       Y5, Y8, Y5
-	VFMADD231PS  consts<>+192(SB), Y4, Y5
+	VFMADD231PS  consts<>+160(SB), Y4, Y5
 	VPERMPS      pow_full_hi<>+0(SB), Y14, Y4
 	VPERMPS      pow_full_lo<>+0(SB), Y14, Y8
 	VFMADD231PS  Y5, Y4, Y8
@@ -4976,7 +6727,7 @@ focusnot8_79:
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPMINSD      Y0, Y5, Y5
-	VBROADCASTSS consts<>+1824(SB), Y11
+	VBROADCASTSS consts<>+1792(SB), Y11
 	VPSUBD       Y5, Y11, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VADDPS       Y4, Y5, Y11
@@ -4989,10 +6740,10 @@ focusnot8_79:
 	VBLENDVPS    Y8, Y4, Y10, Y4
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1856(SB), Y5
+	VBROADCASTSS consts<>+1824(SB), Y5
 	VCMPPS       $0x11, Y7, Y5, Y5
 	VBLENDVPS    Y5, Y2, Y4, Y4
-	VCMPPS       $0x11, consts<>+1888(SB), Y7, Y5
+	VCMPPS       $0x11, consts<>+1856(SB), Y7, Y5
 	VBLENDVPS    Y5, Y0, Y4, Y4
 	VPCMPEQD     Y0, Y6, Y5
 	VBLENDVPS    Y3, Y2, Y0, Y7
@@ -5014,39 +6765,39 @@ focusnot8_79:
 	VPAND        Y4, Y5, Y4
 	VPCMPGTD     Y2, Y6, Y5
 	VPOR         Y4, Y5, Y4
-	VBLENDVPS    Y4, consts<>+448(SB), Y3, Y13
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y13
 	VMOVUPS      (SP), Y10
 	VMOVUPS      32(SP), Y9
 	VMOVUPS      64(SP), Y8
-	VMOVUPS      96(SP), Y6
+	VMOVUPS      96(SP), Y5
 	VMOVUPS      128(SP), Y4
 	VMOVUPS      160(SP), Y7
 	VMOVUPS      192(SP), Y3
-	VMOVUPS      224(SP), Y5
+	VMOVUPS      224(SP), Y6
 	VMOVUPS      256(SP), Y11
 
-focusdone79:
+focusdone157:
 	// loss = (alpha ce) q^gamma
-	VCMPPS    $0x12, consts<>+2144(SB), Y10, Y12
+	VCMPPS    $0x12, consts<>+2112(SB), Y10, Y12
 	VMULPS    Y13, Y10, Y14
 	VBLENDVPS Y12, Y14, Y10, Y10
-	VPMINUD   consts<>+448(SB), Y10, Y10
+	VPMINUD   consts<>+608(SB), Y10, Y10
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, consts<>+2112(SB), Y4, Y12
-	VBLENDVPS Y12, Y8, Y6, Y14
+	VCMPPS    $0x11, consts<>+2080(SB), Y4, Y12
+	VBLENDVPS Y12, Y8, Y5, Y14
 	VDIVPS    Y9, Y14, Y14
 	VCMPPS    $0x00, Y0, Y9, Y9
 	VBLENDVPS Y9, Y1, Y14, Y9
-	VBLENDVPS Y12, Y6, Y8, Y6
-	VMULPS    Y9, Y6, Y6
-	VCMPPS    $0x11, Y6, Y0, Y9
-	VMULPS    Y6, Y5, Y5
+	VBLENDVPS Y12, Y5, Y8, Y5
+	VMULPS    Y9, Y5, Y5
+	VCMPPS    $0x11, Y5, Y0, Y9
+	VMULPS    Y5, Y6, Y5
 	VPAND     Y5, Y9, Y5
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
 	VBROADCASTSS 8(DI), Y6
-	VFNMADD132PS consts<>+2176(SB), Y1, Y4
+	VFNMADD132PS consts<>+2144(SB), Y1, Y4
 	VMULPS       Y4, Y6, Y4
 	VFMSUB231PS  Y7, Y8, Y3
 	VFMADD231PS  Y5, Y4, Y3
@@ -5055,7 +6806,7 @@ focusdone79:
 	VMULPS       Y5, Y4, Y4
 	VMULPS       Y3, Y4, Y3
 	VCMPPS       $0x03, Y3, Y3, Y4
-	VBLENDVPS    Y4, consts<>+448(SB), Y3, Y3
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y3
 	VMOVUPS      Y10, (CX)
 	VMOVUPS      Y3, (DX)
 	ADDQ         $+32, CX
@@ -5083,137 +6834,139 @@ vector:
 	VMASKMOVPS (SI), Y3, Y5
 	VBLENDVPS  Y3, Y5, Y0, Y3
 
+	// any |x| > 87, or NaN?
+	VPAND     consts<>+0(SB), Y4, Y5
+	VPCMPGTD  consts<>+32(SB), Y5, Y5
+	VMOVMSKPS Y5, R10
+	TESTL     R10, R10
+	JNE       slowvector
+
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPOR         consts<>+1216(SB), Y4, Y5
-	VSUBPS       consts<>+64(SB), Y5, Y5
-	VBROADCASTSS consts<>+32(SB), Y6
-	VMAXPS       Y5, Y6, Y5
+	VPOR   consts<>+1184(SB), Y4, Y5
+	VSUBPS consts<>+64(SB), Y5, Y5
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+128(SB), Y6
-	VFMADD213PS  consts<>+160(SB), Y5, Y6
-	VSUBPS       consts<>+160(SB), Y6, Y7
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+128(SB), Y5, Y6
+	VSUBPS       consts<>+128(SB), Y6, Y7
 
 	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y7, Y5
 	VFNMADD231PS consts<>+192(SB), Y7, Y5
-	VFNMADD231PS consts<>+224(SB), Y7, Y5
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+256(SB), Y7
+	VBROADCASTSS consts<>+224(SB), Y7
+	VFMADD213PS  consts<>+256(SB), Y5, Y7
 	VFMADD213PS  consts<>+288(SB), Y5, Y7
 	VFMADD213PS  consts<>+320(SB), Y5, Y7
-	VFMADD213PS  consts<>+352(SB), Y5, Y7
-	VFMADD213PS  consts<>+384(SB), Y7, Y5
+	VFMADD213PS  consts<>+352(SB), Y7, Y5
 
-	// y = 2^n (T[j] + T[j] p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y6, Y7
-	VPERMPS     exp_tt<>+0(SB), Y6, Y6
-	VPADDD      Y7, Y6, Y6
-	VPAND       consts<>+416(SB), Y7, Y7
+	// 2^n T[j] (1 + p)
+	VMOVUPS     exp_one<>+0(SB), Y7
+	VPERMILPS   Y6, Y7, Y7
+	VPSLLD      $0x15, Y6, Y6
+	VPADDD      Y6, Y7, Y6
 	VFMADD231PS Y5, Y6, Y6
-	VMULPS      Y7, Y6, Y5
-	VPMINUD     consts<>+448(SB), Y5, Y5
-	VADDPS      Y1, Y5, Y6
-	VDIVPS      Y6, Y1, Y6
-	VMULPS      Y6, Y5, Y7
-	VBLENDVPS   Y4, Y7, Y6, Y8
-	VBLENDVPS   Y4, Y6, Y7, Y6
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS    Y3, Y1, Y7
-	VBLENDVPS Y4, Y3, Y7, Y9
-	VCMPPS    $0x11, Y9, Y0, Y10
-	VPAND     consts<>+1760(SB), Y4, Y4
-	VPAND     Y4, Y10, Y4
+	VADDPS      Y1, Y6, Y5
+	VDIVPS      Y5, Y1, Y5
+	VMULPS      Y5, Y6, Y7
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y1, Y5, Y10
-	VPSUBD consts<>+1920(SB), Y10, Y10
-	VPAND  consts<>+416(SB), Y10, Y11
-	VPSRLD $0x15, Y10, Y10
+	VADDPS Y1, Y6, Y8
+	VPSUBD consts<>+1888(SB), Y8, Y8
+	VPAND  consts<>+544(SB), Y8, Y9
+	VPSRLD $0x15, Y8, Y8
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y11, Y1, Y12
-	VMOVUPS     log_r<>+0(SB), Y13
-	VPERMILPS   Y10, Y13, Y13
-	VMULPS      Y13, Y12, Y12
-	VADDPS      consts<>+768(SB), Y12, Y13
-	VFMADD231PS Y12, Y5, Y13
-	VCVTDQ2PS   Y11, Y5
-	VMOVUPS     log_th<>+0(SB), Y11
-	VPERMILPS   Y10, Y11, Y11
-	VMOVUPS     log_tl<>+0(SB), Y12
-	VPERMILPS   Y10, Y12, Y10
+	VPSUBD      Y9, Y1, Y10
+	VMOVUPS     log_r<>+0(SB), Y11
+	VPERMILPS   Y8, Y11, Y11
+	VMULPS      Y11, Y10, Y10
+	VADDPS      consts<>+768(SB), Y10, Y11
+	VFMADD231PS Y10, Y6, Y11
+	VCVTDQ2PS   Y9, Y6
+	VMOVUPS     log_th<>+0(SB), Y9
+	VPERMILPS   Y8, Y9, Y9
+	VMOVUPS     log_tl<>+0(SB), Y10
+	VPERMILPS   Y8, Y10, Y8
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y13, Y13, Y12
-	VBROADCASTSS consts<>+1984(SB), Y14
-	VFMADD213PS  consts<>+2016(SB), Y13, Y14
-	VFMADD231PS  consts<>+1952(SB), Y12, Y14
-	VBROADCASTSS consts<>+2048(SB), Y15
-	VFMADD213PS  consts<>+2080(SB), Y13, Y15
-	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+960(SB), Y5, Y10
-	VFMADD231PS  Y15, Y12, Y10
+	VMULPS       Y11, Y11, Y10
+	VBROADCASTSS consts<>+1952(SB), Y12
+	VFMADD213PS  consts<>+1984(SB), Y11, Y12
+	VFMADD231PS  consts<>+1920(SB), Y10, Y12
+	VBROADCASTSS consts<>+2016(SB), Y13
+	VFMADD213PS  consts<>+2048(SB), Y11, Y13
+	VFMADD231PS  Y12, Y10, Y13
+	VFMADD231PS  consts<>+960(SB), Y6, Y8
+	VFMADD231PS  Y13, Y10, Y8
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+992(SB), Y5, Y11
-	VADDPS      Y13, Y11, Y5
-	VSUBPS      Y5, Y11, Y11
-	VADDPS      Y13, Y11, Y11
-	VADDPS      Y11, Y10, Y10
-	VADDPS      Y10, Y5, Y5
-	VFMADD231PS Y4, Y9, Y5
+	VFMADD231PS consts<>+992(SB), Y6, Y9
+	VADDPS      Y11, Y9, Y6
+	VSUBPS      Y6, Y9, Y9
+	VADDPS      Y11, Y9, Y9
+	VADDPS      Y9, Y8, Y8
+	VADDPS      Y8, Y6, Y6
+	VBLENDVPS   Y4, Y7, Y5, Y8
+	VBLENDVPS   Y4, Y5, Y7, Y5
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y3, Y1, Y7
+	VBLENDVPS   Y4, Y3, Y7, Y9
+	VCMPPS      $0x11, Y9, Y0, Y10
+	VPAND       consts<>+0(SB), Y4, Y4
+	VPAND       Y4, Y10, Y4
+	VFMADD231PS Y4, Y9, Y6
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y3, Y6, Y4
+	VMULPS       Y3, Y5, Y4
 	VMOVAPS      Y4, Y9
 	VFMADD231PS  Y7, Y8, Y9
 	VBROADCASTSS 12(DI), Y10
 	VBROADCASTSS 16(DI), Y11
 	VMULPS       Y7, Y11, Y11
 	VFMADD231PS  Y3, Y10, Y11
-	VMULPS       Y5, Y11, Y10
+	VMULPS       Y6, Y11, Y10
 	VMOVAPS      Y9, Y13
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_80
+	JGE    focusnot0_158
 	VMULPS Y9, Y9, Y13
-	JMP    focusdone80
+	JMP    focusdone158
 
-focusnot0_80:
+focusnot0_158:
 	CMPQ    R8, $+2
-	JGE     focusnot1_80
+	JGE     focusnot1_158
 	VMOVAPS Y1, Y13
-	JMP     focusdone80
+	JMP     focusdone158
 
-focusnot1_80:
+focusnot1_158:
 	CMPQ R8, $+3
-	JGE  focusnot2_80
-	JMP  focusdone80
+	JGE  focusnot2_158
+	JMP  focusdone158
 
-focusnot2_80:
+focusnot2_158:
 	CMPQ    R8, $+4
-	JGE     focusnot3_80
+	JGE     focusnot3_158
 	VSQRTPS Y9, Y13
-	JMP     focusdone80
+	JMP     focusdone158
 
-focusnot3_80:
+focusnot3_158:
 	CMPQ         R8, $+5
-	JGE          focusnot4_80
+	JGE          focusnot4_158
 	VSQRTPS      Y9, Y12
 	VMOVAPS      Y9, Y13
 	VFNMADD231PS Y12, Y12, Y13
-	VMULPS       consts<>+2112(SB), Y12, Y14
+	VMULPS       consts<>+2080(SB), Y12, Y14
 	VMULPS       Y14, Y13, Y13
 	VFMADD231PS  Y12, Y9, Y13
-	JMP          focusdone80
+	JMP          focusdone158
 
-focusnot4_80:
+focusnot4_158:
 	CMPQ         R8, $+6
-	JGE          focusnot5_80
+	JGE          focusnot5_158
 	VSQRTPS      Y9, Y12
 	VMULPS       Y9, Y9, Y14
 	VMOVAPS      Y14, Y13
@@ -5221,35 +6974,35 @@ focusnot4_80:
 	VMOVAPS      Y9, Y15
 	VFNMADD231PS Y12, Y12, Y15
 	VMULPS       Y15, Y9, Y15
-	VFMADD231PS  consts<>+2112(SB), Y15, Y13
+	VFMADD231PS  consts<>+2080(SB), Y15, Y13
 	VMULPS       Y12, Y13, Y13
 	VFMADD231PS  Y12, Y14, Y13
-	JMP          focusdone80
+	JMP          focusdone158
 
-focusnot5_80:
+focusnot5_158:
 	CMPQ        R8, $+7
-	JGE         focusnot6_80
+	JGE         focusnot6_158
 	VMULPS      Y9, Y9, Y12
 	VMOVAPS     Y12, Y13
 	VFMSUB231PS Y9, Y9, Y13
 	VMULPS      Y9, Y13, Y13
 	VFMADD231PS Y9, Y12, Y13
-	JMP         focusdone80
+	JMP         focusdone158
 
-focusnot6_80:
+focusnot6_158:
 	CMPQ        R8, $+8
-	JGE         focusnot7_80
+	JGE         focusnot7_158
 	VMULPS      Y9, Y9, Y12
 	VMOVAPS     Y12, Y13
 	VFMSUB231PS Y9, Y9, Y13
 	VADDPS      Y12, Y12, Y14
 	VMULPS      Y13, Y14, Y13
 	VFMADD231PS Y12, Y12, Y13
-	JMP         focusdone80
+	JMP         focusdone158
 
-focusnot7_80:
+focusnot7_158:
 	CMPQ        R8, $+9
-	JGE         focusnot8_80
+	JGE         focusnot8_158
 	VMULPS      Y9, Y9, Y13
 	VMOVAPS     Y13, Y14
 	VFMSUB231PS Y9, Y9, Y14
@@ -5259,34 +7012,34 @@ focusnot7_80:
 	VFMADD231PS Y14, Y15, Y13
 	VMULPS      Y9, Y13, Y13
 	VFMADD231PS Y9, Y12, Y13
-	JMP         focusdone80
+	JMP         focusdone158
 
-focusnot8_80:
+focusnot8_158:
 	LEAQ         20(DI), R10
-	VMOVUPS      Y10, 288(SP)
-	VMOVUPS      Y9, 320(SP)
-	VMOVUPS      Y8, 352(SP)
-	VMOVUPS      Y6, 384(SP)
-	VMOVUPS      Y3, 416(SP)
-	VMOVUPS      Y7, 448(SP)
-	VMOVUPS      Y4, 480(SP)
-	VMOVUPS      Y5, 512(SP)
-	VMOVUPS      Y11, 544(SP)
+	VMOVUPS      Y10, (SP)
+	VMOVUPS      Y9, 32(SP)
+	VMOVUPS      Y8, 64(SP)
+	VMOVUPS      Y5, 96(SP)
+	VMOVUPS      Y3, 128(SP)
+	VMOVUPS      Y7, 160(SP)
+	VMOVUPS      Y4, 192(SP)
+	VMOVUPS      Y6, 224(SP)
+	VMOVUPS      Y11, 256(SP)
 	VBROADCASTSS (R10), Y3
 	VBROADCASTSS 4(R10), Y4
 	VBROADCASTSS 8(R10), Y5
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+1760(SB), Y13, Y6
-	VPSUBD       consts<>+1280(SB), Y6, Y7
+	VPAND        consts<>+0(SB), Y13, Y6
+	VPSUBD       consts<>+1248(SB), Y6, Y7
 	VCVTDQ2PS    Y6, Y8
-	VPSUBD       consts<>+1792(SB), Y8, Y8
-	VBROADCASTSS consts<>+1056(SB), Y9
+	VPSUBD       consts<>+1760(SB), Y8, Y8
+	VBROADCASTSS consts<>+1024(SB), Y9
 	VPCMPGTD     Y6, Y9, Y9
 	VBLENDVPS    Y9, Y8, Y7, Y7
 	VPSRAD       $0x17, Y7, Y8
 	VPSRLD       $0x14, Y7, Y9
-	VPAND        consts<>+736(SB), Y7, Y7
+	VPAND        consts<>+1280(SB), Y7, Y7
 	VPADDD       consts<>+1312(SB), Y7, Y7
 	VCVTDQ2PS    Y8, Y8
 
@@ -5332,7 +7085,7 @@ focusnot8_80:
 	VFMADD213PS  consts<>+1632(SB), Y4, Y5
 	VMULPS       Y4, Y4, Y8
 	VMULPS       Y5, Y8, Y5
-	VFMADD231PS  consts<>+192(SB), Y4, Y5
+	VFMADD231PS  consts<>+160(SB), Y4, Y5
 	VPERMPS      pow_full_hi<>+0(SB), Y14, Y4
 	VPERMPS      pow_full_lo<>+0(SB), Y14, Y8
 	VFMADD231PS  Y5, Y4, Y8
@@ -5347,7 +7100,7 @@ focusnot8_80:
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPMINSD      Y0, Y5, Y5
-	VBROADCASTSS consts<>+1824(SB), Y11
+	VBROADCASTSS consts<>+1792(SB), Y11
 	VPSUBD       Y5, Y11, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VADDPS       Y4, Y5, Y11
@@ -5360,10 +7113,10 @@ focusnot8_80:
 	VBLENDVPS    Y8, Y4, Y10, Y4
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1856(SB), Y5
+	VBROADCASTSS consts<>+1824(SB), Y5
 	VCMPPS       $0x11, Y7, Y5, Y5
 	VBLENDVPS    Y5, Y2, Y4, Y4
-	VCMPPS       $0x11, consts<>+1888(SB), Y7, Y5
+	VCMPPS       $0x11, consts<>+1856(SB), Y7, Y5
 	VBLENDVPS    Y5, Y0, Y4, Y4
 	VPCMPEQD     Y0, Y6, Y5
 	VBLENDVPS    Y3, Y2, Y0, Y7
@@ -5385,39 +7138,39 @@ focusnot8_80:
 	VPAND        Y4, Y5, Y4
 	VPCMPGTD     Y2, Y6, Y5
 	VPOR         Y4, Y5, Y4
-	VBLENDVPS    Y4, consts<>+448(SB), Y3, Y13
-	VMOVUPS      288(SP), Y10
-	VMOVUPS      320(SP), Y9
-	VMOVUPS      352(SP), Y8
-	VMOVUPS      384(SP), Y6
-	VMOVUPS      416(SP), Y3
-	VMOVUPS      448(SP), Y7
-	VMOVUPS      480(SP), Y4
-	VMOVUPS      512(SP), Y5
-	VMOVUPS      544(SP), Y11
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y13
+	VMOVUPS      (SP), Y10
+	VMOVUPS      32(SP), Y9
+	VMOVUPS      64(SP), Y8
+	VMOVUPS      96(SP), Y5
+	VMOVUPS      128(SP), Y3
+	VMOVUPS      160(SP), Y7
+	VMOVUPS      192(SP), Y4
+	VMOVUPS      224(SP), Y6
+	VMOVUPS      256(SP), Y11
 
-focusdone80:
+focusdone158:
 	// loss = (alpha ce) q^gamma
-	VCMPPS    $0x12, consts<>+2144(SB), Y10, Y12
+	VCMPPS    $0x12, consts<>+2112(SB), Y10, Y12
 	VMULPS    Y13, Y10, Y14
 	VBLENDVPS Y12, Y14, Y10, Y10
-	VPMINUD   consts<>+448(SB), Y10, Y14
+	VPMINUD   consts<>+608(SB), Y10, Y14
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, consts<>+2112(SB), Y3, Y10
-	VBLENDVPS Y10, Y8, Y6, Y12
+	VCMPPS    $0x11, consts<>+2080(SB), Y3, Y10
+	VBLENDVPS Y10, Y8, Y5, Y12
 	VDIVPS    Y9, Y12, Y12
 	VCMPPS    $0x00, Y0, Y9, Y9
 	VBLENDVPS Y9, Y1, Y12, Y9
-	VBLENDVPS Y10, Y6, Y8, Y6
-	VMULPS    Y9, Y6, Y6
-	VCMPPS    $0x11, Y6, Y0, Y9
-	VMULPS    Y6, Y5, Y5
+	VBLENDVPS Y10, Y5, Y8, Y5
+	VMULPS    Y9, Y5, Y5
+	VCMPPS    $0x11, Y5, Y0, Y9
+	VMULPS    Y5, Y6, Y5
 	VPAND     Y5, Y9, Y5
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
 	VBROADCASTSS 8(DI), Y6
-	VFNMADD132PS consts<>+2176(SB), Y1, Y3
+	VFNMADD132PS consts<>+2144(SB), Y1, Y3
 	VMULPS       Y3, Y6, Y3
 	VFMSUB231PS  Y7, Y8, Y4
 	VFMADD231PS  Y5, Y3, Y4
@@ -5426,7 +7179,7 @@ focusdone80:
 	VMULPS       Y5, Y3, Y3
 	VMULPS       Y4, Y3, Y3
 	VCMPPS       $0x03, Y3, Y3, Y4
-	VBLENDVPS    Y4, consts<>+448(SB), Y3, Y3
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y3
 	CMPQ         AX, $+8
 	JLT          partless1
 	VMOVUPS      Y14, (CX)
@@ -5491,19 +7244,835 @@ done:
 	VZEROUPPER
 	RET
 
+slowblock:
+	MOVQ $0x00000008, R10
+
+slow:
+	VMOVUPS (BX), Y3
+	VMOVUPS (SI), Y4
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR         consts<>+1184(SB), Y3, Y5
+	VSUBPS       consts<>+64(SB), Y5, Y5
+	VBROADCASTSS consts<>+416(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+128(SB), Y5, Y6
+	VSUBPS       consts<>+128(SB), Y6, Y7
+
+	// r = c - n ln2
+	VMOVAPS      Y5, Y8
+	VFNMADD231PS consts<>+160(SB), Y7, Y8
+	VFNMADD231PS consts<>+192(SB), Y7, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y7
+	VFMADD213PS  consts<>+256(SB), Y8, Y7
+	VFMADD213PS  consts<>+288(SB), Y8, Y7
+	VFMADD213PS  consts<>+320(SB), Y8, Y7
+	VFMADD213PS  consts<>+352(SB), Y7, Y8
+	VCMPPS       $0x11, consts<>+480(SB), Y5, Y5
+	VPAND        consts<>+512(SB), Y5, Y5
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y6, Y7
+	VPERMPS     exp_half<>+0(SB), Y6, Y6
+	VPADDD      Y7, Y6, Y6
+	VPAND       consts<>+544(SB), Y7, Y7
+	VPADDD      Y5, Y7, Y7
+	VFMADD231PS Y8, Y6, Y6
+	VMULPS      Y7, Y6, Y6
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y5, Y6, Y5
+	VADDPS  consts<>+576(SB), Y6, Y6
+	VPSUBD  consts<>+576(SB), Y6, Y6
+	VPMAXSD Y6, Y5, Y5
+	VPMINUD consts<>+608(SB), Y5, Y5
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS       $0x11, consts<>+1216(SB), Y5, Y6
+	VBROADCASTSS consts<>+1216(SB), Y7
+	VMAXPS       Y5, Y7, Y7
+	VADDPS       Y1, Y7, Y8
+	VDIVPS       Y8, Y1, Y8
+	VMULPS       Y8, Y7, Y9
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y1, Y7, Y10
+	VPSUBD consts<>+1888(SB), Y10, Y10
+	VPAND  consts<>+544(SB), Y10, Y11
+	VPSRLD $0x15, Y10, Y10
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y11, Y1, Y12
+	VMOVUPS     log_r<>+0(SB), Y13
+	VPERMILPS   Y10, Y13, Y13
+	VMULPS      Y13, Y12, Y12
+	VADDPS      consts<>+768(SB), Y12, Y13
+	VFMADD231PS Y12, Y7, Y13
+	VCVTDQ2PS   Y11, Y7
+	VMOVUPS     log_th<>+0(SB), Y11
+	VPERMILPS   Y10, Y11, Y11
+	VMOVUPS     log_tl<>+0(SB), Y12
+	VPERMILPS   Y10, Y12, Y10
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y13, Y13, Y12
+	VBROADCASTSS consts<>+1952(SB), Y14
+	VFMADD213PS  consts<>+1984(SB), Y13, Y14
+	VFMADD231PS  consts<>+1920(SB), Y12, Y14
+	VBROADCASTSS consts<>+2016(SB), Y15
+	VFMADD213PS  consts<>+2048(SB), Y13, Y15
+	VFMADD231PS  Y14, Y12, Y15
+	VFMADD231PS  consts<>+960(SB), Y7, Y10
+	VFMADD231PS  Y15, Y12, Y10
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+992(SB), Y7, Y11
+	VADDPS      Y13, Y11, Y7
+	VSUBPS      Y7, Y11, Y11
+	VADDPS      Y13, Y11, Y11
+	VADDPS      Y11, Y10, Y10
+	VADDPS      Y10, Y7, Y7
+	VBLENDVPS   Y6, Y5, Y9, Y9
+	VBLENDVPS   Y6, Y5, Y7, Y5
+	VBLENDVPS   Y3, Y9, Y8, Y6
+	VBLENDVPS   Y3, Y8, Y9, Y7
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y4, Y1, Y8
+	VBLENDVPS   Y3, Y4, Y8, Y9
+	VCMPPS      $0x11, Y9, Y0, Y10
+	VPAND       consts<>+0(SB), Y3, Y3
+	VPAND       Y3, Y10, Y3
+	VFMADD231PS Y3, Y9, Y5
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y4, Y7, Y3
+	VMOVAPS      Y3, Y9
+	VFMADD231PS  Y8, Y6, Y9
+	VBROADCASTSS 12(DI), Y10
+	VBROADCASTSS 16(DI), Y11
+	VMULPS       Y8, Y11, Y11
+	VFMADD231PS  Y4, Y10, Y11
+	VMULPS       Y5, Y11, Y10
+	VMOVAPS      Y9, Y13
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_159
+	VMULPS Y9, Y9, Y13
+	JMP    focusdone159
+
+focusnot0_159:
+	CMPQ    R8, $+2
+	JGE     focusnot1_159
+	VMOVAPS Y1, Y13
+	JMP     focusdone159
+
+focusnot1_159:
+	CMPQ R8, $+3
+	JGE  focusnot2_159
+	JMP  focusdone159
+
+focusnot2_159:
+	CMPQ    R8, $+4
+	JGE     focusnot3_159
+	VSQRTPS Y9, Y13
+	JMP     focusdone159
+
+focusnot3_159:
+	CMPQ         R8, $+5
+	JGE          focusnot4_159
+	VSQRTPS      Y9, Y12
+	VMOVAPS      Y9, Y13
+	VFNMADD231PS Y12, Y12, Y13
+	VMULPS       consts<>+2080(SB), Y12, Y14
+	VMULPS       Y14, Y13, Y13
+	VFMADD231PS  Y12, Y9, Y13
+	JMP          focusdone159
+
+focusnot4_159:
+	CMPQ         R8, $+6
+	JGE          focusnot5_159
+	VSQRTPS      Y9, Y12
+	VMULPS       Y9, Y9, Y14
+	VMOVAPS      Y14, Y13
+	VFMSUB231PS  Y9, Y9, Y13
+	VMOVAPS      Y9, Y15
+	VFNMADD231PS Y12, Y12, Y15
+	VMULPS       Y15, Y9, Y15
+	VFMADD231PS  consts<>+2080(SB), Y15, Y13
+	VMULPS       Y12, Y13, Y13
+	VFMADD231PS  Y12, Y14, Y13
+	JMP          focusdone159
+
+focusnot5_159:
+	CMPQ        R8, $+7
+	JGE         focusnot6_159
+	VMULPS      Y9, Y9, Y12
+	VMOVAPS     Y12, Y13
+	VFMSUB231PS Y9, Y9, Y13
+	VMULPS      Y9, Y13, Y13
+	VFMADD231PS Y9, Y12, Y13
+	JMP         focusdone159
+
+focusnot6_159:
+	CMPQ        R8, $+8
+	JGE         focusnot7_159
+	VMULPS      Y9, Y9, Y12
+	VMOVAPS     Y12, Y13
+	VFMSUB231PS Y9, Y9, Y13
+	VADDPS      Y12, Y12, Y14
+	VMULPS      Y13, Y14, Y13
+	VFMADD231PS Y12, Y12, Y13
+	JMP         focusdone159
+
+focusnot7_159:
+	CMPQ        R8, $+9
+	JGE         focusnot8_159
+	VMULPS      Y9, Y9, Y13
+	VMOVAPS     Y13, Y14
+	VFMSUB231PS Y9, Y9, Y14
+	VMULPS      Y13, Y13, Y12
+	VADDPS      Y13, Y13, Y15
+	VFMSUB213PS Y12, Y13, Y13
+	VFMADD231PS Y14, Y15, Y13
+	VMULPS      Y9, Y13, Y13
+	VFMADD231PS Y9, Y12, Y13
+	JMP         focusdone159
+
+focusnot8_159:
+	LEAQ         20(DI), R11
+	VMOVUPS      Y10, (SP)
+	VMOVUPS      Y9, 32(SP)
+	VMOVUPS      Y6, 64(SP)
+	VMOVUPS      Y7, 96(SP)
+	VMOVUPS      Y4, 128(SP)
+	VMOVUPS      Y8, 160(SP)
+	VMOVUPS      Y3, 192(SP)
+	VMOVUPS      Y5, 224(SP)
+	VMOVUPS      Y11, 256(SP)
+	VBROADCASTSS (R11), Y3
+	VBROADCASTSS 4(R11), Y4
+	VBROADCASTSS 8(R11), Y5
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y13, Y6
+	VPSUBD       consts<>+1248(SB), Y6, Y7
+	VCVTDQ2PS    Y6, Y8
+	VPSUBD       consts<>+1760(SB), Y8, Y8
+	VBROADCASTSS consts<>+1024(SB), Y9
+	VPCMPGTD     Y6, Y9, Y9
+	VBLENDVPS    Y9, Y8, Y7, Y7
+	VPSRAD       $0x17, Y7, Y8
+	VPSRLD       $0x14, Y7, Y9
+	VPAND        consts<>+1280(SB), Y7, Y7
+	VPADDD       consts<>+1312(SB), Y7, Y7
+	VCVTDQ2PS    Y8, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y9, Y10
+	VFMADD213PS  consts<>+768(SB), Y10, Y7
+	VMULPS       consts<>+1344(SB), Y7, Y10
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y10, Y7, Y11
+	VSUBPS       Y11, Y7, Y12
+	VFMADD231PS  Y10, Y7, Y12
+	VMULPS       Y7, Y7, Y10
+	VBROADCASTSS consts<>+1376(SB), Y14
+	VFMADD213PS  consts<>+1408(SB), Y7, Y14
+	VFMADD213PS  consts<>+1440(SB), Y7, Y14
+	VFMADD213PS  consts<>+1472(SB), Y7, Y14
+	VFMADD213PS  consts<>+1504(SB), Y7, Y14
+	VMULPS       Y7, Y10, Y7
+	VFMADD231PS  Y14, Y7, Y12
+	VADDPS       Y12, Y11, Y7
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y9, Y10
+	VADDPS      Y10, Y8, Y8
+	VMULPS      Y8, Y3, Y10
+	VFMSUB213PS Y10, Y3, Y8
+	VFMADD213PS Y10, Y4, Y7
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y7, Y14
+	VSUBPS      consts<>+1536(SB), Y14, Y15
+	VSUBPS      Y15, Y10, Y10
+	VFMADD231PS Y11, Y4, Y10
+	VPERMPS     pow_tl<>+0(SB), Y9, Y9
+	VFMADD231PS Y9, Y3, Y8
+	VFMADD231PS Y11, Y5, Y8
+	VFMADD231PS Y12, Y4, Y8
+	VADDPS      Y8, Y10, Y4
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y5
+	VFMADD213PS  consts<>+1600(SB), Y4, Y5
+	VFMADD213PS  consts<>+1632(SB), Y4, Y5
+	VMULPS       Y4, Y4, Y8
+	VMULPS       Y5, Y8, Y5
+	VFMADD231PS  consts<>+160(SB), Y4, Y5
+	VPERMPS      pow_full_hi<>+0(SB), Y14, Y4
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y8
+	VFMADD231PS  Y5, Y4, Y8
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y14, Y5
+	VPSRAD  $0x03, Y5, Y5
+	VADDPS  Y8, Y4, Y9
+	VPSLLD  $0x17, Y5, Y10
+	VPADDD  Y10, Y9, Y10
+	VPMINUD Y2, Y10, Y10
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD      Y0, Y5, Y5
+	VBROADCASTSS consts<>+1792(SB), Y11
+	VPSUBD       Y5, Y11, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VADDPS       Y4, Y5, Y11
+	VSUBPS       Y5, Y11, Y12
+	VSUBPS       Y12, Y4, Y4
+	VADDPS       Y8, Y4, Y4
+	VADDPS       Y4, Y11, Y4
+	VCMPPS       $0x11, Y5, Y9, Y8
+	VPSUBD       Y5, Y4, Y4
+	VBLENDVPS    Y8, Y4, Y10, Y4
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y5
+	VCMPPS       $0x11, Y7, Y5, Y5
+	VBLENDVPS    Y5, Y2, Y4, Y4
+	VCMPPS       $0x11, consts<>+1856(SB), Y7, Y5
+	VBLENDVPS    Y5, Y0, Y4, Y4
+	VPCMPEQD     Y0, Y6, Y5
+	VBLENDVPS    Y3, Y2, Y0, Y7
+	VBLENDVPS    Y5, Y7, Y4, Y4
+	VPCMPEQD     Y2, Y6, Y5
+	VBLENDVPS    Y3, Y0, Y2, Y3
+	VBLENDVPS    Y5, Y3, Y4, Y3
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R11), Y4
+	VPAND        Y4, Y13, Y4
+	VPOR         Y4, Y3, Y3
+	VPCMPGTD     Y0, Y6, Y4
+	VPCMPGTD     Y6, Y2, Y5
+	VPAND        Y4, Y5, Y4
+	VBROADCASTSS 16(R11), Y5
+	VPAND        Y5, Y13, Y5
+	VPCMPGTD     Y5, Y0, Y5
+	VPAND        Y4, Y5, Y4
+	VPCMPGTD     Y2, Y6, Y5
+	VPOR         Y4, Y5, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y13
+	VMOVUPS      (SP), Y10
+	VMOVUPS      32(SP), Y9
+	VMOVUPS      64(SP), Y6
+	VMOVUPS      96(SP), Y7
+	VMOVUPS      128(SP), Y4
+	VMOVUPS      160(SP), Y8
+	VMOVUPS      192(SP), Y3
+	VMOVUPS      224(SP), Y5
+	VMOVUPS      256(SP), Y11
+
+focusdone159:
+	// loss = (alpha ce) q^gamma
+	VCMPPS    $0x12, consts<>+2112(SB), Y10, Y12
+	VMULPS    Y13, Y10, Y14
+	VBLENDVPS Y12, Y14, Y10, Y10
+	VPMINUD   consts<>+608(SB), Y10, Y10
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, consts<>+2080(SB), Y4, Y12
+	VBLENDVPS Y12, Y6, Y7, Y14
+	VDIVPS    Y9, Y14, Y14
+	VCMPPS    $0x00, Y0, Y9, Y9
+	VBLENDVPS Y9, Y1, Y14, Y9
+	VBLENDVPS Y12, Y7, Y6, Y7
+	VMULPS    Y9, Y7, Y7
+	VCMPPS    $0x11, Y7, Y0, Y9
+	VMULPS    Y7, Y5, Y5
+	VPAND     Y5, Y9, Y5
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
+	VBROADCASTSS 8(DI), Y7
+	VFNMADD132PS consts<>+2144(SB), Y1, Y4
+	VMULPS       Y4, Y7, Y4
+	VFMSUB231PS  Y8, Y6, Y3
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS (R9), Y4
+	VMULPS       Y13, Y11, Y5
+	VMULPS       Y5, Y4, Y4
+	VMULPS       Y3, Y4, Y3
+	VCMPPS       $0x03, Y3, Y3, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y3
+	VMOVUPS      Y10, (CX)
+	VMOVUPS      Y3, (DX)
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	ADDQ         $+32, BX
+	ADDQ         $+32, SI
+	ADDQ         $-8, AX
+	ADDQ         $-8, R10
+	CMPQ         R10, $+1
+	JGE          slow
+	JMP          loop
+
+slowvector:
+	MOVQ       $0x00000008, R10
+	MOVQ       AX, R11
+	CMPQ       R11, R10
+	CMOVQGT    R10, R11
+	NEGQ       R11
+	LEAQ       lane_mask<>+32(SB), R10
+	VMOVUPS    (R10)(R11*4), Y3
+	VMASKMOVPS (BX), Y3, Y4
+	VBLENDVPS  Y3, Y4, Y1, Y4
+	VMASKMOVPS (SI), Y3, Y5
+	VBLENDVPS  Y3, Y5, Y0, Y3
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR         consts<>+1184(SB), Y4, Y5
+	VSUBPS       consts<>+64(SB), Y5, Y5
+	VBROADCASTSS consts<>+416(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+128(SB), Y5, Y6
+	VSUBPS       consts<>+128(SB), Y6, Y7
+
+	// r = c - n ln2
+	VMOVAPS      Y5, Y8
+	VFNMADD231PS consts<>+160(SB), Y7, Y8
+	VFNMADD231PS consts<>+192(SB), Y7, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y7
+	VFMADD213PS  consts<>+256(SB), Y8, Y7
+	VFMADD213PS  consts<>+288(SB), Y8, Y7
+	VFMADD213PS  consts<>+320(SB), Y8, Y7
+	VFMADD213PS  consts<>+352(SB), Y7, Y8
+	VCMPPS       $0x11, consts<>+480(SB), Y5, Y5
+	VPAND        consts<>+512(SB), Y5, Y5
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y6, Y7
+	VPERMPS     exp_half<>+0(SB), Y6, Y6
+	VPADDD      Y7, Y6, Y6
+	VPAND       consts<>+544(SB), Y7, Y7
+	VPADDD      Y5, Y7, Y7
+	VFMADD231PS Y8, Y6, Y6
+	VMULPS      Y7, Y6, Y6
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y5, Y6, Y5
+	VADDPS  consts<>+576(SB), Y6, Y6
+	VPSUBD  consts<>+576(SB), Y6, Y6
+	VPMAXSD Y6, Y5, Y5
+	VPMINUD consts<>+608(SB), Y5, Y5
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS       $0x11, consts<>+1216(SB), Y5, Y6
+	VBROADCASTSS consts<>+1216(SB), Y7
+	VMAXPS       Y5, Y7, Y7
+	VADDPS       Y1, Y7, Y8
+	VDIVPS       Y8, Y1, Y8
+	VMULPS       Y8, Y7, Y9
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y1, Y7, Y10
+	VPSUBD consts<>+1888(SB), Y10, Y10
+	VPAND  consts<>+544(SB), Y10, Y11
+	VPSRLD $0x15, Y10, Y10
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y11, Y1, Y12
+	VMOVUPS     log_r<>+0(SB), Y13
+	VPERMILPS   Y10, Y13, Y13
+	VMULPS      Y13, Y12, Y12
+	VADDPS      consts<>+768(SB), Y12, Y13
+	VFMADD231PS Y12, Y7, Y13
+	VCVTDQ2PS   Y11, Y7
+	VMOVUPS     log_th<>+0(SB), Y11
+	VPERMILPS   Y10, Y11, Y11
+	VMOVUPS     log_tl<>+0(SB), Y12
+	VPERMILPS   Y10, Y12, Y10
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y13, Y13, Y12
+	VBROADCASTSS consts<>+1952(SB), Y14
+	VFMADD213PS  consts<>+1984(SB), Y13, Y14
+	VFMADD231PS  consts<>+1920(SB), Y12, Y14
+	VBROADCASTSS consts<>+2016(SB), Y15
+	VFMADD213PS  consts<>+2048(SB), Y13, Y15
+	VFMADD231PS  Y14, Y12, Y15
+	VFMADD231PS  consts<>+960(SB), Y7, Y10
+	VFMADD231PS  Y15, Y12, Y10
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+992(SB), Y7, Y11
+	VADDPS      Y13, Y11, Y7
+	VSUBPS      Y7, Y11, Y11
+	VADDPS      Y13, Y11, Y11
+	VADDPS      Y11, Y10, Y10
+	VADDPS      Y10, Y7, Y7
+	VBLENDVPS   Y6, Y5, Y9, Y9
+	VBLENDVPS   Y6, Y5, Y7, Y5
+	VBLENDVPS   Y4, Y9, Y8, Y6
+	VBLENDVPS   Y4, Y8, Y9, Y7
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y3, Y1, Y8
+	VBLENDVPS   Y4, Y3, Y8, Y9
+	VCMPPS      $0x11, Y9, Y0, Y10
+	VPAND       consts<>+0(SB), Y4, Y4
+	VPAND       Y4, Y10, Y4
+	VFMADD231PS Y4, Y9, Y5
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y3, Y7, Y4
+	VMOVAPS      Y4, Y9
+	VFMADD231PS  Y8, Y6, Y9
+	VBROADCASTSS 12(DI), Y10
+	VBROADCASTSS 16(DI), Y11
+	VMULPS       Y8, Y11, Y11
+	VFMADD231PS  Y3, Y10, Y11
+	VMULPS       Y5, Y11, Y10
+	VMOVAPS      Y9, Y13
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_160
+	VMULPS Y9, Y9, Y13
+	JMP    focusdone160
+
+focusnot0_160:
+	CMPQ    R8, $+2
+	JGE     focusnot1_160
+	VMOVAPS Y1, Y13
+	JMP     focusdone160
+
+focusnot1_160:
+	CMPQ R8, $+3
+	JGE  focusnot2_160
+	JMP  focusdone160
+
+focusnot2_160:
+	CMPQ    R8, $+4
+	JGE     focusnot3_160
+	VSQRTPS Y9, Y13
+	JMP     focusdone160
+
+focusnot3_160:
+	CMPQ         R8, $+5
+	JGE          focusnot4_160
+	VSQRTPS      Y9, Y12
+	VMOVAPS      Y9, Y13
+	VFNMADD231PS Y12, Y12, Y13
+	VMULPS       consts<>+2080(SB), Y12, Y14
+	VMULPS       Y14, Y13, Y13
+	VFMADD231PS  Y12, Y9, Y13
+	JMP          focusdone160
+
+focusnot4_160:
+	CMPQ         R8, $+6
+	JGE          focusnot5_160
+	VSQRTPS      Y9, Y12
+	VMULPS       Y9, Y9, Y14
+	VMOVAPS      Y14, Y13
+	VFMSUB231PS  Y9, Y9, Y13
+	VMOVAPS      Y9, Y15
+	VFNMADD231PS Y12, Y12, Y15
+	VMULPS       Y15, Y9, Y15
+	VFMADD231PS  consts<>+2080(SB), Y15, Y13
+	VMULPS       Y12, Y13, Y13
+	VFMADD231PS  Y12, Y14, Y13
+	JMP          focusdone160
+
+focusnot5_160:
+	CMPQ        R8, $+7
+	JGE         focusnot6_160
+	VMULPS      Y9, Y9, Y12
+	VMOVAPS     Y12, Y13
+	VFMSUB231PS Y9, Y9, Y13
+	VMULPS      Y9, Y13, Y13
+	VFMADD231PS Y9, Y12, Y13
+	JMP         focusdone160
+
+focusnot6_160:
+	CMPQ        R8, $+8
+	JGE         focusnot7_160
+	VMULPS      Y9, Y9, Y12
+	VMOVAPS     Y12, Y13
+	VFMSUB231PS Y9, Y9, Y13
+	VADDPS      Y12, Y12, Y14
+	VMULPS      Y13, Y14, Y13
+	VFMADD231PS Y12, Y12, Y13
+	JMP         focusdone160
+
+focusnot7_160:
+	CMPQ        R8, $+9
+	JGE         focusnot8_160
+	VMULPS      Y9, Y9, Y13
+	VMOVAPS     Y13, Y14
+	VFMSUB231PS Y9, Y9, Y14
+	VMULPS      Y13, Y13, Y12
+	VADDPS      Y13, Y13, Y15
+	VFMSUB213PS Y12, Y13, Y13
+	VFMADD231PS Y14, Y15, Y13
+	VMULPS      Y9, Y13, Y13
+	VFMADD231PS Y9, Y12, Y13
+	JMP         focusdone160
+
+focusnot8_160:
+	LEAQ         20(DI), R10
+	VMOVUPS      Y10, (SP)
+	VMOVUPS      Y9, 32(SP)
+	VMOVUPS      Y6, 64(SP)
+	VMOVUPS      Y7, 96(SP)
+	VMOVUPS      Y3, 128(SP)
+	VMOVUPS      Y8, 160(SP)
+	VMOVUPS      Y4, 192(SP)
+	VMOVUPS      Y5, 224(SP)
+	VMOVUPS      Y11, 256(SP)
+	VBROADCASTSS (R10), Y3
+	VBROADCASTSS 4(R10), Y4
+	VBROADCASTSS 8(R10), Y5
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y13, Y6
+	VPSUBD       consts<>+1248(SB), Y6, Y7
+	VCVTDQ2PS    Y6, Y8
+	VPSUBD       consts<>+1760(SB), Y8, Y8
+	VBROADCASTSS consts<>+1024(SB), Y9
+	VPCMPGTD     Y6, Y9, Y9
+	VBLENDVPS    Y9, Y8, Y7, Y7
+	VPSRAD       $0x17, Y7, Y8
+	VPSRLD       $0x14, Y7, Y9
+	VPAND        consts<>+1280(SB), Y7, Y7
+	VPADDD       consts<>+1312(SB), Y7, Y7
+	VCVTDQ2PS    Y8, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y9, Y10
+	VFMADD213PS  consts<>+768(SB), Y10, Y7
+	VMULPS       consts<>+1344(SB), Y7, Y10
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y10, Y7, Y11
+	VSUBPS       Y11, Y7, Y12
+	VFMADD231PS  Y10, Y7, Y12
+	VMULPS       Y7, Y7, Y10
+	VBROADCASTSS consts<>+1376(SB), Y14
+	VFMADD213PS  consts<>+1408(SB), Y7, Y14
+	VFMADD213PS  consts<>+1440(SB), Y7, Y14
+	VFMADD213PS  consts<>+1472(SB), Y7, Y14
+	VFMADD213PS  consts<>+1504(SB), Y7, Y14
+	VMULPS       Y7, Y10, Y7
+	VFMADD231PS  Y14, Y7, Y12
+	VADDPS       Y12, Y11, Y7
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y9, Y10
+	VADDPS      Y10, Y8, Y8
+	VMULPS      Y8, Y3, Y10
+	VFMSUB213PS Y10, Y3, Y8
+	VFMADD213PS Y10, Y4, Y7
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y7, Y14
+	VSUBPS      consts<>+1536(SB), Y14, Y15
+	VSUBPS      Y15, Y10, Y10
+	VFMADD231PS Y11, Y4, Y10
+	VPERMPS     pow_tl<>+0(SB), Y9, Y9
+	VFMADD231PS Y9, Y3, Y8
+	VFMADD231PS Y11, Y5, Y8
+	VFMADD231PS Y12, Y4, Y8
+	VADDPS      Y8, Y10, Y4
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y5
+	VFMADD213PS  consts<>+1600(SB), Y4, Y5
+	VFMADD213PS  consts<>+1632(SB), Y4, Y5
+	VMULPS       Y4, Y4, Y8
+	VMULPS       Y5, Y8, Y5
+	VFMADD231PS  consts<>+160(SB), Y4, Y5
+	VPERMPS      pow_full_hi<>+0(SB), Y14, Y4
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y8
+	VFMADD231PS  Y5, Y4, Y8
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y14, Y5
+	VPSRAD  $0x03, Y5, Y5
+	VADDPS  Y8, Y4, Y9
+	VPSLLD  $0x17, Y5, Y10
+	VPADDD  Y10, Y9, Y10
+	VPMINUD Y2, Y10, Y10
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD      Y0, Y5, Y5
+	VBROADCASTSS consts<>+1792(SB), Y11
+	VPSUBD       Y5, Y11, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VADDPS       Y4, Y5, Y11
+	VSUBPS       Y5, Y11, Y12
+	VSUBPS       Y12, Y4, Y4
+	VADDPS       Y8, Y4, Y4
+	VADDPS       Y4, Y11, Y4
+	VCMPPS       $0x11, Y5, Y9, Y8
+	VPSUBD       Y5, Y4, Y4
+	VBLENDVPS    Y8, Y4, Y10, Y4
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y5
+	VCMPPS       $0x11, Y7, Y5, Y5
+	VBLENDVPS    Y5, Y2, Y4, Y4
+	VCMPPS       $0x11, consts<>+1856(SB), Y7, Y5
+	VBLENDVPS    Y5, Y0, Y4, Y4
+	VPCMPEQD     Y0, Y6, Y5
+	VBLENDVPS    Y3, Y2, Y0, Y7
+	VBLENDVPS    Y5, Y7, Y4, Y4
+	VPCMPEQD     Y2, Y6, Y5
+	VBLENDVPS    Y3, Y0, Y2, Y3
+	VBLENDVPS    Y5, Y3, Y4, Y3
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R10), Y4
+	VPAND        Y4, Y13, Y4
+	VPOR         Y4, Y3, Y3
+	VPCMPGTD     Y0, Y6, Y4
+	VPCMPGTD     Y6, Y2, Y5
+	VPAND        Y4, Y5, Y4
+	VBROADCASTSS 16(R10), Y5
+	VPAND        Y5, Y13, Y5
+	VPCMPGTD     Y5, Y0, Y5
+	VPAND        Y4, Y5, Y4
+	VPCMPGTD     Y2, Y6, Y5
+	VPOR         Y4, Y5, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y13
+	VMOVUPS      (SP), Y10
+	VMOVUPS      32(SP), Y9
+	VMOVUPS      64(SP), Y6
+	VMOVUPS      96(SP), Y7
+	VMOVUPS      128(SP), Y3
+	VMOVUPS      160(SP), Y8
+	VMOVUPS      192(SP), Y4
+	VMOVUPS      224(SP), Y5
+	VMOVUPS      256(SP), Y11
+
+focusdone160:
+	// loss = (alpha ce) q^gamma
+	VCMPPS    $0x12, consts<>+2112(SB), Y10, Y12
+	VMULPS    Y13, Y10, Y14
+	VBLENDVPS Y12, Y14, Y10, Y10
+	VPMINUD   consts<>+608(SB), Y10, Y14
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, consts<>+2080(SB), Y3, Y10
+	VBLENDVPS Y10, Y6, Y7, Y12
+	VDIVPS    Y9, Y12, Y12
+	VCMPPS    $0x00, Y0, Y9, Y9
+	VBLENDVPS Y9, Y1, Y12, Y9
+	VBLENDVPS Y10, Y7, Y6, Y7
+	VMULPS    Y9, Y7, Y7
+	VCMPPS    $0x11, Y7, Y0, Y9
+	VMULPS    Y7, Y5, Y5
+	VPAND     Y5, Y9, Y5
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
+	VBROADCASTSS 8(DI), Y7
+	VFNMADD132PS consts<>+2144(SB), Y1, Y3
+	VMULPS       Y3, Y7, Y3
+	VFMSUB231PS  Y8, Y6, Y4
+	VFMADD231PS  Y5, Y3, Y4
+	VBROADCASTSS (R9), Y3
+	VMULPS       Y13, Y11, Y5
+	VMULPS       Y5, Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VCMPPS       $0x03, Y3, Y3, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y3
+	CMPQ         AX, $+8
+	JLT          partless3
+	VMOVUPS      Y14, (CX)
+	JMP          partdone3
+
+partless3:
+	MOVQ         CX, R10
+	TESTQ        $0x00000004, AX
+	JEQ          partfour3
+	VMOVUPS      X14, (R10)
+	ADDQ         $+16, R10
+	VEXTRACTF128 $0x01, Y14, X14
+
+partfour3:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo3
+	VMOVLPS X14, (R10)
+	ADDQ    $+8, R10
+	VPSRLDQ $0x08, X14, X14
+
+parttwo3:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone3
+	VMOVSS X14, (R10)
+
+partdone3:
+	CMPQ    AX, $+8
+	JLT     partless4
+	VMOVUPS Y3, (DX)
+	JMP     partdone4
+
+partless4:
+	MOVQ         DX, R10
+	TESTQ        $0x00000004, AX
+	JEQ          partfour4
+	VMOVUPS      X3, (R10)
+	ADDQ         $+16, R10
+	VEXTRACTF128 $0x01, Y3, X3
+
+partfour4:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo4
+	VMOVLPS X3, (R10)
+	ADDQ    $+8, R10
+	VPSRLDQ $0x08, X3, X3
+
+parttwo4:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone4
+	VMOVSS X3, (R10)
+
+partdone4:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $+32, BX
+	ADDQ $+32, SI
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+	VZEROUPPER
+	RET
+
 // func sigmoidGradAVX512(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·sigmoidGradAVX512(SB), NOSPLIT, $0-56
 	VBROADCASTSS consts<>+1088(SB), Z0
-	VBROADCASTSS consts<>+480(SB), Z1
-	VBROADCASTSS consts<>+640(SB), Z2
-	VBROADCASTSS consts<>+32(SB), Z3
-	VBROADCASTSS consts<>+1056(SB), Z4
+	VBROADCASTSS consts<>+384(SB), Z1
+	VBROADCASTSS consts<>+672(SB), Z2
+	VBROADCASTSS consts<>+1024(SB), Z3
+	VBROADCASTSS consts<>+1792(SB), Z4
 	VBROADCASTSS consts<>+1824(SB), Z5
-	VBROADCASTSS consts<>+1856(SB), Z6
-	VBROADCASTSS consts<>+448(SB), Z7
-	VBROADCASTSS consts<>+2112(SB), Z8
-	VBROADCASTSS consts<>+1536(SB), Z9
+	VBROADCASTSS consts<>+1216(SB), Z6
+	VBROADCASTSS consts<>+416(SB), Z7
+	VBROADCASTSS consts<>+512(SB), Z8
+	VBROADCASTSS consts<>+640(SB), Z9
 	MOVQ         n+32(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         grad+8(FP), DX
@@ -5512,176 +8081,182 @@ TEXT ·sigmoidGradAVX512(SB), NOSPLIT, $0-56
 	MOVQ         p+40(FP), DI
 	MOVQ         (DI), R8
 	MOVQ         scale+48(FP), R9
-	CMPQ         AX, $+16
-	JLT          rest
+
+loop:
+	CMPQ AX, $+16
+	JLT  rest
 
 block:
-	VMOVUPS (BX), Z10
-	VMOVUPS (SI), Z11
+	// any |x| > 87, or NaN?
+	VMOVUPS     (BX), Z10
+	VPANDD.BCST consts<>+0(SB), Z10, Z10
+	VPCMPD.BCST $0x06, consts<>+32(SB), Z10, K1
+	KORTESTW    K1, K1
+	JNE         slowblock
+	VMOVUPS     (BX), Z10
+	VMOVUPS     (SI), Z11
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPORD.BCST  consts<>+1216(SB), Z10, Z12
+	VPORD.BCST  consts<>+1184(SB), Z10, Z12
 	VSUBPS.BCST consts<>+64(SB), Z12, Z12
-	VMAXPS      Z12, Z3, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+128(SB), Z13
-	VFMADD213PS.BCST consts<>+160(SB), Z12, Z13
-	VSUBPS.BCST      consts<>+160(SB), Z13, Z14
+	VBROADCASTSS     consts<>+96(SB), Z13
+	VFMADD213PS.BCST consts<>+128(SB), Z12, Z13
+	VSUBPS.BCST      consts<>+128(SB), Z13, Z14
 
 	// r = c - n ln2
+	VFNMADD231PS.BCST consts<>+160(SB), Z14, Z12
 	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z12
-	VFNMADD231PS.BCST consts<>+224(SB), Z14, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+256(SB), Z15
-	VFMADD213PS.BCST consts<>+288(SB), Z12, Z15
-	VFMADD213PS.BCST consts<>+320(SB), Z12, Z15
-	VFMADD213PS.BCST consts<>+352(SB), Z12, Z15
-	VFMADD213PS.BCST consts<>+384(SB), Z15, Z12
+	VBROADCASTSS     consts<>+224(SB), Z14
+	VFMADD213PS.BCST consts<>+256(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+288(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+320(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+352(SB), Z14, Z12
 
-	// y = 2^n (T[j] + T[j] p)
-	VPERMPS     exp_t<>+0(SB), Z13, Z13
+	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z13, Z14
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z14, Z13
 	VFMADD231PS Z12, Z13, Z13
-	VSCALEFPS   Z14, Z13, Z12
-	VPMINUD     Z7, Z12, Z12
-	VADDPS      Z1, Z12, Z13
-	VDIVPS      Z13, Z1, Z13
-	VMULPS      Z13, Z12, Z14
-	VPMOVD2M    Z10, K1
-	VBLENDMPS   Z14, Z13, K1, Z15
-	VPMOVD2M    Z10, K1
-	VBLENDMPS   Z13, Z14, K1, Z13
+	VADDPS      Z1, Z13, Z12
+	VDIVPS      Z12, Z1, Z12
+	VMULPS      Z12, Z13, Z14
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z1, Z13, Z15
+	VPSUBD.BCST consts<>+1888(SB), Z15, Z15
+	VPANDD.BCST consts<>+544(SB), Z15, Z16
+	VPSRLD      $0x15, Z15, Z15
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z16, Z1, Z17
+	VPERMPS     log_r<>+0(SB), Z15, Z18
+	VMULPS      Z18, Z17, Z17
+	VADDPS.BCST consts<>+768(SB), Z17, Z18
+	VFMADD231PS Z17, Z13, Z18
+	VCVTDQ2PS   Z16, Z13
+	VPERMPS     log_th<>+0(SB), Z15, Z16
+	VPERMPS     log_tl<>+0(SB), Z15, Z15
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z18, Z18, Z17
+	VBROADCASTSS     consts<>+1952(SB), Z19
+	VFMADD213PS.BCST consts<>+1984(SB), Z18, Z19
+	VFMADD231PS.BCST consts<>+1920(SB), Z17, Z19
+	VBROADCASTSS     consts<>+2016(SB), Z20
+	VFMADD213PS.BCST consts<>+2048(SB), Z18, Z20
+	VFMADD231PS      Z19, Z17, Z20
+	VFMADD231PS.BCST consts<>+960(SB), Z13, Z15
+	VFMADD231PS      Z20, Z17, Z15
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+992(SB), Z13, Z16
+	VADDPS           Z18, Z16, Z13
+	VSUBPS           Z13, Z16, Z16
+	VADDPS           Z18, Z16, Z16
+	VADDPS           Z16, Z15, Z15
+	VADDPS           Z15, Z13, Z13
+	VPMOVD2M         Z10, K1
+	VBLENDMPS        Z14, Z12, K1, Z15
+	VPMOVD2M         Z10, K1
+	VBLENDMPS        Z12, Z14, K1, Z12
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
 	VSUBPS      Z11, Z1, Z14
 	VPMOVD2M    Z10, K1
 	VBLENDMPS   Z11, Z14, K1, Z16
 	VCMPPS      $0x11, Z16, Z0, K1
-	VPANDD.BCST consts<>+1760(SB), Z10, Z10
+	VPANDD.BCST consts<>+0(SB), Z10, Z10
 	VMOVAPS.Z   Z10, K1, Z10
-
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z1, Z12, Z17
-	VPSUBD.BCST consts<>+1920(SB), Z17, Z17
-	VPANDD.BCST consts<>+416(SB), Z17, Z18
-	VPSRLD      $0x15, Z17, Z17
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z18, Z1, Z19
-	VPERMPS     log_r<>+0(SB), Z17, Z20
-	VMULPS      Z20, Z19, Z19
-	VADDPS.BCST consts<>+768(SB), Z19, Z20
-	VFMADD231PS Z19, Z12, Z20
-	VCVTDQ2PS   Z18, Z12
-	VPERMPS     log_th<>+0(SB), Z17, Z18
-	VPERMPS     log_tl<>+0(SB), Z17, Z17
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z20, Z20, Z19
-	VBROADCASTSS     consts<>+1984(SB), Z21
-	VFMADD213PS.BCST consts<>+2016(SB), Z20, Z21
-	VFMADD231PS.BCST consts<>+1952(SB), Z19, Z21
-	VBROADCASTSS     consts<>+2048(SB), Z22
-	VFMADD213PS.BCST consts<>+2080(SB), Z20, Z22
-	VFMADD231PS      Z21, Z19, Z22
-	VFMADD231PS.BCST consts<>+960(SB), Z12, Z17
-	VFMADD231PS      Z22, Z19, Z17
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+992(SB), Z12, Z18
-	VADDPS           Z20, Z18, Z12
-	VSUBPS           Z12, Z18, Z18
-	VADDPS           Z20, Z18, Z18
-	VADDPS           Z18, Z17, Z17
-	VADDPS           Z17, Z12, Z12
-	VFMADD231PS      Z10, Z16, Z12
+	VFMADD231PS Z10, Z16, Z13
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z11, Z13, Z10
+	VMULPS       Z11, Z12, Z10
 	VMOVAPS      Z10, Z16
 	VFMADD231PS  Z14, Z15, Z16
 	VBROADCASTSS 12(DI), Z17
 	VBROADCASTSS 16(DI), Z18
 	VMULPS       Z14, Z18, Z18
 	VFMADD231PS  Z11, Z17, Z18
-	VMULPS       Z12, Z18, Z17
+	VMULPS       Z13, Z18, Z17
 	VMOVAPS      Z16, Z20
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_123
+	JGE    focusnot0_245
 	VMULPS Z16, Z16, Z20
-	JMP    focusdone123
+	JMP    focusdone245
 
-focusnot0_123:
+focusnot0_245:
 	CMPQ    R8, $+2
-	JGE     focusnot1_123
+	JGE     focusnot1_245
 	VMOVAPS Z1, Z20
-	JMP     focusdone123
+	JMP     focusdone245
 
-focusnot1_123:
+focusnot1_245:
 	CMPQ R8, $+3
-	JGE  focusnot2_123
-	JMP  focusdone123
+	JGE  focusnot2_245
+	JMP  focusdone245
 
-focusnot2_123:
+focusnot2_245:
 	CMPQ    R8, $+4
-	JGE     focusnot3_123
+	JGE     focusnot3_245
 	VSQRTPS Z16, Z20
-	JMP     focusdone123
+	JMP     focusdone245
 
-focusnot3_123:
+focusnot3_245:
 	CMPQ         R8, $+5
-	JGE          focusnot4_123
+	JGE          focusnot4_245
 	VSQRTPS      Z16, Z19
 	VMOVAPS      Z16, Z20
 	VFNMADD231PS Z19, Z19, Z20
-	VMULPS       Z8, Z19, Z21
+	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z16, Z20
-	JMP          focusdone123
+	JMP          focusdone245
 
-focusnot4_123:
-	CMPQ         R8, $+6
-	JGE          focusnot5_123
-	VSQRTPS      Z16, Z19
-	VMULPS       Z16, Z16, Z21
-	VMOVAPS      Z21, Z20
-	VFMSUB231PS  Z16, Z16, Z20
-	VMOVAPS      Z16, Z22
-	VFNMADD231PS Z19, Z19, Z22
-	VMULPS       Z22, Z16, Z22
-	VFMADD231PS  Z8, Z22, Z20
-	VMULPS       Z19, Z20, Z20
-	VFMADD231PS  Z19, Z21, Z20
-	JMP          focusdone123
+focusnot4_245:
+	CMPQ             R8, $+6
+	JGE              focusnot5_245
+	VSQRTPS          Z16, Z19
+	VMULPS           Z16, Z16, Z21
+	VMOVAPS          Z21, Z20
+	VFMSUB231PS      Z16, Z16, Z20
+	VMOVAPS          Z16, Z22
+	VFNMADD231PS     Z19, Z19, Z22
+	VMULPS           Z22, Z16, Z22
+	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
+	VMULPS           Z19, Z20, Z20
+	VFMADD231PS      Z19, Z21, Z20
+	JMP              focusdone245
 
-focusnot5_123:
+focusnot5_245:
 	CMPQ        R8, $+7
-	JGE         focusnot6_123
+	JGE         focusnot6_245
 	VMULPS      Z16, Z16, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z16, Z16, Z20
 	VMULPS      Z16, Z20, Z20
 	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone123
+	JMP         focusdone245
 
-focusnot6_123:
+focusnot6_245:
 	CMPQ        R8, $+8
-	JGE         focusnot7_123
+	JGE         focusnot7_245
 	VMULPS      Z16, Z16, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z16, Z16, Z20
 	VADDPS      Z19, Z19, Z21
 	VMULPS      Z20, Z21, Z20
 	VFMADD231PS Z19, Z19, Z20
-	JMP         focusdone123
+	JMP         focusdone245
 
-focusnot7_123:
+focusnot7_245:
 	CMPQ        R8, $+9
-	JGE         focusnot8_123
+	JGE         focusnot8_245
 	VMULPS      Z16, Z16, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z16, Z16, Z21
@@ -5691,24 +8266,24 @@ focusnot7_123:
 	VFMADD231PS Z21, Z22, Z20
 	VMULPS      Z16, Z20, Z20
 	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone123
+	JMP         focusdone245
 
-focusnot8_123:
+focusnot8_245:
 	LEAQ         20(DI), R10
 	VBROADCASTSS (R10), Z19
 	VBROADCASTSS 4(R10), Z21
 	VBROADCASTSS 8(R10), Z22
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST consts<>+1760(SB), Z20, Z23
-	VPSUBD.BCST consts<>+1280(SB), Z23, Z24
+	VPANDD.BCST consts<>+0(SB), Z20, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
 	VCVTDQ2PS   Z23, Z25
-	VPSUBD.BCST consts<>+1792(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z4, K1
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z3, K1
 	VBLENDMPS   Z25, Z24, K1, Z24
 	VPSRAD      $0x17, Z24, Z25
 	VPSRLD      $0x14, Z24, Z26
-	VPANDD.BCST consts<>+736(SB), Z24, Z24
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
 	VPADDD.BCST consts<>+1312(SB), Z24, Z24
 	VCVTDQ2PS   Z25, Z25
 
@@ -5738,8 +8313,8 @@ focusnot8_123:
 	VFMADD213PS Z27, Z21, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z9, Z24, Z30
-	VSUBPS      Z9, Z30, Z31
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
 	VSUBPS      Z31, Z27, Z27
 	VFMADD231PS Z28, Z21, Z27
 	VPERMPS     pow_tl<>+0(SB), Z26, Z26
@@ -5754,22 +8329,22 @@ focusnot8_123:
 	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
 	VMULPS           Z21, Z21, Z25
 	VMULPS           Z22, Z25, Z22
-	VFMADD231PS.BCST consts<>+192(SB), Z21, Z22
+	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
 	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
 	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
 	VFMADD231PS      Z22, Z21, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  Z9, Z30, Z22
-	VPSRAD  $0x03, Z22, Z22
-	VADDPS  Z25, Z21, Z26
-	VPSLLD  $0x17, Z22, Z27
-	VPADDD  Z27, Z26, Z27
-	VPMINUD Z2, Z27, Z27
+	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
+	VPSRAD      $0x03, Z22, Z22
+	VADDPS      Z25, Z21, Z26
+	VPSLLD      $0x17, Z22, Z27
+	VPADDD      Z27, Z26, Z27
+	VPMINUD     Z2, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPMINSD   Z0, Z22, Z22
-	VPSUBD    Z22, Z5, Z22
+	VPSUBD    Z22, Z4, Z22
 	VPSLLD    $0x17, Z22, Z22
 	VADDPS    Z21, Z22, Z28
 	VSUBPS    Z22, Z28, Z29
@@ -5781,9 +8356,9 @@ focusnot8_123:
 	VBLENDMPS Z21, Z27, K1, Z21
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z6, K1
+	VCMPPS      $0x11, Z24, Z5, K1
 	VBLENDMPS   Z2, Z21, K1, Z21
-	VCMPPS.BCST $0x11, consts<>+1888(SB), Z24, K1
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
 	VBLENDMPS   Z0, Z21, K1, Z21
 	VPCMPD      $0x00, Z0, Z23, K1
 	VPMOVD2M    Z19, K2
@@ -5795,42 +8370,42 @@ focusnot8_123:
 	VBLENDMPS   Z19, Z21, K1, Z19
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R10), Z21
-	VPANDD       Z21, Z20, Z21
-	VPORD        Z21, Z19, Z19
-	VPCMPD       $0x06, Z0, Z23, K1
-	VPCMPD       $0x06, Z23, Z2, K2
-	KANDW        K1, K2, K1
-	VBROADCASTSS 16(R10), Z21
-	VPANDD       Z21, Z20, Z20
-	VPCMPD       $0x06, Z20, Z0, K2
-	KANDW        K1, K2, K1
-	VPCMPD       $0x06, Z2, Z23, K2
-	KORW         K1, K2, K1
-	VBLENDMPS    Z7, Z19, K1, Z20
+	VBROADCASTSS   12(R10), Z21
+	VPANDD         Z21, Z20, Z21
+	VPORD          Z21, Z19, Z19
+	VPCMPD         $0x06, Z0, Z23, K1
+	VPCMPD         $0x06, Z23, Z2, K2
+	KANDW          K1, K2, K1
+	VBROADCASTSS   16(R10), Z21
+	VPANDD         Z21, Z20, Z20
+	VPCMPD         $0x06, Z20, Z0, K2
+	KANDW          K1, K2, K1
+	VPCMPD         $0x06, Z2, Z23, K2
+	KORW           K1, K2, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z19, K1, Z20
 
-focusdone123:
+focusdone245:
 	// loss = (alpha ce) q^gamma
-	VCMPPS.BCST $0x12, consts<>+2144(SB), Z17, K1
-	VMULPS      Z20, Z17, Z19
-	VBLENDMPS   Z19, Z17, K1, Z17
-	VPMINUD     Z7, Z17, Z17
+	VCMPPS.BCST  $0x12, consts<>+2112(SB), Z17, K1
+	VMULPS       Z20, Z17, Z19
+	VBLENDMPS    Z19, Z17, K1, Z17
+	VPMINUD.BCST consts<>+608(SB), Z17, Z17
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, Z8, Z11, K1
-	VBLENDMPS Z15, Z13, K1, Z19
-	VDIVPS    Z16, Z19, Z19
-	VCMPPS    $0x00, Z0, Z16, K2
-	VBLENDMPS Z1, Z19, K2, Z16
-	VBLENDMPS Z13, Z15, K1, Z13
-	VMULPS    Z16, Z13, Z13
-	VCMPPS    $0x11, Z13, Z0, K1
-	VMULPS    Z13, Z12, Z12
-	VMOVAPS.Z Z12, K1, Z12
+	VCMPPS.BCST $0x11, consts<>+2080(SB), Z11, K1
+	VBLENDMPS   Z15, Z12, K1, Z19
+	VDIVPS      Z16, Z19, Z19
+	VCMPPS      $0x00, Z0, Z16, K2
+	VBLENDMPS   Z1, Z19, K2, Z16
+	VBLENDMPS   Z12, Z15, K1, Z12
+	VMULPS      Z16, Z12, Z12
+	VCMPPS      $0x11, Z12, Z0, K1
+	VMULPS      Z12, Z13, Z12
+	VMOVAPS.Z   Z12, K1, Z12
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
 	VBROADCASTSS      8(DI), Z13
-	VFNMADD132PS.BCST consts<>+2176(SB), Z1, Z11
+	VFNMADD132PS.BCST consts<>+2144(SB), Z1, Z11
 	VMULPS            Z11, Z13, Z11
 	VFMSUB231PS       Z14, Z15, Z10
 	VFMADD231PS       Z12, Z11, Z10
@@ -5839,7 +8414,7 @@ focusdone123:
 	VMULPS            Z12, Z11, Z11
 	VMULPS            Z10, Z11, Z10
 	VCMPPS            $0x03, Z10, Z10, K1
-	VBLENDMPS         Z7, Z10, K1, Z10
+	VBLENDMPS.BCST    consts<>+608(SB), Z10, K1, Z10
 	VMOVUPS           Z17, (CX)
 	VMOVUPS           Z10, (DX)
 	ADDQ              $+64, CX
@@ -5863,169 +8438,173 @@ vector:
 	VMOVAPS Z0, Z11
 	VMOVUPS (SI), K1, Z11
 
+	// any |x| > 87, or NaN?
+	VPANDD.BCST consts<>+0(SB), Z10, Z12
+	VPCMPD.BCST $0x06, consts<>+32(SB), Z12, K2
+	KORTESTW    K2, K2
+	JNE         slowvector
+
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPORD.BCST  consts<>+1216(SB), Z10, Z12
+	VPORD.BCST  consts<>+1184(SB), Z10, Z12
 	VSUBPS.BCST consts<>+64(SB), Z12, Z12
-	VMAXPS      Z12, Z3, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+128(SB), Z13
-	VFMADD213PS.BCST consts<>+160(SB), Z12, Z13
-	VSUBPS.BCST      consts<>+160(SB), Z13, Z14
+	VBROADCASTSS     consts<>+96(SB), Z13
+	VFMADD213PS.BCST consts<>+128(SB), Z12, Z13
+	VSUBPS.BCST      consts<>+128(SB), Z13, Z14
 
 	// r = c - n ln2
+	VFNMADD231PS.BCST consts<>+160(SB), Z14, Z12
 	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z12
-	VFNMADD231PS.BCST consts<>+224(SB), Z14, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+256(SB), Z15
-	VFMADD213PS.BCST consts<>+288(SB), Z12, Z15
-	VFMADD213PS.BCST consts<>+320(SB), Z12, Z15
-	VFMADD213PS.BCST consts<>+352(SB), Z12, Z15
-	VFMADD213PS.BCST consts<>+384(SB), Z15, Z12
+	VBROADCASTSS     consts<>+224(SB), Z14
+	VFMADD213PS.BCST consts<>+256(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+288(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+320(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+352(SB), Z14, Z12
 
-	// y = 2^n (T[j] + T[j] p)
-	VPERMPS     exp_t<>+0(SB), Z13, Z13
+	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z13, Z14
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z14, Z13
 	VFMADD231PS Z12, Z13, Z13
-	VSCALEFPS   Z14, Z13, Z12
-	VPMINUD     Z7, Z12, Z12
-	VADDPS      Z1, Z12, Z13
-	VDIVPS      Z13, Z1, Z13
-	VMULPS      Z13, Z12, Z14
-	VPMOVD2M    Z10, K2
-	VBLENDMPS   Z14, Z13, K2, Z15
-	VPMOVD2M    Z10, K2
-	VBLENDMPS   Z13, Z14, K2, Z13
+	VADDPS      Z1, Z13, Z12
+	VDIVPS      Z12, Z1, Z12
+	VMULPS      Z12, Z13, Z14
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z1, Z13, Z15
+	VPSUBD.BCST consts<>+1888(SB), Z15, Z15
+	VPANDD.BCST consts<>+544(SB), Z15, Z16
+	VPSRLD      $0x15, Z15, Z15
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z16, Z1, Z17
+	VPERMPS     log_r<>+0(SB), Z15, Z18
+	VMULPS      Z18, Z17, Z17
+	VADDPS.BCST consts<>+768(SB), Z17, Z18
+	VFMADD231PS Z17, Z13, Z18
+	VCVTDQ2PS   Z16, Z13
+	VPERMPS     log_th<>+0(SB), Z15, Z16
+	VPERMPS     log_tl<>+0(SB), Z15, Z15
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z18, Z18, Z17
+	VBROADCASTSS     consts<>+1952(SB), Z19
+	VFMADD213PS.BCST consts<>+1984(SB), Z18, Z19
+	VFMADD231PS.BCST consts<>+1920(SB), Z17, Z19
+	VBROADCASTSS     consts<>+2016(SB), Z20
+	VFMADD213PS.BCST consts<>+2048(SB), Z18, Z20
+	VFMADD231PS      Z19, Z17, Z20
+	VFMADD231PS.BCST consts<>+960(SB), Z13, Z15
+	VFMADD231PS      Z20, Z17, Z15
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+992(SB), Z13, Z16
+	VADDPS           Z18, Z16, Z13
+	VSUBPS           Z13, Z16, Z16
+	VADDPS           Z18, Z16, Z16
+	VADDPS           Z16, Z15, Z15
+	VADDPS           Z15, Z13, Z13
+	VPMOVD2M         Z10, K2
+	VBLENDMPS        Z14, Z12, K2, Z15
+	VPMOVD2M         Z10, K2
+	VBLENDMPS        Z12, Z14, K2, Z12
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
 	VSUBPS      Z11, Z1, Z14
 	VPMOVD2M    Z10, K2
 	VBLENDMPS   Z11, Z14, K2, Z16
 	VCMPPS      $0x11, Z16, Z0, K2
-	VPANDD.BCST consts<>+1760(SB), Z10, Z10
+	VPANDD.BCST consts<>+0(SB), Z10, Z10
 	VMOVAPS.Z   Z10, K2, Z10
-
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z1, Z12, Z17
-	VPSUBD.BCST consts<>+1920(SB), Z17, Z17
-	VPANDD.BCST consts<>+416(SB), Z17, Z18
-	VPSRLD      $0x15, Z17, Z17
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z18, Z1, Z19
-	VPERMPS     log_r<>+0(SB), Z17, Z20
-	VMULPS      Z20, Z19, Z19
-	VADDPS.BCST consts<>+768(SB), Z19, Z20
-	VFMADD231PS Z19, Z12, Z20
-	VCVTDQ2PS   Z18, Z12
-	VPERMPS     log_th<>+0(SB), Z17, Z18
-	VPERMPS     log_tl<>+0(SB), Z17, Z17
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z20, Z20, Z19
-	VBROADCASTSS     consts<>+1984(SB), Z21
-	VFMADD213PS.BCST consts<>+2016(SB), Z20, Z21
-	VFMADD231PS.BCST consts<>+1952(SB), Z19, Z21
-	VBROADCASTSS     consts<>+2048(SB), Z22
-	VFMADD213PS.BCST consts<>+2080(SB), Z20, Z22
-	VFMADD231PS      Z21, Z19, Z22
-	VFMADD231PS.BCST consts<>+960(SB), Z12, Z17
-	VFMADD231PS      Z22, Z19, Z17
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+992(SB), Z12, Z18
-	VADDPS           Z20, Z18, Z12
-	VSUBPS           Z12, Z18, Z18
-	VADDPS           Z20, Z18, Z18
-	VADDPS           Z18, Z17, Z17
-	VADDPS           Z17, Z12, Z12
-	VFMADD231PS      Z10, Z16, Z12
+	VFMADD231PS Z10, Z16, Z13
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z11, Z13, Z10
+	VMULPS       Z11, Z12, Z10
 	VMOVAPS      Z10, Z16
 	VFMADD231PS  Z14, Z15, Z16
 	VBROADCASTSS 12(DI), Z17
 	VBROADCASTSS 16(DI), Z18
 	VMULPS       Z14, Z18, Z18
 	VFMADD231PS  Z11, Z17, Z18
-	VMULPS       Z12, Z18, Z17
+	VMULPS       Z13, Z18, Z17
 	VMOVAPS      Z16, Z20
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_124
+	JGE    focusnot0_246
 	VMULPS Z16, Z16, Z20
-	JMP    focusdone124
+	JMP    focusdone246
 
-focusnot0_124:
+focusnot0_246:
 	CMPQ    R8, $+2
-	JGE     focusnot1_124
+	JGE     focusnot1_246
 	VMOVAPS Z1, Z20
-	JMP     focusdone124
+	JMP     focusdone246
 
-focusnot1_124:
+focusnot1_246:
 	CMPQ R8, $+3
-	JGE  focusnot2_124
-	JMP  focusdone124
+	JGE  focusnot2_246
+	JMP  focusdone246
 
-focusnot2_124:
+focusnot2_246:
 	CMPQ    R8, $+4
-	JGE     focusnot3_124
+	JGE     focusnot3_246
 	VSQRTPS Z16, Z20
-	JMP     focusdone124
+	JMP     focusdone246
 
-focusnot3_124:
+focusnot3_246:
 	CMPQ         R8, $+5
-	JGE          focusnot4_124
+	JGE          focusnot4_246
 	VSQRTPS      Z16, Z19
 	VMOVAPS      Z16, Z20
 	VFNMADD231PS Z19, Z19, Z20
-	VMULPS       Z8, Z19, Z21
+	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z16, Z20
-	JMP          focusdone124
+	JMP          focusdone246
 
-focusnot4_124:
-	CMPQ         R8, $+6
-	JGE          focusnot5_124
-	VSQRTPS      Z16, Z19
-	VMULPS       Z16, Z16, Z21
-	VMOVAPS      Z21, Z20
-	VFMSUB231PS  Z16, Z16, Z20
-	VMOVAPS      Z16, Z22
-	VFNMADD231PS Z19, Z19, Z22
-	VMULPS       Z22, Z16, Z22
-	VFMADD231PS  Z8, Z22, Z20
-	VMULPS       Z19, Z20, Z20
-	VFMADD231PS  Z19, Z21, Z20
-	JMP          focusdone124
+focusnot4_246:
+	CMPQ             R8, $+6
+	JGE              focusnot5_246
+	VSQRTPS          Z16, Z19
+	VMULPS           Z16, Z16, Z21
+	VMOVAPS          Z21, Z20
+	VFMSUB231PS      Z16, Z16, Z20
+	VMOVAPS          Z16, Z22
+	VFNMADD231PS     Z19, Z19, Z22
+	VMULPS           Z22, Z16, Z22
+	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
+	VMULPS           Z19, Z20, Z20
+	VFMADD231PS      Z19, Z21, Z20
+	JMP              focusdone246
 
-focusnot5_124:
+focusnot5_246:
 	CMPQ        R8, $+7
-	JGE         focusnot6_124
+	JGE         focusnot6_246
 	VMULPS      Z16, Z16, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z16, Z16, Z20
 	VMULPS      Z16, Z20, Z20
 	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone124
+	JMP         focusdone246
 
-focusnot6_124:
+focusnot6_246:
 	CMPQ        R8, $+8
-	JGE         focusnot7_124
+	JGE         focusnot7_246
 	VMULPS      Z16, Z16, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z16, Z16, Z20
 	VADDPS      Z19, Z19, Z21
 	VMULPS      Z20, Z21, Z20
 	VFMADD231PS Z19, Z19, Z20
-	JMP         focusdone124
+	JMP         focusdone246
 
-focusnot7_124:
+focusnot7_246:
 	CMPQ        R8, $+9
-	JGE         focusnot8_124
+	JGE         focusnot8_246
 	VMULPS      Z16, Z16, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z16, Z16, Z21
@@ -6035,24 +8614,24 @@ focusnot7_124:
 	VFMADD231PS Z21, Z22, Z20
 	VMULPS      Z16, Z20, Z20
 	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone124
+	JMP         focusdone246
 
-focusnot8_124:
+focusnot8_246:
 	LEAQ         20(DI), R10
 	VBROADCASTSS (R10), Z19
 	VBROADCASTSS 4(R10), Z21
 	VBROADCASTSS 8(R10), Z22
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST consts<>+1760(SB), Z20, Z23
-	VPSUBD.BCST consts<>+1280(SB), Z23, Z24
+	VPANDD.BCST consts<>+0(SB), Z20, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
 	VCVTDQ2PS   Z23, Z25
-	VPSUBD.BCST consts<>+1792(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z4, K2
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z3, K2
 	VBLENDMPS   Z25, Z24, K2, Z24
 	VPSRAD      $0x17, Z24, Z25
 	VPSRLD      $0x14, Z24, Z26
-	VPANDD.BCST consts<>+736(SB), Z24, Z24
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
 	VPADDD.BCST consts<>+1312(SB), Z24, Z24
 	VCVTDQ2PS   Z25, Z25
 
@@ -6082,8 +8661,8 @@ focusnot8_124:
 	VFMADD213PS Z27, Z21, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z9, Z24, Z30
-	VSUBPS      Z9, Z30, Z31
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
 	VSUBPS      Z31, Z27, Z27
 	VFMADD231PS Z28, Z21, Z27
 	VPERMPS     pow_tl<>+0(SB), Z26, Z26
@@ -6098,22 +8677,22 @@ focusnot8_124:
 	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
 	VMULPS           Z21, Z21, Z25
 	VMULPS           Z22, Z25, Z22
-	VFMADD231PS.BCST consts<>+192(SB), Z21, Z22
+	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
 	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
 	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
 	VFMADD231PS      Z22, Z21, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  Z9, Z30, Z22
-	VPSRAD  $0x03, Z22, Z22
-	VADDPS  Z25, Z21, Z26
-	VPSLLD  $0x17, Z22, Z27
-	VPADDD  Z27, Z26, Z27
-	VPMINUD Z2, Z27, Z27
+	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
+	VPSRAD      $0x03, Z22, Z22
+	VADDPS      Z25, Z21, Z26
+	VPSLLD      $0x17, Z22, Z27
+	VPADDD      Z27, Z26, Z27
+	VPMINUD     Z2, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPMINSD   Z0, Z22, Z22
-	VPSUBD    Z22, Z5, Z22
+	VPSUBD    Z22, Z4, Z22
 	VPSLLD    $0x17, Z22, Z22
 	VADDPS    Z21, Z22, Z28
 	VSUBPS    Z22, Z28, Z29
@@ -6125,9 +8704,9 @@ focusnot8_124:
 	VBLENDMPS Z21, Z27, K2, Z21
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z6, K2
+	VCMPPS      $0x11, Z24, Z5, K2
 	VBLENDMPS   Z2, Z21, K2, Z21
-	VCMPPS.BCST $0x11, consts<>+1888(SB), Z24, K2
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
 	VBLENDMPS   Z0, Z21, K2, Z21
 	VPCMPD      $0x00, Z0, Z23, K2
 	VPMOVD2M    Z19, K3
@@ -6139,42 +8718,42 @@ focusnot8_124:
 	VBLENDMPS   Z19, Z21, K2, Z19
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R10), Z21
-	VPANDD       Z21, Z20, Z21
-	VPORD        Z21, Z19, Z19
-	VPCMPD       $0x06, Z0, Z23, K2
-	VPCMPD       $0x06, Z23, Z2, K3
-	KANDW        K2, K3, K2
-	VBROADCASTSS 16(R10), Z21
-	VPANDD       Z21, Z20, Z20
-	VPCMPD       $0x06, Z20, Z0, K3
-	KANDW        K2, K3, K2
-	VPCMPD       $0x06, Z2, Z23, K3
-	KORW         K2, K3, K2
-	VBLENDMPS    Z7, Z19, K2, Z20
+	VBROADCASTSS   12(R10), Z21
+	VPANDD         Z21, Z20, Z21
+	VPORD          Z21, Z19, Z19
+	VPCMPD         $0x06, Z0, Z23, K2
+	VPCMPD         $0x06, Z23, Z2, K3
+	KANDW          K2, K3, K2
+	VBROADCASTSS   16(R10), Z21
+	VPANDD         Z21, Z20, Z20
+	VPCMPD         $0x06, Z20, Z0, K3
+	KANDW          K2, K3, K2
+	VPCMPD         $0x06, Z2, Z23, K3
+	KORW           K2, K3, K2
+	VBLENDMPS.BCST consts<>+608(SB), Z19, K2, Z20
 
-focusdone124:
+focusdone246:
 	// loss = (alpha ce) q^gamma
-	VCMPPS.BCST $0x12, consts<>+2144(SB), Z17, K2
-	VMULPS      Z20, Z17, Z19
-	VBLENDMPS   Z19, Z17, K2, Z17
-	VPMINUD     Z7, Z17, Z17
+	VCMPPS.BCST  $0x12, consts<>+2112(SB), Z17, K2
+	VMULPS       Z20, Z17, Z19
+	VBLENDMPS    Z19, Z17, K2, Z17
+	VPMINUD.BCST consts<>+608(SB), Z17, Z17
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, Z8, Z11, K2
-	VBLENDMPS Z15, Z13, K2, Z19
-	VDIVPS    Z16, Z19, Z19
-	VCMPPS    $0x00, Z0, Z16, K3
-	VBLENDMPS Z1, Z19, K3, Z16
-	VBLENDMPS Z13, Z15, K2, Z13
-	VMULPS    Z16, Z13, Z13
-	VCMPPS    $0x11, Z13, Z0, K2
-	VMULPS    Z13, Z12, Z12
-	VMOVAPS.Z Z12, K2, Z12
+	VCMPPS.BCST $0x11, consts<>+2080(SB), Z11, K2
+	VBLENDMPS   Z15, Z12, K2, Z19
+	VDIVPS      Z16, Z19, Z19
+	VCMPPS      $0x00, Z0, Z16, K3
+	VBLENDMPS   Z1, Z19, K3, Z16
+	VBLENDMPS   Z12, Z15, K2, Z12
+	VMULPS      Z16, Z12, Z12
+	VCMPPS      $0x11, Z12, Z0, K2
+	VMULPS      Z12, Z13, Z12
+	VMOVAPS.Z   Z12, K2, Z12
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
 	VBROADCASTSS      8(DI), Z13
-	VFNMADD132PS.BCST consts<>+2176(SB), Z1, Z11
+	VFNMADD132PS.BCST consts<>+2144(SB), Z1, Z11
 	VMULPS            Z11, Z13, Z11
 	VFMSUB231PS       Z14, Z15, Z10
 	VFMADD231PS       Z12, Z11, Z10
@@ -6183,7 +8762,7 @@ focusdone124:
 	VMULPS            Z12, Z11, Z11
 	VMULPS            Z10, Z11, Z10
 	VCMPPS            $0x03, Z10, Z10, K2
-	VBLENDMPS         Z7, Z10, K2, Z10
+	VBLENDMPS.BCST    consts<>+608(SB), Z10, K2, Z10
 	VMOVUPS           Z17, K1, (CX)
 	VMOVUPS           Z10, K1, (DX)
 	ADDQ              $+64, CX
@@ -6195,5 +8774,721 @@ focusdone124:
 	JGE               vector
 
 done:
+	VZEROUPPER
+	RET
+
+slowblock:
+	MOVQ $0x00000010, R10
+
+slow:
+	VMOVUPS (BX), Z10
+	VMOVUPS (SI), Z11
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD.BCST  consts<>+1184(SB), Z10, Z12
+	VSUBPS.BCST consts<>+64(SB), Z12, Z12
+	VMAXPS      Z12, Z7, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS     consts<>+96(SB), Z13
+	VFMADD213PS.BCST consts<>+128(SB), Z12, Z13
+	VSUBPS.BCST      consts<>+128(SB), Z13, Z14
+
+	// r = c - n ln2
+	VMOVAPS           Z12, Z15
+	VFNMADD231PS.BCST consts<>+160(SB), Z14, Z15
+	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS     consts<>+224(SB), Z16
+	VFMADD213PS.BCST consts<>+256(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+288(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+320(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+352(SB), Z16, Z15
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z12, K1
+	VMOVAPS.Z        Z8, K1, Z12
+
+	// y = 2^n T[j] (1 + p)
+	VPERMPS     exp_t<>+0(SB), Z13, Z13
+	VFMADD231PS Z15, Z13, Z13
+	VMOVAPS.Z   Z9, K1, Z15
+	VADDPS      Z15, Z14, Z14
+	VSCALEFPS   Z14, Z13, Z13
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD       Z12, Z13, Z12
+	VADDPS.BCST  consts<>+576(SB), Z13, Z13
+	VPSUBD.BCST  consts<>+576(SB), Z13, Z13
+	VPMAXSD      Z13, Z12, Z12
+	VPMINUD.BCST consts<>+608(SB), Z12, Z12
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS $0x11, Z6, Z12, K1
+	VMAXPS Z12, Z6, Z13
+	VADDPS Z1, Z13, Z14
+	VDIVPS Z14, Z1, Z14
+	VMULPS Z14, Z13, Z15
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z1, Z13, Z16
+	VPSUBD.BCST consts<>+1888(SB), Z16, Z16
+	VPANDD.BCST consts<>+544(SB), Z16, Z17
+	VPSRLD      $0x15, Z16, Z16
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z17, Z1, Z18
+	VPERMPS     log_r<>+0(SB), Z16, Z19
+	VMULPS      Z19, Z18, Z18
+	VADDPS.BCST consts<>+768(SB), Z18, Z19
+	VFMADD231PS Z18, Z13, Z19
+	VCVTDQ2PS   Z17, Z13
+	VPERMPS     log_th<>+0(SB), Z16, Z17
+	VPERMPS     log_tl<>+0(SB), Z16, Z16
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z19, Z19, Z18
+	VBROADCASTSS     consts<>+1952(SB), Z20
+	VFMADD213PS.BCST consts<>+1984(SB), Z19, Z20
+	VFMADD231PS.BCST consts<>+1920(SB), Z18, Z20
+	VBROADCASTSS     consts<>+2016(SB), Z21
+	VFMADD213PS.BCST consts<>+2048(SB), Z19, Z21
+	VFMADD231PS      Z20, Z18, Z21
+	VFMADD231PS.BCST consts<>+960(SB), Z13, Z16
+	VFMADD231PS      Z21, Z18, Z16
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+992(SB), Z13, Z17
+	VADDPS           Z19, Z17, Z13
+	VSUBPS           Z13, Z17, Z17
+	VADDPS           Z19, Z17, Z17
+	VADDPS           Z17, Z16, Z16
+	VADDPS           Z16, Z13, Z13
+	VBLENDMPS        Z12, Z15, K1, Z15
+	VBLENDMPS        Z12, Z13, K1, Z12
+	VPMOVD2M         Z10, K1
+	VBLENDMPS        Z15, Z14, K1, Z13
+	VPMOVD2M         Z10, K1
+	VBLENDMPS        Z14, Z15, K1, Z14
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z11, Z1, Z15
+	VPMOVD2M    Z10, K1
+	VBLENDMPS   Z11, Z15, K1, Z16
+	VCMPPS      $0x11, Z16, Z0, K1
+	VPANDD.BCST consts<>+0(SB), Z10, Z10
+	VMOVAPS.Z   Z10, K1, Z10
+	VFMADD231PS Z10, Z16, Z12
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z11, Z14, Z10
+	VMOVAPS      Z10, Z16
+	VFMADD231PS  Z15, Z13, Z16
+	VBROADCASTSS 12(DI), Z17
+	VBROADCASTSS 16(DI), Z18
+	VMULPS       Z15, Z18, Z18
+	VFMADD231PS  Z11, Z17, Z18
+	VMULPS       Z12, Z18, Z17
+	VMOVAPS      Z16, Z20
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_247
+	VMULPS Z16, Z16, Z20
+	JMP    focusdone247
+
+focusnot0_247:
+	CMPQ    R8, $+2
+	JGE     focusnot1_247
+	VMOVAPS Z1, Z20
+	JMP     focusdone247
+
+focusnot1_247:
+	CMPQ R8, $+3
+	JGE  focusnot2_247
+	JMP  focusdone247
+
+focusnot2_247:
+	CMPQ    R8, $+4
+	JGE     focusnot3_247
+	VSQRTPS Z16, Z20
+	JMP     focusdone247
+
+focusnot3_247:
+	CMPQ         R8, $+5
+	JGE          focusnot4_247
+	VSQRTPS      Z16, Z19
+	VMOVAPS      Z16, Z20
+	VFNMADD231PS Z19, Z19, Z20
+	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z19, Z16, Z20
+	JMP          focusdone247
+
+focusnot4_247:
+	CMPQ             R8, $+6
+	JGE              focusnot5_247
+	VSQRTPS          Z16, Z19
+	VMULPS           Z16, Z16, Z21
+	VMOVAPS          Z21, Z20
+	VFMSUB231PS      Z16, Z16, Z20
+	VMOVAPS          Z16, Z22
+	VFNMADD231PS     Z19, Z19, Z22
+	VMULPS           Z22, Z16, Z22
+	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
+	VMULPS           Z19, Z20, Z20
+	VFMADD231PS      Z19, Z21, Z20
+	JMP              focusdone247
+
+focusnot5_247:
+	CMPQ        R8, $+7
+	JGE         focusnot6_247
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z19, Z20
+	JMP         focusdone247
+
+focusnot6_247:
+	CMPQ        R8, $+8
+	JGE         focusnot7_247
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VADDPS      Z19, Z19, Z21
+	VMULPS      Z20, Z21, Z20
+	VFMADD231PS Z19, Z19, Z20
+	JMP         focusdone247
+
+focusnot7_247:
+	CMPQ        R8, $+9
+	JGE         focusnot8_247
+	VMULPS      Z16, Z16, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z16, Z16, Z21
+	VMULPS      Z20, Z20, Z19
+	VADDPS      Z20, Z20, Z22
+	VFMSUB213PS Z19, Z20, Z20
+	VFMADD231PS Z21, Z22, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z19, Z20
+	JMP         focusdone247
+
+focusnot8_247:
+	LEAQ         20(DI), R11
+	VBROADCASTSS (R11), Z19
+	VBROADCASTSS 4(R11), Z21
+	VBROADCASTSS 8(R11), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD.BCST consts<>+0(SB), Z20, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS   Z23, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z3, K1
+	VBLENDMPS   Z25, Z24, K1, Z24
+	VPSRAD      $0x17, Z24, Z25
+	VPSRLD      $0x14, Z24, Z26
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+768(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z19, Z27
+	VFMSUB213PS Z27, Z19, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z19, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
+	VPSRAD      $0x03, Z22, Z22
+	VADDPS      Z25, Z21, Z26
+	VPSLLD      $0x17, Z22, Z27
+	VPADDD      Z27, Z26, Z27
+	VPMINUD     Z2, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD   Z0, Z22, Z22
+	VPSUBD    Z22, Z4, Z22
+	VPSLLD    $0x17, Z22, Z22
+	VADDPS    Z21, Z22, Z28
+	VSUBPS    Z22, Z28, Z29
+	VSUBPS    Z29, Z21, Z21
+	VADDPS    Z25, Z21, Z21
+	VADDPS    Z21, Z28, Z21
+	VCMPPS    $0x11, Z22, Z26, K1
+	VPSUBD    Z22, Z21, Z21
+	VBLENDMPS Z21, Z27, K1, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z24, Z5, K1
+	VBLENDMPS   Z2, Z21, K1, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
+	VBLENDMPS   Z0, Z21, K1, Z21
+	VPCMPD      $0x00, Z0, Z23, K1
+	VPMOVD2M    Z19, K2
+	VBLENDMPS   Z2, Z0, K2, Z22
+	VBLENDMPS   Z22, Z21, K1, Z21
+	VPCMPD      $0x00, Z2, Z23, K1
+	VPMOVD2M    Z19, K2
+	VBLENDMPS   Z0, Z2, K2, Z19
+	VBLENDMPS   Z19, Z21, K1, Z19
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   12(R11), Z21
+	VPANDD         Z21, Z20, Z21
+	VPORD          Z21, Z19, Z19
+	VPCMPD         $0x06, Z0, Z23, K1
+	VPCMPD         $0x06, Z23, Z2, K2
+	KANDW          K1, K2, K1
+	VBROADCASTSS   16(R11), Z21
+	VPANDD         Z21, Z20, Z20
+	VPCMPD         $0x06, Z20, Z0, K2
+	KANDW          K1, K2, K1
+	VPCMPD         $0x06, Z2, Z23, K2
+	KORW           K1, K2, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z19, K1, Z20
+
+focusdone247:
+	// loss = (alpha ce) q^gamma
+	VCMPPS.BCST  $0x12, consts<>+2112(SB), Z17, K1
+	VMULPS       Z20, Z17, Z19
+	VBLENDMPS    Z19, Z17, K1, Z17
+	VPMINUD.BCST consts<>+608(SB), Z17, Z17
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS.BCST $0x11, consts<>+2080(SB), Z11, K1
+	VBLENDMPS   Z13, Z14, K1, Z19
+	VDIVPS      Z16, Z19, Z19
+	VCMPPS      $0x00, Z0, Z16, K2
+	VBLENDMPS   Z1, Z19, K2, Z16
+	VBLENDMPS   Z14, Z13, K1, Z14
+	VMULPS      Z16, Z14, Z14
+	VCMPPS      $0x11, Z14, Z0, K1
+	VMULPS      Z14, Z12, Z12
+	VMOVAPS.Z   Z12, K1, Z12
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
+	VBROADCASTSS      8(DI), Z14
+	VFNMADD132PS.BCST consts<>+2144(SB), Z1, Z11
+	VMULPS            Z11, Z14, Z11
+	VFMSUB231PS       Z15, Z13, Z10
+	VFMADD231PS       Z12, Z11, Z10
+	VBROADCASTSS      (R9), Z11
+	VMULPS            Z20, Z18, Z12
+	VMULPS            Z12, Z11, Z11
+	VMULPS            Z10, Z11, Z10
+	VCMPPS            $0x03, Z10, Z10, K1
+	VBLENDMPS.BCST    consts<>+608(SB), Z10, K1, Z10
+	VMOVUPS           Z17, (CX)
+	VMOVUPS           Z10, (DX)
+	ADDQ              $+64, CX
+	ADDQ              $+64, DX
+	ADDQ              $+64, BX
+	ADDQ              $+64, SI
+	ADDQ              $-16, AX
+	ADDQ              $-16, R10
+	CMPQ              R10, $+1
+	JGE               slow
+	JMP               loop
+
+slowvector:
+	MOVL    $0x0000ffff, R10
+	BZHIL   AX, R10, R10
+	KMOVW   R10, K1
+	VMOVAPS Z1, Z10
+	VMOVUPS (BX), K1, Z10
+	VMOVAPS Z0, Z11
+	VMOVUPS (SI), K1, Z11
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD.BCST  consts<>+1184(SB), Z10, Z12
+	VSUBPS.BCST consts<>+64(SB), Z12, Z12
+	VMAXPS      Z12, Z7, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS     consts<>+96(SB), Z13
+	VFMADD213PS.BCST consts<>+128(SB), Z12, Z13
+	VSUBPS.BCST      consts<>+128(SB), Z13, Z14
+
+	// r = c - n ln2
+	VMOVAPS           Z12, Z15
+	VFNMADD231PS.BCST consts<>+160(SB), Z14, Z15
+	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS     consts<>+224(SB), Z16
+	VFMADD213PS.BCST consts<>+256(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+288(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+320(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+352(SB), Z16, Z15
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z12, K2
+	VMOVAPS.Z        Z8, K2, Z12
+
+	// y = 2^n T[j] (1 + p)
+	VPERMPS     exp_t<>+0(SB), Z13, Z13
+	VFMADD231PS Z15, Z13, Z13
+	VMOVAPS.Z   Z9, K2, Z15
+	VADDPS      Z15, Z14, Z14
+	VSCALEFPS   Z14, Z13, Z13
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD       Z12, Z13, Z12
+	VADDPS.BCST  consts<>+576(SB), Z13, Z13
+	VPSUBD.BCST  consts<>+576(SB), Z13, Z13
+	VPMAXSD      Z13, Z12, Z12
+	VPMINUD.BCST consts<>+608(SB), Z12, Z12
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS $0x11, Z6, Z12, K2
+	VMAXPS Z12, Z6, Z13
+	VADDPS Z1, Z13, Z14
+	VDIVPS Z14, Z1, Z14
+	VMULPS Z14, Z13, Z15
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z1, Z13, Z16
+	VPSUBD.BCST consts<>+1888(SB), Z16, Z16
+	VPANDD.BCST consts<>+544(SB), Z16, Z17
+	VPSRLD      $0x15, Z16, Z16
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z17, Z1, Z18
+	VPERMPS     log_r<>+0(SB), Z16, Z19
+	VMULPS      Z19, Z18, Z18
+	VADDPS.BCST consts<>+768(SB), Z18, Z19
+	VFMADD231PS Z18, Z13, Z19
+	VCVTDQ2PS   Z17, Z13
+	VPERMPS     log_th<>+0(SB), Z16, Z17
+	VPERMPS     log_tl<>+0(SB), Z16, Z16
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z19, Z19, Z18
+	VBROADCASTSS     consts<>+1952(SB), Z20
+	VFMADD213PS.BCST consts<>+1984(SB), Z19, Z20
+	VFMADD231PS.BCST consts<>+1920(SB), Z18, Z20
+	VBROADCASTSS     consts<>+2016(SB), Z21
+	VFMADD213PS.BCST consts<>+2048(SB), Z19, Z21
+	VFMADD231PS      Z20, Z18, Z21
+	VFMADD231PS.BCST consts<>+960(SB), Z13, Z16
+	VFMADD231PS      Z21, Z18, Z16
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+992(SB), Z13, Z17
+	VADDPS           Z19, Z17, Z13
+	VSUBPS           Z13, Z17, Z17
+	VADDPS           Z19, Z17, Z17
+	VADDPS           Z17, Z16, Z16
+	VADDPS           Z16, Z13, Z13
+	VBLENDMPS        Z12, Z15, K2, Z15
+	VBLENDMPS        Z12, Z13, K2, Z12
+	VPMOVD2M         Z10, K2
+	VBLENDMPS        Z15, Z14, K2, Z13
+	VPMOVD2M         Z10, K2
+	VBLENDMPS        Z14, Z15, K2, Z14
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z11, Z1, Z15
+	VPMOVD2M    Z10, K2
+	VBLENDMPS   Z11, Z15, K2, Z16
+	VCMPPS      $0x11, Z16, Z0, K2
+	VPANDD.BCST consts<>+0(SB), Z10, Z10
+	VMOVAPS.Z   Z10, K2, Z10
+	VFMADD231PS Z10, Z16, Z12
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z11, Z14, Z10
+	VMOVAPS      Z10, Z16
+	VFMADD231PS  Z15, Z13, Z16
+	VBROADCASTSS 12(DI), Z17
+	VBROADCASTSS 16(DI), Z18
+	VMULPS       Z15, Z18, Z18
+	VFMADD231PS  Z11, Z17, Z18
+	VMULPS       Z12, Z18, Z17
+	VMOVAPS      Z16, Z20
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_248
+	VMULPS Z16, Z16, Z20
+	JMP    focusdone248
+
+focusnot0_248:
+	CMPQ    R8, $+2
+	JGE     focusnot1_248
+	VMOVAPS Z1, Z20
+	JMP     focusdone248
+
+focusnot1_248:
+	CMPQ R8, $+3
+	JGE  focusnot2_248
+	JMP  focusdone248
+
+focusnot2_248:
+	CMPQ    R8, $+4
+	JGE     focusnot3_248
+	VSQRTPS Z16, Z20
+	JMP     focusdone248
+
+focusnot3_248:
+	CMPQ         R8, $+5
+	JGE          focusnot4_248
+	VSQRTPS      Z16, Z19
+	VMOVAPS      Z16, Z20
+	VFNMADD231PS Z19, Z19, Z20
+	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z19, Z16, Z20
+	JMP          focusdone248
+
+focusnot4_248:
+	CMPQ             R8, $+6
+	JGE              focusnot5_248
+	VSQRTPS          Z16, Z19
+	VMULPS           Z16, Z16, Z21
+	VMOVAPS          Z21, Z20
+	VFMSUB231PS      Z16, Z16, Z20
+	VMOVAPS          Z16, Z22
+	VFNMADD231PS     Z19, Z19, Z22
+	VMULPS           Z22, Z16, Z22
+	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
+	VMULPS           Z19, Z20, Z20
+	VFMADD231PS      Z19, Z21, Z20
+	JMP              focusdone248
+
+focusnot5_248:
+	CMPQ        R8, $+7
+	JGE         focusnot6_248
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z19, Z20
+	JMP         focusdone248
+
+focusnot6_248:
+	CMPQ        R8, $+8
+	JGE         focusnot7_248
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VADDPS      Z19, Z19, Z21
+	VMULPS      Z20, Z21, Z20
+	VFMADD231PS Z19, Z19, Z20
+	JMP         focusdone248
+
+focusnot7_248:
+	CMPQ        R8, $+9
+	JGE         focusnot8_248
+	VMULPS      Z16, Z16, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z16, Z16, Z21
+	VMULPS      Z20, Z20, Z19
+	VADDPS      Z20, Z20, Z22
+	VFMSUB213PS Z19, Z20, Z20
+	VFMADD231PS Z21, Z22, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z19, Z20
+	JMP         focusdone248
+
+focusnot8_248:
+	LEAQ         20(DI), R10
+	VBROADCASTSS (R10), Z19
+	VBROADCASTSS 4(R10), Z21
+	VBROADCASTSS 8(R10), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD.BCST consts<>+0(SB), Z20, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS   Z23, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z3, K2
+	VBLENDMPS   Z25, Z24, K2, Z24
+	VPSRAD      $0x17, Z24, Z25
+	VPSRLD      $0x14, Z24, Z26
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+768(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z19, Z27
+	VFMSUB213PS Z27, Z19, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z19, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
+	VPSRAD      $0x03, Z22, Z22
+	VADDPS      Z25, Z21, Z26
+	VPSLLD      $0x17, Z22, Z27
+	VPADDD      Z27, Z26, Z27
+	VPMINUD     Z2, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD   Z0, Z22, Z22
+	VPSUBD    Z22, Z4, Z22
+	VPSLLD    $0x17, Z22, Z22
+	VADDPS    Z21, Z22, Z28
+	VSUBPS    Z22, Z28, Z29
+	VSUBPS    Z29, Z21, Z21
+	VADDPS    Z25, Z21, Z21
+	VADDPS    Z21, Z28, Z21
+	VCMPPS    $0x11, Z22, Z26, K2
+	VPSUBD    Z22, Z21, Z21
+	VBLENDMPS Z21, Z27, K2, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z24, Z5, K2
+	VBLENDMPS   Z2, Z21, K2, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
+	VBLENDMPS   Z0, Z21, K2, Z21
+	VPCMPD      $0x00, Z0, Z23, K2
+	VPMOVD2M    Z19, K3
+	VBLENDMPS   Z2, Z0, K3, Z22
+	VBLENDMPS   Z22, Z21, K2, Z21
+	VPCMPD      $0x00, Z2, Z23, K2
+	VPMOVD2M    Z19, K3
+	VBLENDMPS   Z0, Z2, K3, Z19
+	VBLENDMPS   Z19, Z21, K2, Z19
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   12(R10), Z21
+	VPANDD         Z21, Z20, Z21
+	VPORD          Z21, Z19, Z19
+	VPCMPD         $0x06, Z0, Z23, K2
+	VPCMPD         $0x06, Z23, Z2, K3
+	KANDW          K2, K3, K2
+	VBROADCASTSS   16(R10), Z21
+	VPANDD         Z21, Z20, Z20
+	VPCMPD         $0x06, Z20, Z0, K3
+	KANDW          K2, K3, K2
+	VPCMPD         $0x06, Z2, Z23, K3
+	KORW           K2, K3, K2
+	VBLENDMPS.BCST consts<>+608(SB), Z19, K2, Z20
+
+focusdone248:
+	// loss = (alpha ce) q^gamma
+	VCMPPS.BCST  $0x12, consts<>+2112(SB), Z17, K2
+	VMULPS       Z20, Z17, Z19
+	VBLENDMPS    Z19, Z17, K2, Z17
+	VPMINUD.BCST consts<>+608(SB), Z17, Z17
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS.BCST $0x11, consts<>+2080(SB), Z11, K2
+	VBLENDMPS   Z13, Z14, K2, Z19
+	VDIVPS      Z16, Z19, Z19
+	VCMPPS      $0x00, Z0, Z16, K3
+	VBLENDMPS   Z1, Z19, K3, Z16
+	VBLENDMPS   Z14, Z13, K2, Z14
+	VMULPS      Z16, Z14, Z14
+	VCMPPS      $0x11, Z14, Z0, K2
+	VMULPS      Z14, Z12, Z12
+	VMOVAPS.Z   Z12, K2, Z12
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
+	VBROADCASTSS      8(DI), Z14
+	VFNMADD132PS.BCST consts<>+2144(SB), Z1, Z11
+	VMULPS            Z11, Z14, Z11
+	VFMSUB231PS       Z15, Z13, Z10
+	VFMADD231PS       Z12, Z11, Z10
+	VBROADCASTSS      (R9), Z11
+	VMULPS            Z20, Z18, Z12
+	VMULPS            Z12, Z11, Z11
+	VMULPS            Z10, Z11, Z10
+	VCMPPS            $0x03, Z10, Z10, K2
+	VBLENDMPS.BCST    consts<>+608(SB), Z10, K2, Z10
+	VMOVUPS           Z17, K1, (CX)
+	VMOVUPS           Z10, K1, (DX)
+	ADDQ              $+64, CX
+	ADDQ              $+64, DX
+	ADDQ              $+64, BX
+	ADDQ              $+64, SI
+	ADDQ              $-16, AX
+	CMPQ              AX, $+1
+	JGE               vector
 	VZEROUPPER
 	RET

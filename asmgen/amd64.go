@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/mmcloughlin/avo/ir"
@@ -421,22 +422,26 @@ func (m *amd64) either(a, b mask) mask {
 	return mask{d}
 }
 
+// writesAll takes the destination from the inputs: avo takes a blend for an operation that keeps lanes of it.
+func writesAll(i *ir.Instruction, err error) (*ir.Instruction, error) {
+	if err == nil {
+		d := i.Outputs[0]
+		i.Inputs = slices.DeleteFunc(i.Inputs, func(op operand.Op) bool { return op == d })
+	}
+	return i, err
+}
+
 func (m *amd64) pick(k mask, a, b vec) vec {
 	d := m.newVec()
 	src, other := m.anywhere(a), m.inRegister(b)
-	if !m.wide {
+	switch {
+	case !m.wide:
 		m.emit(x86.VBLENDVPS(k.op, src, other, d))
-		return vec{op: d}
+	case m.broadcasts(src):
+		m.emit(writesAll(x86.VBLENDMPS_BCST(src, other, k.op, d)))
+	default:
+		m.emit(writesAll(x86.VBLENDMPS(src, other, k.op, d)))
 	}
-	blend := x86.VBLENDMPS
-	if m.broadcasts(src) {
-		blend = x86.VBLENDMPS_BCST
-	}
-	i, err := blend(src, other, k.op, d)
-	if err == nil { // a blend writes every lane; avo takes it for a merge, which would keep d alive around loops
-		i.Inputs = []operand.Op{src, other, k.op}
-	}
-	m.emit(i, err)
 	return vec{op: d}
 }
 
@@ -520,14 +525,15 @@ func (m *amd64) aside(values []vec, f func()) {
 		f()
 		return
 	}
-	slots := make([]operand.Mem, len(values))
 	for i, v := range values {
-		slots[i] = m.fn.AllocLocal(int(m.vecSpec.Size()))
-		m.emit(x86.VMOVUPS(v.op, slots[i]))
+		if i == len(m.slots) {
+			m.slots = append(m.slots, m.fn.AllocLocal(int(m.vecSpec.Size())))
+		}
+		m.emit(x86.VMOVUPS(v.op, m.slots[i]))
 	}
 	f()
 	for i, v := range values {
-		m.emit(x86.VMOVUPS(slots[i], v.op))
+		m.emit(x86.VMOVUPS(m.slots[i], v.op))
 	}
 }
 

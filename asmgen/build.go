@@ -107,7 +107,8 @@ type builder struct {
 	vecSpec  reg.Spec
 	used     []*constant // in order of first use
 	promoted []*constant
-	labels   int // numbers the labels that operations make
+	labels   int           // numbers the labels that operations make
+	slots    []operand.Mem // where values are kept on the stack
 }
 
 // focalTypes has the names of focal's types that signatures of kernels point to.
@@ -129,6 +130,7 @@ func (b *builder) begin(name, signature string, promoted []*constant) {
 	}
 	b.fn.SetSignature(sig)
 	b.fn.Attributes = attr.NOSPLIT
+	b.slots = nil
 	for _, k := range b.pool.constants {
 		k.uses, k.unfoldable, k.register = 0, 0, nil
 	}

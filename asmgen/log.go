@@ -6,15 +6,8 @@ import (
 	"github.com/gofocal/focal/internal/coef"
 )
 
-// log is the natural logarithm, as log1 of focal_generic.go says, for normal x. With getexp it is right for subnormals
-// too, and NaN for all else; without, logGuard must have seen x.
-func log(m machine, x vec) vec {
-	x = m.hold(x)
-	if m.properties().scale && m.properties().table16 {
-		return logMantissa(m, x)
-	}
-	return logBits(m, m.isub(x, m.u32(coef.LogOff)))
-}
+// log is the natural logarithm, as log1 of focal_generic.go says, for normal x: logGuard sees the others.
+func log(m machine, x vec) vec { return logBits(m, m.hold(x), vec{}) }
 
 // logGuard jumps to slow if one of the arguments is no positive normal number.
 func logGuard(m machine, x []vec, slow string) {
@@ -33,27 +26,32 @@ func logGuard(m machine, x []vec, slow string) {
 // logSlow is log for any x.
 func logSlow(m machine, x vec) vec {
 	x = m.hold(x)
-	var y vec
-	if m.properties().scale && m.properties().table16 {
-		y = logMantissa(m, x)
-	} else {
-		m.comment("a subnormal x is the integer bits(x), times 2^-149")
-		t := m.isub(m.float(x), m.u32(coef.LogOff+149<<23))
-		y = logBits(m, m.pick(m.igt(m.u32(1<<23), x), t, m.isub(x, m.u32(coef.LogOff))))
-	}
+	m.comment("a subnormal x is the integer bits(x), times 2^-149")
+	low := m.igt(m.u32(1<<23), x)
+	y := logBits(m, m.pick(low, m.float(x), x), m.keep(low, m.u32(149<<23)))
+	return logPatch(m, x, y)
+}
+
+// logPatch is y, the logarithm of x where x is positive and finite, put right elsewhere.
+func logPatch(m machine, x, y vec) vec {
 	m.comment("specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf")
+	x = m.hold(x)
 	inf := m.u32(0x7f800000)
 	y = m.pick(m.either(m.igt(m.u32(0), x), m.igt(x, inf)), m.u32(nanBits), y)
 	y = m.pick(m.ieq(m.iadd(x, x), m.u32(0)), m.u32(0xff800000), y)
 	return m.pick(m.ieq(x, inf), inf, y)
 }
 
-// logBits is the logarithm of the number with bits t + OFF: z 2^k with z in [0.9375, 1.875), and z near 1/R[j].
-func logBits(m machine, t vec) vec {
+// logBits is the logarithm of x / 2^(less >> 23): 2^k z with z in [0.9375, 1.875), and z near 1/R[j]. less may be none.
+func logBits(m machine, x, less vec) vec {
 	m.comment("x = 2^k z; e = k << 23, j is z's table cell")
+	t := m.isub(x, m.u32(coef.LogOff))
 	e := m.and(t, m.u32(0xff800000))
 	j := m.shr(t, 21)
-	z := m.iadd(m.and(t, m.u32(0x7fffff)), m.u32(coef.LogOff))
+	z := m.isub(x, e)
+	if less != (vec{}) {
+		e = m.isub(e, less)
+	}
 	m.comment("f = z R[j] - 1, exact")
 	f := m.fma(z, m.lookup(table{"log_r", bitsOf(coef.LogR[:])}, j), m.f32(-1))
 	return logSum(m, f, m.float(e), j, coef.LogPoly[:], 0x1p-23)
@@ -80,8 +78,10 @@ func logTail(m machine, f, e, th, tl vec, q []float32, unit float32) vec {
 	return m.add(b, m.add(g, d))
 }
 
-// logMantissa is log by getexp and getmant: the cells are those of logBits, cut at the mantissa's first four bits.
+// logMantissa is log by getexp and getmant: the cells are those of logBits, cut at the mantissa's first four bits. It is
+// right for subnormals too, and NaN for all that is not positive and finite: logPatch puts that right.
 func logMantissa(m machine, x vec) vec {
+	x = m.hold(x)
 	m.comment("x = 2^k z; j is z's table cell")
 	k := m.getexp(x)
 	z := m.getmant(x)

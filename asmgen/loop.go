@@ -19,6 +19,8 @@ type elementwise struct {
 	check func(m machine, y [][]vec, slow string)
 	// slow computes the outputs for any input: the same bits as step wherever step is right.
 	slow func(m machine, x []vec) []vec
+	// patch, in place of slow, puts right the outputs that check did not like.
+	patch func(m machine, x, y []vec) []vec
 	// prologue loads what the steps need besides constants.
 	prologue func(m machine)
 }
@@ -92,6 +94,7 @@ func (e elementwise) emit(m machine) {
 			}
 		}
 	}
+	m.label("nextblock")
 	next(e.unroll)
 	m.advance(n, -block)
 	m.jumpIfAtLeast(n, block, "block")
@@ -111,36 +114,58 @@ func (e elementwise) emit(m machine) {
 	for i, p := range outs {
 		m.storePart(k, p, 0, y[i])
 	}
+	m.label("nextvector")
 	next(1)
 	m.advance(n, -lanes)
 	m.jumpIfAtLeast(n, 1, "vector")
 	m.label("done")
 	m.ret()
 
+	if e.patch != nil {
+		m.label("slowblock")
+		for u := range e.unroll {
+			var v []vec
+			for i := range late {
+				v = append(v, late[i][u])
+			}
+			for i, v := range e.patch(m, input(u), v)[:len(outs)] {
+				m.store(outs[i], 4*u*lanes, v)
+			}
+		}
+		m.jump("nextblock")
+		m.label("slowvector")
+		for i, v := range e.patch(m, x, y)[:len(outs)] {
+			m.storePart(k, outs[i], 0, v)
+		}
+		m.jump("nextvector")
+	}
 	if e.slow == nil {
 		return
 	}
+	// The vectors of a block, each whole; then the one that may be a part.
 	m.label("slowblock")
 	left := m.count(block)
-	m.subtract(n, left)
-	m.jump("slow")
-	m.label("slowvector")
-	m.setCopy(left, n)
-	m.setCount(n, 0)
-	m.jumpIfLess(left, lanes+1, "slow")
-	m.setCopy(n, left)
-	m.setCount(left, lanes)
-	m.subtract(n, left)
 	m.label("slow")
-	k = m.part(left)
+	y = e.slow(m, input(0))
+	for i, p := range outs {
+		m.store(p, 0, y[i])
+	}
+	next(1)
+	m.advance(n, -lanes)
+	m.advance(left, -lanes)
+	m.jumpIfAtLeast(left, 1, "slow")
+	m.jump("loop")
+
+	m.label("slowvector")
+	k = m.part(n)
 	y = e.slow(m, parts(k))
 	for i, p := range outs {
 		m.storePart(k, p, 0, y[i])
 	}
 	next(1)
-	m.advance(left, -lanes)
-	m.jumpIfAtLeast(left, 1, "slow")
-	m.jump("loop")
+	m.advance(n, -lanes)
+	m.jumpIfAtLeast(n, 1, "vector")
+	m.ret()
 }
 
 // appendEach appends v[i] to lists[i].

@@ -1,6 +1,10 @@
 package main
 
-import "strconv"
+import (
+	"strconv"
+
+	"github.com/gofocal/focal/internal/coef"
+)
 
 // lossFields are the byte offsets in lossParams of focal_generic.go.
 var lossFields = struct{ focus, factor, positive, negative, power int }{0, 8, 12, 16, 20}
@@ -105,20 +109,33 @@ func focus(m machine, a lossArgs, q vec, live ...vec) vec {
 }
 
 // sigmoidLoss is the loss of the sigmoid form and, with grad, its gradient: newSigmoidTerm, weighted and sigmoidTerm.grad
-// of focal_generic.go. It is right for all x, but slow where a factor is subnormal.
-func sigmoidLoss(m machine, x, y vec, args lossArgs, grad bool) []vec {
+// of focal_generic.go, for |x| <= 87; with slow for any x.
+func sigmoidLoss(m machine, x, y vec, args lossArgs, grad, slow bool) []vec {
 	x, y = m.hold(x), m.hold(y)
 	one := m.f32(1)
 	m.comment("e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)")
-	e := m.umin(expPositive(m, sigmoidClamp(m, x), false), m.u32(nanBits))
+	var e, exact vec // exact is e where slow limits e
+	var small mask
+	if slow {
+		exact = m.umin(expClamped(m, m.max(m.f32(coef.ExpMin), sigmoidArg(m, x))), m.u32(nanBits))
+		m.comment("below 2^-60, log1p(e) and e/(1+e) are e")
+		small = m.lt(exact, m.f32(0x1p-60))
+		e = m.max(m.f32(0x1p-60), exact)
+	} else {
+		e = expWithin(m, sigmoidArg(m, x))
+	}
 	likely := m.div(m.hold(one), m.add(e, one))
 	other := m.mul(e, likely)
+	l1p := log1p(m, e)
+	if slow {
+		other, l1p = m.pick(small, exact, other), m.pick(small, exact, l1p)
+	}
 	p, n := m.pickNegative(x, other, likely), m.pickNegative(x, likely, other)
 	m.comment("ce = log1p(e) + |x| times the target's distance from the likelier side")
 	y0 := m.sub(m.hold(one), y)
 	away := m.pickNegative(x, y, y0)
 	abs := m.keep(m.lt(m.hold(m.f32(0)), away), m.and(x, m.u32(0x7fffffff)))
-	ce := m.fma(away, abs, log1p(m, e))
+	ce := m.fma(away, abs, l1p)
 	m.comment("q = p (1-y) + n y; alpha = positive y + negative (1-y)")
 	ny := m.mul(n, y)
 	q := m.fma(p, y0, ny)
@@ -156,7 +173,9 @@ func sigmoidLossKernel(m machine, grad bool) {
 	}
 	elementwise{
 		outs: outs, ins: []string{"logits", "targets"}, unroll: 1, fill: []float32{1, 0},
+		guard:    func(m machine, x [][]vec, slow string) { expGuard(m, x[0], slow) },
 		prologue: func(m machine) { args = loadLossArgs(m, grad) },
-		step:     func(m machine, x []vec) []vec { return sigmoidLoss(m, x[0], x[1], args, grad) },
+		step:     func(m machine, x []vec) []vec { return sigmoidLoss(m, x[0], x[1], args, grad, false) },
+		slow:     func(m machine, x []vec) []vec { return sigmoidLoss(m, x[0], x[1], args, grad, true) },
 	}.emit(m)
 }

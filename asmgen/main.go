@@ -38,22 +38,22 @@ var kernels = []kernel{
 		}.emit(m)
 	}},
 	{name: "log", args: "dst, x *float32, n int", body: func(m machine) {
-		e := elementwise{
-			outs: []string{"dst"}, ins: []string{"x"}, unroll: 4, fill: []float32{1},
-			step: func(m machine, x []vec) []vec { return []vec{log(m, x[0])} },
-			slow: func(m machine, x []vec) []vec { return []vec{logSlow(m, x[0])} },
-		}
-		if m.properties().scale {
+		e := elementwise{outs: []string{"dst"}, ins: []string{"x"}, unroll: 4, fill: []float32{1}}
+		if has := m.properties(); has.scale && has.table16 {
+			e.step = func(m machine, x []vec) []vec { return []vec{logMantissa(m, x[0])} }
 			e.check = func(m machine, y [][]vec, slow string) { nanCheck(m, y[0], slow) }
+			e.patch = func(m machine, x, y []vec) []vec { return []vec{logPatch(m, x[0], y[0])} }
 		} else {
 			e.guard = func(m machine, x [][]vec, slow string) { logGuard(m, x[0], slow) }
+			e.step = func(m machine, x []vec) []vec { return []vec{log(m, x[0])} }
+			e.slow = func(m machine, x []vec) []vec { return []vec{logSlow(m, x[0])} }
 		}
 		e.emit(m)
 	}},
 	{name: "sigmoid", args: "dst, x *float32, n int", body: func(m machine) {
 		elementwise{
 			outs: []string{"dst"}, ins: []string{"x"}, unroll: 4, fill: []float32{1},
-			guard: func(m machine, x [][]vec, slow string) { sigmoidGuard(m, x[0], slow) },
+			guard: func(m machine, x [][]vec, slow string) { expGuard(m, x[0], slow) },
 			step:  func(m machine, x []vec) []vec { return []vec{sigmoid(m, x[0])} },
 			slow:  func(m machine, x []vec) []vec { return []vec{sigmoidSlow(m, x[0])} },
 		}.emit(m)
