@@ -77,34 +77,83 @@ func checkMessage(t *testing.T, who, message string, values ...any) {
 	}
 }
 
-// checkRowsError calls every method of l that takes logits, with outputs of the right length for labels and logits:
-// each must return the error and write nothing.
-func checkRowsError(t *testing.T, l rowForm, logits []float32, labels []int32, want error, values ...any) {
+// methods are those of a loss on one input; dst and len are the lengths of the outputs of Each and Grad.
+type methods struct {
+	sum, mean func() (float64, error)
+	each      func(dst []float32) error
+	grad      func(grad []float32) (float64, error)
+	dst, len  int
+}
+
+// checkErrors calls every method: each must return the error and write nothing.
+func (m *methods) checkErrors(t *testing.T, want error, values ...any) {
 	t.Helper()
-	keep, keepLabels := slices.Clone(logits), slices.Clone(labels)
-	sum, err := l.Sum(logits, labels)
+	sum, err := m.sum()
 	checkError(t, "Sum", err, want, values...)
-	mean, err := l.Mean(logits, labels)
+	mean, err := m.mean()
 	checkError(t, "Mean", err, want, values...)
-	dst, untouched := canaries(len(labels))
-	checkError(t, "Each", l.Each(dst, logits, labels), want, values...)
+	dst, untouched := canaries(m.dst)
+	checkError(t, "Each", m.each(dst), want, values...)
 	untouched(t, "Each")
-	grad, untouched := canaries(len(logits))
-	gradSum, err := l.Grad(grad, logits, labels, 1)
+	grad, untouched := canaries(m.len)
+	gradSum, err := m.grad(grad)
 	checkError(t, "Grad", err, want, values...)
 	untouched(t, "Grad")
 	if sum != 0 || mean != 0 || gradSum != 0 {
 		t.Errorf("with the error come Sum = %v, Mean = %v, Grad = %v, want 0", sum, mean, gradSum)
 	}
-	if len(logits) > 0 {
-		if _, err := l.Grad(logits, logits, labels, 1); fmt.Sprintf("%#v", err) != fmt.Sprintf("%#v", want) {
-			t.Errorf("Grad in place: error %v, want %v", err, want)
-		}
+}
+
+// checkRowsError wants the error of every method that takes logits, given outputs of the right length; in place too.
+func checkRowsError(t *testing.T, l rowForm, logits []float32, labels []int32, want error, values ...any) {
+	t.Helper()
+	keep, keepLabels := slices.Clone(logits), slices.Clone(labels)
+	m := methods{
+		sum:  func() (float64, error) { return l.Sum(logits, labels) },
+		mean: func() (float64, error) { return l.Mean(logits, labels) },
+		each: func(dst []float32) error { return l.Each(dst, logits, labels) },
+		grad: func(grad []float32) (float64, error) { return l.Grad(grad, logits, labels, 1) },
+		dst:  len(labels), len: len(logits),
 	}
+	m.checkErrors(t, want, values...)
+	_, err := l.Grad(logits, logits, labels, 1)
+	checkError(t, "Grad in place", err, want)
 	checkBits(t, "logits after an error", logits, keep)
 	if !slices.Equal(labels, keepLabels) {
 		t.Errorf("labels after an error: %v, were %v", labels, keepLabels)
 	}
+}
+
+// checkSigmoidError does the same for the dense form.
+func checkSigmoidError(t *testing.T, l *SigmoidLoss, logits, targets []float32, want error, values ...any) {
+	t.Helper()
+	keep, keepTargets := slices.Clone(logits), slices.Clone(targets)
+	m := methods{
+		sum:  func() (float64, error) { return l.Sum(logits, targets) },
+		mean: func() (float64, error) { return l.Mean(logits, targets) },
+		each: func(dst []float32) error { return l.Each(dst, logits, targets) },
+		grad: func(grad []float32) (float64, error) { return l.Grad(grad, logits, targets, 1) },
+		dst:  len(logits), len: len(logits),
+	}
+	m.checkErrors(t, want, values...)
+	if len(targets) == len(logits) {
+		checkError(t, "Each in place", l.Each(targets, logits, targets), want)
+		_, err := l.Grad(logits, logits, targets, 1)
+		checkError(t, "Grad in place", err, want)
+	}
+	checkBits(t, "logits after an error", logits, keep)
+	checkBits(t, "targets after an error", targets, keepTargets)
+}
+
+// places are where errors are put among n inputs: everywhere, or where loops begin and end.
+func places(n int) []int {
+	var all []int
+	for i := range n {
+		if n < 20 || i < 8 || i >= n-8 || i%SumBlock < 2 {
+			all = append(all, i)
+		}
+	}
+	return all
 }
 
 func TestConfigErrors(t *testing.T) {
@@ -200,6 +249,9 @@ func TestConfigCopied(t *testing.T) {
 	if n, err := l.Count(labels); n != 2 || err != nil {
 		t.Errorf("Count(%v) = %d, %v, want 2", labels, n, err)
 	}
+	if bits := math.Float32bits(l.rows.params.alpha[0]); bits != 0 {
+		t.Errorf("alpha -0 is kept as %#08x", bits)
+	}
 	if bits := math.Float32bits(l.rows.params.factor); bits != 0 {
 		t.Errorf("gamma -0 is kept as %#08x", bits)
 	}
@@ -283,10 +335,13 @@ func TestLabelErrors(t *testing.T) {
 			logits := make([]float32, rows*classes)
 			for i, bad := range []int32{top + 1, top + 2, -1, -99, math.MinInt32, math.MaxInt32, 256, -256, 1 << 16} {
 				labels := make([]int32, rows)
-				for r := range labels { // in range or ignored, in changing order
-					labels[r] = []int32{int32(r % classes), ignore[r%2], top}[(r+i)%3]
+				for r := range labels { // in range, which is quick, or every third one ignored
+					labels[r] = int32(r % classes)
+					if i%2 == 1 && r%3 == 0 {
+						labels[r] = ignore[r%2]
+					}
 				}
-				for _, row := range []int{0, rows / 2, rows - 1, (rows - 1) &^ 7, (rows - 1) &^ (SumBlock - 1)} {
+				for _, row := range places(rows) {
 					keep := labels[row]
 					labels[row] = bad
 					want := &LabelError{row, bad, classes}
@@ -340,6 +395,11 @@ func TestLabelRange(t *testing.T) {
 	}
 	// More classes than an int32 can name: all but the negative ones are labels, none is background.
 	if math.MaxInt > math.MaxInt32 {
+		var classes int64 = 1 << 32 // as an int32 it would be class 0
+		o := must(NewOneVsRestLoss(OneVsRestConfig{Classes: int(classes)}))
+		if n, err := o.Positives([]int32{0, math.MaxInt32}); n != 2 || err != nil {
+			t.Errorf("Positives = %d, %v", n, err)
+		}
 		forBothForms(t, math.MaxInt, nil, func(t *testing.T, l rowForm, top int32) {
 			if n, err := l.Count([]int32{0, math.MaxInt32}); n != 2 || err != nil {
 				t.Errorf("Count = %d, %v", n, err)
@@ -380,49 +440,27 @@ func TestSigmoidErrors(t *testing.T) {
 		for i := range targets {
 			targets[i] = []float32{0, 1, minus, 0.5, math.SmallestNonzeroFloat32, math.Nextafter32(1, 0)}[i%6]
 		}
+		quick := slices.Repeat([]float32{1}, n) // -0 takes a slower path
 		if _, err := l.Sum(logits, targets); err != nil {
 			t.Fatalf("Sum of valid targets: %v", err)
 		}
 		for _, y := range bad {
-			for _, i := range []int{0, n / 2, n - 1, (n - 1) &^ 7, (n - 1) &^ (SumBlock - 1)} {
-				wrong := slices.Clone(targets)
-				wrong[i] = y
-				if i < n-1 {
-					wrong[n-1] = -2
+			for _, i := range places(n) {
+				for _, valid := range [][]float32{targets, quick} {
+					wrong := slices.Clone(valid)
+					wrong[i] = y
+					checkSigmoidError(t, l, logits, wrong, &TargetError{i, y}, i, y)
+					if i < n-1 {
+						wrong[n-1] = -2
+						checkSigmoidError(t, l, logits, wrong, &TargetError{i, y}, i, y)
+					}
 				}
-				checkSigmoidError(t, l, logits, wrong, &TargetError{i, y}, i, y)
 			}
 		}
 		if t.Failed() {
 			return
 		}
 	}
-}
-
-// checkSigmoidError is checkRowsError for the dense form.
-func checkSigmoidError(t *testing.T, l *SigmoidLoss, logits, targets []float32, want error, values ...any) {
-	t.Helper()
-	keep, keepTargets := slices.Clone(logits), slices.Clone(targets)
-	sum, err := l.Sum(logits, targets)
-	checkError(t, "Sum", err, want, values...)
-	mean, err := l.Mean(logits, targets)
-	checkError(t, "Mean", err, want, values...)
-	out, untouched := canaries(len(logits))
-	checkError(t, "Each", l.Each(out, logits, targets), want, values...)
-	untouched(t, "Each")
-	gradSum, err := l.Grad(out, logits, targets, 1)
-	checkError(t, "Grad", err, want, values...)
-	untouched(t, "Grad")
-	if sum != 0 || mean != 0 || gradSum != 0 {
-		t.Errorf("with the error come Sum = %v, Mean = %v, Grad = %v, want 0", sum, mean, gradSum)
-	}
-	if len(targets) == len(logits) {
-		checkError(t, "Each in place", l.Each(targets, logits, targets), want)
-		_, err := l.Grad(logits, logits, targets, 1)
-		checkError(t, "Grad in place", err, want)
-	}
-	checkBits(t, "logits after an error", logits, keep)
-	checkBits(t, "targets after an error", targets, keepTargets)
 }
 
 // asLabels gives floats' memory as labels.
@@ -496,6 +534,17 @@ func TestOverlap(t *testing.T) {
 			check(t, who(fmt.Sprint("call ", i)), m, before, err, apart(at, n, n), at == 16)
 		}
 	}
+	// With one class dst may be exactly logits, and is refused; so is grad as labels.
+	forBothForms(t, 1, nil, func(t *testing.T, l rowForm, top int32) {
+		m, untouched := canaries(4)
+		if err := l.Each(m, m, make([]int32, 4)); err != ErrOverlap {
+			t.Errorf("Each in place: error %v, want ErrOverlap", err)
+		}
+		if _, err := l.Grad(m, make([]float32, 4), asLabels(m), 1); err != ErrOverlap {
+			t.Errorf("Grad on labels: error %v, want ErrOverlap", err)
+		}
+		untouched(t, "Each or Grad")
+	})
 	// An overlap comes before a wrong label or target.
 	x := make([]float32, 4)
 	if err := l.Each(x[1:3], x[:2], []float32{-1, -1}); err != ErrOverlap {
