@@ -15,3 +15,12 @@ func sigmoidLossKernel(losses, logits, targets []float32, p *lossParams) {
 func sigmoidGradKernel(losses, grad, logits, targets []float32, p *lossParams, scale float32) {
 	sigmoidGradGeneric(losses, grad, logits, targets, p, scale)
 }
+func softmaxLossKernel(losses, logits []float32, labels []int32, p *lossParams) {
+	softmaxLossGeneric(losses, logits, labels, p)
+}
+func softmaxGradKernel(losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
+	softmaxGradGeneric(losses, grad, logits, labels, p, scale)
+}
+func softmaxKernel(dst, logits []float32, classes int)    { softmaxGeneric(dst, logits, classes) }
+func logSoftmaxKernel(dst, logits []float32, classes int) { logSoftmaxGeneric(dst, logits, classes) }
+func logSumExpKernel(dst, logits []float32, classes int)  { logSumExpGeneric(dst, logits, classes) }

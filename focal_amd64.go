@@ -63,3 +63,43 @@ func sigmoidGradAVX2(losses *float32, grad *float32, logits *float32, targets *f
 //
 //go:noescape
 func sigmoidGradAVX512(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
+
+// softmaxSumAVX2 is softmaxSumGeneric on n > 0 elements.
+//
+//go:noescape
+func softmaxSumAVX2(sums *rowSums, logits *float32, labels *int32, rows int, classes int)
+
+// softmaxSumAVX512 is softmaxSumGeneric on n > 0 elements.
+//
+//go:noescape
+func softmaxSumAVX512(sums *rowSums, logits *float32, labels *int32, rows int, classes int)
+
+// softmaxRowsAVX2 is softmaxRowsGeneric on n > 0 elements.
+//
+//go:noescape
+func softmaxRowsAVX2(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+
+// softmaxRowsAVX512 is softmaxRowsGeneric on n > 0 elements.
+//
+//go:noescape
+func softmaxRowsAVX512(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+
+// softmaxGradRowsAVX2 is softmaxGradRowsGeneric on n > 0 elements.
+//
+//go:noescape
+func softmaxGradRowsAVX2(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+
+// softmaxGradRowsAVX512 is softmaxGradRowsGeneric on n > 0 elements.
+//
+//go:noescape
+func softmaxGradRowsAVX512(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+
+// logSoftmaxRowsAVX2 is logSoftmaxRowsGeneric on n > 0 elements.
+//
+//go:noescape
+func logSoftmaxRowsAVX2(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+
+// logSoftmaxRowsAVX512 is logSoftmaxRowsGeneric on n > 0 elements.
+//
+//go:noescape
+func logSoftmaxRowsAVX512(dst *float32, logits *float32, sums *rowSums, rows int, classes int)

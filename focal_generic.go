@@ -473,13 +473,18 @@ func softmaxGeneric(dst, logits []float32, classes int) {
 func softmaxRow(dst, z []float32) {
 	shift := rowShift(maxOther(z, -1))
 	sum, rowN := rowSum(z, -1, shift)
-	inv := 1 / sum
-	invLow := fma32(-inv, sum, 1) * inv
+	inv, invLow := reciprocal(sum)
 	for j, x := range z {
 		p, power := expTerm(x-shift, rowN)
 		e := p * power
 		dst[j] = canonical(fma32(e, inv, float32(e*invLow)))
 	}
+}
+
+// reciprocal is 1/x and its rounding error.
+func reciprocal(x float32) (inv, low float32) {
+	inv = 1 / x
+	return inv, fma32(-inv, x, 1) * inv
 }
 
 func logSumExpGeneric(dst, logits []float32, classes int) {
@@ -489,9 +494,14 @@ func logSumExpGeneric(dst, logits []float32, classes int) {
 	}
 }
 
-// logSumExpRow is M' + n ln2 + log(S 2^-n), n being the largest exponent.
 func logSumExpRow(z []float32) float32 {
 	m := maxOther(z, -1)
+	sum, rowN := rowSum(z, -1, rowShift(m))
+	return finishLogSumExp(z, sum, rowN, m)
+}
+
+// finishLogSumExp is M' + n ln2 + log(S 2^-n), n being the largest exponent, M' what was subtracted from the logits.
+func finishLogSumExp(z []float32, sum float32, rowN int32, m float32) float32 {
 	if math.IsInf(float64(m), 0) {
 		for _, x := range z {
 			if x != x {
@@ -500,11 +510,9 @@ func logSumExpRow(z []float32) float32 {
 		}
 		return m
 	}
-	shift := rowShift(m)
-	sum, rowN := rowSum(z, -1, shift)
 	n := float32(rowN + rowBias)
 	l := log1(sum * exp2i(-rowBias))
-	return canonical(shift + fma32(n, coef.Ln2Hi, fma32(n, coef.Ln2Lo, l)))
+	return canonical(rowShift(m) + fma32(n, coef.Ln2Hi, fma32(n, coef.Ln2Lo, l)))
 }
 
 func logSoftmaxGeneric(dst, logits []float32, classes int) {
@@ -634,9 +642,13 @@ type tail struct {
 
 func newTail(z []float32, t int) tail {
 	m := maxOther(z, t)
+	sum, rowN := rowSum(z, t, rowShift(m))
+	return finishRow(sum, rowN, m, z[t])
+}
+
+// finishRow is newTail after the sum: m is the largest logit of the others, zt the target's.
+func finishRow(sum float32, rowN int32, m, zt float32) tail {
 	shift := rowShift(m)
-	sum, rowN := rowSum(z, t, shift)
-	zt := z[t]
 	if zt > math.MaxFloat32 || zt < -math.MaxFloat32 && m < -math.MaxFloat32 || zt != zt {
 		sum = nan32 // a label on +Inf or NaN, or no class unmasked
 	}
@@ -710,6 +722,28 @@ func softmaxLossGeneric(losses, logits []float32, labels []int32, p *lossParams)
 	}
 }
 
+// gradient gives s q, and pre and f such that s p_j = (e_j pre) f.
+func (p *lossParams) gradient(row *tail, alpha, focus, scale float32) (sq, pre, f float32) {
+	ratio := row.nll / row.q
+	if row.q == 0 {
+		ratio = 1
+	}
+	x := row.pt * ratio
+	if row.pt == 0 {
+		x = 0
+	}
+	sq = scale * float32(float32(alpha*focus)*fma32(p.factor, x, 1)) * row.q
+	pre = 0x1p-64
+	if sq >= gradSplit || sq <= -gradSplit {
+		pre = 1
+	}
+	f = sq / (row.sum * pre)
+	if row.sum == 0 {
+		f = 0
+	}
+	return sq, pre, f
+}
+
 // softmaxGradGeneric: with G = alpha q^gamma (1 + gamma p_t l / q) and s = scale G,
 //
 //	d/dz_t = -s q,  d/dz_j = s p_j = e_j (s q / R)
@@ -730,23 +764,7 @@ func softmaxGradGeneric(losses, grad, logits []float32, labels []int32, p *lossP
 			clear(g)
 			continue
 		}
-		ratio := row.nll / row.q
-		if row.q == 0 {
-			ratio = 1
-		}
-		x := row.pt * ratio
-		if row.pt == 0 {
-			x = 0
-		}
-		sq := scale * float32(float32(alpha*focus)*fma32(p.factor, x, 1)) * row.q
-		pre := float32(0x1p-64)
-		if sq >= gradSplit || sq <= -gradSplit {
-			pre = 1
-		}
-		f := sq / (row.sum * pre)
-		if row.sum == 0 {
-			f = 0
-		}
+		sq, pre, f := p.gradient(&row, alpha, focus, scale)
 		for j, x := range z {
 			e, power := expTerm(x-row.shift, row.rowN)
 			g[j] = canonical(float32(e*power) * pre * f)

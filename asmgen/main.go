@@ -87,6 +87,10 @@ var kernels = []kernel{
 	{name: "sigmoidGrad", args: "losses, grad, logits, targets *float32, n int, p *lossParams, scale *float32", body: func(m machine) {
 		sigmoidLossKernel(m, true)
 	}},
+	{name: "softmaxSum", args: "sums *rowSums, logits *float32, labels *int32, rows, classes int", body: softmaxSum},
+	{name: "softmaxRows", args: "dst, logits *float32, sums *rowSums, rows, classes int", body: softmaxRows},
+	{name: "softmaxGradRows", args: "dst, logits *float32, sums *rowSums, rows, classes int", body: softmaxGradRows},
+	{name: "logSoftmaxRows", args: "dst, logits *float32, sums *rowSums, rows, classes int", body: logSoftmaxRows},
 }
 
 // nanCheck jumps to slow if there is a NaN among some vectors.
