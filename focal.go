@@ -16,35 +16,55 @@
 //   - [SigmoidLoss]: logits and targets in [0, 1] of the same shape; torchvision's sigmoid_focal_loss.
 //
 // A loss is configured once, by New..., and may then be used by any number of goroutines at once. Its methods allocate
-// nothing and start nothing:
+// nothing (errors apart), lock nothing and start nothing:
 //
 //   - Sum and Mean give a scalar.
 //   - Each gives the losses one by one, unreduced.
 //   - Grad is the forward and the backward pass in one.
 //
 // A row is a sample, an anchor or a pixel: a [B, N, C] batch is the same memory as [B*N, C]. All matrices are row-major
-// slices of float32, logits are the raw outputs of a model (no softmax, no sigmoid), labels are class indices from 0.
+// slices of float32. Logits are the raw outputs of a model, no softmax or sigmoid applied. Labels are class indices
+// from 0, not 0/1 targets: those are for [SigmoidLoss].
+//
+// # Wrong input
+//
+// The methods of the losses return an error for wrong input, and then have written nothing: [ErrNotConfigured], a
+// *[ShapeError], [ErrOverlap], a *[LabelError] or a *[TargetError], looked for in this order. Logits are never wrong:
+// every float32 has its documented result. An output may be the very slice that is an input where its method says so;
+// any other memory in common is [ErrOverlap]. Slices without elements, nil or not, overlap nothing and are valid where
+// the shapes match.
+//
+// The vector functions ([Exp] to [LogSumExp]) have no error to return: they panic, also before they write anything.
 //
 // # The same bits everywhere
 //
-// Every function is specified to the bit, by the Go code in focal_generic.go. Assembly for AVX2, AVX-512 or NEON is used
-// where the CPU has it ([Variant]), and gives those bits: whatever the CPU, the length, the alignment, the position of a
-// row in its batch. Within one minor version no result changes.
+// Every function is specified to the bit, by the Go code in focal_generic.go. Assembly for AVX2, AVX-512 or NEON is
+// used where the CPU has it ([Variant]), and gives those bits: whatever the CPU, the length, the alignment, the
+// position of a row in its batch. Within one minor version no result changes.
 //
-// Sums can be split: Sum, and the sum that Grad returns, depend only on the float32 values that Each writes. Each block of
-// [SumBlock] of them, from the slice's start, is added in float64 in one fixed order; then the blocks from left to
+// Sums can be split: Sum, and the sum that Grad returns, depend only on the float32 values that Each writes. Each block
+// of [SumBlock] of them, from the slice's start, is added in float64 in one fixed order; then the blocks from left to
 // right. So sums of single blocks, computed on any goroutines or machines and added in order, are the sum of one call.
+//
+// # Accuracy
+//
+// Bounds are in ULP (units in the last place of the exact result): at most 5 (1 + gamma) for a loss, 8 (1 + gamma) for
+// a gradient or the loss of a target that is neither 0 nor 1. They hold for p_t within 1e-30 of 0 and of 1 too, where
+// 1 - p_t is never formed by subtraction. For results below 2^-126 they are in units of 2^-149. A loss is
+// (alpha_t (-log p_t)) (1 - p_t)^gamma and a gradient (scale G) p_j: where a power or a product in them is itself below
+// 2^-126, add 2^-149 times the factors that remain; where it overflows, the result is infinite.
 //
 // # Special values
 //
-// No finite logit and no gamma gives NaN. In the row functions and SoftmaxLoss a logit of -Inf is a masked class; NaN, +Inf or a
-// row of nothing but -Inf makes the results of that row NaN, and of no other. Every NaN that is written has the bits
-// 0x7fc00000.
+// No finite logit and no gamma gives NaN. In the row functions and [SoftmaxLoss] a logit of -Inf is a
+// masked class, of probability 0; NaN, +Inf or a row of nothing but -Inf makes the results of that row NaN, and of no
+// other. The sigmoid forms take the limit at +Inf and -Inf. Every float32 NaN that is written has the bits 0x7fc00000,
+// every float64 NaN that is returned is [math.NaN]'s.
 //
 // # Environment
 //
-// FOCAL_DISABLE=avx512,avx2,neon, read once at start, takes variants away; avx2 takes avx512 with it, and all leaves only
-// the Go code. The build tag purego leaves the assembly out.
+// FOCAL_DISABLE=avx512,avx2,neon, read once at start, takes variants away; avx2 takes avx512 with it, and all leaves
+// only the Go code. The build tag purego leaves the assembly out.
 package focal
 
 import (
@@ -59,10 +79,10 @@ var (
 	ErrNotConfigured = errors.New("focal: loss is not configured: it was not made by New...")
 	// ErrOverlap is returned where an output shares memory with an input, other than as exactly the same slice where
 	// that is allowed.
-	ErrOverlap = errors.New("focal: an output overlaps an input or another output")
+	ErrOverlap = errors.New("focal: the output overlaps an input")
 )
 
-// A LabelError reports a label that is no class.
+// A LabelError reports the first label that is neither a class, nor background where there is one, nor ignored.
 type LabelError struct {
 	Row     int
 	Label   int32
@@ -73,7 +93,7 @@ func (e *LabelError) Error() string {
 	return fmt.Sprintf("focal: label %d of row %d is out of range for %d classes", e.Label, e.Row, e.Classes)
 }
 
-// A TargetError reports a target that is not in [0, 1].
+// A TargetError reports the first target that is not in [0, 1].
 type TargetError struct {
 	Index  int
 	Target float32
@@ -83,7 +103,8 @@ func (e *TargetError) Error() string {
 	return fmt.Sprintf("focal: target %v at index %d is not in [0, 1]", e.Target, e.Index)
 }
 
-// A ShapeError reports a slice of the wrong length.
+// A ShapeError reports a slice of the wrong length. What says whose length, as in "len(logits)". Want is [math.MaxInt]
+// where rows * classes is more than an int can hold.
 type ShapeError struct {
 	What      string
 	Got, Want int
@@ -93,20 +114,27 @@ func (e *ShapeError) Error() string {
 	return fmt.Sprintf("focal: %s is %d, must be %d", e.What, e.Got, e.Want)
 }
 
-// A ConfigError reports a field of a configuration that has no meaning.
+// A ConfigError reports a field of a configuration that has no meaning. Field is its name. Value is its value; for
+// SoftmaxConfig.Alpha, it is the first weight (a float32) that is none, or the length (an int) if that is wrong.
 type ConfigError struct {
 	Field string
 	Value any
+
+	what string // the field, or the part of it whose value Value is
+	want string
 }
 
 func (e *ConfigError) Error() string {
-	return fmt.Sprintf("focal: %s cannot be %v", e.Field, e.Value)
+	if e.want == "" { // not made here
+		return fmt.Sprintf("focal: %s cannot be %v", e.Field, e.Value)
+	}
+	return fmt.Sprintf("focal: %s is %v, must be %s", e.what, e.Value, e.want)
 }
 
 // SoftmaxConfig configures a [SoftmaxLoss].
 type SoftmaxConfig struct {
 	Classes      int       // the length of a row, at least 1
-	Gamma        float32   // finite, >= 0; there is no default: 0 is the weighted cross-entropy, other libraries default to 2
+	Gamma        float32   // finite, >= 0; no default: 0 is the weighted cross-entropy, other libraries default to 2
 	Alpha        []float32 // nil: every class weighs 1; else one finite weight >= 0 per class
 	IgnoreLabels []int32   // rows with such a label count for nothing: loss 0, gradient 0, not in the mean
 }
@@ -114,176 +142,210 @@ type SoftmaxConfig struct {
 // OneVsRestConfig configures a [OneVsRestLoss].
 type OneVsRestConfig struct {
 	Classes      int     // the length of a row, at least 1
-	Gamma        float32 // finite, >= 0; RetinaNet uses 2
+	Gamma        float32 // finite, >= 0; no default: RetinaNet uses 2
 	Alpha        float32 // weight of target 1, in (0, 1); target 0 weighs 1-Alpha; 0: both weigh 1 (torchvision's -1)
 	IgnoreLabels []int32 // rows with such a label count for nothing: loss 0, gradient 0, not in the mean
 }
 
 // SigmoidConfig configures a [SigmoidLoss].
 type SigmoidConfig struct {
-	Gamma float32 // finite, >= 0
-	Alpha float32 // as in OneVsRestConfig
+	Gamma float32 // finite, >= 0; no default: torchvision's is 2
+	Alpha float32 // weight of target 1, in (0, 1); target 0 weighs 1-Alpha; 0: both weigh 1 (torchvision's -1)
 }
 
 // SoftmaxLoss is the softmax form: for each row with the label t
 //
 //	loss = -alpha_t (1 - p_t)^gamma log p_t,  p = softmax(logits)
 //
-// with p_t computed so that neither p_t nor 1 - p_t loses digits, however near to 0 or 1. Error: at most 5 (1 + gamma) ULP
-// for a loss, 8 (1 + gamma) ULP for a gradient; below 2^-126 as many units of 2^-149.
+// with p_t computed so that neither p_t nor 1 - p_t loses digits, however near to 0 or 1. Error: at most 5 (1 + gamma)
+// ULP for a loss, 8 (1 + gamma) ULP for a gradient; see Accuracy in the package documentation.
 //
-// A label on a masked class (a logit of -Inf) has the loss +Inf (0 where its alpha is 0) and the gradient alpha_t (p_j -
-// [j = t]).
-type SoftmaxLoss rowLoss
-
-// OneVsRestLoss is the sigmoid form on labels: class c of a row has the target 1 if the row's label is c, and 0 if not. The
-// label Classes means background: target 0 for every class. The loss of a row is the sum over its classes of
-//
-//	target 1: -Alpha (1-p)^gamma log p        target 0: -(1-Alpha) p^gamma log(1-p)
-//
-// with p = 1/(1+e^-x). Error: as [SoftmaxLoss]. NaN stays in its row's loss and its own gradient. At x = ±Inf the limit is
-// taken: for target 1 loss and gradient are 0 at +Inf, and +Inf and -Alpha at -Inf; mirrored for target 0.
-type OneVsRestLoss rowLoss
+// A label on a masked class (a logit of -Inf) has the loss +Inf (0 where its alpha is 0) and the gradient
+// alpha_t (p_j - [j = t]).
+type SoftmaxLoss struct{ rows rowLoss }
 
 // NewSoftmaxLoss checks and copies the configuration. The error is a *[ConfigError].
+//
+// A label is looked up in IgnoreLabels before its range is checked: any number can be one, a class too.
 func NewSoftmaxLoss(cfg SoftmaxConfig) (*SoftmaxLoss, error) {
-	if err := checkConfig(cfg.Classes, cfg.Gamma); err != nil {
+	gamma, err := checkConfig(cfg.Classes, cfg.Gamma)
+	if err != nil {
 		return nil, err
 	}
 	if cfg.Alpha != nil && len(cfg.Alpha) != cfg.Classes {
-		return nil, &ConfigError{"len(Alpha)", len(cfg.Alpha)}
+		want := fmt.Sprintf("%d, a weight per class", cfg.Classes)
+		return nil, &ConfigError{"Alpha", len(cfg.Alpha), "len(Alpha)", want}
 	}
-	for i, a := range cfg.Alpha {
-		if !(a >= 0 && a <= math.MaxFloat32) {
-			return nil, &ConfigError{fmt.Sprintf("Alpha[%d]", i), a}
+	alpha := slices.Clone(cfg.Alpha)
+	for i, a := range alpha {
+		if !finite(a) {
+			return nil, &ConfigError{"Alpha", a, fmt.Sprintf("Alpha[%d]", i), "finite and at least 0"}
 		}
+		alpha[i] = withoutSign(a)
 	}
-	return &SoftmaxLoss{
-		params: newLossParams(cfg.Classes, cfg.Gamma, slices.Clone(cfg.Alpha), 1, 1),
-		labels: cfg.Classes,
-		ignore: slices.Clone(cfg.IgnoreLabels),
-	}, nil
+	params := newLossParams(cfg.Classes, gamma, alpha, 1, 1)
+	return &SoftmaxLoss{newRowLoss(params, cfg.Classes-1, cfg.IgnoreLabels)}, nil
 }
 
-// Sum adds the losses of all rows. logits is [rows, classes], labels one per row.
+// Sum adds the losses of all rows. logits is [rows, classes], labels has a class for each row.
 //
-// It returns a *[ShapeError] where the lengths don't match and a *[LabelError] for the first label that is neither a class
-// nor ignored. The logits of ignored rows are never used.
+// It returns a *[ShapeError] where the lengths don't match, and a *[LabelError] for the first label that is neither a
+// class nor ignored. The logits of ignored rows are never used.
 func (l *SoftmaxLoss) Sum(logits []float32, labels []int32) (float64, error) {
-	return (*rowLoss)(l).sum(logits, labels)
+	return l.rowLoss().sum(logits, labels)
 }
 
-// Mean is Sum divided by Count: by the number of rows that are not ignored, not by the sum of their alphas. The mean of
-// nothing is 0. Errors as in Sum.
+// Mean is Sum divided by Count: by the number of rows that are not ignored, not by the sum of their alphas as torch's
+// weighted cross-entropy does. The mean of nothing is 0. Errors as in Sum.
 func (l *SoftmaxLoss) Mean(logits []float32, labels []int32) (float64, error) {
-	return (*rowLoss)(l).mean(logits, labels)
+	return l.rowLoss().mean(logits, labels)
 }
 
-// Each sets dst[i] to the loss of row i, 0 where the row is ignored. len(dst) must equal len(labels), and dst may
-// not overlap logits or labels ([ErrOverlap]). Errors as in Sum; nothing is written then.
+// Each sets dst[i] to the loss of row i, 0 where the row is ignored. len(dst) must equal len(labels), and dst may not
+// overlap logits or labels ([ErrOverlap]). Errors as in Sum; nothing is written then.
 func (l *SoftmaxLoss) Each(dst, logits []float32, labels []int32) error {
-	return (*rowLoss)(l).each(dst, logits, labels)
+	return l.rowLoss().each(dst, logits, labels)
 }
 
 // Grad is the forward and the backward pass in one: it sets grad to scale * d Sum / d logits, and returns the unscaled
 // Sum. The gradient of the mean has the scale 1/Count.
 //
 // grad has the shape of logits and may be logits; any other overlap is [ErrOverlap]. Ignored rows get 0. A scale of 0
-// writes +0 everywhere; any other, NaN and Inf included, follows the rules of multiplication. Errors as in Sum; nothing is
-// written then.
+// writes +0 everywhere; any other, NaN and Inf included, follows the rules of multiplication. Errors as in Sum; nothing
+// is written then.
 //
-// With q = 1 - p_t, the gradient is G p_j for j != t and -G q for j = t, where G = alpha_t q^gamma (1 + gamma p_t (-log
-// p_t) / q).
+// With q = 1 - p_t, the gradient is G p_j for j != t and -G q for j = t, where
+// G = alpha_t q^gamma (1 + gamma p_t (-log p_t) / q).
 func (l *SoftmaxLoss) Grad(grad, logits []float32, labels []int32, scale float32) (float64, error) {
-	return (*rowLoss)(l).grad(grad, logits, labels, scale)
+	return l.rowLoss().grad(grad, logits, labels, scale)
 }
 
-// Count is the number of rows that are not ignored. Errors as in Sum.
-func (l *SoftmaxLoss) Count(labels []int32) (int, error) { return (*rowLoss)(l).count(labels) }
+// Count is the number of rows that are not ignored. It returns a *[LabelError] as Sum does.
+func (l *SoftmaxLoss) Count(labels []int32) (int, error) { return l.rowLoss().count(labels) }
+
+// rowLoss is nil where l is.
+func (l *SoftmaxLoss) rowLoss() *rowLoss {
+	if l == nil {
+		return nil
+	}
+	return &l.rows
+}
+
+// OneVsRestLoss is the sigmoid form on labels: class c of a row has the target 1 if the row's label is c, and 0 if not.
+// The label Classes means background: target 0 for every class. The loss of a row is the sum over its classes of
+//
+//	target 1: -Alpha (1-p)^gamma log p        target 0: -(1-Alpha) p^gamma log(1-p)
+//
+// with p = 1/(1+e^-x), and without the factors Alpha and 1-Alpha where Alpha is 0. Error: at most 5 (1 + gamma) ULP for
+// a loss, 8 (1 + gamma) ULP for a gradient; see Accuracy in the package documentation.
+//
+// NaN stays in its row's loss and its own gradient. At ±Inf the limit is taken: for target 1 loss and gradient are 0 at
+// +Inf, and +Inf and -Alpha at -Inf; mirrored for target 0.
+type OneVsRestLoss struct{ rows rowLoss }
 
 // NewOneVsRestLoss checks and copies the configuration. The error is a *[ConfigError].
+//
+// A label is looked up in IgnoreLabels before its range is checked: any number can be one, a class or background too.
 func NewOneVsRestLoss(cfg OneVsRestConfig) (*OneVsRestLoss, error) {
-	if err := checkConfig(cfg.Classes, cfg.Gamma); err != nil {
+	gamma, err := checkConfig(cfg.Classes, cfg.Gamma)
+	if err != nil {
 		return nil, err
 	}
 	positive, negative, err := sigmoidWeights(cfg.Alpha)
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Classes == math.MaxInt { // labels reach to Classes
-		return nil, &ConfigError{"Classes", cfg.Classes}
-	}
-	return &OneVsRestLoss{
-		params:     newLossParams(cfg.Classes, cfg.Gamma, nil, positive, negative),
-		labels:     cfg.Classes + 1,
-		background: true,
-		ignore:     slices.Clone(cfg.IgnoreLabels),
-	}, nil
+	params := newLossParams(cfg.Classes, gamma, nil, positive, negative)
+	loss := &OneVsRestLoss{newRowLoss(params, cfg.Classes, cfg.IgnoreLabels)}
+	loss.rows.background = true
+	return loss, nil
 }
 
-// Sum adds the losses of all rows. logits is [rows, classes], labels one per row.
+// Sum adds the losses of all rows. logits is [rows, classes], labels has a class or Classes, for background, for each
+// row.
 //
-// It returns a *[ShapeError] where the lengths don't match and a *[LabelError] for the first label that is neither a class nor Classes
-// nor ignored. The logits of ignored rows are never used.
+// It returns a *[ShapeError] where the lengths don't match, and a *[LabelError] for the first label that is neither in
+// [0, Classes] nor ignored. The logits of ignored rows are never used.
 func (l *OneVsRestLoss) Sum(logits []float32, labels []int32) (float64, error) {
-	return (*rowLoss)(l).sum(logits, labels)
+	return l.rowLoss().sum(logits, labels)
 }
 
-// Mean is Sum divided by Count: by the number of rows that are not ignored, not of positives. The mean of
-// nothing is 0. Errors as in Sum.
+// Mean is Sum divided by Count: by the number of rows that are not ignored, not of elements and not of Positives. The
+// mean of nothing is 0. Errors as in Sum.
 func (l *OneVsRestLoss) Mean(logits []float32, labels []int32) (float64, error) {
-	return (*rowLoss)(l).mean(logits, labels)
+	return l.rowLoss().mean(logits, labels)
 }
 
-// Each sets dst[i] to the loss of row i, the sum over its classes, 0 where the row is ignored. len(dst) must equal len(labels), and dst may
-// not overlap logits or labels ([ErrOverlap]). Errors as in Sum; nothing is written then.
+// Each sets dst[i] to the loss of row i, the sum over its classes, and 0 where the row is ignored. len(dst) must equal
+// len(labels), and dst may not overlap logits or labels ([ErrOverlap]). Errors as in Sum; nothing is written then.
 func (l *OneVsRestLoss) Each(dst, logits []float32, labels []int32) error {
-	return (*rowLoss)(l).each(dst, logits, labels)
+	return l.rowLoss().each(dst, logits, labels)
 }
 
 // Grad is the forward and the backward pass in one: it sets grad to scale * d Sum / d logits, and returns the unscaled
 // Sum. The gradient of the mean has the scale 1/Count, RetinaNet's 1/Positives.
 //
 // grad has the shape of logits and may be logits; any other overlap is [ErrOverlap]. Ignored rows get 0. A scale of 0
-// writes +0 everywhere; any other, NaN and Inf included, follows the rules of multiplication. Errors as in Sum; nothing is
-// written then.
+// writes +0 everywhere; any other, NaN and Inf included, follows the rules of multiplication. Errors as in Sum; nothing
+// is written then.
+//
+// With q = 1 - p for target 1 and q = p for target 0, the gradient is -G q and G q, where G is the weight of the target
+// times q^gamma (1 + gamma (1-q) (-log(1-q)) / q).
 func (l *OneVsRestLoss) Grad(grad, logits []float32, labels []int32, scale float32) (float64, error) {
-	return (*rowLoss)(l).grad(grad, logits, labels, scale)
+	return l.rowLoss().grad(grad, logits, labels, scale)
 }
 
-// Count is the number of rows that are not ignored. Errors as in Sum.
-func (l *OneVsRestLoss) Count(labels []int32) (int, error) { return (*rowLoss)(l).count(labels) }
+// Count is the number of rows that are not ignored. It returns a *[LabelError] as Sum does.
+func (l *OneVsRestLoss) Count(labels []int32) (int, error) { return l.rowLoss().count(labels) }
 
-// Positives is the number of rows that are neither ignored nor background: what RetinaNet divides its loss by. Errors as in
-// Sum.
+// Positives is the number of rows that are neither ignored nor background: what RetinaNet divides its loss by. It
+// returns a *[LabelError] as Sum does.
 func (l *OneVsRestLoss) Positives(labels []int32) (int, error) {
 	n, err := l.Count(labels)
 	if err != nil {
 		return 0, err
 	}
-	for _, t := range labels {
-		if int(t) == l.params.classes && !(*rowLoss)(l).ignored(t) {
-			n--
-		}
+	c := l.rows.params.classes
+	if c > math.MaxInt32 || slices.Contains(l.rows.ignore, int32(c)) {
+		return n, nil // no label is background, or it is not among the n
 	}
-	return n, nil
+	return n - occurrences(labels, int32(c)), nil
 }
 
-// checkConfig checks what all forms have.
-func checkConfig(classes int, gamma float32) error {
+// rowLoss is nil where l is.
+func (l *OneVsRestLoss) rowLoss() *rowLoss {
+	if l == nil {
+		return nil
+	}
+	return &l.rows
+}
+
+// checkConfig checks what all forms have, and returns gamma without a sign.
+func checkConfig(classes int, gamma float32) (float32, error) {
 	if classes < 1 {
-		return &ConfigError{"Classes", classes}
+		return 0, &ConfigError{"Classes", classes, "Classes", "at least 1"}
 	}
-	if !(gamma >= 0 && gamma <= math.MaxFloat32) {
-		return &ConfigError{"Gamma", gamma}
+	if !finite(gamma) {
+		return 0, &ConfigError{"Gamma", gamma, "Gamma", "finite and at least 0"}
 	}
-	return nil
+	return withoutSign(gamma), nil
+}
+
+// finite reports whether x is finite and at least 0.
+func finite(x float32) bool { return x >= 0 && x <= math.MaxFloat32 }
+
+// withoutSign makes -0 a plain 0, which a loss would show, and no number else.
+func withoutSign(x float32) float32 {
+	if x == 0 {
+		return 0
+	}
+	return x
 }
 
 // sigmoidWeights gives the weights of target 1 and target 0.
 func sigmoidWeights(alpha float32) (positive, negative float32, err error) {
 	if !(alpha >= 0 && alpha < 1) {
-		return 0, 0, &ConfigError{"Alpha", alpha}
+		return 0, 0, &ConfigError{"Alpha", alpha, "Alpha", "in (0, 1), or 0 for no weights"}
 	}
 	if alpha == 0 {
 		return 1, 1, nil
@@ -291,21 +353,28 @@ func sigmoidWeights(alpha float32) (positive, negative float32, err error) {
 	return alpha, 1 - alpha, nil
 }
 
-// rowLoss is what the forms with a label per row share.
+// rowLoss is what the forms with a label per row share. No method changes it.
 type rowLoss struct {
-	params     lossParams
-	labels     int  // how many labels there are; 0: not configured
-	background bool // the one-vs-rest form
-	ignore     []int32
+	params     lossParams // classes is 0 in a loss that is not configured
+	top        uint32     // the largest label in range
+	background bool       // the one-vs-rest form
+	ignore     []int32    // each once
+}
+
+func newRowLoss(params lossParams, top int, ignore []int32) rowLoss {
+	ignore = slices.Clone(ignore)
+	slices.Sort(ignore)
+	return rowLoss{params: params, top: uint32(min(top, math.MaxInt32)), ignore: slices.Compact(ignore)}
 }
 
 func (l *rowLoss) sum(logits []float32, labels []int32) (float64, error) {
-	if err := l.check(logits, labels); err != nil {
+	if err := l.checkShape(logits, labels); err != nil {
 		return 0, err
 	}
 	if err := l.checkLabels(labels); err != nil {
 		return 0, err
 	}
+	raceRead(logits)
 	return l.run(nil, logits, labels, 0), nil
 }
 
@@ -314,15 +383,11 @@ func (l *rowLoss) mean(logits []float32, labels []int32) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	n := l.counted(labels)
-	if n == 0 {
-		return 0, nil
-	}
-	return sum / float64(n), nil
+	return meanOf(sum, l.counted(labels)), nil
 }
 
 func (l *rowLoss) each(dst, logits []float32, labels []int32) error {
-	if err := l.check(logits, labels); err != nil {
+	if err := l.checkShape(logits, labels); err != nil {
 		return err
 	}
 	if len(dst) != len(labels) {
@@ -334,17 +399,17 @@ func (l *rowLoss) each(dst, logits []float32, labels []int32) error {
 	if err := l.checkLabels(labels); err != nil {
 		return err
 	}
+	raceRead(logits)
 	raceWrite(dst)
-	var mapped [SumBlock]int32
 	for row := 0; row < len(labels); row += SumBlock {
 		end := min(row+SumBlock, len(labels))
-		l.losses(dst[row:end], l.rows(logits, row, end), l.mapLabels(&mapped, labels[row:end]))
+		l.block(dst[row:end], nil, logits, labels, row, end, 0)
 	}
 	return nil
 }
 
 func (l *rowLoss) grad(grad, logits []float32, labels []int32, scale float32) (float64, error) {
-	if err := l.check(logits, labels); err != nil {
+	if err := l.checkShape(logits, labels); err != nil {
 		return 0, err
 	}
 	if len(grad) != len(logits) {
@@ -356,12 +421,13 @@ func (l *rowLoss) grad(grad, logits []float32, labels []int32, scale float32) (f
 	if err := l.checkLabels(labels); err != nil {
 		return 0, err
 	}
+	raceRead(logits)
 	raceWrite(grad)
 	return l.run(grad, logits, labels, scale), nil
 }
 
 func (l *rowLoss) count(labels []int32) (int, error) {
-	if l == nil || l.labels == 0 {
+	if !l.configured() {
 		return 0, ErrNotConfigured
 	}
 	if err := l.checkLabels(labels); err != nil {
@@ -372,211 +438,256 @@ func (l *rowLoss) count(labels []int32) (int, error) {
 
 // counted is how many of the checked labels are not ignored.
 func (l *rowLoss) counted(labels []int32) int {
-	if len(l.ignore) == 0 {
-		return len(labels)
+	n := len(labels)
+	for _, ignore := range l.ignore {
+		n -= occurrences(labels, ignore)
 	}
+	return n
+}
+
+func occurrences(labels []int32, label int32) int {
 	n := 0
 	for _, t := range labels {
-		if !l.ignored(t) {
+		if t == label {
 			n++
 		}
 	}
 	return n
 }
 
-func (l *rowLoss) ignored(label int32) bool {
-	for _, t := range l.ignore {
-		if t == label {
-			return true
-		}
+func (l *rowLoss) configured() bool { return l != nil && l.params.classes > 0 }
+
+// checkShape checks that there are whole rows of logits and a label for each. rows * classes may be more than an int
+// holds, so it divides.
+func (l *rowLoss) checkShape(logits []float32, labels []int32) error {
+	if !l.configured() {
+		return ErrNotConfigured
 	}
-	return false
+	c := l.params.classes
+	if len(logits)%c != 0 {
+		want := math.MaxInt
+		if len(labels) <= math.MaxInt/c {
+			want = len(labels) * c
+		}
+		return &ShapeError{"len(logits)", len(logits), want}
+	}
+	if rows := len(logits) / c; len(labels) != rows {
+		return &ShapeError{"len(labels)", len(labels), rows}
+	}
+	return nil
 }
 
 // checkLabels finds the first label that is neither in range nor ignored.
 func (l *rowLoss) checkLabels(labels []int32) error {
 	raceRead(labels)
-	// Whether all are in range is decided without a branch; only if not, which one is the first.
-	last := uint32(min(l.labels-1, math.MaxInt32))
-	var beyond uint64
-	for _, t := range labels {
-		beyond |= uint64(last) - uint64(uint32(t)) // the upper half is set if uint32(t) > last
-	}
-	if beyond>>32 == 0 {
-		return nil
-	}
-	for i, t := range labels {
-		if uint32(t) > last && !l.ignored(t) {
-			return &LabelError{i, t, l.params.classes}
-		}
+	if i := firstBeyond(words(labels), l.top, words(l.ignore)); i >= 0 {
+		return &LabelError{i, labels[i], l.params.classes}
 	}
 	return nil
 }
 
-// check checks that there are whole rows of logits and a label for each.
-func (l *rowLoss) check(logits []float32, labels []int32) error {
-	if l == nil || l.labels == 0 {
-		return ErrNotConfigured
-	}
-	c := l.params.classes
-	if len(logits)%c != 0 {
-		return &ShapeError{"len(logits)", len(logits), len(logits) / c * c}
-	}
-	if rows := len(logits) / c; len(labels) != rows {
-		return &ShapeError{"len(labels)", len(labels), rows}
-	}
-	raceRead(logits)
-	return nil
-}
-
-// rows gives the logits, or the gradients, of some rows.
-func (l *rowLoss) rows(matrix []float32, start, end int) []float32 {
-	return matrix[start*l.params.classes : end*l.params.classes]
-}
-
-// mapLabels gives the labels as kernels want them: noLabel for ignored rows.
-func (l *rowLoss) mapLabels(mapped *[SumBlock]int32, labels []int32) []int32 {
-	if len(l.ignore) == 0 {
-		return labels
-	}
-	for i, t := range labels {
-		if l.ignored(t) {
-			t = noLabel
+// firstBeyond returns the index of the first word that is greater than top and none of except, or -1. It costs a loss
+// next to nothing: a compare and a branch for a word, eight at a time.
+func firstBeyond(words []uint32, top uint32, except []uint32) int {
+	for i := 0; i < len(words); {
+		if i+8 <= len(words) {
+			w := words[i : i+8 : i+8]
+			if w[0] <= top && w[1] <= top && w[2] <= top && w[3] <= top &&
+				w[4] <= top && w[5] <= top && w[6] <= top && w[7] <= top {
+				i += 8
+				continue
+			}
 		}
-		mapped[i] = t
+		for end := min(i+8, len(words)); i < end; i++ {
+			if words[i] > top && !slices.Contains(except, words[i]) {
+				return i
+			}
+		}
 	}
-	return mapped[:len(labels)]
+	return -1
 }
 
-func (l *rowLoss) losses(losses, logits []float32, labels []int32) {
-	if l.background {
-		oneVsRestLossKernel(losses, logits, labels, &l.params)
-	} else {
-		softmaxLossKernel(losses, logits, labels, &l.params)
-	}
-}
-
-// run sums the losses of checked input, block by block, and writes the gradients unless grad is nil.
+// run sums the losses of checked input and writes the gradients unless grad is nil.
 func (l *rowLoss) run(grad, logits []float32, labels []int32, scale float32) float64 {
-	var (
-		mapped [SumBlock]int32
-		buffer [SumBlock]float32
-		total  float64
-	)
+	// Go clears the buffer: for a single row a whole block would cost a good part of the call.
+	if len(labels) <= smallBlock {
+		var losses [smallBlock]float32
+		return l.runBlocks(losses[:], grad, logits, labels, scale)
+	}
+	var losses [SumBlock]float32
+	return l.runBlocks(losses[:], grad, logits, labels, scale)
+}
+
+const smallBlock = 16
+
+// runBlocks goes from block to block of rows; buffer has room for the losses of a block.
+func (l *rowLoss) runBlocks(buffer, grad, logits []float32, labels []int32, scale float32) float64 {
+	total := 0.0
 	for row := 0; row < len(labels); row += SumBlock {
 		end := min(row+SumBlock, len(labels))
-		losses, z, t := buffer[:end-row], l.rows(logits, row, end), l.mapLabels(&mapped, labels[row:end])
-		switch {
-		case grad == nil:
-			l.losses(losses, z, t)
-		case l.background:
-			oneVsRestGradKernel(losses, l.rows(grad, row, end), z, t, &l.params, scale)
-		default:
-			softmaxGradKernel(losses, l.rows(grad, row, end), z, t, &l.params, scale)
-		}
+		losses := buffer[:end-row]
+		l.block(losses, grad, logits, labels, row, end, scale)
 		total += sumBlock(losses)
 	}
-	return canonical64(total)
+	return canonicalSum(total)
 }
 
-// canonical64 makes every NaN math.NaN().
-func canonical64(x float64) float64 {
+// block computes the rows from row to end, at most SumBlock: their losses, and their gradients unless grad is nil.
+func (l *rowLoss) block(losses, grad, logits []float32, labels []int32, row, end int, scale float32) {
+	c := l.params.classes
+	logits, labels = logits[row*c:end*c], labels[row:end]
+	if len(l.ignore) > 0 {
+		var mapped [SumBlock]int32
+		labels = l.mapIgnored(&mapped, labels)
+	}
+	if grad != nil {
+		grad = grad[row*c : end*c]
+	}
+	switch {
+	case l.background && grad == nil:
+		oneVsRestLossKernel(losses, logits, labels, &l.params)
+	case l.background:
+		oneVsRestGradKernel(losses, grad, logits, labels, &l.params, scale)
+	case grad == nil:
+		softmaxLossKernel(losses, logits, labels, &l.params)
+	default:
+		softmaxGradKernel(losses, grad, logits, labels, &l.params, scale)
+	}
+}
+
+// mapIgnored gives the labels as kernels want them: noLabel for ignored rows.
+func (l *rowLoss) mapIgnored(mapped *[SumBlock]int32, labels []int32) []int32 {
+	m := mapped[:copy(mapped[:], labels)]
+	for _, ignore := range l.ignore {
+		for i, t := range labels[:len(m)] {
+			to := m[i]
+			if t == ignore { // a conditional move: ignored rows may lie anywhere
+				to = noLabel
+			}
+			m[i] = to
+		}
+	}
+	return m
+}
+
+// canonicalSum makes every NaN math.NaN(): which one an addition gives depends on the CPU.
+func canonicalSum(x float64) float64 {
 	if x != x {
 		return math.NaN()
 	}
 	return x
 }
 
-// SigmoidLoss is the sigmoid form on dense targets y in [0, 1], element by element, as torchvision.ops.sigmoid_focal_loss:
+// meanOf divides a sum by the number of its terms; the mean of nothing is 0.
+func meanOf(sum float64, count int) float64 {
+	if count == 0 {
+		return 0
+	}
+	return canonicalSum(sum / float64(count))
+}
+
+// SigmoidLoss is the sigmoid form on dense targets y in [0, 1], element by element, as
+// torchvision.ops.sigmoid_focal_loss:
 //
 //	p = 1/(1+e^-x),  ce = -y log p - (1-y) log(1-p),  p_t = p y + (1-p) (1-y)
 //	loss = (Alpha y + (1-Alpha) (1-y)) ce (1-p_t)^gamma
 //
-// or without the first factor where Alpha is 0. Error: at most 5 (1 + gamma) ULP for y = 0 or 1 (gradients 8 (1 + gamma)), 8
-// (1 + gamma) ULP between; a gradient for y between 0 and 1 crosses zero: its error is at most 8 (1 + gamma) 2^-24 times the
-// sum of the magnitudes of its terms. Special values as in [OneVsRestLoss].
+// or without the first factor where Alpha is 0. Error: at most 5 (1 + gamma) ULP for y = 0 or 1 (gradients 8
+// (1 + gamma)), 8 (1 + gamma) ULP between; a gradient for y between 0 and 1 crosses zero: its error is at most 8
+// (1 + gamma) 2^-24 times the sum of the magnitudes of its terms. See Accuracy in the package documentation.
+//
+// NaN stays in its element. At ±Inf the limit is taken: for target 1 loss and gradient are 0 at +Inf, and +Inf and
+// -Alpha at -Inf; mirrored for target 0.
 type SigmoidLoss struct {
-	params     lossParams
-	configured bool
+	params lossParams // classes is 1, or 0 in a loss that is not configured
 }
 
 // NewSigmoidLoss checks the configuration. The error is a *[ConfigError].
 func NewSigmoidLoss(cfg SigmoidConfig) (*SigmoidLoss, error) {
-	if err := checkConfig(1, cfg.Gamma); err != nil {
+	gamma, err := checkConfig(1, cfg.Gamma)
+	if err != nil {
 		return nil, err
 	}
 	positive, negative, err := sigmoidWeights(cfg.Alpha)
 	if err != nil {
 		return nil, err
 	}
-	return &SigmoidLoss{params: newLossParams(1, cfg.Gamma, nil, positive, negative), configured: true}, nil
+	return &SigmoidLoss{newLossParams(1, gamma, nil, positive, negative)}, nil
 }
 
 // Sum adds the losses of all elements. targets has the length of logits.
 //
 // It returns a *[ShapeError] where the lengths differ and a *[TargetError] for the first target outside [0, 1].
 func (l *SigmoidLoss) Sum(logits, targets []float32) (float64, error) {
-	if err := l.check(logits, targets); err != nil {
+	if err := l.checkShape(logits, targets); err != nil {
 		return 0, err
 	}
-	// The targets are checked block by block, while they are in the cache; a sum that is not returned does no harm.
-	var buffer [SumBlock]float32
-	var total float64
-	for i := 0; i < len(logits); i += SumBlock {
-		end := min(i+SumBlock, len(logits))
-		if err := checkTargets(targets[i:end], i); err != nil {
-			return 0, err
-		}
-		losses := buffer[:end-i]
-		sigmoidLossKernel(losses, logits[i:end], targets[i:end], &l.params)
-		total += sumBlock(losses)
-	}
-	return canonical64(total), nil
+	// The targets are checked block by block, while they are in the cache: a sum that is not returned does no harm.
+	return l.run(nil, logits, targets, 0)
 }
 
 // Mean is Sum divided by the number of elements. The mean of nothing is 0. Errors as in Sum.
 func (l *SigmoidLoss) Mean(logits, targets []float32) (float64, error) {
 	sum, err := l.Sum(logits, targets)
-	if err != nil || len(logits) == 0 {
+	if err != nil {
 		return 0, err
 	}
-	return sum / float64(len(logits)), nil
+	return meanOf(sum, len(logits)), nil
 }
 
-// Each sets dst[i] to the loss of element i. dst has the length of logits and may be logits or targets; any other overlap is
-// [ErrOverlap]. Errors as in Sum; nothing is written then.
+// Each sets dst[i] to the loss of element i. dst has the length of logits and may be logits or targets; any other
+// overlap is [ErrOverlap]. Errors as in Sum; nothing is written then.
 func (l *SigmoidLoss) Each(dst, logits, targets []float32) error {
 	if err := l.checkOutput("len(dst)", dst, logits, targets); err != nil {
 		return err
 	}
-	for i := 0; i < len(logits); i += SumBlock {
-		end := min(i+SumBlock, len(logits))
-		sigmoidLossKernel(dst[i:end], logits[i:end], targets[i:end], &l.params)
-	}
+	sigmoidLossKernel(dst, logits, targets, &l.params)
 	return nil
 }
 
-// Grad is the forward and the backward pass in one: it sets grad to scale * d Sum / d logits, and returns the unscaled Sum.
+// Grad is the forward and the backward pass in one: it sets grad to scale * d Sum / d logits, and returns the unscaled
+// Sum. The gradient of the mean has the scale 1/len(logits).
 //
 // grad has the length of logits and may be logits or targets; any other overlap is [ErrOverlap]. A scale of 0 writes +0
-// everywhere; any other follows the rules of multiplication. Errors as in Sum; nothing is written then.
+// everywhere; any other, NaN and Inf included, follows the rules of multiplication. Errors as in Sum; nothing is
+// written then.
 func (l *SigmoidLoss) Grad(grad, logits, targets []float32, scale float32) (float64, error) {
 	if err := l.checkOutput("len(grad)", grad, logits, targets); err != nil {
 		return 0, err
 	}
-	var buffer [SumBlock]float32
-	var total float64
+	return l.run(grad, logits, targets, scale)
+}
+
+// run sums the losses, and either checks the targets on its way (grad is nil) or writes the gradients.
+func (l *SigmoidLoss) run(grad, logits, targets []float32, scale float32) (float64, error) {
+	if len(logits) <= smallBlock { // as in rowLoss.run
+		var losses [smallBlock]float32
+		return l.runBlocks(losses[:], grad, logits, targets, scale)
+	}
+	var losses [SumBlock]float32
+	return l.runBlocks(losses[:], grad, logits, targets, scale)
+}
+
+func (l *SigmoidLoss) runBlocks(buffer, grad, logits, targets []float32, scale float32) (float64, error) {
+	total := 0.0
 	for i := 0; i < len(logits); i += SumBlock {
 		end := min(i+SumBlock, len(logits))
 		losses := buffer[:end-i]
-		sigmoidGradKernel(losses, grad[i:end], logits[i:end], targets[i:end], &l.params, scale)
+		if grad != nil {
+			sigmoidGradKernel(losses, grad[i:end], logits[i:end], targets[i:end], &l.params, scale)
+		} else {
+			if err := checkTargets(targets[i:end], i); err != nil {
+				return 0, err
+			}
+			sigmoidLossKernel(losses, logits[i:end], targets[i:end], &l.params)
+		}
 		total += sumBlock(losses)
 	}
-	return canonical64(total), nil
+	return canonicalSum(total), nil
 }
 
-func (l *SigmoidLoss) check(logits, targets []float32) error {
-	if l == nil || !l.configured {
+func (l *SigmoidLoss) checkShape(logits, targets []float32) error {
+	if l == nil || l.params.classes == 0 {
 		return ErrNotConfigured
 	}
 	if len(targets) != len(logits) {
@@ -589,7 +700,7 @@ func (l *SigmoidLoss) check(logits, targets []float32) error {
 
 // checkOutput checks the input of a method that writes, the targets too.
 func (l *SigmoidLoss) checkOutput(name string, out, logits, targets []float32) error {
-	if err := l.check(logits, targets); err != nil {
+	if err := l.checkShape(logits, targets); err != nil {
 		return err
 	}
 	if len(out) != len(logits) {
@@ -598,22 +709,29 @@ func (l *SigmoidLoss) checkOutput(name string, out, logits, targets []float32) e
 	if overlaps(out, logits) && !same(out, logits) || overlaps(out, targets) && !same(out, targets) {
 		return ErrOverlap
 	}
+	if err := checkTargets(targets, 0); err != nil {
+		return err
+	}
 	raceWrite(out)
-	return checkTargets(targets, 0)
+	return nil
 }
+
+// Of all floats only those in [0, 1] have no more bits than 1, and -0.
+var (
+	one          = math.Float32bits(1)
+	negativeZero = []uint32{1 << 31}
+)
 
 // checkTargets finds the first target outside [0, 1]; first is the index of targets[0] in the caller's slice.
 func checkTargets(targets []float32, first int) error {
-	for i, y := range targets {
-		if !(y >= 0 && y <= 1) {
-			return &TargetError{first + i, y}
-		}
+	if i := firstBeyond(words(targets), one, negativeZero); i >= 0 {
+		return &TargetError{first + i, targets[i]}
 	}
 	return nil
 }
 
-// BackgroundAlpha gives the weights [background, 1-background, 1-background, ...] for a [SoftmaxConfig] whose class 0 is
-// the background, as kornia and MONAI have it. It panics if classes < 1.
+// BackgroundAlpha gives the weights [background, 1-background, 1-background, ...] for a [SoftmaxConfig] whose class 0
+// is the background, as kornia and MONAI have it. It panics if classes < 1.
 func BackgroundAlpha(background float32, classes int) []float32 {
 	if classes < 1 {
 		panic(fmt.Sprintf("focal: BackgroundAlpha: classes is %d, must be at least 1", classes))
