@@ -297,3 +297,95 @@ func logSumExpKernel(dst, logits []float32, classes int) {
 		dst, logits = dst[n:], logits[n*classes:]
 	}
 }
+
+func oneVsRestLossKernel(losses, logits []float32, labels []int32, p *lossParams) {
+	if active == generic {
+		oneVsRestLossGeneric(losses, logits, labels, p)
+		return
+	}
+	oneVsRestLosses(losses, nil, logits, labels, p, 0)
+}
+
+func oneVsRestGradKernel(losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
+	if active == generic {
+		oneVsRestGradGeneric(losses, grad, logits, labels, p, scale)
+		return
+	}
+	oneVsRestLosses(losses, grad, logits, labels, p, scale)
+}
+
+// oneVsRestLosses writes the gradients too, unless grad is nil. The targets and the losses of some rows, or of a piece of a
+// long one, are kept in the cache.
+func oneVsRestLosses(losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
+	var targets, terms [lossChunk]float32
+	c := p.classes
+	for len(labels) > 0 {
+		rows := min(max(1, lossChunk/c), len(labels))
+		for i := range rows {
+			losses[i] = 0
+		}
+		var total [lanes]float64
+		for start := 0; start < rows*c; start += lossChunk { // more than once only where a row is longer
+			n := min(lossChunk, rows*c-start)
+			for i, t := range labels[:rows] {
+				if at := i*c + int(t) - start; t >= 0 && int(t) < c && at >= 0 && at < n {
+					targets[at] = 1
+				}
+			}
+			if grad == nil {
+				sigmoidLossKernel(terms[:n], logits[start:start+n], targets[:n], p)
+			} else {
+				sigmoidGradKernel(terms[:n], grad[start:start+n], logits[start:start+n], targets[:n], p, scale)
+			}
+			for i, t := range labels[:rows] {
+				if at := i*c + int(t) - start; t >= 0 && int(t) < c && at >= 0 && at < n {
+					targets[at] = 0
+				}
+				if c <= lossChunk {
+					total = [lanes]float64{}
+				}
+				addBlocks(&total, terms[min(i*c, n):min(i*c+c, n)])
+				if c <= lossChunk {
+					losses[i] = canonical(float32(fold(&total)))
+				}
+			}
+		}
+		if c > lossChunk {
+			losses[0] = canonical(float32(fold(&total)))
+		}
+		for i, t := range labels[:rows] {
+			if t == noLabel {
+				losses[i] = 0
+				if grad != nil {
+					clear(grad[i*c:][:c])
+				}
+			}
+		}
+		losses, logits, labels = losses[rows:], logits[rows*c:], labels[rows:]
+		if grad != nil {
+			grad = grad[rows*c:]
+		}
+	}
+}
+
+// addBlocks adds x to total, in blocks of rowBlock.
+func addBlocks(total *[lanes]float64, x []float32) {
+	if active == avx512 {
+		addBlocksAVX512(total, &x[0], len(x))
+	} else {
+		addBlocksAVX2(total, &x[0], len(x))
+	}
+}
+
+func sumBlock(losses []float32) float64 {
+	if active == generic || len(losses) == 0 {
+		return sumBlockGeneric(losses)
+	}
+	var total [lanes]float64
+	if active == avx512 {
+		addLossesAVX512(&total, &losses[0], len(losses))
+	} else {
+		addLossesAVX2(&total, &losses[0], len(losses))
+	}
+	return fold(&total)
+}

@@ -24,3 +24,10 @@ func softmaxGradKernel(losses, grad, logits []float32, labels []int32, p *lossPa
 func softmaxKernel(dst, logits []float32, classes int)    { softmaxGeneric(dst, logits, classes) }
 func logSoftmaxKernel(dst, logits []float32, classes int) { logSoftmaxGeneric(dst, logits, classes) }
 func logSumExpKernel(dst, logits []float32, classes int)  { logSumExpGeneric(dst, logits, classes) }
+func oneVsRestLossKernel(losses, logits []float32, labels []int32, p *lossParams) {
+	oneVsRestLossGeneric(losses, logits, labels, p)
+}
+func oneVsRestGradKernel(losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
+	oneVsRestGradGeneric(losses, grad, logits, labels, p, scale)
+}
+func sumBlock(losses []float32) float64 { return sumBlockGeneric(losses) }

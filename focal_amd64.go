@@ -94,6 +94,26 @@ func rowGradAVX2(losses *float32, sums *rowSums, n int, p *lossParams, scale *fl
 //go:noescape
 func rowGradAVX512(losses *float32, sums *rowSums, n int, p *lossParams, scale *float32)
 
+// addLossesAVX2 is addLossesGeneric on n > 0 elements.
+//
+//go:noescape
+func addLossesAVX2(total *[16]float64, x *float32, n int)
+
+// addLossesAVX512 is addLossesGeneric on n > 0 elements.
+//
+//go:noescape
+func addLossesAVX512(total *[16]float64, x *float32, n int)
+
+// addBlocksAVX2 is addBlocksGeneric on n > 0 elements.
+//
+//go:noescape
+func addBlocksAVX2(total *[16]float64, x *float32, n int)
+
+// addBlocksAVX512 is addBlocksGeneric on n > 0 elements.
+//
+//go:noescape
+func addBlocksAVX512(total *[16]float64, x *float32, n int)
+
 // softmaxRowsAVX2 is softmaxRowsGeneric on n > 0 elements.
 //
 //go:noescape

@@ -13906,6 +13906,284 @@ done:
 	VZEROUPPER
 	RET
 
+// func addLossesAVX2(total *[16]float64, x *float32, n int)
+// Requires: AVX, CMOV
+TEXT ·addLossesAVX2(SB), NOSPLIT, $0-24
+	VBROADCASTSS consts<>+1088(SB), Y0
+	MOVQ         x+8(FP), AX
+	MOVQ         n+16(FP), CX
+	MOVQ         total+0(FP), DX
+	VMOVUPS      Y0, Y1
+	VMOVUPS      Y0, Y2
+	VMOVUPS      Y0, Y3
+	VMOVUPS      Y0, Y4
+	VMOVUPS      (DX), Y1
+	VMOVUPS      32(DX), Y2
+	VMOVUPS      64(DX), Y3
+	VMOVUPS      96(DX), Y4
+
+block:
+	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y8
+	MOVQ    $0x00000000, BX
+	MOVQ    $0x00000010, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	CMPQ    SI, $+16
+	JLT     add_part
+
+add_tile:
+	VADDPS (AX), Y7, Y7
+	VADDPS 32(AX), Y8, Y8
+	ADDQ   $+64, AX
+	ADDQ   $+64, BX
+	ADDQ   $-16, SI
+	CMPQ   SI, $+16
+	JGE    add_tile
+
+add_part:
+	CMPQ       SI, $+1
+	JLT        add_done
+	MOVQ       $0x00000008, BX
+	MOVQ       SI, DI
+	CMPQ       DI, BX
+	CMOVQGT    BX, DI
+	NEGQ       DI
+	LEAQ       lane_mask<>+32(SB), BX
+	VMOVUPS    (BX)(DI*4), Y5
+	VMASKMOVPS (AX), Y5, Y6
+	VBLENDVPS  Y5, Y6, Y0, Y5
+	MOVQ       $0x00000000, BX
+	MOVQ       SI, SI
+	SUBQ       $+8, SI
+	CMOVQLT    BX, SI
+	MOVQ       $0x00000008, BX
+	MOVQ       SI, SI
+	CMPQ       SI, BX
+	CMOVQGT    BX, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), BX
+	VMOVUPS    (BX)(SI*4), Y6
+	VMASKMOVPS 32(AX), Y6, Y9
+	VBLENDVPS  Y6, Y9, Y0, Y6
+	VADDPS     Y5, Y7, Y7
+	VADDPS     Y6, Y8, Y8
+
+add_done:
+	VCVTPS2PD    X7, Y5
+	VEXTRACTF128 $0x01, Y7, X6
+	VCVTPS2PD    X6, Y6
+	VADDPD       Y5, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	VCVTPS2PD    X8, Y5
+	VEXTRACTF128 $0x01, Y8, X6
+	VCVTPS2PD    X6, Y6
+	VADDPD       Y5, Y3, Y3
+	VADDPD       Y6, Y4, Y4
+	ADDQ         $-16, CX
+	CMPQ         CX, $+1
+	JGE          block
+	VMOVUPS      Y1, (DX)
+	VMOVUPS      Y2, 32(DX)
+	VMOVUPS      Y3, 64(DX)
+	VMOVUPS      Y4, 96(DX)
+	VZEROUPPER
+	RET
+
+// func addLossesAVX512(total *[16]float64, x *float32, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·addLossesAVX512(SB), NOSPLIT, $0-24
+	VBROADCASTSS consts<>+1088(SB), Z0
+	MOVQ         x+8(FP), AX
+	MOVQ         n+16(FP), CX
+	MOVQ         total+0(FP), DX
+	VMOVUPS      Z0, Z1
+	VMOVUPS      Z0, Z2
+	VMOVUPS      (DX), Z1
+	VMOVUPS      64(DX), Z2
+
+block:
+	VMOVAPS Z0, Z4
+	MOVQ    $0x00000000, BX
+	MOVQ    $0x00000010, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	CMPQ    SI, $+16
+	JLT     add_part
+
+add_tile:
+	VADDPS (AX), Z4, Z4
+	ADDQ   $+64, AX
+	ADDQ   $+64, BX
+	ADDQ   $-16, SI
+	CMPQ   SI, $+16
+	JGE    add_tile
+
+add_part:
+	CMPQ    SI, $+1
+	JLT     add_done
+	MOVL    $0x0000ffff, BX
+	BZHIL   SI, BX, BX
+	KMOVW   BX, K1
+	VMOVAPS Z0, Z3
+	VMOVUPS (AX), K1, Z3
+	VADDPS  Z3, Z4, Z4
+
+add_done:
+	VCVTPS2PD     Y4, Z3
+	VEXTRACTF64X4 $0x01, Z4, Y4
+	VCVTPS2PD     Y4, Z4
+	VADDPD        Z3, Z1, Z1
+	VADDPD        Z4, Z2, Z2
+	ADDQ          $-16, CX
+	CMPQ          CX, $+1
+	JGE           block
+	VMOVUPS       Z1, (DX)
+	VMOVUPS       Z2, 64(DX)
+	VZEROUPPER
+	RET
+
+// func addBlocksAVX2(total *[16]float64, x *float32, n int)
+// Requires: AVX, CMOV
+TEXT ·addBlocksAVX2(SB), NOSPLIT, $0-24
+	VBROADCASTSS consts<>+1088(SB), Y0
+	MOVQ         x+8(FP), AX
+	MOVQ         n+16(FP), CX
+	MOVQ         total+0(FP), DX
+	VMOVUPS      Y0, Y1
+	VMOVUPS      Y0, Y2
+	VMOVUPS      Y0, Y3
+	VMOVUPS      Y0, Y4
+	VMOVUPS      (DX), Y1
+	VMOVUPS      32(DX), Y2
+	VMOVUPS      64(DX), Y3
+	VMOVUPS      96(DX), Y4
+
+block:
+	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y8
+	MOVQ    $0x00000000, BX
+	MOVQ    $0x00000080, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	CMPQ    SI, $+16
+	JLT     add_part
+
+add_tile:
+	VADDPS (AX), Y7, Y7
+	VADDPS 32(AX), Y8, Y8
+	ADDQ   $+64, AX
+	ADDQ   $+64, BX
+	ADDQ   $-16, SI
+	CMPQ   SI, $+16
+	JGE    add_tile
+
+add_part:
+	CMPQ       SI, $+1
+	JLT        add_done
+	MOVQ       $0x00000008, BX
+	MOVQ       SI, DI
+	CMPQ       DI, BX
+	CMOVQGT    BX, DI
+	NEGQ       DI
+	LEAQ       lane_mask<>+32(SB), BX
+	VMOVUPS    (BX)(DI*4), Y5
+	VMASKMOVPS (AX), Y5, Y6
+	VBLENDVPS  Y5, Y6, Y0, Y5
+	MOVQ       $0x00000000, BX
+	MOVQ       SI, SI
+	SUBQ       $+8, SI
+	CMOVQLT    BX, SI
+	MOVQ       $0x00000008, BX
+	MOVQ       SI, SI
+	CMPQ       SI, BX
+	CMOVQGT    BX, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), BX
+	VMOVUPS    (BX)(SI*4), Y6
+	VMASKMOVPS 32(AX), Y6, Y9
+	VBLENDVPS  Y6, Y9, Y0, Y6
+	VADDPS     Y5, Y7, Y7
+	VADDPS     Y6, Y8, Y8
+
+add_done:
+	VCVTPS2PD    X7, Y5
+	VEXTRACTF128 $0x01, Y7, X6
+	VCVTPS2PD    X6, Y6
+	VADDPD       Y5, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	VCVTPS2PD    X8, Y5
+	VEXTRACTF128 $0x01, Y8, X6
+	VCVTPS2PD    X6, Y6
+	VADDPD       Y5, Y3, Y3
+	VADDPD       Y6, Y4, Y4
+	ADDQ         $-128, CX
+	CMPQ         CX, $+1
+	JGE          block
+	VMOVUPS      Y1, (DX)
+	VMOVUPS      Y2, 32(DX)
+	VMOVUPS      Y3, 64(DX)
+	VMOVUPS      Y4, 96(DX)
+	VZEROUPPER
+	RET
+
+// func addBlocksAVX512(total *[16]float64, x *float32, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·addBlocksAVX512(SB), NOSPLIT, $0-24
+	VBROADCASTSS consts<>+1088(SB), Z0
+	MOVQ         x+8(FP), AX
+	MOVQ         n+16(FP), CX
+	MOVQ         total+0(FP), DX
+	VMOVUPS      Z0, Z1
+	VMOVUPS      Z0, Z2
+	VMOVUPS      (DX), Z1
+	VMOVUPS      64(DX), Z2
+
+block:
+	VMOVAPS Z0, Z4
+	MOVQ    $0x00000000, BX
+	MOVQ    $0x00000080, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	CMPQ    SI, $+16
+	JLT     add_part
+
+add_tile:
+	VADDPS (AX), Z4, Z4
+	ADDQ   $+64, AX
+	ADDQ   $+64, BX
+	ADDQ   $-16, SI
+	CMPQ   SI, $+16
+	JGE    add_tile
+
+add_part:
+	CMPQ    SI, $+1
+	JLT     add_done
+	MOVL    $0x0000ffff, BX
+	BZHIL   SI, BX, BX
+	KMOVW   BX, K1
+	VMOVAPS Z0, Z3
+	VMOVUPS (AX), K1, Z3
+	VADDPS  Z3, Z4, Z4
+
+add_done:
+	VCVTPS2PD     Y4, Z3
+	VEXTRACTF64X4 $0x01, Z4, Y4
+	VCVTPS2PD     Y4, Z4
+	VADDPD        Z3, Z1, Z1
+	VADDPD        Z4, Z2, Z2
+	ADDQ          $-128, CX
+	CMPQ          CX, $+1
+	JGE           block
+	VMOVUPS       Z1, (DX)
+	VMOVUPS       Z2, 64(DX)
+	VZEROUPPER
+	RET
+
 // func softmaxRowsAVX2(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·softmaxRowsAVX2(SB), NOSPLIT, $0-40

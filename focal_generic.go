@@ -898,8 +898,8 @@ func oneVsRest(losses, grad, logits []float32, labels []int32, p *lossParams, sc
 	}
 }
 
-// sumBlock adds up to SumBlock losses in float64: 16 lanes, folded as in rowSum.
-func sumBlock(losses []float32) float64 {
+// sumBlockGeneric adds up to SumBlock losses in float64: 16 lanes, folded as in rowSum.
+func sumBlockGeneric(losses []float32) float64 {
 	var acc [lanes]float64
 	for i, l := range losses {
 		acc[i%lanes] += float64(l)

@@ -10,6 +10,8 @@ import (
 func init() {
 	identity["sigmoidLoss"] = func(t *testing.T) { testSigmoidIdentity(t, false) }
 	identity["sigmoidGrad"] = func(t *testing.T) { testSigmoidIdentity(t, true) }
+	identity["addLosses"] = testSumIdentity
+	identity["addBlocks"] = testOneVsRestIdentity
 	identity["softmaxSum"] = testSoftmaxIdentity
 	identity["softmaxGradRows"] = testSoftmaxIdentity
 	identity["softmaxRows"] = testSoftmaxIdentity
@@ -123,6 +125,53 @@ func testSoftmaxIdentity(t *testing.T) {
 			logSumExpGeneric(want, logits, classes)
 			logSumExpKernel(got, logits, classes)
 			sameBits(t, what+", log-sum-exp", want, got, want)
+		}
+	}
+}
+
+func testSumIdentity(t *testing.T) {
+	r := random(6)
+	x := make([]float32, SumBlock)
+	for n := range SumBlock + 1 {
+		for i := range x[:n] {
+			x[i] = float32(math.Ldexp(r.Float64(), r.IntN(200)-100))
+		}
+		got, want := sumBlock(x[:n]), sumBlockGeneric(x[:n])
+		if math.Float64bits(got) != math.Float64bits(want) {
+			t.Fatalf("sum of %d losses: %x, want %x", n, got, want)
+		}
+	}
+}
+
+func testOneVsRestIdentity(t *testing.T) {
+	r := random(7)
+	for _, classes := range []int{1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 64, 80, 91, 127, 128, 129, 130, 255, 256, 257, 300, 1000, 1023, 1024, 1025, 2500} {
+		for round, gamma := range identityGammas {
+			rows := 1 + r.IntN(12)
+			logits, labels := make([]float32, rows*classes), make([]int32, rows)
+			for i := range logits {
+				logits[i] = float32(r.NormFloat64() * 6)
+			}
+			if round%3 == 0 {
+				mixture(r, logits)
+			}
+			for i := range labels {
+				labels[i] = int32(r.IntN(classes+2)) - 1 // ignored, a class, background
+			}
+			p := newLossParams(classes, gamma, nil, 0.25, 0.75)
+			got, want := make([]float32, rows), make([]float32, rows)
+			gotGrad, wantGrad := make([]float32, len(logits)), make([]float32, len(logits))
+			what := fmt.Sprintf("%d classes, labels %d, gamma %g", classes, labels, gamma)
+			oneVsRestLossGeneric(want, logits, labels, &p)
+			oneVsRestLossKernel(got, logits, labels, &p)
+			sameBits(t, what, want, got, want)
+			scale := []float32{1, -3, 0, nan32}[round%4]
+			oneVsRestGradGeneric(want, wantGrad, logits, labels, &p, scale)
+			oneVsRestGradKernel(got, gotGrad, logits, labels, &p, scale)
+			sameBits(t, what+", loss beside the gradient", want, got, want)
+			sameBits(t, what+", gradient", logits, gotGrad, wantGrad)
+			oneVsRestGradKernel(got, logits, logits, labels, &p, scale)
+			sameBits(t, what+", gradient in place", wantGrad, logits, wantGrad)
 		}
 	}
 }

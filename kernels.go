@@ -88,12 +88,5 @@ const noLabel = -1
 
 // The losses: losses has one element per row (sigmoid form: per logit). The gradient kernels write grad as well, which
 // may be logits; grad is scale * d loss / d logits.
-func oneVsRestLossKernel(losses, logits []float32, labels []int32, p *lossParams) {
-	oneVsRestLossGeneric(losses, logits, labels, p)
-}
-func oneVsRestGradKernel(losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
-	oneVsRestGradGeneric(losses, grad, logits, labels, p, scale)
-}
-
 // Variant names the active variant: "avx512", "avx2", "neon" or "generic". Names may be added.
 func Variant() string { return active.String() }

@@ -3,6 +3,6 @@
 package focal
 
 // generatedKernels names every kernel with assembly, generatedVariants what it is emitted for.
-var generatedKernels = []string{"exp", "log", "sigmoid", "pow", "sigmoidLoss", "sigmoidGrad", "softmaxSum", "rowLoss", "rowGrad", "softmaxRows", "softmaxGradRows", "logSoftmaxRows"}
+var generatedKernels = []string{"exp", "log", "sigmoid", "pow", "sigmoidLoss", "sigmoidGrad", "softmaxSum", "rowLoss", "rowGrad", "addLosses", "addBlocks", "softmaxRows", "softmaxGradRows", "logSoftmaxRows"}
 
 var generatedVariants = []string{"avx2", "avx512"}

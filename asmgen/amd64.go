@@ -699,6 +699,18 @@ func (m *amd64) doubles() doubles {
 	return d
 }
 
+func (m *amd64) doublesLoad(d doubles, p gp) {
+	for i, r := range d {
+		m.emit(x86.VMOVUPS(at(p, i*int(m.vecSpec.Size())), r))
+	}
+}
+
+func (m *amd64) doublesStore(d doubles, p gp) {
+	for i, r := range d {
+		m.emit(x86.VMOVUPS(r, at(p, i*int(m.vecSpec.Size()))))
+	}
+}
+
 func (m *amd64) fetchZero() operand.Op { return m.inRegister(m.u32(0)) }
 
 func (m *amd64) doublesAdd(d doubles, tile []vec) {

@@ -167,6 +167,8 @@ type machine interface {
 	// multiplies by 2^k, k an integer, the same in every lane, or by 0 for k <= -1023; doublesFold adds the lanes as
 	// fold of focal_generic.go does, and rounds the sum to float32, in lane 0.
 	doubles() doubles
+	doublesLoad(d doubles, p gp)
+	doublesStore(d doubles, p gp)
 	doublesAdd(d doubles, tile []vec)
 	doublesScale(d doubles, k vec)
 	doublesFold(d doubles) vec

@@ -94,6 +94,8 @@ var kernels = []kernel{
 	{name: "rowGrad", args: "losses *float32, sums *rowSums, n int, p *lossParams, scale *float32", body: func(m machine) {
 		rowEndKernel(m, true)
 	}},
+	{name: "addLosses", args: "total *[16]float64, x *float32, n int", body: func(m machine) { addLanes(m, rowTile) }},
+	{name: "addBlocks", args: "total *[16]float64, x *float32, n int", body: func(m machine) { addLanes(m, rowBlock) }},
 	{name: "softmaxRows", args: "dst, logits *float32, sums *rowSums, rows, classes int", body: softmaxRows},
 	{name: "softmaxGradRows", args: "dst, logits *float32, sums *rowSums, rows, classes int", body: softmaxGradRows},
 	{name: "logSoftmaxRows", args: "dst, logits *float32, sums *rowSums, rows, classes int", body: logSoftmaxRows},

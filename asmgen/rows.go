@@ -68,6 +68,11 @@ func across(m machine, v vec, f func(a, b vec) vec) vec {
 // tiles runs step for every tile of z: x has the tile's vectors, -Inf behind the end, where parts are. left is the number of
 // elements, at least 1, and is used up; z and other move along, over whole tiles.
 func tiles(m machine, name string, left, z, other gp, step func(x []vec, parts []part)) {
+	filled(m, name, left, z, other, m.u32(0xff800000), step)
+}
+
+// filled is tiles with fill behind the end.
+func filled(m machine, name string, left, z, other gp, fill vec, step func(x []vec, parts []part)) {
 	lanes := m.properties().lanes
 	m.jumpIfLess(left, rowTile, name+"_part")
 	m.label(name + "_tile")
@@ -89,7 +94,7 @@ func tiles(m machine, name string, left, z, other gp, step func(x []vec, parts [
 			left = m.excess(left, lanes)
 		}
 		parts = append(parts, m.part(left))
-		x = append(x, m.loadPart(parts[u], z, 4*u*lanes, m.u32(0xff800000)))
+		x = append(x, m.loadPart(parts[u], z, 4*u*lanes, fill))
 	}
 	step(x, parts)
 	m.label(name + "_done")
@@ -361,4 +366,29 @@ func rowEndKernel(m machine, grad bool) {
 			return rowEnd(m, x[0], x[1], x[2], x[3], x[4], args, grad)
 		},
 	}.emit(m)
+}
+
+// addLanes adds x to 16 lanes of float64: in blocks, whose float32 lanes are added first.
+func addLanes(m machine, block int) {
+	lanes := m.properties().lanes
+	x, left, lanesOut := m.param("x"), m.param("n"), m.param("total")
+	total := m.doubles()
+	m.doublesLoad(total, lanesOut)
+	m.label("block")
+	acc := make([]vec, rowTile/lanes)
+	for u := range acc {
+		acc[u] = m.variable(m.u32(0))
+	}
+	unused := m.count(0)
+	size := m.atMost(left, block)
+	filled(m, "add", size, x, unused, m.u32(0), func(v []vec, _ []part) {
+		for u := range acc {
+			m.set(acc[u], m.add(acc[u], v[u]))
+		}
+	})
+	m.doublesAdd(total, acc)
+	m.advance(left, -block)
+	m.jumpIfAtLeast(left, 1, "block")
+	m.doublesStore(total, lanesOut)
+	m.ret()
 }
