@@ -203,4 +203,3 @@ func testTable() []byte {
 	}
 	return text
 }
-
