@@ -130,3 +130,32 @@ func sigmoidGradKernel(losses, grad, logits, targets []float32, p *lossParams, s
 		sigmoidGradGeneric(losses, grad, logits, targets, p, scale)
 	}
 }
+
+func softmaxLossKernel(losses, logits []float32, labels []int32, p *lossParams) {
+	if active == generic {
+		softmaxLossGeneric(losses, logits, labels, p)
+		return
+	}
+	var sums rowSums
+	var classes [rowsAtOnce]int32 // labels, 0 for rows that are ignored: their results are not used
+	rows := max(1, min(rowsAtOnce, rowChunk/p.classes))
+	for len(labels) > 0 {
+		n := min(rows, len(labels))
+		for i, t := range labels[:n] {
+			classes[i] = max(t, 0)
+		}
+		if active == avx512 {
+			softmaxSumAVX512(&sums, &logits[0], &classes[0], n, p.classes)
+		} else {
+			softmaxSumAVX2(&sums, &logits[0], &classes[0], n, p.classes)
+		}
+		for i, t := range labels[:n] {
+			losses[i] = 0
+			if t != noLabel {
+				row := finishRow(sums.sum[i], sums.n[i], sums.most[i], sums.target[i])
+				losses[i] = weighted(p.weight(t), row.nll, p.focus(row.q))
+			}
+		}
+		losses, logits, labels = losses[n:], logits[n*p.classes:], labels[n:]
+	}
+}

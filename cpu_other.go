@@ -15,3 +15,6 @@ func sigmoidLossKernel(losses, logits, targets []float32, p *lossParams) {
 func sigmoidGradKernel(losses, grad, logits, targets []float32, p *lossParams, scale float32) {
 	sigmoidGradGeneric(losses, grad, logits, targets, p, scale)
 }
+func softmaxLossKernel(losses, logits []float32, labels []int32, p *lossParams) {
+	softmaxLossGeneric(losses, logits, labels, p)
+}

@@ -63,3 +63,13 @@ func sigmoidGradAVX2(losses *float32, grad *float32, logits *float32, targets *f
 //
 //go:noescape
 func sigmoidGradAVX512(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
+
+// softmaxSumAVX2 is softmaxSumGeneric on n > 0 elements.
+//
+//go:noescape
+func softmaxSumAVX2(sums *rowSums, logits *float32, labels *int32, rows int, classes int)
+
+// softmaxSumAVX512 is softmaxSumGeneric on n > 0 elements.
+//
+//go:noescape
+func softmaxSumAVX512(sums *rowSums, logits *float32, labels *int32, rows int, classes int)

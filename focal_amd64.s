@@ -276,7 +276,55 @@ DATA consts<>+2144(SB)/8, $0x4000000040000000
 DATA consts<>+2152(SB)/8, $0x4000000040000000
 DATA consts<>+2160(SB)/8, $0x4000000040000000
 DATA consts<>+2168(SB)/8, $0x4000000040000000
-GLOBL consts<>(SB), RODATA|NOPTR, $2176
+DATA consts<>+2176(SB)/8, $0xffd1d563ffd1d563
+DATA consts<>+2184(SB)/8, $0xffd1d563ffd1d563
+DATA consts<>+2192(SB)/8, $0xffd1d563ffd1d563
+DATA consts<>+2200(SB)/8, $0xffd1d563ffd1d563
+DATA consts<>+2208(SB)/8, $0xca000000ca000000
+DATA consts<>+2216(SB)/8, $0xca000000ca000000
+DATA consts<>+2224(SB)/8, $0xca000000ca000000
+DATA consts<>+2232(SB)/8, $0xca000000ca000000
+DATA consts<>+2240(SB)/8, $0x4a0000004a000000
+DATA consts<>+2248(SB)/8, $0x4a0000004a000000
+DATA consts<>+2256(SB)/8, $0x4a0000004a000000
+DATA consts<>+2264(SB)/8, $0x4a0000004a000000
+DATA consts<>+2272(SB)/8, $0x4b4000004b400000
+DATA consts<>+2280(SB)/8, $0x4b4000004b400000
+DATA consts<>+2288(SB)/8, $0x4b4000004b400000
+DATA consts<>+2296(SB)/8, $0x4b4000004b400000
+DATA consts<>+2304(SB)/8, $0x4b4000404b400040
+DATA consts<>+2312(SB)/8, $0x4b4000404b400040
+DATA consts<>+2320(SB)/8, $0x4b4000404b400040
+DATA consts<>+2328(SB)/8, $0x4b4000404b400040
+DATA consts<>+2336(SB)/8, $0x42fe000042fe0000
+DATA consts<>+2344(SB)/8, $0x42fe000042fe0000
+DATA consts<>+2352(SB)/8, $0x42fe000042fe0000
+DATA consts<>+2360(SB)/8, $0x42fe000042fe0000
+DATA consts<>+2368(SB)/8, $0x3ab512153ab51215
+DATA consts<>+2376(SB)/8, $0x3ab512153ab51215
+DATA consts<>+2384(SB)/8, $0x3ab512153ab51215
+DATA consts<>+2392(SB)/8, $0x3ab512153ab51215
+DATA consts<>+2400(SB)/8, $0x3c091cf43c091cf4
+DATA consts<>+2408(SB)/8, $0x3c091cf43c091cf4
+DATA consts<>+2416(SB)/8, $0x3c091cf43c091cf4
+DATA consts<>+2424(SB)/8, $0x3c091cf43c091cf4
+DATA consts<>+2432(SB)/8, $0x3d2aac793d2aac79
+DATA consts<>+2440(SB)/8, $0x3d2aac793d2aac79
+DATA consts<>+2448(SB)/8, $0x3d2aac793d2aac79
+DATA consts<>+2456(SB)/8, $0x3d2aac793d2aac79
+DATA consts<>+2464(SB)/8, $0x3e2aaa493e2aaa49
+DATA consts<>+2472(SB)/8, $0x3e2aaa493e2aaa49
+DATA consts<>+2480(SB)/8, $0x3e2aaa493e2aaa49
+DATA consts<>+2488(SB)/8, $0x3e2aaa493e2aaa49
+DATA consts<>+2496(SB)/8, $0x3efffffe3efffffe
+DATA consts<>+2504(SB)/8, $0x3efffffe3efffffe
+DATA consts<>+2512(SB)/8, $0x3efffffe3efffffe
+DATA consts<>+2520(SB)/8, $0x3efffffe3efffffe
+DATA consts<>+2528(SB)/8, $0x4980000049800000
+DATA consts<>+2536(SB)/8, $0x4980000049800000
+DATA consts<>+2544(SB)/8, $0x4980000049800000
+DATA consts<>+2552(SB)/8, $0x4980000049800000
+GLOBL consts<>(SB), RODATA|NOPTR, $2560
 
 DATA exp_one<>+0(SB)/8, $0xc078a904c0805f16
 DATA exp_one<>+8(SB)/8, $0xc077e4e7c0758b6c
@@ -447,6 +495,153 @@ DATA pow_full_lo<>+40(SB)/8, $0xb32c9d5e33231b71
 DATA pow_full_lo<>+48(SB)/8, $0x320aa83732cfe77a
 DATA pow_full_lo<>+56(SB)/8, $0xb24116deb2d4a58a
 GLOBL pow_full_lo<>(SB), RODATA|NOPTR, $64
+
+DATA target<>+0(SB)/8, $0x7f8000007f800000
+DATA target<>+8(SB)/8, $0x7f8000007f800000
+DATA target<>+16(SB)/8, $0x7f8000007f800000
+DATA target<>+24(SB)/8, $0x7f8000007f800000
+DATA target<>+32(SB)/8, $0x7f8000007f800000
+DATA target<>+40(SB)/8, $0x7f8000007f800000
+DATA target<>+48(SB)/8, $0x7f8000007f800000
+DATA target<>+56(SB)/8, $0x7f8000007f800000
+DATA target<>+64(SB)/8, $0x7f8000007f800000
+DATA target<>+72(SB)/8, $0x7f8000007f800000
+DATA target<>+80(SB)/8, $0x7f8000007f800000
+DATA target<>+88(SB)/8, $0x7f8000007f800000
+DATA target<>+96(SB)/8, $0x7f8000007f800000
+DATA target<>+104(SB)/8, $0x7f8000007f800000
+DATA target<>+112(SB)/8, $0x7f8000007f800000
+DATA target<>+120(SB)/8, $0x7f8000007f800000
+DATA target<>+128(SB)/8, $0x7f8000007f800000
+DATA target<>+136(SB)/8, $0x7f8000007f800000
+DATA target<>+144(SB)/8, $0x7f8000007f800000
+DATA target<>+152(SB)/8, $0x7f8000007f800000
+DATA target<>+160(SB)/8, $0x7f8000007f800000
+DATA target<>+168(SB)/8, $0x7f8000007f800000
+DATA target<>+176(SB)/8, $0x7f8000007f800000
+DATA target<>+184(SB)/8, $0x7f8000007f800000
+DATA target<>+192(SB)/8, $0x7f8000007f800000
+DATA target<>+200(SB)/8, $0x7f8000007f800000
+DATA target<>+208(SB)/8, $0x7f8000007f800000
+DATA target<>+216(SB)/8, $0x7f8000007f800000
+DATA target<>+224(SB)/8, $0x7f8000007f800000
+DATA target<>+232(SB)/8, $0x7f8000007f800000
+DATA target<>+240(SB)/8, $0x7f8000007f800000
+DATA target<>+248(SB)/8, $0x7f8000007f800000
+DATA target<>+256(SB)/8, $0x7f8000007f800000
+DATA target<>+264(SB)/8, $0x7f8000007f800000
+DATA target<>+272(SB)/8, $0x7f8000007f800000
+DATA target<>+280(SB)/8, $0x7f8000007f800000
+DATA target<>+288(SB)/8, $0x7f8000007f800000
+DATA target<>+296(SB)/8, $0x7f8000007f800000
+DATA target<>+304(SB)/8, $0x7f8000007f800000
+DATA target<>+312(SB)/8, $0x7f8000007f800000
+DATA target<>+320(SB)/8, $0x7f8000007f800000
+DATA target<>+328(SB)/8, $0x7f8000007f800000
+DATA target<>+336(SB)/8, $0x7f8000007f800000
+DATA target<>+344(SB)/8, $0x7f8000007f800000
+DATA target<>+352(SB)/8, $0x7f8000007f800000
+DATA target<>+360(SB)/8, $0x7f8000007f800000
+DATA target<>+368(SB)/8, $0x7f8000007f800000
+DATA target<>+376(SB)/8, $0x7f8000007f800000
+DATA target<>+384(SB)/8, $0x7f8000007f800000
+DATA target<>+392(SB)/8, $0x7f8000007f800000
+DATA target<>+400(SB)/8, $0x7f8000007f800000
+DATA target<>+408(SB)/8, $0x7f8000007f800000
+DATA target<>+416(SB)/8, $0x7f8000007f800000
+DATA target<>+424(SB)/8, $0x7f8000007f800000
+DATA target<>+432(SB)/8, $0x7f8000007f800000
+DATA target<>+440(SB)/8, $0x7f8000007f800000
+DATA target<>+448(SB)/8, $0x7f8000007f800000
+DATA target<>+456(SB)/8, $0x7f8000007f800000
+DATA target<>+464(SB)/8, $0x7f8000007f800000
+DATA target<>+472(SB)/8, $0x7f8000007f800000
+DATA target<>+480(SB)/8, $0x7f8000007f800000
+DATA target<>+488(SB)/8, $0x7f8000007f800000
+DATA target<>+496(SB)/8, $0x7f8000007f800000
+DATA target<>+504(SB)/8, $0x7f8000007f800000
+DATA target<>+512(SB)/8, $0x7f8000007f800000
+DATA target<>+520(SB)/8, $0x7f8000007f800000
+DATA target<>+528(SB)/8, $0x7f8000007f800000
+DATA target<>+536(SB)/8, $0x7f8000007f800000
+DATA target<>+544(SB)/8, $0x7f8000007f800000
+DATA target<>+552(SB)/8, $0x7f8000007f800000
+DATA target<>+560(SB)/8, $0x7f8000007f800000
+DATA target<>+568(SB)/8, $0x7f8000007f800000
+DATA target<>+576(SB)/8, $0x7f800000ff800000
+DATA target<>+584(SB)/8, $0x7f8000007f800000
+DATA target<>+592(SB)/8, $0x7f8000007f800000
+DATA target<>+600(SB)/8, $0x7f8000007f800000
+DATA target<>+608(SB)/8, $0x7f8000007f800000
+DATA target<>+616(SB)/8, $0x7f8000007f800000
+DATA target<>+624(SB)/8, $0x7f8000007f800000
+DATA target<>+632(SB)/8, $0x7f8000007f800000
+DATA target<>+640(SB)/8, $0x7f8000007f800000
+DATA target<>+648(SB)/8, $0x7f8000007f800000
+DATA target<>+656(SB)/8, $0x7f8000007f800000
+DATA target<>+664(SB)/8, $0x7f8000007f800000
+DATA target<>+672(SB)/8, $0x7f8000007f800000
+DATA target<>+680(SB)/8, $0x7f8000007f800000
+DATA target<>+688(SB)/8, $0x7f8000007f800000
+DATA target<>+696(SB)/8, $0x7f8000007f800000
+DATA target<>+704(SB)/8, $0x7f8000007f800000
+DATA target<>+712(SB)/8, $0x7f8000007f800000
+DATA target<>+720(SB)/8, $0x7f8000007f800000
+DATA target<>+728(SB)/8, $0x7f8000007f800000
+DATA target<>+736(SB)/8, $0x7f8000007f800000
+DATA target<>+744(SB)/8, $0x7f8000007f800000
+DATA target<>+752(SB)/8, $0x7f8000007f800000
+DATA target<>+760(SB)/8, $0x7f8000007f800000
+DATA target<>+768(SB)/8, $0x7f8000007f800000
+DATA target<>+776(SB)/8, $0x7f8000007f800000
+DATA target<>+784(SB)/8, $0x7f8000007f800000
+DATA target<>+792(SB)/8, $0x7f8000007f800000
+DATA target<>+800(SB)/8, $0x7f8000007f800000
+DATA target<>+808(SB)/8, $0x7f8000007f800000
+DATA target<>+816(SB)/8, $0x7f8000007f800000
+DATA target<>+824(SB)/8, $0x7f8000007f800000
+DATA target<>+832(SB)/8, $0x7f8000007f800000
+DATA target<>+840(SB)/8, $0x7f8000007f800000
+DATA target<>+848(SB)/8, $0x7f8000007f800000
+DATA target<>+856(SB)/8, $0x7f8000007f800000
+DATA target<>+864(SB)/8, $0x7f8000007f800000
+DATA target<>+872(SB)/8, $0x7f8000007f800000
+DATA target<>+880(SB)/8, $0x7f8000007f800000
+DATA target<>+888(SB)/8, $0x7f8000007f800000
+DATA target<>+896(SB)/8, $0x7f8000007f800000
+DATA target<>+904(SB)/8, $0x7f8000007f800000
+DATA target<>+912(SB)/8, $0x7f8000007f800000
+DATA target<>+920(SB)/8, $0x7f8000007f800000
+DATA target<>+928(SB)/8, $0x7f8000007f800000
+DATA target<>+936(SB)/8, $0x7f8000007f800000
+DATA target<>+944(SB)/8, $0x7f8000007f800000
+DATA target<>+952(SB)/8, $0x7f8000007f800000
+DATA target<>+960(SB)/8, $0x7f8000007f800000
+DATA target<>+968(SB)/8, $0x7f8000007f800000
+DATA target<>+976(SB)/8, $0x7f8000007f800000
+DATA target<>+984(SB)/8, $0x7f8000007f800000
+DATA target<>+992(SB)/8, $0x7f8000007f800000
+DATA target<>+1000(SB)/8, $0x7f8000007f800000
+DATA target<>+1008(SB)/8, $0x7f8000007f800000
+DATA target<>+1016(SB)/8, $0x7f8000007f800000
+DATA target<>+1024(SB)/8, $0x7f8000007f800000
+DATA target<>+1032(SB)/8, $0x7f8000007f800000
+DATA target<>+1040(SB)/8, $0x7f8000007f800000
+DATA target<>+1048(SB)/8, $0x7f8000007f800000
+DATA target<>+1056(SB)/8, $0x7f8000007f800000
+DATA target<>+1064(SB)/8, $0x7f8000007f800000
+DATA target<>+1072(SB)/8, $0x7f8000007f800000
+DATA target<>+1080(SB)/8, $0x7f8000007f800000
+DATA target<>+1088(SB)/8, $0x7f8000007f800000
+DATA target<>+1096(SB)/8, $0x7f8000007f800000
+DATA target<>+1104(SB)/8, $0x7f8000007f800000
+DATA target<>+1112(SB)/8, $0x7f8000007f800000
+DATA target<>+1120(SB)/8, $0x7f8000007f800000
+DATA target<>+1128(SB)/8, $0x7f8000007f800000
+DATA target<>+1136(SB)/8, $0x7f8000007f800000
+DATA target<>+1144(SB)/8, $0x7f8000007f800000
+DATA target<>+1152(SB)/8, $0x7f8000007f800000
+GLOBL target<>(SB), RODATA|NOPTR, $1160
 
 // func expAVX2(dst *float32, x *float32, n int)
 // Requires: AVX, AVX2, CMOV, FMA3
@@ -9490,5 +9685,991 @@ focusdone248:
 	ADDQ              $-16, AX
 	CMPQ              AX, $+1
 	JGE               vector
+	VZEROUPPER
+	RET
+
+// func softmaxSumAVX2(sums *rowSums, logits *float32, labels *int32, rows int, classes int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·softmaxSumAVX2(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+1088(SB), Y0
+
+row:
+	VMOVAPS      Y0, Y9
+	VBROADCASTSS consts<>+2176(SB), Y1
+	VBROADCASTSS consts<>+544(SB), Y9
+	VMOVUPS      Y0, Y2
+	VMOVUPS      Y0, Y3
+	VMOVUPS      Y0, Y4
+	VMOVUPS      Y0, Y5
+	MOVQ         classes+32(FP), AX
+	MOVQ         logits+8(FP), CX
+	MOVQ         labels+16(FP), DX
+	MOVLQSX      (DX), DX
+	MOVQ         sums+0(FP), BX
+	LEAQ         768(BX), BX
+	LEAQ         (CX)(DX*4), SI
+	MOVL         (SI), SI
+	MOVL         SI, (BX)
+
+plain_block:
+	// the largest logit of the block but the target's, which is made -Inf
+	VBROADCASTSS consts<>+544(SB), Y7
+	VBROADCASTSS consts<>+544(SB), Y8
+	MOVQ         $0x00000090, SI
+	MOVQ         DX, BX
+	CMPQ         BX, SI
+	CMOVQHI      SI, BX
+	LEAQ         target<>+576(SB), SI
+	MOVQ         BX, BX
+	NEGQ         BX
+	LEAQ         (SI)(BX*4), SI
+	MOVQ         $0x00000080, DI
+	MOVQ         AX, BX
+	CMPQ         BX, DI
+	CMOVQHI      DI, BX
+	MOVQ         CX, DI
+	CMPQ         BX, $+16
+	JLT          plain_most_part
+
+plain_most_tile:
+	VMOVUPS (SI), Y6
+	VMINPS  (DI), Y6, Y6
+	VMAXPS  Y7, Y6, Y7
+	VMOVUPS 32(SI), Y6
+	VMINPS  32(DI), Y6, Y6
+	VMAXPS  Y8, Y6, Y8
+	ADDQ    $+64, DI
+	ADDQ    $+64, SI
+	ADDQ    $-16, BX
+	CMPQ    BX, $+16
+	JGE     plain_most_tile
+
+plain_most_part:
+	CMPQ         BX, $+1
+	JLT          plain_most_done
+	MOVQ         $0x00000008, R8
+	MOVQ         BX, R9
+	CMPQ         R9, R8
+	CMOVQGT      R8, R9
+	NEGQ         R9
+	LEAQ         lane_mask<>+32(SB), R8
+	VMOVUPS      (R8)(R9*4), Y6
+	VMASKMOVPS   (DI), Y6, Y10
+	VBROADCASTSS consts<>+544(SB), Y11
+	VBLENDVPS    Y6, Y10, Y11, Y6
+	MOVQ         $0x00000000, R8
+	MOVQ         BX, BX
+	SUBQ         $+8, BX
+	CMOVQLT      R8, BX
+	MOVQ         $0x00000008, R8
+	MOVQ         BX, BX
+	CMPQ         BX, R8
+	CMOVQGT      R8, BX
+	NEGQ         BX
+	LEAQ         lane_mask<>+32(SB), R8
+	VMOVUPS      (R8)(BX*4), Y10
+	VMASKMOVPS   32(DI), Y10, Y11
+	VBROADCASTSS consts<>+544(SB), Y12
+	VBLENDVPS    Y10, Y11, Y12, Y10
+	VMOVUPS      (SI), Y11
+	VMINPS       Y6, Y11, Y6
+	VMAXPS       Y7, Y6, Y7
+	VMOVUPS      32(SI), Y6
+	VMINPS       Y10, Y6, Y6
+	VMAXPS       Y8, Y6, Y8
+
+plain_most_done:
+	VMAXPS     Y7, Y8, Y6
+	VPERM2F128 $0x01, Y6, Y6, Y7
+	VMAXPS     Y7, Y6, Y6
+	VPERMILPS  $0x4e, Y6, Y7
+	VMAXPS     Y7, Y6, Y6
+	VPERMILPS  $0xb1, Y6, Y7
+	VMAXPS     Y7, Y6, Y6
+	VMAXPS     Y9, Y6, Y9
+
+	// N, and what was summed before rescaled to it
+	VBROADCASTSS consts<>+2240(SB), Y7
+	VMINPS       Y6, Y7, Y6
+	VBROADCASTSS consts<>+2208(SB), Y7
+	VMAXPS       Y6, Y7, Y6
+	VBROADCASTSS consts<>+96(SB), Y7
+	VFMADD213PS  consts<>+2272(SB), Y7, Y6
+	VPSUBD       consts<>+2304(SB), Y6, Y6
+	VPMAXSD      Y6, Y1, Y6
+	VPSUBD       Y6, Y1, Y1
+	VPADDD       consts<>+1696(SB), Y1, Y1
+	VPMAXSD      Y0, Y1, Y1
+	VPMOVZXDQ    X1, Y1
+	VPSLLQ       $0x34, Y1, Y1
+	VMULPD       Y1, Y2, Y2
+	VMULPD       Y1, Y3, Y3
+	VMULPD       Y1, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VMOVAPS      Y6, Y1
+	VCVTDQ2PS    Y1, Y6
+	VSUBPS       consts<>+2336(SB), Y6, Y7
+	VBROADCASTSS consts<>+2272(SB), Y6
+	VSUBPS       Y7, Y6, Y6
+	VMULPS       consts<>+160(SB), Y7, Y10
+
+	// the sum of the block
+	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y8
+	MOVQ    $0x00000090, SI
+	MOVQ    DX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	LEAQ    target<>+576(SB), SI
+	MOVQ    BX, BX
+	NEGQ    BX
+	LEAQ    (SI)(BX*4), SI
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, BX
+	CMPQ    BX, DI
+	CMOVQHI DI, BX
+	CMPQ    BX, $+16
+	JLT     plain_sum_part
+
+plain_sum_tile:
+	VMOVUPS      (SI), Y11
+	VMINPS       (CX), Y11, Y11
+	VMAXPS       Y11, Y10, Y11
+	VMOVAPS      Y6, Y12
+	VFMADD231PS  consts<>+96(SB), Y11, Y12
+	VSUBPS       Y6, Y12, Y13
+	VFNMADD231PS consts<>+160(SB), Y13, Y11
+	VFNMADD231PS consts<>+192(SB), Y13, Y11
+	VBROADCASTSS consts<>+2368(SB), Y13
+	VFMADD213PS  consts<>+2400(SB), Y11, Y13
+	VFMADD213PS  consts<>+2432(SB), Y11, Y13
+	VFMADD213PS  consts<>+2464(SB), Y11, Y13
+	VFMADD213PS  consts<>+2496(SB), Y11, Y13
+	VFMADD213PS  consts<>+384(SB), Y11, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y11
+	VPSLLD       $0x17, Y12, Y12
+	VFMADD231PS  Y12, Y11, Y7
+	VMOVUPS      32(SI), Y11
+	VMINPS       32(CX), Y11, Y11
+	VMAXPS       Y11, Y10, Y11
+	VMOVAPS      Y6, Y12
+	VFMADD231PS  consts<>+96(SB), Y11, Y12
+	VSUBPS       Y6, Y12, Y13
+	VFNMADD231PS consts<>+160(SB), Y13, Y11
+	VFNMADD231PS consts<>+192(SB), Y13, Y11
+	VBROADCASTSS consts<>+2368(SB), Y13
+	VFMADD213PS  consts<>+2400(SB), Y11, Y13
+	VFMADD213PS  consts<>+2432(SB), Y11, Y13
+	VFMADD213PS  consts<>+2464(SB), Y11, Y13
+	VFMADD213PS  consts<>+2496(SB), Y11, Y13
+	VFMADD213PS  consts<>+384(SB), Y11, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y11
+	VPSLLD       $0x17, Y12, Y12
+	VFMADD231PS  Y12, Y11, Y8
+	ADDQ         $+64, CX
+	ADDQ         $+64, SI
+	ADDQ         $-16, BX
+	CMPQ         BX, $+16
+	JGE          plain_sum_tile
+
+plain_sum_part:
+	CMPQ         BX, $+1
+	JLT          plain_sum_done
+	MOVQ         $0x00000008, DI
+	MOVQ         BX, R8
+	CMPQ         R8, DI
+	CMOVQGT      DI, R8
+	NEGQ         R8
+	LEAQ         lane_mask<>+32(SB), DI
+	VMOVUPS      (DI)(R8*4), Y11
+	VMASKMOVPS   (CX), Y11, Y12
+	VBROADCASTSS consts<>+544(SB), Y13
+	VBLENDVPS    Y11, Y12, Y13, Y11
+	MOVQ         $0x00000000, DI
+	MOVQ         BX, BX
+	SUBQ         $+8, BX
+	CMOVQLT      DI, BX
+	MOVQ         $0x00000008, DI
+	MOVQ         BX, BX
+	CMPQ         BX, DI
+	CMOVQGT      DI, BX
+	NEGQ         BX
+	LEAQ         lane_mask<>+32(SB), DI
+	VMOVUPS      (DI)(BX*4), Y12
+	VMASKMOVPS   32(CX), Y12, Y13
+	VBROADCASTSS consts<>+544(SB), Y14
+	VBLENDVPS    Y12, Y13, Y14, Y12
+	VMOVUPS      (SI), Y13
+	VMINPS       Y11, Y13, Y11
+	VMAXPS       Y11, Y10, Y11
+	VMOVAPS      Y6, Y13
+	VFMADD231PS  consts<>+96(SB), Y11, Y13
+	VSUBPS       Y6, Y13, Y14
+	VFNMADD231PS consts<>+160(SB), Y14, Y11
+	VFNMADD231PS consts<>+192(SB), Y14, Y11
+	VBROADCASTSS consts<>+2368(SB), Y14
+	VFMADD213PS  consts<>+2400(SB), Y11, Y14
+	VFMADD213PS  consts<>+2432(SB), Y11, Y14
+	VFMADD213PS  consts<>+2464(SB), Y11, Y14
+	VFMADD213PS  consts<>+2496(SB), Y11, Y14
+	VFMADD213PS  consts<>+384(SB), Y11, Y14
+	VFMADD213PS  consts<>+384(SB), Y14, Y11
+	VPSLLD       $0x17, Y13, Y13
+	VFMADD231PS  Y13, Y11, Y7
+	VMOVUPS      32(SI), Y11
+	VMINPS       Y12, Y11, Y11
+	VMAXPS       Y11, Y10, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y6
+	VFNMADD231PS consts<>+160(SB), Y6, Y10
+	VFNMADD231PS consts<>+192(SB), Y6, Y10
+	VBROADCASTSS consts<>+2368(SB), Y6
+	VFMADD213PS  consts<>+2400(SB), Y10, Y6
+	VFMADD213PS  consts<>+2432(SB), Y10, Y6
+	VFMADD213PS  consts<>+2464(SB), Y10, Y6
+	VFMADD213PS  consts<>+2496(SB), Y10, Y6
+	VFMADD213PS  consts<>+384(SB), Y10, Y6
+	VFMADD213PS  consts<>+384(SB), Y6, Y10
+	VPSLLD       $0x17, Y11, Y6
+	VFMADD231PS  Y6, Y10, Y8
+
+plain_sum_done:
+	VCVTPS2PD    X7, Y6
+	VEXTRACTF128 $0x01, Y7, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y6, Y2, Y2
+	VADDPD       Y7, Y3, Y3
+	VCVTPS2PD    X8, Y6
+	VEXTRACTF128 $0x01, Y8, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y6, Y4, Y4
+	VADDPD       Y7, Y5, Y5
+	ADDQ         $-128, DX
+	ADDQ         $-128, AX
+	CMPQ         AX, $+1
+	JGE          plain_block
+
+	// |M| > 2^20, and finite: once more with z - M
+	VPAND        consts<>+0(SB), Y9, Y6
+	VBROADCASTSS consts<>+2528(SB), Y7
+	VCMPPS       $0x11, Y6, Y7, Y7
+	VCMPPS       $0x11, consts<>+672(SB), Y6, Y6
+	VPAND        Y7, Y6, Y6
+	VMOVMSKPS    Y6, AX
+	TESTL        AX, AX
+	JNE          shifted
+	MOVQ         sums+0(FP), AX
+	VADDPD       Y4, Y2, Y2
+	VADDPD       Y5, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPD       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VADDSD       X3, X2, X2
+	VCVTSD2SS    X2, X2, X2
+	VMOVSS       X2, (AX)
+	VMOVSS       X1, 256(AX)
+	VMOVSS       X9, 512(AX)
+	ADDQ         $+4, sums+0(FP)
+	ADDQ         $+4, labels+16(FP)
+	MOVQ         classes+32(FP), AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, logits+8(FP)
+	ADDQ         $-1, rows+24(FP)
+	CMPQ         rows+24(FP), $0x00
+	JNE          row
+	VZEROUPPER
+	RET
+
+shifted:
+	VBROADCASTSS consts<>+2176(SB), Y1
+	VBROADCASTSS consts<>+544(SB), Y10
+	VMOVUPS      Y0, Y2
+	VMOVUPS      Y0, Y3
+	VMOVUPS      Y0, Y4
+	VMOVUPS      Y0, Y5
+	MOVQ         classes+32(FP), AX
+	MOVQ         logits+8(FP), CX
+	MOVQ         labels+16(FP), DX
+	MOVLQSX      (DX), DX
+	MOVQ         sums+0(FP), BX
+	LEAQ         768(BX), BX
+	LEAQ         (CX)(DX*4), SI
+	MOVL         (SI), SI
+	MOVL         SI, (BX)
+
+shifted_block:
+	// the largest logit of the block but the target's, which is made -Inf
+	VBROADCASTSS consts<>+544(SB), Y7
+	VBROADCASTSS consts<>+544(SB), Y8
+	MOVQ         $0x00000090, SI
+	MOVQ         DX, BX
+	CMPQ         BX, SI
+	CMOVQHI      SI, BX
+	LEAQ         target<>+576(SB), SI
+	MOVQ         BX, BX
+	NEGQ         BX
+	LEAQ         (SI)(BX*4), SI
+	MOVQ         $0x00000080, DI
+	MOVQ         AX, BX
+	CMPQ         BX, DI
+	CMOVQHI      DI, BX
+	MOVQ         CX, DI
+	CMPQ         BX, $+16
+	JLT          shifted_most_part
+
+shifted_most_tile:
+	VMOVUPS (SI), Y6
+	VMINPS  (DI), Y6, Y6
+	VMAXPS  Y7, Y6, Y7
+	VMOVUPS 32(SI), Y6
+	VMINPS  32(DI), Y6, Y6
+	VMAXPS  Y8, Y6, Y8
+	ADDQ    $+64, DI
+	ADDQ    $+64, SI
+	ADDQ    $-16, BX
+	CMPQ    BX, $+16
+	JGE     shifted_most_tile
+
+shifted_most_part:
+	CMPQ         BX, $+1
+	JLT          shifted_most_done
+	MOVQ         $0x00000008, R8
+	MOVQ         BX, R9
+	CMPQ         R9, R8
+	CMOVQGT      R8, R9
+	NEGQ         R9
+	LEAQ         lane_mask<>+32(SB), R8
+	VMOVUPS      (R8)(R9*4), Y6
+	VMASKMOVPS   (DI), Y6, Y11
+	VBROADCASTSS consts<>+544(SB), Y12
+	VBLENDVPS    Y6, Y11, Y12, Y6
+	MOVQ         $0x00000000, R8
+	MOVQ         BX, BX
+	SUBQ         $+8, BX
+	CMOVQLT      R8, BX
+	MOVQ         $0x00000008, R8
+	MOVQ         BX, BX
+	CMPQ         BX, R8
+	CMOVQGT      R8, BX
+	NEGQ         BX
+	LEAQ         lane_mask<>+32(SB), R8
+	VMOVUPS      (R8)(BX*4), Y11
+	VMASKMOVPS   32(DI), Y11, Y12
+	VBROADCASTSS consts<>+544(SB), Y13
+	VBLENDVPS    Y11, Y12, Y13, Y11
+	VMOVUPS      (SI), Y12
+	VMINPS       Y6, Y12, Y6
+	VMAXPS       Y7, Y6, Y7
+	VMOVUPS      32(SI), Y6
+	VMINPS       Y11, Y6, Y6
+	VMAXPS       Y8, Y6, Y8
+
+shifted_most_done:
+	VMAXPS     Y7, Y8, Y6
+	VPERM2F128 $0x01, Y6, Y6, Y7
+	VMAXPS     Y7, Y6, Y6
+	VPERMILPS  $0x4e, Y6, Y7
+	VMAXPS     Y7, Y6, Y6
+	VPERMILPS  $0xb1, Y6, Y7
+	VMAXPS     Y7, Y6, Y6
+	VMAXPS     Y10, Y6, Y10
+
+	// N, and what was summed before rescaled to it
+	VSUBPS       Y9, Y6, Y6
+	VBROADCASTSS consts<>+2240(SB), Y7
+	VMINPS       Y6, Y7, Y6
+	VBROADCASTSS consts<>+2208(SB), Y7
+	VMAXPS       Y6, Y7, Y6
+	VBROADCASTSS consts<>+96(SB), Y7
+	VFMADD213PS  consts<>+2272(SB), Y7, Y6
+	VPSUBD       consts<>+2304(SB), Y6, Y6
+	VPMAXSD      Y6, Y1, Y6
+	VPSUBD       Y6, Y1, Y1
+	VPADDD       consts<>+1696(SB), Y1, Y1
+	VPMAXSD      Y0, Y1, Y1
+	VPMOVZXDQ    X1, Y1
+	VPSLLQ       $0x34, Y1, Y1
+	VMULPD       Y1, Y2, Y2
+	VMULPD       Y1, Y3, Y3
+	VMULPD       Y1, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VMOVAPS      Y6, Y1
+	VCVTDQ2PS    Y1, Y6
+	VSUBPS       consts<>+2336(SB), Y6, Y7
+	VBROADCASTSS consts<>+2272(SB), Y6
+	VSUBPS       Y7, Y6, Y6
+	VMULPS       consts<>+160(SB), Y7, Y11
+
+	// the sum of the block
+	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y8
+	MOVQ    $0x00000090, SI
+	MOVQ    DX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	LEAQ    target<>+576(SB), SI
+	MOVQ    BX, BX
+	NEGQ    BX
+	LEAQ    (SI)(BX*4), SI
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, BX
+	CMPQ    BX, DI
+	CMOVQHI DI, BX
+	CMPQ    BX, $+16
+	JLT     shifted_sum_part
+
+shifted_sum_tile:
+	VMOVUPS      (SI), Y12
+	VMINPS       (CX), Y12, Y12
+	VSUBPS       Y9, Y12, Y12
+	VMAXPS       Y12, Y11, Y12
+	VMOVAPS      Y6, Y13
+	VFMADD231PS  consts<>+96(SB), Y12, Y13
+	VSUBPS       Y6, Y13, Y14
+	VFNMADD231PS consts<>+160(SB), Y14, Y12
+	VFNMADD231PS consts<>+192(SB), Y14, Y12
+	VBROADCASTSS consts<>+2368(SB), Y14
+	VFMADD213PS  consts<>+2400(SB), Y12, Y14
+	VFMADD213PS  consts<>+2432(SB), Y12, Y14
+	VFMADD213PS  consts<>+2464(SB), Y12, Y14
+	VFMADD213PS  consts<>+2496(SB), Y12, Y14
+	VFMADD213PS  consts<>+384(SB), Y12, Y14
+	VFMADD213PS  consts<>+384(SB), Y14, Y12
+	VPSLLD       $0x17, Y13, Y13
+	VFMADD231PS  Y13, Y12, Y7
+	VMOVUPS      32(SI), Y12
+	VMINPS       32(CX), Y12, Y12
+	VSUBPS       Y9, Y12, Y12
+	VMAXPS       Y12, Y11, Y12
+	VMOVAPS      Y6, Y13
+	VFMADD231PS  consts<>+96(SB), Y12, Y13
+	VSUBPS       Y6, Y13, Y14
+	VFNMADD231PS consts<>+160(SB), Y14, Y12
+	VFNMADD231PS consts<>+192(SB), Y14, Y12
+	VBROADCASTSS consts<>+2368(SB), Y14
+	VFMADD213PS  consts<>+2400(SB), Y12, Y14
+	VFMADD213PS  consts<>+2432(SB), Y12, Y14
+	VFMADD213PS  consts<>+2464(SB), Y12, Y14
+	VFMADD213PS  consts<>+2496(SB), Y12, Y14
+	VFMADD213PS  consts<>+384(SB), Y12, Y14
+	VFMADD213PS  consts<>+384(SB), Y14, Y12
+	VPSLLD       $0x17, Y13, Y13
+	VFMADD231PS  Y13, Y12, Y8
+	ADDQ         $+64, CX
+	ADDQ         $+64, SI
+	ADDQ         $-16, BX
+	CMPQ         BX, $+16
+	JGE          shifted_sum_tile
+
+shifted_sum_part:
+	CMPQ         BX, $+1
+	JLT          shifted_sum_done
+	MOVQ         $0x00000008, DI
+	MOVQ         BX, R8
+	CMPQ         R8, DI
+	CMOVQGT      DI, R8
+	NEGQ         R8
+	LEAQ         lane_mask<>+32(SB), DI
+	VMOVUPS      (DI)(R8*4), Y12
+	VMASKMOVPS   (CX), Y12, Y13
+	VBROADCASTSS consts<>+544(SB), Y14
+	VBLENDVPS    Y12, Y13, Y14, Y12
+	MOVQ         $0x00000000, DI
+	MOVQ         BX, BX
+	SUBQ         $+8, BX
+	CMOVQLT      DI, BX
+	MOVQ         $0x00000008, DI
+	MOVQ         BX, BX
+	CMPQ         BX, DI
+	CMOVQGT      DI, BX
+	NEGQ         BX
+	LEAQ         lane_mask<>+32(SB), DI
+	VMOVUPS      (DI)(BX*4), Y13
+	VMASKMOVPS   32(CX), Y13, Y14
+	VBROADCASTSS consts<>+544(SB), Y15
+	VBLENDVPS    Y13, Y14, Y15, Y13
+	VMOVUPS      (SI), Y14
+	VMINPS       Y12, Y14, Y12
+	VSUBPS       Y9, Y12, Y12
+	VMAXPS       Y12, Y11, Y12
+	VMOVAPS      Y6, Y14
+	VFMADD231PS  consts<>+96(SB), Y12, Y14
+	VSUBPS       Y6, Y14, Y15
+	VFNMADD231PS consts<>+160(SB), Y15, Y12
+	VFNMADD231PS consts<>+192(SB), Y15, Y12
+	VBROADCASTSS consts<>+2368(SB), Y15
+	VFMADD213PS  consts<>+2400(SB), Y12, Y15
+	VFMADD213PS  consts<>+2432(SB), Y12, Y15
+	VFMADD213PS  consts<>+2464(SB), Y12, Y15
+	VFMADD213PS  consts<>+2496(SB), Y12, Y15
+	VFMADD213PS  consts<>+384(SB), Y12, Y15
+	VFMADD213PS  consts<>+384(SB), Y15, Y12
+	VPSLLD       $0x17, Y14, Y14
+	VFMADD231PS  Y14, Y12, Y7
+	VMOVUPS      32(SI), Y12
+	VMINPS       Y13, Y12, Y12
+	VSUBPS       Y9, Y12, Y12
+	VMAXPS       Y12, Y11, Y11
+	VMOVAPS      Y6, Y12
+	VFMADD231PS  consts<>+96(SB), Y11, Y12
+	VSUBPS       Y6, Y12, Y6
+	VFNMADD231PS consts<>+160(SB), Y6, Y11
+	VFNMADD231PS consts<>+192(SB), Y6, Y11
+	VBROADCASTSS consts<>+2368(SB), Y6
+	VFMADD213PS  consts<>+2400(SB), Y11, Y6
+	VFMADD213PS  consts<>+2432(SB), Y11, Y6
+	VFMADD213PS  consts<>+2464(SB), Y11, Y6
+	VFMADD213PS  consts<>+2496(SB), Y11, Y6
+	VFMADD213PS  consts<>+384(SB), Y11, Y6
+	VFMADD213PS  consts<>+384(SB), Y6, Y11
+	VPSLLD       $0x17, Y12, Y6
+	VFMADD231PS  Y6, Y11, Y8
+
+shifted_sum_done:
+	VCVTPS2PD    X7, Y6
+	VEXTRACTF128 $0x01, Y7, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y6, Y2, Y2
+	VADDPD       Y7, Y3, Y3
+	VCVTPS2PD    X8, Y6
+	VEXTRACTF128 $0x01, Y8, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y6, Y4, Y4
+	VADDPD       Y7, Y5, Y5
+	ADDQ         $-128, DX
+	ADDQ         $-128, AX
+	CMPQ         AX, $+1
+	JGE          shifted_block
+	MOVQ         sums+0(FP), AX
+	VADDPD       Y4, Y2, Y2
+	VADDPD       Y5, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPD       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VADDSD       X3, X2, X2
+	VCVTSD2SS    X2, X2, X2
+	VMOVSS       X2, (AX)
+	VMOVSS       X1, 256(AX)
+	VMOVSS       X10, 512(AX)
+	ADDQ         $+4, sums+0(FP)
+	ADDQ         $+4, labels+16(FP)
+	MOVQ         classes+32(FP), AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, logits+8(FP)
+	ADDQ         $-1, rows+24(FP)
+	CMPQ         rows+24(FP), $0x00
+	JNE          row
+	VZEROUPPER
+	RET
+
+// func softmaxSumAVX512(sums *rowSums, logits *float32, labels *int32, rows int, classes int)
+// Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·softmaxSumAVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+1088(SB), Z0
+	VBROADCASTSS consts<>+544(SB), Z1
+	VBROADCASTSS consts<>+2272(SB), Z2
+	VBROADCASTSS consts<>+2176(SB), Z3
+	VBROADCASTSS consts<>+2240(SB), Z4
+	VBROADCASTSS consts<>+2208(SB), Z5
+	VBROADCASTSS consts<>+2528(SB), Z6
+	VBROADCASTSS consts<>+384(SB), Z7
+	VBROADCASTSS consts<>+96(SB), Z8
+	VBROADCASTSS consts<>+160(SB), Z9
+	VBROADCASTSS consts<>+192(SB), Z10
+	VBROADCASTSS consts<>+2368(SB), Z11
+	VBROADCASTSS consts<>+2400(SB), Z12
+	VBROADCASTSS consts<>+2432(SB), Z13
+	VBROADCASTSS consts<>+2464(SB), Z14
+	VBROADCASTSS consts<>+2496(SB), Z15
+	VBROADCASTSS consts<>+2304(SB), Z16
+	VBROADCASTSS consts<>+1696(SB), Z17
+	VBROADCASTSS consts<>+2336(SB), Z18
+	VBROADCASTSS consts<>+0(SB), Z19
+	VBROADCASTSS consts<>+672(SB), Z20
+
+row:
+	VMOVAPS Z0, Z26
+	VMOVAPS Z3, Z21
+	VMOVAPS Z1, Z26
+	VMOVUPS Z0, Z22
+	VMOVUPS Z0, Z23
+	MOVQ    classes+32(FP), AX
+	MOVQ    logits+8(FP), CX
+	MOVQ    labels+16(FP), DX
+	MOVLQSX (DX), DX
+	MOVQ    sums+0(FP), BX
+	LEAQ    768(BX), BX
+	LEAQ    (CX)(DX*4), SI
+	MOVL    (SI), SI
+	MOVL    SI, (BX)
+
+plain_block:
+	// the largest logit of the block but the target's, which is made -Inf
+	VMOVAPS Z1, Z25
+	MOVQ    $0x00000090, SI
+	MOVQ    DX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	LEAQ    target<>+576(SB), SI
+	MOVQ    BX, BX
+	NEGQ    BX
+	LEAQ    (SI)(BX*4), SI
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, BX
+	CMPQ    BX, DI
+	CMOVQHI DI, BX
+	MOVQ    CX, DI
+	CMPQ    BX, $+16
+	JLT     plain_most_part
+
+plain_most_tile:
+	VMOVUPS (SI), Z24
+	VMINPS  (DI), Z24, Z24
+	VMAXPS  Z25, Z24, Z25
+	ADDQ    $+64, DI
+	ADDQ    $+64, SI
+	ADDQ    $-16, BX
+	CMPQ    BX, $+16
+	JGE     plain_most_tile
+
+plain_most_part:
+	CMPQ    BX, $+1
+	JLT     plain_most_done
+	MOVL    $0x0000ffff, R8
+	BZHIL   BX, R8, R8
+	KMOVW   R8, K1
+	VMOVAPS Z1, Z24
+	VMOVUPS (DI), K1, Z24
+	VMOVUPS (SI), Z27
+	VMINPS  Z24, Z27, Z24
+	VMAXPS  Z25, Z24, Z25
+
+plain_most_done:
+	VSHUFF64X2 $0x4e, Z25, Z25, Z24
+	VMAXPS     Z24, Z25, Z24
+	VSHUFF64X2 $0xb1, Z24, Z24, Z25
+	VMAXPS     Z25, Z24, Z24
+	VPERMILPS  $0x4e, Z24, Z25
+	VMAXPS     Z25, Z24, Z24
+	VPERMILPS  $0xb1, Z24, Z25
+	VMAXPS     Z25, Z24, Z24
+	VMAXPS     Z26, Z24, Z26
+
+	// N, and what was summed before rescaled to it
+	VMINPS      Z24, Z4, Z24
+	VMAXPS      Z24, Z5, Z24
+	VFMADD213PS Z2, Z8, Z24
+	VPSUBD      Z16, Z24, Z24
+	VPMAXSD     Z24, Z21, Z24
+	VPSUBD      Z24, Z21, Z21
+	VPADDD      Z17, Z21, Z21
+	VPMAXSD     Z0, Z21, Z21
+	VPMOVZXDQ   Y21, Z21
+	VPSLLQ      $0x34, Z21, Z21
+	VMULPD      Z21, Z22, Z22
+	VMULPD      Z21, Z23, Z23
+	VMOVAPS     Z24, Z21
+	VCVTDQ2PS   Z21, Z24
+	VSUBPS      Z18, Z24, Z25
+	VSUBPS      Z25, Z2, Z24
+	VMULPS      Z9, Z25, Z27
+
+	// the sum of the block
+	VMOVAPS Z0, Z25
+	MOVQ    $0x00000090, SI
+	MOVQ    DX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	LEAQ    target<>+576(SB), SI
+	MOVQ    BX, BX
+	NEGQ    BX
+	LEAQ    (SI)(BX*4), SI
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, BX
+	CMPQ    BX, DI
+	CMOVQHI DI, BX
+	CMPQ    BX, $+16
+	JLT     plain_sum_part
+
+plain_sum_tile:
+	VMOVUPS      (SI), Z28
+	VMINPS       (CX), Z28, Z28
+	VMAXPS       Z28, Z27, Z28
+	VMOVAPS      Z24, Z29
+	VFMADD231PS  Z8, Z28, Z29
+	VSUBPS       Z24, Z29, Z30
+	VFNMADD231PS Z9, Z30, Z28
+	VFNMADD231PS Z10, Z30, Z28
+	VMOVAPS      Z12, Z30
+	VFMADD231PS  Z11, Z28, Z30
+	VFMADD213PS  Z13, Z28, Z30
+	VFMADD213PS  Z14, Z28, Z30
+	VFMADD213PS  Z15, Z28, Z30
+	VFMADD213PS  Z7, Z28, Z30
+	VFMADD213PS  Z7, Z30, Z28
+	VPSLLD       $0x17, Z29, Z29
+	VFMADD231PS  Z29, Z28, Z25
+	ADDQ         $+64, CX
+	ADDQ         $+64, SI
+	ADDQ         $-16, BX
+	CMPQ         BX, $+16
+	JGE          plain_sum_tile
+
+plain_sum_part:
+	CMPQ         BX, $+1
+	JLT          plain_sum_done
+	MOVL         $0x0000ffff, DI
+	BZHIL        BX, DI, DI
+	KMOVW        DI, K1
+	VMOVAPS      Z1, Z28
+	VMOVUPS      (CX), K1, Z28
+	VMOVUPS      (SI), Z29
+	VMINPS       Z28, Z29, Z28
+	VMAXPS       Z28, Z27, Z27
+	VMOVAPS      Z24, Z28
+	VFMADD231PS  Z8, Z27, Z28
+	VSUBPS       Z24, Z28, Z24
+	VFNMADD231PS Z9, Z24, Z27
+	VFNMADD231PS Z10, Z24, Z27
+	VMOVAPS      Z12, Z24
+	VFMADD231PS  Z11, Z27, Z24
+	VFMADD213PS  Z13, Z27, Z24
+	VFMADD213PS  Z14, Z27, Z24
+	VFMADD213PS  Z15, Z27, Z24
+	VFMADD213PS  Z7, Z27, Z24
+	VFMADD213PS  Z7, Z24, Z27
+	VPSLLD       $0x17, Z28, Z24
+	VFMADD231PS  Z24, Z27, Z25
+
+plain_sum_done:
+	VCVTPS2PD     Y25, Z24
+	VEXTRACTF64X4 $0x01, Z25, Y25
+	VCVTPS2PD     Y25, Z25
+	VADDPD        Z24, Z22, Z22
+	VADDPD        Z25, Z23, Z23
+	ADDQ          $-128, DX
+	ADDQ          $-128, AX
+	CMPQ          AX, $+1
+	JGE           plain_block
+
+	// |M| > 2^20, and finite: once more with z - M
+	VPANDD        Z19, Z26, Z24
+	VCMPPS        $0x11, Z24, Z6, K1
+	VCMPPS        $0x11, Z20, Z24, K2
+	KANDW         K1, K2, K1
+	KORTESTW      K1, K1
+	JNE           shifted
+	MOVQ          sums+0(FP), AX
+	VADDPD        Z23, Z22, Z22
+	VEXTRACTF64X4 $0x01, Z22, Y23
+	VADDPD        Y23, Y22, Y22
+	VEXTRACTF32X4 $0x01, Y22, X23
+	VADDPD        X23, X22, X22
+	VPERMILPD     $0x01, X22, X23
+	VADDSD        X23, X22, X22
+	VCVTSD2SS     X22, X22, X22
+	VMOVSS        X22, (AX)
+	VMOVSS        X21, 256(AX)
+	VMOVSS        X26, 512(AX)
+	ADDQ          $+4, sums+0(FP)
+	ADDQ          $+4, labels+16(FP)
+	MOVQ          classes+32(FP), AX
+	SHLQ          $0x02, AX
+	ADDQ          AX, logits+8(FP)
+	ADDQ          $-1, rows+24(FP)
+	CMPQ          rows+24(FP), $0x00
+	JNE           row
+	VZEROUPPER
+	RET
+
+shifted:
+	VMOVAPS Z3, Z21
+	VMOVAPS Z1, Z27
+	VMOVUPS Z0, Z22
+	VMOVUPS Z0, Z23
+	MOVQ    classes+32(FP), AX
+	MOVQ    logits+8(FP), CX
+	MOVQ    labels+16(FP), DX
+	MOVLQSX (DX), DX
+	MOVQ    sums+0(FP), BX
+	LEAQ    768(BX), BX
+	LEAQ    (CX)(DX*4), SI
+	MOVL    (SI), SI
+	MOVL    SI, (BX)
+
+shifted_block:
+	// the largest logit of the block but the target's, which is made -Inf
+	VMOVAPS Z1, Z25
+	MOVQ    $0x00000090, SI
+	MOVQ    DX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	LEAQ    target<>+576(SB), SI
+	MOVQ    BX, BX
+	NEGQ    BX
+	LEAQ    (SI)(BX*4), SI
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, BX
+	CMPQ    BX, DI
+	CMOVQHI DI, BX
+	MOVQ    CX, DI
+	CMPQ    BX, $+16
+	JLT     shifted_most_part
+
+shifted_most_tile:
+	VMOVUPS (SI), Z24
+	VMINPS  (DI), Z24, Z24
+	VMAXPS  Z25, Z24, Z25
+	ADDQ    $+64, DI
+	ADDQ    $+64, SI
+	ADDQ    $-16, BX
+	CMPQ    BX, $+16
+	JGE     shifted_most_tile
+
+shifted_most_part:
+	CMPQ    BX, $+1
+	JLT     shifted_most_done
+	MOVL    $0x0000ffff, R8
+	BZHIL   BX, R8, R8
+	KMOVW   R8, K1
+	VMOVAPS Z1, Z24
+	VMOVUPS (DI), K1, Z24
+	VMOVUPS (SI), Z28
+	VMINPS  Z24, Z28, Z24
+	VMAXPS  Z25, Z24, Z25
+
+shifted_most_done:
+	VSHUFF64X2 $0x4e, Z25, Z25, Z24
+	VMAXPS     Z24, Z25, Z24
+	VSHUFF64X2 $0xb1, Z24, Z24, Z25
+	VMAXPS     Z25, Z24, Z24
+	VPERMILPS  $0x4e, Z24, Z25
+	VMAXPS     Z25, Z24, Z24
+	VPERMILPS  $0xb1, Z24, Z25
+	VMAXPS     Z25, Z24, Z24
+	VMAXPS     Z27, Z24, Z27
+
+	// N, and what was summed before rescaled to it
+	VSUBPS      Z26, Z24, Z24
+	VMINPS      Z24, Z4, Z24
+	VMAXPS      Z24, Z5, Z24
+	VFMADD213PS Z2, Z8, Z24
+	VPSUBD      Z16, Z24, Z24
+	VPMAXSD     Z24, Z21, Z24
+	VPSUBD      Z24, Z21, Z21
+	VPADDD      Z17, Z21, Z21
+	VPMAXSD     Z0, Z21, Z21
+	VPMOVZXDQ   Y21, Z21
+	VPSLLQ      $0x34, Z21, Z21
+	VMULPD      Z21, Z22, Z22
+	VMULPD      Z21, Z23, Z23
+	VMOVAPS     Z24, Z21
+	VCVTDQ2PS   Z21, Z24
+	VSUBPS      Z18, Z24, Z25
+	VSUBPS      Z25, Z2, Z24
+	VMULPS      Z9, Z25, Z28
+
+	// the sum of the block
+	VMOVAPS Z0, Z25
+	MOVQ    $0x00000090, SI
+	MOVQ    DX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	LEAQ    target<>+576(SB), SI
+	MOVQ    BX, BX
+	NEGQ    BX
+	LEAQ    (SI)(BX*4), SI
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, BX
+	CMPQ    BX, DI
+	CMOVQHI DI, BX
+	CMPQ    BX, $+16
+	JLT     shifted_sum_part
+
+shifted_sum_tile:
+	VMOVUPS      (SI), Z29
+	VMINPS       (CX), Z29, Z29
+	VSUBPS       Z26, Z29, Z29
+	VMAXPS       Z29, Z28, Z29
+	VMOVAPS      Z24, Z30
+	VFMADD231PS  Z8, Z29, Z30
+	VSUBPS       Z24, Z30, Z31
+	VFNMADD231PS Z9, Z31, Z29
+	VFNMADD231PS Z10, Z31, Z29
+	VMOVAPS      Z12, Z31
+	VFMADD231PS  Z11, Z29, Z31
+	VFMADD213PS  Z13, Z29, Z31
+	VFMADD213PS  Z14, Z29, Z31
+	VFMADD213PS  Z15, Z29, Z31
+	VFMADD213PS  Z7, Z29, Z31
+	VFMADD213PS  Z7, Z31, Z29
+	VPSLLD       $0x17, Z30, Z30
+	VFMADD231PS  Z30, Z29, Z25
+	ADDQ         $+64, CX
+	ADDQ         $+64, SI
+	ADDQ         $-16, BX
+	CMPQ         BX, $+16
+	JGE          shifted_sum_tile
+
+shifted_sum_part:
+	CMPQ         BX, $+1
+	JLT          shifted_sum_done
+	MOVL         $0x0000ffff, DI
+	BZHIL        BX, DI, DI
+	KMOVW        DI, K1
+	VMOVAPS      Z1, Z29
+	VMOVUPS      (CX), K1, Z29
+	VMOVUPS      (SI), Z30
+	VMINPS       Z29, Z30, Z29
+	VSUBPS       Z26, Z29, Z29
+	VMAXPS       Z29, Z28, Z28
+	VMOVAPS      Z24, Z29
+	VFMADD231PS  Z8, Z28, Z29
+	VSUBPS       Z24, Z29, Z24
+	VFNMADD231PS Z9, Z24, Z28
+	VFNMADD231PS Z10, Z24, Z28
+	VMOVAPS      Z12, Z24
+	VFMADD231PS  Z11, Z28, Z24
+	VFMADD213PS  Z13, Z28, Z24
+	VFMADD213PS  Z14, Z28, Z24
+	VFMADD213PS  Z15, Z28, Z24
+	VFMADD213PS  Z7, Z28, Z24
+	VFMADD213PS  Z7, Z24, Z28
+	VPSLLD       $0x17, Z29, Z24
+	VFMADD231PS  Z24, Z28, Z25
+
+shifted_sum_done:
+	VCVTPS2PD     Y25, Z24
+	VEXTRACTF64X4 $0x01, Z25, Y25
+	VCVTPS2PD     Y25, Z25
+	VADDPD        Z24, Z22, Z22
+	VADDPD        Z25, Z23, Z23
+	ADDQ          $-128, DX
+	ADDQ          $-128, AX
+	CMPQ          AX, $+1
+	JGE           shifted_block
+	MOVQ          sums+0(FP), AX
+	VADDPD        Z23, Z22, Z22
+	VEXTRACTF64X4 $0x01, Z22, Y23
+	VADDPD        Y23, Y22, Y22
+	VEXTRACTF32X4 $0x01, Y22, X23
+	VADDPD        X23, X22, X22
+	VPERMILPD     $0x01, X22, X23
+	VADDSD        X23, X22, X22
+	VCVTSD2SS     X22, X22, X22
+	VMOVSS        X22, (AX)
+	VMOVSS        X21, 256(AX)
+	VMOVSS        X27, 512(AX)
+	ADDQ          $+4, sums+0(FP)
+	ADDQ          $+4, labels+16(FP)
+	MOVQ          classes+32(FP), AX
+	SHLQ          $0x02, AX
+	ADDQ          AX, logits+8(FP)
+	ADDQ          $-1, rows+24(FP)
+	CMPQ          rows+24(FP), $0x00
+	JNE           row
 	VZEROUPPER
 	RET

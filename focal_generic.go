@@ -634,9 +634,13 @@ type tail struct {
 
 func newTail(z []float32, t int) tail {
 	m := maxOther(z, t)
+	sum, rowN := rowSum(z, t, rowShift(m))
+	return finishRow(sum, rowN, m, z[t])
+}
+
+// finishRow is newTail after the sum: m is the largest logit of the others, zt the target's.
+func finishRow(sum float32, rowN int32, m, zt float32) tail {
 	shift := rowShift(m)
-	sum, rowN := rowSum(z, t, shift)
-	zt := z[t]
 	if zt > math.MaxFloat32 || zt < -math.MaxFloat32 && m < -math.MaxFloat32 || zt != zt {
 		sum = nan32 // a label on +Inf or NaN, or no class unmasked
 	}

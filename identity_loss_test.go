@@ -10,6 +10,7 @@ import (
 func init() {
 	identity["sigmoidLoss"] = func(t *testing.T) { testSigmoidIdentity(t, false) }
 	identity["sigmoidGrad"] = func(t *testing.T) { testSigmoidIdentity(t, true) }
+	identity["softmaxSum"] = testSoftmaxIdentity
 }
 
 // identityGammas has every way to compute q^gamma, and awkward exponents.
@@ -58,4 +59,46 @@ func testSigmoidIdentity(t *testing.T, withGrad bool) {
 	testPlaces(t, "sigmoid gradient",
 		func(dst, x []float32) { sigmoidGradKernel(got[:len(x)], dst, x, y[:len(x)], &p, 0.5) },
 		func(dst, x []float32) { sigmoidGradGeneric(want[:len(x)], dst, x, y[:len(x)], &p, 0.5) })
+}
+
+// testSoftmaxIdentity: rows of every kind, of lengths around the tile and the block of the sum, with labels everywhere, ignored
+// rows, NaN and infinite logits.
+func testSoftmaxIdentity(t *testing.T) {
+	r := newRNG(5)
+	classCounts := []int{300, 511, 512, 513, 1000, 5000}
+	for c := 1; c <= 150; c++ {
+		classCounts = append(classCounts, c)
+	}
+	for _, classes := range classCounts {
+		for k, kind := range rowKinds {
+			rows := 1 + r.below(5)
+			if classes == 7 {
+				rows = rowsAtOnce + 40
+			}
+			var logits []float32
+			var labels []int32
+			for range rows {
+				z, label := randomRow(r, kind, classes)
+				if r.below(20) == 0 {
+					z[r.below(classes)] = []float32{nan32, inf32, -inf32, math.Float32frombits(0xffc00001)}[r.below(4)]
+				}
+				if r.below(10) == 0 {
+					label = noLabel
+				}
+				logits, labels = append(logits, z...), append(labels, int32(label))
+			}
+			alpha := make([]float32, classes)
+			for i := range alpha {
+				alpha[i] = float32(r.float()) + 0.5
+			}
+			if k%3 == 0 {
+				alpha = nil
+			}
+			p := newLossParams(classes, identityGammas[r.below(len(identityGammas))], alpha, 1, 1)
+			got, want := make([]float32, rows), make([]float32, rows)
+			softmaxLossGeneric(want, logits, labels, &p)
+			softmaxLossKernel(got, logits, labels, &p)
+			sameBits(t, fmt.Sprintf("%s, %d classes, labels %d", kind, classes, labels), want, got, want)
+		}
+	}
 }

@@ -62,6 +62,20 @@ const chunk = 4096
 // lossChunk is chunk for the losses, whose slowest elements take 20 ns.
 const lossChunk = 1024
 
+// rowChunk is chunk for rows, whose elements take at most 0.5 ns.
+const rowChunk = 32768
+
+// rowsAtOnce is how many rows a kernel of the softmax form gets at most.
+const rowsAtOnce = 64
+
+// rowSums is what the pass over the logits of some rows leaves for the rest: see rowSum.
+type rowSums struct {
+	sum    [rowsAtOnce]float32
+	n      [rowsAtOnce]int32
+	most   [rowsAtOnce]float32 // the largest logit but the target's
+	target [rowsAtOnce]float32 // the target's logit
+}
+
 // A kernel computes one block: it knows nothing of errors, configuration or goroutines. Its arguments have been
 // checked. Below, a row's label is its class in [0, classes); noLabel where the row counts for nothing, and in the
 // one-vs-rest form also classes for background.
@@ -73,9 +87,6 @@ func logSumExpKernel(dst, logits []float32, classes int)  { logSumExpGeneric(dst
 
 // The losses: losses has one element per row (sigmoid form: per logit). The gradient kernels write grad as well, which
 // may be logits; grad is scale * d loss / d logits.
-func softmaxLossKernel(losses, logits []float32, labels []int32, p *lossParams) {
-	softmaxLossGeneric(losses, logits, labels, p)
-}
 func softmaxGradKernel(losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
 	softmaxGradGeneric(losses, grad, logits, labels, p, scale)
 }

@@ -5,7 +5,7 @@ package focal
 import "unsafe"
 
 // generatedKernels names every kernel with assembly, generatedVariants what it is emitted for.
-var generatedKernels = []string{"exp", "log", "sigmoid", "pow", "sigmoidLoss", "sigmoidGrad"}
+var generatedKernels = []string{"exp", "log", "sigmoid", "pow", "sigmoidLoss", "sigmoidGrad", "softmaxSum"}
 
 var generatedVariants = []string{"avx2", "avx512"}
 

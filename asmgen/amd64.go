@@ -616,17 +616,178 @@ func (m *amd64) storePart(k part, p gp, offset int, a vec) {
 	m.label(name("done"))
 }
 
+func (m *amd64) swapped(v vec, h int) vec {
+	d, a := m.newVec(), m.inRegister(v)
+	switch {
+	case h == 8:
+		m.emit(x86.VSHUFF64X2(operand.U8(0x4e), a, a, d))
+	case h == 4 && m.wide:
+		m.emit(x86.VSHUFF64X2(operand.U8(0xb1), a, a, d))
+	case h == 4:
+		m.emit(x86.VPERM2F128(operand.U8(1), a, a, d))
+	case h == 2:
+		m.emit(x86.VPERMILPS(operand.U8(0x4e), a, d))
+	default:
+		m.emit(x86.VPERMILPS(operand.U8(0xb1), a, d))
+	}
+	return vec{op: d}
+}
+
+// lowPart is the register's lowest bytes.
+func lowPart(op operand.Op, s reg.Spec) reg.Register {
+	return reg.NewVirtual(op.(reg.Register).ID().Index(), reg.KindVector, s)
+}
+
+func (m *amd64) storeFirst(p gp, offset int, v vec) {
+	m.emit(x86.VMOVSS(lowPart(m.inRegister(v), reg.S128), at(p, offset)))
+}
+
+func (m *amd64) loadInt32(p gp, offset int) gp {
+	d := gp{m.regs.GP64()}
+	m.emit(x86.MOVLQSX(at(p, offset), d.r))
+	return d
+}
+
+func (m *amd64) copyWord(to, from gp) {
+	d := m.regs.GP32()
+	m.emit(x86.MOVL(at(from, 0), d))
+	m.emit(x86.MOVL(d, at(to, 0)))
+}
+
+func (m *amd64) indexed(p, i gp) gp {
+	d := gp{m.regs.GP64()}
+	m.emit(x86.LEAQ(operand.Mem{Base: p.r, Index: i.r, Scale: 4}, d.r))
+	return d
+}
+
+func (m *amd64) quadruple(n gp) { m.emit(x86.SHLQ(operand.U8(2), n.r)) }
+
+func (m *amd64) atMost(n gp, limit int) gp {
+	d, l := gp{m.regs.GP64()}, m.count(limit)
+	m.emit(x86.MOVQ(n.r, d.r))
+	m.emit(x86.CMPQ(d.r, l.r))
+	m.emit(x86.CMOVQHI(l.r, d.r))
+	return d
+}
+
+func (m *amd64) excess(n gp, by int) gp {
+	d, zero := gp{m.regs.GP64()}, m.count(0)
+	m.emit(x86.MOVQ(n.r, d.r))
+	m.emit(x86.SUBQ(immediate(by), d.r))
+	m.emit(x86.CMOVQLT(zero.r, d.r))
+	return d
+}
+
+func (m *amd64) wordBefore(t table, at int, n gp) gp {
+	d, back := gp{m.regs.GP64()}, m.regs.GP64()
+	m.emit(x86.LEAQ(m.pool.words(t.name, t.entries).mem().Offset(4*at), d.r))
+	m.emit(x86.MOVQ(n.r, back))
+	m.emit(x86.NEGQ(back))
+	m.emit(x86.LEAQ(operand.Mem{Base: d.r, Index: back, Scale: 4}, d.r))
+	return d
+}
+
+// Doubles
+
+func (m *amd64) doubles() doubles {
+	var d doubles
+	for range 128 / int(m.vecSpec.Size()) {
+		r := m.newVec()
+		m.emit(x86.VMOVUPS(m.fetchZero(), r))
+		d = append(d, r)
+	}
+	return d
+}
+
+func (m *amd64) fetchZero() operand.Op { return m.inRegister(m.u32(0)) }
+
+func (m *amd64) doublesAdd(d doubles, tile []vec) {
+	half := reg.S128
+	if m.wide {
+		half = reg.S256
+	}
+	for u, v := range tile {
+		low, high, upper := m.newVec(), m.newVec(), m.regs.Vec(half)
+		m.emit(x86.VCVTPS2PD(lowPart(v.op, half), low))
+		if m.wide {
+			m.emit(x86.VEXTRACTF64X4(operand.U8(1), v.op, upper))
+		} else {
+			m.emit(x86.VEXTRACTF128(operand.U8(1), v.op, upper))
+		}
+		m.emit(x86.VCVTPS2PD(upper, high))
+		m.emit(x86.VADDPD(low, d[2*u], d[2*u]))
+		m.emit(x86.VADDPD(high, d[2*u+1], d[2*u+1]))
+	}
+}
+
+func (m *amd64) doublesScale(d doubles, k vec) {
+	biased := m.smax(m.iadd(k, m.u32(1023)), m.u32(0))
+	half := reg.S128
+	if m.wide {
+		half = reg.S256
+	}
+	power := m.newVec()
+	m.emit(x86.VPMOVZXDQ(lowPart(biased.op, half), power))
+	m.emit(x86.VPSLLQ(operand.U8(52), power, power))
+	for _, r := range d {
+		m.emit(x86.VMULPD(power, r, r))
+	}
+}
+
+func (m *amd64) doublesFold(d doubles) vec {
+	n := len(d)
+	for h := n / 2; h > 0; h /= 2 { // (i, i+8), and in AVX2 (i, i+4)
+		for i := range h {
+			m.emit(x86.VADDPD(d[i+h], d[i], d[i]))
+		}
+	}
+	sum, other := d[0], m.regs.YMM()
+	y := lowPart(sum, reg.S256)
+	if m.wide {
+		m.emit(x86.VEXTRACTF64X4(operand.U8(1), sum, other))
+		m.emit(x86.VADDPD(other, y, y))
+	}
+	x, up := lowPart(sum, reg.S128), m.regs.XMM()
+	if m.wide {
+		m.emit(x86.VEXTRACTF32X4(operand.U8(1), y, up))
+	} else {
+		m.emit(x86.VEXTRACTF128(operand.U8(1), y, up))
+	}
+	m.emit(x86.VADDPD(up, x, x))
+	m.emit(x86.VPERMILPD(operand.U8(1), x, up))
+	m.emit(x86.VADDSD(up, x, x))
+	r := m.newVec()
+	m.emit(x86.VCVTSD2SS(x, x, lowPart(r, reg.S128)))
+	return vec{op: r}
+}
+
 // Control flow
 
-func (m *amd64) param(name string) gp {
-	c := m.fn.Signature.Params().Lookup(name)
-	b, err := c.Resolve()
+func (m *amd64) paramAddress(name string) operand.Mem {
+	b, err := m.fn.Signature.Params().Lookup(name).Resolve()
 	if err != nil {
 		m.fatal("%v", err)
 	}
+	return b.Addr
+}
+
+func (m *amd64) param(name string) gp {
 	r := m.regs.GP64()
-	m.emit(x86.MOVQ(b.Addr, r))
+	m.emit(x86.MOVQ(m.paramAddress(name), r))
 	return gp{r}
+}
+
+func (m *amd64) advanceParam(name string, by int) {
+	m.emit(x86.ADDQ(immediate(by), m.paramAddress(name)))
+}
+
+func (m *amd64) advanceParamBy(name string, by gp) {
+	m.emit(x86.ADDQ(by.r, m.paramAddress(name)))
+}
+
+func (m *amd64) jumpIfParam(name, label string) {
+	m.emit(x86.CMPQ(m.paramAddress(name), operand.U8(0)))
+	m.emit(x86.JNE(operand.LabelRef(label)))
 }
 
 func (m *amd64) jump(name string) { m.emit(x86.JMP(operand.LabelRef(name))) }

@@ -114,7 +114,7 @@ type builder struct {
 // focalTypes has the names of focal's types that signatures of kernels point to.
 var focalTypes = func() *types.Package {
 	p := types.NewPackage("focal", "focal")
-	for _, name := range []string{"powParams", "lossParams"} {
+	for _, name := range []string{"powParams", "lossParams", "rowSums"} {
 		obj := types.NewTypeName(token.NoPos, p, name, nil)
 		types.NewNamed(obj, types.NewStruct(nil, nil), nil)
 		p.Scope().Insert(obj)

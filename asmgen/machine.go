@@ -126,6 +126,11 @@ type machine interface {
 	// lane.
 	param(name string) gp
 	broadcast(p gp, offset int) vec
+	// advanceParam adds bytes, or a register's value, to an argument where it stands on the stack, and so frees a register;
+	// jumpIfParam jumps unless it is 0 now.
+	advanceParam(name string, by int)
+	advanceParamBy(name string, by gp)
+	jumpIfParam(name, label string)
 	// field is the 64-bit integer at p + offset bytes; offset is p moved by that.
 	field(p gp, offset int) gp
 	offset(p gp, by int) gp
@@ -141,6 +146,30 @@ type machine interface {
 	part(n gp) part
 	loadPart(k part, p gp, offset int, fill vec) vec
 	storePart(k part, p gp, offset int, a vec)
+
+	// swapped is v with lane i and lane i^h exchanged; h is a power of two below the number of lanes.
+	swapped(v vec, h int) vec
+	// storeFirst writes lane 0.
+	storeFirst(p gp, offset int, v vec)
+	// loadInt32 is the 32-bit integer at p + offset bytes; copyWord copies 32 bits; indexed is p + 4 i.
+	loadInt32(p gp, offset int) gp
+	copyWord(to, from gp)
+	indexed(p, i gp) gp
+	// quadruple multiplies by 4.
+	quadruple(n gp)
+	// atMost is the smaller of n, unsigned, and limit; excess is max(n - by, 0).
+	atMost(n gp, limit int) gp
+	excess(n gp, by int) gp
+	// wordBefore is the address of word at - n of a table.
+	wordBefore(t table, at int, n gp) gp
+
+	// Doubles: 16 lanes of float64. doubles is 16 times +0; doublesAdd adds the float32 lanes of a tile; doublesScale
+	// multiplies by 2^k, k an integer, the same in every lane, or by 0 for k <= -1023; doublesFold adds the lanes as
+	// fold of focal_generic.go does, and rounds the sum to float32, in lane 0.
+	doubles() doubles
+	doublesAdd(d doubles, tile []vec)
+	doublesScale(d doubles, k vec)
+	doublesFold(d doubles) vec
 
 	// Control flow: a label stands before the next instruction; jumps take its name. advance adds bytes to a pointer
 	// or count, copyOf is a new register with p's value, count one with the constant n. jumpIfLess compares signed.
@@ -159,6 +188,9 @@ type machine interface {
 	// ret returns to the caller, in the state that the platform asks for.
 	ret()
 }
+
+// doubles are the registers of 16 float64 lanes.
+type doubles []operand.Op
 
 // A table is a small constant array in read-only memory.
 type table struct {

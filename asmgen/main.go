@@ -86,6 +86,7 @@ var kernels = []kernel{
 	{name: "sigmoidGrad", args: "losses, grad, logits, targets *float32, n int, p *lossParams, scale *float32", body: func(m machine) {
 		sigmoidLossKernel(m, true)
 	}},
+	{name: "softmaxSum", args: "sums *rowSums, logits *float32, labels *int32, rows, classes int", body: softmaxSum},
 }
 
 // nanCheck jumps to slow if there is a NaN among some vectors.
