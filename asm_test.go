@@ -156,3 +156,12 @@ func TestAssemblyRules(t *testing.T) {
 		t.Errorf("problems %q in a function without any", p)
 	}
 }
+
+// TestOffsets: a field that moved would be read from its old place.
+func TestOffsets(t *testing.T) {
+	for _, f := range generatedOffsets {
+		if f.assembly != f.actual {
+			t.Errorf("%s is at offset %d, the assembly reads it at %d", f.name, f.actual, f.assembly)
+		}
+	}
+}

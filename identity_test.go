@@ -84,6 +84,9 @@ func testElementwise(t *testing.T, name string, kernel, specification func(dst, 
 		specification(want[:len(x)], x)
 		kernel(got[:len(x)], x)
 		sameBits(t, name+", "+what, x, got[:len(x)], want[:len(x)])
+		x = x[:min(len(x), 3000)]
+		inPieces(kernel, got, x)
+		sameBits(t, name+", "+what+", in pieces", x, got[:len(x)], want[:len(x)])
 	}
 	rounds := 20
 	if testing.Short() {
@@ -105,6 +108,15 @@ func testElementwise(t *testing.T, name string, kernel, specification func(dst, 
 		check(fmt.Sprintf("awkward at %d", i), x[:160])
 	}
 	testPlaces(t, name, kernel, specification)
+}
+
+// inPieces runs kernel on pieces of 1, 2, 3... elements: all in the part of a vector at the end.
+func inPieces(kernel func(dst, x []float32), dst, x []float32) {
+	for n := 1; len(x) > 0; n = n%17 + 1 {
+		n = min(n, len(x))
+		kernel(dst[:n], x[:n])
+		dst, x = dst[n:], x[n:]
+	}
 }
 
 // testPlaces runs kernel on every length from 0 to 300 at every offset from 0 to 16, apart and in place: the neighbours
@@ -183,7 +195,10 @@ func testPowIdentity(t *testing.T) {
 		}
 		powGeneric(want, x, &p)
 		powKernel(got, x, &p)
-		sameBits(t, fmt.Sprintf("pow, y = %x (%08x)", y, math.Float32bits(y)), x, got, want)
+		what := fmt.Sprintf("pow, y = %x (%08x)", y, math.Float32bits(y))
+		sameBits(t, what, x, got, want)
+		inPieces(func(dst, x []float32) { powKernel(dst, x, &p) }, got, x)
+		sameBits(t, what+", in pieces", x, got, want)
 	}
 	for _, y := range []float32{2.5, -3, 0, float32(math.Inf(1))} {
 		p := newPowParams(y)

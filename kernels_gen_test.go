@@ -2,7 +2,26 @@
 
 package focal
 
+import "unsafe"
+
 // generatedKernels names every kernel with assembly, generatedVariants what it is emitted for.
 var generatedKernels = []string{"exp", "log", "sigmoid", "pow", "sigmoidLoss", "sigmoidGrad", "softmaxSum", "rowLoss", "rowGrad", "addLosses", "addBlocks", "softmaxRows", "softmaxGradRows", "logSoftmaxRows"}
 
 var generatedVariants = []string{"avx2", "avx512"}
+
+// generatedOffsets are where the assembly looks for fields, beside where they are.
+var generatedOffsets = []struct {
+	name             string
+	assembly, actual uintptr
+}{
+	{"powParams.y", 0, unsafe.Offsetof(powParams{}.y)},
+	{"powParams.ah", 4, unsafe.Offsetof(powParams{}.ah)},
+	{"powParams.al", 8, unsafe.Offsetof(powParams{}.al)},
+	{"powParams.odd", 12, unsafe.Offsetof(powParams{}.odd)},
+	{"powParams.fraction", 16, unsafe.Offsetof(powParams{}.fraction)},
+	{"lossParams.focusKind", 0, unsafe.Offsetof(lossParams{}.focusKind)},
+	{"lossParams.factor", 8, unsafe.Offsetof(lossParams{}.factor)},
+	{"lossParams.positive", 12, unsafe.Offsetof(lossParams{}.positive)},
+	{"lossParams.negative", 16, unsafe.Offsetof(lossParams{}.negative)},
+	{"lossParams.power", 20, unsafe.Offsetof(lossParams{}.power)},
+}
