@@ -4,142 +4,268 @@
 
 package focal
 
-// expAVX2 is expGeneric on n > 0 elements.
-//
-//go:noescape
-func expAVX2(dst *float32, x *float32, n int)
-
 // expAVX512 is expGeneric on n > 0 elements.
 //
 //go:noescape
 func expAVX512(dst *float32, x *float32, n int)
 
-// logAVX2 is logGeneric on n > 0 elements.
+// expAVX2 is expGeneric on n > 0 elements.
 //
 //go:noescape
-func logAVX2(dst *float32, x *float32, n int)
+func expAVX2(dst *float32, x *float32, n int)
 
 // logAVX512 is logGeneric on n > 0 elements.
 //
 //go:noescape
 func logAVX512(dst *float32, x *float32, n int)
 
-// sigmoidAVX2 is sigmoidGeneric on n > 0 elements.
+// logAVX2 is logGeneric on n > 0 elements.
 //
 //go:noescape
-func sigmoidAVX2(dst *float32, x *float32, n int)
+func logAVX2(dst *float32, x *float32, n int)
 
 // sigmoidAVX512 is sigmoidGeneric on n > 0 elements.
 //
 //go:noescape
 func sigmoidAVX512(dst *float32, x *float32, n int)
 
-// powAVX2 is powGeneric on n > 0 elements.
+// sigmoidAVX2 is sigmoidGeneric on n > 0 elements.
 //
 //go:noescape
-func powAVX2(dst *float32, x *float32, n int, p *powParams)
+func sigmoidAVX2(dst *float32, x *float32, n int)
 
 // powAVX512 is powGeneric on n > 0 elements.
 //
 //go:noescape
 func powAVX512(dst *float32, x *float32, n int, p *powParams)
 
-// sigmoidLossAVX2 is sigmoidLossGeneric on n > 0 elements.
+// powAVX2 is powGeneric on n > 0 elements.
 //
 //go:noescape
-func sigmoidLossAVX2(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
+func powAVX2(dst *float32, x *float32, n int, p *powParams)
 
 // sigmoidLossAVX512 is sigmoidLossGeneric on n > 0 elements.
 //
 //go:noescape
 func sigmoidLossAVX512(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
 
-// sigmoidGradAVX2 is sigmoidGradGeneric on n > 0 elements.
+// sigmoidLossAVX2 is sigmoidLossGeneric on n > 0 elements.
 //
 //go:noescape
-func sigmoidGradAVX2(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
+func sigmoidLossAVX2(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
 
 // sigmoidGradAVX512 is sigmoidGradGeneric on n > 0 elements.
 //
 //go:noescape
 func sigmoidGradAVX512(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
 
-// softmaxSumAVX2 is softmaxSumGeneric on n > 0 elements.
+// sigmoidGradAVX2 is sigmoidGradGeneric on n > 0 elements.
 //
 //go:noescape
-func softmaxSumAVX2(sums *rowSums, logits *float32, labels *int32, rows int, classes int)
+func sigmoidGradAVX2(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
 
 // softmaxSumAVX512 is softmaxSumGeneric on n > 0 elements.
 //
 //go:noescape
 func softmaxSumAVX512(sums *rowSums, logits *float32, labels *int32, rows int, classes int)
 
-// rowLossAVX2 is rowLossGeneric on n > 0 elements.
+// softmaxSumAVX2 is softmaxSumGeneric on n > 0 elements.
 //
 //go:noescape
-func rowLossAVX2(losses *float32, sums *rowSums, n int, p *lossParams)
+func softmaxSumAVX2(sums *rowSums, logits *float32, labels *int32, rows int, classes int)
 
 // rowLossAVX512 is rowLossGeneric on n > 0 elements.
 //
 //go:noescape
 func rowLossAVX512(losses *float32, sums *rowSums, n int, p *lossParams)
 
-// rowGradAVX2 is rowGradGeneric on n > 0 elements.
+// rowLossAVX2 is rowLossGeneric on n > 0 elements.
 //
 //go:noescape
-func rowGradAVX2(losses *float32, sums *rowSums, n int, p *lossParams, scale *float32)
+func rowLossAVX2(losses *float32, sums *rowSums, n int, p *lossParams)
 
 // rowGradAVX512 is rowGradGeneric on n > 0 elements.
 //
 //go:noescape
 func rowGradAVX512(losses *float32, sums *rowSums, n int, p *lossParams, scale *float32)
 
-// addLossesAVX2 is addLossesGeneric on n > 0 elements.
+// rowGradAVX2 is rowGradGeneric on n > 0 elements.
 //
 //go:noescape
-func addLossesAVX2(total *[16]float64, x *float32, n int)
+func rowGradAVX2(losses *float32, sums *rowSums, n int, p *lossParams, scale *float32)
 
 // addLossesAVX512 is addLossesGeneric on n > 0 elements.
 //
 //go:noescape
 func addLossesAVX512(total *[16]float64, x *float32, n int)
 
-// addBlocksAVX2 is addBlocksGeneric on n > 0 elements.
+// addLossesAVX2 is addLossesGeneric on n > 0 elements.
 //
 //go:noescape
-func addBlocksAVX2(total *[16]float64, x *float32, n int)
+func addLossesAVX2(total *[16]float64, x *float32, n int)
 
 // addBlocksAVX512 is addBlocksGeneric on n > 0 elements.
 //
 //go:noescape
 func addBlocksAVX512(total *[16]float64, x *float32, n int)
 
-// softmaxRowsAVX2 is softmaxRowsGeneric on n > 0 elements.
+// addBlocksAVX2 is addBlocksGeneric on n > 0 elements.
 //
 //go:noescape
-func softmaxRowsAVX2(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+func addBlocksAVX2(total *[16]float64, x *float32, n int)
 
 // softmaxRowsAVX512 is softmaxRowsGeneric on n > 0 elements.
 //
 //go:noescape
 func softmaxRowsAVX512(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
 
-// softmaxGradRowsAVX2 is softmaxGradRowsGeneric on n > 0 elements.
+// softmaxRowsAVX2 is softmaxRowsGeneric on n > 0 elements.
 //
 //go:noescape
-func softmaxGradRowsAVX2(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+func softmaxRowsAVX2(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
 
 // softmaxGradRowsAVX512 is softmaxGradRowsGeneric on n > 0 elements.
 //
 //go:noescape
 func softmaxGradRowsAVX512(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
 
-// logSoftmaxRowsAVX2 is logSoftmaxRowsGeneric on n > 0 elements.
+// softmaxGradRowsAVX2 is softmaxGradRowsGeneric on n > 0 elements.
 //
 //go:noescape
-func logSoftmaxRowsAVX2(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+func softmaxGradRowsAVX2(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
 
 // logSoftmaxRowsAVX512 is logSoftmaxRowsGeneric on n > 0 elements.
 //
 //go:noescape
 func logSoftmaxRowsAVX512(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+
+// logSoftmaxRowsAVX2 is logSoftmaxRowsGeneric on n > 0 elements.
+//
+//go:noescape
+func logSoftmaxRowsAVX2(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+
+func expAsm(dst, x *float32, n int) {
+	switch active {
+	case avx512:
+		expAVX512(dst, x, n)
+	default:
+		expAVX2(dst, x, n)
+	}
+}
+
+func logAsm(dst, x *float32, n int) {
+	switch active {
+	case avx512:
+		logAVX512(dst, x, n)
+	default:
+		logAVX2(dst, x, n)
+	}
+}
+
+func sigmoidAsm(dst, x *float32, n int) {
+	switch active {
+	case avx512:
+		sigmoidAVX512(dst, x, n)
+	default:
+		sigmoidAVX2(dst, x, n)
+	}
+}
+
+func powAsm(dst, x *float32, n int, p *powParams) {
+	switch active {
+	case avx512:
+		powAVX512(dst, x, n, p)
+	default:
+		powAVX2(dst, x, n, p)
+	}
+}
+
+func sigmoidLossAsm(losses, logits, targets *float32, n int, p *lossParams) {
+	switch active {
+	case avx512:
+		sigmoidLossAVX512(losses, logits, targets, n, p)
+	default:
+		sigmoidLossAVX2(losses, logits, targets, n, p)
+	}
+}
+
+func sigmoidGradAsm(losses, grad, logits, targets *float32, n int, p *lossParams, scale *float32) {
+	switch active {
+	case avx512:
+		sigmoidGradAVX512(losses, grad, logits, targets, n, p, scale)
+	default:
+		sigmoidGradAVX2(losses, grad, logits, targets, n, p, scale)
+	}
+}
+
+func softmaxSumAsm(sums *rowSums, logits *float32, labels *int32, rows, classes int) {
+	switch active {
+	case avx512:
+		softmaxSumAVX512(sums, logits, labels, rows, classes)
+	default:
+		softmaxSumAVX2(sums, logits, labels, rows, classes)
+	}
+}
+
+func rowLossAsm(losses *float32, sums *rowSums, n int, p *lossParams) {
+	switch active {
+	case avx512:
+		rowLossAVX512(losses, sums, n, p)
+	default:
+		rowLossAVX2(losses, sums, n, p)
+	}
+}
+
+func rowGradAsm(losses *float32, sums *rowSums, n int, p *lossParams, scale *float32) {
+	switch active {
+	case avx512:
+		rowGradAVX512(losses, sums, n, p, scale)
+	default:
+		rowGradAVX2(losses, sums, n, p, scale)
+	}
+}
+
+func addLossesAsm(total *[16]float64, x *float32, n int) {
+	switch active {
+	case avx512:
+		addLossesAVX512(total, x, n)
+	default:
+		addLossesAVX2(total, x, n)
+	}
+}
+
+func addBlocksAsm(total *[16]float64, x *float32, n int) {
+	switch active {
+	case avx512:
+		addBlocksAVX512(total, x, n)
+	default:
+		addBlocksAVX2(total, x, n)
+	}
+}
+
+func softmaxRowsAsm(dst, logits *float32, sums *rowSums, rows, classes int) {
+	switch active {
+	case avx512:
+		softmaxRowsAVX512(dst, logits, sums, rows, classes)
+	default:
+		softmaxRowsAVX2(dst, logits, sums, rows, classes)
+	}
+}
+
+func softmaxGradRowsAsm(dst, logits *float32, sums *rowSums, rows, classes int) {
+	switch active {
+	case avx512:
+		softmaxGradRowsAVX512(dst, logits, sums, rows, classes)
+	default:
+		softmaxGradRowsAVX2(dst, logits, sums, rows, classes)
+	}
+}
+
+func logSoftmaxRowsAsm(dst, logits *float32, sums *rowSums, rows, classes int) {
+	switch active {
+	case avx512:
+		logSoftmaxRowsAVX512(dst, logits, sums, rows, classes)
+	default:
+		logSoftmaxRowsAVX2(dst, logits, sums, rows, classes)
+	}
+}

@@ -72,10 +72,10 @@ DATA consts<>+512(SB)/8, $0x2000000020000000
 DATA consts<>+520(SB)/8, $0x2000000020000000
 DATA consts<>+528(SB)/8, $0x2000000020000000
 DATA consts<>+536(SB)/8, $0x2000000020000000
-DATA consts<>+544(SB)/8, $0xff800000ff800000
-DATA consts<>+552(SB)/8, $0xff800000ff800000
-DATA consts<>+560(SB)/8, $0xff800000ff800000
-DATA consts<>+568(SB)/8, $0xff800000ff800000
+DATA consts<>+544(SB)/8, $0x4280000042800000
+DATA consts<>+552(SB)/8, $0x4280000042800000
+DATA consts<>+560(SB)/8, $0x4280000042800000
+DATA consts<>+568(SB)/8, $0x4280000042800000
 DATA consts<>+576(SB)/8, $0x2080000020800000
 DATA consts<>+584(SB)/8, $0x2080000020800000
 DATA consts<>+592(SB)/8, $0x2080000020800000
@@ -84,74 +84,74 @@ DATA consts<>+608(SB)/8, $0x7fc000007fc00000
 DATA consts<>+616(SB)/8, $0x7fc000007fc00000
 DATA consts<>+624(SB)/8, $0x7fc000007fc00000
 DATA consts<>+632(SB)/8, $0x7fc000007fc00000
-DATA consts<>+640(SB)/8, $0x4280000042800000
-DATA consts<>+648(SB)/8, $0x4280000042800000
-DATA consts<>+656(SB)/8, $0x4280000042800000
-DATA consts<>+664(SB)/8, $0x4280000042800000
-DATA consts<>+672(SB)/8, $0x7f8000007f800000
-DATA consts<>+680(SB)/8, $0x7f8000007f800000
-DATA consts<>+688(SB)/8, $0x7f8000007f800000
-DATA consts<>+696(SB)/8, $0x7f8000007f800000
-DATA consts<>+704(SB)/8, $0xfefffffffeffffff
-DATA consts<>+712(SB)/8, $0xfefffffffeffffff
-DATA consts<>+720(SB)/8, $0xfefffffffeffffff
-DATA consts<>+728(SB)/8, $0xfefffffffeffffff
-DATA consts<>+736(SB)/8, $0x3f7000003f700000
-DATA consts<>+744(SB)/8, $0x3f7000003f700000
-DATA consts<>+752(SB)/8, $0x3f7000003f700000
-DATA consts<>+760(SB)/8, $0x3f7000003f700000
-DATA consts<>+768(SB)/8, $0xbf800000bf800000
-DATA consts<>+776(SB)/8, $0xbf800000bf800000
-DATA consts<>+784(SB)/8, $0xbf800000bf800000
-DATA consts<>+792(SB)/8, $0xbf800000bf800000
-DATA consts<>+800(SB)/8, $0xbe1cb6b2be1cb6b2
-DATA consts<>+808(SB)/8, $0xbe1cb6b2be1cb6b2
-DATA consts<>+816(SB)/8, $0xbe1cb6b2be1cb6b2
-DATA consts<>+824(SB)/8, $0xbe1cb6b2be1cb6b2
-DATA consts<>+832(SB)/8, $0x3e4e58103e4e5810
-DATA consts<>+840(SB)/8, $0x3e4e58103e4e5810
-DATA consts<>+848(SB)/8, $0x3e4e58103e4e5810
-DATA consts<>+856(SB)/8, $0x3e4e58103e4e5810
-DATA consts<>+864(SB)/8, $0xbe8011edbe8011ed
-DATA consts<>+872(SB)/8, $0xbe8011edbe8011ed
-DATA consts<>+880(SB)/8, $0xbe8011edbe8011ed
-DATA consts<>+888(SB)/8, $0xbe8011edbe8011ed
-DATA consts<>+896(SB)/8, $0x3eaaaa273eaaaa27
-DATA consts<>+904(SB)/8, $0x3eaaaa273eaaaa27
-DATA consts<>+912(SB)/8, $0x3eaaaa273eaaaa27
-DATA consts<>+920(SB)/8, $0x3eaaaa273eaaaa27
-DATA consts<>+928(SB)/8, $0xbefffff8befffff8
-DATA consts<>+936(SB)/8, $0xbefffff8befffff8
-DATA consts<>+944(SB)/8, $0xbefffff8befffff8
-DATA consts<>+952(SB)/8, $0xbefffff8befffff8
-DATA consts<>+960(SB)/8, $0x2a3fbe8e2a3fbe8e
-DATA consts<>+968(SB)/8, $0x2a3fbe8e2a3fbe8e
-DATA consts<>+976(SB)/8, $0x2a3fbe8e2a3fbe8e
-DATA consts<>+984(SB)/8, $0x2a3fbe8e2a3fbe8e
-DATA consts<>+992(SB)/8, $0x33b1720033b17200
-DATA consts<>+1000(SB)/8, $0x33b1720033b17200
-DATA consts<>+1008(SB)/8, $0x33b1720033b17200
-DATA consts<>+1016(SB)/8, $0x33b1720033b17200
-DATA consts<>+1024(SB)/8, $0x0080000000800000
-DATA consts<>+1032(SB)/8, $0x0080000000800000
-DATA consts<>+1040(SB)/8, $0x0080000000800000
-DATA consts<>+1048(SB)/8, $0x0080000000800000
-DATA consts<>+1056(SB)/8, $0x4a8000004a800000
-DATA consts<>+1064(SB)/8, $0x4a8000004a800000
-DATA consts<>+1072(SB)/8, $0x4a8000004a800000
-DATA consts<>+1080(SB)/8, $0x4a8000004a800000
-DATA consts<>+1088(SB)/8, $0x0000000000000000
-DATA consts<>+1096(SB)/8, $0x0000000000000000
-DATA consts<>+1104(SB)/8, $0x0000000000000000
-DATA consts<>+1112(SB)/8, $0x0000000000000000
-DATA consts<>+1120(SB)/8, $0x35bfbe8e35bfbe8e
-DATA consts<>+1128(SB)/8, $0x35bfbe8e35bfbe8e
-DATA consts<>+1136(SB)/8, $0x35bfbe8e35bfbe8e
-DATA consts<>+1144(SB)/8, $0x35bfbe8e35bfbe8e
-DATA consts<>+1152(SB)/8, $0x3f3172003f317200
-DATA consts<>+1160(SB)/8, $0x3f3172003f317200
-DATA consts<>+1168(SB)/8, $0x3f3172003f317200
-DATA consts<>+1176(SB)/8, $0x3f3172003f317200
+DATA consts<>+640(SB)/8, $0xff800000ff800000
+DATA consts<>+648(SB)/8, $0xff800000ff800000
+DATA consts<>+656(SB)/8, $0xff800000ff800000
+DATA consts<>+664(SB)/8, $0xff800000ff800000
+DATA consts<>+672(SB)/8, $0xbf800000bf800000
+DATA consts<>+680(SB)/8, $0xbf800000bf800000
+DATA consts<>+688(SB)/8, $0xbf800000bf800000
+DATA consts<>+696(SB)/8, $0xbf800000bf800000
+DATA consts<>+704(SB)/8, $0xbe1cb6b2be1cb6b2
+DATA consts<>+712(SB)/8, $0xbe1cb6b2be1cb6b2
+DATA consts<>+720(SB)/8, $0xbe1cb6b2be1cb6b2
+DATA consts<>+728(SB)/8, $0xbe1cb6b2be1cb6b2
+DATA consts<>+736(SB)/8, $0x3e4e58103e4e5810
+DATA consts<>+744(SB)/8, $0x3e4e58103e4e5810
+DATA consts<>+752(SB)/8, $0x3e4e58103e4e5810
+DATA consts<>+760(SB)/8, $0x3e4e58103e4e5810
+DATA consts<>+768(SB)/8, $0xbe8011edbe8011ed
+DATA consts<>+776(SB)/8, $0xbe8011edbe8011ed
+DATA consts<>+784(SB)/8, $0xbe8011edbe8011ed
+DATA consts<>+792(SB)/8, $0xbe8011edbe8011ed
+DATA consts<>+800(SB)/8, $0x3eaaaa273eaaaa27
+DATA consts<>+808(SB)/8, $0x3eaaaa273eaaaa27
+DATA consts<>+816(SB)/8, $0x3eaaaa273eaaaa27
+DATA consts<>+824(SB)/8, $0x3eaaaa273eaaaa27
+DATA consts<>+832(SB)/8, $0xbefffff8befffff8
+DATA consts<>+840(SB)/8, $0xbefffff8befffff8
+DATA consts<>+848(SB)/8, $0xbefffff8befffff8
+DATA consts<>+856(SB)/8, $0xbefffff8befffff8
+DATA consts<>+864(SB)/8, $0x35bfbe8e35bfbe8e
+DATA consts<>+872(SB)/8, $0x35bfbe8e35bfbe8e
+DATA consts<>+880(SB)/8, $0x35bfbe8e35bfbe8e
+DATA consts<>+888(SB)/8, $0x35bfbe8e35bfbe8e
+DATA consts<>+896(SB)/8, $0x3f3172003f317200
+DATA consts<>+904(SB)/8, $0x3f3172003f317200
+DATA consts<>+912(SB)/8, $0x3f3172003f317200
+DATA consts<>+920(SB)/8, $0x3f3172003f317200
+DATA consts<>+928(SB)/8, $0x7f8000007f800000
+DATA consts<>+936(SB)/8, $0x7f8000007f800000
+DATA consts<>+944(SB)/8, $0x7f8000007f800000
+DATA consts<>+952(SB)/8, $0x7f8000007f800000
+DATA consts<>+960(SB)/8, $0x0000000000000000
+DATA consts<>+968(SB)/8, $0x0000000000000000
+DATA consts<>+976(SB)/8, $0x0000000000000000
+DATA consts<>+984(SB)/8, $0x0000000000000000
+DATA consts<>+992(SB)/8, $0xfefffffffeffffff
+DATA consts<>+1000(SB)/8, $0xfefffffffeffffff
+DATA consts<>+1008(SB)/8, $0xfefffffffeffffff
+DATA consts<>+1016(SB)/8, $0xfefffffffeffffff
+DATA consts<>+1024(SB)/8, $0x3f7000003f700000
+DATA consts<>+1032(SB)/8, $0x3f7000003f700000
+DATA consts<>+1040(SB)/8, $0x3f7000003f700000
+DATA consts<>+1048(SB)/8, $0x3f7000003f700000
+DATA consts<>+1056(SB)/8, $0x2a3fbe8e2a3fbe8e
+DATA consts<>+1064(SB)/8, $0x2a3fbe8e2a3fbe8e
+DATA consts<>+1072(SB)/8, $0x2a3fbe8e2a3fbe8e
+DATA consts<>+1080(SB)/8, $0x2a3fbe8e2a3fbe8e
+DATA consts<>+1088(SB)/8, $0x33b1720033b17200
+DATA consts<>+1096(SB)/8, $0x33b1720033b17200
+DATA consts<>+1104(SB)/8, $0x33b1720033b17200
+DATA consts<>+1112(SB)/8, $0x33b1720033b17200
+DATA consts<>+1120(SB)/8, $0x0080000000800000
+DATA consts<>+1128(SB)/8, $0x0080000000800000
+DATA consts<>+1136(SB)/8, $0x0080000000800000
+DATA consts<>+1144(SB)/8, $0x0080000000800000
+DATA consts<>+1152(SB)/8, $0x4a8000004a800000
+DATA consts<>+1160(SB)/8, $0x4a8000004a800000
+DATA consts<>+1168(SB)/8, $0x4a8000004a800000
+DATA consts<>+1176(SB)/8, $0x4a8000004a800000
 DATA consts<>+1184(SB)/8, $0x8000000080000000
 DATA consts<>+1192(SB)/8, $0x8000000080000000
 DATA consts<>+1200(SB)/8, $0x8000000080000000
@@ -352,6 +352,16 @@ DATA exp_one<>+48(SB)/8, $0xc078a904c0805f16
 DATA exp_one<>+56(SB)/8, $0xc077e4e7c0758b6c
 GLOBL exp_one<>(SB), RODATA|NOPTR, $64
 
+DATA exp_t<>+0(SB)/8, $0x3f98a9043f805f16
+DATA exp_t<>+8(SB)/8, $0x3fd7e4e73fb58b6c
+DATA exp_t<>+16(SB)/8, $0x3f98a9043f805f16
+DATA exp_t<>+24(SB)/8, $0x3fd7e4e73fb58b6c
+DATA exp_t<>+32(SB)/8, $0x3f98a9043f805f16
+DATA exp_t<>+40(SB)/8, $0x3fd7e4e73fb58b6c
+DATA exp_t<>+48(SB)/8, $0x3f98a9043f805f16
+DATA exp_t<>+56(SB)/8, $0x3fd7e4e73fb58b6c
+GLOBL exp_t<>(SB), RODATA|NOPTR, $64
+
 DATA lane_mask<>+0(SB)/8, $0xffffffffffffffff
 DATA lane_mask<>+8(SB)/8, $0xffffffffffffffff
 DATA lane_mask<>+16(SB)/8, $0xffffffffffffffff
@@ -371,46 +381,6 @@ DATA exp_half<>+40(SB)/8, $0x0027e4e700158b6c
 DATA exp_half<>+48(SB)/8, $0x0048a90400405f16
 DATA exp_half<>+56(SB)/8, $0x0067e4e700558b6c
 GLOBL exp_half<>(SB), RODATA|NOPTR, $64
-
-DATA exp_t<>+0(SB)/8, $0x3f98a9043f805f16
-DATA exp_t<>+8(SB)/8, $0x3fd7e4e73fb58b6c
-DATA exp_t<>+16(SB)/8, $0x3f98a9043f805f16
-DATA exp_t<>+24(SB)/8, $0x3fd7e4e73fb58b6c
-DATA exp_t<>+32(SB)/8, $0x3f98a9043f805f16
-DATA exp_t<>+40(SB)/8, $0x3fd7e4e73fb58b6c
-DATA exp_t<>+48(SB)/8, $0x3f98a9043f805f16
-DATA exp_t<>+56(SB)/8, $0x3fd7e4e73fb58b6c
-GLOBL exp_t<>(SB), RODATA|NOPTR, $64
-
-DATA log_r<>+0(SB)/8, $0x3f5000003f800000
-DATA log_r<>+8(SB)/8, $0x3f1000003f300000
-DATA log_r<>+16(SB)/8, $0x3f5000003f800000
-DATA log_r<>+24(SB)/8, $0x3f1000003f300000
-DATA log_r<>+32(SB)/8, $0x3f5000003f800000
-DATA log_r<>+40(SB)/8, $0x3f1000003f300000
-DATA log_r<>+48(SB)/8, $0x3f5000003f800000
-DATA log_r<>+56(SB)/8, $0x3f1000003f300000
-GLOBL log_r<>(SB), RODATA|NOPTR, $64
-
-DATA log_th<>+0(SB)/8, $0x3e54a00000000000
-DATA log_th<>+8(SB)/8, $0x3f134b003ebfd800
-DATA log_th<>+16(SB)/8, $0x3e54a00000000000
-DATA log_th<>+24(SB)/8, $0x3f134b003ebfd800
-DATA log_th<>+32(SB)/8, $0x3e54a00000000000
-DATA log_th<>+40(SB)/8, $0x3f134b003ebfd800
-DATA log_th<>+48(SB)/8, $0x3e54a00000000000
-DATA log_th<>+56(SB)/8, $0x3f134b003ebfd800
-GLOBL log_th<>(SB), RODATA|NOPTR, $64
-
-DATA log_tl<>+0(SB)/8, $0xb6161ba900000000
-DATA log_tl<>+8(SB)/8, $0x35844d37b5b884fd
-DATA log_tl<>+16(SB)/8, $0xb6161ba900000000
-DATA log_tl<>+24(SB)/8, $0x35844d37b5b884fd
-DATA log_tl<>+32(SB)/8, $0xb6161ba900000000
-DATA log_tl<>+40(SB)/8, $0x35844d37b5b884fd
-DATA log_tl<>+48(SB)/8, $0xb6161ba900000000
-DATA log_tl<>+56(SB)/8, $0x35844d37b5b884fd
-GLOBL log_tl<>(SB), RODATA|NOPTR, $64
 
 DATA log_r16<>+0(SB)/8, $0x3f8000003f800000
 DATA log_r16<>+8(SB)/8, $0x3f5000003f500000
@@ -441,6 +411,36 @@ DATA log_tl16<>+40(SB)/8, $0x35844d3735844d37
 DATA log_tl16<>+48(SB)/8, $0x35844d3735844d37
 DATA log_tl16<>+56(SB)/8, $0x35bfbe8e35bfbe8e
 GLOBL log_tl16<>(SB), RODATA|NOPTR, $64
+
+DATA log_r<>+0(SB)/8, $0x3f5000003f800000
+DATA log_r<>+8(SB)/8, $0x3f1000003f300000
+DATA log_r<>+16(SB)/8, $0x3f5000003f800000
+DATA log_r<>+24(SB)/8, $0x3f1000003f300000
+DATA log_r<>+32(SB)/8, $0x3f5000003f800000
+DATA log_r<>+40(SB)/8, $0x3f1000003f300000
+DATA log_r<>+48(SB)/8, $0x3f5000003f800000
+DATA log_r<>+56(SB)/8, $0x3f1000003f300000
+GLOBL log_r<>(SB), RODATA|NOPTR, $64
+
+DATA log_th<>+0(SB)/8, $0x3e54a00000000000
+DATA log_th<>+8(SB)/8, $0x3f134b003ebfd800
+DATA log_th<>+16(SB)/8, $0x3e54a00000000000
+DATA log_th<>+24(SB)/8, $0x3f134b003ebfd800
+DATA log_th<>+32(SB)/8, $0x3e54a00000000000
+DATA log_th<>+40(SB)/8, $0x3f134b003ebfd800
+DATA log_th<>+48(SB)/8, $0x3e54a00000000000
+DATA log_th<>+56(SB)/8, $0x3f134b003ebfd800
+GLOBL log_th<>(SB), RODATA|NOPTR, $64
+
+DATA log_tl<>+0(SB)/8, $0xb6161ba900000000
+DATA log_tl<>+8(SB)/8, $0x35844d37b5b884fd
+DATA log_tl<>+16(SB)/8, $0xb6161ba900000000
+DATA log_tl<>+24(SB)/8, $0x35844d37b5b884fd
+DATA log_tl<>+32(SB)/8, $0xb6161ba900000000
+DATA log_tl<>+40(SB)/8, $0x35844d37b5b884fd
+DATA log_tl<>+48(SB)/8, $0xb6161ba900000000
+DATA log_tl<>+56(SB)/8, $0x35844d37b5b884fd
+GLOBL log_tl<>(SB), RODATA|NOPTR, $64
 
 DATA pow_r<>+0(SB)/8, $0x3f6800003f800000
 DATA pow_r<>+8(SB)/8, $0x3f4000003f500000
@@ -659,366 +659,6 @@ DATA target<>+1144(SB)/8, $0x7f8000007f800000
 DATA target<>+1152(SB)/8, $0x7f8000007f800000
 GLOBL target<>(SB), RODATA|NOPTR, $1160
 
-// func expAVX2(dst *float32, x *float32, n int)
-// Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·expAVX2(SB), NOSPLIT, $0-24
-	VMOVUPS      exp_one<>+0(SB), Y0
-	VBROADCASTSS consts<>+384(SB), Y1
-	VBROADCASTSS consts<>+416(SB), Y2
-	VBROADCASTSS consts<>+448(SB), Y3
-	VBROADCASTSS consts<>+128(SB), Y4
-	VBROADCASTSS consts<>+64(SB), Y5
-	VBROADCASTSS consts<>+96(SB), Y6
-	VBROADCASTSS consts<>+160(SB), Y7
-	VBROADCASTSS consts<>+192(SB), Y8
-	VBROADCASTSS consts<>+224(SB), Y9
-	VBROADCASTSS consts<>+256(SB), Y10
-	VBROADCASTSS consts<>+288(SB), Y11
-	MOVQ         n+16(FP), AX
-	MOVQ         dst+0(FP), CX
-	MOVQ         x+8(FP), DX
-
-loop:
-	CMPQ AX, $+32
-	JLT  rest
-
-block:
-	// any |x| > 87, or NaN?
-	VMOVUPS   (DX), Y12
-	VPAND     consts<>+0(SB), Y12, Y12
-	VMOVUPS   32(DX), Y13
-	VPAND     consts<>+0(SB), Y13, Y13
-	VPMAXSD   Y13, Y12, Y12
-	VMOVUPS   64(DX), Y13
-	VPAND     consts<>+0(SB), Y13, Y13
-	VPMAXSD   Y13, Y12, Y12
-	VMOVUPS   96(DX), Y13
-	VPAND     consts<>+0(SB), Y13, Y13
-	VPMAXSD   Y13, Y12, Y12
-	VPCMPGTD  consts<>+32(SB), Y12, Y12
-	VMOVMSKPS Y12, BX
-	TESTL     BX, BX
-	JNE       slowblock
-	VADDPS    (DX), Y5, Y12
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y13
-	VFMADD231PS Y6, Y12, Y13
-	VSUBPS      Y4, Y13, Y14
-
-	// r = c - n ln2
-	VFNMADD231PS Y7, Y14, Y12
-	VFNMADD231PS Y8, Y14, Y12
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y14
-	VFMADD231PS Y9, Y12, Y14
-	VFMADD213PS Y11, Y12, Y14
-	VFMADD213PS consts<>+320(SB), Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y0, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
-	VMOVUPS     Y13, (CX)
-	VADDPS      32(DX), Y5, Y12
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y13
-	VFMADD231PS Y6, Y12, Y13
-	VSUBPS      Y4, Y13, Y14
-
-	// r = c - n ln2
-	VFNMADD231PS Y7, Y14, Y12
-	VFNMADD231PS Y8, Y14, Y12
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y14
-	VFMADD231PS Y9, Y12, Y14
-	VFMADD213PS Y11, Y12, Y14
-	VFMADD213PS consts<>+320(SB), Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y0, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
-	VMOVUPS     Y13, 32(CX)
-	VADDPS      64(DX), Y5, Y12
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y13
-	VFMADD231PS Y6, Y12, Y13
-	VSUBPS      Y4, Y13, Y14
-
-	// r = c - n ln2
-	VFNMADD231PS Y7, Y14, Y12
-	VFNMADD231PS Y8, Y14, Y12
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y14
-	VFMADD231PS Y9, Y12, Y14
-	VFMADD213PS Y11, Y12, Y14
-	VFMADD213PS consts<>+320(SB), Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y0, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
-	VMOVUPS     Y13, 64(CX)
-	VADDPS      96(DX), Y5, Y12
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y13
-	VFMADD231PS Y6, Y12, Y13
-	VSUBPS      Y4, Y13, Y14
-
-	// r = c - n ln2
-	VFNMADD231PS Y7, Y14, Y12
-	VFNMADD231PS Y8, Y14, Y12
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y14
-	VFMADD231PS Y9, Y12, Y14
-	VFMADD213PS Y11, Y12, Y14
-	VFMADD213PS consts<>+320(SB), Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y0, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
-	VMOVUPS     Y13, 96(CX)
-	ADDQ        $+128, CX
-	ADDQ        $+128, DX
-	ADDQ        $-32, AX
-	CMPQ        AX, $+32
-	JGE         block
-
-rest:
-	CMPQ AX, $+1
-	JLT  done
-
-vector:
-	MOVQ       $0x00000008, BX
-	MOVQ       AX, SI
-	CMPQ       SI, BX
-	CMOVQGT    BX, SI
-	NEGQ       SI
-	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y12
-	VMASKMOVPS (DX), Y12, Y13
-	VBLENDVPS  Y12, Y13, Y1, Y12
-
-	// any |x| > 87, or NaN?
-	VPAND     consts<>+0(SB), Y12, Y13
-	VPCMPGTD  consts<>+32(SB), Y13, Y13
-	VMOVMSKPS Y13, BX
-	TESTL     BX, BX
-	JNE       slowvector
-	VADDPS    Y5, Y12, Y12
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y13
-	VFMADD231PS Y6, Y12, Y13
-	VSUBPS      Y4, Y13, Y14
-
-	// r = c - n ln2
-	VFNMADD231PS Y7, Y14, Y12
-	VFNMADD231PS Y8, Y14, Y12
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y14
-	VFMADD231PS Y9, Y12, Y14
-	VFMADD213PS Y11, Y12, Y14
-	VFMADD213PS consts<>+320(SB), Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y0, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
-	CMPQ        AX, $+8
-	JLT         partless1
-	VMOVUPS     Y13, (CX)
-	JMP         partdone1
-
-partless1:
-	MOVQ         CX, BX
-	TESTQ        $0x00000004, AX
-	JEQ          partfour1
-	VMOVUPS      X13, (BX)
-	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y13, X13
-
-partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X13, (BX)
-	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X13, X13
-
-parttwo1:
-	TESTQ  $0x00000001, AX
-	JEQ    partdone1
-	VMOVSS X13, (BX)
-
-partdone1:
-	ADDQ $+32, CX
-	ADDQ $+32, DX
-	ADDQ $-8, AX
-	CMPQ AX, $+1
-	JGE  vector
-
-done:
-	VZEROUPPER
-	RET
-
-slowblock:
-	MOVQ $0x00000020, BX
-
-slow:
-	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VADDPS (DX), Y5, Y12
-	VMAXPS Y12, Y2, Y12
-	VMINPS Y12, Y3, Y12
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y13
-	VFMADD231PS Y6, Y12, Y13
-	VSUBPS      Y4, Y13, Y14
-
-	// r = c - n ln2
-	VMOVAPS      Y12, Y15
-	VFNMADD231PS Y7, Y14, Y15
-	VFNMADD231PS Y8, Y14, Y15
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y14
-	VFMADD231PS Y9, Y15, Y14
-	VFMADD213PS Y11, Y15, Y14
-	VFMADD213PS consts<>+320(SB), Y15, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y15
-	VCMPPS      $0x11, consts<>+480(SB), Y12, Y12
-	VPAND       consts<>+512(SB), Y12, Y12
-
-	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y13, Y14
-	VPERMPS     exp_half<>+0(SB), Y13, Y13
-	VPADDD      Y14, Y13, Y13
-	VPAND       consts<>+544(SB), Y14, Y14
-	VPADDD      Y12, Y14, Y14
-	VFMADD231PS Y15, Y13, Y13
-	VMULPS      Y14, Y13, Y13
-
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Y12, Y13, Y12
-	VADDPS  consts<>+576(SB), Y13, Y13
-	VPSUBD  consts<>+576(SB), Y13, Y13
-	VPMAXSD Y13, Y12, Y12
-	VPMINUD consts<>+608(SB), Y12, Y12
-	VMOVUPS Y12, (CX)
-	ADDQ    $+32, CX
-	ADDQ    $+32, DX
-	ADDQ    $-8, AX
-	ADDQ    $-8, BX
-	CMPQ    BX, $+1
-	JGE     slow
-	JMP     loop
-
-slowvector:
-	MOVQ       $0x00000008, BX
-	MOVQ       AX, SI
-	CMPQ       SI, BX
-	CMOVQGT    BX, SI
-	NEGQ       SI
-	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y12
-	VMASKMOVPS (DX), Y12, Y13
-	VBLENDVPS  Y12, Y13, Y1, Y12
-
-	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VADDPS Y5, Y12, Y12
-	VMAXPS Y12, Y2, Y12
-	VMINPS Y12, Y3, Y12
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y13
-	VFMADD231PS Y6, Y12, Y13
-	VSUBPS      Y4, Y13, Y14
-
-	// r = c - n ln2
-	VMOVAPS      Y12, Y15
-	VFNMADD231PS Y7, Y14, Y15
-	VFNMADD231PS Y8, Y14, Y15
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y14
-	VFMADD231PS Y9, Y15, Y14
-	VFMADD213PS Y11, Y15, Y14
-	VFMADD213PS consts<>+320(SB), Y15, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y15
-	VCMPPS      $0x11, consts<>+480(SB), Y12, Y12
-	VPAND       consts<>+512(SB), Y12, Y12
-
-	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y13, Y14
-	VPERMPS     exp_half<>+0(SB), Y13, Y13
-	VPADDD      Y14, Y13, Y13
-	VPAND       consts<>+544(SB), Y14, Y14
-	VPADDD      Y12, Y14, Y14
-	VFMADD231PS Y15, Y13, Y13
-	VMULPS      Y14, Y13, Y13
-
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Y12, Y13, Y12
-	VADDPS  consts<>+576(SB), Y13, Y13
-	VPSUBD  consts<>+576(SB), Y13, Y13
-	VPMAXSD Y13, Y12, Y12
-	VPMINUD consts<>+608(SB), Y12, Y12
-	CMPQ    AX, $+8
-	JLT     partless2
-	VMOVUPS Y12, (CX)
-	JMP     partdone2
-
-partless2:
-	MOVQ         CX, BX
-	TESTQ        $0x00000004, AX
-	JEQ          partfour2
-	VMOVUPS      X12, (BX)
-	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y12, X12
-
-partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X12, (BX)
-	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X12, X12
-
-parttwo2:
-	TESTQ  $0x00000001, AX
-	JEQ    partdone2
-	VMOVSS X12, (BX)
-
-partdone2:
-	ADDQ $+32, CX
-	ADDQ $+32, DX
-	ADDQ $-8, AX
-	CMPQ AX, $+1
-	JGE  vector
-	VZEROUPPER
-	RET
-
 // func expAVX512(dst *float32, x *float32, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·expAVX512(SB), NOSPLIT, $0-24
@@ -1026,7 +666,7 @@ TEXT ·expAVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS consts<>+416(SB), Z1
 	VBROADCASTSS consts<>+448(SB), Z2
 	VBROADCASTSS consts<>+512(SB), Z3
-	VBROADCASTSS consts<>+640(SB), Z4
+	VBROADCASTSS consts<>+544(SB), Z4
 	VBROADCASTSS consts<>+128(SB), Z5
 	VBROADCASTSS consts<>+64(SB), Z6
 	VBROADCASTSS consts<>+96(SB), Z7
@@ -1321,17 +961,21 @@ slowvector:
 	VZEROUPPER
 	RET
 
-// func logAVX2(dst *float32, x *float32, n int)
+// func expAVX2(dst *float32, x *float32, n int)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·logAVX2(SB), NOSPLIT, $0-24
-	VMOVUPS      log_r<>+0(SB), Y0
-	VMOVUPS      log_th<>+0(SB), Y1
-	VMOVUPS      log_tl<>+0(SB), Y2
-	VBROADCASTSS consts<>+1088(SB), Y3
-	VBROADCASTSS consts<>+384(SB), Y4
-	VBROADCASTSS consts<>+1024(SB), Y5
-	VBROADCASTSS consts<>+672(SB), Y6
-	VBROADCASTSS consts<>+544(SB), Y7
+TEXT ·expAVX2(SB), NOSPLIT, $0-24
+	VMOVUPS      exp_one<>+0(SB), Y0
+	VBROADCASTSS consts<>+384(SB), Y1
+	VBROADCASTSS consts<>+416(SB), Y2
+	VBROADCASTSS consts<>+448(SB), Y3
+	VBROADCASTSS consts<>+128(SB), Y4
+	VBROADCASTSS consts<>+64(SB), Y5
+	VBROADCASTSS consts<>+96(SB), Y6
+	VBROADCASTSS consts<>+160(SB), Y7
+	VBROADCASTSS consts<>+192(SB), Y8
+	VBROADCASTSS consts<>+224(SB), Y9
+	VBROADCASTSS consts<>+256(SB), Y10
+	VBROADCASTSS consts<>+288(SB), Y11
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
@@ -1341,154 +985,118 @@ loop:
 	JLT  rest
 
 block:
-	// any x not in [2^-126, Inf)?
-	VPADDD    (DX), Y6, Y8
-	VPADDD    32(DX), Y6, Y9
-	VPMAXSD   Y9, Y8, Y8
-	VPADDD    64(DX), Y6, Y9
-	VPMAXSD   Y9, Y8, Y8
-	VPADDD    96(DX), Y6, Y9
-	VPMAXSD   Y9, Y8, Y8
-	VPCMPGTD  consts<>+704(SB), Y8, Y8
-	VMOVMSKPS Y8, BX
+	// any |x| > 87, or NaN?
+	VMOVUPS   (DX), Y12
+	VPAND     consts<>+0(SB), Y12, Y12
+	VMOVUPS   32(DX), Y13
+	VPAND     consts<>+0(SB), Y13, Y13
+	VPMAXSD   Y13, Y12, Y12
+	VMOVUPS   64(DX), Y13
+	VPAND     consts<>+0(SB), Y13, Y13
+	VPMAXSD   Y13, Y12, Y12
+	VMOVUPS   96(DX), Y13
+	VPAND     consts<>+0(SB), Y13, Y13
+	VPMAXSD   Y13, Y12, Y12
+	VPCMPGTD  consts<>+32(SB), Y12, Y12
+	VMOVMSKPS Y12, BX
 	TESTL     BX, BX
 	JNE       slowblock
-	VMOVUPS   (DX), Y8
+	VADDPS    (DX), Y5, Y12
 
-	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD consts<>+736(SB), Y8, Y9
-	VPAND  Y7, Y9, Y10
-	VPSRLD $0x15, Y9, Y9
-	VPSUBD Y10, Y8, Y8
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y4, Y13
+	VFMADD231PS Y6, Y12, Y13
+	VSUBPS      Y4, Y13, Y14
 
-	// f = z R[j] - 1, exact
-	VPERMILPS   Y9, Y0, Y11
-	VFMADD213PS consts<>+768(SB), Y11, Y8
-	VCVTDQ2PS   Y10, Y10
-	VPERMILPS   Y9, Y1, Y11
-	VPERMILPS   Y9, Y2, Y9
+	// r = c - n ln2
+	VFNMADD231PS Y7, Y14, Y12
+	VFNMADD231PS Y8, Y14, Y12
 
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y8, Y8, Y12
-	VBROADCASTSS consts<>+832(SB), Y13
-	VFMADD213PS  consts<>+864(SB), Y8, Y13
-	VFMADD231PS  consts<>+800(SB), Y12, Y13
-	VBROADCASTSS consts<>+896(SB), Y14
-	VFMADD213PS  consts<>+928(SB), Y8, Y14
-	VFMADD231PS  Y13, Y12, Y14
-	VFMADD231PS  consts<>+960(SB), Y10, Y9
-	VFMADD231PS  Y14, Y12, Y9
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y10, Y14
+	VFMADD231PS Y9, Y12, Y14
+	VFMADD213PS Y11, Y12, Y14
+	VFMADD213PS consts<>+320(SB), Y12, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y12
 
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+992(SB), Y10, Y11
-	VADDPS      Y8, Y11, Y10
-	VSUBPS      Y10, Y11, Y11
-	VADDPS      Y8, Y11, Y8
-	VADDPS      Y8, Y9, Y8
-	VADDPS      Y8, Y10, Y8
-	VMOVUPS     Y8, (CX)
-	VMOVUPS     32(DX), Y8
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y13, Y0, Y14
+	VPSLLD      $0x15, Y13, Y13
+	VPADDD      Y13, Y14, Y13
+	VFMADD231PS Y12, Y13, Y13
+	VMOVUPS     Y13, (CX)
+	VADDPS      32(DX), Y5, Y12
 
-	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD consts<>+736(SB), Y8, Y9
-	VPAND  Y7, Y9, Y10
-	VPSRLD $0x15, Y9, Y9
-	VPSUBD Y10, Y8, Y8
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y4, Y13
+	VFMADD231PS Y6, Y12, Y13
+	VSUBPS      Y4, Y13, Y14
 
-	// f = z R[j] - 1, exact
-	VPERMILPS   Y9, Y0, Y11
-	VFMADD213PS consts<>+768(SB), Y11, Y8
-	VCVTDQ2PS   Y10, Y10
-	VPERMILPS   Y9, Y1, Y11
-	VPERMILPS   Y9, Y2, Y9
+	// r = c - n ln2
+	VFNMADD231PS Y7, Y14, Y12
+	VFNMADD231PS Y8, Y14, Y12
 
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y8, Y8, Y12
-	VBROADCASTSS consts<>+832(SB), Y13
-	VFMADD213PS  consts<>+864(SB), Y8, Y13
-	VFMADD231PS  consts<>+800(SB), Y12, Y13
-	VBROADCASTSS consts<>+896(SB), Y14
-	VFMADD213PS  consts<>+928(SB), Y8, Y14
-	VFMADD231PS  Y13, Y12, Y14
-	VFMADD231PS  consts<>+960(SB), Y10, Y9
-	VFMADD231PS  Y14, Y12, Y9
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y10, Y14
+	VFMADD231PS Y9, Y12, Y14
+	VFMADD213PS Y11, Y12, Y14
+	VFMADD213PS consts<>+320(SB), Y12, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y12
 
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+992(SB), Y10, Y11
-	VADDPS      Y8, Y11, Y10
-	VSUBPS      Y10, Y11, Y11
-	VADDPS      Y8, Y11, Y8
-	VADDPS      Y8, Y9, Y8
-	VADDPS      Y8, Y10, Y8
-	VMOVUPS     Y8, 32(CX)
-	VMOVUPS     64(DX), Y8
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y13, Y0, Y14
+	VPSLLD      $0x15, Y13, Y13
+	VPADDD      Y13, Y14, Y13
+	VFMADD231PS Y12, Y13, Y13
+	VMOVUPS     Y13, 32(CX)
+	VADDPS      64(DX), Y5, Y12
 
-	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD consts<>+736(SB), Y8, Y9
-	VPAND  Y7, Y9, Y10
-	VPSRLD $0x15, Y9, Y9
-	VPSUBD Y10, Y8, Y8
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y4, Y13
+	VFMADD231PS Y6, Y12, Y13
+	VSUBPS      Y4, Y13, Y14
 
-	// f = z R[j] - 1, exact
-	VPERMILPS   Y9, Y0, Y11
-	VFMADD213PS consts<>+768(SB), Y11, Y8
-	VCVTDQ2PS   Y10, Y10
-	VPERMILPS   Y9, Y1, Y11
-	VPERMILPS   Y9, Y2, Y9
+	// r = c - n ln2
+	VFNMADD231PS Y7, Y14, Y12
+	VFNMADD231PS Y8, Y14, Y12
 
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y8, Y8, Y12
-	VBROADCASTSS consts<>+832(SB), Y13
-	VFMADD213PS  consts<>+864(SB), Y8, Y13
-	VFMADD231PS  consts<>+800(SB), Y12, Y13
-	VBROADCASTSS consts<>+896(SB), Y14
-	VFMADD213PS  consts<>+928(SB), Y8, Y14
-	VFMADD231PS  Y13, Y12, Y14
-	VFMADD231PS  consts<>+960(SB), Y10, Y9
-	VFMADD231PS  Y14, Y12, Y9
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y10, Y14
+	VFMADD231PS Y9, Y12, Y14
+	VFMADD213PS Y11, Y12, Y14
+	VFMADD213PS consts<>+320(SB), Y12, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y12
 
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+992(SB), Y10, Y11
-	VADDPS      Y8, Y11, Y10
-	VSUBPS      Y10, Y11, Y11
-	VADDPS      Y8, Y11, Y8
-	VADDPS      Y8, Y9, Y8
-	VADDPS      Y8, Y10, Y8
-	VMOVUPS     Y8, 64(CX)
-	VMOVUPS     96(DX), Y8
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y13, Y0, Y14
+	VPSLLD      $0x15, Y13, Y13
+	VPADDD      Y13, Y14, Y13
+	VFMADD231PS Y12, Y13, Y13
+	VMOVUPS     Y13, 64(CX)
+	VADDPS      96(DX), Y5, Y12
 
-	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD consts<>+736(SB), Y8, Y9
-	VPAND  Y7, Y9, Y10
-	VPSRLD $0x15, Y9, Y9
-	VPSUBD Y10, Y8, Y8
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y4, Y13
+	VFMADD231PS Y6, Y12, Y13
+	VSUBPS      Y4, Y13, Y14
 
-	// f = z R[j] - 1, exact
-	VPERMILPS   Y9, Y0, Y11
-	VFMADD213PS consts<>+768(SB), Y11, Y8
-	VCVTDQ2PS   Y10, Y10
-	VPERMILPS   Y9, Y1, Y11
-	VPERMILPS   Y9, Y2, Y9
+	// r = c - n ln2
+	VFNMADD231PS Y7, Y14, Y12
+	VFNMADD231PS Y8, Y14, Y12
 
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y8, Y8, Y12
-	VBROADCASTSS consts<>+832(SB), Y13
-	VFMADD213PS  consts<>+864(SB), Y8, Y13
-	VFMADD231PS  consts<>+800(SB), Y12, Y13
-	VBROADCASTSS consts<>+896(SB), Y14
-	VFMADD213PS  consts<>+928(SB), Y8, Y14
-	VFMADD231PS  Y13, Y12, Y14
-	VFMADD231PS  consts<>+960(SB), Y10, Y9
-	VFMADD231PS  Y14, Y12, Y9
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y10, Y14
+	VFMADD231PS Y9, Y12, Y14
+	VFMADD213PS Y11, Y12, Y14
+	VFMADD213PS consts<>+320(SB), Y12, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y12
 
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+992(SB), Y10, Y11
-	VADDPS      Y8, Y11, Y10
-	VSUBPS      Y10, Y11, Y11
-	VADDPS      Y8, Y11, Y8
-	VADDPS      Y8, Y9, Y8
-	VADDPS      Y8, Y10, Y8
-	VMOVUPS     Y8, 96(CX)
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y13, Y0, Y14
+	VPSLLD      $0x15, Y13, Y13
+	VPADDD      Y13, Y14, Y13
+	VFMADD231PS Y12, Y13, Y13
+	VMOVUPS     Y13, 96(CX)
 	ADDQ        $+128, CX
 	ADDQ        $+128, DX
 	ADDQ        $-32, AX
@@ -1506,72 +1114,63 @@ vector:
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y8
-	VMASKMOVPS (DX), Y8, Y9
-	VBLENDVPS  Y8, Y9, Y4, Y8
+	VMOVUPS    (BX)(SI*4), Y12
+	VMASKMOVPS (DX), Y12, Y13
+	VBLENDVPS  Y12, Y13, Y1, Y12
 
-	// any x not in [2^-126, Inf)?
-	VPADDD    Y6, Y8, Y9
-	VPCMPGTD  consts<>+704(SB), Y9, Y9
-	VMOVMSKPS Y9, BX
+	// any |x| > 87, or NaN?
+	VPAND     consts<>+0(SB), Y12, Y13
+	VPCMPGTD  consts<>+32(SB), Y13, Y13
+	VMOVMSKPS Y13, BX
 	TESTL     BX, BX
 	JNE       slowvector
+	VADDPS    Y5, Y12, Y12
 
-	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD consts<>+736(SB), Y8, Y9
-	VPAND  Y7, Y9, Y10
-	VPSRLD $0x15, Y9, Y9
-	VPSUBD Y10, Y8, Y8
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y4, Y13
+	VFMADD231PS Y6, Y12, Y13
+	VSUBPS      Y4, Y13, Y14
 
-	// f = z R[j] - 1, exact
-	VPERMILPS   Y9, Y0, Y11
-	VFMADD213PS consts<>+768(SB), Y11, Y8
-	VCVTDQ2PS   Y10, Y10
-	VPERMILPS   Y9, Y1, Y11
-	VPERMILPS   Y9, Y2, Y9
+	// r = c - n ln2
+	VFNMADD231PS Y7, Y14, Y12
+	VFNMADD231PS Y8, Y14, Y12
 
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y8, Y8, Y12
-	VBROADCASTSS consts<>+832(SB), Y13
-	VFMADD213PS  consts<>+864(SB), Y8, Y13
-	VFMADD231PS  consts<>+800(SB), Y12, Y13
-	VBROADCASTSS consts<>+896(SB), Y14
-	VFMADD213PS  consts<>+928(SB), Y8, Y14
-	VFMADD231PS  Y13, Y12, Y14
-	VFMADD231PS  consts<>+960(SB), Y10, Y9
-	VFMADD231PS  Y14, Y12, Y9
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y10, Y14
+	VFMADD231PS Y9, Y12, Y14
+	VFMADD213PS Y11, Y12, Y14
+	VFMADD213PS consts<>+320(SB), Y12, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y12
 
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+992(SB), Y10, Y11
-	VADDPS      Y8, Y11, Y10
-	VSUBPS      Y10, Y11, Y11
-	VADDPS      Y8, Y11, Y8
-	VADDPS      Y8, Y9, Y8
-	VADDPS      Y8, Y10, Y8
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y13, Y0, Y14
+	VPSLLD      $0x15, Y13, Y13
+	VPADDD      Y13, Y14, Y13
+	VFMADD231PS Y12, Y13, Y13
 	CMPQ        AX, $+8
 	JLT         partless1
-	VMOVUPS     Y8, (CX)
+	VMOVUPS     Y13, (CX)
 	JMP         partdone1
 
 partless1:
 	MOVQ         CX, BX
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X8, (BX)
+	VMOVUPS      X13, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y8, X8
+	VEXTRACTF128 $0x01, Y13, X13
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X8, (BX)
+	VMOVLPS X13, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X8, X8
+	VPSRLDQ $0x08, X13, X13
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X8, (BX)
+	VMOVSS X13, (BX)
 
 partdone1:
 	ADDQ $+32, CX
@@ -1588,65 +1187,54 @@ slowblock:
 	MOVQ $0x00000020, BX
 
 slow:
-	VMOVUPS (DX), Y8
+	// c = min(89, max(-104, x)), NaN kept; no subnormals
+	VADDPS (DX), Y5, Y12
+	VMAXPS Y12, Y2, Y12
+	VMINPS Y12, Y3, Y12
 
-	// a subnormal x is the integer bits(x), times 2^-149
-	VPCMPGTD  Y8, Y5, Y9
-	VCVTDQ2PS Y8, Y10
-	VBLENDVPS Y9, Y10, Y8, Y10
-	VPAND     consts<>+1056(SB), Y9, Y9
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y4, Y13
+	VFMADD231PS Y6, Y12, Y13
+	VSUBPS      Y4, Y13, Y14
 
-	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD consts<>+736(SB), Y10, Y11
-	VPAND  Y7, Y11, Y12
-	VPSRLD $0x15, Y11, Y11
-	VPSUBD Y12, Y10, Y10
-	VPSUBD Y9, Y12, Y9
+	// r = c - n ln2
+	VMOVAPS      Y12, Y15
+	VFNMADD231PS Y7, Y14, Y15
+	VFNMADD231PS Y8, Y14, Y15
 
-	// f = z R[j] - 1, exact
-	VPERMILPS   Y11, Y0, Y12
-	VFMADD213PS consts<>+768(SB), Y12, Y10
-	VCVTDQ2PS   Y9, Y9
-	VPERMILPS   Y11, Y1, Y12
-	VPERMILPS   Y11, Y2, Y11
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y10, Y14
+	VFMADD231PS Y9, Y15, Y14
+	VFMADD213PS Y11, Y15, Y14
+	VFMADD213PS consts<>+320(SB), Y15, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y15
+	VCMPPS      $0x11, consts<>+480(SB), Y12, Y12
+	VPAND       consts<>+512(SB), Y12, Y12
 
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y10, Y10, Y13
-	VBROADCASTSS consts<>+832(SB), Y14
-	VFMADD213PS  consts<>+864(SB), Y10, Y14
-	VFMADD231PS  consts<>+800(SB), Y13, Y14
-	VBROADCASTSS consts<>+896(SB), Y15
-	VFMADD213PS  consts<>+928(SB), Y10, Y15
-	VFMADD231PS  Y14, Y13, Y15
-	VFMADD231PS  consts<>+960(SB), Y9, Y11
-	VFMADD231PS  Y15, Y13, Y11
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y13, Y14
+	VPERMPS     exp_half<>+0(SB), Y13, Y13
+	VPADDD      Y14, Y13, Y13
+	VPAND       consts<>+640(SB), Y14, Y14
+	VPADDD      Y12, Y14, Y14
+	VFMADD231PS Y15, Y13, Y13
+	VMULPS      Y14, Y13, Y13
 
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+992(SB), Y9, Y12
-	VADDPS      Y10, Y12, Y9
-	VSUBPS      Y9, Y12, Y12
-	VADDPS      Y10, Y12, Y10
-	VADDPS      Y10, Y11, Y10
-	VADDPS      Y10, Y9, Y9
-
-	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VPCMPGTD  Y8, Y3, Y10
-	VPCMPGTD  Y6, Y8, Y11
-	VPOR      Y10, Y11, Y10
-	VBLENDVPS Y10, consts<>+608(SB), Y9, Y9
-	VPADDD    Y8, Y8, Y10
-	VPCMPEQD  Y3, Y10, Y10
-	VBLENDVPS Y10, Y7, Y9, Y9
-	VPCMPEQD  Y6, Y8, Y8
-	VBLENDVPS Y8, Y6, Y9, Y8
-	VMOVUPS   Y8, (CX)
-	ADDQ      $+32, CX
-	ADDQ      $+32, DX
-	ADDQ      $-8, AX
-	ADDQ      $-8, BX
-	CMPQ      BX, $+1
-	JGE       slow
-	JMP       loop
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y12, Y13, Y12
+	VADDPS  consts<>+576(SB), Y13, Y13
+	VPSUBD  consts<>+576(SB), Y13, Y13
+	VPMAXSD Y13, Y12, Y12
+	VPMINUD consts<>+608(SB), Y12, Y12
+	VMOVUPS Y12, (CX)
+	ADDQ    $+32, CX
+	ADDQ    $+32, DX
+	ADDQ    $-8, AX
+	ADDQ    $-8, BX
+	CMPQ    BX, $+1
+	JGE     slow
+	JMP     loop
 
 slowvector:
 	MOVQ       $0x00000008, BX
@@ -1655,83 +1243,74 @@ slowvector:
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y8
-	VMASKMOVPS (DX), Y8, Y9
-	VBLENDVPS  Y8, Y9, Y4, Y8
+	VMOVUPS    (BX)(SI*4), Y12
+	VMASKMOVPS (DX), Y12, Y13
+	VBLENDVPS  Y12, Y13, Y1, Y12
 
-	// a subnormal x is the integer bits(x), times 2^-149
-	VPCMPGTD  Y8, Y5, Y9
-	VCVTDQ2PS Y8, Y10
-	VBLENDVPS Y9, Y10, Y8, Y10
-	VPAND     consts<>+1056(SB), Y9, Y9
+	// c = min(89, max(-104, x)), NaN kept; no subnormals
+	VADDPS Y5, Y12, Y12
+	VMAXPS Y12, Y2, Y12
+	VMINPS Y12, Y3, Y12
 
-	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD consts<>+736(SB), Y10, Y11
-	VPAND  Y7, Y11, Y12
-	VPSRLD $0x15, Y11, Y11
-	VPSUBD Y12, Y10, Y10
-	VPSUBD Y9, Y12, Y9
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y4, Y13
+	VFMADD231PS Y6, Y12, Y13
+	VSUBPS      Y4, Y13, Y14
 
-	// f = z R[j] - 1, exact
-	VPERMILPS   Y11, Y0, Y12
-	VFMADD213PS consts<>+768(SB), Y12, Y10
-	VCVTDQ2PS   Y9, Y9
-	VPERMILPS   Y11, Y1, Y12
-	VPERMILPS   Y11, Y2, Y11
+	// r = c - n ln2
+	VMOVAPS      Y12, Y15
+	VFNMADD231PS Y7, Y14, Y15
+	VFNMADD231PS Y8, Y14, Y15
 
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y10, Y10, Y13
-	VBROADCASTSS consts<>+832(SB), Y14
-	VFMADD213PS  consts<>+864(SB), Y10, Y14
-	VFMADD231PS  consts<>+800(SB), Y13, Y14
-	VBROADCASTSS consts<>+896(SB), Y15
-	VFMADD213PS  consts<>+928(SB), Y10, Y15
-	VFMADD231PS  Y14, Y13, Y15
-	VFMADD231PS  consts<>+960(SB), Y9, Y11
-	VFMADD231PS  Y15, Y13, Y11
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y10, Y14
+	VFMADD231PS Y9, Y15, Y14
+	VFMADD213PS Y11, Y15, Y14
+	VFMADD213PS consts<>+320(SB), Y15, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y15
+	VCMPPS      $0x11, consts<>+480(SB), Y12, Y12
+	VPAND       consts<>+512(SB), Y12, Y12
 
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+992(SB), Y9, Y12
-	VADDPS      Y10, Y12, Y9
-	VSUBPS      Y9, Y12, Y12
-	VADDPS      Y10, Y12, Y10
-	VADDPS      Y10, Y11, Y10
-	VADDPS      Y10, Y9, Y9
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y13, Y14
+	VPERMPS     exp_half<>+0(SB), Y13, Y13
+	VPADDD      Y14, Y13, Y13
+	VPAND       consts<>+640(SB), Y14, Y14
+	VPADDD      Y12, Y14, Y14
+	VFMADD231PS Y15, Y13, Y13
+	VMULPS      Y14, Y13, Y13
 
-	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VPCMPGTD  Y8, Y3, Y10
-	VPCMPGTD  Y6, Y8, Y11
-	VPOR      Y10, Y11, Y10
-	VBLENDVPS Y10, consts<>+608(SB), Y9, Y9
-	VPADDD    Y8, Y8, Y10
-	VPCMPEQD  Y3, Y10, Y10
-	VBLENDVPS Y10, Y7, Y9, Y9
-	VPCMPEQD  Y6, Y8, Y8
-	VBLENDVPS Y8, Y6, Y9, Y8
-	CMPQ      AX, $+8
-	JLT       partless2
-	VMOVUPS   Y8, (CX)
-	JMP       partdone2
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y12, Y13, Y12
+	VADDPS  consts<>+576(SB), Y13, Y13
+	VPSUBD  consts<>+576(SB), Y13, Y13
+	VPMAXSD Y13, Y12, Y12
+	VPMINUD consts<>+608(SB), Y12, Y12
+	CMPQ    AX, $+8
+	JLT     partless2
+	VMOVUPS Y12, (CX)
+	JMP     partdone2
 
 partless2:
 	MOVQ         CX, BX
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X8, (BX)
+	VMOVUPS      X12, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y8, X8
+	VEXTRACTF128 $0x01, Y12, X12
 
 partfour2:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X8, (BX)
+	VMOVLPS X12, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X8, X8
+	VPSRLDQ $0x08, X12, X12
 
 parttwo2:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X8, (BX)
+	VMOVSS X12, (BX)
 
 partdone2:
 	ADDQ $+32, CX
@@ -1745,22 +1324,22 @@ partdone2:
 // func logAVX512(dst *float32, x *float32, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·logAVX512(SB), NOSPLIT, $0-24
-	VBROADCASTSS consts<>+1088(SB), Z0
+	VBROADCASTSS consts<>+960(SB), Z0
 	VBROADCASTSS consts<>+384(SB), Z1
-	VBROADCASTSS consts<>+672(SB), Z2
+	VBROADCASTSS consts<>+928(SB), Z2
 	VMOVUPS      log_r16<>+0(SB), Z3
-	VBROADCASTSS consts<>+768(SB), Z4
+	VBROADCASTSS consts<>+672(SB), Z4
 	VMOVUPS      log_th16<>+0(SB), Z5
 	VMOVUPS      log_tl16<>+0(SB), Z6
-	VBROADCASTSS consts<>+832(SB), Z7
-	VBROADCASTSS consts<>+864(SB), Z8
-	VBROADCASTSS consts<>+800(SB), Z9
-	VBROADCASTSS consts<>+896(SB), Z10
-	VBROADCASTSS consts<>+928(SB), Z11
-	VBROADCASTSS consts<>+1120(SB), Z12
-	VBROADCASTSS consts<>+1152(SB), Z13
+	VBROADCASTSS consts<>+736(SB), Z7
+	VBROADCASTSS consts<>+768(SB), Z8
+	VBROADCASTSS consts<>+704(SB), Z9
+	VBROADCASTSS consts<>+800(SB), Z10
+	VBROADCASTSS consts<>+832(SB), Z11
+	VBROADCASTSS consts<>+864(SB), Z12
+	VBROADCASTSS consts<>+896(SB), Z13
 	VBROADCASTSS consts<>+608(SB), Z14
-	VBROADCASTSS consts<>+544(SB), Z15
+	VBROADCASTSS consts<>+640(SB), Z15
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
@@ -2037,20 +1616,17 @@ slowvector:
 	VMOVUPS   Z16, K1, (CX)
 	JMP       nextvector
 
-// func sigmoidAVX2(dst *float32, x *float32, n int)
+// func logAVX2(dst *float32, x *float32, n int)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-24
-	VBROADCASTSS consts<>+384(SB), Y0
-	VMOVUPS      exp_one<>+0(SB), Y1
-	VBROADCASTSS consts<>+1216(SB), Y2
-	VBROADCASTSS consts<>+416(SB), Y3
-	VBROADCASTSS consts<>+128(SB), Y4
-	VBROADCASTSS consts<>+1184(SB), Y5
-	VBROADCASTSS consts<>+64(SB), Y6
-	VBROADCASTSS consts<>+96(SB), Y7
-	VBROADCASTSS consts<>+160(SB), Y8
-	VBROADCASTSS consts<>+192(SB), Y9
-	VBROADCASTSS consts<>+224(SB), Y10
+TEXT ·logAVX2(SB), NOSPLIT, $0-24
+	VMOVUPS      log_r<>+0(SB), Y0
+	VMOVUPS      log_th<>+0(SB), Y1
+	VMOVUPS      log_tl<>+0(SB), Y2
+	VBROADCASTSS consts<>+960(SB), Y3
+	VBROADCASTSS consts<>+384(SB), Y4
+	VBROADCASTSS consts<>+1120(SB), Y5
+	VBROADCASTSS consts<>+928(SB), Y6
+	VBROADCASTSS consts<>+640(SB), Y7
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
@@ -2060,155 +1636,159 @@ loop:
 	JLT  rest
 
 block:
-	// any |x| > 87, or NaN?
-	VMOVUPS   (DX), Y11
-	VPAND     consts<>+0(SB), Y11, Y11
-	VMOVUPS   32(DX), Y12
-	VPAND     consts<>+0(SB), Y12, Y12
-	VPMAXSD   Y12, Y11, Y11
-	VMOVUPS   64(DX), Y12
-	VPAND     consts<>+0(SB), Y12, Y12
-	VPMAXSD   Y12, Y11, Y11
-	VMOVUPS   96(DX), Y12
-	VPAND     consts<>+0(SB), Y12, Y12
-	VPMAXSD   Y12, Y11, Y11
-	VPCMPGTD  consts<>+32(SB), Y11, Y11
-	VMOVMSKPS Y11, BX
+	// any x not in [2^-126, Inf)?
+	VPADDD    (DX), Y6, Y8
+	VPADDD    32(DX), Y6, Y9
+	VPMAXSD   Y9, Y8, Y8
+	VPADDD    64(DX), Y6, Y9
+	VPMAXSD   Y9, Y8, Y8
+	VPADDD    96(DX), Y6, Y9
+	VPMAXSD   Y9, Y8, Y8
+	VPCMPGTD  consts<>+992(SB), Y8, Y8
+	VMOVMSKPS Y8, BX
 	TESTL     BX, BX
 	JNE       slowblock
-	VMOVUPS   (DX), Y11
-	VPOR      Y5, Y11, Y12
-	VSUBPS    Y6, Y12, Y12
+	VMOVUPS   (DX), Y8
 
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y13
-	VFMADD231PS Y7, Y12, Y13
-	VSUBPS      Y4, Y13, Y14
+	// x = 2^k z; e = k << 23, j is z's table cell
+	VPSUBD consts<>+1024(SB), Y8, Y9
+	VPAND  Y7, Y9, Y10
+	VPSRLD $0x15, Y9, Y9
+	VPSUBD Y10, Y8, Y8
 
-	// r = c - n ln2
-	VFNMADD231PS Y8, Y14, Y12
-	VFNMADD231PS Y9, Y14, Y12
+	// f = z R[j] - 1, exact
+	VPERMILPS   Y9, Y0, Y11
+	VFMADD213PS consts<>+672(SB), Y11, Y8
+	VCVTDQ2PS   Y10, Y10
+	VPERMILPS   Y9, Y1, Y11
+	VPERMILPS   Y9, Y2, Y9
 
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y12, Y14
-	VFMADD213PS consts<>+256(SB), Y10, Y14
-	VFMADD213PS consts<>+288(SB), Y12, Y14
-	VFMADD213PS consts<>+320(SB), Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y8, Y8, Y12
+	VBROADCASTSS consts<>+736(SB), Y13
+	VFMADD213PS  consts<>+768(SB), Y8, Y13
+	VFMADD231PS  consts<>+704(SB), Y12, Y13
+	VBROADCASTSS consts<>+800(SB), Y14
+	VFMADD213PS  consts<>+832(SB), Y8, Y14
+	VFMADD231PS  Y13, Y12, Y14
+	VFMADD231PS  consts<>+1056(SB), Y10, Y9
+	VFMADD231PS  Y14, Y12, Y9
 
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y1, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
-	VBLENDVPS   Y11, Y13, Y0, Y11
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+1088(SB), Y10, Y11
+	VADDPS      Y8, Y11, Y10
+	VSUBPS      Y10, Y11, Y11
+	VADDPS      Y8, Y11, Y8
+	VADDPS      Y8, Y9, Y8
+	VADDPS      Y8, Y10, Y8
+	VMOVUPS     Y8, (CX)
+	VMOVUPS     32(DX), Y8
 
-	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y13, Y12
-	VDIVPS       Y12, Y13, Y12
-	VFNMADD231PS Y12, Y11, Y11
-	VMOVUPS      Y11, (CX)
-	VMOVUPS      32(DX), Y11
-	VPOR         Y5, Y11, Y12
-	VSUBPS       Y6, Y12, Y12
+	// x = 2^k z; e = k << 23, j is z's table cell
+	VPSUBD consts<>+1024(SB), Y8, Y9
+	VPAND  Y7, Y9, Y10
+	VPSRLD $0x15, Y9, Y9
+	VPSUBD Y10, Y8, Y8
 
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y13
-	VFMADD231PS Y7, Y12, Y13
-	VSUBPS      Y4, Y13, Y14
+	// f = z R[j] - 1, exact
+	VPERMILPS   Y9, Y0, Y11
+	VFMADD213PS consts<>+672(SB), Y11, Y8
+	VCVTDQ2PS   Y10, Y10
+	VPERMILPS   Y9, Y1, Y11
+	VPERMILPS   Y9, Y2, Y9
 
-	// r = c - n ln2
-	VFNMADD231PS Y8, Y14, Y12
-	VFNMADD231PS Y9, Y14, Y12
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y8, Y8, Y12
+	VBROADCASTSS consts<>+736(SB), Y13
+	VFMADD213PS  consts<>+768(SB), Y8, Y13
+	VFMADD231PS  consts<>+704(SB), Y12, Y13
+	VBROADCASTSS consts<>+800(SB), Y14
+	VFMADD213PS  consts<>+832(SB), Y8, Y14
+	VFMADD231PS  Y13, Y12, Y14
+	VFMADD231PS  consts<>+1056(SB), Y10, Y9
+	VFMADD231PS  Y14, Y12, Y9
 
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y12, Y14
-	VFMADD213PS consts<>+256(SB), Y10, Y14
-	VFMADD213PS consts<>+288(SB), Y12, Y14
-	VFMADD213PS consts<>+320(SB), Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+1088(SB), Y10, Y11
+	VADDPS      Y8, Y11, Y10
+	VSUBPS      Y10, Y11, Y11
+	VADDPS      Y8, Y11, Y8
+	VADDPS      Y8, Y9, Y8
+	VADDPS      Y8, Y10, Y8
+	VMOVUPS     Y8, 32(CX)
+	VMOVUPS     64(DX), Y8
 
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y1, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
-	VBLENDVPS   Y11, Y13, Y0, Y11
+	// x = 2^k z; e = k << 23, j is z's table cell
+	VPSUBD consts<>+1024(SB), Y8, Y9
+	VPAND  Y7, Y9, Y10
+	VPSRLD $0x15, Y9, Y9
+	VPSUBD Y10, Y8, Y8
 
-	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y13, Y12
-	VDIVPS       Y12, Y13, Y12
-	VFNMADD231PS Y12, Y11, Y11
-	VMOVUPS      Y11, 32(CX)
-	VMOVUPS      64(DX), Y11
-	VPOR         Y5, Y11, Y12
-	VSUBPS       Y6, Y12, Y12
+	// f = z R[j] - 1, exact
+	VPERMILPS   Y9, Y0, Y11
+	VFMADD213PS consts<>+672(SB), Y11, Y8
+	VCVTDQ2PS   Y10, Y10
+	VPERMILPS   Y9, Y1, Y11
+	VPERMILPS   Y9, Y2, Y9
 
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y13
-	VFMADD231PS Y7, Y12, Y13
-	VSUBPS      Y4, Y13, Y14
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y8, Y8, Y12
+	VBROADCASTSS consts<>+736(SB), Y13
+	VFMADD213PS  consts<>+768(SB), Y8, Y13
+	VFMADD231PS  consts<>+704(SB), Y12, Y13
+	VBROADCASTSS consts<>+800(SB), Y14
+	VFMADD213PS  consts<>+832(SB), Y8, Y14
+	VFMADD231PS  Y13, Y12, Y14
+	VFMADD231PS  consts<>+1056(SB), Y10, Y9
+	VFMADD231PS  Y14, Y12, Y9
 
-	// r = c - n ln2
-	VFNMADD231PS Y8, Y14, Y12
-	VFNMADD231PS Y9, Y14, Y12
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+1088(SB), Y10, Y11
+	VADDPS      Y8, Y11, Y10
+	VSUBPS      Y10, Y11, Y11
+	VADDPS      Y8, Y11, Y8
+	VADDPS      Y8, Y9, Y8
+	VADDPS      Y8, Y10, Y8
+	VMOVUPS     Y8, 64(CX)
+	VMOVUPS     96(DX), Y8
 
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y12, Y14
-	VFMADD213PS consts<>+256(SB), Y10, Y14
-	VFMADD213PS consts<>+288(SB), Y12, Y14
-	VFMADD213PS consts<>+320(SB), Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
+	// x = 2^k z; e = k << 23, j is z's table cell
+	VPSUBD consts<>+1024(SB), Y8, Y9
+	VPAND  Y7, Y9, Y10
+	VPSRLD $0x15, Y9, Y9
+	VPSUBD Y10, Y8, Y8
 
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y1, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
-	VBLENDVPS   Y11, Y13, Y0, Y11
+	// f = z R[j] - 1, exact
+	VPERMILPS   Y9, Y0, Y11
+	VFMADD213PS consts<>+672(SB), Y11, Y8
+	VCVTDQ2PS   Y10, Y10
+	VPERMILPS   Y9, Y1, Y11
+	VPERMILPS   Y9, Y2, Y9
 
-	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y13, Y12
-	VDIVPS       Y12, Y13, Y12
-	VFNMADD231PS Y12, Y11, Y11
-	VMOVUPS      Y11, 64(CX)
-	VMOVUPS      96(DX), Y11
-	VPOR         Y5, Y11, Y12
-	VSUBPS       Y6, Y12, Y12
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y8, Y8, Y12
+	VBROADCASTSS consts<>+736(SB), Y13
+	VFMADD213PS  consts<>+768(SB), Y8, Y13
+	VFMADD231PS  consts<>+704(SB), Y12, Y13
+	VBROADCASTSS consts<>+800(SB), Y14
+	VFMADD213PS  consts<>+832(SB), Y8, Y14
+	VFMADD231PS  Y13, Y12, Y14
+	VFMADD231PS  consts<>+1056(SB), Y10, Y9
+	VFMADD231PS  Y14, Y12, Y9
 
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y13
-	VFMADD231PS Y7, Y12, Y13
-	VSUBPS      Y4, Y13, Y14
-
-	// r = c - n ln2
-	VFNMADD231PS Y8, Y14, Y12
-	VFNMADD231PS Y9, Y14, Y12
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y12, Y14
-	VFMADD213PS consts<>+256(SB), Y10, Y14
-	VFMADD213PS consts<>+288(SB), Y12, Y14
-	VFMADD213PS consts<>+320(SB), Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y1, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
-	VBLENDVPS   Y11, Y13, Y0, Y11
-
-	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y13, Y12
-	VDIVPS       Y12, Y13, Y12
-	VFNMADD231PS Y12, Y11, Y11
-	VMOVUPS      Y11, 96(CX)
-	ADDQ         $+128, CX
-	ADDQ         $+128, DX
-	ADDQ         $-32, AX
-	CMPQ         AX, $+32
-	JGE          block
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+1088(SB), Y10, Y11
+	VADDPS      Y8, Y11, Y10
+	VSUBPS      Y10, Y11, Y11
+	VADDPS      Y8, Y11, Y8
+	VADDPS      Y8, Y9, Y8
+	VADDPS      Y8, Y10, Y8
+	VMOVUPS     Y8, 96(CX)
+	ADDQ        $+128, CX
+	ADDQ        $+128, DX
+	ADDQ        $-32, AX
+	CMPQ        AX, $+32
+	JGE         block
 
 rest:
 	CMPQ AX, $+1
@@ -2221,70 +1801,72 @@ vector:
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y11
-	VMASKMOVPS (DX), Y11, Y12
-	VBLENDVPS  Y11, Y12, Y0, Y11
+	VMOVUPS    (BX)(SI*4), Y8
+	VMASKMOVPS (DX), Y8, Y9
+	VBLENDVPS  Y8, Y9, Y4, Y8
 
-	// any |x| > 87, or NaN?
-	VPAND     consts<>+0(SB), Y11, Y12
-	VPCMPGTD  consts<>+32(SB), Y12, Y12
-	VMOVMSKPS Y12, BX
+	// any x not in [2^-126, Inf)?
+	VPADDD    Y6, Y8, Y9
+	VPCMPGTD  consts<>+992(SB), Y9, Y9
+	VMOVMSKPS Y9, BX
 	TESTL     BX, BX
 	JNE       slowvector
-	VPOR      Y5, Y11, Y12
-	VSUBPS    Y6, Y12, Y12
 
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y13
-	VFMADD231PS Y7, Y12, Y13
-	VSUBPS      Y4, Y13, Y14
+	// x = 2^k z; e = k << 23, j is z's table cell
+	VPSUBD consts<>+1024(SB), Y8, Y9
+	VPAND  Y7, Y9, Y10
+	VPSRLD $0x15, Y9, Y9
+	VPSUBD Y10, Y8, Y8
 
-	// r = c - n ln2
-	VFNMADD231PS Y8, Y14, Y12
-	VFNMADD231PS Y9, Y14, Y12
+	// f = z R[j] - 1, exact
+	VPERMILPS   Y9, Y0, Y11
+	VFMADD213PS consts<>+672(SB), Y11, Y8
+	VCVTDQ2PS   Y10, Y10
+	VPERMILPS   Y9, Y1, Y11
+	VPERMILPS   Y9, Y2, Y9
 
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y12, Y14
-	VFMADD213PS consts<>+256(SB), Y10, Y14
-	VFMADD213PS consts<>+288(SB), Y12, Y14
-	VFMADD213PS consts<>+320(SB), Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y8, Y8, Y12
+	VBROADCASTSS consts<>+736(SB), Y13
+	VFMADD213PS  consts<>+768(SB), Y8, Y13
+	VFMADD231PS  consts<>+704(SB), Y12, Y13
+	VBROADCASTSS consts<>+800(SB), Y14
+	VFMADD213PS  consts<>+832(SB), Y8, Y14
+	VFMADD231PS  Y13, Y12, Y14
+	VFMADD231PS  consts<>+1056(SB), Y10, Y9
+	VFMADD231PS  Y14, Y12, Y9
 
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y1, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
-	VBLENDVPS   Y11, Y13, Y0, Y12
-
-	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y13, Y11
-	VDIVPS       Y11, Y13, Y11
-	VFNMADD231PS Y11, Y12, Y12
-	CMPQ         AX, $+8
-	JLT          partless1
-	VMOVUPS      Y12, (CX)
-	JMP          partdone1
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+1088(SB), Y10, Y11
+	VADDPS      Y8, Y11, Y10
+	VSUBPS      Y10, Y11, Y11
+	VADDPS      Y8, Y11, Y8
+	VADDPS      Y8, Y9, Y8
+	VADDPS      Y8, Y10, Y8
+	CMPQ        AX, $+8
+	JLT         partless1
+	VMOVUPS     Y8, (CX)
+	JMP         partdone1
 
 partless1:
 	MOVQ         CX, BX
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X12, (BX)
+	VMOVUPS      X8, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y12, X12
+	VEXTRACTF128 $0x01, Y8, X8
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X12, (BX)
+	VMOVLPS X8, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X12, X12
+	VPSRLDQ $0x08, X8, X8
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X12, (BX)
+	VMOVSS X8, (BX)
 
 partdone1:
 	ADDQ $+32, CX
@@ -2301,67 +1883,65 @@ slowblock:
 	MOVQ $0x00000020, BX
 
 slow:
-	VMOVUPS (DX), Y11
+	VMOVUPS (DX), Y8
 
-	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPOR   Y5, Y11, Y12
-	VSUBPS Y6, Y12, Y12
-	VMAXPS Y12, Y3, Y12
+	// a subnormal x is the integer bits(x), times 2^-149
+	VPCMPGTD  Y8, Y5, Y9
+	VCVTDQ2PS Y8, Y10
+	VBLENDVPS Y9, Y10, Y8, Y10
+	VPAND     consts<>+1152(SB), Y9, Y9
 
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y13
-	VFMADD231PS Y7, Y12, Y13
-	VSUBPS      Y4, Y13, Y14
+	// x = 2^k z; e = k << 23, j is z's table cell
+	VPSUBD consts<>+1024(SB), Y10, Y11
+	VPAND  Y7, Y11, Y12
+	VPSRLD $0x15, Y11, Y11
+	VPSUBD Y12, Y10, Y10
+	VPSUBD Y9, Y12, Y9
 
-	// r = c - n ln2
-	VMOVAPS      Y12, Y15
-	VFNMADD231PS Y8, Y14, Y15
-	VFNMADD231PS Y9, Y14, Y15
+	// f = z R[j] - 1, exact
+	VPERMILPS   Y11, Y0, Y12
+	VFMADD213PS consts<>+672(SB), Y12, Y10
+	VCVTDQ2PS   Y9, Y9
+	VPERMILPS   Y11, Y1, Y12
+	VPERMILPS   Y11, Y2, Y11
 
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y15, Y14
-	VFMADD213PS consts<>+256(SB), Y10, Y14
-	VFMADD213PS consts<>+288(SB), Y15, Y14
-	VFMADD213PS consts<>+320(SB), Y15, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y15
-	VCMPPS      $0x11, consts<>+480(SB), Y12, Y12
-	VPAND       consts<>+512(SB), Y12, Y12
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y10, Y10, Y13
+	VBROADCASTSS consts<>+736(SB), Y14
+	VFMADD213PS  consts<>+768(SB), Y10, Y14
+	VFMADD231PS  consts<>+704(SB), Y13, Y14
+	VBROADCASTSS consts<>+800(SB), Y15
+	VFMADD213PS  consts<>+832(SB), Y10, Y15
+	VFMADD231PS  Y14, Y13, Y15
+	VFMADD231PS  consts<>+1056(SB), Y9, Y11
+	VFMADD231PS  Y15, Y13, Y11
 
-	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y13, Y14
-	VPERMPS     exp_half<>+0(SB), Y13, Y13
-	VPADDD      Y14, Y13, Y13
-	VPAND       consts<>+544(SB), Y14, Y14
-	VPADDD      Y12, Y14, Y14
-	VFMADD231PS Y15, Y13, Y13
-	VMULPS      Y14, Y13, Y13
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+1088(SB), Y9, Y12
+	VADDPS      Y10, Y12, Y9
+	VSUBPS      Y9, Y12, Y12
+	VADDPS      Y10, Y12, Y10
+	VADDPS      Y10, Y11, Y10
+	VADDPS      Y10, Y9, Y9
 
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Y12, Y13, Y12
-	VADDPS  consts<>+576(SB), Y13, Y13
-	VPSUBD  consts<>+576(SB), Y13, Y13
-	VPMAXSD Y13, Y12, Y12
-
-	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	VBLENDVPS Y11, Y12, Y0, Y11
-	VMAXPS    Y11, Y2, Y13
-	VMAXPS    Y12, Y2, Y12
-
-	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y12, Y14
-	VDIVPS       Y14, Y12, Y12
-	VFNMADD231PS Y12, Y13, Y13
-	VMINPS       Y13, Y11, Y11
-	VPMINUD      consts<>+608(SB), Y11, Y11
-	VMOVUPS      Y11, (CX)
-	ADDQ         $+32, CX
-	ADDQ         $+32, DX
-	ADDQ         $-8, AX
-	ADDQ         $-8, BX
-	CMPQ         BX, $+1
-	JGE          slow
-	JMP          loop
+	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
+	VPCMPGTD  Y8, Y3, Y10
+	VPCMPGTD  Y6, Y8, Y11
+	VPOR      Y10, Y11, Y10
+	VBLENDVPS Y10, consts<>+608(SB), Y9, Y9
+	VPADDD    Y8, Y8, Y10
+	VPCMPEQD  Y3, Y10, Y10
+	VBLENDVPS Y10, Y7, Y9, Y9
+	VPCMPEQD  Y6, Y8, Y8
+	VBLENDVPS Y8, Y6, Y9, Y8
+	VMOVUPS   Y8, (CX)
+	ADDQ      $+32, CX
+	ADDQ      $+32, DX
+	ADDQ      $-8, AX
+	ADDQ      $-8, BX
+	CMPQ      BX, $+1
+	JGE       slow
+	JMP       loop
 
 slowvector:
 	MOVQ       $0x00000008, BX
@@ -2370,85 +1950,83 @@ slowvector:
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y11
-	VMASKMOVPS (DX), Y11, Y12
-	VBLENDVPS  Y11, Y12, Y0, Y11
+	VMOVUPS    (BX)(SI*4), Y8
+	VMASKMOVPS (DX), Y8, Y9
+	VBLENDVPS  Y8, Y9, Y4, Y8
 
-	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPOR   Y5, Y11, Y12
-	VSUBPS Y6, Y12, Y12
-	VMAXPS Y12, Y3, Y12
+	// a subnormal x is the integer bits(x), times 2^-149
+	VPCMPGTD  Y8, Y5, Y9
+	VCVTDQ2PS Y8, Y10
+	VBLENDVPS Y9, Y10, Y8, Y10
+	VPAND     consts<>+1152(SB), Y9, Y9
 
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y13
-	VFMADD231PS Y7, Y12, Y13
-	VSUBPS      Y4, Y13, Y14
+	// x = 2^k z; e = k << 23, j is z's table cell
+	VPSUBD consts<>+1024(SB), Y10, Y11
+	VPAND  Y7, Y11, Y12
+	VPSRLD $0x15, Y11, Y11
+	VPSUBD Y12, Y10, Y10
+	VPSUBD Y9, Y12, Y9
 
-	// r = c - n ln2
-	VMOVAPS      Y12, Y15
-	VFNMADD231PS Y8, Y14, Y15
-	VFNMADD231PS Y9, Y14, Y15
+	// f = z R[j] - 1, exact
+	VPERMILPS   Y11, Y0, Y12
+	VFMADD213PS consts<>+672(SB), Y12, Y10
+	VCVTDQ2PS   Y9, Y9
+	VPERMILPS   Y11, Y1, Y12
+	VPERMILPS   Y11, Y2, Y11
 
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y15, Y14
-	VFMADD213PS consts<>+256(SB), Y10, Y14
-	VFMADD213PS consts<>+288(SB), Y15, Y14
-	VFMADD213PS consts<>+320(SB), Y15, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y15
-	VCMPPS      $0x11, consts<>+480(SB), Y12, Y12
-	VPAND       consts<>+512(SB), Y12, Y12
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y10, Y10, Y13
+	VBROADCASTSS consts<>+736(SB), Y14
+	VFMADD213PS  consts<>+768(SB), Y10, Y14
+	VFMADD231PS  consts<>+704(SB), Y13, Y14
+	VBROADCASTSS consts<>+800(SB), Y15
+	VFMADD213PS  consts<>+832(SB), Y10, Y15
+	VFMADD231PS  Y14, Y13, Y15
+	VFMADD231PS  consts<>+1056(SB), Y9, Y11
+	VFMADD231PS  Y15, Y13, Y11
 
-	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y13, Y14
-	VPERMPS     exp_half<>+0(SB), Y13, Y13
-	VPADDD      Y14, Y13, Y13
-	VPAND       consts<>+544(SB), Y14, Y14
-	VPADDD      Y12, Y14, Y14
-	VFMADD231PS Y15, Y13, Y13
-	VMULPS      Y14, Y13, Y13
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+1088(SB), Y9, Y12
+	VADDPS      Y10, Y12, Y9
+	VSUBPS      Y9, Y12, Y12
+	VADDPS      Y10, Y12, Y10
+	VADDPS      Y10, Y11, Y10
+	VADDPS      Y10, Y9, Y9
 
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Y12, Y13, Y12
-	VADDPS  consts<>+576(SB), Y13, Y13
-	VPSUBD  consts<>+576(SB), Y13, Y13
-	VPMAXSD Y13, Y12, Y12
-
-	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	VBLENDVPS Y11, Y12, Y0, Y11
-	VMAXPS    Y11, Y2, Y13
-	VMAXPS    Y12, Y2, Y12
-
-	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y12, Y14
-	VDIVPS       Y14, Y12, Y12
-	VFNMADD231PS Y12, Y13, Y13
-	VMINPS       Y13, Y11, Y11
-	VPMINUD      consts<>+608(SB), Y11, Y11
-	CMPQ         AX, $+8
-	JLT          partless2
-	VMOVUPS      Y11, (CX)
-	JMP          partdone2
+	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
+	VPCMPGTD  Y8, Y3, Y10
+	VPCMPGTD  Y6, Y8, Y11
+	VPOR      Y10, Y11, Y10
+	VBLENDVPS Y10, consts<>+608(SB), Y9, Y9
+	VPADDD    Y8, Y8, Y10
+	VPCMPEQD  Y3, Y10, Y10
+	VBLENDVPS Y10, Y7, Y9, Y9
+	VPCMPEQD  Y6, Y8, Y8
+	VBLENDVPS Y8, Y6, Y9, Y8
+	CMPQ      AX, $+8
+	JLT       partless2
+	VMOVUPS   Y8, (CX)
+	JMP       partdone2
 
 partless2:
 	MOVQ         CX, BX
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X11, (BX)
+	VMOVUPS      X8, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y11, X11
+	VEXTRACTF128 $0x01, Y8, X8
 
 partfour2:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X11, (BX)
+	VMOVLPS X8, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X11, X11
+	VPSRLDQ $0x08, X8, X8
 
 parttwo2:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X11, (BX)
+	VMOVSS X8, (BX)
 
 partdone2:
 	ADDQ $+32, CX
@@ -2466,7 +2044,7 @@ TEXT ·sigmoidAVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS consts<>+1216(SB), Z1
 	VBROADCASTSS consts<>+416(SB), Z2
 	VBROADCASTSS consts<>+512(SB), Z3
-	VBROADCASTSS consts<>+640(SB), Z4
+	VBROADCASTSS consts<>+544(SB), Z4
 	VBROADCASTSS consts<>+128(SB), Z5
 	VBROADCASTSS consts<>+1184(SB), Z6
 	VBROADCASTSS consts<>+64(SB), Z7
@@ -2832,171 +2410,177 @@ slowvector:
 	VZEROUPPER
 	RET
 
-// func powAVX2(dst *float32, x *float32, n int, p *powParams)
+// func sigmoidAVX2(dst *float32, x *float32, n int)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·powAVX2(SB), NOSPLIT, $0-32
-	VBROADCASTSS consts<>+672(SB), Y0
-	VBROADCASTSS consts<>+1088(SB), Y1
-	VBROADCASTSS consts<>+1664(SB), Y2
+TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-24
+	VBROADCASTSS consts<>+384(SB), Y0
+	VMOVUPS      exp_one<>+0(SB), Y1
+	VBROADCASTSS consts<>+1216(SB), Y2
+	VBROADCASTSS consts<>+416(SB), Y3
+	VBROADCASTSS consts<>+128(SB), Y4
+	VBROADCASTSS consts<>+1184(SB), Y5
+	VBROADCASTSS consts<>+64(SB), Y6
+	VBROADCASTSS consts<>+96(SB), Y7
+	VBROADCASTSS consts<>+160(SB), Y8
+	VBROADCASTSS consts<>+192(SB), Y9
+	VBROADCASTSS consts<>+224(SB), Y10
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
-	MOVQ         p+24(FP), BX
-	VBROADCASTSS (BX), Y3
-	VBROADCASTSS 4(BX), Y4
-	VBROADCASTSS 8(BX), Y5
 
 loop:
-	CMPQ AX, $+16
+	CMPQ AX, $+32
 	JLT  rest
 
 block:
-	// x = 2^(E-64) z; j is z's table cell
-	VMOVUPS   (DX), Y6
-	VPSUBD    consts<>+1248(SB), Y6, Y6
-	VPSRLD    $0x17, Y6, Y7
-	VPSRLD    $0x14, Y6, Y8
-	VPAND     consts<>+1280(SB), Y6, Y6
-	VPADDD    consts<>+1312(SB), Y6, Y6
-	VCVTDQ2PS Y7, Y9
+	// any |x| > 87, or NaN?
+	VMOVUPS   (DX), Y11
+	VPAND     consts<>+0(SB), Y11, Y11
+	VMOVUPS   32(DX), Y12
+	VPAND     consts<>+0(SB), Y12, Y12
+	VPMAXSD   Y12, Y11, Y11
+	VMOVUPS   64(DX), Y12
+	VPAND     consts<>+0(SB), Y12, Y12
+	VPMAXSD   Y12, Y11, Y11
+	VMOVUPS   96(DX), Y12
+	VPAND     consts<>+0(SB), Y12, Y12
+	VPMAXSD   Y12, Y11, Y11
+	VPCMPGTD  consts<>+32(SB), Y11, Y11
+	VMOVMSKPS Y11, BX
+	TESTL     BX, BX
+	JNE       slowblock
+	VMOVUPS   (DX), Y11
+	VPOR      Y5, Y11, Y12
+	VSUBPS    Y6, Y12, Y12
 
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y8, Y10
-	VFMADD213PS  consts<>+768(SB), Y10, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  Y10, Y6, Y11
-	VSUBPS       Y11, Y6, Y12
-	VFMADD231PS  Y10, Y6, Y12
-	VMULPS       Y6, Y6, Y10
-	VBROADCASTSS consts<>+1376(SB), Y13
-	VFMADD213PS  consts<>+1408(SB), Y6, Y13
-	VFMADD213PS  consts<>+1440(SB), Y6, Y13
-	VFMADD213PS  consts<>+1472(SB), Y6, Y13
-	VFMADD213PS  consts<>+1504(SB), Y6, Y13
-	VMULPS       Y6, Y10, Y6
-	VFMADD231PS  Y13, Y6, Y12
-	VADDPS       Y12, Y11, Y6
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y4, Y13
+	VFMADD231PS Y7, Y12, Y13
+	VSUBPS      Y4, Y13, Y14
 
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y8, Y10
-	VADDPS      Y10, Y9, Y9
-	VMULPS      Y9, Y3, Y10
-	VFMSUB213PS Y10, Y3, Y9
-	VFMADD213PS Y10, Y4, Y6
+	// r = c - n ln2
+	VFNMADD231PS Y8, Y14, Y12
+	VFNMADD231PS Y9, Y14, Y12
 
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y6
-	VSUBPS      consts<>+1536(SB), Y6, Y13
-	VSUBPS      Y13, Y10, Y10
-	VFMADD231PS Y11, Y4, Y10
-	VPERMPS     pow_tl<>+0(SB), Y8, Y8
-	VFMADD231PS Y8, Y3, Y9
-	VFMADD231PS Y11, Y5, Y9
-	VFMADD231PS Y12, Y4, Y9
-	VADDPS      Y9, Y10, Y8
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y12, Y14
+	VFMADD213PS consts<>+256(SB), Y10, Y14
+	VFMADD213PS consts<>+288(SB), Y12, Y14
+	VFMADD213PS consts<>+320(SB), Y12, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y12
 
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y9
-	VFMADD213PS  consts<>+1600(SB), Y8, Y9
-	VFMADD213PS  consts<>+1632(SB), Y8, Y9
-	VMULPS       Y8, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VFMADD231PS  consts<>+160(SB), Y8, Y9
-	VPERMPS      pow_exp_hi<>+0(SB), Y6, Y8
-	VPERMPS      pow_exp_lo<>+0(SB), Y6, Y10
-	VFMADD231PS  Y9, Y8, Y10
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y13, Y1, Y14
+	VPSLLD      $0x15, Y13, Y13
+	VPADDD      Y13, Y14, Y13
+	VFMADD231PS Y12, Y13, Y13
+	VBLENDVPS   Y11, Y13, Y0, Y11
 
-	// times 2^k
-	VADDPS Y10, Y8, Y8
-	VPSLLD $0x14, Y6, Y9
-	VPAND  consts<>+544(SB), Y9, Y9
-	VPADDD Y9, Y8, Y8
+	// q = y/(1+y); v - v q, v = y for x < 0, else 1
+	VADDPS       Y0, Y13, Y12
+	VDIVPS       Y12, Y13, Y12
+	VFNMADD231PS Y12, Y11, Y11
+	VMOVUPS      Y11, (CX)
+	VMOVUPS      32(DX), Y11
+	VPOR         Y5, Y11, Y12
+	VSUBPS       Y6, Y12, Y12
 
-	// x or result out of range?
-	VPANDN       Y7, Y2, Y7
-	VPXOR        consts<>+1728(SB), Y6, Y6
-	VBROADCASTSS consts<>+1696(SB), Y9
-	VPANDN       Y6, Y9, Y6
-	VPOR         Y6, Y7, Y6
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y4, Y13
+	VFMADD231PS Y7, Y12, Y13
+	VSUBPS      Y4, Y13, Y14
 
-	// x = 2^(E-64) z; j is z's table cell
-	VMOVUPS   32(DX), Y7
-	VPSUBD    consts<>+1248(SB), Y7, Y7
-	VPSRLD    $0x17, Y7, Y9
-	VPSRLD    $0x14, Y7, Y10
-	VPAND     consts<>+1280(SB), Y7, Y7
-	VPADDD    consts<>+1312(SB), Y7, Y7
-	VCVTDQ2PS Y9, Y11
+	// r = c - n ln2
+	VFNMADD231PS Y8, Y14, Y12
+	VFNMADD231PS Y9, Y14, Y12
 
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y10, Y12
-	VFMADD213PS  consts<>+768(SB), Y12, Y7
-	VMULPS       consts<>+1344(SB), Y7, Y12
-	VMOVAPS      Y7, Y13
-	VFMADD231PS  Y12, Y7, Y13
-	VSUBPS       Y13, Y7, Y14
-	VFMADD231PS  Y12, Y7, Y14
-	VMULPS       Y7, Y7, Y12
-	VBROADCASTSS consts<>+1376(SB), Y15
-	VFMADD213PS  consts<>+1408(SB), Y7, Y15
-	VFMADD213PS  consts<>+1440(SB), Y7, Y15
-	VFMADD213PS  consts<>+1472(SB), Y7, Y15
-	VFMADD213PS  consts<>+1504(SB), Y7, Y15
-	VMULPS       Y7, Y12, Y7
-	VFMADD231PS  Y15, Y7, Y14
-	VADDPS       Y14, Y13, Y7
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y12, Y14
+	VFMADD213PS consts<>+256(SB), Y10, Y14
+	VFMADD213PS consts<>+288(SB), Y12, Y14
+	VFMADD213PS consts<>+320(SB), Y12, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y12
 
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y10, Y12
-	VADDPS      Y12, Y11, Y11
-	VMULPS      Y11, Y3, Y12
-	VFMSUB213PS Y12, Y3, Y11
-	VFMADD213PS Y12, Y4, Y7
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y13, Y1, Y14
+	VPSLLD      $0x15, Y13, Y13
+	VPADDD      Y13, Y14, Y13
+	VFMADD231PS Y12, Y13, Y13
+	VBLENDVPS   Y11, Y13, Y0, Y11
 
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y7, Y7
-	VSUBPS      consts<>+1536(SB), Y7, Y15
-	VSUBPS      Y15, Y12, Y12
-	VFMADD231PS Y13, Y4, Y12
-	VPERMPS     pow_tl<>+0(SB), Y10, Y10
-	VFMADD231PS Y10, Y3, Y11
-	VFMADD231PS Y13, Y5, Y11
-	VFMADD231PS Y14, Y4, Y11
-	VADDPS      Y11, Y12, Y10
+	// q = y/(1+y); v - v q, v = y for x < 0, else 1
+	VADDPS       Y0, Y13, Y12
+	VDIVPS       Y12, Y13, Y12
+	VFNMADD231PS Y12, Y11, Y11
+	VMOVUPS      Y11, 32(CX)
+	VMOVUPS      64(DX), Y11
+	VPOR         Y5, Y11, Y12
+	VSUBPS       Y6, Y12, Y12
 
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y11
-	VFMADD213PS  consts<>+1600(SB), Y10, Y11
-	VFMADD213PS  consts<>+1632(SB), Y10, Y11
-	VMULPS       Y10, Y10, Y12
-	VMULPS       Y11, Y12, Y11
-	VFMADD231PS  consts<>+160(SB), Y10, Y11
-	VPERMPS      pow_exp_hi<>+0(SB), Y7, Y10
-	VPERMPS      pow_exp_lo<>+0(SB), Y7, Y12
-	VFMADD231PS  Y11, Y10, Y12
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y4, Y13
+	VFMADD231PS Y7, Y12, Y13
+	VSUBPS      Y4, Y13, Y14
 
-	// times 2^k
-	VADDPS Y12, Y10, Y10
-	VPSLLD $0x14, Y7, Y11
-	VPAND  consts<>+544(SB), Y11, Y11
-	VPADDD Y11, Y10, Y10
+	// r = c - n ln2
+	VFNMADD231PS Y8, Y14, Y12
+	VFNMADD231PS Y9, Y14, Y12
 
-	// x or result out of range?
-	VPANDN       Y9, Y2, Y9
-	VPXOR        consts<>+1728(SB), Y7, Y7
-	VBROADCASTSS consts<>+1696(SB), Y11
-	VPANDN       Y7, Y11, Y7
-	VPOR         Y7, Y9, Y7
-	VPOR         Y7, Y6, Y6
-	VPTEST       Y6, Y6
-	JNE          slowblock
-	VMOVUPS      Y8, (CX)
-	VMOVUPS      Y10, 32(CX)
-	ADDQ         $+64, CX
-	ADDQ         $+64, DX
-	ADDQ         $-16, AX
-	CMPQ         AX, $+16
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y12, Y14
+	VFMADD213PS consts<>+256(SB), Y10, Y14
+	VFMADD213PS consts<>+288(SB), Y12, Y14
+	VFMADD213PS consts<>+320(SB), Y12, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y12
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y13, Y1, Y14
+	VPSLLD      $0x15, Y13, Y13
+	VPADDD      Y13, Y14, Y13
+	VFMADD231PS Y12, Y13, Y13
+	VBLENDVPS   Y11, Y13, Y0, Y11
+
+	// q = y/(1+y); v - v q, v = y for x < 0, else 1
+	VADDPS       Y0, Y13, Y12
+	VDIVPS       Y12, Y13, Y12
+	VFNMADD231PS Y12, Y11, Y11
+	VMOVUPS      Y11, 64(CX)
+	VMOVUPS      96(DX), Y11
+	VPOR         Y5, Y11, Y12
+	VSUBPS       Y6, Y12, Y12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y4, Y13
+	VFMADD231PS Y7, Y12, Y13
+	VSUBPS      Y4, Y13, Y14
+
+	// r = c - n ln2
+	VFNMADD231PS Y8, Y14, Y12
+	VFNMADD231PS Y9, Y14, Y12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y12, Y14
+	VFMADD213PS consts<>+256(SB), Y10, Y14
+	VFMADD213PS consts<>+288(SB), Y12, Y14
+	VFMADD213PS consts<>+320(SB), Y12, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y12
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y13, Y1, Y14
+	VPSLLD      $0x15, Y13, Y13
+	VPADDD      Y13, Y14, Y13
+	VFMADD231PS Y12, Y13, Y13
+	VBLENDVPS   Y11, Y13, Y0, Y11
+
+	// q = y/(1+y); v - v q, v = y for x < 0, else 1
+	VADDPS       Y0, Y13, Y12
+	VDIVPS       Y12, Y13, Y12
+	VFNMADD231PS Y12, Y11, Y11
+	VMOVUPS      Y11, 96(CX)
+	ADDQ         $+128, CX
+	ADDQ         $+128, DX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+32
 	JGE          block
 
 rest:
@@ -3004,110 +2588,76 @@ rest:
 	JLT  done
 
 vector:
-	MOVQ         $0x00000008, SI
-	MOVQ         AX, DI
-	CMPQ         DI, SI
-	CMOVQGT      SI, DI
-	NEGQ         DI
-	LEAQ         lane_mask<>+32(SB), SI
-	VMOVUPS      (SI)(DI*4), Y6
-	VMASKMOVPS   (DX), Y6, Y7
-	VBROADCASTSS consts<>+384(SB), Y8
-	VBLENDVPS    Y6, Y7, Y8, Y6
+	MOVQ       $0x00000008, BX
+	MOVQ       AX, SI
+	CMPQ       SI, BX
+	CMOVQGT    BX, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), BX
+	VMOVUPS    (BX)(SI*4), Y11
+	VMASKMOVPS (DX), Y11, Y12
+	VBLENDVPS  Y11, Y12, Y0, Y11
 
-	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y6, Y6
-	VPSRLD    $0x17, Y6, Y7
-	VPSRLD    $0x14, Y6, Y8
-	VPAND     consts<>+1280(SB), Y6, Y6
-	VPADDD    consts<>+1312(SB), Y6, Y6
-	VCVTDQ2PS Y7, Y9
+	// any |x| > 87, or NaN?
+	VPAND     consts<>+0(SB), Y11, Y12
+	VPCMPGTD  consts<>+32(SB), Y12, Y12
+	VMOVMSKPS Y12, BX
+	TESTL     BX, BX
+	JNE       slowvector
+	VPOR      Y5, Y11, Y12
+	VSUBPS    Y6, Y12, Y12
 
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y8, Y10
-	VFMADD213PS  consts<>+768(SB), Y10, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  Y10, Y6, Y11
-	VSUBPS       Y11, Y6, Y12
-	VFMADD231PS  Y10, Y6, Y12
-	VMULPS       Y6, Y6, Y10
-	VBROADCASTSS consts<>+1376(SB), Y13
-	VFMADD213PS  consts<>+1408(SB), Y6, Y13
-	VFMADD213PS  consts<>+1440(SB), Y6, Y13
-	VFMADD213PS  consts<>+1472(SB), Y6, Y13
-	VFMADD213PS  consts<>+1504(SB), Y6, Y13
-	VMULPS       Y6, Y10, Y6
-	VFMADD231PS  Y13, Y6, Y12
-	VADDPS       Y12, Y11, Y6
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y4, Y13
+	VFMADD231PS Y7, Y12, Y13
+	VSUBPS      Y4, Y13, Y14
 
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y8, Y10
-	VADDPS      Y10, Y9, Y9
-	VMULPS      Y9, Y3, Y10
-	VFMSUB213PS Y10, Y3, Y9
-	VFMADD213PS Y10, Y4, Y6
+	// r = c - n ln2
+	VFNMADD231PS Y8, Y14, Y12
+	VFNMADD231PS Y9, Y14, Y12
 
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y6
-	VSUBPS      consts<>+1536(SB), Y6, Y13
-	VSUBPS      Y13, Y10, Y10
-	VFMADD231PS Y11, Y4, Y10
-	VPERMPS     pow_tl<>+0(SB), Y8, Y8
-	VFMADD231PS Y8, Y3, Y9
-	VFMADD231PS Y11, Y5, Y9
-	VFMADD231PS Y12, Y4, Y9
-	VADDPS      Y9, Y10, Y8
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y12, Y14
+	VFMADD213PS consts<>+256(SB), Y10, Y14
+	VFMADD213PS consts<>+288(SB), Y12, Y14
+	VFMADD213PS consts<>+320(SB), Y12, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y12
 
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y9
-	VFMADD213PS  consts<>+1600(SB), Y8, Y9
-	VFMADD213PS  consts<>+1632(SB), Y8, Y9
-	VMULPS       Y8, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VFMADD231PS  consts<>+160(SB), Y8, Y9
-	VPERMPS      pow_exp_hi<>+0(SB), Y6, Y8
-	VPERMPS      pow_exp_lo<>+0(SB), Y6, Y10
-	VFMADD231PS  Y9, Y8, Y10
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y13, Y1, Y14
+	VPSLLD      $0x15, Y13, Y13
+	VPADDD      Y13, Y14, Y13
+	VFMADD231PS Y12, Y13, Y13
+	VBLENDVPS   Y11, Y13, Y0, Y12
 
-	// times 2^k
-	VADDPS Y10, Y8, Y8
-	VPSLLD $0x14, Y6, Y9
-	VPAND  consts<>+544(SB), Y9, Y9
-	VPADDD Y9, Y8, Y8
-
-	// x or result out of range?
-	VPANDN       Y7, Y2, Y7
-	VPXOR        consts<>+1728(SB), Y6, Y6
-	VBROADCASTSS consts<>+1696(SB), Y9
-	VPANDN       Y6, Y9, Y6
-	VPOR         Y6, Y7, Y6
-	VPTEST       Y6, Y6
-	JNE          slowvector
+	// q = y/(1+y); v - v q, v = y for x < 0, else 1
+	VADDPS       Y0, Y13, Y11
+	VDIVPS       Y11, Y13, Y11
+	VFNMADD231PS Y11, Y12, Y12
 	CMPQ         AX, $+8
 	JLT          partless1
-	VMOVUPS      Y8, (CX)
+	VMOVUPS      Y12, (CX)
 	JMP          partdone1
 
 partless1:
-	MOVQ         CX, SI
+	MOVQ         CX, BX
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X8, (SI)
-	ADDQ         $+16, SI
-	VEXTRACTF128 $0x01, Y8, X8
+	VMOVUPS      X12, (BX)
+	ADDQ         $+16, BX
+	VEXTRACTF128 $0x01, Y12, X12
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X8, (SI)
-	ADDQ    $+8, SI
-	VPSRLDQ $0x08, X8, X8
+	VMOVLPS X12, (BX)
+	ADDQ    $+8, BX
+	VPSRLDQ $0x08, X12, X12
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X8, (SI)
+	VMOVSS X12, (BX)
 
 partdone1:
 	ADDQ $+32, CX
@@ -3121,275 +2671,157 @@ done:
 	RET
 
 slowblock:
-	MOVQ $0x00000010, SI
+	MOVQ $0x00000020, BX
 
 slow:
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VMOVUPS      (DX), Y6
-	VPAND        consts<>+0(SB), Y6, Y7
-	VPSUBD       consts<>+1248(SB), Y7, Y8
-	VCVTDQ2PS    Y7, Y9
-	VPSUBD       consts<>+1760(SB), Y9, Y9
-	VBROADCASTSS consts<>+1024(SB), Y10
-	VPCMPGTD     Y7, Y10, Y10
-	VBLENDVPS    Y10, Y9, Y8, Y8
-	VPSRAD       $0x17, Y8, Y9
-	VPSRLD       $0x14, Y8, Y10
-	VPAND        consts<>+1280(SB), Y8, Y8
-	VPADDD       consts<>+1312(SB), Y8, Y8
-	VCVTDQ2PS    Y9, Y9
+	VMOVUPS (DX), Y11
 
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y10, Y11
-	VFMADD213PS  consts<>+768(SB), Y11, Y8
-	VMULPS       consts<>+1344(SB), Y8, Y11
-	VMOVAPS      Y8, Y12
-	VFMADD231PS  Y11, Y8, Y12
-	VSUBPS       Y12, Y8, Y13
-	VFMADD231PS  Y11, Y8, Y13
-	VMULPS       Y8, Y8, Y11
-	VBROADCASTSS consts<>+1376(SB), Y14
-	VFMADD213PS  consts<>+1408(SB), Y8, Y14
-	VFMADD213PS  consts<>+1440(SB), Y8, Y14
-	VFMADD213PS  consts<>+1472(SB), Y8, Y14
-	VFMADD213PS  consts<>+1504(SB), Y8, Y14
-	VMULPS       Y8, Y11, Y8
-	VFMADD231PS  Y14, Y8, Y13
-	VADDPS       Y13, Y12, Y8
+	// c = max(-104, -|x|), NaN kept; no subnormals
+	VPOR   Y5, Y11, Y12
+	VSUBPS Y6, Y12, Y12
+	VMAXPS Y12, Y3, Y12
 
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y10, Y11
-	VADDPS      Y11, Y9, Y9
-	VMULPS      Y9, Y3, Y11
-	VFMSUB213PS Y11, Y3, Y9
-	VFMADD213PS Y11, Y4, Y8
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y4, Y13
+	VFMADD231PS Y7, Y12, Y13
+	VSUBPS      Y4, Y13, Y14
 
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y8, Y14
-	VSUBPS      consts<>+1536(SB), Y14, Y15
-	VSUBPS      Y15, Y11, Y11
-	VFMADD231PS Y12, Y4, Y11
-	VPERMPS     pow_tl<>+0(SB), Y10, Y10
-	VFMADD231PS Y10, Y3, Y9
-	VFMADD231PS Y12, Y5, Y9
-	VFMADD231PS Y13, Y4, Y9
-	VADDPS      Y9, Y11, Y9
+	// r = c - n ln2
+	VMOVAPS      Y12, Y15
+	VFNMADD231PS Y8, Y14, Y15
+	VFNMADD231PS Y9, Y14, Y15
 
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y10
-	VFMADD213PS  consts<>+1600(SB), Y9, Y10
-	VFMADD213PS  consts<>+1632(SB), Y9, Y10
-	VMULPS       Y9, Y9, Y11
-	VMULPS       Y10, Y11, Y10
-	VFMADD231PS  consts<>+160(SB), Y9, Y10
-	VPERMPS      pow_full_hi<>+0(SB), Y14, Y9
-	VPERMPS      pow_full_lo<>+0(SB), Y14, Y11
-	VFMADD231PS  Y10, Y9, Y11
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y15, Y14
+	VFMADD213PS consts<>+256(SB), Y10, Y14
+	VFMADD213PS consts<>+288(SB), Y15, Y14
+	VFMADD213PS consts<>+320(SB), Y15, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y15
+	VCMPPS      $0x11, consts<>+480(SB), Y12, Y12
+	VPAND       consts<>+512(SB), Y12, Y12
 
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y14, Y10
-	VPSRAD  $0x03, Y10, Y10
-	VADDPS  Y11, Y9, Y12
-	VPSLLD  $0x17, Y10, Y13
-	VPADDD  Y13, Y12, Y13
-	VPMINUD Y0, Y13, Y13
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y13, Y14
+	VPERMPS     exp_half<>+0(SB), Y13, Y13
+	VPADDD      Y14, Y13, Y13
+	VPAND       consts<>+640(SB), Y14, Y14
+	VPADDD      Y12, Y14, Y14
+	VFMADD231PS Y15, Y13, Y13
+	VMULPS      Y14, Y13, Y13
 
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y1, Y10, Y10
-	VBROADCASTSS consts<>+1792(SB), Y14
-	VPSUBD       Y10, Y14, Y10
-	VPSLLD       $0x17, Y10, Y10
-	VADDPS       Y9, Y10, Y14
-	VSUBPS       Y10, Y14, Y15
-	VSUBPS       Y15, Y9, Y9
-	VADDPS       Y11, Y9, Y9
-	VADDPS       Y9, Y14, Y9
-	VCMPPS       $0x11, Y10, Y12, Y11
-	VPSUBD       Y10, Y9, Y9
-	VBLENDVPS    Y11, Y9, Y13, Y9
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y12, Y13, Y12
+	VADDPS  consts<>+576(SB), Y13, Y13
+	VPSUBD  consts<>+576(SB), Y13, Y13
+	VPMAXSD Y13, Y12, Y12
 
-	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y10
-	VCMPPS       $0x11, Y8, Y10, Y10
-	VBLENDVPS    Y10, Y0, Y9, Y9
-	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y8
-	VBLENDVPS    Y8, Y1, Y9, Y8
-	VPCMPEQD     Y1, Y7, Y9
-	VBLENDVPS    Y3, Y0, Y1, Y10
-	VBLENDVPS    Y9, Y10, Y8, Y8
-	VPCMPEQD     Y0, Y7, Y9
-	VBLENDVPS    Y3, Y1, Y0, Y10
-	VBLENDVPS    Y9, Y10, Y8, Y8
+	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
+	VBLENDVPS Y11, Y12, Y0, Y11
+	VMAXPS    Y11, Y2, Y13
+	VMAXPS    Y12, Y2, Y12
 
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(BX), Y9
-	VPAND        Y9, Y6, Y9
-	VPOR         Y9, Y8, Y8
-	VPCMPGTD     Y1, Y7, Y9
-	VPCMPGTD     Y7, Y0, Y10
-	VPAND        Y9, Y10, Y9
-	VBROADCASTSS 16(BX), Y10
-	VPAND        Y10, Y6, Y6
-	VPCMPGTD     Y6, Y1, Y6
-	VPAND        Y9, Y6, Y6
-	VPCMPGTD     Y0, Y7, Y7
-	VPOR         Y6, Y7, Y6
-	VBLENDVPS    Y6, consts<>+608(SB), Y8, Y6
-	VMOVUPS      Y6, (CX)
+	// q = y/(1+y); v - v q, v = y for x < 0, else 1
+	VADDPS       Y0, Y12, Y14
+	VDIVPS       Y14, Y12, Y12
+	VFNMADD231PS Y12, Y13, Y13
+	VMINPS       Y13, Y11, Y11
+	VPMINUD      consts<>+608(SB), Y11, Y11
+	VMOVUPS      Y11, (CX)
 	ADDQ         $+32, CX
 	ADDQ         $+32, DX
 	ADDQ         $-8, AX
-	ADDQ         $-8, SI
-	CMPQ         SI, $+1
+	ADDQ         $-8, BX
+	CMPQ         BX, $+1
 	JGE          slow
 	JMP          loop
 
 slowvector:
-	MOVQ         $0x00000008, SI
-	MOVQ         AX, DI
-	CMPQ         DI, SI
-	CMOVQGT      SI, DI
-	NEGQ         DI
-	LEAQ         lane_mask<>+32(SB), SI
-	VMOVUPS      (SI)(DI*4), Y6
-	VMASKMOVPS   (DX), Y6, Y7
-	VBROADCASTSS consts<>+384(SB), Y8
-	VBLENDVPS    Y6, Y7, Y8, Y6
+	MOVQ       $0x00000008, BX
+	MOVQ       AX, SI
+	CMPQ       SI, BX
+	CMOVQGT    BX, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), BX
+	VMOVUPS    (BX)(SI*4), Y11
+	VMASKMOVPS (DX), Y11, Y12
+	VBLENDVPS  Y11, Y12, Y0, Y11
 
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y6, Y7
-	VPSUBD       consts<>+1248(SB), Y7, Y8
-	VCVTDQ2PS    Y7, Y9
-	VPSUBD       consts<>+1760(SB), Y9, Y9
-	VBROADCASTSS consts<>+1024(SB), Y10
-	VPCMPGTD     Y7, Y10, Y10
-	VBLENDVPS    Y10, Y9, Y8, Y8
-	VPSRAD       $0x17, Y8, Y9
-	VPSRLD       $0x14, Y8, Y10
-	VPAND        consts<>+1280(SB), Y8, Y8
-	VPADDD       consts<>+1312(SB), Y8, Y8
-	VCVTDQ2PS    Y9, Y9
+	// c = max(-104, -|x|), NaN kept; no subnormals
+	VPOR   Y5, Y11, Y12
+	VSUBPS Y6, Y12, Y12
+	VMAXPS Y12, Y3, Y12
 
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y10, Y11
-	VFMADD213PS  consts<>+768(SB), Y11, Y8
-	VMULPS       consts<>+1344(SB), Y8, Y11
-	VMOVAPS      Y8, Y12
-	VFMADD231PS  Y11, Y8, Y12
-	VSUBPS       Y12, Y8, Y13
-	VFMADD231PS  Y11, Y8, Y13
-	VMULPS       Y8, Y8, Y11
-	VBROADCASTSS consts<>+1376(SB), Y14
-	VFMADD213PS  consts<>+1408(SB), Y8, Y14
-	VFMADD213PS  consts<>+1440(SB), Y8, Y14
-	VFMADD213PS  consts<>+1472(SB), Y8, Y14
-	VFMADD213PS  consts<>+1504(SB), Y8, Y14
-	VMULPS       Y8, Y11, Y8
-	VFMADD231PS  Y14, Y8, Y13
-	VADDPS       Y13, Y12, Y8
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y4, Y13
+	VFMADD231PS Y7, Y12, Y13
+	VSUBPS      Y4, Y13, Y14
 
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y10, Y11
-	VADDPS      Y11, Y9, Y9
-	VMULPS      Y9, Y3, Y11
-	VFMSUB213PS Y11, Y3, Y9
-	VFMADD213PS Y11, Y4, Y8
+	// r = c - n ln2
+	VMOVAPS      Y12, Y15
+	VFNMADD231PS Y8, Y14, Y15
+	VFNMADD231PS Y9, Y14, Y15
 
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y8, Y14
-	VSUBPS      consts<>+1536(SB), Y14, Y15
-	VSUBPS      Y15, Y11, Y11
-	VFMADD231PS Y12, Y4, Y11
-	VPERMPS     pow_tl<>+0(SB), Y10, Y10
-	VFMADD231PS Y10, Y3, Y9
-	VFMADD231PS Y12, Y5, Y9
-	VFMADD231PS Y13, Y4, Y9
-	VADDPS      Y9, Y11, Y9
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y15, Y14
+	VFMADD213PS consts<>+256(SB), Y10, Y14
+	VFMADD213PS consts<>+288(SB), Y15, Y14
+	VFMADD213PS consts<>+320(SB), Y15, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y15
+	VCMPPS      $0x11, consts<>+480(SB), Y12, Y12
+	VPAND       consts<>+512(SB), Y12, Y12
 
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y10
-	VFMADD213PS  consts<>+1600(SB), Y9, Y10
-	VFMADD213PS  consts<>+1632(SB), Y9, Y10
-	VMULPS       Y9, Y9, Y11
-	VMULPS       Y10, Y11, Y10
-	VFMADD231PS  consts<>+160(SB), Y9, Y10
-	VPERMPS      pow_full_hi<>+0(SB), Y14, Y9
-	VPERMPS      pow_full_lo<>+0(SB), Y14, Y11
-	VFMADD231PS  Y10, Y9, Y11
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y13, Y14
+	VPERMPS     exp_half<>+0(SB), Y13, Y13
+	VPADDD      Y14, Y13, Y13
+	VPAND       consts<>+640(SB), Y14, Y14
+	VPADDD      Y12, Y14, Y14
+	VFMADD231PS Y15, Y13, Y13
+	VMULPS      Y14, Y13, Y13
 
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y14, Y10
-	VPSRAD  $0x03, Y10, Y10
-	VADDPS  Y11, Y9, Y12
-	VPSLLD  $0x17, Y10, Y13
-	VPADDD  Y13, Y12, Y13
-	VPMINUD Y0, Y13, Y13
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y12, Y13, Y12
+	VADDPS  consts<>+576(SB), Y13, Y13
+	VPSUBD  consts<>+576(SB), Y13, Y13
+	VPMAXSD Y13, Y12, Y12
 
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y1, Y10, Y10
-	VBROADCASTSS consts<>+1792(SB), Y14
-	VPSUBD       Y10, Y14, Y10
-	VPSLLD       $0x17, Y10, Y10
-	VADDPS       Y9, Y10, Y14
-	VSUBPS       Y10, Y14, Y15
-	VSUBPS       Y15, Y9, Y9
-	VADDPS       Y11, Y9, Y9
-	VADDPS       Y9, Y14, Y9
-	VCMPPS       $0x11, Y10, Y12, Y11
-	VPSUBD       Y10, Y9, Y9
-	VBLENDVPS    Y11, Y9, Y13, Y9
+	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
+	VBLENDVPS Y11, Y12, Y0, Y11
+	VMAXPS    Y11, Y2, Y13
+	VMAXPS    Y12, Y2, Y12
 
-	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y10
-	VCMPPS       $0x11, Y8, Y10, Y10
-	VBLENDVPS    Y10, Y0, Y9, Y9
-	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y8
-	VBLENDVPS    Y8, Y1, Y9, Y8
-	VPCMPEQD     Y1, Y7, Y9
-	VBLENDVPS    Y3, Y0, Y1, Y10
-	VBLENDVPS    Y9, Y10, Y8, Y8
-	VPCMPEQD     Y0, Y7, Y9
-	VBLENDVPS    Y3, Y1, Y0, Y10
-	VBLENDVPS    Y9, Y10, Y8, Y8
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(BX), Y9
-	VPAND        Y9, Y6, Y9
-	VPOR         Y9, Y8, Y8
-	VPCMPGTD     Y1, Y7, Y9
-	VPCMPGTD     Y7, Y0, Y10
-	VPAND        Y9, Y10, Y9
-	VBROADCASTSS 16(BX), Y10
-	VPAND        Y10, Y6, Y6
-	VPCMPGTD     Y6, Y1, Y6
-	VPAND        Y9, Y6, Y6
-	VPCMPGTD     Y0, Y7, Y7
-	VPOR         Y6, Y7, Y6
-	VBLENDVPS    Y6, consts<>+608(SB), Y8, Y6
+	// q = y/(1+y); v - v q, v = y for x < 0, else 1
+	VADDPS       Y0, Y12, Y14
+	VDIVPS       Y14, Y12, Y12
+	VFNMADD231PS Y12, Y13, Y13
+	VMINPS       Y13, Y11, Y11
+	VPMINUD      consts<>+608(SB), Y11, Y11
 	CMPQ         AX, $+8
 	JLT          partless2
-	VMOVUPS      Y6, (CX)
+	VMOVUPS      Y11, (CX)
 	JMP          partdone2
 
 partless2:
-	MOVQ         CX, SI
+	MOVQ         CX, BX
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X6, (SI)
-	ADDQ         $+16, SI
-	VEXTRACTF128 $0x01, Y6, X6
+	VMOVUPS      X11, (BX)
+	ADDQ         $+16, BX
+	VEXTRACTF128 $0x01, Y11, X11
 
 partfour2:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X6, (SI)
-	ADDQ    $+8, SI
-	VPSRLDQ $0x08, X6, X6
+	VMOVLPS X11, (BX)
+	ADDQ    $+8, BX
+	VPSRLDQ $0x08, X11, X11
 
 parttwo2:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X6, (SI)
+	VMOVSS X11, (BX)
 
 partdone2:
 	ADDQ $+32, CX
@@ -3403,12 +2835,12 @@ partdone2:
 // func powAVX512(dst *float32, x *float32, n int, p *powParams)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·powAVX512(SB), NOSPLIT, $0-32
-	VBROADCASTSS consts<>+672(SB), Z0
-	VBROADCASTSS consts<>+1088(SB), Z1
+	VBROADCASTSS consts<>+928(SB), Z0
+	VBROADCASTSS consts<>+960(SB), Z1
 	VBROADCASTSS consts<>+1664(SB), Z2
 	VBROADCASTSS consts<>+1696(SB), Z3
 	VBROADCASTSS consts<>+384(SB), Z4
-	VBROADCASTSS consts<>+1024(SB), Z5
+	VBROADCASTSS consts<>+1120(SB), Z5
 	VBROADCASTSS consts<>+1792(SB), Z6
 	VBROADCASTSS consts<>+1824(SB), Z7
 	VBROADCASTSS consts<>+1536(SB), Z8
@@ -3416,7 +2848,7 @@ TEXT ·powAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS consts<>+1280(SB), Z10
 	VBROADCASTSS consts<>+1312(SB), Z11
 	VMOVUPS      pow_r<>+0(SB), Z12
-	VBROADCASTSS consts<>+768(SB), Z13
+	VBROADCASTSS consts<>+672(SB), Z13
 	VBROADCASTSS consts<>+1344(SB), Z14
 	VBROADCASTSS consts<>+1376(SB), Z15
 	VBROADCASTSS consts<>+1408(SB), Z16
@@ -3494,7 +2926,7 @@ block:
 	// times 2^k
 	VADDPS      Z26, Z24, Z24
 	VPSLLD      $0x14, Z22, Z25
-	VPANDD.BCST consts<>+544(SB), Z25, Z25
+	VPANDD.BCST consts<>+640(SB), Z25, Z25
 	VPADDD      Z25, Z24, Z24
 
 	// x or result out of range?
@@ -3562,7 +2994,7 @@ block:
 	// times 2^k
 	VADDPS      Z28, Z26, Z26
 	VPSLLD      $0x14, Z23, Z27
-	VPANDD.BCST consts<>+544(SB), Z27, Z27
+	VPANDD.BCST consts<>+640(SB), Z27, Z27
 	VPADDD      Z27, Z26, Z26
 
 	// x or result out of range?
@@ -3651,7 +3083,7 @@ vector:
 	// times 2^k
 	VADDPS      Z26, Z24, Z24
 	VPSLLD      $0x14, Z22, Z25
-	VPANDD.BCST consts<>+544(SB), Z25, Z25
+	VPANDD.BCST consts<>+640(SB), Z25, Z25
 	VPADDD      Z25, Z24, Z24
 
 	// x or result out of range?
@@ -3921,691 +3353,286 @@ slowvector:
 	VZEROUPPER
 	RET
 
-// func sigmoidLossAVX2(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
+// func powAVX2(dst *float32, x *float32, n int, p *powParams)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·sigmoidLossAVX2(SB), NOSPLIT, $32-40
-	VBROADCASTSS consts<>+1088(SB), Y0
-	VBROADCASTSS consts<>+672(SB), Y1
-	VBROADCASTSS consts<>+384(SB), Y2
-	MOVQ         n+24(FP), AX
-	MOVQ         losses+0(FP), CX
-	MOVQ         logits+8(FP), DX
-	MOVQ         targets+16(FP), BX
-	MOVQ         p+32(FP), SI
-	MOVQ         (SI), DI
+TEXT ·powAVX2(SB), NOSPLIT, $0-32
+	VBROADCASTSS consts<>+928(SB), Y0
+	VBROADCASTSS consts<>+960(SB), Y1
+	VBROADCASTSS consts<>+1664(SB), Y2
+	MOVQ         n+16(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	MOVQ         p+24(FP), BX
+	VBROADCASTSS (BX), Y3
+	VBROADCASTSS 4(BX), Y4
+	VBROADCASTSS 8(BX), Y5
 
 loop:
-	CMPQ AX, $+8
+	CMPQ AX, $+16
 	JLT  rest
 
 block:
-	// any |x| > 87, or NaN?
-	VMOVUPS   (DX), Y3
-	VPAND     consts<>+0(SB), Y3, Y3
-	VPCMPGTD  consts<>+32(SB), Y3, Y3
-	VMOVMSKPS Y3, R8
-	TESTL     R8, R8
-	JNE       slowblock
-	VMOVUPS   (DX), Y3
-	VMOVUPS   (BX), Y4
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y3, Y5
-	VSUBPS consts<>+64(SB), Y5, Y5
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+128(SB), Y5, Y6
-	VSUBPS       consts<>+128(SB), Y6, Y7
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y7, Y5
-	VFNMADD231PS consts<>+192(SB), Y7, Y5
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y7
-	VFMADD213PS  consts<>+256(SB), Y5, Y7
-	VFMADD213PS  consts<>+288(SB), Y5, Y7
-	VFMADD213PS  consts<>+320(SB), Y5, Y7
-	VFMADD213PS  consts<>+352(SB), Y7, Y5
-
-	// 2^n T[j] (1 + p)
-	VMOVUPS     exp_one<>+0(SB), Y7
-	VPERMILPS   Y6, Y7, Y7
-	VPSLLD      $0x15, Y6, Y6
-	VPADDD      Y6, Y7, Y6
-	VFMADD231PS Y5, Y6, Y6
-	VADDPS      Y2, Y6, Y5
-	VDIVPS      Y5, Y2, Y5
-	VMULPS      Y5, Y6, Y7
-
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y2, Y6, Y8
-	VPSUBD consts<>+1888(SB), Y8, Y8
-	VPAND  consts<>+544(SB), Y8, Y9
-	VPSRLD $0x15, Y8, Y8
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y9, Y2, Y10
-	VMOVUPS     log_r<>+0(SB), Y11
-	VPERMILPS   Y8, Y11, Y11
-	VMULPS      Y11, Y10, Y10
-	VADDPS      consts<>+768(SB), Y10, Y11
-	VFMADD231PS Y10, Y6, Y11
-	VCVTDQ2PS   Y9, Y6
-	VMOVUPS     log_th<>+0(SB), Y9
-	VPERMILPS   Y8, Y9, Y9
-	VMOVUPS     log_tl<>+0(SB), Y10
-	VPERMILPS   Y8, Y10, Y8
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y11, Y11, Y10
-	VBROADCASTSS consts<>+1952(SB), Y12
-	VFMADD213PS  consts<>+1984(SB), Y11, Y12
-	VFMADD231PS  consts<>+1920(SB), Y10, Y12
-	VBROADCASTSS consts<>+2016(SB), Y13
-	VFMADD213PS  consts<>+2048(SB), Y11, Y13
-	VFMADD231PS  Y12, Y10, Y13
-	VFMADD231PS  consts<>+960(SB), Y6, Y8
-	VFMADD231PS  Y13, Y10, Y8
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+992(SB), Y6, Y9
-	VADDPS      Y11, Y9, Y6
-	VSUBPS      Y6, Y9, Y9
-	VADDPS      Y11, Y9, Y9
-	VADDPS      Y9, Y8, Y8
-	VADDPS      Y8, Y6, Y6
-	VBLENDVPS   Y3, Y7, Y5, Y8
-	VBLENDVPS   Y3, Y5, Y7, Y5
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y4, Y2, Y7
-	VBLENDVPS   Y3, Y4, Y7, Y9
-	VCMPPS      $0x11, Y9, Y0, Y10
-	VPAND       consts<>+0(SB), Y3, Y3
-	VPAND       Y3, Y10, Y3
-	VFMADD231PS Y3, Y9, Y6
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y4, Y5, Y3
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS 12(SI), Y5
-	VBROADCASTSS 16(SI), Y8
-	VMULPS       Y7, Y8, Y7
-	VFMADD231PS  Y4, Y5, Y7
-	VMULPS       Y6, Y7, Y4
-
-	// q^gamma
-	CMPQ   DI, $+1
-	JGE    focusnot0_49
-	VMULPS Y3, Y3, Y3
-	JMP    focusdone49
-
-focusnot0_49:
-	CMPQ    DI, $+2
-	JGE     focusnot1_49
-	VMOVAPS Y2, Y3
-	JMP     focusdone49
-
-focusnot1_49:
-	CMPQ DI, $+3
-	JGE  focusnot2_49
-	JMP  focusdone49
-
-focusnot2_49:
-	CMPQ    DI, $+4
-	JGE     focusnot3_49
-	VSQRTPS Y3, Y3
-	JMP     focusdone49
-
-focusnot3_49:
-	CMPQ         DI, $+5
-	JGE          focusnot4_49
-	VSQRTPS      Y3, Y5
-	VMOVAPS      Y3, Y6
-	VFNMADD231PS Y5, Y5, Y6
-	VMULPS       consts<>+2080(SB), Y5, Y7
-	VMULPS       Y7, Y6, Y6
-	VFMADD231PS  Y5, Y3, Y6
-	VMOVAPS      Y6, Y3
-	JMP          focusdone49
-
-focusnot4_49:
-	CMPQ         DI, $+6
-	JGE          focusnot5_49
-	VSQRTPS      Y3, Y5
-	VMULPS       Y3, Y3, Y6
-	VMOVAPS      Y6, Y7
-	VFMSUB231PS  Y3, Y3, Y7
-	VMOVAPS      Y3, Y8
-	VFNMADD231PS Y5, Y5, Y8
-	VMULPS       Y8, Y3, Y3
-	VFMADD231PS  consts<>+2080(SB), Y3, Y7
-	VMULPS       Y5, Y7, Y3
-	VFMADD231PS  Y5, Y6, Y3
-	JMP          focusdone49
-
-focusnot5_49:
-	CMPQ        DI, $+7
-	JGE         focusnot6_49
-	VMULPS      Y3, Y3, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y3, Y3, Y6
-	VMULPS      Y3, Y6, Y6
-	VFMADD231PS Y3, Y5, Y6
-	VMOVAPS     Y6, Y3
-	JMP         focusdone49
-
-focusnot6_49:
-	CMPQ        DI, $+8
-	JGE         focusnot7_49
-	VMULPS      Y3, Y3, Y5
-	VFMSUB213PS Y5, Y3, Y3
-	VADDPS      Y5, Y5, Y6
-	VMULPS      Y3, Y6, Y3
-	VFMADD231PS Y5, Y5, Y3
-	JMP         focusdone49
-
-focusnot7_49:
-	CMPQ        DI, $+9
-	JGE         focusnot8_49
-	VMULPS      Y3, Y3, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y3, Y3, Y6
-	VMULPS      Y5, Y5, Y7
-	VADDPS      Y5, Y5, Y8
-	VFMSUB213PS Y7, Y5, Y5
-	VFMADD231PS Y6, Y8, Y5
-	VMULPS      Y3, Y5, Y5
-	VFMADD231PS Y3, Y7, Y5
-	VMOVAPS     Y5, Y3
-	JMP         focusdone49
-
-focusnot8_49:
-	LEAQ         20(SI), R8
-	VMOVUPS      Y4, (SP)
-	VBROADCASTSS (R8), Y4
-	VBROADCASTSS 4(R8), Y5
-	VBROADCASTSS 8(R8), Y6
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y3, Y7
-	VPSUBD       consts<>+1248(SB), Y7, Y8
-	VCVTDQ2PS    Y7, Y9
-	VPSUBD       consts<>+1760(SB), Y9, Y9
-	VBROADCASTSS consts<>+1024(SB), Y10
-	VPCMPGTD     Y7, Y10, Y10
-	VBLENDVPS    Y10, Y9, Y8, Y8
-	VPSRAD       $0x17, Y8, Y9
-	VPSRLD       $0x14, Y8, Y10
-	VPAND        consts<>+1280(SB), Y8, Y8
-	VPADDD       consts<>+1312(SB), Y8, Y8
-	VCVTDQ2PS    Y9, Y9
+	// x = 2^(E-64) z; j is z's table cell
+	VMOVUPS   (DX), Y6
+	VPSUBD    consts<>+1248(SB), Y6, Y6
+	VPSRLD    $0x17, Y6, Y7
+	VPSRLD    $0x14, Y6, Y8
+	VPAND     consts<>+1280(SB), Y6, Y6
+	VPADDD    consts<>+1312(SB), Y6, Y6
+	VCVTDQ2PS Y7, Y9
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y10, Y11
-	VFMADD213PS  consts<>+768(SB), Y11, Y8
-	VMULPS       consts<>+1344(SB), Y8, Y11
-	VMOVAPS      Y8, Y12
-	VFMADD231PS  Y11, Y8, Y12
-	VSUBPS       Y12, Y8, Y13
-	VFMADD231PS  Y11, Y8, Y13
-	VMULPS       Y8, Y8, Y11
-	VBROADCASTSS consts<>+1376(SB), Y14
-	VFMADD213PS  consts<>+1408(SB), Y8, Y14
-	VFMADD213PS  consts<>+1440(SB), Y8, Y14
-	VFMADD213PS  consts<>+1472(SB), Y8, Y14
-	VFMADD213PS  consts<>+1504(SB), Y8, Y14
-	VMULPS       Y8, Y11, Y8
-	VFMADD231PS  Y14, Y8, Y13
-	VADDPS       Y13, Y12, Y8
+	VPERMPS      pow_r<>+0(SB), Y8, Y10
+	VFMADD213PS  consts<>+672(SB), Y10, Y6
+	VMULPS       consts<>+1344(SB), Y6, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  Y10, Y6, Y11
+	VSUBPS       Y11, Y6, Y12
+	VFMADD231PS  Y10, Y6, Y12
+	VMULPS       Y6, Y6, Y10
+	VBROADCASTSS consts<>+1376(SB), Y13
+	VFMADD213PS  consts<>+1408(SB), Y6, Y13
+	VFMADD213PS  consts<>+1440(SB), Y6, Y13
+	VFMADD213PS  consts<>+1472(SB), Y6, Y13
+	VFMADD213PS  consts<>+1504(SB), Y6, Y13
+	VMULPS       Y6, Y10, Y6
+	VFMADD231PS  Y13, Y6, Y12
+	VADDPS       Y12, Y11, Y6
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y10, Y11
-	VADDPS      Y11, Y9, Y9
-	VMULPS      Y9, Y4, Y11
-	VFMSUB213PS Y11, Y4, Y9
-	VFMADD213PS Y11, Y5, Y8
+	VPERMPS     pow_th<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y9, Y9
+	VMULPS      Y9, Y3, Y10
+	VFMSUB213PS Y10, Y3, Y9
+	VFMADD213PS Y10, Y4, Y6
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y8, Y14
-	VSUBPS      consts<>+1536(SB), Y14, Y15
-	VSUBPS      Y15, Y11, Y11
-	VFMADD231PS Y12, Y5, Y11
-	VPERMPS     pow_tl<>+0(SB), Y10, Y10
-	VFMADD231PS Y10, Y4, Y9
-	VFMADD231PS Y12, Y6, Y9
-	VFMADD231PS Y13, Y5, Y9
-	VADDPS      Y9, Y11, Y5
+	VADDPS      consts<>+1536(SB), Y6, Y6
+	VSUBPS      consts<>+1536(SB), Y6, Y13
+	VSUBPS      Y13, Y10, Y10
+	VFMADD231PS Y11, Y4, Y10
+	VPERMPS     pow_tl<>+0(SB), Y8, Y8
+	VFMADD231PS Y8, Y3, Y9
+	VFMADD231PS Y11, Y5, Y9
+	VFMADD231PS Y12, Y4, Y9
+	VADDPS      Y9, Y10, Y8
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y6
-	VFMADD213PS  consts<>+1600(SB), Y5, Y6
-	VFMADD213PS  consts<>+1632(SB), Y5, Y6
-	VMULPS       Y5, Y5, Y9
-	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  consts<>+160(SB), Y5, Y6
-	VPERMPS      pow_full_hi<>+0(SB), Y14, Y5
-	VPERMPS      pow_full_lo<>+0(SB), Y14, Y9
-	VFMADD231PS  Y6, Y5, Y9
+	VBROADCASTSS consts<>+1568(SB), Y9
+	VFMADD213PS  consts<>+1600(SB), Y8, Y9
+	VFMADD213PS  consts<>+1632(SB), Y8, Y9
+	VMULPS       Y8, Y8, Y10
+	VMULPS       Y9, Y10, Y9
+	VFMADD231PS  consts<>+160(SB), Y8, Y9
+	VPERMPS      pow_exp_hi<>+0(SB), Y6, Y8
+	VPERMPS      pow_exp_lo<>+0(SB), Y6, Y10
+	VFMADD231PS  Y9, Y8, Y10
 
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y14, Y6
-	VPSRAD  $0x03, Y6, Y6
-	VADDPS  Y9, Y5, Y10
-	VPSLLD  $0x17, Y6, Y11
-	VPADDD  Y11, Y10, Y11
-	VPMINUD Y1, Y11, Y11
+	// times 2^k
+	VADDPS Y10, Y8, Y8
+	VPSLLD $0x14, Y6, Y9
+	VPAND  consts<>+640(SB), Y9, Y9
+	VPADDD Y9, Y8, Y8
 
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y0, Y6, Y6
-	VBROADCASTSS consts<>+1792(SB), Y12
-	VPSUBD       Y6, Y12, Y6
-	VPSLLD       $0x17, Y6, Y6
-	VADDPS       Y5, Y6, Y12
-	VSUBPS       Y6, Y12, Y13
-	VSUBPS       Y13, Y5, Y5
-	VADDPS       Y9, Y5, Y5
-	VADDPS       Y5, Y12, Y5
-	VCMPPS       $0x11, Y6, Y10, Y9
-	VPSUBD       Y6, Y5, Y5
-	VBLENDVPS    Y9, Y5, Y11, Y5
+	// x or result out of range?
+	VPANDN       Y7, Y2, Y7
+	VPXOR        consts<>+1728(SB), Y6, Y6
+	VBROADCASTSS consts<>+1696(SB), Y9
+	VPANDN       Y6, Y9, Y6
+	VPOR         Y6, Y7, Y6
 
-	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y6
-	VCMPPS       $0x11, Y8, Y6, Y6
-	VBLENDVPS    Y6, Y1, Y5, Y5
-	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
-	VBLENDVPS    Y6, Y0, Y5, Y5
-	VPCMPEQD     Y0, Y7, Y6
-	VBLENDVPS    Y4, Y1, Y0, Y8
-	VBLENDVPS    Y6, Y8, Y5, Y5
-	VPCMPEQD     Y1, Y7, Y6
-	VBLENDVPS    Y4, Y0, Y1, Y4
-	VBLENDVPS    Y6, Y4, Y5, Y4
+	// x = 2^(E-64) z; j is z's table cell
+	VMOVUPS   32(DX), Y7
+	VPSUBD    consts<>+1248(SB), Y7, Y7
+	VPSRLD    $0x17, Y7, Y9
+	VPSRLD    $0x14, Y7, Y10
+	VPAND     consts<>+1280(SB), Y7, Y7
+	VPADDD    consts<>+1312(SB), Y7, Y7
+	VCVTDQ2PS Y9, Y11
 
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Y5
-	VPAND        Y5, Y3, Y5
-	VPOR         Y5, Y4, Y4
-	VPCMPGTD     Y0, Y7, Y5
-	VPCMPGTD     Y7, Y1, Y6
-	VPAND        Y5, Y6, Y5
-	VBROADCASTSS 16(R8), Y6
-	VPAND        Y6, Y3, Y3
-	VPCMPGTD     Y3, Y0, Y3
-	VPAND        Y5, Y3, Y3
-	VPCMPGTD     Y1, Y7, Y5
-	VPOR         Y3, Y5, Y3
-	VBLENDVPS    Y3, consts<>+608(SB), Y4, Y3
-	VMOVUPS      (SP), Y4
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y10, Y12
+	VFMADD213PS  consts<>+672(SB), Y12, Y7
+	VMULPS       consts<>+1344(SB), Y7, Y12
+	VMOVAPS      Y7, Y13
+	VFMADD231PS  Y12, Y7, Y13
+	VSUBPS       Y13, Y7, Y14
+	VFMADD231PS  Y12, Y7, Y14
+	VMULPS       Y7, Y7, Y12
+	VBROADCASTSS consts<>+1376(SB), Y15
+	VFMADD213PS  consts<>+1408(SB), Y7, Y15
+	VFMADD213PS  consts<>+1440(SB), Y7, Y15
+	VFMADD213PS  consts<>+1472(SB), Y7, Y15
+	VFMADD213PS  consts<>+1504(SB), Y7, Y15
+	VMULPS       Y7, Y12, Y7
+	VFMADD231PS  Y15, Y7, Y14
+	VADDPS       Y14, Y13, Y7
 
-focusdone49:
-	// loss = (alpha ce) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y4, Y5
-	VMULPS    Y3, Y4, Y3
-	VBLENDVPS Y5, Y3, Y4, Y3
-	VPMINUD   consts<>+608(SB), Y3, Y3
-	VMOVUPS   Y3, (CX)
-	ADDQ      $+32, CX
-	ADDQ      $+32, DX
-	ADDQ      $+32, BX
-	ADDQ      $-8, AX
-	CMPQ      AX, $+8
-	JGE       block
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y10, Y12
+	VADDPS      Y12, Y11, Y11
+	VMULPS      Y11, Y3, Y12
+	VFMSUB213PS Y12, Y3, Y11
+	VFMADD213PS Y12, Y4, Y7
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y7, Y7
+	VSUBPS      consts<>+1536(SB), Y7, Y15
+	VSUBPS      Y15, Y12, Y12
+	VFMADD231PS Y13, Y4, Y12
+	VPERMPS     pow_tl<>+0(SB), Y10, Y10
+	VFMADD231PS Y10, Y3, Y11
+	VFMADD231PS Y13, Y5, Y11
+	VFMADD231PS Y14, Y4, Y11
+	VADDPS      Y11, Y12, Y10
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y11
+	VFMADD213PS  consts<>+1600(SB), Y10, Y11
+	VFMADD213PS  consts<>+1632(SB), Y10, Y11
+	VMULPS       Y10, Y10, Y12
+	VMULPS       Y11, Y12, Y11
+	VFMADD231PS  consts<>+160(SB), Y10, Y11
+	VPERMPS      pow_exp_hi<>+0(SB), Y7, Y10
+	VPERMPS      pow_exp_lo<>+0(SB), Y7, Y12
+	VFMADD231PS  Y11, Y10, Y12
+
+	// times 2^k
+	VADDPS Y12, Y10, Y10
+	VPSLLD $0x14, Y7, Y11
+	VPAND  consts<>+640(SB), Y11, Y11
+	VPADDD Y11, Y10, Y10
+
+	// x or result out of range?
+	VPANDN       Y9, Y2, Y9
+	VPXOR        consts<>+1728(SB), Y7, Y7
+	VBROADCASTSS consts<>+1696(SB), Y11
+	VPANDN       Y7, Y11, Y7
+	VPOR         Y7, Y9, Y7
+	VPOR         Y7, Y6, Y6
+	VPTEST       Y6, Y6
+	JNE          slowblock
+	VMOVUPS      Y8, (CX)
+	VMOVUPS      Y10, 32(CX)
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $-16, AX
+	CMPQ         AX, $+16
+	JGE          block
 
 rest:
 	CMPQ AX, $+1
 	JLT  done
 
 vector:
-	MOVQ       $0x00000008, R8
-	MOVQ       AX, R9
-	CMPQ       R9, R8
-	CMOVQGT    R8, R9
-	NEGQ       R9
-	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(R9*4), Y3
-	VMASKMOVPS (DX), Y3, Y4
-	VBLENDVPS  Y3, Y4, Y2, Y4
-	VMASKMOVPS (BX), Y3, Y5
-	VBLENDVPS  Y3, Y5, Y0, Y3
+	MOVQ         $0x00000008, SI
+	MOVQ         AX, DI
+	CMPQ         DI, SI
+	CMOVQGT      SI, DI
+	NEGQ         DI
+	LEAQ         lane_mask<>+32(SB), SI
+	VMOVUPS      (SI)(DI*4), Y6
+	VMASKMOVPS   (DX), Y6, Y7
+	VBROADCASTSS consts<>+384(SB), Y8
+	VBLENDVPS    Y6, Y7, Y8, Y6
 
-	// any |x| > 87, or NaN?
-	VPAND     consts<>+0(SB), Y4, Y5
-	VPCMPGTD  consts<>+32(SB), Y5, Y5
-	VMOVMSKPS Y5, R8
-	TESTL     R8, R8
-	JNE       slowvector
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y4, Y5
-	VSUBPS consts<>+64(SB), Y5, Y5
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+128(SB), Y5, Y6
-	VSUBPS       consts<>+128(SB), Y6, Y7
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y7, Y5
-	VFNMADD231PS consts<>+192(SB), Y7, Y5
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y7
-	VFMADD213PS  consts<>+256(SB), Y5, Y7
-	VFMADD213PS  consts<>+288(SB), Y5, Y7
-	VFMADD213PS  consts<>+320(SB), Y5, Y7
-	VFMADD213PS  consts<>+352(SB), Y7, Y5
-
-	// 2^n T[j] (1 + p)
-	VMOVUPS     exp_one<>+0(SB), Y7
-	VPERMILPS   Y6, Y7, Y7
-	VPSLLD      $0x15, Y6, Y6
-	VPADDD      Y6, Y7, Y6
-	VFMADD231PS Y5, Y6, Y6
-	VADDPS      Y2, Y6, Y5
-	VDIVPS      Y5, Y2, Y5
-	VMULPS      Y5, Y6, Y7
-
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y2, Y6, Y8
-	VPSUBD consts<>+1888(SB), Y8, Y8
-	VPAND  consts<>+544(SB), Y8, Y9
-	VPSRLD $0x15, Y8, Y8
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y9, Y2, Y10
-	VMOVUPS     log_r<>+0(SB), Y11
-	VPERMILPS   Y8, Y11, Y11
-	VMULPS      Y11, Y10, Y10
-	VADDPS      consts<>+768(SB), Y10, Y11
-	VFMADD231PS Y10, Y6, Y11
-	VCVTDQ2PS   Y9, Y6
-	VMOVUPS     log_th<>+0(SB), Y9
-	VPERMILPS   Y8, Y9, Y9
-	VMOVUPS     log_tl<>+0(SB), Y10
-	VPERMILPS   Y8, Y10, Y8
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y11, Y11, Y10
-	VBROADCASTSS consts<>+1952(SB), Y12
-	VFMADD213PS  consts<>+1984(SB), Y11, Y12
-	VFMADD231PS  consts<>+1920(SB), Y10, Y12
-	VBROADCASTSS consts<>+2016(SB), Y13
-	VFMADD213PS  consts<>+2048(SB), Y11, Y13
-	VFMADD231PS  Y12, Y10, Y13
-	VFMADD231PS  consts<>+960(SB), Y6, Y8
-	VFMADD231PS  Y13, Y10, Y8
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+992(SB), Y6, Y9
-	VADDPS      Y11, Y9, Y6
-	VSUBPS      Y6, Y9, Y9
-	VADDPS      Y11, Y9, Y9
-	VADDPS      Y9, Y8, Y8
-	VADDPS      Y8, Y6, Y6
-	VBLENDVPS   Y4, Y7, Y5, Y8
-	VBLENDVPS   Y4, Y5, Y7, Y5
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y3, Y2, Y7
-	VBLENDVPS   Y4, Y3, Y7, Y9
-	VCMPPS      $0x11, Y9, Y0, Y10
-	VPAND       consts<>+0(SB), Y4, Y4
-	VPAND       Y4, Y10, Y4
-	VFMADD231PS Y4, Y9, Y6
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y3, Y5, Y4
-	VFMADD231PS  Y7, Y8, Y4
-	VBROADCASTSS 12(SI), Y5
-	VBROADCASTSS 16(SI), Y8
-	VMULPS       Y7, Y8, Y7
-	VFMADD231PS  Y3, Y5, Y7
-	VMULPS       Y6, Y7, Y3
-
-	// q^gamma
-	CMPQ   DI, $+1
-	JGE    focusnot0_50
-	VMULPS Y4, Y4, Y4
-	JMP    focusdone50
-
-focusnot0_50:
-	CMPQ    DI, $+2
-	JGE     focusnot1_50
-	VMOVAPS Y2, Y4
-	JMP     focusdone50
-
-focusnot1_50:
-	CMPQ DI, $+3
-	JGE  focusnot2_50
-	JMP  focusdone50
-
-focusnot2_50:
-	CMPQ    DI, $+4
-	JGE     focusnot3_50
-	VSQRTPS Y4, Y4
-	JMP     focusdone50
-
-focusnot3_50:
-	CMPQ         DI, $+5
-	JGE          focusnot4_50
-	VSQRTPS      Y4, Y5
-	VMOVAPS      Y4, Y6
-	VFNMADD231PS Y5, Y5, Y6
-	VMULPS       consts<>+2080(SB), Y5, Y7
-	VMULPS       Y7, Y6, Y6
-	VFMADD231PS  Y5, Y4, Y6
-	VMOVAPS      Y6, Y4
-	JMP          focusdone50
-
-focusnot4_50:
-	CMPQ         DI, $+6
-	JGE          focusnot5_50
-	VSQRTPS      Y4, Y5
-	VMULPS       Y4, Y4, Y6
-	VMOVAPS      Y6, Y7
-	VFMSUB231PS  Y4, Y4, Y7
-	VMOVAPS      Y4, Y8
-	VFNMADD231PS Y5, Y5, Y8
-	VMULPS       Y8, Y4, Y4
-	VFMADD231PS  consts<>+2080(SB), Y4, Y7
-	VMULPS       Y5, Y7, Y4
-	VFMADD231PS  Y5, Y6, Y4
-	JMP          focusdone50
-
-focusnot5_50:
-	CMPQ        DI, $+7
-	JGE         focusnot6_50
-	VMULPS      Y4, Y4, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y4, Y4, Y6
-	VMULPS      Y4, Y6, Y6
-	VFMADD231PS Y4, Y5, Y6
-	VMOVAPS     Y6, Y4
-	JMP         focusdone50
-
-focusnot6_50:
-	CMPQ        DI, $+8
-	JGE         focusnot7_50
-	VMULPS      Y4, Y4, Y5
-	VFMSUB213PS Y5, Y4, Y4
-	VADDPS      Y5, Y5, Y6
-	VMULPS      Y4, Y6, Y4
-	VFMADD231PS Y5, Y5, Y4
-	JMP         focusdone50
-
-focusnot7_50:
-	CMPQ        DI, $+9
-	JGE         focusnot8_50
-	VMULPS      Y4, Y4, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y4, Y4, Y6
-	VMULPS      Y5, Y5, Y7
-	VADDPS      Y5, Y5, Y8
-	VFMSUB213PS Y7, Y5, Y5
-	VFMADD231PS Y6, Y8, Y5
-	VMULPS      Y4, Y5, Y5
-	VFMADD231PS Y4, Y7, Y5
-	VMOVAPS     Y5, Y4
-	JMP         focusdone50
-
-focusnot8_50:
-	LEAQ         20(SI), R8
-	VMOVUPS      Y3, (SP)
-	VBROADCASTSS (R8), Y3
-	VBROADCASTSS 4(R8), Y5
-	VBROADCASTSS 8(R8), Y6
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y4, Y7
-	VPSUBD       consts<>+1248(SB), Y7, Y8
-	VCVTDQ2PS    Y7, Y9
-	VPSUBD       consts<>+1760(SB), Y9, Y9
-	VBROADCASTSS consts<>+1024(SB), Y10
-	VPCMPGTD     Y7, Y10, Y10
-	VBLENDVPS    Y10, Y9, Y8, Y8
-	VPSRAD       $0x17, Y8, Y9
-	VPSRLD       $0x14, Y8, Y10
-	VPAND        consts<>+1280(SB), Y8, Y8
-	VPADDD       consts<>+1312(SB), Y8, Y8
-	VCVTDQ2PS    Y9, Y9
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y6, Y6
+	VPSRLD    $0x17, Y6, Y7
+	VPSRLD    $0x14, Y6, Y8
+	VPAND     consts<>+1280(SB), Y6, Y6
+	VPADDD    consts<>+1312(SB), Y6, Y6
+	VCVTDQ2PS Y7, Y9
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y10, Y11
-	VFMADD213PS  consts<>+768(SB), Y11, Y8
-	VMULPS       consts<>+1344(SB), Y8, Y11
-	VMOVAPS      Y8, Y12
-	VFMADD231PS  Y11, Y8, Y12
-	VSUBPS       Y12, Y8, Y13
-	VFMADD231PS  Y11, Y8, Y13
-	VMULPS       Y8, Y8, Y11
-	VBROADCASTSS consts<>+1376(SB), Y14
-	VFMADD213PS  consts<>+1408(SB), Y8, Y14
-	VFMADD213PS  consts<>+1440(SB), Y8, Y14
-	VFMADD213PS  consts<>+1472(SB), Y8, Y14
-	VFMADD213PS  consts<>+1504(SB), Y8, Y14
-	VMULPS       Y8, Y11, Y8
-	VFMADD231PS  Y14, Y8, Y13
-	VADDPS       Y13, Y12, Y8
+	VPERMPS      pow_r<>+0(SB), Y8, Y10
+	VFMADD213PS  consts<>+672(SB), Y10, Y6
+	VMULPS       consts<>+1344(SB), Y6, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  Y10, Y6, Y11
+	VSUBPS       Y11, Y6, Y12
+	VFMADD231PS  Y10, Y6, Y12
+	VMULPS       Y6, Y6, Y10
+	VBROADCASTSS consts<>+1376(SB), Y13
+	VFMADD213PS  consts<>+1408(SB), Y6, Y13
+	VFMADD213PS  consts<>+1440(SB), Y6, Y13
+	VFMADD213PS  consts<>+1472(SB), Y6, Y13
+	VFMADD213PS  consts<>+1504(SB), Y6, Y13
+	VMULPS       Y6, Y10, Y6
+	VFMADD231PS  Y13, Y6, Y12
+	VADDPS       Y12, Y11, Y6
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y10, Y11
-	VADDPS      Y11, Y9, Y9
-	VMULPS      Y9, Y3, Y11
-	VFMSUB213PS Y11, Y3, Y9
-	VFMADD213PS Y11, Y5, Y8
+	VPERMPS     pow_th<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y9, Y9
+	VMULPS      Y9, Y3, Y10
+	VFMSUB213PS Y10, Y3, Y9
+	VFMADD213PS Y10, Y4, Y6
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y8, Y14
-	VSUBPS      consts<>+1536(SB), Y14, Y15
-	VSUBPS      Y15, Y11, Y11
-	VFMADD231PS Y12, Y5, Y11
-	VPERMPS     pow_tl<>+0(SB), Y10, Y10
-	VFMADD231PS Y10, Y3, Y9
-	VFMADD231PS Y12, Y6, Y9
-	VFMADD231PS Y13, Y5, Y9
-	VADDPS      Y9, Y11, Y5
+	VADDPS      consts<>+1536(SB), Y6, Y6
+	VSUBPS      consts<>+1536(SB), Y6, Y13
+	VSUBPS      Y13, Y10, Y10
+	VFMADD231PS Y11, Y4, Y10
+	VPERMPS     pow_tl<>+0(SB), Y8, Y8
+	VFMADD231PS Y8, Y3, Y9
+	VFMADD231PS Y11, Y5, Y9
+	VFMADD231PS Y12, Y4, Y9
+	VADDPS      Y9, Y10, Y8
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y6
-	VFMADD213PS  consts<>+1600(SB), Y5, Y6
-	VFMADD213PS  consts<>+1632(SB), Y5, Y6
-	VMULPS       Y5, Y5, Y9
-	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  consts<>+160(SB), Y5, Y6
-	VPERMPS      pow_full_hi<>+0(SB), Y14, Y5
-	VPERMPS      pow_full_lo<>+0(SB), Y14, Y9
-	VFMADD231PS  Y6, Y5, Y9
+	VBROADCASTSS consts<>+1568(SB), Y9
+	VFMADD213PS  consts<>+1600(SB), Y8, Y9
+	VFMADD213PS  consts<>+1632(SB), Y8, Y9
+	VMULPS       Y8, Y8, Y10
+	VMULPS       Y9, Y10, Y9
+	VFMADD231PS  consts<>+160(SB), Y8, Y9
+	VPERMPS      pow_exp_hi<>+0(SB), Y6, Y8
+	VPERMPS      pow_exp_lo<>+0(SB), Y6, Y10
+	VFMADD231PS  Y9, Y8, Y10
 
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y14, Y6
-	VPSRAD  $0x03, Y6, Y6
-	VADDPS  Y9, Y5, Y10
-	VPSLLD  $0x17, Y6, Y11
-	VPADDD  Y11, Y10, Y11
-	VPMINUD Y1, Y11, Y11
+	// times 2^k
+	VADDPS Y10, Y8, Y8
+	VPSLLD $0x14, Y6, Y9
+	VPAND  consts<>+640(SB), Y9, Y9
+	VPADDD Y9, Y8, Y8
 
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y0, Y6, Y6
-	VBROADCASTSS consts<>+1792(SB), Y12
-	VPSUBD       Y6, Y12, Y6
-	VPSLLD       $0x17, Y6, Y6
-	VADDPS       Y5, Y6, Y12
-	VSUBPS       Y6, Y12, Y13
-	VSUBPS       Y13, Y5, Y5
-	VADDPS       Y9, Y5, Y5
-	VADDPS       Y5, Y12, Y5
-	VCMPPS       $0x11, Y6, Y10, Y9
-	VPSUBD       Y6, Y5, Y5
-	VBLENDVPS    Y9, Y5, Y11, Y5
-
-	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y6
-	VCMPPS       $0x11, Y8, Y6, Y6
-	VBLENDVPS    Y6, Y1, Y5, Y5
-	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
-	VBLENDVPS    Y6, Y0, Y5, Y5
-	VPCMPEQD     Y0, Y7, Y6
-	VBLENDVPS    Y3, Y1, Y0, Y8
-	VBLENDVPS    Y6, Y8, Y5, Y5
-	VPCMPEQD     Y1, Y7, Y6
-	VBLENDVPS    Y3, Y0, Y1, Y3
-	VBLENDVPS    Y6, Y3, Y5, Y3
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Y5
-	VPAND        Y5, Y4, Y5
-	VPOR         Y5, Y3, Y3
-	VPCMPGTD     Y0, Y7, Y5
-	VPCMPGTD     Y7, Y1, Y6
-	VPAND        Y5, Y6, Y5
-	VBROADCASTSS 16(R8), Y6
-	VPAND        Y6, Y4, Y4
-	VPCMPGTD     Y4, Y0, Y4
-	VPAND        Y5, Y4, Y4
-	VPCMPGTD     Y1, Y7, Y5
-	VPOR         Y4, Y5, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y4
-	VMOVUPS      (SP), Y3
-
-focusdone50:
-	// loss = (alpha ce) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y3, Y5
-	VMULPS    Y4, Y3, Y4
-	VBLENDVPS Y5, Y4, Y3, Y3
-	VPMINUD   consts<>+608(SB), Y3, Y3
-	CMPQ      AX, $+8
-	JLT       partless1
-	VMOVUPS   Y3, (CX)
-	JMP       partdone1
+	// x or result out of range?
+	VPANDN       Y7, Y2, Y7
+	VPXOR        consts<>+1728(SB), Y6, Y6
+	VBROADCASTSS consts<>+1696(SB), Y9
+	VPANDN       Y6, Y9, Y6
+	VPOR         Y6, Y7, Y6
+	VPTEST       Y6, Y6
+	JNE          slowvector
+	CMPQ         AX, $+8
+	JLT          partless1
+	VMOVUPS      Y8, (CX)
+	JMP          partdone1
 
 partless1:
-	MOVQ         CX, R8
+	MOVQ         CX, SI
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X3, (R8)
-	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y3, X3
+	VMOVUPS      X8, (SI)
+	ADDQ         $+16, SI
+	VEXTRACTF128 $0x01, Y8, X8
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X3, (R8)
-	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X3, X3
+	VMOVLPS X8, (SI)
+	ADDQ    $+8, SI
+	VPSRLDQ $0x08, X8, X8
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X3, (R8)
+	VMOVSS X8, (SI)
 
 partdone1:
 	ADDQ $+32, CX
 	ADDQ $+32, DX
-	ADDQ $+32, BX
 	ADDQ $-8, AX
 	CMPQ AX, $+1
 	JGE  vector
@@ -4615,220 +3642,16 @@ done:
 	RET
 
 slowblock:
-	MOVQ $0x00000008, R8
+	MOVQ $0x00000010, SI
 
 slow:
-	VMOVUPS (DX), Y3
-	VMOVUPS (BX), Y4
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR         consts<>+1184(SB), Y3, Y5
-	VSUBPS       consts<>+64(SB), Y5, Y5
-	VBROADCASTSS consts<>+416(SB), Y6
-	VMAXPS       Y5, Y6, Y5
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+128(SB), Y5, Y6
-	VSUBPS       consts<>+128(SB), Y6, Y7
-
-	// r = c - n ln2
-	VMOVAPS      Y5, Y8
-	VFNMADD231PS consts<>+160(SB), Y7, Y8
-	VFNMADD231PS consts<>+192(SB), Y7, Y8
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y7
-	VFMADD213PS  consts<>+256(SB), Y8, Y7
-	VFMADD213PS  consts<>+288(SB), Y8, Y7
-	VFMADD213PS  consts<>+320(SB), Y8, Y7
-	VFMADD213PS  consts<>+352(SB), Y7, Y8
-	VCMPPS       $0x11, consts<>+480(SB), Y5, Y5
-	VPAND        consts<>+512(SB), Y5, Y5
-
-	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y6, Y7
-	VPERMPS     exp_half<>+0(SB), Y6, Y6
-	VPADDD      Y7, Y6, Y6
-	VPAND       consts<>+544(SB), Y7, Y7
-	VPADDD      Y5, Y7, Y7
-	VFMADD231PS Y8, Y6, Y6
-	VMULPS      Y7, Y6, Y6
-
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Y5, Y6, Y5
-	VADDPS  consts<>+576(SB), Y6, Y6
-	VPSUBD  consts<>+576(SB), Y6, Y6
-	VPMAXSD Y6, Y5, Y5
-	VPMINUD consts<>+608(SB), Y5, Y5
-
-	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS       $0x11, consts<>+1216(SB), Y5, Y6
-	VBROADCASTSS consts<>+1216(SB), Y7
-	VMAXPS       Y5, Y7, Y7
-	VADDPS       Y2, Y7, Y8
-	VDIVPS       Y8, Y2, Y8
-	VMULPS       Y8, Y7, Y9
-
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y2, Y7, Y10
-	VPSUBD consts<>+1888(SB), Y10, Y10
-	VPAND  consts<>+544(SB), Y10, Y11
-	VPSRLD $0x15, Y10, Y10
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y11, Y2, Y12
-	VMOVUPS     log_r<>+0(SB), Y13
-	VPERMILPS   Y10, Y13, Y13
-	VMULPS      Y13, Y12, Y12
-	VADDPS      consts<>+768(SB), Y12, Y13
-	VFMADD231PS Y12, Y7, Y13
-	VCVTDQ2PS   Y11, Y7
-	VMOVUPS     log_th<>+0(SB), Y11
-	VPERMILPS   Y10, Y11, Y11
-	VMOVUPS     log_tl<>+0(SB), Y12
-	VPERMILPS   Y10, Y12, Y10
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y13, Y13, Y12
-	VBROADCASTSS consts<>+1952(SB), Y14
-	VFMADD213PS  consts<>+1984(SB), Y13, Y14
-	VFMADD231PS  consts<>+1920(SB), Y12, Y14
-	VBROADCASTSS consts<>+2016(SB), Y15
-	VFMADD213PS  consts<>+2048(SB), Y13, Y15
-	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+960(SB), Y7, Y10
-	VFMADD231PS  Y15, Y12, Y10
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+992(SB), Y7, Y11
-	VADDPS      Y13, Y11, Y7
-	VSUBPS      Y7, Y11, Y11
-	VADDPS      Y13, Y11, Y11
-	VADDPS      Y11, Y10, Y10
-	VADDPS      Y10, Y7, Y7
-	VBLENDVPS   Y6, Y5, Y9, Y9
-	VBLENDVPS   Y6, Y5, Y7, Y5
-	VBLENDVPS   Y3, Y9, Y8, Y6
-	VBLENDVPS   Y3, Y8, Y9, Y7
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y4, Y2, Y8
-	VBLENDVPS   Y3, Y4, Y8, Y9
-	VCMPPS      $0x11, Y9, Y0, Y10
-	VPAND       consts<>+0(SB), Y3, Y3
-	VPAND       Y3, Y10, Y3
-	VFMADD231PS Y3, Y9, Y5
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y4, Y7, Y3
-	VFMADD231PS  Y8, Y6, Y3
-	VBROADCASTSS 12(SI), Y6
-	VBROADCASTSS 16(SI), Y7
-	VMULPS       Y8, Y7, Y7
-	VFMADD231PS  Y4, Y6, Y7
-	VMULPS       Y5, Y7, Y4
-
-	// q^gamma
-	CMPQ   DI, $+1
-	JGE    focusnot0_51
-	VMULPS Y3, Y3, Y3
-	JMP    focusdone51
-
-focusnot0_51:
-	CMPQ    DI, $+2
-	JGE     focusnot1_51
-	VMOVAPS Y2, Y3
-	JMP     focusdone51
-
-focusnot1_51:
-	CMPQ DI, $+3
-	JGE  focusnot2_51
-	JMP  focusdone51
-
-focusnot2_51:
-	CMPQ    DI, $+4
-	JGE     focusnot3_51
-	VSQRTPS Y3, Y3
-	JMP     focusdone51
-
-focusnot3_51:
-	CMPQ         DI, $+5
-	JGE          focusnot4_51
-	VSQRTPS      Y3, Y5
-	VMOVAPS      Y3, Y6
-	VFNMADD231PS Y5, Y5, Y6
-	VMULPS       consts<>+2080(SB), Y5, Y7
-	VMULPS       Y7, Y6, Y6
-	VFMADD231PS  Y5, Y3, Y6
-	VMOVAPS      Y6, Y3
-	JMP          focusdone51
-
-focusnot4_51:
-	CMPQ         DI, $+6
-	JGE          focusnot5_51
-	VSQRTPS      Y3, Y5
-	VMULPS       Y3, Y3, Y6
-	VMOVAPS      Y6, Y7
-	VFMSUB231PS  Y3, Y3, Y7
-	VMOVAPS      Y3, Y8
-	VFNMADD231PS Y5, Y5, Y8
-	VMULPS       Y8, Y3, Y3
-	VFMADD231PS  consts<>+2080(SB), Y3, Y7
-	VMULPS       Y5, Y7, Y3
-	VFMADD231PS  Y5, Y6, Y3
-	JMP          focusdone51
-
-focusnot5_51:
-	CMPQ        DI, $+7
-	JGE         focusnot6_51
-	VMULPS      Y3, Y3, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y3, Y3, Y6
-	VMULPS      Y3, Y6, Y6
-	VFMADD231PS Y3, Y5, Y6
-	VMOVAPS     Y6, Y3
-	JMP         focusdone51
-
-focusnot6_51:
-	CMPQ        DI, $+8
-	JGE         focusnot7_51
-	VMULPS      Y3, Y3, Y5
-	VFMSUB213PS Y5, Y3, Y3
-	VADDPS      Y5, Y5, Y6
-	VMULPS      Y3, Y6, Y3
-	VFMADD231PS Y5, Y5, Y3
-	JMP         focusdone51
-
-focusnot7_51:
-	CMPQ        DI, $+9
-	JGE         focusnot8_51
-	VMULPS      Y3, Y3, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y3, Y3, Y6
-	VMULPS      Y5, Y5, Y7
-	VADDPS      Y5, Y5, Y8
-	VFMSUB213PS Y7, Y5, Y5
-	VFMADD231PS Y6, Y8, Y5
-	VMULPS      Y3, Y5, Y5
-	VFMADD231PS Y3, Y7, Y5
-	VMOVAPS     Y5, Y3
-	JMP         focusdone51
-
-focusnot8_51:
-	LEAQ         20(SI), R9
-	VMOVUPS      Y4, (SP)
-	VBROADCASTSS (R9), Y4
-	VBROADCASTSS 4(R9), Y5
-	VBROADCASTSS 8(R9), Y6
-
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y3, Y7
+	VMOVUPS      (DX), Y6
+	VPAND        consts<>+0(SB), Y6, Y7
 	VPSUBD       consts<>+1248(SB), Y7, Y8
 	VCVTDQ2PS    Y7, Y9
 	VPSUBD       consts<>+1760(SB), Y9, Y9
-	VBROADCASTSS consts<>+1024(SB), Y10
+	VBROADCASTSS consts<>+1120(SB), Y10
 	VPCMPGTD     Y7, Y10, Y10
 	VBLENDVPS    Y10, Y9, Y8, Y8
 	VPSRAD       $0x17, Y8, Y9
@@ -4839,350 +3662,7 @@ focusnot8_51:
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VPERMPS      pow_r<>+0(SB), Y10, Y11
-	VFMADD213PS  consts<>+768(SB), Y11, Y8
-	VMULPS       consts<>+1344(SB), Y8, Y11
-	VMOVAPS      Y8, Y12
-	VFMADD231PS  Y11, Y8, Y12
-	VSUBPS       Y12, Y8, Y13
-	VFMADD231PS  Y11, Y8, Y13
-	VMULPS       Y8, Y8, Y11
-	VBROADCASTSS consts<>+1376(SB), Y14
-	VFMADD213PS  consts<>+1408(SB), Y8, Y14
-	VFMADD213PS  consts<>+1440(SB), Y8, Y14
-	VFMADD213PS  consts<>+1472(SB), Y8, Y14
-	VFMADD213PS  consts<>+1504(SB), Y8, Y14
-	VMULPS       Y8, Y11, Y8
-	VFMADD231PS  Y14, Y8, Y13
-	VADDPS       Y13, Y12, Y8
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y10, Y11
-	VADDPS      Y11, Y9, Y9
-	VMULPS      Y9, Y4, Y11
-	VFMSUB213PS Y11, Y4, Y9
-	VFMADD213PS Y11, Y5, Y8
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y8, Y14
-	VSUBPS      consts<>+1536(SB), Y14, Y15
-	VSUBPS      Y15, Y11, Y11
-	VFMADD231PS Y12, Y5, Y11
-	VPERMPS     pow_tl<>+0(SB), Y10, Y10
-	VFMADD231PS Y10, Y4, Y9
-	VFMADD231PS Y12, Y6, Y9
-	VFMADD231PS Y13, Y5, Y9
-	VADDPS      Y9, Y11, Y5
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y6
-	VFMADD213PS  consts<>+1600(SB), Y5, Y6
-	VFMADD213PS  consts<>+1632(SB), Y5, Y6
-	VMULPS       Y5, Y5, Y9
-	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  consts<>+160(SB), Y5, Y6
-	VPERMPS      pow_full_hi<>+0(SB), Y14, Y5
-	VPERMPS      pow_full_lo<>+0(SB), Y14, Y9
-	VFMADD231PS  Y6, Y5, Y9
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y14, Y6
-	VPSRAD  $0x03, Y6, Y6
-	VADDPS  Y9, Y5, Y10
-	VPSLLD  $0x17, Y6, Y11
-	VPADDD  Y11, Y10, Y11
-	VPMINUD Y1, Y11, Y11
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y0, Y6, Y6
-	VBROADCASTSS consts<>+1792(SB), Y12
-	VPSUBD       Y6, Y12, Y6
-	VPSLLD       $0x17, Y6, Y6
-	VADDPS       Y5, Y6, Y12
-	VSUBPS       Y6, Y12, Y13
-	VSUBPS       Y13, Y5, Y5
-	VADDPS       Y9, Y5, Y5
-	VADDPS       Y5, Y12, Y5
-	VCMPPS       $0x11, Y6, Y10, Y9
-	VPSUBD       Y6, Y5, Y5
-	VBLENDVPS    Y9, Y5, Y11, Y5
-
-	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y6
-	VCMPPS       $0x11, Y8, Y6, Y6
-	VBLENDVPS    Y6, Y1, Y5, Y5
-	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
-	VBLENDVPS    Y6, Y0, Y5, Y5
-	VPCMPEQD     Y0, Y7, Y6
-	VBLENDVPS    Y4, Y1, Y0, Y8
-	VBLENDVPS    Y6, Y8, Y5, Y5
-	VPCMPEQD     Y1, Y7, Y6
-	VBLENDVPS    Y4, Y0, Y1, Y4
-	VBLENDVPS    Y6, Y4, Y5, Y4
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R9), Y5
-	VPAND        Y5, Y3, Y5
-	VPOR         Y5, Y4, Y4
-	VPCMPGTD     Y0, Y7, Y5
-	VPCMPGTD     Y7, Y1, Y6
-	VPAND        Y5, Y6, Y5
-	VBROADCASTSS 16(R9), Y6
-	VPAND        Y6, Y3, Y3
-	VPCMPGTD     Y3, Y0, Y3
-	VPAND        Y5, Y3, Y3
-	VPCMPGTD     Y1, Y7, Y5
-	VPOR         Y3, Y5, Y3
-	VBLENDVPS    Y3, consts<>+608(SB), Y4, Y3
-	VMOVUPS      (SP), Y4
-
-focusdone51:
-	// loss = (alpha ce) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y4, Y5
-	VMULPS    Y3, Y4, Y3
-	VBLENDVPS Y5, Y3, Y4, Y3
-	VPMINUD   consts<>+608(SB), Y3, Y3
-	VMOVUPS   Y3, (CX)
-	ADDQ      $+32, CX
-	ADDQ      $+32, DX
-	ADDQ      $+32, BX
-	ADDQ      $-8, AX
-	ADDQ      $-8, R8
-	CMPQ      R8, $+1
-	JGE       slow
-	JMP       loop
-
-slowvector:
-	MOVQ       $0x00000008, R8
-	MOVQ       AX, R9
-	CMPQ       R9, R8
-	CMOVQGT    R8, R9
-	NEGQ       R9
-	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(R9*4), Y3
-	VMASKMOVPS (DX), Y3, Y4
-	VBLENDVPS  Y3, Y4, Y2, Y4
-	VMASKMOVPS (BX), Y3, Y5
-	VBLENDVPS  Y3, Y5, Y0, Y3
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR         consts<>+1184(SB), Y4, Y5
-	VSUBPS       consts<>+64(SB), Y5, Y5
-	VBROADCASTSS consts<>+416(SB), Y6
-	VMAXPS       Y5, Y6, Y5
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+128(SB), Y5, Y6
-	VSUBPS       consts<>+128(SB), Y6, Y7
-
-	// r = c - n ln2
-	VMOVAPS      Y5, Y8
-	VFNMADD231PS consts<>+160(SB), Y7, Y8
-	VFNMADD231PS consts<>+192(SB), Y7, Y8
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y7
-	VFMADD213PS  consts<>+256(SB), Y8, Y7
-	VFMADD213PS  consts<>+288(SB), Y8, Y7
-	VFMADD213PS  consts<>+320(SB), Y8, Y7
-	VFMADD213PS  consts<>+352(SB), Y7, Y8
-	VCMPPS       $0x11, consts<>+480(SB), Y5, Y5
-	VPAND        consts<>+512(SB), Y5, Y5
-
-	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y6, Y7
-	VPERMPS     exp_half<>+0(SB), Y6, Y6
-	VPADDD      Y7, Y6, Y6
-	VPAND       consts<>+544(SB), Y7, Y7
-	VPADDD      Y5, Y7, Y7
-	VFMADD231PS Y8, Y6, Y6
-	VMULPS      Y7, Y6, Y6
-
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Y5, Y6, Y5
-	VADDPS  consts<>+576(SB), Y6, Y6
-	VPSUBD  consts<>+576(SB), Y6, Y6
-	VPMAXSD Y6, Y5, Y5
-	VPMINUD consts<>+608(SB), Y5, Y5
-
-	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS       $0x11, consts<>+1216(SB), Y5, Y6
-	VBROADCASTSS consts<>+1216(SB), Y7
-	VMAXPS       Y5, Y7, Y7
-	VADDPS       Y2, Y7, Y8
-	VDIVPS       Y8, Y2, Y8
-	VMULPS       Y8, Y7, Y9
-
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y2, Y7, Y10
-	VPSUBD consts<>+1888(SB), Y10, Y10
-	VPAND  consts<>+544(SB), Y10, Y11
-	VPSRLD $0x15, Y10, Y10
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y11, Y2, Y12
-	VMOVUPS     log_r<>+0(SB), Y13
-	VPERMILPS   Y10, Y13, Y13
-	VMULPS      Y13, Y12, Y12
-	VADDPS      consts<>+768(SB), Y12, Y13
-	VFMADD231PS Y12, Y7, Y13
-	VCVTDQ2PS   Y11, Y7
-	VMOVUPS     log_th<>+0(SB), Y11
-	VPERMILPS   Y10, Y11, Y11
-	VMOVUPS     log_tl<>+0(SB), Y12
-	VPERMILPS   Y10, Y12, Y10
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y13, Y13, Y12
-	VBROADCASTSS consts<>+1952(SB), Y14
-	VFMADD213PS  consts<>+1984(SB), Y13, Y14
-	VFMADD231PS  consts<>+1920(SB), Y12, Y14
-	VBROADCASTSS consts<>+2016(SB), Y15
-	VFMADD213PS  consts<>+2048(SB), Y13, Y15
-	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+960(SB), Y7, Y10
-	VFMADD231PS  Y15, Y12, Y10
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+992(SB), Y7, Y11
-	VADDPS      Y13, Y11, Y7
-	VSUBPS      Y7, Y11, Y11
-	VADDPS      Y13, Y11, Y11
-	VADDPS      Y11, Y10, Y10
-	VADDPS      Y10, Y7, Y7
-	VBLENDVPS   Y6, Y5, Y9, Y9
-	VBLENDVPS   Y6, Y5, Y7, Y5
-	VBLENDVPS   Y4, Y9, Y8, Y6
-	VBLENDVPS   Y4, Y8, Y9, Y7
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y3, Y2, Y8
-	VBLENDVPS   Y4, Y3, Y8, Y9
-	VCMPPS      $0x11, Y9, Y0, Y10
-	VPAND       consts<>+0(SB), Y4, Y4
-	VPAND       Y4, Y10, Y4
-	VFMADD231PS Y4, Y9, Y5
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y3, Y7, Y4
-	VFMADD231PS  Y8, Y6, Y4
-	VBROADCASTSS 12(SI), Y6
-	VBROADCASTSS 16(SI), Y7
-	VMULPS       Y8, Y7, Y7
-	VFMADD231PS  Y3, Y6, Y7
-	VMULPS       Y5, Y7, Y3
-
-	// q^gamma
-	CMPQ   DI, $+1
-	JGE    focusnot0_52
-	VMULPS Y4, Y4, Y4
-	JMP    focusdone52
-
-focusnot0_52:
-	CMPQ    DI, $+2
-	JGE     focusnot1_52
-	VMOVAPS Y2, Y4
-	JMP     focusdone52
-
-focusnot1_52:
-	CMPQ DI, $+3
-	JGE  focusnot2_52
-	JMP  focusdone52
-
-focusnot2_52:
-	CMPQ    DI, $+4
-	JGE     focusnot3_52
-	VSQRTPS Y4, Y4
-	JMP     focusdone52
-
-focusnot3_52:
-	CMPQ         DI, $+5
-	JGE          focusnot4_52
-	VSQRTPS      Y4, Y5
-	VMOVAPS      Y4, Y6
-	VFNMADD231PS Y5, Y5, Y6
-	VMULPS       consts<>+2080(SB), Y5, Y7
-	VMULPS       Y7, Y6, Y6
-	VFMADD231PS  Y5, Y4, Y6
-	VMOVAPS      Y6, Y4
-	JMP          focusdone52
-
-focusnot4_52:
-	CMPQ         DI, $+6
-	JGE          focusnot5_52
-	VSQRTPS      Y4, Y5
-	VMULPS       Y4, Y4, Y6
-	VMOVAPS      Y6, Y7
-	VFMSUB231PS  Y4, Y4, Y7
-	VMOVAPS      Y4, Y8
-	VFNMADD231PS Y5, Y5, Y8
-	VMULPS       Y8, Y4, Y4
-	VFMADD231PS  consts<>+2080(SB), Y4, Y7
-	VMULPS       Y5, Y7, Y4
-	VFMADD231PS  Y5, Y6, Y4
-	JMP          focusdone52
-
-focusnot5_52:
-	CMPQ        DI, $+7
-	JGE         focusnot6_52
-	VMULPS      Y4, Y4, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y4, Y4, Y6
-	VMULPS      Y4, Y6, Y6
-	VFMADD231PS Y4, Y5, Y6
-	VMOVAPS     Y6, Y4
-	JMP         focusdone52
-
-focusnot6_52:
-	CMPQ        DI, $+8
-	JGE         focusnot7_52
-	VMULPS      Y4, Y4, Y5
-	VFMSUB213PS Y5, Y4, Y4
-	VADDPS      Y5, Y5, Y6
-	VMULPS      Y4, Y6, Y4
-	VFMADD231PS Y5, Y5, Y4
-	JMP         focusdone52
-
-focusnot7_52:
-	CMPQ        DI, $+9
-	JGE         focusnot8_52
-	VMULPS      Y4, Y4, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y4, Y4, Y6
-	VMULPS      Y5, Y5, Y7
-	VADDPS      Y5, Y5, Y8
-	VFMSUB213PS Y7, Y5, Y5
-	VFMADD231PS Y6, Y8, Y5
-	VMULPS      Y4, Y5, Y5
-	VFMADD231PS Y4, Y7, Y5
-	VMOVAPS     Y5, Y4
-	JMP         focusdone52
-
-focusnot8_52:
-	LEAQ         20(SI), R8
-	VMOVUPS      Y3, (SP)
-	VBROADCASTSS (R8), Y3
-	VBROADCASTSS 4(R8), Y5
-	VBROADCASTSS 8(R8), Y6
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y4, Y7
-	VPSUBD       consts<>+1248(SB), Y7, Y8
-	VCVTDQ2PS    Y7, Y9
-	VPSUBD       consts<>+1760(SB), Y9, Y9
-	VBROADCASTSS consts<>+1024(SB), Y10
-	VPCMPGTD     Y7, Y10, Y10
-	VBLENDVPS    Y10, Y9, Y8, Y8
-	VPSRAD       $0x17, Y8, Y9
-	VPSRLD       $0x14, Y8, Y10
-	VPAND        consts<>+1280(SB), Y8, Y8
-	VPADDD       consts<>+1312(SB), Y8, Y8
-	VCVTDQ2PS    Y9, Y9
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y10, Y11
-	VFMADD213PS  consts<>+768(SB), Y11, Y8
+	VFMADD213PS  consts<>+672(SB), Y11, Y8
 	VMULPS       consts<>+1344(SB), Y8, Y11
 	VMOVAPS      Y8, Y12
 	VFMADD231PS  Y11, Y8, Y12
@@ -5203,116 +3683,238 @@ focusnot8_52:
 	VADDPS      Y11, Y9, Y9
 	VMULPS      Y9, Y3, Y11
 	VFMSUB213PS Y11, Y3, Y9
-	VFMADD213PS Y11, Y5, Y8
+	VFMADD213PS Y11, Y4, Y8
 
 	// n = s to the nearest eighth; r = y log2 x - n
 	VADDPS      consts<>+1536(SB), Y8, Y14
 	VSUBPS      consts<>+1536(SB), Y14, Y15
 	VSUBPS      Y15, Y11, Y11
-	VFMADD231PS Y12, Y5, Y11
+	VFMADD231PS Y12, Y4, Y11
 	VPERMPS     pow_tl<>+0(SB), Y10, Y10
 	VFMADD231PS Y10, Y3, Y9
-	VFMADD231PS Y12, Y6, Y9
-	VFMADD231PS Y13, Y5, Y9
-	VADDPS      Y9, Y11, Y5
+	VFMADD231PS Y12, Y5, Y9
+	VFMADD231PS Y13, Y4, Y9
+	VADDPS      Y9, Y11, Y9
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y6
-	VFMADD213PS  consts<>+1600(SB), Y5, Y6
-	VFMADD213PS  consts<>+1632(SB), Y5, Y6
-	VMULPS       Y5, Y5, Y9
-	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  consts<>+160(SB), Y5, Y6
-	VPERMPS      pow_full_hi<>+0(SB), Y14, Y5
-	VPERMPS      pow_full_lo<>+0(SB), Y14, Y9
-	VFMADD231PS  Y6, Y5, Y9
+	VBROADCASTSS consts<>+1568(SB), Y10
+	VFMADD213PS  consts<>+1600(SB), Y9, Y10
+	VFMADD213PS  consts<>+1632(SB), Y9, Y10
+	VMULPS       Y9, Y9, Y11
+	VMULPS       Y10, Y11, Y10
+	VFMADD231PS  consts<>+160(SB), Y9, Y10
+	VPERMPS      pow_full_hi<>+0(SB), Y14, Y9
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y11
+	VFMADD231PS  Y10, Y9, Y11
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y14, Y6
-	VPSRAD  $0x03, Y6, Y6
-	VADDPS  Y9, Y5, Y10
-	VPSLLD  $0x17, Y6, Y11
-	VPADDD  Y11, Y10, Y11
-	VPMINUD Y1, Y11, Y11
+	VPSUBD  consts<>+1536(SB), Y14, Y10
+	VPSRAD  $0x03, Y10, Y10
+	VADDPS  Y11, Y9, Y12
+	VPSLLD  $0x17, Y10, Y13
+	VPADDD  Y13, Y12, Y13
+	VPMINUD Y0, Y13, Y13
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y0, Y6, Y6
-	VBROADCASTSS consts<>+1792(SB), Y12
-	VPSUBD       Y6, Y12, Y6
-	VPSLLD       $0x17, Y6, Y6
-	VADDPS       Y5, Y6, Y12
-	VSUBPS       Y6, Y12, Y13
-	VSUBPS       Y13, Y5, Y5
-	VADDPS       Y9, Y5, Y5
-	VADDPS       Y5, Y12, Y5
-	VCMPPS       $0x11, Y6, Y10, Y9
-	VPSUBD       Y6, Y5, Y5
-	VBLENDVPS    Y9, Y5, Y11, Y5
+	VPMINSD      Y1, Y10, Y10
+	VBROADCASTSS consts<>+1792(SB), Y14
+	VPSUBD       Y10, Y14, Y10
+	VPSLLD       $0x17, Y10, Y10
+	VADDPS       Y9, Y10, Y14
+	VSUBPS       Y10, Y14, Y15
+	VSUBPS       Y15, Y9, Y9
+	VADDPS       Y11, Y9, Y9
+	VADDPS       Y9, Y14, Y9
+	VCMPPS       $0x11, Y10, Y12, Y11
+	VPSUBD       Y10, Y9, Y9
+	VBLENDVPS    Y11, Y9, Y13, Y9
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y6
-	VCMPPS       $0x11, Y8, Y6, Y6
-	VBLENDVPS    Y6, Y1, Y5, Y5
-	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
-	VBLENDVPS    Y6, Y0, Y5, Y5
-	VPCMPEQD     Y0, Y7, Y6
-	VBLENDVPS    Y3, Y1, Y0, Y8
-	VBLENDVPS    Y6, Y8, Y5, Y5
-	VPCMPEQD     Y1, Y7, Y6
-	VBLENDVPS    Y3, Y0, Y1, Y3
-	VBLENDVPS    Y6, Y3, Y5, Y3
+	VBROADCASTSS consts<>+1824(SB), Y10
+	VCMPPS       $0x11, Y8, Y10, Y10
+	VBLENDVPS    Y10, Y0, Y9, Y9
+	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y8
+	VBLENDVPS    Y8, Y1, Y9, Y8
+	VPCMPEQD     Y1, Y7, Y9
+	VBLENDVPS    Y3, Y0, Y1, Y10
+	VBLENDVPS    Y9, Y10, Y8, Y8
+	VPCMPEQD     Y0, Y7, Y9
+	VBLENDVPS    Y3, Y1, Y0, Y10
+	VBLENDVPS    Y9, Y10, Y8, Y8
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Y5
-	VPAND        Y5, Y4, Y5
-	VPOR         Y5, Y3, Y3
-	VPCMPGTD     Y0, Y7, Y5
-	VPCMPGTD     Y7, Y1, Y6
-	VPAND        Y5, Y6, Y5
-	VBROADCASTSS 16(R8), Y6
-	VPAND        Y6, Y4, Y4
-	VPCMPGTD     Y4, Y0, Y4
-	VPAND        Y5, Y4, Y4
-	VPCMPGTD     Y1, Y7, Y5
-	VPOR         Y4, Y5, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y4
-	VMOVUPS      (SP), Y3
+	VBROADCASTSS 12(BX), Y9
+	VPAND        Y9, Y6, Y9
+	VPOR         Y9, Y8, Y8
+	VPCMPGTD     Y1, Y7, Y9
+	VPCMPGTD     Y7, Y0, Y10
+	VPAND        Y9, Y10, Y9
+	VBROADCASTSS 16(BX), Y10
+	VPAND        Y10, Y6, Y6
+	VPCMPGTD     Y6, Y1, Y6
+	VPAND        Y9, Y6, Y6
+	VPCMPGTD     Y0, Y7, Y7
+	VPOR         Y6, Y7, Y6
+	VBLENDVPS    Y6, consts<>+608(SB), Y8, Y6
+	VMOVUPS      Y6, (CX)
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	ADDQ         $-8, AX
+	ADDQ         $-8, SI
+	CMPQ         SI, $+1
+	JGE          slow
+	JMP          loop
 
-focusdone52:
-	// loss = (alpha ce) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y3, Y5
-	VMULPS    Y4, Y3, Y4
-	VBLENDVPS Y5, Y4, Y3, Y3
-	VPMINUD   consts<>+608(SB), Y3, Y3
-	CMPQ      AX, $+8
-	JLT       partless2
-	VMOVUPS   Y3, (CX)
-	JMP       partdone2
+slowvector:
+	MOVQ         $0x00000008, SI
+	MOVQ         AX, DI
+	CMPQ         DI, SI
+	CMOVQGT      SI, DI
+	NEGQ         DI
+	LEAQ         lane_mask<>+32(SB), SI
+	VMOVUPS      (SI)(DI*4), Y6
+	VMASKMOVPS   (DX), Y6, Y7
+	VBROADCASTSS consts<>+384(SB), Y8
+	VBLENDVPS    Y6, Y7, Y8, Y6
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y6, Y7
+	VPSUBD       consts<>+1248(SB), Y7, Y8
+	VCVTDQ2PS    Y7, Y9
+	VPSUBD       consts<>+1760(SB), Y9, Y9
+	VBROADCASTSS consts<>+1120(SB), Y10
+	VPCMPGTD     Y7, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VPSRAD       $0x17, Y8, Y9
+	VPSRLD       $0x14, Y8, Y10
+	VPAND        consts<>+1280(SB), Y8, Y8
+	VPADDD       consts<>+1312(SB), Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y10, Y11
+	VFMADD213PS  consts<>+672(SB), Y11, Y8
+	VMULPS       consts<>+1344(SB), Y8, Y11
+	VMOVAPS      Y8, Y12
+	VFMADD231PS  Y11, Y8, Y12
+	VSUBPS       Y12, Y8, Y13
+	VFMADD231PS  Y11, Y8, Y13
+	VMULPS       Y8, Y8, Y11
+	VBROADCASTSS consts<>+1376(SB), Y14
+	VFMADD213PS  consts<>+1408(SB), Y8, Y14
+	VFMADD213PS  consts<>+1440(SB), Y8, Y14
+	VFMADD213PS  consts<>+1472(SB), Y8, Y14
+	VFMADD213PS  consts<>+1504(SB), Y8, Y14
+	VMULPS       Y8, Y11, Y8
+	VFMADD231PS  Y14, Y8, Y13
+	VADDPS       Y13, Y12, Y8
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y10, Y11
+	VADDPS      Y11, Y9, Y9
+	VMULPS      Y9, Y3, Y11
+	VFMSUB213PS Y11, Y3, Y9
+	VFMADD213PS Y11, Y4, Y8
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y8, Y14
+	VSUBPS      consts<>+1536(SB), Y14, Y15
+	VSUBPS      Y15, Y11, Y11
+	VFMADD231PS Y12, Y4, Y11
+	VPERMPS     pow_tl<>+0(SB), Y10, Y10
+	VFMADD231PS Y10, Y3, Y9
+	VFMADD231PS Y12, Y5, Y9
+	VFMADD231PS Y13, Y4, Y9
+	VADDPS      Y9, Y11, Y9
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y10
+	VFMADD213PS  consts<>+1600(SB), Y9, Y10
+	VFMADD213PS  consts<>+1632(SB), Y9, Y10
+	VMULPS       Y9, Y9, Y11
+	VMULPS       Y10, Y11, Y10
+	VFMADD231PS  consts<>+160(SB), Y9, Y10
+	VPERMPS      pow_full_hi<>+0(SB), Y14, Y9
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y11
+	VFMADD231PS  Y10, Y9, Y11
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y14, Y10
+	VPSRAD  $0x03, Y10, Y10
+	VADDPS  Y11, Y9, Y12
+	VPSLLD  $0x17, Y10, Y13
+	VPADDD  Y13, Y12, Y13
+	VPMINUD Y0, Y13, Y13
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD      Y1, Y10, Y10
+	VBROADCASTSS consts<>+1792(SB), Y14
+	VPSUBD       Y10, Y14, Y10
+	VPSLLD       $0x17, Y10, Y10
+	VADDPS       Y9, Y10, Y14
+	VSUBPS       Y10, Y14, Y15
+	VSUBPS       Y15, Y9, Y9
+	VADDPS       Y11, Y9, Y9
+	VADDPS       Y9, Y14, Y9
+	VCMPPS       $0x11, Y10, Y12, Y11
+	VPSUBD       Y10, Y9, Y9
+	VBLENDVPS    Y11, Y9, Y13, Y9
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y10
+	VCMPPS       $0x11, Y8, Y10, Y10
+	VBLENDVPS    Y10, Y0, Y9, Y9
+	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y8
+	VBLENDVPS    Y8, Y1, Y9, Y8
+	VPCMPEQD     Y1, Y7, Y9
+	VBLENDVPS    Y3, Y0, Y1, Y10
+	VBLENDVPS    Y9, Y10, Y8, Y8
+	VPCMPEQD     Y0, Y7, Y9
+	VBLENDVPS    Y3, Y1, Y0, Y10
+	VBLENDVPS    Y9, Y10, Y8, Y8
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(BX), Y9
+	VPAND        Y9, Y6, Y9
+	VPOR         Y9, Y8, Y8
+	VPCMPGTD     Y1, Y7, Y9
+	VPCMPGTD     Y7, Y0, Y10
+	VPAND        Y9, Y10, Y9
+	VBROADCASTSS 16(BX), Y10
+	VPAND        Y10, Y6, Y6
+	VPCMPGTD     Y6, Y1, Y6
+	VPAND        Y9, Y6, Y6
+	VPCMPGTD     Y0, Y7, Y7
+	VPOR         Y6, Y7, Y6
+	VBLENDVPS    Y6, consts<>+608(SB), Y8, Y6
+	CMPQ         AX, $+8
+	JLT          partless2
+	VMOVUPS      Y6, (CX)
+	JMP          partdone2
 
 partless2:
-	MOVQ         CX, R8
+	MOVQ         CX, SI
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X3, (R8)
-	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y3, X3
+	VMOVUPS      X6, (SI)
+	ADDQ         $+16, SI
+	VEXTRACTF128 $0x01, Y6, X6
 
 partfour2:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X3, (R8)
-	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X3, X3
+	VMOVLPS X6, (SI)
+	ADDQ    $+8, SI
+	VPSRLDQ $0x08, X6, X6
 
 parttwo2:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X3, (R8)
+	VMOVSS X6, (SI)
 
 partdone2:
 	ADDQ $+32, CX
 	ADDQ $+32, DX
-	ADDQ $+32, BX
 	ADDQ $-8, AX
 	CMPQ AX, $+1
 	JGE  vector
@@ -5322,22 +3924,22 @@ partdone2:
 // func sigmoidLossAVX512(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·sigmoidLossAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+1088(SB), Z0
-	VBROADCASTSS consts<>+672(SB), Z1
+	VBROADCASTSS consts<>+960(SB), Z0
+	VBROADCASTSS consts<>+928(SB), Z1
 	VBROADCASTSS consts<>+384(SB), Z2
-	VBROADCASTSS consts<>+1024(SB), Z3
+	VBROADCASTSS consts<>+1120(SB), Z3
 	VBROADCASTSS consts<>+1792(SB), Z4
 	VBROADCASTSS consts<>+1824(SB), Z5
 	VBROADCASTSS consts<>+1216(SB), Z6
 	VBROADCASTSS consts<>+416(SB), Z7
 	VBROADCASTSS consts<>+512(SB), Z8
-	VBROADCASTSS consts<>+640(SB), Z9
+	VBROADCASTSS consts<>+544(SB), Z9
 	VBROADCASTSS consts<>+1536(SB), Z10
 	VBROADCASTSS consts<>+0(SB), Z11
 	VBROADCASTSS consts<>+608(SB), Z12
 	VBROADCASTSS consts<>+128(SB), Z13
 	VBROADCASTSS consts<>+160(SB), Z14
-	VBROADCASTSS consts<>+768(SB), Z15
+	VBROADCASTSS consts<>+672(SB), Z15
 	VBROADCASTSS consts<>+2080(SB), Z16
 	VBROADCASTSS consts<>+1184(SB), Z17
 	MOVQ         n+24(FP), AX
@@ -5392,7 +3994,7 @@ block:
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS      Z2, Z21, Z23
 	VPSUBD.BCST consts<>+1888(SB), Z23, Z23
-	VPANDD.BCST consts<>+544(SB), Z23, Z24
+	VPANDD.BCST consts<>+640(SB), Z23, Z24
 	VPSRLD      $0x15, Z23, Z23
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
@@ -5413,11 +4015,11 @@ block:
 	VBROADCASTSS     consts<>+2016(SB), Z28
 	VFMADD213PS.BCST consts<>+2048(SB), Z26, Z28
 	VFMADD231PS      Z27, Z25, Z28
-	VFMADD231PS.BCST consts<>+960(SB), Z21, Z23
+	VFMADD231PS.BCST consts<>+1056(SB), Z21, Z23
 	VFMADD231PS      Z28, Z25, Z23
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+992(SB), Z21, Z24
+	VFMADD231PS.BCST consts<>+1088(SB), Z21, Z24
 	VADDPS           Z26, Z24, Z21
 	VSUBPS           Z21, Z24, Z24
 	VADDPS           Z26, Z24, Z24
@@ -5448,30 +4050,30 @@ block:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_105
+	JGE    focusnot0_53
 	VMULPS Z18, Z18, Z18
-	JMP    focusdone105
+	JMP    focusdone53
 
-focusnot0_105:
+focusnot0_53:
 	CMPQ    DI, $+2
-	JGE     focusnot1_105
+	JGE     focusnot1_53
 	VMOVAPS Z2, Z18
-	JMP     focusdone105
+	JMP     focusdone53
 
-focusnot1_105:
+focusnot1_53:
 	CMPQ DI, $+3
-	JGE  focusnot2_105
-	JMP  focusdone105
+	JGE  focusnot2_53
+	JMP  focusdone53
 
-focusnot2_105:
+focusnot2_53:
 	CMPQ    DI, $+4
-	JGE     focusnot3_105
+	JGE     focusnot3_53
 	VSQRTPS Z18, Z18
-	JMP     focusdone105
+	JMP     focusdone53
 
-focusnot3_105:
+focusnot3_53:
 	CMPQ         DI, $+5
-	JGE          focusnot4_105
+	JGE          focusnot4_53
 	VSQRTPS      Z18, Z20
 	VMOVAPS      Z18, Z21
 	VFNMADD231PS Z20, Z20, Z21
@@ -5479,11 +4081,11 @@ focusnot3_105:
 	VMULPS       Z22, Z21, Z21
 	VFMADD231PS  Z20, Z18, Z21
 	VMOVAPS      Z21, Z18
-	JMP          focusdone105
+	JMP          focusdone53
 
-focusnot4_105:
+focusnot4_53:
 	CMPQ         DI, $+6
-	JGE          focusnot5_105
+	JGE          focusnot5_53
 	VSQRTPS      Z18, Z20
 	VMULPS       Z18, Z18, Z21
 	VMOVAPS      Z21, Z22
@@ -5494,32 +4096,32 @@ focusnot4_105:
 	VFMADD231PS  Z16, Z18, Z22
 	VMULPS       Z20, Z22, Z18
 	VFMADD231PS  Z20, Z21, Z18
-	JMP          focusdone105
+	JMP          focusdone53
 
-focusnot5_105:
+focusnot5_53:
 	CMPQ        DI, $+7
-	JGE         focusnot6_105
+	JGE         focusnot6_53
 	VMULPS      Z18, Z18, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z18, Z18, Z21
 	VMULPS      Z18, Z21, Z21
 	VFMADD231PS Z18, Z20, Z21
 	VMOVAPS     Z21, Z18
-	JMP         focusdone105
+	JMP         focusdone53
 
-focusnot6_105:
+focusnot6_53:
 	CMPQ        DI, $+8
-	JGE         focusnot7_105
+	JGE         focusnot7_53
 	VMULPS      Z18, Z18, Z20
 	VFMSUB213PS Z20, Z18, Z18
 	VADDPS      Z20, Z20, Z21
 	VMULPS      Z18, Z21, Z18
 	VFMADD231PS Z20, Z20, Z18
-	JMP         focusdone105
+	JMP         focusdone53
 
-focusnot7_105:
+focusnot7_53:
 	CMPQ        DI, $+9
-	JGE         focusnot8_105
+	JGE         focusnot8_53
 	VMULPS      Z18, Z18, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z18, Z18, Z21
@@ -5530,9 +4132,9 @@ focusnot7_105:
 	VMULPS      Z18, Z20, Z20
 	VFMADD231PS Z18, Z22, Z20
 	VMOVAPS     Z20, Z18
-	JMP         focusdone105
+	JMP         focusdone53
 
-focusnot8_105:
+focusnot8_53:
 	LEAQ         20(SI), R8
 	VBROADCASTSS (R8), Z20
 	VBROADCASTSS 4(R8), Z21
@@ -5648,7 +4250,7 @@ focusnot8_105:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z12, Z20, K1, Z18
 
-focusdone105:
+focusdone53:
 	// loss = (alpha ce) q^gamma
 	VCMPPS.BCST $0x12, consts<>+2112(SB), Z19, K1
 	VMULPS      Z18, Z19, Z18
@@ -5713,7 +4315,7 @@ vector:
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS      Z2, Z21, Z23
 	VPSUBD.BCST consts<>+1888(SB), Z23, Z23
-	VPANDD.BCST consts<>+544(SB), Z23, Z24
+	VPANDD.BCST consts<>+640(SB), Z23, Z24
 	VPSRLD      $0x15, Z23, Z23
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
@@ -5734,11 +4336,11 @@ vector:
 	VBROADCASTSS     consts<>+2016(SB), Z28
 	VFMADD213PS.BCST consts<>+2048(SB), Z26, Z28
 	VFMADD231PS      Z27, Z25, Z28
-	VFMADD231PS.BCST consts<>+960(SB), Z21, Z23
+	VFMADD231PS.BCST consts<>+1056(SB), Z21, Z23
 	VFMADD231PS      Z28, Z25, Z23
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+992(SB), Z21, Z24
+	VFMADD231PS.BCST consts<>+1088(SB), Z21, Z24
 	VADDPS           Z26, Z24, Z21
 	VSUBPS           Z21, Z24, Z24
 	VADDPS           Z26, Z24, Z24
@@ -5769,30 +4371,30 @@ vector:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_106
+	JGE    focusnot0_54
 	VMULPS Z18, Z18, Z18
-	JMP    focusdone106
+	JMP    focusdone54
 
-focusnot0_106:
+focusnot0_54:
 	CMPQ    DI, $+2
-	JGE     focusnot1_106
+	JGE     focusnot1_54
 	VMOVAPS Z2, Z18
-	JMP     focusdone106
+	JMP     focusdone54
 
-focusnot1_106:
+focusnot1_54:
 	CMPQ DI, $+3
-	JGE  focusnot2_106
-	JMP  focusdone106
+	JGE  focusnot2_54
+	JMP  focusdone54
 
-focusnot2_106:
+focusnot2_54:
 	CMPQ    DI, $+4
-	JGE     focusnot3_106
+	JGE     focusnot3_54
 	VSQRTPS Z18, Z18
-	JMP     focusdone106
+	JMP     focusdone54
 
-focusnot3_106:
+focusnot3_54:
 	CMPQ         DI, $+5
-	JGE          focusnot4_106
+	JGE          focusnot4_54
 	VSQRTPS      Z18, Z20
 	VMOVAPS      Z18, Z21
 	VFNMADD231PS Z20, Z20, Z21
@@ -5800,11 +4402,11 @@ focusnot3_106:
 	VMULPS       Z22, Z21, Z21
 	VFMADD231PS  Z20, Z18, Z21
 	VMOVAPS      Z21, Z18
-	JMP          focusdone106
+	JMP          focusdone54
 
-focusnot4_106:
+focusnot4_54:
 	CMPQ         DI, $+6
-	JGE          focusnot5_106
+	JGE          focusnot5_54
 	VSQRTPS      Z18, Z20
 	VMULPS       Z18, Z18, Z21
 	VMOVAPS      Z21, Z22
@@ -5815,32 +4417,32 @@ focusnot4_106:
 	VFMADD231PS  Z16, Z18, Z22
 	VMULPS       Z20, Z22, Z18
 	VFMADD231PS  Z20, Z21, Z18
-	JMP          focusdone106
+	JMP          focusdone54
 
-focusnot5_106:
+focusnot5_54:
 	CMPQ        DI, $+7
-	JGE         focusnot6_106
+	JGE         focusnot6_54
 	VMULPS      Z18, Z18, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z18, Z18, Z21
 	VMULPS      Z18, Z21, Z21
 	VFMADD231PS Z18, Z20, Z21
 	VMOVAPS     Z21, Z18
-	JMP         focusdone106
+	JMP         focusdone54
 
-focusnot6_106:
+focusnot6_54:
 	CMPQ        DI, $+8
-	JGE         focusnot7_106
+	JGE         focusnot7_54
 	VMULPS      Z18, Z18, Z20
 	VFMSUB213PS Z20, Z18, Z18
 	VADDPS      Z20, Z20, Z21
 	VMULPS      Z18, Z21, Z18
 	VFMADD231PS Z20, Z20, Z18
-	JMP         focusdone106
+	JMP         focusdone54
 
-focusnot7_106:
+focusnot7_54:
 	CMPQ        DI, $+9
-	JGE         focusnot8_106
+	JGE         focusnot8_54
 	VMULPS      Z18, Z18, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z18, Z18, Z21
@@ -5851,9 +4453,9 @@ focusnot7_106:
 	VMULPS      Z18, Z20, Z20
 	VFMADD231PS Z18, Z22, Z20
 	VMOVAPS     Z20, Z18
-	JMP         focusdone106
+	JMP         focusdone54
 
-focusnot8_106:
+focusnot8_54:
 	LEAQ         20(SI), R8
 	VBROADCASTSS (R8), Z20
 	VBROADCASTSS 4(R8), Z21
@@ -5969,7 +4571,7 @@ focusnot8_106:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z12, Z20, K2, Z18
 
-focusdone106:
+focusdone54:
 	// loss = (alpha ce) q^gamma
 	VCMPPS.BCST $0x12, consts<>+2112(SB), Z19, K2
 	VMULPS      Z18, Z19, Z18
@@ -6043,7 +4645,7 @@ slow:
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS      Z2, Z21, Z24
 	VPSUBD.BCST consts<>+1888(SB), Z24, Z24
-	VPANDD.BCST consts<>+544(SB), Z24, Z25
+	VPANDD.BCST consts<>+640(SB), Z24, Z25
 	VPSRLD      $0x15, Z24, Z24
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
@@ -6064,11 +4666,11 @@ slow:
 	VBROADCASTSS     consts<>+2016(SB), Z29
 	VFMADD213PS.BCST consts<>+2048(SB), Z27, Z29
 	VFMADD231PS      Z28, Z26, Z29
-	VFMADD231PS.BCST consts<>+960(SB), Z21, Z24
+	VFMADD231PS.BCST consts<>+1056(SB), Z21, Z24
 	VFMADD231PS      Z29, Z26, Z24
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+992(SB), Z21, Z25
+	VFMADD231PS.BCST consts<>+1088(SB), Z21, Z25
 	VADDPS           Z27, Z25, Z21
 	VSUBPS           Z21, Z25, Z25
 	VADDPS           Z27, Z25, Z25
@@ -6101,30 +4703,30 @@ slow:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_107
+	JGE    focusnot0_55
 	VMULPS Z18, Z18, Z18
-	JMP    focusdone107
+	JMP    focusdone55
 
-focusnot0_107:
+focusnot0_55:
 	CMPQ    DI, $+2
-	JGE     focusnot1_107
+	JGE     focusnot1_55
 	VMOVAPS Z2, Z18
-	JMP     focusdone107
+	JMP     focusdone55
 
-focusnot1_107:
+focusnot1_55:
 	CMPQ DI, $+3
-	JGE  focusnot2_107
-	JMP  focusdone107
+	JGE  focusnot2_55
+	JMP  focusdone55
 
-focusnot2_107:
+focusnot2_55:
 	CMPQ    DI, $+4
-	JGE     focusnot3_107
+	JGE     focusnot3_55
 	VSQRTPS Z18, Z18
-	JMP     focusdone107
+	JMP     focusdone55
 
-focusnot3_107:
+focusnot3_55:
 	CMPQ         DI, $+5
-	JGE          focusnot4_107
+	JGE          focusnot4_55
 	VSQRTPS      Z18, Z20
 	VMOVAPS      Z18, Z21
 	VFNMADD231PS Z20, Z20, Z21
@@ -6132,11 +4734,11 @@ focusnot3_107:
 	VMULPS       Z22, Z21, Z21
 	VFMADD231PS  Z20, Z18, Z21
 	VMOVAPS      Z21, Z18
-	JMP          focusdone107
+	JMP          focusdone55
 
-focusnot4_107:
+focusnot4_55:
 	CMPQ         DI, $+6
-	JGE          focusnot5_107
+	JGE          focusnot5_55
 	VSQRTPS      Z18, Z20
 	VMULPS       Z18, Z18, Z21
 	VMOVAPS      Z21, Z22
@@ -6147,32 +4749,32 @@ focusnot4_107:
 	VFMADD231PS  Z16, Z18, Z22
 	VMULPS       Z20, Z22, Z18
 	VFMADD231PS  Z20, Z21, Z18
-	JMP          focusdone107
+	JMP          focusdone55
 
-focusnot5_107:
+focusnot5_55:
 	CMPQ        DI, $+7
-	JGE         focusnot6_107
+	JGE         focusnot6_55
 	VMULPS      Z18, Z18, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z18, Z18, Z21
 	VMULPS      Z18, Z21, Z21
 	VFMADD231PS Z18, Z20, Z21
 	VMOVAPS     Z21, Z18
-	JMP         focusdone107
+	JMP         focusdone55
 
-focusnot6_107:
+focusnot6_55:
 	CMPQ        DI, $+8
-	JGE         focusnot7_107
+	JGE         focusnot7_55
 	VMULPS      Z18, Z18, Z20
 	VFMSUB213PS Z20, Z18, Z18
 	VADDPS      Z20, Z20, Z21
 	VMULPS      Z18, Z21, Z18
 	VFMADD231PS Z20, Z20, Z18
-	JMP         focusdone107
+	JMP         focusdone55
 
-focusnot7_107:
+focusnot7_55:
 	CMPQ        DI, $+9
-	JGE         focusnot8_107
+	JGE         focusnot8_55
 	VMULPS      Z18, Z18, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z18, Z18, Z21
@@ -6183,9 +4785,9 @@ focusnot7_107:
 	VMULPS      Z18, Z20, Z20
 	VFMADD231PS Z18, Z22, Z20
 	VMOVAPS     Z20, Z18
-	JMP         focusdone107
+	JMP         focusdone55
 
-focusnot8_107:
+focusnot8_55:
 	LEAQ         20(SI), R9
 	VBROADCASTSS (R9), Z20
 	VBROADCASTSS 4(R9), Z21
@@ -6301,7 +4903,7 @@ focusnot8_107:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z12, Z20, K1, Z18
 
-focusdone107:
+focusdone55:
 	// loss = (alpha ce) q^gamma
 	VCMPPS.BCST $0x12, consts<>+2112(SB), Z19, K1
 	VMULPS      Z18, Z19, Z18
@@ -6375,7 +4977,7 @@ slowvector:
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS      Z2, Z21, Z24
 	VPSUBD.BCST consts<>+1888(SB), Z24, Z24
-	VPANDD.BCST consts<>+544(SB), Z24, Z25
+	VPANDD.BCST consts<>+640(SB), Z24, Z25
 	VPSRLD      $0x15, Z24, Z24
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
@@ -6396,11 +4998,11 @@ slowvector:
 	VBROADCASTSS     consts<>+2016(SB), Z29
 	VFMADD213PS.BCST consts<>+2048(SB), Z27, Z29
 	VFMADD231PS      Z28, Z26, Z29
-	VFMADD231PS.BCST consts<>+960(SB), Z21, Z24
+	VFMADD231PS.BCST consts<>+1056(SB), Z21, Z24
 	VFMADD231PS      Z29, Z26, Z24
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+992(SB), Z21, Z25
+	VFMADD231PS.BCST consts<>+1088(SB), Z21, Z25
 	VADDPS           Z27, Z25, Z21
 	VSUBPS           Z21, Z25, Z25
 	VADDPS           Z27, Z25, Z25
@@ -6433,30 +5035,30 @@ slowvector:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_108
+	JGE    focusnot0_56
 	VMULPS Z18, Z18, Z18
-	JMP    focusdone108
+	JMP    focusdone56
 
-focusnot0_108:
+focusnot0_56:
 	CMPQ    DI, $+2
-	JGE     focusnot1_108
+	JGE     focusnot1_56
 	VMOVAPS Z2, Z18
-	JMP     focusdone108
+	JMP     focusdone56
 
-focusnot1_108:
+focusnot1_56:
 	CMPQ DI, $+3
-	JGE  focusnot2_108
-	JMP  focusdone108
+	JGE  focusnot2_56
+	JMP  focusdone56
 
-focusnot2_108:
+focusnot2_56:
 	CMPQ    DI, $+4
-	JGE     focusnot3_108
+	JGE     focusnot3_56
 	VSQRTPS Z18, Z18
-	JMP     focusdone108
+	JMP     focusdone56
 
-focusnot3_108:
+focusnot3_56:
 	CMPQ         DI, $+5
-	JGE          focusnot4_108
+	JGE          focusnot4_56
 	VSQRTPS      Z18, Z20
 	VMOVAPS      Z18, Z21
 	VFNMADD231PS Z20, Z20, Z21
@@ -6464,11 +5066,11 @@ focusnot3_108:
 	VMULPS       Z22, Z21, Z21
 	VFMADD231PS  Z20, Z18, Z21
 	VMOVAPS      Z21, Z18
-	JMP          focusdone108
+	JMP          focusdone56
 
-focusnot4_108:
+focusnot4_56:
 	CMPQ         DI, $+6
-	JGE          focusnot5_108
+	JGE          focusnot5_56
 	VSQRTPS      Z18, Z20
 	VMULPS       Z18, Z18, Z21
 	VMOVAPS      Z21, Z22
@@ -6479,32 +5081,32 @@ focusnot4_108:
 	VFMADD231PS  Z16, Z18, Z22
 	VMULPS       Z20, Z22, Z18
 	VFMADD231PS  Z20, Z21, Z18
-	JMP          focusdone108
+	JMP          focusdone56
 
-focusnot5_108:
+focusnot5_56:
 	CMPQ        DI, $+7
-	JGE         focusnot6_108
+	JGE         focusnot6_56
 	VMULPS      Z18, Z18, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z18, Z18, Z21
 	VMULPS      Z18, Z21, Z21
 	VFMADD231PS Z18, Z20, Z21
 	VMOVAPS     Z21, Z18
-	JMP         focusdone108
+	JMP         focusdone56
 
-focusnot6_108:
+focusnot6_56:
 	CMPQ        DI, $+8
-	JGE         focusnot7_108
+	JGE         focusnot7_56
 	VMULPS      Z18, Z18, Z20
 	VFMSUB213PS Z20, Z18, Z18
 	VADDPS      Z20, Z20, Z21
 	VMULPS      Z18, Z21, Z18
 	VFMADD231PS Z20, Z20, Z18
-	JMP         focusdone108
+	JMP         focusdone56
 
-focusnot7_108:
+focusnot7_56:
 	CMPQ        DI, $+9
-	JGE         focusnot8_108
+	JGE         focusnot8_56
 	VMULPS      Z18, Z18, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z18, Z18, Z21
@@ -6515,9 +5117,9 @@ focusnot7_108:
 	VMULPS      Z18, Z20, Z20
 	VFMADD231PS Z18, Z22, Z20
 	VMOVAPS     Z20, Z18
-	JMP         focusdone108
+	JMP         focusdone56
 
-focusnot8_108:
+focusnot8_56:
 	LEAQ         20(SI), R8
 	VBROADCASTSS (R8), Z20
 	VBROADCASTSS 4(R8), Z21
@@ -6633,7 +5235,7 @@ focusnot8_108:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z12, Z20, K2, Z18
 
-focusdone108:
+focusdone56:
 	// loss = (alpha ce) q^gamma
 	VCMPPS.BCST $0x12, consts<>+2112(SB), Z19, K2
 	VMULPS      Z18, Z19, Z18
@@ -6649,12 +5251,2843 @@ focusdone108:
 	VZEROUPPER
 	RET
 
+// func sigmoidLossAVX2(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·sigmoidLossAVX2(SB), NOSPLIT, $32-40
+	VBROADCASTSS consts<>+960(SB), Y0
+	VBROADCASTSS consts<>+928(SB), Y1
+	VBROADCASTSS consts<>+384(SB), Y2
+	MOVQ         n+24(FP), AX
+	MOVQ         losses+0(FP), CX
+	MOVQ         logits+8(FP), DX
+	MOVQ         targets+16(FP), BX
+	MOVQ         p+32(FP), SI
+	MOVQ         (SI), DI
+
+loop:
+	CMPQ AX, $+8
+	JLT  rest
+
+block:
+	// any |x| > 87, or NaN?
+	VMOVUPS   (DX), Y3
+	VPAND     consts<>+0(SB), Y3, Y3
+	VPCMPGTD  consts<>+32(SB), Y3, Y3
+	VMOVMSKPS Y3, R8
+	TESTL     R8, R8
+	JNE       slowblock
+	VMOVUPS   (DX), Y3
+	VMOVUPS   (BX), Y4
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR   consts<>+1184(SB), Y3, Y5
+	VSUBPS consts<>+64(SB), Y5, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+128(SB), Y5, Y6
+	VSUBPS       consts<>+128(SB), Y6, Y7
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y7, Y5
+	VFNMADD231PS consts<>+192(SB), Y7, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y7
+	VFMADD213PS  consts<>+256(SB), Y5, Y7
+	VFMADD213PS  consts<>+288(SB), Y5, Y7
+	VFMADD213PS  consts<>+320(SB), Y5, Y7
+	VFMADD213PS  consts<>+352(SB), Y7, Y5
+
+	// 2^n T[j] (1 + p)
+	VMOVUPS     exp_one<>+0(SB), Y7
+	VPERMILPS   Y6, Y7, Y7
+	VPSLLD      $0x15, Y6, Y6
+	VPADDD      Y6, Y7, Y6
+	VFMADD231PS Y5, Y6, Y6
+	VADDPS      Y2, Y6, Y5
+	VDIVPS      Y5, Y2, Y5
+	VMULPS      Y5, Y6, Y7
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y2, Y6, Y8
+	VPSUBD consts<>+1888(SB), Y8, Y8
+	VPAND  consts<>+640(SB), Y8, Y9
+	VPSRLD $0x15, Y8, Y8
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y9, Y2, Y10
+	VMOVUPS     log_r<>+0(SB), Y11
+	VPERMILPS   Y8, Y11, Y11
+	VMULPS      Y11, Y10, Y10
+	VADDPS      consts<>+672(SB), Y10, Y11
+	VFMADD231PS Y10, Y6, Y11
+	VCVTDQ2PS   Y9, Y6
+	VMOVUPS     log_th<>+0(SB), Y9
+	VPERMILPS   Y8, Y9, Y9
+	VMOVUPS     log_tl<>+0(SB), Y10
+	VPERMILPS   Y8, Y10, Y8
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y11, Y11, Y10
+	VBROADCASTSS consts<>+1952(SB), Y12
+	VFMADD213PS  consts<>+1984(SB), Y11, Y12
+	VFMADD231PS  consts<>+1920(SB), Y10, Y12
+	VBROADCASTSS consts<>+2016(SB), Y13
+	VFMADD213PS  consts<>+2048(SB), Y11, Y13
+	VFMADD231PS  Y12, Y10, Y13
+	VFMADD231PS  consts<>+1056(SB), Y6, Y8
+	VFMADD231PS  Y13, Y10, Y8
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+1088(SB), Y6, Y9
+	VADDPS      Y11, Y9, Y6
+	VSUBPS      Y6, Y9, Y9
+	VADDPS      Y11, Y9, Y9
+	VADDPS      Y9, Y8, Y8
+	VADDPS      Y8, Y6, Y6
+	VBLENDVPS   Y3, Y7, Y5, Y8
+	VBLENDVPS   Y3, Y5, Y7, Y5
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y4, Y2, Y7
+	VBLENDVPS   Y3, Y4, Y7, Y9
+	VCMPPS      $0x11, Y9, Y0, Y10
+	VPAND       consts<>+0(SB), Y3, Y3
+	VPAND       Y3, Y10, Y3
+	VFMADD231PS Y3, Y9, Y6
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y4, Y5, Y3
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 12(SI), Y5
+	VBROADCASTSS 16(SI), Y8
+	VMULPS       Y7, Y8, Y7
+	VFMADD231PS  Y4, Y5, Y7
+	VMULPS       Y6, Y7, Y4
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_105
+	VMULPS Y3, Y3, Y3
+	JMP    focusdone105
+
+focusnot0_105:
+	CMPQ    DI, $+2
+	JGE     focusnot1_105
+	VMOVAPS Y2, Y3
+	JMP     focusdone105
+
+focusnot1_105:
+	CMPQ DI, $+3
+	JGE  focusnot2_105
+	JMP  focusdone105
+
+focusnot2_105:
+	CMPQ    DI, $+4
+	JGE     focusnot3_105
+	VSQRTPS Y3, Y3
+	JMP     focusdone105
+
+focusnot3_105:
+	CMPQ         DI, $+5
+	JGE          focusnot4_105
+	VSQRTPS      Y3, Y5
+	VMOVAPS      Y3, Y6
+	VFNMADD231PS Y5, Y5, Y6
+	VMULPS       consts<>+2080(SB), Y5, Y7
+	VMULPS       Y7, Y6, Y6
+	VFMADD231PS  Y5, Y3, Y6
+	VMOVAPS      Y6, Y3
+	JMP          focusdone105
+
+focusnot4_105:
+	CMPQ         DI, $+6
+	JGE          focusnot5_105
+	VSQRTPS      Y3, Y5
+	VMULPS       Y3, Y3, Y6
+	VMOVAPS      Y6, Y7
+	VFMSUB231PS  Y3, Y3, Y7
+	VMOVAPS      Y3, Y8
+	VFNMADD231PS Y5, Y5, Y8
+	VMULPS       Y8, Y3, Y3
+	VFMADD231PS  consts<>+2080(SB), Y3, Y7
+	VMULPS       Y5, Y7, Y3
+	VFMADD231PS  Y5, Y6, Y3
+	JMP          focusdone105
+
+focusnot5_105:
+	CMPQ        DI, $+7
+	JGE         focusnot6_105
+	VMULPS      Y3, Y3, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y3, Y3, Y6
+	VMULPS      Y3, Y6, Y6
+	VFMADD231PS Y3, Y5, Y6
+	VMOVAPS     Y6, Y3
+	JMP         focusdone105
+
+focusnot6_105:
+	CMPQ        DI, $+8
+	JGE         focusnot7_105
+	VMULPS      Y3, Y3, Y5
+	VFMSUB213PS Y5, Y3, Y3
+	VADDPS      Y5, Y5, Y6
+	VMULPS      Y3, Y6, Y3
+	VFMADD231PS Y5, Y5, Y3
+	JMP         focusdone105
+
+focusnot7_105:
+	CMPQ        DI, $+9
+	JGE         focusnot8_105
+	VMULPS      Y3, Y3, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y3, Y3, Y6
+	VMULPS      Y5, Y5, Y7
+	VADDPS      Y5, Y5, Y8
+	VFMSUB213PS Y7, Y5, Y5
+	VFMADD231PS Y6, Y8, Y5
+	VMULPS      Y3, Y5, Y5
+	VFMADD231PS Y3, Y7, Y5
+	VMOVAPS     Y5, Y3
+	JMP         focusdone105
+
+focusnot8_105:
+	LEAQ         20(SI), R8
+	VMOVUPS      Y4, (SP)
+	VBROADCASTSS (R8), Y4
+	VBROADCASTSS 4(R8), Y5
+	VBROADCASTSS 8(R8), Y6
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y3, Y7
+	VPSUBD       consts<>+1248(SB), Y7, Y8
+	VCVTDQ2PS    Y7, Y9
+	VPSUBD       consts<>+1760(SB), Y9, Y9
+	VBROADCASTSS consts<>+1120(SB), Y10
+	VPCMPGTD     Y7, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VPSRAD       $0x17, Y8, Y9
+	VPSRLD       $0x14, Y8, Y10
+	VPAND        consts<>+1280(SB), Y8, Y8
+	VPADDD       consts<>+1312(SB), Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y10, Y11
+	VFMADD213PS  consts<>+672(SB), Y11, Y8
+	VMULPS       consts<>+1344(SB), Y8, Y11
+	VMOVAPS      Y8, Y12
+	VFMADD231PS  Y11, Y8, Y12
+	VSUBPS       Y12, Y8, Y13
+	VFMADD231PS  Y11, Y8, Y13
+	VMULPS       Y8, Y8, Y11
+	VBROADCASTSS consts<>+1376(SB), Y14
+	VFMADD213PS  consts<>+1408(SB), Y8, Y14
+	VFMADD213PS  consts<>+1440(SB), Y8, Y14
+	VFMADD213PS  consts<>+1472(SB), Y8, Y14
+	VFMADD213PS  consts<>+1504(SB), Y8, Y14
+	VMULPS       Y8, Y11, Y8
+	VFMADD231PS  Y14, Y8, Y13
+	VADDPS       Y13, Y12, Y8
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y10, Y11
+	VADDPS      Y11, Y9, Y9
+	VMULPS      Y9, Y4, Y11
+	VFMSUB213PS Y11, Y4, Y9
+	VFMADD213PS Y11, Y5, Y8
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y8, Y14
+	VSUBPS      consts<>+1536(SB), Y14, Y15
+	VSUBPS      Y15, Y11, Y11
+	VFMADD231PS Y12, Y5, Y11
+	VPERMPS     pow_tl<>+0(SB), Y10, Y10
+	VFMADD231PS Y10, Y4, Y9
+	VFMADD231PS Y12, Y6, Y9
+	VFMADD231PS Y13, Y5, Y9
+	VADDPS      Y9, Y11, Y5
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y6
+	VFMADD213PS  consts<>+1600(SB), Y5, Y6
+	VFMADD213PS  consts<>+1632(SB), Y5, Y6
+	VMULPS       Y5, Y5, Y9
+	VMULPS       Y6, Y9, Y6
+	VFMADD231PS  consts<>+160(SB), Y5, Y6
+	VPERMPS      pow_full_hi<>+0(SB), Y14, Y5
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y9
+	VFMADD231PS  Y6, Y5, Y9
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y14, Y6
+	VPSRAD  $0x03, Y6, Y6
+	VADDPS  Y9, Y5, Y10
+	VPSLLD  $0x17, Y6, Y11
+	VPADDD  Y11, Y10, Y11
+	VPMINUD Y1, Y11, Y11
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD      Y0, Y6, Y6
+	VBROADCASTSS consts<>+1792(SB), Y12
+	VPSUBD       Y6, Y12, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VADDPS       Y5, Y6, Y12
+	VSUBPS       Y6, Y12, Y13
+	VSUBPS       Y13, Y5, Y5
+	VADDPS       Y9, Y5, Y5
+	VADDPS       Y5, Y12, Y5
+	VCMPPS       $0x11, Y6, Y10, Y9
+	VPSUBD       Y6, Y5, Y5
+	VBLENDVPS    Y9, Y5, Y11, Y5
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y6
+	VCMPPS       $0x11, Y8, Y6, Y6
+	VBLENDVPS    Y6, Y1, Y5, Y5
+	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
+	VBLENDVPS    Y6, Y0, Y5, Y5
+	VPCMPEQD     Y0, Y7, Y6
+	VBLENDVPS    Y4, Y1, Y0, Y8
+	VBLENDVPS    Y6, Y8, Y5, Y5
+	VPCMPEQD     Y1, Y7, Y6
+	VBLENDVPS    Y4, Y0, Y1, Y4
+	VBLENDVPS    Y6, Y4, Y5, Y4
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R8), Y5
+	VPAND        Y5, Y3, Y5
+	VPOR         Y5, Y4, Y4
+	VPCMPGTD     Y0, Y7, Y5
+	VPCMPGTD     Y7, Y1, Y6
+	VPAND        Y5, Y6, Y5
+	VBROADCASTSS 16(R8), Y6
+	VPAND        Y6, Y3, Y3
+	VPCMPGTD     Y3, Y0, Y3
+	VPAND        Y5, Y3, Y3
+	VPCMPGTD     Y1, Y7, Y5
+	VPOR         Y3, Y5, Y3
+	VBLENDVPS    Y3, consts<>+608(SB), Y4, Y3
+	VMOVUPS      (SP), Y4
+
+focusdone105:
+	// loss = (alpha ce) q^gamma
+	VCMPPS    $0x12, consts<>+2112(SB), Y4, Y5
+	VMULPS    Y3, Y4, Y3
+	VBLENDVPS Y5, Y3, Y4, Y3
+	VPMINUD   consts<>+608(SB), Y3, Y3
+	VMOVUPS   Y3, (CX)
+	ADDQ      $+32, CX
+	ADDQ      $+32, DX
+	ADDQ      $+32, BX
+	ADDQ      $-8, AX
+	CMPQ      AX, $+8
+	JGE       block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVQ       $0x00000008, R8
+	MOVQ       AX, R9
+	CMPQ       R9, R8
+	CMOVQGT    R8, R9
+	NEGQ       R9
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(R9*4), Y3
+	VMASKMOVPS (DX), Y3, Y4
+	VBLENDVPS  Y3, Y4, Y2, Y4
+	VMASKMOVPS (BX), Y3, Y5
+	VBLENDVPS  Y3, Y5, Y0, Y3
+
+	// any |x| > 87, or NaN?
+	VPAND     consts<>+0(SB), Y4, Y5
+	VPCMPGTD  consts<>+32(SB), Y5, Y5
+	VMOVMSKPS Y5, R8
+	TESTL     R8, R8
+	JNE       slowvector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR   consts<>+1184(SB), Y4, Y5
+	VSUBPS consts<>+64(SB), Y5, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+128(SB), Y5, Y6
+	VSUBPS       consts<>+128(SB), Y6, Y7
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y7, Y5
+	VFNMADD231PS consts<>+192(SB), Y7, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y7
+	VFMADD213PS  consts<>+256(SB), Y5, Y7
+	VFMADD213PS  consts<>+288(SB), Y5, Y7
+	VFMADD213PS  consts<>+320(SB), Y5, Y7
+	VFMADD213PS  consts<>+352(SB), Y7, Y5
+
+	// 2^n T[j] (1 + p)
+	VMOVUPS     exp_one<>+0(SB), Y7
+	VPERMILPS   Y6, Y7, Y7
+	VPSLLD      $0x15, Y6, Y6
+	VPADDD      Y6, Y7, Y6
+	VFMADD231PS Y5, Y6, Y6
+	VADDPS      Y2, Y6, Y5
+	VDIVPS      Y5, Y2, Y5
+	VMULPS      Y5, Y6, Y7
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y2, Y6, Y8
+	VPSUBD consts<>+1888(SB), Y8, Y8
+	VPAND  consts<>+640(SB), Y8, Y9
+	VPSRLD $0x15, Y8, Y8
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y9, Y2, Y10
+	VMOVUPS     log_r<>+0(SB), Y11
+	VPERMILPS   Y8, Y11, Y11
+	VMULPS      Y11, Y10, Y10
+	VADDPS      consts<>+672(SB), Y10, Y11
+	VFMADD231PS Y10, Y6, Y11
+	VCVTDQ2PS   Y9, Y6
+	VMOVUPS     log_th<>+0(SB), Y9
+	VPERMILPS   Y8, Y9, Y9
+	VMOVUPS     log_tl<>+0(SB), Y10
+	VPERMILPS   Y8, Y10, Y8
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y11, Y11, Y10
+	VBROADCASTSS consts<>+1952(SB), Y12
+	VFMADD213PS  consts<>+1984(SB), Y11, Y12
+	VFMADD231PS  consts<>+1920(SB), Y10, Y12
+	VBROADCASTSS consts<>+2016(SB), Y13
+	VFMADD213PS  consts<>+2048(SB), Y11, Y13
+	VFMADD231PS  Y12, Y10, Y13
+	VFMADD231PS  consts<>+1056(SB), Y6, Y8
+	VFMADD231PS  Y13, Y10, Y8
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+1088(SB), Y6, Y9
+	VADDPS      Y11, Y9, Y6
+	VSUBPS      Y6, Y9, Y9
+	VADDPS      Y11, Y9, Y9
+	VADDPS      Y9, Y8, Y8
+	VADDPS      Y8, Y6, Y6
+	VBLENDVPS   Y4, Y7, Y5, Y8
+	VBLENDVPS   Y4, Y5, Y7, Y5
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y3, Y2, Y7
+	VBLENDVPS   Y4, Y3, Y7, Y9
+	VCMPPS      $0x11, Y9, Y0, Y10
+	VPAND       consts<>+0(SB), Y4, Y4
+	VPAND       Y4, Y10, Y4
+	VFMADD231PS Y4, Y9, Y6
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y3, Y5, Y4
+	VFMADD231PS  Y7, Y8, Y4
+	VBROADCASTSS 12(SI), Y5
+	VBROADCASTSS 16(SI), Y8
+	VMULPS       Y7, Y8, Y7
+	VFMADD231PS  Y3, Y5, Y7
+	VMULPS       Y6, Y7, Y3
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_106
+	VMULPS Y4, Y4, Y4
+	JMP    focusdone106
+
+focusnot0_106:
+	CMPQ    DI, $+2
+	JGE     focusnot1_106
+	VMOVAPS Y2, Y4
+	JMP     focusdone106
+
+focusnot1_106:
+	CMPQ DI, $+3
+	JGE  focusnot2_106
+	JMP  focusdone106
+
+focusnot2_106:
+	CMPQ    DI, $+4
+	JGE     focusnot3_106
+	VSQRTPS Y4, Y4
+	JMP     focusdone106
+
+focusnot3_106:
+	CMPQ         DI, $+5
+	JGE          focusnot4_106
+	VSQRTPS      Y4, Y5
+	VMOVAPS      Y4, Y6
+	VFNMADD231PS Y5, Y5, Y6
+	VMULPS       consts<>+2080(SB), Y5, Y7
+	VMULPS       Y7, Y6, Y6
+	VFMADD231PS  Y5, Y4, Y6
+	VMOVAPS      Y6, Y4
+	JMP          focusdone106
+
+focusnot4_106:
+	CMPQ         DI, $+6
+	JGE          focusnot5_106
+	VSQRTPS      Y4, Y5
+	VMULPS       Y4, Y4, Y6
+	VMOVAPS      Y6, Y7
+	VFMSUB231PS  Y4, Y4, Y7
+	VMOVAPS      Y4, Y8
+	VFNMADD231PS Y5, Y5, Y8
+	VMULPS       Y8, Y4, Y4
+	VFMADD231PS  consts<>+2080(SB), Y4, Y7
+	VMULPS       Y5, Y7, Y4
+	VFMADD231PS  Y5, Y6, Y4
+	JMP          focusdone106
+
+focusnot5_106:
+	CMPQ        DI, $+7
+	JGE         focusnot6_106
+	VMULPS      Y4, Y4, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y4, Y4, Y6
+	VMULPS      Y4, Y6, Y6
+	VFMADD231PS Y4, Y5, Y6
+	VMOVAPS     Y6, Y4
+	JMP         focusdone106
+
+focusnot6_106:
+	CMPQ        DI, $+8
+	JGE         focusnot7_106
+	VMULPS      Y4, Y4, Y5
+	VFMSUB213PS Y5, Y4, Y4
+	VADDPS      Y5, Y5, Y6
+	VMULPS      Y4, Y6, Y4
+	VFMADD231PS Y5, Y5, Y4
+	JMP         focusdone106
+
+focusnot7_106:
+	CMPQ        DI, $+9
+	JGE         focusnot8_106
+	VMULPS      Y4, Y4, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y4, Y4, Y6
+	VMULPS      Y5, Y5, Y7
+	VADDPS      Y5, Y5, Y8
+	VFMSUB213PS Y7, Y5, Y5
+	VFMADD231PS Y6, Y8, Y5
+	VMULPS      Y4, Y5, Y5
+	VFMADD231PS Y4, Y7, Y5
+	VMOVAPS     Y5, Y4
+	JMP         focusdone106
+
+focusnot8_106:
+	LEAQ         20(SI), R8
+	VMOVUPS      Y3, (SP)
+	VBROADCASTSS (R8), Y3
+	VBROADCASTSS 4(R8), Y5
+	VBROADCASTSS 8(R8), Y6
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y4, Y7
+	VPSUBD       consts<>+1248(SB), Y7, Y8
+	VCVTDQ2PS    Y7, Y9
+	VPSUBD       consts<>+1760(SB), Y9, Y9
+	VBROADCASTSS consts<>+1120(SB), Y10
+	VPCMPGTD     Y7, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VPSRAD       $0x17, Y8, Y9
+	VPSRLD       $0x14, Y8, Y10
+	VPAND        consts<>+1280(SB), Y8, Y8
+	VPADDD       consts<>+1312(SB), Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y10, Y11
+	VFMADD213PS  consts<>+672(SB), Y11, Y8
+	VMULPS       consts<>+1344(SB), Y8, Y11
+	VMOVAPS      Y8, Y12
+	VFMADD231PS  Y11, Y8, Y12
+	VSUBPS       Y12, Y8, Y13
+	VFMADD231PS  Y11, Y8, Y13
+	VMULPS       Y8, Y8, Y11
+	VBROADCASTSS consts<>+1376(SB), Y14
+	VFMADD213PS  consts<>+1408(SB), Y8, Y14
+	VFMADD213PS  consts<>+1440(SB), Y8, Y14
+	VFMADD213PS  consts<>+1472(SB), Y8, Y14
+	VFMADD213PS  consts<>+1504(SB), Y8, Y14
+	VMULPS       Y8, Y11, Y8
+	VFMADD231PS  Y14, Y8, Y13
+	VADDPS       Y13, Y12, Y8
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y10, Y11
+	VADDPS      Y11, Y9, Y9
+	VMULPS      Y9, Y3, Y11
+	VFMSUB213PS Y11, Y3, Y9
+	VFMADD213PS Y11, Y5, Y8
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y8, Y14
+	VSUBPS      consts<>+1536(SB), Y14, Y15
+	VSUBPS      Y15, Y11, Y11
+	VFMADD231PS Y12, Y5, Y11
+	VPERMPS     pow_tl<>+0(SB), Y10, Y10
+	VFMADD231PS Y10, Y3, Y9
+	VFMADD231PS Y12, Y6, Y9
+	VFMADD231PS Y13, Y5, Y9
+	VADDPS      Y9, Y11, Y5
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y6
+	VFMADD213PS  consts<>+1600(SB), Y5, Y6
+	VFMADD213PS  consts<>+1632(SB), Y5, Y6
+	VMULPS       Y5, Y5, Y9
+	VMULPS       Y6, Y9, Y6
+	VFMADD231PS  consts<>+160(SB), Y5, Y6
+	VPERMPS      pow_full_hi<>+0(SB), Y14, Y5
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y9
+	VFMADD231PS  Y6, Y5, Y9
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y14, Y6
+	VPSRAD  $0x03, Y6, Y6
+	VADDPS  Y9, Y5, Y10
+	VPSLLD  $0x17, Y6, Y11
+	VPADDD  Y11, Y10, Y11
+	VPMINUD Y1, Y11, Y11
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD      Y0, Y6, Y6
+	VBROADCASTSS consts<>+1792(SB), Y12
+	VPSUBD       Y6, Y12, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VADDPS       Y5, Y6, Y12
+	VSUBPS       Y6, Y12, Y13
+	VSUBPS       Y13, Y5, Y5
+	VADDPS       Y9, Y5, Y5
+	VADDPS       Y5, Y12, Y5
+	VCMPPS       $0x11, Y6, Y10, Y9
+	VPSUBD       Y6, Y5, Y5
+	VBLENDVPS    Y9, Y5, Y11, Y5
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y6
+	VCMPPS       $0x11, Y8, Y6, Y6
+	VBLENDVPS    Y6, Y1, Y5, Y5
+	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
+	VBLENDVPS    Y6, Y0, Y5, Y5
+	VPCMPEQD     Y0, Y7, Y6
+	VBLENDVPS    Y3, Y1, Y0, Y8
+	VBLENDVPS    Y6, Y8, Y5, Y5
+	VPCMPEQD     Y1, Y7, Y6
+	VBLENDVPS    Y3, Y0, Y1, Y3
+	VBLENDVPS    Y6, Y3, Y5, Y3
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R8), Y5
+	VPAND        Y5, Y4, Y5
+	VPOR         Y5, Y3, Y3
+	VPCMPGTD     Y0, Y7, Y5
+	VPCMPGTD     Y7, Y1, Y6
+	VPAND        Y5, Y6, Y5
+	VBROADCASTSS 16(R8), Y6
+	VPAND        Y6, Y4, Y4
+	VPCMPGTD     Y4, Y0, Y4
+	VPAND        Y5, Y4, Y4
+	VPCMPGTD     Y1, Y7, Y5
+	VPOR         Y4, Y5, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y4
+	VMOVUPS      (SP), Y3
+
+focusdone106:
+	// loss = (alpha ce) q^gamma
+	VCMPPS    $0x12, consts<>+2112(SB), Y3, Y5
+	VMULPS    Y4, Y3, Y4
+	VBLENDVPS Y5, Y4, Y3, Y3
+	VPMINUD   consts<>+608(SB), Y3, Y3
+	CMPQ      AX, $+8
+	JLT       partless1
+	VMOVUPS   Y3, (CX)
+	JMP       partdone1
+
+partless1:
+	MOVQ         CX, R8
+	TESTQ        $0x00000004, AX
+	JEQ          partfour1
+	VMOVUPS      X3, (R8)
+	ADDQ         $+16, R8
+	VEXTRACTF128 $0x01, Y3, X3
+
+partfour1:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo1
+	VMOVLPS X3, (R8)
+	ADDQ    $+8, R8
+	VPSRLDQ $0x08, X3, X3
+
+parttwo1:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone1
+	VMOVSS X3, (R8)
+
+partdone1:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $+32, BX
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
+slowblock:
+	MOVQ $0x00000008, R8
+
+slow:
+	VMOVUPS (DX), Y3
+	VMOVUPS (BX), Y4
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR         consts<>+1184(SB), Y3, Y5
+	VSUBPS       consts<>+64(SB), Y5, Y5
+	VBROADCASTSS consts<>+416(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+128(SB), Y5, Y6
+	VSUBPS       consts<>+128(SB), Y6, Y7
+
+	// r = c - n ln2
+	VMOVAPS      Y5, Y8
+	VFNMADD231PS consts<>+160(SB), Y7, Y8
+	VFNMADD231PS consts<>+192(SB), Y7, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y7
+	VFMADD213PS  consts<>+256(SB), Y8, Y7
+	VFMADD213PS  consts<>+288(SB), Y8, Y7
+	VFMADD213PS  consts<>+320(SB), Y8, Y7
+	VFMADD213PS  consts<>+352(SB), Y7, Y8
+	VCMPPS       $0x11, consts<>+480(SB), Y5, Y5
+	VPAND        consts<>+512(SB), Y5, Y5
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y6, Y7
+	VPERMPS     exp_half<>+0(SB), Y6, Y6
+	VPADDD      Y7, Y6, Y6
+	VPAND       consts<>+640(SB), Y7, Y7
+	VPADDD      Y5, Y7, Y7
+	VFMADD231PS Y8, Y6, Y6
+	VMULPS      Y7, Y6, Y6
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y5, Y6, Y5
+	VADDPS  consts<>+576(SB), Y6, Y6
+	VPSUBD  consts<>+576(SB), Y6, Y6
+	VPMAXSD Y6, Y5, Y5
+	VPMINUD consts<>+608(SB), Y5, Y5
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS       $0x11, consts<>+1216(SB), Y5, Y6
+	VBROADCASTSS consts<>+1216(SB), Y7
+	VMAXPS       Y5, Y7, Y7
+	VADDPS       Y2, Y7, Y8
+	VDIVPS       Y8, Y2, Y8
+	VMULPS       Y8, Y7, Y9
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y2, Y7, Y10
+	VPSUBD consts<>+1888(SB), Y10, Y10
+	VPAND  consts<>+640(SB), Y10, Y11
+	VPSRLD $0x15, Y10, Y10
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y11, Y2, Y12
+	VMOVUPS     log_r<>+0(SB), Y13
+	VPERMILPS   Y10, Y13, Y13
+	VMULPS      Y13, Y12, Y12
+	VADDPS      consts<>+672(SB), Y12, Y13
+	VFMADD231PS Y12, Y7, Y13
+	VCVTDQ2PS   Y11, Y7
+	VMOVUPS     log_th<>+0(SB), Y11
+	VPERMILPS   Y10, Y11, Y11
+	VMOVUPS     log_tl<>+0(SB), Y12
+	VPERMILPS   Y10, Y12, Y10
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y13, Y13, Y12
+	VBROADCASTSS consts<>+1952(SB), Y14
+	VFMADD213PS  consts<>+1984(SB), Y13, Y14
+	VFMADD231PS  consts<>+1920(SB), Y12, Y14
+	VBROADCASTSS consts<>+2016(SB), Y15
+	VFMADD213PS  consts<>+2048(SB), Y13, Y15
+	VFMADD231PS  Y14, Y12, Y15
+	VFMADD231PS  consts<>+1056(SB), Y7, Y10
+	VFMADD231PS  Y15, Y12, Y10
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+1088(SB), Y7, Y11
+	VADDPS      Y13, Y11, Y7
+	VSUBPS      Y7, Y11, Y11
+	VADDPS      Y13, Y11, Y11
+	VADDPS      Y11, Y10, Y10
+	VADDPS      Y10, Y7, Y7
+	VBLENDVPS   Y6, Y5, Y9, Y9
+	VBLENDVPS   Y6, Y5, Y7, Y5
+	VBLENDVPS   Y3, Y9, Y8, Y6
+	VBLENDVPS   Y3, Y8, Y9, Y7
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y4, Y2, Y8
+	VBLENDVPS   Y3, Y4, Y8, Y9
+	VCMPPS      $0x11, Y9, Y0, Y10
+	VPAND       consts<>+0(SB), Y3, Y3
+	VPAND       Y3, Y10, Y3
+	VFMADD231PS Y3, Y9, Y5
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y4, Y7, Y3
+	VFMADD231PS  Y8, Y6, Y3
+	VBROADCASTSS 12(SI), Y6
+	VBROADCASTSS 16(SI), Y7
+	VMULPS       Y8, Y7, Y7
+	VFMADD231PS  Y4, Y6, Y7
+	VMULPS       Y5, Y7, Y4
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_107
+	VMULPS Y3, Y3, Y3
+	JMP    focusdone107
+
+focusnot0_107:
+	CMPQ    DI, $+2
+	JGE     focusnot1_107
+	VMOVAPS Y2, Y3
+	JMP     focusdone107
+
+focusnot1_107:
+	CMPQ DI, $+3
+	JGE  focusnot2_107
+	JMP  focusdone107
+
+focusnot2_107:
+	CMPQ    DI, $+4
+	JGE     focusnot3_107
+	VSQRTPS Y3, Y3
+	JMP     focusdone107
+
+focusnot3_107:
+	CMPQ         DI, $+5
+	JGE          focusnot4_107
+	VSQRTPS      Y3, Y5
+	VMOVAPS      Y3, Y6
+	VFNMADD231PS Y5, Y5, Y6
+	VMULPS       consts<>+2080(SB), Y5, Y7
+	VMULPS       Y7, Y6, Y6
+	VFMADD231PS  Y5, Y3, Y6
+	VMOVAPS      Y6, Y3
+	JMP          focusdone107
+
+focusnot4_107:
+	CMPQ         DI, $+6
+	JGE          focusnot5_107
+	VSQRTPS      Y3, Y5
+	VMULPS       Y3, Y3, Y6
+	VMOVAPS      Y6, Y7
+	VFMSUB231PS  Y3, Y3, Y7
+	VMOVAPS      Y3, Y8
+	VFNMADD231PS Y5, Y5, Y8
+	VMULPS       Y8, Y3, Y3
+	VFMADD231PS  consts<>+2080(SB), Y3, Y7
+	VMULPS       Y5, Y7, Y3
+	VFMADD231PS  Y5, Y6, Y3
+	JMP          focusdone107
+
+focusnot5_107:
+	CMPQ        DI, $+7
+	JGE         focusnot6_107
+	VMULPS      Y3, Y3, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y3, Y3, Y6
+	VMULPS      Y3, Y6, Y6
+	VFMADD231PS Y3, Y5, Y6
+	VMOVAPS     Y6, Y3
+	JMP         focusdone107
+
+focusnot6_107:
+	CMPQ        DI, $+8
+	JGE         focusnot7_107
+	VMULPS      Y3, Y3, Y5
+	VFMSUB213PS Y5, Y3, Y3
+	VADDPS      Y5, Y5, Y6
+	VMULPS      Y3, Y6, Y3
+	VFMADD231PS Y5, Y5, Y3
+	JMP         focusdone107
+
+focusnot7_107:
+	CMPQ        DI, $+9
+	JGE         focusnot8_107
+	VMULPS      Y3, Y3, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y3, Y3, Y6
+	VMULPS      Y5, Y5, Y7
+	VADDPS      Y5, Y5, Y8
+	VFMSUB213PS Y7, Y5, Y5
+	VFMADD231PS Y6, Y8, Y5
+	VMULPS      Y3, Y5, Y5
+	VFMADD231PS Y3, Y7, Y5
+	VMOVAPS     Y5, Y3
+	JMP         focusdone107
+
+focusnot8_107:
+	LEAQ         20(SI), R9
+	VMOVUPS      Y4, (SP)
+	VBROADCASTSS (R9), Y4
+	VBROADCASTSS 4(R9), Y5
+	VBROADCASTSS 8(R9), Y6
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y3, Y7
+	VPSUBD       consts<>+1248(SB), Y7, Y8
+	VCVTDQ2PS    Y7, Y9
+	VPSUBD       consts<>+1760(SB), Y9, Y9
+	VBROADCASTSS consts<>+1120(SB), Y10
+	VPCMPGTD     Y7, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VPSRAD       $0x17, Y8, Y9
+	VPSRLD       $0x14, Y8, Y10
+	VPAND        consts<>+1280(SB), Y8, Y8
+	VPADDD       consts<>+1312(SB), Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y10, Y11
+	VFMADD213PS  consts<>+672(SB), Y11, Y8
+	VMULPS       consts<>+1344(SB), Y8, Y11
+	VMOVAPS      Y8, Y12
+	VFMADD231PS  Y11, Y8, Y12
+	VSUBPS       Y12, Y8, Y13
+	VFMADD231PS  Y11, Y8, Y13
+	VMULPS       Y8, Y8, Y11
+	VBROADCASTSS consts<>+1376(SB), Y14
+	VFMADD213PS  consts<>+1408(SB), Y8, Y14
+	VFMADD213PS  consts<>+1440(SB), Y8, Y14
+	VFMADD213PS  consts<>+1472(SB), Y8, Y14
+	VFMADD213PS  consts<>+1504(SB), Y8, Y14
+	VMULPS       Y8, Y11, Y8
+	VFMADD231PS  Y14, Y8, Y13
+	VADDPS       Y13, Y12, Y8
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y10, Y11
+	VADDPS      Y11, Y9, Y9
+	VMULPS      Y9, Y4, Y11
+	VFMSUB213PS Y11, Y4, Y9
+	VFMADD213PS Y11, Y5, Y8
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y8, Y14
+	VSUBPS      consts<>+1536(SB), Y14, Y15
+	VSUBPS      Y15, Y11, Y11
+	VFMADD231PS Y12, Y5, Y11
+	VPERMPS     pow_tl<>+0(SB), Y10, Y10
+	VFMADD231PS Y10, Y4, Y9
+	VFMADD231PS Y12, Y6, Y9
+	VFMADD231PS Y13, Y5, Y9
+	VADDPS      Y9, Y11, Y5
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y6
+	VFMADD213PS  consts<>+1600(SB), Y5, Y6
+	VFMADD213PS  consts<>+1632(SB), Y5, Y6
+	VMULPS       Y5, Y5, Y9
+	VMULPS       Y6, Y9, Y6
+	VFMADD231PS  consts<>+160(SB), Y5, Y6
+	VPERMPS      pow_full_hi<>+0(SB), Y14, Y5
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y9
+	VFMADD231PS  Y6, Y5, Y9
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y14, Y6
+	VPSRAD  $0x03, Y6, Y6
+	VADDPS  Y9, Y5, Y10
+	VPSLLD  $0x17, Y6, Y11
+	VPADDD  Y11, Y10, Y11
+	VPMINUD Y1, Y11, Y11
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD      Y0, Y6, Y6
+	VBROADCASTSS consts<>+1792(SB), Y12
+	VPSUBD       Y6, Y12, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VADDPS       Y5, Y6, Y12
+	VSUBPS       Y6, Y12, Y13
+	VSUBPS       Y13, Y5, Y5
+	VADDPS       Y9, Y5, Y5
+	VADDPS       Y5, Y12, Y5
+	VCMPPS       $0x11, Y6, Y10, Y9
+	VPSUBD       Y6, Y5, Y5
+	VBLENDVPS    Y9, Y5, Y11, Y5
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y6
+	VCMPPS       $0x11, Y8, Y6, Y6
+	VBLENDVPS    Y6, Y1, Y5, Y5
+	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
+	VBLENDVPS    Y6, Y0, Y5, Y5
+	VPCMPEQD     Y0, Y7, Y6
+	VBLENDVPS    Y4, Y1, Y0, Y8
+	VBLENDVPS    Y6, Y8, Y5, Y5
+	VPCMPEQD     Y1, Y7, Y6
+	VBLENDVPS    Y4, Y0, Y1, Y4
+	VBLENDVPS    Y6, Y4, Y5, Y4
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R9), Y5
+	VPAND        Y5, Y3, Y5
+	VPOR         Y5, Y4, Y4
+	VPCMPGTD     Y0, Y7, Y5
+	VPCMPGTD     Y7, Y1, Y6
+	VPAND        Y5, Y6, Y5
+	VBROADCASTSS 16(R9), Y6
+	VPAND        Y6, Y3, Y3
+	VPCMPGTD     Y3, Y0, Y3
+	VPAND        Y5, Y3, Y3
+	VPCMPGTD     Y1, Y7, Y5
+	VPOR         Y3, Y5, Y3
+	VBLENDVPS    Y3, consts<>+608(SB), Y4, Y3
+	VMOVUPS      (SP), Y4
+
+focusdone107:
+	// loss = (alpha ce) q^gamma
+	VCMPPS    $0x12, consts<>+2112(SB), Y4, Y5
+	VMULPS    Y3, Y4, Y3
+	VBLENDVPS Y5, Y3, Y4, Y3
+	VPMINUD   consts<>+608(SB), Y3, Y3
+	VMOVUPS   Y3, (CX)
+	ADDQ      $+32, CX
+	ADDQ      $+32, DX
+	ADDQ      $+32, BX
+	ADDQ      $-8, AX
+	ADDQ      $-8, R8
+	CMPQ      R8, $+1
+	JGE       slow
+	JMP       loop
+
+slowvector:
+	MOVQ       $0x00000008, R8
+	MOVQ       AX, R9
+	CMPQ       R9, R8
+	CMOVQGT    R8, R9
+	NEGQ       R9
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(R9*4), Y3
+	VMASKMOVPS (DX), Y3, Y4
+	VBLENDVPS  Y3, Y4, Y2, Y4
+	VMASKMOVPS (BX), Y3, Y5
+	VBLENDVPS  Y3, Y5, Y0, Y3
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR         consts<>+1184(SB), Y4, Y5
+	VSUBPS       consts<>+64(SB), Y5, Y5
+	VBROADCASTSS consts<>+416(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+128(SB), Y5, Y6
+	VSUBPS       consts<>+128(SB), Y6, Y7
+
+	// r = c - n ln2
+	VMOVAPS      Y5, Y8
+	VFNMADD231PS consts<>+160(SB), Y7, Y8
+	VFNMADD231PS consts<>+192(SB), Y7, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y7
+	VFMADD213PS  consts<>+256(SB), Y8, Y7
+	VFMADD213PS  consts<>+288(SB), Y8, Y7
+	VFMADD213PS  consts<>+320(SB), Y8, Y7
+	VFMADD213PS  consts<>+352(SB), Y7, Y8
+	VCMPPS       $0x11, consts<>+480(SB), Y5, Y5
+	VPAND        consts<>+512(SB), Y5, Y5
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y6, Y7
+	VPERMPS     exp_half<>+0(SB), Y6, Y6
+	VPADDD      Y7, Y6, Y6
+	VPAND       consts<>+640(SB), Y7, Y7
+	VPADDD      Y5, Y7, Y7
+	VFMADD231PS Y8, Y6, Y6
+	VMULPS      Y7, Y6, Y6
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y5, Y6, Y5
+	VADDPS  consts<>+576(SB), Y6, Y6
+	VPSUBD  consts<>+576(SB), Y6, Y6
+	VPMAXSD Y6, Y5, Y5
+	VPMINUD consts<>+608(SB), Y5, Y5
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS       $0x11, consts<>+1216(SB), Y5, Y6
+	VBROADCASTSS consts<>+1216(SB), Y7
+	VMAXPS       Y5, Y7, Y7
+	VADDPS       Y2, Y7, Y8
+	VDIVPS       Y8, Y2, Y8
+	VMULPS       Y8, Y7, Y9
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y2, Y7, Y10
+	VPSUBD consts<>+1888(SB), Y10, Y10
+	VPAND  consts<>+640(SB), Y10, Y11
+	VPSRLD $0x15, Y10, Y10
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y11, Y2, Y12
+	VMOVUPS     log_r<>+0(SB), Y13
+	VPERMILPS   Y10, Y13, Y13
+	VMULPS      Y13, Y12, Y12
+	VADDPS      consts<>+672(SB), Y12, Y13
+	VFMADD231PS Y12, Y7, Y13
+	VCVTDQ2PS   Y11, Y7
+	VMOVUPS     log_th<>+0(SB), Y11
+	VPERMILPS   Y10, Y11, Y11
+	VMOVUPS     log_tl<>+0(SB), Y12
+	VPERMILPS   Y10, Y12, Y10
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y13, Y13, Y12
+	VBROADCASTSS consts<>+1952(SB), Y14
+	VFMADD213PS  consts<>+1984(SB), Y13, Y14
+	VFMADD231PS  consts<>+1920(SB), Y12, Y14
+	VBROADCASTSS consts<>+2016(SB), Y15
+	VFMADD213PS  consts<>+2048(SB), Y13, Y15
+	VFMADD231PS  Y14, Y12, Y15
+	VFMADD231PS  consts<>+1056(SB), Y7, Y10
+	VFMADD231PS  Y15, Y12, Y10
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+1088(SB), Y7, Y11
+	VADDPS      Y13, Y11, Y7
+	VSUBPS      Y7, Y11, Y11
+	VADDPS      Y13, Y11, Y11
+	VADDPS      Y11, Y10, Y10
+	VADDPS      Y10, Y7, Y7
+	VBLENDVPS   Y6, Y5, Y9, Y9
+	VBLENDVPS   Y6, Y5, Y7, Y5
+	VBLENDVPS   Y4, Y9, Y8, Y6
+	VBLENDVPS   Y4, Y8, Y9, Y7
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y3, Y2, Y8
+	VBLENDVPS   Y4, Y3, Y8, Y9
+	VCMPPS      $0x11, Y9, Y0, Y10
+	VPAND       consts<>+0(SB), Y4, Y4
+	VPAND       Y4, Y10, Y4
+	VFMADD231PS Y4, Y9, Y5
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y3, Y7, Y4
+	VFMADD231PS  Y8, Y6, Y4
+	VBROADCASTSS 12(SI), Y6
+	VBROADCASTSS 16(SI), Y7
+	VMULPS       Y8, Y7, Y7
+	VFMADD231PS  Y3, Y6, Y7
+	VMULPS       Y5, Y7, Y3
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_108
+	VMULPS Y4, Y4, Y4
+	JMP    focusdone108
+
+focusnot0_108:
+	CMPQ    DI, $+2
+	JGE     focusnot1_108
+	VMOVAPS Y2, Y4
+	JMP     focusdone108
+
+focusnot1_108:
+	CMPQ DI, $+3
+	JGE  focusnot2_108
+	JMP  focusdone108
+
+focusnot2_108:
+	CMPQ    DI, $+4
+	JGE     focusnot3_108
+	VSQRTPS Y4, Y4
+	JMP     focusdone108
+
+focusnot3_108:
+	CMPQ         DI, $+5
+	JGE          focusnot4_108
+	VSQRTPS      Y4, Y5
+	VMOVAPS      Y4, Y6
+	VFNMADD231PS Y5, Y5, Y6
+	VMULPS       consts<>+2080(SB), Y5, Y7
+	VMULPS       Y7, Y6, Y6
+	VFMADD231PS  Y5, Y4, Y6
+	VMOVAPS      Y6, Y4
+	JMP          focusdone108
+
+focusnot4_108:
+	CMPQ         DI, $+6
+	JGE          focusnot5_108
+	VSQRTPS      Y4, Y5
+	VMULPS       Y4, Y4, Y6
+	VMOVAPS      Y6, Y7
+	VFMSUB231PS  Y4, Y4, Y7
+	VMOVAPS      Y4, Y8
+	VFNMADD231PS Y5, Y5, Y8
+	VMULPS       Y8, Y4, Y4
+	VFMADD231PS  consts<>+2080(SB), Y4, Y7
+	VMULPS       Y5, Y7, Y4
+	VFMADD231PS  Y5, Y6, Y4
+	JMP          focusdone108
+
+focusnot5_108:
+	CMPQ        DI, $+7
+	JGE         focusnot6_108
+	VMULPS      Y4, Y4, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y4, Y4, Y6
+	VMULPS      Y4, Y6, Y6
+	VFMADD231PS Y4, Y5, Y6
+	VMOVAPS     Y6, Y4
+	JMP         focusdone108
+
+focusnot6_108:
+	CMPQ        DI, $+8
+	JGE         focusnot7_108
+	VMULPS      Y4, Y4, Y5
+	VFMSUB213PS Y5, Y4, Y4
+	VADDPS      Y5, Y5, Y6
+	VMULPS      Y4, Y6, Y4
+	VFMADD231PS Y5, Y5, Y4
+	JMP         focusdone108
+
+focusnot7_108:
+	CMPQ        DI, $+9
+	JGE         focusnot8_108
+	VMULPS      Y4, Y4, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y4, Y4, Y6
+	VMULPS      Y5, Y5, Y7
+	VADDPS      Y5, Y5, Y8
+	VFMSUB213PS Y7, Y5, Y5
+	VFMADD231PS Y6, Y8, Y5
+	VMULPS      Y4, Y5, Y5
+	VFMADD231PS Y4, Y7, Y5
+	VMOVAPS     Y5, Y4
+	JMP         focusdone108
+
+focusnot8_108:
+	LEAQ         20(SI), R8
+	VMOVUPS      Y3, (SP)
+	VBROADCASTSS (R8), Y3
+	VBROADCASTSS 4(R8), Y5
+	VBROADCASTSS 8(R8), Y6
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y4, Y7
+	VPSUBD       consts<>+1248(SB), Y7, Y8
+	VCVTDQ2PS    Y7, Y9
+	VPSUBD       consts<>+1760(SB), Y9, Y9
+	VBROADCASTSS consts<>+1120(SB), Y10
+	VPCMPGTD     Y7, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VPSRAD       $0x17, Y8, Y9
+	VPSRLD       $0x14, Y8, Y10
+	VPAND        consts<>+1280(SB), Y8, Y8
+	VPADDD       consts<>+1312(SB), Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y10, Y11
+	VFMADD213PS  consts<>+672(SB), Y11, Y8
+	VMULPS       consts<>+1344(SB), Y8, Y11
+	VMOVAPS      Y8, Y12
+	VFMADD231PS  Y11, Y8, Y12
+	VSUBPS       Y12, Y8, Y13
+	VFMADD231PS  Y11, Y8, Y13
+	VMULPS       Y8, Y8, Y11
+	VBROADCASTSS consts<>+1376(SB), Y14
+	VFMADD213PS  consts<>+1408(SB), Y8, Y14
+	VFMADD213PS  consts<>+1440(SB), Y8, Y14
+	VFMADD213PS  consts<>+1472(SB), Y8, Y14
+	VFMADD213PS  consts<>+1504(SB), Y8, Y14
+	VMULPS       Y8, Y11, Y8
+	VFMADD231PS  Y14, Y8, Y13
+	VADDPS       Y13, Y12, Y8
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y10, Y11
+	VADDPS      Y11, Y9, Y9
+	VMULPS      Y9, Y3, Y11
+	VFMSUB213PS Y11, Y3, Y9
+	VFMADD213PS Y11, Y5, Y8
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y8, Y14
+	VSUBPS      consts<>+1536(SB), Y14, Y15
+	VSUBPS      Y15, Y11, Y11
+	VFMADD231PS Y12, Y5, Y11
+	VPERMPS     pow_tl<>+0(SB), Y10, Y10
+	VFMADD231PS Y10, Y3, Y9
+	VFMADD231PS Y12, Y6, Y9
+	VFMADD231PS Y13, Y5, Y9
+	VADDPS      Y9, Y11, Y5
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y6
+	VFMADD213PS  consts<>+1600(SB), Y5, Y6
+	VFMADD213PS  consts<>+1632(SB), Y5, Y6
+	VMULPS       Y5, Y5, Y9
+	VMULPS       Y6, Y9, Y6
+	VFMADD231PS  consts<>+160(SB), Y5, Y6
+	VPERMPS      pow_full_hi<>+0(SB), Y14, Y5
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y9
+	VFMADD231PS  Y6, Y5, Y9
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y14, Y6
+	VPSRAD  $0x03, Y6, Y6
+	VADDPS  Y9, Y5, Y10
+	VPSLLD  $0x17, Y6, Y11
+	VPADDD  Y11, Y10, Y11
+	VPMINUD Y1, Y11, Y11
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD      Y0, Y6, Y6
+	VBROADCASTSS consts<>+1792(SB), Y12
+	VPSUBD       Y6, Y12, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VADDPS       Y5, Y6, Y12
+	VSUBPS       Y6, Y12, Y13
+	VSUBPS       Y13, Y5, Y5
+	VADDPS       Y9, Y5, Y5
+	VADDPS       Y5, Y12, Y5
+	VCMPPS       $0x11, Y6, Y10, Y9
+	VPSUBD       Y6, Y5, Y5
+	VBLENDVPS    Y9, Y5, Y11, Y5
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y6
+	VCMPPS       $0x11, Y8, Y6, Y6
+	VBLENDVPS    Y6, Y1, Y5, Y5
+	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
+	VBLENDVPS    Y6, Y0, Y5, Y5
+	VPCMPEQD     Y0, Y7, Y6
+	VBLENDVPS    Y3, Y1, Y0, Y8
+	VBLENDVPS    Y6, Y8, Y5, Y5
+	VPCMPEQD     Y1, Y7, Y6
+	VBLENDVPS    Y3, Y0, Y1, Y3
+	VBLENDVPS    Y6, Y3, Y5, Y3
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R8), Y5
+	VPAND        Y5, Y4, Y5
+	VPOR         Y5, Y3, Y3
+	VPCMPGTD     Y0, Y7, Y5
+	VPCMPGTD     Y7, Y1, Y6
+	VPAND        Y5, Y6, Y5
+	VBROADCASTSS 16(R8), Y6
+	VPAND        Y6, Y4, Y4
+	VPCMPGTD     Y4, Y0, Y4
+	VPAND        Y5, Y4, Y4
+	VPCMPGTD     Y1, Y7, Y5
+	VPOR         Y4, Y5, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y4
+	VMOVUPS      (SP), Y3
+
+focusdone108:
+	// loss = (alpha ce) q^gamma
+	VCMPPS    $0x12, consts<>+2112(SB), Y3, Y5
+	VMULPS    Y4, Y3, Y4
+	VBLENDVPS Y5, Y4, Y3, Y3
+	VPMINUD   consts<>+608(SB), Y3, Y3
+	CMPQ      AX, $+8
+	JLT       partless2
+	VMOVUPS   Y3, (CX)
+	JMP       partdone2
+
+partless2:
+	MOVQ         CX, R8
+	TESTQ        $0x00000004, AX
+	JEQ          partfour2
+	VMOVUPS      X3, (R8)
+	ADDQ         $+16, R8
+	VEXTRACTF128 $0x01, Y3, X3
+
+partfour2:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo2
+	VMOVLPS X3, (R8)
+	ADDQ    $+8, R8
+	VPSRLDQ $0x08, X3, X3
+
+parttwo2:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone2
+	VMOVSS X3, (R8)
+
+partdone2:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $+32, BX
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+	VZEROUPPER
+	RET
+
+// func sigmoidGradAVX512(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·sigmoidGradAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS consts<>+960(SB), Z0
+	VBROADCASTSS consts<>+384(SB), Z1
+	VBROADCASTSS consts<>+928(SB), Z2
+	VBROADCASTSS consts<>+1120(SB), Z3
+	VBROADCASTSS consts<>+1792(SB), Z4
+	VBROADCASTSS consts<>+1824(SB), Z5
+	VBROADCASTSS consts<>+1216(SB), Z6
+	VBROADCASTSS consts<>+416(SB), Z7
+	VBROADCASTSS consts<>+512(SB), Z8
+	VBROADCASTSS consts<>+544(SB), Z9
+	MOVQ         n+32(FP), AX
+	MOVQ         losses+0(FP), CX
+	MOVQ         grad+8(FP), DX
+	MOVQ         logits+16(FP), BX
+	MOVQ         targets+24(FP), SI
+	MOVQ         p+40(FP), DI
+	MOVQ         (DI), R8
+	MOVQ         scale+48(FP), R9
+
+loop:
+	CMPQ AX, $+16
+	JLT  rest
+
+block:
+	// any |x| > 87, or NaN?
+	VMOVUPS     (BX), Z10
+	VPANDD.BCST consts<>+0(SB), Z10, Z10
+	VPCMPD.BCST $0x06, consts<>+32(SB), Z10, K1
+	KORTESTW    K1, K1
+	JNE         slowblock
+	VMOVUPS     (BX), Z10
+	VMOVUPS     (SI), Z11
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD.BCST  consts<>+1184(SB), Z10, Z12
+	VSUBPS.BCST consts<>+64(SB), Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS     consts<>+96(SB), Z13
+	VFMADD213PS.BCST consts<>+128(SB), Z12, Z13
+	VSUBPS.BCST      consts<>+128(SB), Z13, Z14
+
+	// r = c - n ln2
+	VFNMADD231PS.BCST consts<>+160(SB), Z14, Z12
+	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS     consts<>+224(SB), Z14
+	VFMADD213PS.BCST consts<>+256(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+288(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+320(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+352(SB), Z14, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z13, Z14
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z14, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VADDPS      Z1, Z13, Z12
+	VDIVPS      Z12, Z1, Z12
+	VMULPS      Z12, Z13, Z14
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z1, Z13, Z15
+	VPSUBD.BCST consts<>+1888(SB), Z15, Z15
+	VPANDD.BCST consts<>+640(SB), Z15, Z16
+	VPSRLD      $0x15, Z15, Z15
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z16, Z1, Z17
+	VPERMPS     log_r<>+0(SB), Z15, Z18
+	VMULPS      Z18, Z17, Z17
+	VADDPS.BCST consts<>+672(SB), Z17, Z18
+	VFMADD231PS Z17, Z13, Z18
+	VCVTDQ2PS   Z16, Z13
+	VPERMPS     log_th<>+0(SB), Z15, Z16
+	VPERMPS     log_tl<>+0(SB), Z15, Z15
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z18, Z18, Z17
+	VBROADCASTSS     consts<>+1952(SB), Z19
+	VFMADD213PS.BCST consts<>+1984(SB), Z18, Z19
+	VFMADD231PS.BCST consts<>+1920(SB), Z17, Z19
+	VBROADCASTSS     consts<>+2016(SB), Z20
+	VFMADD213PS.BCST consts<>+2048(SB), Z18, Z20
+	VFMADD231PS      Z19, Z17, Z20
+	VFMADD231PS.BCST consts<>+1056(SB), Z13, Z15
+	VFMADD231PS      Z20, Z17, Z15
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+1088(SB), Z13, Z16
+	VADDPS           Z18, Z16, Z13
+	VSUBPS           Z13, Z16, Z16
+	VADDPS           Z18, Z16, Z16
+	VADDPS           Z16, Z15, Z15
+	VADDPS           Z15, Z13, Z13
+	VPMOVD2M         Z10, K1
+	VBLENDMPS        Z14, Z12, K1, Z15
+	VPMOVD2M         Z10, K1
+	VBLENDMPS        Z12, Z14, K1, Z12
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z11, Z1, Z14
+	VPMOVD2M    Z10, K1
+	VBLENDMPS   Z11, Z14, K1, Z16
+	VCMPPS      $0x11, Z16, Z0, K1
+	VPANDD.BCST consts<>+0(SB), Z10, Z10
+	VMOVAPS.Z   Z10, K1, Z10
+	VFMADD231PS Z10, Z16, Z13
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z11, Z12, Z10
+	VMOVAPS      Z10, Z16
+	VFMADD231PS  Z14, Z15, Z16
+	VBROADCASTSS 12(DI), Z17
+	VBROADCASTSS 16(DI), Z18
+	VMULPS       Z14, Z18, Z18
+	VFMADD231PS  Z11, Z17, Z18
+	VMULPS       Z13, Z18, Z17
+	VMOVAPS      Z16, Z20
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_193
+	VMULPS Z16, Z16, Z20
+	JMP    focusdone193
+
+focusnot0_193:
+	CMPQ    R8, $+2
+	JGE     focusnot1_193
+	VMOVAPS Z1, Z20
+	JMP     focusdone193
+
+focusnot1_193:
+	CMPQ R8, $+3
+	JGE  focusnot2_193
+	JMP  focusdone193
+
+focusnot2_193:
+	CMPQ    R8, $+4
+	JGE     focusnot3_193
+	VSQRTPS Z16, Z20
+	JMP     focusdone193
+
+focusnot3_193:
+	CMPQ         R8, $+5
+	JGE          focusnot4_193
+	VSQRTPS      Z16, Z19
+	VMOVAPS      Z16, Z20
+	VFNMADD231PS Z19, Z19, Z20
+	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z19, Z16, Z20
+	JMP          focusdone193
+
+focusnot4_193:
+	CMPQ             R8, $+6
+	JGE              focusnot5_193
+	VSQRTPS          Z16, Z19
+	VMULPS           Z16, Z16, Z21
+	VMOVAPS          Z21, Z20
+	VFMSUB231PS      Z16, Z16, Z20
+	VMOVAPS          Z16, Z22
+	VFNMADD231PS     Z19, Z19, Z22
+	VMULPS           Z22, Z16, Z22
+	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
+	VMULPS           Z19, Z20, Z20
+	VFMADD231PS      Z19, Z21, Z20
+	JMP              focusdone193
+
+focusnot5_193:
+	CMPQ        R8, $+7
+	JGE         focusnot6_193
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z19, Z20
+	JMP         focusdone193
+
+focusnot6_193:
+	CMPQ        R8, $+8
+	JGE         focusnot7_193
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VADDPS      Z19, Z19, Z21
+	VMULPS      Z20, Z21, Z20
+	VFMADD231PS Z19, Z19, Z20
+	JMP         focusdone193
+
+focusnot7_193:
+	CMPQ        R8, $+9
+	JGE         focusnot8_193
+	VMULPS      Z16, Z16, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z16, Z16, Z21
+	VMULPS      Z20, Z20, Z19
+	VADDPS      Z20, Z20, Z22
+	VFMSUB213PS Z19, Z20, Z20
+	VFMADD231PS Z21, Z22, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z19, Z20
+	JMP         focusdone193
+
+focusnot8_193:
+	LEAQ         20(DI), R10
+	VBROADCASTSS (R10), Z19
+	VBROADCASTSS 4(R10), Z21
+	VBROADCASTSS 8(R10), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD.BCST consts<>+0(SB), Z20, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS   Z23, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z3, K1
+	VBLENDMPS   Z25, Z24, K1, Z24
+	VPSRAD      $0x17, Z24, Z25
+	VPSRLD      $0x14, Z24, Z26
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z19, Z27
+	VFMSUB213PS Z27, Z19, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z19, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
+	VPSRAD      $0x03, Z22, Z22
+	VADDPS      Z25, Z21, Z26
+	VPSLLD      $0x17, Z22, Z27
+	VPADDD      Z27, Z26, Z27
+	VPMINUD     Z2, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD   Z0, Z22, Z22
+	VPSUBD    Z22, Z4, Z22
+	VPSLLD    $0x17, Z22, Z22
+	VADDPS    Z21, Z22, Z28
+	VSUBPS    Z22, Z28, Z29
+	VSUBPS    Z29, Z21, Z21
+	VADDPS    Z25, Z21, Z21
+	VADDPS    Z21, Z28, Z21
+	VCMPPS    $0x11, Z22, Z26, K1
+	VPSUBD    Z22, Z21, Z21
+	VBLENDMPS Z21, Z27, K1, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z24, Z5, K1
+	VBLENDMPS   Z2, Z21, K1, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
+	VBLENDMPS   Z0, Z21, K1, Z21
+	VPCMPD      $0x00, Z0, Z23, K1
+	VPMOVD2M    Z19, K2
+	VBLENDMPS   Z2, Z0, K2, Z22
+	VBLENDMPS   Z22, Z21, K1, Z21
+	VPCMPD      $0x00, Z2, Z23, K1
+	VPMOVD2M    Z19, K2
+	VBLENDMPS   Z0, Z2, K2, Z19
+	VBLENDMPS   Z19, Z21, K1, Z19
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   12(R10), Z21
+	VPANDD         Z21, Z20, Z21
+	VPORD          Z21, Z19, Z19
+	VPCMPD         $0x06, Z0, Z23, K1
+	VPCMPD         $0x06, Z23, Z2, K2
+	KANDW          K1, K2, K1
+	VBROADCASTSS   16(R10), Z21
+	VPANDD         Z21, Z20, Z20
+	VPCMPD         $0x06, Z20, Z0, K2
+	KANDW          K1, K2, K1
+	VPCMPD         $0x06, Z2, Z23, K2
+	KORW           K1, K2, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z19, K1, Z20
+
+focusdone193:
+	// loss = (alpha ce) q^gamma
+	VCMPPS.BCST  $0x12, consts<>+2112(SB), Z17, K1
+	VMULPS       Z20, Z17, Z19
+	VBLENDMPS    Z19, Z17, K1, Z17
+	VPMINUD.BCST consts<>+608(SB), Z17, Z17
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS.BCST $0x11, consts<>+2080(SB), Z11, K1
+	VBLENDMPS   Z15, Z12, K1, Z19
+	VDIVPS      Z16, Z19, Z19
+	VCMPPS      $0x00, Z0, Z16, K2
+	VBLENDMPS   Z1, Z19, K2, Z16
+	VBLENDMPS   Z12, Z15, K1, Z12
+	VMULPS      Z16, Z12, Z12
+	VCMPPS      $0x11, Z12, Z0, K1
+	VMULPS      Z12, Z13, Z12
+	VMOVAPS.Z   Z12, K1, Z12
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
+	VBROADCASTSS      8(DI), Z13
+	VFNMADD132PS.BCST consts<>+2144(SB), Z1, Z11
+	VMULPS            Z11, Z13, Z11
+	VFMSUB231PS       Z14, Z15, Z10
+	VFMADD231PS       Z12, Z11, Z10
+	VBROADCASTSS      (R9), Z11
+	VMULPS            Z20, Z18, Z12
+	VMULPS            Z12, Z11, Z11
+	VMULPS            Z10, Z11, Z10
+	VCMPPS            $0x03, Z10, Z10, K1
+	VBLENDMPS.BCST    consts<>+608(SB), Z10, K1, Z10
+	VMOVUPS           Z17, (CX)
+	VMOVUPS           Z10, (DX)
+	ADDQ              $+64, CX
+	ADDQ              $+64, DX
+	ADDQ              $+64, BX
+	ADDQ              $+64, SI
+	ADDQ              $-16, AX
+	CMPQ              AX, $+16
+	JGE               block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVL    $0x0000ffff, R10
+	BZHIL   AX, R10, R10
+	KMOVW   R10, K1
+	VMOVAPS Z1, Z10
+	VMOVUPS (BX), K1, Z10
+	VMOVAPS Z0, Z11
+	VMOVUPS (SI), K1, Z11
+
+	// any |x| > 87, or NaN?
+	VPANDD.BCST consts<>+0(SB), Z10, Z12
+	VPCMPD.BCST $0x06, consts<>+32(SB), Z12, K2
+	KORTESTW    K2, K2
+	JNE         slowvector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD.BCST  consts<>+1184(SB), Z10, Z12
+	VSUBPS.BCST consts<>+64(SB), Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS     consts<>+96(SB), Z13
+	VFMADD213PS.BCST consts<>+128(SB), Z12, Z13
+	VSUBPS.BCST      consts<>+128(SB), Z13, Z14
+
+	// r = c - n ln2
+	VFNMADD231PS.BCST consts<>+160(SB), Z14, Z12
+	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS     consts<>+224(SB), Z14
+	VFMADD213PS.BCST consts<>+256(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+288(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+320(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+352(SB), Z14, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z13, Z14
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z14, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VADDPS      Z1, Z13, Z12
+	VDIVPS      Z12, Z1, Z12
+	VMULPS      Z12, Z13, Z14
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z1, Z13, Z15
+	VPSUBD.BCST consts<>+1888(SB), Z15, Z15
+	VPANDD.BCST consts<>+640(SB), Z15, Z16
+	VPSRLD      $0x15, Z15, Z15
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z16, Z1, Z17
+	VPERMPS     log_r<>+0(SB), Z15, Z18
+	VMULPS      Z18, Z17, Z17
+	VADDPS.BCST consts<>+672(SB), Z17, Z18
+	VFMADD231PS Z17, Z13, Z18
+	VCVTDQ2PS   Z16, Z13
+	VPERMPS     log_th<>+0(SB), Z15, Z16
+	VPERMPS     log_tl<>+0(SB), Z15, Z15
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z18, Z18, Z17
+	VBROADCASTSS     consts<>+1952(SB), Z19
+	VFMADD213PS.BCST consts<>+1984(SB), Z18, Z19
+	VFMADD231PS.BCST consts<>+1920(SB), Z17, Z19
+	VBROADCASTSS     consts<>+2016(SB), Z20
+	VFMADD213PS.BCST consts<>+2048(SB), Z18, Z20
+	VFMADD231PS      Z19, Z17, Z20
+	VFMADD231PS.BCST consts<>+1056(SB), Z13, Z15
+	VFMADD231PS      Z20, Z17, Z15
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+1088(SB), Z13, Z16
+	VADDPS           Z18, Z16, Z13
+	VSUBPS           Z13, Z16, Z16
+	VADDPS           Z18, Z16, Z16
+	VADDPS           Z16, Z15, Z15
+	VADDPS           Z15, Z13, Z13
+	VPMOVD2M         Z10, K2
+	VBLENDMPS        Z14, Z12, K2, Z15
+	VPMOVD2M         Z10, K2
+	VBLENDMPS        Z12, Z14, K2, Z12
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z11, Z1, Z14
+	VPMOVD2M    Z10, K2
+	VBLENDMPS   Z11, Z14, K2, Z16
+	VCMPPS      $0x11, Z16, Z0, K2
+	VPANDD.BCST consts<>+0(SB), Z10, Z10
+	VMOVAPS.Z   Z10, K2, Z10
+	VFMADD231PS Z10, Z16, Z13
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z11, Z12, Z10
+	VMOVAPS      Z10, Z16
+	VFMADD231PS  Z14, Z15, Z16
+	VBROADCASTSS 12(DI), Z17
+	VBROADCASTSS 16(DI), Z18
+	VMULPS       Z14, Z18, Z18
+	VFMADD231PS  Z11, Z17, Z18
+	VMULPS       Z13, Z18, Z17
+	VMOVAPS      Z16, Z20
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_194
+	VMULPS Z16, Z16, Z20
+	JMP    focusdone194
+
+focusnot0_194:
+	CMPQ    R8, $+2
+	JGE     focusnot1_194
+	VMOVAPS Z1, Z20
+	JMP     focusdone194
+
+focusnot1_194:
+	CMPQ R8, $+3
+	JGE  focusnot2_194
+	JMP  focusdone194
+
+focusnot2_194:
+	CMPQ    R8, $+4
+	JGE     focusnot3_194
+	VSQRTPS Z16, Z20
+	JMP     focusdone194
+
+focusnot3_194:
+	CMPQ         R8, $+5
+	JGE          focusnot4_194
+	VSQRTPS      Z16, Z19
+	VMOVAPS      Z16, Z20
+	VFNMADD231PS Z19, Z19, Z20
+	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z19, Z16, Z20
+	JMP          focusdone194
+
+focusnot4_194:
+	CMPQ             R8, $+6
+	JGE              focusnot5_194
+	VSQRTPS          Z16, Z19
+	VMULPS           Z16, Z16, Z21
+	VMOVAPS          Z21, Z20
+	VFMSUB231PS      Z16, Z16, Z20
+	VMOVAPS          Z16, Z22
+	VFNMADD231PS     Z19, Z19, Z22
+	VMULPS           Z22, Z16, Z22
+	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
+	VMULPS           Z19, Z20, Z20
+	VFMADD231PS      Z19, Z21, Z20
+	JMP              focusdone194
+
+focusnot5_194:
+	CMPQ        R8, $+7
+	JGE         focusnot6_194
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z19, Z20
+	JMP         focusdone194
+
+focusnot6_194:
+	CMPQ        R8, $+8
+	JGE         focusnot7_194
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VADDPS      Z19, Z19, Z21
+	VMULPS      Z20, Z21, Z20
+	VFMADD231PS Z19, Z19, Z20
+	JMP         focusdone194
+
+focusnot7_194:
+	CMPQ        R8, $+9
+	JGE         focusnot8_194
+	VMULPS      Z16, Z16, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z16, Z16, Z21
+	VMULPS      Z20, Z20, Z19
+	VADDPS      Z20, Z20, Z22
+	VFMSUB213PS Z19, Z20, Z20
+	VFMADD231PS Z21, Z22, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z19, Z20
+	JMP         focusdone194
+
+focusnot8_194:
+	LEAQ         20(DI), R10
+	VBROADCASTSS (R10), Z19
+	VBROADCASTSS 4(R10), Z21
+	VBROADCASTSS 8(R10), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD.BCST consts<>+0(SB), Z20, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS   Z23, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z3, K2
+	VBLENDMPS   Z25, Z24, K2, Z24
+	VPSRAD      $0x17, Z24, Z25
+	VPSRLD      $0x14, Z24, Z26
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z19, Z27
+	VFMSUB213PS Z27, Z19, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z19, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
+	VPSRAD      $0x03, Z22, Z22
+	VADDPS      Z25, Z21, Z26
+	VPSLLD      $0x17, Z22, Z27
+	VPADDD      Z27, Z26, Z27
+	VPMINUD     Z2, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD   Z0, Z22, Z22
+	VPSUBD    Z22, Z4, Z22
+	VPSLLD    $0x17, Z22, Z22
+	VADDPS    Z21, Z22, Z28
+	VSUBPS    Z22, Z28, Z29
+	VSUBPS    Z29, Z21, Z21
+	VADDPS    Z25, Z21, Z21
+	VADDPS    Z21, Z28, Z21
+	VCMPPS    $0x11, Z22, Z26, K2
+	VPSUBD    Z22, Z21, Z21
+	VBLENDMPS Z21, Z27, K2, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z24, Z5, K2
+	VBLENDMPS   Z2, Z21, K2, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
+	VBLENDMPS   Z0, Z21, K2, Z21
+	VPCMPD      $0x00, Z0, Z23, K2
+	VPMOVD2M    Z19, K3
+	VBLENDMPS   Z2, Z0, K3, Z22
+	VBLENDMPS   Z22, Z21, K2, Z21
+	VPCMPD      $0x00, Z2, Z23, K2
+	VPMOVD2M    Z19, K3
+	VBLENDMPS   Z0, Z2, K3, Z19
+	VBLENDMPS   Z19, Z21, K2, Z19
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   12(R10), Z21
+	VPANDD         Z21, Z20, Z21
+	VPORD          Z21, Z19, Z19
+	VPCMPD         $0x06, Z0, Z23, K2
+	VPCMPD         $0x06, Z23, Z2, K3
+	KANDW          K2, K3, K2
+	VBROADCASTSS   16(R10), Z21
+	VPANDD         Z21, Z20, Z20
+	VPCMPD         $0x06, Z20, Z0, K3
+	KANDW          K2, K3, K2
+	VPCMPD         $0x06, Z2, Z23, K3
+	KORW           K2, K3, K2
+	VBLENDMPS.BCST consts<>+608(SB), Z19, K2, Z20
+
+focusdone194:
+	// loss = (alpha ce) q^gamma
+	VCMPPS.BCST  $0x12, consts<>+2112(SB), Z17, K2
+	VMULPS       Z20, Z17, Z19
+	VBLENDMPS    Z19, Z17, K2, Z17
+	VPMINUD.BCST consts<>+608(SB), Z17, Z17
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS.BCST $0x11, consts<>+2080(SB), Z11, K2
+	VBLENDMPS   Z15, Z12, K2, Z19
+	VDIVPS      Z16, Z19, Z19
+	VCMPPS      $0x00, Z0, Z16, K3
+	VBLENDMPS   Z1, Z19, K3, Z16
+	VBLENDMPS   Z12, Z15, K2, Z12
+	VMULPS      Z16, Z12, Z12
+	VCMPPS      $0x11, Z12, Z0, K2
+	VMULPS      Z12, Z13, Z12
+	VMOVAPS.Z   Z12, K2, Z12
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
+	VBROADCASTSS      8(DI), Z13
+	VFNMADD132PS.BCST consts<>+2144(SB), Z1, Z11
+	VMULPS            Z11, Z13, Z11
+	VFMSUB231PS       Z14, Z15, Z10
+	VFMADD231PS       Z12, Z11, Z10
+	VBROADCASTSS      (R9), Z11
+	VMULPS            Z20, Z18, Z12
+	VMULPS            Z12, Z11, Z11
+	VMULPS            Z10, Z11, Z10
+	VCMPPS            $0x03, Z10, Z10, K2
+	VBLENDMPS.BCST    consts<>+608(SB), Z10, K2, Z10
+	VMOVUPS           Z17, K1, (CX)
+	VMOVUPS           Z10, K1, (DX)
+	ADDQ              $+64, CX
+	ADDQ              $+64, DX
+	ADDQ              $+64, BX
+	ADDQ              $+64, SI
+	ADDQ              $-16, AX
+	CMPQ              AX, $+1
+	JGE               vector
+
+done:
+	VZEROUPPER
+	RET
+
+slowblock:
+	MOVQ $0x00000010, R10
+
+slow:
+	VMOVUPS (BX), Z10
+	VMOVUPS (SI), Z11
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD.BCST  consts<>+1184(SB), Z10, Z12
+	VSUBPS.BCST consts<>+64(SB), Z12, Z12
+	VMAXPS      Z12, Z7, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS     consts<>+96(SB), Z13
+	VFMADD213PS.BCST consts<>+128(SB), Z12, Z13
+	VSUBPS.BCST      consts<>+128(SB), Z13, Z14
+
+	// r = c - n ln2
+	VMOVAPS           Z12, Z15
+	VFNMADD231PS.BCST consts<>+160(SB), Z14, Z15
+	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS     consts<>+224(SB), Z16
+	VFMADD213PS.BCST consts<>+256(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+288(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+320(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+352(SB), Z16, Z15
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z12, K1
+	VMOVAPS.Z        Z8, K1, Z12
+
+	// y = 2^n T[j] (1 + p)
+	VPERMPS     exp_t<>+0(SB), Z13, Z13
+	VFMADD231PS Z15, Z13, Z13
+	VMOVAPS.Z   Z9, K1, Z15
+	VADDPS      Z15, Z14, Z14
+	VSCALEFPS   Z14, Z13, Z13
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD       Z12, Z13, Z12
+	VADDPS.BCST  consts<>+576(SB), Z13, Z13
+	VPSUBD.BCST  consts<>+576(SB), Z13, Z13
+	VPMAXSD      Z13, Z12, Z12
+	VPMINUD.BCST consts<>+608(SB), Z12, Z12
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS $0x11, Z6, Z12, K1
+	VMAXPS Z12, Z6, Z13
+	VADDPS Z1, Z13, Z14
+	VDIVPS Z14, Z1, Z14
+	VMULPS Z14, Z13, Z15
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z1, Z13, Z16
+	VPSUBD.BCST consts<>+1888(SB), Z16, Z16
+	VPANDD.BCST consts<>+640(SB), Z16, Z17
+	VPSRLD      $0x15, Z16, Z16
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z17, Z1, Z18
+	VPERMPS     log_r<>+0(SB), Z16, Z19
+	VMULPS      Z19, Z18, Z18
+	VADDPS.BCST consts<>+672(SB), Z18, Z19
+	VFMADD231PS Z18, Z13, Z19
+	VCVTDQ2PS   Z17, Z13
+	VPERMPS     log_th<>+0(SB), Z16, Z17
+	VPERMPS     log_tl<>+0(SB), Z16, Z16
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z19, Z19, Z18
+	VBROADCASTSS     consts<>+1952(SB), Z20
+	VFMADD213PS.BCST consts<>+1984(SB), Z19, Z20
+	VFMADD231PS.BCST consts<>+1920(SB), Z18, Z20
+	VBROADCASTSS     consts<>+2016(SB), Z21
+	VFMADD213PS.BCST consts<>+2048(SB), Z19, Z21
+	VFMADD231PS      Z20, Z18, Z21
+	VFMADD231PS.BCST consts<>+1056(SB), Z13, Z16
+	VFMADD231PS      Z21, Z18, Z16
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+1088(SB), Z13, Z17
+	VADDPS           Z19, Z17, Z13
+	VSUBPS           Z13, Z17, Z17
+	VADDPS           Z19, Z17, Z17
+	VADDPS           Z17, Z16, Z16
+	VADDPS           Z16, Z13, Z13
+	VBLENDMPS        Z12, Z15, K1, Z15
+	VBLENDMPS        Z12, Z13, K1, Z12
+	VPMOVD2M         Z10, K1
+	VBLENDMPS        Z15, Z14, K1, Z13
+	VPMOVD2M         Z10, K1
+	VBLENDMPS        Z14, Z15, K1, Z14
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z11, Z1, Z15
+	VPMOVD2M    Z10, K1
+	VBLENDMPS   Z11, Z15, K1, Z16
+	VCMPPS      $0x11, Z16, Z0, K1
+	VPANDD.BCST consts<>+0(SB), Z10, Z10
+	VMOVAPS.Z   Z10, K1, Z10
+	VFMADD231PS Z10, Z16, Z12
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z11, Z14, Z10
+	VMOVAPS      Z10, Z16
+	VFMADD231PS  Z15, Z13, Z16
+	VBROADCASTSS 12(DI), Z17
+	VBROADCASTSS 16(DI), Z18
+	VMULPS       Z15, Z18, Z18
+	VFMADD231PS  Z11, Z17, Z18
+	VMULPS       Z12, Z18, Z17
+	VMOVAPS      Z16, Z20
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_195
+	VMULPS Z16, Z16, Z20
+	JMP    focusdone195
+
+focusnot0_195:
+	CMPQ    R8, $+2
+	JGE     focusnot1_195
+	VMOVAPS Z1, Z20
+	JMP     focusdone195
+
+focusnot1_195:
+	CMPQ R8, $+3
+	JGE  focusnot2_195
+	JMP  focusdone195
+
+focusnot2_195:
+	CMPQ    R8, $+4
+	JGE     focusnot3_195
+	VSQRTPS Z16, Z20
+	JMP     focusdone195
+
+focusnot3_195:
+	CMPQ         R8, $+5
+	JGE          focusnot4_195
+	VSQRTPS      Z16, Z19
+	VMOVAPS      Z16, Z20
+	VFNMADD231PS Z19, Z19, Z20
+	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z19, Z16, Z20
+	JMP          focusdone195
+
+focusnot4_195:
+	CMPQ             R8, $+6
+	JGE              focusnot5_195
+	VSQRTPS          Z16, Z19
+	VMULPS           Z16, Z16, Z21
+	VMOVAPS          Z21, Z20
+	VFMSUB231PS      Z16, Z16, Z20
+	VMOVAPS          Z16, Z22
+	VFNMADD231PS     Z19, Z19, Z22
+	VMULPS           Z22, Z16, Z22
+	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
+	VMULPS           Z19, Z20, Z20
+	VFMADD231PS      Z19, Z21, Z20
+	JMP              focusdone195
+
+focusnot5_195:
+	CMPQ        R8, $+7
+	JGE         focusnot6_195
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z19, Z20
+	JMP         focusdone195
+
+focusnot6_195:
+	CMPQ        R8, $+8
+	JGE         focusnot7_195
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VADDPS      Z19, Z19, Z21
+	VMULPS      Z20, Z21, Z20
+	VFMADD231PS Z19, Z19, Z20
+	JMP         focusdone195
+
+focusnot7_195:
+	CMPQ        R8, $+9
+	JGE         focusnot8_195
+	VMULPS      Z16, Z16, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z16, Z16, Z21
+	VMULPS      Z20, Z20, Z19
+	VADDPS      Z20, Z20, Z22
+	VFMSUB213PS Z19, Z20, Z20
+	VFMADD231PS Z21, Z22, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z19, Z20
+	JMP         focusdone195
+
+focusnot8_195:
+	LEAQ         20(DI), R11
+	VBROADCASTSS (R11), Z19
+	VBROADCASTSS 4(R11), Z21
+	VBROADCASTSS 8(R11), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD.BCST consts<>+0(SB), Z20, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS   Z23, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z3, K1
+	VBLENDMPS   Z25, Z24, K1, Z24
+	VPSRAD      $0x17, Z24, Z25
+	VPSRLD      $0x14, Z24, Z26
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z19, Z27
+	VFMSUB213PS Z27, Z19, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z19, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
+	VPSRAD      $0x03, Z22, Z22
+	VADDPS      Z25, Z21, Z26
+	VPSLLD      $0x17, Z22, Z27
+	VPADDD      Z27, Z26, Z27
+	VPMINUD     Z2, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD   Z0, Z22, Z22
+	VPSUBD    Z22, Z4, Z22
+	VPSLLD    $0x17, Z22, Z22
+	VADDPS    Z21, Z22, Z28
+	VSUBPS    Z22, Z28, Z29
+	VSUBPS    Z29, Z21, Z21
+	VADDPS    Z25, Z21, Z21
+	VADDPS    Z21, Z28, Z21
+	VCMPPS    $0x11, Z22, Z26, K1
+	VPSUBD    Z22, Z21, Z21
+	VBLENDMPS Z21, Z27, K1, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z24, Z5, K1
+	VBLENDMPS   Z2, Z21, K1, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
+	VBLENDMPS   Z0, Z21, K1, Z21
+	VPCMPD      $0x00, Z0, Z23, K1
+	VPMOVD2M    Z19, K2
+	VBLENDMPS   Z2, Z0, K2, Z22
+	VBLENDMPS   Z22, Z21, K1, Z21
+	VPCMPD      $0x00, Z2, Z23, K1
+	VPMOVD2M    Z19, K2
+	VBLENDMPS   Z0, Z2, K2, Z19
+	VBLENDMPS   Z19, Z21, K1, Z19
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   12(R11), Z21
+	VPANDD         Z21, Z20, Z21
+	VPORD          Z21, Z19, Z19
+	VPCMPD         $0x06, Z0, Z23, K1
+	VPCMPD         $0x06, Z23, Z2, K2
+	KANDW          K1, K2, K1
+	VBROADCASTSS   16(R11), Z21
+	VPANDD         Z21, Z20, Z20
+	VPCMPD         $0x06, Z20, Z0, K2
+	KANDW          K1, K2, K1
+	VPCMPD         $0x06, Z2, Z23, K2
+	KORW           K1, K2, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z19, K1, Z20
+
+focusdone195:
+	// loss = (alpha ce) q^gamma
+	VCMPPS.BCST  $0x12, consts<>+2112(SB), Z17, K1
+	VMULPS       Z20, Z17, Z19
+	VBLENDMPS    Z19, Z17, K1, Z17
+	VPMINUD.BCST consts<>+608(SB), Z17, Z17
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS.BCST $0x11, consts<>+2080(SB), Z11, K1
+	VBLENDMPS   Z13, Z14, K1, Z19
+	VDIVPS      Z16, Z19, Z19
+	VCMPPS      $0x00, Z0, Z16, K2
+	VBLENDMPS   Z1, Z19, K2, Z16
+	VBLENDMPS   Z14, Z13, K1, Z14
+	VMULPS      Z16, Z14, Z14
+	VCMPPS      $0x11, Z14, Z0, K1
+	VMULPS      Z14, Z12, Z12
+	VMOVAPS.Z   Z12, K1, Z12
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
+	VBROADCASTSS      8(DI), Z14
+	VFNMADD132PS.BCST consts<>+2144(SB), Z1, Z11
+	VMULPS            Z11, Z14, Z11
+	VFMSUB231PS       Z15, Z13, Z10
+	VFMADD231PS       Z12, Z11, Z10
+	VBROADCASTSS      (R9), Z11
+	VMULPS            Z20, Z18, Z12
+	VMULPS            Z12, Z11, Z11
+	VMULPS            Z10, Z11, Z10
+	VCMPPS            $0x03, Z10, Z10, K1
+	VBLENDMPS.BCST    consts<>+608(SB), Z10, K1, Z10
+	VMOVUPS           Z17, (CX)
+	VMOVUPS           Z10, (DX)
+	ADDQ              $+64, CX
+	ADDQ              $+64, DX
+	ADDQ              $+64, BX
+	ADDQ              $+64, SI
+	ADDQ              $-16, AX
+	ADDQ              $-16, R10
+	CMPQ              R10, $+1
+	JGE               slow
+	JMP               loop
+
+slowvector:
+	MOVL    $0x0000ffff, R10
+	BZHIL   AX, R10, R10
+	KMOVW   R10, K1
+	VMOVAPS Z1, Z10
+	VMOVUPS (BX), K1, Z10
+	VMOVAPS Z0, Z11
+	VMOVUPS (SI), K1, Z11
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD.BCST  consts<>+1184(SB), Z10, Z12
+	VSUBPS.BCST consts<>+64(SB), Z12, Z12
+	VMAXPS      Z12, Z7, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS     consts<>+96(SB), Z13
+	VFMADD213PS.BCST consts<>+128(SB), Z12, Z13
+	VSUBPS.BCST      consts<>+128(SB), Z13, Z14
+
+	// r = c - n ln2
+	VMOVAPS           Z12, Z15
+	VFNMADD231PS.BCST consts<>+160(SB), Z14, Z15
+	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS     consts<>+224(SB), Z16
+	VFMADD213PS.BCST consts<>+256(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+288(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+320(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+352(SB), Z16, Z15
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z12, K2
+	VMOVAPS.Z        Z8, K2, Z12
+
+	// y = 2^n T[j] (1 + p)
+	VPERMPS     exp_t<>+0(SB), Z13, Z13
+	VFMADD231PS Z15, Z13, Z13
+	VMOVAPS.Z   Z9, K2, Z15
+	VADDPS      Z15, Z14, Z14
+	VSCALEFPS   Z14, Z13, Z13
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD       Z12, Z13, Z12
+	VADDPS.BCST  consts<>+576(SB), Z13, Z13
+	VPSUBD.BCST  consts<>+576(SB), Z13, Z13
+	VPMAXSD      Z13, Z12, Z12
+	VPMINUD.BCST consts<>+608(SB), Z12, Z12
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS $0x11, Z6, Z12, K2
+	VMAXPS Z12, Z6, Z13
+	VADDPS Z1, Z13, Z14
+	VDIVPS Z14, Z1, Z14
+	VMULPS Z14, Z13, Z15
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z1, Z13, Z16
+	VPSUBD.BCST consts<>+1888(SB), Z16, Z16
+	VPANDD.BCST consts<>+640(SB), Z16, Z17
+	VPSRLD      $0x15, Z16, Z16
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z17, Z1, Z18
+	VPERMPS     log_r<>+0(SB), Z16, Z19
+	VMULPS      Z19, Z18, Z18
+	VADDPS.BCST consts<>+672(SB), Z18, Z19
+	VFMADD231PS Z18, Z13, Z19
+	VCVTDQ2PS   Z17, Z13
+	VPERMPS     log_th<>+0(SB), Z16, Z17
+	VPERMPS     log_tl<>+0(SB), Z16, Z16
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z19, Z19, Z18
+	VBROADCASTSS     consts<>+1952(SB), Z20
+	VFMADD213PS.BCST consts<>+1984(SB), Z19, Z20
+	VFMADD231PS.BCST consts<>+1920(SB), Z18, Z20
+	VBROADCASTSS     consts<>+2016(SB), Z21
+	VFMADD213PS.BCST consts<>+2048(SB), Z19, Z21
+	VFMADD231PS      Z20, Z18, Z21
+	VFMADD231PS.BCST consts<>+1056(SB), Z13, Z16
+	VFMADD231PS      Z21, Z18, Z16
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+1088(SB), Z13, Z17
+	VADDPS           Z19, Z17, Z13
+	VSUBPS           Z13, Z17, Z17
+	VADDPS           Z19, Z17, Z17
+	VADDPS           Z17, Z16, Z16
+	VADDPS           Z16, Z13, Z13
+	VBLENDMPS        Z12, Z15, K2, Z15
+	VBLENDMPS        Z12, Z13, K2, Z12
+	VPMOVD2M         Z10, K2
+	VBLENDMPS        Z15, Z14, K2, Z13
+	VPMOVD2M         Z10, K2
+	VBLENDMPS        Z14, Z15, K2, Z14
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z11, Z1, Z15
+	VPMOVD2M    Z10, K2
+	VBLENDMPS   Z11, Z15, K2, Z16
+	VCMPPS      $0x11, Z16, Z0, K2
+	VPANDD.BCST consts<>+0(SB), Z10, Z10
+	VMOVAPS.Z   Z10, K2, Z10
+	VFMADD231PS Z10, Z16, Z12
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z11, Z14, Z10
+	VMOVAPS      Z10, Z16
+	VFMADD231PS  Z15, Z13, Z16
+	VBROADCASTSS 12(DI), Z17
+	VBROADCASTSS 16(DI), Z18
+	VMULPS       Z15, Z18, Z18
+	VFMADD231PS  Z11, Z17, Z18
+	VMULPS       Z12, Z18, Z17
+	VMOVAPS      Z16, Z20
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_196
+	VMULPS Z16, Z16, Z20
+	JMP    focusdone196
+
+focusnot0_196:
+	CMPQ    R8, $+2
+	JGE     focusnot1_196
+	VMOVAPS Z1, Z20
+	JMP     focusdone196
+
+focusnot1_196:
+	CMPQ R8, $+3
+	JGE  focusnot2_196
+	JMP  focusdone196
+
+focusnot2_196:
+	CMPQ    R8, $+4
+	JGE     focusnot3_196
+	VSQRTPS Z16, Z20
+	JMP     focusdone196
+
+focusnot3_196:
+	CMPQ         R8, $+5
+	JGE          focusnot4_196
+	VSQRTPS      Z16, Z19
+	VMOVAPS      Z16, Z20
+	VFNMADD231PS Z19, Z19, Z20
+	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z19, Z16, Z20
+	JMP          focusdone196
+
+focusnot4_196:
+	CMPQ             R8, $+6
+	JGE              focusnot5_196
+	VSQRTPS          Z16, Z19
+	VMULPS           Z16, Z16, Z21
+	VMOVAPS          Z21, Z20
+	VFMSUB231PS      Z16, Z16, Z20
+	VMOVAPS          Z16, Z22
+	VFNMADD231PS     Z19, Z19, Z22
+	VMULPS           Z22, Z16, Z22
+	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
+	VMULPS           Z19, Z20, Z20
+	VFMADD231PS      Z19, Z21, Z20
+	JMP              focusdone196
+
+focusnot5_196:
+	CMPQ        R8, $+7
+	JGE         focusnot6_196
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z19, Z20
+	JMP         focusdone196
+
+focusnot6_196:
+	CMPQ        R8, $+8
+	JGE         focusnot7_196
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VADDPS      Z19, Z19, Z21
+	VMULPS      Z20, Z21, Z20
+	VFMADD231PS Z19, Z19, Z20
+	JMP         focusdone196
+
+focusnot7_196:
+	CMPQ        R8, $+9
+	JGE         focusnot8_196
+	VMULPS      Z16, Z16, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z16, Z16, Z21
+	VMULPS      Z20, Z20, Z19
+	VADDPS      Z20, Z20, Z22
+	VFMSUB213PS Z19, Z20, Z20
+	VFMADD231PS Z21, Z22, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z19, Z20
+	JMP         focusdone196
+
+focusnot8_196:
+	LEAQ         20(DI), R10
+	VBROADCASTSS (R10), Z19
+	VBROADCASTSS 4(R10), Z21
+	VBROADCASTSS 8(R10), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD.BCST consts<>+0(SB), Z20, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS   Z23, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z3, K2
+	VBLENDMPS   Z25, Z24, K2, Z24
+	VPSRAD      $0x17, Z24, Z25
+	VPSRLD      $0x14, Z24, Z26
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z19, Z27
+	VFMSUB213PS Z27, Z19, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z19, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
+	VPSRAD      $0x03, Z22, Z22
+	VADDPS      Z25, Z21, Z26
+	VPSLLD      $0x17, Z22, Z27
+	VPADDD      Z27, Z26, Z27
+	VPMINUD     Z2, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD   Z0, Z22, Z22
+	VPSUBD    Z22, Z4, Z22
+	VPSLLD    $0x17, Z22, Z22
+	VADDPS    Z21, Z22, Z28
+	VSUBPS    Z22, Z28, Z29
+	VSUBPS    Z29, Z21, Z21
+	VADDPS    Z25, Z21, Z21
+	VADDPS    Z21, Z28, Z21
+	VCMPPS    $0x11, Z22, Z26, K2
+	VPSUBD    Z22, Z21, Z21
+	VBLENDMPS Z21, Z27, K2, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z24, Z5, K2
+	VBLENDMPS   Z2, Z21, K2, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
+	VBLENDMPS   Z0, Z21, K2, Z21
+	VPCMPD      $0x00, Z0, Z23, K2
+	VPMOVD2M    Z19, K3
+	VBLENDMPS   Z2, Z0, K3, Z22
+	VBLENDMPS   Z22, Z21, K2, Z21
+	VPCMPD      $0x00, Z2, Z23, K2
+	VPMOVD2M    Z19, K3
+	VBLENDMPS   Z0, Z2, K3, Z19
+	VBLENDMPS   Z19, Z21, K2, Z19
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   12(R10), Z21
+	VPANDD         Z21, Z20, Z21
+	VPORD          Z21, Z19, Z19
+	VPCMPD         $0x06, Z0, Z23, K2
+	VPCMPD         $0x06, Z23, Z2, K3
+	KANDW          K2, K3, K2
+	VBROADCASTSS   16(R10), Z21
+	VPANDD         Z21, Z20, Z20
+	VPCMPD         $0x06, Z20, Z0, K3
+	KANDW          K2, K3, K2
+	VPCMPD         $0x06, Z2, Z23, K3
+	KORW           K2, K3, K2
+	VBLENDMPS.BCST consts<>+608(SB), Z19, K2, Z20
+
+focusdone196:
+	// loss = (alpha ce) q^gamma
+	VCMPPS.BCST  $0x12, consts<>+2112(SB), Z17, K2
+	VMULPS       Z20, Z17, Z19
+	VBLENDMPS    Z19, Z17, K2, Z17
+	VPMINUD.BCST consts<>+608(SB), Z17, Z17
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS.BCST $0x11, consts<>+2080(SB), Z11, K2
+	VBLENDMPS   Z13, Z14, K2, Z19
+	VDIVPS      Z16, Z19, Z19
+	VCMPPS      $0x00, Z0, Z16, K3
+	VBLENDMPS   Z1, Z19, K3, Z16
+	VBLENDMPS   Z14, Z13, K2, Z14
+	VMULPS      Z16, Z14, Z14
+	VCMPPS      $0x11, Z14, Z0, K2
+	VMULPS      Z14, Z12, Z12
+	VMOVAPS.Z   Z12, K2, Z12
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
+	VBROADCASTSS      8(DI), Z14
+	VFNMADD132PS.BCST consts<>+2144(SB), Z1, Z11
+	VMULPS            Z11, Z14, Z11
+	VFMSUB231PS       Z15, Z13, Z10
+	VFMADD231PS       Z12, Z11, Z10
+	VBROADCASTSS      (R9), Z11
+	VMULPS            Z20, Z18, Z12
+	VMULPS            Z12, Z11, Z11
+	VMULPS            Z10, Z11, Z10
+	VCMPPS            $0x03, Z10, Z10, K2
+	VBLENDMPS.BCST    consts<>+608(SB), Z10, K2, Z10
+	VMOVUPS           Z17, K1, (CX)
+	VMOVUPS           Z10, K1, (DX)
+	ADDQ              $+64, CX
+	ADDQ              $+64, DX
+	ADDQ              $+64, BX
+	ADDQ              $+64, SI
+	ADDQ              $-16, AX
+	CMPQ              AX, $+1
+	JGE               vector
+	VZEROUPPER
+	RET
+
 // func sigmoidGradAVX2(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·sigmoidGradAVX2(SB), NOSPLIT, $288-56
-	VBROADCASTSS consts<>+1088(SB), Y0
+	VBROADCASTSS consts<>+960(SB), Y0
 	VBROADCASTSS consts<>+384(SB), Y1
-	VBROADCASTSS consts<>+672(SB), Y2
+	VBROADCASTSS consts<>+928(SB), Y2
 	MOVQ         n+32(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         grad+8(FP), DX
@@ -6712,7 +8145,7 @@ block:
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS Y1, Y6, Y8
 	VPSUBD consts<>+1888(SB), Y8, Y8
-	VPAND  consts<>+544(SB), Y8, Y9
+	VPAND  consts<>+640(SB), Y8, Y9
 	VPSRLD $0x15, Y8, Y8
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
@@ -6720,7 +8153,7 @@ block:
 	VMOVUPS     log_r<>+0(SB), Y11
 	VPERMILPS   Y8, Y11, Y11
 	VMULPS      Y11, Y10, Y10
-	VADDPS      consts<>+768(SB), Y10, Y11
+	VADDPS      consts<>+672(SB), Y10, Y11
 	VFMADD231PS Y10, Y6, Y11
 	VCVTDQ2PS   Y9, Y6
 	VMOVUPS     log_th<>+0(SB), Y9
@@ -6736,11 +8169,11 @@ block:
 	VBROADCASTSS consts<>+2016(SB), Y13
 	VFMADD213PS  consts<>+2048(SB), Y11, Y13
 	VFMADD231PS  Y12, Y10, Y13
-	VFMADD231PS  consts<>+960(SB), Y6, Y8
+	VFMADD231PS  consts<>+1056(SB), Y6, Y8
 	VFMADD231PS  Y13, Y10, Y8
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+992(SB), Y6, Y9
+	VFMADD231PS consts<>+1088(SB), Y6, Y9
 	VADDPS      Y11, Y9, Y6
 	VSUBPS      Y6, Y9, Y9
 	VADDPS      Y11, Y9, Y9
@@ -6770,41 +8203,41 @@ block:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_157
+	JGE    focusnot0_245
 	VMULPS Y9, Y9, Y13
-	JMP    focusdone157
+	JMP    focusdone245
 
-focusnot0_157:
+focusnot0_245:
 	CMPQ    R8, $+2
-	JGE     focusnot1_157
+	JGE     focusnot1_245
 	VMOVAPS Y1, Y13
-	JMP     focusdone157
+	JMP     focusdone245
 
-focusnot1_157:
+focusnot1_245:
 	CMPQ R8, $+3
-	JGE  focusnot2_157
-	JMP  focusdone157
+	JGE  focusnot2_245
+	JMP  focusdone245
 
-focusnot2_157:
+focusnot2_245:
 	CMPQ    R8, $+4
-	JGE     focusnot3_157
+	JGE     focusnot3_245
 	VSQRTPS Y9, Y13
-	JMP     focusdone157
+	JMP     focusdone245
 
-focusnot3_157:
+focusnot3_245:
 	CMPQ         R8, $+5
-	JGE          focusnot4_157
+	JGE          focusnot4_245
 	VSQRTPS      Y9, Y12
 	VMOVAPS      Y9, Y13
 	VFNMADD231PS Y12, Y12, Y13
 	VMULPS       consts<>+2080(SB), Y12, Y14
 	VMULPS       Y14, Y13, Y13
 	VFMADD231PS  Y12, Y9, Y13
-	JMP          focusdone157
+	JMP          focusdone245
 
-focusnot4_157:
+focusnot4_245:
 	CMPQ         R8, $+6
-	JGE          focusnot5_157
+	JGE          focusnot5_245
 	VSQRTPS      Y9, Y12
 	VMULPS       Y9, Y9, Y14
 	VMOVAPS      Y14, Y13
@@ -6815,32 +8248,32 @@ focusnot4_157:
 	VFMADD231PS  consts<>+2080(SB), Y15, Y13
 	VMULPS       Y12, Y13, Y13
 	VFMADD231PS  Y12, Y14, Y13
-	JMP          focusdone157
+	JMP          focusdone245
 
-focusnot5_157:
+focusnot5_245:
 	CMPQ        R8, $+7
-	JGE         focusnot6_157
+	JGE         focusnot6_245
 	VMULPS      Y9, Y9, Y12
 	VMOVAPS     Y12, Y13
 	VFMSUB231PS Y9, Y9, Y13
 	VMULPS      Y9, Y13, Y13
 	VFMADD231PS Y9, Y12, Y13
-	JMP         focusdone157
+	JMP         focusdone245
 
-focusnot6_157:
+focusnot6_245:
 	CMPQ        R8, $+8
-	JGE         focusnot7_157
+	JGE         focusnot7_245
 	VMULPS      Y9, Y9, Y12
 	VMOVAPS     Y12, Y13
 	VFMSUB231PS Y9, Y9, Y13
 	VADDPS      Y12, Y12, Y14
 	VMULPS      Y13, Y14, Y13
 	VFMADD231PS Y12, Y12, Y13
-	JMP         focusdone157
+	JMP         focusdone245
 
-focusnot7_157:
+focusnot7_245:
 	CMPQ        R8, $+9
-	JGE         focusnot8_157
+	JGE         focusnot8_245
 	VMULPS      Y9, Y9, Y13
 	VMOVAPS     Y13, Y14
 	VFMSUB231PS Y9, Y9, Y14
@@ -6850,9 +8283,9 @@ focusnot7_157:
 	VFMADD231PS Y14, Y15, Y13
 	VMULPS      Y9, Y13, Y13
 	VFMADD231PS Y9, Y12, Y13
-	JMP         focusdone157
+	JMP         focusdone245
 
-focusnot8_157:
+focusnot8_245:
 	LEAQ         20(DI), R10
 	VMOVUPS      Y10, (SP)
 	VMOVUPS      Y9, 32(SP)
@@ -6872,7 +8305,7 @@ focusnot8_157:
 	VPSUBD       consts<>+1248(SB), Y6, Y7
 	VCVTDQ2PS    Y6, Y8
 	VPSUBD       consts<>+1760(SB), Y8, Y8
-	VBROADCASTSS consts<>+1024(SB), Y9
+	VBROADCASTSS consts<>+1120(SB), Y9
 	VPCMPGTD     Y6, Y9, Y9
 	VBLENDVPS    Y9, Y8, Y7, Y7
 	VPSRAD       $0x17, Y7, Y8
@@ -6883,7 +8316,7 @@ focusnot8_157:
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VPERMPS      pow_r<>+0(SB), Y9, Y10
-	VFMADD213PS  consts<>+768(SB), Y10, Y7
+	VFMADD213PS  consts<>+672(SB), Y10, Y7
 	VMULPS       consts<>+1344(SB), Y7, Y10
 	VMOVAPS      Y7, Y11
 	VFMADD231PS  Y10, Y7, Y11
@@ -6987,7 +8420,7 @@ focusnot8_157:
 	VMOVUPS      224(SP), Y6
 	VMOVUPS      256(SP), Y11
 
-focusdone157:
+focusdone245:
 	// loss = (alpha ce) q^gamma
 	VCMPPS    $0x12, consts<>+2112(SB), Y10, Y12
 	VMULPS    Y13, Y10, Y14
@@ -7085,7 +8518,7 @@ vector:
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS Y1, Y6, Y8
 	VPSUBD consts<>+1888(SB), Y8, Y8
-	VPAND  consts<>+544(SB), Y8, Y9
+	VPAND  consts<>+640(SB), Y8, Y9
 	VPSRLD $0x15, Y8, Y8
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
@@ -7093,7 +8526,7 @@ vector:
 	VMOVUPS     log_r<>+0(SB), Y11
 	VPERMILPS   Y8, Y11, Y11
 	VMULPS      Y11, Y10, Y10
-	VADDPS      consts<>+768(SB), Y10, Y11
+	VADDPS      consts<>+672(SB), Y10, Y11
 	VFMADD231PS Y10, Y6, Y11
 	VCVTDQ2PS   Y9, Y6
 	VMOVUPS     log_th<>+0(SB), Y9
@@ -7109,11 +8542,11 @@ vector:
 	VBROADCASTSS consts<>+2016(SB), Y13
 	VFMADD213PS  consts<>+2048(SB), Y11, Y13
 	VFMADD231PS  Y12, Y10, Y13
-	VFMADD231PS  consts<>+960(SB), Y6, Y8
+	VFMADD231PS  consts<>+1056(SB), Y6, Y8
 	VFMADD231PS  Y13, Y10, Y8
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+992(SB), Y6, Y9
+	VFMADD231PS consts<>+1088(SB), Y6, Y9
 	VADDPS      Y11, Y9, Y6
 	VSUBPS      Y6, Y9, Y9
 	VADDPS      Y11, Y9, Y9
@@ -7143,41 +8576,41 @@ vector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_158
+	JGE    focusnot0_246
 	VMULPS Y9, Y9, Y13
-	JMP    focusdone158
+	JMP    focusdone246
 
-focusnot0_158:
+focusnot0_246:
 	CMPQ    R8, $+2
-	JGE     focusnot1_158
+	JGE     focusnot1_246
 	VMOVAPS Y1, Y13
-	JMP     focusdone158
+	JMP     focusdone246
 
-focusnot1_158:
+focusnot1_246:
 	CMPQ R8, $+3
-	JGE  focusnot2_158
-	JMP  focusdone158
+	JGE  focusnot2_246
+	JMP  focusdone246
 
-focusnot2_158:
+focusnot2_246:
 	CMPQ    R8, $+4
-	JGE     focusnot3_158
+	JGE     focusnot3_246
 	VSQRTPS Y9, Y13
-	JMP     focusdone158
+	JMP     focusdone246
 
-focusnot3_158:
+focusnot3_246:
 	CMPQ         R8, $+5
-	JGE          focusnot4_158
+	JGE          focusnot4_246
 	VSQRTPS      Y9, Y12
 	VMOVAPS      Y9, Y13
 	VFNMADD231PS Y12, Y12, Y13
 	VMULPS       consts<>+2080(SB), Y12, Y14
 	VMULPS       Y14, Y13, Y13
 	VFMADD231PS  Y12, Y9, Y13
-	JMP          focusdone158
+	JMP          focusdone246
 
-focusnot4_158:
+focusnot4_246:
 	CMPQ         R8, $+6
-	JGE          focusnot5_158
+	JGE          focusnot5_246
 	VSQRTPS      Y9, Y12
 	VMULPS       Y9, Y9, Y14
 	VMOVAPS      Y14, Y13
@@ -7188,32 +8621,32 @@ focusnot4_158:
 	VFMADD231PS  consts<>+2080(SB), Y15, Y13
 	VMULPS       Y12, Y13, Y13
 	VFMADD231PS  Y12, Y14, Y13
-	JMP          focusdone158
+	JMP          focusdone246
 
-focusnot5_158:
+focusnot5_246:
 	CMPQ        R8, $+7
-	JGE         focusnot6_158
+	JGE         focusnot6_246
 	VMULPS      Y9, Y9, Y12
 	VMOVAPS     Y12, Y13
 	VFMSUB231PS Y9, Y9, Y13
 	VMULPS      Y9, Y13, Y13
 	VFMADD231PS Y9, Y12, Y13
-	JMP         focusdone158
+	JMP         focusdone246
 
-focusnot6_158:
+focusnot6_246:
 	CMPQ        R8, $+8
-	JGE         focusnot7_158
+	JGE         focusnot7_246
 	VMULPS      Y9, Y9, Y12
 	VMOVAPS     Y12, Y13
 	VFMSUB231PS Y9, Y9, Y13
 	VADDPS      Y12, Y12, Y14
 	VMULPS      Y13, Y14, Y13
 	VFMADD231PS Y12, Y12, Y13
-	JMP         focusdone158
+	JMP         focusdone246
 
-focusnot7_158:
+focusnot7_246:
 	CMPQ        R8, $+9
-	JGE         focusnot8_158
+	JGE         focusnot8_246
 	VMULPS      Y9, Y9, Y13
 	VMOVAPS     Y13, Y14
 	VFMSUB231PS Y9, Y9, Y14
@@ -7223,9 +8656,9 @@ focusnot7_158:
 	VFMADD231PS Y14, Y15, Y13
 	VMULPS      Y9, Y13, Y13
 	VFMADD231PS Y9, Y12, Y13
-	JMP         focusdone158
+	JMP         focusdone246
 
-focusnot8_158:
+focusnot8_246:
 	LEAQ         20(DI), R10
 	VMOVUPS      Y10, (SP)
 	VMOVUPS      Y9, 32(SP)
@@ -7245,7 +8678,7 @@ focusnot8_158:
 	VPSUBD       consts<>+1248(SB), Y6, Y7
 	VCVTDQ2PS    Y6, Y8
 	VPSUBD       consts<>+1760(SB), Y8, Y8
-	VBROADCASTSS consts<>+1024(SB), Y9
+	VBROADCASTSS consts<>+1120(SB), Y9
 	VPCMPGTD     Y6, Y9, Y9
 	VBLENDVPS    Y9, Y8, Y7, Y7
 	VPSRAD       $0x17, Y7, Y8
@@ -7256,7 +8689,7 @@ focusnot8_158:
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VPERMPS      pow_r<>+0(SB), Y9, Y10
-	VFMADD213PS  consts<>+768(SB), Y10, Y7
+	VFMADD213PS  consts<>+672(SB), Y10, Y7
 	VMULPS       consts<>+1344(SB), Y7, Y10
 	VMOVAPS      Y7, Y11
 	VFMADD231PS  Y10, Y7, Y11
@@ -7360,7 +8793,7 @@ focusnot8_158:
 	VMOVUPS      224(SP), Y6
 	VMOVUPS      256(SP), Y11
 
-focusdone158:
+focusdone246:
 	// loss = (alpha ce) q^gamma
 	VCMPPS    $0x12, consts<>+2112(SB), Y10, Y12
 	VMULPS    Y13, Y10, Y14
@@ -7491,7 +8924,7 @@ slow:
 	VPSLLD      $0x14, Y6, Y7
 	VPERMPS     exp_half<>+0(SB), Y6, Y6
 	VPADDD      Y7, Y6, Y6
-	VPAND       consts<>+544(SB), Y7, Y7
+	VPAND       consts<>+640(SB), Y7, Y7
 	VPADDD      Y5, Y7, Y7
 	VFMADD231PS Y8, Y6, Y6
 	VMULPS      Y7, Y6, Y6
@@ -7515,7 +8948,7 @@ slow:
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS Y1, Y7, Y10
 	VPSUBD consts<>+1888(SB), Y10, Y10
-	VPAND  consts<>+544(SB), Y10, Y11
+	VPAND  consts<>+640(SB), Y10, Y11
 	VPSRLD $0x15, Y10, Y10
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
@@ -7523,7 +8956,7 @@ slow:
 	VMOVUPS     log_r<>+0(SB), Y13
 	VPERMILPS   Y10, Y13, Y13
 	VMULPS      Y13, Y12, Y12
-	VADDPS      consts<>+768(SB), Y12, Y13
+	VADDPS      consts<>+672(SB), Y12, Y13
 	VFMADD231PS Y12, Y7, Y13
 	VCVTDQ2PS   Y11, Y7
 	VMOVUPS     log_th<>+0(SB), Y11
@@ -7539,11 +8972,11 @@ slow:
 	VBROADCASTSS consts<>+2016(SB), Y15
 	VFMADD213PS  consts<>+2048(SB), Y13, Y15
 	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+960(SB), Y7, Y10
+	VFMADD231PS  consts<>+1056(SB), Y7, Y10
 	VFMADD231PS  Y15, Y12, Y10
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+992(SB), Y7, Y11
+	VFMADD231PS consts<>+1088(SB), Y7, Y11
 	VADDPS      Y13, Y11, Y7
 	VSUBPS      Y7, Y11, Y11
 	VADDPS      Y13, Y11, Y11
@@ -7575,41 +9008,41 @@ slow:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_159
+	JGE    focusnot0_247
 	VMULPS Y9, Y9, Y13
-	JMP    focusdone159
+	JMP    focusdone247
 
-focusnot0_159:
+focusnot0_247:
 	CMPQ    R8, $+2
-	JGE     focusnot1_159
+	JGE     focusnot1_247
 	VMOVAPS Y1, Y13
-	JMP     focusdone159
+	JMP     focusdone247
 
-focusnot1_159:
+focusnot1_247:
 	CMPQ R8, $+3
-	JGE  focusnot2_159
-	JMP  focusdone159
+	JGE  focusnot2_247
+	JMP  focusdone247
 
-focusnot2_159:
+focusnot2_247:
 	CMPQ    R8, $+4
-	JGE     focusnot3_159
+	JGE     focusnot3_247
 	VSQRTPS Y9, Y13
-	JMP     focusdone159
+	JMP     focusdone247
 
-focusnot3_159:
+focusnot3_247:
 	CMPQ         R8, $+5
-	JGE          focusnot4_159
+	JGE          focusnot4_247
 	VSQRTPS      Y9, Y12
 	VMOVAPS      Y9, Y13
 	VFNMADD231PS Y12, Y12, Y13
 	VMULPS       consts<>+2080(SB), Y12, Y14
 	VMULPS       Y14, Y13, Y13
 	VFMADD231PS  Y12, Y9, Y13
-	JMP          focusdone159
+	JMP          focusdone247
 
-focusnot4_159:
+focusnot4_247:
 	CMPQ         R8, $+6
-	JGE          focusnot5_159
+	JGE          focusnot5_247
 	VSQRTPS      Y9, Y12
 	VMULPS       Y9, Y9, Y14
 	VMOVAPS      Y14, Y13
@@ -7620,32 +9053,32 @@ focusnot4_159:
 	VFMADD231PS  consts<>+2080(SB), Y15, Y13
 	VMULPS       Y12, Y13, Y13
 	VFMADD231PS  Y12, Y14, Y13
-	JMP          focusdone159
+	JMP          focusdone247
 
-focusnot5_159:
+focusnot5_247:
 	CMPQ        R8, $+7
-	JGE         focusnot6_159
+	JGE         focusnot6_247
 	VMULPS      Y9, Y9, Y12
 	VMOVAPS     Y12, Y13
 	VFMSUB231PS Y9, Y9, Y13
 	VMULPS      Y9, Y13, Y13
 	VFMADD231PS Y9, Y12, Y13
-	JMP         focusdone159
+	JMP         focusdone247
 
-focusnot6_159:
+focusnot6_247:
 	CMPQ        R8, $+8
-	JGE         focusnot7_159
+	JGE         focusnot7_247
 	VMULPS      Y9, Y9, Y12
 	VMOVAPS     Y12, Y13
 	VFMSUB231PS Y9, Y9, Y13
 	VADDPS      Y12, Y12, Y14
 	VMULPS      Y13, Y14, Y13
 	VFMADD231PS Y12, Y12, Y13
-	JMP         focusdone159
+	JMP         focusdone247
 
-focusnot7_159:
+focusnot7_247:
 	CMPQ        R8, $+9
-	JGE         focusnot8_159
+	JGE         focusnot8_247
 	VMULPS      Y9, Y9, Y13
 	VMOVAPS     Y13, Y14
 	VFMSUB231PS Y9, Y9, Y14
@@ -7655,9 +9088,9 @@ focusnot7_159:
 	VFMADD231PS Y14, Y15, Y13
 	VMULPS      Y9, Y13, Y13
 	VFMADD231PS Y9, Y12, Y13
-	JMP         focusdone159
+	JMP         focusdone247
 
-focusnot8_159:
+focusnot8_247:
 	LEAQ         20(DI), R11
 	VMOVUPS      Y10, (SP)
 	VMOVUPS      Y9, 32(SP)
@@ -7677,7 +9110,7 @@ focusnot8_159:
 	VPSUBD       consts<>+1248(SB), Y6, Y7
 	VCVTDQ2PS    Y6, Y8
 	VPSUBD       consts<>+1760(SB), Y8, Y8
-	VBROADCASTSS consts<>+1024(SB), Y9
+	VBROADCASTSS consts<>+1120(SB), Y9
 	VPCMPGTD     Y6, Y9, Y9
 	VBLENDVPS    Y9, Y8, Y7, Y7
 	VPSRAD       $0x17, Y7, Y8
@@ -7688,7 +9121,7 @@ focusnot8_159:
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VPERMPS      pow_r<>+0(SB), Y9, Y10
-	VFMADD213PS  consts<>+768(SB), Y10, Y7
+	VFMADD213PS  consts<>+672(SB), Y10, Y7
 	VMULPS       consts<>+1344(SB), Y7, Y10
 	VMOVAPS      Y7, Y11
 	VFMADD231PS  Y10, Y7, Y11
@@ -7792,7 +9225,7 @@ focusnot8_159:
 	VMOVUPS      224(SP), Y5
 	VMOVUPS      256(SP), Y11
 
-focusdone159:
+focusdone247:
 	// loss = (alpha ce) q^gamma
 	VCMPPS    $0x12, consts<>+2112(SB), Y10, Y12
 	VMULPS    Y13, Y10, Y14
@@ -7877,7 +9310,7 @@ slowvector:
 	VPSLLD      $0x14, Y6, Y7
 	VPERMPS     exp_half<>+0(SB), Y6, Y6
 	VPADDD      Y7, Y6, Y6
-	VPAND       consts<>+544(SB), Y7, Y7
+	VPAND       consts<>+640(SB), Y7, Y7
 	VPADDD      Y5, Y7, Y7
 	VFMADD231PS Y8, Y6, Y6
 	VMULPS      Y7, Y6, Y6
@@ -7901,7 +9334,7 @@ slowvector:
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS Y1, Y7, Y10
 	VPSUBD consts<>+1888(SB), Y10, Y10
-	VPAND  consts<>+544(SB), Y10, Y11
+	VPAND  consts<>+640(SB), Y10, Y11
 	VPSRLD $0x15, Y10, Y10
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
@@ -7909,7 +9342,7 @@ slowvector:
 	VMOVUPS     log_r<>+0(SB), Y13
 	VPERMILPS   Y10, Y13, Y13
 	VMULPS      Y13, Y12, Y12
-	VADDPS      consts<>+768(SB), Y12, Y13
+	VADDPS      consts<>+672(SB), Y12, Y13
 	VFMADD231PS Y12, Y7, Y13
 	VCVTDQ2PS   Y11, Y7
 	VMOVUPS     log_th<>+0(SB), Y11
@@ -7925,11 +9358,11 @@ slowvector:
 	VBROADCASTSS consts<>+2016(SB), Y15
 	VFMADD213PS  consts<>+2048(SB), Y13, Y15
 	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+960(SB), Y7, Y10
+	VFMADD231PS  consts<>+1056(SB), Y7, Y10
 	VFMADD231PS  Y15, Y12, Y10
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+992(SB), Y7, Y11
+	VFMADD231PS consts<>+1088(SB), Y7, Y11
 	VADDPS      Y13, Y11, Y7
 	VSUBPS      Y7, Y11, Y11
 	VADDPS      Y13, Y11, Y11
@@ -7961,41 +9394,41 @@ slowvector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_160
+	JGE    focusnot0_248
 	VMULPS Y9, Y9, Y13
-	JMP    focusdone160
+	JMP    focusdone248
 
-focusnot0_160:
+focusnot0_248:
 	CMPQ    R8, $+2
-	JGE     focusnot1_160
+	JGE     focusnot1_248
 	VMOVAPS Y1, Y13
-	JMP     focusdone160
+	JMP     focusdone248
 
-focusnot1_160:
+focusnot1_248:
 	CMPQ R8, $+3
-	JGE  focusnot2_160
-	JMP  focusdone160
+	JGE  focusnot2_248
+	JMP  focusdone248
 
-focusnot2_160:
+focusnot2_248:
 	CMPQ    R8, $+4
-	JGE     focusnot3_160
+	JGE     focusnot3_248
 	VSQRTPS Y9, Y13
-	JMP     focusdone160
+	JMP     focusdone248
 
-focusnot3_160:
+focusnot3_248:
 	CMPQ         R8, $+5
-	JGE          focusnot4_160
+	JGE          focusnot4_248
 	VSQRTPS      Y9, Y12
 	VMOVAPS      Y9, Y13
 	VFNMADD231PS Y12, Y12, Y13
 	VMULPS       consts<>+2080(SB), Y12, Y14
 	VMULPS       Y14, Y13, Y13
 	VFMADD231PS  Y12, Y9, Y13
-	JMP          focusdone160
+	JMP          focusdone248
 
-focusnot4_160:
+focusnot4_248:
 	CMPQ         R8, $+6
-	JGE          focusnot5_160
+	JGE          focusnot5_248
 	VSQRTPS      Y9, Y12
 	VMULPS       Y9, Y9, Y14
 	VMOVAPS      Y14, Y13
@@ -8006,32 +9439,32 @@ focusnot4_160:
 	VFMADD231PS  consts<>+2080(SB), Y15, Y13
 	VMULPS       Y12, Y13, Y13
 	VFMADD231PS  Y12, Y14, Y13
-	JMP          focusdone160
+	JMP          focusdone248
 
-focusnot5_160:
+focusnot5_248:
 	CMPQ        R8, $+7
-	JGE         focusnot6_160
+	JGE         focusnot6_248
 	VMULPS      Y9, Y9, Y12
 	VMOVAPS     Y12, Y13
 	VFMSUB231PS Y9, Y9, Y13
 	VMULPS      Y9, Y13, Y13
 	VFMADD231PS Y9, Y12, Y13
-	JMP         focusdone160
+	JMP         focusdone248
 
-focusnot6_160:
+focusnot6_248:
 	CMPQ        R8, $+8
-	JGE         focusnot7_160
+	JGE         focusnot7_248
 	VMULPS      Y9, Y9, Y12
 	VMOVAPS     Y12, Y13
 	VFMSUB231PS Y9, Y9, Y13
 	VADDPS      Y12, Y12, Y14
 	VMULPS      Y13, Y14, Y13
 	VFMADD231PS Y12, Y12, Y13
-	JMP         focusdone160
+	JMP         focusdone248
 
-focusnot7_160:
+focusnot7_248:
 	CMPQ        R8, $+9
-	JGE         focusnot8_160
+	JGE         focusnot8_248
 	VMULPS      Y9, Y9, Y13
 	VMOVAPS     Y13, Y14
 	VFMSUB231PS Y9, Y9, Y14
@@ -8041,9 +9474,9 @@ focusnot7_160:
 	VFMADD231PS Y14, Y15, Y13
 	VMULPS      Y9, Y13, Y13
 	VFMADD231PS Y9, Y12, Y13
-	JMP         focusdone160
+	JMP         focusdone248
 
-focusnot8_160:
+focusnot8_248:
 	LEAQ         20(DI), R10
 	VMOVUPS      Y10, (SP)
 	VMOVUPS      Y9, 32(SP)
@@ -8063,7 +9496,7 @@ focusnot8_160:
 	VPSUBD       consts<>+1248(SB), Y6, Y7
 	VCVTDQ2PS    Y6, Y8
 	VPSUBD       consts<>+1760(SB), Y8, Y8
-	VBROADCASTSS consts<>+1024(SB), Y9
+	VBROADCASTSS consts<>+1120(SB), Y9
 	VPCMPGTD     Y6, Y9, Y9
 	VBLENDVPS    Y9, Y8, Y7, Y7
 	VPSRAD       $0x17, Y7, Y8
@@ -8074,7 +9507,7 @@ focusnot8_160:
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VPERMPS      pow_r<>+0(SB), Y9, Y10
-	VFMADD213PS  consts<>+768(SB), Y10, Y7
+	VFMADD213PS  consts<>+672(SB), Y10, Y7
 	VMULPS       consts<>+1344(SB), Y7, Y10
 	VMOVAPS      Y7, Y11
 	VFMADD231PS  Y10, Y7, Y11
@@ -8178,7 +9611,7 @@ focusnot8_160:
 	VMOVUPS      224(SP), Y5
 	VMOVUPS      256(SP), Y11
 
-focusdone160:
+focusdone248:
 	// loss = (alpha ce) q^gamma
 	VCMPPS    $0x12, consts<>+2112(SB), Y10, Y12
 	VMULPS    Y13, Y10, Y14
@@ -8271,2011 +9704,11 @@ partdone4:
 	VZEROUPPER
 	RET
 
-// func sigmoidGradAVX512(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·sigmoidGradAVX512(SB), NOSPLIT, $0-56
-	VBROADCASTSS consts<>+1088(SB), Z0
-	VBROADCASTSS consts<>+384(SB), Z1
-	VBROADCASTSS consts<>+672(SB), Z2
-	VBROADCASTSS consts<>+1024(SB), Z3
-	VBROADCASTSS consts<>+1792(SB), Z4
-	VBROADCASTSS consts<>+1824(SB), Z5
-	VBROADCASTSS consts<>+1216(SB), Z6
-	VBROADCASTSS consts<>+416(SB), Z7
-	VBROADCASTSS consts<>+512(SB), Z8
-	VBROADCASTSS consts<>+640(SB), Z9
-	MOVQ         n+32(FP), AX
-	MOVQ         losses+0(FP), CX
-	MOVQ         grad+8(FP), DX
-	MOVQ         logits+16(FP), BX
-	MOVQ         targets+24(FP), SI
-	MOVQ         p+40(FP), DI
-	MOVQ         (DI), R8
-	MOVQ         scale+48(FP), R9
-
-loop:
-	CMPQ AX, $+16
-	JLT  rest
-
-block:
-	// any |x| > 87, or NaN?
-	VMOVUPS     (BX), Z10
-	VPANDD.BCST consts<>+0(SB), Z10, Z10
-	VPCMPD.BCST $0x06, consts<>+32(SB), Z10, K1
-	KORTESTW    K1, K1
-	JNE         slowblock
-	VMOVUPS     (BX), Z10
-	VMOVUPS     (SI), Z11
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD.BCST  consts<>+1184(SB), Z10, Z12
-	VSUBPS.BCST consts<>+64(SB), Z12, Z12
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+96(SB), Z13
-	VFMADD213PS.BCST consts<>+128(SB), Z12, Z13
-	VSUBPS.BCST      consts<>+128(SB), Z13, Z14
-
-	// r = c - n ln2
-	VFNMADD231PS.BCST consts<>+160(SB), Z14, Z12
-	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z12
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z14
-	VFMADD213PS.BCST consts<>+256(SB), Z12, Z14
-	VFMADD213PS.BCST consts<>+288(SB), Z12, Z14
-	VFMADD213PS.BCST consts<>+320(SB), Z12, Z14
-	VFMADD213PS.BCST consts<>+352(SB), Z14, Z12
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     exp_one<>+0(SB), Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z12, Z13, Z13
-	VADDPS      Z1, Z13, Z12
-	VDIVPS      Z12, Z1, Z12
-	VMULPS      Z12, Z13, Z14
-
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z1, Z13, Z15
-	VPSUBD.BCST consts<>+1888(SB), Z15, Z15
-	VPANDD.BCST consts<>+544(SB), Z15, Z16
-	VPSRLD      $0x15, Z15, Z15
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z16, Z1, Z17
-	VPERMPS     log_r<>+0(SB), Z15, Z18
-	VMULPS      Z18, Z17, Z17
-	VADDPS.BCST consts<>+768(SB), Z17, Z18
-	VFMADD231PS Z17, Z13, Z18
-	VCVTDQ2PS   Z16, Z13
-	VPERMPS     log_th<>+0(SB), Z15, Z16
-	VPERMPS     log_tl<>+0(SB), Z15, Z15
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z18, Z18, Z17
-	VBROADCASTSS     consts<>+1952(SB), Z19
-	VFMADD213PS.BCST consts<>+1984(SB), Z18, Z19
-	VFMADD231PS.BCST consts<>+1920(SB), Z17, Z19
-	VBROADCASTSS     consts<>+2016(SB), Z20
-	VFMADD213PS.BCST consts<>+2048(SB), Z18, Z20
-	VFMADD231PS      Z19, Z17, Z20
-	VFMADD231PS.BCST consts<>+960(SB), Z13, Z15
-	VFMADD231PS      Z20, Z17, Z15
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+992(SB), Z13, Z16
-	VADDPS           Z18, Z16, Z13
-	VSUBPS           Z13, Z16, Z16
-	VADDPS           Z18, Z16, Z16
-	VADDPS           Z16, Z15, Z15
-	VADDPS           Z15, Z13, Z13
-	VPMOVD2M         Z10, K1
-	VBLENDMPS        Z14, Z12, K1, Z15
-	VPMOVD2M         Z10, K1
-	VBLENDMPS        Z12, Z14, K1, Z12
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z11, Z1, Z14
-	VPMOVD2M    Z10, K1
-	VBLENDMPS   Z11, Z14, K1, Z16
-	VCMPPS      $0x11, Z16, Z0, K1
-	VPANDD.BCST consts<>+0(SB), Z10, Z10
-	VMOVAPS.Z   Z10, K1, Z10
-	VFMADD231PS Z10, Z16, Z13
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z11, Z12, Z10
-	VMOVAPS      Z10, Z16
-	VFMADD231PS  Z14, Z15, Z16
-	VBROADCASTSS 12(DI), Z17
-	VBROADCASTSS 16(DI), Z18
-	VMULPS       Z14, Z18, Z18
-	VFMADD231PS  Z11, Z17, Z18
-	VMULPS       Z13, Z18, Z17
-	VMOVAPS      Z16, Z20
-
-	// q^gamma
-	CMPQ   R8, $+1
-	JGE    focusnot0_245
-	VMULPS Z16, Z16, Z20
-	JMP    focusdone245
-
-focusnot0_245:
-	CMPQ    R8, $+2
-	JGE     focusnot1_245
-	VMOVAPS Z1, Z20
-	JMP     focusdone245
-
-focusnot1_245:
-	CMPQ R8, $+3
-	JGE  focusnot2_245
-	JMP  focusdone245
-
-focusnot2_245:
-	CMPQ    R8, $+4
-	JGE     focusnot3_245
-	VSQRTPS Z16, Z20
-	JMP     focusdone245
-
-focusnot3_245:
-	CMPQ         R8, $+5
-	JGE          focusnot4_245
-	VSQRTPS      Z16, Z19
-	VMOVAPS      Z16, Z20
-	VFNMADD231PS Z19, Z19, Z20
-	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
-	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z19, Z16, Z20
-	JMP          focusdone245
-
-focusnot4_245:
-	CMPQ             R8, $+6
-	JGE              focusnot5_245
-	VSQRTPS          Z16, Z19
-	VMULPS           Z16, Z16, Z21
-	VMOVAPS          Z21, Z20
-	VFMSUB231PS      Z16, Z16, Z20
-	VMOVAPS          Z16, Z22
-	VFNMADD231PS     Z19, Z19, Z22
-	VMULPS           Z22, Z16, Z22
-	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
-	VMULPS           Z19, Z20, Z20
-	VFMADD231PS      Z19, Z21, Z20
-	JMP              focusdone245
-
-focusnot5_245:
-	CMPQ        R8, $+7
-	JGE         focusnot6_245
-	VMULPS      Z16, Z16, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z16, Z16, Z20
-	VMULPS      Z16, Z20, Z20
-	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone245
-
-focusnot6_245:
-	CMPQ        R8, $+8
-	JGE         focusnot7_245
-	VMULPS      Z16, Z16, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z16, Z16, Z20
-	VADDPS      Z19, Z19, Z21
-	VMULPS      Z20, Z21, Z20
-	VFMADD231PS Z19, Z19, Z20
-	JMP         focusdone245
-
-focusnot7_245:
-	CMPQ        R8, $+9
-	JGE         focusnot8_245
-	VMULPS      Z16, Z16, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z16, Z16, Z21
-	VMULPS      Z20, Z20, Z19
-	VADDPS      Z20, Z20, Z22
-	VFMSUB213PS Z19, Z20, Z20
-	VFMADD231PS Z21, Z22, Z20
-	VMULPS      Z16, Z20, Z20
-	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone245
-
-focusnot8_245:
-	LEAQ         20(DI), R10
-	VBROADCASTSS (R10), Z19
-	VBROADCASTSS 4(R10), Z21
-	VBROADCASTSS 8(R10), Z22
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST consts<>+0(SB), Z20, Z23
-	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
-	VCVTDQ2PS   Z23, Z25
-	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z3, K1
-	VBLENDMPS   Z25, Z24, K1, Z24
-	VPSRAD      $0x17, Z24, Z25
-	VPSRLD      $0x14, Z24, Z26
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS   Z25, Z25
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+768(SB), Z27, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z19, Z27
-	VFMSUB213PS Z27, Z19, Z25
-	VFMADD213PS Z27, Z21, Z24
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z24, Z30
-	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z21, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z19, Z25
-	VFMADD231PS Z28, Z22, Z25
-	VFMADD231PS Z29, Z21, Z25
-	VADDPS      Z25, Z27, Z21
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
-	VMULPS           Z21, Z21, Z25
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z22, Z21, Z25
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
-	VPSRAD      $0x03, Z22, Z22
-	VADDPS      Z25, Z21, Z26
-	VPSLLD      $0x17, Z22, Z27
-	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z2, Z27, Z27
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD   Z0, Z22, Z22
-	VPSUBD    Z22, Z4, Z22
-	VPSLLD    $0x17, Z22, Z22
-	VADDPS    Z21, Z22, Z28
-	VSUBPS    Z22, Z28, Z29
-	VSUBPS    Z29, Z21, Z21
-	VADDPS    Z25, Z21, Z21
-	VADDPS    Z21, Z28, Z21
-	VCMPPS    $0x11, Z22, Z26, K1
-	VPSUBD    Z22, Z21, Z21
-	VBLENDMPS Z21, Z27, K1, Z21
-
-	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z5, K1
-	VBLENDMPS   Z2, Z21, K1, Z21
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
-	VBLENDMPS   Z0, Z21, K1, Z21
-	VPCMPD      $0x00, Z0, Z23, K1
-	VPMOVD2M    Z19, K2
-	VBLENDMPS   Z2, Z0, K2, Z22
-	VBLENDMPS   Z22, Z21, K1, Z21
-	VPCMPD      $0x00, Z2, Z23, K1
-	VPMOVD2M    Z19, K2
-	VBLENDMPS   Z0, Z2, K2, Z19
-	VBLENDMPS   Z19, Z21, K1, Z19
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R10), Z21
-	VPANDD         Z21, Z20, Z21
-	VPORD          Z21, Z19, Z19
-	VPCMPD         $0x06, Z0, Z23, K1
-	VPCMPD         $0x06, Z23, Z2, K2
-	KANDW          K1, K2, K1
-	VBROADCASTSS   16(R10), Z21
-	VPANDD         Z21, Z20, Z20
-	VPCMPD         $0x06, Z20, Z0, K2
-	KANDW          K1, K2, K1
-	VPCMPD         $0x06, Z2, Z23, K2
-	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z19, K1, Z20
-
-focusdone245:
-	// loss = (alpha ce) q^gamma
-	VCMPPS.BCST  $0x12, consts<>+2112(SB), Z17, K1
-	VMULPS       Z20, Z17, Z19
-	VBLENDMPS    Z19, Z17, K1, Z17
-	VPMINUD.BCST consts<>+608(SB), Z17, Z17
-
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS.BCST $0x11, consts<>+2080(SB), Z11, K1
-	VBLENDMPS   Z15, Z12, K1, Z19
-	VDIVPS      Z16, Z19, Z19
-	VCMPPS      $0x00, Z0, Z16, K2
-	VBLENDMPS   Z1, Z19, K2, Z16
-	VBLENDMPS   Z12, Z15, K1, Z12
-	VMULPS      Z16, Z12, Z12
-	VCMPPS      $0x11, Z12, Z0, K1
-	VMULPS      Z12, Z13, Z12
-	VMOVAPS.Z   Z12, K1, Z12
-
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS      8(DI), Z13
-	VFNMADD132PS.BCST consts<>+2144(SB), Z1, Z11
-	VMULPS            Z11, Z13, Z11
-	VFMSUB231PS       Z14, Z15, Z10
-	VFMADD231PS       Z12, Z11, Z10
-	VBROADCASTSS      (R9), Z11
-	VMULPS            Z20, Z18, Z12
-	VMULPS            Z12, Z11, Z11
-	VMULPS            Z10, Z11, Z10
-	VCMPPS            $0x03, Z10, Z10, K1
-	VBLENDMPS.BCST    consts<>+608(SB), Z10, K1, Z10
-	VMOVUPS           Z17, (CX)
-	VMOVUPS           Z10, (DX)
-	ADDQ              $+64, CX
-	ADDQ              $+64, DX
-	ADDQ              $+64, BX
-	ADDQ              $+64, SI
-	ADDQ              $-16, AX
-	CMPQ              AX, $+16
-	JGE               block
-
-rest:
-	CMPQ AX, $+1
-	JLT  done
-
-vector:
-	MOVL    $0x0000ffff, R10
-	BZHIL   AX, R10, R10
-	KMOVW   R10, K1
-	VMOVAPS Z1, Z10
-	VMOVUPS (BX), K1, Z10
-	VMOVAPS Z0, Z11
-	VMOVUPS (SI), K1, Z11
-
-	// any |x| > 87, or NaN?
-	VPANDD.BCST consts<>+0(SB), Z10, Z12
-	VPCMPD.BCST $0x06, consts<>+32(SB), Z12, K2
-	KORTESTW    K2, K2
-	JNE         slowvector
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD.BCST  consts<>+1184(SB), Z10, Z12
-	VSUBPS.BCST consts<>+64(SB), Z12, Z12
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+96(SB), Z13
-	VFMADD213PS.BCST consts<>+128(SB), Z12, Z13
-	VSUBPS.BCST      consts<>+128(SB), Z13, Z14
-
-	// r = c - n ln2
-	VFNMADD231PS.BCST consts<>+160(SB), Z14, Z12
-	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z12
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z14
-	VFMADD213PS.BCST consts<>+256(SB), Z12, Z14
-	VFMADD213PS.BCST consts<>+288(SB), Z12, Z14
-	VFMADD213PS.BCST consts<>+320(SB), Z12, Z14
-	VFMADD213PS.BCST consts<>+352(SB), Z14, Z12
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     exp_one<>+0(SB), Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z12, Z13, Z13
-	VADDPS      Z1, Z13, Z12
-	VDIVPS      Z12, Z1, Z12
-	VMULPS      Z12, Z13, Z14
-
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z1, Z13, Z15
-	VPSUBD.BCST consts<>+1888(SB), Z15, Z15
-	VPANDD.BCST consts<>+544(SB), Z15, Z16
-	VPSRLD      $0x15, Z15, Z15
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z16, Z1, Z17
-	VPERMPS     log_r<>+0(SB), Z15, Z18
-	VMULPS      Z18, Z17, Z17
-	VADDPS.BCST consts<>+768(SB), Z17, Z18
-	VFMADD231PS Z17, Z13, Z18
-	VCVTDQ2PS   Z16, Z13
-	VPERMPS     log_th<>+0(SB), Z15, Z16
-	VPERMPS     log_tl<>+0(SB), Z15, Z15
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z18, Z18, Z17
-	VBROADCASTSS     consts<>+1952(SB), Z19
-	VFMADD213PS.BCST consts<>+1984(SB), Z18, Z19
-	VFMADD231PS.BCST consts<>+1920(SB), Z17, Z19
-	VBROADCASTSS     consts<>+2016(SB), Z20
-	VFMADD213PS.BCST consts<>+2048(SB), Z18, Z20
-	VFMADD231PS      Z19, Z17, Z20
-	VFMADD231PS.BCST consts<>+960(SB), Z13, Z15
-	VFMADD231PS      Z20, Z17, Z15
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+992(SB), Z13, Z16
-	VADDPS           Z18, Z16, Z13
-	VSUBPS           Z13, Z16, Z16
-	VADDPS           Z18, Z16, Z16
-	VADDPS           Z16, Z15, Z15
-	VADDPS           Z15, Z13, Z13
-	VPMOVD2M         Z10, K2
-	VBLENDMPS        Z14, Z12, K2, Z15
-	VPMOVD2M         Z10, K2
-	VBLENDMPS        Z12, Z14, K2, Z12
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z11, Z1, Z14
-	VPMOVD2M    Z10, K2
-	VBLENDMPS   Z11, Z14, K2, Z16
-	VCMPPS      $0x11, Z16, Z0, K2
-	VPANDD.BCST consts<>+0(SB), Z10, Z10
-	VMOVAPS.Z   Z10, K2, Z10
-	VFMADD231PS Z10, Z16, Z13
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z11, Z12, Z10
-	VMOVAPS      Z10, Z16
-	VFMADD231PS  Z14, Z15, Z16
-	VBROADCASTSS 12(DI), Z17
-	VBROADCASTSS 16(DI), Z18
-	VMULPS       Z14, Z18, Z18
-	VFMADD231PS  Z11, Z17, Z18
-	VMULPS       Z13, Z18, Z17
-	VMOVAPS      Z16, Z20
-
-	// q^gamma
-	CMPQ   R8, $+1
-	JGE    focusnot0_246
-	VMULPS Z16, Z16, Z20
-	JMP    focusdone246
-
-focusnot0_246:
-	CMPQ    R8, $+2
-	JGE     focusnot1_246
-	VMOVAPS Z1, Z20
-	JMP     focusdone246
-
-focusnot1_246:
-	CMPQ R8, $+3
-	JGE  focusnot2_246
-	JMP  focusdone246
-
-focusnot2_246:
-	CMPQ    R8, $+4
-	JGE     focusnot3_246
-	VSQRTPS Z16, Z20
-	JMP     focusdone246
-
-focusnot3_246:
-	CMPQ         R8, $+5
-	JGE          focusnot4_246
-	VSQRTPS      Z16, Z19
-	VMOVAPS      Z16, Z20
-	VFNMADD231PS Z19, Z19, Z20
-	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
-	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z19, Z16, Z20
-	JMP          focusdone246
-
-focusnot4_246:
-	CMPQ             R8, $+6
-	JGE              focusnot5_246
-	VSQRTPS          Z16, Z19
-	VMULPS           Z16, Z16, Z21
-	VMOVAPS          Z21, Z20
-	VFMSUB231PS      Z16, Z16, Z20
-	VMOVAPS          Z16, Z22
-	VFNMADD231PS     Z19, Z19, Z22
-	VMULPS           Z22, Z16, Z22
-	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
-	VMULPS           Z19, Z20, Z20
-	VFMADD231PS      Z19, Z21, Z20
-	JMP              focusdone246
-
-focusnot5_246:
-	CMPQ        R8, $+7
-	JGE         focusnot6_246
-	VMULPS      Z16, Z16, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z16, Z16, Z20
-	VMULPS      Z16, Z20, Z20
-	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone246
-
-focusnot6_246:
-	CMPQ        R8, $+8
-	JGE         focusnot7_246
-	VMULPS      Z16, Z16, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z16, Z16, Z20
-	VADDPS      Z19, Z19, Z21
-	VMULPS      Z20, Z21, Z20
-	VFMADD231PS Z19, Z19, Z20
-	JMP         focusdone246
-
-focusnot7_246:
-	CMPQ        R8, $+9
-	JGE         focusnot8_246
-	VMULPS      Z16, Z16, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z16, Z16, Z21
-	VMULPS      Z20, Z20, Z19
-	VADDPS      Z20, Z20, Z22
-	VFMSUB213PS Z19, Z20, Z20
-	VFMADD231PS Z21, Z22, Z20
-	VMULPS      Z16, Z20, Z20
-	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone246
-
-focusnot8_246:
-	LEAQ         20(DI), R10
-	VBROADCASTSS (R10), Z19
-	VBROADCASTSS 4(R10), Z21
-	VBROADCASTSS 8(R10), Z22
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST consts<>+0(SB), Z20, Z23
-	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
-	VCVTDQ2PS   Z23, Z25
-	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z3, K2
-	VBLENDMPS   Z25, Z24, K2, Z24
-	VPSRAD      $0x17, Z24, Z25
-	VPSRLD      $0x14, Z24, Z26
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS   Z25, Z25
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+768(SB), Z27, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z19, Z27
-	VFMSUB213PS Z27, Z19, Z25
-	VFMADD213PS Z27, Z21, Z24
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z24, Z30
-	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z21, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z19, Z25
-	VFMADD231PS Z28, Z22, Z25
-	VFMADD231PS Z29, Z21, Z25
-	VADDPS      Z25, Z27, Z21
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
-	VMULPS           Z21, Z21, Z25
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z22, Z21, Z25
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
-	VPSRAD      $0x03, Z22, Z22
-	VADDPS      Z25, Z21, Z26
-	VPSLLD      $0x17, Z22, Z27
-	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z2, Z27, Z27
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD   Z0, Z22, Z22
-	VPSUBD    Z22, Z4, Z22
-	VPSLLD    $0x17, Z22, Z22
-	VADDPS    Z21, Z22, Z28
-	VSUBPS    Z22, Z28, Z29
-	VSUBPS    Z29, Z21, Z21
-	VADDPS    Z25, Z21, Z21
-	VADDPS    Z21, Z28, Z21
-	VCMPPS    $0x11, Z22, Z26, K2
-	VPSUBD    Z22, Z21, Z21
-	VBLENDMPS Z21, Z27, K2, Z21
-
-	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z5, K2
-	VBLENDMPS   Z2, Z21, K2, Z21
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
-	VBLENDMPS   Z0, Z21, K2, Z21
-	VPCMPD      $0x00, Z0, Z23, K2
-	VPMOVD2M    Z19, K3
-	VBLENDMPS   Z2, Z0, K3, Z22
-	VBLENDMPS   Z22, Z21, K2, Z21
-	VPCMPD      $0x00, Z2, Z23, K2
-	VPMOVD2M    Z19, K3
-	VBLENDMPS   Z0, Z2, K3, Z19
-	VBLENDMPS   Z19, Z21, K2, Z19
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R10), Z21
-	VPANDD         Z21, Z20, Z21
-	VPORD          Z21, Z19, Z19
-	VPCMPD         $0x06, Z0, Z23, K2
-	VPCMPD         $0x06, Z23, Z2, K3
-	KANDW          K2, K3, K2
-	VBROADCASTSS   16(R10), Z21
-	VPANDD         Z21, Z20, Z20
-	VPCMPD         $0x06, Z20, Z0, K3
-	KANDW          K2, K3, K2
-	VPCMPD         $0x06, Z2, Z23, K3
-	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z19, K2, Z20
-
-focusdone246:
-	// loss = (alpha ce) q^gamma
-	VCMPPS.BCST  $0x12, consts<>+2112(SB), Z17, K2
-	VMULPS       Z20, Z17, Z19
-	VBLENDMPS    Z19, Z17, K2, Z17
-	VPMINUD.BCST consts<>+608(SB), Z17, Z17
-
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS.BCST $0x11, consts<>+2080(SB), Z11, K2
-	VBLENDMPS   Z15, Z12, K2, Z19
-	VDIVPS      Z16, Z19, Z19
-	VCMPPS      $0x00, Z0, Z16, K3
-	VBLENDMPS   Z1, Z19, K3, Z16
-	VBLENDMPS   Z12, Z15, K2, Z12
-	VMULPS      Z16, Z12, Z12
-	VCMPPS      $0x11, Z12, Z0, K2
-	VMULPS      Z12, Z13, Z12
-	VMOVAPS.Z   Z12, K2, Z12
-
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS      8(DI), Z13
-	VFNMADD132PS.BCST consts<>+2144(SB), Z1, Z11
-	VMULPS            Z11, Z13, Z11
-	VFMSUB231PS       Z14, Z15, Z10
-	VFMADD231PS       Z12, Z11, Z10
-	VBROADCASTSS      (R9), Z11
-	VMULPS            Z20, Z18, Z12
-	VMULPS            Z12, Z11, Z11
-	VMULPS            Z10, Z11, Z10
-	VCMPPS            $0x03, Z10, Z10, K2
-	VBLENDMPS.BCST    consts<>+608(SB), Z10, K2, Z10
-	VMOVUPS           Z17, K1, (CX)
-	VMOVUPS           Z10, K1, (DX)
-	ADDQ              $+64, CX
-	ADDQ              $+64, DX
-	ADDQ              $+64, BX
-	ADDQ              $+64, SI
-	ADDQ              $-16, AX
-	CMPQ              AX, $+1
-	JGE               vector
-
-done:
-	VZEROUPPER
-	RET
-
-slowblock:
-	MOVQ $0x00000010, R10
-
-slow:
-	VMOVUPS (BX), Z10
-	VMOVUPS (SI), Z11
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD.BCST  consts<>+1184(SB), Z10, Z12
-	VSUBPS.BCST consts<>+64(SB), Z12, Z12
-	VMAXPS      Z12, Z7, Z12
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+96(SB), Z13
-	VFMADD213PS.BCST consts<>+128(SB), Z12, Z13
-	VSUBPS.BCST      consts<>+128(SB), Z13, Z14
-
-	// r = c - n ln2
-	VMOVAPS           Z12, Z15
-	VFNMADD231PS.BCST consts<>+160(SB), Z14, Z15
-	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z15
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z16
-	VFMADD213PS.BCST consts<>+256(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+288(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+320(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+352(SB), Z16, Z15
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z12, K1
-	VMOVAPS.Z        Z8, K1, Z12
-
-	// y = 2^n T[j] (1 + p)
-	VPERMPS     exp_t<>+0(SB), Z13, Z13
-	VFMADD231PS Z15, Z13, Z13
-	VMOVAPS.Z   Z9, K1, Z15
-	VADDPS      Z15, Z14, Z14
-	VSCALEFPS   Z14, Z13, Z13
-
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z12, Z13, Z12
-	VADDPS.BCST  consts<>+576(SB), Z13, Z13
-	VPSUBD.BCST  consts<>+576(SB), Z13, Z13
-	VPMAXSD      Z13, Z12, Z12
-	VPMINUD.BCST consts<>+608(SB), Z12, Z12
-
-	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS $0x11, Z6, Z12, K1
-	VMAXPS Z12, Z6, Z13
-	VADDPS Z1, Z13, Z14
-	VDIVPS Z14, Z1, Z14
-	VMULPS Z14, Z13, Z15
-
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z1, Z13, Z16
-	VPSUBD.BCST consts<>+1888(SB), Z16, Z16
-	VPANDD.BCST consts<>+544(SB), Z16, Z17
-	VPSRLD      $0x15, Z16, Z16
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z17, Z1, Z18
-	VPERMPS     log_r<>+0(SB), Z16, Z19
-	VMULPS      Z19, Z18, Z18
-	VADDPS.BCST consts<>+768(SB), Z18, Z19
-	VFMADD231PS Z18, Z13, Z19
-	VCVTDQ2PS   Z17, Z13
-	VPERMPS     log_th<>+0(SB), Z16, Z17
-	VPERMPS     log_tl<>+0(SB), Z16, Z16
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z19, Z19, Z18
-	VBROADCASTSS     consts<>+1952(SB), Z20
-	VFMADD213PS.BCST consts<>+1984(SB), Z19, Z20
-	VFMADD231PS.BCST consts<>+1920(SB), Z18, Z20
-	VBROADCASTSS     consts<>+2016(SB), Z21
-	VFMADD213PS.BCST consts<>+2048(SB), Z19, Z21
-	VFMADD231PS      Z20, Z18, Z21
-	VFMADD231PS.BCST consts<>+960(SB), Z13, Z16
-	VFMADD231PS      Z21, Z18, Z16
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+992(SB), Z13, Z17
-	VADDPS           Z19, Z17, Z13
-	VSUBPS           Z13, Z17, Z17
-	VADDPS           Z19, Z17, Z17
-	VADDPS           Z17, Z16, Z16
-	VADDPS           Z16, Z13, Z13
-	VBLENDMPS        Z12, Z15, K1, Z15
-	VBLENDMPS        Z12, Z13, K1, Z12
-	VPMOVD2M         Z10, K1
-	VBLENDMPS        Z15, Z14, K1, Z13
-	VPMOVD2M         Z10, K1
-	VBLENDMPS        Z14, Z15, K1, Z14
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z11, Z1, Z15
-	VPMOVD2M    Z10, K1
-	VBLENDMPS   Z11, Z15, K1, Z16
-	VCMPPS      $0x11, Z16, Z0, K1
-	VPANDD.BCST consts<>+0(SB), Z10, Z10
-	VMOVAPS.Z   Z10, K1, Z10
-	VFMADD231PS Z10, Z16, Z12
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z11, Z14, Z10
-	VMOVAPS      Z10, Z16
-	VFMADD231PS  Z15, Z13, Z16
-	VBROADCASTSS 12(DI), Z17
-	VBROADCASTSS 16(DI), Z18
-	VMULPS       Z15, Z18, Z18
-	VFMADD231PS  Z11, Z17, Z18
-	VMULPS       Z12, Z18, Z17
-	VMOVAPS      Z16, Z20
-
-	// q^gamma
-	CMPQ   R8, $+1
-	JGE    focusnot0_247
-	VMULPS Z16, Z16, Z20
-	JMP    focusdone247
-
-focusnot0_247:
-	CMPQ    R8, $+2
-	JGE     focusnot1_247
-	VMOVAPS Z1, Z20
-	JMP     focusdone247
-
-focusnot1_247:
-	CMPQ R8, $+3
-	JGE  focusnot2_247
-	JMP  focusdone247
-
-focusnot2_247:
-	CMPQ    R8, $+4
-	JGE     focusnot3_247
-	VSQRTPS Z16, Z20
-	JMP     focusdone247
-
-focusnot3_247:
-	CMPQ         R8, $+5
-	JGE          focusnot4_247
-	VSQRTPS      Z16, Z19
-	VMOVAPS      Z16, Z20
-	VFNMADD231PS Z19, Z19, Z20
-	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
-	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z19, Z16, Z20
-	JMP          focusdone247
-
-focusnot4_247:
-	CMPQ             R8, $+6
-	JGE              focusnot5_247
-	VSQRTPS          Z16, Z19
-	VMULPS           Z16, Z16, Z21
-	VMOVAPS          Z21, Z20
-	VFMSUB231PS      Z16, Z16, Z20
-	VMOVAPS          Z16, Z22
-	VFNMADD231PS     Z19, Z19, Z22
-	VMULPS           Z22, Z16, Z22
-	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
-	VMULPS           Z19, Z20, Z20
-	VFMADD231PS      Z19, Z21, Z20
-	JMP              focusdone247
-
-focusnot5_247:
-	CMPQ        R8, $+7
-	JGE         focusnot6_247
-	VMULPS      Z16, Z16, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z16, Z16, Z20
-	VMULPS      Z16, Z20, Z20
-	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone247
-
-focusnot6_247:
-	CMPQ        R8, $+8
-	JGE         focusnot7_247
-	VMULPS      Z16, Z16, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z16, Z16, Z20
-	VADDPS      Z19, Z19, Z21
-	VMULPS      Z20, Z21, Z20
-	VFMADD231PS Z19, Z19, Z20
-	JMP         focusdone247
-
-focusnot7_247:
-	CMPQ        R8, $+9
-	JGE         focusnot8_247
-	VMULPS      Z16, Z16, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z16, Z16, Z21
-	VMULPS      Z20, Z20, Z19
-	VADDPS      Z20, Z20, Z22
-	VFMSUB213PS Z19, Z20, Z20
-	VFMADD231PS Z21, Z22, Z20
-	VMULPS      Z16, Z20, Z20
-	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone247
-
-focusnot8_247:
-	LEAQ         20(DI), R11
-	VBROADCASTSS (R11), Z19
-	VBROADCASTSS 4(R11), Z21
-	VBROADCASTSS 8(R11), Z22
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST consts<>+0(SB), Z20, Z23
-	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
-	VCVTDQ2PS   Z23, Z25
-	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z3, K1
-	VBLENDMPS   Z25, Z24, K1, Z24
-	VPSRAD      $0x17, Z24, Z25
-	VPSRLD      $0x14, Z24, Z26
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS   Z25, Z25
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+768(SB), Z27, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z19, Z27
-	VFMSUB213PS Z27, Z19, Z25
-	VFMADD213PS Z27, Z21, Z24
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z24, Z30
-	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z21, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z19, Z25
-	VFMADD231PS Z28, Z22, Z25
-	VFMADD231PS Z29, Z21, Z25
-	VADDPS      Z25, Z27, Z21
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
-	VMULPS           Z21, Z21, Z25
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z22, Z21, Z25
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
-	VPSRAD      $0x03, Z22, Z22
-	VADDPS      Z25, Z21, Z26
-	VPSLLD      $0x17, Z22, Z27
-	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z2, Z27, Z27
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD   Z0, Z22, Z22
-	VPSUBD    Z22, Z4, Z22
-	VPSLLD    $0x17, Z22, Z22
-	VADDPS    Z21, Z22, Z28
-	VSUBPS    Z22, Z28, Z29
-	VSUBPS    Z29, Z21, Z21
-	VADDPS    Z25, Z21, Z21
-	VADDPS    Z21, Z28, Z21
-	VCMPPS    $0x11, Z22, Z26, K1
-	VPSUBD    Z22, Z21, Z21
-	VBLENDMPS Z21, Z27, K1, Z21
-
-	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z5, K1
-	VBLENDMPS   Z2, Z21, K1, Z21
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
-	VBLENDMPS   Z0, Z21, K1, Z21
-	VPCMPD      $0x00, Z0, Z23, K1
-	VPMOVD2M    Z19, K2
-	VBLENDMPS   Z2, Z0, K2, Z22
-	VBLENDMPS   Z22, Z21, K1, Z21
-	VPCMPD      $0x00, Z2, Z23, K1
-	VPMOVD2M    Z19, K2
-	VBLENDMPS   Z0, Z2, K2, Z19
-	VBLENDMPS   Z19, Z21, K1, Z19
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R11), Z21
-	VPANDD         Z21, Z20, Z21
-	VPORD          Z21, Z19, Z19
-	VPCMPD         $0x06, Z0, Z23, K1
-	VPCMPD         $0x06, Z23, Z2, K2
-	KANDW          K1, K2, K1
-	VBROADCASTSS   16(R11), Z21
-	VPANDD         Z21, Z20, Z20
-	VPCMPD         $0x06, Z20, Z0, K2
-	KANDW          K1, K2, K1
-	VPCMPD         $0x06, Z2, Z23, K2
-	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z19, K1, Z20
-
-focusdone247:
-	// loss = (alpha ce) q^gamma
-	VCMPPS.BCST  $0x12, consts<>+2112(SB), Z17, K1
-	VMULPS       Z20, Z17, Z19
-	VBLENDMPS    Z19, Z17, K1, Z17
-	VPMINUD.BCST consts<>+608(SB), Z17, Z17
-
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS.BCST $0x11, consts<>+2080(SB), Z11, K1
-	VBLENDMPS   Z13, Z14, K1, Z19
-	VDIVPS      Z16, Z19, Z19
-	VCMPPS      $0x00, Z0, Z16, K2
-	VBLENDMPS   Z1, Z19, K2, Z16
-	VBLENDMPS   Z14, Z13, K1, Z14
-	VMULPS      Z16, Z14, Z14
-	VCMPPS      $0x11, Z14, Z0, K1
-	VMULPS      Z14, Z12, Z12
-	VMOVAPS.Z   Z12, K1, Z12
-
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS      8(DI), Z14
-	VFNMADD132PS.BCST consts<>+2144(SB), Z1, Z11
-	VMULPS            Z11, Z14, Z11
-	VFMSUB231PS       Z15, Z13, Z10
-	VFMADD231PS       Z12, Z11, Z10
-	VBROADCASTSS      (R9), Z11
-	VMULPS            Z20, Z18, Z12
-	VMULPS            Z12, Z11, Z11
-	VMULPS            Z10, Z11, Z10
-	VCMPPS            $0x03, Z10, Z10, K1
-	VBLENDMPS.BCST    consts<>+608(SB), Z10, K1, Z10
-	VMOVUPS           Z17, (CX)
-	VMOVUPS           Z10, (DX)
-	ADDQ              $+64, CX
-	ADDQ              $+64, DX
-	ADDQ              $+64, BX
-	ADDQ              $+64, SI
-	ADDQ              $-16, AX
-	ADDQ              $-16, R10
-	CMPQ              R10, $+1
-	JGE               slow
-	JMP               loop
-
-slowvector:
-	MOVL    $0x0000ffff, R10
-	BZHIL   AX, R10, R10
-	KMOVW   R10, K1
-	VMOVAPS Z1, Z10
-	VMOVUPS (BX), K1, Z10
-	VMOVAPS Z0, Z11
-	VMOVUPS (SI), K1, Z11
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD.BCST  consts<>+1184(SB), Z10, Z12
-	VSUBPS.BCST consts<>+64(SB), Z12, Z12
-	VMAXPS      Z12, Z7, Z12
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+96(SB), Z13
-	VFMADD213PS.BCST consts<>+128(SB), Z12, Z13
-	VSUBPS.BCST      consts<>+128(SB), Z13, Z14
-
-	// r = c - n ln2
-	VMOVAPS           Z12, Z15
-	VFNMADD231PS.BCST consts<>+160(SB), Z14, Z15
-	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z15
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z16
-	VFMADD213PS.BCST consts<>+256(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+288(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+320(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+352(SB), Z16, Z15
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z12, K2
-	VMOVAPS.Z        Z8, K2, Z12
-
-	// y = 2^n T[j] (1 + p)
-	VPERMPS     exp_t<>+0(SB), Z13, Z13
-	VFMADD231PS Z15, Z13, Z13
-	VMOVAPS.Z   Z9, K2, Z15
-	VADDPS      Z15, Z14, Z14
-	VSCALEFPS   Z14, Z13, Z13
-
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z12, Z13, Z12
-	VADDPS.BCST  consts<>+576(SB), Z13, Z13
-	VPSUBD.BCST  consts<>+576(SB), Z13, Z13
-	VPMAXSD      Z13, Z12, Z12
-	VPMINUD.BCST consts<>+608(SB), Z12, Z12
-
-	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS $0x11, Z6, Z12, K2
-	VMAXPS Z12, Z6, Z13
-	VADDPS Z1, Z13, Z14
-	VDIVPS Z14, Z1, Z14
-	VMULPS Z14, Z13, Z15
-
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z1, Z13, Z16
-	VPSUBD.BCST consts<>+1888(SB), Z16, Z16
-	VPANDD.BCST consts<>+544(SB), Z16, Z17
-	VPSRLD      $0x15, Z16, Z16
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z17, Z1, Z18
-	VPERMPS     log_r<>+0(SB), Z16, Z19
-	VMULPS      Z19, Z18, Z18
-	VADDPS.BCST consts<>+768(SB), Z18, Z19
-	VFMADD231PS Z18, Z13, Z19
-	VCVTDQ2PS   Z17, Z13
-	VPERMPS     log_th<>+0(SB), Z16, Z17
-	VPERMPS     log_tl<>+0(SB), Z16, Z16
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z19, Z19, Z18
-	VBROADCASTSS     consts<>+1952(SB), Z20
-	VFMADD213PS.BCST consts<>+1984(SB), Z19, Z20
-	VFMADD231PS.BCST consts<>+1920(SB), Z18, Z20
-	VBROADCASTSS     consts<>+2016(SB), Z21
-	VFMADD213PS.BCST consts<>+2048(SB), Z19, Z21
-	VFMADD231PS      Z20, Z18, Z21
-	VFMADD231PS.BCST consts<>+960(SB), Z13, Z16
-	VFMADD231PS      Z21, Z18, Z16
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+992(SB), Z13, Z17
-	VADDPS           Z19, Z17, Z13
-	VSUBPS           Z13, Z17, Z17
-	VADDPS           Z19, Z17, Z17
-	VADDPS           Z17, Z16, Z16
-	VADDPS           Z16, Z13, Z13
-	VBLENDMPS        Z12, Z15, K2, Z15
-	VBLENDMPS        Z12, Z13, K2, Z12
-	VPMOVD2M         Z10, K2
-	VBLENDMPS        Z15, Z14, K2, Z13
-	VPMOVD2M         Z10, K2
-	VBLENDMPS        Z14, Z15, K2, Z14
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z11, Z1, Z15
-	VPMOVD2M    Z10, K2
-	VBLENDMPS   Z11, Z15, K2, Z16
-	VCMPPS      $0x11, Z16, Z0, K2
-	VPANDD.BCST consts<>+0(SB), Z10, Z10
-	VMOVAPS.Z   Z10, K2, Z10
-	VFMADD231PS Z10, Z16, Z12
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z11, Z14, Z10
-	VMOVAPS      Z10, Z16
-	VFMADD231PS  Z15, Z13, Z16
-	VBROADCASTSS 12(DI), Z17
-	VBROADCASTSS 16(DI), Z18
-	VMULPS       Z15, Z18, Z18
-	VFMADD231PS  Z11, Z17, Z18
-	VMULPS       Z12, Z18, Z17
-	VMOVAPS      Z16, Z20
-
-	// q^gamma
-	CMPQ   R8, $+1
-	JGE    focusnot0_248
-	VMULPS Z16, Z16, Z20
-	JMP    focusdone248
-
-focusnot0_248:
-	CMPQ    R8, $+2
-	JGE     focusnot1_248
-	VMOVAPS Z1, Z20
-	JMP     focusdone248
-
-focusnot1_248:
-	CMPQ R8, $+3
-	JGE  focusnot2_248
-	JMP  focusdone248
-
-focusnot2_248:
-	CMPQ    R8, $+4
-	JGE     focusnot3_248
-	VSQRTPS Z16, Z20
-	JMP     focusdone248
-
-focusnot3_248:
-	CMPQ         R8, $+5
-	JGE          focusnot4_248
-	VSQRTPS      Z16, Z19
-	VMOVAPS      Z16, Z20
-	VFNMADD231PS Z19, Z19, Z20
-	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
-	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z19, Z16, Z20
-	JMP          focusdone248
-
-focusnot4_248:
-	CMPQ             R8, $+6
-	JGE              focusnot5_248
-	VSQRTPS          Z16, Z19
-	VMULPS           Z16, Z16, Z21
-	VMOVAPS          Z21, Z20
-	VFMSUB231PS      Z16, Z16, Z20
-	VMOVAPS          Z16, Z22
-	VFNMADD231PS     Z19, Z19, Z22
-	VMULPS           Z22, Z16, Z22
-	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
-	VMULPS           Z19, Z20, Z20
-	VFMADD231PS      Z19, Z21, Z20
-	JMP              focusdone248
-
-focusnot5_248:
-	CMPQ        R8, $+7
-	JGE         focusnot6_248
-	VMULPS      Z16, Z16, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z16, Z16, Z20
-	VMULPS      Z16, Z20, Z20
-	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone248
-
-focusnot6_248:
-	CMPQ        R8, $+8
-	JGE         focusnot7_248
-	VMULPS      Z16, Z16, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z16, Z16, Z20
-	VADDPS      Z19, Z19, Z21
-	VMULPS      Z20, Z21, Z20
-	VFMADD231PS Z19, Z19, Z20
-	JMP         focusdone248
-
-focusnot7_248:
-	CMPQ        R8, $+9
-	JGE         focusnot8_248
-	VMULPS      Z16, Z16, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z16, Z16, Z21
-	VMULPS      Z20, Z20, Z19
-	VADDPS      Z20, Z20, Z22
-	VFMSUB213PS Z19, Z20, Z20
-	VFMADD231PS Z21, Z22, Z20
-	VMULPS      Z16, Z20, Z20
-	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone248
-
-focusnot8_248:
-	LEAQ         20(DI), R10
-	VBROADCASTSS (R10), Z19
-	VBROADCASTSS 4(R10), Z21
-	VBROADCASTSS 8(R10), Z22
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST consts<>+0(SB), Z20, Z23
-	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
-	VCVTDQ2PS   Z23, Z25
-	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z3, K2
-	VBLENDMPS   Z25, Z24, K2, Z24
-	VPSRAD      $0x17, Z24, Z25
-	VPSRLD      $0x14, Z24, Z26
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS   Z25, Z25
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+768(SB), Z27, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z19, Z27
-	VFMSUB213PS Z27, Z19, Z25
-	VFMADD213PS Z27, Z21, Z24
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z24, Z30
-	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z21, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z19, Z25
-	VFMADD231PS Z28, Z22, Z25
-	VFMADD231PS Z29, Z21, Z25
-	VADDPS      Z25, Z27, Z21
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
-	VMULPS           Z21, Z21, Z25
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z22, Z21, Z25
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
-	VPSRAD      $0x03, Z22, Z22
-	VADDPS      Z25, Z21, Z26
-	VPSLLD      $0x17, Z22, Z27
-	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z2, Z27, Z27
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD   Z0, Z22, Z22
-	VPSUBD    Z22, Z4, Z22
-	VPSLLD    $0x17, Z22, Z22
-	VADDPS    Z21, Z22, Z28
-	VSUBPS    Z22, Z28, Z29
-	VSUBPS    Z29, Z21, Z21
-	VADDPS    Z25, Z21, Z21
-	VADDPS    Z21, Z28, Z21
-	VCMPPS    $0x11, Z22, Z26, K2
-	VPSUBD    Z22, Z21, Z21
-	VBLENDMPS Z21, Z27, K2, Z21
-
-	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z5, K2
-	VBLENDMPS   Z2, Z21, K2, Z21
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
-	VBLENDMPS   Z0, Z21, K2, Z21
-	VPCMPD      $0x00, Z0, Z23, K2
-	VPMOVD2M    Z19, K3
-	VBLENDMPS   Z2, Z0, K3, Z22
-	VBLENDMPS   Z22, Z21, K2, Z21
-	VPCMPD      $0x00, Z2, Z23, K2
-	VPMOVD2M    Z19, K3
-	VBLENDMPS   Z0, Z2, K3, Z19
-	VBLENDMPS   Z19, Z21, K2, Z19
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R10), Z21
-	VPANDD         Z21, Z20, Z21
-	VPORD          Z21, Z19, Z19
-	VPCMPD         $0x06, Z0, Z23, K2
-	VPCMPD         $0x06, Z23, Z2, K3
-	KANDW          K2, K3, K2
-	VBROADCASTSS   16(R10), Z21
-	VPANDD         Z21, Z20, Z20
-	VPCMPD         $0x06, Z20, Z0, K3
-	KANDW          K2, K3, K2
-	VPCMPD         $0x06, Z2, Z23, K3
-	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z19, K2, Z20
-
-focusdone248:
-	// loss = (alpha ce) q^gamma
-	VCMPPS.BCST  $0x12, consts<>+2112(SB), Z17, K2
-	VMULPS       Z20, Z17, Z19
-	VBLENDMPS    Z19, Z17, K2, Z17
-	VPMINUD.BCST consts<>+608(SB), Z17, Z17
-
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS.BCST $0x11, consts<>+2080(SB), Z11, K2
-	VBLENDMPS   Z13, Z14, K2, Z19
-	VDIVPS      Z16, Z19, Z19
-	VCMPPS      $0x00, Z0, Z16, K3
-	VBLENDMPS   Z1, Z19, K3, Z16
-	VBLENDMPS   Z14, Z13, K2, Z14
-	VMULPS      Z16, Z14, Z14
-	VCMPPS      $0x11, Z14, Z0, K2
-	VMULPS      Z14, Z12, Z12
-	VMOVAPS.Z   Z12, K2, Z12
-
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS      8(DI), Z14
-	VFNMADD132PS.BCST consts<>+2144(SB), Z1, Z11
-	VMULPS            Z11, Z14, Z11
-	VFMSUB231PS       Z15, Z13, Z10
-	VFMADD231PS       Z12, Z11, Z10
-	VBROADCASTSS      (R9), Z11
-	VMULPS            Z20, Z18, Z12
-	VMULPS            Z12, Z11, Z11
-	VMULPS            Z10, Z11, Z10
-	VCMPPS            $0x03, Z10, Z10, K2
-	VBLENDMPS.BCST    consts<>+608(SB), Z10, K2, Z10
-	VMOVUPS           Z17, K1, (CX)
-	VMOVUPS           Z10, K1, (DX)
-	ADDQ              $+64, CX
-	ADDQ              $+64, DX
-	ADDQ              $+64, BX
-	ADDQ              $+64, SI
-	ADDQ              $-16, AX
-	CMPQ              AX, $+1
-	JGE               vector
-	VZEROUPPER
-	RET
-
-// func softmaxSumAVX2(sums *rowSums, logits *float32, labels *int32, rows int, classes int)
-// Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·softmaxSumAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+1088(SB), Y0
-
-row:
-	VMOVAPS      Y0, Y9
-	VBROADCASTSS consts<>+2176(SB), Y1
-	VBROADCASTSS consts<>+544(SB), Y9
-	VMOVUPS      Y0, Y2
-	VMOVUPS      Y0, Y3
-	VMOVUPS      Y0, Y4
-	VMOVUPS      Y0, Y5
-	MOVQ         classes+32(FP), AX
-	MOVQ         logits+8(FP), CX
-	MOVQ         labels+16(FP), DX
-	MOVLQSX      (DX), DX
-
-plain_block:
-	// the largest logit of the block but the target's, which is made -Inf
-	VBROADCASTSS consts<>+544(SB), Y7
-	VBROADCASTSS consts<>+544(SB), Y8
-	MOVQ         $0x00000090, SI
-	MOVQ         DX, BX
-	CMPQ         BX, SI
-	CMOVQHI      SI, BX
-	LEAQ         target<>+576(SB), SI
-	MOVQ         BX, BX
-	NEGQ         BX
-	LEAQ         (SI)(BX*4), SI
-	MOVQ         $0x00000080, DI
-	MOVQ         AX, BX
-	CMPQ         BX, DI
-	CMOVQHI      DI, BX
-	MOVQ         CX, DI
-	CMPQ         BX, $+16
-	JLT          plain_most_part
-
-plain_most_tile:
-	VMOVUPS (SI), Y6
-	VMINPS  (DI), Y6, Y6
-	VMAXPS  Y7, Y6, Y7
-	VMOVUPS 32(SI), Y6
-	VMINPS  32(DI), Y6, Y6
-	VMAXPS  Y8, Y6, Y8
-	ADDQ    $+64, DI
-	ADDQ    $+64, SI
-	ADDQ    $-16, BX
-	CMPQ    BX, $+16
-	JGE     plain_most_tile
-
-plain_most_part:
-	CMPQ         BX, $+1
-	JLT          plain_most_done
-	MOVQ         $0x00000008, R8
-	MOVQ         BX, R9
-	CMPQ         R9, R8
-	CMOVQGT      R8, R9
-	NEGQ         R9
-	LEAQ         lane_mask<>+32(SB), R8
-	VMOVUPS      (R8)(R9*4), Y6
-	VMASKMOVPS   (DI), Y6, Y10
-	VBROADCASTSS consts<>+544(SB), Y11
-	VBLENDVPS    Y6, Y10, Y11, Y6
-	MOVQ         $0x00000000, R8
-	MOVQ         BX, BX
-	SUBQ         $+8, BX
-	CMOVQLT      R8, BX
-	MOVQ         $0x00000008, R8
-	MOVQ         BX, BX
-	CMPQ         BX, R8
-	CMOVQGT      R8, BX
-	NEGQ         BX
-	LEAQ         lane_mask<>+32(SB), R8
-	VMOVUPS      (R8)(BX*4), Y10
-	VMASKMOVPS   32(DI), Y10, Y11
-	VBROADCASTSS consts<>+544(SB), Y12
-	VBLENDVPS    Y10, Y11, Y12, Y10
-	VMOVUPS      (SI), Y11
-	VMINPS       Y6, Y11, Y6
-	VMAXPS       Y7, Y6, Y7
-	VMOVUPS      32(SI), Y6
-	VMINPS       Y10, Y6, Y6
-	VMAXPS       Y8, Y6, Y8
-
-plain_most_done:
-	VMAXPS     Y7, Y8, Y6
-	VPERM2F128 $0x01, Y6, Y6, Y7
-	VMAXPS     Y7, Y6, Y6
-	VPERMILPS  $0x4e, Y6, Y7
-	VMAXPS     Y7, Y6, Y6
-	VPERMILPS  $0xb1, Y6, Y7
-	VMAXPS     Y7, Y6, Y6
-	VMAXPS     Y9, Y6, Y9
-
-	// N, and what was summed before rescaled to it
-	VBROADCASTSS consts<>+2240(SB), Y7
-	VMINPS       Y6, Y7, Y6
-	VBROADCASTSS consts<>+2208(SB), Y7
-	VMAXPS       Y6, Y7, Y6
-	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+2272(SB), Y7, Y6
-	VPSUBD       consts<>+2304(SB), Y6, Y6
-	VPMAXSD      Y6, Y1, Y6
-	VPSUBD       Y6, Y1, Y1
-	VPADDD       consts<>+1696(SB), Y1, Y1
-	VPMAXSD      Y0, Y1, Y1
-	VPMOVZXDQ    X1, Y1
-	VPSLLQ       $0x34, Y1, Y1
-	VMULPD       Y1, Y2, Y2
-	VMULPD       Y1, Y3, Y3
-	VMULPD       Y1, Y4, Y4
-	VMULPD       Y1, Y5, Y5
-	VMOVAPS      Y6, Y1
-	VCVTDQ2PS    Y1, Y6
-	VSUBPS       consts<>+2336(SB), Y6, Y7
-	VBROADCASTSS consts<>+2272(SB), Y6
-	VSUBPS       Y7, Y6, Y6
-	VMULPS       consts<>+160(SB), Y7, Y10
-
-	// the sum of the block
-	VMOVAPS Y0, Y7
-	VMOVAPS Y0, Y8
-	MOVQ    $0x00000090, SI
-	MOVQ    DX, BX
-	CMPQ    BX, SI
-	CMOVQHI SI, BX
-	LEAQ    target<>+576(SB), SI
-	MOVQ    BX, BX
-	NEGQ    BX
-	LEAQ    (SI)(BX*4), SI
-	MOVQ    $0x00000080, DI
-	MOVQ    AX, BX
-	CMPQ    BX, DI
-	CMOVQHI DI, BX
-	CMPQ    BX, $+16
-	JLT     plain_sum_part
-
-plain_sum_tile:
-	VMOVUPS      (SI), Y11
-	VMINPS       (CX), Y11, Y11
-	VMAXPS       Y11, Y10, Y11
-	VMOVAPS      Y6, Y12
-	VFMADD231PS  consts<>+96(SB), Y11, Y12
-	VSUBPS       Y6, Y12, Y13
-	VFNMADD231PS consts<>+160(SB), Y13, Y11
-	VFNMADD231PS consts<>+192(SB), Y13, Y11
-	VBROADCASTSS consts<>+2368(SB), Y13
-	VFMADD213PS  consts<>+2400(SB), Y11, Y13
-	VFMADD213PS  consts<>+2432(SB), Y11, Y13
-	VFMADD213PS  consts<>+2464(SB), Y11, Y13
-	VFMADD213PS  consts<>+2496(SB), Y11, Y13
-	VFMADD213PS  consts<>+384(SB), Y11, Y13
-	VFMADD213PS  consts<>+384(SB), Y13, Y11
-	VPSLLD       $0x17, Y12, Y12
-	VFMADD231PS  Y12, Y11, Y7
-	VMOVUPS      32(SI), Y11
-	VMINPS       32(CX), Y11, Y11
-	VMAXPS       Y11, Y10, Y11
-	VMOVAPS      Y6, Y12
-	VFMADD231PS  consts<>+96(SB), Y11, Y12
-	VSUBPS       Y6, Y12, Y13
-	VFNMADD231PS consts<>+160(SB), Y13, Y11
-	VFNMADD231PS consts<>+192(SB), Y13, Y11
-	VBROADCASTSS consts<>+2368(SB), Y13
-	VFMADD213PS  consts<>+2400(SB), Y11, Y13
-	VFMADD213PS  consts<>+2432(SB), Y11, Y13
-	VFMADD213PS  consts<>+2464(SB), Y11, Y13
-	VFMADD213PS  consts<>+2496(SB), Y11, Y13
-	VFMADD213PS  consts<>+384(SB), Y11, Y13
-	VFMADD213PS  consts<>+384(SB), Y13, Y11
-	VPSLLD       $0x17, Y12, Y12
-	VFMADD231PS  Y12, Y11, Y8
-	ADDQ         $+64, CX
-	ADDQ         $+64, SI
-	ADDQ         $-16, BX
-	CMPQ         BX, $+16
-	JGE          plain_sum_tile
-
-plain_sum_part:
-	CMPQ         BX, $+1
-	JLT          plain_sum_done
-	MOVQ         $0x00000008, DI
-	MOVQ         BX, R8
-	CMPQ         R8, DI
-	CMOVQGT      DI, R8
-	NEGQ         R8
-	LEAQ         lane_mask<>+32(SB), DI
-	VMOVUPS      (DI)(R8*4), Y11
-	VMASKMOVPS   (CX), Y11, Y12
-	VBROADCASTSS consts<>+544(SB), Y13
-	VBLENDVPS    Y11, Y12, Y13, Y11
-	MOVQ         $0x00000000, DI
-	MOVQ         BX, BX
-	SUBQ         $+8, BX
-	CMOVQLT      DI, BX
-	MOVQ         $0x00000008, DI
-	MOVQ         BX, BX
-	CMPQ         BX, DI
-	CMOVQGT      DI, BX
-	NEGQ         BX
-	LEAQ         lane_mask<>+32(SB), DI
-	VMOVUPS      (DI)(BX*4), Y12
-	VMASKMOVPS   32(CX), Y12, Y13
-	VBROADCASTSS consts<>+544(SB), Y14
-	VBLENDVPS    Y12, Y13, Y14, Y12
-	VMOVUPS      (SI), Y13
-	VMINPS       Y11, Y13, Y11
-	VMAXPS       Y11, Y10, Y11
-	VMOVAPS      Y6, Y13
-	VFMADD231PS  consts<>+96(SB), Y11, Y13
-	VSUBPS       Y6, Y13, Y14
-	VFNMADD231PS consts<>+160(SB), Y14, Y11
-	VFNMADD231PS consts<>+192(SB), Y14, Y11
-	VBROADCASTSS consts<>+2368(SB), Y14
-	VFMADD213PS  consts<>+2400(SB), Y11, Y14
-	VFMADD213PS  consts<>+2432(SB), Y11, Y14
-	VFMADD213PS  consts<>+2464(SB), Y11, Y14
-	VFMADD213PS  consts<>+2496(SB), Y11, Y14
-	VFMADD213PS  consts<>+384(SB), Y11, Y14
-	VFMADD213PS  consts<>+384(SB), Y14, Y11
-	VPSLLD       $0x17, Y13, Y13
-	VFMADD231PS  Y13, Y11, Y7
-	VMOVUPS      32(SI), Y11
-	VMINPS       Y12, Y11, Y11
-	VMAXPS       Y11, Y10, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y10, Y11
-	VSUBPS       Y6, Y11, Y6
-	VFNMADD231PS consts<>+160(SB), Y6, Y10
-	VFNMADD231PS consts<>+192(SB), Y6, Y10
-	VBROADCASTSS consts<>+2368(SB), Y6
-	VFMADD213PS  consts<>+2400(SB), Y10, Y6
-	VFMADD213PS  consts<>+2432(SB), Y10, Y6
-	VFMADD213PS  consts<>+2464(SB), Y10, Y6
-	VFMADD213PS  consts<>+2496(SB), Y10, Y6
-	VFMADD213PS  consts<>+384(SB), Y10, Y6
-	VFMADD213PS  consts<>+384(SB), Y6, Y10
-	VPSLLD       $0x17, Y11, Y6
-	VFMADD231PS  Y6, Y10, Y8
-
-plain_sum_done:
-	VCVTPS2PD    X7, Y6
-	VEXTRACTF128 $0x01, Y7, X7
-	VCVTPS2PD    X7, Y7
-	VADDPD       Y6, Y2, Y2
-	VADDPD       Y7, Y3, Y3
-	VCVTPS2PD    X8, Y6
-	VEXTRACTF128 $0x01, Y8, X7
-	VCVTPS2PD    X7, Y7
-	VADDPD       Y6, Y4, Y4
-	VADDPD       Y7, Y5, Y5
-	ADDQ         $-128, DX
-	ADDQ         $-128, AX
-	CMPQ         AX, $+1
-	JGE          plain_block
-
-	// |M| > 2^20, and finite: once more with z - M
-	VPAND        consts<>+0(SB), Y9, Y6
-	VBROADCASTSS consts<>+2528(SB), Y7
-	VCMPPS       $0x11, Y6, Y7, Y7
-	VCMPPS       $0x11, consts<>+672(SB), Y6, Y6
-	VPAND        Y7, Y6, Y6
-	VMOVMSKPS    Y6, AX
-	TESTL        AX, AX
-	JNE          shifted
-	MOVQ         sums+0(FP), AX
-	VADDPD       Y4, Y2, Y2
-	VADDPD       Y5, Y3, Y3
-	VADDPD       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X3
-	VADDPD       X3, X2, X2
-	VPERMILPD    $0x01, X2, X3
-	VADDSD       X3, X2, X2
-	VCVTSD2SS    X2, X2, X2
-	VMOVSS       X2, (AX)
-	VMOVSS       X1, 256(AX)
-	VMOVSS       X9, 512(AX)
-	ADDQ         $+4, sums+0(FP)
-	ADDQ         $+4, labels+16(FP)
-	MOVQ         classes+32(FP), AX
-	SHLQ         $0x02, AX
-	ADDQ         AX, logits+8(FP)
-	ADDQ         $-1, rows+24(FP)
-	CMPQ         rows+24(FP), $0x00
-	JNE          row
-	VZEROUPPER
-	RET
-
-shifted:
-	VBROADCASTSS consts<>+2176(SB), Y1
-	VBROADCASTSS consts<>+544(SB), Y10
-	VMOVUPS      Y0, Y2
-	VMOVUPS      Y0, Y3
-	VMOVUPS      Y0, Y4
-	VMOVUPS      Y0, Y5
-	MOVQ         classes+32(FP), AX
-	MOVQ         logits+8(FP), CX
-	MOVQ         labels+16(FP), DX
-	MOVLQSX      (DX), DX
-
-shifted_block:
-	// the largest logit of the block but the target's, which is made -Inf
-	VBROADCASTSS consts<>+544(SB), Y7
-	VBROADCASTSS consts<>+544(SB), Y8
-	MOVQ         $0x00000090, SI
-	MOVQ         DX, BX
-	CMPQ         BX, SI
-	CMOVQHI      SI, BX
-	LEAQ         target<>+576(SB), SI
-	MOVQ         BX, BX
-	NEGQ         BX
-	LEAQ         (SI)(BX*4), SI
-	MOVQ         $0x00000080, DI
-	MOVQ         AX, BX
-	CMPQ         BX, DI
-	CMOVQHI      DI, BX
-	MOVQ         CX, DI
-	CMPQ         BX, $+16
-	JLT          shifted_most_part
-
-shifted_most_tile:
-	VMOVUPS (SI), Y6
-	VMINPS  (DI), Y6, Y6
-	VMAXPS  Y7, Y6, Y7
-	VMOVUPS 32(SI), Y6
-	VMINPS  32(DI), Y6, Y6
-	VMAXPS  Y8, Y6, Y8
-	ADDQ    $+64, DI
-	ADDQ    $+64, SI
-	ADDQ    $-16, BX
-	CMPQ    BX, $+16
-	JGE     shifted_most_tile
-
-shifted_most_part:
-	CMPQ         BX, $+1
-	JLT          shifted_most_done
-	MOVQ         $0x00000008, R8
-	MOVQ         BX, R9
-	CMPQ         R9, R8
-	CMOVQGT      R8, R9
-	NEGQ         R9
-	LEAQ         lane_mask<>+32(SB), R8
-	VMOVUPS      (R8)(R9*4), Y6
-	VMASKMOVPS   (DI), Y6, Y11
-	VBROADCASTSS consts<>+544(SB), Y12
-	VBLENDVPS    Y6, Y11, Y12, Y6
-	MOVQ         $0x00000000, R8
-	MOVQ         BX, BX
-	SUBQ         $+8, BX
-	CMOVQLT      R8, BX
-	MOVQ         $0x00000008, R8
-	MOVQ         BX, BX
-	CMPQ         BX, R8
-	CMOVQGT      R8, BX
-	NEGQ         BX
-	LEAQ         lane_mask<>+32(SB), R8
-	VMOVUPS      (R8)(BX*4), Y11
-	VMASKMOVPS   32(DI), Y11, Y12
-	VBROADCASTSS consts<>+544(SB), Y13
-	VBLENDVPS    Y11, Y12, Y13, Y11
-	VMOVUPS      (SI), Y12
-	VMINPS       Y6, Y12, Y6
-	VMAXPS       Y7, Y6, Y7
-	VMOVUPS      32(SI), Y6
-	VMINPS       Y11, Y6, Y6
-	VMAXPS       Y8, Y6, Y8
-
-shifted_most_done:
-	VMAXPS     Y7, Y8, Y6
-	VPERM2F128 $0x01, Y6, Y6, Y7
-	VMAXPS     Y7, Y6, Y6
-	VPERMILPS  $0x4e, Y6, Y7
-	VMAXPS     Y7, Y6, Y6
-	VPERMILPS  $0xb1, Y6, Y7
-	VMAXPS     Y7, Y6, Y6
-	VMAXPS     Y10, Y6, Y10
-
-	// N, and what was summed before rescaled to it
-	VSUBPS       Y9, Y6, Y6
-	VBROADCASTSS consts<>+2240(SB), Y7
-	VMINPS       Y6, Y7, Y6
-	VBROADCASTSS consts<>+2208(SB), Y7
-	VMAXPS       Y6, Y7, Y6
-	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+2272(SB), Y7, Y6
-	VPSUBD       consts<>+2304(SB), Y6, Y6
-	VPMAXSD      Y6, Y1, Y6
-	VPSUBD       Y6, Y1, Y1
-	VPADDD       consts<>+1696(SB), Y1, Y1
-	VPMAXSD      Y0, Y1, Y1
-	VPMOVZXDQ    X1, Y1
-	VPSLLQ       $0x34, Y1, Y1
-	VMULPD       Y1, Y2, Y2
-	VMULPD       Y1, Y3, Y3
-	VMULPD       Y1, Y4, Y4
-	VMULPD       Y1, Y5, Y5
-	VMOVAPS      Y6, Y1
-	VCVTDQ2PS    Y1, Y6
-	VSUBPS       consts<>+2336(SB), Y6, Y7
-	VBROADCASTSS consts<>+2272(SB), Y6
-	VSUBPS       Y7, Y6, Y6
-	VMULPS       consts<>+160(SB), Y7, Y11
-
-	// the sum of the block
-	VMOVAPS Y0, Y7
-	VMOVAPS Y0, Y8
-	MOVQ    $0x00000090, SI
-	MOVQ    DX, BX
-	CMPQ    BX, SI
-	CMOVQHI SI, BX
-	LEAQ    target<>+576(SB), SI
-	MOVQ    BX, BX
-	NEGQ    BX
-	LEAQ    (SI)(BX*4), SI
-	MOVQ    $0x00000080, DI
-	MOVQ    AX, BX
-	CMPQ    BX, DI
-	CMOVQHI DI, BX
-	CMPQ    BX, $+16
-	JLT     shifted_sum_part
-
-shifted_sum_tile:
-	VMOVUPS      (SI), Y12
-	VMINPS       (CX), Y12, Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y11, Y12
-	VMOVAPS      Y6, Y13
-	VFMADD231PS  consts<>+96(SB), Y12, Y13
-	VSUBPS       Y6, Y13, Y14
-	VFNMADD231PS consts<>+160(SB), Y14, Y12
-	VFNMADD231PS consts<>+192(SB), Y14, Y12
-	VBROADCASTSS consts<>+2368(SB), Y14
-	VFMADD213PS  consts<>+2400(SB), Y12, Y14
-	VFMADD213PS  consts<>+2432(SB), Y12, Y14
-	VFMADD213PS  consts<>+2464(SB), Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  consts<>+384(SB), Y12, Y14
-	VFMADD213PS  consts<>+384(SB), Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VFMADD231PS  Y13, Y12, Y7
-	VMOVUPS      32(SI), Y12
-	VMINPS       32(CX), Y12, Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y11, Y12
-	VMOVAPS      Y6, Y13
-	VFMADD231PS  consts<>+96(SB), Y12, Y13
-	VSUBPS       Y6, Y13, Y14
-	VFNMADD231PS consts<>+160(SB), Y14, Y12
-	VFNMADD231PS consts<>+192(SB), Y14, Y12
-	VBROADCASTSS consts<>+2368(SB), Y14
-	VFMADD213PS  consts<>+2400(SB), Y12, Y14
-	VFMADD213PS  consts<>+2432(SB), Y12, Y14
-	VFMADD213PS  consts<>+2464(SB), Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  consts<>+384(SB), Y12, Y14
-	VFMADD213PS  consts<>+384(SB), Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VFMADD231PS  Y13, Y12, Y8
-	ADDQ         $+64, CX
-	ADDQ         $+64, SI
-	ADDQ         $-16, BX
-	CMPQ         BX, $+16
-	JGE          shifted_sum_tile
-
-shifted_sum_part:
-	CMPQ         BX, $+1
-	JLT          shifted_sum_done
-	MOVQ         $0x00000008, DI
-	MOVQ         BX, R8
-	CMPQ         R8, DI
-	CMOVQGT      DI, R8
-	NEGQ         R8
-	LEAQ         lane_mask<>+32(SB), DI
-	VMOVUPS      (DI)(R8*4), Y12
-	VMASKMOVPS   (CX), Y12, Y13
-	VBROADCASTSS consts<>+544(SB), Y14
-	VBLENDVPS    Y12, Y13, Y14, Y12
-	MOVQ         $0x00000000, DI
-	MOVQ         BX, BX
-	SUBQ         $+8, BX
-	CMOVQLT      DI, BX
-	MOVQ         $0x00000008, DI
-	MOVQ         BX, BX
-	CMPQ         BX, DI
-	CMOVQGT      DI, BX
-	NEGQ         BX
-	LEAQ         lane_mask<>+32(SB), DI
-	VMOVUPS      (DI)(BX*4), Y13
-	VMASKMOVPS   32(CX), Y13, Y14
-	VBROADCASTSS consts<>+544(SB), Y15
-	VBLENDVPS    Y13, Y14, Y15, Y13
-	VMOVUPS      (SI), Y14
-	VMINPS       Y12, Y14, Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y11, Y12
-	VMOVAPS      Y6, Y14
-	VFMADD231PS  consts<>+96(SB), Y12, Y14
-	VSUBPS       Y6, Y14, Y15
-	VFNMADD231PS consts<>+160(SB), Y15, Y12
-	VFNMADD231PS consts<>+192(SB), Y15, Y12
-	VBROADCASTSS consts<>+2368(SB), Y15
-	VFMADD213PS  consts<>+2400(SB), Y12, Y15
-	VFMADD213PS  consts<>+2432(SB), Y12, Y15
-	VFMADD213PS  consts<>+2464(SB), Y12, Y15
-	VFMADD213PS  consts<>+2496(SB), Y12, Y15
-	VFMADD213PS  consts<>+384(SB), Y12, Y15
-	VFMADD213PS  consts<>+384(SB), Y15, Y12
-	VPSLLD       $0x17, Y14, Y14
-	VFMADD231PS  Y14, Y12, Y7
-	VMOVUPS      32(SI), Y12
-	VMINPS       Y13, Y12, Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y11, Y11
-	VMOVAPS      Y6, Y12
-	VFMADD231PS  consts<>+96(SB), Y11, Y12
-	VSUBPS       Y6, Y12, Y6
-	VFNMADD231PS consts<>+160(SB), Y6, Y11
-	VFNMADD231PS consts<>+192(SB), Y6, Y11
-	VBROADCASTSS consts<>+2368(SB), Y6
-	VFMADD213PS  consts<>+2400(SB), Y11, Y6
-	VFMADD213PS  consts<>+2432(SB), Y11, Y6
-	VFMADD213PS  consts<>+2464(SB), Y11, Y6
-	VFMADD213PS  consts<>+2496(SB), Y11, Y6
-	VFMADD213PS  consts<>+384(SB), Y11, Y6
-	VFMADD213PS  consts<>+384(SB), Y6, Y11
-	VPSLLD       $0x17, Y12, Y6
-	VFMADD231PS  Y6, Y11, Y8
-
-shifted_sum_done:
-	VCVTPS2PD    X7, Y6
-	VEXTRACTF128 $0x01, Y7, X7
-	VCVTPS2PD    X7, Y7
-	VADDPD       Y6, Y2, Y2
-	VADDPD       Y7, Y3, Y3
-	VCVTPS2PD    X8, Y6
-	VEXTRACTF128 $0x01, Y8, X7
-	VCVTPS2PD    X7, Y7
-	VADDPD       Y6, Y4, Y4
-	VADDPD       Y7, Y5, Y5
-	ADDQ         $-128, DX
-	ADDQ         $-128, AX
-	CMPQ         AX, $+1
-	JGE          shifted_block
-	MOVQ         sums+0(FP), AX
-	VADDPD       Y4, Y2, Y2
-	VADDPD       Y5, Y3, Y3
-	VADDPD       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X3
-	VADDPD       X3, X2, X2
-	VPERMILPD    $0x01, X2, X3
-	VADDSD       X3, X2, X2
-	VCVTSD2SS    X2, X2, X2
-	VMOVSS       X2, (AX)
-	VMOVSS       X1, 256(AX)
-	VMOVSS       X10, 512(AX)
-	ADDQ         $+4, sums+0(FP)
-	ADDQ         $+4, labels+16(FP)
-	MOVQ         classes+32(FP), AX
-	SHLQ         $0x02, AX
-	ADDQ         AX, logits+8(FP)
-	ADDQ         $-1, rows+24(FP)
-	CMPQ         rows+24(FP), $0x00
-	JNE          row
-	VZEROUPPER
-	RET
-
 // func softmaxSumAVX512(sums *rowSums, logits *float32, labels *int32, rows int, classes int)
 // Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
 TEXT ·softmaxSumAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+1088(SB), Z0
-	VBROADCASTSS consts<>+544(SB), Z1
+	VBROADCASTSS consts<>+960(SB), Z0
+	VBROADCASTSS consts<>+640(SB), Z1
 	VBROADCASTSS consts<>+2272(SB), Z2
 	VBROADCASTSS consts<>+2176(SB), Z3
 	VBROADCASTSS consts<>+2240(SB), Z4
@@ -10294,7 +9727,7 @@ TEXT ·softmaxSumAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+1696(SB), Z17
 	VBROADCASTSS consts<>+2336(SB), Z18
 	VBROADCASTSS consts<>+0(SB), Z19
-	VBROADCASTSS consts<>+672(SB), Z20
+	VBROADCASTSS consts<>+928(SB), Z20
 
 row:
 	VMOVAPS Z0, Z26
@@ -10670,776 +10103,570 @@ shifted_sum_done:
 	VZEROUPPER
 	RET
 
-// func rowLossAVX2(losses *float32, sums *rowSums, n int, p *lossParams)
+// func softmaxSumAVX2(sums *rowSums, logits *float32, labels *int32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·rowLossAVX2(SB), NOSPLIT, $32-32
-	VBROADCASTSS consts<>+384(SB), Y0
-	VBROADCASTSS consts<>+1088(SB), Y1
-	VBROADCASTSS consts<>+672(SB), Y2
-	MOVQ         n+16(FP), AX
-	MOVQ         losses+0(FP), CX
-	MOVQ         sums+8(FP), DX
-	MOVQ         p+24(FP), BX
-	MOVQ         (BX), SI
-	CMPQ         AX, $+8
-	JLT          rest
+TEXT ·softmaxSumAVX2(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+960(SB), Y0
 
-block:
-	VMOVUPS (DX), Y3
-	VMOVUPS 512(DX), Y4
-	VMOVUPS 768(DX), Y5
-	VMOVUPS 1792(DX), Y6
-
-	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND        consts<>+0(SB), Y4, Y7
-	VBROADCASTSS consts<>+2528(SB), Y8
-	VCMPPS       $0x11, Y7, Y8, Y8
-	VCMPPS       $0x11, Y2, Y7, Y7
-	VPAND        Y8, Y7, Y7
-	VPAND        Y4, Y7, Y7
-	VCMPPS       $0x12, consts<>+2112(SB), Y5, Y8
-	VBROADCASTSS consts<>+608(SB), Y9
-	VBLENDVPS    Y8, Y3, Y9, Y3
-	VMAXPS       Y4, Y5, Y4
-	VCMPPS       $0x00, consts<>+544(SB), Y4, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y3
-
-	// e^(r_t) = p + pLow
-	VSUBPS       Y7, Y5, Y4
-	VBROADCASTSS consts<>+2240(SB), Y5
-	VMINPS       Y4, Y5, Y5
-	VBROADCASTSS consts<>+2208(SB), Y7
-	VMAXPS       Y5, Y7, Y5
-	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+2272(SB), Y5, Y7
-	VSUBPS       consts<>+2272(SB), Y7, Y8
-	VMOVAPS      Y5, Y9
-	VFNMADD231PS consts<>+160(SB), Y8, Y9
-	VFNMADD231PS consts<>+192(SB), Y8, Y9
-	VCMPPS       $0x11, Y5, Y4, Y8
-	VCMPPS       $0x11, Y3, Y1, Y10
-	VPAND        Y8, Y10, Y8
-	VSUBPS       Y4, Y5, Y4
-	VPAND        Y4, Y8, Y4
-	VBROADCASTSS consts<>+2368(SB), Y5
-	VFMADD213PS  consts<>+2400(SB), Y9, Y5
-	VFMADD213PS  consts<>+2432(SB), Y9, Y5
-	VFMADD213PS  consts<>+2464(SB), Y9, Y5
-	VFMADD213PS  consts<>+2496(SB), Y9, Y5
-	VFMADD213PS  Y0, Y9, Y5
-	VMOVAPS      Y0, Y8
-	VFMADD231PS  Y5, Y9, Y8
-	VSUBPS       Y8, Y0, Y10
-	VFMADD231PS  Y5, Y9, Y10
-
-	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Y8, Y0, Y5
-	VMULPS       Y5, Y3, Y9
-	VFNMADD231PS Y8, Y9, Y3
-	VMULPS       Y10, Y9, Y8
-	VSUBPS       Y8, Y3, Y3
-	VMULPS       Y5, Y3, Y3
-	VMOVUPS      256(DX), Y5
-	VPSUBD       consts<>+2272(SB), Y7, Y7
-	VPSUBD       Y7, Y5, Y5
-	VPSUBD       consts<>+2560(SB), Y5, Y7
-	VPMAXSD      Y1, Y7, Y7
-	VPSUBD       Y7, Y5, Y5
-	VPMAXSD      consts<>+2592(SB), Y5, Y5
-	VPSRAD       $0x01, Y5, Y8
-	VPADDD       consts<>+1664(SB), Y8, Y10
-	VPSLLD       $0x17, Y10, Y10
-	VPSUBD       Y8, Y5, Y5
-	VPADDD       consts<>+1664(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y10, Y9, Y8
-	VMULPS       Y5, Y8, Y8
-	VMULPS       Y10, Y3, Y3
-	VMULPS       Y5, Y3, Y3
-
-	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Y8, Y0, Y5
-	VMINPS       Y8, Y0, Y9
-	VADDPS       Y9, Y5, Y10
-	VSUBPS       Y5, Y10, Y5
-	VSUBPS       Y5, Y9, Y5
-	VDIVPS       Y10, Y0, Y9
-	VMULPS       Y9, Y8, Y11
-	VFNMADD213PS Y8, Y11, Y10
-	VADDPS       Y3, Y10, Y10
-	VADDPS       Y3, Y5, Y5
-	VMULPS       Y5, Y11, Y5
-	VSUBPS       Y5, Y10, Y5
-	VMULPS       Y9, Y5, Y5
-	VADDPS       Y5, Y11, Y5
-	VMINPS       Y5, Y0, Y10
-
-	// -log p_t = log1p(u) and what the exponent and the clamp left out
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y0, Y8, Y5
-	VPSUBD consts<>+1888(SB), Y5, Y5
-	VPAND  consts<>+544(SB), Y5, Y11
-	VPSRLD $0x15, Y5, Y5
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y11, Y0, Y12
-	VMOVUPS     log_r<>+0(SB), Y13
-	VPERMILPS   Y5, Y13, Y13
-	VMULPS      Y13, Y12, Y12
-	VADDPS      consts<>+768(SB), Y12, Y13
-	VFMADD231PS Y12, Y8, Y13
-	VCVTDQ2PS   Y11, Y8
-	VMOVUPS     log_th<>+0(SB), Y11
-	VPERMILPS   Y5, Y11, Y11
-	VMOVUPS     log_tl<>+0(SB), Y12
-	VPERMILPS   Y5, Y12, Y5
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y13, Y13, Y12
-	VBROADCASTSS consts<>+1952(SB), Y14
-	VFMADD213PS  consts<>+1984(SB), Y13, Y14
-	VFMADD231PS  consts<>+1920(SB), Y12, Y14
-	VBROADCASTSS consts<>+2016(SB), Y15
-	VFMADD213PS  consts<>+2048(SB), Y13, Y15
-	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+960(SB), Y8, Y5
-	VFMADD231PS  Y15, Y12, Y5
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+992(SB), Y8, Y11
-	VADDPS      Y13, Y11, Y8
-	VSUBPS      Y8, Y11, Y11
-	VADDPS      Y13, Y11, Y11
-	VADDPS      Y11, Y5, Y5
-	VADDPS      Y5, Y8, Y5
-	VMULPS      Y9, Y3, Y3
-	VADDPS      Y3, Y5, Y3
-	VCVTDQ2PS   Y7, Y5
-	VFMADD231PS consts<>+160(SB), Y5, Y3
-	VADDPS      Y4, Y3, Y3
-	VMULPS      Y3, Y6, Y4
-	VCMPPS      $0x00, Y1, Y6, Y5
-	VCMPPS      $0x00, Y3, Y3, Y3
-	VPAND       Y5, Y3, Y3
-	VBLENDVPS   Y3, Y1, Y4, Y3
-
-	// q^gamma
-	CMPQ   SI, $+1
-	JGE    focusnot0_273
-	VMULPS Y10, Y10, Y10
-	JMP    focusdone273
-
-focusnot0_273:
-	CMPQ    SI, $+2
-	JGE     focusnot1_273
-	VMOVAPS Y0, Y10
-	JMP     focusdone273
-
-focusnot1_273:
-	CMPQ SI, $+3
-	JGE  focusnot2_273
-	JMP  focusdone273
-
-focusnot2_273:
-	CMPQ    SI, $+4
-	JGE     focusnot3_273
-	VSQRTPS Y10, Y10
-	JMP     focusdone273
-
-focusnot3_273:
-	CMPQ         SI, $+5
-	JGE          focusnot4_273
-	VSQRTPS      Y10, Y4
-	VMOVAPS      Y10, Y5
-	VFNMADD231PS Y4, Y4, Y5
-	VMULPS       consts<>+2080(SB), Y4, Y6
-	VMULPS       Y6, Y5, Y5
-	VFMADD231PS  Y4, Y10, Y5
-	VMOVAPS      Y5, Y10
-	JMP          focusdone273
-
-focusnot4_273:
-	CMPQ         SI, $+6
-	JGE          focusnot5_273
-	VSQRTPS      Y10, Y4
-	VMULPS       Y10, Y10, Y5
-	VMOVAPS      Y5, Y6
-	VFMSUB231PS  Y10, Y10, Y6
-	VMOVAPS      Y10, Y7
-	VFNMADD231PS Y4, Y4, Y7
-	VMULPS       Y7, Y10, Y7
-	VFMADD231PS  consts<>+2080(SB), Y7, Y6
-	VMULPS       Y4, Y6, Y10
-	VFMADD231PS  Y4, Y5, Y10
-	JMP          focusdone273
-
-focusnot5_273:
-	CMPQ        SI, $+7
-	JGE         focusnot6_273
-	VMULPS      Y10, Y10, Y4
-	VMOVAPS     Y4, Y5
-	VFMSUB231PS Y10, Y10, Y5
-	VMULPS      Y10, Y5, Y5
-	VFMADD231PS Y10, Y4, Y5
-	VMOVAPS     Y5, Y10
-	JMP         focusdone273
-
-focusnot6_273:
-	CMPQ        SI, $+8
-	JGE         focusnot7_273
-	VMULPS      Y10, Y10, Y4
-	VFMSUB213PS Y4, Y10, Y10
-	VADDPS      Y4, Y4, Y5
-	VMULPS      Y10, Y5, Y10
-	VFMADD231PS Y4, Y4, Y10
-	JMP         focusdone273
-
-focusnot7_273:
-	CMPQ        SI, $+9
-	JGE         focusnot8_273
-	VMULPS      Y10, Y10, Y4
-	VMOVAPS     Y4, Y5
-	VFMSUB231PS Y10, Y10, Y5
-	VMULPS      Y4, Y4, Y6
-	VADDPS      Y4, Y4, Y7
-	VFMSUB213PS Y6, Y4, Y4
-	VFMADD231PS Y5, Y7, Y4
-	VMULPS      Y10, Y4, Y4
-	VFMADD231PS Y10, Y6, Y4
-	VMOVAPS     Y4, Y10
-	JMP         focusdone273
-
-focusnot8_273:
-	LEAQ         20(BX), DI
-	VMOVUPS      Y3, (SP)
-	VBROADCASTSS (DI), Y3
-	VBROADCASTSS 4(DI), Y4
-	VBROADCASTSS 8(DI), Y5
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y10, Y6
-	VPSUBD       consts<>+1248(SB), Y6, Y7
-	VCVTDQ2PS    Y6, Y8
-	VPSUBD       consts<>+1760(SB), Y8, Y8
-	VBROADCASTSS consts<>+1024(SB), Y9
-	VPCMPGTD     Y6, Y9, Y9
-	VBLENDVPS    Y9, Y8, Y7, Y7
-	VPSRAD       $0x17, Y7, Y8
-	VPSRLD       $0x14, Y7, Y9
-	VPAND        consts<>+1280(SB), Y7, Y7
-	VPADDD       consts<>+1312(SB), Y7, Y7
-	VCVTDQ2PS    Y8, Y8
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y9, Y11
-	VFMADD213PS  consts<>+768(SB), Y11, Y7
-	VMULPS       consts<>+1344(SB), Y7, Y11
-	VMOVAPS      Y7, Y12
-	VFMADD231PS  Y11, Y7, Y12
-	VSUBPS       Y12, Y7, Y13
-	VFMADD231PS  Y11, Y7, Y13
-	VMULPS       Y7, Y7, Y11
-	VBROADCASTSS consts<>+1376(SB), Y14
-	VFMADD213PS  consts<>+1408(SB), Y7, Y14
-	VFMADD213PS  consts<>+1440(SB), Y7, Y14
-	VFMADD213PS  consts<>+1472(SB), Y7, Y14
-	VFMADD213PS  consts<>+1504(SB), Y7, Y14
-	VMULPS       Y7, Y11, Y7
-	VFMADD231PS  Y14, Y7, Y13
-	VADDPS       Y13, Y12, Y7
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y9, Y11
-	VADDPS      Y11, Y8, Y8
-	VMULPS      Y8, Y3, Y11
-	VFMSUB213PS Y11, Y3, Y8
-	VFMADD213PS Y11, Y4, Y7
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y7, Y14
-	VSUBPS      consts<>+1536(SB), Y14, Y15
-	VSUBPS      Y15, Y11, Y11
-	VFMADD231PS Y12, Y4, Y11
-	VPERMPS     pow_tl<>+0(SB), Y9, Y9
-	VFMADD231PS Y9, Y3, Y8
-	VFMADD231PS Y12, Y5, Y8
-	VFMADD231PS Y13, Y4, Y8
-	VADDPS      Y8, Y11, Y4
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y5
-	VFMADD213PS  consts<>+1600(SB), Y4, Y5
-	VFMADD213PS  consts<>+1632(SB), Y4, Y5
-	VMULPS       Y4, Y4, Y8
-	VMULPS       Y5, Y8, Y5
-	VFMADD231PS  consts<>+160(SB), Y4, Y5
-	VPERMPS      pow_full_hi<>+0(SB), Y14, Y4
-	VPERMPS      pow_full_lo<>+0(SB), Y14, Y8
-	VFMADD231PS  Y5, Y4, Y8
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y14, Y5
-	VPSRAD  $0x03, Y5, Y5
-	VADDPS  Y8, Y4, Y9
-	VPSLLD  $0x17, Y5, Y11
-	VPADDD  Y11, Y9, Y11
-	VPMINUD Y2, Y11, Y11
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y1, Y5, Y5
-	VBROADCASTSS consts<>+1792(SB), Y12
-	VPSUBD       Y5, Y12, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VADDPS       Y4, Y5, Y12
-	VSUBPS       Y5, Y12, Y13
-	VSUBPS       Y13, Y4, Y4
-	VADDPS       Y8, Y4, Y4
-	VADDPS       Y4, Y12, Y4
-	VCMPPS       $0x11, Y5, Y9, Y8
-	VPSUBD       Y5, Y4, Y4
-	VBLENDVPS    Y8, Y4, Y11, Y4
-
-	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y5
-	VCMPPS       $0x11, Y7, Y5, Y5
-	VBLENDVPS    Y5, Y2, Y4, Y4
-	VCMPPS       $0x11, consts<>+1856(SB), Y7, Y5
-	VBLENDVPS    Y5, Y1, Y4, Y4
-	VPCMPEQD     Y1, Y6, Y5
-	VBLENDVPS    Y3, Y2, Y1, Y7
-	VBLENDVPS    Y5, Y7, Y4, Y4
-	VPCMPEQD     Y2, Y6, Y5
-	VBLENDVPS    Y3, Y1, Y2, Y3
-	VBLENDVPS    Y5, Y3, Y4, Y3
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(DI), Y4
-	VPAND        Y4, Y10, Y4
-	VPOR         Y4, Y3, Y3
-	VPCMPGTD     Y1, Y6, Y4
-	VPCMPGTD     Y6, Y2, Y5
-	VPAND        Y4, Y5, Y4
-	VBROADCASTSS 16(DI), Y5
-	VPAND        Y5, Y10, Y5
-	VPCMPGTD     Y5, Y1, Y5
-	VPAND        Y4, Y5, Y4
-	VPCMPGTD     Y2, Y6, Y5
-	VPOR         Y4, Y5, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y10
-	VMOVUPS      (SP), Y3
-
-focusdone273:
-	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y3, Y4
-	VMULPS    Y10, Y3, Y5
-	VBLENDVPS Y4, Y5, Y3, Y3
-	VPMINUD   consts<>+608(SB), Y3, Y3
-	VMOVUPS   Y3, (CX)
-	ADDQ      $+32, CX
-	ADDQ      $+32, DX
-	ADDQ      $-8, AX
-	CMPQ      AX, $+8
-	JGE       block
-
-rest:
-	CMPQ AX, $+1
-	JLT  done
-
-vector:
-	MOVQ       $0x00000008, DI
-	MOVQ       AX, R8
-	CMPQ       R8, DI
-	CMOVQGT    DI, R8
-	NEGQ       R8
-	LEAQ       lane_mask<>+32(SB), DI
-	VMOVUPS    (DI)(R8*4), Y3
-	VMASKMOVPS (DX), Y3, Y4
-	VBLENDVPS  Y3, Y4, Y0, Y4
-	VMASKMOVPS 256(DX), Y3, Y5
-	VBLENDVPS  Y3, Y5, Y1, Y5
-	VMASKMOVPS 512(DX), Y3, Y6
-	VBLENDVPS  Y3, Y6, Y1, Y6
-	VMASKMOVPS 768(DX), Y3, Y7
-	VBLENDVPS  Y3, Y7, Y1, Y7
-	VMASKMOVPS 1792(DX), Y3, Y8
-	VBLENDVPS  Y3, Y8, Y0, Y3
-
-	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND        consts<>+0(SB), Y6, Y8
-	VBROADCASTSS consts<>+2528(SB), Y9
-	VCMPPS       $0x11, Y8, Y9, Y9
-	VCMPPS       $0x11, Y2, Y8, Y8
-	VPAND        Y9, Y8, Y8
-	VPAND        Y6, Y8, Y8
-	VCMPPS       $0x12, consts<>+2112(SB), Y7, Y9
-	VBROADCASTSS consts<>+608(SB), Y10
-	VBLENDVPS    Y9, Y4, Y10, Y4
-	VMAXPS       Y6, Y7, Y6
-	VCMPPS       $0x00, consts<>+544(SB), Y6, Y6
-	VBLENDVPS    Y6, consts<>+608(SB), Y4, Y4
-
-	// e^(r_t) = p + pLow
-	VSUBPS       Y8, Y7, Y6
-	VBROADCASTSS consts<>+2240(SB), Y7
-	VMINPS       Y6, Y7, Y7
-	VBROADCASTSS consts<>+2208(SB), Y8
-	VMAXPS       Y7, Y8, Y7
-	VBROADCASTSS consts<>+96(SB), Y8
-	VFMADD213PS  consts<>+2272(SB), Y7, Y8
-	VSUBPS       consts<>+2272(SB), Y8, Y9
-	VMOVAPS      Y7, Y10
-	VFNMADD231PS consts<>+160(SB), Y9, Y10
-	VFNMADD231PS consts<>+192(SB), Y9, Y10
-	VCMPPS       $0x11, Y7, Y6, Y9
-	VCMPPS       $0x11, Y4, Y1, Y11
-	VPAND        Y9, Y11, Y9
-	VSUBPS       Y6, Y7, Y6
-	VPAND        Y6, Y9, Y6
-	VBROADCASTSS consts<>+2368(SB), Y7
-	VFMADD213PS  consts<>+2400(SB), Y10, Y7
-	VFMADD213PS  consts<>+2432(SB), Y10, Y7
-	VFMADD213PS  consts<>+2464(SB), Y10, Y7
-	VFMADD213PS  consts<>+2496(SB), Y10, Y7
-	VFMADD213PS  Y0, Y10, Y7
+row:
 	VMOVAPS      Y0, Y9
-	VFMADD231PS  Y7, Y10, Y9
-	VSUBPS       Y9, Y0, Y11
-	VFMADD231PS  Y7, Y10, Y11
+	VBROADCASTSS consts<>+2176(SB), Y1
+	VBROADCASTSS consts<>+640(SB), Y9
+	VMOVUPS      Y0, Y2
+	VMOVUPS      Y0, Y3
+	VMOVUPS      Y0, Y4
+	VMOVUPS      Y0, Y5
+	MOVQ         classes+32(FP), AX
+	MOVQ         logits+8(FP), CX
+	MOVQ         labels+16(FP), DX
+	MOVLQSX      (DX), DX
 
-	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Y9, Y0, Y7
-	VMULPS       Y7, Y4, Y10
-	VFNMADD231PS Y9, Y10, Y4
-	VMULPS       Y11, Y10, Y9
-	VSUBPS       Y9, Y4, Y4
-	VMULPS       Y7, Y4, Y4
-	VPSUBD       consts<>+2272(SB), Y8, Y7
-	VPSUBD       Y7, Y5, Y5
-	VPSUBD       consts<>+2560(SB), Y5, Y7
-	VPMAXSD      Y1, Y7, Y7
-	VPSUBD       Y7, Y5, Y5
-	VPMAXSD      consts<>+2592(SB), Y5, Y5
-	VPSRAD       $0x01, Y5, Y8
-	VPADDD       consts<>+1664(SB), Y8, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VPSUBD       Y8, Y5, Y5
-	VPADDD       consts<>+1664(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y9, Y10, Y8
-	VMULPS       Y5, Y8, Y8
-	VMULPS       Y9, Y4, Y4
-	VMULPS       Y5, Y4, Y4
-
-	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Y8, Y0, Y5
-	VMINPS       Y8, Y0, Y9
-	VADDPS       Y9, Y5, Y10
-	VSUBPS       Y5, Y10, Y5
-	VSUBPS       Y5, Y9, Y5
-	VDIVPS       Y10, Y0, Y9
-	VMULPS       Y9, Y8, Y11
-	VFNMADD213PS Y8, Y11, Y10
-	VADDPS       Y4, Y10, Y10
-	VADDPS       Y4, Y5, Y5
-	VMULPS       Y5, Y11, Y5
-	VSUBPS       Y5, Y10, Y5
-	VMULPS       Y9, Y5, Y5
-	VADDPS       Y5, Y11, Y5
-	VMINPS       Y5, Y0, Y10
-
-	// -log p_t = log1p(u) and what the exponent and the clamp left out
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y0, Y8, Y5
-	VPSUBD consts<>+1888(SB), Y5, Y5
-	VPAND  consts<>+544(SB), Y5, Y11
-	VPSRLD $0x15, Y5, Y5
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y11, Y0, Y12
-	VMOVUPS     log_r<>+0(SB), Y13
-	VPERMILPS   Y5, Y13, Y13
-	VMULPS      Y13, Y12, Y12
-	VADDPS      consts<>+768(SB), Y12, Y13
-	VFMADD231PS Y12, Y8, Y13
-	VCVTDQ2PS   Y11, Y8
-	VMOVUPS     log_th<>+0(SB), Y11
-	VPERMILPS   Y5, Y11, Y11
-	VMOVUPS     log_tl<>+0(SB), Y12
-	VPERMILPS   Y5, Y12, Y5
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y13, Y13, Y12
-	VBROADCASTSS consts<>+1952(SB), Y14
-	VFMADD213PS  consts<>+1984(SB), Y13, Y14
-	VFMADD231PS  consts<>+1920(SB), Y12, Y14
-	VBROADCASTSS consts<>+2016(SB), Y15
-	VFMADD213PS  consts<>+2048(SB), Y13, Y15
-	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+960(SB), Y8, Y5
-	VFMADD231PS  Y15, Y12, Y5
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+992(SB), Y8, Y11
-	VADDPS      Y13, Y11, Y8
-	VSUBPS      Y8, Y11, Y11
-	VADDPS      Y13, Y11, Y11
-	VADDPS      Y11, Y5, Y5
-	VADDPS      Y5, Y8, Y5
-	VMULPS      Y9, Y4, Y4
-	VADDPS      Y4, Y5, Y4
-	VCVTDQ2PS   Y7, Y5
-	VFMADD231PS consts<>+160(SB), Y5, Y4
-	VADDPS      Y6, Y4, Y4
-	VMULPS      Y4, Y3, Y5
-	VCMPPS      $0x00, Y1, Y3, Y3
-	VCMPPS      $0x00, Y4, Y4, Y4
-	VPAND       Y3, Y4, Y3
-	VBLENDVPS   Y3, Y1, Y5, Y3
-
-	// q^gamma
-	CMPQ   SI, $+1
-	JGE    focusnot0_274
-	VMULPS Y10, Y10, Y10
-	JMP    focusdone274
-
-focusnot0_274:
-	CMPQ    SI, $+2
-	JGE     focusnot1_274
-	VMOVAPS Y0, Y10
-	JMP     focusdone274
-
-focusnot1_274:
-	CMPQ SI, $+3
-	JGE  focusnot2_274
-	JMP  focusdone274
-
-focusnot2_274:
-	CMPQ    SI, $+4
-	JGE     focusnot3_274
-	VSQRTPS Y10, Y10
-	JMP     focusdone274
-
-focusnot3_274:
-	CMPQ         SI, $+5
-	JGE          focusnot4_274
-	VSQRTPS      Y10, Y4
-	VMOVAPS      Y10, Y5
-	VFNMADD231PS Y4, Y4, Y5
-	VMULPS       consts<>+2080(SB), Y4, Y6
-	VMULPS       Y6, Y5, Y5
-	VFMADD231PS  Y4, Y10, Y5
-	VMOVAPS      Y5, Y10
-	JMP          focusdone274
-
-focusnot4_274:
-	CMPQ         SI, $+6
-	JGE          focusnot5_274
-	VSQRTPS      Y10, Y4
-	VMULPS       Y10, Y10, Y5
-	VMOVAPS      Y5, Y6
-	VFMSUB231PS  Y10, Y10, Y6
-	VMOVAPS      Y10, Y7
-	VFNMADD231PS Y4, Y4, Y7
-	VMULPS       Y7, Y10, Y7
-	VFMADD231PS  consts<>+2080(SB), Y7, Y6
-	VMULPS       Y4, Y6, Y10
-	VFMADD231PS  Y4, Y5, Y10
-	JMP          focusdone274
-
-focusnot5_274:
-	CMPQ        SI, $+7
-	JGE         focusnot6_274
-	VMULPS      Y10, Y10, Y4
-	VMOVAPS     Y4, Y5
-	VFMSUB231PS Y10, Y10, Y5
-	VMULPS      Y10, Y5, Y5
-	VFMADD231PS Y10, Y4, Y5
-	VMOVAPS     Y5, Y10
-	JMP         focusdone274
-
-focusnot6_274:
-	CMPQ        SI, $+8
-	JGE         focusnot7_274
-	VMULPS      Y10, Y10, Y4
-	VFMSUB213PS Y4, Y10, Y10
-	VADDPS      Y4, Y4, Y5
-	VMULPS      Y10, Y5, Y10
-	VFMADD231PS Y4, Y4, Y10
-	JMP         focusdone274
-
-focusnot7_274:
-	CMPQ        SI, $+9
-	JGE         focusnot8_274
-	VMULPS      Y10, Y10, Y4
-	VMOVAPS     Y4, Y5
-	VFMSUB231PS Y10, Y10, Y5
-	VMULPS      Y4, Y4, Y6
-	VADDPS      Y4, Y4, Y7
-	VFMSUB213PS Y6, Y4, Y4
-	VFMADD231PS Y5, Y7, Y4
-	VMULPS      Y10, Y4, Y4
-	VFMADD231PS Y10, Y6, Y4
-	VMOVAPS     Y4, Y10
-	JMP         focusdone274
-
-focusnot8_274:
-	LEAQ         20(BX), DI
-	VMOVUPS      Y3, (SP)
-	VBROADCASTSS (DI), Y3
-	VBROADCASTSS 4(DI), Y4
-	VBROADCASTSS 8(DI), Y5
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y10, Y6
-	VPSUBD       consts<>+1248(SB), Y6, Y7
-	VCVTDQ2PS    Y6, Y8
-	VPSUBD       consts<>+1760(SB), Y8, Y8
-	VBROADCASTSS consts<>+1024(SB), Y9
-	VPCMPGTD     Y6, Y9, Y9
-	VBLENDVPS    Y9, Y8, Y7, Y7
-	VPSRAD       $0x17, Y7, Y8
-	VPSRLD       $0x14, Y7, Y9
-	VPAND        consts<>+1280(SB), Y7, Y7
-	VPADDD       consts<>+1312(SB), Y7, Y7
-	VCVTDQ2PS    Y8, Y8
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y9, Y11
-	VFMADD213PS  consts<>+768(SB), Y11, Y7
-	VMULPS       consts<>+1344(SB), Y7, Y11
-	VMOVAPS      Y7, Y12
-	VFMADD231PS  Y11, Y7, Y12
-	VSUBPS       Y12, Y7, Y13
-	VFMADD231PS  Y11, Y7, Y13
-	VMULPS       Y7, Y7, Y11
-	VBROADCASTSS consts<>+1376(SB), Y14
-	VFMADD213PS  consts<>+1408(SB), Y7, Y14
-	VFMADD213PS  consts<>+1440(SB), Y7, Y14
-	VFMADD213PS  consts<>+1472(SB), Y7, Y14
-	VFMADD213PS  consts<>+1504(SB), Y7, Y14
-	VMULPS       Y7, Y11, Y7
-	VFMADD231PS  Y14, Y7, Y13
-	VADDPS       Y13, Y12, Y7
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y9, Y11
-	VADDPS      Y11, Y8, Y8
-	VMULPS      Y8, Y3, Y11
-	VFMSUB213PS Y11, Y3, Y8
-	VFMADD213PS Y11, Y4, Y7
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y7, Y14
-	VSUBPS      consts<>+1536(SB), Y14, Y15
-	VSUBPS      Y15, Y11, Y11
-	VFMADD231PS Y12, Y4, Y11
-	VPERMPS     pow_tl<>+0(SB), Y9, Y9
-	VFMADD231PS Y9, Y3, Y8
-	VFMADD231PS Y12, Y5, Y8
-	VFMADD231PS Y13, Y4, Y8
-	VADDPS      Y8, Y11, Y4
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y5
-	VFMADD213PS  consts<>+1600(SB), Y4, Y5
-	VFMADD213PS  consts<>+1632(SB), Y4, Y5
-	VMULPS       Y4, Y4, Y8
-	VMULPS       Y5, Y8, Y5
-	VFMADD231PS  consts<>+160(SB), Y4, Y5
-	VPERMPS      pow_full_hi<>+0(SB), Y14, Y4
-	VPERMPS      pow_full_lo<>+0(SB), Y14, Y8
-	VFMADD231PS  Y5, Y4, Y8
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y14, Y5
-	VPSRAD  $0x03, Y5, Y5
-	VADDPS  Y8, Y4, Y9
-	VPSLLD  $0x17, Y5, Y11
-	VPADDD  Y11, Y9, Y11
-	VPMINUD Y2, Y11, Y11
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y1, Y5, Y5
-	VBROADCASTSS consts<>+1792(SB), Y12
-	VPSUBD       Y5, Y12, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VADDPS       Y4, Y5, Y12
-	VSUBPS       Y5, Y12, Y13
-	VSUBPS       Y13, Y4, Y4
-	VADDPS       Y8, Y4, Y4
-	VADDPS       Y4, Y12, Y4
-	VCMPPS       $0x11, Y5, Y9, Y8
-	VPSUBD       Y5, Y4, Y4
-	VBLENDVPS    Y8, Y4, Y11, Y4
-
-	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y5
-	VCMPPS       $0x11, Y7, Y5, Y5
-	VBLENDVPS    Y5, Y2, Y4, Y4
-	VCMPPS       $0x11, consts<>+1856(SB), Y7, Y5
-	VBLENDVPS    Y5, Y1, Y4, Y4
-	VPCMPEQD     Y1, Y6, Y5
-	VBLENDVPS    Y3, Y2, Y1, Y7
-	VBLENDVPS    Y5, Y7, Y4, Y4
-	VPCMPEQD     Y2, Y6, Y5
-	VBLENDVPS    Y3, Y1, Y2, Y3
-	VBLENDVPS    Y5, Y3, Y4, Y3
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(DI), Y4
-	VPAND        Y4, Y10, Y4
-	VPOR         Y4, Y3, Y3
-	VPCMPGTD     Y1, Y6, Y4
-	VPCMPGTD     Y6, Y2, Y5
-	VPAND        Y4, Y5, Y4
-	VBROADCASTSS 16(DI), Y5
-	VPAND        Y5, Y10, Y5
-	VPCMPGTD     Y5, Y1, Y5
-	VPAND        Y4, Y5, Y4
-	VPCMPGTD     Y2, Y6, Y5
-	VPOR         Y4, Y5, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y10
-	VMOVUPS      (SP), Y3
-
-focusdone274:
-	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y3, Y4
-	VMULPS    Y10, Y3, Y5
-	VBLENDVPS Y4, Y5, Y3, Y3
-	VPMINUD   consts<>+608(SB), Y3, Y3
-	CMPQ      AX, $+8
-	JLT       partless1
-	VMOVUPS   Y3, (CX)
-	JMP       partdone1
-
-partless1:
+plain_block:
+	// the largest logit of the block but the target's, which is made -Inf
+	VBROADCASTSS consts<>+640(SB), Y7
+	VBROADCASTSS consts<>+640(SB), Y8
+	MOVQ         $0x00000090, SI
+	MOVQ         DX, BX
+	CMPQ         BX, SI
+	CMOVQHI      SI, BX
+	LEAQ         target<>+576(SB), SI
+	MOVQ         BX, BX
+	NEGQ         BX
+	LEAQ         (SI)(BX*4), SI
+	MOVQ         $0x00000080, DI
+	MOVQ         AX, BX
+	CMPQ         BX, DI
+	CMOVQHI      DI, BX
 	MOVQ         CX, DI
-	TESTQ        $0x00000004, AX
-	JEQ          partfour1
-	VMOVUPS      X3, (DI)
-	ADDQ         $+16, DI
-	VEXTRACTF128 $0x01, Y3, X3
+	CMPQ         BX, $+16
+	JLT          plain_most_part
 
-partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X3, (DI)
-	ADDQ    $+8, DI
-	VPSRLDQ $0x08, X3, X3
+plain_most_tile:
+	VMOVUPS (SI), Y6
+	VMINPS  (DI), Y6, Y6
+	VMAXPS  Y7, Y6, Y7
+	VMOVUPS 32(SI), Y6
+	VMINPS  32(DI), Y6, Y6
+	VMAXPS  Y8, Y6, Y8
+	ADDQ    $+64, DI
+	ADDQ    $+64, SI
+	ADDQ    $-16, BX
+	CMPQ    BX, $+16
+	JGE     plain_most_tile
 
-parttwo1:
-	TESTQ  $0x00000001, AX
-	JEQ    partdone1
-	VMOVSS X3, (DI)
+plain_most_part:
+	CMPQ         BX, $+1
+	JLT          plain_most_done
+	MOVQ         $0x00000008, R8
+	MOVQ         BX, R9
+	CMPQ         R9, R8
+	CMOVQGT      R8, R9
+	NEGQ         R9
+	LEAQ         lane_mask<>+32(SB), R8
+	VMOVUPS      (R8)(R9*4), Y6
+	VMASKMOVPS   (DI), Y6, Y10
+	VBROADCASTSS consts<>+640(SB), Y11
+	VBLENDVPS    Y6, Y10, Y11, Y6
+	MOVQ         $0x00000000, R8
+	MOVQ         BX, BX
+	SUBQ         $+8, BX
+	CMOVQLT      R8, BX
+	MOVQ         $0x00000008, R8
+	MOVQ         BX, BX
+	CMPQ         BX, R8
+	CMOVQGT      R8, BX
+	NEGQ         BX
+	LEAQ         lane_mask<>+32(SB), R8
+	VMOVUPS      (R8)(BX*4), Y10
+	VMASKMOVPS   32(DI), Y10, Y11
+	VBROADCASTSS consts<>+640(SB), Y12
+	VBLENDVPS    Y10, Y11, Y12, Y10
+	VMOVUPS      (SI), Y11
+	VMINPS       Y6, Y11, Y6
+	VMAXPS       Y7, Y6, Y7
+	VMOVUPS      32(SI), Y6
+	VMINPS       Y10, Y6, Y6
+	VMAXPS       Y8, Y6, Y8
 
-partdone1:
-	ADDQ $+32, CX
-	ADDQ $+32, DX
-	ADDQ $-8, AX
-	CMPQ AX, $+1
-	JGE  vector
+plain_most_done:
+	VMAXPS     Y7, Y8, Y6
+	VPERM2F128 $0x01, Y6, Y6, Y7
+	VMAXPS     Y7, Y6, Y6
+	VPERMILPS  $0x4e, Y6, Y7
+	VMAXPS     Y7, Y6, Y6
+	VPERMILPS  $0xb1, Y6, Y7
+	VMAXPS     Y7, Y6, Y6
+	VMAXPS     Y9, Y6, Y9
 
-done:
+	// N, and what was summed before rescaled to it
+	VBROADCASTSS consts<>+2240(SB), Y7
+	VMINPS       Y6, Y7, Y6
+	VBROADCASTSS consts<>+2208(SB), Y7
+	VMAXPS       Y6, Y7, Y6
+	VBROADCASTSS consts<>+96(SB), Y7
+	VFMADD213PS  consts<>+2272(SB), Y7, Y6
+	VPSUBD       consts<>+2304(SB), Y6, Y6
+	VPMAXSD      Y6, Y1, Y6
+	VPSUBD       Y6, Y1, Y1
+	VPADDD       consts<>+1696(SB), Y1, Y1
+	VPMAXSD      Y0, Y1, Y1
+	VPMOVZXDQ    X1, Y1
+	VPSLLQ       $0x34, Y1, Y1
+	VMULPD       Y1, Y2, Y2
+	VMULPD       Y1, Y3, Y3
+	VMULPD       Y1, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VMOVAPS      Y6, Y1
+	VCVTDQ2PS    Y1, Y6
+	VSUBPS       consts<>+2336(SB), Y6, Y7
+	VBROADCASTSS consts<>+2272(SB), Y6
+	VSUBPS       Y7, Y6, Y6
+	VMULPS       consts<>+160(SB), Y7, Y10
+
+	// the sum of the block
+	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y8
+	MOVQ    $0x00000090, SI
+	MOVQ    DX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	LEAQ    target<>+576(SB), SI
+	MOVQ    BX, BX
+	NEGQ    BX
+	LEAQ    (SI)(BX*4), SI
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, BX
+	CMPQ    BX, DI
+	CMOVQHI DI, BX
+	CMPQ    BX, $+16
+	JLT     plain_sum_part
+
+plain_sum_tile:
+	VMOVUPS      (SI), Y11
+	VMINPS       (CX), Y11, Y11
+	VMAXPS       Y11, Y10, Y11
+	VMOVAPS      Y6, Y12
+	VFMADD231PS  consts<>+96(SB), Y11, Y12
+	VSUBPS       Y6, Y12, Y13
+	VFNMADD231PS consts<>+160(SB), Y13, Y11
+	VFNMADD231PS consts<>+192(SB), Y13, Y11
+	VBROADCASTSS consts<>+2368(SB), Y13
+	VFMADD213PS  consts<>+2400(SB), Y11, Y13
+	VFMADD213PS  consts<>+2432(SB), Y11, Y13
+	VFMADD213PS  consts<>+2464(SB), Y11, Y13
+	VFMADD213PS  consts<>+2496(SB), Y11, Y13
+	VFMADD213PS  consts<>+384(SB), Y11, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y11
+	VPSLLD       $0x17, Y12, Y12
+	VFMADD231PS  Y12, Y11, Y7
+	VMOVUPS      32(SI), Y11
+	VMINPS       32(CX), Y11, Y11
+	VMAXPS       Y11, Y10, Y11
+	VMOVAPS      Y6, Y12
+	VFMADD231PS  consts<>+96(SB), Y11, Y12
+	VSUBPS       Y6, Y12, Y13
+	VFNMADD231PS consts<>+160(SB), Y13, Y11
+	VFNMADD231PS consts<>+192(SB), Y13, Y11
+	VBROADCASTSS consts<>+2368(SB), Y13
+	VFMADD213PS  consts<>+2400(SB), Y11, Y13
+	VFMADD213PS  consts<>+2432(SB), Y11, Y13
+	VFMADD213PS  consts<>+2464(SB), Y11, Y13
+	VFMADD213PS  consts<>+2496(SB), Y11, Y13
+	VFMADD213PS  consts<>+384(SB), Y11, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y11
+	VPSLLD       $0x17, Y12, Y12
+	VFMADD231PS  Y12, Y11, Y8
+	ADDQ         $+64, CX
+	ADDQ         $+64, SI
+	ADDQ         $-16, BX
+	CMPQ         BX, $+16
+	JGE          plain_sum_tile
+
+plain_sum_part:
+	CMPQ         BX, $+1
+	JLT          plain_sum_done
+	MOVQ         $0x00000008, DI
+	MOVQ         BX, R8
+	CMPQ         R8, DI
+	CMOVQGT      DI, R8
+	NEGQ         R8
+	LEAQ         lane_mask<>+32(SB), DI
+	VMOVUPS      (DI)(R8*4), Y11
+	VMASKMOVPS   (CX), Y11, Y12
+	VBROADCASTSS consts<>+640(SB), Y13
+	VBLENDVPS    Y11, Y12, Y13, Y11
+	MOVQ         $0x00000000, DI
+	MOVQ         BX, BX
+	SUBQ         $+8, BX
+	CMOVQLT      DI, BX
+	MOVQ         $0x00000008, DI
+	MOVQ         BX, BX
+	CMPQ         BX, DI
+	CMOVQGT      DI, BX
+	NEGQ         BX
+	LEAQ         lane_mask<>+32(SB), DI
+	VMOVUPS      (DI)(BX*4), Y12
+	VMASKMOVPS   32(CX), Y12, Y13
+	VBROADCASTSS consts<>+640(SB), Y14
+	VBLENDVPS    Y12, Y13, Y14, Y12
+	VMOVUPS      (SI), Y13
+	VMINPS       Y11, Y13, Y11
+	VMAXPS       Y11, Y10, Y11
+	VMOVAPS      Y6, Y13
+	VFMADD231PS  consts<>+96(SB), Y11, Y13
+	VSUBPS       Y6, Y13, Y14
+	VFNMADD231PS consts<>+160(SB), Y14, Y11
+	VFNMADD231PS consts<>+192(SB), Y14, Y11
+	VBROADCASTSS consts<>+2368(SB), Y14
+	VFMADD213PS  consts<>+2400(SB), Y11, Y14
+	VFMADD213PS  consts<>+2432(SB), Y11, Y14
+	VFMADD213PS  consts<>+2464(SB), Y11, Y14
+	VFMADD213PS  consts<>+2496(SB), Y11, Y14
+	VFMADD213PS  consts<>+384(SB), Y11, Y14
+	VFMADD213PS  consts<>+384(SB), Y14, Y11
+	VPSLLD       $0x17, Y13, Y13
+	VFMADD231PS  Y13, Y11, Y7
+	VMOVUPS      32(SI), Y11
+	VMINPS       Y12, Y11, Y11
+	VMAXPS       Y11, Y10, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y6
+	VFNMADD231PS consts<>+160(SB), Y6, Y10
+	VFNMADD231PS consts<>+192(SB), Y6, Y10
+	VBROADCASTSS consts<>+2368(SB), Y6
+	VFMADD213PS  consts<>+2400(SB), Y10, Y6
+	VFMADD213PS  consts<>+2432(SB), Y10, Y6
+	VFMADD213PS  consts<>+2464(SB), Y10, Y6
+	VFMADD213PS  consts<>+2496(SB), Y10, Y6
+	VFMADD213PS  consts<>+384(SB), Y10, Y6
+	VFMADD213PS  consts<>+384(SB), Y6, Y10
+	VPSLLD       $0x17, Y11, Y6
+	VFMADD231PS  Y6, Y10, Y8
+
+plain_sum_done:
+	VCVTPS2PD    X7, Y6
+	VEXTRACTF128 $0x01, Y7, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y6, Y2, Y2
+	VADDPD       Y7, Y3, Y3
+	VCVTPS2PD    X8, Y6
+	VEXTRACTF128 $0x01, Y8, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y6, Y4, Y4
+	VADDPD       Y7, Y5, Y5
+	ADDQ         $-128, DX
+	ADDQ         $-128, AX
+	CMPQ         AX, $+1
+	JGE          plain_block
+
+	// |M| > 2^20, and finite: once more with z - M
+	VPAND        consts<>+0(SB), Y9, Y6
+	VBROADCASTSS consts<>+2528(SB), Y7
+	VCMPPS       $0x11, Y6, Y7, Y7
+	VCMPPS       $0x11, consts<>+928(SB), Y6, Y6
+	VPAND        Y7, Y6, Y6
+	VMOVMSKPS    Y6, AX
+	TESTL        AX, AX
+	JNE          shifted
+	MOVQ         sums+0(FP), AX
+	VADDPD       Y4, Y2, Y2
+	VADDPD       Y5, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPD       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VADDSD       X3, X2, X2
+	VCVTSD2SS    X2, X2, X2
+	VMOVSS       X2, (AX)
+	VMOVSS       X1, 256(AX)
+	VMOVSS       X9, 512(AX)
+	ADDQ         $+4, sums+0(FP)
+	ADDQ         $+4, labels+16(FP)
+	MOVQ         classes+32(FP), AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, logits+8(FP)
+	ADDQ         $-1, rows+24(FP)
+	CMPQ         rows+24(FP), $0x00
+	JNE          row
+	VZEROUPPER
+	RET
+
+shifted:
+	VBROADCASTSS consts<>+2176(SB), Y1
+	VBROADCASTSS consts<>+640(SB), Y10
+	VMOVUPS      Y0, Y2
+	VMOVUPS      Y0, Y3
+	VMOVUPS      Y0, Y4
+	VMOVUPS      Y0, Y5
+	MOVQ         classes+32(FP), AX
+	MOVQ         logits+8(FP), CX
+	MOVQ         labels+16(FP), DX
+	MOVLQSX      (DX), DX
+
+shifted_block:
+	// the largest logit of the block but the target's, which is made -Inf
+	VBROADCASTSS consts<>+640(SB), Y7
+	VBROADCASTSS consts<>+640(SB), Y8
+	MOVQ         $0x00000090, SI
+	MOVQ         DX, BX
+	CMPQ         BX, SI
+	CMOVQHI      SI, BX
+	LEAQ         target<>+576(SB), SI
+	MOVQ         BX, BX
+	NEGQ         BX
+	LEAQ         (SI)(BX*4), SI
+	MOVQ         $0x00000080, DI
+	MOVQ         AX, BX
+	CMPQ         BX, DI
+	CMOVQHI      DI, BX
+	MOVQ         CX, DI
+	CMPQ         BX, $+16
+	JLT          shifted_most_part
+
+shifted_most_tile:
+	VMOVUPS (SI), Y6
+	VMINPS  (DI), Y6, Y6
+	VMAXPS  Y7, Y6, Y7
+	VMOVUPS 32(SI), Y6
+	VMINPS  32(DI), Y6, Y6
+	VMAXPS  Y8, Y6, Y8
+	ADDQ    $+64, DI
+	ADDQ    $+64, SI
+	ADDQ    $-16, BX
+	CMPQ    BX, $+16
+	JGE     shifted_most_tile
+
+shifted_most_part:
+	CMPQ         BX, $+1
+	JLT          shifted_most_done
+	MOVQ         $0x00000008, R8
+	MOVQ         BX, R9
+	CMPQ         R9, R8
+	CMOVQGT      R8, R9
+	NEGQ         R9
+	LEAQ         lane_mask<>+32(SB), R8
+	VMOVUPS      (R8)(R9*4), Y6
+	VMASKMOVPS   (DI), Y6, Y11
+	VBROADCASTSS consts<>+640(SB), Y12
+	VBLENDVPS    Y6, Y11, Y12, Y6
+	MOVQ         $0x00000000, R8
+	MOVQ         BX, BX
+	SUBQ         $+8, BX
+	CMOVQLT      R8, BX
+	MOVQ         $0x00000008, R8
+	MOVQ         BX, BX
+	CMPQ         BX, R8
+	CMOVQGT      R8, BX
+	NEGQ         BX
+	LEAQ         lane_mask<>+32(SB), R8
+	VMOVUPS      (R8)(BX*4), Y11
+	VMASKMOVPS   32(DI), Y11, Y12
+	VBROADCASTSS consts<>+640(SB), Y13
+	VBLENDVPS    Y11, Y12, Y13, Y11
+	VMOVUPS      (SI), Y12
+	VMINPS       Y6, Y12, Y6
+	VMAXPS       Y7, Y6, Y7
+	VMOVUPS      32(SI), Y6
+	VMINPS       Y11, Y6, Y6
+	VMAXPS       Y8, Y6, Y8
+
+shifted_most_done:
+	VMAXPS     Y7, Y8, Y6
+	VPERM2F128 $0x01, Y6, Y6, Y7
+	VMAXPS     Y7, Y6, Y6
+	VPERMILPS  $0x4e, Y6, Y7
+	VMAXPS     Y7, Y6, Y6
+	VPERMILPS  $0xb1, Y6, Y7
+	VMAXPS     Y7, Y6, Y6
+	VMAXPS     Y10, Y6, Y10
+
+	// N, and what was summed before rescaled to it
+	VSUBPS       Y9, Y6, Y6
+	VBROADCASTSS consts<>+2240(SB), Y7
+	VMINPS       Y6, Y7, Y6
+	VBROADCASTSS consts<>+2208(SB), Y7
+	VMAXPS       Y6, Y7, Y6
+	VBROADCASTSS consts<>+96(SB), Y7
+	VFMADD213PS  consts<>+2272(SB), Y7, Y6
+	VPSUBD       consts<>+2304(SB), Y6, Y6
+	VPMAXSD      Y6, Y1, Y6
+	VPSUBD       Y6, Y1, Y1
+	VPADDD       consts<>+1696(SB), Y1, Y1
+	VPMAXSD      Y0, Y1, Y1
+	VPMOVZXDQ    X1, Y1
+	VPSLLQ       $0x34, Y1, Y1
+	VMULPD       Y1, Y2, Y2
+	VMULPD       Y1, Y3, Y3
+	VMULPD       Y1, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VMOVAPS      Y6, Y1
+	VCVTDQ2PS    Y1, Y6
+	VSUBPS       consts<>+2336(SB), Y6, Y7
+	VBROADCASTSS consts<>+2272(SB), Y6
+	VSUBPS       Y7, Y6, Y6
+	VMULPS       consts<>+160(SB), Y7, Y11
+
+	// the sum of the block
+	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y8
+	MOVQ    $0x00000090, SI
+	MOVQ    DX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	LEAQ    target<>+576(SB), SI
+	MOVQ    BX, BX
+	NEGQ    BX
+	LEAQ    (SI)(BX*4), SI
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, BX
+	CMPQ    BX, DI
+	CMOVQHI DI, BX
+	CMPQ    BX, $+16
+	JLT     shifted_sum_part
+
+shifted_sum_tile:
+	VMOVUPS      (SI), Y12
+	VMINPS       (CX), Y12, Y12
+	VSUBPS       Y9, Y12, Y12
+	VMAXPS       Y12, Y11, Y12
+	VMOVAPS      Y6, Y13
+	VFMADD231PS  consts<>+96(SB), Y12, Y13
+	VSUBPS       Y6, Y13, Y14
+	VFNMADD231PS consts<>+160(SB), Y14, Y12
+	VFNMADD231PS consts<>+192(SB), Y14, Y12
+	VBROADCASTSS consts<>+2368(SB), Y14
+	VFMADD213PS  consts<>+2400(SB), Y12, Y14
+	VFMADD213PS  consts<>+2432(SB), Y12, Y14
+	VFMADD213PS  consts<>+2464(SB), Y12, Y14
+	VFMADD213PS  consts<>+2496(SB), Y12, Y14
+	VFMADD213PS  consts<>+384(SB), Y12, Y14
+	VFMADD213PS  consts<>+384(SB), Y14, Y12
+	VPSLLD       $0x17, Y13, Y13
+	VFMADD231PS  Y13, Y12, Y7
+	VMOVUPS      32(SI), Y12
+	VMINPS       32(CX), Y12, Y12
+	VSUBPS       Y9, Y12, Y12
+	VMAXPS       Y12, Y11, Y12
+	VMOVAPS      Y6, Y13
+	VFMADD231PS  consts<>+96(SB), Y12, Y13
+	VSUBPS       Y6, Y13, Y14
+	VFNMADD231PS consts<>+160(SB), Y14, Y12
+	VFNMADD231PS consts<>+192(SB), Y14, Y12
+	VBROADCASTSS consts<>+2368(SB), Y14
+	VFMADD213PS  consts<>+2400(SB), Y12, Y14
+	VFMADD213PS  consts<>+2432(SB), Y12, Y14
+	VFMADD213PS  consts<>+2464(SB), Y12, Y14
+	VFMADD213PS  consts<>+2496(SB), Y12, Y14
+	VFMADD213PS  consts<>+384(SB), Y12, Y14
+	VFMADD213PS  consts<>+384(SB), Y14, Y12
+	VPSLLD       $0x17, Y13, Y13
+	VFMADD231PS  Y13, Y12, Y8
+	ADDQ         $+64, CX
+	ADDQ         $+64, SI
+	ADDQ         $-16, BX
+	CMPQ         BX, $+16
+	JGE          shifted_sum_tile
+
+shifted_sum_part:
+	CMPQ         BX, $+1
+	JLT          shifted_sum_done
+	MOVQ         $0x00000008, DI
+	MOVQ         BX, R8
+	CMPQ         R8, DI
+	CMOVQGT      DI, R8
+	NEGQ         R8
+	LEAQ         lane_mask<>+32(SB), DI
+	VMOVUPS      (DI)(R8*4), Y12
+	VMASKMOVPS   (CX), Y12, Y13
+	VBROADCASTSS consts<>+640(SB), Y14
+	VBLENDVPS    Y12, Y13, Y14, Y12
+	MOVQ         $0x00000000, DI
+	MOVQ         BX, BX
+	SUBQ         $+8, BX
+	CMOVQLT      DI, BX
+	MOVQ         $0x00000008, DI
+	MOVQ         BX, BX
+	CMPQ         BX, DI
+	CMOVQGT      DI, BX
+	NEGQ         BX
+	LEAQ         lane_mask<>+32(SB), DI
+	VMOVUPS      (DI)(BX*4), Y13
+	VMASKMOVPS   32(CX), Y13, Y14
+	VBROADCASTSS consts<>+640(SB), Y15
+	VBLENDVPS    Y13, Y14, Y15, Y13
+	VMOVUPS      (SI), Y14
+	VMINPS       Y12, Y14, Y12
+	VSUBPS       Y9, Y12, Y12
+	VMAXPS       Y12, Y11, Y12
+	VMOVAPS      Y6, Y14
+	VFMADD231PS  consts<>+96(SB), Y12, Y14
+	VSUBPS       Y6, Y14, Y15
+	VFNMADD231PS consts<>+160(SB), Y15, Y12
+	VFNMADD231PS consts<>+192(SB), Y15, Y12
+	VBROADCASTSS consts<>+2368(SB), Y15
+	VFMADD213PS  consts<>+2400(SB), Y12, Y15
+	VFMADD213PS  consts<>+2432(SB), Y12, Y15
+	VFMADD213PS  consts<>+2464(SB), Y12, Y15
+	VFMADD213PS  consts<>+2496(SB), Y12, Y15
+	VFMADD213PS  consts<>+384(SB), Y12, Y15
+	VFMADD213PS  consts<>+384(SB), Y15, Y12
+	VPSLLD       $0x17, Y14, Y14
+	VFMADD231PS  Y14, Y12, Y7
+	VMOVUPS      32(SI), Y12
+	VMINPS       Y13, Y12, Y12
+	VSUBPS       Y9, Y12, Y12
+	VMAXPS       Y12, Y11, Y11
+	VMOVAPS      Y6, Y12
+	VFMADD231PS  consts<>+96(SB), Y11, Y12
+	VSUBPS       Y6, Y12, Y6
+	VFNMADD231PS consts<>+160(SB), Y6, Y11
+	VFNMADD231PS consts<>+192(SB), Y6, Y11
+	VBROADCASTSS consts<>+2368(SB), Y6
+	VFMADD213PS  consts<>+2400(SB), Y11, Y6
+	VFMADD213PS  consts<>+2432(SB), Y11, Y6
+	VFMADD213PS  consts<>+2464(SB), Y11, Y6
+	VFMADD213PS  consts<>+2496(SB), Y11, Y6
+	VFMADD213PS  consts<>+384(SB), Y11, Y6
+	VFMADD213PS  consts<>+384(SB), Y6, Y11
+	VPSLLD       $0x17, Y12, Y6
+	VFMADD231PS  Y6, Y11, Y8
+
+shifted_sum_done:
+	VCVTPS2PD    X7, Y6
+	VEXTRACTF128 $0x01, Y7, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y6, Y2, Y2
+	VADDPD       Y7, Y3, Y3
+	VCVTPS2PD    X8, Y6
+	VEXTRACTF128 $0x01, Y8, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y6, Y4, Y4
+	VADDPD       Y7, Y5, Y5
+	ADDQ         $-128, DX
+	ADDQ         $-128, AX
+	CMPQ         AX, $+1
+	JGE          shifted_block
+	MOVQ         sums+0(FP), AX
+	VADDPD       Y4, Y2, Y2
+	VADDPD       Y5, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPD       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VADDSD       X3, X2, X2
+	VCVTSD2SS    X2, X2, X2
+	VMOVSS       X2, (AX)
+	VMOVSS       X1, 256(AX)
+	VMOVSS       X10, 512(AX)
+	ADDQ         $+4, sums+0(FP)
+	ADDQ         $+4, labels+16(FP)
+	MOVQ         classes+32(FP), AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, logits+8(FP)
+	ADDQ         $-1, rows+24(FP)
+	CMPQ         rows+24(FP), $0x00
+	JNE          row
 	VZEROUPPER
 	RET
 
@@ -11447,13 +10674,13 @@ done:
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·rowLossAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+1088(SB), Z1
-	VBROADCASTSS consts<>+672(SB), Z2
+	VBROADCASTSS consts<>+960(SB), Z1
+	VBROADCASTSS consts<>+928(SB), Z2
 	VBROADCASTSS consts<>+608(SB), Z3
 	VBROADCASTSS consts<>+2528(SB), Z4
 	VBROADCASTSS consts<>+2240(SB), Z5
 	VBROADCASTSS consts<>+2208(SB), Z6
-	VBROADCASTSS consts<>+1024(SB), Z7
+	VBROADCASTSS consts<>+1120(SB), Z7
 	VBROADCASTSS consts<>+1792(SB), Z8
 	VBROADCASTSS consts<>+1824(SB), Z9
 	VBROADCASTSS consts<>+2272(SB), Z10
@@ -11461,9 +10688,9 @@ TEXT ·rowLossAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS consts<>+1536(SB), Z12
 	VBROADCASTSS consts<>+0(SB), Z13
 	VBROADCASTSS consts<>+2112(SB), Z14
-	VBROADCASTSS consts<>+544(SB), Z15
+	VBROADCASTSS consts<>+640(SB), Z15
 	VBROADCASTSS consts<>+1664(SB), Z16
-	VBROADCASTSS consts<>+768(SB), Z17
+	VBROADCASTSS consts<>+672(SB), Z17
 	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         sums+8(FP), DX
@@ -11583,11 +10810,11 @@ block:
 	VBROADCASTSS     consts<>+2016(SB), Z30
 	VFMADD213PS.BCST consts<>+2048(SB), Z28, Z30
 	VFMADD231PS      Z29, Z27, Z30
-	VFMADD231PS.BCST consts<>+960(SB), Z23, Z20
+	VFMADD231PS.BCST consts<>+1056(SB), Z23, Z20
 	VFMADD231PS      Z30, Z27, Z20
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+992(SB), Z23, Z26
+	VFMADD231PS.BCST consts<>+1088(SB), Z23, Z26
 	VADDPS           Z28, Z26, Z23
 	VSUBPS           Z23, Z26, Z26
 	VADDPS           Z28, Z26, Z26
@@ -11606,30 +10833,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_301
+	JGE    focusnot0_275
 	VMULPS Z25, Z25, Z25
-	JMP    focusdone301
+	JMP    focusdone275
 
-focusnot0_301:
+focusnot0_275:
 	CMPQ    SI, $+2
-	JGE     focusnot1_301
+	JGE     focusnot1_275
 	VMOVAPS Z0, Z25
-	JMP     focusdone301
+	JMP     focusdone275
 
-focusnot1_301:
+focusnot1_275:
 	CMPQ SI, $+3
-	JGE  focusnot2_301
-	JMP  focusdone301
+	JGE  focusnot2_275
+	JMP  focusdone275
 
-focusnot2_301:
+focusnot2_275:
 	CMPQ    SI, $+4
-	JGE     focusnot3_301
+	JGE     focusnot3_275
 	VSQRTPS Z25, Z25
-	JMP     focusdone301
+	JMP     focusdone275
 
-focusnot3_301:
+focusnot3_275:
 	CMPQ         SI, $+5
-	JGE          focusnot4_301
+	JGE          focusnot4_275
 	VSQRTPS      Z25, Z19
 	VMOVAPS      Z25, Z20
 	VFNMADD231PS Z19, Z19, Z20
@@ -11637,11 +10864,11 @@ focusnot3_301:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z25, Z20
 	VMOVAPS      Z20, Z25
-	JMP          focusdone301
+	JMP          focusdone275
 
-focusnot4_301:
+focusnot4_275:
 	CMPQ             SI, $+6
-	JGE              focusnot5_301
+	JGE              focusnot5_275
 	VSQRTPS          Z25, Z19
 	VMULPS           Z25, Z25, Z20
 	VMOVAPS          Z20, Z21
@@ -11652,32 +10879,32 @@ focusnot4_301:
 	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z21
 	VMULPS           Z19, Z21, Z25
 	VFMADD231PS      Z19, Z20, Z25
-	JMP              focusdone301
+	JMP              focusdone275
 
-focusnot5_301:
+focusnot5_275:
 	CMPQ        SI, $+7
-	JGE         focusnot6_301
+	JGE         focusnot6_275
 	VMULPS      Z25, Z25, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z25, Z25, Z20
 	VMULPS      Z25, Z20, Z20
 	VFMADD231PS Z25, Z19, Z20
 	VMOVAPS     Z20, Z25
-	JMP         focusdone301
+	JMP         focusdone275
 
-focusnot6_301:
+focusnot6_275:
 	CMPQ        SI, $+8
-	JGE         focusnot7_301
+	JGE         focusnot7_275
 	VMULPS      Z25, Z25, Z19
 	VFMSUB213PS Z19, Z25, Z25
 	VADDPS      Z19, Z19, Z20
 	VMULPS      Z25, Z20, Z25
 	VFMADD231PS Z19, Z19, Z25
-	JMP         focusdone301
+	JMP         focusdone275
 
-focusnot7_301:
+focusnot7_275:
 	CMPQ        SI, $+9
-	JGE         focusnot8_301
+	JGE         focusnot8_275
 	VMULPS      Z25, Z25, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z25, Z25, Z20
@@ -11688,9 +10915,9 @@ focusnot7_301:
 	VMULPS      Z25, Z19, Z19
 	VFMADD231PS Z25, Z21, Z19
 	VMOVAPS     Z19, Z25
-	JMP         focusdone301
+	JMP         focusdone275
 
-focusnot8_301:
+focusnot8_275:
 	LEAQ         20(BX), DI
 	VBROADCASTSS (DI), Z19
 	VBROADCASTSS 4(DI), Z20
@@ -11806,7 +11033,7 @@ focusnot8_301:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z3, Z19, K1, Z25
 
-focusdone301:
+focusdone275:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z14, Z18, K1
 	VMULPS    Z25, Z18, Z19
@@ -11942,11 +11169,11 @@ vector:
 	VBROADCASTSS     consts<>+2016(SB), Z30
 	VFMADD213PS.BCST consts<>+2048(SB), Z28, Z30
 	VFMADD231PS      Z29, Z27, Z30
-	VFMADD231PS.BCST consts<>+960(SB), Z23, Z19
+	VFMADD231PS.BCST consts<>+1056(SB), Z23, Z19
 	VFMADD231PS      Z30, Z27, Z19
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+992(SB), Z23, Z26
+	VFMADD231PS.BCST consts<>+1088(SB), Z23, Z26
 	VADDPS           Z28, Z26, Z23
 	VSUBPS           Z23, Z26, Z26
 	VADDPS           Z28, Z26, Z26
@@ -11965,30 +11192,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_302
+	JGE    focusnot0_276
 	VMULPS Z25, Z25, Z25
-	JMP    focusdone302
+	JMP    focusdone276
 
-focusnot0_302:
+focusnot0_276:
 	CMPQ    SI, $+2
-	JGE     focusnot1_302
+	JGE     focusnot1_276
 	VMOVAPS Z0, Z25
-	JMP     focusdone302
+	JMP     focusdone276
 
-focusnot1_302:
+focusnot1_276:
 	CMPQ SI, $+3
-	JGE  focusnot2_302
-	JMP  focusdone302
+	JGE  focusnot2_276
+	JMP  focusdone276
 
-focusnot2_302:
+focusnot2_276:
 	CMPQ    SI, $+4
-	JGE     focusnot3_302
+	JGE     focusnot3_276
 	VSQRTPS Z25, Z25
-	JMP     focusdone302
+	JMP     focusdone276
 
-focusnot3_302:
+focusnot3_276:
 	CMPQ         SI, $+5
-	JGE          focusnot4_302
+	JGE          focusnot4_276
 	VSQRTPS      Z25, Z19
 	VMOVAPS      Z25, Z20
 	VFNMADD231PS Z19, Z19, Z20
@@ -11996,11 +11223,11 @@ focusnot3_302:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z25, Z20
 	VMOVAPS      Z20, Z25
-	JMP          focusdone302
+	JMP          focusdone276
 
-focusnot4_302:
+focusnot4_276:
 	CMPQ             SI, $+6
-	JGE              focusnot5_302
+	JGE              focusnot5_276
 	VSQRTPS          Z25, Z19
 	VMULPS           Z25, Z25, Z20
 	VMOVAPS          Z20, Z21
@@ -12011,32 +11238,32 @@ focusnot4_302:
 	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z21
 	VMULPS           Z19, Z21, Z25
 	VFMADD231PS      Z19, Z20, Z25
-	JMP              focusdone302
+	JMP              focusdone276
 
-focusnot5_302:
+focusnot5_276:
 	CMPQ        SI, $+7
-	JGE         focusnot6_302
+	JGE         focusnot6_276
 	VMULPS      Z25, Z25, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z25, Z25, Z20
 	VMULPS      Z25, Z20, Z20
 	VFMADD231PS Z25, Z19, Z20
 	VMOVAPS     Z20, Z25
-	JMP         focusdone302
+	JMP         focusdone276
 
-focusnot6_302:
+focusnot6_276:
 	CMPQ        SI, $+8
-	JGE         focusnot7_302
+	JGE         focusnot7_276
 	VMULPS      Z25, Z25, Z19
 	VFMSUB213PS Z19, Z25, Z25
 	VADDPS      Z19, Z19, Z20
 	VMULPS      Z25, Z20, Z25
 	VFMADD231PS Z19, Z19, Z25
-	JMP         focusdone302
+	JMP         focusdone276
 
-focusnot7_302:
+focusnot7_276:
 	CMPQ        SI, $+9
-	JGE         focusnot8_302
+	JGE         focusnot8_276
 	VMULPS      Z25, Z25, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z25, Z25, Z20
@@ -12047,9 +11274,9 @@ focusnot7_302:
 	VMULPS      Z25, Z19, Z19
 	VFMADD231PS Z25, Z21, Z19
 	VMOVAPS     Z19, Z25
-	JMP         focusdone302
+	JMP         focusdone276
 
-focusnot8_302:
+focusnot8_276:
 	LEAQ         20(BX), DI
 	VBROADCASTSS (DI), Z19
 	VBROADCASTSS 4(DI), Z20
@@ -12165,7 +11392,7 @@ focusnot8_302:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z3, Z19, K2, Z25
 
-focusdone302:
+focusdone276:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z14, Z18, K2
 	VMULPS    Z25, Z18, Z19
@@ -12182,11 +11409,1576 @@ done:
 	VZEROUPPER
 	RET
 
+// func rowLossAVX2(losses *float32, sums *rowSums, n int, p *lossParams)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·rowLossAVX2(SB), NOSPLIT, $32-32
+	VBROADCASTSS consts<>+384(SB), Y0
+	VBROADCASTSS consts<>+960(SB), Y1
+	VBROADCASTSS consts<>+928(SB), Y2
+	MOVQ         n+16(FP), AX
+	MOVQ         losses+0(FP), CX
+	MOVQ         sums+8(FP), DX
+	MOVQ         p+24(FP), BX
+	MOVQ         (BX), SI
+	CMPQ         AX, $+8
+	JLT          rest
+
+block:
+	VMOVUPS (DX), Y3
+	VMOVUPS 512(DX), Y4
+	VMOVUPS 768(DX), Y5
+	VMOVUPS 1792(DX), Y6
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	VPAND        consts<>+0(SB), Y4, Y7
+	VBROADCASTSS consts<>+2528(SB), Y8
+	VCMPPS       $0x11, Y7, Y8, Y8
+	VCMPPS       $0x11, Y2, Y7, Y7
+	VPAND        Y8, Y7, Y7
+	VPAND        Y4, Y7, Y7
+	VCMPPS       $0x12, consts<>+2112(SB), Y5, Y8
+	VBROADCASTSS consts<>+608(SB), Y9
+	VBLENDVPS    Y8, Y3, Y9, Y3
+	VMAXPS       Y4, Y5, Y4
+	VCMPPS       $0x00, consts<>+640(SB), Y4, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y3
+
+	// e^(r_t) = p + pLow
+	VSUBPS       Y7, Y5, Y4
+	VBROADCASTSS consts<>+2240(SB), Y5
+	VMINPS       Y4, Y5, Y5
+	VBROADCASTSS consts<>+2208(SB), Y7
+	VMAXPS       Y5, Y7, Y5
+	VBROADCASTSS consts<>+96(SB), Y7
+	VFMADD213PS  consts<>+2272(SB), Y5, Y7
+	VSUBPS       consts<>+2272(SB), Y7, Y8
+	VMOVAPS      Y5, Y9
+	VFNMADD231PS consts<>+160(SB), Y8, Y9
+	VFNMADD231PS consts<>+192(SB), Y8, Y9
+	VCMPPS       $0x11, Y5, Y4, Y8
+	VCMPPS       $0x11, Y3, Y1, Y10
+	VPAND        Y8, Y10, Y8
+	VSUBPS       Y4, Y5, Y4
+	VPAND        Y4, Y8, Y4
+	VBROADCASTSS consts<>+2368(SB), Y5
+	VFMADD213PS  consts<>+2400(SB), Y9, Y5
+	VFMADD213PS  consts<>+2432(SB), Y9, Y5
+	VFMADD213PS  consts<>+2464(SB), Y9, Y5
+	VFMADD213PS  consts<>+2496(SB), Y9, Y5
+	VFMADD213PS  Y0, Y9, Y5
+	VMOVAPS      Y0, Y8
+	VFMADD231PS  Y5, Y9, Y8
+	VSUBPS       Y8, Y0, Y10
+	VFMADD231PS  Y5, Y9, Y10
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	VDIVPS       Y8, Y0, Y5
+	VMULPS       Y5, Y3, Y9
+	VFNMADD231PS Y8, Y9, Y3
+	VMULPS       Y10, Y9, Y8
+	VSUBPS       Y8, Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      256(DX), Y5
+	VPSUBD       consts<>+2272(SB), Y7, Y7
+	VPSUBD       Y7, Y5, Y5
+	VPSUBD       consts<>+2560(SB), Y5, Y7
+	VPMAXSD      Y1, Y7, Y7
+	VPSUBD       Y7, Y5, Y5
+	VPMAXSD      consts<>+2592(SB), Y5, Y5
+	VPSRAD       $0x01, Y5, Y8
+	VPADDD       consts<>+1664(SB), Y8, Y10
+	VPSLLD       $0x17, Y10, Y10
+	VPSUBD       Y8, Y5, Y5
+	VPADDD       consts<>+1664(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y10, Y9, Y8
+	VMULPS       Y5, Y8, Y8
+	VMULPS       Y10, Y3, Y3
+	VMULPS       Y5, Y3, Y3
+
+	// w + wLow = 1 + u; q = u / w
+	VMAXPS       Y8, Y0, Y5
+	VMINPS       Y8, Y0, Y9
+	VADDPS       Y9, Y5, Y10
+	VSUBPS       Y5, Y10, Y5
+	VSUBPS       Y5, Y9, Y5
+	VDIVPS       Y10, Y0, Y9
+	VMULPS       Y9, Y8, Y11
+	VFNMADD213PS Y8, Y11, Y10
+	VADDPS       Y3, Y10, Y10
+	VADDPS       Y3, Y5, Y5
+	VMULPS       Y5, Y11, Y5
+	VSUBPS       Y5, Y10, Y5
+	VMULPS       Y9, Y5, Y5
+	VADDPS       Y5, Y11, Y5
+	VMINPS       Y5, Y0, Y10
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y0, Y8, Y5
+	VPSUBD consts<>+1888(SB), Y5, Y5
+	VPAND  consts<>+640(SB), Y5, Y11
+	VPSRLD $0x15, Y5, Y5
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y11, Y0, Y12
+	VMOVUPS     log_r<>+0(SB), Y13
+	VPERMILPS   Y5, Y13, Y13
+	VMULPS      Y13, Y12, Y12
+	VADDPS      consts<>+672(SB), Y12, Y13
+	VFMADD231PS Y12, Y8, Y13
+	VCVTDQ2PS   Y11, Y8
+	VMOVUPS     log_th<>+0(SB), Y11
+	VPERMILPS   Y5, Y11, Y11
+	VMOVUPS     log_tl<>+0(SB), Y12
+	VPERMILPS   Y5, Y12, Y5
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y13, Y13, Y12
+	VBROADCASTSS consts<>+1952(SB), Y14
+	VFMADD213PS  consts<>+1984(SB), Y13, Y14
+	VFMADD231PS  consts<>+1920(SB), Y12, Y14
+	VBROADCASTSS consts<>+2016(SB), Y15
+	VFMADD213PS  consts<>+2048(SB), Y13, Y15
+	VFMADD231PS  Y14, Y12, Y15
+	VFMADD231PS  consts<>+1056(SB), Y8, Y5
+	VFMADD231PS  Y15, Y12, Y5
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+1088(SB), Y8, Y11
+	VADDPS      Y13, Y11, Y8
+	VSUBPS      Y8, Y11, Y11
+	VADDPS      Y13, Y11, Y11
+	VADDPS      Y11, Y5, Y5
+	VADDPS      Y5, Y8, Y5
+	VMULPS      Y9, Y3, Y3
+	VADDPS      Y3, Y5, Y3
+	VCVTDQ2PS   Y7, Y5
+	VFMADD231PS consts<>+160(SB), Y5, Y3
+	VADDPS      Y4, Y3, Y3
+	VMULPS      Y3, Y6, Y4
+	VCMPPS      $0x00, Y1, Y6, Y5
+	VCMPPS      $0x00, Y3, Y3, Y3
+	VPAND       Y5, Y3, Y3
+	VBLENDVPS   Y3, Y1, Y4, Y3
+
+	// q^gamma
+	CMPQ   SI, $+1
+	JGE    focusnot0_301
+	VMULPS Y10, Y10, Y10
+	JMP    focusdone301
+
+focusnot0_301:
+	CMPQ    SI, $+2
+	JGE     focusnot1_301
+	VMOVAPS Y0, Y10
+	JMP     focusdone301
+
+focusnot1_301:
+	CMPQ SI, $+3
+	JGE  focusnot2_301
+	JMP  focusdone301
+
+focusnot2_301:
+	CMPQ    SI, $+4
+	JGE     focusnot3_301
+	VSQRTPS Y10, Y10
+	JMP     focusdone301
+
+focusnot3_301:
+	CMPQ         SI, $+5
+	JGE          focusnot4_301
+	VSQRTPS      Y10, Y4
+	VMOVAPS      Y10, Y5
+	VFNMADD231PS Y4, Y4, Y5
+	VMULPS       consts<>+2080(SB), Y4, Y6
+	VMULPS       Y6, Y5, Y5
+	VFMADD231PS  Y4, Y10, Y5
+	VMOVAPS      Y5, Y10
+	JMP          focusdone301
+
+focusnot4_301:
+	CMPQ         SI, $+6
+	JGE          focusnot5_301
+	VSQRTPS      Y10, Y4
+	VMULPS       Y10, Y10, Y5
+	VMOVAPS      Y5, Y6
+	VFMSUB231PS  Y10, Y10, Y6
+	VMOVAPS      Y10, Y7
+	VFNMADD231PS Y4, Y4, Y7
+	VMULPS       Y7, Y10, Y7
+	VFMADD231PS  consts<>+2080(SB), Y7, Y6
+	VMULPS       Y4, Y6, Y10
+	VFMADD231PS  Y4, Y5, Y10
+	JMP          focusdone301
+
+focusnot5_301:
+	CMPQ        SI, $+7
+	JGE         focusnot6_301
+	VMULPS      Y10, Y10, Y4
+	VMOVAPS     Y4, Y5
+	VFMSUB231PS Y10, Y10, Y5
+	VMULPS      Y10, Y5, Y5
+	VFMADD231PS Y10, Y4, Y5
+	VMOVAPS     Y5, Y10
+	JMP         focusdone301
+
+focusnot6_301:
+	CMPQ        SI, $+8
+	JGE         focusnot7_301
+	VMULPS      Y10, Y10, Y4
+	VFMSUB213PS Y4, Y10, Y10
+	VADDPS      Y4, Y4, Y5
+	VMULPS      Y10, Y5, Y10
+	VFMADD231PS Y4, Y4, Y10
+	JMP         focusdone301
+
+focusnot7_301:
+	CMPQ        SI, $+9
+	JGE         focusnot8_301
+	VMULPS      Y10, Y10, Y4
+	VMOVAPS     Y4, Y5
+	VFMSUB231PS Y10, Y10, Y5
+	VMULPS      Y4, Y4, Y6
+	VADDPS      Y4, Y4, Y7
+	VFMSUB213PS Y6, Y4, Y4
+	VFMADD231PS Y5, Y7, Y4
+	VMULPS      Y10, Y4, Y4
+	VFMADD231PS Y10, Y6, Y4
+	VMOVAPS     Y4, Y10
+	JMP         focusdone301
+
+focusnot8_301:
+	LEAQ         20(BX), DI
+	VMOVUPS      Y3, (SP)
+	VBROADCASTSS (DI), Y3
+	VBROADCASTSS 4(DI), Y4
+	VBROADCASTSS 8(DI), Y5
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y10, Y6
+	VPSUBD       consts<>+1248(SB), Y6, Y7
+	VCVTDQ2PS    Y6, Y8
+	VPSUBD       consts<>+1760(SB), Y8, Y8
+	VBROADCASTSS consts<>+1120(SB), Y9
+	VPCMPGTD     Y6, Y9, Y9
+	VBLENDVPS    Y9, Y8, Y7, Y7
+	VPSRAD       $0x17, Y7, Y8
+	VPSRLD       $0x14, Y7, Y9
+	VPAND        consts<>+1280(SB), Y7, Y7
+	VPADDD       consts<>+1312(SB), Y7, Y7
+	VCVTDQ2PS    Y8, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y9, Y11
+	VFMADD213PS  consts<>+672(SB), Y11, Y7
+	VMULPS       consts<>+1344(SB), Y7, Y11
+	VMOVAPS      Y7, Y12
+	VFMADD231PS  Y11, Y7, Y12
+	VSUBPS       Y12, Y7, Y13
+	VFMADD231PS  Y11, Y7, Y13
+	VMULPS       Y7, Y7, Y11
+	VBROADCASTSS consts<>+1376(SB), Y14
+	VFMADD213PS  consts<>+1408(SB), Y7, Y14
+	VFMADD213PS  consts<>+1440(SB), Y7, Y14
+	VFMADD213PS  consts<>+1472(SB), Y7, Y14
+	VFMADD213PS  consts<>+1504(SB), Y7, Y14
+	VMULPS       Y7, Y11, Y7
+	VFMADD231PS  Y14, Y7, Y13
+	VADDPS       Y13, Y12, Y7
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y9, Y11
+	VADDPS      Y11, Y8, Y8
+	VMULPS      Y8, Y3, Y11
+	VFMSUB213PS Y11, Y3, Y8
+	VFMADD213PS Y11, Y4, Y7
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y7, Y14
+	VSUBPS      consts<>+1536(SB), Y14, Y15
+	VSUBPS      Y15, Y11, Y11
+	VFMADD231PS Y12, Y4, Y11
+	VPERMPS     pow_tl<>+0(SB), Y9, Y9
+	VFMADD231PS Y9, Y3, Y8
+	VFMADD231PS Y12, Y5, Y8
+	VFMADD231PS Y13, Y4, Y8
+	VADDPS      Y8, Y11, Y4
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y5
+	VFMADD213PS  consts<>+1600(SB), Y4, Y5
+	VFMADD213PS  consts<>+1632(SB), Y4, Y5
+	VMULPS       Y4, Y4, Y8
+	VMULPS       Y5, Y8, Y5
+	VFMADD231PS  consts<>+160(SB), Y4, Y5
+	VPERMPS      pow_full_hi<>+0(SB), Y14, Y4
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y8
+	VFMADD231PS  Y5, Y4, Y8
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y14, Y5
+	VPSRAD  $0x03, Y5, Y5
+	VADDPS  Y8, Y4, Y9
+	VPSLLD  $0x17, Y5, Y11
+	VPADDD  Y11, Y9, Y11
+	VPMINUD Y2, Y11, Y11
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD      Y1, Y5, Y5
+	VBROADCASTSS consts<>+1792(SB), Y12
+	VPSUBD       Y5, Y12, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VADDPS       Y4, Y5, Y12
+	VSUBPS       Y5, Y12, Y13
+	VSUBPS       Y13, Y4, Y4
+	VADDPS       Y8, Y4, Y4
+	VADDPS       Y4, Y12, Y4
+	VCMPPS       $0x11, Y5, Y9, Y8
+	VPSUBD       Y5, Y4, Y4
+	VBLENDVPS    Y8, Y4, Y11, Y4
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y5
+	VCMPPS       $0x11, Y7, Y5, Y5
+	VBLENDVPS    Y5, Y2, Y4, Y4
+	VCMPPS       $0x11, consts<>+1856(SB), Y7, Y5
+	VBLENDVPS    Y5, Y1, Y4, Y4
+	VPCMPEQD     Y1, Y6, Y5
+	VBLENDVPS    Y3, Y2, Y1, Y7
+	VBLENDVPS    Y5, Y7, Y4, Y4
+	VPCMPEQD     Y2, Y6, Y5
+	VBLENDVPS    Y3, Y1, Y2, Y3
+	VBLENDVPS    Y5, Y3, Y4, Y3
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(DI), Y4
+	VPAND        Y4, Y10, Y4
+	VPOR         Y4, Y3, Y3
+	VPCMPGTD     Y1, Y6, Y4
+	VPCMPGTD     Y6, Y2, Y5
+	VPAND        Y4, Y5, Y4
+	VBROADCASTSS 16(DI), Y5
+	VPAND        Y5, Y10, Y5
+	VPCMPGTD     Y5, Y1, Y5
+	VPAND        Y4, Y5, Y4
+	VPCMPGTD     Y2, Y6, Y5
+	VPOR         Y4, Y5, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y10
+	VMOVUPS      (SP), Y3
+
+focusdone301:
+	// loss = (alpha l) q^gamma
+	VCMPPS    $0x12, consts<>+2112(SB), Y3, Y4
+	VMULPS    Y10, Y3, Y5
+	VBLENDVPS Y4, Y5, Y3, Y3
+	VPMINUD   consts<>+608(SB), Y3, Y3
+	VMOVUPS   Y3, (CX)
+	ADDQ      $+32, CX
+	ADDQ      $+32, DX
+	ADDQ      $-8, AX
+	CMPQ      AX, $+8
+	JGE       block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVQ       $0x00000008, DI
+	MOVQ       AX, R8
+	CMPQ       R8, DI
+	CMOVQGT    DI, R8
+	NEGQ       R8
+	LEAQ       lane_mask<>+32(SB), DI
+	VMOVUPS    (DI)(R8*4), Y3
+	VMASKMOVPS (DX), Y3, Y4
+	VBLENDVPS  Y3, Y4, Y0, Y4
+	VMASKMOVPS 256(DX), Y3, Y5
+	VBLENDVPS  Y3, Y5, Y1, Y5
+	VMASKMOVPS 512(DX), Y3, Y6
+	VBLENDVPS  Y3, Y6, Y1, Y6
+	VMASKMOVPS 768(DX), Y3, Y7
+	VBLENDVPS  Y3, Y7, Y1, Y7
+	VMASKMOVPS 1792(DX), Y3, Y8
+	VBLENDVPS  Y3, Y8, Y0, Y3
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	VPAND        consts<>+0(SB), Y6, Y8
+	VBROADCASTSS consts<>+2528(SB), Y9
+	VCMPPS       $0x11, Y8, Y9, Y9
+	VCMPPS       $0x11, Y2, Y8, Y8
+	VPAND        Y9, Y8, Y8
+	VPAND        Y6, Y8, Y8
+	VCMPPS       $0x12, consts<>+2112(SB), Y7, Y9
+	VBROADCASTSS consts<>+608(SB), Y10
+	VBLENDVPS    Y9, Y4, Y10, Y4
+	VMAXPS       Y6, Y7, Y6
+	VCMPPS       $0x00, consts<>+640(SB), Y6, Y6
+	VBLENDVPS    Y6, consts<>+608(SB), Y4, Y4
+
+	// e^(r_t) = p + pLow
+	VSUBPS       Y8, Y7, Y6
+	VBROADCASTSS consts<>+2240(SB), Y7
+	VMINPS       Y6, Y7, Y7
+	VBROADCASTSS consts<>+2208(SB), Y8
+	VMAXPS       Y7, Y8, Y7
+	VBROADCASTSS consts<>+96(SB), Y8
+	VFMADD213PS  consts<>+2272(SB), Y7, Y8
+	VSUBPS       consts<>+2272(SB), Y8, Y9
+	VMOVAPS      Y7, Y10
+	VFNMADD231PS consts<>+160(SB), Y9, Y10
+	VFNMADD231PS consts<>+192(SB), Y9, Y10
+	VCMPPS       $0x11, Y7, Y6, Y9
+	VCMPPS       $0x11, Y4, Y1, Y11
+	VPAND        Y9, Y11, Y9
+	VSUBPS       Y6, Y7, Y6
+	VPAND        Y6, Y9, Y6
+	VBROADCASTSS consts<>+2368(SB), Y7
+	VFMADD213PS  consts<>+2400(SB), Y10, Y7
+	VFMADD213PS  consts<>+2432(SB), Y10, Y7
+	VFMADD213PS  consts<>+2464(SB), Y10, Y7
+	VFMADD213PS  consts<>+2496(SB), Y10, Y7
+	VFMADD213PS  Y0, Y10, Y7
+	VMOVAPS      Y0, Y9
+	VFMADD231PS  Y7, Y10, Y9
+	VSUBPS       Y9, Y0, Y11
+	VFMADD231PS  Y7, Y10, Y11
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	VDIVPS       Y9, Y0, Y7
+	VMULPS       Y7, Y4, Y10
+	VFNMADD231PS Y9, Y10, Y4
+	VMULPS       Y11, Y10, Y9
+	VSUBPS       Y9, Y4, Y4
+	VMULPS       Y7, Y4, Y4
+	VPSUBD       consts<>+2272(SB), Y8, Y7
+	VPSUBD       Y7, Y5, Y5
+	VPSUBD       consts<>+2560(SB), Y5, Y7
+	VPMAXSD      Y1, Y7, Y7
+	VPSUBD       Y7, Y5, Y5
+	VPMAXSD      consts<>+2592(SB), Y5, Y5
+	VPSRAD       $0x01, Y5, Y8
+	VPADDD       consts<>+1664(SB), Y8, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VPSUBD       Y8, Y5, Y5
+	VPADDD       consts<>+1664(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y9, Y10, Y8
+	VMULPS       Y5, Y8, Y8
+	VMULPS       Y9, Y4, Y4
+	VMULPS       Y5, Y4, Y4
+
+	// w + wLow = 1 + u; q = u / w
+	VMAXPS       Y8, Y0, Y5
+	VMINPS       Y8, Y0, Y9
+	VADDPS       Y9, Y5, Y10
+	VSUBPS       Y5, Y10, Y5
+	VSUBPS       Y5, Y9, Y5
+	VDIVPS       Y10, Y0, Y9
+	VMULPS       Y9, Y8, Y11
+	VFNMADD213PS Y8, Y11, Y10
+	VADDPS       Y4, Y10, Y10
+	VADDPS       Y4, Y5, Y5
+	VMULPS       Y5, Y11, Y5
+	VSUBPS       Y5, Y10, Y5
+	VMULPS       Y9, Y5, Y5
+	VADDPS       Y5, Y11, Y5
+	VMINPS       Y5, Y0, Y10
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y0, Y8, Y5
+	VPSUBD consts<>+1888(SB), Y5, Y5
+	VPAND  consts<>+640(SB), Y5, Y11
+	VPSRLD $0x15, Y5, Y5
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y11, Y0, Y12
+	VMOVUPS     log_r<>+0(SB), Y13
+	VPERMILPS   Y5, Y13, Y13
+	VMULPS      Y13, Y12, Y12
+	VADDPS      consts<>+672(SB), Y12, Y13
+	VFMADD231PS Y12, Y8, Y13
+	VCVTDQ2PS   Y11, Y8
+	VMOVUPS     log_th<>+0(SB), Y11
+	VPERMILPS   Y5, Y11, Y11
+	VMOVUPS     log_tl<>+0(SB), Y12
+	VPERMILPS   Y5, Y12, Y5
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y13, Y13, Y12
+	VBROADCASTSS consts<>+1952(SB), Y14
+	VFMADD213PS  consts<>+1984(SB), Y13, Y14
+	VFMADD231PS  consts<>+1920(SB), Y12, Y14
+	VBROADCASTSS consts<>+2016(SB), Y15
+	VFMADD213PS  consts<>+2048(SB), Y13, Y15
+	VFMADD231PS  Y14, Y12, Y15
+	VFMADD231PS  consts<>+1056(SB), Y8, Y5
+	VFMADD231PS  Y15, Y12, Y5
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+1088(SB), Y8, Y11
+	VADDPS      Y13, Y11, Y8
+	VSUBPS      Y8, Y11, Y11
+	VADDPS      Y13, Y11, Y11
+	VADDPS      Y11, Y5, Y5
+	VADDPS      Y5, Y8, Y5
+	VMULPS      Y9, Y4, Y4
+	VADDPS      Y4, Y5, Y4
+	VCVTDQ2PS   Y7, Y5
+	VFMADD231PS consts<>+160(SB), Y5, Y4
+	VADDPS      Y6, Y4, Y4
+	VMULPS      Y4, Y3, Y5
+	VCMPPS      $0x00, Y1, Y3, Y3
+	VCMPPS      $0x00, Y4, Y4, Y4
+	VPAND       Y3, Y4, Y3
+	VBLENDVPS   Y3, Y1, Y5, Y3
+
+	// q^gamma
+	CMPQ   SI, $+1
+	JGE    focusnot0_302
+	VMULPS Y10, Y10, Y10
+	JMP    focusdone302
+
+focusnot0_302:
+	CMPQ    SI, $+2
+	JGE     focusnot1_302
+	VMOVAPS Y0, Y10
+	JMP     focusdone302
+
+focusnot1_302:
+	CMPQ SI, $+3
+	JGE  focusnot2_302
+	JMP  focusdone302
+
+focusnot2_302:
+	CMPQ    SI, $+4
+	JGE     focusnot3_302
+	VSQRTPS Y10, Y10
+	JMP     focusdone302
+
+focusnot3_302:
+	CMPQ         SI, $+5
+	JGE          focusnot4_302
+	VSQRTPS      Y10, Y4
+	VMOVAPS      Y10, Y5
+	VFNMADD231PS Y4, Y4, Y5
+	VMULPS       consts<>+2080(SB), Y4, Y6
+	VMULPS       Y6, Y5, Y5
+	VFMADD231PS  Y4, Y10, Y5
+	VMOVAPS      Y5, Y10
+	JMP          focusdone302
+
+focusnot4_302:
+	CMPQ         SI, $+6
+	JGE          focusnot5_302
+	VSQRTPS      Y10, Y4
+	VMULPS       Y10, Y10, Y5
+	VMOVAPS      Y5, Y6
+	VFMSUB231PS  Y10, Y10, Y6
+	VMOVAPS      Y10, Y7
+	VFNMADD231PS Y4, Y4, Y7
+	VMULPS       Y7, Y10, Y7
+	VFMADD231PS  consts<>+2080(SB), Y7, Y6
+	VMULPS       Y4, Y6, Y10
+	VFMADD231PS  Y4, Y5, Y10
+	JMP          focusdone302
+
+focusnot5_302:
+	CMPQ        SI, $+7
+	JGE         focusnot6_302
+	VMULPS      Y10, Y10, Y4
+	VMOVAPS     Y4, Y5
+	VFMSUB231PS Y10, Y10, Y5
+	VMULPS      Y10, Y5, Y5
+	VFMADD231PS Y10, Y4, Y5
+	VMOVAPS     Y5, Y10
+	JMP         focusdone302
+
+focusnot6_302:
+	CMPQ        SI, $+8
+	JGE         focusnot7_302
+	VMULPS      Y10, Y10, Y4
+	VFMSUB213PS Y4, Y10, Y10
+	VADDPS      Y4, Y4, Y5
+	VMULPS      Y10, Y5, Y10
+	VFMADD231PS Y4, Y4, Y10
+	JMP         focusdone302
+
+focusnot7_302:
+	CMPQ        SI, $+9
+	JGE         focusnot8_302
+	VMULPS      Y10, Y10, Y4
+	VMOVAPS     Y4, Y5
+	VFMSUB231PS Y10, Y10, Y5
+	VMULPS      Y4, Y4, Y6
+	VADDPS      Y4, Y4, Y7
+	VFMSUB213PS Y6, Y4, Y4
+	VFMADD231PS Y5, Y7, Y4
+	VMULPS      Y10, Y4, Y4
+	VFMADD231PS Y10, Y6, Y4
+	VMOVAPS     Y4, Y10
+	JMP         focusdone302
+
+focusnot8_302:
+	LEAQ         20(BX), DI
+	VMOVUPS      Y3, (SP)
+	VBROADCASTSS (DI), Y3
+	VBROADCASTSS 4(DI), Y4
+	VBROADCASTSS 8(DI), Y5
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y10, Y6
+	VPSUBD       consts<>+1248(SB), Y6, Y7
+	VCVTDQ2PS    Y6, Y8
+	VPSUBD       consts<>+1760(SB), Y8, Y8
+	VBROADCASTSS consts<>+1120(SB), Y9
+	VPCMPGTD     Y6, Y9, Y9
+	VBLENDVPS    Y9, Y8, Y7, Y7
+	VPSRAD       $0x17, Y7, Y8
+	VPSRLD       $0x14, Y7, Y9
+	VPAND        consts<>+1280(SB), Y7, Y7
+	VPADDD       consts<>+1312(SB), Y7, Y7
+	VCVTDQ2PS    Y8, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y9, Y11
+	VFMADD213PS  consts<>+672(SB), Y11, Y7
+	VMULPS       consts<>+1344(SB), Y7, Y11
+	VMOVAPS      Y7, Y12
+	VFMADD231PS  Y11, Y7, Y12
+	VSUBPS       Y12, Y7, Y13
+	VFMADD231PS  Y11, Y7, Y13
+	VMULPS       Y7, Y7, Y11
+	VBROADCASTSS consts<>+1376(SB), Y14
+	VFMADD213PS  consts<>+1408(SB), Y7, Y14
+	VFMADD213PS  consts<>+1440(SB), Y7, Y14
+	VFMADD213PS  consts<>+1472(SB), Y7, Y14
+	VFMADD213PS  consts<>+1504(SB), Y7, Y14
+	VMULPS       Y7, Y11, Y7
+	VFMADD231PS  Y14, Y7, Y13
+	VADDPS       Y13, Y12, Y7
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y9, Y11
+	VADDPS      Y11, Y8, Y8
+	VMULPS      Y8, Y3, Y11
+	VFMSUB213PS Y11, Y3, Y8
+	VFMADD213PS Y11, Y4, Y7
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y7, Y14
+	VSUBPS      consts<>+1536(SB), Y14, Y15
+	VSUBPS      Y15, Y11, Y11
+	VFMADD231PS Y12, Y4, Y11
+	VPERMPS     pow_tl<>+0(SB), Y9, Y9
+	VFMADD231PS Y9, Y3, Y8
+	VFMADD231PS Y12, Y5, Y8
+	VFMADD231PS Y13, Y4, Y8
+	VADDPS      Y8, Y11, Y4
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y5
+	VFMADD213PS  consts<>+1600(SB), Y4, Y5
+	VFMADD213PS  consts<>+1632(SB), Y4, Y5
+	VMULPS       Y4, Y4, Y8
+	VMULPS       Y5, Y8, Y5
+	VFMADD231PS  consts<>+160(SB), Y4, Y5
+	VPERMPS      pow_full_hi<>+0(SB), Y14, Y4
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y8
+	VFMADD231PS  Y5, Y4, Y8
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y14, Y5
+	VPSRAD  $0x03, Y5, Y5
+	VADDPS  Y8, Y4, Y9
+	VPSLLD  $0x17, Y5, Y11
+	VPADDD  Y11, Y9, Y11
+	VPMINUD Y2, Y11, Y11
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD      Y1, Y5, Y5
+	VBROADCASTSS consts<>+1792(SB), Y12
+	VPSUBD       Y5, Y12, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VADDPS       Y4, Y5, Y12
+	VSUBPS       Y5, Y12, Y13
+	VSUBPS       Y13, Y4, Y4
+	VADDPS       Y8, Y4, Y4
+	VADDPS       Y4, Y12, Y4
+	VCMPPS       $0x11, Y5, Y9, Y8
+	VPSUBD       Y5, Y4, Y4
+	VBLENDVPS    Y8, Y4, Y11, Y4
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y5
+	VCMPPS       $0x11, Y7, Y5, Y5
+	VBLENDVPS    Y5, Y2, Y4, Y4
+	VCMPPS       $0x11, consts<>+1856(SB), Y7, Y5
+	VBLENDVPS    Y5, Y1, Y4, Y4
+	VPCMPEQD     Y1, Y6, Y5
+	VBLENDVPS    Y3, Y2, Y1, Y7
+	VBLENDVPS    Y5, Y7, Y4, Y4
+	VPCMPEQD     Y2, Y6, Y5
+	VBLENDVPS    Y3, Y1, Y2, Y3
+	VBLENDVPS    Y5, Y3, Y4, Y3
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(DI), Y4
+	VPAND        Y4, Y10, Y4
+	VPOR         Y4, Y3, Y3
+	VPCMPGTD     Y1, Y6, Y4
+	VPCMPGTD     Y6, Y2, Y5
+	VPAND        Y4, Y5, Y4
+	VBROADCASTSS 16(DI), Y5
+	VPAND        Y5, Y10, Y5
+	VPCMPGTD     Y5, Y1, Y5
+	VPAND        Y4, Y5, Y4
+	VPCMPGTD     Y2, Y6, Y5
+	VPOR         Y4, Y5, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y10
+	VMOVUPS      (SP), Y3
+
+focusdone302:
+	// loss = (alpha l) q^gamma
+	VCMPPS    $0x12, consts<>+2112(SB), Y3, Y4
+	VMULPS    Y10, Y3, Y5
+	VBLENDVPS Y4, Y5, Y3, Y3
+	VPMINUD   consts<>+608(SB), Y3, Y3
+	CMPQ      AX, $+8
+	JLT       partless1
+	VMOVUPS   Y3, (CX)
+	JMP       partdone1
+
+partless1:
+	MOVQ         CX, DI
+	TESTQ        $0x00000004, AX
+	JEQ          partfour1
+	VMOVUPS      X3, (DI)
+	ADDQ         $+16, DI
+	VEXTRACTF128 $0x01, Y3, X3
+
+partfour1:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo1
+	VMOVLPS X3, (DI)
+	ADDQ    $+8, DI
+	VPSRLDQ $0x08, X3, X3
+
+parttwo1:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone1
+	VMOVSS X3, (DI)
+
+partdone1:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func rowGradAVX512(losses *float32, sums *rowSums, n int, p *lossParams, scale *float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·rowGradAVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+960(SB), Z1
+	VBROADCASTSS consts<>+928(SB), Z2
+	VBROADCASTSS consts<>+608(SB), Z3
+	VBROADCASTSS consts<>+2528(SB), Z4
+	VBROADCASTSS consts<>+2240(SB), Z5
+	VBROADCASTSS consts<>+2208(SB), Z6
+	VBROADCASTSS consts<>+1120(SB), Z7
+	VBROADCASTSS consts<>+1792(SB), Z8
+	VBROADCASTSS consts<>+1824(SB), Z9
+	VBROADCASTSS consts<>+2624(SB), Z10
+	VBROADCASTSS consts<>+2656(SB), Z11
+	VBROADCASTSS consts<>+0(SB), Z12
+	VBROADCASTSS consts<>+2272(SB), Z13
+	MOVQ         n+16(FP), AX
+	MOVQ         losses+0(FP), CX
+	MOVQ         sums+8(FP), DX
+	MOVQ         p+24(FP), BX
+	MOVQ         (BX), SI
+	MOVQ         scale+32(FP), DI
+	CMPQ         AX, $+16
+	JLT          rest
+
+block:
+	VMOVUPS (DX), Z14
+	VMOVUPS 512(DX), Z15
+	VMOVUPS 768(DX), Z16
+	VMOVUPS 1792(DX), Z17
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	VPANDD      Z12, Z15, Z18
+	VCMPPS      $0x11, Z18, Z4, K1
+	VCMPPS      $0x11, Z2, Z18, K2
+	KANDW       K1, K2, K1
+	VMOVAPS.Z   Z15, K1, Z18
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z16, K1
+	VBLENDMPS   Z14, Z3, K1, Z14
+	VMAXPS      Z15, Z16, Z15
+	VCMPPS.BCST $0x00, consts<>+640(SB), Z15, K1
+	VBLENDMPS   Z3, Z14, K1, Z14
+
+	// e^(r_t) = p + pLow
+	VSUBPS            Z18, Z16, Z15
+	VMINPS            Z15, Z5, Z16
+	VMAXPS            Z16, Z6, Z16
+	VMOVAPS           Z13, Z18
+	VFMADD231PS.BCST  consts<>+96(SB), Z16, Z18
+	VSUBPS            Z13, Z18, Z19
+	VMOVAPS           Z16, Z20
+	VFNMADD231PS.BCST consts<>+160(SB), Z19, Z20
+	VFNMADD231PS.BCST consts<>+192(SB), Z19, Z20
+	VCMPPS            $0x11, Z16, Z15, K1
+	VCMPPS            $0x11, Z14, Z1, K2
+	KANDW             K1, K2, K1
+	VSUBPS            Z15, Z16, Z15
+	VMOVAPS.Z         Z15, K1, Z15
+	VBROADCASTSS      consts<>+2368(SB), Z16
+	VFMADD213PS.BCST  consts<>+2400(SB), Z20, Z16
+	VFMADD213PS.BCST  consts<>+2432(SB), Z20, Z16
+	VFMADD213PS.BCST  consts<>+2464(SB), Z20, Z16
+	VFMADD213PS.BCST  consts<>+2496(SB), Z20, Z16
+	VFMADD213PS       Z0, Z20, Z16
+	VMOVAPS           Z0, Z19
+	VFMADD231PS       Z16, Z20, Z19
+	VSUBPS            Z19, Z0, Z21
+	VFMADD231PS       Z16, Z20, Z21
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	VDIVPS       Z19, Z0, Z16
+	VMULPS       Z16, Z14, Z20
+	VFNMADD213PS Z14, Z20, Z19
+	VMULPS       Z21, Z20, Z21
+	VSUBPS       Z21, Z19, Z19
+	VMULPS       Z16, Z19, Z16
+	VMOVUPS      256(DX), Z19
+	VPSUBD       Z13, Z18, Z18
+	VPSUBD       Z18, Z19, Z18
+	VPSUBD.BCST  consts<>+2560(SB), Z18, Z19
+	VPMAXSD      Z1, Z19, Z19
+	VPSUBD       Z19, Z18, Z18
+	VPMAXSD.BCST consts<>+2592(SB), Z18, Z18
+	VPSRAD       $0x01, Z18, Z21
+	VPADDD.BCST  consts<>+1664(SB), Z21, Z22
+	VPSLLD       $0x17, Z22, Z22
+	VPSUBD       Z21, Z18, Z18
+	VPADDD.BCST  consts<>+1664(SB), Z18, Z18
+	VPSLLD       $0x17, Z18, Z18
+	VMULPS       Z22, Z20, Z20
+	VMULPS       Z18, Z20, Z20
+	VMULPS       Z22, Z16, Z16
+	VMULPS       Z18, Z16, Z16
+
+	// w + wLow = 1 + u; q = u / w
+	VMAXPS       Z20, Z0, Z18
+	VMINPS       Z20, Z0, Z21
+	VADDPS       Z21, Z18, Z22
+	VSUBPS       Z18, Z22, Z18
+	VSUBPS       Z18, Z21, Z18
+	VDIVPS       Z22, Z0, Z21
+	VMULPS       Z21, Z20, Z23
+	VFNMADD213PS Z20, Z23, Z22
+	VADDPS       Z16, Z22, Z22
+	VADDPS       Z16, Z18, Z18
+	VMULPS       Z18, Z23, Z18
+	VSUBPS       Z18, Z22, Z18
+	VMULPS       Z21, Z18, Z18
+	VADDPS       Z18, Z23, Z18
+	VMINPS       Z18, Z0, Z18
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z0, Z20, Z22
+	VPSUBD.BCST consts<>+1888(SB), Z22, Z22
+	VPANDD.BCST consts<>+640(SB), Z22, Z23
+	VPSRLD      $0x15, Z22, Z22
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z23, Z0, Z24
+	VPERMPS     log_r<>+0(SB), Z22, Z25
+	VMULPS      Z25, Z24, Z24
+	VADDPS.BCST consts<>+672(SB), Z24, Z25
+	VFMADD231PS Z24, Z20, Z25
+	VCVTDQ2PS   Z23, Z20
+	VPERMPS     log_th<>+0(SB), Z22, Z23
+	VPERMPS     log_tl<>+0(SB), Z22, Z22
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z25, Z25, Z24
+	VBROADCASTSS     consts<>+1952(SB), Z26
+	VFMADD213PS.BCST consts<>+1984(SB), Z25, Z26
+	VFMADD231PS.BCST consts<>+1920(SB), Z24, Z26
+	VBROADCASTSS     consts<>+2016(SB), Z27
+	VFMADD213PS.BCST consts<>+2048(SB), Z25, Z27
+	VFMADD231PS      Z26, Z24, Z27
+	VFMADD231PS.BCST consts<>+1056(SB), Z20, Z22
+	VFMADD231PS      Z27, Z24, Z22
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+1088(SB), Z20, Z23
+	VADDPS           Z25, Z23, Z20
+	VSUBPS           Z20, Z23, Z23
+	VADDPS           Z25, Z23, Z23
+	VADDPS           Z23, Z22, Z22
+	VADDPS           Z22, Z20, Z20
+	VMULPS           Z21, Z16, Z16
+	VADDPS           Z16, Z20, Z16
+	VCVTDQ2PS        Z19, Z20
+	VFMADD231PS.BCST consts<>+160(SB), Z20, Z16
+	VADDPS           Z15, Z16, Z15
+	VMULPS           Z15, Z17, Z16
+	VCMPPS           $0x00, Z1, Z17, K1
+	VCMPPS           $0x00, Z15, Z15, K2
+	KANDW            K1, K2, K1
+	VBLENDMPS        Z1, Z16, K1, Z16
+
+	// 1 + gamma p_t l / q
+	VPCMPD       $0x06, Z1, Z19, K1
+	VBLENDMPS    Z1, Z21, K1, Z19
+	VCMPPS       $0x00, Z1, Z18, K1
+	VDIVPS       Z18, Z15, Z15
+	VBLENDMPS    Z0, Z15, K1, Z15
+	VCMPPS       $0x00, Z1, Z19, K1
+	VMULPS       Z15, Z19, Z15
+	VBLENDMPS    Z1, Z15, K1, Z15
+	VBROADCASTSS 8(BX), Z19
+	VFMADD213PS  Z0, Z15, Z19
+	VMOVAPS      Z18, Z20
+
+	// q^gamma
+	CMPQ   SI, $+1
+	JGE    focusnot0_337
+	VMULPS Z18, Z18, Z20
+	JMP    focusdone337
+
+focusnot0_337:
+	CMPQ    SI, $+2
+	JGE     focusnot1_337
+	VMOVAPS Z0, Z20
+	JMP     focusdone337
+
+focusnot1_337:
+	CMPQ SI, $+3
+	JGE  focusnot2_337
+	JMP  focusdone337
+
+focusnot2_337:
+	CMPQ    SI, $+4
+	JGE     focusnot3_337
+	VSQRTPS Z18, Z20
+	JMP     focusdone337
+
+focusnot3_337:
+	CMPQ         SI, $+5
+	JGE          focusnot4_337
+	VSQRTPS      Z18, Z15
+	VMOVAPS      Z18, Z20
+	VFNMADD231PS Z15, Z15, Z20
+	VMULPS.BCST  consts<>+2080(SB), Z15, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z15, Z18, Z20
+	JMP          focusdone337
+
+focusnot4_337:
+	CMPQ             SI, $+6
+	JGE              focusnot5_337
+	VSQRTPS          Z18, Z15
+	VMULPS           Z18, Z18, Z21
+	VMOVAPS          Z21, Z20
+	VFMSUB231PS      Z18, Z18, Z20
+	VMOVAPS          Z18, Z22
+	VFNMADD231PS     Z15, Z15, Z22
+	VMULPS           Z22, Z18, Z22
+	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
+	VMULPS           Z15, Z20, Z20
+	VFMADD231PS      Z15, Z21, Z20
+	JMP              focusdone337
+
+focusnot5_337:
+	CMPQ        SI, $+7
+	JGE         focusnot6_337
+	VMULPS      Z18, Z18, Z15
+	VMOVAPS     Z15, Z20
+	VFMSUB231PS Z18, Z18, Z20
+	VMULPS      Z18, Z20, Z20
+	VFMADD231PS Z18, Z15, Z20
+	JMP         focusdone337
+
+focusnot6_337:
+	CMPQ        SI, $+8
+	JGE         focusnot7_337
+	VMULPS      Z18, Z18, Z15
+	VMOVAPS     Z15, Z20
+	VFMSUB231PS Z18, Z18, Z20
+	VADDPS      Z15, Z15, Z21
+	VMULPS      Z20, Z21, Z20
+	VFMADD231PS Z15, Z15, Z20
+	JMP         focusdone337
+
+focusnot7_337:
+	CMPQ        SI, $+9
+	JGE         focusnot8_337
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z20, Z20, Z15
+	VADDPS      Z20, Z20, Z22
+	VFMSUB213PS Z15, Z20, Z20
+	VFMADD231PS Z21, Z22, Z20
+	VMULPS      Z18, Z20, Z20
+	VFMADD231PS Z18, Z15, Z20
+	JMP         focusdone337
+
+focusnot8_337:
+	LEAQ         20(BX), R8
+	VBROADCASTSS (R8), Z15
+	VBROADCASTSS 4(R8), Z21
+	VBROADCASTSS 8(R8), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD      Z12, Z20, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS   Z23, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z7, K1
+	VBLENDMPS   Z25, Z24, K1, Z24
+	VPSRAD      $0x17, Z24, Z25
+	VPSRLD      $0x14, Z24, Z26
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z15, Z27
+	VFMSUB213PS Z27, Z15, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z15, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
+	VPSRAD      $0x03, Z22, Z22
+	VADDPS      Z25, Z21, Z26
+	VPSLLD      $0x17, Z22, Z27
+	VPADDD      Z27, Z26, Z27
+	VPMINUD     Z2, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD   Z1, Z22, Z22
+	VPSUBD    Z22, Z8, Z22
+	VPSLLD    $0x17, Z22, Z22
+	VADDPS    Z21, Z22, Z28
+	VSUBPS    Z22, Z28, Z29
+	VSUBPS    Z29, Z21, Z21
+	VADDPS    Z25, Z21, Z21
+	VADDPS    Z21, Z28, Z21
+	VCMPPS    $0x11, Z22, Z26, K1
+	VPSUBD    Z22, Z21, Z21
+	VBLENDMPS Z21, Z27, K1, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z24, Z9, K1
+	VBLENDMPS   Z2, Z21, K1, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
+	VBLENDMPS   Z1, Z21, K1, Z21
+	VPCMPD      $0x00, Z1, Z23, K1
+	VPMOVD2M    Z15, K2
+	VBLENDMPS   Z2, Z1, K2, Z22
+	VBLENDMPS   Z22, Z21, K1, Z21
+	VPCMPD      $0x00, Z2, Z23, K1
+	VPMOVD2M    Z15, K2
+	VBLENDMPS   Z1, Z2, K2, Z15
+	VBLENDMPS   Z15, Z21, K1, Z15
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R8), Z21
+	VPANDD       Z21, Z20, Z21
+	VPORD        Z21, Z15, Z15
+	VPCMPD       $0x06, Z1, Z23, K1
+	VPCMPD       $0x06, Z23, Z2, K2
+	KANDW        K1, K2, K1
+	VBROADCASTSS 16(R8), Z21
+	VPANDD       Z21, Z20, Z20
+	VPCMPD       $0x06, Z20, Z1, K2
+	KANDW        K1, K2, K1
+	VPCMPD       $0x06, Z2, Z23, K2
+	KORW         K1, K2, K1
+	VBLENDMPS    Z3, Z15, K1, Z20
+
+focusdone337:
+	// loss = (alpha l) q^gamma
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z16, K1
+	VMULPS      Z20, Z16, Z15
+	VBLENDMPS   Z15, Z16, K1, Z15
+	VPMINUD     Z3, Z15, Z15
+
+	// s q, pre and f
+	VBROADCASTSS (DI), Z16
+	VMULPS       Z20, Z17, Z17
+	VMULPS       Z19, Z17, Z17
+	VMULPS       Z17, Z16, Z16
+	VMULPS       Z18, Z16, Z16
+	VPANDD       Z12, Z16, Z17
+	VCMPPS       $0x12, Z17, Z10, K1
+	VBLENDMPS    Z0, Z11, K1, Z17
+	VMULPS       Z17, Z14, Z18
+	VDIVPS       Z18, Z16, Z18
+	VCMPPS       $0x00, Z1, Z14, K1
+	VBLENDMPS    Z1, Z18, K1, Z14
+	VMOVUPS      Z15, (CX)
+	VMOVUPS      Z16, 768(DX)
+	VMOVUPS      Z17, 1280(DX)
+	VMOVUPS      Z14, 1536(DX)
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $-16, AX
+	CMPQ         AX, $+16
+	JGE          block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVL    $0x0000ffff, R8
+	BZHIL   AX, R8, R8
+	KMOVW   R8, K1
+	VMOVAPS Z0, Z14
+	VMOVUPS (DX), K1, Z14
+	VMOVAPS Z1, Z15
+	VMOVUPS 256(DX), K1, Z15
+	VMOVAPS Z1, Z16
+	VMOVUPS 512(DX), K1, Z16
+	VMOVAPS Z1, Z17
+	VMOVUPS 768(DX), K1, Z17
+	VMOVAPS Z0, Z18
+	VMOVUPS 1792(DX), K1, Z18
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	VPANDD      Z12, Z16, Z19
+	VCMPPS      $0x11, Z19, Z4, K2
+	VCMPPS      $0x11, Z2, Z19, K3
+	KANDW       K2, K3, K2
+	VMOVAPS.Z   Z16, K2, Z19
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z17, K2
+	VBLENDMPS   Z14, Z3, K2, Z14
+	VMAXPS      Z16, Z17, Z16
+	VCMPPS.BCST $0x00, consts<>+640(SB), Z16, K2
+	VBLENDMPS   Z3, Z14, K2, Z14
+
+	// e^(r_t) = p + pLow
+	VSUBPS            Z19, Z17, Z16
+	VMINPS            Z16, Z5, Z17
+	VMAXPS            Z17, Z6, Z17
+	VMOVAPS           Z13, Z19
+	VFMADD231PS.BCST  consts<>+96(SB), Z17, Z19
+	VSUBPS            Z13, Z19, Z20
+	VMOVAPS           Z17, Z21
+	VFNMADD231PS.BCST consts<>+160(SB), Z20, Z21
+	VFNMADD231PS.BCST consts<>+192(SB), Z20, Z21
+	VCMPPS            $0x11, Z17, Z16, K2
+	VCMPPS            $0x11, Z14, Z1, K3
+	KANDW             K2, K3, K2
+	VSUBPS            Z16, Z17, Z16
+	VMOVAPS.Z         Z16, K2, Z16
+	VBROADCASTSS      consts<>+2368(SB), Z17
+	VFMADD213PS.BCST  consts<>+2400(SB), Z21, Z17
+	VFMADD213PS.BCST  consts<>+2432(SB), Z21, Z17
+	VFMADD213PS.BCST  consts<>+2464(SB), Z21, Z17
+	VFMADD213PS.BCST  consts<>+2496(SB), Z21, Z17
+	VFMADD213PS       Z0, Z21, Z17
+	VMOVAPS           Z0, Z20
+	VFMADD231PS       Z17, Z21, Z20
+	VSUBPS            Z20, Z0, Z22
+	VFMADD231PS       Z17, Z21, Z22
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	VDIVPS       Z20, Z0, Z17
+	VMULPS       Z17, Z14, Z21
+	VFNMADD213PS Z14, Z21, Z20
+	VMULPS       Z22, Z21, Z22
+	VSUBPS       Z22, Z20, Z20
+	VMULPS       Z17, Z20, Z17
+	VPSUBD       Z13, Z19, Z19
+	VPSUBD       Z19, Z15, Z15
+	VPSUBD.BCST  consts<>+2560(SB), Z15, Z19
+	VPMAXSD      Z1, Z19, Z19
+	VPSUBD       Z19, Z15, Z15
+	VPMAXSD.BCST consts<>+2592(SB), Z15, Z15
+	VPSRAD       $0x01, Z15, Z20
+	VPADDD.BCST  consts<>+1664(SB), Z20, Z22
+	VPSLLD       $0x17, Z22, Z22
+	VPSUBD       Z20, Z15, Z15
+	VPADDD.BCST  consts<>+1664(SB), Z15, Z15
+	VPSLLD       $0x17, Z15, Z15
+	VMULPS       Z22, Z21, Z20
+	VMULPS       Z15, Z20, Z20
+	VMULPS       Z22, Z17, Z17
+	VMULPS       Z15, Z17, Z15
+
+	// w + wLow = 1 + u; q = u / w
+	VMAXPS       Z20, Z0, Z17
+	VMINPS       Z20, Z0, Z21
+	VADDPS       Z21, Z17, Z22
+	VSUBPS       Z17, Z22, Z17
+	VSUBPS       Z17, Z21, Z17
+	VDIVPS       Z22, Z0, Z21
+	VMULPS       Z21, Z20, Z23
+	VFNMADD213PS Z20, Z23, Z22
+	VADDPS       Z15, Z22, Z22
+	VADDPS       Z15, Z17, Z17
+	VMULPS       Z17, Z23, Z17
+	VSUBPS       Z17, Z22, Z17
+	VMULPS       Z21, Z17, Z17
+	VADDPS       Z17, Z23, Z17
+	VMINPS       Z17, Z0, Z17
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z0, Z20, Z22
+	VPSUBD.BCST consts<>+1888(SB), Z22, Z22
+	VPANDD.BCST consts<>+640(SB), Z22, Z23
+	VPSRLD      $0x15, Z22, Z22
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z23, Z0, Z24
+	VPERMPS     log_r<>+0(SB), Z22, Z25
+	VMULPS      Z25, Z24, Z24
+	VADDPS.BCST consts<>+672(SB), Z24, Z25
+	VFMADD231PS Z24, Z20, Z25
+	VCVTDQ2PS   Z23, Z20
+	VPERMPS     log_th<>+0(SB), Z22, Z23
+	VPERMPS     log_tl<>+0(SB), Z22, Z22
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z25, Z25, Z24
+	VBROADCASTSS     consts<>+1952(SB), Z26
+	VFMADD213PS.BCST consts<>+1984(SB), Z25, Z26
+	VFMADD231PS.BCST consts<>+1920(SB), Z24, Z26
+	VBROADCASTSS     consts<>+2016(SB), Z27
+	VFMADD213PS.BCST consts<>+2048(SB), Z25, Z27
+	VFMADD231PS      Z26, Z24, Z27
+	VFMADD231PS.BCST consts<>+1056(SB), Z20, Z22
+	VFMADD231PS      Z27, Z24, Z22
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+1088(SB), Z20, Z23
+	VADDPS           Z25, Z23, Z20
+	VSUBPS           Z20, Z23, Z23
+	VADDPS           Z25, Z23, Z23
+	VADDPS           Z23, Z22, Z22
+	VADDPS           Z22, Z20, Z20
+	VMULPS           Z21, Z15, Z15
+	VADDPS           Z15, Z20, Z15
+	VCVTDQ2PS        Z19, Z20
+	VFMADD231PS.BCST consts<>+160(SB), Z20, Z15
+	VADDPS           Z16, Z15, Z15
+	VMULPS           Z15, Z18, Z16
+	VCMPPS           $0x00, Z1, Z18, K2
+	VCMPPS           $0x00, Z15, Z15, K3
+	KANDW            K2, K3, K2
+	VBLENDMPS        Z1, Z16, K2, Z16
+
+	// 1 + gamma p_t l / q
+	VPCMPD       $0x06, Z1, Z19, K2
+	VBLENDMPS    Z1, Z21, K2, Z19
+	VCMPPS       $0x00, Z1, Z17, K2
+	VDIVPS       Z17, Z15, Z15
+	VBLENDMPS    Z0, Z15, K2, Z15
+	VCMPPS       $0x00, Z1, Z19, K2
+	VMULPS       Z15, Z19, Z15
+	VBLENDMPS    Z1, Z15, K2, Z15
+	VBROADCASTSS 8(BX), Z19
+	VFMADD213PS  Z0, Z15, Z19
+	VMOVAPS      Z17, Z20
+
+	// q^gamma
+	CMPQ   SI, $+1
+	JGE    focusnot0_338
+	VMULPS Z17, Z17, Z20
+	JMP    focusdone338
+
+focusnot0_338:
+	CMPQ    SI, $+2
+	JGE     focusnot1_338
+	VMOVAPS Z0, Z20
+	JMP     focusdone338
+
+focusnot1_338:
+	CMPQ SI, $+3
+	JGE  focusnot2_338
+	JMP  focusdone338
+
+focusnot2_338:
+	CMPQ    SI, $+4
+	JGE     focusnot3_338
+	VSQRTPS Z17, Z20
+	JMP     focusdone338
+
+focusnot3_338:
+	CMPQ         SI, $+5
+	JGE          focusnot4_338
+	VSQRTPS      Z17, Z15
+	VMOVAPS      Z17, Z20
+	VFNMADD231PS Z15, Z15, Z20
+	VMULPS.BCST  consts<>+2080(SB), Z15, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z15, Z17, Z20
+	JMP          focusdone338
+
+focusnot4_338:
+	CMPQ             SI, $+6
+	JGE              focusnot5_338
+	VSQRTPS          Z17, Z15
+	VMULPS           Z17, Z17, Z21
+	VMOVAPS          Z21, Z20
+	VFMSUB231PS      Z17, Z17, Z20
+	VMOVAPS          Z17, Z22
+	VFNMADD231PS     Z15, Z15, Z22
+	VMULPS           Z22, Z17, Z22
+	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
+	VMULPS           Z15, Z20, Z20
+	VFMADD231PS      Z15, Z21, Z20
+	JMP              focusdone338
+
+focusnot5_338:
+	CMPQ        SI, $+7
+	JGE         focusnot6_338
+	VMULPS      Z17, Z17, Z15
+	VMOVAPS     Z15, Z20
+	VFMSUB231PS Z17, Z17, Z20
+	VMULPS      Z17, Z20, Z20
+	VFMADD231PS Z17, Z15, Z20
+	JMP         focusdone338
+
+focusnot6_338:
+	CMPQ        SI, $+8
+	JGE         focusnot7_338
+	VMULPS      Z17, Z17, Z15
+	VMOVAPS     Z15, Z20
+	VFMSUB231PS Z17, Z17, Z20
+	VADDPS      Z15, Z15, Z21
+	VMULPS      Z20, Z21, Z20
+	VFMADD231PS Z15, Z15, Z20
+	JMP         focusdone338
+
+focusnot7_338:
+	CMPQ        SI, $+9
+	JGE         focusnot8_338
+	VMULPS      Z17, Z17, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z17, Z17, Z21
+	VMULPS      Z20, Z20, Z15
+	VADDPS      Z20, Z20, Z22
+	VFMSUB213PS Z15, Z20, Z20
+	VFMADD231PS Z21, Z22, Z20
+	VMULPS      Z17, Z20, Z20
+	VFMADD231PS Z17, Z15, Z20
+	JMP         focusdone338
+
+focusnot8_338:
+	LEAQ         20(BX), R8
+	VBROADCASTSS (R8), Z15
+	VBROADCASTSS 4(R8), Z21
+	VBROADCASTSS 8(R8), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD      Z12, Z20, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS   Z23, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z7, K2
+	VBLENDMPS   Z25, Z24, K2, Z24
+	VPSRAD      $0x17, Z24, Z25
+	VPSRLD      $0x14, Z24, Z26
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z15, Z27
+	VFMSUB213PS Z27, Z15, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z15, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
+	VPSRAD      $0x03, Z22, Z22
+	VADDPS      Z25, Z21, Z26
+	VPSLLD      $0x17, Z22, Z27
+	VPADDD      Z27, Z26, Z27
+	VPMINUD     Z2, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD   Z1, Z22, Z22
+	VPSUBD    Z22, Z8, Z22
+	VPSLLD    $0x17, Z22, Z22
+	VADDPS    Z21, Z22, Z28
+	VSUBPS    Z22, Z28, Z29
+	VSUBPS    Z29, Z21, Z21
+	VADDPS    Z25, Z21, Z21
+	VADDPS    Z21, Z28, Z21
+	VCMPPS    $0x11, Z22, Z26, K2
+	VPSUBD    Z22, Z21, Z21
+	VBLENDMPS Z21, Z27, K2, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z24, Z9, K2
+	VBLENDMPS   Z2, Z21, K2, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
+	VBLENDMPS   Z1, Z21, K2, Z21
+	VPCMPD      $0x00, Z1, Z23, K2
+	VPMOVD2M    Z15, K3
+	VBLENDMPS   Z2, Z1, K3, Z22
+	VBLENDMPS   Z22, Z21, K2, Z21
+	VPCMPD      $0x00, Z2, Z23, K2
+	VPMOVD2M    Z15, K3
+	VBLENDMPS   Z1, Z2, K3, Z15
+	VBLENDMPS   Z15, Z21, K2, Z15
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R8), Z21
+	VPANDD       Z21, Z20, Z21
+	VPORD        Z21, Z15, Z15
+	VPCMPD       $0x06, Z1, Z23, K2
+	VPCMPD       $0x06, Z23, Z2, K3
+	KANDW        K2, K3, K2
+	VBROADCASTSS 16(R8), Z21
+	VPANDD       Z21, Z20, Z20
+	VPCMPD       $0x06, Z20, Z1, K3
+	KANDW        K2, K3, K2
+	VPCMPD       $0x06, Z2, Z23, K3
+	KORW         K2, K3, K2
+	VBLENDMPS    Z3, Z15, K2, Z20
+
+focusdone338:
+	// loss = (alpha l) q^gamma
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z16, K2
+	VMULPS      Z20, Z16, Z15
+	VBLENDMPS   Z15, Z16, K2, Z15
+	VPMINUD     Z3, Z15, Z15
+
+	// s q, pre and f
+	VBROADCASTSS (DI), Z16
+	VMULPS       Z20, Z18, Z18
+	VMULPS       Z19, Z18, Z18
+	VMULPS       Z18, Z16, Z16
+	VMULPS       Z17, Z16, Z16
+	VPANDD       Z12, Z16, Z17
+	VCMPPS       $0x12, Z17, Z10, K2
+	VBLENDMPS    Z0, Z11, K2, Z17
+	VMULPS       Z17, Z14, Z18
+	VDIVPS       Z18, Z16, Z18
+	VCMPPS       $0x00, Z1, Z14, K2
+	VBLENDMPS    Z1, Z18, K2, Z14
+	VMOVUPS      Z15, K1, (CX)
+	VMOVUPS      Z16, K1, 768(DX)
+	VMOVUPS      Z17, K1, 1280(DX)
+	VMOVUPS      Z14, K1, 1536(DX)
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $-16, AX
+	CMPQ         AX, $+1
+	JGE          vector
+
+done:
+	VZEROUPPER
+	RET
+
 // func rowGradAVX2(losses *float32, sums *rowSums, n int, p *lossParams, scale *float32)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·rowGradAVX2(SB), NOSPLIT, $192-40
 	VBROADCASTSS consts<>+384(SB), Y0
-	VBROADCASTSS consts<>+1088(SB), Y1
+	VBROADCASTSS consts<>+960(SB), Y1
 	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         sums+8(FP), DX
@@ -12206,14 +12998,14 @@ block:
 	VPAND        consts<>+0(SB), Y3, Y6
 	VBROADCASTSS consts<>+2528(SB), Y7
 	VCMPPS       $0x11, Y6, Y7, Y7
-	VCMPPS       $0x11, consts<>+672(SB), Y6, Y6
+	VCMPPS       $0x11, consts<>+928(SB), Y6, Y6
 	VPAND        Y7, Y6, Y6
 	VPAND        Y3, Y6, Y6
 	VCMPPS       $0x12, consts<>+2112(SB), Y4, Y7
 	VBROADCASTSS consts<>+608(SB), Y8
 	VBLENDVPS    Y7, Y2, Y8, Y2
 	VMAXPS       Y3, Y4, Y3
-	VCMPPS       $0x00, consts<>+544(SB), Y3, Y3
+	VCMPPS       $0x00, consts<>+640(SB), Y3, Y3
 	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y2
 
 	// e^(r_t) = p + pLow
@@ -12290,7 +13082,7 @@ block:
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS Y0, Y8, Y10
 	VPSUBD consts<>+1888(SB), Y10, Y10
-	VPAND  consts<>+544(SB), Y10, Y11
+	VPAND  consts<>+640(SB), Y10, Y11
 	VPSRLD $0x15, Y10, Y10
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
@@ -12298,7 +13090,7 @@ block:
 	VMOVUPS     log_r<>+0(SB), Y13
 	VPERMILPS   Y10, Y13, Y13
 	VMULPS      Y13, Y12, Y12
-	VADDPS      consts<>+768(SB), Y12, Y13
+	VADDPS      consts<>+672(SB), Y12, Y13
 	VFMADD231PS Y12, Y8, Y13
 	VCVTDQ2PS   Y11, Y8
 	VMOVUPS     log_th<>+0(SB), Y11
@@ -12314,11 +13106,11 @@ block:
 	VBROADCASTSS consts<>+2016(SB), Y15
 	VFMADD213PS  consts<>+2048(SB), Y13, Y15
 	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+960(SB), Y8, Y10
+	VFMADD231PS  consts<>+1056(SB), Y8, Y10
 	VFMADD231PS  Y15, Y12, Y10
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+992(SB), Y8, Y11
+	VFMADD231PS consts<>+1088(SB), Y8, Y11
 	VADDPS      Y13, Y11, Y8
 	VSUBPS      Y8, Y11, Y11
 	VADDPS      Y13, Y11, Y11
@@ -12350,41 +13142,41 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_329
+	JGE    focusnot0_365
 	VMULPS Y6, Y6, Y8
-	JMP    focusdone329
+	JMP    focusdone365
 
-focusnot0_329:
+focusnot0_365:
 	CMPQ    SI, $+2
-	JGE     focusnot1_329
+	JGE     focusnot1_365
 	VMOVAPS Y0, Y8
-	JMP     focusdone329
+	JMP     focusdone365
 
-focusnot1_329:
+focusnot1_365:
 	CMPQ SI, $+3
-	JGE  focusnot2_329
-	JMP  focusdone329
+	JGE  focusnot2_365
+	JMP  focusdone365
 
-focusnot2_329:
+focusnot2_365:
 	CMPQ    SI, $+4
-	JGE     focusnot3_329
+	JGE     focusnot3_365
 	VSQRTPS Y6, Y8
-	JMP     focusdone329
+	JMP     focusdone365
 
-focusnot3_329:
+focusnot3_365:
 	CMPQ         SI, $+5
-	JGE          focusnot4_329
+	JGE          focusnot4_365
 	VSQRTPS      Y6, Y3
 	VMOVAPS      Y6, Y8
 	VFNMADD231PS Y3, Y3, Y8
 	VMULPS       consts<>+2080(SB), Y3, Y9
 	VMULPS       Y9, Y8, Y8
 	VFMADD231PS  Y3, Y6, Y8
-	JMP          focusdone329
+	JMP          focusdone365
 
-focusnot4_329:
+focusnot4_365:
 	CMPQ         SI, $+6
-	JGE          focusnot5_329
+	JGE          focusnot5_365
 	VSQRTPS      Y6, Y3
 	VMULPS       Y6, Y6, Y9
 	VMOVAPS      Y9, Y8
@@ -12395,32 +13187,32 @@ focusnot4_329:
 	VFMADD231PS  consts<>+2080(SB), Y10, Y8
 	VMULPS       Y3, Y8, Y8
 	VFMADD231PS  Y3, Y9, Y8
-	JMP          focusdone329
+	JMP          focusdone365
 
-focusnot5_329:
+focusnot5_365:
 	CMPQ        SI, $+7
-	JGE         focusnot6_329
+	JGE         focusnot6_365
 	VMULPS      Y6, Y6, Y3
 	VMOVAPS     Y3, Y8
 	VFMSUB231PS Y6, Y6, Y8
 	VMULPS      Y6, Y8, Y8
 	VFMADD231PS Y6, Y3, Y8
-	JMP         focusdone329
+	JMP         focusdone365
 
-focusnot6_329:
+focusnot6_365:
 	CMPQ        SI, $+8
-	JGE         focusnot7_329
+	JGE         focusnot7_365
 	VMULPS      Y6, Y6, Y3
 	VMOVAPS     Y3, Y8
 	VFMSUB231PS Y6, Y6, Y8
 	VADDPS      Y3, Y3, Y9
 	VMULPS      Y8, Y9, Y8
 	VFMADD231PS Y3, Y3, Y8
-	JMP         focusdone329
+	JMP         focusdone365
 
-focusnot7_329:
+focusnot7_365:
 	CMPQ        SI, $+9
-	JGE         focusnot8_329
+	JGE         focusnot8_365
 	VMULPS      Y6, Y6, Y8
 	VMOVAPS     Y8, Y9
 	VFMSUB231PS Y6, Y6, Y9
@@ -12430,9 +13222,9 @@ focusnot7_329:
 	VFMADD231PS Y9, Y10, Y8
 	VMULPS      Y6, Y8, Y8
 	VFMADD231PS Y6, Y3, Y8
-	JMP         focusdone329
+	JMP         focusdone365
 
-focusnot8_329:
+focusnot8_365:
 	LEAQ         20(BX), R8
 	VMOVUPS      Y4, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -12449,7 +13241,7 @@ focusnot8_329:
 	VPSUBD       consts<>+1248(SB), Y5, Y6
 	VCVTDQ2PS    Y5, Y7
 	VPSUBD       consts<>+1760(SB), Y7, Y7
-	VBROADCASTSS consts<>+1024(SB), Y9
+	VBROADCASTSS consts<>+1120(SB), Y9
 	VPCMPGTD     Y5, Y9, Y9
 	VBLENDVPS    Y9, Y7, Y6, Y6
 	VPSRAD       $0x17, Y6, Y7
@@ -12460,7 +13252,7 @@ focusnot8_329:
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VPERMPS      pow_r<>+0(SB), Y9, Y10
-	VFMADD213PS  consts<>+768(SB), Y10, Y6
+	VFMADD213PS  consts<>+672(SB), Y10, Y6
 	VMULPS       consts<>+1344(SB), Y6, Y10
 	VMOVAPS      Y6, Y11
 	VFMADD231PS  Y10, Y6, Y11
@@ -12511,7 +13303,7 @@ focusnot8_329:
 	VADDPS  Y7, Y3, Y9
 	VPSLLD  $0x17, Y4, Y10
 	VPADDD  Y10, Y9, Y10
-	VPMINUD consts<>+672(SB), Y10, Y10
+	VPMINUD consts<>+928(SB), Y10, Y10
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPMINSD      Y1, Y4, Y4
@@ -12530,14 +13322,14 @@ focusnot8_329:
 	// overflow, underflow, x = 0 and Inf
 	VBROADCASTSS consts<>+1824(SB), Y4
 	VCMPPS       $0x11, Y6, Y4, Y4
-	VBLENDVPS    Y4, consts<>+672(SB), Y3, Y3
+	VBLENDVPS    Y4, consts<>+928(SB), Y3, Y3
 	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
 	VBLENDVPS    Y4, Y1, Y3, Y3
 	VPCMPEQD     Y1, Y5, Y4
-	VBLENDVPS    Y2, consts<>+672(SB), Y1, Y6
+	VBLENDVPS    Y2, consts<>+928(SB), Y1, Y6
 	VBLENDVPS    Y4, Y6, Y3, Y3
-	VPCMPEQD     consts<>+672(SB), Y5, Y4
-	VBROADCASTSS consts<>+672(SB), Y6
+	VPCMPEQD     consts<>+928(SB), Y5, Y4
+	VBROADCASTSS consts<>+928(SB), Y6
 	VBLENDVPS    Y2, Y1, Y6, Y2
 	VBLENDVPS    Y4, Y2, Y3, Y2
 
@@ -12546,14 +13338,14 @@ focusnot8_329:
 	VPAND        Y3, Y8, Y3
 	VPOR         Y3, Y2, Y2
 	VPCMPGTD     Y1, Y5, Y3
-	VBROADCASTSS consts<>+672(SB), Y4
+	VBROADCASTSS consts<>+928(SB), Y4
 	VPCMPGTD     Y5, Y4, Y4
 	VPAND        Y3, Y4, Y3
 	VBROADCASTSS 16(R8), Y4
 	VPAND        Y4, Y8, Y4
 	VPCMPGTD     Y4, Y1, Y1
 	VPAND        Y3, Y1, Y1
-	VPCMPGTD     consts<>+672(SB), Y5, Y3
+	VPCMPGTD     consts<>+928(SB), Y5, Y3
 	VPOR         Y1, Y3, Y1
 	VBLENDVPS    Y1, consts<>+608(SB), Y2, Y8
 	VMOVUPS      (SP), Y4
@@ -12563,7 +13355,7 @@ focusnot8_329:
 	VMOVUPS      128(SP), Y5
 	VMOVUPS      160(SP), Y1
 
-focusdone329:
+focusdone365:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2112(SB), Y4, Y3
 	VMULPS    Y8, Y4, Y9
@@ -12622,14 +13414,14 @@ vector:
 	VPAND        consts<>+0(SB), Y5, Y7
 	VBROADCASTSS consts<>+2528(SB), Y8
 	VCMPPS       $0x11, Y7, Y8, Y8
-	VCMPPS       $0x11, consts<>+672(SB), Y7, Y7
+	VCMPPS       $0x11, consts<>+928(SB), Y7, Y7
 	VPAND        Y8, Y7, Y7
 	VPAND        Y5, Y7, Y7
 	VCMPPS       $0x12, consts<>+2112(SB), Y6, Y8
 	VBROADCASTSS consts<>+608(SB), Y9
 	VBLENDVPS    Y8, Y3, Y9, Y3
 	VMAXPS       Y5, Y6, Y5
-	VCMPPS       $0x00, consts<>+544(SB), Y5, Y5
+	VCMPPS       $0x00, consts<>+640(SB), Y5, Y5
 	VBLENDVPS    Y5, consts<>+608(SB), Y3, Y3
 
 	// e^(r_t) = p + pLow
@@ -12705,7 +13497,7 @@ vector:
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS Y0, Y8, Y10
 	VPSUBD consts<>+1888(SB), Y10, Y10
-	VPAND  consts<>+544(SB), Y10, Y11
+	VPAND  consts<>+640(SB), Y10, Y11
 	VPSRLD $0x15, Y10, Y10
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
@@ -12713,7 +13505,7 @@ vector:
 	VMOVUPS     log_r<>+0(SB), Y13
 	VPERMILPS   Y10, Y13, Y13
 	VMULPS      Y13, Y12, Y12
-	VADDPS      consts<>+768(SB), Y12, Y13
+	VADDPS      consts<>+672(SB), Y12, Y13
 	VFMADD231PS Y12, Y8, Y13
 	VCVTDQ2PS   Y11, Y8
 	VMOVUPS     log_th<>+0(SB), Y11
@@ -12729,11 +13521,11 @@ vector:
 	VBROADCASTSS consts<>+2016(SB), Y15
 	VFMADD213PS  consts<>+2048(SB), Y13, Y15
 	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+960(SB), Y8, Y10
+	VFMADD231PS  consts<>+1056(SB), Y8, Y10
 	VFMADD231PS  Y15, Y12, Y10
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+992(SB), Y8, Y11
+	VFMADD231PS consts<>+1088(SB), Y8, Y11
 	VADDPS      Y13, Y11, Y8
 	VSUBPS      Y8, Y11, Y11
 	VADDPS      Y13, Y11, Y11
@@ -12765,41 +13557,41 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_330
+	JGE    focusnot0_366
 	VMULPS Y6, Y6, Y8
-	JMP    focusdone330
+	JMP    focusdone366
 
-focusnot0_330:
+focusnot0_366:
 	CMPQ    SI, $+2
-	JGE     focusnot1_330
+	JGE     focusnot1_366
 	VMOVAPS Y0, Y8
-	JMP     focusdone330
+	JMP     focusdone366
 
-focusnot1_330:
+focusnot1_366:
 	CMPQ SI, $+3
-	JGE  focusnot2_330
-	JMP  focusdone330
+	JGE  focusnot2_366
+	JMP  focusdone366
 
-focusnot2_330:
+focusnot2_366:
 	CMPQ    SI, $+4
-	JGE     focusnot3_330
+	JGE     focusnot3_366
 	VSQRTPS Y6, Y8
-	JMP     focusdone330
+	JMP     focusdone366
 
-focusnot3_330:
+focusnot3_366:
 	CMPQ         SI, $+5
-	JGE          focusnot4_330
+	JGE          focusnot4_366
 	VSQRTPS      Y6, Y4
 	VMOVAPS      Y6, Y8
 	VFNMADD231PS Y4, Y4, Y8
 	VMULPS       consts<>+2080(SB), Y4, Y9
 	VMULPS       Y9, Y8, Y8
 	VFMADD231PS  Y4, Y6, Y8
-	JMP          focusdone330
+	JMP          focusdone366
 
-focusnot4_330:
+focusnot4_366:
 	CMPQ         SI, $+6
-	JGE          focusnot5_330
+	JGE          focusnot5_366
 	VSQRTPS      Y6, Y4
 	VMULPS       Y6, Y6, Y9
 	VMOVAPS      Y9, Y8
@@ -12810,32 +13602,32 @@ focusnot4_330:
 	VFMADD231PS  consts<>+2080(SB), Y10, Y8
 	VMULPS       Y4, Y8, Y8
 	VFMADD231PS  Y4, Y9, Y8
-	JMP          focusdone330
+	JMP          focusdone366
 
-focusnot5_330:
+focusnot5_366:
 	CMPQ        SI, $+7
-	JGE         focusnot6_330
+	JGE         focusnot6_366
 	VMULPS      Y6, Y6, Y4
 	VMOVAPS     Y4, Y8
 	VFMSUB231PS Y6, Y6, Y8
 	VMULPS      Y6, Y8, Y8
 	VFMADD231PS Y6, Y4, Y8
-	JMP         focusdone330
+	JMP         focusdone366
 
-focusnot6_330:
+focusnot6_366:
 	CMPQ        SI, $+8
-	JGE         focusnot7_330
+	JGE         focusnot7_366
 	VMULPS      Y6, Y6, Y4
 	VMOVAPS     Y4, Y8
 	VFMSUB231PS Y6, Y6, Y8
 	VADDPS      Y4, Y4, Y9
 	VMULPS      Y8, Y9, Y8
 	VFMADD231PS Y4, Y4, Y8
-	JMP         focusdone330
+	JMP         focusdone366
 
-focusnot7_330:
+focusnot7_366:
 	CMPQ        SI, $+9
-	JGE         focusnot8_330
+	JGE         focusnot8_366
 	VMULPS      Y6, Y6, Y8
 	VMOVAPS     Y8, Y9
 	VFMSUB231PS Y6, Y6, Y9
@@ -12845,9 +13637,9 @@ focusnot7_330:
 	VFMADD231PS Y9, Y10, Y8
 	VMULPS      Y6, Y8, Y8
 	VFMADD231PS Y6, Y4, Y8
-	JMP         focusdone330
+	JMP         focusdone366
 
-focusnot8_330:
+focusnot8_366:
 	LEAQ         20(BX), R8
 	VMOVUPS      Y5, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -12864,7 +13656,7 @@ focusnot8_330:
 	VPSUBD       consts<>+1248(SB), Y5, Y6
 	VCVTDQ2PS    Y5, Y7
 	VPSUBD       consts<>+1760(SB), Y7, Y7
-	VBROADCASTSS consts<>+1024(SB), Y9
+	VBROADCASTSS consts<>+1120(SB), Y9
 	VPCMPGTD     Y5, Y9, Y9
 	VBLENDVPS    Y9, Y7, Y6, Y6
 	VPSRAD       $0x17, Y6, Y7
@@ -12875,7 +13667,7 @@ focusnot8_330:
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VPERMPS      pow_r<>+0(SB), Y9, Y10
-	VFMADD213PS  consts<>+768(SB), Y10, Y6
+	VFMADD213PS  consts<>+672(SB), Y10, Y6
 	VMULPS       consts<>+1344(SB), Y6, Y10
 	VMOVAPS      Y6, Y11
 	VFMADD231PS  Y10, Y6, Y11
@@ -12926,7 +13718,7 @@ focusnot8_330:
 	VADDPS  Y7, Y3, Y9
 	VPSLLD  $0x17, Y4, Y10
 	VPADDD  Y10, Y9, Y10
-	VPMINUD consts<>+672(SB), Y10, Y10
+	VPMINUD consts<>+928(SB), Y10, Y10
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPMINSD      Y1, Y4, Y4
@@ -12945,14 +13737,14 @@ focusnot8_330:
 	// overflow, underflow, x = 0 and Inf
 	VBROADCASTSS consts<>+1824(SB), Y4
 	VCMPPS       $0x11, Y6, Y4, Y4
-	VBLENDVPS    Y4, consts<>+672(SB), Y3, Y3
+	VBLENDVPS    Y4, consts<>+928(SB), Y3, Y3
 	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
 	VBLENDVPS    Y4, Y1, Y3, Y3
 	VPCMPEQD     Y1, Y5, Y4
-	VBLENDVPS    Y2, consts<>+672(SB), Y1, Y6
+	VBLENDVPS    Y2, consts<>+928(SB), Y1, Y6
 	VBLENDVPS    Y4, Y6, Y3, Y3
-	VPCMPEQD     consts<>+672(SB), Y5, Y4
-	VBROADCASTSS consts<>+672(SB), Y6
+	VPCMPEQD     consts<>+928(SB), Y5, Y4
+	VBROADCASTSS consts<>+928(SB), Y6
 	VBLENDVPS    Y2, Y1, Y6, Y2
 	VBLENDVPS    Y4, Y2, Y3, Y2
 
@@ -12961,14 +13753,14 @@ focusnot8_330:
 	VPAND        Y3, Y8, Y3
 	VPOR         Y3, Y2, Y2
 	VPCMPGTD     Y1, Y5, Y3
-	VBROADCASTSS consts<>+672(SB), Y4
+	VBROADCASTSS consts<>+928(SB), Y4
 	VPCMPGTD     Y5, Y4, Y4
 	VPAND        Y3, Y4, Y3
 	VBROADCASTSS 16(R8), Y4
 	VPAND        Y4, Y8, Y4
 	VPCMPGTD     Y4, Y1, Y1
 	VPAND        Y3, Y1, Y1
-	VPCMPGTD     consts<>+672(SB), Y5, Y3
+	VPCMPGTD     consts<>+928(SB), Y5, Y3
 	VPOR         Y1, Y3, Y1
 	VBLENDVPS    Y1, consts<>+608(SB), Y2, Y8
 	VMOVUPS      (SP), Y5
@@ -12978,7 +13770,7 @@ focusnot8_330:
 	VMOVUPS      128(SP), Y2
 	VMOVUPS      160(SP), Y1
 
-focusdone330:
+focusdone366:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2112(SB), Y5, Y4
 	VMULPS    Y8, Y5, Y9
@@ -13114,802 +13906,64 @@ done:
 	VZEROUPPER
 	RET
 
-// func rowGradAVX512(losses *float32, sums *rowSums, n int, p *lossParams, scale *float32)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·rowGradAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+1088(SB), Z1
-	VBROADCASTSS consts<>+672(SB), Z2
-	VBROADCASTSS consts<>+608(SB), Z3
-	VBROADCASTSS consts<>+2528(SB), Z4
-	VBROADCASTSS consts<>+2240(SB), Z5
-	VBROADCASTSS consts<>+2208(SB), Z6
-	VBROADCASTSS consts<>+1024(SB), Z7
-	VBROADCASTSS consts<>+1792(SB), Z8
-	VBROADCASTSS consts<>+1824(SB), Z9
-	VBROADCASTSS consts<>+2624(SB), Z10
-	VBROADCASTSS consts<>+2656(SB), Z11
-	VBROADCASTSS consts<>+0(SB), Z12
-	VBROADCASTSS consts<>+2272(SB), Z13
-	MOVQ         n+16(FP), AX
-	MOVQ         losses+0(FP), CX
-	MOVQ         sums+8(FP), DX
-	MOVQ         p+24(FP), BX
-	MOVQ         (BX), SI
-	MOVQ         scale+32(FP), DI
-	CMPQ         AX, $+16
-	JLT          rest
+// func addLossesAVX512(total *[16]float64, x *float32, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·addLossesAVX512(SB), NOSPLIT, $0-24
+	VBROADCASTSS consts<>+960(SB), Z0
+	MOVQ         x+8(FP), AX
+	MOVQ         n+16(FP), CX
+	MOVQ         total+0(FP), DX
+	VMOVUPS      Z0, Z1
+	VMOVUPS      Z0, Z2
+	VMOVUPS      (DX), Z1
+	VMOVUPS      64(DX), Z2
 
 block:
-	VMOVUPS (DX), Z14
-	VMOVUPS 512(DX), Z15
-	VMOVUPS 768(DX), Z16
-	VMOVUPS 1792(DX), Z17
+	VMOVAPS Z0, Z4
+	MOVQ    $0x00000000, BX
+	MOVQ    $0x00000010, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	CMPQ    SI, $+16
+	JLT     add_part
 
-	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD      Z12, Z15, Z18
-	VCMPPS      $0x11, Z18, Z4, K1
-	VCMPPS      $0x11, Z2, Z18, K2
-	KANDW       K1, K2, K1
-	VMOVAPS.Z   Z15, K1, Z18
-	VCMPPS.BCST $0x12, consts<>+2112(SB), Z16, K1
-	VBLENDMPS   Z14, Z3, K1, Z14
-	VMAXPS      Z15, Z16, Z15
-	VCMPPS.BCST $0x00, consts<>+544(SB), Z15, K1
-	VBLENDMPS   Z3, Z14, K1, Z14
+add_tile:
+	VADDPS (AX), Z4, Z4
+	ADDQ   $+64, AX
+	ADDQ   $+64, BX
+	ADDQ   $-16, SI
+	CMPQ   SI, $+16
+	JGE    add_tile
 
-	// e^(r_t) = p + pLow
-	VSUBPS            Z18, Z16, Z15
-	VMINPS            Z15, Z5, Z16
-	VMAXPS            Z16, Z6, Z16
-	VMOVAPS           Z13, Z18
-	VFMADD231PS.BCST  consts<>+96(SB), Z16, Z18
-	VSUBPS            Z13, Z18, Z19
-	VMOVAPS           Z16, Z20
-	VFNMADD231PS.BCST consts<>+160(SB), Z19, Z20
-	VFNMADD231PS.BCST consts<>+192(SB), Z19, Z20
-	VCMPPS            $0x11, Z16, Z15, K1
-	VCMPPS            $0x11, Z14, Z1, K2
-	KANDW             K1, K2, K1
-	VSUBPS            Z15, Z16, Z15
-	VMOVAPS.Z         Z15, K1, Z15
-	VBROADCASTSS      consts<>+2368(SB), Z16
-	VFMADD213PS.BCST  consts<>+2400(SB), Z20, Z16
-	VFMADD213PS.BCST  consts<>+2432(SB), Z20, Z16
-	VFMADD213PS.BCST  consts<>+2464(SB), Z20, Z16
-	VFMADD213PS.BCST  consts<>+2496(SB), Z20, Z16
-	VFMADD213PS       Z0, Z20, Z16
-	VMOVAPS           Z0, Z19
-	VFMADD231PS       Z16, Z20, Z19
-	VSUBPS            Z19, Z0, Z21
-	VFMADD231PS       Z16, Z20, Z21
+add_part:
+	CMPQ    SI, $+1
+	JLT     add_done
+	MOVL    $0x0000ffff, BX
+	BZHIL   SI, BX, BX
+	KMOVW   BX, K1
+	VMOVAPS Z0, Z3
+	VMOVUPS (AX), K1, Z3
+	VADDPS  Z3, Z4, Z4
 
-	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z19, Z0, Z16
-	VMULPS       Z16, Z14, Z20
-	VFNMADD213PS Z14, Z20, Z19
-	VMULPS       Z21, Z20, Z21
-	VSUBPS       Z21, Z19, Z19
-	VMULPS       Z16, Z19, Z16
-	VMOVUPS      256(DX), Z19
-	VPSUBD       Z13, Z18, Z18
-	VPSUBD       Z18, Z19, Z18
-	VPSUBD.BCST  consts<>+2560(SB), Z18, Z19
-	VPMAXSD      Z1, Z19, Z19
-	VPSUBD       Z19, Z18, Z18
-	VPMAXSD.BCST consts<>+2592(SB), Z18, Z18
-	VPSRAD       $0x01, Z18, Z21
-	VPADDD.BCST  consts<>+1664(SB), Z21, Z22
-	VPSLLD       $0x17, Z22, Z22
-	VPSUBD       Z21, Z18, Z18
-	VPADDD.BCST  consts<>+1664(SB), Z18, Z18
-	VPSLLD       $0x17, Z18, Z18
-	VMULPS       Z22, Z20, Z20
-	VMULPS       Z18, Z20, Z20
-	VMULPS       Z22, Z16, Z16
-	VMULPS       Z18, Z16, Z16
-
-	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z20, Z0, Z18
-	VMINPS       Z20, Z0, Z21
-	VADDPS       Z21, Z18, Z22
-	VSUBPS       Z18, Z22, Z18
-	VSUBPS       Z18, Z21, Z18
-	VDIVPS       Z22, Z0, Z21
-	VMULPS       Z21, Z20, Z23
-	VFNMADD213PS Z20, Z23, Z22
-	VADDPS       Z16, Z22, Z22
-	VADDPS       Z16, Z18, Z18
-	VMULPS       Z18, Z23, Z18
-	VSUBPS       Z18, Z22, Z18
-	VMULPS       Z21, Z18, Z18
-	VADDPS       Z18, Z23, Z18
-	VMINPS       Z18, Z0, Z18
-
-	// -log p_t = log1p(u) and what the exponent and the clamp left out
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z20, Z22
-	VPSUBD.BCST consts<>+1888(SB), Z22, Z22
-	VPANDD.BCST consts<>+544(SB), Z22, Z23
-	VPSRLD      $0x15, Z22, Z22
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z23, Z0, Z24
-	VPERMPS     log_r<>+0(SB), Z22, Z25
-	VMULPS      Z25, Z24, Z24
-	VADDPS.BCST consts<>+768(SB), Z24, Z25
-	VFMADD231PS Z24, Z20, Z25
-	VCVTDQ2PS   Z23, Z20
-	VPERMPS     log_th<>+0(SB), Z22, Z23
-	VPERMPS     log_tl<>+0(SB), Z22, Z22
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z25, Z25, Z24
-	VBROADCASTSS     consts<>+1952(SB), Z26
-	VFMADD213PS.BCST consts<>+1984(SB), Z25, Z26
-	VFMADD231PS.BCST consts<>+1920(SB), Z24, Z26
-	VBROADCASTSS     consts<>+2016(SB), Z27
-	VFMADD213PS.BCST consts<>+2048(SB), Z25, Z27
-	VFMADD231PS      Z26, Z24, Z27
-	VFMADD231PS.BCST consts<>+960(SB), Z20, Z22
-	VFMADD231PS      Z27, Z24, Z22
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+992(SB), Z20, Z23
-	VADDPS           Z25, Z23, Z20
-	VSUBPS           Z20, Z23, Z23
-	VADDPS           Z25, Z23, Z23
-	VADDPS           Z23, Z22, Z22
-	VADDPS           Z22, Z20, Z20
-	VMULPS           Z21, Z16, Z16
-	VADDPS           Z16, Z20, Z16
-	VCVTDQ2PS        Z19, Z20
-	VFMADD231PS.BCST consts<>+160(SB), Z20, Z16
-	VADDPS           Z15, Z16, Z15
-	VMULPS           Z15, Z17, Z16
-	VCMPPS           $0x00, Z1, Z17, K1
-	VCMPPS           $0x00, Z15, Z15, K2
-	KANDW            K1, K2, K1
-	VBLENDMPS        Z1, Z16, K1, Z16
-
-	// 1 + gamma p_t l / q
-	VPCMPD       $0x06, Z1, Z19, K1
-	VBLENDMPS    Z1, Z21, K1, Z19
-	VCMPPS       $0x00, Z1, Z18, K1
-	VDIVPS       Z18, Z15, Z15
-	VBLENDMPS    Z0, Z15, K1, Z15
-	VCMPPS       $0x00, Z1, Z19, K1
-	VMULPS       Z15, Z19, Z15
-	VBLENDMPS    Z1, Z15, K1, Z15
-	VBROADCASTSS 8(BX), Z19
-	VFMADD213PS  Z0, Z15, Z19
-	VMOVAPS      Z18, Z20
-
-	// q^gamma
-	CMPQ   SI, $+1
-	JGE    focusnot0_365
-	VMULPS Z18, Z18, Z20
-	JMP    focusdone365
-
-focusnot0_365:
-	CMPQ    SI, $+2
-	JGE     focusnot1_365
-	VMOVAPS Z0, Z20
-	JMP     focusdone365
-
-focusnot1_365:
-	CMPQ SI, $+3
-	JGE  focusnot2_365
-	JMP  focusdone365
-
-focusnot2_365:
-	CMPQ    SI, $+4
-	JGE     focusnot3_365
-	VSQRTPS Z18, Z20
-	JMP     focusdone365
-
-focusnot3_365:
-	CMPQ         SI, $+5
-	JGE          focusnot4_365
-	VSQRTPS      Z18, Z15
-	VMOVAPS      Z18, Z20
-	VFNMADD231PS Z15, Z15, Z20
-	VMULPS.BCST  consts<>+2080(SB), Z15, Z21
-	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z15, Z18, Z20
-	JMP          focusdone365
-
-focusnot4_365:
-	CMPQ             SI, $+6
-	JGE              focusnot5_365
-	VSQRTPS          Z18, Z15
-	VMULPS           Z18, Z18, Z21
-	VMOVAPS          Z21, Z20
-	VFMSUB231PS      Z18, Z18, Z20
-	VMOVAPS          Z18, Z22
-	VFNMADD231PS     Z15, Z15, Z22
-	VMULPS           Z22, Z18, Z22
-	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
-	VMULPS           Z15, Z20, Z20
-	VFMADD231PS      Z15, Z21, Z20
-	JMP              focusdone365
-
-focusnot5_365:
-	CMPQ        SI, $+7
-	JGE         focusnot6_365
-	VMULPS      Z18, Z18, Z15
-	VMOVAPS     Z15, Z20
-	VFMSUB231PS Z18, Z18, Z20
-	VMULPS      Z18, Z20, Z20
-	VFMADD231PS Z18, Z15, Z20
-	JMP         focusdone365
-
-focusnot6_365:
-	CMPQ        SI, $+8
-	JGE         focusnot7_365
-	VMULPS      Z18, Z18, Z15
-	VMOVAPS     Z15, Z20
-	VFMSUB231PS Z18, Z18, Z20
-	VADDPS      Z15, Z15, Z21
-	VMULPS      Z20, Z21, Z20
-	VFMADD231PS Z15, Z15, Z20
-	JMP         focusdone365
-
-focusnot7_365:
-	CMPQ        SI, $+9
-	JGE         focusnot8_365
-	VMULPS      Z18, Z18, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z18, Z18, Z21
-	VMULPS      Z20, Z20, Z15
-	VADDPS      Z20, Z20, Z22
-	VFMSUB213PS Z15, Z20, Z20
-	VFMADD231PS Z21, Z22, Z20
-	VMULPS      Z18, Z20, Z20
-	VFMADD231PS Z18, Z15, Z20
-	JMP         focusdone365
-
-focusnot8_365:
-	LEAQ         20(BX), R8
-	VBROADCASTSS (R8), Z15
-	VBROADCASTSS 4(R8), Z21
-	VBROADCASTSS 8(R8), Z22
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z12, Z20, Z23
-	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
-	VCVTDQ2PS   Z23, Z25
-	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z7, K1
-	VBLENDMPS   Z25, Z24, K1, Z24
-	VPSRAD      $0x17, Z24, Z25
-	VPSRLD      $0x14, Z24, Z26
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS   Z25, Z25
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+768(SB), Z27, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z15, Z27
-	VFMSUB213PS Z27, Z15, Z25
-	VFMADD213PS Z27, Z21, Z24
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z24, Z30
-	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z21, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z15, Z25
-	VFMADD231PS Z28, Z22, Z25
-	VFMADD231PS Z29, Z21, Z25
-	VADDPS      Z25, Z27, Z21
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
-	VMULPS           Z21, Z21, Z25
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z22, Z21, Z25
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
-	VPSRAD      $0x03, Z22, Z22
-	VADDPS      Z25, Z21, Z26
-	VPSLLD      $0x17, Z22, Z27
-	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z2, Z27, Z27
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD   Z1, Z22, Z22
-	VPSUBD    Z22, Z8, Z22
-	VPSLLD    $0x17, Z22, Z22
-	VADDPS    Z21, Z22, Z28
-	VSUBPS    Z22, Z28, Z29
-	VSUBPS    Z29, Z21, Z21
-	VADDPS    Z25, Z21, Z21
-	VADDPS    Z21, Z28, Z21
-	VCMPPS    $0x11, Z22, Z26, K1
-	VPSUBD    Z22, Z21, Z21
-	VBLENDMPS Z21, Z27, K1, Z21
-
-	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z9, K1
-	VBLENDMPS   Z2, Z21, K1, Z21
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
-	VBLENDMPS   Z1, Z21, K1, Z21
-	VPCMPD      $0x00, Z1, Z23, K1
-	VPMOVD2M    Z15, K2
-	VBLENDMPS   Z2, Z1, K2, Z22
-	VBLENDMPS   Z22, Z21, K1, Z21
-	VPCMPD      $0x00, Z2, Z23, K1
-	VPMOVD2M    Z15, K2
-	VBLENDMPS   Z1, Z2, K2, Z15
-	VBLENDMPS   Z15, Z21, K1, Z15
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Z21
-	VPANDD       Z21, Z20, Z21
-	VPORD        Z21, Z15, Z15
-	VPCMPD       $0x06, Z1, Z23, K1
-	VPCMPD       $0x06, Z23, Z2, K2
-	KANDW        K1, K2, K1
-	VBROADCASTSS 16(R8), Z21
-	VPANDD       Z21, Z20, Z20
-	VPCMPD       $0x06, Z20, Z1, K2
-	KANDW        K1, K2, K1
-	VPCMPD       $0x06, Z2, Z23, K2
-	KORW         K1, K2, K1
-	VBLENDMPS    Z3, Z15, K1, Z20
-
-focusdone365:
-	// loss = (alpha l) q^gamma
-	VCMPPS.BCST $0x12, consts<>+2112(SB), Z16, K1
-	VMULPS      Z20, Z16, Z15
-	VBLENDMPS   Z15, Z16, K1, Z15
-	VPMINUD     Z3, Z15, Z15
-
-	// s q, pre and f
-	VBROADCASTSS (DI), Z16
-	VMULPS       Z20, Z17, Z17
-	VMULPS       Z19, Z17, Z17
-	VMULPS       Z17, Z16, Z16
-	VMULPS       Z18, Z16, Z16
-	VPANDD       Z12, Z16, Z17
-	VCMPPS       $0x12, Z17, Z10, K1
-	VBLENDMPS    Z0, Z11, K1, Z17
-	VMULPS       Z17, Z14, Z18
-	VDIVPS       Z18, Z16, Z18
-	VCMPPS       $0x00, Z1, Z14, K1
-	VBLENDMPS    Z1, Z18, K1, Z14
-	VMOVUPS      Z15, (CX)
-	VMOVUPS      Z16, 768(DX)
-	VMOVUPS      Z17, 1280(DX)
-	VMOVUPS      Z14, 1536(DX)
-	ADDQ         $+64, CX
-	ADDQ         $+64, DX
-	ADDQ         $-16, AX
-	CMPQ         AX, $+16
-	JGE          block
-
-rest:
-	CMPQ AX, $+1
-	JLT  done
-
-vector:
-	MOVL    $0x0000ffff, R8
-	BZHIL   AX, R8, R8
-	KMOVW   R8, K1
-	VMOVAPS Z0, Z14
-	VMOVUPS (DX), K1, Z14
-	VMOVAPS Z1, Z15
-	VMOVUPS 256(DX), K1, Z15
-	VMOVAPS Z1, Z16
-	VMOVUPS 512(DX), K1, Z16
-	VMOVAPS Z1, Z17
-	VMOVUPS 768(DX), K1, Z17
-	VMOVAPS Z0, Z18
-	VMOVUPS 1792(DX), K1, Z18
-
-	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD      Z12, Z16, Z19
-	VCMPPS      $0x11, Z19, Z4, K2
-	VCMPPS      $0x11, Z2, Z19, K3
-	KANDW       K2, K3, K2
-	VMOVAPS.Z   Z16, K2, Z19
-	VCMPPS.BCST $0x12, consts<>+2112(SB), Z17, K2
-	VBLENDMPS   Z14, Z3, K2, Z14
-	VMAXPS      Z16, Z17, Z16
-	VCMPPS.BCST $0x00, consts<>+544(SB), Z16, K2
-	VBLENDMPS   Z3, Z14, K2, Z14
-
-	// e^(r_t) = p + pLow
-	VSUBPS            Z19, Z17, Z16
-	VMINPS            Z16, Z5, Z17
-	VMAXPS            Z17, Z6, Z17
-	VMOVAPS           Z13, Z19
-	VFMADD231PS.BCST  consts<>+96(SB), Z17, Z19
-	VSUBPS            Z13, Z19, Z20
-	VMOVAPS           Z17, Z21
-	VFNMADD231PS.BCST consts<>+160(SB), Z20, Z21
-	VFNMADD231PS.BCST consts<>+192(SB), Z20, Z21
-	VCMPPS            $0x11, Z17, Z16, K2
-	VCMPPS            $0x11, Z14, Z1, K3
-	KANDW             K2, K3, K2
-	VSUBPS            Z16, Z17, Z16
-	VMOVAPS.Z         Z16, K2, Z16
-	VBROADCASTSS      consts<>+2368(SB), Z17
-	VFMADD213PS.BCST  consts<>+2400(SB), Z21, Z17
-	VFMADD213PS.BCST  consts<>+2432(SB), Z21, Z17
-	VFMADD213PS.BCST  consts<>+2464(SB), Z21, Z17
-	VFMADD213PS.BCST  consts<>+2496(SB), Z21, Z17
-	VFMADD213PS       Z0, Z21, Z17
-	VMOVAPS           Z0, Z20
-	VFMADD231PS       Z17, Z21, Z20
-	VSUBPS            Z20, Z0, Z22
-	VFMADD231PS       Z17, Z21, Z22
-
-	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z20, Z0, Z17
-	VMULPS       Z17, Z14, Z21
-	VFNMADD213PS Z14, Z21, Z20
-	VMULPS       Z22, Z21, Z22
-	VSUBPS       Z22, Z20, Z20
-	VMULPS       Z17, Z20, Z17
-	VPSUBD       Z13, Z19, Z19
-	VPSUBD       Z19, Z15, Z15
-	VPSUBD.BCST  consts<>+2560(SB), Z15, Z19
-	VPMAXSD      Z1, Z19, Z19
-	VPSUBD       Z19, Z15, Z15
-	VPMAXSD.BCST consts<>+2592(SB), Z15, Z15
-	VPSRAD       $0x01, Z15, Z20
-	VPADDD.BCST  consts<>+1664(SB), Z20, Z22
-	VPSLLD       $0x17, Z22, Z22
-	VPSUBD       Z20, Z15, Z15
-	VPADDD.BCST  consts<>+1664(SB), Z15, Z15
-	VPSLLD       $0x17, Z15, Z15
-	VMULPS       Z22, Z21, Z20
-	VMULPS       Z15, Z20, Z20
-	VMULPS       Z22, Z17, Z17
-	VMULPS       Z15, Z17, Z15
-
-	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z20, Z0, Z17
-	VMINPS       Z20, Z0, Z21
-	VADDPS       Z21, Z17, Z22
-	VSUBPS       Z17, Z22, Z17
-	VSUBPS       Z17, Z21, Z17
-	VDIVPS       Z22, Z0, Z21
-	VMULPS       Z21, Z20, Z23
-	VFNMADD213PS Z20, Z23, Z22
-	VADDPS       Z15, Z22, Z22
-	VADDPS       Z15, Z17, Z17
-	VMULPS       Z17, Z23, Z17
-	VSUBPS       Z17, Z22, Z17
-	VMULPS       Z21, Z17, Z17
-	VADDPS       Z17, Z23, Z17
-	VMINPS       Z17, Z0, Z17
-
-	// -log p_t = log1p(u) and what the exponent and the clamp left out
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z20, Z22
-	VPSUBD.BCST consts<>+1888(SB), Z22, Z22
-	VPANDD.BCST consts<>+544(SB), Z22, Z23
-	VPSRLD      $0x15, Z22, Z22
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z23, Z0, Z24
-	VPERMPS     log_r<>+0(SB), Z22, Z25
-	VMULPS      Z25, Z24, Z24
-	VADDPS.BCST consts<>+768(SB), Z24, Z25
-	VFMADD231PS Z24, Z20, Z25
-	VCVTDQ2PS   Z23, Z20
-	VPERMPS     log_th<>+0(SB), Z22, Z23
-	VPERMPS     log_tl<>+0(SB), Z22, Z22
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z25, Z25, Z24
-	VBROADCASTSS     consts<>+1952(SB), Z26
-	VFMADD213PS.BCST consts<>+1984(SB), Z25, Z26
-	VFMADD231PS.BCST consts<>+1920(SB), Z24, Z26
-	VBROADCASTSS     consts<>+2016(SB), Z27
-	VFMADD213PS.BCST consts<>+2048(SB), Z25, Z27
-	VFMADD231PS      Z26, Z24, Z27
-	VFMADD231PS.BCST consts<>+960(SB), Z20, Z22
-	VFMADD231PS      Z27, Z24, Z22
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+992(SB), Z20, Z23
-	VADDPS           Z25, Z23, Z20
-	VSUBPS           Z20, Z23, Z23
-	VADDPS           Z25, Z23, Z23
-	VADDPS           Z23, Z22, Z22
-	VADDPS           Z22, Z20, Z20
-	VMULPS           Z21, Z15, Z15
-	VADDPS           Z15, Z20, Z15
-	VCVTDQ2PS        Z19, Z20
-	VFMADD231PS.BCST consts<>+160(SB), Z20, Z15
-	VADDPS           Z16, Z15, Z15
-	VMULPS           Z15, Z18, Z16
-	VCMPPS           $0x00, Z1, Z18, K2
-	VCMPPS           $0x00, Z15, Z15, K3
-	KANDW            K2, K3, K2
-	VBLENDMPS        Z1, Z16, K2, Z16
-
-	// 1 + gamma p_t l / q
-	VPCMPD       $0x06, Z1, Z19, K2
-	VBLENDMPS    Z1, Z21, K2, Z19
-	VCMPPS       $0x00, Z1, Z17, K2
-	VDIVPS       Z17, Z15, Z15
-	VBLENDMPS    Z0, Z15, K2, Z15
-	VCMPPS       $0x00, Z1, Z19, K2
-	VMULPS       Z15, Z19, Z15
-	VBLENDMPS    Z1, Z15, K2, Z15
-	VBROADCASTSS 8(BX), Z19
-	VFMADD213PS  Z0, Z15, Z19
-	VMOVAPS      Z17, Z20
-
-	// q^gamma
-	CMPQ   SI, $+1
-	JGE    focusnot0_366
-	VMULPS Z17, Z17, Z20
-	JMP    focusdone366
-
-focusnot0_366:
-	CMPQ    SI, $+2
-	JGE     focusnot1_366
-	VMOVAPS Z0, Z20
-	JMP     focusdone366
-
-focusnot1_366:
-	CMPQ SI, $+3
-	JGE  focusnot2_366
-	JMP  focusdone366
-
-focusnot2_366:
-	CMPQ    SI, $+4
-	JGE     focusnot3_366
-	VSQRTPS Z17, Z20
-	JMP     focusdone366
-
-focusnot3_366:
-	CMPQ         SI, $+5
-	JGE          focusnot4_366
-	VSQRTPS      Z17, Z15
-	VMOVAPS      Z17, Z20
-	VFNMADD231PS Z15, Z15, Z20
-	VMULPS.BCST  consts<>+2080(SB), Z15, Z21
-	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z15, Z17, Z20
-	JMP          focusdone366
-
-focusnot4_366:
-	CMPQ             SI, $+6
-	JGE              focusnot5_366
-	VSQRTPS          Z17, Z15
-	VMULPS           Z17, Z17, Z21
-	VMOVAPS          Z21, Z20
-	VFMSUB231PS      Z17, Z17, Z20
-	VMOVAPS          Z17, Z22
-	VFNMADD231PS     Z15, Z15, Z22
-	VMULPS           Z22, Z17, Z22
-	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
-	VMULPS           Z15, Z20, Z20
-	VFMADD231PS      Z15, Z21, Z20
-	JMP              focusdone366
-
-focusnot5_366:
-	CMPQ        SI, $+7
-	JGE         focusnot6_366
-	VMULPS      Z17, Z17, Z15
-	VMOVAPS     Z15, Z20
-	VFMSUB231PS Z17, Z17, Z20
-	VMULPS      Z17, Z20, Z20
-	VFMADD231PS Z17, Z15, Z20
-	JMP         focusdone366
-
-focusnot6_366:
-	CMPQ        SI, $+8
-	JGE         focusnot7_366
-	VMULPS      Z17, Z17, Z15
-	VMOVAPS     Z15, Z20
-	VFMSUB231PS Z17, Z17, Z20
-	VADDPS      Z15, Z15, Z21
-	VMULPS      Z20, Z21, Z20
-	VFMADD231PS Z15, Z15, Z20
-	JMP         focusdone366
-
-focusnot7_366:
-	CMPQ        SI, $+9
-	JGE         focusnot8_366
-	VMULPS      Z17, Z17, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z17, Z17, Z21
-	VMULPS      Z20, Z20, Z15
-	VADDPS      Z20, Z20, Z22
-	VFMSUB213PS Z15, Z20, Z20
-	VFMADD231PS Z21, Z22, Z20
-	VMULPS      Z17, Z20, Z20
-	VFMADD231PS Z17, Z15, Z20
-	JMP         focusdone366
-
-focusnot8_366:
-	LEAQ         20(BX), R8
-	VBROADCASTSS (R8), Z15
-	VBROADCASTSS 4(R8), Z21
-	VBROADCASTSS 8(R8), Z22
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z12, Z20, Z23
-	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
-	VCVTDQ2PS   Z23, Z25
-	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z7, K2
-	VBLENDMPS   Z25, Z24, K2, Z24
-	VPSRAD      $0x17, Z24, Z25
-	VPSRLD      $0x14, Z24, Z26
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS   Z25, Z25
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+768(SB), Z27, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z15, Z27
-	VFMSUB213PS Z27, Z15, Z25
-	VFMADD213PS Z27, Z21, Z24
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z24, Z30
-	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z21, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z15, Z25
-	VFMADD231PS Z28, Z22, Z25
-	VFMADD231PS Z29, Z21, Z25
-	VADDPS      Z25, Z27, Z21
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
-	VMULPS           Z21, Z21, Z25
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z22, Z21, Z25
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
-	VPSRAD      $0x03, Z22, Z22
-	VADDPS      Z25, Z21, Z26
-	VPSLLD      $0x17, Z22, Z27
-	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z2, Z27, Z27
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD   Z1, Z22, Z22
-	VPSUBD    Z22, Z8, Z22
-	VPSLLD    $0x17, Z22, Z22
-	VADDPS    Z21, Z22, Z28
-	VSUBPS    Z22, Z28, Z29
-	VSUBPS    Z29, Z21, Z21
-	VADDPS    Z25, Z21, Z21
-	VADDPS    Z21, Z28, Z21
-	VCMPPS    $0x11, Z22, Z26, K2
-	VPSUBD    Z22, Z21, Z21
-	VBLENDMPS Z21, Z27, K2, Z21
-
-	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z9, K2
-	VBLENDMPS   Z2, Z21, K2, Z21
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
-	VBLENDMPS   Z1, Z21, K2, Z21
-	VPCMPD      $0x00, Z1, Z23, K2
-	VPMOVD2M    Z15, K3
-	VBLENDMPS   Z2, Z1, K3, Z22
-	VBLENDMPS   Z22, Z21, K2, Z21
-	VPCMPD      $0x00, Z2, Z23, K2
-	VPMOVD2M    Z15, K3
-	VBLENDMPS   Z1, Z2, K3, Z15
-	VBLENDMPS   Z15, Z21, K2, Z15
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Z21
-	VPANDD       Z21, Z20, Z21
-	VPORD        Z21, Z15, Z15
-	VPCMPD       $0x06, Z1, Z23, K2
-	VPCMPD       $0x06, Z23, Z2, K3
-	KANDW        K2, K3, K2
-	VBROADCASTSS 16(R8), Z21
-	VPANDD       Z21, Z20, Z20
-	VPCMPD       $0x06, Z20, Z1, K3
-	KANDW        K2, K3, K2
-	VPCMPD       $0x06, Z2, Z23, K3
-	KORW         K2, K3, K2
-	VBLENDMPS    Z3, Z15, K2, Z20
-
-focusdone366:
-	// loss = (alpha l) q^gamma
-	VCMPPS.BCST $0x12, consts<>+2112(SB), Z16, K2
-	VMULPS      Z20, Z16, Z15
-	VBLENDMPS   Z15, Z16, K2, Z15
-	VPMINUD     Z3, Z15, Z15
-
-	// s q, pre and f
-	VBROADCASTSS (DI), Z16
-	VMULPS       Z20, Z18, Z18
-	VMULPS       Z19, Z18, Z18
-	VMULPS       Z18, Z16, Z16
-	VMULPS       Z17, Z16, Z16
-	VPANDD       Z12, Z16, Z17
-	VCMPPS       $0x12, Z17, Z10, K2
-	VBLENDMPS    Z0, Z11, K2, Z17
-	VMULPS       Z17, Z14, Z18
-	VDIVPS       Z18, Z16, Z18
-	VCMPPS       $0x00, Z1, Z14, K2
-	VBLENDMPS    Z1, Z18, K2, Z14
-	VMOVUPS      Z15, K1, (CX)
-	VMOVUPS      Z16, K1, 768(DX)
-	VMOVUPS      Z17, K1, 1280(DX)
-	VMOVUPS      Z14, K1, 1536(DX)
-	ADDQ         $+64, CX
-	ADDQ         $+64, DX
-	ADDQ         $-16, AX
-	CMPQ         AX, $+1
-	JGE          vector
-
-done:
+add_done:
+	VCVTPS2PD     Y4, Z3
+	VEXTRACTF64X4 $0x01, Z4, Y4
+	VCVTPS2PD     Y4, Z4
+	VADDPD        Z3, Z1, Z1
+	VADDPD        Z4, Z2, Z2
+	ADDQ          $-16, CX
+	CMPQ          CX, $+1
+	JGE           block
+	VMOVUPS       Z1, (DX)
+	VMOVUPS       Z2, 64(DX)
 	VZEROUPPER
 	RET
 
 // func addLossesAVX2(total *[16]float64, x *float32, n int)
 // Requires: AVX, CMOV
 TEXT ·addLossesAVX2(SB), NOSPLIT, $0-24
-	VBROADCASTSS consts<>+1088(SB), Y0
+	VBROADCASTSS consts<>+960(SB), Y0
 	MOVQ         x+8(FP), AX
 	MOVQ         n+16(FP), CX
 	MOVQ         total+0(FP), DX
@@ -13991,10 +14045,10 @@ add_done:
 	VZEROUPPER
 	RET
 
-// func addLossesAVX512(total *[16]float64, x *float32, n int)
+// func addBlocksAVX512(total *[16]float64, x *float32, n int)
 // Requires: AVX, AVX512F, BMI2, CMOV
-TEXT ·addLossesAVX512(SB), NOSPLIT, $0-24
-	VBROADCASTSS consts<>+1088(SB), Z0
+TEXT ·addBlocksAVX512(SB), NOSPLIT, $0-24
+	VBROADCASTSS consts<>+960(SB), Z0
 	MOVQ         x+8(FP), AX
 	MOVQ         n+16(FP), CX
 	MOVQ         total+0(FP), DX
@@ -14006,7 +14060,7 @@ TEXT ·addLossesAVX512(SB), NOSPLIT, $0-24
 block:
 	VMOVAPS Z0, Z4
 	MOVQ    $0x00000000, BX
-	MOVQ    $0x00000010, DI
+	MOVQ    $0x00000080, DI
 	MOVQ    CX, SI
 	CMPQ    SI, DI
 	CMOVQHI DI, SI
@@ -14037,7 +14091,7 @@ add_done:
 	VCVTPS2PD     Y4, Z4
 	VADDPD        Z3, Z1, Z1
 	VADDPD        Z4, Z2, Z2
-	ADDQ          $-16, CX
+	ADDQ          $-128, CX
 	CMPQ          CX, $+1
 	JGE           block
 	VMOVUPS       Z1, (DX)
@@ -14048,7 +14102,7 @@ add_done:
 // func addBlocksAVX2(total *[16]float64, x *float32, n int)
 // Requires: AVX, CMOV
 TEXT ·addBlocksAVX2(SB), NOSPLIT, $0-24
-	VBROADCASTSS consts<>+1088(SB), Y0
+	VBROADCASTSS consts<>+960(SB), Y0
 	MOVQ         x+8(FP), AX
 	MOVQ         n+16(FP), CX
 	MOVQ         total+0(FP), DX
@@ -14130,64 +14184,114 @@ add_done:
 	VZEROUPPER
 	RET
 
-// func addBlocksAVX512(total *[16]float64, x *float32, n int)
-// Requires: AVX, AVX512F, BMI2, CMOV
-TEXT ·addBlocksAVX512(SB), NOSPLIT, $0-24
-	VBROADCASTSS consts<>+1088(SB), Z0
-	MOVQ         x+8(FP), AX
-	MOVQ         n+16(FP), CX
-	MOVQ         total+0(FP), DX
-	VMOVUPS      Z0, Z1
-	VMOVUPS      Z0, Z2
-	VMOVUPS      (DX), Z1
-	VMOVUPS      64(DX), Z2
+// func softmaxRowsAVX512(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·softmaxRowsAVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+2272(SB), Z0
+	VBROADCASTSS consts<>+640(SB), Z1
+	VBROADCASTSS consts<>+384(SB), Z2
+	VBROADCASTSS consts<>+160(SB), Z3
+	VBROADCASTSS consts<>+96(SB), Z4
+	VBROADCASTSS consts<>+192(SB), Z5
+	VBROADCASTSS consts<>+2368(SB), Z6
+	VBROADCASTSS consts<>+2400(SB), Z7
+	VBROADCASTSS consts<>+2432(SB), Z8
+	VBROADCASTSS consts<>+2464(SB), Z9
+	VBROADCASTSS consts<>+2496(SB), Z10
+	VBROADCASTSS consts<>+608(SB), Z11
+	VBROADCASTSS consts<>+2336(SB), Z12
 
-block:
-	VMOVAPS Z0, Z4
-	MOVQ    $0x00000000, BX
-	MOVQ    $0x00000080, DI
-	MOVQ    CX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	CMPQ    SI, $+16
-	JLT     add_part
+row:
+	MOVQ         sums+16(FP), AX
+	VBROADCASTSS 256(AX), Z13
+	VCVTDQ2PS    Z13, Z13
+	VSUBPS       Z12, Z13, Z13
+	VSUBPS       Z13, Z0, Z14
+	VMULPS       Z3, Z13, Z13
+	VBROADCASTSS 1024(AX), Z15
+	VBROADCASTSS 1536(AX), Z16
+	VBROADCASTSS 1792(AX), Z17
+	MOVQ         logits+8(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         classes+32(FP), DX
+	CMPQ         DX, $+16
+	JLT          all_part
 
-add_tile:
-	VADDPS (AX), Z4, Z4
-	ADDQ   $+64, AX
-	ADDQ   $+64, BX
-	ADDQ   $-16, SI
-	CMPQ   SI, $+16
-	JGE    add_tile
+all_tile:
+	VMOVUPS      (AX), Z18
+	VSUBPS       Z15, Z18, Z18
+	VMAXPS       Z18, Z13, Z18
+	VMOVAPS      Z14, Z19
+	VFMADD231PS  Z4, Z18, Z19
+	VSUBPS       Z14, Z19, Z20
+	VFNMADD231PS Z3, Z20, Z18
+	VFNMADD231PS Z5, Z20, Z18
+	VMOVAPS      Z7, Z20
+	VFMADD231PS  Z6, Z18, Z20
+	VFMADD213PS  Z8, Z18, Z20
+	VFMADD213PS  Z9, Z18, Z20
+	VFMADD213PS  Z10, Z18, Z20
+	VFMADD213PS  Z2, Z18, Z20
+	VFMADD213PS  Z2, Z20, Z18
+	VPSLLD       $0x17, Z19, Z19
+	VMULPS       Z19, Z18, Z18
+	VMULPS       Z17, Z18, Z19
+	VFMADD231PS  Z16, Z18, Z19
+	VCMPPS       $0x03, Z19, Z19, K1
+	VBLENDMPS    Z11, Z19, K1, Z18
+	VMOVUPS      Z18, (CX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $-16, DX
+	CMPQ         DX, $+16
+	JGE          all_tile
 
-add_part:
-	CMPQ    SI, $+1
-	JLT     add_done
-	MOVL    $0x0000ffff, BX
-	BZHIL   SI, BX, BX
-	KMOVW   BX, K1
-	VMOVAPS Z0, Z3
-	VMOVUPS (AX), K1, Z3
-	VADDPS  Z3, Z4, Z4
+all_part:
+	CMPQ         DX, $+1
+	JLT          all_done
+	MOVL         $0x0000ffff, BX
+	BZHIL        DX, BX, BX
+	KMOVW        BX, K1
+	VMOVAPS      Z1, Z18
+	VMOVUPS      (AX), K1, Z18
+	VSUBPS       Z15, Z18, Z15
+	VMAXPS       Z15, Z13, Z13
+	VMOVAPS      Z14, Z15
+	VFMADD231PS  Z4, Z13, Z15
+	VSUBPS       Z14, Z15, Z14
+	VFNMADD231PS Z3, Z14, Z13
+	VFNMADD231PS Z5, Z14, Z13
+	VMOVAPS      Z7, Z14
+	VFMADD231PS  Z6, Z13, Z14
+	VFMADD213PS  Z8, Z13, Z14
+	VFMADD213PS  Z9, Z13, Z14
+	VFMADD213PS  Z10, Z13, Z14
+	VFMADD213PS  Z2, Z13, Z14
+	VFMADD213PS  Z2, Z14, Z13
+	VPSLLD       $0x17, Z15, Z14
+	VMULPS       Z14, Z13, Z13
+	VMULPS       Z17, Z13, Z14
+	VFMADD231PS  Z16, Z13, Z14
+	VCMPPS       $0x03, Z14, Z14, K2
+	VBLENDMPS    Z11, Z14, K2, Z13
+	VMOVUPS      Z13, K1, (CX)
 
-add_done:
-	VCVTPS2PD     Y4, Z3
-	VEXTRACTF64X4 $0x01, Z4, Y4
-	VCVTPS2PD     Y4, Z4
-	VADDPD        Z3, Z1, Z1
-	VADDPD        Z4, Z2, Z2
-	ADDQ          $-128, CX
-	CMPQ          CX, $+1
-	JGE           block
-	VMOVUPS       Z1, (DX)
-	VMOVUPS       Z2, 64(DX)
+all_done:
+	ADDQ $+4, sums+16(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, logits+8(FP)
+	ADDQ AX, dst+0(FP)
+	ADDQ $-1, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  row
 	VZEROUPPER
 	RET
 
 // func softmaxRowsAVX2(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·softmaxRowsAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+544(SB), Y0
+	VBROADCASTSS consts<>+640(SB), Y0
 	VBROADCASTSS consts<>+2272(SB), Y1
 	VBROADCASTSS consts<>+384(SB), Y2
 	VBROADCASTSS consts<>+160(SB), Y3
@@ -14391,11 +14495,11 @@ all_done:
 	VZEROUPPER
 	RET
 
-// func softmaxRowsAVX512(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+// func softmaxGradRowsAVX512(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·softmaxRowsAVX512(SB), NOSPLIT, $0-40
+TEXT ·softmaxGradRowsAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+2272(SB), Z0
-	VBROADCASTSS consts<>+544(SB), Z1
+	VBROADCASTSS consts<>+640(SB), Z1
 	VBROADCASTSS consts<>+384(SB), Z2
 	VBROADCASTSS consts<>+160(SB), Z3
 	VBROADCASTSS consts<>+96(SB), Z4
@@ -14416,8 +14520,8 @@ row:
 	VSUBPS       Z13, Z0, Z14
 	VMULPS       Z3, Z13, Z13
 	VBROADCASTSS 1024(AX), Z15
-	VBROADCASTSS 1536(AX), Z16
-	VBROADCASTSS 1792(AX), Z17
+	VBROADCASTSS 1280(AX), Z16
+	VBROADCASTSS 1536(AX), Z17
 	MOVQ         logits+8(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         classes+32(FP), DX
@@ -14442,10 +14546,10 @@ all_tile:
 	VFMADD213PS  Z2, Z20, Z18
 	VPSLLD       $0x17, Z19, Z19
 	VMULPS       Z19, Z18, Z18
-	VMULPS       Z17, Z18, Z19
-	VFMADD231PS  Z16, Z18, Z19
-	VCMPPS       $0x03, Z19, Z19, K1
-	VBLENDMPS    Z11, Z19, K1, Z18
+	VMULPS       Z16, Z18, Z18
+	VMULPS       Z17, Z18, Z18
+	VCMPPS       $0x03, Z18, Z18, K1
+	VBLENDMPS    Z11, Z18, K1, Z18
 	VMOVUPS      Z18, (CX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
@@ -14477,10 +14581,10 @@ all_part:
 	VFMADD213PS  Z2, Z14, Z13
 	VPSLLD       $0x17, Z15, Z14
 	VMULPS       Z14, Z13, Z13
-	VMULPS       Z17, Z13, Z14
-	VFMADD231PS  Z16, Z13, Z14
-	VCMPPS       $0x03, Z14, Z14, K2
-	VBLENDMPS    Z11, Z14, K2, Z13
+	VMULPS       Z16, Z13, Z13
+	VMULPS       Z17, Z13, Z13
+	VCMPPS       $0x03, Z13, Z13, K2
+	VBLENDMPS    Z11, Z13, K2, Z13
 	VMOVUPS      Z13, K1, (CX)
 
 all_done:
@@ -14498,7 +14602,7 @@ all_done:
 // func softmaxGradRowsAVX2(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·softmaxGradRowsAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+544(SB), Y0
+	VBROADCASTSS consts<>+640(SB), Y0
 	VBROADCASTSS consts<>+2272(SB), Y1
 	VBROADCASTSS consts<>+384(SB), Y2
 	VBROADCASTSS consts<>+160(SB), Y3
@@ -14702,33 +14806,16 @@ all_done:
 	VZEROUPPER
 	RET
 
-// func softmaxGradRowsAVX512(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+// func logSoftmaxRowsAVX512(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·softmaxGradRowsAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+2272(SB), Z0
-	VBROADCASTSS consts<>+544(SB), Z1
-	VBROADCASTSS consts<>+384(SB), Z2
-	VBROADCASTSS consts<>+160(SB), Z3
-	VBROADCASTSS consts<>+96(SB), Z4
-	VBROADCASTSS consts<>+192(SB), Z5
-	VBROADCASTSS consts<>+2368(SB), Z6
-	VBROADCASTSS consts<>+2400(SB), Z7
-	VBROADCASTSS consts<>+2432(SB), Z8
-	VBROADCASTSS consts<>+2464(SB), Z9
-	VBROADCASTSS consts<>+2496(SB), Z10
-	VBROADCASTSS consts<>+608(SB), Z11
-	VBROADCASTSS consts<>+2336(SB), Z12
+TEXT ·logSoftmaxRowsAVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+640(SB), Z0
+	VBROADCASTSS consts<>+608(SB), Z1
 
 row:
 	MOVQ         sums+16(FP), AX
-	VBROADCASTSS 256(AX), Z13
-	VCVTDQ2PS    Z13, Z13
-	VSUBPS       Z12, Z13, Z13
-	VSUBPS       Z13, Z0, Z14
-	VMULPS       Z3, Z13, Z13
-	VBROADCASTSS 1024(AX), Z15
-	VBROADCASTSS 1280(AX), Z16
-	VBROADCASTSS 1536(AX), Z17
+	VBROADCASTSS 512(AX), Z2
+	VBROADCASTSS 1536(AX), Z3
 	MOVQ         logits+8(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         classes+32(FP), DX
@@ -14736,63 +14823,31 @@ row:
 	JLT          all_part
 
 all_tile:
-	VMOVUPS      (AX), Z18
-	VSUBPS       Z15, Z18, Z18
-	VMAXPS       Z18, Z13, Z18
-	VMOVAPS      Z14, Z19
-	VFMADD231PS  Z4, Z18, Z19
-	VSUBPS       Z14, Z19, Z20
-	VFNMADD231PS Z3, Z20, Z18
-	VFNMADD231PS Z5, Z20, Z18
-	VMOVAPS      Z7, Z20
-	VFMADD231PS  Z6, Z18, Z20
-	VFMADD213PS  Z8, Z18, Z20
-	VFMADD213PS  Z9, Z18, Z20
-	VFMADD213PS  Z10, Z18, Z20
-	VFMADD213PS  Z2, Z18, Z20
-	VFMADD213PS  Z2, Z20, Z18
-	VPSLLD       $0x17, Z19, Z19
-	VMULPS       Z19, Z18, Z18
-	VMULPS       Z16, Z18, Z18
-	VMULPS       Z17, Z18, Z18
-	VCMPPS       $0x03, Z18, Z18, K1
-	VBLENDMPS    Z11, Z18, K1, Z18
-	VMOVUPS      Z18, (CX)
-	ADDQ         $+64, AX
-	ADDQ         $+64, CX
-	ADDQ         $-16, DX
-	CMPQ         DX, $+16
-	JGE          all_tile
+	VMOVUPS   (AX), Z4
+	VSUBPS    Z2, Z4, Z4
+	VSUBPS    Z3, Z4, Z4
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z1, Z4, K1, Z4
+	VMOVUPS   Z4, (CX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $-16, DX
+	CMPQ      DX, $+16
+	JGE       all_tile
 
 all_part:
-	CMPQ         DX, $+1
-	JLT          all_done
-	MOVL         $0x0000ffff, BX
-	BZHIL        DX, BX, BX
-	KMOVW        BX, K1
-	VMOVAPS      Z1, Z18
-	VMOVUPS      (AX), K1, Z18
-	VSUBPS       Z15, Z18, Z15
-	VMAXPS       Z15, Z13, Z13
-	VMOVAPS      Z14, Z15
-	VFMADD231PS  Z4, Z13, Z15
-	VSUBPS       Z14, Z15, Z14
-	VFNMADD231PS Z3, Z14, Z13
-	VFNMADD231PS Z5, Z14, Z13
-	VMOVAPS      Z7, Z14
-	VFMADD231PS  Z6, Z13, Z14
-	VFMADD213PS  Z8, Z13, Z14
-	VFMADD213PS  Z9, Z13, Z14
-	VFMADD213PS  Z10, Z13, Z14
-	VFMADD213PS  Z2, Z13, Z14
-	VFMADD213PS  Z2, Z14, Z13
-	VPSLLD       $0x17, Z15, Z14
-	VMULPS       Z14, Z13, Z13
-	VMULPS       Z16, Z13, Z13
-	VMULPS       Z17, Z13, Z13
-	VCMPPS       $0x03, Z13, Z13, K2
-	VBLENDMPS    Z11, Z13, K2, Z13
-	VMOVUPS      Z13, K1, (CX)
+	CMPQ      DX, $+1
+	JLT       all_done
+	MOVL      $0x0000ffff, BX
+	BZHIL     DX, BX, BX
+	KMOVW     BX, K1
+	VMOVAPS   Z0, Z4
+	VMOVUPS   (AX), K1, Z4
+	VSUBPS    Z2, Z4, Z2
+	VSUBPS    Z3, Z2, Z2
+	VCMPPS    $0x03, Z2, Z2, K2
+	VBLENDMPS Z1, Z2, K2, Z2
+	VMOVUPS   Z2, K1, (CX)
 
 all_done:
 	ADDQ $+4, sums+16(FP)
@@ -14809,7 +14864,7 @@ all_done:
 // func logSoftmaxRowsAVX2(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
 // Requires: AVX, CMOV
 TEXT ·logSoftmaxRowsAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+544(SB), Y0
+	VBROADCASTSS consts<>+640(SB), Y0
 	VBROADCASTSS consts<>+608(SB), Y1
 
 row:
@@ -14926,61 +14981,6 @@ parttwo2:
 	VMOVSS X2, 32(AX)
 
 partdone2:
-all_done:
-	ADDQ $+4, sums+16(FP)
-	MOVQ classes+32(FP), AX
-	SHLQ $0x02, AX
-	ADDQ AX, logits+8(FP)
-	ADDQ AX, dst+0(FP)
-	ADDQ $-1, rows+24(FP)
-	CMPQ rows+24(FP), $0x00
-	JNE  row
-	VZEROUPPER
-	RET
-
-// func logSoftmaxRowsAVX512(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·logSoftmaxRowsAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+544(SB), Z0
-	VBROADCASTSS consts<>+608(SB), Z1
-
-row:
-	MOVQ         sums+16(FP), AX
-	VBROADCASTSS 512(AX), Z2
-	VBROADCASTSS 1536(AX), Z3
-	MOVQ         logits+8(FP), AX
-	MOVQ         dst+0(FP), CX
-	MOVQ         classes+32(FP), DX
-	CMPQ         DX, $+16
-	JLT          all_part
-
-all_tile:
-	VMOVUPS   (AX), Z4
-	VSUBPS    Z2, Z4, Z4
-	VSUBPS    Z3, Z4, Z4
-	VCMPPS    $0x03, Z4, Z4, K1
-	VBLENDMPS Z1, Z4, K1, Z4
-	VMOVUPS   Z4, (CX)
-	ADDQ      $+64, AX
-	ADDQ      $+64, CX
-	ADDQ      $-16, DX
-	CMPQ      DX, $+16
-	JGE       all_tile
-
-all_part:
-	CMPQ      DX, $+1
-	JLT       all_done
-	MOVL      $0x0000ffff, BX
-	BZHIL     DX, BX, BX
-	KMOVW     BX, K1
-	VMOVAPS   Z0, Z4
-	VMOVUPS   (AX), K1, Z4
-	VSUBPS    Z2, Z4, Z2
-	VSUBPS    Z3, Z2, Z2
-	VCMPPS    $0x03, Z2, Z2, K2
-	VBLENDMPS Z1, Z2, K2, Z2
-	VMOVUPS   Z2, K1, (CX)
-
 all_done:
 	ADDQ $+4, sums+16(FP)
 	MOVQ classes+32(FP), AX
