@@ -13,12 +13,13 @@ import (
 type bar struct {
 	work    *regexp.Regexp
 	variant string
-	peers   func(p *peer) bool
+	peers   func(p *peerInfo) bool
+	exp     bool // in place of peers: the variant's Exp, on as many elements
 	factor  float64
 }
 
-func named(names ...string) func(*peer) bool {
-	return func(p *peer) bool {
+func named(names ...string) func(*peerInfo) bool {
+	return func(p *peerInfo) bool {
 		for _, n := range names {
 			if p.Name == n {
 				return true
@@ -28,17 +29,17 @@ func named(names ...string) func(*peer) bool {
 	}
 }
 
-func vectorISA(isa string) func(*peer) bool {
-	return func(p *peer) bool { return !p.Focal && p.ISA == isa }
+func vectorISA(isa string) func(*peerInfo) bool {
+	return func(p *peerInfo) bool { return !p.Focal && p.ISA == isa }
 }
 
 // bars is the table of targets.
 var bars = func() []bar {
 	var list []bar
-	add := func(work, variant string, peers func(*peer) bool, factor float64) {
-		list = append(list, bar{regexp.MustCompile("^" + work), variant, peers, factor})
+	add := func(work, variant string, peers func(*peerInfo) bool, factor float64) {
+		list = append(list, bar{work: regexp.MustCompile("^" + work), variant: variant, peers: peers, factor: factor})
 	}
-	both := func(work string, peers func(*peer) bool, avx2, avx512 float64) {
+	both := func(work string, peers func(*peerInfo) bool, avx2, avx512 float64) {
 		add(work, "avx2", peers, avx2)
 		add(work, "avx512", peers, avx512)
 	}
@@ -61,10 +62,13 @@ var bars = func() []bar {
 	add(`SoftmaxLoss.Sum/rows=\d+/classes=(5|80|1000)$`, "generic", plain, 2)
 	// Losses against Exp on as many elements.
 	for _, v := range []string{"avx2", "avx512"} {
-		exp := named(expName(v))
-		add(`(SigmoidLoss|OneVsRestLoss)\.(Sum|Each)/(n=|rows=)\d{4,}`, v, exp, 4)
-		add(`(SigmoidLoss|OneVsRestLoss)\.Grad/(n=|rows=)\d{4,}`, v, exp, 5)
-		add(`(Softmax|LogSumExp|SoftmaxLoss.Sum)/rows=\d+/classes=\d{4,}$`, v, exp, 1.3)
+		for work, factor := range map[string]float64{
+			`(SigmoidLoss|OneVsRestLoss)\.(Sum|Each)/(n=|rows=)\d{4,}`:     4,
+			`(SigmoidLoss|OneVsRestLoss)\.Grad/(n=|rows=)\d{4,}`:           5,
+			`(Softmax|LogSumExp|SoftmaxLoss.Sum)/rows=\d+/classes=\d{4,}$`: 1.3,
+		} {
+			list = append(list, bar{regexp.MustCompile("^" + work), v, named(), true, factor})
+		}
 	}
 	return list
 }()
@@ -87,45 +91,36 @@ func (e expOnly) prepare(in *input) (bool, error) {
 
 // printBars lists the targets with the ratios that were measured, of the quickest rounds: a target is about the code, and
 // they are the least disturbed.
-func printBars(out io.Writer, peers []*peer, timings []timing) {
-	byName := map[string]*peer{}
-	for _, p := range peers {
-		byName[p.Name] = p
-	}
-	byWork := map[string][]timing{}
-	var order []string
-	for _, t := range timings {
-		if byWork[t.Work] == nil {
-			order = append(order, t.Work)
-		}
-		byWork[t.Work] = append(byWork[t.Work], t)
-	}
+func (r *report) printBars(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\nTargets\tvariant\tns\tagainst\tns\tratio\ttarget\t")
-	for _, work := range order {
-		for _, b := range bars {
-			if !b.work.MatchString(work) {
-				continue
-			}
-			var ours, best *timing
-			for i, t := range byWork[work] {
-				switch p := byName[t.Peer]; {
-				case t.Peer == "focal "+b.variant:
-					ours = &byWork[work][i]
-				case b.peers(p) && (best == nil || t.Min < best.Min):
-					best = &byWork[work][i]
+	for i := range functions {
+		for _, row := range r.rows(functions[i].name) {
+			for _, b := range bars {
+				if !b.work.MatchString(row.work) {
+					continue
 				}
+				ours := row.by["focal "+b.variant]
+				var best *timing
+				for _, p := range r.Peers {
+					if t := row.by[p.Name]; t != nil && b.peers(&p) && (best == nil || t.Min < best.Min) {
+						best = t
+					}
+				}
+				if t := row.by[expName(b.variant)]; t != nil && b.exp {
+					best = t
+				}
+				if ours == nil || best == nil {
+					continue
+				}
+				ratio := ours.Min / best.Min
+				verdict := "ok"
+				if !(ratio <= b.factor) {
+					verdict = "MISSED"
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.3f\t%.3f\t%s\n", row.work, b.variant, digits(ours.Min),
+					strings.TrimPrefix(best.Peer, "focal "), digits(best.Min), ratio, b.factor, verdict)
 			}
-			if ours == nil || best == nil {
-				continue
-			}
-			ratio := ours.Min / best.Min
-			verdict := "ok"
-			if !(ratio <= b.factor) {
-				verdict = "MISSED"
-			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.3f\t%.3f\t%s\n", work, b.variant, digits(ours.Min),
-				strings.TrimPrefix(best.Peer, "focal "), digits(best.Min), ratio, b.factor, verdict)
 		}
 	}
 	w.Flush()

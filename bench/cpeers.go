@@ -79,7 +79,7 @@ func cPeers(dir string, skip func(string, error)) []*peer {
 				skip(name, err)
 				continue
 			}
-			peers = append(peers, &peer{Name: name, Version: r.version, ISA: isa, runner: r})
+			peers = append(peers, &peer{peerInfo: peerInfo{Name: name, Version: r.version, ISA: isa}, runner: r})
 		}
 	}
 	return peers
@@ -114,7 +114,7 @@ func onnxPeer(dir string) (*peer, error) {
 		return nil, fmt.Errorf("%w: install it by npm, or name the library in $ONNXRUNTIME", err)
 	}
 	r.before = sendModel
-	return &peer{Name: "ONNX Runtime", Version: r.version, runner: r}, nil
+	return &peer{peerInfo: peerInfo{Name: "ONNX Runtime", Version: r.version}, runner: r}, nil
 }
 
 // torchPeer is PyTorch, from Python, in the first interpreter that has it.
@@ -123,7 +123,7 @@ func torchPeer(dir string) (*peer, error) {
 	for _, python := range []string{"python3", "/usr/bin/python3", "python"} {
 		r, err := startRemote(exec.Command(python, filepath.Join(dir, "peer.py")))
 		if err == nil {
-			return &peer{Name: "PyTorch", Version: r.version, runner: r}, nil
+			return &peer{peerInfo: peerInfo{Name: "PyTorch", Version: r.version}, runner: r}, nil
 		}
 		if first == nil {
 			first = err

@@ -7,16 +7,17 @@ import (
 	"github.com/gofocal/focal"
 )
 
-// activeFocal is the package in this process.
-func activeFocal() *peer {
-	isa := focal.Variant()
-	if isa == "generic" {
-		isa = ""
+// focalPeer is the package in some variant.
+func focalPeer(variant string, r runner) *peer {
+	p := &peer{peerInfo: peerInfo{Name: "focal " + variant, Version: variant, ISA: variant, Focal: true}, runner: r}
+	if variant == "generic" {
+		p.ISA = ""
 	}
-	return &peer{
-		Name: "focal " + focal.Variant(), Version: focal.Variant(), ISA: isa, Focal: true, runner: &local{ops: focalOps()},
-	}
+	return p
 }
+
+// activeFocal is the package in this process.
+func activeFocal() *peer { return focalPeer(focal.Variant(), &local{ops: focalOps()}) }
 
 // focalPeers are all variants that this CPU has, best first. FOCAL_DISABLE, read at start, takes variants away: each but
 // the best runs in a process of its own.
@@ -30,11 +31,7 @@ func focalPeers() ([]*peer, error) {
 			return nil, err
 		}
 		variant = r.version
-		p := &peer{Name: "focal " + variant, Version: variant, ISA: variant, Focal: true, runner: r}
-		if variant == "generic" {
-			p.ISA = ""
-		}
-		peers = append(peers, p)
+		peers = append(peers, focalPeer(variant, r))
 	}
 	return peers, nil
 }
@@ -46,9 +43,20 @@ func expPeers() ([]*peer, error) {
 		return nil, err
 	}
 	for _, p := range peers {
-		p.Name, p.Focal, p.ISA, p.hidden, p.runner = expName(p.Version), false, "", true, expOnly{p.runner}
+		p.Name, p.hidden, p.runner = expName(p.Version), true, expOnly{p.runner}
 	}
 	return peers[:len(peers)-1], nil // not the generic one
+}
+
+// remoteSpago is spago in a process of its own: it allocates, and its garbage would trouble the others.
+func remoteSpago() (*peer, error) {
+	r, err := startSelf("spago")
+	if err != nil {
+		return nil, err
+	}
+	p := spagoPeer()
+	p.runner = r
+	return p, nil
 }
 
 // moduleVersion is the version of a module that this program was built with.

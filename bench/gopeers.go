@@ -93,10 +93,11 @@ func addLoss[T any](ops map[string]op, name string, make func(*input) loss[T], t
 func goPeers() []*peer {
 	return []*peer{
 		{
-			Name: "Go math", Version: runtime.Version(), runner: &local{ops: plainOps()},
+			peerInfo: peerInfo{Name: "Go math", Version: runtime.Version()},
+			runner:   &local{ops: plainOps()},
 		},
 		{
-			Name: "math32", Version: moduleVersion("github.com/chewxy/math32"),
+			peerInfo: peerInfo{Name: "math32", Version: moduleVersion("github.com/chewxy/math32")},
 			runner: &local{ops: map[string]op{
 				"Exp":     scalar(math32.Exp),
 				"Log":     scalar(math32.Log),
@@ -105,7 +106,7 @@ func goPeers() []*peer {
 			}},
 		},
 		{
-			Name: "vek", Version: moduleVersion("github.com/viterin/vek"), ISA: onAMD64("avx2"),
+			peerInfo: peerInfo{Name: "vek", Version: moduleVersion("github.com/viterin/vek"), ISA: onAMD64("avx2")},
 			runner: &local{ops: map[string]op{
 				"Exp": elementwise(func(dst, x []float32) { vek32.Exp_Into(dst, x) }),
 				"Log": elementwise(func(dst, x []float32) { vek32.Log_Into(dst, x) }),
@@ -116,7 +117,7 @@ func goPeers() []*peer {
 			}},
 		},
 		{
-			Name: "tphakala/simd", Version: moduleVersion("github.com/tphakala/simd"), ISA: onAMD64("avx2"),
+			peerInfo: peerInfo{Name: "tphakala/simd", Version: moduleVersion("github.com/tphakala/simd"), ISA: onAMD64("avx2")},
 			runner: &local{ops: map[string]op{
 				"Exp":     elementwise(f32.Exp),
 				"Log":     elementwise(f32.Log),
@@ -125,7 +126,7 @@ func goPeers() []*peer {
 			}},
 		},
 		{
-			Name: "gonum", Version: moduleVersion("gonum.org/v1/gonum"),
+			peerInfo: peerInfo{Name: "gonum", Version: moduleVersion("gonum.org/v1/gonum")},
 			runner: &local{ops: map[string]op{
 				"LogSumExp": func(in *input, out []float32) func() {
 					x := make([]float64, len(in.x)) // gonum's numbers
@@ -315,11 +316,10 @@ func plainSigmoidLoss(logit float32, y float64, grad bool) (loss, gradient float
 	return loss, gradient
 }
 
-// spagoPeer is the one Go library that has a focal loss. It allocates, so it runs in a process of its own, where its
-// garbage troubles no one else.
+// spagoPeer is the one Go library that has a focal loss.
 func spagoPeer() *peer {
 	return &peer{
-		Name: "spago", Version: moduleVersion("github.com/nlpodyssey/spago"),
+		peerInfo: peerInfo{Name: "spago", Version: moduleVersion("github.com/nlpodyssey/spago")},
 		runner: &local{ops: map[string]op{
 			"SoftmaxLoss.Sum":  spagoLoss,
 			"SoftmaxLoss.Each": spagoLoss,

@@ -6,18 +6,17 @@ import (
 
 // A peer is an implementation of some of the functions: focal in one variant, or what one might use in its place.
 type peer struct {
-	Name    string
-	Version string
-	ISA     string // the instruction set that it is known to use: "avx2", "avx512", "neon"; "" where it picks for itself
-	Focal   bool
-
+	peerInfo
 	hidden bool // not in the tables: it serves a comparison
-
-	// Claims is the error that the peer's authors promise, in ULP: the tests hold its results to it, so that an adapter
-	// cannot time the wrong thing.
-	Claims map[string]float64 `json:"-"`
-
 	runner
+}
+
+// A peerInfo is what a report says of a peer.
+type peerInfo struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	ISA     string `json:"isa,omitempty"` // the instruction set that it is known to use; "" where it picks for itself
+	Focal   bool   `json:"focal,omitempty"`
 }
 
 // A runner times one implementation, in this process or in another.

@@ -179,3 +179,20 @@ func works() []work {
 	}
 	return list
 }
+
+// sweep lists the rows that only the pictures need: vectors of every size, and rows of every number of classes on about
+// as many elements.
+func sweep() []work {
+	var list []work
+	for _, name := range []string{"Exp", "Log", "Pow", "Sigmoid"} {
+		for n := 1; n <= 1<<22; n *= 2 {
+			list = append(list, work{functionNamed(name), shape{1, n}})
+		}
+	}
+	for _, name := range []string{"SoftmaxLoss.Sum", "SoftmaxLoss.Grad"} {
+		for classes := 2; classes <= 1<<17; classes *= 2 {
+			list = append(list, work{functionNamed(name), shape{max(1, 1<<16/classes), classes}})
+		}
+	}
+	return list
+}
