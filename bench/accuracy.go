@@ -226,7 +226,7 @@ func exactSigmoidLoss(x, y, alpha, gamma float64) (loss, grad float64) {
 		loss = 0
 	}
 	slope := 0.0 // gamma q^(gamma-1) dq ce, with q in place of a power of it
-	if q > 0 && not > 0 && gamma > 0 {
+	if q > 0 && p*not > 0 && gamma > 0 {
 		slope = gamma * power * (ce / q) * p * not * (1 - 2*y)
 	}
 	diff := p*(1-y) - not*y // p - y
@@ -310,6 +310,9 @@ func newCheck(f *function) *check {
 		c.confident.Classes = len(c.confident.x)
 	default:
 		c.rows(f)
+	}
+	if strings.HasSuffix(f.name, ".Sum") { // one of them would hide the others
+		c.special, c.confident = nil, nil
 	}
 	return c
 }
@@ -404,12 +407,14 @@ func (c *check) evaluate(p *peer) (accuracy, bool, error) {
 	}
 	a.Sample = len(got)
 
-	if got, _, err = results(p, c.special); err != nil {
-		return a, true, err
+	if c.special != nil {
+		if got, _, err = results(p, c.special); err != nil {
+			return a, true, err
+		}
+		want = exact(c.special)
+		a.Special = len(got)
 	}
-	want = exact(c.special)
-	a.Special = len(got)
-	for i, g := range got {
+	for i, g := range got[:a.Special] {
 		// A special case is about the kind of result: half of the digits will do.
 		e := ulpError(g, want[i])
 		if e > 0x1p12 || math.IsNaN(e) || want[i] != 0 && g == 0 && math.Abs(want[i]) > 0x1p-149 {

@@ -206,12 +206,13 @@ func plainOps() map[string]op {
 				lse := plainLogSumExp(z)
 				logp := float64(z[t]) - lse
 				p := math.Exp(logp)
-				g := float64(weights[t]) * (1 - p) * ((1 - p) - gamma*p*logp)
+				q := 1 - p
+				g := float64(weights[t]) * (q*q - gamma*q*p*logp)
 				grad := out[i*in.Classes:][:in.Classes]
 				for j, v := range z {
-					grad[j] = float32(g / (1 - p) * math.Exp(float64(v)-lse))
+					grad[j] = float32(g * math.Exp(float64(v)-lse))
 				}
-				grad[t] = float32(-g)
+				grad[t] = float32(-g * q)
 			})
 		},
 	}

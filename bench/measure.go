@@ -56,19 +56,23 @@ func measure(ctx context.Context, peers []*peer, in *input, e effort) ([]timing,
 		}
 		n := &entry{peer: p, reps: 1}
 		for {
-			d, err := p.time(1, n.reps)
+			d, err := p.time(0, n.reps)
 			if err != nil {
 				return nil, err
 			}
-			if d >= e.round/4 || n.reps > 1<<24 {
-				one := max(float64(d)/float64(n.reps), 1)
-				n.reps = max(1, int(float64(e.round)/one))
-				n.warm = 1 + n.reps/8
-				round := time.Duration(one * float64(n.warm+n.reps))
-				n.rounds = min(e.rounds, max(3, int(e.budget/max(round, 1))))
-				break
+			if d < e.round/4 && n.reps < 1<<24 {
+				n.reps *= 4
+				continue
 			}
-			n.reps *= 4
+			call := max(float64(d)/float64(n.reps), 1)
+			n.reps = max(1, int(float64(e.round)/call))
+			n.warm = n.reps / 8
+			if n.warm == 0 && call < 4*float64(e.round) { // a longer call warms itself
+				n.warm = 1
+			}
+			round := time.Duration(call * float64(n.warm+n.reps))
+			n.rounds = min(e.rounds, max(3, int(e.budget/max(round, 1))))
+			break
 		}
 		most = max(most, n.rounds)
 		list = append(list, n)

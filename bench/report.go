@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"reflect"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -247,7 +248,7 @@ func (r *report) printTimings(out io.Writer) {
 	}
 }
 
-// printAccuracy prints a table for each function: a row for each peer, focal's variants in one as they give the same bits.
+// printAccuracy prints a table for each function: a row for each peer, one for all of focal's variants where they agree.
 func (r *report) printAccuracy(out io.Writer) {
 	if len(r.Accuracy) == 0 {
 		return
@@ -258,16 +259,21 @@ func (r *report) printAccuracy(out io.Writer) {
 	for i := range functions {
 		f := functions[i].name
 		head := true
+		var last *accuracy // of focal
 		for _, p := range r.Peers {
 			a := r.accuracyOf(f, p.Name)
-			if a == nil {
+			if a == nil || p.Focal && a.same(last) {
 				continue
 			}
+			last = a
 			if head {
 				fmt.Fprintf(w, "\n%s\tULP\tworst at\twrong specials\tdigits lost\n", f)
 				head = false
 			}
 			name := p.Name
+			if p.Focal {
+				name = "focal"
+			}
 			if a.wrong() {
 				name += " !"
 			}
@@ -275,6 +281,16 @@ func (r *report) printAccuracy(out io.Writer) {
 		}
 	}
 	w.Flush()
+}
+
+// same reports whether b says the same of another peer.
+func (a *accuracy) same(b *accuracy) bool {
+	if b == nil {
+		return false
+	}
+	other := *b
+	other.Peer = a.Peer
+	return reflect.DeepEqual(*a, other)
 }
 
 func (a *accuracy) ulpText() string {
@@ -289,7 +305,10 @@ func (a *accuracy) ulpText() string {
 }
 
 func (a *accuracy) specialText() string {
-	if a.SpecialWrong == 0 {
+	switch {
+	case a.Special == 0:
+		return ""
+	case a.SpecialWrong == 0:
 		return fmt.Sprintf("0 of %d", a.Special)
 	}
 	return fmt.Sprintf("%d of %d: %s", a.SpecialWrong, a.Special, a.SpecialAt[0])
