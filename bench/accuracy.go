@@ -154,6 +154,10 @@ func exactRow(form string, z []float32, out []float64) {
 		out[0] = m
 	case form == "LogSumExp":
 		out[0] = m + math.Log1p(others)
+	case math.IsInf(m, 0):
+		for j := range z {
+			out[j] = math.NaN()
+		}
 	case form == "Softmax":
 		for j, v := range z {
 			out[j] = math.Exp(float64(v)-m) / (1 + others)
