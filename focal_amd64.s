@@ -324,31 +324,43 @@ DATA consts<>+2528(SB)/8, $0x3efffffe3efffffe
 DATA consts<>+2536(SB)/8, $0x3efffffe3efffffe
 DATA consts<>+2544(SB)/8, $0x3efffffe3efffffe
 DATA consts<>+2552(SB)/8, $0x3efffffe3efffffe
-DATA consts<>+2560(SB)/8, $0x000000e3000000e3
-DATA consts<>+2568(SB)/8, $0x000000e3000000e3
-DATA consts<>+2576(SB)/8, $0x000000e3000000e3
-DATA consts<>+2584(SB)/8, $0x000000e3000000e3
-DATA consts<>+2592(SB)/8, $0xffffff04ffffff04
-DATA consts<>+2600(SB)/8, $0xffffff04ffffff04
-DATA consts<>+2608(SB)/8, $0xffffff04ffffff04
-DATA consts<>+2616(SB)/8, $0xffffff04ffffff04
-DATA consts<>+2624(SB)/8, $0x3080000030800000
-DATA consts<>+2632(SB)/8, $0x3080000030800000
-DATA consts<>+2640(SB)/8, $0x3080000030800000
-DATA consts<>+2648(SB)/8, $0x3080000030800000
-DATA consts<>+2656(SB)/8, $0x5f8000005f800000
-DATA consts<>+2664(SB)/8, $0x5f8000005f800000
-DATA consts<>+2672(SB)/8, $0x5f8000005f800000
-DATA consts<>+2680(SB)/8, $0x5f8000005f800000
-DATA consts<>+2688(SB)/8, $0x1f8000001f800000
-DATA consts<>+2696(SB)/8, $0x1f8000001f800000
-DATA consts<>+2704(SB)/8, $0x1f8000001f800000
-DATA consts<>+2712(SB)/8, $0x1f8000001f800000
-DATA consts<>+2720(SB)/8, $0x0000001000000010
-DATA consts<>+2728(SB)/8, $0x0000001000000010
-DATA consts<>+2736(SB)/8, $0x0000001000000010
-DATA consts<>+2744(SB)/8, $0x0000001000000010
-GLOBL consts<>(SB), RODATA|NOPTR, $2752
+DATA consts<>+2560(SB)/8, $0x0000000200000002
+DATA consts<>+2568(SB)/8, $0x0000000200000002
+DATA consts<>+2576(SB)/8, $0x0000000200000002
+DATA consts<>+2584(SB)/8, $0x0000000200000002
+DATA consts<>+2592(SB)/8, $0x0000000300000003
+DATA consts<>+2600(SB)/8, $0x0000000300000003
+DATA consts<>+2608(SB)/8, $0x0000000300000003
+DATA consts<>+2616(SB)/8, $0x0000000300000003
+DATA consts<>+2624(SB)/8, $0xffffffffffffffff
+DATA consts<>+2632(SB)/8, $0xffffffffffffffff
+DATA consts<>+2640(SB)/8, $0xffffffffffffffff
+DATA consts<>+2648(SB)/8, $0xffffffffffffffff
+DATA consts<>+2656(SB)/8, $0x000000e3000000e3
+DATA consts<>+2664(SB)/8, $0x000000e3000000e3
+DATA consts<>+2672(SB)/8, $0x000000e3000000e3
+DATA consts<>+2680(SB)/8, $0x000000e3000000e3
+DATA consts<>+2688(SB)/8, $0xffffff04ffffff04
+DATA consts<>+2696(SB)/8, $0xffffff04ffffff04
+DATA consts<>+2704(SB)/8, $0xffffff04ffffff04
+DATA consts<>+2712(SB)/8, $0xffffff04ffffff04
+DATA consts<>+2720(SB)/8, $0x3080000030800000
+DATA consts<>+2728(SB)/8, $0x3080000030800000
+DATA consts<>+2736(SB)/8, $0x3080000030800000
+DATA consts<>+2744(SB)/8, $0x3080000030800000
+DATA consts<>+2752(SB)/8, $0x5f8000005f800000
+DATA consts<>+2760(SB)/8, $0x5f8000005f800000
+DATA consts<>+2768(SB)/8, $0x5f8000005f800000
+DATA consts<>+2776(SB)/8, $0x5f8000005f800000
+DATA consts<>+2784(SB)/8, $0x1f8000001f800000
+DATA consts<>+2792(SB)/8, $0x1f8000001f800000
+DATA consts<>+2800(SB)/8, $0x1f8000001f800000
+DATA consts<>+2808(SB)/8, $0x1f8000001f800000
+DATA consts<>+2816(SB)/8, $0x0000001000000010
+DATA consts<>+2824(SB)/8, $0x0000001000000010
+DATA consts<>+2832(SB)/8, $0x0000001000000010
+DATA consts<>+2840(SB)/8, $0x0000001000000010
+GLOBL consts<>(SB), RODATA|NOPTR, $2848
 
 DATA exp_one<>+0(SB)/8, $0xc078a904c0805f16
 DATA exp_one<>+8(SB)/8, $0xc077e4e7c0758b6c
@@ -9902,7 +9914,7 @@ partdone4:
 
 // func rowSumAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·rowSumAVX512(SB), NOSPLIT, $128-48
+TEXT ·rowSumAVX512(SB), NOSPLIT, $192-48
 	VBROADCASTSS consts<>+128(SB), Z0
 	VBROADCASTSS consts<>+64(SB), Z1
 	VBROADCASTSS consts<>+96(SB), Z2
@@ -9934,7 +9946,8 @@ row:
 	MOVL    SI, (BX)
 	VPXORD  Z13, Z13, Z13
 	VPXORD  Z14, Z14, Z14
-	LEAQ    (SP), BX
+	LEAQ    63(SP), BX
+	ANDQ    $-64, BX
 	CMPQ    AX, $+129
 	JLT     begin
 	VPXORD  Z12, Z12, Z12
@@ -10231,7 +10244,7 @@ slow:
 
 // func rowSumAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·rowSumAVX2(SB), NOSPLIT, $128-48
+TEXT ·rowSumAVX2(SB), NOSPLIT, $192-48
 	VMOVUPS      exp_one<>+0(SB), Y0
 	VBROADCASTSS consts<>+128(SB), Y1
 	VBROADCASTSS consts<>+64(SB), Y2
@@ -10259,7 +10272,8 @@ row:
 	VPXOR   Y8, Y8, Y8
 	VPXOR   Y9, Y9, Y9
 	VPXOR   Y10, Y10, Y10
-	LEAQ    (SP), BX
+	LEAQ    63(SP), BX
+	ANDQ    $-64, BX
 	CMPQ    AX, $+129
 	JLT     begin
 	VPXOR   Y7, Y7, Y7
@@ -10645,7 +10659,7 @@ slow:
 
 // func rowExpAVX512(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·rowExpAVX512(SB), NOSPLIT, $128-56
+TEXT ·rowExpAVX512(SB), NOSPLIT, $192-56
 	VBROADCASTSS consts<>+128(SB), Z0
 	VBROADCASTSS consts<>+64(SB), Z1
 	VBROADCASTSS consts<>+96(SB), Z2
@@ -10752,7 +10766,8 @@ look_done:
 	JNE      slow
 	MOVQ     dst+0(FP), BX
 	VPXORD   Z13, Z13, Z13
-	LEAQ     (SP), SI
+	LEAQ     63(SP), SI
+	ANDQ     $-64, SI
 	CMPQ     AX, $+129
 	JLT      begin
 	VPXORD   Z12, Z12, Z12
@@ -11042,7 +11057,7 @@ slow:
 
 // func rowExpAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·rowExpAVX2(SB), NOSPLIT, $128-56
+TEXT ·rowExpAVX2(SB), NOSPLIT, $192-56
 	VMOVUPS      exp_one<>+0(SB), Y0
 	VBROADCASTSS consts<>+128(SB), Y1
 	VBROADCASTSS consts<>+64(SB), Y2
@@ -11171,7 +11186,8 @@ look_done:
 	MOVQ      dst+0(FP), BX
 	VPXOR     Y9, Y9, Y9
 	VPXOR     Y10, Y10, Y10
-	LEAQ      (SP), SI
+	LEAQ      63(SP), SI
+	ANDQ      $-64, SI
 	CMPQ      AX, $+129
 	JLT       begin
 	VPXOR     Y8, Y8, Y8
@@ -13254,7 +13270,7 @@ next:
 
 // func rowShiftedAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int)
 // Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·rowShiftedAVX512(SB), NOSPLIT, $128-40
+TEXT ·rowShiftedAVX512(SB), NOSPLIT, $192-40
 	VBROADCASTSS consts<>+2304(SB), Z0
 	VBROADCASTSS consts<>+2208(SB), Z1
 	VBROADCASTSS consts<>+2272(SB), Z2
@@ -13302,7 +13318,8 @@ row:
 	VSUBPS       Z17, Z0, Z19
 	VMULPS       Z6, Z17, Z17
 	VPXORD       Z21, Z21, Z21
-	LEAQ         (SP), BX
+	LEAQ         63(SP), BX
+	ANDQ         $-64, BX
 	CMPQ         AX, $+129
 	JLT          begin
 	VPXORD       Z20, Z20, Z20
@@ -13546,7 +13563,7 @@ next:
 
 // func rowShiftedAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·rowShiftedAVX2(SB), NOSPLIT, $128-40
+TEXT ·rowShiftedAVX2(SB), NOSPLIT, $192-40
 	VBROADCASTSS consts<>+2304(SB), Y0
 	VBROADCASTSS consts<>+2208(SB), Y1
 	VBROADCASTSS consts<>+2272(SB), Y2
@@ -13582,7 +13599,8 @@ row:
 	VMULPS       consts<>+160(SB), Y4, Y4
 	VPXOR        Y8, Y8, Y8
 	VPXOR        Y9, Y9, Y9
-	LEAQ         (SP), BX
+	LEAQ         63(SP), BX
+	ANDQ         $-64, BX
 	CMPQ         AX, $+129
 	JLT          begin
 	VPXOR        Y7, Y7, Y7
@@ -13897,6 +13915,743 @@ next:
 	ADDQ AX, logits+8(FP)
 	ADDQ $-1, rows+24(FP)
 	CMPQ rows+24(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func rowShiftedExpAVX512(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
+// Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·rowShiftedExpAVX512(SB), NOSPLIT, $192-48
+	VBROADCASTSS consts<>+2304(SB), Z0
+	VBROADCASTSS consts<>+2208(SB), Z1
+	VBROADCASTSS consts<>+2272(SB), Z2
+	VBROADCASTSS consts<>+2240(SB), Z3
+	VBROADCASTSS consts<>+384(SB), Z4
+	VBROADCASTSS consts<>+96(SB), Z5
+	VBROADCASTSS consts<>+160(SB), Z6
+	VBROADCASTSS consts<>+192(SB), Z7
+	VBROADCASTSS consts<>+2400(SB), Z8
+	VBROADCASTSS consts<>+2432(SB), Z9
+	VBROADCASTSS consts<>+2464(SB), Z10
+	VBROADCASTSS consts<>+2496(SB), Z11
+	VBROADCASTSS consts<>+2528(SB), Z12
+	VBROADCASTSS consts<>+0(SB), Z13
+	VBROADCASTSS consts<>+928(SB), Z14
+	VBROADCASTSS consts<>+2336(SB), Z15
+	VBROADCASTSS consts<>+2368(SB), Z16
+
+row:
+	MOVQ    sums+8(FP), AX
+	CMPL    640(AX), $0x00
+	JNE     next
+	MOVQ    classes+40(FP), AX
+	MOVQ    labels+24(FP), CX
+	MOVLQSX (CX), CX
+	MOVQ    logits+16(FP), DX
+
+	// the shift and N
+	MOVQ         sums+8(FP), BX
+	VBROADCASTSS 256(BX), Z17
+	VPANDD       Z13, Z17, Z18
+	VCMPPS       $0x11, Z18, Z1, K1
+	VCMPPS       $0x11, Z14, Z18, K2
+	KANDW        K1, K2, K1
+	VMOVAPS.Z    Z17, K1, Z18
+	VSUBPS       Z18, Z17, Z17
+	VMINPS       Z17, Z2, Z17
+	VMAXPS       Z17, Z3, Z17
+	VFMADD213PS  Z0, Z5, Z17
+	VPSUBD       Z15, Z17, Z17
+	MOVQ         sums+8(FP), BX
+	VMOVSS       X17, 128(BX)
+	VCVTDQ2PS    Z17, Z17
+	VSUBPS       Z16, Z17, Z17
+	VSUBPS       Z17, Z0, Z19
+	VMULPS       Z6, Z17, Z17
+	MOVQ         dst+0(FP), BX
+	VPXORD       Z21, Z21, Z21
+	LEAQ         63(SP), SI
+	ANDQ         $-64, SI
+	CMPQ         AX, $+129
+	JLT          begin
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      Z20, (SI)
+	VMOVUPS      Z20, 64(SI)
+
+begin:
+sum_block:
+	MOVQ    $0x00000090, R8
+	MOVQ    CX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	LEAQ    target<>+576(SB), R8
+	MOVQ    DI, DI
+	NEGQ    DI
+	LEAQ    (R8)(DI*4), R8
+	MOVQ    $0x00000080, R9
+	MOVQ    AX, DI
+	CMPQ    DI, R9
+	CMOVQHI R9, DI
+	CMPQ    DI, $+64
+	JLT     sum_few
+
+sum_round:
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      (R8), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      (DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, (BX)
+	VFMADD231PS  Z22, Z20, Z21
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      64(R8), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      64(DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, 64(BX)
+	VFMADD231PS  Z22, Z20, Z21
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      128(R8), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      128(DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, 128(BX)
+	VFMADD231PS  Z22, Z20, Z21
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      192(R8), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      192(DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, 192(BX)
+	VFMADD231PS  Z22, Z20, Z21
+	ADDQ         $+256, DX
+	ADDQ         $+256, R8
+	ADDQ         $+256, BX
+	ADDQ         $-64, DI
+	CMPQ         DI, $+64
+	JGE          sum_round
+
+sum_few:
+	CMPQ DI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      (R8), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      (DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, (BX)
+	VFMADD231PS  Z22, Z20, Z21
+	ADDQ         $+64, DX
+	ADDQ         $+64, R8
+	ADDQ         $+64, BX
+	ADDQ         $-16, DI
+	CMPQ         DI, $+16
+	JGE          sum_tile
+
+sum_part:
+	CMPQ         DI, $+1
+	JLT          sum_done
+	MOVL         $0x0000ffff, R9
+	BZHIL        DI, R9, R9
+	KMOVW        R9, K1
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      (DX), K1, Z20
+	VPXORD       Z22, Z22, Z22
+	VMOVUPS      (R8), Z23
+	VPCMPD       $0x06, Z22, Z23, K2
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K2, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K2, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, K1, (BX)
+	VFMADD231PS  Z22, Z20, Z21
+
+sum_done:
+	MOVQ          classes+40(FP), DI
+	CMPQ          DI, $+129
+	JLT           only
+	VCVTPS2PD     Y21, Z20
+	VEXTRACTF64X4 $0x01, Z21, Y21
+	VCVTPS2PD     Y21, Z21
+	VADDPD        (SI), Z20, Z20
+	VMOVUPS       Z20, (SI)
+	VADDPD        64(SI), Z21, Z21
+	VMOVUPS       Z21, 64(SI)
+	VPXORD        Z21, Z21, Z21
+	ADDQ          $-128, CX
+	ADDQ          $-128, AX
+	CMPQ          AX, $+1
+	JGE           sum_block
+	MOVQ          sums+8(FP), AX
+	VMOVUPS       (SI), Z17
+	VMOVUPS       64(SI), Z18
+	VADDPD        Z18, Z17, Z17
+	VEXTRACTF64X4 $0x01, Z17, Y18
+	VADDPD        Y18, Y17, Y17
+	VEXTRACTF32X4 $0x01, Y17, X18
+	VADDPD        X18, X17, X17
+	VPERMILPD     $0x01, X17, X18
+	VADDSD        X18, X17, X17
+	VCVTSD2SS     X17, X17, X17
+	VMOVSS        X17, (AX)
+	JMP           summed
+
+only:
+	MOVQ          sums+8(FP), AX
+	VCVTPS2PD     Y21, Z17
+	VEXTRACTF64X4 $0x01, Z21, Y18
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z17, Z17
+	VEXTRACTF64X4 $0x01, Z17, Y18
+	VADDPD        Y18, Y17, Y17
+	VEXTRACTF32X4 $0x01, Y17, X18
+	VADDPD        X18, X17, X17
+	VPERMILPD     $0x01, X17, X18
+	VADDSD        X18, X17, X17
+	VCVTSD2SS     X17, X17, X17
+	VMOVSS        X17, (AX)
+
+summed:
+next:
+	ADDQ $+4, sums+8(FP)
+	ADDQ $+4, labels+24(FP)
+	MOVQ classes+40(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ AX, logits+16(FP)
+	ADDQ $-1, rows+32(FP)
+	CMPQ rows+32(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func rowShiftedExpAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·rowShiftedExpAVX2(SB), NOSPLIT, $192-48
+	VBROADCASTSS consts<>+2304(SB), Y0
+	VBROADCASTSS consts<>+2208(SB), Y1
+	VBROADCASTSS consts<>+2272(SB), Y2
+	VBROADCASTSS consts<>+2240(SB), Y3
+
+row:
+	MOVQ    sums+8(FP), AX
+	CMPL    640(AX), $0x00
+	JNE     next
+	MOVQ    classes+40(FP), AX
+	MOVQ    labels+24(FP), CX
+	MOVLQSX (CX), CX
+	MOVQ    logits+16(FP), DX
+
+	// the shift and N
+	MOVQ         sums+8(FP), BX
+	VBROADCASTSS 256(BX), Y4
+	VPAND        consts<>+0(SB), Y4, Y5
+	VCMPPS       $0x11, Y5, Y1, Y6
+	VCMPPS       $0x11, consts<>+928(SB), Y5, Y5
+	VPAND        Y6, Y5, Y5
+	VPAND        Y4, Y5, Y5
+	VSUBPS       Y5, Y4, Y4
+	VMINPS       Y4, Y2, Y4
+	VMAXPS       Y4, Y3, Y4
+	VFMADD132PS  consts<>+96(SB), Y0, Y4
+	VPSUBD       consts<>+2336(SB), Y4, Y4
+	MOVQ         sums+8(FP), BX
+	VMOVSS       X4, 128(BX)
+	VCVTDQ2PS    Y4, Y4
+	VSUBPS       consts<>+2368(SB), Y4, Y4
+	VSUBPS       Y4, Y0, Y6
+	VMULPS       consts<>+160(SB), Y4, Y4
+	MOVQ         dst+0(FP), BX
+	VPXOR        Y8, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	LEAQ         63(SP), SI
+	ANDQ         $-64, SI
+	CMPQ         AX, $+129
+	JLT          begin
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      Y7, (SI)
+	VMOVUPS      Y7, 32(SI)
+	VMOVUPS      Y7, 64(SI)
+	VMOVUPS      Y7, 96(SI)
+
+begin:
+sum_block:
+	MOVQ    $0x00000090, R8
+	MOVQ    CX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	LEAQ    target<>+576(SB), R8
+	MOVQ    DI, DI
+	NEGQ    DI
+	LEAQ    (R8)(DI*4), R8
+	MOVQ    $0x00000080, R9
+	MOVQ    AX, DI
+	CMPQ    DI, R9
+	CMOVQHI R9, DI
+	CMPQ    DI, $+32
+	JLT     sum_few
+
+sum_round:
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      (R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      (DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VBROADCASTSS consts<>+2400(SB), Y12
+	VFMADD213PS  consts<>+2432(SB), Y10, Y12
+	VFMADD213PS  consts<>+2464(SB), Y10, Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, (BX)
+	VFMADD231PS  Y7, Y10, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      32(R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      32(DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VBROADCASTSS consts<>+2400(SB), Y12
+	VFMADD213PS  consts<>+2432(SB), Y10, Y12
+	VFMADD213PS  consts<>+2464(SB), Y10, Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, 32(BX)
+	VFMADD231PS  Y7, Y10, Y9
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      64(R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      64(DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VBROADCASTSS consts<>+2400(SB), Y12
+	VFMADD213PS  consts<>+2432(SB), Y10, Y12
+	VFMADD213PS  consts<>+2464(SB), Y10, Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, 64(BX)
+	VFMADD231PS  Y7, Y10, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      96(R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      96(DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VBROADCASTSS consts<>+2400(SB), Y12
+	VFMADD213PS  consts<>+2432(SB), Y10, Y12
+	VFMADD213PS  consts<>+2464(SB), Y10, Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, 96(BX)
+	VFMADD231PS  Y7, Y10, Y9
+	ADDQ         $+128, DX
+	ADDQ         $+128, R8
+	ADDQ         $+128, BX
+	ADDQ         $-32, DI
+	CMPQ         DI, $+32
+	JGE          sum_round
+
+sum_few:
+	CMPQ DI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      (R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      (DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VBROADCASTSS consts<>+2400(SB), Y12
+	VFMADD213PS  consts<>+2432(SB), Y10, Y12
+	VFMADD213PS  consts<>+2464(SB), Y10, Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, (BX)
+	VFMADD231PS  Y7, Y10, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      32(R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      32(DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VBROADCASTSS consts<>+2400(SB), Y12
+	VFMADD213PS  consts<>+2432(SB), Y10, Y12
+	VFMADD213PS  consts<>+2464(SB), Y10, Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, 32(BX)
+	VFMADD231PS  Y7, Y10, Y9
+	ADDQ         $+64, DX
+	ADDQ         $+64, R8
+	ADDQ         $+64, BX
+	ADDQ         $-16, DI
+	CMPQ         DI, $+16
+	JGE          sum_tile
+
+sum_part:
+	CMPQ         DI, $+1
+	JLT          sum_done
+	MOVQ         $0x00000008, R9
+	MOVQ         DI, R10
+	CMPQ         R10, R9
+	CMOVQGT      R9, R10
+	NEGQ         R10
+	LEAQ         lane_mask<>+32(SB), R9
+	VMOVUPS      (R9)(R10*4), Y7
+	VMASKMOVPS   (DX), Y7, Y10
+	VPXOR        Y11, Y11, Y11
+	VBLENDVPS    Y7, Y10, Y11, Y10
+	MOVQ         $0x00000000, R10
+	MOVQ         DI, R9
+	SUBQ         $+8, R9
+	CMOVQLT      R10, R9
+	MOVQ         $0x00000008, R10
+	MOVQ         R9, R11
+	CMPQ         R11, R10
+	CMOVQGT      R10, R11
+	NEGQ         R11
+	LEAQ         lane_mask<>+32(SB), R10
+	VMOVUPS      (R10)(R11*4), Y11
+	VMASKMOVPS   32(DX), Y11, Y12
+	VPXOR        Y13, Y13, Y13
+	VBLENDVPS    Y11, Y12, Y13, Y12
+	VPXOR        Y13, Y13, Y13
+	VMOVUPS      (R8), Y14
+	VPCMPGTD     Y13, Y14, Y13
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y13, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y14
+	VFMADD231PS  consts<>+96(SB), Y10, Y14
+	VSUBPS       Y6, Y14, Y15
+	VFNMADD231PS consts<>+160(SB), Y15, Y10
+	VFNMADD231PS consts<>+192(SB), Y15, Y10
+	VBROADCASTSS consts<>+2400(SB), Y15
+	VFMADD213PS  consts<>+2432(SB), Y10, Y15
+	VFMADD213PS  consts<>+2464(SB), Y10, Y15
+	VFMADD213PS  consts<>+2496(SB), Y10, Y15
+	VFMADD213PS  consts<>+2528(SB), Y10, Y15
+	VFMADD213PS  consts<>+384(SB), Y10, Y15
+	VFMADD213PS  consts<>+384(SB), Y15, Y10
+	VPSLLD       $0x17, Y14, Y14
+	VPAND        Y14, Y13, Y13
+	VPAND        Y13, Y7, Y7
+	VMULPS       Y7, Y10, Y13
+	CMPQ         DI, $+8
+	JLT          partless1
+	VMOVUPS      Y13, (BX)
+	JMP          partdone1
+
+partless1:
+	MOVQ         BX, R10
+	TESTQ        $0x00000004, DI
+	JEQ          partfour1
+	VMOVUPS      X13, (R10)
+	ADDQ         $+16, R10
+	VEXTRACTF128 $0x01, Y13, X13
+
+partfour1:
+	TESTQ   $0x00000002, DI
+	JEQ     parttwo1
+	VMOVLPS X13, (R10)
+	ADDQ    $+8, R10
+	VPSRLDQ $0x08, X13, X13
+
+parttwo1:
+	TESTQ  $0x00000001, DI
+	JEQ    partdone1
+	VMOVSS X13, (R10)
+
+partdone1:
+	VFMADD231PS  Y7, Y10, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      32(R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VSUBPS       Y5, Y12, Y10
+	VPAND        Y10, Y7, Y10
+	VPAND        Y10, Y11, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y12
+	VFMADD231PS  consts<>+96(SB), Y10, Y12
+	VSUBPS       Y6, Y12, Y13
+	VFNMADD231PS consts<>+160(SB), Y13, Y10
+	VFNMADD231PS consts<>+192(SB), Y13, Y10
+	VBROADCASTSS consts<>+2400(SB), Y13
+	VFMADD213PS  consts<>+2432(SB), Y10, Y13
+	VFMADD213PS  consts<>+2464(SB), Y10, Y13
+	VFMADD213PS  consts<>+2496(SB), Y10, Y13
+	VFMADD213PS  consts<>+2528(SB), Y10, Y13
+	VFMADD213PS  consts<>+384(SB), Y10, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y10
+	VPSLLD       $0x17, Y12, Y12
+	VPAND        Y12, Y7, Y7
+	VPAND        Y7, Y11, Y7
+	VMULPS       Y7, Y10, Y11
+	CMPQ         R9, $+8
+	JLT          partless2
+	VMOVUPS      Y11, 32(BX)
+	JMP          partdone2
+
+partless2:
+	MOVQ         BX, DI
+	TESTQ        $0x00000004, R9
+	JEQ          partfour2
+	VMOVUPS      X11, 32(DI)
+	ADDQ         $+16, DI
+	VEXTRACTF128 $0x01, Y11, X11
+
+partfour2:
+	TESTQ   $0x00000002, R9
+	JEQ     parttwo2
+	VMOVLPS X11, 32(DI)
+	ADDQ    $+8, DI
+	VPSRLDQ $0x08, X11, X11
+
+parttwo2:
+	TESTQ  $0x00000001, R9
+	JEQ    partdone2
+	VMOVSS X11, 32(DI)
+
+partdone2:
+	VFMADD231PS Y7, Y10, Y9
+
+sum_done:
+	MOVQ         classes+40(FP), DI
+	CMPQ         DI, $+129
+	JLT          only
+	VCVTPS2PD    X8, Y7
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       (SI), Y7, Y7
+	VMOVUPS      Y7, (SI)
+	VADDPD       32(SI), Y8, Y8
+	VMOVUPS      Y8, 32(SI)
+	VCVTPS2PD    X9, Y7
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       64(SI), Y7, Y7
+	VMOVUPS      Y7, 64(SI)
+	VADDPD       96(SI), Y8, Y8
+	VMOVUPS      Y8, 96(SI)
+	VPXOR        Y8, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	ADDQ         $-128, CX
+	ADDQ         $-128, AX
+	CMPQ         AX, $+1
+	JGE          sum_block
+	MOVQ         sums+8(FP), AX
+	VMOVUPS      (SI), Y4
+	VADDPD       64(SI), Y4, Y4
+	VMOVUPS      32(SI), Y5
+	VADDPD       96(SI), Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPD       X5, X4, X4
+	VPERMILPD    $0x01, X4, X5
+	VADDSD       X5, X4, X4
+	VCVTSD2SS    X4, X4, X4
+	VMOVSS       X4, (AX)
+	JMP          summed
+
+only:
+	MOVQ         sums+8(FP), AX
+	VCVTPS2PD    X8, Y4
+	VEXTRACTF128 $0x01, Y8, X5
+	VCVTPS2PD    X5, Y5
+	VCVTPS2PD    X9, Y6
+	VEXTRACTF128 $0x01, Y9, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y6, Y4, Y4
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPD       X5, X4, X4
+	VPERMILPD    $0x01, X4, X5
+	VADDSD       X5, X4, X4
+	VCVTSD2SS    X4, X4, X4
+	VMOVSS       X4, (AX)
+
+summed:
+next:
+	ADDQ $+4, sums+8(FP)
+	ADDQ $+4, labels+24(FP)
+	MOVQ classes+40(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ AX, logits+16(FP)
+	ADDQ $-1, rows+32(FP)
+	CMPQ rows+32(FP), $0x00
 	JNE  row
 	VZEROUPPER
 	RET
@@ -14441,6 +15196,4454 @@ sum_done:
 	VZEROUPPER
 	RET
 
+// func partShiftedExpAVX512(dst *float32, sums *float32, total *[16]float64, logits *float32, n int, label int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·partShiftedExpAVX512(SB), NOSPLIT, $0-48
+	VBROADCASTSS consts<>+2304(SB), Z0
+	VBROADCASTSS consts<>+2208(SB), Z1
+	VBROADCASTSS consts<>+2272(SB), Z2
+	VBROADCASTSS consts<>+2240(SB), Z3
+	VBROADCASTSS consts<>+384(SB), Z4
+	VBROADCASTSS consts<>+96(SB), Z5
+	VBROADCASTSS consts<>+160(SB), Z6
+	VBROADCASTSS consts<>+192(SB), Z7
+	VBROADCASTSS consts<>+2400(SB), Z8
+	VBROADCASTSS consts<>+2432(SB), Z9
+	VBROADCASTSS consts<>+2464(SB), Z10
+	VBROADCASTSS consts<>+2496(SB), Z11
+	VBROADCASTSS consts<>+2528(SB), Z12
+	VBROADCASTSS consts<>+0(SB), Z13
+	VBROADCASTSS consts<>+928(SB), Z14
+	VBROADCASTSS consts<>+2336(SB), Z15
+	VBROADCASTSS consts<>+2368(SB), Z16
+	MOVQ         n+32(FP), AX
+	MOVQ         label+40(FP), CX
+	MOVQ         logits+24(FP), DX
+
+	// the shift and N
+	MOVQ         sums+8(FP), BX
+	VBROADCASTSS 256(BX), Z17
+	VPANDD       Z13, Z17, Z13
+	VCMPPS       $0x11, Z13, Z1, K1
+	VCMPPS       $0x11, Z14, Z13, K2
+	KANDW        K1, K2, K1
+	VMOVAPS.Z    Z17, K1, Z1
+	VSUBPS       Z1, Z17, Z13
+	VMINPS       Z13, Z2, Z2
+	VMAXPS       Z2, Z3, Z2
+	VFMADD213PS  Z0, Z5, Z2
+	VPSUBD       Z15, Z2, Z2
+	MOVQ         sums+8(FP), BX
+	VMOVSS       X2, 128(BX)
+	VCVTDQ2PS    Z2, Z2
+	VSUBPS       Z16, Z2, Z2
+	VSUBPS       Z2, Z0, Z0
+	VMULPS       Z6, Z2, Z2
+	MOVQ         dst+0(FP), BX
+	VPXORD       Z14, Z14, Z14
+	MOVQ         total+16(FP), SI
+
+sum_block:
+	MOVQ    $0x00000090, R8
+	MOVQ    CX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	LEAQ    target<>+576(SB), R8
+	MOVQ    DI, DI
+	NEGQ    DI
+	LEAQ    (R8)(DI*4), R8
+	MOVQ    $0x00000080, R9
+	MOVQ    AX, DI
+	CMPQ    DI, R9
+	CMOVQHI R9, DI
+	CMPQ    DI, $+64
+	JLT     sum_few
+
+sum_round:
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      (R8), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      (DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VMULPS       Z13, Z3, Z15
+	VMOVUPS      Z15, (BX)
+	VFMADD231PS  Z13, Z3, Z14
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      64(R8), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      64(DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VMULPS       Z13, Z3, Z15
+	VMOVUPS      Z15, 64(BX)
+	VFMADD231PS  Z13, Z3, Z14
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      128(R8), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      128(DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VMULPS       Z13, Z3, Z15
+	VMOVUPS      Z15, 128(BX)
+	VFMADD231PS  Z13, Z3, Z14
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      192(R8), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      192(DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VMULPS       Z13, Z3, Z15
+	VMOVUPS      Z15, 192(BX)
+	VFMADD231PS  Z13, Z3, Z14
+	ADDQ         $+256, DX
+	ADDQ         $+256, R8
+	ADDQ         $+256, BX
+	ADDQ         $-64, DI
+	CMPQ         DI, $+64
+	JGE          sum_round
+
+sum_few:
+	CMPQ DI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      (R8), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      (DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VMULPS       Z13, Z3, Z15
+	VMOVUPS      Z15, (BX)
+	VFMADD231PS  Z13, Z3, Z14
+	ADDQ         $+64, DX
+	ADDQ         $+64, R8
+	ADDQ         $+64, BX
+	ADDQ         $-16, DI
+	CMPQ         DI, $+16
+	JGE          sum_tile
+
+sum_part:
+	CMPQ         DI, $+1
+	JLT          sum_done
+	MOVL         $0x0000ffff, R9
+	BZHIL        DI, R9, R9
+	KMOVW        R9, K1
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      (DX), K1, Z3
+	VPXORD       Z13, Z13, Z13
+	VMOVUPS      (R8), Z15
+	VPCMPD       $0x06, Z13, Z15, K2
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K2, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K2, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VMULPS       Z13, Z3, Z15
+	VMOVUPS      Z15, K1, (BX)
+	VFMADD231PS  Z13, Z3, Z14
+
+sum_done:
+	VCVTPS2PD     Y14, Z3
+	VEXTRACTF64X4 $0x01, Z14, Y13
+	VCVTPS2PD     Y13, Z13
+	VADDPD        (SI), Z3, Z3
+	VMOVUPS       Z3, (SI)
+	VADDPD        64(SI), Z13, Z13
+	VMOVUPS       Z13, 64(SI)
+	VPXORD        Z14, Z14, Z14
+	ADDQ          $-128, CX
+	ADDQ          $-128, AX
+	CMPQ          AX, $+1
+	JGE           sum_block
+	VZEROUPPER
+	RET
+
+// func partShiftedExpAVX2(dst *float32, sums *float32, total *[16]float64, logits *float32, n int, label int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·partShiftedExpAVX2(SB), NOSPLIT, $0-48
+	VBROADCASTSS consts<>+2304(SB), Y0
+	VBROADCASTSS consts<>+2208(SB), Y1
+	VBROADCASTSS consts<>+2272(SB), Y2
+	VBROADCASTSS consts<>+2240(SB), Y3
+	VBROADCASTSS consts<>+384(SB), Y4
+	VBROADCASTSS consts<>+96(SB), Y5
+	VBROADCASTSS consts<>+160(SB), Y6
+	VBROADCASTSS consts<>+192(SB), Y7
+	MOVQ         n+32(FP), AX
+	MOVQ         label+40(FP), CX
+	MOVQ         logits+24(FP), DX
+
+	// the shift and N
+	MOVQ         sums+8(FP), BX
+	VBROADCASTSS 256(BX), Y8
+	VPAND        consts<>+0(SB), Y8, Y9
+	VCMPPS       $0x11, Y9, Y1, Y1
+	VCMPPS       $0x11, consts<>+928(SB), Y9, Y9
+	VPAND        Y1, Y9, Y1
+	VPAND        Y8, Y1, Y1
+	VSUBPS       Y1, Y8, Y8
+	VMINPS       Y8, Y2, Y2
+	VMAXPS       Y2, Y3, Y2
+	VFMADD213PS  Y0, Y5, Y2
+	VPSUBD       consts<>+2336(SB), Y2, Y2
+	MOVQ         sums+8(FP), BX
+	VMOVSS       X2, 128(BX)
+	VCVTDQ2PS    Y2, Y2
+	VSUBPS       consts<>+2368(SB), Y2, Y2
+	VSUBPS       Y2, Y0, Y0
+	VMULPS       Y6, Y2, Y2
+	MOVQ         dst+0(FP), BX
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	MOVQ         total+16(FP), SI
+
+sum_block:
+	MOVQ    $0x00000090, R8
+	MOVQ    CX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	LEAQ    target<>+576(SB), R8
+	MOVQ    DI, DI
+	NEGQ    DI
+	LEAQ    (R8)(DI*4), R8
+	MOVQ    $0x00000080, R9
+	MOVQ    AX, DI
+	CMPQ    DI, R9
+	CMOVQHI R9, DI
+	CMPQ    DI, $+32
+	JLT     sum_few
+
+sum_round:
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      (R8), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      (DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VBROADCASTSS consts<>+2400(SB), Y12
+	VFMADD213PS  consts<>+2432(SB), Y8, Y12
+	VFMADD213PS  consts<>+2464(SB), Y8, Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VMULPS       Y3, Y8, Y11
+	VMOVUPS      Y11, (BX)
+	VFMADD231PS  Y3, Y8, Y9
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      32(R8), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      32(DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VBROADCASTSS consts<>+2400(SB), Y12
+	VFMADD213PS  consts<>+2432(SB), Y8, Y12
+	VFMADD213PS  consts<>+2464(SB), Y8, Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VMULPS       Y3, Y8, Y11
+	VMOVUPS      Y11, 32(BX)
+	VFMADD231PS  Y3, Y8, Y10
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      64(R8), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      64(DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VBROADCASTSS consts<>+2400(SB), Y12
+	VFMADD213PS  consts<>+2432(SB), Y8, Y12
+	VFMADD213PS  consts<>+2464(SB), Y8, Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VMULPS       Y3, Y8, Y11
+	VMOVUPS      Y11, 64(BX)
+	VFMADD231PS  Y3, Y8, Y9
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      96(R8), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      96(DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VBROADCASTSS consts<>+2400(SB), Y12
+	VFMADD213PS  consts<>+2432(SB), Y8, Y12
+	VFMADD213PS  consts<>+2464(SB), Y8, Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VMULPS       Y3, Y8, Y11
+	VMOVUPS      Y11, 96(BX)
+	VFMADD231PS  Y3, Y8, Y10
+	ADDQ         $+128, DX
+	ADDQ         $+128, R8
+	ADDQ         $+128, BX
+	ADDQ         $-32, DI
+	CMPQ         DI, $+32
+	JGE          sum_round
+
+sum_few:
+	CMPQ DI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      (R8), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      (DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VBROADCASTSS consts<>+2400(SB), Y12
+	VFMADD213PS  consts<>+2432(SB), Y8, Y12
+	VFMADD213PS  consts<>+2464(SB), Y8, Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VMULPS       Y3, Y8, Y11
+	VMOVUPS      Y11, (BX)
+	VFMADD231PS  Y3, Y8, Y9
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      32(R8), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      32(DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VBROADCASTSS consts<>+2400(SB), Y12
+	VFMADD213PS  consts<>+2432(SB), Y8, Y12
+	VFMADD213PS  consts<>+2464(SB), Y8, Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VMULPS       Y3, Y8, Y11
+	VMOVUPS      Y11, 32(BX)
+	VFMADD231PS  Y3, Y8, Y10
+	ADDQ         $+64, DX
+	ADDQ         $+64, R8
+	ADDQ         $+64, BX
+	ADDQ         $-16, DI
+	CMPQ         DI, $+16
+	JGE          sum_tile
+
+sum_part:
+	CMPQ         DI, $+1
+	JLT          sum_done
+	MOVQ         $0x00000008, R9
+	MOVQ         DI, R10
+	CMPQ         R10, R9
+	CMOVQGT      R9, R10
+	NEGQ         R10
+	LEAQ         lane_mask<>+32(SB), R9
+	VMOVUPS      (R9)(R10*4), Y3
+	VMASKMOVPS   (DX), Y3, Y8
+	VPXOR        Y11, Y11, Y11
+	VBLENDVPS    Y3, Y8, Y11, Y8
+	MOVQ         $0x00000000, R10
+	MOVQ         DI, R9
+	SUBQ         $+8, R9
+	CMOVQLT      R10, R9
+	MOVQ         $0x00000008, R10
+	MOVQ         R9, R11
+	CMPQ         R11, R10
+	CMOVQGT      R10, R11
+	NEGQ         R11
+	LEAQ         lane_mask<>+32(SB), R10
+	VMOVUPS      (R10)(R11*4), Y11
+	VMASKMOVPS   32(DX), Y11, Y12
+	VPXOR        Y13, Y13, Y13
+	VBLENDVPS    Y11, Y12, Y13, Y12
+	VPXOR        Y13, Y13, Y13
+	VMOVUPS      (R8), Y14
+	VPCMPGTD     Y13, Y14, Y13
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y13, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y14
+	VFMADD231PS  Y5, Y8, Y14
+	VSUBPS       Y0, Y14, Y15
+	VFNMADD231PS Y6, Y15, Y8
+	VFNMADD231PS Y7, Y15, Y8
+	VBROADCASTSS consts<>+2400(SB), Y15
+	VFMADD213PS  consts<>+2432(SB), Y8, Y15
+	VFMADD213PS  consts<>+2464(SB), Y8, Y15
+	VFMADD213PS  consts<>+2496(SB), Y8, Y15
+	VFMADD213PS  consts<>+2528(SB), Y8, Y15
+	VFMADD213PS  Y4, Y8, Y15
+	VFMADD213PS  Y4, Y15, Y8
+	VPSLLD       $0x17, Y14, Y14
+	VPAND        Y14, Y13, Y13
+	VPAND        Y13, Y3, Y3
+	VMULPS       Y3, Y8, Y13
+	CMPQ         DI, $+8
+	JLT          partless1
+	VMOVUPS      Y13, (BX)
+	JMP          partdone1
+
+partless1:
+	MOVQ         BX, R10
+	TESTQ        $0x00000004, DI
+	JEQ          partfour1
+	VMOVUPS      X13, (R10)
+	ADDQ         $+16, R10
+	VEXTRACTF128 $0x01, Y13, X13
+
+partfour1:
+	TESTQ   $0x00000002, DI
+	JEQ     parttwo1
+	VMOVLPS X13, (R10)
+	ADDQ    $+8, R10
+	VPSRLDQ $0x08, X13, X13
+
+parttwo1:
+	TESTQ  $0x00000001, DI
+	JEQ    partdone1
+	VMOVSS X13, (R10)
+
+partdone1:
+	VFMADD231PS  Y3, Y8, Y9
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      32(R8), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VSUBPS       Y1, Y12, Y8
+	VPAND        Y8, Y3, Y8
+	VPAND        Y8, Y11, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y12
+	VFMADD231PS  Y5, Y8, Y12
+	VSUBPS       Y0, Y12, Y13
+	VFNMADD231PS Y6, Y13, Y8
+	VFNMADD231PS Y7, Y13, Y8
+	VBROADCASTSS consts<>+2400(SB), Y13
+	VFMADD213PS  consts<>+2432(SB), Y8, Y13
+	VFMADD213PS  consts<>+2464(SB), Y8, Y13
+	VFMADD213PS  consts<>+2496(SB), Y8, Y13
+	VFMADD213PS  consts<>+2528(SB), Y8, Y13
+	VFMADD213PS  Y4, Y8, Y13
+	VFMADD213PS  Y4, Y13, Y8
+	VPSLLD       $0x17, Y12, Y12
+	VPAND        Y12, Y3, Y3
+	VPAND        Y3, Y11, Y3
+	VMULPS       Y3, Y8, Y11
+	CMPQ         R9, $+8
+	JLT          partless2
+	VMOVUPS      Y11, 32(BX)
+	JMP          partdone2
+
+partless2:
+	MOVQ         BX, DI
+	TESTQ        $0x00000004, R9
+	JEQ          partfour2
+	VMOVUPS      X11, 32(DI)
+	ADDQ         $+16, DI
+	VEXTRACTF128 $0x01, Y11, X11
+
+partfour2:
+	TESTQ   $0x00000002, R9
+	JEQ     parttwo2
+	VMOVLPS X11, 32(DI)
+	ADDQ    $+8, DI
+	VPSRLDQ $0x08, X11, X11
+
+parttwo2:
+	TESTQ  $0x00000001, R9
+	JEQ    partdone2
+	VMOVSS X11, 32(DI)
+
+partdone2:
+	VFMADD231PS Y3, Y8, Y10
+
+sum_done:
+	VCVTPS2PD    X9, Y3
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       (SI), Y3, Y3
+	VMOVUPS      Y3, (SI)
+	VADDPD       32(SI), Y8, Y8
+	VMOVUPS      Y8, 32(SI)
+	VCVTPS2PD    X10, Y3
+	VEXTRACTF128 $0x01, Y10, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       64(SI), Y3, Y3
+	VMOVUPS      Y3, 64(SI)
+	VADDPD       96(SI), Y8, Y8
+	VMOVUPS      Y8, 96(SI)
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	ADDQ         $-128, CX
+	ADDQ         $-128, AX
+	CMPQ         AX, $+1
+	JGE          sum_block
+	VZEROUPPER
+	RET
+
+// func narrowSumAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int, slow *int)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·narrowSumAVX512(SB), NOSPLIT, $0-64
+	VBROADCASTSS consts<>+1792(SB), Z0
+	VBROADCASTSS consts<>+2560(SB), Z1
+	VBROADCASTSS consts<>+2592(SB), Z2
+	VBROADCASTSS consts<>+640(SB), Z3
+	VBROADCASTSS consts<>+2624(SB), Z4
+	VBROADCASTSS consts<>+128(SB), Z5
+	VBROADCASTSS consts<>+0(SB), Z6
+	VBROADCASTSS consts<>+64(SB), Z7
+	VBROADCASTSS consts<>+96(SB), Z8
+	VBROADCASTSS consts<>+160(SB), Z9
+	VBROADCASTSS consts<>+192(SB), Z10
+	VBROADCASTSS consts<>+224(SB), Z11
+	VBROADCASTSS consts<>+256(SB), Z12
+	VBROADCASTSS consts<>+288(SB), Z13
+	VBROADCASTSS consts<>+320(SB), Z14
+	VBROADCASTSS consts<>+352(SB), Z15
+	VMOVUPS      exp_one<>+0(SB), Z16
+	VBROADCASTSS consts<>+2176(SB), Z17
+
+group:
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Z18
+	VPXORD  Z22, Z22, Z22
+	VPXORD  Z21, Z21, Z21
+	MOVQ    logits+8(FP), AX
+	MOVQ    classes+32(FP), CX
+	MOVQ    classes+32(FP), DX
+	SHLQ    $0x02, DX
+	CMPQ    CX, $+4
+	JLT     sum_few
+	ADDQ    $-4, CX
+	MOVQ    $0x00000000, BX
+
+sum_columns:
+	MOVQ         BX, SI
+	SHLQ         $0x06, SI
+	MOVQ         BX, DI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), DI
+	MOVQ         e+40(FP), R8
+	LEAQ         (R8)(SI*1), SI
+	VPBROADCASTD BX, Z19
+	VPSUBD       Z19, Z18, Z19
+	LEAQ         (DX)(DX*2), R8
+	LEAQ         (DI)(DX*4), R9
+	LEAQ         (R9)(DX*4), R10
+	LEAQ         (R10)(DX*4), R11
+	VMOVUPS      (DI), X20
+	VINSERTF32X4 $0x01, (R9), Z20, Z24
+	VINSERTF32X4 $0x02, (R10), Z24, Z24
+	VINSERTF32X4 $0x03, (R11), Z24, Z24
+	VMOVUPS      (DI)(DX*1), X20
+	VINSERTF32X4 $0x01, (R9)(DX*1), Z20, Z25
+	VINSERTF32X4 $0x02, (R10)(DX*1), Z25, Z25
+	VINSERTF32X4 $0x03, (R11)(DX*1), Z25, Z25
+	VMOVUPS      (DI)(DX*2), X20
+	VINSERTF32X4 $0x01, (R9)(DX*2), Z20, Z26
+	VINSERTF32X4 $0x02, (R10)(DX*2), Z26, Z26
+	VINSERTF32X4 $0x03, (R11)(DX*2), Z26, Z26
+	VMOVUPS      (DI)(R8*1), X20
+	VINSERTF32X4 $0x01, (R9)(R8*1), Z20, Z27
+	VINSERTF32X4 $0x02, (R10)(R8*1), Z27, Z27
+	VINSERTF32X4 $0x03, (R11)(R8*1), Z27, Z27
+	VUNPCKLPS    Z25, Z24, Z28
+	VUNPCKLPS    Z27, Z26, Z29
+	VUNPCKHPS    Z25, Z24, Z24
+	VUNPCKHPS    Z27, Z26, Z25
+	VUNPCKLPD    Z29, Z28, Z26
+	VUNPCKHPD    Z29, Z28, Z27
+	VUNPCKLPD    Z25, Z24, Z28
+	VUNPCKHPD    Z25, Z24, Z24
+	VPXORD       Z25, Z25, Z25
+	VPCMPD       $0x00, Z25, Z19, K1
+	VBLENDMPS    Z26, Z21, K1, Z21
+	VPANDD       Z6, Z26, Z25
+	VPXORD       Z29, Z29, Z29
+	VBLENDMPS    Z29, Z25, K1, Z25
+	VPMAXSD      Z25, Z22, Z22
+	VADDPS       Z7, Z26, Z25
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z26
+	VFMADD231PS Z8, Z25, Z26
+	VSUBPS      Z5, Z26, Z29
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z29, Z25
+	VFNMADD231PS Z10, Z29, Z25
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z29
+	VFMADD231PS Z11, Z25, Z29
+	VFMADD213PS Z13, Z25, Z29
+	VFMADD213PS Z14, Z25, Z29
+	VFMADD213PS Z15, Z29, Z25
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z26, Z29
+	VPSLLD      $0x15, Z26, Z26
+	VPADDD      Z26, Z29, Z26
+	VFMADD231PS Z25, Z26, Z26
+	VPXORD      Z25, Z25, Z25
+	VBLENDMPS   Z25, Z26, K1, Z25
+	VMOVUPS     Z25, (SI)
+	VPCMPD      $0x00, Z0, Z19, K1
+	VBLENDMPS   Z27, Z21, K1, Z21
+	VPANDD      Z6, Z27, Z25
+	VPXORD      Z26, Z26, Z26
+	VBLENDMPS   Z26, Z25, K1, Z25
+	VPMAXSD     Z25, Z22, Z22
+	VADDPS      Z7, Z27, Z25
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z26
+	VFMADD231PS Z8, Z25, Z26
+	VSUBPS      Z5, Z26, Z27
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z27, Z25
+	VFNMADD231PS Z10, Z27, Z25
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z27
+	VFMADD231PS Z11, Z25, Z27
+	VFMADD213PS Z13, Z25, Z27
+	VFMADD213PS Z14, Z25, Z27
+	VFMADD213PS Z15, Z27, Z25
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z26, Z27
+	VPSLLD      $0x15, Z26, Z26
+	VPADDD      Z26, Z27, Z26
+	VFMADD231PS Z25, Z26, Z26
+	VPXORD      Z25, Z25, Z25
+	VBLENDMPS   Z25, Z26, K1, Z25
+	VMOVUPS     Z25, 64(SI)
+	VPCMPD      $0x00, Z1, Z19, K1
+	VBLENDMPS   Z28, Z21, K1, Z21
+	VPANDD      Z6, Z28, Z25
+	VPXORD      Z26, Z26, Z26
+	VBLENDMPS   Z26, Z25, K1, Z25
+	VPMAXSD     Z25, Z22, Z22
+	VADDPS      Z7, Z28, Z25
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z26
+	VFMADD231PS Z8, Z25, Z26
+	VSUBPS      Z5, Z26, Z27
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z27, Z25
+	VFNMADD231PS Z10, Z27, Z25
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z27
+	VFMADD231PS Z11, Z25, Z27
+	VFMADD213PS Z13, Z25, Z27
+	VFMADD213PS Z14, Z25, Z27
+	VFMADD213PS Z15, Z27, Z25
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z26, Z27
+	VPSLLD      $0x15, Z26, Z26
+	VPADDD      Z26, Z27, Z26
+	VFMADD231PS Z25, Z26, Z26
+	VPXORD      Z25, Z25, Z25
+	VBLENDMPS   Z25, Z26, K1, Z25
+	VMOVUPS     Z25, 128(SI)
+	VPCMPD      $0x00, Z2, Z19, K1
+	VBLENDMPS   Z24, Z21, K1, Z21
+	VPANDD      Z6, Z24, Z19
+	VPXORD      Z25, Z25, Z25
+	VBLENDMPS   Z25, Z19, K1, Z19
+	VPMAXSD     Z19, Z22, Z22
+	VADDPS      Z7, Z24, Z19
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z24
+	VFMADD231PS Z8, Z19, Z24
+	VSUBPS      Z5, Z24, Z25
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z25, Z19
+	VFNMADD231PS Z10, Z25, Z19
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z25
+	VFMADD231PS Z11, Z19, Z25
+	VFMADD213PS Z13, Z19, Z25
+	VFMADD213PS Z14, Z19, Z25
+	VFMADD213PS Z15, Z25, Z19
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z24, Z25
+	VPSLLD      $0x15, Z24, Z24
+	VPADDD      Z24, Z25, Z24
+	VFMADD231PS Z19, Z24, Z24
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z24, K1, Z19
+	VMOVUPS     Z19, 192(SI)
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     sum_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     sum_columns
+
+sum_few:
+	CMPQ         CX, $+3
+	JLT          sum_two
+	MOVQ         e+40(FP), CX
+	LEAQ         (DX)(DX*2), BX
+	LEAQ         (AX)(DX*4), SI
+	LEAQ         (SI)(DX*4), DI
+	LEAQ         (DI)(DX*4), R8
+	VMOVSD       (AX), X19
+	VINSERTPS    $0x20, 8(AX), X19, X20
+	VMOVSD       (SI), X19
+	VINSERTPS    $0x20, 8(SI), X19, X19
+	VINSERTF32X4 $0x01, X19, Z20, Z19
+	VMOVSD       (DI), X20
+	VINSERTPS    $0x20, 8(DI), X20, X20
+	VINSERTF32X4 $0x02, X20, Z19, Z19
+	VMOVSD       (R8), X20
+	VINSERTPS    $0x20, 8(R8), X20, X20
+	VINSERTF32X4 $0x03, X20, Z19, Z19
+	VMOVSD       (AX)(DX*1), X20
+	VINSERTPS    $0x20, 8(AX)(DX*1), X20, X20
+	VMOVSD       (SI)(DX*1), X23
+	VINSERTPS    $0x20, 8(SI)(DX*1), X23, X23
+	VINSERTF32X4 $0x01, X23, Z20, Z24
+	VMOVSD       (DI)(DX*1), X20
+	VINSERTPS    $0x20, 8(DI)(DX*1), X20, X20
+	VINSERTF32X4 $0x02, X20, Z24, Z24
+	VMOVSD       (R8)(DX*1), X20
+	VINSERTPS    $0x20, 8(R8)(DX*1), X20, X20
+	VINSERTF32X4 $0x03, X20, Z24, Z24
+	VMOVSD       (AX)(DX*2), X20
+	VINSERTPS    $0x20, 8(AX)(DX*2), X20, X20
+	VMOVSD       (SI)(DX*2), X23
+	VINSERTPS    $0x20, 8(SI)(DX*2), X23, X23
+	VINSERTF32X4 $0x01, X23, Z20, Z25
+	VMOVSD       (DI)(DX*2), X20
+	VINSERTPS    $0x20, 8(DI)(DX*2), X20, X20
+	VINSERTF32X4 $0x02, X20, Z25, Z25
+	VMOVSD       (R8)(DX*2), X20
+	VINSERTPS    $0x20, 8(R8)(DX*2), X20, X20
+	VINSERTF32X4 $0x03, X20, Z25, Z25
+	VMOVSD       (AX)(BX*1), X20
+	VINSERTPS    $0x20, 8(AX)(BX*1), X20, X20
+	VMOVSD       (SI)(BX*1), X23
+	VINSERTPS    $0x20, 8(SI)(BX*1), X23, X23
+	VINSERTF32X4 $0x01, X23, Z20, Z26
+	VMOVSD       (DI)(BX*1), X20
+	VINSERTPS    $0x20, 8(DI)(BX*1), X20, X20
+	VINSERTF32X4 $0x02, X20, Z26, Z26
+	VMOVSD       (R8)(BX*1), X20
+	VINSERTPS    $0x20, 8(R8)(BX*1), X20, X20
+	VINSERTF32X4 $0x03, X20, Z26, Z26
+	VUNPCKLPS    Z24, Z19, Z27
+	VUNPCKLPS    Z26, Z25, Z28
+	VUNPCKHPS    Z24, Z19, Z19
+	VUNPCKHPS    Z26, Z25, Z24
+	VUNPCKLPD    Z28, Z27, Z25
+	VUNPCKHPD    Z28, Z27, Z26
+	VUNPCKLPD    Z24, Z19, Z27
+	VUNPCKHPD    Z24, Z19, Z19
+	VPXORD       Z19, Z19, Z19
+	VPCMPD       $0x00, Z19, Z18, K1
+	VBLENDMPS    Z25, Z21, K1, Z21
+	VPANDD       Z6, Z25, Z19
+	VPXORD       Z24, Z24, Z24
+	VBLENDMPS    Z24, Z19, K1, Z19
+	VPMAXSD      Z19, Z22, Z22
+	VADDPS       Z7, Z25, Z19
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z24
+	VFMADD231PS Z8, Z19, Z24
+	VSUBPS      Z5, Z24, Z25
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z25, Z19
+	VFNMADD231PS Z10, Z25, Z19
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z25
+	VFMADD231PS Z11, Z19, Z25
+	VFMADD213PS Z13, Z19, Z25
+	VFMADD213PS Z14, Z19, Z25
+	VFMADD213PS Z15, Z25, Z19
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z24, Z25
+	VPSLLD      $0x15, Z24, Z24
+	VPADDD      Z24, Z25, Z24
+	VFMADD231PS Z19, Z24, Z24
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z24, K1, Z19
+	VMOVUPS     Z19, (CX)
+	VPCMPD      $0x00, Z0, Z18, K1
+	VBLENDMPS   Z26, Z21, K1, Z21
+	VPANDD      Z6, Z26, Z19
+	VPXORD      Z24, Z24, Z24
+	VBLENDMPS   Z24, Z19, K1, Z19
+	VPMAXSD     Z19, Z22, Z22
+	VADDPS      Z7, Z26, Z19
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z24
+	VFMADD231PS Z8, Z19, Z24
+	VSUBPS      Z5, Z24, Z25
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z25, Z19
+	VFNMADD231PS Z10, Z25, Z19
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z25
+	VFMADD231PS Z11, Z19, Z25
+	VFMADD213PS Z13, Z19, Z25
+	VFMADD213PS Z14, Z19, Z25
+	VFMADD213PS Z15, Z25, Z19
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z24, Z25
+	VPSLLD      $0x15, Z24, Z24
+	VPADDD      Z24, Z25, Z24
+	VFMADD231PS Z19, Z24, Z24
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z24, K1, Z19
+	VMOVUPS     Z19, 64(CX)
+	VPCMPD      $0x00, Z1, Z18, K1
+	VBLENDMPS   Z27, Z21, K1, Z21
+	VPANDD      Z6, Z27, Z18
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z18, K1, Z18
+	VPMAXSD     Z18, Z22, Z22
+	VADDPS      Z7, Z27, Z18
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z19
+	VFMADD231PS Z8, Z18, Z19
+	VSUBPS      Z5, Z19, Z24
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z24, Z18
+	VFNMADD231PS Z10, Z24, Z18
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z24
+	VFMADD231PS Z11, Z18, Z24
+	VFMADD213PS Z13, Z18, Z24
+	VFMADD213PS Z14, Z18, Z24
+	VFMADD213PS Z15, Z24, Z18
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z19, Z24
+	VPSLLD      $0x15, Z19, Z19
+	VPADDD      Z19, Z24, Z19
+	VFMADD231PS Z18, Z19, Z19
+	VPXORD      Z18, Z18, Z18
+	VBLENDMPS   Z18, Z19, K1, Z18
+	VMOVUPS     Z18, 128(CX)
+	JMP         sum_done
+
+sum_two:
+	MOVQ         e+40(FP), CX
+	LEAQ         (DX)(DX*2), BX
+	LEAQ         (AX)(DX*4), SI
+	LEAQ         (SI)(DX*4), DI
+	LEAQ         (DI)(DX*4), R8
+	VMOVSD       (AX), X20
+	VMOVSD       (SI), X19
+	VINSERTF32X4 $0x01, X19, Z20, Z19
+	VMOVSD       (DI), X20
+	VINSERTF32X4 $0x02, X20, Z19, Z19
+	VMOVSD       (R8), X20
+	VINSERTF32X4 $0x03, X20, Z19, Z19
+	VMOVSD       (AX)(DX*1), X20
+	VMOVSD       (SI)(DX*1), X23
+	VINSERTF32X4 $0x01, X23, Z20, Z24
+	VMOVSD       (DI)(DX*1), X20
+	VINSERTF32X4 $0x02, X20, Z24, Z24
+	VMOVSD       (R8)(DX*1), X20
+	VINSERTF32X4 $0x03, X20, Z24, Z24
+	VMOVSD       (AX)(DX*2), X20
+	VMOVSD       (SI)(DX*2), X23
+	VINSERTF32X4 $0x01, X23, Z20, Z25
+	VMOVSD       (DI)(DX*2), X20
+	VINSERTF32X4 $0x02, X20, Z25, Z25
+	VMOVSD       (R8)(DX*2), X20
+	VINSERTF32X4 $0x03, X20, Z25, Z25
+	VMOVSD       (AX)(BX*1), X20
+	VMOVSD       (SI)(BX*1), X23
+	VINSERTF32X4 $0x01, X23, Z20, Z26
+	VMOVSD       (DI)(BX*1), X20
+	VINSERTF32X4 $0x02, X20, Z26, Z26
+	VMOVSD       (R8)(BX*1), X20
+	VINSERTF32X4 $0x03, X20, Z26, Z26
+	VUNPCKLPS    Z24, Z19, Z27
+	VUNPCKLPS    Z26, Z25, Z28
+	VUNPCKHPS    Z24, Z19, Z19
+	VUNPCKHPS    Z26, Z25, Z24
+	VUNPCKLPD    Z28, Z27, Z25
+	VUNPCKHPD    Z28, Z27, Z26
+	VUNPCKLPD    Z24, Z19, Z27
+	VUNPCKHPD    Z24, Z19, Z19
+	VPXORD       Z19, Z19, Z19
+	VPCMPD       $0x00, Z19, Z18, K1
+	VBLENDMPS    Z25, Z21, K1, Z21
+	VPANDD       Z6, Z25, Z19
+	VPXORD       Z24, Z24, Z24
+	VBLENDMPS    Z24, Z19, K1, Z19
+	VPMAXSD      Z19, Z22, Z22
+	VADDPS       Z7, Z25, Z19
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z24
+	VFMADD231PS Z8, Z19, Z24
+	VSUBPS      Z5, Z24, Z25
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z25, Z19
+	VFNMADD231PS Z10, Z25, Z19
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z25
+	VFMADD231PS Z11, Z19, Z25
+	VFMADD213PS Z13, Z19, Z25
+	VFMADD213PS Z14, Z19, Z25
+	VFMADD213PS Z15, Z25, Z19
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z24, Z25
+	VPSLLD      $0x15, Z24, Z24
+	VPADDD      Z24, Z25, Z24
+	VFMADD231PS Z19, Z24, Z24
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z24, K1, Z19
+	VMOVUPS     Z19, (CX)
+	VPCMPD      $0x00, Z0, Z18, K1
+	VBLENDMPS   Z26, Z21, K1, Z21
+	VPANDD      Z6, Z26, Z18
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z18, K1, Z18
+	VPMAXSD     Z18, Z22, Z22
+	VADDPS      Z7, Z26, Z18
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z19
+	VFMADD231PS Z8, Z18, Z19
+	VSUBPS      Z5, Z19, Z24
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z24, Z18
+	VFNMADD231PS Z10, Z24, Z18
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z24
+	VFMADD231PS Z11, Z18, Z24
+	VFMADD213PS Z13, Z18, Z24
+	VFMADD213PS Z14, Z18, Z24
+	VFMADD213PS Z15, Z24, Z18
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z19, Z24
+	VPSLLD      $0x15, Z19, Z19
+	VPADDD      Z19, Z24, Z19
+	VFMADD231PS Z18, Z19, Z19
+	VPXORD      Z18, Z18, Z18
+	VBLENDMPS   Z18, Z19, K1, Z18
+	VMOVUPS     Z18, 64(CX)
+
+sum_done:
+	// the sums; |z| > 40 makes a row one that is not plain
+	VPXORD       Z18, Z18, Z18
+	MOVQ         classes+32(FP), AX
+	CMPQ         AX, $+5
+	JGE          more1
+	MOVQ         e+40(FP), AX
+	VCVTPS2PD    (AX), Z18
+	VCVTPS2PD    64(AX), Z19
+	VCVTPS2PD    128(AX), Z24
+	VCVTPS2PD    192(AX), Z25
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z25, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y23
+	VCVTPS2PD    32(AX), Z18
+	VCVTPS2PD    96(AX), Z19
+	VCVTPS2PD    160(AX), Z24
+	VCVTPS2PD    224(AX), Z25
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z25, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y18
+	VINSERTF64X4 $0x01, Y18, Z23, Z18
+	JMP          folded
+
+more1:
+	MOVQ         classes+32(FP), AX
+	CMPQ         AX, $+9
+	JGE          more2
+	MOVQ         e+40(FP), AX
+	VCVTPS2PD    (AX), Z18
+	VCVTPS2PD    256(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    64(AX), Z19
+	VCVTPS2PD    320(AX), Z24
+	VADDPD       Z24, Z19, Z19
+	VCVTPS2PD    128(AX), Z24
+	VCVTPS2PD    384(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    192(AX), Z25
+	VCVTPS2PD    448(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z25, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y23
+	VCVTPS2PD    32(AX), Z18
+	VCVTPS2PD    288(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    96(AX), Z19
+	VCVTPS2PD    352(AX), Z24
+	VADDPD       Z24, Z19, Z19
+	VCVTPS2PD    160(AX), Z24
+	VCVTPS2PD    416(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    224(AX), Z25
+	VCVTPS2PD    480(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z25, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y18
+	VINSERTF64X4 $0x01, Y18, Z23, Z18
+	JMP          folded
+
+more2:
+	MOVQ         classes+32(FP), AX
+	CMPQ         AX, $+13
+	JGE          more3
+	MOVQ         e+40(FP), AX
+	VCVTPS2PD    (AX), Z18
+	VCVTPS2PD    512(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    256(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    64(AX), Z19
+	VCVTPS2PD    576(AX), Z24
+	VADDPD       Z24, Z19, Z19
+	VCVTPS2PD    320(AX), Z24
+	VADDPD       Z24, Z19, Z19
+	VCVTPS2PD    128(AX), Z24
+	VCVTPS2PD    640(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    384(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    192(AX), Z25
+	VCVTPS2PD    704(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VCVTPS2PD    448(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z25, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y23
+	VCVTPS2PD    32(AX), Z18
+	VCVTPS2PD    544(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    288(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    96(AX), Z19
+	VCVTPS2PD    608(AX), Z24
+	VADDPD       Z24, Z19, Z19
+	VCVTPS2PD    352(AX), Z24
+	VADDPD       Z24, Z19, Z19
+	VCVTPS2PD    160(AX), Z24
+	VCVTPS2PD    672(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    416(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    224(AX), Z25
+	VCVTPS2PD    736(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VCVTPS2PD    480(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z25, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y18
+	VINSERTF64X4 $0x01, Y18, Z23, Z18
+	JMP          folded
+
+more3:
+	MOVQ         e+40(FP), AX
+	VCVTPS2PD    (AX), Z18
+	VCVTPS2PD    512(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    256(AX), Z19
+	VCVTPS2PD    768(AX), Z24
+	VADDPD       Z24, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    64(AX), Z19
+	VCVTPS2PD    576(AX), Z24
+	VADDPD       Z24, Z19, Z19
+	VCVTPS2PD    320(AX), Z24
+	VCVTPS2PD    832(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z24, Z19, Z19
+	VCVTPS2PD    128(AX), Z24
+	VCVTPS2PD    640(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    384(AX), Z25
+	VCVTPS2PD    896(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    192(AX), Z25
+	VCVTPS2PD    704(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VCVTPS2PD    448(AX), Z26
+	VCVTPS2PD    960(AX), Z27
+	VADDPD       Z27, Z26, Z26
+	VADDPD       Z26, Z25, Z25
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z25, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y23
+	VCVTPS2PD    32(AX), Z18
+	VCVTPS2PD    544(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    288(AX), Z19
+	VCVTPS2PD    800(AX), Z24
+	VADDPD       Z24, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    96(AX), Z19
+	VCVTPS2PD    608(AX), Z24
+	VADDPD       Z24, Z19, Z19
+	VCVTPS2PD    352(AX), Z24
+	VCVTPS2PD    864(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z24, Z19, Z19
+	VCVTPS2PD    160(AX), Z24
+	VCVTPS2PD    672(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    416(AX), Z25
+	VCVTPS2PD    928(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    224(AX), Z25
+	VCVTPS2PD    736(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VCVTPS2PD    480(AX), Z26
+	VCVTPS2PD    992(AX), Z27
+	VADDPD       Z27, Z26, Z26
+	VADDPD       Z26, Z25, Z25
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z25, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y18
+	VINSERTF64X4 $0x01, Y18, Z23, Z18
+
+folded:
+	MOVQ      sums+0(FP), AX
+	VPCMPD    $0x06, Z17, Z22, K1
+	VMOVUPS   Z18, (AX)
+	VMOVUPS   Z21, 384(AX)
+	VPXORD    Z18, Z18, Z18
+	VMOVUPS   Z18, 128(AX)
+	VMOVAPS.Z Z3, K1, Z18
+	VMOVUPS   Z18, 256(AX)
+	VPXORD    Z18, Z18, Z18
+	VBLENDMPS Z18, Z4, K1, Z18
+	VMOVUPS   Z18, 640(AX)
+	KORTESTW  K1, K1
+	JNE       slow
+
+next:
+	ADDQ $+64, sums+0(FP)
+	ADDQ $+64, labels+16(FP)
+	MOVQ step+48(FP), AX
+	ADDQ AX, e+40(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x06, AX
+	ADDQ AX, logits+8(FP)
+	ADDQ $-16, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  group
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+56(FP), AX
+	INCQ (AX)
+	JMP  next
+
+// func narrowSumAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int, slow *int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·narrowSumAVX2(SB), NOSPLIT, $0-64
+	VMOVUPS      exp_one<>+0(SB), Y0
+	VBROADCASTSS consts<>+1792(SB), Y1
+	VBROADCASTSS consts<>+2560(SB), Y2
+	VBROADCASTSS consts<>+2592(SB), Y3
+
+group:
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Y4
+	VPXOR   Y8, Y8, Y8
+	VPXOR   Y7, Y7, Y7
+	MOVQ    logits+8(FP), AX
+	MOVQ    classes+32(FP), CX
+	MOVQ    classes+32(FP), DX
+	SHLQ    $0x02, DX
+	CMPQ    CX, $+4
+	JLT     sum_few
+	ADDQ    $-4, CX
+	MOVQ    $0x00000000, BX
+
+sum_columns:
+	MOVQ         BX, SI
+	SHLQ         $0x05, SI
+	MOVQ         BX, DI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), DI
+	MOVQ         e+40(FP), R8
+	LEAQ         (R8)(SI*1), SI
+	VMOVD        BX, X5
+	VPBROADCASTD X5, Y5
+	VPSUBD       Y5, Y4, Y5
+	LEAQ         (DX)(DX*2), R8
+	LEAQ         (DI)(DX*4), R9
+	VMOVUPS      (DI), X6
+	VINSERTF128  $0x01, (R9), Y6, Y9
+	VMOVUPS      (DI)(DX*1), X6
+	VINSERTF128  $0x01, (R9)(DX*1), Y6, Y10
+	VMOVUPS      (DI)(DX*2), X6
+	VINSERTF128  $0x01, (R9)(DX*2), Y6, Y11
+	VMOVUPS      (DI)(R8*1), X6
+	VINSERTF128  $0x01, (R9)(R8*1), Y6, Y12
+	VUNPCKLPS    Y10, Y9, Y13
+	VUNPCKLPS    Y12, Y11, Y14
+	VUNPCKHPS    Y10, Y9, Y9
+	VUNPCKHPS    Y12, Y11, Y10
+	VUNPCKLPD    Y14, Y13, Y11
+	VUNPCKHPD    Y14, Y13, Y12
+	VUNPCKLPD    Y10, Y9, Y13
+	VUNPCKHPD    Y10, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	VPCMPEQD     Y10, Y5, Y10
+	VBLENDVPS    Y10, Y11, Y7, Y7
+	VPAND        consts<>+0(SB), Y11, Y14
+	VPANDN       Y14, Y10, Y14
+	VPMAXSD      Y14, Y8, Y8
+	VADDPS       consts<>+64(SB), Y11, Y11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y14
+	VFMADD213PS  consts<>+128(SB), Y11, Y14
+	VSUBPS       consts<>+128(SB), Y14, Y15
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y15, Y11
+	VFNMADD231PS consts<>+192(SB), Y15, Y11
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y15
+	VFMADD213PS  consts<>+256(SB), Y11, Y15
+	VFMADD213PS  consts<>+288(SB), Y11, Y15
+	VFMADD213PS  consts<>+320(SB), Y11, Y15
+	VFMADD213PS  consts<>+352(SB), Y15, Y11
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y11, Y14, Y14
+	VPANDN      Y14, Y10, Y10
+	VMOVUPS     Y10, (SI)
+	VPCMPEQD    Y1, Y5, Y10
+	VBLENDVPS   Y10, Y12, Y7, Y7
+	VPAND       consts<>+0(SB), Y12, Y11
+	VPANDN      Y11, Y10, Y11
+	VPMAXSD     Y11, Y8, Y8
+	VADDPS      consts<>+64(SB), Y12, Y11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y12
+	VFMADD213PS  consts<>+128(SB), Y11, Y12
+	VSUBPS       consts<>+128(SB), Y12, Y14
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y14, Y11
+	VFNMADD231PS consts<>+192(SB), Y14, Y11
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y14
+	VFMADD213PS  consts<>+256(SB), Y11, Y14
+	VFMADD213PS  consts<>+288(SB), Y11, Y14
+	VFMADD213PS  consts<>+320(SB), Y11, Y14
+	VFMADD213PS  consts<>+352(SB), Y14, Y11
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y14
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y14, Y12
+	VFMADD231PS Y11, Y12, Y12
+	VPANDN      Y12, Y10, Y10
+	VMOVUPS     Y10, 32(SI)
+	VPCMPEQD    Y2, Y5, Y10
+	VBLENDVPS   Y10, Y13, Y7, Y7
+	VPAND       consts<>+0(SB), Y13, Y11
+	VPANDN      Y11, Y10, Y11
+	VPMAXSD     Y11, Y8, Y8
+	VADDPS      consts<>+64(SB), Y13, Y11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y12
+	VFMADD213PS  consts<>+128(SB), Y11, Y12
+	VSUBPS       consts<>+128(SB), Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y11
+	VFNMADD231PS consts<>+192(SB), Y13, Y11
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y13
+	VFMADD213PS  consts<>+256(SB), Y11, Y13
+	VFMADD213PS  consts<>+288(SB), Y11, Y13
+	VFMADD213PS  consts<>+320(SB), Y11, Y13
+	VFMADD213PS  consts<>+352(SB), Y13, Y11
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y11, Y12, Y12
+	VPANDN      Y12, Y10, Y10
+	VMOVUPS     Y10, 64(SI)
+	VPCMPEQD    Y3, Y5, Y5
+	VBLENDVPS   Y5, Y9, Y7, Y7
+	VPAND       consts<>+0(SB), Y9, Y10
+	VPANDN      Y10, Y5, Y10
+	VPMAXSD     Y10, Y8, Y8
+	VADDPS      consts<>+64(SB), Y9, Y9
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y10
+	VFMADD213PS  consts<>+128(SB), Y9, Y10
+	VSUBPS       consts<>+128(SB), Y10, Y11
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y11
+	VFMADD213PS  consts<>+256(SB), Y9, Y11
+	VFMADD213PS  consts<>+288(SB), Y9, Y11
+	VFMADD213PS  consts<>+320(SB), Y9, Y11
+	VFMADD213PS  consts<>+352(SB), Y11, Y9
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y10, Y0, Y11
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y11, Y10
+	VFMADD231PS Y9, Y10, Y10
+	VPANDN      Y10, Y5, Y5
+	VMOVUPS     Y5, 96(SI)
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     sum_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     sum_columns
+
+sum_few:
+	CMPQ        CX, $+3
+	JLT         sum_two
+	MOVQ        e+40(FP), CX
+	LEAQ        (DX)(DX*2), BX
+	LEAQ        (AX)(DX*4), SI
+	VMOVSD      (AX), X5
+	VINSERTPS   $0x20, 8(AX), X5, X6
+	VMOVSD      (SI), X5
+	VINSERTPS   $0x20, 8(SI), X5, X5
+	VINSERTF128 $0x01, X5, Y6, Y5
+	VMOVSD      (AX)(DX*1), X6
+	VINSERTPS   $0x20, 8(AX)(DX*1), X6, X6
+	VMOVSD      (SI)(DX*1), X9
+	VINSERTPS   $0x20, 8(SI)(DX*1), X9, X9
+	VINSERTF128 $0x01, X9, Y6, Y9
+	VMOVSD      (AX)(DX*2), X6
+	VINSERTPS   $0x20, 8(AX)(DX*2), X6, X6
+	VMOVSD      (SI)(DX*2), X10
+	VINSERTPS   $0x20, 8(SI)(DX*2), X10, X10
+	VINSERTF128 $0x01, X10, Y6, Y10
+	VMOVSD      (AX)(BX*1), X6
+	VINSERTPS   $0x20, 8(AX)(BX*1), X6, X6
+	VMOVSD      (SI)(BX*1), X11
+	VINSERTPS   $0x20, 8(SI)(BX*1), X11, X11
+	VINSERTF128 $0x01, X11, Y6, Y11
+	VUNPCKLPS   Y9, Y5, Y12
+	VUNPCKLPS   Y11, Y10, Y13
+	VUNPCKHPS   Y9, Y5, Y5
+	VUNPCKHPS   Y11, Y10, Y9
+	VUNPCKLPD   Y13, Y12, Y10
+	VUNPCKHPD   Y13, Y12, Y11
+	VUNPCKLPD   Y9, Y5, Y12
+	VUNPCKHPD   Y9, Y5, Y5
+	VPXOR       Y5, Y5, Y5
+	VPCMPEQD    Y5, Y4, Y5
+	VBLENDVPS   Y5, Y10, Y7, Y7
+	VPAND       consts<>+0(SB), Y10, Y9
+	VPANDN      Y9, Y5, Y9
+	VPMAXSD     Y9, Y8, Y8
+	VADDPS      consts<>+64(SB), Y10, Y9
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y10
+	VFMADD213PS  consts<>+128(SB), Y9, Y10
+	VSUBPS       consts<>+128(SB), Y10, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y9
+	VFNMADD231PS consts<>+192(SB), Y13, Y9
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y13
+	VFMADD213PS  consts<>+256(SB), Y9, Y13
+	VFMADD213PS  consts<>+288(SB), Y9, Y13
+	VFMADD213PS  consts<>+320(SB), Y9, Y13
+	VFMADD213PS  consts<>+352(SB), Y13, Y9
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y10, Y0, Y13
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y13, Y10
+	VFMADD231PS Y9, Y10, Y10
+	VPANDN      Y10, Y5, Y5
+	VMOVUPS     Y5, (CX)
+	VPCMPEQD    Y1, Y4, Y5
+	VBLENDVPS   Y5, Y11, Y7, Y7
+	VPAND       consts<>+0(SB), Y11, Y9
+	VPANDN      Y9, Y5, Y9
+	VPMAXSD     Y9, Y8, Y8
+	VADDPS      consts<>+64(SB), Y11, Y9
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y10
+	VFMADD213PS  consts<>+128(SB), Y9, Y10
+	VSUBPS       consts<>+128(SB), Y10, Y11
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y11
+	VFMADD213PS  consts<>+256(SB), Y9, Y11
+	VFMADD213PS  consts<>+288(SB), Y9, Y11
+	VFMADD213PS  consts<>+320(SB), Y9, Y11
+	VFMADD213PS  consts<>+352(SB), Y11, Y9
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y10, Y0, Y11
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y11, Y10
+	VFMADD231PS Y9, Y10, Y10
+	VPANDN      Y10, Y5, Y5
+	VMOVUPS     Y5, 32(CX)
+	VPCMPEQD    Y2, Y4, Y4
+	VBLENDVPS   Y4, Y12, Y7, Y7
+	VPAND       consts<>+0(SB), Y12, Y5
+	VPANDN      Y5, Y4, Y5
+	VPMAXSD     Y5, Y8, Y8
+	VADDPS      consts<>+64(SB), Y12, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y9
+	VFMADD213PS  consts<>+128(SB), Y5, Y9
+	VSUBPS       consts<>+128(SB), Y9, Y10
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y10, Y5
+	VFNMADD231PS consts<>+192(SB), Y10, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y10
+	VFMADD213PS  consts<>+256(SB), Y5, Y10
+	VFMADD213PS  consts<>+288(SB), Y5, Y10
+	VFMADD213PS  consts<>+320(SB), Y5, Y10
+	VFMADD213PS  consts<>+352(SB), Y10, Y5
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y10
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y10, Y9
+	VFMADD231PS Y5, Y9, Y9
+	VPANDN      Y9, Y4, Y4
+	VMOVUPS     Y4, 64(CX)
+	JMP         sum_done
+
+sum_two:
+	MOVQ        e+40(FP), CX
+	LEAQ        (DX)(DX*2), BX
+	LEAQ        (AX)(DX*4), SI
+	VMOVSD      (AX), X6
+	VMOVSD      (SI), X5
+	VINSERTF128 $0x01, X5, Y6, Y5
+	VMOVSD      (AX)(DX*1), X6
+	VMOVSD      (SI)(DX*1), X9
+	VINSERTF128 $0x01, X9, Y6, Y9
+	VMOVSD      (AX)(DX*2), X6
+	VMOVSD      (SI)(DX*2), X10
+	VINSERTF128 $0x01, X10, Y6, Y10
+	VMOVSD      (AX)(BX*1), X6
+	VMOVSD      (SI)(BX*1), X11
+	VINSERTF128 $0x01, X11, Y6, Y11
+	VUNPCKLPS   Y9, Y5, Y12
+	VUNPCKLPS   Y11, Y10, Y13
+	VUNPCKHPS   Y9, Y5, Y5
+	VUNPCKHPS   Y11, Y10, Y9
+	VUNPCKLPD   Y13, Y12, Y10
+	VUNPCKHPD   Y13, Y12, Y11
+	VUNPCKLPD   Y9, Y5, Y12
+	VUNPCKHPD   Y9, Y5, Y5
+	VPXOR       Y5, Y5, Y5
+	VPCMPEQD    Y5, Y4, Y5
+	VBLENDVPS   Y5, Y10, Y7, Y7
+	VPAND       consts<>+0(SB), Y10, Y9
+	VPANDN      Y9, Y5, Y9
+	VPMAXSD     Y9, Y8, Y8
+	VADDPS      consts<>+64(SB), Y10, Y9
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y10
+	VFMADD213PS  consts<>+128(SB), Y9, Y10
+	VSUBPS       consts<>+128(SB), Y10, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y12, Y9
+	VFNMADD231PS consts<>+192(SB), Y12, Y9
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y12
+	VFMADD213PS  consts<>+256(SB), Y9, Y12
+	VFMADD213PS  consts<>+288(SB), Y9, Y12
+	VFMADD213PS  consts<>+320(SB), Y9, Y12
+	VFMADD213PS  consts<>+352(SB), Y12, Y9
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y10, Y0, Y12
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y12, Y10
+	VFMADD231PS Y9, Y10, Y10
+	VPANDN      Y10, Y5, Y5
+	VMOVUPS     Y5, (CX)
+	VPCMPEQD    Y1, Y4, Y4
+	VBLENDVPS   Y4, Y11, Y7, Y7
+	VPAND       consts<>+0(SB), Y11, Y5
+	VPANDN      Y5, Y4, Y5
+	VPMAXSD     Y5, Y8, Y8
+	VADDPS      consts<>+64(SB), Y11, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y9
+	VFMADD213PS  consts<>+128(SB), Y5, Y9
+	VSUBPS       consts<>+128(SB), Y9, Y10
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y10, Y5
+	VFNMADD231PS consts<>+192(SB), Y10, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y10
+	VFMADD213PS  consts<>+256(SB), Y5, Y10
+	VFMADD213PS  consts<>+288(SB), Y5, Y10
+	VFMADD213PS  consts<>+320(SB), Y5, Y10
+	VFMADD213PS  consts<>+352(SB), Y10, Y5
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y10
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y10, Y9
+	VFMADD231PS Y5, Y9, Y9
+	VPANDN      Y9, Y4, Y4
+	VMOVUPS     Y4, 32(CX)
+
+sum_done:
+	// the sums; |z| > 40 makes a row one that is not plain
+	VPXOR       Y4, Y4, Y4
+	MOVQ        classes+32(FP), AX
+	CMPQ        AX, $+5
+	JGE         more1
+	MOVQ        e+40(FP), AX
+	VCVTPS2PD   (AX), Y4
+	VCVTPS2PD   32(AX), Y5
+	VCVTPS2PD   64(AX), Y9
+	VCVTPS2PD   96(AX), Y10
+	VADDPD      Y9, Y4, Y4
+	VADDPD      Y10, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPD2PSY  Y4, X6
+	VCVTPS2PD   16(AX), Y4
+	VCVTPS2PD   48(AX), Y5
+	VCVTPS2PD   80(AX), Y9
+	VCVTPS2PD   112(AX), Y10
+	VADDPD      Y9, Y4, Y4
+	VADDPD      Y10, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPD2PSY  Y4, X4
+	VINSERTF128 $0x01, X4, Y6, Y4
+	JMP         folded
+
+more1:
+	MOVQ        classes+32(FP), AX
+	CMPQ        AX, $+9
+	JGE         more2
+	MOVQ        e+40(FP), AX
+	VCVTPS2PD   (AX), Y4
+	VCVTPS2PD   128(AX), Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   32(AX), Y5
+	VCVTPS2PD   160(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   64(AX), Y9
+	VCVTPS2PD   192(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   96(AX), Y10
+	VCVTPS2PD   224(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VADDPD      Y9, Y4, Y4
+	VADDPD      Y10, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPD2PSY  Y4, X6
+	VCVTPS2PD   16(AX), Y4
+	VCVTPS2PD   144(AX), Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   48(AX), Y5
+	VCVTPS2PD   176(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   80(AX), Y9
+	VCVTPS2PD   208(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   112(AX), Y10
+	VCVTPS2PD   240(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VADDPD      Y9, Y4, Y4
+	VADDPD      Y10, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPD2PSY  Y4, X4
+	VINSERTF128 $0x01, X4, Y6, Y4
+	JMP         folded
+
+more2:
+	MOVQ        classes+32(FP), AX
+	CMPQ        AX, $+13
+	JGE         more3
+	MOVQ        e+40(FP), AX
+	VCVTPS2PD   (AX), Y4
+	VCVTPS2PD   256(AX), Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   128(AX), Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   32(AX), Y5
+	VCVTPS2PD   288(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   160(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   64(AX), Y9
+	VCVTPS2PD   320(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   192(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   96(AX), Y10
+	VCVTPS2PD   352(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VCVTPS2PD   224(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VADDPD      Y9, Y4, Y4
+	VADDPD      Y10, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPD2PSY  Y4, X6
+	VCVTPS2PD   16(AX), Y4
+	VCVTPS2PD   272(AX), Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   144(AX), Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   48(AX), Y5
+	VCVTPS2PD   304(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   176(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   80(AX), Y9
+	VCVTPS2PD   336(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   208(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   112(AX), Y10
+	VCVTPS2PD   368(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VCVTPS2PD   240(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VADDPD      Y9, Y4, Y4
+	VADDPD      Y10, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPD2PSY  Y4, X4
+	VINSERTF128 $0x01, X4, Y6, Y4
+	JMP         folded
+
+more3:
+	MOVQ        e+40(FP), AX
+	VCVTPS2PD   (AX), Y4
+	VCVTPS2PD   256(AX), Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   128(AX), Y5
+	VCVTPS2PD   384(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   32(AX), Y5
+	VCVTPS2PD   288(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   160(AX), Y9
+	VCVTPS2PD   416(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   64(AX), Y9
+	VCVTPS2PD   320(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   192(AX), Y10
+	VCVTPS2PD   448(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   96(AX), Y10
+	VCVTPS2PD   352(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VCVTPS2PD   224(AX), Y11
+	VCVTPS2PD   480(AX), Y12
+	VADDPD      Y12, Y11, Y11
+	VADDPD      Y11, Y10, Y10
+	VADDPD      Y9, Y4, Y4
+	VADDPD      Y10, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPD2PSY  Y4, X6
+	VCVTPS2PD   16(AX), Y4
+	VCVTPS2PD   272(AX), Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   144(AX), Y5
+	VCVTPS2PD   400(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   48(AX), Y5
+	VCVTPS2PD   304(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   176(AX), Y9
+	VCVTPS2PD   432(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   80(AX), Y9
+	VCVTPS2PD   336(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   208(AX), Y10
+	VCVTPS2PD   464(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   112(AX), Y10
+	VCVTPS2PD   368(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VCVTPS2PD   240(AX), Y11
+	VCVTPS2PD   496(AX), Y12
+	VADDPD      Y12, Y11, Y11
+	VADDPD      Y11, Y10, Y10
+	VADDPD      Y9, Y4, Y4
+	VADDPD      Y10, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPD2PSY  Y4, X4
+	VINSERTF128 $0x01, X4, Y6, Y4
+
+folded:
+	MOVQ      sums+0(FP), AX
+	VPCMPGTD  consts<>+2176(SB), Y8, Y5
+	VMOVUPS   Y4, (AX)
+	VMOVUPS   Y7, 384(AX)
+	VPXOR     Y4, Y4, Y4
+	VMOVUPS   Y4, 128(AX)
+	VPAND     consts<>+640(SB), Y5, Y4
+	VMOVUPS   Y4, 256(AX)
+	VPANDN    consts<>+2624(SB), Y5, Y4
+	VMOVUPS   Y4, 640(AX)
+	VMOVMSKPS Y5, AX
+	TESTL     AX, AX
+	JNE       slow
+
+next:
+	ADDQ $+32, sums+0(FP)
+	ADDQ $+32, labels+16(FP)
+	MOVQ step+48(FP), AX
+	ADDQ AX, e+40(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x05, AX
+	ADDQ AX, logits+8(FP)
+	ADDQ $-8, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  group
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+56(FP), AX
+	INCQ (AX)
+	JMP  next
+
+// func narrowShiftedAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·narrowShiftedAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS consts<>+608(SB), Z0
+	VBROADCASTSS consts<>+1792(SB), Z1
+	VBROADCASTSS consts<>+2560(SB), Z2
+	VBROADCASTSS consts<>+2592(SB), Z3
+	VBROADCASTSS consts<>+2304(SB), Z4
+	VBROADCASTSS consts<>+640(SB), Z5
+	VBROADCASTSS consts<>+2208(SB), Z6
+	VBROADCASTSS consts<>+2272(SB), Z7
+	VBROADCASTSS consts<>+2240(SB), Z8
+	VBROADCASTSS consts<>+384(SB), Z9
+	VBROADCASTSS consts<>+96(SB), Z10
+	VBROADCASTSS consts<>+160(SB), Z11
+	VBROADCASTSS consts<>+192(SB), Z12
+	VBROADCASTSS consts<>+2400(SB), Z13
+	VBROADCASTSS consts<>+2432(SB), Z14
+	VBROADCASTSS consts<>+2464(SB), Z15
+	VBROADCASTSS consts<>+2496(SB), Z16
+
+group:
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Z17
+	VMOVAPS Z5, Z20
+	MOVQ    logits+8(FP), AX
+	MOVQ    classes+32(FP), CX
+	MOVQ    classes+32(FP), DX
+	SHLQ    $0x02, DX
+	CMPQ    CX, $+4
+	JLT     most_few
+	ADDQ    $-4, CX
+	MOVQ    $0x00000000, BX
+
+most_columns:
+	MOVQ         BX, SI
+	SHLQ         $0x06, SI
+	MOVQ         BX, DI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), DI
+	MOVQ         e+40(FP), R8
+	LEAQ         (R8)(SI*1), SI
+	VPBROADCASTD BX, Z18
+	VPSUBD       Z18, Z17, Z18
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (DI)(DX*4), R8
+	LEAQ         (R8)(DX*4), R9
+	LEAQ         (R9)(DX*4), R10
+	VMOVUPS      (DI), X19
+	VINSERTF32X4 $0x01, (R8), Z19, Z22
+	VINSERTF32X4 $0x02, (R9), Z22, Z22
+	VINSERTF32X4 $0x03, (R10), Z22, Z22
+	VMOVUPS      (DI)(DX*1), X19
+	VINSERTF32X4 $0x01, (R8)(DX*1), Z19, Z23
+	VINSERTF32X4 $0x02, (R9)(DX*1), Z23, Z23
+	VINSERTF32X4 $0x03, (R10)(DX*1), Z23, Z23
+	VMOVUPS      (DI)(DX*2), X19
+	VINSERTF32X4 $0x01, (R8)(DX*2), Z19, Z24
+	VINSERTF32X4 $0x02, (R9)(DX*2), Z24, Z24
+	VINSERTF32X4 $0x03, (R10)(DX*2), Z24, Z24
+	VMOVUPS      (DI)(SI*1), X19
+	VINSERTF32X4 $0x01, (R8)(SI*1), Z19, Z25
+	VINSERTF32X4 $0x02, (R9)(SI*1), Z25, Z25
+	VINSERTF32X4 $0x03, (R10)(SI*1), Z25, Z25
+	VUNPCKLPS    Z23, Z22, Z26
+	VUNPCKLPS    Z25, Z24, Z27
+	VUNPCKHPS    Z23, Z22, Z22
+	VUNPCKHPS    Z25, Z24, Z23
+	VUNPCKLPD    Z27, Z26, Z24
+	VUNPCKHPD    Z27, Z26, Z25
+	VUNPCKLPD    Z23, Z22, Z26
+	VUNPCKHPD    Z23, Z22, Z22
+	VPXORD       Z23, Z23, Z23
+	VPCMPD       $0x00, Z23, Z18, K1
+	VMOVAPS.Z    Z0, K1, Z23
+	VPORD        Z23, Z24, Z23
+	VMAXPS       Z20, Z23, Z20
+	VPCMPD       $0x00, Z1, Z18, K1
+	VMOVAPS.Z    Z0, K1, Z23
+	VPORD        Z23, Z25, Z23
+	VMAXPS       Z20, Z23, Z20
+	VPCMPD       $0x00, Z2, Z18, K1
+	VMOVAPS.Z    Z0, K1, Z23
+	VPORD        Z23, Z26, Z23
+	VMAXPS       Z20, Z23, Z20
+	VPCMPD       $0x00, Z3, Z18, K1
+	VMOVAPS.Z    Z0, K1, Z18
+	VPORD        Z18, Z22, Z18
+	VMAXPS       Z20, Z18, Z20
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     most_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     most_columns
+
+most_few:
+	CMPQ         CX, $+3
+	JLT          most_two
+	MOVQ         e+40(FP), CX
+	LEAQ         (DX)(DX*2), CX
+	LEAQ         (AX)(DX*4), BX
+	LEAQ         (BX)(DX*4), SI
+	LEAQ         (SI)(DX*4), DI
+	VMOVSD       (AX), X18
+	VINSERTPS    $0x20, 8(AX), X18, X19
+	VMOVSD       (BX), X18
+	VINSERTPS    $0x20, 8(BX), X18, X18
+	VINSERTF32X4 $0x01, X18, Z19, Z18
+	VMOVSD       (SI), X19
+	VINSERTPS    $0x20, 8(SI), X19, X19
+	VINSERTF32X4 $0x02, X19, Z18, Z18
+	VMOVSD       (DI), X19
+	VINSERTPS    $0x20, 8(DI), X19, X19
+	VINSERTF32X4 $0x03, X19, Z18, Z18
+	VMOVSD       (AX)(DX*1), X19
+	VINSERTPS    $0x20, 8(AX)(DX*1), X19, X19
+	VMOVSD       (BX)(DX*1), X21
+	VINSERTPS    $0x20, 8(BX)(DX*1), X21, X21
+	VINSERTF32X4 $0x01, X21, Z19, Z22
+	VMOVSD       (SI)(DX*1), X19
+	VINSERTPS    $0x20, 8(SI)(DX*1), X19, X19
+	VINSERTF32X4 $0x02, X19, Z22, Z22
+	VMOVSD       (DI)(DX*1), X19
+	VINSERTPS    $0x20, 8(DI)(DX*1), X19, X19
+	VINSERTF32X4 $0x03, X19, Z22, Z22
+	VMOVSD       (AX)(DX*2), X19
+	VINSERTPS    $0x20, 8(AX)(DX*2), X19, X19
+	VMOVSD       (BX)(DX*2), X21
+	VINSERTPS    $0x20, 8(BX)(DX*2), X21, X21
+	VINSERTF32X4 $0x01, X21, Z19, Z23
+	VMOVSD       (SI)(DX*2), X19
+	VINSERTPS    $0x20, 8(SI)(DX*2), X19, X19
+	VINSERTF32X4 $0x02, X19, Z23, Z23
+	VMOVSD       (DI)(DX*2), X19
+	VINSERTPS    $0x20, 8(DI)(DX*2), X19, X19
+	VINSERTF32X4 $0x03, X19, Z23, Z23
+	VMOVSD       (AX)(CX*1), X19
+	VINSERTPS    $0x20, 8(AX)(CX*1), X19, X19
+	VMOVSD       (BX)(CX*1), X21
+	VINSERTPS    $0x20, 8(BX)(CX*1), X21, X21
+	VINSERTF32X4 $0x01, X21, Z19, Z24
+	VMOVSD       (SI)(CX*1), X19
+	VINSERTPS    $0x20, 8(SI)(CX*1), X19, X19
+	VINSERTF32X4 $0x02, X19, Z24, Z24
+	VMOVSD       (DI)(CX*1), X19
+	VINSERTPS    $0x20, 8(DI)(CX*1), X19, X19
+	VINSERTF32X4 $0x03, X19, Z24, Z24
+	VUNPCKLPS    Z22, Z18, Z25
+	VUNPCKLPS    Z24, Z23, Z26
+	VUNPCKHPS    Z22, Z18, Z18
+	VUNPCKHPS    Z24, Z23, Z22
+	VUNPCKLPD    Z26, Z25, Z23
+	VUNPCKHPD    Z26, Z25, Z24
+	VUNPCKLPD    Z22, Z18, Z25
+	VUNPCKHPD    Z22, Z18, Z18
+	VPXORD       Z18, Z18, Z18
+	VPCMPD       $0x00, Z18, Z17, K1
+	VMOVAPS.Z    Z0, K1, Z18
+	VPORD        Z18, Z23, Z18
+	VMAXPS       Z20, Z18, Z20
+	VPCMPD       $0x00, Z1, Z17, K1
+	VMOVAPS.Z    Z0, K1, Z18
+	VPORD        Z18, Z24, Z18
+	VMAXPS       Z20, Z18, Z20
+	VPCMPD       $0x00, Z2, Z17, K1
+	VMOVAPS.Z    Z0, K1, Z18
+	VPORD        Z18, Z25, Z18
+	VMAXPS       Z20, Z18, Z20
+	JMP          most_done
+
+most_two:
+	MOVQ         e+40(FP), CX
+	LEAQ         (DX)(DX*2), CX
+	LEAQ         (AX)(DX*4), BX
+	LEAQ         (BX)(DX*4), SI
+	LEAQ         (SI)(DX*4), DI
+	VMOVSD       (AX), X19
+	VMOVSD       (BX), X18
+	VINSERTF32X4 $0x01, X18, Z19, Z18
+	VMOVSD       (SI), X19
+	VINSERTF32X4 $0x02, X19, Z18, Z18
+	VMOVSD       (DI), X19
+	VINSERTF32X4 $0x03, X19, Z18, Z18
+	VMOVSD       (AX)(DX*1), X19
+	VMOVSD       (BX)(DX*1), X21
+	VINSERTF32X4 $0x01, X21, Z19, Z22
+	VMOVSD       (SI)(DX*1), X19
+	VINSERTF32X4 $0x02, X19, Z22, Z22
+	VMOVSD       (DI)(DX*1), X19
+	VINSERTF32X4 $0x03, X19, Z22, Z22
+	VMOVSD       (AX)(DX*2), X19
+	VMOVSD       (BX)(DX*2), X21
+	VINSERTF32X4 $0x01, X21, Z19, Z23
+	VMOVSD       (SI)(DX*2), X19
+	VINSERTF32X4 $0x02, X19, Z23, Z23
+	VMOVSD       (DI)(DX*2), X19
+	VINSERTF32X4 $0x03, X19, Z23, Z23
+	VMOVSD       (AX)(CX*1), X19
+	VMOVSD       (BX)(CX*1), X21
+	VINSERTF32X4 $0x01, X21, Z19, Z24
+	VMOVSD       (SI)(CX*1), X19
+	VINSERTF32X4 $0x02, X19, Z24, Z24
+	VMOVSD       (DI)(CX*1), X19
+	VINSERTF32X4 $0x03, X19, Z24, Z24
+	VUNPCKLPS    Z22, Z18, Z25
+	VUNPCKLPS    Z24, Z23, Z26
+	VUNPCKHPS    Z22, Z18, Z18
+	VUNPCKHPS    Z24, Z23, Z22
+	VUNPCKLPD    Z26, Z25, Z23
+	VUNPCKHPD    Z26, Z25, Z24
+	VUNPCKLPD    Z22, Z18, Z25
+	VUNPCKHPD    Z22, Z18, Z18
+	VPXORD       Z18, Z18, Z18
+	VPCMPD       $0x00, Z18, Z17, K1
+	VMOVAPS.Z    Z0, K1, Z18
+	VPORD        Z18, Z23, Z18
+	VMAXPS       Z20, Z18, Z20
+	VPCMPD       $0x00, Z1, Z17, K1
+	VMOVAPS.Z    Z0, K1, Z18
+	VPORD        Z18, Z24, Z18
+	VMAXPS       Z20, Z18, Z20
+
+most_done:
+	// the shift and N
+	VPANDD.BCST consts<>+0(SB), Z20, Z18
+	VCMPPS      $0x11, Z18, Z6, K1
+	VCMPPS.BCST $0x11, consts<>+928(SB), Z18, K2
+	KANDW       K1, K2, K1
+	VMOVAPS.Z   Z20, K1, Z18
+	VSUBPS      Z18, Z20, Z22
+	VMINPS      Z22, Z7, Z22
+	VMAXPS      Z22, Z8, Z22
+	VFMADD213PS Z4, Z10, Z22
+	VPSUBD.BCST consts<>+2336(SB), Z22, Z22
+	VCVTDQ2PS   Z22, Z23
+	VSUBPS.BCST consts<>+2368(SB), Z23, Z23
+	VSUBPS      Z23, Z4, Z24
+	VMULPS      Z11, Z23, Z23
+	MOVQ        sums+0(FP), AX
+	VPXORD      Z25, Z25, Z25
+	VMOVUPS     640(AX), Z26
+	VPCMPD      $0x00, Z25, Z26, K1
+	MOVQ        logits+8(FP), AX
+	MOVQ        classes+32(FP), CX
+	MOVQ        classes+32(FP), DX
+	SHLQ        $0x02, DX
+	CMPQ        CX, $+4
+	JLT         sum_few
+	ADDQ        $-4, CX
+	MOVQ        $0x00000000, BX
+
+sum_columns:
+	MOVQ             BX, SI
+	SHLQ             $0x06, SI
+	MOVQ             BX, DI
+	SHLQ             $0x02, DI
+	LEAQ             (AX)(DI*1), DI
+	MOVQ             e+40(FP), R8
+	LEAQ             (R8)(SI*1), SI
+	VPBROADCASTD     BX, Z25
+	VPSUBD           Z25, Z17, Z25
+	LEAQ             (DX)(DX*2), R8
+	LEAQ             (DI)(DX*4), R9
+	LEAQ             (R9)(DX*4), R10
+	LEAQ             (R10)(DX*4), R11
+	VMOVUPS          (DI), X19
+	VINSERTF32X4     $0x01, (R9), Z19, Z26
+	VINSERTF32X4     $0x02, (R10), Z26, Z26
+	VINSERTF32X4     $0x03, (R11), Z26, Z26
+	VMOVUPS          (DI)(DX*1), X19
+	VINSERTF32X4     $0x01, (R9)(DX*1), Z19, Z27
+	VINSERTF32X4     $0x02, (R10)(DX*1), Z27, Z27
+	VINSERTF32X4     $0x03, (R11)(DX*1), Z27, Z27
+	VMOVUPS          (DI)(DX*2), X19
+	VINSERTF32X4     $0x01, (R9)(DX*2), Z19, Z28
+	VINSERTF32X4     $0x02, (R10)(DX*2), Z28, Z28
+	VINSERTF32X4     $0x03, (R11)(DX*2), Z28, Z28
+	VMOVUPS          (DI)(R8*1), X19
+	VINSERTF32X4     $0x01, (R9)(R8*1), Z19, Z29
+	VINSERTF32X4     $0x02, (R10)(R8*1), Z29, Z29
+	VINSERTF32X4     $0x03, (R11)(R8*1), Z29, Z29
+	VUNPCKLPS        Z27, Z26, Z30
+	VUNPCKLPS        Z29, Z28, Z31
+	VUNPCKHPS        Z27, Z26, Z26
+	VUNPCKHPS        Z29, Z28, Z27
+	VUNPCKLPD        Z31, Z30, Z28
+	VUNPCKHPD        Z31, Z30, Z29
+	VUNPCKLPD        Z27, Z26, Z30
+	VUNPCKHPD        Z27, Z26, Z26
+	VPXORD           Z27, Z27, Z27
+	VPCMPD           $0x00, Z27, Z25, K2
+	VSUBPS           Z18, Z28, Z27
+	VPXORD           Z28, Z28, Z28
+	VBLENDMPS        Z28, Z27, K2, Z27
+	VMAXPS           Z27, Z23, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z10, Z27, Z28
+	VSUBPS           Z24, Z28, Z31
+	VFNMADD231PS     Z11, Z31, Z27
+	VFNMADD231PS     Z12, Z31, Z27
+	VMOVAPS          Z14, Z31
+	VFMADD231PS      Z13, Z27, Z31
+	VFMADD213PS      Z15, Z27, Z31
+	VFMADD213PS      Z16, Z27, Z31
+	VFMADD213PS.BCST consts<>+2528(SB), Z27, Z31
+	VFMADD213PS      Z9, Z27, Z31
+	VFMADD213PS      Z9, Z31, Z27
+	VPSLLD           $0x17, Z28, Z28
+	VPXORD           Z31, Z31, Z31
+	VBLENDMPS        Z31, Z28, K2, Z28
+	VMULPS           Z28, Z27, Z27
+	VMOVUPS          (SI), Z28
+	VBLENDMPS        Z27, Z28, K1, Z27
+	VMOVUPS          Z27, (SI)
+	VPCMPD           $0x00, Z1, Z25, K2
+	VSUBPS           Z18, Z29, Z27
+	VPXORD           Z28, Z28, Z28
+	VBLENDMPS        Z28, Z27, K2, Z27
+	VMAXPS           Z27, Z23, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z10, Z27, Z28
+	VSUBPS           Z24, Z28, Z29
+	VFNMADD231PS     Z11, Z29, Z27
+	VFNMADD231PS     Z12, Z29, Z27
+	VMOVAPS          Z14, Z29
+	VFMADD231PS      Z13, Z27, Z29
+	VFMADD213PS      Z15, Z27, Z29
+	VFMADD213PS      Z16, Z27, Z29
+	VFMADD213PS.BCST consts<>+2528(SB), Z27, Z29
+	VFMADD213PS      Z9, Z27, Z29
+	VFMADD213PS      Z9, Z29, Z27
+	VPSLLD           $0x17, Z28, Z28
+	VPXORD           Z29, Z29, Z29
+	VBLENDMPS        Z29, Z28, K2, Z28
+	VMULPS           Z28, Z27, Z27
+	VMOVUPS          64(SI), Z28
+	VBLENDMPS        Z27, Z28, K1, Z27
+	VMOVUPS          Z27, 64(SI)
+	VPCMPD           $0x00, Z2, Z25, K2
+	VSUBPS           Z18, Z30, Z27
+	VPXORD           Z28, Z28, Z28
+	VBLENDMPS        Z28, Z27, K2, Z27
+	VMAXPS           Z27, Z23, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z10, Z27, Z28
+	VSUBPS           Z24, Z28, Z29
+	VFNMADD231PS     Z11, Z29, Z27
+	VFNMADD231PS     Z12, Z29, Z27
+	VMOVAPS          Z14, Z29
+	VFMADD231PS      Z13, Z27, Z29
+	VFMADD213PS      Z15, Z27, Z29
+	VFMADD213PS      Z16, Z27, Z29
+	VFMADD213PS.BCST consts<>+2528(SB), Z27, Z29
+	VFMADD213PS      Z9, Z27, Z29
+	VFMADD213PS      Z9, Z29, Z27
+	VPSLLD           $0x17, Z28, Z28
+	VPXORD           Z29, Z29, Z29
+	VBLENDMPS        Z29, Z28, K2, Z28
+	VMULPS           Z28, Z27, Z27
+	VMOVUPS          128(SI), Z28
+	VBLENDMPS        Z27, Z28, K1, Z27
+	VMOVUPS          Z27, 128(SI)
+	VPCMPD           $0x00, Z3, Z25, K2
+	VSUBPS           Z18, Z26, Z25
+	VPXORD           Z26, Z26, Z26
+	VBLENDMPS        Z26, Z25, K2, Z25
+	VMAXPS           Z25, Z23, Z25
+	VMOVAPS          Z24, Z26
+	VFMADD231PS      Z10, Z25, Z26
+	VSUBPS           Z24, Z26, Z27
+	VFNMADD231PS     Z11, Z27, Z25
+	VFNMADD231PS     Z12, Z27, Z25
+	VMOVAPS          Z14, Z27
+	VFMADD231PS      Z13, Z25, Z27
+	VFMADD213PS      Z15, Z25, Z27
+	VFMADD213PS      Z16, Z25, Z27
+	VFMADD213PS.BCST consts<>+2528(SB), Z25, Z27
+	VFMADD213PS      Z9, Z25, Z27
+	VFMADD213PS      Z9, Z27, Z25
+	VPSLLD           $0x17, Z26, Z26
+	VPXORD           Z27, Z27, Z27
+	VBLENDMPS        Z27, Z26, K2, Z26
+	VMULPS           Z26, Z25, Z25
+	VMOVUPS          192(SI), Z26
+	VBLENDMPS        Z25, Z26, K1, Z25
+	VMOVUPS          Z25, 192(SI)
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     sum_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     sum_columns
+
+sum_few:
+	CMPQ             CX, $+3
+	JLT              sum_two
+	MOVQ             e+40(FP), CX
+	LEAQ             (DX)(DX*2), BX
+	LEAQ             (AX)(DX*4), SI
+	LEAQ             (SI)(DX*4), DI
+	LEAQ             (DI)(DX*4), R8
+	VMOVSD           (AX), X19
+	VINSERTPS        $0x20, 8(AX), X19, X19
+	VMOVSD           (SI), X21
+	VINSERTPS        $0x20, 8(SI), X21, X21
+	VINSERTF32X4     $0x01, X21, Z19, Z25
+	VMOVSD           (DI), X19
+	VINSERTPS        $0x20, 8(DI), X19, X19
+	VINSERTF32X4     $0x02, X19, Z25, Z25
+	VMOVSD           (R8), X19
+	VINSERTPS        $0x20, 8(R8), X19, X19
+	VINSERTF32X4     $0x03, X19, Z25, Z25
+	VMOVSD           (AX)(DX*1), X19
+	VINSERTPS        $0x20, 8(AX)(DX*1), X19, X19
+	VMOVSD           (SI)(DX*1), X21
+	VINSERTPS        $0x20, 8(SI)(DX*1), X21, X21
+	VINSERTF32X4     $0x01, X21, Z19, Z26
+	VMOVSD           (DI)(DX*1), X19
+	VINSERTPS        $0x20, 8(DI)(DX*1), X19, X19
+	VINSERTF32X4     $0x02, X19, Z26, Z26
+	VMOVSD           (R8)(DX*1), X19
+	VINSERTPS        $0x20, 8(R8)(DX*1), X19, X19
+	VINSERTF32X4     $0x03, X19, Z26, Z26
+	VMOVSD           (AX)(DX*2), X19
+	VINSERTPS        $0x20, 8(AX)(DX*2), X19, X19
+	VMOVSD           (SI)(DX*2), X21
+	VINSERTPS        $0x20, 8(SI)(DX*2), X21, X21
+	VINSERTF32X4     $0x01, X21, Z19, Z27
+	VMOVSD           (DI)(DX*2), X19
+	VINSERTPS        $0x20, 8(DI)(DX*2), X19, X19
+	VINSERTF32X4     $0x02, X19, Z27, Z27
+	VMOVSD           (R8)(DX*2), X19
+	VINSERTPS        $0x20, 8(R8)(DX*2), X19, X19
+	VINSERTF32X4     $0x03, X19, Z27, Z27
+	VMOVSD           (AX)(BX*1), X19
+	VINSERTPS        $0x20, 8(AX)(BX*1), X19, X19
+	VMOVSD           (SI)(BX*1), X21
+	VINSERTPS        $0x20, 8(SI)(BX*1), X21, X21
+	VINSERTF32X4     $0x01, X21, Z19, Z28
+	VMOVSD           (DI)(BX*1), X19
+	VINSERTPS        $0x20, 8(DI)(BX*1), X19, X19
+	VINSERTF32X4     $0x02, X19, Z28, Z28
+	VMOVSD           (R8)(BX*1), X19
+	VINSERTPS        $0x20, 8(R8)(BX*1), X19, X19
+	VINSERTF32X4     $0x03, X19, Z28, Z28
+	VUNPCKLPS        Z26, Z25, Z29
+	VUNPCKLPS        Z28, Z27, Z30
+	VUNPCKHPS        Z26, Z25, Z25
+	VUNPCKHPS        Z28, Z27, Z26
+	VUNPCKLPD        Z30, Z29, Z27
+	VUNPCKHPD        Z30, Z29, Z28
+	VUNPCKLPD        Z26, Z25, Z29
+	VUNPCKHPD        Z26, Z25, Z25
+	VPXORD           Z25, Z25, Z25
+	VPCMPD           $0x00, Z25, Z17, K2
+	VSUBPS           Z18, Z27, Z25
+	VPXORD           Z26, Z26, Z26
+	VBLENDMPS        Z26, Z25, K2, Z25
+	VMAXPS           Z25, Z23, Z25
+	VMOVAPS          Z24, Z26
+	VFMADD231PS      Z10, Z25, Z26
+	VSUBPS           Z24, Z26, Z27
+	VFNMADD231PS     Z11, Z27, Z25
+	VFNMADD231PS     Z12, Z27, Z25
+	VMOVAPS          Z14, Z27
+	VFMADD231PS      Z13, Z25, Z27
+	VFMADD213PS      Z15, Z25, Z27
+	VFMADD213PS      Z16, Z25, Z27
+	VFMADD213PS.BCST consts<>+2528(SB), Z25, Z27
+	VFMADD213PS      Z9, Z25, Z27
+	VFMADD213PS      Z9, Z27, Z25
+	VPSLLD           $0x17, Z26, Z26
+	VPXORD           Z27, Z27, Z27
+	VBLENDMPS        Z27, Z26, K2, Z26
+	VMULPS           Z26, Z25, Z25
+	VMOVUPS          (CX), Z26
+	VBLENDMPS        Z25, Z26, K1, Z25
+	VMOVUPS          Z25, (CX)
+	VPCMPD           $0x00, Z1, Z17, K2
+	VSUBPS           Z18, Z28, Z25
+	VPXORD           Z26, Z26, Z26
+	VBLENDMPS        Z26, Z25, K2, Z25
+	VMAXPS           Z25, Z23, Z25
+	VMOVAPS          Z24, Z26
+	VFMADD231PS      Z10, Z25, Z26
+	VSUBPS           Z24, Z26, Z27
+	VFNMADD231PS     Z11, Z27, Z25
+	VFNMADD231PS     Z12, Z27, Z25
+	VMOVAPS          Z14, Z27
+	VFMADD231PS      Z13, Z25, Z27
+	VFMADD213PS      Z15, Z25, Z27
+	VFMADD213PS      Z16, Z25, Z27
+	VFMADD213PS.BCST consts<>+2528(SB), Z25, Z27
+	VFMADD213PS      Z9, Z25, Z27
+	VFMADD213PS      Z9, Z27, Z25
+	VPSLLD           $0x17, Z26, Z26
+	VPXORD           Z27, Z27, Z27
+	VBLENDMPS        Z27, Z26, K2, Z26
+	VMULPS           Z26, Z25, Z25
+	VMOVUPS          64(CX), Z26
+	VBLENDMPS        Z25, Z26, K1, Z25
+	VMOVUPS          Z25, 64(CX)
+	VPCMPD           $0x00, Z2, Z17, K2
+	VSUBPS           Z18, Z29, Z17
+	VPXORD           Z18, Z18, Z18
+	VBLENDMPS        Z18, Z17, K2, Z17
+	VMAXPS           Z17, Z23, Z17
+	VMOVAPS          Z24, Z18
+	VFMADD231PS      Z10, Z17, Z18
+	VSUBPS           Z24, Z18, Z23
+	VFNMADD231PS     Z11, Z23, Z17
+	VFNMADD231PS     Z12, Z23, Z17
+	VMOVAPS          Z14, Z23
+	VFMADD231PS      Z13, Z17, Z23
+	VFMADD213PS      Z15, Z17, Z23
+	VFMADD213PS      Z16, Z17, Z23
+	VFMADD213PS.BCST consts<>+2528(SB), Z17, Z23
+	VFMADD213PS      Z9, Z17, Z23
+	VFMADD213PS      Z9, Z23, Z17
+	VPSLLD           $0x17, Z18, Z18
+	VPXORD           Z23, Z23, Z23
+	VBLENDMPS        Z23, Z18, K2, Z18
+	VMULPS           Z18, Z17, Z17
+	VMOVUPS          128(CX), Z18
+	VBLENDMPS        Z17, Z18, K1, Z17
+	VMOVUPS          Z17, 128(CX)
+	JMP              sum_done
+
+sum_two:
+	MOVQ             e+40(FP), CX
+	LEAQ             (DX)(DX*2), BX
+	LEAQ             (AX)(DX*4), SI
+	LEAQ             (SI)(DX*4), DI
+	LEAQ             (DI)(DX*4), R8
+	VMOVSD           (AX), X19
+	VMOVSD           (SI), X21
+	VINSERTF32X4     $0x01, X21, Z19, Z25
+	VMOVSD           (DI), X19
+	VINSERTF32X4     $0x02, X19, Z25, Z25
+	VMOVSD           (R8), X19
+	VINSERTF32X4     $0x03, X19, Z25, Z25
+	VMOVSD           (AX)(DX*1), X19
+	VMOVSD           (SI)(DX*1), X21
+	VINSERTF32X4     $0x01, X21, Z19, Z26
+	VMOVSD           (DI)(DX*1), X19
+	VINSERTF32X4     $0x02, X19, Z26, Z26
+	VMOVSD           (R8)(DX*1), X19
+	VINSERTF32X4     $0x03, X19, Z26, Z26
+	VMOVSD           (AX)(DX*2), X19
+	VMOVSD           (SI)(DX*2), X21
+	VINSERTF32X4     $0x01, X21, Z19, Z27
+	VMOVSD           (DI)(DX*2), X19
+	VINSERTF32X4     $0x02, X19, Z27, Z27
+	VMOVSD           (R8)(DX*2), X19
+	VINSERTF32X4     $0x03, X19, Z27, Z27
+	VMOVSD           (AX)(BX*1), X19
+	VMOVSD           (SI)(BX*1), X21
+	VINSERTF32X4     $0x01, X21, Z19, Z28
+	VMOVSD           (DI)(BX*1), X19
+	VINSERTF32X4     $0x02, X19, Z28, Z28
+	VMOVSD           (R8)(BX*1), X19
+	VINSERTF32X4     $0x03, X19, Z28, Z28
+	VUNPCKLPS        Z26, Z25, Z29
+	VUNPCKLPS        Z28, Z27, Z30
+	VUNPCKHPS        Z26, Z25, Z25
+	VUNPCKHPS        Z28, Z27, Z26
+	VUNPCKLPD        Z30, Z29, Z27
+	VUNPCKHPD        Z30, Z29, Z28
+	VUNPCKLPD        Z26, Z25, Z29
+	VUNPCKHPD        Z26, Z25, Z25
+	VPXORD           Z25, Z25, Z25
+	VPCMPD           $0x00, Z25, Z17, K2
+	VSUBPS           Z18, Z27, Z25
+	VPXORD           Z26, Z26, Z26
+	VBLENDMPS        Z26, Z25, K2, Z25
+	VMAXPS           Z25, Z23, Z25
+	VMOVAPS          Z24, Z26
+	VFMADD231PS      Z10, Z25, Z26
+	VSUBPS           Z24, Z26, Z27
+	VFNMADD231PS     Z11, Z27, Z25
+	VFNMADD231PS     Z12, Z27, Z25
+	VMOVAPS          Z14, Z27
+	VFMADD231PS      Z13, Z25, Z27
+	VFMADD213PS      Z15, Z25, Z27
+	VFMADD213PS      Z16, Z25, Z27
+	VFMADD213PS.BCST consts<>+2528(SB), Z25, Z27
+	VFMADD213PS      Z9, Z25, Z27
+	VFMADD213PS      Z9, Z27, Z25
+	VPSLLD           $0x17, Z26, Z26
+	VPXORD           Z27, Z27, Z27
+	VBLENDMPS        Z27, Z26, K2, Z26
+	VMULPS           Z26, Z25, Z25
+	VMOVUPS          (CX), Z26
+	VBLENDMPS        Z25, Z26, K1, Z25
+	VMOVUPS          Z25, (CX)
+	VPCMPD           $0x00, Z1, Z17, K2
+	VSUBPS           Z18, Z28, Z17
+	VPXORD           Z18, Z18, Z18
+	VBLENDMPS        Z18, Z17, K2, Z17
+	VMAXPS           Z17, Z23, Z17
+	VMOVAPS          Z24, Z18
+	VFMADD231PS      Z10, Z17, Z18
+	VSUBPS           Z24, Z18, Z23
+	VFNMADD231PS     Z11, Z23, Z17
+	VFNMADD231PS     Z12, Z23, Z17
+	VMOVAPS          Z14, Z23
+	VFMADD231PS      Z13, Z17, Z23
+	VFMADD213PS      Z15, Z17, Z23
+	VFMADD213PS      Z16, Z17, Z23
+	VFMADD213PS.BCST consts<>+2528(SB), Z17, Z23
+	VFMADD213PS      Z9, Z17, Z23
+	VFMADD213PS      Z9, Z23, Z17
+	VPSLLD           $0x17, Z18, Z18
+	VPXORD           Z23, Z23, Z23
+	VBLENDMPS        Z23, Z18, K2, Z18
+	VMULPS           Z18, Z17, Z17
+	VMOVUPS          64(CX), Z18
+	VBLENDMPS        Z17, Z18, K1, Z17
+	VMOVUPS          Z17, 64(CX)
+
+sum_done:
+	VPXORD       Z17, Z17, Z17
+	MOVQ         classes+32(FP), AX
+	CMPQ         AX, $+5
+	JGE          more1
+	MOVQ         e+40(FP), AX
+	VCVTPS2PD    (AX), Z17
+	VCVTPS2PD    64(AX), Z18
+	VCVTPS2PD    128(AX), Z23
+	VCVTPS2PD    192(AX), Z24
+	VADDPD       Z23, Z17, Z17
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPD2PS    Z17, Y21
+	VCVTPS2PD    32(AX), Z17
+	VCVTPS2PD    96(AX), Z18
+	VCVTPS2PD    160(AX), Z23
+	VCVTPS2PD    224(AX), Z24
+	VADDPD       Z23, Z17, Z17
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPD2PS    Z17, Y17
+	VINSERTF64X4 $0x01, Y17, Z21, Z17
+	JMP          folded
+
+more1:
+	MOVQ         classes+32(FP), AX
+	CMPQ         AX, $+9
+	JGE          more2
+	MOVQ         e+40(FP), AX
+	VCVTPS2PD    (AX), Z17
+	VCVTPS2PD    256(AX), Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPS2PD    64(AX), Z18
+	VCVTPS2PD    320(AX), Z23
+	VADDPD       Z23, Z18, Z18
+	VCVTPS2PD    128(AX), Z23
+	VCVTPS2PD    384(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    192(AX), Z24
+	VCVTPS2PD    448(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z23, Z17, Z17
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPD2PS    Z17, Y21
+	VCVTPS2PD    32(AX), Z17
+	VCVTPS2PD    288(AX), Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPS2PD    96(AX), Z18
+	VCVTPS2PD    352(AX), Z23
+	VADDPD       Z23, Z18, Z18
+	VCVTPS2PD    160(AX), Z23
+	VCVTPS2PD    416(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    224(AX), Z24
+	VCVTPS2PD    480(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z23, Z17, Z17
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPD2PS    Z17, Y17
+	VINSERTF64X4 $0x01, Y17, Z21, Z17
+	JMP          folded
+
+more2:
+	MOVQ         classes+32(FP), AX
+	CMPQ         AX, $+13
+	JGE          more3
+	MOVQ         e+40(FP), AX
+	VCVTPS2PD    (AX), Z17
+	VCVTPS2PD    512(AX), Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPS2PD    256(AX), Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPS2PD    64(AX), Z18
+	VCVTPS2PD    576(AX), Z23
+	VADDPD       Z23, Z18, Z18
+	VCVTPS2PD    320(AX), Z23
+	VADDPD       Z23, Z18, Z18
+	VCVTPS2PD    128(AX), Z23
+	VCVTPS2PD    640(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    384(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    192(AX), Z24
+	VCVTPS2PD    704(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    448(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z23, Z17, Z17
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPD2PS    Z17, Y21
+	VCVTPS2PD    32(AX), Z17
+	VCVTPS2PD    544(AX), Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPS2PD    288(AX), Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPS2PD    96(AX), Z18
+	VCVTPS2PD    608(AX), Z23
+	VADDPD       Z23, Z18, Z18
+	VCVTPS2PD    352(AX), Z23
+	VADDPD       Z23, Z18, Z18
+	VCVTPS2PD    160(AX), Z23
+	VCVTPS2PD    672(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    416(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    224(AX), Z24
+	VCVTPS2PD    736(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    480(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z23, Z17, Z17
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPD2PS    Z17, Y17
+	VINSERTF64X4 $0x01, Y17, Z21, Z17
+	JMP          folded
+
+more3:
+	MOVQ         e+40(FP), AX
+	VCVTPS2PD    (AX), Z17
+	VCVTPS2PD    512(AX), Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPS2PD    256(AX), Z18
+	VCVTPS2PD    768(AX), Z23
+	VADDPD       Z23, Z18, Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPS2PD    64(AX), Z18
+	VCVTPS2PD    576(AX), Z23
+	VADDPD       Z23, Z18, Z18
+	VCVTPS2PD    320(AX), Z23
+	VCVTPS2PD    832(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VADDPD       Z23, Z18, Z18
+	VCVTPS2PD    128(AX), Z23
+	VCVTPS2PD    640(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    384(AX), Z24
+	VCVTPS2PD    896(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    192(AX), Z24
+	VCVTPS2PD    704(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    448(AX), Z25
+	VCVTPS2PD    960(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z23, Z17, Z17
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPD2PS    Z17, Y21
+	VCVTPS2PD    32(AX), Z17
+	VCVTPS2PD    544(AX), Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPS2PD    288(AX), Z18
+	VCVTPS2PD    800(AX), Z23
+	VADDPD       Z23, Z18, Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPS2PD    96(AX), Z18
+	VCVTPS2PD    608(AX), Z23
+	VADDPD       Z23, Z18, Z18
+	VCVTPS2PD    352(AX), Z23
+	VCVTPS2PD    864(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VADDPD       Z23, Z18, Z18
+	VCVTPS2PD    160(AX), Z23
+	VCVTPS2PD    672(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    416(AX), Z24
+	VCVTPS2PD    928(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    224(AX), Z24
+	VCVTPS2PD    736(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    480(AX), Z25
+	VCVTPS2PD    992(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z23, Z17, Z17
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPD2PS    Z17, Y17
+	VINSERTF64X4 $0x01, Y17, Z21, Z17
+
+folded:
+	MOVQ      sums+0(FP), AX
+	VMOVUPS   (AX), Z18
+	VBLENDMPS Z17, Z18, K1, Z17
+	VMOVUPS   Z17, (AX)
+	VMOVUPS   128(AX), Z17
+	VBLENDMPS Z22, Z17, K1, Z17
+	VMOVUPS   Z17, 128(AX)
+	VMOVUPS   256(AX), Z17
+	VBLENDMPS Z20, Z17, K1, Z17
+	VMOVUPS   Z17, 256(AX)
+	ADDQ      $+64, sums+0(FP)
+	ADDQ      $+64, labels+16(FP)
+	MOVQ      step+48(FP), AX
+	ADDQ      AX, e+40(FP)
+	MOVQ      classes+32(FP), AX
+	SHLQ      $0x06, AX
+	ADDQ      AX, logits+8(FP)
+	ADDQ      $-16, rows+24(FP)
+	CMPQ      rows+24(FP), $0x00
+	JNE       group
+	VZEROUPPER
+	RET
+
+// func narrowShiftedAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·narrowShiftedAVX2(SB), NOSPLIT, $0-56
+group:
+	MOVQ         labels+16(FP), AX
+	VMOVUPS      (AX), Y0
+	VBROADCASTSS consts<>+640(SB), Y3
+	MOVQ         logits+8(FP), AX
+	MOVQ         classes+32(FP), CX
+	MOVQ         classes+32(FP), DX
+	SHLQ         $0x02, DX
+	CMPQ         CX, $+4
+	JLT          most_few
+	ADDQ         $-4, CX
+	MOVQ         $0x00000000, BX
+
+most_columns:
+	MOVQ         BX, SI
+	SHLQ         $0x05, SI
+	MOVQ         BX, DI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), DI
+	MOVQ         e+40(FP), R8
+	LEAQ         (R8)(SI*1), SI
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Y1
+	VPSUBD       Y1, Y0, Y1
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (DI)(DX*4), R8
+	VMOVUPS      (DI), X2
+	VINSERTF128  $0x01, (R8), Y2, Y4
+	VMOVUPS      (DI)(DX*1), X2
+	VINSERTF128  $0x01, (R8)(DX*1), Y2, Y5
+	VMOVUPS      (DI)(DX*2), X2
+	VINSERTF128  $0x01, (R8)(DX*2), Y2, Y6
+	VMOVUPS      (DI)(SI*1), X2
+	VINSERTF128  $0x01, (R8)(SI*1), Y2, Y7
+	VUNPCKLPS    Y5, Y4, Y8
+	VUNPCKLPS    Y7, Y6, Y9
+	VUNPCKHPS    Y5, Y4, Y4
+	VUNPCKHPS    Y7, Y6, Y5
+	VUNPCKLPD    Y9, Y8, Y6
+	VUNPCKHPD    Y9, Y8, Y7
+	VUNPCKLPD    Y5, Y4, Y8
+	VUNPCKHPD    Y5, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPCMPEQD     Y5, Y1, Y5
+	VPAND        consts<>+608(SB), Y5, Y5
+	VPOR         Y5, Y6, Y5
+	VMAXPS       Y3, Y5, Y3
+	VBROADCASTSS consts<>+1792(SB), Y5
+	VPCMPEQD     Y5, Y1, Y5
+	VPAND        consts<>+608(SB), Y5, Y5
+	VPOR         Y5, Y7, Y5
+	VMAXPS       Y3, Y5, Y3
+	VBROADCASTSS consts<>+2560(SB), Y5
+	VPCMPEQD     Y5, Y1, Y5
+	VPAND        consts<>+608(SB), Y5, Y5
+	VPOR         Y5, Y8, Y5
+	VMAXPS       Y3, Y5, Y3
+	VBROADCASTSS consts<>+2592(SB), Y5
+	VPCMPEQD     Y5, Y1, Y1
+	VPAND        consts<>+608(SB), Y1, Y1
+	VPOR         Y1, Y4, Y1
+	VMAXPS       Y3, Y1, Y3
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     most_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     most_columns
+
+most_few:
+	CMPQ         CX, $+3
+	JLT          most_two
+	MOVQ         e+40(FP), CX
+	LEAQ         (DX)(DX*2), CX
+	LEAQ         (AX)(DX*4), BX
+	VMOVSD       (AX), X1
+	VINSERTPS    $0x20, 8(AX), X1, X2
+	VMOVSD       (BX), X1
+	VINSERTPS    $0x20, 8(BX), X1, X1
+	VINSERTF128  $0x01, X1, Y2, Y1
+	VMOVSD       (AX)(DX*1), X2
+	VINSERTPS    $0x20, 8(AX)(DX*1), X2, X2
+	VMOVSD       (BX)(DX*1), X4
+	VINSERTPS    $0x20, 8(BX)(DX*1), X4, X4
+	VINSERTF128  $0x01, X4, Y2, Y4
+	VMOVSD       (AX)(DX*2), X2
+	VINSERTPS    $0x20, 8(AX)(DX*2), X2, X2
+	VMOVSD       (BX)(DX*2), X5
+	VINSERTPS    $0x20, 8(BX)(DX*2), X5, X5
+	VINSERTF128  $0x01, X5, Y2, Y5
+	VMOVSD       (AX)(CX*1), X2
+	VINSERTPS    $0x20, 8(AX)(CX*1), X2, X2
+	VMOVSD       (BX)(CX*1), X6
+	VINSERTPS    $0x20, 8(BX)(CX*1), X6, X6
+	VINSERTF128  $0x01, X6, Y2, Y6
+	VUNPCKLPS    Y4, Y1, Y7
+	VUNPCKLPS    Y6, Y5, Y8
+	VUNPCKHPS    Y4, Y1, Y1
+	VUNPCKHPS    Y6, Y5, Y4
+	VUNPCKLPD    Y8, Y7, Y5
+	VUNPCKHPD    Y8, Y7, Y6
+	VUNPCKLPD    Y4, Y1, Y7
+	VUNPCKHPD    Y4, Y1, Y1
+	VPXOR        Y1, Y1, Y1
+	VPCMPEQD     Y1, Y0, Y1
+	VPAND        consts<>+608(SB), Y1, Y1
+	VPOR         Y1, Y5, Y1
+	VMAXPS       Y3, Y1, Y3
+	VBROADCASTSS consts<>+1792(SB), Y1
+	VPCMPEQD     Y1, Y0, Y1
+	VPAND        consts<>+608(SB), Y1, Y1
+	VPOR         Y1, Y6, Y1
+	VMAXPS       Y3, Y1, Y3
+	VBROADCASTSS consts<>+2560(SB), Y1
+	VPCMPEQD     Y1, Y0, Y1
+	VPAND        consts<>+608(SB), Y1, Y1
+	VPOR         Y1, Y7, Y1
+	VMAXPS       Y3, Y1, Y3
+	JMP          most_done
+
+most_two:
+	MOVQ         e+40(FP), CX
+	LEAQ         (DX)(DX*2), CX
+	LEAQ         (AX)(DX*4), BX
+	VMOVSD       (AX), X2
+	VMOVSD       (BX), X1
+	VINSERTF128  $0x01, X1, Y2, Y1
+	VMOVSD       (AX)(DX*1), X2
+	VMOVSD       (BX)(DX*1), X4
+	VINSERTF128  $0x01, X4, Y2, Y4
+	VMOVSD       (AX)(DX*2), X2
+	VMOVSD       (BX)(DX*2), X5
+	VINSERTF128  $0x01, X5, Y2, Y5
+	VMOVSD       (AX)(CX*1), X2
+	VMOVSD       (BX)(CX*1), X6
+	VINSERTF128  $0x01, X6, Y2, Y6
+	VUNPCKLPS    Y4, Y1, Y7
+	VUNPCKLPS    Y6, Y5, Y8
+	VUNPCKHPS    Y4, Y1, Y1
+	VUNPCKHPS    Y6, Y5, Y4
+	VUNPCKLPD    Y8, Y7, Y5
+	VUNPCKHPD    Y8, Y7, Y6
+	VUNPCKLPD    Y4, Y1, Y7
+	VUNPCKHPD    Y4, Y1, Y1
+	VPXOR        Y1, Y1, Y1
+	VPCMPEQD     Y1, Y0, Y1
+	VPAND        consts<>+608(SB), Y1, Y1
+	VPOR         Y1, Y5, Y1
+	VMAXPS       Y3, Y1, Y3
+	VBROADCASTSS consts<>+1792(SB), Y1
+	VPCMPEQD     Y1, Y0, Y1
+	VPAND        consts<>+608(SB), Y1, Y1
+	VPOR         Y1, Y6, Y1
+	VMAXPS       Y3, Y1, Y3
+
+most_done:
+	// the shift and N
+	VPAND        consts<>+0(SB), Y3, Y1
+	VBROADCASTSS consts<>+2208(SB), Y4
+	VCMPPS       $0x11, Y1, Y4, Y4
+	VCMPPS       $0x11, consts<>+928(SB), Y1, Y1
+	VPAND        Y4, Y1, Y1
+	VPAND        Y3, Y1, Y1
+	VSUBPS       Y1, Y3, Y4
+	VBROADCASTSS consts<>+2272(SB), Y5
+	VMINPS       Y4, Y5, Y4
+	VBROADCASTSS consts<>+2240(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VBROADCASTSS consts<>+96(SB), Y5
+	VFMADD213PS  consts<>+2304(SB), Y5, Y4
+	VPSUBD       consts<>+2336(SB), Y4, Y4
+	VCVTDQ2PS    Y4, Y5
+	VSUBPS       consts<>+2368(SB), Y5, Y5
+	VBROADCASTSS consts<>+2304(SB), Y6
+	VSUBPS       Y5, Y6, Y6
+	VMULPS       consts<>+160(SB), Y5, Y5
+	MOVQ         sums+0(FP), AX
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      640(AX), Y8
+	VPCMPEQD     Y7, Y8, Y7
+	MOVQ         logits+8(FP), AX
+	MOVQ         classes+32(FP), CX
+	MOVQ         classes+32(FP), DX
+	SHLQ         $0x02, DX
+	CMPQ         CX, $+4
+	JLT          sum_few
+	ADDQ         $-4, CX
+	MOVQ         $0x00000000, BX
+
+sum_columns:
+	MOVQ         BX, SI
+	SHLQ         $0x05, SI
+	MOVQ         BX, DI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), DI
+	MOVQ         e+40(FP), R8
+	LEAQ         (R8)(SI*1), SI
+	VMOVD        BX, X2
+	VPBROADCASTD X2, Y8
+	VPSUBD       Y8, Y0, Y8
+	LEAQ         (DX)(DX*2), R8
+	LEAQ         (DI)(DX*4), R9
+	VMOVUPS      (DI), X2
+	VINSERTF128  $0x01, (R9), Y2, Y9
+	VMOVUPS      (DI)(DX*1), X2
+	VINSERTF128  $0x01, (R9)(DX*1), Y2, Y10
+	VMOVUPS      (DI)(DX*2), X2
+	VINSERTF128  $0x01, (R9)(DX*2), Y2, Y11
+	VMOVUPS      (DI)(R8*1), X2
+	VINSERTF128  $0x01, (R9)(R8*1), Y2, Y12
+	VUNPCKLPS    Y10, Y9, Y13
+	VUNPCKLPS    Y12, Y11, Y14
+	VUNPCKHPS    Y10, Y9, Y9
+	VUNPCKHPS    Y12, Y11, Y10
+	VUNPCKLPD    Y14, Y13, Y11
+	VUNPCKHPD    Y14, Y13, Y12
+	VUNPCKLPD    Y10, Y9, Y13
+	VUNPCKHPD    Y10, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	VPCMPEQD     Y10, Y8, Y10
+	VSUBPS       Y1, Y11, Y11
+	VPANDN       Y11, Y10, Y11
+	VMAXPS       Y11, Y5, Y11
+	VMOVAPS      Y6, Y14
+	VFMADD231PS  consts<>+96(SB), Y11, Y14
+	VSUBPS       Y6, Y14, Y15
+	VFNMADD231PS consts<>+160(SB), Y15, Y11
+	VFNMADD231PS consts<>+192(SB), Y15, Y11
+	VBROADCASTSS consts<>+2400(SB), Y15
+	VFMADD213PS  consts<>+2432(SB), Y11, Y15
+	VFMADD213PS  consts<>+2464(SB), Y11, Y15
+	VFMADD213PS  consts<>+2496(SB), Y11, Y15
+	VFMADD213PS  consts<>+2528(SB), Y11, Y15
+	VFMADD213PS  consts<>+384(SB), Y11, Y15
+	VFMADD213PS  consts<>+384(SB), Y15, Y11
+	VPSLLD       $0x17, Y14, Y14
+	VPANDN       Y14, Y10, Y10
+	VMULPS       Y10, Y11, Y10
+	VMOVUPS      (SI), Y11
+	VBLENDVPS    Y7, Y10, Y11, Y10
+	VMOVUPS      Y10, (SI)
+	VBROADCASTSS consts<>+1792(SB), Y10
+	VPCMPEQD     Y10, Y8, Y10
+	VSUBPS       Y1, Y12, Y11
+	VPANDN       Y11, Y10, Y11
+	VMAXPS       Y11, Y5, Y11
+	VMOVAPS      Y6, Y12
+	VFMADD231PS  consts<>+96(SB), Y11, Y12
+	VSUBPS       Y6, Y12, Y14
+	VFNMADD231PS consts<>+160(SB), Y14, Y11
+	VFNMADD231PS consts<>+192(SB), Y14, Y11
+	VBROADCASTSS consts<>+2400(SB), Y14
+	VFMADD213PS  consts<>+2432(SB), Y11, Y14
+	VFMADD213PS  consts<>+2464(SB), Y11, Y14
+	VFMADD213PS  consts<>+2496(SB), Y11, Y14
+	VFMADD213PS  consts<>+2528(SB), Y11, Y14
+	VFMADD213PS  consts<>+384(SB), Y11, Y14
+	VFMADD213PS  consts<>+384(SB), Y14, Y11
+	VPSLLD       $0x17, Y12, Y12
+	VPANDN       Y12, Y10, Y10
+	VMULPS       Y10, Y11, Y10
+	VMOVUPS      32(SI), Y11
+	VBLENDVPS    Y7, Y10, Y11, Y10
+	VMOVUPS      Y10, 32(SI)
+	VBROADCASTSS consts<>+2560(SB), Y10
+	VPCMPEQD     Y10, Y8, Y10
+	VSUBPS       Y1, Y13, Y11
+	VPANDN       Y11, Y10, Y11
+	VMAXPS       Y11, Y5, Y11
+	VMOVAPS      Y6, Y12
+	VFMADD231PS  consts<>+96(SB), Y11, Y12
+	VSUBPS       Y6, Y12, Y13
+	VFNMADD231PS consts<>+160(SB), Y13, Y11
+	VFNMADD231PS consts<>+192(SB), Y13, Y11
+	VBROADCASTSS consts<>+2400(SB), Y13
+	VFMADD213PS  consts<>+2432(SB), Y11, Y13
+	VFMADD213PS  consts<>+2464(SB), Y11, Y13
+	VFMADD213PS  consts<>+2496(SB), Y11, Y13
+	VFMADD213PS  consts<>+2528(SB), Y11, Y13
+	VFMADD213PS  consts<>+384(SB), Y11, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y11
+	VPSLLD       $0x17, Y12, Y12
+	VPANDN       Y12, Y10, Y10
+	VMULPS       Y10, Y11, Y10
+	VMOVUPS      64(SI), Y11
+	VBLENDVPS    Y7, Y10, Y11, Y10
+	VMOVUPS      Y10, 64(SI)
+	VBROADCASTSS consts<>+2592(SB), Y10
+	VPCMPEQD     Y10, Y8, Y8
+	VSUBPS       Y1, Y9, Y9
+	VPANDN       Y9, Y8, Y9
+	VMAXPS       Y9, Y5, Y9
+	VMOVAPS      Y6, Y10
+	VFMADD231PS  consts<>+96(SB), Y9, Y10
+	VSUBPS       Y6, Y10, Y11
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
+	VBROADCASTSS consts<>+2400(SB), Y11
+	VFMADD213PS  consts<>+2432(SB), Y9, Y11
+	VFMADD213PS  consts<>+2464(SB), Y9, Y11
+	VFMADD213PS  consts<>+2496(SB), Y9, Y11
+	VFMADD213PS  consts<>+2528(SB), Y9, Y11
+	VFMADD213PS  consts<>+384(SB), Y9, Y11
+	VFMADD213PS  consts<>+384(SB), Y11, Y9
+	VPSLLD       $0x17, Y10, Y10
+	VPANDN       Y10, Y8, Y8
+	VMULPS       Y8, Y9, Y8
+	VMOVUPS      96(SI), Y9
+	VBLENDVPS    Y7, Y8, Y9, Y8
+	VMOVUPS      Y8, 96(SI)
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     sum_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     sum_columns
+
+sum_few:
+	CMPQ         CX, $+3
+	JLT          sum_two
+	MOVQ         e+40(FP), CX
+	LEAQ         (DX)(DX*2), BX
+	LEAQ         (AX)(DX*4), SI
+	VMOVSD       (AX), X2
+	VINSERTPS    $0x20, 8(AX), X2, X2
+	VMOVSD       (SI), X8
+	VINSERTPS    $0x20, 8(SI), X8, X8
+	VINSERTF128  $0x01, X8, Y2, Y8
+	VMOVSD       (AX)(DX*1), X2
+	VINSERTPS    $0x20, 8(AX)(DX*1), X2, X2
+	VMOVSD       (SI)(DX*1), X9
+	VINSERTPS    $0x20, 8(SI)(DX*1), X9, X9
+	VINSERTF128  $0x01, X9, Y2, Y9
+	VMOVSD       (AX)(DX*2), X2
+	VINSERTPS    $0x20, 8(AX)(DX*2), X2, X2
+	VMOVSD       (SI)(DX*2), X10
+	VINSERTPS    $0x20, 8(SI)(DX*2), X10, X10
+	VINSERTF128  $0x01, X10, Y2, Y10
+	VMOVSD       (AX)(BX*1), X2
+	VINSERTPS    $0x20, 8(AX)(BX*1), X2, X2
+	VMOVSD       (SI)(BX*1), X11
+	VINSERTPS    $0x20, 8(SI)(BX*1), X11, X11
+	VINSERTF128  $0x01, X11, Y2, Y11
+	VUNPCKLPS    Y9, Y8, Y12
+	VUNPCKLPS    Y11, Y10, Y13
+	VUNPCKHPS    Y9, Y8, Y8
+	VUNPCKHPS    Y11, Y10, Y9
+	VUNPCKLPD    Y13, Y12, Y10
+	VUNPCKHPD    Y13, Y12, Y11
+	VUNPCKLPD    Y9, Y8, Y12
+	VUNPCKHPD    Y9, Y8, Y8
+	VPXOR        Y8, Y8, Y8
+	VPCMPEQD     Y8, Y0, Y8
+	VSUBPS       Y1, Y10, Y9
+	VPANDN       Y9, Y8, Y9
+	VMAXPS       Y9, Y5, Y9
+	VMOVAPS      Y6, Y10
+	VFMADD231PS  consts<>+96(SB), Y9, Y10
+	VSUBPS       Y6, Y10, Y13
+	VFNMADD231PS consts<>+160(SB), Y13, Y9
+	VFNMADD231PS consts<>+192(SB), Y13, Y9
+	VBROADCASTSS consts<>+2400(SB), Y13
+	VFMADD213PS  consts<>+2432(SB), Y9, Y13
+	VFMADD213PS  consts<>+2464(SB), Y9, Y13
+	VFMADD213PS  consts<>+2496(SB), Y9, Y13
+	VFMADD213PS  consts<>+2528(SB), Y9, Y13
+	VFMADD213PS  consts<>+384(SB), Y9, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y9
+	VPSLLD       $0x17, Y10, Y10
+	VPANDN       Y10, Y8, Y8
+	VMULPS       Y8, Y9, Y8
+	VMOVUPS      (CX), Y9
+	VBLENDVPS    Y7, Y8, Y9, Y8
+	VMOVUPS      Y8, (CX)
+	VBROADCASTSS consts<>+1792(SB), Y8
+	VPCMPEQD     Y8, Y0, Y8
+	VSUBPS       Y1, Y11, Y9
+	VPANDN       Y9, Y8, Y9
+	VMAXPS       Y9, Y5, Y9
+	VMOVAPS      Y6, Y10
+	VFMADD231PS  consts<>+96(SB), Y9, Y10
+	VSUBPS       Y6, Y10, Y11
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
+	VBROADCASTSS consts<>+2400(SB), Y11
+	VFMADD213PS  consts<>+2432(SB), Y9, Y11
+	VFMADD213PS  consts<>+2464(SB), Y9, Y11
+	VFMADD213PS  consts<>+2496(SB), Y9, Y11
+	VFMADD213PS  consts<>+2528(SB), Y9, Y11
+	VFMADD213PS  consts<>+384(SB), Y9, Y11
+	VFMADD213PS  consts<>+384(SB), Y11, Y9
+	VPSLLD       $0x17, Y10, Y10
+	VPANDN       Y10, Y8, Y8
+	VMULPS       Y8, Y9, Y8
+	VMOVUPS      32(CX), Y9
+	VBLENDVPS    Y7, Y8, Y9, Y8
+	VMOVUPS      Y8, 32(CX)
+	VBROADCASTSS consts<>+2560(SB), Y8
+	VPCMPEQD     Y8, Y0, Y0
+	VSUBPS       Y1, Y12, Y1
+	VPANDN       Y1, Y0, Y1
+	VMAXPS       Y1, Y5, Y1
+	VMOVAPS      Y6, Y5
+	VFMADD231PS  consts<>+96(SB), Y1, Y5
+	VSUBPS       Y6, Y5, Y6
+	VFNMADD231PS consts<>+160(SB), Y6, Y1
+	VFNMADD231PS consts<>+192(SB), Y6, Y1
+	VBROADCASTSS consts<>+2400(SB), Y6
+	VFMADD213PS  consts<>+2432(SB), Y1, Y6
+	VFMADD213PS  consts<>+2464(SB), Y1, Y6
+	VFMADD213PS  consts<>+2496(SB), Y1, Y6
+	VFMADD213PS  consts<>+2528(SB), Y1, Y6
+	VFMADD213PS  consts<>+384(SB), Y1, Y6
+	VFMADD213PS  consts<>+384(SB), Y6, Y1
+	VPSLLD       $0x17, Y5, Y5
+	VPANDN       Y5, Y0, Y0
+	VMULPS       Y0, Y1, Y0
+	VMOVUPS      64(CX), Y1
+	VBLENDVPS    Y7, Y0, Y1, Y0
+	VMOVUPS      Y0, 64(CX)
+	JMP          sum_done
+
+sum_two:
+	MOVQ         e+40(FP), CX
+	LEAQ         (DX)(DX*2), BX
+	LEAQ         (AX)(DX*4), SI
+	VMOVSD       (AX), X2
+	VMOVSD       (SI), X8
+	VINSERTF128  $0x01, X8, Y2, Y8
+	VMOVSD       (AX)(DX*1), X2
+	VMOVSD       (SI)(DX*1), X9
+	VINSERTF128  $0x01, X9, Y2, Y9
+	VMOVSD       (AX)(DX*2), X2
+	VMOVSD       (SI)(DX*2), X10
+	VINSERTF128  $0x01, X10, Y2, Y10
+	VMOVSD       (AX)(BX*1), X2
+	VMOVSD       (SI)(BX*1), X11
+	VINSERTF128  $0x01, X11, Y2, Y11
+	VUNPCKLPS    Y9, Y8, Y12
+	VUNPCKLPS    Y11, Y10, Y13
+	VUNPCKHPS    Y9, Y8, Y8
+	VUNPCKHPS    Y11, Y10, Y9
+	VUNPCKLPD    Y13, Y12, Y10
+	VUNPCKHPD    Y13, Y12, Y11
+	VUNPCKLPD    Y9, Y8, Y12
+	VUNPCKHPD    Y9, Y8, Y8
+	VPXOR        Y8, Y8, Y8
+	VPCMPEQD     Y8, Y0, Y8
+	VSUBPS       Y1, Y10, Y9
+	VPANDN       Y9, Y8, Y9
+	VMAXPS       Y9, Y5, Y9
+	VMOVAPS      Y6, Y10
+	VFMADD231PS  consts<>+96(SB), Y9, Y10
+	VSUBPS       Y6, Y10, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y9
+	VFNMADD231PS consts<>+192(SB), Y12, Y9
+	VBROADCASTSS consts<>+2400(SB), Y12
+	VFMADD213PS  consts<>+2432(SB), Y9, Y12
+	VFMADD213PS  consts<>+2464(SB), Y9, Y12
+	VFMADD213PS  consts<>+2496(SB), Y9, Y12
+	VFMADD213PS  consts<>+2528(SB), Y9, Y12
+	VFMADD213PS  consts<>+384(SB), Y9, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y9
+	VPSLLD       $0x17, Y10, Y10
+	VPANDN       Y10, Y8, Y8
+	VMULPS       Y8, Y9, Y8
+	VMOVUPS      (CX), Y9
+	VBLENDVPS    Y7, Y8, Y9, Y8
+	VMOVUPS      Y8, (CX)
+	VBROADCASTSS consts<>+1792(SB), Y8
+	VPCMPEQD     Y8, Y0, Y0
+	VSUBPS       Y1, Y11, Y1
+	VPANDN       Y1, Y0, Y1
+	VMAXPS       Y1, Y5, Y1
+	VMOVAPS      Y6, Y5
+	VFMADD231PS  consts<>+96(SB), Y1, Y5
+	VSUBPS       Y6, Y5, Y6
+	VFNMADD231PS consts<>+160(SB), Y6, Y1
+	VFNMADD231PS consts<>+192(SB), Y6, Y1
+	VBROADCASTSS consts<>+2400(SB), Y6
+	VFMADD213PS  consts<>+2432(SB), Y1, Y6
+	VFMADD213PS  consts<>+2464(SB), Y1, Y6
+	VFMADD213PS  consts<>+2496(SB), Y1, Y6
+	VFMADD213PS  consts<>+2528(SB), Y1, Y6
+	VFMADD213PS  consts<>+384(SB), Y1, Y6
+	VFMADD213PS  consts<>+384(SB), Y6, Y1
+	VPSLLD       $0x17, Y5, Y5
+	VPANDN       Y5, Y0, Y0
+	VMULPS       Y0, Y1, Y0
+	VMOVUPS      32(CX), Y1
+	VBLENDVPS    Y7, Y0, Y1, Y0
+	VMOVUPS      Y0, 32(CX)
+
+sum_done:
+	VPXOR       Y0, Y0, Y0
+	MOVQ        classes+32(FP), AX
+	CMPQ        AX, $+5
+	JGE         more1
+	MOVQ        e+40(FP), AX
+	VCVTPS2PD   (AX), Y0
+	VCVTPS2PD   32(AX), Y1
+	VCVTPS2PD   64(AX), Y5
+	VCVTPS2PD   96(AX), Y6
+	VADDPD      Y5, Y0, Y0
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPD2PSY  Y0, X2
+	VCVTPS2PD   16(AX), Y0
+	VCVTPS2PD   48(AX), Y1
+	VCVTPS2PD   80(AX), Y5
+	VCVTPS2PD   112(AX), Y6
+	VADDPD      Y5, Y0, Y0
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPD2PSY  Y0, X0
+	VINSERTF128 $0x01, X0, Y2, Y0
+	JMP         folded
+
+more1:
+	MOVQ        classes+32(FP), AX
+	CMPQ        AX, $+9
+	JGE         more2
+	MOVQ        e+40(FP), AX
+	VCVTPS2PD   (AX), Y0
+	VCVTPS2PD   128(AX), Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   32(AX), Y1
+	VCVTPS2PD   160(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   64(AX), Y5
+	VCVTPS2PD   192(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   96(AX), Y6
+	VCVTPS2PD   224(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VADDPD      Y5, Y0, Y0
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPD2PSY  Y0, X2
+	VCVTPS2PD   16(AX), Y0
+	VCVTPS2PD   144(AX), Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   48(AX), Y1
+	VCVTPS2PD   176(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   80(AX), Y5
+	VCVTPS2PD   208(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   112(AX), Y6
+	VCVTPS2PD   240(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VADDPD      Y5, Y0, Y0
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPD2PSY  Y0, X0
+	VINSERTF128 $0x01, X0, Y2, Y0
+	JMP         folded
+
+more2:
+	MOVQ        classes+32(FP), AX
+	CMPQ        AX, $+13
+	JGE         more3
+	MOVQ        e+40(FP), AX
+	VCVTPS2PD   (AX), Y0
+	VCVTPS2PD   256(AX), Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   128(AX), Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   32(AX), Y1
+	VCVTPS2PD   288(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   160(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   64(AX), Y5
+	VCVTPS2PD   320(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   192(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   96(AX), Y6
+	VCVTPS2PD   352(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VCVTPS2PD   224(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VADDPD      Y5, Y0, Y0
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPD2PSY  Y0, X2
+	VCVTPS2PD   16(AX), Y0
+	VCVTPS2PD   272(AX), Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   144(AX), Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   48(AX), Y1
+	VCVTPS2PD   304(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   176(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   80(AX), Y5
+	VCVTPS2PD   336(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   208(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   112(AX), Y6
+	VCVTPS2PD   368(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VCVTPS2PD   240(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VADDPD      Y5, Y0, Y0
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPD2PSY  Y0, X0
+	VINSERTF128 $0x01, X0, Y2, Y0
+	JMP         folded
+
+more3:
+	MOVQ        e+40(FP), AX
+	VCVTPS2PD   (AX), Y0
+	VCVTPS2PD   256(AX), Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   128(AX), Y1
+	VCVTPS2PD   384(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   32(AX), Y1
+	VCVTPS2PD   288(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   160(AX), Y5
+	VCVTPS2PD   416(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   64(AX), Y5
+	VCVTPS2PD   320(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   192(AX), Y6
+	VCVTPS2PD   448(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   96(AX), Y6
+	VCVTPS2PD   352(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VCVTPS2PD   224(AX), Y8
+	VCVTPS2PD   480(AX), Y9
+	VADDPD      Y9, Y8, Y8
+	VADDPD      Y8, Y6, Y6
+	VADDPD      Y5, Y0, Y0
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPD2PSY  Y0, X2
+	VCVTPS2PD   16(AX), Y0
+	VCVTPS2PD   272(AX), Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   144(AX), Y1
+	VCVTPS2PD   400(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   48(AX), Y1
+	VCVTPS2PD   304(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   176(AX), Y5
+	VCVTPS2PD   432(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   80(AX), Y5
+	VCVTPS2PD   336(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   208(AX), Y6
+	VCVTPS2PD   464(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   112(AX), Y6
+	VCVTPS2PD   368(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VCVTPS2PD   240(AX), Y8
+	VCVTPS2PD   496(AX), Y9
+	VADDPD      Y9, Y8, Y8
+	VADDPD      Y8, Y6, Y6
+	VADDPD      Y5, Y0, Y0
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPD2PSY  Y0, X0
+	VINSERTF128 $0x01, X0, Y2, Y0
+
+folded:
+	MOVQ      sums+0(FP), AX
+	VMOVUPS   (AX), Y1
+	VBLENDVPS Y7, Y0, Y1, Y0
+	VMOVUPS   Y0, (AX)
+	VMOVUPS   128(AX), Y0
+	VBLENDVPS Y7, Y4, Y0, Y0
+	VMOVUPS   Y0, 128(AX)
+	VMOVUPS   256(AX), Y0
+	VBLENDVPS Y7, Y3, Y0, Y0
+	VMOVUPS   Y0, 256(AX)
+	ADDQ      $+32, sums+0(FP)
+	ADDQ      $+32, labels+16(FP)
+	MOVQ      step+48(FP), AX
+	ADDQ      AX, e+40(FP)
+	MOVQ      classes+32(FP), AX
+	SHLQ      $0x05, AX
+	ADDQ      AX, logits+8(FP)
+	ADDQ      $-8, rows+24(FP)
+	CMPQ      rows+24(FP), $0x00
+	JNE       group
+	VZEROUPPER
+	RET
+
+// func narrowSoftmaxAVX512(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·narrowSoftmaxAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS consts<>+1792(SB), Z0
+	VBROADCASTSS consts<>+2560(SB), Z1
+	VBROADCASTSS consts<>+2592(SB), Z2
+	VBROADCASTSS consts<>+608(SB), Z3
+
+group:
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Z4
+	MOVQ    sums+8(FP), AX
+	VMOVUPS 512(AX), Z5
+	VMOVUPS (AX), Z6
+	VMOVUPS 384(AX), Z7
+	MOVQ    dst+0(FP), AX
+	MOVQ    classes+32(FP), CX
+	MOVQ    classes+32(FP), DX
+	SHLQ    $0x02, DX
+	CMPQ    CX, $+4
+	JLT     all_few
+	ADDQ    $-4, CX
+	MOVQ    $0x00000000, BX
+
+all_columns:
+	MOVQ          BX, SI
+	SHLQ          $0x06, SI
+	MOVQ          BX, DI
+	SHLQ          $0x02, DI
+	LEAQ          (AX)(DI*1), DI
+	MOVQ          e+40(FP), R8
+	LEAQ          (R8)(SI*1), SI
+	VPBROADCASTD  BX, Z7
+	VPSUBD        Z7, Z4, Z7
+	VPXORD        Z8, Z8, Z8
+	VPCMPD        $0x00, Z8, Z7, K1
+	VMOVUPS       (SI), Z8
+	VMULPS        Z5, Z8, Z9
+	VFMADD231PS   Z6, Z8, Z9
+	VCMPPS        $0x03, Z9, Z9, K1
+	VBLENDMPS     Z3, Z9, K1, Z8
+	VPCMPD        $0x00, Z0, Z7, K1
+	VMOVUPS       64(SI), Z9
+	VMULPS        Z5, Z9, Z10
+	VFMADD231PS   Z6, Z9, Z10
+	VCMPPS        $0x03, Z10, Z10, K1
+	VBLENDMPS     Z3, Z10, K1, Z9
+	VPCMPD        $0x00, Z1, Z7, K1
+	VMOVUPS       128(SI), Z10
+	VMULPS        Z5, Z10, Z11
+	VFMADD231PS   Z6, Z10, Z11
+	VCMPPS        $0x03, Z11, Z11, K1
+	VBLENDMPS     Z3, Z11, K1, Z10
+	VPCMPD        $0x00, Z2, Z7, K1
+	VMOVUPS       192(SI), Z7
+	VMULPS        Z5, Z7, Z11
+	VFMADD231PS   Z6, Z7, Z11
+	VCMPPS        $0x03, Z11, Z11, K1
+	VBLENDMPS     Z3, Z11, K1, Z7
+	LEAQ          (DX)(DX*2), SI
+	LEAQ          (DI)(DX*4), R8
+	LEAQ          (R8)(DX*4), R9
+	LEAQ          (R9)(DX*4), R10
+	VUNPCKLPS     Z9, Z8, Z11
+	VUNPCKLPS     Z7, Z10, Z12
+	VUNPCKHPS     Z9, Z8, Z8
+	VUNPCKHPS     Z7, Z10, Z7
+	VUNPCKLPD     Z12, Z11, Z9
+	VUNPCKHPD     Z12, Z11, Z10
+	VUNPCKLPD     Z7, Z8, Z11
+	VUNPCKHPD     Z7, Z8, Z7
+	VMOVUPS       X9, (DI)
+	VEXTRACTF32X4 $0x01, Z9, X8
+	VMOVUPS       X8, (R8)
+	VEXTRACTF32X4 $0x02, Z9, X8
+	VMOVUPS       X8, (R9)
+	VEXTRACTF32X4 $0x03, Z9, X8
+	VMOVUPS       X8, (R10)
+	VMOVUPS       X10, (DI)(DX*1)
+	VEXTRACTF32X4 $0x01, Z10, X8
+	VMOVUPS       X8, (R8)(DX*1)
+	VEXTRACTF32X4 $0x02, Z10, X8
+	VMOVUPS       X8, (R9)(DX*1)
+	VEXTRACTF32X4 $0x03, Z10, X8
+	VMOVUPS       X8, (R10)(DX*1)
+	VMOVUPS       X11, (DI)(DX*2)
+	VEXTRACTF32X4 $0x01, Z11, X8
+	VMOVUPS       X8, (R8)(DX*2)
+	VEXTRACTF32X4 $0x02, Z11, X8
+	VMOVUPS       X8, (R9)(DX*2)
+	VEXTRACTF32X4 $0x03, Z11, X8
+	VMOVUPS       X8, (R10)(DX*2)
+	VMOVUPS       X7, (DI)(SI*1)
+	VEXTRACTF32X4 $0x01, Z7, X8
+	VMOVUPS       X8, (R8)(SI*1)
+	VEXTRACTF32X4 $0x02, Z7, X8
+	VMOVUPS       X8, (R9)(SI*1)
+	VEXTRACTF32X4 $0x03, Z7, X7
+	VMOVUPS       X7, (R10)(SI*1)
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     all_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     all_columns
+
+all_few:
+	CMPQ          CX, $+3
+	JLT           all_two
+	MOVQ          e+40(FP), CX
+	VPXORD        Z7, Z7, Z7
+	VPCMPD        $0x00, Z7, Z4, K1
+	VMOVUPS       (CX), Z7
+	VMULPS        Z5, Z7, Z8
+	VFMADD231PS   Z6, Z7, Z8
+	VCMPPS        $0x03, Z8, Z8, K1
+	VBLENDMPS     Z3, Z8, K1, Z7
+	VPCMPD        $0x00, Z0, Z4, K1
+	VMOVUPS       64(CX), Z8
+	VMULPS        Z5, Z8, Z9
+	VFMADD231PS   Z6, Z8, Z9
+	VCMPPS        $0x03, Z9, Z9, K1
+	VBLENDMPS     Z3, Z9, K1, Z8
+	VPCMPD        $0x00, Z1, Z4, K1
+	VMOVUPS       128(CX), Z4
+	VMULPS        Z5, Z4, Z5
+	VFMADD231PS   Z6, Z4, Z5
+	VCMPPS        $0x03, Z5, Z5, K1
+	VBLENDMPS     Z3, Z5, K1, Z4
+	LEAQ          (DX)(DX*2), CX
+	LEAQ          (AX)(DX*4), BX
+	LEAQ          (BX)(DX*4), SI
+	LEAQ          (SI)(DX*4), DI
+	VUNPCKLPS     Z8, Z7, Z5
+	VUNPCKLPS     Z7, Z4, Z6
+	VUNPCKHPS     Z8, Z7, Z8
+	VUNPCKHPS     Z7, Z4, Z4
+	VUNPCKLPD     Z6, Z5, Z7
+	VUNPCKHPD     Z6, Z5, Z5
+	VUNPCKLPD     Z4, Z8, Z6
+	VUNPCKHPD     Z4, Z8, Z4
+	VMOVLPS       X7, (AX)
+	VEXTRACTPS    $0x02, X7, 8(AX)
+	VEXTRACTF32X4 $0x01, Z7, X8
+	VMOVLPS       X8, (BX)
+	VEXTRACTPS    $0x02, X8, 8(BX)
+	VEXTRACTF32X4 $0x02, Z7, X8
+	VMOVLPS       X8, (SI)
+	VEXTRACTPS    $0x02, X8, 8(SI)
+	VEXTRACTF32X4 $0x03, Z7, X7
+	VMOVLPS       X7, (DI)
+	VEXTRACTPS    $0x02, X7, 8(DI)
+	VMOVLPS       X5, (AX)(DX*1)
+	VEXTRACTPS    $0x02, X5, 8(AX)(DX*1)
+	VEXTRACTF32X4 $0x01, Z5, X7
+	VMOVLPS       X7, (BX)(DX*1)
+	VEXTRACTPS    $0x02, X7, 8(BX)(DX*1)
+	VEXTRACTF32X4 $0x02, Z5, X7
+	VMOVLPS       X7, (SI)(DX*1)
+	VEXTRACTPS    $0x02, X7, 8(SI)(DX*1)
+	VEXTRACTF32X4 $0x03, Z5, X5
+	VMOVLPS       X5, (DI)(DX*1)
+	VEXTRACTPS    $0x02, X5, 8(DI)(DX*1)
+	VMOVLPS       X6, (AX)(DX*2)
+	VEXTRACTPS    $0x02, X6, 8(AX)(DX*2)
+	VEXTRACTF32X4 $0x01, Z6, X5
+	VMOVLPS       X5, (BX)(DX*2)
+	VEXTRACTPS    $0x02, X5, 8(BX)(DX*2)
+	VEXTRACTF32X4 $0x02, Z6, X5
+	VMOVLPS       X5, (SI)(DX*2)
+	VEXTRACTPS    $0x02, X5, 8(SI)(DX*2)
+	VEXTRACTF32X4 $0x03, Z6, X5
+	VMOVLPS       X5, (DI)(DX*2)
+	VEXTRACTPS    $0x02, X5, 8(DI)(DX*2)
+	VMOVLPS       X4, (AX)(CX*1)
+	VEXTRACTPS    $0x02, X4, 8(AX)(CX*1)
+	VEXTRACTF32X4 $0x01, Z4, X5
+	VMOVLPS       X5, (BX)(CX*1)
+	VEXTRACTPS    $0x02, X5, 8(BX)(CX*1)
+	VEXTRACTF32X4 $0x02, Z4, X5
+	VMOVLPS       X5, (SI)(CX*1)
+	VEXTRACTPS    $0x02, X5, 8(SI)(CX*1)
+	VEXTRACTF32X4 $0x03, Z4, X4
+	VMOVLPS       X4, (DI)(CX*1)
+	VEXTRACTPS    $0x02, X4, 8(DI)(CX*1)
+	JMP           all_done
+
+all_two:
+	MOVQ          e+40(FP), CX
+	VPXORD        Z7, Z7, Z7
+	VPCMPD        $0x00, Z7, Z4, K1
+	VMOVUPS       (CX), Z7
+	VMULPS        Z5, Z7, Z8
+	VFMADD231PS   Z6, Z7, Z8
+	VCMPPS        $0x03, Z8, Z8, K1
+	VBLENDMPS     Z3, Z8, K1, Z7
+	VPCMPD        $0x00, Z0, Z4, K1
+	VMOVUPS       64(CX), Z4
+	VMULPS        Z5, Z4, Z5
+	VFMADD231PS   Z6, Z4, Z5
+	VCMPPS        $0x03, Z5, Z5, K1
+	VBLENDMPS     Z3, Z5, K1, Z4
+	LEAQ          (DX)(DX*2), CX
+	LEAQ          (AX)(DX*4), BX
+	LEAQ          (BX)(DX*4), SI
+	LEAQ          (SI)(DX*4), DI
+	VUNPCKLPS     Z4, Z7, Z5
+	VUNPCKLPS     Z7, Z7, Z6
+	VUNPCKHPS     Z4, Z7, Z4
+	VUNPCKHPS     Z7, Z7, Z7
+	VUNPCKLPD     Z6, Z5, Z8
+	VUNPCKHPD     Z6, Z5, Z5
+	VUNPCKLPD     Z7, Z4, Z6
+	VUNPCKHPD     Z7, Z4, Z4
+	VMOVLPS       X8, (AX)
+	VEXTRACTF32X4 $0x01, Z8, X7
+	VMOVLPS       X7, (BX)
+	VEXTRACTF32X4 $0x02, Z8, X7
+	VMOVLPS       X7, (SI)
+	VEXTRACTF32X4 $0x03, Z8, X7
+	VMOVLPS       X7, (DI)
+	VMOVLPS       X5, (AX)(DX*1)
+	VEXTRACTF32X4 $0x01, Z5, X7
+	VMOVLPS       X7, (BX)(DX*1)
+	VEXTRACTF32X4 $0x02, Z5, X7
+	VMOVLPS       X7, (SI)(DX*1)
+	VEXTRACTF32X4 $0x03, Z5, X5
+	VMOVLPS       X5, (DI)(DX*1)
+	VMOVLPS       X6, (AX)(DX*2)
+	VEXTRACTF32X4 $0x01, Z6, X5
+	VMOVLPS       X5, (BX)(DX*2)
+	VEXTRACTF32X4 $0x02, Z6, X5
+	VMOVLPS       X5, (SI)(DX*2)
+	VEXTRACTF32X4 $0x03, Z6, X5
+	VMOVLPS       X5, (DI)(DX*2)
+	VMOVLPS       X4, (AX)(CX*1)
+	VEXTRACTF32X4 $0x01, Z4, X5
+	VMOVLPS       X5, (BX)(CX*1)
+	VEXTRACTF32X4 $0x02, Z4, X5
+	VMOVLPS       X5, (SI)(CX*1)
+	VEXTRACTF32X4 $0x03, Z4, X4
+	VMOVLPS       X4, (DI)(CX*1)
+
+all_done:
+	ADDQ $+64, sums+8(FP)
+	ADDQ $+64, labels+16(FP)
+	MOVQ step+48(FP), AX
+	ADDQ AX, e+40(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x06, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ $-16, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  group
+	VZEROUPPER
+	RET
+
+// func narrowSoftmaxAVX2(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·narrowSoftmaxAVX2(SB), NOSPLIT, $0-56
+	VBROADCASTSS consts<>+1792(SB), Y0
+	VBROADCASTSS consts<>+2560(SB), Y1
+	VBROADCASTSS consts<>+2592(SB), Y2
+	VBROADCASTSS consts<>+608(SB), Y3
+
+group:
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Y4
+	MOVQ    sums+8(FP), AX
+	VMOVUPS 512(AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS 384(AX), Y7
+	MOVQ    dst+0(FP), AX
+	MOVQ    classes+32(FP), CX
+	MOVQ    classes+32(FP), DX
+	SHLQ    $0x02, DX
+	CMPQ    CX, $+4
+	JLT     all_few
+	ADDQ    $-4, CX
+	MOVQ    $0x00000000, BX
+
+all_columns:
+	MOVQ         BX, SI
+	SHLQ         $0x05, SI
+	MOVQ         BX, DI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), DI
+	MOVQ         e+40(FP), R8
+	LEAQ         (R8)(SI*1), SI
+	VMOVD        BX, X7
+	VPBROADCASTD X7, Y7
+	VPSUBD       Y7, Y4, Y7
+	VPXOR        Y8, Y8, Y8
+	VPCMPEQD     Y8, Y7, Y8
+	VMOVUPS      (SI), Y8
+	VMULPS       Y5, Y8, Y9
+	VFMADD231PS  Y6, Y8, Y9
+	VCMPPS       $0x03, Y9, Y9, Y8
+	VBLENDVPS    Y8, Y3, Y9, Y8
+	VPCMPEQD     Y0, Y7, Y9
+	VMOVUPS      32(SI), Y9
+	VMULPS       Y5, Y9, Y10
+	VFMADD231PS  Y6, Y9, Y10
+	VCMPPS       $0x03, Y10, Y10, Y9
+	VBLENDVPS    Y9, Y3, Y10, Y9
+	VPCMPEQD     Y1, Y7, Y10
+	VMOVUPS      64(SI), Y10
+	VMULPS       Y5, Y10, Y11
+	VFMADD231PS  Y6, Y10, Y11
+	VCMPPS       $0x03, Y11, Y11, Y10
+	VBLENDVPS    Y10, Y3, Y11, Y10
+	VPCMPEQD     Y2, Y7, Y7
+	VMOVUPS      96(SI), Y7
+	VMULPS       Y5, Y7, Y11
+	VFMADD231PS  Y6, Y7, Y11
+	VCMPPS       $0x03, Y11, Y11, Y7
+	VBLENDVPS    Y7, Y3, Y11, Y7
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (DI)(DX*4), R8
+	VUNPCKLPS    Y9, Y8, Y11
+	VUNPCKLPS    Y7, Y10, Y12
+	VUNPCKHPS    Y9, Y8, Y8
+	VUNPCKHPS    Y7, Y10, Y7
+	VUNPCKLPD    Y12, Y11, Y9
+	VUNPCKHPD    Y12, Y11, Y10
+	VUNPCKLPD    Y7, Y8, Y11
+	VUNPCKHPD    Y7, Y8, Y7
+	VMOVUPS      X9, (DI)
+	VEXTRACTF128 $0x01, Y9, X8
+	VMOVUPS      X8, (R8)
+	VMOVUPS      X10, (DI)(DX*1)
+	VEXTRACTF128 $0x01, Y10, X8
+	VMOVUPS      X8, (R8)(DX*1)
+	VMOVUPS      X11, (DI)(DX*2)
+	VEXTRACTF128 $0x01, Y11, X8
+	VMOVUPS      X8, (R8)(DX*2)
+	VMOVUPS      X7, (DI)(SI*1)
+	VEXTRACTF128 $0x01, Y7, X7
+	VMOVUPS      X7, (R8)(SI*1)
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     all_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     all_columns
+
+all_few:
+	CMPQ         CX, $+3
+	JLT          all_two
+	MOVQ         e+40(FP), CX
+	VPXOR        Y7, Y7, Y7
+	VPCMPEQD     Y7, Y4, Y7
+	VMOVUPS      (CX), Y7
+	VMULPS       Y5, Y7, Y8
+	VFMADD231PS  Y6, Y7, Y8
+	VCMPPS       $0x03, Y8, Y8, Y7
+	VBLENDVPS    Y7, Y3, Y8, Y7
+	VPCMPEQD     Y0, Y4, Y8
+	VMOVUPS      32(CX), Y8
+	VMULPS       Y5, Y8, Y9
+	VFMADD231PS  Y6, Y8, Y9
+	VCMPPS       $0x03, Y9, Y9, Y8
+	VBLENDVPS    Y8, Y3, Y9, Y8
+	VPCMPEQD     Y1, Y4, Y4
+	VMOVUPS      64(CX), Y4
+	VMULPS       Y5, Y4, Y5
+	VFMADD231PS  Y6, Y4, Y5
+	VCMPPS       $0x03, Y5, Y5, Y4
+	VBLENDVPS    Y4, Y3, Y5, Y4
+	LEAQ         (DX)(DX*2), CX
+	LEAQ         (AX)(DX*4), BX
+	VUNPCKLPS    Y8, Y7, Y5
+	VUNPCKLPS    Y7, Y4, Y6
+	VUNPCKHPS    Y8, Y7, Y8
+	VUNPCKHPS    Y7, Y4, Y4
+	VUNPCKLPD    Y6, Y5, Y7
+	VUNPCKHPD    Y6, Y5, Y5
+	VUNPCKLPD    Y4, Y8, Y6
+	VUNPCKHPD    Y4, Y8, Y4
+	VMOVLPS      X7, (AX)
+	VEXTRACTPS   $0x02, X7, 8(AX)
+	VEXTRACTF128 $0x01, Y7, X7
+	VMOVLPS      X7, (BX)
+	VEXTRACTPS   $0x02, X7, 8(BX)
+	VMOVLPS      X5, (AX)(DX*1)
+	VEXTRACTPS   $0x02, X5, 8(AX)(DX*1)
+	VEXTRACTF128 $0x01, Y5, X5
+	VMOVLPS      X5, (BX)(DX*1)
+	VEXTRACTPS   $0x02, X5, 8(BX)(DX*1)
+	VMOVLPS      X6, (AX)(DX*2)
+	VEXTRACTPS   $0x02, X6, 8(AX)(DX*2)
+	VEXTRACTF128 $0x01, Y6, X5
+	VMOVLPS      X5, (BX)(DX*2)
+	VEXTRACTPS   $0x02, X5, 8(BX)(DX*2)
+	VMOVLPS      X4, (AX)(CX*1)
+	VEXTRACTPS   $0x02, X4, 8(AX)(CX*1)
+	VEXTRACTF128 $0x01, Y4, X4
+	VMOVLPS      X4, (BX)(CX*1)
+	VEXTRACTPS   $0x02, X4, 8(BX)(CX*1)
+	JMP          all_done
+
+all_two:
+	MOVQ         e+40(FP), CX
+	VPXOR        Y7, Y7, Y7
+	VPCMPEQD     Y7, Y4, Y7
+	VMOVUPS      (CX), Y7
+	VMULPS       Y5, Y7, Y8
+	VFMADD231PS  Y6, Y7, Y8
+	VCMPPS       $0x03, Y8, Y8, Y7
+	VBLENDVPS    Y7, Y3, Y8, Y7
+	VPCMPEQD     Y0, Y4, Y4
+	VMOVUPS      32(CX), Y4
+	VMULPS       Y5, Y4, Y5
+	VFMADD231PS  Y6, Y4, Y5
+	VCMPPS       $0x03, Y5, Y5, Y4
+	VBLENDVPS    Y4, Y3, Y5, Y4
+	LEAQ         (DX)(DX*2), CX
+	LEAQ         (AX)(DX*4), BX
+	VUNPCKLPS    Y4, Y7, Y5
+	VUNPCKLPS    Y7, Y7, Y6
+	VUNPCKHPS    Y4, Y7, Y4
+	VUNPCKHPS    Y7, Y7, Y7
+	VUNPCKLPD    Y6, Y5, Y8
+	VUNPCKHPD    Y6, Y5, Y5
+	VUNPCKLPD    Y7, Y4, Y6
+	VUNPCKHPD    Y7, Y4, Y4
+	VMOVLPS      X8, (AX)
+	VEXTRACTF128 $0x01, Y8, X7
+	VMOVLPS      X7, (BX)
+	VMOVLPS      X5, (AX)(DX*1)
+	VEXTRACTF128 $0x01, Y5, X5
+	VMOVLPS      X5, (BX)(DX*1)
+	VMOVLPS      X6, (AX)(DX*2)
+	VEXTRACTF128 $0x01, Y6, X5
+	VMOVLPS      X5, (BX)(DX*2)
+	VMOVLPS      X4, (AX)(CX*1)
+	VEXTRACTF128 $0x01, Y4, X4
+	VMOVLPS      X4, (BX)(CX*1)
+
+all_done:
+	ADDQ $+32, sums+8(FP)
+	ADDQ $+32, labels+16(FP)
+	MOVQ step+48(FP), AX
+	ADDQ AX, e+40(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x05, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ $-8, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  group
+	VZEROUPPER
+	RET
+
+// func narrowGradAVX512(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·narrowGradAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS consts<>+1792(SB), Z0
+	VBROADCASTSS consts<>+2560(SB), Z1
+	VBROADCASTSS consts<>+2592(SB), Z2
+	VBROADCASTSS consts<>+608(SB), Z3
+
+group:
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Z4
+	MOVQ    sums+8(FP), AX
+	VMOVUPS 512(AX), Z5
+	VMOVUPS (AX), Z6
+	VMOVUPS 384(AX), Z7
+	MOVQ    dst+0(FP), AX
+	MOVQ    classes+32(FP), CX
+	MOVQ    classes+32(FP), DX
+	SHLQ    $0x02, DX
+	CMPQ    CX, $+4
+	JLT     all_few
+	ADDQ    $-4, CX
+	MOVQ    $0x00000000, BX
+
+all_columns:
+	MOVQ          BX, SI
+	SHLQ          $0x06, SI
+	MOVQ          BX, DI
+	SHLQ          $0x02, DI
+	LEAQ          (AX)(DI*1), DI
+	MOVQ          e+40(FP), R8
+	LEAQ          (R8)(SI*1), SI
+	VPBROADCASTD  BX, Z8
+	VPSUBD        Z8, Z4, Z8
+	VPXORD        Z9, Z9, Z9
+	VPCMPD        $0x00, Z9, Z8, K1
+	VMOVUPS       (SI), Z9
+	VMULPS        Z5, Z9, Z9
+	VMULPS        Z6, Z9, Z9
+	VCMPPS        $0x03, Z9, Z9, K2
+	VBLENDMPS     Z3, Z9, K2, Z9
+	VBLENDMPS     Z7, Z9, K1, Z9
+	VPCMPD        $0x00, Z0, Z8, K1
+	VMOVUPS       64(SI), Z10
+	VMULPS        Z5, Z10, Z10
+	VMULPS        Z6, Z10, Z10
+	VCMPPS        $0x03, Z10, Z10, K2
+	VBLENDMPS     Z3, Z10, K2, Z10
+	VBLENDMPS     Z7, Z10, K1, Z10
+	VPCMPD        $0x00, Z1, Z8, K1
+	VMOVUPS       128(SI), Z11
+	VMULPS        Z5, Z11, Z11
+	VMULPS        Z6, Z11, Z11
+	VCMPPS        $0x03, Z11, Z11, K2
+	VBLENDMPS     Z3, Z11, K2, Z11
+	VBLENDMPS     Z7, Z11, K1, Z11
+	VPCMPD        $0x00, Z2, Z8, K1
+	VMOVUPS       192(SI), Z8
+	VMULPS        Z5, Z8, Z8
+	VMULPS        Z6, Z8, Z8
+	VCMPPS        $0x03, Z8, Z8, K2
+	VBLENDMPS     Z3, Z8, K2, Z8
+	VBLENDMPS     Z7, Z8, K1, Z8
+	LEAQ          (DX)(DX*2), SI
+	LEAQ          (DI)(DX*4), R8
+	LEAQ          (R8)(DX*4), R9
+	LEAQ          (R9)(DX*4), R10
+	VUNPCKLPS     Z10, Z9, Z12
+	VUNPCKLPS     Z8, Z11, Z13
+	VUNPCKHPS     Z10, Z9, Z9
+	VUNPCKHPS     Z8, Z11, Z8
+	VUNPCKLPD     Z13, Z12, Z10
+	VUNPCKHPD     Z13, Z12, Z11
+	VUNPCKLPD     Z8, Z9, Z12
+	VUNPCKHPD     Z8, Z9, Z8
+	VMOVUPS       X10, (DI)
+	VEXTRACTF32X4 $0x01, Z10, X9
+	VMOVUPS       X9, (R8)
+	VEXTRACTF32X4 $0x02, Z10, X9
+	VMOVUPS       X9, (R9)
+	VEXTRACTF32X4 $0x03, Z10, X9
+	VMOVUPS       X9, (R10)
+	VMOVUPS       X11, (DI)(DX*1)
+	VEXTRACTF32X4 $0x01, Z11, X9
+	VMOVUPS       X9, (R8)(DX*1)
+	VEXTRACTF32X4 $0x02, Z11, X9
+	VMOVUPS       X9, (R9)(DX*1)
+	VEXTRACTF32X4 $0x03, Z11, X9
+	VMOVUPS       X9, (R10)(DX*1)
+	VMOVUPS       X12, (DI)(DX*2)
+	VEXTRACTF32X4 $0x01, Z12, X9
+	VMOVUPS       X9, (R8)(DX*2)
+	VEXTRACTF32X4 $0x02, Z12, X9
+	VMOVUPS       X9, (R9)(DX*2)
+	VEXTRACTF32X4 $0x03, Z12, X9
+	VMOVUPS       X9, (R10)(DX*2)
+	VMOVUPS       X8, (DI)(SI*1)
+	VEXTRACTF32X4 $0x01, Z8, X9
+	VMOVUPS       X9, (R8)(SI*1)
+	VEXTRACTF32X4 $0x02, Z8, X9
+	VMOVUPS       X9, (R9)(SI*1)
+	VEXTRACTF32X4 $0x03, Z8, X8
+	VMOVUPS       X8, (R10)(SI*1)
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     all_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     all_columns
+
+all_few:
+	CMPQ          CX, $+3
+	JLT           all_two
+	MOVQ          e+40(FP), CX
+	VPXORD        Z8, Z8, Z8
+	VPCMPD        $0x00, Z8, Z4, K1
+	VMOVUPS       (CX), Z8
+	VMULPS        Z5, Z8, Z8
+	VMULPS        Z6, Z8, Z8
+	VCMPPS        $0x03, Z8, Z8, K2
+	VBLENDMPS     Z3, Z8, K2, Z8
+	VBLENDMPS     Z7, Z8, K1, Z8
+	VPCMPD        $0x00, Z0, Z4, K1
+	VMOVUPS       64(CX), Z9
+	VMULPS        Z5, Z9, Z9
+	VMULPS        Z6, Z9, Z9
+	VCMPPS        $0x03, Z9, Z9, K2
+	VBLENDMPS     Z3, Z9, K2, Z9
+	VBLENDMPS     Z7, Z9, K1, Z9
+	VPCMPD        $0x00, Z1, Z4, K1
+	VMOVUPS       128(CX), Z4
+	VMULPS        Z5, Z4, Z4
+	VMULPS        Z6, Z4, Z4
+	VCMPPS        $0x03, Z4, Z4, K2
+	VBLENDMPS     Z3, Z4, K2, Z4
+	VBLENDMPS     Z7, Z4, K1, Z4
+	LEAQ          (DX)(DX*2), CX
+	LEAQ          (AX)(DX*4), BX
+	LEAQ          (BX)(DX*4), SI
+	LEAQ          (SI)(DX*4), DI
+	VUNPCKLPS     Z9, Z8, Z5
+	VUNPCKLPS     Z8, Z4, Z6
+	VUNPCKHPS     Z9, Z8, Z7
+	VUNPCKHPS     Z8, Z4, Z4
+	VUNPCKLPD     Z6, Z5, Z8
+	VUNPCKHPD     Z6, Z5, Z5
+	VUNPCKLPD     Z4, Z7, Z6
+	VUNPCKHPD     Z4, Z7, Z4
+	VMOVLPS       X8, (AX)
+	VEXTRACTPS    $0x02, X8, 8(AX)
+	VEXTRACTF32X4 $0x01, Z8, X7
+	VMOVLPS       X7, (BX)
+	VEXTRACTPS    $0x02, X7, 8(BX)
+	VEXTRACTF32X4 $0x02, Z8, X7
+	VMOVLPS       X7, (SI)
+	VEXTRACTPS    $0x02, X7, 8(SI)
+	VEXTRACTF32X4 $0x03, Z8, X7
+	VMOVLPS       X7, (DI)
+	VEXTRACTPS    $0x02, X7, 8(DI)
+	VMOVLPS       X5, (AX)(DX*1)
+	VEXTRACTPS    $0x02, X5, 8(AX)(DX*1)
+	VEXTRACTF32X4 $0x01, Z5, X7
+	VMOVLPS       X7, (BX)(DX*1)
+	VEXTRACTPS    $0x02, X7, 8(BX)(DX*1)
+	VEXTRACTF32X4 $0x02, Z5, X7
+	VMOVLPS       X7, (SI)(DX*1)
+	VEXTRACTPS    $0x02, X7, 8(SI)(DX*1)
+	VEXTRACTF32X4 $0x03, Z5, X5
+	VMOVLPS       X5, (DI)(DX*1)
+	VEXTRACTPS    $0x02, X5, 8(DI)(DX*1)
+	VMOVLPS       X6, (AX)(DX*2)
+	VEXTRACTPS    $0x02, X6, 8(AX)(DX*2)
+	VEXTRACTF32X4 $0x01, Z6, X5
+	VMOVLPS       X5, (BX)(DX*2)
+	VEXTRACTPS    $0x02, X5, 8(BX)(DX*2)
+	VEXTRACTF32X4 $0x02, Z6, X5
+	VMOVLPS       X5, (SI)(DX*2)
+	VEXTRACTPS    $0x02, X5, 8(SI)(DX*2)
+	VEXTRACTF32X4 $0x03, Z6, X5
+	VMOVLPS       X5, (DI)(DX*2)
+	VEXTRACTPS    $0x02, X5, 8(DI)(DX*2)
+	VMOVLPS       X4, (AX)(CX*1)
+	VEXTRACTPS    $0x02, X4, 8(AX)(CX*1)
+	VEXTRACTF32X4 $0x01, Z4, X5
+	VMOVLPS       X5, (BX)(CX*1)
+	VEXTRACTPS    $0x02, X5, 8(BX)(CX*1)
+	VEXTRACTF32X4 $0x02, Z4, X5
+	VMOVLPS       X5, (SI)(CX*1)
+	VEXTRACTPS    $0x02, X5, 8(SI)(CX*1)
+	VEXTRACTF32X4 $0x03, Z4, X4
+	VMOVLPS       X4, (DI)(CX*1)
+	VEXTRACTPS    $0x02, X4, 8(DI)(CX*1)
+	JMP           all_done
+
+all_two:
+	MOVQ          e+40(FP), CX
+	VPXORD        Z8, Z8, Z8
+	VPCMPD        $0x00, Z8, Z4, K1
+	VMOVUPS       (CX), Z8
+	VMULPS        Z5, Z8, Z8
+	VMULPS        Z6, Z8, Z8
+	VCMPPS        $0x03, Z8, Z8, K2
+	VBLENDMPS     Z3, Z8, K2, Z8
+	VBLENDMPS     Z7, Z8, K1, Z8
+	VPCMPD        $0x00, Z0, Z4, K1
+	VMOVUPS       64(CX), Z4
+	VMULPS        Z5, Z4, Z4
+	VMULPS        Z6, Z4, Z4
+	VCMPPS        $0x03, Z4, Z4, K2
+	VBLENDMPS     Z3, Z4, K2, Z4
+	VBLENDMPS     Z7, Z4, K1, Z4
+	LEAQ          (DX)(DX*2), CX
+	LEAQ          (AX)(DX*4), BX
+	LEAQ          (BX)(DX*4), SI
+	LEAQ          (SI)(DX*4), DI
+	VUNPCKLPS     Z4, Z8, Z5
+	VUNPCKLPS     Z8, Z8, Z6
+	VUNPCKHPS     Z4, Z8, Z4
+	VUNPCKHPS     Z8, Z8, Z7
+	VUNPCKLPD     Z6, Z5, Z8
+	VUNPCKHPD     Z6, Z5, Z5
+	VUNPCKLPD     Z7, Z4, Z6
+	VUNPCKHPD     Z7, Z4, Z4
+	VMOVLPS       X8, (AX)
+	VEXTRACTF32X4 $0x01, Z8, X7
+	VMOVLPS       X7, (BX)
+	VEXTRACTF32X4 $0x02, Z8, X7
+	VMOVLPS       X7, (SI)
+	VEXTRACTF32X4 $0x03, Z8, X7
+	VMOVLPS       X7, (DI)
+	VMOVLPS       X5, (AX)(DX*1)
+	VEXTRACTF32X4 $0x01, Z5, X7
+	VMOVLPS       X7, (BX)(DX*1)
+	VEXTRACTF32X4 $0x02, Z5, X7
+	VMOVLPS       X7, (SI)(DX*1)
+	VEXTRACTF32X4 $0x03, Z5, X5
+	VMOVLPS       X5, (DI)(DX*1)
+	VMOVLPS       X6, (AX)(DX*2)
+	VEXTRACTF32X4 $0x01, Z6, X5
+	VMOVLPS       X5, (BX)(DX*2)
+	VEXTRACTF32X4 $0x02, Z6, X5
+	VMOVLPS       X5, (SI)(DX*2)
+	VEXTRACTF32X4 $0x03, Z6, X5
+	VMOVLPS       X5, (DI)(DX*2)
+	VMOVLPS       X4, (AX)(CX*1)
+	VEXTRACTF32X4 $0x01, Z4, X5
+	VMOVLPS       X5, (BX)(CX*1)
+	VEXTRACTF32X4 $0x02, Z4, X5
+	VMOVLPS       X5, (SI)(CX*1)
+	VEXTRACTF32X4 $0x03, Z4, X4
+	VMOVLPS       X4, (DI)(CX*1)
+
+all_done:
+	ADDQ $+64, sums+8(FP)
+	ADDQ $+64, labels+16(FP)
+	MOVQ step+48(FP), AX
+	ADDQ AX, e+40(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x06, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ $-16, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  group
+	VZEROUPPER
+	RET
+
+// func narrowGradAVX2(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·narrowGradAVX2(SB), NOSPLIT, $0-56
+	VBROADCASTSS consts<>+1792(SB), Y0
+	VBROADCASTSS consts<>+2560(SB), Y1
+	VBROADCASTSS consts<>+2592(SB), Y2
+	VBROADCASTSS consts<>+608(SB), Y3
+
+group:
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Y4
+	MOVQ    sums+8(FP), AX
+	VMOVUPS 512(AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS 384(AX), Y7
+	MOVQ    dst+0(FP), AX
+	MOVQ    classes+32(FP), CX
+	MOVQ    classes+32(FP), DX
+	SHLQ    $0x02, DX
+	CMPQ    CX, $+4
+	JLT     all_few
+	ADDQ    $-4, CX
+	MOVQ    $0x00000000, BX
+
+all_columns:
+	MOVQ         BX, SI
+	SHLQ         $0x05, SI
+	MOVQ         BX, DI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), DI
+	MOVQ         e+40(FP), R8
+	LEAQ         (R8)(SI*1), SI
+	VMOVD        BX, X8
+	VPBROADCASTD X8, Y8
+	VPSUBD       Y8, Y4, Y8
+	VPXOR        Y9, Y9, Y9
+	VPCMPEQD     Y9, Y8, Y9
+	VMOVUPS      (SI), Y10
+	VMULPS       Y5, Y10, Y10
+	VMULPS       Y6, Y10, Y10
+	VCMPPS       $0x03, Y10, Y10, Y11
+	VBLENDVPS    Y11, Y3, Y10, Y10
+	VBLENDVPS    Y9, Y7, Y10, Y9
+	VPCMPEQD     Y0, Y8, Y10
+	VMOVUPS      32(SI), Y11
+	VMULPS       Y5, Y11, Y11
+	VMULPS       Y6, Y11, Y11
+	VCMPPS       $0x03, Y11, Y11, Y12
+	VBLENDVPS    Y12, Y3, Y11, Y11
+	VBLENDVPS    Y10, Y7, Y11, Y10
+	VPCMPEQD     Y1, Y8, Y11
+	VMOVUPS      64(SI), Y12
+	VMULPS       Y5, Y12, Y12
+	VMULPS       Y6, Y12, Y12
+	VCMPPS       $0x03, Y12, Y12, Y13
+	VBLENDVPS    Y13, Y3, Y12, Y12
+	VBLENDVPS    Y11, Y7, Y12, Y11
+	VPCMPEQD     Y2, Y8, Y8
+	VMOVUPS      96(SI), Y12
+	VMULPS       Y5, Y12, Y12
+	VMULPS       Y6, Y12, Y12
+	VCMPPS       $0x03, Y12, Y12, Y13
+	VBLENDVPS    Y13, Y3, Y12, Y12
+	VBLENDVPS    Y8, Y7, Y12, Y8
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (DI)(DX*4), R8
+	VUNPCKLPS    Y10, Y9, Y12
+	VUNPCKLPS    Y8, Y11, Y13
+	VUNPCKHPS    Y10, Y9, Y9
+	VUNPCKHPS    Y8, Y11, Y8
+	VUNPCKLPD    Y13, Y12, Y10
+	VUNPCKHPD    Y13, Y12, Y11
+	VUNPCKLPD    Y8, Y9, Y12
+	VUNPCKHPD    Y8, Y9, Y8
+	VMOVUPS      X10, (DI)
+	VEXTRACTF128 $0x01, Y10, X9
+	VMOVUPS      X9, (R8)
+	VMOVUPS      X11, (DI)(DX*1)
+	VEXTRACTF128 $0x01, Y11, X9
+	VMOVUPS      X9, (R8)(DX*1)
+	VMOVUPS      X12, (DI)(DX*2)
+	VEXTRACTF128 $0x01, Y12, X9
+	VMOVUPS      X9, (R8)(DX*2)
+	VMOVUPS      X8, (DI)(SI*1)
+	VEXTRACTF128 $0x01, Y8, X8
+	VMOVUPS      X8, (R8)(SI*1)
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     all_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     all_columns
+
+all_few:
+	CMPQ         CX, $+3
+	JLT          all_two
+	MOVQ         e+40(FP), CX
+	VPXOR        Y8, Y8, Y8
+	VPCMPEQD     Y8, Y4, Y8
+	VMOVUPS      (CX), Y9
+	VMULPS       Y5, Y9, Y9
+	VMULPS       Y6, Y9, Y9
+	VCMPPS       $0x03, Y9, Y9, Y10
+	VBLENDVPS    Y10, Y3, Y9, Y9
+	VBLENDVPS    Y8, Y7, Y9, Y8
+	VPCMPEQD     Y0, Y4, Y9
+	VMOVUPS      32(CX), Y10
+	VMULPS       Y5, Y10, Y10
+	VMULPS       Y6, Y10, Y10
+	VCMPPS       $0x03, Y10, Y10, Y11
+	VBLENDVPS    Y11, Y3, Y10, Y10
+	VBLENDVPS    Y9, Y7, Y10, Y9
+	VPCMPEQD     Y1, Y4, Y4
+	VMOVUPS      64(CX), Y10
+	VMULPS       Y5, Y10, Y5
+	VMULPS       Y6, Y5, Y5
+	VCMPPS       $0x03, Y5, Y5, Y6
+	VBLENDVPS    Y6, Y3, Y5, Y5
+	VBLENDVPS    Y4, Y7, Y5, Y4
+	LEAQ         (DX)(DX*2), CX
+	LEAQ         (AX)(DX*4), BX
+	VUNPCKLPS    Y9, Y8, Y5
+	VUNPCKLPS    Y8, Y4, Y6
+	VUNPCKHPS    Y9, Y8, Y7
+	VUNPCKHPS    Y8, Y4, Y4
+	VUNPCKLPD    Y6, Y5, Y8
+	VUNPCKHPD    Y6, Y5, Y5
+	VUNPCKLPD    Y4, Y7, Y6
+	VUNPCKHPD    Y4, Y7, Y4
+	VMOVLPS      X8, (AX)
+	VEXTRACTPS   $0x02, X8, 8(AX)
+	VEXTRACTF128 $0x01, Y8, X7
+	VMOVLPS      X7, (BX)
+	VEXTRACTPS   $0x02, X7, 8(BX)
+	VMOVLPS      X5, (AX)(DX*1)
+	VEXTRACTPS   $0x02, X5, 8(AX)(DX*1)
+	VEXTRACTF128 $0x01, Y5, X5
+	VMOVLPS      X5, (BX)(DX*1)
+	VEXTRACTPS   $0x02, X5, 8(BX)(DX*1)
+	VMOVLPS      X6, (AX)(DX*2)
+	VEXTRACTPS   $0x02, X6, 8(AX)(DX*2)
+	VEXTRACTF128 $0x01, Y6, X5
+	VMOVLPS      X5, (BX)(DX*2)
+	VEXTRACTPS   $0x02, X5, 8(BX)(DX*2)
+	VMOVLPS      X4, (AX)(CX*1)
+	VEXTRACTPS   $0x02, X4, 8(AX)(CX*1)
+	VEXTRACTF128 $0x01, Y4, X4
+	VMOVLPS      X4, (BX)(CX*1)
+	VEXTRACTPS   $0x02, X4, 8(BX)(CX*1)
+	JMP          all_done
+
+all_two:
+	MOVQ         e+40(FP), CX
+	VPXOR        Y8, Y8, Y8
+	VPCMPEQD     Y8, Y4, Y8
+	VMOVUPS      (CX), Y9
+	VMULPS       Y5, Y9, Y9
+	VMULPS       Y6, Y9, Y9
+	VCMPPS       $0x03, Y9, Y9, Y10
+	VBLENDVPS    Y10, Y3, Y9, Y9
+	VBLENDVPS    Y8, Y7, Y9, Y8
+	VPCMPEQD     Y0, Y4, Y4
+	VMOVUPS      32(CX), Y9
+	VMULPS       Y5, Y9, Y5
+	VMULPS       Y6, Y5, Y5
+	VCMPPS       $0x03, Y5, Y5, Y6
+	VBLENDVPS    Y6, Y3, Y5, Y5
+	VBLENDVPS    Y4, Y7, Y5, Y4
+	LEAQ         (DX)(DX*2), CX
+	LEAQ         (AX)(DX*4), BX
+	VUNPCKLPS    Y4, Y8, Y5
+	VUNPCKLPS    Y8, Y8, Y6
+	VUNPCKHPS    Y4, Y8, Y4
+	VUNPCKHPS    Y8, Y8, Y7
+	VUNPCKLPD    Y6, Y5, Y8
+	VUNPCKHPD    Y6, Y5, Y5
+	VUNPCKLPD    Y7, Y4, Y6
+	VUNPCKHPD    Y7, Y4, Y4
+	VMOVLPS      X8, (AX)
+	VEXTRACTF128 $0x01, Y8, X7
+	VMOVLPS      X7, (BX)
+	VMOVLPS      X5, (AX)(DX*1)
+	VEXTRACTF128 $0x01, Y5, X5
+	VMOVLPS      X5, (BX)(DX*1)
+	VMOVLPS      X6, (AX)(DX*2)
+	VEXTRACTF128 $0x01, Y6, X5
+	VMOVLPS      X5, (BX)(DX*2)
+	VMOVLPS      X4, (AX)(CX*1)
+	VEXTRACTF128 $0x01, Y4, X4
+	VMOVLPS      X4, (BX)(CX*1)
+
+all_done:
+	ADDQ $+32, sums+8(FP)
+	ADDQ $+32, labels+16(FP)
+	MOVQ step+48(FP), AX
+	ADDQ AX, e+40(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x05, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ $-8, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  group
+	VZEROUPPER
+	RET
+
 // func rowLossAVX512(losses *float32, sums *float32, n int, p *lossParams)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·rowLossAVX512(SB), NOSPLIT, $0-32
@@ -14526,11 +19729,11 @@ block:
 	VPSUBD       Z9, Z23, Z23
 	VPSUBD       Z23, Z20, Z20
 	VPSRLD       $0x17, Z25, Z23
-	VPSUBD.BCST  consts<>+2560(SB), Z23, Z23
+	VPSUBD.BCST  consts<>+2656(SB), Z23, Z23
 	VPADDD       Z23, Z20, Z23
 	VPMAXSD      Z22, Z23, Z23
 	VPSUBD       Z23, Z20, Z20
-	VPMAXSD.BCST consts<>+2592(SB), Z20, Z20
+	VPMAXSD.BCST consts<>+2688(SB), Z20, Z20
 	VPSRAD       $0x01, Z20, Z24
 	VPADDD       Z15, Z24, Z26
 	VPSLLD       $0x17, Z26, Z26
@@ -14895,11 +20098,11 @@ vector:
 	VPSUBD       Z9, Z24, Z21
 	VPSUBD       Z21, Z19, Z19
 	VPSRLD       $0x17, Z26, Z21
-	VPSUBD.BCST  consts<>+2560(SB), Z21, Z21
+	VPSUBD.BCST  consts<>+2656(SB), Z21, Z21
 	VPADDD       Z21, Z19, Z21
 	VPMAXSD      Z23, Z21, Z21
 	VPSUBD       Z21, Z19, Z19
-	VPMAXSD.BCST consts<>+2592(SB), Z19, Z19
+	VPMAXSD.BCST consts<>+2688(SB), Z19, Z19
 	VPSRAD       $0x01, Z19, Z24
 	VPADDD       Z15, Z24, Z25
 	VPSLLD       $0x17, Z25, Z25
@@ -15273,11 +20476,11 @@ block:
 	VPSUBD       consts<>+2304(SB), Y7, Y7
 	VPSUBD       Y7, Y4, Y4
 	VPSRLD       $0x17, Y9, Y7
-	VPSUBD       consts<>+2560(SB), Y7, Y7
+	VPSUBD       consts<>+2656(SB), Y7, Y7
 	VPADDD       Y7, Y4, Y7
 	VPMAXSD      Y6, Y7, Y7
 	VPSUBD       Y7, Y4, Y4
-	VPMAXSD      consts<>+2592(SB), Y4, Y4
+	VPMAXSD      consts<>+2688(SB), Y4, Y4
 	VPSRAD       $0x01, Y4, Y8
 	VPADDD       consts<>+1664(SB), Y8, Y10
 	VPSLLD       $0x17, Y10, Y10
@@ -15659,11 +20862,11 @@ vector:
 	VPSUBD       consts<>+2304(SB), Y8, Y6
 	VPSUBD       Y6, Y4, Y4
 	VPSRLD       $0x17, Y10, Y6
-	VPSUBD       consts<>+2560(SB), Y6, Y6
+	VPSUBD       consts<>+2656(SB), Y6, Y6
 	VPADDD       Y6, Y4, Y6
 	VPMAXSD      Y7, Y6, Y6
 	VPSUBD       Y6, Y4, Y4
-	VPMAXSD      consts<>+2592(SB), Y4, Y4
+	VPMAXSD      consts<>+2688(SB), Y4, Y4
 	VPSRAD       $0x01, Y4, Y8
 	VPADDD       consts<>+1664(SB), Y8, Y9
 	VPSLLD       $0x17, Y9, Y9
@@ -16007,8 +21210,8 @@ TEXT ·rowGradAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+1120(SB), Z6
 	VBROADCASTSS consts<>+1792(SB), Z7
 	VBROADCASTSS consts<>+1824(SB), Z8
-	VBROADCASTSS consts<>+2624(SB), Z9
-	VBROADCASTSS consts<>+2688(SB), Z10
+	VBROADCASTSS consts<>+2720(SB), Z9
+	VBROADCASTSS consts<>+2784(SB), Z10
 	VBROADCASTSS consts<>+0(SB), Z11
 	VBROADCASTSS consts<>+2304(SB), Z12
 	VBROADCASTSS consts<>+160(SB), Z13
@@ -16077,11 +21280,11 @@ block:
 	VPSUBD       Z12, Z19, Z19
 	VPSUBD       Z19, Z20, Z19
 	VPSRLD       $0x17, Z21, Z20
-	VPSUBD.BCST  consts<>+2560(SB), Z20, Z20
+	VPSUBD.BCST  consts<>+2656(SB), Z20, Z20
 	VPADDD       Z20, Z19, Z20
 	VPMAXSD      Z18, Z20, Z20
 	VPSUBD       Z20, Z19, Z19
-	VPMAXSD.BCST consts<>+2592(SB), Z19, Z19
+	VPMAXSD.BCST consts<>+2688(SB), Z19, Z19
 	VPSRAD       $0x01, Z19, Z22
 	VPADDD.BCST  consts<>+1664(SB), Z22, Z23
 	VPSLLD       $0x17, Z23, Z23
@@ -16392,7 +21595,7 @@ focusdone339:
 	VPANDD         Z11, Z16, Z17
 	VCMPPS         $0x12, Z17, Z9, K1
 	VCMPPS         $0x11, Z0, Z14, K2
-	VBLENDMPS.BCST consts<>+2656(SB), Z0, K2, Z17
+	VBLENDMPS.BCST consts<>+2752(SB), Z0, K2, Z17
 	VBLENDMPS      Z17, Z10, K1, Z17
 	VMULPS         Z17, Z14, Z18
 	VDIVPS         Z18, Z16, Z18
@@ -16483,11 +21686,11 @@ vector:
 	VPSUBD       Z12, Z20, Z20
 	VPSUBD       Z20, Z15, Z15
 	VPSRLD       $0x17, Z22, Z20
-	VPSUBD.BCST  consts<>+2560(SB), Z20, Z20
+	VPSUBD.BCST  consts<>+2656(SB), Z20, Z20
 	VPADDD       Z20, Z15, Z20
 	VPMAXSD      Z19, Z20, Z20
 	VPSUBD       Z20, Z15, Z15
-	VPMAXSD.BCST consts<>+2592(SB), Z15, Z15
+	VPMAXSD.BCST consts<>+2688(SB), Z15, Z15
 	VPSRAD       $0x01, Z15, Z21
 	VPADDD.BCST  consts<>+1664(SB), Z21, Z23
 	VPSLLD       $0x17, Z23, Z23
@@ -16798,7 +22001,7 @@ focusdone340:
 	VPANDD         Z11, Z16, Z17
 	VCMPPS         $0x12, Z17, Z9, K2
 	VCMPPS         $0x11, Z0, Z14, K3
-	VBLENDMPS.BCST consts<>+2656(SB), Z0, K3, Z17
+	VBLENDMPS.BCST consts<>+2752(SB), Z0, K3, Z17
 	VBLENDMPS      Z17, Z10, K2, Z17
 	VMULPS         Z17, Z14, Z18
 	VDIVPS         Z18, Z16, Z18
@@ -16898,11 +22101,11 @@ block:
 	VPSUBD       consts<>+2304(SB), Y6, Y6
 	VPSUBD       Y6, Y7, Y6
 	VPSRLD       $0x17, Y8, Y7
-	VPSUBD       consts<>+2560(SB), Y7, Y7
+	VPSUBD       consts<>+2656(SB), Y7, Y7
 	VPADDD       Y7, Y6, Y7
 	VPMAXSD      Y5, Y7, Y7
 	VPSUBD       Y7, Y6, Y6
-	VPMAXSD      consts<>+2592(SB), Y6, Y6
+	VPMAXSD      consts<>+2688(SB), Y6, Y6
 	VPSRAD       $0x01, Y6, Y9
 	VPADDD       consts<>+1664(SB), Y9, Y10
 	VPSLLD       $0x17, Y10, Y10
@@ -17228,12 +22431,12 @@ focusdone369:
 	VMULPS       Y7, Y2, Y2
 	VMULPS       Y2, Y5, Y2
 	VMULPS       Y6, Y2, Y2
-	VBROADCASTSS consts<>+2624(SB), Y4
+	VBROADCASTSS consts<>+2720(SB), Y4
 	VPAND        consts<>+0(SB), Y2, Y5
 	VCMPPS       $0x12, Y5, Y4, Y4
 	VCMPPS       $0x11, Y0, Y1, Y5
-	VBLENDVPS    Y5, consts<>+2656(SB), Y0, Y5
-	VBROADCASTSS consts<>+2688(SB), Y6
+	VBLENDVPS    Y5, consts<>+2752(SB), Y0, Y5
+	VBROADCASTSS consts<>+2784(SB), Y6
 	VBLENDVPS    Y4, Y5, Y6, Y4
 	VMULPS       Y4, Y1, Y5
 	VDIVPS       Y5, Y2, Y5
@@ -17335,11 +22538,11 @@ vector:
 	VPSUBD       consts<>+2304(SB), Y7, Y7
 	VPSUBD       Y7, Y3, Y3
 	VPSRLD       $0x17, Y9, Y7
-	VPSUBD       consts<>+2560(SB), Y7, Y7
+	VPSUBD       consts<>+2656(SB), Y7, Y7
 	VPADDD       Y7, Y3, Y7
 	VPMAXSD      Y6, Y7, Y7
 	VPSUBD       Y7, Y3, Y3
-	VPMAXSD      consts<>+2592(SB), Y3, Y3
+	VPMAXSD      consts<>+2688(SB), Y3, Y3
 	VPSRAD       $0x01, Y3, Y8
 	VPADDD       consts<>+1664(SB), Y8, Y10
 	VPSLLD       $0x17, Y10, Y10
@@ -17665,12 +22868,12 @@ focusdone370:
 	VMULPS       Y7, Y1, Y1
 	VMULPS       Y1, Y4, Y1
 	VMULPS       Y5, Y1, Y1
-	VBROADCASTSS consts<>+2624(SB), Y3
+	VBROADCASTSS consts<>+2720(SB), Y3
 	VPAND        consts<>+0(SB), Y1, Y4
 	VCMPPS       $0x12, Y4, Y3, Y3
 	VCMPPS       $0x11, Y0, Y2, Y4
-	VBLENDVPS    Y4, consts<>+2656(SB), Y0, Y4
-	VBROADCASTSS consts<>+2688(SB), Y5
+	VBLENDVPS    Y4, consts<>+2752(SB), Y0, Y4
+	VBROADCASTSS consts<>+2784(SB), Y5
 	VBLENDVPS    Y3, Y4, Y5, Y4
 	VMULPS       Y4, Y2, Y3
 	VDIVPS       Y3, Y1, Y3
@@ -18246,68 +23449,78 @@ done:
 // func softmaxScaleAVX512(dst *float32, sums *float32, rows int, classes int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·softmaxScaleAVX512(SB), NOSPLIT, $0-32
+	VBROADCASTSS consts<>+608(SB), Z0
+
 row:
 	MOVQ         sums+8(FP), AX
-	CMPL         640(AX), $0x00
-	JEQ          next
-	MOVQ         sums+8(FP), AX
-	VBROADCASTSS (AX), Z0
+	MOVQ         dst+0(FP), CX
 	VBROADCASTSS 512(AX), Z1
-	MOVQ         dst+0(FP), AX
-	MOVQ         classes+24(FP), CX
-	CMPQ         CX, $+64
+	VBROADCASTSS (AX), Z2
+	MOVQ         classes+24(FP), AX
+	CMPQ         AX, $+64
 	JLT          all_few
 
 all_round:
-	VMOVUPS     (AX), Z2
-	VMULPS      Z1, Z2, Z3
-	VFMADD231PS Z0, Z2, Z3
-	VMOVUPS     Z3, (AX)
-	VMOVUPS     64(AX), Z2
-	VMULPS      Z1, Z2, Z3
-	VFMADD231PS Z0, Z2, Z3
-	VMOVUPS     Z3, 64(AX)
-	VMOVUPS     128(AX), Z2
-	VMULPS      Z1, Z2, Z3
-	VFMADD231PS Z0, Z2, Z3
-	VMOVUPS     Z3, 128(AX)
-	VMOVUPS     192(AX), Z2
-	VMULPS      Z1, Z2, Z3
-	VFMADD231PS Z0, Z2, Z3
-	VMOVUPS     Z3, 192(AX)
-	ADDQ        $+256, AX
-	ADDQ        $-64, CX
-	CMPQ        CX, $+64
+	VMOVUPS     (CX), Z3
+	VMULPS      Z1, Z3, Z4
+	VFMADD231PS Z2, Z3, Z4
+	VCMPPS      $0x03, Z4, Z4, K1
+	VBLENDMPS   Z0, Z4, K1, Z3
+	VMOVUPS     Z3, (CX)
+	VMOVUPS     64(CX), Z3
+	VMULPS      Z1, Z3, Z4
+	VFMADD231PS Z2, Z3, Z4
+	VCMPPS      $0x03, Z4, Z4, K1
+	VBLENDMPS   Z0, Z4, K1, Z3
+	VMOVUPS     Z3, 64(CX)
+	VMOVUPS     128(CX), Z3
+	VMULPS      Z1, Z3, Z4
+	VFMADD231PS Z2, Z3, Z4
+	VCMPPS      $0x03, Z4, Z4, K1
+	VBLENDMPS   Z0, Z4, K1, Z3
+	VMOVUPS     Z3, 128(CX)
+	VMOVUPS     192(CX), Z3
+	VMULPS      Z1, Z3, Z4
+	VFMADD231PS Z2, Z3, Z4
+	VCMPPS      $0x03, Z4, Z4, K1
+	VBLENDMPS   Z0, Z4, K1, Z3
+	VMOVUPS     Z3, 192(CX)
+	ADDQ        $+256, CX
+	ADDQ        $-64, AX
+	CMPQ        AX, $+64
 	JGE         all_round
 
 all_few:
-	CMPQ CX, $+16
+	CMPQ AX, $+16
 	JLT  all_part
 
 all_tile:
-	VMOVUPS     (AX), Z2
-	VMULPS      Z1, Z2, Z3
-	VFMADD231PS Z0, Z2, Z3
-	VMOVUPS     Z3, (AX)
-	ADDQ        $+64, AX
-	ADDQ        $-16, CX
-	CMPQ        CX, $+16
+	VMOVUPS     (CX), Z3
+	VMULPS      Z1, Z3, Z4
+	VFMADD231PS Z2, Z3, Z4
+	VCMPPS      $0x03, Z4, Z4, K1
+	VBLENDMPS   Z0, Z4, K1, Z3
+	VMOVUPS     Z3, (CX)
+	ADDQ        $+64, CX
+	ADDQ        $-16, AX
+	CMPQ        AX, $+16
 	JGE         all_tile
 
 all_part:
-	CMPQ        CX, $+1
+	CMPQ        AX, $+1
 	JLT         all_done
 	MOVL        $0x0000ffff, DX
-	BZHIL       CX, DX, DX
+	BZHIL       AX, DX, DX
 	KMOVW       DX, K1
-	VPXORD      Z2, Z2, Z2
-	VMOVUPS     (AX), K1, Z2
-	VMULPS      Z1, Z2, Z1
-	VFMADD231PS Z0, Z2, Z1
-	VMOVUPS     Z1, K1, (AX)
+	VPXORD      Z3, Z3, Z3
+	VMOVUPS     (CX), K1, Z3
+	VMULPS      Z1, Z3, Z1
+	VFMADD231PS Z2, Z3, Z1
+	VCMPPS      $0x03, Z1, Z1, K2
+	VBLENDMPS   Z0, Z1, K2, Z1
+	VMOVUPS     Z1, K1, (CX)
 
 all_done:
-next:
 	ADDQ $+4, sums+8(FP)
 	MOVQ classes+24(FP), AX
 	SHLQ $0x02, AX
@@ -18321,73 +23534,84 @@ next:
 // func softmaxScaleAVX2(dst *float32, sums *float32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·softmaxScaleAVX2(SB), NOSPLIT, $0-32
+	VBROADCASTSS consts<>+608(SB), Y0
+
 row:
 	MOVQ         sums+8(FP), AX
-	CMPL         640(AX), $0x00
-	JEQ          next
-	MOVQ         sums+8(FP), AX
-	VBROADCASTSS (AX), Y0
+	MOVQ         dst+0(FP), CX
 	VBROADCASTSS 512(AX), Y1
-	MOVQ         dst+0(FP), AX
-	MOVQ         classes+24(FP), CX
-	CMPQ         CX, $+32
+	VBROADCASTSS (AX), Y2
+	MOVQ         classes+24(FP), AX
+	CMPQ         AX, $+32
 	JLT          all_few
 
 all_round:
-	VMOVUPS     (AX), Y2
-	VMULPS      Y1, Y2, Y3
-	VFMADD231PS Y0, Y2, Y3
-	VMOVUPS     Y3, (AX)
-	VMOVUPS     32(AX), Y2
-	VMULPS      Y1, Y2, Y3
-	VFMADD231PS Y0, Y2, Y3
-	VMOVUPS     Y3, 32(AX)
-	VMOVUPS     64(AX), Y2
-	VMULPS      Y1, Y2, Y3
-	VFMADD231PS Y0, Y2, Y3
-	VMOVUPS     Y3, 64(AX)
-	VMOVUPS     96(AX), Y2
-	VMULPS      Y1, Y2, Y3
-	VFMADD231PS Y0, Y2, Y3
-	VMOVUPS     Y3, 96(AX)
-	ADDQ        $+128, AX
-	ADDQ        $-32, CX
-	CMPQ        CX, $+32
+	VMOVUPS     (CX), Y3
+	VMULPS      Y1, Y3, Y4
+	VFMADD231PS Y2, Y3, Y4
+	VCMPPS      $0x03, Y4, Y4, Y3
+	VBLENDVPS   Y3, Y0, Y4, Y3
+	VMOVUPS     Y3, (CX)
+	VMOVUPS     32(CX), Y3
+	VMULPS      Y1, Y3, Y4
+	VFMADD231PS Y2, Y3, Y4
+	VCMPPS      $0x03, Y4, Y4, Y3
+	VBLENDVPS   Y3, Y0, Y4, Y3
+	VMOVUPS     Y3, 32(CX)
+	VMOVUPS     64(CX), Y3
+	VMULPS      Y1, Y3, Y4
+	VFMADD231PS Y2, Y3, Y4
+	VCMPPS      $0x03, Y4, Y4, Y3
+	VBLENDVPS   Y3, Y0, Y4, Y3
+	VMOVUPS     Y3, 64(CX)
+	VMOVUPS     96(CX), Y3
+	VMULPS      Y1, Y3, Y4
+	VFMADD231PS Y2, Y3, Y4
+	VCMPPS      $0x03, Y4, Y4, Y3
+	VBLENDVPS   Y3, Y0, Y4, Y3
+	VMOVUPS     Y3, 96(CX)
+	ADDQ        $+128, CX
+	ADDQ        $-32, AX
+	CMPQ        AX, $+32
 	JGE         all_round
 
 all_few:
-	CMPQ CX, $+16
+	CMPQ AX, $+16
 	JLT  all_part
 
 all_tile:
-	VMOVUPS     (AX), Y2
-	VMULPS      Y1, Y2, Y3
-	VFMADD231PS Y0, Y2, Y3
-	VMOVUPS     Y3, (AX)
-	VMOVUPS     32(AX), Y2
-	VMULPS      Y1, Y2, Y3
-	VFMADD231PS Y0, Y2, Y3
-	VMOVUPS     Y3, 32(AX)
-	ADDQ        $+64, AX
-	ADDQ        $-16, CX
-	CMPQ        CX, $+16
+	VMOVUPS     (CX), Y3
+	VMULPS      Y1, Y3, Y4
+	VFMADD231PS Y2, Y3, Y4
+	VCMPPS      $0x03, Y4, Y4, Y3
+	VBLENDVPS   Y3, Y0, Y4, Y3
+	VMOVUPS     Y3, (CX)
+	VMOVUPS     32(CX), Y3
+	VMULPS      Y1, Y3, Y4
+	VFMADD231PS Y2, Y3, Y4
+	VCMPPS      $0x03, Y4, Y4, Y3
+	VBLENDVPS   Y3, Y0, Y4, Y3
+	VMOVUPS     Y3, 32(CX)
+	ADDQ        $+64, CX
+	ADDQ        $-16, AX
+	CMPQ        AX, $+16
 	JGE         all_tile
 
 all_part:
-	CMPQ        CX, $+1
+	CMPQ        AX, $+1
 	JLT         all_done
 	MOVQ        $0x00000008, DX
-	MOVQ        CX, BX
+	MOVQ        AX, BX
 	CMPQ        BX, DX
 	CMOVQGT     DX, BX
 	NEGQ        BX
 	LEAQ        lane_mask<>+32(SB), DX
-	VMOVUPS     (DX)(BX*4), Y2
-	VMASKMOVPS  (AX), Y2, Y3
-	VPXOR       Y4, Y4, Y4
-	VBLENDVPS   Y2, Y3, Y4, Y2
+	VMOVUPS     (DX)(BX*4), Y3
+	VMASKMOVPS  (CX), Y3, Y4
+	VPXOR       Y5, Y5, Y5
+	VBLENDVPS   Y3, Y4, Y5, Y3
 	MOVQ        $0x00000000, BX
-	MOVQ        CX, DX
+	MOVQ        AX, DX
 	SUBQ        $+8, DX
 	CMOVQLT     BX, DX
 	MOVQ        $0x00000008, BX
@@ -18396,47 +23620,51 @@ all_part:
 	CMOVQGT     BX, SI
 	NEGQ        SI
 	LEAQ        lane_mask<>+32(SB), BX
-	VMOVUPS     (BX)(SI*4), Y3
-	VMASKMOVPS  32(AX), Y3, Y4
-	VPXOR       Y5, Y5, Y5
-	VBLENDVPS   Y3, Y4, Y5, Y3
-	VMULPS      Y1, Y2, Y4
-	VFMADD231PS Y0, Y2, Y4
-	CMPQ        CX, $+8
+	VMOVUPS     (BX)(SI*4), Y4
+	VMASKMOVPS  32(CX), Y4, Y5
+	VPXOR       Y6, Y6, Y6
+	VBLENDVPS   Y4, Y5, Y6, Y4
+	VMULPS      Y1, Y3, Y5
+	VFMADD231PS Y2, Y3, Y5
+	VCMPPS      $0x03, Y5, Y5, Y3
+	VBLENDVPS   Y3, Y0, Y5, Y3
+	CMPQ        AX, $+8
 	JLT         partless1
-	VMOVUPS     Y4, (AX)
+	VMOVUPS     Y3, (CX)
 	JMP         partdone1
 
 partless1:
-	MOVQ         AX, BX
-	TESTQ        $0x00000004, CX
+	MOVQ         CX, BX
+	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X4, (BX)
+	VMOVUPS      X3, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y4, X4
+	VEXTRACTF128 $0x01, Y3, X3
 
 partfour1:
-	TESTQ   $0x00000002, CX
+	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X4, (BX)
+	VMOVLPS X3, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X4, X4
+	VPSRLDQ $0x08, X3, X3
 
 parttwo1:
-	TESTQ  $0x00000001, CX
+	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X4, (BX)
+	VMOVSS X3, (BX)
 
 partdone1:
-	VMULPS      Y1, Y3, Y1
-	VFMADD231PS Y0, Y3, Y1
+	VMULPS      Y1, Y4, Y1
+	VFMADD231PS Y2, Y4, Y1
+	VCMPPS      $0x03, Y1, Y1, Y2
+	VBLENDVPS   Y2, Y0, Y1, Y1
 	CMPQ        DX, $+8
 	JLT         partless2
-	VMOVUPS     Y1, 32(AX)
+	VMOVUPS     Y1, 32(CX)
 	JMP         partdone2
 
 partless2:
-	MOVQ         AX, AX
+	MOVQ         CX, AX
 	TESTQ        $0x00000004, DX
 	JEQ          partfour2
 	VMOVUPS      X1, 32(AX)
@@ -18457,7 +23685,6 @@ parttwo2:
 
 partdone2:
 all_done:
-next:
 	ADDQ $+4, sums+8(FP)
 	MOVQ classes+24(FP), AX
 	SHLQ $0x02, AX
@@ -18468,597 +23695,81 @@ next:
 	VZEROUPPER
 	RET
 
-// func softmaxRowsAVX512(dst *float32, sums *float32, logits *float32, rows int, classes int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·softmaxRowsAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+2304(SB), Z0
-	VBROADCASTSS consts<>+2208(SB), Z1
-	VBROADCASTSS consts<>+384(SB), Z2
-	VBROADCASTSS consts<>+160(SB), Z3
-	VBROADCASTSS consts<>+96(SB), Z4
-	VBROADCASTSS consts<>+192(SB), Z5
-	VBROADCASTSS consts<>+2400(SB), Z6
-	VBROADCASTSS consts<>+2432(SB), Z7
-	VBROADCASTSS consts<>+2464(SB), Z8
-	VBROADCASTSS consts<>+2496(SB), Z9
-	VBROADCASTSS consts<>+2528(SB), Z10
-	VBROADCASTSS consts<>+608(SB), Z11
-	VBROADCASTSS consts<>+2368(SB), Z12
-	VBROADCASTSS consts<>+0(SB), Z13
-	VBROADCASTSS consts<>+928(SB), Z14
-
-row:
-	MOVQ         sums+8(FP), AX
-	CMPL         640(AX), $0x00
-	JNE          next
-	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 128(AX), Z15
-	VCVTDQ2PS    Z15, Z15
-	VSUBPS       Z12, Z15, Z15
-	VSUBPS       Z15, Z0, Z16
-	VMULPS       Z3, Z15, Z15
-	VBROADCASTSS 256(AX), Z17
-	VPANDD       Z13, Z17, Z18
-	VCMPPS       $0x11, Z18, Z1, K1
-	VCMPPS       $0x11, Z14, Z18, K2
-	KANDW        K1, K2, K1
-	VMOVAPS.Z    Z17, K1, Z17
-	VBROADCASTSS (AX), Z18
-	VBROADCASTSS 512(AX), Z19
-	MOVQ         logits+16(FP), AX
-	MOVQ         dst+0(FP), CX
-	MOVQ         classes+32(FP), DX
-	CMPQ         DX, $+64
-	JLT          all_few
-
-all_round:
-	VMOVUPS      (AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z19, Z20, Z21
-	VFMADD231PS  Z18, Z20, Z21
-	VCMPPS       $0x03, Z21, Z21, K1
-	VBLENDMPS    Z11, Z21, K1, Z20
-	VMOVUPS      Z20, (CX)
-	VMOVUPS      64(AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z19, Z20, Z21
-	VFMADD231PS  Z18, Z20, Z21
-	VCMPPS       $0x03, Z21, Z21, K1
-	VBLENDMPS    Z11, Z21, K1, Z20
-	VMOVUPS      Z20, 64(CX)
-	VMOVUPS      128(AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z19, Z20, Z21
-	VFMADD231PS  Z18, Z20, Z21
-	VCMPPS       $0x03, Z21, Z21, K1
-	VBLENDMPS    Z11, Z21, K1, Z20
-	VMOVUPS      Z20, 128(CX)
-	VMOVUPS      192(AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z19, Z20, Z21
-	VFMADD231PS  Z18, Z20, Z21
-	VCMPPS       $0x03, Z21, Z21, K1
-	VBLENDMPS    Z11, Z21, K1, Z20
-	VMOVUPS      Z20, 192(CX)
-	ADDQ         $+256, AX
-	ADDQ         $+256, CX
-	ADDQ         $-64, DX
-	CMPQ         DX, $+64
-	JGE          all_round
-
-all_few:
-	CMPQ DX, $+16
-	JLT  all_part
-
-all_tile:
-	VMOVUPS      (AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z19, Z20, Z21
-	VFMADD231PS  Z18, Z20, Z21
-	VCMPPS       $0x03, Z21, Z21, K1
-	VBLENDMPS    Z11, Z21, K1, Z20
-	VMOVUPS      Z20, (CX)
-	ADDQ         $+64, AX
-	ADDQ         $+64, CX
-	ADDQ         $-16, DX
-	CMPQ         DX, $+16
-	JGE          all_tile
-
-all_part:
-	CMPQ         DX, $+1
-	JLT          all_done
-	MOVL         $0x0000ffff, BX
-	BZHIL        DX, BX, BX
-	KMOVW        BX, K1
-	VPXORD       Z20, Z20, Z20
-	VMOVUPS      (AX), K1, Z20
-	VSUBPS       Z17, Z20, Z17
-	VMAXPS       Z17, Z15, Z15
-	VMOVAPS      Z16, Z17
-	VFMADD231PS  Z4, Z15, Z17
-	VSUBPS       Z16, Z17, Z16
-	VFNMADD231PS Z3, Z16, Z15
-	VFNMADD231PS Z5, Z16, Z15
-	VMOVAPS      Z7, Z16
-	VFMADD231PS  Z6, Z15, Z16
-	VFMADD213PS  Z8, Z15, Z16
-	VFMADD213PS  Z9, Z15, Z16
-	VFMADD213PS  Z10, Z15, Z16
-	VFMADD213PS  Z2, Z15, Z16
-	VFMADD213PS  Z2, Z16, Z15
-	VPSLLD       $0x17, Z17, Z16
-	VMULPS       Z16, Z15, Z15
-	VMULPS       Z19, Z15, Z16
-	VFMADD231PS  Z18, Z15, Z16
-	VCMPPS       $0x03, Z16, Z16, K2
-	VBLENDMPS    Z11, Z16, K2, Z15
-	VMOVUPS      Z15, K1, (CX)
-
-all_done:
-next:
-	ADDQ $+4, sums+8(FP)
-	MOVQ classes+32(FP), AX
-	SHLQ $0x02, AX
-	ADDQ AX, dst+0(FP)
-	ADDQ AX, logits+16(FP)
-	ADDQ $-1, rows+24(FP)
-	CMPQ rows+24(FP), $0x00
-	JNE  row
-	VZEROUPPER
-	RET
-
-// func softmaxRowsAVX2(dst *float32, sums *float32, logits *float32, rows int, classes int)
-// Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·softmaxRowsAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+2304(SB), Y0
-	VBROADCASTSS consts<>+2208(SB), Y1
-	VBROADCASTSS consts<>+384(SB), Y2
-	VBROADCASTSS consts<>+160(SB), Y3
-	VBROADCASTSS consts<>+96(SB), Y4
-	VBROADCASTSS consts<>+192(SB), Y5
-	VBROADCASTSS consts<>+2400(SB), Y6
-
-row:
-	MOVQ         sums+8(FP), AX
-	CMPL         640(AX), $0x00
-	JNE          next
-	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 128(AX), Y7
-	VCVTDQ2PS    Y7, Y7
-	VSUBPS       consts<>+2368(SB), Y7, Y7
-	VSUBPS       Y7, Y0, Y8
-	VMULPS       Y3, Y7, Y7
-	VBROADCASTSS 256(AX), Y9
-	VPAND        consts<>+0(SB), Y9, Y10
-	VCMPPS       $0x11, Y10, Y1, Y11
-	VCMPPS       $0x11, consts<>+928(SB), Y10, Y10
-	VPAND        Y11, Y10, Y10
-	VPAND        Y9, Y10, Y9
-	VBROADCASTSS (AX), Y10
-	VBROADCASTSS 512(AX), Y11
-	MOVQ         logits+16(FP), AX
-	MOVQ         dst+0(FP), CX
-	MOVQ         classes+32(FP), DX
-	CMPQ         DX, $+32
-	JLT          all_few
-
-all_round:
-	VMOVUPS      (AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2432(SB), Y6, Y14
-	VFMADD213PS  consts<>+2464(SB), Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y11, Y12, Y13
-	VFMADD231PS  Y10, Y12, Y13
-	VCMPPS       $0x03, Y13, Y13, Y12
-	VBLENDVPS    Y12, consts<>+608(SB), Y13, Y12
-	VMOVUPS      Y12, (CX)
-	VMOVUPS      32(AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2432(SB), Y6, Y14
-	VFMADD213PS  consts<>+2464(SB), Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y11, Y12, Y13
-	VFMADD231PS  Y10, Y12, Y13
-	VCMPPS       $0x03, Y13, Y13, Y12
-	VBLENDVPS    Y12, consts<>+608(SB), Y13, Y12
-	VMOVUPS      Y12, 32(CX)
-	VMOVUPS      64(AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2432(SB), Y6, Y14
-	VFMADD213PS  consts<>+2464(SB), Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y11, Y12, Y13
-	VFMADD231PS  Y10, Y12, Y13
-	VCMPPS       $0x03, Y13, Y13, Y12
-	VBLENDVPS    Y12, consts<>+608(SB), Y13, Y12
-	VMOVUPS      Y12, 64(CX)
-	VMOVUPS      96(AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2432(SB), Y6, Y14
-	VFMADD213PS  consts<>+2464(SB), Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y11, Y12, Y13
-	VFMADD231PS  Y10, Y12, Y13
-	VCMPPS       $0x03, Y13, Y13, Y12
-	VBLENDVPS    Y12, consts<>+608(SB), Y13, Y12
-	VMOVUPS      Y12, 96(CX)
-	ADDQ         $+128, AX
-	ADDQ         $+128, CX
-	ADDQ         $-32, DX
-	CMPQ         DX, $+32
-	JGE          all_round
-
-all_few:
-	CMPQ DX, $+16
-	JLT  all_part
-
-all_tile:
-	VMOVUPS      (AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2432(SB), Y6, Y14
-	VFMADD213PS  consts<>+2464(SB), Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y11, Y12, Y13
-	VFMADD231PS  Y10, Y12, Y13
-	VCMPPS       $0x03, Y13, Y13, Y12
-	VBLENDVPS    Y12, consts<>+608(SB), Y13, Y12
-	VMOVUPS      Y12, (CX)
-	VMOVUPS      32(AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2432(SB), Y6, Y14
-	VFMADD213PS  consts<>+2464(SB), Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y11, Y12, Y13
-	VFMADD231PS  Y10, Y12, Y13
-	VCMPPS       $0x03, Y13, Y13, Y12
-	VBLENDVPS    Y12, consts<>+608(SB), Y13, Y12
-	VMOVUPS      Y12, 32(CX)
-	ADDQ         $+64, AX
-	ADDQ         $+64, CX
-	ADDQ         $-16, DX
-	CMPQ         DX, $+16
-	JGE          all_tile
-
-all_part:
-	CMPQ         DX, $+1
-	JLT          all_done
-	MOVQ         $0x00000008, BX
-	MOVQ         DX, SI
-	CMPQ         SI, BX
-	CMOVQGT      BX, SI
-	NEGQ         SI
-	LEAQ         lane_mask<>+32(SB), BX
-	VMOVUPS      (BX)(SI*4), Y12
-	VMASKMOVPS   (AX), Y12, Y13
-	VPXOR        Y14, Y14, Y14
-	VBLENDVPS    Y12, Y13, Y14, Y12
-	MOVQ         $0x00000000, SI
-	MOVQ         DX, BX
-	SUBQ         $+8, BX
-	CMOVQLT      SI, BX
-	MOVQ         $0x00000008, SI
-	MOVQ         BX, DI
-	CMPQ         DI, SI
-	CMOVQGT      SI, DI
-	NEGQ         DI
-	LEAQ         lane_mask<>+32(SB), SI
-	VMOVUPS      (SI)(DI*4), Y13
-	VMASKMOVPS   32(AX), Y13, Y14
-	VPXOR        Y15, Y15, Y15
-	VBLENDVPS    Y13, Y14, Y15, Y13
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y14
-	VFMADD231PS  Y4, Y12, Y14
-	VSUBPS       Y8, Y14, Y15
-	VFNMADD231PS Y3, Y15, Y12
-	VFNMADD231PS Y5, Y15, Y12
-	VMOVAPS      Y12, Y15
-	VFMADD213PS  consts<>+2432(SB), Y6, Y15
-	VFMADD213PS  consts<>+2464(SB), Y12, Y15
-	VFMADD213PS  consts<>+2496(SB), Y12, Y15
-	VFMADD213PS  consts<>+2528(SB), Y12, Y15
-	VFMADD213PS  Y2, Y12, Y15
-	VFMADD213PS  Y2, Y15, Y12
-	VPSLLD       $0x17, Y14, Y14
-	VMULPS       Y14, Y12, Y12
-	VMULPS       Y11, Y12, Y14
-	VFMADD231PS  Y10, Y12, Y14
-	VCMPPS       $0x03, Y14, Y14, Y12
-	VBLENDVPS    Y12, consts<>+608(SB), Y14, Y12
-	CMPQ         DX, $+8
-	JLT          partless1
-	VMOVUPS      Y12, (CX)
-	JMP          partdone1
-
-partless1:
-	MOVQ         CX, AX
-	TESTQ        $0x00000004, DX
-	JEQ          partfour1
-	VMOVUPS      X12, (AX)
-	ADDQ         $+16, AX
-	VEXTRACTF128 $0x01, Y12, X12
-
-partfour1:
-	TESTQ   $0x00000002, DX
-	JEQ     parttwo1
-	VMOVLPS X12, (AX)
-	ADDQ    $+8, AX
-	VPSRLDQ $0x08, X12, X12
-
-parttwo1:
-	TESTQ  $0x00000001, DX
-	JEQ    partdone1
-	VMOVSS X12, (AX)
-
-partdone1:
-	VSUBPS       Y9, Y13, Y9
-	VMAXPS       Y9, Y7, Y7
-	VMOVAPS      Y8, Y9
-	VFMADD231PS  Y4, Y7, Y9
-	VSUBPS       Y8, Y9, Y8
-	VFNMADD231PS Y3, Y8, Y7
-	VFNMADD231PS Y5, Y8, Y7
-	VMOVAPS      Y7, Y8
-	VFMADD213PS  consts<>+2432(SB), Y6, Y8
-	VFMADD213PS  consts<>+2464(SB), Y7, Y8
-	VFMADD213PS  consts<>+2496(SB), Y7, Y8
-	VFMADD213PS  consts<>+2528(SB), Y7, Y8
-	VFMADD213PS  Y2, Y7, Y8
-	VFMADD213PS  Y2, Y8, Y7
-	VPSLLD       $0x17, Y9, Y8
-	VMULPS       Y8, Y7, Y7
-	VMULPS       Y11, Y7, Y8
-	VFMADD231PS  Y10, Y7, Y8
-	VCMPPS       $0x03, Y8, Y8, Y7
-	VBLENDVPS    Y7, consts<>+608(SB), Y8, Y7
-	CMPQ         BX, $+8
-	JLT          partless2
-	VMOVUPS      Y7, 32(CX)
-	JMP          partdone2
-
-partless2:
-	MOVQ         CX, AX
-	TESTQ        $0x00000004, BX
-	JEQ          partfour2
-	VMOVUPS      X7, 32(AX)
-	ADDQ         $+16, AX
-	VEXTRACTF128 $0x01, Y7, X7
-
-partfour2:
-	TESTQ   $0x00000002, BX
-	JEQ     parttwo2
-	VMOVLPS X7, 32(AX)
-	ADDQ    $+8, AX
-	VPSRLDQ $0x08, X7, X7
-
-parttwo2:
-	TESTQ  $0x00000001, BX
-	JEQ    partdone2
-	VMOVSS X7, 32(AX)
-
-partdone2:
-all_done:
-next:
-	ADDQ $+4, sums+8(FP)
-	MOVQ classes+32(FP), AX
-	SHLQ $0x02, AX
-	ADDQ AX, dst+0(FP)
-	ADDQ AX, logits+16(FP)
-	ADDQ $-1, rows+24(FP)
-	CMPQ rows+24(FP), $0x00
-	JNE  row
-	VZEROUPPER
-	RET
-
 // func gradScaleAVX512(dst *float32, sums *float32, rows int, classes int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·gradScaleAVX512(SB), NOSPLIT, $0-32
+	VBROADCASTSS consts<>+608(SB), Z0
+
 row:
 	MOVQ         sums+8(FP), AX
-	CMPL         640(AX), $0x00
-	JEQ          next
-	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 512(AX), Z0
-	VBROADCASTSS (AX), Z1
-	MOVQ         dst+0(FP), AX
-	MOVQ         classes+24(FP), CX
-	CMPQ         CX, $+64
+	MOVQ         dst+0(FP), CX
+	VBROADCASTSS 512(AX), Z1
+	VBROADCASTSS (AX), Z2
+	MOVQ         classes+24(FP), AX
+	CMPQ         AX, $+64
 	JLT          all_few
 
 all_round:
-	VMULPS  (AX), Z0, Z2
-	VMULPS  Z1, Z2, Z2
-	VMOVUPS Z2, (AX)
-	VMULPS  64(AX), Z0, Z2
-	VMULPS  Z1, Z2, Z2
-	VMOVUPS Z2, 64(AX)
-	VMULPS  128(AX), Z0, Z2
-	VMULPS  Z1, Z2, Z2
-	VMOVUPS Z2, 128(AX)
-	VMULPS  192(AX), Z0, Z2
-	VMULPS  Z1, Z2, Z2
-	VMOVUPS Z2, 192(AX)
-	ADDQ    $+256, AX
-	ADDQ    $-64, CX
-	CMPQ    CX, $+64
-	JGE     all_round
+	VMOVUPS   (CX), Z3
+	VMULPS    Z1, Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, (CX)
+	VMOVUPS   64(CX), Z3
+	VMULPS    Z1, Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, 64(CX)
+	VMOVUPS   128(CX), Z3
+	VMULPS    Z1, Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, 128(CX)
+	VMOVUPS   192(CX), Z3
+	VMULPS    Z1, Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, 192(CX)
+	ADDQ      $+256, CX
+	ADDQ      $-64, AX
+	CMPQ      AX, $+64
+	JGE       all_round
 
 all_few:
-	CMPQ CX, $+16
+	CMPQ AX, $+16
 	JLT  all_part
 
 all_tile:
-	VMULPS  (AX), Z0, Z2
-	VMULPS  Z1, Z2, Z2
-	VMOVUPS Z2, (AX)
-	ADDQ    $+64, AX
-	ADDQ    $-16, CX
-	CMPQ    CX, $+16
-	JGE     all_tile
+	VMOVUPS   (CX), Z3
+	VMULPS    Z1, Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, (CX)
+	ADDQ      $+64, CX
+	ADDQ      $-16, AX
+	CMPQ      AX, $+16
+	JGE       all_tile
 
 all_part:
-	CMPQ    CX, $+1
-	JLT     all_done
-	MOVL    $0x0000ffff, DX
-	BZHIL   CX, DX, DX
-	KMOVW   DX, K1
-	VPXORD  Z2, Z2, Z2
-	VMOVUPS (AX), K1, Z2
-	VMULPS  Z0, Z2, Z0
-	VMULPS  Z1, Z0, Z0
-	VMOVUPS Z0, K1, (AX)
+	CMPQ      AX, $+1
+	JLT       all_done
+	MOVL      $0x0000ffff, DX
+	BZHIL     AX, DX, DX
+	KMOVW     DX, K1
+	VPXORD    Z3, Z3, Z3
+	VMOVUPS   (CX), K1, Z3
+	VMULPS    Z1, Z3, Z1
+	VMULPS    Z2, Z1, Z1
+	VCMPPS    $0x03, Z1, Z1, K2
+	VBLENDMPS Z0, Z1, K2, Z1
+	VMOVUPS   Z1, K1, (CX)
 
 all_done:
-next:
 	ADDQ $+4, sums+8(FP)
 	MOVQ classes+24(FP), AX
 	SHLQ $0x02, AX
@@ -19072,67 +23783,84 @@ next:
 // func gradScaleAVX2(dst *float32, sums *float32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV
 TEXT ·gradScaleAVX2(SB), NOSPLIT, $0-32
+	VBROADCASTSS consts<>+608(SB), Y0
+
 row:
 	MOVQ         sums+8(FP), AX
-	CMPL         640(AX), $0x00
-	JEQ          next
-	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 512(AX), Y0
-	VBROADCASTSS (AX), Y1
-	MOVQ         dst+0(FP), AX
-	MOVQ         classes+24(FP), CX
-	CMPQ         CX, $+32
+	MOVQ         dst+0(FP), CX
+	VBROADCASTSS 512(AX), Y1
+	VBROADCASTSS (AX), Y2
+	MOVQ         classes+24(FP), AX
+	CMPQ         AX, $+32
 	JLT          all_few
 
 all_round:
-	VMULPS  (AX), Y0, Y2
-	VMULPS  Y1, Y2, Y2
-	VMOVUPS Y2, (AX)
-	VMULPS  32(AX), Y0, Y2
-	VMULPS  Y1, Y2, Y2
-	VMOVUPS Y2, 32(AX)
-	VMULPS  64(AX), Y0, Y2
-	VMULPS  Y1, Y2, Y2
-	VMOVUPS Y2, 64(AX)
-	VMULPS  96(AX), Y0, Y2
-	VMULPS  Y1, Y2, Y2
-	VMOVUPS Y2, 96(AX)
-	ADDQ    $+128, AX
-	ADDQ    $-32, CX
-	CMPQ    CX, $+32
-	JGE     all_round
+	VMOVUPS   (CX), Y3
+	VMULPS    Y1, Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, (CX)
+	VMOVUPS   32(CX), Y3
+	VMULPS    Y1, Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, 32(CX)
+	VMOVUPS   64(CX), Y3
+	VMULPS    Y1, Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, 64(CX)
+	VMOVUPS   96(CX), Y3
+	VMULPS    Y1, Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, 96(CX)
+	ADDQ      $+128, CX
+	ADDQ      $-32, AX
+	CMPQ      AX, $+32
+	JGE       all_round
 
 all_few:
-	CMPQ CX, $+16
+	CMPQ AX, $+16
 	JLT  all_part
 
 all_tile:
-	VMULPS  (AX), Y0, Y2
-	VMULPS  Y1, Y2, Y2
-	VMOVUPS Y2, (AX)
-	VMULPS  32(AX), Y0, Y2
-	VMULPS  Y1, Y2, Y2
-	VMOVUPS Y2, 32(AX)
-	ADDQ    $+64, AX
-	ADDQ    $-16, CX
-	CMPQ    CX, $+16
-	JGE     all_tile
+	VMOVUPS   (CX), Y3
+	VMULPS    Y1, Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, (CX)
+	VMOVUPS   32(CX), Y3
+	VMULPS    Y1, Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, 32(CX)
+	ADDQ      $+64, CX
+	ADDQ      $-16, AX
+	CMPQ      AX, $+16
+	JGE       all_tile
 
 all_part:
-	CMPQ       CX, $+1
+	CMPQ       AX, $+1
 	JLT        all_done
 	MOVQ       $0x00000008, DX
-	MOVQ       CX, BX
+	MOVQ       AX, BX
 	CMPQ       BX, DX
 	CMOVQGT    DX, BX
 	NEGQ       BX
 	LEAQ       lane_mask<>+32(SB), DX
-	VMOVUPS    (DX)(BX*4), Y2
-	VMASKMOVPS (AX), Y2, Y3
-	VPXOR      Y4, Y4, Y4
-	VBLENDVPS  Y2, Y3, Y4, Y2
+	VMOVUPS    (DX)(BX*4), Y3
+	VMASKMOVPS (CX), Y3, Y4
+	VPXOR      Y5, Y5, Y5
+	VBLENDVPS  Y3, Y4, Y5, Y3
 	MOVQ       $0x00000000, BX
-	MOVQ       CX, DX
+	MOVQ       AX, DX
 	SUBQ       $+8, DX
 	CMOVQLT    BX, DX
 	MOVQ       $0x00000008, BX
@@ -19141,68 +23869,71 @@ all_part:
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y3
-	VMASKMOVPS 32(AX), Y3, Y4
-	VPXOR      Y5, Y5, Y5
-	VBLENDVPS  Y3, Y4, Y5, Y3
-	VMULPS     Y0, Y2, Y2
-	VMULPS     Y1, Y2, Y2
-	CMPQ       CX, $+8
+	VMOVUPS    (BX)(SI*4), Y4
+	VMASKMOVPS 32(CX), Y4, Y5
+	VPXOR      Y6, Y6, Y6
+	VBLENDVPS  Y4, Y5, Y6, Y4
+	VMULPS     Y1, Y3, Y3
+	VMULPS     Y2, Y3, Y3
+	VCMPPS     $0x03, Y3, Y3, Y5
+	VBLENDVPS  Y5, Y0, Y3, Y3
+	CMPQ       AX, $+8
 	JLT        partless1
-	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y3, (CX)
 	JMP        partdone1
 
 partless1:
-	MOVQ         AX, BX
-	TESTQ        $0x00000004, CX
+	MOVQ         CX, BX
+	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X2, (BX)
+	VMOVUPS      X3, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y2, X2
+	VEXTRACTF128 $0x01, Y3, X3
 
 partfour1:
-	TESTQ   $0x00000002, CX
+	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X2, (BX)
+	VMOVLPS X3, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X2, X2
+	VPSRLDQ $0x08, X3, X3
 
 parttwo1:
-	TESTQ  $0x00000001, CX
+	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X2, (BX)
+	VMOVSS X3, (BX)
 
 partdone1:
-	VMULPS  Y0, Y3, Y0
-	VMULPS  Y1, Y0, Y0
-	CMPQ    DX, $+8
-	JLT     partless2
-	VMOVUPS Y0, 32(AX)
-	JMP     partdone2
+	VMULPS    Y1, Y4, Y1
+	VMULPS    Y2, Y1, Y1
+	VCMPPS    $0x03, Y1, Y1, Y2
+	VBLENDVPS Y2, Y0, Y1, Y1
+	CMPQ      DX, $+8
+	JLT       partless2
+	VMOVUPS   Y1, 32(CX)
+	JMP       partdone2
 
 partless2:
-	MOVQ         AX, AX
+	MOVQ         CX, AX
 	TESTQ        $0x00000004, DX
 	JEQ          partfour2
-	VMOVUPS      X0, 32(AX)
+	VMOVUPS      X1, 32(AX)
 	ADDQ         $+16, AX
-	VEXTRACTF128 $0x01, Y0, X0
+	VEXTRACTF128 $0x01, Y1, X1
 
 partfour2:
 	TESTQ   $0x00000002, DX
 	JEQ     parttwo2
-	VMOVLPS X0, 32(AX)
+	VMOVLPS X1, 32(AX)
 	ADDQ    $+8, AX
-	VPSRLDQ $0x08, X0, X0
+	VPSRLDQ $0x08, X1, X1
 
 parttwo2:
 	TESTQ  $0x00000001, DX
 	JEQ    partdone2
-	VMOVSS X0, 32(AX)
+	VMOVSS X1, 32(AX)
 
 partdone2:
 all_done:
-next:
 	ADDQ $+4, sums+8(FP)
 	MOVQ classes+24(FP), AX
 	SHLQ $0x02, AX
@@ -19213,544 +23944,13 @@ next:
 	VZEROUPPER
 	RET
 
-// func gradRowsAVX512(dst *float32, sums *float32, logits *float32, rows int, classes int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·gradRowsAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+2304(SB), Z0
-	VBROADCASTSS consts<>+2208(SB), Z1
-	VBROADCASTSS consts<>+384(SB), Z2
-	VBROADCASTSS consts<>+160(SB), Z3
-	VBROADCASTSS consts<>+96(SB), Z4
-	VBROADCASTSS consts<>+192(SB), Z5
-	VBROADCASTSS consts<>+2400(SB), Z6
-	VBROADCASTSS consts<>+2432(SB), Z7
-	VBROADCASTSS consts<>+2464(SB), Z8
-	VBROADCASTSS consts<>+2496(SB), Z9
-	VBROADCASTSS consts<>+2528(SB), Z10
-	VBROADCASTSS consts<>+608(SB), Z11
-	VBROADCASTSS consts<>+2368(SB), Z12
-	VBROADCASTSS consts<>+0(SB), Z13
-	VBROADCASTSS consts<>+928(SB), Z14
-
-row:
-	MOVQ         sums+8(FP), AX
-	CMPL         640(AX), $0x00
-	JNE          next
-	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 128(AX), Z15
-	VCVTDQ2PS    Z15, Z15
-	VSUBPS       Z12, Z15, Z15
-	VSUBPS       Z15, Z0, Z16
-	VMULPS       Z3, Z15, Z15
-	VBROADCASTSS 256(AX), Z17
-	VPANDD       Z13, Z17, Z18
-	VCMPPS       $0x11, Z18, Z1, K1
-	VCMPPS       $0x11, Z14, Z18, K2
-	KANDW        K1, K2, K1
-	VMOVAPS.Z    Z17, K1, Z17
-	VBROADCASTSS 512(AX), Z18
-	VBROADCASTSS (AX), Z19
-	MOVQ         logits+16(FP), AX
-	MOVQ         dst+0(FP), CX
-	MOVQ         classes+32(FP), DX
-	CMPQ         DX, $+64
-	JLT          all_few
-
-all_round:
-	VMOVUPS      (AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z18, Z20, Z20
-	VMULPS       Z19, Z20, Z20
-	VCMPPS       $0x03, Z20, Z20, K1
-	VBLENDMPS    Z11, Z20, K1, Z20
-	VMOVUPS      Z20, (CX)
-	VMOVUPS      64(AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z18, Z20, Z20
-	VMULPS       Z19, Z20, Z20
-	VCMPPS       $0x03, Z20, Z20, K1
-	VBLENDMPS    Z11, Z20, K1, Z20
-	VMOVUPS      Z20, 64(CX)
-	VMOVUPS      128(AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z18, Z20, Z20
-	VMULPS       Z19, Z20, Z20
-	VCMPPS       $0x03, Z20, Z20, K1
-	VBLENDMPS    Z11, Z20, K1, Z20
-	VMOVUPS      Z20, 128(CX)
-	VMOVUPS      192(AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z18, Z20, Z20
-	VMULPS       Z19, Z20, Z20
-	VCMPPS       $0x03, Z20, Z20, K1
-	VBLENDMPS    Z11, Z20, K1, Z20
-	VMOVUPS      Z20, 192(CX)
-	ADDQ         $+256, AX
-	ADDQ         $+256, CX
-	ADDQ         $-64, DX
-	CMPQ         DX, $+64
-	JGE          all_round
-
-all_few:
-	CMPQ DX, $+16
-	JLT  all_part
-
-all_tile:
-	VMOVUPS      (AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z18, Z20, Z20
-	VMULPS       Z19, Z20, Z20
-	VCMPPS       $0x03, Z20, Z20, K1
-	VBLENDMPS    Z11, Z20, K1, Z20
-	VMOVUPS      Z20, (CX)
-	ADDQ         $+64, AX
-	ADDQ         $+64, CX
-	ADDQ         $-16, DX
-	CMPQ         DX, $+16
-	JGE          all_tile
-
-all_part:
-	CMPQ         DX, $+1
-	JLT          all_done
-	MOVL         $0x0000ffff, BX
-	BZHIL        DX, BX, BX
-	KMOVW        BX, K1
-	VPXORD       Z20, Z20, Z20
-	VMOVUPS      (AX), K1, Z20
-	VSUBPS       Z17, Z20, Z17
-	VMAXPS       Z17, Z15, Z15
-	VMOVAPS      Z16, Z17
-	VFMADD231PS  Z4, Z15, Z17
-	VSUBPS       Z16, Z17, Z16
-	VFNMADD231PS Z3, Z16, Z15
-	VFNMADD231PS Z5, Z16, Z15
-	VMOVAPS      Z7, Z16
-	VFMADD231PS  Z6, Z15, Z16
-	VFMADD213PS  Z8, Z15, Z16
-	VFMADD213PS  Z9, Z15, Z16
-	VFMADD213PS  Z10, Z15, Z16
-	VFMADD213PS  Z2, Z15, Z16
-	VFMADD213PS  Z2, Z16, Z15
-	VPSLLD       $0x17, Z17, Z16
-	VMULPS       Z16, Z15, Z15
-	VMULPS       Z18, Z15, Z15
-	VMULPS       Z19, Z15, Z15
-	VCMPPS       $0x03, Z15, Z15, K2
-	VBLENDMPS    Z11, Z15, K2, Z15
-	VMOVUPS      Z15, K1, (CX)
-
-all_done:
-next:
-	ADDQ $+4, sums+8(FP)
-	MOVQ classes+32(FP), AX
-	SHLQ $0x02, AX
-	ADDQ AX, dst+0(FP)
-	ADDQ AX, logits+16(FP)
-	ADDQ $-1, rows+24(FP)
-	CMPQ rows+24(FP), $0x00
-	JNE  row
-	VZEROUPPER
-	RET
-
-// func gradRowsAVX2(dst *float32, sums *float32, logits *float32, rows int, classes int)
-// Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·gradRowsAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+2304(SB), Y0
-	VBROADCASTSS consts<>+2208(SB), Y1
-	VBROADCASTSS consts<>+384(SB), Y2
-	VBROADCASTSS consts<>+160(SB), Y3
-	VBROADCASTSS consts<>+96(SB), Y4
-	VBROADCASTSS consts<>+192(SB), Y5
-	VBROADCASTSS consts<>+2400(SB), Y6
-
-row:
-	MOVQ         sums+8(FP), AX
-	CMPL         640(AX), $0x00
-	JNE          next
-	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 128(AX), Y7
-	VCVTDQ2PS    Y7, Y7
-	VSUBPS       consts<>+2368(SB), Y7, Y7
-	VSUBPS       Y7, Y0, Y8
-	VMULPS       Y3, Y7, Y7
-	VBROADCASTSS 256(AX), Y9
-	VPAND        consts<>+0(SB), Y9, Y10
-	VCMPPS       $0x11, Y10, Y1, Y11
-	VCMPPS       $0x11, consts<>+928(SB), Y10, Y10
-	VPAND        Y11, Y10, Y10
-	VPAND        Y9, Y10, Y9
-	VBROADCASTSS 512(AX), Y10
-	VBROADCASTSS (AX), Y11
-	MOVQ         logits+16(FP), AX
-	MOVQ         dst+0(FP), CX
-	MOVQ         classes+32(FP), DX
-	CMPQ         DX, $+32
-	JLT          all_few
-
-all_round:
-	VMOVUPS      (AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2432(SB), Y6, Y14
-	VFMADD213PS  consts<>+2464(SB), Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y10, Y12, Y12
-	VMULPS       Y11, Y12, Y12
-	VCMPPS       $0x03, Y12, Y12, Y13
-	VBLENDVPS    Y13, consts<>+608(SB), Y12, Y12
-	VMOVUPS      Y12, (CX)
-	VMOVUPS      32(AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2432(SB), Y6, Y14
-	VFMADD213PS  consts<>+2464(SB), Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y10, Y12, Y12
-	VMULPS       Y11, Y12, Y12
-	VCMPPS       $0x03, Y12, Y12, Y13
-	VBLENDVPS    Y13, consts<>+608(SB), Y12, Y12
-	VMOVUPS      Y12, 32(CX)
-	VMOVUPS      64(AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2432(SB), Y6, Y14
-	VFMADD213PS  consts<>+2464(SB), Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y10, Y12, Y12
-	VMULPS       Y11, Y12, Y12
-	VCMPPS       $0x03, Y12, Y12, Y13
-	VBLENDVPS    Y13, consts<>+608(SB), Y12, Y12
-	VMOVUPS      Y12, 64(CX)
-	VMOVUPS      96(AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2432(SB), Y6, Y14
-	VFMADD213PS  consts<>+2464(SB), Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y10, Y12, Y12
-	VMULPS       Y11, Y12, Y12
-	VCMPPS       $0x03, Y12, Y12, Y13
-	VBLENDVPS    Y13, consts<>+608(SB), Y12, Y12
-	VMOVUPS      Y12, 96(CX)
-	ADDQ         $+128, AX
-	ADDQ         $+128, CX
-	ADDQ         $-32, DX
-	CMPQ         DX, $+32
-	JGE          all_round
-
-all_few:
-	CMPQ DX, $+16
-	JLT  all_part
-
-all_tile:
-	VMOVUPS      (AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2432(SB), Y6, Y14
-	VFMADD213PS  consts<>+2464(SB), Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y10, Y12, Y12
-	VMULPS       Y11, Y12, Y12
-	VCMPPS       $0x03, Y12, Y12, Y13
-	VBLENDVPS    Y13, consts<>+608(SB), Y12, Y12
-	VMOVUPS      Y12, (CX)
-	VMOVUPS      32(AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2432(SB), Y6, Y14
-	VFMADD213PS  consts<>+2464(SB), Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y10, Y12, Y12
-	VMULPS       Y11, Y12, Y12
-	VCMPPS       $0x03, Y12, Y12, Y13
-	VBLENDVPS    Y13, consts<>+608(SB), Y12, Y12
-	VMOVUPS      Y12, 32(CX)
-	ADDQ         $+64, AX
-	ADDQ         $+64, CX
-	ADDQ         $-16, DX
-	CMPQ         DX, $+16
-	JGE          all_tile
-
-all_part:
-	CMPQ         DX, $+1
-	JLT          all_done
-	MOVQ         $0x00000008, BX
-	MOVQ         DX, SI
-	CMPQ         SI, BX
-	CMOVQGT      BX, SI
-	NEGQ         SI
-	LEAQ         lane_mask<>+32(SB), BX
-	VMOVUPS      (BX)(SI*4), Y12
-	VMASKMOVPS   (AX), Y12, Y13
-	VPXOR        Y14, Y14, Y14
-	VBLENDVPS    Y12, Y13, Y14, Y12
-	MOVQ         $0x00000000, SI
-	MOVQ         DX, BX
-	SUBQ         $+8, BX
-	CMOVQLT      SI, BX
-	MOVQ         $0x00000008, SI
-	MOVQ         BX, DI
-	CMPQ         DI, SI
-	CMOVQGT      SI, DI
-	NEGQ         DI
-	LEAQ         lane_mask<>+32(SB), SI
-	VMOVUPS      (SI)(DI*4), Y13
-	VMASKMOVPS   32(AX), Y13, Y14
-	VPXOR        Y15, Y15, Y15
-	VBLENDVPS    Y13, Y14, Y15, Y13
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y14
-	VFMADD231PS  Y4, Y12, Y14
-	VSUBPS       Y8, Y14, Y15
-	VFNMADD231PS Y3, Y15, Y12
-	VFNMADD231PS Y5, Y15, Y12
-	VMOVAPS      Y12, Y15
-	VFMADD213PS  consts<>+2432(SB), Y6, Y15
-	VFMADD213PS  consts<>+2464(SB), Y12, Y15
-	VFMADD213PS  consts<>+2496(SB), Y12, Y15
-	VFMADD213PS  consts<>+2528(SB), Y12, Y15
-	VFMADD213PS  Y2, Y12, Y15
-	VFMADD213PS  Y2, Y15, Y12
-	VPSLLD       $0x17, Y14, Y14
-	VMULPS       Y14, Y12, Y12
-	VMULPS       Y10, Y12, Y12
-	VMULPS       Y11, Y12, Y12
-	VCMPPS       $0x03, Y12, Y12, Y14
-	VBLENDVPS    Y14, consts<>+608(SB), Y12, Y12
-	CMPQ         DX, $+8
-	JLT          partless1
-	VMOVUPS      Y12, (CX)
-	JMP          partdone1
-
-partless1:
-	MOVQ         CX, AX
-	TESTQ        $0x00000004, DX
-	JEQ          partfour1
-	VMOVUPS      X12, (AX)
-	ADDQ         $+16, AX
-	VEXTRACTF128 $0x01, Y12, X12
-
-partfour1:
-	TESTQ   $0x00000002, DX
-	JEQ     parttwo1
-	VMOVLPS X12, (AX)
-	ADDQ    $+8, AX
-	VPSRLDQ $0x08, X12, X12
-
-parttwo1:
-	TESTQ  $0x00000001, DX
-	JEQ    partdone1
-	VMOVSS X12, (AX)
-
-partdone1:
-	VSUBPS       Y9, Y13, Y9
-	VMAXPS       Y9, Y7, Y7
-	VMOVAPS      Y8, Y9
-	VFMADD231PS  Y4, Y7, Y9
-	VSUBPS       Y8, Y9, Y8
-	VFNMADD231PS Y3, Y8, Y7
-	VFNMADD231PS Y5, Y8, Y7
-	VMOVAPS      Y7, Y8
-	VFMADD213PS  consts<>+2432(SB), Y6, Y8
-	VFMADD213PS  consts<>+2464(SB), Y7, Y8
-	VFMADD213PS  consts<>+2496(SB), Y7, Y8
-	VFMADD213PS  consts<>+2528(SB), Y7, Y8
-	VFMADD213PS  Y2, Y7, Y8
-	VFMADD213PS  Y2, Y8, Y7
-	VPSLLD       $0x17, Y9, Y8
-	VMULPS       Y8, Y7, Y7
-	VMULPS       Y10, Y7, Y7
-	VMULPS       Y11, Y7, Y7
-	VCMPPS       $0x03, Y7, Y7, Y8
-	VBLENDVPS    Y8, consts<>+608(SB), Y7, Y7
-	CMPQ         BX, $+8
-	JLT          partless2
-	VMOVUPS      Y7, 32(CX)
-	JMP          partdone2
-
-partless2:
-	MOVQ         CX, AX
-	TESTQ        $0x00000004, BX
-	JEQ          partfour2
-	VMOVUPS      X7, 32(AX)
-	ADDQ         $+16, AX
-	VEXTRACTF128 $0x01, Y7, X7
-
-partfour2:
-	TESTQ   $0x00000002, BX
-	JEQ     parttwo2
-	VMOVLPS X7, 32(AX)
-	ADDQ    $+8, AX
-	VPSRLDQ $0x08, X7, X7
-
-parttwo2:
-	TESTQ  $0x00000001, BX
-	JEQ    partdone2
-	VMOVSS X7, 32(AX)
-
-partdone2:
-all_done:
-next:
-	ADDQ $+4, sums+8(FP)
-	MOVQ classes+32(FP), AX
-	SHLQ $0x02, AX
-	ADDQ AX, dst+0(FP)
-	ADDQ AX, logits+16(FP)
-	ADDQ $-1, rows+24(FP)
-	CMPQ rows+24(FP), $0x00
-	JNE  row
-	VZEROUPPER
-	RET
-
 // func rowFirstAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·rowFirstAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+0(SB), Z0
 	VBROADCASTSS consts<>+640(SB), Z1
 	VBROADCASTSS consts<>+608(SB), Z2
-	VBROADCASTSS consts<>+2720(SB), Z3
+	VBROADCASTSS consts<>+2816(SB), Z3
 
 row:
 	VMOVAPS Z1, Z6
@@ -19857,7 +24057,7 @@ TEXT ·rowFirstAVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+0(SB), Y0
 	VBROADCASTSS consts<>+640(SB), Y1
 	VBROADCASTSS consts<>+608(SB), Y2
-	VBROADCASTSS consts<>+2720(SB), Y3
+	VBROADCASTSS consts<>+2816(SB), Y3
 
 row:
 	VMOVAPS Y1, Y7

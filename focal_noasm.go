@@ -36,7 +36,31 @@ func rowMostAsm(sums, logits *float32, labels *int32, rows, classes int) { panic
 
 func rowShiftedAsm(sums, logits *float32, labels *int32, rows, classes int) { panic(noAssembly) }
 
+func rowShiftedExpAsm(dst, sums, logits *float32, labels *int32, rows, classes int) {
+	panic(noAssembly)
+}
+
 func partShiftedAsm(sums *float32, total *[16]float64, logits *float32, n, label int) {
+	panic(noAssembly)
+}
+
+func partShiftedExpAsm(dst, sums *float32, total *[16]float64, logits *float32, n, label int) {
+	panic(noAssembly)
+}
+
+func narrowSumAsm(sums, logits *float32, labels *int32, rows, classes int, e *float32, step int, slow *int) {
+	panic(noAssembly)
+}
+
+func narrowShiftedAsm(sums, logits *float32, labels *int32, rows, classes int, e *float32, step int) {
+	panic(noAssembly)
+}
+
+func narrowSoftmaxAsm(dst, sums *float32, labels *int32, rows, classes int, e *float32, step int) {
+	panic(noAssembly)
+}
+
+func narrowGradAsm(dst, sums *float32, labels *int32, rows, classes int, e *float32, step int) {
 	panic(noAssembly)
 }
 
@@ -54,11 +78,7 @@ func reciprocalsAsm(sums *float32, n int) { panic(noAssembly) }
 
 func softmaxScaleAsm(dst, sums *float32, rows, classes int) { panic(noAssembly) }
 
-func softmaxRowsAsm(dst, sums, logits *float32, rows, classes int) { panic(noAssembly) }
-
 func gradScaleAsm(dst, sums *float32, rows, classes int) { panic(noAssembly) }
-
-func gradRowsAsm(dst, sums, logits *float32, rows, classes int) { panic(noAssembly) }
 
 func rowFirstAsm(sums, logits *float32, labels *int32, rows, classes int) { panic(noAssembly) }
 
