@@ -154,6 +154,26 @@ func rowGradAVX512(losses *float32, sums *float32, n int, p *lossParams, scale *
 //go:noescape
 func rowGradAVX2(losses *float32, sums *float32, n int, p *lossParams, scale *float32)
 
+// maxWordAVX512 is maxWordGeneric on n > 0 elements.
+//
+//go:noescape
+func maxWordAVX512(most *uint32, x *uint32, n int)
+
+// maxWordAVX2 is maxWordGeneric on n > 0 elements.
+//
+//go:noescape
+func maxWordAVX2(most *uint32, x *uint32, n int)
+
+// foldRowsAVX512 is foldRowsGeneric on n > 0 elements.
+//
+//go:noescape
+func foldRowsAVX512(losses *float32, terms *float32, rows int, classes int)
+
+// foldRowsAVX2 is foldRowsGeneric on n > 0 elements.
+//
+//go:noescape
+func foldRowsAVX2(losses *float32, terms *float32, rows int, classes int)
+
 // addLossesAVX512 is addLossesGeneric on n > 0 elements.
 //
 //go:noescape
@@ -376,6 +396,24 @@ func rowGradAsm(losses *float32, sums *float32, n int, p *lossParams, scale *flo
 		rowGradAVX512(losses, sums, n, p, scale)
 	default:
 		rowGradAVX2(losses, sums, n, p, scale)
+	}
+}
+
+func maxWordAsm(most, x *uint32, n int) {
+	switch active {
+	case avx512:
+		maxWordAVX512(most, x, n)
+	default:
+		maxWordAVX2(most, x, n)
+	}
+}
+
+func foldRowsAsm(losses, terms *float32, rows, classes int) {
+	switch active {
+	case avx512:
+		foldRowsAVX512(losses, terms, rows, classes)
+	default:
+		foldRowsAVX2(losses, terms, rows, classes)
 	}
 }
 

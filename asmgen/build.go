@@ -107,6 +107,7 @@ type builder struct {
 	vecSpec  reg.Spec
 	used     []*constant // in order of first use
 	promoted []*constant
+	isCold   bool
 	labels   int           // numbers the labels that operations make
 	slots    []operand.Mem // where values are kept on the stack
 }
@@ -130,7 +131,7 @@ func (b *builder) begin(name, signature string, promoted []*constant) {
 	}
 	b.fn.SetSignature(sig)
 	b.fn.Attributes = attr.NOSPLIT
-	b.slots = nil
+	b.slots, b.isCold = nil, false
 	for _, k := range b.pool.constants {
 		k.uses, k.unfoldable, k.register = 0, 0, nil
 	}
@@ -154,6 +155,8 @@ func (b *builder) emit(i *ir.Instruction, err error) {
 
 func (b *builder) newVec() reg.VecVirtual { return b.regs.Vec(b.vecSpec) }
 
+func (b *builder) cold() { b.isCold = true }
+
 func (b *builder) comment(text string) { b.fn.AddComment(text) }
 func (b *builder) label(name string)   { b.fn.AddLabel(ir.Label(name)) }
 
@@ -167,6 +170,9 @@ func (b *builder) constant(k *constant) vec {
 
 // use notes that k is needed, in a register or not.
 func (b *builder) use(k *constant, unfoldable bool) {
+	if b.isCold {
+		return
+	}
 	if !slices.Contains(b.used, k) {
 		b.used = append(b.used, k)
 	}

@@ -48,6 +48,9 @@ type properties struct {
 type machine interface {
 	properties() properties
 
+	// cold says that what follows runs rarely: constants are not worth a register there.
+	cold()
+
 	// comment names the next step in the generated assembly.
 	comment(text string)
 

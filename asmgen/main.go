@@ -112,6 +112,8 @@ var kernels = []kernel{
 	{name: "rowGrad", args: "losses *float32, sums *float32, n int, p *lossParams, scale *float32", body: func(m machine) {
 		rowEndKernel(m, true)
 	}},
+	{name: "maxWord", args: "most, x *uint32, n int", body: maxWord},
+	{name: "foldRows", args: "losses, terms *float32, rows, classes int", body: foldRows},
 	{name: "addLosses", args: "total *[16]float64, x *float32, n int", body: func(m machine) { addLanes(m, rowTile) }},
 	{name: "addBlocks", args: "total *[16]float64, x *float32, n int", body: func(m machine) { addLanes(m, rowBlock) }},
 	{name: "reciprocals", args: "sums *float32, n int", body: reciprocals},
@@ -280,6 +282,7 @@ func testTable() []byte {
 	field("lossParams", "factor", lossFields.factor)
 	field("lossParams", "positive", lossFields.positive)
 	field("lossParams", "negative", lossFields.negative)
+	field("lossParams", "limit", lossFields.limit)
 	field("lossParams", "power", lossFields.power)
 	fmt.Fprintf(&b, "}\n")
 	text, err := format.Source(bytes.ReplaceAll(b.Bytes(), []byte(", }"), []byte("}")))

@@ -549,7 +549,7 @@ func rowEnd(m machine, sum, n, most, zt, alpha vec, args lossArgs, grad bool) []
 		g = m.fma(m.broadcast(args.params, lossFields.factor), c, one)
 		live = []vec{l, g, q, sum, alpha, zero}
 	}
-	f := focus(m, args, q, live...)
+	f := focus(m, args, []vec{q}, "", live...)[0]
 	m.comment("loss = (alpha l) q^gamma")
 	loss := m.pick(m.le(l, m.u32(0x7f7fffff)), m.mul(l, f), l)
 	out := []vec{m.umin(loss, m.u32(nanBits))}
