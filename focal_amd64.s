@@ -4049,133 +4049,123 @@ block:
 	VPTESTMD     Z18, Z18, K1
 	KORTESTW     K1, K1
 	JNE          otherblock
-	VMOVUPS      (DX), Z18
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z8, Z18, Z19
-	VSUBPS Z10, Z19, Z19
+	VPORD  (DX), Z8, Z18
+	VPORD  64(DX), Z8, Z19
+	VSUBPS Z10, Z18, Z18
+	VSUBPS Z10, Z19, Z21
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z4, Z20
-	VFMADD231PS Z11, Z19, Z20
-	VSUBPS      Z4, Z20, Z21
-
-	// r = c - n ln2
-	VFNMADD231PS Z5, Z21, Z19
-	VFNMADD231PS Z12, Z21, Z19
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z14, Z21
-	VFMADD231PS Z13, Z19, Z21
-	VFMADD213PS Z15, Z19, Z21
-	VFMADD213PS Z16, Z19, Z21
-	VFMADD213PS Z17, Z21, Z19
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     exp_one<>+0(SB), Z20, Z21
-	VPSLLD      $0x15, Z20, Z20
-	VPADDD      Z20, Z21, Z20
-	VFMADD231PS Z19, Z20, Z20
-	VADDPS      Z0, Z20, Z19
-	VDIVPS      Z19, Z0, Z19
-	VMULPS      Z19, Z20, Z21
-
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z22
-	VFMADD213PS.BCST consts<>+1920(SB), Z20, Z22
-	VFMADD213PS.BCST consts<>+1952(SB), Z20, Z22
-	VFMADD213PS.BCST consts<>+1984(SB), Z20, Z22
-	VFMADD213PS.BCST consts<>+2016(SB), Z20, Z22
-	VFMADD213PS.BCST consts<>+2048(SB), Z20, Z22
-	VFMADD213PS.BCST consts<>+2080(SB), Z20, Z22
-	VFMADD213PS.BCST consts<>+2112(SB), Z20, Z22
-	VMULPS           Z22, Z20, Z22
-	VFMADD231PS      Z22, Z20, Z20
-
-	// v = x for y = 0, -x for y = 1; ce = log1p(e) + max(v, 0)
-	VMOVUPS      (BX), Z22
-	VPSLLD       $0x02, Z22, Z22
-	VPANDD       Z8, Z22, Z23
-	VPXORD       Z23, Z18, Z18
-	VMAXPS       Z3, Z18, Z23
-	VADDPS       Z23, Z20, Z20
-	VPMOVD2M     Z18, K1
-	VBLENDMPS    Z21, Z19, K1, Z21
-	VBROADCASTSS 12(SI), Z18
-	VBROADCASTSS 16(SI), Z19
-	VPMOVD2M     Z22, K1
-	VBLENDMPS    Z18, Z19, K1, Z18
-	VMULPS       Z20, Z18, Z18
-	VMOVUPS      64(DX), Z19
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z8, Z19, Z20
-	VSUBPS Z10, Z20, Z20
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z4, Z19
+	VFMADD231PS Z11, Z18, Z19
 	VMOVAPS     Z4, Z22
-	VFMADD231PS Z11, Z20, Z22
+	VFMADD231PS Z11, Z21, Z22
+	VSUBPS      Z4, Z19, Z20
 	VSUBPS      Z4, Z22, Z23
 
 	// r = c - n ln2
-	VFNMADD231PS Z5, Z23, Z20
-	VFNMADD231PS Z12, Z23, Z20
+	VFNMADD231PS Z5, Z20, Z18
+	VFNMADD231PS Z5, Z23, Z21
+	VFNMADD231PS Z12, Z20, Z18
+	VFNMADD231PS Z12, Z23, Z21
 
 	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z14, Z20
+	VFMADD231PS Z13, Z18, Z20
 	VMOVAPS     Z14, Z23
-	VFMADD231PS Z13, Z20, Z23
-	VFMADD213PS Z15, Z20, Z23
-	VFMADD213PS Z16, Z20, Z23
-	VFMADD213PS Z17, Z23, Z20
+	VFMADD231PS Z13, Z21, Z23
+	VFMADD213PS Z15, Z18, Z20
+	VFMADD213PS Z15, Z21, Z23
+	VFMADD213PS Z16, Z18, Z20
+	VFMADD213PS Z16, Z21, Z23
+	VFMADD213PS Z17, Z20, Z18
+	VFMADD213PS Z17, Z23, Z21
 
 	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z19, Z20
 	VPERMPS     exp_one<>+0(SB), Z22, Z23
+	VPSLLD      $0x15, Z19, Z19
 	VPSLLD      $0x15, Z22, Z22
-	VPADDD      Z22, Z23, Z22
-	VFMADD231PS Z20, Z22, Z22
-	VADDPS      Z0, Z22, Z20
-	VDIVPS      Z20, Z0, Z20
-	VMULPS      Z20, Z22, Z23
+	VPADDD      Z19, Z20, Z19
+	VPADDD      Z22, Z23, Z20
+	VFMADD231PS Z18, Z19, Z19
+	VFMADD231PS Z21, Z20, Z20
+	VADDPS      Z0, Z19, Z18
+	VADDPS      Z0, Z20, Z21
+	VDIVPS      Z18, Z0, Z18
+	VDIVPS      Z21, Z0, Z23
+	VMULPS      Z18, Z19, Z21
+	VMULPS      Z23, Z20, Z24
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VMOVUPS   (BX), Z22
+	VMOVUPS   64(BX), Z25
+	VPSLLD    $0x02, Z22, Z22
+	VPSLLD    $0x02, Z25, Z25
+	VPANDD    Z8, Z22, Z22
+	VPANDD    Z8, Z25, Z25
+	VPXORD    (DX), Z22, Z22
+	VPXORD    64(DX), Z25, Z25
+	VPMOVD2M  Z22, K1
+	VPMOVD2M  Z25, K2
+	VBLENDMPS Z21, Z18, K1, Z18
+	VBLENDMPS Z24, Z23, K2, Z24
 
 	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z24
-	VFMADD213PS.BCST consts<>+1920(SB), Z22, Z24
-	VFMADD213PS.BCST consts<>+1952(SB), Z22, Z24
-	VFMADD213PS.BCST consts<>+1984(SB), Z22, Z24
-	VFMADD213PS.BCST consts<>+2016(SB), Z22, Z24
-	VFMADD213PS.BCST consts<>+2048(SB), Z22, Z24
-	VFMADD213PS.BCST consts<>+2080(SB), Z22, Z24
-	VFMADD213PS.BCST consts<>+2112(SB), Z22, Z24
-	VMULPS           Z24, Z22, Z24
-	VFMADD231PS      Z24, Z22, Z22
+	VBROADCASTSS     consts<>+1888(SB), Z21
+	VBROADCASTSS     consts<>+1888(SB), Z23
+	VFMADD213PS.BCST consts<>+1920(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+1920(SB), Z20, Z23
+	VFMADD213PS.BCST consts<>+1952(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+1952(SB), Z20, Z23
+	VFMADD213PS.BCST consts<>+1984(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+1984(SB), Z20, Z23
+	VFMADD213PS.BCST consts<>+2016(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+2016(SB), Z20, Z23
+	VFMADD213PS.BCST consts<>+2048(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+2048(SB), Z20, Z23
+	VFMADD213PS.BCST consts<>+2080(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+2080(SB), Z20, Z23
+	VFMADD213PS.BCST consts<>+2112(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+2112(SB), Z20, Z23
+	VMULPS           Z21, Z19, Z21
+	VMULPS           Z23, Z20, Z23
+	VFMADD231PS      Z21, Z19, Z19
+	VFMADD231PS      Z23, Z20, Z20
 
-	// v = x for y = 0, -x for y = 1; ce = log1p(e) + max(v, 0)
-	VMOVUPS      64(BX), Z24
-	VPSLLD       $0x02, Z24, Z24
-	VPANDD       Z8, Z24, Z25
-	VPXORD       Z25, Z19, Z19
-	VMAXPS       Z3, Z19, Z25
-	VADDPS       Z25, Z22, Z22
-	VPMOVD2M     Z19, K1
-	VBLENDMPS    Z23, Z20, K1, Z23
-	VBROADCASTSS 12(SI), Z19
-	VBROADCASTSS 16(SI), Z20
-	VPMOVD2M     Z24, K1
-	VBLENDMPS    Z19, Z20, K1, Z19
-	VMULPS       Z22, Z19, Z19
+	// ce = log1p(e) + max(v, 0)
+	VMAXPS       Z3, Z22, Z21
+	VMAXPS       Z3, Z25, Z22
+	VADDPS       Z21, Z19, Z19
+	VADDPS       Z22, Z20, Z21
+	VMOVUPS      (BX), Z20
+	VMOVUPS      64(BX), Z22
+	VPSLLD       $0x02, Z20, Z20
+	VPSLLD       $0x02, Z22, Z25
+	VBROADCASTSS 12(SI), Z22
+	VBROADCASTSS 12(SI), Z26
+	VBROADCASTSS 16(SI), Z23
+	VBROADCASTSS 16(SI), Z27
+	VPMOVD2M     Z20, K1
+	VPMOVD2M     Z25, K2
+	VBLENDMPS    Z22, Z23, K1, Z20
+	VBLENDMPS    Z26, Z27, K2, Z22
+	VMULPS       Z19, Z20, Z19
+	VMULPS       Z21, Z22, Z20
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_79
-	VMULPS Z21, Z21, Z21
-	VMULPS Z23, Z23, Z23
+	VMULPS Z18, Z18, Z18
+	VMULPS Z24, Z24, Z24
 	JMP    focusdone79
 
 focusnot0_79:
 	CMPQ    DI, $+2
 	JGE     focusnot1_79
-	VMOVAPS Z0, Z21
-	VMOVAPS Z0, Z23
+	VMOVAPS Z0, Z18
+	VMOVAPS Z0, Z24
 	JMP     focusdone79
 
 focusnot1_79:
@@ -4186,127 +4176,127 @@ focusnot1_79:
 focusnot2_79:
 	CMPQ    DI, $+4
 	JGE     focusnot3_79
-	VSQRTPS Z21, Z21
-	VSQRTPS Z23, Z23
+	VSQRTPS Z18, Z18
+	VSQRTPS Z24, Z24
 	JMP     focusdone79
 
 focusnot3_79:
 	CMPQ         DI, $+5
 	JGE          focusnot4_79
-	VSQRTPS      Z21, Z20
-	VMOVAPS      Z21, Z22
-	VFNMADD231PS Z20, Z20, Z22
-	VMULPS       Z6, Z20, Z24
-	VMULPS       Z24, Z22, Z22
-	VFMADD231PS  Z20, Z21, Z22
-	VMOVAPS      Z22, Z21
-	VSQRTPS      Z23, Z20
-	VMOVAPS      Z23, Z22
-	VFNMADD231PS Z20, Z20, Z22
-	VMULPS       Z6, Z20, Z24
-	VMULPS       Z24, Z22, Z22
-	VFMADD231PS  Z20, Z23, Z22
-	VMOVAPS      Z22, Z23
+	VSQRTPS      Z18, Z21
+	VMOVAPS      Z18, Z22
+	VFNMADD231PS Z21, Z21, Z22
+	VMULPS       Z6, Z21, Z23
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z21, Z18, Z22
+	VMOVAPS      Z22, Z18
+	VSQRTPS      Z24, Z21
+	VMOVAPS      Z24, Z22
+	VFNMADD231PS Z21, Z21, Z22
+	VMULPS       Z6, Z21, Z23
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z21, Z24, Z22
+	VMOVAPS      Z22, Z24
 	JMP          focusdone79
 
 focusnot4_79:
 	CMPQ         DI, $+6
 	JGE          focusnot5_79
-	VSQRTPS      Z21, Z20
-	VMULPS       Z21, Z21, Z22
-	VMOVAPS      Z22, Z24
-	VFMSUB231PS  Z21, Z21, Z24
-	VMOVAPS      Z21, Z25
-	VFNMADD231PS Z20, Z20, Z25
-	VMULPS       Z25, Z21, Z21
-	VFMADD231PS  Z6, Z21, Z24
-	VMULPS       Z20, Z24, Z21
-	VFMADD231PS  Z20, Z22, Z21
-	VSQRTPS      Z23, Z20
-	VMULPS       Z23, Z23, Z22
-	VMOVAPS      Z22, Z24
-	VFMSUB231PS  Z23, Z23, Z24
-	VMOVAPS      Z23, Z25
-	VFNMADD231PS Z20, Z20, Z25
-	VMULPS       Z25, Z23, Z23
-	VFMADD231PS  Z6, Z23, Z24
-	VMULPS       Z20, Z24, Z23
-	VFMADD231PS  Z20, Z22, Z23
+	VSQRTPS      Z18, Z21
+	VMULPS       Z18, Z18, Z22
+	VMOVAPS      Z22, Z23
+	VFMSUB231PS  Z18, Z18, Z23
+	VMOVAPS      Z18, Z25
+	VFNMADD231PS Z21, Z21, Z25
+	VMULPS       Z25, Z18, Z18
+	VFMADD231PS  Z6, Z18, Z23
+	VMULPS       Z21, Z23, Z18
+	VFMADD231PS  Z21, Z22, Z18
+	VSQRTPS      Z24, Z21
+	VMULPS       Z24, Z24, Z22
+	VMOVAPS      Z22, Z23
+	VFMSUB231PS  Z24, Z24, Z23
+	VMOVAPS      Z24, Z25
+	VFNMADD231PS Z21, Z21, Z25
+	VMULPS       Z25, Z24, Z24
+	VFMADD231PS  Z6, Z24, Z23
+	VMULPS       Z21, Z23, Z24
+	VFMADD231PS  Z21, Z22, Z24
 	JMP          focusdone79
 
 focusnot5_79:
 	CMPQ        DI, $+7
 	JGE         focusnot6_79
-	VMULPS      Z21, Z21, Z20
-	VMOVAPS     Z20, Z22
-	VFMSUB231PS Z21, Z21, Z22
-	VMULPS      Z21, Z22, Z22
-	VFMADD231PS Z21, Z20, Z22
-	VMOVAPS     Z22, Z21
-	VMULPS      Z23, Z23, Z20
-	VMOVAPS     Z20, Z22
-	VFMSUB231PS Z23, Z23, Z22
-	VMULPS      Z23, Z22, Z22
-	VFMADD231PS Z23, Z20, Z22
-	VMOVAPS     Z22, Z23
+	VMULPS      Z18, Z18, Z21
+	VMOVAPS     Z21, Z22
+	VFMSUB231PS Z18, Z18, Z22
+	VMULPS      Z18, Z22, Z22
+	VFMADD231PS Z18, Z21, Z22
+	VMOVAPS     Z22, Z18
+	VMULPS      Z24, Z24, Z21
+	VMOVAPS     Z21, Z22
+	VFMSUB231PS Z24, Z24, Z22
+	VMULPS      Z24, Z22, Z22
+	VFMADD231PS Z24, Z21, Z22
+	VMOVAPS     Z22, Z24
 	JMP         focusdone79
 
 focusnot6_79:
 	CMPQ        DI, $+8
 	JGE         focusnot7_79
-	VMULPS      Z21, Z21, Z20
-	VFMSUB213PS Z20, Z21, Z21
-	VADDPS      Z20, Z20, Z22
-	VMULPS      Z21, Z22, Z21
-	VFMADD231PS Z20, Z20, Z21
-	VMULPS      Z23, Z23, Z20
-	VFMSUB213PS Z20, Z23, Z23
-	VADDPS      Z20, Z20, Z22
-	VMULPS      Z23, Z22, Z23
-	VFMADD231PS Z20, Z20, Z23
+	VMULPS      Z18, Z18, Z21
+	VFMSUB213PS Z21, Z18, Z18
+	VADDPS      Z21, Z21, Z22
+	VMULPS      Z18, Z22, Z18
+	VFMADD231PS Z21, Z21, Z18
+	VMULPS      Z24, Z24, Z21
+	VFMSUB213PS Z21, Z24, Z24
+	VADDPS      Z21, Z21, Z22
+	VMULPS      Z24, Z22, Z24
+	VFMADD231PS Z21, Z21, Z24
 	JMP         focusdone79
 
 focusnot7_79:
 	CMPQ        DI, $+9
 	JGE         focusnot8_79
-	VMULPS      Z21, Z21, Z20
-	VMOVAPS     Z20, Z22
-	VFMSUB231PS Z21, Z21, Z22
-	VMULPS      Z20, Z20, Z24
-	VADDPS      Z20, Z20, Z25
-	VFMSUB213PS Z24, Z20, Z20
-	VFMADD231PS Z22, Z25, Z20
-	VMULPS      Z21, Z20, Z20
-	VFMADD231PS Z21, Z24, Z20
-	VMOVAPS     Z20, Z21
-	VMULPS      Z23, Z23, Z20
-	VMOVAPS     Z20, Z22
-	VFMSUB231PS Z23, Z23, Z22
-	VMULPS      Z20, Z20, Z24
-	VADDPS      Z20, Z20, Z25
-	VFMSUB213PS Z24, Z20, Z20
-	VFMADD231PS Z22, Z25, Z20
-	VMULPS      Z23, Z20, Z20
-	VFMADD231PS Z23, Z24, Z20
-	VMOVAPS     Z20, Z23
+	VMULPS      Z18, Z18, Z21
+	VMOVAPS     Z21, Z22
+	VFMSUB231PS Z18, Z18, Z22
+	VMULPS      Z21, Z21, Z23
+	VADDPS      Z21, Z21, Z25
+	VFMSUB213PS Z23, Z21, Z21
+	VFMADD231PS Z22, Z25, Z21
+	VMULPS      Z18, Z21, Z21
+	VFMADD231PS Z18, Z23, Z21
+	VMOVAPS     Z21, Z18
+	VMULPS      Z24, Z24, Z21
+	VMOVAPS     Z21, Z22
+	VFMSUB231PS Z24, Z24, Z22
+	VMULPS      Z21, Z21, Z23
+	VADDPS      Z21, Z21, Z25
+	VFMSUB213PS Z23, Z21, Z21
+	VFMADD231PS Z22, Z25, Z21
+	VMULPS      Z24, Z21, Z21
+	VFMADD231PS Z24, Z23, Z21
+	VMOVAPS     Z21, Z24
 	JMP         focusdone79
 
 focusnot8_79:
 	LEAQ         24(SI), R8
-	VBROADCASTSS (R8), Z20
+	VBROADCASTSS (R8), Z21
 	VBROADCASTSS 4(R8), Z22
-	VBROADCASTSS 8(R8), Z24
+	VBROADCASTSS 8(R8), Z23
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z21, Z26
+	VPSUBD.BCST consts<>+1248(SB), Z18, Z26
 	VPSRLD      $0x17, Z26, Z25
-	VPSRLD      $0x14, Z26, Z21
+	VPSRLD      $0x14, Z26, Z18
 	VPANDD.BCST consts<>+1280(SB), Z26, Z26
 	VPADDD.BCST consts<>+1312(SB), Z26, Z26
 	VCVTDQ2PS   Z25, Z29
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z21, Z27
+	VPERMPS          pow_r<>+0(SB), Z18, Z27
 	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
 	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
 	VMOVAPS          Z26, Z27
@@ -4324,10 +4314,10 @@ focusnot8_79:
 	VADDPS           Z28, Z27, Z26
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z21, Z30
+	VPERMPS     pow_th<>+0(SB), Z18, Z30
 	VADDPS      Z30, Z29, Z29
-	VMULPS      Z29, Z20, Z30
-	VFMSUB213PS Z30, Z20, Z29
+	VMULPS      Z29, Z21, Z30
+	VFMSUB213PS Z30, Z21, Z29
 	VFMADD213PS Z30, Z22, Z26
 
 	// n = s to the nearest eighth; r = y log2 x - n
@@ -4335,51 +4325,51 @@ focusnot8_79:
 	VSUBPS      Z7, Z26, Z31
 	VSUBPS      Z31, Z30, Z30
 	VFMADD231PS Z27, Z22, Z30
-	VPERMPS     pow_tl<>+0(SB), Z21, Z21
-	VFMADD231PS Z21, Z20, Z29
-	VFMADD231PS Z27, Z24, Z29
+	VPERMPS     pow_tl<>+0(SB), Z18, Z18
+	VFMADD231PS Z18, Z21, Z29
+	VFMADD231PS Z27, Z23, Z29
 	VFMADD231PS Z28, Z22, Z29
-	VADDPS      Z29, Z30, Z20
+	VADDPS      Z29, Z30, Z18
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
 	VBROADCASTSS     consts<>+1568(SB), Z21
-	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
-	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
-	VMULPS           Z20, Z20, Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z21
+	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z21
+	VMULPS           Z18, Z18, Z22
 	VMULPS           Z21, Z22, Z21
-	VFMADD231PS      Z5, Z20, Z21
-	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z20
+	VFMADD231PS      Z5, Z18, Z21
+	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z18
 	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z22
-	VFMADD231PS      Z21, Z20, Z22
+	VFMADD231PS      Z21, Z18, Z22
 
 	// times 2^k
-	VADDPS      Z22, Z20, Z20
+	VADDPS      Z22, Z18, Z18
 	VPSLLD      $0x14, Z26, Z21
 	VPANDD.BCST consts<>+640(SB), Z21, Z21
-	VPADDD      Z21, Z20, Z21
+	VPADDD      Z21, Z18, Z18
 
 	// x or result out of range?
-	VPANDND      Z25, Z1, Z20
+	VPANDND      Z25, Z1, Z21
 	VPXORD.BCST  consts<>+1728(SB), Z26, Z22
 	VPANDND      Z22, Z2, Z22
-	VPORD        Z22, Z20, Z20
-	VPTESTMD     Z20, Z20, K1
+	VPORD        Z22, Z21, Z21
+	VPTESTMD     Z21, Z21, K1
 	KORTESTW     K1, K1
 	JNE          slowblock
-	VBROADCASTSS (R8), Z20
+	VBROADCASTSS (R8), Z21
 	VBROADCASTSS 4(R8), Z22
-	VBROADCASTSS 8(R8), Z24
+	VBROADCASTSS 8(R8), Z23
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z23, Z26
+	VPSUBD.BCST consts<>+1248(SB), Z24, Z26
 	VPSRLD      $0x17, Z26, Z25
-	VPSRLD      $0x14, Z26, Z23
+	VPSRLD      $0x14, Z26, Z24
 	VPANDD.BCST consts<>+1280(SB), Z26, Z26
 	VPADDD.BCST consts<>+1312(SB), Z26, Z26
 	VCVTDQ2PS   Z25, Z29
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z23, Z27
+	VPERMPS          pow_r<>+0(SB), Z24, Z27
 	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
 	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
 	VMOVAPS          Z26, Z27
@@ -4397,10 +4387,10 @@ focusnot8_79:
 	VADDPS           Z28, Z27, Z26
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z23, Z30
+	VPERMPS     pow_th<>+0(SB), Z24, Z30
 	VADDPS      Z30, Z29, Z29
-	VMULPS      Z29, Z20, Z30
-	VFMSUB213PS Z30, Z20, Z29
+	VMULPS      Z29, Z21, Z30
+	VFMSUB213PS Z30, Z21, Z29
 	VFMADD213PS Z30, Z22, Z26
 
 	// n = s to the nearest eighth; r = y log2 x - n
@@ -4408,44 +4398,44 @@ focusnot8_79:
 	VSUBPS      Z7, Z26, Z31
 	VSUBPS      Z31, Z30, Z30
 	VFMADD231PS Z27, Z22, Z30
-	VPERMPS     pow_tl<>+0(SB), Z23, Z23
-	VFMADD231PS Z23, Z20, Z29
-	VFMADD231PS Z27, Z24, Z29
+	VPERMPS     pow_tl<>+0(SB), Z24, Z24
+	VFMADD231PS Z24, Z21, Z29
+	VFMADD231PS Z27, Z23, Z29
 	VFMADD231PS Z28, Z22, Z29
-	VADDPS      Z29, Z30, Z20
+	VADDPS      Z29, Z30, Z21
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
 	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z22
-	VMULPS           Z20, Z20, Z23
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z23
 	VMULPS           Z22, Z23, Z22
-	VFMADD231PS      Z5, Z20, Z22
-	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z20
+	VFMADD231PS      Z5, Z21, Z22
+	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z21
 	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z23
-	VFMADD231PS      Z22, Z20, Z23
+	VFMADD231PS      Z22, Z21, Z23
 
 	// times 2^k
-	VADDPS      Z23, Z20, Z20
+	VADDPS      Z23, Z21, Z21
 	VPSLLD      $0x14, Z26, Z22
 	VPANDD.BCST consts<>+640(SB), Z22, Z22
-	VPADDD      Z22, Z20, Z23
+	VPADDD      Z22, Z21, Z24
 
 	// x or result out of range?
-	VPANDND     Z25, Z1, Z20
+	VPANDND     Z25, Z1, Z21
 	VPXORD.BCST consts<>+1728(SB), Z26, Z22
 	VPANDND     Z22, Z2, Z22
-	VPORD       Z22, Z20, Z20
-	VPTESTMD    Z20, Z20, K1
+	VPORD       Z22, Z21, Z21
+	VPTESTMD    Z21, Z21, K1
 	KORTESTW    K1, K1
 	JNE         slowblock
 
 focusdone79:
 	// loss = (alpha ce) q^gamma
-	VMULPS Z21, Z18, Z18
+	VMULPS Z18, Z19, Z18
 
 	// loss = (alpha ce) q^gamma
-	VMULPS  Z23, Z19, Z19
+	VMULPS  Z24, Z20, Z19
 	VMOVUPS Z18, (CX)
 	VMOVUPS Z19, 64(CX)
 
@@ -4513,31 +4503,34 @@ vector:
 	VDIVPS      Z20, Z0, Z20
 	VMULPS      Z20, Z21, Z22
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z23
-	VFMADD213PS.BCST consts<>+1920(SB), Z21, Z23
-	VFMADD213PS.BCST consts<>+1952(SB), Z21, Z23
-	VFMADD213PS.BCST consts<>+1984(SB), Z21, Z23
-	VFMADD213PS.BCST consts<>+2016(SB), Z21, Z23
-	VFMADD213PS.BCST consts<>+2048(SB), Z21, Z23
-	VFMADD213PS.BCST consts<>+2080(SB), Z21, Z23
-	VFMADD213PS.BCST consts<>+2112(SB), Z21, Z23
-	VMULPS           Z23, Z21, Z23
-	VFMADD231PS      Z23, Z21, Z21
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VPSLLD    $0x02, Z19, Z23
+	VPANDD    Z8, Z23, Z23
+	VPXORD    Z18, Z23, Z18
+	VPMOVD2M  Z18, K2
+	VBLENDMPS Z22, Z20, K2, Z22
 
-	// v = x for y = 0, -x for y = 1; ce = log1p(e) + max(v, 0)
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z20
+	VFMADD213PS.BCST consts<>+1920(SB), Z21, Z20
+	VFMADD213PS.BCST consts<>+1952(SB), Z21, Z20
+	VFMADD213PS.BCST consts<>+1984(SB), Z21, Z20
+	VFMADD213PS.BCST consts<>+2016(SB), Z21, Z20
+	VFMADD213PS.BCST consts<>+2048(SB), Z21, Z20
+	VFMADD213PS.BCST consts<>+2080(SB), Z21, Z20
+	VFMADD213PS.BCST consts<>+2112(SB), Z21, Z20
+	VMULPS           Z20, Z21, Z20
+	VFMADD231PS      Z20, Z21, Z21
+
+	// ce = log1p(e) + max(v, 0)
+	VMAXPS       Z3, Z18, Z18
+	VADDPS       Z18, Z21, Z18
 	VPSLLD       $0x02, Z19, Z19
-	VPANDD       Z8, Z19, Z23
-	VPXORD       Z23, Z18, Z18
-	VMAXPS       Z3, Z18, Z23
-	VADDPS       Z23, Z21, Z21
-	VPMOVD2M     Z18, K2
-	VBLENDMPS    Z22, Z20, K2, Z22
-	VBROADCASTSS 12(SI), Z18
-	VBROADCASTSS 16(SI), Z20
+	VBROADCASTSS 12(SI), Z20
+	VBROADCASTSS 16(SI), Z21
 	VPMOVD2M     Z19, K2
-	VBLENDMPS    Z18, Z20, K2, Z18
-	VMULPS       Z21, Z18, Z18
+	VBLENDMPS    Z20, Z21, K2, Z19
+	VMULPS       Z18, Z19, Z18
 
 	// q^gamma
 	CMPQ   DI, $+1
@@ -4720,131 +4713,115 @@ done:
 
 otherblock:
 	VMOVUPS (DX), Z18
+	VMOVUPS 64(DX), Z21
 	VMOVUPS (BX), Z19
+	VMOVUPS 64(BX), Z22
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
 	VPORD  Z8, Z18, Z20
+	VPORD  Z8, Z21, Z23
 	VSUBPS Z10, Z20, Z20
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z4, Z21
-	VFMADD231PS Z11, Z20, Z21
-	VSUBPS      Z4, Z21, Z22
-
-	// r = c - n ln2
-	VFNMADD231PS Z5, Z22, Z20
-	VFNMADD231PS Z12, Z22, Z20
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z14, Z22
-	VFMADD231PS Z13, Z20, Z22
-	VFMADD213PS Z15, Z20, Z22
-	VFMADD213PS Z16, Z20, Z22
-	VFMADD213PS Z17, Z22, Z20
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     exp_one<>+0(SB), Z21, Z22
-	VPSLLD      $0x15, Z21, Z21
-	VPADDD      Z21, Z22, Z21
-	VFMADD231PS Z20, Z21, Z21
-	VADDPS      Z0, Z21, Z20
-	VDIVPS      Z20, Z0, Z20
-	VMULPS      Z20, Z21, Z22
-
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z23
-	VFMADD213PS.BCST consts<>+1920(SB), Z21, Z23
-	VFMADD213PS.BCST consts<>+1952(SB), Z21, Z23
-	VFMADD213PS.BCST consts<>+1984(SB), Z21, Z23
-	VFMADD213PS.BCST consts<>+2016(SB), Z21, Z23
-	VFMADD213PS.BCST consts<>+2048(SB), Z21, Z23
-	VFMADD213PS.BCST consts<>+2080(SB), Z21, Z23
-	VFMADD213PS.BCST consts<>+2112(SB), Z21, Z23
-	VMULPS           Z23, Z21, Z23
-	VFMADD231PS      Z23, Z21, Z21
-	VPMOVD2M         Z18, K1
-	VBLENDMPS        Z22, Z20, K1, Z23
-	VPMOVD2M         Z18, K1
-	VBLENDMPS        Z20, Z22, K1, Z20
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z19, Z0, Z22
-	VPMOVD2M    Z18, K1
-	VBLENDMPS   Z19, Z22, K1, Z24
-	VPANDD      Z9, Z18, Z18
-	VFMADD231PS Z18, Z24, Z21
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z19, Z20, Z18
-	VFMADD231PS  Z22, Z23, Z18
-	VBROADCASTSS 12(SI), Z20
-	VBROADCASTSS 16(SI), Z23
-	VMULPS       Z22, Z23, Z22
-	VFMADD231PS  Z19, Z20, Z22
-	VMULPS       Z21, Z22, Z19
-	VMOVUPS      64(DX), Z20
-	VMOVUPS      64(BX), Z21
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z8, Z20, Z22
-	VSUBPS Z10, Z22, Z22
+	VSUBPS Z10, Z23, Z25
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Z4, Z23
-	VFMADD231PS Z11, Z22, Z23
+	VFMADD231PS Z11, Z20, Z23
+	VMOVAPS     Z4, Z26
+	VFMADD231PS Z11, Z25, Z26
 	VSUBPS      Z4, Z23, Z24
+	VSUBPS      Z4, Z26, Z27
 
 	// r = c - n ln2
-	VFNMADD231PS Z5, Z24, Z22
-	VFNMADD231PS Z12, Z24, Z22
+	VFNMADD231PS Z5, Z24, Z20
+	VFNMADD231PS Z5, Z27, Z25
+	VFNMADD231PS Z12, Z24, Z20
+	VFNMADD231PS Z12, Z27, Z25
 
 	// p = e^r / s - 1, s = T[0]
 	VMOVAPS     Z14, Z24
-	VFMADD231PS Z13, Z22, Z24
-	VFMADD213PS Z15, Z22, Z24
-	VFMADD213PS Z16, Z22, Z24
-	VFMADD213PS Z17, Z24, Z22
+	VFMADD231PS Z13, Z20, Z24
+	VMOVAPS     Z14, Z27
+	VFMADD231PS Z13, Z25, Z27
+	VFMADD213PS Z15, Z20, Z24
+	VFMADD213PS Z15, Z25, Z27
+	VFMADD213PS Z16, Z20, Z24
+	VFMADD213PS Z16, Z25, Z27
+	VFMADD213PS Z17, Z24, Z20
+	VFMADD213PS Z17, Z27, Z25
 
 	// 2^n T[j] (1 + p)
 	VPERMPS     exp_one<>+0(SB), Z23, Z24
+	VPERMPS     exp_one<>+0(SB), Z26, Z27
 	VPSLLD      $0x15, Z23, Z23
+	VPSLLD      $0x15, Z26, Z26
 	VPADDD      Z23, Z24, Z23
-	VFMADD231PS Z22, Z23, Z23
-	VADDPS      Z0, Z23, Z22
-	VDIVPS      Z22, Z0, Z22
-	VMULPS      Z22, Z23, Z24
+	VPADDD      Z26, Z27, Z24
+	VFMADD231PS Z20, Z23, Z23
+	VFMADD231PS Z25, Z24, Z24
+	VADDPS      Z0, Z23, Z20
+	VADDPS      Z0, Z24, Z25
+	VDIVPS      Z20, Z0, Z20
+	VDIVPS      Z25, Z0, Z27
+	VMULPS      Z20, Z23, Z25
+	VMULPS      Z27, Z24, Z28
 
 	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z25
-	VFMADD213PS.BCST consts<>+1920(SB), Z23, Z25
-	VFMADD213PS.BCST consts<>+1952(SB), Z23, Z25
-	VFMADD213PS.BCST consts<>+1984(SB), Z23, Z25
-	VFMADD213PS.BCST consts<>+2016(SB), Z23, Z25
-	VFMADD213PS.BCST consts<>+2048(SB), Z23, Z25
-	VFMADD213PS.BCST consts<>+2080(SB), Z23, Z25
-	VFMADD213PS.BCST consts<>+2112(SB), Z23, Z25
-	VMULPS           Z25, Z23, Z25
-	VFMADD231PS      Z25, Z23, Z23
-	VPMOVD2M         Z20, K1
-	VBLENDMPS        Z24, Z22, K1, Z25
-	VPMOVD2M         Z20, K1
-	VBLENDMPS        Z22, Z24, K1, Z22
+	VBROADCASTSS     consts<>+1888(SB), Z26
+	VBROADCASTSS     consts<>+1888(SB), Z29
+	VFMADD213PS.BCST consts<>+1920(SB), Z23, Z26
+	VFMADD213PS.BCST consts<>+1920(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1952(SB), Z23, Z26
+	VFMADD213PS.BCST consts<>+1952(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1984(SB), Z23, Z26
+	VFMADD213PS.BCST consts<>+1984(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+2016(SB), Z23, Z26
+	VFMADD213PS.BCST consts<>+2016(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+2048(SB), Z23, Z26
+	VFMADD213PS.BCST consts<>+2048(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+2080(SB), Z23, Z26
+	VFMADD213PS.BCST consts<>+2080(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+2112(SB), Z23, Z26
+	VFMADD213PS.BCST consts<>+2112(SB), Z24, Z29
+	VMULPS           Z26, Z23, Z26
+	VMULPS           Z29, Z24, Z29
+	VFMADD231PS      Z26, Z23, Z23
+	VFMADD231PS      Z29, Z24, Z24
+	VPMOVD2M         Z18, K1
+	VPMOVD2M         Z21, K2
+	VBLENDMPS        Z25, Z20, K1, Z26
+	VBLENDMPS        Z28, Z27, K2, Z29
+	VPMOVD2M         Z18, K1
+	VPMOVD2M         Z21, K2
+	VBLENDMPS        Z20, Z25, K1, Z20
+	VBLENDMPS        Z27, Z28, K2, Z28
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z21, Z0, Z24
-	VPMOVD2M    Z20, K1
-	VBLENDMPS   Z21, Z24, K1, Z26
-	VPANDD      Z9, Z20, Z20
-	VFMADD231PS Z20, Z26, Z23
+	VSUBPS      Z19, Z0, Z25
+	VSUBPS      Z22, Z0, Z30
+	VPMOVD2M    Z18, K1
+	VPMOVD2M    Z21, K2
+	VBLENDMPS   Z19, Z25, K1, Z27
+	VBLENDMPS   Z22, Z30, K2, Z31
+	VPANDD      Z9, Z18, Z18
+	VPANDD      Z9, Z21, Z21
+	VFMADD231PS Z18, Z27, Z23
+	VFMADD231PS Z21, Z31, Z24
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z21, Z22, Z20
-	VFMADD231PS  Z24, Z25, Z20
-	VBROADCASTSS 12(SI), Z22
-	VBROADCASTSS 16(SI), Z25
-	VMULPS       Z24, Z25, Z24
-	VFMADD231PS  Z21, Z22, Z24
-	VMULPS       Z23, Z24, Z21
+	VMULPS       Z19, Z20, Z18
+	VMULPS       Z22, Z28, Z20
+	VFMADD231PS  Z25, Z26, Z18
+	VFMADD231PS  Z30, Z29, Z20
+	VBROADCASTSS 12(SI), Z21
+	VBROADCASTSS 12(SI), Z27
+	VBROADCASTSS 16(SI), Z26
+	VBROADCASTSS 16(SI), Z28
+	VMULPS       Z25, Z26, Z25
+	VMULPS       Z30, Z28, Z26
+	VFMADD231PS  Z19, Z21, Z25
+	VFMADD231PS  Z22, Z27, Z26
+	VMULPS       Z23, Z25, Z19
+	VMULPS       Z24, Z26, Z21
 
 	// q^gamma
 	CMPQ   DI, $+1
@@ -6035,129 +6012,121 @@ block:
 	VPOR         Y4, Y3, Y3
 	VPTEST       Y3, Y3
 	JNE          otherblock
-	VMOVUPS      (DX), Y3
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y3, Y4
-	VSUBPS consts<>+64(SB), Y4, Y4
+	VMOVUPS (DX), Y3
+	VMOVUPS 32(DX), Y4
+	VPOR    consts<>+1184(SB), Y3, Y3
+	VPOR    consts<>+1184(SB), Y4, Y4
+	VSUBPS  consts<>+64(SB), Y3, Y3
+	VSUBPS  consts<>+64(SB), Y4, Y6
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y5
-	VFMADD213PS  consts<>+128(SB), Y4, Y5
-	VSUBPS       consts<>+128(SB), Y5, Y6
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y6, Y4
-	VFNMADD231PS consts<>+192(SB), Y6, Y4
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y6
-	VFMADD213PS  consts<>+256(SB), Y4, Y6
-	VFMADD213PS  consts<>+288(SB), Y4, Y6
-	VFMADD213PS  consts<>+320(SB), Y4, Y6
-	VFMADD213PS  consts<>+352(SB), Y6, Y4
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y5, Y1, Y6
-	VPSLLD      $0x15, Y5, Y5
-	VPADDD      Y5, Y6, Y5
-	VFMADD231PS Y4, Y5, Y5
-	VADDPS      Y0, Y5, Y4
-	VDIVPS      Y4, Y0, Y4
-	VMULPS      Y4, Y5, Y6
-
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y7
-	VFMADD213PS  consts<>+1920(SB), Y5, Y7
-	VFMADD213PS  consts<>+1952(SB), Y5, Y7
-	VFMADD213PS  consts<>+1984(SB), Y5, Y7
-	VFMADD213PS  consts<>+2016(SB), Y5, Y7
-	VFMADD213PS  consts<>+2048(SB), Y5, Y7
-	VFMADD213PS  consts<>+2080(SB), Y5, Y7
-	VFMADD213PS  consts<>+2112(SB), Y5, Y7
-	VMULPS       Y7, Y5, Y7
-	VFMADD231PS  Y7, Y5, Y5
-
-	// v = x for y = 0, -x for y = 1; ce = log1p(e) + max(v, 0)
-	VMOVUPS      (BX), Y7
-	VPSLLD       $0x02, Y7, Y7
-	VPAND        consts<>+1184(SB), Y7, Y8
-	VPXOR        Y8, Y3, Y3
-	VMAXPS       consts<>+960(SB), Y3, Y8
-	VADDPS       Y8, Y5, Y5
-	VBLENDVPS    Y3, Y6, Y4, Y6
-	VBROADCASTSS 12(SI), Y3
-	VBROADCASTSS 16(SI), Y4
-	VBLENDVPS    Y7, Y3, Y4, Y3
-	VMULPS       Y5, Y3, Y3
-	VMOVUPS      32(DX), Y4
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y4, Y5
-	VSUBPS consts<>+64(SB), Y5, Y5
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y4
 	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+128(SB), Y5, Y7
+	VFMADD213PS  consts<>+128(SB), Y3, Y4
+	VFMADD213PS  consts<>+128(SB), Y6, Y7
+	VSUBPS       consts<>+128(SB), Y4, Y5
 	VSUBPS       consts<>+128(SB), Y7, Y8
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y8, Y5
-	VFNMADD231PS consts<>+192(SB), Y8, Y5
+	VFNMADD231PS consts<>+160(SB), Y5, Y3
+	VFNMADD231PS consts<>+160(SB), Y8, Y6
+	VFNMADD231PS consts<>+192(SB), Y5, Y3
+	VFNMADD231PS consts<>+192(SB), Y8, Y6
 
 	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y5
 	VBROADCASTSS consts<>+224(SB), Y8
-	VFMADD213PS  consts<>+256(SB), Y5, Y8
-	VFMADD213PS  consts<>+288(SB), Y5, Y8
-	VFMADD213PS  consts<>+320(SB), Y5, Y8
-	VFMADD213PS  consts<>+352(SB), Y8, Y5
+	VFMADD213PS  consts<>+256(SB), Y3, Y5
+	VFMADD213PS  consts<>+256(SB), Y6, Y8
+	VFMADD213PS  consts<>+288(SB), Y3, Y5
+	VFMADD213PS  consts<>+288(SB), Y6, Y8
+	VFMADD213PS  consts<>+320(SB), Y3, Y5
+	VFMADD213PS  consts<>+320(SB), Y6, Y8
+	VFMADD213PS  consts<>+352(SB), Y5, Y3
+	VFMADD213PS  consts<>+352(SB), Y8, Y6
 
 	// 2^n T[j] (1 + p)
+	VPERMILPS   Y4, Y1, Y5
 	VPERMILPS   Y7, Y1, Y8
+	VPSLLD      $0x15, Y4, Y4
 	VPSLLD      $0x15, Y7, Y7
-	VPADDD      Y7, Y8, Y7
-	VFMADD231PS Y5, Y7, Y7
-	VADDPS      Y0, Y7, Y5
-	VDIVPS      Y5, Y0, Y5
-	VMULPS      Y5, Y7, Y8
+	VPADDD      Y4, Y5, Y4
+	VPADDD      Y7, Y8, Y5
+	VFMADD231PS Y3, Y4, Y4
+	VFMADD231PS Y6, Y5, Y5
+	VADDPS      Y0, Y4, Y3
+	VADDPS      Y0, Y5, Y6
+	VDIVPS      Y3, Y0, Y3
+	VDIVPS      Y6, Y0, Y8
+	VMULPS      Y3, Y4, Y6
+	VMULPS      Y8, Y5, Y9
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VMOVUPS   (BX), Y7
+	VMOVUPS   32(BX), Y10
+	VPSLLD    $0x02, Y7, Y7
+	VPSLLD    $0x02, Y10, Y10
+	VPAND     consts<>+1184(SB), Y7, Y7
+	VPAND     consts<>+1184(SB), Y10, Y10
+	VPXOR     (DX), Y7, Y7
+	VPXOR     32(DX), Y10, Y10
+	VBLENDVPS Y7, Y6, Y3, Y3
+	VBLENDVPS Y10, Y9, Y8, Y9
 
 	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y9
-	VFMADD213PS  consts<>+1920(SB), Y7, Y9
-	VFMADD213PS  consts<>+1952(SB), Y7, Y9
-	VFMADD213PS  consts<>+1984(SB), Y7, Y9
-	VFMADD213PS  consts<>+2016(SB), Y7, Y9
-	VFMADD213PS  consts<>+2048(SB), Y7, Y9
-	VFMADD213PS  consts<>+2080(SB), Y7, Y9
-	VFMADD213PS  consts<>+2112(SB), Y7, Y9
-	VMULPS       Y9, Y7, Y9
-	VFMADD231PS  Y9, Y7, Y7
+	VBROADCASTSS consts<>+1888(SB), Y6
+	VBROADCASTSS consts<>+1888(SB), Y8
+	VFMADD213PS  consts<>+1920(SB), Y4, Y6
+	VFMADD213PS  consts<>+1920(SB), Y5, Y8
+	VFMADD213PS  consts<>+1952(SB), Y4, Y6
+	VFMADD213PS  consts<>+1952(SB), Y5, Y8
+	VFMADD213PS  consts<>+1984(SB), Y4, Y6
+	VFMADD213PS  consts<>+1984(SB), Y5, Y8
+	VFMADD213PS  consts<>+2016(SB), Y4, Y6
+	VFMADD213PS  consts<>+2016(SB), Y5, Y8
+	VFMADD213PS  consts<>+2048(SB), Y4, Y6
+	VFMADD213PS  consts<>+2048(SB), Y5, Y8
+	VFMADD213PS  consts<>+2080(SB), Y4, Y6
+	VFMADD213PS  consts<>+2080(SB), Y5, Y8
+	VFMADD213PS  consts<>+2112(SB), Y4, Y6
+	VFMADD213PS  consts<>+2112(SB), Y5, Y8
+	VMULPS       Y6, Y4, Y6
+	VMULPS       Y8, Y5, Y8
+	VFMADD231PS  Y6, Y4, Y4
+	VFMADD231PS  Y8, Y5, Y5
 
-	// v = x for y = 0, -x for y = 1; ce = log1p(e) + max(v, 0)
-	VMOVUPS      32(BX), Y9
-	VPSLLD       $0x02, Y9, Y9
-	VPAND        consts<>+1184(SB), Y9, Y10
-	VPXOR        Y10, Y4, Y4
-	VMAXPS       consts<>+960(SB), Y4, Y10
-	VADDPS       Y10, Y7, Y7
-	VBLENDVPS    Y4, Y8, Y5, Y8
-	VBROADCASTSS 12(SI), Y4
-	VBROADCASTSS 16(SI), Y5
-	VBLENDVPS    Y9, Y4, Y5, Y4
-	VMULPS       Y7, Y4, Y4
+	// ce = log1p(e) + max(v, 0)
+	VMAXPS       consts<>+960(SB), Y7, Y6
+	VMAXPS       consts<>+960(SB), Y10, Y7
+	VADDPS       Y6, Y4, Y4
+	VADDPS       Y7, Y5, Y6
+	VMOVUPS      (BX), Y5
+	VMOVUPS      32(BX), Y7
+	VPSLLD       $0x02, Y5, Y5
+	VPSLLD       $0x02, Y7, Y10
+	VBROADCASTSS 12(SI), Y7
+	VBROADCASTSS 12(SI), Y11
+	VBROADCASTSS 16(SI), Y8
+	VBROADCASTSS 16(SI), Y12
+	VBLENDVPS    Y5, Y7, Y8, Y5
+	VBLENDVPS    Y10, Y11, Y12, Y7
+	VMULPS       Y4, Y5, Y4
+	VMULPS       Y6, Y7, Y5
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_157
-	VMULPS Y6, Y6, Y6
-	VMULPS Y8, Y8, Y8
+	VMULPS Y3, Y3, Y3
+	VMULPS Y9, Y9, Y9
 	JMP    focusdone157
 
 focusnot0_157:
 	CMPQ    DI, $+2
 	JGE     focusnot1_157
-	VMOVAPS Y0, Y6
-	VMOVAPS Y0, Y8
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y9
 	JMP     focusdone157
 
 focusnot1_157:
@@ -6168,130 +6137,130 @@ focusnot1_157:
 focusnot2_157:
 	CMPQ    DI, $+4
 	JGE     focusnot3_157
-	VSQRTPS Y6, Y6
-	VSQRTPS Y8, Y8
+	VSQRTPS Y3, Y3
+	VSQRTPS Y9, Y9
 	JMP     focusdone157
 
 focusnot3_157:
 	CMPQ         DI, $+5
 	JGE          focusnot4_157
-	VSQRTPS      Y6, Y5
-	VMOVAPS      Y6, Y7
-	VFNMADD231PS Y5, Y5, Y7
-	VMULPS       consts<>+2144(SB), Y5, Y9
-	VMULPS       Y9, Y7, Y7
-	VFMADD231PS  Y5, Y6, Y7
-	VMOVAPS      Y7, Y6
-	VSQRTPS      Y8, Y5
-	VMOVAPS      Y8, Y7
-	VFNMADD231PS Y5, Y5, Y7
-	VMULPS       consts<>+2144(SB), Y5, Y9
-	VMULPS       Y9, Y7, Y7
-	VFMADD231PS  Y5, Y8, Y7
-	VMOVAPS      Y7, Y8
+	VSQRTPS      Y3, Y6
+	VMOVAPS      Y3, Y7
+	VFNMADD231PS Y6, Y6, Y7
+	VMULPS       consts<>+2144(SB), Y6, Y8
+	VMULPS       Y8, Y7, Y7
+	VFMADD231PS  Y6, Y3, Y7
+	VMOVAPS      Y7, Y3
+	VSQRTPS      Y9, Y6
+	VMOVAPS      Y9, Y7
+	VFNMADD231PS Y6, Y6, Y7
+	VMULPS       consts<>+2144(SB), Y6, Y8
+	VMULPS       Y8, Y7, Y7
+	VFMADD231PS  Y6, Y9, Y7
+	VMOVAPS      Y7, Y9
 	JMP          focusdone157
 
 focusnot4_157:
 	CMPQ         DI, $+6
 	JGE          focusnot5_157
-	VSQRTPS      Y6, Y5
-	VMULPS       Y6, Y6, Y7
-	VMOVAPS      Y7, Y9
-	VFMSUB231PS  Y6, Y6, Y9
-	VMOVAPS      Y6, Y10
-	VFNMADD231PS Y5, Y5, Y10
-	VMULPS       Y10, Y6, Y6
-	VFMADD231PS  consts<>+2144(SB), Y6, Y9
-	VMULPS       Y5, Y9, Y6
-	VFMADD231PS  Y5, Y7, Y6
-	VSQRTPS      Y8, Y5
-	VMULPS       Y8, Y8, Y7
-	VMOVAPS      Y7, Y9
-	VFMSUB231PS  Y8, Y8, Y9
-	VMOVAPS      Y8, Y10
-	VFNMADD231PS Y5, Y5, Y10
-	VMULPS       Y10, Y8, Y8
-	VFMADD231PS  consts<>+2144(SB), Y8, Y9
-	VMULPS       Y5, Y9, Y8
-	VFMADD231PS  Y5, Y7, Y8
+	VSQRTPS      Y3, Y6
+	VMULPS       Y3, Y3, Y7
+	VMOVAPS      Y7, Y8
+	VFMSUB231PS  Y3, Y3, Y8
+	VMOVAPS      Y3, Y10
+	VFNMADD231PS Y6, Y6, Y10
+	VMULPS       Y10, Y3, Y3
+	VFMADD231PS  consts<>+2144(SB), Y3, Y8
+	VMULPS       Y6, Y8, Y3
+	VFMADD231PS  Y6, Y7, Y3
+	VSQRTPS      Y9, Y6
+	VMULPS       Y9, Y9, Y7
+	VMOVAPS      Y7, Y8
+	VFMSUB231PS  Y9, Y9, Y8
+	VMOVAPS      Y9, Y10
+	VFNMADD231PS Y6, Y6, Y10
+	VMULPS       Y10, Y9, Y9
+	VFMADD231PS  consts<>+2144(SB), Y9, Y8
+	VMULPS       Y6, Y8, Y9
+	VFMADD231PS  Y6, Y7, Y9
 	JMP          focusdone157
 
 focusnot5_157:
 	CMPQ        DI, $+7
 	JGE         focusnot6_157
-	VMULPS      Y6, Y6, Y5
-	VMOVAPS     Y5, Y7
-	VFMSUB231PS Y6, Y6, Y7
-	VMULPS      Y6, Y7, Y7
-	VFMADD231PS Y6, Y5, Y7
-	VMOVAPS     Y7, Y6
-	VMULPS      Y8, Y8, Y5
-	VMOVAPS     Y5, Y7
-	VFMSUB231PS Y8, Y8, Y7
-	VMULPS      Y8, Y7, Y7
-	VFMADD231PS Y8, Y5, Y7
-	VMOVAPS     Y7, Y8
+	VMULPS      Y3, Y3, Y6
+	VMOVAPS     Y6, Y7
+	VFMSUB231PS Y3, Y3, Y7
+	VMULPS      Y3, Y7, Y7
+	VFMADD231PS Y3, Y6, Y7
+	VMOVAPS     Y7, Y3
+	VMULPS      Y9, Y9, Y6
+	VMOVAPS     Y6, Y7
+	VFMSUB231PS Y9, Y9, Y7
+	VMULPS      Y9, Y7, Y7
+	VFMADD231PS Y9, Y6, Y7
+	VMOVAPS     Y7, Y9
 	JMP         focusdone157
 
 focusnot6_157:
 	CMPQ        DI, $+8
 	JGE         focusnot7_157
-	VMULPS      Y6, Y6, Y5
-	VFMSUB213PS Y5, Y6, Y6
-	VADDPS      Y5, Y5, Y7
-	VMULPS      Y6, Y7, Y6
-	VFMADD231PS Y5, Y5, Y6
-	VMULPS      Y8, Y8, Y5
-	VFMSUB213PS Y5, Y8, Y8
-	VADDPS      Y5, Y5, Y7
-	VMULPS      Y8, Y7, Y8
-	VFMADD231PS Y5, Y5, Y8
+	VMULPS      Y3, Y3, Y6
+	VFMSUB213PS Y6, Y3, Y3
+	VADDPS      Y6, Y6, Y7
+	VMULPS      Y3, Y7, Y3
+	VFMADD231PS Y6, Y6, Y3
+	VMULPS      Y9, Y9, Y6
+	VFMSUB213PS Y6, Y9, Y9
+	VADDPS      Y6, Y6, Y7
+	VMULPS      Y9, Y7, Y9
+	VFMADD231PS Y6, Y6, Y9
 	JMP         focusdone157
 
 focusnot7_157:
 	CMPQ        DI, $+9
 	JGE         focusnot8_157
-	VMULPS      Y6, Y6, Y5
-	VMOVAPS     Y5, Y7
-	VFMSUB231PS Y6, Y6, Y7
-	VMULPS      Y5, Y5, Y9
-	VADDPS      Y5, Y5, Y10
-	VFMSUB213PS Y9, Y5, Y5
-	VFMADD231PS Y7, Y10, Y5
-	VMULPS      Y6, Y5, Y5
-	VFMADD231PS Y6, Y9, Y5
-	VMOVAPS     Y5, Y6
-	VMULPS      Y8, Y8, Y5
-	VMOVAPS     Y5, Y7
-	VFMSUB231PS Y8, Y8, Y7
-	VMULPS      Y5, Y5, Y9
-	VADDPS      Y5, Y5, Y10
-	VFMSUB213PS Y9, Y5, Y5
-	VFMADD231PS Y7, Y10, Y5
-	VMULPS      Y8, Y5, Y5
-	VFMADD231PS Y8, Y9, Y5
-	VMOVAPS     Y5, Y8
+	VMULPS      Y3, Y3, Y6
+	VMOVAPS     Y6, Y7
+	VFMSUB231PS Y3, Y3, Y7
+	VMULPS      Y6, Y6, Y8
+	VADDPS      Y6, Y6, Y10
+	VFMSUB213PS Y8, Y6, Y6
+	VFMADD231PS Y7, Y10, Y6
+	VMULPS      Y3, Y6, Y6
+	VFMADD231PS Y3, Y8, Y6
+	VMOVAPS     Y6, Y3
+	VMULPS      Y9, Y9, Y6
+	VMOVAPS     Y6, Y7
+	VFMSUB231PS Y9, Y9, Y7
+	VMULPS      Y6, Y6, Y8
+	VADDPS      Y6, Y6, Y10
+	VFMSUB213PS Y8, Y6, Y6
+	VFMADD231PS Y7, Y10, Y6
+	VMULPS      Y9, Y6, Y6
+	VFMADD231PS Y9, Y8, Y6
+	VMOVAPS     Y6, Y9
 	JMP         focusdone157
 
 focusnot8_157:
 	LEAQ         24(SI), R8
-	VMOVUPS      Y3, (SP)
-	VMOVUPS      Y4, 32(SP)
-	VMOVUPS      Y8, 64(SP)
-	VBROADCASTSS (R8), Y3
-	VBROADCASTSS 4(R8), Y4
-	VBROADCASTSS 8(R8), Y5
+	VMOVUPS      Y4, (SP)
+	VMOVUPS      Y5, 32(SP)
+	VMOVUPS      Y9, 64(SP)
+	VBROADCASTSS (R8), Y4
+	VBROADCASTSS 4(R8), Y5
+	VBROADCASTSS 8(R8), Y6
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y6, Y8
+	VPSUBD    consts<>+1248(SB), Y3, Y8
 	VPSRLD    $0x17, Y8, Y7
-	VPSRLD    $0x14, Y8, Y6
+	VPSRLD    $0x14, Y8, Y3
 	VPAND     consts<>+1280(SB), Y8, Y8
 	VPADDD    consts<>+1312(SB), Y8, Y8
 	VCVTDQ2PS Y7, Y11
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y6, Y9
+	VPERMPS      pow_r<>+0(SB), Y3, Y9
 	VFMADD213PS  consts<>+672(SB), Y9, Y8
 	VMULPS       consts<>+1344(SB), Y8, Y12
 	VMOVAPS      Y8, Y9
@@ -6309,21 +6278,21 @@ focusnot8_157:
 	VADDPS       Y10, Y9, Y8
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y6, Y12
+	VPERMPS     pow_th<>+0(SB), Y3, Y12
 	VADDPS      Y12, Y11, Y11
-	VMULPS      Y11, Y3, Y12
-	VFMSUB213PS Y12, Y3, Y11
-	VFMADD213PS Y12, Y4, Y8
+	VMULPS      Y11, Y4, Y12
+	VFMSUB213PS Y12, Y4, Y11
+	VFMADD213PS Y12, Y5, Y8
 
 	// n = s to the nearest eighth; r = y log2 x - n
 	VADDPS      consts<>+1536(SB), Y8, Y8
 	VSUBPS      consts<>+1536(SB), Y8, Y13
 	VSUBPS      Y13, Y12, Y12
-	VFMADD231PS Y9, Y4, Y12
-	VPERMPS     pow_tl<>+0(SB), Y6, Y6
-	VFMADD231PS Y6, Y3, Y11
-	VFMADD231PS Y9, Y5, Y11
-	VFMADD231PS Y10, Y4, Y11
+	VFMADD231PS Y9, Y5, Y12
+	VPERMPS     pow_tl<>+0(SB), Y3, Y3
+	VFMADD231PS Y3, Y4, Y11
+	VFMADD231PS Y9, Y6, Y11
+	VFMADD231PS Y10, Y5, Y11
 	VADDPS      Y11, Y12, Y3
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
@@ -6341,28 +6310,28 @@ focusnot8_157:
 	VADDPS Y5, Y3, Y3
 	VPSLLD $0x14, Y8, Y4
 	VPAND  consts<>+640(SB), Y4, Y4
-	VPADDD Y4, Y3, Y6
+	VPADDD Y4, Y3, Y3
 
 	// x or result out of range?
-	VPANDN       Y7, Y2, Y3
-	VPXOR        consts<>+1728(SB), Y8, Y4
-	VBROADCASTSS consts<>+1696(SB), Y5
-	VPANDN       Y4, Y5, Y4
-	VPOR         Y4, Y3, Y3
-	VPTEST       Y3, Y3
+	VPANDN       Y7, Y2, Y4
+	VPXOR        consts<>+1728(SB), Y8, Y5
+	VBROADCASTSS consts<>+1696(SB), Y6
+	VPANDN       Y5, Y6, Y5
+	VPOR         Y5, Y4, Y4
+	VPTEST       Y4, Y4
 	JNE          slowblock
-	VMOVUPS      (SP), Y3
-	VMOVUPS      32(SP), Y4
-	VMOVUPS      64(SP), Y8
-	VMOVUPS      Y3, (SP)
-	VMOVUPS      Y4, 32(SP)
-	VMOVUPS      Y6, 64(SP)
+	VMOVUPS      (SP), Y4
+	VMOVUPS      32(SP), Y5
+	VMOVUPS      64(SP), Y9
+	VMOVUPS      Y4, (SP)
+	VMOVUPS      Y5, 32(SP)
+	VMOVUPS      Y3, 64(SP)
 	VBROADCASTSS (R8), Y3
 	VBROADCASTSS 4(R8), Y4
 	VBROADCASTSS 8(R8), Y5
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y8, Y7
+	VPSUBD    consts<>+1248(SB), Y9, Y7
 	VPSRLD    $0x17, Y7, Y6
 	VPSRLD    $0x14, Y7, Y8
 	VPAND     consts<>+1280(SB), Y7, Y7
@@ -6420,7 +6389,7 @@ focusnot8_157:
 	VADDPS Y5, Y3, Y3
 	VPSLLD $0x14, Y7, Y4
 	VPAND  consts<>+640(SB), Y4, Y4
-	VPADDD Y4, Y3, Y8
+	VPADDD Y4, Y3, Y9
 
 	// x or result out of range?
 	VPANDN       Y6, Y2, Y3
@@ -6430,16 +6399,16 @@ focusnot8_157:
 	VPOR         Y4, Y3, Y3
 	VPTEST       Y3, Y3
 	JNE          slowblock
-	VMOVUPS      (SP), Y3
-	VMOVUPS      32(SP), Y4
-	VMOVUPS      64(SP), Y6
+	VMOVUPS      (SP), Y4
+	VMOVUPS      32(SP), Y5
+	VMOVUPS      64(SP), Y3
 
 focusdone157:
 	// loss = (alpha ce) q^gamma
-	VMULPS Y6, Y3, Y3
+	VMULPS Y3, Y4, Y3
 
 	// loss = (alpha ce) q^gamma
-	VMULPS  Y8, Y4, Y4
+	VMULPS  Y9, Y5, Y4
 	VMOVUPS Y3, (CX)
 	VMOVUPS Y4, 32(CX)
 
@@ -6512,29 +6481,32 @@ vector:
 	VDIVPS      Y5, Y0, Y5
 	VMULPS      Y5, Y6, Y7
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y8
-	VFMADD213PS  consts<>+1920(SB), Y6, Y8
-	VFMADD213PS  consts<>+1952(SB), Y6, Y8
-	VFMADD213PS  consts<>+1984(SB), Y6, Y8
-	VFMADD213PS  consts<>+2016(SB), Y6, Y8
-	VFMADD213PS  consts<>+2048(SB), Y6, Y8
-	VFMADD213PS  consts<>+2080(SB), Y6, Y8
-	VFMADD213PS  consts<>+2112(SB), Y6, Y8
-	VMULPS       Y8, Y6, Y8
-	VFMADD231PS  Y8, Y6, Y6
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VPSLLD    $0x02, Y3, Y8
+	VPAND     consts<>+1184(SB), Y8, Y8
+	VPXOR     Y4, Y8, Y4
+	VBLENDVPS Y4, Y7, Y5, Y7
 
-	// v = x for y = 0, -x for y = 1; ce = log1p(e) + max(v, 0)
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS consts<>+1888(SB), Y5
+	VFMADD213PS  consts<>+1920(SB), Y6, Y5
+	VFMADD213PS  consts<>+1952(SB), Y6, Y5
+	VFMADD213PS  consts<>+1984(SB), Y6, Y5
+	VFMADD213PS  consts<>+2016(SB), Y6, Y5
+	VFMADD213PS  consts<>+2048(SB), Y6, Y5
+	VFMADD213PS  consts<>+2080(SB), Y6, Y5
+	VFMADD213PS  consts<>+2112(SB), Y6, Y5
+	VMULPS       Y5, Y6, Y5
+	VFMADD231PS  Y5, Y6, Y6
+
+	// ce = log1p(e) + max(v, 0)
+	VMAXPS       consts<>+960(SB), Y4, Y4
+	VADDPS       Y4, Y6, Y4
 	VPSLLD       $0x02, Y3, Y3
-	VPAND        consts<>+1184(SB), Y3, Y8
-	VPXOR        Y8, Y4, Y4
-	VMAXPS       consts<>+960(SB), Y4, Y8
-	VADDPS       Y8, Y6, Y6
-	VBLENDVPS    Y4, Y7, Y5, Y7
-	VBROADCASTSS 12(SI), Y4
-	VBROADCASTSS 16(SI), Y5
-	VBLENDVPS    Y3, Y4, Y5, Y3
-	VMULPS       Y6, Y3, Y3
+	VBROADCASTSS 12(SI), Y5
+	VBROADCASTSS 16(SI), Y6
+	VBLENDVPS    Y3, Y5, Y6, Y3
+	VMULPS       Y4, Y3, Y3
 
 	// q^gamma
 	CMPQ   DI, $+1
@@ -8087,15 +8059,13 @@ TEXT ·sigmoidGradAVX512(SB), NOSPLIT, $0-56
 	VBROADCASTSS consts<>+1696(SB), Z2
 	VBROADCASTSS consts<>+960(SB), Z3
 	VBROADCASTSS consts<>+2144(SB), Z4
-	VBROADCASTSS consts<>+128(SB), Z5
-	VBROADCASTSS consts<>+160(SB), Z6
-	VBROADCASTSS consts<>+1536(SB), Z7
-	VBROADCASTSS consts<>+1184(SB), Z8
+	VBROADCASTSS consts<>+1184(SB), Z5
+	VBROADCASTSS consts<>+128(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+1536(SB), Z8
 	VBROADCASTSS consts<>+32(SB), Z9
 	VBROADCASTSS consts<>+64(SB), Z10
 	VBROADCASTSS consts<>+96(SB), Z11
-	VBROADCASTSS consts<>+192(SB), Z12
-	VBROADCASTSS consts<>+224(SB), Z13
 	MOVQ         n+32(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         grad+8(FP), DX
@@ -8110,453 +8080,447 @@ loop:
 	JLT  rest
 
 block:
-	VBROADCASTSS 20(DI), Z14
+	VBROADCASTSS 20(DI), Z12
 
 	// any |x| > limit, or NaN?
-	VPANDD   (BX), Z9, Z15
-	VPANDD   64(BX), Z9, Z16
-	VPMAXSD  Z16, Z15, Z15
-	VPCMPD   $0x06, Z14, Z15, K1
+	VPANDD   (BX), Z9, Z13
+	VPANDD   64(BX), Z9, Z14
+	VPMAXSD  Z14, Z13, Z13
+	VPCMPD   $0x06, Z12, Z13, K1
 	KORTESTW K1, K1
 	JNE      slowblock
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVUPS      (SI), Z14
-	VFNMADD231PS Z14, Z14, Z14
-	VMOVUPS      64(SI), Z15
-	VFNMADD231PS Z15, Z15, Z15
-	VPORD        Z15, Z14, Z14
-	VPTESTMD     Z14, Z14, K1
+	VMOVUPS      (SI), Z12
+	VFNMADD231PS Z12, Z12, Z12
+	VMOVUPS      64(SI), Z13
+	VFNMADD231PS Z13, Z13, Z13
+	VPORD        Z13, Z12, Z12
+	VPTESTMD     Z12, Z12, K1
 	KORTESTW     K1, K1
 	JNE          otherblock
-	VMOVUPS      (BX), Z14
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z8, Z14, Z15
-	VSUBPS Z10, Z15, Z15
+	VPORD  (BX), Z5, Z12
+	VPORD  64(BX), Z5, Z13
+	VSUBPS Z10, Z12, Z12
+	VSUBPS Z10, Z13, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z16
+	VMOVAPS     Z6, Z13
+	VFMADD231PS Z11, Z12, Z13
+	VMOVAPS     Z6, Z16
 	VFMADD231PS Z11, Z15, Z16
-	VSUBPS      Z5, Z16, Z17
+	VSUBPS      Z6, Z13, Z14
+	VSUBPS      Z6, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z6, Z17, Z15
-	VFNMADD231PS Z12, Z17, Z15
+	VFNMADD231PS      Z7, Z14, Z12
+	VFNMADD231PS      Z7, Z17, Z15
+	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z12
+	VFNMADD231PS.BCST consts<>+192(SB), Z17, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS          Z15, Z17
-	VFMADD213PS.BCST consts<>+256(SB), Z13, Z17
+	VBROADCASTSS     consts<>+224(SB), Z14
+	VBROADCASTSS     consts<>+224(SB), Z17
+	VFMADD213PS.BCST consts<>+256(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+256(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+288(SB), Z12, Z14
 	VFMADD213PS.BCST consts<>+288(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+320(SB), Z12, Z14
 	VFMADD213PS.BCST consts<>+320(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+352(SB), Z14, Z12
 	VFMADD213PS.BCST consts<>+352(SB), Z17, Z15
 
 	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z13, Z14
 	VPERMPS     exp_one<>+0(SB), Z16, Z17
+	VPSLLD      $0x15, Z13, Z13
 	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z15, Z16, Z16
-	VADDPS      Z0, Z16, Z15
-	VDIVPS      Z15, Z0, Z15
-	VMULPS      Z15, Z16, Z17
+	VPADDD      Z13, Z14, Z13
+	VPADDD      Z16, Z17, Z14
+	VFMADD231PS Z12, Z13, Z13
+	VFMADD231PS Z15, Z14, Z14
+	VADDPS      Z0, Z13, Z12
+	VADDPS      Z0, Z14, Z15
+	VDIVPS      Z12, Z0, Z12
+	VDIVPS      Z15, Z0, Z17
+	VMULPS      Z12, Z13, Z15
+	VMULPS      Z17, Z14, Z18
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VMOVUPS   (SI), Z16
+	VMOVUPS   64(SI), Z19
+	VPSLLD    $0x02, Z16, Z16
+	VPSLLD    $0x02, Z19, Z19
+	VPANDD    Z5, Z16, Z16
+	VPANDD    Z5, Z19, Z19
+	VPXORD    (BX), Z16, Z16
+	VPXORD    64(BX), Z19, Z19
+	VPMOVD2M  Z16, K1
+	VPMOVD2M  Z19, K2
+	VBLENDMPS Z15, Z12, K1, Z20
+	VBLENDMPS Z18, Z17, K2, Z21
+	VPMOVD2M  Z16, K1
+	VPMOVD2M  Z19, K2
+	VBLENDMPS Z12, Z15, K1, Z12
+	VBLENDMPS Z17, Z18, K2, Z17
 
 	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z15
 	VBROADCASTSS     consts<>+1888(SB), Z18
-	VFMADD213PS.BCST consts<>+1920(SB), Z16, Z18
-	VFMADD213PS.BCST consts<>+1952(SB), Z16, Z18
-	VFMADD213PS.BCST consts<>+1984(SB), Z16, Z18
-	VFMADD213PS.BCST consts<>+2016(SB), Z16, Z18
-	VFMADD213PS.BCST consts<>+2048(SB), Z16, Z18
-	VFMADD213PS.BCST consts<>+2080(SB), Z16, Z18
-	VFMADD213PS.BCST consts<>+2112(SB), Z16, Z18
-	VMULPS           Z18, Z16, Z18
-	VFMADD231PS      Z18, Z16, Z16
+	VFMADD213PS.BCST consts<>+1920(SB), Z13, Z15
+	VFMADD213PS.BCST consts<>+1920(SB), Z14, Z18
+	VFMADD213PS.BCST consts<>+1952(SB), Z13, Z15
+	VFMADD213PS.BCST consts<>+1952(SB), Z14, Z18
+	VFMADD213PS.BCST consts<>+1984(SB), Z13, Z15
+	VFMADD213PS.BCST consts<>+1984(SB), Z14, Z18
+	VFMADD213PS.BCST consts<>+2016(SB), Z13, Z15
+	VFMADD213PS.BCST consts<>+2016(SB), Z14, Z18
+	VFMADD213PS.BCST consts<>+2048(SB), Z13, Z15
+	VFMADD213PS.BCST consts<>+2048(SB), Z14, Z18
+	VFMADD213PS.BCST consts<>+2080(SB), Z13, Z15
+	VFMADD213PS.BCST consts<>+2080(SB), Z14, Z18
+	VFMADD213PS.BCST consts<>+2112(SB), Z13, Z15
+	VFMADD213PS.BCST consts<>+2112(SB), Z14, Z18
+	VMULPS           Z15, Z13, Z15
+	VMULPS           Z18, Z14, Z18
+	VFMADD231PS      Z15, Z13, Z13
+	VFMADD231PS      Z18, Z14, Z14
 
-	// v = x for y = 0, -x for y = 1; ce = log1p(e) + max(v, 0)
-	VMOVUPS      (SI), Z18
-	VPSLLD       $0x02, Z18, Z18
-	VPANDD       Z8, Z18, Z19
-	VPXORD       Z19, Z14, Z14
-	VMAXPS       Z3, Z14, Z20
-	VADDPS       Z20, Z16, Z16
-	VPMOVD2M     Z14, K1
-	VBLENDMPS    Z17, Z15, K1, Z22
-	VBROADCASTSS 12(DI), Z20
-	VBROADCASTSS 16(DI), Z21
-	VPMOVD2M     Z18, K1
-	VBLENDMPS    Z20, Z21, K1, Z18
-	VMULPS       Z16, Z18, Z20
-
-	// D = q + gamma ce (1-q), with v's sign
-	VPMOVD2M     Z14, K1
-	VBLENDMPS    Z15, Z17, K1, Z14
-	VMULPS       Z14, Z16, Z14
-	VBROADCASTSS 8(DI), Z15
-	VFMADD213PS  Z22, Z14, Z15
-	VPXORD       Z19, Z15, Z14
-	VMOVUPS      64(BX), Z15
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z8, Z15, Z16
-	VSUBPS Z10, Z16, Z16
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z17
-	VFMADD231PS Z11, Z16, Z17
-	VSUBPS      Z5, Z17, Z19
-
-	// r = c - n ln2
-	VFNMADD231PS Z6, Z19, Z16
-	VFNMADD231PS Z12, Z19, Z16
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS          Z16, Z19
-	VFMADD213PS.BCST consts<>+256(SB), Z13, Z19
-	VFMADD213PS.BCST consts<>+288(SB), Z16, Z19
-	VFMADD213PS.BCST consts<>+320(SB), Z16, Z19
-	VFMADD213PS.BCST consts<>+352(SB), Z19, Z16
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     exp_one<>+0(SB), Z17, Z19
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z19, Z17
-	VFMADD231PS Z16, Z17, Z17
-	VADDPS      Z0, Z17, Z16
-	VDIVPS      Z16, Z0, Z16
-	VMULPS      Z16, Z17, Z19
-
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z21
-	VFMADD213PS.BCST consts<>+1920(SB), Z17, Z21
-	VFMADD213PS.BCST consts<>+1952(SB), Z17, Z21
-	VFMADD213PS.BCST consts<>+1984(SB), Z17, Z21
-	VFMADD213PS.BCST consts<>+2016(SB), Z17, Z21
-	VFMADD213PS.BCST consts<>+2048(SB), Z17, Z21
-	VFMADD213PS.BCST consts<>+2080(SB), Z17, Z21
-	VFMADD213PS.BCST consts<>+2112(SB), Z17, Z21
-	VMULPS           Z21, Z17, Z21
-	VFMADD231PS      Z21, Z17, Z17
-
-	// v = x for y = 0, -x for y = 1; ce = log1p(e) + max(v, 0)
-	VMOVUPS      64(SI), Z21
-	VPSLLD       $0x02, Z21, Z21
-	VPANDD       Z8, Z21, Z23
-	VPXORD       Z23, Z15, Z15
-	VMAXPS       Z3, Z15, Z24
-	VADDPS       Z24, Z17, Z17
-	VPMOVD2M     Z15, K1
-	VBLENDMPS    Z19, Z16, K1, Z26
-	VBROADCASTSS 12(DI), Z24
-	VBROADCASTSS 16(DI), Z25
-	VPMOVD2M     Z21, K1
-	VBLENDMPS    Z24, Z25, K1, Z21
-	VMULPS       Z17, Z21, Z24
+	// ce = log1p(e) + max(v, 0)
+	VMAXPS Z3, Z16, Z15
+	VMAXPS Z3, Z19, Z16
+	VADDPS Z15, Z13, Z13
+	VADDPS Z16, Z14, Z15
 
 	// D = q + gamma ce (1-q), with v's sign
-	VPMOVD2M     Z15, K1
-	VBLENDMPS    Z16, Z19, K1, Z15
-	VMULPS       Z15, Z17, Z15
+	VBROADCASTSS 8(DI), Z14
 	VBROADCASTSS 8(DI), Z16
-	VFMADD213PS  Z26, Z15, Z16
-	VPXORD       Z23, Z16, Z15
+	VMULPS       Z12, Z13, Z12
+	VMULPS       Z17, Z15, Z17
+	VFMADD213PS  Z20, Z12, Z14
+	VFMADD213PS  Z21, Z17, Z16
+	VMOVUPS      (SI), Z12
+	VMOVUPS      64(SI), Z17
+	VPSLLD       $0x02, Z12, Z12
+	VPSLLD       $0x02, Z17, Z17
+	VPANDD       Z5, Z12, Z12
+	VPANDD       Z5, Z17, Z17
+	VPXORD       Z12, Z14, Z12
+	VPXORD       Z17, Z16, Z16
+	VMOVUPS      (SI), Z14
+	VMOVUPS      64(SI), Z17
+	VPSLLD       $0x02, Z14, Z14
+	VPSLLD       $0x02, Z17, Z19
+	VBROADCASTSS 12(DI), Z17
+	VBROADCASTSS 12(DI), Z22
+	VBROADCASTSS 16(DI), Z18
+	VBROADCASTSS 16(DI), Z23
+	VPMOVD2M     Z14, K1
+	VPMOVD2M     Z19, K2
+	VBLENDMPS    Z17, Z18, K1, Z14
+	VBLENDMPS    Z22, Z23, K2, Z17
+	VMULPS       Z13, Z14, Z13
+	VMULPS       Z15, Z17, Z15
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_265
-	VMULPS Z22, Z22, Z22
-	VMULPS Z26, Z26, Z26
-	JMP    focusdone265
+	JGE    focusnot0_277
+	VMULPS Z20, Z20, Z20
+	VMULPS Z21, Z21, Z21
+	JMP    focusdone277
 
-focusnot0_265:
+focusnot0_277:
 	CMPQ    R8, $+2
-	JGE     focusnot1_265
-	VMOVAPS Z0, Z22
-	VMOVAPS Z0, Z26
-	JMP     focusdone265
+	JGE     focusnot1_277
+	VMOVAPS Z0, Z20
+	VMOVAPS Z0, Z21
+	JMP     focusdone277
 
-focusnot1_265:
+focusnot1_277:
 	CMPQ R8, $+3
-	JGE  focusnot2_265
-	JMP  focusdone265
+	JGE  focusnot2_277
+	JMP  focusdone277
 
-focusnot2_265:
+focusnot2_277:
 	CMPQ    R8, $+4
-	JGE     focusnot3_265
-	VSQRTPS Z22, Z22
-	VSQRTPS Z26, Z26
-	JMP     focusdone265
+	JGE     focusnot3_277
+	VSQRTPS Z20, Z20
+	VSQRTPS Z21, Z21
+	JMP     focusdone277
 
-focusnot3_265:
+focusnot3_277:
 	CMPQ         R8, $+5
-	JGE          focusnot4_265
-	VSQRTPS      Z22, Z16
-	VMOVAPS      Z22, Z17
-	VFNMADD231PS Z16, Z16, Z17
-	VMULPS       Z4, Z16, Z19
-	VMULPS       Z19, Z17, Z17
-	VFMADD231PS  Z16, Z22, Z17
-	VMOVAPS      Z17, Z22
-	VSQRTPS      Z26, Z16
-	VMOVAPS      Z26, Z17
-	VFNMADD231PS Z16, Z16, Z17
-	VMULPS       Z4, Z16, Z19
-	VMULPS       Z19, Z17, Z17
-	VFMADD231PS  Z16, Z26, Z17
-	VMOVAPS      Z17, Z26
-	JMP          focusdone265
+	JGE          focusnot4_277
+	VSQRTPS      Z20, Z18
+	VMOVAPS      Z20, Z19
+	VFNMADD231PS Z18, Z18, Z19
+	VMULPS       Z4, Z18, Z22
+	VMULPS       Z22, Z19, Z19
+	VFMADD231PS  Z18, Z20, Z19
+	VMOVAPS      Z19, Z20
+	VSQRTPS      Z21, Z18
+	VMOVAPS      Z21, Z19
+	VFNMADD231PS Z18, Z18, Z19
+	VMULPS       Z4, Z18, Z22
+	VMULPS       Z22, Z19, Z19
+	VFMADD231PS  Z18, Z21, Z19
+	VMOVAPS      Z19, Z21
+	JMP          focusdone277
 
-focusnot4_265:
+focusnot4_277:
 	CMPQ         R8, $+6
-	JGE          focusnot5_265
-	VSQRTPS      Z22, Z16
-	VMULPS       Z22, Z22, Z17
-	VMOVAPS      Z17, Z19
-	VFMSUB231PS  Z22, Z22, Z19
-	VMOVAPS      Z22, Z23
-	VFNMADD231PS Z16, Z16, Z23
-	VMULPS       Z23, Z22, Z22
-	VFMADD231PS  Z4, Z22, Z19
-	VMULPS       Z16, Z19, Z22
-	VFMADD231PS  Z16, Z17, Z22
-	VSQRTPS      Z26, Z16
-	VMULPS       Z26, Z26, Z17
-	VMOVAPS      Z17, Z19
-	VFMSUB231PS  Z26, Z26, Z19
-	VMOVAPS      Z26, Z23
-	VFNMADD231PS Z16, Z16, Z23
-	VMULPS       Z23, Z26, Z23
-	VFMADD231PS  Z4, Z23, Z19
-	VMULPS       Z16, Z19, Z26
-	VFMADD231PS  Z16, Z17, Z26
-	JMP          focusdone265
+	JGE          focusnot5_277
+	VSQRTPS      Z20, Z18
+	VMULPS       Z20, Z20, Z19
+	VMOVAPS      Z19, Z22
+	VFMSUB231PS  Z20, Z20, Z22
+	VMOVAPS      Z20, Z23
+	VFNMADD231PS Z18, Z18, Z23
+	VMULPS       Z23, Z20, Z20
+	VFMADD231PS  Z4, Z20, Z22
+	VMULPS       Z18, Z22, Z20
+	VFMADD231PS  Z18, Z19, Z20
+	VSQRTPS      Z21, Z18
+	VMULPS       Z21, Z21, Z19
+	VMOVAPS      Z19, Z22
+	VFMSUB231PS  Z21, Z21, Z22
+	VMOVAPS      Z21, Z23
+	VFNMADD231PS Z18, Z18, Z23
+	VMULPS       Z23, Z21, Z21
+	VFMADD231PS  Z4, Z21, Z22
+	VMULPS       Z18, Z22, Z21
+	VFMADD231PS  Z18, Z19, Z21
+	JMP          focusdone277
 
-focusnot5_265:
+focusnot5_277:
 	CMPQ        R8, $+7
-	JGE         focusnot6_265
-	VMULPS      Z22, Z22, Z16
-	VMOVAPS     Z16, Z17
-	VFMSUB231PS Z22, Z22, Z17
-	VMULPS      Z22, Z17, Z17
-	VFMADD231PS Z22, Z16, Z17
-	VMOVAPS     Z17, Z22
-	VMULPS      Z26, Z26, Z16
-	VMOVAPS     Z16, Z17
-	VFMSUB231PS Z26, Z26, Z17
-	VMULPS      Z26, Z17, Z17
-	VFMADD231PS Z26, Z16, Z17
-	VMOVAPS     Z17, Z26
-	JMP         focusdone265
+	JGE         focusnot6_277
+	VMULPS      Z20, Z20, Z18
+	VMOVAPS     Z18, Z19
+	VFMSUB231PS Z20, Z20, Z19
+	VMULPS      Z20, Z19, Z19
+	VFMADD231PS Z20, Z18, Z19
+	VMOVAPS     Z19, Z20
+	VMULPS      Z21, Z21, Z18
+	VMOVAPS     Z18, Z19
+	VFMSUB231PS Z21, Z21, Z19
+	VMULPS      Z21, Z19, Z19
+	VFMADD231PS Z21, Z18, Z19
+	VMOVAPS     Z19, Z21
+	JMP         focusdone277
 
-focusnot6_265:
+focusnot6_277:
 	CMPQ        R8, $+8
-	JGE         focusnot7_265
-	VMULPS      Z22, Z22, Z16
-	VFMSUB213PS Z16, Z22, Z22
-	VADDPS      Z16, Z16, Z17
-	VMULPS      Z22, Z17, Z22
-	VFMADD231PS Z16, Z16, Z22
-	VMULPS      Z26, Z26, Z16
-	VFMSUB213PS Z16, Z26, Z26
-	VADDPS      Z16, Z16, Z17
-	VMULPS      Z26, Z17, Z26
-	VFMADD231PS Z16, Z16, Z26
-	JMP         focusdone265
+	JGE         focusnot7_277
+	VMULPS      Z20, Z20, Z18
+	VFMSUB213PS Z18, Z20, Z20
+	VADDPS      Z18, Z18, Z19
+	VMULPS      Z20, Z19, Z20
+	VFMADD231PS Z18, Z18, Z20
+	VMULPS      Z21, Z21, Z18
+	VFMSUB213PS Z18, Z21, Z21
+	VADDPS      Z18, Z18, Z19
+	VMULPS      Z21, Z19, Z21
+	VFMADD231PS Z18, Z18, Z21
+	JMP         focusdone277
 
-focusnot7_265:
+focusnot7_277:
 	CMPQ        R8, $+9
-	JGE         focusnot8_265
-	VMULPS      Z22, Z22, Z16
-	VMOVAPS     Z16, Z17
-	VFMSUB231PS Z22, Z22, Z17
-	VMULPS      Z16, Z16, Z19
-	VADDPS      Z16, Z16, Z23
-	VFMSUB213PS Z19, Z16, Z16
-	VFMADD231PS Z17, Z23, Z16
-	VMULPS      Z22, Z16, Z16
-	VFMADD231PS Z22, Z19, Z16
-	VMOVAPS     Z16, Z22
-	VMULPS      Z26, Z26, Z16
-	VMOVAPS     Z16, Z17
-	VFMSUB231PS Z26, Z26, Z17
-	VMULPS      Z16, Z16, Z19
-	VADDPS      Z16, Z16, Z23
-	VFMSUB213PS Z19, Z16, Z16
-	VFMADD231PS Z17, Z23, Z16
-	VMULPS      Z26, Z16, Z16
-	VFMADD231PS Z26, Z19, Z16
-	VMOVAPS     Z16, Z26
-	JMP         focusdone265
+	JGE         focusnot8_277
+	VMULPS      Z20, Z20, Z18
+	VMOVAPS     Z18, Z19
+	VFMSUB231PS Z20, Z20, Z19
+	VMULPS      Z18, Z18, Z22
+	VADDPS      Z18, Z18, Z23
+	VFMSUB213PS Z22, Z18, Z18
+	VFMADD231PS Z19, Z23, Z18
+	VMULPS      Z20, Z18, Z18
+	VFMADD231PS Z20, Z22, Z18
+	VMOVAPS     Z18, Z20
+	VMULPS      Z21, Z21, Z18
+	VMOVAPS     Z18, Z19
+	VFMSUB231PS Z21, Z21, Z19
+	VMULPS      Z18, Z18, Z22
+	VADDPS      Z18, Z18, Z23
+	VFMSUB213PS Z22, Z18, Z18
+	VFMADD231PS Z19, Z23, Z18
+	VMULPS      Z21, Z18, Z18
+	VFMADD231PS Z21, Z22, Z18
+	VMOVAPS     Z18, Z21
+	JMP         focusdone277
 
-focusnot8_265:
+focusnot8_277:
 	LEAQ         24(DI), R10
-	VBROADCASTSS (R10), Z16
-	VBROADCASTSS 4(R10), Z17
-	VBROADCASTSS 8(R10), Z19
+	VBROADCASTSS (R10), Z18
+	VBROADCASTSS 4(R10), Z19
+	VBROADCASTSS 8(R10), Z22
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z22, Z25
-	VPSRLD      $0x17, Z25, Z23
-	VPSRLD      $0x14, Z25, Z22
-	VPANDD.BCST consts<>+1280(SB), Z25, Z25
-	VPADDD.BCST consts<>+1312(SB), Z25, Z25
-	VCVTDQ2PS   Z23, Z29
+	VPSUBD.BCST consts<>+1248(SB), Z20, Z24
+	VPSRLD      $0x17, Z24, Z23
+	VPSRLD      $0x14, Z24, Z20
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z23, Z27
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z22, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z25
-	VMULPS.BCST      consts<>+1344(SB), Z25, Z30
-	VMOVAPS          Z25, Z27
-	VFMADD231PS      Z30, Z25, Z27
-	VSUBPS           Z27, Z25, Z28
-	VFMADD231PS      Z30, Z25, Z28
-	VMULPS           Z25, Z25, Z30
-	VBROADCASTSS     consts<>+1376(SB), Z31
-	VFMADD213PS.BCST consts<>+1408(SB), Z25, Z31
-	VFMADD213PS.BCST consts<>+1440(SB), Z25, Z31
-	VFMADD213PS.BCST consts<>+1472(SB), Z25, Z31
-	VFMADD213PS.BCST consts<>+1504(SB), Z25, Z31
-	VMULPS           Z25, Z30, Z25
-	VFMADD231PS      Z31, Z25, Z28
-	VADDPS           Z28, Z27, Z25
+	VPERMPS          pow_r<>+0(SB), Z20, Z25
+	VFMADD213PS.BCST consts<>+672(SB), Z25, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z28
+	VMOVAPS          Z24, Z25
+	VFMADD231PS      Z28, Z24, Z25
+	VSUBPS           Z25, Z24, Z26
+	VFMADD231PS      Z28, Z24, Z26
+	VMULPS           Z24, Z24, Z28
+	VBROADCASTSS     consts<>+1376(SB), Z29
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z29
+	VMULPS           Z24, Z28, Z24
+	VFMADD231PS      Z29, Z24, Z26
+	VADDPS           Z26, Z25, Z24
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z22, Z30
-	VADDPS      Z30, Z29, Z29
-	VMULPS      Z29, Z16, Z30
-	VFMSUB213PS Z30, Z16, Z29
-	VFMADD213PS Z30, Z17, Z25
+	VPERMPS     pow_th<>+0(SB), Z20, Z28
+	VADDPS      Z28, Z27, Z27
+	VMULPS      Z27, Z18, Z28
+	VFMSUB213PS Z28, Z18, Z27
+	VFMADD213PS Z28, Z19, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z25, Z25
-	VSUBPS      Z7, Z25, Z31
-	VSUBPS      Z31, Z30, Z30
-	VFMADD231PS Z27, Z17, Z30
-	VPERMPS     pow_tl<>+0(SB), Z22, Z22
-	VFMADD231PS Z22, Z16, Z29
-	VFMADD231PS Z27, Z19, Z29
-	VFMADD231PS Z28, Z17, Z29
-	VADDPS      Z29, Z30, Z16
+	VADDPS      Z8, Z24, Z24
+	VSUBPS      Z8, Z24, Z29
+	VSUBPS      Z29, Z28, Z28
+	VFMADD231PS Z25, Z19, Z28
+	VPERMPS     pow_tl<>+0(SB), Z20, Z20
+	VFMADD231PS Z20, Z18, Z27
+	VFMADD231PS Z25, Z22, Z27
+	VFMADD231PS Z26, Z19, Z27
+	VADDPS      Z27, Z28, Z18
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z17
-	VFMADD213PS.BCST consts<>+1600(SB), Z16, Z17
-	VFMADD213PS.BCST consts<>+1632(SB), Z16, Z17
-	VMULPS           Z16, Z16, Z19
-	VMULPS           Z17, Z19, Z17
-	VFMADD231PS      Z6, Z16, Z17
-	VPERMPS          pow_exp_hi<>+0(SB), Z25, Z16
-	VPERMPS          pow_exp_lo<>+0(SB), Z25, Z19
-	VFMADD231PS      Z17, Z16, Z19
+	VBROADCASTSS     consts<>+1568(SB), Z19
+	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z19
+	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z19
+	VMULPS           Z18, Z18, Z20
+	VMULPS           Z19, Z20, Z19
+	VFMADD231PS      Z7, Z18, Z19
+	VPERMPS          pow_exp_hi<>+0(SB), Z24, Z18
+	VPERMPS          pow_exp_lo<>+0(SB), Z24, Z20
+	VFMADD231PS      Z19, Z18, Z20
 
 	// times 2^k
-	VADDPS      Z19, Z16, Z16
-	VPSLLD      $0x14, Z25, Z17
-	VPANDD.BCST consts<>+640(SB), Z17, Z17
-	VPADDD      Z17, Z16, Z22
+	VADDPS      Z20, Z18, Z18
+	VPSLLD      $0x14, Z24, Z19
+	VPANDD.BCST consts<>+640(SB), Z19, Z19
+	VPADDD      Z19, Z18, Z20
 
 	// x or result out of range?
-	VPANDND      Z23, Z1, Z16
-	VPXORD.BCST  consts<>+1728(SB), Z25, Z17
-	VPANDND      Z17, Z2, Z17
-	VPORD        Z17, Z16, Z16
-	VPTESTMD     Z16, Z16, K1
+	VPANDND      Z23, Z1, Z18
+	VPXORD.BCST  consts<>+1728(SB), Z24, Z19
+	VPANDND      Z19, Z2, Z19
+	VPORD        Z19, Z18, Z18
+	VPTESTMD     Z18, Z18, K1
 	KORTESTW     K1, K1
 	JNE          slowblock
-	VBROADCASTSS (R10), Z16
-	VBROADCASTSS 4(R10), Z17
-	VBROADCASTSS 8(R10), Z19
+	VBROADCASTSS (R10), Z18
+	VBROADCASTSS 4(R10), Z19
+	VBROADCASTSS 8(R10), Z22
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z26, Z25
-	VPSRLD      $0x17, Z25, Z23
-	VPSRLD      $0x14, Z25, Z26
-	VPANDD.BCST consts<>+1280(SB), Z25, Z25
-	VPADDD.BCST consts<>+1312(SB), Z25, Z25
-	VCVTDQ2PS   Z23, Z29
+	VPSUBD.BCST consts<>+1248(SB), Z21, Z24
+	VPSRLD      $0x17, Z24, Z23
+	VPSRLD      $0x14, Z24, Z21
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z23, Z27
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z25
-	VMULPS.BCST      consts<>+1344(SB), Z25, Z30
-	VMOVAPS          Z25, Z27
-	VFMADD231PS      Z30, Z25, Z27
-	VSUBPS           Z27, Z25, Z28
-	VFMADD231PS      Z30, Z25, Z28
-	VMULPS           Z25, Z25, Z30
-	VBROADCASTSS     consts<>+1376(SB), Z31
-	VFMADD213PS.BCST consts<>+1408(SB), Z25, Z31
-	VFMADD213PS.BCST consts<>+1440(SB), Z25, Z31
-	VFMADD213PS.BCST consts<>+1472(SB), Z25, Z31
-	VFMADD213PS.BCST consts<>+1504(SB), Z25, Z31
-	VMULPS           Z25, Z30, Z25
-	VFMADD231PS      Z31, Z25, Z28
-	VADDPS           Z28, Z27, Z25
+	VPERMPS          pow_r<>+0(SB), Z21, Z25
+	VFMADD213PS.BCST consts<>+672(SB), Z25, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z28
+	VMOVAPS          Z24, Z25
+	VFMADD231PS      Z28, Z24, Z25
+	VSUBPS           Z25, Z24, Z26
+	VFMADD231PS      Z28, Z24, Z26
+	VMULPS           Z24, Z24, Z28
+	VBROADCASTSS     consts<>+1376(SB), Z29
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z29
+	VMULPS           Z24, Z28, Z24
+	VFMADD231PS      Z29, Z24, Z26
+	VADDPS           Z26, Z25, Z24
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z30
-	VADDPS      Z30, Z29, Z29
-	VMULPS      Z29, Z16, Z30
-	VFMSUB213PS Z30, Z16, Z29
-	VFMADD213PS Z30, Z17, Z25
+	VPERMPS     pow_th<>+0(SB), Z21, Z28
+	VADDPS      Z28, Z27, Z27
+	VMULPS      Z27, Z18, Z28
+	VFMSUB213PS Z28, Z18, Z27
+	VFMADD213PS Z28, Z19, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z25, Z25
-	VSUBPS      Z7, Z25, Z31
-	VSUBPS      Z31, Z30, Z30
-	VFMADD231PS Z27, Z17, Z30
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z16, Z29
-	VFMADD231PS Z27, Z19, Z29
-	VFMADD231PS Z28, Z17, Z29
-	VADDPS      Z29, Z30, Z16
+	VADDPS      Z8, Z24, Z24
+	VSUBPS      Z8, Z24, Z29
+	VSUBPS      Z29, Z28, Z28
+	VFMADD231PS Z25, Z19, Z28
+	VPERMPS     pow_tl<>+0(SB), Z21, Z21
+	VFMADD231PS Z21, Z18, Z27
+	VFMADD231PS Z25, Z22, Z27
+	VFMADD231PS Z26, Z19, Z27
+	VADDPS      Z27, Z28, Z18
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z17
-	VFMADD213PS.BCST consts<>+1600(SB), Z16, Z17
-	VFMADD213PS.BCST consts<>+1632(SB), Z16, Z17
-	VMULPS           Z16, Z16, Z19
-	VMULPS           Z17, Z19, Z17
-	VFMADD231PS      Z6, Z16, Z17
-	VPERMPS          pow_exp_hi<>+0(SB), Z25, Z16
-	VPERMPS          pow_exp_lo<>+0(SB), Z25, Z19
-	VFMADD231PS      Z17, Z16, Z19
+	VBROADCASTSS     consts<>+1568(SB), Z19
+	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z19
+	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z19
+	VMULPS           Z18, Z18, Z21
+	VMULPS           Z19, Z21, Z19
+	VFMADD231PS      Z7, Z18, Z19
+	VPERMPS          pow_exp_hi<>+0(SB), Z24, Z18
+	VPERMPS          pow_exp_lo<>+0(SB), Z24, Z21
+	VFMADD231PS      Z19, Z18, Z21
 
 	// times 2^k
-	VADDPS      Z19, Z16, Z16
-	VPSLLD      $0x14, Z25, Z17
-	VPANDD.BCST consts<>+640(SB), Z17, Z17
-	VPADDD      Z17, Z16, Z26
+	VADDPS      Z21, Z18, Z18
+	VPSLLD      $0x14, Z24, Z19
+	VPANDD.BCST consts<>+640(SB), Z19, Z19
+	VPADDD      Z19, Z18, Z21
 
 	// x or result out of range?
-	VPANDND     Z23, Z1, Z16
-	VPXORD.BCST consts<>+1728(SB), Z25, Z17
-	VPANDND     Z17, Z2, Z17
-	VPORD       Z17, Z16, Z16
-	VPTESTMD    Z16, Z16, K1
+	VPANDND     Z23, Z1, Z18
+	VPXORD.BCST consts<>+1728(SB), Z24, Z19
+	VPANDND     Z19, Z2, Z19
+	VPORD       Z19, Z18, Z18
+	VPTESTMD    Z18, Z18, K1
 	KORTESTW    K1, K1
 	JNE         slowblock
 
-focusdone265:
+focusdone277:
 	// loss = (alpha ce) q^gamma
-	VMULPS Z22, Z20, Z16
-
-	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Z17
-	VMULPS       Z22, Z18, Z18
-	VMULPS       Z18, Z17, Z17
-	VMULPS       Z14, Z17, Z14
-
-	// loss = (alpha ce) q^gamma
-	VMULPS Z26, Z24, Z17
+	VMULPS Z20, Z13, Z13
 
 	// gradient = scale alpha q^gamma D
 	VBROADCASTSS (R9), Z18
-	VMULPS       Z26, Z21, Z19
-	VMULPS       Z19, Z18, Z18
-	VMULPS       Z15, Z18, Z15
-	VMOVUPS      Z16, (CX)
-	VMOVUPS      Z14, (DX)
-	VMOVUPS      Z17, 64(CX)
+	VMULPS       Z20, Z14, Z14
+	VMULPS       Z14, Z18, Z14
+	VMULPS       Z12, Z14, Z12
+
+	// loss = (alpha ce) q^gamma
+	VMULPS Z21, Z15, Z14
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Z15
+	VMULPS       Z21, Z17, Z17
+	VMULPS       Z17, Z15, Z15
+	VMULPS       Z16, Z15, Z15
+	VMOVUPS      Z13, (CX)
+	VMOVUPS      Z12, (DX)
+	VMOVUPS      Z14, 64(CX)
 	VMOVUPS      Z15, 64(DX)
 
 nextblock:
@@ -8576,261 +8540,266 @@ vector:
 	MOVL         $0x0000ffff, R10
 	BZHIL        AX, R10, R10
 	KMOVW        R10, K1
-	VMOVAPS      Z0, Z14
-	VMOVUPS      (BX), K1, Z14
-	VMOVAPS      Z3, Z15
-	VMOVUPS      (SI), K1, Z15
-	VBROADCASTSS 20(DI), Z16
+	VMOVAPS      Z0, Z12
+	VMOVUPS      (BX), K1, Z12
+	VMOVAPS      Z3, Z13
+	VMOVUPS      (SI), K1, Z13
+	VBROADCASTSS 20(DI), Z14
 
 	// any |x| > limit, or NaN?
-	VPANDD   Z9, Z14, Z17
-	VPCMPD   $0x06, Z16, Z17, K2
+	VPANDD   Z9, Z12, Z15
+	VPCMPD   $0x06, Z14, Z15, K2
 	KORTESTW K2, K2
 	JNE      slowvector
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVAPS      Z15, Z16
-	VFNMADD231PS Z15, Z15, Z16
-	VPTESTMD     Z16, Z16, K2
+	VMOVAPS      Z13, Z14
+	VFNMADD231PS Z13, Z13, Z14
+	VPTESTMD     Z14, Z14, K2
 	KORTESTW     K2, K2
 	JNE          othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z8, Z14, Z16
-	VSUBPS Z10, Z16, Z16
+	VPORD  Z5, Z12, Z14
+	VSUBPS Z10, Z14, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z17
-	VFMADD231PS Z11, Z16, Z17
-	VSUBPS      Z5, Z17, Z18
+	VMOVAPS     Z6, Z15
+	VFMADD231PS Z11, Z14, Z15
+	VSUBPS      Z6, Z15, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z6, Z18, Z16
-	VFNMADD231PS Z12, Z18, Z16
+	VFNMADD231PS      Z7, Z16, Z14
+	VFNMADD231PS.BCST consts<>+192(SB), Z16, Z14
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS          Z16, Z18
-	VFMADD213PS.BCST consts<>+256(SB), Z13, Z18
-	VFMADD213PS.BCST consts<>+288(SB), Z16, Z18
-	VFMADD213PS.BCST consts<>+320(SB), Z16, Z18
-	VFMADD213PS.BCST consts<>+352(SB), Z18, Z16
+	VBROADCASTSS     consts<>+224(SB), Z16
+	VFMADD213PS.BCST consts<>+256(SB), Z14, Z16
+	VFMADD213PS.BCST consts<>+288(SB), Z14, Z16
+	VFMADD213PS.BCST consts<>+320(SB), Z14, Z16
+	VFMADD213PS.BCST consts<>+352(SB), Z16, Z14
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     exp_one<>+0(SB), Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z16, Z17, Z17
-	VADDPS      Z0, Z17, Z16
-	VDIVPS      Z16, Z0, Z16
-	VMULPS      Z16, Z17, Z18
+	VPERMPS     exp_one<>+0(SB), Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z14, Z15, Z15
+	VADDPS      Z0, Z15, Z14
+	VDIVPS      Z14, Z0, Z14
+	VMULPS      Z14, Z15, Z16
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VPSLLD    $0x02, Z13, Z17
+	VPANDD    Z5, Z17, Z17
+	VPXORD    Z12, Z17, Z12
+	VPMOVD2M  Z12, K2
+	VBLENDMPS Z16, Z14, K2, Z17
+	VPMOVD2M  Z12, K2
+	VBLENDMPS Z14, Z16, K2, Z14
 
 	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z19
-	VFMADD213PS.BCST consts<>+1920(SB), Z17, Z19
-	VFMADD213PS.BCST consts<>+1952(SB), Z17, Z19
-	VFMADD213PS.BCST consts<>+1984(SB), Z17, Z19
-	VFMADD213PS.BCST consts<>+2016(SB), Z17, Z19
-	VFMADD213PS.BCST consts<>+2048(SB), Z17, Z19
-	VFMADD213PS.BCST consts<>+2080(SB), Z17, Z19
-	VFMADD213PS.BCST consts<>+2112(SB), Z17, Z19
-	VMULPS           Z19, Z17, Z19
-	VFMADD231PS      Z19, Z17, Z17
+	VBROADCASTSS     consts<>+1888(SB), Z16
+	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+1952(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+1984(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+2016(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+2048(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+2080(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+2112(SB), Z15, Z16
+	VMULPS           Z16, Z15, Z16
+	VFMADD231PS      Z16, Z15, Z15
 
-	// v = x for y = 0, -x for y = 1; ce = log1p(e) + max(v, 0)
-	VPSLLD       $0x02, Z15, Z15
-	VPANDD       Z8, Z15, Z19
-	VPXORD       Z19, Z14, Z14
-	VMAXPS       Z3, Z14, Z20
-	VADDPS       Z20, Z17, Z17
-	VPMOVD2M     Z14, K2
-	VBLENDMPS    Z18, Z16, K2, Z22
-	VBROADCASTSS 12(DI), Z20
-	VBROADCASTSS 16(DI), Z21
-	VPMOVD2M     Z15, K2
-	VBLENDMPS    Z20, Z21, K2, Z15
-	VMULPS       Z17, Z15, Z20
+	// ce = log1p(e) + max(v, 0)
+	VMAXPS Z3, Z12, Z12
+	VADDPS Z12, Z15, Z12
 
 	// D = q + gamma ce (1-q), with v's sign
-	VPMOVD2M     Z14, K2
-	VBLENDMPS    Z16, Z18, K2, Z14
-	VMULPS       Z14, Z17, Z14
-	VBROADCASTSS 8(DI), Z16
-	VFMADD213PS  Z22, Z14, Z16
-	VPXORD       Z19, Z16, Z14
+	VBROADCASTSS 8(DI), Z15
+	VMULPS       Z14, Z12, Z14
+	VFMADD213PS  Z17, Z14, Z15
+	VPSLLD       $0x02, Z13, Z14
+	VPANDD       Z5, Z14, Z14
+	VPXORD       Z14, Z15, Z14
+	VPSLLD       $0x02, Z13, Z13
+	VBROADCASTSS 12(DI), Z15
+	VBROADCASTSS 16(DI), Z16
+	VPMOVD2M     Z13, K2
+	VBLENDMPS    Z15, Z16, K2, Z13
+	VMULPS       Z12, Z13, Z12
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_266
-	VMULPS Z22, Z22, Z22
-	JMP    focusdone266
+	JGE    focusnot0_278
+	VMULPS Z17, Z17, Z17
+	JMP    focusdone278
 
-focusnot0_266:
+focusnot0_278:
 	CMPQ    R8, $+2
-	JGE     focusnot1_266
-	VMOVAPS Z0, Z22
-	JMP     focusdone266
+	JGE     focusnot1_278
+	VMOVAPS Z0, Z17
+	JMP     focusdone278
 
-focusnot1_266:
+focusnot1_278:
 	CMPQ R8, $+3
-	JGE  focusnot2_266
-	JMP  focusdone266
+	JGE  focusnot2_278
+	JMP  focusdone278
 
-focusnot2_266:
+focusnot2_278:
 	CMPQ    R8, $+4
-	JGE     focusnot3_266
-	VSQRTPS Z22, Z22
-	JMP     focusdone266
+	JGE     focusnot3_278
+	VSQRTPS Z17, Z17
+	JMP     focusdone278
 
-focusnot3_266:
+focusnot3_278:
 	CMPQ         R8, $+5
-	JGE          focusnot4_266
-	VSQRTPS      Z22, Z16
-	VMOVAPS      Z22, Z17
-	VFNMADD231PS Z16, Z16, Z17
-	VMULPS       Z4, Z16, Z18
-	VMULPS       Z18, Z17, Z17
-	VFMADD231PS  Z16, Z22, Z17
-	VMOVAPS      Z17, Z22
-	JMP          focusdone266
+	JGE          focusnot4_278
+	VSQRTPS      Z17, Z15
+	VMOVAPS      Z17, Z16
+	VFNMADD231PS Z15, Z15, Z16
+	VMULPS       Z4, Z15, Z18
+	VMULPS       Z18, Z16, Z16
+	VFMADD231PS  Z15, Z17, Z16
+	VMOVAPS      Z16, Z17
+	JMP          focusdone278
 
-focusnot4_266:
+focusnot4_278:
 	CMPQ         R8, $+6
-	JGE          focusnot5_266
-	VSQRTPS      Z22, Z16
-	VMULPS       Z22, Z22, Z17
-	VMOVAPS      Z17, Z18
-	VFMSUB231PS  Z22, Z22, Z18
-	VMOVAPS      Z22, Z19
-	VFNMADD231PS Z16, Z16, Z19
-	VMULPS       Z19, Z22, Z19
-	VFMADD231PS  Z4, Z19, Z18
-	VMULPS       Z16, Z18, Z22
-	VFMADD231PS  Z16, Z17, Z22
-	JMP          focusdone266
+	JGE          focusnot5_278
+	VSQRTPS      Z17, Z15
+	VMULPS       Z17, Z17, Z16
+	VMOVAPS      Z16, Z18
+	VFMSUB231PS  Z17, Z17, Z18
+	VMOVAPS      Z17, Z19
+	VFNMADD231PS Z15, Z15, Z19
+	VMULPS       Z19, Z17, Z17
+	VFMADD231PS  Z4, Z17, Z18
+	VMULPS       Z15, Z18, Z17
+	VFMADD231PS  Z15, Z16, Z17
+	JMP          focusdone278
 
-focusnot5_266:
+focusnot5_278:
 	CMPQ        R8, $+7
-	JGE         focusnot6_266
-	VMULPS      Z22, Z22, Z16
+	JGE         focusnot6_278
+	VMULPS      Z17, Z17, Z15
+	VMOVAPS     Z15, Z16
+	VFMSUB231PS Z17, Z17, Z16
+	VMULPS      Z17, Z16, Z16
+	VFMADD231PS Z17, Z15, Z16
 	VMOVAPS     Z16, Z17
-	VFMSUB231PS Z22, Z22, Z17
-	VMULPS      Z22, Z17, Z17
-	VFMADD231PS Z22, Z16, Z17
-	VMOVAPS     Z17, Z22
-	JMP         focusdone266
+	JMP         focusdone278
 
-focusnot6_266:
+focusnot6_278:
 	CMPQ        R8, $+8
-	JGE         focusnot7_266
-	VMULPS      Z22, Z22, Z16
-	VFMSUB213PS Z16, Z22, Z22
-	VADDPS      Z16, Z16, Z17
-	VMULPS      Z22, Z17, Z22
-	VFMADD231PS Z16, Z16, Z22
-	JMP         focusdone266
+	JGE         focusnot7_278
+	VMULPS      Z17, Z17, Z15
+	VFMSUB213PS Z15, Z17, Z17
+	VADDPS      Z15, Z15, Z16
+	VMULPS      Z17, Z16, Z17
+	VFMADD231PS Z15, Z15, Z17
+	JMP         focusdone278
 
-focusnot7_266:
+focusnot7_278:
 	CMPQ        R8, $+9
-	JGE         focusnot8_266
-	VMULPS      Z22, Z22, Z16
-	VMOVAPS     Z16, Z17
-	VFMSUB231PS Z22, Z22, Z17
-	VMULPS      Z16, Z16, Z18
-	VADDPS      Z16, Z16, Z19
-	VFMSUB213PS Z18, Z16, Z16
-	VFMADD231PS Z17, Z19, Z16
-	VMULPS      Z22, Z16, Z16
-	VFMADD231PS Z22, Z18, Z16
-	VMOVAPS     Z16, Z22
-	JMP         focusdone266
+	JGE         focusnot8_278
+	VMULPS      Z17, Z17, Z15
+	VMOVAPS     Z15, Z16
+	VFMSUB231PS Z17, Z17, Z16
+	VMULPS      Z15, Z15, Z18
+	VADDPS      Z15, Z15, Z19
+	VFMSUB213PS Z18, Z15, Z15
+	VFMADD231PS Z16, Z19, Z15
+	VMULPS      Z17, Z15, Z15
+	VFMADD231PS Z17, Z18, Z15
+	VMOVAPS     Z15, Z17
+	JMP         focusdone278
 
-focusnot8_266:
+focusnot8_278:
 	LEAQ         24(DI), R10
-	VBROADCASTSS (R10), Z16
-	VBROADCASTSS 4(R10), Z17
+	VBROADCASTSS (R10), Z15
+	VBROADCASTSS 4(R10), Z16
 	VBROADCASTSS 8(R10), Z18
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z22, Z21
-	VPSRLD      $0x17, Z21, Z19
-	VPSRLD      $0x14, Z21, Z22
-	VPANDD.BCST consts<>+1280(SB), Z21, Z21
-	VPADDD.BCST consts<>+1312(SB), Z21, Z21
-	VCVTDQ2PS   Z19, Z25
+	VPSUBD.BCST consts<>+1248(SB), Z17, Z20
+	VPSRLD      $0x17, Z20, Z19
+	VPSRLD      $0x14, Z20, Z17
+	VPANDD.BCST consts<>+1280(SB), Z20, Z20
+	VPADDD.BCST consts<>+1312(SB), Z20, Z20
+	VCVTDQ2PS   Z19, Z23
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z22, Z23
-	VFMADD213PS.BCST consts<>+672(SB), Z23, Z21
-	VMULPS.BCST      consts<>+1344(SB), Z21, Z26
-	VMOVAPS          Z21, Z23
-	VFMADD231PS      Z26, Z21, Z23
-	VSUBPS           Z23, Z21, Z24
-	VFMADD231PS      Z26, Z21, Z24
-	VMULPS           Z21, Z21, Z26
-	VBROADCASTSS     consts<>+1376(SB), Z27
-	VFMADD213PS.BCST consts<>+1408(SB), Z21, Z27
-	VFMADD213PS.BCST consts<>+1440(SB), Z21, Z27
-	VFMADD213PS.BCST consts<>+1472(SB), Z21, Z27
-	VFMADD213PS.BCST consts<>+1504(SB), Z21, Z27
-	VMULPS           Z21, Z26, Z21
-	VFMADD231PS      Z27, Z21, Z24
-	VADDPS           Z24, Z23, Z21
+	VPERMPS          pow_r<>+0(SB), Z17, Z21
+	VFMADD213PS.BCST consts<>+672(SB), Z21, Z20
+	VMULPS.BCST      consts<>+1344(SB), Z20, Z24
+	VMOVAPS          Z20, Z21
+	VFMADD231PS      Z24, Z20, Z21
+	VSUBPS           Z21, Z20, Z22
+	VFMADD231PS      Z24, Z20, Z22
+	VMULPS           Z20, Z20, Z24
+	VBROADCASTSS     consts<>+1376(SB), Z25
+	VFMADD213PS.BCST consts<>+1408(SB), Z20, Z25
+	VFMADD213PS.BCST consts<>+1440(SB), Z20, Z25
+	VFMADD213PS.BCST consts<>+1472(SB), Z20, Z25
+	VFMADD213PS.BCST consts<>+1504(SB), Z20, Z25
+	VMULPS           Z20, Z24, Z20
+	VFMADD231PS      Z25, Z20, Z22
+	VADDPS           Z22, Z21, Z20
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z22, Z26
-	VADDPS      Z26, Z25, Z25
-	VMULPS      Z25, Z16, Z26
-	VFMSUB213PS Z26, Z16, Z25
-	VFMADD213PS Z26, Z17, Z21
+	VPERMPS     pow_th<>+0(SB), Z17, Z24
+	VADDPS      Z24, Z23, Z23
+	VMULPS      Z23, Z15, Z24
+	VFMSUB213PS Z24, Z15, Z23
+	VFMADD213PS Z24, Z16, Z20
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z21, Z21
-	VSUBPS      Z7, Z21, Z27
-	VSUBPS      Z27, Z26, Z26
-	VFMADD231PS Z23, Z17, Z26
-	VPERMPS     pow_tl<>+0(SB), Z22, Z22
-	VFMADD231PS Z22, Z16, Z25
-	VFMADD231PS Z23, Z18, Z25
-	VFMADD231PS Z24, Z17, Z25
-	VADDPS      Z25, Z26, Z16
+	VADDPS      Z8, Z20, Z20
+	VSUBPS      Z8, Z20, Z25
+	VSUBPS      Z25, Z24, Z24
+	VFMADD231PS Z21, Z16, Z24
+	VPERMPS     pow_tl<>+0(SB), Z17, Z17
+	VFMADD231PS Z17, Z15, Z23
+	VFMADD231PS Z21, Z18, Z23
+	VFMADD231PS Z22, Z16, Z23
+	VADDPS      Z23, Z24, Z15
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z17
-	VFMADD213PS.BCST consts<>+1600(SB), Z16, Z17
-	VFMADD213PS.BCST consts<>+1632(SB), Z16, Z17
-	VMULPS           Z16, Z16, Z18
-	VMULPS           Z17, Z18, Z17
-	VFMADD231PS      Z6, Z16, Z17
-	VPERMPS          pow_exp_hi<>+0(SB), Z21, Z16
-	VPERMPS          pow_exp_lo<>+0(SB), Z21, Z18
-	VFMADD231PS      Z17, Z16, Z18
+	VBROADCASTSS     consts<>+1568(SB), Z16
+	VFMADD213PS.BCST consts<>+1600(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+1632(SB), Z15, Z16
+	VMULPS           Z15, Z15, Z17
+	VMULPS           Z16, Z17, Z16
+	VFMADD231PS      Z7, Z15, Z16
+	VPERMPS          pow_exp_hi<>+0(SB), Z20, Z15
+	VPERMPS          pow_exp_lo<>+0(SB), Z20, Z17
+	VFMADD231PS      Z16, Z15, Z17
 
 	// times 2^k
-	VADDPS      Z18, Z16, Z16
-	VPSLLD      $0x14, Z21, Z17
-	VPANDD.BCST consts<>+640(SB), Z17, Z17
-	VPADDD      Z17, Z16, Z22
+	VADDPS      Z17, Z15, Z15
+	VPSLLD      $0x14, Z20, Z16
+	VPANDD.BCST consts<>+640(SB), Z16, Z16
+	VPADDD      Z16, Z15, Z17
 
 	// x or result out of range?
-	VPANDND     Z19, Z1, Z16
-	VPXORD.BCST consts<>+1728(SB), Z21, Z17
-	VPANDND     Z17, Z2, Z17
-	VPORD       Z17, Z16, Z16
-	VPTESTMD    Z16, Z16, K2
+	VPANDND     Z19, Z1, Z15
+	VPXORD.BCST consts<>+1728(SB), Z20, Z16
+	VPANDND     Z16, Z2, Z16
+	VPORD       Z16, Z15, Z15
+	VPTESTMD    Z15, Z15, K2
 	KORTESTW    K2, K2
 	JNE         slowvector
 
-focusdone266:
+focusdone278:
 	// loss = (alpha ce) q^gamma
-	VMULPS Z22, Z20, Z16
+	VMULPS Z17, Z12, Z12
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Z17
-	VMULPS       Z22, Z15, Z15
-	VMULPS       Z15, Z17, Z15
-	VMULPS       Z14, Z15, Z14
-	VMOVUPS      Z16, K1, (CX)
-	VMOVUPS      Z14, K1, (DX)
+	VBROADCASTSS (R9), Z15
+	VMULPS       Z17, Z13, Z13
+	VMULPS       Z13, Z15, Z13
+	VMULPS       Z14, Z13, Z13
+	VMOVUPS      Z12, K1, (CX)
+	VMOVUPS      Z13, K1, (DX)
 
 nextvector:
 	ADDQ $+64, CX
@@ -8846,1054 +8815,1034 @@ done:
 	RET
 
 otherblock:
-	VMOVUPS (BX), Z14
-	VMOVUPS (SI), Z15
+	VMOVUPS (BX), Z12
+	VMOVUPS 64(BX), Z15
+	VMOVUPS (SI), Z13
+	VMOVUPS 64(SI), Z16
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z8, Z14, Z16
-	VSUBPS Z10, Z16, Z16
+	VPORD  Z5, Z12, Z14
+	VPORD  Z5, Z15, Z17
+	VSUBPS Z10, Z14, Z14
+	VSUBPS Z10, Z17, Z19
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z17
-	VFMADD231PS Z11, Z16, Z17
-	VSUBPS      Z5, Z17, Z18
+	VMOVAPS     Z6, Z17
+	VFMADD231PS Z11, Z14, Z17
+	VMOVAPS     Z6, Z20
+	VFMADD231PS Z11, Z19, Z20
+	VSUBPS      Z6, Z17, Z18
+	VSUBPS      Z6, Z20, Z21
 
 	// r = c - n ln2
-	VFNMADD231PS Z6, Z18, Z16
-	VFNMADD231PS Z12, Z18, Z16
+	VFNMADD231PS      Z7, Z18, Z14
+	VFNMADD231PS      Z7, Z21, Z19
+	VFNMADD231PS.BCST consts<>+192(SB), Z18, Z14
+	VFNMADD231PS.BCST consts<>+192(SB), Z21, Z19
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS          Z16, Z18
-	VFMADD213PS.BCST consts<>+256(SB), Z13, Z18
-	VFMADD213PS.BCST consts<>+288(SB), Z16, Z18
-	VFMADD213PS.BCST consts<>+320(SB), Z16, Z18
-	VFMADD213PS.BCST consts<>+352(SB), Z18, Z16
+	VBROADCASTSS     consts<>+224(SB), Z18
+	VBROADCASTSS     consts<>+224(SB), Z21
+	VFMADD213PS.BCST consts<>+256(SB), Z14, Z18
+	VFMADD213PS.BCST consts<>+256(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+288(SB), Z14, Z18
+	VFMADD213PS.BCST consts<>+288(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+320(SB), Z14, Z18
+	VFMADD213PS.BCST consts<>+320(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+352(SB), Z18, Z14
+	VFMADD213PS.BCST consts<>+352(SB), Z21, Z19
 
 	// 2^n T[j] (1 + p)
 	VPERMPS     exp_one<>+0(SB), Z17, Z18
+	VPERMPS     exp_one<>+0(SB), Z20, Z21
 	VPSLLD      $0x15, Z17, Z17
+	VPSLLD      $0x15, Z20, Z20
 	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z16, Z17, Z17
-	VADDPS      Z0, Z17, Z16
-	VDIVPS      Z16, Z0, Z16
-	VMULPS      Z16, Z17, Z18
+	VPADDD      Z20, Z21, Z18
+	VFMADD231PS Z14, Z17, Z17
+	VFMADD231PS Z19, Z18, Z18
+	VADDPS      Z0, Z17, Z14
+	VADDPS      Z0, Z18, Z19
+	VDIVPS      Z14, Z0, Z14
+	VDIVPS      Z19, Z0, Z21
+	VMULPS      Z14, Z17, Z19
+	VMULPS      Z21, Z18, Z22
 
 	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z19
-	VFMADD213PS.BCST consts<>+1920(SB), Z17, Z19
-	VFMADD213PS.BCST consts<>+1952(SB), Z17, Z19
-	VFMADD213PS.BCST consts<>+1984(SB), Z17, Z19
-	VFMADD213PS.BCST consts<>+2016(SB), Z17, Z19
-	VFMADD213PS.BCST consts<>+2048(SB), Z17, Z19
-	VFMADD213PS.BCST consts<>+2080(SB), Z17, Z19
-	VFMADD213PS.BCST consts<>+2112(SB), Z17, Z19
-	VMULPS           Z19, Z17, Z19
-	VFMADD231PS      Z19, Z17, Z17
-	VPMOVD2M         Z14, K1
-	VBLENDMPS        Z18, Z16, K1, Z19
-	VPMOVD2M         Z14, K1
-	VBLENDMPS        Z16, Z18, K1, Z16
+	VBROADCASTSS     consts<>+1888(SB), Z20
+	VBROADCASTSS     consts<>+1888(SB), Z23
+	VFMADD213PS.BCST consts<>+1920(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+1920(SB), Z18, Z23
+	VFMADD213PS.BCST consts<>+1952(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+1952(SB), Z18, Z23
+	VFMADD213PS.BCST consts<>+1984(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+1984(SB), Z18, Z23
+	VFMADD213PS.BCST consts<>+2016(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+2016(SB), Z18, Z23
+	VFMADD213PS.BCST consts<>+2048(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+2048(SB), Z18, Z23
+	VFMADD213PS.BCST consts<>+2080(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+2080(SB), Z18, Z23
+	VFMADD213PS.BCST consts<>+2112(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+2112(SB), Z18, Z23
+	VMULPS           Z20, Z17, Z20
+	VMULPS           Z23, Z18, Z23
+	VFMADD231PS      Z20, Z17, Z17
+	VFMADD231PS      Z23, Z18, Z18
+	VPMOVD2M         Z12, K1
+	VPMOVD2M         Z15, K2
+	VBLENDMPS        Z19, Z14, K1, Z20
+	VBLENDMPS        Z22, Z21, K2, Z23
+	VPMOVD2M         Z12, K1
+	VPMOVD2M         Z15, K2
+	VBLENDMPS        Z14, Z19, K1, Z14
+	VBLENDMPS        Z21, Z22, K2, Z22
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z15, Z0, Z18
-	VPMOVD2M    Z14, K1
-	VBLENDMPS   Z15, Z18, K1, Z20
-	VPANDD      Z9, Z14, Z14
-	VFMADD231PS Z14, Z20, Z17
+	VSUBPS      Z13, Z0, Z19
+	VSUBPS      Z16, Z0, Z24
+	VPMOVD2M    Z12, K1
+	VPMOVD2M    Z15, K2
+	VBLENDMPS   Z13, Z19, K1, Z21
+	VBLENDMPS   Z16, Z24, K2, Z25
+	VPANDD      Z9, Z12, Z12
+	VPANDD      Z9, Z15, Z15
+	VFMADD231PS Z12, Z21, Z17
+	VFMADD231PS Z15, Z25, Z18
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z15, Z16, Z14
-	VMOVAPS      Z14, Z22
-	VFMADD231PS  Z18, Z19, Z22
-	VBROADCASTSS 12(DI), Z20
+	VMULPS       Z13, Z14, Z12
+	VMULPS       Z16, Z22, Z25
+	VMOVAPS      Z12, Z28
+	VFMADD231PS  Z19, Z20, Z28
+	VMOVAPS      Z25, Z29
+	VFMADD231PS  Z24, Z23, Z29
+	VBROADCASTSS 12(DI), Z15
+	VBROADCASTSS 12(DI), Z26
 	VBROADCASTSS 16(DI), Z21
-	VMULPS       Z18, Z21, Z21
-	VFMADD231PS  Z15, Z20, Z21
-	VMULPS       Z17, Z21, Z20
+	VBROADCASTSS 16(DI), Z27
+	VMULPS       Z19, Z21, Z21
+	VMULPS       Z24, Z27, Z27
+	VFMADD231PS  Z13, Z15, Z21
+	VFMADD231PS  Z16, Z26, Z27
+	VMULPS       Z17, Z21, Z15
+	VMULPS       Z18, Z27, Z30
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, Z4, Z15, K1
-	VBLENDMPS Z19, Z16, K1, Z23
-	VDIVPS    Z22, Z23, Z23
-	VBLENDMPS Z16, Z19, K1, Z16
-	VMULPS    Z23, Z16, Z16
-	VMULPS    Z16, Z17, Z16
+	VCMPPS    $0x11, Z4, Z13, K1
+	VCMPPS    $0x11, Z4, Z16, K2
+	VBLENDMPS Z20, Z14, K1, Z26
+	VBLENDMPS Z23, Z22, K2, Z31
+	VDIVPS    Z28, Z26, Z26
+	VDIVPS    Z29, Z31, Z31
+	VBLENDMPS Z14, Z20, K1, Z14
+	VBLENDMPS Z22, Z23, K2, Z22
+	VMULPS    Z26, Z14, Z14
+	VMULPS    Z31, Z22, Z22
+	VMULPS    Z14, Z17, Z14
+	VMULPS    Z22, Z18, Z18
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
 	VBROADCASTSS      8(DI), Z17
-	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z15
-	VMULPS            Z15, Z17, Z15
-	VFMSUB231PS       Z18, Z19, Z14
-	VFMADD231PS       Z16, Z15, Z14
-	VMOVUPS           64(BX), Z15
-	VMOVUPS           64(SI), Z16
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z8, Z15, Z17
-	VSUBPS Z10, Z17, Z17
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z18
-	VFMADD231PS Z11, Z17, Z18
-	VSUBPS      Z5, Z18, Z19
-
-	// r = c - n ln2
-	VFNMADD231PS Z6, Z19, Z17
-	VFNMADD231PS Z12, Z19, Z17
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS          Z17, Z19
-	VFMADD213PS.BCST consts<>+256(SB), Z13, Z19
-	VFMADD213PS.BCST consts<>+288(SB), Z17, Z19
-	VFMADD213PS.BCST consts<>+320(SB), Z17, Z19
-	VFMADD213PS.BCST consts<>+352(SB), Z19, Z17
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     exp_one<>+0(SB), Z18, Z19
-	VPSLLD      $0x15, Z18, Z18
-	VPADDD      Z18, Z19, Z18
-	VFMADD231PS Z17, Z18, Z18
-	VADDPS      Z0, Z18, Z17
-	VDIVPS      Z17, Z0, Z17
-	VMULPS      Z17, Z18, Z19
-
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z23
-	VFMADD213PS.BCST consts<>+1920(SB), Z18, Z23
-	VFMADD213PS.BCST consts<>+1952(SB), Z18, Z23
-	VFMADD213PS.BCST consts<>+1984(SB), Z18, Z23
-	VFMADD213PS.BCST consts<>+2016(SB), Z18, Z23
-	VFMADD213PS.BCST consts<>+2048(SB), Z18, Z23
-	VFMADD213PS.BCST consts<>+2080(SB), Z18, Z23
-	VFMADD213PS.BCST consts<>+2112(SB), Z18, Z23
-	VMULPS           Z23, Z18, Z23
-	VFMADD231PS      Z23, Z18, Z18
-	VPMOVD2M         Z15, K1
-	VBLENDMPS        Z19, Z17, K1, Z23
-	VPMOVD2M         Z15, K1
-	VBLENDMPS        Z17, Z19, K1, Z17
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z16, Z0, Z19
-	VPMOVD2M    Z15, K1
-	VBLENDMPS   Z16, Z19, K1, Z24
-	VPANDD      Z9, Z15, Z15
-	VFMADD231PS Z15, Z24, Z18
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z16, Z17, Z15
-	VMOVAPS      Z15, Z26
-	VFMADD231PS  Z19, Z23, Z26
-	VBROADCASTSS 12(DI), Z24
-	VBROADCASTSS 16(DI), Z25
-	VMULPS       Z19, Z25, Z25
-	VFMADD231PS  Z16, Z24, Z25
-	VMULPS       Z18, Z25, Z24
-
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, Z4, Z16, K1
-	VBLENDMPS Z23, Z17, K1, Z27
-	VDIVPS    Z26, Z27, Z27
-	VBLENDMPS Z17, Z23, K1, Z17
-	VMULPS    Z27, Z17, Z17
-	VMULPS    Z17, Z18, Z17
-
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	VBROADCASTSS      8(DI), Z18
+	VBROADCASTSS      8(DI), Z22
+	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z13
 	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z16
-	VMULPS            Z16, Z18, Z16
-	VFMSUB231PS       Z19, Z23, Z15
-	VFMADD231PS       Z17, Z16, Z15
+	VMULPS            Z13, Z17, Z13
+	VMULPS            Z16, Z22, Z16
+	VFMSUB231PS       Z19, Z20, Z12
+	VFMSUB231PS       Z24, Z23, Z25
+	VFMADD231PS       Z14, Z13, Z12
+	VFMADD231PS       Z18, Z16, Z25
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_267
-	VMULPS Z22, Z22, Z22
-	VMULPS Z26, Z26, Z26
-	JMP    focusdone267
+	JGE    focusnot0_279
+	VMULPS Z28, Z28, Z28
+	VMULPS Z29, Z29, Z29
+	JMP    focusdone279
 
-focusnot0_267:
+focusnot0_279:
 	CMPQ    R8, $+2
-	JGE     focusnot1_267
-	VMOVAPS Z0, Z22
-	VMOVAPS Z0, Z26
-	JMP     focusdone267
+	JGE     focusnot1_279
+	VMOVAPS Z0, Z28
+	VMOVAPS Z0, Z29
+	JMP     focusdone279
 
-focusnot1_267:
+focusnot1_279:
 	CMPQ R8, $+3
-	JGE  focusnot2_267
-	JMP  focusdone267
+	JGE  focusnot2_279
+	JMP  focusdone279
 
-focusnot2_267:
+focusnot2_279:
 	CMPQ    R8, $+4
-	JGE     focusnot3_267
-	VSQRTPS Z22, Z22
-	VSQRTPS Z26, Z26
-	JMP     focusdone267
+	JGE     focusnot3_279
+	VSQRTPS Z28, Z28
+	VSQRTPS Z29, Z29
+	JMP     focusdone279
 
-focusnot3_267:
+focusnot3_279:
 	CMPQ         R8, $+5
-	JGE          focusnot4_267
-	VSQRTPS      Z22, Z16
-	VMOVAPS      Z22, Z17
-	VFNMADD231PS Z16, Z16, Z17
-	VMULPS       Z4, Z16, Z18
-	VMULPS       Z18, Z17, Z17
-	VFMADD231PS  Z16, Z22, Z17
-	VMOVAPS      Z17, Z22
-	VSQRTPS      Z26, Z16
-	VMOVAPS      Z26, Z17
-	VFNMADD231PS Z16, Z16, Z17
-	VMULPS       Z4, Z16, Z18
-	VMULPS       Z18, Z17, Z17
-	VFMADD231PS  Z16, Z26, Z17
-	VMOVAPS      Z17, Z26
-	JMP          focusdone267
+	JGE          focusnot4_279
+	VSQRTPS      Z28, Z13
+	VMOVAPS      Z28, Z14
+	VFNMADD231PS Z13, Z13, Z14
+	VMULPS       Z4, Z13, Z16
+	VMULPS       Z16, Z14, Z14
+	VFMADD231PS  Z13, Z28, Z14
+	VMOVAPS      Z14, Z28
+	VSQRTPS      Z29, Z13
+	VMOVAPS      Z29, Z14
+	VFNMADD231PS Z13, Z13, Z14
+	VMULPS       Z4, Z13, Z16
+	VMULPS       Z16, Z14, Z14
+	VFMADD231PS  Z13, Z29, Z14
+	VMOVAPS      Z14, Z29
+	JMP          focusdone279
 
-focusnot4_267:
+focusnot4_279:
 	CMPQ         R8, $+6
-	JGE          focusnot5_267
-	VSQRTPS      Z22, Z16
-	VMULPS       Z22, Z22, Z17
-	VMOVAPS      Z17, Z18
-	VFMSUB231PS  Z22, Z22, Z18
-	VMOVAPS      Z22, Z19
-	VFNMADD231PS Z16, Z16, Z19
-	VMULPS       Z19, Z22, Z19
-	VFMADD231PS  Z4, Z19, Z18
-	VMULPS       Z16, Z18, Z22
-	VFMADD231PS  Z16, Z17, Z22
-	VSQRTPS      Z26, Z16
-	VMULPS       Z26, Z26, Z17
-	VMOVAPS      Z17, Z18
-	VFMSUB231PS  Z26, Z26, Z18
-	VMOVAPS      Z26, Z19
-	VFNMADD231PS Z16, Z16, Z19
-	VMULPS       Z19, Z26, Z19
-	VFMADD231PS  Z4, Z19, Z18
-	VMULPS       Z16, Z18, Z26
-	VFMADD231PS  Z16, Z17, Z26
-	JMP          focusdone267
+	JGE          focusnot5_279
+	VSQRTPS      Z28, Z13
+	VMULPS       Z28, Z28, Z14
+	VMOVAPS      Z14, Z16
+	VFMSUB231PS  Z28, Z28, Z16
+	VMOVAPS      Z28, Z17
+	VFNMADD231PS Z13, Z13, Z17
+	VMULPS       Z17, Z28, Z17
+	VFMADD231PS  Z4, Z17, Z16
+	VMULPS       Z13, Z16, Z28
+	VFMADD231PS  Z13, Z14, Z28
+	VSQRTPS      Z29, Z13
+	VMULPS       Z29, Z29, Z14
+	VMOVAPS      Z14, Z16
+	VFMSUB231PS  Z29, Z29, Z16
+	VMOVAPS      Z29, Z17
+	VFNMADD231PS Z13, Z13, Z17
+	VMULPS       Z17, Z29, Z17
+	VFMADD231PS  Z4, Z17, Z16
+	VMULPS       Z13, Z16, Z29
+	VFMADD231PS  Z13, Z14, Z29
+	JMP          focusdone279
 
-focusnot5_267:
+focusnot5_279:
 	CMPQ        R8, $+7
-	JGE         focusnot6_267
-	VMULPS      Z22, Z22, Z16
-	VMOVAPS     Z16, Z17
-	VFMSUB231PS Z22, Z22, Z17
-	VMULPS      Z22, Z17, Z17
-	VFMADD231PS Z22, Z16, Z17
-	VMOVAPS     Z17, Z22
-	VMULPS      Z26, Z26, Z16
-	VMOVAPS     Z16, Z17
-	VFMSUB231PS Z26, Z26, Z17
-	VMULPS      Z26, Z17, Z17
-	VFMADD231PS Z26, Z16, Z17
-	VMOVAPS     Z17, Z26
-	JMP         focusdone267
+	JGE         focusnot6_279
+	VMULPS      Z28, Z28, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z28, Z28, Z14
+	VMULPS      Z28, Z14, Z14
+	VFMADD231PS Z28, Z13, Z14
+	VMOVAPS     Z14, Z28
+	VMULPS      Z29, Z29, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z29, Z29, Z14
+	VMULPS      Z29, Z14, Z14
+	VFMADD231PS Z29, Z13, Z14
+	VMOVAPS     Z14, Z29
+	JMP         focusdone279
 
-focusnot6_267:
+focusnot6_279:
 	CMPQ        R8, $+8
-	JGE         focusnot7_267
-	VMULPS      Z22, Z22, Z16
-	VFMSUB213PS Z16, Z22, Z22
-	VADDPS      Z16, Z16, Z17
-	VMULPS      Z22, Z17, Z22
-	VFMADD231PS Z16, Z16, Z22
-	VMULPS      Z26, Z26, Z16
-	VFMSUB213PS Z16, Z26, Z26
-	VADDPS      Z16, Z16, Z17
-	VMULPS      Z26, Z17, Z26
-	VFMADD231PS Z16, Z16, Z26
-	JMP         focusdone267
+	JGE         focusnot7_279
+	VMULPS      Z28, Z28, Z13
+	VFMSUB213PS Z13, Z28, Z28
+	VADDPS      Z13, Z13, Z14
+	VMULPS      Z28, Z14, Z28
+	VFMADD231PS Z13, Z13, Z28
+	VMULPS      Z29, Z29, Z13
+	VFMSUB213PS Z13, Z29, Z29
+	VADDPS      Z13, Z13, Z14
+	VMULPS      Z29, Z14, Z29
+	VFMADD231PS Z13, Z13, Z29
+	JMP         focusdone279
 
-focusnot7_267:
+focusnot7_279:
 	CMPQ        R8, $+9
-	JGE         focusnot8_267
-	VMULPS      Z22, Z22, Z16
-	VMOVAPS     Z16, Z17
-	VFMSUB231PS Z22, Z22, Z17
-	VMULPS      Z16, Z16, Z18
-	VADDPS      Z16, Z16, Z19
-	VFMSUB213PS Z18, Z16, Z16
-	VFMADD231PS Z17, Z19, Z16
-	VMULPS      Z22, Z16, Z16
-	VFMADD231PS Z22, Z18, Z16
-	VMOVAPS     Z16, Z22
-	VMULPS      Z26, Z26, Z16
-	VMOVAPS     Z16, Z17
-	VFMSUB231PS Z26, Z26, Z17
-	VMULPS      Z16, Z16, Z18
-	VADDPS      Z16, Z16, Z19
-	VFMSUB213PS Z18, Z16, Z16
-	VFMADD231PS Z17, Z19, Z16
-	VMULPS      Z26, Z16, Z16
-	VFMADD231PS Z26, Z18, Z16
-	VMOVAPS     Z16, Z26
-	JMP         focusdone267
+	JGE         focusnot8_279
+	VMULPS      Z28, Z28, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z28, Z28, Z14
+	VMULPS      Z13, Z13, Z16
+	VADDPS      Z13, Z13, Z17
+	VFMSUB213PS Z16, Z13, Z13
+	VFMADD231PS Z14, Z17, Z13
+	VMULPS      Z28, Z13, Z13
+	VFMADD231PS Z28, Z16, Z13
+	VMOVAPS     Z13, Z28
+	VMULPS      Z29, Z29, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z29, Z29, Z14
+	VMULPS      Z13, Z13, Z16
+	VADDPS      Z13, Z13, Z17
+	VFMSUB213PS Z16, Z13, Z13
+	VFMADD231PS Z14, Z17, Z13
+	VMULPS      Z29, Z13, Z13
+	VFMADD231PS Z29, Z16, Z13
+	VMOVAPS     Z13, Z29
+	JMP         focusdone279
 
-focusnot8_267:
+focusnot8_279:
 	LEAQ         24(DI), R10
-	VBROADCASTSS (R10), Z16
-	VBROADCASTSS 4(R10), Z17
-	VBROADCASTSS 8(R10), Z18
+	VBROADCASTSS (R10), Z13
+	VBROADCASTSS 4(R10), Z14
+	VBROADCASTSS 8(R10), Z16
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z22, Z23
-	VPSRLD      $0x17, Z23, Z19
-	VPSRLD      $0x14, Z23, Z22
-	VPANDD.BCST consts<>+1280(SB), Z23, Z23
-	VPADDD.BCST consts<>+1312(SB), Z23, Z23
-	VCVTDQ2PS   Z19, Z29
+	VPSUBD.BCST consts<>+1248(SB), Z28, Z18
+	VPSRLD      $0x17, Z18, Z17
+	VPSRLD      $0x14, Z18, Z19
+	VPANDD.BCST consts<>+1280(SB), Z18, Z18
+	VPADDD.BCST consts<>+1312(SB), Z18, Z18
+	VCVTDQ2PS   Z17, Z23
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z22, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z23
-	VMULPS.BCST      consts<>+1344(SB), Z23, Z30
-	VMOVAPS          Z23, Z27
-	VFMADD231PS      Z30, Z23, Z27
-	VSUBPS           Z27, Z23, Z28
-	VFMADD231PS      Z30, Z23, Z28
-	VMULPS           Z23, Z23, Z30
-	VBROADCASTSS     consts<>+1376(SB), Z31
-	VFMADD213PS.BCST consts<>+1408(SB), Z23, Z31
-	VFMADD213PS.BCST consts<>+1440(SB), Z23, Z31
-	VFMADD213PS.BCST consts<>+1472(SB), Z23, Z31
-	VFMADD213PS.BCST consts<>+1504(SB), Z23, Z31
-	VMULPS           Z23, Z30, Z23
-	VFMADD231PS      Z31, Z23, Z28
-	VADDPS           Z28, Z27, Z23
+	VPERMPS          pow_r<>+0(SB), Z19, Z20
+	VFMADD213PS.BCST consts<>+672(SB), Z20, Z18
+	VMULPS.BCST      consts<>+1344(SB), Z18, Z24
+	VMOVAPS          Z18, Z20
+	VFMADD231PS      Z24, Z18, Z20
+	VSUBPS           Z20, Z18, Z22
+	VFMADD231PS      Z24, Z18, Z22
+	VMULPS           Z18, Z18, Z24
+	VBROADCASTSS     consts<>+1376(SB), Z26
+	VFMADD213PS.BCST consts<>+1408(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1440(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1472(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1504(SB), Z18, Z26
+	VMULPS           Z18, Z24, Z18
+	VFMADD231PS      Z26, Z18, Z22
+	VADDPS           Z22, Z20, Z18
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z22, Z30
-	VADDPS      Z30, Z29, Z29
-	VMULPS      Z29, Z16, Z30
-	VFMSUB213PS Z30, Z16, Z29
-	VFMADD213PS Z30, Z17, Z23
+	VPERMPS     pow_th<>+0(SB), Z19, Z24
+	VADDPS      Z24, Z23, Z23
+	VMULPS      Z23, Z13, Z24
+	VFMSUB213PS Z24, Z13, Z23
+	VFMADD213PS Z24, Z14, Z18
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z23, Z23
-	VSUBPS      Z7, Z23, Z31
-	VSUBPS      Z31, Z30, Z30
-	VFMADD231PS Z27, Z17, Z30
-	VPERMPS     pow_tl<>+0(SB), Z22, Z22
-	VFMADD231PS Z22, Z16, Z29
-	VFMADD231PS Z27, Z18, Z29
-	VFMADD231PS Z28, Z17, Z29
-	VADDPS      Z29, Z30, Z16
+	VADDPS      Z8, Z18, Z18
+	VSUBPS      Z8, Z18, Z26
+	VSUBPS      Z26, Z24, Z24
+	VFMADD231PS Z20, Z14, Z24
+	VPERMPS     pow_tl<>+0(SB), Z19, Z19
+	VFMADD231PS Z19, Z13, Z23
+	VFMADD231PS Z20, Z16, Z23
+	VFMADD231PS Z22, Z14, Z23
+	VADDPS      Z23, Z24, Z13
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z17
-	VFMADD213PS.BCST consts<>+1600(SB), Z16, Z17
-	VFMADD213PS.BCST consts<>+1632(SB), Z16, Z17
-	VMULPS           Z16, Z16, Z18
-	VMULPS           Z17, Z18, Z17
-	VFMADD231PS      Z6, Z16, Z17
-	VPERMPS          pow_exp_hi<>+0(SB), Z23, Z16
-	VPERMPS          pow_exp_lo<>+0(SB), Z23, Z18
-	VFMADD231PS      Z17, Z16, Z18
+	VBROADCASTSS     consts<>+1568(SB), Z14
+	VFMADD213PS.BCST consts<>+1600(SB), Z13, Z14
+	VFMADD213PS.BCST consts<>+1632(SB), Z13, Z14
+	VMULPS           Z13, Z13, Z16
+	VMULPS           Z14, Z16, Z14
+	VFMADD231PS      Z7, Z13, Z14
+	VPERMPS          pow_exp_hi<>+0(SB), Z18, Z13
+	VPERMPS          pow_exp_lo<>+0(SB), Z18, Z16
+	VFMADD231PS      Z14, Z13, Z16
 
 	// times 2^k
-	VADDPS      Z18, Z16, Z16
-	VPSLLD      $0x14, Z23, Z17
-	VPANDD.BCST consts<>+640(SB), Z17, Z17
-	VPADDD      Z17, Z16, Z22
+	VADDPS      Z16, Z13, Z13
+	VPSLLD      $0x14, Z18, Z14
+	VPANDD.BCST consts<>+640(SB), Z14, Z14
+	VPADDD      Z14, Z13, Z28
 
 	// x or result out of range?
-	VPANDND      Z19, Z1, Z16
-	VPXORD.BCST  consts<>+1728(SB), Z23, Z17
-	VPANDND      Z17, Z2, Z17
-	VPORD        Z17, Z16, Z16
-	VPTESTMD     Z16, Z16, K1
+	VPANDND      Z17, Z1, Z13
+	VPXORD.BCST  consts<>+1728(SB), Z18, Z14
+	VPANDND      Z14, Z2, Z14
+	VPORD        Z14, Z13, Z13
+	VPTESTMD     Z13, Z13, K1
 	KORTESTW     K1, K1
 	JNE          slowblock
-	VBROADCASTSS (R10), Z16
-	VBROADCASTSS 4(R10), Z17
-	VBROADCASTSS 8(R10), Z18
+	VBROADCASTSS (R10), Z13
+	VBROADCASTSS 4(R10), Z14
+	VBROADCASTSS 8(R10), Z16
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z26, Z23
-	VPSRLD      $0x17, Z23, Z19
-	VPSRLD      $0x14, Z23, Z26
-	VPANDD.BCST consts<>+1280(SB), Z23, Z23
-	VPADDD.BCST consts<>+1312(SB), Z23, Z23
-	VCVTDQ2PS   Z19, Z29
+	VPSUBD.BCST consts<>+1248(SB), Z29, Z18
+	VPSRLD      $0x17, Z18, Z17
+	VPSRLD      $0x14, Z18, Z19
+	VPANDD.BCST consts<>+1280(SB), Z18, Z18
+	VPADDD.BCST consts<>+1312(SB), Z18, Z18
+	VCVTDQ2PS   Z17, Z23
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z23
-	VMULPS.BCST      consts<>+1344(SB), Z23, Z30
-	VMOVAPS          Z23, Z27
-	VFMADD231PS      Z30, Z23, Z27
-	VSUBPS           Z27, Z23, Z28
-	VFMADD231PS      Z30, Z23, Z28
-	VMULPS           Z23, Z23, Z30
-	VBROADCASTSS     consts<>+1376(SB), Z31
-	VFMADD213PS.BCST consts<>+1408(SB), Z23, Z31
-	VFMADD213PS.BCST consts<>+1440(SB), Z23, Z31
-	VFMADD213PS.BCST consts<>+1472(SB), Z23, Z31
-	VFMADD213PS.BCST consts<>+1504(SB), Z23, Z31
-	VMULPS           Z23, Z30, Z23
-	VFMADD231PS      Z31, Z23, Z28
-	VADDPS           Z28, Z27, Z23
+	VPERMPS          pow_r<>+0(SB), Z19, Z20
+	VFMADD213PS.BCST consts<>+672(SB), Z20, Z18
+	VMULPS.BCST      consts<>+1344(SB), Z18, Z24
+	VMOVAPS          Z18, Z20
+	VFMADD231PS      Z24, Z18, Z20
+	VSUBPS           Z20, Z18, Z22
+	VFMADD231PS      Z24, Z18, Z22
+	VMULPS           Z18, Z18, Z24
+	VBROADCASTSS     consts<>+1376(SB), Z26
+	VFMADD213PS.BCST consts<>+1408(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1440(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1472(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1504(SB), Z18, Z26
+	VMULPS           Z18, Z24, Z18
+	VFMADD231PS      Z26, Z18, Z22
+	VADDPS           Z22, Z20, Z18
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z30
-	VADDPS      Z30, Z29, Z29
-	VMULPS      Z29, Z16, Z30
-	VFMSUB213PS Z30, Z16, Z29
-	VFMADD213PS Z30, Z17, Z23
+	VPERMPS     pow_th<>+0(SB), Z19, Z24
+	VADDPS      Z24, Z23, Z23
+	VMULPS      Z23, Z13, Z24
+	VFMSUB213PS Z24, Z13, Z23
+	VFMADD213PS Z24, Z14, Z18
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z23, Z23
-	VSUBPS      Z7, Z23, Z31
-	VSUBPS      Z31, Z30, Z30
-	VFMADD231PS Z27, Z17, Z30
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z16, Z29
-	VFMADD231PS Z27, Z18, Z29
-	VFMADD231PS Z28, Z17, Z29
-	VADDPS      Z29, Z30, Z16
+	VADDPS      Z8, Z18, Z18
+	VSUBPS      Z8, Z18, Z26
+	VSUBPS      Z26, Z24, Z24
+	VFMADD231PS Z20, Z14, Z24
+	VPERMPS     pow_tl<>+0(SB), Z19, Z19
+	VFMADD231PS Z19, Z13, Z23
+	VFMADD231PS Z20, Z16, Z23
+	VFMADD231PS Z22, Z14, Z23
+	VADDPS      Z23, Z24, Z13
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z17
-	VFMADD213PS.BCST consts<>+1600(SB), Z16, Z17
-	VFMADD213PS.BCST consts<>+1632(SB), Z16, Z17
-	VMULPS           Z16, Z16, Z18
-	VMULPS           Z17, Z18, Z17
-	VFMADD231PS      Z6, Z16, Z17
-	VPERMPS          pow_exp_hi<>+0(SB), Z23, Z16
-	VPERMPS          pow_exp_lo<>+0(SB), Z23, Z18
-	VFMADD231PS      Z17, Z16, Z18
+	VBROADCASTSS     consts<>+1568(SB), Z14
+	VFMADD213PS.BCST consts<>+1600(SB), Z13, Z14
+	VFMADD213PS.BCST consts<>+1632(SB), Z13, Z14
+	VMULPS           Z13, Z13, Z16
+	VMULPS           Z14, Z16, Z14
+	VFMADD231PS      Z7, Z13, Z14
+	VPERMPS          pow_exp_hi<>+0(SB), Z18, Z13
+	VPERMPS          pow_exp_lo<>+0(SB), Z18, Z16
+	VFMADD231PS      Z14, Z13, Z16
 
 	// times 2^k
-	VADDPS      Z18, Z16, Z16
-	VPSLLD      $0x14, Z23, Z17
-	VPANDD.BCST consts<>+640(SB), Z17, Z17
-	VPADDD      Z17, Z16, Z26
+	VADDPS      Z16, Z13, Z13
+	VPSLLD      $0x14, Z18, Z14
+	VPANDD.BCST consts<>+640(SB), Z14, Z14
+	VPADDD      Z14, Z13, Z29
 
 	// x or result out of range?
-	VPANDND     Z19, Z1, Z16
-	VPXORD.BCST consts<>+1728(SB), Z23, Z17
-	VPANDND     Z17, Z2, Z17
-	VPORD       Z17, Z16, Z16
-	VPTESTMD    Z16, Z16, K1
+	VPANDND     Z17, Z1, Z13
+	VPXORD.BCST consts<>+1728(SB), Z18, Z14
+	VPANDND     Z14, Z2, Z14
+	VPORD       Z14, Z13, Z13
+	VPTESTMD    Z13, Z13, K1
 	KORTESTW    K1, K1
 	JNE         slowblock
 
-focusdone267:
+focusdone279:
 	// loss = (alpha ce) q^gamma
-	VMULPS Z22, Z20, Z16
+	VMULPS Z28, Z15, Z13
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Z17
-	VMULPS       Z22, Z21, Z18
-	VMULPS       Z18, Z17, Z17
-	VMULPS       Z14, Z17, Z14
+	VBROADCASTSS (R9), Z14
+	VMULPS       Z28, Z21, Z15
+	VMULPS       Z15, Z14, Z14
+	VMULPS       Z12, Z14, Z12
 
 	// loss = (alpha ce) q^gamma
-	VMULPS Z26, Z24, Z17
+	VMULPS Z29, Z30, Z14
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Z18
-	VMULPS       Z26, Z25, Z19
-	VMULPS       Z19, Z18, Z18
-	VMULPS       Z15, Z18, Z15
-	VMOVUPS      Z16, (CX)
-	VMOVUPS      Z14, (DX)
-	VMOVUPS      Z17, 64(CX)
+	VBROADCASTSS (R9), Z15
+	VMULPS       Z29, Z27, Z16
+	VMULPS       Z16, Z15, Z15
+	VMULPS       Z25, Z15, Z15
+	VMOVUPS      Z13, (CX)
+	VMOVUPS      Z12, (DX)
+	VMOVUPS      Z14, 64(CX)
 	VMOVUPS      Z15, 64(DX)
 	JMP          nextblock
 
 othervector:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z8, Z14, Z16
-	VSUBPS Z10, Z16, Z16
+	VPORD  Z5, Z12, Z14
+	VSUBPS Z10, Z14, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z17
-	VFMADD231PS Z11, Z16, Z17
-	VSUBPS      Z5, Z17, Z18
+	VMOVAPS     Z6, Z15
+	VFMADD231PS Z11, Z14, Z15
+	VSUBPS      Z6, Z15, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z6, Z18, Z16
-	VFNMADD231PS Z12, Z18, Z16
+	VFNMADD231PS      Z7, Z16, Z14
+	VFNMADD231PS.BCST consts<>+192(SB), Z16, Z14
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS          Z16, Z18
-	VFMADD213PS.BCST consts<>+256(SB), Z13, Z18
-	VFMADD213PS.BCST consts<>+288(SB), Z16, Z18
-	VFMADD213PS.BCST consts<>+320(SB), Z16, Z18
-	VFMADD213PS.BCST consts<>+352(SB), Z18, Z16
+	VBROADCASTSS     consts<>+224(SB), Z16
+	VFMADD213PS.BCST consts<>+256(SB), Z14, Z16
+	VFMADD213PS.BCST consts<>+288(SB), Z14, Z16
+	VFMADD213PS.BCST consts<>+320(SB), Z14, Z16
+	VFMADD213PS.BCST consts<>+352(SB), Z16, Z14
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     exp_one<>+0(SB), Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z16, Z17, Z17
-	VADDPS      Z0, Z17, Z16
-	VDIVPS      Z16, Z0, Z16
-	VMULPS      Z16, Z17, Z18
+	VPERMPS     exp_one<>+0(SB), Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z14, Z15, Z15
+	VADDPS      Z0, Z15, Z14
+	VDIVPS      Z14, Z0, Z14
+	VMULPS      Z14, Z15, Z16
 
 	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z19
-	VFMADD213PS.BCST consts<>+1920(SB), Z17, Z19
-	VFMADD213PS.BCST consts<>+1952(SB), Z17, Z19
-	VFMADD213PS.BCST consts<>+1984(SB), Z17, Z19
-	VFMADD213PS.BCST consts<>+2016(SB), Z17, Z19
-	VFMADD213PS.BCST consts<>+2048(SB), Z17, Z19
-	VFMADD213PS.BCST consts<>+2080(SB), Z17, Z19
-	VFMADD213PS.BCST consts<>+2112(SB), Z17, Z19
-	VMULPS           Z19, Z17, Z19
-	VFMADD231PS      Z19, Z17, Z17
-	VPMOVD2M         Z14, K2
-	VBLENDMPS        Z18, Z16, K2, Z19
-	VPMOVD2M         Z14, K2
-	VBLENDMPS        Z16, Z18, K2, Z16
+	VBROADCASTSS     consts<>+1888(SB), Z17
+	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+1952(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+1984(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+2016(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+2048(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+2080(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+2112(SB), Z15, Z17
+	VMULPS           Z17, Z15, Z17
+	VFMADD231PS      Z17, Z15, Z15
+	VPMOVD2M         Z12, K2
+	VBLENDMPS        Z16, Z14, K2, Z17
+	VPMOVD2M         Z12, K2
+	VBLENDMPS        Z14, Z16, K2, Z14
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z15, Z0, Z18
-	VPMOVD2M    Z14, K2
-	VBLENDMPS   Z15, Z18, K2, Z20
-	VPANDD      Z9, Z14, Z14
-	VFMADD231PS Z14, Z20, Z17
+	VSUBPS      Z13, Z0, Z16
+	VPMOVD2M    Z12, K2
+	VBLENDMPS   Z13, Z16, K2, Z18
+	VPANDD      Z9, Z12, Z12
+	VFMADD231PS Z12, Z18, Z15
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z15, Z16, Z14
-	VMOVAPS      Z14, Z22
-	VFMADD231PS  Z18, Z19, Z22
-	VBROADCASTSS 12(DI), Z20
-	VBROADCASTSS 16(DI), Z21
-	VMULPS       Z18, Z21, Z21
-	VFMADD231PS  Z15, Z20, Z21
-	VMULPS       Z17, Z21, Z20
+	VMULPS       Z13, Z14, Z12
+	VMOVAPS      Z12, Z20
+	VFMADD231PS  Z16, Z17, Z20
+	VBROADCASTSS 12(DI), Z18
+	VBROADCASTSS 16(DI), Z19
+	VMULPS       Z16, Z19, Z19
+	VFMADD231PS  Z13, Z18, Z19
+	VMULPS       Z15, Z19, Z18
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, Z4, Z15, K2
-	VBLENDMPS Z19, Z16, K2, Z23
-	VDIVPS    Z22, Z23, Z23
-	VBLENDMPS Z16, Z19, K2, Z16
-	VMULPS    Z23, Z16, Z16
-	VMULPS    Z16, Z17, Z16
+	VCMPPS    $0x11, Z4, Z13, K2
+	VBLENDMPS Z17, Z14, K2, Z21
+	VDIVPS    Z20, Z21, Z21
+	VBLENDMPS Z14, Z17, K2, Z14
+	VMULPS    Z21, Z14, Z14
+	VMULPS    Z14, Z15, Z14
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	VBROADCASTSS      8(DI), Z17
-	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z15
-	VMULPS            Z15, Z17, Z15
-	VFMSUB231PS       Z18, Z19, Z14
-	VFMADD231PS       Z16, Z15, Z14
+	VBROADCASTSS      8(DI), Z15
+	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z13
+	VMULPS            Z13, Z15, Z13
+	VFMSUB231PS       Z16, Z17, Z12
+	VFMADD231PS       Z14, Z13, Z12
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_268
-	VMULPS Z22, Z22, Z22
-	JMP    focusdone268
+	JGE    focusnot0_280
+	VMULPS Z20, Z20, Z20
+	JMP    focusdone280
 
-focusnot0_268:
+focusnot0_280:
 	CMPQ    R8, $+2
-	JGE     focusnot1_268
-	VMOVAPS Z0, Z22
-	JMP     focusdone268
+	JGE     focusnot1_280
+	VMOVAPS Z0, Z20
+	JMP     focusdone280
 
-focusnot1_268:
+focusnot1_280:
 	CMPQ R8, $+3
-	JGE  focusnot2_268
-	JMP  focusdone268
+	JGE  focusnot2_280
+	JMP  focusdone280
 
-focusnot2_268:
+focusnot2_280:
 	CMPQ    R8, $+4
-	JGE     focusnot3_268
-	VSQRTPS Z22, Z22
-	JMP     focusdone268
+	JGE     focusnot3_280
+	VSQRTPS Z20, Z20
+	JMP     focusdone280
 
-focusnot3_268:
+focusnot3_280:
 	CMPQ         R8, $+5
-	JGE          focusnot4_268
-	VSQRTPS      Z22, Z15
-	VMOVAPS      Z22, Z16
-	VFNMADD231PS Z15, Z15, Z16
-	VMULPS       Z4, Z15, Z17
-	VMULPS       Z17, Z16, Z16
-	VFMADD231PS  Z15, Z22, Z16
-	VMOVAPS      Z16, Z22
-	JMP          focusdone268
+	JGE          focusnot4_280
+	VSQRTPS      Z20, Z13
+	VMOVAPS      Z20, Z14
+	VFNMADD231PS Z13, Z13, Z14
+	VMULPS       Z4, Z13, Z15
+	VMULPS       Z15, Z14, Z14
+	VFMADD231PS  Z13, Z20, Z14
+	VMOVAPS      Z14, Z20
+	JMP          focusdone280
 
-focusnot4_268:
+focusnot4_280:
 	CMPQ         R8, $+6
-	JGE          focusnot5_268
-	VSQRTPS      Z22, Z15
-	VMULPS       Z22, Z22, Z16
-	VMOVAPS      Z16, Z17
-	VFMSUB231PS  Z22, Z22, Z17
-	VMOVAPS      Z22, Z18
-	VFNMADD231PS Z15, Z15, Z18
-	VMULPS       Z18, Z22, Z18
-	VFMADD231PS  Z4, Z18, Z17
-	VMULPS       Z15, Z17, Z22
-	VFMADD231PS  Z15, Z16, Z22
-	JMP          focusdone268
+	JGE          focusnot5_280
+	VSQRTPS      Z20, Z13
+	VMULPS       Z20, Z20, Z14
+	VMOVAPS      Z14, Z15
+	VFMSUB231PS  Z20, Z20, Z15
+	VMOVAPS      Z20, Z16
+	VFNMADD231PS Z13, Z13, Z16
+	VMULPS       Z16, Z20, Z16
+	VFMADD231PS  Z4, Z16, Z15
+	VMULPS       Z13, Z15, Z20
+	VFMADD231PS  Z13, Z14, Z20
+	JMP          focusdone280
 
-focusnot5_268:
+focusnot5_280:
 	CMPQ        R8, $+7
-	JGE         focusnot6_268
-	VMULPS      Z22, Z22, Z15
-	VMOVAPS     Z15, Z16
-	VFMSUB231PS Z22, Z22, Z16
-	VMULPS      Z22, Z16, Z16
-	VFMADD231PS Z22, Z15, Z16
-	VMOVAPS     Z16, Z22
-	JMP         focusdone268
+	JGE         focusnot6_280
+	VMULPS      Z20, Z20, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z20, Z20, Z14
+	VMULPS      Z20, Z14, Z14
+	VFMADD231PS Z20, Z13, Z14
+	VMOVAPS     Z14, Z20
+	JMP         focusdone280
 
-focusnot6_268:
+focusnot6_280:
 	CMPQ        R8, $+8
-	JGE         focusnot7_268
-	VMULPS      Z22, Z22, Z15
-	VFMSUB213PS Z15, Z22, Z22
-	VADDPS      Z15, Z15, Z16
-	VMULPS      Z22, Z16, Z22
-	VFMADD231PS Z15, Z15, Z22
-	JMP         focusdone268
+	JGE         focusnot7_280
+	VMULPS      Z20, Z20, Z13
+	VFMSUB213PS Z13, Z20, Z20
+	VADDPS      Z13, Z13, Z14
+	VMULPS      Z20, Z14, Z20
+	VFMADD231PS Z13, Z13, Z20
+	JMP         focusdone280
 
-focusnot7_268:
+focusnot7_280:
 	CMPQ        R8, $+9
-	JGE         focusnot8_268
-	VMULPS      Z22, Z22, Z15
-	VMOVAPS     Z15, Z16
-	VFMSUB231PS Z22, Z22, Z16
-	VMULPS      Z15, Z15, Z17
-	VADDPS      Z15, Z15, Z18
-	VFMSUB213PS Z17, Z15, Z15
-	VFMADD231PS Z16, Z18, Z15
-	VMULPS      Z22, Z15, Z15
-	VFMADD231PS Z22, Z17, Z15
-	VMOVAPS     Z15, Z22
-	JMP         focusdone268
+	JGE         focusnot8_280
+	VMULPS      Z20, Z20, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z20, Z20, Z14
+	VMULPS      Z13, Z13, Z15
+	VADDPS      Z13, Z13, Z16
+	VFMSUB213PS Z15, Z13, Z13
+	VFMADD231PS Z14, Z16, Z13
+	VMULPS      Z20, Z13, Z13
+	VFMADD231PS Z20, Z15, Z13
+	VMOVAPS     Z13, Z20
+	JMP         focusdone280
 
-focusnot8_268:
+focusnot8_280:
 	LEAQ         24(DI), R10
-	VBROADCASTSS (R10), Z15
-	VBROADCASTSS 4(R10), Z16
-	VBROADCASTSS 8(R10), Z17
+	VBROADCASTSS (R10), Z13
+	VBROADCASTSS 4(R10), Z14
+	VBROADCASTSS 8(R10), Z15
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z22, Z19
-	VPSRLD      $0x17, Z19, Z18
-	VPSRLD      $0x14, Z19, Z22
-	VPANDD.BCST consts<>+1280(SB), Z19, Z19
-	VPADDD.BCST consts<>+1312(SB), Z19, Z19
-	VCVTDQ2PS   Z18, Z25
+	VPSUBD.BCST consts<>+1248(SB), Z20, Z17
+	VPSRLD      $0x17, Z17, Z16
+	VPSRLD      $0x14, Z17, Z20
+	VPANDD.BCST consts<>+1280(SB), Z17, Z17
+	VPADDD.BCST consts<>+1312(SB), Z17, Z17
+	VCVTDQ2PS   Z16, Z23
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z22, Z23
-	VFMADD213PS.BCST consts<>+672(SB), Z23, Z19
-	VMULPS.BCST      consts<>+1344(SB), Z19, Z26
-	VMOVAPS          Z19, Z23
-	VFMADD231PS      Z26, Z19, Z23
-	VSUBPS           Z23, Z19, Z24
-	VFMADD231PS      Z26, Z19, Z24
-	VMULPS           Z19, Z19, Z26
-	VBROADCASTSS     consts<>+1376(SB), Z27
-	VFMADD213PS.BCST consts<>+1408(SB), Z19, Z27
-	VFMADD213PS.BCST consts<>+1440(SB), Z19, Z27
-	VFMADD213PS.BCST consts<>+1472(SB), Z19, Z27
-	VFMADD213PS.BCST consts<>+1504(SB), Z19, Z27
-	VMULPS           Z19, Z26, Z19
-	VFMADD231PS      Z27, Z19, Z24
-	VADDPS           Z24, Z23, Z19
+	VPERMPS          pow_r<>+0(SB), Z20, Z21
+	VFMADD213PS.BCST consts<>+672(SB), Z21, Z17
+	VMULPS.BCST      consts<>+1344(SB), Z17, Z24
+	VMOVAPS          Z17, Z21
+	VFMADD231PS      Z24, Z17, Z21
+	VSUBPS           Z21, Z17, Z22
+	VFMADD231PS      Z24, Z17, Z22
+	VMULPS           Z17, Z17, Z24
+	VBROADCASTSS     consts<>+1376(SB), Z25
+	VFMADD213PS.BCST consts<>+1408(SB), Z17, Z25
+	VFMADD213PS.BCST consts<>+1440(SB), Z17, Z25
+	VFMADD213PS.BCST consts<>+1472(SB), Z17, Z25
+	VFMADD213PS.BCST consts<>+1504(SB), Z17, Z25
+	VMULPS           Z17, Z24, Z17
+	VFMADD231PS      Z25, Z17, Z22
+	VADDPS           Z22, Z21, Z17
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z22, Z26
-	VADDPS      Z26, Z25, Z25
-	VMULPS      Z25, Z15, Z26
-	VFMSUB213PS Z26, Z15, Z25
-	VFMADD213PS Z26, Z16, Z19
+	VPERMPS     pow_th<>+0(SB), Z20, Z24
+	VADDPS      Z24, Z23, Z23
+	VMULPS      Z23, Z13, Z24
+	VFMSUB213PS Z24, Z13, Z23
+	VFMADD213PS Z24, Z14, Z17
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z19, Z19
-	VSUBPS      Z7, Z19, Z27
-	VSUBPS      Z27, Z26, Z26
-	VFMADD231PS Z23, Z16, Z26
-	VPERMPS     pow_tl<>+0(SB), Z22, Z22
-	VFMADD231PS Z22, Z15, Z25
-	VFMADD231PS Z23, Z17, Z25
-	VFMADD231PS Z24, Z16, Z25
-	VADDPS      Z25, Z26, Z15
+	VADDPS      Z8, Z17, Z17
+	VSUBPS      Z8, Z17, Z25
+	VSUBPS      Z25, Z24, Z24
+	VFMADD231PS Z21, Z14, Z24
+	VPERMPS     pow_tl<>+0(SB), Z20, Z20
+	VFMADD231PS Z20, Z13, Z23
+	VFMADD231PS Z21, Z15, Z23
+	VFMADD231PS Z22, Z14, Z23
+	VADDPS      Z23, Z24, Z13
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z16
-	VFMADD213PS.BCST consts<>+1600(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+1632(SB), Z15, Z16
-	VMULPS           Z15, Z15, Z17
-	VMULPS           Z16, Z17, Z16
-	VFMADD231PS      Z6, Z15, Z16
-	VPERMPS          pow_exp_hi<>+0(SB), Z19, Z15
-	VPERMPS          pow_exp_lo<>+0(SB), Z19, Z17
-	VFMADD231PS      Z16, Z15, Z17
+	VBROADCASTSS     consts<>+1568(SB), Z14
+	VFMADD213PS.BCST consts<>+1600(SB), Z13, Z14
+	VFMADD213PS.BCST consts<>+1632(SB), Z13, Z14
+	VMULPS           Z13, Z13, Z15
+	VMULPS           Z14, Z15, Z14
+	VFMADD231PS      Z7, Z13, Z14
+	VPERMPS          pow_exp_hi<>+0(SB), Z17, Z13
+	VPERMPS          pow_exp_lo<>+0(SB), Z17, Z15
+	VFMADD231PS      Z14, Z13, Z15
 
 	// times 2^k
-	VADDPS      Z17, Z15, Z15
-	VPSLLD      $0x14, Z19, Z16
-	VPANDD.BCST consts<>+640(SB), Z16, Z16
-	VPADDD      Z16, Z15, Z22
+	VADDPS      Z15, Z13, Z13
+	VPSLLD      $0x14, Z17, Z14
+	VPANDD.BCST consts<>+640(SB), Z14, Z14
+	VPADDD      Z14, Z13, Z20
 
 	// x or result out of range?
-	VPANDND     Z18, Z1, Z15
-	VPXORD.BCST consts<>+1728(SB), Z19, Z16
-	VPANDND     Z16, Z2, Z16
-	VPORD       Z16, Z15, Z15
-	VPTESTMD    Z15, Z15, K2
+	VPANDND     Z16, Z1, Z13
+	VPXORD.BCST consts<>+1728(SB), Z17, Z14
+	VPANDND     Z14, Z2, Z14
+	VPORD       Z14, Z13, Z13
+	VPTESTMD    Z13, Z13, K2
 	KORTESTW    K2, K2
 	JNE         slowvector
 
-focusdone268:
+focusdone280:
 	// loss = (alpha ce) q^gamma
-	VMULPS Z22, Z20, Z15
+	VMULPS Z20, Z18, Z13
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Z16
-	VMULPS       Z22, Z21, Z17
-	VMULPS       Z17, Z16, Z16
-	VMULPS       Z14, Z16, Z14
-	VMOVUPS      Z15, K1, (CX)
-	VMOVUPS      Z14, K1, (DX)
+	VBROADCASTSS (R9), Z14
+	VMULPS       Z20, Z19, Z15
+	VMULPS       Z15, Z14, Z14
+	VMULPS       Z12, Z14, Z12
+	VMOVUPS      Z13, K1, (CX)
+	VMOVUPS      Z12, K1, (DX)
 	JMP          nextvector
 
 slowblock:
 	MOVQ $0x00000020, R10
 
 slow:
-	VMOVUPS (BX), Z14
-	VMOVUPS (SI), Z15
+	VMOVUPS (BX), Z12
+	VMOVUPS (SI), Z13
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD        Z8, Z14, Z16
-	VSUBPS       Z10, Z16, Z16
-	VBROADCASTSS consts<>+416(SB), Z17
-	VMAXPS       Z16, Z17, Z16
+	VPORD        Z5, Z12, Z14
+	VSUBPS       Z10, Z14, Z14
+	VBROADCASTSS consts<>+416(SB), Z15
+	VMAXPS       Z14, Z15, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z17
-	VFMADD231PS Z11, Z16, Z17
-	VSUBPS      Z5, Z17, Z18
+	VMOVAPS     Z6, Z15
+	VFMADD231PS Z11, Z14, Z15
+	VSUBPS      Z6, Z15, Z16
 
 	// r = c - n ln2
-	VMOVAPS      Z16, Z19
-	VFNMADD231PS Z6, Z18, Z19
-	VFNMADD231PS Z12, Z18, Z19
+	VMOVAPS           Z14, Z17
+	VFNMADD231PS      Z7, Z16, Z17
+	VFNMADD231PS.BCST consts<>+192(SB), Z16, Z17
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS          Z19, Z20
-	VFMADD213PS.BCST consts<>+256(SB), Z13, Z20
-	VFMADD213PS.BCST consts<>+288(SB), Z19, Z20
-	VFMADD213PS.BCST consts<>+320(SB), Z19, Z20
-	VFMADD213PS.BCST consts<>+352(SB), Z20, Z19
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z16, K1
-	VBROADCASTSS     consts<>+512(SB), Z16
-	VMOVAPS.Z        Z16, K1, Z16
+	VBROADCASTSS     consts<>+224(SB), Z18
+	VFMADD213PS.BCST consts<>+256(SB), Z17, Z18
+	VFMADD213PS.BCST consts<>+288(SB), Z17, Z18
+	VFMADD213PS.BCST consts<>+320(SB), Z17, Z18
+	VFMADD213PS.BCST consts<>+352(SB), Z18, Z17
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z14, K1
+	VBROADCASTSS     consts<>+512(SB), Z14
+	VMOVAPS.Z        Z14, K1, Z14
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z17, Z17
-	VFMADD231PS  Z19, Z17, Z17
-	VBROADCASTSS consts<>+544(SB), Z19
-	VMOVAPS.Z    Z19, K1, Z19
-	VADDPS       Z19, Z18, Z18
-	VSCALEFPS    Z18, Z17, Z17
+	VPERMPS      exp_t<>+0(SB), Z15, Z15
+	VFMADD231PS  Z17, Z15, Z15
+	VBROADCASTSS consts<>+544(SB), Z17
+	VMOVAPS.Z    Z17, K1, Z17
+	VADDPS       Z17, Z16, Z16
+	VSCALEFPS    Z16, Z15, Z15
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z16, Z17, Z16
-	VADDPS.BCST  consts<>+576(SB), Z17, Z17
-	VPSUBD.BCST  consts<>+576(SB), Z17, Z17
-	VPMAXSD      Z17, Z16, Z16
-	VPMINUD.BCST consts<>+608(SB), Z16, Z16
+	VPSUBD       Z14, Z15, Z14
+	VADDPS.BCST  consts<>+576(SB), Z15, Z15
+	VPSUBD.BCST  consts<>+576(SB), Z15, Z15
+	VPMAXSD      Z15, Z14, Z14
+	VPMINUD.BCST consts<>+608(SB), Z14, Z14
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z16, K1
-	VBROADCASTSS consts<>+1216(SB), Z17
-	VMAXPS       Z16, Z17, Z17
-	VADDPS       Z0, Z17, Z18
-	VDIVPS       Z18, Z0, Z18
-	VMULPS       Z18, Z17, Z19
-	VBLENDMPS    Z16, Z19, K1, Z19
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z14, K1
+	VBROADCASTSS consts<>+1216(SB), Z15
+	VMAXPS       Z14, Z15, Z15
+	VADDPS       Z0, Z15, Z16
+	VDIVPS       Z16, Z0, Z16
+	VMULPS       Z16, Z15, Z17
+	VBLENDMPS    Z14, Z17, K1, Z17
 
 	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z20
-	VFMADD213PS.BCST consts<>+1920(SB), Z17, Z20
-	VFMADD213PS.BCST consts<>+1952(SB), Z17, Z20
-	VFMADD213PS.BCST consts<>+1984(SB), Z17, Z20
-	VFMADD213PS.BCST consts<>+2016(SB), Z17, Z20
-	VFMADD213PS.BCST consts<>+2048(SB), Z17, Z20
-	VFMADD213PS.BCST consts<>+2080(SB), Z17, Z20
-	VFMADD213PS.BCST consts<>+2112(SB), Z17, Z20
-	VMULPS           Z20, Z17, Z20
-	VFMADD231PS      Z20, Z17, Z17
+	VBROADCASTSS     consts<>+1888(SB), Z18
+	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+1952(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+1984(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2016(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2048(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2080(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2112(SB), Z15, Z18
+	VMULPS           Z18, Z15, Z18
+	VFMADD231PS      Z18, Z15, Z15
+	VBLENDMPS        Z14, Z15, K1, Z14
+	VPMOVD2M         Z12, K1
+	VBLENDMPS        Z17, Z16, K1, Z15
+	VPMOVD2M         Z12, K1
 	VBLENDMPS        Z16, Z17, K1, Z16
-	VPMOVD2M         Z14, K1
-	VBLENDMPS        Z19, Z18, K1, Z17
-	VPMOVD2M         Z14, K1
-	VBLENDMPS        Z18, Z19, K1, Z18
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z15, Z0, Z19
-	VPMOVD2M    Z14, K1
-	VBLENDMPS   Z15, Z19, K1, Z20
-	VPANDD      Z9, Z14, Z14
-	VCMPPS      $0x11, Z20, Z3, K1
-	VMOVAPS.Z   Z14, K1, Z14
-	VFMADD231PS Z14, Z20, Z16
+	VSUBPS      Z13, Z0, Z17
+	VPMOVD2M    Z12, K1
+	VBLENDMPS   Z13, Z17, K1, Z18
+	VPANDD      Z9, Z12, Z12
+	VCMPPS      $0x11, Z18, Z3, K1
+	VMOVAPS.Z   Z12, K1, Z12
+	VFMADD231PS Z12, Z18, Z14
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z15, Z18, Z14
-	VMOVAPS      Z14, Z22
-	VFMADD231PS  Z19, Z17, Z22
-	VBROADCASTSS 12(DI), Z20
-	VBROADCASTSS 16(DI), Z21
-	VMULPS       Z19, Z21, Z21
-	VFMADD231PS  Z15, Z20, Z21
-	VMULPS       Z16, Z21, Z20
+	VMULPS       Z13, Z16, Z12
+	VMOVAPS      Z12, Z20
+	VFMADD231PS  Z17, Z15, Z20
+	VBROADCASTSS 12(DI), Z18
+	VBROADCASTSS 16(DI), Z19
+	VMULPS       Z17, Z19, Z19
+	VFMADD231PS  Z13, Z18, Z19
+	VMULPS       Z14, Z19, Z18
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, Z4, Z15, K1
-	VBLENDMPS Z17, Z18, K1, Z23
-	VDIVPS    Z22, Z23, Z23
-	VCMPPS    $0x00, Z3, Z22, K2
-	VBLENDMPS Z0, Z23, K2, Z23
-	VBLENDMPS Z18, Z17, K1, Z18
-	VMULPS    Z23, Z18, Z18
-	VMULPS    Z18, Z16, Z16
-	VCMPPS    $0x11, Z18, Z3, K1
-	VMOVAPS.Z Z16, K1, Z16
+	VCMPPS    $0x11, Z4, Z13, K1
+	VBLENDMPS Z15, Z16, K1, Z21
+	VDIVPS    Z20, Z21, Z21
+	VCMPPS    $0x00, Z3, Z20, K2
+	VBLENDMPS Z0, Z21, K2, Z21
+	VBLENDMPS Z16, Z15, K1, Z16
+	VMULPS    Z21, Z16, Z16
+	VMULPS    Z16, Z14, Z14
+	VCMPPS    $0x11, Z16, Z3, K1
+	VMOVAPS.Z Z14, K1, Z14
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	VBROADCASTSS      8(DI), Z18
-	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z15
-	VMULPS            Z15, Z18, Z15
-	VFMSUB231PS       Z19, Z17, Z14
-	VFMADD231PS       Z16, Z15, Z14
+	VBROADCASTSS      8(DI), Z16
+	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z13
+	VMULPS            Z13, Z16, Z13
+	VFMSUB231PS       Z17, Z15, Z12
+	VFMADD231PS       Z14, Z13, Z12
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_269
-	VMULPS Z22, Z22, Z22
-	JMP    focusdone269
+	JGE    focusnot0_281
+	VMULPS Z20, Z20, Z20
+	JMP    focusdone281
 
-focusnot0_269:
+focusnot0_281:
 	CMPQ    R8, $+2
-	JGE     focusnot1_269
-	VMOVAPS Z0, Z22
-	JMP     focusdone269
+	JGE     focusnot1_281
+	VMOVAPS Z0, Z20
+	JMP     focusdone281
 
-focusnot1_269:
+focusnot1_281:
 	CMPQ R8, $+3
-	JGE  focusnot2_269
-	JMP  focusdone269
+	JGE  focusnot2_281
+	JMP  focusdone281
 
-focusnot2_269:
+focusnot2_281:
 	CMPQ    R8, $+4
-	JGE     focusnot3_269
-	VSQRTPS Z22, Z22
-	JMP     focusdone269
+	JGE     focusnot3_281
+	VSQRTPS Z20, Z20
+	JMP     focusdone281
 
-focusnot3_269:
+focusnot3_281:
 	CMPQ         R8, $+5
-	JGE          focusnot4_269
-	VSQRTPS      Z22, Z15
-	VMOVAPS      Z22, Z16
-	VFNMADD231PS Z15, Z15, Z16
-	VMULPS       Z4, Z15, Z17
-	VMULPS       Z17, Z16, Z16
-	VFMADD231PS  Z15, Z22, Z16
-	VMOVAPS      Z16, Z22
-	JMP          focusdone269
+	JGE          focusnot4_281
+	VSQRTPS      Z20, Z13
+	VMOVAPS      Z20, Z14
+	VFNMADD231PS Z13, Z13, Z14
+	VMULPS       Z4, Z13, Z15
+	VMULPS       Z15, Z14, Z14
+	VFMADD231PS  Z13, Z20, Z14
+	VMOVAPS      Z14, Z20
+	JMP          focusdone281
 
-focusnot4_269:
+focusnot4_281:
 	CMPQ         R8, $+6
-	JGE          focusnot5_269
-	VSQRTPS      Z22, Z15
-	VMULPS       Z22, Z22, Z16
-	VMOVAPS      Z16, Z17
-	VFMSUB231PS  Z22, Z22, Z17
-	VMOVAPS      Z22, Z18
-	VFNMADD231PS Z15, Z15, Z18
-	VMULPS       Z18, Z22, Z18
-	VFMADD231PS  Z4, Z18, Z17
-	VMULPS       Z15, Z17, Z22
-	VFMADD231PS  Z15, Z16, Z22
-	JMP          focusdone269
+	JGE          focusnot5_281
+	VSQRTPS      Z20, Z13
+	VMULPS       Z20, Z20, Z14
+	VMOVAPS      Z14, Z15
+	VFMSUB231PS  Z20, Z20, Z15
+	VMOVAPS      Z20, Z16
+	VFNMADD231PS Z13, Z13, Z16
+	VMULPS       Z16, Z20, Z16
+	VFMADD231PS  Z4, Z16, Z15
+	VMULPS       Z13, Z15, Z20
+	VFMADD231PS  Z13, Z14, Z20
+	JMP          focusdone281
 
-focusnot5_269:
+focusnot5_281:
 	CMPQ        R8, $+7
-	JGE         focusnot6_269
-	VMULPS      Z22, Z22, Z15
-	VMOVAPS     Z15, Z16
-	VFMSUB231PS Z22, Z22, Z16
-	VMULPS      Z22, Z16, Z16
-	VFMADD231PS Z22, Z15, Z16
-	VMOVAPS     Z16, Z22
-	JMP         focusdone269
+	JGE         focusnot6_281
+	VMULPS      Z20, Z20, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z20, Z20, Z14
+	VMULPS      Z20, Z14, Z14
+	VFMADD231PS Z20, Z13, Z14
+	VMOVAPS     Z14, Z20
+	JMP         focusdone281
 
-focusnot6_269:
+focusnot6_281:
 	CMPQ        R8, $+8
-	JGE         focusnot7_269
-	VMULPS      Z22, Z22, Z15
-	VFMSUB213PS Z15, Z22, Z22
-	VADDPS      Z15, Z15, Z16
-	VMULPS      Z22, Z16, Z22
-	VFMADD231PS Z15, Z15, Z22
-	JMP         focusdone269
+	JGE         focusnot7_281
+	VMULPS      Z20, Z20, Z13
+	VFMSUB213PS Z13, Z20, Z20
+	VADDPS      Z13, Z13, Z14
+	VMULPS      Z20, Z14, Z20
+	VFMADD231PS Z13, Z13, Z20
+	JMP         focusdone281
 
-focusnot7_269:
+focusnot7_281:
 	CMPQ        R8, $+9
-	JGE         focusnot8_269
-	VMULPS      Z22, Z22, Z15
-	VMOVAPS     Z15, Z16
-	VFMSUB231PS Z22, Z22, Z16
-	VMULPS      Z15, Z15, Z17
-	VADDPS      Z15, Z15, Z18
-	VFMSUB213PS Z17, Z15, Z15
-	VFMADD231PS Z16, Z18, Z15
-	VMULPS      Z22, Z15, Z15
-	VFMADD231PS Z22, Z17, Z15
-	VMOVAPS     Z15, Z22
-	JMP         focusdone269
+	JGE         focusnot8_281
+	VMULPS      Z20, Z20, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z20, Z20, Z14
+	VMULPS      Z13, Z13, Z15
+	VADDPS      Z13, Z13, Z16
+	VFMSUB213PS Z15, Z13, Z13
+	VFMADD231PS Z14, Z16, Z13
+	VMULPS      Z20, Z13, Z13
+	VFMADD231PS Z20, Z15, Z13
+	VMOVAPS     Z13, Z20
+	JMP         focusdone281
 
-focusnot8_269:
+focusnot8_281:
 	LEAQ         24(DI), R11
-	VBROADCASTSS (R11), Z15
-	VBROADCASTSS 4(R11), Z16
-	VBROADCASTSS 8(R11), Z17
+	VBROADCASTSS (R11), Z13
+	VBROADCASTSS 4(R11), Z14
+	VBROADCASTSS 8(R11), Z15
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD       Z9, Z22, Z18
-	VPSUBD.BCST  consts<>+1248(SB), Z18, Z19
-	VCVTDQ2PS    Z18, Z23
-	VPSUBD.BCST  consts<>+1760(SB), Z23, Z23
-	VBROADCASTSS consts<>+1120(SB), Z24
-	VPCMPD       $0x06, Z18, Z24, K1
-	VBLENDMPS    Z23, Z19, K1, Z19
-	VPSRAD       $0x17, Z19, Z23
-	VPSRLD       $0x14, Z19, Z24
-	VPANDD.BCST  consts<>+1280(SB), Z19, Z19
-	VPADDD.BCST  consts<>+1312(SB), Z19, Z19
-	VCVTDQ2PS    Z23, Z23
+	VPANDD       Z9, Z20, Z16
+	VPSUBD.BCST  consts<>+1248(SB), Z16, Z17
+	VCVTDQ2PS    Z16, Z21
+	VPSUBD.BCST  consts<>+1760(SB), Z21, Z21
+	VBROADCASTSS consts<>+1120(SB), Z22
+	VPCMPD       $0x06, Z16, Z22, K1
+	VBLENDMPS    Z21, Z17, K1, Z17
+	VPSRAD       $0x17, Z17, Z21
+	VPSRLD       $0x14, Z17, Z22
+	VPANDD.BCST  consts<>+1280(SB), Z17, Z17
+	VPADDD.BCST  consts<>+1312(SB), Z17, Z17
+	VCVTDQ2PS    Z21, Z21
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z24, Z25
-	VFMADD213PS.BCST consts<>+672(SB), Z25, Z19
-	VMULPS.BCST      consts<>+1344(SB), Z19, Z25
-	VMOVAPS          Z19, Z26
-	VFMADD231PS      Z25, Z19, Z26
-	VSUBPS           Z26, Z19, Z27
-	VFMADD231PS      Z25, Z19, Z27
-	VMULPS           Z19, Z19, Z25
-	VBROADCASTSS     consts<>+1376(SB), Z28
-	VFMADD213PS.BCST consts<>+1408(SB), Z19, Z28
-	VFMADD213PS.BCST consts<>+1440(SB), Z19, Z28
-	VFMADD213PS.BCST consts<>+1472(SB), Z19, Z28
-	VFMADD213PS.BCST consts<>+1504(SB), Z19, Z28
-	VMULPS           Z19, Z25, Z19
-	VFMADD231PS      Z28, Z19, Z27
-	VADDPS           Z27, Z26, Z19
+	VPERMPS          pow_r<>+0(SB), Z22, Z23
+	VFMADD213PS.BCST consts<>+672(SB), Z23, Z17
+	VMULPS.BCST      consts<>+1344(SB), Z17, Z23
+	VMOVAPS          Z17, Z24
+	VFMADD231PS      Z23, Z17, Z24
+	VSUBPS           Z24, Z17, Z25
+	VFMADD231PS      Z23, Z17, Z25
+	VMULPS           Z17, Z17, Z23
+	VBROADCASTSS     consts<>+1376(SB), Z26
+	VFMADD213PS.BCST consts<>+1408(SB), Z17, Z26
+	VFMADD213PS.BCST consts<>+1440(SB), Z17, Z26
+	VFMADD213PS.BCST consts<>+1472(SB), Z17, Z26
+	VFMADD213PS.BCST consts<>+1504(SB), Z17, Z26
+	VMULPS           Z17, Z23, Z17
+	VFMADD231PS      Z26, Z17, Z25
+	VADDPS           Z25, Z24, Z17
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z24, Z25
-	VADDPS      Z25, Z23, Z23
-	VMULPS      Z23, Z15, Z25
-	VFMSUB213PS Z25, Z15, Z23
-	VFMADD213PS Z25, Z16, Z19
+	VPERMPS     pow_th<>+0(SB), Z22, Z23
+	VADDPS      Z23, Z21, Z21
+	VMULPS      Z21, Z13, Z23
+	VFMSUB213PS Z23, Z13, Z21
+	VFMADD213PS Z23, Z14, Z17
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z19, Z28
-	VSUBPS      Z7, Z28, Z29
-	VSUBPS      Z29, Z25, Z25
-	VFMADD231PS Z26, Z16, Z25
-	VPERMPS     pow_tl<>+0(SB), Z24, Z24
-	VFMADD231PS Z24, Z15, Z23
-	VFMADD231PS Z26, Z17, Z23
-	VFMADD231PS Z27, Z16, Z23
-	VADDPS      Z23, Z25, Z16
+	VADDPS      Z8, Z17, Z26
+	VSUBPS      Z8, Z26, Z27
+	VSUBPS      Z27, Z23, Z23
+	VFMADD231PS Z24, Z14, Z23
+	VPERMPS     pow_tl<>+0(SB), Z22, Z22
+	VFMADD231PS Z22, Z13, Z21
+	VFMADD231PS Z24, Z15, Z21
+	VFMADD231PS Z25, Z14, Z21
+	VADDPS      Z21, Z23, Z14
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z17
-	VFMADD213PS.BCST consts<>+1600(SB), Z16, Z17
-	VFMADD213PS.BCST consts<>+1632(SB), Z16, Z17
-	VMULPS           Z16, Z16, Z23
-	VMULPS           Z17, Z23, Z17
-	VFMADD231PS      Z6, Z16, Z17
-	VPERMPS          pow_full_hi<>+0(SB), Z28, Z16
-	VPERMPS          pow_full_lo<>+0(SB), Z28, Z23
-	VFMADD231PS      Z17, Z16, Z23
+	VBROADCASTSS     consts<>+1568(SB), Z15
+	VFMADD213PS.BCST consts<>+1600(SB), Z14, Z15
+	VFMADD213PS.BCST consts<>+1632(SB), Z14, Z15
+	VMULPS           Z14, Z14, Z21
+	VMULPS           Z15, Z21, Z15
+	VFMADD231PS      Z7, Z14, Z15
+	VPERMPS          pow_full_hi<>+0(SB), Z26, Z14
+	VPERMPS          pow_full_lo<>+0(SB), Z26, Z21
+	VFMADD231PS      Z15, Z14, Z21
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD       Z7, Z28, Z17
-	VPSRAD       $0x03, Z17, Z17
-	VADDPS       Z23, Z16, Z24
-	VPSLLD       $0x17, Z17, Z25
-	VPADDD       Z25, Z24, Z25
-	VPMINUD.BCST consts<>+928(SB), Z25, Z25
+	VPSUBD       Z8, Z26, Z15
+	VPSRAD       $0x03, Z15, Z15
+	VADDPS       Z21, Z14, Z22
+	VPSLLD       $0x17, Z15, Z23
+	VPADDD       Z23, Z22, Z23
+	VPMINUD.BCST consts<>+928(SB), Z23, Z23
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Z3, Z17, Z17
-	VBROADCASTSS consts<>+1792(SB), Z26
-	VPSUBD       Z17, Z26, Z17
-	VPSLLD       $0x17, Z17, Z17
-	VADDPS       Z16, Z17, Z26
-	VSUBPS       Z17, Z26, Z27
-	VSUBPS       Z27, Z16, Z16
-	VADDPS       Z23, Z16, Z16
-	VADDPS       Z16, Z26, Z16
-	VCMPPS       $0x11, Z17, Z24, K1
-	VPSUBD       Z17, Z16, Z16
-	VBLENDMPS    Z16, Z25, K1, Z16
+	VPMINSD      Z3, Z15, Z15
+	VBROADCASTSS consts<>+1792(SB), Z24
+	VPSUBD       Z15, Z24, Z15
+	VPSLLD       $0x17, Z15, Z15
+	VADDPS       Z14, Z15, Z24
+	VSUBPS       Z15, Z24, Z25
+	VSUBPS       Z25, Z14, Z14
+	VADDPS       Z21, Z14, Z14
+	VADDPS       Z14, Z24, Z14
+	VCMPPS       $0x11, Z15, Z22, K1
+	VPSUBD       Z15, Z14, Z14
+	VBLENDMPS    Z14, Z23, K1, Z14
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z17
-	VCMPPS         $0x11, Z19, Z17, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z16, K1, Z16
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z19, K1
-	VBLENDMPS      Z3, Z16, K1, Z16
-	VPCMPD         $0x00, Z3, Z18, K1
-	VPMOVD2M       Z15, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z3, K2, Z17
-	VBLENDMPS      Z17, Z16, K1, Z16
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z18, K1
-	VPMOVD2M       Z15, K2
-	VBROADCASTSS   consts<>+928(SB), Z15
-	VBLENDMPS      Z3, Z15, K2, Z15
-	VBLENDMPS      Z15, Z16, K1, Z15
+	VBROADCASTSS   consts<>+1824(SB), Z15
+	VCMPPS         $0x11, Z17, Z15, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z14, K1, Z14
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z17, K1
+	VBLENDMPS      Z3, Z14, K1, Z14
+	VPCMPD         $0x00, Z3, Z16, K1
+	VPMOVD2M       Z13, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z3, K2, Z15
+	VBLENDMPS      Z15, Z14, K1, Z14
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z16, K1
+	VPMOVD2M       Z13, K2
+	VBROADCASTSS   consts<>+928(SB), Z13
+	VBLENDMPS      Z3, Z13, K2, Z13
+	VBLENDMPS      Z13, Z14, K1, Z13
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R11), Z16
-	VPANDD         Z16, Z22, Z16
-	VPORD          Z16, Z15, Z15
-	VPCMPD         $0x06, Z3, Z18, K1
-	VBROADCASTSS   consts<>+928(SB), Z16
-	VPCMPD         $0x06, Z18, Z16, K2
+	VBROADCASTSS   12(R11), Z14
+	VPANDD         Z14, Z20, Z14
+	VPORD          Z14, Z13, Z13
+	VPCMPD         $0x06, Z3, Z16, K1
+	VBROADCASTSS   consts<>+928(SB), Z14
+	VPCMPD         $0x06, Z16, Z14, K2
 	KANDW          K1, K2, K1
-	VBROADCASTSS   16(R11), Z16
-	VPANDD         Z16, Z22, Z16
-	VPCMPD         $0x06, Z16, Z3, K2
+	VBROADCASTSS   16(R11), Z14
+	VPANDD         Z14, Z20, Z14
+	VPCMPD         $0x06, Z14, Z3, K2
 	KANDW          K1, K2, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z18, K2
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z16, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z15, K1, Z22
+	VBLENDMPS.BCST consts<>+608(SB), Z13, K1, Z20
 
-focusdone269:
+focusdone281:
 	// loss = (alpha ce) q^gamma
-	VMULPS       Z22, Z20, Z15
-	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z20, K1
-	VBLENDMPS    Z15, Z20, K1, Z15
-	VPMINUD.BCST consts<>+608(SB), Z15, Z15
+	VMULPS       Z20, Z18, Z13
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z18, K1
+	VBLENDMPS    Z13, Z18, K1, Z13
+	VPMINUD.BCST consts<>+608(SB), Z13, Z13
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS   (R9), Z16
-	VMULPS         Z22, Z21, Z17
-	VMULPS         Z17, Z16, Z16
-	VMULPS         Z14, Z16, Z14
-	VCMPPS         $0x03, Z14, Z14, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z14, K1, Z14
-	VMOVUPS        Z15, (CX)
-	VMOVUPS        Z14, (DX)
+	VBROADCASTSS   (R9), Z14
+	VMULPS         Z20, Z19, Z15
+	VMULPS         Z15, Z14, Z14
+	VMULPS         Z12, Z14, Z12
+	VCMPPS         $0x03, Z12, Z12, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z12, K1, Z12
+	VMOVUPS        Z13, (CX)
+	VMOVUPS        Z12, (DX)
 	ADDQ           $+64, CX
 	ADDQ           $+64, DX
 	ADDQ           $+64, BX
@@ -9908,340 +9857,340 @@ slowvector:
 	MOVL    $0x0000ffff, R10
 	BZHIL   AX, R10, R10
 	KMOVW   R10, K1
-	VMOVAPS Z0, Z14
-	VMOVUPS (BX), K1, Z14
-	VMOVAPS Z3, Z15
-	VMOVUPS (SI), K1, Z15
+	VMOVAPS Z0, Z12
+	VMOVUPS (BX), K1, Z12
+	VMOVAPS Z3, Z13
+	VMOVUPS (SI), K1, Z13
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD        Z8, Z14, Z16
-	VSUBPS       Z10, Z16, Z16
-	VBROADCASTSS consts<>+416(SB), Z17
-	VMAXPS       Z16, Z17, Z16
+	VPORD        Z5, Z12, Z14
+	VSUBPS       Z10, Z14, Z14
+	VBROADCASTSS consts<>+416(SB), Z15
+	VMAXPS       Z14, Z15, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z17
-	VFMADD231PS Z11, Z16, Z17
-	VSUBPS      Z5, Z17, Z18
+	VMOVAPS     Z6, Z15
+	VFMADD231PS Z11, Z14, Z15
+	VSUBPS      Z6, Z15, Z16
 
 	// r = c - n ln2
-	VMOVAPS      Z16, Z19
-	VFNMADD231PS Z6, Z18, Z19
-	VFNMADD231PS Z12, Z18, Z19
+	VMOVAPS           Z14, Z17
+	VFNMADD231PS      Z7, Z16, Z17
+	VFNMADD231PS.BCST consts<>+192(SB), Z16, Z17
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS          Z19, Z20
-	VFMADD213PS.BCST consts<>+256(SB), Z13, Z20
-	VFMADD213PS.BCST consts<>+288(SB), Z19, Z20
-	VFMADD213PS.BCST consts<>+320(SB), Z19, Z20
-	VFMADD213PS.BCST consts<>+352(SB), Z20, Z19
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z16, K2
-	VBROADCASTSS     consts<>+512(SB), Z16
-	VMOVAPS.Z        Z16, K2, Z16
+	VBROADCASTSS     consts<>+224(SB), Z18
+	VFMADD213PS.BCST consts<>+256(SB), Z17, Z18
+	VFMADD213PS.BCST consts<>+288(SB), Z17, Z18
+	VFMADD213PS.BCST consts<>+320(SB), Z17, Z18
+	VFMADD213PS.BCST consts<>+352(SB), Z18, Z17
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z14, K2
+	VBROADCASTSS     consts<>+512(SB), Z14
+	VMOVAPS.Z        Z14, K2, Z14
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z17, Z17
-	VFMADD231PS  Z19, Z17, Z17
-	VBROADCASTSS consts<>+544(SB), Z19
-	VMOVAPS.Z    Z19, K2, Z19
-	VADDPS       Z19, Z18, Z18
-	VSCALEFPS    Z18, Z17, Z17
+	VPERMPS      exp_t<>+0(SB), Z15, Z15
+	VFMADD231PS  Z17, Z15, Z15
+	VBROADCASTSS consts<>+544(SB), Z17
+	VMOVAPS.Z    Z17, K2, Z17
+	VADDPS       Z17, Z16, Z16
+	VSCALEFPS    Z16, Z15, Z15
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z16, Z17, Z16
-	VADDPS.BCST  consts<>+576(SB), Z17, Z17
-	VPSUBD.BCST  consts<>+576(SB), Z17, Z17
-	VPMAXSD      Z17, Z16, Z16
-	VPMINUD.BCST consts<>+608(SB), Z16, Z16
+	VPSUBD       Z14, Z15, Z14
+	VADDPS.BCST  consts<>+576(SB), Z15, Z15
+	VPSUBD.BCST  consts<>+576(SB), Z15, Z15
+	VPMAXSD      Z15, Z14, Z14
+	VPMINUD.BCST consts<>+608(SB), Z14, Z14
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z16, K2
-	VBROADCASTSS consts<>+1216(SB), Z17
-	VMAXPS       Z16, Z17, Z17
-	VADDPS       Z0, Z17, Z18
-	VDIVPS       Z18, Z0, Z18
-	VMULPS       Z18, Z17, Z19
-	VBLENDMPS    Z16, Z19, K2, Z19
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z14, K2
+	VBROADCASTSS consts<>+1216(SB), Z15
+	VMAXPS       Z14, Z15, Z15
+	VADDPS       Z0, Z15, Z16
+	VDIVPS       Z16, Z0, Z16
+	VMULPS       Z16, Z15, Z17
+	VBLENDMPS    Z14, Z17, K2, Z17
 
 	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z20
-	VFMADD213PS.BCST consts<>+1920(SB), Z17, Z20
-	VFMADD213PS.BCST consts<>+1952(SB), Z17, Z20
-	VFMADD213PS.BCST consts<>+1984(SB), Z17, Z20
-	VFMADD213PS.BCST consts<>+2016(SB), Z17, Z20
-	VFMADD213PS.BCST consts<>+2048(SB), Z17, Z20
-	VFMADD213PS.BCST consts<>+2080(SB), Z17, Z20
-	VFMADD213PS.BCST consts<>+2112(SB), Z17, Z20
-	VMULPS           Z20, Z17, Z20
-	VFMADD231PS      Z20, Z17, Z17
+	VBROADCASTSS     consts<>+1888(SB), Z18
+	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+1952(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+1984(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2016(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2048(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2080(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2112(SB), Z15, Z18
+	VMULPS           Z18, Z15, Z18
+	VFMADD231PS      Z18, Z15, Z15
+	VBLENDMPS        Z14, Z15, K2, Z14
+	VPMOVD2M         Z12, K2
+	VBLENDMPS        Z17, Z16, K2, Z15
+	VPMOVD2M         Z12, K2
 	VBLENDMPS        Z16, Z17, K2, Z16
-	VPMOVD2M         Z14, K2
-	VBLENDMPS        Z19, Z18, K2, Z17
-	VPMOVD2M         Z14, K2
-	VBLENDMPS        Z18, Z19, K2, Z18
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z15, Z0, Z19
-	VPMOVD2M    Z14, K2
-	VBLENDMPS   Z15, Z19, K2, Z20
-	VPANDD      Z9, Z14, Z14
-	VCMPPS      $0x11, Z20, Z3, K2
-	VMOVAPS.Z   Z14, K2, Z14
-	VFMADD231PS Z14, Z20, Z16
+	VSUBPS      Z13, Z0, Z17
+	VPMOVD2M    Z12, K2
+	VBLENDMPS   Z13, Z17, K2, Z18
+	VPANDD      Z9, Z12, Z12
+	VCMPPS      $0x11, Z18, Z3, K2
+	VMOVAPS.Z   Z12, K2, Z12
+	VFMADD231PS Z12, Z18, Z14
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z15, Z18, Z14
-	VMOVAPS      Z14, Z22
-	VFMADD231PS  Z19, Z17, Z22
-	VBROADCASTSS 12(DI), Z20
-	VBROADCASTSS 16(DI), Z21
-	VMULPS       Z19, Z21, Z21
-	VFMADD231PS  Z15, Z20, Z21
-	VMULPS       Z16, Z21, Z20
+	VMULPS       Z13, Z16, Z12
+	VMOVAPS      Z12, Z20
+	VFMADD231PS  Z17, Z15, Z20
+	VBROADCASTSS 12(DI), Z18
+	VBROADCASTSS 16(DI), Z19
+	VMULPS       Z17, Z19, Z19
+	VFMADD231PS  Z13, Z18, Z19
+	VMULPS       Z14, Z19, Z18
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, Z4, Z15, K2
-	VBLENDMPS Z17, Z18, K2, Z23
-	VDIVPS    Z22, Z23, Z23
-	VCMPPS    $0x00, Z3, Z22, K3
-	VBLENDMPS Z0, Z23, K3, Z23
-	VBLENDMPS Z18, Z17, K2, Z18
-	VMULPS    Z23, Z18, Z18
-	VMULPS    Z18, Z16, Z16
-	VCMPPS    $0x11, Z18, Z3, K2
-	VMOVAPS.Z Z16, K2, Z16
+	VCMPPS    $0x11, Z4, Z13, K2
+	VBLENDMPS Z15, Z16, K2, Z21
+	VDIVPS    Z20, Z21, Z21
+	VCMPPS    $0x00, Z3, Z20, K3
+	VBLENDMPS Z0, Z21, K3, Z21
+	VBLENDMPS Z16, Z15, K2, Z16
+	VMULPS    Z21, Z16, Z16
+	VMULPS    Z16, Z14, Z14
+	VCMPPS    $0x11, Z16, Z3, K2
+	VMOVAPS.Z Z14, K2, Z14
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	VBROADCASTSS      8(DI), Z18
-	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z15
-	VMULPS            Z15, Z18, Z15
-	VFMSUB231PS       Z19, Z17, Z14
-	VFMADD231PS       Z16, Z15, Z14
+	VBROADCASTSS      8(DI), Z16
+	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z13
+	VMULPS            Z13, Z16, Z13
+	VFMSUB231PS       Z17, Z15, Z12
+	VFMADD231PS       Z14, Z13, Z12
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_270
-	VMULPS Z22, Z22, Z22
-	JMP    focusdone270
+	JGE    focusnot0_282
+	VMULPS Z20, Z20, Z20
+	JMP    focusdone282
 
-focusnot0_270:
+focusnot0_282:
 	CMPQ    R8, $+2
-	JGE     focusnot1_270
-	VMOVAPS Z0, Z22
-	JMP     focusdone270
+	JGE     focusnot1_282
+	VMOVAPS Z0, Z20
+	JMP     focusdone282
 
-focusnot1_270:
+focusnot1_282:
 	CMPQ R8, $+3
-	JGE  focusnot2_270
-	JMP  focusdone270
+	JGE  focusnot2_282
+	JMP  focusdone282
 
-focusnot2_270:
+focusnot2_282:
 	CMPQ    R8, $+4
-	JGE     focusnot3_270
-	VSQRTPS Z22, Z22
-	JMP     focusdone270
+	JGE     focusnot3_282
+	VSQRTPS Z20, Z20
+	JMP     focusdone282
 
-focusnot3_270:
+focusnot3_282:
 	CMPQ         R8, $+5
-	JGE          focusnot4_270
-	VSQRTPS      Z22, Z15
-	VMOVAPS      Z22, Z16
-	VFNMADD231PS Z15, Z15, Z16
-	VMULPS       Z4, Z15, Z17
-	VMULPS       Z17, Z16, Z16
-	VFMADD231PS  Z15, Z22, Z16
-	VMOVAPS      Z16, Z22
-	JMP          focusdone270
+	JGE          focusnot4_282
+	VSQRTPS      Z20, Z13
+	VMOVAPS      Z20, Z14
+	VFNMADD231PS Z13, Z13, Z14
+	VMULPS       Z4, Z13, Z15
+	VMULPS       Z15, Z14, Z14
+	VFMADD231PS  Z13, Z20, Z14
+	VMOVAPS      Z14, Z20
+	JMP          focusdone282
 
-focusnot4_270:
+focusnot4_282:
 	CMPQ         R8, $+6
-	JGE          focusnot5_270
-	VSQRTPS      Z22, Z15
-	VMULPS       Z22, Z22, Z16
-	VMOVAPS      Z16, Z17
-	VFMSUB231PS  Z22, Z22, Z17
-	VMOVAPS      Z22, Z18
-	VFNMADD231PS Z15, Z15, Z18
-	VMULPS       Z18, Z22, Z18
-	VFMADD231PS  Z4, Z18, Z17
-	VMULPS       Z15, Z17, Z22
-	VFMADD231PS  Z15, Z16, Z22
-	JMP          focusdone270
+	JGE          focusnot5_282
+	VSQRTPS      Z20, Z13
+	VMULPS       Z20, Z20, Z14
+	VMOVAPS      Z14, Z15
+	VFMSUB231PS  Z20, Z20, Z15
+	VMOVAPS      Z20, Z16
+	VFNMADD231PS Z13, Z13, Z16
+	VMULPS       Z16, Z20, Z16
+	VFMADD231PS  Z4, Z16, Z15
+	VMULPS       Z13, Z15, Z20
+	VFMADD231PS  Z13, Z14, Z20
+	JMP          focusdone282
 
-focusnot5_270:
+focusnot5_282:
 	CMPQ        R8, $+7
-	JGE         focusnot6_270
-	VMULPS      Z22, Z22, Z15
-	VMOVAPS     Z15, Z16
-	VFMSUB231PS Z22, Z22, Z16
-	VMULPS      Z22, Z16, Z16
-	VFMADD231PS Z22, Z15, Z16
-	VMOVAPS     Z16, Z22
-	JMP         focusdone270
+	JGE         focusnot6_282
+	VMULPS      Z20, Z20, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z20, Z20, Z14
+	VMULPS      Z20, Z14, Z14
+	VFMADD231PS Z20, Z13, Z14
+	VMOVAPS     Z14, Z20
+	JMP         focusdone282
 
-focusnot6_270:
+focusnot6_282:
 	CMPQ        R8, $+8
-	JGE         focusnot7_270
-	VMULPS      Z22, Z22, Z15
-	VFMSUB213PS Z15, Z22, Z22
-	VADDPS      Z15, Z15, Z16
-	VMULPS      Z22, Z16, Z22
-	VFMADD231PS Z15, Z15, Z22
-	JMP         focusdone270
+	JGE         focusnot7_282
+	VMULPS      Z20, Z20, Z13
+	VFMSUB213PS Z13, Z20, Z20
+	VADDPS      Z13, Z13, Z14
+	VMULPS      Z20, Z14, Z20
+	VFMADD231PS Z13, Z13, Z20
+	JMP         focusdone282
 
-focusnot7_270:
+focusnot7_282:
 	CMPQ        R8, $+9
-	JGE         focusnot8_270
-	VMULPS      Z22, Z22, Z15
-	VMOVAPS     Z15, Z16
-	VFMSUB231PS Z22, Z22, Z16
-	VMULPS      Z15, Z15, Z17
-	VADDPS      Z15, Z15, Z18
-	VFMSUB213PS Z17, Z15, Z15
-	VFMADD231PS Z16, Z18, Z15
-	VMULPS      Z22, Z15, Z15
-	VFMADD231PS Z22, Z17, Z15
-	VMOVAPS     Z15, Z22
-	JMP         focusdone270
+	JGE         focusnot8_282
+	VMULPS      Z20, Z20, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z20, Z20, Z14
+	VMULPS      Z13, Z13, Z15
+	VADDPS      Z13, Z13, Z16
+	VFMSUB213PS Z15, Z13, Z13
+	VFMADD231PS Z14, Z16, Z13
+	VMULPS      Z20, Z13, Z13
+	VFMADD231PS Z20, Z15, Z13
+	VMOVAPS     Z13, Z20
+	JMP         focusdone282
 
-focusnot8_270:
+focusnot8_282:
 	LEAQ         24(DI), R10
-	VBROADCASTSS (R10), Z15
-	VBROADCASTSS 4(R10), Z16
-	VBROADCASTSS 8(R10), Z17
+	VBROADCASTSS (R10), Z13
+	VBROADCASTSS 4(R10), Z14
+	VBROADCASTSS 8(R10), Z15
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD       Z9, Z22, Z18
-	VPSUBD.BCST  consts<>+1248(SB), Z18, Z19
-	VCVTDQ2PS    Z18, Z23
-	VPSUBD.BCST  consts<>+1760(SB), Z23, Z23
-	VBROADCASTSS consts<>+1120(SB), Z24
-	VPCMPD       $0x06, Z18, Z24, K2
-	VBLENDMPS    Z23, Z19, K2, Z19
-	VPSRAD       $0x17, Z19, Z23
-	VPSRLD       $0x14, Z19, Z24
-	VPANDD.BCST  consts<>+1280(SB), Z19, Z19
-	VPADDD.BCST  consts<>+1312(SB), Z19, Z19
-	VCVTDQ2PS    Z23, Z23
+	VPANDD       Z9, Z20, Z16
+	VPSUBD.BCST  consts<>+1248(SB), Z16, Z17
+	VCVTDQ2PS    Z16, Z21
+	VPSUBD.BCST  consts<>+1760(SB), Z21, Z21
+	VBROADCASTSS consts<>+1120(SB), Z22
+	VPCMPD       $0x06, Z16, Z22, K2
+	VBLENDMPS    Z21, Z17, K2, Z17
+	VPSRAD       $0x17, Z17, Z21
+	VPSRLD       $0x14, Z17, Z22
+	VPANDD.BCST  consts<>+1280(SB), Z17, Z17
+	VPADDD.BCST  consts<>+1312(SB), Z17, Z17
+	VCVTDQ2PS    Z21, Z21
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z24, Z25
-	VFMADD213PS.BCST consts<>+672(SB), Z25, Z19
-	VMULPS.BCST      consts<>+1344(SB), Z19, Z25
-	VMOVAPS          Z19, Z26
-	VFMADD231PS      Z25, Z19, Z26
-	VSUBPS           Z26, Z19, Z27
-	VFMADD231PS      Z25, Z19, Z27
-	VMULPS           Z19, Z19, Z25
-	VBROADCASTSS     consts<>+1376(SB), Z28
-	VFMADD213PS.BCST consts<>+1408(SB), Z19, Z28
-	VFMADD213PS.BCST consts<>+1440(SB), Z19, Z28
-	VFMADD213PS.BCST consts<>+1472(SB), Z19, Z28
-	VFMADD213PS.BCST consts<>+1504(SB), Z19, Z28
-	VMULPS           Z19, Z25, Z19
-	VFMADD231PS      Z28, Z19, Z27
-	VADDPS           Z27, Z26, Z19
+	VPERMPS          pow_r<>+0(SB), Z22, Z23
+	VFMADD213PS.BCST consts<>+672(SB), Z23, Z17
+	VMULPS.BCST      consts<>+1344(SB), Z17, Z23
+	VMOVAPS          Z17, Z24
+	VFMADD231PS      Z23, Z17, Z24
+	VSUBPS           Z24, Z17, Z25
+	VFMADD231PS      Z23, Z17, Z25
+	VMULPS           Z17, Z17, Z23
+	VBROADCASTSS     consts<>+1376(SB), Z26
+	VFMADD213PS.BCST consts<>+1408(SB), Z17, Z26
+	VFMADD213PS.BCST consts<>+1440(SB), Z17, Z26
+	VFMADD213PS.BCST consts<>+1472(SB), Z17, Z26
+	VFMADD213PS.BCST consts<>+1504(SB), Z17, Z26
+	VMULPS           Z17, Z23, Z17
+	VFMADD231PS      Z26, Z17, Z25
+	VADDPS           Z25, Z24, Z17
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z24, Z25
-	VADDPS      Z25, Z23, Z23
-	VMULPS      Z23, Z15, Z25
-	VFMSUB213PS Z25, Z15, Z23
-	VFMADD213PS Z25, Z16, Z19
+	VPERMPS     pow_th<>+0(SB), Z22, Z23
+	VADDPS      Z23, Z21, Z21
+	VMULPS      Z21, Z13, Z23
+	VFMSUB213PS Z23, Z13, Z21
+	VFMADD213PS Z23, Z14, Z17
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z19, Z28
-	VSUBPS      Z7, Z28, Z29
-	VSUBPS      Z29, Z25, Z25
-	VFMADD231PS Z26, Z16, Z25
-	VPERMPS     pow_tl<>+0(SB), Z24, Z24
-	VFMADD231PS Z24, Z15, Z23
-	VFMADD231PS Z26, Z17, Z23
-	VFMADD231PS Z27, Z16, Z23
-	VADDPS      Z23, Z25, Z16
+	VADDPS      Z8, Z17, Z26
+	VSUBPS      Z8, Z26, Z27
+	VSUBPS      Z27, Z23, Z23
+	VFMADD231PS Z24, Z14, Z23
+	VPERMPS     pow_tl<>+0(SB), Z22, Z22
+	VFMADD231PS Z22, Z13, Z21
+	VFMADD231PS Z24, Z15, Z21
+	VFMADD231PS Z25, Z14, Z21
+	VADDPS      Z21, Z23, Z14
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z17
-	VFMADD213PS.BCST consts<>+1600(SB), Z16, Z17
-	VFMADD213PS.BCST consts<>+1632(SB), Z16, Z17
-	VMULPS           Z16, Z16, Z23
-	VMULPS           Z17, Z23, Z17
-	VFMADD231PS      Z6, Z16, Z17
-	VPERMPS          pow_full_hi<>+0(SB), Z28, Z16
-	VPERMPS          pow_full_lo<>+0(SB), Z28, Z23
-	VFMADD231PS      Z17, Z16, Z23
+	VBROADCASTSS     consts<>+1568(SB), Z15
+	VFMADD213PS.BCST consts<>+1600(SB), Z14, Z15
+	VFMADD213PS.BCST consts<>+1632(SB), Z14, Z15
+	VMULPS           Z14, Z14, Z21
+	VMULPS           Z15, Z21, Z15
+	VFMADD231PS      Z7, Z14, Z15
+	VPERMPS          pow_full_hi<>+0(SB), Z26, Z14
+	VPERMPS          pow_full_lo<>+0(SB), Z26, Z21
+	VFMADD231PS      Z15, Z14, Z21
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD       Z7, Z28, Z17
-	VPSRAD       $0x03, Z17, Z17
-	VADDPS       Z23, Z16, Z24
-	VPSLLD       $0x17, Z17, Z25
-	VPADDD       Z25, Z24, Z25
-	VPMINUD.BCST consts<>+928(SB), Z25, Z25
+	VPSUBD       Z8, Z26, Z15
+	VPSRAD       $0x03, Z15, Z15
+	VADDPS       Z21, Z14, Z22
+	VPSLLD       $0x17, Z15, Z23
+	VPADDD       Z23, Z22, Z23
+	VPMINUD.BCST consts<>+928(SB), Z23, Z23
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Z3, Z17, Z17
-	VBROADCASTSS consts<>+1792(SB), Z26
-	VPSUBD       Z17, Z26, Z17
-	VPSLLD       $0x17, Z17, Z17
-	VADDPS       Z16, Z17, Z26
-	VSUBPS       Z17, Z26, Z27
-	VSUBPS       Z27, Z16, Z16
-	VADDPS       Z23, Z16, Z16
-	VADDPS       Z16, Z26, Z16
-	VCMPPS       $0x11, Z17, Z24, K2
-	VPSUBD       Z17, Z16, Z16
-	VBLENDMPS    Z16, Z25, K2, Z16
+	VPMINSD      Z3, Z15, Z15
+	VBROADCASTSS consts<>+1792(SB), Z24
+	VPSUBD       Z15, Z24, Z15
+	VPSLLD       $0x17, Z15, Z15
+	VADDPS       Z14, Z15, Z24
+	VSUBPS       Z15, Z24, Z25
+	VSUBPS       Z25, Z14, Z14
+	VADDPS       Z21, Z14, Z14
+	VADDPS       Z14, Z24, Z14
+	VCMPPS       $0x11, Z15, Z22, K2
+	VPSUBD       Z15, Z14, Z14
+	VBLENDMPS    Z14, Z23, K2, Z14
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z17
-	VCMPPS         $0x11, Z19, Z17, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z16, K2, Z16
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z19, K2
-	VBLENDMPS      Z3, Z16, K2, Z16
-	VPCMPD         $0x00, Z3, Z18, K2
-	VPMOVD2M       Z15, K3
-	VBLENDMPS.BCST consts<>+928(SB), Z3, K3, Z17
-	VBLENDMPS      Z17, Z16, K2, Z16
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z18, K2
-	VPMOVD2M       Z15, K3
-	VBROADCASTSS   consts<>+928(SB), Z15
-	VBLENDMPS      Z3, Z15, K3, Z15
-	VBLENDMPS      Z15, Z16, K2, Z15
+	VBROADCASTSS   consts<>+1824(SB), Z15
+	VCMPPS         $0x11, Z17, Z15, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z14, K2, Z14
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z17, K2
+	VBLENDMPS      Z3, Z14, K2, Z14
+	VPCMPD         $0x00, Z3, Z16, K2
+	VPMOVD2M       Z13, K3
+	VBLENDMPS.BCST consts<>+928(SB), Z3, K3, Z15
+	VBLENDMPS      Z15, Z14, K2, Z14
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z16, K2
+	VPMOVD2M       Z13, K3
+	VBROADCASTSS   consts<>+928(SB), Z13
+	VBLENDMPS      Z3, Z13, K3, Z13
+	VBLENDMPS      Z13, Z14, K2, Z13
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R10), Z16
-	VPANDD         Z16, Z22, Z16
-	VPORD          Z16, Z15, Z15
-	VPCMPD         $0x06, Z3, Z18, K2
-	VBROADCASTSS   consts<>+928(SB), Z16
-	VPCMPD         $0x06, Z18, Z16, K3
+	VBROADCASTSS   12(R10), Z14
+	VPANDD         Z14, Z20, Z14
+	VPORD          Z14, Z13, Z13
+	VPCMPD         $0x06, Z3, Z16, K2
+	VBROADCASTSS   consts<>+928(SB), Z14
+	VPCMPD         $0x06, Z16, Z14, K3
 	KANDW          K2, K3, K2
-	VBROADCASTSS   16(R10), Z16
-	VPANDD         Z16, Z22, Z16
-	VPCMPD         $0x06, Z16, Z3, K3
+	VBROADCASTSS   16(R10), Z14
+	VPANDD         Z14, Z20, Z14
+	VPCMPD         $0x06, Z14, Z3, K3
 	KANDW          K2, K3, K2
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z18, K3
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z16, K3
 	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z15, K2, Z22
+	VBLENDMPS.BCST consts<>+608(SB), Z13, K2, Z20
 
-focusdone270:
+focusdone282:
 	// loss = (alpha ce) q^gamma
-	VMULPS       Z22, Z20, Z15
-	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z20, K2
-	VBLENDMPS    Z15, Z20, K2, Z15
-	VPMINUD.BCST consts<>+608(SB), Z15, Z15
+	VMULPS       Z20, Z18, Z13
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z18, K2
+	VBLENDMPS    Z13, Z18, K2, Z13
+	VPMINUD.BCST consts<>+608(SB), Z13, Z13
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS   (R9), Z16
-	VMULPS         Z22, Z21, Z17
-	VMULPS         Z17, Z16, Z16
-	VMULPS         Z14, Z16, Z14
-	VCMPPS         $0x03, Z14, Z14, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z14, K2, Z14
-	VMOVUPS        Z15, K1, (CX)
-	VMOVUPS        Z14, K1, (DX)
+	VBROADCASTSS   (R9), Z14
+	VMULPS         Z20, Z19, Z15
+	VMULPS         Z15, Z14, Z14
+	VMULPS         Z12, Z14, Z12
+	VCMPPS         $0x03, Z12, Z12, K2
+	VBLENDMPS.BCST consts<>+608(SB), Z12, K2, Z12
+	VMOVUPS        Z13, K1, (CX)
+	VMOVUPS        Z12, K1, (DX)
 	ADDQ           $+64, CX
 	ADDQ           $+64, DX
 	ADDQ           $+64, BX
@@ -10291,318 +10240,314 @@ block:
 	VPOR         Y2, Y1, Y1
 	VPTEST       Y1, Y1
 	JNE          otherblock
-	VMOVUPS      (BX), Y1
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y1, Y2
-	VSUBPS consts<>+64(SB), Y2, Y2
+	VMOVUPS (BX), Y1
+	VMOVUPS 32(BX), Y2
+	VPOR    consts<>+1184(SB), Y1, Y1
+	VPOR    consts<>+1184(SB), Y2, Y2
+	VSUBPS  consts<>+64(SB), Y1, Y1
+	VSUBPS  consts<>+64(SB), Y2, Y4
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y3
-	VFMADD213PS  consts<>+128(SB), Y2, Y3
-	VSUBPS       consts<>+128(SB), Y3, Y4
+	VBROADCASTSS consts<>+96(SB), Y2
+	VBROADCASTSS consts<>+96(SB), Y5
+	VFMADD213PS  consts<>+128(SB), Y1, Y2
+	VFMADD213PS  consts<>+128(SB), Y4, Y5
+	VSUBPS       consts<>+128(SB), Y2, Y3
+	VSUBPS       consts<>+128(SB), Y5, Y6
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y4, Y2
-	VFNMADD231PS consts<>+192(SB), Y4, Y2
+	VFNMADD231PS consts<>+160(SB), Y3, Y1
+	VFNMADD231PS consts<>+160(SB), Y6, Y4
+	VFNMADD231PS consts<>+192(SB), Y3, Y1
+	VFNMADD231PS consts<>+192(SB), Y6, Y4
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y4
-	VFMADD213PS  consts<>+256(SB), Y2, Y4
-	VFMADD213PS  consts<>+288(SB), Y2, Y4
-	VFMADD213PS  consts<>+320(SB), Y2, Y4
-	VFMADD213PS  consts<>+352(SB), Y4, Y2
-
-	// 2^n T[j] (1 + p)
-	VMOVUPS     exp_one<>+0(SB), Y4
-	VPERMILPS   Y3, Y4, Y4
-	VPSLLD      $0x15, Y3, Y3
-	VPADDD      Y3, Y4, Y3
-	VFMADD231PS Y2, Y3, Y3
-	VADDPS      Y0, Y3, Y2
-	VDIVPS      Y2, Y0, Y2
-	VMULPS      Y2, Y3, Y4
-
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y5
-	VFMADD213PS  consts<>+1920(SB), Y3, Y5
-	VFMADD213PS  consts<>+1952(SB), Y3, Y5
-	VFMADD213PS  consts<>+1984(SB), Y3, Y5
-	VFMADD213PS  consts<>+2016(SB), Y3, Y5
-	VFMADD213PS  consts<>+2048(SB), Y3, Y5
-	VFMADD213PS  consts<>+2080(SB), Y3, Y5
-	VFMADD213PS  consts<>+2112(SB), Y3, Y5
-	VMULPS       Y5, Y3, Y5
-	VFMADD231PS  Y5, Y3, Y3
-
-	// v = x for y = 0, -x for y = 1; ce = log1p(e) + max(v, 0)
-	VMOVUPS      (SI), Y5
-	VPSLLD       $0x02, Y5, Y5
-	VPAND        consts<>+1184(SB), Y5, Y6
-	VPXOR        Y6, Y1, Y1
-	VMAXPS       consts<>+960(SB), Y1, Y7
-	VADDPS       Y7, Y3, Y3
-	VBLENDVPS    Y1, Y4, Y2, Y7
-	VBROADCASTSS 12(DI), Y8
-	VBROADCASTSS 16(DI), Y9
-	VBLENDVPS    Y5, Y8, Y9, Y5
-	VMULPS       Y3, Y5, Y8
-
-	// D = q + gamma ce (1-q), with v's sign
-	VBLENDVPS    Y1, Y2, Y4, Y1
-	VMULPS       Y1, Y3, Y1
-	VBROADCASTSS 8(DI), Y2
-	VFMADD213PS  Y7, Y1, Y2
-	VPXOR        Y6, Y2, Y1
-	VMOVUPS      32(BX), Y2
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y2, Y3
-	VSUBPS consts<>+64(SB), Y3, Y3
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y4
-	VFMADD213PS  consts<>+128(SB), Y3, Y4
-	VSUBPS       consts<>+128(SB), Y4, Y6
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y6, Y3
-	VFNMADD231PS consts<>+192(SB), Y6, Y3
-
-	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y3
 	VBROADCASTSS consts<>+224(SB), Y6
-	VFMADD213PS  consts<>+256(SB), Y3, Y6
-	VFMADD213PS  consts<>+288(SB), Y3, Y6
-	VFMADD213PS  consts<>+320(SB), Y3, Y6
-	VFMADD213PS  consts<>+352(SB), Y6, Y3
+	VFMADD213PS  consts<>+256(SB), Y1, Y3
+	VFMADD213PS  consts<>+256(SB), Y4, Y6
+	VFMADD213PS  consts<>+288(SB), Y1, Y3
+	VFMADD213PS  consts<>+288(SB), Y4, Y6
+	VFMADD213PS  consts<>+320(SB), Y1, Y3
+	VFMADD213PS  consts<>+320(SB), Y4, Y6
+	VFMADD213PS  consts<>+352(SB), Y3, Y1
+	VFMADD213PS  consts<>+352(SB), Y6, Y4
 
 	// 2^n T[j] (1 + p)
+	VMOVUPS     exp_one<>+0(SB), Y3
 	VMOVUPS     exp_one<>+0(SB), Y6
-	VPERMILPS   Y4, Y6, Y6
-	VPSLLD      $0x15, Y4, Y4
-	VPADDD      Y4, Y6, Y4
-	VFMADD231PS Y3, Y4, Y4
-	VADDPS      Y0, Y4, Y3
-	VDIVPS      Y3, Y0, Y3
-	VMULPS      Y3, Y4, Y6
+	VPERMILPS   Y2, Y3, Y3
+	VPERMILPS   Y5, Y6, Y6
+	VPSLLD      $0x15, Y2, Y2
+	VPSLLD      $0x15, Y5, Y5
+	VPADDD      Y2, Y3, Y2
+	VPADDD      Y5, Y6, Y3
+	VFMADD231PS Y1, Y2, Y2
+	VFMADD231PS Y4, Y3, Y3
+	VADDPS      Y0, Y2, Y1
+	VADDPS      Y0, Y3, Y4
+	VDIVPS      Y1, Y0, Y1
+	VDIVPS      Y4, Y0, Y6
+	VMULPS      Y1, Y2, Y4
+	VMULPS      Y6, Y3, Y7
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VMOVUPS   (SI), Y5
+	VMOVUPS   32(SI), Y8
+	VPSLLD    $0x02, Y5, Y5
+	VPSLLD    $0x02, Y8, Y8
+	VPAND     consts<>+1184(SB), Y5, Y5
+	VPAND     consts<>+1184(SB), Y8, Y8
+	VPXOR     (BX), Y5, Y5
+	VPXOR     32(BX), Y8, Y9
+	VBLENDVPS Y5, Y4, Y1, Y8
+	VBLENDVPS Y9, Y7, Y6, Y10
+	VBLENDVPS Y5, Y1, Y4, Y1
+	VBLENDVPS Y9, Y6, Y7, Y6
 
 	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y9
-	VFMADD213PS  consts<>+1920(SB), Y4, Y9
-	VFMADD213PS  consts<>+1952(SB), Y4, Y9
-	VFMADD213PS  consts<>+1984(SB), Y4, Y9
-	VFMADD213PS  consts<>+2016(SB), Y4, Y9
-	VFMADD213PS  consts<>+2048(SB), Y4, Y9
-	VFMADD213PS  consts<>+2080(SB), Y4, Y9
-	VFMADD213PS  consts<>+2112(SB), Y4, Y9
-	VMULPS       Y9, Y4, Y9
-	VFMADD231PS  Y9, Y4, Y4
+	VBROADCASTSS consts<>+1888(SB), Y4
+	VBROADCASTSS consts<>+1888(SB), Y7
+	VFMADD213PS  consts<>+1920(SB), Y2, Y4
+	VFMADD213PS  consts<>+1920(SB), Y3, Y7
+	VFMADD213PS  consts<>+1952(SB), Y2, Y4
+	VFMADD213PS  consts<>+1952(SB), Y3, Y7
+	VFMADD213PS  consts<>+1984(SB), Y2, Y4
+	VFMADD213PS  consts<>+1984(SB), Y3, Y7
+	VFMADD213PS  consts<>+2016(SB), Y2, Y4
+	VFMADD213PS  consts<>+2016(SB), Y3, Y7
+	VFMADD213PS  consts<>+2048(SB), Y2, Y4
+	VFMADD213PS  consts<>+2048(SB), Y3, Y7
+	VFMADD213PS  consts<>+2080(SB), Y2, Y4
+	VFMADD213PS  consts<>+2080(SB), Y3, Y7
+	VFMADD213PS  consts<>+2112(SB), Y2, Y4
+	VFMADD213PS  consts<>+2112(SB), Y3, Y7
+	VMULPS       Y4, Y2, Y4
+	VMULPS       Y7, Y3, Y7
+	VFMADD231PS  Y4, Y2, Y2
+	VFMADD231PS  Y7, Y3, Y3
 
-	// v = x for y = 0, -x for y = 1; ce = log1p(e) + max(v, 0)
-	VMOVUPS      32(SI), Y9
-	VPSLLD       $0x02, Y9, Y9
-	VPAND        consts<>+1184(SB), Y9, Y10
-	VPXOR        Y10, Y2, Y2
-	VMAXPS       consts<>+960(SB), Y2, Y11
-	VADDPS       Y11, Y4, Y4
-	VBLENDVPS    Y2, Y6, Y3, Y11
-	VBROADCASTSS 12(DI), Y12
-	VBROADCASTSS 16(DI), Y13
-	VBLENDVPS    Y9, Y12, Y13, Y9
-	VMULPS       Y4, Y9, Y12
+	// ce = log1p(e) + max(v, 0)
+	VMAXPS consts<>+960(SB), Y5, Y4
+	VMAXPS consts<>+960(SB), Y9, Y5
+	VADDPS Y4, Y2, Y2
+	VADDPS Y5, Y3, Y4
 
 	// D = q + gamma ce (1-q), with v's sign
-	VBLENDVPS    Y2, Y3, Y6, Y2
-	VMULPS       Y2, Y4, Y2
 	VBROADCASTSS 8(DI), Y3
-	VFMADD213PS  Y11, Y2, Y3
-	VPXOR        Y10, Y3, Y2
-	VMOVAPS      Y7, Y3
-	VMOVAPS      Y11, Y4
+	VBROADCASTSS 8(DI), Y5
+	VMULPS       Y1, Y2, Y1
+	VMULPS       Y6, Y4, Y6
+	VFMADD213PS  Y8, Y1, Y3
+	VFMADD213PS  Y10, Y6, Y5
+	VMOVUPS      (SI), Y1
+	VMOVUPS      32(SI), Y6
+	VPSLLD       $0x02, Y1, Y1
+	VPSLLD       $0x02, Y6, Y6
+	VPAND        consts<>+1184(SB), Y1, Y1
+	VPAND        consts<>+1184(SB), Y6, Y6
+	VPXOR        Y1, Y3, Y1
+	VPXOR        Y6, Y5, Y5
+	VMOVUPS      (SI), Y3
+	VMOVUPS      32(SI), Y6
+	VPSLLD       $0x02, Y3, Y3
+	VPSLLD       $0x02, Y6, Y9
+	VBROADCASTSS 12(DI), Y6
+	VBROADCASTSS 12(DI), Y11
+	VBROADCASTSS 16(DI), Y7
+	VBROADCASTSS 16(DI), Y12
+	VBLENDVPS    Y3, Y6, Y7, Y3
+	VBLENDVPS    Y9, Y11, Y12, Y6
+	VMULPS       Y2, Y3, Y2
+	VMULPS       Y4, Y6, Y4
+	VMOVAPS      Y8, Y7
+	VMOVAPS      Y10, Y9
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_355
-	VMULPS Y3, Y3, Y3
-	VMULPS Y4, Y4, Y4
-	JMP    focusdone355
+	JGE    focusnot0_367
+	VMULPS Y7, Y7, Y7
+	VMULPS Y9, Y9, Y9
+	JMP    focusdone367
 
-focusnot0_355:
+focusnot0_367:
 	CMPQ    R8, $+2
-	JGE     focusnot1_355
-	VMOVAPS Y0, Y3
-	VMOVAPS Y0, Y4
-	JMP     focusdone355
+	JGE     focusnot1_367
+	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y9
+	JMP     focusdone367
 
-focusnot1_355:
+focusnot1_367:
 	CMPQ R8, $+3
-	JGE  focusnot2_355
-	JMP  focusdone355
+	JGE  focusnot2_367
+	JMP  focusdone367
 
-focusnot2_355:
+focusnot2_367:
 	CMPQ    R8, $+4
-	JGE     focusnot3_355
-	VSQRTPS Y3, Y3
-	VSQRTPS Y4, Y4
-	JMP     focusdone355
+	JGE     focusnot3_367
+	VSQRTPS Y7, Y7
+	VSQRTPS Y9, Y9
+	JMP     focusdone367
 
-focusnot3_355:
+focusnot3_367:
 	CMPQ         R8, $+5
-	JGE          focusnot4_355
-	VSQRTPS      Y3, Y6
-	VMOVAPS      Y3, Y7
-	VFNMADD231PS Y6, Y6, Y7
-	VMULPS       consts<>+2144(SB), Y6, Y10
-	VMULPS       Y10, Y7, Y7
-	VFMADD231PS  Y6, Y3, Y7
-	VMOVAPS      Y7, Y3
-	VSQRTPS      Y4, Y6
-	VMOVAPS      Y4, Y7
-	VFNMADD231PS Y6, Y6, Y7
-	VMULPS       consts<>+2144(SB), Y6, Y10
-	VMULPS       Y10, Y7, Y7
-	VFMADD231PS  Y6, Y4, Y7
-	VMOVAPS      Y7, Y4
-	JMP          focusdone355
+	JGE          focusnot4_367
+	VSQRTPS      Y7, Y8
+	VMOVAPS      Y7, Y10
+	VFNMADD231PS Y8, Y8, Y10
+	VMULPS       consts<>+2144(SB), Y8, Y11
+	VMULPS       Y11, Y10, Y10
+	VFMADD231PS  Y8, Y7, Y10
+	VMOVAPS      Y10, Y7
+	VSQRTPS      Y9, Y8
+	VMOVAPS      Y9, Y10
+	VFNMADD231PS Y8, Y8, Y10
+	VMULPS       consts<>+2144(SB), Y8, Y11
+	VMULPS       Y11, Y10, Y10
+	VFMADD231PS  Y8, Y9, Y10
+	VMOVAPS      Y10, Y9
+	JMP          focusdone367
 
-focusnot4_355:
+focusnot4_367:
 	CMPQ         R8, $+6
-	JGE          focusnot5_355
-	VSQRTPS      Y3, Y6
-	VMULPS       Y3, Y3, Y7
-	VMOVAPS      Y7, Y10
-	VFMSUB231PS  Y3, Y3, Y10
-	VMOVAPS      Y3, Y11
-	VFNMADD231PS Y6, Y6, Y11
-	VMULPS       Y11, Y3, Y3
-	VFMADD231PS  consts<>+2144(SB), Y3, Y10
-	VMULPS       Y6, Y10, Y3
-	VFMADD231PS  Y6, Y7, Y3
-	VSQRTPS      Y4, Y6
-	VMULPS       Y4, Y4, Y7
-	VMOVAPS      Y7, Y10
-	VFMSUB231PS  Y4, Y4, Y10
-	VMOVAPS      Y4, Y11
-	VFNMADD231PS Y6, Y6, Y11
-	VMULPS       Y11, Y4, Y4
-	VFMADD231PS  consts<>+2144(SB), Y4, Y10
-	VMULPS       Y6, Y10, Y4
-	VFMADD231PS  Y6, Y7, Y4
-	JMP          focusdone355
+	JGE          focusnot5_367
+	VSQRTPS      Y7, Y8
+	VMULPS       Y7, Y7, Y10
+	VMOVAPS      Y10, Y11
+	VFMSUB231PS  Y7, Y7, Y11
+	VMOVAPS      Y7, Y12
+	VFNMADD231PS Y8, Y8, Y12
+	VMULPS       Y12, Y7, Y7
+	VFMADD231PS  consts<>+2144(SB), Y7, Y11
+	VMULPS       Y8, Y11, Y7
+	VFMADD231PS  Y8, Y10, Y7
+	VSQRTPS      Y9, Y8
+	VMULPS       Y9, Y9, Y10
+	VMOVAPS      Y10, Y11
+	VFMSUB231PS  Y9, Y9, Y11
+	VMOVAPS      Y9, Y12
+	VFNMADD231PS Y8, Y8, Y12
+	VMULPS       Y12, Y9, Y9
+	VFMADD231PS  consts<>+2144(SB), Y9, Y11
+	VMULPS       Y8, Y11, Y9
+	VFMADD231PS  Y8, Y10, Y9
+	JMP          focusdone367
 
-focusnot5_355:
+focusnot5_367:
 	CMPQ        R8, $+7
-	JGE         focusnot6_355
-	VMULPS      Y3, Y3, Y6
-	VMOVAPS     Y6, Y7
-	VFMSUB231PS Y3, Y3, Y7
-	VMULPS      Y3, Y7, Y7
-	VFMADD231PS Y3, Y6, Y7
-	VMOVAPS     Y7, Y3
-	VMULPS      Y4, Y4, Y6
-	VMOVAPS     Y6, Y7
-	VFMSUB231PS Y4, Y4, Y7
-	VMULPS      Y4, Y7, Y7
-	VFMADD231PS Y4, Y6, Y7
-	VMOVAPS     Y7, Y4
-	JMP         focusdone355
+	JGE         focusnot6_367
+	VMULPS      Y7, Y7, Y8
+	VMOVAPS     Y8, Y10
+	VFMSUB231PS Y7, Y7, Y10
+	VMULPS      Y7, Y10, Y10
+	VFMADD231PS Y7, Y8, Y10
+	VMOVAPS     Y10, Y7
+	VMULPS      Y9, Y9, Y8
+	VMOVAPS     Y8, Y10
+	VFMSUB231PS Y9, Y9, Y10
+	VMULPS      Y9, Y10, Y10
+	VFMADD231PS Y9, Y8, Y10
+	VMOVAPS     Y10, Y9
+	JMP         focusdone367
 
-focusnot6_355:
+focusnot6_367:
 	CMPQ        R8, $+8
-	JGE         focusnot7_355
-	VMULPS      Y3, Y3, Y6
-	VFMSUB213PS Y6, Y3, Y3
-	VADDPS      Y6, Y6, Y7
-	VMULPS      Y3, Y7, Y3
-	VFMADD231PS Y6, Y6, Y3
-	VMULPS      Y4, Y4, Y6
-	VFMSUB213PS Y6, Y4, Y4
-	VADDPS      Y6, Y6, Y7
-	VMULPS      Y4, Y7, Y4
-	VFMADD231PS Y6, Y6, Y4
-	JMP         focusdone355
+	JGE         focusnot7_367
+	VMULPS      Y7, Y7, Y8
+	VFMSUB213PS Y8, Y7, Y7
+	VADDPS      Y8, Y8, Y10
+	VMULPS      Y7, Y10, Y7
+	VFMADD231PS Y8, Y8, Y7
+	VMULPS      Y9, Y9, Y8
+	VFMSUB213PS Y8, Y9, Y9
+	VADDPS      Y8, Y8, Y10
+	VMULPS      Y9, Y10, Y9
+	VFMADD231PS Y8, Y8, Y9
+	JMP         focusdone367
 
-focusnot7_355:
+focusnot7_367:
 	CMPQ        R8, $+9
-	JGE         focusnot8_355
-	VMULPS      Y3, Y3, Y6
-	VMOVAPS     Y6, Y7
-	VFMSUB231PS Y3, Y3, Y7
-	VMULPS      Y6, Y6, Y10
-	VADDPS      Y6, Y6, Y11
-	VFMSUB213PS Y10, Y6, Y6
-	VFMADD231PS Y7, Y11, Y6
-	VMULPS      Y3, Y6, Y6
-	VFMADD231PS Y3, Y10, Y6
-	VMOVAPS     Y6, Y3
-	VMULPS      Y4, Y4, Y6
-	VMOVAPS     Y6, Y7
-	VFMSUB231PS Y4, Y4, Y7
-	VMULPS      Y6, Y6, Y10
-	VADDPS      Y6, Y6, Y11
-	VFMSUB213PS Y10, Y6, Y6
-	VFMADD231PS Y7, Y11, Y6
-	VMULPS      Y4, Y6, Y6
-	VFMADD231PS Y4, Y10, Y6
-	VMOVAPS     Y6, Y4
-	JMP         focusdone355
+	JGE         focusnot8_367
+	VMULPS      Y7, Y7, Y8
+	VMOVAPS     Y8, Y10
+	VFMSUB231PS Y7, Y7, Y10
+	VMULPS      Y8, Y8, Y11
+	VADDPS      Y8, Y8, Y12
+	VFMSUB213PS Y11, Y8, Y8
+	VFMADD231PS Y10, Y12, Y8
+	VMULPS      Y7, Y8, Y8
+	VFMADD231PS Y7, Y11, Y8
+	VMOVAPS     Y8, Y7
+	VMULPS      Y9, Y9, Y8
+	VMOVAPS     Y8, Y10
+	VFMSUB231PS Y9, Y9, Y10
+	VMULPS      Y8, Y8, Y11
+	VADDPS      Y8, Y8, Y12
+	VFMSUB213PS Y11, Y8, Y8
+	VFMADD231PS Y10, Y12, Y8
+	VMULPS      Y9, Y8, Y8
+	VFMADD231PS Y9, Y11, Y8
+	VMOVAPS     Y8, Y9
+	JMP         focusdone367
 
-focusnot8_355:
+focusnot8_367:
 	LEAQ         24(DI), R10
-	VMOVUPS      Y8, (SP)
-	VMOVUPS      Y7, 32(SP)
-	VMOVUPS      Y5, 64(SP)
+	VMOVUPS      Y2, (SP)
+	VMOVUPS      Y8, 32(SP)
+	VMOVUPS      Y3, 64(SP)
 	VMOVUPS      Y1, 96(SP)
-	VMOVUPS      Y12, 128(SP)
-	VMOVUPS      Y11, 160(SP)
-	VMOVUPS      Y9, 192(SP)
-	VMOVUPS      Y2, 224(SP)
-	VMOVUPS      Y4, 256(SP)
+	VMOVUPS      Y4, 128(SP)
+	VMOVUPS      Y10, 160(SP)
+	VMOVUPS      Y6, 192(SP)
+	VMOVUPS      Y5, 224(SP)
+	VMOVUPS      Y9, 256(SP)
 	VBROADCASTSS (R10), Y1
 	VBROADCASTSS 4(R10), Y2
-	VBROADCASTSS 8(R10), Y4
+	VBROADCASTSS 8(R10), Y3
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y3, Y6
-	VPSRLD    $0x17, Y6, Y5
-	VPSRLD    $0x14, Y6, Y3
-	VPAND     consts<>+1280(SB), Y6, Y6
-	VPADDD    consts<>+1312(SB), Y6, Y6
-	VCVTDQ2PS Y5, Y9
+	VPSUBD    consts<>+1248(SB), Y7, Y5
+	VPSRLD    $0x17, Y5, Y4
+	VPSRLD    $0x14, Y5, Y6
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y4, Y9
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y3, Y7
-	VFMADD213PS  consts<>+672(SB), Y7, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y10
-	VMOVAPS      Y6, Y7
-	VFMADD231PS  Y10, Y6, Y7
-	VSUBPS       Y7, Y6, Y8
-	VFMADD231PS  Y10, Y6, Y8
-	VMULPS       Y6, Y6, Y10
+	VPERMPS      pow_r<>+0(SB), Y6, Y7
+	VFMADD213PS  consts<>+672(SB), Y7, Y5
+	VMULPS       consts<>+1344(SB), Y5, Y10
+	VMOVAPS      Y5, Y7
+	VFMADD231PS  Y10, Y5, Y7
+	VSUBPS       Y7, Y5, Y8
+	VFMADD231PS  Y10, Y5, Y8
+	VMULPS       Y5, Y5, Y10
 	VBROADCASTSS consts<>+1376(SB), Y11
-	VFMADD213PS  consts<>+1408(SB), Y6, Y11
-	VFMADD213PS  consts<>+1440(SB), Y6, Y11
-	VFMADD213PS  consts<>+1472(SB), Y6, Y11
-	VFMADD213PS  consts<>+1504(SB), Y6, Y11
-	VMULPS       Y6, Y10, Y6
-	VFMADD231PS  Y11, Y6, Y8
-	VADDPS       Y8, Y7, Y6
+	VFMADD213PS  consts<>+1408(SB), Y5, Y11
+	VFMADD213PS  consts<>+1440(SB), Y5, Y11
+	VFMADD213PS  consts<>+1472(SB), Y5, Y11
+	VFMADD213PS  consts<>+1504(SB), Y5, Y11
+	VMULPS       Y5, Y10, Y5
+	VFMADD231PS  Y11, Y5, Y8
+	VADDPS       Y8, Y7, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y3, Y10
+	VPERMPS     pow_th<>+0(SB), Y6, Y10
 	VADDPS      Y10, Y9, Y9
 	VMULPS      Y9, Y1, Y10
 	VFMSUB213PS Y10, Y1, Y9
-	VFMADD213PS Y10, Y2, Y6
+	VFMADD213PS Y10, Y2, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y6
-	VSUBPS      consts<>+1536(SB), Y6, Y11
+	VADDPS      consts<>+1536(SB), Y5, Y5
+	VSUBPS      consts<>+1536(SB), Y5, Y11
 	VSUBPS      Y11, Y10, Y10
 	VFMADD231PS Y7, Y2, Y10
-	VPERMPS     pow_tl<>+0(SB), Y3, Y3
-	VFMADD231PS Y3, Y1, Y9
-	VFMADD231PS Y7, Y4, Y9
+	VPERMPS     pow_tl<>+0(SB), Y6, Y6
+	VFMADD231PS Y6, Y1, Y9
+	VFMADD231PS Y7, Y3, Y9
 	VFMADD231PS Y8, Y2, Y9
 	VADDPS      Y9, Y10, Y1
 
@@ -10613,43 +10558,350 @@ focusnot8_355:
 	VMULPS       Y1, Y1, Y3
 	VMULPS       Y2, Y3, Y2
 	VFMADD231PS  consts<>+160(SB), Y1, Y2
-	VPERMPS      pow_exp_hi<>+0(SB), Y6, Y1
-	VPERMPS      pow_exp_lo<>+0(SB), Y6, Y3
+	VPERMPS      pow_exp_hi<>+0(SB), Y5, Y1
+	VPERMPS      pow_exp_lo<>+0(SB), Y5, Y3
 	VFMADD231PS  Y2, Y1, Y3
 
 	// times 2^k
 	VADDPS Y3, Y1, Y1
-	VPSLLD $0x14, Y6, Y2
+	VPSLLD $0x14, Y5, Y2
 	VPAND  consts<>+640(SB), Y2, Y2
-	VPADDD Y2, Y1, Y3
+	VPADDD Y2, Y1, Y7
 
 	// x or result out of range?
 	VBROADCASTSS consts<>+1664(SB), Y1
-	VPANDN       Y5, Y1, Y1
-	VPXOR        consts<>+1728(SB), Y6, Y2
-	VBROADCASTSS consts<>+1696(SB), Y4
-	VPANDN       Y2, Y4, Y2
+	VPANDN       Y4, Y1, Y1
+	VPXOR        consts<>+1728(SB), Y5, Y2
+	VBROADCASTSS consts<>+1696(SB), Y3
+	VPANDN       Y2, Y3, Y2
 	VPOR         Y2, Y1, Y1
 	VPTEST       Y1, Y1
 	JNE          slowblock
-	VMOVUPS      (SP), Y8
-	VMOVUPS      32(SP), Y7
-	VMOVUPS      64(SP), Y5
+	VMOVUPS      (SP), Y2
+	VMOVUPS      32(SP), Y8
+	VMOVUPS      64(SP), Y3
 	VMOVUPS      96(SP), Y1
-	VMOVUPS      128(SP), Y12
-	VMOVUPS      160(SP), Y11
-	VMOVUPS      192(SP), Y9
-	VMOVUPS      224(SP), Y2
-	VMOVUPS      256(SP), Y4
-	VMOVUPS      Y8, (SP)
-	VMOVUPS      Y7, 32(SP)
-	VMOVUPS      Y5, 64(SP)
+	VMOVUPS      128(SP), Y4
+	VMOVUPS      160(SP), Y10
+	VMOVUPS      192(SP), Y6
+	VMOVUPS      224(SP), Y5
+	VMOVUPS      256(SP), Y9
+	VMOVUPS      Y2, (SP)
+	VMOVUPS      Y8, 32(SP)
+	VMOVUPS      Y3, 64(SP)
 	VMOVUPS      Y1, 96(SP)
-	VMOVUPS      Y12, 128(SP)
-	VMOVUPS      Y11, 160(SP)
-	VMOVUPS      Y9, 192(SP)
-	VMOVUPS      Y2, 224(SP)
-	VMOVUPS      Y3, 256(SP)
+	VMOVUPS      Y4, 128(SP)
+	VMOVUPS      Y10, 160(SP)
+	VMOVUPS      Y6, 192(SP)
+	VMOVUPS      Y5, 224(SP)
+	VMOVUPS      Y7, 256(SP)
+	VBROADCASTSS (R10), Y1
+	VBROADCASTSS 4(R10), Y2
+	VBROADCASTSS 8(R10), Y3
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y9, Y5
+	VPSRLD    $0x17, Y5, Y4
+	VPSRLD    $0x14, Y5, Y6
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y4, Y9
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y6, Y7
+	VFMADD213PS  consts<>+672(SB), Y7, Y5
+	VMULPS       consts<>+1344(SB), Y5, Y10
+	VMOVAPS      Y5, Y7
+	VFMADD231PS  Y10, Y5, Y7
+	VSUBPS       Y7, Y5, Y8
+	VFMADD231PS  Y10, Y5, Y8
+	VMULPS       Y5, Y5, Y10
+	VBROADCASTSS consts<>+1376(SB), Y11
+	VFMADD213PS  consts<>+1408(SB), Y5, Y11
+	VFMADD213PS  consts<>+1440(SB), Y5, Y11
+	VFMADD213PS  consts<>+1472(SB), Y5, Y11
+	VFMADD213PS  consts<>+1504(SB), Y5, Y11
+	VMULPS       Y5, Y10, Y5
+	VFMADD231PS  Y11, Y5, Y8
+	VADDPS       Y8, Y7, Y5
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y6, Y10
+	VADDPS      Y10, Y9, Y9
+	VMULPS      Y9, Y1, Y10
+	VFMSUB213PS Y10, Y1, Y9
+	VFMADD213PS Y10, Y2, Y5
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y5, Y5
+	VSUBPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      Y11, Y10, Y10
+	VFMADD231PS Y7, Y2, Y10
+	VPERMPS     pow_tl<>+0(SB), Y6, Y6
+	VFMADD231PS Y6, Y1, Y9
+	VFMADD231PS Y7, Y3, Y9
+	VFMADD231PS Y8, Y2, Y9
+	VADDPS      Y9, Y10, Y1
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y2
+	VFMADD213PS  consts<>+1600(SB), Y1, Y2
+	VFMADD213PS  consts<>+1632(SB), Y1, Y2
+	VMULPS       Y1, Y1, Y3
+	VMULPS       Y2, Y3, Y2
+	VFMADD231PS  consts<>+160(SB), Y1, Y2
+	VPERMPS      pow_exp_hi<>+0(SB), Y5, Y1
+	VPERMPS      pow_exp_lo<>+0(SB), Y5, Y3
+	VFMADD231PS  Y2, Y1, Y3
+
+	// times 2^k
+	VADDPS Y3, Y1, Y1
+	VPSLLD $0x14, Y5, Y2
+	VPAND  consts<>+640(SB), Y2, Y2
+	VPADDD Y2, Y1, Y9
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Y1
+	VPANDN       Y4, Y1, Y1
+	VPXOR        consts<>+1728(SB), Y5, Y2
+	VBROADCASTSS consts<>+1696(SB), Y3
+	VPANDN       Y2, Y3, Y2
+	VPOR         Y2, Y1, Y1
+	VPTEST       Y1, Y1
+	JNE          slowblock
+	VMOVUPS      (SP), Y2
+	VMOVUPS      32(SP), Y8
+	VMOVUPS      64(SP), Y3
+	VMOVUPS      96(SP), Y1
+	VMOVUPS      128(SP), Y4
+	VMOVUPS      160(SP), Y10
+	VMOVUPS      192(SP), Y6
+	VMOVUPS      224(SP), Y5
+	VMOVUPS      256(SP), Y7
+
+focusdone367:
+	// loss = (alpha ce) q^gamma
+	VMULPS Y7, Y2, Y2
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Y8
+	VMULPS       Y7, Y3, Y3
+	VMULPS       Y3, Y8, Y3
+	VMULPS       Y1, Y3, Y1
+
+	// loss = (alpha ce) q^gamma
+	VMULPS Y9, Y4, Y3
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Y4
+	VMULPS       Y9, Y6, Y6
+	VMULPS       Y6, Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y1, (DX)
+	VMOVUPS      Y3, 32(CX)
+	VMOVUPS      Y4, 32(DX)
+
+nextblock:
+	ADDQ $+64, CX
+	ADDQ $+64, DX
+	ADDQ $+64, BX
+	ADDQ $+64, SI
+	ADDQ $-16, AX
+	CMPQ AX, $+16
+	JGE  block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVQ         $0x00000008, R10
+	MOVQ         AX, R11
+	CMPQ         R11, R10
+	CMOVQGT      R10, R11
+	NEGQ         R11
+	LEAQ         lane_mask<>+32(SB), R10
+	VMOVUPS      (R10)(R11*4), Y1
+	VMASKMOVPS   (BX), Y1, Y2
+	VBLENDVPS    Y1, Y2, Y0, Y2
+	VMASKMOVPS   (SI), Y1, Y3
+	VBROADCASTSS consts<>+960(SB), Y4
+	VBLENDVPS    Y1, Y3, Y4, Y1
+	VBROADCASTSS 20(DI), Y3
+
+	// any |x| > limit, or NaN?
+	VPAND     consts<>+32(SB), Y2, Y4
+	VPCMPGTD  Y3, Y4, Y3
+	VMOVMSKPS Y3, R10
+	TESTL     R10, R10
+	JNE       slowvector
+
+	// any target but 0 and 1? y - y^2 is 0 for these
+	VMOVAPS      Y1, Y3
+	VFNMADD231PS Y1, Y1, Y3
+	VPTEST       Y3, Y3
+	JNE          othervector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR   consts<>+1184(SB), Y2, Y3
+	VSUBPS consts<>+64(SB), Y3, Y3
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y4
+	VFMADD213PS  consts<>+128(SB), Y3, Y4
+	VSUBPS       consts<>+128(SB), Y4, Y5
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y5, Y3
+	VFNMADD231PS consts<>+192(SB), Y5, Y3
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y5
+	VFMADD213PS  consts<>+256(SB), Y3, Y5
+	VFMADD213PS  consts<>+288(SB), Y3, Y5
+	VFMADD213PS  consts<>+320(SB), Y3, Y5
+	VFMADD213PS  consts<>+352(SB), Y5, Y3
+
+	// 2^n T[j] (1 + p)
+	VMOVUPS     exp_one<>+0(SB), Y5
+	VPERMILPS   Y4, Y5, Y5
+	VPSLLD      $0x15, Y4, Y4
+	VPADDD      Y4, Y5, Y4
+	VFMADD231PS Y3, Y4, Y4
+	VADDPS      Y0, Y4, Y3
+	VDIVPS      Y3, Y0, Y3
+	VMULPS      Y3, Y4, Y5
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VPSLLD    $0x02, Y1, Y6
+	VPAND     consts<>+1184(SB), Y6, Y6
+	VPXOR     Y2, Y6, Y2
+	VBLENDVPS Y2, Y5, Y3, Y6
+	VBLENDVPS Y2, Y3, Y5, Y3
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS consts<>+1888(SB), Y5
+	VFMADD213PS  consts<>+1920(SB), Y4, Y5
+	VFMADD213PS  consts<>+1952(SB), Y4, Y5
+	VFMADD213PS  consts<>+1984(SB), Y4, Y5
+	VFMADD213PS  consts<>+2016(SB), Y4, Y5
+	VFMADD213PS  consts<>+2048(SB), Y4, Y5
+	VFMADD213PS  consts<>+2080(SB), Y4, Y5
+	VFMADD213PS  consts<>+2112(SB), Y4, Y5
+	VMULPS       Y5, Y4, Y5
+	VFMADD231PS  Y5, Y4, Y4
+
+	// ce = log1p(e) + max(v, 0)
+	VMAXPS consts<>+960(SB), Y2, Y2
+	VADDPS Y2, Y4, Y2
+
+	// D = q + gamma ce (1-q), with v's sign
+	VBROADCASTSS 8(DI), Y4
+	VMULPS       Y3, Y2, Y3
+	VFMADD213PS  Y6, Y3, Y4
+	VPSLLD       $0x02, Y1, Y3
+	VPAND        consts<>+1184(SB), Y3, Y3
+	VPXOR        Y3, Y4, Y3
+	VPSLLD       $0x02, Y1, Y1
+	VBROADCASTSS 12(DI), Y4
+	VBROADCASTSS 16(DI), Y5
+	VBLENDVPS    Y1, Y4, Y5, Y1
+	VMULPS       Y2, Y1, Y2
+	VMOVAPS      Y6, Y4
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_368
+	VMULPS Y4, Y4, Y4
+	JMP    focusdone368
+
+focusnot0_368:
+	CMPQ    R8, $+2
+	JGE     focusnot1_368
+	VMOVAPS Y0, Y4
+	JMP     focusdone368
+
+focusnot1_368:
+	CMPQ R8, $+3
+	JGE  focusnot2_368
+	JMP  focusdone368
+
+focusnot2_368:
+	CMPQ    R8, $+4
+	JGE     focusnot3_368
+	VSQRTPS Y4, Y4
+	JMP     focusdone368
+
+focusnot3_368:
+	CMPQ         R8, $+5
+	JGE          focusnot4_368
+	VSQRTPS      Y4, Y5
+	VMOVAPS      Y4, Y6
+	VFNMADD231PS Y5, Y5, Y6
+	VMULPS       consts<>+2144(SB), Y5, Y7
+	VMULPS       Y7, Y6, Y6
+	VFMADD231PS  Y5, Y4, Y6
+	VMOVAPS      Y6, Y4
+	JMP          focusdone368
+
+focusnot4_368:
+	CMPQ         R8, $+6
+	JGE          focusnot5_368
+	VSQRTPS      Y4, Y5
+	VMULPS       Y4, Y4, Y6
+	VMOVAPS      Y6, Y7
+	VFMSUB231PS  Y4, Y4, Y7
+	VMOVAPS      Y4, Y8
+	VFNMADD231PS Y5, Y5, Y8
+	VMULPS       Y8, Y4, Y4
+	VFMADD231PS  consts<>+2144(SB), Y4, Y7
+	VMULPS       Y5, Y7, Y4
+	VFMADD231PS  Y5, Y6, Y4
+	JMP          focusdone368
+
+focusnot5_368:
+	CMPQ        R8, $+7
+	JGE         focusnot6_368
+	VMULPS      Y4, Y4, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y4, Y4, Y6
+	VMULPS      Y4, Y6, Y6
+	VFMADD231PS Y4, Y5, Y6
+	VMOVAPS     Y6, Y4
+	JMP         focusdone368
+
+focusnot6_368:
+	CMPQ        R8, $+8
+	JGE         focusnot7_368
+	VMULPS      Y4, Y4, Y5
+	VFMSUB213PS Y5, Y4, Y4
+	VADDPS      Y5, Y5, Y6
+	VMULPS      Y4, Y6, Y4
+	VFMADD231PS Y5, Y5, Y4
+	JMP         focusdone368
+
+focusnot7_368:
+	CMPQ        R8, $+9
+	JGE         focusnot8_368
+	VMULPS      Y4, Y4, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y4, Y4, Y6
+	VMULPS      Y5, Y5, Y7
+	VADDPS      Y5, Y5, Y8
+	VFMSUB213PS Y7, Y5, Y5
+	VFMADD231PS Y6, Y8, Y5
+	VMULPS      Y4, Y5, Y5
+	VFMADD231PS Y4, Y7, Y5
+	VMOVAPS     Y5, Y4
+	JMP         focusdone368
+
+focusnot8_368:
+	LEAQ         24(DI), R10
+	VMOVUPS      Y2, (SP)
+	VMOVUPS      Y6, 32(SP)
+	VMOVUPS      Y1, 64(SP)
+	VMOVUPS      Y3, 96(SP)
 	VBROADCASTSS (R10), Y1
 	VBROADCASTSS 4(R10), Y2
 	VBROADCASTSS 8(R10), Y3
@@ -10723,323 +10975,21 @@ focusnot8_355:
 	VPANDN       Y2, Y3, Y2
 	VPOR         Y2, Y1, Y1
 	VPTEST       Y1, Y1
-	JNE          slowblock
-	VMOVUPS      (SP), Y8
-	VMOVUPS      32(SP), Y7
-	VMOVUPS      64(SP), Y5
-	VMOVUPS      96(SP), Y1
-	VMOVUPS      128(SP), Y12
-	VMOVUPS      160(SP), Y11
-	VMOVUPS      192(SP), Y9
-	VMOVUPS      224(SP), Y2
-	VMOVUPS      256(SP), Y3
-
-focusdone355:
-	// loss = (alpha ce) q^gamma
-	VMULPS Y3, Y8, Y6
-
-	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y7
-	VMULPS       Y3, Y5, Y3
-	VMULPS       Y3, Y7, Y3
-	VMULPS       Y1, Y3, Y1
-
-	// loss = (alpha ce) q^gamma
-	VMULPS Y4, Y12, Y3
-
-	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y5
-	VMULPS       Y4, Y9, Y4
-	VMULPS       Y4, Y5, Y4
-	VMULPS       Y2, Y4, Y2
-	VMOVUPS      Y6, (CX)
-	VMOVUPS      Y1, (DX)
-	VMOVUPS      Y3, 32(CX)
-	VMOVUPS      Y2, 32(DX)
-
-nextblock:
-	ADDQ $+64, CX
-	ADDQ $+64, DX
-	ADDQ $+64, BX
-	ADDQ $+64, SI
-	ADDQ $-16, AX
-	CMPQ AX, $+16
-	JGE  block
-
-rest:
-	CMPQ AX, $+1
-	JLT  done
-
-vector:
-	MOVQ         $0x00000008, R10
-	MOVQ         AX, R11
-	CMPQ         R11, R10
-	CMOVQGT      R10, R11
-	NEGQ         R11
-	LEAQ         lane_mask<>+32(SB), R10
-	VMOVUPS      (R10)(R11*4), Y1
-	VMASKMOVPS   (BX), Y1, Y2
-	VBLENDVPS    Y1, Y2, Y0, Y2
-	VMASKMOVPS   (SI), Y1, Y3
-	VBROADCASTSS consts<>+960(SB), Y4
-	VBLENDVPS    Y1, Y3, Y4, Y1
-	VBROADCASTSS 20(DI), Y3
-
-	// any |x| > limit, or NaN?
-	VPAND     consts<>+32(SB), Y2, Y4
-	VPCMPGTD  Y3, Y4, Y3
-	VMOVMSKPS Y3, R10
-	TESTL     R10, R10
-	JNE       slowvector
-
-	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVAPS      Y1, Y3
-	VFNMADD231PS Y1, Y1, Y3
-	VPTEST       Y3, Y3
-	JNE          othervector
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y2, Y3
-	VSUBPS consts<>+64(SB), Y3, Y3
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y4
-	VFMADD213PS  consts<>+128(SB), Y3, Y4
-	VSUBPS       consts<>+128(SB), Y4, Y5
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y5, Y3
-	VFNMADD231PS consts<>+192(SB), Y5, Y3
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y5
-	VFMADD213PS  consts<>+256(SB), Y3, Y5
-	VFMADD213PS  consts<>+288(SB), Y3, Y5
-	VFMADD213PS  consts<>+320(SB), Y3, Y5
-	VFMADD213PS  consts<>+352(SB), Y5, Y3
-
-	// 2^n T[j] (1 + p)
-	VMOVUPS     exp_one<>+0(SB), Y5
-	VPERMILPS   Y4, Y5, Y5
-	VPSLLD      $0x15, Y4, Y4
-	VPADDD      Y4, Y5, Y4
-	VFMADD231PS Y3, Y4, Y4
-	VADDPS      Y0, Y4, Y3
-	VDIVPS      Y3, Y0, Y3
-	VMULPS      Y3, Y4, Y5
-
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y6
-	VFMADD213PS  consts<>+1920(SB), Y4, Y6
-	VFMADD213PS  consts<>+1952(SB), Y4, Y6
-	VFMADD213PS  consts<>+1984(SB), Y4, Y6
-	VFMADD213PS  consts<>+2016(SB), Y4, Y6
-	VFMADD213PS  consts<>+2048(SB), Y4, Y6
-	VFMADD213PS  consts<>+2080(SB), Y4, Y6
-	VFMADD213PS  consts<>+2112(SB), Y4, Y6
-	VMULPS       Y6, Y4, Y6
-	VFMADD231PS  Y6, Y4, Y4
-
-	// v = x for y = 0, -x for y = 1; ce = log1p(e) + max(v, 0)
-	VPSLLD       $0x02, Y1, Y1
-	VPAND        consts<>+1184(SB), Y1, Y6
-	VPXOR        Y6, Y2, Y2
-	VMAXPS       consts<>+960(SB), Y2, Y7
-	VADDPS       Y7, Y4, Y4
-	VBLENDVPS    Y2, Y5, Y3, Y7
-	VBROADCASTSS 12(DI), Y8
-	VBROADCASTSS 16(DI), Y9
-	VBLENDVPS    Y1, Y8, Y9, Y1
-	VMULPS       Y4, Y1, Y8
-
-	// D = q + gamma ce (1-q), with v's sign
-	VBLENDVPS    Y2, Y3, Y5, Y2
-	VMULPS       Y2, Y4, Y2
-	VBROADCASTSS 8(DI), Y3
-	VFMADD213PS  Y7, Y2, Y3
-	VPXOR        Y6, Y3, Y2
-	VMOVAPS      Y7, Y3
-
-	// q^gamma
-	CMPQ   R8, $+1
-	JGE    focusnot0_356
-	VMULPS Y3, Y3, Y3
-	JMP    focusdone356
-
-focusnot0_356:
-	CMPQ    R8, $+2
-	JGE     focusnot1_356
-	VMOVAPS Y0, Y3
-	JMP     focusdone356
-
-focusnot1_356:
-	CMPQ R8, $+3
-	JGE  focusnot2_356
-	JMP  focusdone356
-
-focusnot2_356:
-	CMPQ    R8, $+4
-	JGE     focusnot3_356
-	VSQRTPS Y3, Y3
-	JMP     focusdone356
-
-focusnot3_356:
-	CMPQ         R8, $+5
-	JGE          focusnot4_356
-	VSQRTPS      Y3, Y4
-	VMOVAPS      Y3, Y5
-	VFNMADD231PS Y4, Y4, Y5
-	VMULPS       consts<>+2144(SB), Y4, Y6
-	VMULPS       Y6, Y5, Y5
-	VFMADD231PS  Y4, Y3, Y5
-	VMOVAPS      Y5, Y3
-	JMP          focusdone356
-
-focusnot4_356:
-	CMPQ         R8, $+6
-	JGE          focusnot5_356
-	VSQRTPS      Y3, Y4
-	VMULPS       Y3, Y3, Y5
-	VMOVAPS      Y5, Y6
-	VFMSUB231PS  Y3, Y3, Y6
-	VMOVAPS      Y3, Y7
-	VFNMADD231PS Y4, Y4, Y7
-	VMULPS       Y7, Y3, Y3
-	VFMADD231PS  consts<>+2144(SB), Y3, Y6
-	VMULPS       Y4, Y6, Y3
-	VFMADD231PS  Y4, Y5, Y3
-	JMP          focusdone356
-
-focusnot5_356:
-	CMPQ        R8, $+7
-	JGE         focusnot6_356
-	VMULPS      Y3, Y3, Y4
-	VMOVAPS     Y4, Y5
-	VFMSUB231PS Y3, Y3, Y5
-	VMULPS      Y3, Y5, Y5
-	VFMADD231PS Y3, Y4, Y5
-	VMOVAPS     Y5, Y3
-	JMP         focusdone356
-
-focusnot6_356:
-	CMPQ        R8, $+8
-	JGE         focusnot7_356
-	VMULPS      Y3, Y3, Y4
-	VFMSUB213PS Y4, Y3, Y3
-	VADDPS      Y4, Y4, Y5
-	VMULPS      Y3, Y5, Y3
-	VFMADD231PS Y4, Y4, Y3
-	JMP         focusdone356
-
-focusnot7_356:
-	CMPQ        R8, $+9
-	JGE         focusnot8_356
-	VMULPS      Y3, Y3, Y4
-	VMOVAPS     Y4, Y5
-	VFMSUB231PS Y3, Y3, Y5
-	VMULPS      Y4, Y4, Y6
-	VADDPS      Y4, Y4, Y7
-	VFMSUB213PS Y6, Y4, Y4
-	VFMADD231PS Y5, Y7, Y4
-	VMULPS      Y3, Y4, Y4
-	VFMADD231PS Y3, Y6, Y4
-	VMOVAPS     Y4, Y3
-	JMP         focusdone356
-
-focusnot8_356:
-	LEAQ         24(DI), R10
-	VMOVUPS      Y8, (SP)
-	VMOVUPS      Y7, 32(SP)
-	VMOVUPS      Y1, 64(SP)
-	VMOVUPS      Y2, 96(SP)
-	VBROADCASTSS (R10), Y1
-	VBROADCASTSS 4(R10), Y2
-	VBROADCASTSS 8(R10), Y4
-
-	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y3, Y6
-	VPSRLD    $0x17, Y6, Y5
-	VPSRLD    $0x14, Y6, Y3
-	VPAND     consts<>+1280(SB), Y6, Y6
-	VPADDD    consts<>+1312(SB), Y6, Y6
-	VCVTDQ2PS Y5, Y9
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y3, Y7
-	VFMADD213PS  consts<>+672(SB), Y7, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y10
-	VMOVAPS      Y6, Y7
-	VFMADD231PS  Y10, Y6, Y7
-	VSUBPS       Y7, Y6, Y8
-	VFMADD231PS  Y10, Y6, Y8
-	VMULPS       Y6, Y6, Y10
-	VBROADCASTSS consts<>+1376(SB), Y11
-	VFMADD213PS  consts<>+1408(SB), Y6, Y11
-	VFMADD213PS  consts<>+1440(SB), Y6, Y11
-	VFMADD213PS  consts<>+1472(SB), Y6, Y11
-	VFMADD213PS  consts<>+1504(SB), Y6, Y11
-	VMULPS       Y6, Y10, Y6
-	VFMADD231PS  Y11, Y6, Y8
-	VADDPS       Y8, Y7, Y6
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y3, Y10
-	VADDPS      Y10, Y9, Y9
-	VMULPS      Y9, Y1, Y10
-	VFMSUB213PS Y10, Y1, Y9
-	VFMADD213PS Y10, Y2, Y6
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y6
-	VSUBPS      consts<>+1536(SB), Y6, Y11
-	VSUBPS      Y11, Y10, Y10
-	VFMADD231PS Y7, Y2, Y10
-	VPERMPS     pow_tl<>+0(SB), Y3, Y3
-	VFMADD231PS Y3, Y1, Y9
-	VFMADD231PS Y7, Y4, Y9
-	VFMADD231PS Y8, Y2, Y9
-	VADDPS      Y9, Y10, Y1
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y2
-	VFMADD213PS  consts<>+1600(SB), Y1, Y2
-	VFMADD213PS  consts<>+1632(SB), Y1, Y2
-	VMULPS       Y1, Y1, Y3
-	VMULPS       Y2, Y3, Y2
-	VFMADD231PS  consts<>+160(SB), Y1, Y2
-	VPERMPS      pow_exp_hi<>+0(SB), Y6, Y1
-	VPERMPS      pow_exp_lo<>+0(SB), Y6, Y3
-	VFMADD231PS  Y2, Y1, Y3
-
-	// times 2^k
-	VADDPS Y3, Y1, Y1
-	VPSLLD $0x14, Y6, Y2
-	VPAND  consts<>+640(SB), Y2, Y2
-	VPADDD Y2, Y1, Y3
-
-	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Y1
-	VPANDN       Y5, Y1, Y1
-	VPXOR        consts<>+1728(SB), Y6, Y2
-	VBROADCASTSS consts<>+1696(SB), Y4
-	VPANDN       Y2, Y4, Y2
-	VPOR         Y2, Y1, Y1
-	VPTEST       Y1, Y1
 	JNE          slowvector
-	VMOVUPS      (SP), Y8
-	VMOVUPS      32(SP), Y7
+	VMOVUPS      (SP), Y2
+	VMOVUPS      32(SP), Y6
 	VMOVUPS      64(SP), Y1
-	VMOVUPS      96(SP), Y2
+	VMOVUPS      96(SP), Y3
 
-focusdone356:
+focusdone368:
 	// loss = (alpha ce) q^gamma
-	VMULPS Y3, Y8, Y5
+	VMULPS Y4, Y2, Y5
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y4
+	VBROADCASTSS (R9), Y2
+	VMULPS       Y4, Y1, Y1
+	VMULPS       Y1, Y2, Y1
 	VMULPS       Y3, Y1, Y1
-	VMULPS       Y1, Y4, Y1
-	VMULPS       Y2, Y1, Y1
 	CMPQ         AX, $+8
 	JLT          partless1
 	VMOVUPS      Y5, (CX)
@@ -11265,33 +11215,33 @@ otherblock:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_357
+	JGE    focusnot0_369
 	VMULPS Y3, Y3, Y3
 	VMULPS Y4, Y4, Y4
-	JMP    focusdone357
+	JMP    focusdone369
 
-focusnot0_357:
+focusnot0_369:
 	CMPQ    R8, $+2
-	JGE     focusnot1_357
+	JGE     focusnot1_369
 	VMOVAPS Y0, Y3
 	VMOVAPS Y0, Y4
-	JMP     focusdone357
+	JMP     focusdone369
 
-focusnot1_357:
+focusnot1_369:
 	CMPQ R8, $+3
-	JGE  focusnot2_357
-	JMP  focusdone357
+	JGE  focusnot2_369
+	JMP  focusdone369
 
-focusnot2_357:
+focusnot2_369:
 	CMPQ    R8, $+4
-	JGE     focusnot3_357
+	JGE     focusnot3_369
 	VSQRTPS Y3, Y3
 	VSQRTPS Y4, Y4
-	JMP     focusdone357
+	JMP     focusdone369
 
-focusnot3_357:
+focusnot3_369:
 	CMPQ         R8, $+5
-	JGE          focusnot4_357
+	JGE          focusnot4_369
 	VSQRTPS      Y3, Y5
 	VMOVAPS      Y3, Y6
 	VFNMADD231PS Y5, Y5, Y6
@@ -11306,11 +11256,11 @@ focusnot3_357:
 	VMULPS       Y7, Y6, Y6
 	VFMADD231PS  Y5, Y4, Y6
 	VMOVAPS      Y6, Y4
-	JMP          focusdone357
+	JMP          focusdone369
 
-focusnot4_357:
+focusnot4_369:
 	CMPQ         R8, $+6
-	JGE          focusnot5_357
+	JGE          focusnot5_369
 	VSQRTPS      Y3, Y5
 	VMULPS       Y3, Y3, Y6
 	VMOVAPS      Y6, Y7
@@ -11331,11 +11281,11 @@ focusnot4_357:
 	VFMADD231PS  consts<>+2144(SB), Y4, Y7
 	VMULPS       Y5, Y7, Y4
 	VFMADD231PS  Y5, Y6, Y4
-	JMP          focusdone357
+	JMP          focusdone369
 
-focusnot5_357:
+focusnot5_369:
 	CMPQ        R8, $+7
-	JGE         focusnot6_357
+	JGE         focusnot6_369
 	VMULPS      Y3, Y3, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y3, Y3, Y6
@@ -11348,11 +11298,11 @@ focusnot5_357:
 	VMULPS      Y4, Y6, Y6
 	VFMADD231PS Y4, Y5, Y6
 	VMOVAPS     Y6, Y4
-	JMP         focusdone357
+	JMP         focusdone369
 
-focusnot6_357:
+focusnot6_369:
 	CMPQ        R8, $+8
-	JGE         focusnot7_357
+	JGE         focusnot7_369
 	VMULPS      Y3, Y3, Y5
 	VFMSUB213PS Y5, Y3, Y3
 	VADDPS      Y5, Y5, Y6
@@ -11363,11 +11313,11 @@ focusnot6_357:
 	VADDPS      Y5, Y5, Y6
 	VMULPS      Y4, Y6, Y4
 	VFMADD231PS Y5, Y5, Y4
-	JMP         focusdone357
+	JMP         focusdone369
 
-focusnot7_357:
+focusnot7_369:
 	CMPQ        R8, $+9
-	JGE         focusnot8_357
+	JGE         focusnot8_369
 	VMULPS      Y3, Y3, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y3, Y3, Y6
@@ -11388,9 +11338,9 @@ focusnot7_357:
 	VMULPS      Y4, Y5, Y5
 	VFMADD231PS Y4, Y7, Y5
 	VMOVAPS     Y5, Y4
-	JMP         focusdone357
+	JMP         focusdone369
 
-focusnot8_357:
+focusnot8_369:
 	LEAQ         24(DI), R10
 	VMOVUPS      Y8, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -11577,7 +11527,7 @@ focusnot8_357:
 	VMOVUPS      224(SP), Y2
 	VMOVUPS      256(SP), Y3
 
-focusdone357:
+focusdone369:
 	// loss = (alpha ce) q^gamma
 	VMULPS Y3, Y8, Y5
 
@@ -11680,30 +11630,30 @@ othervector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_358
+	JGE    focusnot0_370
 	VMULPS Y1, Y1, Y1
-	JMP    focusdone358
+	JMP    focusdone370
 
-focusnot0_358:
+focusnot0_370:
 	CMPQ    R8, $+2
-	JGE     focusnot1_358
+	JGE     focusnot1_370
 	VMOVAPS Y0, Y1
-	JMP     focusdone358
+	JMP     focusdone370
 
-focusnot1_358:
+focusnot1_370:
 	CMPQ R8, $+3
-	JGE  focusnot2_358
-	JMP  focusdone358
+	JGE  focusnot2_370
+	JMP  focusdone370
 
-focusnot2_358:
+focusnot2_370:
 	CMPQ    R8, $+4
-	JGE     focusnot3_358
+	JGE     focusnot3_370
 	VSQRTPS Y1, Y1
-	JMP     focusdone358
+	JMP     focusdone370
 
-focusnot3_358:
+focusnot3_370:
 	CMPQ         R8, $+5
-	JGE          focusnot4_358
+	JGE          focusnot4_370
 	VSQRTPS      Y1, Y3
 	VMOVAPS      Y1, Y4
 	VFNMADD231PS Y3, Y3, Y4
@@ -11711,11 +11661,11 @@ focusnot3_358:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y3, Y1, Y4
 	VMOVAPS      Y4, Y1
-	JMP          focusdone358
+	JMP          focusdone370
 
-focusnot4_358:
+focusnot4_370:
 	CMPQ         R8, $+6
-	JGE          focusnot5_358
+	JGE          focusnot5_370
 	VSQRTPS      Y1, Y3
 	VMULPS       Y1, Y1, Y4
 	VMOVAPS      Y4, Y5
@@ -11726,32 +11676,32 @@ focusnot4_358:
 	VFMADD231PS  consts<>+2144(SB), Y1, Y5
 	VMULPS       Y3, Y5, Y1
 	VFMADD231PS  Y3, Y4, Y1
-	JMP          focusdone358
+	JMP          focusdone370
 
-focusnot5_358:
+focusnot5_370:
 	CMPQ        R8, $+7
-	JGE         focusnot6_358
+	JGE         focusnot6_370
 	VMULPS      Y1, Y1, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y1, Y1, Y4
 	VMULPS      Y1, Y4, Y4
 	VFMADD231PS Y1, Y3, Y4
 	VMOVAPS     Y4, Y1
-	JMP         focusdone358
+	JMP         focusdone370
 
-focusnot6_358:
+focusnot6_370:
 	CMPQ        R8, $+8
-	JGE         focusnot7_358
+	JGE         focusnot7_370
 	VMULPS      Y1, Y1, Y3
 	VFMSUB213PS Y3, Y1, Y1
 	VADDPS      Y3, Y3, Y4
 	VMULPS      Y1, Y4, Y1
 	VFMADD231PS Y3, Y3, Y1
-	JMP         focusdone358
+	JMP         focusdone370
 
-focusnot7_358:
+focusnot7_370:
 	CMPQ        R8, $+9
-	JGE         focusnot8_358
+	JGE         focusnot8_370
 	VMULPS      Y1, Y1, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y1, Y1, Y4
@@ -11762,9 +11712,9 @@ focusnot7_358:
 	VMULPS      Y1, Y3, Y3
 	VFMADD231PS Y1, Y5, Y3
 	VMOVAPS     Y3, Y1
-	JMP         focusdone358
+	JMP         focusdone370
 
-focusnot8_358:
+focusnot8_370:
 	LEAQ         24(DI), R10
 	VMOVUPS      Y8, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -11849,7 +11799,7 @@ focusnot8_358:
 	VMOVUPS      64(SP), Y9
 	VMOVUPS      96(SP), Y2
 
-focusdone358:
+focusdone370:
 	// loss = (alpha ce) q^gamma
 	VMULPS Y1, Y8, Y4
 
@@ -12027,30 +11977,30 @@ slow:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_359
+	JGE    focusnot0_371
 	VMULPS Y2, Y2, Y2
-	JMP    focusdone359
+	JMP    focusdone371
 
-focusnot0_359:
+focusnot0_371:
 	CMPQ    R8, $+2
-	JGE     focusnot1_359
+	JGE     focusnot1_371
 	VMOVAPS Y0, Y2
-	JMP     focusdone359
+	JMP     focusdone371
 
-focusnot1_359:
+focusnot1_371:
 	CMPQ R8, $+3
-	JGE  focusnot2_359
-	JMP  focusdone359
+	JGE  focusnot2_371
+	JMP  focusdone371
 
-focusnot2_359:
+focusnot2_371:
 	CMPQ    R8, $+4
-	JGE     focusnot3_359
+	JGE     focusnot3_371
 	VSQRTPS Y2, Y2
-	JMP     focusdone359
+	JMP     focusdone371
 
-focusnot3_359:
+focusnot3_371:
 	CMPQ         R8, $+5
-	JGE          focusnot4_359
+	JGE          focusnot4_371
 	VSQRTPS      Y2, Y3
 	VMOVAPS      Y2, Y4
 	VFNMADD231PS Y3, Y3, Y4
@@ -12058,11 +12008,11 @@ focusnot3_359:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y3, Y2, Y4
 	VMOVAPS      Y4, Y2
-	JMP          focusdone359
+	JMP          focusdone371
 
-focusnot4_359:
+focusnot4_371:
 	CMPQ         R8, $+6
-	JGE          focusnot5_359
+	JGE          focusnot5_371
 	VSQRTPS      Y2, Y3
 	VMULPS       Y2, Y2, Y4
 	VMOVAPS      Y4, Y5
@@ -12073,32 +12023,32 @@ focusnot4_359:
 	VFMADD231PS  consts<>+2144(SB), Y2, Y5
 	VMULPS       Y3, Y5, Y2
 	VFMADD231PS  Y3, Y4, Y2
-	JMP          focusdone359
+	JMP          focusdone371
 
-focusnot5_359:
+focusnot5_371:
 	CMPQ        R8, $+7
-	JGE         focusnot6_359
+	JGE         focusnot6_371
 	VMULPS      Y2, Y2, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y2, Y2, Y4
 	VMULPS      Y2, Y4, Y4
 	VFMADD231PS Y2, Y3, Y4
 	VMOVAPS     Y4, Y2
-	JMP         focusdone359
+	JMP         focusdone371
 
-focusnot6_359:
+focusnot6_371:
 	CMPQ        R8, $+8
-	JGE         focusnot7_359
+	JGE         focusnot7_371
 	VMULPS      Y2, Y2, Y3
 	VFMSUB213PS Y3, Y2, Y2
 	VADDPS      Y3, Y3, Y4
 	VMULPS      Y2, Y4, Y2
 	VFMADD231PS Y3, Y3, Y2
-	JMP         focusdone359
+	JMP         focusdone371
 
-focusnot7_359:
+focusnot7_371:
 	CMPQ        R8, $+9
-	JGE         focusnot8_359
+	JGE         focusnot8_371
 	VMULPS      Y2, Y2, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y2, Y2, Y4
@@ -12109,9 +12059,9 @@ focusnot7_359:
 	VMULPS      Y2, Y3, Y3
 	VFMADD231PS Y2, Y5, Y3
 	VMOVAPS     Y3, Y2
-	JMP         focusdone359
+	JMP         focusdone371
 
-focusnot8_359:
+focusnot8_371:
 	LEAQ         24(DI), R11
 	VMOVUPS      Y8, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -12240,7 +12190,7 @@ focusnot8_359:
 	VMOVUPS      64(SP), Y9
 	VMOVUPS      96(SP), Y1
 
-focusdone359:
+focusdone371:
 	// loss = (alpha ce) q^gamma
 	VMULPS    Y2, Y8, Y3
 	VCMPPS    $0x12, consts<>+2176(SB), Y8, Y4
@@ -12388,30 +12338,30 @@ slowvector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_360
+	JGE    focusnot0_372
 	VMULPS Y1, Y1, Y1
-	JMP    focusdone360
+	JMP    focusdone372
 
-focusnot0_360:
+focusnot0_372:
 	CMPQ    R8, $+2
-	JGE     focusnot1_360
+	JGE     focusnot1_372
 	VMOVAPS Y0, Y1
-	JMP     focusdone360
+	JMP     focusdone372
 
-focusnot1_360:
+focusnot1_372:
 	CMPQ R8, $+3
-	JGE  focusnot2_360
-	JMP  focusdone360
+	JGE  focusnot2_372
+	JMP  focusdone372
 
-focusnot2_360:
+focusnot2_372:
 	CMPQ    R8, $+4
-	JGE     focusnot3_360
+	JGE     focusnot3_372
 	VSQRTPS Y1, Y1
-	JMP     focusdone360
+	JMP     focusdone372
 
-focusnot3_360:
+focusnot3_372:
 	CMPQ         R8, $+5
-	JGE          focusnot4_360
+	JGE          focusnot4_372
 	VSQRTPS      Y1, Y3
 	VMOVAPS      Y1, Y4
 	VFNMADD231PS Y3, Y3, Y4
@@ -12419,11 +12369,11 @@ focusnot3_360:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y3, Y1, Y4
 	VMOVAPS      Y4, Y1
-	JMP          focusdone360
+	JMP          focusdone372
 
-focusnot4_360:
+focusnot4_372:
 	CMPQ         R8, $+6
-	JGE          focusnot5_360
+	JGE          focusnot5_372
 	VSQRTPS      Y1, Y3
 	VMULPS       Y1, Y1, Y4
 	VMOVAPS      Y4, Y5
@@ -12434,32 +12384,32 @@ focusnot4_360:
 	VFMADD231PS  consts<>+2144(SB), Y1, Y5
 	VMULPS       Y3, Y5, Y1
 	VFMADD231PS  Y3, Y4, Y1
-	JMP          focusdone360
+	JMP          focusdone372
 
-focusnot5_360:
+focusnot5_372:
 	CMPQ        R8, $+7
-	JGE         focusnot6_360
+	JGE         focusnot6_372
 	VMULPS      Y1, Y1, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y1, Y1, Y4
 	VMULPS      Y1, Y4, Y4
 	VFMADD231PS Y1, Y3, Y4
 	VMOVAPS     Y4, Y1
-	JMP         focusdone360
+	JMP         focusdone372
 
-focusnot6_360:
+focusnot6_372:
 	CMPQ        R8, $+8
-	JGE         focusnot7_360
+	JGE         focusnot7_372
 	VMULPS      Y1, Y1, Y3
 	VFMSUB213PS Y3, Y1, Y1
 	VADDPS      Y3, Y3, Y4
 	VMULPS      Y1, Y4, Y1
 	VFMADD231PS Y3, Y3, Y1
-	JMP         focusdone360
+	JMP         focusdone372
 
-focusnot7_360:
+focusnot7_372:
 	CMPQ        R8, $+9
-	JGE         focusnot8_360
+	JGE         focusnot8_372
 	VMULPS      Y1, Y1, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y1, Y1, Y4
@@ -12470,9 +12420,9 @@ focusnot7_360:
 	VMULPS      Y1, Y3, Y3
 	VFMADD231PS Y1, Y5, Y3
 	VMOVAPS     Y3, Y1
-	JMP         focusdone360
+	JMP         focusdone372
 
-focusnot8_360:
+focusnot8_372:
 	LEAQ         24(DI), R10
 	VMOVUPS      Y8, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -12601,7 +12551,7 @@ focusnot8_360:
 	VMOVUPS      64(SP), Y9
 	VMOVUPS      96(SP), Y2
 
-focusdone360:
+focusdone372:
 	// loss = (alpha ce) q^gamma
 	VMULPS    Y1, Y8, Y3
 	VCMPPS    $0x12, consts<>+2176(SB), Y8, Y4
@@ -17205,30 +17155,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_387
+	JGE    focusnot0_399
 	VMULPS Z25, Z25, Z25
-	JMP    focusdone387
+	JMP    focusdone399
 
-focusnot0_387:
+focusnot0_399:
 	CMPQ    SI, $+2
-	JGE     focusnot1_387
+	JGE     focusnot1_399
 	VMOVAPS Z0, Z25
-	JMP     focusdone387
+	JMP     focusdone399
 
-focusnot1_387:
+focusnot1_399:
 	CMPQ SI, $+3
-	JGE  focusnot2_387
-	JMP  focusdone387
+	JGE  focusnot2_399
+	JMP  focusdone399
 
-focusnot2_387:
+focusnot2_399:
 	CMPQ    SI, $+4
-	JGE     focusnot3_387
+	JGE     focusnot3_399
 	VSQRTPS Z25, Z25
-	JMP     focusdone387
+	JMP     focusdone399
 
-focusnot3_387:
+focusnot3_399:
 	CMPQ         SI, $+5
-	JGE          focusnot4_387
+	JGE          focusnot4_399
 	VSQRTPS      Z25, Z19
 	VMOVAPS      Z25, Z20
 	VFNMADD231PS Z19, Z19, Z20
@@ -17236,11 +17186,11 @@ focusnot3_387:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z25, Z20
 	VMOVAPS      Z20, Z25
-	JMP          focusdone387
+	JMP          focusdone399
 
-focusnot4_387:
+focusnot4_399:
 	CMPQ             SI, $+6
-	JGE              focusnot5_387
+	JGE              focusnot5_399
 	VSQRTPS          Z25, Z19
 	VMULPS           Z25, Z25, Z20
 	VMOVAPS          Z20, Z21
@@ -17251,32 +17201,32 @@ focusnot4_387:
 	VFMADD231PS.BCST consts<>+2144(SB), Z22, Z21
 	VMULPS           Z19, Z21, Z25
 	VFMADD231PS      Z19, Z20, Z25
-	JMP              focusdone387
+	JMP              focusdone399
 
-focusnot5_387:
+focusnot5_399:
 	CMPQ        SI, $+7
-	JGE         focusnot6_387
+	JGE         focusnot6_399
 	VMULPS      Z25, Z25, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z25, Z25, Z20
 	VMULPS      Z25, Z20, Z20
 	VFMADD231PS Z25, Z19, Z20
 	VMOVAPS     Z20, Z25
-	JMP         focusdone387
+	JMP         focusdone399
 
-focusnot6_387:
+focusnot6_399:
 	CMPQ        SI, $+8
-	JGE         focusnot7_387
+	JGE         focusnot7_399
 	VMULPS      Z25, Z25, Z19
 	VFMSUB213PS Z19, Z25, Z25
 	VADDPS      Z19, Z19, Z20
 	VMULPS      Z25, Z20, Z25
 	VFMADD231PS Z19, Z19, Z25
-	JMP         focusdone387
+	JMP         focusdone399
 
-focusnot7_387:
+focusnot7_399:
 	CMPQ        SI, $+9
-	JGE         focusnot8_387
+	JGE         focusnot8_399
 	VMULPS      Z25, Z25, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z25, Z25, Z20
@@ -17287,9 +17237,9 @@ focusnot7_387:
 	VMULPS      Z25, Z19, Z19
 	VFMADD231PS Z25, Z21, Z19
 	VMOVAPS     Z19, Z25
-	JMP         focusdone387
+	JMP         focusdone399
 
-focusnot8_387:
+focusnot8_399:
 	LEAQ         24(BX), DI
 	VBROADCASTSS (DI), Z19
 	VBROADCASTSS 4(DI), Z20
@@ -17405,7 +17355,7 @@ focusnot8_387:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z3, Z19, K1, Z25
 
-focusdone387:
+focusdone399:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z14, Z18, K1
 	VMULPS    Z25, Z18, Z19
@@ -17566,30 +17516,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_388
+	JGE    focusnot0_400
 	VMULPS Z25, Z25, Z25
-	JMP    focusdone388
+	JMP    focusdone400
 
-focusnot0_388:
+focusnot0_400:
 	CMPQ    SI, $+2
-	JGE     focusnot1_388
+	JGE     focusnot1_400
 	VMOVAPS Z0, Z25
-	JMP     focusdone388
+	JMP     focusdone400
 
-focusnot1_388:
+focusnot1_400:
 	CMPQ SI, $+3
-	JGE  focusnot2_388
-	JMP  focusdone388
+	JGE  focusnot2_400
+	JMP  focusdone400
 
-focusnot2_388:
+focusnot2_400:
 	CMPQ    SI, $+4
-	JGE     focusnot3_388
+	JGE     focusnot3_400
 	VSQRTPS Z25, Z25
-	JMP     focusdone388
+	JMP     focusdone400
 
-focusnot3_388:
+focusnot3_400:
 	CMPQ         SI, $+5
-	JGE          focusnot4_388
+	JGE          focusnot4_400
 	VSQRTPS      Z25, Z19
 	VMOVAPS      Z25, Z20
 	VFNMADD231PS Z19, Z19, Z20
@@ -17597,11 +17547,11 @@ focusnot3_388:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z25, Z20
 	VMOVAPS      Z20, Z25
-	JMP          focusdone388
+	JMP          focusdone400
 
-focusnot4_388:
+focusnot4_400:
 	CMPQ             SI, $+6
-	JGE              focusnot5_388
+	JGE              focusnot5_400
 	VSQRTPS          Z25, Z19
 	VMULPS           Z25, Z25, Z20
 	VMOVAPS          Z20, Z21
@@ -17612,32 +17562,32 @@ focusnot4_388:
 	VFMADD231PS.BCST consts<>+2144(SB), Z22, Z21
 	VMULPS           Z19, Z21, Z25
 	VFMADD231PS      Z19, Z20, Z25
-	JMP              focusdone388
+	JMP              focusdone400
 
-focusnot5_388:
+focusnot5_400:
 	CMPQ        SI, $+7
-	JGE         focusnot6_388
+	JGE         focusnot6_400
 	VMULPS      Z25, Z25, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z25, Z25, Z20
 	VMULPS      Z25, Z20, Z20
 	VFMADD231PS Z25, Z19, Z20
 	VMOVAPS     Z20, Z25
-	JMP         focusdone388
+	JMP         focusdone400
 
-focusnot6_388:
+focusnot6_400:
 	CMPQ        SI, $+8
-	JGE         focusnot7_388
+	JGE         focusnot7_400
 	VMULPS      Z25, Z25, Z19
 	VFMSUB213PS Z19, Z25, Z25
 	VADDPS      Z19, Z19, Z20
 	VMULPS      Z25, Z20, Z25
 	VFMADD231PS Z19, Z19, Z25
-	JMP         focusdone388
+	JMP         focusdone400
 
-focusnot7_388:
+focusnot7_400:
 	CMPQ        SI, $+9
-	JGE         focusnot8_388
+	JGE         focusnot8_400
 	VMULPS      Z25, Z25, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z25, Z25, Z20
@@ -17648,9 +17598,9 @@ focusnot7_388:
 	VMULPS      Z25, Z19, Z19
 	VFMADD231PS Z25, Z21, Z19
 	VMOVAPS     Z19, Z25
-	JMP         focusdone388
+	JMP         focusdone400
 
-focusnot8_388:
+focusnot8_400:
 	LEAQ         24(BX), DI
 	VBROADCASTSS (DI), Z19
 	VBROADCASTSS 4(DI), Z20
@@ -17766,7 +17716,7 @@ focusnot8_388:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z3, Z19, K2, Z25
 
-focusdone388:
+focusdone400:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z14, Z18, K2
 	VMULPS    Z25, Z18, Z19
@@ -17940,30 +17890,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_413
+	JGE    focusnot0_425
 	VMULPS Y10, Y10, Y10
-	JMP    focusdone413
+	JMP    focusdone425
 
-focusnot0_413:
+focusnot0_425:
 	CMPQ    SI, $+2
-	JGE     focusnot1_413
+	JGE     focusnot1_425
 	VMOVAPS Y0, Y10
-	JMP     focusdone413
+	JMP     focusdone425
 
-focusnot1_413:
+focusnot1_425:
 	CMPQ SI, $+3
-	JGE  focusnot2_413
-	JMP  focusdone413
+	JGE  focusnot2_425
+	JMP  focusdone425
 
-focusnot2_413:
+focusnot2_425:
 	CMPQ    SI, $+4
-	JGE     focusnot3_413
+	JGE     focusnot3_425
 	VSQRTPS Y10, Y10
-	JMP     focusdone413
+	JMP     focusdone425
 
-focusnot3_413:
+focusnot3_425:
 	CMPQ         SI, $+5
-	JGE          focusnot4_413
+	JGE          focusnot4_425
 	VSQRTPS      Y10, Y4
 	VMOVAPS      Y10, Y5
 	VFNMADD231PS Y4, Y4, Y5
@@ -17971,11 +17921,11 @@ focusnot3_413:
 	VMULPS       Y6, Y5, Y5
 	VFMADD231PS  Y4, Y10, Y5
 	VMOVAPS      Y5, Y10
-	JMP          focusdone413
+	JMP          focusdone425
 
-focusnot4_413:
+focusnot4_425:
 	CMPQ         SI, $+6
-	JGE          focusnot5_413
+	JGE          focusnot5_425
 	VSQRTPS      Y10, Y4
 	VMULPS       Y10, Y10, Y5
 	VMOVAPS      Y5, Y6
@@ -17986,32 +17936,32 @@ focusnot4_413:
 	VFMADD231PS  consts<>+2144(SB), Y7, Y6
 	VMULPS       Y4, Y6, Y10
 	VFMADD231PS  Y4, Y5, Y10
-	JMP          focusdone413
+	JMP          focusdone425
 
-focusnot5_413:
+focusnot5_425:
 	CMPQ        SI, $+7
-	JGE         focusnot6_413
+	JGE         focusnot6_425
 	VMULPS      Y10, Y10, Y4
 	VMOVAPS     Y4, Y5
 	VFMSUB231PS Y10, Y10, Y5
 	VMULPS      Y10, Y5, Y5
 	VFMADD231PS Y10, Y4, Y5
 	VMOVAPS     Y5, Y10
-	JMP         focusdone413
+	JMP         focusdone425
 
-focusnot6_413:
+focusnot6_425:
 	CMPQ        SI, $+8
-	JGE         focusnot7_413
+	JGE         focusnot7_425
 	VMULPS      Y10, Y10, Y4
 	VFMSUB213PS Y4, Y10, Y10
 	VADDPS      Y4, Y4, Y5
 	VMULPS      Y10, Y5, Y10
 	VFMADD231PS Y4, Y4, Y10
-	JMP         focusdone413
+	JMP         focusdone425
 
-focusnot7_413:
+focusnot7_425:
 	CMPQ        SI, $+9
-	JGE         focusnot8_413
+	JGE         focusnot8_425
 	VMULPS      Y10, Y10, Y4
 	VMOVAPS     Y4, Y5
 	VFMSUB231PS Y10, Y10, Y5
@@ -18022,9 +17972,9 @@ focusnot7_413:
 	VMULPS      Y10, Y4, Y4
 	VFMADD231PS Y10, Y6, Y4
 	VMOVAPS     Y4, Y10
-	JMP         focusdone413
+	JMP         focusdone425
 
-focusnot8_413:
+focusnot8_425:
 	LEAQ         24(BX), DI
 	VMOVUPS      Y3, (SP)
 	VBROADCASTSS (DI), Y3
@@ -18143,7 +18093,7 @@ focusnot8_413:
 	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y10
 	VMOVUPS      (SP), Y3
 
-focusdone413:
+focusdone425:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y3, Y4
 	VMULPS    Y10, Y3, Y5
@@ -18315,30 +18265,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_414
+	JGE    focusnot0_426
 	VMULPS Y10, Y10, Y10
-	JMP    focusdone414
+	JMP    focusdone426
 
-focusnot0_414:
+focusnot0_426:
 	CMPQ    SI, $+2
-	JGE     focusnot1_414
+	JGE     focusnot1_426
 	VMOVAPS Y0, Y10
-	JMP     focusdone414
+	JMP     focusdone426
 
-focusnot1_414:
+focusnot1_426:
 	CMPQ SI, $+3
-	JGE  focusnot2_414
-	JMP  focusdone414
+	JGE  focusnot2_426
+	JMP  focusdone426
 
-focusnot2_414:
+focusnot2_426:
 	CMPQ    SI, $+4
-	JGE     focusnot3_414
+	JGE     focusnot3_426
 	VSQRTPS Y10, Y10
-	JMP     focusdone414
+	JMP     focusdone426
 
-focusnot3_414:
+focusnot3_426:
 	CMPQ         SI, $+5
-	JGE          focusnot4_414
+	JGE          focusnot4_426
 	VSQRTPS      Y10, Y4
 	VMOVAPS      Y10, Y5
 	VFNMADD231PS Y4, Y4, Y5
@@ -18346,11 +18296,11 @@ focusnot3_414:
 	VMULPS       Y6, Y5, Y5
 	VFMADD231PS  Y4, Y10, Y5
 	VMOVAPS      Y5, Y10
-	JMP          focusdone414
+	JMP          focusdone426
 
-focusnot4_414:
+focusnot4_426:
 	CMPQ         SI, $+6
-	JGE          focusnot5_414
+	JGE          focusnot5_426
 	VSQRTPS      Y10, Y4
 	VMULPS       Y10, Y10, Y5
 	VMOVAPS      Y5, Y6
@@ -18361,32 +18311,32 @@ focusnot4_414:
 	VFMADD231PS  consts<>+2144(SB), Y7, Y6
 	VMULPS       Y4, Y6, Y10
 	VFMADD231PS  Y4, Y5, Y10
-	JMP          focusdone414
+	JMP          focusdone426
 
-focusnot5_414:
+focusnot5_426:
 	CMPQ        SI, $+7
-	JGE         focusnot6_414
+	JGE         focusnot6_426
 	VMULPS      Y10, Y10, Y4
 	VMOVAPS     Y4, Y5
 	VFMSUB231PS Y10, Y10, Y5
 	VMULPS      Y10, Y5, Y5
 	VFMADD231PS Y10, Y4, Y5
 	VMOVAPS     Y5, Y10
-	JMP         focusdone414
+	JMP         focusdone426
 
-focusnot6_414:
+focusnot6_426:
 	CMPQ        SI, $+8
-	JGE         focusnot7_414
+	JGE         focusnot7_426
 	VMULPS      Y10, Y10, Y4
 	VFMSUB213PS Y4, Y10, Y10
 	VADDPS      Y4, Y4, Y5
 	VMULPS      Y10, Y5, Y10
 	VFMADD231PS Y4, Y4, Y10
-	JMP         focusdone414
+	JMP         focusdone426
 
-focusnot7_414:
+focusnot7_426:
 	CMPQ        SI, $+9
-	JGE         focusnot8_414
+	JGE         focusnot8_426
 	VMULPS      Y10, Y10, Y4
 	VMOVAPS     Y4, Y5
 	VFMSUB231PS Y10, Y10, Y5
@@ -18397,9 +18347,9 @@ focusnot7_414:
 	VMULPS      Y10, Y4, Y4
 	VFMADD231PS Y10, Y6, Y4
 	VMOVAPS     Y4, Y10
-	JMP         focusdone414
+	JMP         focusdone426
 
-focusnot8_414:
+focusnot8_426:
 	LEAQ         24(BX), DI
 	VMOVUPS      Y3, (SP)
 	VBROADCASTSS (DI), Y3
@@ -18518,7 +18468,7 @@ focusnot8_414:
 	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y10
 	VMOVUPS      (SP), Y3
 
-focusdone414:
+focusdone426:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y3, Y4
 	VMULPS    Y10, Y3, Y5
@@ -18735,30 +18685,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_449
+	JGE    focusnot0_461
 	VMULPS Z22, Z22, Z22
-	JMP    focusdone449
+	JMP    focusdone461
 
-focusnot0_449:
+focusnot0_461:
 	CMPQ    SI, $+2
-	JGE     focusnot1_449
+	JGE     focusnot1_461
 	VMOVAPS Z0, Z22
-	JMP     focusdone449
+	JMP     focusdone461
 
-focusnot1_449:
+focusnot1_461:
 	CMPQ SI, $+3
-	JGE  focusnot2_449
-	JMP  focusdone449
+	JGE  focusnot2_461
+	JMP  focusdone461
 
-focusnot2_449:
+focusnot2_461:
 	CMPQ    SI, $+4
-	JGE     focusnot3_449
+	JGE     focusnot3_461
 	VSQRTPS Z22, Z22
-	JMP     focusdone449
+	JMP     focusdone461
 
-focusnot3_449:
+focusnot3_461:
 	CMPQ         SI, $+5
-	JGE          focusnot4_449
+	JGE          focusnot4_461
 	VSQRTPS      Z22, Z15
 	VMOVAPS      Z22, Z20
 	VFNMADD231PS Z15, Z15, Z20
@@ -18766,11 +18716,11 @@ focusnot3_449:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z15, Z22, Z20
 	VMOVAPS      Z20, Z22
-	JMP          focusdone449
+	JMP          focusdone461
 
-focusnot4_449:
+focusnot4_461:
 	CMPQ             SI, $+6
-	JGE              focusnot5_449
+	JGE              focusnot5_461
 	VSQRTPS          Z22, Z15
 	VMULPS           Z22, Z22, Z20
 	VMOVAPS          Z20, Z21
@@ -18781,32 +18731,32 @@ focusnot4_449:
 	VFMADD231PS.BCST consts<>+2144(SB), Z22, Z21
 	VMULPS           Z15, Z21, Z22
 	VFMADD231PS      Z15, Z20, Z22
-	JMP              focusdone449
+	JMP              focusdone461
 
-focusnot5_449:
+focusnot5_461:
 	CMPQ        SI, $+7
-	JGE         focusnot6_449
+	JGE         focusnot6_461
 	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z20
 	VFMSUB231PS Z22, Z22, Z20
 	VMULPS      Z22, Z20, Z20
 	VFMADD231PS Z22, Z15, Z20
 	VMOVAPS     Z20, Z22
-	JMP         focusdone449
+	JMP         focusdone461
 
-focusnot6_449:
+focusnot6_461:
 	CMPQ        SI, $+8
-	JGE         focusnot7_449
+	JGE         focusnot7_461
 	VMULPS      Z22, Z22, Z15
 	VFMSUB213PS Z15, Z22, Z22
 	VADDPS      Z15, Z15, Z20
 	VMULPS      Z22, Z20, Z22
 	VFMADD231PS Z15, Z15, Z22
-	JMP         focusdone449
+	JMP         focusdone461
 
-focusnot7_449:
+focusnot7_461:
 	CMPQ        SI, $+9
-	JGE         focusnot8_449
+	JGE         focusnot8_461
 	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z20
 	VFMSUB231PS Z22, Z22, Z20
@@ -18817,9 +18767,9 @@ focusnot7_449:
 	VMULPS      Z22, Z15, Z15
 	VFMADD231PS Z22, Z21, Z15
 	VMOVAPS     Z15, Z22
-	JMP         focusdone449
+	JMP         focusdone461
 
-focusnot8_449:
+focusnot8_461:
 	LEAQ         24(BX), R8
 	VBROADCASTSS (R8), Z15
 	VBROADCASTSS 4(R8), Z20
@@ -18935,7 +18885,7 @@ focusnot8_449:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z3, Z15, K1, Z22
 
-focusdone449:
+focusdone461:
 	// loss = (alpha l) q^gamma
 	VCMPPS.BCST $0x12, consts<>+2176(SB), Z16, K1
 	VMULPS      Z22, Z16, Z15
@@ -19133,30 +19083,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_450
+	JGE    focusnot0_462
 	VMULPS Z22, Z22, Z22
-	JMP    focusdone450
+	JMP    focusdone462
 
-focusnot0_450:
+focusnot0_462:
 	CMPQ    SI, $+2
-	JGE     focusnot1_450
+	JGE     focusnot1_462
 	VMOVAPS Z0, Z22
-	JMP     focusdone450
+	JMP     focusdone462
 
-focusnot1_450:
+focusnot1_462:
 	CMPQ SI, $+3
-	JGE  focusnot2_450
-	JMP  focusdone450
+	JGE  focusnot2_462
+	JMP  focusdone462
 
-focusnot2_450:
+focusnot2_462:
 	CMPQ    SI, $+4
-	JGE     focusnot3_450
+	JGE     focusnot3_462
 	VSQRTPS Z22, Z22
-	JMP     focusdone450
+	JMP     focusdone462
 
-focusnot3_450:
+focusnot3_462:
 	CMPQ         SI, $+5
-	JGE          focusnot4_450
+	JGE          focusnot4_462
 	VSQRTPS      Z22, Z15
 	VMOVAPS      Z22, Z20
 	VFNMADD231PS Z15, Z15, Z20
@@ -19164,11 +19114,11 @@ focusnot3_450:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z15, Z22, Z20
 	VMOVAPS      Z20, Z22
-	JMP          focusdone450
+	JMP          focusdone462
 
-focusnot4_450:
+focusnot4_462:
 	CMPQ             SI, $+6
-	JGE              focusnot5_450
+	JGE              focusnot5_462
 	VSQRTPS          Z22, Z15
 	VMULPS           Z22, Z22, Z20
 	VMOVAPS          Z20, Z21
@@ -19179,32 +19129,32 @@ focusnot4_450:
 	VFMADD231PS.BCST consts<>+2144(SB), Z22, Z21
 	VMULPS           Z15, Z21, Z22
 	VFMADD231PS      Z15, Z20, Z22
-	JMP              focusdone450
+	JMP              focusdone462
 
-focusnot5_450:
+focusnot5_462:
 	CMPQ        SI, $+7
-	JGE         focusnot6_450
+	JGE         focusnot6_462
 	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z20
 	VFMSUB231PS Z22, Z22, Z20
 	VMULPS      Z22, Z20, Z20
 	VFMADD231PS Z22, Z15, Z20
 	VMOVAPS     Z20, Z22
-	JMP         focusdone450
+	JMP         focusdone462
 
-focusnot6_450:
+focusnot6_462:
 	CMPQ        SI, $+8
-	JGE         focusnot7_450
+	JGE         focusnot7_462
 	VMULPS      Z22, Z22, Z15
 	VFMSUB213PS Z15, Z22, Z22
 	VADDPS      Z15, Z15, Z20
 	VMULPS      Z22, Z20, Z22
 	VFMADD231PS Z15, Z15, Z22
-	JMP         focusdone450
+	JMP         focusdone462
 
-focusnot7_450:
+focusnot7_462:
 	CMPQ        SI, $+9
-	JGE         focusnot8_450
+	JGE         focusnot8_462
 	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z20
 	VFMSUB231PS Z22, Z22, Z20
@@ -19215,9 +19165,9 @@ focusnot7_450:
 	VMULPS      Z22, Z15, Z15
 	VFMADD231PS Z22, Z21, Z15
 	VMOVAPS     Z15, Z22
-	JMP         focusdone450
+	JMP         focusdone462
 
-focusnot8_450:
+focusnot8_462:
 	LEAQ         24(BX), R8
 	VBROADCASTSS (R8), Z15
 	VBROADCASTSS 4(R8), Z20
@@ -19333,7 +19283,7 @@ focusnot8_450:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z3, Z15, K2, Z22
 
-focusdone450:
+focusdone462:
 	// loss = (alpha l) q^gamma
 	VCMPPS.BCST $0x12, consts<>+2176(SB), Z16, K2
 	VMULPS      Z22, Z16, Z15
@@ -19544,30 +19494,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_477
+	JGE    focusnot0_489
 	VMULPS Y10, Y10, Y10
-	JMP    focusdone477
+	JMP    focusdone489
 
-focusnot0_477:
+focusnot0_489:
 	CMPQ    SI, $+2
-	JGE     focusnot1_477
+	JGE     focusnot1_489
 	VMOVAPS Y0, Y10
-	JMP     focusdone477
+	JMP     focusdone489
 
-focusnot1_477:
+focusnot1_489:
 	CMPQ SI, $+3
-	JGE  focusnot2_477
-	JMP  focusdone477
+	JGE  focusnot2_489
+	JMP  focusdone489
 
-focusnot2_477:
+focusnot2_489:
 	CMPQ    SI, $+4
-	JGE     focusnot3_477
+	JGE     focusnot3_489
 	VSQRTPS Y10, Y10
-	JMP     focusdone477
+	JMP     focusdone489
 
-focusnot3_477:
+focusnot3_489:
 	CMPQ         SI, $+5
-	JGE          focusnot4_477
+	JGE          focusnot4_489
 	VSQRTPS      Y10, Y3
 	VMOVAPS      Y10, Y8
 	VFNMADD231PS Y3, Y3, Y8
@@ -19575,11 +19525,11 @@ focusnot3_477:
 	VMULPS       Y9, Y8, Y8
 	VFMADD231PS  Y3, Y10, Y8
 	VMOVAPS      Y8, Y10
-	JMP          focusdone477
+	JMP          focusdone489
 
-focusnot4_477:
+focusnot4_489:
 	CMPQ         SI, $+6
-	JGE          focusnot5_477
+	JGE          focusnot5_489
 	VSQRTPS      Y10, Y3
 	VMULPS       Y10, Y10, Y8
 	VMOVAPS      Y8, Y9
@@ -19590,32 +19540,32 @@ focusnot4_477:
 	VFMADD231PS  consts<>+2144(SB), Y10, Y9
 	VMULPS       Y3, Y9, Y10
 	VFMADD231PS  Y3, Y8, Y10
-	JMP          focusdone477
+	JMP          focusdone489
 
-focusnot5_477:
+focusnot5_489:
 	CMPQ        SI, $+7
-	JGE         focusnot6_477
+	JGE         focusnot6_489
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y8
 	VFMSUB231PS Y10, Y10, Y8
 	VMULPS      Y10, Y8, Y8
 	VFMADD231PS Y10, Y3, Y8
 	VMOVAPS     Y8, Y10
-	JMP         focusdone477
+	JMP         focusdone489
 
-focusnot6_477:
+focusnot6_489:
 	CMPQ        SI, $+8
-	JGE         focusnot7_477
+	JGE         focusnot7_489
 	VMULPS      Y10, Y10, Y3
 	VFMSUB213PS Y3, Y10, Y10
 	VADDPS      Y3, Y3, Y8
 	VMULPS      Y10, Y8, Y10
 	VFMADD231PS Y3, Y3, Y10
-	JMP         focusdone477
+	JMP         focusdone489
 
-focusnot7_477:
+focusnot7_489:
 	CMPQ        SI, $+9
-	JGE         focusnot8_477
+	JGE         focusnot8_489
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y8
 	VFMSUB231PS Y10, Y10, Y8
@@ -19626,9 +19576,9 @@ focusnot7_477:
 	VMULPS      Y10, Y3, Y3
 	VFMADD231PS Y10, Y9, Y3
 	VMOVAPS     Y3, Y10
-	JMP         focusdone477
+	JMP         focusdone489
 
-focusnot8_477:
+focusnot8_489:
 	LEAQ         24(BX), R8
 	VMOVUPS      Y4, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -19759,7 +19709,7 @@ focusnot8_477:
 	VMOVUPS      128(SP), Y5
 	VMOVUPS      160(SP), Y1
 
-focusdone477:
+focusdone489:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y4, Y3
 	VMULPS    Y10, Y4, Y8
@@ -19970,30 +19920,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_478
+	JGE    focusnot0_490
 	VMULPS Y10, Y10, Y10
-	JMP    focusdone478
+	JMP    focusdone490
 
-focusnot0_478:
+focusnot0_490:
 	CMPQ    SI, $+2
-	JGE     focusnot1_478
+	JGE     focusnot1_490
 	VMOVAPS Y0, Y10
-	JMP     focusdone478
+	JMP     focusdone490
 
-focusnot1_478:
+focusnot1_490:
 	CMPQ SI, $+3
-	JGE  focusnot2_478
-	JMP  focusdone478
+	JGE  focusnot2_490
+	JMP  focusdone490
 
-focusnot2_478:
+focusnot2_490:
 	CMPQ    SI, $+4
-	JGE     focusnot3_478
+	JGE     focusnot3_490
 	VSQRTPS Y10, Y10
-	JMP     focusdone478
+	JMP     focusdone490
 
-focusnot3_478:
+focusnot3_490:
 	CMPQ         SI, $+5
-	JGE          focusnot4_478
+	JGE          focusnot4_490
 	VSQRTPS      Y10, Y4
 	VMOVAPS      Y10, Y8
 	VFNMADD231PS Y4, Y4, Y8
@@ -20001,11 +19951,11 @@ focusnot3_478:
 	VMULPS       Y9, Y8, Y8
 	VFMADD231PS  Y4, Y10, Y8
 	VMOVAPS      Y8, Y10
-	JMP          focusdone478
+	JMP          focusdone490
 
-focusnot4_478:
+focusnot4_490:
 	CMPQ         SI, $+6
-	JGE          focusnot5_478
+	JGE          focusnot5_490
 	VSQRTPS      Y10, Y4
 	VMULPS       Y10, Y10, Y8
 	VMOVAPS      Y8, Y9
@@ -20016,32 +19966,32 @@ focusnot4_478:
 	VFMADD231PS  consts<>+2144(SB), Y10, Y9
 	VMULPS       Y4, Y9, Y10
 	VFMADD231PS  Y4, Y8, Y10
-	JMP          focusdone478
+	JMP          focusdone490
 
-focusnot5_478:
+focusnot5_490:
 	CMPQ        SI, $+7
-	JGE         focusnot6_478
+	JGE         focusnot6_490
 	VMULPS      Y10, Y10, Y4
 	VMOVAPS     Y4, Y8
 	VFMSUB231PS Y10, Y10, Y8
 	VMULPS      Y10, Y8, Y8
 	VFMADD231PS Y10, Y4, Y8
 	VMOVAPS     Y8, Y10
-	JMP         focusdone478
+	JMP         focusdone490
 
-focusnot6_478:
+focusnot6_490:
 	CMPQ        SI, $+8
-	JGE         focusnot7_478
+	JGE         focusnot7_490
 	VMULPS      Y10, Y10, Y4
 	VFMSUB213PS Y4, Y10, Y10
 	VADDPS      Y4, Y4, Y8
 	VMULPS      Y10, Y8, Y10
 	VFMADD231PS Y4, Y4, Y10
-	JMP         focusdone478
+	JMP         focusdone490
 
-focusnot7_478:
+focusnot7_490:
 	CMPQ        SI, $+9
-	JGE         focusnot8_478
+	JGE         focusnot8_490
 	VMULPS      Y10, Y10, Y4
 	VMOVAPS     Y4, Y8
 	VFMSUB231PS Y10, Y10, Y8
@@ -20052,9 +20002,9 @@ focusnot7_478:
 	VMULPS      Y10, Y4, Y4
 	VFMADD231PS Y10, Y9, Y4
 	VMOVAPS     Y4, Y10
-	JMP         focusdone478
+	JMP         focusdone490
 
-focusnot8_478:
+focusnot8_490:
 	LEAQ         24(BX), R8
 	VMOVUPS      Y5, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -20185,7 +20135,7 @@ focusnot8_478:
 	VMOVUPS      128(SP), Y2
 	VMOVUPS      160(SP), Y1
 
-focusdone478:
+focusdone490:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y5, Y4
 	VMULPS    Y10, Y5, Y8

@@ -30,9 +30,9 @@ func newAMD64(p *pool, wide bool) *amd64 {
 
 func (m *amd64) properties() properties {
 	if m.wide {
-		return properties{lanes: 16, scale: true, table16: true}
+		return properties{lanes: 16, registers: 32, scale: true, table16: true}
 	}
-	return properties{lanes: 8}
+	return properties{lanes: 8, registers: 16}
 }
 
 // kernel emits one function.

@@ -155,6 +155,35 @@ func (b *builder) emit(i *ir.Instruction, err error) {
 
 func (b *builder) newVec() reg.VecVirtual { return b.regs.Vec(b.vecSpec) }
 
+// interleave emits what the functions emit in turns, an instruction of each: they must not jump.
+func (b *builder) interleave(fs ...func()) {
+	start := len(b.fn.Nodes)
+	var streams [][]ir.Node
+	for _, f := range fs {
+		f()
+		streams = append(streams, slices.Clone(b.fn.Nodes[start:]))
+		b.fn.Nodes = b.fn.Nodes[:start]
+	}
+	for more := true; more; {
+		more = false
+		for i, s := range streams {
+			for len(s) > 0 { // with its comments, of which those of the first stream are enough
+				n := s[0]
+				s = s[1:]
+				_, comment := n.(*ir.Comment)
+				if i == 0 || !comment {
+					b.fn.AddNode(n)
+				}
+				if !comment {
+					break
+				}
+			}
+			streams[i] = s
+			more = more || len(s) > 0
+		}
+	}
+}
+
 func (b *builder) cold() { b.isCold = true }
 
 func (b *builder) comment(text string) { b.fn.AddComment(text) }

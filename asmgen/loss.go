@@ -122,18 +122,14 @@ func focus(m machine, a lossArgs, q []vec, slow string, live ...vec) []vec {
 }
 
 // A sigmoidTerm is what a vector of the sigmoid form has before q^gamma is known: the loss is (alpha ce) q^gamma, the
-// gradient scale (alpha q^gamma) d. sign, if it is not none, holds the sign that d still lacks.
-type sigmoidTerm struct{ l, q, alpha, d, sign vec }
+// gradient scale (alpha q^gamma) d.
+type sigmoidTerm struct{ l, q, alpha, d vec }
 
 func (t sigmoidTerm) live(grad bool) []vec {
 	if !grad {
 		return []vec{t.l}
 	}
-	live := []vec{t.l, t.q, t.alpha, t.d}
-	if t.sign != (vec{}) {
-		live = append(live, t.sign)
-	}
-	return live
+	return []vec{t.l, t.q, t.alpha, t.d}
 }
 
 // sigmoidSides are e = e^-|x| and the probabilities of the likelier side and of the other, for |x| <= 87.
@@ -147,22 +143,24 @@ func sigmoidSides(m machine, x vec) (e, likely, other vec) {
 // newHardTerm is newSigmoidTerm of focal_generic.go for |x| <= 87 and y = 0 or 1: with v = x for y = 0 and -x for y = 1,
 // q is the probability of v's side.
 func newHardTerm(m machine, x, y vec, args lossArgs, grad bool) (t sigmoidTerm) {
-	x = m.hold(x)
 	e, likely, other := sigmoidSides(m, x)
-	l1p := log1pUnit(m, e)
-	m.comment("v = x for y = 0, -x for y = 1; ce = log1p(e) + max(v, 0)")
-	one := m.shl(y, 2) // the sign bit is set for y = 1 only
-	sign := m.and(one, m.u32(1<<31))
-	v := m.xor(x, sign)
-	ce := m.add(l1p, m.max(v, m.f32(0)))
+	m.comment("v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0")
+	sign := func() vec { return m.and(m.shl(m.hold(y), 2), m.u32(1<<31)) }
+	v := m.xor(sign(), x)
 	t.q = m.pickNegative(v, other, likely)
-	t.alpha = m.pickNegative(one, m.broadcast(args.params, lossFields.positive), m.broadcast(args.params, lossFields.negative))
-	t.l = m.mul(t.alpha, ce)
+	var pt vec
+	if grad {
+		pt = m.pickNegative(v, likely, other)
+	}
+	l1p := log1pUnit(m, e)
+	m.comment("ce = log1p(e) + max(v, 0)")
+	ce := m.add(l1p, m.max(v, m.f32(0)))
 	if grad {
 		m.comment("D = q + gamma ce (1-q), with v's sign")
-		cross := m.mul(ce, m.pickNegative(v, likely, other))
-		t.d = m.xor(m.fma(m.broadcast(args.params, lossFields.factor), cross, t.q), sign)
+		t.d = m.xor(m.fma(m.broadcast(args.params, lossFields.factor), m.mul(ce, pt), t.q), sign())
 	}
+	t.alpha = m.pickNegative(m.shl(m.hold(y), 2), m.broadcast(args.params, lossFields.positive), m.broadcast(args.params, lossFields.negative))
+	t.l = m.mul(t.alpha, ce)
 	return t
 }
 
@@ -252,11 +250,19 @@ func sigmoidLossKernel(m machine, grad bool) {
 	if grad {
 		outs = at0("losses", "grad")
 	}
-	steps := func(term func(x, y vec) sigmoidTerm) func(m machine, x [][]vec, slow string) [][]vec {
+	steps := func(together bool, term func(x, y vec) sigmoidTerm) func(m machine, x [][]vec, slow string) [][]vec {
 		return func(m machine, x [][]vec, slow string) [][]vec {
-			var terms []sigmoidTerm
-			for _, x := range x {
-				terms = append(terms, term(x[0], x[1]))
+			terms := make([]sigmoidTerm, len(x))
+			var fs []func()
+			for u, x := range x {
+				fs = append(fs, func() { terms[u] = term(x[0], x[1]) })
+			}
+			if together {
+				m.interleave(fs...)
+			} else {
+				for _, f := range fs {
+					f()
+				}
 			}
 			return sigmoidLosses(m, terms, args, grad, slow)
 		}
@@ -267,7 +273,7 @@ func sigmoidLossKernel(m machine, grad bool) {
 			absGuard(m, x[0], m.broadcast(args.params, lossFields.limit), slow)
 		},
 		prologue: func(m machine) { args = loadLossArgs(m, grad) },
-		steps:    steps(func(x, y vec) sigmoidTerm { return newHardTerm(m, x, y, args, grad) }),
+		steps:    steps(true, func(x, y vec) sigmoidTerm { return newHardTerm(m, x, y, args, grad) }),
 		otherGuard: func(m machine, x [][]vec, soft string) {
 			m.comment("any target but 0 and 1? y - y^2 is 0 for these")
 			var bits vec
@@ -281,7 +287,7 @@ func sigmoidLossKernel(m machine, grad bool) {
 			}
 			m.jumpIfBits(bits, soft)
 		},
-		otherSteps: steps(func(x, y vec) sigmoidTerm { return newSoftTerm(m, x, y, args, grad, false) }),
+		otherSteps: steps(m.properties().registers >= 32, func(x, y vec) sigmoidTerm { return newSoftTerm(m, x, y, args, grad, false) }),
 		slow: func(m machine, x []vec) []vec {
 			return sigmoidLosses(m, []sigmoidTerm{newSoftTerm(m, x[0], x[1], args, grad, true)}, args, grad, "")[0]
 		},

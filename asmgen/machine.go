@@ -37,7 +37,8 @@ type part struct {
 
 // properties says what a target can do beyond the machine's common operations.
 type properties struct {
-	lanes int // float32 lanes in a vector
+	lanes     int // float32 lanes in a vector
+	registers int // of vectors
 	// scale: scalef, getexp and getmant exist.
 	scale bool
 	// table16: lookup takes tables of 16 entries.
@@ -50,6 +51,10 @@ type machine interface {
 
 	// cold says that what follows runs rarely: constants are not worth a register there.
 	cold()
+
+	// interleave emits what functions emit in turns, an instruction of each, so that a CPU finds work in one while it waits
+	// for another; they must not jump.
+	interleave(fs ...func())
 
 	// comment names the next step in the generated assembly.
 	comment(text string)
