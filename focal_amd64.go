@@ -174,15 +174,15 @@ func foldRowsAVX512(losses *float32, terms *float32, rows int, classes int)
 //go:noescape
 func foldRowsAVX2(losses *float32, terms *float32, rows int, classes int)
 
-// addLossesAVX512 is addLossesGeneric on n > 0 elements.
+// sumLossesAVX512 is sumLossesGeneric on n > 0 elements.
 //
 //go:noescape
-func addLossesAVX512(total *[16]float64, x *float32, n int)
+func sumLossesAVX512(sum *float64, x *float32, n int)
 
-// addLossesAVX2 is addLossesGeneric on n > 0 elements.
+// sumLossesAVX2 is sumLossesGeneric on n > 0 elements.
 //
 //go:noescape
-func addLossesAVX2(total *[16]float64, x *float32, n int)
+func sumLossesAVX2(sum *float64, x *float32, n int)
 
 // addBlocksAVX512 is addBlocksGeneric on n > 0 elements.
 //
@@ -417,12 +417,12 @@ func foldRowsAsm(losses, terms *float32, rows, classes int) {
 	}
 }
 
-func addLossesAsm(total *[16]float64, x *float32, n int) {
+func sumLossesAsm(sum *float64, x *float32, n int) {
 	switch active {
 	case avx512:
-		addLossesAVX512(total, x, n)
+		sumLossesAVX512(sum, x, n)
 	default:
-		addLossesAVX2(total, x, n)
+		sumLossesAVX2(sum, x, n)
 	}
 }
 

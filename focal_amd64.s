@@ -176,22 +176,22 @@ DATA consts<>+1344(SB)/8, $0xbf000000bf000000
 DATA consts<>+1352(SB)/8, $0xbf000000bf000000
 DATA consts<>+1360(SB)/8, $0xbf000000bf000000
 DATA consts<>+1368(SB)/8, $0xbf000000bf000000
-DATA consts<>+1376(SB)/8, $0x3e0dc5ef3e0dc5ef
-DATA consts<>+1384(SB)/8, $0x3e0dc5ef3e0dc5ef
-DATA consts<>+1392(SB)/8, $0x3e0dc5ef3e0dc5ef
-DATA consts<>+1400(SB)/8, $0x3e0dc5ef3e0dc5ef
-DATA consts<>+1408(SB)/8, $0xbe2b68ecbe2b68ec
-DATA consts<>+1416(SB)/8, $0xbe2b68ecbe2b68ec
-DATA consts<>+1424(SB)/8, $0xbe2b68ecbe2b68ec
-DATA consts<>+1432(SB)/8, $0xbe2b68ecbe2b68ec
-DATA consts<>+1440(SB)/8, $0x3e4cd2793e4cd279
-DATA consts<>+1448(SB)/8, $0x3e4cd2793e4cd279
-DATA consts<>+1456(SB)/8, $0x3e4cd2793e4cd279
-DATA consts<>+1464(SB)/8, $0x3e4cd2793e4cd279
-DATA consts<>+1472(SB)/8, $0xbe7fffbcbe7fffbc
-DATA consts<>+1480(SB)/8, $0xbe7fffbcbe7fffbc
-DATA consts<>+1488(SB)/8, $0xbe7fffbcbe7fffbc
-DATA consts<>+1496(SB)/8, $0xbe7fffbcbe7fffbc
+DATA consts<>+1376(SB)/8, $0x3e0f056b3e0f056b
+DATA consts<>+1384(SB)/8, $0x3e0f056b3e0f056b
+DATA consts<>+1392(SB)/8, $0x3e0f056b3e0f056b
+DATA consts<>+1400(SB)/8, $0x3e0f056b3e0f056b
+DATA consts<>+1408(SB)/8, $0xbe2b5b92be2b5b92
+DATA consts<>+1416(SB)/8, $0xbe2b5b92be2b5b92
+DATA consts<>+1424(SB)/8, $0xbe2b5b92be2b5b92
+DATA consts<>+1432(SB)/8, $0xbe2b5b92be2b5b92
+DATA consts<>+1440(SB)/8, $0x3e4cd14d3e4cd14d
+DATA consts<>+1448(SB)/8, $0x3e4cd14d3e4cd14d
+DATA consts<>+1456(SB)/8, $0x3e4cd14d3e4cd14d
+DATA consts<>+1464(SB)/8, $0x3e4cd14d3e4cd14d
+DATA consts<>+1472(SB)/8, $0xbe7fffc9be7fffc9
+DATA consts<>+1480(SB)/8, $0xbe7fffc9be7fffc9
+DATA consts<>+1488(SB)/8, $0xbe7fffc9be7fffc9
+DATA consts<>+1496(SB)/8, $0xbe7fffc9be7fffc9
 DATA consts<>+1504(SB)/8, $0x3eaaaaaa3eaaaaaa
 DATA consts<>+1512(SB)/8, $0x3eaaaaaa3eaaaaaa
 DATA consts<>+1520(SB)/8, $0x3eaaaaaa3eaaaaaa
@@ -200,14 +200,14 @@ DATA consts<>+1536(SB)/8, $0x49c0020049c00200
 DATA consts<>+1544(SB)/8, $0x49c0020049c00200
 DATA consts<>+1552(SB)/8, $0x49c0020049c00200
 DATA consts<>+1560(SB)/8, $0x49c0020049c00200
-DATA consts<>+1568(SB)/8, $0x3c1d96323c1d9632
-DATA consts<>+1576(SB)/8, $0x3c1d96323c1d9632
-DATA consts<>+1584(SB)/8, $0x3c1d96323c1d9632
-DATA consts<>+1592(SB)/8, $0x3c1d96323c1d9632
-DATA consts<>+1600(SB)/8, $0x3d635c663d635c66
-DATA consts<>+1608(SB)/8, $0x3d635c663d635c66
-DATA consts<>+1616(SB)/8, $0x3d635c663d635c66
-DATA consts<>+1624(SB)/8, $0x3d635c663d635c66
+DATA consts<>+1568(SB)/8, $0x3c1d97a33c1d97a3
+DATA consts<>+1576(SB)/8, $0x3c1d97a33c1d97a3
+DATA consts<>+1584(SB)/8, $0x3c1d97a33c1d97a3
+DATA consts<>+1592(SB)/8, $0x3c1d97a33c1d97a3
+DATA consts<>+1600(SB)/8, $0x3d635c613d635c61
+DATA consts<>+1608(SB)/8, $0x3d635c613d635c61
+DATA consts<>+1616(SB)/8, $0x3d635c613d635c61
+DATA consts<>+1624(SB)/8, $0x3d635c613d635c61
 DATA consts<>+1632(SB)/8, $0x3e75fdf03e75fdf0
 DATA consts<>+1640(SB)/8, $0x3e75fdf03e75fdf0
 DATA consts<>+1648(SB)/8, $0x3e75fdf03e75fdf0
@@ -312,22 +312,22 @@ DATA consts<>+2432(SB)/8, $0x42fe000042fe0000
 DATA consts<>+2440(SB)/8, $0x42fe000042fe0000
 DATA consts<>+2448(SB)/8, $0x42fe000042fe0000
 DATA consts<>+2456(SB)/8, $0x42fe000042fe0000
-DATA consts<>+2464(SB)/8, $0x3ab512153ab51215
-DATA consts<>+2472(SB)/8, $0x3ab512153ab51215
-DATA consts<>+2480(SB)/8, $0x3ab512153ab51215
-DATA consts<>+2488(SB)/8, $0x3ab512153ab51215
-DATA consts<>+2496(SB)/8, $0x3c091cf43c091cf4
-DATA consts<>+2504(SB)/8, $0x3c091cf43c091cf4
-DATA consts<>+2512(SB)/8, $0x3c091cf43c091cf4
-DATA consts<>+2520(SB)/8, $0x3c091cf43c091cf4
-DATA consts<>+2528(SB)/8, $0x3d2aac793d2aac79
-DATA consts<>+2536(SB)/8, $0x3d2aac793d2aac79
-DATA consts<>+2544(SB)/8, $0x3d2aac793d2aac79
-DATA consts<>+2552(SB)/8, $0x3d2aac793d2aac79
-DATA consts<>+2560(SB)/8, $0x3e2aaa493e2aaa49
-DATA consts<>+2568(SB)/8, $0x3e2aaa493e2aaa49
-DATA consts<>+2576(SB)/8, $0x3e2aaa493e2aaa49
-DATA consts<>+2584(SB)/8, $0x3e2aaa493e2aaa49
+DATA consts<>+2464(SB)/8, $0x3ab51c333ab51c33
+DATA consts<>+2472(SB)/8, $0x3ab51c333ab51c33
+DATA consts<>+2480(SB)/8, $0x3ab51c333ab51c33
+DATA consts<>+2488(SB)/8, $0x3ab51c333ab51c33
+DATA consts<>+2496(SB)/8, $0x3c091c2a3c091c2a
+DATA consts<>+2504(SB)/8, $0x3c091c2a3c091c2a
+DATA consts<>+2512(SB)/8, $0x3c091c2a3c091c2a
+DATA consts<>+2520(SB)/8, $0x3c091c2a3c091c2a
+DATA consts<>+2528(SB)/8, $0x3d2aac613d2aac61
+DATA consts<>+2536(SB)/8, $0x3d2aac613d2aac61
+DATA consts<>+2544(SB)/8, $0x3d2aac613d2aac61
+DATA consts<>+2552(SB)/8, $0x3d2aac613d2aac61
+DATA consts<>+2560(SB)/8, $0x3e2aaa4a3e2aaa4a
+DATA consts<>+2568(SB)/8, $0x3e2aaa4a3e2aaa4a
+DATA consts<>+2576(SB)/8, $0x3e2aaa4a3e2aaa4a
+DATA consts<>+2584(SB)/8, $0x3e2aaa4a3e2aaa4a
 DATA consts<>+2592(SB)/8, $0x3efffffe3efffffe
 DATA consts<>+2600(SB)/8, $0x3efffffe3efffffe
 DATA consts<>+2608(SB)/8, $0x3efffffe3efffffe
@@ -1597,13 +1597,14 @@ done:
 slowblock:
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
 	VMOVUPS        (DX), Z16
-	VBROADCASTSS   consts<>+960(SB), Z17
+	VPXORD         Z17, Z17, Z17
 	VPCMPD         $0x06, Z16, Z17, K1
 	VPCMPD.BCST    $0x06, consts<>+928(SB), Z16, K2
 	KORW           K1, K2, K1
 	VBLENDMPS.BCST consts<>+608(SB), Z12, K1, Z12
 	VPADDD         Z16, Z16, Z17
-	VPCMPD.BCST    $0x00, consts<>+960(SB), Z17, K1
+	VPXORD         Z18, Z18, Z18
+	VPCMPD         $0x00, Z18, Z17, K1
 	VBLENDMPS.BCST consts<>+640(SB), Z12, K1, Z12
 	VPCMPD.BCST    $0x00, consts<>+928(SB), Z16, K1
 	VBLENDMPS.BCST consts<>+928(SB), Z12, K1, Z12
@@ -1611,13 +1612,14 @@ slowblock:
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
 	VMOVUPS        64(DX), Z12
-	VBROADCASTSS   consts<>+960(SB), Z16
+	VPXORD         Z16, Z16, Z16
 	VPCMPD         $0x06, Z12, Z16, K1
 	VPCMPD.BCST    $0x06, consts<>+928(SB), Z12, K2
 	KORW           K1, K2, K1
 	VBLENDMPS.BCST consts<>+608(SB), Z13, K1, Z13
 	VPADDD         Z12, Z12, Z16
-	VPCMPD.BCST    $0x00, consts<>+960(SB), Z16, K1
+	VPXORD         Z17, Z17, Z17
+	VPCMPD         $0x00, Z17, Z16, K1
 	VBLENDMPS.BCST consts<>+640(SB), Z13, K1, Z13
 	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K1
 	VBLENDMPS.BCST consts<>+928(SB), Z13, K1, Z12
@@ -1625,13 +1627,14 @@ slowblock:
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
 	VMOVUPS        128(DX), Z12
-	VBROADCASTSS   consts<>+960(SB), Z13
+	VPXORD         Z13, Z13, Z13
 	VPCMPD         $0x06, Z12, Z13, K1
 	VPCMPD.BCST    $0x06, consts<>+928(SB), Z12, K2
 	KORW           K1, K2, K1
 	VBLENDMPS.BCST consts<>+608(SB), Z14, K1, Z13
 	VPADDD         Z12, Z12, Z14
-	VPCMPD.BCST    $0x00, consts<>+960(SB), Z14, K1
+	VPXORD         Z16, Z16, Z16
+	VPCMPD         $0x00, Z16, Z14, K1
 	VBLENDMPS.BCST consts<>+640(SB), Z13, K1, Z13
 	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K1
 	VBLENDMPS.BCST consts<>+928(SB), Z13, K1, Z12
@@ -1639,13 +1642,14 @@ slowblock:
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
 	VMOVUPS        192(DX), Z12
-	VBROADCASTSS   consts<>+960(SB), Z13
+	VPXORD         Z13, Z13, Z13
 	VPCMPD         $0x06, Z12, Z13, K1
 	VPCMPD.BCST    $0x06, consts<>+928(SB), Z12, K2
 	KORW           K1, K2, K1
 	VBLENDMPS.BCST consts<>+608(SB), Z15, K1, Z13
 	VPADDD         Z12, Z12, Z14
-	VPCMPD.BCST    $0x00, consts<>+960(SB), Z14, K1
+	VPXORD         Z15, Z15, Z15
+	VPCMPD         $0x00, Z15, Z14, K1
 	VBLENDMPS.BCST consts<>+640(SB), Z13, K1, Z13
 	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K1
 	VBLENDMPS.BCST consts<>+928(SB), Z13, K1, Z12
@@ -1654,13 +1658,14 @@ slowblock:
 
 slowvector:
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VBROADCASTSS   consts<>+960(SB), Z14
+	VPXORD         Z14, Z14, Z14
 	VPCMPD         $0x06, Z12, Z14, K2
 	VPCMPD.BCST    $0x06, consts<>+928(SB), Z12, K3
 	KORW           K2, K3, K2
 	VBLENDMPS.BCST consts<>+608(SB), Z13, K2, Z13
 	VPADDD         Z12, Z12, Z14
-	VPCMPD.BCST    $0x00, consts<>+960(SB), Z14, K2
+	VPXORD         Z15, Z15, Z15
+	VPCMPD         $0x00, Z15, Z14, K2
 	VBLENDMPS.BCST consts<>+640(SB), Z13, K2, Z13
 	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K2
 	VBLENDMPS.BCST consts<>+928(SB), Z13, K2, Z12
@@ -1977,24 +1982,25 @@ slow:
 	VADDPS      Y10, Y9, Y9
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VBROADCASTSS consts<>+960(SB), Y10
-	VPCMPGTD     Y8, Y10, Y10
-	VPCMPGTD     Y4, Y8, Y11
-	VPOR         Y10, Y11, Y10
-	VBLENDVPS    Y10, consts<>+608(SB), Y9, Y9
-	VPADDD       Y8, Y8, Y10
-	VPCMPEQD     consts<>+960(SB), Y10, Y10
-	VBLENDVPS    Y10, Y6, Y9, Y9
-	VPCMPEQD     Y4, Y8, Y8
-	VBLENDVPS    Y8, Y4, Y9, Y8
-	VMOVUPS      Y8, (CX)
-	ADDQ         $+32, CX
-	ADDQ         $+32, DX
-	ADDQ         $-8, AX
-	ADDQ         $-8, BX
-	CMPQ         BX, $+1
-	JGE          slow
-	JMP          loop
+	VPXOR     Y10, Y10, Y10
+	VPCMPGTD  Y8, Y10, Y10
+	VPCMPGTD  Y4, Y8, Y11
+	VPOR      Y10, Y11, Y10
+	VBLENDVPS Y10, consts<>+608(SB), Y9, Y9
+	VPADDD    Y8, Y8, Y10
+	VPXOR     Y11, Y11, Y11
+	VPCMPEQD  Y11, Y10, Y10
+	VBLENDVPS Y10, Y6, Y9, Y9
+	VPCMPEQD  Y4, Y8, Y8
+	VBLENDVPS Y8, Y4, Y9, Y8
+	VMOVUPS   Y8, (CX)
+	ADDQ      $+32, CX
+	ADDQ      $+32, DX
+	ADDQ      $-8, AX
+	ADDQ      $-8, BX
+	CMPQ      BX, $+1
+	JGE       slow
+	JMP       loop
 
 slowvector:
 	MOVQ       $0x00000008, BX
@@ -2048,20 +2054,21 @@ slowvector:
 	VADDPS      Y10, Y9, Y9
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VBROADCASTSS consts<>+960(SB), Y10
-	VPCMPGTD     Y8, Y10, Y10
-	VPCMPGTD     Y4, Y8, Y11
-	VPOR         Y10, Y11, Y10
-	VBLENDVPS    Y10, consts<>+608(SB), Y9, Y9
-	VPADDD       Y8, Y8, Y10
-	VPCMPEQD     consts<>+960(SB), Y10, Y10
-	VBLENDVPS    Y10, Y6, Y9, Y9
-	VPCMPEQD     Y4, Y8, Y8
-	VBLENDVPS    Y8, Y4, Y9, Y8
-	CMPQ         AX, $+8
-	JLT          partless2
-	VMOVUPS      Y8, (CX)
-	JMP          partdone2
+	VPXOR     Y10, Y10, Y10
+	VPCMPGTD  Y8, Y10, Y10
+	VPCMPGTD  Y4, Y8, Y11
+	VPOR      Y10, Y11, Y10
+	VBLENDVPS Y10, consts<>+608(SB), Y9, Y9
+	VPADDD    Y8, Y8, Y10
+	VPXOR     Y11, Y11, Y11
+	VPCMPEQD  Y11, Y10, Y10
+	VBLENDVPS Y10, Y6, Y9, Y9
+	VPCMPEQD  Y4, Y8, Y8
+	VBLENDVPS Y8, Y4, Y9, Y8
+	CMPQ      AX, $+8
+	JLT       partless2
+	VMOVUPS   Y8, (CX)
+	JMP       partdone2
 
 partless2:
 	MOVQ         CX, BX
@@ -3239,7 +3246,8 @@ slow:
 	VPMINUD.BCST consts<>+928(SB), Z29, Z29
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD.BCST consts<>+960(SB), Z26, Z26
+	VPXORD       Z30, Z30, Z30
+	VPMINSD      Z30, Z26, Z26
 	VBROADCASTSS consts<>+1792(SB), Z30
 	VPSUBD       Z26, Z30, Z26
 	VPSLLD       $0x17, Z26, Z26
@@ -3257,29 +3265,33 @@ slow:
 	VCMPPS         $0x11, Z24, Z26, K1
 	VBLENDMPS.BCST consts<>+928(SB), Z25, K1, Z25
 	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K1
-	VBLENDMPS.BCST consts<>+960(SB), Z25, K1, Z24
-	VPCMPD.BCST    $0x00, consts<>+960(SB), Z23, K1
+	VPXORD         Z24, Z24, Z24
+	VBLENDMPS      Z24, Z25, K1, Z24
+	VPXORD         Z25, Z25, Z25
+	VPCMPD         $0x00, Z25, Z23, K1
 	VPMOVD2M       Z19, K2
-	VBROADCASTSS   consts<>+960(SB), Z25
+	VPXORD         Z25, Z25, Z25
 	VBLENDMPS.BCST consts<>+928(SB), Z25, K2, Z25
 	VBLENDMPS      Z25, Z24, K1, Z24
 	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K1
 	VPMOVD2M       Z19, K2
-	VBROADCASTSS   consts<>+928(SB), Z25
-	VBLENDMPS.BCST consts<>+960(SB), Z25, K2, Z25
+	VPXORD         Z25, Z25, Z25
+	VBROADCASTSS   consts<>+928(SB), Z26
+	VBLENDMPS      Z25, Z26, K2, Z25
 	VBLENDMPS      Z25, Z24, K1, Z24
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS   12(BX), Z25
 	VPANDD         Z25, Z22, Z25
 	VPORD          Z25, Z24, Z24
-	VPCMPD.BCST    $0x06, consts<>+960(SB), Z23, K1
+	VPXORD         Z25, Z25, Z25
+	VPCMPD         $0x06, Z25, Z23, K1
 	VBROADCASTSS   consts<>+928(SB), Z25
 	VPCMPD         $0x06, Z23, Z25, K2
 	KANDW          K1, K2, K1
 	VBROADCASTSS   16(BX), Z25
 	VPANDD         Z25, Z22, Z22
-	VBROADCASTSS   consts<>+960(SB), Z25
+	VPXORD         Z25, Z25, Z25
 	VPCMPD         $0x06, Z22, Z25, K2
 	KANDW          K1, K2, K1
 	VPCMPD.BCST    $0x06, consts<>+928(SB), Z23, K2
@@ -3371,7 +3383,8 @@ slowvector:
 	VPMINUD.BCST consts<>+928(SB), Z29, Z29
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD.BCST consts<>+960(SB), Z26, Z26
+	VPXORD       Z30, Z30, Z30
+	VPMINSD      Z30, Z26, Z26
 	VBROADCASTSS consts<>+1792(SB), Z30
 	VPSUBD       Z26, Z30, Z26
 	VPSLLD       $0x17, Z26, Z26
@@ -3389,29 +3402,33 @@ slowvector:
 	VCMPPS         $0x11, Z24, Z26, K2
 	VBLENDMPS.BCST consts<>+928(SB), Z25, K2, Z25
 	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K2
-	VBLENDMPS.BCST consts<>+960(SB), Z25, K2, Z24
-	VPCMPD.BCST    $0x00, consts<>+960(SB), Z23, K2
+	VPXORD         Z24, Z24, Z24
+	VBLENDMPS      Z24, Z25, K2, Z24
+	VPXORD         Z25, Z25, Z25
+	VPCMPD         $0x00, Z25, Z23, K2
 	VPMOVD2M       Z19, K3
-	VBROADCASTSS   consts<>+960(SB), Z25
+	VPXORD         Z25, Z25, Z25
 	VBLENDMPS.BCST consts<>+928(SB), Z25, K3, Z25
 	VBLENDMPS      Z25, Z24, K2, Z24
 	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K2
 	VPMOVD2M       Z19, K3
-	VBROADCASTSS   consts<>+928(SB), Z25
-	VBLENDMPS.BCST consts<>+960(SB), Z25, K3, Z25
+	VPXORD         Z25, Z25, Z25
+	VBROADCASTSS   consts<>+928(SB), Z26
+	VBLENDMPS      Z25, Z26, K3, Z25
 	VBLENDMPS      Z25, Z24, K2, Z24
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS   12(BX), Z25
 	VPANDD         Z25, Z22, Z25
 	VPORD          Z25, Z24, Z24
-	VPCMPD.BCST    $0x06, consts<>+960(SB), Z23, K2
+	VPXORD         Z25, Z25, Z25
+	VPCMPD         $0x06, Z25, Z23, K2
 	VBROADCASTSS   consts<>+928(SB), Z25
 	VPCMPD         $0x06, Z23, Z25, K3
 	KANDW          K2, K3, K2
 	VBROADCASTSS   16(BX), Z25
 	VPANDD         Z25, Z22, Z22
-	VBROADCASTSS   consts<>+960(SB), Z25
+	VPXORD         Z25, Z25, Z25
 	VPCMPD         $0x06, Z22, Z25, K3
 	KANDW          K2, K3, K2
 	VPCMPD.BCST    $0x06, consts<>+928(SB), Z23, K3
@@ -3785,7 +3802,8 @@ slow:
 	VPMINUD consts<>+928(SB), Y13, Y13
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      consts<>+960(SB), Y10, Y10
+	VPXOR        Y14, Y14, Y14
+	VPMINSD      Y14, Y10, Y10
 	VBROADCASTSS consts<>+1792(SB), Y14
 	VPSUBD       Y10, Y14, Y10
 	VPSLLD       $0x17, Y10, Y10
@@ -3803,27 +3821,31 @@ slow:
 	VCMPPS       $0x11, Y8, Y10, Y10
 	VBLENDVPS    Y10, consts<>+928(SB), Y9, Y9
 	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y8
-	VBLENDVPS    Y8, consts<>+960(SB), Y9, Y8
-	VPCMPEQD     consts<>+960(SB), Y7, Y9
-	VBROADCASTSS consts<>+960(SB), Y10
+	VPXOR        Y10, Y10, Y10
+	VBLENDVPS    Y8, Y10, Y9, Y8
+	VPXOR        Y9, Y9, Y9
+	VPCMPEQD     Y9, Y7, Y9
+	VPXOR        Y10, Y10, Y10
 	VBLENDVPS    Y3, consts<>+928(SB), Y10, Y10
 	VBLENDVPS    Y9, Y10, Y8, Y8
 	VPCMPEQD     consts<>+928(SB), Y7, Y9
-	VBROADCASTSS consts<>+928(SB), Y10
-	VBLENDVPS    Y3, consts<>+960(SB), Y10, Y10
+	VPXOR        Y10, Y10, Y10
+	VBROADCASTSS consts<>+928(SB), Y11
+	VBLENDVPS    Y3, Y10, Y11, Y10
 	VBLENDVPS    Y9, Y10, Y8, Y8
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(BX), Y9
 	VPAND        Y9, Y6, Y9
 	VPOR         Y9, Y8, Y8
-	VPCMPGTD     consts<>+960(SB), Y7, Y9
+	VPXOR        Y9, Y9, Y9
+	VPCMPGTD     Y9, Y7, Y9
 	VBROADCASTSS consts<>+928(SB), Y10
 	VPCMPGTD     Y7, Y10, Y10
 	VPAND        Y9, Y10, Y9
 	VBROADCASTSS 16(BX), Y10
 	VPAND        Y10, Y6, Y6
-	VBROADCASTSS consts<>+960(SB), Y10
+	VPXOR        Y10, Y10, Y10
 	VPCMPGTD     Y6, Y10, Y6
 	VPAND        Y9, Y6, Y6
 	VPCMPGTD     consts<>+928(SB), Y7, Y7
@@ -3919,7 +3941,8 @@ slowvector:
 	VPMINUD consts<>+928(SB), Y13, Y13
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      consts<>+960(SB), Y10, Y10
+	VPXOR        Y14, Y14, Y14
+	VPMINSD      Y14, Y10, Y10
 	VBROADCASTSS consts<>+1792(SB), Y14
 	VPSUBD       Y10, Y14, Y10
 	VPSLLD       $0x17, Y10, Y10
@@ -3937,27 +3960,31 @@ slowvector:
 	VCMPPS       $0x11, Y8, Y10, Y10
 	VBLENDVPS    Y10, consts<>+928(SB), Y9, Y9
 	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y8
-	VBLENDVPS    Y8, consts<>+960(SB), Y9, Y8
-	VPCMPEQD     consts<>+960(SB), Y7, Y9
-	VBROADCASTSS consts<>+960(SB), Y10
+	VPXOR        Y10, Y10, Y10
+	VBLENDVPS    Y8, Y10, Y9, Y8
+	VPXOR        Y9, Y9, Y9
+	VPCMPEQD     Y9, Y7, Y9
+	VPXOR        Y10, Y10, Y10
 	VBLENDVPS    Y3, consts<>+928(SB), Y10, Y10
 	VBLENDVPS    Y9, Y10, Y8, Y8
 	VPCMPEQD     consts<>+928(SB), Y7, Y9
-	VBROADCASTSS consts<>+928(SB), Y10
-	VBLENDVPS    Y3, consts<>+960(SB), Y10, Y10
+	VPXOR        Y10, Y10, Y10
+	VBROADCASTSS consts<>+928(SB), Y11
+	VBLENDVPS    Y3, Y10, Y11, Y10
 	VBLENDVPS    Y9, Y10, Y8, Y8
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(BX), Y9
 	VPAND        Y9, Y6, Y9
 	VPOR         Y9, Y8, Y8
-	VPCMPGTD     consts<>+960(SB), Y7, Y9
+	VPXOR        Y9, Y9, Y9
+	VPCMPGTD     Y9, Y7, Y9
 	VBROADCASTSS consts<>+928(SB), Y10
 	VPCMPGTD     Y7, Y10, Y10
 	VPAND        Y9, Y10, Y9
 	VBROADCASTSS 16(BX), Y10
 	VPAND        Y10, Y6, Y6
-	VBROADCASTSS consts<>+960(SB), Y10
+	VPXOR        Y10, Y10, Y10
 	VPCMPGTD     Y6, Y10, Y6
 	VPAND        Y9, Y6, Y6
 	VPCMPGTD     consts<>+928(SB), Y7, Y7
@@ -4003,21 +4030,21 @@ TEXT ·sigmoidLossAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+384(SB), Z0
 	VBROADCASTSS consts<>+1664(SB), Z1
 	VBROADCASTSS consts<>+1696(SB), Z2
-	VBROADCASTSS consts<>+960(SB), Z3
-	VBROADCASTSS consts<>+128(SB), Z4
-	VBROADCASTSS consts<>+160(SB), Z5
-	VBROADCASTSS consts<>+2144(SB), Z6
-	VBROADCASTSS consts<>+1536(SB), Z7
-	VBROADCASTSS consts<>+1184(SB), Z8
-	VBROADCASTSS consts<>+32(SB), Z9
-	VBROADCASTSS consts<>+64(SB), Z10
-	VBROADCASTSS consts<>+96(SB), Z11
-	VBROADCASTSS consts<>+192(SB), Z12
-	VBROADCASTSS consts<>+224(SB), Z13
-	VBROADCASTSS consts<>+256(SB), Z14
-	VBROADCASTSS consts<>+288(SB), Z15
-	VBROADCASTSS consts<>+320(SB), Z16
-	VBROADCASTSS consts<>+352(SB), Z17
+	VBROADCASTSS consts<>+128(SB), Z3
+	VBROADCASTSS consts<>+160(SB), Z4
+	VBROADCASTSS consts<>+2144(SB), Z5
+	VBROADCASTSS consts<>+1536(SB), Z6
+	VBROADCASTSS consts<>+1184(SB), Z7
+	VBROADCASTSS consts<>+32(SB), Z8
+	VBROADCASTSS consts<>+64(SB), Z9
+	VBROADCASTSS consts<>+96(SB), Z10
+	VBROADCASTSS consts<>+192(SB), Z11
+	VBROADCASTSS consts<>+224(SB), Z12
+	VBROADCASTSS consts<>+256(SB), Z13
+	VBROADCASTSS consts<>+288(SB), Z14
+	VBROADCASTSS consts<>+320(SB), Z15
+	VBROADCASTSS consts<>+352(SB), Z16
+	VMOVUPS      exp_one<>+0(SB), Z17
 	MOVQ         n+24(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         logits+8(FP), DX
@@ -4033,8 +4060,8 @@ block:
 	VBROADCASTSS 20(SI), Z18
 
 	// any |x| > limit, or NaN?
-	VPANDD   (DX), Z9, Z19
-	VPANDD   64(DX), Z9, Z20
+	VPANDD   (DX), Z8, Z19
+	VPANDD   64(DX), Z8, Z20
 	VPMAXSD  Z20, Z19, Z19
 	VPCMPD   $0x06, Z18, Z19, K1
 	KORTESTW K1, K1
@@ -4051,40 +4078,40 @@ block:
 	JNE          otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  (DX), Z8, Z18
-	VPORD  64(DX), Z8, Z19
-	VSUBPS Z10, Z18, Z18
-	VSUBPS Z10, Z19, Z21
+	VPORD  (DX), Z7, Z18
+	VPORD  64(DX), Z7, Z19
+	VSUBPS Z9, Z18, Z18
+	VSUBPS Z9, Z19, Z21
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z4, Z19
-	VFMADD231PS Z11, Z18, Z19
-	VMOVAPS     Z4, Z22
-	VFMADD231PS Z11, Z21, Z22
-	VSUBPS      Z4, Z19, Z20
-	VSUBPS      Z4, Z22, Z23
+	VMOVAPS     Z3, Z19
+	VFMADD231PS Z10, Z18, Z19
+	VMOVAPS     Z3, Z22
+	VFMADD231PS Z10, Z21, Z22
+	VSUBPS      Z3, Z19, Z20
+	VSUBPS      Z3, Z22, Z23
 
 	// r = c - n ln2
-	VFNMADD231PS Z5, Z20, Z18
-	VFNMADD231PS Z5, Z23, Z21
-	VFNMADD231PS Z12, Z20, Z18
-	VFNMADD231PS Z12, Z23, Z21
+	VFNMADD231PS Z4, Z20, Z18
+	VFNMADD231PS Z4, Z23, Z21
+	VFNMADD231PS Z11, Z20, Z18
+	VFNMADD231PS Z11, Z23, Z21
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z14, Z20
-	VFMADD231PS Z13, Z18, Z20
-	VMOVAPS     Z14, Z23
-	VFMADD231PS Z13, Z21, Z23
+	VMOVAPS     Z13, Z20
+	VFMADD231PS Z12, Z18, Z20
+	VMOVAPS     Z13, Z23
+	VFMADD231PS Z12, Z21, Z23
+	VFMADD213PS Z14, Z18, Z20
+	VFMADD213PS Z14, Z21, Z23
 	VFMADD213PS Z15, Z18, Z20
 	VFMADD213PS Z15, Z21, Z23
-	VFMADD213PS Z16, Z18, Z20
-	VFMADD213PS Z16, Z21, Z23
-	VFMADD213PS Z17, Z20, Z18
-	VFMADD213PS Z17, Z23, Z21
+	VFMADD213PS Z16, Z20, Z18
+	VFMADD213PS Z16, Z23, Z21
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     exp_one<>+0(SB), Z19, Z20
-	VPERMPS     exp_one<>+0(SB), Z22, Z23
+	VPERMPS     Z17, Z19, Z20
+	VPERMPS     Z17, Z22, Z23
 	VPSLLD      $0x15, Z19, Z19
 	VPSLLD      $0x15, Z22, Z22
 	VPADDD      Z19, Z20, Z19
@@ -4103,8 +4130,8 @@ block:
 	VMOVUPS   64(BX), Z25
 	VPSLLD    $0x02, Z22, Z22
 	VPSLLD    $0x02, Z25, Z25
-	VPANDD    Z8, Z22, Z22
-	VPANDD    Z8, Z25, Z25
+	VPANDD    Z7, Z22, Z22
+	VPANDD    Z7, Z25, Z25
 	VPXORD    (DX), Z22, Z22
 	VPXORD    64(DX), Z25, Z25
 	VPMOVD2M  Z22, K1
@@ -4135,8 +4162,10 @@ block:
 	VFMADD231PS      Z23, Z20, Z20
 
 	// ce = log1p(e) + max(v, 0)
-	VMAXPS       Z3, Z22, Z21
-	VMAXPS       Z3, Z25, Z22
+	VPXORD       Z21, Z21, Z21
+	VPXORD       Z23, Z23, Z23
+	VMAXPS       Z21, Z22, Z21
+	VMAXPS       Z23, Z25, Z22
 	VADDPS       Z21, Z19, Z19
 	VADDPS       Z22, Z20, Z21
 	VMOVUPS      (BX), Z20
@@ -4186,14 +4215,14 @@ focusnot3_79:
 	VSQRTPS      Z18, Z21
 	VMOVAPS      Z18, Z22
 	VFNMADD231PS Z21, Z21, Z22
-	VMULPS       Z6, Z21, Z23
+	VMULPS       Z5, Z21, Z23
 	VMULPS       Z23, Z22, Z22
 	VFMADD231PS  Z21, Z18, Z22
 	VMOVAPS      Z22, Z18
 	VSQRTPS      Z24, Z21
 	VMOVAPS      Z24, Z22
 	VFNMADD231PS Z21, Z21, Z22
-	VMULPS       Z6, Z21, Z23
+	VMULPS       Z5, Z21, Z23
 	VMULPS       Z23, Z22, Z22
 	VFMADD231PS  Z21, Z24, Z22
 	VMOVAPS      Z22, Z24
@@ -4209,7 +4238,7 @@ focusnot4_79:
 	VMOVAPS      Z18, Z25
 	VFNMADD231PS Z21, Z21, Z25
 	VMULPS       Z25, Z18, Z18
-	VFMADD231PS  Z6, Z18, Z23
+	VFMADD231PS  Z5, Z18, Z23
 	VMULPS       Z21, Z23, Z18
 	VFMADD231PS  Z21, Z22, Z18
 	VSQRTPS      Z24, Z21
@@ -4219,7 +4248,7 @@ focusnot4_79:
 	VMOVAPS      Z24, Z25
 	VFNMADD231PS Z21, Z21, Z25
 	VMULPS       Z25, Z24, Z24
-	VFMADD231PS  Z6, Z24, Z23
+	VFMADD231PS  Z5, Z24, Z23
 	VMULPS       Z21, Z23, Z24
 	VFMADD231PS  Z21, Z22, Z24
 	JMP          focusdone79
@@ -4321,8 +4350,8 @@ focusnot8_79:
 	VFMADD213PS Z30, Z22, Z26
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z26, Z26
-	VSUBPS      Z7, Z26, Z31
+	VADDPS      Z6, Z26, Z26
+	VSUBPS      Z6, Z26, Z31
 	VSUBPS      Z31, Z30, Z30
 	VFMADD231PS Z27, Z22, Z30
 	VPERMPS     pow_tl<>+0(SB), Z18, Z18
@@ -4337,7 +4366,7 @@ focusnot8_79:
 	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z21
 	VMULPS           Z18, Z18, Z22
 	VMULPS           Z21, Z22, Z21
-	VFMADD231PS      Z5, Z18, Z21
+	VFMADD231PS      Z4, Z18, Z21
 	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z18
 	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z22
 	VFMADD231PS      Z21, Z18, Z22
@@ -4394,8 +4423,8 @@ focusnot8_79:
 	VFMADD213PS Z30, Z22, Z26
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z26, Z26
-	VSUBPS      Z7, Z26, Z31
+	VADDPS      Z6, Z26, Z26
+	VSUBPS      Z6, Z26, Z31
 	VSUBPS      Z31, Z30, Z30
 	VFMADD231PS Z27, Z22, Z30
 	VPERMPS     pow_tl<>+0(SB), Z24, Z24
@@ -4410,7 +4439,7 @@ focusnot8_79:
 	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
 	VMULPS           Z21, Z21, Z23
 	VMULPS           Z22, Z23, Z22
-	VFMADD231PS      Z5, Z21, Z22
+	VFMADD231PS      Z4, Z21, Z22
 	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z21
 	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z23
 	VFMADD231PS      Z22, Z21, Z23
@@ -4457,12 +4486,12 @@ vector:
 	KMOVW        R8, K1
 	VMOVAPS      Z0, Z18
 	VMOVUPS      (DX), K1, Z18
-	VMOVAPS      Z3, Z19
+	VPXORD       Z19, Z19, Z19
 	VMOVUPS      (BX), K1, Z19
 	VBROADCASTSS 20(SI), Z20
 
 	// any |x| > limit, or NaN?
-	VPANDD   Z9, Z18, Z21
+	VPANDD   Z8, Z18, Z21
 	VPCMPD   $0x06, Z20, Z21, K2
 	KORTESTW K2, K2
 	JNE      slowvector
@@ -4475,27 +4504,27 @@ vector:
 	JNE          othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z8, Z18, Z20
-	VSUBPS Z10, Z20, Z20
+	VPORD  Z7, Z18, Z20
+	VSUBPS Z9, Z20, Z20
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z4, Z21
-	VFMADD231PS Z11, Z20, Z21
-	VSUBPS      Z4, Z21, Z22
+	VMOVAPS     Z3, Z21
+	VFMADD231PS Z10, Z20, Z21
+	VSUBPS      Z3, Z21, Z22
 
 	// r = c - n ln2
-	VFNMADD231PS Z5, Z22, Z20
-	VFNMADD231PS Z12, Z22, Z20
+	VFNMADD231PS Z4, Z22, Z20
+	VFNMADD231PS Z11, Z22, Z20
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z14, Z22
-	VFMADD231PS Z13, Z20, Z22
+	VMOVAPS     Z13, Z22
+	VFMADD231PS Z12, Z20, Z22
+	VFMADD213PS Z14, Z20, Z22
 	VFMADD213PS Z15, Z20, Z22
-	VFMADD213PS Z16, Z20, Z22
-	VFMADD213PS Z17, Z22, Z20
+	VFMADD213PS Z16, Z22, Z20
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     exp_one<>+0(SB), Z21, Z22
+	VPERMPS     Z17, Z21, Z22
 	VPSLLD      $0x15, Z21, Z21
 	VPADDD      Z21, Z22, Z21
 	VFMADD231PS Z20, Z21, Z21
@@ -4505,7 +4534,7 @@ vector:
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
 	VPSLLD    $0x02, Z19, Z23
-	VPANDD    Z8, Z23, Z23
+	VPANDD    Z7, Z23, Z23
 	VPXORD    Z18, Z23, Z18
 	VPMOVD2M  Z18, K2
 	VBLENDMPS Z22, Z20, K2, Z22
@@ -4523,7 +4552,8 @@ vector:
 	VFMADD231PS      Z20, Z21, Z21
 
 	// ce = log1p(e) + max(v, 0)
-	VMAXPS       Z3, Z18, Z18
+	VPXORD       Z20, Z20, Z20
+	VMAXPS       Z20, Z18, Z18
 	VADDPS       Z18, Z21, Z18
 	VPSLLD       $0x02, Z19, Z19
 	VBROADCASTSS 12(SI), Z20
@@ -4561,7 +4591,7 @@ focusnot3_80:
 	VSQRTPS      Z22, Z19
 	VMOVAPS      Z22, Z20
 	VFNMADD231PS Z19, Z19, Z20
-	VMULPS       Z6, Z19, Z21
+	VMULPS       Z5, Z19, Z21
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z22, Z20
 	VMOVAPS      Z20, Z22
@@ -4577,7 +4607,7 @@ focusnot4_80:
 	VMOVAPS      Z22, Z23
 	VFNMADD231PS Z19, Z19, Z23
 	VMULPS       Z23, Z22, Z22
-	VFMADD231PS  Z6, Z22, Z21
+	VFMADD231PS  Z5, Z22, Z21
 	VMULPS       Z19, Z21, Z22
 	VFMADD231PS  Z19, Z20, Z22
 	JMP          focusdone80
@@ -4658,8 +4688,8 @@ focusnot8_80:
 	VFMADD213PS Z28, Z20, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z24, Z24
-	VSUBPS      Z7, Z24, Z29
+	VADDPS      Z6, Z24, Z24
+	VSUBPS      Z6, Z24, Z29
 	VSUBPS      Z29, Z28, Z28
 	VFMADD231PS Z25, Z20, Z28
 	VPERMPS     pow_tl<>+0(SB), Z22, Z22
@@ -4674,7 +4704,7 @@ focusnot8_80:
 	VFMADD213PS.BCST consts<>+1632(SB), Z19, Z20
 	VMULPS           Z19, Z19, Z21
 	VMULPS           Z20, Z21, Z20
-	VFMADD231PS      Z5, Z19, Z20
+	VFMADD231PS      Z4, Z19, Z20
 	VPERMPS          pow_exp_hi<>+0(SB), Z24, Z19
 	VPERMPS          pow_exp_lo<>+0(SB), Z24, Z21
 	VFMADD231PS      Z20, Z19, Z21
@@ -4718,40 +4748,40 @@ otherblock:
 	VMOVUPS 64(BX), Z22
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z8, Z18, Z20
-	VPORD  Z8, Z21, Z23
-	VSUBPS Z10, Z20, Z20
-	VSUBPS Z10, Z23, Z25
+	VPORD  Z7, Z18, Z20
+	VPORD  Z7, Z21, Z23
+	VSUBPS Z9, Z20, Z20
+	VSUBPS Z9, Z23, Z25
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z4, Z23
-	VFMADD231PS Z11, Z20, Z23
-	VMOVAPS     Z4, Z26
-	VFMADD231PS Z11, Z25, Z26
-	VSUBPS      Z4, Z23, Z24
-	VSUBPS      Z4, Z26, Z27
+	VMOVAPS     Z3, Z23
+	VFMADD231PS Z10, Z20, Z23
+	VMOVAPS     Z3, Z26
+	VFMADD231PS Z10, Z25, Z26
+	VSUBPS      Z3, Z23, Z24
+	VSUBPS      Z3, Z26, Z27
 
 	// r = c - n ln2
-	VFNMADD231PS Z5, Z24, Z20
-	VFNMADD231PS Z5, Z27, Z25
-	VFNMADD231PS Z12, Z24, Z20
-	VFNMADD231PS Z12, Z27, Z25
+	VFNMADD231PS Z4, Z24, Z20
+	VFNMADD231PS Z4, Z27, Z25
+	VFNMADD231PS Z11, Z24, Z20
+	VFNMADD231PS Z11, Z27, Z25
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z14, Z24
-	VFMADD231PS Z13, Z20, Z24
-	VMOVAPS     Z14, Z27
-	VFMADD231PS Z13, Z25, Z27
+	VMOVAPS     Z13, Z24
+	VFMADD231PS Z12, Z20, Z24
+	VMOVAPS     Z13, Z27
+	VFMADD231PS Z12, Z25, Z27
+	VFMADD213PS Z14, Z20, Z24
+	VFMADD213PS Z14, Z25, Z27
 	VFMADD213PS Z15, Z20, Z24
 	VFMADD213PS Z15, Z25, Z27
-	VFMADD213PS Z16, Z20, Z24
-	VFMADD213PS Z16, Z25, Z27
-	VFMADD213PS Z17, Z24, Z20
-	VFMADD213PS Z17, Z27, Z25
+	VFMADD213PS Z16, Z24, Z20
+	VFMADD213PS Z16, Z27, Z25
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     exp_one<>+0(SB), Z23, Z24
-	VPERMPS     exp_one<>+0(SB), Z26, Z27
+	VPERMPS     Z17, Z23, Z24
+	VPERMPS     Z17, Z26, Z27
 	VPSLLD      $0x15, Z23, Z23
 	VPSLLD      $0x15, Z26, Z26
 	VPADDD      Z23, Z24, Z23
@@ -4802,8 +4832,8 @@ otherblock:
 	VPMOVD2M    Z21, K2
 	VBLENDMPS   Z19, Z25, K1, Z27
 	VBLENDMPS   Z22, Z30, K2, Z31
-	VPANDD      Z9, Z18, Z18
-	VPANDD      Z9, Z21, Z21
+	VPANDD      Z8, Z18, Z18
+	VPANDD      Z8, Z21, Z21
 	VFMADD231PS Z18, Z27, Z23
 	VFMADD231PS Z21, Z31, Z24
 
@@ -4855,14 +4885,14 @@ focusnot3_81:
 	VSQRTPS      Z18, Z22
 	VMOVAPS      Z18, Z23
 	VFNMADD231PS Z22, Z22, Z23
-	VMULPS       Z6, Z22, Z24
+	VMULPS       Z5, Z22, Z24
 	VMULPS       Z24, Z23, Z23
 	VFMADD231PS  Z22, Z18, Z23
 	VMOVAPS      Z23, Z18
 	VSQRTPS      Z20, Z22
 	VMOVAPS      Z20, Z23
 	VFNMADD231PS Z22, Z22, Z23
-	VMULPS       Z6, Z22, Z24
+	VMULPS       Z5, Z22, Z24
 	VMULPS       Z24, Z23, Z23
 	VFMADD231PS  Z22, Z20, Z23
 	VMOVAPS      Z23, Z20
@@ -4878,7 +4908,7 @@ focusnot4_81:
 	VMOVAPS      Z18, Z25
 	VFNMADD231PS Z22, Z22, Z25
 	VMULPS       Z25, Z18, Z18
-	VFMADD231PS  Z6, Z18, Z24
+	VFMADD231PS  Z5, Z18, Z24
 	VMULPS       Z22, Z24, Z18
 	VFMADD231PS  Z22, Z23, Z18
 	VSQRTPS      Z20, Z22
@@ -4888,7 +4918,7 @@ focusnot4_81:
 	VMOVAPS      Z20, Z25
 	VFNMADD231PS Z22, Z22, Z25
 	VMULPS       Z25, Z20, Z20
-	VFMADD231PS  Z6, Z20, Z24
+	VFMADD231PS  Z5, Z20, Z24
 	VMULPS       Z22, Z24, Z20
 	VFMADD231PS  Z22, Z23, Z20
 	JMP          focusdone81
@@ -4990,8 +5020,8 @@ focusnot8_81:
 	VFMADD213PS Z30, Z23, Z26
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z26, Z26
-	VSUBPS      Z7, Z26, Z31
+	VADDPS      Z6, Z26, Z26
+	VSUBPS      Z6, Z26, Z31
 	VSUBPS      Z31, Z30, Z30
 	VFMADD231PS Z27, Z23, Z30
 	VPERMPS     pow_tl<>+0(SB), Z18, Z18
@@ -5006,7 +5036,7 @@ focusnot8_81:
 	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z22
 	VMULPS           Z18, Z18, Z23
 	VMULPS           Z22, Z23, Z22
-	VFMADD231PS      Z5, Z18, Z22
+	VFMADD231PS      Z4, Z18, Z22
 	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z18
 	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z23
 	VFMADD231PS      Z22, Z18, Z23
@@ -5063,8 +5093,8 @@ focusnot8_81:
 	VFMADD213PS Z30, Z23, Z26
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z26, Z26
-	VSUBPS      Z7, Z26, Z31
+	VADDPS      Z6, Z26, Z26
+	VSUBPS      Z6, Z26, Z31
 	VSUBPS      Z31, Z30, Z30
 	VFMADD231PS Z27, Z23, Z30
 	VPERMPS     pow_tl<>+0(SB), Z20, Z20
@@ -5079,7 +5109,7 @@ focusnot8_81:
 	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z22
 	VMULPS           Z20, Z20, Z23
 	VMULPS           Z22, Z23, Z22
-	VFMADD231PS      Z5, Z20, Z22
+	VFMADD231PS      Z4, Z20, Z22
 	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z20
 	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z23
 	VFMADD231PS      Z22, Z20, Z23
@@ -5111,27 +5141,27 @@ focusdone81:
 
 othervector:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z8, Z18, Z20
-	VSUBPS Z10, Z20, Z20
+	VPORD  Z7, Z18, Z20
+	VSUBPS Z9, Z20, Z20
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z4, Z21
-	VFMADD231PS Z11, Z20, Z21
-	VSUBPS      Z4, Z21, Z22
+	VMOVAPS     Z3, Z21
+	VFMADD231PS Z10, Z20, Z21
+	VSUBPS      Z3, Z21, Z22
 
 	// r = c - n ln2
-	VFNMADD231PS Z5, Z22, Z20
-	VFNMADD231PS Z12, Z22, Z20
+	VFNMADD231PS Z4, Z22, Z20
+	VFNMADD231PS Z11, Z22, Z20
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z14, Z22
-	VFMADD231PS Z13, Z20, Z22
+	VMOVAPS     Z13, Z22
+	VFMADD231PS Z12, Z20, Z22
+	VFMADD213PS Z14, Z20, Z22
 	VFMADD213PS Z15, Z20, Z22
-	VFMADD213PS Z16, Z20, Z22
-	VFMADD213PS Z17, Z22, Z20
+	VFMADD213PS Z16, Z22, Z20
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     exp_one<>+0(SB), Z21, Z22
+	VPERMPS     Z17, Z21, Z22
 	VPSLLD      $0x15, Z21, Z21
 	VPADDD      Z21, Z22, Z21
 	VFMADD231PS Z20, Z21, Z21
@@ -5159,7 +5189,7 @@ othervector:
 	VSUBPS      Z19, Z0, Z22
 	VPMOVD2M    Z18, K2
 	VBLENDMPS   Z19, Z22, K2, Z24
-	VPANDD      Z9, Z18, Z18
+	VPANDD      Z8, Z18, Z18
 	VFMADD231PS Z18, Z24, Z21
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
@@ -5200,7 +5230,7 @@ focusnot3_82:
 	VSQRTPS      Z18, Z20
 	VMOVAPS      Z18, Z21
 	VFNMADD231PS Z20, Z20, Z21
-	VMULPS       Z6, Z20, Z22
+	VMULPS       Z5, Z20, Z22
 	VMULPS       Z22, Z21, Z21
 	VFMADD231PS  Z20, Z18, Z21
 	VMOVAPS      Z21, Z18
@@ -5216,7 +5246,7 @@ focusnot4_82:
 	VMOVAPS      Z18, Z23
 	VFNMADD231PS Z20, Z20, Z23
 	VMULPS       Z23, Z18, Z18
-	VFMADD231PS  Z6, Z18, Z22
+	VFMADD231PS  Z5, Z18, Z22
 	VMULPS       Z20, Z22, Z18
 	VFMADD231PS  Z20, Z21, Z18
 	JMP          focusdone82
@@ -5297,8 +5327,8 @@ focusnot8_82:
 	VFMADD213PS Z28, Z21, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z24, Z24
-	VSUBPS      Z7, Z24, Z29
+	VADDPS      Z6, Z24, Z24
+	VSUBPS      Z6, Z24, Z29
 	VSUBPS      Z29, Z28, Z28
 	VFMADD231PS Z25, Z21, Z28
 	VPERMPS     pow_tl<>+0(SB), Z18, Z18
@@ -5313,7 +5343,7 @@ focusnot8_82:
 	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z20
 	VMULPS           Z18, Z18, Z21
 	VMULPS           Z20, Z21, Z20
-	VFMADD231PS      Z5, Z18, Z20
+	VFMADD231PS      Z4, Z18, Z20
 	VPERMPS          pow_exp_hi<>+0(SB), Z24, Z18
 	VPERMPS          pow_exp_lo<>+0(SB), Z24, Z21
 	VFMADD231PS      Z20, Z18, Z21
@@ -5347,27 +5377,27 @@ slow:
 	VMOVUPS (BX), Z19
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD        Z8, Z18, Z20
-	VSUBPS       Z10, Z20, Z20
+	VPORD        Z7, Z18, Z20
+	VSUBPS       Z9, Z20, Z20
 	VBROADCASTSS consts<>+416(SB), Z21
 	VMAXPS       Z20, Z21, Z20
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z4, Z21
-	VFMADD231PS Z11, Z20, Z21
-	VSUBPS      Z4, Z21, Z22
+	VMOVAPS     Z3, Z21
+	VFMADD231PS Z10, Z20, Z21
+	VSUBPS      Z3, Z21, Z22
 
 	// r = c - n ln2
 	VMOVAPS      Z20, Z23
-	VFNMADD231PS Z5, Z22, Z23
-	VFNMADD231PS Z12, Z22, Z23
+	VFNMADD231PS Z4, Z22, Z23
+	VFNMADD231PS Z11, Z22, Z23
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS      Z14, Z24
-	VFMADD231PS  Z13, Z23, Z24
+	VMOVAPS      Z13, Z24
+	VFMADD231PS  Z12, Z23, Z24
+	VFMADD213PS  Z14, Z23, Z24
 	VFMADD213PS  Z15, Z23, Z24
-	VFMADD213PS  Z16, Z23, Z24
-	VFMADD213PS  Z17, Z24, Z23
+	VFMADD213PS  Z16, Z24, Z23
 	VCMPPS.BCST  $0x11, consts<>+480(SB), Z20, K1
 	VBROADCASTSS consts<>+512(SB), Z20
 	VMOVAPS.Z    Z20, K1, Z20
@@ -5418,8 +5448,9 @@ slow:
 	VSUBPS      Z19, Z0, Z23
 	VPMOVD2M    Z18, K1
 	VBLENDMPS   Z19, Z23, K1, Z24
-	VPANDD      Z9, Z18, Z18
-	VCMPPS      $0x11, Z24, Z3, K1
+	VPANDD      Z8, Z18, Z18
+	VPXORD      Z25, Z25, Z25
+	VCMPPS      $0x11, Z24, Z25, K1
 	VMOVAPS.Z   Z18, K1, Z18
 	VFMADD231PS Z18, Z24, Z20
 
@@ -5461,7 +5492,7 @@ focusnot3_83:
 	VSQRTPS      Z18, Z20
 	VMOVAPS      Z18, Z21
 	VFNMADD231PS Z20, Z20, Z21
-	VMULPS       Z6, Z20, Z22
+	VMULPS       Z5, Z20, Z22
 	VMULPS       Z22, Z21, Z21
 	VFMADD231PS  Z20, Z18, Z21
 	VMOVAPS      Z21, Z18
@@ -5477,7 +5508,7 @@ focusnot4_83:
 	VMOVAPS      Z18, Z23
 	VFNMADD231PS Z20, Z20, Z23
 	VMULPS       Z23, Z18, Z18
-	VFMADD231PS  Z6, Z18, Z22
+	VFMADD231PS  Z5, Z18, Z22
 	VMULPS       Z20, Z22, Z18
 	VFMADD231PS  Z20, Z21, Z18
 	JMP          focusdone83
@@ -5525,7 +5556,7 @@ focusnot8_83:
 	VBROADCASTSS 8(R9), Z22
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD       Z9, Z18, Z23
+	VPANDD       Z8, Z18, Z23
 	VPSUBD.BCST  consts<>+1248(SB), Z23, Z24
 	VCVTDQ2PS    Z23, Z25
 	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
@@ -5564,8 +5595,8 @@ focusnot8_83:
 	VFMADD213PS Z27, Z21, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z24, Z30
-	VSUBPS      Z7, Z30, Z31
+	VADDPS      Z6, Z24, Z30
+	VSUBPS      Z6, Z30, Z31
 	VSUBPS      Z31, Z27, Z27
 	VFMADD231PS Z28, Z21, Z27
 	VPERMPS     pow_tl<>+0(SB), Z26, Z26
@@ -5580,13 +5611,13 @@ focusnot8_83:
 	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
 	VMULPS           Z21, Z21, Z25
 	VMULPS           Z22, Z25, Z22
-	VFMADD231PS      Z5, Z21, Z22
+	VFMADD231PS      Z4, Z21, Z22
 	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
 	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
 	VFMADD231PS      Z22, Z21, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD       Z7, Z30, Z22
+	VPSUBD       Z6, Z30, Z22
 	VPSRAD       $0x03, Z22, Z22
 	VADDPS       Z25, Z21, Z26
 	VPSLLD       $0x17, Z22, Z27
@@ -5594,7 +5625,8 @@ focusnot8_83:
 	VPMINUD.BCST consts<>+928(SB), Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Z3, Z22, Z22
+	VPXORD       Z28, Z28, Z28
+	VPMINSD      Z28, Z22, Z22
 	VBROADCASTSS consts<>+1792(SB), Z28
 	VPSUBD       Z22, Z28, Z22
 	VPSLLD       $0x17, Z22, Z22
@@ -5612,28 +5644,34 @@ focusnot8_83:
 	VCMPPS         $0x11, Z24, Z22, K1
 	VBLENDMPS.BCST consts<>+928(SB), Z21, K1, Z21
 	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K1
-	VBLENDMPS      Z3, Z21, K1, Z21
-	VPCMPD         $0x00, Z3, Z23, K1
+	VPXORD         Z22, Z22, Z22
+	VBLENDMPS      Z22, Z21, K1, Z21
+	VPXORD         Z22, Z22, Z22
+	VPCMPD         $0x00, Z22, Z23, K1
 	VPMOVD2M       Z20, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z3, K2, Z22
+	VPXORD         Z22, Z22, Z22
+	VBLENDMPS.BCST consts<>+928(SB), Z22, K2, Z22
 	VBLENDMPS      Z22, Z21, K1, Z21
 	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K1
 	VPMOVD2M       Z20, K2
-	VBROADCASTSS   consts<>+928(SB), Z20
-	VBLENDMPS      Z3, Z20, K2, Z20
+	VPXORD         Z20, Z20, Z20
+	VBROADCASTSS   consts<>+928(SB), Z22
+	VBLENDMPS      Z20, Z22, K2, Z20
 	VBLENDMPS      Z20, Z21, K1, Z20
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS   12(R9), Z21
 	VPANDD         Z21, Z18, Z21
 	VPORD          Z21, Z20, Z20
-	VPCMPD         $0x06, Z3, Z23, K1
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z21, Z23, K1
 	VBROADCASTSS   consts<>+928(SB), Z21
 	VPCMPD         $0x06, Z23, Z21, K2
 	KANDW          K1, K2, K1
 	VBROADCASTSS   16(R9), Z21
 	VPANDD         Z21, Z18, Z18
-	VPCMPD         $0x06, Z18, Z3, K2
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z18, Z21, K2
 	KANDW          K1, K2, K1
 	VPCMPD.BCST    $0x06, consts<>+928(SB), Z23, K2
 	KORW           K1, K2, K1
@@ -5661,31 +5699,31 @@ slowvector:
 	KMOVW   R8, K1
 	VMOVAPS Z0, Z18
 	VMOVUPS (DX), K1, Z18
-	VMOVAPS Z3, Z19
+	VPXORD  Z19, Z19, Z19
 	VMOVUPS (BX), K1, Z19
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD        Z8, Z18, Z20
-	VSUBPS       Z10, Z20, Z20
+	VPORD        Z7, Z18, Z20
+	VSUBPS       Z9, Z20, Z20
 	VBROADCASTSS consts<>+416(SB), Z21
 	VMAXPS       Z20, Z21, Z20
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z4, Z21
-	VFMADD231PS Z11, Z20, Z21
-	VSUBPS      Z4, Z21, Z22
+	VMOVAPS     Z3, Z21
+	VFMADD231PS Z10, Z20, Z21
+	VSUBPS      Z3, Z21, Z22
 
 	// r = c - n ln2
 	VMOVAPS      Z20, Z23
-	VFNMADD231PS Z5, Z22, Z23
-	VFNMADD231PS Z12, Z22, Z23
+	VFNMADD231PS Z4, Z22, Z23
+	VFNMADD231PS Z11, Z22, Z23
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS      Z14, Z24
-	VFMADD231PS  Z13, Z23, Z24
+	VMOVAPS      Z13, Z24
+	VFMADD231PS  Z12, Z23, Z24
+	VFMADD213PS  Z14, Z23, Z24
 	VFMADD213PS  Z15, Z23, Z24
-	VFMADD213PS  Z16, Z23, Z24
-	VFMADD213PS  Z17, Z24, Z23
+	VFMADD213PS  Z16, Z24, Z23
 	VCMPPS.BCST  $0x11, consts<>+480(SB), Z20, K2
 	VBROADCASTSS consts<>+512(SB), Z20
 	VMOVAPS.Z    Z20, K2, Z20
@@ -5736,8 +5774,9 @@ slowvector:
 	VSUBPS      Z19, Z0, Z23
 	VPMOVD2M    Z18, K2
 	VBLENDMPS   Z19, Z23, K2, Z24
-	VPANDD      Z9, Z18, Z18
-	VCMPPS      $0x11, Z24, Z3, K2
+	VPANDD      Z8, Z18, Z18
+	VPXORD      Z25, Z25, Z25
+	VCMPPS      $0x11, Z24, Z25, K2
 	VMOVAPS.Z   Z18, K2, Z18
 	VFMADD231PS Z18, Z24, Z20
 
@@ -5779,7 +5818,7 @@ focusnot3_84:
 	VSQRTPS      Z18, Z20
 	VMOVAPS      Z18, Z21
 	VFNMADD231PS Z20, Z20, Z21
-	VMULPS       Z6, Z20, Z22
+	VMULPS       Z5, Z20, Z22
 	VMULPS       Z22, Z21, Z21
 	VFMADD231PS  Z20, Z18, Z21
 	VMOVAPS      Z21, Z18
@@ -5795,7 +5834,7 @@ focusnot4_84:
 	VMOVAPS      Z18, Z23
 	VFNMADD231PS Z20, Z20, Z23
 	VMULPS       Z23, Z18, Z18
-	VFMADD231PS  Z6, Z18, Z22
+	VFMADD231PS  Z5, Z18, Z22
 	VMULPS       Z20, Z22, Z18
 	VFMADD231PS  Z20, Z21, Z18
 	JMP          focusdone84
@@ -5843,7 +5882,7 @@ focusnot8_84:
 	VBROADCASTSS 8(R8), Z22
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD       Z9, Z18, Z23
+	VPANDD       Z8, Z18, Z23
 	VPSUBD.BCST  consts<>+1248(SB), Z23, Z24
 	VCVTDQ2PS    Z23, Z25
 	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
@@ -5882,8 +5921,8 @@ focusnot8_84:
 	VFMADD213PS Z27, Z21, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z24, Z30
-	VSUBPS      Z7, Z30, Z31
+	VADDPS      Z6, Z24, Z30
+	VSUBPS      Z6, Z30, Z31
 	VSUBPS      Z31, Z27, Z27
 	VFMADD231PS Z28, Z21, Z27
 	VPERMPS     pow_tl<>+0(SB), Z26, Z26
@@ -5898,13 +5937,13 @@ focusnot8_84:
 	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
 	VMULPS           Z21, Z21, Z25
 	VMULPS           Z22, Z25, Z22
-	VFMADD231PS      Z5, Z21, Z22
+	VFMADD231PS      Z4, Z21, Z22
 	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
 	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
 	VFMADD231PS      Z22, Z21, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD       Z7, Z30, Z22
+	VPSUBD       Z6, Z30, Z22
 	VPSRAD       $0x03, Z22, Z22
 	VADDPS       Z25, Z21, Z26
 	VPSLLD       $0x17, Z22, Z27
@@ -5912,7 +5951,8 @@ focusnot8_84:
 	VPMINUD.BCST consts<>+928(SB), Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Z3, Z22, Z22
+	VPXORD       Z28, Z28, Z28
+	VPMINSD      Z28, Z22, Z22
 	VBROADCASTSS consts<>+1792(SB), Z28
 	VPSUBD       Z22, Z28, Z22
 	VPSLLD       $0x17, Z22, Z22
@@ -5930,28 +5970,34 @@ focusnot8_84:
 	VCMPPS         $0x11, Z24, Z22, K2
 	VBLENDMPS.BCST consts<>+928(SB), Z21, K2, Z21
 	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K2
-	VBLENDMPS      Z3, Z21, K2, Z21
-	VPCMPD         $0x00, Z3, Z23, K2
+	VPXORD         Z22, Z22, Z22
+	VBLENDMPS      Z22, Z21, K2, Z21
+	VPXORD         Z22, Z22, Z22
+	VPCMPD         $0x00, Z22, Z23, K2
 	VPMOVD2M       Z20, K3
-	VBLENDMPS.BCST consts<>+928(SB), Z3, K3, Z22
+	VPXORD         Z22, Z22, Z22
+	VBLENDMPS.BCST consts<>+928(SB), Z22, K3, Z22
 	VBLENDMPS      Z22, Z21, K2, Z21
 	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K2
 	VPMOVD2M       Z20, K3
-	VBROADCASTSS   consts<>+928(SB), Z20
-	VBLENDMPS      Z3, Z20, K3, Z20
+	VPXORD         Z20, Z20, Z20
+	VBROADCASTSS   consts<>+928(SB), Z22
+	VBLENDMPS      Z20, Z22, K3, Z20
 	VBLENDMPS      Z20, Z21, K2, Z20
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS   12(R8), Z21
 	VPANDD         Z21, Z18, Z21
 	VPORD          Z21, Z20, Z20
-	VPCMPD         $0x06, Z3, Z23, K2
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z21, Z23, K2
 	VBROADCASTSS   consts<>+928(SB), Z21
 	VPCMPD         $0x06, Z23, Z21, K3
 	KANDW          K2, K3, K2
 	VBROADCASTSS   16(R8), Z21
 	VPANDD         Z21, Z18, Z18
-	VPCMPD         $0x06, Z18, Z3, K3
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z18, Z21, K3
 	KANDW          K2, K3, K2
 	VPCMPD.BCST    $0x06, consts<>+928(SB), Z23, K3
 	KORW           K2, K3, K2
@@ -6098,8 +6144,10 @@ block:
 	VFMADD231PS  Y8, Y5, Y5
 
 	// ce = log1p(e) + max(v, 0)
-	VMAXPS       consts<>+960(SB), Y7, Y6
-	VMAXPS       consts<>+960(SB), Y10, Y7
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y8, Y8, Y8
+	VMAXPS       Y6, Y7, Y6
+	VMAXPS       Y8, Y10, Y7
 	VADDPS       Y6, Y4, Y4
 	VADDPS       Y7, Y5, Y6
 	VMOVUPS      (BX), Y5
@@ -6435,7 +6483,7 @@ vector:
 	VMASKMOVPS   (DX), Y3, Y4
 	VBLENDVPS    Y3, Y4, Y0, Y4
 	VMASKMOVPS   (BX), Y3, Y5
-	VBROADCASTSS consts<>+960(SB), Y6
+	VPXOR        Y6, Y6, Y6
 	VBLENDVPS    Y3, Y5, Y6, Y3
 	VBROADCASTSS 20(SI), Y5
 
@@ -6500,7 +6548,8 @@ vector:
 	VFMADD231PS  Y5, Y6, Y6
 
 	// ce = log1p(e) + max(v, 0)
-	VMAXPS       consts<>+960(SB), Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VMAXPS       Y5, Y4, Y4
 	VADDPS       Y4, Y6, Y4
 	VPSLLD       $0x02, Y3, Y3
 	VBROADCASTSS 12(SI), Y5
@@ -7461,13 +7510,13 @@ slow:
 	VBLENDVPS    Y3, Y8, Y9, Y7
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS       Y4, Y0, Y8
-	VBLENDVPS    Y3, Y4, Y8, Y9
-	VPAND        consts<>+32(SB), Y3, Y3
-	VBROADCASTSS consts<>+960(SB), Y10
-	VCMPPS       $0x11, Y9, Y10, Y10
-	VPAND        Y3, Y10, Y3
-	VFMADD231PS  Y3, Y9, Y5
+	VSUBPS      Y4, Y0, Y8
+	VBLENDVPS   Y3, Y4, Y8, Y9
+	VPAND       consts<>+32(SB), Y3, Y3
+	VPXOR       Y10, Y10, Y10
+	VCMPPS      $0x11, Y9, Y10, Y10
+	VPAND       Y3, Y10, Y3
+	VFMADD231PS Y3, Y9, Y5
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Y4, Y7, Y3
@@ -7641,7 +7690,8 @@ focusnot8_161:
 	VPMINUD consts<>+928(SB), Y11, Y11
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      consts<>+960(SB), Y6, Y6
+	VPXOR        Y12, Y12, Y12
+	VPMINSD      Y12, Y6, Y6
 	VBROADCASTSS consts<>+1792(SB), Y12
 	VPSUBD       Y6, Y12, Y6
 	VPSLLD       $0x17, Y6, Y6
@@ -7659,27 +7709,31 @@ focusnot8_161:
 	VCMPPS       $0x11, Y8, Y6, Y6
 	VBLENDVPS    Y6, consts<>+928(SB), Y5, Y5
 	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
-	VBLENDVPS    Y6, consts<>+960(SB), Y5, Y5
-	VPCMPEQD     consts<>+960(SB), Y7, Y6
-	VBROADCASTSS consts<>+960(SB), Y8
+	VPXOR        Y8, Y8, Y8
+	VBLENDVPS    Y6, Y8, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPCMPEQD     Y6, Y7, Y6
+	VPXOR        Y8, Y8, Y8
 	VBLENDVPS    Y4, consts<>+928(SB), Y8, Y8
 	VBLENDVPS    Y6, Y8, Y5, Y5
 	VPCMPEQD     consts<>+928(SB), Y7, Y6
-	VBROADCASTSS consts<>+928(SB), Y8
-	VBLENDVPS    Y4, consts<>+960(SB), Y8, Y4
+	VPXOR        Y8, Y8, Y8
+	VBROADCASTSS consts<>+928(SB), Y9
+	VBLENDVPS    Y4, Y8, Y9, Y4
 	VBLENDVPS    Y6, Y4, Y5, Y4
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R9), Y5
 	VPAND        Y5, Y3, Y5
 	VPOR         Y5, Y4, Y4
-	VPCMPGTD     consts<>+960(SB), Y7, Y5
+	VPXOR        Y5, Y5, Y5
+	VPCMPGTD     Y5, Y7, Y5
 	VBROADCASTSS consts<>+928(SB), Y6
 	VPCMPGTD     Y7, Y6, Y6
 	VPAND        Y5, Y6, Y5
 	VBROADCASTSS 16(R9), Y6
 	VPAND        Y6, Y3, Y3
-	VBROADCASTSS consts<>+960(SB), Y6
+	VPXOR        Y6, Y6, Y6
 	VPCMPGTD     Y3, Y6, Y3
 	VPAND        Y5, Y3, Y3
 	VPCMPGTD     consts<>+928(SB), Y7, Y5
@@ -7704,18 +7758,18 @@ focusdone161:
 	JMP       loop
 
 slowvector:
-	MOVQ         $0x00000008, R8
-	MOVQ         AX, R9
-	CMPQ         R9, R8
-	CMOVQGT      R8, R9
-	NEGQ         R9
-	LEAQ         lane_mask<>+32(SB), R8
-	VMOVUPS      (R8)(R9*4), Y3
-	VMASKMOVPS   (DX), Y3, Y4
-	VBLENDVPS    Y3, Y4, Y0, Y4
-	VMASKMOVPS   (BX), Y3, Y5
-	VBROADCASTSS consts<>+960(SB), Y6
-	VBLENDVPS    Y3, Y5, Y6, Y3
+	MOVQ       $0x00000008, R8
+	MOVQ       AX, R9
+	CMPQ       R9, R8
+	CMOVQGT    R8, R9
+	NEGQ       R9
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(R9*4), Y3
+	VMASKMOVPS (DX), Y3, Y4
+	VBLENDVPS  Y3, Y4, Y0, Y4
+	VMASKMOVPS (BX), Y3, Y5
+	VPXOR      Y6, Y6, Y6
+	VBLENDVPS  Y3, Y5, Y6, Y3
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
 	VPOR         consts<>+1184(SB), Y4, Y5
@@ -7784,13 +7838,13 @@ slowvector:
 	VBLENDVPS    Y4, Y8, Y9, Y7
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS       Y3, Y0, Y8
-	VBLENDVPS    Y4, Y3, Y8, Y9
-	VPAND        consts<>+32(SB), Y4, Y4
-	VBROADCASTSS consts<>+960(SB), Y10
-	VCMPPS       $0x11, Y9, Y10, Y10
-	VPAND        Y4, Y10, Y4
-	VFMADD231PS  Y4, Y9, Y5
+	VSUBPS      Y3, Y0, Y8
+	VBLENDVPS   Y4, Y3, Y8, Y9
+	VPAND       consts<>+32(SB), Y4, Y4
+	VPXOR       Y10, Y10, Y10
+	VCMPPS      $0x11, Y9, Y10, Y10
+	VPAND       Y4, Y10, Y4
+	VFMADD231PS Y4, Y9, Y5
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Y3, Y7, Y4
@@ -7964,7 +8018,8 @@ focusnot8_162:
 	VPMINUD consts<>+928(SB), Y11, Y11
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      consts<>+960(SB), Y6, Y6
+	VPXOR        Y12, Y12, Y12
+	VPMINSD      Y12, Y6, Y6
 	VBROADCASTSS consts<>+1792(SB), Y12
 	VPSUBD       Y6, Y12, Y6
 	VPSLLD       $0x17, Y6, Y6
@@ -7982,27 +8037,31 @@ focusnot8_162:
 	VCMPPS       $0x11, Y8, Y6, Y6
 	VBLENDVPS    Y6, consts<>+928(SB), Y5, Y5
 	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
-	VBLENDVPS    Y6, consts<>+960(SB), Y5, Y5
-	VPCMPEQD     consts<>+960(SB), Y7, Y6
-	VBROADCASTSS consts<>+960(SB), Y8
+	VPXOR        Y8, Y8, Y8
+	VBLENDVPS    Y6, Y8, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPCMPEQD     Y6, Y7, Y6
+	VPXOR        Y8, Y8, Y8
 	VBLENDVPS    Y3, consts<>+928(SB), Y8, Y8
 	VBLENDVPS    Y6, Y8, Y5, Y5
 	VPCMPEQD     consts<>+928(SB), Y7, Y6
-	VBROADCASTSS consts<>+928(SB), Y8
-	VBLENDVPS    Y3, consts<>+960(SB), Y8, Y3
+	VPXOR        Y8, Y8, Y8
+	VBROADCASTSS consts<>+928(SB), Y9
+	VBLENDVPS    Y3, Y8, Y9, Y3
 	VBLENDVPS    Y6, Y3, Y5, Y3
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R8), Y5
 	VPAND        Y5, Y4, Y5
 	VPOR         Y5, Y3, Y3
-	VPCMPGTD     consts<>+960(SB), Y7, Y5
+	VPXOR        Y5, Y5, Y5
+	VPCMPGTD     Y5, Y7, Y5
 	VBROADCASTSS consts<>+928(SB), Y6
 	VPCMPGTD     Y7, Y6, Y6
 	VPAND        Y5, Y6, Y5
 	VBROADCASTSS 16(R8), Y6
 	VPAND        Y6, Y4, Y4
-	VBROADCASTSS consts<>+960(SB), Y6
+	VPXOR        Y6, Y6, Y6
 	VPCMPGTD     Y4, Y6, Y4
 	VPAND        Y5, Y4, Y4
 	VPCMPGTD     consts<>+928(SB), Y7, Y5
@@ -8057,15 +8116,15 @@ TEXT ·sigmoidGradAVX512(SB), NOSPLIT, $0-56
 	VBROADCASTSS consts<>+384(SB), Z0
 	VBROADCASTSS consts<>+1664(SB), Z1
 	VBROADCASTSS consts<>+1696(SB), Z2
-	VBROADCASTSS consts<>+960(SB), Z3
-	VBROADCASTSS consts<>+2144(SB), Z4
-	VBROADCASTSS consts<>+1184(SB), Z5
-	VBROADCASTSS consts<>+128(SB), Z6
-	VBROADCASTSS consts<>+160(SB), Z7
-	VBROADCASTSS consts<>+1536(SB), Z8
-	VBROADCASTSS consts<>+32(SB), Z9
-	VBROADCASTSS consts<>+64(SB), Z10
-	VBROADCASTSS consts<>+96(SB), Z11
+	VBROADCASTSS consts<>+2144(SB), Z3
+	VBROADCASTSS consts<>+1184(SB), Z4
+	VBROADCASTSS consts<>+128(SB), Z5
+	VBROADCASTSS consts<>+160(SB), Z6
+	VBROADCASTSS consts<>+1536(SB), Z7
+	VBROADCASTSS consts<>+32(SB), Z8
+	VBROADCASTSS consts<>+64(SB), Z9
+	VBROADCASTSS consts<>+96(SB), Z10
+	VBROADCASTSS consts<>+192(SB), Z11
 	MOVQ         n+32(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         grad+8(FP), DX
@@ -8083,8 +8142,8 @@ block:
 	VBROADCASTSS 20(DI), Z12
 
 	// any |x| > limit, or NaN?
-	VPANDD   (BX), Z9, Z13
-	VPANDD   64(BX), Z9, Z14
+	VPANDD   (BX), Z8, Z13
+	VPANDD   64(BX), Z8, Z14
 	VPMAXSD  Z14, Z13, Z13
 	VPCMPD   $0x06, Z12, Z13, K1
 	KORTESTW K1, K1
@@ -8101,24 +8160,24 @@ block:
 	JNE          otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  (BX), Z5, Z12
-	VPORD  64(BX), Z5, Z13
-	VSUBPS Z10, Z12, Z12
-	VSUBPS Z10, Z13, Z15
+	VPORD  (BX), Z4, Z12
+	VPORD  64(BX), Z4, Z13
+	VSUBPS Z9, Z12, Z12
+	VSUBPS Z9, Z13, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z6, Z13
-	VFMADD231PS Z11, Z12, Z13
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z11, Z15, Z16
-	VSUBPS      Z6, Z13, Z14
-	VSUBPS      Z6, Z16, Z17
+	VMOVAPS     Z5, Z13
+	VFMADD231PS Z10, Z12, Z13
+	VMOVAPS     Z5, Z16
+	VFMADD231PS Z10, Z15, Z16
+	VSUBPS      Z5, Z13, Z14
+	VSUBPS      Z5, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS      Z7, Z14, Z12
-	VFNMADD231PS      Z7, Z17, Z15
-	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z12
-	VFNMADD231PS.BCST consts<>+192(SB), Z17, Z15
+	VFNMADD231PS Z6, Z14, Z12
+	VFNMADD231PS Z6, Z17, Z15
+	VFNMADD231PS Z11, Z14, Z12
+	VFNMADD231PS Z11, Z17, Z15
 
 	// p = e^r / s - 1, s = T[0]
 	VBROADCASTSS     consts<>+224(SB), Z14
@@ -8153,8 +8212,8 @@ block:
 	VMOVUPS   64(SI), Z19
 	VPSLLD    $0x02, Z16, Z16
 	VPSLLD    $0x02, Z19, Z19
-	VPANDD    Z5, Z16, Z16
-	VPANDD    Z5, Z19, Z19
+	VPANDD    Z4, Z16, Z16
+	VPANDD    Z4, Z19, Z19
 	VPXORD    (BX), Z16, Z16
 	VPXORD    64(BX), Z19, Z19
 	VPMOVD2M  Z16, K1
@@ -8189,8 +8248,10 @@ block:
 	VFMADD231PS      Z18, Z14, Z14
 
 	// ce = log1p(e) + max(v, 0)
-	VMAXPS Z3, Z16, Z15
-	VMAXPS Z3, Z19, Z16
+	VPXORD Z15, Z15, Z15
+	VPXORD Z18, Z18, Z18
+	VMAXPS Z15, Z16, Z15
+	VMAXPS Z18, Z19, Z16
 	VADDPS Z15, Z13, Z13
 	VADDPS Z16, Z14, Z15
 
@@ -8205,8 +8266,8 @@ block:
 	VMOVUPS      64(SI), Z17
 	VPSLLD       $0x02, Z12, Z12
 	VPSLLD       $0x02, Z17, Z17
-	VPANDD       Z5, Z12, Z12
-	VPANDD       Z5, Z17, Z17
+	VPANDD       Z4, Z12, Z12
+	VPANDD       Z4, Z17, Z17
 	VPXORD       Z12, Z14, Z12
 	VPXORD       Z17, Z16, Z16
 	VMOVUPS      (SI), Z14
@@ -8256,14 +8317,14 @@ focusnot3_277:
 	VSQRTPS      Z20, Z18
 	VMOVAPS      Z20, Z19
 	VFNMADD231PS Z18, Z18, Z19
-	VMULPS       Z4, Z18, Z22
+	VMULPS       Z3, Z18, Z22
 	VMULPS       Z22, Z19, Z19
 	VFMADD231PS  Z18, Z20, Z19
 	VMOVAPS      Z19, Z20
 	VSQRTPS      Z21, Z18
 	VMOVAPS      Z21, Z19
 	VFNMADD231PS Z18, Z18, Z19
-	VMULPS       Z4, Z18, Z22
+	VMULPS       Z3, Z18, Z22
 	VMULPS       Z22, Z19, Z19
 	VFMADD231PS  Z18, Z21, Z19
 	VMOVAPS      Z19, Z21
@@ -8279,7 +8340,7 @@ focusnot4_277:
 	VMOVAPS      Z20, Z23
 	VFNMADD231PS Z18, Z18, Z23
 	VMULPS       Z23, Z20, Z20
-	VFMADD231PS  Z4, Z20, Z22
+	VFMADD231PS  Z3, Z20, Z22
 	VMULPS       Z18, Z22, Z20
 	VFMADD231PS  Z18, Z19, Z20
 	VSQRTPS      Z21, Z18
@@ -8289,7 +8350,7 @@ focusnot4_277:
 	VMOVAPS      Z21, Z23
 	VFNMADD231PS Z18, Z18, Z23
 	VMULPS       Z23, Z21, Z21
-	VFMADD231PS  Z4, Z21, Z22
+	VFMADD231PS  Z3, Z21, Z22
 	VMULPS       Z18, Z22, Z21
 	VFMADD231PS  Z18, Z19, Z21
 	JMP          focusdone277
@@ -8391,8 +8452,8 @@ focusnot8_277:
 	VFMADD213PS Z28, Z19, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z8, Z24, Z24
-	VSUBPS      Z8, Z24, Z29
+	VADDPS      Z7, Z24, Z24
+	VSUBPS      Z7, Z24, Z29
 	VSUBPS      Z29, Z28, Z28
 	VFMADD231PS Z25, Z19, Z28
 	VPERMPS     pow_tl<>+0(SB), Z20, Z20
@@ -8407,7 +8468,7 @@ focusnot8_277:
 	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z19
 	VMULPS           Z18, Z18, Z20
 	VMULPS           Z19, Z20, Z19
-	VFMADD231PS      Z7, Z18, Z19
+	VFMADD231PS      Z6, Z18, Z19
 	VPERMPS          pow_exp_hi<>+0(SB), Z24, Z18
 	VPERMPS          pow_exp_lo<>+0(SB), Z24, Z20
 	VFMADD231PS      Z19, Z18, Z20
@@ -8464,8 +8525,8 @@ focusnot8_277:
 	VFMADD213PS Z28, Z19, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z8, Z24, Z24
-	VSUBPS      Z8, Z24, Z29
+	VADDPS      Z7, Z24, Z24
+	VSUBPS      Z7, Z24, Z29
 	VSUBPS      Z29, Z28, Z28
 	VFMADD231PS Z25, Z19, Z28
 	VPERMPS     pow_tl<>+0(SB), Z21, Z21
@@ -8480,7 +8541,7 @@ focusnot8_277:
 	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z19
 	VMULPS           Z18, Z18, Z21
 	VMULPS           Z19, Z21, Z19
-	VFMADD231PS      Z7, Z18, Z19
+	VFMADD231PS      Z6, Z18, Z19
 	VPERMPS          pow_exp_hi<>+0(SB), Z24, Z18
 	VPERMPS          pow_exp_lo<>+0(SB), Z24, Z21
 	VFMADD231PS      Z19, Z18, Z21
@@ -8542,12 +8603,12 @@ vector:
 	KMOVW        R10, K1
 	VMOVAPS      Z0, Z12
 	VMOVUPS      (BX), K1, Z12
-	VMOVAPS      Z3, Z13
+	VPXORD       Z13, Z13, Z13
 	VMOVUPS      (SI), K1, Z13
 	VBROADCASTSS 20(DI), Z14
 
 	// any |x| > limit, or NaN?
-	VPANDD   Z9, Z12, Z15
+	VPANDD   Z8, Z12, Z15
 	VPCMPD   $0x06, Z14, Z15, K2
 	KORTESTW K2, K2
 	JNE      slowvector
@@ -8560,17 +8621,17 @@ vector:
 	JNE          othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z5, Z12, Z14
-	VSUBPS Z10, Z14, Z14
+	VPORD  Z4, Z12, Z14
+	VSUBPS Z9, Z14, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z6, Z15
-	VFMADD231PS Z11, Z14, Z15
-	VSUBPS      Z6, Z15, Z16
+	VMOVAPS     Z5, Z15
+	VFMADD231PS Z10, Z14, Z15
+	VSUBPS      Z5, Z15, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS      Z7, Z16, Z14
-	VFNMADD231PS.BCST consts<>+192(SB), Z16, Z14
+	VFNMADD231PS Z6, Z16, Z14
+	VFNMADD231PS Z11, Z16, Z14
 
 	// p = e^r / s - 1, s = T[0]
 	VBROADCASTSS     consts<>+224(SB), Z16
@@ -8590,7 +8651,7 @@ vector:
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
 	VPSLLD    $0x02, Z13, Z17
-	VPANDD    Z5, Z17, Z17
+	VPANDD    Z4, Z17, Z17
 	VPXORD    Z12, Z17, Z12
 	VPMOVD2M  Z12, K2
 	VBLENDMPS Z16, Z14, K2, Z17
@@ -8610,7 +8671,8 @@ vector:
 	VFMADD231PS      Z16, Z15, Z15
 
 	// ce = log1p(e) + max(v, 0)
-	VMAXPS Z3, Z12, Z12
+	VPXORD Z16, Z16, Z16
+	VMAXPS Z16, Z12, Z12
 	VADDPS Z12, Z15, Z12
 
 	// D = q + gamma ce (1-q), with v's sign
@@ -8618,7 +8680,7 @@ vector:
 	VMULPS       Z14, Z12, Z14
 	VFMADD213PS  Z17, Z14, Z15
 	VPSLLD       $0x02, Z13, Z14
-	VPANDD       Z5, Z14, Z14
+	VPANDD       Z4, Z14, Z14
 	VPXORD       Z14, Z15, Z14
 	VPSLLD       $0x02, Z13, Z13
 	VBROADCASTSS 12(DI), Z15
@@ -8656,7 +8718,7 @@ focusnot3_278:
 	VSQRTPS      Z17, Z15
 	VMOVAPS      Z17, Z16
 	VFNMADD231PS Z15, Z15, Z16
-	VMULPS       Z4, Z15, Z18
+	VMULPS       Z3, Z15, Z18
 	VMULPS       Z18, Z16, Z16
 	VFMADD231PS  Z15, Z17, Z16
 	VMOVAPS      Z16, Z17
@@ -8672,7 +8734,7 @@ focusnot4_278:
 	VMOVAPS      Z17, Z19
 	VFNMADD231PS Z15, Z15, Z19
 	VMULPS       Z19, Z17, Z17
-	VFMADD231PS  Z4, Z17, Z18
+	VFMADD231PS  Z3, Z17, Z18
 	VMULPS       Z15, Z18, Z17
 	VFMADD231PS  Z15, Z16, Z17
 	JMP          focusdone278
@@ -8753,8 +8815,8 @@ focusnot8_278:
 	VFMADD213PS Z24, Z16, Z20
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z8, Z20, Z20
-	VSUBPS      Z8, Z20, Z25
+	VADDPS      Z7, Z20, Z20
+	VSUBPS      Z7, Z20, Z25
 	VSUBPS      Z25, Z24, Z24
 	VFMADD231PS Z21, Z16, Z24
 	VPERMPS     pow_tl<>+0(SB), Z17, Z17
@@ -8769,7 +8831,7 @@ focusnot8_278:
 	VFMADD213PS.BCST consts<>+1632(SB), Z15, Z16
 	VMULPS           Z15, Z15, Z17
 	VMULPS           Z16, Z17, Z16
-	VFMADD231PS      Z7, Z15, Z16
+	VFMADD231PS      Z6, Z15, Z16
 	VPERMPS          pow_exp_hi<>+0(SB), Z20, Z15
 	VPERMPS          pow_exp_lo<>+0(SB), Z20, Z17
 	VFMADD231PS      Z16, Z15, Z17
@@ -8821,24 +8883,24 @@ otherblock:
 	VMOVUPS 64(SI), Z16
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z5, Z12, Z14
-	VPORD  Z5, Z15, Z17
-	VSUBPS Z10, Z14, Z14
-	VSUBPS Z10, Z17, Z19
+	VPORD  Z4, Z12, Z14
+	VPORD  Z4, Z15, Z17
+	VSUBPS Z9, Z14, Z14
+	VSUBPS Z9, Z17, Z19
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z6, Z17
-	VFMADD231PS Z11, Z14, Z17
-	VMOVAPS     Z6, Z20
-	VFMADD231PS Z11, Z19, Z20
-	VSUBPS      Z6, Z17, Z18
-	VSUBPS      Z6, Z20, Z21
+	VMOVAPS     Z5, Z17
+	VFMADD231PS Z10, Z14, Z17
+	VMOVAPS     Z5, Z20
+	VFMADD231PS Z10, Z19, Z20
+	VSUBPS      Z5, Z17, Z18
+	VSUBPS      Z5, Z20, Z21
 
 	// r = c - n ln2
-	VFNMADD231PS      Z7, Z18, Z14
-	VFNMADD231PS      Z7, Z21, Z19
-	VFNMADD231PS.BCST consts<>+192(SB), Z18, Z14
-	VFNMADD231PS.BCST consts<>+192(SB), Z21, Z19
+	VFNMADD231PS Z6, Z18, Z14
+	VFNMADD231PS Z6, Z21, Z19
+	VFNMADD231PS Z11, Z18, Z14
+	VFNMADD231PS Z11, Z21, Z19
 
 	// p = e^r / s - 1, s = T[0]
 	VBROADCASTSS     consts<>+224(SB), Z18
@@ -8905,8 +8967,8 @@ otherblock:
 	VPMOVD2M    Z15, K2
 	VBLENDMPS   Z13, Z19, K1, Z21
 	VBLENDMPS   Z16, Z24, K2, Z25
-	VPANDD      Z9, Z12, Z12
-	VPANDD      Z9, Z15, Z15
+	VPANDD      Z8, Z12, Z12
+	VPANDD      Z8, Z15, Z15
 	VFMADD231PS Z12, Z21, Z17
 	VFMADD231PS Z15, Z25, Z18
 
@@ -8929,8 +8991,8 @@ otherblock:
 	VMULPS       Z18, Z27, Z30
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, Z4, Z13, K1
-	VCMPPS    $0x11, Z4, Z16, K2
+	VCMPPS    $0x11, Z3, Z13, K1
+	VCMPPS    $0x11, Z3, Z16, K2
 	VBLENDMPS Z20, Z14, K1, Z26
 	VBLENDMPS Z23, Z22, K2, Z31
 	VDIVPS    Z28, Z26, Z26
@@ -8986,14 +9048,14 @@ focusnot3_279:
 	VSQRTPS      Z28, Z13
 	VMOVAPS      Z28, Z14
 	VFNMADD231PS Z13, Z13, Z14
-	VMULPS       Z4, Z13, Z16
+	VMULPS       Z3, Z13, Z16
 	VMULPS       Z16, Z14, Z14
 	VFMADD231PS  Z13, Z28, Z14
 	VMOVAPS      Z14, Z28
 	VSQRTPS      Z29, Z13
 	VMOVAPS      Z29, Z14
 	VFNMADD231PS Z13, Z13, Z14
-	VMULPS       Z4, Z13, Z16
+	VMULPS       Z3, Z13, Z16
 	VMULPS       Z16, Z14, Z14
 	VFMADD231PS  Z13, Z29, Z14
 	VMOVAPS      Z14, Z29
@@ -9009,7 +9071,7 @@ focusnot4_279:
 	VMOVAPS      Z28, Z17
 	VFNMADD231PS Z13, Z13, Z17
 	VMULPS       Z17, Z28, Z17
-	VFMADD231PS  Z4, Z17, Z16
+	VFMADD231PS  Z3, Z17, Z16
 	VMULPS       Z13, Z16, Z28
 	VFMADD231PS  Z13, Z14, Z28
 	VSQRTPS      Z29, Z13
@@ -9019,7 +9081,7 @@ focusnot4_279:
 	VMOVAPS      Z29, Z17
 	VFNMADD231PS Z13, Z13, Z17
 	VMULPS       Z17, Z29, Z17
-	VFMADD231PS  Z4, Z17, Z16
+	VFMADD231PS  Z3, Z17, Z16
 	VMULPS       Z13, Z16, Z29
 	VFMADD231PS  Z13, Z14, Z29
 	JMP          focusdone279
@@ -9121,8 +9183,8 @@ focusnot8_279:
 	VFMADD213PS Z24, Z14, Z18
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z8, Z18, Z18
-	VSUBPS      Z8, Z18, Z26
+	VADDPS      Z7, Z18, Z18
+	VSUBPS      Z7, Z18, Z26
 	VSUBPS      Z26, Z24, Z24
 	VFMADD231PS Z20, Z14, Z24
 	VPERMPS     pow_tl<>+0(SB), Z19, Z19
@@ -9137,7 +9199,7 @@ focusnot8_279:
 	VFMADD213PS.BCST consts<>+1632(SB), Z13, Z14
 	VMULPS           Z13, Z13, Z16
 	VMULPS           Z14, Z16, Z14
-	VFMADD231PS      Z7, Z13, Z14
+	VFMADD231PS      Z6, Z13, Z14
 	VPERMPS          pow_exp_hi<>+0(SB), Z18, Z13
 	VPERMPS          pow_exp_lo<>+0(SB), Z18, Z16
 	VFMADD231PS      Z14, Z13, Z16
@@ -9194,8 +9256,8 @@ focusnot8_279:
 	VFMADD213PS Z24, Z14, Z18
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z8, Z18, Z18
-	VSUBPS      Z8, Z18, Z26
+	VADDPS      Z7, Z18, Z18
+	VSUBPS      Z7, Z18, Z26
 	VSUBPS      Z26, Z24, Z24
 	VFMADD231PS Z20, Z14, Z24
 	VPERMPS     pow_tl<>+0(SB), Z19, Z19
@@ -9210,7 +9272,7 @@ focusnot8_279:
 	VFMADD213PS.BCST consts<>+1632(SB), Z13, Z14
 	VMULPS           Z13, Z13, Z16
 	VMULPS           Z14, Z16, Z14
-	VFMADD231PS      Z7, Z13, Z14
+	VFMADD231PS      Z6, Z13, Z14
 	VPERMPS          pow_exp_hi<>+0(SB), Z18, Z13
 	VPERMPS          pow_exp_lo<>+0(SB), Z18, Z16
 	VFMADD231PS      Z14, Z13, Z16
@@ -9256,17 +9318,17 @@ focusdone279:
 
 othervector:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z5, Z12, Z14
-	VSUBPS Z10, Z14, Z14
+	VPORD  Z4, Z12, Z14
+	VSUBPS Z9, Z14, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z6, Z15
-	VFMADD231PS Z11, Z14, Z15
-	VSUBPS      Z6, Z15, Z16
+	VMOVAPS     Z5, Z15
+	VFMADD231PS Z10, Z14, Z15
+	VSUBPS      Z5, Z15, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS      Z7, Z16, Z14
-	VFNMADD231PS.BCST consts<>+192(SB), Z16, Z14
+	VFNMADD231PS Z6, Z16, Z14
+	VFNMADD231PS Z11, Z16, Z14
 
 	// p = e^r / s - 1, s = T[0]
 	VBROADCASTSS     consts<>+224(SB), Z16
@@ -9304,7 +9366,7 @@ othervector:
 	VSUBPS      Z13, Z0, Z16
 	VPMOVD2M    Z12, K2
 	VBLENDMPS   Z13, Z16, K2, Z18
-	VPANDD      Z9, Z12, Z12
+	VPANDD      Z8, Z12, Z12
 	VFMADD231PS Z12, Z18, Z15
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
@@ -9318,7 +9380,7 @@ othervector:
 	VMULPS       Z15, Z19, Z18
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, Z4, Z13, K2
+	VCMPPS    $0x11, Z3, Z13, K2
 	VBLENDMPS Z17, Z14, K2, Z21
 	VDIVPS    Z20, Z21, Z21
 	VBLENDMPS Z14, Z17, K2, Z14
@@ -9361,7 +9423,7 @@ focusnot3_280:
 	VSQRTPS      Z20, Z13
 	VMOVAPS      Z20, Z14
 	VFNMADD231PS Z13, Z13, Z14
-	VMULPS       Z4, Z13, Z15
+	VMULPS       Z3, Z13, Z15
 	VMULPS       Z15, Z14, Z14
 	VFMADD231PS  Z13, Z20, Z14
 	VMOVAPS      Z14, Z20
@@ -9377,7 +9439,7 @@ focusnot4_280:
 	VMOVAPS      Z20, Z16
 	VFNMADD231PS Z13, Z13, Z16
 	VMULPS       Z16, Z20, Z16
-	VFMADD231PS  Z4, Z16, Z15
+	VFMADD231PS  Z3, Z16, Z15
 	VMULPS       Z13, Z15, Z20
 	VFMADD231PS  Z13, Z14, Z20
 	JMP          focusdone280
@@ -9458,8 +9520,8 @@ focusnot8_280:
 	VFMADD213PS Z24, Z14, Z17
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z8, Z17, Z17
-	VSUBPS      Z8, Z17, Z25
+	VADDPS      Z7, Z17, Z17
+	VSUBPS      Z7, Z17, Z25
 	VSUBPS      Z25, Z24, Z24
 	VFMADD231PS Z21, Z14, Z24
 	VPERMPS     pow_tl<>+0(SB), Z20, Z20
@@ -9474,7 +9536,7 @@ focusnot8_280:
 	VFMADD213PS.BCST consts<>+1632(SB), Z13, Z14
 	VMULPS           Z13, Z13, Z15
 	VMULPS           Z14, Z15, Z14
-	VFMADD231PS      Z7, Z13, Z14
+	VFMADD231PS      Z6, Z13, Z14
 	VPERMPS          pow_exp_hi<>+0(SB), Z17, Z13
 	VPERMPS          pow_exp_lo<>+0(SB), Z17, Z15
 	VFMADD231PS      Z14, Z13, Z15
@@ -9515,20 +9577,20 @@ slow:
 	VMOVUPS (SI), Z13
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD        Z5, Z12, Z14
-	VSUBPS       Z10, Z14, Z14
+	VPORD        Z4, Z12, Z14
+	VSUBPS       Z9, Z14, Z14
 	VBROADCASTSS consts<>+416(SB), Z15
 	VMAXPS       Z14, Z15, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z6, Z15
-	VFMADD231PS Z11, Z14, Z15
-	VSUBPS      Z6, Z15, Z16
+	VMOVAPS     Z5, Z15
+	VFMADD231PS Z10, Z14, Z15
+	VSUBPS      Z5, Z15, Z16
 
 	// r = c - n ln2
-	VMOVAPS           Z14, Z17
-	VFNMADD231PS      Z7, Z16, Z17
-	VFNMADD231PS.BCST consts<>+192(SB), Z16, Z17
+	VMOVAPS      Z14, Z17
+	VFNMADD231PS Z6, Z16, Z17
+	VFNMADD231PS Z11, Z16, Z17
 
 	// p = e^r / s - 1, s = T[0]
 	VBROADCASTSS     consts<>+224(SB), Z18
@@ -9586,8 +9648,9 @@ slow:
 	VSUBPS      Z13, Z0, Z17
 	VPMOVD2M    Z12, K1
 	VBLENDMPS   Z13, Z17, K1, Z18
-	VPANDD      Z9, Z12, Z12
-	VCMPPS      $0x11, Z18, Z3, K1
+	VPANDD      Z8, Z12, Z12
+	VPXORD      Z19, Z19, Z19
+	VCMPPS      $0x11, Z18, Z19, K1
 	VMOVAPS.Z   Z12, K1, Z12
 	VFMADD231PS Z12, Z18, Z14
 
@@ -9602,15 +9665,17 @@ slow:
 	VMULPS       Z14, Z19, Z18
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, Z4, Z13, K1
+	VCMPPS    $0x11, Z3, Z13, K1
 	VBLENDMPS Z15, Z16, K1, Z21
 	VDIVPS    Z20, Z21, Z21
-	VCMPPS    $0x00, Z3, Z20, K2
+	VPXORD    Z22, Z22, Z22
+	VCMPPS    $0x00, Z22, Z20, K2
 	VBLENDMPS Z0, Z21, K2, Z21
 	VBLENDMPS Z16, Z15, K1, Z16
 	VMULPS    Z21, Z16, Z16
 	VMULPS    Z16, Z14, Z14
-	VCMPPS    $0x11, Z16, Z3, K1
+	VPXORD    Z21, Z21, Z21
+	VCMPPS    $0x11, Z16, Z21, K1
 	VMOVAPS.Z Z14, K1, Z14
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
@@ -9649,7 +9714,7 @@ focusnot3_281:
 	VSQRTPS      Z20, Z13
 	VMOVAPS      Z20, Z14
 	VFNMADD231PS Z13, Z13, Z14
-	VMULPS       Z4, Z13, Z15
+	VMULPS       Z3, Z13, Z15
 	VMULPS       Z15, Z14, Z14
 	VFMADD231PS  Z13, Z20, Z14
 	VMOVAPS      Z14, Z20
@@ -9665,7 +9730,7 @@ focusnot4_281:
 	VMOVAPS      Z20, Z16
 	VFNMADD231PS Z13, Z13, Z16
 	VMULPS       Z16, Z20, Z16
-	VFMADD231PS  Z4, Z16, Z15
+	VFMADD231PS  Z3, Z16, Z15
 	VMULPS       Z13, Z15, Z20
 	VFMADD231PS  Z13, Z14, Z20
 	JMP          focusdone281
@@ -9713,7 +9778,7 @@ focusnot8_281:
 	VBROADCASTSS 8(R11), Z15
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD       Z9, Z20, Z16
+	VPANDD       Z8, Z20, Z16
 	VPSUBD.BCST  consts<>+1248(SB), Z16, Z17
 	VCVTDQ2PS    Z16, Z21
 	VPSUBD.BCST  consts<>+1760(SB), Z21, Z21
@@ -9752,8 +9817,8 @@ focusnot8_281:
 	VFMADD213PS Z23, Z14, Z17
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z8, Z17, Z26
-	VSUBPS      Z8, Z26, Z27
+	VADDPS      Z7, Z17, Z26
+	VSUBPS      Z7, Z26, Z27
 	VSUBPS      Z27, Z23, Z23
 	VFMADD231PS Z24, Z14, Z23
 	VPERMPS     pow_tl<>+0(SB), Z22, Z22
@@ -9768,13 +9833,13 @@ focusnot8_281:
 	VFMADD213PS.BCST consts<>+1632(SB), Z14, Z15
 	VMULPS           Z14, Z14, Z21
 	VMULPS           Z15, Z21, Z15
-	VFMADD231PS      Z7, Z14, Z15
+	VFMADD231PS      Z6, Z14, Z15
 	VPERMPS          pow_full_hi<>+0(SB), Z26, Z14
 	VPERMPS          pow_full_lo<>+0(SB), Z26, Z21
 	VFMADD231PS      Z15, Z14, Z21
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD       Z8, Z26, Z15
+	VPSUBD       Z7, Z26, Z15
 	VPSRAD       $0x03, Z15, Z15
 	VADDPS       Z21, Z14, Z22
 	VPSLLD       $0x17, Z15, Z23
@@ -9782,7 +9847,8 @@ focusnot8_281:
 	VPMINUD.BCST consts<>+928(SB), Z23, Z23
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Z3, Z15, Z15
+	VPXORD       Z24, Z24, Z24
+	VPMINSD      Z24, Z15, Z15
 	VBROADCASTSS consts<>+1792(SB), Z24
 	VPSUBD       Z15, Z24, Z15
 	VPSLLD       $0x17, Z15, Z15
@@ -9800,28 +9866,34 @@ focusnot8_281:
 	VCMPPS         $0x11, Z17, Z15, K1
 	VBLENDMPS.BCST consts<>+928(SB), Z14, K1, Z14
 	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z17, K1
-	VBLENDMPS      Z3, Z14, K1, Z14
-	VPCMPD         $0x00, Z3, Z16, K1
+	VPXORD         Z15, Z15, Z15
+	VBLENDMPS      Z15, Z14, K1, Z14
+	VPXORD         Z15, Z15, Z15
+	VPCMPD         $0x00, Z15, Z16, K1
 	VPMOVD2M       Z13, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z3, K2, Z15
+	VPXORD         Z15, Z15, Z15
+	VBLENDMPS.BCST consts<>+928(SB), Z15, K2, Z15
 	VBLENDMPS      Z15, Z14, K1, Z14
 	VPCMPD.BCST    $0x00, consts<>+928(SB), Z16, K1
 	VPMOVD2M       Z13, K2
-	VBROADCASTSS   consts<>+928(SB), Z13
-	VBLENDMPS      Z3, Z13, K2, Z13
+	VPXORD         Z13, Z13, Z13
+	VBROADCASTSS   consts<>+928(SB), Z15
+	VBLENDMPS      Z13, Z15, K2, Z13
 	VBLENDMPS      Z13, Z14, K1, Z13
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS   12(R11), Z14
 	VPANDD         Z14, Z20, Z14
 	VPORD          Z14, Z13, Z13
-	VPCMPD         $0x06, Z3, Z16, K1
+	VPXORD         Z14, Z14, Z14
+	VPCMPD         $0x06, Z14, Z16, K1
 	VBROADCASTSS   consts<>+928(SB), Z14
 	VPCMPD         $0x06, Z16, Z14, K2
 	KANDW          K1, K2, K1
 	VBROADCASTSS   16(R11), Z14
 	VPANDD         Z14, Z20, Z14
-	VPCMPD         $0x06, Z14, Z3, K2
+	VPXORD         Z15, Z15, Z15
+	VPCMPD         $0x06, Z14, Z15, K2
 	KANDW          K1, K2, K1
 	VPCMPD.BCST    $0x06, consts<>+928(SB), Z16, K2
 	KORW           K1, K2, K1
@@ -9859,24 +9931,24 @@ slowvector:
 	KMOVW   R10, K1
 	VMOVAPS Z0, Z12
 	VMOVUPS (BX), K1, Z12
-	VMOVAPS Z3, Z13
+	VPXORD  Z13, Z13, Z13
 	VMOVUPS (SI), K1, Z13
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD        Z5, Z12, Z14
-	VSUBPS       Z10, Z14, Z14
+	VPORD        Z4, Z12, Z14
+	VSUBPS       Z9, Z14, Z14
 	VBROADCASTSS consts<>+416(SB), Z15
 	VMAXPS       Z14, Z15, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z6, Z15
-	VFMADD231PS Z11, Z14, Z15
-	VSUBPS      Z6, Z15, Z16
+	VMOVAPS     Z5, Z15
+	VFMADD231PS Z10, Z14, Z15
+	VSUBPS      Z5, Z15, Z16
 
 	// r = c - n ln2
-	VMOVAPS           Z14, Z17
-	VFNMADD231PS      Z7, Z16, Z17
-	VFNMADD231PS.BCST consts<>+192(SB), Z16, Z17
+	VMOVAPS      Z14, Z17
+	VFNMADD231PS Z6, Z16, Z17
+	VFNMADD231PS Z11, Z16, Z17
 
 	// p = e^r / s - 1, s = T[0]
 	VBROADCASTSS     consts<>+224(SB), Z18
@@ -9934,8 +10006,9 @@ slowvector:
 	VSUBPS      Z13, Z0, Z17
 	VPMOVD2M    Z12, K2
 	VBLENDMPS   Z13, Z17, K2, Z18
-	VPANDD      Z9, Z12, Z12
-	VCMPPS      $0x11, Z18, Z3, K2
+	VPANDD      Z8, Z12, Z12
+	VPXORD      Z19, Z19, Z19
+	VCMPPS      $0x11, Z18, Z19, K2
 	VMOVAPS.Z   Z12, K2, Z12
 	VFMADD231PS Z12, Z18, Z14
 
@@ -9950,15 +10023,17 @@ slowvector:
 	VMULPS       Z14, Z19, Z18
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, Z4, Z13, K2
+	VCMPPS    $0x11, Z3, Z13, K2
 	VBLENDMPS Z15, Z16, K2, Z21
 	VDIVPS    Z20, Z21, Z21
-	VCMPPS    $0x00, Z3, Z20, K3
+	VPXORD    Z22, Z22, Z22
+	VCMPPS    $0x00, Z22, Z20, K3
 	VBLENDMPS Z0, Z21, K3, Z21
 	VBLENDMPS Z16, Z15, K2, Z16
 	VMULPS    Z21, Z16, Z16
 	VMULPS    Z16, Z14, Z14
-	VCMPPS    $0x11, Z16, Z3, K2
+	VPXORD    Z21, Z21, Z21
+	VCMPPS    $0x11, Z16, Z21, K2
 	VMOVAPS.Z Z14, K2, Z14
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
@@ -9997,7 +10072,7 @@ focusnot3_282:
 	VSQRTPS      Z20, Z13
 	VMOVAPS      Z20, Z14
 	VFNMADD231PS Z13, Z13, Z14
-	VMULPS       Z4, Z13, Z15
+	VMULPS       Z3, Z13, Z15
 	VMULPS       Z15, Z14, Z14
 	VFMADD231PS  Z13, Z20, Z14
 	VMOVAPS      Z14, Z20
@@ -10013,7 +10088,7 @@ focusnot4_282:
 	VMOVAPS      Z20, Z16
 	VFNMADD231PS Z13, Z13, Z16
 	VMULPS       Z16, Z20, Z16
-	VFMADD231PS  Z4, Z16, Z15
+	VFMADD231PS  Z3, Z16, Z15
 	VMULPS       Z13, Z15, Z20
 	VFMADD231PS  Z13, Z14, Z20
 	JMP          focusdone282
@@ -10061,7 +10136,7 @@ focusnot8_282:
 	VBROADCASTSS 8(R10), Z15
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD       Z9, Z20, Z16
+	VPANDD       Z8, Z20, Z16
 	VPSUBD.BCST  consts<>+1248(SB), Z16, Z17
 	VCVTDQ2PS    Z16, Z21
 	VPSUBD.BCST  consts<>+1760(SB), Z21, Z21
@@ -10100,8 +10175,8 @@ focusnot8_282:
 	VFMADD213PS Z23, Z14, Z17
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z8, Z17, Z26
-	VSUBPS      Z8, Z26, Z27
+	VADDPS      Z7, Z17, Z26
+	VSUBPS      Z7, Z26, Z27
 	VSUBPS      Z27, Z23, Z23
 	VFMADD231PS Z24, Z14, Z23
 	VPERMPS     pow_tl<>+0(SB), Z22, Z22
@@ -10116,13 +10191,13 @@ focusnot8_282:
 	VFMADD213PS.BCST consts<>+1632(SB), Z14, Z15
 	VMULPS           Z14, Z14, Z21
 	VMULPS           Z15, Z21, Z15
-	VFMADD231PS      Z7, Z14, Z15
+	VFMADD231PS      Z6, Z14, Z15
 	VPERMPS          pow_full_hi<>+0(SB), Z26, Z14
 	VPERMPS          pow_full_lo<>+0(SB), Z26, Z21
 	VFMADD231PS      Z15, Z14, Z21
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD       Z8, Z26, Z15
+	VPSUBD       Z7, Z26, Z15
 	VPSRAD       $0x03, Z15, Z15
 	VADDPS       Z21, Z14, Z22
 	VPSLLD       $0x17, Z15, Z23
@@ -10130,7 +10205,8 @@ focusnot8_282:
 	VPMINUD.BCST consts<>+928(SB), Z23, Z23
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Z3, Z15, Z15
+	VPXORD       Z24, Z24, Z24
+	VPMINSD      Z24, Z15, Z15
 	VBROADCASTSS consts<>+1792(SB), Z24
 	VPSUBD       Z15, Z24, Z15
 	VPSLLD       $0x17, Z15, Z15
@@ -10148,28 +10224,34 @@ focusnot8_282:
 	VCMPPS         $0x11, Z17, Z15, K2
 	VBLENDMPS.BCST consts<>+928(SB), Z14, K2, Z14
 	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z17, K2
-	VBLENDMPS      Z3, Z14, K2, Z14
-	VPCMPD         $0x00, Z3, Z16, K2
+	VPXORD         Z15, Z15, Z15
+	VBLENDMPS      Z15, Z14, K2, Z14
+	VPXORD         Z15, Z15, Z15
+	VPCMPD         $0x00, Z15, Z16, K2
 	VPMOVD2M       Z13, K3
-	VBLENDMPS.BCST consts<>+928(SB), Z3, K3, Z15
+	VPXORD         Z15, Z15, Z15
+	VBLENDMPS.BCST consts<>+928(SB), Z15, K3, Z15
 	VBLENDMPS      Z15, Z14, K2, Z14
 	VPCMPD.BCST    $0x00, consts<>+928(SB), Z16, K2
 	VPMOVD2M       Z13, K3
-	VBROADCASTSS   consts<>+928(SB), Z13
-	VBLENDMPS      Z3, Z13, K3, Z13
+	VPXORD         Z13, Z13, Z13
+	VBROADCASTSS   consts<>+928(SB), Z15
+	VBLENDMPS      Z13, Z15, K3, Z13
 	VBLENDMPS      Z13, Z14, K2, Z13
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS   12(R10), Z14
 	VPANDD         Z14, Z20, Z14
 	VPORD          Z14, Z13, Z13
-	VPCMPD         $0x06, Z3, Z16, K2
+	VPXORD         Z14, Z14, Z14
+	VPCMPD         $0x06, Z14, Z16, K2
 	VBROADCASTSS   consts<>+928(SB), Z14
 	VPCMPD         $0x06, Z16, Z14, K3
 	KANDW          K2, K3, K2
 	VBROADCASTSS   16(R10), Z14
 	VPANDD         Z14, Z20, Z14
-	VPCMPD         $0x06, Z14, Z3, K3
+	VPXORD         Z15, Z15, Z15
+	VPCMPD         $0x06, Z14, Z15, K3
 	KANDW          K2, K3, K2
 	VPCMPD.BCST    $0x06, consts<>+928(SB), Z16, K3
 	KORW           K2, K3, K2
@@ -10330,8 +10412,10 @@ block:
 	VFMADD231PS  Y7, Y3, Y3
 
 	// ce = log1p(e) + max(v, 0)
-	VMAXPS consts<>+960(SB), Y5, Y4
-	VMAXPS consts<>+960(SB), Y9, Y5
+	VPXOR  Y4, Y4, Y4
+	VPXOR  Y7, Y7, Y7
+	VMAXPS Y4, Y5, Y4
+	VMAXPS Y7, Y9, Y5
 	VADDPS Y4, Y2, Y2
 	VADDPS Y5, Y3, Y4
 
@@ -10726,7 +10810,7 @@ vector:
 	VMASKMOVPS   (BX), Y1, Y2
 	VBLENDVPS    Y1, Y2, Y0, Y2
 	VMASKMOVPS   (SI), Y1, Y3
-	VBROADCASTSS consts<>+960(SB), Y4
+	VPXOR        Y4, Y4, Y4
 	VBLENDVPS    Y1, Y3, Y4, Y1
 	VBROADCASTSS 20(DI), Y3
 
@@ -10793,7 +10877,8 @@ vector:
 	VFMADD231PS  Y5, Y4, Y4
 
 	// ce = log1p(e) + max(v, 0)
-	VMAXPS consts<>+960(SB), Y2, Y2
+	VPXOR  Y5, Y5, Y5
+	VMAXPS Y5, Y2, Y2
 	VADDPS Y2, Y4, Y2
 
 	// D = q + gamma ce (1-q), with v's sign
@@ -11936,13 +12021,13 @@ slow:
 	VBLENDVPS    Y1, Y6, Y7, Y5
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS       Y2, Y0, Y6
-	VBLENDVPS    Y1, Y2, Y6, Y7
-	VPAND        consts<>+32(SB), Y1, Y1
-	VBROADCASTSS consts<>+960(SB), Y8
-	VCMPPS       $0x11, Y7, Y8, Y8
-	VPAND        Y1, Y8, Y1
-	VFMADD231PS  Y1, Y7, Y3
+	VSUBPS      Y2, Y0, Y6
+	VBLENDVPS   Y1, Y2, Y6, Y7
+	VPAND       consts<>+32(SB), Y1, Y1
+	VPXOR       Y8, Y8, Y8
+	VCMPPS      $0x11, Y7, Y8, Y8
+	VPAND       Y1, Y8, Y1
+	VFMADD231PS Y1, Y7, Y3
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Y2, Y5, Y1
@@ -11955,17 +12040,18 @@ slow:
 	VMULPS       Y3, Y9, Y8
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS       $0x11, consts<>+2144(SB), Y2, Y10
-	VBLENDVPS    Y10, Y4, Y5, Y11
-	VDIVPS       Y7, Y11, Y11
-	VCMPPS       $0x00, consts<>+960(SB), Y7, Y12
-	VBLENDVPS    Y12, Y0, Y11, Y11
-	VBLENDVPS    Y10, Y5, Y4, Y5
-	VMULPS       Y11, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VBROADCASTSS consts<>+960(SB), Y10
-	VCMPPS       $0x11, Y5, Y10, Y5
-	VPAND        Y3, Y5, Y3
+	VCMPPS    $0x11, consts<>+2144(SB), Y2, Y10
+	VBLENDVPS Y10, Y4, Y5, Y11
+	VDIVPS    Y7, Y11, Y11
+	VPXOR     Y12, Y12, Y12
+	VCMPPS    $0x00, Y12, Y7, Y12
+	VBLENDVPS Y12, Y0, Y11, Y11
+	VBLENDVPS Y10, Y5, Y4, Y5
+	VMULPS    Y11, Y5, Y5
+	VMULPS    Y5, Y3, Y3
+	VPXOR     Y10, Y10, Y10
+	VCMPPS    $0x11, Y5, Y10, Y5
+	VPAND     Y3, Y5, Y3
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
 	VBROADCASTSS 8(DI), Y5
@@ -12141,7 +12227,8 @@ focusnot8_371:
 	VPMINUD consts<>+928(SB), Y9, Y9
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      consts<>+960(SB), Y4, Y4
+	VPXOR        Y10, Y10, Y10
+	VPMINSD      Y10, Y4, Y4
 	VBROADCASTSS consts<>+1792(SB), Y10
 	VPSUBD       Y4, Y10, Y4
 	VPSLLD       $0x17, Y4, Y4
@@ -12159,27 +12246,31 @@ focusnot8_371:
 	VCMPPS       $0x11, Y6, Y4, Y4
 	VBLENDVPS    Y4, consts<>+928(SB), Y3, Y3
 	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
-	VBLENDVPS    Y4, consts<>+960(SB), Y3, Y3
-	VPCMPEQD     consts<>+960(SB), Y5, Y4
-	VBROADCASTSS consts<>+960(SB), Y6
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y4, Y6, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPCMPEQD     Y4, Y5, Y4
+	VPXOR        Y6, Y6, Y6
 	VBLENDVPS    Y1, consts<>+928(SB), Y6, Y6
 	VBLENDVPS    Y4, Y6, Y3, Y3
 	VPCMPEQD     consts<>+928(SB), Y5, Y4
-	VBROADCASTSS consts<>+928(SB), Y6
-	VBLENDVPS    Y1, consts<>+960(SB), Y6, Y1
+	VPXOR        Y6, Y6, Y6
+	VBROADCASTSS consts<>+928(SB), Y7
+	VBLENDVPS    Y1, Y6, Y7, Y1
 	VBLENDVPS    Y4, Y1, Y3, Y1
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R11), Y3
 	VPAND        Y3, Y2, Y3
 	VPOR         Y3, Y1, Y1
-	VPCMPGTD     consts<>+960(SB), Y5, Y3
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y3, Y5, Y3
 	VBROADCASTSS consts<>+928(SB), Y4
 	VPCMPGTD     Y5, Y4, Y4
 	VPAND        Y3, Y4, Y3
 	VBROADCASTSS 16(R11), Y4
 	VPAND        Y4, Y2, Y2
-	VBROADCASTSS consts<>+960(SB), Y4
+	VPXOR        Y4, Y4, Y4
 	VPCMPGTD     Y2, Y4, Y2
 	VPAND        Y3, Y2, Y2
 	VPCMPGTD     consts<>+928(SB), Y5, Y3
@@ -12217,18 +12308,18 @@ focusdone371:
 	JMP          loop
 
 slowvector:
-	MOVQ         $0x00000008, R10
-	MOVQ         AX, R11
-	CMPQ         R11, R10
-	CMOVQGT      R10, R11
-	NEGQ         R11
-	LEAQ         lane_mask<>+32(SB), R10
-	VMOVUPS      (R10)(R11*4), Y1
-	VMASKMOVPS   (BX), Y1, Y2
-	VBLENDVPS    Y1, Y2, Y0, Y2
-	VMASKMOVPS   (SI), Y1, Y3
-	VBROADCASTSS consts<>+960(SB), Y4
-	VBLENDVPS    Y1, Y3, Y4, Y1
+	MOVQ       $0x00000008, R10
+	MOVQ       AX, R11
+	CMPQ       R11, R10
+	CMOVQGT    R10, R11
+	NEGQ       R11
+	LEAQ       lane_mask<>+32(SB), R10
+	VMOVUPS    (R10)(R11*4), Y1
+	VMASKMOVPS (BX), Y1, Y2
+	VBLENDVPS  Y1, Y2, Y0, Y2
+	VMASKMOVPS (SI), Y1, Y3
+	VPXOR      Y4, Y4, Y4
+	VBLENDVPS  Y1, Y3, Y4, Y1
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
 	VPOR         consts<>+1184(SB), Y2, Y3
@@ -12297,13 +12388,13 @@ slowvector:
 	VBLENDVPS    Y2, Y6, Y7, Y5
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS       Y1, Y0, Y6
-	VBLENDVPS    Y2, Y1, Y6, Y7
-	VPAND        consts<>+32(SB), Y2, Y2
-	VBROADCASTSS consts<>+960(SB), Y8
-	VCMPPS       $0x11, Y7, Y8, Y8
-	VPAND        Y2, Y8, Y2
-	VFMADD231PS  Y2, Y7, Y3
+	VSUBPS      Y1, Y0, Y6
+	VBLENDVPS   Y2, Y1, Y6, Y7
+	VPAND       consts<>+32(SB), Y2, Y2
+	VPXOR       Y8, Y8, Y8
+	VCMPPS      $0x11, Y7, Y8, Y8
+	VPAND       Y2, Y8, Y2
+	VFMADD231PS Y2, Y7, Y3
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Y1, Y5, Y2
@@ -12316,17 +12407,18 @@ slowvector:
 	VMULPS       Y3, Y9, Y8
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS       $0x11, consts<>+2144(SB), Y1, Y10
-	VBLENDVPS    Y10, Y4, Y5, Y11
-	VDIVPS       Y7, Y11, Y11
-	VCMPPS       $0x00, consts<>+960(SB), Y7, Y12
-	VBLENDVPS    Y12, Y0, Y11, Y11
-	VBLENDVPS    Y10, Y5, Y4, Y5
-	VMULPS       Y11, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VBROADCASTSS consts<>+960(SB), Y10
-	VCMPPS       $0x11, Y5, Y10, Y5
-	VPAND        Y3, Y5, Y3
+	VCMPPS    $0x11, consts<>+2144(SB), Y1, Y10
+	VBLENDVPS Y10, Y4, Y5, Y11
+	VDIVPS    Y7, Y11, Y11
+	VPXOR     Y12, Y12, Y12
+	VCMPPS    $0x00, Y12, Y7, Y12
+	VBLENDVPS Y12, Y0, Y11, Y11
+	VBLENDVPS Y10, Y5, Y4, Y5
+	VMULPS    Y11, Y5, Y5
+	VMULPS    Y5, Y3, Y3
+	VPXOR     Y10, Y10, Y10
+	VCMPPS    $0x11, Y5, Y10, Y5
+	VPAND     Y3, Y5, Y3
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
 	VBROADCASTSS 8(DI), Y5
@@ -12502,7 +12594,8 @@ focusnot8_372:
 	VPMINUD consts<>+928(SB), Y9, Y9
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      consts<>+960(SB), Y4, Y4
+	VPXOR        Y10, Y10, Y10
+	VPMINSD      Y10, Y4, Y4
 	VBROADCASTSS consts<>+1792(SB), Y10
 	VPSUBD       Y4, Y10, Y4
 	VPSLLD       $0x17, Y4, Y4
@@ -12520,27 +12613,31 @@ focusnot8_372:
 	VCMPPS       $0x11, Y6, Y4, Y4
 	VBLENDVPS    Y4, consts<>+928(SB), Y3, Y3
 	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
-	VBLENDVPS    Y4, consts<>+960(SB), Y3, Y3
-	VPCMPEQD     consts<>+960(SB), Y5, Y4
-	VBROADCASTSS consts<>+960(SB), Y6
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y4, Y6, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPCMPEQD     Y4, Y5, Y4
+	VPXOR        Y6, Y6, Y6
 	VBLENDVPS    Y2, consts<>+928(SB), Y6, Y6
 	VBLENDVPS    Y4, Y6, Y3, Y3
 	VPCMPEQD     consts<>+928(SB), Y5, Y4
-	VBROADCASTSS consts<>+928(SB), Y6
-	VBLENDVPS    Y2, consts<>+960(SB), Y6, Y2
+	VPXOR        Y6, Y6, Y6
+	VBROADCASTSS consts<>+928(SB), Y7
+	VBLENDVPS    Y2, Y6, Y7, Y2
 	VBLENDVPS    Y4, Y2, Y3, Y2
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R10), Y3
 	VPAND        Y3, Y1, Y3
 	VPOR         Y3, Y2, Y2
-	VPCMPGTD     consts<>+960(SB), Y5, Y3
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y3, Y5, Y3
 	VBROADCASTSS consts<>+928(SB), Y4
 	VPCMPGTD     Y5, Y4, Y4
 	VPAND        Y3, Y4, Y3
 	VBROADCASTSS 16(R10), Y4
 	VPAND        Y4, Y1, Y1
-	VBROADCASTSS consts<>+960(SB), Y4
+	VPXOR        Y4, Y4, Y4
 	VPCMPGTD     Y1, Y4, Y1
 	VPAND        Y3, Y1, Y1
 	VPCMPGTD     consts<>+928(SB), Y5, Y3
@@ -12629,28 +12726,25 @@ partdone6:
 
 // func rowSumAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·rowSumAVX512(SB), NOSPLIT, $0-48
-	VBROADCASTSS consts<>+960(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+64(SB), Z2
-	VBROADCASTSS consts<>+96(SB), Z3
-	VBROADCASTSS consts<>+160(SB), Z4
-	VBROADCASTSS consts<>+192(SB), Z5
-	VBROADCASTSS consts<>+224(SB), Z6
-	VBROADCASTSS consts<>+256(SB), Z7
-	VBROADCASTSS consts<>+288(SB), Z8
-	VBROADCASTSS consts<>+320(SB), Z9
-	VBROADCASTSS consts<>+352(SB), Z10
-	VMOVUPS      exp_one<>+0(SB), Z11
-	VBROADCASTSS consts<>+2240(SB), Z12
+TEXT ·rowSumAVX512(SB), NOSPLIT, $128-48
+	VBROADCASTSS consts<>+128(SB), Z0
+	VBROADCASTSS consts<>+64(SB), Z1
+	VBROADCASTSS consts<>+96(SB), Z2
+	VBROADCASTSS consts<>+160(SB), Z3
+	VBROADCASTSS consts<>+192(SB), Z4
+	VBROADCASTSS consts<>+224(SB), Z5
+	VBROADCASTSS consts<>+256(SB), Z6
+	VBROADCASTSS consts<>+288(SB), Z7
+	VBROADCASTSS consts<>+320(SB), Z8
+	VBROADCASTSS consts<>+352(SB), Z9
+	VMOVUPS      exp_one<>+0(SB), Z10
+	VBROADCASTSS consts<>+2240(SB), Z11
 
 row:
 	MOVQ    classes+32(FP), AX
 	MOVQ    labels+16(FP), CX
 	MOVLQSX (CX), CX
 	MOVQ    logits+8(FP), DX
-	VMOVUPS Z0, Z13
-	VMOVUPS Z0, Z14
 
 	// the target's logit; any where there is none
 	MOVQ    sums+0(FP), BX
@@ -12662,248 +12756,281 @@ row:
 	LEAQ    (DX)(SI*4), SI
 	MOVL    (SI), SI
 	MOVL    SI, (BX)
-	VMOVAPS Z0, Z17
-	VMOVAPS Z0, Z18
+	VPXORD  Z13, Z13, Z13
+	VPXORD  Z14, Z14, Z14
+	LEAQ    (SP), BX
+	CMPQ    AX, $+129
+	JLT     begin
+	VPXORD  Z12, Z12, Z12
+	VMOVUPS Z12, (BX)
+	VMOVUPS Z12, 64(BX)
 
+begin:
 sum_block:
-	MOVQ    $0x00000090, SI
-	MOVQ    CX, BX
-	CMPQ    BX, SI
-	CMOVQHI SI, BX
-	LEAQ    target<>+576(SB), SI
-	MOVQ    BX, BX
-	NEGQ    BX
-	LEAQ    (SI)(BX*4), SI
-	MOVQ    $0x00000080, DI
-	MOVQ    AX, BX
-	CMPQ    BX, DI
-	CMOVQHI DI, BX
-	CMPQ    BX, $+64
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+64
 	JLT     sum_few
 
 sum_round:
-	VMOVUPS (DX), Z15
-	VPANDD  (SI), Z15, Z16
-	VPMAXSD Z16, Z17, Z17
-	VADDPS  Z2, Z15, Z15
+	VMOVUPS (DX), Z12
+	VPANDD  (DI), Z12, Z15
+	VPMAXSD Z15, Z13, Z13
+	VADDPS  Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z15, Z16
-	VSUBPS      Z1, Z16, Z19
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z2, Z12, Z15
+	VSUBPS      Z0, Z15, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z19
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z19, Z16
-	VFMADD231PS Z15, Z16, Z16
-	VPANDD      (SI), Z16, Z15
-	VADDPS      Z15, Z18, Z18
-	VMOVUPS     64(DX), Z15
-	VPANDD      64(SI), Z15, Z16
-	VPMAXSD     Z16, Z17, Z17
-	VADDPS      Z2, Z15, Z15
+	VPERMPS     Z10, Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z12, Z15, Z15
+	VPANDD      (DI), Z15, Z12
+	VADDPS      Z12, Z14, Z14
+	VMOVUPS     64(DX), Z12
+	VPANDD      64(DI), Z12, Z15
+	VPMAXSD     Z15, Z13, Z13
+	VADDPS      Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z15, Z16
-	VSUBPS      Z1, Z16, Z19
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z2, Z12, Z15
+	VSUBPS      Z0, Z15, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z19
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z19, Z16
-	VFMADD231PS Z15, Z16, Z16
-	VPANDD      64(SI), Z16, Z15
-	VADDPS      Z15, Z18, Z18
-	VMOVUPS     128(DX), Z15
-	VPANDD      128(SI), Z15, Z16
-	VPMAXSD     Z16, Z17, Z17
-	VADDPS      Z2, Z15, Z15
+	VPERMPS     Z10, Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z12, Z15, Z15
+	VPANDD      64(DI), Z15, Z12
+	VADDPS      Z12, Z14, Z14
+	VMOVUPS     128(DX), Z12
+	VPANDD      128(DI), Z12, Z15
+	VPMAXSD     Z15, Z13, Z13
+	VADDPS      Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z15, Z16
-	VSUBPS      Z1, Z16, Z19
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z2, Z12, Z15
+	VSUBPS      Z0, Z15, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z19
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z19, Z16
-	VFMADD231PS Z15, Z16, Z16
-	VPANDD      128(SI), Z16, Z15
-	VADDPS      Z15, Z18, Z18
-	VMOVUPS     192(DX), Z15
-	VPANDD      192(SI), Z15, Z16
-	VPMAXSD     Z16, Z17, Z17
-	VADDPS      Z2, Z15, Z15
+	VPERMPS     Z10, Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z12, Z15, Z15
+	VPANDD      128(DI), Z15, Z12
+	VADDPS      Z12, Z14, Z14
+	VMOVUPS     192(DX), Z12
+	VPANDD      192(DI), Z12, Z15
+	VPMAXSD     Z15, Z13, Z13
+	VADDPS      Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z15, Z16
-	VSUBPS      Z1, Z16, Z19
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z2, Z12, Z15
+	VSUBPS      Z0, Z15, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z19
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z19, Z16
-	VFMADD231PS Z15, Z16, Z16
-	VPANDD      192(SI), Z16, Z15
-	VADDPS      Z15, Z18, Z18
+	VPERMPS     Z10, Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z12, Z15, Z15
+	VPANDD      192(DI), Z15, Z12
+	VADDPS      Z12, Z14, Z14
 	ADDQ        $+256, DX
-	ADDQ        $+256, SI
-	ADDQ        $-64, BX
-	CMPQ        BX, $+64
+	ADDQ        $+256, DI
+	ADDQ        $-64, SI
+	CMPQ        SI, $+64
 	JGE         sum_round
 
 sum_few:
-	CMPQ BX, $+16
+	CMPQ SI, $+16
 	JLT  sum_part
 
 sum_tile:
-	VMOVUPS (DX), Z15
-	VPANDD  (SI), Z15, Z16
-	VPMAXSD Z16, Z17, Z17
-	VADDPS  Z2, Z15, Z15
+	VMOVUPS (DX), Z12
+	VPANDD  (DI), Z12, Z15
+	VPMAXSD Z15, Z13, Z13
+	VADDPS  Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z15, Z16
-	VSUBPS      Z1, Z16, Z19
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z2, Z12, Z15
+	VSUBPS      Z0, Z15, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z19
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z19, Z16
-	VFMADD231PS Z15, Z16, Z16
-	VPANDD      (SI), Z16, Z15
-	VADDPS      Z15, Z18, Z18
+	VPERMPS     Z10, Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z12, Z15, Z15
+	VPANDD      (DI), Z15, Z12
+	VADDPS      Z12, Z14, Z14
 	ADDQ        $+64, DX
-	ADDQ        $+64, SI
-	ADDQ        $-16, BX
-	CMPQ        BX, $+16
+	ADDQ        $+64, DI
+	ADDQ        $-16, SI
+	CMPQ        SI, $+16
 	JGE         sum_tile
 
 sum_part:
-	CMPQ    BX, $+1
+	CMPQ    SI, $+1
 	JLT     sum_done
-	MOVL    $0x0000ffff, DI
-	BZHIL   BX, DI, DI
-	KMOVW   DI, K1
-	VMOVAPS Z0, Z15
-	VMOVUPS (DX), K1, Z15
-	VPANDD  (SI), Z15, Z16
-	VPMAXSD Z16, Z17, Z17
-	VADDPS  Z2, Z15, Z15
+	MOVL    $0x0000ffff, R8
+	BZHIL   SI, R8, R8
+	KMOVW   R8, K1
+	VPXORD  Z12, Z12, Z12
+	VMOVUPS (DX), K1, Z12
+	VPANDD  (DI), Z12, Z15
+	VPMAXSD Z15, Z13, Z13
+	VADDPS  Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z15, Z16
-	VSUBPS      Z1, Z16, Z19
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z2, Z12, Z15
+	VSUBPS      Z0, Z15, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z19
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z19, Z16
-	VFMADD231PS Z15, Z16, Z16
-	VPANDD      (SI), Z16, Z15
-	VMOVAPS.Z   Z15, K1, Z15
-	VADDPS      Z15, Z18, Z18
+	VPERMPS     Z10, Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z12, Z15, Z15
+	VPANDD      (DI), Z15, Z12
+	VMOVAPS.Z   Z12, K1, Z12
+	VADDPS      Z12, Z14, Z14
 
 sum_done:
 	// any |z| > 40, but the target's?
-	VPCMPD        $0x06, Z12, Z17, K1
+	VPCMPD        $0x06, Z11, Z13, K1
 	KORTESTW      K1, K1
 	JNE           slow
-	VCVTPS2PD     Y18, Z15
-	VEXTRACTF64X4 $0x01, Z18, Y16
-	VCVTPS2PD     Y16, Z16
-	VADDPD        Z15, Z13, Z13
-	VADDPD        Z16, Z14, Z14
-	VMOVAPS       Z0, Z18
+	MOVQ          classes+32(FP), SI
+	CMPQ          SI, $+129
+	JLT           only
+	VCVTPS2PD     Y14, Z12
+	VEXTRACTF64X4 $0x01, Z14, Y14
+	VCVTPS2PD     Y14, Z14
+	VADDPD        (BX), Z12, Z12
+	VMOVUPS       Z12, (BX)
+	VADDPD        64(BX), Z14, Z14
+	VMOVUPS       Z14, 64(BX)
+	VPXORD        Z14, Z14, Z14
 	ADDQ          $-128, CX
 	ADDQ          $-128, AX
 	CMPQ          AX, $+1
 	JGE           sum_block
 	MOVQ          sums+0(FP), AX
-	VADDPD        Z14, Z13, Z13
-	VEXTRACTF64X4 $0x01, Z13, Y14
-	VADDPD        Y14, Y13, Y13
-	VEXTRACTF32X4 $0x01, Y13, X14
-	VADDPD        X14, X13, X13
-	VPERMILPD     $0x01, X13, X14
-	VADDSD        X14, X13, X13
-	VCVTSD2SS     X13, X13, X13
-	VMOVSS        X13, (AX)
-	MOVL          $0x00000000, 128(AX)
-	MOVL          $0x00000000, 256(AX)
-	MOVL          $0xffffffff, 640(AX)
+	VMOVUPS       (BX), Z12
+	VMOVUPS       64(BX), Z13
+	VADDPD        Z13, Z12, Z12
+	VEXTRACTF64X4 $0x01, Z12, Y13
+	VADDPD        Y13, Y12, Y12
+	VEXTRACTF32X4 $0x01, Y12, X13
+	VADDPD        X13, X12, X12
+	VPERMILPD     $0x01, X12, X13
+	VADDSD        X13, X12, X12
+	VCVTSD2SS     X12, X12, X12
+	VMOVSS        X12, (AX)
+	JMP           summed
+
+only:
+	MOVQ          sums+0(FP), AX
+	VCVTPS2PD     Y14, Z12
+	VEXTRACTF64X4 $0x01, Z14, Y13
+	VCVTPS2PD     Y13, Z13
+	VADDPD        Z13, Z12, Z12
+	VEXTRACTF64X4 $0x01, Z12, Y13
+	VADDPD        Y13, Y12, Y12
+	VEXTRACTF32X4 $0x01, Y12, X13
+	VADDPD        X13, X12, X12
+	VPERMILPD     $0x01, X12, X13
+	VADDSD        X13, X12, X12
+	VCVTSD2SS     X12, X12, X12
+	VMOVSS        X12, (AX)
+
+summed:
+	MOVQ sums+0(FP), AX
+	MOVL $0x00000000, 128(AX)
+	MOVL $0x00000000, 256(AX)
+	MOVL $0xffffffff, 640(AX)
 
 next:
 	ADDQ $+4, sums+0(FP)
@@ -12928,19 +13055,20 @@ slow:
 
 // func rowSumAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·rowSumAVX2(SB), NOSPLIT, $0-48
-	VBROADCASTSS consts<>+960(SB), Y0
-	VMOVUPS      exp_one<>+0(SB), Y1
+TEXT ·rowSumAVX2(SB), NOSPLIT, $128-48
+	VMOVUPS      exp_one<>+0(SB), Y0
+	VBROADCASTSS consts<>+128(SB), Y1
+	VBROADCASTSS consts<>+64(SB), Y2
+	VBROADCASTSS consts<>+96(SB), Y3
+	VBROADCASTSS consts<>+160(SB), Y4
+	VBROADCASTSS consts<>+192(SB), Y5
+	VBROADCASTSS consts<>+224(SB), Y6
 
 row:
 	MOVQ    classes+32(FP), AX
 	MOVQ    labels+16(FP), CX
 	MOVLQSX (CX), CX
 	MOVQ    logits+8(FP), DX
-	VMOVUPS Y0, Y2
-	VMOVUPS Y0, Y3
-	VMOVUPS Y0, Y4
-	VMOVUPS Y0, Y5
 
 	// the target's logit; any where there is none
 	MOVQ    sums+0(FP), BX
@@ -12952,331 +13080,371 @@ row:
 	LEAQ    (DX)(SI*4), SI
 	MOVL    (SI), SI
 	MOVL    SI, (BX)
-	VMOVAPS Y0, Y9
-	VMOVAPS Y0, Y10
-	VMOVAPS Y0, Y11
-	VMOVAPS Y0, Y12
+	VPXOR   Y8, Y8, Y8
+	VPXOR   Y9, Y9, Y9
+	VPXOR   Y10, Y10, Y10
+	LEAQ    (SP), BX
+	CMPQ    AX, $+129
+	JLT     begin
+	VPXOR   Y7, Y7, Y7
+	VMOVUPS Y7, (BX)
+	VMOVUPS Y7, 32(BX)
+	VMOVUPS Y7, 64(BX)
+	VMOVUPS Y7, 96(BX)
 
+begin:
 sum_block:
-	MOVQ    $0x00000090, SI
-	MOVQ    CX, BX
-	CMPQ    BX, SI
-	CMOVQHI SI, BX
-	LEAQ    target<>+576(SB), SI
-	MOVQ    BX, BX
-	NEGQ    BX
-	LEAQ    (SI)(BX*4), SI
-	MOVQ    $0x00000080, DI
-	MOVQ    AX, BX
-	CMPQ    BX, DI
-	CMOVQHI DI, BX
-	CMPQ    BX, $+32
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+32
 	JLT     sum_few
 
 sum_round:
-	VMOVUPS (DX), Y6
-	VMOVUPS 32(DX), Y7
-	VPAND   (SI), Y6, Y8
-	VPMAXSD Y8, Y9, Y9
-	VPAND   32(SI), Y7, Y8
-	VPMAXSD Y8, Y10, Y10
-	VADDPS  consts<>+64(SB), Y6, Y6
+	VMOVUPS (DX), Y7
+	VMOVUPS 32(DX), Y11
+	VPAND   (DI), Y7, Y12
+	VPMAXSD Y12, Y8, Y8
+	VPAND   32(DI), Y11, Y12
+	VPMAXSD Y12, Y8, Y8
+	VADDPS  Y2, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y8
-	VFMADD213PS  consts<>+128(SB), Y6, Y8
-	VSUBPS       consts<>+128(SB), Y8, Y13
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y7, Y12
+	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y6
-	VFNMADD231PS consts<>+192(SB), Y13, Y6
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y6, Y13
-	VFMADD213PS  consts<>+288(SB), Y6, Y13
-	VFMADD213PS  consts<>+320(SB), Y6, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y6
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y1, Y13
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y13, Y8
-	VFMADD231PS Y6, Y8, Y8
-	VPAND       (SI), Y8, Y6
-	VADDPS      Y6, Y11, Y11
-	VADDPS      consts<>+64(SB), Y7, Y6
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y7, Y12, Y12
+	VPAND       (DI), Y12, Y7
+	VADDPS      Y7, Y9, Y9
+	VADDPS      Y2, Y11, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+128(SB), Y6, Y7
-	VSUBPS       consts<>+128(SB), Y7, Y8
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y7, Y11
+	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y8, Y6
-	VFNMADD231PS consts<>+192(SB), Y8, Y6
+	VFNMADD231PS Y4, Y12, Y7
+	VFNMADD231PS Y5, Y12, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y8
-	VFMADD213PS  consts<>+256(SB), Y6, Y8
-	VFMADD213PS  consts<>+288(SB), Y6, Y8
-	VFMADD213PS  consts<>+320(SB), Y6, Y8
-	VFMADD213PS  consts<>+352(SB), Y8, Y6
+	VMOVAPS     Y7, Y12
+	VFMADD213PS consts<>+256(SB), Y6, Y12
+	VFMADD213PS consts<>+288(SB), Y7, Y12
+	VFMADD213PS consts<>+320(SB), Y7, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y7, Y1, Y8
-	VPSLLD      $0x15, Y7, Y7
-	VPADDD      Y7, Y8, Y7
-	VFMADD231PS Y6, Y7, Y7
-	VPAND       32(SI), Y7, Y6
-	VADDPS      Y6, Y12, Y12
-	VMOVUPS     64(DX), Y6
-	VMOVUPS     96(DX), Y7
-	VPAND       64(SI), Y6, Y8
-	VPMAXSD     Y8, Y9, Y9
-	VPAND       96(SI), Y7, Y8
-	VPMAXSD     Y8, Y10, Y10
-	VADDPS      consts<>+64(SB), Y6, Y6
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y7, Y11, Y11
+	VPAND       32(DI), Y11, Y7
+	VADDPS      Y7, Y10, Y10
+	VMOVUPS     64(DX), Y7
+	VMOVUPS     96(DX), Y11
+	VPAND       64(DI), Y7, Y12
+	VPMAXSD     Y12, Y8, Y8
+	VPAND       96(DI), Y11, Y12
+	VPMAXSD     Y12, Y8, Y8
+	VADDPS      Y2, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y8
-	VFMADD213PS  consts<>+128(SB), Y6, Y8
-	VSUBPS       consts<>+128(SB), Y8, Y13
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y7, Y12
+	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y6
-	VFNMADD231PS consts<>+192(SB), Y13, Y6
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y6, Y13
-	VFMADD213PS  consts<>+288(SB), Y6, Y13
-	VFMADD213PS  consts<>+320(SB), Y6, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y6
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y1, Y13
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y13, Y8
-	VFMADD231PS Y6, Y8, Y8
-	VPAND       64(SI), Y8, Y6
-	VADDPS      Y6, Y11, Y11
-	VADDPS      consts<>+64(SB), Y7, Y6
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y7, Y12, Y12
+	VPAND       64(DI), Y12, Y7
+	VADDPS      Y7, Y9, Y9
+	VADDPS      Y2, Y11, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+128(SB), Y6, Y7
-	VSUBPS       consts<>+128(SB), Y7, Y8
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y7, Y11
+	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y8, Y6
-	VFNMADD231PS consts<>+192(SB), Y8, Y6
+	VFNMADD231PS Y4, Y12, Y7
+	VFNMADD231PS Y5, Y12, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y8
-	VFMADD213PS  consts<>+256(SB), Y6, Y8
-	VFMADD213PS  consts<>+288(SB), Y6, Y8
-	VFMADD213PS  consts<>+320(SB), Y6, Y8
-	VFMADD213PS  consts<>+352(SB), Y8, Y6
+	VMOVAPS     Y7, Y12
+	VFMADD213PS consts<>+256(SB), Y6, Y12
+	VFMADD213PS consts<>+288(SB), Y7, Y12
+	VFMADD213PS consts<>+320(SB), Y7, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y7, Y1, Y8
-	VPSLLD      $0x15, Y7, Y7
-	VPADDD      Y7, Y8, Y7
-	VFMADD231PS Y6, Y7, Y7
-	VPAND       96(SI), Y7, Y6
-	VADDPS      Y6, Y12, Y12
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y7, Y11, Y11
+	VPAND       96(DI), Y11, Y7
+	VADDPS      Y7, Y10, Y10
 	ADDQ        $+128, DX
-	ADDQ        $+128, SI
-	ADDQ        $-32, BX
-	CMPQ        BX, $+32
+	ADDQ        $+128, DI
+	ADDQ        $-32, SI
+	CMPQ        SI, $+32
 	JGE         sum_round
 
 sum_few:
-	CMPQ BX, $+16
+	CMPQ SI, $+16
 	JLT  sum_part
 
 sum_tile:
-	VMOVUPS (DX), Y6
-	VMOVUPS 32(DX), Y7
-	VPAND   (SI), Y6, Y8
-	VPMAXSD Y8, Y9, Y9
-	VPAND   32(SI), Y7, Y8
-	VPMAXSD Y8, Y10, Y10
-	VADDPS  consts<>+64(SB), Y6, Y6
+	VMOVUPS (DX), Y7
+	VMOVUPS 32(DX), Y11
+	VPAND   (DI), Y7, Y12
+	VPMAXSD Y12, Y8, Y8
+	VPAND   32(DI), Y11, Y12
+	VPMAXSD Y12, Y8, Y8
+	VADDPS  Y2, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y8
-	VFMADD213PS  consts<>+128(SB), Y6, Y8
-	VSUBPS       consts<>+128(SB), Y8, Y13
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y7, Y12
+	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y6
-	VFNMADD231PS consts<>+192(SB), Y13, Y6
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y6, Y13
-	VFMADD213PS  consts<>+288(SB), Y6, Y13
-	VFMADD213PS  consts<>+320(SB), Y6, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y6
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y1, Y13
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y13, Y8
-	VFMADD231PS Y6, Y8, Y8
-	VPAND       (SI), Y8, Y6
-	VADDPS      Y6, Y11, Y11
-	VADDPS      consts<>+64(SB), Y7, Y6
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y7, Y12, Y12
+	VPAND       (DI), Y12, Y7
+	VADDPS      Y7, Y9, Y9
+	VADDPS      Y2, Y11, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+128(SB), Y6, Y7
-	VSUBPS       consts<>+128(SB), Y7, Y8
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y7, Y11
+	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y8, Y6
-	VFNMADD231PS consts<>+192(SB), Y8, Y6
+	VFNMADD231PS Y4, Y12, Y7
+	VFNMADD231PS Y5, Y12, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y8
-	VFMADD213PS  consts<>+256(SB), Y6, Y8
-	VFMADD213PS  consts<>+288(SB), Y6, Y8
-	VFMADD213PS  consts<>+320(SB), Y6, Y8
-	VFMADD213PS  consts<>+352(SB), Y8, Y6
+	VMOVAPS     Y7, Y12
+	VFMADD213PS consts<>+256(SB), Y6, Y12
+	VFMADD213PS consts<>+288(SB), Y7, Y12
+	VFMADD213PS consts<>+320(SB), Y7, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y7, Y1, Y8
-	VPSLLD      $0x15, Y7, Y7
-	VPADDD      Y7, Y8, Y7
-	VFMADD231PS Y6, Y7, Y7
-	VPAND       32(SI), Y7, Y6
-	VADDPS      Y6, Y12, Y12
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y7, Y11, Y11
+	VPAND       32(DI), Y11, Y7
+	VADDPS      Y7, Y10, Y10
 	ADDQ        $+64, DX
-	ADDQ        $+64, SI
-	ADDQ        $-16, BX
-	CMPQ        BX, $+16
+	ADDQ        $+64, DI
+	ADDQ        $-16, SI
+	CMPQ        SI, $+16
 	JGE         sum_tile
 
 sum_part:
-	CMPQ       BX, $+1
+	CMPQ       SI, $+1
 	JLT        sum_done
-	MOVQ       $0x00000008, DI
-	MOVQ       BX, R8
-	CMPQ       R8, DI
-	CMOVQGT    DI, R8
-	NEGQ       R8
-	LEAQ       lane_mask<>+32(SB), DI
-	VMOVUPS    (DI)(R8*4), Y6
-	VMASKMOVPS (DX), Y6, Y7
-	VBLENDVPS  Y6, Y7, Y0, Y7
-	MOVQ       $0x00000000, DI
-	MOVQ       BX, BX
-	SUBQ       $+8, BX
-	CMOVQLT    DI, BX
-	MOVQ       $0x00000008, DI
-	MOVQ       BX, BX
-	CMPQ       BX, DI
-	CMOVQGT    DI, BX
-	NEGQ       BX
-	LEAQ       lane_mask<>+32(SB), DI
-	VMOVUPS    (DI)(BX*4), Y8
-	VMASKMOVPS 32(DX), Y8, Y13
-	VBLENDVPS  Y8, Y13, Y0, Y13
-	VPAND      (SI), Y7, Y14
-	VPMAXSD    Y14, Y9, Y9
-	VPAND      32(SI), Y13, Y14
-	VPMAXSD    Y14, Y10, Y10
-	VADDPS     consts<>+64(SB), Y7, Y7
+	MOVQ       $0x00000008, R8
+	MOVQ       SI, R9
+	CMPQ       R9, R8
+	CMOVQGT    R8, R9
+	NEGQ       R9
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(R9*4), Y7
+	VMASKMOVPS (DX), Y7, Y11
+	VPXOR      Y12, Y12, Y12
+	VBLENDVPS  Y7, Y11, Y12, Y11
+	MOVQ       $0x00000000, R8
+	MOVQ       SI, SI
+	SUBQ       $+8, SI
+	CMOVQLT    R8, SI
+	MOVQ       $0x00000008, R8
+	MOVQ       SI, SI
+	CMPQ       SI, R8
+	CMOVQGT    R8, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(SI*4), Y12
+	VMASKMOVPS 32(DX), Y12, Y13
+	VPXOR      Y14, Y14, Y14
+	VBLENDVPS  Y12, Y13, Y14, Y13
+	VPAND      (DI), Y11, Y14
+	VPMAXSD    Y14, Y8, Y8
+	VPAND      32(DI), Y13, Y14
+	VPMAXSD    Y14, Y8, Y8
+	VADDPS     Y2, Y11, Y11
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y14
-	VFMADD213PS  consts<>+128(SB), Y7, Y14
-	VSUBPS       consts<>+128(SB), Y14, Y15
+	VMOVAPS     Y1, Y14
+	VFMADD231PS Y3, Y11, Y14
+	VSUBPS      Y1, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y15, Y7
-	VFNMADD231PS consts<>+192(SB), Y15, Y7
+	VFNMADD231PS Y4, Y15, Y11
+	VFNMADD231PS Y5, Y15, Y11
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y15
-	VFMADD213PS  consts<>+256(SB), Y7, Y15
-	VFMADD213PS  consts<>+288(SB), Y7, Y15
-	VFMADD213PS  consts<>+320(SB), Y7, Y15
-	VFMADD213PS  consts<>+352(SB), Y15, Y7
+	VMOVAPS     Y11, Y15
+	VFMADD213PS consts<>+256(SB), Y6, Y15
+	VFMADD213PS consts<>+288(SB), Y11, Y15
+	VFMADD213PS consts<>+320(SB), Y11, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y11
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y14, Y1, Y15
+	VPERMILPS   Y14, Y0, Y15
 	VPSLLD      $0x15, Y14, Y14
 	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y7, Y14, Y14
-	VPAND       (SI), Y14, Y7
-	VPAND       Y7, Y6, Y6
-	VADDPS      Y6, Y11, Y11
-	VADDPS      consts<>+64(SB), Y13, Y6
+	VFMADD231PS Y11, Y14, Y14
+	VPAND       (DI), Y14, Y11
+	VPAND       Y11, Y7, Y7
+	VADDPS      Y7, Y9, Y9
+	VADDPS      Y2, Y13, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+128(SB), Y6, Y7
-	VSUBPS       consts<>+128(SB), Y7, Y13
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y7, Y11
+	VSUBPS      Y1, Y11, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y6
-	VFNMADD231PS consts<>+192(SB), Y13, Y6
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y6, Y13
-	VFMADD213PS  consts<>+288(SB), Y6, Y13
-	VFMADD213PS  consts<>+320(SB), Y6, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y6
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y7, Y1, Y13
-	VPSLLD      $0x15, Y7, Y7
-	VPADDD      Y7, Y13, Y7
-	VFMADD231PS Y6, Y7, Y7
-	VPAND       32(SI), Y7, Y6
-	VPAND       Y6, Y8, Y6
-	VADDPS      Y6, Y12, Y12
+	VPERMILPS   Y11, Y0, Y13
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y13, Y11
+	VFMADD231PS Y7, Y11, Y11
+	VPAND       32(DI), Y11, Y7
+	VPAND       Y7, Y12, Y7
+	VADDPS      Y7, Y10, Y10
 
 sum_done:
 	// any |z| > 40, but the target's?
-	VPMAXSD      Y10, Y9, Y6
-	VPCMPGTD     consts<>+2240(SB), Y6, Y6
-	VMOVMSKPS    Y6, BX
-	TESTL        BX, BX
+	VPCMPGTD     consts<>+2240(SB), Y8, Y7
+	VMOVMSKPS    Y7, SI
+	TESTL        SI, SI
 	JNE          slow
-	VCVTPS2PD    X11, Y6
-	VEXTRACTF128 $0x01, Y11, X7
-	VCVTPS2PD    X7, Y7
-	VADDPD       Y6, Y2, Y2
-	VADDPD       Y7, Y3, Y3
-	VCVTPS2PD    X12, Y6
-	VEXTRACTF128 $0x01, Y12, X7
-	VCVTPS2PD    X7, Y7
-	VADDPD       Y6, Y4, Y4
-	VADDPD       Y7, Y5, Y5
-	VMOVAPS      Y0, Y11
-	VMOVAPS      Y0, Y12
+	MOVQ         classes+32(FP), SI
+	CMPQ         SI, $+129
+	JLT          only
+	VCVTPS2PD    X9, Y7
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       (BX), Y7, Y7
+	VMOVUPS      Y7, (BX)
+	VADDPD       32(BX), Y9, Y9
+	VMOVUPS      Y9, 32(BX)
+	VCVTPS2PD    X10, Y7
+	VEXTRACTF128 $0x01, Y10, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       64(BX), Y7, Y7
+	VMOVUPS      Y7, 64(BX)
+	VADDPD       96(BX), Y9, Y9
+	VMOVUPS      Y9, 96(BX)
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y10, Y10, Y10
 	ADDQ         $-128, CX
 	ADDQ         $-128, AX
 	CMPQ         AX, $+1
 	JGE          sum_block
 	MOVQ         sums+0(FP), AX
-	VADDPD       Y4, Y2, Y2
-	VADDPD       Y5, Y3, Y3
-	VADDPD       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X3
-	VADDPD       X3, X2, X2
-	VPERMILPD    $0x01, X2, X3
-	VADDSD       X3, X2, X2
-	VCVTSD2SS    X2, X2, X2
-	VMOVSS       X2, (AX)
-	MOVL         $0x00000000, 128(AX)
-	MOVL         $0x00000000, 256(AX)
-	MOVL         $0xffffffff, 640(AX)
+	VMOVUPS      (BX), Y7
+	VADDPD       64(BX), Y7, Y7
+	VMOVUPS      32(BX), Y8
+	VADDPD       96(BX), Y8, Y8
+	VADDPD       Y8, Y7, Y7
+	VEXTRACTF128 $0x01, Y7, X8
+	VADDPD       X8, X7, X7
+	VPERMILPD    $0x01, X7, X8
+	VADDSD       X8, X7, X7
+	VCVTSD2SS    X7, X7, X7
+	VMOVSS       X7, (AX)
+	JMP          summed
+
+only:
+	MOVQ         sums+0(FP), AX
+	VCVTPS2PD    X9, Y7
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X8, Y8
+	VCVTPS2PD    X10, Y9
+	VEXTRACTF128 $0x01, Y10, X10
+	VCVTPS2PD    X10, Y10
+	VADDPD       Y9, Y7, Y7
+	VADDPD       Y10, Y8, Y8
+	VADDPD       Y8, Y7, Y7
+	VEXTRACTF128 $0x01, Y7, X8
+	VADDPD       X8, X7, X7
+	VPERMILPD    $0x01, X7, X8
+	VADDSD       X8, X7, X7
+	VCVTSD2SS    X7, X7, X7
+	VMOVSS       X7, (AX)
+
+summed:
+	MOVQ sums+0(FP), AX
+	MOVL $0x00000000, 128(AX)
+	MOVL $0x00000000, 256(AX)
+	MOVL $0xffffffff, 640(AX)
 
 next:
 	ADDQ $+4, sums+0(FP)
@@ -13301,28 +13469,25 @@ slow:
 
 // func rowExpAVX512(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·rowExpAVX512(SB), NOSPLIT, $0-56
-	VBROADCASTSS consts<>+960(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+64(SB), Z2
-	VBROADCASTSS consts<>+96(SB), Z3
-	VBROADCASTSS consts<>+160(SB), Z4
-	VBROADCASTSS consts<>+192(SB), Z5
-	VBROADCASTSS consts<>+224(SB), Z6
-	VBROADCASTSS consts<>+256(SB), Z7
-	VBROADCASTSS consts<>+288(SB), Z8
-	VBROADCASTSS consts<>+320(SB), Z9
-	VBROADCASTSS consts<>+352(SB), Z10
-	VMOVUPS      exp_one<>+0(SB), Z11
-	VBROADCASTSS consts<>+2240(SB), Z12
+TEXT ·rowExpAVX512(SB), NOSPLIT, $128-56
+	VBROADCASTSS consts<>+128(SB), Z0
+	VBROADCASTSS consts<>+64(SB), Z1
+	VBROADCASTSS consts<>+96(SB), Z2
+	VBROADCASTSS consts<>+160(SB), Z3
+	VBROADCASTSS consts<>+192(SB), Z4
+	VBROADCASTSS consts<>+224(SB), Z5
+	VBROADCASTSS consts<>+256(SB), Z6
+	VBROADCASTSS consts<>+288(SB), Z7
+	VBROADCASTSS consts<>+320(SB), Z8
+	VBROADCASTSS consts<>+352(SB), Z9
+	VMOVUPS      exp_one<>+0(SB), Z10
+	VBROADCASTSS consts<>+2240(SB), Z11
 
 row:
 	MOVQ    classes+40(FP), AX
 	MOVQ    labels+24(FP), CX
 	MOVLQSX (CX), CX
 	MOVQ    logits+16(FP), DX
-	VMOVUPS Z0, Z13
-	VMOVUPS Z0, Z14
 
 	// the target's logit; any where there is none
 	MOVQ    sums+8(FP), BX
@@ -13334,7 +13499,7 @@ row:
 	LEAQ    (DX)(SI*4), SI
 	MOVL    (SI), SI
 	MOVL    SI, (BX)
-	VMOVAPS Z0, Z16
+	VPXORD  Z13, Z13, Z13
 	MOVQ    AX, BX
 	MOVQ    CX, SI
 	MOVQ    DX, DI
@@ -13356,18 +13521,18 @@ look_block:
 	JLT     look_few
 
 look_round:
-	VMOVUPS (DI), Z15
-	VPANDD  (R9), Z15, Z15
-	VPMAXSD Z15, Z16, Z16
-	VMOVUPS 64(DI), Z15
-	VPANDD  64(R9), Z15, Z15
-	VPMAXSD Z15, Z16, Z16
-	VMOVUPS 128(DI), Z15
-	VPANDD  128(R9), Z15, Z15
-	VPMAXSD Z15, Z16, Z16
-	VMOVUPS 192(DI), Z15
-	VPANDD  192(R9), Z15, Z15
-	VPMAXSD Z15, Z16, Z16
+	VMOVUPS (DI), Z12
+	VPANDD  (R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+	VMOVUPS 64(DI), Z12
+	VPANDD  64(R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+	VMOVUPS 128(DI), Z12
+	VPANDD  128(R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+	VMOVUPS 192(DI), Z12
+	VPANDD  192(R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
 	ADDQ    $+256, DI
 	ADDQ    $+256, R9
 	ADDQ    $-64, R8
@@ -13379,9 +13544,9 @@ look_few:
 	JLT  look_part
 
 look_tile:
-	VMOVUPS (DI), Z15
-	VPANDD  (R9), Z15, Z15
-	VPMAXSD Z15, Z16, Z16
+	VMOVUPS (DI), Z12
+	VPANDD  (R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
 	ADDQ    $+64, DI
 	ADDQ    $+64, R9
 	ADDQ    $-16, R8
@@ -13394,10 +13559,10 @@ look_part:
 	MOVL    $0x0000ffff, R10
 	BZHIL   R8, R10, R10
 	KMOVW   R10, K1
-	VMOVAPS Z0, Z15
-	VMOVUPS (DI), K1, Z15
-	VPANDD  (R9), Z15, Z15
-	VPMAXSD Z15, Z16, Z16
+	VPXORD  Z12, Z12, Z12
+	VMOVUPS (DI), K1, Z12
+	VPANDD  (R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
 
 look_done:
 	ADDQ $-128, SI
@@ -13406,243 +13571,276 @@ look_done:
 	JGE  look_block
 
 	// any |z| > 40, but the target's?
-	VPCMPD   $0x06, Z12, Z16, K1
+	VPCMPD   $0x06, Z11, Z13, K1
 	KORTESTW K1, K1
 	JNE      slow
 	MOVQ     dst+0(FP), BX
-	VMOVAPS  Z0, Z16
+	VPXORD   Z13, Z13, Z13
+	LEAQ     (SP), SI
+	CMPQ     AX, $+129
+	JLT      begin
+	VPXORD   Z12, Z12, Z12
+	VMOVUPS  Z12, (SI)
+	VMOVUPS  Z12, 64(SI)
 
+begin:
 sum_block:
-	MOVQ    $0x00000090, DI
-	MOVQ    CX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	LEAQ    target<>+576(SB), DI
-	MOVQ    SI, SI
-	NEGQ    SI
-	LEAQ    (DI)(SI*4), DI
-	MOVQ    $0x00000080, R8
-	MOVQ    AX, SI
-	CMPQ    SI, R8
-	CMOVQHI R8, SI
-	CMPQ    SI, $+64
+	MOVQ    $0x00000090, R8
+	MOVQ    CX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	LEAQ    target<>+576(SB), R8
+	MOVQ    DI, DI
+	NEGQ    DI
+	LEAQ    (R8)(DI*4), R8
+	MOVQ    $0x00000080, R9
+	MOVQ    AX, DI
+	CMPQ    DI, R9
+	CMOVQHI R9, DI
+	CMPQ    DI, $+64
 	JLT     sum_few
 
 sum_round:
-	VMOVUPS (DX), Z15
-	VADDPS  Z2, Z15, Z15
+	VMOVUPS (DX), Z12
+	VADDPS  Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z17
-	VFMADD231PS Z3, Z15, Z17
-	VSUBPS      Z1, Z17, Z18
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z12, Z14
+	VSUBPS      Z0, Z14, Z15
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z18, Z15
-	VFNMADD231PS Z5, Z18, Z15
+	VFNMADD231PS Z3, Z15, Z12
+	VFNMADD231PS Z4, Z15, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z18
-	VFMADD231PS Z6, Z15, Z18
-	VFMADD213PS Z8, Z15, Z18
-	VFMADD213PS Z9, Z15, Z18
-	VFMADD213PS Z10, Z18, Z15
+	VMOVAPS     Z6, Z15
+	VFMADD231PS Z5, Z12, Z15
+	VFMADD213PS Z7, Z12, Z15
+	VFMADD213PS Z8, Z12, Z15
+	VFMADD213PS Z9, Z15, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z15, Z17, Z17
-	VPANDD      (DI), Z17, Z15
-	VMOVUPS     Z15, (BX)
-	VADDPS      Z15, Z16, Z16
-	VMOVUPS     64(DX), Z15
-	VADDPS      Z2, Z15, Z15
+	VPERMPS     Z10, Z14, Z15
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z15, Z14
+	VFMADD231PS Z12, Z14, Z14
+	VPANDD      (R8), Z14, Z12
+	VMOVUPS     Z12, (BX)
+	VADDPS      Z12, Z13, Z13
+	VMOVUPS     64(DX), Z12
+	VADDPS      Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z17
-	VFMADD231PS Z3, Z15, Z17
-	VSUBPS      Z1, Z17, Z18
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z12, Z14
+	VSUBPS      Z0, Z14, Z15
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z18, Z15
-	VFNMADD231PS Z5, Z18, Z15
+	VFNMADD231PS Z3, Z15, Z12
+	VFNMADD231PS Z4, Z15, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z18
-	VFMADD231PS Z6, Z15, Z18
-	VFMADD213PS Z8, Z15, Z18
-	VFMADD213PS Z9, Z15, Z18
-	VFMADD213PS Z10, Z18, Z15
+	VMOVAPS     Z6, Z15
+	VFMADD231PS Z5, Z12, Z15
+	VFMADD213PS Z7, Z12, Z15
+	VFMADD213PS Z8, Z12, Z15
+	VFMADD213PS Z9, Z15, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z15, Z17, Z17
-	VPANDD      64(DI), Z17, Z15
-	VMOVUPS     Z15, 64(BX)
-	VADDPS      Z15, Z16, Z16
-	VMOVUPS     128(DX), Z15
-	VADDPS      Z2, Z15, Z15
+	VPERMPS     Z10, Z14, Z15
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z15, Z14
+	VFMADD231PS Z12, Z14, Z14
+	VPANDD      64(R8), Z14, Z12
+	VMOVUPS     Z12, 64(BX)
+	VADDPS      Z12, Z13, Z13
+	VMOVUPS     128(DX), Z12
+	VADDPS      Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z17
-	VFMADD231PS Z3, Z15, Z17
-	VSUBPS      Z1, Z17, Z18
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z12, Z14
+	VSUBPS      Z0, Z14, Z15
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z18, Z15
-	VFNMADD231PS Z5, Z18, Z15
+	VFNMADD231PS Z3, Z15, Z12
+	VFNMADD231PS Z4, Z15, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z18
-	VFMADD231PS Z6, Z15, Z18
-	VFMADD213PS Z8, Z15, Z18
-	VFMADD213PS Z9, Z15, Z18
-	VFMADD213PS Z10, Z18, Z15
+	VMOVAPS     Z6, Z15
+	VFMADD231PS Z5, Z12, Z15
+	VFMADD213PS Z7, Z12, Z15
+	VFMADD213PS Z8, Z12, Z15
+	VFMADD213PS Z9, Z15, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z15, Z17, Z17
-	VPANDD      128(DI), Z17, Z15
-	VMOVUPS     Z15, 128(BX)
-	VADDPS      Z15, Z16, Z16
-	VMOVUPS     192(DX), Z15
-	VADDPS      Z2, Z15, Z15
+	VPERMPS     Z10, Z14, Z15
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z15, Z14
+	VFMADD231PS Z12, Z14, Z14
+	VPANDD      128(R8), Z14, Z12
+	VMOVUPS     Z12, 128(BX)
+	VADDPS      Z12, Z13, Z13
+	VMOVUPS     192(DX), Z12
+	VADDPS      Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z17
-	VFMADD231PS Z3, Z15, Z17
-	VSUBPS      Z1, Z17, Z18
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z12, Z14
+	VSUBPS      Z0, Z14, Z15
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z18, Z15
-	VFNMADD231PS Z5, Z18, Z15
+	VFNMADD231PS Z3, Z15, Z12
+	VFNMADD231PS Z4, Z15, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z18
-	VFMADD231PS Z6, Z15, Z18
-	VFMADD213PS Z8, Z15, Z18
-	VFMADD213PS Z9, Z15, Z18
-	VFMADD213PS Z10, Z18, Z15
+	VMOVAPS     Z6, Z15
+	VFMADD231PS Z5, Z12, Z15
+	VFMADD213PS Z7, Z12, Z15
+	VFMADD213PS Z8, Z12, Z15
+	VFMADD213PS Z9, Z15, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z15, Z17, Z17
-	VPANDD      192(DI), Z17, Z15
-	VMOVUPS     Z15, 192(BX)
-	VADDPS      Z15, Z16, Z16
+	VPERMPS     Z10, Z14, Z15
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z15, Z14
+	VFMADD231PS Z12, Z14, Z14
+	VPANDD      192(R8), Z14, Z12
+	VMOVUPS     Z12, 192(BX)
+	VADDPS      Z12, Z13, Z13
 	ADDQ        $+256, DX
-	ADDQ        $+256, DI
+	ADDQ        $+256, R8
 	ADDQ        $+256, BX
-	ADDQ        $-64, SI
-	CMPQ        SI, $+64
+	ADDQ        $-64, DI
+	CMPQ        DI, $+64
 	JGE         sum_round
 
 sum_few:
-	CMPQ SI, $+16
+	CMPQ DI, $+16
 	JLT  sum_part
 
 sum_tile:
-	VMOVUPS (DX), Z15
-	VADDPS  Z2, Z15, Z15
+	VMOVUPS (DX), Z12
+	VADDPS  Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z17
-	VFMADD231PS Z3, Z15, Z17
-	VSUBPS      Z1, Z17, Z18
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z12, Z14
+	VSUBPS      Z0, Z14, Z15
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z18, Z15
-	VFNMADD231PS Z5, Z18, Z15
+	VFNMADD231PS Z3, Z15, Z12
+	VFNMADD231PS Z4, Z15, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z18
-	VFMADD231PS Z6, Z15, Z18
-	VFMADD213PS Z8, Z15, Z18
-	VFMADD213PS Z9, Z15, Z18
-	VFMADD213PS Z10, Z18, Z15
+	VMOVAPS     Z6, Z15
+	VFMADD231PS Z5, Z12, Z15
+	VFMADD213PS Z7, Z12, Z15
+	VFMADD213PS Z8, Z12, Z15
+	VFMADD213PS Z9, Z15, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z15, Z17, Z17
-	VPANDD      (DI), Z17, Z15
-	VMOVUPS     Z15, (BX)
-	VADDPS      Z15, Z16, Z16
+	VPERMPS     Z10, Z14, Z15
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z15, Z14
+	VFMADD231PS Z12, Z14, Z14
+	VPANDD      (R8), Z14, Z12
+	VMOVUPS     Z12, (BX)
+	VADDPS      Z12, Z13, Z13
 	ADDQ        $+64, DX
-	ADDQ        $+64, DI
+	ADDQ        $+64, R8
 	ADDQ        $+64, BX
-	ADDQ        $-16, SI
-	CMPQ        SI, $+16
+	ADDQ        $-16, DI
+	CMPQ        DI, $+16
 	JGE         sum_tile
 
 sum_part:
-	CMPQ    SI, $+1
+	CMPQ    DI, $+1
 	JLT     sum_done
-	MOVL    $0x0000ffff, R8
-	BZHIL   SI, R8, R8
-	KMOVW   R8, K1
-	VMOVAPS Z0, Z15
-	VMOVUPS (DX), K1, Z15
-	VADDPS  Z2, Z15, Z15
+	MOVL    $0x0000ffff, R9
+	BZHIL   DI, R9, R9
+	KMOVW   R9, K1
+	VPXORD  Z12, Z12, Z12
+	VMOVUPS (DX), K1, Z12
+	VADDPS  Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z17
-	VFMADD231PS Z3, Z15, Z17
-	VSUBPS      Z1, Z17, Z18
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z12, Z14
+	VSUBPS      Z0, Z14, Z15
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z18, Z15
-	VFNMADD231PS Z5, Z18, Z15
+	VFNMADD231PS Z3, Z15, Z12
+	VFNMADD231PS Z4, Z15, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z18
-	VFMADD231PS Z6, Z15, Z18
-	VFMADD213PS Z8, Z15, Z18
-	VFMADD213PS Z9, Z15, Z18
-	VFMADD213PS Z10, Z18, Z15
+	VMOVAPS     Z6, Z15
+	VFMADD231PS Z5, Z12, Z15
+	VFMADD213PS Z7, Z12, Z15
+	VFMADD213PS Z8, Z12, Z15
+	VFMADD213PS Z9, Z15, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z15, Z17, Z17
-	VPANDD      (DI), Z17, Z15
-	VMOVAPS.Z   Z15, K1, Z15
-	VMOVUPS     Z15, K1, (BX)
-	VADDPS      Z15, Z16, Z16
+	VPERMPS     Z10, Z14, Z15
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z15, Z14
+	VFMADD231PS Z12, Z14, Z14
+	VPANDD      (R8), Z14, Z12
+	VMOVAPS.Z   Z12, K1, Z12
+	VMOVUPS     Z12, K1, (BX)
+	VADDPS      Z12, Z13, Z13
 
 sum_done:
-	VCVTPS2PD     Y16, Z15
-	VEXTRACTF64X4 $0x01, Z16, Y16
-	VCVTPS2PD     Y16, Z16
-	VADDPD        Z15, Z13, Z13
-	VADDPD        Z16, Z14, Z14
-	VMOVAPS       Z0, Z16
+	MOVQ          classes+40(FP), DI
+	CMPQ          DI, $+129
+	JLT           only
+	VCVTPS2PD     Y13, Z12
+	VEXTRACTF64X4 $0x01, Z13, Y13
+	VCVTPS2PD     Y13, Z13
+	VADDPD        (SI), Z12, Z12
+	VMOVUPS       Z12, (SI)
+	VADDPD        64(SI), Z13, Z13
+	VMOVUPS       Z13, 64(SI)
+	VPXORD        Z13, Z13, Z13
 	ADDQ          $-128, CX
 	ADDQ          $-128, AX
 	CMPQ          AX, $+1
 	JGE           sum_block
 	MOVQ          sums+8(FP), AX
-	VADDPD        Z14, Z13, Z13
-	VEXTRACTF64X4 $0x01, Z13, Y14
-	VADDPD        Y14, Y13, Y13
-	VEXTRACTF32X4 $0x01, Y13, X14
-	VADDPD        X14, X13, X13
-	VPERMILPD     $0x01, X13, X14
-	VADDSD        X14, X13, X13
-	VCVTSD2SS     X13, X13, X13
-	VMOVSS        X13, (AX)
-	MOVL          $0x00000000, 128(AX)
-	MOVL          $0x00000000, 256(AX)
-	MOVL          $0xffffffff, 640(AX)
+	VMOVUPS       (SI), Z12
+	VMOVUPS       64(SI), Z13
+	VADDPD        Z13, Z12, Z12
+	VEXTRACTF64X4 $0x01, Z12, Y13
+	VADDPD        Y13, Y12, Y12
+	VEXTRACTF32X4 $0x01, Y12, X13
+	VADDPD        X13, X12, X12
+	VPERMILPD     $0x01, X12, X13
+	VADDSD        X13, X12, X12
+	VCVTSD2SS     X12, X12, X12
+	VMOVSS        X12, (AX)
+	JMP           summed
+
+only:
+	MOVQ          sums+8(FP), AX
+	VCVTPS2PD     Y13, Z12
+	VEXTRACTF64X4 $0x01, Z13, Y13
+	VCVTPS2PD     Y13, Z13
+	VADDPD        Z13, Z12, Z12
+	VEXTRACTF64X4 $0x01, Z12, Y13
+	VADDPD        Y13, Y12, Y12
+	VEXTRACTF32X4 $0x01, Y12, X13
+	VADDPD        X13, X12, X12
+	VPERMILPD     $0x01, X12, X13
+	VADDSD        X13, X12, X12
+	VCVTSD2SS     X12, X12, X12
+	VMOVSS        X12, (AX)
+
+summed:
+	MOVQ sums+8(FP), AX
+	MOVL $0x00000000, 128(AX)
+	MOVL $0x00000000, 256(AX)
+	MOVL $0xffffffff, 640(AX)
 
 next:
 	ADDQ $+4, sums+8(FP)
@@ -13668,21 +13866,21 @@ slow:
 
 // func rowExpAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·rowExpAVX2(SB), NOSPLIT, $0-56
-	VBROADCASTSS consts<>+960(SB), Y0
-	VMOVUPS      exp_one<>+0(SB), Y1
-	VBROADCASTSS consts<>+128(SB), Y2
-	VBROADCASTSS consts<>+64(SB), Y3
+TEXT ·rowExpAVX2(SB), NOSPLIT, $128-56
+	VMOVUPS      exp_one<>+0(SB), Y0
+	VBROADCASTSS consts<>+128(SB), Y1
+	VBROADCASTSS consts<>+64(SB), Y2
+	VBROADCASTSS consts<>+96(SB), Y3
+	VBROADCASTSS consts<>+160(SB), Y4
+	VBROADCASTSS consts<>+192(SB), Y5
+	VBROADCASTSS consts<>+224(SB), Y6
+	VBROADCASTSS consts<>+256(SB), Y7
 
 row:
 	MOVQ    classes+40(FP), AX
 	MOVQ    labels+24(FP), CX
 	MOVLQSX (CX), CX
 	MOVQ    logits+16(FP), DX
-	VMOVUPS Y0, Y4
-	VMOVUPS Y0, Y5
-	VMOVUPS Y0, Y6
-	VMOVUPS Y0, Y7
 
 	// the target's logit; any where there is none
 	MOVQ    sums+8(FP), BX
@@ -13694,8 +13892,7 @@ row:
 	LEAQ    (DX)(SI*4), SI
 	MOVL    (SI), SI
 	MOVL    SI, (BX)
-	VMOVAPS Y0, Y9
-	VMOVAPS Y0, Y10
+	VPXOR   Y9, Y9, Y9
 	MOVQ    AX, BX
 	MOVQ    CX, SI
 	MOVQ    DX, DI
@@ -13722,13 +13919,13 @@ look_round:
 	VPMAXSD Y8, Y9, Y9
 	VMOVUPS 32(DI), Y8
 	VPAND   32(R9), Y8, Y8
-	VPMAXSD Y8, Y10, Y10
+	VPMAXSD Y8, Y9, Y9
 	VMOVUPS 64(DI), Y8
 	VPAND   64(R9), Y8, Y8
 	VPMAXSD Y8, Y9, Y9
 	VMOVUPS 96(DI), Y8
 	VPAND   96(R9), Y8, Y8
-	VPMAXSD Y8, Y10, Y10
+	VPMAXSD Y8, Y9, Y9
 	ADDQ    $+128, DI
 	ADDQ    $+128, R9
 	ADDQ    $-32, R8
@@ -13745,7 +13942,7 @@ look_tile:
 	VPMAXSD Y8, Y9, Y9
 	VMOVUPS 32(DI), Y8
 	VPAND   32(R9), Y8, Y8
-	VPMAXSD Y8, Y10, Y10
+	VPMAXSD Y8, Y9, Y9
 	ADDQ    $+64, DI
 	ADDQ    $+64, R9
 	ADDQ    $-16, R8
@@ -13762,8 +13959,9 @@ look_part:
 	NEGQ       R11
 	LEAQ       lane_mask<>+32(SB), R10
 	VMOVUPS    (R10)(R11*4), Y8
-	VMASKMOVPS (DI), Y8, Y11
-	VBLENDVPS  Y8, Y11, Y0, Y8
+	VMASKMOVPS (DI), Y8, Y10
+	VPXOR      Y11, Y11, Y11
+	VBLENDVPS  Y8, Y10, Y11, Y8
 	MOVQ       $0x00000000, R10
 	MOVQ       R8, R8
 	SUBQ       $+8, R8
@@ -13774,13 +13972,14 @@ look_part:
 	CMOVQGT    R10, R8
 	NEGQ       R8
 	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R8*4), Y11
-	VMASKMOVPS 32(DI), Y11, Y12
-	VBLENDVPS  Y11, Y12, Y0, Y11
+	VMOVUPS    (R10)(R8*4), Y10
+	VMASKMOVPS 32(DI), Y10, Y11
+	VPXOR      Y12, Y12, Y12
+	VBLENDVPS  Y10, Y11, Y12, Y10
 	VPAND      (R9), Y8, Y8
 	VPMAXSD    Y8, Y9, Y9
-	VPAND      32(R9), Y11, Y8
-	VPMAXSD    Y8, Y10, Y10
+	VPAND      32(R9), Y10, Y8
+	VPMAXSD    Y8, Y9, Y9
 
 look_done:
 	ADDQ $-128, SI
@@ -13789,375 +13988,416 @@ look_done:
 	JGE  look_block
 
 	// any |z| > 40, but the target's?
-	VPMAXSD   Y10, Y9, Y8
-	VPCMPGTD  consts<>+2240(SB), Y8, Y8
+	VPCMPGTD  consts<>+2240(SB), Y9, Y8
 	VMOVMSKPS Y8, BX
 	TESTL     BX, BX
 	JNE       slow
 	MOVQ      dst+0(FP), BX
-	VMOVAPS   Y0, Y10
-	VMOVAPS   Y0, Y11
+	VPXOR     Y9, Y9, Y9
+	VPXOR     Y10, Y10, Y10
+	LEAQ      (SP), SI
+	CMPQ      AX, $+129
+	JLT       begin
+	VPXOR     Y8, Y8, Y8
+	VMOVUPS   Y8, (SI)
+	VMOVUPS   Y8, 32(SI)
+	VMOVUPS   Y8, 64(SI)
+	VMOVUPS   Y8, 96(SI)
 
+begin:
 sum_block:
-	MOVQ    $0x00000090, DI
-	MOVQ    CX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	LEAQ    target<>+576(SB), DI
-	MOVQ    SI, SI
-	NEGQ    SI
-	LEAQ    (DI)(SI*4), DI
-	MOVQ    $0x00000080, R8
-	MOVQ    AX, SI
-	CMPQ    SI, R8
-	CMOVQHI R8, SI
-	CMPQ    SI, $+32
+	MOVQ    $0x00000090, R8
+	MOVQ    CX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	LEAQ    target<>+576(SB), R8
+	MOVQ    DI, DI
+	NEGQ    DI
+	LEAQ    (R8)(DI*4), R8
+	MOVQ    $0x00000080, R9
+	MOVQ    AX, DI
+	CMPQ    DI, R9
+	CMOVQHI R9, DI
+	CMPQ    DI, $+32
 	JLT     sum_few
 
 sum_round:
 	VMOVUPS (DX), Y8
-	VMOVUPS 32(DX), Y9
-	VADDPS  Y3, Y8, Y8
+	VMOVUPS 32(DX), Y11
+	VADDPS  Y2, Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y12
-	VFMADD231PS consts<>+96(SB), Y8, Y12
-	VSUBPS      Y2, Y12, Y13
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y8, Y12
+	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y8
-	VFNMADD231PS consts<>+192(SB), Y13, Y8
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y8, Y13
-	VFMADD213PS  consts<>+288(SB), Y8, Y13
-	VFMADD213PS  consts<>+320(SB), Y8, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y8
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y1, Y13
+	VPERMILPS   Y12, Y0, Y13
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
 	VFMADD231PS Y8, Y12, Y12
-	VPAND       (DI), Y12, Y8
+	VPAND       (R8), Y12, Y8
 	VMOVUPS     Y8, (BX)
-	VADDPS      Y8, Y10, Y10
-	VADDPS      Y3, Y9, Y8
+	VADDPS      Y8, Y9, Y9
+	VADDPS      Y2, Y11, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y9
-	VFMADD231PS consts<>+96(SB), Y8, Y9
-	VSUBPS      Y2, Y9, Y12
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y8, Y11
+	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VFNMADD231PS Y4, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y12
-	VFMADD213PS  consts<>+256(SB), Y8, Y12
-	VFMADD213PS  consts<>+288(SB), Y8, Y12
-	VFMADD213PS  consts<>+320(SB), Y8, Y12
-	VFMADD213PS  consts<>+352(SB), Y12, Y8
+	VMOVAPS     Y7, Y12
+	VFMADD231PS Y6, Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y1, Y12
-	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y12, Y9
-	VFMADD231PS Y8, Y9, Y9
-	VPAND       32(DI), Y9, Y8
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y8, Y11, Y11
+	VPAND       32(R8), Y11, Y8
 	VMOVUPS     Y8, 32(BX)
-	VADDPS      Y8, Y11, Y11
+	VADDPS      Y8, Y10, Y10
 	VMOVUPS     64(DX), Y8
-	VMOVUPS     96(DX), Y9
-	VADDPS      Y3, Y8, Y8
+	VMOVUPS     96(DX), Y11
+	VADDPS      Y2, Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y12
-	VFMADD231PS consts<>+96(SB), Y8, Y12
-	VSUBPS      Y2, Y12, Y13
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y8, Y12
+	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y8
-	VFNMADD231PS consts<>+192(SB), Y13, Y8
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y8, Y13
-	VFMADD213PS  consts<>+288(SB), Y8, Y13
-	VFMADD213PS  consts<>+320(SB), Y8, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y8
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y1, Y13
+	VPERMILPS   Y12, Y0, Y13
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
 	VFMADD231PS Y8, Y12, Y12
-	VPAND       64(DI), Y12, Y8
+	VPAND       64(R8), Y12, Y8
 	VMOVUPS     Y8, 64(BX)
-	VADDPS      Y8, Y10, Y10
-	VADDPS      Y3, Y9, Y8
+	VADDPS      Y8, Y9, Y9
+	VADDPS      Y2, Y11, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y9
-	VFMADD231PS consts<>+96(SB), Y8, Y9
-	VSUBPS      Y2, Y9, Y12
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y8, Y11
+	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VFNMADD231PS Y4, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y12
-	VFMADD213PS  consts<>+256(SB), Y8, Y12
-	VFMADD213PS  consts<>+288(SB), Y8, Y12
-	VFMADD213PS  consts<>+320(SB), Y8, Y12
-	VFMADD213PS  consts<>+352(SB), Y12, Y8
+	VMOVAPS     Y7, Y12
+	VFMADD231PS Y6, Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y1, Y12
-	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y12, Y9
-	VFMADD231PS Y8, Y9, Y9
-	VPAND       96(DI), Y9, Y8
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y8, Y11, Y11
+	VPAND       96(R8), Y11, Y8
 	VMOVUPS     Y8, 96(BX)
-	VADDPS      Y8, Y11, Y11
+	VADDPS      Y8, Y10, Y10
 	ADDQ        $+128, DX
-	ADDQ        $+128, DI
+	ADDQ        $+128, R8
 	ADDQ        $+128, BX
-	ADDQ        $-32, SI
-	CMPQ        SI, $+32
+	ADDQ        $-32, DI
+	CMPQ        DI, $+32
 	JGE         sum_round
 
 sum_few:
-	CMPQ SI, $+16
+	CMPQ DI, $+16
 	JLT  sum_part
 
 sum_tile:
 	VMOVUPS (DX), Y8
-	VMOVUPS 32(DX), Y9
-	VADDPS  Y3, Y8, Y8
+	VMOVUPS 32(DX), Y11
+	VADDPS  Y2, Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y12
-	VFMADD231PS consts<>+96(SB), Y8, Y12
-	VSUBPS      Y2, Y12, Y13
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y8, Y12
+	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y8
-	VFNMADD231PS consts<>+192(SB), Y13, Y8
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y8, Y13
-	VFMADD213PS  consts<>+288(SB), Y8, Y13
-	VFMADD213PS  consts<>+320(SB), Y8, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y8
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y1, Y13
+	VPERMILPS   Y12, Y0, Y13
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
 	VFMADD231PS Y8, Y12, Y12
-	VPAND       (DI), Y12, Y8
+	VPAND       (R8), Y12, Y8
 	VMOVUPS     Y8, (BX)
-	VADDPS      Y8, Y10, Y10
-	VADDPS      Y3, Y9, Y8
+	VADDPS      Y8, Y9, Y9
+	VADDPS      Y2, Y11, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y9
-	VFMADD231PS consts<>+96(SB), Y8, Y9
-	VSUBPS      Y2, Y9, Y12
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y8, Y11
+	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VFNMADD231PS Y4, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y12
-	VFMADD213PS  consts<>+256(SB), Y8, Y12
-	VFMADD213PS  consts<>+288(SB), Y8, Y12
-	VFMADD213PS  consts<>+320(SB), Y8, Y12
-	VFMADD213PS  consts<>+352(SB), Y12, Y8
+	VMOVAPS     Y7, Y12
+	VFMADD231PS Y6, Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y1, Y12
-	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y12, Y9
-	VFMADD231PS Y8, Y9, Y9
-	VPAND       32(DI), Y9, Y8
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y8, Y11, Y11
+	VPAND       32(R8), Y11, Y8
 	VMOVUPS     Y8, 32(BX)
-	VADDPS      Y8, Y11, Y11
+	VADDPS      Y8, Y10, Y10
 	ADDQ        $+64, DX
-	ADDQ        $+64, DI
+	ADDQ        $+64, R8
 	ADDQ        $+64, BX
-	ADDQ        $-16, SI
-	CMPQ        SI, $+16
+	ADDQ        $-16, DI
+	CMPQ        DI, $+16
 	JGE         sum_tile
 
 sum_part:
-	CMPQ       SI, $+1
+	CMPQ       DI, $+1
 	JLT        sum_done
-	MOVQ       $0x00000008, R8
-	MOVQ       SI, R9
-	CMPQ       R9, R8
-	CMOVQGT    R8, R9
-	NEGQ       R9
-	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(R9*4), Y8
-	VMASKMOVPS (DX), Y8, Y9
-	VBLENDVPS  Y8, Y9, Y0, Y9
-	MOVQ       $0x00000000, R9
-	MOVQ       SI, R8
-	SUBQ       $+8, R8
-	CMOVQLT    R9, R8
 	MOVQ       $0x00000008, R9
-	MOVQ       R8, R10
+	MOVQ       DI, R10
 	CMPQ       R10, R9
 	CMOVQGT    R9, R10
 	NEGQ       R10
 	LEAQ       lane_mask<>+32(SB), R9
-	VMOVUPS    (R9)(R10*4), Y12
+	VMOVUPS    (R9)(R10*4), Y8
+	VMASKMOVPS (DX), Y8, Y11
+	VPXOR      Y12, Y12, Y12
+	VBLENDVPS  Y8, Y11, Y12, Y11
+	MOVQ       $0x00000000, R10
+	MOVQ       DI, R9
+	SUBQ       $+8, R9
+	CMOVQLT    R10, R9
+	MOVQ       $0x00000008, R10
+	MOVQ       R9, R11
+	CMPQ       R11, R10
+	CMOVQGT    R10, R11
+	NEGQ       R11
+	LEAQ       lane_mask<>+32(SB), R10
+	VMOVUPS    (R10)(R11*4), Y12
 	VMASKMOVPS 32(DX), Y12, Y13
-	VBLENDVPS  Y12, Y13, Y0, Y13
-	VADDPS     Y3, Y9, Y9
+	VPXOR      Y14, Y14, Y14
+	VBLENDVPS  Y12, Y13, Y14, Y13
+	VADDPS     Y2, Y11, Y11
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y14
-	VFMADD231PS consts<>+96(SB), Y9, Y14
-	VSUBPS      Y2, Y14, Y15
+	VMOVAPS     Y1, Y14
+	VFMADD231PS Y3, Y11, Y14
+	VSUBPS      Y1, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y15, Y9
-	VFNMADD231PS consts<>+192(SB), Y15, Y9
+	VFNMADD231PS Y4, Y15, Y11
+	VFNMADD231PS Y5, Y15, Y11
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y15
-	VFMADD213PS  consts<>+256(SB), Y9, Y15
-	VFMADD213PS  consts<>+288(SB), Y9, Y15
-	VFMADD213PS  consts<>+320(SB), Y9, Y15
-	VFMADD213PS  consts<>+352(SB), Y15, Y9
+	VMOVAPS     Y7, Y15
+	VFMADD231PS Y6, Y11, Y15
+	VFMADD213PS consts<>+288(SB), Y11, Y15
+	VFMADD213PS consts<>+320(SB), Y11, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y11
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y14, Y1, Y15
+	VPERMILPS   Y14, Y0, Y15
 	VPSLLD      $0x15, Y14, Y14
 	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y9, Y14, Y14
-	VPAND       (DI), Y14, Y9
-	VPAND       Y9, Y8, Y8
-	CMPQ        SI, $+8
+	VFMADD231PS Y11, Y14, Y14
+	VPAND       (R8), Y14, Y11
+	VPAND       Y11, Y8, Y8
+	CMPQ        DI, $+8
 	JLT         partless1
 	VMOVUPS     Y8, (BX)
 	JMP         partdone1
 
 partless1:
-	MOVQ         BX, R9
-	VMOVAPS      X8, X9
-	TESTQ        $0x00000004, SI
+	MOVQ         BX, R10
+	VMOVAPS      X8, X11
+	TESTQ        $0x00000004, DI
 	JEQ          partfour1
-	VMOVUPS      X9, (R9)
-	ADDQ         $+16, R9
-	VEXTRACTF128 $0x01, Y8, X9
+	VMOVUPS      X11, (R10)
+	ADDQ         $+16, R10
+	VEXTRACTF128 $0x01, Y8, X11
 
 partfour1:
-	TESTQ   $0x00000002, SI
+	TESTQ   $0x00000002, DI
 	JEQ     parttwo1
-	VMOVLPS X9, (R9)
-	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X9, X9
+	VMOVLPS X11, (R10)
+	ADDQ    $+8, R10
+	VPSRLDQ $0x08, X11, X11
 
 parttwo1:
-	TESTQ  $0x00000001, SI
+	TESTQ  $0x00000001, DI
 	JEQ    partdone1
-	VMOVSS X9, (R9)
+	VMOVSS X11, (R10)
 
 partdone1:
-	VADDPS Y8, Y10, Y10
-	VADDPS Y3, Y13, Y8
+	VADDPS Y8, Y9, Y9
+	VADDPS Y2, Y13, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y9
-	VFMADD231PS consts<>+96(SB), Y8, Y9
-	VSUBPS      Y2, Y9, Y13
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y8, Y11
+	VSUBPS      Y1, Y11, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y8
-	VFNMADD231PS consts<>+192(SB), Y13, Y8
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y8, Y13
-	VFMADD213PS  consts<>+288(SB), Y8, Y13
-	VFMADD213PS  consts<>+320(SB), Y8, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y8
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y1, Y13
-	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y13, Y9
-	VFMADD231PS Y8, Y9, Y9
-	VPAND       32(DI), Y9, Y8
+	VPERMILPS   Y11, Y0, Y13
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y13, Y11
+	VFMADD231PS Y8, Y11, Y11
+	VPAND       32(R8), Y11, Y8
 	VPAND       Y8, Y12, Y8
-	CMPQ        R8, $+8
+	CMPQ        R9, $+8
 	JLT         partless2
 	VMOVUPS     Y8, 32(BX)
 	JMP         partdone2
 
 partless2:
-	MOVQ         BX, SI
-	VMOVAPS      X8, X9
-	TESTQ        $0x00000004, R8
+	MOVQ         BX, DI
+	VMOVAPS      X8, X11
+	TESTQ        $0x00000004, R9
 	JEQ          partfour2
-	VMOVUPS      X9, 32(SI)
-	ADDQ         $+16, SI
-	VEXTRACTF128 $0x01, Y8, X9
+	VMOVUPS      X11, 32(DI)
+	ADDQ         $+16, DI
+	VEXTRACTF128 $0x01, Y8, X11
 
 partfour2:
-	TESTQ   $0x00000002, R8
+	TESTQ   $0x00000002, R9
 	JEQ     parttwo2
-	VMOVLPS X9, 32(SI)
-	ADDQ    $+8, SI
-	VPSRLDQ $0x08, X9, X9
+	VMOVLPS X11, 32(DI)
+	ADDQ    $+8, DI
+	VPSRLDQ $0x08, X11, X11
 
 parttwo2:
-	TESTQ  $0x00000001, R8
+	TESTQ  $0x00000001, R9
 	JEQ    partdone2
-	VMOVSS X9, 32(SI)
+	VMOVSS X11, 32(DI)
 
 partdone2:
-	VADDPS Y8, Y11, Y11
+	VADDPS Y8, Y10, Y10
 
 sum_done:
+	MOVQ         classes+40(FP), DI
+	CMPQ         DI, $+129
+	JLT          only
+	VCVTPS2PD    X9, Y8
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       (SI), Y8, Y8
+	VMOVUPS      Y8, (SI)
+	VADDPD       32(SI), Y9, Y9
+	VMOVUPS      Y9, 32(SI)
 	VCVTPS2PD    X10, Y8
 	VEXTRACTF128 $0x01, Y10, X9
 	VCVTPS2PD    X9, Y9
-	VADDPD       Y8, Y4, Y4
-	VADDPD       Y9, Y5, Y5
-	VCVTPS2PD    X11, Y8
-	VEXTRACTF128 $0x01, Y11, X9
-	VCVTPS2PD    X9, Y9
-	VADDPD       Y8, Y6, Y6
-	VADDPD       Y9, Y7, Y7
-	VMOVAPS      Y0, Y10
-	VMOVAPS      Y0, Y11
+	VADDPD       64(SI), Y8, Y8
+	VMOVUPS      Y8, 64(SI)
+	VADDPD       96(SI), Y9, Y9
+	VMOVUPS      Y9, 96(SI)
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y10, Y10, Y10
 	ADDQ         $-128, CX
 	ADDQ         $-128, AX
 	CMPQ         AX, $+1
 	JGE          sum_block
 	MOVQ         sums+8(FP), AX
-	VADDPD       Y6, Y4, Y4
-	VADDPD       Y7, Y5, Y5
-	VADDPD       Y5, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VADDPD       X5, X4, X4
-	VPERMILPD    $0x01, X4, X5
-	VADDSD       X5, X4, X4
-	VCVTSD2SS    X4, X4, X4
-	VMOVSS       X4, (AX)
-	MOVL         $0x00000000, 128(AX)
-	MOVL         $0x00000000, 256(AX)
-	MOVL         $0xffffffff, 640(AX)
+	VMOVUPS      (SI), Y8
+	VADDPD       64(SI), Y8, Y8
+	VMOVUPS      32(SI), Y9
+	VADDPD       96(SI), Y9, Y9
+	VADDPD       Y9, Y8, Y8
+	VEXTRACTF128 $0x01, Y8, X9
+	VADDPD       X9, X8, X8
+	VPERMILPD    $0x01, X8, X9
+	VADDSD       X9, X8, X8
+	VCVTSD2SS    X8, X8, X8
+	VMOVSS       X8, (AX)
+	JMP          summed
+
+only:
+	MOVQ         sums+8(FP), AX
+	VCVTPS2PD    X9, Y8
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y9
+	VCVTPS2PD    X10, Y11
+	VEXTRACTF128 $0x01, Y10, X10
+	VCVTPS2PD    X10, Y10
+	VADDPD       Y11, Y8, Y8
+	VADDPD       Y10, Y9, Y9
+	VADDPD       Y9, Y8, Y8
+	VEXTRACTF128 $0x01, Y8, X9
+	VADDPD       X9, X8, X8
+	VPERMILPD    $0x01, X8, X9
+	VADDSD       X9, X8, X8
+	VCVTSD2SS    X8, X8, X8
+	VMOVSS       X8, (AX)
+
+summed:
+	MOVQ sums+8(FP), AX
+	MOVL $0x00000000, 128(AX)
+	MOVL $0x00000000, 256(AX)
+	MOVL $0xffffffff, 640(AX)
 
 next:
 	ADDQ $+4, sums+8(FP)
@@ -14184,712 +14424,24 @@ slow:
 // func partSumAVX512(total *[16]float64, logits *float32, n int, label int, slow *int)
 // Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·partSumAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+960(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+64(SB), Z2
-	VBROADCASTSS consts<>+96(SB), Z3
-	VBROADCASTSS consts<>+160(SB), Z4
-	VBROADCASTSS consts<>+192(SB), Z5
-	VBROADCASTSS consts<>+224(SB), Z6
-	VBROADCASTSS consts<>+256(SB), Z7
-	VBROADCASTSS consts<>+288(SB), Z8
-	VBROADCASTSS consts<>+320(SB), Z9
-	VBROADCASTSS consts<>+352(SB), Z10
-	VMOVUPS      exp_one<>+0(SB), Z11
-	VBROADCASTSS consts<>+2240(SB), Z12
-	VMOVUPS      Z0, Z13
-	VMOVUPS      Z0, Z14
-	MOVQ         total+0(FP), AX
-	VMOVUPS      (AX), Z13
-	VMOVUPS      64(AX), Z14
+	VBROADCASTSS consts<>+128(SB), Z0
+	VBROADCASTSS consts<>+64(SB), Z1
+	VBROADCASTSS consts<>+96(SB), Z2
+	VBROADCASTSS consts<>+160(SB), Z3
+	VBROADCASTSS consts<>+192(SB), Z4
+	VBROADCASTSS consts<>+224(SB), Z5
+	VBROADCASTSS consts<>+256(SB), Z6
+	VBROADCASTSS consts<>+288(SB), Z7
+	VBROADCASTSS consts<>+320(SB), Z8
+	VBROADCASTSS consts<>+352(SB), Z9
+	VMOVUPS      exp_one<>+0(SB), Z10
+	VBROADCASTSS consts<>+2240(SB), Z11
 	MOVQ         n+16(FP), AX
 	MOVQ         label+24(FP), CX
 	MOVQ         logits+8(FP), DX
-	VMOVAPS      Z0, Z17
-	VMOVAPS      Z0, Z18
-
-sum_block:
-	MOVQ    $0x00000090, SI
-	MOVQ    CX, BX
-	CMPQ    BX, SI
-	CMOVQHI SI, BX
-	LEAQ    target<>+576(SB), SI
-	MOVQ    BX, BX
-	NEGQ    BX
-	LEAQ    (SI)(BX*4), SI
-	MOVQ    $0x00000080, DI
-	MOVQ    AX, BX
-	CMPQ    BX, DI
-	CMOVQHI DI, BX
-	CMPQ    BX, $+64
-	JLT     sum_few
-
-sum_round:
-	VMOVUPS (DX), Z15
-	VPANDD  (SI), Z15, Z16
-	VPMAXSD Z16, Z17, Z17
-	VADDPS  Z2, Z15, Z15
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z15, Z16
-	VSUBPS      Z1, Z16, Z19
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z19
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z19, Z16
-	VFMADD231PS Z15, Z16, Z16
-	VPANDD      (SI), Z16, Z15
-	VADDPS      Z15, Z18, Z18
-	VMOVUPS     64(DX), Z15
-	VPANDD      64(SI), Z15, Z16
-	VPMAXSD     Z16, Z17, Z17
-	VADDPS      Z2, Z15, Z15
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z15, Z16
-	VSUBPS      Z1, Z16, Z19
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z19
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z19, Z16
-	VFMADD231PS Z15, Z16, Z16
-	VPANDD      64(SI), Z16, Z15
-	VADDPS      Z15, Z18, Z18
-	VMOVUPS     128(DX), Z15
-	VPANDD      128(SI), Z15, Z16
-	VPMAXSD     Z16, Z17, Z17
-	VADDPS      Z2, Z15, Z15
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z15, Z16
-	VSUBPS      Z1, Z16, Z19
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z19
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z19, Z16
-	VFMADD231PS Z15, Z16, Z16
-	VPANDD      128(SI), Z16, Z15
-	VADDPS      Z15, Z18, Z18
-	VMOVUPS     192(DX), Z15
-	VPANDD      192(SI), Z15, Z16
-	VPMAXSD     Z16, Z17, Z17
-	VADDPS      Z2, Z15, Z15
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z15, Z16
-	VSUBPS      Z1, Z16, Z19
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z19
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z19, Z16
-	VFMADD231PS Z15, Z16, Z16
-	VPANDD      192(SI), Z16, Z15
-	VADDPS      Z15, Z18, Z18
-	ADDQ        $+256, DX
-	ADDQ        $+256, SI
-	ADDQ        $-64, BX
-	CMPQ        BX, $+64
-	JGE         sum_round
-
-sum_few:
-	CMPQ BX, $+16
-	JLT  sum_part
-
-sum_tile:
-	VMOVUPS (DX), Z15
-	VPANDD  (SI), Z15, Z16
-	VPMAXSD Z16, Z17, Z17
-	VADDPS  Z2, Z15, Z15
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z15, Z16
-	VSUBPS      Z1, Z16, Z19
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z19
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z19, Z16
-	VFMADD231PS Z15, Z16, Z16
-	VPANDD      (SI), Z16, Z15
-	VADDPS      Z15, Z18, Z18
-	ADDQ        $+64, DX
-	ADDQ        $+64, SI
-	ADDQ        $-16, BX
-	CMPQ        BX, $+16
-	JGE         sum_tile
-
-sum_part:
-	CMPQ    BX, $+1
-	JLT     sum_done
-	MOVL    $0x0000ffff, DI
-	BZHIL   BX, DI, DI
-	KMOVW   DI, K1
-	VMOVAPS Z0, Z15
-	VMOVUPS (DX), K1, Z15
-	VPANDD  (SI), Z15, Z16
-	VPMAXSD Z16, Z17, Z17
-	VADDPS  Z2, Z15, Z15
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z15, Z16
-	VSUBPS      Z1, Z16, Z19
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z19
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z19, Z16
-	VFMADD231PS Z15, Z16, Z16
-	VPANDD      (SI), Z16, Z15
-	VMOVAPS.Z   Z15, K1, Z15
-	VADDPS      Z15, Z18, Z18
-
-sum_done:
-	// any |z| > 40, but the target's?
-	VPCMPD        $0x06, Z12, Z17, K1
-	KORTESTW      K1, K1
-	JNE           slow
-	VCVTPS2PD     Y18, Z15
-	VEXTRACTF64X4 $0x01, Z18, Y16
-	VCVTPS2PD     Y16, Z16
-	VADDPD        Z15, Z13, Z13
-	VADDPD        Z16, Z14, Z14
-	VMOVAPS       Z0, Z18
-	ADDQ          $-128, CX
-	ADDQ          $-128, AX
-	CMPQ          AX, $+1
-	JGE           sum_block
-	MOVQ          total+0(FP), AX
-	VMOVUPS       Z13, (AX)
-	VMOVUPS       Z14, 64(AX)
-	VZEROUPPER
-	RET
-
-slow:
-	MOVQ slow+32(FP), AX
-	INCQ (AX)
-	VZEROUPPER
-	RET
-
-// func partSumAVX2(total *[16]float64, logits *float32, n int, label int, slow *int)
-// Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·partSumAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+960(SB), Y0
-	VMOVUPS      exp_one<>+0(SB), Y1
-	VMOVUPS      Y0, Y2
-	VMOVUPS      Y0, Y3
-	VMOVUPS      Y0, Y4
-	VMOVUPS      Y0, Y5
-	MOVQ         total+0(FP), AX
-	VMOVUPS      (AX), Y2
-	VMOVUPS      32(AX), Y3
-	VMOVUPS      64(AX), Y4
-	VMOVUPS      96(AX), Y5
-	MOVQ         n+16(FP), AX
-	MOVQ         label+24(FP), CX
-	MOVQ         logits+8(FP), DX
-	VMOVAPS      Y0, Y9
-	VMOVAPS      Y0, Y10
-	VMOVAPS      Y0, Y11
-	VMOVAPS      Y0, Y12
-
-sum_block:
-	MOVQ    $0x00000090, SI
-	MOVQ    CX, BX
-	CMPQ    BX, SI
-	CMOVQHI SI, BX
-	LEAQ    target<>+576(SB), SI
-	MOVQ    BX, BX
-	NEGQ    BX
-	LEAQ    (SI)(BX*4), SI
-	MOVQ    $0x00000080, DI
-	MOVQ    AX, BX
-	CMPQ    BX, DI
-	CMOVQHI DI, BX
-	CMPQ    BX, $+32
-	JLT     sum_few
-
-sum_round:
-	VMOVUPS (DX), Y6
-	VMOVUPS 32(DX), Y7
-	VPAND   (SI), Y6, Y8
-	VPMAXSD Y8, Y9, Y9
-	VPAND   32(SI), Y7, Y8
-	VPMAXSD Y8, Y10, Y10
-	VADDPS  consts<>+64(SB), Y6, Y6
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y8
-	VFMADD213PS  consts<>+128(SB), Y6, Y8
-	VSUBPS       consts<>+128(SB), Y8, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y6
-	VFNMADD231PS consts<>+192(SB), Y13, Y6
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y6, Y13
-	VFMADD213PS  consts<>+288(SB), Y6, Y13
-	VFMADD213PS  consts<>+320(SB), Y6, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y6
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y1, Y13
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y13, Y8
-	VFMADD231PS Y6, Y8, Y8
-	VPAND       (SI), Y8, Y6
-	VADDPS      Y6, Y11, Y11
-	VADDPS      consts<>+64(SB), Y7, Y6
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+128(SB), Y6, Y7
-	VSUBPS       consts<>+128(SB), Y7, Y8
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y8, Y6
-	VFNMADD231PS consts<>+192(SB), Y8, Y6
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y8
-	VFMADD213PS  consts<>+256(SB), Y6, Y8
-	VFMADD213PS  consts<>+288(SB), Y6, Y8
-	VFMADD213PS  consts<>+320(SB), Y6, Y8
-	VFMADD213PS  consts<>+352(SB), Y8, Y6
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y7, Y1, Y8
-	VPSLLD      $0x15, Y7, Y7
-	VPADDD      Y7, Y8, Y7
-	VFMADD231PS Y6, Y7, Y7
-	VPAND       32(SI), Y7, Y6
-	VADDPS      Y6, Y12, Y12
-	VMOVUPS     64(DX), Y6
-	VMOVUPS     96(DX), Y7
-	VPAND       64(SI), Y6, Y8
-	VPMAXSD     Y8, Y9, Y9
-	VPAND       96(SI), Y7, Y8
-	VPMAXSD     Y8, Y10, Y10
-	VADDPS      consts<>+64(SB), Y6, Y6
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y8
-	VFMADD213PS  consts<>+128(SB), Y6, Y8
-	VSUBPS       consts<>+128(SB), Y8, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y6
-	VFNMADD231PS consts<>+192(SB), Y13, Y6
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y6, Y13
-	VFMADD213PS  consts<>+288(SB), Y6, Y13
-	VFMADD213PS  consts<>+320(SB), Y6, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y6
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y1, Y13
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y13, Y8
-	VFMADD231PS Y6, Y8, Y8
-	VPAND       64(SI), Y8, Y6
-	VADDPS      Y6, Y11, Y11
-	VADDPS      consts<>+64(SB), Y7, Y6
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+128(SB), Y6, Y7
-	VSUBPS       consts<>+128(SB), Y7, Y8
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y8, Y6
-	VFNMADD231PS consts<>+192(SB), Y8, Y6
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y8
-	VFMADD213PS  consts<>+256(SB), Y6, Y8
-	VFMADD213PS  consts<>+288(SB), Y6, Y8
-	VFMADD213PS  consts<>+320(SB), Y6, Y8
-	VFMADD213PS  consts<>+352(SB), Y8, Y6
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y7, Y1, Y8
-	VPSLLD      $0x15, Y7, Y7
-	VPADDD      Y7, Y8, Y7
-	VFMADD231PS Y6, Y7, Y7
-	VPAND       96(SI), Y7, Y6
-	VADDPS      Y6, Y12, Y12
-	ADDQ        $+128, DX
-	ADDQ        $+128, SI
-	ADDQ        $-32, BX
-	CMPQ        BX, $+32
-	JGE         sum_round
-
-sum_few:
-	CMPQ BX, $+16
-	JLT  sum_part
-
-sum_tile:
-	VMOVUPS (DX), Y6
-	VMOVUPS 32(DX), Y7
-	VPAND   (SI), Y6, Y8
-	VPMAXSD Y8, Y9, Y9
-	VPAND   32(SI), Y7, Y8
-	VPMAXSD Y8, Y10, Y10
-	VADDPS  consts<>+64(SB), Y6, Y6
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y8
-	VFMADD213PS  consts<>+128(SB), Y6, Y8
-	VSUBPS       consts<>+128(SB), Y8, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y6
-	VFNMADD231PS consts<>+192(SB), Y13, Y6
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y6, Y13
-	VFMADD213PS  consts<>+288(SB), Y6, Y13
-	VFMADD213PS  consts<>+320(SB), Y6, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y6
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y1, Y13
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y13, Y8
-	VFMADD231PS Y6, Y8, Y8
-	VPAND       (SI), Y8, Y6
-	VADDPS      Y6, Y11, Y11
-	VADDPS      consts<>+64(SB), Y7, Y6
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+128(SB), Y6, Y7
-	VSUBPS       consts<>+128(SB), Y7, Y8
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y8, Y6
-	VFNMADD231PS consts<>+192(SB), Y8, Y6
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y8
-	VFMADD213PS  consts<>+256(SB), Y6, Y8
-	VFMADD213PS  consts<>+288(SB), Y6, Y8
-	VFMADD213PS  consts<>+320(SB), Y6, Y8
-	VFMADD213PS  consts<>+352(SB), Y8, Y6
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y7, Y1, Y8
-	VPSLLD      $0x15, Y7, Y7
-	VPADDD      Y7, Y8, Y7
-	VFMADD231PS Y6, Y7, Y7
-	VPAND       32(SI), Y7, Y6
-	VADDPS      Y6, Y12, Y12
-	ADDQ        $+64, DX
-	ADDQ        $+64, SI
-	ADDQ        $-16, BX
-	CMPQ        BX, $+16
-	JGE         sum_tile
-
-sum_part:
-	CMPQ       BX, $+1
-	JLT        sum_done
-	MOVQ       $0x00000008, DI
-	MOVQ       BX, R8
-	CMPQ       R8, DI
-	CMOVQGT    DI, R8
-	NEGQ       R8
-	LEAQ       lane_mask<>+32(SB), DI
-	VMOVUPS    (DI)(R8*4), Y6
-	VMASKMOVPS (DX), Y6, Y7
-	VBLENDVPS  Y6, Y7, Y0, Y7
-	MOVQ       $0x00000000, DI
-	MOVQ       BX, BX
-	SUBQ       $+8, BX
-	CMOVQLT    DI, BX
-	MOVQ       $0x00000008, DI
-	MOVQ       BX, BX
-	CMPQ       BX, DI
-	CMOVQGT    DI, BX
-	NEGQ       BX
-	LEAQ       lane_mask<>+32(SB), DI
-	VMOVUPS    (DI)(BX*4), Y8
-	VMASKMOVPS 32(DX), Y8, Y13
-	VBLENDVPS  Y8, Y13, Y0, Y13
-	VPAND      (SI), Y7, Y14
-	VPMAXSD    Y14, Y9, Y9
-	VPAND      32(SI), Y13, Y14
-	VPMAXSD    Y14, Y10, Y10
-	VADDPS     consts<>+64(SB), Y7, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y14
-	VFMADD213PS  consts<>+128(SB), Y7, Y14
-	VSUBPS       consts<>+128(SB), Y14, Y15
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y15, Y7
-	VFNMADD231PS consts<>+192(SB), Y15, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y15
-	VFMADD213PS  consts<>+256(SB), Y7, Y15
-	VFMADD213PS  consts<>+288(SB), Y7, Y15
-	VFMADD213PS  consts<>+320(SB), Y7, Y15
-	VFMADD213PS  consts<>+352(SB), Y15, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y14, Y1, Y15
-	VPSLLD      $0x15, Y14, Y14
-	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y7, Y14, Y14
-	VPAND       (SI), Y14, Y7
-	VPAND       Y7, Y6, Y6
-	VADDPS      Y6, Y11, Y11
-	VADDPS      consts<>+64(SB), Y13, Y6
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+128(SB), Y6, Y7
-	VSUBPS       consts<>+128(SB), Y7, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y6
-	VFNMADD231PS consts<>+192(SB), Y13, Y6
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y6, Y13
-	VFMADD213PS  consts<>+288(SB), Y6, Y13
-	VFMADD213PS  consts<>+320(SB), Y6, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y6
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y7, Y1, Y13
-	VPSLLD      $0x15, Y7, Y7
-	VPADDD      Y7, Y13, Y7
-	VFMADD231PS Y6, Y7, Y7
-	VPAND       32(SI), Y7, Y6
-	VPAND       Y6, Y8, Y6
-	VADDPS      Y6, Y12, Y12
-
-sum_done:
-	// any |z| > 40, but the target's?
-	VPMAXSD      Y10, Y9, Y6
-	VPCMPGTD     consts<>+2240(SB), Y6, Y6
-	VMOVMSKPS    Y6, BX
-	TESTL        BX, BX
-	JNE          slow
-	VCVTPS2PD    X11, Y6
-	VEXTRACTF128 $0x01, Y11, X7
-	VCVTPS2PD    X7, Y7
-	VADDPD       Y6, Y2, Y2
-	VADDPD       Y7, Y3, Y3
-	VCVTPS2PD    X12, Y6
-	VEXTRACTF128 $0x01, Y12, X7
-	VCVTPS2PD    X7, Y7
-	VADDPD       Y6, Y4, Y4
-	VADDPD       Y7, Y5, Y5
-	VMOVAPS      Y0, Y11
-	VMOVAPS      Y0, Y12
-	ADDQ         $-128, CX
-	ADDQ         $-128, AX
-	CMPQ         AX, $+1
-	JGE          sum_block
-	MOVQ         total+0(FP), AX
-	VMOVUPS      Y2, (AX)
-	VMOVUPS      Y3, 32(AX)
-	VMOVUPS      Y4, 64(AX)
-	VMOVUPS      Y5, 96(AX)
-	VZEROUPPER
-	RET
-
-slow:
-	MOVQ slow+32(FP), AX
-	INCQ (AX)
-	VZEROUPPER
-	RET
-
-// func partExpAVX512(dst *float32, total *[16]float64, logits *float32, n int, label int, slow *int)
-// Requires: AVX, AVX512F, BMI2, CMOV
-TEXT ·partExpAVX512(SB), NOSPLIT, $0-48
-	VBROADCASTSS consts<>+960(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+64(SB), Z2
-	VBROADCASTSS consts<>+96(SB), Z3
-	VBROADCASTSS consts<>+160(SB), Z4
-	VBROADCASTSS consts<>+192(SB), Z5
-	VBROADCASTSS consts<>+224(SB), Z6
-	VBROADCASTSS consts<>+256(SB), Z7
-	VBROADCASTSS consts<>+288(SB), Z8
-	VBROADCASTSS consts<>+320(SB), Z9
-	VBROADCASTSS consts<>+352(SB), Z10
-	VMOVUPS      exp_one<>+0(SB), Z11
-	VBROADCASTSS consts<>+2240(SB), Z12
-	VMOVUPS      Z0, Z13
-	VMOVUPS      Z0, Z14
-	MOVQ         total+8(FP), AX
-	VMOVUPS      (AX), Z13
-	VMOVUPS      64(AX), Z14
-	MOVQ         n+24(FP), AX
-	MOVQ         label+32(FP), CX
-	MOVQ         logits+16(FP), DX
-	VMOVAPS      Z0, Z16
-	MOVQ         AX, BX
-	MOVQ         CX, SI
-	MOVQ         DX, DI
-
-look_block:
-	MOVQ    $0x00000090, R9
-	MOVQ    SI, R8
-	CMPQ    R8, R9
-	CMOVQHI R9, R8
-	LEAQ    target<>+576(SB), R9
-	MOVQ    R8, R8
-	NEGQ    R8
-	LEAQ    (R9)(R8*4), R9
-	MOVQ    $0x00000080, R10
-	MOVQ    BX, R8
-	CMPQ    R8, R10
-	CMOVQHI R10, R8
-	CMPQ    R8, $+64
-	JLT     look_few
-
-look_round:
-	VMOVUPS (DI), Z15
-	VPANDD  (R9), Z15, Z15
-	VPMAXSD Z15, Z16, Z16
-	VMOVUPS 64(DI), Z15
-	VPANDD  64(R9), Z15, Z15
-	VPMAXSD Z15, Z16, Z16
-	VMOVUPS 128(DI), Z15
-	VPANDD  128(R9), Z15, Z15
-	VPMAXSD Z15, Z16, Z16
-	VMOVUPS 192(DI), Z15
-	VPANDD  192(R9), Z15, Z15
-	VPMAXSD Z15, Z16, Z16
-	ADDQ    $+256, DI
-	ADDQ    $+256, R9
-	ADDQ    $-64, R8
-	CMPQ    R8, $+64
-	JGE     look_round
-
-look_few:
-	CMPQ R8, $+16
-	JLT  look_part
-
-look_tile:
-	VMOVUPS (DI), Z15
-	VPANDD  (R9), Z15, Z15
-	VPMAXSD Z15, Z16, Z16
-	ADDQ    $+64, DI
-	ADDQ    $+64, R9
-	ADDQ    $-16, R8
-	CMPQ    R8, $+16
-	JGE     look_tile
-
-look_part:
-	CMPQ    R8, $+1
-	JLT     look_done
-	MOVL    $0x0000ffff, R10
-	BZHIL   R8, R10, R10
-	KMOVW   R10, K1
-	VMOVAPS Z0, Z15
-	VMOVUPS (DI), K1, Z15
-	VPANDD  (R9), Z15, Z15
-	VPMAXSD Z15, Z16, Z16
-
-look_done:
-	ADDQ $-128, SI
-	ADDQ $-128, BX
-	CMPQ BX, $+1
-	JGE  look_block
-
-	// any |z| > 40, but the target's?
-	VPCMPD   $0x06, Z12, Z16, K1
-	KORTESTW K1, K1
-	JNE      slow
-	MOVQ     dst+0(FP), BX
-	VMOVAPS  Z0, Z15
+	VPXORD       Z14, Z14, Z14
+	VPXORD       Z15, Z15, Z15
+	MOVQ         total+0(FP), BX
 
 sum_block:
 	MOVQ    $0x00000090, DI
@@ -14909,116 +14461,119 @@ sum_block:
 
 sum_round:
 	VMOVUPS (DX), Z12
-	VADDPS  Z2, Z12, Z12
+	VPANDD  (DI), Z12, Z13
+	VPMAXSD Z13, Z14, Z14
+	VADDPS  Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z12, Z16
-	VSUBPS      Z1, Z16, Z17
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z12, Z13
+	VSUBPS      Z0, Z13, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z12
-	VFNMADD231PS Z5, Z17, Z12
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z12, Z17
-	VFMADD213PS Z8, Z12, Z17
-	VFMADD213PS Z9, Z12, Z17
-	VFMADD213PS Z10, Z17, Z12
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z12, Z16, Z16
-	VPANDD      (DI), Z16, Z12
-	VMOVUPS     Z12, (BX)
+	VPERMPS     Z10, Z13, Z16
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z16, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VPANDD      (DI), Z13, Z12
 	VADDPS      Z12, Z15, Z15
 	VMOVUPS     64(DX), Z12
-	VADDPS      Z2, Z12, Z12
+	VPANDD      64(DI), Z12, Z13
+	VPMAXSD     Z13, Z14, Z14
+	VADDPS      Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z12, Z16
-	VSUBPS      Z1, Z16, Z17
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z12, Z13
+	VSUBPS      Z0, Z13, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z12
-	VFNMADD231PS Z5, Z17, Z12
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z12, Z17
-	VFMADD213PS Z8, Z12, Z17
-	VFMADD213PS Z9, Z12, Z17
-	VFMADD213PS Z10, Z17, Z12
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z12, Z16, Z16
-	VPANDD      64(DI), Z16, Z12
-	VMOVUPS     Z12, 64(BX)
+	VPERMPS     Z10, Z13, Z16
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z16, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VPANDD      64(DI), Z13, Z12
 	VADDPS      Z12, Z15, Z15
 	VMOVUPS     128(DX), Z12
-	VADDPS      Z2, Z12, Z12
+	VPANDD      128(DI), Z12, Z13
+	VPMAXSD     Z13, Z14, Z14
+	VADDPS      Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z12, Z16
-	VSUBPS      Z1, Z16, Z17
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z12, Z13
+	VSUBPS      Z0, Z13, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z12
-	VFNMADD231PS Z5, Z17, Z12
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z12, Z17
-	VFMADD213PS Z8, Z12, Z17
-	VFMADD213PS Z9, Z12, Z17
-	VFMADD213PS Z10, Z17, Z12
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z12, Z16, Z16
-	VPANDD      128(DI), Z16, Z12
-	VMOVUPS     Z12, 128(BX)
+	VPERMPS     Z10, Z13, Z16
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z16, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VPANDD      128(DI), Z13, Z12
 	VADDPS      Z12, Z15, Z15
 	VMOVUPS     192(DX), Z12
-	VADDPS      Z2, Z12, Z12
+	VPANDD      192(DI), Z12, Z13
+	VPMAXSD     Z13, Z14, Z14
+	VADDPS      Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z12, Z16
-	VSUBPS      Z1, Z16, Z17
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z12, Z13
+	VSUBPS      Z0, Z13, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z12
-	VFNMADD231PS Z5, Z17, Z12
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z12, Z17
-	VFMADD213PS Z8, Z12, Z17
-	VFMADD213PS Z9, Z12, Z17
-	VFMADD213PS Z10, Z17, Z12
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z12, Z16, Z16
-	VPANDD      192(DI), Z16, Z12
-	VMOVUPS     Z12, 192(BX)
+	VPERMPS     Z10, Z13, Z16
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z16, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VPANDD      192(DI), Z13, Z12
 	VADDPS      Z12, Z15, Z15
 	ADDQ        $+256, DX
 	ADDQ        $+256, DI
-	ADDQ        $+256, BX
 	ADDQ        $-64, SI
 	CMPQ        SI, $+64
 	JGE         sum_round
@@ -15029,35 +14584,35 @@ sum_few:
 
 sum_tile:
 	VMOVUPS (DX), Z12
-	VADDPS  Z2, Z12, Z12
+	VPANDD  (DI), Z12, Z13
+	VPMAXSD Z13, Z14, Z14
+	VADDPS  Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z12, Z16
-	VSUBPS      Z1, Z16, Z17
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z12, Z13
+	VSUBPS      Z0, Z13, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z12
-	VFNMADD231PS Z5, Z17, Z12
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z12, Z17
-	VFMADD213PS Z8, Z12, Z17
-	VFMADD213PS Z9, Z12, Z17
-	VFMADD213PS Z10, Z17, Z12
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z12, Z16, Z16
-	VPANDD      (DI), Z16, Z12
-	VMOVUPS     Z12, (BX)
+	VPERMPS     Z10, Z13, Z16
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z16, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VPANDD      (DI), Z13, Z12
 	VADDPS      Z12, Z15, Z15
 	ADDQ        $+64, DX
 	ADDQ        $+64, DI
-	ADDQ        $+64, BX
 	ADDQ        $-16, SI
 	CMPQ        SI, $+16
 	JGE         sum_tile
@@ -15068,50 +14623,719 @@ sum_part:
 	MOVL    $0x0000ffff, R8
 	BZHIL   SI, R8, R8
 	KMOVW   R8, K1
-	VMOVAPS Z0, Z12
+	VPXORD  Z12, Z12, Z12
 	VMOVUPS (DX), K1, Z12
-	VADDPS  Z2, Z12, Z12
+	VPANDD  (DI), Z12, Z13
+	VPMAXSD Z13, Z14, Z14
+	VADDPS  Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z12, Z16
-	VSUBPS      Z1, Z16, Z17
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z12, Z13
+	VSUBPS      Z0, Z13, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z12
-	VFNMADD231PS Z5, Z17, Z12
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z12, Z17
-	VFMADD213PS Z8, Z12, Z17
-	VFMADD213PS Z9, Z12, Z17
-	VFMADD213PS Z10, Z17, Z12
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z12, Z16, Z16
-	VPANDD      (DI), Z16, Z12
+	VPERMPS     Z10, Z13, Z16
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z16, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VPANDD      (DI), Z13, Z12
 	VMOVAPS.Z   Z12, K1, Z12
-	VMOVUPS     Z12, K1, (BX)
 	VADDPS      Z12, Z15, Z15
 
 sum_done:
+	// any |z| > 40, but the target's?
+	VPCMPD        $0x06, Z11, Z14, K1
+	KORTESTW      K1, K1
+	JNE           slow
 	VCVTPS2PD     Y15, Z12
-	VEXTRACTF64X4 $0x01, Z15, Y15
-	VCVTPS2PD     Y15, Z15
-	VADDPD        Z12, Z13, Z13
-	VADDPD        Z15, Z14, Z14
-	VMOVAPS       Z0, Z15
+	VEXTRACTF64X4 $0x01, Z15, Y13
+	VCVTPS2PD     Y13, Z13
+	VADDPD        (BX), Z12, Z12
+	VMOVUPS       Z12, (BX)
+	VADDPD        64(BX), Z13, Z13
+	VMOVUPS       Z13, 64(BX)
+	VPXORD        Z15, Z15, Z15
 	ADDQ          $-128, CX
 	ADDQ          $-128, AX
 	CMPQ          AX, $+1
 	JGE           sum_block
-	MOVQ          total+8(FP), AX
-	VMOVUPS       Z13, (AX)
-	VMOVUPS       Z14, 64(AX)
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+32(FP), AX
+	INCQ (AX)
+	VZEROUPPER
+	RET
+
+// func partSumAVX2(total *[16]float64, logits *float32, n int, label int, slow *int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·partSumAVX2(SB), NOSPLIT, $0-40
+	VMOVUPS      exp_one<>+0(SB), Y0
+	VBROADCASTSS consts<>+128(SB), Y1
+	VBROADCASTSS consts<>+64(SB), Y2
+	VBROADCASTSS consts<>+96(SB), Y3
+	VBROADCASTSS consts<>+160(SB), Y4
+	VBROADCASTSS consts<>+192(SB), Y5
+	VBROADCASTSS consts<>+224(SB), Y6
+	MOVQ         n+16(FP), AX
+	MOVQ         label+24(FP), CX
+	MOVQ         logits+8(FP), DX
+	VPXOR        Y10, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VPXOR        Y12, Y12, Y12
+	MOVQ         total+0(FP), BX
+
+sum_block:
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+32
+	JLT     sum_few
+
+sum_round:
+	VMOVUPS (DX), Y7
+	VMOVUPS 32(DX), Y8
+	VPAND   (DI), Y7, Y9
+	VPMAXSD Y9, Y10, Y10
+	VPAND   32(DI), Y8, Y9
+	VPMAXSD Y9, Y10, Y10
+	VADDPS  Y2, Y7, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y9
+	VFMADD231PS Y3, Y7, Y9
+	VSUBPS      Y1, Y9, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y13
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y13, Y9
+	VFMADD231PS Y7, Y9, Y9
+	VPAND       (DI), Y9, Y7
+	VADDPS      Y7, Y11, Y11
+	VADDPS      Y2, Y8, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y8
+	VFMADD231PS Y3, Y7, Y8
+	VSUBPS      Y1, Y8, Y9
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y9, Y7
+	VFNMADD231PS Y5, Y9, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y9
+	VFMADD213PS consts<>+256(SB), Y6, Y9
+	VFMADD213PS consts<>+288(SB), Y7, Y9
+	VFMADD213PS consts<>+320(SB), Y7, Y9
+	VFMADD213PS consts<>+352(SB), Y9, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y0, Y9
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y9, Y8
+	VFMADD231PS Y7, Y8, Y8
+	VPAND       32(DI), Y8, Y7
+	VADDPS      Y7, Y12, Y12
+	VMOVUPS     64(DX), Y7
+	VMOVUPS     96(DX), Y8
+	VPAND       64(DI), Y7, Y9
+	VPMAXSD     Y9, Y10, Y10
+	VPAND       96(DI), Y8, Y9
+	VPMAXSD     Y9, Y10, Y10
+	VADDPS      Y2, Y7, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y9
+	VFMADD231PS Y3, Y7, Y9
+	VSUBPS      Y1, Y9, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y13
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y13, Y9
+	VFMADD231PS Y7, Y9, Y9
+	VPAND       64(DI), Y9, Y7
+	VADDPS      Y7, Y11, Y11
+	VADDPS      Y2, Y8, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y8
+	VFMADD231PS Y3, Y7, Y8
+	VSUBPS      Y1, Y8, Y9
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y9, Y7
+	VFNMADD231PS Y5, Y9, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y9
+	VFMADD213PS consts<>+256(SB), Y6, Y9
+	VFMADD213PS consts<>+288(SB), Y7, Y9
+	VFMADD213PS consts<>+320(SB), Y7, Y9
+	VFMADD213PS consts<>+352(SB), Y9, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y0, Y9
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y9, Y8
+	VFMADD231PS Y7, Y8, Y8
+	VPAND       96(DI), Y8, Y7
+	VADDPS      Y7, Y12, Y12
+	ADDQ        $+128, DX
+	ADDQ        $+128, DI
+	ADDQ        $-32, SI
+	CMPQ        SI, $+32
+	JGE         sum_round
+
+sum_few:
+	CMPQ SI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VMOVUPS (DX), Y7
+	VMOVUPS 32(DX), Y8
+	VPAND   (DI), Y7, Y9
+	VPMAXSD Y9, Y10, Y10
+	VPAND   32(DI), Y8, Y9
+	VPMAXSD Y9, Y10, Y10
+	VADDPS  Y2, Y7, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y9
+	VFMADD231PS Y3, Y7, Y9
+	VSUBPS      Y1, Y9, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y13
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y13, Y9
+	VFMADD231PS Y7, Y9, Y9
+	VPAND       (DI), Y9, Y7
+	VADDPS      Y7, Y11, Y11
+	VADDPS      Y2, Y8, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y8
+	VFMADD231PS Y3, Y7, Y8
+	VSUBPS      Y1, Y8, Y9
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y9, Y7
+	VFNMADD231PS Y5, Y9, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y9
+	VFMADD213PS consts<>+256(SB), Y6, Y9
+	VFMADD213PS consts<>+288(SB), Y7, Y9
+	VFMADD213PS consts<>+320(SB), Y7, Y9
+	VFMADD213PS consts<>+352(SB), Y9, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y0, Y9
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y9, Y8
+	VFMADD231PS Y7, Y8, Y8
+	VPAND       32(DI), Y8, Y7
+	VADDPS      Y7, Y12, Y12
+	ADDQ        $+64, DX
+	ADDQ        $+64, DI
+	ADDQ        $-16, SI
+	CMPQ        SI, $+16
+	JGE         sum_tile
+
+sum_part:
+	CMPQ       SI, $+1
+	JLT        sum_done
+	MOVQ       $0x00000008, R8
+	MOVQ       SI, R9
+	CMPQ       R9, R8
+	CMOVQGT    R8, R9
+	NEGQ       R9
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(R9*4), Y7
+	VMASKMOVPS (DX), Y7, Y8
+	VPXOR      Y9, Y9, Y9
+	VBLENDVPS  Y7, Y8, Y9, Y8
+	MOVQ       $0x00000000, R8
+	MOVQ       SI, SI
+	SUBQ       $+8, SI
+	CMOVQLT    R8, SI
+	MOVQ       $0x00000008, R8
+	MOVQ       SI, SI
+	CMPQ       SI, R8
+	CMOVQGT    R8, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(SI*4), Y9
+	VMASKMOVPS 32(DX), Y9, Y13
+	VPXOR      Y14, Y14, Y14
+	VBLENDVPS  Y9, Y13, Y14, Y13
+	VPAND      (DI), Y8, Y14
+	VPMAXSD    Y14, Y10, Y10
+	VPAND      32(DI), Y13, Y14
+	VPMAXSD    Y14, Y10, Y10
+	VADDPS     Y2, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y14
+	VFMADD231PS Y3, Y8, Y14
+	VSUBPS      Y1, Y14, Y15
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y15, Y8
+	VFNMADD231PS Y5, Y15, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y8, Y15
+	VFMADD213PS consts<>+256(SB), Y6, Y15
+	VFMADD213PS consts<>+288(SB), Y8, Y15
+	VFMADD213PS consts<>+320(SB), Y8, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y8, Y14, Y14
+	VPAND       (DI), Y14, Y8
+	VPAND       Y8, Y7, Y7
+	VADDPS      Y7, Y11, Y11
+	VADDPS      Y2, Y13, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y8
+	VFMADD231PS Y3, Y7, Y8
+	VSUBPS      Y1, Y8, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y0, Y13
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y13, Y8
+	VFMADD231PS Y7, Y8, Y8
+	VPAND       32(DI), Y8, Y7
+	VPAND       Y7, Y9, Y7
+	VADDPS      Y7, Y12, Y12
+
+sum_done:
+	// any |z| > 40, but the target's?
+	VPCMPGTD     consts<>+2240(SB), Y10, Y7
+	VMOVMSKPS    Y7, SI
+	TESTL        SI, SI
+	JNE          slow
+	VCVTPS2PD    X11, Y7
+	VEXTRACTF128 $0x01, Y11, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       (BX), Y7, Y7
+	VMOVUPS      Y7, (BX)
+	VADDPD       32(BX), Y8, Y8
+	VMOVUPS      Y8, 32(BX)
+	VCVTPS2PD    X12, Y7
+	VEXTRACTF128 $0x01, Y12, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       64(BX), Y7, Y7
+	VMOVUPS      Y7, 64(BX)
+	VADDPD       96(BX), Y8, Y8
+	VMOVUPS      Y8, 96(BX)
+	VPXOR        Y11, Y11, Y11
+	VPXOR        Y12, Y12, Y12
+	ADDQ         $-128, CX
+	ADDQ         $-128, AX
+	CMPQ         AX, $+1
+	JGE          sum_block
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+32(FP), AX
+	INCQ (AX)
+	VZEROUPPER
+	RET
+
+// func partExpAVX512(dst *float32, total *[16]float64, logits *float32, n int, label int, slow *int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·partExpAVX512(SB), NOSPLIT, $0-48
+	VBROADCASTSS consts<>+128(SB), Z0
+	VBROADCASTSS consts<>+64(SB), Z1
+	VBROADCASTSS consts<>+96(SB), Z2
+	VBROADCASTSS consts<>+160(SB), Z3
+	VBROADCASTSS consts<>+192(SB), Z4
+	VBROADCASTSS consts<>+224(SB), Z5
+	VBROADCASTSS consts<>+256(SB), Z6
+	VBROADCASTSS consts<>+288(SB), Z7
+	VBROADCASTSS consts<>+320(SB), Z8
+	VBROADCASTSS consts<>+352(SB), Z9
+	VMOVUPS      exp_one<>+0(SB), Z10
+	VBROADCASTSS consts<>+2240(SB), Z11
+	MOVQ         n+24(FP), AX
+	MOVQ         label+32(FP), CX
+	MOVQ         logits+16(FP), DX
+	VPXORD       Z13, Z13, Z13
+	MOVQ         AX, BX
+	MOVQ         CX, SI
+	MOVQ         DX, DI
+
+look_block:
+	MOVQ    $0x00000090, R9
+	MOVQ    SI, R8
+	CMPQ    R8, R9
+	CMOVQHI R9, R8
+	LEAQ    target<>+576(SB), R9
+	MOVQ    R8, R8
+	NEGQ    R8
+	LEAQ    (R9)(R8*4), R9
+	MOVQ    $0x00000080, R10
+	MOVQ    BX, R8
+	CMPQ    R8, R10
+	CMOVQHI R10, R8
+	CMPQ    R8, $+64
+	JLT     look_few
+
+look_round:
+	VMOVUPS (DI), Z12
+	VPANDD  (R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+	VMOVUPS 64(DI), Z12
+	VPANDD  64(R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+	VMOVUPS 128(DI), Z12
+	VPANDD  128(R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+	VMOVUPS 192(DI), Z12
+	VPANDD  192(R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+	ADDQ    $+256, DI
+	ADDQ    $+256, R9
+	ADDQ    $-64, R8
+	CMPQ    R8, $+64
+	JGE     look_round
+
+look_few:
+	CMPQ R8, $+16
+	JLT  look_part
+
+look_tile:
+	VMOVUPS (DI), Z12
+	VPANDD  (R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+	ADDQ    $+64, DI
+	ADDQ    $+64, R9
+	ADDQ    $-16, R8
+	CMPQ    R8, $+16
+	JGE     look_tile
+
+look_part:
+	CMPQ    R8, $+1
+	JLT     look_done
+	MOVL    $0x0000ffff, R10
+	BZHIL   R8, R10, R10
+	KMOVW   R10, K1
+	VPXORD  Z12, Z12, Z12
+	VMOVUPS (DI), K1, Z12
+	VPANDD  (R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+
+look_done:
+	ADDQ $-128, SI
+	ADDQ $-128, BX
+	CMPQ BX, $+1
+	JGE  look_block
+
+	// any |z| > 40, but the target's?
+	VPCMPD   $0x06, Z11, Z13, K1
+	KORTESTW K1, K1
+	JNE      slow
+	MOVQ     dst+0(FP), BX
+	VPXORD   Z12, Z12, Z12
+	MOVQ     total+8(FP), SI
+
+sum_block:
+	MOVQ    $0x00000090, R8
+	MOVQ    CX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	LEAQ    target<>+576(SB), R8
+	MOVQ    DI, DI
+	NEGQ    DI
+	LEAQ    (R8)(DI*4), R8
+	MOVQ    $0x00000080, R9
+	MOVQ    AX, DI
+	CMPQ    DI, R9
+	CMOVQHI R9, DI
+	CMPQ    DI, $+64
+	JLT     sum_few
+
+sum_round:
+	VMOVUPS (DX), Z11
+	VADDPS  Z1, Z11, Z11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z11, Z13
+	VSUBPS      Z0, Z13, Z14
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z14, Z11
+	VFNMADD231PS Z4, Z14, Z11
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z14
+	VFMADD231PS Z5, Z11, Z14
+	VFMADD213PS Z7, Z11, Z14
+	VFMADD213PS Z8, Z11, Z14
+	VFMADD213PS Z9, Z14, Z11
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z14
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z14, Z13
+	VFMADD231PS Z11, Z13, Z13
+	VPANDD      (R8), Z13, Z11
+	VMOVUPS     Z11, (BX)
+	VADDPS      Z11, Z12, Z12
+	VMOVUPS     64(DX), Z11
+	VADDPS      Z1, Z11, Z11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z11, Z13
+	VSUBPS      Z0, Z13, Z14
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z14, Z11
+	VFNMADD231PS Z4, Z14, Z11
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z14
+	VFMADD231PS Z5, Z11, Z14
+	VFMADD213PS Z7, Z11, Z14
+	VFMADD213PS Z8, Z11, Z14
+	VFMADD213PS Z9, Z14, Z11
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z14
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z14, Z13
+	VFMADD231PS Z11, Z13, Z13
+	VPANDD      64(R8), Z13, Z11
+	VMOVUPS     Z11, 64(BX)
+	VADDPS      Z11, Z12, Z12
+	VMOVUPS     128(DX), Z11
+	VADDPS      Z1, Z11, Z11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z11, Z13
+	VSUBPS      Z0, Z13, Z14
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z14, Z11
+	VFNMADD231PS Z4, Z14, Z11
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z14
+	VFMADD231PS Z5, Z11, Z14
+	VFMADD213PS Z7, Z11, Z14
+	VFMADD213PS Z8, Z11, Z14
+	VFMADD213PS Z9, Z14, Z11
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z14
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z14, Z13
+	VFMADD231PS Z11, Z13, Z13
+	VPANDD      128(R8), Z13, Z11
+	VMOVUPS     Z11, 128(BX)
+	VADDPS      Z11, Z12, Z12
+	VMOVUPS     192(DX), Z11
+	VADDPS      Z1, Z11, Z11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z11, Z13
+	VSUBPS      Z0, Z13, Z14
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z14, Z11
+	VFNMADD231PS Z4, Z14, Z11
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z14
+	VFMADD231PS Z5, Z11, Z14
+	VFMADD213PS Z7, Z11, Z14
+	VFMADD213PS Z8, Z11, Z14
+	VFMADD213PS Z9, Z14, Z11
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z14
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z14, Z13
+	VFMADD231PS Z11, Z13, Z13
+	VPANDD      192(R8), Z13, Z11
+	VMOVUPS     Z11, 192(BX)
+	VADDPS      Z11, Z12, Z12
+	ADDQ        $+256, DX
+	ADDQ        $+256, R8
+	ADDQ        $+256, BX
+	ADDQ        $-64, DI
+	CMPQ        DI, $+64
+	JGE         sum_round
+
+sum_few:
+	CMPQ DI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VMOVUPS (DX), Z11
+	VADDPS  Z1, Z11, Z11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z11, Z13
+	VSUBPS      Z0, Z13, Z14
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z14, Z11
+	VFNMADD231PS Z4, Z14, Z11
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z14
+	VFMADD231PS Z5, Z11, Z14
+	VFMADD213PS Z7, Z11, Z14
+	VFMADD213PS Z8, Z11, Z14
+	VFMADD213PS Z9, Z14, Z11
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z14
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z14, Z13
+	VFMADD231PS Z11, Z13, Z13
+	VPANDD      (R8), Z13, Z11
+	VMOVUPS     Z11, (BX)
+	VADDPS      Z11, Z12, Z12
+	ADDQ        $+64, DX
+	ADDQ        $+64, R8
+	ADDQ        $+64, BX
+	ADDQ        $-16, DI
+	CMPQ        DI, $+16
+	JGE         sum_tile
+
+sum_part:
+	CMPQ    DI, $+1
+	JLT     sum_done
+	MOVL    $0x0000ffff, R9
+	BZHIL   DI, R9, R9
+	KMOVW   R9, K1
+	VPXORD  Z11, Z11, Z11
+	VMOVUPS (DX), K1, Z11
+	VADDPS  Z1, Z11, Z11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z11, Z13
+	VSUBPS      Z0, Z13, Z14
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z14, Z11
+	VFNMADD231PS Z4, Z14, Z11
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z14
+	VFMADD231PS Z5, Z11, Z14
+	VFMADD213PS Z7, Z11, Z14
+	VFMADD213PS Z8, Z11, Z14
+	VFMADD213PS Z9, Z14, Z11
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z14
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z14, Z13
+	VFMADD231PS Z11, Z13, Z13
+	VPANDD      (R8), Z13, Z11
+	VMOVAPS.Z   Z11, K1, Z11
+	VMOVUPS     Z11, K1, (BX)
+	VADDPS      Z11, Z12, Z12
+
+sum_done:
+	VCVTPS2PD     Y12, Z11
+	VEXTRACTF64X4 $0x01, Z12, Y12
+	VCVTPS2PD     Y12, Z12
+	VADDPD        (SI), Z11, Z11
+	VMOVUPS       Z11, (SI)
+	VADDPD        64(SI), Z12, Z12
+	VMOVUPS       Z12, 64(SI)
+	VPXORD        Z12, Z12, Z12
+	ADDQ          $-128, CX
+	ADDQ          $-128, AX
+	CMPQ          AX, $+1
+	JGE           sum_block
 	VZEROUPPER
 	RET
 
@@ -15124,24 +15348,18 @@ slow:
 // func partExpAVX2(dst *float32, total *[16]float64, logits *float32, n int, label int, slow *int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·partExpAVX2(SB), NOSPLIT, $0-48
-	VBROADCASTSS consts<>+960(SB), Y0
-	VMOVUPS      exp_one<>+0(SB), Y1
-	VBROADCASTSS consts<>+128(SB), Y2
-	VBROADCASTSS consts<>+64(SB), Y3
-	VMOVUPS      Y0, Y4
-	VMOVUPS      Y0, Y5
-	VMOVUPS      Y0, Y6
-	VMOVUPS      Y0, Y7
-	MOVQ         total+8(FP), AX
-	VMOVUPS      (AX), Y4
-	VMOVUPS      32(AX), Y5
-	VMOVUPS      64(AX), Y6
-	VMOVUPS      96(AX), Y7
+	VMOVUPS      exp_one<>+0(SB), Y0
+	VBROADCASTSS consts<>+128(SB), Y1
+	VBROADCASTSS consts<>+64(SB), Y2
+	VBROADCASTSS consts<>+96(SB), Y3
+	VBROADCASTSS consts<>+160(SB), Y4
+	VBROADCASTSS consts<>+192(SB), Y5
+	VBROADCASTSS consts<>+224(SB), Y6
+	VBROADCASTSS consts<>+256(SB), Y7
 	MOVQ         n+24(FP), AX
 	MOVQ         label+32(FP), CX
 	MOVQ         logits+16(FP), DX
-	VMOVAPS      Y0, Y9
-	VMOVAPS      Y0, Y10
+	VPXOR        Y9, Y9, Y9
 	MOVQ         AX, BX
 	MOVQ         CX, SI
 	MOVQ         DX, DI
@@ -15168,13 +15386,13 @@ look_round:
 	VPMAXSD Y8, Y9, Y9
 	VMOVUPS 32(DI), Y8
 	VPAND   32(R9), Y8, Y8
-	VPMAXSD Y8, Y10, Y10
+	VPMAXSD Y8, Y9, Y9
 	VMOVUPS 64(DI), Y8
 	VPAND   64(R9), Y8, Y8
 	VPMAXSD Y8, Y9, Y9
 	VMOVUPS 96(DI), Y8
 	VPAND   96(R9), Y8, Y8
-	VPMAXSD Y8, Y10, Y10
+	VPMAXSD Y8, Y9, Y9
 	ADDQ    $+128, DI
 	ADDQ    $+128, R9
 	ADDQ    $-32, R8
@@ -15191,7 +15409,7 @@ look_tile:
 	VPMAXSD Y8, Y9, Y9
 	VMOVUPS 32(DI), Y8
 	VPAND   32(R9), Y8, Y8
-	VPMAXSD Y8, Y10, Y10
+	VPMAXSD Y8, Y9, Y9
 	ADDQ    $+64, DI
 	ADDQ    $+64, R9
 	ADDQ    $-16, R8
@@ -15208,8 +15426,9 @@ look_part:
 	NEGQ       R11
 	LEAQ       lane_mask<>+32(SB), R10
 	VMOVUPS    (R10)(R11*4), Y8
-	VMASKMOVPS (DI), Y8, Y11
-	VBLENDVPS  Y8, Y11, Y0, Y8
+	VMASKMOVPS (DI), Y8, Y10
+	VPXOR      Y11, Y11, Y11
+	VBLENDVPS  Y8, Y10, Y11, Y8
 	MOVQ       $0x00000000, R10
 	MOVQ       R8, R8
 	SUBQ       $+8, R8
@@ -15220,13 +15439,14 @@ look_part:
 	CMOVQGT    R10, R8
 	NEGQ       R8
 	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R8*4), Y11
-	VMASKMOVPS 32(DI), Y11, Y12
-	VBLENDVPS  Y11, Y12, Y0, Y11
+	VMOVUPS    (R10)(R8*4), Y10
+	VMASKMOVPS 32(DI), Y10, Y11
+	VPXOR      Y12, Y12, Y12
+	VBLENDVPS  Y10, Y11, Y12, Y10
 	VPAND      (R9), Y8, Y8
 	VPMAXSD    Y8, Y9, Y9
-	VPAND      32(R9), Y11, Y8
-	VPMAXSD    Y8, Y10, Y10
+	VPAND      32(R9), Y10, Y8
+	VPMAXSD    Y8, Y9, Y9
 
 look_done:
 	ADDQ $-128, SI
@@ -15235,341 +15455,343 @@ look_done:
 	JGE  look_block
 
 	// any |z| > 40, but the target's?
-	VPMAXSD   Y10, Y9, Y8
-	VPCMPGTD  consts<>+2240(SB), Y8, Y8
+	VPCMPGTD  consts<>+2240(SB), Y9, Y8
 	VMOVMSKPS Y8, BX
 	TESTL     BX, BX
 	JNE       slow
 	MOVQ      dst+0(FP), BX
-	VMOVAPS   Y0, Y10
-	VMOVAPS   Y0, Y11
+	VPXOR     Y10, Y10, Y10
+	VPXOR     Y11, Y11, Y11
+	MOVQ      total+8(FP), SI
 
 sum_block:
-	MOVQ    $0x00000090, DI
-	MOVQ    CX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	LEAQ    target<>+576(SB), DI
-	MOVQ    SI, SI
-	NEGQ    SI
-	LEAQ    (DI)(SI*4), DI
-	MOVQ    $0x00000080, R8
-	MOVQ    AX, SI
-	CMPQ    SI, R8
-	CMOVQHI R8, SI
-	CMPQ    SI, $+32
+	MOVQ    $0x00000090, R8
+	MOVQ    CX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	LEAQ    target<>+576(SB), R8
+	MOVQ    DI, DI
+	NEGQ    DI
+	LEAQ    (R8)(DI*4), R8
+	MOVQ    $0x00000080, R9
+	MOVQ    AX, DI
+	CMPQ    DI, R9
+	CMOVQHI R9, DI
+	CMPQ    DI, $+32
 	JLT     sum_few
 
 sum_round:
 	VMOVUPS (DX), Y8
 	VMOVUPS 32(DX), Y9
-	VADDPS  Y3, Y8, Y8
+	VADDPS  Y2, Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y12
-	VFMADD231PS consts<>+96(SB), Y8, Y12
-	VSUBPS      Y2, Y12, Y13
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y8, Y12
+	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y8
-	VFNMADD231PS consts<>+192(SB), Y13, Y8
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y8, Y13
-	VFMADD213PS  consts<>+288(SB), Y8, Y13
-	VFMADD213PS  consts<>+320(SB), Y8, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y8
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y1, Y13
+	VPERMILPS   Y12, Y0, Y13
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
 	VFMADD231PS Y8, Y12, Y12
-	VPAND       (DI), Y12, Y8
+	VPAND       (R8), Y12, Y8
 	VMOVUPS     Y8, (BX)
 	VADDPS      Y8, Y10, Y10
-	VADDPS      Y3, Y9, Y8
+	VADDPS      Y2, Y9, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y9
-	VFMADD231PS consts<>+96(SB), Y8, Y9
-	VSUBPS      Y2, Y9, Y12
+	VMOVAPS     Y1, Y9
+	VFMADD231PS Y3, Y8, Y9
+	VSUBPS      Y1, Y9, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VFNMADD231PS Y4, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y12
-	VFMADD213PS  consts<>+256(SB), Y8, Y12
-	VFMADD213PS  consts<>+288(SB), Y8, Y12
-	VFMADD213PS  consts<>+320(SB), Y8, Y12
-	VFMADD213PS  consts<>+352(SB), Y12, Y8
+	VMOVAPS     Y7, Y12
+	VFMADD231PS Y6, Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y1, Y12
+	VPERMILPS   Y9, Y0, Y12
 	VPSLLD      $0x15, Y9, Y9
 	VPADDD      Y9, Y12, Y9
 	VFMADD231PS Y8, Y9, Y9
-	VPAND       32(DI), Y9, Y8
+	VPAND       32(R8), Y9, Y8
 	VMOVUPS     Y8, 32(BX)
 	VADDPS      Y8, Y11, Y11
 	VMOVUPS     64(DX), Y8
 	VMOVUPS     96(DX), Y9
-	VADDPS      Y3, Y8, Y8
+	VADDPS      Y2, Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y12
-	VFMADD231PS consts<>+96(SB), Y8, Y12
-	VSUBPS      Y2, Y12, Y13
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y8, Y12
+	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y8
-	VFNMADD231PS consts<>+192(SB), Y13, Y8
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y8, Y13
-	VFMADD213PS  consts<>+288(SB), Y8, Y13
-	VFMADD213PS  consts<>+320(SB), Y8, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y8
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y1, Y13
+	VPERMILPS   Y12, Y0, Y13
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
 	VFMADD231PS Y8, Y12, Y12
-	VPAND       64(DI), Y12, Y8
+	VPAND       64(R8), Y12, Y8
 	VMOVUPS     Y8, 64(BX)
 	VADDPS      Y8, Y10, Y10
-	VADDPS      Y3, Y9, Y8
+	VADDPS      Y2, Y9, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y9
-	VFMADD231PS consts<>+96(SB), Y8, Y9
-	VSUBPS      Y2, Y9, Y12
+	VMOVAPS     Y1, Y9
+	VFMADD231PS Y3, Y8, Y9
+	VSUBPS      Y1, Y9, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VFNMADD231PS Y4, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y12
-	VFMADD213PS  consts<>+256(SB), Y8, Y12
-	VFMADD213PS  consts<>+288(SB), Y8, Y12
-	VFMADD213PS  consts<>+320(SB), Y8, Y12
-	VFMADD213PS  consts<>+352(SB), Y12, Y8
+	VMOVAPS     Y7, Y12
+	VFMADD231PS Y6, Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y1, Y12
+	VPERMILPS   Y9, Y0, Y12
 	VPSLLD      $0x15, Y9, Y9
 	VPADDD      Y9, Y12, Y9
 	VFMADD231PS Y8, Y9, Y9
-	VPAND       96(DI), Y9, Y8
+	VPAND       96(R8), Y9, Y8
 	VMOVUPS     Y8, 96(BX)
 	VADDPS      Y8, Y11, Y11
 	ADDQ        $+128, DX
-	ADDQ        $+128, DI
+	ADDQ        $+128, R8
 	ADDQ        $+128, BX
-	ADDQ        $-32, SI
-	CMPQ        SI, $+32
+	ADDQ        $-32, DI
+	CMPQ        DI, $+32
 	JGE         sum_round
 
 sum_few:
-	CMPQ SI, $+16
+	CMPQ DI, $+16
 	JLT  sum_part
 
 sum_tile:
 	VMOVUPS (DX), Y8
 	VMOVUPS 32(DX), Y9
-	VADDPS  Y3, Y8, Y8
+	VADDPS  Y2, Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y12
-	VFMADD231PS consts<>+96(SB), Y8, Y12
-	VSUBPS      Y2, Y12, Y13
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y8, Y12
+	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y8
-	VFNMADD231PS consts<>+192(SB), Y13, Y8
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y8, Y13
-	VFMADD213PS  consts<>+288(SB), Y8, Y13
-	VFMADD213PS  consts<>+320(SB), Y8, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y8
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y1, Y13
+	VPERMILPS   Y12, Y0, Y13
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
 	VFMADD231PS Y8, Y12, Y12
-	VPAND       (DI), Y12, Y8
+	VPAND       (R8), Y12, Y8
 	VMOVUPS     Y8, (BX)
 	VADDPS      Y8, Y10, Y10
-	VADDPS      Y3, Y9, Y8
+	VADDPS      Y2, Y9, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y9
-	VFMADD231PS consts<>+96(SB), Y8, Y9
-	VSUBPS      Y2, Y9, Y12
+	VMOVAPS     Y1, Y9
+	VFMADD231PS Y3, Y8, Y9
+	VSUBPS      Y1, Y9, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VFNMADD231PS Y4, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y12
-	VFMADD213PS  consts<>+256(SB), Y8, Y12
-	VFMADD213PS  consts<>+288(SB), Y8, Y12
-	VFMADD213PS  consts<>+320(SB), Y8, Y12
-	VFMADD213PS  consts<>+352(SB), Y12, Y8
+	VMOVAPS     Y7, Y12
+	VFMADD231PS Y6, Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y1, Y12
+	VPERMILPS   Y9, Y0, Y12
 	VPSLLD      $0x15, Y9, Y9
 	VPADDD      Y9, Y12, Y9
 	VFMADD231PS Y8, Y9, Y9
-	VPAND       32(DI), Y9, Y8
+	VPAND       32(R8), Y9, Y8
 	VMOVUPS     Y8, 32(BX)
 	VADDPS      Y8, Y11, Y11
 	ADDQ        $+64, DX
-	ADDQ        $+64, DI
+	ADDQ        $+64, R8
 	ADDQ        $+64, BX
-	ADDQ        $-16, SI
-	CMPQ        SI, $+16
+	ADDQ        $-16, DI
+	CMPQ        DI, $+16
 	JGE         sum_tile
 
 sum_part:
-	CMPQ       SI, $+1
+	CMPQ       DI, $+1
 	JLT        sum_done
-	MOVQ       $0x00000008, R8
-	MOVQ       SI, R9
-	CMPQ       R9, R8
-	CMOVQGT    R8, R9
-	NEGQ       R9
-	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(R9*4), Y8
-	VMASKMOVPS (DX), Y8, Y9
-	VBLENDVPS  Y8, Y9, Y0, Y9
-	MOVQ       $0x00000000, R9
-	MOVQ       SI, R8
-	SUBQ       $+8, R8
-	CMOVQLT    R9, R8
 	MOVQ       $0x00000008, R9
-	MOVQ       R8, R10
+	MOVQ       DI, R10
 	CMPQ       R10, R9
 	CMOVQGT    R9, R10
 	NEGQ       R10
 	LEAQ       lane_mask<>+32(SB), R9
-	VMOVUPS    (R9)(R10*4), Y12
+	VMOVUPS    (R9)(R10*4), Y8
+	VMASKMOVPS (DX), Y8, Y9
+	VPXOR      Y12, Y12, Y12
+	VBLENDVPS  Y8, Y9, Y12, Y9
+	MOVQ       $0x00000000, R10
+	MOVQ       DI, R9
+	SUBQ       $+8, R9
+	CMOVQLT    R10, R9
+	MOVQ       $0x00000008, R10
+	MOVQ       R9, R11
+	CMPQ       R11, R10
+	CMOVQGT    R10, R11
+	NEGQ       R11
+	LEAQ       lane_mask<>+32(SB), R10
+	VMOVUPS    (R10)(R11*4), Y12
 	VMASKMOVPS 32(DX), Y12, Y13
-	VBLENDVPS  Y12, Y13, Y0, Y13
-	VADDPS     Y3, Y9, Y9
+	VPXOR      Y14, Y14, Y14
+	VBLENDVPS  Y12, Y13, Y14, Y13
+	VADDPS     Y2, Y9, Y9
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y14
-	VFMADD231PS consts<>+96(SB), Y9, Y14
-	VSUBPS      Y2, Y14, Y15
+	VMOVAPS     Y1, Y14
+	VFMADD231PS Y3, Y9, Y14
+	VSUBPS      Y1, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y15, Y9
-	VFNMADD231PS consts<>+192(SB), Y15, Y9
+	VFNMADD231PS Y4, Y15, Y9
+	VFNMADD231PS Y5, Y15, Y9
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y15
-	VFMADD213PS  consts<>+256(SB), Y9, Y15
-	VFMADD213PS  consts<>+288(SB), Y9, Y15
-	VFMADD213PS  consts<>+320(SB), Y9, Y15
-	VFMADD213PS  consts<>+352(SB), Y15, Y9
+	VMOVAPS     Y7, Y15
+	VFMADD231PS Y6, Y9, Y15
+	VFMADD213PS consts<>+288(SB), Y9, Y15
+	VFMADD213PS consts<>+320(SB), Y9, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y9
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y14, Y1, Y15
+	VPERMILPS   Y14, Y0, Y15
 	VPSLLD      $0x15, Y14, Y14
 	VPADDD      Y14, Y15, Y14
 	VFMADD231PS Y9, Y14, Y14
-	VPAND       (DI), Y14, Y9
+	VPAND       (R8), Y14, Y9
 	VPAND       Y9, Y8, Y8
-	CMPQ        SI, $+8
+	CMPQ        DI, $+8
 	JLT         partless1
 	VMOVUPS     Y8, (BX)
 	JMP         partdone1
 
 partless1:
-	MOVQ         BX, R9
+	MOVQ         BX, R10
 	VMOVAPS      X8, X9
-	TESTQ        $0x00000004, SI
+	TESTQ        $0x00000004, DI
 	JEQ          partfour1
-	VMOVUPS      X9, (R9)
-	ADDQ         $+16, R9
+	VMOVUPS      X9, (R10)
+	ADDQ         $+16, R10
 	VEXTRACTF128 $0x01, Y8, X9
 
 partfour1:
-	TESTQ   $0x00000002, SI
+	TESTQ   $0x00000002, DI
 	JEQ     parttwo1
-	VMOVLPS X9, (R9)
-	ADDQ    $+8, R9
+	VMOVLPS X9, (R10)
+	ADDQ    $+8, R10
 	VPSRLDQ $0x08, X9, X9
 
 parttwo1:
-	TESTQ  $0x00000001, SI
+	TESTQ  $0x00000001, DI
 	JEQ    partdone1
-	VMOVSS X9, (R9)
+	VMOVSS X9, (R10)
 
 partdone1:
 	VADDPS Y8, Y10, Y10
-	VADDPS Y3, Y13, Y8
+	VADDPS Y2, Y13, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y9
-	VFMADD231PS consts<>+96(SB), Y8, Y9
-	VSUBPS      Y2, Y9, Y13
+	VMOVAPS     Y1, Y9
+	VFMADD231PS Y3, Y8, Y9
+	VSUBPS      Y1, Y9, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y8
-	VFNMADD231PS consts<>+192(SB), Y13, Y8
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y8, Y13
-	VFMADD213PS  consts<>+288(SB), Y8, Y13
-	VFMADD213PS  consts<>+320(SB), Y8, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y8
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y1, Y13
+	VPERMILPS   Y9, Y0, Y13
 	VPSLLD      $0x15, Y9, Y9
 	VPADDD      Y9, Y13, Y9
 	VFMADD231PS Y8, Y9, Y9
-	VPAND       32(DI), Y9, Y8
+	VPAND       32(R8), Y9, Y8
 	VPAND       Y8, Y12, Y8
-	CMPQ        R8, $+8
+	CMPQ        R9, $+8
 	JLT         partless2
 	VMOVUPS     Y8, 32(BX)
 	JMP         partdone2
 
 partless2:
-	MOVQ         BX, SI
+	MOVQ         BX, DI
 	VMOVAPS      X8, X9
-	TESTQ        $0x00000004, R8
+	TESTQ        $0x00000004, R9
 	JEQ          partfour2
-	VMOVUPS      X9, 32(SI)
-	ADDQ         $+16, SI
+	VMOVUPS      X9, 32(DI)
+	ADDQ         $+16, DI
 	VEXTRACTF128 $0x01, Y8, X9
 
 partfour2:
-	TESTQ   $0x00000002, R8
+	TESTQ   $0x00000002, R9
 	JEQ     parttwo2
-	VMOVLPS X9, 32(SI)
-	ADDQ    $+8, SI
+	VMOVLPS X9, 32(DI)
+	ADDQ    $+8, DI
 	VPSRLDQ $0x08, X9, X9
 
 parttwo2:
-	TESTQ  $0x00000001, R8
+	TESTQ  $0x00000001, R9
 	JEQ    partdone2
-	VMOVSS X9, 32(SI)
+	VMOVSS X9, 32(DI)
 
 partdone2:
 	VADDPS Y8, Y11, Y11
@@ -15578,24 +15800,23 @@ sum_done:
 	VCVTPS2PD    X10, Y8
 	VEXTRACTF128 $0x01, Y10, X9
 	VCVTPS2PD    X9, Y9
-	VADDPD       Y8, Y4, Y4
-	VADDPD       Y9, Y5, Y5
+	VADDPD       (SI), Y8, Y8
+	VMOVUPS      Y8, (SI)
+	VADDPD       32(SI), Y9, Y9
+	VMOVUPS      Y9, 32(SI)
 	VCVTPS2PD    X11, Y8
 	VEXTRACTF128 $0x01, Y11, X9
 	VCVTPS2PD    X9, Y9
-	VADDPD       Y8, Y6, Y6
-	VADDPD       Y9, Y7, Y7
-	VMOVAPS      Y0, Y10
-	VMOVAPS      Y0, Y11
+	VADDPD       64(SI), Y8, Y8
+	VMOVUPS      Y8, 64(SI)
+	VADDPD       96(SI), Y9, Y9
+	VMOVUPS      Y9, 96(SI)
+	VPXOR        Y10, Y10, Y10
+	VPXOR        Y11, Y11, Y11
 	ADDQ         $-128, CX
 	ADDQ         $-128, AX
 	CMPQ         AX, $+1
 	JGE          sum_block
-	MOVQ         total+8(FP), AX
-	VMOVUPS      Y4, (AX)
-	VMOVUPS      Y5, 32(AX)
-	VMOVUPS      Y6, 64(AX)
-	VMOVUPS      Y7, 96(AX)
 	VZEROUPPER
 	RET
 
@@ -15857,25 +16078,24 @@ next:
 
 // func rowShiftedAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int)
 // Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·rowShiftedAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+960(SB), Z0
-	VBROADCASTSS consts<>+2368(SB), Z1
-	VBROADCASTSS consts<>+2272(SB), Z2
-	VBROADCASTSS consts<>+2336(SB), Z3
-	VBROADCASTSS consts<>+2304(SB), Z4
-	VBROADCASTSS consts<>+384(SB), Z5
-	VBROADCASTSS consts<>+96(SB), Z6
-	VBROADCASTSS consts<>+160(SB), Z7
-	VBROADCASTSS consts<>+192(SB), Z8
-	VBROADCASTSS consts<>+2464(SB), Z9
-	VBROADCASTSS consts<>+2496(SB), Z10
-	VBROADCASTSS consts<>+2528(SB), Z11
-	VBROADCASTSS consts<>+2560(SB), Z12
-	VBROADCASTSS consts<>+2592(SB), Z13
-	VBROADCASTSS consts<>+32(SB), Z14
-	VBROADCASTSS consts<>+928(SB), Z15
-	VBROADCASTSS consts<>+2400(SB), Z16
-	VBROADCASTSS consts<>+2432(SB), Z17
+TEXT ·rowShiftedAVX512(SB), NOSPLIT, $128-40
+	VBROADCASTSS consts<>+2368(SB), Z0
+	VBROADCASTSS consts<>+2272(SB), Z1
+	VBROADCASTSS consts<>+2336(SB), Z2
+	VBROADCASTSS consts<>+2304(SB), Z3
+	VBROADCASTSS consts<>+384(SB), Z4
+	VBROADCASTSS consts<>+96(SB), Z5
+	VBROADCASTSS consts<>+160(SB), Z6
+	VBROADCASTSS consts<>+192(SB), Z7
+	VBROADCASTSS consts<>+2464(SB), Z8
+	VBROADCASTSS consts<>+2496(SB), Z9
+	VBROADCASTSS consts<>+2528(SB), Z10
+	VBROADCASTSS consts<>+2560(SB), Z11
+	VBROADCASTSS consts<>+2592(SB), Z12
+	VBROADCASTSS consts<>+32(SB), Z13
+	VBROADCASTSS consts<>+928(SB), Z14
+	VBROADCASTSS consts<>+2400(SB), Z15
+	VBROADCASTSS consts<>+2432(SB), Z16
 
 row:
 	MOVQ    sums+0(FP), AX
@@ -15885,222 +16105,257 @@ row:
 	MOVQ    labels+16(FP), CX
 	MOVLQSX (CX), CX
 	MOVQ    logits+8(FP), DX
-	VMOVUPS Z0, Z18
-	VMOVUPS Z0, Z19
 
 	// the shift and N
 	MOVQ         sums+0(FP), BX
-	VBROADCASTSS 256(BX), Z20
-	VPANDD       Z14, Z20, Z21
-	VCMPPS       $0x11, Z21, Z2, K1
-	VCMPPS       $0x11, Z15, Z21, K2
+	VBROADCASTSS 256(BX), Z17
+	VPANDD       Z13, Z17, Z18
+	VCMPPS       $0x11, Z18, Z1, K1
+	VCMPPS       $0x11, Z14, Z18, K2
 	KANDW        K1, K2, K1
-	VMOVAPS.Z    Z20, K1, Z21
-	VSUBPS       Z21, Z20, Z20
-	VMINPS       Z20, Z3, Z20
-	VMAXPS       Z20, Z4, Z20
-	VFMADD213PS  Z1, Z6, Z20
-	VPSUBD       Z16, Z20, Z20
+	VMOVAPS.Z    Z17, K1, Z18
+	VSUBPS       Z18, Z17, Z17
+	VMINPS       Z17, Z2, Z17
+	VMAXPS       Z17, Z3, Z17
+	VFMADD213PS  Z0, Z5, Z17
+	VPSUBD       Z15, Z17, Z17
 	MOVQ         sums+0(FP), BX
-	VMOVSS       X20, 128(BX)
-	VCVTDQ2PS    Z20, Z20
-	VSUBPS       Z17, Z20, Z20
-	VSUBPS       Z20, Z1, Z22
-	VMULPS       Z7, Z20, Z20
-	VMOVAPS      Z0, Z23
+	VMOVSS       X17, 128(BX)
+	VCVTDQ2PS    Z17, Z17
+	VSUBPS       Z16, Z17, Z17
+	VSUBPS       Z17, Z0, Z19
+	VMULPS       Z6, Z17, Z17
+	VPXORD       Z21, Z21, Z21
+	LEAQ         (SP), BX
+	CMPQ         AX, $+129
+	JLT          begin
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      Z20, (BX)
+	VMOVUPS      Z20, 64(BX)
 
+begin:
 sum_block:
-	MOVQ    $0x00000090, SI
-	MOVQ    CX, BX
-	CMPQ    BX, SI
-	CMOVQHI SI, BX
-	LEAQ    target<>+576(SB), SI
-	MOVQ    BX, BX
-	NEGQ    BX
-	LEAQ    (SI)(BX*4), SI
-	MOVQ    $0x00000080, DI
-	MOVQ    AX, BX
-	CMPQ    BX, DI
-	CMOVQHI DI, BX
-	CMPQ    BX, $+64
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+64
 	JLT     sum_few
 
 sum_round:
-	VMOVUPS      (SI), Z24
-	VPCMPD       $0x06, Z0, Z24, K1
-	VMOVUPS      (DX), Z24
-	VSUBPS       Z21, Z24, Z24
-	VMOVAPS.Z    Z24, K1, Z24
-	VMAXPS       Z24, Z20, Z24
-	VMOVAPS      Z22, Z25
-	VFMADD231PS  Z6, Z24, Z25
-	VSUBPS       Z22, Z25, Z26
-	VFNMADD231PS Z7, Z26, Z24
-	VFNMADD231PS Z8, Z26, Z24
-	VMOVAPS      Z10, Z26
-	VFMADD231PS  Z9, Z24, Z26
-	VFMADD213PS  Z11, Z24, Z26
-	VFMADD213PS  Z12, Z24, Z26
-	VFMADD213PS  Z13, Z24, Z26
-	VFMADD213PS  Z5, Z24, Z26
-	VFMADD213PS  Z5, Z26, Z24
-	VPSLLD       $0x17, Z25, Z25
-	VMOVAPS.Z    Z25, K1, Z25
-	VFMADD231PS  Z25, Z24, Z23
-	VMOVUPS      64(SI), Z24
-	VPCMPD       $0x06, Z0, Z24, K1
-	VMOVUPS      64(DX), Z24
-	VSUBPS       Z21, Z24, Z24
-	VMOVAPS.Z    Z24, K1, Z24
-	VMAXPS       Z24, Z20, Z24
-	VMOVAPS      Z22, Z25
-	VFMADD231PS  Z6, Z24, Z25
-	VSUBPS       Z22, Z25, Z26
-	VFNMADD231PS Z7, Z26, Z24
-	VFNMADD231PS Z8, Z26, Z24
-	VMOVAPS      Z10, Z26
-	VFMADD231PS  Z9, Z24, Z26
-	VFMADD213PS  Z11, Z24, Z26
-	VFMADD213PS  Z12, Z24, Z26
-	VFMADD213PS  Z13, Z24, Z26
-	VFMADD213PS  Z5, Z24, Z26
-	VFMADD213PS  Z5, Z26, Z24
-	VPSLLD       $0x17, Z25, Z25
-	VMOVAPS.Z    Z25, K1, Z25
-	VFMADD231PS  Z25, Z24, Z23
-	VMOVUPS      128(SI), Z24
-	VPCMPD       $0x06, Z0, Z24, K1
-	VMOVUPS      128(DX), Z24
-	VSUBPS       Z21, Z24, Z24
-	VMOVAPS.Z    Z24, K1, Z24
-	VMAXPS       Z24, Z20, Z24
-	VMOVAPS      Z22, Z25
-	VFMADD231PS  Z6, Z24, Z25
-	VSUBPS       Z22, Z25, Z26
-	VFNMADD231PS Z7, Z26, Z24
-	VFNMADD231PS Z8, Z26, Z24
-	VMOVAPS      Z10, Z26
-	VFMADD231PS  Z9, Z24, Z26
-	VFMADD213PS  Z11, Z24, Z26
-	VFMADD213PS  Z12, Z24, Z26
-	VFMADD213PS  Z13, Z24, Z26
-	VFMADD213PS  Z5, Z24, Z26
-	VFMADD213PS  Z5, Z26, Z24
-	VPSLLD       $0x17, Z25, Z25
-	VMOVAPS.Z    Z25, K1, Z25
-	VFMADD231PS  Z25, Z24, Z23
-	VMOVUPS      192(SI), Z24
-	VPCMPD       $0x06, Z0, Z24, K1
-	VMOVUPS      192(DX), Z24
-	VSUBPS       Z21, Z24, Z24
-	VMOVAPS.Z    Z24, K1, Z24
-	VMAXPS       Z24, Z20, Z24
-	VMOVAPS      Z22, Z25
-	VFMADD231PS  Z6, Z24, Z25
-	VSUBPS       Z22, Z25, Z26
-	VFNMADD231PS Z7, Z26, Z24
-	VFNMADD231PS Z8, Z26, Z24
-	VMOVAPS      Z10, Z26
-	VFMADD231PS  Z9, Z24, Z26
-	VFMADD213PS  Z11, Z24, Z26
-	VFMADD213PS  Z12, Z24, Z26
-	VFMADD213PS  Z13, Z24, Z26
-	VFMADD213PS  Z5, Z24, Z26
-	VFMADD213PS  Z5, Z26, Z24
-	VPSLLD       $0x17, Z25, Z25
-	VMOVAPS.Z    Z25, K1, Z25
-	VFMADD231PS  Z25, Z24, Z23
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      (DI), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      (DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VFMADD231PS  Z22, Z20, Z21
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      64(DI), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      64(DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VFMADD231PS  Z22, Z20, Z21
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      128(DI), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      128(DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VFMADD231PS  Z22, Z20, Z21
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      192(DI), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      192(DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VFMADD231PS  Z22, Z20, Z21
 	ADDQ         $+256, DX
-	ADDQ         $+256, SI
-	ADDQ         $-64, BX
-	CMPQ         BX, $+64
+	ADDQ         $+256, DI
+	ADDQ         $-64, SI
+	CMPQ         SI, $+64
 	JGE          sum_round
 
 sum_few:
-	CMPQ BX, $+16
+	CMPQ SI, $+16
 	JLT  sum_part
 
 sum_tile:
-	VMOVUPS      (SI), Z24
-	VPCMPD       $0x06, Z0, Z24, K1
-	VMOVUPS      (DX), Z24
-	VSUBPS       Z21, Z24, Z24
-	VMOVAPS.Z    Z24, K1, Z24
-	VMAXPS       Z24, Z20, Z24
-	VMOVAPS      Z22, Z25
-	VFMADD231PS  Z6, Z24, Z25
-	VSUBPS       Z22, Z25, Z26
-	VFNMADD231PS Z7, Z26, Z24
-	VFNMADD231PS Z8, Z26, Z24
-	VMOVAPS      Z10, Z26
-	VFMADD231PS  Z9, Z24, Z26
-	VFMADD213PS  Z11, Z24, Z26
-	VFMADD213PS  Z12, Z24, Z26
-	VFMADD213PS  Z13, Z24, Z26
-	VFMADD213PS  Z5, Z24, Z26
-	VFMADD213PS  Z5, Z26, Z24
-	VPSLLD       $0x17, Z25, Z25
-	VMOVAPS.Z    Z25, K1, Z25
-	VFMADD231PS  Z25, Z24, Z23
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      (DI), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      (DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VFMADD231PS  Z22, Z20, Z21
 	ADDQ         $+64, DX
-	ADDQ         $+64, SI
-	ADDQ         $-16, BX
-	CMPQ         BX, $+16
+	ADDQ         $+64, DI
+	ADDQ         $-16, SI
+	CMPQ         SI, $+16
 	JGE          sum_tile
 
 sum_part:
-	CMPQ         BX, $+1
+	CMPQ         SI, $+1
 	JLT          sum_done
-	MOVL         $0x0000ffff, DI
-	BZHIL        BX, DI, DI
-	KMOVW        DI, K1
-	VMOVAPS      Z0, Z24
-	VMOVUPS      (DX), K1, Z24
-	VMOVUPS      (SI), Z25
-	VPCMPD       $0x06, Z0, Z25, K2
-	VSUBPS       Z21, Z24, Z24
-	VMOVAPS.Z    Z24, K2, Z24
-	VMOVAPS.Z    Z24, K1, Z24
-	VMAXPS       Z24, Z20, Z24
-	VMOVAPS      Z22, Z25
-	VFMADD231PS  Z6, Z24, Z25
-	VSUBPS       Z22, Z25, Z26
-	VFNMADD231PS Z7, Z26, Z24
-	VFNMADD231PS Z8, Z26, Z24
-	VMOVAPS      Z10, Z26
-	VFMADD231PS  Z9, Z24, Z26
-	VFMADD213PS  Z11, Z24, Z26
-	VFMADD213PS  Z12, Z24, Z26
-	VFMADD213PS  Z13, Z24, Z26
-	VFMADD213PS  Z5, Z24, Z26
-	VFMADD213PS  Z5, Z26, Z24
-	VPSLLD       $0x17, Z25, Z25
-	VMOVAPS.Z    Z25, K2, Z25
-	VMOVAPS.Z    Z25, K1, Z25
-	VFMADD231PS  Z25, Z24, Z23
+	MOVL         $0x0000ffff, R8
+	BZHIL        SI, R8, R8
+	KMOVW        R8, K1
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      (DX), K1, Z20
+	VPXORD       Z22, Z22, Z22
+	VMOVUPS      (DI), Z23
+	VPCMPD       $0x06, Z22, Z23, K2
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K2, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K2, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VFMADD231PS  Z22, Z20, Z21
 
 sum_done:
-	VCVTPS2PD     Y23, Z24
-	VEXTRACTF64X4 $0x01, Z23, Y23
-	VCVTPS2PD     Y23, Z23
-	VADDPD        Z24, Z18, Z18
-	VADDPD        Z23, Z19, Z19
-	VMOVAPS       Z0, Z23
+	MOVQ          classes+32(FP), SI
+	CMPQ          SI, $+129
+	JLT           only
+	VCVTPS2PD     Y21, Z20
+	VEXTRACTF64X4 $0x01, Z21, Y21
+	VCVTPS2PD     Y21, Z21
+	VADDPD        (BX), Z20, Z20
+	VMOVUPS       Z20, (BX)
+	VADDPD        64(BX), Z21, Z21
+	VMOVUPS       Z21, 64(BX)
+	VPXORD        Z21, Z21, Z21
 	ADDQ          $-128, CX
 	ADDQ          $-128, AX
 	CMPQ          AX, $+1
 	JGE           sum_block
 	MOVQ          sums+0(FP), AX
-	VADDPD        Z19, Z18, Z18
-	VEXTRACTF64X4 $0x01, Z18, Y19
-	VADDPD        Y19, Y18, Y18
-	VEXTRACTF32X4 $0x01, Y18, X19
-	VADDPD        X19, X18, X18
-	VPERMILPD     $0x01, X18, X19
-	VADDSD        X19, X18, X18
-	VCVTSD2SS     X18, X18, X18
-	VMOVSS        X18, (AX)
+	VMOVUPS       (BX), Z17
+	VMOVUPS       64(BX), Z18
+	VADDPD        Z18, Z17, Z17
+	VEXTRACTF64X4 $0x01, Z17, Y18
+	VADDPD        Y18, Y17, Y17
+	VEXTRACTF32X4 $0x01, Y17, X18
+	VADDPD        X18, X17, X17
+	VPERMILPD     $0x01, X17, X18
+	VADDSD        X18, X17, X17
+	VCVTSD2SS     X17, X17, X17
+	VMOVSS        X17, (AX)
+	JMP           summed
 
+only:
+	MOVQ          sums+0(FP), AX
+	VCVTPS2PD     Y21, Z17
+	VEXTRACTF64X4 $0x01, Z21, Y18
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z17, Z17
+	VEXTRACTF64X4 $0x01, Z17, Y18
+	VADDPD        Y18, Y17, Y17
+	VEXTRACTF32X4 $0x01, Y17, X18
+	VADDPD        X18, X17, X17
+	VPERMILPD     $0x01, X17, X18
+	VADDSD        X18, X17, X17
+	VCVTSD2SS     X17, X17, X17
+	VMOVSS        X17, (AX)
+
+summed:
 next:
 	ADDQ $+4, sums+0(FP)
 	ADDQ $+4, labels+16(FP)
@@ -16115,319 +16370,349 @@ next:
 
 // func rowShiftedAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·rowShiftedAVX2(SB), NOSPLIT, $0-40
+TEXT ·rowShiftedAVX2(SB), NOSPLIT, $128-40
+	VBROADCASTSS consts<>+2368(SB), Y0
+	VBROADCASTSS consts<>+2272(SB), Y1
+	VBROADCASTSS consts<>+2336(SB), Y2
+	VBROADCASTSS consts<>+2304(SB), Y3
+
 row:
-	MOVQ         sums+0(FP), AX
-	CMPL         640(AX), $0x00
-	JNE          next
-	MOVQ         classes+32(FP), AX
-	MOVQ         labels+16(FP), CX
-	MOVLQSX      (CX), CX
-	MOVQ         logits+8(FP), DX
-	VBROADCASTSS consts<>+960(SB), Y0
-	VMOVUPS      Y0, Y0
-	VBROADCASTSS consts<>+960(SB), Y1
-	VMOVUPS      Y1, Y1
-	VBROADCASTSS consts<>+960(SB), Y2
-	VMOVUPS      Y2, Y2
-	VBROADCASTSS consts<>+960(SB), Y3
-	VMOVUPS      Y3, Y3
+	MOVQ    sums+0(FP), AX
+	CMPL    640(AX), $0x00
+	JNE     next
+	MOVQ    classes+32(FP), AX
+	MOVQ    labels+16(FP), CX
+	MOVLQSX (CX), CX
+	MOVQ    logits+8(FP), DX
 
 	// the shift and N
 	MOVQ         sums+0(FP), BX
 	VBROADCASTSS 256(BX), Y4
 	VPAND        consts<>+32(SB), Y4, Y5
-	VBROADCASTSS consts<>+2272(SB), Y6
-	VCMPPS       $0x11, Y5, Y6, Y6
+	VCMPPS       $0x11, Y5, Y1, Y6
 	VCMPPS       $0x11, consts<>+928(SB), Y5, Y5
 	VPAND        Y6, Y5, Y5
 	VPAND        Y4, Y5, Y5
 	VSUBPS       Y5, Y4, Y4
-	VBROADCASTSS consts<>+2336(SB), Y6
-	VMINPS       Y4, Y6, Y4
-	VBROADCASTSS consts<>+2304(SB), Y6
-	VMAXPS       Y4, Y6, Y4
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+2368(SB), Y6, Y4
+	VMINPS       Y4, Y2, Y4
+	VMAXPS       Y4, Y3, Y4
+	VFMADD132PS  consts<>+96(SB), Y0, Y4
 	VPSUBD       consts<>+2400(SB), Y4, Y4
 	MOVQ         sums+0(FP), BX
 	VMOVSS       X4, 128(BX)
 	VCVTDQ2PS    Y4, Y4
 	VSUBPS       consts<>+2432(SB), Y4, Y4
-	VBROADCASTSS consts<>+2368(SB), Y6
-	VSUBPS       Y4, Y6, Y6
+	VSUBPS       Y4, Y0, Y6
 	VMULPS       consts<>+160(SB), Y4, Y4
-	VBROADCASTSS consts<>+960(SB), Y9
-	VBROADCASTSS consts<>+960(SB), Y10
+	VPXOR        Y8, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	LEAQ         (SP), BX
+	CMPQ         AX, $+129
+	JLT          begin
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      Y7, (BX)
+	VMOVUPS      Y7, 32(BX)
+	VMOVUPS      Y7, 64(BX)
+	VMOVUPS      Y7, 96(BX)
 
+begin:
 sum_block:
-	MOVQ    $0x00000090, SI
-	MOVQ    CX, BX
-	CMPQ    BX, SI
-	CMOVQHI SI, BX
-	LEAQ    target<>+576(SB), SI
-	MOVQ    BX, BX
-	NEGQ    BX
-	LEAQ    (SI)(BX*4), SI
-	MOVQ    $0x00000080, DI
-	MOVQ    AX, BX
-	CMPQ    BX, DI
-	CMOVQHI DI, BX
-	CMPQ    BX, $+32
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+32
 	JLT     sum_few
 
 sum_round:
-	VBROADCASTSS consts<>+960(SB), Y7
-	VMOVUPS      (SI), Y8
-	VPCMPGTD     Y7, Y8, Y7
-	VMOVUPS      (DX), Y8
-	VSUBPS       Y5, Y8, Y8
-	VPAND        Y8, Y7, Y8
-	VMAXPS       Y8, Y4, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      (DI), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      (DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
 	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y8, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
 	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
 	VBROADCASTSS consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+2560(SB), Y8, Y12
-	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
 	VPSLLD       $0x17, Y11, Y11
 	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y8, Y9
-	VBROADCASTSS consts<>+960(SB), Y7
-	VMOVUPS      32(SI), Y8
-	VPCMPGTD     Y7, Y8, Y7
-	VMOVUPS      32(DX), Y8
-	VSUBPS       Y5, Y8, Y8
-	VPAND        Y8, Y7, Y8
-	VMAXPS       Y8, Y4, Y8
+	VFMADD231PS  Y7, Y10, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      32(DI), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      32(DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
 	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y8, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
 	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
 	VBROADCASTSS consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+2560(SB), Y8, Y12
-	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
 	VPSLLD       $0x17, Y11, Y11
 	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y8, Y10
-	VBROADCASTSS consts<>+960(SB), Y7
-	VMOVUPS      64(SI), Y8
-	VPCMPGTD     Y7, Y8, Y7
-	VMOVUPS      64(DX), Y8
-	VSUBPS       Y5, Y8, Y8
-	VPAND        Y8, Y7, Y8
-	VMAXPS       Y8, Y4, Y8
+	VFMADD231PS  Y7, Y10, Y9
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      64(DI), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      64(DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
 	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y8, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
 	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
 	VBROADCASTSS consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+2560(SB), Y8, Y12
-	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
 	VPSLLD       $0x17, Y11, Y11
 	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y8, Y9
-	VBROADCASTSS consts<>+960(SB), Y7
-	VMOVUPS      96(SI), Y8
-	VPCMPGTD     Y7, Y8, Y7
-	VMOVUPS      96(DX), Y8
-	VSUBPS       Y5, Y8, Y8
-	VPAND        Y8, Y7, Y8
-	VMAXPS       Y8, Y4, Y8
+	VFMADD231PS  Y7, Y10, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      96(DI), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      96(DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
 	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y8, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
 	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
 	VBROADCASTSS consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+2560(SB), Y8, Y12
-	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
 	VPSLLD       $0x17, Y11, Y11
 	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y8, Y10
+	VFMADD231PS  Y7, Y10, Y9
 	ADDQ         $+128, DX
-	ADDQ         $+128, SI
-	ADDQ         $-32, BX
-	CMPQ         BX, $+32
+	ADDQ         $+128, DI
+	ADDQ         $-32, SI
+	CMPQ         SI, $+32
 	JGE          sum_round
 
 sum_few:
-	CMPQ BX, $+16
+	CMPQ SI, $+16
 	JLT  sum_part
 
 sum_tile:
-	VBROADCASTSS consts<>+960(SB), Y7
-	VMOVUPS      (SI), Y8
-	VPCMPGTD     Y7, Y8, Y7
-	VMOVUPS      (DX), Y8
-	VSUBPS       Y5, Y8, Y8
-	VPAND        Y8, Y7, Y8
-	VMAXPS       Y8, Y4, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      (DI), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      (DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
 	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y8, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
 	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
 	VBROADCASTSS consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+2560(SB), Y8, Y12
-	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
 	VPSLLD       $0x17, Y11, Y11
 	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y8, Y9
-	VBROADCASTSS consts<>+960(SB), Y7
-	VMOVUPS      32(SI), Y8
-	VPCMPGTD     Y7, Y8, Y7
-	VMOVUPS      32(DX), Y8
-	VSUBPS       Y5, Y8, Y8
-	VPAND        Y8, Y7, Y8
-	VMAXPS       Y8, Y4, Y8
+	VFMADD231PS  Y7, Y10, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      32(DI), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      32(DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
 	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y8, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
 	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
 	VBROADCASTSS consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+2560(SB), Y8, Y12
-	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
 	VPSLLD       $0x17, Y11, Y11
 	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y8, Y10
+	VFMADD231PS  Y7, Y10, Y9
 	ADDQ         $+64, DX
-	ADDQ         $+64, SI
-	ADDQ         $-16, BX
-	CMPQ         BX, $+16
+	ADDQ         $+64, DI
+	ADDQ         $-16, SI
+	CMPQ         SI, $+16
 	JGE          sum_tile
 
 sum_part:
-	CMPQ         BX, $+1
+	CMPQ         SI, $+1
 	JLT          sum_done
-	MOVQ         $0x00000008, DI
-	MOVQ         BX, R8
-	CMPQ         R8, DI
-	CMOVQGT      DI, R8
-	NEGQ         R8
-	LEAQ         lane_mask<>+32(SB), DI
-	VMOVUPS      (DI)(R8*4), Y7
-	VMASKMOVPS   (DX), Y7, Y8
-	VBROADCASTSS consts<>+960(SB), Y11
-	VBLENDVPS    Y7, Y8, Y11, Y8
-	MOVQ         $0x00000000, DI
-	MOVQ         BX, BX
-	SUBQ         $+8, BX
-	CMOVQLT      DI, BX
-	MOVQ         $0x00000008, DI
-	MOVQ         BX, BX
-	CMPQ         BX, DI
-	CMOVQGT      DI, BX
-	NEGQ         BX
-	LEAQ         lane_mask<>+32(SB), DI
-	VMOVUPS      (DI)(BX*4), Y11
+	MOVQ         $0x00000008, R8
+	MOVQ         SI, R9
+	CMPQ         R9, R8
+	CMOVQGT      R8, R9
+	NEGQ         R9
+	LEAQ         lane_mask<>+32(SB), R8
+	VMOVUPS      (R8)(R9*4), Y7
+	VMASKMOVPS   (DX), Y7, Y10
+	VPXOR        Y11, Y11, Y11
+	VBLENDVPS    Y7, Y10, Y11, Y10
+	MOVQ         $0x00000000, R8
+	MOVQ         SI, SI
+	SUBQ         $+8, SI
+	CMOVQLT      R8, SI
+	MOVQ         $0x00000008, R8
+	MOVQ         SI, SI
+	CMPQ         SI, R8
+	CMOVQGT      R8, SI
+	NEGQ         SI
+	LEAQ         lane_mask<>+32(SB), R8
+	VMOVUPS      (R8)(SI*4), Y11
 	VMASKMOVPS   32(DX), Y11, Y12
-	VBROADCASTSS consts<>+960(SB), Y13
+	VPXOR        Y13, Y13, Y13
 	VBLENDVPS    Y11, Y12, Y13, Y12
-	VBROADCASTSS consts<>+960(SB), Y13
-	VMOVUPS      (SI), Y14
+	VPXOR        Y13, Y13, Y13
+	VMOVUPS      (DI), Y14
 	VPCMPGTD     Y13, Y14, Y13
-	VSUBPS       Y5, Y8, Y8
-	VPAND        Y8, Y13, Y8
-	VPAND        Y8, Y7, Y8
-	VMAXPS       Y8, Y4, Y8
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y13, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
 	VMOVAPS      Y6, Y14
-	VFMADD231PS  consts<>+96(SB), Y8, Y14
+	VFMADD231PS  consts<>+96(SB), Y10, Y14
 	VSUBPS       Y6, Y14, Y15
-	VFNMADD231PS consts<>+160(SB), Y15, Y8
-	VFNMADD231PS consts<>+192(SB), Y15, Y8
+	VFNMADD231PS consts<>+160(SB), Y15, Y10
+	VFNMADD231PS consts<>+192(SB), Y15, Y10
 	VBROADCASTSS consts<>+2464(SB), Y15
-	VFMADD213PS  consts<>+2496(SB), Y8, Y15
-	VFMADD213PS  consts<>+2528(SB), Y8, Y15
-	VFMADD213PS  consts<>+2560(SB), Y8, Y15
-	VFMADD213PS  consts<>+2592(SB), Y8, Y15
-	VFMADD213PS  consts<>+384(SB), Y8, Y15
-	VFMADD213PS  consts<>+384(SB), Y15, Y8
+	VFMADD213PS  consts<>+2496(SB), Y10, Y15
+	VFMADD213PS  consts<>+2528(SB), Y10, Y15
+	VFMADD213PS  consts<>+2560(SB), Y10, Y15
+	VFMADD213PS  consts<>+2592(SB), Y10, Y15
+	VFMADD213PS  consts<>+384(SB), Y10, Y15
+	VFMADD213PS  consts<>+384(SB), Y15, Y10
 	VPSLLD       $0x17, Y14, Y14
 	VPAND        Y14, Y13, Y13
 	VPAND        Y13, Y7, Y7
-	VFMADD231PS  Y7, Y8, Y9
-	VBROADCASTSS consts<>+960(SB), Y7
-	VMOVUPS      32(SI), Y8
-	VPCMPGTD     Y7, Y8, Y7
-	VSUBPS       Y5, Y12, Y8
-	VPAND        Y8, Y7, Y8
-	VPAND        Y8, Y11, Y8
-	VMAXPS       Y8, Y4, Y8
+	VFMADD231PS  Y7, Y10, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      32(DI), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VSUBPS       Y5, Y12, Y10
+	VPAND        Y10, Y7, Y10
+	VPAND        Y10, Y11, Y10
+	VMAXPS       Y10, Y4, Y10
 	VMOVAPS      Y6, Y12
-	VFMADD231PS  consts<>+96(SB), Y8, Y12
+	VFMADD231PS  consts<>+96(SB), Y10, Y12
 	VSUBPS       Y6, Y12, Y13
-	VFNMADD231PS consts<>+160(SB), Y13, Y8
-	VFNMADD231PS consts<>+192(SB), Y13, Y8
+	VFNMADD231PS consts<>+160(SB), Y13, Y10
+	VFNMADD231PS consts<>+192(SB), Y13, Y10
 	VBROADCASTSS consts<>+2464(SB), Y13
-	VFMADD213PS  consts<>+2496(SB), Y8, Y13
-	VFMADD213PS  consts<>+2528(SB), Y8, Y13
-	VFMADD213PS  consts<>+2560(SB), Y8, Y13
-	VFMADD213PS  consts<>+2592(SB), Y8, Y13
-	VFMADD213PS  consts<>+384(SB), Y8, Y13
-	VFMADD213PS  consts<>+384(SB), Y13, Y8
+	VFMADD213PS  consts<>+2496(SB), Y10, Y13
+	VFMADD213PS  consts<>+2528(SB), Y10, Y13
+	VFMADD213PS  consts<>+2560(SB), Y10, Y13
+	VFMADD213PS  consts<>+2592(SB), Y10, Y13
+	VFMADD213PS  consts<>+384(SB), Y10, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y10
 	VPSLLD       $0x17, Y12, Y12
 	VPAND        Y12, Y7, Y7
 	VPAND        Y7, Y11, Y7
-	VFMADD231PS  Y7, Y8, Y10
+	VFMADD231PS  Y7, Y10, Y9
 
 sum_done:
+	MOVQ         classes+32(FP), SI
+	CMPQ         SI, $+129
+	JLT          only
+	VCVTPS2PD    X8, Y7
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       (BX), Y7, Y7
+	VMOVUPS      Y7, (BX)
+	VADDPD       32(BX), Y8, Y8
+	VMOVUPS      Y8, 32(BX)
 	VCVTPS2PD    X9, Y7
 	VEXTRACTF128 $0x01, Y9, X8
 	VCVTPS2PD    X8, Y8
-	VADDPD       Y7, Y0, Y0
-	VADDPD       Y8, Y1, Y1
-	VCVTPS2PD    X10, Y7
-	VEXTRACTF128 $0x01, Y10, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y7, Y2, Y2
-	VADDPD       Y8, Y3, Y3
-	VBROADCASTSS consts<>+960(SB), Y9
-	VBROADCASTSS consts<>+960(SB), Y10
+	VADDPD       64(BX), Y7, Y7
+	VMOVUPS      Y7, 64(BX)
+	VADDPD       96(BX), Y8, Y8
+	VMOVUPS      Y8, 96(BX)
+	VPXOR        Y8, Y8, Y8
+	VPXOR        Y9, Y9, Y9
 	ADDQ         $-128, CX
 	ADDQ         $-128, AX
 	CMPQ         AX, $+1
 	JGE          sum_block
 	MOVQ         sums+0(FP), AX
-	VADDPD       Y2, Y0, Y0
-	VADDPD       Y3, Y1, Y1
-	VADDPD       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPD       X1, X0, X0
-	VPERMILPD    $0x01, X0, X1
-	VADDSD       X1, X0, X0
-	VCVTSD2SS    X0, X0, X0
-	VMOVSS       X0, (AX)
+	VMOVUPS      (BX), Y4
+	VADDPD       64(BX), Y4, Y4
+	VMOVUPS      32(BX), Y5
+	VADDPD       96(BX), Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPD       X5, X4, X4
+	VPERMILPD    $0x01, X4, X5
+	VADDSD       X5, X4, X4
+	VCVTSD2SS    X4, X4, X4
+	VMOVSS       X4, (AX)
+	JMP          summed
 
+only:
+	MOVQ         sums+0(FP), AX
+	VCVTPS2PD    X8, Y4
+	VEXTRACTF128 $0x01, Y8, X5
+	VCVTPS2PD    X5, Y5
+	VCVTPS2PD    X9, Y6
+	VEXTRACTF128 $0x01, Y9, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y6, Y4, Y4
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPD       X5, X4, X4
+	VPERMILPD    $0x01, X4, X5
+	VADDSD       X5, X4, X4
+	VCVTSD2SS    X4, X4, X4
+	VMOVSS       X4, (AX)
+
+summed:
 next:
 	ADDQ $+4, sums+0(FP)
 	ADDQ $+4, labels+16(FP)
@@ -16443,550 +16728,540 @@ next:
 // func partShiftedAVX512(sums *float32, total *[16]float64, logits *float32, n int, label int)
 // Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·partShiftedAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+960(SB), Z0
-	VBROADCASTSS consts<>+2368(SB), Z1
-	VBROADCASTSS consts<>+2272(SB), Z2
-	VBROADCASTSS consts<>+2336(SB), Z3
-	VBROADCASTSS consts<>+2304(SB), Z4
-	VBROADCASTSS consts<>+384(SB), Z5
-	VBROADCASTSS consts<>+96(SB), Z6
-	VBROADCASTSS consts<>+160(SB), Z7
-	VBROADCASTSS consts<>+192(SB), Z8
-	VBROADCASTSS consts<>+2464(SB), Z9
-	VBROADCASTSS consts<>+2496(SB), Z10
-	VBROADCASTSS consts<>+2528(SB), Z11
-	VBROADCASTSS consts<>+2560(SB), Z12
-	VBROADCASTSS consts<>+2592(SB), Z13
-	VBROADCASTSS consts<>+32(SB), Z14
-	VBROADCASTSS consts<>+928(SB), Z15
-	VBROADCASTSS consts<>+2400(SB), Z16
-	VBROADCASTSS consts<>+2432(SB), Z17
-	VMOVUPS      Z0, Z18
-	VMOVUPS      Z0, Z19
-	MOVQ         total+8(FP), AX
-	VMOVUPS      (AX), Z18
-	VMOVUPS      64(AX), Z19
+	VBROADCASTSS consts<>+2368(SB), Z0
+	VBROADCASTSS consts<>+2272(SB), Z1
+	VBROADCASTSS consts<>+2336(SB), Z2
+	VBROADCASTSS consts<>+2304(SB), Z3
+	VBROADCASTSS consts<>+384(SB), Z4
+	VBROADCASTSS consts<>+96(SB), Z5
+	VBROADCASTSS consts<>+160(SB), Z6
+	VBROADCASTSS consts<>+192(SB), Z7
+	VBROADCASTSS consts<>+2464(SB), Z8
+	VBROADCASTSS consts<>+2496(SB), Z9
+	VBROADCASTSS consts<>+2528(SB), Z10
+	VBROADCASTSS consts<>+2560(SB), Z11
+	VBROADCASTSS consts<>+2592(SB), Z12
+	VBROADCASTSS consts<>+32(SB), Z13
+	VBROADCASTSS consts<>+928(SB), Z14
+	VBROADCASTSS consts<>+2400(SB), Z15
+	VBROADCASTSS consts<>+2432(SB), Z16
 	MOVQ         n+24(FP), AX
 	MOVQ         label+32(FP), CX
 	MOVQ         logits+16(FP), DX
 
 	// the shift and N
 	MOVQ         sums+0(FP), BX
-	VBROADCASTSS 256(BX), Z20
-	VPANDD       Z14, Z20, Z14
-	VCMPPS       $0x11, Z14, Z2, K1
-	VCMPPS       $0x11, Z15, Z14, K2
+	VBROADCASTSS 256(BX), Z17
+	VPANDD       Z13, Z17, Z13
+	VCMPPS       $0x11, Z13, Z1, K1
+	VCMPPS       $0x11, Z14, Z13, K2
 	KANDW        K1, K2, K1
-	VMOVAPS.Z    Z20, K1, Z2
-	VSUBPS       Z2, Z20, Z14
-	VMINPS       Z14, Z3, Z3
-	VMAXPS       Z3, Z4, Z3
-	VFMADD213PS  Z1, Z6, Z3
-	VPSUBD       Z16, Z3, Z3
+	VMOVAPS.Z    Z17, K1, Z1
+	VSUBPS       Z1, Z17, Z13
+	VMINPS       Z13, Z2, Z2
+	VMAXPS       Z2, Z3, Z2
+	VFMADD213PS  Z0, Z5, Z2
+	VPSUBD       Z15, Z2, Z2
 	MOVQ         sums+0(FP), BX
-	VMOVSS       X3, 128(BX)
-	VCVTDQ2PS    Z3, Z3
-	VSUBPS       Z17, Z3, Z3
-	VSUBPS       Z3, Z1, Z1
-	VMULPS       Z7, Z3, Z3
-	VMOVAPS      Z0, Z4
+	VMOVSS       X2, 128(BX)
+	VCVTDQ2PS    Z2, Z2
+	VSUBPS       Z16, Z2, Z2
+	VSUBPS       Z2, Z0, Z0
+	VMULPS       Z6, Z2, Z2
+	VPXORD       Z14, Z14, Z14
+	MOVQ         total+8(FP), BX
 
 sum_block:
-	MOVQ    $0x00000090, SI
-	MOVQ    CX, BX
-	CMPQ    BX, SI
-	CMOVQHI SI, BX
-	LEAQ    target<>+576(SB), SI
-	MOVQ    BX, BX
-	NEGQ    BX
-	LEAQ    (SI)(BX*4), SI
-	MOVQ    $0x00000080, DI
-	MOVQ    AX, BX
-	CMPQ    BX, DI
-	CMOVQHI DI, BX
-	CMPQ    BX, $+64
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+64
 	JLT     sum_few
 
 sum_round:
-	VMOVUPS      (SI), Z14
-	VPCMPD       $0x06, Z0, Z14, K1
-	VMOVUPS      (DX), Z14
-	VSUBPS       Z2, Z14, Z14
-	VMOVAPS.Z    Z14, K1, Z14
-	VMAXPS       Z14, Z3, Z14
-	VMOVAPS      Z1, Z15
-	VFMADD231PS  Z6, Z14, Z15
-	VSUBPS       Z1, Z15, Z16
-	VFNMADD231PS Z7, Z16, Z14
-	VFNMADD231PS Z8, Z16, Z14
-	VMOVAPS      Z10, Z16
-	VFMADD231PS  Z9, Z14, Z16
-	VFMADD213PS  Z11, Z14, Z16
-	VFMADD213PS  Z12, Z14, Z16
-	VFMADD213PS  Z13, Z14, Z16
-	VFMADD213PS  Z5, Z14, Z16
-	VFMADD213PS  Z5, Z16, Z14
-	VPSLLD       $0x17, Z15, Z15
-	VMOVAPS.Z    Z15, K1, Z15
-	VFMADD231PS  Z15, Z14, Z4
-	VMOVUPS      64(SI), Z14
-	VPCMPD       $0x06, Z0, Z14, K1
-	VMOVUPS      64(DX), Z14
-	VSUBPS       Z2, Z14, Z14
-	VMOVAPS.Z    Z14, K1, Z14
-	VMAXPS       Z14, Z3, Z14
-	VMOVAPS      Z1, Z15
-	VFMADD231PS  Z6, Z14, Z15
-	VSUBPS       Z1, Z15, Z16
-	VFNMADD231PS Z7, Z16, Z14
-	VFNMADD231PS Z8, Z16, Z14
-	VMOVAPS      Z10, Z16
-	VFMADD231PS  Z9, Z14, Z16
-	VFMADD213PS  Z11, Z14, Z16
-	VFMADD213PS  Z12, Z14, Z16
-	VFMADD213PS  Z13, Z14, Z16
-	VFMADD213PS  Z5, Z14, Z16
-	VFMADD213PS  Z5, Z16, Z14
-	VPSLLD       $0x17, Z15, Z15
-	VMOVAPS.Z    Z15, K1, Z15
-	VFMADD231PS  Z15, Z14, Z4
-	VMOVUPS      128(SI), Z14
-	VPCMPD       $0x06, Z0, Z14, K1
-	VMOVUPS      128(DX), Z14
-	VSUBPS       Z2, Z14, Z14
-	VMOVAPS.Z    Z14, K1, Z14
-	VMAXPS       Z14, Z3, Z14
-	VMOVAPS      Z1, Z15
-	VFMADD231PS  Z6, Z14, Z15
-	VSUBPS       Z1, Z15, Z16
-	VFNMADD231PS Z7, Z16, Z14
-	VFNMADD231PS Z8, Z16, Z14
-	VMOVAPS      Z10, Z16
-	VFMADD231PS  Z9, Z14, Z16
-	VFMADD213PS  Z11, Z14, Z16
-	VFMADD213PS  Z12, Z14, Z16
-	VFMADD213PS  Z13, Z14, Z16
-	VFMADD213PS  Z5, Z14, Z16
-	VFMADD213PS  Z5, Z16, Z14
-	VPSLLD       $0x17, Z15, Z15
-	VMOVAPS.Z    Z15, K1, Z15
-	VFMADD231PS  Z15, Z14, Z4
-	VMOVUPS      192(SI), Z14
-	VPCMPD       $0x06, Z0, Z14, K1
-	VMOVUPS      192(DX), Z14
-	VSUBPS       Z2, Z14, Z14
-	VMOVAPS.Z    Z14, K1, Z14
-	VMAXPS       Z14, Z3, Z14
-	VMOVAPS      Z1, Z15
-	VFMADD231PS  Z6, Z14, Z15
-	VSUBPS       Z1, Z15, Z16
-	VFNMADD231PS Z7, Z16, Z14
-	VFNMADD231PS Z8, Z16, Z14
-	VMOVAPS      Z10, Z16
-	VFMADD231PS  Z9, Z14, Z16
-	VFMADD213PS  Z11, Z14, Z16
-	VFMADD213PS  Z12, Z14, Z16
-	VFMADD213PS  Z13, Z14, Z16
-	VFMADD213PS  Z5, Z14, Z16
-	VFMADD213PS  Z5, Z16, Z14
-	VPSLLD       $0x17, Z15, Z15
-	VMOVAPS.Z    Z15, K1, Z15
-	VFMADD231PS  Z15, Z14, Z4
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      (DI), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      (DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VFMADD231PS  Z13, Z3, Z14
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      64(DI), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      64(DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VFMADD231PS  Z13, Z3, Z14
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      128(DI), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      128(DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VFMADD231PS  Z13, Z3, Z14
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      192(DI), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      192(DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VFMADD231PS  Z13, Z3, Z14
 	ADDQ         $+256, DX
-	ADDQ         $+256, SI
-	ADDQ         $-64, BX
-	CMPQ         BX, $+64
+	ADDQ         $+256, DI
+	ADDQ         $-64, SI
+	CMPQ         SI, $+64
 	JGE          sum_round
 
 sum_few:
-	CMPQ BX, $+16
+	CMPQ SI, $+16
 	JLT  sum_part
 
 sum_tile:
-	VMOVUPS      (SI), Z14
-	VPCMPD       $0x06, Z0, Z14, K1
-	VMOVUPS      (DX), Z14
-	VSUBPS       Z2, Z14, Z14
-	VMOVAPS.Z    Z14, K1, Z14
-	VMAXPS       Z14, Z3, Z14
-	VMOVAPS      Z1, Z15
-	VFMADD231PS  Z6, Z14, Z15
-	VSUBPS       Z1, Z15, Z16
-	VFNMADD231PS Z7, Z16, Z14
-	VFNMADD231PS Z8, Z16, Z14
-	VMOVAPS      Z10, Z16
-	VFMADD231PS  Z9, Z14, Z16
-	VFMADD213PS  Z11, Z14, Z16
-	VFMADD213PS  Z12, Z14, Z16
-	VFMADD213PS  Z13, Z14, Z16
-	VFMADD213PS  Z5, Z14, Z16
-	VFMADD213PS  Z5, Z16, Z14
-	VPSLLD       $0x17, Z15, Z15
-	VMOVAPS.Z    Z15, K1, Z15
-	VFMADD231PS  Z15, Z14, Z4
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      (DI), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      (DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VFMADD231PS  Z13, Z3, Z14
 	ADDQ         $+64, DX
-	ADDQ         $+64, SI
-	ADDQ         $-16, BX
-	CMPQ         BX, $+16
+	ADDQ         $+64, DI
+	ADDQ         $-16, SI
+	CMPQ         SI, $+16
 	JGE          sum_tile
 
 sum_part:
-	CMPQ         BX, $+1
+	CMPQ         SI, $+1
 	JLT          sum_done
-	MOVL         $0x0000ffff, DI
-	BZHIL        BX, DI, DI
-	KMOVW        DI, K1
-	VMOVAPS      Z0, Z14
-	VMOVUPS      (DX), K1, Z14
-	VMOVUPS      (SI), Z15
-	VPCMPD       $0x06, Z0, Z15, K2
-	VSUBPS       Z2, Z14, Z14
-	VMOVAPS.Z    Z14, K2, Z14
-	VMOVAPS.Z    Z14, K1, Z14
-	VMAXPS       Z14, Z3, Z14
-	VMOVAPS      Z1, Z15
-	VFMADD231PS  Z6, Z14, Z15
-	VSUBPS       Z1, Z15, Z16
-	VFNMADD231PS Z7, Z16, Z14
-	VFNMADD231PS Z8, Z16, Z14
-	VMOVAPS      Z10, Z16
-	VFMADD231PS  Z9, Z14, Z16
-	VFMADD213PS  Z11, Z14, Z16
-	VFMADD213PS  Z12, Z14, Z16
-	VFMADD213PS  Z13, Z14, Z16
-	VFMADD213PS  Z5, Z14, Z16
-	VFMADD213PS  Z5, Z16, Z14
-	VPSLLD       $0x17, Z15, Z15
-	VMOVAPS.Z    Z15, K2, Z15
-	VMOVAPS.Z    Z15, K1, Z15
-	VFMADD231PS  Z15, Z14, Z4
+	MOVL         $0x0000ffff, R8
+	BZHIL        SI, R8, R8
+	KMOVW        R8, K1
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      (DX), K1, Z3
+	VPXORD       Z13, Z13, Z13
+	VMOVUPS      (DI), Z15
+	VPCMPD       $0x06, Z13, Z15, K2
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K2, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K2, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VFMADD231PS  Z13, Z3, Z14
 
 sum_done:
-	VCVTPS2PD     Y4, Z14
-	VEXTRACTF64X4 $0x01, Z4, Y4
-	VCVTPS2PD     Y4, Z4
-	VADDPD        Z14, Z18, Z18
-	VADDPD        Z4, Z19, Z19
-	VMOVAPS       Z0, Z4
+	VCVTPS2PD     Y14, Z3
+	VEXTRACTF64X4 $0x01, Z14, Y13
+	VCVTPS2PD     Y13, Z13
+	VADDPD        (BX), Z3, Z3
+	VMOVUPS       Z3, (BX)
+	VADDPD        64(BX), Z13, Z13
+	VMOVUPS       Z13, 64(BX)
+	VPXORD        Z14, Z14, Z14
 	ADDQ          $-128, CX
 	ADDQ          $-128, AX
 	CMPQ          AX, $+1
 	JGE           sum_block
-	MOVQ          total+8(FP), AX
-	VMOVUPS       Z18, (AX)
-	VMOVUPS       Z19, 64(AX)
 	VZEROUPPER
 	RET
 
 // func partShiftedAVX2(sums *float32, total *[16]float64, logits *float32, n int, label int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·partShiftedAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+960(SB), Y0
-	VMOVUPS      Y0, Y0
-	VBROADCASTSS consts<>+960(SB), Y0
-	VMOVUPS      Y0, Y1
-	VBROADCASTSS consts<>+960(SB), Y0
-	VMOVUPS      Y0, Y2
-	VBROADCASTSS consts<>+960(SB), Y0
-	VMOVUPS      Y0, Y3
-	MOVQ         total+8(FP), AX
-	VMOVUPS      (AX), Y0
-	VMOVUPS      32(AX), Y1
-	VMOVUPS      64(AX), Y2
-	VMOVUPS      96(AX), Y3
+	VBROADCASTSS consts<>+2368(SB), Y0
+	VBROADCASTSS consts<>+2272(SB), Y1
+	VBROADCASTSS consts<>+2336(SB), Y2
+	VBROADCASTSS consts<>+2304(SB), Y3
+	VBROADCASTSS consts<>+384(SB), Y4
+	VBROADCASTSS consts<>+96(SB), Y5
+	VBROADCASTSS consts<>+160(SB), Y6
+	VBROADCASTSS consts<>+192(SB), Y7
 	MOVQ         n+24(FP), AX
 	MOVQ         label+32(FP), CX
 	MOVQ         logits+16(FP), DX
 
 	// the shift and N
 	MOVQ         sums+0(FP), BX
-	VBROADCASTSS 256(BX), Y4
-	VPAND        consts<>+32(SB), Y4, Y5
-	VBROADCASTSS consts<>+2272(SB), Y6
-	VCMPPS       $0x11, Y5, Y6, Y6
-	VCMPPS       $0x11, consts<>+928(SB), Y5, Y5
-	VPAND        Y6, Y5, Y5
-	VPAND        Y4, Y5, Y5
-	VSUBPS       Y5, Y4, Y4
-	VBROADCASTSS consts<>+2336(SB), Y6
-	VMINPS       Y4, Y6, Y4
-	VBROADCASTSS consts<>+2304(SB), Y6
-	VMAXPS       Y4, Y6, Y4
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+2368(SB), Y6, Y4
-	VPSUBD       consts<>+2400(SB), Y4, Y4
+	VBROADCASTSS 256(BX), Y8
+	VPAND        consts<>+32(SB), Y8, Y9
+	VCMPPS       $0x11, Y9, Y1, Y1
+	VCMPPS       $0x11, consts<>+928(SB), Y9, Y9
+	VPAND        Y1, Y9, Y1
+	VPAND        Y8, Y1, Y1
+	VSUBPS       Y1, Y8, Y8
+	VMINPS       Y8, Y2, Y2
+	VMAXPS       Y2, Y3, Y2
+	VFMADD213PS  Y0, Y5, Y2
+	VPSUBD       consts<>+2400(SB), Y2, Y2
 	MOVQ         sums+0(FP), BX
-	VMOVSS       X4, 128(BX)
-	VCVTDQ2PS    Y4, Y4
-	VSUBPS       consts<>+2432(SB), Y4, Y4
-	VBROADCASTSS consts<>+2368(SB), Y6
-	VSUBPS       Y4, Y6, Y6
-	VMULPS       consts<>+160(SB), Y4, Y4
-	VBROADCASTSS consts<>+960(SB), Y9
-	VBROADCASTSS consts<>+960(SB), Y10
+	VMOVSS       X2, 128(BX)
+	VCVTDQ2PS    Y2, Y2
+	VSUBPS       consts<>+2432(SB), Y2, Y2
+	VSUBPS       Y2, Y0, Y0
+	VMULPS       Y6, Y2, Y2
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	MOVQ         total+8(FP), BX
 
 sum_block:
-	MOVQ    $0x00000090, SI
-	MOVQ    CX, BX
-	CMPQ    BX, SI
-	CMOVQHI SI, BX
-	LEAQ    target<>+576(SB), SI
-	MOVQ    BX, BX
-	NEGQ    BX
-	LEAQ    (SI)(BX*4), SI
-	MOVQ    $0x00000080, DI
-	MOVQ    AX, BX
-	CMPQ    BX, DI
-	CMOVQHI DI, BX
-	CMPQ    BX, $+32
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+32
 	JLT     sum_few
 
 sum_round:
-	VBROADCASTSS consts<>+960(SB), Y7
-	VMOVUPS      (SI), Y8
-	VPCMPGTD     Y7, Y8, Y7
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      (DI), Y8
+	VPCMPGTD     Y3, Y8, Y3
 	VMOVUPS      (DX), Y8
-	VSUBPS       Y5, Y8, Y8
-	VPAND        Y8, Y7, Y8
-	VMAXPS       Y8, Y4, Y8
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y8, Y11
-	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
 	VBROADCASTSS consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
 	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
 	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y8, Y9
-	VBROADCASTSS consts<>+960(SB), Y7
-	VMOVUPS      32(SI), Y8
-	VPCMPGTD     Y7, Y8, Y7
+	VPAND        Y11, Y3, Y3
+	VFMADD231PS  Y3, Y8, Y9
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      32(DI), Y8
+	VPCMPGTD     Y3, Y8, Y3
 	VMOVUPS      32(DX), Y8
-	VSUBPS       Y5, Y8, Y8
-	VPAND        Y8, Y7, Y8
-	VMAXPS       Y8, Y4, Y8
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y8, Y11
-	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
 	VBROADCASTSS consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
 	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
 	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y8, Y10
-	VBROADCASTSS consts<>+960(SB), Y7
-	VMOVUPS      64(SI), Y8
-	VPCMPGTD     Y7, Y8, Y7
+	VPAND        Y11, Y3, Y3
+	VFMADD231PS  Y3, Y8, Y10
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      64(DI), Y8
+	VPCMPGTD     Y3, Y8, Y3
 	VMOVUPS      64(DX), Y8
-	VSUBPS       Y5, Y8, Y8
-	VPAND        Y8, Y7, Y8
-	VMAXPS       Y8, Y4, Y8
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y8, Y11
-	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
 	VBROADCASTSS consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
 	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
 	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y8, Y9
-	VBROADCASTSS consts<>+960(SB), Y7
-	VMOVUPS      96(SI), Y8
-	VPCMPGTD     Y7, Y8, Y7
+	VPAND        Y11, Y3, Y3
+	VFMADD231PS  Y3, Y8, Y9
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      96(DI), Y8
+	VPCMPGTD     Y3, Y8, Y3
 	VMOVUPS      96(DX), Y8
-	VSUBPS       Y5, Y8, Y8
-	VPAND        Y8, Y7, Y8
-	VMAXPS       Y8, Y4, Y8
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y8, Y11
-	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
 	VBROADCASTSS consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
 	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
 	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y8, Y10
+	VPAND        Y11, Y3, Y3
+	VFMADD231PS  Y3, Y8, Y10
 	ADDQ         $+128, DX
-	ADDQ         $+128, SI
-	ADDQ         $-32, BX
-	CMPQ         BX, $+32
+	ADDQ         $+128, DI
+	ADDQ         $-32, SI
+	CMPQ         SI, $+32
 	JGE          sum_round
 
 sum_few:
-	CMPQ BX, $+16
+	CMPQ SI, $+16
 	JLT  sum_part
 
 sum_tile:
-	VBROADCASTSS consts<>+960(SB), Y7
-	VMOVUPS      (SI), Y8
-	VPCMPGTD     Y7, Y8, Y7
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      (DI), Y8
+	VPCMPGTD     Y3, Y8, Y3
 	VMOVUPS      (DX), Y8
-	VSUBPS       Y5, Y8, Y8
-	VPAND        Y8, Y7, Y8
-	VMAXPS       Y8, Y4, Y8
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y8, Y11
-	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
 	VBROADCASTSS consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
 	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
 	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y8, Y9
-	VBROADCASTSS consts<>+960(SB), Y7
-	VMOVUPS      32(SI), Y8
-	VPCMPGTD     Y7, Y8, Y7
+	VPAND        Y11, Y3, Y3
+	VFMADD231PS  Y3, Y8, Y9
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      32(DI), Y8
+	VPCMPGTD     Y3, Y8, Y3
 	VMOVUPS      32(DX), Y8
-	VSUBPS       Y5, Y8, Y8
-	VPAND        Y8, Y7, Y8
-	VMAXPS       Y8, Y4, Y8
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y8, Y11
-	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
 	VBROADCASTSS consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
 	VFMADD213PS  consts<>+2592(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
 	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y8, Y10
+	VPAND        Y11, Y3, Y3
+	VFMADD231PS  Y3, Y8, Y10
 	ADDQ         $+64, DX
-	ADDQ         $+64, SI
-	ADDQ         $-16, BX
-	CMPQ         BX, $+16
+	ADDQ         $+64, DI
+	ADDQ         $-16, SI
+	CMPQ         SI, $+16
 	JGE          sum_tile
 
 sum_part:
-	CMPQ         BX, $+1
+	CMPQ         SI, $+1
 	JLT          sum_done
-	MOVQ         $0x00000008, DI
-	MOVQ         BX, R8
-	CMPQ         R8, DI
-	CMOVQGT      DI, R8
-	NEGQ         R8
-	LEAQ         lane_mask<>+32(SB), DI
-	VMOVUPS      (DI)(R8*4), Y7
-	VMASKMOVPS   (DX), Y7, Y8
-	VBROADCASTSS consts<>+960(SB), Y11
-	VBLENDVPS    Y7, Y8, Y11, Y8
-	MOVQ         $0x00000000, DI
-	MOVQ         BX, BX
-	SUBQ         $+8, BX
-	CMOVQLT      DI, BX
-	MOVQ         $0x00000008, DI
-	MOVQ         BX, BX
-	CMPQ         BX, DI
-	CMOVQGT      DI, BX
-	NEGQ         BX
-	LEAQ         lane_mask<>+32(SB), DI
-	VMOVUPS      (DI)(BX*4), Y11
+	MOVQ         $0x00000008, R8
+	MOVQ         SI, R9
+	CMPQ         R9, R8
+	CMOVQGT      R8, R9
+	NEGQ         R9
+	LEAQ         lane_mask<>+32(SB), R8
+	VMOVUPS      (R8)(R9*4), Y3
+	VMASKMOVPS   (DX), Y3, Y8
+	VPXOR        Y11, Y11, Y11
+	VBLENDVPS    Y3, Y8, Y11, Y8
+	MOVQ         $0x00000000, R8
+	MOVQ         SI, SI
+	SUBQ         $+8, SI
+	CMOVQLT      R8, SI
+	MOVQ         $0x00000008, R8
+	MOVQ         SI, SI
+	CMPQ         SI, R8
+	CMOVQGT      R8, SI
+	NEGQ         SI
+	LEAQ         lane_mask<>+32(SB), R8
+	VMOVUPS      (R8)(SI*4), Y11
 	VMASKMOVPS   32(DX), Y11, Y12
-	VBROADCASTSS consts<>+960(SB), Y13
+	VPXOR        Y13, Y13, Y13
 	VBLENDVPS    Y11, Y12, Y13, Y12
-	VBROADCASTSS consts<>+960(SB), Y13
-	VMOVUPS      (SI), Y14
+	VPXOR        Y13, Y13, Y13
+	VMOVUPS      (DI), Y14
 	VPCMPGTD     Y13, Y14, Y13
-	VSUBPS       Y5, Y8, Y8
+	VSUBPS       Y1, Y8, Y8
 	VPAND        Y8, Y13, Y8
-	VPAND        Y8, Y7, Y8
-	VMAXPS       Y8, Y4, Y8
-	VMOVAPS      Y6, Y14
-	VFMADD231PS  consts<>+96(SB), Y8, Y14
-	VSUBPS       Y6, Y14, Y15
-	VFNMADD231PS consts<>+160(SB), Y15, Y8
-	VFNMADD231PS consts<>+192(SB), Y15, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y14
+	VFMADD231PS  Y5, Y8, Y14
+	VSUBPS       Y0, Y14, Y15
+	VFNMADD231PS Y6, Y15, Y8
+	VFNMADD231PS Y7, Y15, Y8
 	VBROADCASTSS consts<>+2464(SB), Y15
 	VFMADD213PS  consts<>+2496(SB), Y8, Y15
 	VFMADD213PS  consts<>+2528(SB), Y8, Y15
 	VFMADD213PS  consts<>+2560(SB), Y8, Y15
 	VFMADD213PS  consts<>+2592(SB), Y8, Y15
-	VFMADD213PS  consts<>+384(SB), Y8, Y15
-	VFMADD213PS  consts<>+384(SB), Y15, Y8
+	VFMADD213PS  Y4, Y8, Y15
+	VFMADD213PS  Y4, Y15, Y8
 	VPSLLD       $0x17, Y14, Y14
 	VPAND        Y14, Y13, Y13
-	VPAND        Y13, Y7, Y7
-	VFMADD231PS  Y7, Y8, Y9
-	VBROADCASTSS consts<>+960(SB), Y7
-	VMOVUPS      32(SI), Y8
-	VPCMPGTD     Y7, Y8, Y7
-	VSUBPS       Y5, Y12, Y8
-	VPAND        Y8, Y7, Y8
+	VPAND        Y13, Y3, Y3
+	VFMADD231PS  Y3, Y8, Y9
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      32(DI), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VSUBPS       Y1, Y12, Y8
+	VPAND        Y8, Y3, Y8
 	VPAND        Y8, Y11, Y8
-	VMAXPS       Y8, Y4, Y8
-	VMOVAPS      Y6, Y12
-	VFMADD231PS  consts<>+96(SB), Y8, Y12
-	VSUBPS       Y6, Y12, Y13
-	VFNMADD231PS consts<>+160(SB), Y13, Y8
-	VFNMADD231PS consts<>+192(SB), Y13, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y12
+	VFMADD231PS  Y5, Y8, Y12
+	VSUBPS       Y0, Y12, Y13
+	VFNMADD231PS Y6, Y13, Y8
+	VFNMADD231PS Y7, Y13, Y8
 	VBROADCASTSS consts<>+2464(SB), Y13
 	VFMADD213PS  consts<>+2496(SB), Y8, Y13
 	VFMADD213PS  consts<>+2528(SB), Y8, Y13
 	VFMADD213PS  consts<>+2560(SB), Y8, Y13
 	VFMADD213PS  consts<>+2592(SB), Y8, Y13
-	VFMADD213PS  consts<>+384(SB), Y8, Y13
-	VFMADD213PS  consts<>+384(SB), Y13, Y8
+	VFMADD213PS  Y4, Y8, Y13
+	VFMADD213PS  Y4, Y13, Y8
 	VPSLLD       $0x17, Y12, Y12
-	VPAND        Y12, Y7, Y7
-	VPAND        Y7, Y11, Y7
-	VFMADD231PS  Y7, Y8, Y10
+	VPAND        Y12, Y3, Y3
+	VPAND        Y3, Y11, Y3
+	VFMADD231PS  Y3, Y8, Y10
 
 sum_done:
-	VCVTPS2PD    X9, Y7
+	VCVTPS2PD    X9, Y3
 	VEXTRACTF128 $0x01, Y9, X8
 	VCVTPS2PD    X8, Y8
-	VADDPD       Y7, Y0, Y0
-	VADDPD       Y8, Y1, Y1
-	VCVTPS2PD    X10, Y7
+	VADDPD       (BX), Y3, Y3
+	VMOVUPS      Y3, (BX)
+	VADDPD       32(BX), Y8, Y8
+	VMOVUPS      Y8, 32(BX)
+	VCVTPS2PD    X10, Y3
 	VEXTRACTF128 $0x01, Y10, X8
 	VCVTPS2PD    X8, Y8
-	VADDPD       Y7, Y2, Y2
-	VADDPD       Y8, Y3, Y3
-	VBROADCASTSS consts<>+960(SB), Y9
-	VBROADCASTSS consts<>+960(SB), Y10
+	VADDPD       64(BX), Y3, Y3
+	VMOVUPS      Y3, 64(BX)
+	VADDPD       96(BX), Y8, Y8
+	VMOVUPS      Y8, 96(BX)
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y10, Y10, Y10
 	ADDQ         $-128, CX
 	ADDQ         $-128, AX
 	CMPQ         AX, $+1
 	JGE          sum_block
-	MOVQ         total+8(FP), AX
-	VMOVUPS      Y0, (AX)
-	VMOVUPS      Y1, 32(AX)
-	VMOVUPS      Y2, 64(AX)
-	VMOVUPS      Y3, 96(AX)
 	VZEROUPPER
 	RET
 
@@ -16994,23 +17269,23 @@ sum_done:
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·rowLossAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+960(SB), Z1
-	VBROADCASTSS consts<>+928(SB), Z2
-	VBROADCASTSS consts<>+608(SB), Z3
-	VBROADCASTSS consts<>+2272(SB), Z4
-	VBROADCASTSS consts<>+2336(SB), Z5
-	VBROADCASTSS consts<>+2304(SB), Z6
-	VBROADCASTSS consts<>+1120(SB), Z7
-	VBROADCASTSS consts<>+1792(SB), Z8
-	VBROADCASTSS consts<>+1824(SB), Z9
-	VBROADCASTSS consts<>+2368(SB), Z10
-	VBROADCASTSS consts<>+160(SB), Z11
-	VBROADCASTSS consts<>+1536(SB), Z12
-	VBROADCASTSS consts<>+32(SB), Z13
-	VBROADCASTSS consts<>+2176(SB), Z14
-	VBROADCASTSS consts<>+640(SB), Z15
-	VBROADCASTSS consts<>+1664(SB), Z16
-	VBROADCASTSS consts<>+672(SB), Z17
+	VBROADCASTSS consts<>+928(SB), Z1
+	VBROADCASTSS consts<>+608(SB), Z2
+	VBROADCASTSS consts<>+2272(SB), Z3
+	VBROADCASTSS consts<>+2336(SB), Z4
+	VBROADCASTSS consts<>+2304(SB), Z5
+	VBROADCASTSS consts<>+1120(SB), Z6
+	VBROADCASTSS consts<>+1792(SB), Z7
+	VBROADCASTSS consts<>+1824(SB), Z8
+	VBROADCASTSS consts<>+2368(SB), Z9
+	VBROADCASTSS consts<>+160(SB), Z10
+	VBROADCASTSS consts<>+1536(SB), Z11
+	VBROADCASTSS consts<>+32(SB), Z12
+	VBROADCASTSS consts<>+2176(SB), Z13
+	VBROADCASTSS consts<>+640(SB), Z14
+	VBROADCASTSS consts<>+1664(SB), Z15
+	VBROADCASTSS consts<>+672(SB), Z16
+	VBROADCASTSS consts<>+2144(SB), Z17
 	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         sums+8(FP), DX
@@ -17024,145 +17299,146 @@ block:
 	VMOVUPS 256(DX), Z19
 	VMOVUPS 384(DX), Z20
 	VMOVUPS 512(DX), Z21
+	VPXORD  Z22, Z22, Z22
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD    Z13, Z19, Z22
-	VCMPPS    $0x11, Z22, Z4, K1
-	VCMPPS    $0x11, Z2, Z22, K2
+	VPANDD    Z12, Z19, Z23
+	VCMPPS    $0x11, Z23, Z3, K1
+	VCMPPS    $0x11, Z1, Z23, K2
 	KANDW     K1, K2, K1
-	VMOVAPS.Z Z19, K1, Z22
-	VCMPPS    $0x12, Z14, Z20, K1
-	VBLENDMPS Z18, Z3, K1, Z18
+	VMOVAPS.Z Z19, K1, Z23
+	VCMPPS    $0x12, Z13, Z20, K1
+	VBLENDMPS Z18, Z2, K1, Z18
 	VMAXPS    Z19, Z20, Z19
-	VCMPPS    $0x00, Z15, Z19, K1
-	VBLENDMPS Z3, Z18, K1, Z18
+	VCMPPS    $0x00, Z14, Z19, K1
+	VBLENDMPS Z2, Z18, K1, Z18
 
 	// e^(r_t) = p + pLow
-	VSUBPS            Z22, Z20, Z19
-	VMINPS            Z19, Z5, Z20
-	VMAXPS            Z20, Z6, Z20
-	VMOVAPS           Z10, Z22
-	VFMADD231PS.BCST  consts<>+96(SB), Z20, Z22
-	VSUBPS            Z10, Z22, Z23
-	VMOVAPS           Z20, Z24
-	VFNMADD231PS      Z11, Z23, Z24
-	VFNMADD231PS.BCST consts<>+192(SB), Z23, Z24
+	VSUBPS            Z23, Z20, Z19
+	VMINPS            Z19, Z4, Z20
+	VMAXPS            Z20, Z5, Z20
+	VMOVAPS           Z9, Z23
+	VFMADD231PS.BCST  consts<>+96(SB), Z20, Z23
+	VSUBPS            Z9, Z23, Z24
+	VMOVAPS           Z20, Z25
+	VFNMADD231PS      Z10, Z24, Z25
+	VFNMADD231PS.BCST consts<>+192(SB), Z24, Z25
 	VCMPPS            $0x11, Z20, Z19, K1
-	VCMPPS            $0x11, Z18, Z1, K2
+	VCMPPS            $0x11, Z18, Z22, K2
 	KANDW             K1, K2, K1
 	VSUBPS            Z19, Z20, Z19
 	VMOVAPS.Z         Z19, K1, Z19
 	VBROADCASTSS      consts<>+2464(SB), Z20
-	VFMADD213PS.BCST  consts<>+2496(SB), Z24, Z20
-	VFMADD213PS.BCST  consts<>+2528(SB), Z24, Z20
-	VFMADD213PS.BCST  consts<>+2560(SB), Z24, Z20
-	VFMADD213PS.BCST  consts<>+2592(SB), Z24, Z20
-	VFMADD213PS       Z0, Z24, Z20
-	VMOVAPS           Z0, Z23
-	VFMADD231PS       Z20, Z24, Z23
-	VSUBPS            Z23, Z0, Z25
-	VFMADD231PS       Z20, Z24, Z25
+	VFMADD213PS.BCST  consts<>+2496(SB), Z25, Z20
+	VFMADD213PS.BCST  consts<>+2528(SB), Z25, Z20
+	VFMADD213PS.BCST  consts<>+2560(SB), Z25, Z20
+	VFMADD213PS.BCST  consts<>+2592(SB), Z25, Z20
+	VFMADD213PS       Z0, Z25, Z20
+	VMOVAPS           Z0, Z24
+	VFMADD231PS       Z20, Z25, Z24
+	VSUBPS            Z24, Z0, Z26
+	VFMADD231PS       Z20, Z25, Z26
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z23, Z0, Z20
-	VMULPS       Z20, Z18, Z24
-	VFNMADD231PS Z23, Z24, Z18
-	VMULPS       Z25, Z24, Z23
-	VSUBPS       Z23, Z18, Z18
+	VDIVPS       Z24, Z0, Z20
+	VMULPS       Z20, Z18, Z25
+	VFNMADD231PS Z24, Z25, Z18
+	VMULPS       Z26, Z25, Z24
+	VSUBPS       Z24, Z18, Z18
 	VMULPS       Z20, Z18, Z18
 	VMOVUPS      128(DX), Z20
-	VPSUBD       Z10, Z22, Z22
-	VPSUBD       Z22, Z20, Z20
-	VPSRLD       $0x17, Z24, Z22
-	VPSUBD.BCST  consts<>+2624(SB), Z22, Z22
-	VPADDD       Z22, Z20, Z22
-	VPMAXSD      Z1, Z22, Z22
-	VPSUBD       Z22, Z20, Z20
-	VPMAXSD.BCST consts<>+2656(SB), Z20, Z20
-	VPSRAD       $0x01, Z20, Z23
-	VPADDD       Z16, Z23, Z25
-	VPSLLD       $0x17, Z25, Z25
+	VPSUBD       Z9, Z23, Z23
 	VPSUBD       Z23, Z20, Z20
-	VPADDD       Z16, Z20, Z20
+	VPSRLD       $0x17, Z25, Z23
+	VPSUBD.BCST  consts<>+2624(SB), Z23, Z23
+	VPADDD       Z23, Z20, Z23
+	VPMAXSD      Z22, Z23, Z23
+	VPSUBD       Z23, Z20, Z20
+	VPMAXSD.BCST consts<>+2656(SB), Z20, Z20
+	VPSRAD       $0x01, Z20, Z24
+	VPADDD       Z15, Z24, Z26
+	VPSLLD       $0x17, Z26, Z26
+	VPSUBD       Z24, Z20, Z20
+	VPADDD       Z15, Z20, Z20
 	VPSLLD       $0x17, Z20, Z20
-	VMULPS       Z25, Z24, Z23
-	VMULPS       Z20, Z23, Z23
-	VMULPS       Z25, Z18, Z18
+	VMULPS       Z26, Z25, Z24
+	VMULPS       Z20, Z24, Z24
+	VMULPS       Z26, Z18, Z18
 	VMULPS       Z20, Z18, Z18
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z23, Z0, Z20
-	VMINPS       Z23, Z0, Z24
-	VADDPS       Z24, Z20, Z25
+	VMAXPS       Z24, Z0, Z20
+	VMINPS       Z24, Z0, Z25
+	VADDPS       Z25, Z20, Z26
+	VSUBPS       Z20, Z26, Z20
 	VSUBPS       Z20, Z25, Z20
-	VSUBPS       Z20, Z24, Z20
-	VDIVPS       Z25, Z0, Z24
-	VMULPS       Z24, Z23, Z26
-	VFNMADD213PS Z23, Z26, Z25
-	VADDPS       Z18, Z25, Z25
+	VDIVPS       Z26, Z0, Z25
+	VMULPS       Z25, Z24, Z27
+	VFNMADD213PS Z24, Z27, Z26
+	VADDPS       Z18, Z26, Z26
 	VADDPS       Z18, Z20, Z20
-	VMULPS       Z20, Z26, Z20
-	VSUBPS       Z20, Z25, Z20
-	VMULPS       Z24, Z20, Z20
-	VADDPS       Z20, Z26, Z20
-	VMINPS       Z20, Z0, Z25
+	VMULPS       Z20, Z27, Z20
+	VSUBPS       Z20, Z26, Z20
+	VMULPS       Z25, Z20, Z20
+	VADDPS       Z20, Z27, Z20
+	VMINPS       Z20, Z0, Z26
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z23, Z20
+	VADDPS      Z0, Z24, Z20
 	VPSUBD.BCST consts<>+2688(SB), Z20, Z20
-	VPANDD      Z15, Z20, Z26
+	VPANDD      Z14, Z20, Z27
 	VPSRLD      $0x15, Z20, Z20
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z26, Z0, Z27
-	VPERMPS     log_r<>+0(SB), Z20, Z28
-	VMULPS      Z28, Z27, Z27
-	VADDPS      Z17, Z27, Z28
-	VFMADD231PS Z27, Z23, Z28
-	VCVTDQ2PS   Z26, Z23
-	VPERMPS     log_th<>+0(SB), Z20, Z26
+	VPSUBD      Z27, Z0, Z28
+	VPERMPS     log_r<>+0(SB), Z20, Z29
+	VMULPS      Z29, Z28, Z28
+	VADDPS      Z16, Z28, Z29
+	VFMADD231PS Z28, Z24, Z29
+	VCVTDQ2PS   Z27, Z24
+	VPERMPS     log_th<>+0(SB), Z20, Z27
 	VPERMPS     log_tl<>+0(SB), Z20, Z20
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z28, Z28, Z27
-	VBROADCASTSS     consts<>+2752(SB), Z29
-	VFMADD213PS.BCST consts<>+2784(SB), Z28, Z29
-	VFMADD231PS.BCST consts<>+2720(SB), Z27, Z29
-	VBROADCASTSS     consts<>+2816(SB), Z30
-	VFMADD213PS.BCST consts<>+2848(SB), Z28, Z30
-	VFMADD231PS      Z29, Z27, Z30
-	VFMADD231PS.BCST consts<>+1056(SB), Z23, Z20
-	VFMADD231PS      Z30, Z27, Z20
+	VMULPS           Z29, Z29, Z28
+	VBROADCASTSS     consts<>+2752(SB), Z30
+	VFMADD213PS.BCST consts<>+2784(SB), Z29, Z30
+	VFMADD231PS.BCST consts<>+2720(SB), Z28, Z30
+	VBROADCASTSS     consts<>+2816(SB), Z31
+	VFMADD213PS.BCST consts<>+2848(SB), Z29, Z31
+	VFMADD231PS      Z30, Z28, Z31
+	VFMADD231PS.BCST consts<>+1056(SB), Z24, Z20
+	VFMADD231PS      Z31, Z28, Z20
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z23, Z26
-	VADDPS           Z28, Z26, Z23
-	VSUBPS           Z23, Z26, Z26
-	VADDPS           Z28, Z26, Z26
-	VADDPS           Z26, Z20, Z20
-	VADDPS           Z20, Z23, Z20
-	VMULPS           Z24, Z18, Z18
+	VFMADD231PS.BCST consts<>+1088(SB), Z24, Z27
+	VADDPS           Z29, Z27, Z24
+	VSUBPS           Z24, Z27, Z27
+	VADDPS           Z29, Z27, Z27
+	VADDPS           Z27, Z20, Z20
+	VADDPS           Z20, Z24, Z20
+	VMULPS           Z25, Z18, Z18
 	VADDPS           Z18, Z20, Z18
-	VCVTDQ2PS        Z22, Z20
-	VFMADD231PS      Z11, Z20, Z18
+	VCVTDQ2PS        Z23, Z20
+	VFMADD231PS      Z10, Z20, Z18
 	VADDPS           Z19, Z18, Z18
 	VMULPS           Z18, Z21, Z19
-	VCMPPS           $0x00, Z1, Z21, K1
+	VCMPPS           $0x00, Z22, Z21, K1
 	VCMPPS           $0x00, Z18, Z18, K2
 	KANDW            K1, K2, K1
-	VBLENDMPS        Z1, Z19, K1, Z18
+	VBLENDMPS        Z22, Z19, K1, Z18
 
 	// q^gamma
 	CMPQ   SI, $+1
 	JGE    focusnot0_399
-	VMULPS Z25, Z25, Z25
+	VMULPS Z26, Z26, Z26
 	JMP    focusdone399
 
 focusnot0_399:
 	CMPQ    SI, $+2
 	JGE     focusnot1_399
-	VMOVAPS Z0, Z25
+	VMOVAPS Z0, Z26
 	JMP     focusdone399
 
 focusnot1_399:
@@ -17173,70 +17449,70 @@ focusnot1_399:
 focusnot2_399:
 	CMPQ    SI, $+4
 	JGE     focusnot3_399
-	VSQRTPS Z25, Z25
+	VSQRTPS Z26, Z26
 	JMP     focusdone399
 
 focusnot3_399:
 	CMPQ         SI, $+5
 	JGE          focusnot4_399
-	VSQRTPS      Z25, Z19
-	VMOVAPS      Z25, Z20
+	VSQRTPS      Z26, Z19
+	VMOVAPS      Z26, Z20
 	VFNMADD231PS Z19, Z19, Z20
-	VMULPS.BCST  consts<>+2144(SB), Z19, Z21
+	VMULPS       Z17, Z19, Z21
 	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z19, Z25, Z20
-	VMOVAPS      Z20, Z25
+	VFMADD231PS  Z19, Z26, Z20
+	VMOVAPS      Z20, Z26
 	JMP          focusdone399
 
 focusnot4_399:
-	CMPQ             SI, $+6
-	JGE              focusnot5_399
-	VSQRTPS          Z25, Z19
-	VMULPS           Z25, Z25, Z20
-	VMOVAPS          Z20, Z21
-	VFMSUB231PS      Z25, Z25, Z21
-	VMOVAPS          Z25, Z22
-	VFNMADD231PS     Z19, Z19, Z22
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS.BCST consts<>+2144(SB), Z22, Z21
-	VMULPS           Z19, Z21, Z25
-	VFMADD231PS      Z19, Z20, Z25
-	JMP              focusdone399
+	CMPQ         SI, $+6
+	JGE          focusnot5_399
+	VSQRTPS      Z26, Z19
+	VMULPS       Z26, Z26, Z20
+	VMOVAPS      Z20, Z21
+	VFMSUB231PS  Z26, Z26, Z21
+	VMOVAPS      Z26, Z22
+	VFNMADD231PS Z19, Z19, Z22
+	VMULPS       Z22, Z26, Z22
+	VFMADD231PS  Z17, Z22, Z21
+	VMULPS       Z19, Z21, Z26
+	VFMADD231PS  Z19, Z20, Z26
+	JMP          focusdone399
 
 focusnot5_399:
 	CMPQ        SI, $+7
 	JGE         focusnot6_399
-	VMULPS      Z25, Z25, Z19
+	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z25, Z25, Z20
-	VMULPS      Z25, Z20, Z20
-	VFMADD231PS Z25, Z19, Z20
-	VMOVAPS     Z20, Z25
+	VFMSUB231PS Z26, Z26, Z20
+	VMULPS      Z26, Z20, Z20
+	VFMADD231PS Z26, Z19, Z20
+	VMOVAPS     Z20, Z26
 	JMP         focusdone399
 
 focusnot6_399:
 	CMPQ        SI, $+8
 	JGE         focusnot7_399
-	VMULPS      Z25, Z25, Z19
-	VFMSUB213PS Z19, Z25, Z25
+	VMULPS      Z26, Z26, Z19
+	VFMSUB213PS Z19, Z26, Z26
 	VADDPS      Z19, Z19, Z20
-	VMULPS      Z25, Z20, Z25
-	VFMADD231PS Z19, Z19, Z25
+	VMULPS      Z26, Z20, Z26
+	VFMADD231PS Z19, Z19, Z26
 	JMP         focusdone399
 
 focusnot7_399:
 	CMPQ        SI, $+9
 	JGE         focusnot8_399
-	VMULPS      Z25, Z25, Z19
+	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z25, Z25, Z20
+	VFMSUB231PS Z26, Z26, Z20
 	VMULPS      Z19, Z19, Z21
 	VADDPS      Z19, Z19, Z22
 	VFMSUB213PS Z21, Z19, Z19
 	VFMADD231PS Z20, Z22, Z19
-	VMULPS      Z25, Z19, Z19
-	VFMADD231PS Z25, Z21, Z19
-	VMOVAPS     Z19, Z25
+	VMULPS      Z26, Z19, Z19
+	VFMADD231PS Z26, Z21, Z19
+	VMOVAPS     Z19, Z26
 	JMP         focusdone399
 
 focusnot8_399:
@@ -17246,21 +17522,21 @@ focusnot8_399:
 	VBROADCASTSS 8(DI), Z21
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z13, Z25, Z22
+	VPANDD      Z12, Z26, Z22
 	VPSUBD.BCST consts<>+1248(SB), Z22, Z23
 	VCVTDQ2PS   Z22, Z24
 	VPSUBD.BCST consts<>+1760(SB), Z24, Z24
-	VPCMPD      $0x06, Z22, Z7, K1
+	VPCMPD      $0x06, Z22, Z6, K1
 	VBLENDMPS   Z24, Z23, K1, Z23
 	VPSRAD      $0x17, Z23, Z24
-	VPSRLD      $0x14, Z23, Z26
+	VPSRLD      $0x14, Z23, Z25
 	VPANDD.BCST consts<>+1280(SB), Z23, Z23
 	VPADDD.BCST consts<>+1312(SB), Z23, Z23
 	VCVTDQ2PS   Z24, Z24
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS      Z17, Z27, Z23
+	VPERMPS          pow_r<>+0(SB), Z25, Z27
+	VFMADD213PS      Z16, Z27, Z23
 	VMULPS.BCST      consts<>+1344(SB), Z23, Z27
 	VMOVAPS          Z23, Z28
 	VFMADD231PS      Z27, Z23, Z28
@@ -17277,19 +17553,19 @@ focusnot8_399:
 	VADDPS           Z29, Z28, Z23
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VPERMPS     pow_th<>+0(SB), Z25, Z27
 	VADDPS      Z27, Z24, Z24
 	VMULPS      Z24, Z19, Z27
 	VFMSUB213PS Z27, Z19, Z24
 	VFMADD213PS Z27, Z20, Z23
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z12, Z23, Z30
-	VSUBPS      Z12, Z30, Z31
+	VADDPS      Z11, Z23, Z30
+	VSUBPS      Z11, Z30, Z31
 	VSUBPS      Z31, Z27, Z27
 	VFMADD231PS Z28, Z20, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z19, Z24
+	VPERMPS     pow_tl<>+0(SB), Z25, Z25
+	VFMADD231PS Z25, Z19, Z24
 	VFMADD231PS Z28, Z21, Z24
 	VFMADD231PS Z29, Z20, Z24
 	VADDPS      Z24, Z27, Z20
@@ -17300,67 +17576,74 @@ focusnot8_399:
 	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
 	VMULPS           Z20, Z20, Z24
 	VMULPS           Z21, Z24, Z21
-	VFMADD231PS      Z11, Z20, Z21
+	VFMADD231PS      Z10, Z20, Z21
 	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
 	VPERMPS          pow_full_lo<>+0(SB), Z30, Z24
 	VFMADD231PS      Z21, Z20, Z24
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  Z12, Z30, Z21
+	VPSUBD  Z11, Z30, Z21
 	VPSRAD  $0x03, Z21, Z21
-	VADDPS  Z24, Z20, Z26
+	VADDPS  Z24, Z20, Z25
 	VPSLLD  $0x17, Z21, Z27
-	VPADDD  Z27, Z26, Z27
-	VPMINUD Z2, Z27, Z27
+	VPADDD  Z27, Z25, Z27
+	VPMINUD Z1, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD   Z1, Z21, Z21
-	VPSUBD    Z21, Z8, Z21
+	VPXORD    Z28, Z28, Z28
+	VPMINSD   Z28, Z21, Z21
+	VPSUBD    Z21, Z7, Z21
 	VPSLLD    $0x17, Z21, Z21
 	VADDPS    Z20, Z21, Z28
 	VSUBPS    Z21, Z28, Z29
 	VSUBPS    Z29, Z20, Z20
 	VADDPS    Z24, Z20, Z20
 	VADDPS    Z20, Z28, Z20
-	VCMPPS    $0x11, Z21, Z26, K1
+	VCMPPS    $0x11, Z21, Z25, K1
 	VPSUBD    Z21, Z20, Z20
 	VBLENDMPS Z20, Z27, K1, Z20
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z23, Z9, K1
-	VBLENDMPS   Z2, Z20, K1, Z20
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z23, K1
+	VCMPPS      $0x11, Z23, Z8, K1
 	VBLENDMPS   Z1, Z20, K1, Z20
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z23, K1
+	VPXORD      Z21, Z21, Z21
+	VBLENDMPS   Z21, Z20, K1, Z20
+	VPXORD      Z21, Z21, Z21
+	VPCMPD      $0x00, Z21, Z22, K1
+	VPMOVD2M    Z19, K2
+	VPXORD      Z21, Z21, Z21
+	VBLENDMPS   Z1, Z21, K2, Z21
+	VBLENDMPS   Z21, Z20, K1, Z20
 	VPCMPD      $0x00, Z1, Z22, K1
 	VPMOVD2M    Z19, K2
-	VBLENDMPS   Z2, Z1, K2, Z21
-	VBLENDMPS   Z21, Z20, K1, Z20
-	VPCMPD      $0x00, Z2, Z22, K1
-	VPMOVD2M    Z19, K2
-	VBLENDMPS   Z1, Z2, K2, Z19
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z1, K2, Z19
 	VBLENDMPS   Z19, Z20, K1, Z19
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(DI), Z20
-	VPANDD       Z20, Z25, Z20
+	VPANDD       Z20, Z26, Z20
 	VPORD        Z20, Z19, Z19
-	VPCMPD       $0x06, Z1, Z22, K1
-	VPCMPD       $0x06, Z22, Z2, K2
+	VPXORD       Z20, Z20, Z20
+	VPCMPD       $0x06, Z20, Z22, K1
+	VPCMPD       $0x06, Z22, Z1, K2
 	KANDW        K1, K2, K1
 	VBROADCASTSS 16(DI), Z20
-	VPANDD       Z20, Z25, Z20
-	VPCMPD       $0x06, Z20, Z1, K2
+	VPANDD       Z20, Z26, Z20
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z20, Z21, K2
 	KANDW        K1, K2, K1
-	VPCMPD       $0x06, Z2, Z22, K2
+	VPCMPD       $0x06, Z1, Z22, K2
 	KORW         K1, K2, K1
-	VBLENDMPS    Z3, Z19, K1, Z25
+	VBLENDMPS    Z2, Z19, K1, Z26
 
 focusdone399:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, Z14, Z18, K1
-	VMULPS    Z25, Z18, Z19
+	VCMPPS    $0x12, Z13, Z18, K1
+	VMULPS    Z26, Z18, Z19
 	VBLENDMPS Z19, Z18, K1, Z18
-	VPMINUD   Z3, Z18, Z18
+	VPMINUD   Z2, Z18, Z18
 	VMOVUPS   Z18, (CX)
 	ADDQ      $+64, CX
 	ADDQ      $+64, DX
@@ -17378,152 +17661,153 @@ vector:
 	KMOVW   DI, K1
 	VMOVAPS Z0, Z18
 	VMOVUPS (DX), K1, Z18
-	VMOVAPS Z1, Z19
+	VPXORD  Z19, Z19, Z19
 	VMOVUPS 128(DX), K1, Z19
-	VMOVAPS Z1, Z20
+	VPXORD  Z20, Z20, Z20
 	VMOVUPS 256(DX), K1, Z20
-	VMOVAPS Z1, Z21
+	VPXORD  Z21, Z21, Z21
 	VMOVUPS 384(DX), K1, Z21
 	VMOVAPS Z0, Z22
 	VMOVUPS 512(DX), K1, Z22
+	VPXORD  Z23, Z23, Z23
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD    Z13, Z20, Z23
-	VCMPPS    $0x11, Z23, Z4, K2
-	VCMPPS    $0x11, Z2, Z23, K3
+	VPANDD    Z12, Z20, Z24
+	VCMPPS    $0x11, Z24, Z3, K2
+	VCMPPS    $0x11, Z1, Z24, K3
 	KANDW     K2, K3, K2
-	VMOVAPS.Z Z20, K2, Z23
-	VCMPPS    $0x12, Z14, Z21, K2
-	VBLENDMPS Z18, Z3, K2, Z18
+	VMOVAPS.Z Z20, K2, Z24
+	VCMPPS    $0x12, Z13, Z21, K2
+	VBLENDMPS Z18, Z2, K2, Z18
 	VMAXPS    Z20, Z21, Z20
-	VCMPPS    $0x00, Z15, Z20, K2
-	VBLENDMPS Z3, Z18, K2, Z18
+	VCMPPS    $0x00, Z14, Z20, K2
+	VBLENDMPS Z2, Z18, K2, Z18
 
 	// e^(r_t) = p + pLow
-	VSUBPS            Z23, Z21, Z20
-	VMINPS            Z20, Z5, Z21
-	VMAXPS            Z21, Z6, Z21
-	VMOVAPS           Z10, Z23
-	VFMADD231PS.BCST  consts<>+96(SB), Z21, Z23
-	VSUBPS            Z10, Z23, Z24
-	VMOVAPS           Z21, Z25
-	VFNMADD231PS      Z11, Z24, Z25
-	VFNMADD231PS.BCST consts<>+192(SB), Z24, Z25
+	VSUBPS            Z24, Z21, Z20
+	VMINPS            Z20, Z4, Z21
+	VMAXPS            Z21, Z5, Z21
+	VMOVAPS           Z9, Z24
+	VFMADD231PS.BCST  consts<>+96(SB), Z21, Z24
+	VSUBPS            Z9, Z24, Z25
+	VMOVAPS           Z21, Z26
+	VFNMADD231PS      Z10, Z25, Z26
+	VFNMADD231PS.BCST consts<>+192(SB), Z25, Z26
 	VCMPPS            $0x11, Z21, Z20, K2
-	VCMPPS            $0x11, Z18, Z1, K3
+	VCMPPS            $0x11, Z18, Z23, K3
 	KANDW             K2, K3, K2
 	VSUBPS            Z20, Z21, Z20
 	VMOVAPS.Z         Z20, K2, Z20
 	VBROADCASTSS      consts<>+2464(SB), Z21
-	VFMADD213PS.BCST  consts<>+2496(SB), Z25, Z21
-	VFMADD213PS.BCST  consts<>+2528(SB), Z25, Z21
-	VFMADD213PS.BCST  consts<>+2560(SB), Z25, Z21
-	VFMADD213PS.BCST  consts<>+2592(SB), Z25, Z21
-	VFMADD213PS       Z0, Z25, Z21
-	VMOVAPS           Z0, Z24
-	VFMADD231PS       Z21, Z25, Z24
-	VSUBPS            Z24, Z0, Z26
-	VFMADD231PS       Z21, Z25, Z26
+	VFMADD213PS.BCST  consts<>+2496(SB), Z26, Z21
+	VFMADD213PS.BCST  consts<>+2528(SB), Z26, Z21
+	VFMADD213PS.BCST  consts<>+2560(SB), Z26, Z21
+	VFMADD213PS.BCST  consts<>+2592(SB), Z26, Z21
+	VFMADD213PS       Z0, Z26, Z21
+	VMOVAPS           Z0, Z25
+	VFMADD231PS       Z21, Z26, Z25
+	VSUBPS            Z25, Z0, Z27
+	VFMADD231PS       Z21, Z26, Z27
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z24, Z0, Z21
-	VMULPS       Z21, Z18, Z25
-	VFNMADD231PS Z24, Z25, Z18
-	VMULPS       Z26, Z25, Z24
-	VSUBPS       Z24, Z18, Z18
+	VDIVPS       Z25, Z0, Z21
+	VMULPS       Z21, Z18, Z26
+	VFNMADD231PS Z25, Z26, Z18
+	VMULPS       Z27, Z26, Z25
+	VSUBPS       Z25, Z18, Z18
 	VMULPS       Z21, Z18, Z18
-	VPSUBD       Z10, Z23, Z21
+	VPSUBD       Z9, Z24, Z21
 	VPSUBD       Z21, Z19, Z19
-	VPSRLD       $0x17, Z25, Z21
+	VPSRLD       $0x17, Z26, Z21
 	VPSUBD.BCST  consts<>+2624(SB), Z21, Z21
 	VPADDD       Z21, Z19, Z21
-	VPMAXSD      Z1, Z21, Z21
+	VPMAXSD      Z23, Z21, Z21
 	VPSUBD       Z21, Z19, Z19
 	VPMAXSD.BCST consts<>+2656(SB), Z19, Z19
-	VPSRAD       $0x01, Z19, Z23
-	VPADDD       Z16, Z23, Z24
-	VPSLLD       $0x17, Z24, Z24
-	VPSUBD       Z23, Z19, Z19
-	VPADDD       Z16, Z19, Z19
+	VPSRAD       $0x01, Z19, Z24
+	VPADDD       Z15, Z24, Z25
+	VPSLLD       $0x17, Z25, Z25
+	VPSUBD       Z24, Z19, Z19
+	VPADDD       Z15, Z19, Z19
 	VPSLLD       $0x17, Z19, Z19
-	VMULPS       Z24, Z25, Z23
-	VMULPS       Z19, Z23, Z23
-	VMULPS       Z24, Z18, Z18
+	VMULPS       Z25, Z26, Z24
+	VMULPS       Z19, Z24, Z24
+	VMULPS       Z25, Z18, Z18
 	VMULPS       Z19, Z18, Z18
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z23, Z0, Z19
-	VMINPS       Z23, Z0, Z24
-	VADDPS       Z24, Z19, Z25
+	VMAXPS       Z24, Z0, Z19
+	VMINPS       Z24, Z0, Z25
+	VADDPS       Z25, Z19, Z26
+	VSUBPS       Z19, Z26, Z19
 	VSUBPS       Z19, Z25, Z19
-	VSUBPS       Z19, Z24, Z19
-	VDIVPS       Z25, Z0, Z24
-	VMULPS       Z24, Z23, Z26
-	VFNMADD213PS Z23, Z26, Z25
-	VADDPS       Z18, Z25, Z25
+	VDIVPS       Z26, Z0, Z25
+	VMULPS       Z25, Z24, Z27
+	VFNMADD213PS Z24, Z27, Z26
+	VADDPS       Z18, Z26, Z26
 	VADDPS       Z18, Z19, Z19
-	VMULPS       Z19, Z26, Z19
-	VSUBPS       Z19, Z25, Z19
-	VMULPS       Z24, Z19, Z19
-	VADDPS       Z19, Z26, Z19
-	VMINPS       Z19, Z0, Z25
+	VMULPS       Z19, Z27, Z19
+	VSUBPS       Z19, Z26, Z19
+	VMULPS       Z25, Z19, Z19
+	VADDPS       Z19, Z27, Z19
+	VMINPS       Z19, Z0, Z26
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z23, Z19
+	VADDPS      Z0, Z24, Z19
 	VPSUBD.BCST consts<>+2688(SB), Z19, Z19
-	VPANDD      Z15, Z19, Z26
+	VPANDD      Z14, Z19, Z27
 	VPSRLD      $0x15, Z19, Z19
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z26, Z0, Z27
-	VPERMPS     log_r<>+0(SB), Z19, Z28
-	VMULPS      Z28, Z27, Z27
-	VADDPS      Z17, Z27, Z28
-	VFMADD231PS Z27, Z23, Z28
-	VCVTDQ2PS   Z26, Z23
-	VPERMPS     log_th<>+0(SB), Z19, Z26
+	VPSUBD      Z27, Z0, Z28
+	VPERMPS     log_r<>+0(SB), Z19, Z29
+	VMULPS      Z29, Z28, Z28
+	VADDPS      Z16, Z28, Z29
+	VFMADD231PS Z28, Z24, Z29
+	VCVTDQ2PS   Z27, Z24
+	VPERMPS     log_th<>+0(SB), Z19, Z27
 	VPERMPS     log_tl<>+0(SB), Z19, Z19
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z28, Z28, Z27
-	VBROADCASTSS     consts<>+2752(SB), Z29
-	VFMADD213PS.BCST consts<>+2784(SB), Z28, Z29
-	VFMADD231PS.BCST consts<>+2720(SB), Z27, Z29
-	VBROADCASTSS     consts<>+2816(SB), Z30
-	VFMADD213PS.BCST consts<>+2848(SB), Z28, Z30
-	VFMADD231PS      Z29, Z27, Z30
-	VFMADD231PS.BCST consts<>+1056(SB), Z23, Z19
-	VFMADD231PS      Z30, Z27, Z19
+	VMULPS           Z29, Z29, Z28
+	VBROADCASTSS     consts<>+2752(SB), Z30
+	VFMADD213PS.BCST consts<>+2784(SB), Z29, Z30
+	VFMADD231PS.BCST consts<>+2720(SB), Z28, Z30
+	VBROADCASTSS     consts<>+2816(SB), Z31
+	VFMADD213PS.BCST consts<>+2848(SB), Z29, Z31
+	VFMADD231PS      Z30, Z28, Z31
+	VFMADD231PS.BCST consts<>+1056(SB), Z24, Z19
+	VFMADD231PS      Z31, Z28, Z19
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z23, Z26
-	VADDPS           Z28, Z26, Z23
-	VSUBPS           Z23, Z26, Z26
-	VADDPS           Z28, Z26, Z26
-	VADDPS           Z26, Z19, Z19
-	VADDPS           Z19, Z23, Z19
-	VMULPS           Z24, Z18, Z18
+	VFMADD231PS.BCST consts<>+1088(SB), Z24, Z27
+	VADDPS           Z29, Z27, Z24
+	VSUBPS           Z24, Z27, Z27
+	VADDPS           Z29, Z27, Z27
+	VADDPS           Z27, Z19, Z19
+	VADDPS           Z19, Z24, Z19
+	VMULPS           Z25, Z18, Z18
 	VADDPS           Z18, Z19, Z18
 	VCVTDQ2PS        Z21, Z19
-	VFMADD231PS      Z11, Z19, Z18
+	VFMADD231PS      Z10, Z19, Z18
 	VADDPS           Z20, Z18, Z18
 	VMULPS           Z18, Z22, Z19
-	VCMPPS           $0x00, Z1, Z22, K2
+	VCMPPS           $0x00, Z23, Z22, K2
 	VCMPPS           $0x00, Z18, Z18, K3
 	KANDW            K2, K3, K2
-	VBLENDMPS        Z1, Z19, K2, Z18
+	VBLENDMPS        Z23, Z19, K2, Z18
 
 	// q^gamma
 	CMPQ   SI, $+1
 	JGE    focusnot0_400
-	VMULPS Z25, Z25, Z25
+	VMULPS Z26, Z26, Z26
 	JMP    focusdone400
 
 focusnot0_400:
 	CMPQ    SI, $+2
 	JGE     focusnot1_400
-	VMOVAPS Z0, Z25
+	VMOVAPS Z0, Z26
 	JMP     focusdone400
 
 focusnot1_400:
@@ -17534,70 +17818,70 @@ focusnot1_400:
 focusnot2_400:
 	CMPQ    SI, $+4
 	JGE     focusnot3_400
-	VSQRTPS Z25, Z25
+	VSQRTPS Z26, Z26
 	JMP     focusdone400
 
 focusnot3_400:
 	CMPQ         SI, $+5
 	JGE          focusnot4_400
-	VSQRTPS      Z25, Z19
-	VMOVAPS      Z25, Z20
+	VSQRTPS      Z26, Z19
+	VMOVAPS      Z26, Z20
 	VFNMADD231PS Z19, Z19, Z20
-	VMULPS.BCST  consts<>+2144(SB), Z19, Z21
+	VMULPS       Z17, Z19, Z21
 	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z19, Z25, Z20
-	VMOVAPS      Z20, Z25
+	VFMADD231PS  Z19, Z26, Z20
+	VMOVAPS      Z20, Z26
 	JMP          focusdone400
 
 focusnot4_400:
-	CMPQ             SI, $+6
-	JGE              focusnot5_400
-	VSQRTPS          Z25, Z19
-	VMULPS           Z25, Z25, Z20
-	VMOVAPS          Z20, Z21
-	VFMSUB231PS      Z25, Z25, Z21
-	VMOVAPS          Z25, Z22
-	VFNMADD231PS     Z19, Z19, Z22
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS.BCST consts<>+2144(SB), Z22, Z21
-	VMULPS           Z19, Z21, Z25
-	VFMADD231PS      Z19, Z20, Z25
-	JMP              focusdone400
+	CMPQ         SI, $+6
+	JGE          focusnot5_400
+	VSQRTPS      Z26, Z19
+	VMULPS       Z26, Z26, Z20
+	VMOVAPS      Z20, Z21
+	VFMSUB231PS  Z26, Z26, Z21
+	VMOVAPS      Z26, Z22
+	VFNMADD231PS Z19, Z19, Z22
+	VMULPS       Z22, Z26, Z22
+	VFMADD231PS  Z17, Z22, Z21
+	VMULPS       Z19, Z21, Z26
+	VFMADD231PS  Z19, Z20, Z26
+	JMP          focusdone400
 
 focusnot5_400:
 	CMPQ        SI, $+7
 	JGE         focusnot6_400
-	VMULPS      Z25, Z25, Z19
+	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z25, Z25, Z20
-	VMULPS      Z25, Z20, Z20
-	VFMADD231PS Z25, Z19, Z20
-	VMOVAPS     Z20, Z25
+	VFMSUB231PS Z26, Z26, Z20
+	VMULPS      Z26, Z20, Z20
+	VFMADD231PS Z26, Z19, Z20
+	VMOVAPS     Z20, Z26
 	JMP         focusdone400
 
 focusnot6_400:
 	CMPQ        SI, $+8
 	JGE         focusnot7_400
-	VMULPS      Z25, Z25, Z19
-	VFMSUB213PS Z19, Z25, Z25
+	VMULPS      Z26, Z26, Z19
+	VFMSUB213PS Z19, Z26, Z26
 	VADDPS      Z19, Z19, Z20
-	VMULPS      Z25, Z20, Z25
-	VFMADD231PS Z19, Z19, Z25
+	VMULPS      Z26, Z20, Z26
+	VFMADD231PS Z19, Z19, Z26
 	JMP         focusdone400
 
 focusnot7_400:
 	CMPQ        SI, $+9
 	JGE         focusnot8_400
-	VMULPS      Z25, Z25, Z19
+	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z25, Z25, Z20
+	VFMSUB231PS Z26, Z26, Z20
 	VMULPS      Z19, Z19, Z21
 	VADDPS      Z19, Z19, Z22
 	VFMSUB213PS Z21, Z19, Z19
 	VFMADD231PS Z20, Z22, Z19
-	VMULPS      Z25, Z19, Z19
-	VFMADD231PS Z25, Z21, Z19
-	VMOVAPS     Z19, Z25
+	VMULPS      Z26, Z19, Z19
+	VFMADD231PS Z26, Z21, Z19
+	VMOVAPS     Z19, Z26
 	JMP         focusdone400
 
 focusnot8_400:
@@ -17607,21 +17891,21 @@ focusnot8_400:
 	VBROADCASTSS 8(DI), Z21
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z13, Z25, Z22
+	VPANDD      Z12, Z26, Z22
 	VPSUBD.BCST consts<>+1248(SB), Z22, Z23
 	VCVTDQ2PS   Z22, Z24
 	VPSUBD.BCST consts<>+1760(SB), Z24, Z24
-	VPCMPD      $0x06, Z22, Z7, K2
+	VPCMPD      $0x06, Z22, Z6, K2
 	VBLENDMPS   Z24, Z23, K2, Z23
 	VPSRAD      $0x17, Z23, Z24
-	VPSRLD      $0x14, Z23, Z26
+	VPSRLD      $0x14, Z23, Z25
 	VPANDD.BCST consts<>+1280(SB), Z23, Z23
 	VPADDD.BCST consts<>+1312(SB), Z23, Z23
 	VCVTDQ2PS   Z24, Z24
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS      Z17, Z27, Z23
+	VPERMPS          pow_r<>+0(SB), Z25, Z27
+	VFMADD213PS      Z16, Z27, Z23
 	VMULPS.BCST      consts<>+1344(SB), Z23, Z27
 	VMOVAPS          Z23, Z28
 	VFMADD231PS      Z27, Z23, Z28
@@ -17638,19 +17922,19 @@ focusnot8_400:
 	VADDPS           Z29, Z28, Z23
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VPERMPS     pow_th<>+0(SB), Z25, Z27
 	VADDPS      Z27, Z24, Z24
 	VMULPS      Z24, Z19, Z27
 	VFMSUB213PS Z27, Z19, Z24
 	VFMADD213PS Z27, Z20, Z23
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z12, Z23, Z30
-	VSUBPS      Z12, Z30, Z31
+	VADDPS      Z11, Z23, Z30
+	VSUBPS      Z11, Z30, Z31
 	VSUBPS      Z31, Z27, Z27
 	VFMADD231PS Z28, Z20, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z19, Z24
+	VPERMPS     pow_tl<>+0(SB), Z25, Z25
+	VFMADD231PS Z25, Z19, Z24
 	VFMADD231PS Z28, Z21, Z24
 	VFMADD231PS Z29, Z20, Z24
 	VADDPS      Z24, Z27, Z20
@@ -17661,67 +17945,74 @@ focusnot8_400:
 	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
 	VMULPS           Z20, Z20, Z24
 	VMULPS           Z21, Z24, Z21
-	VFMADD231PS      Z11, Z20, Z21
+	VFMADD231PS      Z10, Z20, Z21
 	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
 	VPERMPS          pow_full_lo<>+0(SB), Z30, Z24
 	VFMADD231PS      Z21, Z20, Z24
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  Z12, Z30, Z21
+	VPSUBD  Z11, Z30, Z21
 	VPSRAD  $0x03, Z21, Z21
-	VADDPS  Z24, Z20, Z26
+	VADDPS  Z24, Z20, Z25
 	VPSLLD  $0x17, Z21, Z27
-	VPADDD  Z27, Z26, Z27
-	VPMINUD Z2, Z27, Z27
+	VPADDD  Z27, Z25, Z27
+	VPMINUD Z1, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD   Z1, Z21, Z21
-	VPSUBD    Z21, Z8, Z21
+	VPXORD    Z28, Z28, Z28
+	VPMINSD   Z28, Z21, Z21
+	VPSUBD    Z21, Z7, Z21
 	VPSLLD    $0x17, Z21, Z21
 	VADDPS    Z20, Z21, Z28
 	VSUBPS    Z21, Z28, Z29
 	VSUBPS    Z29, Z20, Z20
 	VADDPS    Z24, Z20, Z20
 	VADDPS    Z20, Z28, Z20
-	VCMPPS    $0x11, Z21, Z26, K2
+	VCMPPS    $0x11, Z21, Z25, K2
 	VPSUBD    Z21, Z20, Z20
 	VBLENDMPS Z20, Z27, K2, Z20
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z23, Z9, K2
-	VBLENDMPS   Z2, Z20, K2, Z20
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z23, K2
+	VCMPPS      $0x11, Z23, Z8, K2
 	VBLENDMPS   Z1, Z20, K2, Z20
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z23, K2
+	VPXORD      Z21, Z21, Z21
+	VBLENDMPS   Z21, Z20, K2, Z20
+	VPXORD      Z21, Z21, Z21
+	VPCMPD      $0x00, Z21, Z22, K2
+	VPMOVD2M    Z19, K3
+	VPXORD      Z21, Z21, Z21
+	VBLENDMPS   Z1, Z21, K3, Z21
+	VBLENDMPS   Z21, Z20, K2, Z20
 	VPCMPD      $0x00, Z1, Z22, K2
 	VPMOVD2M    Z19, K3
-	VBLENDMPS   Z2, Z1, K3, Z21
-	VBLENDMPS   Z21, Z20, K2, Z20
-	VPCMPD      $0x00, Z2, Z22, K2
-	VPMOVD2M    Z19, K3
-	VBLENDMPS   Z1, Z2, K3, Z19
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z1, K3, Z19
 	VBLENDMPS   Z19, Z20, K2, Z19
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(DI), Z20
-	VPANDD       Z20, Z25, Z20
+	VPANDD       Z20, Z26, Z20
 	VPORD        Z20, Z19, Z19
-	VPCMPD       $0x06, Z1, Z22, K2
-	VPCMPD       $0x06, Z22, Z2, K3
+	VPXORD       Z20, Z20, Z20
+	VPCMPD       $0x06, Z20, Z22, K2
+	VPCMPD       $0x06, Z22, Z1, K3
 	KANDW        K2, K3, K2
 	VBROADCASTSS 16(DI), Z20
-	VPANDD       Z20, Z25, Z20
-	VPCMPD       $0x06, Z20, Z1, K3
+	VPANDD       Z20, Z26, Z20
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z20, Z21, K3
 	KANDW        K2, K3, K2
-	VPCMPD       $0x06, Z2, Z22, K3
+	VPCMPD       $0x06, Z1, Z22, K3
 	KORW         K2, K3, K2
-	VBLENDMPS    Z3, Z19, K2, Z25
+	VBLENDMPS    Z2, Z19, K2, Z26
 
 focusdone400:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, Z14, Z18, K2
-	VMULPS    Z25, Z18, Z19
+	VCMPPS    $0x12, Z13, Z18, K2
+	VMULPS    Z26, Z18, Z19
 	VBLENDMPS Z19, Z18, K2, Z18
-	VPMINUD   Z3, Z18, Z18
+	VPMINUD   Z2, Z18, Z18
 	VMOVUPS   Z18, K1, (CX)
 	ADDQ      $+64, CX
 	ADDQ      $+64, DX
@@ -17737,8 +18028,7 @@ done:
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·rowLossAVX2(SB), NOSPLIT, $32-32
 	VBROADCASTSS consts<>+384(SB), Y0
-	VBROADCASTSS consts<>+960(SB), Y1
-	VBROADCASTSS consts<>+928(SB), Y2
+	VBROADCASTSS consts<>+928(SB), Y1
 	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         sums+8(FP), DX
@@ -17748,116 +18038,117 @@ TEXT ·rowLossAVX2(SB), NOSPLIT, $32-32
 	JLT          rest
 
 block:
-	VMOVUPS (DX), Y3
-	VMOVUPS 256(DX), Y4
-	VMOVUPS 384(DX), Y5
-	VMOVUPS 512(DX), Y6
+	VMOVUPS (DX), Y2
+	VMOVUPS 256(DX), Y3
+	VMOVUPS 384(DX), Y4
+	VMOVUPS 512(DX), Y5
+	VPXOR   Y6, Y6, Y6
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND        consts<>+32(SB), Y4, Y7
+	VPAND        consts<>+32(SB), Y3, Y7
 	VBROADCASTSS consts<>+2272(SB), Y8
 	VCMPPS       $0x11, Y7, Y8, Y8
-	VCMPPS       $0x11, Y2, Y7, Y7
+	VCMPPS       $0x11, Y1, Y7, Y7
 	VPAND        Y8, Y7, Y7
-	VPAND        Y4, Y7, Y7
-	VCMPPS       $0x12, consts<>+2176(SB), Y5, Y8
+	VPAND        Y3, Y7, Y7
+	VCMPPS       $0x12, consts<>+2176(SB), Y4, Y8
 	VBROADCASTSS consts<>+608(SB), Y9
-	VBLENDVPS    Y8, Y3, Y9, Y3
-	VMAXPS       Y4, Y5, Y4
-	VCMPPS       $0x00, consts<>+640(SB), Y4, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y3
+	VBLENDVPS    Y8, Y2, Y9, Y2
+	VMAXPS       Y3, Y4, Y3
+	VCMPPS       $0x00, consts<>+640(SB), Y3, Y3
+	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y2
 
 	// e^(r_t) = p + pLow
-	VSUBPS       Y7, Y5, Y4
-	VBROADCASTSS consts<>+2336(SB), Y5
-	VMINPS       Y4, Y5, Y5
+	VSUBPS       Y7, Y4, Y3
+	VBROADCASTSS consts<>+2336(SB), Y4
+	VMINPS       Y3, Y4, Y4
 	VBROADCASTSS consts<>+2304(SB), Y7
-	VMAXPS       Y5, Y7, Y5
+	VMAXPS       Y4, Y7, Y4
 	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+2368(SB), Y5, Y7
+	VFMADD213PS  consts<>+2368(SB), Y4, Y7
 	VSUBPS       consts<>+2368(SB), Y7, Y8
-	VMOVAPS      Y5, Y9
+	VMOVAPS      Y4, Y9
 	VFNMADD231PS consts<>+160(SB), Y8, Y9
 	VFNMADD231PS consts<>+192(SB), Y8, Y9
-	VCMPPS       $0x11, Y5, Y4, Y8
-	VCMPPS       $0x11, Y3, Y1, Y10
+	VCMPPS       $0x11, Y4, Y3, Y8
+	VCMPPS       $0x11, Y2, Y6, Y10
 	VPAND        Y8, Y10, Y8
-	VSUBPS       Y4, Y5, Y4
-	VPAND        Y4, Y8, Y4
-	VBROADCASTSS consts<>+2464(SB), Y5
-	VFMADD213PS  consts<>+2496(SB), Y9, Y5
-	VFMADD213PS  consts<>+2528(SB), Y9, Y5
-	VFMADD213PS  consts<>+2560(SB), Y9, Y5
-	VFMADD213PS  consts<>+2592(SB), Y9, Y5
-	VFMADD213PS  Y0, Y9, Y5
+	VSUBPS       Y3, Y4, Y3
+	VPAND        Y3, Y8, Y3
+	VBROADCASTSS consts<>+2464(SB), Y4
+	VFMADD213PS  consts<>+2496(SB), Y9, Y4
+	VFMADD213PS  consts<>+2528(SB), Y9, Y4
+	VFMADD213PS  consts<>+2560(SB), Y9, Y4
+	VFMADD213PS  consts<>+2592(SB), Y9, Y4
+	VFMADD213PS  Y0, Y9, Y4
 	VMOVAPS      Y0, Y8
-	VFMADD231PS  Y5, Y9, Y8
+	VFMADD231PS  Y4, Y9, Y8
 	VSUBPS       Y8, Y0, Y10
-	VFMADD231PS  Y5, Y9, Y10
+	VFMADD231PS  Y4, Y9, Y10
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Y8, Y0, Y5
-	VMULPS       Y5, Y3, Y9
-	VFNMADD231PS Y8, Y9, Y3
+	VDIVPS       Y8, Y0, Y4
+	VMULPS       Y4, Y2, Y9
+	VFNMADD231PS Y8, Y9, Y2
 	VMULPS       Y10, Y9, Y8
-	VSUBPS       Y8, Y3, Y3
-	VMULPS       Y5, Y3, Y3
-	VMOVUPS      128(DX), Y5
+	VSUBPS       Y8, Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      128(DX), Y4
 	VPSUBD       consts<>+2368(SB), Y7, Y7
-	VPSUBD       Y7, Y5, Y5
+	VPSUBD       Y7, Y4, Y4
 	VPSRLD       $0x17, Y9, Y7
 	VPSUBD       consts<>+2624(SB), Y7, Y7
-	VPADDD       Y7, Y5, Y7
-	VPMAXSD      Y1, Y7, Y7
-	VPSUBD       Y7, Y5, Y5
-	VPMAXSD      consts<>+2656(SB), Y5, Y5
-	VPSRAD       $0x01, Y5, Y8
+	VPADDD       Y7, Y4, Y7
+	VPMAXSD      Y6, Y7, Y7
+	VPSUBD       Y7, Y4, Y4
+	VPMAXSD      consts<>+2656(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y8
 	VPADDD       consts<>+1664(SB), Y8, Y10
 	VPSLLD       $0x17, Y10, Y10
-	VPSUBD       Y8, Y5, Y5
-	VPADDD       consts<>+1664(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
+	VPSUBD       Y8, Y4, Y4
+	VPADDD       consts<>+1664(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y10, Y9, Y8
-	VMULPS       Y5, Y8, Y8
-	VMULPS       Y10, Y3, Y3
-	VMULPS       Y5, Y3, Y3
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y10, Y2, Y2
+	VMULPS       Y4, Y2, Y2
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Y8, Y0, Y5
+	VMAXPS       Y8, Y0, Y4
 	VMINPS       Y8, Y0, Y9
-	VADDPS       Y9, Y5, Y10
-	VSUBPS       Y5, Y10, Y5
-	VSUBPS       Y5, Y9, Y5
+	VADDPS       Y9, Y4, Y10
+	VSUBPS       Y4, Y10, Y4
+	VSUBPS       Y4, Y9, Y4
 	VDIVPS       Y10, Y0, Y9
 	VMULPS       Y9, Y8, Y11
 	VFNMADD213PS Y8, Y11, Y10
-	VADDPS       Y3, Y10, Y10
-	VADDPS       Y3, Y5, Y5
-	VMULPS       Y5, Y11, Y5
-	VSUBPS       Y5, Y10, Y5
-	VMULPS       Y9, Y5, Y5
-	VADDPS       Y5, Y11, Y5
-	VMINPS       Y5, Y0, Y10
+	VADDPS       Y2, Y10, Y10
+	VADDPS       Y2, Y4, Y4
+	VMULPS       Y4, Y11, Y4
+	VSUBPS       Y4, Y10, Y4
+	VMULPS       Y9, Y4, Y4
+	VADDPS       Y4, Y11, Y4
+	VMINPS       Y4, Y0, Y10
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y0, Y8, Y5
-	VPSUBD consts<>+2688(SB), Y5, Y5
-	VPAND  consts<>+640(SB), Y5, Y11
-	VPSRLD $0x15, Y5, Y5
+	VADDPS Y0, Y8, Y4
+	VPSUBD consts<>+2688(SB), Y4, Y4
+	VPAND  consts<>+640(SB), Y4, Y11
+	VPSRLD $0x15, Y4, Y4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
 	VPSUBD      Y11, Y0, Y12
 	VMOVUPS     log_r<>+0(SB), Y13
-	VPERMILPS   Y5, Y13, Y13
+	VPERMILPS   Y4, Y13, Y13
 	VMULPS      Y13, Y12, Y12
 	VADDPS      consts<>+672(SB), Y12, Y13
 	VFMADD231PS Y12, Y8, Y13
 	VCVTDQ2PS   Y11, Y8
 	VMOVUPS     log_th<>+0(SB), Y11
-	VPERMILPS   Y5, Y11, Y11
+	VPERMILPS   Y4, Y11, Y11
 	VMOVUPS     log_tl<>+0(SB), Y12
-	VPERMILPS   Y5, Y12, Y5
+	VPERMILPS   Y4, Y12, Y4
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS       Y13, Y13, Y12
@@ -17867,239 +18158,246 @@ block:
 	VBROADCASTSS consts<>+2816(SB), Y15
 	VFMADD213PS  consts<>+2848(SB), Y13, Y15
 	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+1056(SB), Y8, Y5
-	VFMADD231PS  Y15, Y12, Y5
+	VFMADD231PS  consts<>+1056(SB), Y8, Y4
+	VFMADD231PS  Y15, Y12, Y4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	VFMADD231PS consts<>+1088(SB), Y8, Y11
 	VADDPS      Y13, Y11, Y8
 	VSUBPS      Y8, Y11, Y11
 	VADDPS      Y13, Y11, Y11
-	VADDPS      Y11, Y5, Y5
-	VADDPS      Y5, Y8, Y5
-	VMULPS      Y9, Y3, Y3
-	VADDPS      Y3, Y5, Y3
-	VCVTDQ2PS   Y7, Y5
-	VFMADD231PS consts<>+160(SB), Y5, Y3
-	VADDPS      Y4, Y3, Y3
-	VMULPS      Y3, Y6, Y4
-	VCMPPS      $0x00, Y1, Y6, Y5
-	VCMPPS      $0x00, Y3, Y3, Y3
-	VPAND       Y5, Y3, Y3
-	VBLENDVPS   Y3, Y1, Y4, Y3
+	VADDPS      Y11, Y4, Y4
+	VADDPS      Y4, Y8, Y4
+	VMULPS      Y9, Y2, Y2
+	VADDPS      Y2, Y4, Y2
+	VCVTDQ2PS   Y7, Y4
+	VFMADD231PS consts<>+160(SB), Y4, Y2
+	VADDPS      Y3, Y2, Y2
+	VMULPS      Y2, Y5, Y3
+	VCMPPS      $0x00, Y6, Y5, Y4
+	VCMPPS      $0x00, Y2, Y2, Y2
+	VPAND       Y4, Y2, Y2
+	VBLENDVPS   Y2, Y6, Y3, Y2
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_425
+	JGE    focusnot0_427
 	VMULPS Y10, Y10, Y10
-	JMP    focusdone425
+	JMP    focusdone427
 
-focusnot0_425:
+focusnot0_427:
 	CMPQ    SI, $+2
-	JGE     focusnot1_425
+	JGE     focusnot1_427
 	VMOVAPS Y0, Y10
-	JMP     focusdone425
+	JMP     focusdone427
 
-focusnot1_425:
+focusnot1_427:
 	CMPQ SI, $+3
-	JGE  focusnot2_425
-	JMP  focusdone425
+	JGE  focusnot2_427
+	JMP  focusdone427
 
-focusnot2_425:
+focusnot2_427:
 	CMPQ    SI, $+4
-	JGE     focusnot3_425
+	JGE     focusnot3_427
 	VSQRTPS Y10, Y10
-	JMP     focusdone425
+	JMP     focusdone427
 
-focusnot3_425:
+focusnot3_427:
 	CMPQ         SI, $+5
-	JGE          focusnot4_425
-	VSQRTPS      Y10, Y4
-	VMOVAPS      Y10, Y5
-	VFNMADD231PS Y4, Y4, Y5
-	VMULPS       consts<>+2144(SB), Y4, Y6
-	VMULPS       Y6, Y5, Y5
-	VFMADD231PS  Y4, Y10, Y5
-	VMOVAPS      Y5, Y10
-	JMP          focusdone425
+	JGE          focusnot4_427
+	VSQRTPS      Y10, Y3
+	VMOVAPS      Y10, Y4
+	VFNMADD231PS Y3, Y3, Y4
+	VMULPS       consts<>+2144(SB), Y3, Y5
+	VMULPS       Y5, Y4, Y4
+	VFMADD231PS  Y3, Y10, Y4
+	VMOVAPS      Y4, Y10
+	JMP          focusdone427
 
-focusnot4_425:
+focusnot4_427:
 	CMPQ         SI, $+6
-	JGE          focusnot5_425
-	VSQRTPS      Y10, Y4
-	VMULPS       Y10, Y10, Y5
-	VMOVAPS      Y5, Y6
-	VFMSUB231PS  Y10, Y10, Y6
-	VMOVAPS      Y10, Y7
-	VFNMADD231PS Y4, Y4, Y7
-	VMULPS       Y7, Y10, Y7
-	VFMADD231PS  consts<>+2144(SB), Y7, Y6
-	VMULPS       Y4, Y6, Y10
-	VFMADD231PS  Y4, Y5, Y10
-	JMP          focusdone425
+	JGE          focusnot5_427
+	VSQRTPS      Y10, Y3
+	VMULPS       Y10, Y10, Y4
+	VMOVAPS      Y4, Y5
+	VFMSUB231PS  Y10, Y10, Y5
+	VMOVAPS      Y10, Y6
+	VFNMADD231PS Y3, Y3, Y6
+	VMULPS       Y6, Y10, Y6
+	VFMADD231PS  consts<>+2144(SB), Y6, Y5
+	VMULPS       Y3, Y5, Y10
+	VFMADD231PS  Y3, Y4, Y10
+	JMP          focusdone427
 
-focusnot5_425:
+focusnot5_427:
 	CMPQ        SI, $+7
-	JGE         focusnot6_425
-	VMULPS      Y10, Y10, Y4
-	VMOVAPS     Y4, Y5
-	VFMSUB231PS Y10, Y10, Y5
-	VMULPS      Y10, Y5, Y5
-	VFMADD231PS Y10, Y4, Y5
-	VMOVAPS     Y5, Y10
-	JMP         focusdone425
-
-focusnot6_425:
-	CMPQ        SI, $+8
-	JGE         focusnot7_425
-	VMULPS      Y10, Y10, Y4
-	VFMSUB213PS Y4, Y10, Y10
-	VADDPS      Y4, Y4, Y5
-	VMULPS      Y10, Y5, Y10
-	VFMADD231PS Y4, Y4, Y10
-	JMP         focusdone425
-
-focusnot7_425:
-	CMPQ        SI, $+9
-	JGE         focusnot8_425
-	VMULPS      Y10, Y10, Y4
-	VMOVAPS     Y4, Y5
-	VFMSUB231PS Y10, Y10, Y5
-	VMULPS      Y4, Y4, Y6
-	VADDPS      Y4, Y4, Y7
-	VFMSUB213PS Y6, Y4, Y4
-	VFMADD231PS Y5, Y7, Y4
+	JGE         focusnot6_427
+	VMULPS      Y10, Y10, Y3
+	VMOVAPS     Y3, Y4
+	VFMSUB231PS Y10, Y10, Y4
 	VMULPS      Y10, Y4, Y4
-	VFMADD231PS Y10, Y6, Y4
+	VFMADD231PS Y10, Y3, Y4
 	VMOVAPS     Y4, Y10
-	JMP         focusdone425
+	JMP         focusdone427
 
-focusnot8_425:
+focusnot6_427:
+	CMPQ        SI, $+8
+	JGE         focusnot7_427
+	VMULPS      Y10, Y10, Y3
+	VFMSUB213PS Y3, Y10, Y10
+	VADDPS      Y3, Y3, Y4
+	VMULPS      Y10, Y4, Y10
+	VFMADD231PS Y3, Y3, Y10
+	JMP         focusdone427
+
+focusnot7_427:
+	CMPQ        SI, $+9
+	JGE         focusnot8_427
+	VMULPS      Y10, Y10, Y3
+	VMOVAPS     Y3, Y4
+	VFMSUB231PS Y10, Y10, Y4
+	VMULPS      Y3, Y3, Y5
+	VADDPS      Y3, Y3, Y6
+	VFMSUB213PS Y5, Y3, Y3
+	VFMADD231PS Y4, Y6, Y3
+	VMULPS      Y10, Y3, Y3
+	VFMADD231PS Y10, Y5, Y3
+	VMOVAPS     Y3, Y10
+	JMP         focusdone427
+
+focusnot8_427:
 	LEAQ         24(BX), DI
-	VMOVUPS      Y3, (SP)
-	VBROADCASTSS (DI), Y3
-	VBROADCASTSS 4(DI), Y4
-	VBROADCASTSS 8(DI), Y5
+	VMOVUPS      Y2, (SP)
+	VBROADCASTSS (DI), Y2
+	VBROADCASTSS 4(DI), Y3
+	VBROADCASTSS 8(DI), Y4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y10, Y6
-	VPSUBD       consts<>+1248(SB), Y6, Y7
-	VCVTDQ2PS    Y6, Y8
-	VPSUBD       consts<>+1760(SB), Y8, Y8
-	VBROADCASTSS consts<>+1120(SB), Y9
-	VPCMPGTD     Y6, Y9, Y9
-	VBLENDVPS    Y9, Y8, Y7, Y7
-	VPSRAD       $0x17, Y7, Y8
-	VPSRLD       $0x14, Y7, Y9
-	VPAND        consts<>+1280(SB), Y7, Y7
-	VPADDD       consts<>+1312(SB), Y7, Y7
-	VCVTDQ2PS    Y8, Y8
+	VPAND        consts<>+32(SB), Y10, Y5
+	VPSUBD       consts<>+1248(SB), Y5, Y6
+	VCVTDQ2PS    Y5, Y7
+	VPSUBD       consts<>+1760(SB), Y7, Y7
+	VBROADCASTSS consts<>+1120(SB), Y8
+	VPCMPGTD     Y5, Y8, Y8
+	VBLENDVPS    Y8, Y7, Y6, Y6
+	VPSRAD       $0x17, Y6, Y7
+	VPSRLD       $0x14, Y6, Y8
+	VPAND        consts<>+1280(SB), Y6, Y6
+	VPADDD       consts<>+1312(SB), Y6, Y6
+	VCVTDQ2PS    Y7, Y7
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y9, Y11
-	VFMADD213PS  consts<>+672(SB), Y11, Y7
-	VMULPS       consts<>+1344(SB), Y7, Y11
-	VMOVAPS      Y7, Y12
-	VFMADD231PS  Y11, Y7, Y12
-	VSUBPS       Y12, Y7, Y13
-	VFMADD231PS  Y11, Y7, Y13
-	VMULPS       Y7, Y7, Y11
-	VBROADCASTSS consts<>+1376(SB), Y14
-	VFMADD213PS  consts<>+1408(SB), Y7, Y14
-	VFMADD213PS  consts<>+1440(SB), Y7, Y14
-	VFMADD213PS  consts<>+1472(SB), Y7, Y14
-	VFMADD213PS  consts<>+1504(SB), Y7, Y14
-	VMULPS       Y7, Y11, Y7
-	VFMADD231PS  Y14, Y7, Y13
-	VADDPS       Y13, Y12, Y7
+	VPERMPS      pow_r<>+0(SB), Y8, Y9
+	VFMADD213PS  consts<>+672(SB), Y9, Y6
+	VMULPS       consts<>+1344(SB), Y6, Y9
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  Y9, Y6, Y11
+	VSUBPS       Y11, Y6, Y12
+	VFMADD231PS  Y9, Y6, Y12
+	VMULPS       Y6, Y6, Y9
+	VBROADCASTSS consts<>+1376(SB), Y13
+	VFMADD213PS  consts<>+1408(SB), Y6, Y13
+	VFMADD213PS  consts<>+1440(SB), Y6, Y13
+	VFMADD213PS  consts<>+1472(SB), Y6, Y13
+	VFMADD213PS  consts<>+1504(SB), Y6, Y13
+	VMULPS       Y6, Y9, Y6
+	VFMADD231PS  Y13, Y6, Y12
+	VADDPS       Y12, Y11, Y6
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y9, Y11
-	VADDPS      Y11, Y8, Y8
-	VMULPS      Y8, Y3, Y11
-	VFMSUB213PS Y11, Y3, Y8
-	VFMADD213PS Y11, Y4, Y7
+	VPERMPS     pow_th<>+0(SB), Y8, Y9
+	VADDPS      Y9, Y7, Y7
+	VMULPS      Y7, Y2, Y9
+	VFMSUB213PS Y9, Y2, Y7
+	VFMADD213PS Y9, Y3, Y6
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y7, Y14
-	VSUBPS      consts<>+1536(SB), Y14, Y15
-	VSUBPS      Y15, Y11, Y11
-	VFMADD231PS Y12, Y4, Y11
-	VPERMPS     pow_tl<>+0(SB), Y9, Y9
-	VFMADD231PS Y9, Y3, Y8
-	VFMADD231PS Y12, Y5, Y8
-	VFMADD231PS Y13, Y4, Y8
-	VADDPS      Y8, Y11, Y4
+	VADDPS      consts<>+1536(SB), Y6, Y13
+	VSUBPS      consts<>+1536(SB), Y13, Y14
+	VSUBPS      Y14, Y9, Y9
+	VFMADD231PS Y11, Y3, Y9
+	VPERMPS     pow_tl<>+0(SB), Y8, Y8
+	VFMADD231PS Y8, Y2, Y7
+	VFMADD231PS Y11, Y4, Y7
+	VFMADD231PS Y12, Y3, Y7
+	VADDPS      Y7, Y9, Y3
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y5
-	VFMADD213PS  consts<>+1600(SB), Y4, Y5
-	VFMADD213PS  consts<>+1632(SB), Y4, Y5
-	VMULPS       Y4, Y4, Y8
-	VMULPS       Y5, Y8, Y5
-	VFMADD231PS  consts<>+160(SB), Y4, Y5
-	VPERMPS      pow_full_hi<>+0(SB), Y14, Y4
-	VPERMPS      pow_full_lo<>+0(SB), Y14, Y8
-	VFMADD231PS  Y5, Y4, Y8
+	VBROADCASTSS consts<>+1568(SB), Y4
+	VFMADD213PS  consts<>+1600(SB), Y3, Y4
+	VFMADD213PS  consts<>+1632(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y7
+	VMULPS       Y4, Y7, Y4
+	VFMADD231PS  consts<>+160(SB), Y3, Y4
+	VPERMPS      pow_full_hi<>+0(SB), Y13, Y3
+	VPERMPS      pow_full_lo<>+0(SB), Y13, Y7
+	VFMADD231PS  Y4, Y3, Y7
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y14, Y5
-	VPSRAD  $0x03, Y5, Y5
-	VADDPS  Y8, Y4, Y9
-	VPSLLD  $0x17, Y5, Y11
-	VPADDD  Y11, Y9, Y11
-	VPMINUD Y2, Y11, Y11
+	VPSUBD  consts<>+1536(SB), Y13, Y4
+	VPSRAD  $0x03, Y4, Y4
+	VADDPS  Y7, Y3, Y8
+	VPSLLD  $0x17, Y4, Y9
+	VPADDD  Y9, Y8, Y9
+	VPMINUD Y1, Y9, Y9
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y1, Y5, Y5
-	VBROADCASTSS consts<>+1792(SB), Y12
-	VPSUBD       Y5, Y12, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VADDPS       Y4, Y5, Y12
-	VSUBPS       Y5, Y12, Y13
-	VSUBPS       Y13, Y4, Y4
-	VADDPS       Y8, Y4, Y4
-	VADDPS       Y4, Y12, Y4
-	VCMPPS       $0x11, Y5, Y9, Y8
-	VPSUBD       Y5, Y4, Y4
-	VBLENDVPS    Y8, Y4, Y11, Y4
+	VPXOR        Y11, Y11, Y11
+	VPMINSD      Y11, Y4, Y4
+	VBROADCASTSS consts<>+1792(SB), Y11
+	VPSUBD       Y4, Y11, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VADDPS       Y3, Y4, Y11
+	VSUBPS       Y4, Y11, Y12
+	VSUBPS       Y12, Y3, Y3
+	VADDPS       Y7, Y3, Y3
+	VADDPS       Y3, Y11, Y3
+	VCMPPS       $0x11, Y4, Y8, Y7
+	VPSUBD       Y4, Y3, Y3
+	VBLENDVPS    Y7, Y3, Y9, Y3
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y5
-	VCMPPS       $0x11, Y7, Y5, Y5
-	VBLENDVPS    Y5, Y2, Y4, Y4
-	VCMPPS       $0x11, consts<>+1856(SB), Y7, Y5
-	VBLENDVPS    Y5, Y1, Y4, Y4
-	VPCMPEQD     Y1, Y6, Y5
-	VBLENDVPS    Y3, Y2, Y1, Y7
-	VBLENDVPS    Y5, Y7, Y4, Y4
-	VPCMPEQD     Y2, Y6, Y5
-	VBLENDVPS    Y3, Y1, Y2, Y3
-	VBLENDVPS    Y5, Y3, Y4, Y3
+	VBROADCASTSS consts<>+1824(SB), Y4
+	VCMPPS       $0x11, Y6, Y4, Y4
+	VBLENDVPS    Y4, Y1, Y3, Y3
+	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y4, Y6, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPCMPEQD     Y4, Y5, Y4
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y2, Y1, Y6, Y6
+	VBLENDVPS    Y4, Y6, Y3, Y3
+	VPCMPEQD     Y1, Y5, Y4
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y2, Y6, Y1, Y2
+	VBLENDVPS    Y4, Y2, Y3, Y2
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(DI), Y4
+	VBROADCASTSS 12(DI), Y3
+	VPAND        Y3, Y10, Y3
+	VPOR         Y3, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y3, Y5, Y3
+	VPCMPGTD     Y5, Y1, Y4
+	VPAND        Y3, Y4, Y3
+	VBROADCASTSS 16(DI), Y4
 	VPAND        Y4, Y10, Y4
-	VPOR         Y4, Y3, Y3
-	VPCMPGTD     Y1, Y6, Y4
-	VPCMPGTD     Y6, Y2, Y5
-	VPAND        Y4, Y5, Y4
-	VBROADCASTSS 16(DI), Y5
-	VPAND        Y5, Y10, Y5
-	VPCMPGTD     Y5, Y1, Y5
-	VPAND        Y4, Y5, Y4
-	VPCMPGTD     Y2, Y6, Y5
-	VPOR         Y4, Y5, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y10
-	VMOVUPS      (SP), Y3
+	VPXOR        Y6, Y6, Y6
+	VPCMPGTD     Y4, Y6, Y4
+	VPAND        Y3, Y4, Y3
+	VPCMPGTD     Y1, Y5, Y4
+	VPOR         Y3, Y4, Y3
+	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y10
+	VMOVUPS      (SP), Y2
 
-focusdone425:
+focusdone427:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, consts<>+2176(SB), Y3, Y4
-	VMULPS    Y10, Y3, Y5
-	VBLENDVPS Y4, Y5, Y3, Y3
-	VPMINUD   consts<>+608(SB), Y3, Y3
-	VMOVUPS   Y3, (CX)
+	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y3
+	VMULPS    Y10, Y2, Y4
+	VBLENDVPS Y3, Y4, Y2, Y2
+	VPMINUD   consts<>+608(SB), Y2, Y2
+	VMOVUPS   Y2, (CX)
 	ADDQ      $+32, CX
 	ADDQ      $+32, DX
 	ADDQ      $-8, AX
@@ -18117,122 +18415,126 @@ vector:
 	CMOVQGT    DI, R8
 	NEGQ       R8
 	LEAQ       lane_mask<>+32(SB), DI
-	VMOVUPS    (DI)(R8*4), Y3
-	VMASKMOVPS (DX), Y3, Y4
-	VBLENDVPS  Y3, Y4, Y0, Y4
-	VMASKMOVPS 128(DX), Y3, Y5
-	VBLENDVPS  Y3, Y5, Y1, Y5
-	VMASKMOVPS 256(DX), Y3, Y6
-	VBLENDVPS  Y3, Y6, Y1, Y6
-	VMASKMOVPS 384(DX), Y3, Y7
-	VBLENDVPS  Y3, Y7, Y1, Y7
-	VMASKMOVPS 512(DX), Y3, Y8
-	VBLENDVPS  Y3, Y8, Y0, Y3
+	VMOVUPS    (DI)(R8*4), Y2
+	VMASKMOVPS (DX), Y2, Y3
+	VBLENDVPS  Y2, Y3, Y0, Y3
+	VMASKMOVPS 128(DX), Y2, Y4
+	VPXOR      Y5, Y5, Y5
+	VBLENDVPS  Y2, Y4, Y5, Y4
+	VMASKMOVPS 256(DX), Y2, Y5
+	VPXOR      Y6, Y6, Y6
+	VBLENDVPS  Y2, Y5, Y6, Y5
+	VMASKMOVPS 384(DX), Y2, Y6
+	VPXOR      Y7, Y7, Y7
+	VBLENDVPS  Y2, Y6, Y7, Y6
+	VMASKMOVPS 512(DX), Y2, Y7
+	VBLENDVPS  Y2, Y7, Y0, Y2
+	VPXOR      Y7, Y7, Y7
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND        consts<>+32(SB), Y6, Y8
+	VPAND        consts<>+32(SB), Y5, Y8
 	VBROADCASTSS consts<>+2272(SB), Y9
 	VCMPPS       $0x11, Y8, Y9, Y9
-	VCMPPS       $0x11, Y2, Y8, Y8
+	VCMPPS       $0x11, Y1, Y8, Y8
 	VPAND        Y9, Y8, Y8
-	VPAND        Y6, Y8, Y8
-	VCMPPS       $0x12, consts<>+2176(SB), Y7, Y9
+	VPAND        Y5, Y8, Y8
+	VCMPPS       $0x12, consts<>+2176(SB), Y6, Y9
 	VBROADCASTSS consts<>+608(SB), Y10
-	VBLENDVPS    Y9, Y4, Y10, Y4
-	VMAXPS       Y6, Y7, Y6
-	VCMPPS       $0x00, consts<>+640(SB), Y6, Y6
-	VBLENDVPS    Y6, consts<>+608(SB), Y4, Y4
+	VBLENDVPS    Y9, Y3, Y10, Y3
+	VMAXPS       Y5, Y6, Y5
+	VCMPPS       $0x00, consts<>+640(SB), Y5, Y5
+	VBLENDVPS    Y5, consts<>+608(SB), Y3, Y3
 
 	// e^(r_t) = p + pLow
-	VSUBPS       Y8, Y7, Y6
-	VBROADCASTSS consts<>+2336(SB), Y7
-	VMINPS       Y6, Y7, Y7
+	VSUBPS       Y8, Y6, Y5
+	VBROADCASTSS consts<>+2336(SB), Y6
+	VMINPS       Y5, Y6, Y6
 	VBROADCASTSS consts<>+2304(SB), Y8
-	VMAXPS       Y7, Y8, Y7
+	VMAXPS       Y6, Y8, Y6
 	VBROADCASTSS consts<>+96(SB), Y8
-	VFMADD213PS  consts<>+2368(SB), Y7, Y8
+	VFMADD213PS  consts<>+2368(SB), Y6, Y8
 	VSUBPS       consts<>+2368(SB), Y8, Y9
-	VMOVAPS      Y7, Y10
+	VMOVAPS      Y6, Y10
 	VFNMADD231PS consts<>+160(SB), Y9, Y10
 	VFNMADD231PS consts<>+192(SB), Y9, Y10
-	VCMPPS       $0x11, Y7, Y6, Y9
-	VCMPPS       $0x11, Y4, Y1, Y11
+	VCMPPS       $0x11, Y6, Y5, Y9
+	VCMPPS       $0x11, Y3, Y7, Y11
 	VPAND        Y9, Y11, Y9
-	VSUBPS       Y6, Y7, Y6
-	VPAND        Y6, Y9, Y6
-	VBROADCASTSS consts<>+2464(SB), Y7
-	VFMADD213PS  consts<>+2496(SB), Y10, Y7
-	VFMADD213PS  consts<>+2528(SB), Y10, Y7
-	VFMADD213PS  consts<>+2560(SB), Y10, Y7
-	VFMADD213PS  consts<>+2592(SB), Y10, Y7
-	VFMADD213PS  Y0, Y10, Y7
+	VSUBPS       Y5, Y6, Y5
+	VPAND        Y5, Y9, Y5
+	VBROADCASTSS consts<>+2464(SB), Y6
+	VFMADD213PS  consts<>+2496(SB), Y10, Y6
+	VFMADD213PS  consts<>+2528(SB), Y10, Y6
+	VFMADD213PS  consts<>+2560(SB), Y10, Y6
+	VFMADD213PS  consts<>+2592(SB), Y10, Y6
+	VFMADD213PS  Y0, Y10, Y6
 	VMOVAPS      Y0, Y9
-	VFMADD231PS  Y7, Y10, Y9
+	VFMADD231PS  Y6, Y10, Y9
 	VSUBPS       Y9, Y0, Y11
-	VFMADD231PS  Y7, Y10, Y11
+	VFMADD231PS  Y6, Y10, Y11
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Y9, Y0, Y7
-	VMULPS       Y7, Y4, Y10
-	VFNMADD231PS Y9, Y10, Y4
+	VDIVPS       Y9, Y0, Y6
+	VMULPS       Y6, Y3, Y10
+	VFNMADD231PS Y9, Y10, Y3
 	VMULPS       Y11, Y10, Y9
-	VSUBPS       Y9, Y4, Y4
-	VMULPS       Y7, Y4, Y4
-	VPSUBD       consts<>+2368(SB), Y8, Y7
-	VPSUBD       Y7, Y5, Y5
-	VPSRLD       $0x17, Y10, Y7
-	VPSUBD       consts<>+2624(SB), Y7, Y7
-	VPADDD       Y7, Y5, Y7
-	VPMAXSD      Y1, Y7, Y7
-	VPSUBD       Y7, Y5, Y5
-	VPMAXSD      consts<>+2656(SB), Y5, Y5
-	VPSRAD       $0x01, Y5, Y8
+	VSUBPS       Y9, Y3, Y3
+	VMULPS       Y6, Y3, Y3
+	VPSUBD       consts<>+2368(SB), Y8, Y6
+	VPSUBD       Y6, Y4, Y4
+	VPSRLD       $0x17, Y10, Y6
+	VPSUBD       consts<>+2624(SB), Y6, Y6
+	VPADDD       Y6, Y4, Y6
+	VPMAXSD      Y7, Y6, Y6
+	VPSUBD       Y6, Y4, Y4
+	VPMAXSD      consts<>+2656(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y8
 	VPADDD       consts<>+1664(SB), Y8, Y9
 	VPSLLD       $0x17, Y9, Y9
-	VPSUBD       Y8, Y5, Y5
-	VPADDD       consts<>+1664(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
+	VPSUBD       Y8, Y4, Y4
+	VPADDD       consts<>+1664(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y9, Y10, Y8
-	VMULPS       Y5, Y8, Y8
-	VMULPS       Y9, Y4, Y4
-	VMULPS       Y5, Y4, Y4
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y9, Y3, Y3
+	VMULPS       Y4, Y3, Y3
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Y8, Y0, Y5
+	VMAXPS       Y8, Y0, Y4
 	VMINPS       Y8, Y0, Y9
-	VADDPS       Y9, Y5, Y10
-	VSUBPS       Y5, Y10, Y5
-	VSUBPS       Y5, Y9, Y5
+	VADDPS       Y9, Y4, Y10
+	VSUBPS       Y4, Y10, Y4
+	VSUBPS       Y4, Y9, Y4
 	VDIVPS       Y10, Y0, Y9
 	VMULPS       Y9, Y8, Y11
 	VFNMADD213PS Y8, Y11, Y10
-	VADDPS       Y4, Y10, Y10
-	VADDPS       Y4, Y5, Y5
-	VMULPS       Y5, Y11, Y5
-	VSUBPS       Y5, Y10, Y5
-	VMULPS       Y9, Y5, Y5
-	VADDPS       Y5, Y11, Y5
-	VMINPS       Y5, Y0, Y10
+	VADDPS       Y3, Y10, Y10
+	VADDPS       Y3, Y4, Y4
+	VMULPS       Y4, Y11, Y4
+	VSUBPS       Y4, Y10, Y4
+	VMULPS       Y9, Y4, Y4
+	VADDPS       Y4, Y11, Y4
+	VMINPS       Y4, Y0, Y10
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y0, Y8, Y5
-	VPSUBD consts<>+2688(SB), Y5, Y5
-	VPAND  consts<>+640(SB), Y5, Y11
-	VPSRLD $0x15, Y5, Y5
+	VADDPS Y0, Y8, Y4
+	VPSUBD consts<>+2688(SB), Y4, Y4
+	VPAND  consts<>+640(SB), Y4, Y11
+	VPSRLD $0x15, Y4, Y4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
 	VPSUBD      Y11, Y0, Y12
 	VMOVUPS     log_r<>+0(SB), Y13
-	VPERMILPS   Y5, Y13, Y13
+	VPERMILPS   Y4, Y13, Y13
 	VMULPS      Y13, Y12, Y12
 	VADDPS      consts<>+672(SB), Y12, Y13
 	VFMADD231PS Y12, Y8, Y13
 	VCVTDQ2PS   Y11, Y8
 	VMOVUPS     log_th<>+0(SB), Y11
-	VPERMILPS   Y5, Y11, Y11
+	VPERMILPS   Y4, Y11, Y11
 	VMOVUPS     log_tl<>+0(SB), Y12
-	VPERMILPS   Y5, Y12, Y5
+	VPERMILPS   Y4, Y12, Y4
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS       Y13, Y13, Y12
@@ -18242,262 +18544,269 @@ vector:
 	VBROADCASTSS consts<>+2816(SB), Y15
 	VFMADD213PS  consts<>+2848(SB), Y13, Y15
 	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+1056(SB), Y8, Y5
-	VFMADD231PS  Y15, Y12, Y5
+	VFMADD231PS  consts<>+1056(SB), Y8, Y4
+	VFMADD231PS  Y15, Y12, Y4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	VFMADD231PS consts<>+1088(SB), Y8, Y11
 	VADDPS      Y13, Y11, Y8
 	VSUBPS      Y8, Y11, Y11
 	VADDPS      Y13, Y11, Y11
-	VADDPS      Y11, Y5, Y5
-	VADDPS      Y5, Y8, Y5
-	VMULPS      Y9, Y4, Y4
-	VADDPS      Y4, Y5, Y4
-	VCVTDQ2PS   Y7, Y5
-	VFMADD231PS consts<>+160(SB), Y5, Y4
-	VADDPS      Y6, Y4, Y4
-	VMULPS      Y4, Y3, Y5
-	VCMPPS      $0x00, Y1, Y3, Y3
-	VCMPPS      $0x00, Y4, Y4, Y4
-	VPAND       Y3, Y4, Y3
-	VBLENDVPS   Y3, Y1, Y5, Y3
+	VADDPS      Y11, Y4, Y4
+	VADDPS      Y4, Y8, Y4
+	VMULPS      Y9, Y3, Y3
+	VADDPS      Y3, Y4, Y3
+	VCVTDQ2PS   Y6, Y4
+	VFMADD231PS consts<>+160(SB), Y4, Y3
+	VADDPS      Y5, Y3, Y3
+	VMULPS      Y3, Y2, Y4
+	VCMPPS      $0x00, Y7, Y2, Y2
+	VCMPPS      $0x00, Y3, Y3, Y3
+	VPAND       Y2, Y3, Y2
+	VBLENDVPS   Y2, Y7, Y4, Y2
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_426
+	JGE    focusnot0_428
 	VMULPS Y10, Y10, Y10
-	JMP    focusdone426
+	JMP    focusdone428
 
-focusnot0_426:
+focusnot0_428:
 	CMPQ    SI, $+2
-	JGE     focusnot1_426
+	JGE     focusnot1_428
 	VMOVAPS Y0, Y10
-	JMP     focusdone426
+	JMP     focusdone428
 
-focusnot1_426:
+focusnot1_428:
 	CMPQ SI, $+3
-	JGE  focusnot2_426
-	JMP  focusdone426
+	JGE  focusnot2_428
+	JMP  focusdone428
 
-focusnot2_426:
+focusnot2_428:
 	CMPQ    SI, $+4
-	JGE     focusnot3_426
+	JGE     focusnot3_428
 	VSQRTPS Y10, Y10
-	JMP     focusdone426
+	JMP     focusdone428
 
-focusnot3_426:
+focusnot3_428:
 	CMPQ         SI, $+5
-	JGE          focusnot4_426
-	VSQRTPS      Y10, Y4
-	VMOVAPS      Y10, Y5
-	VFNMADD231PS Y4, Y4, Y5
-	VMULPS       consts<>+2144(SB), Y4, Y6
-	VMULPS       Y6, Y5, Y5
-	VFMADD231PS  Y4, Y10, Y5
-	VMOVAPS      Y5, Y10
-	JMP          focusdone426
+	JGE          focusnot4_428
+	VSQRTPS      Y10, Y3
+	VMOVAPS      Y10, Y4
+	VFNMADD231PS Y3, Y3, Y4
+	VMULPS       consts<>+2144(SB), Y3, Y5
+	VMULPS       Y5, Y4, Y4
+	VFMADD231PS  Y3, Y10, Y4
+	VMOVAPS      Y4, Y10
+	JMP          focusdone428
 
-focusnot4_426:
+focusnot4_428:
 	CMPQ         SI, $+6
-	JGE          focusnot5_426
-	VSQRTPS      Y10, Y4
-	VMULPS       Y10, Y10, Y5
-	VMOVAPS      Y5, Y6
-	VFMSUB231PS  Y10, Y10, Y6
-	VMOVAPS      Y10, Y7
-	VFNMADD231PS Y4, Y4, Y7
-	VMULPS       Y7, Y10, Y7
-	VFMADD231PS  consts<>+2144(SB), Y7, Y6
-	VMULPS       Y4, Y6, Y10
-	VFMADD231PS  Y4, Y5, Y10
-	JMP          focusdone426
+	JGE          focusnot5_428
+	VSQRTPS      Y10, Y3
+	VMULPS       Y10, Y10, Y4
+	VMOVAPS      Y4, Y5
+	VFMSUB231PS  Y10, Y10, Y5
+	VMOVAPS      Y10, Y6
+	VFNMADD231PS Y3, Y3, Y6
+	VMULPS       Y6, Y10, Y6
+	VFMADD231PS  consts<>+2144(SB), Y6, Y5
+	VMULPS       Y3, Y5, Y10
+	VFMADD231PS  Y3, Y4, Y10
+	JMP          focusdone428
 
-focusnot5_426:
+focusnot5_428:
 	CMPQ        SI, $+7
-	JGE         focusnot6_426
-	VMULPS      Y10, Y10, Y4
-	VMOVAPS     Y4, Y5
-	VFMSUB231PS Y10, Y10, Y5
-	VMULPS      Y10, Y5, Y5
-	VFMADD231PS Y10, Y4, Y5
-	VMOVAPS     Y5, Y10
-	JMP         focusdone426
-
-focusnot6_426:
-	CMPQ        SI, $+8
-	JGE         focusnot7_426
-	VMULPS      Y10, Y10, Y4
-	VFMSUB213PS Y4, Y10, Y10
-	VADDPS      Y4, Y4, Y5
-	VMULPS      Y10, Y5, Y10
-	VFMADD231PS Y4, Y4, Y10
-	JMP         focusdone426
-
-focusnot7_426:
-	CMPQ        SI, $+9
-	JGE         focusnot8_426
-	VMULPS      Y10, Y10, Y4
-	VMOVAPS     Y4, Y5
-	VFMSUB231PS Y10, Y10, Y5
-	VMULPS      Y4, Y4, Y6
-	VADDPS      Y4, Y4, Y7
-	VFMSUB213PS Y6, Y4, Y4
-	VFMADD231PS Y5, Y7, Y4
+	JGE         focusnot6_428
+	VMULPS      Y10, Y10, Y3
+	VMOVAPS     Y3, Y4
+	VFMSUB231PS Y10, Y10, Y4
 	VMULPS      Y10, Y4, Y4
-	VFMADD231PS Y10, Y6, Y4
+	VFMADD231PS Y10, Y3, Y4
 	VMOVAPS     Y4, Y10
-	JMP         focusdone426
+	JMP         focusdone428
 
-focusnot8_426:
+focusnot6_428:
+	CMPQ        SI, $+8
+	JGE         focusnot7_428
+	VMULPS      Y10, Y10, Y3
+	VFMSUB213PS Y3, Y10, Y10
+	VADDPS      Y3, Y3, Y4
+	VMULPS      Y10, Y4, Y10
+	VFMADD231PS Y3, Y3, Y10
+	JMP         focusdone428
+
+focusnot7_428:
+	CMPQ        SI, $+9
+	JGE         focusnot8_428
+	VMULPS      Y10, Y10, Y3
+	VMOVAPS     Y3, Y4
+	VFMSUB231PS Y10, Y10, Y4
+	VMULPS      Y3, Y3, Y5
+	VADDPS      Y3, Y3, Y6
+	VFMSUB213PS Y5, Y3, Y3
+	VFMADD231PS Y4, Y6, Y3
+	VMULPS      Y10, Y3, Y3
+	VFMADD231PS Y10, Y5, Y3
+	VMOVAPS     Y3, Y10
+	JMP         focusdone428
+
+focusnot8_428:
 	LEAQ         24(BX), DI
-	VMOVUPS      Y3, (SP)
-	VBROADCASTSS (DI), Y3
-	VBROADCASTSS 4(DI), Y4
-	VBROADCASTSS 8(DI), Y5
+	VMOVUPS      Y2, (SP)
+	VBROADCASTSS (DI), Y2
+	VBROADCASTSS 4(DI), Y3
+	VBROADCASTSS 8(DI), Y4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y10, Y6
-	VPSUBD       consts<>+1248(SB), Y6, Y7
-	VCVTDQ2PS    Y6, Y8
-	VPSUBD       consts<>+1760(SB), Y8, Y8
-	VBROADCASTSS consts<>+1120(SB), Y9
-	VPCMPGTD     Y6, Y9, Y9
-	VBLENDVPS    Y9, Y8, Y7, Y7
-	VPSRAD       $0x17, Y7, Y8
-	VPSRLD       $0x14, Y7, Y9
-	VPAND        consts<>+1280(SB), Y7, Y7
-	VPADDD       consts<>+1312(SB), Y7, Y7
-	VCVTDQ2PS    Y8, Y8
+	VPAND        consts<>+32(SB), Y10, Y5
+	VPSUBD       consts<>+1248(SB), Y5, Y6
+	VCVTDQ2PS    Y5, Y7
+	VPSUBD       consts<>+1760(SB), Y7, Y7
+	VBROADCASTSS consts<>+1120(SB), Y8
+	VPCMPGTD     Y5, Y8, Y8
+	VBLENDVPS    Y8, Y7, Y6, Y6
+	VPSRAD       $0x17, Y6, Y7
+	VPSRLD       $0x14, Y6, Y8
+	VPAND        consts<>+1280(SB), Y6, Y6
+	VPADDD       consts<>+1312(SB), Y6, Y6
+	VCVTDQ2PS    Y7, Y7
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y9, Y11
-	VFMADD213PS  consts<>+672(SB), Y11, Y7
-	VMULPS       consts<>+1344(SB), Y7, Y11
-	VMOVAPS      Y7, Y12
-	VFMADD231PS  Y11, Y7, Y12
-	VSUBPS       Y12, Y7, Y13
-	VFMADD231PS  Y11, Y7, Y13
-	VMULPS       Y7, Y7, Y11
-	VBROADCASTSS consts<>+1376(SB), Y14
-	VFMADD213PS  consts<>+1408(SB), Y7, Y14
-	VFMADD213PS  consts<>+1440(SB), Y7, Y14
-	VFMADD213PS  consts<>+1472(SB), Y7, Y14
-	VFMADD213PS  consts<>+1504(SB), Y7, Y14
-	VMULPS       Y7, Y11, Y7
-	VFMADD231PS  Y14, Y7, Y13
-	VADDPS       Y13, Y12, Y7
+	VPERMPS      pow_r<>+0(SB), Y8, Y9
+	VFMADD213PS  consts<>+672(SB), Y9, Y6
+	VMULPS       consts<>+1344(SB), Y6, Y9
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  Y9, Y6, Y11
+	VSUBPS       Y11, Y6, Y12
+	VFMADD231PS  Y9, Y6, Y12
+	VMULPS       Y6, Y6, Y9
+	VBROADCASTSS consts<>+1376(SB), Y13
+	VFMADD213PS  consts<>+1408(SB), Y6, Y13
+	VFMADD213PS  consts<>+1440(SB), Y6, Y13
+	VFMADD213PS  consts<>+1472(SB), Y6, Y13
+	VFMADD213PS  consts<>+1504(SB), Y6, Y13
+	VMULPS       Y6, Y9, Y6
+	VFMADD231PS  Y13, Y6, Y12
+	VADDPS       Y12, Y11, Y6
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y9, Y11
-	VADDPS      Y11, Y8, Y8
-	VMULPS      Y8, Y3, Y11
-	VFMSUB213PS Y11, Y3, Y8
-	VFMADD213PS Y11, Y4, Y7
+	VPERMPS     pow_th<>+0(SB), Y8, Y9
+	VADDPS      Y9, Y7, Y7
+	VMULPS      Y7, Y2, Y9
+	VFMSUB213PS Y9, Y2, Y7
+	VFMADD213PS Y9, Y3, Y6
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y7, Y14
-	VSUBPS      consts<>+1536(SB), Y14, Y15
-	VSUBPS      Y15, Y11, Y11
-	VFMADD231PS Y12, Y4, Y11
-	VPERMPS     pow_tl<>+0(SB), Y9, Y9
-	VFMADD231PS Y9, Y3, Y8
-	VFMADD231PS Y12, Y5, Y8
-	VFMADD231PS Y13, Y4, Y8
-	VADDPS      Y8, Y11, Y4
+	VADDPS      consts<>+1536(SB), Y6, Y13
+	VSUBPS      consts<>+1536(SB), Y13, Y14
+	VSUBPS      Y14, Y9, Y9
+	VFMADD231PS Y11, Y3, Y9
+	VPERMPS     pow_tl<>+0(SB), Y8, Y8
+	VFMADD231PS Y8, Y2, Y7
+	VFMADD231PS Y11, Y4, Y7
+	VFMADD231PS Y12, Y3, Y7
+	VADDPS      Y7, Y9, Y3
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y5
-	VFMADD213PS  consts<>+1600(SB), Y4, Y5
-	VFMADD213PS  consts<>+1632(SB), Y4, Y5
-	VMULPS       Y4, Y4, Y8
-	VMULPS       Y5, Y8, Y5
-	VFMADD231PS  consts<>+160(SB), Y4, Y5
-	VPERMPS      pow_full_hi<>+0(SB), Y14, Y4
-	VPERMPS      pow_full_lo<>+0(SB), Y14, Y8
-	VFMADD231PS  Y5, Y4, Y8
+	VBROADCASTSS consts<>+1568(SB), Y4
+	VFMADD213PS  consts<>+1600(SB), Y3, Y4
+	VFMADD213PS  consts<>+1632(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y7
+	VMULPS       Y4, Y7, Y4
+	VFMADD231PS  consts<>+160(SB), Y3, Y4
+	VPERMPS      pow_full_hi<>+0(SB), Y13, Y3
+	VPERMPS      pow_full_lo<>+0(SB), Y13, Y7
+	VFMADD231PS  Y4, Y3, Y7
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y14, Y5
-	VPSRAD  $0x03, Y5, Y5
-	VADDPS  Y8, Y4, Y9
-	VPSLLD  $0x17, Y5, Y11
-	VPADDD  Y11, Y9, Y11
-	VPMINUD Y2, Y11, Y11
+	VPSUBD  consts<>+1536(SB), Y13, Y4
+	VPSRAD  $0x03, Y4, Y4
+	VADDPS  Y7, Y3, Y8
+	VPSLLD  $0x17, Y4, Y9
+	VPADDD  Y9, Y8, Y9
+	VPMINUD Y1, Y9, Y9
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y1, Y5, Y5
-	VBROADCASTSS consts<>+1792(SB), Y12
-	VPSUBD       Y5, Y12, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VADDPS       Y4, Y5, Y12
-	VSUBPS       Y5, Y12, Y13
-	VSUBPS       Y13, Y4, Y4
-	VADDPS       Y8, Y4, Y4
-	VADDPS       Y4, Y12, Y4
-	VCMPPS       $0x11, Y5, Y9, Y8
-	VPSUBD       Y5, Y4, Y4
-	VBLENDVPS    Y8, Y4, Y11, Y4
+	VPXOR        Y11, Y11, Y11
+	VPMINSD      Y11, Y4, Y4
+	VBROADCASTSS consts<>+1792(SB), Y11
+	VPSUBD       Y4, Y11, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VADDPS       Y3, Y4, Y11
+	VSUBPS       Y4, Y11, Y12
+	VSUBPS       Y12, Y3, Y3
+	VADDPS       Y7, Y3, Y3
+	VADDPS       Y3, Y11, Y3
+	VCMPPS       $0x11, Y4, Y8, Y7
+	VPSUBD       Y4, Y3, Y3
+	VBLENDVPS    Y7, Y3, Y9, Y3
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y5
-	VCMPPS       $0x11, Y7, Y5, Y5
-	VBLENDVPS    Y5, Y2, Y4, Y4
-	VCMPPS       $0x11, consts<>+1856(SB), Y7, Y5
-	VBLENDVPS    Y5, Y1, Y4, Y4
-	VPCMPEQD     Y1, Y6, Y5
-	VBLENDVPS    Y3, Y2, Y1, Y7
-	VBLENDVPS    Y5, Y7, Y4, Y4
-	VPCMPEQD     Y2, Y6, Y5
-	VBLENDVPS    Y3, Y1, Y2, Y3
-	VBLENDVPS    Y5, Y3, Y4, Y3
+	VBROADCASTSS consts<>+1824(SB), Y4
+	VCMPPS       $0x11, Y6, Y4, Y4
+	VBLENDVPS    Y4, Y1, Y3, Y3
+	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y4, Y6, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPCMPEQD     Y4, Y5, Y4
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y2, Y1, Y6, Y6
+	VBLENDVPS    Y4, Y6, Y3, Y3
+	VPCMPEQD     Y1, Y5, Y4
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y2, Y6, Y1, Y2
+	VBLENDVPS    Y4, Y2, Y3, Y2
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(DI), Y4
+	VBROADCASTSS 12(DI), Y3
+	VPAND        Y3, Y10, Y3
+	VPOR         Y3, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y3, Y5, Y3
+	VPCMPGTD     Y5, Y1, Y4
+	VPAND        Y3, Y4, Y3
+	VBROADCASTSS 16(DI), Y4
 	VPAND        Y4, Y10, Y4
-	VPOR         Y4, Y3, Y3
-	VPCMPGTD     Y1, Y6, Y4
-	VPCMPGTD     Y6, Y2, Y5
-	VPAND        Y4, Y5, Y4
-	VBROADCASTSS 16(DI), Y5
-	VPAND        Y5, Y10, Y5
-	VPCMPGTD     Y5, Y1, Y5
-	VPAND        Y4, Y5, Y4
-	VPCMPGTD     Y2, Y6, Y5
-	VPOR         Y4, Y5, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y10
-	VMOVUPS      (SP), Y3
+	VPXOR        Y6, Y6, Y6
+	VPCMPGTD     Y4, Y6, Y4
+	VPAND        Y3, Y4, Y3
+	VPCMPGTD     Y1, Y5, Y4
+	VPOR         Y3, Y4, Y3
+	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y10
+	VMOVUPS      (SP), Y2
 
-focusdone426:
+focusdone428:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, consts<>+2176(SB), Y3, Y4
-	VMULPS    Y10, Y3, Y5
-	VBLENDVPS Y4, Y5, Y3, Y3
-	VPMINUD   consts<>+608(SB), Y3, Y3
+	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y3
+	VMULPS    Y10, Y2, Y4
+	VBLENDVPS Y3, Y4, Y2, Y2
+	VPMINUD   consts<>+608(SB), Y2, Y2
 	CMPQ      AX, $+8
 	JLT       partless1
-	VMOVUPS   Y3, (CX)
+	VMOVUPS   Y2, (CX)
 	JMP       partdone1
 
 partless1:
 	MOVQ         CX, DI
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X3, (DI)
+	VMOVUPS      X2, (DI)
 	ADDQ         $+16, DI
-	VEXTRACTF128 $0x01, Y3, X3
+	VEXTRACTF128 $0x01, Y2, X2
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X3, (DI)
+	VMOVLPS X2, (DI)
 	ADDQ    $+8, DI
-	VPSRLDQ $0x08, X3, X3
+	VPSRLDQ $0x08, X2, X2
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X3, (DI)
+	VMOVSS X2, (DI)
 
 partdone1:
 	ADDQ $+32, CX
@@ -18514,19 +18823,19 @@ done:
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·rowGradAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+960(SB), Z1
-	VBROADCASTSS consts<>+928(SB), Z2
-	VBROADCASTSS consts<>+608(SB), Z3
-	VBROADCASTSS consts<>+2272(SB), Z4
-	VBROADCASTSS consts<>+2336(SB), Z5
-	VBROADCASTSS consts<>+2304(SB), Z6
-	VBROADCASTSS consts<>+1120(SB), Z7
-	VBROADCASTSS consts<>+1792(SB), Z8
-	VBROADCASTSS consts<>+1824(SB), Z9
-	VBROADCASTSS consts<>+2880(SB), Z10
-	VBROADCASTSS consts<>+2944(SB), Z11
-	VBROADCASTSS consts<>+32(SB), Z12
-	VBROADCASTSS consts<>+2368(SB), Z13
+	VBROADCASTSS consts<>+928(SB), Z1
+	VBROADCASTSS consts<>+608(SB), Z2
+	VBROADCASTSS consts<>+2272(SB), Z3
+	VBROADCASTSS consts<>+2336(SB), Z4
+	VBROADCASTSS consts<>+2304(SB), Z5
+	VBROADCASTSS consts<>+1120(SB), Z6
+	VBROADCASTSS consts<>+1792(SB), Z7
+	VBROADCASTSS consts<>+1824(SB), Z8
+	VBROADCASTSS consts<>+2880(SB), Z9
+	VBROADCASTSS consts<>+2944(SB), Z10
+	VBROADCASTSS consts<>+32(SB), Z11
+	VBROADCASTSS consts<>+2368(SB), Z12
+	VBROADCASTSS consts<>+160(SB), Z13
 	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         sums+8(FP), DX
@@ -18541,174 +18850,175 @@ block:
 	VMOVUPS 256(DX), Z15
 	VMOVUPS 384(DX), Z16
 	VMOVUPS 512(DX), Z17
+	VPXORD  Z18, Z18, Z18
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD      Z12, Z15, Z18
-	VCMPPS      $0x11, Z18, Z4, K1
-	VCMPPS      $0x11, Z2, Z18, K2
+	VPANDD      Z11, Z15, Z19
+	VCMPPS      $0x11, Z19, Z3, K1
+	VCMPPS      $0x11, Z1, Z19, K2
 	KANDW       K1, K2, K1
-	VMOVAPS.Z   Z15, K1, Z18
+	VMOVAPS.Z   Z15, K1, Z19
 	VCMPPS.BCST $0x12, consts<>+2176(SB), Z16, K1
-	VBLENDMPS   Z14, Z3, K1, Z14
+	VBLENDMPS   Z14, Z2, K1, Z14
 	VMAXPS      Z15, Z16, Z15
 	VCMPPS.BCST $0x00, consts<>+640(SB), Z15, K1
-	VBLENDMPS   Z3, Z14, K1, Z14
+	VBLENDMPS   Z2, Z14, K1, Z14
 
 	// e^(r_t) = p + pLow
-	VSUBPS            Z18, Z16, Z15
-	VMINPS            Z15, Z5, Z16
-	VMAXPS            Z16, Z6, Z16
-	VMOVAPS           Z13, Z18
-	VFMADD231PS.BCST  consts<>+96(SB), Z16, Z18
-	VSUBPS            Z13, Z18, Z19
-	VMOVAPS           Z16, Z20
-	VFNMADD231PS.BCST consts<>+160(SB), Z19, Z20
-	VFNMADD231PS.BCST consts<>+192(SB), Z19, Z20
+	VSUBPS            Z19, Z16, Z15
+	VMINPS            Z15, Z4, Z16
+	VMAXPS            Z16, Z5, Z16
+	VMOVAPS           Z12, Z19
+	VFMADD231PS.BCST  consts<>+96(SB), Z16, Z19
+	VSUBPS            Z12, Z19, Z20
+	VMOVAPS           Z16, Z21
+	VFNMADD231PS      Z13, Z20, Z21
+	VFNMADD231PS.BCST consts<>+192(SB), Z20, Z21
 	VCMPPS            $0x11, Z16, Z15, K1
-	VCMPPS            $0x11, Z14, Z1, K2
+	VCMPPS            $0x11, Z14, Z18, K2
 	KANDW             K1, K2, K1
 	VSUBPS            Z15, Z16, Z15
 	VMOVAPS.Z         Z15, K1, Z15
 	VBROADCASTSS      consts<>+2464(SB), Z16
-	VFMADD213PS.BCST  consts<>+2496(SB), Z20, Z16
-	VFMADD213PS.BCST  consts<>+2528(SB), Z20, Z16
-	VFMADD213PS.BCST  consts<>+2560(SB), Z20, Z16
-	VFMADD213PS.BCST  consts<>+2592(SB), Z20, Z16
-	VFMADD213PS       Z0, Z20, Z16
-	VMOVAPS           Z0, Z19
-	VFMADD231PS       Z16, Z20, Z19
-	VSUBPS            Z19, Z0, Z21
-	VFMADD231PS       Z16, Z20, Z21
+	VFMADD213PS.BCST  consts<>+2496(SB), Z21, Z16
+	VFMADD213PS.BCST  consts<>+2528(SB), Z21, Z16
+	VFMADD213PS.BCST  consts<>+2560(SB), Z21, Z16
+	VFMADD213PS.BCST  consts<>+2592(SB), Z21, Z16
+	VFMADD213PS       Z0, Z21, Z16
+	VMOVAPS           Z0, Z20
+	VFMADD231PS       Z16, Z21, Z20
+	VSUBPS            Z20, Z0, Z22
+	VFMADD231PS       Z16, Z21, Z22
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z19, Z0, Z16
-	VMULPS       Z16, Z14, Z20
-	VFNMADD213PS Z14, Z20, Z19
-	VMULPS       Z21, Z20, Z21
-	VSUBPS       Z21, Z19, Z19
-	VMULPS       Z16, Z19, Z16
-	VMOVUPS      128(DX), Z19
-	VPSUBD       Z13, Z18, Z18
-	VPSUBD       Z18, Z19, Z18
-	VPSRLD       $0x17, Z20, Z19
-	VPSUBD.BCST  consts<>+2624(SB), Z19, Z19
-	VPADDD       Z19, Z18, Z19
-	VPMAXSD      Z1, Z19, Z19
-	VPSUBD       Z19, Z18, Z18
-	VPMAXSD.BCST consts<>+2656(SB), Z18, Z18
-	VPSRAD       $0x01, Z18, Z21
-	VPADDD.BCST  consts<>+1664(SB), Z21, Z22
-	VPSLLD       $0x17, Z22, Z22
-	VPSUBD       Z21, Z18, Z18
-	VPADDD.BCST  consts<>+1664(SB), Z18, Z18
-	VPSLLD       $0x17, Z18, Z18
-	VMULPS       Z22, Z20, Z20
-	VMULPS       Z18, Z20, Z20
-	VMULPS       Z22, Z16, Z16
-	VMULPS       Z18, Z16, Z16
+	VDIVPS       Z20, Z0, Z16
+	VMULPS       Z16, Z14, Z21
+	VFNMADD213PS Z14, Z21, Z20
+	VMULPS       Z22, Z21, Z22
+	VSUBPS       Z22, Z20, Z20
+	VMULPS       Z16, Z20, Z16
+	VMOVUPS      128(DX), Z20
+	VPSUBD       Z12, Z19, Z19
+	VPSUBD       Z19, Z20, Z19
+	VPSRLD       $0x17, Z21, Z20
+	VPSUBD.BCST  consts<>+2624(SB), Z20, Z20
+	VPADDD       Z20, Z19, Z20
+	VPMAXSD      Z18, Z20, Z20
+	VPSUBD       Z20, Z19, Z19
+	VPMAXSD.BCST consts<>+2656(SB), Z19, Z19
+	VPSRAD       $0x01, Z19, Z22
+	VPADDD.BCST  consts<>+1664(SB), Z22, Z23
+	VPSLLD       $0x17, Z23, Z23
+	VPSUBD       Z22, Z19, Z19
+	VPADDD.BCST  consts<>+1664(SB), Z19, Z19
+	VPSLLD       $0x17, Z19, Z19
+	VMULPS       Z23, Z21, Z21
+	VMULPS       Z19, Z21, Z21
+	VMULPS       Z23, Z16, Z16
+	VMULPS       Z19, Z16, Z16
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z20, Z0, Z18
-	VMINPS       Z20, Z0, Z21
-	VADDPS       Z21, Z18, Z22
-	VSUBPS       Z18, Z22, Z18
-	VSUBPS       Z18, Z21, Z18
-	VDIVPS       Z22, Z0, Z21
-	VMULPS       Z21, Z20, Z23
-	VFNMADD213PS Z20, Z23, Z22
-	VADDPS       Z16, Z22, Z22
-	VADDPS       Z16, Z18, Z18
-	VMULPS       Z18, Z23, Z18
-	VSUBPS       Z18, Z22, Z18
-	VMULPS       Z21, Z18, Z18
-	VADDPS       Z18, Z23, Z18
-	VMINPS       Z18, Z0, Z18
+	VMAXPS       Z21, Z0, Z19
+	VMINPS       Z21, Z0, Z22
+	VADDPS       Z22, Z19, Z23
+	VSUBPS       Z19, Z23, Z19
+	VSUBPS       Z19, Z22, Z19
+	VDIVPS       Z23, Z0, Z22
+	VMULPS       Z22, Z21, Z24
+	VFNMADD213PS Z21, Z24, Z23
+	VADDPS       Z16, Z23, Z23
+	VADDPS       Z16, Z19, Z19
+	VMULPS       Z19, Z24, Z19
+	VSUBPS       Z19, Z23, Z19
+	VMULPS       Z22, Z19, Z19
+	VADDPS       Z19, Z24, Z19
+	VMINPS       Z19, Z0, Z19
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z20, Z22
-	VPSUBD.BCST consts<>+2688(SB), Z22, Z22
-	VPANDD.BCST consts<>+640(SB), Z22, Z23
-	VPSRLD      $0x15, Z22, Z22
+	VADDPS      Z0, Z21, Z23
+	VPSUBD.BCST consts<>+2688(SB), Z23, Z23
+	VPANDD.BCST consts<>+640(SB), Z23, Z24
+	VPSRLD      $0x15, Z23, Z23
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z23, Z0, Z24
-	VPERMPS     log_r<>+0(SB), Z22, Z25
-	VMULPS      Z25, Z24, Z24
-	VADDPS.BCST consts<>+672(SB), Z24, Z25
-	VFMADD231PS Z24, Z20, Z25
-	VCVTDQ2PS   Z23, Z20
-	VPERMPS     log_th<>+0(SB), Z22, Z23
-	VPERMPS     log_tl<>+0(SB), Z22, Z22
+	VPSUBD      Z24, Z0, Z25
+	VPERMPS     log_r<>+0(SB), Z23, Z26
+	VMULPS      Z26, Z25, Z25
+	VADDPS.BCST consts<>+672(SB), Z25, Z26
+	VFMADD231PS Z25, Z21, Z26
+	VCVTDQ2PS   Z24, Z21
+	VPERMPS     log_th<>+0(SB), Z23, Z24
+	VPERMPS     log_tl<>+0(SB), Z23, Z23
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z25, Z25, Z24
-	VBROADCASTSS     consts<>+2752(SB), Z26
-	VFMADD213PS.BCST consts<>+2784(SB), Z25, Z26
-	VFMADD231PS.BCST consts<>+2720(SB), Z24, Z26
-	VBROADCASTSS     consts<>+2816(SB), Z27
-	VFMADD213PS.BCST consts<>+2848(SB), Z25, Z27
-	VFMADD231PS      Z26, Z24, Z27
-	VFMADD231PS.BCST consts<>+1056(SB), Z20, Z22
-	VFMADD231PS      Z27, Z24, Z22
+	VMULPS           Z26, Z26, Z25
+	VBROADCASTSS     consts<>+2752(SB), Z27
+	VFMADD213PS.BCST consts<>+2784(SB), Z26, Z27
+	VFMADD231PS.BCST consts<>+2720(SB), Z25, Z27
+	VBROADCASTSS     consts<>+2816(SB), Z28
+	VFMADD213PS.BCST consts<>+2848(SB), Z26, Z28
+	VFMADD231PS      Z27, Z25, Z28
+	VFMADD231PS.BCST consts<>+1056(SB), Z21, Z23
+	VFMADD231PS      Z28, Z25, Z23
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z20, Z23
-	VADDPS           Z25, Z23, Z20
-	VSUBPS           Z20, Z23, Z23
-	VADDPS           Z25, Z23, Z23
-	VADDPS           Z23, Z22, Z22
-	VADDPS           Z22, Z20, Z20
-	VMULPS           Z21, Z16, Z16
-	VADDPS           Z16, Z20, Z16
-	VCVTDQ2PS        Z19, Z20
-	VFMADD231PS.BCST consts<>+160(SB), Z20, Z16
+	VFMADD231PS.BCST consts<>+1088(SB), Z21, Z24
+	VADDPS           Z26, Z24, Z21
+	VSUBPS           Z21, Z24, Z24
+	VADDPS           Z26, Z24, Z24
+	VADDPS           Z24, Z23, Z23
+	VADDPS           Z23, Z21, Z21
+	VMULPS           Z22, Z16, Z16
+	VADDPS           Z16, Z21, Z16
+	VCVTDQ2PS        Z20, Z21
+	VFMADD231PS      Z13, Z21, Z16
 	VADDPS           Z15, Z16, Z15
 	VMULPS           Z15, Z17, Z16
-	VCMPPS           $0x00, Z1, Z17, K1
+	VCMPPS           $0x00, Z18, Z17, K1
 	VCMPPS           $0x00, Z15, Z15, K2
 	KANDW            K1, K2, K1
-	VBLENDMPS        Z1, Z16, K1, Z16
+	VBLENDMPS        Z18, Z16, K1, Z16
 
 	// 1 + gamma p_t l / q
-	VPCMPD       $0x06, Z1, Z19, K1
-	VBLENDMPS    Z1, Z21, K1, Z19
-	VCMPPS       $0x00, Z1, Z18, K1
-	VDIVPS       Z18, Z15, Z15
+	VPCMPD       $0x06, Z18, Z20, K1
+	VBLENDMPS    Z18, Z22, K1, Z20
+	VCMPPS       $0x00, Z18, Z19, K1
+	VDIVPS       Z19, Z15, Z15
 	VBLENDMPS    Z0, Z15, K1, Z15
-	VCMPPS       $0x00, Z1, Z19, K1
-	VMULPS       Z15, Z19, Z15
-	VBLENDMPS    Z1, Z15, K1, Z15
-	VBROADCASTSS 8(BX), Z19
-	VFMADD213PS  Z0, Z15, Z19
-	VMOVAPS      Z18, Z22
+	VCMPPS       $0x00, Z18, Z20, K1
+	VMULPS       Z15, Z20, Z15
+	VBLENDMPS    Z18, Z15, K1, Z15
+	VBROADCASTSS 8(BX), Z18
+	VFMADD213PS  Z0, Z15, Z18
+	VMOVAPS      Z19, Z22
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_461
+	JGE    focusnot0_463
 	VMULPS Z22, Z22, Z22
-	JMP    focusdone461
+	JMP    focusdone463
 
-focusnot0_461:
+focusnot0_463:
 	CMPQ    SI, $+2
-	JGE     focusnot1_461
+	JGE     focusnot1_463
 	VMOVAPS Z0, Z22
-	JMP     focusdone461
+	JMP     focusdone463
 
-focusnot1_461:
+focusnot1_463:
 	CMPQ SI, $+3
-	JGE  focusnot2_461
-	JMP  focusdone461
+	JGE  focusnot2_463
+	JMP  focusdone463
 
-focusnot2_461:
+focusnot2_463:
 	CMPQ    SI, $+4
-	JGE     focusnot3_461
+	JGE     focusnot3_463
 	VSQRTPS Z22, Z22
-	JMP     focusdone461
+	JMP     focusdone463
 
-focusnot3_461:
+focusnot3_463:
 	CMPQ         SI, $+5
-	JGE          focusnot4_461
+	JGE          focusnot4_463
 	VSQRTPS      Z22, Z15
 	VMOVAPS      Z22, Z20
 	VFNMADD231PS Z15, Z15, Z20
@@ -18716,11 +19026,11 @@ focusnot3_461:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z15, Z22, Z20
 	VMOVAPS      Z20, Z22
-	JMP          focusdone461
+	JMP          focusdone463
 
-focusnot4_461:
+focusnot4_463:
 	CMPQ             SI, $+6
-	JGE              focusnot5_461
+	JGE              focusnot5_463
 	VSQRTPS          Z22, Z15
 	VMULPS           Z22, Z22, Z20
 	VMOVAPS          Z20, Z21
@@ -18731,32 +19041,32 @@ focusnot4_461:
 	VFMADD231PS.BCST consts<>+2144(SB), Z22, Z21
 	VMULPS           Z15, Z21, Z22
 	VFMADD231PS      Z15, Z20, Z22
-	JMP              focusdone461
+	JMP              focusdone463
 
-focusnot5_461:
+focusnot5_463:
 	CMPQ        SI, $+7
-	JGE         focusnot6_461
+	JGE         focusnot6_463
 	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z20
 	VFMSUB231PS Z22, Z22, Z20
 	VMULPS      Z22, Z20, Z20
 	VFMADD231PS Z22, Z15, Z20
 	VMOVAPS     Z20, Z22
-	JMP         focusdone461
+	JMP         focusdone463
 
-focusnot6_461:
+focusnot6_463:
 	CMPQ        SI, $+8
-	JGE         focusnot7_461
+	JGE         focusnot7_463
 	VMULPS      Z22, Z22, Z15
 	VFMSUB213PS Z15, Z22, Z22
 	VADDPS      Z15, Z15, Z20
 	VMULPS      Z22, Z20, Z22
 	VFMADD231PS Z15, Z15, Z22
-	JMP         focusdone461
+	JMP         focusdone463
 
-focusnot7_461:
+focusnot7_463:
 	CMPQ        SI, $+9
-	JGE         focusnot8_461
+	JGE         focusnot8_463
 	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z20
 	VFMSUB231PS Z22, Z22, Z20
@@ -18767,20 +19077,20 @@ focusnot7_461:
 	VMULPS      Z22, Z15, Z15
 	VFMADD231PS Z22, Z21, Z15
 	VMOVAPS     Z15, Z22
-	JMP         focusdone461
+	JMP         focusdone463
 
-focusnot8_461:
+focusnot8_463:
 	LEAQ         24(BX), R8
 	VBROADCASTSS (R8), Z15
 	VBROADCASTSS 4(R8), Z20
 	VBROADCASTSS 8(R8), Z21
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z12, Z22, Z23
+	VPANDD      Z11, Z22, Z23
 	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
 	VCVTDQ2PS   Z23, Z25
 	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z7, K1
+	VPCMPD      $0x06, Z23, Z6, K1
 	VBLENDMPS   Z25, Z24, K1, Z24
 	VPSRAD      $0x17, Z24, Z25
 	VPSRLD      $0x14, Z24, Z26
@@ -18830,7 +19140,7 @@ focusnot8_461:
 	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
 	VMULPS           Z20, Z20, Z25
 	VMULPS           Z21, Z25, Z21
-	VFMADD231PS.BCST consts<>+160(SB), Z20, Z21
+	VFMADD231PS      Z13, Z20, Z21
 	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
 	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
 	VFMADD231PS      Z21, Z20, Z25
@@ -18841,11 +19151,12 @@ focusnot8_461:
 	VADDPS      Z25, Z20, Z26
 	VPSLLD      $0x17, Z21, Z27
 	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z2, Z27, Z27
+	VPMINUD     Z1, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD   Z1, Z21, Z21
-	VPSUBD    Z21, Z8, Z21
+	VPXORD    Z28, Z28, Z28
+	VPMINSD   Z28, Z21, Z21
+	VPSUBD    Z21, Z7, Z21
 	VPSLLD    $0x17, Z21, Z21
 	VADDPS    Z20, Z21, Z28
 	VSUBPS    Z21, Z28, Z29
@@ -18857,61 +19168,69 @@ focusnot8_461:
 	VBLENDMPS Z20, Z27, K1, Z20
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z9, K1
-	VBLENDMPS   Z2, Z20, K1, Z20
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
+	VCMPPS      $0x11, Z24, Z8, K1
 	VBLENDMPS   Z1, Z20, K1, Z20
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
+	VPXORD      Z21, Z21, Z21
+	VBLENDMPS   Z21, Z20, K1, Z20
+	VPXORD      Z21, Z21, Z21
+	VPCMPD      $0x00, Z21, Z23, K1
+	VPMOVD2M    Z15, K2
+	VPXORD      Z21, Z21, Z21
+	VBLENDMPS   Z1, Z21, K2, Z21
+	VBLENDMPS   Z21, Z20, K1, Z20
 	VPCMPD      $0x00, Z1, Z23, K1
 	VPMOVD2M    Z15, K2
-	VBLENDMPS   Z2, Z1, K2, Z21
-	VBLENDMPS   Z21, Z20, K1, Z20
-	VPCMPD      $0x00, Z2, Z23, K1
-	VPMOVD2M    Z15, K2
-	VBLENDMPS   Z1, Z2, K2, Z15
+	VPXORD      Z15, Z15, Z15
+	VBLENDMPS   Z15, Z1, K2, Z15
 	VBLENDMPS   Z15, Z20, K1, Z15
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R8), Z20
 	VPANDD       Z20, Z22, Z20
 	VPORD        Z20, Z15, Z15
-	VPCMPD       $0x06, Z1, Z23, K1
-	VPCMPD       $0x06, Z23, Z2, K2
+	VPXORD       Z20, Z20, Z20
+	VPCMPD       $0x06, Z20, Z23, K1
+	VPCMPD       $0x06, Z23, Z1, K2
 	KANDW        K1, K2, K1
 	VBROADCASTSS 16(R8), Z20
 	VPANDD       Z20, Z22, Z20
-	VPCMPD       $0x06, Z20, Z1, K2
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z20, Z21, K2
 	KANDW        K1, K2, K1
-	VPCMPD       $0x06, Z2, Z23, K2
+	VPCMPD       $0x06, Z1, Z23, K2
 	KORW         K1, K2, K1
-	VBLENDMPS    Z3, Z15, K1, Z22
+	VBLENDMPS    Z2, Z15, K1, Z22
 
-focusdone461:
+focusdone463:
 	// loss = (alpha l) q^gamma
 	VCMPPS.BCST $0x12, consts<>+2176(SB), Z16, K1
 	VMULPS      Z22, Z16, Z15
 	VBLENDMPS   Z15, Z16, K1, Z15
-	VPMINUD     Z3, Z15, Z15
+	VPMINUD     Z2, Z15, Z15
 
 	// s q, pre and f
 	VBROADCASTSS   (DI), Z16
 	VMULPS         Z22, Z17, Z17
-	VMULPS         Z19, Z17, Z17
+	VMULPS         Z18, Z17, Z17
 	VMULPS         Z17, Z16, Z16
-	VMULPS         Z18, Z16, Z16
-	VPANDD         Z12, Z16, Z17
-	VCMPPS         $0x12, Z17, Z10, K1
+	VMULPS         Z19, Z16, Z16
+	VPANDD         Z11, Z16, Z17
+	VCMPPS         $0x12, Z17, Z9, K1
 	VCMPPS         $0x11, Z0, Z14, K2
 	VBLENDMPS.BCST consts<>+2912(SB), Z0, K2, Z17
-	VBLENDMPS      Z17, Z11, K1, Z17
+	VBLENDMPS      Z17, Z10, K1, Z17
 	VMULPS         Z17, Z14, Z18
 	VDIVPS         Z18, Z16, Z18
-	VCMPPS         $0x00, Z1, Z14, K1
-	VBLENDMPS      Z1, Z18, K1, Z14
+	VPXORD         Z19, Z19, Z19
+	VCMPPS         $0x00, Z19, Z14, K1
+	VPXORD         Z14, Z14, Z14
+	VBLENDMPS      Z14, Z18, K1, Z14
 	VPXORD.BCST    consts<>+1184(SB), Z16, Z16
 	VCMPPS         $0x03, Z16, Z16, K1
-	VBLENDMPS      Z3, Z16, K1, Z16
+	VBLENDMPS      Z2, Z16, K1, Z16
 	VCMPPS         $0x03, Z14, Z14, K1
-	VBLENDMPS      Z3, Z14, K1, Z14
+	VBLENDMPS      Z2, Z14, K1, Z14
 	VMOVUPS        Z15, (CX)
 	VMOVUPS        Z16, 384(DX)
 	VMOVUPS        Z17, 512(DX)
@@ -18932,181 +19251,182 @@ vector:
 	KMOVW   R8, K1
 	VMOVAPS Z0, Z14
 	VMOVUPS (DX), K1, Z14
-	VMOVAPS Z1, Z15
+	VPXORD  Z15, Z15, Z15
 	VMOVUPS 128(DX), K1, Z15
-	VMOVAPS Z1, Z16
+	VPXORD  Z16, Z16, Z16
 	VMOVUPS 256(DX), K1, Z16
-	VMOVAPS Z1, Z17
+	VPXORD  Z17, Z17, Z17
 	VMOVUPS 384(DX), K1, Z17
 	VMOVAPS Z0, Z18
 	VMOVUPS 512(DX), K1, Z18
+	VPXORD  Z19, Z19, Z19
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD      Z12, Z16, Z19
-	VCMPPS      $0x11, Z19, Z4, K2
-	VCMPPS      $0x11, Z2, Z19, K3
+	VPANDD      Z11, Z16, Z20
+	VCMPPS      $0x11, Z20, Z3, K2
+	VCMPPS      $0x11, Z1, Z20, K3
 	KANDW       K2, K3, K2
-	VMOVAPS.Z   Z16, K2, Z19
+	VMOVAPS.Z   Z16, K2, Z20
 	VCMPPS.BCST $0x12, consts<>+2176(SB), Z17, K2
-	VBLENDMPS   Z14, Z3, K2, Z14
+	VBLENDMPS   Z14, Z2, K2, Z14
 	VMAXPS      Z16, Z17, Z16
 	VCMPPS.BCST $0x00, consts<>+640(SB), Z16, K2
-	VBLENDMPS   Z3, Z14, K2, Z14
+	VBLENDMPS   Z2, Z14, K2, Z14
 
 	// e^(r_t) = p + pLow
-	VSUBPS            Z19, Z17, Z16
-	VMINPS            Z16, Z5, Z17
-	VMAXPS            Z17, Z6, Z17
-	VMOVAPS           Z13, Z19
-	VFMADD231PS.BCST  consts<>+96(SB), Z17, Z19
-	VSUBPS            Z13, Z19, Z20
-	VMOVAPS           Z17, Z21
-	VFNMADD231PS.BCST consts<>+160(SB), Z20, Z21
-	VFNMADD231PS.BCST consts<>+192(SB), Z20, Z21
+	VSUBPS            Z20, Z17, Z16
+	VMINPS            Z16, Z4, Z17
+	VMAXPS            Z17, Z5, Z17
+	VMOVAPS           Z12, Z20
+	VFMADD231PS.BCST  consts<>+96(SB), Z17, Z20
+	VSUBPS            Z12, Z20, Z21
+	VMOVAPS           Z17, Z22
+	VFNMADD231PS      Z13, Z21, Z22
+	VFNMADD231PS.BCST consts<>+192(SB), Z21, Z22
 	VCMPPS            $0x11, Z17, Z16, K2
-	VCMPPS            $0x11, Z14, Z1, K3
+	VCMPPS            $0x11, Z14, Z19, K3
 	KANDW             K2, K3, K2
 	VSUBPS            Z16, Z17, Z16
 	VMOVAPS.Z         Z16, K2, Z16
 	VBROADCASTSS      consts<>+2464(SB), Z17
-	VFMADD213PS.BCST  consts<>+2496(SB), Z21, Z17
-	VFMADD213PS.BCST  consts<>+2528(SB), Z21, Z17
-	VFMADD213PS.BCST  consts<>+2560(SB), Z21, Z17
-	VFMADD213PS.BCST  consts<>+2592(SB), Z21, Z17
-	VFMADD213PS       Z0, Z21, Z17
-	VMOVAPS           Z0, Z20
-	VFMADD231PS       Z17, Z21, Z20
-	VSUBPS            Z20, Z0, Z22
-	VFMADD231PS       Z17, Z21, Z22
+	VFMADD213PS.BCST  consts<>+2496(SB), Z22, Z17
+	VFMADD213PS.BCST  consts<>+2528(SB), Z22, Z17
+	VFMADD213PS.BCST  consts<>+2560(SB), Z22, Z17
+	VFMADD213PS.BCST  consts<>+2592(SB), Z22, Z17
+	VFMADD213PS       Z0, Z22, Z17
+	VMOVAPS           Z0, Z21
+	VFMADD231PS       Z17, Z22, Z21
+	VSUBPS            Z21, Z0, Z23
+	VFMADD231PS       Z17, Z22, Z23
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z20, Z0, Z17
-	VMULPS       Z17, Z14, Z21
-	VFNMADD213PS Z14, Z21, Z20
-	VMULPS       Z22, Z21, Z22
-	VSUBPS       Z22, Z20, Z20
-	VMULPS       Z17, Z20, Z17
-	VPSUBD       Z13, Z19, Z19
-	VPSUBD       Z19, Z15, Z15
-	VPSRLD       $0x17, Z21, Z19
-	VPSUBD.BCST  consts<>+2624(SB), Z19, Z19
-	VPADDD       Z19, Z15, Z19
-	VPMAXSD      Z1, Z19, Z19
-	VPSUBD       Z19, Z15, Z15
-	VPMAXSD.BCST consts<>+2656(SB), Z15, Z15
-	VPSRAD       $0x01, Z15, Z20
-	VPADDD.BCST  consts<>+1664(SB), Z20, Z22
-	VPSLLD       $0x17, Z22, Z22
+	VDIVPS       Z21, Z0, Z17
+	VMULPS       Z17, Z14, Z22
+	VFNMADD213PS Z14, Z22, Z21
+	VMULPS       Z23, Z22, Z23
+	VSUBPS       Z23, Z21, Z21
+	VMULPS       Z17, Z21, Z17
+	VPSUBD       Z12, Z20, Z20
 	VPSUBD       Z20, Z15, Z15
+	VPSRLD       $0x17, Z22, Z20
+	VPSUBD.BCST  consts<>+2624(SB), Z20, Z20
+	VPADDD       Z20, Z15, Z20
+	VPMAXSD      Z19, Z20, Z20
+	VPSUBD       Z20, Z15, Z15
+	VPMAXSD.BCST consts<>+2656(SB), Z15, Z15
+	VPSRAD       $0x01, Z15, Z21
+	VPADDD.BCST  consts<>+1664(SB), Z21, Z23
+	VPSLLD       $0x17, Z23, Z23
+	VPSUBD       Z21, Z15, Z15
 	VPADDD.BCST  consts<>+1664(SB), Z15, Z15
 	VPSLLD       $0x17, Z15, Z15
-	VMULPS       Z22, Z21, Z20
-	VMULPS       Z15, Z20, Z20
-	VMULPS       Z22, Z17, Z17
+	VMULPS       Z23, Z22, Z21
+	VMULPS       Z15, Z21, Z21
+	VMULPS       Z23, Z17, Z17
 	VMULPS       Z15, Z17, Z15
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z20, Z0, Z17
-	VMINPS       Z20, Z0, Z21
-	VADDPS       Z21, Z17, Z22
+	VMAXPS       Z21, Z0, Z17
+	VMINPS       Z21, Z0, Z22
+	VADDPS       Z22, Z17, Z23
+	VSUBPS       Z17, Z23, Z17
 	VSUBPS       Z17, Z22, Z17
-	VSUBPS       Z17, Z21, Z17
-	VDIVPS       Z22, Z0, Z21
-	VMULPS       Z21, Z20, Z23
-	VFNMADD213PS Z20, Z23, Z22
-	VADDPS       Z15, Z22, Z22
+	VDIVPS       Z23, Z0, Z22
+	VMULPS       Z22, Z21, Z24
+	VFNMADD213PS Z21, Z24, Z23
+	VADDPS       Z15, Z23, Z23
 	VADDPS       Z15, Z17, Z17
-	VMULPS       Z17, Z23, Z17
-	VSUBPS       Z17, Z22, Z17
-	VMULPS       Z21, Z17, Z17
-	VADDPS       Z17, Z23, Z17
+	VMULPS       Z17, Z24, Z17
+	VSUBPS       Z17, Z23, Z17
+	VMULPS       Z22, Z17, Z17
+	VADDPS       Z17, Z24, Z17
 	VMINPS       Z17, Z0, Z17
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z20, Z22
-	VPSUBD.BCST consts<>+2688(SB), Z22, Z22
-	VPANDD.BCST consts<>+640(SB), Z22, Z23
-	VPSRLD      $0x15, Z22, Z22
+	VADDPS      Z0, Z21, Z23
+	VPSUBD.BCST consts<>+2688(SB), Z23, Z23
+	VPANDD.BCST consts<>+640(SB), Z23, Z24
+	VPSRLD      $0x15, Z23, Z23
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z23, Z0, Z24
-	VPERMPS     log_r<>+0(SB), Z22, Z25
-	VMULPS      Z25, Z24, Z24
-	VADDPS.BCST consts<>+672(SB), Z24, Z25
-	VFMADD231PS Z24, Z20, Z25
-	VCVTDQ2PS   Z23, Z20
-	VPERMPS     log_th<>+0(SB), Z22, Z23
-	VPERMPS     log_tl<>+0(SB), Z22, Z22
+	VPSUBD      Z24, Z0, Z25
+	VPERMPS     log_r<>+0(SB), Z23, Z26
+	VMULPS      Z26, Z25, Z25
+	VADDPS.BCST consts<>+672(SB), Z25, Z26
+	VFMADD231PS Z25, Z21, Z26
+	VCVTDQ2PS   Z24, Z21
+	VPERMPS     log_th<>+0(SB), Z23, Z24
+	VPERMPS     log_tl<>+0(SB), Z23, Z23
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z25, Z25, Z24
-	VBROADCASTSS     consts<>+2752(SB), Z26
-	VFMADD213PS.BCST consts<>+2784(SB), Z25, Z26
-	VFMADD231PS.BCST consts<>+2720(SB), Z24, Z26
-	VBROADCASTSS     consts<>+2816(SB), Z27
-	VFMADD213PS.BCST consts<>+2848(SB), Z25, Z27
-	VFMADD231PS      Z26, Z24, Z27
-	VFMADD231PS.BCST consts<>+1056(SB), Z20, Z22
-	VFMADD231PS      Z27, Z24, Z22
+	VMULPS           Z26, Z26, Z25
+	VBROADCASTSS     consts<>+2752(SB), Z27
+	VFMADD213PS.BCST consts<>+2784(SB), Z26, Z27
+	VFMADD231PS.BCST consts<>+2720(SB), Z25, Z27
+	VBROADCASTSS     consts<>+2816(SB), Z28
+	VFMADD213PS.BCST consts<>+2848(SB), Z26, Z28
+	VFMADD231PS      Z27, Z25, Z28
+	VFMADD231PS.BCST consts<>+1056(SB), Z21, Z23
+	VFMADD231PS      Z28, Z25, Z23
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z20, Z23
-	VADDPS           Z25, Z23, Z20
-	VSUBPS           Z20, Z23, Z23
-	VADDPS           Z25, Z23, Z23
-	VADDPS           Z23, Z22, Z22
-	VADDPS           Z22, Z20, Z20
-	VMULPS           Z21, Z15, Z15
-	VADDPS           Z15, Z20, Z15
-	VCVTDQ2PS        Z19, Z20
-	VFMADD231PS.BCST consts<>+160(SB), Z20, Z15
+	VFMADD231PS.BCST consts<>+1088(SB), Z21, Z24
+	VADDPS           Z26, Z24, Z21
+	VSUBPS           Z21, Z24, Z24
+	VADDPS           Z26, Z24, Z24
+	VADDPS           Z24, Z23, Z23
+	VADDPS           Z23, Z21, Z21
+	VMULPS           Z22, Z15, Z15
+	VADDPS           Z15, Z21, Z15
+	VCVTDQ2PS        Z20, Z21
+	VFMADD231PS      Z13, Z21, Z15
 	VADDPS           Z16, Z15, Z15
 	VMULPS           Z15, Z18, Z16
-	VCMPPS           $0x00, Z1, Z18, K2
+	VCMPPS           $0x00, Z19, Z18, K2
 	VCMPPS           $0x00, Z15, Z15, K3
 	KANDW            K2, K3, K2
-	VBLENDMPS        Z1, Z16, K2, Z16
+	VBLENDMPS        Z19, Z16, K2, Z16
 
 	// 1 + gamma p_t l / q
-	VPCMPD       $0x06, Z1, Z19, K2
-	VBLENDMPS    Z1, Z21, K2, Z19
-	VCMPPS       $0x00, Z1, Z17, K2
+	VPCMPD       $0x06, Z19, Z20, K2
+	VBLENDMPS    Z19, Z22, K2, Z20
+	VCMPPS       $0x00, Z19, Z17, K2
 	VDIVPS       Z17, Z15, Z15
 	VBLENDMPS    Z0, Z15, K2, Z15
-	VCMPPS       $0x00, Z1, Z19, K2
-	VMULPS       Z15, Z19, Z15
-	VBLENDMPS    Z1, Z15, K2, Z15
+	VCMPPS       $0x00, Z19, Z20, K2
+	VMULPS       Z15, Z20, Z15
+	VBLENDMPS    Z19, Z15, K2, Z15
 	VBROADCASTSS 8(BX), Z19
 	VFMADD213PS  Z0, Z15, Z19
 	VMOVAPS      Z17, Z22
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_462
+	JGE    focusnot0_464
 	VMULPS Z22, Z22, Z22
-	JMP    focusdone462
+	JMP    focusdone464
 
-focusnot0_462:
+focusnot0_464:
 	CMPQ    SI, $+2
-	JGE     focusnot1_462
+	JGE     focusnot1_464
 	VMOVAPS Z0, Z22
-	JMP     focusdone462
+	JMP     focusdone464
 
-focusnot1_462:
+focusnot1_464:
 	CMPQ SI, $+3
-	JGE  focusnot2_462
-	JMP  focusdone462
+	JGE  focusnot2_464
+	JMP  focusdone464
 
-focusnot2_462:
+focusnot2_464:
 	CMPQ    SI, $+4
-	JGE     focusnot3_462
+	JGE     focusnot3_464
 	VSQRTPS Z22, Z22
-	JMP     focusdone462
+	JMP     focusdone464
 
-focusnot3_462:
+focusnot3_464:
 	CMPQ         SI, $+5
-	JGE          focusnot4_462
+	JGE          focusnot4_464
 	VSQRTPS      Z22, Z15
 	VMOVAPS      Z22, Z20
 	VFNMADD231PS Z15, Z15, Z20
@@ -19114,11 +19434,11 @@ focusnot3_462:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z15, Z22, Z20
 	VMOVAPS      Z20, Z22
-	JMP          focusdone462
+	JMP          focusdone464
 
-focusnot4_462:
+focusnot4_464:
 	CMPQ             SI, $+6
-	JGE              focusnot5_462
+	JGE              focusnot5_464
 	VSQRTPS          Z22, Z15
 	VMULPS           Z22, Z22, Z20
 	VMOVAPS          Z20, Z21
@@ -19129,32 +19449,32 @@ focusnot4_462:
 	VFMADD231PS.BCST consts<>+2144(SB), Z22, Z21
 	VMULPS           Z15, Z21, Z22
 	VFMADD231PS      Z15, Z20, Z22
-	JMP              focusdone462
+	JMP              focusdone464
 
-focusnot5_462:
+focusnot5_464:
 	CMPQ        SI, $+7
-	JGE         focusnot6_462
+	JGE         focusnot6_464
 	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z20
 	VFMSUB231PS Z22, Z22, Z20
 	VMULPS      Z22, Z20, Z20
 	VFMADD231PS Z22, Z15, Z20
 	VMOVAPS     Z20, Z22
-	JMP         focusdone462
+	JMP         focusdone464
 
-focusnot6_462:
+focusnot6_464:
 	CMPQ        SI, $+8
-	JGE         focusnot7_462
+	JGE         focusnot7_464
 	VMULPS      Z22, Z22, Z15
 	VFMSUB213PS Z15, Z22, Z22
 	VADDPS      Z15, Z15, Z20
 	VMULPS      Z22, Z20, Z22
 	VFMADD231PS Z15, Z15, Z22
-	JMP         focusdone462
+	JMP         focusdone464
 
-focusnot7_462:
+focusnot7_464:
 	CMPQ        SI, $+9
-	JGE         focusnot8_462
+	JGE         focusnot8_464
 	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z20
 	VFMSUB231PS Z22, Z22, Z20
@@ -19165,20 +19485,20 @@ focusnot7_462:
 	VMULPS      Z22, Z15, Z15
 	VFMADD231PS Z22, Z21, Z15
 	VMOVAPS     Z15, Z22
-	JMP         focusdone462
+	JMP         focusdone464
 
-focusnot8_462:
+focusnot8_464:
 	LEAQ         24(BX), R8
 	VBROADCASTSS (R8), Z15
 	VBROADCASTSS 4(R8), Z20
 	VBROADCASTSS 8(R8), Z21
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z12, Z22, Z23
+	VPANDD      Z11, Z22, Z23
 	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
 	VCVTDQ2PS   Z23, Z25
 	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z7, K2
+	VPCMPD      $0x06, Z23, Z6, K2
 	VBLENDMPS   Z25, Z24, K2, Z24
 	VPSRAD      $0x17, Z24, Z25
 	VPSRLD      $0x14, Z24, Z26
@@ -19228,7 +19548,7 @@ focusnot8_462:
 	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
 	VMULPS           Z20, Z20, Z25
 	VMULPS           Z21, Z25, Z21
-	VFMADD231PS.BCST consts<>+160(SB), Z20, Z21
+	VFMADD231PS      Z13, Z20, Z21
 	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
 	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
 	VFMADD231PS      Z21, Z20, Z25
@@ -19239,11 +19559,12 @@ focusnot8_462:
 	VADDPS      Z25, Z20, Z26
 	VPSLLD      $0x17, Z21, Z27
 	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z2, Z27, Z27
+	VPMINUD     Z1, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD   Z1, Z21, Z21
-	VPSUBD    Z21, Z8, Z21
+	VPXORD    Z28, Z28, Z28
+	VPMINSD   Z28, Z21, Z21
+	VPSUBD    Z21, Z7, Z21
 	VPSLLD    $0x17, Z21, Z21
 	VADDPS    Z20, Z21, Z28
 	VSUBPS    Z21, Z28, Z29
@@ -19255,40 +19576,46 @@ focusnot8_462:
 	VBLENDMPS Z20, Z27, K2, Z20
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z9, K2
-	VBLENDMPS   Z2, Z20, K2, Z20
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
+	VCMPPS      $0x11, Z24, Z8, K2
 	VBLENDMPS   Z1, Z20, K2, Z20
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
+	VPXORD      Z21, Z21, Z21
+	VBLENDMPS   Z21, Z20, K2, Z20
+	VPXORD      Z21, Z21, Z21
+	VPCMPD      $0x00, Z21, Z23, K2
+	VPMOVD2M    Z15, K3
+	VPXORD      Z21, Z21, Z21
+	VBLENDMPS   Z1, Z21, K3, Z21
+	VBLENDMPS   Z21, Z20, K2, Z20
 	VPCMPD      $0x00, Z1, Z23, K2
 	VPMOVD2M    Z15, K3
-	VBLENDMPS   Z2, Z1, K3, Z21
-	VBLENDMPS   Z21, Z20, K2, Z20
-	VPCMPD      $0x00, Z2, Z23, K2
-	VPMOVD2M    Z15, K3
-	VBLENDMPS   Z1, Z2, K3, Z15
+	VPXORD      Z15, Z15, Z15
+	VBLENDMPS   Z15, Z1, K3, Z15
 	VBLENDMPS   Z15, Z20, K2, Z15
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R8), Z20
 	VPANDD       Z20, Z22, Z20
 	VPORD        Z20, Z15, Z15
-	VPCMPD       $0x06, Z1, Z23, K2
-	VPCMPD       $0x06, Z23, Z2, K3
+	VPXORD       Z20, Z20, Z20
+	VPCMPD       $0x06, Z20, Z23, K2
+	VPCMPD       $0x06, Z23, Z1, K3
 	KANDW        K2, K3, K2
 	VBROADCASTSS 16(R8), Z20
 	VPANDD       Z20, Z22, Z20
-	VPCMPD       $0x06, Z20, Z1, K3
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z20, Z21, K3
 	KANDW        K2, K3, K2
-	VPCMPD       $0x06, Z2, Z23, K3
+	VPCMPD       $0x06, Z1, Z23, K3
 	KORW         K2, K3, K2
-	VBLENDMPS    Z3, Z15, K2, Z22
+	VBLENDMPS    Z2, Z15, K2, Z22
 
-focusdone462:
+focusdone464:
 	// loss = (alpha l) q^gamma
 	VCMPPS.BCST $0x12, consts<>+2176(SB), Z16, K2
 	VMULPS      Z22, Z16, Z15
 	VBLENDMPS   Z15, Z16, K2, Z15
-	VPMINUD     Z3, Z15, Z15
+	VPMINUD     Z2, Z15, Z15
 
 	// s q, pre and f
 	VBROADCASTSS   (DI), Z16
@@ -19296,20 +19623,22 @@ focusdone462:
 	VMULPS         Z19, Z18, Z18
 	VMULPS         Z18, Z16, Z16
 	VMULPS         Z17, Z16, Z16
-	VPANDD         Z12, Z16, Z17
-	VCMPPS         $0x12, Z17, Z10, K2
+	VPANDD         Z11, Z16, Z17
+	VCMPPS         $0x12, Z17, Z9, K2
 	VCMPPS         $0x11, Z0, Z14, K3
 	VBLENDMPS.BCST consts<>+2912(SB), Z0, K3, Z17
-	VBLENDMPS      Z17, Z11, K2, Z17
+	VBLENDMPS      Z17, Z10, K2, Z17
 	VMULPS         Z17, Z14, Z18
 	VDIVPS         Z18, Z16, Z18
-	VCMPPS         $0x00, Z1, Z14, K2
-	VBLENDMPS      Z1, Z18, K2, Z14
+	VPXORD         Z19, Z19, Z19
+	VCMPPS         $0x00, Z19, Z14, K2
+	VPXORD         Z14, Z14, Z14
+	VBLENDMPS      Z14, Z18, K2, Z14
 	VPXORD.BCST    consts<>+1184(SB), Z16, Z16
 	VCMPPS         $0x03, Z16, Z16, K2
-	VBLENDMPS      Z3, Z16, K2, Z16
+	VBLENDMPS      Z2, Z16, K2, Z16
 	VCMPPS         $0x03, Z14, Z14, K2
-	VBLENDMPS      Z3, Z14, K2, Z14
+	VBLENDMPS      Z2, Z14, K2, Z14
 	VMOVUPS        Z15, K1, (CX)
 	VMOVUPS        Z16, K1, 384(DX)
 	VMOVUPS        Z17, K1, 512(DX)
@@ -19328,7 +19657,6 @@ done:
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·rowGradAVX2(SB), NOSPLIT, $192-40
 	VBROADCASTSS consts<>+384(SB), Y0
-	VBROADCASTSS consts<>+960(SB), Y1
 	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         sums+8(FP), DX
@@ -19339,67 +19667,68 @@ TEXT ·rowGradAVX2(SB), NOSPLIT, $192-40
 	JLT          rest
 
 block:
-	VMOVUPS (DX), Y2
-	VMOVUPS 256(DX), Y3
-	VMOVUPS 384(DX), Y4
-	VMOVUPS 512(DX), Y5
+	VMOVUPS (DX), Y1
+	VMOVUPS 256(DX), Y2
+	VMOVUPS 384(DX), Y3
+	VMOVUPS 512(DX), Y4
+	VPXOR   Y5, Y5, Y5
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND        consts<>+32(SB), Y3, Y6
+	VPAND        consts<>+32(SB), Y2, Y6
 	VBROADCASTSS consts<>+2272(SB), Y7
 	VCMPPS       $0x11, Y6, Y7, Y7
 	VCMPPS       $0x11, consts<>+928(SB), Y6, Y6
 	VPAND        Y7, Y6, Y6
-	VPAND        Y3, Y6, Y6
-	VCMPPS       $0x12, consts<>+2176(SB), Y4, Y7
+	VPAND        Y2, Y6, Y6
+	VCMPPS       $0x12, consts<>+2176(SB), Y3, Y7
 	VBROADCASTSS consts<>+608(SB), Y8
-	VBLENDVPS    Y7, Y2, Y8, Y2
-	VMAXPS       Y3, Y4, Y3
-	VCMPPS       $0x00, consts<>+640(SB), Y3, Y3
-	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y2
+	VBLENDVPS    Y7, Y1, Y8, Y1
+	VMAXPS       Y2, Y3, Y2
+	VCMPPS       $0x00, consts<>+640(SB), Y2, Y2
+	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y1
 
 	// e^(r_t) = p + pLow
-	VSUBPS       Y6, Y4, Y3
-	VBROADCASTSS consts<>+2336(SB), Y4
-	VMINPS       Y3, Y4, Y4
+	VSUBPS       Y6, Y3, Y2
+	VBROADCASTSS consts<>+2336(SB), Y3
+	VMINPS       Y2, Y3, Y3
 	VBROADCASTSS consts<>+2304(SB), Y6
-	VMAXPS       Y4, Y6, Y4
+	VMAXPS       Y3, Y6, Y3
 	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+2368(SB), Y4, Y6
+	VFMADD213PS  consts<>+2368(SB), Y3, Y6
 	VSUBPS       consts<>+2368(SB), Y6, Y7
-	VMOVAPS      Y4, Y8
+	VMOVAPS      Y3, Y8
 	VFNMADD231PS consts<>+160(SB), Y7, Y8
 	VFNMADD231PS consts<>+192(SB), Y7, Y8
-	VCMPPS       $0x11, Y4, Y3, Y7
-	VCMPPS       $0x11, Y2, Y1, Y9
+	VCMPPS       $0x11, Y3, Y2, Y7
+	VCMPPS       $0x11, Y1, Y5, Y9
 	VPAND        Y7, Y9, Y7
-	VSUBPS       Y3, Y4, Y3
-	VPAND        Y3, Y7, Y3
-	VBROADCASTSS consts<>+2464(SB), Y4
-	VFMADD213PS  consts<>+2496(SB), Y8, Y4
-	VFMADD213PS  consts<>+2528(SB), Y8, Y4
-	VFMADD213PS  consts<>+2560(SB), Y8, Y4
-	VFMADD213PS  consts<>+2592(SB), Y8, Y4
-	VFMADD213PS  Y0, Y8, Y4
+	VSUBPS       Y2, Y3, Y2
+	VPAND        Y2, Y7, Y2
+	VBROADCASTSS consts<>+2464(SB), Y3
+	VFMADD213PS  consts<>+2496(SB), Y8, Y3
+	VFMADD213PS  consts<>+2528(SB), Y8, Y3
+	VFMADD213PS  consts<>+2560(SB), Y8, Y3
+	VFMADD213PS  consts<>+2592(SB), Y8, Y3
+	VFMADD213PS  Y0, Y8, Y3
 	VMOVAPS      Y0, Y7
-	VFMADD231PS  Y4, Y8, Y7
+	VFMADD231PS  Y3, Y8, Y7
 	VSUBPS       Y7, Y0, Y9
-	VFMADD231PS  Y4, Y8, Y9
+	VFMADD231PS  Y3, Y8, Y9
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Y7, Y0, Y4
-	VMULPS       Y4, Y2, Y8
-	VFNMADD213PS Y2, Y8, Y7
+	VDIVPS       Y7, Y0, Y3
+	VMULPS       Y3, Y1, Y8
+	VFNMADD213PS Y1, Y8, Y7
 	VMULPS       Y9, Y8, Y9
 	VSUBPS       Y9, Y7, Y7
-	VMULPS       Y4, Y7, Y4
+	VMULPS       Y3, Y7, Y3
 	VMOVUPS      128(DX), Y7
 	VPSUBD       consts<>+2368(SB), Y6, Y6
 	VPSUBD       Y6, Y7, Y6
 	VPSRLD       $0x17, Y8, Y7
 	VPSUBD       consts<>+2624(SB), Y7, Y7
 	VPADDD       Y7, Y6, Y7
-	VPMAXSD      Y1, Y7, Y7
+	VPMAXSD      Y5, Y7, Y7
 	VPSUBD       Y7, Y6, Y6
 	VPMAXSD      consts<>+2656(SB), Y6, Y6
 	VPSRAD       $0x01, Y6, Y9
@@ -19410,8 +19739,8 @@ block:
 	VPSLLD       $0x17, Y6, Y6
 	VMULPS       Y10, Y8, Y8
 	VMULPS       Y6, Y8, Y8
-	VMULPS       Y10, Y4, Y4
-	VMULPS       Y6, Y4, Y4
+	VMULPS       Y10, Y3, Y3
+	VMULPS       Y6, Y3, Y3
 
 	// w + wLow = 1 + u; q = u / w
 	VMAXPS       Y8, Y0, Y6
@@ -19422,8 +19751,8 @@ block:
 	VDIVPS       Y10, Y0, Y9
 	VMULPS       Y9, Y8, Y11
 	VFNMADD213PS Y8, Y11, Y10
-	VADDPS       Y4, Y10, Y10
-	VADDPS       Y4, Y6, Y6
+	VADDPS       Y3, Y10, Y10
+	VADDPS       Y3, Y6, Y6
 	VMULPS       Y6, Y11, Y6
 	VSUBPS       Y6, Y10, Y6
 	VMULPS       Y9, Y6, Y6
@@ -19468,130 +19797,130 @@ block:
 	VADDPS      Y13, Y11, Y11
 	VADDPS      Y11, Y10, Y10
 	VADDPS      Y10, Y8, Y8
-	VMULPS      Y9, Y4, Y4
-	VADDPS      Y4, Y8, Y4
+	VMULPS      Y9, Y3, Y3
+	VADDPS      Y3, Y8, Y3
 	VCVTDQ2PS   Y7, Y8
-	VFMADD231PS consts<>+160(SB), Y8, Y4
-	VADDPS      Y3, Y4, Y3
-	VMULPS      Y3, Y5, Y4
-	VCMPPS      $0x00, Y1, Y5, Y8
-	VCMPPS      $0x00, Y3, Y3, Y10
+	VFMADD231PS consts<>+160(SB), Y8, Y3
+	VADDPS      Y2, Y3, Y2
+	VMULPS      Y2, Y4, Y3
+	VCMPPS      $0x00, Y5, Y4, Y8
+	VCMPPS      $0x00, Y2, Y2, Y10
 	VPAND       Y8, Y10, Y8
-	VBLENDVPS   Y8, Y1, Y4, Y4
+	VBLENDVPS   Y8, Y5, Y3, Y3
 
 	// 1 + gamma p_t l / q
-	VPCMPGTD     Y1, Y7, Y7
-	VBLENDVPS    Y7, Y1, Y9, Y7
-	VCMPPS       $0x00, Y1, Y6, Y8
-	VDIVPS       Y6, Y3, Y3
-	VBLENDVPS    Y8, Y0, Y3, Y3
-	VCMPPS       $0x00, Y1, Y7, Y8
-	VMULPS       Y3, Y7, Y3
-	VBLENDVPS    Y8, Y1, Y3, Y3
+	VPCMPGTD     Y5, Y7, Y7
+	VBLENDVPS    Y7, Y5, Y9, Y7
+	VCMPPS       $0x00, Y5, Y6, Y8
+	VDIVPS       Y6, Y2, Y2
+	VBLENDVPS    Y8, Y0, Y2, Y2
+	VCMPPS       $0x00, Y5, Y7, Y8
+	VMULPS       Y2, Y7, Y2
+	VBLENDVPS    Y8, Y5, Y2, Y2
 	VBROADCASTSS 8(BX), Y7
-	VFMADD213PS  Y0, Y3, Y7
-	VMOVAPS      Y6, Y10
+	VFMADD213PS  Y0, Y2, Y7
+	VMOVAPS      Y6, Y2
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_489
-	VMULPS Y10, Y10, Y10
-	JMP    focusdone489
+	JGE    focusnot0_493
+	VMULPS Y2, Y2, Y2
+	JMP    focusdone493
 
-focusnot0_489:
+focusnot0_493:
 	CMPQ    SI, $+2
-	JGE     focusnot1_489
-	VMOVAPS Y0, Y10
-	JMP     focusdone489
+	JGE     focusnot1_493
+	VMOVAPS Y0, Y2
+	JMP     focusdone493
 
-focusnot1_489:
+focusnot1_493:
 	CMPQ SI, $+3
-	JGE  focusnot2_489
-	JMP  focusdone489
+	JGE  focusnot2_493
+	JMP  focusdone493
 
-focusnot2_489:
+focusnot2_493:
 	CMPQ    SI, $+4
-	JGE     focusnot3_489
-	VSQRTPS Y10, Y10
-	JMP     focusdone489
+	JGE     focusnot3_493
+	VSQRTPS Y2, Y2
+	JMP     focusdone493
 
-focusnot3_489:
+focusnot3_493:
 	CMPQ         SI, $+5
-	JGE          focusnot4_489
-	VSQRTPS      Y10, Y3
-	VMOVAPS      Y10, Y8
-	VFNMADD231PS Y3, Y3, Y8
-	VMULPS       consts<>+2144(SB), Y3, Y9
+	JGE          focusnot4_493
+	VSQRTPS      Y2, Y5
+	VMOVAPS      Y2, Y8
+	VFNMADD231PS Y5, Y5, Y8
+	VMULPS       consts<>+2144(SB), Y5, Y9
 	VMULPS       Y9, Y8, Y8
-	VFMADD231PS  Y3, Y10, Y8
-	VMOVAPS      Y8, Y10
-	JMP          focusdone489
+	VFMADD231PS  Y5, Y2, Y8
+	VMOVAPS      Y8, Y2
+	JMP          focusdone493
 
-focusnot4_489:
+focusnot4_493:
 	CMPQ         SI, $+6
-	JGE          focusnot5_489
-	VSQRTPS      Y10, Y3
-	VMULPS       Y10, Y10, Y8
+	JGE          focusnot5_493
+	VSQRTPS      Y2, Y5
+	VMULPS       Y2, Y2, Y8
 	VMOVAPS      Y8, Y9
-	VFMSUB231PS  Y10, Y10, Y9
-	VMOVAPS      Y10, Y11
-	VFNMADD231PS Y3, Y3, Y11
-	VMULPS       Y11, Y10, Y10
-	VFMADD231PS  consts<>+2144(SB), Y10, Y9
-	VMULPS       Y3, Y9, Y10
-	VFMADD231PS  Y3, Y8, Y10
-	JMP          focusdone489
+	VFMSUB231PS  Y2, Y2, Y9
+	VMOVAPS      Y2, Y10
+	VFNMADD231PS Y5, Y5, Y10
+	VMULPS       Y10, Y2, Y2
+	VFMADD231PS  consts<>+2144(SB), Y2, Y9
+	VMULPS       Y5, Y9, Y2
+	VFMADD231PS  Y5, Y8, Y2
+	JMP          focusdone493
 
-focusnot5_489:
+focusnot5_493:
 	CMPQ        SI, $+7
-	JGE         focusnot6_489
-	VMULPS      Y10, Y10, Y3
-	VMOVAPS     Y3, Y8
-	VFMSUB231PS Y10, Y10, Y8
-	VMULPS      Y10, Y8, Y8
-	VFMADD231PS Y10, Y3, Y8
-	VMOVAPS     Y8, Y10
-	JMP         focusdone489
+	JGE         focusnot6_493
+	VMULPS      Y2, Y2, Y5
+	VMOVAPS     Y5, Y8
+	VFMSUB231PS Y2, Y2, Y8
+	VMULPS      Y2, Y8, Y8
+	VFMADD231PS Y2, Y5, Y8
+	VMOVAPS     Y8, Y2
+	JMP         focusdone493
 
-focusnot6_489:
+focusnot6_493:
 	CMPQ        SI, $+8
-	JGE         focusnot7_489
-	VMULPS      Y10, Y10, Y3
-	VFMSUB213PS Y3, Y10, Y10
-	VADDPS      Y3, Y3, Y8
-	VMULPS      Y10, Y8, Y10
-	VFMADD231PS Y3, Y3, Y10
-	JMP         focusdone489
+	JGE         focusnot7_493
+	VMULPS      Y2, Y2, Y5
+	VFMSUB213PS Y5, Y2, Y2
+	VADDPS      Y5, Y5, Y8
+	VMULPS      Y2, Y8, Y2
+	VFMADD231PS Y5, Y5, Y2
+	JMP         focusdone493
 
-focusnot7_489:
+focusnot7_493:
 	CMPQ        SI, $+9
-	JGE         focusnot8_489
-	VMULPS      Y10, Y10, Y3
-	VMOVAPS     Y3, Y8
-	VFMSUB231PS Y10, Y10, Y8
-	VMULPS      Y3, Y3, Y9
-	VADDPS      Y3, Y3, Y11
-	VFMSUB213PS Y9, Y3, Y3
-	VFMADD231PS Y8, Y11, Y3
-	VMULPS      Y10, Y3, Y3
-	VFMADD231PS Y10, Y9, Y3
-	VMOVAPS     Y3, Y10
-	JMP         focusdone489
+	JGE         focusnot8_493
+	VMULPS      Y2, Y2, Y5
+	VMOVAPS     Y5, Y8
+	VFMSUB231PS Y2, Y2, Y8
+	VMULPS      Y5, Y5, Y9
+	VADDPS      Y5, Y5, Y10
+	VFMSUB213PS Y9, Y5, Y5
+	VFMADD231PS Y8, Y10, Y5
+	VMULPS      Y2, Y5, Y5
+	VFMADD231PS Y2, Y9, Y5
+	VMOVAPS     Y5, Y2
+	JMP         focusdone493
 
-focusnot8_489:
+focusnot8_493:
 	LEAQ         24(BX), R8
-	VMOVUPS      Y4, (SP)
+	VMOVUPS      Y3, (SP)
 	VMOVUPS      Y7, 32(SP)
 	VMOVUPS      Y6, 64(SP)
-	VMOVUPS      Y2, 96(SP)
-	VMOVUPS      Y5, 128(SP)
-	VMOVUPS      Y1, 160(SP)
-	VBROADCASTSS (R8), Y2
+	VMOVUPS      Y1, 96(SP)
+	VMOVUPS      Y4, 128(SP)
+	VMOVUPS      Y5, 160(SP)
+	VBROADCASTSS (R8), Y1
 	VBROADCASTSS 4(R8), Y3
 	VBROADCASTSS 8(R8), Y4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y10, Y5
+	VPAND        consts<>+32(SB), Y2, Y5
 	VPSUBD       consts<>+1248(SB), Y5, Y6
 	VCVTDQ2PS    Y5, Y7
 	VPSUBD       consts<>+1760(SB), Y7, Y7
@@ -19608,36 +19937,36 @@ focusnot8_489:
 	VPERMPS      pow_r<>+0(SB), Y8, Y9
 	VFMADD213PS  consts<>+672(SB), Y9, Y6
 	VMULPS       consts<>+1344(SB), Y6, Y9
-	VMOVAPS      Y6, Y11
+	VMOVAPS      Y6, Y10
+	VFMADD231PS  Y9, Y6, Y10
+	VSUBPS       Y10, Y6, Y11
 	VFMADD231PS  Y9, Y6, Y11
-	VSUBPS       Y11, Y6, Y12
-	VFMADD231PS  Y9, Y6, Y12
 	VMULPS       Y6, Y6, Y9
-	VBROADCASTSS consts<>+1376(SB), Y13
-	VFMADD213PS  consts<>+1408(SB), Y6, Y13
-	VFMADD213PS  consts<>+1440(SB), Y6, Y13
-	VFMADD213PS  consts<>+1472(SB), Y6, Y13
-	VFMADD213PS  consts<>+1504(SB), Y6, Y13
+	VBROADCASTSS consts<>+1376(SB), Y12
+	VFMADD213PS  consts<>+1408(SB), Y6, Y12
+	VFMADD213PS  consts<>+1440(SB), Y6, Y12
+	VFMADD213PS  consts<>+1472(SB), Y6, Y12
+	VFMADD213PS  consts<>+1504(SB), Y6, Y12
 	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  Y13, Y6, Y12
-	VADDPS       Y12, Y11, Y6
+	VFMADD231PS  Y12, Y6, Y11
+	VADDPS       Y11, Y10, Y6
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y8, Y9
 	VADDPS      Y9, Y7, Y7
-	VMULPS      Y7, Y2, Y9
-	VFMSUB213PS Y9, Y2, Y7
+	VMULPS      Y7, Y1, Y9
+	VFMSUB213PS Y9, Y1, Y7
 	VFMADD213PS Y9, Y3, Y6
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y13
-	VSUBPS      consts<>+1536(SB), Y13, Y14
-	VSUBPS      Y14, Y9, Y9
-	VFMADD231PS Y11, Y3, Y9
+	VADDPS      consts<>+1536(SB), Y6, Y12
+	VSUBPS      consts<>+1536(SB), Y12, Y13
+	VSUBPS      Y13, Y9, Y9
+	VFMADD231PS Y10, Y3, Y9
 	VPERMPS     pow_tl<>+0(SB), Y8, Y8
-	VFMADD231PS Y8, Y2, Y7
-	VFMADD231PS Y11, Y4, Y7
-	VFMADD231PS Y12, Y3, Y7
+	VFMADD231PS Y8, Y1, Y7
+	VFMADD231PS Y10, Y4, Y7
+	VFMADD231PS Y11, Y3, Y7
 	VADDPS      Y7, Y9, Y3
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
@@ -19647,12 +19976,12 @@ focusnot8_489:
 	VMULPS       Y3, Y3, Y7
 	VMULPS       Y4, Y7, Y4
 	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_full_hi<>+0(SB), Y13, Y3
-	VPERMPS      pow_full_lo<>+0(SB), Y13, Y7
+	VPERMPS      pow_full_hi<>+0(SB), Y12, Y3
+	VPERMPS      pow_full_lo<>+0(SB), Y12, Y7
 	VFMADD231PS  Y4, Y3, Y7
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y13, Y4
+	VPSUBD  consts<>+1536(SB), Y12, Y4
 	VPSRAD  $0x03, Y4, Y4
 	VADDPS  Y7, Y3, Y8
 	VPSLLD  $0x17, Y4, Y9
@@ -19660,15 +19989,16 @@ focusnot8_489:
 	VPMINUD consts<>+928(SB), Y9, Y9
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y1, Y4, Y4
-	VBROADCASTSS consts<>+1792(SB), Y11
-	VPSUBD       Y4, Y11, Y4
+	VPXOR        Y10, Y10, Y10
+	VPMINSD      Y10, Y4, Y4
+	VBROADCASTSS consts<>+1792(SB), Y10
+	VPSUBD       Y4, Y10, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VADDPS       Y3, Y4, Y11
-	VSUBPS       Y4, Y11, Y12
-	VSUBPS       Y12, Y3, Y3
+	VADDPS       Y3, Y4, Y10
+	VSUBPS       Y4, Y10, Y11
+	VSUBPS       Y11, Y3, Y3
 	VADDPS       Y7, Y3, Y3
-	VADDPS       Y3, Y11, Y3
+	VADDPS       Y3, Y10, Y3
 	VCMPPS       $0x11, Y4, Y8, Y7
 	VPSUBD       Y4, Y3, Y3
 	VBLENDVPS    Y7, Y3, Y9, Y3
@@ -19678,70 +20008,78 @@ focusnot8_489:
 	VCMPPS       $0x11, Y6, Y4, Y4
 	VBLENDVPS    Y4, consts<>+928(SB), Y3, Y3
 	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
-	VBLENDVPS    Y4, Y1, Y3, Y3
-	VPCMPEQD     Y1, Y5, Y4
-	VBLENDVPS    Y2, consts<>+928(SB), Y1, Y6
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y4, Y6, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPCMPEQD     Y4, Y5, Y4
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y1, consts<>+928(SB), Y6, Y6
 	VBLENDVPS    Y4, Y6, Y3, Y3
 	VPCMPEQD     consts<>+928(SB), Y5, Y4
-	VBROADCASTSS consts<>+928(SB), Y6
-	VBLENDVPS    Y2, Y1, Y6, Y2
-	VBLENDVPS    Y4, Y2, Y3, Y2
+	VPXOR        Y6, Y6, Y6
+	VBROADCASTSS consts<>+928(SB), Y7
+	VBLENDVPS    Y1, Y6, Y7, Y1
+	VBLENDVPS    Y4, Y1, Y3, Y1
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R8), Y3
-	VPAND        Y3, Y10, Y3
-	VPOR         Y3, Y2, Y2
-	VPCMPGTD     Y1, Y5, Y3
+	VPAND        Y3, Y2, Y3
+	VPOR         Y3, Y1, Y1
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y3, Y5, Y3
 	VBROADCASTSS consts<>+928(SB), Y4
 	VPCMPGTD     Y5, Y4, Y4
 	VPAND        Y3, Y4, Y3
 	VBROADCASTSS 16(R8), Y4
-	VPAND        Y4, Y10, Y4
-	VPCMPGTD     Y4, Y1, Y1
-	VPAND        Y3, Y1, Y1
+	VPAND        Y4, Y2, Y2
+	VPXOR        Y4, Y4, Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VPAND        Y3, Y2, Y2
 	VPCMPGTD     consts<>+928(SB), Y5, Y3
-	VPOR         Y1, Y3, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y2, Y10
-	VMOVUPS      (SP), Y4
+	VPOR         Y2, Y3, Y2
+	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y2
+	VMOVUPS      (SP), Y3
 	VMOVUPS      32(SP), Y7
 	VMOVUPS      64(SP), Y6
-	VMOVUPS      96(SP), Y2
-	VMOVUPS      128(SP), Y5
-	VMOVUPS      160(SP), Y1
+	VMOVUPS      96(SP), Y1
+	VMOVUPS      128(SP), Y4
+	VMOVUPS      160(SP), Y5
 
-focusdone489:
+focusdone493:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, consts<>+2176(SB), Y4, Y3
-	VMULPS    Y10, Y4, Y8
-	VBLENDVPS Y3, Y8, Y4, Y3
+	VCMPPS    $0x12, consts<>+2176(SB), Y3, Y5
+	VMULPS    Y2, Y3, Y8
+	VBLENDVPS Y5, Y8, Y3, Y3
 	VPMINUD   consts<>+608(SB), Y3, Y3
 
 	// s q, pre and f
-	VBROADCASTSS (DI), Y4
-	VMULPS       Y10, Y5, Y5
-	VMULPS       Y7, Y5, Y5
-	VMULPS       Y5, Y4, Y4
-	VMULPS       Y6, Y4, Y4
-	VBROADCASTSS consts<>+2880(SB), Y5
-	VPAND        consts<>+32(SB), Y4, Y6
-	VCMPPS       $0x12, Y6, Y5, Y5
-	VCMPPS       $0x11, Y0, Y2, Y6
-	VBLENDVPS    Y6, consts<>+2912(SB), Y0, Y6
-	VBROADCASTSS consts<>+2944(SB), Y7
-	VBLENDVPS    Y5, Y6, Y7, Y5
-	VMULPS       Y5, Y2, Y6
-	VDIVPS       Y6, Y4, Y6
-	VCMPPS       $0x00, Y1, Y2, Y2
-	VBLENDVPS    Y2, Y1, Y6, Y2
-	VPXOR        consts<>+1184(SB), Y4, Y4
-	VCMPPS       $0x03, Y4, Y4, Y6
-	VBLENDVPS    Y6, consts<>+608(SB), Y4, Y4
-	VCMPPS       $0x03, Y2, Y2, Y6
-	VBLENDVPS    Y6, consts<>+608(SB), Y2, Y2
+	VBROADCASTSS (DI), Y5
+	VMULPS       Y2, Y4, Y2
+	VMULPS       Y7, Y2, Y2
+	VMULPS       Y2, Y5, Y2
+	VMULPS       Y6, Y2, Y2
+	VBROADCASTSS consts<>+2880(SB), Y4
+	VPAND        consts<>+32(SB), Y2, Y5
+	VCMPPS       $0x12, Y5, Y4, Y4
+	VCMPPS       $0x11, Y0, Y1, Y5
+	VBLENDVPS    Y5, consts<>+2912(SB), Y0, Y5
+	VBROADCASTSS consts<>+2944(SB), Y6
+	VBLENDVPS    Y4, Y5, Y6, Y4
+	VMULPS       Y4, Y1, Y5
+	VDIVPS       Y5, Y2, Y5
+	VPXOR        Y6, Y6, Y6
+	VCMPPS       $0x00, Y6, Y1, Y1
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y1, Y6, Y5, Y1
+	VPXOR        consts<>+1184(SB), Y2, Y2
+	VCMPPS       $0x03, Y2, Y2, Y5
+	VBLENDVPS    Y5, consts<>+608(SB), Y2, Y2
+	VCMPPS       $0x03, Y1, Y1, Y5
+	VBLENDVPS    Y5, consts<>+608(SB), Y1, Y1
 	VMOVUPS      Y3, (CX)
-	VMOVUPS      Y4, 384(DX)
-	VMOVUPS      Y5, 512(DX)
-	VMOVUPS      Y2, (DX)
+	VMOVUPS      Y2, 384(DX)
+	VMOVUPS      Y4, 512(DX)
+	VMOVUPS      Y1, (DX)
 	ADDQ         $+32, CX
 	ADDQ         $+32, DX
 	ADDQ         $-8, AX
@@ -19759,102 +20097,106 @@ vector:
 	CMOVQGT    R8, R9
 	NEGQ       R9
 	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(R9*4), Y2
-	VMASKMOVPS (DX), Y2, Y3
-	VBLENDVPS  Y2, Y3, Y0, Y3
-	VMASKMOVPS 128(DX), Y2, Y4
-	VBLENDVPS  Y2, Y4, Y1, Y4
-	VMASKMOVPS 256(DX), Y2, Y5
-	VBLENDVPS  Y2, Y5, Y1, Y5
-	VMASKMOVPS 384(DX), Y2, Y6
-	VBLENDVPS  Y2, Y6, Y1, Y6
-	VMASKMOVPS 512(DX), Y2, Y7
-	VBLENDVPS  Y2, Y7, Y0, Y2
+	VMOVUPS    (R8)(R9*4), Y1
+	VMASKMOVPS (DX), Y1, Y2
+	VBLENDVPS  Y1, Y2, Y0, Y2
+	VMASKMOVPS 128(DX), Y1, Y3
+	VPXOR      Y4, Y4, Y4
+	VBLENDVPS  Y1, Y3, Y4, Y3
+	VMASKMOVPS 256(DX), Y1, Y4
+	VPXOR      Y5, Y5, Y5
+	VBLENDVPS  Y1, Y4, Y5, Y4
+	VMASKMOVPS 384(DX), Y1, Y5
+	VPXOR      Y6, Y6, Y6
+	VBLENDVPS  Y1, Y5, Y6, Y5
+	VMASKMOVPS 512(DX), Y1, Y6
+	VBLENDVPS  Y1, Y6, Y0, Y1
+	VPXOR      Y6, Y6, Y6
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND        consts<>+32(SB), Y5, Y7
+	VPAND        consts<>+32(SB), Y4, Y7
 	VBROADCASTSS consts<>+2272(SB), Y8
 	VCMPPS       $0x11, Y7, Y8, Y8
 	VCMPPS       $0x11, consts<>+928(SB), Y7, Y7
 	VPAND        Y8, Y7, Y7
-	VPAND        Y5, Y7, Y7
-	VCMPPS       $0x12, consts<>+2176(SB), Y6, Y8
+	VPAND        Y4, Y7, Y7
+	VCMPPS       $0x12, consts<>+2176(SB), Y5, Y8
 	VBROADCASTSS consts<>+608(SB), Y9
-	VBLENDVPS    Y8, Y3, Y9, Y3
-	VMAXPS       Y5, Y6, Y5
-	VCMPPS       $0x00, consts<>+640(SB), Y5, Y5
-	VBLENDVPS    Y5, consts<>+608(SB), Y3, Y3
+	VBLENDVPS    Y8, Y2, Y9, Y2
+	VMAXPS       Y4, Y5, Y4
+	VCMPPS       $0x00, consts<>+640(SB), Y4, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y2, Y2
 
 	// e^(r_t) = p + pLow
-	VSUBPS       Y7, Y6, Y5
-	VBROADCASTSS consts<>+2336(SB), Y6
-	VMINPS       Y5, Y6, Y6
+	VSUBPS       Y7, Y5, Y4
+	VBROADCASTSS consts<>+2336(SB), Y5
+	VMINPS       Y4, Y5, Y5
 	VBROADCASTSS consts<>+2304(SB), Y7
-	VMAXPS       Y6, Y7, Y6
+	VMAXPS       Y5, Y7, Y5
 	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+2368(SB), Y6, Y7
+	VFMADD213PS  consts<>+2368(SB), Y5, Y7
 	VSUBPS       consts<>+2368(SB), Y7, Y8
-	VMOVAPS      Y6, Y9
+	VMOVAPS      Y5, Y9
 	VFNMADD231PS consts<>+160(SB), Y8, Y9
 	VFNMADD231PS consts<>+192(SB), Y8, Y9
-	VCMPPS       $0x11, Y6, Y5, Y8
-	VCMPPS       $0x11, Y3, Y1, Y10
+	VCMPPS       $0x11, Y5, Y4, Y8
+	VCMPPS       $0x11, Y2, Y6, Y10
 	VPAND        Y8, Y10, Y8
-	VSUBPS       Y5, Y6, Y5
-	VPAND        Y5, Y8, Y5
-	VBROADCASTSS consts<>+2464(SB), Y6
-	VFMADD213PS  consts<>+2496(SB), Y9, Y6
-	VFMADD213PS  consts<>+2528(SB), Y9, Y6
-	VFMADD213PS  consts<>+2560(SB), Y9, Y6
-	VFMADD213PS  consts<>+2592(SB), Y9, Y6
-	VFMADD213PS  Y0, Y9, Y6
+	VSUBPS       Y4, Y5, Y4
+	VPAND        Y4, Y8, Y4
+	VBROADCASTSS consts<>+2464(SB), Y5
+	VFMADD213PS  consts<>+2496(SB), Y9, Y5
+	VFMADD213PS  consts<>+2528(SB), Y9, Y5
+	VFMADD213PS  consts<>+2560(SB), Y9, Y5
+	VFMADD213PS  consts<>+2592(SB), Y9, Y5
+	VFMADD213PS  Y0, Y9, Y5
 	VMOVAPS      Y0, Y8
-	VFMADD231PS  Y6, Y9, Y8
+	VFMADD231PS  Y5, Y9, Y8
 	VSUBPS       Y8, Y0, Y10
-	VFMADD231PS  Y6, Y9, Y10
+	VFMADD231PS  Y5, Y9, Y10
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Y8, Y0, Y6
-	VMULPS       Y6, Y3, Y9
-	VFNMADD213PS Y3, Y9, Y8
+	VDIVPS       Y8, Y0, Y5
+	VMULPS       Y5, Y2, Y9
+	VFNMADD213PS Y2, Y9, Y8
 	VMULPS       Y10, Y9, Y10
 	VSUBPS       Y10, Y8, Y8
-	VMULPS       Y6, Y8, Y6
+	VMULPS       Y5, Y8, Y5
 	VPSUBD       consts<>+2368(SB), Y7, Y7
-	VPSUBD       Y7, Y4, Y4
+	VPSUBD       Y7, Y3, Y3
 	VPSRLD       $0x17, Y9, Y7
 	VPSUBD       consts<>+2624(SB), Y7, Y7
-	VPADDD       Y7, Y4, Y7
-	VPMAXSD      Y1, Y7, Y7
-	VPSUBD       Y7, Y4, Y4
-	VPMAXSD      consts<>+2656(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y8
+	VPADDD       Y7, Y3, Y7
+	VPMAXSD      Y6, Y7, Y7
+	VPSUBD       Y7, Y3, Y3
+	VPMAXSD      consts<>+2656(SB), Y3, Y3
+	VPSRAD       $0x01, Y3, Y8
 	VPADDD       consts<>+1664(SB), Y8, Y10
 	VPSLLD       $0x17, Y10, Y10
-	VPSUBD       Y8, Y4, Y4
-	VPADDD       consts<>+1664(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
+	VPSUBD       Y8, Y3, Y3
+	VPADDD       consts<>+1664(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y10, Y9, Y8
-	VMULPS       Y4, Y8, Y8
-	VMULPS       Y10, Y6, Y6
-	VMULPS       Y4, Y6, Y4
+	VMULPS       Y3, Y8, Y8
+	VMULPS       Y10, Y5, Y5
+	VMULPS       Y3, Y5, Y3
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Y8, Y0, Y6
+	VMAXPS       Y8, Y0, Y5
 	VMINPS       Y8, Y0, Y9
-	VADDPS       Y9, Y6, Y10
-	VSUBPS       Y6, Y10, Y6
-	VSUBPS       Y6, Y9, Y6
+	VADDPS       Y9, Y5, Y10
+	VSUBPS       Y5, Y10, Y5
+	VSUBPS       Y5, Y9, Y5
 	VDIVPS       Y10, Y0, Y9
 	VMULPS       Y9, Y8, Y11
 	VFNMADD213PS Y8, Y11, Y10
-	VADDPS       Y4, Y10, Y10
-	VADDPS       Y4, Y6, Y6
-	VMULPS       Y6, Y11, Y6
-	VSUBPS       Y6, Y10, Y6
-	VMULPS       Y9, Y6, Y6
-	VADDPS       Y6, Y11, Y6
-	VMINPS       Y6, Y0, Y6
+	VADDPS       Y3, Y10, Y10
+	VADDPS       Y3, Y5, Y5
+	VMULPS       Y5, Y11, Y5
+	VSUBPS       Y5, Y10, Y5
+	VMULPS       Y9, Y5, Y5
+	VADDPS       Y5, Y11, Y5
+	VMINPS       Y5, Y0, Y5
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
@@ -19894,130 +20236,130 @@ vector:
 	VADDPS      Y13, Y11, Y11
 	VADDPS      Y11, Y10, Y10
 	VADDPS      Y10, Y8, Y8
-	VMULPS      Y9, Y4, Y4
-	VADDPS      Y4, Y8, Y4
+	VMULPS      Y9, Y3, Y3
+	VADDPS      Y3, Y8, Y3
 	VCVTDQ2PS   Y7, Y8
-	VFMADD231PS consts<>+160(SB), Y8, Y4
-	VADDPS      Y5, Y4, Y4
-	VMULPS      Y4, Y2, Y5
-	VCMPPS      $0x00, Y1, Y2, Y8
-	VCMPPS      $0x00, Y4, Y4, Y10
+	VFMADD231PS consts<>+160(SB), Y8, Y3
+	VADDPS      Y4, Y3, Y3
+	VMULPS      Y3, Y1, Y4
+	VCMPPS      $0x00, Y6, Y1, Y8
+	VCMPPS      $0x00, Y3, Y3, Y10
 	VPAND       Y8, Y10, Y8
-	VBLENDVPS   Y8, Y1, Y5, Y5
+	VBLENDVPS   Y8, Y6, Y4, Y4
 
 	// 1 + gamma p_t l / q
-	VPCMPGTD     Y1, Y7, Y7
-	VBLENDVPS    Y7, Y1, Y9, Y7
-	VCMPPS       $0x00, Y1, Y6, Y8
-	VDIVPS       Y6, Y4, Y4
-	VBLENDVPS    Y8, Y0, Y4, Y4
-	VCMPPS       $0x00, Y1, Y7, Y8
-	VMULPS       Y4, Y7, Y4
-	VBLENDVPS    Y8, Y1, Y4, Y4
+	VPCMPGTD     Y6, Y7, Y7
+	VBLENDVPS    Y7, Y6, Y9, Y7
+	VCMPPS       $0x00, Y6, Y5, Y8
+	VDIVPS       Y5, Y3, Y3
+	VBLENDVPS    Y8, Y0, Y3, Y3
+	VCMPPS       $0x00, Y6, Y7, Y8
+	VMULPS       Y3, Y7, Y3
+	VBLENDVPS    Y8, Y6, Y3, Y3
 	VBROADCASTSS 8(BX), Y7
-	VFMADD213PS  Y0, Y4, Y7
-	VMOVAPS      Y6, Y10
+	VFMADD213PS  Y0, Y3, Y7
+	VMOVAPS      Y5, Y3
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_490
-	VMULPS Y10, Y10, Y10
-	JMP    focusdone490
+	JGE    focusnot0_494
+	VMULPS Y3, Y3, Y3
+	JMP    focusdone494
 
-focusnot0_490:
+focusnot0_494:
 	CMPQ    SI, $+2
-	JGE     focusnot1_490
-	VMOVAPS Y0, Y10
-	JMP     focusdone490
+	JGE     focusnot1_494
+	VMOVAPS Y0, Y3
+	JMP     focusdone494
 
-focusnot1_490:
+focusnot1_494:
 	CMPQ SI, $+3
-	JGE  focusnot2_490
-	JMP  focusdone490
+	JGE  focusnot2_494
+	JMP  focusdone494
 
-focusnot2_490:
+focusnot2_494:
 	CMPQ    SI, $+4
-	JGE     focusnot3_490
-	VSQRTPS Y10, Y10
-	JMP     focusdone490
+	JGE     focusnot3_494
+	VSQRTPS Y3, Y3
+	JMP     focusdone494
 
-focusnot3_490:
+focusnot3_494:
 	CMPQ         SI, $+5
-	JGE          focusnot4_490
-	VSQRTPS      Y10, Y4
-	VMOVAPS      Y10, Y8
-	VFNMADD231PS Y4, Y4, Y8
-	VMULPS       consts<>+2144(SB), Y4, Y9
+	JGE          focusnot4_494
+	VSQRTPS      Y3, Y6
+	VMOVAPS      Y3, Y8
+	VFNMADD231PS Y6, Y6, Y8
+	VMULPS       consts<>+2144(SB), Y6, Y9
 	VMULPS       Y9, Y8, Y8
-	VFMADD231PS  Y4, Y10, Y8
-	VMOVAPS      Y8, Y10
-	JMP          focusdone490
+	VFMADD231PS  Y6, Y3, Y8
+	VMOVAPS      Y8, Y3
+	JMP          focusdone494
 
-focusnot4_490:
+focusnot4_494:
 	CMPQ         SI, $+6
-	JGE          focusnot5_490
-	VSQRTPS      Y10, Y4
-	VMULPS       Y10, Y10, Y8
+	JGE          focusnot5_494
+	VSQRTPS      Y3, Y6
+	VMULPS       Y3, Y3, Y8
 	VMOVAPS      Y8, Y9
-	VFMSUB231PS  Y10, Y10, Y9
-	VMOVAPS      Y10, Y11
-	VFNMADD231PS Y4, Y4, Y11
-	VMULPS       Y11, Y10, Y10
-	VFMADD231PS  consts<>+2144(SB), Y10, Y9
-	VMULPS       Y4, Y9, Y10
-	VFMADD231PS  Y4, Y8, Y10
-	JMP          focusdone490
+	VFMSUB231PS  Y3, Y3, Y9
+	VMOVAPS      Y3, Y10
+	VFNMADD231PS Y6, Y6, Y10
+	VMULPS       Y10, Y3, Y3
+	VFMADD231PS  consts<>+2144(SB), Y3, Y9
+	VMULPS       Y6, Y9, Y3
+	VFMADD231PS  Y6, Y8, Y3
+	JMP          focusdone494
 
-focusnot5_490:
+focusnot5_494:
 	CMPQ        SI, $+7
-	JGE         focusnot6_490
-	VMULPS      Y10, Y10, Y4
-	VMOVAPS     Y4, Y8
-	VFMSUB231PS Y10, Y10, Y8
-	VMULPS      Y10, Y8, Y8
-	VFMADD231PS Y10, Y4, Y8
-	VMOVAPS     Y8, Y10
-	JMP         focusdone490
+	JGE         focusnot6_494
+	VMULPS      Y3, Y3, Y6
+	VMOVAPS     Y6, Y8
+	VFMSUB231PS Y3, Y3, Y8
+	VMULPS      Y3, Y8, Y8
+	VFMADD231PS Y3, Y6, Y8
+	VMOVAPS     Y8, Y3
+	JMP         focusdone494
 
-focusnot6_490:
+focusnot6_494:
 	CMPQ        SI, $+8
-	JGE         focusnot7_490
-	VMULPS      Y10, Y10, Y4
-	VFMSUB213PS Y4, Y10, Y10
-	VADDPS      Y4, Y4, Y8
-	VMULPS      Y10, Y8, Y10
-	VFMADD231PS Y4, Y4, Y10
-	JMP         focusdone490
+	JGE         focusnot7_494
+	VMULPS      Y3, Y3, Y6
+	VFMSUB213PS Y6, Y3, Y3
+	VADDPS      Y6, Y6, Y8
+	VMULPS      Y3, Y8, Y3
+	VFMADD231PS Y6, Y6, Y3
+	JMP         focusdone494
 
-focusnot7_490:
+focusnot7_494:
 	CMPQ        SI, $+9
-	JGE         focusnot8_490
-	VMULPS      Y10, Y10, Y4
-	VMOVAPS     Y4, Y8
-	VFMSUB231PS Y10, Y10, Y8
-	VMULPS      Y4, Y4, Y9
-	VADDPS      Y4, Y4, Y11
-	VFMSUB213PS Y9, Y4, Y4
-	VFMADD231PS Y8, Y11, Y4
-	VMULPS      Y10, Y4, Y4
-	VFMADD231PS Y10, Y9, Y4
-	VMOVAPS     Y4, Y10
-	JMP         focusdone490
+	JGE         focusnot8_494
+	VMULPS      Y3, Y3, Y6
+	VMOVAPS     Y6, Y8
+	VFMSUB231PS Y3, Y3, Y8
+	VMULPS      Y6, Y6, Y9
+	VADDPS      Y6, Y6, Y10
+	VFMSUB213PS Y9, Y6, Y6
+	VFMADD231PS Y8, Y10, Y6
+	VMULPS      Y3, Y6, Y6
+	VFMADD231PS Y3, Y9, Y6
+	VMOVAPS     Y6, Y3
+	JMP         focusdone494
 
-focusnot8_490:
+focusnot8_494:
 	LEAQ         24(BX), R8
-	VMOVUPS      Y5, (SP)
+	VMOVUPS      Y4, (SP)
 	VMOVUPS      Y7, 32(SP)
-	VMOVUPS      Y6, 64(SP)
-	VMOVUPS      Y3, 96(SP)
-	VMOVUPS      Y2, 128(SP)
-	VMOVUPS      Y1, 160(SP)
-	VBROADCASTSS (R8), Y2
-	VBROADCASTSS 4(R8), Y3
+	VMOVUPS      Y5, 64(SP)
+	VMOVUPS      Y2, 96(SP)
+	VMOVUPS      Y1, 128(SP)
+	VMOVUPS      Y6, 160(SP)
+	VBROADCASTSS (R8), Y1
+	VBROADCASTSS 4(R8), Y2
 	VBROADCASTSS 8(R8), Y4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y10, Y5
+	VPAND        consts<>+32(SB), Y3, Y5
 	VPSUBD       consts<>+1248(SB), Y5, Y6
 	VCVTDQ2PS    Y5, Y7
 	VPSUBD       consts<>+1760(SB), Y7, Y7
@@ -20034,238 +20376,247 @@ focusnot8_490:
 	VPERMPS      pow_r<>+0(SB), Y8, Y9
 	VFMADD213PS  consts<>+672(SB), Y9, Y6
 	VMULPS       consts<>+1344(SB), Y6, Y9
-	VMOVAPS      Y6, Y11
+	VMOVAPS      Y6, Y10
+	VFMADD231PS  Y9, Y6, Y10
+	VSUBPS       Y10, Y6, Y11
 	VFMADD231PS  Y9, Y6, Y11
-	VSUBPS       Y11, Y6, Y12
-	VFMADD231PS  Y9, Y6, Y12
 	VMULPS       Y6, Y6, Y9
-	VBROADCASTSS consts<>+1376(SB), Y13
-	VFMADD213PS  consts<>+1408(SB), Y6, Y13
-	VFMADD213PS  consts<>+1440(SB), Y6, Y13
-	VFMADD213PS  consts<>+1472(SB), Y6, Y13
-	VFMADD213PS  consts<>+1504(SB), Y6, Y13
+	VBROADCASTSS consts<>+1376(SB), Y12
+	VFMADD213PS  consts<>+1408(SB), Y6, Y12
+	VFMADD213PS  consts<>+1440(SB), Y6, Y12
+	VFMADD213PS  consts<>+1472(SB), Y6, Y12
+	VFMADD213PS  consts<>+1504(SB), Y6, Y12
 	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  Y13, Y6, Y12
-	VADDPS       Y12, Y11, Y6
+	VFMADD231PS  Y12, Y6, Y11
+	VADDPS       Y11, Y10, Y6
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y8, Y9
 	VADDPS      Y9, Y7, Y7
-	VMULPS      Y7, Y2, Y9
-	VFMSUB213PS Y9, Y2, Y7
-	VFMADD213PS Y9, Y3, Y6
+	VMULPS      Y7, Y1, Y9
+	VFMSUB213PS Y9, Y1, Y7
+	VFMADD213PS Y9, Y2, Y6
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y13
-	VSUBPS      consts<>+1536(SB), Y13, Y14
-	VSUBPS      Y14, Y9, Y9
-	VFMADD231PS Y11, Y3, Y9
+	VADDPS      consts<>+1536(SB), Y6, Y12
+	VSUBPS      consts<>+1536(SB), Y12, Y13
+	VSUBPS      Y13, Y9, Y9
+	VFMADD231PS Y10, Y2, Y9
 	VPERMPS     pow_tl<>+0(SB), Y8, Y8
-	VFMADD231PS Y8, Y2, Y7
-	VFMADD231PS Y11, Y4, Y7
-	VFMADD231PS Y12, Y3, Y7
-	VADDPS      Y7, Y9, Y3
+	VFMADD231PS Y8, Y1, Y7
+	VFMADD231PS Y10, Y4, Y7
+	VFMADD231PS Y11, Y2, Y7
+	VADDPS      Y7, Y9, Y2
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
 	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y3, Y4
-	VFMADD213PS  consts<>+1632(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y7
+	VFMADD213PS  consts<>+1600(SB), Y2, Y4
+	VFMADD213PS  consts<>+1632(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y7
 	VMULPS       Y4, Y7, Y4
-	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_full_hi<>+0(SB), Y13, Y3
-	VPERMPS      pow_full_lo<>+0(SB), Y13, Y7
-	VFMADD231PS  Y4, Y3, Y7
+	VFMADD231PS  consts<>+160(SB), Y2, Y4
+	VPERMPS      pow_full_hi<>+0(SB), Y12, Y2
+	VPERMPS      pow_full_lo<>+0(SB), Y12, Y7
+	VFMADD231PS  Y4, Y2, Y7
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y13, Y4
+	VPSUBD  consts<>+1536(SB), Y12, Y4
 	VPSRAD  $0x03, Y4, Y4
-	VADDPS  Y7, Y3, Y8
+	VADDPS  Y7, Y2, Y8
 	VPSLLD  $0x17, Y4, Y9
 	VPADDD  Y9, Y8, Y9
 	VPMINUD consts<>+928(SB), Y9, Y9
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y1, Y4, Y4
-	VBROADCASTSS consts<>+1792(SB), Y11
-	VPSUBD       Y4, Y11, Y4
+	VPXOR        Y10, Y10, Y10
+	VPMINSD      Y10, Y4, Y4
+	VBROADCASTSS consts<>+1792(SB), Y10
+	VPSUBD       Y4, Y10, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VADDPS       Y3, Y4, Y11
-	VSUBPS       Y4, Y11, Y12
-	VSUBPS       Y12, Y3, Y3
-	VADDPS       Y7, Y3, Y3
-	VADDPS       Y3, Y11, Y3
+	VADDPS       Y2, Y4, Y10
+	VSUBPS       Y4, Y10, Y11
+	VSUBPS       Y11, Y2, Y2
+	VADDPS       Y7, Y2, Y2
+	VADDPS       Y2, Y10, Y2
 	VCMPPS       $0x11, Y4, Y8, Y7
-	VPSUBD       Y4, Y3, Y3
-	VBLENDVPS    Y7, Y3, Y9, Y3
+	VPSUBD       Y4, Y2, Y2
+	VBLENDVPS    Y7, Y2, Y9, Y2
 
 	// overflow, underflow, x = 0 and Inf
 	VBROADCASTSS consts<>+1824(SB), Y4
 	VCMPPS       $0x11, Y6, Y4, Y4
-	VBLENDVPS    Y4, consts<>+928(SB), Y3, Y3
+	VBLENDVPS    Y4, consts<>+928(SB), Y2, Y2
 	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
-	VBLENDVPS    Y4, Y1, Y3, Y3
-	VPCMPEQD     Y1, Y5, Y4
-	VBLENDVPS    Y2, consts<>+928(SB), Y1, Y6
-	VBLENDVPS    Y4, Y6, Y3, Y3
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y4, Y6, Y2, Y2
+	VPXOR        Y4, Y4, Y4
+	VPCMPEQD     Y4, Y5, Y4
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y1, consts<>+928(SB), Y6, Y6
+	VBLENDVPS    Y4, Y6, Y2, Y2
 	VPCMPEQD     consts<>+928(SB), Y5, Y4
-	VBROADCASTSS consts<>+928(SB), Y6
-	VBLENDVPS    Y2, Y1, Y6, Y2
-	VBLENDVPS    Y4, Y2, Y3, Y2
+	VPXOR        Y6, Y6, Y6
+	VBROADCASTSS consts<>+928(SB), Y7
+	VBLENDVPS    Y1, Y6, Y7, Y1
+	VBLENDVPS    Y4, Y1, Y2, Y1
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Y3
-	VPAND        Y3, Y10, Y3
-	VPOR         Y3, Y2, Y2
-	VPCMPGTD     Y1, Y5, Y3
+	VBROADCASTSS 12(R8), Y2
+	VPAND        Y2, Y3, Y2
+	VPOR         Y2, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPCMPGTD     Y2, Y5, Y2
 	VBROADCASTSS consts<>+928(SB), Y4
 	VPCMPGTD     Y5, Y4, Y4
-	VPAND        Y3, Y4, Y3
+	VPAND        Y2, Y4, Y2
 	VBROADCASTSS 16(R8), Y4
-	VPAND        Y4, Y10, Y4
-	VPCMPGTD     Y4, Y1, Y1
-	VPAND        Y3, Y1, Y1
+	VPAND        Y4, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VPAND        Y2, Y3, Y2
 	VPCMPGTD     consts<>+928(SB), Y5, Y3
-	VPOR         Y1, Y3, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y2, Y10
-	VMOVUPS      (SP), Y5
+	VPOR         Y2, Y3, Y2
+	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y3
+	VMOVUPS      (SP), Y4
 	VMOVUPS      32(SP), Y7
-	VMOVUPS      64(SP), Y6
-	VMOVUPS      96(SP), Y3
-	VMOVUPS      128(SP), Y2
-	VMOVUPS      160(SP), Y1
+	VMOVUPS      64(SP), Y5
+	VMOVUPS      96(SP), Y2
+	VMOVUPS      128(SP), Y1
+	VMOVUPS      160(SP), Y6
 
-focusdone490:
+focusdone494:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, consts<>+2176(SB), Y5, Y4
-	VMULPS    Y10, Y5, Y8
-	VBLENDVPS Y4, Y8, Y5, Y4
-	VPMINUD   consts<>+608(SB), Y4, Y5
+	VCMPPS    $0x12, consts<>+2176(SB), Y4, Y6
+	VMULPS    Y3, Y4, Y8
+	VBLENDVPS Y6, Y8, Y4, Y4
+	VPMINUD   consts<>+608(SB), Y4, Y6
 
 	// s q, pre and f
 	VBROADCASTSS (DI), Y4
-	VMULPS       Y10, Y2, Y2
-	VMULPS       Y7, Y2, Y2
-	VMULPS       Y2, Y4, Y2
-	VMULPS       Y6, Y2, Y2
-	VBROADCASTSS consts<>+2880(SB), Y4
-	VPAND        consts<>+32(SB), Y2, Y6
-	VCMPPS       $0x12, Y6, Y4, Y4
-	VCMPPS       $0x11, Y0, Y3, Y6
-	VBLENDVPS    Y6, consts<>+2912(SB), Y0, Y6
-	VBROADCASTSS consts<>+2944(SB), Y7
-	VBLENDVPS    Y4, Y6, Y7, Y6
-	VMULPS       Y6, Y3, Y4
-	VDIVPS       Y4, Y2, Y4
-	VCMPPS       $0x00, Y1, Y3, Y3
-	VBLENDVPS    Y3, Y1, Y4, Y3
-	VPXOR        consts<>+1184(SB), Y2, Y2
-	VCMPPS       $0x03, Y2, Y2, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y2, Y4
-	VCMPPS       $0x03, Y3, Y3, Y2
-	VBLENDVPS    Y2, consts<>+608(SB), Y3, Y2
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y7, Y1, Y1
+	VMULPS       Y1, Y4, Y1
+	VMULPS       Y5, Y1, Y1
+	VBROADCASTSS consts<>+2880(SB), Y3
+	VPAND        consts<>+32(SB), Y1, Y4
+	VCMPPS       $0x12, Y4, Y3, Y3
+	VCMPPS       $0x11, Y0, Y2, Y4
+	VBLENDVPS    Y4, consts<>+2912(SB), Y0, Y4
+	VBROADCASTSS consts<>+2944(SB), Y5
+	VBLENDVPS    Y3, Y4, Y5, Y4
+	VMULPS       Y4, Y2, Y3
+	VDIVPS       Y3, Y1, Y3
+	VPXOR        Y5, Y5, Y5
+	VCMPPS       $0x00, Y5, Y2, Y2
+	VPXOR        Y5, Y5, Y5
+	VBLENDVPS    Y2, Y5, Y3, Y2
+	VPXOR        consts<>+1184(SB), Y1, Y1
+	VCMPPS       $0x03, Y1, Y1, Y3
+	VBLENDVPS    Y3, consts<>+608(SB), Y1, Y3
+	VCMPPS       $0x03, Y2, Y2, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y2, Y1
 	CMPQ         AX, $+8
 	JLT          partless1
-	VMOVUPS      Y5, (CX)
+	VMOVUPS      Y6, (CX)
 	JMP          partdone1
 
 partless1:
 	MOVQ         CX, R8
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X5, (R8)
+	VMOVUPS      X6, (R8)
 	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y5, X5
+	VEXTRACTF128 $0x01, Y6, X6
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X5, (R8)
+	VMOVLPS X6, (R8)
 	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X5, X5
+	VPSRLDQ $0x08, X6, X6
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X5, (R8)
+	VMOVSS X6, (R8)
 
 partdone1:
 	CMPQ    AX, $+8
 	JLT     partless2
-	VMOVUPS Y4, 384(DX)
+	VMOVUPS Y3, 384(DX)
 	JMP     partdone2
 
 partless2:
 	MOVQ         DX, R8
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X4, 384(R8)
+	VMOVUPS      X3, 384(R8)
 	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y4, X4
+	VEXTRACTF128 $0x01, Y3, X3
 
 partfour2:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X4, 384(R8)
+	VMOVLPS X3, 384(R8)
 	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X4, X4
+	VPSRLDQ $0x08, X3, X3
 
 parttwo2:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X4, 384(R8)
+	VMOVSS X3, 384(R8)
 
 partdone2:
 	CMPQ    AX, $+8
 	JLT     partless3
-	VMOVUPS Y6, 512(DX)
+	VMOVUPS Y4, 512(DX)
 	JMP     partdone3
 
 partless3:
 	MOVQ         DX, R8
 	TESTQ        $0x00000004, AX
 	JEQ          partfour3
-	VMOVUPS      X6, 512(R8)
+	VMOVUPS      X4, 512(R8)
 	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y6, X6
+	VEXTRACTF128 $0x01, Y4, X4
 
 partfour3:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo3
-	VMOVLPS X6, 512(R8)
+	VMOVLPS X4, 512(R8)
 	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X6, X6
+	VPSRLDQ $0x08, X4, X4
 
 parttwo3:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone3
-	VMOVSS X6, 512(R8)
+	VMOVSS X4, 512(R8)
 
 partdone3:
 	CMPQ    AX, $+8
 	JLT     partless4
-	VMOVUPS Y2, (DX)
+	VMOVUPS Y1, (DX)
 	JMP     partdone4
 
 partless4:
 	MOVQ         DX, R8
 	TESTQ        $0x00000004, AX
 	JEQ          partfour4
-	VMOVUPS      X2, (R8)
+	VMOVUPS      X1, (R8)
 	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y2, X2
+	VEXTRACTF128 $0x01, Y1, X1
 
 partfour4:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo4
-	VMOVLPS X2, (R8)
+	VMOVLPS X1, (R8)
 	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X2, X2
+	VPSRLDQ $0x08, X1, X1
 
 parttwo4:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone4
-	VMOVSS X2, (R8)
+	VMOVSS X1, (R8)
 
 partdone4:
 	ADDQ $+32, CX
@@ -20282,22 +20633,21 @@ done:
 // Requires: AVX, AVX512F, BMI2
 TEXT ·maxWordAVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS consts<>+1184(SB), Z0
-	VBROADCASTSS consts<>+960(SB), Z1
 	MOVQ         x+8(FP), AX
 	MOVQ         n+16(FP), CX
-	VMOVAPS      Z0, Z3
+	VMOVAPS      Z0, Z2
 	CMPQ         CX, $+64
 	JLT          words_few
 
 words_round:
-	VPXORD  (AX), Z0, Z2
-	VPMAXSD Z2, Z3, Z3
-	VPXORD  64(AX), Z0, Z2
-	VPMAXSD Z2, Z3, Z3
-	VPXORD  128(AX), Z0, Z2
-	VPMAXSD Z2, Z3, Z3
-	VPXORD  192(AX), Z0, Z2
-	VPMAXSD Z2, Z3, Z3
+	VPXORD  (AX), Z0, Z1
+	VPMAXSD Z1, Z2, Z2
+	VPXORD  64(AX), Z0, Z1
+	VPMAXSD Z1, Z2, Z2
+	VPXORD  128(AX), Z0, Z1
+	VPMAXSD Z1, Z2, Z2
+	VPXORD  192(AX), Z0, Z1
+	VPMAXSD Z1, Z2, Z2
 	ADDQ    $+256, AX
 	ADDQ    $-64, CX
 	CMPQ    CX, $+64
@@ -20308,8 +20658,8 @@ words_few:
 	JLT  words_part
 
 words_tile:
-	VPXORD  (AX), Z0, Z2
-	VPMAXSD Z2, Z3, Z3
+	VPXORD  (AX), Z0, Z1
+	VPMAXSD Z1, Z2, Z2
 	ADDQ    $+64, AX
 	ADDQ    $-16, CX
 	CMPQ    CX, $+16
@@ -20321,14 +20671,15 @@ words_part:
 	MOVL    $0x0000ffff, DX
 	BZHIL   CX, DX, DX
 	KMOVW   DX, K1
+	VPXORD  Z1, Z1, Z1
 	VMOVUPS (AX), K1, Z1
 	VPXORD  Z1, Z0, Z1
-	VPMAXSD Z1, Z3, Z3
+	VPMAXSD Z1, Z2, Z2
 
 words_done:
 	MOVQ       most+0(FP), AX
-	VSHUFF64X2 $0x4e, Z3, Z3, Z1
-	VPMAXSD    Z1, Z3, Z1
+	VSHUFF64X2 $0x4e, Z2, Z2, Z1
+	VPMAXSD    Z1, Z2, Z1
 	VSHUFF64X2 $0xb1, Z1, Z1, Z2
 	VPMAXSD    Z2, Z1, Z1
 	VPERMILPS  $0x4e, Z1, Z2
@@ -20343,24 +20694,23 @@ words_done:
 // func maxWordAVX2(most *uint32, x *uint32, n int)
 // Requires: AVX, AVX2, CMOV
 TEXT ·maxWordAVX2(SB), NOSPLIT, $0-24
-	VBROADCASTSS consts<>+960(SB), Y0
-	VBROADCASTSS consts<>+1184(SB), Y1
+	VBROADCASTSS consts<>+1184(SB), Y0
 	MOVQ         x+8(FP), AX
 	MOVQ         n+16(FP), CX
-	VMOVAPS      Y1, Y3
-	VMOVAPS      Y1, Y4
+	VMOVAPS      Y0, Y2
+	VMOVAPS      Y0, Y3
 	CMPQ         CX, $+32
 	JLT          words_few
 
 words_round:
-	VPXOR   (AX), Y1, Y2
-	VPMAXSD Y2, Y3, Y3
-	VPXOR   32(AX), Y1, Y2
-	VPMAXSD Y2, Y4, Y4
-	VPXOR   64(AX), Y1, Y2
-	VPMAXSD Y2, Y3, Y3
-	VPXOR   96(AX), Y1, Y2
-	VPMAXSD Y2, Y4, Y4
+	VPXOR   (AX), Y0, Y1
+	VPMAXSD Y1, Y2, Y2
+	VPXOR   32(AX), Y0, Y1
+	VPMAXSD Y1, Y3, Y3
+	VPXOR   64(AX), Y0, Y1
+	VPMAXSD Y1, Y2, Y2
+	VPXOR   96(AX), Y0, Y1
+	VPMAXSD Y1, Y3, Y3
 	ADDQ    $+128, AX
 	ADDQ    $-32, CX
 	CMPQ    CX, $+32
@@ -20371,10 +20721,10 @@ words_few:
 	JLT  words_part
 
 words_tile:
-	VPXOR   (AX), Y1, Y2
-	VPMAXSD Y2, Y3, Y3
-	VPXOR   32(AX), Y1, Y2
-	VPMAXSD Y2, Y4, Y4
+	VPXOR   (AX), Y0, Y1
+	VPMAXSD Y1, Y2, Y2
+	VPXOR   32(AX), Y0, Y1
+	VPMAXSD Y1, Y3, Y3
 	ADDQ    $+64, AX
 	ADDQ    $-16, CX
 	CMPQ    CX, $+16
@@ -20389,9 +20739,10 @@ words_part:
 	CMOVQGT    DX, BX
 	NEGQ       BX
 	LEAQ       lane_mask<>+32(SB), DX
-	VMOVUPS    (DX)(BX*4), Y2
-	VMASKMOVPS (AX), Y2, Y5
-	VBLENDVPS  Y2, Y5, Y0, Y2
+	VMOVUPS    (DX)(BX*4), Y1
+	VMASKMOVPS (AX), Y1, Y4
+	VPXOR      Y5, Y5, Y5
+	VBLENDVPS  Y1, Y4, Y5, Y1
 	MOVQ       $0x00000000, DX
 	MOVQ       CX, CX
 	SUBQ       $+8, CX
@@ -20402,104 +20753,174 @@ words_part:
 	CMOVQGT    DX, CX
 	NEGQ       CX
 	LEAQ       lane_mask<>+32(SB), DX
-	VMOVUPS    (DX)(CX*4), Y5
-	VMASKMOVPS 32(AX), Y5, Y6
-	VBLENDVPS  Y5, Y6, Y0, Y0
-	VPXOR      Y2, Y1, Y2
-	VPMAXSD    Y2, Y3, Y3
-	VPXOR      Y0, Y1, Y0
-	VPMAXSD    Y0, Y4, Y4
+	VMOVUPS    (DX)(CX*4), Y4
+	VMASKMOVPS 32(AX), Y4, Y5
+	VPXOR      Y6, Y6, Y6
+	VBLENDVPS  Y4, Y5, Y6, Y4
+	VPXOR      Y1, Y0, Y1
+	VPMAXSD    Y1, Y2, Y2
+	VPXOR      Y4, Y0, Y1
+	VPMAXSD    Y1, Y3, Y3
 
 words_done:
-	VPMAXSD    Y4, Y3, Y0
+	VPMAXSD    Y3, Y2, Y1
 	MOVQ       most+0(FP), AX
-	VPERM2F128 $0x01, Y0, Y0, Y2
-	VPMAXSD    Y2, Y0, Y0
-	VPERMILPS  $0x4e, Y0, Y2
-	VPMAXSD    Y2, Y0, Y0
-	VPERMILPS  $0xb1, Y0, Y2
-	VPMAXSD    Y2, Y0, Y0
-	VPXOR      Y0, Y1, Y0
+	VPERM2F128 $0x01, Y1, Y1, Y2
+	VPMAXSD    Y2, Y1, Y1
+	VPERMILPS  $0x4e, Y1, Y2
+	VPMAXSD    Y2, Y1, Y1
+	VPERMILPS  $0xb1, Y1, Y2
+	VPMAXSD    Y2, Y1, Y1
+	VPXOR      Y1, Y0, Y0
 	VMOVSS     X0, (AX)
 	VZEROUPPER
 	RET
 
 // func foldRowsAVX512(losses *float32, terms *float32, rows int, classes int)
 // Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·foldRowsAVX512(SB), NOSPLIT, $0-32
-	VBROADCASTSS consts<>+960(SB), Z0
-	VBROADCASTSS consts<>+608(SB), Z1
+TEXT ·foldRowsAVX512(SB), NOSPLIT, $128-32
+	VBROADCASTSS consts<>+608(SB), Z0
 	MOVQ         terms+8(FP), AX
 	MOVQ         rows+16(FP), CX
+	LEAQ         (SP), DX
+	VPXORD       Z3, Z3, Z3
 
 row:
-	MOVQ    classes+24(FP), DX
-	VMOVUPS Z0, Z2
-	VMOVUPS Z0, Z3
+	MOVQ   classes+24(FP), BX
+	CMPQ   BX, $+129
+	JGE    long
+	VPXORD Z3, Z3, Z3
+	LEAQ   (AX)(BX*4), SI
+	CMPQ   BX, $+64
+	JLT    short_few
 
-block:
-	VMOVAPS Z0, Z5
-	MOVQ    $0x00000080, SI
-	MOVQ    DX, BX
-	CMPQ    BX, SI
-	CMOVQHI SI, BX
-	LEAQ    (AX)(BX*4), SI
-	CMPQ    BX, $+64
-	JLT     add_few
-
-add_round:
-	VADDPS (AX), Z5, Z5
-	VADDPS 64(AX), Z5, Z5
-	VADDPS 128(AX), Z5, Z5
-	VADDPS 192(AX), Z5, Z5
+short_round:
+	VADDPS (AX), Z3, Z3
+	VADDPS 64(AX), Z3, Z3
+	VADDPS 128(AX), Z3, Z3
+	VADDPS 192(AX), Z3, Z3
 	ADDQ   $+256, AX
 	ADDQ   $-64, BX
 	CMPQ   BX, $+64
-	JGE    add_round
+	JGE    short_round
 
-add_few:
+short_few:
 	CMPQ BX, $+16
-	JLT  add_part
+	JLT  short_part
 
-add_tile:
-	VADDPS (AX), Z5, Z5
+short_tile:
+	VADDPS (AX), Z3, Z3
 	ADDQ   $+64, AX
 	ADDQ   $-16, BX
 	CMPQ   BX, $+16
-	JGE    add_tile
+	JGE    short_tile
 
-add_part:
+short_part:
 	CMPQ    BX, $+1
-	JLT     add_done
+	JLT     short_done
 	MOVL    $0x0000ffff, DI
 	BZHIL   BX, DI, DI
 	KMOVW   DI, K1
-	VMOVAPS Z0, Z4
-	VMOVUPS (AX), K1, Z4
-	VADDPS  Z4, Z5, Z5
+	VPXORD  Z1, Z1, Z1
+	VMOVUPS (AX), K1, Z1
+	VADDPS  Z1, Z3, Z3
 
-add_done:
-	VCVTPS2PD     Y5, Z4
-	VEXTRACTF64X4 $0x01, Z5, Y5
-	VCVTPS2PD     Y5, Z5
-	VADDPD        Z4, Z2, Z2
-	VADDPD        Z5, Z3, Z3
+short_done:
 	MOVQ          SI, AX
-	ADDQ          $-128, DX
-	CMPQ          DX, $+1
+	VCVTPS2PD     Y3, Z1
+	VEXTRACTF64X4 $0x01, Z3, Y3
+	VCVTPS2PD     Y3, Z3
+	VADDPD        Z3, Z1, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y3
+	VADDPD        Y3, Y1, Y1
+	VEXTRACTF32X4 $0x01, Y1, X2
+	VADDPD        X2, X1, X1
+	VPERMILPD     $0x01, X1, X2
+	VADDSD        X2, X1, X1
+	VCVTSD2SS     X1, X1, X2
+	MOVQ          losses+0(FP), BX
+	VCMPPS        $0x03, Z2, Z2, K1
+	VBLENDMPS     Z0, Z2, K1, Z1
+	VMOVSS        X1, (BX)
+	ADDQ          $+4, losses+0(FP)
+	ADDQ          $-1, CX
+	CMPQ          CX, $+1
+	JGE           row
+	VZEROUPPER
+	RET
+
+long:
+	VPXORD  Z1, Z1, Z1
+	VMOVUPS Z1, (DX)
+	VMOVUPS Z1, 64(DX)
+
+block:
+	MOVQ    $0x00000080, DI
+	MOVQ    BX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	VPXORD  Z3, Z3, Z3
+	LEAQ    (AX)(SI*4), DI
+	CMPQ    SI, $+64
+	JLT     long_few
+
+long_round:
+	VADDPS (AX), Z3, Z3
+	VADDPS 64(AX), Z3, Z3
+	VADDPS 128(AX), Z3, Z3
+	VADDPS 192(AX), Z3, Z3
+	ADDQ   $+256, AX
+	ADDQ   $-64, SI
+	CMPQ   SI, $+64
+	JGE    long_round
+
+long_few:
+	CMPQ SI, $+16
+	JLT  long_part
+
+long_tile:
+	VADDPS (AX), Z3, Z3
+	ADDQ   $+64, AX
+	ADDQ   $-16, SI
+	CMPQ   SI, $+16
+	JGE    long_tile
+
+long_part:
+	CMPQ    SI, $+1
+	JLT     long_done
+	MOVL    $0x0000ffff, R8
+	BZHIL   SI, R8, R8
+	KMOVW   R8, K1
+	VPXORD  Z1, Z1, Z1
+	VMOVUPS (AX), K1, Z1
+	VADDPS  Z1, Z3, Z3
+
+long_done:
+	MOVQ          DI, AX
+	VCVTPS2PD     Y3, Z1
+	VEXTRACTF64X4 $0x01, Z3, Y3
+	VCVTPS2PD     Y3, Z3
+	VADDPD        (DX), Z1, Z1
+	VMOVUPS       Z1, (DX)
+	VADDPD        64(DX), Z3, Z3
+	VMOVUPS       Z3, 64(DX)
+	ADDQ          $-128, BX
+	CMPQ          BX, $+1
 	JGE           block
-	VADDPD        Z3, Z2, Z2
-	VEXTRACTF64X4 $0x01, Z2, Y3
-	VADDPD        Y3, Y2, Y2
-	VEXTRACTF32X4 $0x01, Y2, X3
-	VADDPD        X3, X2, X2
-	VPERMILPD     $0x01, X2, X3
-	VADDSD        X3, X2, X2
-	VCVTSD2SS     X2, X2, X6
-	MOVQ          losses+0(FP), DX
-	VCMPPS        $0x03, Z6, Z6, K1
-	VBLENDMPS     Z1, Z6, K1, Z2
-	VMOVSS        X2, (DX)
+	VMOVUPS       (DX), Z1
+	VMOVUPS       64(DX), Z3
+	VADDPD        Z3, Z1, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y3
+	VADDPD        Y3, Y1, Y1
+	VEXTRACTF32X4 $0x01, Y1, X2
+	VADDPD        X2, X1, X1
+	VPERMILPD     $0x01, X1, X2
+	VADDSD        X2, X1, X1
+	VCVTSD2SS     X1, X1, X2
+	MOVQ          losses+0(FP), BX
+	VCMPPS        $0x03, Z2, Z2, K1
+	VBLENDMPS     Z0, Z2, K1, Z1
+	VMOVSS        X1, (BX)
 	ADDQ          $+4, losses+0(FP)
 	ADDQ          $-1, CX
 	CMPQ          CX, $+1
@@ -20508,65 +20929,60 @@ add_done:
 	RET
 
 // func foldRowsAVX2(losses *float32, terms *float32, rows int, classes int)
-// Requires: AVX, CMOV
-TEXT ·foldRowsAVX2(SB), NOSPLIT, $0-32
-	VBROADCASTSS consts<>+960(SB), Y0
-	VBROADCASTSS consts<>+608(SB), Y1
+// Requires: AVX, AVX2, CMOV
+TEXT ·foldRowsAVX2(SB), NOSPLIT, $128-32
+	VBROADCASTSS consts<>+608(SB), Y0
 	MOVQ         terms+8(FP), AX
 	MOVQ         rows+16(FP), CX
+	LEAQ         (SP), DX
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
 
 row:
-	MOVQ    classes+24(FP), DX
-	VMOVUPS Y0, Y2
-	VMOVUPS Y0, Y3
-	VMOVUPS Y0, Y4
-	VMOVUPS Y0, Y5
+	MOVQ  classes+24(FP), BX
+	CMPQ  BX, $+129
+	JGE   long
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	LEAQ  (AX)(BX*4), SI
+	CMPQ  BX, $+32
+	JLT   short_few
 
-block:
-	VMOVAPS Y0, Y8
-	VMOVAPS Y0, Y9
-	MOVQ    $0x00000080, SI
-	MOVQ    DX, BX
-	CMPQ    BX, SI
-	CMOVQHI SI, BX
-	LEAQ    (AX)(BX*4), SI
-	CMPQ    BX, $+32
-	JLT     add_few
-
-add_round:
-	VADDPS (AX), Y8, Y8
-	VADDPS 32(AX), Y9, Y9
-	VADDPS 64(AX), Y8, Y8
-	VADDPS 96(AX), Y9, Y9
+short_round:
+	VADDPS (AX), Y5, Y5
+	VADDPS 32(AX), Y6, Y6
+	VADDPS 64(AX), Y5, Y5
+	VADDPS 96(AX), Y6, Y6
 	ADDQ   $+128, AX
 	ADDQ   $-32, BX
 	CMPQ   BX, $+32
-	JGE    add_round
+	JGE    short_round
 
-add_few:
+short_few:
 	CMPQ BX, $+16
-	JLT  add_part
+	JLT  short_part
 
-add_tile:
-	VADDPS (AX), Y8, Y8
-	VADDPS 32(AX), Y9, Y9
+short_tile:
+	VADDPS (AX), Y5, Y5
+	VADDPS 32(AX), Y6, Y6
 	ADDQ   $+64, AX
 	ADDQ   $-16, BX
 	CMPQ   BX, $+16
-	JGE    add_tile
+	JGE    short_tile
 
-add_part:
+short_part:
 	CMPQ       BX, $+1
-	JLT        add_done
+	JLT        short_done
 	MOVQ       $0x00000008, DI
 	MOVQ       BX, R8
 	CMPQ       R8, DI
 	CMOVQGT    DI, R8
 	NEGQ       R8
 	LEAQ       lane_mask<>+32(SB), DI
-	VMOVUPS    (DI)(R8*4), Y6
-	VMASKMOVPS (AX), Y6, Y7
-	VBLENDVPS  Y6, Y7, Y0, Y6
+	VMOVUPS    (DI)(R8*4), Y1
+	VMASKMOVPS (AX), Y1, Y2
+	VPXOR      Y3, Y3, Y3
+	VBLENDVPS  Y1, Y2, Y3, Y1
 	MOVQ       $0x00000000, DI
 	MOVQ       BX, BX
 	SUBQ       $+8, BX
@@ -20577,39 +20993,33 @@ add_part:
 	CMOVQGT    DI, BX
 	NEGQ       BX
 	LEAQ       lane_mask<>+32(SB), DI
-	VMOVUPS    (DI)(BX*4), Y7
-	VMASKMOVPS 32(AX), Y7, Y11
-	VBLENDVPS  Y7, Y11, Y0, Y7
-	VADDPS     Y6, Y8, Y8
-	VADDPS     Y7, Y9, Y9
+	VMOVUPS    (DI)(BX*4), Y2
+	VMASKMOVPS 32(AX), Y2, Y3
+	VPXOR      Y7, Y7, Y7
+	VBLENDVPS  Y2, Y3, Y7, Y2
+	VADDPS     Y1, Y5, Y5
+	VADDPS     Y2, Y6, Y6
 
-add_done:
-	VCVTPS2PD    X8, Y6
-	VEXTRACTF128 $0x01, Y8, X7
-	VCVTPS2PD    X7, Y7
-	VADDPD       Y6, Y2, Y2
-	VADDPD       Y7, Y3, Y3
-	VCVTPS2PD    X9, Y6
-	VEXTRACTF128 $0x01, Y9, X7
-	VCVTPS2PD    X7, Y7
-	VADDPD       Y6, Y4, Y4
-	VADDPD       Y7, Y5, Y5
+short_done:
 	MOVQ         SI, AX
-	ADDQ         $-128, DX
-	CMPQ         DX, $+1
-	JGE          block
-	VADDPD       Y4, Y2, Y2
-	VADDPD       Y5, Y3, Y3
-	VADDPD       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X3
-	VADDPD       X3, X2, X2
-	VPERMILPD    $0x01, X2, X3
-	VADDSD       X3, X2, X2
-	VCVTSD2SS    X2, X2, X10
-	MOVQ         losses+0(FP), DX
-	VCMPPS       $0x03, Y10, Y10, Y2
-	VBLENDVPS    Y2, Y1, Y10, Y2
-	VMOVSS       X2, (DX)
+	VCVTPS2PD    X5, Y1
+	VEXTRACTF128 $0x01, Y5, X2
+	VCVTPS2PD    X2, Y2
+	VCVTPS2PD    X6, Y3
+	VEXTRACTF128 $0x01, Y6, X4
+	VCVTPS2PD    X4, Y5
+	VADDPD       Y3, Y1, Y1
+	VADDPD       Y5, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPD       X2, X1, X1
+	VPERMILPD    $0x01, X1, X2
+	VADDSD       X2, X1, X1
+	VCVTSD2SS    X1, X1, X4
+	MOVQ         losses+0(FP), BX
+	VCMPPS       $0x03, Y4, Y4, Y1
+	VBLENDVPS    Y1, Y0, Y4, Y1
+	VMOVSS       X1, (BX)
 	ADDQ         $+4, losses+0(FP)
 	ADDQ         $-1, CX
 	CMPQ         CX, $+1
@@ -20617,183 +21027,323 @@ add_done:
 	VZEROUPPER
 	RET
 
-// func addLossesAVX512(total *[16]float64, x *float32, n int)
-// Requires: AVX, AVX512F, BMI2, CMOV
-TEXT ·addLossesAVX512(SB), NOSPLIT, $0-24
-	VBROADCASTSS consts<>+960(SB), Z0
-	MOVQ         x+8(FP), AX
-	MOVQ         n+16(FP), CX
-	MOVQ         total+0(FP), DX
-	VMOVUPS      Z0, Z1
-	VMOVUPS      Z0, Z2
-	VMOVUPS      (DX), Z1
-	VMOVUPS      64(DX), Z2
+long:
+	VPXOR   Y1, Y1, Y1
+	VMOVUPS Y1, (DX)
+	VMOVUPS Y1, 32(DX)
+	VMOVUPS Y1, 64(DX)
+	VMOVUPS Y1, 96(DX)
 
 block:
-	VMOVAPS Z0, Z4
-	MOVQ    $0x00000010, SI
-	MOVQ    CX, BX
-	CMPQ    BX, SI
-	CMOVQHI SI, BX
-	CMPQ    BX, $+64
-	JLT     add_few
+	MOVQ    $0x00000080, DI
+	MOVQ    BX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	LEAQ    (AX)(SI*4), DI
+	CMPQ    SI, $+32
+	JLT     long_few
 
-add_round:
-	VADDPS (AX), Z4, Z4
-	VADDPS 64(AX), Z4, Z4
-	VADDPS 128(AX), Z4, Z4
-	VADDPS 192(AX), Z4, Z4
-	ADDQ   $+256, AX
-	ADDQ   $-64, BX
-	CMPQ   BX, $+64
-	JGE    add_round
+long_round:
+	VADDPS (AX), Y5, Y5
+	VADDPS 32(AX), Y6, Y6
+	VADDPS 64(AX), Y5, Y5
+	VADDPS 96(AX), Y6, Y6
+	ADDQ   $+128, AX
+	ADDQ   $-32, SI
+	CMPQ   SI, $+32
+	JGE    long_round
 
-add_few:
-	CMPQ BX, $+16
-	JLT  add_part
+long_few:
+	CMPQ SI, $+16
+	JLT  long_part
 
-add_tile:
-	VADDPS (AX), Z4, Z4
+long_tile:
+	VADDPS (AX), Y5, Y5
+	VADDPS 32(AX), Y6, Y6
 	ADDQ   $+64, AX
-	ADDQ   $-16, BX
-	CMPQ   BX, $+16
-	JGE    add_tile
+	ADDQ   $-16, SI
+	CMPQ   SI, $+16
+	JGE    long_tile
 
-add_part:
-	CMPQ    BX, $+1
-	JLT     add_done
-	MOVL    $0x0000ffff, SI
-	BZHIL   BX, SI, SI
-	KMOVW   SI, K1
-	VMOVAPS Z0, Z3
-	VMOVUPS (AX), K1, Z3
-	VADDPS  Z3, Z4, Z4
+long_part:
+	CMPQ       SI, $+1
+	JLT        long_done
+	MOVQ       $0x00000008, R8
+	MOVQ       SI, R9
+	CMPQ       R9, R8
+	CMOVQGT    R8, R9
+	NEGQ       R9
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(R9*4), Y1
+	VMASKMOVPS (AX), Y1, Y2
+	VPXOR      Y3, Y3, Y3
+	VBLENDVPS  Y1, Y2, Y3, Y1
+	MOVQ       $0x00000000, R8
+	MOVQ       SI, SI
+	SUBQ       $+8, SI
+	CMOVQLT    R8, SI
+	MOVQ       $0x00000008, R8
+	MOVQ       SI, SI
+	CMPQ       SI, R8
+	CMOVQGT    R8, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(SI*4), Y2
+	VMASKMOVPS 32(AX), Y2, Y3
+	VPXOR      Y7, Y7, Y7
+	VBLENDVPS  Y2, Y3, Y7, Y2
+	VADDPS     Y1, Y5, Y5
+	VADDPS     Y2, Y6, Y6
 
-add_done:
-	VCVTPS2PD     Y4, Z3
-	VEXTRACTF64X4 $0x01, Z4, Y4
-	VCVTPS2PD     Y4, Z4
-	VADDPD        Z3, Z1, Z1
-	VADDPD        Z4, Z2, Z2
-	ADDQ          $-16, CX
-	CMPQ          CX, $+1
-	JGE           block
-	VMOVUPS       Z1, (DX)
-	VMOVUPS       Z2, 64(DX)
+long_done:
+	MOVQ         DI, AX
+	VCVTPS2PD    X5, Y1
+	VEXTRACTF128 $0x01, Y5, X2
+	VCVTPS2PD    X2, Y2
+	VADDPD       (DX), Y1, Y1
+	VMOVUPS      Y1, (DX)
+	VADDPD       32(DX), Y2, Y2
+	VMOVUPS      Y2, 32(DX)
+	VCVTPS2PD    X6, Y1
+	VEXTRACTF128 $0x01, Y6, X2
+	VCVTPS2PD    X2, Y2
+	VADDPD       64(DX), Y1, Y1
+	VMOVUPS      Y1, 64(DX)
+	VADDPD       96(DX), Y2, Y2
+	VMOVUPS      Y2, 96(DX)
+	ADDQ         $-128, BX
+	CMPQ         BX, $+1
+	JGE          block
+	VMOVUPS      (DX), Y1
+	VADDPD       64(DX), Y1, Y1
+	VMOVUPS      32(DX), Y2
+	VADDPD       96(DX), Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPD       X2, X1, X1
+	VPERMILPD    $0x01, X1, X2
+	VADDSD       X2, X1, X1
+	VCVTSD2SS    X1, X1, X4
+	MOVQ         losses+0(FP), BX
+	VCMPPS       $0x03, Y4, Y4, Y1
+	VBLENDVPS    Y1, Y0, Y4, Y1
+	VMOVSS       X1, (BX)
+	ADDQ         $+4, losses+0(FP)
+	ADDQ         $-1, CX
+	CMPQ         CX, $+1
+	JGE          row
 	VZEROUPPER
 	RET
 
-// func addLossesAVX2(total *[16]float64, x *float32, n int)
-// Requires: AVX, CMOV
-TEXT ·addLossesAVX2(SB), NOSPLIT, $0-24
-	VBROADCASTSS consts<>+960(SB), Y0
-	MOVQ         x+8(FP), AX
-	MOVQ         n+16(FP), CX
-	MOVQ         total+0(FP), DX
-	VMOVUPS      Y0, Y1
-	VMOVUPS      Y0, Y2
-	VMOVUPS      Y0, Y3
-	VMOVUPS      Y0, Y4
-	VMOVUPS      (DX), Y1
-	VMOVUPS      32(DX), Y2
-	VMOVUPS      64(DX), Y3
-	VMOVUPS      96(DX), Y4
-
-block:
-	VMOVAPS Y0, Y7
-	VMOVAPS Y0, Y8
-	MOVQ    $0x00000010, SI
-	MOVQ    CX, BX
-	CMPQ    BX, SI
-	CMOVQHI SI, BX
-	CMPQ    BX, $+32
-	JLT     add_few
+// func sumLossesAVX512(sum *float64, x *float32, n int)
+// Requires: AVX, AVX512F, AVX512VL, BMI2
+TEXT ·sumLossesAVX512(SB), NOSPLIT, $0-24
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	MOVQ   n+16(FP), AX
+	MOVQ   x+8(FP), CX
+	CMPQ   AX, $+64
+	JLT    add_few
 
 add_round:
-	VADDPS (AX), Y7, Y7
-	VADDPS 32(AX), Y8, Y8
-	VADDPS 64(AX), Y7, Y7
-	VADDPS 96(AX), Y8, Y8
-	ADDQ   $+128, AX
-	ADDQ   $-32, BX
-	CMPQ   BX, $+32
-	JGE    add_round
+	VMOVUPS       (CX), Z2
+	VCVTPS2PD     Y2, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPD        Z3, Z0, Z0
+	VADDPD        Z2, Z1, Z1
+	VMOVUPS       64(CX), Z2
+	VCVTPS2PD     Y2, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPD        Z3, Z0, Z0
+	VADDPD        Z2, Z1, Z1
+	VMOVUPS       128(CX), Z2
+	VCVTPS2PD     Y2, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPD        Z3, Z0, Z0
+	VADDPD        Z2, Z1, Z1
+	VMOVUPS       192(CX), Z2
+	VCVTPS2PD     Y2, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPD        Z3, Z0, Z0
+	VADDPD        Z2, Z1, Z1
+	ADDQ          $+256, CX
+	ADDQ          $-64, AX
+	CMPQ          AX, $+64
+	JGE           add_round
 
 add_few:
-	CMPQ BX, $+16
+	CMPQ AX, $+16
 	JLT  add_part
 
 add_tile:
-	VADDPS (AX), Y7, Y7
-	VADDPS 32(AX), Y8, Y8
-	ADDQ   $+64, AX
-	ADDQ   $-16, BX
-	CMPQ   BX, $+16
-	JGE    add_tile
+	VMOVUPS       (CX), Z2
+	VCVTPS2PD     Y2, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPD        Z3, Z0, Z0
+	VADDPD        Z2, Z1, Z1
+	ADDQ          $+64, CX
+	ADDQ          $-16, AX
+	CMPQ          AX, $+16
+	JGE           add_tile
 
 add_part:
-	CMPQ       BX, $+1
-	JLT        add_done
-	MOVQ       $0x00000008, SI
-	MOVQ       BX, DI
-	CMPQ       DI, SI
-	CMOVQGT    SI, DI
-	NEGQ       DI
-	LEAQ       lane_mask<>+32(SB), SI
-	VMOVUPS    (SI)(DI*4), Y5
-	VMASKMOVPS (AX), Y5, Y6
-	VBLENDVPS  Y5, Y6, Y0, Y5
-	MOVQ       $0x00000000, SI
-	MOVQ       BX, BX
-	SUBQ       $+8, BX
-	CMOVQLT    SI, BX
-	MOVQ       $0x00000008, SI
-	MOVQ       BX, BX
-	CMPQ       BX, SI
-	CMOVQGT    SI, BX
-	NEGQ       BX
-	LEAQ       lane_mask<>+32(SB), SI
-	VMOVUPS    (SI)(BX*4), Y6
-	VMASKMOVPS 32(AX), Y6, Y9
-	VBLENDVPS  Y6, Y9, Y0, Y6
-	VADDPS     Y5, Y7, Y7
-	VADDPS     Y6, Y8, Y8
+	CMPQ          AX, $+1
+	JLT           add_done
+	MOVL          $0x0000ffff, DX
+	BZHIL         AX, DX, DX
+	KMOVW         DX, K1
+	VPXORD        Z2, Z2, Z2
+	VMOVUPS       (CX), K1, Z2
+	VCVTPS2PD     Y2, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPD        Z3, Z0, Z0
+	VADDPD        Z2, Z1, Z1
 
 add_done:
-	VCVTPS2PD    X7, Y5
-	VEXTRACTF128 $0x01, Y7, X6
-	VCVTPS2PD    X6, Y6
-	VADDPD       Y5, Y1, Y1
-	VADDPD       Y6, Y2, Y2
-	VCVTPS2PD    X8, Y5
-	VEXTRACTF128 $0x01, Y8, X6
-	VCVTPS2PD    X6, Y6
+	MOVQ          sum+0(FP), AX
+	VADDPD        Z1, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPD        Y1, Y0, Y0
+	VEXTRACTF32X4 $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDSD        X1, X0, X0
+	VMOVSD        X0, (AX)
+	VZEROUPPER
+	RET
+
+// func sumLossesAVX2(sum *float64, x *float32, n int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·sumLossesAVX2(SB), NOSPLIT, $0-24
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	MOVQ  n+16(FP), AX
+	MOVQ  x+8(FP), CX
+	CMPQ  AX, $+32
+	JLT   add_few
+
+add_round:
+	VMOVUPS      (CX), Y4
+	VCVTPS2PD    X4, Y5
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y4
+	VADDPD       Y5, Y0, Y0
+	VADDPD       Y4, Y1, Y1
+	VMOVUPS      32(CX), Y4
+	VCVTPS2PD    X4, Y5
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y4
+	VADDPD       Y5, Y2, Y2
+	VADDPD       Y4, Y3, Y3
+	VMOVUPS      64(CX), Y4
+	VCVTPS2PD    X4, Y5
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y4
+	VADDPD       Y5, Y0, Y0
+	VADDPD       Y4, Y1, Y1
+	VMOVUPS      96(CX), Y4
+	VCVTPS2PD    X4, Y5
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y4
+	VADDPD       Y5, Y2, Y2
+	VADDPD       Y4, Y3, Y3
+	ADDQ         $+128, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+32
+	JGE          add_round
+
+add_few:
+	CMPQ AX, $+16
+	JLT  add_part
+
+add_tile:
+	VMOVUPS      (CX), Y4
+	VCVTPS2PD    X4, Y5
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y4
+	VADDPD       Y5, Y0, Y0
+	VADDPD       Y4, Y1, Y1
+	VMOVUPS      32(CX), Y4
+	VCVTPS2PD    X4, Y5
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y4
+	VADDPD       Y5, Y2, Y2
+	VADDPD       Y4, Y3, Y3
+	ADDQ         $+64, CX
+	ADDQ         $-16, AX
+	CMPQ         AX, $+16
+	JGE          add_tile
+
+add_part:
+	CMPQ         AX, $+1
+	JLT          add_done
+	MOVQ         $0x00000008, DX
+	MOVQ         AX, BX
+	CMPQ         BX, DX
+	CMOVQGT      DX, BX
+	NEGQ         BX
+	LEAQ         lane_mask<>+32(SB), DX
+	VMOVUPS      (DX)(BX*4), Y4
+	VMASKMOVPS   (CX), Y4, Y5
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y4, Y5, Y6, Y4
+	MOVQ         $0x00000000, DX
+	MOVQ         AX, AX
+	SUBQ         $+8, AX
+	CMOVQLT      DX, AX
+	MOVQ         $0x00000008, DX
+	MOVQ         AX, AX
+	CMPQ         AX, DX
+	CMOVQGT      DX, AX
+	NEGQ         AX
+	LEAQ         lane_mask<>+32(SB), DX
+	VMOVUPS      (DX)(AX*4), Y5
+	VMASKMOVPS   32(CX), Y5, Y6
+	VPXOR        Y7, Y7, Y7
+	VBLENDVPS    Y5, Y6, Y7, Y5
+	VCVTPS2PD    X4, Y6
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y4
+	VADDPD       Y6, Y0, Y0
+	VADDPD       Y4, Y1, Y1
+	VCVTPS2PD    X5, Y4
+	VEXTRACTF128 $0x01, Y5, X5
+	VCVTPS2PD    X5, Y5
+	VADDPD       Y4, Y2, Y2
 	VADDPD       Y5, Y3, Y3
-	VADDPD       Y6, Y4, Y4
-	ADDQ         $-16, CX
-	CMPQ         CX, $+1
-	JGE          block
-	VMOVUPS      Y1, (DX)
-	VMOVUPS      Y2, 32(DX)
-	VMOVUPS      Y3, 64(DX)
-	VMOVUPS      Y4, 96(DX)
+
+add_done:
+	MOVQ         sum+0(FP), AX
+	VADDPD       Y2, Y0, Y0
+	VADDPD       Y3, Y1, Y1
+	VADDPD       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDSD       X1, X0, X0
+	VMOVSD       X0, (AX)
 	VZEROUPPER
 	RET
 
 // func addBlocksAVX512(total *[16]float64, x *float32, n int)
 // Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·addBlocksAVX512(SB), NOSPLIT, $0-24
-	VBROADCASTSS consts<>+960(SB), Z0
-	MOVQ         x+8(FP), AX
-	MOVQ         n+16(FP), CX
-	MOVQ         total+0(FP), DX
-	VMOVUPS      Z0, Z1
-	VMOVUPS      Z0, Z2
-	VMOVUPS      (DX), Z1
-	VMOVUPS      64(DX), Z2
+	MOVQ x+8(FP), AX
+	MOVQ n+16(FP), CX
+	MOVQ total+0(FP), DX
 
 block:
-	VMOVAPS Z0, Z4
+	VPXORD  Z1, Z1, Z1
 	MOVQ    $0x00000080, SI
 	MOVQ    CX, BX
 	CMPQ    BX, SI
@@ -20802,10 +21352,10 @@ block:
 	JLT     add_few
 
 add_round:
-	VADDPS (AX), Z4, Z4
-	VADDPS 64(AX), Z4, Z4
-	VADDPS 128(AX), Z4, Z4
-	VADDPS 192(AX), Z4, Z4
+	VADDPS (AX), Z1, Z1
+	VADDPS 64(AX), Z1, Z1
+	VADDPS 128(AX), Z1, Z1
+	VADDPS 192(AX), Z1, Z1
 	ADDQ   $+256, AX
 	ADDQ   $-64, BX
 	CMPQ   BX, $+64
@@ -20816,7 +21366,7 @@ add_few:
 	JLT  add_part
 
 add_tile:
-	VADDPS (AX), Z4, Z4
+	VADDPS (AX), Z1, Z1
 	ADDQ   $+64, AX
 	ADDQ   $-16, BX
 	CMPQ   BX, $+16
@@ -20828,43 +21378,34 @@ add_part:
 	MOVL    $0x0000ffff, SI
 	BZHIL   BX, SI, SI
 	KMOVW   SI, K1
-	VMOVAPS Z0, Z3
-	VMOVUPS (AX), K1, Z3
-	VADDPS  Z3, Z4, Z4
+	VPXORD  Z0, Z0, Z0
+	VMOVUPS (AX), K1, Z0
+	VADDPS  Z0, Z1, Z1
 
 add_done:
-	VCVTPS2PD     Y4, Z3
-	VEXTRACTF64X4 $0x01, Z4, Y4
-	VCVTPS2PD     Y4, Z4
-	VADDPD        Z3, Z1, Z1
-	VADDPD        Z4, Z2, Z2
+	VCVTPS2PD     Y1, Z0
+	VEXTRACTF64X4 $0x01, Z1, Y1
+	VCVTPS2PD     Y1, Z1
+	VADDPD        (DX), Z0, Z0
+	VMOVUPS       Z0, (DX)
+	VADDPD        64(DX), Z1, Z1
+	VMOVUPS       Z1, 64(DX)
 	ADDQ          $-128, CX
 	CMPQ          CX, $+1
 	JGE           block
-	VMOVUPS       Z1, (DX)
-	VMOVUPS       Z2, 64(DX)
 	VZEROUPPER
 	RET
 
 // func addBlocksAVX2(total *[16]float64, x *float32, n int)
-// Requires: AVX, CMOV
+// Requires: AVX, AVX2, CMOV
 TEXT ·addBlocksAVX2(SB), NOSPLIT, $0-24
-	VBROADCASTSS consts<>+960(SB), Y0
-	MOVQ         x+8(FP), AX
-	MOVQ         n+16(FP), CX
-	MOVQ         total+0(FP), DX
-	VMOVUPS      Y0, Y1
-	VMOVUPS      Y0, Y2
-	VMOVUPS      Y0, Y3
-	VMOVUPS      Y0, Y4
-	VMOVUPS      (DX), Y1
-	VMOVUPS      32(DX), Y2
-	VMOVUPS      64(DX), Y3
-	VMOVUPS      96(DX), Y4
+	MOVQ x+8(FP), AX
+	MOVQ n+16(FP), CX
+	MOVQ total+0(FP), DX
 
 block:
-	VMOVAPS Y0, Y7
-	VMOVAPS Y0, Y8
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
 	MOVQ    $0x00000080, SI
 	MOVQ    CX, BX
 	CMPQ    BX, SI
@@ -20873,10 +21414,10 @@ block:
 	JLT     add_few
 
 add_round:
-	VADDPS (AX), Y7, Y7
-	VADDPS 32(AX), Y8, Y8
-	VADDPS 64(AX), Y7, Y7
-	VADDPS 96(AX), Y8, Y8
+	VADDPS (AX), Y3, Y3
+	VADDPS 32(AX), Y4, Y4
+	VADDPS 64(AX), Y3, Y3
+	VADDPS 96(AX), Y4, Y4
 	ADDQ   $+128, AX
 	ADDQ   $-32, BX
 	CMPQ   BX, $+32
@@ -20887,8 +21428,8 @@ add_few:
 	JLT  add_part
 
 add_tile:
-	VADDPS (AX), Y7, Y7
-	VADDPS 32(AX), Y8, Y8
+	VADDPS (AX), Y3, Y3
+	VADDPS 32(AX), Y4, Y4
 	ADDQ   $+64, AX
 	ADDQ   $-16, BX
 	CMPQ   BX, $+16
@@ -20903,9 +21444,10 @@ add_part:
 	CMOVQGT    SI, DI
 	NEGQ       DI
 	LEAQ       lane_mask<>+32(SB), SI
-	VMOVUPS    (SI)(DI*4), Y5
-	VMASKMOVPS (AX), Y5, Y6
-	VBLENDVPS  Y5, Y6, Y0, Y5
+	VMOVUPS    (SI)(DI*4), Y0
+	VMASKMOVPS (AX), Y0, Y1
+	VPXOR      Y2, Y2, Y2
+	VBLENDVPS  Y0, Y1, Y2, Y0
 	MOVQ       $0x00000000, SI
 	MOVQ       BX, BX
 	SUBQ       $+8, BX
@@ -20916,30 +21458,31 @@ add_part:
 	CMOVQGT    SI, BX
 	NEGQ       BX
 	LEAQ       lane_mask<>+32(SB), SI
-	VMOVUPS    (SI)(BX*4), Y6
-	VMASKMOVPS 32(AX), Y6, Y9
-	VBLENDVPS  Y6, Y9, Y0, Y6
-	VADDPS     Y5, Y7, Y7
-	VADDPS     Y6, Y8, Y8
+	VMOVUPS    (SI)(BX*4), Y1
+	VMASKMOVPS 32(AX), Y1, Y2
+	VPXOR      Y5, Y5, Y5
+	VBLENDVPS  Y1, Y2, Y5, Y1
+	VADDPS     Y0, Y3, Y3
+	VADDPS     Y1, Y4, Y4
 
 add_done:
-	VCVTPS2PD    X7, Y5
-	VEXTRACTF128 $0x01, Y7, X6
-	VCVTPS2PD    X6, Y6
-	VADDPD       Y5, Y1, Y1
-	VADDPD       Y6, Y2, Y2
-	VCVTPS2PD    X8, Y5
-	VEXTRACTF128 $0x01, Y8, X6
-	VCVTPS2PD    X6, Y6
-	VADDPD       Y5, Y3, Y3
-	VADDPD       Y6, Y4, Y4
+	VCVTPS2PD    X3, Y0
+	VEXTRACTF128 $0x01, Y3, X1
+	VCVTPS2PD    X1, Y1
+	VADDPD       (DX), Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VADDPD       32(DX), Y1, Y1
+	VMOVUPS      Y1, 32(DX)
+	VCVTPS2PD    X4, Y0
+	VEXTRACTF128 $0x01, Y4, X1
+	VCVTPS2PD    X1, Y1
+	VADDPD       64(DX), Y0, Y0
+	VMOVUPS      Y0, 64(DX)
+	VADDPD       96(DX), Y1, Y1
+	VMOVUPS      Y1, 96(DX)
 	ADDQ         $-128, CX
 	CMPQ         CX, $+1
 	JGE          block
-	VMOVUPS      Y1, (DX)
-	VMOVUPS      Y2, 32(DX)
-	VMOVUPS      Y3, 64(DX)
-	VMOVUPS      Y4, 96(DX)
 	VZEROUPPER
 	RET
 
@@ -21090,37 +21633,35 @@ done:
 // func softmaxScaleAVX512(dst *float32, sums *float32, rows int, classes int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·softmaxScaleAVX512(SB), NOSPLIT, $0-32
-	VBROADCASTSS consts<>+960(SB), Z0
-
 row:
 	MOVQ         sums+8(FP), AX
 	CMPL         640(AX), $0x00
 	JEQ          next
 	MOVQ         sums+8(FP), AX
-	VBROADCASTSS (AX), Z1
-	VBROADCASTSS 512(AX), Z2
+	VBROADCASTSS (AX), Z0
+	VBROADCASTSS 512(AX), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         classes+24(FP), CX
 	CMPQ         CX, $+64
 	JLT          all_few
 
 all_round:
-	VMOVUPS     (AX), Z3
-	VMULPS      Z2, Z3, Z4
-	VFMADD231PS Z1, Z3, Z4
-	VMOVUPS     Z4, (AX)
-	VMOVUPS     64(AX), Z3
-	VMULPS      Z2, Z3, Z4
-	VFMADD231PS Z1, Z3, Z4
-	VMOVUPS     Z4, 64(AX)
-	VMOVUPS     128(AX), Z3
-	VMULPS      Z2, Z3, Z4
-	VFMADD231PS Z1, Z3, Z4
-	VMOVUPS     Z4, 128(AX)
-	VMOVUPS     192(AX), Z3
-	VMULPS      Z2, Z3, Z4
-	VFMADD231PS Z1, Z3, Z4
-	VMOVUPS     Z4, 192(AX)
+	VMOVUPS     (AX), Z2
+	VMULPS      Z1, Z2, Z3
+	VFMADD231PS Z0, Z2, Z3
+	VMOVUPS     Z3, (AX)
+	VMOVUPS     64(AX), Z2
+	VMULPS      Z1, Z2, Z3
+	VFMADD231PS Z0, Z2, Z3
+	VMOVUPS     Z3, 64(AX)
+	VMOVUPS     128(AX), Z2
+	VMULPS      Z1, Z2, Z3
+	VFMADD231PS Z0, Z2, Z3
+	VMOVUPS     Z3, 128(AX)
+	VMOVUPS     192(AX), Z2
+	VMULPS      Z1, Z2, Z3
+	VFMADD231PS Z0, Z2, Z3
+	VMOVUPS     Z3, 192(AX)
 	ADDQ        $+256, AX
 	ADDQ        $-64, CX
 	CMPQ        CX, $+64
@@ -21131,10 +21672,10 @@ all_few:
 	JLT  all_part
 
 all_tile:
-	VMOVUPS     (AX), Z3
-	VMULPS      Z2, Z3, Z4
-	VFMADD231PS Z1, Z3, Z4
-	VMOVUPS     Z4, (AX)
+	VMOVUPS     (AX), Z2
+	VMULPS      Z1, Z2, Z3
+	VFMADD231PS Z0, Z2, Z3
+	VMOVUPS     Z3, (AX)
 	ADDQ        $+64, AX
 	ADDQ        $-16, CX
 	CMPQ        CX, $+16
@@ -21146,11 +21687,11 @@ all_part:
 	MOVL        $0x0000ffff, DX
 	BZHIL       CX, DX, DX
 	KMOVW       DX, K1
-	VMOVAPS     Z0, Z3
-	VMOVUPS     (AX), K1, Z3
-	VMULPS      Z2, Z3, Z2
-	VFMADD231PS Z1, Z3, Z2
-	VMOVUPS     Z2, K1, (AX)
+	VPXORD      Z2, Z2, Z2
+	VMOVUPS     (AX), K1, Z2
+	VMULPS      Z1, Z2, Z1
+	VFMADD231PS Z0, Z2, Z1
+	VMOVUPS     Z1, K1, (AX)
 
 all_done:
 next:
@@ -21165,39 +21706,37 @@ next:
 	RET
 
 // func softmaxScaleAVX2(dst *float32, sums *float32, rows int, classes int)
-// Requires: AVX, CMOV, FMA3
+// Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·softmaxScaleAVX2(SB), NOSPLIT, $0-32
-	VBROADCASTSS consts<>+960(SB), Y0
-
 row:
 	MOVQ         sums+8(FP), AX
 	CMPL         640(AX), $0x00
 	JEQ          next
 	MOVQ         sums+8(FP), AX
-	VBROADCASTSS (AX), Y1
-	VBROADCASTSS 512(AX), Y2
+	VBROADCASTSS (AX), Y0
+	VBROADCASTSS 512(AX), Y1
 	MOVQ         dst+0(FP), AX
 	MOVQ         classes+24(FP), CX
 	CMPQ         CX, $+32
 	JLT          all_few
 
 all_round:
-	VMOVUPS     (AX), Y3
-	VMULPS      Y2, Y3, Y4
-	VFMADD231PS Y1, Y3, Y4
-	VMOVUPS     Y4, (AX)
-	VMOVUPS     32(AX), Y3
-	VMULPS      Y2, Y3, Y4
-	VFMADD231PS Y1, Y3, Y4
-	VMOVUPS     Y4, 32(AX)
-	VMOVUPS     64(AX), Y3
-	VMULPS      Y2, Y3, Y4
-	VFMADD231PS Y1, Y3, Y4
-	VMOVUPS     Y4, 64(AX)
-	VMOVUPS     96(AX), Y3
-	VMULPS      Y2, Y3, Y4
-	VFMADD231PS Y1, Y3, Y4
-	VMOVUPS     Y4, 96(AX)
+	VMOVUPS     (AX), Y2
+	VMULPS      Y1, Y2, Y3
+	VFMADD231PS Y0, Y2, Y3
+	VMOVUPS     Y3, (AX)
+	VMOVUPS     32(AX), Y2
+	VMULPS      Y1, Y2, Y3
+	VFMADD231PS Y0, Y2, Y3
+	VMOVUPS     Y3, 32(AX)
+	VMOVUPS     64(AX), Y2
+	VMULPS      Y1, Y2, Y3
+	VFMADD231PS Y0, Y2, Y3
+	VMOVUPS     Y3, 64(AX)
+	VMOVUPS     96(AX), Y2
+	VMULPS      Y1, Y2, Y3
+	VFMADD231PS Y0, Y2, Y3
+	VMOVUPS     Y3, 96(AX)
 	ADDQ        $+128, AX
 	ADDQ        $-32, CX
 	CMPQ        CX, $+32
@@ -21208,14 +21747,14 @@ all_few:
 	JLT  all_part
 
 all_tile:
-	VMOVUPS     (AX), Y3
-	VMULPS      Y2, Y3, Y4
-	VFMADD231PS Y1, Y3, Y4
-	VMOVUPS     Y4, (AX)
-	VMOVUPS     32(AX), Y3
-	VMULPS      Y2, Y3, Y4
-	VFMADD231PS Y1, Y3, Y4
-	VMOVUPS     Y4, 32(AX)
+	VMOVUPS     (AX), Y2
+	VMULPS      Y1, Y2, Y3
+	VFMADD231PS Y0, Y2, Y3
+	VMOVUPS     Y3, (AX)
+	VMOVUPS     32(AX), Y2
+	VMULPS      Y1, Y2, Y3
+	VFMADD231PS Y0, Y2, Y3
+	VMOVUPS     Y3, 32(AX)
 	ADDQ        $+64, AX
 	ADDQ        $-16, CX
 	CMPQ        CX, $+16
@@ -21230,9 +21769,10 @@ all_part:
 	CMOVQGT     DX, BX
 	NEGQ        BX
 	LEAQ        lane_mask<>+32(SB), DX
-	VMOVUPS     (DX)(BX*4), Y3
-	VMASKMOVPS  (AX), Y3, Y4
-	VBLENDVPS   Y3, Y4, Y0, Y3
+	VMOVUPS     (DX)(BX*4), Y2
+	VMASKMOVPS  (AX), Y2, Y3
+	VPXOR       Y4, Y4, Y4
+	VBLENDVPS   Y2, Y3, Y4, Y2
 	MOVQ        $0x00000000, BX
 	MOVQ        CX, DX
 	SUBQ        $+8, DX
@@ -21243,63 +21783,64 @@ all_part:
 	CMOVQGT     BX, SI
 	NEGQ        SI
 	LEAQ        lane_mask<>+32(SB), BX
-	VMOVUPS     (BX)(SI*4), Y4
-	VMASKMOVPS  32(AX), Y4, Y5
-	VBLENDVPS   Y4, Y5, Y0, Y4
-	VMULPS      Y2, Y3, Y5
-	VFMADD231PS Y1, Y3, Y5
+	VMOVUPS     (BX)(SI*4), Y3
+	VMASKMOVPS  32(AX), Y3, Y4
+	VPXOR       Y5, Y5, Y5
+	VBLENDVPS   Y3, Y4, Y5, Y3
+	VMULPS      Y1, Y2, Y4
+	VFMADD231PS Y0, Y2, Y4
 	CMPQ        CX, $+8
 	JLT         partless1
-	VMOVUPS     Y5, (AX)
+	VMOVUPS     Y4, (AX)
 	JMP         partdone1
 
 partless1:
 	MOVQ         AX, BX
 	TESTQ        $0x00000004, CX
 	JEQ          partfour1
-	VMOVUPS      X5, (BX)
+	VMOVUPS      X4, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y5, X5
+	VEXTRACTF128 $0x01, Y4, X4
 
 partfour1:
 	TESTQ   $0x00000002, CX
 	JEQ     parttwo1
-	VMOVLPS X5, (BX)
+	VMOVLPS X4, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X5, X5
+	VPSRLDQ $0x08, X4, X4
 
 parttwo1:
 	TESTQ  $0x00000001, CX
 	JEQ    partdone1
-	VMOVSS X5, (BX)
+	VMOVSS X4, (BX)
 
 partdone1:
-	VMULPS      Y2, Y4, Y2
-	VFMADD231PS Y1, Y4, Y2
+	VMULPS      Y1, Y3, Y1
+	VFMADD231PS Y0, Y3, Y1
 	CMPQ        DX, $+8
 	JLT         partless2
-	VMOVUPS     Y2, 32(AX)
+	VMOVUPS     Y1, 32(AX)
 	JMP         partdone2
 
 partless2:
 	MOVQ         AX, AX
 	TESTQ        $0x00000004, DX
 	JEQ          partfour2
-	VMOVUPS      X2, 32(AX)
+	VMOVUPS      X1, 32(AX)
 	ADDQ         $+16, AX
-	VEXTRACTF128 $0x01, Y2, X2
+	VEXTRACTF128 $0x01, Y1, X1
 
 partfour2:
 	TESTQ   $0x00000002, DX
 	JEQ     parttwo2
-	VMOVLPS X2, 32(AX)
+	VMOVLPS X1, 32(AX)
 	ADDQ    $+8, AX
-	VPSRLDQ $0x08, X2, X2
+	VPSRLDQ $0x08, X1, X1
 
 parttwo2:
 	TESTQ  $0x00000001, DX
 	JEQ    partdone2
-	VMOVSS X2, 32(AX)
+	VMOVSS X1, 32(AX)
 
 partdone2:
 all_done:
@@ -21319,39 +21860,38 @@ next:
 TEXT ·softmaxRowsAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+2368(SB), Z0
 	VBROADCASTSS consts<>+2272(SB), Z1
-	VBROADCASTSS consts<>+960(SB), Z2
-	VBROADCASTSS consts<>+384(SB), Z3
-	VBROADCASTSS consts<>+160(SB), Z4
-	VBROADCASTSS consts<>+96(SB), Z5
-	VBROADCASTSS consts<>+192(SB), Z6
-	VBROADCASTSS consts<>+2464(SB), Z7
-	VBROADCASTSS consts<>+2496(SB), Z8
-	VBROADCASTSS consts<>+2528(SB), Z9
-	VBROADCASTSS consts<>+2560(SB), Z10
-	VBROADCASTSS consts<>+2592(SB), Z11
-	VBROADCASTSS consts<>+608(SB), Z12
-	VBROADCASTSS consts<>+2432(SB), Z13
-	VBROADCASTSS consts<>+32(SB), Z14
-	VBROADCASTSS consts<>+928(SB), Z15
+	VBROADCASTSS consts<>+384(SB), Z2
+	VBROADCASTSS consts<>+160(SB), Z3
+	VBROADCASTSS consts<>+96(SB), Z4
+	VBROADCASTSS consts<>+192(SB), Z5
+	VBROADCASTSS consts<>+2464(SB), Z6
+	VBROADCASTSS consts<>+2496(SB), Z7
+	VBROADCASTSS consts<>+2528(SB), Z8
+	VBROADCASTSS consts<>+2560(SB), Z9
+	VBROADCASTSS consts<>+2592(SB), Z10
+	VBROADCASTSS consts<>+608(SB), Z11
+	VBROADCASTSS consts<>+2432(SB), Z12
+	VBROADCASTSS consts<>+32(SB), Z13
+	VBROADCASTSS consts<>+928(SB), Z14
 
 row:
 	MOVQ         sums+8(FP), AX
 	CMPL         640(AX), $0x00
 	JNE          next
 	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 128(AX), Z16
-	VCVTDQ2PS    Z16, Z16
-	VSUBPS       Z13, Z16, Z16
-	VSUBPS       Z16, Z0, Z17
-	VMULPS       Z4, Z16, Z16
-	VBROADCASTSS 256(AX), Z18
-	VPANDD       Z14, Z18, Z19
-	VCMPPS       $0x11, Z19, Z1, K1
-	VCMPPS       $0x11, Z15, Z19, K2
+	VBROADCASTSS 128(AX), Z15
+	VCVTDQ2PS    Z15, Z15
+	VSUBPS       Z12, Z15, Z15
+	VSUBPS       Z15, Z0, Z16
+	VMULPS       Z3, Z15, Z15
+	VBROADCASTSS 256(AX), Z17
+	VPANDD       Z13, Z17, Z18
+	VCMPPS       $0x11, Z18, Z1, K1
+	VCMPPS       $0x11, Z14, Z18, K2
 	KANDW        K1, K2, K1
-	VMOVAPS.Z    Z18, K1, Z18
-	VBROADCASTSS (AX), Z19
-	VBROADCASTSS 512(AX), Z20
+	VMOVAPS.Z    Z17, K1, Z17
+	VBROADCASTSS (AX), Z18
+	VBROADCASTSS 512(AX), Z19
 	MOVQ         logits+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         classes+32(FP), DX
@@ -21359,94 +21899,94 @@ row:
 	JLT          all_few
 
 all_round:
-	VMOVUPS      (AX), Z21
-	VSUBPS       Z18, Z21, Z21
-	VMAXPS       Z21, Z16, Z21
-	VMOVAPS      Z17, Z22
-	VFMADD231PS  Z5, Z21, Z22
-	VSUBPS       Z17, Z22, Z23
-	VFNMADD231PS Z4, Z23, Z21
-	VFNMADD231PS Z6, Z23, Z21
-	VMOVAPS      Z8, Z23
-	VFMADD231PS  Z7, Z21, Z23
-	VFMADD213PS  Z9, Z21, Z23
-	VFMADD213PS  Z10, Z21, Z23
-	VFMADD213PS  Z11, Z21, Z23
-	VFMADD213PS  Z3, Z21, Z23
-	VFMADD213PS  Z3, Z23, Z21
-	VPSLLD       $0x17, Z22, Z22
-	VMULPS       Z22, Z21, Z21
-	VMULPS       Z20, Z21, Z22
-	VFMADD231PS  Z19, Z21, Z22
-	VCMPPS       $0x03, Z22, Z22, K1
-	VBLENDMPS    Z12, Z22, K1, Z21
-	VMOVUPS      Z21, (CX)
-	VMOVUPS      64(AX), Z21
-	VSUBPS       Z18, Z21, Z21
-	VMAXPS       Z21, Z16, Z21
-	VMOVAPS      Z17, Z22
-	VFMADD231PS  Z5, Z21, Z22
-	VSUBPS       Z17, Z22, Z23
-	VFNMADD231PS Z4, Z23, Z21
-	VFNMADD231PS Z6, Z23, Z21
-	VMOVAPS      Z8, Z23
-	VFMADD231PS  Z7, Z21, Z23
-	VFMADD213PS  Z9, Z21, Z23
-	VFMADD213PS  Z10, Z21, Z23
-	VFMADD213PS  Z11, Z21, Z23
-	VFMADD213PS  Z3, Z21, Z23
-	VFMADD213PS  Z3, Z23, Z21
-	VPSLLD       $0x17, Z22, Z22
-	VMULPS       Z22, Z21, Z21
-	VMULPS       Z20, Z21, Z22
-	VFMADD231PS  Z19, Z21, Z22
-	VCMPPS       $0x03, Z22, Z22, K1
-	VBLENDMPS    Z12, Z22, K1, Z21
-	VMOVUPS      Z21, 64(CX)
-	VMOVUPS      128(AX), Z21
-	VSUBPS       Z18, Z21, Z21
-	VMAXPS       Z21, Z16, Z21
-	VMOVAPS      Z17, Z22
-	VFMADD231PS  Z5, Z21, Z22
-	VSUBPS       Z17, Z22, Z23
-	VFNMADD231PS Z4, Z23, Z21
-	VFNMADD231PS Z6, Z23, Z21
-	VMOVAPS      Z8, Z23
-	VFMADD231PS  Z7, Z21, Z23
-	VFMADD213PS  Z9, Z21, Z23
-	VFMADD213PS  Z10, Z21, Z23
-	VFMADD213PS  Z11, Z21, Z23
-	VFMADD213PS  Z3, Z21, Z23
-	VFMADD213PS  Z3, Z23, Z21
-	VPSLLD       $0x17, Z22, Z22
-	VMULPS       Z22, Z21, Z21
-	VMULPS       Z20, Z21, Z22
-	VFMADD231PS  Z19, Z21, Z22
-	VCMPPS       $0x03, Z22, Z22, K1
-	VBLENDMPS    Z12, Z22, K1, Z21
-	VMOVUPS      Z21, 128(CX)
-	VMOVUPS      192(AX), Z21
-	VSUBPS       Z18, Z21, Z21
-	VMAXPS       Z21, Z16, Z21
-	VMOVAPS      Z17, Z22
-	VFMADD231PS  Z5, Z21, Z22
-	VSUBPS       Z17, Z22, Z23
-	VFNMADD231PS Z4, Z23, Z21
-	VFNMADD231PS Z6, Z23, Z21
-	VMOVAPS      Z8, Z23
-	VFMADD231PS  Z7, Z21, Z23
-	VFMADD213PS  Z9, Z21, Z23
-	VFMADD213PS  Z10, Z21, Z23
-	VFMADD213PS  Z11, Z21, Z23
-	VFMADD213PS  Z3, Z21, Z23
-	VFMADD213PS  Z3, Z23, Z21
-	VPSLLD       $0x17, Z22, Z22
-	VMULPS       Z22, Z21, Z21
-	VMULPS       Z20, Z21, Z22
-	VFMADD231PS  Z19, Z21, Z22
-	VCMPPS       $0x03, Z22, Z22, K1
-	VBLENDMPS    Z12, Z22, K1, Z21
-	VMOVUPS      Z21, 192(CX)
+	VMOVUPS      (AX), Z20
+	VSUBPS       Z17, Z20, Z20
+	VMAXPS       Z20, Z15, Z20
+	VMOVAPS      Z16, Z21
+	VFMADD231PS  Z4, Z20, Z21
+	VSUBPS       Z16, Z21, Z22
+	VFNMADD231PS Z3, Z22, Z20
+	VFNMADD231PS Z5, Z22, Z20
+	VMOVAPS      Z7, Z22
+	VFMADD231PS  Z6, Z20, Z22
+	VFMADD213PS  Z8, Z20, Z22
+	VFMADD213PS  Z9, Z20, Z22
+	VFMADD213PS  Z10, Z20, Z22
+	VFMADD213PS  Z2, Z20, Z22
+	VFMADD213PS  Z2, Z22, Z20
+	VPSLLD       $0x17, Z21, Z21
+	VMULPS       Z21, Z20, Z20
+	VMULPS       Z19, Z20, Z21
+	VFMADD231PS  Z18, Z20, Z21
+	VCMPPS       $0x03, Z21, Z21, K1
+	VBLENDMPS    Z11, Z21, K1, Z20
+	VMOVUPS      Z20, (CX)
+	VMOVUPS      64(AX), Z20
+	VSUBPS       Z17, Z20, Z20
+	VMAXPS       Z20, Z15, Z20
+	VMOVAPS      Z16, Z21
+	VFMADD231PS  Z4, Z20, Z21
+	VSUBPS       Z16, Z21, Z22
+	VFNMADD231PS Z3, Z22, Z20
+	VFNMADD231PS Z5, Z22, Z20
+	VMOVAPS      Z7, Z22
+	VFMADD231PS  Z6, Z20, Z22
+	VFMADD213PS  Z8, Z20, Z22
+	VFMADD213PS  Z9, Z20, Z22
+	VFMADD213PS  Z10, Z20, Z22
+	VFMADD213PS  Z2, Z20, Z22
+	VFMADD213PS  Z2, Z22, Z20
+	VPSLLD       $0x17, Z21, Z21
+	VMULPS       Z21, Z20, Z20
+	VMULPS       Z19, Z20, Z21
+	VFMADD231PS  Z18, Z20, Z21
+	VCMPPS       $0x03, Z21, Z21, K1
+	VBLENDMPS    Z11, Z21, K1, Z20
+	VMOVUPS      Z20, 64(CX)
+	VMOVUPS      128(AX), Z20
+	VSUBPS       Z17, Z20, Z20
+	VMAXPS       Z20, Z15, Z20
+	VMOVAPS      Z16, Z21
+	VFMADD231PS  Z4, Z20, Z21
+	VSUBPS       Z16, Z21, Z22
+	VFNMADD231PS Z3, Z22, Z20
+	VFNMADD231PS Z5, Z22, Z20
+	VMOVAPS      Z7, Z22
+	VFMADD231PS  Z6, Z20, Z22
+	VFMADD213PS  Z8, Z20, Z22
+	VFMADD213PS  Z9, Z20, Z22
+	VFMADD213PS  Z10, Z20, Z22
+	VFMADD213PS  Z2, Z20, Z22
+	VFMADD213PS  Z2, Z22, Z20
+	VPSLLD       $0x17, Z21, Z21
+	VMULPS       Z21, Z20, Z20
+	VMULPS       Z19, Z20, Z21
+	VFMADD231PS  Z18, Z20, Z21
+	VCMPPS       $0x03, Z21, Z21, K1
+	VBLENDMPS    Z11, Z21, K1, Z20
+	VMOVUPS      Z20, 128(CX)
+	VMOVUPS      192(AX), Z20
+	VSUBPS       Z17, Z20, Z20
+	VMAXPS       Z20, Z15, Z20
+	VMOVAPS      Z16, Z21
+	VFMADD231PS  Z4, Z20, Z21
+	VSUBPS       Z16, Z21, Z22
+	VFNMADD231PS Z3, Z22, Z20
+	VFNMADD231PS Z5, Z22, Z20
+	VMOVAPS      Z7, Z22
+	VFMADD231PS  Z6, Z20, Z22
+	VFMADD213PS  Z8, Z20, Z22
+	VFMADD213PS  Z9, Z20, Z22
+	VFMADD213PS  Z10, Z20, Z22
+	VFMADD213PS  Z2, Z20, Z22
+	VFMADD213PS  Z2, Z22, Z20
+	VPSLLD       $0x17, Z21, Z21
+	VMULPS       Z21, Z20, Z20
+	VMULPS       Z19, Z20, Z21
+	VFMADD231PS  Z18, Z20, Z21
+	VCMPPS       $0x03, Z21, Z21, K1
+	VBLENDMPS    Z11, Z21, K1, Z20
+	VMOVUPS      Z20, 192(CX)
 	ADDQ         $+256, AX
 	ADDQ         $+256, CX
 	ADDQ         $-64, DX
@@ -21458,28 +21998,28 @@ all_few:
 	JLT  all_part
 
 all_tile:
-	VMOVUPS      (AX), Z21
-	VSUBPS       Z18, Z21, Z21
-	VMAXPS       Z21, Z16, Z21
-	VMOVAPS      Z17, Z22
-	VFMADD231PS  Z5, Z21, Z22
-	VSUBPS       Z17, Z22, Z23
-	VFNMADD231PS Z4, Z23, Z21
-	VFNMADD231PS Z6, Z23, Z21
-	VMOVAPS      Z8, Z23
-	VFMADD231PS  Z7, Z21, Z23
-	VFMADD213PS  Z9, Z21, Z23
-	VFMADD213PS  Z10, Z21, Z23
-	VFMADD213PS  Z11, Z21, Z23
-	VFMADD213PS  Z3, Z21, Z23
-	VFMADD213PS  Z3, Z23, Z21
-	VPSLLD       $0x17, Z22, Z22
-	VMULPS       Z22, Z21, Z21
-	VMULPS       Z20, Z21, Z22
-	VFMADD231PS  Z19, Z21, Z22
-	VCMPPS       $0x03, Z22, Z22, K1
-	VBLENDMPS    Z12, Z22, K1, Z21
-	VMOVUPS      Z21, (CX)
+	VMOVUPS      (AX), Z20
+	VSUBPS       Z17, Z20, Z20
+	VMAXPS       Z20, Z15, Z20
+	VMOVAPS      Z16, Z21
+	VFMADD231PS  Z4, Z20, Z21
+	VSUBPS       Z16, Z21, Z22
+	VFNMADD231PS Z3, Z22, Z20
+	VFNMADD231PS Z5, Z22, Z20
+	VMOVAPS      Z7, Z22
+	VFMADD231PS  Z6, Z20, Z22
+	VFMADD213PS  Z8, Z20, Z22
+	VFMADD213PS  Z9, Z20, Z22
+	VFMADD213PS  Z10, Z20, Z22
+	VFMADD213PS  Z2, Z20, Z22
+	VFMADD213PS  Z2, Z22, Z20
+	VPSLLD       $0x17, Z21, Z21
+	VMULPS       Z21, Z20, Z20
+	VMULPS       Z19, Z20, Z21
+	VFMADD231PS  Z18, Z20, Z21
+	VCMPPS       $0x03, Z21, Z21, K1
+	VBLENDMPS    Z11, Z21, K1, Z20
+	VMOVUPS      Z20, (CX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	ADDQ         $-16, DX
@@ -21492,29 +22032,29 @@ all_part:
 	MOVL         $0x0000ffff, BX
 	BZHIL        DX, BX, BX
 	KMOVW        BX, K1
-	VMOVAPS      Z2, Z21
-	VMOVUPS      (AX), K1, Z21
-	VSUBPS       Z18, Z21, Z18
-	VMAXPS       Z18, Z16, Z16
-	VMOVAPS      Z17, Z18
-	VFMADD231PS  Z5, Z16, Z18
-	VSUBPS       Z17, Z18, Z17
-	VFNMADD231PS Z4, Z17, Z16
-	VFNMADD231PS Z6, Z17, Z16
-	VMOVAPS      Z8, Z17
-	VFMADD231PS  Z7, Z16, Z17
-	VFMADD213PS  Z9, Z16, Z17
-	VFMADD213PS  Z10, Z16, Z17
-	VFMADD213PS  Z11, Z16, Z17
-	VFMADD213PS  Z3, Z16, Z17
-	VFMADD213PS  Z3, Z17, Z16
-	VPSLLD       $0x17, Z18, Z17
-	VMULPS       Z17, Z16, Z16
-	VMULPS       Z20, Z16, Z17
-	VFMADD231PS  Z19, Z16, Z17
-	VCMPPS       $0x03, Z17, Z17, K2
-	VBLENDMPS    Z12, Z17, K2, Z16
-	VMOVUPS      Z16, K1, (CX)
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      (AX), K1, Z20
+	VSUBPS       Z17, Z20, Z17
+	VMAXPS       Z17, Z15, Z15
+	VMOVAPS      Z16, Z17
+	VFMADD231PS  Z4, Z15, Z17
+	VSUBPS       Z16, Z17, Z16
+	VFNMADD231PS Z3, Z16, Z15
+	VFNMADD231PS Z5, Z16, Z15
+	VMOVAPS      Z7, Z16
+	VFMADD231PS  Z6, Z15, Z16
+	VFMADD213PS  Z8, Z15, Z16
+	VFMADD213PS  Z9, Z15, Z16
+	VFMADD213PS  Z10, Z15, Z16
+	VFMADD213PS  Z2, Z15, Z16
+	VFMADD213PS  Z2, Z16, Z15
+	VPSLLD       $0x17, Z17, Z16
+	VMULPS       Z16, Z15, Z15
+	VMULPS       Z19, Z15, Z16
+	VFMADD231PS  Z18, Z15, Z16
+	VCMPPS       $0x03, Z16, Z16, K2
+	VBLENDMPS    Z11, Z16, K2, Z15
+	VMOVUPS      Z15, K1, (CX)
 
 all_done:
 next:
@@ -21532,13 +22072,13 @@ next:
 // func softmaxRowsAVX2(dst *float32, sums *float32, logits *float32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·softmaxRowsAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+960(SB), Y0
-	VBROADCASTSS consts<>+2368(SB), Y1
-	VBROADCASTSS consts<>+2272(SB), Y2
-	VBROADCASTSS consts<>+384(SB), Y3
-	VBROADCASTSS consts<>+160(SB), Y4
-	VBROADCASTSS consts<>+96(SB), Y5
-	VBROADCASTSS consts<>+192(SB), Y6
+	VBROADCASTSS consts<>+2368(SB), Y0
+	VBROADCASTSS consts<>+2272(SB), Y1
+	VBROADCASTSS consts<>+384(SB), Y2
+	VBROADCASTSS consts<>+160(SB), Y3
+	VBROADCASTSS consts<>+96(SB), Y4
+	VBROADCASTSS consts<>+192(SB), Y5
+	VBROADCASTSS consts<>+2464(SB), Y6
 
 row:
 	MOVQ         sums+8(FP), AX
@@ -21548,11 +22088,11 @@ row:
 	VBROADCASTSS 128(AX), Y7
 	VCVTDQ2PS    Y7, Y7
 	VSUBPS       consts<>+2432(SB), Y7, Y7
-	VSUBPS       Y7, Y1, Y8
-	VMULPS       Y4, Y7, Y7
+	VSUBPS       Y7, Y0, Y8
+	VMULPS       Y3, Y7, Y7
 	VBROADCASTSS 256(AX), Y9
 	VPAND        consts<>+32(SB), Y9, Y10
-	VCMPPS       $0x11, Y10, Y2, Y11
+	VCMPPS       $0x11, Y10, Y1, Y11
 	VCMPPS       $0x11, consts<>+928(SB), Y10, Y10
 	VPAND        Y11, Y10, Y10
 	VPAND        Y9, Y10, Y9
@@ -21569,17 +22109,17 @@ all_round:
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y5, Y12, Y13
+	VFMADD231PS  Y4, Y12, Y13
 	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y4, Y14, Y12
-	VFNMADD231PS Y6, Y14, Y12
-	VBROADCASTSS consts<>+2464(SB), Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
+	VFNMADD231PS Y3, Y14, Y12
+	VFNMADD231PS Y5, Y14, Y12
+	VMOVAPS      Y12, Y14
+	VFMADD213PS  consts<>+2496(SB), Y6, Y14
 	VFMADD213PS  consts<>+2528(SB), Y12, Y14
 	VFMADD213PS  consts<>+2560(SB), Y12, Y14
 	VFMADD213PS  consts<>+2592(SB), Y12, Y14
-	VFMADD213PS  Y3, Y12, Y14
-	VFMADD213PS  Y3, Y14, Y12
+	VFMADD213PS  Y2, Y12, Y14
+	VFMADD213PS  Y2, Y14, Y12
 	VPSLLD       $0x17, Y13, Y13
 	VMULPS       Y13, Y12, Y12
 	VMULPS       Y11, Y12, Y13
@@ -21591,17 +22131,17 @@ all_round:
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y5, Y12, Y13
+	VFMADD231PS  Y4, Y12, Y13
 	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y4, Y14, Y12
-	VFNMADD231PS Y6, Y14, Y12
-	VBROADCASTSS consts<>+2464(SB), Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
+	VFNMADD231PS Y3, Y14, Y12
+	VFNMADD231PS Y5, Y14, Y12
+	VMOVAPS      Y12, Y14
+	VFMADD213PS  consts<>+2496(SB), Y6, Y14
 	VFMADD213PS  consts<>+2528(SB), Y12, Y14
 	VFMADD213PS  consts<>+2560(SB), Y12, Y14
 	VFMADD213PS  consts<>+2592(SB), Y12, Y14
-	VFMADD213PS  Y3, Y12, Y14
-	VFMADD213PS  Y3, Y14, Y12
+	VFMADD213PS  Y2, Y12, Y14
+	VFMADD213PS  Y2, Y14, Y12
 	VPSLLD       $0x17, Y13, Y13
 	VMULPS       Y13, Y12, Y12
 	VMULPS       Y11, Y12, Y13
@@ -21613,17 +22153,17 @@ all_round:
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y5, Y12, Y13
+	VFMADD231PS  Y4, Y12, Y13
 	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y4, Y14, Y12
-	VFNMADD231PS Y6, Y14, Y12
-	VBROADCASTSS consts<>+2464(SB), Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
+	VFNMADD231PS Y3, Y14, Y12
+	VFNMADD231PS Y5, Y14, Y12
+	VMOVAPS      Y12, Y14
+	VFMADD213PS  consts<>+2496(SB), Y6, Y14
 	VFMADD213PS  consts<>+2528(SB), Y12, Y14
 	VFMADD213PS  consts<>+2560(SB), Y12, Y14
 	VFMADD213PS  consts<>+2592(SB), Y12, Y14
-	VFMADD213PS  Y3, Y12, Y14
-	VFMADD213PS  Y3, Y14, Y12
+	VFMADD213PS  Y2, Y12, Y14
+	VFMADD213PS  Y2, Y14, Y12
 	VPSLLD       $0x17, Y13, Y13
 	VMULPS       Y13, Y12, Y12
 	VMULPS       Y11, Y12, Y13
@@ -21635,17 +22175,17 @@ all_round:
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y5, Y12, Y13
+	VFMADD231PS  Y4, Y12, Y13
 	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y4, Y14, Y12
-	VFNMADD231PS Y6, Y14, Y12
-	VBROADCASTSS consts<>+2464(SB), Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
+	VFNMADD231PS Y3, Y14, Y12
+	VFNMADD231PS Y5, Y14, Y12
+	VMOVAPS      Y12, Y14
+	VFMADD213PS  consts<>+2496(SB), Y6, Y14
 	VFMADD213PS  consts<>+2528(SB), Y12, Y14
 	VFMADD213PS  consts<>+2560(SB), Y12, Y14
 	VFMADD213PS  consts<>+2592(SB), Y12, Y14
-	VFMADD213PS  Y3, Y12, Y14
-	VFMADD213PS  Y3, Y14, Y12
+	VFMADD213PS  Y2, Y12, Y14
+	VFMADD213PS  Y2, Y14, Y12
 	VPSLLD       $0x17, Y13, Y13
 	VMULPS       Y13, Y12, Y12
 	VMULPS       Y11, Y12, Y13
@@ -21668,17 +22208,17 @@ all_tile:
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y5, Y12, Y13
+	VFMADD231PS  Y4, Y12, Y13
 	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y4, Y14, Y12
-	VFNMADD231PS Y6, Y14, Y12
-	VBROADCASTSS consts<>+2464(SB), Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
+	VFNMADD231PS Y3, Y14, Y12
+	VFNMADD231PS Y5, Y14, Y12
+	VMOVAPS      Y12, Y14
+	VFMADD213PS  consts<>+2496(SB), Y6, Y14
 	VFMADD213PS  consts<>+2528(SB), Y12, Y14
 	VFMADD213PS  consts<>+2560(SB), Y12, Y14
 	VFMADD213PS  consts<>+2592(SB), Y12, Y14
-	VFMADD213PS  Y3, Y12, Y14
-	VFMADD213PS  Y3, Y14, Y12
+	VFMADD213PS  Y2, Y12, Y14
+	VFMADD213PS  Y2, Y14, Y12
 	VPSLLD       $0x17, Y13, Y13
 	VMULPS       Y13, Y12, Y12
 	VMULPS       Y11, Y12, Y13
@@ -21690,17 +22230,17 @@ all_tile:
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y5, Y12, Y13
+	VFMADD231PS  Y4, Y12, Y13
 	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y4, Y14, Y12
-	VFNMADD231PS Y6, Y14, Y12
-	VBROADCASTSS consts<>+2464(SB), Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
+	VFNMADD231PS Y3, Y14, Y12
+	VFNMADD231PS Y5, Y14, Y12
+	VMOVAPS      Y12, Y14
+	VFMADD213PS  consts<>+2496(SB), Y6, Y14
 	VFMADD213PS  consts<>+2528(SB), Y12, Y14
 	VFMADD213PS  consts<>+2560(SB), Y12, Y14
 	VFMADD213PS  consts<>+2592(SB), Y12, Y14
-	VFMADD213PS  Y3, Y12, Y14
-	VFMADD213PS  Y3, Y14, Y12
+	VFMADD213PS  Y2, Y12, Y14
+	VFMADD213PS  Y2, Y14, Y12
 	VPSLLD       $0x17, Y13, Y13
 	VMULPS       Y13, Y12, Y12
 	VMULPS       Y11, Y12, Y13
@@ -21725,7 +22265,8 @@ all_part:
 	LEAQ         lane_mask<>+32(SB), BX
 	VMOVUPS      (BX)(SI*4), Y12
 	VMASKMOVPS   (AX), Y12, Y13
-	VBLENDVPS    Y12, Y13, Y0, Y12
+	VPXOR        Y14, Y14, Y14
+	VBLENDVPS    Y12, Y13, Y14, Y12
 	MOVQ         $0x00000000, SI
 	MOVQ         DX, BX
 	SUBQ         $+8, BX
@@ -21738,21 +22279,22 @@ all_part:
 	LEAQ         lane_mask<>+32(SB), SI
 	VMOVUPS      (SI)(DI*4), Y13
 	VMASKMOVPS   32(AX), Y13, Y14
-	VBLENDVPS    Y13, Y14, Y0, Y13
+	VPXOR        Y15, Y15, Y15
+	VBLENDVPS    Y13, Y14, Y15, Y13
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y14
-	VFMADD231PS  Y5, Y12, Y14
+	VFMADD231PS  Y4, Y12, Y14
 	VSUBPS       Y8, Y14, Y15
-	VFNMADD231PS Y4, Y15, Y12
-	VFNMADD231PS Y6, Y15, Y12
-	VBROADCASTSS consts<>+2464(SB), Y15
-	VFMADD213PS  consts<>+2496(SB), Y12, Y15
+	VFNMADD231PS Y3, Y15, Y12
+	VFNMADD231PS Y5, Y15, Y12
+	VMOVAPS      Y12, Y15
+	VFMADD213PS  consts<>+2496(SB), Y6, Y15
 	VFMADD213PS  consts<>+2528(SB), Y12, Y15
 	VFMADD213PS  consts<>+2560(SB), Y12, Y15
 	VFMADD213PS  consts<>+2592(SB), Y12, Y15
-	VFMADD213PS  Y3, Y12, Y15
-	VFMADD213PS  Y3, Y15, Y12
+	VFMADD213PS  Y2, Y12, Y15
+	VFMADD213PS  Y2, Y15, Y12
 	VPSLLD       $0x17, Y14, Y14
 	VMULPS       Y14, Y12, Y12
 	VMULPS       Y11, Y12, Y14
@@ -21788,17 +22330,17 @@ partdone1:
 	VSUBPS       Y9, Y13, Y9
 	VMAXPS       Y9, Y7, Y7
 	VMOVAPS      Y8, Y9
-	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y7, Y9
 	VSUBPS       Y8, Y9, Y8
-	VFNMADD231PS Y4, Y8, Y7
-	VFNMADD231PS Y6, Y8, Y7
-	VBROADCASTSS consts<>+2464(SB), Y8
-	VFMADD213PS  consts<>+2496(SB), Y7, Y8
+	VFNMADD231PS Y3, Y8, Y7
+	VFNMADD231PS Y5, Y8, Y7
+	VMOVAPS      Y7, Y8
+	VFMADD213PS  consts<>+2496(SB), Y6, Y8
 	VFMADD213PS  consts<>+2528(SB), Y7, Y8
 	VFMADD213PS  consts<>+2560(SB), Y7, Y8
 	VFMADD213PS  consts<>+2592(SB), Y7, Y8
-	VFMADD213PS  Y3, Y7, Y8
-	VFMADD213PS  Y3, Y8, Y7
+	VFMADD213PS  Y2, Y7, Y8
+	VFMADD213PS  Y2, Y8, Y7
 	VPSLLD       $0x17, Y9, Y8
 	VMULPS       Y8, Y7, Y7
 	VMULPS       Y11, Y7, Y8
@@ -21847,33 +22389,31 @@ next:
 // func gradScaleAVX512(dst *float32, sums *float32, rows int, classes int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·gradScaleAVX512(SB), NOSPLIT, $0-32
-	VBROADCASTSS consts<>+960(SB), Z0
-
 row:
 	MOVQ         sums+8(FP), AX
 	CMPL         640(AX), $0x00
 	JEQ          next
 	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 512(AX), Z1
-	VBROADCASTSS (AX), Z2
+	VBROADCASTSS 512(AX), Z0
+	VBROADCASTSS (AX), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         classes+24(FP), CX
 	CMPQ         CX, $+64
 	JLT          all_few
 
 all_round:
-	VMULPS  (AX), Z1, Z3
-	VMULPS  Z2, Z3, Z3
-	VMOVUPS Z3, (AX)
-	VMULPS  64(AX), Z1, Z3
-	VMULPS  Z2, Z3, Z3
-	VMOVUPS Z3, 64(AX)
-	VMULPS  128(AX), Z1, Z3
-	VMULPS  Z2, Z3, Z3
-	VMOVUPS Z3, 128(AX)
-	VMULPS  192(AX), Z1, Z3
-	VMULPS  Z2, Z3, Z3
-	VMOVUPS Z3, 192(AX)
+	VMULPS  (AX), Z0, Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS Z2, (AX)
+	VMULPS  64(AX), Z0, Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS Z2, 64(AX)
+	VMULPS  128(AX), Z0, Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS Z2, 128(AX)
+	VMULPS  192(AX), Z0, Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS Z2, 192(AX)
 	ADDQ    $+256, AX
 	ADDQ    $-64, CX
 	CMPQ    CX, $+64
@@ -21884,9 +22424,9 @@ all_few:
 	JLT  all_part
 
 all_tile:
-	VMULPS  (AX), Z1, Z3
-	VMULPS  Z2, Z3, Z3
-	VMOVUPS Z3, (AX)
+	VMULPS  (AX), Z0, Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS Z2, (AX)
 	ADDQ    $+64, AX
 	ADDQ    $-16, CX
 	CMPQ    CX, $+16
@@ -21898,11 +22438,11 @@ all_part:
 	MOVL    $0x0000ffff, DX
 	BZHIL   CX, DX, DX
 	KMOVW   DX, K1
-	VMOVAPS Z0, Z3
-	VMOVUPS (AX), K1, Z3
-	VMULPS  Z1, Z3, Z1
-	VMULPS  Z2, Z1, Z1
-	VMOVUPS Z1, K1, (AX)
+	VPXORD  Z2, Z2, Z2
+	VMOVUPS (AX), K1, Z2
+	VMULPS  Z0, Z2, Z0
+	VMULPS  Z1, Z0, Z0
+	VMOVUPS Z0, K1, (AX)
 
 all_done:
 next:
@@ -21917,35 +22457,33 @@ next:
 	RET
 
 // func gradScaleAVX2(dst *float32, sums *float32, rows int, classes int)
-// Requires: AVX, CMOV
+// Requires: AVX, AVX2, CMOV
 TEXT ·gradScaleAVX2(SB), NOSPLIT, $0-32
-	VBROADCASTSS consts<>+960(SB), Y0
-
 row:
 	MOVQ         sums+8(FP), AX
 	CMPL         640(AX), $0x00
 	JEQ          next
 	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 512(AX), Y1
-	VBROADCASTSS (AX), Y2
+	VBROADCASTSS 512(AX), Y0
+	VBROADCASTSS (AX), Y1
 	MOVQ         dst+0(FP), AX
 	MOVQ         classes+24(FP), CX
 	CMPQ         CX, $+32
 	JLT          all_few
 
 all_round:
-	VMULPS  (AX), Y1, Y3
-	VMULPS  Y2, Y3, Y3
-	VMOVUPS Y3, (AX)
-	VMULPS  32(AX), Y1, Y3
-	VMULPS  Y2, Y3, Y3
-	VMOVUPS Y3, 32(AX)
-	VMULPS  64(AX), Y1, Y3
-	VMULPS  Y2, Y3, Y3
-	VMOVUPS Y3, 64(AX)
-	VMULPS  96(AX), Y1, Y3
-	VMULPS  Y2, Y3, Y3
-	VMOVUPS Y3, 96(AX)
+	VMULPS  (AX), Y0, Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS Y2, (AX)
+	VMULPS  32(AX), Y0, Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS Y2, 32(AX)
+	VMULPS  64(AX), Y0, Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS Y2, 64(AX)
+	VMULPS  96(AX), Y0, Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS Y2, 96(AX)
 	ADDQ    $+128, AX
 	ADDQ    $-32, CX
 	CMPQ    CX, $+32
@@ -21956,12 +22494,12 @@ all_few:
 	JLT  all_part
 
 all_tile:
-	VMULPS  (AX), Y1, Y3
-	VMULPS  Y2, Y3, Y3
-	VMOVUPS Y3, (AX)
-	VMULPS  32(AX), Y1, Y3
-	VMULPS  Y2, Y3, Y3
-	VMOVUPS Y3, 32(AX)
+	VMULPS  (AX), Y0, Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS Y2, (AX)
+	VMULPS  32(AX), Y0, Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS Y2, 32(AX)
 	ADDQ    $+64, AX
 	ADDQ    $-16, CX
 	CMPQ    CX, $+16
@@ -21976,9 +22514,10 @@ all_part:
 	CMOVQGT    DX, BX
 	NEGQ       BX
 	LEAQ       lane_mask<>+32(SB), DX
-	VMOVUPS    (DX)(BX*4), Y3
-	VMASKMOVPS (AX), Y3, Y4
-	VBLENDVPS  Y3, Y4, Y0, Y3
+	VMOVUPS    (DX)(BX*4), Y2
+	VMASKMOVPS (AX), Y2, Y3
+	VPXOR      Y4, Y4, Y4
+	VBLENDVPS  Y2, Y3, Y4, Y2
 	MOVQ       $0x00000000, BX
 	MOVQ       CX, DX
 	SUBQ       $+8, DX
@@ -21989,63 +22528,64 @@ all_part:
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y4
-	VMASKMOVPS 32(AX), Y4, Y5
-	VBLENDVPS  Y4, Y5, Y0, Y4
-	VMULPS     Y1, Y3, Y3
-	VMULPS     Y2, Y3, Y3
+	VMOVUPS    (BX)(SI*4), Y3
+	VMASKMOVPS 32(AX), Y3, Y4
+	VPXOR      Y5, Y5, Y5
+	VBLENDVPS  Y3, Y4, Y5, Y3
+	VMULPS     Y0, Y2, Y2
+	VMULPS     Y1, Y2, Y2
 	CMPQ       CX, $+8
 	JLT        partless1
-	VMOVUPS    Y3, (AX)
+	VMOVUPS    Y2, (AX)
 	JMP        partdone1
 
 partless1:
 	MOVQ         AX, BX
 	TESTQ        $0x00000004, CX
 	JEQ          partfour1
-	VMOVUPS      X3, (BX)
+	VMOVUPS      X2, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y3, X3
+	VEXTRACTF128 $0x01, Y2, X2
 
 partfour1:
 	TESTQ   $0x00000002, CX
 	JEQ     parttwo1
-	VMOVLPS X3, (BX)
+	VMOVLPS X2, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X3, X3
+	VPSRLDQ $0x08, X2, X2
 
 parttwo1:
 	TESTQ  $0x00000001, CX
 	JEQ    partdone1
-	VMOVSS X3, (BX)
+	VMOVSS X2, (BX)
 
 partdone1:
-	VMULPS  Y1, Y4, Y1
-	VMULPS  Y2, Y1, Y1
+	VMULPS  Y0, Y3, Y0
+	VMULPS  Y1, Y0, Y0
 	CMPQ    DX, $+8
 	JLT     partless2
-	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y0, 32(AX)
 	JMP     partdone2
 
 partless2:
 	MOVQ         AX, AX
 	TESTQ        $0x00000004, DX
 	JEQ          partfour2
-	VMOVUPS      X1, 32(AX)
+	VMOVUPS      X0, 32(AX)
 	ADDQ         $+16, AX
-	VEXTRACTF128 $0x01, Y1, X1
+	VEXTRACTF128 $0x01, Y0, X0
 
 partfour2:
 	TESTQ   $0x00000002, DX
 	JEQ     parttwo2
-	VMOVLPS X1, 32(AX)
+	VMOVLPS X0, 32(AX)
 	ADDQ    $+8, AX
-	VPSRLDQ $0x08, X1, X1
+	VPSRLDQ $0x08, X0, X0
 
 parttwo2:
 	TESTQ  $0x00000001, DX
 	JEQ    partdone2
-	VMOVSS X1, 32(AX)
+	VMOVSS X0, 32(AX)
 
 partdone2:
 all_done:
@@ -22065,39 +22605,38 @@ next:
 TEXT ·gradRowsAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+2368(SB), Z0
 	VBROADCASTSS consts<>+2272(SB), Z1
-	VBROADCASTSS consts<>+960(SB), Z2
-	VBROADCASTSS consts<>+384(SB), Z3
-	VBROADCASTSS consts<>+160(SB), Z4
-	VBROADCASTSS consts<>+96(SB), Z5
-	VBROADCASTSS consts<>+192(SB), Z6
-	VBROADCASTSS consts<>+2464(SB), Z7
-	VBROADCASTSS consts<>+2496(SB), Z8
-	VBROADCASTSS consts<>+2528(SB), Z9
-	VBROADCASTSS consts<>+2560(SB), Z10
-	VBROADCASTSS consts<>+2592(SB), Z11
-	VBROADCASTSS consts<>+608(SB), Z12
-	VBROADCASTSS consts<>+2432(SB), Z13
-	VBROADCASTSS consts<>+32(SB), Z14
-	VBROADCASTSS consts<>+928(SB), Z15
+	VBROADCASTSS consts<>+384(SB), Z2
+	VBROADCASTSS consts<>+160(SB), Z3
+	VBROADCASTSS consts<>+96(SB), Z4
+	VBROADCASTSS consts<>+192(SB), Z5
+	VBROADCASTSS consts<>+2464(SB), Z6
+	VBROADCASTSS consts<>+2496(SB), Z7
+	VBROADCASTSS consts<>+2528(SB), Z8
+	VBROADCASTSS consts<>+2560(SB), Z9
+	VBROADCASTSS consts<>+2592(SB), Z10
+	VBROADCASTSS consts<>+608(SB), Z11
+	VBROADCASTSS consts<>+2432(SB), Z12
+	VBROADCASTSS consts<>+32(SB), Z13
+	VBROADCASTSS consts<>+928(SB), Z14
 
 row:
 	MOVQ         sums+8(FP), AX
 	CMPL         640(AX), $0x00
 	JNE          next
 	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 128(AX), Z16
-	VCVTDQ2PS    Z16, Z16
-	VSUBPS       Z13, Z16, Z16
-	VSUBPS       Z16, Z0, Z17
-	VMULPS       Z4, Z16, Z16
-	VBROADCASTSS 256(AX), Z18
-	VPANDD       Z14, Z18, Z19
-	VCMPPS       $0x11, Z19, Z1, K1
-	VCMPPS       $0x11, Z15, Z19, K2
+	VBROADCASTSS 128(AX), Z15
+	VCVTDQ2PS    Z15, Z15
+	VSUBPS       Z12, Z15, Z15
+	VSUBPS       Z15, Z0, Z16
+	VMULPS       Z3, Z15, Z15
+	VBROADCASTSS 256(AX), Z17
+	VPANDD       Z13, Z17, Z18
+	VCMPPS       $0x11, Z18, Z1, K1
+	VCMPPS       $0x11, Z14, Z18, K2
 	KANDW        K1, K2, K1
-	VMOVAPS.Z    Z18, K1, Z18
-	VBROADCASTSS 512(AX), Z19
-	VBROADCASTSS (AX), Z20
+	VMOVAPS.Z    Z17, K1, Z17
+	VBROADCASTSS 512(AX), Z18
+	VBROADCASTSS (AX), Z19
 	MOVQ         logits+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         classes+32(FP), DX
@@ -22105,94 +22644,94 @@ row:
 	JLT          all_few
 
 all_round:
-	VMOVUPS      (AX), Z21
-	VSUBPS       Z18, Z21, Z21
-	VMAXPS       Z21, Z16, Z21
-	VMOVAPS      Z17, Z22
-	VFMADD231PS  Z5, Z21, Z22
-	VSUBPS       Z17, Z22, Z23
-	VFNMADD231PS Z4, Z23, Z21
-	VFNMADD231PS Z6, Z23, Z21
-	VMOVAPS      Z8, Z23
-	VFMADD231PS  Z7, Z21, Z23
-	VFMADD213PS  Z9, Z21, Z23
-	VFMADD213PS  Z10, Z21, Z23
-	VFMADD213PS  Z11, Z21, Z23
-	VFMADD213PS  Z3, Z21, Z23
-	VFMADD213PS  Z3, Z23, Z21
-	VPSLLD       $0x17, Z22, Z22
-	VMULPS       Z22, Z21, Z21
-	VMULPS       Z19, Z21, Z21
-	VMULPS       Z20, Z21, Z21
-	VCMPPS       $0x03, Z21, Z21, K1
-	VBLENDMPS    Z12, Z21, K1, Z21
-	VMOVUPS      Z21, (CX)
-	VMOVUPS      64(AX), Z21
-	VSUBPS       Z18, Z21, Z21
-	VMAXPS       Z21, Z16, Z21
-	VMOVAPS      Z17, Z22
-	VFMADD231PS  Z5, Z21, Z22
-	VSUBPS       Z17, Z22, Z23
-	VFNMADD231PS Z4, Z23, Z21
-	VFNMADD231PS Z6, Z23, Z21
-	VMOVAPS      Z8, Z23
-	VFMADD231PS  Z7, Z21, Z23
-	VFMADD213PS  Z9, Z21, Z23
-	VFMADD213PS  Z10, Z21, Z23
-	VFMADD213PS  Z11, Z21, Z23
-	VFMADD213PS  Z3, Z21, Z23
-	VFMADD213PS  Z3, Z23, Z21
-	VPSLLD       $0x17, Z22, Z22
-	VMULPS       Z22, Z21, Z21
-	VMULPS       Z19, Z21, Z21
-	VMULPS       Z20, Z21, Z21
-	VCMPPS       $0x03, Z21, Z21, K1
-	VBLENDMPS    Z12, Z21, K1, Z21
-	VMOVUPS      Z21, 64(CX)
-	VMOVUPS      128(AX), Z21
-	VSUBPS       Z18, Z21, Z21
-	VMAXPS       Z21, Z16, Z21
-	VMOVAPS      Z17, Z22
-	VFMADD231PS  Z5, Z21, Z22
-	VSUBPS       Z17, Z22, Z23
-	VFNMADD231PS Z4, Z23, Z21
-	VFNMADD231PS Z6, Z23, Z21
-	VMOVAPS      Z8, Z23
-	VFMADD231PS  Z7, Z21, Z23
-	VFMADD213PS  Z9, Z21, Z23
-	VFMADD213PS  Z10, Z21, Z23
-	VFMADD213PS  Z11, Z21, Z23
-	VFMADD213PS  Z3, Z21, Z23
-	VFMADD213PS  Z3, Z23, Z21
-	VPSLLD       $0x17, Z22, Z22
-	VMULPS       Z22, Z21, Z21
-	VMULPS       Z19, Z21, Z21
-	VMULPS       Z20, Z21, Z21
-	VCMPPS       $0x03, Z21, Z21, K1
-	VBLENDMPS    Z12, Z21, K1, Z21
-	VMOVUPS      Z21, 128(CX)
-	VMOVUPS      192(AX), Z21
-	VSUBPS       Z18, Z21, Z21
-	VMAXPS       Z21, Z16, Z21
-	VMOVAPS      Z17, Z22
-	VFMADD231PS  Z5, Z21, Z22
-	VSUBPS       Z17, Z22, Z23
-	VFNMADD231PS Z4, Z23, Z21
-	VFNMADD231PS Z6, Z23, Z21
-	VMOVAPS      Z8, Z23
-	VFMADD231PS  Z7, Z21, Z23
-	VFMADD213PS  Z9, Z21, Z23
-	VFMADD213PS  Z10, Z21, Z23
-	VFMADD213PS  Z11, Z21, Z23
-	VFMADD213PS  Z3, Z21, Z23
-	VFMADD213PS  Z3, Z23, Z21
-	VPSLLD       $0x17, Z22, Z22
-	VMULPS       Z22, Z21, Z21
-	VMULPS       Z19, Z21, Z21
-	VMULPS       Z20, Z21, Z21
-	VCMPPS       $0x03, Z21, Z21, K1
-	VBLENDMPS    Z12, Z21, K1, Z21
-	VMOVUPS      Z21, 192(CX)
+	VMOVUPS      (AX), Z20
+	VSUBPS       Z17, Z20, Z20
+	VMAXPS       Z20, Z15, Z20
+	VMOVAPS      Z16, Z21
+	VFMADD231PS  Z4, Z20, Z21
+	VSUBPS       Z16, Z21, Z22
+	VFNMADD231PS Z3, Z22, Z20
+	VFNMADD231PS Z5, Z22, Z20
+	VMOVAPS      Z7, Z22
+	VFMADD231PS  Z6, Z20, Z22
+	VFMADD213PS  Z8, Z20, Z22
+	VFMADD213PS  Z9, Z20, Z22
+	VFMADD213PS  Z10, Z20, Z22
+	VFMADD213PS  Z2, Z20, Z22
+	VFMADD213PS  Z2, Z22, Z20
+	VPSLLD       $0x17, Z21, Z21
+	VMULPS       Z21, Z20, Z20
+	VMULPS       Z18, Z20, Z20
+	VMULPS       Z19, Z20, Z20
+	VCMPPS       $0x03, Z20, Z20, K1
+	VBLENDMPS    Z11, Z20, K1, Z20
+	VMOVUPS      Z20, (CX)
+	VMOVUPS      64(AX), Z20
+	VSUBPS       Z17, Z20, Z20
+	VMAXPS       Z20, Z15, Z20
+	VMOVAPS      Z16, Z21
+	VFMADD231PS  Z4, Z20, Z21
+	VSUBPS       Z16, Z21, Z22
+	VFNMADD231PS Z3, Z22, Z20
+	VFNMADD231PS Z5, Z22, Z20
+	VMOVAPS      Z7, Z22
+	VFMADD231PS  Z6, Z20, Z22
+	VFMADD213PS  Z8, Z20, Z22
+	VFMADD213PS  Z9, Z20, Z22
+	VFMADD213PS  Z10, Z20, Z22
+	VFMADD213PS  Z2, Z20, Z22
+	VFMADD213PS  Z2, Z22, Z20
+	VPSLLD       $0x17, Z21, Z21
+	VMULPS       Z21, Z20, Z20
+	VMULPS       Z18, Z20, Z20
+	VMULPS       Z19, Z20, Z20
+	VCMPPS       $0x03, Z20, Z20, K1
+	VBLENDMPS    Z11, Z20, K1, Z20
+	VMOVUPS      Z20, 64(CX)
+	VMOVUPS      128(AX), Z20
+	VSUBPS       Z17, Z20, Z20
+	VMAXPS       Z20, Z15, Z20
+	VMOVAPS      Z16, Z21
+	VFMADD231PS  Z4, Z20, Z21
+	VSUBPS       Z16, Z21, Z22
+	VFNMADD231PS Z3, Z22, Z20
+	VFNMADD231PS Z5, Z22, Z20
+	VMOVAPS      Z7, Z22
+	VFMADD231PS  Z6, Z20, Z22
+	VFMADD213PS  Z8, Z20, Z22
+	VFMADD213PS  Z9, Z20, Z22
+	VFMADD213PS  Z10, Z20, Z22
+	VFMADD213PS  Z2, Z20, Z22
+	VFMADD213PS  Z2, Z22, Z20
+	VPSLLD       $0x17, Z21, Z21
+	VMULPS       Z21, Z20, Z20
+	VMULPS       Z18, Z20, Z20
+	VMULPS       Z19, Z20, Z20
+	VCMPPS       $0x03, Z20, Z20, K1
+	VBLENDMPS    Z11, Z20, K1, Z20
+	VMOVUPS      Z20, 128(CX)
+	VMOVUPS      192(AX), Z20
+	VSUBPS       Z17, Z20, Z20
+	VMAXPS       Z20, Z15, Z20
+	VMOVAPS      Z16, Z21
+	VFMADD231PS  Z4, Z20, Z21
+	VSUBPS       Z16, Z21, Z22
+	VFNMADD231PS Z3, Z22, Z20
+	VFNMADD231PS Z5, Z22, Z20
+	VMOVAPS      Z7, Z22
+	VFMADD231PS  Z6, Z20, Z22
+	VFMADD213PS  Z8, Z20, Z22
+	VFMADD213PS  Z9, Z20, Z22
+	VFMADD213PS  Z10, Z20, Z22
+	VFMADD213PS  Z2, Z20, Z22
+	VFMADD213PS  Z2, Z22, Z20
+	VPSLLD       $0x17, Z21, Z21
+	VMULPS       Z21, Z20, Z20
+	VMULPS       Z18, Z20, Z20
+	VMULPS       Z19, Z20, Z20
+	VCMPPS       $0x03, Z20, Z20, K1
+	VBLENDMPS    Z11, Z20, K1, Z20
+	VMOVUPS      Z20, 192(CX)
 	ADDQ         $+256, AX
 	ADDQ         $+256, CX
 	ADDQ         $-64, DX
@@ -22204,28 +22743,28 @@ all_few:
 	JLT  all_part
 
 all_tile:
-	VMOVUPS      (AX), Z21
-	VSUBPS       Z18, Z21, Z21
-	VMAXPS       Z21, Z16, Z21
-	VMOVAPS      Z17, Z22
-	VFMADD231PS  Z5, Z21, Z22
-	VSUBPS       Z17, Z22, Z23
-	VFNMADD231PS Z4, Z23, Z21
-	VFNMADD231PS Z6, Z23, Z21
-	VMOVAPS      Z8, Z23
-	VFMADD231PS  Z7, Z21, Z23
-	VFMADD213PS  Z9, Z21, Z23
-	VFMADD213PS  Z10, Z21, Z23
-	VFMADD213PS  Z11, Z21, Z23
-	VFMADD213PS  Z3, Z21, Z23
-	VFMADD213PS  Z3, Z23, Z21
-	VPSLLD       $0x17, Z22, Z22
-	VMULPS       Z22, Z21, Z21
-	VMULPS       Z19, Z21, Z21
-	VMULPS       Z20, Z21, Z21
-	VCMPPS       $0x03, Z21, Z21, K1
-	VBLENDMPS    Z12, Z21, K1, Z21
-	VMOVUPS      Z21, (CX)
+	VMOVUPS      (AX), Z20
+	VSUBPS       Z17, Z20, Z20
+	VMAXPS       Z20, Z15, Z20
+	VMOVAPS      Z16, Z21
+	VFMADD231PS  Z4, Z20, Z21
+	VSUBPS       Z16, Z21, Z22
+	VFNMADD231PS Z3, Z22, Z20
+	VFNMADD231PS Z5, Z22, Z20
+	VMOVAPS      Z7, Z22
+	VFMADD231PS  Z6, Z20, Z22
+	VFMADD213PS  Z8, Z20, Z22
+	VFMADD213PS  Z9, Z20, Z22
+	VFMADD213PS  Z10, Z20, Z22
+	VFMADD213PS  Z2, Z20, Z22
+	VFMADD213PS  Z2, Z22, Z20
+	VPSLLD       $0x17, Z21, Z21
+	VMULPS       Z21, Z20, Z20
+	VMULPS       Z18, Z20, Z20
+	VMULPS       Z19, Z20, Z20
+	VCMPPS       $0x03, Z20, Z20, K1
+	VBLENDMPS    Z11, Z20, K1, Z20
+	VMOVUPS      Z20, (CX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	ADDQ         $-16, DX
@@ -22238,29 +22777,29 @@ all_part:
 	MOVL         $0x0000ffff, BX
 	BZHIL        DX, BX, BX
 	KMOVW        BX, K1
-	VMOVAPS      Z2, Z21
-	VMOVUPS      (AX), K1, Z21
-	VSUBPS       Z18, Z21, Z18
-	VMAXPS       Z18, Z16, Z16
-	VMOVAPS      Z17, Z18
-	VFMADD231PS  Z5, Z16, Z18
-	VSUBPS       Z17, Z18, Z17
-	VFNMADD231PS Z4, Z17, Z16
-	VFNMADD231PS Z6, Z17, Z16
-	VMOVAPS      Z8, Z17
-	VFMADD231PS  Z7, Z16, Z17
-	VFMADD213PS  Z9, Z16, Z17
-	VFMADD213PS  Z10, Z16, Z17
-	VFMADD213PS  Z11, Z16, Z17
-	VFMADD213PS  Z3, Z16, Z17
-	VFMADD213PS  Z3, Z17, Z16
-	VPSLLD       $0x17, Z18, Z17
-	VMULPS       Z17, Z16, Z16
-	VMULPS       Z19, Z16, Z16
-	VMULPS       Z20, Z16, Z16
-	VCMPPS       $0x03, Z16, Z16, K2
-	VBLENDMPS    Z12, Z16, K2, Z16
-	VMOVUPS      Z16, K1, (CX)
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      (AX), K1, Z20
+	VSUBPS       Z17, Z20, Z17
+	VMAXPS       Z17, Z15, Z15
+	VMOVAPS      Z16, Z17
+	VFMADD231PS  Z4, Z15, Z17
+	VSUBPS       Z16, Z17, Z16
+	VFNMADD231PS Z3, Z16, Z15
+	VFNMADD231PS Z5, Z16, Z15
+	VMOVAPS      Z7, Z16
+	VFMADD231PS  Z6, Z15, Z16
+	VFMADD213PS  Z8, Z15, Z16
+	VFMADD213PS  Z9, Z15, Z16
+	VFMADD213PS  Z10, Z15, Z16
+	VFMADD213PS  Z2, Z15, Z16
+	VFMADD213PS  Z2, Z16, Z15
+	VPSLLD       $0x17, Z17, Z16
+	VMULPS       Z16, Z15, Z15
+	VMULPS       Z18, Z15, Z15
+	VMULPS       Z19, Z15, Z15
+	VCMPPS       $0x03, Z15, Z15, K2
+	VBLENDMPS    Z11, Z15, K2, Z15
+	VMOVUPS      Z15, K1, (CX)
 
 all_done:
 next:
@@ -22278,13 +22817,13 @@ next:
 // func gradRowsAVX2(dst *float32, sums *float32, logits *float32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·gradRowsAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+960(SB), Y0
-	VBROADCASTSS consts<>+2368(SB), Y1
-	VBROADCASTSS consts<>+2272(SB), Y2
-	VBROADCASTSS consts<>+384(SB), Y3
-	VBROADCASTSS consts<>+160(SB), Y4
-	VBROADCASTSS consts<>+96(SB), Y5
-	VBROADCASTSS consts<>+192(SB), Y6
+	VBROADCASTSS consts<>+2368(SB), Y0
+	VBROADCASTSS consts<>+2272(SB), Y1
+	VBROADCASTSS consts<>+384(SB), Y2
+	VBROADCASTSS consts<>+160(SB), Y3
+	VBROADCASTSS consts<>+96(SB), Y4
+	VBROADCASTSS consts<>+192(SB), Y5
+	VBROADCASTSS consts<>+2464(SB), Y6
 
 row:
 	MOVQ         sums+8(FP), AX
@@ -22294,11 +22833,11 @@ row:
 	VBROADCASTSS 128(AX), Y7
 	VCVTDQ2PS    Y7, Y7
 	VSUBPS       consts<>+2432(SB), Y7, Y7
-	VSUBPS       Y7, Y1, Y8
-	VMULPS       Y4, Y7, Y7
+	VSUBPS       Y7, Y0, Y8
+	VMULPS       Y3, Y7, Y7
 	VBROADCASTSS 256(AX), Y9
 	VPAND        consts<>+32(SB), Y9, Y10
-	VCMPPS       $0x11, Y10, Y2, Y11
+	VCMPPS       $0x11, Y10, Y1, Y11
 	VCMPPS       $0x11, consts<>+928(SB), Y10, Y10
 	VPAND        Y11, Y10, Y10
 	VPAND        Y9, Y10, Y9
@@ -22315,17 +22854,17 @@ all_round:
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y5, Y12, Y13
+	VFMADD231PS  Y4, Y12, Y13
 	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y4, Y14, Y12
-	VFNMADD231PS Y6, Y14, Y12
-	VBROADCASTSS consts<>+2464(SB), Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
+	VFNMADD231PS Y3, Y14, Y12
+	VFNMADD231PS Y5, Y14, Y12
+	VMOVAPS      Y12, Y14
+	VFMADD213PS  consts<>+2496(SB), Y6, Y14
 	VFMADD213PS  consts<>+2528(SB), Y12, Y14
 	VFMADD213PS  consts<>+2560(SB), Y12, Y14
 	VFMADD213PS  consts<>+2592(SB), Y12, Y14
-	VFMADD213PS  Y3, Y12, Y14
-	VFMADD213PS  Y3, Y14, Y12
+	VFMADD213PS  Y2, Y12, Y14
+	VFMADD213PS  Y2, Y14, Y12
 	VPSLLD       $0x17, Y13, Y13
 	VMULPS       Y13, Y12, Y12
 	VMULPS       Y10, Y12, Y12
@@ -22337,17 +22876,17 @@ all_round:
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y5, Y12, Y13
+	VFMADD231PS  Y4, Y12, Y13
 	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y4, Y14, Y12
-	VFNMADD231PS Y6, Y14, Y12
-	VBROADCASTSS consts<>+2464(SB), Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
+	VFNMADD231PS Y3, Y14, Y12
+	VFNMADD231PS Y5, Y14, Y12
+	VMOVAPS      Y12, Y14
+	VFMADD213PS  consts<>+2496(SB), Y6, Y14
 	VFMADD213PS  consts<>+2528(SB), Y12, Y14
 	VFMADD213PS  consts<>+2560(SB), Y12, Y14
 	VFMADD213PS  consts<>+2592(SB), Y12, Y14
-	VFMADD213PS  Y3, Y12, Y14
-	VFMADD213PS  Y3, Y14, Y12
+	VFMADD213PS  Y2, Y12, Y14
+	VFMADD213PS  Y2, Y14, Y12
 	VPSLLD       $0x17, Y13, Y13
 	VMULPS       Y13, Y12, Y12
 	VMULPS       Y10, Y12, Y12
@@ -22359,17 +22898,17 @@ all_round:
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y5, Y12, Y13
+	VFMADD231PS  Y4, Y12, Y13
 	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y4, Y14, Y12
-	VFNMADD231PS Y6, Y14, Y12
-	VBROADCASTSS consts<>+2464(SB), Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
+	VFNMADD231PS Y3, Y14, Y12
+	VFNMADD231PS Y5, Y14, Y12
+	VMOVAPS      Y12, Y14
+	VFMADD213PS  consts<>+2496(SB), Y6, Y14
 	VFMADD213PS  consts<>+2528(SB), Y12, Y14
 	VFMADD213PS  consts<>+2560(SB), Y12, Y14
 	VFMADD213PS  consts<>+2592(SB), Y12, Y14
-	VFMADD213PS  Y3, Y12, Y14
-	VFMADD213PS  Y3, Y14, Y12
+	VFMADD213PS  Y2, Y12, Y14
+	VFMADD213PS  Y2, Y14, Y12
 	VPSLLD       $0x17, Y13, Y13
 	VMULPS       Y13, Y12, Y12
 	VMULPS       Y10, Y12, Y12
@@ -22381,17 +22920,17 @@ all_round:
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y5, Y12, Y13
+	VFMADD231PS  Y4, Y12, Y13
 	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y4, Y14, Y12
-	VFNMADD231PS Y6, Y14, Y12
-	VBROADCASTSS consts<>+2464(SB), Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
+	VFNMADD231PS Y3, Y14, Y12
+	VFNMADD231PS Y5, Y14, Y12
+	VMOVAPS      Y12, Y14
+	VFMADD213PS  consts<>+2496(SB), Y6, Y14
 	VFMADD213PS  consts<>+2528(SB), Y12, Y14
 	VFMADD213PS  consts<>+2560(SB), Y12, Y14
 	VFMADD213PS  consts<>+2592(SB), Y12, Y14
-	VFMADD213PS  Y3, Y12, Y14
-	VFMADD213PS  Y3, Y14, Y12
+	VFMADD213PS  Y2, Y12, Y14
+	VFMADD213PS  Y2, Y14, Y12
 	VPSLLD       $0x17, Y13, Y13
 	VMULPS       Y13, Y12, Y12
 	VMULPS       Y10, Y12, Y12
@@ -22414,17 +22953,17 @@ all_tile:
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y5, Y12, Y13
+	VFMADD231PS  Y4, Y12, Y13
 	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y4, Y14, Y12
-	VFNMADD231PS Y6, Y14, Y12
-	VBROADCASTSS consts<>+2464(SB), Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
+	VFNMADD231PS Y3, Y14, Y12
+	VFNMADD231PS Y5, Y14, Y12
+	VMOVAPS      Y12, Y14
+	VFMADD213PS  consts<>+2496(SB), Y6, Y14
 	VFMADD213PS  consts<>+2528(SB), Y12, Y14
 	VFMADD213PS  consts<>+2560(SB), Y12, Y14
 	VFMADD213PS  consts<>+2592(SB), Y12, Y14
-	VFMADD213PS  Y3, Y12, Y14
-	VFMADD213PS  Y3, Y14, Y12
+	VFMADD213PS  Y2, Y12, Y14
+	VFMADD213PS  Y2, Y14, Y12
 	VPSLLD       $0x17, Y13, Y13
 	VMULPS       Y13, Y12, Y12
 	VMULPS       Y10, Y12, Y12
@@ -22436,17 +22975,17 @@ all_tile:
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y5, Y12, Y13
+	VFMADD231PS  Y4, Y12, Y13
 	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y4, Y14, Y12
-	VFNMADD231PS Y6, Y14, Y12
-	VBROADCASTSS consts<>+2464(SB), Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
+	VFNMADD231PS Y3, Y14, Y12
+	VFNMADD231PS Y5, Y14, Y12
+	VMOVAPS      Y12, Y14
+	VFMADD213PS  consts<>+2496(SB), Y6, Y14
 	VFMADD213PS  consts<>+2528(SB), Y12, Y14
 	VFMADD213PS  consts<>+2560(SB), Y12, Y14
 	VFMADD213PS  consts<>+2592(SB), Y12, Y14
-	VFMADD213PS  Y3, Y12, Y14
-	VFMADD213PS  Y3, Y14, Y12
+	VFMADD213PS  Y2, Y12, Y14
+	VFMADD213PS  Y2, Y14, Y12
 	VPSLLD       $0x17, Y13, Y13
 	VMULPS       Y13, Y12, Y12
 	VMULPS       Y10, Y12, Y12
@@ -22471,7 +23010,8 @@ all_part:
 	LEAQ         lane_mask<>+32(SB), BX
 	VMOVUPS      (BX)(SI*4), Y12
 	VMASKMOVPS   (AX), Y12, Y13
-	VBLENDVPS    Y12, Y13, Y0, Y12
+	VPXOR        Y14, Y14, Y14
+	VBLENDVPS    Y12, Y13, Y14, Y12
 	MOVQ         $0x00000000, SI
 	MOVQ         DX, BX
 	SUBQ         $+8, BX
@@ -22484,21 +23024,22 @@ all_part:
 	LEAQ         lane_mask<>+32(SB), SI
 	VMOVUPS      (SI)(DI*4), Y13
 	VMASKMOVPS   32(AX), Y13, Y14
-	VBLENDVPS    Y13, Y14, Y0, Y13
+	VPXOR        Y15, Y15, Y15
+	VBLENDVPS    Y13, Y14, Y15, Y13
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y14
-	VFMADD231PS  Y5, Y12, Y14
+	VFMADD231PS  Y4, Y12, Y14
 	VSUBPS       Y8, Y14, Y15
-	VFNMADD231PS Y4, Y15, Y12
-	VFNMADD231PS Y6, Y15, Y12
-	VBROADCASTSS consts<>+2464(SB), Y15
-	VFMADD213PS  consts<>+2496(SB), Y12, Y15
+	VFNMADD231PS Y3, Y15, Y12
+	VFNMADD231PS Y5, Y15, Y12
+	VMOVAPS      Y12, Y15
+	VFMADD213PS  consts<>+2496(SB), Y6, Y15
 	VFMADD213PS  consts<>+2528(SB), Y12, Y15
 	VFMADD213PS  consts<>+2560(SB), Y12, Y15
 	VFMADD213PS  consts<>+2592(SB), Y12, Y15
-	VFMADD213PS  Y3, Y12, Y15
-	VFMADD213PS  Y3, Y15, Y12
+	VFMADD213PS  Y2, Y12, Y15
+	VFMADD213PS  Y2, Y15, Y12
 	VPSLLD       $0x17, Y14, Y14
 	VMULPS       Y14, Y12, Y12
 	VMULPS       Y10, Y12, Y12
@@ -22534,17 +23075,17 @@ partdone1:
 	VSUBPS       Y9, Y13, Y9
 	VMAXPS       Y9, Y7, Y7
 	VMOVAPS      Y8, Y9
-	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y7, Y9
 	VSUBPS       Y8, Y9, Y8
-	VFNMADD231PS Y4, Y8, Y7
-	VFNMADD231PS Y6, Y8, Y7
-	VBROADCASTSS consts<>+2464(SB), Y8
-	VFMADD213PS  consts<>+2496(SB), Y7, Y8
+	VFNMADD231PS Y3, Y8, Y7
+	VFNMADD231PS Y5, Y8, Y7
+	VMOVAPS      Y7, Y8
+	VFMADD213PS  consts<>+2496(SB), Y6, Y8
 	VFMADD213PS  consts<>+2528(SB), Y7, Y8
 	VFMADD213PS  consts<>+2560(SB), Y7, Y8
 	VFMADD213PS  consts<>+2592(SB), Y7, Y8
-	VFMADD213PS  Y3, Y7, Y8
-	VFMADD213PS  Y3, Y8, Y7
+	VFMADD213PS  Y2, Y7, Y8
+	VFMADD213PS  Y2, Y8, Y7
 	VPSLLD       $0x17, Y9, Y8
 	VMULPS       Y8, Y7, Y7
 	VMULPS       Y10, Y7, Y7
@@ -22595,40 +23136,39 @@ next:
 TEXT ·rowFirstAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+32(SB), Z0
 	VBROADCASTSS consts<>+640(SB), Z1
-	VBROADCASTSS consts<>+960(SB), Z2
-	VBROADCASTSS consts<>+608(SB), Z3
-	VBROADCASTSS consts<>+2976(SB), Z4
+	VBROADCASTSS consts<>+608(SB), Z2
+	VBROADCASTSS consts<>+2976(SB), Z3
 
 row:
-	VMOVAPS Z1, Z7
-	VMOVUPS lane_numbers<>+0(SB), Z8
-	VMOVAPS Z2, Z6
+	VMOVAPS Z1, Z6
+	VMOVUPS lane_numbers<>+0(SB), Z7
+	VPXORD  Z5, Z5, Z5
 	MOVQ    classes+32(FP), AX
 	MOVQ    logits+8(FP), CX
 	CMPQ    AX, $+64
 	JLT     all_few
 
 all_round:
-	VMOVUPS   (CX), Z5
-	VCMPPS    $0x11, Z5, Z7, K1
-	VBLENDMPS Z8, Z6, K1, Z6
-	VBLENDMPS Z5, Z7, K1, Z7
-	VPADDD    Z4, Z8, Z8
-	VMOVUPS   64(CX), Z5
-	VCMPPS    $0x11, Z5, Z7, K1
-	VBLENDMPS Z8, Z6, K1, Z6
-	VBLENDMPS Z5, Z7, K1, Z7
-	VPADDD    Z4, Z8, Z8
-	VMOVUPS   128(CX), Z5
-	VCMPPS    $0x11, Z5, Z7, K1
-	VBLENDMPS Z8, Z6, K1, Z6
-	VBLENDMPS Z5, Z7, K1, Z7
-	VPADDD    Z4, Z8, Z8
-	VMOVUPS   192(CX), Z5
-	VCMPPS    $0x11, Z5, Z7, K1
-	VBLENDMPS Z8, Z6, K1, Z6
-	VBLENDMPS Z5, Z7, K1, Z7
-	VPADDD    Z4, Z8, Z8
+	VMOVUPS   (CX), Z4
+	VCMPPS    $0x11, Z4, Z6, K1
+	VBLENDMPS Z7, Z5, K1, Z5
+	VBLENDMPS Z4, Z6, K1, Z6
+	VPADDD    Z3, Z7, Z7
+	VMOVUPS   64(CX), Z4
+	VCMPPS    $0x11, Z4, Z6, K1
+	VBLENDMPS Z7, Z5, K1, Z5
+	VBLENDMPS Z4, Z6, K1, Z6
+	VPADDD    Z3, Z7, Z7
+	VMOVUPS   128(CX), Z4
+	VCMPPS    $0x11, Z4, Z6, K1
+	VBLENDMPS Z7, Z5, K1, Z5
+	VBLENDMPS Z4, Z6, K1, Z6
+	VPADDD    Z3, Z7, Z7
+	VMOVUPS   192(CX), Z4
+	VCMPPS    $0x11, Z4, Z6, K1
+	VBLENDMPS Z7, Z5, K1, Z5
+	VBLENDMPS Z4, Z6, K1, Z6
+	VPADDD    Z3, Z7, Z7
 	ADDQ      $+256, CX
 	ADDQ      $-64, AX
 	CMPQ      AX, $+64
@@ -22639,11 +23179,11 @@ all_few:
 	JLT  all_part
 
 all_tile:
-	VMOVUPS   (CX), Z5
-	VCMPPS    $0x11, Z5, Z7, K1
-	VBLENDMPS Z8, Z6, K1, Z6
-	VBLENDMPS Z5, Z7, K1, Z7
-	VPADDD    Z4, Z8, Z8
+	VMOVUPS   (CX), Z4
+	VCMPPS    $0x11, Z4, Z6, K1
+	VBLENDMPS Z7, Z5, K1, Z5
+	VBLENDMPS Z4, Z6, K1, Z6
+	VPADDD    Z3, Z7, Z7
 	ADDQ      $+64, CX
 	ADDQ      $-16, AX
 	CMPQ      AX, $+16
@@ -22655,38 +23195,38 @@ all_part:
 	MOVL      $0x0000ffff, DX
 	BZHIL     AX, DX, DX
 	KMOVW     DX, K1
-	VMOVAPS   Z3, Z5
-	VMOVUPS   (CX), K1, Z5
-	VCMPPS    $0x11, Z5, Z7, K1
-	VBLENDMPS Z8, Z6, K1, Z6
-	VBLENDMPS Z5, Z7, K1, Z7
-	VPADDD    Z4, Z8, Z8
+	VMOVAPS   Z2, Z4
+	VMOVUPS   (CX), K1, Z4
+	VCMPPS    $0x11, Z4, Z6, K1
+	VBLENDMPS Z7, Z5, K1, Z5
+	VBLENDMPS Z4, Z6, K1, Z6
+	VPADDD    Z3, Z7, Z7
 
 all_done:
 	// the largest of all lanes, the first of its places
-	VSHUFF64X2 $0x4e, Z7, Z7, Z5
-	VMAXPS     Z5, Z7, Z5
-	VSHUFF64X2 $0xb1, Z5, Z5, Z8
-	VMAXPS     Z8, Z5, Z5
-	VPERMILPS  $0x4e, Z5, Z8
-	VMAXPS     Z8, Z5, Z5
-	VPERMILPS  $0xb1, Z5, Z8
-	VMAXPS     Z8, Z5, Z5
-	VCMPPS     $0x00, Z5, Z7, K1
-	VBLENDMPS  Z6, Z0, K1, Z6
-	VPMINSD    Z0, Z6, Z6
+	VSHUFF64X2 $0x4e, Z6, Z6, Z4
+	VMAXPS     Z4, Z6, Z4
+	VSHUFF64X2 $0xb1, Z4, Z4, Z7
+	VMAXPS     Z7, Z4, Z4
+	VPERMILPS  $0x4e, Z4, Z7
+	VMAXPS     Z7, Z4, Z4
+	VPERMILPS  $0xb1, Z4, Z7
+	VMAXPS     Z7, Z4, Z4
+	VCMPPS     $0x00, Z4, Z6, K1
+	VBLENDMPS  Z5, Z0, K1, Z5
+	VPMINSD    Z0, Z5, Z5
 	MOVQ       sums+0(FP), AX
-	VMOVSS     X5, (AX)
+	VMOVSS     X4, (AX)
 	MOVQ       labels+16(FP), AX
-	VSHUFF64X2 $0x4e, Z6, Z6, Z5
-	VPMINSD    Z5, Z6, Z5
-	VSHUFF64X2 $0xb1, Z5, Z5, Z6
-	VPMINSD    Z6, Z5, Z5
-	VPERMILPS  $0x4e, Z5, Z6
-	VPMINSD    Z6, Z5, Z5
-	VPERMILPS  $0xb1, Z5, Z6
-	VPMINSD    Z6, Z5, Z5
-	VMOVSS     X5, (AX)
+	VSHUFF64X2 $0x4e, Z5, Z5, Z4
+	VPMINSD    Z4, Z5, Z4
+	VSHUFF64X2 $0xb1, Z4, Z4, Z5
+	VPMINSD    Z5, Z4, Z4
+	VPERMILPS  $0x4e, Z4, Z5
+	VPMINSD    Z5, Z4, Z4
+	VPERMILPS  $0xb1, Z4, Z5
+	VPMINSD    Z5, Z4, Z4
+	VMOVSS     X4, (AX)
 	ADDQ       $+4, sums+0(FP)
 	ADDQ       $+4, labels+16(FP)
 	MOVQ       classes+32(FP), AX
@@ -22703,43 +23243,42 @@ all_done:
 TEXT ·rowFirstAVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+32(SB), Y0
 	VBROADCASTSS consts<>+640(SB), Y1
-	VBROADCASTSS consts<>+960(SB), Y2
-	VBROADCASTSS consts<>+608(SB), Y3
-	VBROADCASTSS consts<>+2976(SB), Y4
+	VBROADCASTSS consts<>+608(SB), Y2
+	VBROADCASTSS consts<>+2976(SB), Y3
 
 row:
-	VMOVAPS Y1, Y8
-	VMOVUPS lane_numbers<>+0(SB), Y9
-	VMOVAPS Y2, Y7
-	VMOVAPS Y1, Y11
-	VMOVUPS lane_numbers<>+32(SB), Y12
-	VMOVAPS Y2, Y10
+	VMOVAPS Y1, Y7
+	VMOVUPS lane_numbers<>+0(SB), Y8
+	VPXOR   Y6, Y6, Y6
+	VMOVAPS Y1, Y10
+	VMOVUPS lane_numbers<>+32(SB), Y11
+	VPXOR   Y9, Y9, Y9
 	MOVQ    classes+32(FP), AX
 	MOVQ    logits+8(FP), CX
 	CMPQ    AX, $+32
 	JLT     all_few
 
 all_round:
-	VMOVUPS   (CX), Y5
-	VCMPPS    $0x11, Y5, Y8, Y6
-	VBLENDVPS Y6, Y9, Y7, Y7
-	VBLENDVPS Y6, Y5, Y8, Y8
-	VPADDD    Y4, Y9, Y9
-	VMOVUPS   32(CX), Y5
-	VCMPPS    $0x11, Y5, Y11, Y6
-	VBLENDVPS Y6, Y12, Y10, Y10
-	VBLENDVPS Y6, Y5, Y11, Y11
-	VPADDD    Y4, Y12, Y12
-	VMOVUPS   64(CX), Y5
-	VCMPPS    $0x11, Y5, Y8, Y6
-	VBLENDVPS Y6, Y9, Y7, Y7
-	VBLENDVPS Y6, Y5, Y8, Y8
-	VPADDD    Y4, Y9, Y9
-	VMOVUPS   96(CX), Y5
-	VCMPPS    $0x11, Y5, Y11, Y6
-	VBLENDVPS Y6, Y12, Y10, Y10
-	VBLENDVPS Y6, Y5, Y11, Y11
-	VPADDD    Y4, Y12, Y12
+	VMOVUPS   (CX), Y4
+	VCMPPS    $0x11, Y4, Y7, Y5
+	VBLENDVPS Y5, Y8, Y6, Y6
+	VBLENDVPS Y5, Y4, Y7, Y7
+	VPADDD    Y3, Y8, Y8
+	VMOVUPS   32(CX), Y4
+	VCMPPS    $0x11, Y4, Y10, Y5
+	VBLENDVPS Y5, Y11, Y9, Y9
+	VBLENDVPS Y5, Y4, Y10, Y10
+	VPADDD    Y3, Y11, Y11
+	VMOVUPS   64(CX), Y4
+	VCMPPS    $0x11, Y4, Y7, Y5
+	VBLENDVPS Y5, Y8, Y6, Y6
+	VBLENDVPS Y5, Y4, Y7, Y7
+	VPADDD    Y3, Y8, Y8
+	VMOVUPS   96(CX), Y4
+	VCMPPS    $0x11, Y4, Y10, Y5
+	VBLENDVPS Y5, Y11, Y9, Y9
+	VBLENDVPS Y5, Y4, Y10, Y10
+	VPADDD    Y3, Y11, Y11
 	ADDQ      $+128, CX
 	ADDQ      $-32, AX
 	CMPQ      AX, $+32
@@ -22750,16 +23289,16 @@ all_few:
 	JLT  all_part
 
 all_tile:
-	VMOVUPS   (CX), Y5
-	VCMPPS    $0x11, Y5, Y8, Y6
-	VBLENDVPS Y6, Y9, Y7, Y7
-	VBLENDVPS Y6, Y5, Y8, Y8
-	VPADDD    Y4, Y9, Y9
-	VMOVUPS   32(CX), Y5
-	VCMPPS    $0x11, Y5, Y11, Y6
-	VBLENDVPS Y6, Y12, Y10, Y10
-	VBLENDVPS Y6, Y5, Y11, Y11
-	VPADDD    Y4, Y12, Y12
+	VMOVUPS   (CX), Y4
+	VCMPPS    $0x11, Y4, Y7, Y5
+	VBLENDVPS Y5, Y8, Y6, Y6
+	VBLENDVPS Y5, Y4, Y7, Y7
+	VPADDD    Y3, Y8, Y8
+	VMOVUPS   32(CX), Y4
+	VCMPPS    $0x11, Y4, Y10, Y5
+	VBLENDVPS Y5, Y11, Y9, Y9
+	VBLENDVPS Y5, Y4, Y10, Y10
+	VPADDD    Y3, Y11, Y11
 	ADDQ      $+64, CX
 	ADDQ      $-16, AX
 	CMPQ      AX, $+16
@@ -22774,9 +23313,9 @@ all_part:
 	CMOVQGT    DX, BX
 	NEGQ       BX
 	LEAQ       lane_mask<>+32(SB), DX
-	VMOVUPS    (DX)(BX*4), Y5
-	VMASKMOVPS (CX), Y5, Y6
-	VBLENDVPS  Y5, Y6, Y3, Y5
+	VMOVUPS    (DX)(BX*4), Y4
+	VMASKMOVPS (CX), Y4, Y5
+	VBLENDVPS  Y4, Y5, Y2, Y4
 	MOVQ       $0x00000000, DX
 	MOVQ       AX, AX
 	SUBQ       $+8, AX
@@ -22787,43 +23326,43 @@ all_part:
 	CMOVQGT    DX, AX
 	NEGQ       AX
 	LEAQ       lane_mask<>+32(SB), DX
-	VMOVUPS    (DX)(AX*4), Y6
-	VMASKMOVPS 32(CX), Y6, Y13
-	VBLENDVPS  Y6, Y13, Y3, Y6
-	VCMPPS     $0x11, Y5, Y8, Y13
-	VBLENDVPS  Y13, Y9, Y7, Y7
-	VBLENDVPS  Y13, Y5, Y8, Y8
-	VPADDD     Y4, Y9, Y9
-	VCMPPS     $0x11, Y6, Y11, Y5
-	VBLENDVPS  Y5, Y12, Y10, Y10
-	VBLENDVPS  Y5, Y6, Y11, Y11
-	VPADDD     Y4, Y12, Y12
+	VMOVUPS    (DX)(AX*4), Y5
+	VMASKMOVPS 32(CX), Y5, Y12
+	VBLENDVPS  Y5, Y12, Y2, Y5
+	VCMPPS     $0x11, Y4, Y7, Y12
+	VBLENDVPS  Y12, Y8, Y6, Y6
+	VBLENDVPS  Y12, Y4, Y7, Y7
+	VPADDD     Y3, Y8, Y8
+	VCMPPS     $0x11, Y5, Y10, Y4
+	VBLENDVPS  Y4, Y11, Y9, Y9
+	VBLENDVPS  Y4, Y5, Y10, Y10
+	VPADDD     Y3, Y11, Y11
 
 all_done:
 	// the largest of all lanes, the first of its places
-	VMAXPS     Y8, Y11, Y5
-	VPERM2F128 $0x01, Y5, Y5, Y6
-	VMAXPS     Y6, Y5, Y5
-	VPERMILPS  $0x4e, Y5, Y6
-	VMAXPS     Y6, Y5, Y5
-	VPERMILPS  $0xb1, Y5, Y6
-	VMAXPS     Y6, Y5, Y5
-	VCMPPS     $0x00, Y5, Y8, Y6
-	VBLENDVPS  Y6, Y7, Y0, Y6
-	VPMINSD    Y0, Y6, Y6
-	VCMPPS     $0x00, Y5, Y11, Y7
-	VBLENDVPS  Y7, Y10, Y0, Y7
-	VPMINSD    Y6, Y7, Y6
-	MOVQ       sums+0(FP), AX
-	VMOVSS     X5, (AX)
-	MOVQ       labels+16(FP), AX
-	VPERM2F128 $0x01, Y6, Y6, Y5
+	VMAXPS     Y7, Y10, Y4
+	VPERM2F128 $0x01, Y4, Y4, Y5
+	VMAXPS     Y5, Y4, Y4
+	VPERMILPS  $0x4e, Y4, Y5
+	VMAXPS     Y5, Y4, Y4
+	VPERMILPS  $0xb1, Y4, Y5
+	VMAXPS     Y5, Y4, Y4
+	VCMPPS     $0x00, Y4, Y7, Y5
+	VBLENDVPS  Y5, Y6, Y0, Y5
+	VPMINSD    Y0, Y5, Y5
+	VCMPPS     $0x00, Y4, Y10, Y6
+	VBLENDVPS  Y6, Y9, Y0, Y6
 	VPMINSD    Y5, Y6, Y5
-	VPERMILPS  $0x4e, Y5, Y6
-	VPMINSD    Y6, Y5, Y5
-	VPERMILPS  $0xb1, Y5, Y6
-	VPMINSD    Y6, Y5, Y5
-	VMOVSS     X5, (AX)
+	MOVQ       sums+0(FP), AX
+	VMOVSS     X4, (AX)
+	MOVQ       labels+16(FP), AX
+	VPERM2F128 $0x01, Y5, Y5, Y4
+	VPMINSD    Y4, Y5, Y4
+	VPERMILPS  $0x4e, Y4, Y5
+	VPMINSD    Y5, Y4, Y4
+	VPERMILPS  $0xb1, Y4, Y5
+	VPMINSD    Y5, Y4, Y4
+	VMOVSS     X4, (AX)
 	ADDQ       $+4, sums+0(FP)
 	ADDQ       $+4, labels+16(FP)
 	MOVQ       classes+32(FP), AX
@@ -22838,14 +23377,13 @@ all_done:
 // func logSoftmaxRowsAVX512(dst *float32, sums *float32, logits *float32, rows int, classes int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·logSoftmaxRowsAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+960(SB), Z0
-	VBROADCASTSS consts<>+608(SB), Z1
+	VBROADCASTSS consts<>+608(SB), Z0
 
 row:
 	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 256(AX), Z2
+	VBROADCASTSS 256(AX), Z1
 	MOVQ         sums+8(FP), AX
-	VBROADCASTSS (AX), Z3
+	VBROADCASTSS (AX), Z2
 	MOVQ         dst+0(FP), AX
 	MOVQ         classes+32(FP), CX
 	MOVQ         logits+16(FP), DX
@@ -22853,30 +23391,30 @@ row:
 	JLT          all_few
 
 all_round:
-	VMOVUPS   (DX), Z4
-	VSUBPS    Z2, Z4, Z4
-	VSUBPS    Z3, Z4, Z4
-	VCMPPS    $0x03, Z4, Z4, K1
-	VBLENDMPS Z1, Z4, K1, Z4
-	VMOVUPS   Z4, (AX)
-	VMOVUPS   64(DX), Z4
-	VSUBPS    Z2, Z4, Z4
-	VSUBPS    Z3, Z4, Z4
-	VCMPPS    $0x03, Z4, Z4, K1
-	VBLENDMPS Z1, Z4, K1, Z4
-	VMOVUPS   Z4, 64(AX)
-	VMOVUPS   128(DX), Z4
-	VSUBPS    Z2, Z4, Z4
-	VSUBPS    Z3, Z4, Z4
-	VCMPPS    $0x03, Z4, Z4, K1
-	VBLENDMPS Z1, Z4, K1, Z4
-	VMOVUPS   Z4, 128(AX)
-	VMOVUPS   192(DX), Z4
-	VSUBPS    Z2, Z4, Z4
-	VSUBPS    Z3, Z4, Z4
-	VCMPPS    $0x03, Z4, Z4, K1
-	VBLENDMPS Z1, Z4, K1, Z4
-	VMOVUPS   Z4, 192(AX)
+	VMOVUPS   (DX), Z3
+	VSUBPS    Z1, Z3, Z3
+	VSUBPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, (AX)
+	VMOVUPS   64(DX), Z3
+	VSUBPS    Z1, Z3, Z3
+	VSUBPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, 64(AX)
+	VMOVUPS   128(DX), Z3
+	VSUBPS    Z1, Z3, Z3
+	VSUBPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, 128(AX)
+	VMOVUPS   192(DX), Z3
+	VSUBPS    Z1, Z3, Z3
+	VSUBPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, 192(AX)
 	ADDQ      $+256, DX
 	ADDQ      $+256, AX
 	ADDQ      $-64, CX
@@ -22888,12 +23426,12 @@ all_few:
 	JLT  all_part
 
 all_tile:
-	VMOVUPS   (DX), Z4
-	VSUBPS    Z2, Z4, Z4
-	VSUBPS    Z3, Z4, Z4
-	VCMPPS    $0x03, Z4, Z4, K1
-	VBLENDMPS Z1, Z4, K1, Z4
-	VMOVUPS   Z4, (AX)
+	VMOVUPS   (DX), Z3
+	VSUBPS    Z1, Z3, Z3
+	VSUBPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, (AX)
 	ADDQ      $+64, DX
 	ADDQ      $+64, AX
 	ADDQ      $-16, CX
@@ -22906,13 +23444,13 @@ all_part:
 	MOVL      $0x0000ffff, BX
 	BZHIL     CX, BX, BX
 	KMOVW     BX, K1
-	VMOVAPS   Z0, Z4
-	VMOVUPS   (DX), K1, Z4
-	VSUBPS    Z2, Z4, Z2
-	VSUBPS    Z3, Z2, Z2
-	VCMPPS    $0x03, Z2, Z2, K2
-	VBLENDMPS Z1, Z2, K2, Z2
-	VMOVUPS   Z2, K1, (AX)
+	VPXORD    Z3, Z3, Z3
+	VMOVUPS   (DX), K1, Z3
+	VSUBPS    Z1, Z3, Z1
+	VSUBPS    Z2, Z1, Z1
+	VCMPPS    $0x03, Z1, Z1, K2
+	VBLENDMPS Z0, Z1, K2, Z1
+	VMOVUPS   Z1, K1, (AX)
 
 all_done:
 	ADDQ $+4, sums+8(FP)
@@ -22927,16 +23465,15 @@ all_done:
 	RET
 
 // func logSoftmaxRowsAVX2(dst *float32, sums *float32, logits *float32, rows int, classes int)
-// Requires: AVX, CMOV
+// Requires: AVX, AVX2, CMOV
 TEXT ·logSoftmaxRowsAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+960(SB), Y0
-	VBROADCASTSS consts<>+608(SB), Y1
+	VBROADCASTSS consts<>+608(SB), Y0
 
 row:
 	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 256(AX), Y2
+	VBROADCASTSS 256(AX), Y1
 	MOVQ         sums+8(FP), AX
-	VBROADCASTSS (AX), Y3
+	VBROADCASTSS (AX), Y2
 	MOVQ         dst+0(FP), AX
 	MOVQ         classes+32(FP), CX
 	MOVQ         logits+16(FP), DX
@@ -22944,30 +23481,30 @@ row:
 	JLT          all_few
 
 all_round:
-	VMOVUPS   (DX), Y4
-	VSUBPS    Y2, Y4, Y4
-	VSUBPS    Y3, Y4, Y4
-	VCMPPS    $0x03, Y4, Y4, Y5
-	VBLENDVPS Y5, Y1, Y4, Y4
-	VMOVUPS   Y4, (AX)
-	VMOVUPS   32(DX), Y4
-	VSUBPS    Y2, Y4, Y4
-	VSUBPS    Y3, Y4, Y4
-	VCMPPS    $0x03, Y4, Y4, Y5
-	VBLENDVPS Y5, Y1, Y4, Y4
-	VMOVUPS   Y4, 32(AX)
-	VMOVUPS   64(DX), Y4
-	VSUBPS    Y2, Y4, Y4
-	VSUBPS    Y3, Y4, Y4
-	VCMPPS    $0x03, Y4, Y4, Y5
-	VBLENDVPS Y5, Y1, Y4, Y4
-	VMOVUPS   Y4, 64(AX)
-	VMOVUPS   96(DX), Y4
-	VSUBPS    Y2, Y4, Y4
-	VSUBPS    Y3, Y4, Y4
-	VCMPPS    $0x03, Y4, Y4, Y5
-	VBLENDVPS Y5, Y1, Y4, Y4
-	VMOVUPS   Y4, 96(AX)
+	VMOVUPS   (DX), Y3
+	VSUBPS    Y1, Y3, Y3
+	VSUBPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, (AX)
+	VMOVUPS   32(DX), Y3
+	VSUBPS    Y1, Y3, Y3
+	VSUBPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, 32(AX)
+	VMOVUPS   64(DX), Y3
+	VSUBPS    Y1, Y3, Y3
+	VSUBPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, 64(AX)
+	VMOVUPS   96(DX), Y3
+	VSUBPS    Y1, Y3, Y3
+	VSUBPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, 96(AX)
 	ADDQ      $+128, DX
 	ADDQ      $+128, AX
 	ADDQ      $-32, CX
@@ -22979,18 +23516,18 @@ all_few:
 	JLT  all_part
 
 all_tile:
-	VMOVUPS   (DX), Y4
-	VSUBPS    Y2, Y4, Y4
-	VSUBPS    Y3, Y4, Y4
-	VCMPPS    $0x03, Y4, Y4, Y5
-	VBLENDVPS Y5, Y1, Y4, Y4
-	VMOVUPS   Y4, (AX)
-	VMOVUPS   32(DX), Y4
-	VSUBPS    Y2, Y4, Y4
-	VSUBPS    Y3, Y4, Y4
-	VCMPPS    $0x03, Y4, Y4, Y5
-	VBLENDVPS Y5, Y1, Y4, Y4
-	VMOVUPS   Y4, 32(AX)
+	VMOVUPS   (DX), Y3
+	VSUBPS    Y1, Y3, Y3
+	VSUBPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, (AX)
+	VMOVUPS   32(DX), Y3
+	VSUBPS    Y1, Y3, Y3
+	VSUBPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, 32(AX)
 	ADDQ      $+64, DX
 	ADDQ      $+64, AX
 	ADDQ      $-16, CX
@@ -23006,9 +23543,10 @@ all_part:
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y4
-	VMASKMOVPS (DX), Y4, Y5
-	VBLENDVPS  Y4, Y5, Y0, Y4
+	VMOVUPS    (BX)(SI*4), Y3
+	VMASKMOVPS (DX), Y3, Y4
+	VPXOR      Y5, Y5, Y5
+	VBLENDVPS  Y3, Y4, Y5, Y3
 	MOVQ       $0x00000000, SI
 	MOVQ       CX, BX
 	SUBQ       $+8, BX
@@ -23019,67 +23557,68 @@ all_part:
 	CMOVQGT    SI, DI
 	NEGQ       DI
 	LEAQ       lane_mask<>+32(SB), SI
-	VMOVUPS    (SI)(DI*4), Y5
-	VMASKMOVPS 32(DX), Y5, Y6
-	VBLENDVPS  Y5, Y6, Y0, Y5
-	VSUBPS     Y2, Y4, Y4
-	VSUBPS     Y3, Y4, Y4
-	VCMPPS     $0x03, Y4, Y4, Y6
-	VBLENDVPS  Y6, Y1, Y4, Y4
+	VMOVUPS    (SI)(DI*4), Y4
+	VMASKMOVPS 32(DX), Y4, Y5
+	VPXOR      Y6, Y6, Y6
+	VBLENDVPS  Y4, Y5, Y6, Y4
+	VSUBPS     Y1, Y3, Y3
+	VSUBPS     Y2, Y3, Y3
+	VCMPPS     $0x03, Y3, Y3, Y5
+	VBLENDVPS  Y5, Y0, Y3, Y3
 	CMPQ       CX, $+8
 	JLT        partless1
-	VMOVUPS    Y4, (AX)
+	VMOVUPS    Y3, (AX)
 	JMP        partdone1
 
 partless1:
 	MOVQ         AX, DX
 	TESTQ        $0x00000004, CX
 	JEQ          partfour1
-	VMOVUPS      X4, (DX)
+	VMOVUPS      X3, (DX)
 	ADDQ         $+16, DX
-	VEXTRACTF128 $0x01, Y4, X4
+	VEXTRACTF128 $0x01, Y3, X3
 
 partfour1:
 	TESTQ   $0x00000002, CX
 	JEQ     parttwo1
-	VMOVLPS X4, (DX)
+	VMOVLPS X3, (DX)
 	ADDQ    $+8, DX
-	VPSRLDQ $0x08, X4, X4
+	VPSRLDQ $0x08, X3, X3
 
 parttwo1:
 	TESTQ  $0x00000001, CX
 	JEQ    partdone1
-	VMOVSS X4, (DX)
+	VMOVSS X3, (DX)
 
 partdone1:
-	VSUBPS    Y2, Y5, Y2
-	VSUBPS    Y3, Y2, Y2
-	VCMPPS    $0x03, Y2, Y2, Y3
-	VBLENDVPS Y3, Y1, Y2, Y2
+	VSUBPS    Y1, Y4, Y1
+	VSUBPS    Y2, Y1, Y1
+	VCMPPS    $0x03, Y1, Y1, Y2
+	VBLENDVPS Y2, Y0, Y1, Y1
 	CMPQ      BX, $+8
 	JLT       partless2
-	VMOVUPS   Y2, 32(AX)
+	VMOVUPS   Y1, 32(AX)
 	JMP       partdone2
 
 partless2:
 	MOVQ         AX, AX
 	TESTQ        $0x00000004, BX
 	JEQ          partfour2
-	VMOVUPS      X2, 32(AX)
+	VMOVUPS      X1, 32(AX)
 	ADDQ         $+16, AX
-	VEXTRACTF128 $0x01, Y2, X2
+	VEXTRACTF128 $0x01, Y1, X1
 
 partfour2:
 	TESTQ   $0x00000002, BX
 	JEQ     parttwo2
-	VMOVLPS X2, 32(AX)
+	VMOVLPS X1, 32(AX)
 	ADDQ    $+8, AX
-	VPSRLDQ $0x08, X2, X2
+	VPSRLDQ $0x08, X1, X1
 
 parttwo2:
 	TESTQ  $0x00000001, BX
 	JEQ    partdone2
-	VMOVSS X2, 32(AX)
+	VMOVSS X1, 32(AX)
 
 partdone2:
 all_done:

@@ -10,7 +10,7 @@ import (
 func init() {
 	identity["sigmoidLoss"] = func(t *testing.T) { testSigmoidIdentity(t, false) }
 	identity["sigmoidGrad"] = func(t *testing.T) { testSigmoidIdentity(t, true) }
-	identity["addLosses"] = testSumIdentity
+	identity["sumLosses"] = testSumIdentity
 	identity["addBlocks"] = testOneVsRestIdentity
 	identity["foldRows"] = testOneVsRestIdentity
 	identity["maxWord"] = testMaxWord

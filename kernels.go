@@ -574,7 +574,7 @@ func sumBlock(losses []float32) float64 {
 	if active == generic || len(losses) == 0 {
 		return sumBlockGeneric(losses)
 	}
-	var total [lanes]float64
-	addLossesAsm(&total, &losses[0], len(losses))
-	return fold(&total)
+	var sum float64
+	sumLossesAsm(&sum, &losses[0], len(losses))
+	return sum
 }
