@@ -214,15 +214,35 @@ func rowGradAVX512(losses *float32, sums *float32, n int, p *lossParams, scale *
 //go:noescape
 func rowGradAVX2(losses *float32, sums *float32, n int, p *lossParams, scale *float32)
 
-// addLossesAVX512 is addLossesGeneric on n > 0 elements.
+// maxWordAVX512 is maxWordGeneric on n > 0 elements.
 //
 //go:noescape
-func addLossesAVX512(total *[16]float64, x *float32, n int)
+func maxWordAVX512(most *uint32, x *uint32, n int)
 
-// addLossesAVX2 is addLossesGeneric on n > 0 elements.
+// maxWordAVX2 is maxWordGeneric on n > 0 elements.
 //
 //go:noescape
-func addLossesAVX2(total *[16]float64, x *float32, n int)
+func maxWordAVX2(most *uint32, x *uint32, n int)
+
+// foldRowsAVX512 is foldRowsGeneric on n > 0 elements.
+//
+//go:noescape
+func foldRowsAVX512(losses *float32, terms *float32, rows int, classes int)
+
+// foldRowsAVX2 is foldRowsGeneric on n > 0 elements.
+//
+//go:noescape
+func foldRowsAVX2(losses *float32, terms *float32, rows int, classes int)
+
+// sumLossesAVX512 is sumLossesGeneric on n > 0 elements.
+//
+//go:noescape
+func sumLossesAVX512(sum *float64, x *float32, n int)
+
+// sumLossesAVX2 is sumLossesGeneric on n > 0 elements.
+//
+//go:noescape
+func sumLossesAVX2(sum *float64, x *float32, n int)
 
 // addBlocksAVX512 is addBlocksGeneric on n > 0 elements.
 //
@@ -473,12 +493,30 @@ func rowGradAsm(losses *float32, sums *float32, n int, p *lossParams, scale *flo
 	}
 }
 
-func addLossesAsm(total *[16]float64, x *float32, n int) {
+func maxWordAsm(most, x *uint32, n int) {
 	switch active {
 	case avx512:
-		addLossesAVX512(total, x, n)
+		maxWordAVX512(most, x, n)
 	default:
-		addLossesAVX2(total, x, n)
+		maxWordAVX2(most, x, n)
+	}
+}
+
+func foldRowsAsm(losses, terms *float32, rows, classes int) {
+	switch active {
+	case avx512:
+		foldRowsAVX512(losses, terms, rows, classes)
+	default:
+		foldRowsAVX2(losses, terms, rows, classes)
+	}
+}
+
+func sumLossesAsm(sum *float64, x *float32, n int) {
+	switch active {
+	case avx512:
+		sumLossesAVX512(sum, x, n)
+	default:
+		sumLossesAVX2(sum, x, n)
 	}
 }
 

@@ -70,7 +70,11 @@ func rowGradAsm(losses *float32, sums *float32, n int, p *lossParams, scale *flo
 	panic(noAssembly)
 }
 
-func addLossesAsm(total *[16]float64, x *float32, n int) { panic(noAssembly) }
+func maxWordAsm(most, x *uint32, n int) { panic(noAssembly) }
+
+func foldRowsAsm(losses, terms *float32, rows, classes int) { panic(noAssembly) }
+
+func sumLossesAsm(sum *float64, x *float32, n int) { panic(noAssembly) }
 
 func addBlocksAsm(total *[16]float64, x *float32, n int) { panic(noAssembly) }
 

@@ -179,6 +179,10 @@ func sigmoidGradKernel(losses, grad, logits, targets []float32, p *lossParams, s
 		clear(grad)
 		return
 	}
+	if finite := scale - scale; finite != 0 { // the fast path does not look for NaN
+		slow := *p
+		slow.limit, p = -1, &slow
+	}
 	for len(logits) > lossChunk {
 		sigmoidGradKernel(losses[:lossChunk], grad[:lossChunk], logits[:lossChunk], targets[:lossChunk], p, scale)
 		losses, grad, logits, targets = losses[lossChunk:], grad[lossChunk:], logits[lossChunk:], targets[lossChunk:]
@@ -563,41 +567,47 @@ func oneVsRestGradKernel(losses, grad, logits []float32, labels []int32, p *loss
 // oneVsRestLosses writes the gradients too, unless grad is nil. The targets and the losses of some rows, or of a piece of a
 // long one, are kept in the cache.
 func oneVsRestLosses(losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
+	if len(logits) <= smallTerms { // Go clears the buffers
+		var targets, terms [smallTerms]float32
+		oneVsRestTerms(targets[:], terms[:], losses, grad, logits, labels, p, scale)
+		return
+	}
 	var targets, terms [lossChunk]float32
-	c := p.classes
+	oneVsRestTerms(targets[:], terms[:], losses, grad, logits, labels, p, scale)
+}
+
+const smallTerms = 128
+
+// oneVsRestTerms has room for some targets, all 0, and terms.
+func oneVsRestTerms(targets, terms, losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
+	c, room := p.classes, len(terms)
 	for len(labels) > 0 {
-		rows := min(max(1, lossChunk/c), len(labels))
-		for i := range rows {
-			losses[i] = 0
-		}
+		rows := min(max(1, room/c), len(labels))
 		var total [lanes]float64
-		for start := 0; start < rows*c; start += lossChunk { // more than once only where a row is longer
-			n := min(lossChunk, rows*c-start)
-			for i, t := range labels[:rows] {
-				if at := i*c + int(t) - start; t >= 0 && int(t) < c && at >= 0 && at < n {
-					targets[at] = 1
+		for start := 0; start < rows*c; start += room { // more than once only where a row is longer
+			n := min(room, rows*c-start)
+			positives := func(y float32) {
+				for i, t := range labels[:rows] {
+					if at := i*c + int(t) - start; uint(t) < uint(c) && uint(at) < uint(n) {
+						targets[at] = y
+					}
 				}
 			}
+			positives(1)
 			if grad == nil {
 				sigmoidLossKernel(terms[:n], logits[start:start+n], targets[:n], p)
 			} else {
 				sigmoidGradKernel(terms[:n], grad[start:start+n], logits[start:start+n], targets[:n], p, scale)
 			}
-			for i, t := range labels[:rows] {
-				if at := i*c + int(t) - start; t >= 0 && int(t) < c && at >= 0 && at < n {
-					targets[at] = 0
-				}
-				if c <= lossChunk {
-					total = [lanes]float64{}
-				}
-				addBlocks(&total, terms[min(i*c, n):min(i*c+c, n)])
-				if c <= lossChunk {
-					losses[i] = canonical(float32(fold(&total)))
-				}
+			positives(0)
+			if c > room {
+				addBlocksAsm(&total, &terms[0], n)
 			}
 		}
-		if c > lossChunk {
+		if c > room {
 			losses[0] = canonical(float32(fold(&total)))
+		} else {
+			foldRowsAsm(&losses[0], &terms[0], rows, c)
 		}
 		for i, t := range labels[:rows] {
 			if t == noLabel {
@@ -614,16 +624,24 @@ func oneVsRestLosses(losses, grad, logits []float32, labels []int32, p *lossPara
 	}
 }
 
-// addBlocks adds x to total, in blocks of rowBlock.
-func addBlocks(total *[lanes]float64, x []float32) {
-	addBlocksAsm(total, &x[0], len(x))
+// maxWordKernel is the largest of some words, 0 of none.
+func maxWordKernel(words []uint32) uint32 {
+	var most uint32
+	if active == generic || len(words) < lanes { // a call takes as long
+		for _, w := range words {
+			most = max(most, w)
+		}
+		return most
+	}
+	maxWordAsm(&most, &words[0], len(words))
+	return most
 }
 
 func sumBlock(losses []float32) float64 {
 	if active == generic || len(losses) == 0 {
 		return sumBlockGeneric(losses)
 	}
-	var total [lanes]float64
-	addLossesAsm(&total, &losses[0], len(losses))
-	return fold(&total)
+	var sum float64
+	sumLossesAsm(&sum, &losses[0], len(losses))
+	return sum
 }

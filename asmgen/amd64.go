@@ -31,9 +31,9 @@ func newAMD64(p *pool, wide bool) *amd64 {
 
 func (m *amd64) properties() properties {
 	if m.wide {
-		return properties{lanes: 16, scale: true, table16: true}
+		return properties{lanes: 16, registers: 32, scale: true, table16: true}
 	}
-	return properties{lanes: 8}
+	return properties{lanes: 8, registers: 16}
 }
 
 // kernel emits one function.
@@ -989,7 +989,7 @@ func (m *amd64) tileFold(tile []vec) vec {
 			m.emit(x86.VADDPD(r, d[i], d[i]))
 		}
 	}
-	return m.foldRest(d[:])
+	return m.rounded(m.foldRest(d[:]))
 }
 
 func (m *amd64) doublesFold(p gp) vec {
@@ -1002,11 +1002,35 @@ func (m *amd64) doublesFold(p gp) vec {
 		}
 		d = append(d, r)
 	}
-	return m.foldRest(d)
+	return m.rounded(m.foldRest(d))
 }
 
-// foldRest adds the lanes of two registers.
-func (m *amd64) foldRest(d []operand.Op) vec {
+func (m *amd64) laneSums() laneSums {
+	var d laneSums
+	for range 128 / int(m.vecSpec.Size()) {
+		d = append(d, m.variable(m.u32(0)).op)
+	}
+	return d
+}
+
+func (m *amd64) laneSumsAdd(d laneSums, tile []vec) {
+	for u, v := range tile {
+		for i, r := range m.widened(v) {
+			m.emit(x86.VADDPD(r, d[2*u+i], d[2*u+i]))
+		}
+	}
+}
+
+func (m *amd64) laneSumsFold(d laneSums, p gp) {
+	if !m.wide {
+		m.emit(x86.VADDPD(d[2], d[0], d[0]))
+		m.emit(x86.VADDPD(d[3], d[1], d[1]))
+	}
+	m.emit(x86.VMOVSD(m.foldRest(d[:2]), at(p, 0)))
+}
+
+// foldRest adds the lanes of two registers; the sum is in the lowest one.
+func (m *amd64) foldRest(d []operand.Op) reg.Register {
 	m.emit(x86.VADDPD(d[1], d[0], d[0]))
 	sum, other := d[0], m.regs.YMM()
 	y := lowPart(sum, reg.S256)
@@ -1023,6 +1047,11 @@ func (m *amd64) foldRest(d []operand.Op) vec {
 	m.emit(x86.VADDPD(up, x, x))
 	m.emit(x86.VPERMILPD(operand.U8(1), x, up))
 	m.emit(x86.VADDSD(up, x, x))
+	return x
+}
+
+// rounded is the lowest float64 as float32.
+func (m *amd64) rounded(x reg.Register) vec {
 	r := m.newVec()
 	m.emit(x86.VCVTSD2SS(x, x, lowPart(r, reg.S128)))
 	return vec{op: r}

@@ -37,7 +37,8 @@ type part struct {
 
 // properties says what a target can do beyond the machine's common operations.
 type properties struct {
-	lanes int // float32 lanes in a vector
+	lanes     int // float32 lanes in a vector
+	registers int // of vectors
 	// scale: scalef, getexp and getmant exist.
 	scale bool
 	// table16: lookup takes tables of 16 entries.
@@ -47,6 +48,13 @@ type properties struct {
 // machine is the machine as bodies and loops see it.
 type machine interface {
 	properties() properties
+
+	// cold says that what follows runs rarely: constants are not worth a register there.
+	cold()
+
+	// interleave emits what functions emit in turns, an instruction of each, so that a CPU finds work in one while it waits
+	// for another; they must not jump.
+	interleave(fs ...func())
 
 	// comment names the next step in the generated assembly.
 	comment(text string)
@@ -196,6 +204,10 @@ type machine interface {
 	// columnFold folds 4, 8, 12 or 16 vectors at p, each of which is a virtual lane of as many folds as a vector has lanes.
 	columnFold(p gp, columns int) vec
 	local() gp
+	// laneSums are such lanes in registers, +0; laneSumsAdd adds a tile; laneSumsFold adds the lanes, and writes a float64.
+	laneSums() laneSums
+	laneSumsAdd(d laneSums, tile []vec)
+	laneSumsFold(d laneSums, p gp)
 
 	// Control flow: a label stands before the next instruction; jumps take its name. advance adds bytes to a pointer
 	// or count, copyOf is a new register with p's value, count one with the constant n. jumpIfLess compares signed.
@@ -215,6 +227,9 @@ type machine interface {
 	// ret returns to the caller, in the state that the platform asks for.
 	ret()
 }
+
+// laneSums are the registers of 16 float64 lanes.
+type laneSums []operand.Op
 
 // A table is a small constant array in read-only memory.
 type table struct {

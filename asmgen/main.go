@@ -126,8 +126,10 @@ var kernels = []kernel{
 	{name: "rowGrad", args: "losses *float32, sums *float32, n int, p *lossParams, scale *float32", body: func(m machine) {
 		rowEndKernel(m, true)
 	}},
-	{name: "addLosses", args: "total *[16]float64, x *float32, n int", body: func(m machine) { addLanes(m, rowTile) }},
-	{name: "addBlocks", args: "total *[16]float64, x *float32, n int", body: func(m machine) { addLanes(m, rowBlock) }},
+	{name: "maxWord", args: "most, x *uint32, n int", body: maxWord},
+	{name: "foldRows", args: "losses, terms *float32, rows, classes int", body: foldRows},
+	{name: "sumLosses", args: "sum *float64, x *float32, n int", body: sumLosses},
+	{name: "addBlocks", args: "total *[16]float64, x *float32, n int", body: addBlocks},
 	{name: "reciprocals", args: "sums *float32, n int", body: reciprocals},
 	{name: "softmaxScale", args: "dst, sums *float32, rows, classes int", body: func(m machine) { rowScale(m, false) }},
 	{name: "gradScale", args: "dst, sums *float32, rows, classes int", body: func(m machine) { rowScale(m, true) }},
@@ -292,6 +294,7 @@ func testTable() []byte {
 	field("lossParams", "factor", lossFields.factor)
 	field("lossParams", "positive", lossFields.positive)
 	field("lossParams", "negative", lossFields.negative)
+	field("lossParams", "limit", lossFields.limit)
 	field("lossParams", "power", lossFields.power)
 	fmt.Fprintf(&b, "}\n")
 	text, err := format.Source(bytes.ReplaceAll(b.Bytes(), []byte(", }"), []byte("}")))

@@ -511,7 +511,7 @@ func rowEnd(m machine, sum, n, most, zt, alpha vec, args lossArgs, grad bool) []
 		g = m.fma(m.broadcast(args.params, lossFields.factor), c, one)
 		live = []vec{l, g, q, sum, alpha, zero}
 	}
-	f := focus(m, args, q, live...)
+	f := focus(m, args, []vec{q}, "", live...)[0]
 	m.comment("loss = (alpha l) q^gamma")
 	loss := m.pick(m.le(l, m.u32(0x7f7fffff)), m.mul(l, f), l)
 	out := []vec{m.umin(loss, m.u32(nanBits))}
@@ -552,23 +552,4 @@ func rowEndKernel(m machine, grad bool) {
 			return rowEnd(m, x[0], x[1], x[2], x[3], x[4], args, grad)
 		},
 	}.emit(m)
-}
-
-// addLanes adds x to 16 lanes of float64: in blocks, whose float32 lanes are added first.
-func addLanes(m machine, block int) {
-	x, left, total := m.param("x"), m.param("n"), m.param("total")
-	m.label("block")
-	acc := make([]vec, rowTile/m.properties().lanes)
-	for u := range acc {
-		acc[u] = m.variable(m.u32(0))
-	}
-	tiles(m, "add", m.atMost(left, block), x, nil, m.u32(0), func(t tile) {
-		for u := range acc {
-			m.set(acc[u], m.add(acc[u], t.x[u]))
-		}
-	})
-	m.doublesAdd(total, acc)
-	m.advance(left, -block)
-	m.jumpIfAtLeast(left, 1, "block")
-	m.ret()
 }
