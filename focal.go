@@ -76,7 +76,7 @@ import (
 
 var (
 	// ErrNotConfigured is what the methods of a zero or nil loss return. Make losses with New....
-	ErrNotConfigured = errors.New("focal: loss is not configured: it was not made by New...")
+	ErrNotConfigured = errors.New("focal: loss is not configured: it was not made by its New function")
 	// ErrOverlap is returned where an output shares memory with an input, other than as exactly the same slice where
 	// that is allowed.
 	ErrOverlap = errors.New("focal: the output overlaps an input")
