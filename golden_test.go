@@ -27,6 +27,10 @@ func (g golden) add(function, block string, results []float32, sums ...float64) 
 	if g[function][block] != nil {
 		panic("two blocks have the name " + function + ", " + block)
 	}
+	g[function][block] = bitsOf(results, sums...)
+}
+
+func bitsOf(results []float32, sums ...float64) []uint64 {
 	bits := make([]uint64, 0, len(results)+len(sums))
 	for _, x := range results {
 		bits = append(bits, uint64(math.Float32bits(x)))
@@ -34,7 +38,7 @@ func (g golden) add(function, block string, results []float32, sums ...float64) 
 	for _, x := range sums {
 		bits = append(bits, math.Float64bits(x))
 	}
-	g[function][block] = bits
+	return bits
 }
 
 // hashes has FNV-1a of each block, in which a single wrong result cannot cancel out.
@@ -91,7 +95,7 @@ func TestGolden(t *testing.T) {
 				}
 				if wrong++; wrong <= 3 {
 					t.Errorf("%s, %s: hash %s, want %s%s", function, block, g, w,
-						firstDifference(results[function][block], specification[function][block]))
+						difference(results[function][block], specification[function][block]))
 				}
 			}
 			if wrong > 3 {
@@ -108,7 +112,8 @@ func TestGolden(t *testing.T) {
 	})
 }
 
-func firstDifference(got, specification []uint64) string {
+// difference says where results first differ from the specification's.
+func difference(got, specification []uint64) string {
 	for i := range got {
 		if got[i] != specification[i] {
 			return fmt.Sprintf("; result %d is %#08x, the specification's %#08x", i, got[i], specification[i])
