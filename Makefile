@@ -2,6 +2,8 @@
 
 GO ?= go
 FUZZTIME ?= 1m
+# By default Go spends most of the time on making inputs that found something shorter.
+FUZZFLAGS ?= -fuzzminimizetime 20x
 MUTATIONS ?= 100
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 MODULES = $(patsubst %/go.mod,%,$(wildcard ./go.mod asmgen/go.mod bench/go.mod))
@@ -9,7 +11,7 @@ MODULES = $(patsubst %/go.mod,%,$(wildcard ./go.mod asmgen/go.mod bench/go.mod))
 # The platforms whose code differs by build tag, or whose vet does.
 TARGETS = linux/amd64 linux/arm64 linux/386 darwin/arm64 windows/arm64 windows/amd64 android/arm64 js/wasm
 
-.PHONY: help test generate lint race variants memory cross emulate fuzz exhaustive coef mutate bench golden
+.PHONY: help test generate lint race variants memory cross emulate count fuzz exhaustive coef mutate bench golden
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -52,6 +54,9 @@ cross: ## the golden results and the examples on other platforms, under qemu
 
 emulate: ## which variants older and newer x86 CPUs choose, and their results, under emulators
 	.ci/emulated
+
+count: ## the instructions that kernels execute on several classes of values, by callgrind
+	.ci/count
 
 fuzz: ## each fuzz target for FUZZTIME (default 1m)
 	@set -e; for f in $$($(GO) test -list '^Fuzz' . | grep '^Fuzz'); do \
