@@ -4197,33 +4197,33 @@ block:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_79
+	JGE    focusnot0_37
 	VMULPS Z18, Z18, Z18
 	VMULPS Z24, Z24, Z24
-	JMP    focusdone79
+	JMP    focusdone37
 
-focusnot0_79:
+focusnot0_37:
 	CMPQ    DI, $+2
-	JGE     focusnot1_79
+	JGE     focusnot1_37
 	VMOVAPS Z0, Z18
 	VMOVAPS Z0, Z24
-	JMP     focusdone79
+	JMP     focusdone37
 
-focusnot1_79:
+focusnot1_37:
 	CMPQ DI, $+3
-	JGE  focusnot2_79
-	JMP  focusdone79
+	JGE  focusnot2_37
+	JMP  focusdone37
 
-focusnot2_79:
+focusnot2_37:
 	CMPQ    DI, $+4
-	JGE     focusnot3_79
+	JGE     focusnot3_37
 	VSQRTPS Z18, Z18
 	VSQRTPS Z24, Z24
-	JMP     focusdone79
+	JMP     focusdone37
 
-focusnot3_79:
+focusnot3_37:
 	CMPQ         DI, $+5
-	JGE          focusnot4_79
+	JGE          focusnot4_37
 	VSQRTPS      Z18, Z21
 	VMOVAPS      Z18, Z22
 	VFNMADD231PS Z21, Z21, Z22
@@ -4238,11 +4238,11 @@ focusnot3_79:
 	VMULPS       Z23, Z22, Z22
 	VFMADD231PS  Z21, Z24, Z22
 	VMOVAPS      Z22, Z24
-	JMP          focusdone79
+	JMP          focusdone37
 
-focusnot4_79:
+focusnot4_37:
 	CMPQ         DI, $+6
-	JGE          focusnot5_79
+	JGE          focusnot5_37
 	VSQRTPS      Z18, Z21
 	VMULPS       Z18, Z18, Z22
 	VMOVAPS      Z22, Z23
@@ -4263,11 +4263,11 @@ focusnot4_79:
 	VFMADD231PS  Z5, Z24, Z23
 	VMULPS       Z21, Z23, Z24
 	VFMADD231PS  Z21, Z22, Z24
-	JMP          focusdone79
+	JMP          focusdone37
 
-focusnot5_79:
+focusnot5_37:
 	CMPQ        DI, $+7
-	JGE         focusnot6_79
+	JGE         focusnot6_37
 	VMULPS      Z18, Z18, Z21
 	VMOVAPS     Z21, Z22
 	VFMSUB231PS Z18, Z18, Z22
@@ -4280,11 +4280,11 @@ focusnot5_79:
 	VMULPS      Z24, Z22, Z22
 	VFMADD231PS Z24, Z21, Z22
 	VMOVAPS     Z22, Z24
-	JMP         focusdone79
+	JMP         focusdone37
 
-focusnot6_79:
+focusnot6_37:
 	CMPQ        DI, $+8
-	JGE         focusnot7_79
+	JGE         focusnot7_37
 	VMULPS      Z18, Z18, Z21
 	VFMSUB213PS Z21, Z18, Z18
 	VADDPS      Z21, Z21, Z22
@@ -4295,11 +4295,11 @@ focusnot6_79:
 	VADDPS      Z21, Z21, Z22
 	VMULPS      Z24, Z22, Z24
 	VFMADD231PS Z21, Z21, Z24
-	JMP         focusdone79
+	JMP         focusdone37
 
-focusnot7_79:
+focusnot7_37:
 	CMPQ        DI, $+9
-	JGE         focusnot8_79
+	JGE         focusnot8_37
 	VMULPS      Z18, Z18, Z21
 	VMOVAPS     Z21, Z22
 	VFMSUB231PS Z18, Z18, Z22
@@ -4320,9 +4320,9 @@ focusnot7_79:
 	VMULPS      Z24, Z21, Z21
 	VFMADD231PS Z24, Z23, Z21
 	VMOVAPS     Z21, Z24
-	JMP         focusdone79
+	JMP         focusdone37
 
-focusnot8_79:
+focusnot8_37:
 	LEAQ         24(SI), R8
 	VBROADCASTSS (R8), Z21
 	VBROADCASTSS 4(R8), Z22
@@ -4471,7 +4471,7 @@ focusnot8_79:
 	KORTESTW    K1, K1
 	JNE         slowblock
 
-focusdone79:
+focusdone37:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z18, Z19, Z18
 
@@ -4576,30 +4576,30 @@ vector:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_80
+	JGE    focusnot0_38
 	VMULPS Z22, Z22, Z22
-	JMP    focusdone80
+	JMP    focusdone38
 
-focusnot0_80:
+focusnot0_38:
 	CMPQ    DI, $+2
-	JGE     focusnot1_80
+	JGE     focusnot1_38
 	VMOVAPS Z0, Z22
-	JMP     focusdone80
+	JMP     focusdone38
 
-focusnot1_80:
+focusnot1_38:
 	CMPQ DI, $+3
-	JGE  focusnot2_80
-	JMP  focusdone80
+	JGE  focusnot2_38
+	JMP  focusdone38
 
-focusnot2_80:
+focusnot2_38:
 	CMPQ    DI, $+4
-	JGE     focusnot3_80
+	JGE     focusnot3_38
 	VSQRTPS Z22, Z22
-	JMP     focusdone80
+	JMP     focusdone38
 
-focusnot3_80:
+focusnot3_38:
 	CMPQ         DI, $+5
-	JGE          focusnot4_80
+	JGE          focusnot4_38
 	VSQRTPS      Z22, Z19
 	VMOVAPS      Z22, Z20
 	VFNMADD231PS Z19, Z19, Z20
@@ -4607,11 +4607,11 @@ focusnot3_80:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z22, Z20
 	VMOVAPS      Z20, Z22
-	JMP          focusdone80
+	JMP          focusdone38
 
-focusnot4_80:
+focusnot4_38:
 	CMPQ         DI, $+6
-	JGE          focusnot5_80
+	JGE          focusnot5_38
 	VSQRTPS      Z22, Z19
 	VMULPS       Z22, Z22, Z20
 	VMOVAPS      Z20, Z21
@@ -4622,32 +4622,32 @@ focusnot4_80:
 	VFMADD231PS  Z5, Z22, Z21
 	VMULPS       Z19, Z21, Z22
 	VFMADD231PS  Z19, Z20, Z22
-	JMP          focusdone80
+	JMP          focusdone38
 
-focusnot5_80:
+focusnot5_38:
 	CMPQ        DI, $+7
-	JGE         focusnot6_80
+	JGE         focusnot6_38
 	VMULPS      Z22, Z22, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z22, Z22, Z20
 	VMULPS      Z22, Z20, Z20
 	VFMADD231PS Z22, Z19, Z20
 	VMOVAPS     Z20, Z22
-	JMP         focusdone80
+	JMP         focusdone38
 
-focusnot6_80:
+focusnot6_38:
 	CMPQ        DI, $+8
-	JGE         focusnot7_80
+	JGE         focusnot7_38
 	VMULPS      Z22, Z22, Z19
 	VFMSUB213PS Z19, Z22, Z22
 	VADDPS      Z19, Z19, Z20
 	VMULPS      Z22, Z20, Z22
 	VFMADD231PS Z19, Z19, Z22
-	JMP         focusdone80
+	JMP         focusdone38
 
-focusnot7_80:
+focusnot7_38:
 	CMPQ        DI, $+9
-	JGE         focusnot8_80
+	JGE         focusnot8_38
 	VMULPS      Z22, Z22, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z22, Z22, Z20
@@ -4658,9 +4658,9 @@ focusnot7_80:
 	VMULPS      Z22, Z19, Z19
 	VFMADD231PS Z22, Z21, Z19
 	VMOVAPS     Z19, Z22
-	JMP         focusdone80
+	JMP         focusdone38
 
-focusnot8_80:
+focusnot8_38:
 	LEAQ         24(SI), R8
 	VBROADCASTSS (R8), Z19
 	VBROADCASTSS 4(R8), Z20
@@ -4736,7 +4736,7 @@ focusnot8_80:
 	KORTESTW    K2, K2
 	JNE         slowvector
 
-focusdone80:
+focusdone38:
 	// loss = (alpha ce) q^gamma
 	VMULPS  Z22, Z18, Z18
 	VMOVUPS Z18, K1, (CX)
@@ -4867,33 +4867,33 @@ otherblock:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_81
+	JGE    focusnot0_39
 	VMULPS Z18, Z18, Z18
 	VMULPS Z20, Z20, Z20
-	JMP    focusdone81
+	JMP    focusdone39
 
-focusnot0_81:
+focusnot0_39:
 	CMPQ    DI, $+2
-	JGE     focusnot1_81
+	JGE     focusnot1_39
 	VMOVAPS Z0, Z18
 	VMOVAPS Z0, Z20
-	JMP     focusdone81
+	JMP     focusdone39
 
-focusnot1_81:
+focusnot1_39:
 	CMPQ DI, $+3
-	JGE  focusnot2_81
-	JMP  focusdone81
+	JGE  focusnot2_39
+	JMP  focusdone39
 
-focusnot2_81:
+focusnot2_39:
 	CMPQ    DI, $+4
-	JGE     focusnot3_81
+	JGE     focusnot3_39
 	VSQRTPS Z18, Z18
 	VSQRTPS Z20, Z20
-	JMP     focusdone81
+	JMP     focusdone39
 
-focusnot3_81:
+focusnot3_39:
 	CMPQ         DI, $+5
-	JGE          focusnot4_81
+	JGE          focusnot4_39
 	VSQRTPS      Z18, Z22
 	VMOVAPS      Z18, Z23
 	VFNMADD231PS Z22, Z22, Z23
@@ -4908,11 +4908,11 @@ focusnot3_81:
 	VMULPS       Z24, Z23, Z23
 	VFMADD231PS  Z22, Z20, Z23
 	VMOVAPS      Z23, Z20
-	JMP          focusdone81
+	JMP          focusdone39
 
-focusnot4_81:
+focusnot4_39:
 	CMPQ         DI, $+6
-	JGE          focusnot5_81
+	JGE          focusnot5_39
 	VSQRTPS      Z18, Z22
 	VMULPS       Z18, Z18, Z23
 	VMOVAPS      Z23, Z24
@@ -4933,11 +4933,11 @@ focusnot4_81:
 	VFMADD231PS  Z5, Z20, Z24
 	VMULPS       Z22, Z24, Z20
 	VFMADD231PS  Z22, Z23, Z20
-	JMP          focusdone81
+	JMP          focusdone39
 
-focusnot5_81:
+focusnot5_39:
 	CMPQ        DI, $+7
-	JGE         focusnot6_81
+	JGE         focusnot6_39
 	VMULPS      Z18, Z18, Z22
 	VMOVAPS     Z22, Z23
 	VFMSUB231PS Z18, Z18, Z23
@@ -4950,11 +4950,11 @@ focusnot5_81:
 	VMULPS      Z20, Z23, Z23
 	VFMADD231PS Z20, Z22, Z23
 	VMOVAPS     Z23, Z20
-	JMP         focusdone81
+	JMP         focusdone39
 
-focusnot6_81:
+focusnot6_39:
 	CMPQ        DI, $+8
-	JGE         focusnot7_81
+	JGE         focusnot7_39
 	VMULPS      Z18, Z18, Z22
 	VFMSUB213PS Z22, Z18, Z18
 	VADDPS      Z22, Z22, Z23
@@ -4965,11 +4965,11 @@ focusnot6_81:
 	VADDPS      Z22, Z22, Z23
 	VMULPS      Z20, Z23, Z20
 	VFMADD231PS Z22, Z22, Z20
-	JMP         focusdone81
+	JMP         focusdone39
 
-focusnot7_81:
+focusnot7_39:
 	CMPQ        DI, $+9
-	JGE         focusnot8_81
+	JGE         focusnot8_39
 	VMULPS      Z18, Z18, Z22
 	VMOVAPS     Z22, Z23
 	VFMSUB231PS Z18, Z18, Z23
@@ -4990,9 +4990,9 @@ focusnot7_81:
 	VMULPS      Z20, Z22, Z22
 	VFMADD231PS Z20, Z24, Z22
 	VMOVAPS     Z22, Z20
-	JMP         focusdone81
+	JMP         focusdone39
 
-focusnot8_81:
+focusnot8_39:
 	LEAQ         24(SI), R8
 	VBROADCASTSS (R8), Z22
 	VBROADCASTSS 4(R8), Z23
@@ -5141,7 +5141,7 @@ focusnot8_81:
 	KORTESTW    K1, K1
 	JNE         slowblock
 
-focusdone81:
+focusdone39:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z18, Z19, Z18
 
@@ -5215,30 +5215,30 @@ othervector:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_82
+	JGE    focusnot0_40
 	VMULPS Z18, Z18, Z18
-	JMP    focusdone82
+	JMP    focusdone40
 
-focusnot0_82:
+focusnot0_40:
 	CMPQ    DI, $+2
-	JGE     focusnot1_82
+	JGE     focusnot1_40
 	VMOVAPS Z0, Z18
-	JMP     focusdone82
+	JMP     focusdone40
 
-focusnot1_82:
+focusnot1_40:
 	CMPQ DI, $+3
-	JGE  focusnot2_82
-	JMP  focusdone82
+	JGE  focusnot2_40
+	JMP  focusdone40
 
-focusnot2_82:
+focusnot2_40:
 	CMPQ    DI, $+4
-	JGE     focusnot3_82
+	JGE     focusnot3_40
 	VSQRTPS Z18, Z18
-	JMP     focusdone82
+	JMP     focusdone40
 
-focusnot3_82:
+focusnot3_40:
 	CMPQ         DI, $+5
-	JGE          focusnot4_82
+	JGE          focusnot4_40
 	VSQRTPS      Z18, Z20
 	VMOVAPS      Z18, Z21
 	VFNMADD231PS Z20, Z20, Z21
@@ -5246,11 +5246,11 @@ focusnot3_82:
 	VMULPS       Z22, Z21, Z21
 	VFMADD231PS  Z20, Z18, Z21
 	VMOVAPS      Z21, Z18
-	JMP          focusdone82
+	JMP          focusdone40
 
-focusnot4_82:
+focusnot4_40:
 	CMPQ         DI, $+6
-	JGE          focusnot5_82
+	JGE          focusnot5_40
 	VSQRTPS      Z18, Z20
 	VMULPS       Z18, Z18, Z21
 	VMOVAPS      Z21, Z22
@@ -5261,32 +5261,32 @@ focusnot4_82:
 	VFMADD231PS  Z5, Z18, Z22
 	VMULPS       Z20, Z22, Z18
 	VFMADD231PS  Z20, Z21, Z18
-	JMP          focusdone82
+	JMP          focusdone40
 
-focusnot5_82:
+focusnot5_40:
 	CMPQ        DI, $+7
-	JGE         focusnot6_82
+	JGE         focusnot6_40
 	VMULPS      Z18, Z18, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z18, Z18, Z21
 	VMULPS      Z18, Z21, Z21
 	VFMADD231PS Z18, Z20, Z21
 	VMOVAPS     Z21, Z18
-	JMP         focusdone82
+	JMP         focusdone40
 
-focusnot6_82:
+focusnot6_40:
 	CMPQ        DI, $+8
-	JGE         focusnot7_82
+	JGE         focusnot7_40
 	VMULPS      Z18, Z18, Z20
 	VFMSUB213PS Z20, Z18, Z18
 	VADDPS      Z20, Z20, Z21
 	VMULPS      Z18, Z21, Z18
 	VFMADD231PS Z20, Z20, Z18
-	JMP         focusdone82
+	JMP         focusdone40
 
-focusnot7_82:
+focusnot7_40:
 	CMPQ        DI, $+9
-	JGE         focusnot8_82
+	JGE         focusnot8_40
 	VMULPS      Z18, Z18, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z18, Z18, Z21
@@ -5297,9 +5297,9 @@ focusnot7_82:
 	VMULPS      Z18, Z20, Z20
 	VFMADD231PS Z18, Z22, Z20
 	VMOVAPS     Z20, Z18
-	JMP         focusdone82
+	JMP         focusdone40
 
-focusnot8_82:
+focusnot8_40:
 	LEAQ         24(SI), R8
 	VBROADCASTSS (R8), Z20
 	VBROADCASTSS 4(R8), Z21
@@ -5375,7 +5375,7 @@ focusnot8_82:
 	KORTESTW    K2, K2
 	JNE         slowvector
 
-focusdone82:
+focusdone40:
 	// loss = (alpha ce) q^gamma
 	VMULPS  Z18, Z19, Z18
 	VMOVUPS Z18, K1, (CX)
@@ -5477,30 +5477,30 @@ slow:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_83
+	JGE    focusnot0_41
 	VMULPS Z18, Z18, Z18
-	JMP    focusdone83
+	JMP    focusdone41
 
-focusnot0_83:
+focusnot0_41:
 	CMPQ    DI, $+2
-	JGE     focusnot1_83
+	JGE     focusnot1_41
 	VMOVAPS Z0, Z18
-	JMP     focusdone83
+	JMP     focusdone41
 
-focusnot1_83:
+focusnot1_41:
 	CMPQ DI, $+3
-	JGE  focusnot2_83
-	JMP  focusdone83
+	JGE  focusnot2_41
+	JMP  focusdone41
 
-focusnot2_83:
+focusnot2_41:
 	CMPQ    DI, $+4
-	JGE     focusnot3_83
+	JGE     focusnot3_41
 	VSQRTPS Z18, Z18
-	JMP     focusdone83
+	JMP     focusdone41
 
-focusnot3_83:
+focusnot3_41:
 	CMPQ         DI, $+5
-	JGE          focusnot4_83
+	JGE          focusnot4_41
 	VSQRTPS      Z18, Z20
 	VMOVAPS      Z18, Z21
 	VFNMADD231PS Z20, Z20, Z21
@@ -5508,11 +5508,11 @@ focusnot3_83:
 	VMULPS       Z22, Z21, Z21
 	VFMADD231PS  Z20, Z18, Z21
 	VMOVAPS      Z21, Z18
-	JMP          focusdone83
+	JMP          focusdone41
 
-focusnot4_83:
+focusnot4_41:
 	CMPQ         DI, $+6
-	JGE          focusnot5_83
+	JGE          focusnot5_41
 	VSQRTPS      Z18, Z20
 	VMULPS       Z18, Z18, Z21
 	VMOVAPS      Z21, Z22
@@ -5523,32 +5523,32 @@ focusnot4_83:
 	VFMADD231PS  Z5, Z18, Z22
 	VMULPS       Z20, Z22, Z18
 	VFMADD231PS  Z20, Z21, Z18
-	JMP          focusdone83
+	JMP          focusdone41
 
-focusnot5_83:
+focusnot5_41:
 	CMPQ        DI, $+7
-	JGE         focusnot6_83
+	JGE         focusnot6_41
 	VMULPS      Z18, Z18, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z18, Z18, Z21
 	VMULPS      Z18, Z21, Z21
 	VFMADD231PS Z18, Z20, Z21
 	VMOVAPS     Z21, Z18
-	JMP         focusdone83
+	JMP         focusdone41
 
-focusnot6_83:
+focusnot6_41:
 	CMPQ        DI, $+8
-	JGE         focusnot7_83
+	JGE         focusnot7_41
 	VMULPS      Z18, Z18, Z20
 	VFMSUB213PS Z20, Z18, Z18
 	VADDPS      Z20, Z20, Z21
 	VMULPS      Z18, Z21, Z18
 	VFMADD231PS Z20, Z20, Z18
-	JMP         focusdone83
+	JMP         focusdone41
 
-focusnot7_83:
+focusnot7_41:
 	CMPQ        DI, $+9
-	JGE         focusnot8_83
+	JGE         focusnot8_41
 	VMULPS      Z18, Z18, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z18, Z18, Z21
@@ -5559,9 +5559,9 @@ focusnot7_83:
 	VMULPS      Z18, Z20, Z20
 	VFMADD231PS Z18, Z22, Z20
 	VMOVAPS     Z20, Z18
-	JMP         focusdone83
+	JMP         focusdone41
 
-focusnot8_83:
+focusnot8_41:
 	LEAQ         24(SI), R9
 	VBROADCASTSS (R9), Z20
 	VBROADCASTSS 4(R9), Z21
@@ -5689,7 +5689,7 @@ focusnot8_83:
 	KORW           K1, K2, K1
 	VBLENDMPS.BCST consts<>+608(SB), Z20, K1, Z18
 
-focusdone83:
+focusdone41:
 	// loss = (alpha ce) q^gamma
 	VMULPS       Z18, Z19, Z18
 	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z19, K1
@@ -5803,30 +5803,30 @@ slowvector:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_84
+	JGE    focusnot0_42
 	VMULPS Z18, Z18, Z18
-	JMP    focusdone84
+	JMP    focusdone42
 
-focusnot0_84:
+focusnot0_42:
 	CMPQ    DI, $+2
-	JGE     focusnot1_84
+	JGE     focusnot1_42
 	VMOVAPS Z0, Z18
-	JMP     focusdone84
+	JMP     focusdone42
 
-focusnot1_84:
+focusnot1_42:
 	CMPQ DI, $+3
-	JGE  focusnot2_84
-	JMP  focusdone84
+	JGE  focusnot2_42
+	JMP  focusdone42
 
-focusnot2_84:
+focusnot2_42:
 	CMPQ    DI, $+4
-	JGE     focusnot3_84
+	JGE     focusnot3_42
 	VSQRTPS Z18, Z18
-	JMP     focusdone84
+	JMP     focusdone42
 
-focusnot3_84:
+focusnot3_42:
 	CMPQ         DI, $+5
-	JGE          focusnot4_84
+	JGE          focusnot4_42
 	VSQRTPS      Z18, Z20
 	VMOVAPS      Z18, Z21
 	VFNMADD231PS Z20, Z20, Z21
@@ -5834,11 +5834,11 @@ focusnot3_84:
 	VMULPS       Z22, Z21, Z21
 	VFMADD231PS  Z20, Z18, Z21
 	VMOVAPS      Z21, Z18
-	JMP          focusdone84
+	JMP          focusdone42
 
-focusnot4_84:
+focusnot4_42:
 	CMPQ         DI, $+6
-	JGE          focusnot5_84
+	JGE          focusnot5_42
 	VSQRTPS      Z18, Z20
 	VMULPS       Z18, Z18, Z21
 	VMOVAPS      Z21, Z22
@@ -5849,32 +5849,32 @@ focusnot4_84:
 	VFMADD231PS  Z5, Z18, Z22
 	VMULPS       Z20, Z22, Z18
 	VFMADD231PS  Z20, Z21, Z18
-	JMP          focusdone84
+	JMP          focusdone42
 
-focusnot5_84:
+focusnot5_42:
 	CMPQ        DI, $+7
-	JGE         focusnot6_84
+	JGE         focusnot6_42
 	VMULPS      Z18, Z18, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z18, Z18, Z21
 	VMULPS      Z18, Z21, Z21
 	VFMADD231PS Z18, Z20, Z21
 	VMOVAPS     Z21, Z18
-	JMP         focusdone84
+	JMP         focusdone42
 
-focusnot6_84:
+focusnot6_42:
 	CMPQ        DI, $+8
-	JGE         focusnot7_84
+	JGE         focusnot7_42
 	VMULPS      Z18, Z18, Z20
 	VFMSUB213PS Z20, Z18, Z18
 	VADDPS      Z20, Z20, Z21
 	VMULPS      Z18, Z21, Z18
 	VFMADD231PS Z20, Z20, Z18
-	JMP         focusdone84
+	JMP         focusdone42
 
-focusnot7_84:
+focusnot7_42:
 	CMPQ        DI, $+9
-	JGE         focusnot8_84
+	JGE         focusnot8_42
 	VMULPS      Z18, Z18, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z18, Z18, Z21
@@ -5885,9 +5885,9 @@ focusnot7_84:
 	VMULPS      Z18, Z20, Z20
 	VFMADD231PS Z18, Z22, Z20
 	VMOVAPS     Z20, Z18
-	JMP         focusdone84
+	JMP         focusdone42
 
-focusnot8_84:
+focusnot8_42:
 	LEAQ         24(SI), R8
 	VBROADCASTSS (R8), Z20
 	VBROADCASTSS 4(R8), Z21
@@ -6015,7 +6015,7 @@ focusnot8_84:
 	KORW           K2, K3, K2
 	VBLENDMPS.BCST consts<>+608(SB), Z20, K2, Z18
 
-focusdone84:
+focusdone42:
 	// loss = (alpha ce) q^gamma
 	VMULPS       Z18, Z19, Z18
 	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z19, K2
@@ -6177,33 +6177,33 @@ block:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_157
+	JGE    focusnot0_73
 	VMULPS Y3, Y3, Y3
 	VMULPS Y9, Y9, Y9
-	JMP    focusdone157
+	JMP    focusdone73
 
-focusnot0_157:
+focusnot0_73:
 	CMPQ    DI, $+2
-	JGE     focusnot1_157
+	JGE     focusnot1_73
 	VMOVAPS Y0, Y3
 	VMOVAPS Y0, Y9
-	JMP     focusdone157
+	JMP     focusdone73
 
-focusnot1_157:
+focusnot1_73:
 	CMPQ DI, $+3
-	JGE  focusnot2_157
-	JMP  focusdone157
+	JGE  focusnot2_73
+	JMP  focusdone73
 
-focusnot2_157:
+focusnot2_73:
 	CMPQ    DI, $+4
-	JGE     focusnot3_157
+	JGE     focusnot3_73
 	VSQRTPS Y3, Y3
 	VSQRTPS Y9, Y9
-	JMP     focusdone157
+	JMP     focusdone73
 
-focusnot3_157:
+focusnot3_73:
 	CMPQ         DI, $+5
-	JGE          focusnot4_157
+	JGE          focusnot4_73
 	VSQRTPS      Y3, Y6
 	VMOVAPS      Y3, Y7
 	VFNMADD231PS Y6, Y6, Y7
@@ -6218,11 +6218,11 @@ focusnot3_157:
 	VMULPS       Y8, Y7, Y7
 	VFMADD231PS  Y6, Y9, Y7
 	VMOVAPS      Y7, Y9
-	JMP          focusdone157
+	JMP          focusdone73
 
-focusnot4_157:
+focusnot4_73:
 	CMPQ         DI, $+6
-	JGE          focusnot5_157
+	JGE          focusnot5_73
 	VSQRTPS      Y3, Y6
 	VMULPS       Y3, Y3, Y7
 	VMOVAPS      Y7, Y8
@@ -6243,11 +6243,11 @@ focusnot4_157:
 	VFMADD231PS  consts<>+2144(SB), Y9, Y8
 	VMULPS       Y6, Y8, Y9
 	VFMADD231PS  Y6, Y7, Y9
-	JMP          focusdone157
+	JMP          focusdone73
 
-focusnot5_157:
+focusnot5_73:
 	CMPQ        DI, $+7
-	JGE         focusnot6_157
+	JGE         focusnot6_73
 	VMULPS      Y3, Y3, Y6
 	VMOVAPS     Y6, Y7
 	VFMSUB231PS Y3, Y3, Y7
@@ -6260,11 +6260,11 @@ focusnot5_157:
 	VMULPS      Y9, Y7, Y7
 	VFMADD231PS Y9, Y6, Y7
 	VMOVAPS     Y7, Y9
-	JMP         focusdone157
+	JMP         focusdone73
 
-focusnot6_157:
+focusnot6_73:
 	CMPQ        DI, $+8
-	JGE         focusnot7_157
+	JGE         focusnot7_73
 	VMULPS      Y3, Y3, Y6
 	VFMSUB213PS Y6, Y3, Y3
 	VADDPS      Y6, Y6, Y7
@@ -6275,11 +6275,11 @@ focusnot6_157:
 	VADDPS      Y6, Y6, Y7
 	VMULPS      Y9, Y7, Y9
 	VFMADD231PS Y6, Y6, Y9
-	JMP         focusdone157
+	JMP         focusdone73
 
-focusnot7_157:
+focusnot7_73:
 	CMPQ        DI, $+9
-	JGE         focusnot8_157
+	JGE         focusnot8_73
 	VMULPS      Y3, Y3, Y6
 	VMOVAPS     Y6, Y7
 	VFMSUB231PS Y3, Y3, Y7
@@ -6300,9 +6300,9 @@ focusnot7_157:
 	VMULPS      Y9, Y6, Y6
 	VFMADD231PS Y9, Y8, Y6
 	VMOVAPS     Y6, Y9
-	JMP         focusdone157
+	JMP         focusdone73
 
-focusnot8_157:
+focusnot8_73:
 	LEAQ         24(SI), R8
 	VMOVUPS      Y4, (SP)
 	VMOVUPS      Y5, 32(SP)
@@ -6463,7 +6463,7 @@ focusnot8_157:
 	VMOVUPS      32(SP), Y5
 	VMOVUPS      64(SP), Y3
 
-focusdone157:
+focusdone73:
 	// loss = (alpha ce) q^gamma
 	VMULPS Y3, Y4, Y3
 
@@ -6571,30 +6571,30 @@ vector:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_158
+	JGE    focusnot0_74
 	VMULPS Y7, Y7, Y7
-	JMP    focusdone158
+	JMP    focusdone74
 
-focusnot0_158:
+focusnot0_74:
 	CMPQ    DI, $+2
-	JGE     focusnot1_158
+	JGE     focusnot1_74
 	VMOVAPS Y0, Y7
-	JMP     focusdone158
+	JMP     focusdone74
 
-focusnot1_158:
+focusnot1_74:
 	CMPQ DI, $+3
-	JGE  focusnot2_158
-	JMP  focusdone158
+	JGE  focusnot2_74
+	JMP  focusdone74
 
-focusnot2_158:
+focusnot2_74:
 	CMPQ    DI, $+4
-	JGE     focusnot3_158
+	JGE     focusnot3_74
 	VSQRTPS Y7, Y7
-	JMP     focusdone158
+	JMP     focusdone74
 
-focusnot3_158:
+focusnot3_74:
 	CMPQ         DI, $+5
-	JGE          focusnot4_158
+	JGE          focusnot4_74
 	VSQRTPS      Y7, Y4
 	VMOVAPS      Y7, Y5
 	VFNMADD231PS Y4, Y4, Y5
@@ -6602,11 +6602,11 @@ focusnot3_158:
 	VMULPS       Y6, Y5, Y5
 	VFMADD231PS  Y4, Y7, Y5
 	VMOVAPS      Y5, Y7
-	JMP          focusdone158
+	JMP          focusdone74
 
-focusnot4_158:
+focusnot4_74:
 	CMPQ         DI, $+6
-	JGE          focusnot5_158
+	JGE          focusnot5_74
 	VSQRTPS      Y7, Y4
 	VMULPS       Y7, Y7, Y5
 	VMOVAPS      Y5, Y6
@@ -6617,32 +6617,32 @@ focusnot4_158:
 	VFMADD231PS  consts<>+2144(SB), Y7, Y6
 	VMULPS       Y4, Y6, Y7
 	VFMADD231PS  Y4, Y5, Y7
-	JMP          focusdone158
+	JMP          focusdone74
 
-focusnot5_158:
+focusnot5_74:
 	CMPQ        DI, $+7
-	JGE         focusnot6_158
+	JGE         focusnot6_74
 	VMULPS      Y7, Y7, Y4
 	VMOVAPS     Y4, Y5
 	VFMSUB231PS Y7, Y7, Y5
 	VMULPS      Y7, Y5, Y5
 	VFMADD231PS Y7, Y4, Y5
 	VMOVAPS     Y5, Y7
-	JMP         focusdone158
+	JMP         focusdone74
 
-focusnot6_158:
+focusnot6_74:
 	CMPQ        DI, $+8
-	JGE         focusnot7_158
+	JGE         focusnot7_74
 	VMULPS      Y7, Y7, Y4
 	VFMSUB213PS Y4, Y7, Y7
 	VADDPS      Y4, Y4, Y5
 	VMULPS      Y7, Y5, Y7
 	VFMADD231PS Y4, Y4, Y7
-	JMP         focusdone158
+	JMP         focusdone74
 
-focusnot7_158:
+focusnot7_74:
 	CMPQ        DI, $+9
-	JGE         focusnot8_158
+	JGE         focusnot8_74
 	VMULPS      Y7, Y7, Y4
 	VMOVAPS     Y4, Y5
 	VFMSUB231PS Y7, Y7, Y5
@@ -6653,9 +6653,9 @@ focusnot7_158:
 	VMULPS      Y7, Y4, Y4
 	VFMADD231PS Y7, Y6, Y4
 	VMOVAPS     Y4, Y7
-	JMP         focusdone158
+	JMP         focusdone74
 
-focusnot8_158:
+focusnot8_74:
 	LEAQ         24(SI), R8
 	VMOVUPS      Y3, (SP)
 	VBROADCASTSS (R8), Y3
@@ -6733,7 +6733,7 @@ focusnot8_158:
 	JNE          slowvector
 	VMOVUPS      (SP), Y3
 
-focusdone158:
+focusdone74:
 	// loss = (alpha ce) q^gamma
 	VMULPS  Y7, Y3, Y3
 	CMPQ    AX, $+8
@@ -6898,33 +6898,33 @@ otherblock:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_159
+	JGE    focusnot0_75
 	VMULPS Y3, Y3, Y3
 	VMULPS Y5, Y5, Y5
-	JMP    focusdone159
+	JMP    focusdone75
 
-focusnot0_159:
+focusnot0_75:
 	CMPQ    DI, $+2
-	JGE     focusnot1_159
+	JGE     focusnot1_75
 	VMOVAPS Y0, Y3
 	VMOVAPS Y0, Y5
-	JMP     focusdone159
+	JMP     focusdone75
 
-focusnot1_159:
+focusnot1_75:
 	CMPQ DI, $+3
-	JGE  focusnot2_159
-	JMP  focusdone159
+	JGE  focusnot2_75
+	JMP  focusdone75
 
-focusnot2_159:
+focusnot2_75:
 	CMPQ    DI, $+4
-	JGE     focusnot3_159
+	JGE     focusnot3_75
 	VSQRTPS Y3, Y3
 	VSQRTPS Y5, Y5
-	JMP     focusdone159
+	JMP     focusdone75
 
-focusnot3_159:
+focusnot3_75:
 	CMPQ         DI, $+5
-	JGE          focusnot4_159
+	JGE          focusnot4_75
 	VSQRTPS      Y3, Y7
 	VMOVAPS      Y3, Y8
 	VFNMADD231PS Y7, Y7, Y8
@@ -6939,11 +6939,11 @@ focusnot3_159:
 	VMULPS       Y9, Y8, Y8
 	VFMADD231PS  Y7, Y5, Y8
 	VMOVAPS      Y8, Y5
-	JMP          focusdone159
+	JMP          focusdone75
 
-focusnot4_159:
+focusnot4_75:
 	CMPQ         DI, $+6
-	JGE          focusnot5_159
+	JGE          focusnot5_75
 	VSQRTPS      Y3, Y7
 	VMULPS       Y3, Y3, Y8
 	VMOVAPS      Y8, Y9
@@ -6964,11 +6964,11 @@ focusnot4_159:
 	VFMADD231PS  consts<>+2144(SB), Y5, Y9
 	VMULPS       Y7, Y9, Y5
 	VFMADD231PS  Y7, Y8, Y5
-	JMP          focusdone159
+	JMP          focusdone75
 
-focusnot5_159:
+focusnot5_75:
 	CMPQ        DI, $+7
-	JGE         focusnot6_159
+	JGE         focusnot6_75
 	VMULPS      Y3, Y3, Y7
 	VMOVAPS     Y7, Y8
 	VFMSUB231PS Y3, Y3, Y8
@@ -6981,11 +6981,11 @@ focusnot5_159:
 	VMULPS      Y5, Y8, Y8
 	VFMADD231PS Y5, Y7, Y8
 	VMOVAPS     Y8, Y5
-	JMP         focusdone159
+	JMP         focusdone75
 
-focusnot6_159:
+focusnot6_75:
 	CMPQ        DI, $+8
-	JGE         focusnot7_159
+	JGE         focusnot7_75
 	VMULPS      Y3, Y3, Y7
 	VFMSUB213PS Y7, Y3, Y3
 	VADDPS      Y7, Y7, Y8
@@ -6996,11 +6996,11 @@ focusnot6_159:
 	VADDPS      Y7, Y7, Y8
 	VMULPS      Y5, Y8, Y5
 	VFMADD231PS Y7, Y7, Y5
-	JMP         focusdone159
+	JMP         focusdone75
 
-focusnot7_159:
+focusnot7_75:
 	CMPQ        DI, $+9
-	JGE         focusnot8_159
+	JGE         focusnot8_75
 	VMULPS      Y3, Y3, Y7
 	VMOVAPS     Y7, Y8
 	VFMSUB231PS Y3, Y3, Y8
@@ -7021,9 +7021,9 @@ focusnot7_159:
 	VMULPS      Y5, Y7, Y7
 	VFMADD231PS Y5, Y9, Y7
 	VMOVAPS     Y7, Y5
-	JMP         focusdone159
+	JMP         focusdone75
 
-focusnot8_159:
+focusnot8_75:
 	LEAQ         24(SI), R8
 	VMOVUPS      Y4, (SP)
 	VMOVUPS      Y6, 32(SP)
@@ -7184,7 +7184,7 @@ focusnot8_159:
 	VMOVUPS      32(SP), Y6
 	VMOVUPS      64(SP), Y3
 
-focusdone159:
+focusdone75:
 	// loss = (alpha ce) q^gamma
 	VMULPS Y3, Y4, Y3
 
@@ -7255,30 +7255,30 @@ othervector:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_160
+	JGE    focusnot0_76
 	VMULPS Y4, Y4, Y4
-	JMP    focusdone160
+	JMP    focusdone76
 
-focusnot0_160:
+focusnot0_76:
 	CMPQ    DI, $+2
-	JGE     focusnot1_160
+	JGE     focusnot1_76
 	VMOVAPS Y0, Y4
-	JMP     focusdone160
+	JMP     focusdone76
 
-focusnot1_160:
+focusnot1_76:
 	CMPQ DI, $+3
-	JGE  focusnot2_160
-	JMP  focusdone160
+	JGE  focusnot2_76
+	JMP  focusdone76
 
-focusnot2_160:
+focusnot2_76:
 	CMPQ    DI, $+4
-	JGE     focusnot3_160
+	JGE     focusnot3_76
 	VSQRTPS Y4, Y4
-	JMP     focusdone160
+	JMP     focusdone76
 
-focusnot3_160:
+focusnot3_76:
 	CMPQ         DI, $+5
-	JGE          focusnot4_160
+	JGE          focusnot4_76
 	VSQRTPS      Y4, Y5
 	VMOVAPS      Y4, Y6
 	VFNMADD231PS Y5, Y5, Y6
@@ -7286,11 +7286,11 @@ focusnot3_160:
 	VMULPS       Y7, Y6, Y6
 	VFMADD231PS  Y5, Y4, Y6
 	VMOVAPS      Y6, Y4
-	JMP          focusdone160
+	JMP          focusdone76
 
-focusnot4_160:
+focusnot4_76:
 	CMPQ         DI, $+6
-	JGE          focusnot5_160
+	JGE          focusnot5_76
 	VSQRTPS      Y4, Y5
 	VMULPS       Y4, Y4, Y6
 	VMOVAPS      Y6, Y7
@@ -7301,32 +7301,32 @@ focusnot4_160:
 	VFMADD231PS  consts<>+2144(SB), Y4, Y7
 	VMULPS       Y5, Y7, Y4
 	VFMADD231PS  Y5, Y6, Y4
-	JMP          focusdone160
+	JMP          focusdone76
 
-focusnot5_160:
+focusnot5_76:
 	CMPQ        DI, $+7
-	JGE         focusnot6_160
+	JGE         focusnot6_76
 	VMULPS      Y4, Y4, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y4, Y4, Y6
 	VMULPS      Y4, Y6, Y6
 	VFMADD231PS Y4, Y5, Y6
 	VMOVAPS     Y6, Y4
-	JMP         focusdone160
+	JMP         focusdone76
 
-focusnot6_160:
+focusnot6_76:
 	CMPQ        DI, $+8
-	JGE         focusnot7_160
+	JGE         focusnot7_76
 	VMULPS      Y4, Y4, Y5
 	VFMSUB213PS Y5, Y4, Y4
 	VADDPS      Y5, Y5, Y6
 	VMULPS      Y4, Y6, Y4
 	VFMADD231PS Y5, Y5, Y4
-	JMP         focusdone160
+	JMP         focusdone76
 
-focusnot7_160:
+focusnot7_76:
 	CMPQ        DI, $+9
-	JGE         focusnot8_160
+	JGE         focusnot8_76
 	VMULPS      Y4, Y4, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y4, Y4, Y6
@@ -7337,9 +7337,9 @@ focusnot7_160:
 	VMULPS      Y4, Y5, Y5
 	VFMADD231PS Y4, Y7, Y5
 	VMOVAPS     Y5, Y4
-	JMP         focusdone160
+	JMP         focusdone76
 
-focusnot8_160:
+focusnot8_76:
 	LEAQ         24(SI), R8
 	VMOVUPS      Y3, (SP)
 	VBROADCASTSS (R8), Y3
@@ -7417,7 +7417,7 @@ focusnot8_160:
 	JNE          slowvector
 	VMOVUPS      (SP), Y3
 
-focusdone160:
+focusdone76:
 	// loss = (alpha ce) q^gamma
 	VMULPS  Y4, Y3, Y3
 	CMPQ    AX, $+8
@@ -7541,30 +7541,30 @@ slow:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_161
+	JGE    focusnot0_77
 	VMULPS Y3, Y3, Y3
-	JMP    focusdone161
+	JMP    focusdone77
 
-focusnot0_161:
+focusnot0_77:
 	CMPQ    DI, $+2
-	JGE     focusnot1_161
+	JGE     focusnot1_77
 	VMOVAPS Y0, Y3
-	JMP     focusdone161
+	JMP     focusdone77
 
-focusnot1_161:
+focusnot1_77:
 	CMPQ DI, $+3
-	JGE  focusnot2_161
-	JMP  focusdone161
+	JGE  focusnot2_77
+	JMP  focusdone77
 
-focusnot2_161:
+focusnot2_77:
 	CMPQ    DI, $+4
-	JGE     focusnot3_161
+	JGE     focusnot3_77
 	VSQRTPS Y3, Y3
-	JMP     focusdone161
+	JMP     focusdone77
 
-focusnot3_161:
+focusnot3_77:
 	CMPQ         DI, $+5
-	JGE          focusnot4_161
+	JGE          focusnot4_77
 	VSQRTPS      Y3, Y5
 	VMOVAPS      Y3, Y6
 	VFNMADD231PS Y5, Y5, Y6
@@ -7572,11 +7572,11 @@ focusnot3_161:
 	VMULPS       Y7, Y6, Y6
 	VFMADD231PS  Y5, Y3, Y6
 	VMOVAPS      Y6, Y3
-	JMP          focusdone161
+	JMP          focusdone77
 
-focusnot4_161:
+focusnot4_77:
 	CMPQ         DI, $+6
-	JGE          focusnot5_161
+	JGE          focusnot5_77
 	VSQRTPS      Y3, Y5
 	VMULPS       Y3, Y3, Y6
 	VMOVAPS      Y6, Y7
@@ -7587,32 +7587,32 @@ focusnot4_161:
 	VFMADD231PS  consts<>+2144(SB), Y3, Y7
 	VMULPS       Y5, Y7, Y3
 	VFMADD231PS  Y5, Y6, Y3
-	JMP          focusdone161
+	JMP          focusdone77
 
-focusnot5_161:
+focusnot5_77:
 	CMPQ        DI, $+7
-	JGE         focusnot6_161
+	JGE         focusnot6_77
 	VMULPS      Y3, Y3, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y3, Y3, Y6
 	VMULPS      Y3, Y6, Y6
 	VFMADD231PS Y3, Y5, Y6
 	VMOVAPS     Y6, Y3
-	JMP         focusdone161
+	JMP         focusdone77
 
-focusnot6_161:
+focusnot6_77:
 	CMPQ        DI, $+8
-	JGE         focusnot7_161
+	JGE         focusnot7_77
 	VMULPS      Y3, Y3, Y5
 	VFMSUB213PS Y5, Y3, Y3
 	VADDPS      Y5, Y5, Y6
 	VMULPS      Y3, Y6, Y3
 	VFMADD231PS Y5, Y5, Y3
-	JMP         focusdone161
+	JMP         focusdone77
 
-focusnot7_161:
+focusnot7_77:
 	CMPQ        DI, $+9
-	JGE         focusnot8_161
+	JGE         focusnot8_77
 	VMULPS      Y3, Y3, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y3, Y3, Y6
@@ -7623,9 +7623,9 @@ focusnot7_161:
 	VMULPS      Y3, Y5, Y5
 	VFMADD231PS Y3, Y7, Y5
 	VMOVAPS     Y5, Y3
-	JMP         focusdone161
+	JMP         focusdone77
 
-focusnot8_161:
+focusnot8_77:
 	LEAQ         24(SI), R9
 	VMOVUPS      Y4, (SP)
 	VBROADCASTSS (R9), Y4
@@ -7753,7 +7753,7 @@ focusnot8_161:
 	VBLENDVPS    Y3, consts<>+608(SB), Y4, Y3
 	VMOVUPS      (SP), Y4
 
-focusdone161:
+focusdone77:
 	// loss = (alpha ce) q^gamma
 	VMULPS    Y3, Y4, Y3
 	VCMPPS    $0x12, consts<>+2176(SB), Y4, Y5
@@ -7869,30 +7869,30 @@ slowvector:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_162
+	JGE    focusnot0_78
 	VMULPS Y4, Y4, Y4
-	JMP    focusdone162
+	JMP    focusdone78
 
-focusnot0_162:
+focusnot0_78:
 	CMPQ    DI, $+2
-	JGE     focusnot1_162
+	JGE     focusnot1_78
 	VMOVAPS Y0, Y4
-	JMP     focusdone162
+	JMP     focusdone78
 
-focusnot1_162:
+focusnot1_78:
 	CMPQ DI, $+3
-	JGE  focusnot2_162
-	JMP  focusdone162
+	JGE  focusnot2_78
+	JMP  focusdone78
 
-focusnot2_162:
+focusnot2_78:
 	CMPQ    DI, $+4
-	JGE     focusnot3_162
+	JGE     focusnot3_78
 	VSQRTPS Y4, Y4
-	JMP     focusdone162
+	JMP     focusdone78
 
-focusnot3_162:
+focusnot3_78:
 	CMPQ         DI, $+5
-	JGE          focusnot4_162
+	JGE          focusnot4_78
 	VSQRTPS      Y4, Y5
 	VMOVAPS      Y4, Y6
 	VFNMADD231PS Y5, Y5, Y6
@@ -7900,11 +7900,11 @@ focusnot3_162:
 	VMULPS       Y7, Y6, Y6
 	VFMADD231PS  Y5, Y4, Y6
 	VMOVAPS      Y6, Y4
-	JMP          focusdone162
+	JMP          focusdone78
 
-focusnot4_162:
+focusnot4_78:
 	CMPQ         DI, $+6
-	JGE          focusnot5_162
+	JGE          focusnot5_78
 	VSQRTPS      Y4, Y5
 	VMULPS       Y4, Y4, Y6
 	VMOVAPS      Y6, Y7
@@ -7915,32 +7915,32 @@ focusnot4_162:
 	VFMADD231PS  consts<>+2144(SB), Y4, Y7
 	VMULPS       Y5, Y7, Y4
 	VFMADD231PS  Y5, Y6, Y4
-	JMP          focusdone162
+	JMP          focusdone78
 
-focusnot5_162:
+focusnot5_78:
 	CMPQ        DI, $+7
-	JGE         focusnot6_162
+	JGE         focusnot6_78
 	VMULPS      Y4, Y4, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y4, Y4, Y6
 	VMULPS      Y4, Y6, Y6
 	VFMADD231PS Y4, Y5, Y6
 	VMOVAPS     Y6, Y4
-	JMP         focusdone162
+	JMP         focusdone78
 
-focusnot6_162:
+focusnot6_78:
 	CMPQ        DI, $+8
-	JGE         focusnot7_162
+	JGE         focusnot7_78
 	VMULPS      Y4, Y4, Y5
 	VFMSUB213PS Y5, Y4, Y4
 	VADDPS      Y5, Y5, Y6
 	VMULPS      Y4, Y6, Y4
 	VFMADD231PS Y5, Y5, Y4
-	JMP         focusdone162
+	JMP         focusdone78
 
-focusnot7_162:
+focusnot7_78:
 	CMPQ        DI, $+9
-	JGE         focusnot8_162
+	JGE         focusnot8_78
 	VMULPS      Y4, Y4, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y4, Y4, Y6
@@ -7951,9 +7951,9 @@ focusnot7_162:
 	VMULPS      Y4, Y5, Y5
 	VFMADD231PS Y4, Y7, Y5
 	VMOVAPS     Y5, Y4
-	JMP         focusdone162
+	JMP         focusdone78
 
-focusnot8_162:
+focusnot8_78:
 	LEAQ         24(SI), R8
 	VMOVUPS      Y3, (SP)
 	VBROADCASTSS (R8), Y3
@@ -8081,7 +8081,7 @@ focusnot8_162:
 	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y4
 	VMOVUPS      (SP), Y3
 
-focusdone162:
+focusdone78:
 	// loss = (alpha ce) q^gamma
 	VMULPS    Y4, Y3, Y4
 	VCMPPS    $0x12, consts<>+2176(SB), Y3, Y5
@@ -8299,33 +8299,33 @@ block:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_277
+	JGE    focusnot0_115
 	VMULPS Z20, Z20, Z20
 	VMULPS Z21, Z21, Z21
-	JMP    focusdone277
+	JMP    focusdone115
 
-focusnot0_277:
+focusnot0_115:
 	CMPQ    R8, $+2
-	JGE     focusnot1_277
+	JGE     focusnot1_115
 	VMOVAPS Z0, Z20
 	VMOVAPS Z0, Z21
-	JMP     focusdone277
+	JMP     focusdone115
 
-focusnot1_277:
+focusnot1_115:
 	CMPQ R8, $+3
-	JGE  focusnot2_277
-	JMP  focusdone277
+	JGE  focusnot2_115
+	JMP  focusdone115
 
-focusnot2_277:
+focusnot2_115:
 	CMPQ    R8, $+4
-	JGE     focusnot3_277
+	JGE     focusnot3_115
 	VSQRTPS Z20, Z20
 	VSQRTPS Z21, Z21
-	JMP     focusdone277
+	JMP     focusdone115
 
-focusnot3_277:
+focusnot3_115:
 	CMPQ         R8, $+5
-	JGE          focusnot4_277
+	JGE          focusnot4_115
 	VSQRTPS      Z20, Z18
 	VMOVAPS      Z20, Z19
 	VFNMADD231PS Z18, Z18, Z19
@@ -8340,11 +8340,11 @@ focusnot3_277:
 	VMULPS       Z22, Z19, Z19
 	VFMADD231PS  Z18, Z21, Z19
 	VMOVAPS      Z19, Z21
-	JMP          focusdone277
+	JMP          focusdone115
 
-focusnot4_277:
+focusnot4_115:
 	CMPQ         R8, $+6
-	JGE          focusnot5_277
+	JGE          focusnot5_115
 	VSQRTPS      Z20, Z18
 	VMULPS       Z20, Z20, Z19
 	VMOVAPS      Z19, Z22
@@ -8365,11 +8365,11 @@ focusnot4_277:
 	VFMADD231PS  Z3, Z21, Z22
 	VMULPS       Z18, Z22, Z21
 	VFMADD231PS  Z18, Z19, Z21
-	JMP          focusdone277
+	JMP          focusdone115
 
-focusnot5_277:
+focusnot5_115:
 	CMPQ        R8, $+7
-	JGE         focusnot6_277
+	JGE         focusnot6_115
 	VMULPS      Z20, Z20, Z18
 	VMOVAPS     Z18, Z19
 	VFMSUB231PS Z20, Z20, Z19
@@ -8382,11 +8382,11 @@ focusnot5_277:
 	VMULPS      Z21, Z19, Z19
 	VFMADD231PS Z21, Z18, Z19
 	VMOVAPS     Z19, Z21
-	JMP         focusdone277
+	JMP         focusdone115
 
-focusnot6_277:
+focusnot6_115:
 	CMPQ        R8, $+8
-	JGE         focusnot7_277
+	JGE         focusnot7_115
 	VMULPS      Z20, Z20, Z18
 	VFMSUB213PS Z18, Z20, Z20
 	VADDPS      Z18, Z18, Z19
@@ -8397,11 +8397,11 @@ focusnot6_277:
 	VADDPS      Z18, Z18, Z19
 	VMULPS      Z21, Z19, Z21
 	VFMADD231PS Z18, Z18, Z21
-	JMP         focusdone277
+	JMP         focusdone115
 
-focusnot7_277:
+focusnot7_115:
 	CMPQ        R8, $+9
-	JGE         focusnot8_277
+	JGE         focusnot8_115
 	VMULPS      Z20, Z20, Z18
 	VMOVAPS     Z18, Z19
 	VFMSUB231PS Z20, Z20, Z19
@@ -8422,9 +8422,9 @@ focusnot7_277:
 	VMULPS      Z21, Z18, Z18
 	VFMADD231PS Z21, Z22, Z18
 	VMOVAPS     Z18, Z21
-	JMP         focusdone277
+	JMP         focusdone115
 
-focusnot8_277:
+focusnot8_115:
 	LEAQ         24(DI), R10
 	VBROADCASTSS (R10), Z18
 	VBROADCASTSS 4(R10), Z19
@@ -8573,7 +8573,7 @@ focusnot8_277:
 	KORTESTW    K1, K1
 	JNE         slowblock
 
-focusdone277:
+focusdone115:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z20, Z13, Z13
 
@@ -8703,30 +8703,30 @@ vector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_278
+	JGE    focusnot0_116
 	VMULPS Z17, Z17, Z17
-	JMP    focusdone278
+	JMP    focusdone116
 
-focusnot0_278:
+focusnot0_116:
 	CMPQ    R8, $+2
-	JGE     focusnot1_278
+	JGE     focusnot1_116
 	VMOVAPS Z0, Z17
-	JMP     focusdone278
+	JMP     focusdone116
 
-focusnot1_278:
+focusnot1_116:
 	CMPQ R8, $+3
-	JGE  focusnot2_278
-	JMP  focusdone278
+	JGE  focusnot2_116
+	JMP  focusdone116
 
-focusnot2_278:
+focusnot2_116:
 	CMPQ    R8, $+4
-	JGE     focusnot3_278
+	JGE     focusnot3_116
 	VSQRTPS Z17, Z17
-	JMP     focusdone278
+	JMP     focusdone116
 
-focusnot3_278:
+focusnot3_116:
 	CMPQ         R8, $+5
-	JGE          focusnot4_278
+	JGE          focusnot4_116
 	VSQRTPS      Z17, Z15
 	VMOVAPS      Z17, Z16
 	VFNMADD231PS Z15, Z15, Z16
@@ -8734,11 +8734,11 @@ focusnot3_278:
 	VMULPS       Z18, Z16, Z16
 	VFMADD231PS  Z15, Z17, Z16
 	VMOVAPS      Z16, Z17
-	JMP          focusdone278
+	JMP          focusdone116
 
-focusnot4_278:
+focusnot4_116:
 	CMPQ         R8, $+6
-	JGE          focusnot5_278
+	JGE          focusnot5_116
 	VSQRTPS      Z17, Z15
 	VMULPS       Z17, Z17, Z16
 	VMOVAPS      Z16, Z18
@@ -8749,32 +8749,32 @@ focusnot4_278:
 	VFMADD231PS  Z3, Z17, Z18
 	VMULPS       Z15, Z18, Z17
 	VFMADD231PS  Z15, Z16, Z17
-	JMP          focusdone278
+	JMP          focusdone116
 
-focusnot5_278:
+focusnot5_116:
 	CMPQ        R8, $+7
-	JGE         focusnot6_278
+	JGE         focusnot6_116
 	VMULPS      Z17, Z17, Z15
 	VMOVAPS     Z15, Z16
 	VFMSUB231PS Z17, Z17, Z16
 	VMULPS      Z17, Z16, Z16
 	VFMADD231PS Z17, Z15, Z16
 	VMOVAPS     Z16, Z17
-	JMP         focusdone278
+	JMP         focusdone116
 
-focusnot6_278:
+focusnot6_116:
 	CMPQ        R8, $+8
-	JGE         focusnot7_278
+	JGE         focusnot7_116
 	VMULPS      Z17, Z17, Z15
 	VFMSUB213PS Z15, Z17, Z17
 	VADDPS      Z15, Z15, Z16
 	VMULPS      Z17, Z16, Z17
 	VFMADD231PS Z15, Z15, Z17
-	JMP         focusdone278
+	JMP         focusdone116
 
-focusnot7_278:
+focusnot7_116:
 	CMPQ        R8, $+9
-	JGE         focusnot8_278
+	JGE         focusnot8_116
 	VMULPS      Z17, Z17, Z15
 	VMOVAPS     Z15, Z16
 	VFMSUB231PS Z17, Z17, Z16
@@ -8785,9 +8785,9 @@ focusnot7_278:
 	VMULPS      Z17, Z15, Z15
 	VFMADD231PS Z17, Z18, Z15
 	VMOVAPS     Z15, Z17
-	JMP         focusdone278
+	JMP         focusdone116
 
-focusnot8_278:
+focusnot8_116:
 	LEAQ         24(DI), R10
 	VBROADCASTSS (R10), Z15
 	VBROADCASTSS 4(R10), Z16
@@ -8863,7 +8863,7 @@ focusnot8_278:
 	KORTESTW    K2, K2
 	JNE         slowvector
 
-focusdone278:
+focusdone116:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z17, Z12, Z12
 
@@ -9030,33 +9030,33 @@ otherblock:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_279
+	JGE    focusnot0_117
 	VMULPS Z28, Z28, Z28
 	VMULPS Z29, Z29, Z29
-	JMP    focusdone279
+	JMP    focusdone117
 
-focusnot0_279:
+focusnot0_117:
 	CMPQ    R8, $+2
-	JGE     focusnot1_279
+	JGE     focusnot1_117
 	VMOVAPS Z0, Z28
 	VMOVAPS Z0, Z29
-	JMP     focusdone279
+	JMP     focusdone117
 
-focusnot1_279:
+focusnot1_117:
 	CMPQ R8, $+3
-	JGE  focusnot2_279
-	JMP  focusdone279
+	JGE  focusnot2_117
+	JMP  focusdone117
 
-focusnot2_279:
+focusnot2_117:
 	CMPQ    R8, $+4
-	JGE     focusnot3_279
+	JGE     focusnot3_117
 	VSQRTPS Z28, Z28
 	VSQRTPS Z29, Z29
-	JMP     focusdone279
+	JMP     focusdone117
 
-focusnot3_279:
+focusnot3_117:
 	CMPQ         R8, $+5
-	JGE          focusnot4_279
+	JGE          focusnot4_117
 	VSQRTPS      Z28, Z13
 	VMOVAPS      Z28, Z14
 	VFNMADD231PS Z13, Z13, Z14
@@ -9071,11 +9071,11 @@ focusnot3_279:
 	VMULPS       Z16, Z14, Z14
 	VFMADD231PS  Z13, Z29, Z14
 	VMOVAPS      Z14, Z29
-	JMP          focusdone279
+	JMP          focusdone117
 
-focusnot4_279:
+focusnot4_117:
 	CMPQ         R8, $+6
-	JGE          focusnot5_279
+	JGE          focusnot5_117
 	VSQRTPS      Z28, Z13
 	VMULPS       Z28, Z28, Z14
 	VMOVAPS      Z14, Z16
@@ -9096,11 +9096,11 @@ focusnot4_279:
 	VFMADD231PS  Z3, Z17, Z16
 	VMULPS       Z13, Z16, Z29
 	VFMADD231PS  Z13, Z14, Z29
-	JMP          focusdone279
+	JMP          focusdone117
 
-focusnot5_279:
+focusnot5_117:
 	CMPQ        R8, $+7
-	JGE         focusnot6_279
+	JGE         focusnot6_117
 	VMULPS      Z28, Z28, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z28, Z28, Z14
@@ -9113,11 +9113,11 @@ focusnot5_279:
 	VMULPS      Z29, Z14, Z14
 	VFMADD231PS Z29, Z13, Z14
 	VMOVAPS     Z14, Z29
-	JMP         focusdone279
+	JMP         focusdone117
 
-focusnot6_279:
+focusnot6_117:
 	CMPQ        R8, $+8
-	JGE         focusnot7_279
+	JGE         focusnot7_117
 	VMULPS      Z28, Z28, Z13
 	VFMSUB213PS Z13, Z28, Z28
 	VADDPS      Z13, Z13, Z14
@@ -9128,11 +9128,11 @@ focusnot6_279:
 	VADDPS      Z13, Z13, Z14
 	VMULPS      Z29, Z14, Z29
 	VFMADD231PS Z13, Z13, Z29
-	JMP         focusdone279
+	JMP         focusdone117
 
-focusnot7_279:
+focusnot7_117:
 	CMPQ        R8, $+9
-	JGE         focusnot8_279
+	JGE         focusnot8_117
 	VMULPS      Z28, Z28, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z28, Z28, Z14
@@ -9153,9 +9153,9 @@ focusnot7_279:
 	VMULPS      Z29, Z13, Z13
 	VFMADD231PS Z29, Z16, Z13
 	VMOVAPS     Z13, Z29
-	JMP         focusdone279
+	JMP         focusdone117
 
-focusnot8_279:
+focusnot8_117:
 	LEAQ         24(DI), R10
 	VBROADCASTSS (R10), Z13
 	VBROADCASTSS 4(R10), Z14
@@ -9304,7 +9304,7 @@ focusnot8_279:
 	KORTESTW    K1, K1
 	JNE         slowblock
 
-focusdone279:
+focusdone117:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z28, Z15, Z13
 
@@ -9408,30 +9408,30 @@ othervector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_280
+	JGE    focusnot0_118
 	VMULPS Z20, Z20, Z20
-	JMP    focusdone280
+	JMP    focusdone118
 
-focusnot0_280:
+focusnot0_118:
 	CMPQ    R8, $+2
-	JGE     focusnot1_280
+	JGE     focusnot1_118
 	VMOVAPS Z0, Z20
-	JMP     focusdone280
+	JMP     focusdone118
 
-focusnot1_280:
+focusnot1_118:
 	CMPQ R8, $+3
-	JGE  focusnot2_280
-	JMP  focusdone280
+	JGE  focusnot2_118
+	JMP  focusdone118
 
-focusnot2_280:
+focusnot2_118:
 	CMPQ    R8, $+4
-	JGE     focusnot3_280
+	JGE     focusnot3_118
 	VSQRTPS Z20, Z20
-	JMP     focusdone280
+	JMP     focusdone118
 
-focusnot3_280:
+focusnot3_118:
 	CMPQ         R8, $+5
-	JGE          focusnot4_280
+	JGE          focusnot4_118
 	VSQRTPS      Z20, Z13
 	VMOVAPS      Z20, Z14
 	VFNMADD231PS Z13, Z13, Z14
@@ -9439,11 +9439,11 @@ focusnot3_280:
 	VMULPS       Z15, Z14, Z14
 	VFMADD231PS  Z13, Z20, Z14
 	VMOVAPS      Z14, Z20
-	JMP          focusdone280
+	JMP          focusdone118
 
-focusnot4_280:
+focusnot4_118:
 	CMPQ         R8, $+6
-	JGE          focusnot5_280
+	JGE          focusnot5_118
 	VSQRTPS      Z20, Z13
 	VMULPS       Z20, Z20, Z14
 	VMOVAPS      Z14, Z15
@@ -9454,32 +9454,32 @@ focusnot4_280:
 	VFMADD231PS  Z3, Z16, Z15
 	VMULPS       Z13, Z15, Z20
 	VFMADD231PS  Z13, Z14, Z20
-	JMP          focusdone280
+	JMP          focusdone118
 
-focusnot5_280:
+focusnot5_118:
 	CMPQ        R8, $+7
-	JGE         focusnot6_280
+	JGE         focusnot6_118
 	VMULPS      Z20, Z20, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z20, Z20, Z14
 	VMULPS      Z20, Z14, Z14
 	VFMADD231PS Z20, Z13, Z14
 	VMOVAPS     Z14, Z20
-	JMP         focusdone280
+	JMP         focusdone118
 
-focusnot6_280:
+focusnot6_118:
 	CMPQ        R8, $+8
-	JGE         focusnot7_280
+	JGE         focusnot7_118
 	VMULPS      Z20, Z20, Z13
 	VFMSUB213PS Z13, Z20, Z20
 	VADDPS      Z13, Z13, Z14
 	VMULPS      Z20, Z14, Z20
 	VFMADD231PS Z13, Z13, Z20
-	JMP         focusdone280
+	JMP         focusdone118
 
-focusnot7_280:
+focusnot7_118:
 	CMPQ        R8, $+9
-	JGE         focusnot8_280
+	JGE         focusnot8_118
 	VMULPS      Z20, Z20, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z20, Z20, Z14
@@ -9490,9 +9490,9 @@ focusnot7_280:
 	VMULPS      Z20, Z13, Z13
 	VFMADD231PS Z20, Z15, Z13
 	VMOVAPS     Z13, Z20
-	JMP         focusdone280
+	JMP         focusdone118
 
-focusnot8_280:
+focusnot8_118:
 	LEAQ         24(DI), R10
 	VBROADCASTSS (R10), Z13
 	VBROADCASTSS 4(R10), Z14
@@ -9568,7 +9568,7 @@ focusnot8_280:
 	KORTESTW    K2, K2
 	JNE         slowvector
 
-focusdone280:
+focusdone118:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z20, Z18, Z13
 
@@ -9699,30 +9699,30 @@ slow:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_281
+	JGE    focusnot0_119
 	VMULPS Z20, Z20, Z20
-	JMP    focusdone281
+	JMP    focusdone119
 
-focusnot0_281:
+focusnot0_119:
 	CMPQ    R8, $+2
-	JGE     focusnot1_281
+	JGE     focusnot1_119
 	VMOVAPS Z0, Z20
-	JMP     focusdone281
+	JMP     focusdone119
 
-focusnot1_281:
+focusnot1_119:
 	CMPQ R8, $+3
-	JGE  focusnot2_281
-	JMP  focusdone281
+	JGE  focusnot2_119
+	JMP  focusdone119
 
-focusnot2_281:
+focusnot2_119:
 	CMPQ    R8, $+4
-	JGE     focusnot3_281
+	JGE     focusnot3_119
 	VSQRTPS Z20, Z20
-	JMP     focusdone281
+	JMP     focusdone119
 
-focusnot3_281:
+focusnot3_119:
 	CMPQ         R8, $+5
-	JGE          focusnot4_281
+	JGE          focusnot4_119
 	VSQRTPS      Z20, Z13
 	VMOVAPS      Z20, Z14
 	VFNMADD231PS Z13, Z13, Z14
@@ -9730,11 +9730,11 @@ focusnot3_281:
 	VMULPS       Z15, Z14, Z14
 	VFMADD231PS  Z13, Z20, Z14
 	VMOVAPS      Z14, Z20
-	JMP          focusdone281
+	JMP          focusdone119
 
-focusnot4_281:
+focusnot4_119:
 	CMPQ         R8, $+6
-	JGE          focusnot5_281
+	JGE          focusnot5_119
 	VSQRTPS      Z20, Z13
 	VMULPS       Z20, Z20, Z14
 	VMOVAPS      Z14, Z15
@@ -9745,32 +9745,32 @@ focusnot4_281:
 	VFMADD231PS  Z3, Z16, Z15
 	VMULPS       Z13, Z15, Z20
 	VFMADD231PS  Z13, Z14, Z20
-	JMP          focusdone281
+	JMP          focusdone119
 
-focusnot5_281:
+focusnot5_119:
 	CMPQ        R8, $+7
-	JGE         focusnot6_281
+	JGE         focusnot6_119
 	VMULPS      Z20, Z20, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z20, Z20, Z14
 	VMULPS      Z20, Z14, Z14
 	VFMADD231PS Z20, Z13, Z14
 	VMOVAPS     Z14, Z20
-	JMP         focusdone281
+	JMP         focusdone119
 
-focusnot6_281:
+focusnot6_119:
 	CMPQ        R8, $+8
-	JGE         focusnot7_281
+	JGE         focusnot7_119
 	VMULPS      Z20, Z20, Z13
 	VFMSUB213PS Z13, Z20, Z20
 	VADDPS      Z13, Z13, Z14
 	VMULPS      Z20, Z14, Z20
 	VFMADD231PS Z13, Z13, Z20
-	JMP         focusdone281
+	JMP         focusdone119
 
-focusnot7_281:
+focusnot7_119:
 	CMPQ        R8, $+9
-	JGE         focusnot8_281
+	JGE         focusnot8_119
 	VMULPS      Z20, Z20, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z20, Z20, Z14
@@ -9781,9 +9781,9 @@ focusnot7_281:
 	VMULPS      Z20, Z13, Z13
 	VFMADD231PS Z20, Z15, Z13
 	VMOVAPS     Z13, Z20
-	JMP         focusdone281
+	JMP         focusdone119
 
-focusnot8_281:
+focusnot8_119:
 	LEAQ         24(DI), R11
 	VBROADCASTSS (R11), Z13
 	VBROADCASTSS 4(R11), Z14
@@ -9911,7 +9911,7 @@ focusnot8_281:
 	KORW           K1, K2, K1
 	VBLENDMPS.BCST consts<>+608(SB), Z13, K1, Z20
 
-focusdone281:
+focusdone119:
 	// loss = (alpha ce) q^gamma
 	VMULPS       Z20, Z18, Z13
 	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z18, K1
@@ -10057,30 +10057,30 @@ slowvector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_282
+	JGE    focusnot0_120
 	VMULPS Z20, Z20, Z20
-	JMP    focusdone282
+	JMP    focusdone120
 
-focusnot0_282:
+focusnot0_120:
 	CMPQ    R8, $+2
-	JGE     focusnot1_282
+	JGE     focusnot1_120
 	VMOVAPS Z0, Z20
-	JMP     focusdone282
+	JMP     focusdone120
 
-focusnot1_282:
+focusnot1_120:
 	CMPQ R8, $+3
-	JGE  focusnot2_282
-	JMP  focusdone282
+	JGE  focusnot2_120
+	JMP  focusdone120
 
-focusnot2_282:
+focusnot2_120:
 	CMPQ    R8, $+4
-	JGE     focusnot3_282
+	JGE     focusnot3_120
 	VSQRTPS Z20, Z20
-	JMP     focusdone282
+	JMP     focusdone120
 
-focusnot3_282:
+focusnot3_120:
 	CMPQ         R8, $+5
-	JGE          focusnot4_282
+	JGE          focusnot4_120
 	VSQRTPS      Z20, Z13
 	VMOVAPS      Z20, Z14
 	VFNMADD231PS Z13, Z13, Z14
@@ -10088,11 +10088,11 @@ focusnot3_282:
 	VMULPS       Z15, Z14, Z14
 	VFMADD231PS  Z13, Z20, Z14
 	VMOVAPS      Z14, Z20
-	JMP          focusdone282
+	JMP          focusdone120
 
-focusnot4_282:
+focusnot4_120:
 	CMPQ         R8, $+6
-	JGE          focusnot5_282
+	JGE          focusnot5_120
 	VSQRTPS      Z20, Z13
 	VMULPS       Z20, Z20, Z14
 	VMOVAPS      Z14, Z15
@@ -10103,32 +10103,32 @@ focusnot4_282:
 	VFMADD231PS  Z3, Z16, Z15
 	VMULPS       Z13, Z15, Z20
 	VFMADD231PS  Z13, Z14, Z20
-	JMP          focusdone282
+	JMP          focusdone120
 
-focusnot5_282:
+focusnot5_120:
 	CMPQ        R8, $+7
-	JGE         focusnot6_282
+	JGE         focusnot6_120
 	VMULPS      Z20, Z20, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z20, Z20, Z14
 	VMULPS      Z20, Z14, Z14
 	VFMADD231PS Z20, Z13, Z14
 	VMOVAPS     Z14, Z20
-	JMP         focusdone282
+	JMP         focusdone120
 
-focusnot6_282:
+focusnot6_120:
 	CMPQ        R8, $+8
-	JGE         focusnot7_282
+	JGE         focusnot7_120
 	VMULPS      Z20, Z20, Z13
 	VFMSUB213PS Z13, Z20, Z20
 	VADDPS      Z13, Z13, Z14
 	VMULPS      Z20, Z14, Z20
 	VFMADD231PS Z13, Z13, Z20
-	JMP         focusdone282
+	JMP         focusdone120
 
-focusnot7_282:
+focusnot7_120:
 	CMPQ        R8, $+9
-	JGE         focusnot8_282
+	JGE         focusnot8_120
 	VMULPS      Z20, Z20, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z20, Z20, Z14
@@ -10139,9 +10139,9 @@ focusnot7_282:
 	VMULPS      Z20, Z13, Z13
 	VFMADD231PS Z20, Z15, Z13
 	VMOVAPS     Z13, Z20
-	JMP         focusdone282
+	JMP         focusdone120
 
-focusnot8_282:
+focusnot8_120:
 	LEAQ         24(DI), R10
 	VBROADCASTSS (R10), Z13
 	VBROADCASTSS 4(R10), Z14
@@ -10269,7 +10269,7 @@ focusnot8_282:
 	KORW           K2, K3, K2
 	VBLENDMPS.BCST consts<>+608(SB), Z13, K2, Z20
 
-focusdone282:
+focusdone120:
 	// loss = (alpha ce) q^gamma
 	VMULPS       Z20, Z18, Z13
 	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z18, K2
@@ -10463,33 +10463,33 @@ block:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_367
+	JGE    focusnot0_151
 	VMULPS Y7, Y7, Y7
 	VMULPS Y9, Y9, Y9
-	JMP    focusdone367
+	JMP    focusdone151
 
-focusnot0_367:
+focusnot0_151:
 	CMPQ    R8, $+2
-	JGE     focusnot1_367
+	JGE     focusnot1_151
 	VMOVAPS Y0, Y7
 	VMOVAPS Y0, Y9
-	JMP     focusdone367
+	JMP     focusdone151
 
-focusnot1_367:
+focusnot1_151:
 	CMPQ R8, $+3
-	JGE  focusnot2_367
-	JMP  focusdone367
+	JGE  focusnot2_151
+	JMP  focusdone151
 
-focusnot2_367:
+focusnot2_151:
 	CMPQ    R8, $+4
-	JGE     focusnot3_367
+	JGE     focusnot3_151
 	VSQRTPS Y7, Y7
 	VSQRTPS Y9, Y9
-	JMP     focusdone367
+	JMP     focusdone151
 
-focusnot3_367:
+focusnot3_151:
 	CMPQ         R8, $+5
-	JGE          focusnot4_367
+	JGE          focusnot4_151
 	VSQRTPS      Y7, Y8
 	VMOVAPS      Y7, Y10
 	VFNMADD231PS Y8, Y8, Y10
@@ -10504,11 +10504,11 @@ focusnot3_367:
 	VMULPS       Y11, Y10, Y10
 	VFMADD231PS  Y8, Y9, Y10
 	VMOVAPS      Y10, Y9
-	JMP          focusdone367
+	JMP          focusdone151
 
-focusnot4_367:
+focusnot4_151:
 	CMPQ         R8, $+6
-	JGE          focusnot5_367
+	JGE          focusnot5_151
 	VSQRTPS      Y7, Y8
 	VMULPS       Y7, Y7, Y10
 	VMOVAPS      Y10, Y11
@@ -10529,11 +10529,11 @@ focusnot4_367:
 	VFMADD231PS  consts<>+2144(SB), Y9, Y11
 	VMULPS       Y8, Y11, Y9
 	VFMADD231PS  Y8, Y10, Y9
-	JMP          focusdone367
+	JMP          focusdone151
 
-focusnot5_367:
+focusnot5_151:
 	CMPQ        R8, $+7
-	JGE         focusnot6_367
+	JGE         focusnot6_151
 	VMULPS      Y7, Y7, Y8
 	VMOVAPS     Y8, Y10
 	VFMSUB231PS Y7, Y7, Y10
@@ -10546,11 +10546,11 @@ focusnot5_367:
 	VMULPS      Y9, Y10, Y10
 	VFMADD231PS Y9, Y8, Y10
 	VMOVAPS     Y10, Y9
-	JMP         focusdone367
+	JMP         focusdone151
 
-focusnot6_367:
+focusnot6_151:
 	CMPQ        R8, $+8
-	JGE         focusnot7_367
+	JGE         focusnot7_151
 	VMULPS      Y7, Y7, Y8
 	VFMSUB213PS Y8, Y7, Y7
 	VADDPS      Y8, Y8, Y10
@@ -10561,11 +10561,11 @@ focusnot6_367:
 	VADDPS      Y8, Y8, Y10
 	VMULPS      Y9, Y10, Y9
 	VFMADD231PS Y8, Y8, Y9
-	JMP         focusdone367
+	JMP         focusdone151
 
-focusnot7_367:
+focusnot7_151:
 	CMPQ        R8, $+9
-	JGE         focusnot8_367
+	JGE         focusnot8_151
 	VMULPS      Y7, Y7, Y8
 	VMOVAPS     Y8, Y10
 	VFMSUB231PS Y7, Y7, Y10
@@ -10586,9 +10586,9 @@ focusnot7_367:
 	VMULPS      Y9, Y8, Y8
 	VFMADD231PS Y9, Y11, Y8
 	VMOVAPS     Y8, Y9
-	JMP         focusdone367
+	JMP         focusdone151
 
-focusnot8_367:
+focusnot8_151:
 	LEAQ         24(DI), R10
 	VMOVUPS      Y2, (SP)
 	VMOVUPS      Y8, 32(SP)
@@ -10775,7 +10775,7 @@ focusnot8_367:
 	VMOVUPS      224(SP), Y5
 	VMOVUPS      256(SP), Y7
 
-focusdone367:
+focusdone151:
 	// loss = (alpha ce) q^gamma
 	VMULPS Y7, Y2, Y2
 
@@ -10909,30 +10909,30 @@ vector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_368
+	JGE    focusnot0_152
 	VMULPS Y4, Y4, Y4
-	JMP    focusdone368
+	JMP    focusdone152
 
-focusnot0_368:
+focusnot0_152:
 	CMPQ    R8, $+2
-	JGE     focusnot1_368
+	JGE     focusnot1_152
 	VMOVAPS Y0, Y4
-	JMP     focusdone368
+	JMP     focusdone152
 
-focusnot1_368:
+focusnot1_152:
 	CMPQ R8, $+3
-	JGE  focusnot2_368
-	JMP  focusdone368
+	JGE  focusnot2_152
+	JMP  focusdone152
 
-focusnot2_368:
+focusnot2_152:
 	CMPQ    R8, $+4
-	JGE     focusnot3_368
+	JGE     focusnot3_152
 	VSQRTPS Y4, Y4
-	JMP     focusdone368
+	JMP     focusdone152
 
-focusnot3_368:
+focusnot3_152:
 	CMPQ         R8, $+5
-	JGE          focusnot4_368
+	JGE          focusnot4_152
 	VSQRTPS      Y4, Y5
 	VMOVAPS      Y4, Y6
 	VFNMADD231PS Y5, Y5, Y6
@@ -10940,11 +10940,11 @@ focusnot3_368:
 	VMULPS       Y7, Y6, Y6
 	VFMADD231PS  Y5, Y4, Y6
 	VMOVAPS      Y6, Y4
-	JMP          focusdone368
+	JMP          focusdone152
 
-focusnot4_368:
+focusnot4_152:
 	CMPQ         R8, $+6
-	JGE          focusnot5_368
+	JGE          focusnot5_152
 	VSQRTPS      Y4, Y5
 	VMULPS       Y4, Y4, Y6
 	VMOVAPS      Y6, Y7
@@ -10955,32 +10955,32 @@ focusnot4_368:
 	VFMADD231PS  consts<>+2144(SB), Y4, Y7
 	VMULPS       Y5, Y7, Y4
 	VFMADD231PS  Y5, Y6, Y4
-	JMP          focusdone368
+	JMP          focusdone152
 
-focusnot5_368:
+focusnot5_152:
 	CMPQ        R8, $+7
-	JGE         focusnot6_368
+	JGE         focusnot6_152
 	VMULPS      Y4, Y4, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y4, Y4, Y6
 	VMULPS      Y4, Y6, Y6
 	VFMADD231PS Y4, Y5, Y6
 	VMOVAPS     Y6, Y4
-	JMP         focusdone368
+	JMP         focusdone152
 
-focusnot6_368:
+focusnot6_152:
 	CMPQ        R8, $+8
-	JGE         focusnot7_368
+	JGE         focusnot7_152
 	VMULPS      Y4, Y4, Y5
 	VFMSUB213PS Y5, Y4, Y4
 	VADDPS      Y5, Y5, Y6
 	VMULPS      Y4, Y6, Y4
 	VFMADD231PS Y5, Y5, Y4
-	JMP         focusdone368
+	JMP         focusdone152
 
-focusnot7_368:
+focusnot7_152:
 	CMPQ        R8, $+9
-	JGE         focusnot8_368
+	JGE         focusnot8_152
 	VMULPS      Y4, Y4, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y4, Y4, Y6
@@ -10991,9 +10991,9 @@ focusnot7_368:
 	VMULPS      Y4, Y5, Y5
 	VFMADD231PS Y4, Y7, Y5
 	VMOVAPS     Y5, Y4
-	JMP         focusdone368
+	JMP         focusdone152
 
-focusnot8_368:
+focusnot8_152:
 	LEAQ         24(DI), R10
 	VMOVUPS      Y2, (SP)
 	VMOVUPS      Y6, 32(SP)
@@ -11078,7 +11078,7 @@ focusnot8_368:
 	VMOVUPS      64(SP), Y1
 	VMOVUPS      96(SP), Y3
 
-focusdone368:
+focusdone152:
 	// loss = (alpha ce) q^gamma
 	VMULPS Y4, Y2, Y5
 
@@ -11312,33 +11312,33 @@ otherblock:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_369
+	JGE    focusnot0_153
 	VMULPS Y3, Y3, Y3
 	VMULPS Y4, Y4, Y4
-	JMP    focusdone369
+	JMP    focusdone153
 
-focusnot0_369:
+focusnot0_153:
 	CMPQ    R8, $+2
-	JGE     focusnot1_369
+	JGE     focusnot1_153
 	VMOVAPS Y0, Y3
 	VMOVAPS Y0, Y4
-	JMP     focusdone369
+	JMP     focusdone153
 
-focusnot1_369:
+focusnot1_153:
 	CMPQ R8, $+3
-	JGE  focusnot2_369
-	JMP  focusdone369
+	JGE  focusnot2_153
+	JMP  focusdone153
 
-focusnot2_369:
+focusnot2_153:
 	CMPQ    R8, $+4
-	JGE     focusnot3_369
+	JGE     focusnot3_153
 	VSQRTPS Y3, Y3
 	VSQRTPS Y4, Y4
-	JMP     focusdone369
+	JMP     focusdone153
 
-focusnot3_369:
+focusnot3_153:
 	CMPQ         R8, $+5
-	JGE          focusnot4_369
+	JGE          focusnot4_153
 	VSQRTPS      Y3, Y5
 	VMOVAPS      Y3, Y6
 	VFNMADD231PS Y5, Y5, Y6
@@ -11353,11 +11353,11 @@ focusnot3_369:
 	VMULPS       Y7, Y6, Y6
 	VFMADD231PS  Y5, Y4, Y6
 	VMOVAPS      Y6, Y4
-	JMP          focusdone369
+	JMP          focusdone153
 
-focusnot4_369:
+focusnot4_153:
 	CMPQ         R8, $+6
-	JGE          focusnot5_369
+	JGE          focusnot5_153
 	VSQRTPS      Y3, Y5
 	VMULPS       Y3, Y3, Y6
 	VMOVAPS      Y6, Y7
@@ -11378,11 +11378,11 @@ focusnot4_369:
 	VFMADD231PS  consts<>+2144(SB), Y4, Y7
 	VMULPS       Y5, Y7, Y4
 	VFMADD231PS  Y5, Y6, Y4
-	JMP          focusdone369
+	JMP          focusdone153
 
-focusnot5_369:
+focusnot5_153:
 	CMPQ        R8, $+7
-	JGE         focusnot6_369
+	JGE         focusnot6_153
 	VMULPS      Y3, Y3, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y3, Y3, Y6
@@ -11395,11 +11395,11 @@ focusnot5_369:
 	VMULPS      Y4, Y6, Y6
 	VFMADD231PS Y4, Y5, Y6
 	VMOVAPS     Y6, Y4
-	JMP         focusdone369
+	JMP         focusdone153
 
-focusnot6_369:
+focusnot6_153:
 	CMPQ        R8, $+8
-	JGE         focusnot7_369
+	JGE         focusnot7_153
 	VMULPS      Y3, Y3, Y5
 	VFMSUB213PS Y5, Y3, Y3
 	VADDPS      Y5, Y5, Y6
@@ -11410,11 +11410,11 @@ focusnot6_369:
 	VADDPS      Y5, Y5, Y6
 	VMULPS      Y4, Y6, Y4
 	VFMADD231PS Y5, Y5, Y4
-	JMP         focusdone369
+	JMP         focusdone153
 
-focusnot7_369:
+focusnot7_153:
 	CMPQ        R8, $+9
-	JGE         focusnot8_369
+	JGE         focusnot8_153
 	VMULPS      Y3, Y3, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y3, Y3, Y6
@@ -11435,9 +11435,9 @@ focusnot7_369:
 	VMULPS      Y4, Y5, Y5
 	VFMADD231PS Y4, Y7, Y5
 	VMOVAPS     Y5, Y4
-	JMP         focusdone369
+	JMP         focusdone153
 
-focusnot8_369:
+focusnot8_153:
 	LEAQ         24(DI), R10
 	VMOVUPS      Y8, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -11624,7 +11624,7 @@ focusnot8_369:
 	VMOVUPS      224(SP), Y2
 	VMOVUPS      256(SP), Y3
 
-focusdone369:
+focusdone153:
 	// loss = (alpha ce) q^gamma
 	VMULPS Y3, Y8, Y5
 
@@ -11727,30 +11727,30 @@ othervector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_370
+	JGE    focusnot0_154
 	VMULPS Y1, Y1, Y1
-	JMP    focusdone370
+	JMP    focusdone154
 
-focusnot0_370:
+focusnot0_154:
 	CMPQ    R8, $+2
-	JGE     focusnot1_370
+	JGE     focusnot1_154
 	VMOVAPS Y0, Y1
-	JMP     focusdone370
+	JMP     focusdone154
 
-focusnot1_370:
+focusnot1_154:
 	CMPQ R8, $+3
-	JGE  focusnot2_370
-	JMP  focusdone370
+	JGE  focusnot2_154
+	JMP  focusdone154
 
-focusnot2_370:
+focusnot2_154:
 	CMPQ    R8, $+4
-	JGE     focusnot3_370
+	JGE     focusnot3_154
 	VSQRTPS Y1, Y1
-	JMP     focusdone370
+	JMP     focusdone154
 
-focusnot3_370:
+focusnot3_154:
 	CMPQ         R8, $+5
-	JGE          focusnot4_370
+	JGE          focusnot4_154
 	VSQRTPS      Y1, Y3
 	VMOVAPS      Y1, Y4
 	VFNMADD231PS Y3, Y3, Y4
@@ -11758,11 +11758,11 @@ focusnot3_370:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y3, Y1, Y4
 	VMOVAPS      Y4, Y1
-	JMP          focusdone370
+	JMP          focusdone154
 
-focusnot4_370:
+focusnot4_154:
 	CMPQ         R8, $+6
-	JGE          focusnot5_370
+	JGE          focusnot5_154
 	VSQRTPS      Y1, Y3
 	VMULPS       Y1, Y1, Y4
 	VMOVAPS      Y4, Y5
@@ -11773,32 +11773,32 @@ focusnot4_370:
 	VFMADD231PS  consts<>+2144(SB), Y1, Y5
 	VMULPS       Y3, Y5, Y1
 	VFMADD231PS  Y3, Y4, Y1
-	JMP          focusdone370
+	JMP          focusdone154
 
-focusnot5_370:
+focusnot5_154:
 	CMPQ        R8, $+7
-	JGE         focusnot6_370
+	JGE         focusnot6_154
 	VMULPS      Y1, Y1, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y1, Y1, Y4
 	VMULPS      Y1, Y4, Y4
 	VFMADD231PS Y1, Y3, Y4
 	VMOVAPS     Y4, Y1
-	JMP         focusdone370
+	JMP         focusdone154
 
-focusnot6_370:
+focusnot6_154:
 	CMPQ        R8, $+8
-	JGE         focusnot7_370
+	JGE         focusnot7_154
 	VMULPS      Y1, Y1, Y3
 	VFMSUB213PS Y3, Y1, Y1
 	VADDPS      Y3, Y3, Y4
 	VMULPS      Y1, Y4, Y1
 	VFMADD231PS Y3, Y3, Y1
-	JMP         focusdone370
+	JMP         focusdone154
 
-focusnot7_370:
+focusnot7_154:
 	CMPQ        R8, $+9
-	JGE         focusnot8_370
+	JGE         focusnot8_154
 	VMULPS      Y1, Y1, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y1, Y1, Y4
@@ -11809,9 +11809,9 @@ focusnot7_370:
 	VMULPS      Y1, Y3, Y3
 	VFMADD231PS Y1, Y5, Y3
 	VMOVAPS     Y3, Y1
-	JMP         focusdone370
+	JMP         focusdone154
 
-focusnot8_370:
+focusnot8_154:
 	LEAQ         24(DI), R10
 	VMOVUPS      Y8, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -11896,7 +11896,7 @@ focusnot8_370:
 	VMOVUPS      64(SP), Y9
 	VMOVUPS      96(SP), Y2
 
-focusdone370:
+focusdone154:
 	// loss = (alpha ce) q^gamma
 	VMULPS Y1, Y8, Y4
 
@@ -12075,30 +12075,30 @@ slow:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_371
+	JGE    focusnot0_155
 	VMULPS Y2, Y2, Y2
-	JMP    focusdone371
+	JMP    focusdone155
 
-focusnot0_371:
+focusnot0_155:
 	CMPQ    R8, $+2
-	JGE     focusnot1_371
+	JGE     focusnot1_155
 	VMOVAPS Y0, Y2
-	JMP     focusdone371
+	JMP     focusdone155
 
-focusnot1_371:
+focusnot1_155:
 	CMPQ R8, $+3
-	JGE  focusnot2_371
-	JMP  focusdone371
+	JGE  focusnot2_155
+	JMP  focusdone155
 
-focusnot2_371:
+focusnot2_155:
 	CMPQ    R8, $+4
-	JGE     focusnot3_371
+	JGE     focusnot3_155
 	VSQRTPS Y2, Y2
-	JMP     focusdone371
+	JMP     focusdone155
 
-focusnot3_371:
+focusnot3_155:
 	CMPQ         R8, $+5
-	JGE          focusnot4_371
+	JGE          focusnot4_155
 	VSQRTPS      Y2, Y3
 	VMOVAPS      Y2, Y4
 	VFNMADD231PS Y3, Y3, Y4
@@ -12106,11 +12106,11 @@ focusnot3_371:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y3, Y2, Y4
 	VMOVAPS      Y4, Y2
-	JMP          focusdone371
+	JMP          focusdone155
 
-focusnot4_371:
+focusnot4_155:
 	CMPQ         R8, $+6
-	JGE          focusnot5_371
+	JGE          focusnot5_155
 	VSQRTPS      Y2, Y3
 	VMULPS       Y2, Y2, Y4
 	VMOVAPS      Y4, Y5
@@ -12121,32 +12121,32 @@ focusnot4_371:
 	VFMADD231PS  consts<>+2144(SB), Y2, Y5
 	VMULPS       Y3, Y5, Y2
 	VFMADD231PS  Y3, Y4, Y2
-	JMP          focusdone371
+	JMP          focusdone155
 
-focusnot5_371:
+focusnot5_155:
 	CMPQ        R8, $+7
-	JGE         focusnot6_371
+	JGE         focusnot6_155
 	VMULPS      Y2, Y2, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y2, Y2, Y4
 	VMULPS      Y2, Y4, Y4
 	VFMADD231PS Y2, Y3, Y4
 	VMOVAPS     Y4, Y2
-	JMP         focusdone371
+	JMP         focusdone155
 
-focusnot6_371:
+focusnot6_155:
 	CMPQ        R8, $+8
-	JGE         focusnot7_371
+	JGE         focusnot7_155
 	VMULPS      Y2, Y2, Y3
 	VFMSUB213PS Y3, Y2, Y2
 	VADDPS      Y3, Y3, Y4
 	VMULPS      Y2, Y4, Y2
 	VFMADD231PS Y3, Y3, Y2
-	JMP         focusdone371
+	JMP         focusdone155
 
-focusnot7_371:
+focusnot7_155:
 	CMPQ        R8, $+9
-	JGE         focusnot8_371
+	JGE         focusnot8_155
 	VMULPS      Y2, Y2, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y2, Y2, Y4
@@ -12157,9 +12157,9 @@ focusnot7_371:
 	VMULPS      Y2, Y3, Y3
 	VFMADD231PS Y2, Y5, Y3
 	VMOVAPS     Y3, Y2
-	JMP         focusdone371
+	JMP         focusdone155
 
-focusnot8_371:
+focusnot8_155:
 	LEAQ         24(DI), R11
 	VMOVUPS      Y8, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -12293,7 +12293,7 @@ focusnot8_371:
 	VMOVUPS      64(SP), Y9
 	VMOVUPS      96(SP), Y1
 
-focusdone371:
+focusdone155:
 	// loss = (alpha ce) q^gamma
 	VMULPS    Y2, Y8, Y3
 	VCMPPS    $0x12, consts<>+2176(SB), Y8, Y4
@@ -12442,30 +12442,30 @@ slowvector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_372
+	JGE    focusnot0_156
 	VMULPS Y1, Y1, Y1
-	JMP    focusdone372
+	JMP    focusdone156
 
-focusnot0_372:
+focusnot0_156:
 	CMPQ    R8, $+2
-	JGE     focusnot1_372
+	JGE     focusnot1_156
 	VMOVAPS Y0, Y1
-	JMP     focusdone372
+	JMP     focusdone156
 
-focusnot1_372:
+focusnot1_156:
 	CMPQ R8, $+3
-	JGE  focusnot2_372
-	JMP  focusdone372
+	JGE  focusnot2_156
+	JMP  focusdone156
 
-focusnot2_372:
+focusnot2_156:
 	CMPQ    R8, $+4
-	JGE     focusnot3_372
+	JGE     focusnot3_156
 	VSQRTPS Y1, Y1
-	JMP     focusdone372
+	JMP     focusdone156
 
-focusnot3_372:
+focusnot3_156:
 	CMPQ         R8, $+5
-	JGE          focusnot4_372
+	JGE          focusnot4_156
 	VSQRTPS      Y1, Y3
 	VMOVAPS      Y1, Y4
 	VFNMADD231PS Y3, Y3, Y4
@@ -12473,11 +12473,11 @@ focusnot3_372:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y3, Y1, Y4
 	VMOVAPS      Y4, Y1
-	JMP          focusdone372
+	JMP          focusdone156
 
-focusnot4_372:
+focusnot4_156:
 	CMPQ         R8, $+6
-	JGE          focusnot5_372
+	JGE          focusnot5_156
 	VSQRTPS      Y1, Y3
 	VMULPS       Y1, Y1, Y4
 	VMOVAPS      Y4, Y5
@@ -12488,32 +12488,32 @@ focusnot4_372:
 	VFMADD231PS  consts<>+2144(SB), Y1, Y5
 	VMULPS       Y3, Y5, Y1
 	VFMADD231PS  Y3, Y4, Y1
-	JMP          focusdone372
+	JMP          focusdone156
 
-focusnot5_372:
+focusnot5_156:
 	CMPQ        R8, $+7
-	JGE         focusnot6_372
+	JGE         focusnot6_156
 	VMULPS      Y1, Y1, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y1, Y1, Y4
 	VMULPS      Y1, Y4, Y4
 	VFMADD231PS Y1, Y3, Y4
 	VMOVAPS     Y4, Y1
-	JMP         focusdone372
+	JMP         focusdone156
 
-focusnot6_372:
+focusnot6_156:
 	CMPQ        R8, $+8
-	JGE         focusnot7_372
+	JGE         focusnot7_156
 	VMULPS      Y1, Y1, Y3
 	VFMSUB213PS Y3, Y1, Y1
 	VADDPS      Y3, Y3, Y4
 	VMULPS      Y1, Y4, Y1
 	VFMADD231PS Y3, Y3, Y1
-	JMP         focusdone372
+	JMP         focusdone156
 
-focusnot7_372:
+focusnot7_156:
 	CMPQ        R8, $+9
-	JGE         focusnot8_372
+	JGE         focusnot8_156
 	VMULPS      Y1, Y1, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y1, Y1, Y4
@@ -12524,9 +12524,9 @@ focusnot7_372:
 	VMULPS      Y1, Y3, Y3
 	VFMADD231PS Y1, Y5, Y3
 	VMOVAPS     Y3, Y1
-	JMP         focusdone372
+	JMP         focusdone156
 
-focusnot8_372:
+focusnot8_156:
 	LEAQ         24(DI), R10
 	VMOVUPS      Y8, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -12660,7 +12660,7 @@ focusnot8_372:
 	VMOVUPS      64(SP), Y9
 	VMOVUPS      96(SP), Y2
 
-focusdone372:
+focusdone156:
 	// loss = (alpha ce) q^gamma
 	VMULPS    Y1, Y8, Y3
 	VCMPPS    $0x12, consts<>+2176(SB), Y8, Y4
@@ -14437,6 +14437,962 @@ slow:
 	MOVL $0xff800000, 256(AX)
 	JMP  next
 
+// func softmaxExpAVX512(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
+// Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·softmaxExpAVX512(SB), NOSPLIT, $192-56
+	VBROADCASTSS consts<>+128(SB), Z0
+	VBROADCASTSS consts<>+64(SB), Z1
+	VBROADCASTSS consts<>+96(SB), Z2
+	VBROADCASTSS consts<>+160(SB), Z3
+	VBROADCASTSS consts<>+192(SB), Z4
+	VBROADCASTSS consts<>+224(SB), Z5
+	VBROADCASTSS consts<>+256(SB), Z6
+	VBROADCASTSS consts<>+288(SB), Z7
+	VBROADCASTSS consts<>+320(SB), Z8
+	VBROADCASTSS consts<>+352(SB), Z9
+	VMOVUPS      exp_one<>+0(SB), Z10
+	VBROADCASTSS consts<>+2240(SB), Z11
+
+row:
+	MOVQ    classes+40(FP), AX
+	MOVQ    labels+24(FP), CX
+	MOVLQSX (CX), CX
+	MOVQ    logits+16(FP), DX
+
+	// the target's logit; any where there is none
+	MOVQ    sums+8(FP), BX
+	LEAQ    384(BX), BX
+	MOVQ    $0x00000000, DI
+	MOVQ    CX, SI
+	TESTQ   SI, SI
+	CMOVQLT DI, SI
+	LEAQ    (DX)(SI*4), SI
+	MOVL    (SI), SI
+	MOVL    SI, (BX)
+	VPXORD  Z13, Z13, Z13
+	MOVQ    AX, BX
+	MOVQ    CX, SI
+	MOVQ    DX, DI
+
+look_block:
+	MOVQ    $0x00000090, R9
+	MOVQ    SI, R8
+	CMPQ    R8, R9
+	CMOVQHI R9, R8
+	LEAQ    target<>+576(SB), R9
+	MOVQ    R8, R8
+	NEGQ    R8
+	LEAQ    (R9)(R8*4), R9
+	MOVQ    $0x00000080, R10
+	MOVQ    BX, R8
+	CMPQ    R8, R10
+	CMOVQHI R10, R8
+	CMPQ    R8, $+64
+	JLT     look_few
+
+look_round:
+	VMOVUPS (DI), Z12
+	VPANDD  (R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+	VMOVUPS 64(DI), Z12
+	VPANDD  64(R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+	VMOVUPS 128(DI), Z12
+	VPANDD  128(R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+	VMOVUPS 192(DI), Z12
+	VPANDD  192(R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+	ADDQ    $+256, DI
+	ADDQ    $+256, R9
+	ADDQ    $-64, R8
+	CMPQ    R8, $+64
+	JGE     look_round
+
+look_few:
+	CMPQ R8, $+16
+	JLT  look_part
+
+look_tile:
+	VMOVUPS (DI), Z12
+	VPANDD  (R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+	ADDQ    $+64, DI
+	ADDQ    $+64, R9
+	ADDQ    $-16, R8
+	CMPQ    R8, $+16
+	JGE     look_tile
+
+look_part:
+	CMPQ    R8, $+1
+	JLT     look_done
+	MOVL    $0x0000ffff, R10
+	BZHIL   R8, R10, R10
+	KMOVW   R10, K1
+	VPXORD  Z12, Z12, Z12
+	VMOVUPS (DI), K1, Z12
+	VPANDD  (R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+
+look_done:
+	ADDQ $-128, SI
+	ADDQ $-128, BX
+	CMPQ BX, $+1
+	JGE  look_block
+
+	// any |z| > 40, but the target's?
+	VPCMPD   $0x06, Z11, Z13, K1
+	KORTESTW K1, K1
+	JNE      slow
+	MOVQ     dst+0(FP), BX
+	VPXORD   Z13, Z13, Z13
+	LEAQ     63(SP), SI
+	ANDQ     $-64, SI
+	CMPQ     AX, $+33
+	JLT      begin
+	VPXORD   Z12, Z12, Z12
+	VMOVUPS  Z12, (SI)
+	VMOVUPS  Z12, 64(SI)
+
+begin:
+sum_block:
+	MOVQ    $0x00000090, R8
+	MOVQ    CX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	LEAQ    target<>+576(SB), R8
+	MOVQ    DI, DI
+	NEGQ    DI
+	LEAQ    (R8)(DI*4), R8
+	MOVQ    $0x00000020, R9
+	MOVQ    AX, DI
+	CMPQ    DI, R9
+	CMOVQHI R9, DI
+	CMPQ    DI, $+64
+	JLT     sum_few
+
+sum_round:
+	VMOVUPS (DX), Z12
+	VADDPS  Z1, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z12, Z14
+	VSUBPS      Z0, Z14, Z15
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z15, Z12
+	VFNMADD231PS Z4, Z15, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z15
+	VFMADD231PS Z5, Z12, Z15
+	VFMADD213PS Z7, Z12, Z15
+	VFMADD213PS Z8, Z12, Z15
+	VFMADD213PS Z9, Z15, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z14, Z15
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z15, Z14
+	VFMADD231PS Z12, Z14, Z14
+	VPANDD      (R8), Z14, Z12
+	VMOVUPS     Z12, (BX)
+	VADDPS      Z12, Z13, Z13
+	VMOVUPS     64(DX), Z12
+	VADDPS      Z1, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z12, Z14
+	VSUBPS      Z0, Z14, Z15
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z15, Z12
+	VFNMADD231PS Z4, Z15, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z15
+	VFMADD231PS Z5, Z12, Z15
+	VFMADD213PS Z7, Z12, Z15
+	VFMADD213PS Z8, Z12, Z15
+	VFMADD213PS Z9, Z15, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z14, Z15
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z15, Z14
+	VFMADD231PS Z12, Z14, Z14
+	VPANDD      64(R8), Z14, Z12
+	VMOVUPS     Z12, 64(BX)
+	VADDPS      Z12, Z13, Z13
+	VMOVUPS     128(DX), Z12
+	VADDPS      Z1, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z12, Z14
+	VSUBPS      Z0, Z14, Z15
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z15, Z12
+	VFNMADD231PS Z4, Z15, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z15
+	VFMADD231PS Z5, Z12, Z15
+	VFMADD213PS Z7, Z12, Z15
+	VFMADD213PS Z8, Z12, Z15
+	VFMADD213PS Z9, Z15, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z14, Z15
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z15, Z14
+	VFMADD231PS Z12, Z14, Z14
+	VPANDD      128(R8), Z14, Z12
+	VMOVUPS     Z12, 128(BX)
+	VADDPS      Z12, Z13, Z13
+	VMOVUPS     192(DX), Z12
+	VADDPS      Z1, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z12, Z14
+	VSUBPS      Z0, Z14, Z15
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z15, Z12
+	VFNMADD231PS Z4, Z15, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z15
+	VFMADD231PS Z5, Z12, Z15
+	VFMADD213PS Z7, Z12, Z15
+	VFMADD213PS Z8, Z12, Z15
+	VFMADD213PS Z9, Z15, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z14, Z15
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z15, Z14
+	VFMADD231PS Z12, Z14, Z14
+	VPANDD      192(R8), Z14, Z12
+	VMOVUPS     Z12, 192(BX)
+	VADDPS      Z12, Z13, Z13
+	ADDQ        $+256, DX
+	ADDQ        $+256, R8
+	ADDQ        $+256, BX
+	ADDQ        $-64, DI
+	CMPQ        DI, $+64
+	JGE         sum_round
+
+sum_few:
+	CMPQ DI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VMOVUPS (DX), Z12
+	VADDPS  Z1, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z12, Z14
+	VSUBPS      Z0, Z14, Z15
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z15, Z12
+	VFNMADD231PS Z4, Z15, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z15
+	VFMADD231PS Z5, Z12, Z15
+	VFMADD213PS Z7, Z12, Z15
+	VFMADD213PS Z8, Z12, Z15
+	VFMADD213PS Z9, Z15, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z14, Z15
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z15, Z14
+	VFMADD231PS Z12, Z14, Z14
+	VPANDD      (R8), Z14, Z12
+	VMOVUPS     Z12, (BX)
+	VADDPS      Z12, Z13, Z13
+	ADDQ        $+64, DX
+	ADDQ        $+64, R8
+	ADDQ        $+64, BX
+	ADDQ        $-16, DI
+	CMPQ        DI, $+16
+	JGE         sum_tile
+
+sum_part:
+	CMPQ    DI, $+1
+	JLT     sum_done
+	MOVL    $0x0000ffff, R9
+	BZHIL   DI, R9, R9
+	KMOVW   R9, K1
+	VPXORD  Z12, Z12, Z12
+	VMOVUPS (DX), K1, Z12
+	VADDPS  Z1, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z12, Z14
+	VSUBPS      Z0, Z14, Z15
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z15, Z12
+	VFNMADD231PS Z4, Z15, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z15
+	VFMADD231PS Z5, Z12, Z15
+	VFMADD213PS Z7, Z12, Z15
+	VFMADD213PS Z8, Z12, Z15
+	VFMADD213PS Z9, Z15, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z14, Z15
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z15, Z14
+	VFMADD231PS Z12, Z14, Z14
+	VPANDD      (R8), Z14, Z12
+	VMOVAPS.Z   Z12, K1, Z12
+	VMOVUPS     Z12, K1, (BX)
+	VADDPS      Z12, Z13, Z13
+
+sum_done:
+	MOVQ          classes+40(FP), DI
+	CMPQ          DI, $+33
+	JLT           only
+	VCVTPS2PD     Y13, Z12
+	VEXTRACTF64X4 $0x01, Z13, Y13
+	VCVTPS2PD     Y13, Z13
+	VADDPD        (SI), Z12, Z12
+	VMOVUPS       Z12, (SI)
+	VADDPD        64(SI), Z13, Z13
+	VMOVUPS       Z13, 64(SI)
+	VPXORD        Z13, Z13, Z13
+	ADDQ          $-32, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+1
+	JGE           sum_block
+	MOVQ          sums+8(FP), AX
+	VMOVUPS       (SI), Z12
+	VMOVUPS       64(SI), Z13
+	VADDPD        Z13, Z12, Z12
+	VEXTRACTF64X4 $0x01, Z12, Y13
+	VADDPD        Y13, Y12, Y12
+	VEXTRACTF32X4 $0x01, Y12, X13
+	VADDPD        X13, X12, X12
+	VPERMILPD     $0x01, X12, X13
+	VADDSD        X13, X12, X12
+	VCVTSD2SS     X12, X12, X12
+	VMOVSS        X12, (AX)
+	JMP           summed
+
+only:
+	MOVQ          sums+8(FP), AX
+	VCVTPS2PD     Y13, Z12
+	VEXTRACTF64X4 $0x01, Z13, Y13
+	VCVTPS2PD     Y13, Z13
+	VADDPD        Z13, Z12, Z12
+	VEXTRACTF64X4 $0x01, Z12, Y13
+	VADDPD        Y13, Y12, Y12
+	VEXTRACTF32X4 $0x01, Y12, X13
+	VADDPD        X13, X12, X12
+	VPERMILPD     $0x01, X12, X13
+	VADDSD        X13, X12, X12
+	VCVTSD2SS     X12, X12, X12
+	VMOVSS        X12, (AX)
+
+summed:
+	MOVQ sums+8(FP), AX
+	MOVL $0x00000000, 128(AX)
+	MOVL $0x00000000, 256(AX)
+	MOVL $0xffffffff, 640(AX)
+
+next:
+	ADDQ $+4, sums+8(FP)
+	ADDQ $+4, labels+24(FP)
+	MOVQ classes+40(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ AX, logits+16(FP)
+	ADDQ $-1, rows+32(FP)
+	CMPQ rows+32(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+48(FP), AX
+	INCQ (AX)
+	MOVQ sums+8(FP), AX
+	MOVL $0x00000000, 640(AX)
+	MOVQ sums+8(FP), AX
+	MOVL $0xff800000, 256(AX)
+	JMP  next
+
+// func softmaxExpAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·softmaxExpAVX2(SB), NOSPLIT, $192-56
+	VMOVUPS      exp_one<>+0(SB), Y0
+	VBROADCASTSS consts<>+128(SB), Y1
+	VBROADCASTSS consts<>+64(SB), Y2
+	VBROADCASTSS consts<>+96(SB), Y3
+	VBROADCASTSS consts<>+160(SB), Y4
+	VBROADCASTSS consts<>+192(SB), Y5
+	VBROADCASTSS consts<>+224(SB), Y6
+	VBROADCASTSS consts<>+256(SB), Y7
+
+row:
+	MOVQ    classes+40(FP), AX
+	MOVQ    labels+24(FP), CX
+	MOVLQSX (CX), CX
+	MOVQ    logits+16(FP), DX
+
+	// the target's logit; any where there is none
+	MOVQ    sums+8(FP), BX
+	LEAQ    384(BX), BX
+	MOVQ    $0x00000000, DI
+	MOVQ    CX, SI
+	TESTQ   SI, SI
+	CMOVQLT DI, SI
+	LEAQ    (DX)(SI*4), SI
+	MOVL    (SI), SI
+	MOVL    SI, (BX)
+	VPXOR   Y9, Y9, Y9
+	MOVQ    AX, BX
+	MOVQ    CX, SI
+	MOVQ    DX, DI
+
+look_block:
+	MOVQ    $0x00000090, R9
+	MOVQ    SI, R8
+	CMPQ    R8, R9
+	CMOVQHI R9, R8
+	LEAQ    target<>+576(SB), R9
+	MOVQ    R8, R8
+	NEGQ    R8
+	LEAQ    (R9)(R8*4), R9
+	MOVQ    $0x00000080, R10
+	MOVQ    BX, R8
+	CMPQ    R8, R10
+	CMOVQHI R10, R8
+	CMPQ    R8, $+32
+	JLT     look_few
+
+look_round:
+	VMOVUPS (DI), Y8
+	VPAND   (R9), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	VMOVUPS 32(DI), Y8
+	VPAND   32(R9), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	VMOVUPS 64(DI), Y8
+	VPAND   64(R9), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	VMOVUPS 96(DI), Y8
+	VPAND   96(R9), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	ADDQ    $+128, DI
+	ADDQ    $+128, R9
+	ADDQ    $-32, R8
+	CMPQ    R8, $+32
+	JGE     look_round
+
+look_few:
+	CMPQ R8, $+16
+	JLT  look_part
+
+look_tile:
+	VMOVUPS (DI), Y8
+	VPAND   (R9), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	VMOVUPS 32(DI), Y8
+	VPAND   32(R9), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	ADDQ    $+64, DI
+	ADDQ    $+64, R9
+	ADDQ    $-16, R8
+	CMPQ    R8, $+16
+	JGE     look_tile
+
+look_part:
+	CMPQ       R8, $+1
+	JLT        look_done
+	MOVQ       $0x00000008, R10
+	MOVQ       R8, R11
+	CMPQ       R11, R10
+	CMOVQGT    R10, R11
+	NEGQ       R11
+	LEAQ       lane_mask<>+32(SB), R10
+	VMOVUPS    (R10)(R11*4), Y8
+	VMASKMOVPS (DI), Y8, Y10
+	VPXOR      Y11, Y11, Y11
+	VBLENDVPS  Y8, Y10, Y11, Y8
+	MOVQ       $0x00000000, R10
+	MOVQ       R8, R8
+	SUBQ       $+8, R8
+	CMOVQLT    R10, R8
+	MOVQ       $0x00000008, R10
+	MOVQ       R8, R8
+	CMPQ       R8, R10
+	CMOVQGT    R10, R8
+	NEGQ       R8
+	LEAQ       lane_mask<>+32(SB), R10
+	VMOVUPS    (R10)(R8*4), Y10
+	VMASKMOVPS 32(DI), Y10, Y11
+	VPXOR      Y12, Y12, Y12
+	VBLENDVPS  Y10, Y11, Y12, Y10
+	VPAND      (R9), Y8, Y8
+	VPMAXSD    Y8, Y9, Y9
+	VPAND      32(R9), Y10, Y8
+	VPMAXSD    Y8, Y9, Y9
+
+look_done:
+	ADDQ $-128, SI
+	ADDQ $-128, BX
+	CMPQ BX, $+1
+	JGE  look_block
+
+	// any |z| > 40, but the target's?
+	VPCMPGTD  consts<>+2240(SB), Y9, Y8
+	VMOVMSKPS Y8, BX
+	TESTL     BX, BX
+	JNE       slow
+	MOVQ      dst+0(FP), BX
+	VPXOR     Y9, Y9, Y9
+	VPXOR     Y10, Y10, Y10
+	LEAQ      63(SP), SI
+	ANDQ      $-64, SI
+	CMPQ      AX, $+33
+	JLT       begin
+	VPXOR     Y8, Y8, Y8
+	VMOVUPS   Y8, (SI)
+	VMOVUPS   Y8, 32(SI)
+	VMOVUPS   Y8, 64(SI)
+	VMOVUPS   Y8, 96(SI)
+
+begin:
+sum_block:
+	MOVQ    $0x00000090, R8
+	MOVQ    CX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	LEAQ    target<>+576(SB), R8
+	MOVQ    DI, DI
+	NEGQ    DI
+	LEAQ    (R8)(DI*4), R8
+	MOVQ    $0x00000020, R9
+	MOVQ    AX, DI
+	CMPQ    DI, R9
+	CMOVQHI R9, DI
+	CMPQ    DI, $+32
+	JLT     sum_few
+
+sum_round:
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y11
+	VADDPS  Y2, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y8, Y12
+	VSUBPS      Y1, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y8, Y12, Y12
+	VPAND       (R8), Y12, Y8
+	VMOVUPS     Y8, (BX)
+	VADDPS      Y8, Y9, Y9
+	VADDPS      Y2, Y11, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y8, Y11
+	VSUBPS      Y1, Y11, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y12
+	VFMADD231PS Y6, Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y8, Y11, Y11
+	VPAND       32(R8), Y11, Y8
+	VMOVUPS     Y8, 32(BX)
+	VADDPS      Y8, Y10, Y10
+	VMOVUPS     64(DX), Y8
+	VMOVUPS     96(DX), Y11
+	VADDPS      Y2, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y8, Y12
+	VSUBPS      Y1, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y8, Y12, Y12
+	VPAND       64(R8), Y12, Y8
+	VMOVUPS     Y8, 64(BX)
+	VADDPS      Y8, Y9, Y9
+	VADDPS      Y2, Y11, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y8, Y11
+	VSUBPS      Y1, Y11, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y12
+	VFMADD231PS Y6, Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y8, Y11, Y11
+	VPAND       96(R8), Y11, Y8
+	VMOVUPS     Y8, 96(BX)
+	VADDPS      Y8, Y10, Y10
+	ADDQ        $+128, DX
+	ADDQ        $+128, R8
+	ADDQ        $+128, BX
+	ADDQ        $-32, DI
+	CMPQ        DI, $+32
+	JGE         sum_round
+
+sum_few:
+	CMPQ DI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y11
+	VADDPS  Y2, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y8, Y12
+	VSUBPS      Y1, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y8, Y12, Y12
+	VPAND       (R8), Y12, Y8
+	VMOVUPS     Y8, (BX)
+	VADDPS      Y8, Y9, Y9
+	VADDPS      Y2, Y11, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y8, Y11
+	VSUBPS      Y1, Y11, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y12
+	VFMADD231PS Y6, Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y8, Y11, Y11
+	VPAND       32(R8), Y11, Y8
+	VMOVUPS     Y8, 32(BX)
+	VADDPS      Y8, Y10, Y10
+	ADDQ        $+64, DX
+	ADDQ        $+64, R8
+	ADDQ        $+64, BX
+	ADDQ        $-16, DI
+	CMPQ        DI, $+16
+	JGE         sum_tile
+
+sum_part:
+	CMPQ       DI, $+1
+	JLT        sum_done
+	MOVQ       $0x00000008, R9
+	MOVQ       DI, R10
+	CMPQ       R10, R9
+	CMOVQGT    R9, R10
+	NEGQ       R10
+	LEAQ       lane_mask<>+32(SB), R9
+	VMOVUPS    (R9)(R10*4), Y8
+	VMASKMOVPS (DX), Y8, Y11
+	VPXOR      Y12, Y12, Y12
+	VBLENDVPS  Y8, Y11, Y12, Y11
+	MOVQ       $0x00000000, R10
+	MOVQ       DI, R9
+	SUBQ       $+8, R9
+	CMOVQLT    R10, R9
+	MOVQ       $0x00000008, R10
+	MOVQ       R9, R11
+	CMPQ       R11, R10
+	CMOVQGT    R10, R11
+	NEGQ       R11
+	LEAQ       lane_mask<>+32(SB), R10
+	VMOVUPS    (R10)(R11*4), Y12
+	VMASKMOVPS 32(DX), Y12, Y13
+	VPXOR      Y14, Y14, Y14
+	VBLENDVPS  Y12, Y13, Y14, Y13
+	VADDPS     Y2, Y11, Y11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y14
+	VFMADD231PS Y3, Y11, Y14
+	VSUBPS      Y1, Y14, Y15
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y15, Y11
+	VFNMADD231PS Y5, Y15, Y11
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y15
+	VFMADD231PS Y6, Y11, Y15
+	VFMADD213PS consts<>+288(SB), Y11, Y15
+	VFMADD213PS consts<>+320(SB), Y11, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y11
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y11, Y14, Y14
+	VPAND       (R8), Y14, Y11
+	VPAND       Y11, Y8, Y8
+	CMPQ        DI, $+8
+	JLT         partless1
+	VMOVUPS     Y8, (BX)
+	JMP         partdone1
+
+partless1:
+	MOVQ         BX, R10
+	VMOVAPS      X8, X11
+	TESTQ        $0x00000004, DI
+	JEQ          partfour1
+	VMOVUPS      X11, (R10)
+	ADDQ         $+16, R10
+	VEXTRACTF128 $0x01, Y8, X11
+
+partfour1:
+	TESTQ   $0x00000002, DI
+	JEQ     parttwo1
+	VMOVLPS X11, (R10)
+	ADDQ    $+8, R10
+	VPSRLDQ $0x08, X11, X11
+
+parttwo1:
+	TESTQ  $0x00000001, DI
+	JEQ    partdone1
+	VMOVSS X11, (R10)
+
+partdone1:
+	VADDPS Y8, Y9, Y9
+	VADDPS Y2, Y13, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y8, Y11
+	VSUBPS      Y1, Y11, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y13
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y13, Y11
+	VFMADD231PS Y8, Y11, Y11
+	VPAND       32(R8), Y11, Y8
+	VPAND       Y8, Y12, Y8
+	CMPQ        R9, $+8
+	JLT         partless2
+	VMOVUPS     Y8, 32(BX)
+	JMP         partdone2
+
+partless2:
+	MOVQ         BX, DI
+	VMOVAPS      X8, X11
+	TESTQ        $0x00000004, R9
+	JEQ          partfour2
+	VMOVUPS      X11, 32(DI)
+	ADDQ         $+16, DI
+	VEXTRACTF128 $0x01, Y8, X11
+
+partfour2:
+	TESTQ   $0x00000002, R9
+	JEQ     parttwo2
+	VMOVLPS X11, 32(DI)
+	ADDQ    $+8, DI
+	VPSRLDQ $0x08, X11, X11
+
+parttwo2:
+	TESTQ  $0x00000001, R9
+	JEQ    partdone2
+	VMOVSS X11, 32(DI)
+
+partdone2:
+	VADDPS Y8, Y10, Y10
+
+sum_done:
+	MOVQ         classes+40(FP), DI
+	CMPQ         DI, $+33
+	JLT          only
+	VCVTPS2PD    X9, Y8
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       (SI), Y8, Y8
+	VMOVUPS      Y8, (SI)
+	VADDPD       32(SI), Y9, Y9
+	VMOVUPS      Y9, 32(SI)
+	VCVTPS2PD    X10, Y8
+	VEXTRACTF128 $0x01, Y10, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       64(SI), Y8, Y8
+	VMOVUPS      Y8, 64(SI)
+	VADDPD       96(SI), Y9, Y9
+	VMOVUPS      Y9, 96(SI)
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	ADDQ         $-32, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+1
+	JGE          sum_block
+	MOVQ         sums+8(FP), AX
+	VMOVUPS      (SI), Y8
+	VADDPD       64(SI), Y8, Y8
+	VMOVUPS      32(SI), Y9
+	VADDPD       96(SI), Y9, Y9
+	VADDPD       Y9, Y8, Y8
+	VEXTRACTF128 $0x01, Y8, X9
+	VADDPD       X9, X8, X8
+	VPERMILPD    $0x01, X8, X9
+	VADDSD       X9, X8, X8
+	VCVTSD2SS    X8, X8, X8
+	VMOVSS       X8, (AX)
+	JMP          summed
+
+only:
+	MOVQ         sums+8(FP), AX
+	VCVTPS2PD    X9, Y8
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y9
+	VCVTPS2PD    X10, Y11
+	VEXTRACTF128 $0x01, Y10, X10
+	VCVTPS2PD    X10, Y10
+	VADDPD       Y11, Y8, Y8
+	VADDPD       Y10, Y9, Y9
+	VADDPD       Y9, Y8, Y8
+	VEXTRACTF128 $0x01, Y8, X9
+	VADDPD       X9, X8, X8
+	VPERMILPD    $0x01, X8, X9
+	VADDSD       X9, X8, X8
+	VCVTSD2SS    X8, X8, X8
+	VMOVSS       X8, (AX)
+
+summed:
+	MOVQ sums+8(FP), AX
+	MOVL $0x00000000, 128(AX)
+	MOVL $0x00000000, 256(AX)
+	MOVL $0xffffffff, 640(AX)
+
+next:
+	ADDQ $+4, sums+8(FP)
+	ADDQ $+4, labels+24(FP)
+	MOVQ classes+40(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ AX, logits+16(FP)
+	ADDQ $-1, rows+32(FP)
+	CMPQ rows+32(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+48(FP), AX
+	INCQ (AX)
+	MOVQ sums+8(FP), AX
+	MOVL $0x00000000, 640(AX)
+	MOVQ sums+8(FP), AX
+	MOVL $0xff800000, 256(AX)
+	JMP  next
+
 // func partSumAVX512(total *[16]float64, logits *float32, n int, label int, slow *int)
 // Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·partSumAVX512(SB), NOSPLIT, $0-40
@@ -15024,6 +15980,604 @@ sum_done:
 	VPXOR        Y12, Y12, Y12
 	ADDQ         $-128, CX
 	ADDQ         $-128, AX
+	CMPQ         AX, $+1
+	JGE          sum_block
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+32(FP), AX
+	INCQ (AX)
+	VZEROUPPER
+	RET
+
+// func softmaxPartAVX512(total *[16]float64, logits *float32, n int, label int, slow *int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·softmaxPartAVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+128(SB), Z0
+	VBROADCASTSS consts<>+64(SB), Z1
+	VBROADCASTSS consts<>+96(SB), Z2
+	VBROADCASTSS consts<>+160(SB), Z3
+	VBROADCASTSS consts<>+192(SB), Z4
+	VBROADCASTSS consts<>+224(SB), Z5
+	VBROADCASTSS consts<>+256(SB), Z6
+	VBROADCASTSS consts<>+288(SB), Z7
+	VBROADCASTSS consts<>+320(SB), Z8
+	VBROADCASTSS consts<>+352(SB), Z9
+	VMOVUPS      exp_one<>+0(SB), Z10
+	VBROADCASTSS consts<>+2240(SB), Z11
+	MOVQ         n+16(FP), AX
+	MOVQ         label+24(FP), CX
+	MOVQ         logits+8(FP), DX
+	VPXORD       Z14, Z14, Z14
+	VPXORD       Z15, Z15, Z15
+	MOVQ         total+0(FP), BX
+
+sum_block:
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000020, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+64
+	JLT     sum_few
+
+sum_round:
+	VMOVUPS (DX), Z12
+	VPANDD  (DI), Z12, Z13
+	VPMAXSD Z13, Z14, Z14
+	VADDPS  Z1, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z12, Z13
+	VSUBPS      Z0, Z13, Z16
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z16
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z16, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VPANDD      (DI), Z13, Z12
+	VADDPS      Z12, Z15, Z15
+	VMOVUPS     64(DX), Z12
+	VPANDD      64(DI), Z12, Z13
+	VPMAXSD     Z13, Z14, Z14
+	VADDPS      Z1, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z12, Z13
+	VSUBPS      Z0, Z13, Z16
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z16
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z16, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VPANDD      64(DI), Z13, Z12
+	VADDPS      Z12, Z15, Z15
+	VMOVUPS     128(DX), Z12
+	VPANDD      128(DI), Z12, Z13
+	VPMAXSD     Z13, Z14, Z14
+	VADDPS      Z1, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z12, Z13
+	VSUBPS      Z0, Z13, Z16
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z16
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z16, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VPANDD      128(DI), Z13, Z12
+	VADDPS      Z12, Z15, Z15
+	VMOVUPS     192(DX), Z12
+	VPANDD      192(DI), Z12, Z13
+	VPMAXSD     Z13, Z14, Z14
+	VADDPS      Z1, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z12, Z13
+	VSUBPS      Z0, Z13, Z16
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z16
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z16, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VPANDD      192(DI), Z13, Z12
+	VADDPS      Z12, Z15, Z15
+	ADDQ        $+256, DX
+	ADDQ        $+256, DI
+	ADDQ        $-64, SI
+	CMPQ        SI, $+64
+	JGE         sum_round
+
+sum_few:
+	CMPQ SI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VMOVUPS (DX), Z12
+	VPANDD  (DI), Z12, Z13
+	VPMAXSD Z13, Z14, Z14
+	VADDPS  Z1, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z12, Z13
+	VSUBPS      Z0, Z13, Z16
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z16
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z16, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VPANDD      (DI), Z13, Z12
+	VADDPS      Z12, Z15, Z15
+	ADDQ        $+64, DX
+	ADDQ        $+64, DI
+	ADDQ        $-16, SI
+	CMPQ        SI, $+16
+	JGE         sum_tile
+
+sum_part:
+	CMPQ    SI, $+1
+	JLT     sum_done
+	MOVL    $0x0000ffff, R8
+	BZHIL   SI, R8, R8
+	KMOVW   R8, K1
+	VPXORD  Z12, Z12, Z12
+	VMOVUPS (DX), K1, Z12
+	VPANDD  (DI), Z12, Z13
+	VPMAXSD Z13, Z14, Z14
+	VADDPS  Z1, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z12, Z13
+	VSUBPS      Z0, Z13, Z16
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z16
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z16, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VPANDD      (DI), Z13, Z12
+	VMOVAPS.Z   Z12, K1, Z12
+	VADDPS      Z12, Z15, Z15
+
+sum_done:
+	// any |z| > 40, but the target's?
+	VPCMPD        $0x06, Z11, Z14, K1
+	KORTESTW      K1, K1
+	JNE           slow
+	VCVTPS2PD     Y15, Z12
+	VEXTRACTF64X4 $0x01, Z15, Y13
+	VCVTPS2PD     Y13, Z13
+	VADDPD        (BX), Z12, Z12
+	VMOVUPS       Z12, (BX)
+	VADDPD        64(BX), Z13, Z13
+	VMOVUPS       Z13, 64(BX)
+	VPXORD        Z15, Z15, Z15
+	ADDQ          $-32, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+1
+	JGE           sum_block
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+32(FP), AX
+	INCQ (AX)
+	VZEROUPPER
+	RET
+
+// func softmaxPartAVX2(total *[16]float64, logits *float32, n int, label int, slow *int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·softmaxPartAVX2(SB), NOSPLIT, $0-40
+	VMOVUPS      exp_one<>+0(SB), Y0
+	VBROADCASTSS consts<>+128(SB), Y1
+	VBROADCASTSS consts<>+64(SB), Y2
+	VBROADCASTSS consts<>+96(SB), Y3
+	VBROADCASTSS consts<>+160(SB), Y4
+	VBROADCASTSS consts<>+192(SB), Y5
+	VBROADCASTSS consts<>+224(SB), Y6
+	MOVQ         n+16(FP), AX
+	MOVQ         label+24(FP), CX
+	MOVQ         logits+8(FP), DX
+	VPXOR        Y10, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VPXOR        Y12, Y12, Y12
+	MOVQ         total+0(FP), BX
+
+sum_block:
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000020, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+32
+	JLT     sum_few
+
+sum_round:
+	VMOVUPS (DX), Y7
+	VMOVUPS 32(DX), Y8
+	VPAND   (DI), Y7, Y9
+	VPMAXSD Y9, Y10, Y10
+	VPAND   32(DI), Y8, Y9
+	VPMAXSD Y9, Y10, Y10
+	VADDPS  Y2, Y7, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y9
+	VFMADD231PS Y3, Y7, Y9
+	VSUBPS      Y1, Y9, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y13
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y13, Y9
+	VFMADD231PS Y7, Y9, Y9
+	VPAND       (DI), Y9, Y7
+	VADDPS      Y7, Y11, Y11
+	VADDPS      Y2, Y8, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y8
+	VFMADD231PS Y3, Y7, Y8
+	VSUBPS      Y1, Y8, Y9
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y9, Y7
+	VFNMADD231PS Y5, Y9, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y9
+	VFMADD213PS consts<>+256(SB), Y6, Y9
+	VFMADD213PS consts<>+288(SB), Y7, Y9
+	VFMADD213PS consts<>+320(SB), Y7, Y9
+	VFMADD213PS consts<>+352(SB), Y9, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y0, Y9
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y9, Y8
+	VFMADD231PS Y7, Y8, Y8
+	VPAND       32(DI), Y8, Y7
+	VADDPS      Y7, Y12, Y12
+	VMOVUPS     64(DX), Y7
+	VMOVUPS     96(DX), Y8
+	VPAND       64(DI), Y7, Y9
+	VPMAXSD     Y9, Y10, Y10
+	VPAND       96(DI), Y8, Y9
+	VPMAXSD     Y9, Y10, Y10
+	VADDPS      Y2, Y7, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y9
+	VFMADD231PS Y3, Y7, Y9
+	VSUBPS      Y1, Y9, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y13
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y13, Y9
+	VFMADD231PS Y7, Y9, Y9
+	VPAND       64(DI), Y9, Y7
+	VADDPS      Y7, Y11, Y11
+	VADDPS      Y2, Y8, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y8
+	VFMADD231PS Y3, Y7, Y8
+	VSUBPS      Y1, Y8, Y9
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y9, Y7
+	VFNMADD231PS Y5, Y9, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y9
+	VFMADD213PS consts<>+256(SB), Y6, Y9
+	VFMADD213PS consts<>+288(SB), Y7, Y9
+	VFMADD213PS consts<>+320(SB), Y7, Y9
+	VFMADD213PS consts<>+352(SB), Y9, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y0, Y9
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y9, Y8
+	VFMADD231PS Y7, Y8, Y8
+	VPAND       96(DI), Y8, Y7
+	VADDPS      Y7, Y12, Y12
+	ADDQ        $+128, DX
+	ADDQ        $+128, DI
+	ADDQ        $-32, SI
+	CMPQ        SI, $+32
+	JGE         sum_round
+
+sum_few:
+	CMPQ SI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VMOVUPS (DX), Y7
+	VMOVUPS 32(DX), Y8
+	VPAND   (DI), Y7, Y9
+	VPMAXSD Y9, Y10, Y10
+	VPAND   32(DI), Y8, Y9
+	VPMAXSD Y9, Y10, Y10
+	VADDPS  Y2, Y7, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y9
+	VFMADD231PS Y3, Y7, Y9
+	VSUBPS      Y1, Y9, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y13
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y13, Y9
+	VFMADD231PS Y7, Y9, Y9
+	VPAND       (DI), Y9, Y7
+	VADDPS      Y7, Y11, Y11
+	VADDPS      Y2, Y8, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y8
+	VFMADD231PS Y3, Y7, Y8
+	VSUBPS      Y1, Y8, Y9
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y9, Y7
+	VFNMADD231PS Y5, Y9, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y9
+	VFMADD213PS consts<>+256(SB), Y6, Y9
+	VFMADD213PS consts<>+288(SB), Y7, Y9
+	VFMADD213PS consts<>+320(SB), Y7, Y9
+	VFMADD213PS consts<>+352(SB), Y9, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y0, Y9
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y9, Y8
+	VFMADD231PS Y7, Y8, Y8
+	VPAND       32(DI), Y8, Y7
+	VADDPS      Y7, Y12, Y12
+	ADDQ        $+64, DX
+	ADDQ        $+64, DI
+	ADDQ        $-16, SI
+	CMPQ        SI, $+16
+	JGE         sum_tile
+
+sum_part:
+	CMPQ       SI, $+1
+	JLT        sum_done
+	MOVQ       $0x00000008, R8
+	MOVQ       SI, R9
+	CMPQ       R9, R8
+	CMOVQGT    R8, R9
+	NEGQ       R9
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(R9*4), Y7
+	VMASKMOVPS (DX), Y7, Y8
+	VPXOR      Y9, Y9, Y9
+	VBLENDVPS  Y7, Y8, Y9, Y8
+	MOVQ       $0x00000000, R8
+	MOVQ       SI, SI
+	SUBQ       $+8, SI
+	CMOVQLT    R8, SI
+	MOVQ       $0x00000008, R8
+	MOVQ       SI, SI
+	CMPQ       SI, R8
+	CMOVQGT    R8, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(SI*4), Y9
+	VMASKMOVPS 32(DX), Y9, Y13
+	VPXOR      Y14, Y14, Y14
+	VBLENDVPS  Y9, Y13, Y14, Y13
+	VPAND      (DI), Y8, Y14
+	VPMAXSD    Y14, Y10, Y10
+	VPAND      32(DI), Y13, Y14
+	VPMAXSD    Y14, Y10, Y10
+	VADDPS     Y2, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y14
+	VFMADD231PS Y3, Y8, Y14
+	VSUBPS      Y1, Y14, Y15
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y15, Y8
+	VFNMADD231PS Y5, Y15, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y8, Y15
+	VFMADD213PS consts<>+256(SB), Y6, Y15
+	VFMADD213PS consts<>+288(SB), Y8, Y15
+	VFMADD213PS consts<>+320(SB), Y8, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y8, Y14, Y14
+	VPAND       (DI), Y14, Y8
+	VPAND       Y8, Y7, Y7
+	VADDPS      Y7, Y11, Y11
+	VADDPS      Y2, Y13, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y8
+	VFMADD231PS Y3, Y7, Y8
+	VSUBPS      Y1, Y8, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y0, Y13
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y13, Y8
+	VFMADD231PS Y7, Y8, Y8
+	VPAND       32(DI), Y8, Y7
+	VPAND       Y7, Y9, Y7
+	VADDPS      Y7, Y12, Y12
+
+sum_done:
+	// any |z| > 40, but the target's?
+	VPCMPGTD     consts<>+2240(SB), Y10, Y7
+	VMOVMSKPS    Y7, SI
+	TESTL        SI, SI
+	JNE          slow
+	VCVTPS2PD    X11, Y7
+	VEXTRACTF128 $0x01, Y11, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       (BX), Y7, Y7
+	VMOVUPS      Y7, (BX)
+	VADDPD       32(BX), Y8, Y8
+	VMOVUPS      Y8, 32(BX)
+	VCVTPS2PD    X12, Y7
+	VEXTRACTF128 $0x01, Y12, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       64(BX), Y7, Y7
+	VMOVUPS      Y7, 64(BX)
+	VADDPD       96(BX), Y8, Y8
+	VMOVUPS      Y8, 96(BX)
+	VPXOR        Y11, Y11, Y11
+	VPXOR        Y12, Y12, Y12
+	ADDQ         $-32, CX
+	ADDQ         $-32, AX
 	CMPQ         AX, $+1
 	JGE          sum_block
 	VZEROUPPER
@@ -17480,6 +19034,743 @@ next:
 	VZEROUPPER
 	RET
 
+// func softmaxShiftedAVX512(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
+// Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·softmaxShiftedAVX512(SB), NOSPLIT, $192-48
+	VBROADCASTSS consts<>+2368(SB), Z0
+	VBROADCASTSS consts<>+2272(SB), Z1
+	VBROADCASTSS consts<>+2336(SB), Z2
+	VBROADCASTSS consts<>+2304(SB), Z3
+	VBROADCASTSS consts<>+384(SB), Z4
+	VBROADCASTSS consts<>+96(SB), Z5
+	VBROADCASTSS consts<>+160(SB), Z6
+	VBROADCASTSS consts<>+192(SB), Z7
+	VBROADCASTSS consts<>+2464(SB), Z8
+	VBROADCASTSS consts<>+2496(SB), Z9
+	VBROADCASTSS consts<>+2528(SB), Z10
+	VBROADCASTSS consts<>+2560(SB), Z11
+	VBROADCASTSS consts<>+2592(SB), Z12
+	VBROADCASTSS consts<>+32(SB), Z13
+	VBROADCASTSS consts<>+928(SB), Z14
+	VBROADCASTSS consts<>+2400(SB), Z15
+	VBROADCASTSS consts<>+2432(SB), Z16
+
+row:
+	MOVQ    sums+8(FP), AX
+	CMPL    640(AX), $0x00
+	JNE     next
+	MOVQ    classes+40(FP), AX
+	MOVQ    labels+24(FP), CX
+	MOVLQSX (CX), CX
+	MOVQ    logits+16(FP), DX
+
+	// the shift and N
+	MOVQ         sums+8(FP), BX
+	VBROADCASTSS 256(BX), Z17
+	VPANDD       Z13, Z17, Z18
+	VCMPPS       $0x11, Z18, Z1, K1
+	VCMPPS       $0x11, Z14, Z18, K2
+	KANDW        K1, K2, K1
+	VMOVAPS.Z    Z17, K1, Z18
+	VSUBPS       Z18, Z17, Z17
+	VMINPS       Z17, Z2, Z17
+	VMAXPS       Z17, Z3, Z17
+	VFMADD213PS  Z0, Z5, Z17
+	VPSUBD       Z15, Z17, Z17
+	MOVQ         sums+8(FP), BX
+	VMOVSS       X17, 128(BX)
+	VCVTDQ2PS    Z17, Z17
+	VSUBPS       Z16, Z17, Z17
+	VSUBPS       Z17, Z0, Z19
+	VMULPS       Z6, Z17, Z17
+	MOVQ         dst+0(FP), BX
+	VPXORD       Z21, Z21, Z21
+	LEAQ         63(SP), SI
+	ANDQ         $-64, SI
+	CMPQ         AX, $+33
+	JLT          begin
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      Z20, (SI)
+	VMOVUPS      Z20, 64(SI)
+
+begin:
+sum_block:
+	MOVQ    $0x00000090, R8
+	MOVQ    CX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	LEAQ    target<>+576(SB), R8
+	MOVQ    DI, DI
+	NEGQ    DI
+	LEAQ    (R8)(DI*4), R8
+	MOVQ    $0x00000020, R9
+	MOVQ    AX, DI
+	CMPQ    DI, R9
+	CMOVQHI R9, DI
+	CMPQ    DI, $+64
+	JLT     sum_few
+
+sum_round:
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      (R8), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      (DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, (BX)
+	VFMADD231PS  Z22, Z20, Z21
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      64(R8), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      64(DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, 64(BX)
+	VFMADD231PS  Z22, Z20, Z21
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      128(R8), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      128(DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, 128(BX)
+	VFMADD231PS  Z22, Z20, Z21
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      192(R8), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      192(DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, 192(BX)
+	VFMADD231PS  Z22, Z20, Z21
+	ADDQ         $+256, DX
+	ADDQ         $+256, R8
+	ADDQ         $+256, BX
+	ADDQ         $-64, DI
+	CMPQ         DI, $+64
+	JGE          sum_round
+
+sum_few:
+	CMPQ DI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      (R8), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      (DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, (BX)
+	VFMADD231PS  Z22, Z20, Z21
+	ADDQ         $+64, DX
+	ADDQ         $+64, R8
+	ADDQ         $+64, BX
+	ADDQ         $-16, DI
+	CMPQ         DI, $+16
+	JGE          sum_tile
+
+sum_part:
+	CMPQ         DI, $+1
+	JLT          sum_done
+	MOVL         $0x0000ffff, R9
+	BZHIL        DI, R9, R9
+	KMOVW        R9, K1
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      (DX), K1, Z20
+	VPXORD       Z22, Z22, Z22
+	VMOVUPS      (R8), Z23
+	VPCMPD       $0x06, Z22, Z23, K2
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K2, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K2, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, K1, (BX)
+	VFMADD231PS  Z22, Z20, Z21
+
+sum_done:
+	MOVQ          classes+40(FP), DI
+	CMPQ          DI, $+33
+	JLT           only
+	VCVTPS2PD     Y21, Z20
+	VEXTRACTF64X4 $0x01, Z21, Y21
+	VCVTPS2PD     Y21, Z21
+	VADDPD        (SI), Z20, Z20
+	VMOVUPS       Z20, (SI)
+	VADDPD        64(SI), Z21, Z21
+	VMOVUPS       Z21, 64(SI)
+	VPXORD        Z21, Z21, Z21
+	ADDQ          $-32, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+1
+	JGE           sum_block
+	MOVQ          sums+8(FP), AX
+	VMOVUPS       (SI), Z17
+	VMOVUPS       64(SI), Z18
+	VADDPD        Z18, Z17, Z17
+	VEXTRACTF64X4 $0x01, Z17, Y18
+	VADDPD        Y18, Y17, Y17
+	VEXTRACTF32X4 $0x01, Y17, X18
+	VADDPD        X18, X17, X17
+	VPERMILPD     $0x01, X17, X18
+	VADDSD        X18, X17, X17
+	VCVTSD2SS     X17, X17, X17
+	VMOVSS        X17, (AX)
+	JMP           summed
+
+only:
+	MOVQ          sums+8(FP), AX
+	VCVTPS2PD     Y21, Z17
+	VEXTRACTF64X4 $0x01, Z21, Y18
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z17, Z17
+	VEXTRACTF64X4 $0x01, Z17, Y18
+	VADDPD        Y18, Y17, Y17
+	VEXTRACTF32X4 $0x01, Y17, X18
+	VADDPD        X18, X17, X17
+	VPERMILPD     $0x01, X17, X18
+	VADDSD        X18, X17, X17
+	VCVTSD2SS     X17, X17, X17
+	VMOVSS        X17, (AX)
+
+summed:
+next:
+	ADDQ $+4, sums+8(FP)
+	ADDQ $+4, labels+24(FP)
+	MOVQ classes+40(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ AX, logits+16(FP)
+	ADDQ $-1, rows+32(FP)
+	CMPQ rows+32(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func softmaxShiftedAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·softmaxShiftedAVX2(SB), NOSPLIT, $192-48
+	VBROADCASTSS consts<>+2368(SB), Y0
+	VBROADCASTSS consts<>+2272(SB), Y1
+	VBROADCASTSS consts<>+2336(SB), Y2
+	VBROADCASTSS consts<>+2304(SB), Y3
+
+row:
+	MOVQ    sums+8(FP), AX
+	CMPL    640(AX), $0x00
+	JNE     next
+	MOVQ    classes+40(FP), AX
+	MOVQ    labels+24(FP), CX
+	MOVLQSX (CX), CX
+	MOVQ    logits+16(FP), DX
+
+	// the shift and N
+	MOVQ         sums+8(FP), BX
+	VBROADCASTSS 256(BX), Y4
+	VPAND        consts<>+32(SB), Y4, Y5
+	VCMPPS       $0x11, Y5, Y1, Y6
+	VCMPPS       $0x11, consts<>+928(SB), Y5, Y5
+	VPAND        Y6, Y5, Y5
+	VPAND        Y4, Y5, Y5
+	VSUBPS       Y5, Y4, Y4
+	VMINPS       Y4, Y2, Y4
+	VMAXPS       Y4, Y3, Y4
+	VFMADD132PS  consts<>+96(SB), Y0, Y4
+	VPSUBD       consts<>+2400(SB), Y4, Y4
+	MOVQ         sums+8(FP), BX
+	VMOVSS       X4, 128(BX)
+	VCVTDQ2PS    Y4, Y4
+	VSUBPS       consts<>+2432(SB), Y4, Y4
+	VSUBPS       Y4, Y0, Y6
+	VMULPS       consts<>+160(SB), Y4, Y4
+	MOVQ         dst+0(FP), BX
+	VPXOR        Y8, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	LEAQ         63(SP), SI
+	ANDQ         $-64, SI
+	CMPQ         AX, $+33
+	JLT          begin
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      Y7, (SI)
+	VMOVUPS      Y7, 32(SI)
+	VMOVUPS      Y7, 64(SI)
+	VMOVUPS      Y7, 96(SI)
+
+begin:
+sum_block:
+	MOVQ    $0x00000090, R8
+	MOVQ    CX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	LEAQ    target<>+576(SB), R8
+	MOVQ    DI, DI
+	NEGQ    DI
+	LEAQ    (R8)(DI*4), R8
+	MOVQ    $0x00000020, R9
+	MOVQ    AX, DI
+	CMPQ    DI, R9
+	CMOVQHI R9, DI
+	CMPQ    DI, $+32
+	JLT     sum_few
+
+sum_round:
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      (R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      (DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, (BX)
+	VFMADD231PS  Y7, Y10, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      32(R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      32(DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, 32(BX)
+	VFMADD231PS  Y7, Y10, Y9
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      64(R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      64(DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, 64(BX)
+	VFMADD231PS  Y7, Y10, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      96(R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      96(DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, 96(BX)
+	VFMADD231PS  Y7, Y10, Y9
+	ADDQ         $+128, DX
+	ADDQ         $+128, R8
+	ADDQ         $+128, BX
+	ADDQ         $-32, DI
+	CMPQ         DI, $+32
+	JGE          sum_round
+
+sum_few:
+	CMPQ DI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      (R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      (DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, (BX)
+	VFMADD231PS  Y7, Y10, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      32(R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      32(DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, 32(BX)
+	VFMADD231PS  Y7, Y10, Y9
+	ADDQ         $+64, DX
+	ADDQ         $+64, R8
+	ADDQ         $+64, BX
+	ADDQ         $-16, DI
+	CMPQ         DI, $+16
+	JGE          sum_tile
+
+sum_part:
+	CMPQ         DI, $+1
+	JLT          sum_done
+	MOVQ         $0x00000008, R9
+	MOVQ         DI, R10
+	CMPQ         R10, R9
+	CMOVQGT      R9, R10
+	NEGQ         R10
+	LEAQ         lane_mask<>+32(SB), R9
+	VMOVUPS      (R9)(R10*4), Y7
+	VMASKMOVPS   (DX), Y7, Y10
+	VPXOR        Y11, Y11, Y11
+	VBLENDVPS    Y7, Y10, Y11, Y10
+	MOVQ         $0x00000000, R10
+	MOVQ         DI, R9
+	SUBQ         $+8, R9
+	CMOVQLT      R10, R9
+	MOVQ         $0x00000008, R10
+	MOVQ         R9, R11
+	CMPQ         R11, R10
+	CMOVQGT      R10, R11
+	NEGQ         R11
+	LEAQ         lane_mask<>+32(SB), R10
+	VMOVUPS      (R10)(R11*4), Y11
+	VMASKMOVPS   32(DX), Y11, Y12
+	VPXOR        Y13, Y13, Y13
+	VBLENDVPS    Y11, Y12, Y13, Y12
+	VPXOR        Y13, Y13, Y13
+	VMOVUPS      (R8), Y14
+	VPCMPGTD     Y13, Y14, Y13
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y13, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y14
+	VFMADD231PS  consts<>+96(SB), Y10, Y14
+	VSUBPS       Y6, Y14, Y15
+	VFNMADD231PS consts<>+160(SB), Y15, Y10
+	VFNMADD231PS consts<>+192(SB), Y15, Y10
+	VBROADCASTSS consts<>+2464(SB), Y15
+	VFMADD213PS  consts<>+2496(SB), Y10, Y15
+	VFMADD213PS  consts<>+2528(SB), Y10, Y15
+	VFMADD213PS  consts<>+2560(SB), Y10, Y15
+	VFMADD213PS  consts<>+2592(SB), Y10, Y15
+	VFMADD213PS  consts<>+384(SB), Y10, Y15
+	VFMADD213PS  consts<>+384(SB), Y15, Y10
+	VPSLLD       $0x17, Y14, Y14
+	VPAND        Y14, Y13, Y13
+	VPAND        Y13, Y7, Y7
+	VMULPS       Y7, Y10, Y13
+	CMPQ         DI, $+8
+	JLT          partless1
+	VMOVUPS      Y13, (BX)
+	JMP          partdone1
+
+partless1:
+	MOVQ         BX, R10
+	TESTQ        $0x00000004, DI
+	JEQ          partfour1
+	VMOVUPS      X13, (R10)
+	ADDQ         $+16, R10
+	VEXTRACTF128 $0x01, Y13, X13
+
+partfour1:
+	TESTQ   $0x00000002, DI
+	JEQ     parttwo1
+	VMOVLPS X13, (R10)
+	ADDQ    $+8, R10
+	VPSRLDQ $0x08, X13, X13
+
+parttwo1:
+	TESTQ  $0x00000001, DI
+	JEQ    partdone1
+	VMOVSS X13, (R10)
+
+partdone1:
+	VFMADD231PS  Y7, Y10, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      32(R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VSUBPS       Y5, Y12, Y10
+	VPAND        Y10, Y7, Y10
+	VPAND        Y10, Y11, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y12
+	VFMADD231PS  consts<>+96(SB), Y10, Y12
+	VSUBPS       Y6, Y12, Y13
+	VFNMADD231PS consts<>+160(SB), Y13, Y10
+	VFNMADD231PS consts<>+192(SB), Y13, Y10
+	VBROADCASTSS consts<>+2464(SB), Y13
+	VFMADD213PS  consts<>+2496(SB), Y10, Y13
+	VFMADD213PS  consts<>+2528(SB), Y10, Y13
+	VFMADD213PS  consts<>+2560(SB), Y10, Y13
+	VFMADD213PS  consts<>+2592(SB), Y10, Y13
+	VFMADD213PS  consts<>+384(SB), Y10, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y10
+	VPSLLD       $0x17, Y12, Y12
+	VPAND        Y12, Y7, Y7
+	VPAND        Y7, Y11, Y7
+	VMULPS       Y7, Y10, Y11
+	CMPQ         R9, $+8
+	JLT          partless2
+	VMOVUPS      Y11, 32(BX)
+	JMP          partdone2
+
+partless2:
+	MOVQ         BX, DI
+	TESTQ        $0x00000004, R9
+	JEQ          partfour2
+	VMOVUPS      X11, 32(DI)
+	ADDQ         $+16, DI
+	VEXTRACTF128 $0x01, Y11, X11
+
+partfour2:
+	TESTQ   $0x00000002, R9
+	JEQ     parttwo2
+	VMOVLPS X11, 32(DI)
+	ADDQ    $+8, DI
+	VPSRLDQ $0x08, X11, X11
+
+parttwo2:
+	TESTQ  $0x00000001, R9
+	JEQ    partdone2
+	VMOVSS X11, 32(DI)
+
+partdone2:
+	VFMADD231PS Y7, Y10, Y9
+
+sum_done:
+	MOVQ         classes+40(FP), DI
+	CMPQ         DI, $+33
+	JLT          only
+	VCVTPS2PD    X8, Y7
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       (SI), Y7, Y7
+	VMOVUPS      Y7, (SI)
+	VADDPD       32(SI), Y8, Y8
+	VMOVUPS      Y8, 32(SI)
+	VCVTPS2PD    X9, Y7
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       64(SI), Y7, Y7
+	VMOVUPS      Y7, 64(SI)
+	VADDPD       96(SI), Y8, Y8
+	VMOVUPS      Y8, 96(SI)
+	VPXOR        Y8, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	ADDQ         $-32, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+1
+	JGE          sum_block
+	MOVQ         sums+8(FP), AX
+	VMOVUPS      (SI), Y4
+	VADDPD       64(SI), Y4, Y4
+	VMOVUPS      32(SI), Y5
+	VADDPD       96(SI), Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPD       X5, X4, X4
+	VPERMILPD    $0x01, X4, X5
+	VADDSD       X5, X4, X4
+	VCVTSD2SS    X4, X4, X4
+	VMOVSS       X4, (AX)
+	JMP          summed
+
+only:
+	MOVQ         sums+8(FP), AX
+	VCVTPS2PD    X8, Y4
+	VEXTRACTF128 $0x01, Y8, X5
+	VCVTPS2PD    X5, Y5
+	VCVTPS2PD    X9, Y6
+	VEXTRACTF128 $0x01, Y9, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y6, Y4, Y4
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPD       X5, X4, X4
+	VPERMILPD    $0x01, X4, X5
+	VADDSD       X5, X4, X4
+	VCVTSD2SS    X4, X4, X4
+	VMOVSS       X4, (AX)
+
+summed:
+next:
+	ADDQ $+4, sums+8(FP)
+	ADDQ $+4, labels+24(FP)
+	MOVQ classes+40(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ AX, logits+16(FP)
+	ADDQ $-1, rows+32(FP)
+	CMPQ rows+32(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
+
 // func partShiftedAVX512(sums *float32, total *[16]float64, logits *float32, n int, label int)
 // Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·partShiftedAVX512(SB), NOSPLIT, $0-40
@@ -18015,6 +20306,546 @@ sum_done:
 	VPXOR        Y10, Y10, Y10
 	ADDQ         $-128, CX
 	ADDQ         $-128, AX
+	CMPQ         AX, $+1
+	JGE          sum_block
+	VZEROUPPER
+	RET
+
+// func softmaxPartShiftedAVX512(sums *float32, total *[16]float64, logits *float32, n int, label int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·softmaxPartShiftedAVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+2368(SB), Z0
+	VBROADCASTSS consts<>+2272(SB), Z1
+	VBROADCASTSS consts<>+2336(SB), Z2
+	VBROADCASTSS consts<>+2304(SB), Z3
+	VBROADCASTSS consts<>+384(SB), Z4
+	VBROADCASTSS consts<>+96(SB), Z5
+	VBROADCASTSS consts<>+160(SB), Z6
+	VBROADCASTSS consts<>+192(SB), Z7
+	VBROADCASTSS consts<>+2464(SB), Z8
+	VBROADCASTSS consts<>+2496(SB), Z9
+	VBROADCASTSS consts<>+2528(SB), Z10
+	VBROADCASTSS consts<>+2560(SB), Z11
+	VBROADCASTSS consts<>+2592(SB), Z12
+	VBROADCASTSS consts<>+32(SB), Z13
+	VBROADCASTSS consts<>+928(SB), Z14
+	VBROADCASTSS consts<>+2400(SB), Z15
+	VBROADCASTSS consts<>+2432(SB), Z16
+	MOVQ         n+24(FP), AX
+	MOVQ         label+32(FP), CX
+	MOVQ         logits+16(FP), DX
+
+	// the shift and N
+	MOVQ         sums+0(FP), BX
+	VBROADCASTSS 256(BX), Z17
+	VPANDD       Z13, Z17, Z13
+	VCMPPS       $0x11, Z13, Z1, K1
+	VCMPPS       $0x11, Z14, Z13, K2
+	KANDW        K1, K2, K1
+	VMOVAPS.Z    Z17, K1, Z1
+	VSUBPS       Z1, Z17, Z13
+	VMINPS       Z13, Z2, Z2
+	VMAXPS       Z2, Z3, Z2
+	VFMADD213PS  Z0, Z5, Z2
+	VPSUBD       Z15, Z2, Z2
+	MOVQ         sums+0(FP), BX
+	VMOVSS       X2, 128(BX)
+	VCVTDQ2PS    Z2, Z2
+	VSUBPS       Z16, Z2, Z2
+	VSUBPS       Z2, Z0, Z0
+	VMULPS       Z6, Z2, Z2
+	VPXORD       Z14, Z14, Z14
+	MOVQ         total+8(FP), BX
+
+sum_block:
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000020, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+64
+	JLT     sum_few
+
+sum_round:
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      (DI), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      (DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VFMADD231PS  Z13, Z3, Z14
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      64(DI), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      64(DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VFMADD231PS  Z13, Z3, Z14
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      128(DI), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      128(DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VFMADD231PS  Z13, Z3, Z14
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      192(DI), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      192(DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VFMADD231PS  Z13, Z3, Z14
+	ADDQ         $+256, DX
+	ADDQ         $+256, DI
+	ADDQ         $-64, SI
+	CMPQ         SI, $+64
+	JGE          sum_round
+
+sum_few:
+	CMPQ SI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      (DI), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      (DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VFMADD231PS  Z13, Z3, Z14
+	ADDQ         $+64, DX
+	ADDQ         $+64, DI
+	ADDQ         $-16, SI
+	CMPQ         SI, $+16
+	JGE          sum_tile
+
+sum_part:
+	CMPQ         SI, $+1
+	JLT          sum_done
+	MOVL         $0x0000ffff, R8
+	BZHIL        SI, R8, R8
+	KMOVW        R8, K1
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      (DX), K1, Z3
+	VPXORD       Z13, Z13, Z13
+	VMOVUPS      (DI), Z15
+	VPCMPD       $0x06, Z13, Z15, K2
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K2, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K2, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VFMADD231PS  Z13, Z3, Z14
+
+sum_done:
+	VCVTPS2PD     Y14, Z3
+	VEXTRACTF64X4 $0x01, Z14, Y13
+	VCVTPS2PD     Y13, Z13
+	VADDPD        (BX), Z3, Z3
+	VMOVUPS       Z3, (BX)
+	VADDPD        64(BX), Z13, Z13
+	VMOVUPS       Z13, 64(BX)
+	VPXORD        Z14, Z14, Z14
+	ADDQ          $-32, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+1
+	JGE           sum_block
+	VZEROUPPER
+	RET
+
+// func softmaxPartShiftedAVX2(sums *float32, total *[16]float64, logits *float32, n int, label int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·softmaxPartShiftedAVX2(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+2368(SB), Y0
+	VBROADCASTSS consts<>+2272(SB), Y1
+	VBROADCASTSS consts<>+2336(SB), Y2
+	VBROADCASTSS consts<>+2304(SB), Y3
+	VBROADCASTSS consts<>+384(SB), Y4
+	VBROADCASTSS consts<>+96(SB), Y5
+	VBROADCASTSS consts<>+160(SB), Y6
+	VBROADCASTSS consts<>+192(SB), Y7
+	MOVQ         n+24(FP), AX
+	MOVQ         label+32(FP), CX
+	MOVQ         logits+16(FP), DX
+
+	// the shift and N
+	MOVQ         sums+0(FP), BX
+	VBROADCASTSS 256(BX), Y8
+	VPAND        consts<>+32(SB), Y8, Y9
+	VCMPPS       $0x11, Y9, Y1, Y1
+	VCMPPS       $0x11, consts<>+928(SB), Y9, Y9
+	VPAND        Y1, Y9, Y1
+	VPAND        Y8, Y1, Y1
+	VSUBPS       Y1, Y8, Y8
+	VMINPS       Y8, Y2, Y2
+	VMAXPS       Y2, Y3, Y2
+	VFMADD213PS  Y0, Y5, Y2
+	VPSUBD       consts<>+2400(SB), Y2, Y2
+	MOVQ         sums+0(FP), BX
+	VMOVSS       X2, 128(BX)
+	VCVTDQ2PS    Y2, Y2
+	VSUBPS       consts<>+2432(SB), Y2, Y2
+	VSUBPS       Y2, Y0, Y0
+	VMULPS       Y6, Y2, Y2
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	MOVQ         total+8(FP), BX
+
+sum_block:
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000020, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+32
+	JLT     sum_few
+
+sum_round:
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      (DI), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      (DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VFMADD231PS  Y3, Y8, Y9
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      32(DI), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      32(DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VFMADD231PS  Y3, Y8, Y10
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      64(DI), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      64(DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VFMADD231PS  Y3, Y8, Y9
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      96(DI), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      96(DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VFMADD231PS  Y3, Y8, Y10
+	ADDQ         $+128, DX
+	ADDQ         $+128, DI
+	ADDQ         $-32, SI
+	CMPQ         SI, $+32
+	JGE          sum_round
+
+sum_few:
+	CMPQ SI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      (DI), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      (DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VFMADD231PS  Y3, Y8, Y9
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      32(DI), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      32(DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VFMADD231PS  Y3, Y8, Y10
+	ADDQ         $+64, DX
+	ADDQ         $+64, DI
+	ADDQ         $-16, SI
+	CMPQ         SI, $+16
+	JGE          sum_tile
+
+sum_part:
+	CMPQ         SI, $+1
+	JLT          sum_done
+	MOVQ         $0x00000008, R8
+	MOVQ         SI, R9
+	CMPQ         R9, R8
+	CMOVQGT      R8, R9
+	NEGQ         R9
+	LEAQ         lane_mask<>+32(SB), R8
+	VMOVUPS      (R8)(R9*4), Y3
+	VMASKMOVPS   (DX), Y3, Y8
+	VPXOR        Y11, Y11, Y11
+	VBLENDVPS    Y3, Y8, Y11, Y8
+	MOVQ         $0x00000000, R8
+	MOVQ         SI, SI
+	SUBQ         $+8, SI
+	CMOVQLT      R8, SI
+	MOVQ         $0x00000008, R8
+	MOVQ         SI, SI
+	CMPQ         SI, R8
+	CMOVQGT      R8, SI
+	NEGQ         SI
+	LEAQ         lane_mask<>+32(SB), R8
+	VMOVUPS      (R8)(SI*4), Y11
+	VMASKMOVPS   32(DX), Y11, Y12
+	VPXOR        Y13, Y13, Y13
+	VBLENDVPS    Y11, Y12, Y13, Y12
+	VPXOR        Y13, Y13, Y13
+	VMOVUPS      (DI), Y14
+	VPCMPGTD     Y13, Y14, Y13
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y13, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y14
+	VFMADD231PS  Y5, Y8, Y14
+	VSUBPS       Y0, Y14, Y15
+	VFNMADD231PS Y6, Y15, Y8
+	VFNMADD231PS Y7, Y15, Y8
+	VBROADCASTSS consts<>+2464(SB), Y15
+	VFMADD213PS  consts<>+2496(SB), Y8, Y15
+	VFMADD213PS  consts<>+2528(SB), Y8, Y15
+	VFMADD213PS  consts<>+2560(SB), Y8, Y15
+	VFMADD213PS  consts<>+2592(SB), Y8, Y15
+	VFMADD213PS  Y4, Y8, Y15
+	VFMADD213PS  Y4, Y15, Y8
+	VPSLLD       $0x17, Y14, Y14
+	VPAND        Y14, Y13, Y13
+	VPAND        Y13, Y3, Y3
+	VFMADD231PS  Y3, Y8, Y9
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      32(DI), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VSUBPS       Y1, Y12, Y8
+	VPAND        Y8, Y3, Y8
+	VPAND        Y8, Y11, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y12
+	VFMADD231PS  Y5, Y8, Y12
+	VSUBPS       Y0, Y12, Y13
+	VFNMADD231PS Y6, Y13, Y8
+	VFNMADD231PS Y7, Y13, Y8
+	VBROADCASTSS consts<>+2464(SB), Y13
+	VFMADD213PS  consts<>+2496(SB), Y8, Y13
+	VFMADD213PS  consts<>+2528(SB), Y8, Y13
+	VFMADD213PS  consts<>+2560(SB), Y8, Y13
+	VFMADD213PS  consts<>+2592(SB), Y8, Y13
+	VFMADD213PS  Y4, Y8, Y13
+	VFMADD213PS  Y4, Y13, Y8
+	VPSLLD       $0x17, Y12, Y12
+	VPAND        Y12, Y3, Y3
+	VPAND        Y3, Y11, Y3
+	VFMADD231PS  Y3, Y8, Y10
+
+sum_done:
+	VCVTPS2PD    X9, Y3
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       (BX), Y3, Y3
+	VMOVUPS      Y3, (BX)
+	VADDPD       32(BX), Y8, Y8
+	VMOVUPS      Y8, 32(BX)
+	VCVTPS2PD    X10, Y3
+	VEXTRACTF128 $0x01, Y10, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       64(BX), Y3, Y3
+	VMOVUPS      Y3, 64(BX)
+	VADDPD       96(BX), Y8, Y8
+	VMOVUPS      Y8, 96(BX)
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	ADDQ         $-32, CX
+	ADDQ         $-32, AX
 	CMPQ         AX, $+1
 	JGE          sum_block
 	VZEROUPPER
@@ -18645,7 +21476,7 @@ sum_done:
 	RET
 
 // func narrowSumAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int, slow *int)
-// Requires: AVX, AVX512F, CMOV
+// Requires: AVX, AVX512F
 TEXT ·narrowSumAVX512(SB), NOSPLIT, $0-64
 	VBROADCASTSS consts<>+1792(SB), Z0
 	VBROADCASTSS consts<>+2624(SB), Z1
@@ -18662,493 +21493,750 @@ TEXT ·narrowSumAVX512(SB), NOSPLIT, $0-64
 	VBROADCASTSS consts<>+256(SB), Z12
 	VBROADCASTSS consts<>+288(SB), Z13
 	VBROADCASTSS consts<>+320(SB), Z14
-	VBROADCASTSS consts<>+352(SB), Z15
-	VMOVUPS      exp_one<>+0(SB), Z16
-	VBROADCASTSS consts<>+2240(SB), Z17
 
 group:
 	MOVQ    labels+16(FP), AX
-	VMOVUPS (AX), Z18
-	VPXORD  Z22, Z22, Z22
-	VPXORD  Z21, Z21, Z21
+	VMOVUPS (AX), Z15
+	VPXORD  Z19, Z19, Z19
+	VPXORD  Z18, Z18, Z18
 	MOVQ    logits+8(FP), AX
 	MOVQ    classes+32(FP), CX
+	SHLQ    $0x02, CX
 	MOVQ    classes+32(FP), DX
-	SHLQ    $0x02, DX
-	CMPQ    CX, $+4
+	CMPQ    DX, $+4
 	JLT     sum_few
-	ADDQ    $-4, CX
+	ADDQ    $-4, DX
 	MOVQ    $0x00000000, BX
 
 sum_columns:
-	MOVQ         BX, SI
-	SHLQ         $0x06, SI
+	MOVQ         e+40(FP), SI
 	MOVQ         BX, DI
-	SHLQ         $0x02, DI
-	LEAQ         (AX)(DI*1), DI
-	MOVQ         e+40(FP), R8
-	LEAQ         (R8)(SI*1), SI
-	VPBROADCASTD BX, Z19
-	VPSUBD       Z19, Z18, Z19
-	LEAQ         (DX)(DX*2), R8
-	LEAQ         (DI)(DX*4), R9
-	LEAQ         (R9)(DX*4), R10
-	LEAQ         (R10)(DX*4), R11
-	VMOVUPS      (DI), X20
-	VINSERTF32X4 $0x01, (R9), Z20, Z24
-	VINSERTF32X4 $0x02, (R10), Z24, Z24
-	VINSERTF32X4 $0x03, (R11), Z24, Z24
-	VMOVUPS      (DI)(DX*1), X20
-	VINSERTF32X4 $0x01, (R9)(DX*1), Z20, Z25
-	VINSERTF32X4 $0x02, (R10)(DX*1), Z25, Z25
-	VINSERTF32X4 $0x03, (R11)(DX*1), Z25, Z25
-	VMOVUPS      (DI)(DX*2), X20
-	VINSERTF32X4 $0x01, (R9)(DX*2), Z20, Z26
-	VINSERTF32X4 $0x02, (R10)(DX*2), Z26, Z26
-	VINSERTF32X4 $0x03, (R11)(DX*2), Z26, Z26
-	VMOVUPS      (DI)(R8*1), X20
-	VINSERTF32X4 $0x01, (R9)(R8*1), Z20, Z27
-	VINSERTF32X4 $0x02, (R10)(R8*1), Z27, Z27
-	VINSERTF32X4 $0x03, (R11)(R8*1), Z27, Z27
-	VUNPCKLPS    Z25, Z24, Z28
-	VUNPCKLPS    Z27, Z26, Z29
-	VUNPCKHPS    Z25, Z24, Z24
-	VUNPCKHPS    Z27, Z26, Z25
-	VUNPCKLPD    Z29, Z28, Z26
-	VUNPCKHPD    Z29, Z28, Z27
-	VUNPCKLPD    Z25, Z24, Z28
-	VUNPCKHPD    Z25, Z24, Z24
-	VPXORD       Z25, Z25, Z25
-	VPCMPD       $0x00, Z25, Z19, K1
-	VBLENDMPS    Z26, Z21, K1, Z21
-	VPANDD       Z6, Z26, Z25
-	VPXORD       Z29, Z29, Z29
-	VBLENDMPS    Z29, Z25, K1, Z25
-	VPMAXSD      Z25, Z22, Z22
-	VADDPS       Z7, Z26, Z25
+	MOVQ         BX, R8
+	SHLQ         $0x06, DI
+	SHLQ         $0x02, R8
+	LEAQ         (AX)(R8*1), R8
+	LEAQ         (SI)(DI*1), SI
+	VPBROADCASTD BX, Z16
+	VPSUBD       Z16, Z15, Z16
+	LEAQ         (CX)(CX*2), DI
+	LEAQ         (R8)(CX*4), R9
+	LEAQ         (R9)(CX*4), R10
+	LEAQ         (R10)(CX*4), R11
+	VMOVUPS      (R8), X17
+	VINSERTF32X4 $0x01, (R9), Z17, Z21
+	VINSERTF32X4 $0x02, (R10), Z21, Z21
+	VINSERTF32X4 $0x03, (R11), Z21, Z21
+	VMOVUPS      (R8)(CX*1), X17
+	VINSERTF32X4 $0x01, (R9)(CX*1), Z17, Z22
+	VINSERTF32X4 $0x02, (R10)(CX*1), Z22, Z22
+	VINSERTF32X4 $0x03, (R11)(CX*1), Z22, Z22
+	VMOVUPS      (R8)(CX*2), X17
+	VINSERTF32X4 $0x01, (R9)(CX*2), Z17, Z23
+	VINSERTF32X4 $0x02, (R10)(CX*2), Z23, Z23
+	VINSERTF32X4 $0x03, (R11)(CX*2), Z23, Z23
+	VMOVUPS      (R8)(DI*1), X17
+	VINSERTF32X4 $0x01, (R9)(DI*1), Z17, Z24
+	VINSERTF32X4 $0x02, (R10)(DI*1), Z24, Z24
+	VINSERTF32X4 $0x03, (R11)(DI*1), Z24, Z24
+	VUNPCKLPS    Z22, Z21, Z25
+	VUNPCKLPS    Z24, Z23, Z26
+	VUNPCKHPS    Z22, Z21, Z21
+	VUNPCKHPS    Z24, Z23, Z22
+	VUNPCKLPD    Z26, Z25, Z23
+	VUNPCKHPD    Z26, Z25, Z24
+	VUNPCKLPD    Z22, Z21, Z25
+	VUNPCKHPD    Z22, Z21, Z21
+	VPXORD       Z22, Z22, Z22
+	VPCMPD       $0x00, Z22, Z16, K1
+	VBLENDMPS    Z23, Z18, K1, Z18
+	VPANDD       Z6, Z23, Z22
+	VPXORD       Z26, Z26, Z26
+	VBLENDMPS    Z26, Z22, K1, Z22
+	VPMAXSD      Z22, Z19, Z19
+	VPCMPD       $0x00, Z0, Z16, K1
+	VBLENDMPS    Z24, Z18, K1, Z18
+	VPANDD       Z6, Z24, Z22
+	VPXORD       Z26, Z26, Z26
+	VBLENDMPS    Z26, Z22, K1, Z22
+	VPMAXSD      Z22, Z19, Z19
+	VPCMPD       $0x00, Z1, Z16, K1
+	VBLENDMPS    Z25, Z18, K1, Z18
+	VPANDD       Z6, Z25, Z22
+	VPXORD       Z26, Z26, Z26
+	VBLENDMPS    Z26, Z22, K1, Z22
+	VPMAXSD      Z22, Z19, Z19
+	VPCMPD       $0x00, Z2, Z16, K1
+	VBLENDMPS    Z21, Z18, K1, Z18
+	VPANDD       Z6, Z21, Z22
+	VPXORD       Z26, Z26, Z26
+	VBLENDMPS    Z26, Z22, K1, Z22
+	VPMAXSD      Z22, Z19, Z19
+	VPXORD       Z22, Z22, Z22
+	VPCMPD       $0x00, Z0, Z16, K2
+	VPCMPD       $0x00, Z1, Z16, K3
+	VPCMPD       $0x00, Z2, Z16, K4
+	VPCMPD       $0x00, Z22, Z16, K1
+	VADDPS       Z7, Z24, Z16
+	VADDPS       Z7, Z25, Z22
+	VADDPS       Z7, Z21, Z21
+	VADDPS       Z7, Z23, Z23
+	VMOVAPS      Z5, Z26
+	VFMADD231PS  Z8, Z16, Z26
+	VMOVAPS      Z5, Z28
+	VFMADD231PS  Z8, Z22, Z28
+	VMOVAPS      Z5, Z30
+	VFMADD231PS  Z8, Z21, Z30
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z26
-	VFMADD231PS Z8, Z25, Z26
-	VSUBPS      Z5, Z26, Z29
+	VMOVAPS      Z5, Z24
+	VFMADD231PS  Z8, Z23, Z24
+	VSUBPS       Z5, Z26, Z27
+	VSUBPS       Z5, Z28, Z29
+	VSUBPS       Z5, Z30, Z31
+	VSUBPS       Z5, Z24, Z25
+	VFNMADD231PS Z9, Z27, Z16
+	VFNMADD231PS Z9, Z29, Z22
+	VFNMADD231PS Z9, Z31, Z21
 
 	// r = c - n ln2
-	VFNMADD231PS Z9, Z29, Z25
-	VFNMADD231PS Z10, Z29, Z25
+	VFNMADD231PS Z9, Z25, Z23
+	VFNMADD231PS Z10, Z27, Z16
+	VFNMADD231PS Z10, Z29, Z22
+	VFNMADD231PS Z10, Z31, Z21
+	VFNMADD231PS Z10, Z25, Z23
+	VMOVAPS      Z12, Z27
+	VFMADD231PS  Z11, Z16, Z27
+	VMOVAPS      Z12, Z29
+	VFMADD231PS  Z11, Z22, Z29
+	VMOVAPS      Z12, Z31
+	VFMADD231PS  Z11, Z21, Z31
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z12, Z29
-	VFMADD231PS Z11, Z25, Z29
-	VFMADD213PS Z13, Z25, Z29
-	VFMADD213PS Z14, Z25, Z29
-	VFMADD213PS Z15, Z29, Z25
+	VMOVAPS          Z12, Z25
+	VFMADD231PS      Z11, Z23, Z25
+	VFMADD213PS      Z13, Z16, Z27
+	VFMADD213PS      Z13, Z22, Z29
+	VFMADD213PS      Z13, Z21, Z31
+	VFMADD213PS      Z13, Z23, Z25
+	VFMADD213PS      Z14, Z16, Z27
+	VFMADD213PS      Z14, Z22, Z29
+	VFMADD213PS      Z14, Z21, Z31
+	VFMADD213PS      Z14, Z23, Z25
+	VFMADD213PS.BCST consts<>+352(SB), Z27, Z16
+	VFMADD213PS.BCST consts<>+352(SB), Z29, Z22
+	VFMADD213PS.BCST consts<>+352(SB), Z31, Z21
+	VFMADD213PS.BCST consts<>+352(SB), Z25, Z23
+	VPERMPS          exp_one<>+0(SB), Z26, Z27
+	VPERMPS          exp_one<>+0(SB), Z28, Z29
+	VPERMPS          exp_one<>+0(SB), Z30, Z31
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z16, Z26, Z29
+	VPERMPS     exp_one<>+0(SB), Z24, Z25
 	VPSLLD      $0x15, Z26, Z26
-	VPADDD      Z26, Z29, Z26
-	VFMADD231PS Z25, Z26, Z26
-	VPXORD      Z25, Z25, Z25
-	VBLENDMPS   Z25, Z26, K1, Z25
-	VMOVUPS     Z25, (SI)
-	VPCMPD      $0x00, Z0, Z19, K1
-	VBLENDMPS   Z27, Z21, K1, Z21
-	VPANDD      Z6, Z27, Z25
-	VPXORD      Z26, Z26, Z26
-	VBLENDMPS   Z26, Z25, K1, Z25
-	VPMAXSD     Z25, Z22, Z22
-	VADDPS      Z7, Z27, Z25
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z26
-	VFMADD231PS Z8, Z25, Z26
-	VSUBPS      Z5, Z26, Z27
-
-	// r = c - n ln2
-	VFNMADD231PS Z9, Z27, Z25
-	VFNMADD231PS Z10, Z27, Z25
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z12, Z27
-	VFMADD231PS Z11, Z25, Z27
-	VFMADD213PS Z13, Z25, Z27
-	VFMADD213PS Z14, Z25, Z27
-	VFMADD213PS Z15, Z27, Z25
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z16, Z26, Z27
-	VPSLLD      $0x15, Z26, Z26
-	VPADDD      Z26, Z27, Z26
-	VFMADD231PS Z25, Z26, Z26
-	VPXORD      Z25, Z25, Z25
-	VBLENDMPS   Z25, Z26, K1, Z25
-	VMOVUPS     Z25, 64(SI)
-	VPCMPD      $0x00, Z1, Z19, K1
-	VBLENDMPS   Z28, Z21, K1, Z21
-	VPANDD      Z6, Z28, Z25
-	VPXORD      Z26, Z26, Z26
-	VBLENDMPS   Z26, Z25, K1, Z25
-	VPMAXSD     Z25, Z22, Z22
-	VADDPS      Z7, Z28, Z25
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z26
-	VFMADD231PS Z8, Z25, Z26
-	VSUBPS      Z5, Z26, Z27
-
-	// r = c - n ln2
-	VFNMADD231PS Z9, Z27, Z25
-	VFNMADD231PS Z10, Z27, Z25
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z12, Z27
-	VFMADD231PS Z11, Z25, Z27
-	VFMADD213PS Z13, Z25, Z27
-	VFMADD213PS Z14, Z25, Z27
-	VFMADD213PS Z15, Z27, Z25
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z16, Z26, Z27
-	VPSLLD      $0x15, Z26, Z26
-	VPADDD      Z26, Z27, Z26
-	VFMADD231PS Z25, Z26, Z26
-	VPXORD      Z25, Z25, Z25
-	VBLENDMPS   Z25, Z26, K1, Z25
-	VMOVUPS     Z25, 128(SI)
-	VPCMPD      $0x00, Z2, Z19, K1
-	VBLENDMPS   Z24, Z21, K1, Z21
-	VPANDD      Z6, Z24, Z19
-	VPXORD      Z25, Z25, Z25
-	VBLENDMPS   Z25, Z19, K1, Z19
-	VPMAXSD     Z19, Z22, Z22
-	VADDPS      Z7, Z24, Z19
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z24
-	VFMADD231PS Z8, Z19, Z24
-	VSUBPS      Z5, Z24, Z25
-
-	// r = c - n ln2
-	VFNMADD231PS Z9, Z25, Z19
-	VFNMADD231PS Z10, Z25, Z19
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z12, Z25
-	VFMADD231PS Z11, Z19, Z25
-	VFMADD213PS Z13, Z19, Z25
-	VFMADD213PS Z14, Z19, Z25
-	VFMADD213PS Z15, Z25, Z19
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z16, Z24, Z25
+	VPSLLD      $0x15, Z28, Z28
+	VPSLLD      $0x15, Z30, Z30
 	VPSLLD      $0x15, Z24, Z24
+	VPADDD      Z26, Z27, Z26
+	VPADDD      Z28, Z29, Z27
+	VPADDD      Z30, Z31, Z28
 	VPADDD      Z24, Z25, Z24
-	VFMADD231PS Z19, Z24, Z24
-	VPXORD      Z19, Z19, Z19
-	VBLENDMPS   Z19, Z24, K1, Z19
-	VMOVUPS     Z19, 192(SI)
+	VFMADD231PS Z16, Z26, Z26
+	VFMADD231PS Z22, Z27, Z27
+	VFMADD231PS Z21, Z28, Z28
+	VFMADD231PS Z23, Z24, Z24
+	VPXORD      Z21, Z21, Z21
+	VPXORD      Z22, Z22, Z22
+	VPXORD      Z23, Z23, Z23
+	VPXORD      Z16, Z16, Z16
+	VBLENDMPS   Z21, Z26, K2, Z21
+	VBLENDMPS   Z22, Z27, K3, Z22
+	VBLENDMPS   Z23, Z28, K4, Z23
+	VBLENDMPS   Z16, Z24, K1, Z16
+	VMOVUPS     Z21, 64(SI)
+	VMOVUPS     Z22, 128(SI)
+	VMOVUPS     Z23, 192(SI)
+	VMOVUPS     Z16, (SI)
+	ADDQ        $+4, BX
+	CMPQ        BX, DX
+	JLE         sum_columns
 
-	// the next 4, or the last
-	CMPQ    BX, CX
-	JEQ     sum_done
-	ADDQ    $+4, BX
-	MOVQ    BX, BX
-	CMPQ    BX, CX
-	CMOVQGT CX, BX
-	MOVQ    BX, BX
-	JMP     sum_columns
+	// the columns that are left
+	SUBQ         DX, BX
+	CMPQ         BX, $+4
+	JGE          sum_done
+	CMPQ         BX, $+3
+	JGE          sum_left1
+	CMPQ         BX, $+2
+	JGE          sum_left2
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x06, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VPBROADCASTD DX, Z16
+	VPSUBD       Z16, Z15, Z15
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), SI
+	LEAQ         (SI)(CX*4), DI
+	LEAQ         (DI)(CX*4), R8
+	VMOVUPS      (AX), X17
+	VINSERTF32X4 $0x01, (SI), Z17, Z16
+	VINSERTF32X4 $0x02, (DI), Z16, Z16
+	VINSERTF32X4 $0x03, (R8), Z16, Z16
+	VMOVUPS      (AX)(CX*1), X17
+	VINSERTF32X4 $0x01, (SI)(CX*1), Z17, Z21
+	VINSERTF32X4 $0x02, (DI)(CX*1), Z21, Z21
+	VINSERTF32X4 $0x03, (R8)(CX*1), Z21, Z21
+	VMOVUPS      (AX)(CX*2), X17
+	VINSERTF32X4 $0x01, (SI)(CX*2), Z17, Z22
+	VINSERTF32X4 $0x02, (DI)(CX*2), Z22, Z22
+	VINSERTF32X4 $0x03, (R8)(CX*2), Z22, Z22
+	VMOVUPS      (AX)(DX*1), X17
+	VINSERTF32X4 $0x01, (SI)(DX*1), Z17, Z23
+	VINSERTF32X4 $0x02, (DI)(DX*1), Z23, Z23
+	VINSERTF32X4 $0x03, (R8)(DX*1), Z23, Z23
+	VUNPCKLPS    Z21, Z16, Z24
+	VUNPCKLPS    Z23, Z22, Z25
+	VUNPCKHPS    Z21, Z16, Z16
+	VUNPCKHPS    Z23, Z22, Z21
+	VUNPCKLPD    Z25, Z24, Z22
+	VUNPCKHPD    Z25, Z24, Z22
+	VUNPCKLPD    Z21, Z16, Z23
+	VUNPCKHPD    Z21, Z16, Z16
+	VPCMPD       $0x00, Z0, Z15, K1
+	VBLENDMPS    Z22, Z18, K1, Z18
+	VPANDD       Z6, Z22, Z21
+	VPXORD       Z24, Z24, Z24
+	VBLENDMPS    Z24, Z21, K1, Z21
+	VPMAXSD      Z21, Z19, Z19
+	VPCMPD       $0x00, Z1, Z15, K1
+	VBLENDMPS    Z23, Z18, K1, Z18
+	VPANDD       Z6, Z23, Z21
+	VPXORD       Z24, Z24, Z24
+	VBLENDMPS    Z24, Z21, K1, Z21
+	VPMAXSD      Z21, Z19, Z19
+	VPCMPD       $0x00, Z2, Z15, K1
+	VBLENDMPS    Z16, Z18, K1, Z18
+	VPANDD       Z6, Z16, Z21
+	VPXORD       Z24, Z24, Z24
+	VBLENDMPS    Z24, Z21, K1, Z21
+	VPMAXSD      Z21, Z19, Z19
+	VPCMPD       $0x00, Z0, Z15, K1
+	VPCMPD       $0x00, Z1, Z15, K2
+	VPCMPD       $0x00, Z2, Z15, K3
+	VADDPS       Z7, Z22, Z15
+	VADDPS       Z7, Z23, Z21
+	VADDPS       Z7, Z16, Z25
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z16
+	VFMADD231PS Z8, Z15, Z16
+	VMOVAPS     Z5, Z23
+	VFMADD231PS Z8, Z21, Z23
+	VMOVAPS     Z5, Z26
+	VFMADD231PS Z8, Z25, Z26
+	VSUBPS      Z5, Z16, Z22
+	VSUBPS      Z5, Z23, Z24
+	VSUBPS      Z5, Z26, Z27
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z22, Z15
+	VFNMADD231PS Z9, Z24, Z21
+	VFNMADD231PS Z9, Z27, Z25
+	VFNMADD231PS Z10, Z22, Z15
+	VFNMADD231PS Z10, Z24, Z21
+	VFNMADD231PS Z10, Z27, Z25
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS          Z12, Z22
+	VFMADD231PS      Z11, Z15, Z22
+	VMOVAPS          Z12, Z24
+	VFMADD231PS      Z11, Z21, Z24
+	VMOVAPS          Z12, Z27
+	VFMADD231PS      Z11, Z25, Z27
+	VFMADD213PS      Z13, Z15, Z22
+	VFMADD213PS      Z13, Z21, Z24
+	VFMADD213PS      Z13, Z25, Z27
+	VFMADD213PS      Z14, Z15, Z22
+	VFMADD213PS      Z14, Z21, Z24
+	VFMADD213PS      Z14, Z25, Z27
+	VFMADD213PS.BCST consts<>+352(SB), Z22, Z15
+	VFMADD213PS.BCST consts<>+352(SB), Z24, Z21
+	VFMADD213PS.BCST consts<>+352(SB), Z27, Z25
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z16, Z22
+	VPERMPS     exp_one<>+0(SB), Z23, Z24
+	VPERMPS     exp_one<>+0(SB), Z26, Z27
+	VPSLLD      $0x15, Z16, Z16
+	VPSLLD      $0x15, Z23, Z23
+	VPSLLD      $0x15, Z26, Z26
+	VPADDD      Z16, Z22, Z16
+	VPADDD      Z23, Z24, Z22
+	VPADDD      Z26, Z27, Z23
+	VFMADD231PS Z15, Z16, Z16
+	VFMADD231PS Z21, Z22, Z22
+	VFMADD231PS Z25, Z23, Z23
+	VPXORD      Z15, Z15, Z15
+	VPXORD      Z21, Z21, Z21
+	VPXORD      Z24, Z24, Z24
+	VBLENDMPS   Z15, Z16, K1, Z15
+	VBLENDMPS   Z21, Z22, K2, Z16
+	VBLENDMPS   Z24, Z23, K3, Z21
+	VMOVUPS     Z15, 64(BX)
+	VMOVUPS     Z16, 128(BX)
+	VMOVUPS     Z21, 192(BX)
+	JMP         sum_done
+
+sum_left2:
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x06, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VPBROADCASTD DX, Z16
+	VPSUBD       Z16, Z15, Z15
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), SI
+	LEAQ         (SI)(CX*4), DI
+	LEAQ         (DI)(CX*4), R8
+	VMOVUPS      (AX), X17
+	VINSERTF32X4 $0x01, (SI), Z17, Z16
+	VINSERTF32X4 $0x02, (DI), Z16, Z16
+	VINSERTF32X4 $0x03, (R8), Z16, Z16
+	VMOVUPS      (AX)(CX*1), X17
+	VINSERTF32X4 $0x01, (SI)(CX*1), Z17, Z21
+	VINSERTF32X4 $0x02, (DI)(CX*1), Z21, Z21
+	VINSERTF32X4 $0x03, (R8)(CX*1), Z21, Z21
+	VMOVUPS      (AX)(CX*2), X17
+	VINSERTF32X4 $0x01, (SI)(CX*2), Z17, Z22
+	VINSERTF32X4 $0x02, (DI)(CX*2), Z22, Z22
+	VINSERTF32X4 $0x03, (R8)(CX*2), Z22, Z22
+	VMOVUPS      (AX)(DX*1), X17
+	VINSERTF32X4 $0x01, (SI)(DX*1), Z17, Z23
+	VINSERTF32X4 $0x02, (DI)(DX*1), Z23, Z23
+	VINSERTF32X4 $0x03, (R8)(DX*1), Z23, Z23
+	VUNPCKLPS    Z21, Z16, Z24
+	VUNPCKLPS    Z23, Z22, Z25
+	VUNPCKHPS    Z21, Z16, Z16
+	VUNPCKHPS    Z23, Z22, Z21
+	VUNPCKLPD    Z25, Z24, Z22
+	VUNPCKHPD    Z25, Z24, Z22
+	VUNPCKLPD    Z21, Z16, Z22
+	VUNPCKHPD    Z21, Z16, Z16
+	VPCMPD       $0x00, Z1, Z15, K1
+	VBLENDMPS    Z22, Z18, K1, Z18
+	VPANDD       Z6, Z22, Z21
+	VPXORD       Z23, Z23, Z23
+	VBLENDMPS    Z23, Z21, K1, Z21
+	VPMAXSD      Z21, Z19, Z19
+	VPCMPD       $0x00, Z2, Z15, K1
+	VBLENDMPS    Z16, Z18, K1, Z18
+	VPANDD       Z6, Z16, Z21
+	VPXORD       Z23, Z23, Z23
+	VBLENDMPS    Z23, Z21, K1, Z21
+	VPMAXSD      Z21, Z19, Z19
+	VPCMPD       $0x00, Z1, Z15, K1
+	VPCMPD       $0x00, Z2, Z15, K2
+	VADDPS       Z7, Z22, Z15
+	VADDPS       Z7, Z16, Z22
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z16
+	VFMADD231PS Z8, Z15, Z16
+	VMOVAPS     Z5, Z23
+	VFMADD231PS Z8, Z22, Z23
+	VSUBPS      Z5, Z16, Z21
+	VSUBPS      Z5, Z23, Z24
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z21, Z15
+	VFNMADD231PS Z9, Z24, Z22
+	VFNMADD231PS Z10, Z21, Z15
+	VFNMADD231PS Z10, Z24, Z22
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS          Z12, Z21
+	VFMADD231PS      Z11, Z15, Z21
+	VMOVAPS          Z12, Z24
+	VFMADD231PS      Z11, Z22, Z24
+	VFMADD213PS      Z13, Z15, Z21
+	VFMADD213PS      Z13, Z22, Z24
+	VFMADD213PS      Z14, Z15, Z21
+	VFMADD213PS      Z14, Z22, Z24
+	VFMADD213PS.BCST consts<>+352(SB), Z21, Z15
+	VFMADD213PS.BCST consts<>+352(SB), Z24, Z22
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z16, Z21
+	VPERMPS     exp_one<>+0(SB), Z23, Z24
+	VPSLLD      $0x15, Z16, Z16
+	VPSLLD      $0x15, Z23, Z23
+	VPADDD      Z16, Z21, Z16
+	VPADDD      Z23, Z24, Z21
+	VFMADD231PS Z15, Z16, Z16
+	VFMADD231PS Z22, Z21, Z21
+	VPXORD      Z15, Z15, Z15
+	VPXORD      Z22, Z22, Z22
+	VBLENDMPS   Z15, Z16, K1, Z15
+	VBLENDMPS   Z22, Z21, K2, Z16
+	VMOVUPS     Z15, 128(BX)
+	VMOVUPS     Z16, 192(BX)
+	JMP         sum_done
+
+sum_left1:
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x06, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VPBROADCASTD DX, Z16
+	VPSUBD       Z16, Z15, Z15
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), SI
+	LEAQ         (SI)(CX*4), DI
+	LEAQ         (DI)(CX*4), R8
+	VMOVUPS      (AX), X17
+	VINSERTF32X4 $0x01, (SI), Z17, Z16
+	VINSERTF32X4 $0x02, (DI), Z16, Z16
+	VINSERTF32X4 $0x03, (R8), Z16, Z16
+	VMOVUPS      (AX)(CX*1), X17
+	VINSERTF32X4 $0x01, (SI)(CX*1), Z17, Z21
+	VINSERTF32X4 $0x02, (DI)(CX*1), Z21, Z21
+	VINSERTF32X4 $0x03, (R8)(CX*1), Z21, Z21
+	VMOVUPS      (AX)(CX*2), X17
+	VINSERTF32X4 $0x01, (SI)(CX*2), Z17, Z22
+	VINSERTF32X4 $0x02, (DI)(CX*2), Z22, Z22
+	VINSERTF32X4 $0x03, (R8)(CX*2), Z22, Z22
+	VMOVUPS      (AX)(DX*1), X17
+	VINSERTF32X4 $0x01, (SI)(DX*1), Z17, Z23
+	VINSERTF32X4 $0x02, (DI)(DX*1), Z23, Z23
+	VINSERTF32X4 $0x03, (R8)(DX*1), Z23, Z23
+	VUNPCKLPS    Z21, Z16, Z24
+	VUNPCKLPS    Z23, Z22, Z25
+	VUNPCKHPS    Z21, Z16, Z16
+	VUNPCKHPS    Z23, Z22, Z21
+	VUNPCKLPD    Z25, Z24, Z22
+	VUNPCKHPD    Z25, Z24, Z22
+	VUNPCKLPD    Z21, Z16, Z22
+	VUNPCKHPD    Z21, Z16, Z16
+	VPCMPD       $0x00, Z2, Z15, K1
+	VBLENDMPS    Z16, Z18, K1, Z18
+	VPANDD       Z6, Z16, Z21
+	VPXORD       Z22, Z22, Z22
+	VBLENDMPS    Z22, Z21, K1, Z21
+	VPMAXSD      Z21, Z19, Z19
+	VPCMPD       $0x00, Z2, Z15, K1
+	VADDPS       Z7, Z16, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z16
+	VFMADD231PS Z8, Z15, Z16
+	VSUBPS      Z5, Z16, Z21
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z21, Z15
+	VFNMADD231PS Z10, Z21, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS          Z12, Z21
+	VFMADD231PS      Z11, Z15, Z21
+	VFMADD213PS      Z13, Z15, Z21
+	VFMADD213PS      Z14, Z15, Z21
+	VFMADD213PS.BCST consts<>+352(SB), Z21, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z16, Z21
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z21, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VPXORD      Z15, Z15, Z15
+	VBLENDMPS   Z15, Z16, K1, Z15
+	VMOVUPS     Z15, 192(BX)
+	JMP         sum_done
+	JMP sum_done
 
 sum_few:
-	CMPQ         CX, $+3
+	MOVQ         classes+32(FP), DX
+	CMPQ         DX, $+3
 	JLT          sum_two
-	MOVQ         e+40(FP), CX
-	LEAQ         (DX)(DX*2), BX
-	LEAQ         (AX)(DX*4), SI
-	LEAQ         (SI)(DX*4), DI
-	LEAQ         (DI)(DX*4), R8
-	VMOVSD       (AX), X19
-	VINSERTPS    $0x20, 8(AX), X19, X20
-	VMOVSD       (SI), X19
-	VINSERTPS    $0x20, 8(SI), X19, X19
-	VINSERTF32X4 $0x01, X19, Z20, Z19
-	VMOVSD       (DI), X20
-	VINSERTPS    $0x20, 8(DI), X20, X20
-	VINSERTF32X4 $0x02, X20, Z19, Z19
-	VMOVSD       (R8), X20
-	VINSERTPS    $0x20, 8(R8), X20, X20
-	VINSERTF32X4 $0x03, X20, Z19, Z19
-	VMOVSD       (AX)(DX*1), X20
-	VINSERTPS    $0x20, 8(AX)(DX*1), X20, X20
-	VMOVSD       (SI)(DX*1), X23
-	VINSERTPS    $0x20, 8(SI)(DX*1), X23, X23
-	VINSERTF32X4 $0x01, X23, Z20, Z24
-	VMOVSD       (DI)(DX*1), X20
-	VINSERTPS    $0x20, 8(DI)(DX*1), X20, X20
-	VINSERTF32X4 $0x02, X20, Z24, Z24
-	VMOVSD       (R8)(DX*1), X20
-	VINSERTPS    $0x20, 8(R8)(DX*1), X20, X20
-	VINSERTF32X4 $0x03, X20, Z24, Z24
-	VMOVSD       (AX)(DX*2), X20
-	VINSERTPS    $0x20, 8(AX)(DX*2), X20, X20
-	VMOVSD       (SI)(DX*2), X23
-	VINSERTPS    $0x20, 8(SI)(DX*2), X23, X23
-	VINSERTF32X4 $0x01, X23, Z20, Z25
-	VMOVSD       (DI)(DX*2), X20
-	VINSERTPS    $0x20, 8(DI)(DX*2), X20, X20
-	VINSERTF32X4 $0x02, X20, Z25, Z25
-	VMOVSD       (R8)(DX*2), X20
-	VINSERTPS    $0x20, 8(R8)(DX*2), X20, X20
-	VINSERTF32X4 $0x03, X20, Z25, Z25
-	VMOVSD       (AX)(BX*1), X20
-	VINSERTPS    $0x20, 8(AX)(BX*1), X20, X20
-	VMOVSD       (SI)(BX*1), X23
-	VINSERTPS    $0x20, 8(SI)(BX*1), X23, X23
-	VINSERTF32X4 $0x01, X23, Z20, Z26
-	VMOVSD       (DI)(BX*1), X20
-	VINSERTPS    $0x20, 8(DI)(BX*1), X20, X20
-	VINSERTF32X4 $0x02, X20, Z26, Z26
-	VMOVSD       (R8)(BX*1), X20
-	VINSERTPS    $0x20, 8(R8)(BX*1), X20, X20
-	VINSERTF32X4 $0x03, X20, Z26, Z26
-	VUNPCKLPS    Z24, Z19, Z27
-	VUNPCKLPS    Z26, Z25, Z28
-	VUNPCKHPS    Z24, Z19, Z19
-	VUNPCKHPS    Z26, Z25, Z24
-	VUNPCKLPD    Z28, Z27, Z25
-	VUNPCKHPD    Z28, Z27, Z26
-	VUNPCKLPD    Z24, Z19, Z27
-	VUNPCKHPD    Z24, Z19, Z19
-	VPXORD       Z19, Z19, Z19
-	VPCMPD       $0x00, Z19, Z18, K1
-	VBLENDMPS    Z25, Z21, K1, Z21
-	VPANDD       Z6, Z25, Z19
-	VPXORD       Z24, Z24, Z24
-	VBLENDMPS    Z24, Z19, K1, Z19
-	VPMAXSD      Z19, Z22, Z22
-	VADDPS       Z7, Z25, Z19
+	MOVQ         e+40(FP), DX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (AX)(CX*4), SI
+	LEAQ         (SI)(CX*4), DI
+	LEAQ         (DI)(CX*4), R8
+	VMOVSD       (AX), X16
+	VINSERTPS    $0x20, 8(AX), X16, X17
+	VMOVSD       (SI), X16
+	VINSERTPS    $0x20, 8(SI), X16, X16
+	VINSERTF32X4 $0x01, X16, Z17, Z16
+	VMOVSD       (DI), X17
+	VINSERTPS    $0x20, 8(DI), X17, X17
+	VINSERTF32X4 $0x02, X17, Z16, Z16
+	VMOVSD       (R8), X17
+	VINSERTPS    $0x20, 8(R8), X17, X17
+	VINSERTF32X4 $0x03, X17, Z16, Z16
+	VMOVSD       (AX)(CX*1), X17
+	VINSERTPS    $0x20, 8(AX)(CX*1), X17, X17
+	VMOVSD       (SI)(CX*1), X20
+	VINSERTPS    $0x20, 8(SI)(CX*1), X20, X20
+	VINSERTF32X4 $0x01, X20, Z17, Z21
+	VMOVSD       (DI)(CX*1), X17
+	VINSERTPS    $0x20, 8(DI)(CX*1), X17, X17
+	VINSERTF32X4 $0x02, X17, Z21, Z21
+	VMOVSD       (R8)(CX*1), X17
+	VINSERTPS    $0x20, 8(R8)(CX*1), X17, X17
+	VINSERTF32X4 $0x03, X17, Z21, Z21
+	VMOVSD       (AX)(CX*2), X17
+	VINSERTPS    $0x20, 8(AX)(CX*2), X17, X17
+	VMOVSD       (SI)(CX*2), X20
+	VINSERTPS    $0x20, 8(SI)(CX*2), X20, X20
+	VINSERTF32X4 $0x01, X20, Z17, Z22
+	VMOVSD       (DI)(CX*2), X17
+	VINSERTPS    $0x20, 8(DI)(CX*2), X17, X17
+	VINSERTF32X4 $0x02, X17, Z22, Z22
+	VMOVSD       (R8)(CX*2), X17
+	VINSERTPS    $0x20, 8(R8)(CX*2), X17, X17
+	VINSERTF32X4 $0x03, X17, Z22, Z22
+	VMOVSD       (AX)(BX*1), X17
+	VINSERTPS    $0x20, 8(AX)(BX*1), X17, X17
+	VMOVSD       (SI)(BX*1), X20
+	VINSERTPS    $0x20, 8(SI)(BX*1), X20, X20
+	VINSERTF32X4 $0x01, X20, Z17, Z23
+	VMOVSD       (DI)(BX*1), X17
+	VINSERTPS    $0x20, 8(DI)(BX*1), X17, X17
+	VINSERTF32X4 $0x02, X17, Z23, Z23
+	VMOVSD       (R8)(BX*1), X17
+	VINSERTPS    $0x20, 8(R8)(BX*1), X17, X17
+	VINSERTF32X4 $0x03, X17, Z23, Z23
+	VUNPCKLPS    Z21, Z16, Z24
+	VUNPCKLPS    Z23, Z22, Z25
+	VUNPCKHPS    Z21, Z16, Z16
+	VUNPCKHPS    Z23, Z22, Z21
+	VUNPCKLPD    Z25, Z24, Z22
+	VUNPCKHPD    Z25, Z24, Z23
+	VUNPCKLPD    Z21, Z16, Z24
+	VUNPCKHPD    Z21, Z16, Z16
+	VPXORD       Z16, Z16, Z16
+	VPCMPD       $0x00, Z16, Z15, K1
+	VBLENDMPS    Z22, Z18, K1, Z18
+	VPANDD       Z6, Z22, Z16
+	VPXORD       Z21, Z21, Z21
+	VBLENDMPS    Z21, Z16, K1, Z16
+	VPMAXSD      Z16, Z19, Z19
+	VPCMPD       $0x00, Z0, Z15, K1
+	VBLENDMPS    Z23, Z18, K1, Z18
+	VPANDD       Z6, Z23, Z16
+	VPXORD       Z21, Z21, Z21
+	VBLENDMPS    Z21, Z16, K1, Z16
+	VPMAXSD      Z16, Z19, Z19
+	VPCMPD       $0x00, Z1, Z15, K1
+	VBLENDMPS    Z24, Z18, K1, Z18
+	VPANDD       Z6, Z24, Z16
+	VPXORD       Z21, Z21, Z21
+	VBLENDMPS    Z21, Z16, K1, Z16
+	VPMAXSD      Z16, Z19, Z19
+	VPXORD       Z16, Z16, Z16
+	VPCMPD       $0x00, Z0, Z15, K2
+	VPCMPD       $0x00, Z1, Z15, K3
+	VPCMPD       $0x00, Z16, Z15, K1
+	VADDPS       Z7, Z23, Z15
+	VADDPS       Z7, Z24, Z16
+	VADDPS       Z7, Z22, Z21
+	VMOVAPS      Z5, Z24
+	VFMADD231PS  Z8, Z15, Z24
+	VMOVAPS      Z5, Z26
+	VFMADD231PS  Z8, Z16, Z26
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z24
-	VFMADD231PS Z8, Z19, Z24
-	VSUBPS      Z5, Z24, Z25
+	VMOVAPS      Z5, Z22
+	VFMADD231PS  Z8, Z21, Z22
+	VSUBPS       Z5, Z24, Z25
+	VSUBPS       Z5, Z26, Z27
+	VSUBPS       Z5, Z22, Z23
+	VFNMADD231PS Z9, Z25, Z15
+	VFNMADD231PS Z9, Z27, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z9, Z25, Z19
-	VFNMADD231PS Z10, Z25, Z19
+	VFNMADD231PS Z9, Z23, Z21
+	VFNMADD231PS Z10, Z25, Z15
+	VFNMADD231PS Z10, Z27, Z16
+	VFNMADD231PS Z10, Z23, Z21
+	VMOVAPS      Z12, Z25
+	VFMADD231PS  Z11, Z15, Z25
+	VMOVAPS      Z12, Z27
+	VFMADD231PS  Z11, Z16, Z27
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z12, Z25
-	VFMADD231PS Z11, Z19, Z25
-	VFMADD213PS Z13, Z19, Z25
-	VFMADD213PS Z14, Z19, Z25
-	VFMADD213PS Z15, Z25, Z19
+	VMOVAPS          Z12, Z23
+	VFMADD231PS      Z11, Z21, Z23
+	VFMADD213PS      Z13, Z15, Z25
+	VFMADD213PS      Z13, Z16, Z27
+	VFMADD213PS      Z13, Z21, Z23
+	VFMADD213PS      Z14, Z15, Z25
+	VFMADD213PS      Z14, Z16, Z27
+	VFMADD213PS      Z14, Z21, Z23
+	VFMADD213PS.BCST consts<>+352(SB), Z25, Z15
+	VFMADD213PS.BCST consts<>+352(SB), Z27, Z16
+	VFMADD213PS.BCST consts<>+352(SB), Z23, Z21
+	VPERMPS          exp_one<>+0(SB), Z24, Z25
+	VPERMPS          exp_one<>+0(SB), Z26, Z27
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z16, Z24, Z25
+	VPERMPS     exp_one<>+0(SB), Z22, Z23
 	VPSLLD      $0x15, Z24, Z24
+	VPSLLD      $0x15, Z26, Z26
+	VPSLLD      $0x15, Z22, Z22
 	VPADDD      Z24, Z25, Z24
-	VFMADD231PS Z19, Z24, Z24
-	VPXORD      Z19, Z19, Z19
-	VBLENDMPS   Z19, Z24, K1, Z19
-	VMOVUPS     Z19, (CX)
-	VPCMPD      $0x00, Z0, Z18, K1
-	VBLENDMPS   Z26, Z21, K1, Z21
-	VPANDD      Z6, Z26, Z19
-	VPXORD      Z24, Z24, Z24
-	VBLENDMPS   Z24, Z19, K1, Z19
-	VPMAXSD     Z19, Z22, Z22
-	VADDPS      Z7, Z26, Z19
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z24
-	VFMADD231PS Z8, Z19, Z24
-	VSUBPS      Z5, Z24, Z25
-
-	// r = c - n ln2
-	VFNMADD231PS Z9, Z25, Z19
-	VFNMADD231PS Z10, Z25, Z19
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z12, Z25
-	VFMADD231PS Z11, Z19, Z25
-	VFMADD213PS Z13, Z19, Z25
-	VFMADD213PS Z14, Z19, Z25
-	VFMADD213PS Z15, Z25, Z19
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z16, Z24, Z25
-	VPSLLD      $0x15, Z24, Z24
-	VPADDD      Z24, Z25, Z24
-	VFMADD231PS Z19, Z24, Z24
-	VPXORD      Z19, Z19, Z19
-	VBLENDMPS   Z19, Z24, K1, Z19
-	VMOVUPS     Z19, 64(CX)
-	VPCMPD      $0x00, Z1, Z18, K1
-	VBLENDMPS   Z27, Z21, K1, Z21
-	VPANDD      Z6, Z27, Z18
-	VPXORD      Z19, Z19, Z19
-	VBLENDMPS   Z19, Z18, K1, Z18
-	VPMAXSD     Z18, Z22, Z22
-	VADDPS      Z7, Z27, Z18
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z19
-	VFMADD231PS Z8, Z18, Z19
-	VSUBPS      Z5, Z19, Z24
-
-	// r = c - n ln2
-	VFNMADD231PS Z9, Z24, Z18
-	VFNMADD231PS Z10, Z24, Z18
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z12, Z24
-	VFMADD231PS Z11, Z18, Z24
-	VFMADD213PS Z13, Z18, Z24
-	VFMADD213PS Z14, Z18, Z24
-	VFMADD213PS Z15, Z24, Z18
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z16, Z19, Z24
-	VPSLLD      $0x15, Z19, Z19
-	VPADDD      Z19, Z24, Z19
-	VFMADD231PS Z18, Z19, Z19
-	VPXORD      Z18, Z18, Z18
-	VBLENDMPS   Z18, Z19, K1, Z18
-	VMOVUPS     Z18, 128(CX)
+	VPADDD      Z26, Z27, Z25
+	VPADDD      Z22, Z23, Z22
+	VFMADD231PS Z15, Z24, Z24
+	VFMADD231PS Z16, Z25, Z25
+	VFMADD231PS Z21, Z22, Z22
+	VPXORD      Z16, Z16, Z16
+	VPXORD      Z21, Z21, Z21
+	VPXORD      Z15, Z15, Z15
+	VBLENDMPS   Z16, Z24, K2, Z16
+	VBLENDMPS   Z21, Z25, K3, Z21
+	VBLENDMPS   Z15, Z22, K1, Z15
+	VMOVUPS     Z16, 64(DX)
+	VMOVUPS     Z21, 128(DX)
+	VMOVUPS     Z15, (DX)
 	JMP         sum_done
 
 sum_two:
-	MOVQ         e+40(FP), CX
-	LEAQ         (DX)(DX*2), BX
-	LEAQ         (AX)(DX*4), SI
-	LEAQ         (SI)(DX*4), DI
-	LEAQ         (DI)(DX*4), R8
-	VMOVSD       (AX), X20
-	VMOVSD       (SI), X19
-	VINSERTF32X4 $0x01, X19, Z20, Z19
-	VMOVSD       (DI), X20
-	VINSERTF32X4 $0x02, X20, Z19, Z19
-	VMOVSD       (R8), X20
-	VINSERTF32X4 $0x03, X20, Z19, Z19
-	VMOVSD       (AX)(DX*1), X20
-	VMOVSD       (SI)(DX*1), X23
-	VINSERTF32X4 $0x01, X23, Z20, Z24
-	VMOVSD       (DI)(DX*1), X20
-	VINSERTF32X4 $0x02, X20, Z24, Z24
-	VMOVSD       (R8)(DX*1), X20
-	VINSERTF32X4 $0x03, X20, Z24, Z24
-	VMOVSD       (AX)(DX*2), X20
-	VMOVSD       (SI)(DX*2), X23
-	VINSERTF32X4 $0x01, X23, Z20, Z25
-	VMOVSD       (DI)(DX*2), X20
-	VINSERTF32X4 $0x02, X20, Z25, Z25
-	VMOVSD       (R8)(DX*2), X20
-	VINSERTF32X4 $0x03, X20, Z25, Z25
-	VMOVSD       (AX)(BX*1), X20
-	VMOVSD       (SI)(BX*1), X23
-	VINSERTF32X4 $0x01, X23, Z20, Z26
-	VMOVSD       (DI)(BX*1), X20
-	VINSERTF32X4 $0x02, X20, Z26, Z26
-	VMOVSD       (R8)(BX*1), X20
-	VINSERTF32X4 $0x03, X20, Z26, Z26
-	VUNPCKLPS    Z24, Z19, Z27
-	VUNPCKLPS    Z26, Z25, Z28
-	VUNPCKHPS    Z24, Z19, Z19
-	VUNPCKHPS    Z26, Z25, Z24
-	VUNPCKLPD    Z28, Z27, Z25
-	VUNPCKHPD    Z28, Z27, Z26
-	VUNPCKLPD    Z24, Z19, Z27
-	VUNPCKHPD    Z24, Z19, Z19
-	VPXORD       Z19, Z19, Z19
-	VPCMPD       $0x00, Z19, Z18, K1
-	VBLENDMPS    Z25, Z21, K1, Z21
-	VPANDD       Z6, Z25, Z19
-	VPXORD       Z24, Z24, Z24
-	VBLENDMPS    Z24, Z19, K1, Z19
-	VPMAXSD      Z19, Z22, Z22
-	VADDPS       Z7, Z25, Z19
+	MOVQ         e+40(FP), DX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (AX)(CX*4), SI
+	LEAQ         (SI)(CX*4), DI
+	LEAQ         (DI)(CX*4), R8
+	VMOVSD       (AX), X17
+	VMOVSD       (SI), X16
+	VINSERTF32X4 $0x01, X16, Z17, Z16
+	VMOVSD       (DI), X17
+	VINSERTF32X4 $0x02, X17, Z16, Z16
+	VMOVSD       (R8), X17
+	VINSERTF32X4 $0x03, X17, Z16, Z16
+	VMOVSD       (AX)(CX*1), X17
+	VMOVSD       (SI)(CX*1), X20
+	VINSERTF32X4 $0x01, X20, Z17, Z21
+	VMOVSD       (DI)(CX*1), X17
+	VINSERTF32X4 $0x02, X17, Z21, Z21
+	VMOVSD       (R8)(CX*1), X17
+	VINSERTF32X4 $0x03, X17, Z21, Z21
+	VMOVSD       (AX)(CX*2), X17
+	VMOVSD       (SI)(CX*2), X20
+	VINSERTF32X4 $0x01, X20, Z17, Z22
+	VMOVSD       (DI)(CX*2), X17
+	VINSERTF32X4 $0x02, X17, Z22, Z22
+	VMOVSD       (R8)(CX*2), X17
+	VINSERTF32X4 $0x03, X17, Z22, Z22
+	VMOVSD       (AX)(BX*1), X17
+	VMOVSD       (SI)(BX*1), X20
+	VINSERTF32X4 $0x01, X20, Z17, Z23
+	VMOVSD       (DI)(BX*1), X17
+	VINSERTF32X4 $0x02, X17, Z23, Z23
+	VMOVSD       (R8)(BX*1), X17
+	VINSERTF32X4 $0x03, X17, Z23, Z23
+	VUNPCKLPS    Z21, Z16, Z24
+	VUNPCKLPS    Z23, Z22, Z25
+	VUNPCKHPS    Z21, Z16, Z16
+	VUNPCKHPS    Z23, Z22, Z21
+	VUNPCKLPD    Z25, Z24, Z22
+	VUNPCKHPD    Z25, Z24, Z23
+	VUNPCKLPD    Z21, Z16, Z24
+	VUNPCKHPD    Z21, Z16, Z16
+	VPXORD       Z16, Z16, Z16
+	VPCMPD       $0x00, Z16, Z15, K1
+	VBLENDMPS    Z22, Z18, K1, Z18
+	VPANDD       Z6, Z22, Z16
+	VPXORD       Z21, Z21, Z21
+	VBLENDMPS    Z21, Z16, K1, Z16
+	VPMAXSD      Z16, Z19, Z19
+	VPCMPD       $0x00, Z0, Z15, K1
+	VBLENDMPS    Z23, Z18, K1, Z18
+	VPANDD       Z6, Z23, Z16
+	VPXORD       Z21, Z21, Z21
+	VBLENDMPS    Z21, Z16, K1, Z16
+	VPMAXSD      Z16, Z19, Z19
+	VPXORD       Z16, Z16, Z16
+	VPCMPD       $0x00, Z0, Z15, K2
+	VPCMPD       $0x00, Z16, Z15, K1
+	VADDPS       Z7, Z23, Z15
+	VADDPS       Z7, Z22, Z16
+	VMOVAPS      Z5, Z23
+	VFMADD231PS  Z8, Z15, Z23
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z24
-	VFMADD231PS Z8, Z19, Z24
-	VSUBPS      Z5, Z24, Z25
+	VMOVAPS      Z5, Z21
+	VFMADD231PS  Z8, Z16, Z21
+	VSUBPS       Z5, Z23, Z24
+	VSUBPS       Z5, Z21, Z22
+	VFNMADD231PS Z9, Z24, Z15
 
 	// r = c - n ln2
-	VFNMADD231PS Z9, Z25, Z19
-	VFNMADD231PS Z10, Z25, Z19
+	VFNMADD231PS Z9, Z22, Z16
+	VFNMADD231PS Z10, Z24, Z15
+	VFNMADD231PS Z10, Z22, Z16
+	VMOVAPS      Z12, Z24
+	VFMADD231PS  Z11, Z15, Z24
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z12, Z25
-	VFMADD231PS Z11, Z19, Z25
-	VFMADD213PS Z13, Z19, Z25
-	VFMADD213PS Z14, Z19, Z25
-	VFMADD213PS Z15, Z25, Z19
+	VMOVAPS          Z12, Z22
+	VFMADD231PS      Z11, Z16, Z22
+	VFMADD213PS      Z13, Z15, Z24
+	VFMADD213PS      Z13, Z16, Z22
+	VFMADD213PS      Z14, Z15, Z24
+	VFMADD213PS      Z14, Z16, Z22
+	VFMADD213PS.BCST consts<>+352(SB), Z24, Z15
+	VFMADD213PS.BCST consts<>+352(SB), Z22, Z16
+	VPERMPS          exp_one<>+0(SB), Z23, Z24
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z16, Z24, Z25
-	VPSLLD      $0x15, Z24, Z24
-	VPADDD      Z24, Z25, Z24
-	VFMADD231PS Z19, Z24, Z24
-	VPXORD      Z19, Z19, Z19
-	VBLENDMPS   Z19, Z24, K1, Z19
-	VMOVUPS     Z19, (CX)
-	VPCMPD      $0x00, Z0, Z18, K1
-	VBLENDMPS   Z26, Z21, K1, Z21
-	VPANDD      Z6, Z26, Z18
-	VPXORD      Z19, Z19, Z19
-	VBLENDMPS   Z19, Z18, K1, Z18
-	VPMAXSD     Z18, Z22, Z22
-	VADDPS      Z7, Z26, Z18
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z19
-	VFMADD231PS Z8, Z18, Z19
-	VSUBPS      Z5, Z19, Z24
-
-	// r = c - n ln2
-	VFNMADD231PS Z9, Z24, Z18
-	VFNMADD231PS Z10, Z24, Z18
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z12, Z24
-	VFMADD231PS Z11, Z18, Z24
-	VFMADD213PS Z13, Z18, Z24
-	VFMADD213PS Z14, Z18, Z24
-	VFMADD213PS Z15, Z24, Z18
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z16, Z19, Z24
-	VPSLLD      $0x15, Z19, Z19
-	VPADDD      Z19, Z24, Z19
-	VFMADD231PS Z18, Z19, Z19
-	VPXORD      Z18, Z18, Z18
-	VBLENDMPS   Z18, Z19, K1, Z18
-	VMOVUPS     Z18, 64(CX)
+	VPERMPS     exp_one<>+0(SB), Z21, Z22
+	VPSLLD      $0x15, Z23, Z23
+	VPSLLD      $0x15, Z21, Z21
+	VPADDD      Z23, Z24, Z23
+	VPADDD      Z21, Z22, Z21
+	VFMADD231PS Z15, Z23, Z23
+	VFMADD231PS Z16, Z21, Z21
+	VPXORD      Z16, Z16, Z16
+	VPXORD      Z15, Z15, Z15
+	VBLENDMPS   Z16, Z23, K2, Z16
+	VBLENDMPS   Z15, Z21, K1, Z15
+	VMOVUPS     Z16, 64(DX)
+	VMOVUPS     Z15, (DX)
 
 sum_done:
 	// the sums; |z| > 40 makes a row one that is not plain
-	VPXORD       Z18, Z18, Z18
+	VPXORD       Z15, Z15, Z15
 	MOVQ         classes+32(FP), AX
 	CMPQ         AX, $+5
 	JGE          more1
 	MOVQ         e+40(FP), AX
-	VCVTPS2PD    (AX), Z18
-	VCVTPS2PD    64(AX), Z19
-	VCVTPS2PD    128(AX), Z24
-	VCVTPS2PD    192(AX), Z25
-	VADDPD       Z24, Z18, Z18
-	VADDPD       Z25, Z19, Z19
-	VADDPD       Z19, Z18, Z18
-	VCVTPD2PS    Z18, Y23
-	VCVTPS2PD    32(AX), Z18
-	VCVTPS2PD    96(AX), Z19
-	VCVTPS2PD    160(AX), Z24
-	VCVTPS2PD    224(AX), Z25
-	VADDPD       Z24, Z18, Z18
-	VADDPD       Z25, Z19, Z19
-	VADDPD       Z19, Z18, Z18
-	VCVTPD2PS    Z18, Y18
-	VINSERTF64X4 $0x01, Y18, Z23, Z18
+	VCVTPS2PD    (AX), Z15
+	VCVTPS2PD    64(AX), Z16
+	VCVTPS2PD    128(AX), Z21
+	VCVTPS2PD    192(AX), Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y20
+	VCVTPS2PD    32(AX), Z15
+	VCVTPS2PD    96(AX), Z16
+	VCVTPS2PD    160(AX), Z21
+	VCVTPS2PD    224(AX), Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y15
+	VINSERTF64X4 $0x01, Y15, Z20, Z15
 	JMP          folded
 
 more1:
@@ -19156,39 +22244,39 @@ more1:
 	CMPQ         AX, $+9
 	JGE          more2
 	MOVQ         e+40(FP), AX
-	VCVTPS2PD    (AX), Z18
-	VCVTPS2PD    256(AX), Z19
-	VADDPD       Z19, Z18, Z18
-	VCVTPS2PD    64(AX), Z19
-	VCVTPS2PD    320(AX), Z24
-	VADDPD       Z24, Z19, Z19
-	VCVTPS2PD    128(AX), Z24
-	VCVTPS2PD    384(AX), Z25
-	VADDPD       Z25, Z24, Z24
-	VCVTPS2PD    192(AX), Z25
-	VCVTPS2PD    448(AX), Z26
-	VADDPD       Z26, Z25, Z25
-	VADDPD       Z24, Z18, Z18
-	VADDPD       Z25, Z19, Z19
-	VADDPD       Z19, Z18, Z18
-	VCVTPD2PS    Z18, Y23
-	VCVTPS2PD    32(AX), Z18
-	VCVTPS2PD    288(AX), Z19
-	VADDPD       Z19, Z18, Z18
-	VCVTPS2PD    96(AX), Z19
-	VCVTPS2PD    352(AX), Z24
-	VADDPD       Z24, Z19, Z19
-	VCVTPS2PD    160(AX), Z24
-	VCVTPS2PD    416(AX), Z25
-	VADDPD       Z25, Z24, Z24
-	VCVTPS2PD    224(AX), Z25
-	VCVTPS2PD    480(AX), Z26
-	VADDPD       Z26, Z25, Z25
-	VADDPD       Z24, Z18, Z18
-	VADDPD       Z25, Z19, Z19
-	VADDPD       Z19, Z18, Z18
-	VCVTPD2PS    Z18, Y18
-	VINSERTF64X4 $0x01, Y18, Z23, Z18
+	VCVTPS2PD    (AX), Z15
+	VCVTPS2PD    256(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    64(AX), Z16
+	VCVTPS2PD    320(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    128(AX), Z21
+	VCVTPS2PD    384(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    192(AX), Z22
+	VCVTPS2PD    448(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y20
+	VCVTPS2PD    32(AX), Z15
+	VCVTPS2PD    288(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    96(AX), Z16
+	VCVTPS2PD    352(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    160(AX), Z21
+	VCVTPS2PD    416(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    224(AX), Z22
+	VCVTPS2PD    480(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y15
+	VINSERTF64X4 $0x01, Y15, Z20, Z15
 	JMP          folded
 
 more2:
@@ -19196,139 +22284,139 @@ more2:
 	CMPQ         AX, $+13
 	JGE          more3
 	MOVQ         e+40(FP), AX
-	VCVTPS2PD    (AX), Z18
-	VCVTPS2PD    512(AX), Z19
-	VADDPD       Z19, Z18, Z18
-	VCVTPS2PD    256(AX), Z19
-	VADDPD       Z19, Z18, Z18
-	VCVTPS2PD    64(AX), Z19
-	VCVTPS2PD    576(AX), Z24
-	VADDPD       Z24, Z19, Z19
-	VCVTPS2PD    320(AX), Z24
-	VADDPD       Z24, Z19, Z19
-	VCVTPS2PD    128(AX), Z24
-	VCVTPS2PD    640(AX), Z25
-	VADDPD       Z25, Z24, Z24
-	VCVTPS2PD    384(AX), Z25
-	VADDPD       Z25, Z24, Z24
-	VCVTPS2PD    192(AX), Z25
-	VCVTPS2PD    704(AX), Z26
-	VADDPD       Z26, Z25, Z25
-	VCVTPS2PD    448(AX), Z26
-	VADDPD       Z26, Z25, Z25
-	VADDPD       Z24, Z18, Z18
-	VADDPD       Z25, Z19, Z19
-	VADDPD       Z19, Z18, Z18
-	VCVTPD2PS    Z18, Y23
-	VCVTPS2PD    32(AX), Z18
-	VCVTPS2PD    544(AX), Z19
-	VADDPD       Z19, Z18, Z18
-	VCVTPS2PD    288(AX), Z19
-	VADDPD       Z19, Z18, Z18
-	VCVTPS2PD    96(AX), Z19
-	VCVTPS2PD    608(AX), Z24
-	VADDPD       Z24, Z19, Z19
-	VCVTPS2PD    352(AX), Z24
-	VADDPD       Z24, Z19, Z19
-	VCVTPS2PD    160(AX), Z24
-	VCVTPS2PD    672(AX), Z25
-	VADDPD       Z25, Z24, Z24
-	VCVTPS2PD    416(AX), Z25
-	VADDPD       Z25, Z24, Z24
-	VCVTPS2PD    224(AX), Z25
-	VCVTPS2PD    736(AX), Z26
-	VADDPD       Z26, Z25, Z25
-	VCVTPS2PD    480(AX), Z26
-	VADDPD       Z26, Z25, Z25
-	VADDPD       Z24, Z18, Z18
-	VADDPD       Z25, Z19, Z19
-	VADDPD       Z19, Z18, Z18
-	VCVTPD2PS    Z18, Y18
-	VINSERTF64X4 $0x01, Y18, Z23, Z18
+	VCVTPS2PD    (AX), Z15
+	VCVTPS2PD    512(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    256(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    64(AX), Z16
+	VCVTPS2PD    576(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    320(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    128(AX), Z21
+	VCVTPS2PD    640(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    384(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    192(AX), Z22
+	VCVTPS2PD    704(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VCVTPS2PD    448(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y20
+	VCVTPS2PD    32(AX), Z15
+	VCVTPS2PD    544(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    288(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    96(AX), Z16
+	VCVTPS2PD    608(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    352(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    160(AX), Z21
+	VCVTPS2PD    672(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    416(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    224(AX), Z22
+	VCVTPS2PD    736(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VCVTPS2PD    480(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y15
+	VINSERTF64X4 $0x01, Y15, Z20, Z15
 	JMP          folded
 
 more3:
 	MOVQ         e+40(FP), AX
-	VCVTPS2PD    (AX), Z18
-	VCVTPS2PD    512(AX), Z19
-	VADDPD       Z19, Z18, Z18
-	VCVTPS2PD    256(AX), Z19
-	VCVTPS2PD    768(AX), Z24
-	VADDPD       Z24, Z19, Z19
-	VADDPD       Z19, Z18, Z18
-	VCVTPS2PD    64(AX), Z19
-	VCVTPS2PD    576(AX), Z24
-	VADDPD       Z24, Z19, Z19
-	VCVTPS2PD    320(AX), Z24
-	VCVTPS2PD    832(AX), Z25
-	VADDPD       Z25, Z24, Z24
-	VADDPD       Z24, Z19, Z19
-	VCVTPS2PD    128(AX), Z24
-	VCVTPS2PD    640(AX), Z25
-	VADDPD       Z25, Z24, Z24
-	VCVTPS2PD    384(AX), Z25
-	VCVTPS2PD    896(AX), Z26
-	VADDPD       Z26, Z25, Z25
-	VADDPD       Z25, Z24, Z24
-	VCVTPS2PD    192(AX), Z25
-	VCVTPS2PD    704(AX), Z26
-	VADDPD       Z26, Z25, Z25
-	VCVTPS2PD    448(AX), Z26
-	VCVTPS2PD    960(AX), Z27
-	VADDPD       Z27, Z26, Z26
-	VADDPD       Z26, Z25, Z25
-	VADDPD       Z24, Z18, Z18
-	VADDPD       Z25, Z19, Z19
-	VADDPD       Z19, Z18, Z18
-	VCVTPD2PS    Z18, Y23
-	VCVTPS2PD    32(AX), Z18
-	VCVTPS2PD    544(AX), Z19
-	VADDPD       Z19, Z18, Z18
-	VCVTPS2PD    288(AX), Z19
-	VCVTPS2PD    800(AX), Z24
-	VADDPD       Z24, Z19, Z19
-	VADDPD       Z19, Z18, Z18
-	VCVTPS2PD    96(AX), Z19
-	VCVTPS2PD    608(AX), Z24
-	VADDPD       Z24, Z19, Z19
-	VCVTPS2PD    352(AX), Z24
-	VCVTPS2PD    864(AX), Z25
-	VADDPD       Z25, Z24, Z24
-	VADDPD       Z24, Z19, Z19
-	VCVTPS2PD    160(AX), Z24
-	VCVTPS2PD    672(AX), Z25
-	VADDPD       Z25, Z24, Z24
-	VCVTPS2PD    416(AX), Z25
-	VCVTPS2PD    928(AX), Z26
-	VADDPD       Z26, Z25, Z25
-	VADDPD       Z25, Z24, Z24
-	VCVTPS2PD    224(AX), Z25
-	VCVTPS2PD    736(AX), Z26
-	VADDPD       Z26, Z25, Z25
-	VCVTPS2PD    480(AX), Z26
-	VCVTPS2PD    992(AX), Z27
-	VADDPD       Z27, Z26, Z26
-	VADDPD       Z26, Z25, Z25
-	VADDPD       Z24, Z18, Z18
-	VADDPD       Z25, Z19, Z19
-	VADDPD       Z19, Z18, Z18
-	VCVTPD2PS    Z18, Y18
-	VINSERTF64X4 $0x01, Y18, Z23, Z18
+	VCVTPS2PD    (AX), Z15
+	VCVTPS2PD    512(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    256(AX), Z16
+	VCVTPS2PD    768(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    64(AX), Z16
+	VCVTPS2PD    576(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    320(AX), Z21
+	VCVTPS2PD    832(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    128(AX), Z21
+	VCVTPS2PD    640(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    384(AX), Z22
+	VCVTPS2PD    896(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    192(AX), Z22
+	VCVTPS2PD    704(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VCVTPS2PD    448(AX), Z23
+	VCVTPS2PD    960(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y20
+	VCVTPS2PD    32(AX), Z15
+	VCVTPS2PD    544(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    288(AX), Z16
+	VCVTPS2PD    800(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    96(AX), Z16
+	VCVTPS2PD    608(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    352(AX), Z21
+	VCVTPS2PD    864(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    160(AX), Z21
+	VCVTPS2PD    672(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    416(AX), Z22
+	VCVTPS2PD    928(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    224(AX), Z22
+	VCVTPS2PD    736(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VCVTPS2PD    480(AX), Z23
+	VCVTPS2PD    992(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y15
+	VINSERTF64X4 $0x01, Y15, Z20, Z15
 
 folded:
-	MOVQ      sums+0(FP), AX
-	VPCMPD    $0x06, Z17, Z22, K1
-	VMOVUPS   Z18, (AX)
-	VMOVUPS   Z21, 384(AX)
-	VPXORD    Z18, Z18, Z18
-	VMOVUPS   Z18, 128(AX)
-	VMOVAPS.Z Z3, K1, Z18
-	VMOVUPS   Z18, 256(AX)
-	VPXORD    Z18, Z18, Z18
-	VBLENDMPS Z18, Z4, K1, Z18
-	VMOVUPS   Z18, 640(AX)
-	KORTESTW  K1, K1
-	JNE       slow
+	MOVQ        sums+0(FP), AX
+	VPCMPD.BCST $0x06, consts<>+2240(SB), Z19, K1
+	VMOVUPS     Z15, (AX)
+	VMOVUPS     Z18, 384(AX)
+	VPXORD      Z15, Z15, Z15
+	VMOVUPS     Z15, 128(AX)
+	VMOVAPS.Z   Z3, K1, Z15
+	VMOVUPS     Z15, 256(AX)
+	VPXORD      Z15, Z15, Z15
+	VBLENDMPS   Z15, Z4, K1, Z15
+	VMOVUPS     Z15, 640(AX)
+	KORTESTW    K1, K1
+	JNE         slow
 
 next:
 	ADDQ $+64, sums+0(FP)
@@ -19350,425 +22438,691 @@ slow:
 	JMP  next
 
 // func narrowSumAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int, slow *int)
-// Requires: AVX, AVX2, CMOV, FMA3
+// Requires: AVX, AVX2, FMA3
 TEXT ·narrowSumAVX2(SB), NOSPLIT, $0-64
-	VMOVUPS      exp_one<>+0(SB), Y0
-	VBROADCASTSS consts<>+1792(SB), Y1
-	VBROADCASTSS consts<>+2624(SB), Y2
-	VBROADCASTSS consts<>+2656(SB), Y3
+	VMOVUPS exp_one<>+0(SB), Y0
 
 group:
 	MOVQ    labels+16(FP), AX
-	VMOVUPS (AX), Y4
-	VPXOR   Y8, Y8, Y8
-	VPXOR   Y7, Y7, Y7
+	VMOVUPS (AX), Y1
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y4, Y4, Y4
 	MOVQ    logits+8(FP), AX
 	MOVQ    classes+32(FP), CX
+	SHLQ    $0x02, CX
 	MOVQ    classes+32(FP), DX
-	SHLQ    $0x02, DX
-	CMPQ    CX, $+4
+	CMPQ    DX, $+4
 	JLT     sum_few
-	ADDQ    $-4, CX
+	ADDQ    $-4, DX
 	MOVQ    $0x00000000, BX
 
 sum_columns:
-	MOVQ         BX, SI
-	SHLQ         $0x05, SI
+	MOVQ         e+40(FP), SI
 	MOVQ         BX, DI
-	SHLQ         $0x02, DI
-	LEAQ         (AX)(DI*1), DI
-	MOVQ         e+40(FP), R8
-	LEAQ         (R8)(SI*1), SI
-	VMOVD        BX, X5
-	VPBROADCASTD X5, Y5
-	VPSUBD       Y5, Y4, Y5
-	LEAQ         (DX)(DX*2), R8
-	LEAQ         (DI)(DX*4), R9
-	VMOVUPS      (DI), X6
-	VINSERTF128  $0x01, (R9), Y6, Y9
-	VMOVUPS      (DI)(DX*1), X6
-	VINSERTF128  $0x01, (R9)(DX*1), Y6, Y10
-	VMOVUPS      (DI)(DX*2), X6
-	VINSERTF128  $0x01, (R9)(DX*2), Y6, Y11
-	VMOVUPS      (DI)(R8*1), X6
-	VINSERTF128  $0x01, (R9)(R8*1), Y6, Y12
-	VUNPCKLPS    Y10, Y9, Y13
-	VUNPCKLPS    Y12, Y11, Y14
-	VUNPCKHPS    Y10, Y9, Y9
-	VUNPCKHPS    Y12, Y11, Y10
-	VUNPCKLPD    Y14, Y13, Y11
-	VUNPCKHPD    Y14, Y13, Y12
-	VUNPCKLPD    Y10, Y9, Y13
-	VUNPCKHPD    Y10, Y9, Y9
-	VPXOR        Y10, Y10, Y10
-	VPCMPEQD     Y10, Y5, Y10
-	VBLENDVPS    Y10, Y11, Y7, Y7
-	VPAND        consts<>+32(SB), Y11, Y14
-	VPANDN       Y14, Y10, Y14
-	VPMAXSD      Y14, Y8, Y8
-	VADDPS       consts<>+64(SB), Y11, Y11
+	MOVQ         BX, R8
+	SHLQ         $0x05, DI
+	SHLQ         $0x02, R8
+	LEAQ         (AX)(R8*1), R8
+	LEAQ         (SI)(DI*1), SI
+	VMOVD        BX, X2
+	VPBROADCASTD X2, Y2
+	VPSUBD       Y2, Y1, Y2
+	LEAQ         (CX)(CX*2), DI
+	LEAQ         (R8)(CX*4), R9
+	VMOVUPS      (R8), X3
+	VINSERTF128  $0x01, (R9), Y3, Y6
+	VMOVUPS      (R8)(CX*1), X3
+	VINSERTF128  $0x01, (R9)(CX*1), Y3, Y7
+	VMOVUPS      (R8)(CX*2), X3
+	VINSERTF128  $0x01, (R9)(CX*2), Y3, Y8
+	VMOVUPS      (R8)(DI*1), X3
+	VINSERTF128  $0x01, (R9)(DI*1), Y3, Y9
+	VUNPCKLPS    Y7, Y6, Y10
+	VUNPCKLPS    Y9, Y8, Y11
+	VUNPCKHPS    Y7, Y6, Y6
+	VUNPCKHPS    Y9, Y8, Y7
+	VUNPCKLPD    Y11, Y10, Y8
+	VUNPCKHPD    Y11, Y10, Y9
+	VUNPCKLPD    Y7, Y6, Y10
+	VUNPCKHPD    Y7, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	VPCMPEQD     Y7, Y2, Y7
+	VBLENDVPS    Y7, Y8, Y4, Y4
+	VPAND        consts<>+32(SB), Y8, Y11
+	VPANDN       Y11, Y7, Y7
+	VPMAXSD      Y7, Y5, Y5
+	VBROADCASTSS consts<>+1792(SB), Y7
+	VPCMPEQD     Y7, Y2, Y7
+	VBLENDVPS    Y7, Y9, Y4, Y4
+	VPAND        consts<>+32(SB), Y9, Y11
+	VPANDN       Y11, Y7, Y7
+	VPMAXSD      Y7, Y5, Y5
+	VBROADCASTSS consts<>+2624(SB), Y7
+	VPCMPEQD     Y7, Y2, Y7
+	VBLENDVPS    Y7, Y10, Y4, Y4
+	VPAND        consts<>+32(SB), Y10, Y11
+	VPANDN       Y11, Y7, Y7
+	VPMAXSD      Y7, Y5, Y5
+	VBROADCASTSS consts<>+2656(SB), Y7
+	VPCMPEQD     Y7, Y2, Y7
+	VBLENDVPS    Y7, Y6, Y4, Y4
+	VPAND        consts<>+32(SB), Y6, Y11
+	VPANDN       Y11, Y7, Y7
+	VPMAXSD      Y7, Y5, Y5
+	VPXOR        Y7, Y7, Y7
+	VBROADCASTSS consts<>+1792(SB), Y11
+	VPCMPEQD     Y7, Y2, Y7
+	VPCMPEQD     Y11, Y2, Y11
+	VADDPS       consts<>+64(SB), Y8, Y8
+	VADDPS       consts<>+64(SB), Y9, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y9
 	VBROADCASTSS consts<>+96(SB), Y14
-	VFMADD213PS  consts<>+128(SB), Y11, Y14
+	VFMADD213PS  consts<>+128(SB), Y8, Y9
+	VFMADD213PS  consts<>+128(SB), Y13, Y14
+	VSUBPS       consts<>+128(SB), Y9, Y12
 	VSUBPS       consts<>+128(SB), Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y15, Y11
-	VFNMADD231PS consts<>+192(SB), Y15, Y11
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y15
-	VFMADD213PS  consts<>+256(SB), Y11, Y15
-	VFMADD213PS  consts<>+288(SB), Y11, Y15
-	VFMADD213PS  consts<>+320(SB), Y11, Y15
-	VFMADD213PS  consts<>+352(SB), Y15, Y11
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y14, Y0, Y15
-	VPSLLD      $0x15, Y14, Y14
-	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y11, Y14, Y14
-	VPANDN      Y14, Y10, Y10
-	VMOVUPS     Y10, (SI)
-	VPCMPEQD    Y1, Y5, Y10
-	VBLENDVPS   Y10, Y12, Y7, Y7
-	VPAND       consts<>+32(SB), Y12, Y11
-	VPANDN      Y11, Y10, Y11
-	VPMAXSD     Y11, Y8, Y8
-	VADDPS      consts<>+64(SB), Y12, Y11
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y12
-	VFMADD213PS  consts<>+128(SB), Y11, Y12
-	VSUBPS       consts<>+128(SB), Y12, Y14
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y14, Y11
-	VFNMADD231PS consts<>+192(SB), Y14, Y11
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y14
-	VFMADD213PS  consts<>+256(SB), Y11, Y14
-	VFMADD213PS  consts<>+288(SB), Y11, Y14
-	VFMADD213PS  consts<>+320(SB), Y11, Y14
-	VFMADD213PS  consts<>+352(SB), Y14, Y11
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y14
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y14, Y12
-	VFMADD231PS Y11, Y12, Y12
-	VPANDN      Y12, Y10, Y10
-	VMOVUPS     Y10, 32(SI)
-	VPCMPEQD    Y2, Y5, Y10
-	VBLENDVPS   Y10, Y13, Y7, Y7
-	VPAND       consts<>+32(SB), Y13, Y11
-	VPANDN      Y11, Y10, Y11
-	VPMAXSD     Y11, Y8, Y8
-	VADDPS      consts<>+64(SB), Y13, Y11
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y12
-	VFMADD213PS  consts<>+128(SB), Y11, Y12
-	VSUBPS       consts<>+128(SB), Y12, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y11
-	VFNMADD231PS consts<>+192(SB), Y13, Y11
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y11, Y13
-	VFMADD213PS  consts<>+288(SB), Y11, Y13
-	VFMADD213PS  consts<>+320(SB), Y11, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y11
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y11, Y12, Y12
-	VPANDN      Y12, Y10, Y10
-	VMOVUPS     Y10, 64(SI)
-	VPCMPEQD    Y3, Y5, Y5
-	VBLENDVPS   Y5, Y9, Y7, Y7
-	VPAND       consts<>+32(SB), Y9, Y10
-	VPANDN      Y10, Y5, Y10
-	VPMAXSD     Y10, Y8, Y8
-	VADDPS      consts<>+64(SB), Y9, Y9
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y10
-	VFMADD213PS  consts<>+128(SB), Y9, Y10
-	VSUBPS       consts<>+128(SB), Y10, Y11
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y11, Y9
-	VFNMADD231PS consts<>+192(SB), Y11, Y9
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y11
-	VFMADD213PS  consts<>+256(SB), Y9, Y11
-	VFMADD213PS  consts<>+288(SB), Y9, Y11
-	VFMADD213PS  consts<>+320(SB), Y9, Y11
-	VFMADD213PS  consts<>+352(SB), Y11, Y9
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y10, Y0, Y11
-	VPSLLD      $0x15, Y10, Y10
-	VPADDD      Y10, Y11, Y10
-	VFMADD231PS Y9, Y10, Y10
-	VPANDN      Y10, Y5, Y5
-	VMOVUPS     Y5, 96(SI)
-
-	// the next 4, or the last
-	CMPQ    BX, CX
-	JEQ     sum_done
-	ADDQ    $+4, BX
-	MOVQ    BX, BX
-	CMPQ    BX, CX
-	CMOVQGT CX, BX
-	MOVQ    BX, BX
-	JMP     sum_columns
-
-sum_few:
-	CMPQ        CX, $+3
-	JLT         sum_two
-	MOVQ        e+40(FP), CX
-	LEAQ        (DX)(DX*2), BX
-	LEAQ        (AX)(DX*4), SI
-	VMOVSD      (AX), X5
-	VINSERTPS   $0x20, 8(AX), X5, X6
-	VMOVSD      (SI), X5
-	VINSERTPS   $0x20, 8(SI), X5, X5
-	VINSERTF128 $0x01, X5, Y6, Y5
-	VMOVSD      (AX)(DX*1), X6
-	VINSERTPS   $0x20, 8(AX)(DX*1), X6, X6
-	VMOVSD      (SI)(DX*1), X9
-	VINSERTPS   $0x20, 8(SI)(DX*1), X9, X9
-	VINSERTF128 $0x01, X9, Y6, Y9
-	VMOVSD      (AX)(DX*2), X6
-	VINSERTPS   $0x20, 8(AX)(DX*2), X6, X6
-	VMOVSD      (SI)(DX*2), X10
-	VINSERTPS   $0x20, 8(SI)(DX*2), X10, X10
-	VINSERTF128 $0x01, X10, Y6, Y10
-	VMOVSD      (AX)(BX*1), X6
-	VINSERTPS   $0x20, 8(AX)(BX*1), X6, X6
-	VMOVSD      (SI)(BX*1), X11
-	VINSERTPS   $0x20, 8(SI)(BX*1), X11, X11
-	VINSERTF128 $0x01, X11, Y6, Y11
-	VUNPCKLPS   Y9, Y5, Y12
-	VUNPCKLPS   Y11, Y10, Y13
-	VUNPCKHPS   Y9, Y5, Y5
-	VUNPCKHPS   Y11, Y10, Y9
-	VUNPCKLPD   Y13, Y12, Y10
-	VUNPCKHPD   Y13, Y12, Y11
-	VUNPCKLPD   Y9, Y5, Y12
-	VUNPCKHPD   Y9, Y5, Y5
-	VPXOR       Y5, Y5, Y5
-	VPCMPEQD    Y5, Y4, Y5
-	VBLENDVPS   Y5, Y10, Y7, Y7
-	VPAND       consts<>+32(SB), Y10, Y9
-	VPANDN      Y9, Y5, Y9
-	VPMAXSD     Y9, Y8, Y8
-	VADDPS      consts<>+64(SB), Y10, Y9
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y10
-	VFMADD213PS  consts<>+128(SB), Y9, Y10
-	VSUBPS       consts<>+128(SB), Y10, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y9
-	VFNMADD231PS consts<>+192(SB), Y13, Y9
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y9, Y13
-	VFMADD213PS  consts<>+288(SB), Y9, Y13
-	VFMADD213PS  consts<>+320(SB), Y9, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y9
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y10, Y0, Y13
-	VPSLLD      $0x15, Y10, Y10
-	VPADDD      Y10, Y13, Y10
-	VFMADD231PS Y9, Y10, Y10
-	VPANDN      Y10, Y5, Y5
-	VMOVUPS     Y5, (CX)
-	VPCMPEQD    Y1, Y4, Y5
-	VBLENDVPS   Y5, Y11, Y7, Y7
-	VPAND       consts<>+32(SB), Y11, Y9
-	VPANDN      Y9, Y5, Y9
-	VPMAXSD     Y9, Y8, Y8
-	VADDPS      consts<>+64(SB), Y11, Y9
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y10
-	VFMADD213PS  consts<>+128(SB), Y9, Y10
-	VSUBPS       consts<>+128(SB), Y10, Y11
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y11, Y9
-	VFNMADD231PS consts<>+192(SB), Y11, Y9
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y11
-	VFMADD213PS  consts<>+256(SB), Y9, Y11
-	VFMADD213PS  consts<>+288(SB), Y9, Y11
-	VFMADD213PS  consts<>+320(SB), Y9, Y11
-	VFMADD213PS  consts<>+352(SB), Y11, Y9
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y10, Y0, Y11
-	VPSLLD      $0x15, Y10, Y10
-	VPADDD      Y10, Y11, Y10
-	VFMADD231PS Y9, Y10, Y10
-	VPANDN      Y10, Y5, Y5
-	VMOVUPS     Y5, 32(CX)
-	VPCMPEQD    Y2, Y4, Y4
-	VBLENDVPS   Y4, Y12, Y7, Y7
-	VPAND       consts<>+32(SB), Y12, Y5
-	VPANDN      Y5, Y4, Y5
-	VPMAXSD     Y5, Y8, Y8
-	VADDPS      consts<>+64(SB), Y12, Y5
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y9
-	VFMADD213PS  consts<>+128(SB), Y5, Y9
-	VSUBPS       consts<>+128(SB), Y9, Y10
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y10, Y5
-	VFNMADD231PS consts<>+192(SB), Y10, Y5
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y10
-	VFMADD213PS  consts<>+256(SB), Y5, Y10
-	VFMADD213PS  consts<>+288(SB), Y5, Y10
-	VFMADD213PS  consts<>+320(SB), Y5, Y10
-	VFMADD213PS  consts<>+352(SB), Y10, Y5
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y10
-	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y10, Y9
-	VFMADD231PS Y5, Y9, Y9
-	VPANDN      Y9, Y4, Y4
-	VMOVUPS     Y4, 64(CX)
-	JMP         sum_done
-
-sum_two:
-	MOVQ        e+40(FP), CX
-	LEAQ        (DX)(DX*2), BX
-	LEAQ        (AX)(DX*4), SI
-	VMOVSD      (AX), X6
-	VMOVSD      (SI), X5
-	VINSERTF128 $0x01, X5, Y6, Y5
-	VMOVSD      (AX)(DX*1), X6
-	VMOVSD      (SI)(DX*1), X9
-	VINSERTF128 $0x01, X9, Y6, Y9
-	VMOVSD      (AX)(DX*2), X6
-	VMOVSD      (SI)(DX*2), X10
-	VINSERTF128 $0x01, X10, Y6, Y10
-	VMOVSD      (AX)(BX*1), X6
-	VMOVSD      (SI)(BX*1), X11
-	VINSERTF128 $0x01, X11, Y6, Y11
-	VUNPCKLPS   Y9, Y5, Y12
-	VUNPCKLPS   Y11, Y10, Y13
-	VUNPCKHPS   Y9, Y5, Y5
-	VUNPCKHPS   Y11, Y10, Y9
-	VUNPCKLPD   Y13, Y12, Y10
-	VUNPCKHPD   Y13, Y12, Y11
-	VUNPCKLPD   Y9, Y5, Y12
-	VUNPCKHPD   Y9, Y5, Y5
-	VPXOR       Y5, Y5, Y5
-	VPCMPEQD    Y5, Y4, Y5
-	VBLENDVPS   Y5, Y10, Y7, Y7
-	VPAND       consts<>+32(SB), Y10, Y9
-	VPANDN      Y9, Y5, Y9
-	VPMAXSD     Y9, Y8, Y8
-	VADDPS      consts<>+64(SB), Y10, Y9
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y10
-	VFMADD213PS  consts<>+128(SB), Y9, Y10
-	VSUBPS       consts<>+128(SB), Y10, Y12
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y12, Y9
-	VFNMADD231PS consts<>+192(SB), Y12, Y9
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+160(SB), Y15, Y13
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
 	VBROADCASTSS consts<>+224(SB), Y12
-	VFMADD213PS  consts<>+256(SB), Y9, Y12
-	VFMADD213PS  consts<>+288(SB), Y9, Y12
-	VFMADD213PS  consts<>+320(SB), Y9, Y12
-	VFMADD213PS  consts<>+352(SB), Y12, Y9
+	VBROADCASTSS consts<>+224(SB), Y15
+	VFMADD213PS  consts<>+256(SB), Y8, Y12
+	VFMADD213PS  consts<>+256(SB), Y13, Y15
+	VFMADD213PS  consts<>+288(SB), Y8, Y12
+	VFMADD213PS  consts<>+288(SB), Y13, Y15
+	VFMADD213PS  consts<>+320(SB), Y8, Y12
+	VFMADD213PS  consts<>+320(SB), Y13, Y15
+	VFMADD213PS  consts<>+352(SB), Y12, Y8
+	VFMADD213PS  consts<>+352(SB), Y15, Y13
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y10, Y0, Y12
-	VPSLLD      $0x15, Y10, Y10
-	VPADDD      Y10, Y12, Y10
-	VFMADD231PS Y9, Y10, Y10
-	VPANDN      Y10, Y5, Y5
-	VMOVUPS     Y5, (CX)
-	VPCMPEQD    Y1, Y4, Y4
-	VBLENDVPS   Y4, Y11, Y7, Y7
-	VPAND       consts<>+32(SB), Y11, Y5
-	VPANDN      Y5, Y4, Y5
-	VPMAXSD     Y5, Y8, Y8
-	VADDPS      consts<>+64(SB), Y11, Y5
+	VPERMILPS    Y9, Y0, Y12
+	VPERMILPS    Y14, Y0, Y15
+	VPSLLD       $0x15, Y9, Y9
+	VPSLLD       $0x15, Y14, Y14
+	VPADDD       Y9, Y12, Y9
+	VPADDD       Y14, Y15, Y12
+	VFMADD231PS  Y8, Y9, Y9
+	VFMADD231PS  Y13, Y12, Y12
+	VPANDN       Y9, Y7, Y7
+	VPANDN       Y12, Y11, Y8
+	VMOVUPS      Y7, (SI)
+	VMOVUPS      Y8, 32(SI)
+	VBROADCASTSS consts<>+2624(SB), Y7
+	VBROADCASTSS consts<>+2656(SB), Y8
+	VPCMPEQD     Y7, Y2, Y7
+	VPCMPEQD     Y8, Y2, Y2
+	VADDPS       consts<>+64(SB), Y10, Y8
+	VADDPS       consts<>+64(SB), Y6, Y10
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y9
-	VFMADD213PS  consts<>+128(SB), Y5, Y9
-	VSUBPS       consts<>+128(SB), Y9, Y10
+	VBROADCASTSS consts<>+96(SB), Y6
+	VBROADCASTSS consts<>+96(SB), Y11
+	VFMADD213PS  consts<>+128(SB), Y8, Y6
+	VFMADD213PS  consts<>+128(SB), Y10, Y11
+	VSUBPS       consts<>+128(SB), Y6, Y9
+	VSUBPS       consts<>+128(SB), Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y10, Y5
-	VFNMADD231PS consts<>+192(SB), Y10, Y5
+	VFNMADD231PS consts<>+160(SB), Y9, Y8
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y9, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y9
+	VBROADCASTSS consts<>+224(SB), Y12
+	VFMADD213PS  consts<>+256(SB), Y8, Y9
+	VFMADD213PS  consts<>+256(SB), Y10, Y12
+	VFMADD213PS  consts<>+288(SB), Y8, Y9
+	VFMADD213PS  consts<>+288(SB), Y10, Y12
+	VFMADD213PS  consts<>+320(SB), Y8, Y9
+	VFMADD213PS  consts<>+320(SB), Y10, Y12
+	VFMADD213PS  consts<>+352(SB), Y9, Y8
+	VFMADD213PS  consts<>+352(SB), Y12, Y10
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y6, Y0, Y9
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y6, Y6
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y6, Y9, Y6
+	VPADDD      Y11, Y12, Y9
+	VFMADD231PS Y8, Y6, Y6
+	VFMADD231PS Y10, Y9, Y9
+	VPANDN      Y6, Y7, Y6
+	VPANDN      Y9, Y2, Y2
+	VMOVUPS     Y6, 64(SI)
+	VMOVUPS     Y2, 96(SI)
+	ADDQ        $+4, BX
+	CMPQ        BX, DX
+	JLE         sum_columns
+
+	// the columns that are left
+	SUBQ         DX, BX
+	CMPQ         BX, $+4
+	JGE          sum_done
+	CMPQ         BX, $+3
+	JGE          sum_left1
+	CMPQ         BX, $+2
+	JGE          sum_left2
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x05, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VMOVD        DX, X2
+	VPBROADCASTD X2, Y2
+	VPSUBD       Y2, Y1, Y1
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), SI
+	VMOVUPS      (AX), X3
+	VINSERTF128  $0x01, (SI), Y3, Y2
+	VMOVUPS      (AX)(CX*1), X3
+	VINSERTF128  $0x01, (SI)(CX*1), Y3, Y6
+	VMOVUPS      (AX)(CX*2), X3
+	VINSERTF128  $0x01, (SI)(CX*2), Y3, Y7
+	VMOVUPS      (AX)(DX*1), X3
+	VINSERTF128  $0x01, (SI)(DX*1), Y3, Y8
+	VUNPCKLPS    Y6, Y2, Y9
+	VUNPCKLPS    Y8, Y7, Y10
+	VUNPCKHPS    Y6, Y2, Y2
+	VUNPCKHPS    Y8, Y7, Y6
+	VUNPCKLPD    Y10, Y9, Y7
+	VUNPCKHPD    Y10, Y9, Y7
+	VUNPCKLPD    Y6, Y2, Y8
+	VUNPCKHPD    Y6, Y2, Y2
+	VBROADCASTSS consts<>+1792(SB), Y6
+	VPCMPEQD     Y6, Y1, Y6
+	VBLENDVPS    Y6, Y7, Y4, Y4
+	VPAND        consts<>+32(SB), Y7, Y9
+	VPANDN       Y9, Y6, Y6
+	VPMAXSD      Y6, Y5, Y5
+	VBROADCASTSS consts<>+2624(SB), Y6
+	VPCMPEQD     Y6, Y1, Y6
+	VBLENDVPS    Y6, Y8, Y4, Y4
+	VPAND        consts<>+32(SB), Y8, Y9
+	VPANDN       Y9, Y6, Y6
+	VPMAXSD      Y6, Y5, Y5
+	VBROADCASTSS consts<>+2656(SB), Y6
+	VPCMPEQD     Y6, Y1, Y6
+	VBLENDVPS    Y6, Y2, Y4, Y4
+	VPAND        consts<>+32(SB), Y2, Y9
+	VPANDN       Y9, Y6, Y6
+	VPMAXSD      Y6, Y5, Y5
+	VBROADCASTSS consts<>+1792(SB), Y6
+	VBROADCASTSS consts<>+2624(SB), Y9
+	VPCMPEQD     Y6, Y1, Y6
+	VPCMPEQD     Y9, Y1, Y9
+	VADDPS       consts<>+64(SB), Y7, Y7
+	VADDPS       consts<>+64(SB), Y8, Y11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y8
+	VBROADCASTSS consts<>+96(SB), Y12
+	VFMADD213PS  consts<>+128(SB), Y7, Y8
+	VFMADD213PS  consts<>+128(SB), Y11, Y12
+	VSUBPS       consts<>+128(SB), Y8, Y10
+	VSUBPS       consts<>+128(SB), Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y10, Y7
+	VFNMADD231PS consts<>+160(SB), Y13, Y11
+	VFNMADD231PS consts<>+192(SB), Y10, Y7
+	VFNMADD231PS consts<>+192(SB), Y13, Y11
 
 	// p = e^r / s - 1, s = T[0]
 	VBROADCASTSS consts<>+224(SB), Y10
-	VFMADD213PS  consts<>+256(SB), Y5, Y10
-	VFMADD213PS  consts<>+288(SB), Y5, Y10
-	VFMADD213PS  consts<>+320(SB), Y5, Y10
-	VFMADD213PS  consts<>+352(SB), Y10, Y5
+	VBROADCASTSS consts<>+224(SB), Y13
+	VFMADD213PS  consts<>+256(SB), Y7, Y10
+	VFMADD213PS  consts<>+256(SB), Y11, Y13
+	VFMADD213PS  consts<>+288(SB), Y7, Y10
+	VFMADD213PS  consts<>+288(SB), Y11, Y13
+	VFMADD213PS  consts<>+320(SB), Y7, Y10
+	VFMADD213PS  consts<>+320(SB), Y11, Y13
+	VFMADD213PS  consts<>+352(SB), Y10, Y7
+	VFMADD213PS  consts<>+352(SB), Y13, Y11
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y10
-	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y10, Y9
-	VFMADD231PS Y5, Y9, Y9
-	VPANDN      Y9, Y4, Y4
-	VMOVUPS     Y4, 32(CX)
+	VPERMILPS    Y8, Y0, Y10
+	VPERMILPS    Y12, Y0, Y13
+	VPSLLD       $0x15, Y8, Y8
+	VPSLLD       $0x15, Y12, Y12
+	VPADDD       Y8, Y10, Y8
+	VPADDD       Y12, Y13, Y10
+	VFMADD231PS  Y7, Y8, Y8
+	VFMADD231PS  Y11, Y10, Y10
+	VPANDN       Y8, Y6, Y6
+	VPANDN       Y10, Y9, Y7
+	VMOVUPS      Y6, 32(BX)
+	VMOVUPS      Y7, 64(BX)
+	VBROADCASTSS consts<>+2656(SB), Y6
+	VPCMPEQD     Y6, Y1, Y1
+	VADDPS       consts<>+64(SB), Y2, Y2
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+128(SB), Y2, Y6
+	VSUBPS       consts<>+128(SB), Y6, Y7
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y7, Y2
+	VFNMADD231PS consts<>+192(SB), Y7, Y2
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y7
+	VFMADD213PS  consts<>+256(SB), Y2, Y7
+	VFMADD213PS  consts<>+288(SB), Y2, Y7
+	VFMADD213PS  consts<>+320(SB), Y2, Y7
+	VFMADD213PS  consts<>+352(SB), Y7, Y2
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y6, Y0, Y7
+	VPSLLD      $0x15, Y6, Y6
+	VPADDD      Y6, Y7, Y6
+	VFMADD231PS Y2, Y6, Y6
+	VPANDN      Y6, Y1, Y1
+	VMOVUPS     Y1, 96(BX)
+	JMP         sum_done
+
+sum_left2:
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x05, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VMOVD        DX, X2
+	VPBROADCASTD X2, Y2
+	VPSUBD       Y2, Y1, Y1
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), SI
+	VMOVUPS      (AX), X3
+	VINSERTF128  $0x01, (SI), Y3, Y2
+	VMOVUPS      (AX)(CX*1), X3
+	VINSERTF128  $0x01, (SI)(CX*1), Y3, Y6
+	VMOVUPS      (AX)(CX*2), X3
+	VINSERTF128  $0x01, (SI)(CX*2), Y3, Y7
+	VMOVUPS      (AX)(DX*1), X3
+	VINSERTF128  $0x01, (SI)(DX*1), Y3, Y8
+	VUNPCKLPS    Y6, Y2, Y9
+	VUNPCKLPS    Y8, Y7, Y10
+	VUNPCKHPS    Y6, Y2, Y2
+	VUNPCKHPS    Y8, Y7, Y6
+	VUNPCKLPD    Y10, Y9, Y7
+	VUNPCKHPD    Y10, Y9, Y7
+	VUNPCKLPD    Y6, Y2, Y7
+	VUNPCKHPD    Y6, Y2, Y2
+	VBROADCASTSS consts<>+2624(SB), Y6
+	VPCMPEQD     Y6, Y1, Y6
+	VBLENDVPS    Y6, Y7, Y4, Y4
+	VPAND        consts<>+32(SB), Y7, Y8
+	VPANDN       Y8, Y6, Y6
+	VPMAXSD      Y6, Y5, Y5
+	VBROADCASTSS consts<>+2656(SB), Y6
+	VPCMPEQD     Y6, Y1, Y6
+	VBLENDVPS    Y6, Y2, Y4, Y4
+	VPAND        consts<>+32(SB), Y2, Y8
+	VPANDN       Y8, Y6, Y6
+	VPMAXSD      Y6, Y5, Y5
+	VBROADCASTSS consts<>+2624(SB), Y6
+	VBROADCASTSS consts<>+2656(SB), Y8
+	VPCMPEQD     Y6, Y1, Y6
+	VPCMPEQD     Y8, Y1, Y1
+	VADDPS       consts<>+64(SB), Y7, Y7
+	VADDPS       consts<>+64(SB), Y2, Y9
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y2
+	VBROADCASTSS consts<>+96(SB), Y10
+	VFMADD213PS  consts<>+128(SB), Y7, Y2
+	VFMADD213PS  consts<>+128(SB), Y9, Y10
+	VSUBPS       consts<>+128(SB), Y2, Y8
+	VSUBPS       consts<>+128(SB), Y10, Y11
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y8, Y7
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y8, Y7
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y8
+	VBROADCASTSS consts<>+224(SB), Y11
+	VFMADD213PS  consts<>+256(SB), Y7, Y8
+	VFMADD213PS  consts<>+256(SB), Y9, Y11
+	VFMADD213PS  consts<>+288(SB), Y7, Y8
+	VFMADD213PS  consts<>+288(SB), Y9, Y11
+	VFMADD213PS  consts<>+320(SB), Y7, Y8
+	VFMADD213PS  consts<>+320(SB), Y9, Y11
+	VFMADD213PS  consts<>+352(SB), Y8, Y7
+	VFMADD213PS  consts<>+352(SB), Y11, Y9
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y2, Y0, Y8
+	VPERMILPS   Y10, Y0, Y11
+	VPSLLD      $0x15, Y2, Y2
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y2, Y8, Y2
+	VPADDD      Y10, Y11, Y8
+	VFMADD231PS Y7, Y2, Y2
+	VFMADD231PS Y9, Y8, Y8
+	VPANDN      Y2, Y6, Y2
+	VPANDN      Y8, Y1, Y1
+	VMOVUPS     Y2, 64(BX)
+	VMOVUPS     Y1, 96(BX)
+	JMP         sum_done
+
+sum_left1:
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x05, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VMOVD        DX, X2
+	VPBROADCASTD X2, Y2
+	VPSUBD       Y2, Y1, Y1
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), SI
+	VMOVUPS      (AX), X3
+	VINSERTF128  $0x01, (SI), Y3, Y2
+	VMOVUPS      (AX)(CX*1), X3
+	VINSERTF128  $0x01, (SI)(CX*1), Y3, Y6
+	VMOVUPS      (AX)(CX*2), X3
+	VINSERTF128  $0x01, (SI)(CX*2), Y3, Y7
+	VMOVUPS      (AX)(DX*1), X3
+	VINSERTF128  $0x01, (SI)(DX*1), Y3, Y8
+	VUNPCKLPS    Y6, Y2, Y9
+	VUNPCKLPS    Y8, Y7, Y10
+	VUNPCKHPS    Y6, Y2, Y2
+	VUNPCKHPS    Y8, Y7, Y6
+	VUNPCKLPD    Y10, Y9, Y7
+	VUNPCKHPD    Y10, Y9, Y7
+	VUNPCKLPD    Y6, Y2, Y7
+	VUNPCKHPD    Y6, Y2, Y2
+	VBROADCASTSS consts<>+2656(SB), Y6
+	VPCMPEQD     Y6, Y1, Y6
+	VBLENDVPS    Y6, Y2, Y4, Y4
+	VPAND        consts<>+32(SB), Y2, Y7
+	VPANDN       Y7, Y6, Y6
+	VPMAXSD      Y6, Y5, Y5
+	VBROADCASTSS consts<>+2656(SB), Y6
+	VPCMPEQD     Y6, Y1, Y1
+	VADDPS       consts<>+64(SB), Y2, Y2
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+128(SB), Y2, Y6
+	VSUBPS       consts<>+128(SB), Y6, Y7
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y7, Y2
+	VFNMADD231PS consts<>+192(SB), Y7, Y2
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y7
+	VFMADD213PS  consts<>+256(SB), Y2, Y7
+	VFMADD213PS  consts<>+288(SB), Y2, Y7
+	VFMADD213PS  consts<>+320(SB), Y2, Y7
+	VFMADD213PS  consts<>+352(SB), Y7, Y2
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y6, Y0, Y7
+	VPSLLD      $0x15, Y6, Y6
+	VPADDD      Y6, Y7, Y6
+	VFMADD231PS Y2, Y6, Y6
+	VPANDN      Y6, Y1, Y1
+	VMOVUPS     Y1, 96(BX)
+	JMP         sum_done
+	JMP sum_done
+
+sum_few:
+	MOVQ         classes+32(FP), DX
+	CMPQ         DX, $+3
+	JLT          sum_two
+	MOVQ         e+40(FP), DX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (AX)(CX*4), SI
+	VMOVSD       (AX), X2
+	VINSERTPS    $0x20, 8(AX), X2, X3
+	VMOVSD       (SI), X2
+	VINSERTPS    $0x20, 8(SI), X2, X2
+	VINSERTF128  $0x01, X2, Y3, Y2
+	VMOVSD       (AX)(CX*1), X3
+	VINSERTPS    $0x20, 8(AX)(CX*1), X3, X3
+	VMOVSD       (SI)(CX*1), X6
+	VINSERTPS    $0x20, 8(SI)(CX*1), X6, X6
+	VINSERTF128  $0x01, X6, Y3, Y6
+	VMOVSD       (AX)(CX*2), X3
+	VINSERTPS    $0x20, 8(AX)(CX*2), X3, X3
+	VMOVSD       (SI)(CX*2), X7
+	VINSERTPS    $0x20, 8(SI)(CX*2), X7, X7
+	VINSERTF128  $0x01, X7, Y3, Y7
+	VMOVSD       (AX)(BX*1), X3
+	VINSERTPS    $0x20, 8(AX)(BX*1), X3, X3
+	VMOVSD       (SI)(BX*1), X8
+	VINSERTPS    $0x20, 8(SI)(BX*1), X8, X8
+	VINSERTF128  $0x01, X8, Y3, Y8
+	VUNPCKLPS    Y6, Y2, Y9
+	VUNPCKLPS    Y8, Y7, Y10
+	VUNPCKHPS    Y6, Y2, Y2
+	VUNPCKHPS    Y8, Y7, Y6
+	VUNPCKLPD    Y10, Y9, Y7
+	VUNPCKHPD    Y10, Y9, Y8
+	VUNPCKLPD    Y6, Y2, Y9
+	VUNPCKHPD    Y6, Y2, Y2
+	VPXOR        Y2, Y2, Y2
+	VPCMPEQD     Y2, Y1, Y2
+	VBLENDVPS    Y2, Y7, Y4, Y4
+	VPAND        consts<>+32(SB), Y7, Y6
+	VPANDN       Y6, Y2, Y2
+	VPMAXSD      Y2, Y5, Y5
+	VBROADCASTSS consts<>+1792(SB), Y2
+	VPCMPEQD     Y2, Y1, Y2
+	VBLENDVPS    Y2, Y8, Y4, Y4
+	VPAND        consts<>+32(SB), Y8, Y6
+	VPANDN       Y6, Y2, Y2
+	VPMAXSD      Y2, Y5, Y5
+	VBROADCASTSS consts<>+2624(SB), Y2
+	VPCMPEQD     Y2, Y1, Y2
+	VBLENDVPS    Y2, Y9, Y4, Y4
+	VPAND        consts<>+32(SB), Y9, Y6
+	VPANDN       Y6, Y2, Y2
+	VPMAXSD      Y2, Y5, Y5
+	VPXOR        Y2, Y2, Y2
+	VBROADCASTSS consts<>+1792(SB), Y6
+	VPCMPEQD     Y2, Y1, Y2
+	VPCMPEQD     Y6, Y1, Y6
+	VADDPS       consts<>+64(SB), Y7, Y7
+	VADDPS       consts<>+64(SB), Y8, Y11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y8
+	VBROADCASTSS consts<>+96(SB), Y12
+	VFMADD213PS  consts<>+128(SB), Y7, Y8
+	VFMADD213PS  consts<>+128(SB), Y11, Y12
+	VSUBPS       consts<>+128(SB), Y8, Y10
+	VSUBPS       consts<>+128(SB), Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y10, Y7
+	VFNMADD231PS consts<>+160(SB), Y13, Y11
+	VFNMADD231PS consts<>+192(SB), Y10, Y7
+	VFNMADD231PS consts<>+192(SB), Y13, Y11
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y10
+	VBROADCASTSS consts<>+224(SB), Y13
+	VFMADD213PS  consts<>+256(SB), Y7, Y10
+	VFMADD213PS  consts<>+256(SB), Y11, Y13
+	VFMADD213PS  consts<>+288(SB), Y7, Y10
+	VFMADD213PS  consts<>+288(SB), Y11, Y13
+	VFMADD213PS  consts<>+320(SB), Y7, Y10
+	VFMADD213PS  consts<>+320(SB), Y11, Y13
+	VFMADD213PS  consts<>+352(SB), Y10, Y7
+	VFMADD213PS  consts<>+352(SB), Y13, Y11
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS    Y8, Y0, Y10
+	VPERMILPS    Y12, Y0, Y13
+	VPSLLD       $0x15, Y8, Y8
+	VPSLLD       $0x15, Y12, Y12
+	VPADDD       Y8, Y10, Y8
+	VPADDD       Y12, Y13, Y10
+	VFMADD231PS  Y7, Y8, Y8
+	VFMADD231PS  Y11, Y10, Y10
+	VPANDN       Y8, Y2, Y2
+	VPANDN       Y10, Y6, Y6
+	VMOVUPS      Y2, (DX)
+	VMOVUPS      Y6, 32(DX)
+	VBROADCASTSS consts<>+2624(SB), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VADDPS       consts<>+64(SB), Y9, Y2
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+128(SB), Y2, Y6
+	VSUBPS       consts<>+128(SB), Y6, Y7
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y7, Y2
+	VFNMADD231PS consts<>+192(SB), Y7, Y2
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y7
+	VFMADD213PS  consts<>+256(SB), Y2, Y7
+	VFMADD213PS  consts<>+288(SB), Y2, Y7
+	VFMADD213PS  consts<>+320(SB), Y2, Y7
+	VFMADD213PS  consts<>+352(SB), Y7, Y2
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y6, Y0, Y7
+	VPSLLD      $0x15, Y6, Y6
+	VPADDD      Y6, Y7, Y6
+	VFMADD231PS Y2, Y6, Y6
+	VPANDN      Y6, Y1, Y1
+	VMOVUPS     Y1, 64(DX)
+	JMP         sum_done
+
+sum_two:
+	MOVQ         e+40(FP), DX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (AX)(CX*4), SI
+	VMOVSD       (AX), X3
+	VMOVSD       (SI), X2
+	VINSERTF128  $0x01, X2, Y3, Y2
+	VMOVSD       (AX)(CX*1), X3
+	VMOVSD       (SI)(CX*1), X6
+	VINSERTF128  $0x01, X6, Y3, Y6
+	VMOVSD       (AX)(CX*2), X3
+	VMOVSD       (SI)(CX*2), X7
+	VINSERTF128  $0x01, X7, Y3, Y7
+	VMOVSD       (AX)(BX*1), X3
+	VMOVSD       (SI)(BX*1), X8
+	VINSERTF128  $0x01, X8, Y3, Y8
+	VUNPCKLPS    Y6, Y2, Y9
+	VUNPCKLPS    Y8, Y7, Y10
+	VUNPCKHPS    Y6, Y2, Y2
+	VUNPCKHPS    Y8, Y7, Y6
+	VUNPCKLPD    Y10, Y9, Y7
+	VUNPCKHPD    Y10, Y9, Y8
+	VUNPCKLPD    Y6, Y2, Y9
+	VUNPCKHPD    Y6, Y2, Y2
+	VPXOR        Y2, Y2, Y2
+	VPCMPEQD     Y2, Y1, Y2
+	VBLENDVPS    Y2, Y7, Y4, Y4
+	VPAND        consts<>+32(SB), Y7, Y6
+	VPANDN       Y6, Y2, Y2
+	VPMAXSD      Y2, Y5, Y5
+	VBROADCASTSS consts<>+1792(SB), Y2
+	VPCMPEQD     Y2, Y1, Y2
+	VBLENDVPS    Y2, Y8, Y4, Y4
+	VPAND        consts<>+32(SB), Y8, Y6
+	VPANDN       Y6, Y2, Y2
+	VPMAXSD      Y2, Y5, Y5
+	VPXOR        Y2, Y2, Y2
+	VBROADCASTSS consts<>+1792(SB), Y6
+	VPCMPEQD     Y2, Y1, Y2
+	VPCMPEQD     Y6, Y1, Y1
+	VADDPS       consts<>+64(SB), Y7, Y6
+	VADDPS       consts<>+64(SB), Y8, Y9
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y7
+	VBROADCASTSS consts<>+96(SB), Y10
+	VFMADD213PS  consts<>+128(SB), Y6, Y7
+	VFMADD213PS  consts<>+128(SB), Y9, Y10
+	VSUBPS       consts<>+128(SB), Y7, Y8
+	VSUBPS       consts<>+128(SB), Y10, Y11
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y8, Y6
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y8, Y6
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y8
+	VBROADCASTSS consts<>+224(SB), Y11
+	VFMADD213PS  consts<>+256(SB), Y6, Y8
+	VFMADD213PS  consts<>+256(SB), Y9, Y11
+	VFMADD213PS  consts<>+288(SB), Y6, Y8
+	VFMADD213PS  consts<>+288(SB), Y9, Y11
+	VFMADD213PS  consts<>+320(SB), Y6, Y8
+	VFMADD213PS  consts<>+320(SB), Y9, Y11
+	VFMADD213PS  consts<>+352(SB), Y8, Y6
+	VFMADD213PS  consts<>+352(SB), Y11, Y9
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y7, Y0, Y8
+	VPERMILPS   Y10, Y0, Y11
+	VPSLLD      $0x15, Y7, Y7
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y7, Y8, Y7
+	VPADDD      Y10, Y11, Y8
+	VFMADD231PS Y6, Y7, Y7
+	VFMADD231PS Y9, Y8, Y8
+	VPANDN      Y7, Y2, Y2
+	VPANDN      Y8, Y1, Y1
+	VMOVUPS     Y2, (DX)
+	VMOVUPS     Y1, 32(DX)
 
 sum_done:
 	// the sums; |z| > 40 makes a row one that is not plain
-	VPXOR       Y4, Y4, Y4
+	VPXOR       Y1, Y1, Y1
 	MOVQ        classes+32(FP), AX
 	CMPQ        AX, $+5
 	JGE         more1
 	MOVQ        e+40(FP), AX
-	VCVTPS2PD   (AX), Y4
-	VCVTPS2PD   32(AX), Y5
-	VCVTPS2PD   64(AX), Y9
-	VCVTPS2PD   96(AX), Y10
-	VADDPD      Y9, Y4, Y4
-	VADDPD      Y10, Y5, Y5
-	VADDPD      Y5, Y4, Y4
-	VCVTPD2PSY  Y4, X6
-	VCVTPS2PD   16(AX), Y4
-	VCVTPS2PD   48(AX), Y5
-	VCVTPS2PD   80(AX), Y9
-	VCVTPS2PD   112(AX), Y10
-	VADDPD      Y9, Y4, Y4
-	VADDPD      Y10, Y5, Y5
-	VADDPD      Y5, Y4, Y4
-	VCVTPD2PSY  Y4, X4
-	VINSERTF128 $0x01, X4, Y6, Y4
+	VCVTPS2PD   (AX), Y1
+	VCVTPS2PD   32(AX), Y2
+	VCVTPS2PD   64(AX), Y6
+	VCVTPS2PD   96(AX), Y7
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X3
+	VCVTPS2PD   16(AX), Y1
+	VCVTPS2PD   48(AX), Y2
+	VCVTPS2PD   80(AX), Y6
+	VCVTPS2PD   112(AX), Y7
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X1
+	VINSERTF128 $0x01, X1, Y3, Y1
 	JMP         folded
 
 more1:
@@ -19776,39 +23130,39 @@ more1:
 	CMPQ        AX, $+9
 	JGE         more2
 	MOVQ        e+40(FP), AX
-	VCVTPS2PD   (AX), Y4
-	VCVTPS2PD   128(AX), Y5
-	VADDPD      Y5, Y4, Y4
-	VCVTPS2PD   32(AX), Y5
-	VCVTPS2PD   160(AX), Y9
-	VADDPD      Y9, Y5, Y5
-	VCVTPS2PD   64(AX), Y9
-	VCVTPS2PD   192(AX), Y10
-	VADDPD      Y10, Y9, Y9
-	VCVTPS2PD   96(AX), Y10
-	VCVTPS2PD   224(AX), Y11
-	VADDPD      Y11, Y10, Y10
-	VADDPD      Y9, Y4, Y4
-	VADDPD      Y10, Y5, Y5
-	VADDPD      Y5, Y4, Y4
-	VCVTPD2PSY  Y4, X6
-	VCVTPS2PD   16(AX), Y4
-	VCVTPS2PD   144(AX), Y5
-	VADDPD      Y5, Y4, Y4
-	VCVTPS2PD   48(AX), Y5
-	VCVTPS2PD   176(AX), Y9
-	VADDPD      Y9, Y5, Y5
-	VCVTPS2PD   80(AX), Y9
-	VCVTPS2PD   208(AX), Y10
-	VADDPD      Y10, Y9, Y9
-	VCVTPS2PD   112(AX), Y10
-	VCVTPS2PD   240(AX), Y11
-	VADDPD      Y11, Y10, Y10
-	VADDPD      Y9, Y4, Y4
-	VADDPD      Y10, Y5, Y5
-	VADDPD      Y5, Y4, Y4
-	VCVTPD2PSY  Y4, X4
-	VINSERTF128 $0x01, X4, Y6, Y4
+	VCVTPS2PD   (AX), Y1
+	VCVTPS2PD   128(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   32(AX), Y2
+	VCVTPS2PD   160(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   64(AX), Y6
+	VCVTPS2PD   192(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   96(AX), Y7
+	VCVTPS2PD   224(AX), Y8
+	VADDPD      Y8, Y7, Y7
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X3
+	VCVTPS2PD   16(AX), Y1
+	VCVTPS2PD   144(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   48(AX), Y2
+	VCVTPS2PD   176(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   80(AX), Y6
+	VCVTPS2PD   208(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   112(AX), Y7
+	VCVTPS2PD   240(AX), Y8
+	VADDPD      Y8, Y7, Y7
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X1
+	VINSERTF128 $0x01, X1, Y3, Y1
 	JMP         folded
 
 more2:
@@ -19816,137 +23170,137 @@ more2:
 	CMPQ        AX, $+13
 	JGE         more3
 	MOVQ        e+40(FP), AX
-	VCVTPS2PD   (AX), Y4
-	VCVTPS2PD   256(AX), Y5
-	VADDPD      Y5, Y4, Y4
-	VCVTPS2PD   128(AX), Y5
-	VADDPD      Y5, Y4, Y4
-	VCVTPS2PD   32(AX), Y5
-	VCVTPS2PD   288(AX), Y9
-	VADDPD      Y9, Y5, Y5
-	VCVTPS2PD   160(AX), Y9
-	VADDPD      Y9, Y5, Y5
-	VCVTPS2PD   64(AX), Y9
-	VCVTPS2PD   320(AX), Y10
-	VADDPD      Y10, Y9, Y9
-	VCVTPS2PD   192(AX), Y10
-	VADDPD      Y10, Y9, Y9
-	VCVTPS2PD   96(AX), Y10
-	VCVTPS2PD   352(AX), Y11
-	VADDPD      Y11, Y10, Y10
-	VCVTPS2PD   224(AX), Y11
-	VADDPD      Y11, Y10, Y10
-	VADDPD      Y9, Y4, Y4
-	VADDPD      Y10, Y5, Y5
-	VADDPD      Y5, Y4, Y4
-	VCVTPD2PSY  Y4, X6
-	VCVTPS2PD   16(AX), Y4
-	VCVTPS2PD   272(AX), Y5
-	VADDPD      Y5, Y4, Y4
-	VCVTPS2PD   144(AX), Y5
-	VADDPD      Y5, Y4, Y4
-	VCVTPS2PD   48(AX), Y5
-	VCVTPS2PD   304(AX), Y9
-	VADDPD      Y9, Y5, Y5
-	VCVTPS2PD   176(AX), Y9
-	VADDPD      Y9, Y5, Y5
-	VCVTPS2PD   80(AX), Y9
-	VCVTPS2PD   336(AX), Y10
-	VADDPD      Y10, Y9, Y9
-	VCVTPS2PD   208(AX), Y10
-	VADDPD      Y10, Y9, Y9
-	VCVTPS2PD   112(AX), Y10
-	VCVTPS2PD   368(AX), Y11
-	VADDPD      Y11, Y10, Y10
-	VCVTPS2PD   240(AX), Y11
-	VADDPD      Y11, Y10, Y10
-	VADDPD      Y9, Y4, Y4
-	VADDPD      Y10, Y5, Y5
-	VADDPD      Y5, Y4, Y4
-	VCVTPD2PSY  Y4, X4
-	VINSERTF128 $0x01, X4, Y6, Y4
+	VCVTPS2PD   (AX), Y1
+	VCVTPS2PD   256(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   128(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   32(AX), Y2
+	VCVTPS2PD   288(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   160(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   64(AX), Y6
+	VCVTPS2PD   320(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   192(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   96(AX), Y7
+	VCVTPS2PD   352(AX), Y8
+	VADDPD      Y8, Y7, Y7
+	VCVTPS2PD   224(AX), Y8
+	VADDPD      Y8, Y7, Y7
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X3
+	VCVTPS2PD   16(AX), Y1
+	VCVTPS2PD   272(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   144(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   48(AX), Y2
+	VCVTPS2PD   304(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   176(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   80(AX), Y6
+	VCVTPS2PD   336(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   208(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   112(AX), Y7
+	VCVTPS2PD   368(AX), Y8
+	VADDPD      Y8, Y7, Y7
+	VCVTPS2PD   240(AX), Y8
+	VADDPD      Y8, Y7, Y7
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X1
+	VINSERTF128 $0x01, X1, Y3, Y1
 	JMP         folded
 
 more3:
 	MOVQ        e+40(FP), AX
-	VCVTPS2PD   (AX), Y4
-	VCVTPS2PD   256(AX), Y5
-	VADDPD      Y5, Y4, Y4
-	VCVTPS2PD   128(AX), Y5
-	VCVTPS2PD   384(AX), Y9
-	VADDPD      Y9, Y5, Y5
-	VADDPD      Y5, Y4, Y4
-	VCVTPS2PD   32(AX), Y5
-	VCVTPS2PD   288(AX), Y9
-	VADDPD      Y9, Y5, Y5
-	VCVTPS2PD   160(AX), Y9
-	VCVTPS2PD   416(AX), Y10
-	VADDPD      Y10, Y9, Y9
-	VADDPD      Y9, Y5, Y5
-	VCVTPS2PD   64(AX), Y9
-	VCVTPS2PD   320(AX), Y10
-	VADDPD      Y10, Y9, Y9
-	VCVTPS2PD   192(AX), Y10
-	VCVTPS2PD   448(AX), Y11
-	VADDPD      Y11, Y10, Y10
-	VADDPD      Y10, Y9, Y9
-	VCVTPS2PD   96(AX), Y10
-	VCVTPS2PD   352(AX), Y11
-	VADDPD      Y11, Y10, Y10
-	VCVTPS2PD   224(AX), Y11
-	VCVTPS2PD   480(AX), Y12
-	VADDPD      Y12, Y11, Y11
-	VADDPD      Y11, Y10, Y10
-	VADDPD      Y9, Y4, Y4
-	VADDPD      Y10, Y5, Y5
-	VADDPD      Y5, Y4, Y4
-	VCVTPD2PSY  Y4, X6
-	VCVTPS2PD   16(AX), Y4
-	VCVTPS2PD   272(AX), Y5
-	VADDPD      Y5, Y4, Y4
-	VCVTPS2PD   144(AX), Y5
-	VCVTPS2PD   400(AX), Y9
-	VADDPD      Y9, Y5, Y5
-	VADDPD      Y5, Y4, Y4
-	VCVTPS2PD   48(AX), Y5
-	VCVTPS2PD   304(AX), Y9
-	VADDPD      Y9, Y5, Y5
-	VCVTPS2PD   176(AX), Y9
-	VCVTPS2PD   432(AX), Y10
-	VADDPD      Y10, Y9, Y9
-	VADDPD      Y9, Y5, Y5
-	VCVTPS2PD   80(AX), Y9
-	VCVTPS2PD   336(AX), Y10
-	VADDPD      Y10, Y9, Y9
-	VCVTPS2PD   208(AX), Y10
-	VCVTPS2PD   464(AX), Y11
-	VADDPD      Y11, Y10, Y10
-	VADDPD      Y10, Y9, Y9
-	VCVTPS2PD   112(AX), Y10
-	VCVTPS2PD   368(AX), Y11
-	VADDPD      Y11, Y10, Y10
-	VCVTPS2PD   240(AX), Y11
-	VCVTPS2PD   496(AX), Y12
-	VADDPD      Y12, Y11, Y11
-	VADDPD      Y11, Y10, Y10
-	VADDPD      Y9, Y4, Y4
-	VADDPD      Y10, Y5, Y5
-	VADDPD      Y5, Y4, Y4
-	VCVTPD2PSY  Y4, X4
-	VINSERTF128 $0x01, X4, Y6, Y4
+	VCVTPS2PD   (AX), Y1
+	VCVTPS2PD   256(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   128(AX), Y2
+	VCVTPS2PD   384(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   32(AX), Y2
+	VCVTPS2PD   288(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   160(AX), Y6
+	VCVTPS2PD   416(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   64(AX), Y6
+	VCVTPS2PD   320(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   192(AX), Y7
+	VCVTPS2PD   448(AX), Y8
+	VADDPD      Y8, Y7, Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   96(AX), Y7
+	VCVTPS2PD   352(AX), Y8
+	VADDPD      Y8, Y7, Y7
+	VCVTPS2PD   224(AX), Y8
+	VCVTPS2PD   480(AX), Y9
+	VADDPD      Y9, Y8, Y8
+	VADDPD      Y8, Y7, Y7
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X3
+	VCVTPS2PD   16(AX), Y1
+	VCVTPS2PD   272(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   144(AX), Y2
+	VCVTPS2PD   400(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   48(AX), Y2
+	VCVTPS2PD   304(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   176(AX), Y6
+	VCVTPS2PD   432(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   80(AX), Y6
+	VCVTPS2PD   336(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   208(AX), Y7
+	VCVTPS2PD   464(AX), Y8
+	VADDPD      Y8, Y7, Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   112(AX), Y7
+	VCVTPS2PD   368(AX), Y8
+	VADDPD      Y8, Y7, Y7
+	VCVTPS2PD   240(AX), Y8
+	VCVTPS2PD   496(AX), Y9
+	VADDPD      Y9, Y8, Y8
+	VADDPD      Y8, Y7, Y7
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X1
+	VINSERTF128 $0x01, X1, Y3, Y1
 
 folded:
 	MOVQ      sums+0(FP), AX
-	VPCMPGTD  consts<>+2240(SB), Y8, Y5
-	VMOVUPS   Y4, (AX)
-	VMOVUPS   Y7, 384(AX)
-	VPXOR     Y4, Y4, Y4
-	VMOVUPS   Y4, 128(AX)
-	VPAND     consts<>+640(SB), Y5, Y4
-	VMOVUPS   Y4, 256(AX)
-	VPANDN    consts<>+2688(SB), Y5, Y4
-	VMOVUPS   Y4, 640(AX)
-	VMOVMSKPS Y5, AX
+	VPCMPGTD  consts<>+2240(SB), Y5, Y2
+	VMOVUPS   Y1, (AX)
+	VMOVUPS   Y4, 384(AX)
+	VPXOR     Y1, Y1, Y1
+	VMOVUPS   Y1, 128(AX)
+	VPAND     consts<>+640(SB), Y2, Y1
+	VMOVUPS   Y1, 256(AX)
+	VPANDN    consts<>+2688(SB), Y2, Y1
+	VMOVUPS   Y1, 640(AX)
+	VMOVMSKPS Y2, AX
 	TESTL     AX, AX
 	JNE       slow
 
@@ -19970,7 +23324,7 @@ slow:
 	JMP  next
 
 // func narrowShiftedAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int)
-// Requires: AVX, AVX512F, CMOV
+// Requires: AVX, AVX512F
 TEXT ·narrowShiftedAVX512(SB), NOSPLIT, $0-56
 	VBROADCASTSS consts<>+608(SB), Z0
 	VBROADCASTSS consts<>+1792(SB), Z1
@@ -19987,640 +23341,1068 @@ TEXT ·narrowShiftedAVX512(SB), NOSPLIT, $0-56
 	VBROADCASTSS consts<>+192(SB), Z12
 	VBROADCASTSS consts<>+2464(SB), Z13
 	VBROADCASTSS consts<>+2496(SB), Z14
-	VBROADCASTSS consts<>+2528(SB), Z15
-	VBROADCASTSS consts<>+2560(SB), Z16
 
 group:
 	MOVQ    labels+16(FP), AX
-	VMOVUPS (AX), Z17
-	VMOVAPS Z5, Z20
+	VMOVUPS (AX), Z15
+	VMOVAPS Z5, Z18
 	MOVQ    logits+8(FP), AX
 	MOVQ    classes+32(FP), CX
+	SHLQ    $0x02, CX
 	MOVQ    classes+32(FP), DX
-	SHLQ    $0x02, DX
-	CMPQ    CX, $+4
+	CMPQ    DX, $+4
 	JLT     most_few
-	ADDQ    $-4, CX
+	ADDQ    $-4, DX
 	MOVQ    $0x00000000, BX
 
 most_columns:
-	MOVQ         BX, SI
-	SHLQ         $0x06, SI
+	MOVQ         e+40(FP), SI
 	MOVQ         BX, DI
-	SHLQ         $0x02, DI
-	LEAQ         (AX)(DI*1), DI
-	MOVQ         e+40(FP), R8
-	LEAQ         (R8)(SI*1), SI
-	VPBROADCASTD BX, Z18
-	VPSUBD       Z18, Z17, Z18
-	LEAQ         (DX)(DX*2), SI
-	LEAQ         (DI)(DX*4), R8
-	LEAQ         (R8)(DX*4), R9
-	LEAQ         (R9)(DX*4), R10
-	VMOVUPS      (DI), X19
-	VINSERTF32X4 $0x01, (R8), Z19, Z22
-	VINSERTF32X4 $0x02, (R9), Z22, Z22
-	VINSERTF32X4 $0x03, (R10), Z22, Z22
-	VMOVUPS      (DI)(DX*1), X19
-	VINSERTF32X4 $0x01, (R8)(DX*1), Z19, Z23
-	VINSERTF32X4 $0x02, (R9)(DX*1), Z23, Z23
-	VINSERTF32X4 $0x03, (R10)(DX*1), Z23, Z23
-	VMOVUPS      (DI)(DX*2), X19
-	VINSERTF32X4 $0x01, (R8)(DX*2), Z19, Z24
-	VINSERTF32X4 $0x02, (R9)(DX*2), Z24, Z24
-	VINSERTF32X4 $0x03, (R10)(DX*2), Z24, Z24
-	VMOVUPS      (DI)(SI*1), X19
-	VINSERTF32X4 $0x01, (R8)(SI*1), Z19, Z25
-	VINSERTF32X4 $0x02, (R9)(SI*1), Z25, Z25
-	VINSERTF32X4 $0x03, (R10)(SI*1), Z25, Z25
-	VUNPCKLPS    Z23, Z22, Z26
-	VUNPCKLPS    Z25, Z24, Z27
-	VUNPCKHPS    Z23, Z22, Z22
-	VUNPCKHPS    Z25, Z24, Z23
-	VUNPCKLPD    Z27, Z26, Z24
-	VUNPCKHPD    Z27, Z26, Z25
-	VUNPCKLPD    Z23, Z22, Z26
-	VUNPCKHPD    Z23, Z22, Z22
-	VPXORD       Z23, Z23, Z23
-	VPCMPD       $0x00, Z23, Z18, K1
-	VMOVAPS.Z    Z0, K1, Z23
-	VPORD        Z23, Z24, Z23
-	VMAXPS       Z20, Z23, Z20
-	VPCMPD       $0x00, Z1, Z18, K1
-	VMOVAPS.Z    Z0, K1, Z23
-	VPORD        Z23, Z25, Z23
-	VMAXPS       Z20, Z23, Z20
-	VPCMPD       $0x00, Z2, Z18, K1
-	VMOVAPS.Z    Z0, K1, Z23
-	VPORD        Z23, Z26, Z23
-	VMAXPS       Z20, Z23, Z20
-	VPCMPD       $0x00, Z3, Z18, K1
-	VMOVAPS.Z    Z0, K1, Z18
-	VPORD        Z18, Z22, Z18
-	VMAXPS       Z20, Z18, Z20
+	MOVQ         BX, R8
+	SHLQ         $0x06, DI
+	SHLQ         $0x02, R8
+	LEAQ         (AX)(R8*1), R8
+	LEAQ         (SI)(DI*1), SI
+	VPBROADCASTD BX, Z16
+	VPSUBD       Z16, Z15, Z16
+	LEAQ         (CX)(CX*2), SI
+	LEAQ         (R8)(CX*4), DI
+	LEAQ         (DI)(CX*4), R9
+	LEAQ         (R9)(CX*4), R10
+	VMOVUPS      (R8), X17
+	VINSERTF32X4 $0x01, (DI), Z17, Z20
+	VINSERTF32X4 $0x02, (R9), Z20, Z20
+	VINSERTF32X4 $0x03, (R10), Z20, Z20
+	VMOVUPS      (R8)(CX*1), X17
+	VINSERTF32X4 $0x01, (DI)(CX*1), Z17, Z21
+	VINSERTF32X4 $0x02, (R9)(CX*1), Z21, Z21
+	VINSERTF32X4 $0x03, (R10)(CX*1), Z21, Z21
+	VMOVUPS      (R8)(CX*2), X17
+	VINSERTF32X4 $0x01, (DI)(CX*2), Z17, Z22
+	VINSERTF32X4 $0x02, (R9)(CX*2), Z22, Z22
+	VINSERTF32X4 $0x03, (R10)(CX*2), Z22, Z22
+	VMOVUPS      (R8)(SI*1), X17
+	VINSERTF32X4 $0x01, (DI)(SI*1), Z17, Z23
+	VINSERTF32X4 $0x02, (R9)(SI*1), Z23, Z23
+	VINSERTF32X4 $0x03, (R10)(SI*1), Z23, Z23
+	VUNPCKLPS    Z21, Z20, Z24
+	VUNPCKLPS    Z23, Z22, Z25
+	VUNPCKHPS    Z21, Z20, Z20
+	VUNPCKHPS    Z23, Z22, Z21
+	VUNPCKLPD    Z25, Z24, Z22
+	VUNPCKHPD    Z25, Z24, Z23
+	VUNPCKLPD    Z21, Z20, Z24
+	VUNPCKHPD    Z21, Z20, Z20
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x00, Z21, Z16, K1
+	VMOVAPS.Z    Z0, K1, Z21
+	VPORD        Z21, Z22, Z21
+	VMAXPS       Z18, Z21, Z18
+	VPCMPD       $0x00, Z1, Z16, K1
+	VMOVAPS.Z    Z0, K1, Z21
+	VPORD        Z21, Z23, Z21
+	VMAXPS       Z18, Z21, Z18
+	VPCMPD       $0x00, Z2, Z16, K1
+	VMOVAPS.Z    Z0, K1, Z21
+	VPORD        Z21, Z24, Z21
+	VMAXPS       Z18, Z21, Z18
+	VPCMPD       $0x00, Z3, Z16, K1
+	VMOVAPS.Z    Z0, K1, Z16
+	VPORD        Z16, Z20, Z16
+	VMAXPS       Z18, Z16, Z18
+	ADDQ         $+4, BX
+	CMPQ         BX, DX
+	JLE          most_columns
 
-	// the next 4, or the last
-	CMPQ    BX, CX
-	JEQ     most_done
-	ADDQ    $+4, BX
-	MOVQ    BX, BX
-	CMPQ    BX, CX
-	CMOVQGT CX, BX
-	MOVQ    BX, BX
-	JMP     most_columns
+	// the columns that are left
+	SUBQ         DX, BX
+	CMPQ         BX, $+4
+	JGE          most_done
+	CMPQ         BX, $+3
+	JGE          most_left1
+	CMPQ         BX, $+2
+	JGE          most_left2
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x06, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VPBROADCASTD DX, Z16
+	VPSUBD       Z16, Z15, Z16
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), BX
+	LEAQ         (BX)(CX*4), SI
+	LEAQ         (SI)(CX*4), DI
+	VMOVUPS      (AX), X17
+	VINSERTF32X4 $0x01, (BX), Z17, Z20
+	VINSERTF32X4 $0x02, (SI), Z20, Z20
+	VINSERTF32X4 $0x03, (DI), Z20, Z20
+	VMOVUPS      (AX)(CX*1), X17
+	VINSERTF32X4 $0x01, (BX)(CX*1), Z17, Z21
+	VINSERTF32X4 $0x02, (SI)(CX*1), Z21, Z21
+	VINSERTF32X4 $0x03, (DI)(CX*1), Z21, Z21
+	VMOVUPS      (AX)(CX*2), X17
+	VINSERTF32X4 $0x01, (BX)(CX*2), Z17, Z22
+	VINSERTF32X4 $0x02, (SI)(CX*2), Z22, Z22
+	VINSERTF32X4 $0x03, (DI)(CX*2), Z22, Z22
+	VMOVUPS      (AX)(DX*1), X17
+	VINSERTF32X4 $0x01, (BX)(DX*1), Z17, Z23
+	VINSERTF32X4 $0x02, (SI)(DX*1), Z23, Z23
+	VINSERTF32X4 $0x03, (DI)(DX*1), Z23, Z23
+	VUNPCKLPS    Z21, Z20, Z24
+	VUNPCKLPS    Z23, Z22, Z25
+	VUNPCKHPS    Z21, Z20, Z20
+	VUNPCKHPS    Z23, Z22, Z21
+	VUNPCKLPD    Z25, Z24, Z22
+	VUNPCKHPD    Z25, Z24, Z22
+	VUNPCKLPD    Z21, Z20, Z23
+	VUNPCKHPD    Z21, Z20, Z20
+	VPCMPD       $0x00, Z1, Z16, K1
+	VMOVAPS.Z    Z0, K1, Z21
+	VPORD        Z21, Z22, Z21
+	VMAXPS       Z18, Z21, Z18
+	VPCMPD       $0x00, Z2, Z16, K1
+	VMOVAPS.Z    Z0, K1, Z21
+	VPORD        Z21, Z23, Z21
+	VMAXPS       Z18, Z21, Z18
+	VPCMPD       $0x00, Z3, Z16, K1
+	VMOVAPS.Z    Z0, K1, Z16
+	VPORD        Z16, Z20, Z16
+	VMAXPS       Z18, Z16, Z18
+	JMP          most_done
+
+most_left2:
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x06, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VPBROADCASTD DX, Z16
+	VPSUBD       Z16, Z15, Z16
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), BX
+	LEAQ         (BX)(CX*4), SI
+	LEAQ         (SI)(CX*4), DI
+	VMOVUPS      (AX), X17
+	VINSERTF32X4 $0x01, (BX), Z17, Z20
+	VINSERTF32X4 $0x02, (SI), Z20, Z20
+	VINSERTF32X4 $0x03, (DI), Z20, Z20
+	VMOVUPS      (AX)(CX*1), X17
+	VINSERTF32X4 $0x01, (BX)(CX*1), Z17, Z21
+	VINSERTF32X4 $0x02, (SI)(CX*1), Z21, Z21
+	VINSERTF32X4 $0x03, (DI)(CX*1), Z21, Z21
+	VMOVUPS      (AX)(CX*2), X17
+	VINSERTF32X4 $0x01, (BX)(CX*2), Z17, Z22
+	VINSERTF32X4 $0x02, (SI)(CX*2), Z22, Z22
+	VINSERTF32X4 $0x03, (DI)(CX*2), Z22, Z22
+	VMOVUPS      (AX)(DX*1), X17
+	VINSERTF32X4 $0x01, (BX)(DX*1), Z17, Z23
+	VINSERTF32X4 $0x02, (SI)(DX*1), Z23, Z23
+	VINSERTF32X4 $0x03, (DI)(DX*1), Z23, Z23
+	VUNPCKLPS    Z21, Z20, Z24
+	VUNPCKLPS    Z23, Z22, Z25
+	VUNPCKHPS    Z21, Z20, Z20
+	VUNPCKHPS    Z23, Z22, Z21
+	VUNPCKLPD    Z25, Z24, Z22
+	VUNPCKHPD    Z25, Z24, Z22
+	VUNPCKLPD    Z21, Z20, Z22
+	VUNPCKHPD    Z21, Z20, Z20
+	VPCMPD       $0x00, Z2, Z16, K1
+	VMOVAPS.Z    Z0, K1, Z21
+	VPORD        Z21, Z22, Z21
+	VMAXPS       Z18, Z21, Z18
+	VPCMPD       $0x00, Z3, Z16, K1
+	VMOVAPS.Z    Z0, K1, Z16
+	VPORD        Z16, Z20, Z16
+	VMAXPS       Z18, Z16, Z18
+	JMP          most_done
+
+most_left1:
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x06, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VPBROADCASTD DX, Z16
+	VPSUBD       Z16, Z15, Z16
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), BX
+	LEAQ         (BX)(CX*4), SI
+	LEAQ         (SI)(CX*4), DI
+	VMOVUPS      (AX), X17
+	VINSERTF32X4 $0x01, (BX), Z17, Z20
+	VINSERTF32X4 $0x02, (SI), Z20, Z20
+	VINSERTF32X4 $0x03, (DI), Z20, Z20
+	VMOVUPS      (AX)(CX*1), X17
+	VINSERTF32X4 $0x01, (BX)(CX*1), Z17, Z21
+	VINSERTF32X4 $0x02, (SI)(CX*1), Z21, Z21
+	VINSERTF32X4 $0x03, (DI)(CX*1), Z21, Z21
+	VMOVUPS      (AX)(CX*2), X17
+	VINSERTF32X4 $0x01, (BX)(CX*2), Z17, Z22
+	VINSERTF32X4 $0x02, (SI)(CX*2), Z22, Z22
+	VINSERTF32X4 $0x03, (DI)(CX*2), Z22, Z22
+	VMOVUPS      (AX)(DX*1), X17
+	VINSERTF32X4 $0x01, (BX)(DX*1), Z17, Z23
+	VINSERTF32X4 $0x02, (SI)(DX*1), Z23, Z23
+	VINSERTF32X4 $0x03, (DI)(DX*1), Z23, Z23
+	VUNPCKLPS    Z21, Z20, Z24
+	VUNPCKLPS    Z23, Z22, Z25
+	VUNPCKHPS    Z21, Z20, Z20
+	VUNPCKHPS    Z23, Z22, Z21
+	VUNPCKLPD    Z25, Z24, Z22
+	VUNPCKHPD    Z25, Z24, Z22
+	VUNPCKLPD    Z21, Z20, Z22
+	VUNPCKHPD    Z21, Z20, Z20
+	VPCMPD       $0x00, Z3, Z16, K1
+	VMOVAPS.Z    Z0, K1, Z16
+	VPORD        Z16, Z20, Z16
+	VMAXPS       Z18, Z16, Z18
+	JMP          most_done
+	JMP most_done
 
 most_few:
-	CMPQ         CX, $+3
+	MOVQ         classes+32(FP), DX
+	CMPQ         DX, $+3
 	JLT          most_two
-	MOVQ         e+40(FP), CX
-	LEAQ         (DX)(DX*2), CX
-	LEAQ         (AX)(DX*4), BX
-	LEAQ         (BX)(DX*4), SI
-	LEAQ         (SI)(DX*4), DI
-	VMOVSD       (AX), X18
-	VINSERTPS    $0x20, 8(AX), X18, X19
-	VMOVSD       (BX), X18
-	VINSERTPS    $0x20, 8(BX), X18, X18
-	VINSERTF32X4 $0x01, X18, Z19, Z18
-	VMOVSD       (SI), X19
-	VINSERTPS    $0x20, 8(SI), X19, X19
-	VINSERTF32X4 $0x02, X19, Z18, Z18
-	VMOVSD       (DI), X19
-	VINSERTPS    $0x20, 8(DI), X19, X19
-	VINSERTF32X4 $0x03, X19, Z18, Z18
-	VMOVSD       (AX)(DX*1), X19
-	VINSERTPS    $0x20, 8(AX)(DX*1), X19, X19
-	VMOVSD       (BX)(DX*1), X21
-	VINSERTPS    $0x20, 8(BX)(DX*1), X21, X21
-	VINSERTF32X4 $0x01, X21, Z19, Z22
-	VMOVSD       (SI)(DX*1), X19
-	VINSERTPS    $0x20, 8(SI)(DX*1), X19, X19
-	VINSERTF32X4 $0x02, X19, Z22, Z22
-	VMOVSD       (DI)(DX*1), X19
-	VINSERTPS    $0x20, 8(DI)(DX*1), X19, X19
-	VINSERTF32X4 $0x03, X19, Z22, Z22
-	VMOVSD       (AX)(DX*2), X19
-	VINSERTPS    $0x20, 8(AX)(DX*2), X19, X19
-	VMOVSD       (BX)(DX*2), X21
-	VINSERTPS    $0x20, 8(BX)(DX*2), X21, X21
-	VINSERTF32X4 $0x01, X21, Z19, Z23
-	VMOVSD       (SI)(DX*2), X19
-	VINSERTPS    $0x20, 8(SI)(DX*2), X19, X19
-	VINSERTF32X4 $0x02, X19, Z23, Z23
-	VMOVSD       (DI)(DX*2), X19
-	VINSERTPS    $0x20, 8(DI)(DX*2), X19, X19
-	VINSERTF32X4 $0x03, X19, Z23, Z23
-	VMOVSD       (AX)(CX*1), X19
-	VINSERTPS    $0x20, 8(AX)(CX*1), X19, X19
-	VMOVSD       (BX)(CX*1), X21
-	VINSERTPS    $0x20, 8(BX)(CX*1), X21, X21
-	VINSERTF32X4 $0x01, X21, Z19, Z24
-	VMOVSD       (SI)(CX*1), X19
-	VINSERTPS    $0x20, 8(SI)(CX*1), X19, X19
-	VINSERTF32X4 $0x02, X19, Z24, Z24
-	VMOVSD       (DI)(CX*1), X19
-	VINSERTPS    $0x20, 8(DI)(CX*1), X19, X19
-	VINSERTF32X4 $0x03, X19, Z24, Z24
-	VUNPCKLPS    Z22, Z18, Z25
-	VUNPCKLPS    Z24, Z23, Z26
-	VUNPCKHPS    Z22, Z18, Z18
-	VUNPCKHPS    Z24, Z23, Z22
-	VUNPCKLPD    Z26, Z25, Z23
-	VUNPCKHPD    Z26, Z25, Z24
-	VUNPCKLPD    Z22, Z18, Z25
-	VUNPCKHPD    Z22, Z18, Z18
-	VPXORD       Z18, Z18, Z18
-	VPCMPD       $0x00, Z18, Z17, K1
-	VMOVAPS.Z    Z0, K1, Z18
-	VPORD        Z18, Z23, Z18
-	VMAXPS       Z20, Z18, Z20
-	VPCMPD       $0x00, Z1, Z17, K1
-	VMOVAPS.Z    Z0, K1, Z18
-	VPORD        Z18, Z24, Z18
-	VMAXPS       Z20, Z18, Z20
-	VPCMPD       $0x00, Z2, Z17, K1
-	VMOVAPS.Z    Z0, K1, Z18
-	VPORD        Z18, Z25, Z18
-	VMAXPS       Z20, Z18, Z20
+	MOVQ         e+40(FP), DX
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), BX
+	LEAQ         (BX)(CX*4), SI
+	LEAQ         (SI)(CX*4), DI
+	VMOVSD       (AX), X16
+	VINSERTPS    $0x20, 8(AX), X16, X17
+	VMOVSD       (BX), X16
+	VINSERTPS    $0x20, 8(BX), X16, X16
+	VINSERTF32X4 $0x01, X16, Z17, Z16
+	VMOVSD       (SI), X17
+	VINSERTPS    $0x20, 8(SI), X17, X17
+	VINSERTF32X4 $0x02, X17, Z16, Z16
+	VMOVSD       (DI), X17
+	VINSERTPS    $0x20, 8(DI), X17, X17
+	VINSERTF32X4 $0x03, X17, Z16, Z16
+	VMOVSD       (AX)(CX*1), X17
+	VINSERTPS    $0x20, 8(AX)(CX*1), X17, X17
+	VMOVSD       (BX)(CX*1), X19
+	VINSERTPS    $0x20, 8(BX)(CX*1), X19, X19
+	VINSERTF32X4 $0x01, X19, Z17, Z20
+	VMOVSD       (SI)(CX*1), X17
+	VINSERTPS    $0x20, 8(SI)(CX*1), X17, X17
+	VINSERTF32X4 $0x02, X17, Z20, Z20
+	VMOVSD       (DI)(CX*1), X17
+	VINSERTPS    $0x20, 8(DI)(CX*1), X17, X17
+	VINSERTF32X4 $0x03, X17, Z20, Z20
+	VMOVSD       (AX)(CX*2), X17
+	VINSERTPS    $0x20, 8(AX)(CX*2), X17, X17
+	VMOVSD       (BX)(CX*2), X19
+	VINSERTPS    $0x20, 8(BX)(CX*2), X19, X19
+	VINSERTF32X4 $0x01, X19, Z17, Z21
+	VMOVSD       (SI)(CX*2), X17
+	VINSERTPS    $0x20, 8(SI)(CX*2), X17, X17
+	VINSERTF32X4 $0x02, X17, Z21, Z21
+	VMOVSD       (DI)(CX*2), X17
+	VINSERTPS    $0x20, 8(DI)(CX*2), X17, X17
+	VINSERTF32X4 $0x03, X17, Z21, Z21
+	VMOVSD       (AX)(DX*1), X17
+	VINSERTPS    $0x20, 8(AX)(DX*1), X17, X17
+	VMOVSD       (BX)(DX*1), X19
+	VINSERTPS    $0x20, 8(BX)(DX*1), X19, X19
+	VINSERTF32X4 $0x01, X19, Z17, Z22
+	VMOVSD       (SI)(DX*1), X17
+	VINSERTPS    $0x20, 8(SI)(DX*1), X17, X17
+	VINSERTF32X4 $0x02, X17, Z22, Z22
+	VMOVSD       (DI)(DX*1), X17
+	VINSERTPS    $0x20, 8(DI)(DX*1), X17, X17
+	VINSERTF32X4 $0x03, X17, Z22, Z22
+	VUNPCKLPS    Z20, Z16, Z23
+	VUNPCKLPS    Z22, Z21, Z24
+	VUNPCKHPS    Z20, Z16, Z16
+	VUNPCKHPS    Z22, Z21, Z20
+	VUNPCKLPD    Z24, Z23, Z21
+	VUNPCKHPD    Z24, Z23, Z22
+	VUNPCKLPD    Z20, Z16, Z23
+	VUNPCKHPD    Z20, Z16, Z16
+	VPXORD       Z16, Z16, Z16
+	VPCMPD       $0x00, Z16, Z15, K1
+	VMOVAPS.Z    Z0, K1, Z16
+	VPORD        Z16, Z21, Z16
+	VMAXPS       Z18, Z16, Z18
+	VPCMPD       $0x00, Z1, Z15, K1
+	VMOVAPS.Z    Z0, K1, Z16
+	VPORD        Z16, Z22, Z16
+	VMAXPS       Z18, Z16, Z18
+	VPCMPD       $0x00, Z2, Z15, K1
+	VMOVAPS.Z    Z0, K1, Z16
+	VPORD        Z16, Z23, Z16
+	VMAXPS       Z18, Z16, Z18
 	JMP          most_done
 
 most_two:
-	MOVQ         e+40(FP), CX
-	LEAQ         (DX)(DX*2), CX
-	LEAQ         (AX)(DX*4), BX
-	LEAQ         (BX)(DX*4), SI
-	LEAQ         (SI)(DX*4), DI
-	VMOVSD       (AX), X19
-	VMOVSD       (BX), X18
-	VINSERTF32X4 $0x01, X18, Z19, Z18
-	VMOVSD       (SI), X19
-	VINSERTF32X4 $0x02, X19, Z18, Z18
-	VMOVSD       (DI), X19
-	VINSERTF32X4 $0x03, X19, Z18, Z18
-	VMOVSD       (AX)(DX*1), X19
-	VMOVSD       (BX)(DX*1), X21
-	VINSERTF32X4 $0x01, X21, Z19, Z22
-	VMOVSD       (SI)(DX*1), X19
-	VINSERTF32X4 $0x02, X19, Z22, Z22
-	VMOVSD       (DI)(DX*1), X19
-	VINSERTF32X4 $0x03, X19, Z22, Z22
-	VMOVSD       (AX)(DX*2), X19
-	VMOVSD       (BX)(DX*2), X21
-	VINSERTF32X4 $0x01, X21, Z19, Z23
-	VMOVSD       (SI)(DX*2), X19
-	VINSERTF32X4 $0x02, X19, Z23, Z23
-	VMOVSD       (DI)(DX*2), X19
-	VINSERTF32X4 $0x03, X19, Z23, Z23
-	VMOVSD       (AX)(CX*1), X19
-	VMOVSD       (BX)(CX*1), X21
-	VINSERTF32X4 $0x01, X21, Z19, Z24
-	VMOVSD       (SI)(CX*1), X19
-	VINSERTF32X4 $0x02, X19, Z24, Z24
-	VMOVSD       (DI)(CX*1), X19
-	VINSERTF32X4 $0x03, X19, Z24, Z24
-	VUNPCKLPS    Z22, Z18, Z25
-	VUNPCKLPS    Z24, Z23, Z26
-	VUNPCKHPS    Z22, Z18, Z18
-	VUNPCKHPS    Z24, Z23, Z22
-	VUNPCKLPD    Z26, Z25, Z23
-	VUNPCKHPD    Z26, Z25, Z24
-	VUNPCKLPD    Z22, Z18, Z25
-	VUNPCKHPD    Z22, Z18, Z18
-	VPXORD       Z18, Z18, Z18
-	VPCMPD       $0x00, Z18, Z17, K1
-	VMOVAPS.Z    Z0, K1, Z18
-	VPORD        Z18, Z23, Z18
-	VMAXPS       Z20, Z18, Z20
-	VPCMPD       $0x00, Z1, Z17, K1
-	VMOVAPS.Z    Z0, K1, Z18
-	VPORD        Z18, Z24, Z18
-	VMAXPS       Z20, Z18, Z20
+	MOVQ         e+40(FP), DX
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), BX
+	LEAQ         (BX)(CX*4), SI
+	LEAQ         (SI)(CX*4), DI
+	VMOVSD       (AX), X17
+	VMOVSD       (BX), X16
+	VINSERTF32X4 $0x01, X16, Z17, Z16
+	VMOVSD       (SI), X17
+	VINSERTF32X4 $0x02, X17, Z16, Z16
+	VMOVSD       (DI), X17
+	VINSERTF32X4 $0x03, X17, Z16, Z16
+	VMOVSD       (AX)(CX*1), X17
+	VMOVSD       (BX)(CX*1), X19
+	VINSERTF32X4 $0x01, X19, Z17, Z20
+	VMOVSD       (SI)(CX*1), X17
+	VINSERTF32X4 $0x02, X17, Z20, Z20
+	VMOVSD       (DI)(CX*1), X17
+	VINSERTF32X4 $0x03, X17, Z20, Z20
+	VMOVSD       (AX)(CX*2), X17
+	VMOVSD       (BX)(CX*2), X19
+	VINSERTF32X4 $0x01, X19, Z17, Z21
+	VMOVSD       (SI)(CX*2), X17
+	VINSERTF32X4 $0x02, X17, Z21, Z21
+	VMOVSD       (DI)(CX*2), X17
+	VINSERTF32X4 $0x03, X17, Z21, Z21
+	VMOVSD       (AX)(DX*1), X17
+	VMOVSD       (BX)(DX*1), X19
+	VINSERTF32X4 $0x01, X19, Z17, Z22
+	VMOVSD       (SI)(DX*1), X17
+	VINSERTF32X4 $0x02, X17, Z22, Z22
+	VMOVSD       (DI)(DX*1), X17
+	VINSERTF32X4 $0x03, X17, Z22, Z22
+	VUNPCKLPS    Z20, Z16, Z23
+	VUNPCKLPS    Z22, Z21, Z24
+	VUNPCKHPS    Z20, Z16, Z16
+	VUNPCKHPS    Z22, Z21, Z20
+	VUNPCKLPD    Z24, Z23, Z21
+	VUNPCKHPD    Z24, Z23, Z22
+	VUNPCKLPD    Z20, Z16, Z23
+	VUNPCKHPD    Z20, Z16, Z16
+	VPXORD       Z16, Z16, Z16
+	VPCMPD       $0x00, Z16, Z15, K1
+	VMOVAPS.Z    Z0, K1, Z16
+	VPORD        Z16, Z21, Z16
+	VMAXPS       Z18, Z16, Z18
+	VPCMPD       $0x00, Z1, Z15, K1
+	VMOVAPS.Z    Z0, K1, Z16
+	VPORD        Z16, Z22, Z16
+	VMAXPS       Z18, Z16, Z18
 
 most_done:
 	// the shift and N
-	VPANDD.BCST consts<>+32(SB), Z20, Z18
-	VCMPPS      $0x11, Z18, Z6, K1
-	VCMPPS.BCST $0x11, consts<>+928(SB), Z18, K2
+	VPANDD.BCST consts<>+32(SB), Z18, Z16
+	VCMPPS      $0x11, Z16, Z6, K1
+	VCMPPS.BCST $0x11, consts<>+928(SB), Z16, K2
 	KANDW       K1, K2, K1
-	VMOVAPS.Z   Z20, K1, Z18
-	VSUBPS      Z18, Z20, Z22
-	VMINPS      Z22, Z7, Z22
-	VMAXPS      Z22, Z8, Z22
-	VFMADD213PS Z4, Z10, Z22
-	VPSUBD.BCST consts<>+2400(SB), Z22, Z22
-	VCVTDQ2PS   Z22, Z23
-	VSUBPS.BCST consts<>+2432(SB), Z23, Z23
-	VSUBPS      Z23, Z4, Z24
-	VMULPS      Z11, Z23, Z23
+	VMOVAPS.Z   Z18, K1, Z16
+	VSUBPS      Z16, Z18, Z20
+	VMINPS      Z20, Z7, Z20
+	VMAXPS      Z20, Z8, Z20
+	VFMADD213PS Z4, Z10, Z20
+	VPSUBD.BCST consts<>+2400(SB), Z20, Z20
+	VCVTDQ2PS   Z20, Z21
+	VSUBPS.BCST consts<>+2432(SB), Z21, Z21
+	VSUBPS      Z21, Z4, Z22
+	VMULPS      Z11, Z21, Z21
 	MOVQ        sums+0(FP), AX
-	VPXORD      Z25, Z25, Z25
-	VMOVUPS     640(AX), Z26
-	VPCMPD      $0x00, Z25, Z26, K1
+	VPXORD      Z23, Z23, Z23
+	VMOVUPS     640(AX), Z24
+	VPCMPD      $0x00, Z23, Z24, K1
 	MOVQ        logits+8(FP), AX
 	MOVQ        classes+32(FP), CX
+	SHLQ        $0x02, CX
 	MOVQ        classes+32(FP), DX
-	SHLQ        $0x02, DX
-	CMPQ        CX, $+4
+	CMPQ        DX, $+4
 	JLT         sum_few
-	ADDQ        $-4, CX
+	ADDQ        $-4, DX
 	MOVQ        $0x00000000, BX
 
 sum_columns:
-	MOVQ             BX, SI
-	SHLQ             $0x06, SI
+	MOVQ             e+40(FP), SI
 	MOVQ             BX, DI
-	SHLQ             $0x02, DI
-	LEAQ             (AX)(DI*1), DI
-	MOVQ             e+40(FP), R8
-	LEAQ             (R8)(SI*1), SI
-	VPBROADCASTD     BX, Z25
-	VPSUBD           Z25, Z17, Z25
-	LEAQ             (DX)(DX*2), R8
-	LEAQ             (DI)(DX*4), R9
-	LEAQ             (R9)(DX*4), R10
-	LEAQ             (R10)(DX*4), R11
-	VMOVUPS          (DI), X19
-	VINSERTF32X4     $0x01, (R9), Z19, Z26
-	VINSERTF32X4     $0x02, (R10), Z26, Z26
-	VINSERTF32X4     $0x03, (R11), Z26, Z26
-	VMOVUPS          (DI)(DX*1), X19
-	VINSERTF32X4     $0x01, (R9)(DX*1), Z19, Z27
-	VINSERTF32X4     $0x02, (R10)(DX*1), Z27, Z27
-	VINSERTF32X4     $0x03, (R11)(DX*1), Z27, Z27
-	VMOVUPS          (DI)(DX*2), X19
-	VINSERTF32X4     $0x01, (R9)(DX*2), Z19, Z28
-	VINSERTF32X4     $0x02, (R10)(DX*2), Z28, Z28
-	VINSERTF32X4     $0x03, (R11)(DX*2), Z28, Z28
-	VMOVUPS          (DI)(R8*1), X19
-	VINSERTF32X4     $0x01, (R9)(R8*1), Z19, Z29
-	VINSERTF32X4     $0x02, (R10)(R8*1), Z29, Z29
-	VINSERTF32X4     $0x03, (R11)(R8*1), Z29, Z29
-	VUNPCKLPS        Z27, Z26, Z30
-	VUNPCKLPS        Z29, Z28, Z31
-	VUNPCKHPS        Z27, Z26, Z26
-	VUNPCKHPS        Z29, Z28, Z27
-	VUNPCKLPD        Z31, Z30, Z28
-	VUNPCKHPD        Z31, Z30, Z29
-	VUNPCKLPD        Z27, Z26, Z30
-	VUNPCKHPD        Z27, Z26, Z26
-	VPXORD           Z27, Z27, Z27
-	VPCMPD           $0x00, Z27, Z25, K2
-	VSUBPS           Z18, Z28, Z27
-	VPXORD           Z28, Z28, Z28
-	VBLENDMPS        Z28, Z27, K2, Z27
-	VMAXPS           Z27, Z23, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z10, Z27, Z28
-	VSUBPS           Z24, Z28, Z31
-	VFNMADD231PS     Z11, Z31, Z27
-	VFNMADD231PS     Z12, Z31, Z27
-	VMOVAPS          Z14, Z31
-	VFMADD231PS      Z13, Z27, Z31
-	VFMADD213PS      Z15, Z27, Z31
-	VFMADD213PS      Z16, Z27, Z31
-	VFMADD213PS.BCST consts<>+2592(SB), Z27, Z31
-	VFMADD213PS      Z9, Z27, Z31
-	VFMADD213PS      Z9, Z31, Z27
-	VPSLLD           $0x17, Z28, Z28
-	VPXORD           Z31, Z31, Z31
-	VBLENDMPS        Z31, Z28, K2, Z28
-	VMULPS           Z28, Z27, Z27
-	VMOVUPS          (SI), Z28
-	VBLENDMPS        Z27, Z28, K1, Z27
-	VMOVUPS          Z27, (SI)
-	VPCMPD           $0x00, Z1, Z25, K2
-	VSUBPS           Z18, Z29, Z27
-	VPXORD           Z28, Z28, Z28
-	VBLENDMPS        Z28, Z27, K2, Z27
-	VMAXPS           Z27, Z23, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z10, Z27, Z28
-	VSUBPS           Z24, Z28, Z29
-	VFNMADD231PS     Z11, Z29, Z27
-	VFNMADD231PS     Z12, Z29, Z27
-	VMOVAPS          Z14, Z29
-	VFMADD231PS      Z13, Z27, Z29
-	VFMADD213PS      Z15, Z27, Z29
-	VFMADD213PS      Z16, Z27, Z29
-	VFMADD213PS.BCST consts<>+2592(SB), Z27, Z29
-	VFMADD213PS      Z9, Z27, Z29
-	VFMADD213PS      Z9, Z29, Z27
-	VPSLLD           $0x17, Z28, Z28
+	MOVQ             BX, R8
+	SHLQ             $0x06, DI
+	SHLQ             $0x02, R8
+	LEAQ             (AX)(R8*1), R8
+	LEAQ             (SI)(DI*1), SI
+	VPBROADCASTD     BX, Z23
+	VPSUBD           Z23, Z15, Z23
+	LEAQ             (CX)(CX*2), DI
+	LEAQ             (R8)(CX*4), R9
+	LEAQ             (R9)(CX*4), R10
+	LEAQ             (R10)(CX*4), R11
+	VMOVUPS          (R8), X17
+	VINSERTF32X4     $0x01, (R9), Z17, Z24
+	VINSERTF32X4     $0x02, (R10), Z24, Z24
+	VINSERTF32X4     $0x03, (R11), Z24, Z24
+	VMOVUPS          (R8)(CX*1), X17
+	VINSERTF32X4     $0x01, (R9)(CX*1), Z17, Z25
+	VINSERTF32X4     $0x02, (R10)(CX*1), Z25, Z25
+	VINSERTF32X4     $0x03, (R11)(CX*1), Z25, Z25
+	VMOVUPS          (R8)(CX*2), X17
+	VINSERTF32X4     $0x01, (R9)(CX*2), Z17, Z26
+	VINSERTF32X4     $0x02, (R10)(CX*2), Z26, Z26
+	VINSERTF32X4     $0x03, (R11)(CX*2), Z26, Z26
+	VMOVUPS          (R8)(DI*1), X17
+	VINSERTF32X4     $0x01, (R9)(DI*1), Z17, Z27
+	VINSERTF32X4     $0x02, (R10)(DI*1), Z27, Z27
+	VINSERTF32X4     $0x03, (R11)(DI*1), Z27, Z27
+	VUNPCKLPS        Z25, Z24, Z28
+	VUNPCKLPS        Z27, Z26, Z29
+	VUNPCKHPS        Z25, Z24, Z24
+	VUNPCKHPS        Z27, Z26, Z25
+	VUNPCKLPD        Z29, Z28, Z26
+	VUNPCKHPD        Z29, Z28, Z27
+	VUNPCKLPD        Z25, Z24, Z28
+	VUNPCKHPD        Z25, Z24, Z24
+	VPXORD           Z25, Z25, Z25
+	VPCMPD           $0x00, Z1, Z23, K3
+	VPCMPD           $0x00, Z25, Z23, K2
+	VSUBPS           Z16, Z27, Z25
+	VSUBPS           Z16, Z26, Z26
 	VPXORD           Z29, Z29, Z29
-	VBLENDMPS        Z29, Z28, K2, Z28
-	VMULPS           Z28, Z27, Z27
-	VMOVUPS          64(SI), Z28
-	VBLENDMPS        Z27, Z28, K1, Z27
-	VMOVUPS          Z27, 64(SI)
-	VPCMPD           $0x00, Z2, Z25, K2
-	VSUBPS           Z18, Z30, Z27
-	VPXORD           Z28, Z28, Z28
-	VBLENDMPS        Z28, Z27, K2, Z27
-	VMAXPS           Z27, Z23, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z10, Z27, Z28
-	VSUBPS           Z24, Z28, Z29
-	VFNMADD231PS     Z11, Z29, Z27
-	VFNMADD231PS     Z12, Z29, Z27
-	VMOVAPS          Z14, Z29
-	VFMADD231PS      Z13, Z27, Z29
-	VFMADD213PS      Z15, Z27, Z29
-	VFMADD213PS      Z16, Z27, Z29
-	VFMADD213PS.BCST consts<>+2592(SB), Z27, Z29
-	VFMADD213PS      Z9, Z27, Z29
-	VFMADD213PS      Z9, Z29, Z27
-	VPSLLD           $0x17, Z28, Z28
-	VPXORD           Z29, Z29, Z29
-	VBLENDMPS        Z29, Z28, K2, Z28
-	VMULPS           Z28, Z27, Z27
-	VMOVUPS          128(SI), Z28
-	VBLENDMPS        Z27, Z28, K1, Z27
-	VMOVUPS          Z27, 128(SI)
-	VPCMPD           $0x00, Z3, Z25, K2
-	VSUBPS           Z18, Z26, Z25
-	VPXORD           Z26, Z26, Z26
-	VBLENDMPS        Z26, Z25, K2, Z25
-	VMAXPS           Z25, Z23, Z25
-	VMOVAPS          Z24, Z26
-	VFMADD231PS      Z10, Z25, Z26
-	VSUBPS           Z24, Z26, Z27
-	VFNMADD231PS     Z11, Z27, Z25
-	VFNMADD231PS     Z12, Z27, Z25
-	VMOVAPS          Z14, Z27
-	VFMADD231PS      Z13, Z25, Z27
-	VFMADD213PS      Z15, Z25, Z27
-	VFMADD213PS      Z16, Z25, Z27
-	VFMADD213PS.BCST consts<>+2592(SB), Z25, Z27
-	VFMADD213PS      Z9, Z25, Z27
-	VFMADD213PS      Z9, Z27, Z25
-	VPSLLD           $0x17, Z26, Z26
 	VPXORD           Z27, Z27, Z27
+	VBLENDMPS        Z29, Z25, K3, Z25
 	VBLENDMPS        Z27, Z26, K2, Z26
-	VMULPS           Z26, Z25, Z25
+	VMAXPS           Z25, Z21, Z25
+	VMAXPS           Z26, Z21, Z26
+	VMOVAPS          Z22, Z30
+	VFMADD231PS      Z10, Z25, Z30
+	VMOVAPS          Z22, Z27
+	VFMADD231PS      Z10, Z26, Z27
+	VSUBPS           Z22, Z30, Z31
+	VSUBPS           Z22, Z27, Z29
+	VFNMADD231PS     Z11, Z31, Z25
+	VFNMADD231PS     Z11, Z29, Z26
+	VFNMADD231PS     Z12, Z31, Z25
+	VFNMADD231PS     Z12, Z29, Z26
+	VMOVAPS          Z14, Z31
+	VFMADD231PS      Z13, Z25, Z31
+	VMOVAPS          Z14, Z29
+	VFMADD231PS      Z13, Z26, Z29
+	VFMADD213PS.BCST consts<>+2528(SB), Z25, Z31
+	VFMADD213PS.BCST consts<>+2528(SB), Z26, Z29
+	VFMADD213PS.BCST consts<>+2560(SB), Z25, Z31
+	VFMADD213PS.BCST consts<>+2560(SB), Z26, Z29
+	VFMADD213PS.BCST consts<>+2592(SB), Z25, Z31
+	VFMADD213PS.BCST consts<>+2592(SB), Z26, Z29
+	VFMADD213PS      Z9, Z25, Z31
+	VFMADD213PS      Z9, Z26, Z29
+	VFMADD213PS      Z9, Z31, Z25
+	VFMADD213PS      Z9, Z29, Z26
+	VPSLLD           $0x17, Z30, Z29
+	VPSLLD           $0x17, Z27, Z27
+	VPCMPD           $0x00, Z1, Z23, K3
+	VPXORD           Z30, Z30, Z30
+	VPXORD           Z31, Z31, Z31
+	VPCMPD           $0x00, Z30, Z23, K2
+	VBLENDMPS        Z31, Z29, K3, Z30
+	VPXORD           Z29, Z29, Z29
+	VMULPS           Z30, Z25, Z25
+	VBLENDMPS        Z29, Z27, K2, Z27
+	VMOVUPS          64(SI), Z29
+	VMULPS           Z27, Z26, Z26
+	VBLENDMPS        Z25, Z29, K1, Z27
+	VMOVUPS          (SI), Z25
+	VMOVUPS          Z27, 64(SI)
+	VBLENDMPS        Z26, Z25, K1, Z25
+	VMOVUPS          Z25, (SI)
+	VPCMPD           $0x00, Z2, Z23, K2
+	VPCMPD           $0x00, Z3, Z23, K3
+	VSUBPS           Z16, Z28, Z25
+	VSUBPS           Z16, Z24, Z26
+	VPXORD           Z24, Z24, Z24
+	VPXORD           Z27, Z27, Z27
+	VBLENDMPS        Z24, Z25, K2, Z24
+	VBLENDMPS        Z27, Z26, K3, Z25
+	VMAXPS           Z24, Z21, Z24
+	VMAXPS           Z25, Z21, Z27
+	VMOVAPS          Z22, Z25
+	VFMADD231PS      Z10, Z24, Z25
+	VMOVAPS          Z22, Z28
+	VFMADD231PS      Z10, Z27, Z28
+	VSUBPS           Z22, Z25, Z26
+	VSUBPS           Z22, Z28, Z29
+	VFNMADD231PS     Z11, Z26, Z24
+	VFNMADD231PS     Z11, Z29, Z27
+	VFNMADD231PS     Z12, Z26, Z24
+	VFNMADD231PS     Z12, Z29, Z27
+	VMOVAPS          Z14, Z26
+	VFMADD231PS      Z13, Z24, Z26
+	VMOVAPS          Z14, Z29
+	VFMADD231PS      Z13, Z27, Z29
+	VFMADD213PS.BCST consts<>+2528(SB), Z24, Z26
+	VFMADD213PS.BCST consts<>+2528(SB), Z27, Z29
+	VFMADD213PS.BCST consts<>+2560(SB), Z24, Z26
+	VFMADD213PS.BCST consts<>+2560(SB), Z27, Z29
+	VFMADD213PS.BCST consts<>+2592(SB), Z24, Z26
+	VFMADD213PS.BCST consts<>+2592(SB), Z27, Z29
+	VFMADD213PS      Z9, Z24, Z26
+	VFMADD213PS      Z9, Z27, Z29
+	VFMADD213PS      Z9, Z26, Z24
+	VFMADD213PS      Z9, Z29, Z27
+	VPSLLD           $0x17, Z25, Z25
+	VPSLLD           $0x17, Z28, Z26
+	VPCMPD           $0x00, Z2, Z23, K2
+	VPCMPD           $0x00, Z3, Z23, K3
+	VPXORD           Z23, Z23, Z23
+	VPXORD           Z28, Z28, Z28
+	VBLENDMPS        Z23, Z25, K2, Z23
+	VBLENDMPS        Z28, Z26, K3, Z25
+	VMULPS           Z23, Z24, Z23
+	VMULPS           Z25, Z27, Z25
+	VMOVUPS          128(SI), Z24
 	VMOVUPS          192(SI), Z26
-	VBLENDMPS        Z25, Z26, K1, Z25
-	VMOVUPS          Z25, 192(SI)
+	VBLENDMPS        Z23, Z24, K1, Z23
+	VBLENDMPS        Z25, Z26, K1, Z24
+	VMOVUPS          Z23, 128(SI)
+	VMOVUPS          Z24, 192(SI)
+	ADDQ             $+4, BX
+	CMPQ             BX, DX
+	JLE              sum_columns
 
-	// the next 4, or the last
-	CMPQ    BX, CX
-	JEQ     sum_done
-	ADDQ    $+4, BX
-	MOVQ    BX, BX
-	CMPQ    BX, CX
-	CMOVQGT CX, BX
-	MOVQ    BX, BX
-	JMP     sum_columns
+	// the columns that are left
+	SUBQ             DX, BX
+	CMPQ             BX, $+4
+	JGE              sum_done
+	CMPQ             BX, $+3
+	JGE              sum_left1
+	CMPQ             BX, $+2
+	JGE              sum_left2
+	MOVQ             e+40(FP), BX
+	MOVQ             DX, SI
+	MOVQ             DX, DI
+	SHLQ             $0x06, SI
+	SHLQ             $0x02, DI
+	LEAQ             (AX)(DI*1), AX
+	LEAQ             (BX)(SI*1), BX
+	VPBROADCASTD     DX, Z23
+	VPSUBD           Z23, Z15, Z15
+	LEAQ             (CX)(CX*2), DX
+	LEAQ             (AX)(CX*4), SI
+	LEAQ             (SI)(CX*4), DI
+	LEAQ             (DI)(CX*4), R8
+	VMOVUPS          (AX), X17
+	VINSERTF32X4     $0x01, (SI), Z17, Z23
+	VINSERTF32X4     $0x02, (DI), Z23, Z23
+	VINSERTF32X4     $0x03, (R8), Z23, Z23
+	VMOVUPS          (AX)(CX*1), X17
+	VINSERTF32X4     $0x01, (SI)(CX*1), Z17, Z24
+	VINSERTF32X4     $0x02, (DI)(CX*1), Z24, Z24
+	VINSERTF32X4     $0x03, (R8)(CX*1), Z24, Z24
+	VMOVUPS          (AX)(CX*2), X17
+	VINSERTF32X4     $0x01, (SI)(CX*2), Z17, Z25
+	VINSERTF32X4     $0x02, (DI)(CX*2), Z25, Z25
+	VINSERTF32X4     $0x03, (R8)(CX*2), Z25, Z25
+	VMOVUPS          (AX)(DX*1), X17
+	VINSERTF32X4     $0x01, (SI)(DX*1), Z17, Z26
+	VINSERTF32X4     $0x02, (DI)(DX*1), Z26, Z26
+	VINSERTF32X4     $0x03, (R8)(DX*1), Z26, Z26
+	VUNPCKLPS        Z24, Z23, Z27
+	VUNPCKLPS        Z26, Z25, Z28
+	VUNPCKHPS        Z24, Z23, Z23
+	VUNPCKHPS        Z26, Z25, Z24
+	VUNPCKLPD        Z28, Z27, Z25
+	VUNPCKHPD        Z28, Z27, Z25
+	VUNPCKLPD        Z24, Z23, Z26
+	VUNPCKHPD        Z24, Z23, Z23
+	VPCMPD           $0x00, Z1, Z15, K2
+	VPCMPD           $0x00, Z2, Z15, K3
+	VSUBPS           Z16, Z25, Z24
+	VSUBPS           Z16, Z26, Z26
+	VPXORD           Z25, Z25, Z25
+	VPXORD           Z27, Z27, Z27
+	VBLENDMPS        Z25, Z24, K2, Z24
+	VBLENDMPS        Z27, Z26, K3, Z25
+	VMAXPS           Z24, Z21, Z24
+	VMAXPS           Z25, Z21, Z27
+	VMOVAPS          Z22, Z25
+	VFMADD231PS      Z10, Z24, Z25
+	VMOVAPS          Z22, Z28
+	VFMADD231PS      Z10, Z27, Z28
+	VSUBPS           Z22, Z25, Z26
+	VSUBPS           Z22, Z28, Z29
+	VFNMADD231PS     Z11, Z26, Z24
+	VFNMADD231PS     Z11, Z29, Z27
+	VFNMADD231PS     Z12, Z26, Z24
+	VFNMADD231PS     Z12, Z29, Z27
+	VMOVAPS          Z14, Z26
+	VFMADD231PS      Z13, Z24, Z26
+	VMOVAPS          Z14, Z29
+	VFMADD231PS      Z13, Z27, Z29
+	VFMADD213PS.BCST consts<>+2528(SB), Z24, Z26
+	VFMADD213PS.BCST consts<>+2528(SB), Z27, Z29
+	VFMADD213PS.BCST consts<>+2560(SB), Z24, Z26
+	VFMADD213PS.BCST consts<>+2560(SB), Z27, Z29
+	VFMADD213PS.BCST consts<>+2592(SB), Z24, Z26
+	VFMADD213PS.BCST consts<>+2592(SB), Z27, Z29
+	VFMADD213PS      Z9, Z24, Z26
+	VFMADD213PS      Z9, Z27, Z29
+	VFMADD213PS      Z9, Z26, Z24
+	VFMADD213PS      Z9, Z29, Z27
+	VPSLLD           $0x17, Z25, Z25
+	VPSLLD           $0x17, Z28, Z28
+	VPCMPD           $0x00, Z1, Z15, K2
+	VPCMPD           $0x00, Z2, Z15, K3
+	VPXORD           Z26, Z26, Z26
+	VPXORD           Z29, Z29, Z29
+	VBLENDMPS        Z26, Z25, K2, Z25
+	VBLENDMPS        Z29, Z28, K3, Z26
+	VMULPS           Z25, Z24, Z24
+	VMULPS           Z26, Z27, Z26
+	VMOVUPS          64(BX), Z25
+	VMOVUPS          128(BX), Z27
+	VBLENDMPS        Z24, Z25, K1, Z24
+	VBLENDMPS        Z26, Z27, K1, Z25
+	VMOVUPS          Z24, 64(BX)
+	VMOVUPS          Z25, 128(BX)
+	VPCMPD           $0x00, Z3, Z15, K2
+	VSUBPS           Z16, Z23, Z16
+	VPXORD           Z23, Z23, Z23
+	VBLENDMPS        Z23, Z16, K2, Z16
+	VMAXPS           Z16, Z21, Z16
+	VMOVAPS          Z22, Z21
+	VFMADD231PS      Z10, Z16, Z21
+	VSUBPS           Z22, Z21, Z22
+	VFNMADD231PS     Z11, Z22, Z16
+	VFNMADD231PS     Z12, Z22, Z16
+	VMOVAPS          Z14, Z22
+	VFMADD231PS      Z13, Z16, Z22
+	VFMADD213PS.BCST consts<>+2528(SB), Z16, Z22
+	VFMADD213PS.BCST consts<>+2560(SB), Z16, Z22
+	VFMADD213PS.BCST consts<>+2592(SB), Z16, Z22
+	VFMADD213PS      Z9, Z16, Z22
+	VFMADD213PS      Z9, Z22, Z16
+	VPSLLD           $0x17, Z21, Z21
+	VPCMPD           $0x00, Z3, Z15, K2
+	VPXORD           Z15, Z15, Z15
+	VBLENDMPS        Z15, Z21, K2, Z15
+	VMULPS           Z15, Z16, Z15
+	VMOVUPS          192(BX), Z16
+	VBLENDMPS        Z15, Z16, K1, Z15
+	VMOVUPS          Z15, 192(BX)
+	JMP              sum_done
+
+sum_left2:
+	MOVQ             e+40(FP), BX
+	MOVQ             DX, SI
+	MOVQ             DX, DI
+	SHLQ             $0x06, SI
+	SHLQ             $0x02, DI
+	LEAQ             (AX)(DI*1), AX
+	LEAQ             (BX)(SI*1), BX
+	VPBROADCASTD     DX, Z23
+	VPSUBD           Z23, Z15, Z15
+	LEAQ             (CX)(CX*2), DX
+	LEAQ             (AX)(CX*4), SI
+	LEAQ             (SI)(CX*4), DI
+	LEAQ             (DI)(CX*4), R8
+	VMOVUPS          (AX), X17
+	VINSERTF32X4     $0x01, (SI), Z17, Z23
+	VINSERTF32X4     $0x02, (DI), Z23, Z23
+	VINSERTF32X4     $0x03, (R8), Z23, Z23
+	VMOVUPS          (AX)(CX*1), X17
+	VINSERTF32X4     $0x01, (SI)(CX*1), Z17, Z24
+	VINSERTF32X4     $0x02, (DI)(CX*1), Z24, Z24
+	VINSERTF32X4     $0x03, (R8)(CX*1), Z24, Z24
+	VMOVUPS          (AX)(CX*2), X17
+	VINSERTF32X4     $0x01, (SI)(CX*2), Z17, Z25
+	VINSERTF32X4     $0x02, (DI)(CX*2), Z25, Z25
+	VINSERTF32X4     $0x03, (R8)(CX*2), Z25, Z25
+	VMOVUPS          (AX)(DX*1), X17
+	VINSERTF32X4     $0x01, (SI)(DX*1), Z17, Z26
+	VINSERTF32X4     $0x02, (DI)(DX*1), Z26, Z26
+	VINSERTF32X4     $0x03, (R8)(DX*1), Z26, Z26
+	VUNPCKLPS        Z24, Z23, Z27
+	VUNPCKLPS        Z26, Z25, Z28
+	VUNPCKHPS        Z24, Z23, Z23
+	VUNPCKHPS        Z26, Z25, Z24
+	VUNPCKLPD        Z28, Z27, Z25
+	VUNPCKHPD        Z28, Z27, Z25
+	VUNPCKLPD        Z24, Z23, Z25
+	VUNPCKHPD        Z24, Z23, Z23
+	VPCMPD           $0x00, Z2, Z15, K2
+	VPCMPD           $0x00, Z3, Z15, K3
+	VSUBPS           Z16, Z25, Z24
+	VSUBPS           Z16, Z23, Z23
+	VPXORD           Z16, Z16, Z16
+	VPXORD           Z25, Z25, Z25
+	VBLENDMPS        Z16, Z24, K2, Z16
+	VBLENDMPS        Z25, Z23, K3, Z23
+	VMAXPS           Z16, Z21, Z16
+	VMAXPS           Z23, Z21, Z24
+	VMOVAPS          Z22, Z21
+	VFMADD231PS      Z10, Z16, Z21
+	VMOVAPS          Z22, Z25
+	VFMADD231PS      Z10, Z24, Z25
+	VSUBPS           Z22, Z21, Z23
+	VSUBPS           Z22, Z25, Z22
+	VFNMADD231PS     Z11, Z23, Z16
+	VFNMADD231PS     Z11, Z22, Z24
+	VFNMADD231PS     Z12, Z23, Z16
+	VFNMADD231PS     Z12, Z22, Z24
+	VMOVAPS          Z14, Z22
+	VFMADD231PS      Z13, Z16, Z22
+	VMOVAPS          Z14, Z23
+	VFMADD231PS      Z13, Z24, Z23
+	VFMADD213PS.BCST consts<>+2528(SB), Z16, Z22
+	VFMADD213PS.BCST consts<>+2528(SB), Z24, Z23
+	VFMADD213PS.BCST consts<>+2560(SB), Z16, Z22
+	VFMADD213PS.BCST consts<>+2560(SB), Z24, Z23
+	VFMADD213PS.BCST consts<>+2592(SB), Z16, Z22
+	VFMADD213PS.BCST consts<>+2592(SB), Z24, Z23
+	VFMADD213PS      Z9, Z16, Z22
+	VFMADD213PS      Z9, Z24, Z23
+	VFMADD213PS      Z9, Z22, Z16
+	VFMADD213PS      Z9, Z23, Z24
+	VPSLLD           $0x17, Z21, Z21
+	VPSLLD           $0x17, Z25, Z22
+	VPCMPD           $0x00, Z2, Z15, K2
+	VPCMPD           $0x00, Z3, Z15, K3
+	VPXORD           Z15, Z15, Z15
+	VPXORD           Z23, Z23, Z23
+	VBLENDMPS        Z15, Z21, K2, Z15
+	VBLENDMPS        Z23, Z22, K3, Z21
+	VMULPS           Z15, Z16, Z15
+	VMULPS           Z21, Z24, Z21
+	VMOVUPS          128(BX), Z16
+	VMOVUPS          192(BX), Z22
+	VBLENDMPS        Z15, Z16, K1, Z15
+	VBLENDMPS        Z21, Z22, K1, Z16
+	VMOVUPS          Z15, 128(BX)
+	VMOVUPS          Z16, 192(BX)
+	JMP              sum_done
+
+sum_left1:
+	MOVQ             e+40(FP), BX
+	MOVQ             DX, SI
+	MOVQ             DX, DI
+	SHLQ             $0x06, SI
+	SHLQ             $0x02, DI
+	LEAQ             (AX)(DI*1), AX
+	LEAQ             (BX)(SI*1), BX
+	VPBROADCASTD     DX, Z23
+	VPSUBD           Z23, Z15, Z15
+	LEAQ             (CX)(CX*2), DX
+	LEAQ             (AX)(CX*4), SI
+	LEAQ             (SI)(CX*4), DI
+	LEAQ             (DI)(CX*4), R8
+	VMOVUPS          (AX), X17
+	VINSERTF32X4     $0x01, (SI), Z17, Z23
+	VINSERTF32X4     $0x02, (DI), Z23, Z23
+	VINSERTF32X4     $0x03, (R8), Z23, Z23
+	VMOVUPS          (AX)(CX*1), X17
+	VINSERTF32X4     $0x01, (SI)(CX*1), Z17, Z24
+	VINSERTF32X4     $0x02, (DI)(CX*1), Z24, Z24
+	VINSERTF32X4     $0x03, (R8)(CX*1), Z24, Z24
+	VMOVUPS          (AX)(CX*2), X17
+	VINSERTF32X4     $0x01, (SI)(CX*2), Z17, Z25
+	VINSERTF32X4     $0x02, (DI)(CX*2), Z25, Z25
+	VINSERTF32X4     $0x03, (R8)(CX*2), Z25, Z25
+	VMOVUPS          (AX)(DX*1), X17
+	VINSERTF32X4     $0x01, (SI)(DX*1), Z17, Z26
+	VINSERTF32X4     $0x02, (DI)(DX*1), Z26, Z26
+	VINSERTF32X4     $0x03, (R8)(DX*1), Z26, Z26
+	VUNPCKLPS        Z24, Z23, Z27
+	VUNPCKLPS        Z26, Z25, Z28
+	VUNPCKHPS        Z24, Z23, Z23
+	VUNPCKHPS        Z26, Z25, Z24
+	VUNPCKLPD        Z28, Z27, Z25
+	VUNPCKHPD        Z28, Z27, Z25
+	VUNPCKLPD        Z24, Z23, Z25
+	VUNPCKHPD        Z24, Z23, Z23
+	VPCMPD           $0x00, Z3, Z15, K2
+	VSUBPS           Z16, Z23, Z16
+	VPXORD           Z23, Z23, Z23
+	VBLENDMPS        Z23, Z16, K2, Z16
+	VMAXPS           Z16, Z21, Z16
+	VMOVAPS          Z22, Z21
+	VFMADD231PS      Z10, Z16, Z21
+	VSUBPS           Z22, Z21, Z22
+	VFNMADD231PS     Z11, Z22, Z16
+	VFNMADD231PS     Z12, Z22, Z16
+	VMOVAPS          Z14, Z22
+	VFMADD231PS      Z13, Z16, Z22
+	VFMADD213PS.BCST consts<>+2528(SB), Z16, Z22
+	VFMADD213PS.BCST consts<>+2560(SB), Z16, Z22
+	VFMADD213PS.BCST consts<>+2592(SB), Z16, Z22
+	VFMADD213PS      Z9, Z16, Z22
+	VFMADD213PS      Z9, Z22, Z16
+	VPSLLD           $0x17, Z21, Z21
+	VPCMPD           $0x00, Z3, Z15, K2
+	VPXORD           Z15, Z15, Z15
+	VBLENDMPS        Z15, Z21, K2, Z15
+	VMULPS           Z15, Z16, Z15
+	VMOVUPS          192(BX), Z16
+	VBLENDMPS        Z15, Z16, K1, Z15
+	VMOVUPS          Z15, 192(BX)
+	JMP              sum_done
+	JMP sum_done
 
 sum_few:
-	CMPQ             CX, $+3
+	MOVQ             classes+32(FP), DX
+	CMPQ             DX, $+3
 	JLT              sum_two
-	MOVQ             e+40(FP), CX
-	LEAQ             (DX)(DX*2), BX
-	LEAQ             (AX)(DX*4), SI
-	LEAQ             (SI)(DX*4), DI
-	LEAQ             (DI)(DX*4), R8
-	VMOVSD           (AX), X19
-	VINSERTPS        $0x20, 8(AX), X19, X19
-	VMOVSD           (SI), X21
-	VINSERTPS        $0x20, 8(SI), X21, X21
-	VINSERTF32X4     $0x01, X21, Z19, Z25
-	VMOVSD           (DI), X19
-	VINSERTPS        $0x20, 8(DI), X19, X19
-	VINSERTF32X4     $0x02, X19, Z25, Z25
-	VMOVSD           (R8), X19
-	VINSERTPS        $0x20, 8(R8), X19, X19
-	VINSERTF32X4     $0x03, X19, Z25, Z25
-	VMOVSD           (AX)(DX*1), X19
-	VINSERTPS        $0x20, 8(AX)(DX*1), X19, X19
-	VMOVSD           (SI)(DX*1), X21
-	VINSERTPS        $0x20, 8(SI)(DX*1), X21, X21
-	VINSERTF32X4     $0x01, X21, Z19, Z26
-	VMOVSD           (DI)(DX*1), X19
-	VINSERTPS        $0x20, 8(DI)(DX*1), X19, X19
-	VINSERTF32X4     $0x02, X19, Z26, Z26
-	VMOVSD           (R8)(DX*1), X19
-	VINSERTPS        $0x20, 8(R8)(DX*1), X19, X19
-	VINSERTF32X4     $0x03, X19, Z26, Z26
-	VMOVSD           (AX)(DX*2), X19
-	VINSERTPS        $0x20, 8(AX)(DX*2), X19, X19
-	VMOVSD           (SI)(DX*2), X21
-	VINSERTPS        $0x20, 8(SI)(DX*2), X21, X21
-	VINSERTF32X4     $0x01, X21, Z19, Z27
-	VMOVSD           (DI)(DX*2), X19
-	VINSERTPS        $0x20, 8(DI)(DX*2), X19, X19
-	VINSERTF32X4     $0x02, X19, Z27, Z27
-	VMOVSD           (R8)(DX*2), X19
-	VINSERTPS        $0x20, 8(R8)(DX*2), X19, X19
-	VINSERTF32X4     $0x03, X19, Z27, Z27
-	VMOVSD           (AX)(BX*1), X19
-	VINSERTPS        $0x20, 8(AX)(BX*1), X19, X19
-	VMOVSD           (SI)(BX*1), X21
-	VINSERTPS        $0x20, 8(SI)(BX*1), X21, X21
-	VINSERTF32X4     $0x01, X21, Z19, Z28
-	VMOVSD           (DI)(BX*1), X19
-	VINSERTPS        $0x20, 8(DI)(BX*1), X19, X19
-	VINSERTF32X4     $0x02, X19, Z28, Z28
-	VMOVSD           (R8)(BX*1), X19
-	VINSERTPS        $0x20, 8(R8)(BX*1), X19, X19
-	VINSERTF32X4     $0x03, X19, Z28, Z28
-	VUNPCKLPS        Z26, Z25, Z29
-	VUNPCKLPS        Z28, Z27, Z30
-	VUNPCKHPS        Z26, Z25, Z25
-	VUNPCKHPS        Z28, Z27, Z26
-	VUNPCKLPD        Z30, Z29, Z27
-	VUNPCKHPD        Z30, Z29, Z28
-	VUNPCKLPD        Z26, Z25, Z29
-	VUNPCKHPD        Z26, Z25, Z25
-	VPXORD           Z25, Z25, Z25
-	VPCMPD           $0x00, Z25, Z17, K2
-	VSUBPS           Z18, Z27, Z25
-	VPXORD           Z26, Z26, Z26
-	VBLENDMPS        Z26, Z25, K2, Z25
-	VMAXPS           Z25, Z23, Z25
-	VMOVAPS          Z24, Z26
-	VFMADD231PS      Z10, Z25, Z26
-	VSUBPS           Z24, Z26, Z27
-	VFNMADD231PS     Z11, Z27, Z25
-	VFNMADD231PS     Z12, Z27, Z25
-	VMOVAPS          Z14, Z27
-	VFMADD231PS      Z13, Z25, Z27
-	VFMADD213PS      Z15, Z25, Z27
-	VFMADD213PS      Z16, Z25, Z27
-	VFMADD213PS.BCST consts<>+2592(SB), Z25, Z27
-	VFMADD213PS      Z9, Z25, Z27
-	VFMADD213PS      Z9, Z27, Z25
-	VPSLLD           $0x17, Z26, Z26
-	VPXORD           Z27, Z27, Z27
-	VBLENDMPS        Z27, Z26, K2, Z26
-	VMULPS           Z26, Z25, Z25
-	VMOVUPS          (CX), Z26
-	VBLENDMPS        Z25, Z26, K1, Z25
-	VMOVUPS          Z25, (CX)
-	VPCMPD           $0x00, Z1, Z17, K2
-	VSUBPS           Z18, Z28, Z25
-	VPXORD           Z26, Z26, Z26
-	VBLENDMPS        Z26, Z25, K2, Z25
-	VMAXPS           Z25, Z23, Z25
-	VMOVAPS          Z24, Z26
-	VFMADD231PS      Z10, Z25, Z26
-	VSUBPS           Z24, Z26, Z27
-	VFNMADD231PS     Z11, Z27, Z25
-	VFNMADD231PS     Z12, Z27, Z25
-	VMOVAPS          Z14, Z27
-	VFMADD231PS      Z13, Z25, Z27
-	VFMADD213PS      Z15, Z25, Z27
-	VFMADD213PS      Z16, Z25, Z27
-	VFMADD213PS.BCST consts<>+2592(SB), Z25, Z27
-	VFMADD213PS      Z9, Z25, Z27
-	VFMADD213PS      Z9, Z27, Z25
-	VPSLLD           $0x17, Z26, Z26
-	VPXORD           Z27, Z27, Z27
-	VBLENDMPS        Z27, Z26, K2, Z26
-	VMULPS           Z26, Z25, Z25
-	VMOVUPS          64(CX), Z26
-	VBLENDMPS        Z25, Z26, K1, Z25
-	VMOVUPS          Z25, 64(CX)
-	VPCMPD           $0x00, Z2, Z17, K2
-	VSUBPS           Z18, Z29, Z17
-	VPXORD           Z18, Z18, Z18
-	VBLENDMPS        Z18, Z17, K2, Z17
-	VMAXPS           Z17, Z23, Z17
-	VMOVAPS          Z24, Z18
-	VFMADD231PS      Z10, Z17, Z18
-	VSUBPS           Z24, Z18, Z23
-	VFNMADD231PS     Z11, Z23, Z17
-	VFNMADD231PS     Z12, Z23, Z17
-	VMOVAPS          Z14, Z23
-	VFMADD231PS      Z13, Z17, Z23
-	VFMADD213PS      Z15, Z17, Z23
-	VFMADD213PS      Z16, Z17, Z23
-	VFMADD213PS.BCST consts<>+2592(SB), Z17, Z23
-	VFMADD213PS      Z9, Z17, Z23
-	VFMADD213PS      Z9, Z23, Z17
-	VPSLLD           $0x17, Z18, Z18
+	MOVQ             e+40(FP), DX
+	LEAQ             (CX)(CX*2), BX
+	LEAQ             (AX)(CX*4), SI
+	LEAQ             (SI)(CX*4), DI
+	LEAQ             (DI)(CX*4), R8
+	VMOVSD           (AX), X17
+	VINSERTPS        $0x20, 8(AX), X17, X17
+	VMOVSD           (SI), X19
+	VINSERTPS        $0x20, 8(SI), X19, X19
+	VINSERTF32X4     $0x01, X19, Z17, Z23
+	VMOVSD           (DI), X17
+	VINSERTPS        $0x20, 8(DI), X17, X17
+	VINSERTF32X4     $0x02, X17, Z23, Z23
+	VMOVSD           (R8), X17
+	VINSERTPS        $0x20, 8(R8), X17, X17
+	VINSERTF32X4     $0x03, X17, Z23, Z23
+	VMOVSD           (AX)(CX*1), X17
+	VINSERTPS        $0x20, 8(AX)(CX*1), X17, X17
+	VMOVSD           (SI)(CX*1), X19
+	VINSERTPS        $0x20, 8(SI)(CX*1), X19, X19
+	VINSERTF32X4     $0x01, X19, Z17, Z24
+	VMOVSD           (DI)(CX*1), X17
+	VINSERTPS        $0x20, 8(DI)(CX*1), X17, X17
+	VINSERTF32X4     $0x02, X17, Z24, Z24
+	VMOVSD           (R8)(CX*1), X17
+	VINSERTPS        $0x20, 8(R8)(CX*1), X17, X17
+	VINSERTF32X4     $0x03, X17, Z24, Z24
+	VMOVSD           (AX)(CX*2), X17
+	VINSERTPS        $0x20, 8(AX)(CX*2), X17, X17
+	VMOVSD           (SI)(CX*2), X19
+	VINSERTPS        $0x20, 8(SI)(CX*2), X19, X19
+	VINSERTF32X4     $0x01, X19, Z17, Z25
+	VMOVSD           (DI)(CX*2), X17
+	VINSERTPS        $0x20, 8(DI)(CX*2), X17, X17
+	VINSERTF32X4     $0x02, X17, Z25, Z25
+	VMOVSD           (R8)(CX*2), X17
+	VINSERTPS        $0x20, 8(R8)(CX*2), X17, X17
+	VINSERTF32X4     $0x03, X17, Z25, Z25
+	VMOVSD           (AX)(BX*1), X17
+	VINSERTPS        $0x20, 8(AX)(BX*1), X17, X17
+	VMOVSD           (SI)(BX*1), X19
+	VINSERTPS        $0x20, 8(SI)(BX*1), X19, X19
+	VINSERTF32X4     $0x01, X19, Z17, Z26
+	VMOVSD           (DI)(BX*1), X17
+	VINSERTPS        $0x20, 8(DI)(BX*1), X17, X17
+	VINSERTF32X4     $0x02, X17, Z26, Z26
+	VMOVSD           (R8)(BX*1), X17
+	VINSERTPS        $0x20, 8(R8)(BX*1), X17, X17
+	VINSERTF32X4     $0x03, X17, Z26, Z26
+	VUNPCKLPS        Z24, Z23, Z27
+	VUNPCKLPS        Z26, Z25, Z28
+	VUNPCKHPS        Z24, Z23, Z23
+	VUNPCKHPS        Z26, Z25, Z24
+	VUNPCKLPD        Z28, Z27, Z25
+	VUNPCKHPD        Z28, Z27, Z26
+	VUNPCKLPD        Z24, Z23, Z27
+	VUNPCKHPD        Z24, Z23, Z23
 	VPXORD           Z23, Z23, Z23
-	VBLENDMPS        Z23, Z18, K2, Z18
-	VMULPS           Z18, Z17, Z17
-	VMOVUPS          128(CX), Z18
-	VBLENDMPS        Z17, Z18, K1, Z17
-	VMOVUPS          Z17, 128(CX)
+	VPCMPD           $0x00, Z1, Z15, K3
+	VPCMPD           $0x00, Z23, Z15, K2
+	VSUBPS           Z16, Z26, Z23
+	VSUBPS           Z16, Z25, Z24
+	VPXORD           Z26, Z26, Z26
+	VPXORD           Z25, Z25, Z25
+	VBLENDMPS        Z26, Z23, K3, Z23
+	VBLENDMPS        Z25, Z24, K2, Z24
+	VMAXPS           Z23, Z21, Z23
+	VMAXPS           Z24, Z21, Z24
+	VMOVAPS          Z22, Z28
+	VFMADD231PS      Z10, Z23, Z28
+	VMOVAPS          Z22, Z25
+	VFMADD231PS      Z10, Z24, Z25
+	VSUBPS           Z22, Z28, Z29
+	VSUBPS           Z22, Z25, Z26
+	VFNMADD231PS     Z11, Z29, Z23
+	VFNMADD231PS     Z11, Z26, Z24
+	VFNMADD231PS     Z12, Z29, Z23
+	VFNMADD231PS     Z12, Z26, Z24
+	VMOVAPS          Z14, Z29
+	VFMADD231PS      Z13, Z23, Z29
+	VMOVAPS          Z14, Z26
+	VFMADD231PS      Z13, Z24, Z26
+	VFMADD213PS.BCST consts<>+2528(SB), Z23, Z29
+	VFMADD213PS.BCST consts<>+2528(SB), Z24, Z26
+	VFMADD213PS.BCST consts<>+2560(SB), Z23, Z29
+	VFMADD213PS.BCST consts<>+2560(SB), Z24, Z26
+	VFMADD213PS.BCST consts<>+2592(SB), Z23, Z29
+	VFMADD213PS.BCST consts<>+2592(SB), Z24, Z26
+	VFMADD213PS      Z9, Z23, Z29
+	VFMADD213PS      Z9, Z24, Z26
+	VFMADD213PS      Z9, Z29, Z23
+	VFMADD213PS      Z9, Z26, Z24
+	VPSLLD           $0x17, Z28, Z26
+	VPSLLD           $0x17, Z25, Z25
+	VPCMPD           $0x00, Z1, Z15, K3
+	VPXORD           Z28, Z28, Z28
+	VPXORD           Z29, Z29, Z29
+	VPCMPD           $0x00, Z28, Z15, K2
+	VBLENDMPS        Z29, Z26, K3, Z28
+	VPXORD           Z26, Z26, Z26
+	VMULPS           Z28, Z23, Z23
+	VBLENDMPS        Z26, Z25, K2, Z25
+	VMOVUPS          64(DX), Z26
+	VMULPS           Z25, Z24, Z24
+	VBLENDMPS        Z23, Z26, K1, Z25
+	VMOVUPS          (DX), Z23
+	VMOVUPS          Z25, 64(DX)
+	VBLENDMPS        Z24, Z23, K1, Z23
+	VMOVUPS          Z23, (DX)
+	VPCMPD           $0x00, Z2, Z15, K2
+	VSUBPS           Z16, Z27, Z16
+	VPXORD           Z23, Z23, Z23
+	VBLENDMPS        Z23, Z16, K2, Z16
+	VMAXPS           Z16, Z21, Z16
+	VMOVAPS          Z22, Z21
+	VFMADD231PS      Z10, Z16, Z21
+	VSUBPS           Z22, Z21, Z22
+	VFNMADD231PS     Z11, Z22, Z16
+	VFNMADD231PS     Z12, Z22, Z16
+	VMOVAPS          Z14, Z22
+	VFMADD231PS      Z13, Z16, Z22
+	VFMADD213PS.BCST consts<>+2528(SB), Z16, Z22
+	VFMADD213PS.BCST consts<>+2560(SB), Z16, Z22
+	VFMADD213PS.BCST consts<>+2592(SB), Z16, Z22
+	VFMADD213PS      Z9, Z16, Z22
+	VFMADD213PS      Z9, Z22, Z16
+	VPSLLD           $0x17, Z21, Z21
+	VPCMPD           $0x00, Z2, Z15, K2
+	VPXORD           Z15, Z15, Z15
+	VBLENDMPS        Z15, Z21, K2, Z15
+	VMULPS           Z15, Z16, Z15
+	VMOVUPS          128(DX), Z16
+	VBLENDMPS        Z15, Z16, K1, Z15
+	VMOVUPS          Z15, 128(DX)
 	JMP              sum_done
 
 sum_two:
-	MOVQ             e+40(FP), CX
-	LEAQ             (DX)(DX*2), BX
-	LEAQ             (AX)(DX*4), SI
-	LEAQ             (SI)(DX*4), DI
-	LEAQ             (DI)(DX*4), R8
-	VMOVSD           (AX), X19
-	VMOVSD           (SI), X21
-	VINSERTF32X4     $0x01, X21, Z19, Z25
-	VMOVSD           (DI), X19
-	VINSERTF32X4     $0x02, X19, Z25, Z25
-	VMOVSD           (R8), X19
-	VINSERTF32X4     $0x03, X19, Z25, Z25
-	VMOVSD           (AX)(DX*1), X19
-	VMOVSD           (SI)(DX*1), X21
-	VINSERTF32X4     $0x01, X21, Z19, Z26
-	VMOVSD           (DI)(DX*1), X19
-	VINSERTF32X4     $0x02, X19, Z26, Z26
-	VMOVSD           (R8)(DX*1), X19
-	VINSERTF32X4     $0x03, X19, Z26, Z26
-	VMOVSD           (AX)(DX*2), X19
-	VMOVSD           (SI)(DX*2), X21
-	VINSERTF32X4     $0x01, X21, Z19, Z27
-	VMOVSD           (DI)(DX*2), X19
-	VINSERTF32X4     $0x02, X19, Z27, Z27
-	VMOVSD           (R8)(DX*2), X19
-	VINSERTF32X4     $0x03, X19, Z27, Z27
-	VMOVSD           (AX)(BX*1), X19
-	VMOVSD           (SI)(BX*1), X21
-	VINSERTF32X4     $0x01, X21, Z19, Z28
-	VMOVSD           (DI)(BX*1), X19
-	VINSERTF32X4     $0x02, X19, Z28, Z28
-	VMOVSD           (R8)(BX*1), X19
-	VINSERTF32X4     $0x03, X19, Z28, Z28
-	VUNPCKLPS        Z26, Z25, Z29
-	VUNPCKLPS        Z28, Z27, Z30
-	VUNPCKHPS        Z26, Z25, Z25
-	VUNPCKHPS        Z28, Z27, Z26
-	VUNPCKLPD        Z30, Z29, Z27
-	VUNPCKHPD        Z30, Z29, Z28
-	VUNPCKLPD        Z26, Z25, Z29
-	VUNPCKHPD        Z26, Z25, Z25
-	VPXORD           Z25, Z25, Z25
-	VPCMPD           $0x00, Z25, Z17, K2
-	VSUBPS           Z18, Z27, Z25
-	VPXORD           Z26, Z26, Z26
-	VBLENDMPS        Z26, Z25, K2, Z25
-	VMAXPS           Z25, Z23, Z25
-	VMOVAPS          Z24, Z26
-	VFMADD231PS      Z10, Z25, Z26
-	VSUBPS           Z24, Z26, Z27
-	VFNMADD231PS     Z11, Z27, Z25
-	VFNMADD231PS     Z12, Z27, Z25
-	VMOVAPS          Z14, Z27
-	VFMADD231PS      Z13, Z25, Z27
-	VFMADD213PS      Z15, Z25, Z27
-	VFMADD213PS      Z16, Z25, Z27
-	VFMADD213PS.BCST consts<>+2592(SB), Z25, Z27
-	VFMADD213PS      Z9, Z25, Z27
-	VFMADD213PS      Z9, Z27, Z25
-	VPSLLD           $0x17, Z26, Z26
-	VPXORD           Z27, Z27, Z27
-	VBLENDMPS        Z27, Z26, K2, Z26
-	VMULPS           Z26, Z25, Z25
-	VMOVUPS          (CX), Z26
-	VBLENDMPS        Z25, Z26, K1, Z25
-	VMOVUPS          Z25, (CX)
-	VPCMPD           $0x00, Z1, Z17, K2
-	VSUBPS           Z18, Z28, Z17
-	VPXORD           Z18, Z18, Z18
-	VBLENDMPS        Z18, Z17, K2, Z17
-	VMAXPS           Z17, Z23, Z17
-	VMOVAPS          Z24, Z18
-	VFMADD231PS      Z10, Z17, Z18
-	VSUBPS           Z24, Z18, Z23
-	VFNMADD231PS     Z11, Z23, Z17
-	VFNMADD231PS     Z12, Z23, Z17
-	VMOVAPS          Z14, Z23
-	VFMADD231PS      Z13, Z17, Z23
-	VFMADD213PS      Z15, Z17, Z23
-	VFMADD213PS      Z16, Z17, Z23
-	VFMADD213PS.BCST consts<>+2592(SB), Z17, Z23
-	VFMADD213PS      Z9, Z17, Z23
-	VFMADD213PS      Z9, Z23, Z17
-	VPSLLD           $0x17, Z18, Z18
+	MOVQ             e+40(FP), DX
+	LEAQ             (CX)(CX*2), BX
+	LEAQ             (AX)(CX*4), SI
+	LEAQ             (SI)(CX*4), DI
+	LEAQ             (DI)(CX*4), R8
+	VMOVSD           (AX), X17
+	VMOVSD           (SI), X19
+	VINSERTF32X4     $0x01, X19, Z17, Z23
+	VMOVSD           (DI), X17
+	VINSERTF32X4     $0x02, X17, Z23, Z23
+	VMOVSD           (R8), X17
+	VINSERTF32X4     $0x03, X17, Z23, Z23
+	VMOVSD           (AX)(CX*1), X17
+	VMOVSD           (SI)(CX*1), X19
+	VINSERTF32X4     $0x01, X19, Z17, Z24
+	VMOVSD           (DI)(CX*1), X17
+	VINSERTF32X4     $0x02, X17, Z24, Z24
+	VMOVSD           (R8)(CX*1), X17
+	VINSERTF32X4     $0x03, X17, Z24, Z24
+	VMOVSD           (AX)(CX*2), X17
+	VMOVSD           (SI)(CX*2), X19
+	VINSERTF32X4     $0x01, X19, Z17, Z25
+	VMOVSD           (DI)(CX*2), X17
+	VINSERTF32X4     $0x02, X17, Z25, Z25
+	VMOVSD           (R8)(CX*2), X17
+	VINSERTF32X4     $0x03, X17, Z25, Z25
+	VMOVSD           (AX)(BX*1), X17
+	VMOVSD           (SI)(BX*1), X19
+	VINSERTF32X4     $0x01, X19, Z17, Z26
+	VMOVSD           (DI)(BX*1), X17
+	VINSERTF32X4     $0x02, X17, Z26, Z26
+	VMOVSD           (R8)(BX*1), X17
+	VINSERTF32X4     $0x03, X17, Z26, Z26
+	VUNPCKLPS        Z24, Z23, Z27
+	VUNPCKLPS        Z26, Z25, Z28
+	VUNPCKHPS        Z24, Z23, Z23
+	VUNPCKHPS        Z26, Z25, Z24
+	VUNPCKLPD        Z28, Z27, Z25
+	VUNPCKHPD        Z28, Z27, Z26
+	VUNPCKLPD        Z24, Z23, Z27
+	VUNPCKHPD        Z24, Z23, Z23
 	VPXORD           Z23, Z23, Z23
-	VBLENDMPS        Z23, Z18, K2, Z18
-	VMULPS           Z18, Z17, Z17
-	VMOVUPS          64(CX), Z18
-	VBLENDMPS        Z17, Z18, K1, Z17
-	VMOVUPS          Z17, 64(CX)
+	VPCMPD           $0x00, Z1, Z15, K3
+	VPCMPD           $0x00, Z23, Z15, K2
+	VSUBPS           Z16, Z26, Z23
+	VSUBPS           Z16, Z25, Z16
+	VPXORD           Z25, Z25, Z25
+	VPXORD           Z24, Z24, Z24
+	VBLENDMPS        Z25, Z23, K3, Z23
+	VBLENDMPS        Z24, Z16, K2, Z16
+	VMAXPS           Z23, Z21, Z23
+	VMAXPS           Z16, Z21, Z16
+	VMOVAPS          Z22, Z24
+	VFMADD231PS      Z10, Z23, Z24
+	VMOVAPS          Z22, Z21
+	VFMADD231PS      Z10, Z16, Z21
+	VSUBPS           Z22, Z24, Z25
+	VSUBPS           Z22, Z21, Z22
+	VFNMADD231PS     Z11, Z25, Z23
+	VFNMADD231PS     Z11, Z22, Z16
+	VFNMADD231PS     Z12, Z25, Z23
+	VFNMADD231PS     Z12, Z22, Z16
+	VMOVAPS          Z14, Z25
+	VFMADD231PS      Z13, Z23, Z25
+	VMOVAPS          Z14, Z22
+	VFMADD231PS      Z13, Z16, Z22
+	VFMADD213PS.BCST consts<>+2528(SB), Z23, Z25
+	VFMADD213PS.BCST consts<>+2528(SB), Z16, Z22
+	VFMADD213PS.BCST consts<>+2560(SB), Z23, Z25
+	VFMADD213PS.BCST consts<>+2560(SB), Z16, Z22
+	VFMADD213PS.BCST consts<>+2592(SB), Z23, Z25
+	VFMADD213PS.BCST consts<>+2592(SB), Z16, Z22
+	VFMADD213PS      Z9, Z23, Z25
+	VFMADD213PS      Z9, Z16, Z22
+	VFMADD213PS      Z9, Z25, Z23
+	VFMADD213PS      Z9, Z22, Z16
+	VPSLLD           $0x17, Z24, Z22
+	VPSLLD           $0x17, Z21, Z21
+	VPCMPD           $0x00, Z1, Z15, K3
+	VPXORD           Z24, Z24, Z24
+	VPXORD           Z25, Z25, Z25
+	VPCMPD           $0x00, Z24, Z15, K2
+	VBLENDMPS        Z25, Z22, K3, Z22
+	VPXORD           Z15, Z15, Z15
+	VMULPS           Z22, Z23, Z22
+	VBLENDMPS        Z15, Z21, K2, Z15
+	VMOVUPS          64(DX), Z21
+	VMULPS           Z15, Z16, Z15
+	VBLENDMPS        Z22, Z21, K1, Z21
+	VMOVUPS          (DX), Z16
+	VMOVUPS          Z21, 64(DX)
+	VBLENDMPS        Z15, Z16, K1, Z15
+	VMOVUPS          Z15, (DX)
 
 sum_done:
-	VPXORD       Z17, Z17, Z17
+	VPXORD       Z15, Z15, Z15
 	MOVQ         classes+32(FP), AX
 	CMPQ         AX, $+5
 	JGE          more1
 	MOVQ         e+40(FP), AX
-	VCVTPS2PD    (AX), Z17
-	VCVTPS2PD    64(AX), Z18
-	VCVTPS2PD    128(AX), Z23
-	VCVTPS2PD    192(AX), Z24
-	VADDPD       Z23, Z17, Z17
-	VADDPD       Z24, Z18, Z18
-	VADDPD       Z18, Z17, Z17
-	VCVTPD2PS    Z17, Y21
-	VCVTPS2PD    32(AX), Z17
-	VCVTPS2PD    96(AX), Z18
-	VCVTPS2PD    160(AX), Z23
-	VCVTPS2PD    224(AX), Z24
-	VADDPD       Z23, Z17, Z17
-	VADDPD       Z24, Z18, Z18
-	VADDPD       Z18, Z17, Z17
-	VCVTPD2PS    Z17, Y17
-	VINSERTF64X4 $0x01, Y17, Z21, Z17
+	VCVTPS2PD    (AX), Z15
+	VCVTPS2PD    64(AX), Z16
+	VCVTPS2PD    128(AX), Z21
+	VCVTPS2PD    192(AX), Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y19
+	VCVTPS2PD    32(AX), Z15
+	VCVTPS2PD    96(AX), Z16
+	VCVTPS2PD    160(AX), Z21
+	VCVTPS2PD    224(AX), Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y15
+	VINSERTF64X4 $0x01, Y15, Z19, Z15
 	JMP          folded
 
 more1:
@@ -20628,39 +24410,39 @@ more1:
 	CMPQ         AX, $+9
 	JGE          more2
 	MOVQ         e+40(FP), AX
-	VCVTPS2PD    (AX), Z17
-	VCVTPS2PD    256(AX), Z18
-	VADDPD       Z18, Z17, Z17
-	VCVTPS2PD    64(AX), Z18
-	VCVTPS2PD    320(AX), Z23
-	VADDPD       Z23, Z18, Z18
-	VCVTPS2PD    128(AX), Z23
-	VCVTPS2PD    384(AX), Z24
-	VADDPD       Z24, Z23, Z23
-	VCVTPS2PD    192(AX), Z24
-	VCVTPS2PD    448(AX), Z25
-	VADDPD       Z25, Z24, Z24
-	VADDPD       Z23, Z17, Z17
-	VADDPD       Z24, Z18, Z18
-	VADDPD       Z18, Z17, Z17
-	VCVTPD2PS    Z17, Y21
-	VCVTPS2PD    32(AX), Z17
-	VCVTPS2PD    288(AX), Z18
-	VADDPD       Z18, Z17, Z17
-	VCVTPS2PD    96(AX), Z18
-	VCVTPS2PD    352(AX), Z23
-	VADDPD       Z23, Z18, Z18
-	VCVTPS2PD    160(AX), Z23
-	VCVTPS2PD    416(AX), Z24
-	VADDPD       Z24, Z23, Z23
-	VCVTPS2PD    224(AX), Z24
-	VCVTPS2PD    480(AX), Z25
-	VADDPD       Z25, Z24, Z24
-	VADDPD       Z23, Z17, Z17
-	VADDPD       Z24, Z18, Z18
-	VADDPD       Z18, Z17, Z17
-	VCVTPD2PS    Z17, Y17
-	VINSERTF64X4 $0x01, Y17, Z21, Z17
+	VCVTPS2PD    (AX), Z15
+	VCVTPS2PD    256(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    64(AX), Z16
+	VCVTPS2PD    320(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    128(AX), Z21
+	VCVTPS2PD    384(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    192(AX), Z22
+	VCVTPS2PD    448(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y19
+	VCVTPS2PD    32(AX), Z15
+	VCVTPS2PD    288(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    96(AX), Z16
+	VCVTPS2PD    352(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    160(AX), Z21
+	VCVTPS2PD    416(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    224(AX), Z22
+	VCVTPS2PD    480(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y15
+	VINSERTF64X4 $0x01, Y15, Z19, Z15
 	JMP          folded
 
 more2:
@@ -20668,136 +24450,136 @@ more2:
 	CMPQ         AX, $+13
 	JGE          more3
 	MOVQ         e+40(FP), AX
-	VCVTPS2PD    (AX), Z17
-	VCVTPS2PD    512(AX), Z18
-	VADDPD       Z18, Z17, Z17
-	VCVTPS2PD    256(AX), Z18
-	VADDPD       Z18, Z17, Z17
-	VCVTPS2PD    64(AX), Z18
-	VCVTPS2PD    576(AX), Z23
-	VADDPD       Z23, Z18, Z18
-	VCVTPS2PD    320(AX), Z23
-	VADDPD       Z23, Z18, Z18
-	VCVTPS2PD    128(AX), Z23
-	VCVTPS2PD    640(AX), Z24
-	VADDPD       Z24, Z23, Z23
-	VCVTPS2PD    384(AX), Z24
-	VADDPD       Z24, Z23, Z23
-	VCVTPS2PD    192(AX), Z24
-	VCVTPS2PD    704(AX), Z25
-	VADDPD       Z25, Z24, Z24
-	VCVTPS2PD    448(AX), Z25
-	VADDPD       Z25, Z24, Z24
-	VADDPD       Z23, Z17, Z17
-	VADDPD       Z24, Z18, Z18
-	VADDPD       Z18, Z17, Z17
-	VCVTPD2PS    Z17, Y21
-	VCVTPS2PD    32(AX), Z17
-	VCVTPS2PD    544(AX), Z18
-	VADDPD       Z18, Z17, Z17
-	VCVTPS2PD    288(AX), Z18
-	VADDPD       Z18, Z17, Z17
-	VCVTPS2PD    96(AX), Z18
-	VCVTPS2PD    608(AX), Z23
-	VADDPD       Z23, Z18, Z18
-	VCVTPS2PD    352(AX), Z23
-	VADDPD       Z23, Z18, Z18
-	VCVTPS2PD    160(AX), Z23
-	VCVTPS2PD    672(AX), Z24
-	VADDPD       Z24, Z23, Z23
-	VCVTPS2PD    416(AX), Z24
-	VADDPD       Z24, Z23, Z23
-	VCVTPS2PD    224(AX), Z24
-	VCVTPS2PD    736(AX), Z25
-	VADDPD       Z25, Z24, Z24
-	VCVTPS2PD    480(AX), Z25
-	VADDPD       Z25, Z24, Z24
-	VADDPD       Z23, Z17, Z17
-	VADDPD       Z24, Z18, Z18
-	VADDPD       Z18, Z17, Z17
-	VCVTPD2PS    Z17, Y17
-	VINSERTF64X4 $0x01, Y17, Z21, Z17
+	VCVTPS2PD    (AX), Z15
+	VCVTPS2PD    512(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    256(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    64(AX), Z16
+	VCVTPS2PD    576(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    320(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    128(AX), Z21
+	VCVTPS2PD    640(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    384(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    192(AX), Z22
+	VCVTPS2PD    704(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VCVTPS2PD    448(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y19
+	VCVTPS2PD    32(AX), Z15
+	VCVTPS2PD    544(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    288(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    96(AX), Z16
+	VCVTPS2PD    608(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    352(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    160(AX), Z21
+	VCVTPS2PD    672(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    416(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    224(AX), Z22
+	VCVTPS2PD    736(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VCVTPS2PD    480(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y15
+	VINSERTF64X4 $0x01, Y15, Z19, Z15
 	JMP          folded
 
 more3:
 	MOVQ         e+40(FP), AX
-	VCVTPS2PD    (AX), Z17
-	VCVTPS2PD    512(AX), Z18
-	VADDPD       Z18, Z17, Z17
-	VCVTPS2PD    256(AX), Z18
-	VCVTPS2PD    768(AX), Z23
-	VADDPD       Z23, Z18, Z18
-	VADDPD       Z18, Z17, Z17
-	VCVTPS2PD    64(AX), Z18
-	VCVTPS2PD    576(AX), Z23
-	VADDPD       Z23, Z18, Z18
-	VCVTPS2PD    320(AX), Z23
-	VCVTPS2PD    832(AX), Z24
+	VCVTPS2PD    (AX), Z15
+	VCVTPS2PD    512(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    256(AX), Z16
+	VCVTPS2PD    768(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    64(AX), Z16
+	VCVTPS2PD    576(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    320(AX), Z21
+	VCVTPS2PD    832(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    128(AX), Z21
+	VCVTPS2PD    640(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    384(AX), Z22
+	VCVTPS2PD    896(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    192(AX), Z22
+	VCVTPS2PD    704(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VCVTPS2PD    448(AX), Z23
+	VCVTPS2PD    960(AX), Z24
 	VADDPD       Z24, Z23, Z23
-	VADDPD       Z23, Z18, Z18
-	VCVTPS2PD    128(AX), Z23
-	VCVTPS2PD    640(AX), Z24
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y19
+	VCVTPS2PD    32(AX), Z15
+	VCVTPS2PD    544(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    288(AX), Z16
+	VCVTPS2PD    800(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    96(AX), Z16
+	VCVTPS2PD    608(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    352(AX), Z21
+	VCVTPS2PD    864(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    160(AX), Z21
+	VCVTPS2PD    672(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    416(AX), Z22
+	VCVTPS2PD    928(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    224(AX), Z22
+	VCVTPS2PD    736(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VCVTPS2PD    480(AX), Z23
+	VCVTPS2PD    992(AX), Z24
 	VADDPD       Z24, Z23, Z23
-	VCVTPS2PD    384(AX), Z24
-	VCVTPS2PD    896(AX), Z25
-	VADDPD       Z25, Z24, Z24
-	VADDPD       Z24, Z23, Z23
-	VCVTPS2PD    192(AX), Z24
-	VCVTPS2PD    704(AX), Z25
-	VADDPD       Z25, Z24, Z24
-	VCVTPS2PD    448(AX), Z25
-	VCVTPS2PD    960(AX), Z26
-	VADDPD       Z26, Z25, Z25
-	VADDPD       Z25, Z24, Z24
-	VADDPD       Z23, Z17, Z17
-	VADDPD       Z24, Z18, Z18
-	VADDPD       Z18, Z17, Z17
-	VCVTPD2PS    Z17, Y21
-	VCVTPS2PD    32(AX), Z17
-	VCVTPS2PD    544(AX), Z18
-	VADDPD       Z18, Z17, Z17
-	VCVTPS2PD    288(AX), Z18
-	VCVTPS2PD    800(AX), Z23
-	VADDPD       Z23, Z18, Z18
-	VADDPD       Z18, Z17, Z17
-	VCVTPS2PD    96(AX), Z18
-	VCVTPS2PD    608(AX), Z23
-	VADDPD       Z23, Z18, Z18
-	VCVTPS2PD    352(AX), Z23
-	VCVTPS2PD    864(AX), Z24
-	VADDPD       Z24, Z23, Z23
-	VADDPD       Z23, Z18, Z18
-	VCVTPS2PD    160(AX), Z23
-	VCVTPS2PD    672(AX), Z24
-	VADDPD       Z24, Z23, Z23
-	VCVTPS2PD    416(AX), Z24
-	VCVTPS2PD    928(AX), Z25
-	VADDPD       Z25, Z24, Z24
-	VADDPD       Z24, Z23, Z23
-	VCVTPS2PD    224(AX), Z24
-	VCVTPS2PD    736(AX), Z25
-	VADDPD       Z25, Z24, Z24
-	VCVTPS2PD    480(AX), Z25
-	VCVTPS2PD    992(AX), Z26
-	VADDPD       Z26, Z25, Z25
-	VADDPD       Z25, Z24, Z24
-	VADDPD       Z23, Z17, Z17
-	VADDPD       Z24, Z18, Z18
-	VADDPD       Z18, Z17, Z17
-	VCVTPD2PS    Z17, Y17
-	VINSERTF64X4 $0x01, Y17, Z21, Z17
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y15
+	VINSERTF64X4 $0x01, Y15, Z19, Z15
 
 folded:
 	MOVQ      sums+0(FP), AX
-	VMOVUPS   (AX), Z18
-	VBLENDMPS Z17, Z18, K1, Z17
-	VMOVUPS   Z17, (AX)
-	VMOVUPS   128(AX), Z17
-	VBLENDMPS Z22, Z17, K1, Z17
-	VMOVUPS   Z17, 128(AX)
-	VMOVUPS   256(AX), Z17
-	VBLENDMPS Z20, Z17, K1, Z17
-	VMOVUPS   Z17, 256(AX)
+	VMOVUPS   (AX), Z16
+	VBLENDMPS Z15, Z16, K1, Z15
+	VMOVUPS   Z15, (AX)
+	VMOVUPS   128(AX), Z15
+	VBLENDMPS Z20, Z15, K1, Z15
+	VMOVUPS   Z15, 128(AX)
+	VMOVUPS   256(AX), Z15
+	VBLENDMPS Z18, Z15, K1, Z15
+	VMOVUPS   Z15, 256(AX)
 	ADDQ      $+64, sums+0(FP)
 	ADDQ      $+64, labels+16(FP)
 	MOVQ      step+48(FP), AX
@@ -20812,238 +24594,361 @@ folded:
 	RET
 
 // func narrowShiftedAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int)
-// Requires: AVX, AVX2, CMOV, FMA3
+// Requires: AVX, AVX2, FMA3
 TEXT ·narrowShiftedAVX2(SB), NOSPLIT, $0-56
+	VBROADCASTSS consts<>+1792(SB), Y0
+
 group:
 	MOVQ         labels+16(FP), AX
-	VMOVUPS      (AX), Y0
-	VBROADCASTSS consts<>+640(SB), Y3
+	VMOVUPS      (AX), Y1
+	VBROADCASTSS consts<>+640(SB), Y4
 	MOVQ         logits+8(FP), AX
 	MOVQ         classes+32(FP), CX
+	SHLQ         $0x02, CX
 	MOVQ         classes+32(FP), DX
-	SHLQ         $0x02, DX
-	CMPQ         CX, $+4
+	CMPQ         DX, $+4
 	JLT          most_few
-	ADDQ         $-4, CX
+	ADDQ         $-4, DX
 	MOVQ         $0x00000000, BX
 
 most_columns:
-	MOVQ         BX, SI
-	SHLQ         $0x05, SI
+	MOVQ         e+40(FP), SI
 	MOVQ         BX, DI
+	MOVQ         BX, R8
+	SHLQ         $0x05, DI
+	SHLQ         $0x02, R8
+	LEAQ         (AX)(R8*1), R8
+	LEAQ         (SI)(DI*1), SI
+	VMOVD        BX, X2
+	VPBROADCASTD X2, Y2
+	VPSUBD       Y2, Y1, Y2
+	LEAQ         (CX)(CX*2), SI
+	LEAQ         (R8)(CX*4), DI
+	VMOVUPS      (R8), X3
+	VINSERTF128  $0x01, (DI), Y3, Y5
+	VMOVUPS      (R8)(CX*1), X3
+	VINSERTF128  $0x01, (DI)(CX*1), Y3, Y6
+	VMOVUPS      (R8)(CX*2), X3
+	VINSERTF128  $0x01, (DI)(CX*2), Y3, Y7
+	VMOVUPS      (R8)(SI*1), X3
+	VINSERTF128  $0x01, (DI)(SI*1), Y3, Y8
+	VUNPCKLPS    Y6, Y5, Y9
+	VUNPCKLPS    Y8, Y7, Y10
+	VUNPCKHPS    Y6, Y5, Y5
+	VUNPCKHPS    Y8, Y7, Y6
+	VUNPCKLPD    Y10, Y9, Y7
+	VUNPCKHPD    Y10, Y9, Y8
+	VUNPCKLPD    Y6, Y5, Y9
+	VUNPCKHPD    Y6, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPCMPEQD     Y6, Y2, Y6
+	VPAND        consts<>+608(SB), Y6, Y6
+	VPOR         Y6, Y7, Y6
+	VMAXPS       Y4, Y6, Y4
+	VPCMPEQD     Y0, Y2, Y6
+	VPAND        consts<>+608(SB), Y6, Y6
+	VPOR         Y6, Y8, Y6
+	VMAXPS       Y4, Y6, Y4
+	VBROADCASTSS consts<>+2624(SB), Y6
+	VPCMPEQD     Y6, Y2, Y6
+	VPAND        consts<>+608(SB), Y6, Y6
+	VPOR         Y6, Y9, Y6
+	VMAXPS       Y4, Y6, Y4
+	VBROADCASTSS consts<>+2656(SB), Y6
+	VPCMPEQD     Y6, Y2, Y2
+	VPAND        consts<>+608(SB), Y2, Y2
+	VPOR         Y2, Y5, Y2
+	VMAXPS       Y4, Y2, Y4
+	ADDQ         $+4, BX
+	CMPQ         BX, DX
+	JLE          most_columns
+
+	// the columns that are left
+	SUBQ         DX, BX
+	CMPQ         BX, $+4
+	JGE          most_done
+	CMPQ         BX, $+3
+	JGE          most_left1
+	CMPQ         BX, $+2
+	JGE          most_left2
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x05, SI
 	SHLQ         $0x02, DI
-	LEAQ         (AX)(DI*1), DI
-	MOVQ         e+40(FP), R8
-	LEAQ         (R8)(SI*1), SI
-	VMOVD        BX, X1
-	VPBROADCASTD X1, Y1
-	VPSUBD       Y1, Y0, Y1
-	LEAQ         (DX)(DX*2), SI
-	LEAQ         (DI)(DX*4), R8
-	VMOVUPS      (DI), X2
-	VINSERTF128  $0x01, (R8), Y2, Y4
-	VMOVUPS      (DI)(DX*1), X2
-	VINSERTF128  $0x01, (R8)(DX*1), Y2, Y5
-	VMOVUPS      (DI)(DX*2), X2
-	VINSERTF128  $0x01, (R8)(DX*2), Y2, Y6
-	VMOVUPS      (DI)(SI*1), X2
-	VINSERTF128  $0x01, (R8)(SI*1), Y2, Y7
-	VUNPCKLPS    Y5, Y4, Y8
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VMOVD        DX, X2
+	VPBROADCASTD X2, Y2
+	VPSUBD       Y2, Y1, Y2
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), BX
+	VMOVUPS      (AX), X3
+	VINSERTF128  $0x01, (BX), Y3, Y5
+	VMOVUPS      (AX)(CX*1), X3
+	VINSERTF128  $0x01, (BX)(CX*1), Y3, Y6
+	VMOVUPS      (AX)(CX*2), X3
+	VINSERTF128  $0x01, (BX)(CX*2), Y3, Y7
+	VMOVUPS      (AX)(DX*1), X3
+	VINSERTF128  $0x01, (BX)(DX*1), Y3, Y8
+	VUNPCKLPS    Y6, Y5, Y9
+	VUNPCKLPS    Y8, Y7, Y10
+	VUNPCKHPS    Y6, Y5, Y5
+	VUNPCKHPS    Y8, Y7, Y6
+	VUNPCKLPD    Y10, Y9, Y7
+	VUNPCKHPD    Y10, Y9, Y7
+	VUNPCKLPD    Y6, Y5, Y8
+	VUNPCKHPD    Y6, Y5, Y5
+	VPCMPEQD     Y0, Y2, Y6
+	VPAND        consts<>+608(SB), Y6, Y6
+	VPOR         Y6, Y7, Y6
+	VMAXPS       Y4, Y6, Y4
+	VBROADCASTSS consts<>+2624(SB), Y6
+	VPCMPEQD     Y6, Y2, Y6
+	VPAND        consts<>+608(SB), Y6, Y6
+	VPOR         Y6, Y8, Y6
+	VMAXPS       Y4, Y6, Y4
+	VBROADCASTSS consts<>+2656(SB), Y6
+	VPCMPEQD     Y6, Y2, Y2
+	VPAND        consts<>+608(SB), Y2, Y2
+	VPOR         Y2, Y5, Y2
+	VMAXPS       Y4, Y2, Y4
+	JMP          most_done
+
+most_left2:
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x05, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VMOVD        DX, X2
+	VPBROADCASTD X2, Y2
+	VPSUBD       Y2, Y1, Y2
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), BX
+	VMOVUPS      (AX), X3
+	VINSERTF128  $0x01, (BX), Y3, Y5
+	VMOVUPS      (AX)(CX*1), X3
+	VINSERTF128  $0x01, (BX)(CX*1), Y3, Y6
+	VMOVUPS      (AX)(CX*2), X3
+	VINSERTF128  $0x01, (BX)(CX*2), Y3, Y7
+	VMOVUPS      (AX)(DX*1), X3
+	VINSERTF128  $0x01, (BX)(DX*1), Y3, Y8
+	VUNPCKLPS    Y6, Y5, Y9
+	VUNPCKLPS    Y8, Y7, Y10
+	VUNPCKHPS    Y6, Y5, Y5
+	VUNPCKHPS    Y8, Y7, Y6
+	VUNPCKLPD    Y10, Y9, Y7
+	VUNPCKHPD    Y10, Y9, Y7
+	VUNPCKLPD    Y6, Y5, Y7
+	VUNPCKHPD    Y6, Y5, Y5
+	VBROADCASTSS consts<>+2624(SB), Y6
+	VPCMPEQD     Y6, Y2, Y6
+	VPAND        consts<>+608(SB), Y6, Y6
+	VPOR         Y6, Y7, Y6
+	VMAXPS       Y4, Y6, Y4
+	VBROADCASTSS consts<>+2656(SB), Y6
+	VPCMPEQD     Y6, Y2, Y2
+	VPAND        consts<>+608(SB), Y2, Y2
+	VPOR         Y2, Y5, Y2
+	VMAXPS       Y4, Y2, Y4
+	JMP          most_done
+
+most_left1:
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x05, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VMOVD        DX, X2
+	VPBROADCASTD X2, Y2
+	VPSUBD       Y2, Y1, Y2
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), BX
+	VMOVUPS      (AX), X3
+	VINSERTF128  $0x01, (BX), Y3, Y5
+	VMOVUPS      (AX)(CX*1), X3
+	VINSERTF128  $0x01, (BX)(CX*1), Y3, Y6
+	VMOVUPS      (AX)(CX*2), X3
+	VINSERTF128  $0x01, (BX)(CX*2), Y3, Y7
+	VMOVUPS      (AX)(DX*1), X3
+	VINSERTF128  $0x01, (BX)(DX*1), Y3, Y8
+	VUNPCKLPS    Y6, Y5, Y9
+	VUNPCKLPS    Y8, Y7, Y10
+	VUNPCKHPS    Y6, Y5, Y5
+	VUNPCKHPS    Y8, Y7, Y6
+	VUNPCKLPD    Y10, Y9, Y7
+	VUNPCKHPD    Y10, Y9, Y7
+	VUNPCKLPD    Y6, Y5, Y7
+	VUNPCKHPD    Y6, Y5, Y5
+	VBROADCASTSS consts<>+2656(SB), Y6
+	VPCMPEQD     Y6, Y2, Y2
+	VPAND        consts<>+608(SB), Y2, Y2
+	VPOR         Y2, Y5, Y2
+	VMAXPS       Y4, Y2, Y4
+	JMP          most_done
+	JMP most_done
+
+most_few:
+	MOVQ         classes+32(FP), DX
+	CMPQ         DX, $+3
+	JLT          most_two
+	MOVQ         e+40(FP), DX
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), BX
+	VMOVSD       (AX), X2
+	VINSERTPS    $0x20, 8(AX), X2, X3
+	VMOVSD       (BX), X2
+	VINSERTPS    $0x20, 8(BX), X2, X2
+	VINSERTF128  $0x01, X2, Y3, Y2
+	VMOVSD       (AX)(CX*1), X3
+	VINSERTPS    $0x20, 8(AX)(CX*1), X3, X3
+	VMOVSD       (BX)(CX*1), X5
+	VINSERTPS    $0x20, 8(BX)(CX*1), X5, X5
+	VINSERTF128  $0x01, X5, Y3, Y5
+	VMOVSD       (AX)(CX*2), X3
+	VINSERTPS    $0x20, 8(AX)(CX*2), X3, X3
+	VMOVSD       (BX)(CX*2), X6
+	VINSERTPS    $0x20, 8(BX)(CX*2), X6, X6
+	VINSERTF128  $0x01, X6, Y3, Y6
+	VMOVSD       (AX)(DX*1), X3
+	VINSERTPS    $0x20, 8(AX)(DX*1), X3, X3
+	VMOVSD       (BX)(DX*1), X7
+	VINSERTPS    $0x20, 8(BX)(DX*1), X7, X7
+	VINSERTF128  $0x01, X7, Y3, Y7
+	VUNPCKLPS    Y5, Y2, Y8
 	VUNPCKLPS    Y7, Y6, Y9
-	VUNPCKHPS    Y5, Y4, Y4
+	VUNPCKHPS    Y5, Y2, Y2
 	VUNPCKHPS    Y7, Y6, Y5
 	VUNPCKLPD    Y9, Y8, Y6
 	VUNPCKHPD    Y9, Y8, Y7
-	VUNPCKLPD    Y5, Y4, Y8
-	VUNPCKHPD    Y5, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VPCMPEQD     Y5, Y1, Y5
-	VPAND        consts<>+608(SB), Y5, Y5
-	VPOR         Y5, Y6, Y5
-	VMAXPS       Y3, Y5, Y3
-	VBROADCASTSS consts<>+1792(SB), Y5
-	VPCMPEQD     Y5, Y1, Y5
-	VPAND        consts<>+608(SB), Y5, Y5
-	VPOR         Y5, Y7, Y5
-	VMAXPS       Y3, Y5, Y3
-	VBROADCASTSS consts<>+2624(SB), Y5
-	VPCMPEQD     Y5, Y1, Y5
-	VPAND        consts<>+608(SB), Y5, Y5
-	VPOR         Y5, Y8, Y5
-	VMAXPS       Y3, Y5, Y3
-	VBROADCASTSS consts<>+2656(SB), Y5
-	VPCMPEQD     Y5, Y1, Y1
-	VPAND        consts<>+608(SB), Y1, Y1
-	VPOR         Y1, Y4, Y1
-	VMAXPS       Y3, Y1, Y3
-
-	// the next 4, or the last
-	CMPQ    BX, CX
-	JEQ     most_done
-	ADDQ    $+4, BX
-	MOVQ    BX, BX
-	CMPQ    BX, CX
-	CMOVQGT CX, BX
-	MOVQ    BX, BX
-	JMP     most_columns
-
-most_few:
-	CMPQ         CX, $+3
-	JLT          most_two
-	MOVQ         e+40(FP), CX
-	LEAQ         (DX)(DX*2), CX
-	LEAQ         (AX)(DX*4), BX
-	VMOVSD       (AX), X1
-	VINSERTPS    $0x20, 8(AX), X1, X2
-	VMOVSD       (BX), X1
-	VINSERTPS    $0x20, 8(BX), X1, X1
-	VINSERTF128  $0x01, X1, Y2, Y1
-	VMOVSD       (AX)(DX*1), X2
-	VINSERTPS    $0x20, 8(AX)(DX*1), X2, X2
-	VMOVSD       (BX)(DX*1), X4
-	VINSERTPS    $0x20, 8(BX)(DX*1), X4, X4
-	VINSERTF128  $0x01, X4, Y2, Y4
-	VMOVSD       (AX)(DX*2), X2
-	VINSERTPS    $0x20, 8(AX)(DX*2), X2, X2
-	VMOVSD       (BX)(DX*2), X5
-	VINSERTPS    $0x20, 8(BX)(DX*2), X5, X5
-	VINSERTF128  $0x01, X5, Y2, Y5
-	VMOVSD       (AX)(CX*1), X2
-	VINSERTPS    $0x20, 8(AX)(CX*1), X2, X2
-	VMOVSD       (BX)(CX*1), X6
-	VINSERTPS    $0x20, 8(BX)(CX*1), X6, X6
-	VINSERTF128  $0x01, X6, Y2, Y6
-	VUNPCKLPS    Y4, Y1, Y7
-	VUNPCKLPS    Y6, Y5, Y8
-	VUNPCKHPS    Y4, Y1, Y1
-	VUNPCKHPS    Y6, Y5, Y4
-	VUNPCKLPD    Y8, Y7, Y5
-	VUNPCKHPD    Y8, Y7, Y6
-	VUNPCKLPD    Y4, Y1, Y7
-	VUNPCKHPD    Y4, Y1, Y1
-	VPXOR        Y1, Y1, Y1
-	VPCMPEQD     Y1, Y0, Y1
-	VPAND        consts<>+608(SB), Y1, Y1
-	VPOR         Y1, Y5, Y1
-	VMAXPS       Y3, Y1, Y3
-	VBROADCASTSS consts<>+1792(SB), Y1
-	VPCMPEQD     Y1, Y0, Y1
-	VPAND        consts<>+608(SB), Y1, Y1
-	VPOR         Y1, Y6, Y1
-	VMAXPS       Y3, Y1, Y3
-	VBROADCASTSS consts<>+2624(SB), Y1
-	VPCMPEQD     Y1, Y0, Y1
-	VPAND        consts<>+608(SB), Y1, Y1
-	VPOR         Y1, Y7, Y1
-	VMAXPS       Y3, Y1, Y3
+	VUNPCKLPD    Y5, Y2, Y8
+	VUNPCKHPD    Y5, Y2, Y2
+	VPXOR        Y2, Y2, Y2
+	VPCMPEQD     Y2, Y1, Y2
+	VPAND        consts<>+608(SB), Y2, Y2
+	VPOR         Y2, Y6, Y2
+	VMAXPS       Y4, Y2, Y4
+	VPCMPEQD     Y0, Y1, Y2
+	VPAND        consts<>+608(SB), Y2, Y2
+	VPOR         Y2, Y7, Y2
+	VMAXPS       Y4, Y2, Y4
+	VBROADCASTSS consts<>+2624(SB), Y2
+	VPCMPEQD     Y2, Y1, Y2
+	VPAND        consts<>+608(SB), Y2, Y2
+	VPOR         Y2, Y8, Y2
+	VMAXPS       Y4, Y2, Y4
 	JMP          most_done
 
 most_two:
-	MOVQ         e+40(FP), CX
-	LEAQ         (DX)(DX*2), CX
-	LEAQ         (AX)(DX*4), BX
-	VMOVSD       (AX), X2
-	VMOVSD       (BX), X1
-	VINSERTF128  $0x01, X1, Y2, Y1
-	VMOVSD       (AX)(DX*1), X2
-	VMOVSD       (BX)(DX*1), X4
-	VINSERTF128  $0x01, X4, Y2, Y4
-	VMOVSD       (AX)(DX*2), X2
-	VMOVSD       (BX)(DX*2), X5
-	VINSERTF128  $0x01, X5, Y2, Y5
-	VMOVSD       (AX)(CX*1), X2
-	VMOVSD       (BX)(CX*1), X6
-	VINSERTF128  $0x01, X6, Y2, Y6
-	VUNPCKLPS    Y4, Y1, Y7
-	VUNPCKLPS    Y6, Y5, Y8
-	VUNPCKHPS    Y4, Y1, Y1
-	VUNPCKHPS    Y6, Y5, Y4
-	VUNPCKLPD    Y8, Y7, Y5
-	VUNPCKHPD    Y8, Y7, Y6
-	VUNPCKLPD    Y4, Y1, Y7
-	VUNPCKHPD    Y4, Y1, Y1
-	VPXOR        Y1, Y1, Y1
-	VPCMPEQD     Y1, Y0, Y1
-	VPAND        consts<>+608(SB), Y1, Y1
-	VPOR         Y1, Y5, Y1
-	VMAXPS       Y3, Y1, Y3
-	VBROADCASTSS consts<>+1792(SB), Y1
-	VPCMPEQD     Y1, Y0, Y1
-	VPAND        consts<>+608(SB), Y1, Y1
-	VPOR         Y1, Y6, Y1
-	VMAXPS       Y3, Y1, Y3
+	MOVQ        e+40(FP), DX
+	LEAQ        (CX)(CX*2), DX
+	LEAQ        (AX)(CX*4), BX
+	VMOVSD      (AX), X3
+	VMOVSD      (BX), X2
+	VINSERTF128 $0x01, X2, Y3, Y2
+	VMOVSD      (AX)(CX*1), X3
+	VMOVSD      (BX)(CX*1), X5
+	VINSERTF128 $0x01, X5, Y3, Y5
+	VMOVSD      (AX)(CX*2), X3
+	VMOVSD      (BX)(CX*2), X6
+	VINSERTF128 $0x01, X6, Y3, Y6
+	VMOVSD      (AX)(DX*1), X3
+	VMOVSD      (BX)(DX*1), X7
+	VINSERTF128 $0x01, X7, Y3, Y7
+	VUNPCKLPS   Y5, Y2, Y8
+	VUNPCKLPS   Y7, Y6, Y9
+	VUNPCKHPS   Y5, Y2, Y2
+	VUNPCKHPS   Y7, Y6, Y5
+	VUNPCKLPD   Y9, Y8, Y6
+	VUNPCKHPD   Y9, Y8, Y7
+	VUNPCKLPD   Y5, Y2, Y8
+	VUNPCKHPD   Y5, Y2, Y2
+	VPXOR       Y2, Y2, Y2
+	VPCMPEQD    Y2, Y1, Y2
+	VPAND       consts<>+608(SB), Y2, Y2
+	VPOR        Y2, Y6, Y2
+	VMAXPS      Y4, Y2, Y4
+	VPCMPEQD    Y0, Y1, Y2
+	VPAND       consts<>+608(SB), Y2, Y2
+	VPOR        Y2, Y7, Y2
+	VMAXPS      Y4, Y2, Y4
 
 most_done:
 	// the shift and N
-	VPAND        consts<>+32(SB), Y3, Y1
-	VBROADCASTSS consts<>+2272(SB), Y4
-	VCMPPS       $0x11, Y1, Y4, Y4
-	VCMPPS       $0x11, consts<>+928(SB), Y1, Y1
-	VPAND        Y4, Y1, Y1
-	VPAND        Y3, Y1, Y1
-	VSUBPS       Y1, Y3, Y4
-	VBROADCASTSS consts<>+2336(SB), Y5
-	VMINPS       Y4, Y5, Y4
-	VBROADCASTSS consts<>+2304(SB), Y5
-	VMAXPS       Y4, Y5, Y4
-	VBROADCASTSS consts<>+96(SB), Y5
-	VFMADD213PS  consts<>+2368(SB), Y5, Y4
-	VPSUBD       consts<>+2400(SB), Y4, Y4
-	VCVTDQ2PS    Y4, Y5
-	VSUBPS       consts<>+2432(SB), Y5, Y5
-	VBROADCASTSS consts<>+2368(SB), Y6
-	VSUBPS       Y5, Y6, Y6
-	VMULPS       consts<>+160(SB), Y5, Y5
+	VPAND        consts<>+32(SB), Y4, Y2
+	VBROADCASTSS consts<>+2272(SB), Y5
+	VCMPPS       $0x11, Y2, Y5, Y5
+	VCMPPS       $0x11, consts<>+928(SB), Y2, Y2
+	VPAND        Y5, Y2, Y2
+	VPAND        Y4, Y2, Y2
+	VSUBPS       Y2, Y4, Y5
+	VBROADCASTSS consts<>+2336(SB), Y6
+	VMINPS       Y5, Y6, Y5
+	VBROADCASTSS consts<>+2304(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+2368(SB), Y6, Y5
+	VPSUBD       consts<>+2400(SB), Y5, Y5
+	VCVTDQ2PS    Y5, Y6
+	VSUBPS       consts<>+2432(SB), Y6, Y6
+	VBROADCASTSS consts<>+2368(SB), Y7
+	VSUBPS       Y6, Y7, Y7
+	VMULPS       consts<>+160(SB), Y6, Y6
 	MOVQ         sums+0(FP), AX
-	VPXOR        Y7, Y7, Y7
-	VMOVUPS      640(AX), Y8
-	VPCMPEQD     Y7, Y8, Y7
+	VPXOR        Y8, Y8, Y8
+	VMOVUPS      640(AX), Y9
+	VPCMPEQD     Y8, Y9, Y8
 	MOVQ         logits+8(FP), AX
 	MOVQ         classes+32(FP), CX
+	SHLQ         $0x02, CX
 	MOVQ         classes+32(FP), DX
-	SHLQ         $0x02, DX
-	CMPQ         CX, $+4
+	CMPQ         DX, $+4
 	JLT          sum_few
-	ADDQ         $-4, CX
+	ADDQ         $-4, DX
 	MOVQ         $0x00000000, BX
 
 sum_columns:
-	MOVQ         BX, SI
-	SHLQ         $0x05, SI
+	MOVQ         e+40(FP), SI
 	MOVQ         BX, DI
-	SHLQ         $0x02, DI
-	LEAQ         (AX)(DI*1), DI
-	MOVQ         e+40(FP), R8
-	LEAQ         (R8)(SI*1), SI
-	VMOVD        BX, X2
-	VPBROADCASTD X2, Y8
-	VPSUBD       Y8, Y0, Y8
-	LEAQ         (DX)(DX*2), R8
-	LEAQ         (DI)(DX*4), R9
-	VMOVUPS      (DI), X2
-	VINSERTF128  $0x01, (R9), Y2, Y9
-	VMOVUPS      (DI)(DX*1), X2
-	VINSERTF128  $0x01, (R9)(DX*1), Y2, Y10
-	VMOVUPS      (DI)(DX*2), X2
-	VINSERTF128  $0x01, (R9)(DX*2), Y2, Y11
-	VMOVUPS      (DI)(R8*1), X2
-	VINSERTF128  $0x01, (R9)(R8*1), Y2, Y12
-	VUNPCKLPS    Y10, Y9, Y13
-	VUNPCKLPS    Y12, Y11, Y14
-	VUNPCKHPS    Y10, Y9, Y9
-	VUNPCKHPS    Y12, Y11, Y10
-	VUNPCKLPD    Y14, Y13, Y11
-	VUNPCKHPD    Y14, Y13, Y12
-	VUNPCKLPD    Y10, Y9, Y13
-	VUNPCKHPD    Y10, Y9, Y9
-	VPXOR        Y10, Y10, Y10
-	VPCMPEQD     Y10, Y8, Y10
-	VSUBPS       Y1, Y11, Y11
-	VPANDN       Y11, Y10, Y11
-	VMAXPS       Y11, Y5, Y11
-	VMOVAPS      Y6, Y14
-	VFMADD231PS  consts<>+96(SB), Y11, Y14
-	VSUBPS       Y6, Y14, Y15
+	MOVQ         BX, R8
+	SHLQ         $0x05, DI
+	SHLQ         $0x02, R8
+	LEAQ         (AX)(R8*1), R8
+	LEAQ         (SI)(DI*1), SI
+	VMOVD        BX, X3
+	VPBROADCASTD X3, Y9
+	VPSUBD       Y9, Y1, Y9
+	LEAQ         (CX)(CX*2), DI
+	LEAQ         (R8)(CX*4), R9
+	VMOVUPS      (R8), X3
+	VINSERTF128  $0x01, (R9), Y3, Y10
+	VMOVUPS      (R8)(CX*1), X3
+	VINSERTF128  $0x01, (R9)(CX*1), Y3, Y11
+	VMOVUPS      (R8)(CX*2), X3
+	VINSERTF128  $0x01, (R9)(CX*2), Y3, Y12
+	VMOVUPS      (R8)(DI*1), X3
+	VINSERTF128  $0x01, (R9)(DI*1), Y3, Y13
+	VUNPCKLPS    Y11, Y10, Y14
+	VUNPCKLPS    Y13, Y12, Y15
+	VUNPCKHPS    Y11, Y10, Y10
+	VUNPCKHPS    Y13, Y12, Y11
+	VUNPCKLPD    Y15, Y14, Y12
+	VUNPCKHPD    Y15, Y14, Y13
+	VUNPCKLPD    Y11, Y10, Y14
+	VUNPCKHPD    Y11, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VPCMPEQD     Y11, Y9, Y11
+	VSUBPS       Y2, Y12, Y12
+	VPANDN       Y12, Y11, Y11
+	VMAXPS       Y11, Y6, Y11
+	VMOVAPS      Y7, Y12
+	VFMADD231PS  consts<>+96(SB), Y11, Y12
+	VSUBPS       Y7, Y12, Y15
 	VFNMADD231PS consts<>+160(SB), Y15, Y11
 	VFNMADD231PS consts<>+192(SB), Y15, Y11
 	VBROADCASTSS consts<>+2464(SB), Y15
@@ -21053,43 +24958,21 @@ sum_columns:
 	VFMADD213PS  consts<>+2592(SB), Y11, Y15
 	VFMADD213PS  consts<>+384(SB), Y11, Y15
 	VFMADD213PS  consts<>+384(SB), Y15, Y11
-	VPSLLD       $0x17, Y14, Y14
-	VPANDN       Y14, Y10, Y10
-	VMULPS       Y10, Y11, Y10
-	VMOVUPS      (SI), Y11
-	VBLENDVPS    Y7, Y10, Y11, Y10
-	VMOVUPS      Y10, (SI)
-	VBROADCASTSS consts<>+1792(SB), Y10
-	VPCMPEQD     Y10, Y8, Y10
-	VSUBPS       Y1, Y12, Y11
-	VPANDN       Y11, Y10, Y11
-	VMAXPS       Y11, Y5, Y11
-	VMOVAPS      Y6, Y12
-	VFMADD231PS  consts<>+96(SB), Y11, Y12
-	VSUBPS       Y6, Y12, Y14
-	VFNMADD231PS consts<>+160(SB), Y14, Y11
-	VFNMADD231PS consts<>+192(SB), Y14, Y11
-	VBROADCASTSS consts<>+2464(SB), Y14
-	VFMADD213PS  consts<>+2496(SB), Y11, Y14
-	VFMADD213PS  consts<>+2528(SB), Y11, Y14
-	VFMADD213PS  consts<>+2560(SB), Y11, Y14
-	VFMADD213PS  consts<>+2592(SB), Y11, Y14
-	VFMADD213PS  consts<>+384(SB), Y11, Y14
-	VFMADD213PS  consts<>+384(SB), Y14, Y11
 	VPSLLD       $0x17, Y12, Y12
-	VPANDN       Y12, Y10, Y10
-	VMULPS       Y10, Y11, Y10
-	VMOVUPS      32(SI), Y11
-	VBLENDVPS    Y7, Y10, Y11, Y10
-	VMOVUPS      Y10, 32(SI)
-	VBROADCASTSS consts<>+2624(SB), Y10
-	VPCMPEQD     Y10, Y8, Y10
-	VSUBPS       Y1, Y13, Y11
-	VPANDN       Y11, Y10, Y11
-	VMAXPS       Y11, Y5, Y11
-	VMOVAPS      Y6, Y12
+	VPXOR        Y15, Y15, Y15
+	VPCMPEQD     Y15, Y9, Y15
+	VPANDN       Y12, Y15, Y12
+	VMULPS       Y12, Y11, Y11
+	VMOVUPS      (SI), Y12
+	VBLENDVPS    Y8, Y11, Y12, Y11
+	VMOVUPS      Y11, (SI)
+	VPCMPEQD     Y0, Y9, Y11
+	VSUBPS       Y2, Y13, Y12
+	VPANDN       Y12, Y11, Y11
+	VMAXPS       Y11, Y6, Y11
+	VMOVAPS      Y7, Y12
 	VFMADD231PS  consts<>+96(SB), Y11, Y12
-	VSUBPS       Y6, Y12, Y13
+	VSUBPS       Y7, Y12, Y13
 	VFNMADD231PS consts<>+160(SB), Y13, Y11
 	VFNMADD231PS consts<>+192(SB), Y13, Y11
 	VBROADCASTSS consts<>+2464(SB), Y13
@@ -21100,110 +24983,358 @@ sum_columns:
 	VFMADD213PS  consts<>+384(SB), Y11, Y13
 	VFMADD213PS  consts<>+384(SB), Y13, Y11
 	VPSLLD       $0x17, Y12, Y12
-	VPANDN       Y12, Y10, Y10
-	VMULPS       Y10, Y11, Y10
-	VMOVUPS      64(SI), Y11
-	VBLENDVPS    Y7, Y10, Y11, Y10
-	VMOVUPS      Y10, 64(SI)
-	VBROADCASTSS consts<>+2656(SB), Y10
-	VPCMPEQD     Y10, Y8, Y8
-	VSUBPS       Y1, Y9, Y9
-	VPANDN       Y9, Y8, Y9
-	VMAXPS       Y9, Y5, Y9
-	VMOVAPS      Y6, Y10
-	VFMADD231PS  consts<>+96(SB), Y9, Y10
-	VSUBPS       Y6, Y10, Y11
-	VFNMADD231PS consts<>+160(SB), Y11, Y9
-	VFNMADD231PS consts<>+192(SB), Y11, Y9
-	VBROADCASTSS consts<>+2464(SB), Y11
-	VFMADD213PS  consts<>+2496(SB), Y9, Y11
-	VFMADD213PS  consts<>+2528(SB), Y9, Y11
-	VFMADD213PS  consts<>+2560(SB), Y9, Y11
-	VFMADD213PS  consts<>+2592(SB), Y9, Y11
-	VFMADD213PS  consts<>+384(SB), Y9, Y11
-	VFMADD213PS  consts<>+384(SB), Y11, Y9
-	VPSLLD       $0x17, Y10, Y10
-	VPANDN       Y10, Y8, Y8
-	VMULPS       Y8, Y9, Y8
-	VMOVUPS      96(SI), Y9
-	VBLENDVPS    Y7, Y8, Y9, Y8
-	VMOVUPS      Y8, 96(SI)
+	VPCMPEQD     Y0, Y9, Y13
+	VPANDN       Y12, Y13, Y12
+	VMULPS       Y12, Y11, Y11
+	VMOVUPS      32(SI), Y12
+	VBLENDVPS    Y8, Y11, Y12, Y11
+	VMOVUPS      Y11, 32(SI)
+	VBROADCASTSS consts<>+2624(SB), Y11
+	VPCMPEQD     Y11, Y9, Y11
+	VSUBPS       Y2, Y14, Y12
+	VPANDN       Y12, Y11, Y11
+	VMAXPS       Y11, Y6, Y11
+	VMOVAPS      Y7, Y12
+	VFMADD231PS  consts<>+96(SB), Y11, Y12
+	VSUBPS       Y7, Y12, Y13
+	VFNMADD231PS consts<>+160(SB), Y13, Y11
+	VFNMADD231PS consts<>+192(SB), Y13, Y11
+	VBROADCASTSS consts<>+2464(SB), Y13
+	VFMADD213PS  consts<>+2496(SB), Y11, Y13
+	VFMADD213PS  consts<>+2528(SB), Y11, Y13
+	VFMADD213PS  consts<>+2560(SB), Y11, Y13
+	VFMADD213PS  consts<>+2592(SB), Y11, Y13
+	VFMADD213PS  consts<>+384(SB), Y11, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y11
+	VPSLLD       $0x17, Y12, Y12
+	VBROADCASTSS consts<>+2624(SB), Y13
+	VPCMPEQD     Y13, Y9, Y13
+	VPANDN       Y12, Y13, Y12
+	VMULPS       Y12, Y11, Y11
+	VMOVUPS      64(SI), Y12
+	VBLENDVPS    Y8, Y11, Y12, Y11
+	VMOVUPS      Y11, 64(SI)
+	VBROADCASTSS consts<>+2656(SB), Y11
+	VPCMPEQD     Y11, Y9, Y11
+	VSUBPS       Y2, Y10, Y10
+	VPANDN       Y10, Y11, Y10
+	VMAXPS       Y10, Y6, Y10
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y7, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VBROADCASTSS consts<>+2656(SB), Y12
+	VPCMPEQD     Y12, Y9, Y9
+	VPANDN       Y11, Y9, Y9
+	VMULPS       Y9, Y10, Y9
+	VMOVUPS      96(SI), Y10
+	VBLENDVPS    Y8, Y9, Y10, Y9
+	VMOVUPS      Y9, 96(SI)
+	ADDQ         $+4, BX
+	CMPQ         BX, DX
+	JLE          sum_columns
 
-	// the next 4, or the last
-	CMPQ    BX, CX
-	JEQ     sum_done
-	ADDQ    $+4, BX
-	MOVQ    BX, BX
-	CMPQ    BX, CX
-	CMOVQGT CX, BX
-	MOVQ    BX, BX
-	JMP     sum_columns
+	// the columns that are left
+	SUBQ         DX, BX
+	CMPQ         BX, $+4
+	JGE          sum_done
+	CMPQ         BX, $+3
+	JGE          sum_left1
+	CMPQ         BX, $+2
+	JGE          sum_left2
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x05, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VMOVD        DX, X3
+	VPBROADCASTD X3, Y9
+	VPSUBD       Y9, Y1, Y1
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), SI
+	VMOVUPS      (AX), X3
+	VINSERTF128  $0x01, (SI), Y3, Y9
+	VMOVUPS      (AX)(CX*1), X3
+	VINSERTF128  $0x01, (SI)(CX*1), Y3, Y10
+	VMOVUPS      (AX)(CX*2), X3
+	VINSERTF128  $0x01, (SI)(CX*2), Y3, Y11
+	VMOVUPS      (AX)(DX*1), X3
+	VINSERTF128  $0x01, (SI)(DX*1), Y3, Y12
+	VUNPCKLPS    Y10, Y9, Y13
+	VUNPCKLPS    Y12, Y11, Y14
+	VUNPCKHPS    Y10, Y9, Y9
+	VUNPCKHPS    Y12, Y11, Y10
+	VUNPCKLPD    Y14, Y13, Y11
+	VUNPCKHPD    Y14, Y13, Y11
+	VUNPCKLPD    Y10, Y9, Y12
+	VUNPCKHPD    Y10, Y9, Y9
+	VPCMPEQD     Y0, Y1, Y10
+	VSUBPS       Y2, Y11, Y11
+	VPANDN       Y11, Y10, Y10
+	VMAXPS       Y10, Y6, Y10
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y7, Y11, Y13
+	VFNMADD231PS consts<>+160(SB), Y13, Y10
+	VFNMADD231PS consts<>+192(SB), Y13, Y10
+	VBROADCASTSS consts<>+2464(SB), Y13
+	VFMADD213PS  consts<>+2496(SB), Y10, Y13
+	VFMADD213PS  consts<>+2528(SB), Y10, Y13
+	VFMADD213PS  consts<>+2560(SB), Y10, Y13
+	VFMADD213PS  consts<>+2592(SB), Y10, Y13
+	VFMADD213PS  consts<>+384(SB), Y10, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPCMPEQD     Y0, Y1, Y13
+	VPANDN       Y11, Y13, Y11
+	VMULPS       Y11, Y10, Y10
+	VMOVUPS      32(BX), Y11
+	VBLENDVPS    Y8, Y10, Y11, Y10
+	VMOVUPS      Y10, 32(BX)
+	VBROADCASTSS consts<>+2624(SB), Y10
+	VPCMPEQD     Y10, Y1, Y10
+	VSUBPS       Y2, Y12, Y11
+	VPANDN       Y11, Y10, Y10
+	VMAXPS       Y10, Y6, Y10
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y7, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VBROADCASTSS consts<>+2624(SB), Y12
+	VPCMPEQD     Y12, Y1, Y12
+	VPANDN       Y11, Y12, Y11
+	VMULPS       Y11, Y10, Y10
+	VMOVUPS      64(BX), Y11
+	VBLENDVPS    Y8, Y10, Y11, Y10
+	VMOVUPS      Y10, 64(BX)
+	VBROADCASTSS consts<>+2656(SB), Y10
+	VPCMPEQD     Y10, Y1, Y10
+	VSUBPS       Y2, Y9, Y2
+	VPANDN       Y2, Y10, Y2
+	VMAXPS       Y2, Y6, Y2
+	VMOVAPS      Y7, Y6
+	VFMADD231PS  consts<>+96(SB), Y2, Y6
+	VSUBPS       Y7, Y6, Y7
+	VFNMADD231PS consts<>+160(SB), Y7, Y2
+	VFNMADD231PS consts<>+192(SB), Y7, Y2
+	VBROADCASTSS consts<>+2464(SB), Y7
+	VFMADD213PS  consts<>+2496(SB), Y2, Y7
+	VFMADD213PS  consts<>+2528(SB), Y2, Y7
+	VFMADD213PS  consts<>+2560(SB), Y2, Y7
+	VFMADD213PS  consts<>+2592(SB), Y2, Y7
+	VFMADD213PS  consts<>+384(SB), Y2, Y7
+	VFMADD213PS  consts<>+384(SB), Y7, Y2
+	VPSLLD       $0x17, Y6, Y6
+	VBROADCASTSS consts<>+2656(SB), Y7
+	VPCMPEQD     Y7, Y1, Y1
+	VPANDN       Y6, Y1, Y1
+	VMULPS       Y1, Y2, Y1
+	VMOVUPS      96(BX), Y2
+	VBLENDVPS    Y8, Y1, Y2, Y1
+	VMOVUPS      Y1, 96(BX)
+	JMP          sum_done
+
+sum_left2:
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x05, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VMOVD        DX, X3
+	VPBROADCASTD X3, Y9
+	VPSUBD       Y9, Y1, Y1
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), SI
+	VMOVUPS      (AX), X3
+	VINSERTF128  $0x01, (SI), Y3, Y9
+	VMOVUPS      (AX)(CX*1), X3
+	VINSERTF128  $0x01, (SI)(CX*1), Y3, Y10
+	VMOVUPS      (AX)(CX*2), X3
+	VINSERTF128  $0x01, (SI)(CX*2), Y3, Y11
+	VMOVUPS      (AX)(DX*1), X3
+	VINSERTF128  $0x01, (SI)(DX*1), Y3, Y12
+	VUNPCKLPS    Y10, Y9, Y13
+	VUNPCKLPS    Y12, Y11, Y14
+	VUNPCKHPS    Y10, Y9, Y9
+	VUNPCKHPS    Y12, Y11, Y10
+	VUNPCKLPD    Y14, Y13, Y11
+	VUNPCKHPD    Y14, Y13, Y11
+	VUNPCKLPD    Y10, Y9, Y11
+	VUNPCKHPD    Y10, Y9, Y9
+	VBROADCASTSS consts<>+2624(SB), Y10
+	VPCMPEQD     Y10, Y1, Y10
+	VSUBPS       Y2, Y11, Y11
+	VPANDN       Y11, Y10, Y10
+	VMAXPS       Y10, Y6, Y10
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y7, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VBROADCASTSS consts<>+2624(SB), Y12
+	VPCMPEQD     Y12, Y1, Y12
+	VPANDN       Y11, Y12, Y11
+	VMULPS       Y11, Y10, Y10
+	VMOVUPS      64(BX), Y11
+	VBLENDVPS    Y8, Y10, Y11, Y10
+	VMOVUPS      Y10, 64(BX)
+	VBROADCASTSS consts<>+2656(SB), Y10
+	VPCMPEQD     Y10, Y1, Y10
+	VSUBPS       Y2, Y9, Y2
+	VPANDN       Y2, Y10, Y2
+	VMAXPS       Y2, Y6, Y2
+	VMOVAPS      Y7, Y6
+	VFMADD231PS  consts<>+96(SB), Y2, Y6
+	VSUBPS       Y7, Y6, Y7
+	VFNMADD231PS consts<>+160(SB), Y7, Y2
+	VFNMADD231PS consts<>+192(SB), Y7, Y2
+	VBROADCASTSS consts<>+2464(SB), Y7
+	VFMADD213PS  consts<>+2496(SB), Y2, Y7
+	VFMADD213PS  consts<>+2528(SB), Y2, Y7
+	VFMADD213PS  consts<>+2560(SB), Y2, Y7
+	VFMADD213PS  consts<>+2592(SB), Y2, Y7
+	VFMADD213PS  consts<>+384(SB), Y2, Y7
+	VFMADD213PS  consts<>+384(SB), Y7, Y2
+	VPSLLD       $0x17, Y6, Y6
+	VBROADCASTSS consts<>+2656(SB), Y7
+	VPCMPEQD     Y7, Y1, Y1
+	VPANDN       Y6, Y1, Y1
+	VMULPS       Y1, Y2, Y1
+	VMOVUPS      96(BX), Y2
+	VBLENDVPS    Y8, Y1, Y2, Y1
+	VMOVUPS      Y1, 96(BX)
+	JMP          sum_done
+
+sum_left1:
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x05, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VMOVD        DX, X3
+	VPBROADCASTD X3, Y9
+	VPSUBD       Y9, Y1, Y1
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), SI
+	VMOVUPS      (AX), X3
+	VINSERTF128  $0x01, (SI), Y3, Y9
+	VMOVUPS      (AX)(CX*1), X3
+	VINSERTF128  $0x01, (SI)(CX*1), Y3, Y10
+	VMOVUPS      (AX)(CX*2), X3
+	VINSERTF128  $0x01, (SI)(CX*2), Y3, Y11
+	VMOVUPS      (AX)(DX*1), X3
+	VINSERTF128  $0x01, (SI)(DX*1), Y3, Y12
+	VUNPCKLPS    Y10, Y9, Y13
+	VUNPCKLPS    Y12, Y11, Y14
+	VUNPCKHPS    Y10, Y9, Y9
+	VUNPCKHPS    Y12, Y11, Y10
+	VUNPCKLPD    Y14, Y13, Y11
+	VUNPCKHPD    Y14, Y13, Y11
+	VUNPCKLPD    Y10, Y9, Y11
+	VUNPCKHPD    Y10, Y9, Y9
+	VBROADCASTSS consts<>+2656(SB), Y10
+	VPCMPEQD     Y10, Y1, Y10
+	VSUBPS       Y2, Y9, Y2
+	VPANDN       Y2, Y10, Y2
+	VMAXPS       Y2, Y6, Y2
+	VMOVAPS      Y7, Y6
+	VFMADD231PS  consts<>+96(SB), Y2, Y6
+	VSUBPS       Y7, Y6, Y7
+	VFNMADD231PS consts<>+160(SB), Y7, Y2
+	VFNMADD231PS consts<>+192(SB), Y7, Y2
+	VBROADCASTSS consts<>+2464(SB), Y7
+	VFMADD213PS  consts<>+2496(SB), Y2, Y7
+	VFMADD213PS  consts<>+2528(SB), Y2, Y7
+	VFMADD213PS  consts<>+2560(SB), Y2, Y7
+	VFMADD213PS  consts<>+2592(SB), Y2, Y7
+	VFMADD213PS  consts<>+384(SB), Y2, Y7
+	VFMADD213PS  consts<>+384(SB), Y7, Y2
+	VPSLLD       $0x17, Y6, Y6
+	VBROADCASTSS consts<>+2656(SB), Y7
+	VPCMPEQD     Y7, Y1, Y1
+	VPANDN       Y6, Y1, Y1
+	VMULPS       Y1, Y2, Y1
+	VMOVUPS      96(BX), Y2
+	VBLENDVPS    Y8, Y1, Y2, Y1
+	VMOVUPS      Y1, 96(BX)
+	JMP          sum_done
+	JMP sum_done
 
 sum_few:
-	CMPQ         CX, $+3
+	MOVQ         classes+32(FP), DX
+	CMPQ         DX, $+3
 	JLT          sum_two
-	MOVQ         e+40(FP), CX
-	LEAQ         (DX)(DX*2), BX
-	LEAQ         (AX)(DX*4), SI
-	VMOVSD       (AX), X2
-	VINSERTPS    $0x20, 8(AX), X2, X2
-	VMOVSD       (SI), X8
-	VINSERTPS    $0x20, 8(SI), X8, X8
-	VINSERTF128  $0x01, X8, Y2, Y8
-	VMOVSD       (AX)(DX*1), X2
-	VINSERTPS    $0x20, 8(AX)(DX*1), X2, X2
-	VMOVSD       (SI)(DX*1), X9
-	VINSERTPS    $0x20, 8(SI)(DX*1), X9, X9
-	VINSERTF128  $0x01, X9, Y2, Y9
-	VMOVSD       (AX)(DX*2), X2
-	VINSERTPS    $0x20, 8(AX)(DX*2), X2, X2
-	VMOVSD       (SI)(DX*2), X10
-	VINSERTPS    $0x20, 8(SI)(DX*2), X10, X10
-	VINSERTF128  $0x01, X10, Y2, Y10
-	VMOVSD       (AX)(BX*1), X2
-	VINSERTPS    $0x20, 8(AX)(BX*1), X2, X2
-	VMOVSD       (SI)(BX*1), X11
-	VINSERTPS    $0x20, 8(SI)(BX*1), X11, X11
-	VINSERTF128  $0x01, X11, Y2, Y11
-	VUNPCKLPS    Y9, Y8, Y12
-	VUNPCKLPS    Y11, Y10, Y13
-	VUNPCKHPS    Y9, Y8, Y8
-	VUNPCKHPS    Y11, Y10, Y9
-	VUNPCKLPD    Y13, Y12, Y10
-	VUNPCKHPD    Y13, Y12, Y11
-	VUNPCKLPD    Y9, Y8, Y12
-	VUNPCKHPD    Y9, Y8, Y8
-	VPXOR        Y8, Y8, Y8
-	VPCMPEQD     Y8, Y0, Y8
-	VSUBPS       Y1, Y10, Y9
-	VPANDN       Y9, Y8, Y9
-	VMAXPS       Y9, Y5, Y9
-	VMOVAPS      Y6, Y10
+	MOVQ         e+40(FP), DX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (AX)(CX*4), SI
+	VMOVSD       (AX), X3
+	VINSERTPS    $0x20, 8(AX), X3, X3
+	VMOVSD       (SI), X9
+	VINSERTPS    $0x20, 8(SI), X9, X9
+	VINSERTF128  $0x01, X9, Y3, Y9
+	VMOVSD       (AX)(CX*1), X3
+	VINSERTPS    $0x20, 8(AX)(CX*1), X3, X3
+	VMOVSD       (SI)(CX*1), X10
+	VINSERTPS    $0x20, 8(SI)(CX*1), X10, X10
+	VINSERTF128  $0x01, X10, Y3, Y10
+	VMOVSD       (AX)(CX*2), X3
+	VINSERTPS    $0x20, 8(AX)(CX*2), X3, X3
+	VMOVSD       (SI)(CX*2), X11
+	VINSERTPS    $0x20, 8(SI)(CX*2), X11, X11
+	VINSERTF128  $0x01, X11, Y3, Y11
+	VMOVSD       (AX)(BX*1), X3
+	VINSERTPS    $0x20, 8(AX)(BX*1), X3, X3
+	VMOVSD       (SI)(BX*1), X12
+	VINSERTPS    $0x20, 8(SI)(BX*1), X12, X12
+	VINSERTF128  $0x01, X12, Y3, Y12
+	VUNPCKLPS    Y10, Y9, Y13
+	VUNPCKLPS    Y12, Y11, Y14
+	VUNPCKHPS    Y10, Y9, Y9
+	VUNPCKHPS    Y12, Y11, Y10
+	VUNPCKLPD    Y14, Y13, Y11
+	VUNPCKHPD    Y14, Y13, Y12
+	VUNPCKLPD    Y10, Y9, Y13
+	VUNPCKHPD    Y10, Y9, Y9
+	VPXOR        Y9, Y9, Y9
+	VPCMPEQD     Y9, Y1, Y9
+	VSUBPS       Y2, Y11, Y10
+	VPANDN       Y10, Y9, Y9
+	VMAXPS       Y9, Y6, Y9
+	VMOVAPS      Y7, Y10
 	VFMADD231PS  consts<>+96(SB), Y9, Y10
-	VSUBPS       Y6, Y10, Y13
-	VFNMADD231PS consts<>+160(SB), Y13, Y9
-	VFNMADD231PS consts<>+192(SB), Y13, Y9
-	VBROADCASTSS consts<>+2464(SB), Y13
-	VFMADD213PS  consts<>+2496(SB), Y9, Y13
-	VFMADD213PS  consts<>+2528(SB), Y9, Y13
-	VFMADD213PS  consts<>+2560(SB), Y9, Y13
-	VFMADD213PS  consts<>+2592(SB), Y9, Y13
-	VFMADD213PS  consts<>+384(SB), Y9, Y13
-	VFMADD213PS  consts<>+384(SB), Y13, Y9
-	VPSLLD       $0x17, Y10, Y10
-	VPANDN       Y10, Y8, Y8
-	VMULPS       Y8, Y9, Y8
-	VMOVUPS      (CX), Y9
-	VBLENDVPS    Y7, Y8, Y9, Y8
-	VMOVUPS      Y8, (CX)
-	VBROADCASTSS consts<>+1792(SB), Y8
-	VPCMPEQD     Y8, Y0, Y8
-	VSUBPS       Y1, Y11, Y9
-	VPANDN       Y9, Y8, Y9
-	VMAXPS       Y9, Y5, Y9
-	VMOVAPS      Y6, Y10
-	VFMADD231PS  consts<>+96(SB), Y9, Y10
-	VSUBPS       Y6, Y10, Y11
+	VSUBPS       Y7, Y10, Y11
 	VFNMADD231PS consts<>+160(SB), Y11, Y9
 	VFNMADD231PS consts<>+192(SB), Y11, Y9
 	VBROADCASTSS consts<>+2464(SB), Y11
@@ -21214,130 +25345,159 @@ sum_few:
 	VFMADD213PS  consts<>+384(SB), Y9, Y11
 	VFMADD213PS  consts<>+384(SB), Y11, Y9
 	VPSLLD       $0x17, Y10, Y10
-	VPANDN       Y10, Y8, Y8
-	VMULPS       Y8, Y9, Y8
-	VMOVUPS      32(CX), Y9
-	VBLENDVPS    Y7, Y8, Y9, Y8
-	VMOVUPS      Y8, 32(CX)
-	VBROADCASTSS consts<>+2624(SB), Y8
-	VPCMPEQD     Y8, Y0, Y0
-	VSUBPS       Y1, Y12, Y1
-	VPANDN       Y1, Y0, Y1
-	VMAXPS       Y1, Y5, Y1
-	VMOVAPS      Y6, Y5
-	VFMADD231PS  consts<>+96(SB), Y1, Y5
-	VSUBPS       Y6, Y5, Y6
-	VFNMADD231PS consts<>+160(SB), Y6, Y1
-	VFNMADD231PS consts<>+192(SB), Y6, Y1
-	VBROADCASTSS consts<>+2464(SB), Y6
-	VFMADD213PS  consts<>+2496(SB), Y1, Y6
-	VFMADD213PS  consts<>+2528(SB), Y1, Y6
-	VFMADD213PS  consts<>+2560(SB), Y1, Y6
-	VFMADD213PS  consts<>+2592(SB), Y1, Y6
-	VFMADD213PS  consts<>+384(SB), Y1, Y6
-	VFMADD213PS  consts<>+384(SB), Y6, Y1
-	VPSLLD       $0x17, Y5, Y5
-	VPANDN       Y5, Y0, Y0
-	VMULPS       Y0, Y1, Y0
-	VMOVUPS      64(CX), Y1
-	VBLENDVPS    Y7, Y0, Y1, Y0
-	VMOVUPS      Y0, 64(CX)
+	VPXOR        Y11, Y11, Y11
+	VPCMPEQD     Y11, Y1, Y11
+	VPANDN       Y10, Y11, Y10
+	VMULPS       Y10, Y9, Y9
+	VMOVUPS      (DX), Y10
+	VBLENDVPS    Y8, Y9, Y10, Y9
+	VMOVUPS      Y9, (DX)
+	VPCMPEQD     Y0, Y1, Y9
+	VSUBPS       Y2, Y12, Y10
+	VPANDN       Y10, Y9, Y9
+	VMAXPS       Y9, Y6, Y9
+	VMOVAPS      Y7, Y10
+	VFMADD231PS  consts<>+96(SB), Y9, Y10
+	VSUBPS       Y7, Y10, Y11
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
+	VBROADCASTSS consts<>+2464(SB), Y11
+	VFMADD213PS  consts<>+2496(SB), Y9, Y11
+	VFMADD213PS  consts<>+2528(SB), Y9, Y11
+	VFMADD213PS  consts<>+2560(SB), Y9, Y11
+	VFMADD213PS  consts<>+2592(SB), Y9, Y11
+	VFMADD213PS  consts<>+384(SB), Y9, Y11
+	VFMADD213PS  consts<>+384(SB), Y11, Y9
+	VPSLLD       $0x17, Y10, Y10
+	VPCMPEQD     Y0, Y1, Y11
+	VPANDN       Y10, Y11, Y10
+	VMULPS       Y10, Y9, Y9
+	VMOVUPS      32(DX), Y10
+	VBLENDVPS    Y8, Y9, Y10, Y9
+	VMOVUPS      Y9, 32(DX)
+	VBROADCASTSS consts<>+2624(SB), Y9
+	VPCMPEQD     Y9, Y1, Y9
+	VSUBPS       Y2, Y13, Y2
+	VPANDN       Y2, Y9, Y2
+	VMAXPS       Y2, Y6, Y2
+	VMOVAPS      Y7, Y6
+	VFMADD231PS  consts<>+96(SB), Y2, Y6
+	VSUBPS       Y7, Y6, Y7
+	VFNMADD231PS consts<>+160(SB), Y7, Y2
+	VFNMADD231PS consts<>+192(SB), Y7, Y2
+	VBROADCASTSS consts<>+2464(SB), Y7
+	VFMADD213PS  consts<>+2496(SB), Y2, Y7
+	VFMADD213PS  consts<>+2528(SB), Y2, Y7
+	VFMADD213PS  consts<>+2560(SB), Y2, Y7
+	VFMADD213PS  consts<>+2592(SB), Y2, Y7
+	VFMADD213PS  consts<>+384(SB), Y2, Y7
+	VFMADD213PS  consts<>+384(SB), Y7, Y2
+	VPSLLD       $0x17, Y6, Y6
+	VBROADCASTSS consts<>+2624(SB), Y7
+	VPCMPEQD     Y7, Y1, Y1
+	VPANDN       Y6, Y1, Y1
+	VMULPS       Y1, Y2, Y1
+	VMOVUPS      64(DX), Y2
+	VBLENDVPS    Y8, Y1, Y2, Y1
+	VMOVUPS      Y1, 64(DX)
 	JMP          sum_done
 
 sum_two:
-	MOVQ         e+40(FP), CX
-	LEAQ         (DX)(DX*2), BX
-	LEAQ         (AX)(DX*4), SI
-	VMOVSD       (AX), X2
-	VMOVSD       (SI), X8
-	VINSERTF128  $0x01, X8, Y2, Y8
-	VMOVSD       (AX)(DX*1), X2
-	VMOVSD       (SI)(DX*1), X9
-	VINSERTF128  $0x01, X9, Y2, Y9
-	VMOVSD       (AX)(DX*2), X2
-	VMOVSD       (SI)(DX*2), X10
-	VINSERTF128  $0x01, X10, Y2, Y10
-	VMOVSD       (AX)(BX*1), X2
-	VMOVSD       (SI)(BX*1), X11
-	VINSERTF128  $0x01, X11, Y2, Y11
-	VUNPCKLPS    Y9, Y8, Y12
-	VUNPCKLPS    Y11, Y10, Y13
-	VUNPCKHPS    Y9, Y8, Y8
-	VUNPCKHPS    Y11, Y10, Y9
-	VUNPCKLPD    Y13, Y12, Y10
-	VUNPCKHPD    Y13, Y12, Y11
-	VUNPCKLPD    Y9, Y8, Y12
-	VUNPCKHPD    Y9, Y8, Y8
-	VPXOR        Y8, Y8, Y8
-	VPCMPEQD     Y8, Y0, Y8
-	VSUBPS       Y1, Y10, Y9
-	VPANDN       Y9, Y8, Y9
-	VMAXPS       Y9, Y5, Y9
-	VMOVAPS      Y6, Y10
+	MOVQ         e+40(FP), DX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (AX)(CX*4), SI
+	VMOVSD       (AX), X3
+	VMOVSD       (SI), X9
+	VINSERTF128  $0x01, X9, Y3, Y9
+	VMOVSD       (AX)(CX*1), X3
+	VMOVSD       (SI)(CX*1), X10
+	VINSERTF128  $0x01, X10, Y3, Y10
+	VMOVSD       (AX)(CX*2), X3
+	VMOVSD       (SI)(CX*2), X11
+	VINSERTF128  $0x01, X11, Y3, Y11
+	VMOVSD       (AX)(BX*1), X3
+	VMOVSD       (SI)(BX*1), X12
+	VINSERTF128  $0x01, X12, Y3, Y12
+	VUNPCKLPS    Y10, Y9, Y13
+	VUNPCKLPS    Y12, Y11, Y14
+	VUNPCKHPS    Y10, Y9, Y9
+	VUNPCKHPS    Y12, Y11, Y10
+	VUNPCKLPD    Y14, Y13, Y11
+	VUNPCKHPD    Y14, Y13, Y12
+	VUNPCKLPD    Y10, Y9, Y13
+	VUNPCKHPD    Y10, Y9, Y9
+	VPXOR        Y9, Y9, Y9
+	VPCMPEQD     Y9, Y1, Y9
+	VSUBPS       Y2, Y11, Y10
+	VPANDN       Y10, Y9, Y9
+	VMAXPS       Y9, Y6, Y9
+	VMOVAPS      Y7, Y10
 	VFMADD231PS  consts<>+96(SB), Y9, Y10
-	VSUBPS       Y6, Y10, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y9
-	VFNMADD231PS consts<>+192(SB), Y12, Y9
-	VBROADCASTSS consts<>+2464(SB), Y12
-	VFMADD213PS  consts<>+2496(SB), Y9, Y12
-	VFMADD213PS  consts<>+2528(SB), Y9, Y12
-	VFMADD213PS  consts<>+2560(SB), Y9, Y12
-	VFMADD213PS  consts<>+2592(SB), Y9, Y12
-	VFMADD213PS  consts<>+384(SB), Y9, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y9
+	VSUBPS       Y7, Y10, Y11
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
+	VBROADCASTSS consts<>+2464(SB), Y11
+	VFMADD213PS  consts<>+2496(SB), Y9, Y11
+	VFMADD213PS  consts<>+2528(SB), Y9, Y11
+	VFMADD213PS  consts<>+2560(SB), Y9, Y11
+	VFMADD213PS  consts<>+2592(SB), Y9, Y11
+	VFMADD213PS  consts<>+384(SB), Y9, Y11
+	VFMADD213PS  consts<>+384(SB), Y11, Y9
 	VPSLLD       $0x17, Y10, Y10
-	VPANDN       Y10, Y8, Y8
-	VMULPS       Y8, Y9, Y8
-	VMOVUPS      (CX), Y9
-	VBLENDVPS    Y7, Y8, Y9, Y8
-	VMOVUPS      Y8, (CX)
-	VBROADCASTSS consts<>+1792(SB), Y8
-	VPCMPEQD     Y8, Y0, Y0
-	VSUBPS       Y1, Y11, Y1
-	VPANDN       Y1, Y0, Y1
-	VMAXPS       Y1, Y5, Y1
-	VMOVAPS      Y6, Y5
-	VFMADD231PS  consts<>+96(SB), Y1, Y5
-	VSUBPS       Y6, Y5, Y6
-	VFNMADD231PS consts<>+160(SB), Y6, Y1
-	VFNMADD231PS consts<>+192(SB), Y6, Y1
-	VBROADCASTSS consts<>+2464(SB), Y6
-	VFMADD213PS  consts<>+2496(SB), Y1, Y6
-	VFMADD213PS  consts<>+2528(SB), Y1, Y6
-	VFMADD213PS  consts<>+2560(SB), Y1, Y6
-	VFMADD213PS  consts<>+2592(SB), Y1, Y6
-	VFMADD213PS  consts<>+384(SB), Y1, Y6
-	VFMADD213PS  consts<>+384(SB), Y6, Y1
-	VPSLLD       $0x17, Y5, Y5
-	VPANDN       Y5, Y0, Y0
-	VMULPS       Y0, Y1, Y0
-	VMOVUPS      32(CX), Y1
-	VBLENDVPS    Y7, Y0, Y1, Y0
-	VMOVUPS      Y0, 32(CX)
+	VPXOR        Y11, Y11, Y11
+	VPCMPEQD     Y11, Y1, Y11
+	VPANDN       Y10, Y11, Y10
+	VMULPS       Y10, Y9, Y9
+	VMOVUPS      (DX), Y10
+	VBLENDVPS    Y8, Y9, Y10, Y9
+	VMOVUPS      Y9, (DX)
+	VPCMPEQD     Y0, Y1, Y9
+	VSUBPS       Y2, Y12, Y2
+	VPANDN       Y2, Y9, Y2
+	VMAXPS       Y2, Y6, Y2
+	VMOVAPS      Y7, Y6
+	VFMADD231PS  consts<>+96(SB), Y2, Y6
+	VSUBPS       Y7, Y6, Y7
+	VFNMADD231PS consts<>+160(SB), Y7, Y2
+	VFNMADD231PS consts<>+192(SB), Y7, Y2
+	VBROADCASTSS consts<>+2464(SB), Y7
+	VFMADD213PS  consts<>+2496(SB), Y2, Y7
+	VFMADD213PS  consts<>+2528(SB), Y2, Y7
+	VFMADD213PS  consts<>+2560(SB), Y2, Y7
+	VFMADD213PS  consts<>+2592(SB), Y2, Y7
+	VFMADD213PS  consts<>+384(SB), Y2, Y7
+	VFMADD213PS  consts<>+384(SB), Y7, Y2
+	VPSLLD       $0x17, Y6, Y6
+	VPCMPEQD     Y0, Y1, Y1
+	VPANDN       Y6, Y1, Y1
+	VMULPS       Y1, Y2, Y1
+	VMOVUPS      32(DX), Y2
+	VBLENDVPS    Y8, Y1, Y2, Y1
+	VMOVUPS      Y1, 32(DX)
 
 sum_done:
-	VPXOR       Y0, Y0, Y0
+	VPXOR       Y1, Y1, Y1
 	MOVQ        classes+32(FP), AX
 	CMPQ        AX, $+5
 	JGE         more1
 	MOVQ        e+40(FP), AX
-	VCVTPS2PD   (AX), Y0
-	VCVTPS2PD   32(AX), Y1
-	VCVTPS2PD   64(AX), Y5
-	VCVTPS2PD   96(AX), Y6
-	VADDPD      Y5, Y0, Y0
+	VCVTPS2PD   (AX), Y1
+	VCVTPS2PD   32(AX), Y2
+	VCVTPS2PD   64(AX), Y6
+	VCVTPS2PD   96(AX), Y7
 	VADDPD      Y6, Y1, Y1
-	VADDPD      Y1, Y0, Y0
-	VCVTPD2PSY  Y0, X2
-	VCVTPS2PD   16(AX), Y0
-	VCVTPS2PD   48(AX), Y1
-	VCVTPS2PD   80(AX), Y5
-	VCVTPS2PD   112(AX), Y6
-	VADDPD      Y5, Y0, Y0
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X3
+	VCVTPS2PD   16(AX), Y1
+	VCVTPS2PD   48(AX), Y2
+	VCVTPS2PD   80(AX), Y6
+	VCVTPS2PD   112(AX), Y7
 	VADDPD      Y6, Y1, Y1
-	VADDPD      Y1, Y0, Y0
-	VCVTPD2PSY  Y0, X0
-	VINSERTF128 $0x01, X0, Y2, Y0
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X1
+	VINSERTF128 $0x01, X1, Y3, Y1
 	JMP         folded
 
 more1:
@@ -21345,39 +25505,39 @@ more1:
 	CMPQ        AX, $+9
 	JGE         more2
 	MOVQ        e+40(FP), AX
-	VCVTPS2PD   (AX), Y0
-	VCVTPS2PD   128(AX), Y1
-	VADDPD      Y1, Y0, Y0
-	VCVTPS2PD   32(AX), Y1
-	VCVTPS2PD   160(AX), Y5
-	VADDPD      Y5, Y1, Y1
-	VCVTPS2PD   64(AX), Y5
-	VCVTPS2PD   192(AX), Y6
-	VADDPD      Y6, Y5, Y5
-	VCVTPS2PD   96(AX), Y6
-	VCVTPS2PD   224(AX), Y8
-	VADDPD      Y8, Y6, Y6
-	VADDPD      Y5, Y0, Y0
+	VCVTPS2PD   (AX), Y1
+	VCVTPS2PD   128(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   32(AX), Y2
+	VCVTPS2PD   160(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   64(AX), Y6
+	VCVTPS2PD   192(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   96(AX), Y7
+	VCVTPS2PD   224(AX), Y9
+	VADDPD      Y9, Y7, Y7
 	VADDPD      Y6, Y1, Y1
-	VADDPD      Y1, Y0, Y0
-	VCVTPD2PSY  Y0, X2
-	VCVTPS2PD   16(AX), Y0
-	VCVTPS2PD   144(AX), Y1
-	VADDPD      Y1, Y0, Y0
-	VCVTPS2PD   48(AX), Y1
-	VCVTPS2PD   176(AX), Y5
-	VADDPD      Y5, Y1, Y1
-	VCVTPS2PD   80(AX), Y5
-	VCVTPS2PD   208(AX), Y6
-	VADDPD      Y6, Y5, Y5
-	VCVTPS2PD   112(AX), Y6
-	VCVTPS2PD   240(AX), Y8
-	VADDPD      Y8, Y6, Y6
-	VADDPD      Y5, Y0, Y0
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X3
+	VCVTPS2PD   16(AX), Y1
+	VCVTPS2PD   144(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   48(AX), Y2
+	VCVTPS2PD   176(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   80(AX), Y6
+	VCVTPS2PD   208(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   112(AX), Y7
+	VCVTPS2PD   240(AX), Y9
+	VADDPD      Y9, Y7, Y7
 	VADDPD      Y6, Y1, Y1
-	VADDPD      Y1, Y0, Y0
-	VCVTPD2PSY  Y0, X0
-	VINSERTF128 $0x01, X0, Y2, Y0
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X1
+	VINSERTF128 $0x01, X1, Y3, Y1
 	JMP         folded
 
 more2:
@@ -21385,136 +25545,136 @@ more2:
 	CMPQ        AX, $+13
 	JGE         more3
 	MOVQ        e+40(FP), AX
-	VCVTPS2PD   (AX), Y0
-	VCVTPS2PD   256(AX), Y1
-	VADDPD      Y1, Y0, Y0
-	VCVTPS2PD   128(AX), Y1
-	VADDPD      Y1, Y0, Y0
-	VCVTPS2PD   32(AX), Y1
-	VCVTPS2PD   288(AX), Y5
-	VADDPD      Y5, Y1, Y1
-	VCVTPS2PD   160(AX), Y5
-	VADDPD      Y5, Y1, Y1
-	VCVTPS2PD   64(AX), Y5
-	VCVTPS2PD   320(AX), Y6
-	VADDPD      Y6, Y5, Y5
-	VCVTPS2PD   192(AX), Y6
-	VADDPD      Y6, Y5, Y5
-	VCVTPS2PD   96(AX), Y6
-	VCVTPS2PD   352(AX), Y8
-	VADDPD      Y8, Y6, Y6
-	VCVTPS2PD   224(AX), Y8
-	VADDPD      Y8, Y6, Y6
-	VADDPD      Y5, Y0, Y0
+	VCVTPS2PD   (AX), Y1
+	VCVTPS2PD   256(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   128(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   32(AX), Y2
+	VCVTPS2PD   288(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   160(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   64(AX), Y6
+	VCVTPS2PD   320(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   192(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   96(AX), Y7
+	VCVTPS2PD   352(AX), Y9
+	VADDPD      Y9, Y7, Y7
+	VCVTPS2PD   224(AX), Y9
+	VADDPD      Y9, Y7, Y7
 	VADDPD      Y6, Y1, Y1
-	VADDPD      Y1, Y0, Y0
-	VCVTPD2PSY  Y0, X2
-	VCVTPS2PD   16(AX), Y0
-	VCVTPS2PD   272(AX), Y1
-	VADDPD      Y1, Y0, Y0
-	VCVTPS2PD   144(AX), Y1
-	VADDPD      Y1, Y0, Y0
-	VCVTPS2PD   48(AX), Y1
-	VCVTPS2PD   304(AX), Y5
-	VADDPD      Y5, Y1, Y1
-	VCVTPS2PD   176(AX), Y5
-	VADDPD      Y5, Y1, Y1
-	VCVTPS2PD   80(AX), Y5
-	VCVTPS2PD   336(AX), Y6
-	VADDPD      Y6, Y5, Y5
-	VCVTPS2PD   208(AX), Y6
-	VADDPD      Y6, Y5, Y5
-	VCVTPS2PD   112(AX), Y6
-	VCVTPS2PD   368(AX), Y8
-	VADDPD      Y8, Y6, Y6
-	VCVTPS2PD   240(AX), Y8
-	VADDPD      Y8, Y6, Y6
-	VADDPD      Y5, Y0, Y0
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X3
+	VCVTPS2PD   16(AX), Y1
+	VCVTPS2PD   272(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   144(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   48(AX), Y2
+	VCVTPS2PD   304(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   176(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   80(AX), Y6
+	VCVTPS2PD   336(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   208(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   112(AX), Y7
+	VCVTPS2PD   368(AX), Y9
+	VADDPD      Y9, Y7, Y7
+	VCVTPS2PD   240(AX), Y9
+	VADDPD      Y9, Y7, Y7
 	VADDPD      Y6, Y1, Y1
-	VADDPD      Y1, Y0, Y0
-	VCVTPD2PSY  Y0, X0
-	VINSERTF128 $0x01, X0, Y2, Y0
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X1
+	VINSERTF128 $0x01, X1, Y3, Y1
 	JMP         folded
 
 more3:
 	MOVQ        e+40(FP), AX
-	VCVTPS2PD   (AX), Y0
-	VCVTPS2PD   256(AX), Y1
-	VADDPD      Y1, Y0, Y0
-	VCVTPS2PD   128(AX), Y1
-	VCVTPS2PD   384(AX), Y5
-	VADDPD      Y5, Y1, Y1
-	VADDPD      Y1, Y0, Y0
-	VCVTPS2PD   32(AX), Y1
-	VCVTPS2PD   288(AX), Y5
-	VADDPD      Y5, Y1, Y1
-	VCVTPS2PD   160(AX), Y5
-	VCVTPS2PD   416(AX), Y6
-	VADDPD      Y6, Y5, Y5
-	VADDPD      Y5, Y1, Y1
-	VCVTPS2PD   64(AX), Y5
-	VCVTPS2PD   320(AX), Y6
-	VADDPD      Y6, Y5, Y5
-	VCVTPS2PD   192(AX), Y6
-	VCVTPS2PD   448(AX), Y8
-	VADDPD      Y8, Y6, Y6
-	VADDPD      Y6, Y5, Y5
-	VCVTPS2PD   96(AX), Y6
-	VCVTPS2PD   352(AX), Y8
-	VADDPD      Y8, Y6, Y6
-	VCVTPS2PD   224(AX), Y8
-	VCVTPS2PD   480(AX), Y9
-	VADDPD      Y9, Y8, Y8
-	VADDPD      Y8, Y6, Y6
-	VADDPD      Y5, Y0, Y0
+	VCVTPS2PD   (AX), Y1
+	VCVTPS2PD   256(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   128(AX), Y2
+	VCVTPS2PD   384(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   32(AX), Y2
+	VCVTPS2PD   288(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   160(AX), Y6
+	VCVTPS2PD   416(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   64(AX), Y6
+	VCVTPS2PD   320(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   192(AX), Y7
+	VCVTPS2PD   448(AX), Y9
+	VADDPD      Y9, Y7, Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   96(AX), Y7
+	VCVTPS2PD   352(AX), Y9
+	VADDPD      Y9, Y7, Y7
+	VCVTPS2PD   224(AX), Y9
+	VCVTPS2PD   480(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VADDPD      Y9, Y7, Y7
 	VADDPD      Y6, Y1, Y1
-	VADDPD      Y1, Y0, Y0
-	VCVTPD2PSY  Y0, X2
-	VCVTPS2PD   16(AX), Y0
-	VCVTPS2PD   272(AX), Y1
-	VADDPD      Y1, Y0, Y0
-	VCVTPS2PD   144(AX), Y1
-	VCVTPS2PD   400(AX), Y5
-	VADDPD      Y5, Y1, Y1
-	VADDPD      Y1, Y0, Y0
-	VCVTPS2PD   48(AX), Y1
-	VCVTPS2PD   304(AX), Y5
-	VADDPD      Y5, Y1, Y1
-	VCVTPS2PD   176(AX), Y5
-	VCVTPS2PD   432(AX), Y6
-	VADDPD      Y6, Y5, Y5
-	VADDPD      Y5, Y1, Y1
-	VCVTPS2PD   80(AX), Y5
-	VCVTPS2PD   336(AX), Y6
-	VADDPD      Y6, Y5, Y5
-	VCVTPS2PD   208(AX), Y6
-	VCVTPS2PD   464(AX), Y8
-	VADDPD      Y8, Y6, Y6
-	VADDPD      Y6, Y5, Y5
-	VCVTPS2PD   112(AX), Y6
-	VCVTPS2PD   368(AX), Y8
-	VADDPD      Y8, Y6, Y6
-	VCVTPS2PD   240(AX), Y8
-	VCVTPS2PD   496(AX), Y9
-	VADDPD      Y9, Y8, Y8
-	VADDPD      Y8, Y6, Y6
-	VADDPD      Y5, Y0, Y0
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X3
+	VCVTPS2PD   16(AX), Y1
+	VCVTPS2PD   272(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   144(AX), Y2
+	VCVTPS2PD   400(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   48(AX), Y2
+	VCVTPS2PD   304(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   176(AX), Y6
+	VCVTPS2PD   432(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   80(AX), Y6
+	VCVTPS2PD   336(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   208(AX), Y7
+	VCVTPS2PD   464(AX), Y9
+	VADDPD      Y9, Y7, Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   112(AX), Y7
+	VCVTPS2PD   368(AX), Y9
+	VADDPD      Y9, Y7, Y7
+	VCVTPS2PD   240(AX), Y9
+	VCVTPS2PD   496(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VADDPD      Y9, Y7, Y7
 	VADDPD      Y6, Y1, Y1
-	VADDPD      Y1, Y0, Y0
-	VCVTPD2PSY  Y0, X0
-	VINSERTF128 $0x01, X0, Y2, Y0
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X1
+	VINSERTF128 $0x01, X1, Y3, Y1
 
 folded:
 	MOVQ      sums+0(FP), AX
-	VMOVUPS   (AX), Y1
-	VBLENDVPS Y7, Y0, Y1, Y0
-	VMOVUPS   Y0, (AX)
-	VMOVUPS   128(AX), Y0
-	VBLENDVPS Y7, Y4, Y0, Y0
-	VMOVUPS   Y0, 128(AX)
-	VMOVUPS   256(AX), Y0
-	VBLENDVPS Y7, Y3, Y0, Y0
-	VMOVUPS   Y0, 256(AX)
+	VMOVUPS   (AX), Y2
+	VBLENDVPS Y8, Y1, Y2, Y1
+	VMOVUPS   Y1, (AX)
+	VMOVUPS   128(AX), Y1
+	VBLENDVPS Y8, Y5, Y1, Y1
+	VMOVUPS   Y1, 128(AX)
+	VMOVUPS   256(AX), Y1
+	VBLENDVPS Y8, Y4, Y1, Y1
+	VMOVUPS   Y1, 256(AX)
 	ADDQ      $+32, sums+0(FP)
 	ADDQ      $+32, labels+16(FP)
 	MOVQ      step+48(FP), AX
@@ -21529,251 +25689,305 @@ folded:
 	RET
 
 // func narrowSoftmaxAVX512(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
-// Requires: AVX, AVX512F, CMOV
+// Requires: AVX, AVX512F
 TEXT ·narrowSoftmaxAVX512(SB), NOSPLIT, $0-56
-	VBROADCASTSS consts<>+1792(SB), Z0
-	VBROADCASTSS consts<>+2624(SB), Z1
-	VBROADCASTSS consts<>+2656(SB), Z2
-	VBROADCASTSS consts<>+608(SB), Z3
+	VBROADCASTSS consts<>+608(SB), Z0
 
 group:
 	MOVQ    labels+16(FP), AX
-	VMOVUPS (AX), Z4
+	VMOVUPS (AX), Z1
 	MOVQ    sums+8(FP), AX
-	VMOVUPS 512(AX), Z5
-	VMOVUPS (AX), Z6
-	VMOVUPS 384(AX), Z7
+	VMOVUPS 512(AX), Z2
+	VMOVUPS (AX), Z3
+	VMOVUPS 384(AX), Z4
 	MOVQ    dst+0(FP), AX
 	MOVQ    classes+32(FP), CX
+	SHLQ    $0x02, CX
 	MOVQ    classes+32(FP), DX
-	SHLQ    $0x02, DX
-	CMPQ    CX, $+4
+	CMPQ    DX, $+4
 	JLT     all_few
-	ADDQ    $-4, CX
+	ADDQ    $-4, DX
 	MOVQ    $0x00000000, BX
 
 all_columns:
-	MOVQ          BX, SI
-	SHLQ          $0x06, SI
+	MOVQ          e+40(FP), SI
 	MOVQ          BX, DI
-	SHLQ          $0x02, DI
-	LEAQ          (AX)(DI*1), DI
-	MOVQ          e+40(FP), R8
-	LEAQ          (R8)(SI*1), SI
-	VPBROADCASTD  BX, Z7
-	VPSUBD        Z7, Z4, Z7
-	VPXORD        Z8, Z8, Z8
-	VPCMPD        $0x00, Z8, Z7, K1
-	VMOVUPS       (SI), Z8
-	VMULPS        Z5, Z8, Z9
-	VFMADD231PS   Z6, Z8, Z9
-	VCMPPS        $0x03, Z9, Z9, K1
-	VBLENDMPS     Z3, Z9, K1, Z8
-	VPCMPD        $0x00, Z0, Z7, K1
-	VMOVUPS       64(SI), Z9
-	VMULPS        Z5, Z9, Z10
-	VFMADD231PS   Z6, Z9, Z10
-	VCMPPS        $0x03, Z10, Z10, K1
-	VBLENDMPS     Z3, Z10, K1, Z9
-	VPCMPD        $0x00, Z1, Z7, K1
-	VMOVUPS       128(SI), Z10
-	VMULPS        Z5, Z10, Z11
-	VFMADD231PS   Z6, Z10, Z11
-	VCMPPS        $0x03, Z11, Z11, K1
-	VBLENDMPS     Z3, Z11, K1, Z10
-	VPCMPD        $0x00, Z2, Z7, K1
+	MOVQ          BX, R8
+	SHLQ          $0x06, DI
+	SHLQ          $0x02, R8
+	LEAQ          (AX)(R8*1), R8
+	LEAQ          (SI)(DI*1), SI
+	VPBROADCASTD  BX, Z4
+	VPSUBD        Z4, Z1, Z4
+	VMOVUPS       (SI), Z4
+	VMULPS        Z2, Z4, Z5
+	VFMADD231PS   Z3, Z4, Z5
+	VCMPPS        $0x03, Z5, Z5, K1
+	VBLENDMPS     Z0, Z5, K1, Z4
+	VMOVUPS       64(SI), Z5
+	VMULPS        Z2, Z5, Z6
+	VFMADD231PS   Z3, Z5, Z6
+	VCMPPS        $0x03, Z6, Z6, K1
+	VBLENDMPS     Z0, Z6, K1, Z5
+	VMOVUPS       128(SI), Z6
+	VMULPS        Z2, Z6, Z7
+	VFMADD231PS   Z3, Z6, Z7
+	VCMPPS        $0x03, Z7, Z7, K1
+	VBLENDMPS     Z0, Z7, K1, Z6
 	VMOVUPS       192(SI), Z7
-	VMULPS        Z5, Z7, Z11
-	VFMADD231PS   Z6, Z7, Z11
-	VCMPPS        $0x03, Z11, Z11, K1
-	VBLENDMPS     Z3, Z11, K1, Z7
-	LEAQ          (DX)(DX*2), SI
-	LEAQ          (DI)(DX*4), R8
-	LEAQ          (R8)(DX*4), R9
-	LEAQ          (R9)(DX*4), R10
-	VUNPCKLPS     Z9, Z8, Z11
-	VUNPCKLPS     Z7, Z10, Z12
-	VUNPCKHPS     Z9, Z8, Z8
-	VUNPCKHPS     Z7, Z10, Z7
-	VUNPCKLPD     Z12, Z11, Z9
-	VUNPCKHPD     Z12, Z11, Z10
-	VUNPCKLPD     Z7, Z8, Z11
-	VUNPCKHPD     Z7, Z8, Z7
-	VMOVUPS       X9, (DI)
-	VEXTRACTF32X4 $0x01, Z9, X8
-	VMOVUPS       X8, (R8)
-	VEXTRACTF32X4 $0x02, Z9, X8
-	VMOVUPS       X8, (R9)
-	VEXTRACTF32X4 $0x03, Z9, X8
-	VMOVUPS       X8, (R10)
-	VMOVUPS       X10, (DI)(DX*1)
-	VEXTRACTF32X4 $0x01, Z10, X8
-	VMOVUPS       X8, (R8)(DX*1)
-	VEXTRACTF32X4 $0x02, Z10, X8
-	VMOVUPS       X8, (R9)(DX*1)
-	VEXTRACTF32X4 $0x03, Z10, X8
-	VMOVUPS       X8, (R10)(DX*1)
-	VMOVUPS       X11, (DI)(DX*2)
-	VEXTRACTF32X4 $0x01, Z11, X8
-	VMOVUPS       X8, (R8)(DX*2)
-	VEXTRACTF32X4 $0x02, Z11, X8
-	VMOVUPS       X8, (R9)(DX*2)
-	VEXTRACTF32X4 $0x03, Z11, X8
-	VMOVUPS       X8, (R10)(DX*2)
-	VMOVUPS       X7, (DI)(SI*1)
-	VEXTRACTF32X4 $0x01, Z7, X8
-	VMOVUPS       X8, (R8)(SI*1)
-	VEXTRACTF32X4 $0x02, Z7, X8
-	VMOVUPS       X8, (R9)(SI*1)
-	VEXTRACTF32X4 $0x03, Z7, X7
-	VMOVUPS       X7, (R10)(SI*1)
+	VMULPS        Z2, Z7, Z8
+	VFMADD231PS   Z3, Z7, Z8
+	VCMPPS        $0x03, Z8, Z8, K1
+	VBLENDMPS     Z0, Z8, K1, Z7
+	LEAQ          (CX)(CX*2), SI
+	LEAQ          (R8)(CX*4), DI
+	LEAQ          (DI)(CX*4), R9
+	LEAQ          (R9)(CX*4), R10
+	VUNPCKLPS     Z5, Z4, Z8
+	VUNPCKLPS     Z7, Z6, Z9
+	VUNPCKHPS     Z5, Z4, Z4
+	VUNPCKHPS     Z7, Z6, Z5
+	VUNPCKLPD     Z9, Z8, Z6
+	VUNPCKHPD     Z9, Z8, Z7
+	VUNPCKLPD     Z5, Z4, Z8
+	VUNPCKHPD     Z5, Z4, Z4
+	VMOVUPS       X6, (R8)
+	VEXTRACTF32X4 $0x01, Z6, X5
+	VMOVUPS       X5, (DI)
+	VEXTRACTF32X4 $0x02, Z6, X5
+	VMOVUPS       X5, (R9)
+	VEXTRACTF32X4 $0x03, Z6, X5
+	VMOVUPS       X5, (R10)
+	VMOVUPS       X7, (R8)(CX*1)
+	VEXTRACTF32X4 $0x01, Z7, X5
+	VMOVUPS       X5, (DI)(CX*1)
+	VEXTRACTF32X4 $0x02, Z7, X5
+	VMOVUPS       X5, (R9)(CX*1)
+	VEXTRACTF32X4 $0x03, Z7, X5
+	VMOVUPS       X5, (R10)(CX*1)
+	VMOVUPS       X8, (R8)(CX*2)
+	VEXTRACTF32X4 $0x01, Z8, X5
+	VMOVUPS       X5, (DI)(CX*2)
+	VEXTRACTF32X4 $0x02, Z8, X5
+	VMOVUPS       X5, (R9)(CX*2)
+	VEXTRACTF32X4 $0x03, Z8, X5
+	VMOVUPS       X5, (R10)(CX*2)
+	VMOVUPS       X4, (R8)(SI*1)
+	VEXTRACTF32X4 $0x01, Z4, X5
+	VMOVUPS       X5, (DI)(SI*1)
+	VEXTRACTF32X4 $0x02, Z4, X5
+	VMOVUPS       X5, (R9)(SI*1)
+	VEXTRACTF32X4 $0x03, Z4, X4
+	VMOVUPS       X4, (R10)(SI*1)
+	ADDQ          $+4, BX
+	CMPQ          BX, DX
+	JLE           all_columns
 
-	// the next 4, or the last
-	CMPQ    BX, CX
-	JEQ     all_done
-	ADDQ    $+4, BX
-	MOVQ    BX, BX
-	CMPQ    BX, CX
-	CMOVQGT CX, BX
-	MOVQ    BX, BX
-	JMP     all_columns
+	// the columns that are left
+	SUBQ          DX, BX
+	CMPQ          BX, $+4
+	JGE           all_done
+	MOVQ          e+40(FP), BX
+	MOVQ          DX, SI
+	MOVQ          DX, DI
+	SHLQ          $0x06, SI
+	SHLQ          $0x02, DI
+	LEAQ          (AX)(DI*1), AX
+	LEAQ          (BX)(SI*1), BX
+	VPBROADCASTD  DX, Z4
+	VPSUBD        Z4, Z1, Z1
+	VMOVUPS       (BX), Z1
+	VMULPS        Z2, Z1, Z4
+	VFMADD231PS   Z3, Z1, Z4
+	VCMPPS        $0x03, Z4, Z4, K1
+	VBLENDMPS     Z0, Z4, K1, Z1
+	VMOVUPS       64(BX), Z4
+	VMULPS        Z2, Z4, Z5
+	VFMADD231PS   Z3, Z4, Z5
+	VCMPPS        $0x03, Z5, Z5, K1
+	VBLENDMPS     Z0, Z5, K1, Z4
+	VMOVUPS       128(BX), Z5
+	VMULPS        Z2, Z5, Z6
+	VFMADD231PS   Z3, Z5, Z6
+	VCMPPS        $0x03, Z6, Z6, K1
+	VBLENDMPS     Z0, Z6, K1, Z5
+	VMOVUPS       192(BX), Z6
+	VMULPS        Z2, Z6, Z2
+	VFMADD231PS   Z3, Z6, Z2
+	VCMPPS        $0x03, Z2, Z2, K1
+	VBLENDMPS     Z0, Z2, K1, Z2
+	LEAQ          (CX)(CX*2), DX
+	LEAQ          (AX)(CX*4), BX
+	LEAQ          (BX)(CX*4), SI
+	LEAQ          (SI)(CX*4), DI
+	VUNPCKLPS     Z4, Z1, Z3
+	VUNPCKLPS     Z2, Z5, Z6
+	VUNPCKHPS     Z4, Z1, Z1
+	VUNPCKHPS     Z2, Z5, Z2
+	VUNPCKLPD     Z6, Z3, Z4
+	VUNPCKHPD     Z6, Z3, Z3
+	VUNPCKLPD     Z2, Z1, Z5
+	VUNPCKHPD     Z2, Z1, Z1
+	VMOVUPS       X4, (AX)
+	VEXTRACTF32X4 $0x01, Z4, X2
+	VMOVUPS       X2, (BX)
+	VEXTRACTF32X4 $0x02, Z4, X2
+	VMOVUPS       X2, (SI)
+	VEXTRACTF32X4 $0x03, Z4, X2
+	VMOVUPS       X2, (DI)
+	VMOVUPS       X3, (AX)(CX*1)
+	VEXTRACTF32X4 $0x01, Z3, X2
+	VMOVUPS       X2, (BX)(CX*1)
+	VEXTRACTF32X4 $0x02, Z3, X2
+	VMOVUPS       X2, (SI)(CX*1)
+	VEXTRACTF32X4 $0x03, Z3, X2
+	VMOVUPS       X2, (DI)(CX*1)
+	VMOVUPS       X5, (AX)(CX*2)
+	VEXTRACTF32X4 $0x01, Z5, X2
+	VMOVUPS       X2, (BX)(CX*2)
+	VEXTRACTF32X4 $0x02, Z5, X2
+	VMOVUPS       X2, (SI)(CX*2)
+	VEXTRACTF32X4 $0x03, Z5, X2
+	VMOVUPS       X2, (DI)(CX*2)
+	VMOVUPS       X1, (AX)(DX*1)
+	VEXTRACTF32X4 $0x01, Z1, X2
+	VMOVUPS       X2, (BX)(DX*1)
+	VEXTRACTF32X4 $0x02, Z1, X2
+	VMOVUPS       X2, (SI)(DX*1)
+	VEXTRACTF32X4 $0x03, Z1, X1
+	VMOVUPS       X1, (DI)(DX*1)
+	JMP           all_done
 
 all_few:
-	CMPQ          CX, $+3
+	MOVQ          classes+32(FP), DX
+	CMPQ          DX, $+3
 	JLT           all_two
-	MOVQ          e+40(FP), CX
-	VPXORD        Z7, Z7, Z7
-	VPCMPD        $0x00, Z7, Z4, K1
-	VMOVUPS       (CX), Z7
-	VMULPS        Z5, Z7, Z8
-	VFMADD231PS   Z6, Z7, Z8
-	VCMPPS        $0x03, Z8, Z8, K1
-	VBLENDMPS     Z3, Z8, K1, Z7
-	VPCMPD        $0x00, Z0, Z4, K1
-	VMOVUPS       64(CX), Z8
-	VMULPS        Z5, Z8, Z9
-	VFMADD231PS   Z6, Z8, Z9
-	VCMPPS        $0x03, Z9, Z9, K1
-	VBLENDMPS     Z3, Z9, K1, Z8
-	VPCMPD        $0x00, Z1, Z4, K1
-	VMOVUPS       128(CX), Z4
-	VMULPS        Z5, Z4, Z5
-	VFMADD231PS   Z6, Z4, Z5
+	MOVQ          e+40(FP), DX
+	VMOVUPS       (DX), Z1
+	VMULPS        Z2, Z1, Z4
+	VFMADD231PS   Z3, Z1, Z4
+	VCMPPS        $0x03, Z4, Z4, K1
+	VBLENDMPS     Z0, Z4, K1, Z1
+	VMOVUPS       64(DX), Z4
+	VMULPS        Z2, Z4, Z5
+	VFMADD231PS   Z3, Z4, Z5
 	VCMPPS        $0x03, Z5, Z5, K1
-	VBLENDMPS     Z3, Z5, K1, Z4
-	LEAQ          (DX)(DX*2), CX
-	LEAQ          (AX)(DX*4), BX
-	LEAQ          (BX)(DX*4), SI
-	LEAQ          (SI)(DX*4), DI
-	VUNPCKLPS     Z8, Z7, Z5
-	VUNPCKLPS     Z7, Z4, Z6
-	VUNPCKHPS     Z8, Z7, Z8
-	VUNPCKHPS     Z7, Z4, Z4
-	VUNPCKLPD     Z6, Z5, Z7
-	VUNPCKHPD     Z6, Z5, Z5
-	VUNPCKLPD     Z4, Z8, Z6
-	VUNPCKHPD     Z4, Z8, Z4
-	VMOVLPS       X7, (AX)
-	VEXTRACTPS    $0x02, X7, 8(AX)
-	VEXTRACTF32X4 $0x01, Z7, X8
-	VMOVLPS       X8, (BX)
-	VEXTRACTPS    $0x02, X8, 8(BX)
-	VEXTRACTF32X4 $0x02, Z7, X8
-	VMOVLPS       X8, (SI)
-	VEXTRACTPS    $0x02, X8, 8(SI)
-	VEXTRACTF32X4 $0x03, Z7, X7
-	VMOVLPS       X7, (DI)
-	VEXTRACTPS    $0x02, X7, 8(DI)
-	VMOVLPS       X5, (AX)(DX*1)
-	VEXTRACTPS    $0x02, X5, 8(AX)(DX*1)
-	VEXTRACTF32X4 $0x01, Z5, X7
-	VMOVLPS       X7, (BX)(DX*1)
-	VEXTRACTPS    $0x02, X7, 8(BX)(DX*1)
-	VEXTRACTF32X4 $0x02, Z5, X7
-	VMOVLPS       X7, (SI)(DX*1)
-	VEXTRACTPS    $0x02, X7, 8(SI)(DX*1)
-	VEXTRACTF32X4 $0x03, Z5, X5
-	VMOVLPS       X5, (DI)(DX*1)
-	VEXTRACTPS    $0x02, X5, 8(DI)(DX*1)
-	VMOVLPS       X6, (AX)(DX*2)
-	VEXTRACTPS    $0x02, X6, 8(AX)(DX*2)
-	VEXTRACTF32X4 $0x01, Z6, X5
-	VMOVLPS       X5, (BX)(DX*2)
-	VEXTRACTPS    $0x02, X5, 8(BX)(DX*2)
-	VEXTRACTF32X4 $0x02, Z6, X5
-	VMOVLPS       X5, (SI)(DX*2)
-	VEXTRACTPS    $0x02, X5, 8(SI)(DX*2)
-	VEXTRACTF32X4 $0x03, Z6, X5
-	VMOVLPS       X5, (DI)(DX*2)
-	VEXTRACTPS    $0x02, X5, 8(DI)(DX*2)
-	VMOVLPS       X4, (AX)(CX*1)
-	VEXTRACTPS    $0x02, X4, 8(AX)(CX*1)
-	VEXTRACTF32X4 $0x01, Z4, X5
-	VMOVLPS       X5, (BX)(CX*1)
-	VEXTRACTPS    $0x02, X5, 8(BX)(CX*1)
-	VEXTRACTF32X4 $0x02, Z4, X5
-	VMOVLPS       X5, (SI)(CX*1)
-	VEXTRACTPS    $0x02, X5, 8(SI)(CX*1)
-	VEXTRACTF32X4 $0x03, Z4, X4
-	VMOVLPS       X4, (DI)(CX*1)
-	VEXTRACTPS    $0x02, X4, 8(DI)(CX*1)
+	VBLENDMPS     Z0, Z5, K1, Z4
+	VMOVUPS       128(DX), Z5
+	VMULPS        Z2, Z5, Z2
+	VFMADD231PS   Z3, Z5, Z2
+	VCMPPS        $0x03, Z2, Z2, K1
+	VBLENDMPS     Z0, Z2, K1, Z2
+	LEAQ          (CX)(CX*2), DX
+	LEAQ          (AX)(CX*4), BX
+	LEAQ          (BX)(CX*4), SI
+	LEAQ          (SI)(CX*4), DI
+	VUNPCKLPS     Z4, Z1, Z3
+	VUNPCKLPS     Z1, Z2, Z5
+	VUNPCKHPS     Z4, Z1, Z4
+	VUNPCKHPS     Z1, Z2, Z1
+	VUNPCKLPD     Z5, Z3, Z2
+	VUNPCKHPD     Z5, Z3, Z3
+	VUNPCKLPD     Z1, Z4, Z5
+	VUNPCKHPD     Z1, Z4, Z1
+	VMOVLPS       X2, (AX)
+	VEXTRACTPS    $0x02, X2, 8(AX)
+	VEXTRACTF32X4 $0x01, Z2, X4
+	VMOVLPS       X4, (BX)
+	VEXTRACTPS    $0x02, X4, 8(BX)
+	VEXTRACTF32X4 $0x02, Z2, X4
+	VMOVLPS       X4, (SI)
+	VEXTRACTPS    $0x02, X4, 8(SI)
+	VEXTRACTF32X4 $0x03, Z2, X2
+	VMOVLPS       X2, (DI)
+	VEXTRACTPS    $0x02, X2, 8(DI)
+	VMOVLPS       X3, (AX)(CX*1)
+	VEXTRACTPS    $0x02, X3, 8(AX)(CX*1)
+	VEXTRACTF32X4 $0x01, Z3, X2
+	VMOVLPS       X2, (BX)(CX*1)
+	VEXTRACTPS    $0x02, X2, 8(BX)(CX*1)
+	VEXTRACTF32X4 $0x02, Z3, X2
+	VMOVLPS       X2, (SI)(CX*1)
+	VEXTRACTPS    $0x02, X2, 8(SI)(CX*1)
+	VEXTRACTF32X4 $0x03, Z3, X2
+	VMOVLPS       X2, (DI)(CX*1)
+	VEXTRACTPS    $0x02, X2, 8(DI)(CX*1)
+	VMOVLPS       X5, (AX)(CX*2)
+	VEXTRACTPS    $0x02, X5, 8(AX)(CX*2)
+	VEXTRACTF32X4 $0x01, Z5, X2
+	VMOVLPS       X2, (BX)(CX*2)
+	VEXTRACTPS    $0x02, X2, 8(BX)(CX*2)
+	VEXTRACTF32X4 $0x02, Z5, X2
+	VMOVLPS       X2, (SI)(CX*2)
+	VEXTRACTPS    $0x02, X2, 8(SI)(CX*2)
+	VEXTRACTF32X4 $0x03, Z5, X2
+	VMOVLPS       X2, (DI)(CX*2)
+	VEXTRACTPS    $0x02, X2, 8(DI)(CX*2)
+	VMOVLPS       X1, (AX)(DX*1)
+	VEXTRACTPS    $0x02, X1, 8(AX)(DX*1)
+	VEXTRACTF32X4 $0x01, Z1, X2
+	VMOVLPS       X2, (BX)(DX*1)
+	VEXTRACTPS    $0x02, X2, 8(BX)(DX*1)
+	VEXTRACTF32X4 $0x02, Z1, X2
+	VMOVLPS       X2, (SI)(DX*1)
+	VEXTRACTPS    $0x02, X2, 8(SI)(DX*1)
+	VEXTRACTF32X4 $0x03, Z1, X1
+	VMOVLPS       X1, (DI)(DX*1)
+	VEXTRACTPS    $0x02, X1, 8(DI)(DX*1)
 	JMP           all_done
 
 all_two:
-	MOVQ          e+40(FP), CX
-	VPXORD        Z7, Z7, Z7
-	VPCMPD        $0x00, Z7, Z4, K1
-	VMOVUPS       (CX), Z7
-	VMULPS        Z5, Z7, Z8
-	VFMADD231PS   Z6, Z7, Z8
-	VCMPPS        $0x03, Z8, Z8, K1
-	VBLENDMPS     Z3, Z8, K1, Z7
-	VPCMPD        $0x00, Z0, Z4, K1
-	VMOVUPS       64(CX), Z4
-	VMULPS        Z5, Z4, Z5
-	VFMADD231PS   Z6, Z4, Z5
-	VCMPPS        $0x03, Z5, Z5, K1
-	VBLENDMPS     Z3, Z5, K1, Z4
-	LEAQ          (DX)(DX*2), CX
-	LEAQ          (AX)(DX*4), BX
-	LEAQ          (BX)(DX*4), SI
-	LEAQ          (SI)(DX*4), DI
-	VUNPCKLPS     Z4, Z7, Z5
-	VUNPCKLPS     Z7, Z7, Z6
-	VUNPCKHPS     Z4, Z7, Z4
-	VUNPCKHPS     Z7, Z7, Z7
-	VUNPCKLPD     Z6, Z5, Z8
-	VUNPCKHPD     Z6, Z5, Z5
-	VUNPCKLPD     Z7, Z4, Z6
-	VUNPCKHPD     Z7, Z4, Z4
-	VMOVLPS       X8, (AX)
-	VEXTRACTF32X4 $0x01, Z8, X7
-	VMOVLPS       X7, (BX)
-	VEXTRACTF32X4 $0x02, Z8, X7
-	VMOVLPS       X7, (SI)
-	VEXTRACTF32X4 $0x03, Z8, X7
-	VMOVLPS       X7, (DI)
-	VMOVLPS       X5, (AX)(DX*1)
-	VEXTRACTF32X4 $0x01, Z5, X7
-	VMOVLPS       X7, (BX)(DX*1)
-	VEXTRACTF32X4 $0x02, Z5, X7
-	VMOVLPS       X7, (SI)(DX*1)
-	VEXTRACTF32X4 $0x03, Z5, X5
-	VMOVLPS       X5, (DI)(DX*1)
-	VMOVLPS       X6, (AX)(DX*2)
-	VEXTRACTF32X4 $0x01, Z6, X5
-	VMOVLPS       X5, (BX)(DX*2)
-	VEXTRACTF32X4 $0x02, Z6, X5
-	VMOVLPS       X5, (SI)(DX*2)
-	VEXTRACTF32X4 $0x03, Z6, X5
-	VMOVLPS       X5, (DI)(DX*2)
-	VMOVLPS       X4, (AX)(CX*1)
-	VEXTRACTF32X4 $0x01, Z4, X5
-	VMOVLPS       X5, (BX)(CX*1)
-	VEXTRACTF32X4 $0x02, Z4, X5
-	VMOVLPS       X5, (SI)(CX*1)
-	VEXTRACTF32X4 $0x03, Z4, X4
-	VMOVLPS       X4, (DI)(CX*1)
+	MOVQ          e+40(FP), DX
+	VMOVUPS       (DX), Z1
+	VMULPS        Z2, Z1, Z4
+	VFMADD231PS   Z3, Z1, Z4
+	VCMPPS        $0x03, Z4, Z4, K1
+	VBLENDMPS     Z0, Z4, K1, Z1
+	VMOVUPS       64(DX), Z4
+	VMULPS        Z2, Z4, Z2
+	VFMADD231PS   Z3, Z4, Z2
+	VCMPPS        $0x03, Z2, Z2, K1
+	VBLENDMPS     Z0, Z2, K1, Z2
+	LEAQ          (CX)(CX*2), DX
+	LEAQ          (AX)(CX*4), BX
+	LEAQ          (BX)(CX*4), SI
+	LEAQ          (SI)(CX*4), DI
+	VUNPCKLPS     Z2, Z1, Z3
+	VUNPCKLPS     Z1, Z1, Z4
+	VUNPCKHPS     Z2, Z1, Z2
+	VUNPCKHPS     Z1, Z1, Z1
+	VUNPCKLPD     Z4, Z3, Z5
+	VUNPCKHPD     Z4, Z3, Z3
+	VUNPCKLPD     Z1, Z2, Z4
+	VUNPCKHPD     Z1, Z2, Z1
+	VMOVLPS       X5, (AX)
+	VEXTRACTF32X4 $0x01, Z5, X2
+	VMOVLPS       X2, (BX)
+	VEXTRACTF32X4 $0x02, Z5, X2
+	VMOVLPS       X2, (SI)
+	VEXTRACTF32X4 $0x03, Z5, X2
+	VMOVLPS       X2, (DI)
+	VMOVLPS       X3, (AX)(CX*1)
+	VEXTRACTF32X4 $0x01, Z3, X2
+	VMOVLPS       X2, (BX)(CX*1)
+	VEXTRACTF32X4 $0x02, Z3, X2
+	VMOVLPS       X2, (SI)(CX*1)
+	VEXTRACTF32X4 $0x03, Z3, X2
+	VMOVLPS       X2, (DI)(CX*1)
+	VMOVLPS       X4, (AX)(CX*2)
+	VEXTRACTF32X4 $0x01, Z4, X2
+	VMOVLPS       X2, (BX)(CX*2)
+	VEXTRACTF32X4 $0x02, Z4, X2
+	VMOVLPS       X2, (SI)(CX*2)
+	VEXTRACTF32X4 $0x03, Z4, X2
+	VMOVLPS       X2, (DI)(CX*2)
+	VMOVLPS       X1, (AX)(DX*1)
+	VEXTRACTF32X4 $0x01, Z1, X2
+	VMOVLPS       X2, (BX)(DX*1)
+	VEXTRACTF32X4 $0x02, Z1, X2
+	VMOVLPS       X2, (SI)(DX*1)
+	VEXTRACTF32X4 $0x03, Z1, X1
+	VMOVLPS       X1, (DI)(DX*1)
 
 all_done:
 	ADDQ $+64, sums+8(FP)
@@ -21790,190 +26004,227 @@ all_done:
 	RET
 
 // func narrowSoftmaxAVX2(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
-// Requires: AVX, AVX2, CMOV, FMA3
+// Requires: AVX, AVX2, FMA3
 TEXT ·narrowSoftmaxAVX2(SB), NOSPLIT, $0-56
-	VBROADCASTSS consts<>+1792(SB), Y0
-	VBROADCASTSS consts<>+2624(SB), Y1
-	VBROADCASTSS consts<>+2656(SB), Y2
-	VBROADCASTSS consts<>+608(SB), Y3
+	VBROADCASTSS consts<>+608(SB), Y0
 
 group:
 	MOVQ    labels+16(FP), AX
-	VMOVUPS (AX), Y4
+	VMOVUPS (AX), Y1
 	MOVQ    sums+8(FP), AX
-	VMOVUPS 512(AX), Y5
-	VMOVUPS (AX), Y6
-	VMOVUPS 384(AX), Y7
+	VMOVUPS 512(AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS 384(AX), Y4
 	MOVQ    dst+0(FP), AX
 	MOVQ    classes+32(FP), CX
+	SHLQ    $0x02, CX
 	MOVQ    classes+32(FP), DX
-	SHLQ    $0x02, DX
-	CMPQ    CX, $+4
+	CMPQ    DX, $+4
 	JLT     all_few
-	ADDQ    $-4, CX
+	ADDQ    $-4, DX
 	MOVQ    $0x00000000, BX
 
 all_columns:
-	MOVQ         BX, SI
-	SHLQ         $0x05, SI
+	MOVQ         e+40(FP), SI
 	MOVQ         BX, DI
-	SHLQ         $0x02, DI
-	LEAQ         (AX)(DI*1), DI
-	MOVQ         e+40(FP), R8
-	LEAQ         (R8)(SI*1), SI
-	VMOVD        BX, X7
-	VPBROADCASTD X7, Y7
-	VPSUBD       Y7, Y4, Y7
-	VPXOR        Y8, Y8, Y8
-	VPCMPEQD     Y8, Y7, Y8
-	VMOVUPS      (SI), Y8
-	VMULPS       Y5, Y8, Y9
-	VFMADD231PS  Y6, Y8, Y9
-	VCMPPS       $0x03, Y9, Y9, Y8
-	VBLENDVPS    Y8, Y3, Y9, Y8
-	VPCMPEQD     Y0, Y7, Y9
-	VMOVUPS      32(SI), Y9
-	VMULPS       Y5, Y9, Y10
-	VFMADD231PS  Y6, Y9, Y10
-	VCMPPS       $0x03, Y10, Y10, Y9
-	VBLENDVPS    Y9, Y3, Y10, Y9
-	VPCMPEQD     Y1, Y7, Y10
-	VMOVUPS      64(SI), Y10
-	VMULPS       Y5, Y10, Y11
-	VFMADD231PS  Y6, Y10, Y11
-	VCMPPS       $0x03, Y11, Y11, Y10
-	VBLENDVPS    Y10, Y3, Y11, Y10
-	VPCMPEQD     Y2, Y7, Y7
+	MOVQ         BX, R8
+	SHLQ         $0x05, DI
+	SHLQ         $0x02, R8
+	LEAQ         (AX)(R8*1), R8
+	LEAQ         (SI)(DI*1), SI
+	VMOVD        BX, X4
+	VPBROADCASTD X4, Y4
+	VPSUBD       Y4, Y1, Y4
+	VMOVUPS      (SI), Y4
+	VMULPS       Y2, Y4, Y5
+	VFMADD231PS  Y3, Y4, Y5
+	VCMPPS       $0x03, Y5, Y5, Y4
+	VBLENDVPS    Y4, Y0, Y5, Y4
+	VMOVUPS      32(SI), Y5
+	VMULPS       Y2, Y5, Y6
+	VFMADD231PS  Y3, Y5, Y6
+	VCMPPS       $0x03, Y6, Y6, Y5
+	VBLENDVPS    Y5, Y0, Y6, Y5
+	VMOVUPS      64(SI), Y6
+	VMULPS       Y2, Y6, Y7
+	VFMADD231PS  Y3, Y6, Y7
+	VCMPPS       $0x03, Y7, Y7, Y6
+	VBLENDVPS    Y6, Y0, Y7, Y6
 	VMOVUPS      96(SI), Y7
-	VMULPS       Y5, Y7, Y11
-	VFMADD231PS  Y6, Y7, Y11
-	VCMPPS       $0x03, Y11, Y11, Y7
-	VBLENDVPS    Y7, Y3, Y11, Y7
-	LEAQ         (DX)(DX*2), SI
-	LEAQ         (DI)(DX*4), R8
-	VUNPCKLPS    Y9, Y8, Y11
-	VUNPCKLPS    Y7, Y10, Y12
-	VUNPCKHPS    Y9, Y8, Y8
-	VUNPCKHPS    Y7, Y10, Y7
-	VUNPCKLPD    Y12, Y11, Y9
-	VUNPCKHPD    Y12, Y11, Y10
-	VUNPCKLPD    Y7, Y8, Y11
-	VUNPCKHPD    Y7, Y8, Y7
-	VMOVUPS      X9, (DI)
-	VEXTRACTF128 $0x01, Y9, X8
-	VMOVUPS      X8, (R8)
-	VMOVUPS      X10, (DI)(DX*1)
-	VEXTRACTF128 $0x01, Y10, X8
-	VMOVUPS      X8, (R8)(DX*1)
-	VMOVUPS      X11, (DI)(DX*2)
-	VEXTRACTF128 $0x01, Y11, X8
-	VMOVUPS      X8, (R8)(DX*2)
-	VMOVUPS      X7, (DI)(SI*1)
-	VEXTRACTF128 $0x01, Y7, X7
-	VMOVUPS      X7, (R8)(SI*1)
+	VMULPS       Y2, Y7, Y8
+	VFMADD231PS  Y3, Y7, Y8
+	VCMPPS       $0x03, Y8, Y8, Y7
+	VBLENDVPS    Y7, Y0, Y8, Y7
+	LEAQ         (CX)(CX*2), SI
+	LEAQ         (R8)(CX*4), DI
+	VUNPCKLPS    Y5, Y4, Y8
+	VUNPCKLPS    Y7, Y6, Y9
+	VUNPCKHPS    Y5, Y4, Y4
+	VUNPCKHPS    Y7, Y6, Y5
+	VUNPCKLPD    Y9, Y8, Y6
+	VUNPCKHPD    Y9, Y8, Y7
+	VUNPCKLPD    Y5, Y4, Y8
+	VUNPCKHPD    Y5, Y4, Y4
+	VMOVUPS      X6, (R8)
+	VEXTRACTF128 $0x01, Y6, X5
+	VMOVUPS      X5, (DI)
+	VMOVUPS      X7, (R8)(CX*1)
+	VEXTRACTF128 $0x01, Y7, X5
+	VMOVUPS      X5, (DI)(CX*1)
+	VMOVUPS      X8, (R8)(CX*2)
+	VEXTRACTF128 $0x01, Y8, X5
+	VMOVUPS      X5, (DI)(CX*2)
+	VMOVUPS      X4, (R8)(SI*1)
+	VEXTRACTF128 $0x01, Y4, X4
+	VMOVUPS      X4, (DI)(SI*1)
+	ADDQ         $+4, BX
+	CMPQ         BX, DX
+	JLE          all_columns
 
-	// the next 4, or the last
-	CMPQ    BX, CX
-	JEQ     all_done
-	ADDQ    $+4, BX
-	MOVQ    BX, BX
-	CMPQ    BX, CX
-	CMOVQGT CX, BX
-	MOVQ    BX, BX
-	JMP     all_columns
+	// the columns that are left
+	SUBQ         DX, BX
+	CMPQ         BX, $+4
+	JGE          all_done
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x05, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VMOVD        DX, X4
+	VPBROADCASTD X4, Y4
+	VPSUBD       Y4, Y1, Y1
+	VMOVUPS      (BX), Y1
+	VMULPS       Y2, Y1, Y4
+	VFMADD231PS  Y3, Y1, Y4
+	VCMPPS       $0x03, Y4, Y4, Y1
+	VBLENDVPS    Y1, Y0, Y4, Y1
+	VMOVUPS      32(BX), Y4
+	VMULPS       Y2, Y4, Y5
+	VFMADD231PS  Y3, Y4, Y5
+	VCMPPS       $0x03, Y5, Y5, Y4
+	VBLENDVPS    Y4, Y0, Y5, Y4
+	VMOVUPS      64(BX), Y5
+	VMULPS       Y2, Y5, Y6
+	VFMADD231PS  Y3, Y5, Y6
+	VCMPPS       $0x03, Y6, Y6, Y5
+	VBLENDVPS    Y5, Y0, Y6, Y5
+	VMOVUPS      96(BX), Y6
+	VMULPS       Y2, Y6, Y2
+	VFMADD231PS  Y3, Y6, Y2
+	VCMPPS       $0x03, Y2, Y2, Y3
+	VBLENDVPS    Y3, Y0, Y2, Y2
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), BX
+	VUNPCKLPS    Y4, Y1, Y3
+	VUNPCKLPS    Y2, Y5, Y6
+	VUNPCKHPS    Y4, Y1, Y1
+	VUNPCKHPS    Y2, Y5, Y2
+	VUNPCKLPD    Y6, Y3, Y4
+	VUNPCKHPD    Y6, Y3, Y3
+	VUNPCKLPD    Y2, Y1, Y5
+	VUNPCKHPD    Y2, Y1, Y1
+	VMOVUPS      X4, (AX)
+	VEXTRACTF128 $0x01, Y4, X2
+	VMOVUPS      X2, (BX)
+	VMOVUPS      X3, (AX)(CX*1)
+	VEXTRACTF128 $0x01, Y3, X2
+	VMOVUPS      X2, (BX)(CX*1)
+	VMOVUPS      X5, (AX)(CX*2)
+	VEXTRACTF128 $0x01, Y5, X2
+	VMOVUPS      X2, (BX)(CX*2)
+	VMOVUPS      X1, (AX)(DX*1)
+	VEXTRACTF128 $0x01, Y1, X1
+	VMOVUPS      X1, (BX)(DX*1)
+	JMP          all_done
 
 all_few:
-	CMPQ         CX, $+3
+	MOVQ         classes+32(FP), DX
+	CMPQ         DX, $+3
 	JLT          all_two
-	MOVQ         e+40(FP), CX
-	VPXOR        Y7, Y7, Y7
-	VPCMPEQD     Y7, Y4, Y7
-	VMOVUPS      (CX), Y7
-	VMULPS       Y5, Y7, Y8
-	VFMADD231PS  Y6, Y7, Y8
-	VCMPPS       $0x03, Y8, Y8, Y7
-	VBLENDVPS    Y7, Y3, Y8, Y7
-	VPCMPEQD     Y0, Y4, Y8
-	VMOVUPS      32(CX), Y8
-	VMULPS       Y5, Y8, Y9
-	VFMADD231PS  Y6, Y8, Y9
-	VCMPPS       $0x03, Y9, Y9, Y8
-	VBLENDVPS    Y8, Y3, Y9, Y8
-	VPCMPEQD     Y1, Y4, Y4
-	VMOVUPS      64(CX), Y4
-	VMULPS       Y5, Y4, Y5
-	VFMADD231PS  Y6, Y4, Y5
+	MOVQ         e+40(FP), DX
+	VMOVUPS      (DX), Y1
+	VMULPS       Y2, Y1, Y4
+	VFMADD231PS  Y3, Y1, Y4
+	VCMPPS       $0x03, Y4, Y4, Y1
+	VBLENDVPS    Y1, Y0, Y4, Y1
+	VMOVUPS      32(DX), Y4
+	VMULPS       Y2, Y4, Y5
+	VFMADD231PS  Y3, Y4, Y5
 	VCMPPS       $0x03, Y5, Y5, Y4
-	VBLENDVPS    Y4, Y3, Y5, Y4
-	LEAQ         (DX)(DX*2), CX
-	LEAQ         (AX)(DX*4), BX
-	VUNPCKLPS    Y8, Y7, Y5
-	VUNPCKLPS    Y7, Y4, Y6
-	VUNPCKHPS    Y8, Y7, Y8
-	VUNPCKHPS    Y7, Y4, Y4
-	VUNPCKLPD    Y6, Y5, Y7
-	VUNPCKHPD    Y6, Y5, Y5
-	VUNPCKLPD    Y4, Y8, Y6
-	VUNPCKHPD    Y4, Y8, Y4
-	VMOVLPS      X7, (AX)
-	VEXTRACTPS   $0x02, X7, 8(AX)
-	VEXTRACTF128 $0x01, Y7, X7
-	VMOVLPS      X7, (BX)
-	VEXTRACTPS   $0x02, X7, 8(BX)
-	VMOVLPS      X5, (AX)(DX*1)
-	VEXTRACTPS   $0x02, X5, 8(AX)(DX*1)
-	VEXTRACTF128 $0x01, Y5, X5
-	VMOVLPS      X5, (BX)(DX*1)
-	VEXTRACTPS   $0x02, X5, 8(BX)(DX*1)
-	VMOVLPS      X6, (AX)(DX*2)
-	VEXTRACTPS   $0x02, X6, 8(AX)(DX*2)
-	VEXTRACTF128 $0x01, Y6, X5
-	VMOVLPS      X5, (BX)(DX*2)
-	VEXTRACTPS   $0x02, X5, 8(BX)(DX*2)
-	VMOVLPS      X4, (AX)(CX*1)
-	VEXTRACTPS   $0x02, X4, 8(AX)(CX*1)
-	VEXTRACTF128 $0x01, Y4, X4
-	VMOVLPS      X4, (BX)(CX*1)
-	VEXTRACTPS   $0x02, X4, 8(BX)(CX*1)
+	VBLENDVPS    Y4, Y0, Y5, Y4
+	VMOVUPS      64(DX), Y5
+	VMULPS       Y2, Y5, Y2
+	VFMADD231PS  Y3, Y5, Y2
+	VCMPPS       $0x03, Y2, Y2, Y3
+	VBLENDVPS    Y3, Y0, Y2, Y2
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), BX
+	VUNPCKLPS    Y4, Y1, Y3
+	VUNPCKLPS    Y1, Y2, Y5
+	VUNPCKHPS    Y4, Y1, Y4
+	VUNPCKHPS    Y1, Y2, Y1
+	VUNPCKLPD    Y5, Y3, Y2
+	VUNPCKHPD    Y5, Y3, Y3
+	VUNPCKLPD    Y1, Y4, Y5
+	VUNPCKHPD    Y1, Y4, Y1
+	VMOVLPS      X2, (AX)
+	VEXTRACTPS   $0x02, X2, 8(AX)
+	VEXTRACTF128 $0x01, Y2, X2
+	VMOVLPS      X2, (BX)
+	VEXTRACTPS   $0x02, X2, 8(BX)
+	VMOVLPS      X3, (AX)(CX*1)
+	VEXTRACTPS   $0x02, X3, 8(AX)(CX*1)
+	VEXTRACTF128 $0x01, Y3, X2
+	VMOVLPS      X2, (BX)(CX*1)
+	VEXTRACTPS   $0x02, X2, 8(BX)(CX*1)
+	VMOVLPS      X5, (AX)(CX*2)
+	VEXTRACTPS   $0x02, X5, 8(AX)(CX*2)
+	VEXTRACTF128 $0x01, Y5, X2
+	VMOVLPS      X2, (BX)(CX*2)
+	VEXTRACTPS   $0x02, X2, 8(BX)(CX*2)
+	VMOVLPS      X1, (AX)(DX*1)
+	VEXTRACTPS   $0x02, X1, 8(AX)(DX*1)
+	VEXTRACTF128 $0x01, Y1, X1
+	VMOVLPS      X1, (BX)(DX*1)
+	VEXTRACTPS   $0x02, X1, 8(BX)(DX*1)
 	JMP          all_done
 
 all_two:
-	MOVQ         e+40(FP), CX
-	VPXOR        Y7, Y7, Y7
-	VPCMPEQD     Y7, Y4, Y7
-	VMOVUPS      (CX), Y7
-	VMULPS       Y5, Y7, Y8
-	VFMADD231PS  Y6, Y7, Y8
-	VCMPPS       $0x03, Y8, Y8, Y7
-	VBLENDVPS    Y7, Y3, Y8, Y7
-	VPCMPEQD     Y0, Y4, Y4
-	VMOVUPS      32(CX), Y4
-	VMULPS       Y5, Y4, Y5
-	VFMADD231PS  Y6, Y4, Y5
-	VCMPPS       $0x03, Y5, Y5, Y4
-	VBLENDVPS    Y4, Y3, Y5, Y4
-	LEAQ         (DX)(DX*2), CX
-	LEAQ         (AX)(DX*4), BX
-	VUNPCKLPS    Y4, Y7, Y5
-	VUNPCKLPS    Y7, Y7, Y6
-	VUNPCKHPS    Y4, Y7, Y4
-	VUNPCKHPS    Y7, Y7, Y7
-	VUNPCKLPD    Y6, Y5, Y8
-	VUNPCKHPD    Y6, Y5, Y5
-	VUNPCKLPD    Y7, Y4, Y6
-	VUNPCKHPD    Y7, Y4, Y4
-	VMOVLPS      X8, (AX)
-	VEXTRACTF128 $0x01, Y8, X7
-	VMOVLPS      X7, (BX)
-	VMOVLPS      X5, (AX)(DX*1)
-	VEXTRACTF128 $0x01, Y5, X5
-	VMOVLPS      X5, (BX)(DX*1)
-	VMOVLPS      X6, (AX)(DX*2)
-	VEXTRACTF128 $0x01, Y6, X5
-	VMOVLPS      X5, (BX)(DX*2)
-	VMOVLPS      X4, (AX)(CX*1)
-	VEXTRACTF128 $0x01, Y4, X4
-	VMOVLPS      X4, (BX)(CX*1)
+	MOVQ         e+40(FP), DX
+	VMOVUPS      (DX), Y1
+	VMULPS       Y2, Y1, Y4
+	VFMADD231PS  Y3, Y1, Y4
+	VCMPPS       $0x03, Y4, Y4, Y1
+	VBLENDVPS    Y1, Y0, Y4, Y1
+	VMOVUPS      32(DX), Y4
+	VMULPS       Y2, Y4, Y2
+	VFMADD231PS  Y3, Y4, Y2
+	VCMPPS       $0x03, Y2, Y2, Y3
+	VBLENDVPS    Y3, Y0, Y2, Y2
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), BX
+	VUNPCKLPS    Y2, Y1, Y3
+	VUNPCKLPS    Y1, Y1, Y4
+	VUNPCKHPS    Y2, Y1, Y2
+	VUNPCKHPS    Y1, Y1, Y1
+	VUNPCKLPD    Y4, Y3, Y5
+	VUNPCKHPD    Y4, Y3, Y3
+	VUNPCKLPD    Y1, Y2, Y4
+	VUNPCKHPD    Y1, Y2, Y1
+	VMOVLPS      X5, (AX)
+	VEXTRACTF128 $0x01, Y5, X2
+	VMOVLPS      X2, (BX)
+	VMOVLPS      X3, (AX)(CX*1)
+	VEXTRACTF128 $0x01, Y3, X2
+	VMOVLPS      X2, (BX)(CX*1)
+	VMOVLPS      X4, (AX)(CX*2)
+	VEXTRACTF128 $0x01, Y4, X2
+	VMOVLPS      X2, (BX)(CX*2)
+	VMOVLPS      X1, (AX)(DX*1)
+	VEXTRACTF128 $0x01, Y1, X1
+	VMOVLPS      X1, (BX)(DX*1)
 
 all_done:
 	ADDQ $+32, sums+8(FP)
@@ -21990,7 +26241,7 @@ all_done:
 	RET
 
 // func narrowGradAVX512(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
-// Requires: AVX, AVX512F, CMOV
+// Requires: AVX, AVX512F
 TEXT ·narrowGradAVX512(SB), NOSPLIT, $0-56
 	VBROADCASTSS consts<>+1792(SB), Z0
 	VBROADCASTSS consts<>+2624(SB), Z1
@@ -22006,56 +26257,56 @@ group:
 	VMOVUPS 384(AX), Z7
 	MOVQ    dst+0(FP), AX
 	MOVQ    classes+32(FP), CX
+	SHLQ    $0x02, CX
 	MOVQ    classes+32(FP), DX
-	SHLQ    $0x02, DX
-	CMPQ    CX, $+4
+	CMPQ    DX, $+4
 	JLT     all_few
-	ADDQ    $-4, CX
+	ADDQ    $-4, DX
 	MOVQ    $0x00000000, BX
 
 all_columns:
-	MOVQ          BX, SI
-	SHLQ          $0x06, SI
+	MOVQ          e+40(FP), SI
 	MOVQ          BX, DI
-	SHLQ          $0x02, DI
-	LEAQ          (AX)(DI*1), DI
-	MOVQ          e+40(FP), R8
-	LEAQ          (R8)(SI*1), SI
+	MOVQ          BX, R8
+	SHLQ          $0x06, DI
+	SHLQ          $0x02, R8
+	LEAQ          (AX)(R8*1), R8
+	LEAQ          (SI)(DI*1), SI
 	VPBROADCASTD  BX, Z8
 	VPSUBD        Z8, Z4, Z8
-	VPXORD        Z9, Z9, Z9
-	VPCMPD        $0x00, Z9, Z8, K1
 	VMOVUPS       (SI), Z9
 	VMULPS        Z5, Z9, Z9
 	VMULPS        Z6, Z9, Z9
-	VCMPPS        $0x03, Z9, Z9, K2
-	VBLENDMPS     Z3, Z9, K2, Z9
+	VCMPPS        $0x03, Z9, Z9, K1
+	VBLENDMPS     Z3, Z9, K1, Z9
+	VPXORD        Z10, Z10, Z10
+	VPCMPD        $0x00, Z10, Z8, K1
 	VBLENDMPS     Z7, Z9, K1, Z9
-	VPCMPD        $0x00, Z0, Z8, K1
 	VMOVUPS       64(SI), Z10
 	VMULPS        Z5, Z10, Z10
 	VMULPS        Z6, Z10, Z10
-	VCMPPS        $0x03, Z10, Z10, K2
-	VBLENDMPS     Z3, Z10, K2, Z10
+	VCMPPS        $0x03, Z10, Z10, K1
+	VBLENDMPS     Z3, Z10, K1, Z10
+	VPCMPD        $0x00, Z0, Z8, K1
 	VBLENDMPS     Z7, Z10, K1, Z10
-	VPCMPD        $0x00, Z1, Z8, K1
 	VMOVUPS       128(SI), Z11
 	VMULPS        Z5, Z11, Z11
 	VMULPS        Z6, Z11, Z11
-	VCMPPS        $0x03, Z11, Z11, K2
-	VBLENDMPS     Z3, Z11, K2, Z11
+	VCMPPS        $0x03, Z11, Z11, K1
+	VBLENDMPS     Z3, Z11, K1, Z11
+	VPCMPD        $0x00, Z1, Z8, K1
 	VBLENDMPS     Z7, Z11, K1, Z11
+	VMOVUPS       192(SI), Z12
+	VMULPS        Z5, Z12, Z12
+	VMULPS        Z6, Z12, Z12
+	VCMPPS        $0x03, Z12, Z12, K1
+	VBLENDMPS     Z3, Z12, K1, Z12
 	VPCMPD        $0x00, Z2, Z8, K1
-	VMOVUPS       192(SI), Z8
-	VMULPS        Z5, Z8, Z8
-	VMULPS        Z6, Z8, Z8
-	VCMPPS        $0x03, Z8, Z8, K2
-	VBLENDMPS     Z3, Z8, K2, Z8
-	VBLENDMPS     Z7, Z8, K1, Z8
-	LEAQ          (DX)(DX*2), SI
-	LEAQ          (DI)(DX*4), R8
-	LEAQ          (R8)(DX*4), R9
-	LEAQ          (R9)(DX*4), R10
+	VBLENDMPS     Z7, Z12, K1, Z8
+	LEAQ          (CX)(CX*2), SI
+	LEAQ          (R8)(CX*4), DI
+	LEAQ          (DI)(CX*4), R9
+	LEAQ          (R9)(CX*4), R10
 	VUNPCKLPS     Z10, Z9, Z12
 	VUNPCKLPS     Z8, Z11, Z13
 	VUNPCKHPS     Z10, Z9, Z9
@@ -22064,75 +26315,153 @@ all_columns:
 	VUNPCKHPD     Z13, Z12, Z11
 	VUNPCKLPD     Z8, Z9, Z12
 	VUNPCKHPD     Z8, Z9, Z8
-	VMOVUPS       X10, (DI)
+	VMOVUPS       X10, (R8)
 	VEXTRACTF32X4 $0x01, Z10, X9
-	VMOVUPS       X9, (R8)
+	VMOVUPS       X9, (DI)
 	VEXTRACTF32X4 $0x02, Z10, X9
 	VMOVUPS       X9, (R9)
 	VEXTRACTF32X4 $0x03, Z10, X9
 	VMOVUPS       X9, (R10)
-	VMOVUPS       X11, (DI)(DX*1)
+	VMOVUPS       X11, (R8)(CX*1)
 	VEXTRACTF32X4 $0x01, Z11, X9
-	VMOVUPS       X9, (R8)(DX*1)
+	VMOVUPS       X9, (DI)(CX*1)
 	VEXTRACTF32X4 $0x02, Z11, X9
-	VMOVUPS       X9, (R9)(DX*1)
+	VMOVUPS       X9, (R9)(CX*1)
 	VEXTRACTF32X4 $0x03, Z11, X9
-	VMOVUPS       X9, (R10)(DX*1)
-	VMOVUPS       X12, (DI)(DX*2)
+	VMOVUPS       X9, (R10)(CX*1)
+	VMOVUPS       X12, (R8)(CX*2)
 	VEXTRACTF32X4 $0x01, Z12, X9
-	VMOVUPS       X9, (R8)(DX*2)
+	VMOVUPS       X9, (DI)(CX*2)
 	VEXTRACTF32X4 $0x02, Z12, X9
-	VMOVUPS       X9, (R9)(DX*2)
+	VMOVUPS       X9, (R9)(CX*2)
 	VEXTRACTF32X4 $0x03, Z12, X9
-	VMOVUPS       X9, (R10)(DX*2)
-	VMOVUPS       X8, (DI)(SI*1)
+	VMOVUPS       X9, (R10)(CX*2)
+	VMOVUPS       X8, (R8)(SI*1)
 	VEXTRACTF32X4 $0x01, Z8, X9
-	VMOVUPS       X9, (R8)(SI*1)
+	VMOVUPS       X9, (DI)(SI*1)
 	VEXTRACTF32X4 $0x02, Z8, X9
 	VMOVUPS       X9, (R9)(SI*1)
 	VEXTRACTF32X4 $0x03, Z8, X8
 	VMOVUPS       X8, (R10)(SI*1)
+	ADDQ          $+4, BX
+	CMPQ          BX, DX
+	JLE           all_columns
 
-	// the next 4, or the last
-	CMPQ    BX, CX
-	JEQ     all_done
-	ADDQ    $+4, BX
-	MOVQ    BX, BX
-	CMPQ    BX, CX
-	CMOVQGT CX, BX
-	MOVQ    BX, BX
-	JMP     all_columns
-
-all_few:
-	CMPQ          CX, $+3
-	JLT           all_two
-	MOVQ          e+40(FP), CX
-	VPXORD        Z8, Z8, Z8
-	VPCMPD        $0x00, Z8, Z4, K1
-	VMOVUPS       (CX), Z8
+	// the columns that are left
+	SUBQ          DX, BX
+	CMPQ          BX, $+4
+	JGE           all_done
+	MOVQ          e+40(FP), BX
+	MOVQ          DX, SI
+	MOVQ          DX, DI
+	SHLQ          $0x06, SI
+	SHLQ          $0x02, DI
+	LEAQ          (AX)(DI*1), AX
+	LEAQ          (BX)(SI*1), BX
+	VPBROADCASTD  DX, Z8
+	VPSUBD        Z8, Z4, Z4
+	VMOVUPS       (BX), Z8
 	VMULPS        Z5, Z8, Z8
 	VMULPS        Z6, Z8, Z8
-	VCMPPS        $0x03, Z8, Z8, K2
-	VBLENDMPS     Z3, Z8, K2, Z8
+	VCMPPS        $0x03, Z8, Z8, K1
+	VBLENDMPS     Z3, Z8, K1, Z8
+	VPXORD        Z9, Z9, Z9
+	VPCMPD        $0x00, Z9, Z4, K1
 	VBLENDMPS     Z7, Z8, K1, Z8
-	VPCMPD        $0x00, Z0, Z4, K1
-	VMOVUPS       64(CX), Z9
+	VMOVUPS       64(BX), Z9
 	VMULPS        Z5, Z9, Z9
 	VMULPS        Z6, Z9, Z9
-	VCMPPS        $0x03, Z9, Z9, K2
-	VBLENDMPS     Z3, Z9, K2, Z9
+	VCMPPS        $0x03, Z9, Z9, K1
+	VBLENDMPS     Z3, Z9, K1, Z9
+	VPCMPD        $0x00, Z0, Z4, K1
 	VBLENDMPS     Z7, Z9, K1, Z9
+	VMOVUPS       128(BX), Z10
+	VMULPS        Z5, Z10, Z10
+	VMULPS        Z6, Z10, Z10
+	VCMPPS        $0x03, Z10, Z10, K1
+	VBLENDMPS     Z3, Z10, K1, Z10
 	VPCMPD        $0x00, Z1, Z4, K1
-	VMOVUPS       128(CX), Z4
-	VMULPS        Z5, Z4, Z4
-	VMULPS        Z6, Z4, Z4
-	VCMPPS        $0x03, Z4, Z4, K2
-	VBLENDMPS     Z3, Z4, K2, Z4
-	VBLENDMPS     Z7, Z4, K1, Z4
-	LEAQ          (DX)(DX*2), CX
-	LEAQ          (AX)(DX*4), BX
-	LEAQ          (BX)(DX*4), SI
-	LEAQ          (SI)(DX*4), DI
+	VBLENDMPS     Z7, Z10, K1, Z10
+	VMOVUPS       192(BX), Z11
+	VMULPS        Z5, Z11, Z5
+	VMULPS        Z6, Z5, Z5
+	VCMPPS        $0x03, Z5, Z5, K1
+	VBLENDMPS     Z3, Z5, K1, Z5
+	VPCMPD        $0x00, Z2, Z4, K1
+	VBLENDMPS     Z7, Z5, K1, Z4
+	LEAQ          (CX)(CX*2), DX
+	LEAQ          (AX)(CX*4), BX
+	LEAQ          (BX)(CX*4), SI
+	LEAQ          (SI)(CX*4), DI
+	VUNPCKLPS     Z9, Z8, Z5
+	VUNPCKLPS     Z4, Z10, Z6
+	VUNPCKHPS     Z9, Z8, Z7
+	VUNPCKHPS     Z4, Z10, Z4
+	VUNPCKLPD     Z6, Z5, Z8
+	VUNPCKHPD     Z6, Z5, Z5
+	VUNPCKLPD     Z4, Z7, Z6
+	VUNPCKHPD     Z4, Z7, Z4
+	VMOVUPS       X8, (AX)
+	VEXTRACTF32X4 $0x01, Z8, X7
+	VMOVUPS       X7, (BX)
+	VEXTRACTF32X4 $0x02, Z8, X7
+	VMOVUPS       X7, (SI)
+	VEXTRACTF32X4 $0x03, Z8, X7
+	VMOVUPS       X7, (DI)
+	VMOVUPS       X5, (AX)(CX*1)
+	VEXTRACTF32X4 $0x01, Z5, X7
+	VMOVUPS       X7, (BX)(CX*1)
+	VEXTRACTF32X4 $0x02, Z5, X7
+	VMOVUPS       X7, (SI)(CX*1)
+	VEXTRACTF32X4 $0x03, Z5, X5
+	VMOVUPS       X5, (DI)(CX*1)
+	VMOVUPS       X6, (AX)(CX*2)
+	VEXTRACTF32X4 $0x01, Z6, X5
+	VMOVUPS       X5, (BX)(CX*2)
+	VEXTRACTF32X4 $0x02, Z6, X5
+	VMOVUPS       X5, (SI)(CX*2)
+	VEXTRACTF32X4 $0x03, Z6, X5
+	VMOVUPS       X5, (DI)(CX*2)
+	VMOVUPS       X4, (AX)(DX*1)
+	VEXTRACTF32X4 $0x01, Z4, X5
+	VMOVUPS       X5, (BX)(DX*1)
+	VEXTRACTF32X4 $0x02, Z4, X5
+	VMOVUPS       X5, (SI)(DX*1)
+	VEXTRACTF32X4 $0x03, Z4, X4
+	VMOVUPS       X4, (DI)(DX*1)
+	JMP           all_done
+
+all_few:
+	MOVQ          classes+32(FP), DX
+	CMPQ          DX, $+3
+	JLT           all_two
+	MOVQ          e+40(FP), DX
+	VMOVUPS       (DX), Z8
+	VMULPS        Z5, Z8, Z8
+	VMULPS        Z6, Z8, Z8
+	VCMPPS        $0x03, Z8, Z8, K1
+	VBLENDMPS     Z3, Z8, K1, Z8
+	VPXORD        Z9, Z9, Z9
+	VPCMPD        $0x00, Z9, Z4, K1
+	VBLENDMPS     Z7, Z8, K1, Z8
+	VMOVUPS       64(DX), Z9
+	VMULPS        Z5, Z9, Z9
+	VMULPS        Z6, Z9, Z9
+	VCMPPS        $0x03, Z9, Z9, K1
+	VBLENDMPS     Z3, Z9, K1, Z9
+	VPCMPD        $0x00, Z0, Z4, K1
+	VBLENDMPS     Z7, Z9, K1, Z9
+	VMOVUPS       128(DX), Z10
+	VMULPS        Z5, Z10, Z5
+	VMULPS        Z6, Z5, Z5
+	VCMPPS        $0x03, Z5, Z5, K1
+	VBLENDMPS     Z3, Z5, K1, Z5
+	VPCMPD        $0x00, Z1, Z4, K1
+	VBLENDMPS     Z7, Z5, K1, Z4
+	LEAQ          (CX)(CX*2), DX
+	LEAQ          (AX)(CX*4), BX
+	LEAQ          (BX)(CX*4), SI
+	LEAQ          (SI)(CX*4), DI
 	VUNPCKLPS     Z9, Z8, Z5
 	VUNPCKLPS     Z8, Z4, Z6
 	VUNPCKHPS     Z9, Z8, Z7
@@ -22152,62 +26481,62 @@ all_few:
 	VEXTRACTF32X4 $0x03, Z8, X7
 	VMOVLPS       X7, (DI)
 	VEXTRACTPS    $0x02, X7, 8(DI)
-	VMOVLPS       X5, (AX)(DX*1)
-	VEXTRACTPS    $0x02, X5, 8(AX)(DX*1)
+	VMOVLPS       X5, (AX)(CX*1)
+	VEXTRACTPS    $0x02, X5, 8(AX)(CX*1)
 	VEXTRACTF32X4 $0x01, Z5, X7
-	VMOVLPS       X7, (BX)(DX*1)
-	VEXTRACTPS    $0x02, X7, 8(BX)(DX*1)
+	VMOVLPS       X7, (BX)(CX*1)
+	VEXTRACTPS    $0x02, X7, 8(BX)(CX*1)
 	VEXTRACTF32X4 $0x02, Z5, X7
-	VMOVLPS       X7, (SI)(DX*1)
-	VEXTRACTPS    $0x02, X7, 8(SI)(DX*1)
+	VMOVLPS       X7, (SI)(CX*1)
+	VEXTRACTPS    $0x02, X7, 8(SI)(CX*1)
 	VEXTRACTF32X4 $0x03, Z5, X5
-	VMOVLPS       X5, (DI)(DX*1)
-	VEXTRACTPS    $0x02, X5, 8(DI)(DX*1)
-	VMOVLPS       X6, (AX)(DX*2)
-	VEXTRACTPS    $0x02, X6, 8(AX)(DX*2)
+	VMOVLPS       X5, (DI)(CX*1)
+	VEXTRACTPS    $0x02, X5, 8(DI)(CX*1)
+	VMOVLPS       X6, (AX)(CX*2)
+	VEXTRACTPS    $0x02, X6, 8(AX)(CX*2)
 	VEXTRACTF32X4 $0x01, Z6, X5
-	VMOVLPS       X5, (BX)(DX*2)
-	VEXTRACTPS    $0x02, X5, 8(BX)(DX*2)
+	VMOVLPS       X5, (BX)(CX*2)
+	VEXTRACTPS    $0x02, X5, 8(BX)(CX*2)
 	VEXTRACTF32X4 $0x02, Z6, X5
-	VMOVLPS       X5, (SI)(DX*2)
-	VEXTRACTPS    $0x02, X5, 8(SI)(DX*2)
+	VMOVLPS       X5, (SI)(CX*2)
+	VEXTRACTPS    $0x02, X5, 8(SI)(CX*2)
 	VEXTRACTF32X4 $0x03, Z6, X5
-	VMOVLPS       X5, (DI)(DX*2)
-	VEXTRACTPS    $0x02, X5, 8(DI)(DX*2)
-	VMOVLPS       X4, (AX)(CX*1)
-	VEXTRACTPS    $0x02, X4, 8(AX)(CX*1)
+	VMOVLPS       X5, (DI)(CX*2)
+	VEXTRACTPS    $0x02, X5, 8(DI)(CX*2)
+	VMOVLPS       X4, (AX)(DX*1)
+	VEXTRACTPS    $0x02, X4, 8(AX)(DX*1)
 	VEXTRACTF32X4 $0x01, Z4, X5
-	VMOVLPS       X5, (BX)(CX*1)
-	VEXTRACTPS    $0x02, X5, 8(BX)(CX*1)
+	VMOVLPS       X5, (BX)(DX*1)
+	VEXTRACTPS    $0x02, X5, 8(BX)(DX*1)
 	VEXTRACTF32X4 $0x02, Z4, X5
-	VMOVLPS       X5, (SI)(CX*1)
-	VEXTRACTPS    $0x02, X5, 8(SI)(CX*1)
+	VMOVLPS       X5, (SI)(DX*1)
+	VEXTRACTPS    $0x02, X5, 8(SI)(DX*1)
 	VEXTRACTF32X4 $0x03, Z4, X4
-	VMOVLPS       X4, (DI)(CX*1)
-	VEXTRACTPS    $0x02, X4, 8(DI)(CX*1)
+	VMOVLPS       X4, (DI)(DX*1)
+	VEXTRACTPS    $0x02, X4, 8(DI)(DX*1)
 	JMP           all_done
 
 all_two:
-	MOVQ          e+40(FP), CX
-	VPXORD        Z8, Z8, Z8
-	VPCMPD        $0x00, Z8, Z4, K1
-	VMOVUPS       (CX), Z8
+	MOVQ          e+40(FP), DX
+	VMOVUPS       (DX), Z8
 	VMULPS        Z5, Z8, Z8
 	VMULPS        Z6, Z8, Z8
-	VCMPPS        $0x03, Z8, Z8, K2
-	VBLENDMPS     Z3, Z8, K2, Z8
+	VCMPPS        $0x03, Z8, Z8, K1
+	VBLENDMPS     Z3, Z8, K1, Z8
+	VPXORD        Z9, Z9, Z9
+	VPCMPD        $0x00, Z9, Z4, K1
 	VBLENDMPS     Z7, Z8, K1, Z8
+	VMOVUPS       64(DX), Z9
+	VMULPS        Z5, Z9, Z5
+	VMULPS        Z6, Z5, Z5
+	VCMPPS        $0x03, Z5, Z5, K1
+	VBLENDMPS     Z3, Z5, K1, Z5
 	VPCMPD        $0x00, Z0, Z4, K1
-	VMOVUPS       64(CX), Z4
-	VMULPS        Z5, Z4, Z4
-	VMULPS        Z6, Z4, Z4
-	VCMPPS        $0x03, Z4, Z4, K2
-	VBLENDMPS     Z3, Z4, K2, Z4
-	VBLENDMPS     Z7, Z4, K1, Z4
-	LEAQ          (DX)(DX*2), CX
-	LEAQ          (AX)(DX*4), BX
-	LEAQ          (BX)(DX*4), SI
-	LEAQ          (SI)(DX*4), DI
+	VBLENDMPS     Z7, Z5, K1, Z4
+	LEAQ          (CX)(CX*2), DX
+	LEAQ          (AX)(CX*4), BX
+	LEAQ          (BX)(CX*4), SI
+	LEAQ          (SI)(CX*4), DI
 	VUNPCKLPS     Z4, Z8, Z5
 	VUNPCKLPS     Z8, Z8, Z6
 	VUNPCKHPS     Z4, Z8, Z4
@@ -22223,27 +26552,27 @@ all_two:
 	VMOVLPS       X7, (SI)
 	VEXTRACTF32X4 $0x03, Z8, X7
 	VMOVLPS       X7, (DI)
-	VMOVLPS       X5, (AX)(DX*1)
+	VMOVLPS       X5, (AX)(CX*1)
 	VEXTRACTF32X4 $0x01, Z5, X7
-	VMOVLPS       X7, (BX)(DX*1)
+	VMOVLPS       X7, (BX)(CX*1)
 	VEXTRACTF32X4 $0x02, Z5, X7
-	VMOVLPS       X7, (SI)(DX*1)
+	VMOVLPS       X7, (SI)(CX*1)
 	VEXTRACTF32X4 $0x03, Z5, X5
-	VMOVLPS       X5, (DI)(DX*1)
-	VMOVLPS       X6, (AX)(DX*2)
+	VMOVLPS       X5, (DI)(CX*1)
+	VMOVLPS       X6, (AX)(CX*2)
 	VEXTRACTF32X4 $0x01, Z6, X5
-	VMOVLPS       X5, (BX)(DX*2)
+	VMOVLPS       X5, (BX)(CX*2)
 	VEXTRACTF32X4 $0x02, Z6, X5
-	VMOVLPS       X5, (SI)(DX*2)
+	VMOVLPS       X5, (SI)(CX*2)
 	VEXTRACTF32X4 $0x03, Z6, X5
-	VMOVLPS       X5, (DI)(DX*2)
-	VMOVLPS       X4, (AX)(CX*1)
+	VMOVLPS       X5, (DI)(CX*2)
+	VMOVLPS       X4, (AX)(DX*1)
 	VEXTRACTF32X4 $0x01, Z4, X5
-	VMOVLPS       X5, (BX)(CX*1)
+	VMOVLPS       X5, (BX)(DX*1)
 	VEXTRACTF32X4 $0x02, Z4, X5
-	VMOVLPS       X5, (SI)(CX*1)
+	VMOVLPS       X5, (SI)(DX*1)
 	VEXTRACTF32X4 $0x03, Z4, X4
-	VMOVLPS       X4, (DI)(CX*1)
+	VMOVLPS       X4, (DI)(DX*1)
 
 all_done:
 	ADDQ $+64, sums+8(FP)
@@ -22260,7 +26589,7 @@ all_done:
 	RET
 
 // func narrowGradAVX2(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
-// Requires: AVX, AVX2, CMOV
+// Requires: AVX, AVX2
 TEXT ·narrowGradAVX2(SB), NOSPLIT, $0-56
 	VBROADCASTSS consts<>+1792(SB), Y0
 	VBROADCASTSS consts<>+2624(SB), Y1
@@ -22276,55 +26605,55 @@ group:
 	VMOVUPS 384(AX), Y7
 	MOVQ    dst+0(FP), AX
 	MOVQ    classes+32(FP), CX
+	SHLQ    $0x02, CX
 	MOVQ    classes+32(FP), DX
-	SHLQ    $0x02, DX
-	CMPQ    CX, $+4
+	CMPQ    DX, $+4
 	JLT     all_few
-	ADDQ    $-4, CX
+	ADDQ    $-4, DX
 	MOVQ    $0x00000000, BX
 
 all_columns:
-	MOVQ         BX, SI
-	SHLQ         $0x05, SI
+	MOVQ         e+40(FP), SI
 	MOVQ         BX, DI
-	SHLQ         $0x02, DI
-	LEAQ         (AX)(DI*1), DI
-	MOVQ         e+40(FP), R8
-	LEAQ         (R8)(SI*1), SI
+	MOVQ         BX, R8
+	SHLQ         $0x05, DI
+	SHLQ         $0x02, R8
+	LEAQ         (AX)(R8*1), R8
+	LEAQ         (SI)(DI*1), SI
 	VMOVD        BX, X8
 	VPBROADCASTD X8, Y8
 	VPSUBD       Y8, Y4, Y8
-	VPXOR        Y9, Y9, Y9
-	VPCMPEQD     Y9, Y8, Y9
-	VMOVUPS      (SI), Y10
+	VMOVUPS      (SI), Y9
+	VMULPS       Y5, Y9, Y9
+	VMULPS       Y6, Y9, Y9
+	VCMPPS       $0x03, Y9, Y9, Y10
+	VBLENDVPS    Y10, Y3, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	VPCMPEQD     Y10, Y8, Y10
+	VBLENDVPS    Y10, Y7, Y9, Y9
+	VMOVUPS      32(SI), Y10
 	VMULPS       Y5, Y10, Y10
 	VMULPS       Y6, Y10, Y10
 	VCMPPS       $0x03, Y10, Y10, Y11
 	VBLENDVPS    Y11, Y3, Y10, Y10
-	VBLENDVPS    Y9, Y7, Y10, Y9
-	VPCMPEQD     Y0, Y8, Y10
-	VMOVUPS      32(SI), Y11
+	VPCMPEQD     Y0, Y8, Y11
+	VBLENDVPS    Y11, Y7, Y10, Y10
+	VMOVUPS      64(SI), Y11
 	VMULPS       Y5, Y11, Y11
 	VMULPS       Y6, Y11, Y11
 	VCMPPS       $0x03, Y11, Y11, Y12
 	VBLENDVPS    Y12, Y3, Y11, Y11
-	VBLENDVPS    Y10, Y7, Y11, Y10
-	VPCMPEQD     Y1, Y8, Y11
-	VMOVUPS      64(SI), Y12
-	VMULPS       Y5, Y12, Y12
-	VMULPS       Y6, Y12, Y12
-	VCMPPS       $0x03, Y12, Y12, Y13
-	VBLENDVPS    Y13, Y3, Y12, Y12
-	VBLENDVPS    Y11, Y7, Y12, Y11
-	VPCMPEQD     Y2, Y8, Y8
+	VPCMPEQD     Y1, Y8, Y12
+	VBLENDVPS    Y12, Y7, Y11, Y11
 	VMOVUPS      96(SI), Y12
 	VMULPS       Y5, Y12, Y12
 	VMULPS       Y6, Y12, Y12
 	VCMPPS       $0x03, Y12, Y12, Y13
 	VBLENDVPS    Y13, Y3, Y12, Y12
+	VPCMPEQD     Y2, Y8, Y8
 	VBLENDVPS    Y8, Y7, Y12, Y8
-	LEAQ         (DX)(DX*2), SI
-	LEAQ         (DI)(DX*4), R8
+	LEAQ         (CX)(CX*2), SI
+	LEAQ         (R8)(CX*4), DI
 	VUNPCKLPS    Y10, Y9, Y12
 	VUNPCKLPS    Y8, Y11, Y13
 	VUNPCKHPS    Y10, Y9, Y9
@@ -22333,57 +26662,118 @@ all_columns:
 	VUNPCKHPD    Y13, Y12, Y11
 	VUNPCKLPD    Y8, Y9, Y12
 	VUNPCKHPD    Y8, Y9, Y8
-	VMOVUPS      X10, (DI)
+	VMOVUPS      X10, (R8)
 	VEXTRACTF128 $0x01, Y10, X9
-	VMOVUPS      X9, (R8)
-	VMOVUPS      X11, (DI)(DX*1)
+	VMOVUPS      X9, (DI)
+	VMOVUPS      X11, (R8)(CX*1)
 	VEXTRACTF128 $0x01, Y11, X9
-	VMOVUPS      X9, (R8)(DX*1)
-	VMOVUPS      X12, (DI)(DX*2)
+	VMOVUPS      X9, (DI)(CX*1)
+	VMOVUPS      X12, (R8)(CX*2)
 	VEXTRACTF128 $0x01, Y12, X9
-	VMOVUPS      X9, (R8)(DX*2)
-	VMOVUPS      X8, (DI)(SI*1)
-	VEXTRACTF128 $0x01, Y8, X8
+	VMOVUPS      X9, (DI)(CX*2)
 	VMOVUPS      X8, (R8)(SI*1)
+	VEXTRACTF128 $0x01, Y8, X8
+	VMOVUPS      X8, (DI)(SI*1)
+	ADDQ         $+4, BX
+	CMPQ         BX, DX
+	JLE          all_columns
 
-	// the next 4, or the last
-	CMPQ    BX, CX
-	JEQ     all_done
-	ADDQ    $+4, BX
-	MOVQ    BX, BX
-	CMPQ    BX, CX
-	CMOVQGT CX, BX
-	MOVQ    BX, BX
-	JMP     all_columns
-
-all_few:
-	CMPQ         CX, $+3
-	JLT          all_two
-	MOVQ         e+40(FP), CX
-	VPXOR        Y8, Y8, Y8
-	VPCMPEQD     Y8, Y4, Y8
-	VMOVUPS      (CX), Y9
+	// the columns that are left
+	SUBQ         DX, BX
+	CMPQ         BX, $+4
+	JGE          all_done
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x05, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VMOVD        DX, X8
+	VPBROADCASTD X8, Y8
+	VPSUBD       Y8, Y4, Y4
+	VMOVUPS      (BX), Y8
+	VMULPS       Y5, Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VCMPPS       $0x03, Y8, Y8, Y9
+	VBLENDVPS    Y9, Y3, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	VPCMPEQD     Y9, Y4, Y9
+	VBLENDVPS    Y9, Y7, Y8, Y8
+	VMOVUPS      32(BX), Y9
 	VMULPS       Y5, Y9, Y9
 	VMULPS       Y6, Y9, Y9
 	VCMPPS       $0x03, Y9, Y9, Y10
 	VBLENDVPS    Y10, Y3, Y9, Y9
-	VBLENDVPS    Y8, Y7, Y9, Y8
-	VPCMPEQD     Y0, Y4, Y9
-	VMOVUPS      32(CX), Y10
+	VPCMPEQD     Y0, Y4, Y10
+	VBLENDVPS    Y10, Y7, Y9, Y9
+	VMOVUPS      64(BX), Y10
 	VMULPS       Y5, Y10, Y10
 	VMULPS       Y6, Y10, Y10
 	VCMPPS       $0x03, Y10, Y10, Y11
 	VBLENDVPS    Y11, Y3, Y10, Y10
-	VBLENDVPS    Y9, Y7, Y10, Y9
-	VPCMPEQD     Y1, Y4, Y4
-	VMOVUPS      64(CX), Y10
+	VPCMPEQD     Y1, Y4, Y11
+	VBLENDVPS    Y11, Y7, Y10, Y10
+	VMOVUPS      96(BX), Y11
+	VMULPS       Y5, Y11, Y5
+	VMULPS       Y6, Y5, Y5
+	VCMPPS       $0x03, Y5, Y5, Y6
+	VBLENDVPS    Y6, Y3, Y5, Y5
+	VPCMPEQD     Y2, Y4, Y4
+	VBLENDVPS    Y4, Y7, Y5, Y4
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), BX
+	VUNPCKLPS    Y9, Y8, Y5
+	VUNPCKLPS    Y4, Y10, Y6
+	VUNPCKHPS    Y9, Y8, Y7
+	VUNPCKHPS    Y4, Y10, Y4
+	VUNPCKLPD    Y6, Y5, Y8
+	VUNPCKHPD    Y6, Y5, Y5
+	VUNPCKLPD    Y4, Y7, Y6
+	VUNPCKHPD    Y4, Y7, Y4
+	VMOVUPS      X8, (AX)
+	VEXTRACTF128 $0x01, Y8, X7
+	VMOVUPS      X7, (BX)
+	VMOVUPS      X5, (AX)(CX*1)
+	VEXTRACTF128 $0x01, Y5, X5
+	VMOVUPS      X5, (BX)(CX*1)
+	VMOVUPS      X6, (AX)(CX*2)
+	VEXTRACTF128 $0x01, Y6, X5
+	VMOVUPS      X5, (BX)(CX*2)
+	VMOVUPS      X4, (AX)(DX*1)
+	VEXTRACTF128 $0x01, Y4, X4
+	VMOVUPS      X4, (BX)(DX*1)
+	JMP          all_done
+
+all_few:
+	MOVQ         classes+32(FP), DX
+	CMPQ         DX, $+3
+	JLT          all_two
+	MOVQ         e+40(FP), DX
+	VMOVUPS      (DX), Y8
+	VMULPS       Y5, Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VCMPPS       $0x03, Y8, Y8, Y9
+	VBLENDVPS    Y9, Y3, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	VPCMPEQD     Y9, Y4, Y9
+	VBLENDVPS    Y9, Y7, Y8, Y8
+	VMOVUPS      32(DX), Y9
+	VMULPS       Y5, Y9, Y9
+	VMULPS       Y6, Y9, Y9
+	VCMPPS       $0x03, Y9, Y9, Y10
+	VBLENDVPS    Y10, Y3, Y9, Y9
+	VPCMPEQD     Y0, Y4, Y10
+	VBLENDVPS    Y10, Y7, Y9, Y9
+	VMOVUPS      64(DX), Y10
 	VMULPS       Y5, Y10, Y5
 	VMULPS       Y6, Y5, Y5
 	VCMPPS       $0x03, Y5, Y5, Y6
 	VBLENDVPS    Y6, Y3, Y5, Y5
+	VPCMPEQD     Y1, Y4, Y4
 	VBLENDVPS    Y4, Y7, Y5, Y4
-	LEAQ         (DX)(DX*2), CX
-	LEAQ         (AX)(DX*4), BX
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), BX
 	VUNPCKLPS    Y9, Y8, Y5
 	VUNPCKLPS    Y8, Y4, Y6
 	VUNPCKHPS    Y9, Y8, Y7
@@ -22397,42 +26787,42 @@ all_few:
 	VEXTRACTF128 $0x01, Y8, X7
 	VMOVLPS      X7, (BX)
 	VEXTRACTPS   $0x02, X7, 8(BX)
-	VMOVLPS      X5, (AX)(DX*1)
-	VEXTRACTPS   $0x02, X5, 8(AX)(DX*1)
+	VMOVLPS      X5, (AX)(CX*1)
+	VEXTRACTPS   $0x02, X5, 8(AX)(CX*1)
 	VEXTRACTF128 $0x01, Y5, X5
-	VMOVLPS      X5, (BX)(DX*1)
-	VEXTRACTPS   $0x02, X5, 8(BX)(DX*1)
-	VMOVLPS      X6, (AX)(DX*2)
-	VEXTRACTPS   $0x02, X6, 8(AX)(DX*2)
+	VMOVLPS      X5, (BX)(CX*1)
+	VEXTRACTPS   $0x02, X5, 8(BX)(CX*1)
+	VMOVLPS      X6, (AX)(CX*2)
+	VEXTRACTPS   $0x02, X6, 8(AX)(CX*2)
 	VEXTRACTF128 $0x01, Y6, X5
-	VMOVLPS      X5, (BX)(DX*2)
-	VEXTRACTPS   $0x02, X5, 8(BX)(DX*2)
-	VMOVLPS      X4, (AX)(CX*1)
-	VEXTRACTPS   $0x02, X4, 8(AX)(CX*1)
+	VMOVLPS      X5, (BX)(CX*2)
+	VEXTRACTPS   $0x02, X5, 8(BX)(CX*2)
+	VMOVLPS      X4, (AX)(DX*1)
+	VEXTRACTPS   $0x02, X4, 8(AX)(DX*1)
 	VEXTRACTF128 $0x01, Y4, X4
-	VMOVLPS      X4, (BX)(CX*1)
-	VEXTRACTPS   $0x02, X4, 8(BX)(CX*1)
+	VMOVLPS      X4, (BX)(DX*1)
+	VEXTRACTPS   $0x02, X4, 8(BX)(DX*1)
 	JMP          all_done
 
 all_two:
-	MOVQ         e+40(FP), CX
-	VPXOR        Y8, Y8, Y8
-	VPCMPEQD     Y8, Y4, Y8
-	VMOVUPS      (CX), Y9
-	VMULPS       Y5, Y9, Y9
-	VMULPS       Y6, Y9, Y9
-	VCMPPS       $0x03, Y9, Y9, Y10
-	VBLENDVPS    Y10, Y3, Y9, Y9
-	VBLENDVPS    Y8, Y7, Y9, Y8
-	VPCMPEQD     Y0, Y4, Y4
-	VMOVUPS      32(CX), Y9
+	MOVQ         e+40(FP), DX
+	VMOVUPS      (DX), Y8
+	VMULPS       Y5, Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VCMPPS       $0x03, Y8, Y8, Y9
+	VBLENDVPS    Y9, Y3, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	VPCMPEQD     Y9, Y4, Y9
+	VBLENDVPS    Y9, Y7, Y8, Y8
+	VMOVUPS      32(DX), Y9
 	VMULPS       Y5, Y9, Y5
 	VMULPS       Y6, Y5, Y5
 	VCMPPS       $0x03, Y5, Y5, Y6
 	VBLENDVPS    Y6, Y3, Y5, Y5
+	VPCMPEQD     Y0, Y4, Y4
 	VBLENDVPS    Y4, Y7, Y5, Y4
-	LEAQ         (DX)(DX*2), CX
-	LEAQ         (AX)(DX*4), BX
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), BX
 	VUNPCKLPS    Y4, Y8, Y5
 	VUNPCKLPS    Y8, Y8, Y6
 	VUNPCKHPS    Y4, Y8, Y4
@@ -22444,15 +26834,15 @@ all_two:
 	VMOVLPS      X8, (AX)
 	VEXTRACTF128 $0x01, Y8, X7
 	VMOVLPS      X7, (BX)
-	VMOVLPS      X5, (AX)(DX*1)
+	VMOVLPS      X5, (AX)(CX*1)
 	VEXTRACTF128 $0x01, Y5, X5
-	VMOVLPS      X5, (BX)(DX*1)
-	VMOVLPS      X6, (AX)(DX*2)
+	VMOVLPS      X5, (BX)(CX*1)
+	VMOVLPS      X6, (AX)(CX*2)
 	VEXTRACTF128 $0x01, Y6, X5
-	VMOVLPS      X5, (BX)(DX*2)
-	VMOVLPS      X4, (AX)(CX*1)
+	VMOVLPS      X5, (BX)(CX*2)
+	VMOVLPS      X4, (AX)(DX*1)
 	VEXTRACTF128 $0x01, Y4, X4
-	VMOVLPS      X4, (BX)(CX*1)
+	VMOVLPS      X4, (BX)(DX*1)
 
 all_done:
 	ADDQ $+32, sums+8(FP)
@@ -22634,30 +27024,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_399
+	JGE    focusnot0_169
 	VMULPS Z26, Z26, Z26
-	JMP    focusdone399
+	JMP    focusdone169
 
-focusnot0_399:
+focusnot0_169:
 	CMPQ    SI, $+2
-	JGE     focusnot1_399
+	JGE     focusnot1_169
 	VMOVAPS Z0, Z26
-	JMP     focusdone399
+	JMP     focusdone169
 
-focusnot1_399:
+focusnot1_169:
 	CMPQ SI, $+3
-	JGE  focusnot2_399
-	JMP  focusdone399
+	JGE  focusnot2_169
+	JMP  focusdone169
 
-focusnot2_399:
+focusnot2_169:
 	CMPQ    SI, $+4
-	JGE     focusnot3_399
+	JGE     focusnot3_169
 	VSQRTPS Z26, Z26
-	JMP     focusdone399
+	JMP     focusdone169
 
-focusnot3_399:
+focusnot3_169:
 	CMPQ         SI, $+5
-	JGE          focusnot4_399
+	JGE          focusnot4_169
 	VSQRTPS      Z26, Z19
 	VMOVAPS      Z26, Z20
 	VFNMADD231PS Z19, Z19, Z20
@@ -22665,11 +27055,11 @@ focusnot3_399:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z26, Z20
 	VMOVAPS      Z20, Z26
-	JMP          focusdone399
+	JMP          focusdone169
 
-focusnot4_399:
+focusnot4_169:
 	CMPQ         SI, $+6
-	JGE          focusnot5_399
+	JGE          focusnot5_169
 	VSQRTPS      Z26, Z19
 	VMULPS       Z26, Z26, Z20
 	VMOVAPS      Z20, Z21
@@ -22680,32 +27070,32 @@ focusnot4_399:
 	VFMADD231PS  Z17, Z22, Z21
 	VMULPS       Z19, Z21, Z26
 	VFMADD231PS  Z19, Z20, Z26
-	JMP          focusdone399
+	JMP          focusdone169
 
-focusnot5_399:
+focusnot5_169:
 	CMPQ        SI, $+7
-	JGE         focusnot6_399
+	JGE         focusnot6_169
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
 	VMULPS      Z26, Z20, Z20
 	VFMADD231PS Z26, Z19, Z20
 	VMOVAPS     Z20, Z26
-	JMP         focusdone399
+	JMP         focusdone169
 
-focusnot6_399:
+focusnot6_169:
 	CMPQ        SI, $+8
-	JGE         focusnot7_399
+	JGE         focusnot7_169
 	VMULPS      Z26, Z26, Z19
 	VFMSUB213PS Z19, Z26, Z26
 	VADDPS      Z19, Z19, Z20
 	VMULPS      Z26, Z20, Z26
 	VFMADD231PS Z19, Z19, Z26
-	JMP         focusdone399
+	JMP         focusdone169
 
-focusnot7_399:
+focusnot7_169:
 	CMPQ        SI, $+9
-	JGE         focusnot8_399
+	JGE         focusnot8_169
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
@@ -22716,9 +27106,9 @@ focusnot7_399:
 	VMULPS      Z26, Z19, Z19
 	VFMADD231PS Z26, Z21, Z19
 	VMOVAPS     Z19, Z26
-	JMP         focusdone399
+	JMP         focusdone169
 
-focusnot8_399:
+focusnot8_169:
 	LEAQ         24(BX), DI
 	VBROADCASTSS (DI), Z19
 	VBROADCASTSS 4(DI), Z20
@@ -22841,7 +27231,7 @@ focusnot8_399:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z2, Z19, K1, Z26
 
-focusdone399:
+focusdone169:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z13, Z18, K1
 	VMULPS    Z26, Z18, Z19
@@ -23003,30 +27393,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_400
+	JGE    focusnot0_170
 	VMULPS Z26, Z26, Z26
-	JMP    focusdone400
+	JMP    focusdone170
 
-focusnot0_400:
+focusnot0_170:
 	CMPQ    SI, $+2
-	JGE     focusnot1_400
+	JGE     focusnot1_170
 	VMOVAPS Z0, Z26
-	JMP     focusdone400
+	JMP     focusdone170
 
-focusnot1_400:
+focusnot1_170:
 	CMPQ SI, $+3
-	JGE  focusnot2_400
-	JMP  focusdone400
+	JGE  focusnot2_170
+	JMP  focusdone170
 
-focusnot2_400:
+focusnot2_170:
 	CMPQ    SI, $+4
-	JGE     focusnot3_400
+	JGE     focusnot3_170
 	VSQRTPS Z26, Z26
-	JMP     focusdone400
+	JMP     focusdone170
 
-focusnot3_400:
+focusnot3_170:
 	CMPQ         SI, $+5
-	JGE          focusnot4_400
+	JGE          focusnot4_170
 	VSQRTPS      Z26, Z19
 	VMOVAPS      Z26, Z20
 	VFNMADD231PS Z19, Z19, Z20
@@ -23034,11 +27424,11 @@ focusnot3_400:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z26, Z20
 	VMOVAPS      Z20, Z26
-	JMP          focusdone400
+	JMP          focusdone170
 
-focusnot4_400:
+focusnot4_170:
 	CMPQ         SI, $+6
-	JGE          focusnot5_400
+	JGE          focusnot5_170
 	VSQRTPS      Z26, Z19
 	VMULPS       Z26, Z26, Z20
 	VMOVAPS      Z20, Z21
@@ -23049,32 +27439,32 @@ focusnot4_400:
 	VFMADD231PS  Z17, Z22, Z21
 	VMULPS       Z19, Z21, Z26
 	VFMADD231PS  Z19, Z20, Z26
-	JMP          focusdone400
+	JMP          focusdone170
 
-focusnot5_400:
+focusnot5_170:
 	CMPQ        SI, $+7
-	JGE         focusnot6_400
+	JGE         focusnot6_170
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
 	VMULPS      Z26, Z20, Z20
 	VFMADD231PS Z26, Z19, Z20
 	VMOVAPS     Z20, Z26
-	JMP         focusdone400
+	JMP         focusdone170
 
-focusnot6_400:
+focusnot6_170:
 	CMPQ        SI, $+8
-	JGE         focusnot7_400
+	JGE         focusnot7_170
 	VMULPS      Z26, Z26, Z19
 	VFMSUB213PS Z19, Z26, Z26
 	VADDPS      Z19, Z19, Z20
 	VMULPS      Z26, Z20, Z26
 	VFMADD231PS Z19, Z19, Z26
-	JMP         focusdone400
+	JMP         focusdone170
 
-focusnot7_400:
+focusnot7_170:
 	CMPQ        SI, $+9
-	JGE         focusnot8_400
+	JGE         focusnot8_170
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
@@ -23085,9 +27475,9 @@ focusnot7_400:
 	VMULPS      Z26, Z19, Z19
 	VFMADD231PS Z26, Z21, Z19
 	VMOVAPS     Z19, Z26
-	JMP         focusdone400
+	JMP         focusdone170
 
-focusnot8_400:
+focusnot8_170:
 	LEAQ         24(BX), DI
 	VBROADCASTSS (DI), Z19
 	VBROADCASTSS 4(DI), Z20
@@ -23210,7 +27600,7 @@ focusnot8_400:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z2, Z19, K2, Z26
 
-focusdone400:
+focusdone170:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z13, Z18, K2
 	VMULPS    Z26, Z18, Z19
@@ -23384,30 +27774,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_427
+	JGE    focusnot0_181
 	VMULPS Y10, Y10, Y10
-	JMP    focusdone427
+	JMP    focusdone181
 
-focusnot0_427:
+focusnot0_181:
 	CMPQ    SI, $+2
-	JGE     focusnot1_427
+	JGE     focusnot1_181
 	VMOVAPS Y0, Y10
-	JMP     focusdone427
+	JMP     focusdone181
 
-focusnot1_427:
+focusnot1_181:
 	CMPQ SI, $+3
-	JGE  focusnot2_427
-	JMP  focusdone427
+	JGE  focusnot2_181
+	JMP  focusdone181
 
-focusnot2_427:
+focusnot2_181:
 	CMPQ    SI, $+4
-	JGE     focusnot3_427
+	JGE     focusnot3_181
 	VSQRTPS Y10, Y10
-	JMP     focusdone427
+	JMP     focusdone181
 
-focusnot3_427:
+focusnot3_181:
 	CMPQ         SI, $+5
-	JGE          focusnot4_427
+	JGE          focusnot4_181
 	VSQRTPS      Y10, Y3
 	VMOVAPS      Y10, Y4
 	VFNMADD231PS Y3, Y3, Y4
@@ -23415,11 +27805,11 @@ focusnot3_427:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y3, Y10, Y4
 	VMOVAPS      Y4, Y10
-	JMP          focusdone427
+	JMP          focusdone181
 
-focusnot4_427:
+focusnot4_181:
 	CMPQ         SI, $+6
-	JGE          focusnot5_427
+	JGE          focusnot5_181
 	VSQRTPS      Y10, Y3
 	VMULPS       Y10, Y10, Y4
 	VMOVAPS      Y4, Y5
@@ -23430,32 +27820,32 @@ focusnot4_427:
 	VFMADD231PS  consts<>+2144(SB), Y6, Y5
 	VMULPS       Y3, Y5, Y10
 	VFMADD231PS  Y3, Y4, Y10
-	JMP          focusdone427
+	JMP          focusdone181
 
-focusnot5_427:
+focusnot5_181:
 	CMPQ        SI, $+7
-	JGE         focusnot6_427
+	JGE         focusnot6_181
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
 	VMULPS      Y10, Y4, Y4
 	VFMADD231PS Y10, Y3, Y4
 	VMOVAPS     Y4, Y10
-	JMP         focusdone427
+	JMP         focusdone181
 
-focusnot6_427:
+focusnot6_181:
 	CMPQ        SI, $+8
-	JGE         focusnot7_427
+	JGE         focusnot7_181
 	VMULPS      Y10, Y10, Y3
 	VFMSUB213PS Y3, Y10, Y10
 	VADDPS      Y3, Y3, Y4
 	VMULPS      Y10, Y4, Y10
 	VFMADD231PS Y3, Y3, Y10
-	JMP         focusdone427
+	JMP         focusdone181
 
-focusnot7_427:
+focusnot7_181:
 	CMPQ        SI, $+9
-	JGE         focusnot8_427
+	JGE         focusnot8_181
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
@@ -23466,9 +27856,9 @@ focusnot7_427:
 	VMULPS      Y10, Y3, Y3
 	VFMADD231PS Y10, Y5, Y3
 	VMOVAPS     Y3, Y10
-	JMP         focusdone427
+	JMP         focusdone181
 
-focusnot8_427:
+focusnot8_181:
 	LEAQ         24(BX), DI
 	VMOVUPS      Y2, (SP)
 	VBROADCASTSS (DI), Y2
@@ -23594,7 +27984,7 @@ focusnot8_427:
 	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y10
 	VMOVUPS      (SP), Y2
 
-focusdone427:
+focusdone181:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y3
 	VMULPS    Y10, Y2, Y4
@@ -23770,30 +28160,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_428
+	JGE    focusnot0_182
 	VMULPS Y10, Y10, Y10
-	JMP    focusdone428
+	JMP    focusdone182
 
-focusnot0_428:
+focusnot0_182:
 	CMPQ    SI, $+2
-	JGE     focusnot1_428
+	JGE     focusnot1_182
 	VMOVAPS Y0, Y10
-	JMP     focusdone428
+	JMP     focusdone182
 
-focusnot1_428:
+focusnot1_182:
 	CMPQ SI, $+3
-	JGE  focusnot2_428
-	JMP  focusdone428
+	JGE  focusnot2_182
+	JMP  focusdone182
 
-focusnot2_428:
+focusnot2_182:
 	CMPQ    SI, $+4
-	JGE     focusnot3_428
+	JGE     focusnot3_182
 	VSQRTPS Y10, Y10
-	JMP     focusdone428
+	JMP     focusdone182
 
-focusnot3_428:
+focusnot3_182:
 	CMPQ         SI, $+5
-	JGE          focusnot4_428
+	JGE          focusnot4_182
 	VSQRTPS      Y10, Y3
 	VMOVAPS      Y10, Y4
 	VFNMADD231PS Y3, Y3, Y4
@@ -23801,11 +28191,11 @@ focusnot3_428:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y3, Y10, Y4
 	VMOVAPS      Y4, Y10
-	JMP          focusdone428
+	JMP          focusdone182
 
-focusnot4_428:
+focusnot4_182:
 	CMPQ         SI, $+6
-	JGE          focusnot5_428
+	JGE          focusnot5_182
 	VSQRTPS      Y10, Y3
 	VMULPS       Y10, Y10, Y4
 	VMOVAPS      Y4, Y5
@@ -23816,32 +28206,32 @@ focusnot4_428:
 	VFMADD231PS  consts<>+2144(SB), Y6, Y5
 	VMULPS       Y3, Y5, Y10
 	VFMADD231PS  Y3, Y4, Y10
-	JMP          focusdone428
+	JMP          focusdone182
 
-focusnot5_428:
+focusnot5_182:
 	CMPQ        SI, $+7
-	JGE         focusnot6_428
+	JGE         focusnot6_182
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
 	VMULPS      Y10, Y4, Y4
 	VFMADD231PS Y10, Y3, Y4
 	VMOVAPS     Y4, Y10
-	JMP         focusdone428
+	JMP         focusdone182
 
-focusnot6_428:
+focusnot6_182:
 	CMPQ        SI, $+8
-	JGE         focusnot7_428
+	JGE         focusnot7_182
 	VMULPS      Y10, Y10, Y3
 	VFMSUB213PS Y3, Y10, Y10
 	VADDPS      Y3, Y3, Y4
 	VMULPS      Y10, Y4, Y10
 	VFMADD231PS Y3, Y3, Y10
-	JMP         focusdone428
+	JMP         focusdone182
 
-focusnot7_428:
+focusnot7_182:
 	CMPQ        SI, $+9
-	JGE         focusnot8_428
+	JGE         focusnot8_182
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
@@ -23852,9 +28242,9 @@ focusnot7_428:
 	VMULPS      Y10, Y3, Y3
 	VFMADD231PS Y10, Y5, Y3
 	VMOVAPS     Y3, Y10
-	JMP         focusdone428
+	JMP         focusdone182
 
-focusnot8_428:
+focusnot8_182:
 	LEAQ         24(BX), DI
 	VMOVUPS      Y2, (SP)
 	VBROADCASTSS (DI), Y2
@@ -23980,7 +28370,7 @@ focusnot8_428:
 	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y10
 	VMOVUPS      (SP), Y2
 
-focusdone428:
+focusdone182:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y3
 	VMULPS    Y10, Y2, Y4
@@ -24198,30 +28588,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_463
+	JGE    focusnot0_195
 	VMULPS Z22, Z22, Z22
-	JMP    focusdone463
+	JMP    focusdone195
 
-focusnot0_463:
+focusnot0_195:
 	CMPQ    SI, $+2
-	JGE     focusnot1_463
+	JGE     focusnot1_195
 	VMOVAPS Z0, Z22
-	JMP     focusdone463
+	JMP     focusdone195
 
-focusnot1_463:
+focusnot1_195:
 	CMPQ SI, $+3
-	JGE  focusnot2_463
-	JMP  focusdone463
+	JGE  focusnot2_195
+	JMP  focusdone195
 
-focusnot2_463:
+focusnot2_195:
 	CMPQ    SI, $+4
-	JGE     focusnot3_463
+	JGE     focusnot3_195
 	VSQRTPS Z22, Z22
-	JMP     focusdone463
+	JMP     focusdone195
 
-focusnot3_463:
+focusnot3_195:
 	CMPQ         SI, $+5
-	JGE          focusnot4_463
+	JGE          focusnot4_195
 	VSQRTPS      Z22, Z15
 	VMOVAPS      Z22, Z20
 	VFNMADD231PS Z15, Z15, Z20
@@ -24229,11 +28619,11 @@ focusnot3_463:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z15, Z22, Z20
 	VMOVAPS      Z20, Z22
-	JMP          focusdone463
+	JMP          focusdone195
 
-focusnot4_463:
+focusnot4_195:
 	CMPQ             SI, $+6
-	JGE              focusnot5_463
+	JGE              focusnot5_195
 	VSQRTPS          Z22, Z15
 	VMULPS           Z22, Z22, Z20
 	VMOVAPS          Z20, Z21
@@ -24244,32 +28634,32 @@ focusnot4_463:
 	VFMADD231PS.BCST consts<>+2144(SB), Z22, Z21
 	VMULPS           Z15, Z21, Z22
 	VFMADD231PS      Z15, Z20, Z22
-	JMP              focusdone463
+	JMP              focusdone195
 
-focusnot5_463:
+focusnot5_195:
 	CMPQ        SI, $+7
-	JGE         focusnot6_463
+	JGE         focusnot6_195
 	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z20
 	VFMSUB231PS Z22, Z22, Z20
 	VMULPS      Z22, Z20, Z20
 	VFMADD231PS Z22, Z15, Z20
 	VMOVAPS     Z20, Z22
-	JMP         focusdone463
+	JMP         focusdone195
 
-focusnot6_463:
+focusnot6_195:
 	CMPQ        SI, $+8
-	JGE         focusnot7_463
+	JGE         focusnot7_195
 	VMULPS      Z22, Z22, Z15
 	VFMSUB213PS Z15, Z22, Z22
 	VADDPS      Z15, Z15, Z20
 	VMULPS      Z22, Z20, Z22
 	VFMADD231PS Z15, Z15, Z22
-	JMP         focusdone463
+	JMP         focusdone195
 
-focusnot7_463:
+focusnot7_195:
 	CMPQ        SI, $+9
-	JGE         focusnot8_463
+	JGE         focusnot8_195
 	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z20
 	VFMSUB231PS Z22, Z22, Z20
@@ -24280,9 +28670,9 @@ focusnot7_463:
 	VMULPS      Z22, Z15, Z15
 	VFMADD231PS Z22, Z21, Z15
 	VMOVAPS     Z15, Z22
-	JMP         focusdone463
+	JMP         focusdone195
 
-focusnot8_463:
+focusnot8_195:
 	LEAQ         24(BX), R8
 	VBROADCASTSS (R8), Z15
 	VBROADCASTSS 4(R8), Z20
@@ -24405,7 +28795,7 @@ focusnot8_463:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z2, Z15, K1, Z22
 
-focusdone463:
+focusdone195:
 	// loss = (alpha l) q^gamma
 	VCMPPS.BCST $0x12, consts<>+2176(SB), Z16, K1
 	VMULPS      Z22, Z16, Z15
@@ -24606,30 +28996,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_464
+	JGE    focusnot0_196
 	VMULPS Z22, Z22, Z22
-	JMP    focusdone464
+	JMP    focusdone196
 
-focusnot0_464:
+focusnot0_196:
 	CMPQ    SI, $+2
-	JGE     focusnot1_464
+	JGE     focusnot1_196
 	VMOVAPS Z0, Z22
-	JMP     focusdone464
+	JMP     focusdone196
 
-focusnot1_464:
+focusnot1_196:
 	CMPQ SI, $+3
-	JGE  focusnot2_464
-	JMP  focusdone464
+	JGE  focusnot2_196
+	JMP  focusdone196
 
-focusnot2_464:
+focusnot2_196:
 	CMPQ    SI, $+4
-	JGE     focusnot3_464
+	JGE     focusnot3_196
 	VSQRTPS Z22, Z22
-	JMP     focusdone464
+	JMP     focusdone196
 
-focusnot3_464:
+focusnot3_196:
 	CMPQ         SI, $+5
-	JGE          focusnot4_464
+	JGE          focusnot4_196
 	VSQRTPS      Z22, Z15
 	VMOVAPS      Z22, Z20
 	VFNMADD231PS Z15, Z15, Z20
@@ -24637,11 +29027,11 @@ focusnot3_464:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z15, Z22, Z20
 	VMOVAPS      Z20, Z22
-	JMP          focusdone464
+	JMP          focusdone196
 
-focusnot4_464:
+focusnot4_196:
 	CMPQ             SI, $+6
-	JGE              focusnot5_464
+	JGE              focusnot5_196
 	VSQRTPS          Z22, Z15
 	VMULPS           Z22, Z22, Z20
 	VMOVAPS          Z20, Z21
@@ -24652,32 +29042,32 @@ focusnot4_464:
 	VFMADD231PS.BCST consts<>+2144(SB), Z22, Z21
 	VMULPS           Z15, Z21, Z22
 	VFMADD231PS      Z15, Z20, Z22
-	JMP              focusdone464
+	JMP              focusdone196
 
-focusnot5_464:
+focusnot5_196:
 	CMPQ        SI, $+7
-	JGE         focusnot6_464
+	JGE         focusnot6_196
 	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z20
 	VFMSUB231PS Z22, Z22, Z20
 	VMULPS      Z22, Z20, Z20
 	VFMADD231PS Z22, Z15, Z20
 	VMOVAPS     Z20, Z22
-	JMP         focusdone464
+	JMP         focusdone196
 
-focusnot6_464:
+focusnot6_196:
 	CMPQ        SI, $+8
-	JGE         focusnot7_464
+	JGE         focusnot7_196
 	VMULPS      Z22, Z22, Z15
 	VFMSUB213PS Z15, Z22, Z22
 	VADDPS      Z15, Z15, Z20
 	VMULPS      Z22, Z20, Z22
 	VFMADD231PS Z15, Z15, Z22
-	JMP         focusdone464
+	JMP         focusdone196
 
-focusnot7_464:
+focusnot7_196:
 	CMPQ        SI, $+9
-	JGE         focusnot8_464
+	JGE         focusnot8_196
 	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z20
 	VFMSUB231PS Z22, Z22, Z20
@@ -24688,9 +29078,9 @@ focusnot7_464:
 	VMULPS      Z22, Z15, Z15
 	VFMADD231PS Z22, Z21, Z15
 	VMOVAPS     Z15, Z22
-	JMP         focusdone464
+	JMP         focusdone196
 
-focusnot8_464:
+focusnot8_196:
 	LEAQ         24(BX), R8
 	VBROADCASTSS (R8), Z15
 	VBROADCASTSS 4(R8), Z20
@@ -24813,7 +29203,7 @@ focusnot8_464:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z2, Z15, K2, Z22
 
-focusdone464:
+focusdone196:
 	// loss = (alpha l) q^gamma
 	VCMPPS.BCST $0x12, consts<>+2176(SB), Z16, K2
 	VMULPS      Z22, Z16, Z15
@@ -25026,30 +29416,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_493
+	JGE    focusnot0_207
 	VMULPS Y2, Y2, Y2
-	JMP    focusdone493
+	JMP    focusdone207
 
-focusnot0_493:
+focusnot0_207:
 	CMPQ    SI, $+2
-	JGE     focusnot1_493
+	JGE     focusnot1_207
 	VMOVAPS Y0, Y2
-	JMP     focusdone493
+	JMP     focusdone207
 
-focusnot1_493:
+focusnot1_207:
 	CMPQ SI, $+3
-	JGE  focusnot2_493
-	JMP  focusdone493
+	JGE  focusnot2_207
+	JMP  focusdone207
 
-focusnot2_493:
+focusnot2_207:
 	CMPQ    SI, $+4
-	JGE     focusnot3_493
+	JGE     focusnot3_207
 	VSQRTPS Y2, Y2
-	JMP     focusdone493
+	JMP     focusdone207
 
-focusnot3_493:
+focusnot3_207:
 	CMPQ         SI, $+5
-	JGE          focusnot4_493
+	JGE          focusnot4_207
 	VSQRTPS      Y2, Y5
 	VMOVAPS      Y2, Y8
 	VFNMADD231PS Y5, Y5, Y8
@@ -25057,11 +29447,11 @@ focusnot3_493:
 	VMULPS       Y9, Y8, Y8
 	VFMADD231PS  Y5, Y2, Y8
 	VMOVAPS      Y8, Y2
-	JMP          focusdone493
+	JMP          focusdone207
 
-focusnot4_493:
+focusnot4_207:
 	CMPQ         SI, $+6
-	JGE          focusnot5_493
+	JGE          focusnot5_207
 	VSQRTPS      Y2, Y5
 	VMULPS       Y2, Y2, Y8
 	VMOVAPS      Y8, Y9
@@ -25072,32 +29462,32 @@ focusnot4_493:
 	VFMADD231PS  consts<>+2144(SB), Y2, Y9
 	VMULPS       Y5, Y9, Y2
 	VFMADD231PS  Y5, Y8, Y2
-	JMP          focusdone493
+	JMP          focusdone207
 
-focusnot5_493:
+focusnot5_207:
 	CMPQ        SI, $+7
-	JGE         focusnot6_493
+	JGE         focusnot6_207
 	VMULPS      Y2, Y2, Y5
 	VMOVAPS     Y5, Y8
 	VFMSUB231PS Y2, Y2, Y8
 	VMULPS      Y2, Y8, Y8
 	VFMADD231PS Y2, Y5, Y8
 	VMOVAPS     Y8, Y2
-	JMP         focusdone493
+	JMP         focusdone207
 
-focusnot6_493:
+focusnot6_207:
 	CMPQ        SI, $+8
-	JGE         focusnot7_493
+	JGE         focusnot7_207
 	VMULPS      Y2, Y2, Y5
 	VFMSUB213PS Y5, Y2, Y2
 	VADDPS      Y5, Y5, Y8
 	VMULPS      Y2, Y8, Y2
 	VFMADD231PS Y5, Y5, Y2
-	JMP         focusdone493
+	JMP         focusdone207
 
-focusnot7_493:
+focusnot7_207:
 	CMPQ        SI, $+9
-	JGE         focusnot8_493
+	JGE         focusnot8_207
 	VMULPS      Y2, Y2, Y5
 	VMOVAPS     Y5, Y8
 	VFMSUB231PS Y2, Y2, Y8
@@ -25108,9 +29498,9 @@ focusnot7_493:
 	VMULPS      Y2, Y5, Y5
 	VFMADD231PS Y2, Y9, Y5
 	VMOVAPS     Y5, Y2
-	JMP         focusdone493
+	JMP         focusdone207
 
-focusnot8_493:
+focusnot8_207:
 	LEAQ         24(BX), R8
 	VMOVUPS      Y3, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -25248,7 +29638,7 @@ focusnot8_493:
 	VMOVUPS      128(SP), Y4
 	VMOVUPS      160(SP), Y5
 
-focusdone493:
+focusdone207:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y3, Y5
 	VMULPS    Y2, Y3, Y8
@@ -25465,30 +29855,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_494
+	JGE    focusnot0_208
 	VMULPS Y3, Y3, Y3
-	JMP    focusdone494
+	JMP    focusdone208
 
-focusnot0_494:
+focusnot0_208:
 	CMPQ    SI, $+2
-	JGE     focusnot1_494
+	JGE     focusnot1_208
 	VMOVAPS Y0, Y3
-	JMP     focusdone494
+	JMP     focusdone208
 
-focusnot1_494:
+focusnot1_208:
 	CMPQ SI, $+3
-	JGE  focusnot2_494
-	JMP  focusdone494
+	JGE  focusnot2_208
+	JMP  focusdone208
 
-focusnot2_494:
+focusnot2_208:
 	CMPQ    SI, $+4
-	JGE     focusnot3_494
+	JGE     focusnot3_208
 	VSQRTPS Y3, Y3
-	JMP     focusdone494
+	JMP     focusdone208
 
-focusnot3_494:
+focusnot3_208:
 	CMPQ         SI, $+5
-	JGE          focusnot4_494
+	JGE          focusnot4_208
 	VSQRTPS      Y3, Y6
 	VMOVAPS      Y3, Y8
 	VFNMADD231PS Y6, Y6, Y8
@@ -25496,11 +29886,11 @@ focusnot3_494:
 	VMULPS       Y9, Y8, Y8
 	VFMADD231PS  Y6, Y3, Y8
 	VMOVAPS      Y8, Y3
-	JMP          focusdone494
+	JMP          focusdone208
 
-focusnot4_494:
+focusnot4_208:
 	CMPQ         SI, $+6
-	JGE          focusnot5_494
+	JGE          focusnot5_208
 	VSQRTPS      Y3, Y6
 	VMULPS       Y3, Y3, Y8
 	VMOVAPS      Y8, Y9
@@ -25511,32 +29901,32 @@ focusnot4_494:
 	VFMADD231PS  consts<>+2144(SB), Y3, Y9
 	VMULPS       Y6, Y9, Y3
 	VFMADD231PS  Y6, Y8, Y3
-	JMP          focusdone494
+	JMP          focusdone208
 
-focusnot5_494:
+focusnot5_208:
 	CMPQ        SI, $+7
-	JGE         focusnot6_494
+	JGE         focusnot6_208
 	VMULPS      Y3, Y3, Y6
 	VMOVAPS     Y6, Y8
 	VFMSUB231PS Y3, Y3, Y8
 	VMULPS      Y3, Y8, Y8
 	VFMADD231PS Y3, Y6, Y8
 	VMOVAPS     Y8, Y3
-	JMP         focusdone494
+	JMP         focusdone208
 
-focusnot6_494:
+focusnot6_208:
 	CMPQ        SI, $+8
-	JGE         focusnot7_494
+	JGE         focusnot7_208
 	VMULPS      Y3, Y3, Y6
 	VFMSUB213PS Y6, Y3, Y3
 	VADDPS      Y6, Y6, Y8
 	VMULPS      Y3, Y8, Y3
 	VFMADD231PS Y6, Y6, Y3
-	JMP         focusdone494
+	JMP         focusdone208
 
-focusnot7_494:
+focusnot7_208:
 	CMPQ        SI, $+9
-	JGE         focusnot8_494
+	JGE         focusnot8_208
 	VMULPS      Y3, Y3, Y6
 	VMOVAPS     Y6, Y8
 	VFMSUB231PS Y3, Y3, Y8
@@ -25547,9 +29937,9 @@ focusnot7_494:
 	VMULPS      Y3, Y6, Y6
 	VFMADD231PS Y3, Y9, Y6
 	VMOVAPS     Y6, Y3
-	JMP         focusdone494
+	JMP         focusdone208
 
-focusnot8_494:
+focusnot8_208:
 	LEAQ         24(BX), R8
 	VMOVUPS      Y4, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -25687,7 +30077,7 @@ focusnot8_494:
 	VMOVUPS      128(SP), Y1
 	VMOVUPS      160(SP), Y6
 
-focusdone494:
+focusdone208:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y4, Y6
 	VMULPS    Y3, Y4, Y8

@@ -1098,9 +1098,9 @@ func (m *amd64) jumpIfAtLeast(n gp, limit int, name string) {
 	m.emit(x86.JGE(operand.LabelRef(name)))
 }
 
-func (m *amd64) jumpIfSame(a, b gp, name string) {
+func (m *amd64) jumpIfAtMost(a, b gp, name string) {
 	m.emit(x86.CMPQ(a.r, b.r))
-	m.emit(x86.JEQ(operand.LabelRef(name)))
+	m.emit(x86.JLE(operand.LabelRef(name)))
 }
 
 func (m *amd64) jumpIfAny(k mask, name string) {

@@ -233,17 +233,26 @@ func (b *builder) compile(name, signature string, load func(*constant) operand.O
 		return x.uses > y.uses
 	})
 	wanted = wanted[:min(len(wanted), len(registers[reg.KindVector])-2)]
-	var err error
-	for n := len(wanted); n >= 0; n-- {
-		if err = run(wanted[:n]); err == nil {
-			return b.fn
-		}
-		if !strings.Contains(err.Error(), "allocat") {
-			break
+	// The largest number of constants for which the allocation succeeds, by bisection: best is known to, tooMany not to.
+	best, tooMany := -1, len(wanted)+1
+	for tooMany-best > 1 {
+		n := (best + tooMany) / 2
+		switch err := run(wanted[:n]); {
+		case err == nil:
+			best = n
+		case strings.Contains(err.Error(), "allocat"):
+			tooMany = n
+		default:
+			b.fatal("%v", err)
 		}
 	}
-	b.fatal("%v", err)
-	return nil
+	if best < 0 {
+		b.fatal("too few registers, even with all constants in memory")
+	}
+	if err := run(wanted[:best]); err != nil {
+		b.fatal("%v", err)
+	}
+	return b.fn
 }
 
 // finish takes the function from virtual to real registers.

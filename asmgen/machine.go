@@ -215,7 +215,7 @@ type machine interface {
 	jump(name string)
 	jumpIfLess(n gp, limit int, name string)
 	jumpIfAtLeast(n gp, limit int, name string)
-	jumpIfSame(a, b gp, name string)
+	jumpIfAtMost(a, b gp, name string)
 	jumpIfAny(k mask, name string)
 	jumpIfBits(a vec, name string) // if any bit of any lane is set
 	count(n int) gp
