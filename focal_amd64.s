@@ -888,11 +888,13 @@ vector:
 	VPADDD      Z15, Z16, Z15
 	VFMADD231PS Z14, Z15, Z15
 	VMOVUPS     Z15, K1, (CX)
-	ADDQ        $+64, CX
-	ADDQ        $+64, DX
-	ADDQ        $-16, AX
-	CMPQ        AX, $+1
-	JGE         vector
+
+nextvector:
+	ADDQ $+64, CX
+	ADDQ $+64, DX
+	ADDQ $-16, AX
+	CMPQ AX, $+1
+	JGE  vector
 
 done:
 	VZEROUPPER
@@ -903,113 +905,136 @@ slowblock:
 
 slow:
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VADDPS       (DX), Z3, Z14
-	VBROADCASTSS consts<>+416(SB), Z15
-	VMAXPS       Z14, Z15, Z14
-	VBROADCASTSS consts<>+448(SB), Z15
-	VMINPS       Z14, Z15, Z14
+	VMOVUPS      (DX), Z0
+	VADDPS.BCST  consts<>+64(SB), Z0, Z0
+	VBROADCASTSS consts<>+416(SB), Z1
+	VMAXPS       Z0, Z1, Z0
+	VBROADCASTSS consts<>+448(SB), Z1
+	VMINPS       Z0, Z1, Z0
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z15
-	VFMADD231PS Z4, Z14, Z15
-	VSUBPS      Z1, Z15, Z16
+	VBROADCASTSS     consts<>+96(SB), Z1
+	VFMADD213PS.BCST consts<>+128(SB), Z0, Z1
+	VSUBPS.BCST      consts<>+128(SB), Z1, Z2
 
 	// r = c - n ln2
-	VMOVAPS      Z14, Z17
-	VFNMADD231PS Z5, Z16, Z17
-	VFNMADD231PS Z6, Z16, Z17
+	VMOVAPS           Z0, Z3
+	VFNMADD231PS.BCST consts<>+160(SB), Z2, Z3
+	VFNMADD231PS.BCST consts<>+192(SB), Z2, Z3
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS      Z8, Z18
-	VFMADD231PS  Z7, Z17, Z18
-	VFMADD213PS  Z9, Z17, Z18
-	VFMADD213PS  Z10, Z17, Z18
-	VFMADD213PS  Z11, Z18, Z17
-	VCMPPS.BCST  $0x11, consts<>+480(SB), Z14, K1
-	VBROADCASTSS consts<>+512(SB), Z14
-	VMOVAPS.Z    Z14, K1, Z14
+	VBROADCASTSS     consts<>+224(SB), Z4
+	VFMADD213PS.BCST consts<>+256(SB), Z3, Z4
+	VFMADD213PS.BCST consts<>+288(SB), Z3, Z4
+	VFMADD213PS.BCST consts<>+320(SB), Z3, Z4
+	VFMADD213PS.BCST consts<>+352(SB), Z4, Z3
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z0, K1
+	VBROADCASTSS     consts<>+512(SB), Z0
+	VMOVAPS.Z        Z0, K1, Z0
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z15, Z15
-	VFMADD231PS  Z17, Z15, Z15
-	VBROADCASTSS consts<>+544(SB), Z17
-	VMOVAPS.Z    Z17, K1, Z17
-	VADDPS       Z17, Z16, Z16
-	VSCALEFPS    Z16, Z15, Z15
+	VPERMPS      exp_t<>+0(SB), Z1, Z1
+	VFMADD231PS  Z3, Z1, Z1
+	VBROADCASTSS consts<>+544(SB), Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VADDPS       Z3, Z2, Z2
+	VSCALEFPS    Z2, Z1, Z1
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z14, Z15, Z14
-	VADDPS.BCST  consts<>+576(SB), Z15, Z15
-	VPSUBD.BCST  consts<>+576(SB), Z15, Z15
-	VPMAXSD      Z15, Z14, Z14
-	VPMINUD.BCST consts<>+608(SB), Z14, Z14
-	VMOVUPS      Z14, (CX)
+	VPSUBD       Z0, Z1, Z0
+	VADDPS.BCST  consts<>+576(SB), Z1, Z1
+	VPSUBD.BCST  consts<>+576(SB), Z1, Z1
+	VPMAXSD      Z1, Z0, Z0
+	VPMINUD.BCST consts<>+608(SB), Z0, Z0
+	VMOVUPS      Z0, (CX)
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
 	ADDQ         $-16, AX
 	ADDQ         $-16, BX
 	CMPQ         BX, $+1
 	JGE          slow
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+128(SB), Z1
+	VBROADCASTSS consts<>+32(SB), Z2
+	VBROADCASTSS consts<>+64(SB), Z3
+	VBROADCASTSS consts<>+96(SB), Z4
+	VBROADCASTSS consts<>+160(SB), Z5
+	VBROADCASTSS consts<>+192(SB), Z6
+	VBROADCASTSS consts<>+224(SB), Z7
+	VBROADCASTSS consts<>+256(SB), Z8
+	VBROADCASTSS consts<>+288(SB), Z9
+	VBROADCASTSS consts<>+320(SB), Z10
+	VBROADCASTSS consts<>+352(SB), Z11
+	VMOVUPS      exp_one<>+0(SB), Z12
+	VBROADCASTSS consts<>+0(SB), Z13
 	JMP          loop
 
 slowvector:
-	MOVL    $0x0000ffff, BX
-	BZHIL   AX, BX, BX
-	KMOVW   BX, K1
-	VMOVAPS Z0, Z14
-	VMOVUPS (DX), K1, Z14
+	MOVL         $0x0000ffff, BX
+	BZHIL        AX, BX, BX
+	KMOVW        BX, K1
+	VBROADCASTSS consts<>+384(SB), Z0
+	VMOVUPS      (DX), K1, Z0
 
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VADDPS       Z3, Z14, Z14
-	VBROADCASTSS consts<>+416(SB), Z15
-	VMAXPS       Z14, Z15, Z14
-	VBROADCASTSS consts<>+448(SB), Z15
-	VMINPS       Z14, Z15, Z14
+	VADDPS.BCST  consts<>+64(SB), Z0, Z0
+	VBROADCASTSS consts<>+416(SB), Z1
+	VMAXPS       Z0, Z1, Z0
+	VBROADCASTSS consts<>+448(SB), Z1
+	VMINPS       Z0, Z1, Z0
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z15
-	VFMADD231PS Z4, Z14, Z15
-	VSUBPS      Z1, Z15, Z16
+	VBROADCASTSS     consts<>+96(SB), Z1
+	VFMADD213PS.BCST consts<>+128(SB), Z0, Z1
+	VSUBPS.BCST      consts<>+128(SB), Z1, Z2
 
 	// r = c - n ln2
-	VMOVAPS      Z14, Z17
-	VFNMADD231PS Z5, Z16, Z17
-	VFNMADD231PS Z6, Z16, Z17
+	VMOVAPS           Z0, Z3
+	VFNMADD231PS.BCST consts<>+160(SB), Z2, Z3
+	VFNMADD231PS.BCST consts<>+192(SB), Z2, Z3
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS      Z8, Z18
-	VFMADD231PS  Z7, Z17, Z18
-	VFMADD213PS  Z9, Z17, Z18
-	VFMADD213PS  Z10, Z17, Z18
-	VFMADD213PS  Z11, Z18, Z17
-	VCMPPS.BCST  $0x11, consts<>+480(SB), Z14, K2
-	VBROADCASTSS consts<>+512(SB), Z14
-	VMOVAPS.Z    Z14, K2, Z14
+	VBROADCASTSS     consts<>+224(SB), Z4
+	VFMADD213PS.BCST consts<>+256(SB), Z3, Z4
+	VFMADD213PS.BCST consts<>+288(SB), Z3, Z4
+	VFMADD213PS.BCST consts<>+320(SB), Z3, Z4
+	VFMADD213PS.BCST consts<>+352(SB), Z4, Z3
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z0, K2
+	VBROADCASTSS     consts<>+512(SB), Z0
+	VMOVAPS.Z        Z0, K2, Z0
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z15, Z15
-	VFMADD231PS  Z17, Z15, Z15
-	VBROADCASTSS consts<>+544(SB), Z17
-	VMOVAPS.Z    Z17, K2, Z17
-	VADDPS       Z17, Z16, Z16
-	VSCALEFPS    Z16, Z15, Z15
+	VPERMPS      exp_t<>+0(SB), Z1, Z1
+	VFMADD231PS  Z3, Z1, Z1
+	VBROADCASTSS consts<>+544(SB), Z3
+	VMOVAPS.Z    Z3, K2, Z3
+	VADDPS       Z3, Z2, Z2
+	VSCALEFPS    Z2, Z1, Z1
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z14, Z15, Z14
-	VADDPS.BCST  consts<>+576(SB), Z15, Z15
-	VPSUBD.BCST  consts<>+576(SB), Z15, Z15
-	VPMAXSD      Z15, Z14, Z14
-	VPMINUD.BCST consts<>+608(SB), Z14, Z14
-	VMOVUPS      Z14, K1, (CX)
-	ADDQ         $+64, CX
-	ADDQ         $+64, DX
-	ADDQ         $-16, AX
-	CMPQ         AX, $+1
-	JGE          vector
-	VZEROUPPER
-	RET
+	VPSUBD       Z0, Z1, Z0
+	VADDPS.BCST  consts<>+576(SB), Z1, Z1
+	VPSUBD.BCST  consts<>+576(SB), Z1, Z1
+	VPMAXSD      Z1, Z0, Z0
+	VPMINUD.BCST consts<>+608(SB), Z0, Z0
+	VMOVUPS      Z0, K1, (CX)
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+128(SB), Z1
+	VBROADCASTSS consts<>+32(SB), Z2
+	VBROADCASTSS consts<>+64(SB), Z3
+	VBROADCASTSS consts<>+96(SB), Z4
+	VBROADCASTSS consts<>+160(SB), Z5
+	VBROADCASTSS consts<>+192(SB), Z6
+	VBROADCASTSS consts<>+224(SB), Z7
+	VBROADCASTSS consts<>+256(SB), Z8
+	VBROADCASTSS consts<>+288(SB), Z9
+	VBROADCASTSS consts<>+320(SB), Z10
+	VBROADCASTSS consts<>+352(SB), Z11
+	VMOVUPS      exp_one<>+0(SB), Z12
+	VBROADCASTSS consts<>+0(SB), Z13
+	JMP          nextvector
 
 // func expAVX2(dst *float32, x *float32, n int)
 // Requires: AVX, AVX2, CMOV, FMA3
@@ -1026,6 +1051,7 @@ TEXT ·expAVX2(SB), NOSPLIT, $0-24
 	VBROADCASTSS consts<>+256(SB), Y9
 	VBROADCASTSS consts<>+288(SB), Y10
 	VBROADCASTSS consts<>+320(SB), Y11
+	VBROADCASTSS consts<>+352(SB), Y12
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
@@ -1036,113 +1062,113 @@ loop:
 
 block:
 	// any |x| > limit, or NaN?
-	VPAND     (DX), Y3, Y12
-	VPAND     32(DX), Y3, Y13
-	VPMAXSD   Y13, Y12, Y12
-	VPAND     64(DX), Y3, Y13
-	VPMAXSD   Y13, Y12, Y12
-	VPAND     96(DX), Y3, Y13
-	VPMAXSD   Y13, Y12, Y12
-	VPCMPGTD  consts<>+0(SB), Y12, Y12
-	VMOVMSKPS Y12, BX
+	VPAND     (DX), Y3, Y13
+	VPAND     32(DX), Y3, Y14
+	VPMAXSD   Y14, Y13, Y13
+	VPAND     64(DX), Y3, Y14
+	VPMAXSD   Y14, Y13, Y13
+	VPAND     96(DX), Y3, Y14
+	VPMAXSD   Y14, Y13, Y13
+	VPCMPGTD  consts<>+0(SB), Y13, Y13
+	VMOVMSKPS Y13, BX
 	TESTL     BX, BX
 	JNE       slowblock
-	VADDPS    (DX), Y4, Y12
+	VADDPS    (DX), Y4, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y13
-	VFMADD231PS Y5, Y12, Y13
-	VSUBPS      Y2, Y13, Y14
+	VMOVAPS     Y2, Y14
+	VFMADD231PS Y5, Y13, Y14
+	VSUBPS      Y2, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y6, Y14, Y12
-	VFNMADD231PS Y7, Y14, Y12
+	VFNMADD231PS Y6, Y15, Y13
+	VFNMADD231PS Y7, Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y9, Y14
-	VFMADD231PS Y8, Y12, Y14
-	VFMADD213PS Y10, Y12, Y14
-	VFMADD213PS Y11, Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
+	VMOVAPS     Y9, Y15
+	VFMADD231PS Y8, Y13, Y15
+	VFMADD213PS Y10, Y13, Y15
+	VFMADD213PS Y11, Y13, Y15
+	VFMADD213PS Y12, Y15, Y13
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y0, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
-	VMOVUPS     Y13, (CX)
-	VADDPS      32(DX), Y4, Y12
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y13, Y14, Y14
+	VMOVUPS     Y14, (CX)
+	VADDPS      32(DX), Y4, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y13
-	VFMADD231PS Y5, Y12, Y13
-	VSUBPS      Y2, Y13, Y14
+	VMOVAPS     Y2, Y14
+	VFMADD231PS Y5, Y13, Y14
+	VSUBPS      Y2, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y6, Y14, Y12
-	VFNMADD231PS Y7, Y14, Y12
+	VFNMADD231PS Y6, Y15, Y13
+	VFNMADD231PS Y7, Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y9, Y14
-	VFMADD231PS Y8, Y12, Y14
-	VFMADD213PS Y10, Y12, Y14
-	VFMADD213PS Y11, Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
+	VMOVAPS     Y9, Y15
+	VFMADD231PS Y8, Y13, Y15
+	VFMADD213PS Y10, Y13, Y15
+	VFMADD213PS Y11, Y13, Y15
+	VFMADD213PS Y12, Y15, Y13
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y0, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
-	VMOVUPS     Y13, 32(CX)
-	VADDPS      64(DX), Y4, Y12
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y13, Y14, Y14
+	VMOVUPS     Y14, 32(CX)
+	VADDPS      64(DX), Y4, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y13
-	VFMADD231PS Y5, Y12, Y13
-	VSUBPS      Y2, Y13, Y14
+	VMOVAPS     Y2, Y14
+	VFMADD231PS Y5, Y13, Y14
+	VSUBPS      Y2, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y6, Y14, Y12
-	VFNMADD231PS Y7, Y14, Y12
+	VFNMADD231PS Y6, Y15, Y13
+	VFNMADD231PS Y7, Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y9, Y14
-	VFMADD231PS Y8, Y12, Y14
-	VFMADD213PS Y10, Y12, Y14
-	VFMADD213PS Y11, Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
+	VMOVAPS     Y9, Y15
+	VFMADD231PS Y8, Y13, Y15
+	VFMADD213PS Y10, Y13, Y15
+	VFMADD213PS Y11, Y13, Y15
+	VFMADD213PS Y12, Y15, Y13
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y0, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
-	VMOVUPS     Y13, 64(CX)
-	VADDPS      96(DX), Y4, Y12
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y13, Y14, Y14
+	VMOVUPS     Y14, 64(CX)
+	VADDPS      96(DX), Y4, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y13
-	VFMADD231PS Y5, Y12, Y13
-	VSUBPS      Y2, Y13, Y14
+	VMOVAPS     Y2, Y14
+	VFMADD231PS Y5, Y13, Y14
+	VSUBPS      Y2, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y6, Y14, Y12
-	VFNMADD231PS Y7, Y14, Y12
+	VFNMADD231PS Y6, Y15, Y13
+	VFNMADD231PS Y7, Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y9, Y14
-	VFMADD231PS Y8, Y12, Y14
-	VFMADD213PS Y10, Y12, Y14
-	VFMADD213PS Y11, Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
+	VMOVAPS     Y9, Y15
+	VFMADD231PS Y8, Y13, Y15
+	VFMADD213PS Y10, Y13, Y15
+	VFMADD213PS Y11, Y13, Y15
+	VFMADD213PS Y12, Y15, Y13
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y0, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
-	VMOVUPS     Y13, 96(CX)
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y13, Y14, Y14
+	VMOVUPS     Y14, 96(CX)
 	ADDQ        $+128, CX
 	ADDQ        $+128, DX
 	ADDQ        $-32, AX
@@ -1160,65 +1186,66 @@ vector:
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y12
-	VMASKMOVPS (DX), Y12, Y13
-	VBLENDVPS  Y12, Y13, Y1, Y12
+	VMOVUPS    (BX)(SI*4), Y13
+	VMASKMOVPS (DX), Y13, Y14
+	VBLENDVPS  Y13, Y14, Y1, Y13
 
 	// any |x| > limit, or NaN?
-	VPAND     Y3, Y12, Y13
-	VPCMPGTD  consts<>+0(SB), Y13, Y13
-	VMOVMSKPS Y13, BX
+	VPAND     Y3, Y13, Y14
+	VPCMPGTD  consts<>+0(SB), Y14, Y14
+	VMOVMSKPS Y14, BX
 	TESTL     BX, BX
 	JNE       slowvector
-	VADDPS    Y4, Y12, Y12
+	VADDPS    Y4, Y13, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y13
-	VFMADD231PS Y5, Y12, Y13
-	VSUBPS      Y2, Y13, Y14
+	VMOVAPS     Y2, Y14
+	VFMADD231PS Y5, Y13, Y14
+	VSUBPS      Y2, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y6, Y14, Y12
-	VFNMADD231PS Y7, Y14, Y12
+	VFNMADD231PS Y6, Y15, Y13
+	VFNMADD231PS Y7, Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y9, Y14
-	VFMADD231PS Y8, Y12, Y14
-	VFMADD213PS Y10, Y12, Y14
-	VFMADD213PS Y11, Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
+	VMOVAPS     Y9, Y15
+	VFMADD231PS Y8, Y13, Y15
+	VFMADD213PS Y10, Y13, Y15
+	VFMADD213PS Y11, Y13, Y15
+	VFMADD213PS Y12, Y15, Y13
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y0, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y13, Y14, Y14
 	CMPQ        AX, $+8
 	JLT         partless1
-	VMOVUPS     Y13, (CX)
+	VMOVUPS     Y14, (CX)
 	JMP         partdone1
 
 partless1:
 	MOVQ         CX, BX
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X13, (BX)
+	VMOVUPS      X14, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y13, X13
+	VEXTRACTF128 $0x01, Y14, X14
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X13, (BX)
+	VMOVLPS X14, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X13, X13
+	VPSRLDQ $0x08, X14, X14
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X13, (BX)
+	VMOVSS X14, (BX)
 
 partdone1:
+nextvector:
 	ADDQ $+32, CX
 	ADDQ $+32, DX
 	ADDQ $-8, AX
@@ -1234,142 +1261,164 @@ slowblock:
 
 slow:
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VADDPS       (DX), Y4, Y12
-	VBROADCASTSS consts<>+416(SB), Y13
-	VMAXPS       Y12, Y13, Y12
-	VBROADCASTSS consts<>+448(SB), Y13
-	VMINPS       Y12, Y13, Y12
+	VMOVUPS      (DX), Y0
+	VADDPS       consts<>+64(SB), Y0, Y0
+	VBROADCASTSS consts<>+416(SB), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS consts<>+448(SB), Y1
+	VMINPS       Y0, Y1, Y0
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y13
-	VFMADD231PS Y5, Y12, Y13
-	VSUBPS      Y2, Y13, Y14
+	VBROADCASTSS consts<>+96(SB), Y1
+	VFMADD213PS  consts<>+128(SB), Y0, Y1
+	VSUBPS       consts<>+128(SB), Y1, Y2
 
 	// r = c - n ln2
-	VMOVAPS      Y12, Y15
-	VFNMADD231PS Y6, Y14, Y15
-	VFNMADD231PS Y7, Y14, Y15
+	VMOVAPS      Y0, Y3
+	VFNMADD231PS consts<>+160(SB), Y2, Y3
+	VFNMADD231PS consts<>+192(SB), Y2, Y3
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y9, Y14
-	VFMADD231PS Y8, Y15, Y14
-	VFMADD213PS Y10, Y15, Y14
-	VFMADD213PS Y11, Y15, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y15
-	VCMPPS      $0x11, consts<>+480(SB), Y12, Y12
-	VPAND       consts<>+512(SB), Y12, Y12
+	VBROADCASTSS consts<>+224(SB), Y2
+	VFMADD213PS  consts<>+256(SB), Y3, Y2
+	VFMADD213PS  consts<>+288(SB), Y3, Y2
+	VFMADD213PS  consts<>+320(SB), Y3, Y2
+	VFMADD213PS  consts<>+352(SB), Y2, Y3
+	VCMPPS       $0x11, consts<>+480(SB), Y0, Y0
+	VPAND        consts<>+512(SB), Y0, Y0
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y13, Y14
-	VPERMPS     exp_half<>+0(SB), Y13, Y13
-	VPADDD      Y14, Y13, Y13
-	VPAND       consts<>+640(SB), Y14, Y14
-	VPADDD      Y12, Y14, Y14
-	VFMADD231PS Y15, Y13, Y13
-	VMULPS      Y14, Y13, Y13
+	VPSLLD      $0x14, Y1, Y2
+	VPERMPS     exp_half<>+0(SB), Y1, Y1
+	VPADDD      Y2, Y1, Y1
+	VPAND       consts<>+640(SB), Y2, Y2
+	VPADDD      Y0, Y2, Y2
+	VFMADD231PS Y3, Y1, Y1
+	VMULPS      Y2, Y1, Y1
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Y12, Y13, Y12
-	VADDPS  consts<>+576(SB), Y13, Y13
-	VPSUBD  consts<>+576(SB), Y13, Y13
-	VPMAXSD Y13, Y12, Y12
-	VPMINUD consts<>+608(SB), Y12, Y12
-	VMOVUPS Y12, (CX)
-	ADDQ    $+32, CX
-	ADDQ    $+32, DX
-	ADDQ    $-8, AX
-	ADDQ    $-8, BX
-	CMPQ    BX, $+1
-	JGE     slow
-	JMP     loop
+	VPSUBD       Y0, Y1, Y0
+	VADDPS       consts<>+576(SB), Y1, Y1
+	VPSUBD       consts<>+576(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VPMINUD      consts<>+608(SB), Y0, Y0
+	VMOVUPS      Y0, (CX)
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	ADDQ         $-8, AX
+	ADDQ         $-8, BX
+	CMPQ         BX, $+1
+	JGE          slow
+	VMOVUPS      exp_one<>+0(SB), Y0
+	VBROADCASTSS consts<>+384(SB), Y1
+	VBROADCASTSS consts<>+128(SB), Y2
+	VBROADCASTSS consts<>+32(SB), Y3
+	VBROADCASTSS consts<>+64(SB), Y4
+	VBROADCASTSS consts<>+96(SB), Y5
+	VBROADCASTSS consts<>+160(SB), Y6
+	VBROADCASTSS consts<>+192(SB), Y7
+	VBROADCASTSS consts<>+224(SB), Y8
+	VBROADCASTSS consts<>+256(SB), Y9
+	VBROADCASTSS consts<>+288(SB), Y10
+	VBROADCASTSS consts<>+320(SB), Y11
+	VBROADCASTSS consts<>+352(SB), Y12
+	JMP          loop
 
 slowvector:
-	MOVQ       $0x00000008, BX
-	MOVQ       AX, SI
-	CMPQ       SI, BX
-	CMOVQGT    BX, SI
-	NEGQ       SI
-	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y12
-	VMASKMOVPS (DX), Y12, Y13
-	VBLENDVPS  Y12, Y13, Y1, Y12
+	MOVQ         $0x00000008, BX
+	MOVQ         AX, SI
+	CMPQ         SI, BX
+	CMOVQGT      BX, SI
+	NEGQ         SI
+	LEAQ         lane_mask<>+32(SB), BX
+	VMOVUPS      (BX)(SI*4), Y0
+	VMASKMOVPS   (DX), Y0, Y1
+	VBROADCASTSS consts<>+384(SB), Y2
+	VBLENDVPS    Y0, Y1, Y2, Y0
 
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VADDPS       Y4, Y12, Y12
-	VBROADCASTSS consts<>+416(SB), Y13
-	VMAXPS       Y12, Y13, Y12
-	VBROADCASTSS consts<>+448(SB), Y13
-	VMINPS       Y12, Y13, Y12
+	VADDPS       consts<>+64(SB), Y0, Y0
+	VBROADCASTSS consts<>+416(SB), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS consts<>+448(SB), Y1
+	VMINPS       Y0, Y1, Y0
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y13
-	VFMADD231PS Y5, Y12, Y13
-	VSUBPS      Y2, Y13, Y14
+	VBROADCASTSS consts<>+96(SB), Y1
+	VFMADD213PS  consts<>+128(SB), Y0, Y1
+	VSUBPS       consts<>+128(SB), Y1, Y2
 
 	// r = c - n ln2
-	VMOVAPS      Y12, Y15
-	VFNMADD231PS Y6, Y14, Y15
-	VFNMADD231PS Y7, Y14, Y15
+	VMOVAPS      Y0, Y3
+	VFNMADD231PS consts<>+160(SB), Y2, Y3
+	VFNMADD231PS consts<>+192(SB), Y2, Y3
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y9, Y14
-	VFMADD231PS Y8, Y15, Y14
-	VFMADD213PS Y10, Y15, Y14
-	VFMADD213PS Y11, Y15, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y15
-	VCMPPS      $0x11, consts<>+480(SB), Y12, Y12
-	VPAND       consts<>+512(SB), Y12, Y12
+	VBROADCASTSS consts<>+224(SB), Y2
+	VFMADD213PS  consts<>+256(SB), Y3, Y2
+	VFMADD213PS  consts<>+288(SB), Y3, Y2
+	VFMADD213PS  consts<>+320(SB), Y3, Y2
+	VFMADD213PS  consts<>+352(SB), Y2, Y3
+	VCMPPS       $0x11, consts<>+480(SB), Y0, Y0
+	VPAND        consts<>+512(SB), Y0, Y0
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y13, Y14
-	VPERMPS     exp_half<>+0(SB), Y13, Y13
-	VPADDD      Y14, Y13, Y13
-	VPAND       consts<>+640(SB), Y14, Y14
-	VPADDD      Y12, Y14, Y14
-	VFMADD231PS Y15, Y13, Y13
-	VMULPS      Y14, Y13, Y13
+	VPSLLD      $0x14, Y1, Y2
+	VPERMPS     exp_half<>+0(SB), Y1, Y1
+	VPADDD      Y2, Y1, Y1
+	VPAND       consts<>+640(SB), Y2, Y2
+	VPADDD      Y0, Y2, Y2
+	VFMADD231PS Y3, Y1, Y1
+	VMULPS      Y2, Y1, Y1
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Y12, Y13, Y12
-	VADDPS  consts<>+576(SB), Y13, Y13
-	VPSUBD  consts<>+576(SB), Y13, Y13
-	VPMAXSD Y13, Y12, Y12
-	VPMINUD consts<>+608(SB), Y12, Y12
+	VPSUBD  Y0, Y1, Y0
+	VADDPS  consts<>+576(SB), Y1, Y1
+	VPSUBD  consts<>+576(SB), Y1, Y1
+	VPMAXSD Y1, Y0, Y0
+	VPMINUD consts<>+608(SB), Y0, Y0
 	CMPQ    AX, $+8
 	JLT     partless2
-	VMOVUPS Y12, (CX)
+	VMOVUPS Y0, (CX)
 	JMP     partdone2
 
 partless2:
 	MOVQ         CX, BX
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X12, (BX)
+	VMOVUPS      X0, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y12, X12
+	VEXTRACTF128 $0x01, Y0, X0
 
 partfour2:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X12, (BX)
+	VMOVLPS X0, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X12, X12
+	VPSRLDQ $0x08, X0, X0
 
 parttwo2:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X12, (BX)
+	VMOVSS X0, (BX)
 
 partdone2:
-	ADDQ $+32, CX
-	ADDQ $+32, DX
-	ADDQ $-8, AX
-	CMPQ AX, $+1
-	JGE  vector
-	VZEROUPPER
-	RET
+	VMOVUPS      exp_one<>+0(SB), Y0
+	VBROADCASTSS consts<>+384(SB), Y1
+	VBROADCASTSS consts<>+128(SB), Y2
+	VBROADCASTSS consts<>+32(SB), Y3
+	VBROADCASTSS consts<>+64(SB), Y4
+	VBROADCASTSS consts<>+96(SB), Y5
+	VBROADCASTSS consts<>+160(SB), Y6
+	VBROADCASTSS consts<>+192(SB), Y7
+	VBROADCASTSS consts<>+224(SB), Y8
+	VBROADCASTSS consts<>+256(SB), Y9
+	VBROADCASTSS consts<>+288(SB), Y10
+	VBROADCASTSS consts<>+320(SB), Y11
+	VBROADCASTSS consts<>+352(SB), Y12
+	JMP          nextvector
 
 // func logAVX512(dst *float32, x *float32, n int)
 // Requires: AVX, AVX512F, BMI2
@@ -1596,80 +1645,104 @@ done:
 
 slowblock:
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VMOVUPS        (DX), Z16
-	VPXORD         Z17, Z17, Z17
-	VPCMPD         $0x06, Z16, Z17, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z16, K2
+	VMOVUPS        (DX), Z0
+	VPXORD         Z1, Z1, Z1
+	VPCMPD         $0x06, Z0, Z1, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z0, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z12, K1, Z12
-	VPADDD         Z16, Z16, Z17
-	VPXORD         Z18, Z18, Z18
-	VPCMPD         $0x00, Z18, Z17, K1
-	VBLENDMPS.BCST consts<>+640(SB), Z12, K1, Z12
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z16, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z12, K1, Z12
-	VMOVUPS        Z12, (CX)
+	VBLENDMPS.BCST consts<>+608(SB), Z12, K1, Z1
+	VPADDD         Z0, Z0, Z2
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x00, Z3, Z2, K1
+	VBLENDMPS.BCST consts<>+640(SB), Z1, K1, Z1
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z0, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z1, K1, Z0
+	VMOVUPS        Z0, (CX)
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VMOVUPS        64(DX), Z12
-	VPXORD         Z16, Z16, Z16
-	VPCMPD         $0x06, Z12, Z16, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z12, K2
+	VMOVUPS        64(DX), Z0
+	VPXORD         Z1, Z1, Z1
+	VPCMPD         $0x06, Z0, Z1, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z0, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z13, K1, Z13
-	VPADDD         Z12, Z12, Z16
-	VPXORD         Z17, Z17, Z17
-	VPCMPD         $0x00, Z17, Z16, K1
-	VBLENDMPS.BCST consts<>+640(SB), Z13, K1, Z13
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z13, K1, Z12
-	VMOVUPS        Z12, 64(CX)
+	VBLENDMPS.BCST consts<>+608(SB), Z13, K1, Z1
+	VPADDD         Z0, Z0, Z2
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x00, Z3, Z2, K1
+	VBLENDMPS.BCST consts<>+640(SB), Z1, K1, Z1
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z0, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z1, K1, Z0
+	VMOVUPS        Z0, 64(CX)
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VMOVUPS        128(DX), Z12
-	VPXORD         Z13, Z13, Z13
-	VPCMPD         $0x06, Z12, Z13, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z12, K2
+	VMOVUPS        128(DX), Z0
+	VPXORD         Z1, Z1, Z1
+	VPCMPD         $0x06, Z0, Z1, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z0, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z14, K1, Z13
-	VPADDD         Z12, Z12, Z14
-	VPXORD         Z16, Z16, Z16
-	VPCMPD         $0x00, Z16, Z14, K1
-	VBLENDMPS.BCST consts<>+640(SB), Z13, K1, Z13
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z13, K1, Z12
-	VMOVUPS        Z12, 128(CX)
+	VBLENDMPS.BCST consts<>+608(SB), Z14, K1, Z1
+	VPADDD         Z0, Z0, Z2
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x00, Z3, Z2, K1
+	VBLENDMPS.BCST consts<>+640(SB), Z1, K1, Z1
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z0, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z1, K1, Z0
+	VMOVUPS        Z0, 128(CX)
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VMOVUPS        192(DX), Z12
-	VPXORD         Z13, Z13, Z13
-	VPCMPD         $0x06, Z12, Z13, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z12, K2
+	VMOVUPS        192(DX), Z0
+	VPXORD         Z1, Z1, Z1
+	VPCMPD         $0x06, Z0, Z1, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z0, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z15, K1, Z13
-	VPADDD         Z12, Z12, Z14
-	VPXORD         Z15, Z15, Z15
-	VPCMPD         $0x00, Z15, Z14, K1
-	VBLENDMPS.BCST consts<>+640(SB), Z13, K1, Z13
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z13, K1, Z12
-	VMOVUPS        Z12, 192(CX)
+	VBLENDMPS.BCST consts<>+608(SB), Z15, K1, Z1
+	VPADDD         Z0, Z0, Z2
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x00, Z3, Z2, K1
+	VBLENDMPS.BCST consts<>+640(SB), Z1, K1, Z1
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z0, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z1, K1, Z0
+	VMOVUPS        Z0, 192(CX)
+	VBROADCASTSS   consts<>+384(SB), Z0
+	VMOVUPS        log_r16<>+0(SB), Z1
+	VBROADCASTSS   consts<>+672(SB), Z2
+	VMOVUPS        log_th16<>+0(SB), Z3
+	VMOVUPS        log_tl16<>+0(SB), Z4
+	VBROADCASTSS   consts<>+736(SB), Z5
+	VBROADCASTSS   consts<>+768(SB), Z6
+	VBROADCASTSS   consts<>+704(SB), Z7
+	VBROADCASTSS   consts<>+800(SB), Z8
+	VBROADCASTSS   consts<>+832(SB), Z9
+	VBROADCASTSS   consts<>+864(SB), Z10
+	VBROADCASTSS   consts<>+896(SB), Z11
 	JMP            nextblock
 
 slowvector:
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VPXORD         Z14, Z14, Z14
-	VPCMPD         $0x06, Z12, Z14, K2
+	VPXORD         Z0, Z0, Z0
+	VPCMPD         $0x06, Z12, Z0, K2
 	VPCMPD.BCST    $0x06, consts<>+928(SB), Z12, K3
 	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z13, K2, Z13
-	VPADDD         Z12, Z12, Z14
-	VPXORD         Z15, Z15, Z15
-	VPCMPD         $0x00, Z15, Z14, K2
-	VBLENDMPS.BCST consts<>+640(SB), Z13, K2, Z13
+	VBLENDMPS.BCST consts<>+608(SB), Z13, K2, Z0
+	VPADDD         Z12, Z12, Z1
+	VPXORD         Z2, Z2, Z2
+	VPCMPD         $0x00, Z2, Z1, K2
+	VBLENDMPS.BCST consts<>+640(SB), Z0, K2, Z0
 	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z13, K2, Z12
-	VMOVUPS        Z12, K1, (CX)
+	VBLENDMPS.BCST consts<>+928(SB), Z0, K2, Z0
+	VMOVUPS        Z0, K1, (CX)
+	VBROADCASTSS   consts<>+384(SB), Z0
+	VMOVUPS        log_r16<>+0(SB), Z1
+	VBROADCASTSS   consts<>+672(SB), Z2
+	VMOVUPS        log_th16<>+0(SB), Z3
+	VMOVUPS        log_tl16<>+0(SB), Z4
+	VBROADCASTSS   consts<>+736(SB), Z5
+	VBROADCASTSS   consts<>+768(SB), Z6
+	VBROADCASTSS   consts<>+704(SB), Z7
+	VBROADCASTSS   consts<>+800(SB), Z8
+	VBROADCASTSS   consts<>+832(SB), Z9
+	VBROADCASTSS   consts<>+864(SB), Z10
+	VBROADCASTSS   consts<>+896(SB), Z11
 	JMP            nextvector
 
 // func logAVX2(dst *float32, x *float32, n int)
@@ -1683,6 +1756,7 @@ TEXT ·logAVX2(SB), NOSPLIT, $0-24
 	VBROADCASTSS consts<>+1024(SB), Y5
 	VBROADCASTSS consts<>+640(SB), Y6
 	VBROADCASTSS consts<>+672(SB), Y7
+	VBROADCASTSS consts<>+736(SB), Y8
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
@@ -1693,153 +1767,153 @@ loop:
 
 block:
 	// any x not in [2^-126, Inf)?
-	VPADDD    (DX), Y4, Y8
-	VPADDD    32(DX), Y4, Y9
-	VPMAXSD   Y9, Y8, Y8
-	VPADDD    64(DX), Y4, Y9
-	VPMAXSD   Y9, Y8, Y8
-	VPADDD    96(DX), Y4, Y9
-	VPMAXSD   Y9, Y8, Y8
-	VPCMPGTD  consts<>+992(SB), Y8, Y8
-	VMOVMSKPS Y8, BX
+	VPADDD    (DX), Y4, Y9
+	VPADDD    32(DX), Y4, Y10
+	VPMAXSD   Y10, Y9, Y9
+	VPADDD    64(DX), Y4, Y10
+	VPMAXSD   Y10, Y9, Y9
+	VPADDD    96(DX), Y4, Y10
+	VPMAXSD   Y10, Y9, Y9
+	VPCMPGTD  consts<>+992(SB), Y9, Y9
+	VMOVMSKPS Y9, BX
 	TESTL     BX, BX
 	JNE       slowblock
-	VMOVUPS   (DX), Y8
+	VMOVUPS   (DX), Y9
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD Y5, Y8, Y9
-	VPAND  Y6, Y9, Y10
-	VPSRLD $0x15, Y9, Y9
-	VPSUBD Y10, Y8, Y8
+	VPSUBD Y5, Y9, Y10
+	VPAND  Y6, Y10, Y11
+	VPSRLD $0x15, Y10, Y10
+	VPSUBD Y11, Y9, Y9
 
 	// f = z R[j] - 1, exact
-	VPERMILPS   Y9, Y0, Y11
-	VFMADD213PS Y7, Y11, Y8
-	VCVTDQ2PS   Y10, Y10
-	VPERMILPS   Y9, Y1, Y11
-	VPERMILPS   Y9, Y2, Y9
+	VPERMILPS   Y10, Y0, Y12
+	VFMADD213PS Y7, Y12, Y9
+	VCVTDQ2PS   Y11, Y11
+	VPERMILPS   Y10, Y1, Y12
+	VPERMILPS   Y10, Y2, Y10
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y8, Y8, Y12
-	VBROADCASTSS consts<>+736(SB), Y13
-	VFMADD213PS  consts<>+768(SB), Y8, Y13
-	VFMADD231PS  consts<>+704(SB), Y12, Y13
-	VBROADCASTSS consts<>+800(SB), Y14
-	VFMADD213PS  consts<>+832(SB), Y8, Y14
-	VFMADD231PS  Y13, Y12, Y14
-	VFMADD231PS  consts<>+1056(SB), Y10, Y9
-	VFMADD231PS  Y14, Y12, Y9
+	VMULPS       Y9, Y9, Y13
+	VMOVAPS      Y9, Y14
+	VFMADD213PS  consts<>+768(SB), Y8, Y14
+	VFMADD231PS  consts<>+704(SB), Y13, Y14
+	VBROADCASTSS consts<>+800(SB), Y15
+	VFMADD213PS  consts<>+832(SB), Y9, Y15
+	VFMADD231PS  Y14, Y13, Y15
+	VFMADD231PS  consts<>+1056(SB), Y11, Y10
+	VFMADD231PS  Y15, Y13, Y10
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y10, Y11
-	VADDPS      Y8, Y11, Y10
-	VSUBPS      Y10, Y11, Y11
-	VADDPS      Y8, Y11, Y8
-	VADDPS      Y8, Y9, Y8
-	VADDPS      Y8, Y10, Y8
-	VMOVUPS     Y8, (CX)
-	VMOVUPS     32(DX), Y8
+	VFMADD231PS consts<>+1088(SB), Y11, Y12
+	VADDPS      Y9, Y12, Y11
+	VSUBPS      Y11, Y12, Y12
+	VADDPS      Y9, Y12, Y9
+	VADDPS      Y9, Y10, Y9
+	VADDPS      Y9, Y11, Y9
+	VMOVUPS     Y9, (CX)
+	VMOVUPS     32(DX), Y9
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD Y5, Y8, Y9
-	VPAND  Y6, Y9, Y10
-	VPSRLD $0x15, Y9, Y9
-	VPSUBD Y10, Y8, Y8
+	VPSUBD Y5, Y9, Y10
+	VPAND  Y6, Y10, Y11
+	VPSRLD $0x15, Y10, Y10
+	VPSUBD Y11, Y9, Y9
 
 	// f = z R[j] - 1, exact
-	VPERMILPS   Y9, Y0, Y11
-	VFMADD213PS Y7, Y11, Y8
-	VCVTDQ2PS   Y10, Y10
-	VPERMILPS   Y9, Y1, Y11
-	VPERMILPS   Y9, Y2, Y9
+	VPERMILPS   Y10, Y0, Y12
+	VFMADD213PS Y7, Y12, Y9
+	VCVTDQ2PS   Y11, Y11
+	VPERMILPS   Y10, Y1, Y12
+	VPERMILPS   Y10, Y2, Y10
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y8, Y8, Y12
-	VBROADCASTSS consts<>+736(SB), Y13
-	VFMADD213PS  consts<>+768(SB), Y8, Y13
-	VFMADD231PS  consts<>+704(SB), Y12, Y13
-	VBROADCASTSS consts<>+800(SB), Y14
-	VFMADD213PS  consts<>+832(SB), Y8, Y14
-	VFMADD231PS  Y13, Y12, Y14
-	VFMADD231PS  consts<>+1056(SB), Y10, Y9
-	VFMADD231PS  Y14, Y12, Y9
+	VMULPS       Y9, Y9, Y13
+	VMOVAPS      Y9, Y14
+	VFMADD213PS  consts<>+768(SB), Y8, Y14
+	VFMADD231PS  consts<>+704(SB), Y13, Y14
+	VBROADCASTSS consts<>+800(SB), Y15
+	VFMADD213PS  consts<>+832(SB), Y9, Y15
+	VFMADD231PS  Y14, Y13, Y15
+	VFMADD231PS  consts<>+1056(SB), Y11, Y10
+	VFMADD231PS  Y15, Y13, Y10
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y10, Y11
-	VADDPS      Y8, Y11, Y10
-	VSUBPS      Y10, Y11, Y11
-	VADDPS      Y8, Y11, Y8
-	VADDPS      Y8, Y9, Y8
-	VADDPS      Y8, Y10, Y8
-	VMOVUPS     Y8, 32(CX)
-	VMOVUPS     64(DX), Y8
+	VFMADD231PS consts<>+1088(SB), Y11, Y12
+	VADDPS      Y9, Y12, Y11
+	VSUBPS      Y11, Y12, Y12
+	VADDPS      Y9, Y12, Y9
+	VADDPS      Y9, Y10, Y9
+	VADDPS      Y9, Y11, Y9
+	VMOVUPS     Y9, 32(CX)
+	VMOVUPS     64(DX), Y9
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD Y5, Y8, Y9
-	VPAND  Y6, Y9, Y10
-	VPSRLD $0x15, Y9, Y9
-	VPSUBD Y10, Y8, Y8
+	VPSUBD Y5, Y9, Y10
+	VPAND  Y6, Y10, Y11
+	VPSRLD $0x15, Y10, Y10
+	VPSUBD Y11, Y9, Y9
 
 	// f = z R[j] - 1, exact
-	VPERMILPS   Y9, Y0, Y11
-	VFMADD213PS Y7, Y11, Y8
-	VCVTDQ2PS   Y10, Y10
-	VPERMILPS   Y9, Y1, Y11
-	VPERMILPS   Y9, Y2, Y9
+	VPERMILPS   Y10, Y0, Y12
+	VFMADD213PS Y7, Y12, Y9
+	VCVTDQ2PS   Y11, Y11
+	VPERMILPS   Y10, Y1, Y12
+	VPERMILPS   Y10, Y2, Y10
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y8, Y8, Y12
-	VBROADCASTSS consts<>+736(SB), Y13
-	VFMADD213PS  consts<>+768(SB), Y8, Y13
-	VFMADD231PS  consts<>+704(SB), Y12, Y13
-	VBROADCASTSS consts<>+800(SB), Y14
-	VFMADD213PS  consts<>+832(SB), Y8, Y14
-	VFMADD231PS  Y13, Y12, Y14
-	VFMADD231PS  consts<>+1056(SB), Y10, Y9
-	VFMADD231PS  Y14, Y12, Y9
+	VMULPS       Y9, Y9, Y13
+	VMOVAPS      Y9, Y14
+	VFMADD213PS  consts<>+768(SB), Y8, Y14
+	VFMADD231PS  consts<>+704(SB), Y13, Y14
+	VBROADCASTSS consts<>+800(SB), Y15
+	VFMADD213PS  consts<>+832(SB), Y9, Y15
+	VFMADD231PS  Y14, Y13, Y15
+	VFMADD231PS  consts<>+1056(SB), Y11, Y10
+	VFMADD231PS  Y15, Y13, Y10
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y10, Y11
-	VADDPS      Y8, Y11, Y10
-	VSUBPS      Y10, Y11, Y11
-	VADDPS      Y8, Y11, Y8
-	VADDPS      Y8, Y9, Y8
-	VADDPS      Y8, Y10, Y8
-	VMOVUPS     Y8, 64(CX)
-	VMOVUPS     96(DX), Y8
+	VFMADD231PS consts<>+1088(SB), Y11, Y12
+	VADDPS      Y9, Y12, Y11
+	VSUBPS      Y11, Y12, Y12
+	VADDPS      Y9, Y12, Y9
+	VADDPS      Y9, Y10, Y9
+	VADDPS      Y9, Y11, Y9
+	VMOVUPS     Y9, 64(CX)
+	VMOVUPS     96(DX), Y9
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD Y5, Y8, Y9
-	VPAND  Y6, Y9, Y10
-	VPSRLD $0x15, Y9, Y9
-	VPSUBD Y10, Y8, Y8
+	VPSUBD Y5, Y9, Y10
+	VPAND  Y6, Y10, Y11
+	VPSRLD $0x15, Y10, Y10
+	VPSUBD Y11, Y9, Y9
 
 	// f = z R[j] - 1, exact
-	VPERMILPS   Y9, Y0, Y11
-	VFMADD213PS Y7, Y11, Y8
-	VCVTDQ2PS   Y10, Y10
-	VPERMILPS   Y9, Y1, Y11
-	VPERMILPS   Y9, Y2, Y9
+	VPERMILPS   Y10, Y0, Y12
+	VFMADD213PS Y7, Y12, Y9
+	VCVTDQ2PS   Y11, Y11
+	VPERMILPS   Y10, Y1, Y12
+	VPERMILPS   Y10, Y2, Y10
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y8, Y8, Y12
-	VBROADCASTSS consts<>+736(SB), Y13
-	VFMADD213PS  consts<>+768(SB), Y8, Y13
-	VFMADD231PS  consts<>+704(SB), Y12, Y13
-	VBROADCASTSS consts<>+800(SB), Y14
-	VFMADD213PS  consts<>+832(SB), Y8, Y14
-	VFMADD231PS  Y13, Y12, Y14
-	VFMADD231PS  consts<>+1056(SB), Y10, Y9
-	VFMADD231PS  Y14, Y12, Y9
+	VMULPS       Y9, Y9, Y13
+	VMOVAPS      Y9, Y14
+	VFMADD213PS  consts<>+768(SB), Y8, Y14
+	VFMADD231PS  consts<>+704(SB), Y13, Y14
+	VBROADCASTSS consts<>+800(SB), Y15
+	VFMADD213PS  consts<>+832(SB), Y9, Y15
+	VFMADD231PS  Y14, Y13, Y15
+	VFMADD231PS  consts<>+1056(SB), Y11, Y10
+	VFMADD231PS  Y15, Y13, Y10
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y10, Y11
-	VADDPS      Y8, Y11, Y10
-	VSUBPS      Y10, Y11, Y11
-	VADDPS      Y8, Y11, Y8
-	VADDPS      Y8, Y9, Y8
-	VADDPS      Y8, Y10, Y8
-	VMOVUPS     Y8, 96(CX)
+	VFMADD231PS consts<>+1088(SB), Y11, Y12
+	VADDPS      Y9, Y12, Y11
+	VSUBPS      Y11, Y12, Y12
+	VADDPS      Y9, Y12, Y9
+	VADDPS      Y9, Y10, Y9
+	VADDPS      Y9, Y11, Y9
+	VMOVUPS     Y9, 96(CX)
 	ADDQ        $+128, CX
 	ADDQ        $+128, DX
 	ADDQ        $-32, AX
@@ -1857,74 +1931,75 @@ vector:
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y8
-	VMASKMOVPS (DX), Y8, Y9
-	VBLENDVPS  Y8, Y9, Y3, Y8
+	VMOVUPS    (BX)(SI*4), Y9
+	VMASKMOVPS (DX), Y9, Y10
+	VBLENDVPS  Y9, Y10, Y3, Y9
 
 	// any x not in [2^-126, Inf)?
-	VPADDD    Y4, Y8, Y9
-	VPCMPGTD  consts<>+992(SB), Y9, Y9
-	VMOVMSKPS Y9, BX
+	VPADDD    Y4, Y9, Y10
+	VPCMPGTD  consts<>+992(SB), Y10, Y10
+	VMOVMSKPS Y10, BX
 	TESTL     BX, BX
 	JNE       slowvector
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD Y5, Y8, Y9
-	VPAND  Y6, Y9, Y10
-	VPSRLD $0x15, Y9, Y9
-	VPSUBD Y10, Y8, Y8
+	VPSUBD Y5, Y9, Y10
+	VPAND  Y6, Y10, Y11
+	VPSRLD $0x15, Y10, Y10
+	VPSUBD Y11, Y9, Y9
 
 	// f = z R[j] - 1, exact
-	VPERMILPS   Y9, Y0, Y11
-	VFMADD213PS Y7, Y11, Y8
-	VCVTDQ2PS   Y10, Y10
-	VPERMILPS   Y9, Y1, Y11
-	VPERMILPS   Y9, Y2, Y9
+	VPERMILPS   Y10, Y0, Y12
+	VFMADD213PS Y7, Y12, Y9
+	VCVTDQ2PS   Y11, Y11
+	VPERMILPS   Y10, Y1, Y12
+	VPERMILPS   Y10, Y2, Y10
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y8, Y8, Y12
-	VBROADCASTSS consts<>+736(SB), Y13
-	VFMADD213PS  consts<>+768(SB), Y8, Y13
-	VFMADD231PS  consts<>+704(SB), Y12, Y13
-	VBROADCASTSS consts<>+800(SB), Y14
-	VFMADD213PS  consts<>+832(SB), Y8, Y14
-	VFMADD231PS  Y13, Y12, Y14
-	VFMADD231PS  consts<>+1056(SB), Y10, Y9
-	VFMADD231PS  Y14, Y12, Y9
+	VMULPS       Y9, Y9, Y13
+	VMOVAPS      Y9, Y14
+	VFMADD213PS  consts<>+768(SB), Y8, Y14
+	VFMADD231PS  consts<>+704(SB), Y13, Y14
+	VBROADCASTSS consts<>+800(SB), Y15
+	VFMADD213PS  consts<>+832(SB), Y9, Y15
+	VFMADD231PS  Y14, Y13, Y15
+	VFMADD231PS  consts<>+1056(SB), Y11, Y10
+	VFMADD231PS  Y15, Y13, Y10
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y10, Y11
-	VADDPS      Y8, Y11, Y10
-	VSUBPS      Y10, Y11, Y11
-	VADDPS      Y8, Y11, Y8
-	VADDPS      Y8, Y9, Y8
-	VADDPS      Y8, Y10, Y8
+	VFMADD231PS consts<>+1088(SB), Y11, Y12
+	VADDPS      Y9, Y12, Y11
+	VSUBPS      Y11, Y12, Y12
+	VADDPS      Y9, Y12, Y9
+	VADDPS      Y9, Y10, Y9
+	VADDPS      Y9, Y11, Y9
 	CMPQ        AX, $+8
 	JLT         partless1
-	VMOVUPS     Y8, (CX)
+	VMOVUPS     Y9, (CX)
 	JMP         partdone1
 
 partless1:
 	MOVQ         CX, BX
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X8, (BX)
+	VMOVUPS      X9, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y8, X8
+	VEXTRACTF128 $0x01, Y9, X9
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X8, (BX)
+	VMOVLPS X9, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X8, X8
+	VPSRLDQ $0x08, X9, X9
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X8, (BX)
+	VMOVSS X9, (BX)
 
 partdone1:
+nextvector:
 	ADDQ $+32, CX
 	ADDQ $+32, DX
 	ADDQ $-8, AX
@@ -1939,165 +2014,184 @@ slowblock:
 	MOVQ $0x00000020, BX
 
 slow:
-	VMOVUPS (DX), Y8
+	VMOVUPS (DX), Y0
 
 	// a subnormal x is the integer bits(x), times 2^-149
-	VBROADCASTSS consts<>+1120(SB), Y9
-	VPCMPGTD     Y8, Y9, Y9
-	VCVTDQ2PS    Y8, Y10
-	VBLENDVPS    Y9, Y10, Y8, Y10
-	VPAND        consts<>+1152(SB), Y9, Y9
+	VBROADCASTSS consts<>+1120(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VCVTDQ2PS    Y0, Y2
+	VBLENDVPS    Y1, Y2, Y0, Y2
+	VPAND        consts<>+1152(SB), Y1, Y1
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD Y5, Y10, Y11
-	VPAND  Y6, Y11, Y12
-	VPSRLD $0x15, Y11, Y11
-	VPSUBD Y12, Y10, Y10
-	VPSUBD Y9, Y12, Y9
+	VPSUBD consts<>+1024(SB), Y2, Y3
+	VPAND  consts<>+640(SB), Y3, Y4
+	VPSRLD $0x15, Y3, Y3
+	VPSUBD Y4, Y2, Y2
+	VPSUBD Y1, Y4, Y1
 
 	// f = z R[j] - 1, exact
-	VPERMILPS   Y11, Y0, Y12
-	VFMADD213PS Y7, Y12, Y10
-	VCVTDQ2PS   Y9, Y9
-	VPERMILPS   Y11, Y1, Y12
-	VPERMILPS   Y11, Y2, Y11
+	VMOVUPS     log_r<>+0(SB), Y4
+	VPERMILPS   Y3, Y4, Y4
+	VFMADD213PS consts<>+672(SB), Y4, Y2
+	VCVTDQ2PS   Y1, Y1
+	VMOVUPS     log_th<>+0(SB), Y4
+	VPERMILPS   Y3, Y4, Y4
+	VMOVUPS     log_tl<>+0(SB), Y5
+	VPERMILPS   Y3, Y5, Y3
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y10, Y10, Y13
-	VBROADCASTSS consts<>+736(SB), Y14
-	VFMADD213PS  consts<>+768(SB), Y10, Y14
-	VFMADD231PS  consts<>+704(SB), Y13, Y14
-	VBROADCASTSS consts<>+800(SB), Y15
-	VFMADD213PS  consts<>+832(SB), Y10, Y15
-	VFMADD231PS  Y14, Y13, Y15
-	VFMADD231PS  consts<>+1056(SB), Y9, Y11
-	VFMADD231PS  Y15, Y13, Y11
+	VMULPS       Y2, Y2, Y5
+	VBROADCASTSS consts<>+736(SB), Y6
+	VFMADD213PS  consts<>+768(SB), Y2, Y6
+	VFMADD231PS  consts<>+704(SB), Y5, Y6
+	VBROADCASTSS consts<>+800(SB), Y7
+	VFMADD213PS  consts<>+832(SB), Y2, Y7
+	VFMADD231PS  Y6, Y5, Y7
+	VFMADD231PS  consts<>+1056(SB), Y1, Y3
+	VFMADD231PS  Y7, Y5, Y3
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y9, Y12
-	VADDPS      Y10, Y12, Y9
-	VSUBPS      Y9, Y12, Y12
-	VADDPS      Y10, Y12, Y10
-	VADDPS      Y10, Y11, Y10
-	VADDPS      Y10, Y9, Y9
+	VFMADD231PS consts<>+1088(SB), Y1, Y4
+	VADDPS      Y2, Y4, Y1
+	VSUBPS      Y1, Y4, Y4
+	VADDPS      Y2, Y4, Y2
+	VADDPS      Y2, Y3, Y2
+	VADDPS      Y2, Y1, Y1
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VPXOR     Y10, Y10, Y10
-	VPCMPGTD  Y8, Y10, Y10
-	VPCMPGTD  Y4, Y8, Y11
-	VPOR      Y10, Y11, Y10
-	VBLENDVPS Y10, consts<>+608(SB), Y9, Y9
-	VPADDD    Y8, Y8, Y10
-	VPXOR     Y11, Y11, Y11
-	VPCMPEQD  Y11, Y10, Y10
-	VBLENDVPS Y10, Y6, Y9, Y9
-	VPCMPEQD  Y4, Y8, Y8
-	VBLENDVPS Y8, Y4, Y9, Y8
-	VMOVUPS   Y8, (CX)
-	ADDQ      $+32, CX
-	ADDQ      $+32, DX
-	ADDQ      $-8, AX
-	ADDQ      $-8, BX
-	CMPQ      BX, $+1
-	JGE       slow
-	JMP       loop
+	VPXOR        Y2, Y2, Y2
+	VPCMPGTD     Y0, Y2, Y2
+	VPCMPGTD     consts<>+928(SB), Y0, Y3
+	VPOR         Y2, Y3, Y2
+	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y1
+	VPADDD       Y0, Y0, Y2
+	VPXOR        Y3, Y3, Y3
+	VPCMPEQD     Y3, Y2, Y2
+	VBLENDVPS    Y2, consts<>+640(SB), Y1, Y1
+	VPCMPEQD     consts<>+928(SB), Y0, Y0
+	VBLENDVPS    Y0, consts<>+928(SB), Y1, Y0
+	VMOVUPS      Y0, (CX)
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	ADDQ         $-8, AX
+	ADDQ         $-8, BX
+	CMPQ         BX, $+1
+	JGE          slow
+	VMOVUPS      log_r<>+0(SB), Y0
+	VMOVUPS      log_th<>+0(SB), Y1
+	VMOVUPS      log_tl<>+0(SB), Y2
+	VBROADCASTSS consts<>+384(SB), Y3
+	VBROADCASTSS consts<>+928(SB), Y4
+	VBROADCASTSS consts<>+1024(SB), Y5
+	VBROADCASTSS consts<>+640(SB), Y6
+	VBROADCASTSS consts<>+672(SB), Y7
+	VBROADCASTSS consts<>+736(SB), Y8
+	JMP          loop
 
 slowvector:
-	MOVQ       $0x00000008, BX
-	MOVQ       AX, SI
-	CMPQ       SI, BX
-	CMOVQGT    BX, SI
-	NEGQ       SI
-	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y8
-	VMASKMOVPS (DX), Y8, Y9
-	VBLENDVPS  Y8, Y9, Y3, Y8
+	MOVQ         $0x00000008, BX
+	MOVQ         AX, SI
+	CMPQ         SI, BX
+	CMOVQGT      BX, SI
+	NEGQ         SI
+	LEAQ         lane_mask<>+32(SB), BX
+	VMOVUPS      (BX)(SI*4), Y0
+	VMASKMOVPS   (DX), Y0, Y1
+	VBROADCASTSS consts<>+384(SB), Y2
+	VBLENDVPS    Y0, Y1, Y2, Y0
 
 	// a subnormal x is the integer bits(x), times 2^-149
-	VBROADCASTSS consts<>+1120(SB), Y9
-	VPCMPGTD     Y8, Y9, Y9
-	VCVTDQ2PS    Y8, Y10
-	VBLENDVPS    Y9, Y10, Y8, Y10
-	VPAND        consts<>+1152(SB), Y9, Y9
+	VBROADCASTSS consts<>+1120(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VCVTDQ2PS    Y0, Y2
+	VBLENDVPS    Y1, Y2, Y0, Y2
+	VPAND        consts<>+1152(SB), Y1, Y1
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD Y5, Y10, Y11
-	VPAND  Y6, Y11, Y12
-	VPSRLD $0x15, Y11, Y11
-	VPSUBD Y12, Y10, Y10
-	VPSUBD Y9, Y12, Y9
+	VPSUBD consts<>+1024(SB), Y2, Y3
+	VPAND  consts<>+640(SB), Y3, Y4
+	VPSRLD $0x15, Y3, Y3
+	VPSUBD Y4, Y2, Y2
+	VPSUBD Y1, Y4, Y1
 
 	// f = z R[j] - 1, exact
-	VPERMILPS   Y11, Y0, Y12
-	VFMADD213PS Y7, Y12, Y10
-	VCVTDQ2PS   Y9, Y9
-	VPERMILPS   Y11, Y1, Y12
-	VPERMILPS   Y11, Y2, Y11
+	VMOVUPS     log_r<>+0(SB), Y4
+	VPERMILPS   Y3, Y4, Y4
+	VFMADD213PS consts<>+672(SB), Y4, Y2
+	VCVTDQ2PS   Y1, Y1
+	VMOVUPS     log_th<>+0(SB), Y4
+	VPERMILPS   Y3, Y4, Y4
+	VMOVUPS     log_tl<>+0(SB), Y5
+	VPERMILPS   Y3, Y5, Y3
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y10, Y10, Y13
-	VBROADCASTSS consts<>+736(SB), Y14
-	VFMADD213PS  consts<>+768(SB), Y10, Y14
-	VFMADD231PS  consts<>+704(SB), Y13, Y14
-	VBROADCASTSS consts<>+800(SB), Y15
-	VFMADD213PS  consts<>+832(SB), Y10, Y15
-	VFMADD231PS  Y14, Y13, Y15
-	VFMADD231PS  consts<>+1056(SB), Y9, Y11
-	VFMADD231PS  Y15, Y13, Y11
+	VMULPS       Y2, Y2, Y5
+	VBROADCASTSS consts<>+736(SB), Y6
+	VFMADD213PS  consts<>+768(SB), Y2, Y6
+	VFMADD231PS  consts<>+704(SB), Y5, Y6
+	VBROADCASTSS consts<>+800(SB), Y7
+	VFMADD213PS  consts<>+832(SB), Y2, Y7
+	VFMADD231PS  Y6, Y5, Y7
+	VFMADD231PS  consts<>+1056(SB), Y1, Y3
+	VFMADD231PS  Y7, Y5, Y3
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y9, Y12
-	VADDPS      Y10, Y12, Y9
-	VSUBPS      Y9, Y12, Y12
-	VADDPS      Y10, Y12, Y10
-	VADDPS      Y10, Y11, Y10
-	VADDPS      Y10, Y9, Y9
+	VFMADD231PS consts<>+1088(SB), Y1, Y4
+	VADDPS      Y2, Y4, Y1
+	VSUBPS      Y1, Y4, Y4
+	VADDPS      Y2, Y4, Y2
+	VADDPS      Y2, Y3, Y2
+	VADDPS      Y2, Y1, Y1
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VPXOR     Y10, Y10, Y10
-	VPCMPGTD  Y8, Y10, Y10
-	VPCMPGTD  Y4, Y8, Y11
-	VPOR      Y10, Y11, Y10
-	VBLENDVPS Y10, consts<>+608(SB), Y9, Y9
-	VPADDD    Y8, Y8, Y10
-	VPXOR     Y11, Y11, Y11
-	VPCMPEQD  Y11, Y10, Y10
-	VBLENDVPS Y10, Y6, Y9, Y9
-	VPCMPEQD  Y4, Y8, Y8
-	VBLENDVPS Y8, Y4, Y9, Y8
+	VPXOR     Y2, Y2, Y2
+	VPCMPGTD  Y0, Y2, Y2
+	VPCMPGTD  consts<>+928(SB), Y0, Y3
+	VPOR      Y2, Y3, Y2
+	VBLENDVPS Y2, consts<>+608(SB), Y1, Y1
+	VPADDD    Y0, Y0, Y2
+	VPXOR     Y3, Y3, Y3
+	VPCMPEQD  Y3, Y2, Y2
+	VBLENDVPS Y2, consts<>+640(SB), Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y0, Y0
+	VBLENDVPS Y0, consts<>+928(SB), Y1, Y0
 	CMPQ      AX, $+8
 	JLT       partless2
-	VMOVUPS   Y8, (CX)
+	VMOVUPS   Y0, (CX)
 	JMP       partdone2
 
 partless2:
 	MOVQ         CX, BX
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X8, (BX)
+	VMOVUPS      X0, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y8, X8
+	VEXTRACTF128 $0x01, Y0, X0
 
 partfour2:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X8, (BX)
+	VMOVLPS X0, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X8, X8
+	VPSRLDQ $0x08, X0, X0
 
 parttwo2:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X8, (BX)
+	VMOVSS X0, (BX)
 
 partdone2:
-	ADDQ $+32, CX
-	ADDQ $+32, DX
-	ADDQ $-8, AX
-	CMPQ AX, $+1
-	JGE  vector
-	VZEROUPPER
-	RET
+	VMOVUPS      log_r<>+0(SB), Y0
+	VMOVUPS      log_th<>+0(SB), Y1
+	VMOVUPS      log_tl<>+0(SB), Y2
+	VBROADCASTSS consts<>+384(SB), Y3
+	VBROADCASTSS consts<>+928(SB), Y4
+	VBROADCASTSS consts<>+1024(SB), Y5
+	VBROADCASTSS consts<>+640(SB), Y6
+	VBROADCASTSS consts<>+672(SB), Y7
+	VBROADCASTSS consts<>+736(SB), Y8
+	JMP          nextvector
 
 // func sigmoidAVX512(dst *float32, x *float32, n int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
@@ -2323,11 +2417,13 @@ vector:
 	VDIVPS       Z16, Z17, Z16
 	VFNMADD231PS Z16, Z15, Z15
 	VMOVUPS      Z15, K1, (CX)
-	ADDQ         $+64, CX
-	ADDQ         $+64, DX
-	ADDQ         $-16, AX
-	CMPQ         AX, $+1
-	JGE          vector
+
+nextvector:
+	ADDQ $+64, CX
+	ADDQ $+64, DX
+	ADDQ $-16, AX
+	CMPQ AX, $+1
+	JGE  vector
 
 done:
 	VZEROUPPER
@@ -2337,142 +2433,168 @@ slowblock:
 	MOVQ $0x00000040, BX
 
 slow:
-	VMOVUPS (DX), Z15
+	VMOVUPS (DX), Z0
 
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPORD        Z3, Z15, Z16
-	VSUBPS       Z4, Z16, Z16
-	VBROADCASTSS consts<>+416(SB), Z17
-	VMAXPS       Z16, Z17, Z16
+	VPORD.BCST   consts<>+1184(SB), Z0, Z1
+	VSUBPS.BCST  consts<>+64(SB), Z1, Z1
+	VBROADCASTSS consts<>+416(SB), Z2
+	VMAXPS       Z1, Z2, Z1
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z17
-	VFMADD231PS Z5, Z16, Z17
-	VSUBPS      Z1, Z17, Z18
+	VBROADCASTSS     consts<>+96(SB), Z2
+	VFMADD213PS.BCST consts<>+128(SB), Z1, Z2
+	VSUBPS.BCST      consts<>+128(SB), Z2, Z3
 
 	// r = c - n ln2
-	VMOVAPS      Z16, Z19
-	VFNMADD231PS Z6, Z18, Z19
-	VFNMADD231PS Z7, Z18, Z19
+	VMOVAPS           Z1, Z4
+	VFNMADD231PS.BCST consts<>+160(SB), Z3, Z4
+	VFNMADD231PS.BCST consts<>+192(SB), Z3, Z4
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS      Z9, Z20
-	VFMADD231PS  Z8, Z19, Z20
-	VFMADD213PS  Z10, Z19, Z20
-	VFMADD213PS  Z11, Z19, Z20
-	VFMADD213PS  Z12, Z20, Z19
-	VCMPPS.BCST  $0x11, consts<>+480(SB), Z16, K1
-	VBROADCASTSS consts<>+512(SB), Z16
-	VMOVAPS.Z    Z16, K1, Z16
+	VBROADCASTSS     consts<>+224(SB), Z5
+	VFMADD213PS.BCST consts<>+256(SB), Z4, Z5
+	VFMADD213PS.BCST consts<>+288(SB), Z4, Z5
+	VFMADD213PS.BCST consts<>+320(SB), Z4, Z5
+	VFMADD213PS.BCST consts<>+352(SB), Z5, Z4
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z1, K1
+	VBROADCASTSS     consts<>+512(SB), Z1
+	VMOVAPS.Z        Z1, K1, Z1
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z17, Z17
-	VFMADD231PS  Z19, Z17, Z17
-	VBROADCASTSS consts<>+544(SB), Z19
-	VMOVAPS.Z    Z19, K1, Z19
-	VADDPS       Z19, Z18, Z18
-	VSCALEFPS    Z18, Z17, Z17
+	VPERMPS      exp_t<>+0(SB), Z2, Z2
+	VFMADD231PS  Z4, Z2, Z2
+	VBROADCASTSS consts<>+544(SB), Z4
+	VMOVAPS.Z    Z4, K1, Z4
+	VADDPS       Z4, Z3, Z3
+	VSCALEFPS    Z3, Z2, Z2
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD      Z16, Z17, Z16
-	VADDPS.BCST consts<>+576(SB), Z17, Z17
-	VPSUBD.BCST consts<>+576(SB), Z17, Z17
-	VPMAXSD     Z17, Z16, Z16
+	VPSUBD      Z1, Z2, Z1
+	VADDPS.BCST consts<>+576(SB), Z2, Z2
+	VPSUBD.BCST consts<>+576(SB), Z2, Z2
+	VPMAXSD     Z2, Z1, Z1
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	VPMOVD2M     Z15, K1
-	VBLENDMPS    Z16, Z0, K1, Z15
-	VBROADCASTSS consts<>+1216(SB), Z17
-	VMAXPS       Z15, Z17, Z17
-	VBROADCASTSS consts<>+1216(SB), Z18
-	VMAXPS       Z16, Z18, Z16
+	VPMOVD2M     Z0, K1
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBLENDMPS    Z1, Z0, K1, Z0
+	VBROADCASTSS consts<>+1216(SB), Z2
+	VMAXPS       Z0, Z2, Z2
+	VBROADCASTSS consts<>+1216(SB), Z3
+	VMAXPS       Z1, Z3, Z1
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z16, Z18
-	VDIVPS       Z18, Z16, Z16
-	VFNMADD231PS Z16, Z17, Z17
-	VMINPS       Z17, Z15, Z15
-	VPMINUD.BCST consts<>+608(SB), Z15, Z15
-	VMOVUPS      Z15, (CX)
+	VADDPS.BCST  consts<>+384(SB), Z1, Z3
+	VDIVPS       Z3, Z1, Z1
+	VFNMADD231PS Z1, Z2, Z2
+	VMINPS       Z2, Z0, Z0
+	VPMINUD.BCST consts<>+608(SB), Z0, Z0
+	VMOVUPS      Z0, (CX)
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
 	ADDQ         $-16, AX
 	ADDQ         $-16, BX
 	CMPQ         BX, $+1
 	JGE          slow
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+128(SB), Z1
+	VBROADCASTSS consts<>+32(SB), Z2
+	VBROADCASTSS consts<>+1184(SB), Z3
+	VBROADCASTSS consts<>+64(SB), Z4
+	VBROADCASTSS consts<>+96(SB), Z5
+	VBROADCASTSS consts<>+160(SB), Z6
+	VBROADCASTSS consts<>+192(SB), Z7
+	VBROADCASTSS consts<>+224(SB), Z8
+	VBROADCASTSS consts<>+256(SB), Z9
+	VBROADCASTSS consts<>+288(SB), Z10
+	VBROADCASTSS consts<>+320(SB), Z11
+	VBROADCASTSS consts<>+352(SB), Z12
+	VMOVUPS      exp_one<>+0(SB), Z13
+	VBROADCASTSS consts<>+0(SB), Z14
 	JMP          loop
 
 slowvector:
-	MOVL    $0x0000ffff, BX
-	BZHIL   AX, BX, BX
-	KMOVW   BX, K1
-	VMOVAPS Z0, Z15
-	VMOVUPS (DX), K1, Z15
+	MOVL         $0x0000ffff, BX
+	BZHIL        AX, BX, BX
+	KMOVW        BX, K1
+	VBROADCASTSS consts<>+384(SB), Z0
+	VMOVUPS      (DX), K1, Z0
 
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPORD        Z3, Z15, Z16
-	VSUBPS       Z4, Z16, Z16
-	VBROADCASTSS consts<>+416(SB), Z17
-	VMAXPS       Z16, Z17, Z16
+	VPORD.BCST   consts<>+1184(SB), Z0, Z1
+	VSUBPS.BCST  consts<>+64(SB), Z1, Z1
+	VBROADCASTSS consts<>+416(SB), Z2
+	VMAXPS       Z1, Z2, Z1
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z17
-	VFMADD231PS Z5, Z16, Z17
-	VSUBPS      Z1, Z17, Z18
+	VBROADCASTSS     consts<>+96(SB), Z2
+	VFMADD213PS.BCST consts<>+128(SB), Z1, Z2
+	VSUBPS.BCST      consts<>+128(SB), Z2, Z3
 
 	// r = c - n ln2
-	VMOVAPS      Z16, Z19
-	VFNMADD231PS Z6, Z18, Z19
-	VFNMADD231PS Z7, Z18, Z19
+	VMOVAPS           Z1, Z4
+	VFNMADD231PS.BCST consts<>+160(SB), Z3, Z4
+	VFNMADD231PS.BCST consts<>+192(SB), Z3, Z4
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS      Z9, Z20
-	VFMADD231PS  Z8, Z19, Z20
-	VFMADD213PS  Z10, Z19, Z20
-	VFMADD213PS  Z11, Z19, Z20
-	VFMADD213PS  Z12, Z20, Z19
-	VCMPPS.BCST  $0x11, consts<>+480(SB), Z16, K2
-	VBROADCASTSS consts<>+512(SB), Z16
-	VMOVAPS.Z    Z16, K2, Z16
+	VBROADCASTSS     consts<>+224(SB), Z5
+	VFMADD213PS.BCST consts<>+256(SB), Z4, Z5
+	VFMADD213PS.BCST consts<>+288(SB), Z4, Z5
+	VFMADD213PS.BCST consts<>+320(SB), Z4, Z5
+	VFMADD213PS.BCST consts<>+352(SB), Z5, Z4
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z1, K2
+	VBROADCASTSS     consts<>+512(SB), Z1
+	VMOVAPS.Z        Z1, K2, Z1
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z17, Z17
-	VFMADD231PS  Z19, Z17, Z17
-	VBROADCASTSS consts<>+544(SB), Z19
-	VMOVAPS.Z    Z19, K2, Z19
-	VADDPS       Z19, Z18, Z18
-	VSCALEFPS    Z18, Z17, Z17
+	VPERMPS      exp_t<>+0(SB), Z2, Z2
+	VFMADD231PS  Z4, Z2, Z2
+	VBROADCASTSS consts<>+544(SB), Z4
+	VMOVAPS.Z    Z4, K2, Z4
+	VADDPS       Z4, Z3, Z3
+	VSCALEFPS    Z3, Z2, Z2
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD      Z16, Z17, Z16
-	VADDPS.BCST consts<>+576(SB), Z17, Z17
-	VPSUBD.BCST consts<>+576(SB), Z17, Z17
-	VPMAXSD     Z17, Z16, Z16
+	VPSUBD      Z1, Z2, Z1
+	VADDPS.BCST consts<>+576(SB), Z2, Z2
+	VPSUBD.BCST consts<>+576(SB), Z2, Z2
+	VPMAXSD     Z2, Z1, Z1
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	VPMOVD2M     Z15, K2
-	VBLENDMPS    Z16, Z0, K2, Z15
-	VBROADCASTSS consts<>+1216(SB), Z17
-	VMAXPS       Z15, Z17, Z17
-	VBROADCASTSS consts<>+1216(SB), Z18
-	VMAXPS       Z16, Z18, Z16
+	VPMOVD2M     Z0, K2
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBLENDMPS    Z1, Z0, K2, Z0
+	VBROADCASTSS consts<>+1216(SB), Z2
+	VMAXPS       Z0, Z2, Z2
+	VBROADCASTSS consts<>+1216(SB), Z3
+	VMAXPS       Z1, Z3, Z1
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z16, Z18
-	VDIVPS       Z18, Z16, Z16
-	VFNMADD231PS Z16, Z17, Z17
-	VMINPS       Z17, Z15, Z15
-	VPMINUD.BCST consts<>+608(SB), Z15, Z15
-	VMOVUPS      Z15, K1, (CX)
-	ADDQ         $+64, CX
-	ADDQ         $+64, DX
-	ADDQ         $-16, AX
-	CMPQ         AX, $+1
-	JGE          vector
-	VZEROUPPER
-	RET
+	VADDPS.BCST  consts<>+384(SB), Z1, Z3
+	VDIVPS       Z3, Z1, Z1
+	VFNMADD231PS Z1, Z2, Z2
+	VMINPS       Z2, Z0, Z0
+	VPMINUD.BCST consts<>+608(SB), Z0, Z0
+	VMOVUPS      Z0, K1, (CX)
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+128(SB), Z1
+	VBROADCASTSS consts<>+32(SB), Z2
+	VBROADCASTSS consts<>+1184(SB), Z3
+	VBROADCASTSS consts<>+64(SB), Z4
+	VBROADCASTSS consts<>+96(SB), Z5
+	VBROADCASTSS consts<>+160(SB), Z6
+	VBROADCASTSS consts<>+192(SB), Z7
+	VBROADCASTSS consts<>+224(SB), Z8
+	VBROADCASTSS consts<>+256(SB), Z9
+	VBROADCASTSS consts<>+288(SB), Z10
+	VBROADCASTSS consts<>+320(SB), Z11
+	VBROADCASTSS consts<>+352(SB), Z12
+	VMOVUPS      exp_one<>+0(SB), Z13
+	VBROADCASTSS consts<>+0(SB), Z14
+	JMP          nextvector
 
 // func sigmoidAVX2(dst *float32, x *float32, n int)
 // Requires: AVX, AVX2, CMOV, FMA3
@@ -2488,6 +2610,7 @@ TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-24
 	VBROADCASTSS consts<>+192(SB), Y8
 	VBROADCASTSS consts<>+224(SB), Y9
 	VBROADCASTSS consts<>+256(SB), Y10
+	VBROADCASTSS consts<>+288(SB), Y11
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
@@ -2498,145 +2621,145 @@ loop:
 
 block:
 	// any |x| > limit, or NaN?
-	VPAND     (DX), Y3, Y11
-	VPAND     32(DX), Y3, Y12
-	VPMAXSD   Y12, Y11, Y11
-	VPAND     64(DX), Y3, Y12
-	VPMAXSD   Y12, Y11, Y11
-	VPAND     96(DX), Y3, Y12
-	VPMAXSD   Y12, Y11, Y11
-	VPCMPGTD  consts<>+0(SB), Y11, Y11
-	VMOVMSKPS Y11, BX
+	VPAND     (DX), Y3, Y12
+	VPAND     32(DX), Y3, Y13
+	VPMAXSD   Y13, Y12, Y12
+	VPAND     64(DX), Y3, Y13
+	VPMAXSD   Y13, Y12, Y12
+	VPAND     96(DX), Y3, Y13
+	VPMAXSD   Y13, Y12, Y12
+	VPCMPGTD  consts<>+0(SB), Y12, Y12
+	VMOVMSKPS Y12, BX
 	TESTL     BX, BX
 	JNE       slowblock
-	VMOVUPS   (DX), Y11
-	VPOR      Y4, Y11, Y12
-	VSUBPS    Y5, Y12, Y12
+	VMOVUPS   (DX), Y12
+	VPOR      Y4, Y12, Y13
+	VSUBPS    Y5, Y13, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y13
-	VFMADD231PS Y6, Y12, Y13
-	VSUBPS      Y2, Y13, Y14
+	VMOVAPS     Y2, Y14
+	VFMADD231PS Y6, Y13, Y14
+	VSUBPS      Y2, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y7, Y14, Y12
-	VFNMADD231PS Y8, Y14, Y12
+	VFNMADD231PS Y7, Y15, Y13
+	VFNMADD231PS Y8, Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y14
-	VFMADD231PS Y9, Y12, Y14
-	VFMADD213PS consts<>+288(SB), Y12, Y14
-	VFMADD213PS consts<>+320(SB), Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
+	VMOVAPS     Y10, Y15
+	VFMADD231PS Y9, Y13, Y15
+	VFMADD213PS Y11, Y13, Y15
+	VFMADD213PS consts<>+320(SB), Y13, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y13
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y1, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
-	VBLENDVPS   Y11, Y13, Y0, Y11
+	VPERMILPS   Y14, Y1, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y13, Y14, Y14
+	VBLENDVPS   Y12, Y14, Y0, Y12
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y13, Y12
-	VDIVPS       Y12, Y13, Y12
-	VFNMADD231PS Y12, Y11, Y11
-	VMOVUPS      Y11, (CX)
-	VMOVUPS      32(DX), Y11
-	VPOR         Y4, Y11, Y12
-	VSUBPS       Y5, Y12, Y12
+	VADDPS       Y0, Y14, Y13
+	VDIVPS       Y13, Y14, Y13
+	VFNMADD231PS Y13, Y12, Y12
+	VMOVUPS      Y12, (CX)
+	VMOVUPS      32(DX), Y12
+	VPOR         Y4, Y12, Y13
+	VSUBPS       Y5, Y13, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y13
-	VFMADD231PS Y6, Y12, Y13
-	VSUBPS      Y2, Y13, Y14
+	VMOVAPS     Y2, Y14
+	VFMADD231PS Y6, Y13, Y14
+	VSUBPS      Y2, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y7, Y14, Y12
-	VFNMADD231PS Y8, Y14, Y12
+	VFNMADD231PS Y7, Y15, Y13
+	VFNMADD231PS Y8, Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y14
-	VFMADD231PS Y9, Y12, Y14
-	VFMADD213PS consts<>+288(SB), Y12, Y14
-	VFMADD213PS consts<>+320(SB), Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
+	VMOVAPS     Y10, Y15
+	VFMADD231PS Y9, Y13, Y15
+	VFMADD213PS Y11, Y13, Y15
+	VFMADD213PS consts<>+320(SB), Y13, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y13
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y1, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
-	VBLENDVPS   Y11, Y13, Y0, Y11
+	VPERMILPS   Y14, Y1, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y13, Y14, Y14
+	VBLENDVPS   Y12, Y14, Y0, Y12
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y13, Y12
-	VDIVPS       Y12, Y13, Y12
-	VFNMADD231PS Y12, Y11, Y11
-	VMOVUPS      Y11, 32(CX)
-	VMOVUPS      64(DX), Y11
-	VPOR         Y4, Y11, Y12
-	VSUBPS       Y5, Y12, Y12
+	VADDPS       Y0, Y14, Y13
+	VDIVPS       Y13, Y14, Y13
+	VFNMADD231PS Y13, Y12, Y12
+	VMOVUPS      Y12, 32(CX)
+	VMOVUPS      64(DX), Y12
+	VPOR         Y4, Y12, Y13
+	VSUBPS       Y5, Y13, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y13
-	VFMADD231PS Y6, Y12, Y13
-	VSUBPS      Y2, Y13, Y14
+	VMOVAPS     Y2, Y14
+	VFMADD231PS Y6, Y13, Y14
+	VSUBPS      Y2, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y7, Y14, Y12
-	VFNMADD231PS Y8, Y14, Y12
+	VFNMADD231PS Y7, Y15, Y13
+	VFNMADD231PS Y8, Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y14
-	VFMADD231PS Y9, Y12, Y14
-	VFMADD213PS consts<>+288(SB), Y12, Y14
-	VFMADD213PS consts<>+320(SB), Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
+	VMOVAPS     Y10, Y15
+	VFMADD231PS Y9, Y13, Y15
+	VFMADD213PS Y11, Y13, Y15
+	VFMADD213PS consts<>+320(SB), Y13, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y13
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y1, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
-	VBLENDVPS   Y11, Y13, Y0, Y11
+	VPERMILPS   Y14, Y1, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y13, Y14, Y14
+	VBLENDVPS   Y12, Y14, Y0, Y12
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y13, Y12
-	VDIVPS       Y12, Y13, Y12
-	VFNMADD231PS Y12, Y11, Y11
-	VMOVUPS      Y11, 64(CX)
-	VMOVUPS      96(DX), Y11
-	VPOR         Y4, Y11, Y12
-	VSUBPS       Y5, Y12, Y12
+	VADDPS       Y0, Y14, Y13
+	VDIVPS       Y13, Y14, Y13
+	VFNMADD231PS Y13, Y12, Y12
+	VMOVUPS      Y12, 64(CX)
+	VMOVUPS      96(DX), Y12
+	VPOR         Y4, Y12, Y13
+	VSUBPS       Y5, Y13, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y13
-	VFMADD231PS Y6, Y12, Y13
-	VSUBPS      Y2, Y13, Y14
+	VMOVAPS     Y2, Y14
+	VFMADD231PS Y6, Y13, Y14
+	VSUBPS      Y2, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y7, Y14, Y12
-	VFNMADD231PS Y8, Y14, Y12
+	VFNMADD231PS Y7, Y15, Y13
+	VFNMADD231PS Y8, Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y14
-	VFMADD231PS Y9, Y12, Y14
-	VFMADD213PS consts<>+288(SB), Y12, Y14
-	VFMADD213PS consts<>+320(SB), Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
+	VMOVAPS     Y10, Y15
+	VFMADD231PS Y9, Y13, Y15
+	VFMADD213PS Y11, Y13, Y15
+	VFMADD213PS consts<>+320(SB), Y13, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y13
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y1, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
-	VBLENDVPS   Y11, Y13, Y0, Y11
+	VPERMILPS   Y14, Y1, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y13, Y14, Y14
+	VBLENDVPS   Y12, Y14, Y0, Y12
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y13, Y12
-	VDIVPS       Y12, Y13, Y12
-	VFNMADD231PS Y12, Y11, Y11
-	VMOVUPS      Y11, 96(CX)
+	VADDPS       Y0, Y14, Y13
+	VDIVPS       Y13, Y14, Y13
+	VFNMADD231PS Y13, Y12, Y12
+	VMOVUPS      Y12, 96(CX)
 	ADDQ         $+128, CX
 	ADDQ         $+128, DX
 	ADDQ         $-32, AX
@@ -2654,72 +2777,73 @@ vector:
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y11
-	VMASKMOVPS (DX), Y11, Y12
-	VBLENDVPS  Y11, Y12, Y0, Y11
+	VMOVUPS    (BX)(SI*4), Y12
+	VMASKMOVPS (DX), Y12, Y13
+	VBLENDVPS  Y12, Y13, Y0, Y12
 
 	// any |x| > limit, or NaN?
-	VPAND     Y3, Y11, Y12
-	VPCMPGTD  consts<>+0(SB), Y12, Y12
-	VMOVMSKPS Y12, BX
+	VPAND     Y3, Y12, Y13
+	VPCMPGTD  consts<>+0(SB), Y13, Y13
+	VMOVMSKPS Y13, BX
 	TESTL     BX, BX
 	JNE       slowvector
-	VPOR      Y4, Y11, Y12
-	VSUBPS    Y5, Y12, Y12
+	VPOR      Y4, Y12, Y13
+	VSUBPS    Y5, Y13, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y13
-	VFMADD231PS Y6, Y12, Y13
-	VSUBPS      Y2, Y13, Y14
+	VMOVAPS     Y2, Y14
+	VFMADD231PS Y6, Y13, Y14
+	VSUBPS      Y2, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y7, Y14, Y12
-	VFNMADD231PS Y8, Y14, Y12
+	VFNMADD231PS Y7, Y15, Y13
+	VFNMADD231PS Y8, Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y14
-	VFMADD231PS Y9, Y12, Y14
-	VFMADD213PS consts<>+288(SB), Y12, Y14
-	VFMADD213PS consts<>+320(SB), Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
+	VMOVAPS     Y10, Y15
+	VFMADD231PS Y9, Y13, Y15
+	VFMADD213PS Y11, Y13, Y15
+	VFMADD213PS consts<>+320(SB), Y13, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y13
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y1, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
-	VBLENDVPS   Y11, Y13, Y0, Y12
+	VPERMILPS   Y14, Y1, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y13, Y14, Y14
+	VBLENDVPS   Y12, Y14, Y0, Y13
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y13, Y11
-	VDIVPS       Y11, Y13, Y11
-	VFNMADD231PS Y11, Y12, Y12
+	VADDPS       Y0, Y14, Y12
+	VDIVPS       Y12, Y14, Y12
+	VFNMADD231PS Y12, Y13, Y13
 	CMPQ         AX, $+8
 	JLT          partless1
-	VMOVUPS      Y12, (CX)
+	VMOVUPS      Y13, (CX)
 	JMP          partdone1
 
 partless1:
 	MOVQ         CX, BX
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X12, (BX)
+	VMOVUPS      X13, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y12, X12
+	VEXTRACTF128 $0x01, Y13, X13
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X12, (BX)
+	VMOVLPS X13, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X12, X12
+	VPSRLDQ $0x08, X13, X13
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X12, (BX)
+	VMOVSS X13, (BX)
 
 partdone1:
+nextvector:
 	ADDQ $+32, CX
 	ADDQ $+32, DX
 	ADDQ $-8, AX
@@ -2734,169 +2858,190 @@ slowblock:
 	MOVQ $0x00000020, BX
 
 slow:
-	VMOVUPS (DX), Y11
+	VMOVUPS (DX), Y0
 
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPOR         Y4, Y11, Y12
-	VSUBPS       Y5, Y12, Y12
-	VBROADCASTSS consts<>+416(SB), Y13
-	VMAXPS       Y12, Y13, Y12
+	VPOR         consts<>+1184(SB), Y0, Y1
+	VSUBPS       consts<>+64(SB), Y1, Y1
+	VBROADCASTSS consts<>+416(SB), Y2
+	VMAXPS       Y1, Y2, Y1
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y13
-	VFMADD231PS Y6, Y12, Y13
-	VSUBPS      Y2, Y13, Y14
+	VBROADCASTSS consts<>+96(SB), Y2
+	VFMADD213PS  consts<>+128(SB), Y1, Y2
+	VSUBPS       consts<>+128(SB), Y2, Y3
 
 	// r = c - n ln2
-	VMOVAPS      Y12, Y15
-	VFNMADD231PS Y7, Y14, Y15
-	VFNMADD231PS Y8, Y14, Y15
+	VMOVAPS      Y1, Y4
+	VFNMADD231PS consts<>+160(SB), Y3, Y4
+	VFNMADD231PS consts<>+192(SB), Y3, Y4
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y14
-	VFMADD231PS Y9, Y15, Y14
-	VFMADD213PS consts<>+288(SB), Y15, Y14
-	VFMADD213PS consts<>+320(SB), Y15, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y15
-	VCMPPS      $0x11, consts<>+480(SB), Y12, Y12
-	VPAND       consts<>+512(SB), Y12, Y12
+	VBROADCASTSS consts<>+224(SB), Y3
+	VFMADD213PS  consts<>+256(SB), Y4, Y3
+	VFMADD213PS  consts<>+288(SB), Y4, Y3
+	VFMADD213PS  consts<>+320(SB), Y4, Y3
+	VFMADD213PS  consts<>+352(SB), Y3, Y4
+	VCMPPS       $0x11, consts<>+480(SB), Y1, Y1
+	VPAND        consts<>+512(SB), Y1, Y1
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y13, Y14
-	VPERMPS     exp_half<>+0(SB), Y13, Y13
-	VPADDD      Y14, Y13, Y13
-	VPAND       consts<>+640(SB), Y14, Y14
-	VPADDD      Y12, Y14, Y14
-	VFMADD231PS Y15, Y13, Y13
-	VMULPS      Y14, Y13, Y13
+	VPSLLD      $0x14, Y2, Y3
+	VPERMPS     exp_half<>+0(SB), Y2, Y2
+	VPADDD      Y3, Y2, Y2
+	VPAND       consts<>+640(SB), Y3, Y3
+	VPADDD      Y1, Y3, Y3
+	VFMADD231PS Y4, Y2, Y2
+	VMULPS      Y3, Y2, Y2
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Y12, Y13, Y12
-	VADDPS  consts<>+576(SB), Y13, Y13
-	VPSUBD  consts<>+576(SB), Y13, Y13
-	VPMAXSD Y13, Y12, Y12
+	VPSUBD  Y1, Y2, Y1
+	VADDPS  consts<>+576(SB), Y2, Y2
+	VPSUBD  consts<>+576(SB), Y2, Y2
+	VPMAXSD Y2, Y1, Y1
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	VBLENDVPS    Y11, Y12, Y0, Y11
-	VBROADCASTSS consts<>+1216(SB), Y13
-	VMAXPS       Y11, Y13, Y13
-	VBROADCASTSS consts<>+1216(SB), Y14
-	VMAXPS       Y12, Y14, Y12
+	VBROADCASTSS consts<>+384(SB), Y2
+	VBLENDVPS    Y0, Y1, Y2, Y0
+	VBROADCASTSS consts<>+1216(SB), Y2
+	VMAXPS       Y0, Y2, Y2
+	VBROADCASTSS consts<>+1216(SB), Y3
+	VMAXPS       Y1, Y3, Y1
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y12, Y14
-	VDIVPS       Y14, Y12, Y12
-	VFNMADD231PS Y12, Y13, Y13
-	VMINPS       Y13, Y11, Y11
-	VPMINUD      consts<>+608(SB), Y11, Y11
-	VMOVUPS      Y11, (CX)
+	VADDPS       consts<>+384(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VFNMADD231PS Y1, Y2, Y2
+	VMINPS       Y2, Y0, Y0
+	VPMINUD      consts<>+608(SB), Y0, Y0
+	VMOVUPS      Y0, (CX)
 	ADDQ         $+32, CX
 	ADDQ         $+32, DX
 	ADDQ         $-8, AX
 	ADDQ         $-8, BX
 	CMPQ         BX, $+1
 	JGE          slow
+	VBROADCASTSS consts<>+384(SB), Y0
+	VMOVUPS      exp_one<>+0(SB), Y1
+	VBROADCASTSS consts<>+128(SB), Y2
+	VBROADCASTSS consts<>+32(SB), Y3
+	VBROADCASTSS consts<>+1184(SB), Y4
+	VBROADCASTSS consts<>+64(SB), Y5
+	VBROADCASTSS consts<>+96(SB), Y6
+	VBROADCASTSS consts<>+160(SB), Y7
+	VBROADCASTSS consts<>+192(SB), Y8
+	VBROADCASTSS consts<>+224(SB), Y9
+	VBROADCASTSS consts<>+256(SB), Y10
+	VBROADCASTSS consts<>+288(SB), Y11
 	JMP          loop
 
 slowvector:
-	MOVQ       $0x00000008, BX
-	MOVQ       AX, SI
-	CMPQ       SI, BX
-	CMOVQGT    BX, SI
-	NEGQ       SI
-	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y11
-	VMASKMOVPS (DX), Y11, Y12
-	VBLENDVPS  Y11, Y12, Y0, Y11
+	MOVQ         $0x00000008, BX
+	MOVQ         AX, SI
+	CMPQ         SI, BX
+	CMOVQGT      BX, SI
+	NEGQ         SI
+	LEAQ         lane_mask<>+32(SB), BX
+	VMOVUPS      (BX)(SI*4), Y0
+	VMASKMOVPS   (DX), Y0, Y1
+	VBROADCASTSS consts<>+384(SB), Y2
+	VBLENDVPS    Y0, Y1, Y2, Y0
 
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPOR         Y4, Y11, Y12
-	VSUBPS       Y5, Y12, Y12
-	VBROADCASTSS consts<>+416(SB), Y13
-	VMAXPS       Y12, Y13, Y12
+	VPOR         consts<>+1184(SB), Y0, Y1
+	VSUBPS       consts<>+64(SB), Y1, Y1
+	VBROADCASTSS consts<>+416(SB), Y2
+	VMAXPS       Y1, Y2, Y1
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y13
-	VFMADD231PS Y6, Y12, Y13
-	VSUBPS      Y2, Y13, Y14
+	VBROADCASTSS consts<>+96(SB), Y2
+	VFMADD213PS  consts<>+128(SB), Y1, Y2
+	VSUBPS       consts<>+128(SB), Y2, Y3
 
 	// r = c - n ln2
-	VMOVAPS      Y12, Y15
-	VFNMADD231PS Y7, Y14, Y15
-	VFNMADD231PS Y8, Y14, Y15
+	VMOVAPS      Y1, Y4
+	VFNMADD231PS consts<>+160(SB), Y3, Y4
+	VFNMADD231PS consts<>+192(SB), Y3, Y4
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y14
-	VFMADD231PS Y9, Y15, Y14
-	VFMADD213PS consts<>+288(SB), Y15, Y14
-	VFMADD213PS consts<>+320(SB), Y15, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y15
-	VCMPPS      $0x11, consts<>+480(SB), Y12, Y12
-	VPAND       consts<>+512(SB), Y12, Y12
+	VBROADCASTSS consts<>+224(SB), Y3
+	VFMADD213PS  consts<>+256(SB), Y4, Y3
+	VFMADD213PS  consts<>+288(SB), Y4, Y3
+	VFMADD213PS  consts<>+320(SB), Y4, Y3
+	VFMADD213PS  consts<>+352(SB), Y3, Y4
+	VCMPPS       $0x11, consts<>+480(SB), Y1, Y1
+	VPAND        consts<>+512(SB), Y1, Y1
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y13, Y14
-	VPERMPS     exp_half<>+0(SB), Y13, Y13
-	VPADDD      Y14, Y13, Y13
-	VPAND       consts<>+640(SB), Y14, Y14
-	VPADDD      Y12, Y14, Y14
-	VFMADD231PS Y15, Y13, Y13
-	VMULPS      Y14, Y13, Y13
+	VPSLLD      $0x14, Y2, Y3
+	VPERMPS     exp_half<>+0(SB), Y2, Y2
+	VPADDD      Y3, Y2, Y2
+	VPAND       consts<>+640(SB), Y3, Y3
+	VPADDD      Y1, Y3, Y3
+	VFMADD231PS Y4, Y2, Y2
+	VMULPS      Y3, Y2, Y2
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Y12, Y13, Y12
-	VADDPS  consts<>+576(SB), Y13, Y13
-	VPSUBD  consts<>+576(SB), Y13, Y13
-	VPMAXSD Y13, Y12, Y12
+	VPSUBD  Y1, Y2, Y1
+	VADDPS  consts<>+576(SB), Y2, Y2
+	VPSUBD  consts<>+576(SB), Y2, Y2
+	VPMAXSD Y2, Y1, Y1
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	VBLENDVPS    Y11, Y12, Y0, Y11
-	VBROADCASTSS consts<>+1216(SB), Y13
-	VMAXPS       Y11, Y13, Y13
-	VBROADCASTSS consts<>+1216(SB), Y14
-	VMAXPS       Y12, Y14, Y12
+	VBROADCASTSS consts<>+384(SB), Y2
+	VBLENDVPS    Y0, Y1, Y2, Y0
+	VBROADCASTSS consts<>+1216(SB), Y2
+	VMAXPS       Y0, Y2, Y2
+	VBROADCASTSS consts<>+1216(SB), Y3
+	VMAXPS       Y1, Y3, Y1
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y12, Y14
-	VDIVPS       Y14, Y12, Y12
-	VFNMADD231PS Y12, Y13, Y13
-	VMINPS       Y13, Y11, Y11
-	VPMINUD      consts<>+608(SB), Y11, Y11
+	VADDPS       consts<>+384(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VFNMADD231PS Y1, Y2, Y2
+	VMINPS       Y2, Y0, Y0
+	VPMINUD      consts<>+608(SB), Y0, Y0
 	CMPQ         AX, $+8
 	JLT          partless2
-	VMOVUPS      Y11, (CX)
+	VMOVUPS      Y0, (CX)
 	JMP          partdone2
 
 partless2:
 	MOVQ         CX, BX
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X11, (BX)
+	VMOVUPS      X0, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y11, X11
+	VEXTRACTF128 $0x01, Y0, X0
 
 partfour2:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X11, (BX)
+	VMOVLPS X0, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X11, X11
+	VPSRLDQ $0x08, X0, X0
 
 parttwo2:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X11, (BX)
+	VMOVSS X0, (BX)
 
 partdone2:
-	ADDQ $+32, CX
-	ADDQ $+32, DX
-	ADDQ $-8, AX
-	CMPQ AX, $+1
-	JGE  vector
-	VZEROUPPER
-	RET
+	VBROADCASTSS consts<>+384(SB), Y0
+	VMOVUPS      exp_one<>+0(SB), Y1
+	VBROADCASTSS consts<>+128(SB), Y2
+	VBROADCASTSS consts<>+32(SB), Y3
+	VBROADCASTSS consts<>+1184(SB), Y4
+	VBROADCASTSS consts<>+64(SB), Y5
+	VBROADCASTSS consts<>+96(SB), Y6
+	VBROADCASTSS consts<>+160(SB), Y7
+	VBROADCASTSS consts<>+192(SB), Y8
+	VBROADCASTSS consts<>+224(SB), Y9
+	VBROADCASTSS consts<>+256(SB), Y10
+	VBROADCASTSS consts<>+288(SB), Y11
+	JMP          nextvector
 
 // func powAVX512(dst *float32, x *float32, n int, p *powParams)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
@@ -3161,11 +3306,13 @@ vector:
 	KORTESTW    K2, K2
 	JNE         slowvector
 	VMOVUPS     Z24, K1, (CX)
-	ADDQ        $+64, CX
-	ADDQ        $+64, DX
-	ADDQ        $-16, AX
-	CMPQ        AX, $+1
-	JGE         vector
+
+nextvector:
+	ADDQ $+64, CX
+	ADDQ $+64, DX
+	ADDQ $-16, AX
+	CMPQ AX, $+1
+	JGE  vector
 
 done:
 	VZEROUPPER
@@ -3176,272 +3323,304 @@ slowblock:
 
 slow:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VMOVUPS      (DX), Z22
-	VPANDD.BCST  consts<>+32(SB), Z22, Z23
-	VPSUBD       Z4, Z23, Z24
-	VCVTDQ2PS    Z23, Z25
-	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
-	VBROADCASTSS consts<>+1120(SB), Z26
-	VPCMPD       $0x06, Z23, Z26, K1
-	VBLENDMPS    Z25, Z24, K1, Z24
-	VPSRAD       $0x17, Z24, Z25
-	VPSRLD       $0x14, Z24, Z26
-	VPANDD       Z5, Z24, Z24
-	VPADDD       Z6, Z24, Z24
-	VCVTDQ2PS    Z25, Z25
+	VMOVUPS      (DX), Z0
+	VPANDD.BCST  consts<>+32(SB), Z0, Z1
+	VPSUBD.BCST  consts<>+1248(SB), Z1, Z2
+	VCVTDQ2PS    Z1, Z3
+	VPSUBD.BCST  consts<>+1760(SB), Z3, Z3
+	VBROADCASTSS consts<>+1120(SB), Z4
+	VPCMPD       $0x06, Z1, Z4, K1
+	VBLENDMPS    Z3, Z2, K1, Z2
+	VPSRAD       $0x17, Z2, Z3
+	VPSRLD       $0x14, Z2, Z4
+	VPANDD.BCST  consts<>+1280(SB), Z2, Z2
+	VPADDD.BCST  consts<>+1312(SB), Z2, Z2
+	VCVTDQ2PS    Z3, Z3
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     Z7, Z26, Z27
-	VFMADD213PS Z8, Z27, Z24
-	VMULPS      Z9, Z24, Z27
-	VMOVAPS     Z24, Z28
-	VFMADD231PS Z27, Z24, Z28
-	VSUBPS      Z28, Z24, Z29
-	VFMADD231PS Z27, Z24, Z29
-	VMULPS      Z24, Z24, Z27
-	VMOVAPS     Z11, Z30
-	VFMADD231PS Z10, Z24, Z30
-	VFMADD213PS Z12, Z24, Z30
-	VFMADD213PS Z13, Z24, Z30
-	VFMADD213PS Z14, Z24, Z30
-	VMULPS      Z24, Z27, Z24
-	VFMADD231PS Z30, Z24, Z29
-	VADDPS      Z29, Z28, Z24
+	VPERMPS          pow_r<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST consts<>+672(SB), Z5, Z2
+	VMULPS.BCST      consts<>+1344(SB), Z2, Z5
+	VMOVAPS          Z2, Z6
+	VFMADD231PS      Z5, Z2, Z6
+	VSUBPS           Z6, Z2, Z7
+	VFMADD231PS      Z5, Z2, Z7
+	VMULPS           Z2, Z2, Z5
+	VBROADCASTSS     consts<>+1376(SB), Z8
+	VFMADD213PS.BCST consts<>+1408(SB), Z2, Z8
+	VFMADD213PS.BCST consts<>+1440(SB), Z2, Z8
+	VFMADD213PS.BCST consts<>+1472(SB), Z2, Z8
+	VFMADD213PS.BCST consts<>+1504(SB), Z2, Z8
+	VMULPS           Z2, Z5, Z2
+	VFMADD231PS      Z8, Z2, Z7
+	VADDPS           Z7, Z6, Z2
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     Z15, Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z19, Z27
-	VFMSUB213PS Z27, Z19, Z25
-	VFMADD213PS Z27, Z20, Z24
+	VPERMPS     pow_th<>+0(SB), Z4, Z5
+	VADDPS      Z5, Z3, Z3
+	VMULPS      Z3, Z19, Z5
+	VFMSUB213PS Z5, Z19, Z3
+	VFMADD213PS Z5, Z20, Z2
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z3, Z24, Z30
-	VSUBPS      Z3, Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z20, Z27
-	VPERMPS     Z16, Z26, Z26
-	VFMADD231PS Z26, Z19, Z25
-	VFMADD231PS Z28, Z21, Z25
-	VFMADD231PS Z29, Z20, Z25
-	VADDPS      Z25, Z27, Z25
+	VADDPS.BCST consts<>+1536(SB), Z2, Z8
+	VSUBPS.BCST consts<>+1536(SB), Z8, Z9
+	VSUBPS      Z9, Z5, Z5
+	VFMADD231PS Z6, Z20, Z5
+	VPERMPS     pow_tl<>+0(SB), Z4, Z4
+	VFMADD231PS Z4, Z19, Z3
+	VFMADD231PS Z6, Z21, Z3
+	VFMADD231PS Z7, Z20, Z3
+	VADDPS      Z3, Z5, Z3
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VMOVAPS          Z18, Z26
-	VFMADD231PS      Z17, Z25, Z26
-	VFMADD213PS.BCST consts<>+1632(SB), Z25, Z26
-	VMULPS           Z25, Z25, Z27
-	VMULPS           Z26, Z27, Z26
-	VFMADD231PS.BCST consts<>+160(SB), Z25, Z26
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z25
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z27
-	VFMADD231PS      Z26, Z25, Z27
+	VBROADCASTSS     consts<>+1568(SB), Z4
+	VFMADD213PS.BCST consts<>+1600(SB), Z3, Z4
+	VFMADD213PS.BCST consts<>+1632(SB), Z3, Z4
+	VMULPS           Z3, Z3, Z5
+	VMULPS           Z4, Z5, Z4
+	VFMADD231PS.BCST consts<>+160(SB), Z3, Z4
+	VPERMPS          pow_full_hi<>+0(SB), Z8, Z3
+	VPERMPS          pow_full_lo<>+0(SB), Z8, Z5
+	VFMADD231PS      Z4, Z3, Z5
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD       Z3, Z30, Z26
-	VPSRAD       $0x03, Z26, Z26
-	VADDPS       Z27, Z25, Z28
-	VPSLLD       $0x17, Z26, Z29
-	VPADDD       Z29, Z28, Z29
-	VPMINUD.BCST consts<>+928(SB), Z29, Z29
+	VPSUBD.BCST  consts<>+1536(SB), Z8, Z4
+	VPSRAD       $0x03, Z4, Z4
+	VADDPS       Z5, Z3, Z6
+	VPSLLD       $0x17, Z4, Z7
+	VPADDD       Z7, Z6, Z7
+	VPMINUD.BCST consts<>+928(SB), Z7, Z7
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z30, Z30, Z30
-	VPMINSD      Z30, Z26, Z26
-	VBROADCASTSS consts<>+1792(SB), Z30
-	VPSUBD       Z26, Z30, Z26
-	VPSLLD       $0x17, Z26, Z26
-	VADDPS       Z25, Z26, Z30
-	VSUBPS       Z26, Z30, Z31
-	VSUBPS       Z31, Z25, Z25
-	VADDPS       Z27, Z25, Z25
-	VADDPS       Z25, Z30, Z25
-	VCMPPS       $0x11, Z26, Z28, K1
-	VPSUBD       Z26, Z25, Z25
-	VBLENDMPS    Z25, Z29, K1, Z25
+	VPXORD       Z8, Z8, Z8
+	VPMINSD      Z8, Z4, Z4
+	VBROADCASTSS consts<>+1792(SB), Z8
+	VPSUBD       Z4, Z8, Z4
+	VPSLLD       $0x17, Z4, Z4
+	VADDPS       Z3, Z4, Z8
+	VSUBPS       Z4, Z8, Z9
+	VSUBPS       Z9, Z3, Z3
+	VADDPS       Z5, Z3, Z3
+	VADDPS       Z3, Z8, Z3
+	VCMPPS       $0x11, Z4, Z6, K1
+	VPSUBD       Z4, Z3, Z3
+	VBLENDMPS    Z3, Z7, K1, Z3
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z26
-	VCMPPS         $0x11, Z24, Z26, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z25, K1, Z25
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K1
-	VPXORD         Z24, Z24, Z24
-	VBLENDMPS      Z24, Z25, K1, Z24
-	VPXORD         Z25, Z25, Z25
-	VPCMPD         $0x00, Z25, Z23, K1
+	VBROADCASTSS   consts<>+1824(SB), Z4
+	VCMPPS         $0x11, Z2, Z4, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z3, K1, Z3
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z2, K1
+	VPXORD         Z2, Z2, Z2
+	VBLENDMPS      Z2, Z3, K1, Z2
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x00, Z3, Z1, K1
 	VPMOVD2M       Z19, K2
-	VPXORD         Z25, Z25, Z25
-	VBLENDMPS.BCST consts<>+928(SB), Z25, K2, Z25
-	VBLENDMPS      Z25, Z24, K1, Z24
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K1
+	VPXORD         Z3, Z3, Z3
+	VBLENDMPS.BCST consts<>+928(SB), Z3, K2, Z3
+	VBLENDMPS      Z3, Z2, K1, Z2
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z1, K1
 	VPMOVD2M       Z19, K2
-	VPXORD         Z25, Z25, Z25
-	VBROADCASTSS   consts<>+928(SB), Z26
-	VBLENDMPS      Z25, Z26, K2, Z25
-	VBLENDMPS      Z25, Z24, K1, Z24
+	VPXORD         Z3, Z3, Z3
+	VBROADCASTSS   consts<>+928(SB), Z4
+	VBLENDMPS      Z3, Z4, K2, Z3
+	VBLENDMPS      Z3, Z2, K1, Z2
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(BX), Z25
-	VPANDD         Z25, Z22, Z25
-	VPORD          Z25, Z24, Z24
-	VPXORD         Z25, Z25, Z25
-	VPCMPD         $0x06, Z25, Z23, K1
-	VBROADCASTSS   consts<>+928(SB), Z25
-	VPCMPD         $0x06, Z23, Z25, K2
+	VBROADCASTSS   12(BX), Z3
+	VPANDD         Z3, Z0, Z3
+	VPORD          Z3, Z2, Z2
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x06, Z3, Z1, K1
+	VBROADCASTSS   consts<>+928(SB), Z3
+	VPCMPD         $0x06, Z1, Z3, K2
 	KANDW          K1, K2, K1
-	VBROADCASTSS   16(BX), Z25
-	VPANDD         Z25, Z22, Z22
-	VPXORD         Z25, Z25, Z25
-	VPCMPD         $0x06, Z22, Z25, K2
+	VBROADCASTSS   16(BX), Z3
+	VPANDD         Z3, Z0, Z0
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x06, Z0, Z3, K2
 	KANDW          K1, K2, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z23, K2
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z1, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z24, K1, Z22
-	VMOVUPS        Z22, (CX)
+	VBLENDMPS.BCST consts<>+608(SB), Z2, K1, Z0
+	VMOVUPS        Z0, (CX)
 	ADDQ           $+64, CX
 	ADDQ           $+64, DX
 	ADDQ           $-16, AX
 	ADDQ           $-16, SI
 	CMPQ           SI, $+1
 	JGE            slow
+	VBROADCASTSS   consts<>+1664(SB), Z0
+	VBROADCASTSS   consts<>+1696(SB), Z1
+	VBROADCASTSS   consts<>+384(SB), Z2
+	VBROADCASTSS   consts<>+1536(SB), Z3
+	VBROADCASTSS   consts<>+1248(SB), Z4
+	VBROADCASTSS   consts<>+1280(SB), Z5
+	VBROADCASTSS   consts<>+1312(SB), Z6
+	VMOVUPS        pow_r<>+0(SB), Z7
+	VBROADCASTSS   consts<>+672(SB), Z8
+	VBROADCASTSS   consts<>+1344(SB), Z9
+	VBROADCASTSS   consts<>+1376(SB), Z10
+	VBROADCASTSS   consts<>+1408(SB), Z11
+	VBROADCASTSS   consts<>+1440(SB), Z12
+	VBROADCASTSS   consts<>+1472(SB), Z13
+	VBROADCASTSS   consts<>+1504(SB), Z14
+	VMOVUPS        pow_th<>+0(SB), Z15
+	VMOVUPS        pow_tl<>+0(SB), Z16
+	VBROADCASTSS   consts<>+1568(SB), Z17
+	VBROADCASTSS   consts<>+1600(SB), Z18
 	JMP            loop
 
 slowvector:
-	MOVL    $0x0000ffff, SI
-	BZHIL   AX, SI, SI
-	KMOVW   SI, K1
-	VMOVAPS Z2, Z22
-	VMOVUPS (DX), K1, Z22
+	MOVL         $0x0000ffff, SI
+	BZHIL        AX, SI, SI
+	KMOVW        SI, K1
+	VBROADCASTSS consts<>+384(SB), Z0
+	VMOVUPS      (DX), K1, Z0
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z22, Z23
-	VPSUBD       Z4, Z23, Z24
-	VCVTDQ2PS    Z23, Z25
-	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
-	VBROADCASTSS consts<>+1120(SB), Z26
-	VPCMPD       $0x06, Z23, Z26, K2
-	VBLENDMPS    Z25, Z24, K2, Z24
-	VPSRAD       $0x17, Z24, Z25
-	VPSRLD       $0x14, Z24, Z26
-	VPANDD       Z5, Z24, Z24
-	VPADDD       Z6, Z24, Z24
-	VCVTDQ2PS    Z25, Z25
+	VPANDD.BCST  consts<>+32(SB), Z0, Z1
+	VPSUBD.BCST  consts<>+1248(SB), Z1, Z2
+	VCVTDQ2PS    Z1, Z3
+	VPSUBD.BCST  consts<>+1760(SB), Z3, Z3
+	VBROADCASTSS consts<>+1120(SB), Z4
+	VPCMPD       $0x06, Z1, Z4, K2
+	VBLENDMPS    Z3, Z2, K2, Z2
+	VPSRAD       $0x17, Z2, Z3
+	VPSRLD       $0x14, Z2, Z4
+	VPANDD.BCST  consts<>+1280(SB), Z2, Z2
+	VPADDD.BCST  consts<>+1312(SB), Z2, Z2
+	VCVTDQ2PS    Z3, Z3
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     Z7, Z26, Z27
-	VFMADD213PS Z8, Z27, Z24
-	VMULPS      Z9, Z24, Z27
-	VMOVAPS     Z24, Z28
-	VFMADD231PS Z27, Z24, Z28
-	VSUBPS      Z28, Z24, Z29
-	VFMADD231PS Z27, Z24, Z29
-	VMULPS      Z24, Z24, Z27
-	VMOVAPS     Z11, Z30
-	VFMADD231PS Z10, Z24, Z30
-	VFMADD213PS Z12, Z24, Z30
-	VFMADD213PS Z13, Z24, Z30
-	VFMADD213PS Z14, Z24, Z30
-	VMULPS      Z24, Z27, Z24
-	VFMADD231PS Z30, Z24, Z29
-	VADDPS      Z29, Z28, Z24
+	VPERMPS          pow_r<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST consts<>+672(SB), Z5, Z2
+	VMULPS.BCST      consts<>+1344(SB), Z2, Z5
+	VMOVAPS          Z2, Z6
+	VFMADD231PS      Z5, Z2, Z6
+	VSUBPS           Z6, Z2, Z7
+	VFMADD231PS      Z5, Z2, Z7
+	VMULPS           Z2, Z2, Z5
+	VBROADCASTSS     consts<>+1376(SB), Z8
+	VFMADD213PS.BCST consts<>+1408(SB), Z2, Z8
+	VFMADD213PS.BCST consts<>+1440(SB), Z2, Z8
+	VFMADD213PS.BCST consts<>+1472(SB), Z2, Z8
+	VFMADD213PS.BCST consts<>+1504(SB), Z2, Z8
+	VMULPS           Z2, Z5, Z2
+	VFMADD231PS      Z8, Z2, Z7
+	VADDPS           Z7, Z6, Z2
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     Z15, Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z19, Z27
-	VFMSUB213PS Z27, Z19, Z25
-	VFMADD213PS Z27, Z20, Z24
+	VPERMPS     pow_th<>+0(SB), Z4, Z5
+	VADDPS      Z5, Z3, Z3
+	VMULPS      Z3, Z19, Z5
+	VFMSUB213PS Z5, Z19, Z3
+	VFMADD213PS Z5, Z20, Z2
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z3, Z24, Z30
-	VSUBPS      Z3, Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z20, Z27
-	VPERMPS     Z16, Z26, Z26
-	VFMADD231PS Z26, Z19, Z25
-	VFMADD231PS Z28, Z21, Z25
-	VFMADD231PS Z29, Z20, Z25
-	VADDPS      Z25, Z27, Z25
+	VADDPS.BCST consts<>+1536(SB), Z2, Z8
+	VSUBPS.BCST consts<>+1536(SB), Z8, Z9
+	VSUBPS      Z9, Z5, Z5
+	VFMADD231PS Z6, Z20, Z5
+	VPERMPS     pow_tl<>+0(SB), Z4, Z4
+	VFMADD231PS Z4, Z19, Z3
+	VFMADD231PS Z6, Z21, Z3
+	VFMADD231PS Z7, Z20, Z3
+	VADDPS      Z3, Z5, Z3
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VMOVAPS          Z18, Z26
-	VFMADD231PS      Z17, Z25, Z26
-	VFMADD213PS.BCST consts<>+1632(SB), Z25, Z26
-	VMULPS           Z25, Z25, Z27
-	VMULPS           Z26, Z27, Z26
-	VFMADD231PS.BCST consts<>+160(SB), Z25, Z26
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z25
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z27
-	VFMADD231PS      Z26, Z25, Z27
+	VBROADCASTSS     consts<>+1568(SB), Z4
+	VFMADD213PS.BCST consts<>+1600(SB), Z3, Z4
+	VFMADD213PS.BCST consts<>+1632(SB), Z3, Z4
+	VMULPS           Z3, Z3, Z5
+	VMULPS           Z4, Z5, Z4
+	VFMADD231PS.BCST consts<>+160(SB), Z3, Z4
+	VPERMPS          pow_full_hi<>+0(SB), Z8, Z3
+	VPERMPS          pow_full_lo<>+0(SB), Z8, Z5
+	VFMADD231PS      Z4, Z3, Z5
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD       Z3, Z30, Z26
-	VPSRAD       $0x03, Z26, Z26
-	VADDPS       Z27, Z25, Z28
-	VPSLLD       $0x17, Z26, Z29
-	VPADDD       Z29, Z28, Z29
-	VPMINUD.BCST consts<>+928(SB), Z29, Z29
+	VPSUBD.BCST  consts<>+1536(SB), Z8, Z4
+	VPSRAD       $0x03, Z4, Z4
+	VADDPS       Z5, Z3, Z6
+	VPSLLD       $0x17, Z4, Z7
+	VPADDD       Z7, Z6, Z7
+	VPMINUD.BCST consts<>+928(SB), Z7, Z7
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z30, Z30, Z30
-	VPMINSD      Z30, Z26, Z26
-	VBROADCASTSS consts<>+1792(SB), Z30
-	VPSUBD       Z26, Z30, Z26
-	VPSLLD       $0x17, Z26, Z26
-	VADDPS       Z25, Z26, Z30
-	VSUBPS       Z26, Z30, Z31
-	VSUBPS       Z31, Z25, Z25
-	VADDPS       Z27, Z25, Z25
-	VADDPS       Z25, Z30, Z25
-	VCMPPS       $0x11, Z26, Z28, K2
-	VPSUBD       Z26, Z25, Z25
-	VBLENDMPS    Z25, Z29, K2, Z25
+	VPXORD       Z8, Z8, Z8
+	VPMINSD      Z8, Z4, Z4
+	VBROADCASTSS consts<>+1792(SB), Z8
+	VPSUBD       Z4, Z8, Z4
+	VPSLLD       $0x17, Z4, Z4
+	VADDPS       Z3, Z4, Z8
+	VSUBPS       Z4, Z8, Z9
+	VSUBPS       Z9, Z3, Z3
+	VADDPS       Z5, Z3, Z3
+	VADDPS       Z3, Z8, Z3
+	VCMPPS       $0x11, Z4, Z6, K2
+	VPSUBD       Z4, Z3, Z3
+	VBLENDMPS    Z3, Z7, K2, Z3
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z26
-	VCMPPS         $0x11, Z24, Z26, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z25, K2, Z25
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K2
-	VPXORD         Z24, Z24, Z24
-	VBLENDMPS      Z24, Z25, K2, Z24
-	VPXORD         Z25, Z25, Z25
-	VPCMPD         $0x00, Z25, Z23, K2
+	VBROADCASTSS   consts<>+1824(SB), Z4
+	VCMPPS         $0x11, Z2, Z4, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z3, K2, Z3
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z2, K2
+	VPXORD         Z2, Z2, Z2
+	VBLENDMPS      Z2, Z3, K2, Z2
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x00, Z3, Z1, K2
 	VPMOVD2M       Z19, K3
-	VPXORD         Z25, Z25, Z25
-	VBLENDMPS.BCST consts<>+928(SB), Z25, K3, Z25
-	VBLENDMPS      Z25, Z24, K2, Z24
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K2
+	VPXORD         Z3, Z3, Z3
+	VBLENDMPS.BCST consts<>+928(SB), Z3, K3, Z3
+	VBLENDMPS      Z3, Z2, K2, Z2
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z1, K2
 	VPMOVD2M       Z19, K3
-	VPXORD         Z25, Z25, Z25
-	VBROADCASTSS   consts<>+928(SB), Z26
-	VBLENDMPS      Z25, Z26, K3, Z25
-	VBLENDMPS      Z25, Z24, K2, Z24
+	VPXORD         Z3, Z3, Z3
+	VBROADCASTSS   consts<>+928(SB), Z4
+	VBLENDMPS      Z3, Z4, K3, Z3
+	VBLENDMPS      Z3, Z2, K2, Z2
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(BX), Z25
-	VPANDD         Z25, Z22, Z25
-	VPORD          Z25, Z24, Z24
-	VPXORD         Z25, Z25, Z25
-	VPCMPD         $0x06, Z25, Z23, K2
-	VBROADCASTSS   consts<>+928(SB), Z25
-	VPCMPD         $0x06, Z23, Z25, K3
+	VBROADCASTSS   12(BX), Z3
+	VPANDD         Z3, Z0, Z3
+	VPORD          Z3, Z2, Z2
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x06, Z3, Z1, K2
+	VBROADCASTSS   consts<>+928(SB), Z3
+	VPCMPD         $0x06, Z1, Z3, K3
 	KANDW          K2, K3, K2
-	VBROADCASTSS   16(BX), Z25
-	VPANDD         Z25, Z22, Z22
-	VPXORD         Z25, Z25, Z25
-	VPCMPD         $0x06, Z22, Z25, K3
+	VBROADCASTSS   16(BX), Z3
+	VPANDD         Z3, Z0, Z0
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x06, Z0, Z3, K3
 	KANDW          K2, K3, K2
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z23, K3
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z1, K3
 	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z24, K2, Z22
-	VMOVUPS        Z22, K1, (CX)
-	ADDQ           $+64, CX
-	ADDQ           $+64, DX
-	ADDQ           $-16, AX
-	CMPQ           AX, $+1
-	JGE            vector
-	VZEROUPPER
-	RET
+	VBLENDMPS.BCST consts<>+608(SB), Z2, K2, Z0
+	VMOVUPS        Z0, K1, (CX)
+	VBROADCASTSS   consts<>+1664(SB), Z0
+	VBROADCASTSS   consts<>+1696(SB), Z1
+	VBROADCASTSS   consts<>+384(SB), Z2
+	VBROADCASTSS   consts<>+1536(SB), Z3
+	VBROADCASTSS   consts<>+1248(SB), Z4
+	VBROADCASTSS   consts<>+1280(SB), Z5
+	VBROADCASTSS   consts<>+1312(SB), Z6
+	VMOVUPS        pow_r<>+0(SB), Z7
+	VBROADCASTSS   consts<>+672(SB), Z8
+	VBROADCASTSS   consts<>+1344(SB), Z9
+	VBROADCASTSS   consts<>+1376(SB), Z10
+	VBROADCASTSS   consts<>+1408(SB), Z11
+	VBROADCASTSS   consts<>+1440(SB), Z12
+	VBROADCASTSS   consts<>+1472(SB), Z13
+	VBROADCASTSS   consts<>+1504(SB), Z14
+	VMOVUPS        pow_th<>+0(SB), Z15
+	VMOVUPS        pow_tl<>+0(SB), Z16
+	VBROADCASTSS   consts<>+1568(SB), Z17
+	VBROADCASTSS   consts<>+1600(SB), Z18
+	JMP            nextvector
 
 // func powAVX2(dst *float32, x *float32, n int, p *powParams)
 // Requires: AVX, AVX2, CMOV, FMA3
@@ -3717,6 +3896,7 @@ parttwo1:
 	VMOVSS X8, (SI)
 
 partdone1:
+nextvector:
 	ADDQ $+32, CX
 	ADDQ $+32, DX
 	ADDQ $-8, AX
@@ -3732,319 +3912,325 @@ slowblock:
 
 slow:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VMOVUPS      (DX), Y6
-	VPAND        consts<>+32(SB), Y6, Y7
-	VPSUBD       consts<>+1248(SB), Y7, Y8
-	VCVTDQ2PS    Y7, Y9
-	VPSUBD       consts<>+1760(SB), Y9, Y9
-	VBROADCASTSS consts<>+1120(SB), Y10
-	VPCMPGTD     Y7, Y10, Y10
-	VBLENDVPS    Y10, Y9, Y8, Y8
-	VPSRAD       $0x17, Y8, Y9
-	VPSRLD       $0x14, Y8, Y10
-	VPAND        consts<>+1280(SB), Y8, Y8
-	VPADDD       consts<>+1312(SB), Y8, Y8
-	VCVTDQ2PS    Y9, Y9
+	VMOVUPS      (DX), Y0
+	VPAND        consts<>+32(SB), Y0, Y1
+	VPSUBD       consts<>+1248(SB), Y1, Y2
+	VCVTDQ2PS    Y1, Y6
+	VPSUBD       consts<>+1760(SB), Y6, Y6
+	VBROADCASTSS consts<>+1120(SB), Y7
+	VPCMPGTD     Y1, Y7, Y7
+	VBLENDVPS    Y7, Y6, Y2, Y2
+	VPSRAD       $0x17, Y2, Y6
+	VPSRLD       $0x14, Y2, Y7
+	VPAND        consts<>+1280(SB), Y2, Y2
+	VPADDD       consts<>+1312(SB), Y2, Y2
+	VCVTDQ2PS    Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y10, Y11
-	VFMADD213PS  consts<>+672(SB), Y11, Y8
-	VMULPS       consts<>+1344(SB), Y8, Y11
-	VMOVAPS      Y8, Y12
-	VFMADD231PS  Y11, Y8, Y12
-	VSUBPS       Y12, Y8, Y13
-	VFMADD231PS  Y11, Y8, Y13
-	VMULPS       Y8, Y8, Y11
-	VBROADCASTSS consts<>+1376(SB), Y14
-	VFMADD213PS  consts<>+1408(SB), Y8, Y14
-	VFMADD213PS  consts<>+1440(SB), Y8, Y14
-	VFMADD213PS  consts<>+1472(SB), Y8, Y14
-	VFMADD213PS  consts<>+1504(SB), Y8, Y14
-	VMULPS       Y8, Y11, Y8
-	VFMADD231PS  Y14, Y8, Y13
-	VADDPS       Y13, Y12, Y8
+	VPERMPS      pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS  consts<>+672(SB), Y8, Y2
+	VMULPS       consts<>+1344(SB), Y2, Y8
+	VMOVAPS      Y2, Y9
+	VFMADD231PS  Y8, Y2, Y9
+	VSUBPS       Y9, Y2, Y10
+	VFMADD231PS  Y8, Y2, Y10
+	VMULPS       Y2, Y2, Y8
+	VBROADCASTSS consts<>+1376(SB), Y11
+	VFMADD213PS  consts<>+1408(SB), Y2, Y11
+	VFMADD213PS  consts<>+1440(SB), Y2, Y11
+	VFMADD213PS  consts<>+1472(SB), Y2, Y11
+	VFMADD213PS  consts<>+1504(SB), Y2, Y11
+	VMULPS       Y2, Y8, Y2
+	VFMADD231PS  Y11, Y2, Y10
+	VADDPS       Y10, Y9, Y2
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y10, Y11
-	VADDPS      Y11, Y9, Y9
-	VMULPS      Y9, Y3, Y11
-	VFMSUB213PS Y11, Y3, Y9
-	VFMADD213PS Y11, Y4, Y8
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y3, Y8
+	VFMSUB213PS Y8, Y3, Y6
+	VFMADD213PS Y8, Y4, Y2
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y8, Y14
-	VSUBPS      consts<>+1536(SB), Y14, Y15
-	VSUBPS      Y15, Y11, Y11
-	VFMADD231PS Y12, Y4, Y11
-	VPERMPS     pow_tl<>+0(SB), Y10, Y10
-	VFMADD231PS Y10, Y3, Y9
-	VFMADD231PS Y12, Y5, Y9
-	VFMADD231PS Y13, Y4, Y9
-	VADDPS      Y9, Y11, Y9
+	VADDPS      consts<>+1536(SB), Y2, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y4, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y3, Y6
+	VFMADD231PS Y9, Y5, Y6
+	VFMADD231PS Y10, Y4, Y6
+	VADDPS      Y6, Y8, Y6
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y10
-	VFMADD213PS  consts<>+1600(SB), Y9, Y10
-	VFMADD213PS  consts<>+1632(SB), Y9, Y10
-	VMULPS       Y9, Y9, Y11
-	VMULPS       Y10, Y11, Y10
-	VFMADD231PS  consts<>+160(SB), Y9, Y10
-	VPERMPS      pow_full_hi<>+0(SB), Y14, Y9
-	VPERMPS      pow_full_lo<>+0(SB), Y14, Y11
-	VFMADD231PS  Y10, Y9, Y11
+	VBROADCASTSS consts<>+1568(SB), Y7
+	VFMADD213PS  consts<>+1600(SB), Y6, Y7
+	VFMADD213PS  consts<>+1632(SB), Y6, Y7
+	VMULPS       Y6, Y6, Y8
+	VMULPS       Y7, Y8, Y7
+	VFMADD231PS  consts<>+160(SB), Y6, Y7
+	VPERMPS      pow_full_hi<>+0(SB), Y11, Y6
+	VPERMPS      pow_full_lo<>+0(SB), Y11, Y8
+	VFMADD231PS  Y7, Y6, Y8
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y14, Y10
-	VPSRAD  $0x03, Y10, Y10
-	VADDPS  Y11, Y9, Y12
-	VPSLLD  $0x17, Y10, Y13
-	VPADDD  Y13, Y12, Y13
-	VPMINUD consts<>+928(SB), Y13, Y13
+	VPSUBD  consts<>+1536(SB), Y11, Y7
+	VPSRAD  $0x03, Y7, Y7
+	VADDPS  Y8, Y6, Y9
+	VPSLLD  $0x17, Y7, Y10
+	VPADDD  Y10, Y9, Y10
+	VPMINUD consts<>+928(SB), Y10, Y10
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y14, Y14, Y14
-	VPMINSD      Y14, Y10, Y10
-	VBROADCASTSS consts<>+1792(SB), Y14
-	VPSUBD       Y10, Y14, Y10
-	VPSLLD       $0x17, Y10, Y10
-	VADDPS       Y9, Y10, Y14
-	VSUBPS       Y10, Y14, Y15
-	VSUBPS       Y15, Y9, Y9
-	VADDPS       Y11, Y9, Y9
-	VADDPS       Y9, Y14, Y9
-	VCMPPS       $0x11, Y10, Y12, Y11
-	VPSUBD       Y10, Y9, Y9
-	VBLENDVPS    Y11, Y9, Y13, Y9
+	VPXOR        Y11, Y11, Y11
+	VPMINSD      Y11, Y7, Y7
+	VBROADCASTSS consts<>+1792(SB), Y11
+	VPSUBD       Y7, Y11, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VADDPS       Y6, Y7, Y11
+	VSUBPS       Y7, Y11, Y12
+	VSUBPS       Y12, Y6, Y6
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y6, Y11, Y6
+	VCMPPS       $0x11, Y7, Y9, Y8
+	VPSUBD       Y7, Y6, Y6
+	VBLENDVPS    Y8, Y6, Y10, Y6
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y10
-	VCMPPS       $0x11, Y8, Y10, Y10
-	VBLENDVPS    Y10, consts<>+928(SB), Y9, Y9
-	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y8
-	VPXOR        Y10, Y10, Y10
-	VBLENDVPS    Y8, Y10, Y9, Y8
-	VPXOR        Y9, Y9, Y9
-	VPCMPEQD     Y9, Y7, Y9
-	VPXOR        Y10, Y10, Y10
-	VBLENDVPS    Y3, consts<>+928(SB), Y10, Y10
-	VBLENDVPS    Y9, Y10, Y8, Y8
-	VPCMPEQD     consts<>+928(SB), Y7, Y9
-	VPXOR        Y10, Y10, Y10
-	VBROADCASTSS consts<>+928(SB), Y11
-	VBLENDVPS    Y3, Y10, Y11, Y10
-	VBLENDVPS    Y9, Y10, Y8, Y8
+	VBROADCASTSS consts<>+1824(SB), Y7
+	VCMPPS       $0x11, Y2, Y7, Y7
+	VBLENDVPS    Y7, consts<>+928(SB), Y6, Y6
+	VCMPPS       $0x11, consts<>+1856(SB), Y2, Y2
+	VPXOR        Y7, Y7, Y7
+	VBLENDVPS    Y2, Y7, Y6, Y2
+	VPXOR        Y6, Y6, Y6
+	VPCMPEQD     Y6, Y1, Y6
+	VPXOR        Y7, Y7, Y7
+	VBLENDVPS    Y3, consts<>+928(SB), Y7, Y7
+	VBLENDVPS    Y6, Y7, Y2, Y2
+	VPCMPEQD     consts<>+928(SB), Y1, Y6
+	VPXOR        Y7, Y7, Y7
+	VBROADCASTSS consts<>+928(SB), Y8
+	VBLENDVPS    Y3, Y7, Y8, Y7
+	VBLENDVPS    Y6, Y7, Y2, Y2
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(BX), Y9
-	VPAND        Y9, Y6, Y9
-	VPOR         Y9, Y8, Y8
-	VPXOR        Y9, Y9, Y9
-	VPCMPGTD     Y9, Y7, Y9
-	VBROADCASTSS consts<>+928(SB), Y10
-	VPCMPGTD     Y7, Y10, Y10
-	VPAND        Y9, Y10, Y9
-	VBROADCASTSS 16(BX), Y10
-	VPAND        Y10, Y6, Y6
-	VPXOR        Y10, Y10, Y10
-	VPCMPGTD     Y6, Y10, Y6
-	VPAND        Y9, Y6, Y6
-	VPCMPGTD     consts<>+928(SB), Y7, Y7
-	VPOR         Y6, Y7, Y6
-	VBLENDVPS    Y6, consts<>+608(SB), Y8, Y6
-	VMOVUPS      Y6, (CX)
+	VBROADCASTSS 12(BX), Y6
+	VPAND        Y6, Y0, Y6
+	VPOR         Y6, Y2, Y2
+	VPXOR        Y6, Y6, Y6
+	VPCMPGTD     Y6, Y1, Y6
+	VBROADCASTSS consts<>+928(SB), Y7
+	VPCMPGTD     Y1, Y7, Y7
+	VPAND        Y6, Y7, Y6
+	VBROADCASTSS 16(BX), Y7
+	VPAND        Y7, Y0, Y0
+	VPXOR        Y7, Y7, Y7
+	VPCMPGTD     Y0, Y7, Y0
+	VPAND        Y6, Y0, Y0
+	VPCMPGTD     consts<>+928(SB), Y1, Y1
+	VPOR         Y0, Y1, Y0
+	VBLENDVPS    Y0, consts<>+608(SB), Y2, Y0
+	VMOVUPS      Y0, (CX)
 	ADDQ         $+32, CX
 	ADDQ         $+32, DX
 	ADDQ         $-8, AX
 	ADDQ         $-8, SI
 	CMPQ         SI, $+1
 	JGE          slow
+	VBROADCASTSS consts<>+1664(SB), Y0
+	VBROADCASTSS consts<>+1696(SB), Y1
+	VBROADCASTSS consts<>+384(SB), Y2
 	JMP          loop
 
 slowvector:
-	MOVQ       $0x00000008, SI
-	MOVQ       AX, DI
-	CMPQ       DI, SI
-	CMOVQGT    SI, DI
-	NEGQ       DI
-	LEAQ       lane_mask<>+32(SB), SI
-	VMOVUPS    (SI)(DI*4), Y6
-	VMASKMOVPS (DX), Y6, Y7
-	VBLENDVPS  Y6, Y7, Y2, Y6
+	MOVQ         $0x00000008, SI
+	MOVQ         AX, DI
+	CMPQ         DI, SI
+	CMOVQGT      SI, DI
+	NEGQ         DI
+	LEAQ         lane_mask<>+32(SB), SI
+	VMOVUPS      (SI)(DI*4), Y0
+	VMASKMOVPS   (DX), Y0, Y1
+	VBROADCASTSS consts<>+384(SB), Y2
+	VBLENDVPS    Y0, Y1, Y2, Y0
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y6, Y7
-	VPSUBD       consts<>+1248(SB), Y7, Y8
-	VCVTDQ2PS    Y7, Y9
-	VPSUBD       consts<>+1760(SB), Y9, Y9
-	VBROADCASTSS consts<>+1120(SB), Y10
-	VPCMPGTD     Y7, Y10, Y10
-	VBLENDVPS    Y10, Y9, Y8, Y8
-	VPSRAD       $0x17, Y8, Y9
-	VPSRLD       $0x14, Y8, Y10
-	VPAND        consts<>+1280(SB), Y8, Y8
-	VPADDD       consts<>+1312(SB), Y8, Y8
-	VCVTDQ2PS    Y9, Y9
+	VPAND        consts<>+32(SB), Y0, Y1
+	VPSUBD       consts<>+1248(SB), Y1, Y2
+	VCVTDQ2PS    Y1, Y6
+	VPSUBD       consts<>+1760(SB), Y6, Y6
+	VBROADCASTSS consts<>+1120(SB), Y7
+	VPCMPGTD     Y1, Y7, Y7
+	VBLENDVPS    Y7, Y6, Y2, Y2
+	VPSRAD       $0x17, Y2, Y6
+	VPSRLD       $0x14, Y2, Y7
+	VPAND        consts<>+1280(SB), Y2, Y2
+	VPADDD       consts<>+1312(SB), Y2, Y2
+	VCVTDQ2PS    Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y10, Y11
-	VFMADD213PS  consts<>+672(SB), Y11, Y8
-	VMULPS       consts<>+1344(SB), Y8, Y11
-	VMOVAPS      Y8, Y12
-	VFMADD231PS  Y11, Y8, Y12
-	VSUBPS       Y12, Y8, Y13
-	VFMADD231PS  Y11, Y8, Y13
-	VMULPS       Y8, Y8, Y11
-	VBROADCASTSS consts<>+1376(SB), Y14
-	VFMADD213PS  consts<>+1408(SB), Y8, Y14
-	VFMADD213PS  consts<>+1440(SB), Y8, Y14
-	VFMADD213PS  consts<>+1472(SB), Y8, Y14
-	VFMADD213PS  consts<>+1504(SB), Y8, Y14
-	VMULPS       Y8, Y11, Y8
-	VFMADD231PS  Y14, Y8, Y13
-	VADDPS       Y13, Y12, Y8
+	VPERMPS      pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS  consts<>+672(SB), Y8, Y2
+	VMULPS       consts<>+1344(SB), Y2, Y8
+	VMOVAPS      Y2, Y9
+	VFMADD231PS  Y8, Y2, Y9
+	VSUBPS       Y9, Y2, Y10
+	VFMADD231PS  Y8, Y2, Y10
+	VMULPS       Y2, Y2, Y8
+	VBROADCASTSS consts<>+1376(SB), Y11
+	VFMADD213PS  consts<>+1408(SB), Y2, Y11
+	VFMADD213PS  consts<>+1440(SB), Y2, Y11
+	VFMADD213PS  consts<>+1472(SB), Y2, Y11
+	VFMADD213PS  consts<>+1504(SB), Y2, Y11
+	VMULPS       Y2, Y8, Y2
+	VFMADD231PS  Y11, Y2, Y10
+	VADDPS       Y10, Y9, Y2
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y10, Y11
-	VADDPS      Y11, Y9, Y9
-	VMULPS      Y9, Y3, Y11
-	VFMSUB213PS Y11, Y3, Y9
-	VFMADD213PS Y11, Y4, Y8
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y3, Y8
+	VFMSUB213PS Y8, Y3, Y6
+	VFMADD213PS Y8, Y4, Y2
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y8, Y14
-	VSUBPS      consts<>+1536(SB), Y14, Y15
-	VSUBPS      Y15, Y11, Y11
-	VFMADD231PS Y12, Y4, Y11
-	VPERMPS     pow_tl<>+0(SB), Y10, Y10
-	VFMADD231PS Y10, Y3, Y9
-	VFMADD231PS Y12, Y5, Y9
-	VFMADD231PS Y13, Y4, Y9
-	VADDPS      Y9, Y11, Y9
+	VADDPS      consts<>+1536(SB), Y2, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y4, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y3, Y6
+	VFMADD231PS Y9, Y5, Y6
+	VFMADD231PS Y10, Y4, Y6
+	VADDPS      Y6, Y8, Y6
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y10
-	VFMADD213PS  consts<>+1600(SB), Y9, Y10
-	VFMADD213PS  consts<>+1632(SB), Y9, Y10
-	VMULPS       Y9, Y9, Y11
-	VMULPS       Y10, Y11, Y10
-	VFMADD231PS  consts<>+160(SB), Y9, Y10
-	VPERMPS      pow_full_hi<>+0(SB), Y14, Y9
-	VPERMPS      pow_full_lo<>+0(SB), Y14, Y11
-	VFMADD231PS  Y10, Y9, Y11
+	VBROADCASTSS consts<>+1568(SB), Y7
+	VFMADD213PS  consts<>+1600(SB), Y6, Y7
+	VFMADD213PS  consts<>+1632(SB), Y6, Y7
+	VMULPS       Y6, Y6, Y8
+	VMULPS       Y7, Y8, Y7
+	VFMADD231PS  consts<>+160(SB), Y6, Y7
+	VPERMPS      pow_full_hi<>+0(SB), Y11, Y6
+	VPERMPS      pow_full_lo<>+0(SB), Y11, Y8
+	VFMADD231PS  Y7, Y6, Y8
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y14, Y10
-	VPSRAD  $0x03, Y10, Y10
-	VADDPS  Y11, Y9, Y12
-	VPSLLD  $0x17, Y10, Y13
-	VPADDD  Y13, Y12, Y13
-	VPMINUD consts<>+928(SB), Y13, Y13
+	VPSUBD  consts<>+1536(SB), Y11, Y7
+	VPSRAD  $0x03, Y7, Y7
+	VADDPS  Y8, Y6, Y9
+	VPSLLD  $0x17, Y7, Y10
+	VPADDD  Y10, Y9, Y10
+	VPMINUD consts<>+928(SB), Y10, Y10
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y14, Y14, Y14
-	VPMINSD      Y14, Y10, Y10
-	VBROADCASTSS consts<>+1792(SB), Y14
-	VPSUBD       Y10, Y14, Y10
-	VPSLLD       $0x17, Y10, Y10
-	VADDPS       Y9, Y10, Y14
-	VSUBPS       Y10, Y14, Y15
-	VSUBPS       Y15, Y9, Y9
-	VADDPS       Y11, Y9, Y9
-	VADDPS       Y9, Y14, Y9
-	VCMPPS       $0x11, Y10, Y12, Y11
-	VPSUBD       Y10, Y9, Y9
-	VBLENDVPS    Y11, Y9, Y13, Y9
+	VPXOR        Y11, Y11, Y11
+	VPMINSD      Y11, Y7, Y7
+	VBROADCASTSS consts<>+1792(SB), Y11
+	VPSUBD       Y7, Y11, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VADDPS       Y6, Y7, Y11
+	VSUBPS       Y7, Y11, Y12
+	VSUBPS       Y12, Y6, Y6
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y6, Y11, Y6
+	VCMPPS       $0x11, Y7, Y9, Y8
+	VPSUBD       Y7, Y6, Y6
+	VBLENDVPS    Y8, Y6, Y10, Y6
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y10
-	VCMPPS       $0x11, Y8, Y10, Y10
-	VBLENDVPS    Y10, consts<>+928(SB), Y9, Y9
-	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y8
-	VPXOR        Y10, Y10, Y10
-	VBLENDVPS    Y8, Y10, Y9, Y8
-	VPXOR        Y9, Y9, Y9
-	VPCMPEQD     Y9, Y7, Y9
-	VPXOR        Y10, Y10, Y10
-	VBLENDVPS    Y3, consts<>+928(SB), Y10, Y10
-	VBLENDVPS    Y9, Y10, Y8, Y8
-	VPCMPEQD     consts<>+928(SB), Y7, Y9
-	VPXOR        Y10, Y10, Y10
-	VBROADCASTSS consts<>+928(SB), Y11
-	VBLENDVPS    Y3, Y10, Y11, Y10
-	VBLENDVPS    Y9, Y10, Y8, Y8
+	VBROADCASTSS consts<>+1824(SB), Y7
+	VCMPPS       $0x11, Y2, Y7, Y7
+	VBLENDVPS    Y7, consts<>+928(SB), Y6, Y6
+	VCMPPS       $0x11, consts<>+1856(SB), Y2, Y2
+	VPXOR        Y7, Y7, Y7
+	VBLENDVPS    Y2, Y7, Y6, Y2
+	VPXOR        Y6, Y6, Y6
+	VPCMPEQD     Y6, Y1, Y6
+	VPXOR        Y7, Y7, Y7
+	VBLENDVPS    Y3, consts<>+928(SB), Y7, Y7
+	VBLENDVPS    Y6, Y7, Y2, Y2
+	VPCMPEQD     consts<>+928(SB), Y1, Y6
+	VPXOR        Y7, Y7, Y7
+	VBROADCASTSS consts<>+928(SB), Y8
+	VBLENDVPS    Y3, Y7, Y8, Y7
+	VBLENDVPS    Y6, Y7, Y2, Y2
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(BX), Y9
-	VPAND        Y9, Y6, Y9
-	VPOR         Y9, Y8, Y8
-	VPXOR        Y9, Y9, Y9
-	VPCMPGTD     Y9, Y7, Y9
-	VBROADCASTSS consts<>+928(SB), Y10
-	VPCMPGTD     Y7, Y10, Y10
-	VPAND        Y9, Y10, Y9
-	VBROADCASTSS 16(BX), Y10
-	VPAND        Y10, Y6, Y6
-	VPXOR        Y10, Y10, Y10
-	VPCMPGTD     Y6, Y10, Y6
-	VPAND        Y9, Y6, Y6
-	VPCMPGTD     consts<>+928(SB), Y7, Y7
-	VPOR         Y6, Y7, Y6
-	VBLENDVPS    Y6, consts<>+608(SB), Y8, Y6
+	VBROADCASTSS 12(BX), Y6
+	VPAND        Y6, Y0, Y6
+	VPOR         Y6, Y2, Y2
+	VPXOR        Y6, Y6, Y6
+	VPCMPGTD     Y6, Y1, Y6
+	VBROADCASTSS consts<>+928(SB), Y7
+	VPCMPGTD     Y1, Y7, Y7
+	VPAND        Y6, Y7, Y6
+	VBROADCASTSS 16(BX), Y7
+	VPAND        Y7, Y0, Y0
+	VPXOR        Y7, Y7, Y7
+	VPCMPGTD     Y0, Y7, Y0
+	VPAND        Y6, Y0, Y0
+	VPCMPGTD     consts<>+928(SB), Y1, Y1
+	VPOR         Y0, Y1, Y0
+	VBLENDVPS    Y0, consts<>+608(SB), Y2, Y0
 	CMPQ         AX, $+8
 	JLT          partless2
-	VMOVUPS      Y6, (CX)
+	VMOVUPS      Y0, (CX)
 	JMP          partdone2
 
 partless2:
 	MOVQ         CX, SI
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X6, (SI)
+	VMOVUPS      X0, (SI)
 	ADDQ         $+16, SI
-	VEXTRACTF128 $0x01, Y6, X6
+	VEXTRACTF128 $0x01, Y0, X0
 
 partfour2:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X6, (SI)
+	VMOVLPS X0, (SI)
 	ADDQ    $+8, SI
-	VPSRLDQ $0x08, X6, X6
+	VPSRLDQ $0x08, X0, X0
 
 parttwo2:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X6, (SI)
+	VMOVSS X0, (SI)
 
 partdone2:
-	ADDQ $+32, CX
-	ADDQ $+32, DX
-	ADDQ $-8, AX
-	CMPQ AX, $+1
-	JGE  vector
-	VZEROUPPER
-	RET
+	VBROADCASTSS consts<>+1664(SB), Y0
+	VBROADCASTSS consts<>+1696(SB), Y1
+	VBROADCASTSS consts<>+384(SB), Y2
+	JMP          nextvector
 
 // func sigmoidLossAVX512(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·sigmoidLossAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+1664(SB), Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VBROADCASTSS consts<>+128(SB), Z3
-	VBROADCASTSS consts<>+160(SB), Z4
-	VBROADCASTSS consts<>+2144(SB), Z5
-	VBROADCASTSS consts<>+1536(SB), Z6
-	VBROADCASTSS consts<>+1184(SB), Z7
-	VBROADCASTSS consts<>+32(SB), Z8
-	VBROADCASTSS consts<>+64(SB), Z9
-	VBROADCASTSS consts<>+96(SB), Z10
-	VBROADCASTSS consts<>+192(SB), Z11
-	VBROADCASTSS consts<>+224(SB), Z12
-	VBROADCASTSS consts<>+256(SB), Z13
-	VBROADCASTSS consts<>+288(SB), Z14
-	VBROADCASTSS consts<>+320(SB), Z15
-	VBROADCASTSS consts<>+352(SB), Z16
-	VMOVUPS      exp_one<>+0(SB), Z17
+	VBROADCASTSS consts<>+1184(SB), Z1
+	VBROADCASTSS consts<>+128(SB), Z2
+	VBROADCASTSS consts<>+2144(SB), Z3
+	VBROADCASTSS consts<>+32(SB), Z4
+	VBROADCASTSS consts<>+64(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+224(SB), Z9
+	VBROADCASTSS consts<>+256(SB), Z10
+	VBROADCASTSS consts<>+288(SB), Z11
+	VBROADCASTSS consts<>+320(SB), Z12
+	VBROADCASTSS consts<>+352(SB), Z13
+	VMOVUPS      exp_one<>+0(SB), Z14
+	VBROADCASTSS consts<>+1888(SB), Z15
+	VBROADCASTSS consts<>+1920(SB), Z16
+	VBROADCASTSS consts<>+1952(SB), Z17
+	VBROADCASTSS consts<>+1984(SB), Z18
+	VBROADCASTSS consts<>+2016(SB), Z19
+	VBROADCASTSS consts<>+2048(SB), Z20
+	VBROADCASTSS consts<>+2080(SB), Z21
+	VBROADCASTSS consts<>+2112(SB), Z22
 	MOVQ         n+24(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         logits+8(FP), DX
@@ -4057,416 +4243,441 @@ loop:
 	JLT  rest
 
 block:
-	VBROADCASTSS 20(SI), Z18
+	VBROADCASTSS 20(SI), Z23
 
 	// any |x| > limit, or NaN?
-	VPANDD   (DX), Z8, Z19
-	VPANDD   64(DX), Z8, Z20
-	VPMAXSD  Z20, Z19, Z19
-	VPCMPD   $0x06, Z18, Z19, K1
+	VPANDD   (DX), Z4, Z24
+	VPANDD   64(DX), Z4, Z25
+	VPMAXSD  Z25, Z24, Z24
+	VPCMPD   $0x06, Z23, Z24, K1
 	KORTESTW K1, K1
 	JNE      slowblock
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVUPS      (BX), Z18
-	VFNMADD231PS Z18, Z18, Z18
-	VMOVUPS      64(BX), Z19
-	VFNMADD231PS Z19, Z19, Z19
-	VPORD        Z19, Z18, Z18
-	VPTESTMD     Z18, Z18, K1
+	VMOVUPS      (BX), Z23
+	VFNMADD231PS Z23, Z23, Z23
+	VMOVUPS      64(BX), Z24
+	VFNMADD231PS Z24, Z24, Z24
+	VPORD        Z24, Z23, Z23
+	VPTESTMD     Z23, Z23, K1
 	KORTESTW     K1, K1
 	JNE          otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  (DX), Z7, Z18
-	VPORD  64(DX), Z7, Z19
-	VSUBPS Z9, Z18, Z18
-	VSUBPS Z9, Z19, Z21
+	VPORD  (DX), Z1, Z23
+	VPORD  64(DX), Z1, Z24
+	VSUBPS Z5, Z23, Z23
+	VSUBPS Z5, Z24, Z26
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z3, Z19
-	VFMADD231PS Z10, Z18, Z19
-	VMOVAPS     Z3, Z22
-	VFMADD231PS Z10, Z21, Z22
-	VSUBPS      Z3, Z19, Z20
-	VSUBPS      Z3, Z22, Z23
+	VMOVAPS     Z2, Z24
+	VFMADD231PS Z6, Z23, Z24
+	VMOVAPS     Z2, Z27
+	VFMADD231PS Z6, Z26, Z27
+	VSUBPS      Z2, Z24, Z25
+	VSUBPS      Z2, Z27, Z28
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z20, Z18
-	VFNMADD231PS Z4, Z23, Z21
-	VFNMADD231PS Z11, Z20, Z18
-	VFNMADD231PS Z11, Z23, Z21
+	VFNMADD231PS Z7, Z25, Z23
+	VFNMADD231PS Z7, Z28, Z26
+	VFNMADD231PS Z8, Z25, Z23
+	VFNMADD231PS Z8, Z28, Z26
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z13, Z20
-	VFMADD231PS Z12, Z18, Z20
-	VMOVAPS     Z13, Z23
-	VFMADD231PS Z12, Z21, Z23
-	VFMADD213PS Z14, Z18, Z20
-	VFMADD213PS Z14, Z21, Z23
-	VFMADD213PS Z15, Z18, Z20
-	VFMADD213PS Z15, Z21, Z23
-	VFMADD213PS Z16, Z20, Z18
-	VFMADD213PS Z16, Z23, Z21
+	VMOVAPS     Z10, Z25
+	VFMADD231PS Z9, Z23, Z25
+	VMOVAPS     Z10, Z28
+	VFMADD231PS Z9, Z26, Z28
+	VFMADD213PS Z11, Z23, Z25
+	VFMADD213PS Z11, Z26, Z28
+	VFMADD213PS Z12, Z23, Z25
+	VFMADD213PS Z12, Z26, Z28
+	VFMADD213PS Z13, Z25, Z23
+	VFMADD213PS Z13, Z28, Z26
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z17, Z19, Z20
-	VPERMPS     Z17, Z22, Z23
-	VPSLLD      $0x15, Z19, Z19
-	VPSLLD      $0x15, Z22, Z22
-	VPADDD      Z19, Z20, Z19
-	VPADDD      Z22, Z23, Z20
-	VFMADD231PS Z18, Z19, Z19
-	VFMADD231PS Z21, Z20, Z20
-	VADDPS      Z0, Z19, Z18
-	VADDPS      Z0, Z20, Z21
-	VDIVPS      Z18, Z0, Z18
-	VDIVPS      Z21, Z0, Z23
-	VMULPS      Z18, Z19, Z21
-	VMULPS      Z23, Z20, Z24
+	VPERMPS     Z14, Z24, Z25
+	VPERMPS     Z14, Z27, Z28
+	VPSLLD      $0x15, Z24, Z24
+	VPSLLD      $0x15, Z27, Z27
+	VPADDD      Z24, Z25, Z24
+	VPADDD      Z27, Z28, Z25
+	VFMADD231PS Z23, Z24, Z24
+	VFMADD231PS Z26, Z25, Z25
+	VADDPS      Z0, Z24, Z23
+	VADDPS      Z0, Z25, Z26
+	VDIVPS      Z23, Z0, Z23
+	VDIVPS      Z26, Z0, Z28
+	VMULPS      Z23, Z24, Z26
+	VMULPS      Z28, Z25, Z29
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VMOVUPS   (BX), Z22
-	VMOVUPS   64(BX), Z25
-	VPSLLD    $0x02, Z22, Z22
-	VPSLLD    $0x02, Z25, Z25
-	VPANDD    Z7, Z22, Z22
-	VPANDD    Z7, Z25, Z25
-	VPXORD    (DX), Z22, Z22
-	VPXORD    64(DX), Z25, Z25
-	VPMOVD2M  Z22, K1
-	VPMOVD2M  Z25, K2
-	VBLENDMPS Z21, Z18, K1, Z18
-	VBLENDMPS Z24, Z23, K2, Z24
+	VMOVUPS   (BX), Z27
+	VMOVUPS   64(BX), Z30
+	VPSLLD    $0x02, Z27, Z27
+	VPSLLD    $0x02, Z30, Z30
+	VPANDD    Z1, Z27, Z27
+	VPANDD    Z1, Z30, Z30
+	VPXORD    (DX), Z27, Z27
+	VPXORD    64(DX), Z30, Z30
+	VPMOVD2M  Z27, K1
+	VPMOVD2M  Z30, K2
+	VBLENDMPS Z26, Z23, K1, Z23
+	VBLENDMPS Z29, Z28, K2, Z29
 
 	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z21
-	VBROADCASTSS     consts<>+1888(SB), Z23
-	VFMADD213PS.BCST consts<>+1920(SB), Z19, Z21
-	VFMADD213PS.BCST consts<>+1920(SB), Z20, Z23
-	VFMADD213PS.BCST consts<>+1952(SB), Z19, Z21
-	VFMADD213PS.BCST consts<>+1952(SB), Z20, Z23
-	VFMADD213PS.BCST consts<>+1984(SB), Z19, Z21
-	VFMADD213PS.BCST consts<>+1984(SB), Z20, Z23
-	VFMADD213PS.BCST consts<>+2016(SB), Z19, Z21
-	VFMADD213PS.BCST consts<>+2016(SB), Z20, Z23
-	VFMADD213PS.BCST consts<>+2048(SB), Z19, Z21
-	VFMADD213PS.BCST consts<>+2048(SB), Z20, Z23
-	VFMADD213PS.BCST consts<>+2080(SB), Z19, Z21
-	VFMADD213PS.BCST consts<>+2080(SB), Z20, Z23
-	VFMADD213PS.BCST consts<>+2112(SB), Z19, Z21
-	VFMADD213PS.BCST consts<>+2112(SB), Z20, Z23
-	VMULPS           Z21, Z19, Z21
-	VMULPS           Z23, Z20, Z23
-	VFMADD231PS      Z21, Z19, Z19
-	VFMADD231PS      Z23, Z20, Z20
+	VMOVAPS     Z16, Z26
+	VFMADD231PS Z15, Z24, Z26
+	VMOVAPS     Z16, Z28
+	VFMADD231PS Z15, Z25, Z28
+	VFMADD213PS Z17, Z24, Z26
+	VFMADD213PS Z17, Z25, Z28
+	VFMADD213PS Z18, Z24, Z26
+	VFMADD213PS Z18, Z25, Z28
+	VFMADD213PS Z19, Z24, Z26
+	VFMADD213PS Z19, Z25, Z28
+	VFMADD213PS Z20, Z24, Z26
+	VFMADD213PS Z20, Z25, Z28
+	VFMADD213PS Z21, Z24, Z26
+	VFMADD213PS Z21, Z25, Z28
+	VFMADD213PS Z22, Z24, Z26
+	VFMADD213PS Z22, Z25, Z28
+	VMULPS      Z26, Z24, Z26
+	VMULPS      Z28, Z25, Z28
+	VFMADD231PS Z26, Z24, Z24
+	VFMADD231PS Z28, Z25, Z25
 
 	// ce = log1p(e) + max(v, 0)
-	VPXORD       Z21, Z21, Z21
-	VPXORD       Z23, Z23, Z23
-	VMAXPS       Z21, Z22, Z21
-	VMAXPS       Z23, Z25, Z22
-	VADDPS       Z21, Z19, Z19
-	VADDPS       Z22, Z20, Z21
-	VMOVUPS      (BX), Z20
-	VMOVUPS      64(BX), Z22
-	VPSLLD       $0x02, Z20, Z20
-	VPSLLD       $0x02, Z22, Z25
-	VBROADCASTSS 12(SI), Z22
-	VBROADCASTSS 12(SI), Z26
-	VBROADCASTSS 16(SI), Z23
-	VBROADCASTSS 16(SI), Z27
-	VPMOVD2M     Z20, K1
-	VPMOVD2M     Z25, K2
-	VBLENDMPS    Z22, Z23, K1, Z20
-	VBLENDMPS    Z26, Z27, K2, Z22
-	VMULPS       Z19, Z20, Z19
-	VMULPS       Z21, Z22, Z20
+	VPXORD       Z26, Z26, Z26
+	VPXORD       Z28, Z28, Z28
+	VMAXPS       Z26, Z27, Z26
+	VMAXPS       Z28, Z30, Z27
+	VADDPS       Z26, Z24, Z24
+	VADDPS       Z27, Z25, Z26
+	VMOVUPS      (BX), Z25
+	VMOVUPS      64(BX), Z27
+	VPSLLD       $0x02, Z25, Z25
+	VPSLLD       $0x02, Z27, Z30
+	VBROADCASTSS 12(SI), Z27
+	VBROADCASTSS 16(SI), Z28
+	VPMOVD2M     Z25, K1
+	VPMOVD2M     Z30, K2
+	VBLENDMPS    Z27, Z28, K1, Z25
+	VBLENDMPS    Z27, Z28, K2, Z27
+	VMULPS       Z24, Z25, Z24
+	VMULPS       Z26, Z27, Z25
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_79
-	VMULPS Z18, Z18, Z18
-	VMULPS Z24, Z24, Z24
-	JMP    focusdone79
+	JGE    focusnot0_7
+	VMULPS Z23, Z23, Z23
+	VMULPS Z29, Z29, Z29
+	JMP    focusdone7
 
-focusnot0_79:
+focusnot0_7:
 	CMPQ    DI, $+2
-	JGE     focusnot1_79
-	VMOVAPS Z0, Z18
-	VMOVAPS Z0, Z24
-	JMP     focusdone79
+	JGE     focusnot1_7
+	VMOVAPS Z0, Z23
+	VMOVAPS Z0, Z29
+	JMP     focusdone7
 
-focusnot1_79:
+focusnot1_7:
 	CMPQ DI, $+3
-	JGE  focusnot2_79
-	JMP  focusdone79
+	JGE  focusnot2_7
+	JMP  focusdone7
 
-focusnot2_79:
+focusnot2_7:
 	CMPQ    DI, $+4
-	JGE     focusnot3_79
-	VSQRTPS Z18, Z18
-	VSQRTPS Z24, Z24
-	JMP     focusdone79
+	JGE     focusnot3_7
+	VSQRTPS Z23, Z23
+	VSQRTPS Z29, Z29
+	JMP     focusdone7
 
-focusnot3_79:
+focusnot3_7:
 	CMPQ         DI, $+5
-	JGE          focusnot4_79
-	VSQRTPS      Z18, Z21
-	VMOVAPS      Z18, Z22
-	VFNMADD231PS Z21, Z21, Z22
-	VMULPS       Z5, Z21, Z23
-	VMULPS       Z23, Z22, Z22
-	VFMADD231PS  Z21, Z18, Z22
-	VMOVAPS      Z22, Z18
-	VSQRTPS      Z24, Z21
-	VMOVAPS      Z24, Z22
-	VFNMADD231PS Z21, Z21, Z22
-	VMULPS       Z5, Z21, Z23
-	VMULPS       Z23, Z22, Z22
-	VFMADD231PS  Z21, Z24, Z22
-	VMOVAPS      Z22, Z24
-	JMP          focusdone79
+	JGE          focusnot4_7
+	VSQRTPS      Z23, Z26
+	VMOVAPS      Z23, Z27
+	VFNMADD231PS Z26, Z26, Z27
+	VMULPS       Z3, Z26, Z28
+	VMULPS       Z28, Z27, Z27
+	VFMADD231PS  Z26, Z23, Z27
+	VMOVAPS      Z27, Z23
+	VSQRTPS      Z29, Z26
+	VMOVAPS      Z29, Z27
+	VFNMADD231PS Z26, Z26, Z27
+	VMULPS       Z3, Z26, Z28
+	VMULPS       Z28, Z27, Z27
+	VFMADD231PS  Z26, Z29, Z27
+	VMOVAPS      Z27, Z29
+	JMP          focusdone7
 
-focusnot4_79:
+focusnot4_7:
 	CMPQ         DI, $+6
-	JGE          focusnot5_79
-	VSQRTPS      Z18, Z21
-	VMULPS       Z18, Z18, Z22
-	VMOVAPS      Z22, Z23
-	VFMSUB231PS  Z18, Z18, Z23
-	VMOVAPS      Z18, Z25
-	VFNMADD231PS Z21, Z21, Z25
-	VMULPS       Z25, Z18, Z18
-	VFMADD231PS  Z5, Z18, Z23
-	VMULPS       Z21, Z23, Z18
-	VFMADD231PS  Z21, Z22, Z18
-	VSQRTPS      Z24, Z21
-	VMULPS       Z24, Z24, Z22
-	VMOVAPS      Z22, Z23
-	VFMSUB231PS  Z24, Z24, Z23
-	VMOVAPS      Z24, Z25
-	VFNMADD231PS Z21, Z21, Z25
-	VMULPS       Z25, Z24, Z24
-	VFMADD231PS  Z5, Z24, Z23
-	VMULPS       Z21, Z23, Z24
-	VFMADD231PS  Z21, Z22, Z24
-	JMP          focusdone79
+	JGE          focusnot5_7
+	VSQRTPS      Z23, Z26
+	VMULPS       Z23, Z23, Z27
+	VMOVAPS      Z27, Z28
+	VFMSUB231PS  Z23, Z23, Z28
+	VMOVAPS      Z23, Z30
+	VFNMADD231PS Z26, Z26, Z30
+	VMULPS       Z30, Z23, Z23
+	VFMADD231PS  Z3, Z23, Z28
+	VMULPS       Z26, Z28, Z23
+	VFMADD231PS  Z26, Z27, Z23
+	VSQRTPS      Z29, Z26
+	VMULPS       Z29, Z29, Z27
+	VMOVAPS      Z27, Z28
+	VFMSUB231PS  Z29, Z29, Z28
+	VMOVAPS      Z29, Z30
+	VFNMADD231PS Z26, Z26, Z30
+	VMULPS       Z30, Z29, Z29
+	VFMADD231PS  Z3, Z29, Z28
+	VMULPS       Z26, Z28, Z29
+	VFMADD231PS  Z26, Z27, Z29
+	JMP          focusdone7
 
-focusnot5_79:
+focusnot5_7:
 	CMPQ        DI, $+7
-	JGE         focusnot6_79
-	VMULPS      Z18, Z18, Z21
-	VMOVAPS     Z21, Z22
-	VFMSUB231PS Z18, Z18, Z22
-	VMULPS      Z18, Z22, Z22
-	VFMADD231PS Z18, Z21, Z22
-	VMOVAPS     Z22, Z18
-	VMULPS      Z24, Z24, Z21
-	VMOVAPS     Z21, Z22
-	VFMSUB231PS Z24, Z24, Z22
-	VMULPS      Z24, Z22, Z22
-	VFMADD231PS Z24, Z21, Z22
-	VMOVAPS     Z22, Z24
-	JMP         focusdone79
+	JGE         focusnot6_7
+	VMULPS      Z23, Z23, Z26
+	VMOVAPS     Z26, Z27
+	VFMSUB231PS Z23, Z23, Z27
+	VMULPS      Z23, Z27, Z27
+	VFMADD231PS Z23, Z26, Z27
+	VMOVAPS     Z27, Z23
+	VMULPS      Z29, Z29, Z26
+	VMOVAPS     Z26, Z27
+	VFMSUB231PS Z29, Z29, Z27
+	VMULPS      Z29, Z27, Z27
+	VFMADD231PS Z29, Z26, Z27
+	VMOVAPS     Z27, Z29
+	JMP         focusdone7
 
-focusnot6_79:
+focusnot6_7:
 	CMPQ        DI, $+8
-	JGE         focusnot7_79
-	VMULPS      Z18, Z18, Z21
-	VFMSUB213PS Z21, Z18, Z18
-	VADDPS      Z21, Z21, Z22
-	VMULPS      Z18, Z22, Z18
-	VFMADD231PS Z21, Z21, Z18
-	VMULPS      Z24, Z24, Z21
-	VFMSUB213PS Z21, Z24, Z24
-	VADDPS      Z21, Z21, Z22
-	VMULPS      Z24, Z22, Z24
-	VFMADD231PS Z21, Z21, Z24
-	JMP         focusdone79
+	JGE         focusnot7_7
+	VMULPS      Z23, Z23, Z26
+	VFMSUB213PS Z26, Z23, Z23
+	VADDPS      Z26, Z26, Z27
+	VMULPS      Z23, Z27, Z23
+	VFMADD231PS Z26, Z26, Z23
+	VMULPS      Z29, Z29, Z26
+	VFMSUB213PS Z26, Z29, Z29
+	VADDPS      Z26, Z26, Z27
+	VMULPS      Z29, Z27, Z29
+	VFMADD231PS Z26, Z26, Z29
+	JMP         focusdone7
 
-focusnot7_79:
+focusnot7_7:
 	CMPQ        DI, $+9
-	JGE         focusnot8_79
-	VMULPS      Z18, Z18, Z21
-	VMOVAPS     Z21, Z22
-	VFMSUB231PS Z18, Z18, Z22
-	VMULPS      Z21, Z21, Z23
-	VADDPS      Z21, Z21, Z25
-	VFMSUB213PS Z23, Z21, Z21
-	VFMADD231PS Z22, Z25, Z21
-	VMULPS      Z18, Z21, Z21
-	VFMADD231PS Z18, Z23, Z21
-	VMOVAPS     Z21, Z18
-	VMULPS      Z24, Z24, Z21
-	VMOVAPS     Z21, Z22
-	VFMSUB231PS Z24, Z24, Z22
-	VMULPS      Z21, Z21, Z23
-	VADDPS      Z21, Z21, Z25
-	VFMSUB213PS Z23, Z21, Z21
-	VFMADD231PS Z22, Z25, Z21
-	VMULPS      Z24, Z21, Z21
-	VFMADD231PS Z24, Z23, Z21
-	VMOVAPS     Z21, Z24
-	JMP         focusdone79
+	JGE         focusnot8_7
+	VMULPS      Z23, Z23, Z26
+	VMOVAPS     Z26, Z27
+	VFMSUB231PS Z23, Z23, Z27
+	VMULPS      Z26, Z26, Z28
+	VADDPS      Z26, Z26, Z30
+	VFMSUB213PS Z28, Z26, Z26
+	VFMADD231PS Z27, Z30, Z26
+	VMULPS      Z23, Z26, Z26
+	VFMADD231PS Z23, Z28, Z26
+	VMOVAPS     Z26, Z23
+	VMULPS      Z29, Z29, Z26
+	VMOVAPS     Z26, Z27
+	VFMSUB231PS Z29, Z29, Z27
+	VMULPS      Z26, Z26, Z28
+	VADDPS      Z26, Z26, Z30
+	VFMSUB213PS Z28, Z26, Z26
+	VFMADD231PS Z27, Z30, Z26
+	VMULPS      Z29, Z26, Z26
+	VFMADD231PS Z29, Z28, Z26
+	VMOVAPS     Z26, Z29
+	JMP         focusdone7
 
-focusnot8_79:
+focusnot8_7:
 	LEAQ         24(SI), R8
-	VBROADCASTSS (R8), Z21
-	VBROADCASTSS 4(R8), Z22
-	VBROADCASTSS 8(R8), Z23
+	VBROADCASTSS (R8), Z0
+	VBROADCASTSS 4(R8), Z1
+	VBROADCASTSS 8(R8), Z2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z18, Z26
-	VPSRLD      $0x17, Z26, Z25
-	VPSRLD      $0x14, Z26, Z18
-	VPANDD.BCST consts<>+1280(SB), Z26, Z26
-	VPADDD.BCST consts<>+1312(SB), Z26, Z26
-	VCVTDQ2PS   Z25, Z29
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z4
+	VPSRLD      $0x17, Z4, Z3
+	VPSRLD      $0x14, Z4, Z5
+	VPANDD.BCST consts<>+1280(SB), Z4, Z4
+	VPADDD.BCST consts<>+1312(SB), Z4, Z4
+	VCVTDQ2PS   Z3, Z8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z18, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
-	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
-	VMOVAPS          Z26, Z27
-	VFMADD231PS      Z30, Z26, Z27
-	VSUBPS           Z27, Z26, Z28
-	VFMADD231PS      Z30, Z26, Z28
-	VMULPS           Z26, Z26, Z30
-	VBROADCASTSS     consts<>+1376(SB), Z31
-	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z31
-	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z31
-	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z31
-	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z31
-	VMULPS           Z26, Z30, Z26
-	VFMADD231PS      Z31, Z26, Z28
-	VADDPS           Z28, Z27, Z26
+	VPERMPS          pow_r<>+0(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
+	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
+	VMOVAPS          Z4, Z6
+	VFMADD231PS      Z9, Z4, Z6
+	VSUBPS           Z6, Z4, Z7
+	VFMADD231PS      Z9, Z4, Z7
+	VMULPS           Z4, Z4, Z9
+	VBROADCASTSS     consts<>+1376(SB), Z10
+	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
+	VMULPS           Z4, Z9, Z4
+	VFMADD231PS      Z10, Z4, Z7
+	VADDPS           Z7, Z6, Z4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z18, Z30
-	VADDPS      Z30, Z29, Z29
-	VMULPS      Z29, Z21, Z30
-	VFMSUB213PS Z30, Z21, Z29
-	VFMADD213PS Z30, Z22, Z26
+	VPERMPS     pow_th<>+0(SB), Z5, Z9
+	VADDPS      Z9, Z8, Z8
+	VMULPS      Z8, Z0, Z9
+	VFMSUB213PS Z9, Z0, Z8
+	VFMADD213PS Z9, Z1, Z4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z6, Z26, Z26
-	VSUBPS      Z6, Z26, Z31
-	VSUBPS      Z31, Z30, Z30
-	VFMADD231PS Z27, Z22, Z30
-	VPERMPS     pow_tl<>+0(SB), Z18, Z18
-	VFMADD231PS Z18, Z21, Z29
-	VFMADD231PS Z27, Z23, Z29
-	VFMADD231PS Z28, Z22, Z29
-	VADDPS      Z29, Z30, Z18
+	VADDPS.BCST consts<>+1536(SB), Z4, Z4
+	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
+	VSUBPS      Z10, Z9, Z9
+	VFMADD231PS Z6, Z1, Z9
+	VPERMPS     pow_tl<>+0(SB), Z5, Z5
+	VFMADD231PS Z5, Z0, Z8
+	VFMADD231PS Z6, Z2, Z8
+	VFMADD231PS Z7, Z1, Z8
+	VADDPS      Z8, Z9, Z0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z21
-	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z21
-	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z21
-	VMULPS           Z18, Z18, Z22
-	VMULPS           Z21, Z22, Z21
-	VFMADD231PS      Z4, Z18, Z21
-	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z18
-	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z22
-	VFMADD231PS      Z21, Z18, Z22
+	VBROADCASTSS     consts<>+1568(SB), Z1
+	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
+	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
+	VMULPS           Z0, Z0, Z2
+	VMULPS           Z1, Z2, Z1
+	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
+	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
+	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
+	VFMADD231PS      Z1, Z0, Z2
 
 	// times 2^k
-	VADDPS      Z22, Z18, Z18
-	VPSLLD      $0x14, Z26, Z21
-	VPANDD.BCST consts<>+640(SB), Z21, Z21
-	VPADDD      Z21, Z18, Z18
+	VADDPS      Z2, Z0, Z0
+	VPSLLD      $0x14, Z4, Z1
+	VPANDD.BCST consts<>+640(SB), Z1, Z1
+	VPADDD      Z1, Z0, Z23
 
 	// x or result out of range?
-	VPANDND      Z25, Z1, Z21
-	VPXORD.BCST  consts<>+1728(SB), Z26, Z22
-	VPANDND      Z22, Z2, Z22
-	VPORD        Z22, Z21, Z21
-	VPTESTMD     Z21, Z21, K1
+	VBROADCASTSS consts<>+1664(SB), Z0
+	VPANDND      Z3, Z0, Z0
+	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
+	VBROADCASTSS consts<>+1696(SB), Z2
+	VPANDND      Z1, Z2, Z1
+	VPORD        Z1, Z0, Z0
+	VPTESTMD     Z0, Z0, K1
 	KORTESTW     K1, K1
 	JNE          slowblock
-	VBROADCASTSS (R8), Z21
-	VBROADCASTSS 4(R8), Z22
-	VBROADCASTSS 8(R8), Z23
+	VBROADCASTSS (R8), Z0
+	VBROADCASTSS 4(R8), Z1
+	VBROADCASTSS 8(R8), Z2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z24, Z26
-	VPSRLD      $0x17, Z26, Z25
-	VPSRLD      $0x14, Z26, Z24
-	VPANDD.BCST consts<>+1280(SB), Z26, Z26
-	VPADDD.BCST consts<>+1312(SB), Z26, Z26
-	VCVTDQ2PS   Z25, Z29
+	VPSUBD.BCST consts<>+1248(SB), Z29, Z4
+	VPSRLD      $0x17, Z4, Z3
+	VPSRLD      $0x14, Z4, Z5
+	VPANDD.BCST consts<>+1280(SB), Z4, Z4
+	VPADDD.BCST consts<>+1312(SB), Z4, Z4
+	VCVTDQ2PS   Z3, Z8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z24, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
-	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
-	VMOVAPS          Z26, Z27
-	VFMADD231PS      Z30, Z26, Z27
-	VSUBPS           Z27, Z26, Z28
-	VFMADD231PS      Z30, Z26, Z28
-	VMULPS           Z26, Z26, Z30
-	VBROADCASTSS     consts<>+1376(SB), Z31
-	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z31
-	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z31
-	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z31
-	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z31
-	VMULPS           Z26, Z30, Z26
-	VFMADD231PS      Z31, Z26, Z28
-	VADDPS           Z28, Z27, Z26
+	VPERMPS          pow_r<>+0(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
+	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
+	VMOVAPS          Z4, Z6
+	VFMADD231PS      Z9, Z4, Z6
+	VSUBPS           Z6, Z4, Z7
+	VFMADD231PS      Z9, Z4, Z7
+	VMULPS           Z4, Z4, Z9
+	VBROADCASTSS     consts<>+1376(SB), Z10
+	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
+	VMULPS           Z4, Z9, Z4
+	VFMADD231PS      Z10, Z4, Z7
+	VADDPS           Z7, Z6, Z4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z24, Z30
-	VADDPS      Z30, Z29, Z29
-	VMULPS      Z29, Z21, Z30
-	VFMSUB213PS Z30, Z21, Z29
-	VFMADD213PS Z30, Z22, Z26
+	VPERMPS     pow_th<>+0(SB), Z5, Z9
+	VADDPS      Z9, Z8, Z8
+	VMULPS      Z8, Z0, Z9
+	VFMSUB213PS Z9, Z0, Z8
+	VFMADD213PS Z9, Z1, Z4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z6, Z26, Z26
-	VSUBPS      Z6, Z26, Z31
-	VSUBPS      Z31, Z30, Z30
-	VFMADD231PS Z27, Z22, Z30
-	VPERMPS     pow_tl<>+0(SB), Z24, Z24
-	VFMADD231PS Z24, Z21, Z29
-	VFMADD231PS Z27, Z23, Z29
-	VFMADD231PS Z28, Z22, Z29
-	VADDPS      Z29, Z30, Z21
+	VADDPS.BCST consts<>+1536(SB), Z4, Z4
+	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
+	VSUBPS      Z10, Z9, Z9
+	VFMADD231PS Z6, Z1, Z9
+	VPERMPS     pow_tl<>+0(SB), Z5, Z5
+	VFMADD231PS Z5, Z0, Z8
+	VFMADD231PS Z6, Z2, Z8
+	VFMADD231PS Z7, Z1, Z8
+	VADDPS      Z8, Z9, Z0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
-	VMULPS           Z21, Z21, Z23
-	VMULPS           Z22, Z23, Z22
-	VFMADD231PS      Z4, Z21, Z22
-	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z21
-	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z23
-	VFMADD231PS      Z22, Z21, Z23
+	VBROADCASTSS     consts<>+1568(SB), Z1
+	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
+	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
+	VMULPS           Z0, Z0, Z2
+	VMULPS           Z1, Z2, Z1
+	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
+	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
+	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
+	VFMADD231PS      Z1, Z0, Z2
 
 	// times 2^k
-	VADDPS      Z23, Z21, Z21
-	VPSLLD      $0x14, Z26, Z22
-	VPANDD.BCST consts<>+640(SB), Z22, Z22
-	VPADDD      Z22, Z21, Z24
+	VADDPS      Z2, Z0, Z0
+	VPSLLD      $0x14, Z4, Z1
+	VPANDD.BCST consts<>+640(SB), Z1, Z1
+	VPADDD      Z1, Z0, Z29
 
 	// x or result out of range?
-	VPANDND     Z25, Z1, Z21
-	VPXORD.BCST consts<>+1728(SB), Z26, Z22
-	VPANDND     Z22, Z2, Z22
-	VPORD       Z22, Z21, Z21
-	VPTESTMD    Z21, Z21, K1
-	KORTESTW    K1, K1
-	JNE         slowblock
+	VBROADCASTSS consts<>+1664(SB), Z0
+	VPANDND      Z3, Z0, Z0
+	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
+	VBROADCASTSS consts<>+1696(SB), Z2
+	VPANDND      Z1, Z2, Z1
+	VPORD        Z1, Z0, Z0
+	VPTESTMD     Z0, Z0, K1
+	KORTESTW     K1, K1
+	JNE          slowblock
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+1184(SB), Z1
+	VBROADCASTSS consts<>+128(SB), Z2
+	VBROADCASTSS consts<>+2144(SB), Z3
+	VBROADCASTSS consts<>+32(SB), Z4
+	VBROADCASTSS consts<>+64(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+224(SB), Z9
+	VBROADCASTSS consts<>+256(SB), Z10
+	VBROADCASTSS consts<>+288(SB), Z11
+	VBROADCASTSS consts<>+320(SB), Z12
+	VBROADCASTSS consts<>+352(SB), Z13
+	VMOVUPS      exp_one<>+0(SB), Z14
+	VBROADCASTSS consts<>+1888(SB), Z15
+	VBROADCASTSS consts<>+1920(SB), Z16
+	VBROADCASTSS consts<>+1952(SB), Z17
+	VBROADCASTSS consts<>+1984(SB), Z18
+	VBROADCASTSS consts<>+2016(SB), Z19
+	VBROADCASTSS consts<>+2048(SB), Z20
+	VBROADCASTSS consts<>+2080(SB), Z21
+	VBROADCASTSS consts<>+2112(SB), Z22
 
-focusdone79:
+focusdone7:
 	// loss = (alpha ce) q^gamma
-	VMULPS Z18, Z19, Z18
+	VMULPS Z23, Z24, Z23
 
 	// loss = (alpha ce) q^gamma
-	VMULPS  Z24, Z20, Z19
-	VMOVUPS Z18, (CX)
-	VMOVUPS Z19, 64(CX)
+	VMULPS  Z29, Z25, Z24
+	VMOVUPS Z23, (CX)
+	VMOVUPS Z24, 64(CX)
 
 nextblock:
 	ADDQ $+128, CX
@@ -4484,250 +4695,275 @@ vector:
 	MOVL         $0x0000ffff, R8
 	BZHIL        AX, R8, R8
 	KMOVW        R8, K1
-	VMOVAPS      Z0, Z18
-	VMOVUPS      (DX), K1, Z18
-	VPXORD       Z19, Z19, Z19
-	VMOVUPS      (BX), K1, Z19
-	VBROADCASTSS 20(SI), Z20
+	VMOVAPS      Z0, Z23
+	VMOVUPS      (DX), K1, Z23
+	VPXORD       Z24, Z24, Z24
+	VMOVUPS      (BX), K1, Z24
+	VBROADCASTSS 20(SI), Z25
 
 	// any |x| > limit, or NaN?
-	VPANDD   Z8, Z18, Z21
-	VPCMPD   $0x06, Z20, Z21, K2
+	VPANDD   Z4, Z23, Z26
+	VPCMPD   $0x06, Z25, Z26, K2
 	KORTESTW K2, K2
 	JNE      slowvector
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVAPS      Z19, Z20
-	VFNMADD231PS Z19, Z19, Z20
-	VPTESTMD     Z20, Z20, K2
+	VMOVAPS      Z24, Z25
+	VFNMADD231PS Z24, Z24, Z25
+	VPTESTMD     Z25, Z25, K2
 	KORTESTW     K2, K2
 	JNE          othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z7, Z18, Z20
-	VSUBPS Z9, Z20, Z20
+	VPORD  Z1, Z23, Z25
+	VSUBPS Z5, Z25, Z25
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z3, Z21
-	VFMADD231PS Z10, Z20, Z21
-	VSUBPS      Z3, Z21, Z22
+	VMOVAPS     Z2, Z26
+	VFMADD231PS Z6, Z25, Z26
+	VSUBPS      Z2, Z26, Z27
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z22, Z20
-	VFNMADD231PS Z11, Z22, Z20
+	VFNMADD231PS Z7, Z27, Z25
+	VFNMADD231PS Z8, Z27, Z25
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z13, Z22
-	VFMADD231PS Z12, Z20, Z22
-	VFMADD213PS Z14, Z20, Z22
-	VFMADD213PS Z15, Z20, Z22
-	VFMADD213PS Z16, Z22, Z20
+	VMOVAPS     Z10, Z27
+	VFMADD231PS Z9, Z25, Z27
+	VFMADD213PS Z11, Z25, Z27
+	VFMADD213PS Z12, Z25, Z27
+	VFMADD213PS Z13, Z27, Z25
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z17, Z21, Z22
-	VPSLLD      $0x15, Z21, Z21
-	VPADDD      Z21, Z22, Z21
-	VFMADD231PS Z20, Z21, Z21
-	VADDPS      Z0, Z21, Z20
-	VDIVPS      Z20, Z0, Z20
-	VMULPS      Z20, Z21, Z22
+	VPERMPS     Z14, Z26, Z27
+	VPSLLD      $0x15, Z26, Z26
+	VPADDD      Z26, Z27, Z26
+	VFMADD231PS Z25, Z26, Z26
+	VADDPS      Z0, Z26, Z25
+	VDIVPS      Z25, Z0, Z25
+	VMULPS      Z25, Z26, Z27
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VPSLLD    $0x02, Z19, Z23
-	VPANDD    Z7, Z23, Z23
-	VPXORD    Z18, Z23, Z18
-	VPMOVD2M  Z18, K2
-	VBLENDMPS Z22, Z20, K2, Z22
+	VPSLLD    $0x02, Z24, Z28
+	VPANDD    Z1, Z28, Z28
+	VPXORD    Z23, Z28, Z23
+	VPMOVD2M  Z23, K2
+	VBLENDMPS Z27, Z25, K2, Z27
 
 	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z20
-	VFMADD213PS.BCST consts<>+1920(SB), Z21, Z20
-	VFMADD213PS.BCST consts<>+1952(SB), Z21, Z20
-	VFMADD213PS.BCST consts<>+1984(SB), Z21, Z20
-	VFMADD213PS.BCST consts<>+2016(SB), Z21, Z20
-	VFMADD213PS.BCST consts<>+2048(SB), Z21, Z20
-	VFMADD213PS.BCST consts<>+2080(SB), Z21, Z20
-	VFMADD213PS.BCST consts<>+2112(SB), Z21, Z20
-	VMULPS           Z20, Z21, Z20
-	VFMADD231PS      Z20, Z21, Z21
+	VMOVAPS     Z16, Z25
+	VFMADD231PS Z15, Z26, Z25
+	VFMADD213PS Z17, Z26, Z25
+	VFMADD213PS Z18, Z26, Z25
+	VFMADD213PS Z19, Z26, Z25
+	VFMADD213PS Z20, Z26, Z25
+	VFMADD213PS Z21, Z26, Z25
+	VFMADD213PS Z22, Z26, Z25
+	VMULPS      Z25, Z26, Z25
+	VFMADD231PS Z25, Z26, Z26
 
 	// ce = log1p(e) + max(v, 0)
-	VPXORD       Z20, Z20, Z20
-	VMAXPS       Z20, Z18, Z18
-	VADDPS       Z18, Z21, Z18
-	VPSLLD       $0x02, Z19, Z19
-	VBROADCASTSS 12(SI), Z20
-	VBROADCASTSS 16(SI), Z21
-	VPMOVD2M     Z19, K2
-	VBLENDMPS    Z20, Z21, K2, Z19
-	VMULPS       Z18, Z19, Z18
+	VPXORD       Z25, Z25, Z25
+	VMAXPS       Z25, Z23, Z23
+	VADDPS       Z23, Z26, Z23
+	VPSLLD       $0x02, Z24, Z24
+	VBROADCASTSS 12(SI), Z25
+	VBROADCASTSS 16(SI), Z26
+	VPMOVD2M     Z24, K2
+	VBLENDMPS    Z25, Z26, K2, Z24
+	VMULPS       Z23, Z24, Z23
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_80
-	VMULPS Z22, Z22, Z22
-	JMP    focusdone80
+	JGE    focusnot0_8
+	VMULPS Z27, Z27, Z27
+	JMP    focusdone8
 
-focusnot0_80:
+focusnot0_8:
 	CMPQ    DI, $+2
-	JGE     focusnot1_80
-	VMOVAPS Z0, Z22
-	JMP     focusdone80
+	JGE     focusnot1_8
+	VMOVAPS Z0, Z27
+	JMP     focusdone8
 
-focusnot1_80:
+focusnot1_8:
 	CMPQ DI, $+3
-	JGE  focusnot2_80
-	JMP  focusdone80
+	JGE  focusnot2_8
+	JMP  focusdone8
 
-focusnot2_80:
+focusnot2_8:
 	CMPQ    DI, $+4
-	JGE     focusnot3_80
-	VSQRTPS Z22, Z22
-	JMP     focusdone80
+	JGE     focusnot3_8
+	VSQRTPS Z27, Z27
+	JMP     focusdone8
 
-focusnot3_80:
+focusnot3_8:
 	CMPQ         DI, $+5
-	JGE          focusnot4_80
-	VSQRTPS      Z22, Z19
-	VMOVAPS      Z22, Z20
-	VFNMADD231PS Z19, Z19, Z20
-	VMULPS       Z5, Z19, Z21
-	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z19, Z22, Z20
-	VMOVAPS      Z20, Z22
-	JMP          focusdone80
+	JGE          focusnot4_8
+	VSQRTPS      Z27, Z24
+	VMOVAPS      Z27, Z25
+	VFNMADD231PS Z24, Z24, Z25
+	VMULPS       Z3, Z24, Z26
+	VMULPS       Z26, Z25, Z25
+	VFMADD231PS  Z24, Z27, Z25
+	VMOVAPS      Z25, Z27
+	JMP          focusdone8
 
-focusnot4_80:
+focusnot4_8:
 	CMPQ         DI, $+6
-	JGE          focusnot5_80
-	VSQRTPS      Z22, Z19
-	VMULPS       Z22, Z22, Z20
-	VMOVAPS      Z20, Z21
-	VFMSUB231PS  Z22, Z22, Z21
-	VMOVAPS      Z22, Z23
-	VFNMADD231PS Z19, Z19, Z23
-	VMULPS       Z23, Z22, Z22
-	VFMADD231PS  Z5, Z22, Z21
-	VMULPS       Z19, Z21, Z22
-	VFMADD231PS  Z19, Z20, Z22
-	JMP          focusdone80
+	JGE          focusnot5_8
+	VSQRTPS      Z27, Z24
+	VMULPS       Z27, Z27, Z25
+	VMOVAPS      Z25, Z26
+	VFMSUB231PS  Z27, Z27, Z26
+	VMOVAPS      Z27, Z28
+	VFNMADD231PS Z24, Z24, Z28
+	VMULPS       Z28, Z27, Z27
+	VFMADD231PS  Z3, Z27, Z26
+	VMULPS       Z24, Z26, Z27
+	VFMADD231PS  Z24, Z25, Z27
+	JMP          focusdone8
 
-focusnot5_80:
+focusnot5_8:
 	CMPQ        DI, $+7
-	JGE         focusnot6_80
-	VMULPS      Z22, Z22, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z22, Z22, Z20
-	VMULPS      Z22, Z20, Z20
-	VFMADD231PS Z22, Z19, Z20
-	VMOVAPS     Z20, Z22
-	JMP         focusdone80
+	JGE         focusnot6_8
+	VMULPS      Z27, Z27, Z24
+	VMOVAPS     Z24, Z25
+	VFMSUB231PS Z27, Z27, Z25
+	VMULPS      Z27, Z25, Z25
+	VFMADD231PS Z27, Z24, Z25
+	VMOVAPS     Z25, Z27
+	JMP         focusdone8
 
-focusnot6_80:
+focusnot6_8:
 	CMPQ        DI, $+8
-	JGE         focusnot7_80
-	VMULPS      Z22, Z22, Z19
-	VFMSUB213PS Z19, Z22, Z22
-	VADDPS      Z19, Z19, Z20
-	VMULPS      Z22, Z20, Z22
-	VFMADD231PS Z19, Z19, Z22
-	JMP         focusdone80
+	JGE         focusnot7_8
+	VMULPS      Z27, Z27, Z24
+	VFMSUB213PS Z24, Z27, Z27
+	VADDPS      Z24, Z24, Z25
+	VMULPS      Z27, Z25, Z27
+	VFMADD231PS Z24, Z24, Z27
+	JMP         focusdone8
 
-focusnot7_80:
+focusnot7_8:
 	CMPQ        DI, $+9
-	JGE         focusnot8_80
-	VMULPS      Z22, Z22, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z22, Z22, Z20
-	VMULPS      Z19, Z19, Z21
-	VADDPS      Z19, Z19, Z23
-	VFMSUB213PS Z21, Z19, Z19
-	VFMADD231PS Z20, Z23, Z19
-	VMULPS      Z22, Z19, Z19
-	VFMADD231PS Z22, Z21, Z19
-	VMOVAPS     Z19, Z22
-	JMP         focusdone80
+	JGE         focusnot8_8
+	VMULPS      Z27, Z27, Z24
+	VMOVAPS     Z24, Z25
+	VFMSUB231PS Z27, Z27, Z25
+	VMULPS      Z24, Z24, Z26
+	VADDPS      Z24, Z24, Z28
+	VFMSUB213PS Z26, Z24, Z24
+	VFMADD231PS Z25, Z28, Z24
+	VMULPS      Z27, Z24, Z24
+	VFMADD231PS Z27, Z26, Z24
+	VMOVAPS     Z24, Z27
+	JMP         focusdone8
 
-focusnot8_80:
+focusnot8_8:
 	LEAQ         24(SI), R8
-	VBROADCASTSS (R8), Z19
-	VBROADCASTSS 4(R8), Z20
-	VBROADCASTSS 8(R8), Z21
+	VBROADCASTSS (R8), Z0
+	VBROADCASTSS 4(R8), Z1
+	VBROADCASTSS 8(R8), Z2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z22, Z24
-	VPSRLD      $0x17, Z24, Z23
-	VPSRLD      $0x14, Z24, Z22
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS   Z23, Z27
+	VPSUBD.BCST consts<>+1248(SB), Z27, Z4
+	VPSRLD      $0x17, Z4, Z3
+	VPSRLD      $0x14, Z4, Z5
+	VPANDD.BCST consts<>+1280(SB), Z4, Z4
+	VPADDD.BCST consts<>+1312(SB), Z4, Z4
+	VCVTDQ2PS   Z3, Z8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z22, Z25
-	VFMADD213PS.BCST consts<>+672(SB), Z25, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z28
-	VMOVAPS          Z24, Z25
-	VFMADD231PS      Z28, Z24, Z25
-	VSUBPS           Z25, Z24, Z26
-	VFMADD231PS      Z28, Z24, Z26
-	VMULPS           Z24, Z24, Z28
-	VBROADCASTSS     consts<>+1376(SB), Z29
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z29
-	VMULPS           Z24, Z28, Z24
-	VFMADD231PS      Z29, Z24, Z26
-	VADDPS           Z26, Z25, Z24
+	VPERMPS          pow_r<>+0(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
+	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
+	VMOVAPS          Z4, Z6
+	VFMADD231PS      Z9, Z4, Z6
+	VSUBPS           Z6, Z4, Z7
+	VFMADD231PS      Z9, Z4, Z7
+	VMULPS           Z4, Z4, Z9
+	VBROADCASTSS     consts<>+1376(SB), Z10
+	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
+	VMULPS           Z4, Z9, Z4
+	VFMADD231PS      Z10, Z4, Z7
+	VADDPS           Z7, Z6, Z4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z22, Z28
-	VADDPS      Z28, Z27, Z27
-	VMULPS      Z27, Z19, Z28
-	VFMSUB213PS Z28, Z19, Z27
-	VFMADD213PS Z28, Z20, Z24
+	VPERMPS     pow_th<>+0(SB), Z5, Z9
+	VADDPS      Z9, Z8, Z8
+	VMULPS      Z8, Z0, Z9
+	VFMSUB213PS Z9, Z0, Z8
+	VFMADD213PS Z9, Z1, Z4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z6, Z24, Z24
-	VSUBPS      Z6, Z24, Z29
-	VSUBPS      Z29, Z28, Z28
-	VFMADD231PS Z25, Z20, Z28
-	VPERMPS     pow_tl<>+0(SB), Z22, Z22
-	VFMADD231PS Z22, Z19, Z27
-	VFMADD231PS Z25, Z21, Z27
-	VFMADD231PS Z26, Z20, Z27
-	VADDPS      Z27, Z28, Z19
+	VADDPS.BCST consts<>+1536(SB), Z4, Z4
+	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
+	VSUBPS      Z10, Z9, Z9
+	VFMADD231PS Z6, Z1, Z9
+	VPERMPS     pow_tl<>+0(SB), Z5, Z5
+	VFMADD231PS Z5, Z0, Z8
+	VFMADD231PS Z6, Z2, Z8
+	VFMADD231PS Z7, Z1, Z8
+	VADDPS      Z8, Z9, Z0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z20
-	VFMADD213PS.BCST consts<>+1600(SB), Z19, Z20
-	VFMADD213PS.BCST consts<>+1632(SB), Z19, Z20
-	VMULPS           Z19, Z19, Z21
-	VMULPS           Z20, Z21, Z20
-	VFMADD231PS      Z4, Z19, Z20
-	VPERMPS          pow_exp_hi<>+0(SB), Z24, Z19
-	VPERMPS          pow_exp_lo<>+0(SB), Z24, Z21
-	VFMADD231PS      Z20, Z19, Z21
+	VBROADCASTSS     consts<>+1568(SB), Z1
+	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
+	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
+	VMULPS           Z0, Z0, Z2
+	VMULPS           Z1, Z2, Z1
+	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
+	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
+	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
+	VFMADD231PS      Z1, Z0, Z2
 
 	// times 2^k
-	VADDPS      Z21, Z19, Z19
-	VPSLLD      $0x14, Z24, Z20
-	VPANDD.BCST consts<>+640(SB), Z20, Z20
-	VPADDD      Z20, Z19, Z22
+	VADDPS      Z2, Z0, Z0
+	VPSLLD      $0x14, Z4, Z1
+	VPANDD.BCST consts<>+640(SB), Z1, Z1
+	VPADDD      Z1, Z0, Z27
 
 	// x or result out of range?
-	VPANDND     Z23, Z1, Z19
-	VPXORD.BCST consts<>+1728(SB), Z24, Z20
-	VPANDND     Z20, Z2, Z20
-	VPORD       Z20, Z19, Z19
-	VPTESTMD    Z19, Z19, K2
-	KORTESTW    K2, K2
-	JNE         slowvector
+	VBROADCASTSS consts<>+1664(SB), Z0
+	VPANDND      Z3, Z0, Z0
+	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
+	VBROADCASTSS consts<>+1696(SB), Z2
+	VPANDND      Z1, Z2, Z1
+	VPORD        Z1, Z0, Z0
+	VPTESTMD     Z0, Z0, K2
+	KORTESTW     K2, K2
+	JNE          slowvector
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+1184(SB), Z1
+	VBROADCASTSS consts<>+128(SB), Z2
+	VBROADCASTSS consts<>+2144(SB), Z3
+	VBROADCASTSS consts<>+32(SB), Z4
+	VBROADCASTSS consts<>+64(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+224(SB), Z9
+	VBROADCASTSS consts<>+256(SB), Z10
+	VBROADCASTSS consts<>+288(SB), Z11
+	VBROADCASTSS consts<>+320(SB), Z12
+	VBROADCASTSS consts<>+352(SB), Z13
+	VMOVUPS      exp_one<>+0(SB), Z14
+	VBROADCASTSS consts<>+1888(SB), Z15
+	VBROADCASTSS consts<>+1920(SB), Z16
+	VBROADCASTSS consts<>+1952(SB), Z17
+	VBROADCASTSS consts<>+1984(SB), Z18
+	VBROADCASTSS consts<>+2016(SB), Z19
+	VBROADCASTSS consts<>+2048(SB), Z20
+	VBROADCASTSS consts<>+2080(SB), Z21
+	VBROADCASTSS consts<>+2112(SB), Z22
 
-focusdone80:
+focusdone8:
 	// loss = (alpha ce) q^gamma
-	VMULPS  Z22, Z18, Z18
-	VMOVUPS Z18, K1, (CX)
+	VMULPS  Z27, Z23, Z23
+	VMOVUPS Z23, K1, (CX)
 
 nextvector:
 	ADDQ $+64, CX
@@ -4742,948 +4978,1018 @@ done:
 	RET
 
 otherblock:
-	VMOVUPS (DX), Z18
-	VMOVUPS 64(DX), Z21
-	VMOVUPS (BX), Z19
-	VMOVUPS 64(BX), Z22
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z3
+	VMOVUPS (BX), Z1
+	VMOVUPS 64(BX), Z4
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z7, Z18, Z20
-	VPORD  Z7, Z21, Z23
-	VSUBPS Z9, Z20, Z20
-	VSUBPS Z9, Z23, Z25
+	VPORD.BCST  consts<>+1184(SB), Z0, Z2
+	VPORD.BCST  consts<>+1184(SB), Z3, Z5
+	VSUBPS.BCST consts<>+64(SB), Z2, Z2
+	VSUBPS.BCST consts<>+64(SB), Z5, Z7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z3, Z23
-	VFMADD231PS Z10, Z20, Z23
-	VMOVAPS     Z3, Z26
-	VFMADD231PS Z10, Z25, Z26
-	VSUBPS      Z3, Z23, Z24
-	VSUBPS      Z3, Z26, Z27
+	VBROADCASTSS consts<>+96(SB), Z5
+	VBROADCASTSS consts<>+128(SB), Z8
+	VMOVAPS      Z5, Z6
+	VFMADD213PS  Z8, Z2, Z6
+	VFMADD231PS  Z5, Z7, Z8
+	VSUBPS.BCST  consts<>+128(SB), Z6, Z5
+	VSUBPS.BCST  consts<>+128(SB), Z8, Z9
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z24, Z20
-	VFNMADD231PS Z4, Z27, Z25
-	VFNMADD231PS Z11, Z24, Z20
-	VFNMADD231PS Z11, Z27, Z25
+	VBROADCASTSS consts<>+160(SB), Z10
+	VFNMADD231PS Z10, Z5, Z2
+	VFNMADD231PS Z10, Z9, Z7
+	VBROADCASTSS consts<>+192(SB), Z10
+	VFNMADD231PS Z10, Z5, Z2
+	VFNMADD231PS Z10, Z9, Z7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z13, Z24
-	VFMADD231PS Z12, Z20, Z24
-	VMOVAPS     Z13, Z27
-	VFMADD231PS Z12, Z25, Z27
-	VFMADD213PS Z14, Z20, Z24
-	VFMADD213PS Z14, Z25, Z27
-	VFMADD213PS Z15, Z20, Z24
-	VFMADD213PS Z15, Z25, Z27
-	VFMADD213PS Z16, Z24, Z20
-	VFMADD213PS Z16, Z27, Z25
+	VBROADCASTSS consts<>+224(SB), Z5
+	VBROADCASTSS consts<>+256(SB), Z10
+	VMOVAPS      Z5, Z9
+	VFMADD213PS  Z10, Z2, Z9
+	VFMADD231PS  Z5, Z7, Z10
+	VBROADCASTSS consts<>+288(SB), Z5
+	VFMADD213PS  Z5, Z2, Z9
+	VFMADD231PS  Z10, Z7, Z5
+	VBROADCASTSS consts<>+320(SB), Z10
+	VFMADD213PS  Z10, Z2, Z9
+	VFMADD231PS  Z5, Z7, Z10
+	VBROADCASTSS consts<>+352(SB), Z5
+	VFMADD213PS  Z5, Z9, Z2
+	VFMADD231PS  Z10, Z7, Z5
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z17, Z23, Z24
-	VPERMPS     Z17, Z26, Z27
-	VPSLLD      $0x15, Z23, Z23
-	VPSLLD      $0x15, Z26, Z26
-	VPADDD      Z23, Z24, Z23
-	VPADDD      Z26, Z27, Z24
-	VFMADD231PS Z20, Z23, Z23
-	VFMADD231PS Z25, Z24, Z24
-	VADDPS      Z0, Z23, Z20
-	VADDPS      Z0, Z24, Z25
-	VDIVPS      Z20, Z0, Z20
-	VDIVPS      Z25, Z0, Z27
-	VMULPS      Z20, Z23, Z25
-	VMULPS      Z27, Z24, Z28
+	VPERMPS      exp_one<>+0(SB), Z6, Z7
+	VPERMPS      exp_one<>+0(SB), Z8, Z9
+	VPSLLD       $0x15, Z6, Z6
+	VPSLLD       $0x15, Z8, Z8
+	VPADDD       Z6, Z7, Z6
+	VPADDD       Z8, Z9, Z7
+	VFMADD231PS  Z2, Z6, Z6
+	VFMADD231PS  Z5, Z7, Z7
+	VBROADCASTSS consts<>+384(SB), Z2
+	VADDPS.BCST  consts<>+384(SB), Z6, Z5
+	VADDPS.BCST  consts<>+384(SB), Z7, Z8
+	VDIVPS       Z5, Z2, Z5
+	VDIVPS       Z8, Z2, Z10
+	VMULPS       Z5, Z6, Z2
+	VMULPS       Z10, Z7, Z11
 
 	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z26
-	VBROADCASTSS     consts<>+1888(SB), Z29
-	VFMADD213PS.BCST consts<>+1920(SB), Z23, Z26
-	VFMADD213PS.BCST consts<>+1920(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+1952(SB), Z23, Z26
-	VFMADD213PS.BCST consts<>+1952(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+1984(SB), Z23, Z26
-	VFMADD213PS.BCST consts<>+1984(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+2016(SB), Z23, Z26
-	VFMADD213PS.BCST consts<>+2016(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+2048(SB), Z23, Z26
-	VFMADD213PS.BCST consts<>+2048(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+2080(SB), Z23, Z26
-	VFMADD213PS.BCST consts<>+2080(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+2112(SB), Z23, Z26
-	VFMADD213PS.BCST consts<>+2112(SB), Z24, Z29
-	VMULPS           Z26, Z23, Z26
-	VMULPS           Z29, Z24, Z29
-	VFMADD231PS      Z26, Z23, Z23
-	VFMADD231PS      Z29, Z24, Z24
-	VPMOVD2M         Z18, K1
-	VPMOVD2M         Z21, K2
-	VBLENDMPS        Z25, Z20, K1, Z26
-	VBLENDMPS        Z28, Z27, K2, Z29
-	VPMOVD2M         Z18, K1
-	VPMOVD2M         Z21, K2
-	VBLENDMPS        Z20, Z25, K1, Z20
-	VBLENDMPS        Z27, Z28, K2, Z28
+	VBROADCASTSS consts<>+1888(SB), Z8
+	VBROADCASTSS consts<>+1920(SB), Z12
+	VMOVAPS      Z8, Z9
+	VFMADD213PS  Z12, Z6, Z9
+	VFMADD231PS  Z8, Z7, Z12
+	VBROADCASTSS consts<>+1952(SB), Z8
+	VFMADD213PS  Z8, Z6, Z9
+	VFMADD231PS  Z12, Z7, Z8
+	VBROADCASTSS consts<>+1984(SB), Z12
+	VFMADD213PS  Z12, Z6, Z9
+	VFMADD231PS  Z8, Z7, Z12
+	VBROADCASTSS consts<>+2016(SB), Z8
+	VFMADD213PS  Z8, Z6, Z9
+	VFMADD231PS  Z12, Z7, Z8
+	VBROADCASTSS consts<>+2048(SB), Z12
+	VFMADD213PS  Z12, Z6, Z9
+	VFMADD231PS  Z8, Z7, Z12
+	VBROADCASTSS consts<>+2080(SB), Z8
+	VFMADD213PS  Z8, Z6, Z9
+	VFMADD231PS  Z12, Z7, Z8
+	VBROADCASTSS consts<>+2112(SB), Z12
+	VFMADD213PS  Z12, Z6, Z9
+	VFMADD231PS  Z8, Z7, Z12
+	VMULPS       Z9, Z6, Z8
+	VMULPS       Z12, Z7, Z9
+	VFMADD231PS  Z8, Z6, Z6
+	VFMADD231PS  Z9, Z7, Z7
+	VPMOVD2M     Z0, K1
+	VPMOVD2M     Z3, K2
+	VBLENDMPS    Z2, Z5, K1, Z8
+	VBLENDMPS    Z11, Z10, K2, Z9
+	VPMOVD2M     Z0, K1
+	VPMOVD2M     Z3, K2
+	VBLENDMPS    Z5, Z2, K1, Z2
+	VBLENDMPS    Z10, Z11, K2, Z11
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z19, Z0, Z25
-	VSUBPS      Z22, Z0, Z30
-	VPMOVD2M    Z18, K1
-	VPMOVD2M    Z21, K2
-	VBLENDMPS   Z19, Z25, K1, Z27
-	VBLENDMPS   Z22, Z30, K2, Z31
-	VPANDD      Z8, Z18, Z18
-	VPANDD      Z8, Z21, Z21
-	VFMADD231PS Z18, Z27, Z23
-	VFMADD231PS Z21, Z31, Z24
+	VBROADCASTSS consts<>+384(SB), Z5
+	VSUBPS       Z1, Z5, Z10
+	VSUBPS       Z4, Z5, Z12
+	VPMOVD2M     Z0, K1
+	VPMOVD2M     Z3, K2
+	VBLENDMPS    Z1, Z10, K1, Z5
+	VBLENDMPS    Z4, Z12, K2, Z13
+	VPANDD.BCST  consts<>+32(SB), Z0, Z0
+	VPANDD.BCST  consts<>+32(SB), Z3, Z3
+	VFMADD231PS  Z0, Z5, Z6
+	VFMADD231PS  Z3, Z13, Z7
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z19, Z20, Z18
-	VMULPS       Z22, Z28, Z20
-	VFMADD231PS  Z25, Z26, Z18
-	VFMADD231PS  Z30, Z29, Z20
-	VBROADCASTSS 12(SI), Z21
-	VBROADCASTSS 12(SI), Z27
-	VBROADCASTSS 16(SI), Z26
-	VBROADCASTSS 16(SI), Z28
-	VMULPS       Z25, Z26, Z25
-	VMULPS       Z30, Z28, Z26
-	VFMADD231PS  Z19, Z21, Z25
-	VFMADD231PS  Z22, Z27, Z26
-	VMULPS       Z23, Z25, Z19
-	VMULPS       Z24, Z26, Z21
+	VMULPS       Z1, Z2, Z0
+	VMULPS       Z4, Z11, Z2
+	VFMADD231PS  Z10, Z8, Z0
+	VFMADD231PS  Z12, Z9, Z2
+	VBROADCASTSS 12(SI), Z3
+	VBROADCASTSS 16(SI), Z5
+	VMULPS       Z10, Z5, Z8
+	VMULPS       Z12, Z5, Z5
+	VFMADD231PS  Z1, Z3, Z8
+	VFMADD231PS  Z4, Z3, Z5
+	VMULPS       Z6, Z8, Z1
+	VMULPS       Z7, Z5, Z3
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_81
-	VMULPS Z18, Z18, Z18
-	VMULPS Z20, Z20, Z20
-	JMP    focusdone81
+	JGE    focusnot0_9
+	VMULPS Z0, Z0, Z0
+	VMULPS Z2, Z2, Z2
+	JMP    focusdone9
 
-focusnot0_81:
-	CMPQ    DI, $+2
-	JGE     focusnot1_81
-	VMOVAPS Z0, Z18
-	VMOVAPS Z0, Z20
-	JMP     focusdone81
+focusnot0_9:
+	CMPQ         DI, $+2
+	JGE          focusnot1_9
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+384(SB), Z2
+	JMP          focusdone9
 
-focusnot1_81:
+focusnot1_9:
 	CMPQ DI, $+3
-	JGE  focusnot2_81
-	JMP  focusdone81
+	JGE  focusnot2_9
+	JMP  focusdone9
 
-focusnot2_81:
+focusnot2_9:
 	CMPQ    DI, $+4
-	JGE     focusnot3_81
-	VSQRTPS Z18, Z18
-	VSQRTPS Z20, Z20
-	JMP     focusdone81
+	JGE     focusnot3_9
+	VSQRTPS Z0, Z0
+	VSQRTPS Z2, Z2
+	JMP     focusdone9
 
-focusnot3_81:
+focusnot3_9:
 	CMPQ         DI, $+5
-	JGE          focusnot4_81
-	VSQRTPS      Z18, Z22
-	VMOVAPS      Z18, Z23
-	VFNMADD231PS Z22, Z22, Z23
-	VMULPS       Z5, Z22, Z24
-	VMULPS       Z24, Z23, Z23
-	VFMADD231PS  Z22, Z18, Z23
-	VMOVAPS      Z23, Z18
-	VSQRTPS      Z20, Z22
-	VMOVAPS      Z20, Z23
-	VFNMADD231PS Z22, Z22, Z23
-	VMULPS       Z5, Z22, Z24
-	VMULPS       Z24, Z23, Z23
-	VFMADD231PS  Z22, Z20, Z23
-	VMOVAPS      Z23, Z20
-	JMP          focusdone81
+	JGE          focusnot4_9
+	VSQRTPS      Z0, Z4
+	VMOVAPS      Z0, Z5
+	VFNMADD231PS Z4, Z4, Z5
+	VMULPS.BCST  consts<>+2144(SB), Z4, Z6
+	VMULPS       Z6, Z5, Z5
+	VFMADD231PS  Z4, Z0, Z5
+	VMOVAPS      Z5, Z0
+	VSQRTPS      Z2, Z4
+	VMOVAPS      Z2, Z5
+	VFNMADD231PS Z4, Z4, Z5
+	VMULPS.BCST  consts<>+2144(SB), Z4, Z6
+	VMULPS       Z6, Z5, Z5
+	VFMADD231PS  Z4, Z2, Z5
+	VMOVAPS      Z5, Z2
+	JMP          focusdone9
 
-focusnot4_81:
-	CMPQ         DI, $+6
-	JGE          focusnot5_81
-	VSQRTPS      Z18, Z22
-	VMULPS       Z18, Z18, Z23
-	VMOVAPS      Z23, Z24
-	VFMSUB231PS  Z18, Z18, Z24
-	VMOVAPS      Z18, Z25
-	VFNMADD231PS Z22, Z22, Z25
-	VMULPS       Z25, Z18, Z18
-	VFMADD231PS  Z5, Z18, Z24
-	VMULPS       Z22, Z24, Z18
-	VFMADD231PS  Z22, Z23, Z18
-	VSQRTPS      Z20, Z22
-	VMULPS       Z20, Z20, Z23
-	VMOVAPS      Z23, Z24
-	VFMSUB231PS  Z20, Z20, Z24
-	VMOVAPS      Z20, Z25
-	VFNMADD231PS Z22, Z22, Z25
-	VMULPS       Z25, Z20, Z20
-	VFMADD231PS  Z5, Z20, Z24
-	VMULPS       Z22, Z24, Z20
-	VFMADD231PS  Z22, Z23, Z20
-	JMP          focusdone81
+focusnot4_9:
+	CMPQ             DI, $+6
+	JGE              focusnot5_9
+	VSQRTPS          Z0, Z4
+	VMULPS           Z0, Z0, Z5
+	VMOVAPS          Z5, Z6
+	VFMSUB231PS      Z0, Z0, Z6
+	VMOVAPS          Z0, Z7
+	VFNMADD231PS     Z4, Z4, Z7
+	VMULPS           Z7, Z0, Z0
+	VFMADD231PS.BCST consts<>+2144(SB), Z0, Z6
+	VMULPS           Z4, Z6, Z0
+	VFMADD231PS      Z4, Z5, Z0
+	VSQRTPS          Z2, Z4
+	VMULPS           Z2, Z2, Z5
+	VMOVAPS          Z5, Z6
+	VFMSUB231PS      Z2, Z2, Z6
+	VMOVAPS          Z2, Z7
+	VFNMADD231PS     Z4, Z4, Z7
+	VMULPS           Z7, Z2, Z2
+	VFMADD231PS.BCST consts<>+2144(SB), Z2, Z6
+	VMULPS           Z4, Z6, Z2
+	VFMADD231PS      Z4, Z5, Z2
+	JMP              focusdone9
 
-focusnot5_81:
+focusnot5_9:
 	CMPQ        DI, $+7
-	JGE         focusnot6_81
-	VMULPS      Z18, Z18, Z22
-	VMOVAPS     Z22, Z23
-	VFMSUB231PS Z18, Z18, Z23
-	VMULPS      Z18, Z23, Z23
-	VFMADD231PS Z18, Z22, Z23
-	VMOVAPS     Z23, Z18
-	VMULPS      Z20, Z20, Z22
-	VMOVAPS     Z22, Z23
-	VFMSUB231PS Z20, Z20, Z23
-	VMULPS      Z20, Z23, Z23
-	VFMADD231PS Z20, Z22, Z23
-	VMOVAPS     Z23, Z20
-	JMP         focusdone81
+	JGE         focusnot6_9
+	VMULPS      Z0, Z0, Z4
+	VMOVAPS     Z4, Z5
+	VFMSUB231PS Z0, Z0, Z5
+	VMULPS      Z0, Z5, Z5
+	VFMADD231PS Z0, Z4, Z5
+	VMOVAPS     Z5, Z0
+	VMULPS      Z2, Z2, Z4
+	VMOVAPS     Z4, Z5
+	VFMSUB231PS Z2, Z2, Z5
+	VMULPS      Z2, Z5, Z5
+	VFMADD231PS Z2, Z4, Z5
+	VMOVAPS     Z5, Z2
+	JMP         focusdone9
 
-focusnot6_81:
+focusnot6_9:
 	CMPQ        DI, $+8
-	JGE         focusnot7_81
-	VMULPS      Z18, Z18, Z22
-	VFMSUB213PS Z22, Z18, Z18
-	VADDPS      Z22, Z22, Z23
-	VMULPS      Z18, Z23, Z18
-	VFMADD231PS Z22, Z22, Z18
-	VMULPS      Z20, Z20, Z22
-	VFMSUB213PS Z22, Z20, Z20
-	VADDPS      Z22, Z22, Z23
-	VMULPS      Z20, Z23, Z20
-	VFMADD231PS Z22, Z22, Z20
-	JMP         focusdone81
+	JGE         focusnot7_9
+	VMULPS      Z0, Z0, Z4
+	VFMSUB213PS Z4, Z0, Z0
+	VADDPS      Z4, Z4, Z5
+	VMULPS      Z0, Z5, Z0
+	VFMADD231PS Z4, Z4, Z0
+	VMULPS      Z2, Z2, Z4
+	VFMSUB213PS Z4, Z2, Z2
+	VADDPS      Z4, Z4, Z5
+	VMULPS      Z2, Z5, Z2
+	VFMADD231PS Z4, Z4, Z2
+	JMP         focusdone9
 
-focusnot7_81:
+focusnot7_9:
 	CMPQ        DI, $+9
-	JGE         focusnot8_81
-	VMULPS      Z18, Z18, Z22
-	VMOVAPS     Z22, Z23
-	VFMSUB231PS Z18, Z18, Z23
-	VMULPS      Z22, Z22, Z24
-	VADDPS      Z22, Z22, Z25
-	VFMSUB213PS Z24, Z22, Z22
-	VFMADD231PS Z23, Z25, Z22
-	VMULPS      Z18, Z22, Z22
-	VFMADD231PS Z18, Z24, Z22
-	VMOVAPS     Z22, Z18
-	VMULPS      Z20, Z20, Z22
-	VMOVAPS     Z22, Z23
-	VFMSUB231PS Z20, Z20, Z23
-	VMULPS      Z22, Z22, Z24
-	VADDPS      Z22, Z22, Z25
-	VFMSUB213PS Z24, Z22, Z22
-	VFMADD231PS Z23, Z25, Z22
-	VMULPS      Z20, Z22, Z22
-	VFMADD231PS Z20, Z24, Z22
-	VMOVAPS     Z22, Z20
-	JMP         focusdone81
+	JGE         focusnot8_9
+	VMULPS      Z0, Z0, Z4
+	VMOVAPS     Z4, Z5
+	VFMSUB231PS Z0, Z0, Z5
+	VMULPS      Z4, Z4, Z6
+	VADDPS      Z4, Z4, Z7
+	VFMSUB213PS Z6, Z4, Z4
+	VFMADD231PS Z5, Z7, Z4
+	VMULPS      Z0, Z4, Z4
+	VFMADD231PS Z0, Z6, Z4
+	VMOVAPS     Z4, Z0
+	VMULPS      Z2, Z2, Z4
+	VMOVAPS     Z4, Z5
+	VFMSUB231PS Z2, Z2, Z5
+	VMULPS      Z4, Z4, Z6
+	VADDPS      Z4, Z4, Z7
+	VFMSUB213PS Z6, Z4, Z4
+	VFMADD231PS Z5, Z7, Z4
+	VMULPS      Z2, Z4, Z4
+	VFMADD231PS Z2, Z6, Z4
+	VMOVAPS     Z4, Z2
+	JMP         focusdone9
 
-focusnot8_81:
+focusnot8_9:
 	LEAQ         24(SI), R8
-	VBROADCASTSS (R8), Z22
-	VBROADCASTSS 4(R8), Z23
-	VBROADCASTSS 8(R8), Z24
+	VBROADCASTSS (R8), Z4
+	VBROADCASTSS 4(R8), Z5
+	VBROADCASTSS 8(R8), Z6
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z18, Z26
-	VPSRLD      $0x17, Z26, Z25
-	VPSRLD      $0x14, Z26, Z18
-	VPANDD.BCST consts<>+1280(SB), Z26, Z26
-	VPADDD.BCST consts<>+1312(SB), Z26, Z26
-	VCVTDQ2PS   Z25, Z29
+	VPSUBD.BCST consts<>+1248(SB), Z0, Z8
+	VPSRLD      $0x17, Z8, Z7
+	VPSRLD      $0x14, Z8, Z0
+	VPANDD.BCST consts<>+1280(SB), Z8, Z8
+	VPADDD.BCST consts<>+1312(SB), Z8, Z8
+	VCVTDQ2PS   Z7, Z11
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z18, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
-	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
-	VMOVAPS          Z26, Z27
-	VFMADD231PS      Z30, Z26, Z27
-	VSUBPS           Z27, Z26, Z28
-	VFMADD231PS      Z30, Z26, Z28
-	VMULPS           Z26, Z26, Z30
-	VBROADCASTSS     consts<>+1376(SB), Z31
-	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z31
-	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z31
-	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z31
-	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z31
-	VMULPS           Z26, Z30, Z26
-	VFMADD231PS      Z31, Z26, Z28
-	VADDPS           Z28, Z27, Z26
+	VPERMPS          pow_r<>+0(SB), Z0, Z9
+	VFMADD213PS.BCST consts<>+672(SB), Z9, Z8
+	VMULPS.BCST      consts<>+1344(SB), Z8, Z12
+	VMOVAPS          Z8, Z9
+	VFMADD231PS      Z12, Z8, Z9
+	VSUBPS           Z9, Z8, Z10
+	VFMADD231PS      Z12, Z8, Z10
+	VMULPS           Z8, Z8, Z12
+	VBROADCASTSS     consts<>+1376(SB), Z13
+	VFMADD213PS.BCST consts<>+1408(SB), Z8, Z13
+	VFMADD213PS.BCST consts<>+1440(SB), Z8, Z13
+	VFMADD213PS.BCST consts<>+1472(SB), Z8, Z13
+	VFMADD213PS.BCST consts<>+1504(SB), Z8, Z13
+	VMULPS           Z8, Z12, Z8
+	VFMADD231PS      Z13, Z8, Z10
+	VADDPS           Z10, Z9, Z8
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z18, Z30
-	VADDPS      Z30, Z29, Z29
-	VMULPS      Z29, Z22, Z30
-	VFMSUB213PS Z30, Z22, Z29
-	VFMADD213PS Z30, Z23, Z26
+	VPERMPS     pow_th<>+0(SB), Z0, Z12
+	VADDPS      Z12, Z11, Z11
+	VMULPS      Z11, Z4, Z12
+	VFMSUB213PS Z12, Z4, Z11
+	VFMADD213PS Z12, Z5, Z8
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z6, Z26, Z26
-	VSUBPS      Z6, Z26, Z31
-	VSUBPS      Z31, Z30, Z30
-	VFMADD231PS Z27, Z23, Z30
-	VPERMPS     pow_tl<>+0(SB), Z18, Z18
-	VFMADD231PS Z18, Z22, Z29
-	VFMADD231PS Z27, Z24, Z29
-	VFMADD231PS Z28, Z23, Z29
-	VADDPS      Z29, Z30, Z18
+	VADDPS.BCST consts<>+1536(SB), Z8, Z8
+	VSUBPS.BCST consts<>+1536(SB), Z8, Z13
+	VSUBPS      Z13, Z12, Z12
+	VFMADD231PS Z9, Z5, Z12
+	VPERMPS     pow_tl<>+0(SB), Z0, Z0
+	VFMADD231PS Z0, Z4, Z11
+	VFMADD231PS Z9, Z6, Z11
+	VFMADD231PS Z10, Z5, Z11
+	VADDPS      Z11, Z12, Z0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z22
-	VMULPS           Z18, Z18, Z23
-	VMULPS           Z22, Z23, Z22
-	VFMADD231PS      Z4, Z18, Z22
-	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z18
-	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z23
-	VFMADD231PS      Z22, Z18, Z23
+	VBROADCASTSS     consts<>+1568(SB), Z4
+	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z4
+	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z4
+	VMULPS           Z0, Z0, Z5
+	VMULPS           Z4, Z5, Z4
+	VFMADD231PS.BCST consts<>+160(SB), Z0, Z4
+	VPERMPS          pow_exp_hi<>+0(SB), Z8, Z0
+	VPERMPS          pow_exp_lo<>+0(SB), Z8, Z5
+	VFMADD231PS      Z4, Z0, Z5
 
 	// times 2^k
-	VADDPS      Z23, Z18, Z18
-	VPSLLD      $0x14, Z26, Z22
-	VPANDD.BCST consts<>+640(SB), Z22, Z22
-	VPADDD      Z22, Z18, Z18
+	VADDPS      Z5, Z0, Z0
+	VPSLLD      $0x14, Z8, Z4
+	VPANDD.BCST consts<>+640(SB), Z4, Z4
+	VPADDD      Z4, Z0, Z0
 
 	// x or result out of range?
-	VPANDND      Z25, Z1, Z22
-	VPXORD.BCST  consts<>+1728(SB), Z26, Z23
-	VPANDND      Z23, Z2, Z23
-	VPORD        Z23, Z22, Z22
-	VPTESTMD     Z22, Z22, K1
+	VBROADCASTSS consts<>+1664(SB), Z4
+	VPANDND      Z7, Z4, Z4
+	VPXORD.BCST  consts<>+1728(SB), Z8, Z5
+	VBROADCASTSS consts<>+1696(SB), Z6
+	VPANDND      Z5, Z6, Z5
+	VPORD        Z5, Z4, Z4
+	VPTESTMD     Z4, Z4, K1
 	KORTESTW     K1, K1
 	JNE          slowblock
-	VBROADCASTSS (R8), Z22
-	VBROADCASTSS 4(R8), Z23
-	VBROADCASTSS 8(R8), Z24
+	VBROADCASTSS (R8), Z4
+	VBROADCASTSS 4(R8), Z5
+	VBROADCASTSS 8(R8), Z6
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z20, Z26
-	VPSRLD      $0x17, Z26, Z25
-	VPSRLD      $0x14, Z26, Z20
-	VPANDD.BCST consts<>+1280(SB), Z26, Z26
-	VPADDD.BCST consts<>+1312(SB), Z26, Z26
-	VCVTDQ2PS   Z25, Z29
+	VPSUBD.BCST consts<>+1248(SB), Z2, Z8
+	VPSRLD      $0x17, Z8, Z7
+	VPSRLD      $0x14, Z8, Z2
+	VPANDD.BCST consts<>+1280(SB), Z8, Z8
+	VPADDD.BCST consts<>+1312(SB), Z8, Z8
+	VCVTDQ2PS   Z7, Z11
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z20, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
-	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
-	VMOVAPS          Z26, Z27
-	VFMADD231PS      Z30, Z26, Z27
-	VSUBPS           Z27, Z26, Z28
-	VFMADD231PS      Z30, Z26, Z28
-	VMULPS           Z26, Z26, Z30
-	VBROADCASTSS     consts<>+1376(SB), Z31
-	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z31
-	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z31
-	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z31
-	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z31
-	VMULPS           Z26, Z30, Z26
-	VFMADD231PS      Z31, Z26, Z28
-	VADDPS           Z28, Z27, Z26
+	VPERMPS          pow_r<>+0(SB), Z2, Z9
+	VFMADD213PS.BCST consts<>+672(SB), Z9, Z8
+	VMULPS.BCST      consts<>+1344(SB), Z8, Z12
+	VMOVAPS          Z8, Z9
+	VFMADD231PS      Z12, Z8, Z9
+	VSUBPS           Z9, Z8, Z10
+	VFMADD231PS      Z12, Z8, Z10
+	VMULPS           Z8, Z8, Z12
+	VBROADCASTSS     consts<>+1376(SB), Z13
+	VFMADD213PS.BCST consts<>+1408(SB), Z8, Z13
+	VFMADD213PS.BCST consts<>+1440(SB), Z8, Z13
+	VFMADD213PS.BCST consts<>+1472(SB), Z8, Z13
+	VFMADD213PS.BCST consts<>+1504(SB), Z8, Z13
+	VMULPS           Z8, Z12, Z8
+	VFMADD231PS      Z13, Z8, Z10
+	VADDPS           Z10, Z9, Z8
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z20, Z30
-	VADDPS      Z30, Z29, Z29
-	VMULPS      Z29, Z22, Z30
-	VFMSUB213PS Z30, Z22, Z29
-	VFMADD213PS Z30, Z23, Z26
+	VPERMPS     pow_th<>+0(SB), Z2, Z12
+	VADDPS      Z12, Z11, Z11
+	VMULPS      Z11, Z4, Z12
+	VFMSUB213PS Z12, Z4, Z11
+	VFMADD213PS Z12, Z5, Z8
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z6, Z26, Z26
-	VSUBPS      Z6, Z26, Z31
-	VSUBPS      Z31, Z30, Z30
-	VFMADD231PS Z27, Z23, Z30
-	VPERMPS     pow_tl<>+0(SB), Z20, Z20
-	VFMADD231PS Z20, Z22, Z29
-	VFMADD231PS Z27, Z24, Z29
-	VFMADD231PS Z28, Z23, Z29
-	VADDPS      Z29, Z30, Z20
+	VADDPS.BCST consts<>+1536(SB), Z8, Z8
+	VSUBPS.BCST consts<>+1536(SB), Z8, Z13
+	VSUBPS      Z13, Z12, Z12
+	VFMADD231PS Z9, Z5, Z12
+	VPERMPS     pow_tl<>+0(SB), Z2, Z2
+	VFMADD231PS Z2, Z4, Z11
+	VFMADD231PS Z9, Z6, Z11
+	VFMADD231PS Z10, Z5, Z11
+	VADDPS      Z11, Z12, Z2
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z22
-	VMULPS           Z20, Z20, Z23
-	VMULPS           Z22, Z23, Z22
-	VFMADD231PS      Z4, Z20, Z22
-	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z20
-	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z23
-	VFMADD231PS      Z22, Z20, Z23
+	VBROADCASTSS     consts<>+1568(SB), Z4
+	VFMADD213PS.BCST consts<>+1600(SB), Z2, Z4
+	VFMADD213PS.BCST consts<>+1632(SB), Z2, Z4
+	VMULPS           Z2, Z2, Z5
+	VMULPS           Z4, Z5, Z4
+	VFMADD231PS.BCST consts<>+160(SB), Z2, Z4
+	VPERMPS          pow_exp_hi<>+0(SB), Z8, Z2
+	VPERMPS          pow_exp_lo<>+0(SB), Z8, Z5
+	VFMADD231PS      Z4, Z2, Z5
 
 	// times 2^k
-	VADDPS      Z23, Z20, Z20
-	VPSLLD      $0x14, Z26, Z22
-	VPANDD.BCST consts<>+640(SB), Z22, Z22
-	VPADDD      Z22, Z20, Z20
+	VADDPS      Z5, Z2, Z2
+	VPSLLD      $0x14, Z8, Z4
+	VPANDD.BCST consts<>+640(SB), Z4, Z4
+	VPADDD      Z4, Z2, Z2
 
 	// x or result out of range?
-	VPANDND     Z25, Z1, Z22
-	VPXORD.BCST consts<>+1728(SB), Z26, Z23
-	VPANDND     Z23, Z2, Z23
-	VPORD       Z23, Z22, Z22
-	VPTESTMD    Z22, Z22, K1
-	KORTESTW    K1, K1
-	JNE         slowblock
+	VBROADCASTSS consts<>+1664(SB), Z4
+	VPANDND      Z7, Z4, Z4
+	VPXORD.BCST  consts<>+1728(SB), Z8, Z5
+	VBROADCASTSS consts<>+1696(SB), Z6
+	VPANDND      Z5, Z6, Z5
+	VPORD        Z5, Z4, Z4
+	VPTESTMD     Z4, Z4, K1
+	KORTESTW     K1, K1
+	JNE          slowblock
 
-focusdone81:
+focusdone9:
 	// loss = (alpha ce) q^gamma
-	VMULPS Z18, Z19, Z18
+	VMULPS Z0, Z1, Z0
 
 	// loss = (alpha ce) q^gamma
-	VMULPS  Z20, Z21, Z19
-	VMOVUPS Z18, (CX)
-	VMOVUPS Z19, 64(CX)
-	JMP     nextblock
+	VMULPS       Z2, Z3, Z1
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+1184(SB), Z1
+	VBROADCASTSS consts<>+128(SB), Z2
+	VBROADCASTSS consts<>+2144(SB), Z3
+	VBROADCASTSS consts<>+32(SB), Z4
+	VBROADCASTSS consts<>+64(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+224(SB), Z9
+	VBROADCASTSS consts<>+256(SB), Z10
+	VBROADCASTSS consts<>+288(SB), Z11
+	VBROADCASTSS consts<>+320(SB), Z12
+	VBROADCASTSS consts<>+352(SB), Z13
+	VMOVUPS      exp_one<>+0(SB), Z14
+	VBROADCASTSS consts<>+1888(SB), Z15
+	VBROADCASTSS consts<>+1920(SB), Z16
+	VBROADCASTSS consts<>+1952(SB), Z17
+	VBROADCASTSS consts<>+1984(SB), Z18
+	VBROADCASTSS consts<>+2016(SB), Z19
+	VBROADCASTSS consts<>+2048(SB), Z20
+	VBROADCASTSS consts<>+2080(SB), Z21
+	VBROADCASTSS consts<>+2112(SB), Z22
+	JMP          nextblock
 
 othervector:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z7, Z18, Z20
-	VSUBPS Z9, Z20, Z20
+	VPORD.BCST  consts<>+1184(SB), Z23, Z0
+	VSUBPS.BCST consts<>+64(SB), Z0, Z0
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z3, Z21
-	VFMADD231PS Z10, Z20, Z21
-	VSUBPS      Z3, Z21, Z22
+	VBROADCASTSS     consts<>+96(SB), Z1
+	VFMADD213PS.BCST consts<>+128(SB), Z0, Z1
+	VSUBPS.BCST      consts<>+128(SB), Z1, Z2
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z22, Z20
-	VFNMADD231PS Z11, Z22, Z20
+	VFNMADD231PS.BCST consts<>+160(SB), Z2, Z0
+	VFNMADD231PS.BCST consts<>+192(SB), Z2, Z0
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z13, Z22
-	VFMADD231PS Z12, Z20, Z22
-	VFMADD213PS Z14, Z20, Z22
-	VFMADD213PS Z15, Z20, Z22
-	VFMADD213PS Z16, Z22, Z20
+	VBROADCASTSS     consts<>+224(SB), Z2
+	VFMADD213PS.BCST consts<>+256(SB), Z0, Z2
+	VFMADD213PS.BCST consts<>+288(SB), Z0, Z2
+	VFMADD213PS.BCST consts<>+320(SB), Z0, Z2
+	VFMADD213PS.BCST consts<>+352(SB), Z2, Z0
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z17, Z21, Z22
-	VPSLLD      $0x15, Z21, Z21
-	VPADDD      Z21, Z22, Z21
-	VFMADD231PS Z20, Z21, Z21
-	VADDPS      Z0, Z21, Z20
-	VDIVPS      Z20, Z0, Z20
-	VMULPS      Z20, Z21, Z22
+	VPERMPS      exp_one<>+0(SB), Z1, Z2
+	VPSLLD       $0x15, Z1, Z1
+	VPADDD       Z1, Z2, Z1
+	VFMADD231PS  Z0, Z1, Z1
+	VBROADCASTSS consts<>+384(SB), Z0
+	VADDPS.BCST  consts<>+384(SB), Z1, Z2
+	VDIVPS       Z2, Z0, Z0
+	VMULPS       Z0, Z1, Z2
 
 	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z23
-	VFMADD213PS.BCST consts<>+1920(SB), Z21, Z23
-	VFMADD213PS.BCST consts<>+1952(SB), Z21, Z23
-	VFMADD213PS.BCST consts<>+1984(SB), Z21, Z23
-	VFMADD213PS.BCST consts<>+2016(SB), Z21, Z23
-	VFMADD213PS.BCST consts<>+2048(SB), Z21, Z23
-	VFMADD213PS.BCST consts<>+2080(SB), Z21, Z23
-	VFMADD213PS.BCST consts<>+2112(SB), Z21, Z23
-	VMULPS           Z23, Z21, Z23
-	VFMADD231PS      Z23, Z21, Z21
-	VPMOVD2M         Z18, K2
-	VBLENDMPS        Z22, Z20, K2, Z23
-	VPMOVD2M         Z18, K2
-	VBLENDMPS        Z20, Z22, K2, Z20
+	VBROADCASTSS     consts<>+1888(SB), Z3
+	VFMADD213PS.BCST consts<>+1920(SB), Z1, Z3
+	VFMADD213PS.BCST consts<>+1952(SB), Z1, Z3
+	VFMADD213PS.BCST consts<>+1984(SB), Z1, Z3
+	VFMADD213PS.BCST consts<>+2016(SB), Z1, Z3
+	VFMADD213PS.BCST consts<>+2048(SB), Z1, Z3
+	VFMADD213PS.BCST consts<>+2080(SB), Z1, Z3
+	VFMADD213PS.BCST consts<>+2112(SB), Z1, Z3
+	VMULPS           Z3, Z1, Z3
+	VFMADD231PS      Z3, Z1, Z1
+	VPMOVD2M         Z23, K2
+	VBLENDMPS        Z2, Z0, K2, Z3
+	VPMOVD2M         Z23, K2
+	VBLENDMPS        Z0, Z2, K2, Z0
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z19, Z0, Z22
-	VPMOVD2M    Z18, K2
-	VBLENDMPS   Z19, Z22, K2, Z24
-	VPANDD      Z8, Z18, Z18
-	VFMADD231PS Z18, Z24, Z21
+	VBROADCASTSS consts<>+384(SB), Z2
+	VSUBPS       Z24, Z2, Z2
+	VPMOVD2M     Z23, K2
+	VBLENDMPS    Z24, Z2, K2, Z4
+	VPANDD.BCST  consts<>+32(SB), Z23, Z5
+	VFMADD231PS  Z5, Z4, Z1
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z19, Z20, Z18
-	VFMADD231PS  Z22, Z23, Z18
-	VBROADCASTSS 12(SI), Z20
-	VBROADCASTSS 16(SI), Z23
-	VMULPS       Z22, Z23, Z22
-	VFMADD231PS  Z19, Z20, Z22
-	VMULPS       Z21, Z22, Z19
+	VMULPS       Z24, Z0, Z0
+	VFMADD231PS  Z2, Z3, Z0
+	VBROADCASTSS 12(SI), Z3
+	VBROADCASTSS 16(SI), Z4
+	VMULPS       Z2, Z4, Z2
+	VFMADD231PS  Z24, Z3, Z2
+	VMULPS       Z1, Z2, Z1
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_82
-	VMULPS Z18, Z18, Z18
-	JMP    focusdone82
+	JGE    focusnot0_10
+	VMULPS Z0, Z0, Z0
+	JMP    focusdone10
 
-focusnot0_82:
-	CMPQ    DI, $+2
-	JGE     focusnot1_82
-	VMOVAPS Z0, Z18
-	JMP     focusdone82
+focusnot0_10:
+	CMPQ         DI, $+2
+	JGE          focusnot1_10
+	VBROADCASTSS consts<>+384(SB), Z0
+	JMP          focusdone10
 
-focusnot1_82:
+focusnot1_10:
 	CMPQ DI, $+3
-	JGE  focusnot2_82
-	JMP  focusdone82
+	JGE  focusnot2_10
+	JMP  focusdone10
 
-focusnot2_82:
+focusnot2_10:
 	CMPQ    DI, $+4
-	JGE     focusnot3_82
-	VSQRTPS Z18, Z18
-	JMP     focusdone82
+	JGE     focusnot3_10
+	VSQRTPS Z0, Z0
+	JMP     focusdone10
 
-focusnot3_82:
+focusnot3_10:
 	CMPQ         DI, $+5
-	JGE          focusnot4_82
-	VSQRTPS      Z18, Z20
-	VMOVAPS      Z18, Z21
-	VFNMADD231PS Z20, Z20, Z21
-	VMULPS       Z5, Z20, Z22
-	VMULPS       Z22, Z21, Z21
-	VFMADD231PS  Z20, Z18, Z21
-	VMOVAPS      Z21, Z18
-	JMP          focusdone82
+	JGE          focusnot4_10
+	VSQRTPS      Z0, Z2
+	VMOVAPS      Z0, Z3
+	VFNMADD231PS Z2, Z2, Z3
+	VMULPS.BCST  consts<>+2144(SB), Z2, Z4
+	VMULPS       Z4, Z3, Z3
+	VFMADD231PS  Z2, Z0, Z3
+	VMOVAPS      Z3, Z0
+	JMP          focusdone10
 
-focusnot4_82:
-	CMPQ         DI, $+6
-	JGE          focusnot5_82
-	VSQRTPS      Z18, Z20
-	VMULPS       Z18, Z18, Z21
-	VMOVAPS      Z21, Z22
-	VFMSUB231PS  Z18, Z18, Z22
-	VMOVAPS      Z18, Z23
-	VFNMADD231PS Z20, Z20, Z23
-	VMULPS       Z23, Z18, Z18
-	VFMADD231PS  Z5, Z18, Z22
-	VMULPS       Z20, Z22, Z18
-	VFMADD231PS  Z20, Z21, Z18
-	JMP          focusdone82
+focusnot4_10:
+	CMPQ             DI, $+6
+	JGE              focusnot5_10
+	VSQRTPS          Z0, Z2
+	VMULPS           Z0, Z0, Z3
+	VMOVAPS          Z3, Z4
+	VFMSUB231PS      Z0, Z0, Z4
+	VMOVAPS          Z0, Z5
+	VFNMADD231PS     Z2, Z2, Z5
+	VMULPS           Z5, Z0, Z0
+	VFMADD231PS.BCST consts<>+2144(SB), Z0, Z4
+	VMULPS           Z2, Z4, Z0
+	VFMADD231PS      Z2, Z3, Z0
+	JMP              focusdone10
 
-focusnot5_82:
+focusnot5_10:
 	CMPQ        DI, $+7
-	JGE         focusnot6_82
-	VMULPS      Z18, Z18, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z18, Z18, Z21
-	VMULPS      Z18, Z21, Z21
-	VFMADD231PS Z18, Z20, Z21
-	VMOVAPS     Z21, Z18
-	JMP         focusdone82
+	JGE         focusnot6_10
+	VMULPS      Z0, Z0, Z2
+	VMOVAPS     Z2, Z3
+	VFMSUB231PS Z0, Z0, Z3
+	VMULPS      Z0, Z3, Z3
+	VFMADD231PS Z0, Z2, Z3
+	VMOVAPS     Z3, Z0
+	JMP         focusdone10
 
-focusnot6_82:
+focusnot6_10:
 	CMPQ        DI, $+8
-	JGE         focusnot7_82
-	VMULPS      Z18, Z18, Z20
-	VFMSUB213PS Z20, Z18, Z18
-	VADDPS      Z20, Z20, Z21
-	VMULPS      Z18, Z21, Z18
-	VFMADD231PS Z20, Z20, Z18
-	JMP         focusdone82
+	JGE         focusnot7_10
+	VMULPS      Z0, Z0, Z2
+	VFMSUB213PS Z2, Z0, Z0
+	VADDPS      Z2, Z2, Z3
+	VMULPS      Z0, Z3, Z0
+	VFMADD231PS Z2, Z2, Z0
+	JMP         focusdone10
 
-focusnot7_82:
+focusnot7_10:
 	CMPQ        DI, $+9
-	JGE         focusnot8_82
-	VMULPS      Z18, Z18, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z18, Z18, Z21
-	VMULPS      Z20, Z20, Z22
-	VADDPS      Z20, Z20, Z23
-	VFMSUB213PS Z22, Z20, Z20
-	VFMADD231PS Z21, Z23, Z20
-	VMULPS      Z18, Z20, Z20
-	VFMADD231PS Z18, Z22, Z20
-	VMOVAPS     Z20, Z18
-	JMP         focusdone82
+	JGE         focusnot8_10
+	VMULPS      Z0, Z0, Z2
+	VMOVAPS     Z2, Z3
+	VFMSUB231PS Z0, Z0, Z3
+	VMULPS      Z2, Z2, Z4
+	VADDPS      Z2, Z2, Z5
+	VFMSUB213PS Z4, Z2, Z2
+	VFMADD231PS Z3, Z5, Z2
+	VMULPS      Z0, Z2, Z2
+	VFMADD231PS Z0, Z4, Z2
+	VMOVAPS     Z2, Z0
+	JMP         focusdone10
 
-focusnot8_82:
+focusnot8_10:
 	LEAQ         24(SI), R8
-	VBROADCASTSS (R8), Z20
-	VBROADCASTSS 4(R8), Z21
-	VBROADCASTSS 8(R8), Z22
+	VBROADCASTSS (R8), Z2
+	VBROADCASTSS 4(R8), Z3
+	VBROADCASTSS 8(R8), Z4
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z18, Z24
-	VPSRLD      $0x17, Z24, Z23
-	VPSRLD      $0x14, Z24, Z18
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS   Z23, Z27
+	VPSUBD.BCST consts<>+1248(SB), Z0, Z6
+	VPSRLD      $0x17, Z6, Z5
+	VPSRLD      $0x14, Z6, Z0
+	VPANDD.BCST consts<>+1280(SB), Z6, Z6
+	VPADDD.BCST consts<>+1312(SB), Z6, Z6
+	VCVTDQ2PS   Z5, Z9
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z18, Z25
-	VFMADD213PS.BCST consts<>+672(SB), Z25, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z28
-	VMOVAPS          Z24, Z25
-	VFMADD231PS      Z28, Z24, Z25
-	VSUBPS           Z25, Z24, Z26
-	VFMADD231PS      Z28, Z24, Z26
-	VMULPS           Z24, Z24, Z28
-	VBROADCASTSS     consts<>+1376(SB), Z29
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z29
-	VMULPS           Z24, Z28, Z24
-	VFMADD231PS      Z29, Z24, Z26
-	VADDPS           Z26, Z25, Z24
+	VPERMPS          pow_r<>+0(SB), Z0, Z7
+	VFMADD213PS.BCST consts<>+672(SB), Z7, Z6
+	VMULPS.BCST      consts<>+1344(SB), Z6, Z10
+	VMOVAPS          Z6, Z7
+	VFMADD231PS      Z10, Z6, Z7
+	VSUBPS           Z7, Z6, Z8
+	VFMADD231PS      Z10, Z6, Z8
+	VMULPS           Z6, Z6, Z10
+	VBROADCASTSS     consts<>+1376(SB), Z11
+	VFMADD213PS.BCST consts<>+1408(SB), Z6, Z11
+	VFMADD213PS.BCST consts<>+1440(SB), Z6, Z11
+	VFMADD213PS.BCST consts<>+1472(SB), Z6, Z11
+	VFMADD213PS.BCST consts<>+1504(SB), Z6, Z11
+	VMULPS           Z6, Z10, Z6
+	VFMADD231PS      Z11, Z6, Z8
+	VADDPS           Z8, Z7, Z6
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z18, Z28
-	VADDPS      Z28, Z27, Z27
-	VMULPS      Z27, Z20, Z28
-	VFMSUB213PS Z28, Z20, Z27
-	VFMADD213PS Z28, Z21, Z24
+	VPERMPS     pow_th<>+0(SB), Z0, Z10
+	VADDPS      Z10, Z9, Z9
+	VMULPS      Z9, Z2, Z10
+	VFMSUB213PS Z10, Z2, Z9
+	VFMADD213PS Z10, Z3, Z6
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z6, Z24, Z24
-	VSUBPS      Z6, Z24, Z29
-	VSUBPS      Z29, Z28, Z28
-	VFMADD231PS Z25, Z21, Z28
-	VPERMPS     pow_tl<>+0(SB), Z18, Z18
-	VFMADD231PS Z18, Z20, Z27
-	VFMADD231PS Z25, Z22, Z27
-	VFMADD231PS Z26, Z21, Z27
-	VADDPS      Z27, Z28, Z18
+	VADDPS.BCST consts<>+1536(SB), Z6, Z6
+	VSUBPS.BCST consts<>+1536(SB), Z6, Z11
+	VSUBPS      Z11, Z10, Z10
+	VFMADD231PS Z7, Z3, Z10
+	VPERMPS     pow_tl<>+0(SB), Z0, Z0
+	VFMADD231PS Z0, Z2, Z9
+	VFMADD231PS Z7, Z4, Z9
+	VFMADD231PS Z8, Z3, Z9
+	VADDPS      Z9, Z10, Z0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z20
-	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z20
-	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z20
-	VMULPS           Z18, Z18, Z21
-	VMULPS           Z20, Z21, Z20
-	VFMADD231PS      Z4, Z18, Z20
-	VPERMPS          pow_exp_hi<>+0(SB), Z24, Z18
-	VPERMPS          pow_exp_lo<>+0(SB), Z24, Z21
-	VFMADD231PS      Z20, Z18, Z21
+	VBROADCASTSS     consts<>+1568(SB), Z2
+	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z2
+	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z2
+	VMULPS           Z0, Z0, Z3
+	VMULPS           Z2, Z3, Z2
+	VFMADD231PS.BCST consts<>+160(SB), Z0, Z2
+	VPERMPS          pow_exp_hi<>+0(SB), Z6, Z0
+	VPERMPS          pow_exp_lo<>+0(SB), Z6, Z3
+	VFMADD231PS      Z2, Z0, Z3
 
 	// times 2^k
-	VADDPS      Z21, Z18, Z18
-	VPSLLD      $0x14, Z24, Z20
-	VPANDD.BCST consts<>+640(SB), Z20, Z20
-	VPADDD      Z20, Z18, Z18
+	VADDPS      Z3, Z0, Z0
+	VPSLLD      $0x14, Z6, Z2
+	VPANDD.BCST consts<>+640(SB), Z2, Z2
+	VPADDD      Z2, Z0, Z0
 
 	// x or result out of range?
-	VPANDND     Z23, Z1, Z20
-	VPXORD.BCST consts<>+1728(SB), Z24, Z21
-	VPANDND     Z21, Z2, Z21
-	VPORD       Z21, Z20, Z20
-	VPTESTMD    Z20, Z20, K2
-	KORTESTW    K2, K2
-	JNE         slowvector
+	VBROADCASTSS consts<>+1664(SB), Z2
+	VPANDND      Z5, Z2, Z2
+	VPXORD.BCST  consts<>+1728(SB), Z6, Z3
+	VBROADCASTSS consts<>+1696(SB), Z4
+	VPANDND      Z3, Z4, Z3
+	VPORD        Z3, Z2, Z2
+	VPTESTMD     Z2, Z2, K2
+	KORTESTW     K2, K2
+	JNE          slowvector
 
-focusdone82:
+focusdone10:
 	// loss = (alpha ce) q^gamma
-	VMULPS  Z18, Z19, Z18
-	VMOVUPS Z18, K1, (CX)
-	JMP     nextvector
+	VMULPS       Z0, Z1, Z0
+	VMOVUPS      Z0, K1, (CX)
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+1184(SB), Z1
+	VBROADCASTSS consts<>+128(SB), Z2
+	VBROADCASTSS consts<>+2144(SB), Z3
+	VBROADCASTSS consts<>+32(SB), Z4
+	VBROADCASTSS consts<>+64(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+224(SB), Z9
+	VBROADCASTSS consts<>+256(SB), Z10
+	VBROADCASTSS consts<>+288(SB), Z11
+	VBROADCASTSS consts<>+320(SB), Z12
+	VBROADCASTSS consts<>+352(SB), Z13
+	VMOVUPS      exp_one<>+0(SB), Z14
+	VBROADCASTSS consts<>+1888(SB), Z15
+	VBROADCASTSS consts<>+1920(SB), Z16
+	VBROADCASTSS consts<>+1952(SB), Z17
+	VBROADCASTSS consts<>+1984(SB), Z18
+	VBROADCASTSS consts<>+2016(SB), Z19
+	VBROADCASTSS consts<>+2048(SB), Z20
+	VBROADCASTSS consts<>+2080(SB), Z21
+	VBROADCASTSS consts<>+2112(SB), Z22
+	JMP          nextvector
 
 slowblock:
 	MOVQ $0x00000020, R8
 
 slow:
-	VMOVUPS (DX), Z18
-	VMOVUPS (BX), Z19
+	VMOVUPS (DX), Z0
+	VMOVUPS (BX), Z1
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD        Z7, Z18, Z20
-	VSUBPS       Z9, Z20, Z20
-	VBROADCASTSS consts<>+416(SB), Z21
-	VMAXPS       Z20, Z21, Z20
+	VPORD.BCST   consts<>+1184(SB), Z0, Z2
+	VSUBPS.BCST  consts<>+64(SB), Z2, Z2
+	VBROADCASTSS consts<>+416(SB), Z3
+	VMAXPS       Z2, Z3, Z2
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z3, Z21
-	VFMADD231PS Z10, Z20, Z21
-	VSUBPS      Z3, Z21, Z22
+	VBROADCASTSS     consts<>+96(SB), Z3
+	VFMADD213PS.BCST consts<>+128(SB), Z2, Z3
+	VSUBPS.BCST      consts<>+128(SB), Z3, Z4
 
 	// r = c - n ln2
-	VMOVAPS      Z20, Z23
-	VFNMADD231PS Z4, Z22, Z23
-	VFNMADD231PS Z11, Z22, Z23
+	VMOVAPS           Z2, Z5
+	VFNMADD231PS.BCST consts<>+160(SB), Z4, Z5
+	VFNMADD231PS.BCST consts<>+192(SB), Z4, Z5
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS      Z13, Z24
-	VFMADD231PS  Z12, Z23, Z24
-	VFMADD213PS  Z14, Z23, Z24
-	VFMADD213PS  Z15, Z23, Z24
-	VFMADD213PS  Z16, Z24, Z23
-	VCMPPS.BCST  $0x11, consts<>+480(SB), Z20, K1
-	VBROADCASTSS consts<>+512(SB), Z20
-	VMOVAPS.Z    Z20, K1, Z20
+	VBROADCASTSS     consts<>+224(SB), Z6
+	VFMADD213PS.BCST consts<>+256(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+288(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+320(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+352(SB), Z6, Z5
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z2, K1
+	VBROADCASTSS     consts<>+512(SB), Z2
+	VMOVAPS.Z        Z2, K1, Z2
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z21, Z21
-	VFMADD231PS  Z23, Z21, Z21
-	VBROADCASTSS consts<>+544(SB), Z23
-	VMOVAPS.Z    Z23, K1, Z23
-	VADDPS       Z23, Z22, Z22
-	VSCALEFPS    Z22, Z21, Z21
+	VPERMPS      exp_t<>+0(SB), Z3, Z3
+	VFMADD231PS  Z5, Z3, Z3
+	VBROADCASTSS consts<>+544(SB), Z5
+	VMOVAPS.Z    Z5, K1, Z5
+	VADDPS       Z5, Z4, Z4
+	VSCALEFPS    Z4, Z3, Z3
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z20, Z21, Z20
-	VADDPS.BCST  consts<>+576(SB), Z21, Z21
-	VPSUBD.BCST  consts<>+576(SB), Z21, Z21
-	VPMAXSD      Z21, Z20, Z20
-	VPMINUD.BCST consts<>+608(SB), Z20, Z20
+	VPSUBD       Z2, Z3, Z2
+	VADDPS.BCST  consts<>+576(SB), Z3, Z3
+	VPSUBD.BCST  consts<>+576(SB), Z3, Z3
+	VPMAXSD      Z3, Z2, Z2
+	VPMINUD.BCST consts<>+608(SB), Z2, Z2
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z20, K1
-	VBROADCASTSS consts<>+1216(SB), Z21
-	VMAXPS       Z20, Z21, Z21
-	VADDPS       Z0, Z21, Z22
-	VDIVPS       Z22, Z0, Z22
-	VMULPS       Z22, Z21, Z23
-	VBLENDMPS    Z20, Z23, K1, Z23
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z2, K1
+	VBROADCASTSS consts<>+1216(SB), Z3
+	VMAXPS       Z2, Z3, Z3
+	VBROADCASTSS consts<>+384(SB), Z4
+	VADDPS.BCST  consts<>+384(SB), Z3, Z5
+	VDIVPS       Z5, Z4, Z4
+	VMULPS       Z4, Z3, Z5
+	VBLENDMPS    Z2, Z5, K1, Z5
 
 	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z24
-	VFMADD213PS.BCST consts<>+1920(SB), Z21, Z24
-	VFMADD213PS.BCST consts<>+1952(SB), Z21, Z24
-	VFMADD213PS.BCST consts<>+1984(SB), Z21, Z24
-	VFMADD213PS.BCST consts<>+2016(SB), Z21, Z24
-	VFMADD213PS.BCST consts<>+2048(SB), Z21, Z24
-	VFMADD213PS.BCST consts<>+2080(SB), Z21, Z24
-	VFMADD213PS.BCST consts<>+2112(SB), Z21, Z24
-	VMULPS           Z24, Z21, Z24
-	VFMADD231PS      Z24, Z21, Z21
-	VBLENDMPS        Z20, Z21, K1, Z20
-	VPMOVD2M         Z18, K1
-	VBLENDMPS        Z23, Z22, K1, Z21
-	VPMOVD2M         Z18, K1
-	VBLENDMPS        Z22, Z23, K1, Z22
+	VBROADCASTSS     consts<>+1888(SB), Z6
+	VFMADD213PS.BCST consts<>+1920(SB), Z3, Z6
+	VFMADD213PS.BCST consts<>+1952(SB), Z3, Z6
+	VFMADD213PS.BCST consts<>+1984(SB), Z3, Z6
+	VFMADD213PS.BCST consts<>+2016(SB), Z3, Z6
+	VFMADD213PS.BCST consts<>+2048(SB), Z3, Z6
+	VFMADD213PS.BCST consts<>+2080(SB), Z3, Z6
+	VFMADD213PS.BCST consts<>+2112(SB), Z3, Z6
+	VMULPS           Z6, Z3, Z6
+	VFMADD231PS      Z6, Z3, Z3
+	VBLENDMPS        Z2, Z3, K1, Z2
+	VPMOVD2M         Z0, K1
+	VBLENDMPS        Z5, Z4, K1, Z3
+	VPMOVD2M         Z0, K1
+	VBLENDMPS        Z4, Z5, K1, Z4
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z19, Z0, Z23
-	VPMOVD2M    Z18, K1
-	VBLENDMPS   Z19, Z23, K1, Z24
-	VPANDD      Z8, Z18, Z18
-	VPXORD      Z25, Z25, Z25
-	VCMPPS      $0x11, Z24, Z25, K1
-	VMOVAPS.Z   Z18, K1, Z18
-	VFMADD231PS Z18, Z24, Z20
+	VBROADCASTSS consts<>+384(SB), Z5
+	VSUBPS       Z1, Z5, Z5
+	VPMOVD2M     Z0, K1
+	VBLENDMPS    Z1, Z5, K1, Z6
+	VPANDD.BCST  consts<>+32(SB), Z0, Z0
+	VPXORD       Z7, Z7, Z7
+	VCMPPS       $0x11, Z6, Z7, K1
+	VMOVAPS.Z    Z0, K1, Z0
+	VFMADD231PS  Z0, Z6, Z2
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z19, Z22, Z18
-	VFMADD231PS  Z23, Z21, Z18
-	VBROADCASTSS 12(SI), Z21
-	VBROADCASTSS 16(SI), Z22
-	VMULPS       Z23, Z22, Z22
-	VFMADD231PS  Z19, Z21, Z22
-	VMULPS       Z20, Z22, Z19
+	VMULPS       Z1, Z4, Z0
+	VFMADD231PS  Z5, Z3, Z0
+	VBROADCASTSS 12(SI), Z3
+	VBROADCASTSS 16(SI), Z4
+	VMULPS       Z5, Z4, Z4
+	VFMADD231PS  Z1, Z3, Z4
+	VMULPS       Z2, Z4, Z1
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_83
-	VMULPS Z18, Z18, Z18
-	JMP    focusdone83
+	JGE    focusnot0_11
+	VMULPS Z0, Z0, Z0
+	JMP    focusdone11
 
-focusnot0_83:
-	CMPQ    DI, $+2
-	JGE     focusnot1_83
-	VMOVAPS Z0, Z18
-	JMP     focusdone83
+focusnot0_11:
+	CMPQ         DI, $+2
+	JGE          focusnot1_11
+	VBROADCASTSS consts<>+384(SB), Z0
+	JMP          focusdone11
 
-focusnot1_83:
+focusnot1_11:
 	CMPQ DI, $+3
-	JGE  focusnot2_83
-	JMP  focusdone83
+	JGE  focusnot2_11
+	JMP  focusdone11
 
-focusnot2_83:
+focusnot2_11:
 	CMPQ    DI, $+4
-	JGE     focusnot3_83
-	VSQRTPS Z18, Z18
-	JMP     focusdone83
+	JGE     focusnot3_11
+	VSQRTPS Z0, Z0
+	JMP     focusdone11
 
-focusnot3_83:
+focusnot3_11:
 	CMPQ         DI, $+5
-	JGE          focusnot4_83
-	VSQRTPS      Z18, Z20
-	VMOVAPS      Z18, Z21
-	VFNMADD231PS Z20, Z20, Z21
-	VMULPS       Z5, Z20, Z22
-	VMULPS       Z22, Z21, Z21
-	VFMADD231PS  Z20, Z18, Z21
-	VMOVAPS      Z21, Z18
-	JMP          focusdone83
+	JGE          focusnot4_11
+	VSQRTPS      Z0, Z2
+	VMOVAPS      Z0, Z3
+	VFNMADD231PS Z2, Z2, Z3
+	VMULPS.BCST  consts<>+2144(SB), Z2, Z4
+	VMULPS       Z4, Z3, Z3
+	VFMADD231PS  Z2, Z0, Z3
+	VMOVAPS      Z3, Z0
+	JMP          focusdone11
 
-focusnot4_83:
-	CMPQ         DI, $+6
-	JGE          focusnot5_83
-	VSQRTPS      Z18, Z20
-	VMULPS       Z18, Z18, Z21
-	VMOVAPS      Z21, Z22
-	VFMSUB231PS  Z18, Z18, Z22
-	VMOVAPS      Z18, Z23
-	VFNMADD231PS Z20, Z20, Z23
-	VMULPS       Z23, Z18, Z18
-	VFMADD231PS  Z5, Z18, Z22
-	VMULPS       Z20, Z22, Z18
-	VFMADD231PS  Z20, Z21, Z18
-	JMP          focusdone83
+focusnot4_11:
+	CMPQ             DI, $+6
+	JGE              focusnot5_11
+	VSQRTPS          Z0, Z2
+	VMULPS           Z0, Z0, Z3
+	VMOVAPS          Z3, Z4
+	VFMSUB231PS      Z0, Z0, Z4
+	VMOVAPS          Z0, Z5
+	VFNMADD231PS     Z2, Z2, Z5
+	VMULPS           Z5, Z0, Z0
+	VFMADD231PS.BCST consts<>+2144(SB), Z0, Z4
+	VMULPS           Z2, Z4, Z0
+	VFMADD231PS      Z2, Z3, Z0
+	JMP              focusdone11
 
-focusnot5_83:
+focusnot5_11:
 	CMPQ        DI, $+7
-	JGE         focusnot6_83
-	VMULPS      Z18, Z18, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z18, Z18, Z21
-	VMULPS      Z18, Z21, Z21
-	VFMADD231PS Z18, Z20, Z21
-	VMOVAPS     Z21, Z18
-	JMP         focusdone83
+	JGE         focusnot6_11
+	VMULPS      Z0, Z0, Z2
+	VMOVAPS     Z2, Z3
+	VFMSUB231PS Z0, Z0, Z3
+	VMULPS      Z0, Z3, Z3
+	VFMADD231PS Z0, Z2, Z3
+	VMOVAPS     Z3, Z0
+	JMP         focusdone11
 
-focusnot6_83:
+focusnot6_11:
 	CMPQ        DI, $+8
-	JGE         focusnot7_83
-	VMULPS      Z18, Z18, Z20
-	VFMSUB213PS Z20, Z18, Z18
-	VADDPS      Z20, Z20, Z21
-	VMULPS      Z18, Z21, Z18
-	VFMADD231PS Z20, Z20, Z18
-	JMP         focusdone83
+	JGE         focusnot7_11
+	VMULPS      Z0, Z0, Z2
+	VFMSUB213PS Z2, Z0, Z0
+	VADDPS      Z2, Z2, Z3
+	VMULPS      Z0, Z3, Z0
+	VFMADD231PS Z2, Z2, Z0
+	JMP         focusdone11
 
-focusnot7_83:
+focusnot7_11:
 	CMPQ        DI, $+9
-	JGE         focusnot8_83
-	VMULPS      Z18, Z18, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z18, Z18, Z21
-	VMULPS      Z20, Z20, Z22
-	VADDPS      Z20, Z20, Z23
-	VFMSUB213PS Z22, Z20, Z20
-	VFMADD231PS Z21, Z23, Z20
-	VMULPS      Z18, Z20, Z20
-	VFMADD231PS Z18, Z22, Z20
-	VMOVAPS     Z20, Z18
-	JMP         focusdone83
+	JGE         focusnot8_11
+	VMULPS      Z0, Z0, Z2
+	VMOVAPS     Z2, Z3
+	VFMSUB231PS Z0, Z0, Z3
+	VMULPS      Z2, Z2, Z4
+	VADDPS      Z2, Z2, Z5
+	VFMSUB213PS Z4, Z2, Z2
+	VFMADD231PS Z3, Z5, Z2
+	VMULPS      Z0, Z2, Z2
+	VFMADD231PS Z0, Z4, Z2
+	VMOVAPS     Z2, Z0
+	JMP         focusdone11
 
-focusnot8_83:
+focusnot8_11:
 	LEAQ         24(SI), R9
-	VBROADCASTSS (R9), Z20
-	VBROADCASTSS 4(R9), Z21
-	VBROADCASTSS 8(R9), Z22
+	VBROADCASTSS (R9), Z2
+	VBROADCASTSS 4(R9), Z3
+	VBROADCASTSS 8(R9), Z4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD       Z8, Z18, Z23
-	VPSUBD.BCST  consts<>+1248(SB), Z23, Z24
-	VCVTDQ2PS    Z23, Z25
-	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
-	VBROADCASTSS consts<>+1120(SB), Z26
-	VPCMPD       $0x06, Z23, Z26, K1
-	VBLENDMPS    Z25, Z24, K1, Z24
-	VPSRAD       $0x17, Z24, Z25
-	VPSRLD       $0x14, Z24, Z26
-	VPANDD.BCST  consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST  consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS    Z25, Z25
+	VPANDD.BCST  consts<>+32(SB), Z0, Z5
+	VPSUBD.BCST  consts<>+1248(SB), Z5, Z6
+	VCVTDQ2PS    Z5, Z7
+	VPSUBD.BCST  consts<>+1760(SB), Z7, Z7
+	VBROADCASTSS consts<>+1120(SB), Z8
+	VPCMPD       $0x06, Z5, Z8, K1
+	VBLENDMPS    Z7, Z6, K1, Z6
+	VPSRAD       $0x17, Z6, Z7
+	VPSRLD       $0x14, Z6, Z8
+	VPANDD.BCST  consts<>+1280(SB), Z6, Z6
+	VPADDD.BCST  consts<>+1312(SB), Z6, Z6
+	VCVTDQ2PS    Z7, Z7
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
+	VPERMPS          pow_r<>+0(SB), Z8, Z9
+	VFMADD213PS.BCST consts<>+672(SB), Z9, Z6
+	VMULPS.BCST      consts<>+1344(SB), Z6, Z9
+	VMOVAPS          Z6, Z10
+	VFMADD231PS      Z9, Z6, Z10
+	VSUBPS           Z10, Z6, Z11
+	VFMADD231PS      Z9, Z6, Z11
+	VMULPS           Z6, Z6, Z9
+	VBROADCASTSS     consts<>+1376(SB), Z12
+	VFMADD213PS.BCST consts<>+1408(SB), Z6, Z12
+	VFMADD213PS.BCST consts<>+1440(SB), Z6, Z12
+	VFMADD213PS.BCST consts<>+1472(SB), Z6, Z12
+	VFMADD213PS.BCST consts<>+1504(SB), Z6, Z12
+	VMULPS           Z6, Z9, Z6
+	VFMADD231PS      Z12, Z6, Z11
+	VADDPS           Z11, Z10, Z6
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z20, Z27
-	VFMSUB213PS Z27, Z20, Z25
-	VFMADD213PS Z27, Z21, Z24
+	VPERMPS     pow_th<>+0(SB), Z8, Z9
+	VADDPS      Z9, Z7, Z7
+	VMULPS      Z7, Z2, Z9
+	VFMSUB213PS Z9, Z2, Z7
+	VFMADD213PS Z9, Z3, Z6
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z6, Z24, Z30
-	VSUBPS      Z6, Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z21, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z20, Z25
-	VFMADD231PS Z28, Z22, Z25
-	VFMADD231PS Z29, Z21, Z25
-	VADDPS      Z25, Z27, Z21
+	VADDPS.BCST consts<>+1536(SB), Z6, Z12
+	VSUBPS.BCST consts<>+1536(SB), Z12, Z13
+	VSUBPS      Z13, Z9, Z9
+	VFMADD231PS Z10, Z3, Z9
+	VPERMPS     pow_tl<>+0(SB), Z8, Z8
+	VFMADD231PS Z8, Z2, Z7
+	VFMADD231PS Z10, Z4, Z7
+	VFMADD231PS Z11, Z3, Z7
+	VADDPS      Z7, Z9, Z3
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
-	VMULPS           Z21, Z21, Z25
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS      Z4, Z21, Z22
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z22, Z21, Z25
+	VBROADCASTSS     consts<>+1568(SB), Z4
+	VFMADD213PS.BCST consts<>+1600(SB), Z3, Z4
+	VFMADD213PS.BCST consts<>+1632(SB), Z3, Z4
+	VMULPS           Z3, Z3, Z7
+	VMULPS           Z4, Z7, Z4
+	VFMADD231PS.BCST consts<>+160(SB), Z3, Z4
+	VPERMPS          pow_full_hi<>+0(SB), Z12, Z3
+	VPERMPS          pow_full_lo<>+0(SB), Z12, Z7
+	VFMADD231PS      Z4, Z3, Z7
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD       Z6, Z30, Z22
-	VPSRAD       $0x03, Z22, Z22
-	VADDPS       Z25, Z21, Z26
-	VPSLLD       $0x17, Z22, Z27
-	VPADDD       Z27, Z26, Z27
-	VPMINUD.BCST consts<>+928(SB), Z27, Z27
+	VPSUBD.BCST  consts<>+1536(SB), Z12, Z4
+	VPSRAD       $0x03, Z4, Z4
+	VADDPS       Z7, Z3, Z8
+	VPSLLD       $0x17, Z4, Z9
+	VPADDD       Z9, Z8, Z9
+	VPMINUD.BCST consts<>+928(SB), Z9, Z9
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z28, Z28, Z28
-	VPMINSD      Z28, Z22, Z22
-	VBROADCASTSS consts<>+1792(SB), Z28
-	VPSUBD       Z22, Z28, Z22
-	VPSLLD       $0x17, Z22, Z22
-	VADDPS       Z21, Z22, Z28
-	VSUBPS       Z22, Z28, Z29
-	VSUBPS       Z29, Z21, Z21
-	VADDPS       Z25, Z21, Z21
-	VADDPS       Z21, Z28, Z21
-	VCMPPS       $0x11, Z22, Z26, K1
-	VPSUBD       Z22, Z21, Z21
-	VBLENDMPS    Z21, Z27, K1, Z21
+	VPXORD       Z10, Z10, Z10
+	VPMINSD      Z10, Z4, Z4
+	VBROADCASTSS consts<>+1792(SB), Z10
+	VPSUBD       Z4, Z10, Z4
+	VPSLLD       $0x17, Z4, Z4
+	VADDPS       Z3, Z4, Z10
+	VSUBPS       Z4, Z10, Z11
+	VSUBPS       Z11, Z3, Z3
+	VADDPS       Z7, Z3, Z3
+	VADDPS       Z3, Z10, Z3
+	VCMPPS       $0x11, Z4, Z8, K1
+	VPSUBD       Z4, Z3, Z3
+	VBLENDMPS    Z3, Z9, K1, Z3
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z22
-	VCMPPS         $0x11, Z24, Z22, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z21, K1, Z21
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K1
-	VPXORD         Z22, Z22, Z22
-	VBLENDMPS      Z22, Z21, K1, Z21
-	VPXORD         Z22, Z22, Z22
-	VPCMPD         $0x00, Z22, Z23, K1
-	VPMOVD2M       Z20, K2
-	VPXORD         Z22, Z22, Z22
-	VBLENDMPS.BCST consts<>+928(SB), Z22, K2, Z22
-	VBLENDMPS      Z22, Z21, K1, Z21
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K1
-	VPMOVD2M       Z20, K2
-	VPXORD         Z20, Z20, Z20
-	VBROADCASTSS   consts<>+928(SB), Z22
-	VBLENDMPS      Z20, Z22, K2, Z20
-	VBLENDMPS      Z20, Z21, K1, Z20
+	VBROADCASTSS   consts<>+1824(SB), Z4
+	VCMPPS         $0x11, Z6, Z4, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z3, K1, Z3
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z6, K1
+	VPXORD         Z4, Z4, Z4
+	VBLENDMPS      Z4, Z3, K1, Z3
+	VPXORD         Z4, Z4, Z4
+	VPCMPD         $0x00, Z4, Z5, K1
+	VPMOVD2M       Z2, K2
+	VPXORD         Z4, Z4, Z4
+	VBLENDMPS.BCST consts<>+928(SB), Z4, K2, Z4
+	VBLENDMPS      Z4, Z3, K1, Z3
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z5, K1
+	VPMOVD2M       Z2, K2
+	VPXORD         Z2, Z2, Z2
+	VBROADCASTSS   consts<>+928(SB), Z4
+	VBLENDMPS      Z2, Z4, K2, Z2
+	VBLENDMPS      Z2, Z3, K1, Z2
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R9), Z21
-	VPANDD         Z21, Z18, Z21
-	VPORD          Z21, Z20, Z20
-	VPXORD         Z21, Z21, Z21
-	VPCMPD         $0x06, Z21, Z23, K1
-	VBROADCASTSS   consts<>+928(SB), Z21
-	VPCMPD         $0x06, Z23, Z21, K2
+	VBROADCASTSS   12(R9), Z3
+	VPANDD         Z3, Z0, Z3
+	VPORD          Z3, Z2, Z2
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x06, Z3, Z5, K1
+	VBROADCASTSS   consts<>+928(SB), Z3
+	VPCMPD         $0x06, Z5, Z3, K2
 	KANDW          K1, K2, K1
-	VBROADCASTSS   16(R9), Z21
-	VPANDD         Z21, Z18, Z18
-	VPXORD         Z21, Z21, Z21
-	VPCMPD         $0x06, Z18, Z21, K2
+	VBROADCASTSS   16(R9), Z3
+	VPANDD         Z3, Z0, Z0
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x06, Z0, Z3, K2
 	KANDW          K1, K2, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z23, K2
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z5, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z20, K1, Z18
+	VBLENDMPS.BCST consts<>+608(SB), Z2, K1, Z0
 
-focusdone83:
+focusdone11:
 	// loss = (alpha ce) q^gamma
-	VMULPS       Z18, Z19, Z18
-	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z19, K1
-	VBLENDMPS    Z18, Z19, K1, Z18
-	VPMINUD.BCST consts<>+608(SB), Z18, Z18
-	VMOVUPS      Z18, (CX)
+	VMULPS       Z0, Z1, Z0
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z1, K1
+	VBLENDMPS    Z0, Z1, K1, Z0
+	VPMINUD.BCST consts<>+608(SB), Z0, Z0
+	VMOVUPS      Z0, (CX)
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
 	ADDQ         $+64, BX
@@ -5691,340 +5997,385 @@ focusdone83:
 	ADDQ         $-16, R8
 	CMPQ         R8, $+1
 	JGE          slow
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+1184(SB), Z1
+	VBROADCASTSS consts<>+128(SB), Z2
+	VBROADCASTSS consts<>+2144(SB), Z3
+	VBROADCASTSS consts<>+32(SB), Z4
+	VBROADCASTSS consts<>+64(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+224(SB), Z9
+	VBROADCASTSS consts<>+256(SB), Z10
+	VBROADCASTSS consts<>+288(SB), Z11
+	VBROADCASTSS consts<>+320(SB), Z12
+	VBROADCASTSS consts<>+352(SB), Z13
+	VMOVUPS      exp_one<>+0(SB), Z14
+	VBROADCASTSS consts<>+1888(SB), Z15
+	VBROADCASTSS consts<>+1920(SB), Z16
+	VBROADCASTSS consts<>+1952(SB), Z17
+	VBROADCASTSS consts<>+1984(SB), Z18
+	VBROADCASTSS consts<>+2016(SB), Z19
+	VBROADCASTSS consts<>+2048(SB), Z20
+	VBROADCASTSS consts<>+2080(SB), Z21
+	VBROADCASTSS consts<>+2112(SB), Z22
 	JMP          loop
 
 slowvector:
-	MOVL    $0x0000ffff, R8
-	BZHIL   AX, R8, R8
-	KMOVW   R8, K1
-	VMOVAPS Z0, Z18
-	VMOVUPS (DX), K1, Z18
-	VPXORD  Z19, Z19, Z19
-	VMOVUPS (BX), K1, Z19
+	MOVL         $0x0000ffff, R8
+	BZHIL        AX, R8, R8
+	KMOVW        R8, K1
+	VBROADCASTSS consts<>+384(SB), Z0
+	VMOVUPS      (DX), K1, Z0
+	VPXORD       Z1, Z1, Z1
+	VMOVUPS      (BX), K1, Z1
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD        Z7, Z18, Z20
-	VSUBPS       Z9, Z20, Z20
-	VBROADCASTSS consts<>+416(SB), Z21
-	VMAXPS       Z20, Z21, Z20
+	VPORD.BCST   consts<>+1184(SB), Z0, Z2
+	VSUBPS.BCST  consts<>+64(SB), Z2, Z2
+	VBROADCASTSS consts<>+416(SB), Z3
+	VMAXPS       Z2, Z3, Z2
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z3, Z21
-	VFMADD231PS Z10, Z20, Z21
-	VSUBPS      Z3, Z21, Z22
+	VBROADCASTSS     consts<>+96(SB), Z3
+	VFMADD213PS.BCST consts<>+128(SB), Z2, Z3
+	VSUBPS.BCST      consts<>+128(SB), Z3, Z4
 
 	// r = c - n ln2
-	VMOVAPS      Z20, Z23
-	VFNMADD231PS Z4, Z22, Z23
-	VFNMADD231PS Z11, Z22, Z23
+	VMOVAPS           Z2, Z5
+	VFNMADD231PS.BCST consts<>+160(SB), Z4, Z5
+	VFNMADD231PS.BCST consts<>+192(SB), Z4, Z5
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS      Z13, Z24
-	VFMADD231PS  Z12, Z23, Z24
-	VFMADD213PS  Z14, Z23, Z24
-	VFMADD213PS  Z15, Z23, Z24
-	VFMADD213PS  Z16, Z24, Z23
-	VCMPPS.BCST  $0x11, consts<>+480(SB), Z20, K2
-	VBROADCASTSS consts<>+512(SB), Z20
-	VMOVAPS.Z    Z20, K2, Z20
+	VBROADCASTSS     consts<>+224(SB), Z6
+	VFMADD213PS.BCST consts<>+256(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+288(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+320(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+352(SB), Z6, Z5
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z2, K2
+	VBROADCASTSS     consts<>+512(SB), Z2
+	VMOVAPS.Z        Z2, K2, Z2
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z21, Z21
-	VFMADD231PS  Z23, Z21, Z21
-	VBROADCASTSS consts<>+544(SB), Z23
-	VMOVAPS.Z    Z23, K2, Z23
-	VADDPS       Z23, Z22, Z22
-	VSCALEFPS    Z22, Z21, Z21
+	VPERMPS      exp_t<>+0(SB), Z3, Z3
+	VFMADD231PS  Z5, Z3, Z3
+	VBROADCASTSS consts<>+544(SB), Z5
+	VMOVAPS.Z    Z5, K2, Z5
+	VADDPS       Z5, Z4, Z4
+	VSCALEFPS    Z4, Z3, Z3
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z20, Z21, Z20
-	VADDPS.BCST  consts<>+576(SB), Z21, Z21
-	VPSUBD.BCST  consts<>+576(SB), Z21, Z21
-	VPMAXSD      Z21, Z20, Z20
-	VPMINUD.BCST consts<>+608(SB), Z20, Z20
+	VPSUBD       Z2, Z3, Z2
+	VADDPS.BCST  consts<>+576(SB), Z3, Z3
+	VPSUBD.BCST  consts<>+576(SB), Z3, Z3
+	VPMAXSD      Z3, Z2, Z2
+	VPMINUD.BCST consts<>+608(SB), Z2, Z2
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z20, K2
-	VBROADCASTSS consts<>+1216(SB), Z21
-	VMAXPS       Z20, Z21, Z21
-	VADDPS       Z0, Z21, Z22
-	VDIVPS       Z22, Z0, Z22
-	VMULPS       Z22, Z21, Z23
-	VBLENDMPS    Z20, Z23, K2, Z23
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z2, K2
+	VBROADCASTSS consts<>+1216(SB), Z3
+	VMAXPS       Z2, Z3, Z3
+	VBROADCASTSS consts<>+384(SB), Z4
+	VADDPS.BCST  consts<>+384(SB), Z3, Z5
+	VDIVPS       Z5, Z4, Z4
+	VMULPS       Z4, Z3, Z5
+	VBLENDMPS    Z2, Z5, K2, Z5
 
 	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z24
-	VFMADD213PS.BCST consts<>+1920(SB), Z21, Z24
-	VFMADD213PS.BCST consts<>+1952(SB), Z21, Z24
-	VFMADD213PS.BCST consts<>+1984(SB), Z21, Z24
-	VFMADD213PS.BCST consts<>+2016(SB), Z21, Z24
-	VFMADD213PS.BCST consts<>+2048(SB), Z21, Z24
-	VFMADD213PS.BCST consts<>+2080(SB), Z21, Z24
-	VFMADD213PS.BCST consts<>+2112(SB), Z21, Z24
-	VMULPS           Z24, Z21, Z24
-	VFMADD231PS      Z24, Z21, Z21
-	VBLENDMPS        Z20, Z21, K2, Z20
-	VPMOVD2M         Z18, K2
-	VBLENDMPS        Z23, Z22, K2, Z21
-	VPMOVD2M         Z18, K2
-	VBLENDMPS        Z22, Z23, K2, Z22
+	VBROADCASTSS     consts<>+1888(SB), Z6
+	VFMADD213PS.BCST consts<>+1920(SB), Z3, Z6
+	VFMADD213PS.BCST consts<>+1952(SB), Z3, Z6
+	VFMADD213PS.BCST consts<>+1984(SB), Z3, Z6
+	VFMADD213PS.BCST consts<>+2016(SB), Z3, Z6
+	VFMADD213PS.BCST consts<>+2048(SB), Z3, Z6
+	VFMADD213PS.BCST consts<>+2080(SB), Z3, Z6
+	VFMADD213PS.BCST consts<>+2112(SB), Z3, Z6
+	VMULPS           Z6, Z3, Z6
+	VFMADD231PS      Z6, Z3, Z3
+	VBLENDMPS        Z2, Z3, K2, Z2
+	VPMOVD2M         Z0, K2
+	VBLENDMPS        Z5, Z4, K2, Z3
+	VPMOVD2M         Z0, K2
+	VBLENDMPS        Z4, Z5, K2, Z4
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z19, Z0, Z23
-	VPMOVD2M    Z18, K2
-	VBLENDMPS   Z19, Z23, K2, Z24
-	VPANDD      Z8, Z18, Z18
-	VPXORD      Z25, Z25, Z25
-	VCMPPS      $0x11, Z24, Z25, K2
-	VMOVAPS.Z   Z18, K2, Z18
-	VFMADD231PS Z18, Z24, Z20
+	VBROADCASTSS consts<>+384(SB), Z5
+	VSUBPS       Z1, Z5, Z5
+	VPMOVD2M     Z0, K2
+	VBLENDMPS    Z1, Z5, K2, Z6
+	VPANDD.BCST  consts<>+32(SB), Z0, Z0
+	VPXORD       Z7, Z7, Z7
+	VCMPPS       $0x11, Z6, Z7, K2
+	VMOVAPS.Z    Z0, K2, Z0
+	VFMADD231PS  Z0, Z6, Z2
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z19, Z22, Z18
-	VFMADD231PS  Z23, Z21, Z18
-	VBROADCASTSS 12(SI), Z21
-	VBROADCASTSS 16(SI), Z22
-	VMULPS       Z23, Z22, Z22
-	VFMADD231PS  Z19, Z21, Z22
-	VMULPS       Z20, Z22, Z19
+	VMULPS       Z1, Z4, Z0
+	VFMADD231PS  Z5, Z3, Z0
+	VBROADCASTSS 12(SI), Z3
+	VBROADCASTSS 16(SI), Z4
+	VMULPS       Z5, Z4, Z4
+	VFMADD231PS  Z1, Z3, Z4
+	VMULPS       Z2, Z4, Z1
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_84
-	VMULPS Z18, Z18, Z18
-	JMP    focusdone84
+	JGE    focusnot0_12
+	VMULPS Z0, Z0, Z0
+	JMP    focusdone12
 
-focusnot0_84:
-	CMPQ    DI, $+2
-	JGE     focusnot1_84
-	VMOVAPS Z0, Z18
-	JMP     focusdone84
+focusnot0_12:
+	CMPQ         DI, $+2
+	JGE          focusnot1_12
+	VBROADCASTSS consts<>+384(SB), Z0
+	JMP          focusdone12
 
-focusnot1_84:
+focusnot1_12:
 	CMPQ DI, $+3
-	JGE  focusnot2_84
-	JMP  focusdone84
+	JGE  focusnot2_12
+	JMP  focusdone12
 
-focusnot2_84:
+focusnot2_12:
 	CMPQ    DI, $+4
-	JGE     focusnot3_84
-	VSQRTPS Z18, Z18
-	JMP     focusdone84
+	JGE     focusnot3_12
+	VSQRTPS Z0, Z0
+	JMP     focusdone12
 
-focusnot3_84:
+focusnot3_12:
 	CMPQ         DI, $+5
-	JGE          focusnot4_84
-	VSQRTPS      Z18, Z20
-	VMOVAPS      Z18, Z21
-	VFNMADD231PS Z20, Z20, Z21
-	VMULPS       Z5, Z20, Z22
-	VMULPS       Z22, Z21, Z21
-	VFMADD231PS  Z20, Z18, Z21
-	VMOVAPS      Z21, Z18
-	JMP          focusdone84
+	JGE          focusnot4_12
+	VSQRTPS      Z0, Z2
+	VMOVAPS      Z0, Z3
+	VFNMADD231PS Z2, Z2, Z3
+	VMULPS.BCST  consts<>+2144(SB), Z2, Z4
+	VMULPS       Z4, Z3, Z3
+	VFMADD231PS  Z2, Z0, Z3
+	VMOVAPS      Z3, Z0
+	JMP          focusdone12
 
-focusnot4_84:
-	CMPQ         DI, $+6
-	JGE          focusnot5_84
-	VSQRTPS      Z18, Z20
-	VMULPS       Z18, Z18, Z21
-	VMOVAPS      Z21, Z22
-	VFMSUB231PS  Z18, Z18, Z22
-	VMOVAPS      Z18, Z23
-	VFNMADD231PS Z20, Z20, Z23
-	VMULPS       Z23, Z18, Z18
-	VFMADD231PS  Z5, Z18, Z22
-	VMULPS       Z20, Z22, Z18
-	VFMADD231PS  Z20, Z21, Z18
-	JMP          focusdone84
+focusnot4_12:
+	CMPQ             DI, $+6
+	JGE              focusnot5_12
+	VSQRTPS          Z0, Z2
+	VMULPS           Z0, Z0, Z3
+	VMOVAPS          Z3, Z4
+	VFMSUB231PS      Z0, Z0, Z4
+	VMOVAPS          Z0, Z5
+	VFNMADD231PS     Z2, Z2, Z5
+	VMULPS           Z5, Z0, Z0
+	VFMADD231PS.BCST consts<>+2144(SB), Z0, Z4
+	VMULPS           Z2, Z4, Z0
+	VFMADD231PS      Z2, Z3, Z0
+	JMP              focusdone12
 
-focusnot5_84:
+focusnot5_12:
 	CMPQ        DI, $+7
-	JGE         focusnot6_84
-	VMULPS      Z18, Z18, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z18, Z18, Z21
-	VMULPS      Z18, Z21, Z21
-	VFMADD231PS Z18, Z20, Z21
-	VMOVAPS     Z21, Z18
-	JMP         focusdone84
+	JGE         focusnot6_12
+	VMULPS      Z0, Z0, Z2
+	VMOVAPS     Z2, Z3
+	VFMSUB231PS Z0, Z0, Z3
+	VMULPS      Z0, Z3, Z3
+	VFMADD231PS Z0, Z2, Z3
+	VMOVAPS     Z3, Z0
+	JMP         focusdone12
 
-focusnot6_84:
+focusnot6_12:
 	CMPQ        DI, $+8
-	JGE         focusnot7_84
-	VMULPS      Z18, Z18, Z20
-	VFMSUB213PS Z20, Z18, Z18
-	VADDPS      Z20, Z20, Z21
-	VMULPS      Z18, Z21, Z18
-	VFMADD231PS Z20, Z20, Z18
-	JMP         focusdone84
+	JGE         focusnot7_12
+	VMULPS      Z0, Z0, Z2
+	VFMSUB213PS Z2, Z0, Z0
+	VADDPS      Z2, Z2, Z3
+	VMULPS      Z0, Z3, Z0
+	VFMADD231PS Z2, Z2, Z0
+	JMP         focusdone12
 
-focusnot7_84:
+focusnot7_12:
 	CMPQ        DI, $+9
-	JGE         focusnot8_84
-	VMULPS      Z18, Z18, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z18, Z18, Z21
-	VMULPS      Z20, Z20, Z22
-	VADDPS      Z20, Z20, Z23
-	VFMSUB213PS Z22, Z20, Z20
-	VFMADD231PS Z21, Z23, Z20
-	VMULPS      Z18, Z20, Z20
-	VFMADD231PS Z18, Z22, Z20
-	VMOVAPS     Z20, Z18
-	JMP         focusdone84
+	JGE         focusnot8_12
+	VMULPS      Z0, Z0, Z2
+	VMOVAPS     Z2, Z3
+	VFMSUB231PS Z0, Z0, Z3
+	VMULPS      Z2, Z2, Z4
+	VADDPS      Z2, Z2, Z5
+	VFMSUB213PS Z4, Z2, Z2
+	VFMADD231PS Z3, Z5, Z2
+	VMULPS      Z0, Z2, Z2
+	VFMADD231PS Z0, Z4, Z2
+	VMOVAPS     Z2, Z0
+	JMP         focusdone12
 
-focusnot8_84:
+focusnot8_12:
 	LEAQ         24(SI), R8
-	VBROADCASTSS (R8), Z20
-	VBROADCASTSS 4(R8), Z21
-	VBROADCASTSS 8(R8), Z22
+	VBROADCASTSS (R8), Z2
+	VBROADCASTSS 4(R8), Z3
+	VBROADCASTSS 8(R8), Z4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD       Z8, Z18, Z23
-	VPSUBD.BCST  consts<>+1248(SB), Z23, Z24
-	VCVTDQ2PS    Z23, Z25
-	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
-	VBROADCASTSS consts<>+1120(SB), Z26
-	VPCMPD       $0x06, Z23, Z26, K2
-	VBLENDMPS    Z25, Z24, K2, Z24
-	VPSRAD       $0x17, Z24, Z25
-	VPSRLD       $0x14, Z24, Z26
-	VPANDD.BCST  consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST  consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS    Z25, Z25
+	VPANDD.BCST  consts<>+32(SB), Z0, Z5
+	VPSUBD.BCST  consts<>+1248(SB), Z5, Z6
+	VCVTDQ2PS    Z5, Z7
+	VPSUBD.BCST  consts<>+1760(SB), Z7, Z7
+	VBROADCASTSS consts<>+1120(SB), Z8
+	VPCMPD       $0x06, Z5, Z8, K2
+	VBLENDMPS    Z7, Z6, K2, Z6
+	VPSRAD       $0x17, Z6, Z7
+	VPSRLD       $0x14, Z6, Z8
+	VPANDD.BCST  consts<>+1280(SB), Z6, Z6
+	VPADDD.BCST  consts<>+1312(SB), Z6, Z6
+	VCVTDQ2PS    Z7, Z7
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
+	VPERMPS          pow_r<>+0(SB), Z8, Z9
+	VFMADD213PS.BCST consts<>+672(SB), Z9, Z6
+	VMULPS.BCST      consts<>+1344(SB), Z6, Z9
+	VMOVAPS          Z6, Z10
+	VFMADD231PS      Z9, Z6, Z10
+	VSUBPS           Z10, Z6, Z11
+	VFMADD231PS      Z9, Z6, Z11
+	VMULPS           Z6, Z6, Z9
+	VBROADCASTSS     consts<>+1376(SB), Z12
+	VFMADD213PS.BCST consts<>+1408(SB), Z6, Z12
+	VFMADD213PS.BCST consts<>+1440(SB), Z6, Z12
+	VFMADD213PS.BCST consts<>+1472(SB), Z6, Z12
+	VFMADD213PS.BCST consts<>+1504(SB), Z6, Z12
+	VMULPS           Z6, Z9, Z6
+	VFMADD231PS      Z12, Z6, Z11
+	VADDPS           Z11, Z10, Z6
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z20, Z27
-	VFMSUB213PS Z27, Z20, Z25
-	VFMADD213PS Z27, Z21, Z24
+	VPERMPS     pow_th<>+0(SB), Z8, Z9
+	VADDPS      Z9, Z7, Z7
+	VMULPS      Z7, Z2, Z9
+	VFMSUB213PS Z9, Z2, Z7
+	VFMADD213PS Z9, Z3, Z6
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z6, Z24, Z30
-	VSUBPS      Z6, Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z21, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z20, Z25
-	VFMADD231PS Z28, Z22, Z25
-	VFMADD231PS Z29, Z21, Z25
-	VADDPS      Z25, Z27, Z21
+	VADDPS.BCST consts<>+1536(SB), Z6, Z12
+	VSUBPS.BCST consts<>+1536(SB), Z12, Z13
+	VSUBPS      Z13, Z9, Z9
+	VFMADD231PS Z10, Z3, Z9
+	VPERMPS     pow_tl<>+0(SB), Z8, Z8
+	VFMADD231PS Z8, Z2, Z7
+	VFMADD231PS Z10, Z4, Z7
+	VFMADD231PS Z11, Z3, Z7
+	VADDPS      Z7, Z9, Z3
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
-	VMULPS           Z21, Z21, Z25
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS      Z4, Z21, Z22
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z22, Z21, Z25
+	VBROADCASTSS     consts<>+1568(SB), Z4
+	VFMADD213PS.BCST consts<>+1600(SB), Z3, Z4
+	VFMADD213PS.BCST consts<>+1632(SB), Z3, Z4
+	VMULPS           Z3, Z3, Z7
+	VMULPS           Z4, Z7, Z4
+	VFMADD231PS.BCST consts<>+160(SB), Z3, Z4
+	VPERMPS          pow_full_hi<>+0(SB), Z12, Z3
+	VPERMPS          pow_full_lo<>+0(SB), Z12, Z7
+	VFMADD231PS      Z4, Z3, Z7
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD       Z6, Z30, Z22
-	VPSRAD       $0x03, Z22, Z22
-	VADDPS       Z25, Z21, Z26
-	VPSLLD       $0x17, Z22, Z27
-	VPADDD       Z27, Z26, Z27
-	VPMINUD.BCST consts<>+928(SB), Z27, Z27
+	VPSUBD.BCST  consts<>+1536(SB), Z12, Z4
+	VPSRAD       $0x03, Z4, Z4
+	VADDPS       Z7, Z3, Z8
+	VPSLLD       $0x17, Z4, Z9
+	VPADDD       Z9, Z8, Z9
+	VPMINUD.BCST consts<>+928(SB), Z9, Z9
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z28, Z28, Z28
-	VPMINSD      Z28, Z22, Z22
-	VBROADCASTSS consts<>+1792(SB), Z28
-	VPSUBD       Z22, Z28, Z22
-	VPSLLD       $0x17, Z22, Z22
-	VADDPS       Z21, Z22, Z28
-	VSUBPS       Z22, Z28, Z29
-	VSUBPS       Z29, Z21, Z21
-	VADDPS       Z25, Z21, Z21
-	VADDPS       Z21, Z28, Z21
-	VCMPPS       $0x11, Z22, Z26, K2
-	VPSUBD       Z22, Z21, Z21
-	VBLENDMPS    Z21, Z27, K2, Z21
+	VPXORD       Z10, Z10, Z10
+	VPMINSD      Z10, Z4, Z4
+	VBROADCASTSS consts<>+1792(SB), Z10
+	VPSUBD       Z4, Z10, Z4
+	VPSLLD       $0x17, Z4, Z4
+	VADDPS       Z3, Z4, Z10
+	VSUBPS       Z4, Z10, Z11
+	VSUBPS       Z11, Z3, Z3
+	VADDPS       Z7, Z3, Z3
+	VADDPS       Z3, Z10, Z3
+	VCMPPS       $0x11, Z4, Z8, K2
+	VPSUBD       Z4, Z3, Z3
+	VBLENDMPS    Z3, Z9, K2, Z3
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z22
-	VCMPPS         $0x11, Z24, Z22, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z21, K2, Z21
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K2
-	VPXORD         Z22, Z22, Z22
-	VBLENDMPS      Z22, Z21, K2, Z21
-	VPXORD         Z22, Z22, Z22
-	VPCMPD         $0x00, Z22, Z23, K2
-	VPMOVD2M       Z20, K3
-	VPXORD         Z22, Z22, Z22
-	VBLENDMPS.BCST consts<>+928(SB), Z22, K3, Z22
-	VBLENDMPS      Z22, Z21, K2, Z21
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K2
-	VPMOVD2M       Z20, K3
-	VPXORD         Z20, Z20, Z20
-	VBROADCASTSS   consts<>+928(SB), Z22
-	VBLENDMPS      Z20, Z22, K3, Z20
-	VBLENDMPS      Z20, Z21, K2, Z20
+	VBROADCASTSS   consts<>+1824(SB), Z4
+	VCMPPS         $0x11, Z6, Z4, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z3, K2, Z3
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z6, K2
+	VPXORD         Z4, Z4, Z4
+	VBLENDMPS      Z4, Z3, K2, Z3
+	VPXORD         Z4, Z4, Z4
+	VPCMPD         $0x00, Z4, Z5, K2
+	VPMOVD2M       Z2, K3
+	VPXORD         Z4, Z4, Z4
+	VBLENDMPS.BCST consts<>+928(SB), Z4, K3, Z4
+	VBLENDMPS      Z4, Z3, K2, Z3
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z5, K2
+	VPMOVD2M       Z2, K3
+	VPXORD         Z2, Z2, Z2
+	VBROADCASTSS   consts<>+928(SB), Z4
+	VBLENDMPS      Z2, Z4, K3, Z2
+	VBLENDMPS      Z2, Z3, K2, Z2
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R8), Z21
-	VPANDD         Z21, Z18, Z21
-	VPORD          Z21, Z20, Z20
-	VPXORD         Z21, Z21, Z21
-	VPCMPD         $0x06, Z21, Z23, K2
-	VBROADCASTSS   consts<>+928(SB), Z21
-	VPCMPD         $0x06, Z23, Z21, K3
+	VBROADCASTSS   12(R8), Z3
+	VPANDD         Z3, Z0, Z3
+	VPORD          Z3, Z2, Z2
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x06, Z3, Z5, K2
+	VBROADCASTSS   consts<>+928(SB), Z3
+	VPCMPD         $0x06, Z5, Z3, K3
 	KANDW          K2, K3, K2
-	VBROADCASTSS   16(R8), Z21
-	VPANDD         Z21, Z18, Z18
-	VPXORD         Z21, Z21, Z21
-	VPCMPD         $0x06, Z18, Z21, K3
+	VBROADCASTSS   16(R8), Z3
+	VPANDD         Z3, Z0, Z0
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x06, Z0, Z3, K3
 	KANDW          K2, K3, K2
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z23, K3
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z5, K3
 	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z20, K2, Z18
+	VBLENDMPS.BCST consts<>+608(SB), Z2, K2, Z0
 
-focusdone84:
+focusdone12:
 	// loss = (alpha ce) q^gamma
-	VMULPS       Z18, Z19, Z18
-	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z19, K2
-	VBLENDMPS    Z18, Z19, K2, Z18
-	VPMINUD.BCST consts<>+608(SB), Z18, Z18
-	VMOVUPS      Z18, K1, (CX)
-	ADDQ         $+64, CX
-	ADDQ         $+64, DX
-	ADDQ         $+64, BX
-	ADDQ         $-16, AX
-	CMPQ         AX, $+1
-	JGE          vector
-	VZEROUPPER
-	RET
+	VMULPS       Z0, Z1, Z0
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z1, K2
+	VBLENDMPS    Z0, Z1, K2, Z0
+	VPMINUD.BCST consts<>+608(SB), Z0, Z0
+	VMOVUPS      Z0, K1, (CX)
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+1184(SB), Z1
+	VBROADCASTSS consts<>+128(SB), Z2
+	VBROADCASTSS consts<>+2144(SB), Z3
+	VBROADCASTSS consts<>+32(SB), Z4
+	VBROADCASTSS consts<>+64(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+224(SB), Z9
+	VBROADCASTSS consts<>+256(SB), Z10
+	VBROADCASTSS consts<>+288(SB), Z11
+	VBROADCASTSS consts<>+320(SB), Z12
+	VBROADCASTSS consts<>+352(SB), Z13
+	VMOVUPS      exp_one<>+0(SB), Z14
+	VBROADCASTSS consts<>+1888(SB), Z15
+	VBROADCASTSS consts<>+1920(SB), Z16
+	VBROADCASTSS consts<>+1952(SB), Z17
+	VBROADCASTSS consts<>+1984(SB), Z18
+	VBROADCASTSS consts<>+2016(SB), Z19
+	VBROADCASTSS consts<>+2048(SB), Z20
+	VBROADCASTSS consts<>+2080(SB), Z21
+	VBROADCASTSS consts<>+2112(SB), Z22
+	JMP          nextvector
 
 // func sigmoidLossAVX2(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·sigmoidLossAVX2(SB), NOSPLIT, $96-40
 	VBROADCASTSS consts<>+384(SB), Y0
 	VMOVUPS      exp_one<>+0(SB), Y1
-	VBROADCASTSS consts<>+1664(SB), Y2
+	VBROADCASTSS consts<>+1184(SB), Y2
+	VBROADCASTSS consts<>+128(SB), Y3
+	VBROADCASTSS consts<>+2144(SB), Y4
+	VBROADCASTSS consts<>+32(SB), Y5
+	VBROADCASTSS consts<>+64(SB), Y6
 	MOVQ         n+24(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         logits+8(FP), DX
@@ -6037,428 +6388,444 @@ loop:
 	JLT  rest
 
 block:
-	VBROADCASTSS 20(SI), Y3
+	VBROADCASTSS 20(SI), Y7
 
 	// any |x| > limit, or NaN?
-	VMOVUPS   (DX), Y4
-	VPAND     consts<>+32(SB), Y4, Y4
-	VMOVUPS   32(DX), Y5
-	VPAND     consts<>+32(SB), Y5, Y5
-	VPMAXSD   Y5, Y4, Y4
-	VPCMPGTD  Y3, Y4, Y3
-	VMOVMSKPS Y3, R8
+	VPAND     (DX), Y5, Y8
+	VPAND     32(DX), Y5, Y9
+	VPMAXSD   Y9, Y8, Y8
+	VPCMPGTD  Y7, Y8, Y7
+	VMOVMSKPS Y7, R8
 	TESTL     R8, R8
 	JNE       slowblock
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVUPS      (BX), Y3
-	VFNMADD231PS Y3, Y3, Y3
-	VMOVUPS      32(BX), Y4
-	VFNMADD231PS Y4, Y4, Y4
-	VPOR         Y4, Y3, Y3
-	VPTEST       Y3, Y3
+	VMOVUPS      (BX), Y7
+	VFNMADD231PS Y7, Y7, Y7
+	VMOVUPS      32(BX), Y8
+	VFNMADD231PS Y8, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPTEST       Y7, Y7
 	JNE          otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VMOVUPS (DX), Y3
-	VMOVUPS 32(DX), Y4
-	VPOR    consts<>+1184(SB), Y3, Y3
-	VPOR    consts<>+1184(SB), Y4, Y4
-	VSUBPS  consts<>+64(SB), Y3, Y3
-	VSUBPS  consts<>+64(SB), Y4, Y6
+	VPOR   (DX), Y2, Y7
+	VPOR   32(DX), Y2, Y8
+	VSUBPS Y6, Y7, Y7
+	VSUBPS Y6, Y8, Y10
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y4
-	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+128(SB), Y3, Y4
-	VFMADD213PS  consts<>+128(SB), Y6, Y7
-	VSUBPS       consts<>+128(SB), Y4, Y5
-	VSUBPS       consts<>+128(SB), Y7, Y8
+	VBROADCASTSS consts<>+96(SB), Y12
+	VMOVAPS      Y3, Y8
+	VFMADD231PS  Y12, Y7, Y8
+	VFMADD213PS  Y3, Y10, Y12
+	VSUBPS       Y3, Y8, Y9
+	VSUBPS       Y3, Y12, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y5, Y3
-	VFNMADD231PS consts<>+160(SB), Y8, Y6
-	VFNMADD231PS consts<>+192(SB), Y5, Y3
-	VFNMADD231PS consts<>+192(SB), Y8, Y6
+	VBROADCASTSS consts<>+160(SB), Y13
+	VFNMADD231PS Y13, Y9, Y7
+	VFNMADD231PS Y13, Y11, Y10
+	VBROADCASTSS consts<>+192(SB), Y13
+	VFNMADD231PS Y13, Y9, Y7
+	VFNMADD231PS Y13, Y11, Y10
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y5
-	VBROADCASTSS consts<>+224(SB), Y8
-	VFMADD213PS  consts<>+256(SB), Y3, Y5
-	VFMADD213PS  consts<>+256(SB), Y6, Y8
-	VFMADD213PS  consts<>+288(SB), Y3, Y5
-	VFMADD213PS  consts<>+288(SB), Y6, Y8
-	VFMADD213PS  consts<>+320(SB), Y3, Y5
-	VFMADD213PS  consts<>+320(SB), Y6, Y8
-	VFMADD213PS  consts<>+352(SB), Y5, Y3
-	VFMADD213PS  consts<>+352(SB), Y8, Y6
+	VBROADCASTSS consts<>+224(SB), Y9
+	VBROADCASTSS consts<>+256(SB), Y13
+	VMOVAPS      Y9, Y11
+	VFMADD213PS  Y13, Y7, Y11
+	VFMADD231PS  Y9, Y10, Y13
+	VBROADCASTSS consts<>+288(SB), Y9
+	VFMADD213PS  Y9, Y7, Y11
+	VFMADD231PS  Y13, Y10, Y9
+	VBROADCASTSS consts<>+320(SB), Y13
+	VFMADD213PS  Y13, Y7, Y11
+	VFMADD231PS  Y9, Y10, Y13
+	VBROADCASTSS consts<>+352(SB), Y9
+	VFMADD213PS  Y9, Y11, Y7
+	VFMADD231PS  Y13, Y10, Y9
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y4, Y1, Y5
-	VPERMILPS   Y7, Y1, Y8
-	VPSLLD      $0x15, Y4, Y4
-	VPSLLD      $0x15, Y7, Y7
-	VPADDD      Y4, Y5, Y4
-	VPADDD      Y7, Y8, Y5
-	VFMADD231PS Y3, Y4, Y4
-	VFMADD231PS Y6, Y5, Y5
-	VADDPS      Y0, Y4, Y3
-	VADDPS      Y0, Y5, Y6
-	VDIVPS      Y3, Y0, Y3
-	VDIVPS      Y6, Y0, Y8
-	VMULPS      Y3, Y4, Y6
-	VMULPS      Y8, Y5, Y9
+	VPERMILPS   Y8, Y1, Y10
+	VPERMILPS   Y12, Y1, Y11
+	VPSLLD      $0x15, Y8, Y8
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y8, Y10, Y8
+	VPADDD      Y12, Y11, Y10
+	VFMADD231PS Y7, Y8, Y8
+	VFMADD231PS Y9, Y10, Y10
+	VADDPS      Y0, Y8, Y7
+	VADDPS      Y0, Y10, Y9
+	VDIVPS      Y7, Y0, Y7
+	VDIVPS      Y9, Y0, Y12
+	VMULPS      Y7, Y8, Y9
+	VMULPS      Y12, Y10, Y13
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VMOVUPS   (BX), Y7
-	VMOVUPS   32(BX), Y10
-	VPSLLD    $0x02, Y7, Y7
-	VPSLLD    $0x02, Y10, Y10
-	VPAND     consts<>+1184(SB), Y7, Y7
-	VPAND     consts<>+1184(SB), Y10, Y10
-	VPXOR     (DX), Y7, Y7
-	VPXOR     32(DX), Y10, Y10
-	VBLENDVPS Y7, Y6, Y3, Y3
-	VBLENDVPS Y10, Y9, Y8, Y9
+	VMOVUPS   (BX), Y11
+	VMOVUPS   32(BX), Y14
+	VPSLLD    $0x02, Y11, Y11
+	VPSLLD    $0x02, Y14, Y14
+	VPAND     Y2, Y11, Y11
+	VPAND     Y2, Y14, Y14
+	VPXOR     (DX), Y11, Y11
+	VPXOR     32(DX), Y14, Y14
+	VBLENDVPS Y11, Y9, Y7, Y7
+	VBLENDVPS Y14, Y13, Y12, Y15
 
 	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y6
-	VBROADCASTSS consts<>+1888(SB), Y8
-	VFMADD213PS  consts<>+1920(SB), Y4, Y6
-	VFMADD213PS  consts<>+1920(SB), Y5, Y8
-	VFMADD213PS  consts<>+1952(SB), Y4, Y6
-	VFMADD213PS  consts<>+1952(SB), Y5, Y8
-	VFMADD213PS  consts<>+1984(SB), Y4, Y6
-	VFMADD213PS  consts<>+1984(SB), Y5, Y8
-	VFMADD213PS  consts<>+2016(SB), Y4, Y6
-	VFMADD213PS  consts<>+2016(SB), Y5, Y8
-	VFMADD213PS  consts<>+2048(SB), Y4, Y6
-	VFMADD213PS  consts<>+2048(SB), Y5, Y8
-	VFMADD213PS  consts<>+2080(SB), Y4, Y6
-	VFMADD213PS  consts<>+2080(SB), Y5, Y8
-	VFMADD213PS  consts<>+2112(SB), Y4, Y6
-	VFMADD213PS  consts<>+2112(SB), Y5, Y8
-	VMULPS       Y6, Y4, Y6
-	VMULPS       Y8, Y5, Y8
-	VFMADD231PS  Y6, Y4, Y4
-	VFMADD231PS  Y8, Y5, Y5
+	VBROADCASTSS consts<>+1888(SB), Y9
+	VBROADCASTSS consts<>+1920(SB), Y13
+	VMOVAPS      Y9, Y12
+	VFMADD213PS  Y13, Y8, Y12
+	VFMADD231PS  Y9, Y10, Y13
+	VBROADCASTSS consts<>+1952(SB), Y9
+	VFMADD213PS  Y9, Y8, Y12
+	VFMADD231PS  Y13, Y10, Y9
+	VBROADCASTSS consts<>+1984(SB), Y13
+	VFMADD213PS  Y13, Y8, Y12
+	VFMADD231PS  Y9, Y10, Y13
+	VBROADCASTSS consts<>+2016(SB), Y9
+	VFMADD213PS  Y9, Y8, Y12
+	VFMADD231PS  Y13, Y10, Y9
+	VBROADCASTSS consts<>+2048(SB), Y13
+	VFMADD213PS  Y13, Y8, Y12
+	VFMADD231PS  Y9, Y10, Y13
+	VBROADCASTSS consts<>+2080(SB), Y9
+	VFMADD213PS  Y9, Y8, Y12
+	VFMADD231PS  Y13, Y10, Y9
+	VBROADCASTSS consts<>+2112(SB), Y13
+	VFMADD213PS  Y13, Y8, Y12
+	VFMADD231PS  Y9, Y10, Y13
+	VMULPS       Y12, Y8, Y9
+	VMULPS       Y13, Y10, Y12
+	VFMADD231PS  Y9, Y8, Y8
+	VFMADD231PS  Y12, Y10, Y10
 
 	// ce = log1p(e) + max(v, 0)
-	VPXOR        Y6, Y6, Y6
-	VPXOR        Y8, Y8, Y8
-	VMAXPS       Y6, Y7, Y6
-	VMAXPS       Y8, Y10, Y7
-	VADDPS       Y6, Y4, Y4
-	VADDPS       Y7, Y5, Y6
-	VMOVUPS      (BX), Y5
-	VMOVUPS      32(BX), Y7
-	VPSLLD       $0x02, Y5, Y5
-	VPSLLD       $0x02, Y7, Y10
-	VBROADCASTSS 12(SI), Y7
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y12, Y12, Y12
+	VMAXPS       Y9, Y11, Y9
+	VMAXPS       Y12, Y14, Y11
+	VADDPS       Y9, Y8, Y8
+	VADDPS       Y11, Y10, Y10
+	VMOVUPS      (BX), Y9
+	VMOVUPS      32(BX), Y11
+	VPSLLD       $0x02, Y9, Y9
+	VPSLLD       $0x02, Y11, Y13
 	VBROADCASTSS 12(SI), Y11
-	VBROADCASTSS 16(SI), Y8
 	VBROADCASTSS 16(SI), Y12
-	VBLENDVPS    Y5, Y7, Y8, Y5
-	VBLENDVPS    Y10, Y11, Y12, Y7
-	VMULPS       Y4, Y5, Y4
-	VMULPS       Y6, Y7, Y5
+	VBLENDVPS    Y9, Y11, Y12, Y9
+	VBLENDVPS    Y13, Y11, Y12, Y11
+	VMULPS       Y8, Y9, Y8
+	VMULPS       Y10, Y11, Y9
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_157
-	VMULPS Y3, Y3, Y3
-	VMULPS Y9, Y9, Y9
-	JMP    focusdone157
+	JGE    focusnot0_61
+	VMULPS Y7, Y7, Y7
+	VMULPS Y15, Y15, Y15
+	JMP    focusdone61
 
-focusnot0_157:
+focusnot0_61:
 	CMPQ    DI, $+2
-	JGE     focusnot1_157
-	VMOVAPS Y0, Y3
-	VMOVAPS Y0, Y9
-	JMP     focusdone157
+	JGE     focusnot1_61
+	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y15
+	JMP     focusdone61
 
-focusnot1_157:
+focusnot1_61:
 	CMPQ DI, $+3
-	JGE  focusnot2_157
-	JMP  focusdone157
+	JGE  focusnot2_61
+	JMP  focusdone61
 
-focusnot2_157:
+focusnot2_61:
 	CMPQ    DI, $+4
-	JGE     focusnot3_157
-	VSQRTPS Y3, Y3
-	VSQRTPS Y9, Y9
-	JMP     focusdone157
+	JGE     focusnot3_61
+	VSQRTPS Y7, Y7
+	VSQRTPS Y15, Y15
+	JMP     focusdone61
 
-focusnot3_157:
+focusnot3_61:
 	CMPQ         DI, $+5
-	JGE          focusnot4_157
-	VSQRTPS      Y3, Y6
-	VMOVAPS      Y3, Y7
-	VFNMADD231PS Y6, Y6, Y7
-	VMULPS       consts<>+2144(SB), Y6, Y8
-	VMULPS       Y8, Y7, Y7
-	VFMADD231PS  Y6, Y3, Y7
-	VMOVAPS      Y7, Y3
-	VSQRTPS      Y9, Y6
-	VMOVAPS      Y9, Y7
-	VFNMADD231PS Y6, Y6, Y7
-	VMULPS       consts<>+2144(SB), Y6, Y8
-	VMULPS       Y8, Y7, Y7
-	VFMADD231PS  Y6, Y9, Y7
-	VMOVAPS      Y7, Y9
-	JMP          focusdone157
+	JGE          focusnot4_61
+	VSQRTPS      Y7, Y10
+	VMOVAPS      Y7, Y11
+	VFNMADD231PS Y10, Y10, Y11
+	VMULPS       Y4, Y10, Y12
+	VMULPS       Y12, Y11, Y11
+	VFMADD231PS  Y10, Y7, Y11
+	VMOVAPS      Y11, Y7
+	VSQRTPS      Y15, Y10
+	VMOVAPS      Y15, Y11
+	VFNMADD231PS Y10, Y10, Y11
+	VMULPS       Y4, Y10, Y12
+	VMULPS       Y12, Y11, Y11
+	VFMADD231PS  Y10, Y15, Y11
+	VMOVAPS      Y11, Y15
+	JMP          focusdone61
 
-focusnot4_157:
+focusnot4_61:
 	CMPQ         DI, $+6
-	JGE          focusnot5_157
-	VSQRTPS      Y3, Y6
-	VMULPS       Y3, Y3, Y7
-	VMOVAPS      Y7, Y8
-	VFMSUB231PS  Y3, Y3, Y8
-	VMOVAPS      Y3, Y10
-	VFNMADD231PS Y6, Y6, Y10
-	VMULPS       Y10, Y3, Y3
-	VFMADD231PS  consts<>+2144(SB), Y3, Y8
-	VMULPS       Y6, Y8, Y3
-	VFMADD231PS  Y6, Y7, Y3
-	VSQRTPS      Y9, Y6
-	VMULPS       Y9, Y9, Y7
-	VMOVAPS      Y7, Y8
-	VFMSUB231PS  Y9, Y9, Y8
-	VMOVAPS      Y9, Y10
-	VFNMADD231PS Y6, Y6, Y10
-	VMULPS       Y10, Y9, Y9
-	VFMADD231PS  consts<>+2144(SB), Y9, Y8
-	VMULPS       Y6, Y8, Y9
-	VFMADD231PS  Y6, Y7, Y9
-	JMP          focusdone157
+	JGE          focusnot5_61
+	VSQRTPS      Y7, Y10
+	VMULPS       Y7, Y7, Y11
+	VMOVAPS      Y11, Y12
+	VFMSUB231PS  Y7, Y7, Y12
+	VMOVAPS      Y7, Y13
+	VFNMADD231PS Y10, Y10, Y13
+	VMULPS       Y13, Y7, Y7
+	VFMADD231PS  Y4, Y7, Y12
+	VMULPS       Y10, Y12, Y7
+	VFMADD231PS  Y10, Y11, Y7
+	VSQRTPS      Y15, Y10
+	VMULPS       Y15, Y15, Y11
+	VMOVAPS      Y11, Y12
+	VFMSUB231PS  Y15, Y15, Y12
+	VMOVAPS      Y15, Y13
+	VFNMADD231PS Y10, Y10, Y13
+	VMULPS       Y13, Y15, Y13
+	VFMADD231PS  Y4, Y13, Y12
+	VMULPS       Y10, Y12, Y15
+	VFMADD231PS  Y10, Y11, Y15
+	JMP          focusdone61
 
-focusnot5_157:
+focusnot5_61:
 	CMPQ        DI, $+7
-	JGE         focusnot6_157
-	VMULPS      Y3, Y3, Y6
-	VMOVAPS     Y6, Y7
-	VFMSUB231PS Y3, Y3, Y7
-	VMULPS      Y3, Y7, Y7
-	VFMADD231PS Y3, Y6, Y7
-	VMOVAPS     Y7, Y3
-	VMULPS      Y9, Y9, Y6
-	VMOVAPS     Y6, Y7
-	VFMSUB231PS Y9, Y9, Y7
-	VMULPS      Y9, Y7, Y7
-	VFMADD231PS Y9, Y6, Y7
-	VMOVAPS     Y7, Y9
-	JMP         focusdone157
+	JGE         focusnot6_61
+	VMULPS      Y7, Y7, Y10
+	VMOVAPS     Y10, Y11
+	VFMSUB231PS Y7, Y7, Y11
+	VMULPS      Y7, Y11, Y11
+	VFMADD231PS Y7, Y10, Y11
+	VMOVAPS     Y11, Y7
+	VMULPS      Y15, Y15, Y10
+	VMOVAPS     Y10, Y11
+	VFMSUB231PS Y15, Y15, Y11
+	VMULPS      Y15, Y11, Y11
+	VFMADD231PS Y15, Y10, Y11
+	VMOVAPS     Y11, Y15
+	JMP         focusdone61
 
-focusnot6_157:
+focusnot6_61:
 	CMPQ        DI, $+8
-	JGE         focusnot7_157
-	VMULPS      Y3, Y3, Y6
-	VFMSUB213PS Y6, Y3, Y3
-	VADDPS      Y6, Y6, Y7
-	VMULPS      Y3, Y7, Y3
-	VFMADD231PS Y6, Y6, Y3
-	VMULPS      Y9, Y9, Y6
-	VFMSUB213PS Y6, Y9, Y9
-	VADDPS      Y6, Y6, Y7
-	VMULPS      Y9, Y7, Y9
-	VFMADD231PS Y6, Y6, Y9
-	JMP         focusdone157
+	JGE         focusnot7_61
+	VMULPS      Y7, Y7, Y10
+	VFMSUB213PS Y10, Y7, Y7
+	VADDPS      Y10, Y10, Y11
+	VMULPS      Y7, Y11, Y7
+	VFMADD231PS Y10, Y10, Y7
+	VMULPS      Y15, Y15, Y10
+	VFMSUB213PS Y10, Y15, Y15
+	VADDPS      Y10, Y10, Y11
+	VMULPS      Y15, Y11, Y15
+	VFMADD231PS Y10, Y10, Y15
+	JMP         focusdone61
 
-focusnot7_157:
+focusnot7_61:
 	CMPQ        DI, $+9
-	JGE         focusnot8_157
-	VMULPS      Y3, Y3, Y6
-	VMOVAPS     Y6, Y7
-	VFMSUB231PS Y3, Y3, Y7
-	VMULPS      Y6, Y6, Y8
-	VADDPS      Y6, Y6, Y10
-	VFMSUB213PS Y8, Y6, Y6
-	VFMADD231PS Y7, Y10, Y6
-	VMULPS      Y3, Y6, Y6
-	VFMADD231PS Y3, Y8, Y6
-	VMOVAPS     Y6, Y3
-	VMULPS      Y9, Y9, Y6
-	VMOVAPS     Y6, Y7
-	VFMSUB231PS Y9, Y9, Y7
-	VMULPS      Y6, Y6, Y8
-	VADDPS      Y6, Y6, Y10
-	VFMSUB213PS Y8, Y6, Y6
-	VFMADD231PS Y7, Y10, Y6
-	VMULPS      Y9, Y6, Y6
-	VFMADD231PS Y9, Y8, Y6
-	VMOVAPS     Y6, Y9
-	JMP         focusdone157
+	JGE         focusnot8_61
+	VMULPS      Y7, Y7, Y10
+	VMOVAPS     Y10, Y11
+	VFMSUB231PS Y7, Y7, Y11
+	VMULPS      Y10, Y10, Y12
+	VADDPS      Y10, Y10, Y13
+	VFMSUB213PS Y12, Y10, Y10
+	VFMADD231PS Y11, Y13, Y10
+	VMULPS      Y7, Y10, Y10
+	VFMADD231PS Y7, Y12, Y10
+	VMOVAPS     Y10, Y7
+	VMULPS      Y15, Y15, Y10
+	VMOVAPS     Y10, Y11
+	VFMSUB231PS Y15, Y15, Y11
+	VMULPS      Y10, Y10, Y12
+	VADDPS      Y10, Y10, Y13
+	VFMSUB213PS Y12, Y10, Y10
+	VFMADD231PS Y11, Y13, Y10
+	VMULPS      Y15, Y10, Y10
+	VFMADD231PS Y15, Y12, Y10
+	VMOVAPS     Y10, Y15
+	JMP         focusdone61
 
-focusnot8_157:
+focusnot8_61:
 	LEAQ         24(SI), R8
-	VMOVUPS      Y4, (SP)
-	VMOVUPS      Y5, 32(SP)
-	VMOVUPS      Y9, 64(SP)
-	VBROADCASTSS (R8), Y4
-	VBROADCASTSS 4(R8), Y5
-	VBROADCASTSS 8(R8), Y6
+	VMOVUPS      Y8, (SP)
+	VMOVUPS      Y9, 32(SP)
+	VMOVUPS      Y15, 64(SP)
+	VBROADCASTSS (R8), Y0
+	VBROADCASTSS 4(R8), Y1
+	VBROADCASTSS 8(R8), Y2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y3, Y8
-	VPSRLD    $0x17, Y8, Y7
-	VPSRLD    $0x14, Y8, Y3
-	VPAND     consts<>+1280(SB), Y8, Y8
-	VPADDD    consts<>+1312(SB), Y8, Y8
-	VCVTDQ2PS Y7, Y11
+	VPSUBD    consts<>+1248(SB), Y7, Y4
+	VPSRLD    $0x17, Y4, Y3
+	VPSRLD    $0x14, Y4, Y5
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y3, Y8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y3, Y9
-	VFMADD213PS  consts<>+672(SB), Y9, Y8
-	VMULPS       consts<>+1344(SB), Y8, Y12
-	VMOVAPS      Y8, Y9
-	VFMADD231PS  Y12, Y8, Y9
-	VSUBPS       Y9, Y8, Y10
-	VFMADD231PS  Y12, Y8, Y10
-	VMULPS       Y8, Y8, Y12
-	VBROADCASTSS consts<>+1376(SB), Y13
-	VFMADD213PS  consts<>+1408(SB), Y8, Y13
-	VFMADD213PS  consts<>+1440(SB), Y8, Y13
-	VFMADD213PS  consts<>+1472(SB), Y8, Y13
-	VFMADD213PS  consts<>+1504(SB), Y8, Y13
-	VMULPS       Y8, Y12, Y8
-	VFMADD231PS  Y13, Y8, Y10
-	VADDPS       Y10, Y9, Y8
+	VPERMPS      pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS  consts<>+672(SB), Y6, Y4
+	VMULPS       consts<>+1344(SB), Y4, Y9
+	VMOVAPS      Y4, Y6
+	VFMADD231PS  Y9, Y4, Y6
+	VSUBPS       Y6, Y4, Y7
+	VFMADD231PS  Y9, Y4, Y7
+	VMULPS       Y4, Y4, Y9
+	VBROADCASTSS consts<>+1376(SB), Y10
+	VFMADD213PS  consts<>+1408(SB), Y4, Y10
+	VFMADD213PS  consts<>+1440(SB), Y4, Y10
+	VFMADD213PS  consts<>+1472(SB), Y4, Y10
+	VFMADD213PS  consts<>+1504(SB), Y4, Y10
+	VMULPS       Y4, Y9, Y4
+	VFMADD231PS  Y10, Y4, Y7
+	VADDPS       Y7, Y6, Y4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y3, Y12
-	VADDPS      Y12, Y11, Y11
-	VMULPS      Y11, Y4, Y12
-	VFMSUB213PS Y12, Y4, Y11
-	VFMADD213PS Y12, Y5, Y8
+	VPERMPS     pow_th<>+0(SB), Y5, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y8, Y8
-	VSUBPS      consts<>+1536(SB), Y8, Y13
-	VSUBPS      Y13, Y12, Y12
-	VFMADD231PS Y9, Y5, Y12
-	VPERMPS     pow_tl<>+0(SB), Y3, Y3
-	VFMADD231PS Y3, Y4, Y11
-	VFMADD231PS Y9, Y6, Y11
-	VFMADD231PS Y10, Y5, Y11
-	VADDPS      Y11, Y12, Y3
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y5, Y5
+	VFMADD231PS Y5, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y3, Y4
-	VFMADD213PS  consts<>+1632(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y5
-	VMULPS       Y4, Y5, Y4
-	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_exp_hi<>+0(SB), Y8, Y3
-	VPERMPS      pow_exp_lo<>+0(SB), Y8, Y5
-	VFMADD231PS  Y4, Y3, Y5
+	VBROADCASTSS consts<>+1568(SB), Y1
+	VFMADD213PS  consts<>+1600(SB), Y0, Y1
+	VFMADD213PS  consts<>+1632(SB), Y0, Y1
+	VMULPS       Y0, Y0, Y2
+	VMULPS       Y1, Y2, Y1
+	VFMADD231PS  consts<>+160(SB), Y0, Y1
+	VPERMPS      pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS      pow_exp_lo<>+0(SB), Y4, Y2
+	VFMADD231PS  Y1, Y0, Y2
 
 	// times 2^k
-	VADDPS Y5, Y3, Y3
-	VPSLLD $0x14, Y8, Y4
-	VPAND  consts<>+640(SB), Y4, Y4
-	VPADDD Y4, Y3, Y3
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y4, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y7
 
 	// x or result out of range?
-	VPANDN       Y7, Y2, Y4
-	VPXOR        consts<>+1728(SB), Y8, Y5
-	VBROADCASTSS consts<>+1696(SB), Y6
-	VPANDN       Y5, Y6, Y5
-	VPOR         Y5, Y4, Y4
-	VPTEST       Y4, Y4
+	VBROADCASTSS consts<>+1664(SB), Y0
+	VPANDN       Y3, Y0, Y0
+	VPXOR        consts<>+1728(SB), Y4, Y1
+	VBROADCASTSS consts<>+1696(SB), Y2
+	VPANDN       Y1, Y2, Y1
+	VPOR         Y1, Y0, Y0
+	VPTEST       Y0, Y0
 	JNE          slowblock
-	VMOVUPS      (SP), Y4
-	VMOVUPS      32(SP), Y5
-	VMOVUPS      64(SP), Y9
-	VMOVUPS      Y4, (SP)
-	VMOVUPS      Y5, 32(SP)
-	VMOVUPS      Y3, 64(SP)
-	VBROADCASTSS (R8), Y3
-	VBROADCASTSS 4(R8), Y4
-	VBROADCASTSS 8(R8), Y5
+	VMOVUPS      (SP), Y8
+	VMOVUPS      32(SP), Y9
+	VMOVUPS      64(SP), Y15
+	VMOVUPS      Y8, (SP)
+	VMOVUPS      Y9, 32(SP)
+	VMOVUPS      Y7, 64(SP)
+	VBROADCASTSS (R8), Y0
+	VBROADCASTSS 4(R8), Y1
+	VBROADCASTSS 8(R8), Y2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y9, Y7
-	VPSRLD    $0x17, Y7, Y6
-	VPSRLD    $0x14, Y7, Y8
-	VPAND     consts<>+1280(SB), Y7, Y7
-	VPADDD    consts<>+1312(SB), Y7, Y7
-	VCVTDQ2PS Y6, Y11
+	VPSUBD    consts<>+1248(SB), Y15, Y4
+	VPSRLD    $0x17, Y4, Y3
+	VPSRLD    $0x14, Y4, Y5
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y3, Y8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y8, Y9
-	VFMADD213PS  consts<>+672(SB), Y9, Y7
-	VMULPS       consts<>+1344(SB), Y7, Y12
-	VMOVAPS      Y7, Y9
-	VFMADD231PS  Y12, Y7, Y9
-	VSUBPS       Y9, Y7, Y10
-	VFMADD231PS  Y12, Y7, Y10
-	VMULPS       Y7, Y7, Y12
-	VBROADCASTSS consts<>+1376(SB), Y13
-	VFMADD213PS  consts<>+1408(SB), Y7, Y13
-	VFMADD213PS  consts<>+1440(SB), Y7, Y13
-	VFMADD213PS  consts<>+1472(SB), Y7, Y13
-	VFMADD213PS  consts<>+1504(SB), Y7, Y13
-	VMULPS       Y7, Y12, Y7
-	VFMADD231PS  Y13, Y7, Y10
-	VADDPS       Y10, Y9, Y7
+	VPERMPS      pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS  consts<>+672(SB), Y6, Y4
+	VMULPS       consts<>+1344(SB), Y4, Y9
+	VMOVAPS      Y4, Y6
+	VFMADD231PS  Y9, Y4, Y6
+	VSUBPS       Y6, Y4, Y7
+	VFMADD231PS  Y9, Y4, Y7
+	VMULPS       Y4, Y4, Y9
+	VBROADCASTSS consts<>+1376(SB), Y10
+	VFMADD213PS  consts<>+1408(SB), Y4, Y10
+	VFMADD213PS  consts<>+1440(SB), Y4, Y10
+	VFMADD213PS  consts<>+1472(SB), Y4, Y10
+	VFMADD213PS  consts<>+1504(SB), Y4, Y10
+	VMULPS       Y4, Y9, Y4
+	VFMADD231PS  Y10, Y4, Y7
+	VADDPS       Y7, Y6, Y4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y8, Y12
-	VADDPS      Y12, Y11, Y11
-	VMULPS      Y11, Y3, Y12
-	VFMSUB213PS Y12, Y3, Y11
-	VFMADD213PS Y12, Y4, Y7
+	VPERMPS     pow_th<>+0(SB), Y5, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y7, Y7
-	VSUBPS      consts<>+1536(SB), Y7, Y13
-	VSUBPS      Y13, Y12, Y12
-	VFMADD231PS Y9, Y4, Y12
-	VPERMPS     pow_tl<>+0(SB), Y8, Y8
-	VFMADD231PS Y8, Y3, Y11
-	VFMADD231PS Y9, Y5, Y11
-	VFMADD231PS Y10, Y4, Y11
-	VADDPS      Y11, Y12, Y3
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y5, Y5
+	VFMADD231PS Y5, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y3, Y4
-	VFMADD213PS  consts<>+1632(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y5
-	VMULPS       Y4, Y5, Y4
-	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_exp_hi<>+0(SB), Y7, Y3
-	VPERMPS      pow_exp_lo<>+0(SB), Y7, Y5
-	VFMADD231PS  Y4, Y3, Y5
+	VBROADCASTSS consts<>+1568(SB), Y1
+	VFMADD213PS  consts<>+1600(SB), Y0, Y1
+	VFMADD213PS  consts<>+1632(SB), Y0, Y1
+	VMULPS       Y0, Y0, Y2
+	VMULPS       Y1, Y2, Y1
+	VFMADD231PS  consts<>+160(SB), Y0, Y1
+	VPERMPS      pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS      pow_exp_lo<>+0(SB), Y4, Y2
+	VFMADD231PS  Y1, Y0, Y2
 
 	// times 2^k
-	VADDPS Y5, Y3, Y3
-	VPSLLD $0x14, Y7, Y4
-	VPAND  consts<>+640(SB), Y4, Y4
-	VPADDD Y4, Y3, Y9
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y4, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y15
 
 	// x or result out of range?
-	VPANDN       Y6, Y2, Y3
-	VPXOR        consts<>+1728(SB), Y7, Y4
-	VBROADCASTSS consts<>+1696(SB), Y5
-	VPANDN       Y4, Y5, Y4
-	VPOR         Y4, Y3, Y3
-	VPTEST       Y3, Y3
+	VBROADCASTSS consts<>+1664(SB), Y0
+	VPANDN       Y3, Y0, Y0
+	VPXOR        consts<>+1728(SB), Y4, Y1
+	VBROADCASTSS consts<>+1696(SB), Y2
+	VPANDN       Y1, Y2, Y1
+	VPOR         Y1, Y0, Y0
+	VPTEST       Y0, Y0
 	JNE          slowblock
-	VMOVUPS      (SP), Y4
-	VMOVUPS      32(SP), Y5
-	VMOVUPS      64(SP), Y3
+	VMOVUPS      (SP), Y8
+	VMOVUPS      32(SP), Y9
+	VMOVUPS      64(SP), Y7
+	VBROADCASTSS consts<>+384(SB), Y0
+	VMOVUPS      exp_one<>+0(SB), Y1
+	VBROADCASTSS consts<>+1184(SB), Y2
+	VBROADCASTSS consts<>+128(SB), Y3
+	VBROADCASTSS consts<>+2144(SB), Y4
+	VBROADCASTSS consts<>+32(SB), Y5
+	VBROADCASTSS consts<>+64(SB), Y6
 
-focusdone157:
+focusdone61:
 	// loss = (alpha ce) q^gamma
-	VMULPS Y3, Y4, Y3
+	VMULPS Y7, Y8, Y7
 
 	// loss = (alpha ce) q^gamma
-	VMULPS  Y9, Y5, Y4
-	VMOVUPS Y3, (CX)
-	VMOVUPS Y4, 32(CX)
+	VMULPS  Y15, Y9, Y8
+	VMOVUPS Y7, (CX)
+	VMOVUPS Y8, 32(CX)
 
 nextblock:
 	ADDQ $+64, CX
@@ -6479,275 +6846,283 @@ vector:
 	CMOVQGT      R8, R9
 	NEGQ         R9
 	LEAQ         lane_mask<>+32(SB), R8
-	VMOVUPS      (R8)(R9*4), Y3
-	VMASKMOVPS   (DX), Y3, Y4
-	VBLENDVPS    Y3, Y4, Y0, Y4
-	VMASKMOVPS   (BX), Y3, Y5
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y3, Y5, Y6, Y3
-	VBROADCASTSS 20(SI), Y5
+	VMOVUPS      (R8)(R9*4), Y7
+	VMASKMOVPS   (DX), Y7, Y8
+	VBLENDVPS    Y7, Y8, Y0, Y8
+	VMASKMOVPS   (BX), Y7, Y9
+	VPXOR        Y10, Y10, Y10
+	VBLENDVPS    Y7, Y9, Y10, Y7
+	VBROADCASTSS 20(SI), Y9
 
 	// any |x| > limit, or NaN?
-	VPAND     consts<>+32(SB), Y4, Y6
-	VPCMPGTD  Y5, Y6, Y5
-	VMOVMSKPS Y5, R8
+	VPAND     Y5, Y8, Y10
+	VPCMPGTD  Y9, Y10, Y9
+	VMOVMSKPS Y9, R8
 	TESTL     R8, R8
 	JNE       slowvector
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVAPS      Y3, Y5
-	VFNMADD231PS Y3, Y3, Y5
-	VPTEST       Y5, Y5
+	VMOVAPS      Y7, Y9
+	VFNMADD231PS Y7, Y7, Y9
+	VPTEST       Y9, Y9
 	JNE          othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y4, Y5
-	VSUBPS consts<>+64(SB), Y5, Y5
+	VPOR   Y2, Y8, Y9
+	VSUBPS Y6, Y9, Y9
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+128(SB), Y5, Y6
-	VSUBPS       consts<>+128(SB), Y6, Y7
+	VMOVAPS     Y3, Y10
+	VFMADD231PS consts<>+96(SB), Y9, Y10
+	VSUBPS      Y3, Y10, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y7, Y5
-	VFNMADD231PS consts<>+192(SB), Y7, Y5
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y7
-	VFMADD213PS  consts<>+256(SB), Y5, Y7
-	VFMADD213PS  consts<>+288(SB), Y5, Y7
-	VFMADD213PS  consts<>+320(SB), Y5, Y7
-	VFMADD213PS  consts<>+352(SB), Y7, Y5
+	VBROADCASTSS consts<>+224(SB), Y11
+	VFMADD213PS  consts<>+256(SB), Y9, Y11
+	VFMADD213PS  consts<>+288(SB), Y9, Y11
+	VFMADD213PS  consts<>+320(SB), Y9, Y11
+	VFMADD213PS  consts<>+352(SB), Y11, Y9
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y6, Y1, Y7
-	VPSLLD      $0x15, Y6, Y6
-	VPADDD      Y6, Y7, Y6
-	VFMADD231PS Y5, Y6, Y6
-	VADDPS      Y0, Y6, Y5
-	VDIVPS      Y5, Y0, Y5
-	VMULPS      Y5, Y6, Y7
+	VPERMILPS   Y10, Y1, Y11
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y11, Y10
+	VFMADD231PS Y9, Y10, Y10
+	VADDPS      Y0, Y10, Y9
+	VDIVPS      Y9, Y0, Y9
+	VMULPS      Y9, Y10, Y11
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VPSLLD    $0x02, Y3, Y8
-	VPAND     consts<>+1184(SB), Y8, Y8
-	VPXOR     Y4, Y8, Y4
-	VBLENDVPS Y4, Y7, Y5, Y7
+	VPSLLD    $0x02, Y7, Y12
+	VPAND     Y2, Y12, Y12
+	VPXOR     Y8, Y12, Y8
+	VBLENDVPS Y8, Y11, Y9, Y11
 
 	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y5
-	VFMADD213PS  consts<>+1920(SB), Y6, Y5
-	VFMADD213PS  consts<>+1952(SB), Y6, Y5
-	VFMADD213PS  consts<>+1984(SB), Y6, Y5
-	VFMADD213PS  consts<>+2016(SB), Y6, Y5
-	VFMADD213PS  consts<>+2048(SB), Y6, Y5
-	VFMADD213PS  consts<>+2080(SB), Y6, Y5
-	VFMADD213PS  consts<>+2112(SB), Y6, Y5
-	VMULPS       Y5, Y6, Y5
-	VFMADD231PS  Y5, Y6, Y6
+	VBROADCASTSS consts<>+1888(SB), Y9
+	VFMADD213PS  consts<>+1920(SB), Y10, Y9
+	VFMADD213PS  consts<>+1952(SB), Y10, Y9
+	VFMADD213PS  consts<>+1984(SB), Y10, Y9
+	VFMADD213PS  consts<>+2016(SB), Y10, Y9
+	VFMADD213PS  consts<>+2048(SB), Y10, Y9
+	VFMADD213PS  consts<>+2080(SB), Y10, Y9
+	VFMADD213PS  consts<>+2112(SB), Y10, Y9
+	VMULPS       Y9, Y10, Y9
+	VFMADD231PS  Y9, Y10, Y10
 
 	// ce = log1p(e) + max(v, 0)
-	VPXOR        Y5, Y5, Y5
-	VMAXPS       Y5, Y4, Y4
-	VADDPS       Y4, Y6, Y4
-	VPSLLD       $0x02, Y3, Y3
-	VBROADCASTSS 12(SI), Y5
-	VBROADCASTSS 16(SI), Y6
-	VBLENDVPS    Y3, Y5, Y6, Y3
-	VMULPS       Y4, Y3, Y3
+	VPXOR        Y9, Y9, Y9
+	VMAXPS       Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y8
+	VPSLLD       $0x02, Y7, Y7
+	VBROADCASTSS 12(SI), Y9
+	VBROADCASTSS 16(SI), Y10
+	VBLENDVPS    Y7, Y9, Y10, Y7
+	VMULPS       Y8, Y7, Y7
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_158
-	VMULPS Y7, Y7, Y7
-	JMP    focusdone158
+	JGE    focusnot0_62
+	VMULPS Y11, Y11, Y11
+	JMP    focusdone62
 
-focusnot0_158:
+focusnot0_62:
 	CMPQ    DI, $+2
-	JGE     focusnot1_158
-	VMOVAPS Y0, Y7
-	JMP     focusdone158
+	JGE     focusnot1_62
+	VMOVAPS Y0, Y11
+	JMP     focusdone62
 
-focusnot1_158:
+focusnot1_62:
 	CMPQ DI, $+3
-	JGE  focusnot2_158
-	JMP  focusdone158
+	JGE  focusnot2_62
+	JMP  focusdone62
 
-focusnot2_158:
+focusnot2_62:
 	CMPQ    DI, $+4
-	JGE     focusnot3_158
-	VSQRTPS Y7, Y7
-	JMP     focusdone158
+	JGE     focusnot3_62
+	VSQRTPS Y11, Y11
+	JMP     focusdone62
 
-focusnot3_158:
+focusnot3_62:
 	CMPQ         DI, $+5
-	JGE          focusnot4_158
-	VSQRTPS      Y7, Y4
-	VMOVAPS      Y7, Y5
-	VFNMADD231PS Y4, Y4, Y5
-	VMULPS       consts<>+2144(SB), Y4, Y6
-	VMULPS       Y6, Y5, Y5
-	VFMADD231PS  Y4, Y7, Y5
-	VMOVAPS      Y5, Y7
-	JMP          focusdone158
+	JGE          focusnot4_62
+	VSQRTPS      Y11, Y8
+	VMOVAPS      Y11, Y9
+	VFNMADD231PS Y8, Y8, Y9
+	VMULPS       Y4, Y8, Y10
+	VMULPS       Y10, Y9, Y9
+	VFMADD231PS  Y8, Y11, Y9
+	VMOVAPS      Y9, Y11
+	JMP          focusdone62
 
-focusnot4_158:
+focusnot4_62:
 	CMPQ         DI, $+6
-	JGE          focusnot5_158
-	VSQRTPS      Y7, Y4
-	VMULPS       Y7, Y7, Y5
-	VMOVAPS      Y5, Y6
-	VFMSUB231PS  Y7, Y7, Y6
-	VMOVAPS      Y7, Y8
-	VFNMADD231PS Y4, Y4, Y8
-	VMULPS       Y8, Y7, Y7
-	VFMADD231PS  consts<>+2144(SB), Y7, Y6
-	VMULPS       Y4, Y6, Y7
-	VFMADD231PS  Y4, Y5, Y7
-	JMP          focusdone158
+	JGE          focusnot5_62
+	VSQRTPS      Y11, Y8
+	VMULPS       Y11, Y11, Y9
+	VMOVAPS      Y9, Y10
+	VFMSUB231PS  Y11, Y11, Y10
+	VMOVAPS      Y11, Y12
+	VFNMADD231PS Y8, Y8, Y12
+	VMULPS       Y12, Y11, Y11
+	VFMADD231PS  Y4, Y11, Y10
+	VMULPS       Y8, Y10, Y11
+	VFMADD231PS  Y8, Y9, Y11
+	JMP          focusdone62
 
-focusnot5_158:
+focusnot5_62:
 	CMPQ        DI, $+7
-	JGE         focusnot6_158
-	VMULPS      Y7, Y7, Y4
-	VMOVAPS     Y4, Y5
-	VFMSUB231PS Y7, Y7, Y5
-	VMULPS      Y7, Y5, Y5
-	VFMADD231PS Y7, Y4, Y5
-	VMOVAPS     Y5, Y7
-	JMP         focusdone158
+	JGE         focusnot6_62
+	VMULPS      Y11, Y11, Y8
+	VMOVAPS     Y8, Y9
+	VFMSUB231PS Y11, Y11, Y9
+	VMULPS      Y11, Y9, Y9
+	VFMADD231PS Y11, Y8, Y9
+	VMOVAPS     Y9, Y11
+	JMP         focusdone62
 
-focusnot6_158:
+focusnot6_62:
 	CMPQ        DI, $+8
-	JGE         focusnot7_158
-	VMULPS      Y7, Y7, Y4
-	VFMSUB213PS Y4, Y7, Y7
-	VADDPS      Y4, Y4, Y5
-	VMULPS      Y7, Y5, Y7
-	VFMADD231PS Y4, Y4, Y7
-	JMP         focusdone158
+	JGE         focusnot7_62
+	VMULPS      Y11, Y11, Y8
+	VFMSUB213PS Y8, Y11, Y11
+	VADDPS      Y8, Y8, Y9
+	VMULPS      Y11, Y9, Y11
+	VFMADD231PS Y8, Y8, Y11
+	JMP         focusdone62
 
-focusnot7_158:
+focusnot7_62:
 	CMPQ        DI, $+9
-	JGE         focusnot8_158
-	VMULPS      Y7, Y7, Y4
-	VMOVAPS     Y4, Y5
-	VFMSUB231PS Y7, Y7, Y5
-	VMULPS      Y4, Y4, Y6
-	VADDPS      Y4, Y4, Y8
-	VFMSUB213PS Y6, Y4, Y4
-	VFMADD231PS Y5, Y8, Y4
-	VMULPS      Y7, Y4, Y4
-	VFMADD231PS Y7, Y6, Y4
-	VMOVAPS     Y4, Y7
-	JMP         focusdone158
+	JGE         focusnot8_62
+	VMULPS      Y11, Y11, Y8
+	VMOVAPS     Y8, Y9
+	VFMSUB231PS Y11, Y11, Y9
+	VMULPS      Y8, Y8, Y10
+	VADDPS      Y8, Y8, Y12
+	VFMSUB213PS Y10, Y8, Y8
+	VFMADD231PS Y9, Y12, Y8
+	VMULPS      Y11, Y8, Y8
+	VFMADD231PS Y11, Y10, Y8
+	VMOVAPS     Y8, Y11
+	JMP         focusdone62
 
-focusnot8_158:
+focusnot8_62:
 	LEAQ         24(SI), R8
-	VMOVUPS      Y3, (SP)
-	VBROADCASTSS (R8), Y3
-	VBROADCASTSS 4(R8), Y4
-	VBROADCASTSS 8(R8), Y5
+	VMOVUPS      Y7, (SP)
+	VBROADCASTSS (R8), Y0
+	VBROADCASTSS 4(R8), Y1
+	VBROADCASTSS 8(R8), Y2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y7, Y8
-	VPSRLD    $0x17, Y8, Y6
-	VPSRLD    $0x14, Y8, Y7
-	VPAND     consts<>+1280(SB), Y8, Y8
-	VPADDD    consts<>+1312(SB), Y8, Y8
-	VCVTDQ2PS Y6, Y11
+	VPSUBD    consts<>+1248(SB), Y11, Y4
+	VPSRLD    $0x17, Y4, Y3
+	VPSRLD    $0x14, Y4, Y5
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y3, Y8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y7, Y9
-	VFMADD213PS  consts<>+672(SB), Y9, Y8
-	VMULPS       consts<>+1344(SB), Y8, Y12
-	VMOVAPS      Y8, Y9
-	VFMADD231PS  Y12, Y8, Y9
-	VSUBPS       Y9, Y8, Y10
-	VFMADD231PS  Y12, Y8, Y10
-	VMULPS       Y8, Y8, Y12
-	VBROADCASTSS consts<>+1376(SB), Y13
-	VFMADD213PS  consts<>+1408(SB), Y8, Y13
-	VFMADD213PS  consts<>+1440(SB), Y8, Y13
-	VFMADD213PS  consts<>+1472(SB), Y8, Y13
-	VFMADD213PS  consts<>+1504(SB), Y8, Y13
-	VMULPS       Y8, Y12, Y8
-	VFMADD231PS  Y13, Y8, Y10
-	VADDPS       Y10, Y9, Y8
+	VPERMPS      pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS  consts<>+672(SB), Y6, Y4
+	VMULPS       consts<>+1344(SB), Y4, Y9
+	VMOVAPS      Y4, Y6
+	VFMADD231PS  Y9, Y4, Y6
+	VSUBPS       Y6, Y4, Y7
+	VFMADD231PS  Y9, Y4, Y7
+	VMULPS       Y4, Y4, Y9
+	VBROADCASTSS consts<>+1376(SB), Y10
+	VFMADD213PS  consts<>+1408(SB), Y4, Y10
+	VFMADD213PS  consts<>+1440(SB), Y4, Y10
+	VFMADD213PS  consts<>+1472(SB), Y4, Y10
+	VFMADD213PS  consts<>+1504(SB), Y4, Y10
+	VMULPS       Y4, Y9, Y4
+	VFMADD231PS  Y10, Y4, Y7
+	VADDPS       Y7, Y6, Y4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y7, Y12
-	VADDPS      Y12, Y11, Y11
-	VMULPS      Y11, Y3, Y12
-	VFMSUB213PS Y12, Y3, Y11
-	VFMADD213PS Y12, Y4, Y8
+	VPERMPS     pow_th<>+0(SB), Y5, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y8, Y8
-	VSUBPS      consts<>+1536(SB), Y8, Y13
-	VSUBPS      Y13, Y12, Y12
-	VFMADD231PS Y9, Y4, Y12
-	VPERMPS     pow_tl<>+0(SB), Y7, Y7
-	VFMADD231PS Y7, Y3, Y11
-	VFMADD231PS Y9, Y5, Y11
-	VFMADD231PS Y10, Y4, Y11
-	VADDPS      Y11, Y12, Y3
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y5, Y5
+	VFMADD231PS Y5, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y3, Y4
-	VFMADD213PS  consts<>+1632(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y5
-	VMULPS       Y4, Y5, Y4
-	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_exp_hi<>+0(SB), Y8, Y3
-	VPERMPS      pow_exp_lo<>+0(SB), Y8, Y5
-	VFMADD231PS  Y4, Y3, Y5
+	VBROADCASTSS consts<>+1568(SB), Y1
+	VFMADD213PS  consts<>+1600(SB), Y0, Y1
+	VFMADD213PS  consts<>+1632(SB), Y0, Y1
+	VMULPS       Y0, Y0, Y2
+	VMULPS       Y1, Y2, Y1
+	VFMADD231PS  consts<>+160(SB), Y0, Y1
+	VPERMPS      pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS      pow_exp_lo<>+0(SB), Y4, Y2
+	VFMADD231PS  Y1, Y0, Y2
 
 	// times 2^k
-	VADDPS Y5, Y3, Y3
-	VPSLLD $0x14, Y8, Y4
-	VPAND  consts<>+640(SB), Y4, Y4
-	VPADDD Y4, Y3, Y7
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y4, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y11
 
 	// x or result out of range?
-	VPANDN       Y6, Y2, Y3
-	VPXOR        consts<>+1728(SB), Y8, Y4
-	VBROADCASTSS consts<>+1696(SB), Y5
-	VPANDN       Y4, Y5, Y4
-	VPOR         Y4, Y3, Y3
-	VPTEST       Y3, Y3
+	VBROADCASTSS consts<>+1664(SB), Y0
+	VPANDN       Y3, Y0, Y0
+	VPXOR        consts<>+1728(SB), Y4, Y1
+	VBROADCASTSS consts<>+1696(SB), Y2
+	VPANDN       Y1, Y2, Y1
+	VPOR         Y1, Y0, Y0
+	VPTEST       Y0, Y0
 	JNE          slowvector
-	VMOVUPS      (SP), Y3
+	VMOVUPS      (SP), Y7
+	VBROADCASTSS consts<>+384(SB), Y0
+	VMOVUPS      exp_one<>+0(SB), Y1
+	VBROADCASTSS consts<>+1184(SB), Y2
+	VBROADCASTSS consts<>+128(SB), Y3
+	VBROADCASTSS consts<>+2144(SB), Y4
+	VBROADCASTSS consts<>+32(SB), Y5
+	VBROADCASTSS consts<>+64(SB), Y6
 
-focusdone158:
+focusdone62:
 	// loss = (alpha ce) q^gamma
-	VMULPS  Y7, Y3, Y3
+	VMULPS  Y11, Y7, Y7
 	CMPQ    AX, $+8
 	JLT     partless1
-	VMOVUPS Y3, (CX)
+	VMOVUPS Y7, (CX)
 	JMP     partdone1
 
 partless1:
 	MOVQ         CX, R8
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X3, (R8)
+	VMOVUPS      X7, (R8)
 	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y3, X3
+	VEXTRACTF128 $0x01, Y7, X7
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X3, (R8)
+	VMOVLPS X7, (R8)
 	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X3, X3
+	VPSRLDQ $0x08, X7, X7
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X3, (R8)
+	VMOVSS X7, (R8)
 
 partdone1:
 nextvector:
@@ -6763,4463 +7138,71 @@ done:
 	RET
 
 otherblock:
-	VMOVUPS (DX), Y3
-	VMOVUPS (BX), Y4
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y3, Y5
-	VSUBPS consts<>+64(SB), Y5, Y5
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+128(SB), Y5, Y6
-	VSUBPS       consts<>+128(SB), Y6, Y7
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y7, Y5
-	VFNMADD231PS consts<>+192(SB), Y7, Y5
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y7
-	VFMADD213PS  consts<>+256(SB), Y5, Y7
-	VFMADD213PS  consts<>+288(SB), Y5, Y7
-	VFMADD213PS  consts<>+320(SB), Y5, Y7
-	VFMADD213PS  consts<>+352(SB), Y7, Y5
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y6, Y1, Y7
-	VPSLLD      $0x15, Y6, Y6
-	VPADDD      Y6, Y7, Y6
-	VFMADD231PS Y5, Y6, Y6
-	VADDPS      Y0, Y6, Y5
-	VDIVPS      Y5, Y0, Y5
-	VMULPS      Y5, Y6, Y7
-
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y8
-	VFMADD213PS  consts<>+1920(SB), Y6, Y8
-	VFMADD213PS  consts<>+1952(SB), Y6, Y8
-	VFMADD213PS  consts<>+1984(SB), Y6, Y8
-	VFMADD213PS  consts<>+2016(SB), Y6, Y8
-	VFMADD213PS  consts<>+2048(SB), Y6, Y8
-	VFMADD213PS  consts<>+2080(SB), Y6, Y8
-	VFMADD213PS  consts<>+2112(SB), Y6, Y8
-	VMULPS       Y8, Y6, Y8
-	VFMADD231PS  Y8, Y6, Y6
-	VBLENDVPS    Y3, Y7, Y5, Y8
-	VBLENDVPS    Y3, Y5, Y7, Y5
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y4, Y0, Y7
-	VBLENDVPS   Y3, Y4, Y7, Y9
-	VPAND       consts<>+32(SB), Y3, Y3
-	VFMADD231PS Y3, Y9, Y6
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y4, Y5, Y3
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS 12(SI), Y5
-	VBROADCASTSS 16(SI), Y8
-	VMULPS       Y7, Y8, Y7
-	VFMADD231PS  Y4, Y5, Y7
-	VMULPS       Y6, Y7, Y4
-	VMOVUPS      32(DX), Y5
-	VMOVUPS      32(BX), Y6
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y5, Y7
-	VSUBPS consts<>+64(SB), Y7, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y8
-	VFMADD213PS  consts<>+128(SB), Y7, Y8
-	VSUBPS       consts<>+128(SB), Y8, Y9
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y9, Y7
-	VFNMADD231PS consts<>+192(SB), Y9, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y9
-	VFMADD213PS  consts<>+256(SB), Y7, Y9
-	VFMADD213PS  consts<>+288(SB), Y7, Y9
-	VFMADD213PS  consts<>+320(SB), Y7, Y9
-	VFMADD213PS  consts<>+352(SB), Y9, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y1, Y9
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y9, Y8
-	VFMADD231PS Y7, Y8, Y8
-	VADDPS      Y0, Y8, Y7
-	VDIVPS      Y7, Y0, Y7
-	VMULPS      Y7, Y8, Y9
-
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y10
-	VFMADD213PS  consts<>+1920(SB), Y8, Y10
-	VFMADD213PS  consts<>+1952(SB), Y8, Y10
-	VFMADD213PS  consts<>+1984(SB), Y8, Y10
-	VFMADD213PS  consts<>+2016(SB), Y8, Y10
-	VFMADD213PS  consts<>+2048(SB), Y8, Y10
-	VFMADD213PS  consts<>+2080(SB), Y8, Y10
-	VFMADD213PS  consts<>+2112(SB), Y8, Y10
-	VMULPS       Y10, Y8, Y10
-	VFMADD231PS  Y10, Y8, Y8
-	VBLENDVPS    Y5, Y9, Y7, Y10
-	VBLENDVPS    Y5, Y7, Y9, Y7
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y6, Y0, Y9
-	VBLENDVPS   Y5, Y6, Y9, Y11
-	VPAND       consts<>+32(SB), Y5, Y5
-	VFMADD231PS Y5, Y11, Y8
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y6, Y7, Y5
-	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS 12(SI), Y7
-	VBROADCASTSS 16(SI), Y10
-	VMULPS       Y9, Y10, Y9
-	VFMADD231PS  Y6, Y7, Y9
-	VMULPS       Y8, Y9, Y6
-
-	// q^gamma
-	CMPQ   DI, $+1
-	JGE    focusnot0_159
-	VMULPS Y3, Y3, Y3
-	VMULPS Y5, Y5, Y5
-	JMP    focusdone159
-
-focusnot0_159:
-	CMPQ    DI, $+2
-	JGE     focusnot1_159
-	VMOVAPS Y0, Y3
-	VMOVAPS Y0, Y5
-	JMP     focusdone159
-
-focusnot1_159:
-	CMPQ DI, $+3
-	JGE  focusnot2_159
-	JMP  focusdone159
-
-focusnot2_159:
-	CMPQ    DI, $+4
-	JGE     focusnot3_159
-	VSQRTPS Y3, Y3
-	VSQRTPS Y5, Y5
-	JMP     focusdone159
-
-focusnot3_159:
-	CMPQ         DI, $+5
-	JGE          focusnot4_159
-	VSQRTPS      Y3, Y7
-	VMOVAPS      Y3, Y8
-	VFNMADD231PS Y7, Y7, Y8
-	VMULPS       consts<>+2144(SB), Y7, Y9
-	VMULPS       Y9, Y8, Y8
-	VFMADD231PS  Y7, Y3, Y8
-	VMOVAPS      Y8, Y3
-	VSQRTPS      Y5, Y7
-	VMOVAPS      Y5, Y8
-	VFNMADD231PS Y7, Y7, Y8
-	VMULPS       consts<>+2144(SB), Y7, Y9
-	VMULPS       Y9, Y8, Y8
-	VFMADD231PS  Y7, Y5, Y8
-	VMOVAPS      Y8, Y5
-	JMP          focusdone159
-
-focusnot4_159:
-	CMPQ         DI, $+6
-	JGE          focusnot5_159
-	VSQRTPS      Y3, Y7
-	VMULPS       Y3, Y3, Y8
-	VMOVAPS      Y8, Y9
-	VFMSUB231PS  Y3, Y3, Y9
-	VMOVAPS      Y3, Y10
-	VFNMADD231PS Y7, Y7, Y10
-	VMULPS       Y10, Y3, Y3
-	VFMADD231PS  consts<>+2144(SB), Y3, Y9
-	VMULPS       Y7, Y9, Y3
-	VFMADD231PS  Y7, Y8, Y3
-	VSQRTPS      Y5, Y7
-	VMULPS       Y5, Y5, Y8
-	VMOVAPS      Y8, Y9
-	VFMSUB231PS  Y5, Y5, Y9
-	VMOVAPS      Y5, Y10
-	VFNMADD231PS Y7, Y7, Y10
-	VMULPS       Y10, Y5, Y5
-	VFMADD231PS  consts<>+2144(SB), Y5, Y9
-	VMULPS       Y7, Y9, Y5
-	VFMADD231PS  Y7, Y8, Y5
-	JMP          focusdone159
-
-focusnot5_159:
-	CMPQ        DI, $+7
-	JGE         focusnot6_159
-	VMULPS      Y3, Y3, Y7
-	VMOVAPS     Y7, Y8
-	VFMSUB231PS Y3, Y3, Y8
-	VMULPS      Y3, Y8, Y8
-	VFMADD231PS Y3, Y7, Y8
-	VMOVAPS     Y8, Y3
-	VMULPS      Y5, Y5, Y7
-	VMOVAPS     Y7, Y8
-	VFMSUB231PS Y5, Y5, Y8
-	VMULPS      Y5, Y8, Y8
-	VFMADD231PS Y5, Y7, Y8
-	VMOVAPS     Y8, Y5
-	JMP         focusdone159
-
-focusnot6_159:
-	CMPQ        DI, $+8
-	JGE         focusnot7_159
-	VMULPS      Y3, Y3, Y7
-	VFMSUB213PS Y7, Y3, Y3
-	VADDPS      Y7, Y7, Y8
-	VMULPS      Y3, Y8, Y3
-	VFMADD231PS Y7, Y7, Y3
-	VMULPS      Y5, Y5, Y7
-	VFMSUB213PS Y7, Y5, Y5
-	VADDPS      Y7, Y7, Y8
-	VMULPS      Y5, Y8, Y5
-	VFMADD231PS Y7, Y7, Y5
-	JMP         focusdone159
-
-focusnot7_159:
-	CMPQ        DI, $+9
-	JGE         focusnot8_159
-	VMULPS      Y3, Y3, Y7
-	VMOVAPS     Y7, Y8
-	VFMSUB231PS Y3, Y3, Y8
-	VMULPS      Y7, Y7, Y9
-	VADDPS      Y7, Y7, Y10
-	VFMSUB213PS Y9, Y7, Y7
-	VFMADD231PS Y8, Y10, Y7
-	VMULPS      Y3, Y7, Y7
-	VFMADD231PS Y3, Y9, Y7
-	VMOVAPS     Y7, Y3
-	VMULPS      Y5, Y5, Y7
-	VMOVAPS     Y7, Y8
-	VFMSUB231PS Y5, Y5, Y8
-	VMULPS      Y7, Y7, Y9
-	VADDPS      Y7, Y7, Y10
-	VFMSUB213PS Y9, Y7, Y7
-	VFMADD231PS Y8, Y10, Y7
-	VMULPS      Y5, Y7, Y7
-	VFMADD231PS Y5, Y9, Y7
-	VMOVAPS     Y7, Y5
-	JMP         focusdone159
-
-focusnot8_159:
-	LEAQ         24(SI), R8
-	VMOVUPS      Y4, (SP)
-	VMOVUPS      Y6, 32(SP)
-	VMOVUPS      Y5, 64(SP)
-	VBROADCASTSS (R8), Y4
-	VBROADCASTSS 4(R8), Y5
-	VBROADCASTSS 8(R8), Y6
-
-	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y3, Y8
-	VPSRLD    $0x17, Y8, Y7
-	VPSRLD    $0x14, Y8, Y3
-	VPAND     consts<>+1280(SB), Y8, Y8
-	VPADDD    consts<>+1312(SB), Y8, Y8
-	VCVTDQ2PS Y7, Y11
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y3, Y9
-	VFMADD213PS  consts<>+672(SB), Y9, Y8
-	VMULPS       consts<>+1344(SB), Y8, Y12
-	VMOVAPS      Y8, Y9
-	VFMADD231PS  Y12, Y8, Y9
-	VSUBPS       Y9, Y8, Y10
-	VFMADD231PS  Y12, Y8, Y10
-	VMULPS       Y8, Y8, Y12
-	VBROADCASTSS consts<>+1376(SB), Y13
-	VFMADD213PS  consts<>+1408(SB), Y8, Y13
-	VFMADD213PS  consts<>+1440(SB), Y8, Y13
-	VFMADD213PS  consts<>+1472(SB), Y8, Y13
-	VFMADD213PS  consts<>+1504(SB), Y8, Y13
-	VMULPS       Y8, Y12, Y8
-	VFMADD231PS  Y13, Y8, Y10
-	VADDPS       Y10, Y9, Y8
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y3, Y12
-	VADDPS      Y12, Y11, Y11
-	VMULPS      Y11, Y4, Y12
-	VFMSUB213PS Y12, Y4, Y11
-	VFMADD213PS Y12, Y5, Y8
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y8, Y8
-	VSUBPS      consts<>+1536(SB), Y8, Y13
-	VSUBPS      Y13, Y12, Y12
-	VFMADD231PS Y9, Y5, Y12
-	VPERMPS     pow_tl<>+0(SB), Y3, Y3
-	VFMADD231PS Y3, Y4, Y11
-	VFMADD231PS Y9, Y6, Y11
-	VFMADD231PS Y10, Y5, Y11
-	VADDPS      Y11, Y12, Y3
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y3, Y4
-	VFMADD213PS  consts<>+1632(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y5
-	VMULPS       Y4, Y5, Y4
-	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_exp_hi<>+0(SB), Y8, Y3
-	VPERMPS      pow_exp_lo<>+0(SB), Y8, Y5
-	VFMADD231PS  Y4, Y3, Y5
-
-	// times 2^k
-	VADDPS Y5, Y3, Y3
-	VPSLLD $0x14, Y8, Y4
-	VPAND  consts<>+640(SB), Y4, Y4
-	VPADDD Y4, Y3, Y3
-
-	// x or result out of range?
-	VPANDN       Y7, Y2, Y4
-	VPXOR        consts<>+1728(SB), Y8, Y5
-	VBROADCASTSS consts<>+1696(SB), Y6
-	VPANDN       Y5, Y6, Y5
-	VPOR         Y5, Y4, Y4
-	VPTEST       Y4, Y4
-	JNE          slowblock
-	VMOVUPS      (SP), Y4
-	VMOVUPS      32(SP), Y6
-	VMOVUPS      64(SP), Y5
-	VMOVUPS      Y4, (SP)
-	VMOVUPS      Y6, 32(SP)
-	VMOVUPS      Y3, 64(SP)
-	VBROADCASTSS (R8), Y3
-	VBROADCASTSS 4(R8), Y4
-	VBROADCASTSS 8(R8), Y6
-
-	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y5, Y8
-	VPSRLD    $0x17, Y8, Y7
-	VPSRLD    $0x14, Y8, Y5
-	VPAND     consts<>+1280(SB), Y8, Y8
-	VPADDD    consts<>+1312(SB), Y8, Y8
-	VCVTDQ2PS Y7, Y11
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y5, Y9
-	VFMADD213PS  consts<>+672(SB), Y9, Y8
-	VMULPS       consts<>+1344(SB), Y8, Y12
-	VMOVAPS      Y8, Y9
-	VFMADD231PS  Y12, Y8, Y9
-	VSUBPS       Y9, Y8, Y10
-	VFMADD231PS  Y12, Y8, Y10
-	VMULPS       Y8, Y8, Y12
-	VBROADCASTSS consts<>+1376(SB), Y13
-	VFMADD213PS  consts<>+1408(SB), Y8, Y13
-	VFMADD213PS  consts<>+1440(SB), Y8, Y13
-	VFMADD213PS  consts<>+1472(SB), Y8, Y13
-	VFMADD213PS  consts<>+1504(SB), Y8, Y13
-	VMULPS       Y8, Y12, Y8
-	VFMADD231PS  Y13, Y8, Y10
-	VADDPS       Y10, Y9, Y8
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y5, Y12
-	VADDPS      Y12, Y11, Y11
-	VMULPS      Y11, Y3, Y12
-	VFMSUB213PS Y12, Y3, Y11
-	VFMADD213PS Y12, Y4, Y8
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y8, Y8
-	VSUBPS      consts<>+1536(SB), Y8, Y13
-	VSUBPS      Y13, Y12, Y12
-	VFMADD231PS Y9, Y4, Y12
-	VPERMPS     pow_tl<>+0(SB), Y5, Y5
-	VFMADD231PS Y5, Y3, Y11
-	VFMADD231PS Y9, Y6, Y11
-	VFMADD231PS Y10, Y4, Y11
-	VADDPS      Y11, Y12, Y3
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y3, Y4
-	VFMADD213PS  consts<>+1632(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y5
-	VMULPS       Y4, Y5, Y4
-	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_exp_hi<>+0(SB), Y8, Y3
-	VPERMPS      pow_exp_lo<>+0(SB), Y8, Y5
-	VFMADD231PS  Y4, Y3, Y5
-
-	// times 2^k
-	VADDPS Y5, Y3, Y3
-	VPSLLD $0x14, Y8, Y4
-	VPAND  consts<>+640(SB), Y4, Y4
-	VPADDD Y4, Y3, Y5
-
-	// x or result out of range?
-	VPANDN       Y7, Y2, Y3
-	VPXOR        consts<>+1728(SB), Y8, Y4
-	VBROADCASTSS consts<>+1696(SB), Y6
-	VPANDN       Y4, Y6, Y4
-	VPOR         Y4, Y3, Y3
-	VPTEST       Y3, Y3
-	JNE          slowblock
-	VMOVUPS      (SP), Y4
-	VMOVUPS      32(SP), Y6
-	VMOVUPS      64(SP), Y3
-
-focusdone159:
-	// loss = (alpha ce) q^gamma
-	VMULPS Y3, Y4, Y3
-
-	// loss = (alpha ce) q^gamma
-	VMULPS  Y5, Y6, Y4
-	VMOVUPS Y3, (CX)
-	VMOVUPS Y4, 32(CX)
-	JMP     nextblock
-
-othervector:
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y4, Y5
-	VSUBPS consts<>+64(SB), Y5, Y5
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+128(SB), Y5, Y6
-	VSUBPS       consts<>+128(SB), Y6, Y7
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y7, Y5
-	VFNMADD231PS consts<>+192(SB), Y7, Y5
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y7
-	VFMADD213PS  consts<>+256(SB), Y5, Y7
-	VFMADD213PS  consts<>+288(SB), Y5, Y7
-	VFMADD213PS  consts<>+320(SB), Y5, Y7
-	VFMADD213PS  consts<>+352(SB), Y7, Y5
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y6, Y1, Y7
-	VPSLLD      $0x15, Y6, Y6
-	VPADDD      Y6, Y7, Y6
-	VFMADD231PS Y5, Y6, Y6
-	VADDPS      Y0, Y6, Y5
-	VDIVPS      Y5, Y0, Y5
-	VMULPS      Y5, Y6, Y7
-
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y8
-	VFMADD213PS  consts<>+1920(SB), Y6, Y8
-	VFMADD213PS  consts<>+1952(SB), Y6, Y8
-	VFMADD213PS  consts<>+1984(SB), Y6, Y8
-	VFMADD213PS  consts<>+2016(SB), Y6, Y8
-	VFMADD213PS  consts<>+2048(SB), Y6, Y8
-	VFMADD213PS  consts<>+2080(SB), Y6, Y8
-	VFMADD213PS  consts<>+2112(SB), Y6, Y8
-	VMULPS       Y8, Y6, Y8
-	VFMADD231PS  Y8, Y6, Y6
-	VBLENDVPS    Y4, Y7, Y5, Y8
-	VBLENDVPS    Y4, Y5, Y7, Y5
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y3, Y0, Y7
-	VBLENDVPS   Y4, Y3, Y7, Y9
-	VPAND       consts<>+32(SB), Y4, Y4
-	VFMADD231PS Y4, Y9, Y6
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y3, Y5, Y4
-	VFMADD231PS  Y7, Y8, Y4
-	VBROADCASTSS 12(SI), Y5
-	VBROADCASTSS 16(SI), Y8
-	VMULPS       Y7, Y8, Y7
-	VFMADD231PS  Y3, Y5, Y7
-	VMULPS       Y6, Y7, Y3
-
-	// q^gamma
-	CMPQ   DI, $+1
-	JGE    focusnot0_160
-	VMULPS Y4, Y4, Y4
-	JMP    focusdone160
-
-focusnot0_160:
-	CMPQ    DI, $+2
-	JGE     focusnot1_160
-	VMOVAPS Y0, Y4
-	JMP     focusdone160
-
-focusnot1_160:
-	CMPQ DI, $+3
-	JGE  focusnot2_160
-	JMP  focusdone160
-
-focusnot2_160:
-	CMPQ    DI, $+4
-	JGE     focusnot3_160
-	VSQRTPS Y4, Y4
-	JMP     focusdone160
-
-focusnot3_160:
-	CMPQ         DI, $+5
-	JGE          focusnot4_160
-	VSQRTPS      Y4, Y5
-	VMOVAPS      Y4, Y6
-	VFNMADD231PS Y5, Y5, Y6
-	VMULPS       consts<>+2144(SB), Y5, Y7
-	VMULPS       Y7, Y6, Y6
-	VFMADD231PS  Y5, Y4, Y6
-	VMOVAPS      Y6, Y4
-	JMP          focusdone160
-
-focusnot4_160:
-	CMPQ         DI, $+6
-	JGE          focusnot5_160
-	VSQRTPS      Y4, Y5
-	VMULPS       Y4, Y4, Y6
-	VMOVAPS      Y6, Y7
-	VFMSUB231PS  Y4, Y4, Y7
-	VMOVAPS      Y4, Y8
-	VFNMADD231PS Y5, Y5, Y8
-	VMULPS       Y8, Y4, Y4
-	VFMADD231PS  consts<>+2144(SB), Y4, Y7
-	VMULPS       Y5, Y7, Y4
-	VFMADD231PS  Y5, Y6, Y4
-	JMP          focusdone160
-
-focusnot5_160:
-	CMPQ        DI, $+7
-	JGE         focusnot6_160
-	VMULPS      Y4, Y4, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y4, Y4, Y6
-	VMULPS      Y4, Y6, Y6
-	VFMADD231PS Y4, Y5, Y6
-	VMOVAPS     Y6, Y4
-	JMP         focusdone160
-
-focusnot6_160:
-	CMPQ        DI, $+8
-	JGE         focusnot7_160
-	VMULPS      Y4, Y4, Y5
-	VFMSUB213PS Y5, Y4, Y4
-	VADDPS      Y5, Y5, Y6
-	VMULPS      Y4, Y6, Y4
-	VFMADD231PS Y5, Y5, Y4
-	JMP         focusdone160
-
-focusnot7_160:
-	CMPQ        DI, $+9
-	JGE         focusnot8_160
-	VMULPS      Y4, Y4, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y4, Y4, Y6
-	VMULPS      Y5, Y5, Y7
-	VADDPS      Y5, Y5, Y8
-	VFMSUB213PS Y7, Y5, Y5
-	VFMADD231PS Y6, Y8, Y5
-	VMULPS      Y4, Y5, Y5
-	VFMADD231PS Y4, Y7, Y5
-	VMOVAPS     Y5, Y4
-	JMP         focusdone160
-
-focusnot8_160:
-	LEAQ         24(SI), R8
-	VMOVUPS      Y3, (SP)
-	VBROADCASTSS (R8), Y3
-	VBROADCASTSS 4(R8), Y5
-	VBROADCASTSS 8(R8), Y6
-
-	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y4, Y8
-	VPSRLD    $0x17, Y8, Y7
-	VPSRLD    $0x14, Y8, Y4
-	VPAND     consts<>+1280(SB), Y8, Y8
-	VPADDD    consts<>+1312(SB), Y8, Y8
-	VCVTDQ2PS Y7, Y11
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y4, Y9
-	VFMADD213PS  consts<>+672(SB), Y9, Y8
-	VMULPS       consts<>+1344(SB), Y8, Y12
-	VMOVAPS      Y8, Y9
-	VFMADD231PS  Y12, Y8, Y9
-	VSUBPS       Y9, Y8, Y10
-	VFMADD231PS  Y12, Y8, Y10
-	VMULPS       Y8, Y8, Y12
-	VBROADCASTSS consts<>+1376(SB), Y13
-	VFMADD213PS  consts<>+1408(SB), Y8, Y13
-	VFMADD213PS  consts<>+1440(SB), Y8, Y13
-	VFMADD213PS  consts<>+1472(SB), Y8, Y13
-	VFMADD213PS  consts<>+1504(SB), Y8, Y13
-	VMULPS       Y8, Y12, Y8
-	VFMADD231PS  Y13, Y8, Y10
-	VADDPS       Y10, Y9, Y8
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y4, Y12
-	VADDPS      Y12, Y11, Y11
-	VMULPS      Y11, Y3, Y12
-	VFMSUB213PS Y12, Y3, Y11
-	VFMADD213PS Y12, Y5, Y8
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y8, Y8
-	VSUBPS      consts<>+1536(SB), Y8, Y13
-	VSUBPS      Y13, Y12, Y12
-	VFMADD231PS Y9, Y5, Y12
-	VPERMPS     pow_tl<>+0(SB), Y4, Y4
-	VFMADD231PS Y4, Y3, Y11
-	VFMADD231PS Y9, Y6, Y11
-	VFMADD231PS Y10, Y5, Y11
-	VADDPS      Y11, Y12, Y3
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y3, Y4
-	VFMADD213PS  consts<>+1632(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y5
-	VMULPS       Y4, Y5, Y4
-	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_exp_hi<>+0(SB), Y8, Y3
-	VPERMPS      pow_exp_lo<>+0(SB), Y8, Y5
-	VFMADD231PS  Y4, Y3, Y5
-
-	// times 2^k
-	VADDPS Y5, Y3, Y3
-	VPSLLD $0x14, Y8, Y4
-	VPAND  consts<>+640(SB), Y4, Y4
-	VPADDD Y4, Y3, Y4
-
-	// x or result out of range?
-	VPANDN       Y7, Y2, Y3
-	VPXOR        consts<>+1728(SB), Y8, Y5
-	VBROADCASTSS consts<>+1696(SB), Y6
-	VPANDN       Y5, Y6, Y5
-	VPOR         Y5, Y3, Y3
-	VPTEST       Y3, Y3
-	JNE          slowvector
-	VMOVUPS      (SP), Y3
-
-focusdone160:
-	// loss = (alpha ce) q^gamma
-	VMULPS  Y4, Y3, Y3
-	CMPQ    AX, $+8
-	JLT     partless2
-	VMOVUPS Y3, (CX)
-	JMP     partdone2
-
-partless2:
-	MOVQ         CX, R8
-	TESTQ        $0x00000004, AX
-	JEQ          partfour2
-	VMOVUPS      X3, (R8)
-	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y3, X3
-
-partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X3, (R8)
-	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X3, X3
-
-parttwo2:
-	TESTQ  $0x00000001, AX
-	JEQ    partdone2
-	VMOVSS X3, (R8)
-
-partdone2:
-	JMP nextvector
-
-slowblock:
-	MOVQ $0x00000010, R8
-
-slow:
-	VMOVUPS (DX), Y3
-	VMOVUPS (BX), Y4
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR         consts<>+1184(SB), Y3, Y5
-	VSUBPS       consts<>+64(SB), Y5, Y5
-	VBROADCASTSS consts<>+416(SB), Y6
-	VMAXPS       Y5, Y6, Y5
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+128(SB), Y5, Y6
-	VSUBPS       consts<>+128(SB), Y6, Y7
-
-	// r = c - n ln2
-	VMOVAPS      Y5, Y8
-	VFNMADD231PS consts<>+160(SB), Y7, Y8
-	VFNMADD231PS consts<>+192(SB), Y7, Y8
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y7
-	VFMADD213PS  consts<>+256(SB), Y8, Y7
-	VFMADD213PS  consts<>+288(SB), Y8, Y7
-	VFMADD213PS  consts<>+320(SB), Y8, Y7
-	VFMADD213PS  consts<>+352(SB), Y7, Y8
-	VCMPPS       $0x11, consts<>+480(SB), Y5, Y5
-	VPAND        consts<>+512(SB), Y5, Y5
-
-	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y6, Y7
-	VPERMPS     exp_half<>+0(SB), Y6, Y6
-	VPADDD      Y7, Y6, Y6
-	VPAND       consts<>+640(SB), Y7, Y7
-	VPADDD      Y5, Y7, Y7
-	VFMADD231PS Y8, Y6, Y6
-	VMULPS      Y7, Y6, Y6
-
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Y5, Y6, Y5
-	VADDPS  consts<>+576(SB), Y6, Y6
-	VPSUBD  consts<>+576(SB), Y6, Y6
-	VPMAXSD Y6, Y5, Y5
-	VPMINUD consts<>+608(SB), Y5, Y5
-
-	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS       $0x11, consts<>+1216(SB), Y5, Y6
-	VBROADCASTSS consts<>+1216(SB), Y7
-	VMAXPS       Y5, Y7, Y7
-	VADDPS       Y0, Y7, Y8
-	VDIVPS       Y8, Y0, Y8
-	VMULPS       Y8, Y7, Y9
-	VBLENDVPS    Y6, Y5, Y9, Y9
-
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y10
-	VFMADD213PS  consts<>+1920(SB), Y7, Y10
-	VFMADD213PS  consts<>+1952(SB), Y7, Y10
-	VFMADD213PS  consts<>+1984(SB), Y7, Y10
-	VFMADD213PS  consts<>+2016(SB), Y7, Y10
-	VFMADD213PS  consts<>+2048(SB), Y7, Y10
-	VFMADD213PS  consts<>+2080(SB), Y7, Y10
-	VFMADD213PS  consts<>+2112(SB), Y7, Y10
-	VMULPS       Y10, Y7, Y10
-	VFMADD231PS  Y10, Y7, Y7
-	VBLENDVPS    Y6, Y5, Y7, Y5
-	VBLENDVPS    Y3, Y9, Y8, Y6
-	VBLENDVPS    Y3, Y8, Y9, Y7
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y4, Y0, Y8
-	VBLENDVPS   Y3, Y4, Y8, Y9
-	VPAND       consts<>+32(SB), Y3, Y3
-	VPXOR       Y10, Y10, Y10
-	VCMPPS      $0x11, Y9, Y10, Y10
-	VPAND       Y3, Y10, Y3
-	VFMADD231PS Y3, Y9, Y5
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y4, Y7, Y3
-	VFMADD231PS  Y8, Y6, Y3
-	VBROADCASTSS 12(SI), Y6
-	VBROADCASTSS 16(SI), Y7
-	VMULPS       Y8, Y7, Y7
-	VFMADD231PS  Y4, Y6, Y7
-	VMULPS       Y5, Y7, Y4
-
-	// q^gamma
-	CMPQ   DI, $+1
-	JGE    focusnot0_161
-	VMULPS Y3, Y3, Y3
-	JMP    focusdone161
-
-focusnot0_161:
-	CMPQ    DI, $+2
-	JGE     focusnot1_161
-	VMOVAPS Y0, Y3
-	JMP     focusdone161
-
-focusnot1_161:
-	CMPQ DI, $+3
-	JGE  focusnot2_161
-	JMP  focusdone161
-
-focusnot2_161:
-	CMPQ    DI, $+4
-	JGE     focusnot3_161
-	VSQRTPS Y3, Y3
-	JMP     focusdone161
-
-focusnot3_161:
-	CMPQ         DI, $+5
-	JGE          focusnot4_161
-	VSQRTPS      Y3, Y5
-	VMOVAPS      Y3, Y6
-	VFNMADD231PS Y5, Y5, Y6
-	VMULPS       consts<>+2144(SB), Y5, Y7
-	VMULPS       Y7, Y6, Y6
-	VFMADD231PS  Y5, Y3, Y6
-	VMOVAPS      Y6, Y3
-	JMP          focusdone161
-
-focusnot4_161:
-	CMPQ         DI, $+6
-	JGE          focusnot5_161
-	VSQRTPS      Y3, Y5
-	VMULPS       Y3, Y3, Y6
-	VMOVAPS      Y6, Y7
-	VFMSUB231PS  Y3, Y3, Y7
-	VMOVAPS      Y3, Y8
-	VFNMADD231PS Y5, Y5, Y8
-	VMULPS       Y8, Y3, Y3
-	VFMADD231PS  consts<>+2144(SB), Y3, Y7
-	VMULPS       Y5, Y7, Y3
-	VFMADD231PS  Y5, Y6, Y3
-	JMP          focusdone161
-
-focusnot5_161:
-	CMPQ        DI, $+7
-	JGE         focusnot6_161
-	VMULPS      Y3, Y3, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y3, Y3, Y6
-	VMULPS      Y3, Y6, Y6
-	VFMADD231PS Y3, Y5, Y6
-	VMOVAPS     Y6, Y3
-	JMP         focusdone161
-
-focusnot6_161:
-	CMPQ        DI, $+8
-	JGE         focusnot7_161
-	VMULPS      Y3, Y3, Y5
-	VFMSUB213PS Y5, Y3, Y3
-	VADDPS      Y5, Y5, Y6
-	VMULPS      Y3, Y6, Y3
-	VFMADD231PS Y5, Y5, Y3
-	JMP         focusdone161
-
-focusnot7_161:
-	CMPQ        DI, $+9
-	JGE         focusnot8_161
-	VMULPS      Y3, Y3, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y3, Y3, Y6
-	VMULPS      Y5, Y5, Y7
-	VADDPS      Y5, Y5, Y8
-	VFMSUB213PS Y7, Y5, Y5
-	VFMADD231PS Y6, Y8, Y5
-	VMULPS      Y3, Y5, Y5
-	VFMADD231PS Y3, Y7, Y5
-	VMOVAPS     Y5, Y3
-	JMP         focusdone161
-
-focusnot8_161:
-	LEAQ         24(SI), R9
-	VMOVUPS      Y4, (SP)
-	VBROADCASTSS (R9), Y4
-	VBROADCASTSS 4(R9), Y5
-	VBROADCASTSS 8(R9), Y6
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y3, Y7
-	VPSUBD       consts<>+1248(SB), Y7, Y8
-	VCVTDQ2PS    Y7, Y9
-	VPSUBD       consts<>+1760(SB), Y9, Y9
-	VBROADCASTSS consts<>+1120(SB), Y10
-	VPCMPGTD     Y7, Y10, Y10
-	VBLENDVPS    Y10, Y9, Y8, Y8
-	VPSRAD       $0x17, Y8, Y9
-	VPSRLD       $0x14, Y8, Y10
-	VPAND        consts<>+1280(SB), Y8, Y8
-	VPADDD       consts<>+1312(SB), Y8, Y8
-	VCVTDQ2PS    Y9, Y9
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y10, Y11
-	VFMADD213PS  consts<>+672(SB), Y11, Y8
-	VMULPS       consts<>+1344(SB), Y8, Y11
-	VMOVAPS      Y8, Y12
-	VFMADD231PS  Y11, Y8, Y12
-	VSUBPS       Y12, Y8, Y13
-	VFMADD231PS  Y11, Y8, Y13
-	VMULPS       Y8, Y8, Y11
-	VBROADCASTSS consts<>+1376(SB), Y14
-	VFMADD213PS  consts<>+1408(SB), Y8, Y14
-	VFMADD213PS  consts<>+1440(SB), Y8, Y14
-	VFMADD213PS  consts<>+1472(SB), Y8, Y14
-	VFMADD213PS  consts<>+1504(SB), Y8, Y14
-	VMULPS       Y8, Y11, Y8
-	VFMADD231PS  Y14, Y8, Y13
-	VADDPS       Y13, Y12, Y8
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y10, Y11
-	VADDPS      Y11, Y9, Y9
-	VMULPS      Y9, Y4, Y11
-	VFMSUB213PS Y11, Y4, Y9
-	VFMADD213PS Y11, Y5, Y8
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y8, Y14
-	VSUBPS      consts<>+1536(SB), Y14, Y15
-	VSUBPS      Y15, Y11, Y11
-	VFMADD231PS Y12, Y5, Y11
-	VPERMPS     pow_tl<>+0(SB), Y10, Y10
-	VFMADD231PS Y10, Y4, Y9
-	VFMADD231PS Y12, Y6, Y9
-	VFMADD231PS Y13, Y5, Y9
-	VADDPS      Y9, Y11, Y5
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y6
-	VFMADD213PS  consts<>+1600(SB), Y5, Y6
-	VFMADD213PS  consts<>+1632(SB), Y5, Y6
-	VMULPS       Y5, Y5, Y9
-	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  consts<>+160(SB), Y5, Y6
-	VPERMPS      pow_full_hi<>+0(SB), Y14, Y5
-	VPERMPS      pow_full_lo<>+0(SB), Y14, Y9
-	VFMADD231PS  Y6, Y5, Y9
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y14, Y6
-	VPSRAD  $0x03, Y6, Y6
-	VADDPS  Y9, Y5, Y10
-	VPSLLD  $0x17, Y6, Y11
-	VPADDD  Y11, Y10, Y11
-	VPMINUD consts<>+928(SB), Y11, Y11
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y12, Y12, Y12
-	VPMINSD      Y12, Y6, Y6
-	VBROADCASTSS consts<>+1792(SB), Y12
-	VPSUBD       Y6, Y12, Y6
-	VPSLLD       $0x17, Y6, Y6
-	VADDPS       Y5, Y6, Y12
-	VSUBPS       Y6, Y12, Y13
-	VSUBPS       Y13, Y5, Y5
-	VADDPS       Y9, Y5, Y5
-	VADDPS       Y5, Y12, Y5
-	VCMPPS       $0x11, Y6, Y10, Y9
-	VPSUBD       Y6, Y5, Y5
-	VBLENDVPS    Y9, Y5, Y11, Y5
-
-	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y6
-	VCMPPS       $0x11, Y8, Y6, Y6
-	VBLENDVPS    Y6, consts<>+928(SB), Y5, Y5
-	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
-	VPXOR        Y8, Y8, Y8
-	VBLENDVPS    Y6, Y8, Y5, Y5
-	VPXOR        Y6, Y6, Y6
-	VPCMPEQD     Y6, Y7, Y6
-	VPXOR        Y8, Y8, Y8
-	VBLENDVPS    Y4, consts<>+928(SB), Y8, Y8
-	VBLENDVPS    Y6, Y8, Y5, Y5
-	VPCMPEQD     consts<>+928(SB), Y7, Y6
-	VPXOR        Y8, Y8, Y8
-	VBROADCASTSS consts<>+928(SB), Y9
-	VBLENDVPS    Y4, Y8, Y9, Y4
-	VBLENDVPS    Y6, Y4, Y5, Y4
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R9), Y5
-	VPAND        Y5, Y3, Y5
-	VPOR         Y5, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VPCMPGTD     Y5, Y7, Y5
-	VBROADCASTSS consts<>+928(SB), Y6
-	VPCMPGTD     Y7, Y6, Y6
-	VPAND        Y5, Y6, Y5
-	VBROADCASTSS 16(R9), Y6
-	VPAND        Y6, Y3, Y3
-	VPXOR        Y6, Y6, Y6
-	VPCMPGTD     Y3, Y6, Y3
-	VPAND        Y5, Y3, Y3
-	VPCMPGTD     consts<>+928(SB), Y7, Y5
-	VPOR         Y3, Y5, Y3
-	VBLENDVPS    Y3, consts<>+608(SB), Y4, Y3
-	VMOVUPS      (SP), Y4
-
-focusdone161:
-	// loss = (alpha ce) q^gamma
-	VMULPS    Y3, Y4, Y3
-	VCMPPS    $0x12, consts<>+2176(SB), Y4, Y5
-	VBLENDVPS Y5, Y3, Y4, Y3
-	VPMINUD   consts<>+608(SB), Y3, Y3
-	VMOVUPS   Y3, (CX)
-	ADDQ      $+32, CX
-	ADDQ      $+32, DX
-	ADDQ      $+32, BX
-	ADDQ      $-8, AX
-	ADDQ      $-8, R8
-	CMPQ      R8, $+1
-	JGE       slow
-	JMP       loop
-
-slowvector:
-	MOVQ       $0x00000008, R8
-	MOVQ       AX, R9
-	CMPQ       R9, R8
-	CMOVQGT    R8, R9
-	NEGQ       R9
-	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(R9*4), Y3
-	VMASKMOVPS (DX), Y3, Y4
-	VBLENDVPS  Y3, Y4, Y0, Y4
-	VMASKMOVPS (BX), Y3, Y5
-	VPXOR      Y6, Y6, Y6
-	VBLENDVPS  Y3, Y5, Y6, Y3
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR         consts<>+1184(SB), Y4, Y5
-	VSUBPS       consts<>+64(SB), Y5, Y5
-	VBROADCASTSS consts<>+416(SB), Y6
-	VMAXPS       Y5, Y6, Y5
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+128(SB), Y5, Y6
-	VSUBPS       consts<>+128(SB), Y6, Y7
-
-	// r = c - n ln2
-	VMOVAPS      Y5, Y8
-	VFNMADD231PS consts<>+160(SB), Y7, Y8
-	VFNMADD231PS consts<>+192(SB), Y7, Y8
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y7
-	VFMADD213PS  consts<>+256(SB), Y8, Y7
-	VFMADD213PS  consts<>+288(SB), Y8, Y7
-	VFMADD213PS  consts<>+320(SB), Y8, Y7
-	VFMADD213PS  consts<>+352(SB), Y7, Y8
-	VCMPPS       $0x11, consts<>+480(SB), Y5, Y5
-	VPAND        consts<>+512(SB), Y5, Y5
-
-	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y6, Y7
-	VPERMPS     exp_half<>+0(SB), Y6, Y6
-	VPADDD      Y7, Y6, Y6
-	VPAND       consts<>+640(SB), Y7, Y7
-	VPADDD      Y5, Y7, Y7
-	VFMADD231PS Y8, Y6, Y6
-	VMULPS      Y7, Y6, Y6
-
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Y5, Y6, Y5
-	VADDPS  consts<>+576(SB), Y6, Y6
-	VPSUBD  consts<>+576(SB), Y6, Y6
-	VPMAXSD Y6, Y5, Y5
-	VPMINUD consts<>+608(SB), Y5, Y5
-
-	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS       $0x11, consts<>+1216(SB), Y5, Y6
-	VBROADCASTSS consts<>+1216(SB), Y7
-	VMAXPS       Y5, Y7, Y7
-	VADDPS       Y0, Y7, Y8
-	VDIVPS       Y8, Y0, Y8
-	VMULPS       Y8, Y7, Y9
-	VBLENDVPS    Y6, Y5, Y9, Y9
-
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y10
-	VFMADD213PS  consts<>+1920(SB), Y7, Y10
-	VFMADD213PS  consts<>+1952(SB), Y7, Y10
-	VFMADD213PS  consts<>+1984(SB), Y7, Y10
-	VFMADD213PS  consts<>+2016(SB), Y7, Y10
-	VFMADD213PS  consts<>+2048(SB), Y7, Y10
-	VFMADD213PS  consts<>+2080(SB), Y7, Y10
-	VFMADD213PS  consts<>+2112(SB), Y7, Y10
-	VMULPS       Y10, Y7, Y10
-	VFMADD231PS  Y10, Y7, Y7
-	VBLENDVPS    Y6, Y5, Y7, Y5
-	VBLENDVPS    Y4, Y9, Y8, Y6
-	VBLENDVPS    Y4, Y8, Y9, Y7
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y3, Y0, Y8
-	VBLENDVPS   Y4, Y3, Y8, Y9
-	VPAND       consts<>+32(SB), Y4, Y4
-	VPXOR       Y10, Y10, Y10
-	VCMPPS      $0x11, Y9, Y10, Y10
-	VPAND       Y4, Y10, Y4
-	VFMADD231PS Y4, Y9, Y5
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y3, Y7, Y4
-	VFMADD231PS  Y8, Y6, Y4
-	VBROADCASTSS 12(SI), Y6
-	VBROADCASTSS 16(SI), Y7
-	VMULPS       Y8, Y7, Y7
-	VFMADD231PS  Y3, Y6, Y7
-	VMULPS       Y5, Y7, Y3
-
-	// q^gamma
-	CMPQ   DI, $+1
-	JGE    focusnot0_162
-	VMULPS Y4, Y4, Y4
-	JMP    focusdone162
-
-focusnot0_162:
-	CMPQ    DI, $+2
-	JGE     focusnot1_162
-	VMOVAPS Y0, Y4
-	JMP     focusdone162
-
-focusnot1_162:
-	CMPQ DI, $+3
-	JGE  focusnot2_162
-	JMP  focusdone162
-
-focusnot2_162:
-	CMPQ    DI, $+4
-	JGE     focusnot3_162
-	VSQRTPS Y4, Y4
-	JMP     focusdone162
-
-focusnot3_162:
-	CMPQ         DI, $+5
-	JGE          focusnot4_162
-	VSQRTPS      Y4, Y5
-	VMOVAPS      Y4, Y6
-	VFNMADD231PS Y5, Y5, Y6
-	VMULPS       consts<>+2144(SB), Y5, Y7
-	VMULPS       Y7, Y6, Y6
-	VFMADD231PS  Y5, Y4, Y6
-	VMOVAPS      Y6, Y4
-	JMP          focusdone162
-
-focusnot4_162:
-	CMPQ         DI, $+6
-	JGE          focusnot5_162
-	VSQRTPS      Y4, Y5
-	VMULPS       Y4, Y4, Y6
-	VMOVAPS      Y6, Y7
-	VFMSUB231PS  Y4, Y4, Y7
-	VMOVAPS      Y4, Y8
-	VFNMADD231PS Y5, Y5, Y8
-	VMULPS       Y8, Y4, Y4
-	VFMADD231PS  consts<>+2144(SB), Y4, Y7
-	VMULPS       Y5, Y7, Y4
-	VFMADD231PS  Y5, Y6, Y4
-	JMP          focusdone162
-
-focusnot5_162:
-	CMPQ        DI, $+7
-	JGE         focusnot6_162
-	VMULPS      Y4, Y4, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y4, Y4, Y6
-	VMULPS      Y4, Y6, Y6
-	VFMADD231PS Y4, Y5, Y6
-	VMOVAPS     Y6, Y4
-	JMP         focusdone162
-
-focusnot6_162:
-	CMPQ        DI, $+8
-	JGE         focusnot7_162
-	VMULPS      Y4, Y4, Y5
-	VFMSUB213PS Y5, Y4, Y4
-	VADDPS      Y5, Y5, Y6
-	VMULPS      Y4, Y6, Y4
-	VFMADD231PS Y5, Y5, Y4
-	JMP         focusdone162
-
-focusnot7_162:
-	CMPQ        DI, $+9
-	JGE         focusnot8_162
-	VMULPS      Y4, Y4, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y4, Y4, Y6
-	VMULPS      Y5, Y5, Y7
-	VADDPS      Y5, Y5, Y8
-	VFMSUB213PS Y7, Y5, Y5
-	VFMADD231PS Y6, Y8, Y5
-	VMULPS      Y4, Y5, Y5
-	VFMADD231PS Y4, Y7, Y5
-	VMOVAPS     Y5, Y4
-	JMP         focusdone162
-
-focusnot8_162:
-	LEAQ         24(SI), R8
-	VMOVUPS      Y3, (SP)
-	VBROADCASTSS (R8), Y3
-	VBROADCASTSS 4(R8), Y5
-	VBROADCASTSS 8(R8), Y6
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y4, Y7
-	VPSUBD       consts<>+1248(SB), Y7, Y8
-	VCVTDQ2PS    Y7, Y9
-	VPSUBD       consts<>+1760(SB), Y9, Y9
-	VBROADCASTSS consts<>+1120(SB), Y10
-	VPCMPGTD     Y7, Y10, Y10
-	VBLENDVPS    Y10, Y9, Y8, Y8
-	VPSRAD       $0x17, Y8, Y9
-	VPSRLD       $0x14, Y8, Y10
-	VPAND        consts<>+1280(SB), Y8, Y8
-	VPADDD       consts<>+1312(SB), Y8, Y8
-	VCVTDQ2PS    Y9, Y9
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y10, Y11
-	VFMADD213PS  consts<>+672(SB), Y11, Y8
-	VMULPS       consts<>+1344(SB), Y8, Y11
-	VMOVAPS      Y8, Y12
-	VFMADD231PS  Y11, Y8, Y12
-	VSUBPS       Y12, Y8, Y13
-	VFMADD231PS  Y11, Y8, Y13
-	VMULPS       Y8, Y8, Y11
-	VBROADCASTSS consts<>+1376(SB), Y14
-	VFMADD213PS  consts<>+1408(SB), Y8, Y14
-	VFMADD213PS  consts<>+1440(SB), Y8, Y14
-	VFMADD213PS  consts<>+1472(SB), Y8, Y14
-	VFMADD213PS  consts<>+1504(SB), Y8, Y14
-	VMULPS       Y8, Y11, Y8
-	VFMADD231PS  Y14, Y8, Y13
-	VADDPS       Y13, Y12, Y8
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y10, Y11
-	VADDPS      Y11, Y9, Y9
-	VMULPS      Y9, Y3, Y11
-	VFMSUB213PS Y11, Y3, Y9
-	VFMADD213PS Y11, Y5, Y8
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y8, Y14
-	VSUBPS      consts<>+1536(SB), Y14, Y15
-	VSUBPS      Y15, Y11, Y11
-	VFMADD231PS Y12, Y5, Y11
-	VPERMPS     pow_tl<>+0(SB), Y10, Y10
-	VFMADD231PS Y10, Y3, Y9
-	VFMADD231PS Y12, Y6, Y9
-	VFMADD231PS Y13, Y5, Y9
-	VADDPS      Y9, Y11, Y5
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y6
-	VFMADD213PS  consts<>+1600(SB), Y5, Y6
-	VFMADD213PS  consts<>+1632(SB), Y5, Y6
-	VMULPS       Y5, Y5, Y9
-	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  consts<>+160(SB), Y5, Y6
-	VPERMPS      pow_full_hi<>+0(SB), Y14, Y5
-	VPERMPS      pow_full_lo<>+0(SB), Y14, Y9
-	VFMADD231PS  Y6, Y5, Y9
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y14, Y6
-	VPSRAD  $0x03, Y6, Y6
-	VADDPS  Y9, Y5, Y10
-	VPSLLD  $0x17, Y6, Y11
-	VPADDD  Y11, Y10, Y11
-	VPMINUD consts<>+928(SB), Y11, Y11
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y12, Y12, Y12
-	VPMINSD      Y12, Y6, Y6
-	VBROADCASTSS consts<>+1792(SB), Y12
-	VPSUBD       Y6, Y12, Y6
-	VPSLLD       $0x17, Y6, Y6
-	VADDPS       Y5, Y6, Y12
-	VSUBPS       Y6, Y12, Y13
-	VSUBPS       Y13, Y5, Y5
-	VADDPS       Y9, Y5, Y5
-	VADDPS       Y5, Y12, Y5
-	VCMPPS       $0x11, Y6, Y10, Y9
-	VPSUBD       Y6, Y5, Y5
-	VBLENDVPS    Y9, Y5, Y11, Y5
-
-	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y6
-	VCMPPS       $0x11, Y8, Y6, Y6
-	VBLENDVPS    Y6, consts<>+928(SB), Y5, Y5
-	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
-	VPXOR        Y8, Y8, Y8
-	VBLENDVPS    Y6, Y8, Y5, Y5
-	VPXOR        Y6, Y6, Y6
-	VPCMPEQD     Y6, Y7, Y6
-	VPXOR        Y8, Y8, Y8
-	VBLENDVPS    Y3, consts<>+928(SB), Y8, Y8
-	VBLENDVPS    Y6, Y8, Y5, Y5
-	VPCMPEQD     consts<>+928(SB), Y7, Y6
-	VPXOR        Y8, Y8, Y8
-	VBROADCASTSS consts<>+928(SB), Y9
-	VBLENDVPS    Y3, Y8, Y9, Y3
-	VBLENDVPS    Y6, Y3, Y5, Y3
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Y5
-	VPAND        Y5, Y4, Y5
-	VPOR         Y5, Y3, Y3
-	VPXOR        Y5, Y5, Y5
-	VPCMPGTD     Y5, Y7, Y5
-	VBROADCASTSS consts<>+928(SB), Y6
-	VPCMPGTD     Y7, Y6, Y6
-	VPAND        Y5, Y6, Y5
-	VBROADCASTSS 16(R8), Y6
-	VPAND        Y6, Y4, Y4
-	VPXOR        Y6, Y6, Y6
-	VPCMPGTD     Y4, Y6, Y4
-	VPAND        Y5, Y4, Y4
-	VPCMPGTD     consts<>+928(SB), Y7, Y5
-	VPOR         Y4, Y5, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y4
-	VMOVUPS      (SP), Y3
-
-focusdone162:
-	// loss = (alpha ce) q^gamma
-	VMULPS    Y4, Y3, Y4
-	VCMPPS    $0x12, consts<>+2176(SB), Y3, Y5
-	VBLENDVPS Y5, Y4, Y3, Y3
-	VPMINUD   consts<>+608(SB), Y3, Y3
-	CMPQ      AX, $+8
-	JLT       partless3
-	VMOVUPS   Y3, (CX)
-	JMP       partdone3
-
-partless3:
-	MOVQ         CX, R8
-	TESTQ        $0x00000004, AX
-	JEQ          partfour3
-	VMOVUPS      X3, (R8)
-	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y3, X3
-
-partfour3:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo3
-	VMOVLPS X3, (R8)
-	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X3, X3
-
-parttwo3:
-	TESTQ  $0x00000001, AX
-	JEQ    partdone3
-	VMOVSS X3, (R8)
-
-partdone3:
-	ADDQ $+32, CX
-	ADDQ $+32, DX
-	ADDQ $+32, BX
-	ADDQ $-8, AX
-	CMPQ AX, $+1
-	JGE  vector
-	VZEROUPPER
-	RET
-
-// func sigmoidGradAVX512(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·sigmoidGradAVX512(SB), NOSPLIT, $0-56
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+1664(SB), Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VBROADCASTSS consts<>+2144(SB), Z3
-	VBROADCASTSS consts<>+1184(SB), Z4
-	VBROADCASTSS consts<>+128(SB), Z5
-	VBROADCASTSS consts<>+160(SB), Z6
-	VBROADCASTSS consts<>+1536(SB), Z7
-	VBROADCASTSS consts<>+32(SB), Z8
-	VBROADCASTSS consts<>+64(SB), Z9
-	VBROADCASTSS consts<>+96(SB), Z10
-	VBROADCASTSS consts<>+192(SB), Z11
-	MOVQ         n+32(FP), AX
-	MOVQ         losses+0(FP), CX
-	MOVQ         grad+8(FP), DX
-	MOVQ         logits+16(FP), BX
-	MOVQ         targets+24(FP), SI
-	MOVQ         p+40(FP), DI
-	MOVQ         (DI), R8
-	MOVQ         scale+48(FP), R9
-
-loop:
-	CMPQ AX, $+32
-	JLT  rest
-
-block:
-	VBROADCASTSS 20(DI), Z12
-
-	// any |x| > limit, or NaN?
-	VPANDD   (BX), Z8, Z13
-	VPANDD   64(BX), Z8, Z14
-	VPMAXSD  Z14, Z13, Z13
-	VPCMPD   $0x06, Z12, Z13, K1
-	KORTESTW K1, K1
-	JNE      slowblock
-
-	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVUPS      (SI), Z12
-	VFNMADD231PS Z12, Z12, Z12
-	VMOVUPS      64(SI), Z13
-	VFNMADD231PS Z13, Z13, Z13
-	VPORD        Z13, Z12, Z12
-	VPTESTMD     Z12, Z12, K1
-	KORTESTW     K1, K1
-	JNE          otherblock
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  (BX), Z4, Z12
-	VPORD  64(BX), Z4, Z13
-	VSUBPS Z9, Z12, Z12
-	VSUBPS Z9, Z13, Z15
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z13
-	VFMADD231PS Z10, Z12, Z13
-	VMOVAPS     Z5, Z16
-	VFMADD231PS Z10, Z15, Z16
-	VSUBPS      Z5, Z13, Z14
-	VSUBPS      Z5, Z16, Z17
-
-	// r = c - n ln2
-	VFNMADD231PS Z6, Z14, Z12
-	VFNMADD231PS Z6, Z17, Z15
-	VFNMADD231PS Z11, Z14, Z12
-	VFNMADD231PS Z11, Z17, Z15
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z14
-	VBROADCASTSS     consts<>+224(SB), Z17
-	VFMADD213PS.BCST consts<>+256(SB), Z12, Z14
-	VFMADD213PS.BCST consts<>+256(SB), Z15, Z17
-	VFMADD213PS.BCST consts<>+288(SB), Z12, Z14
-	VFMADD213PS.BCST consts<>+288(SB), Z15, Z17
-	VFMADD213PS.BCST consts<>+320(SB), Z12, Z14
-	VFMADD213PS.BCST consts<>+320(SB), Z15, Z17
-	VFMADD213PS.BCST consts<>+352(SB), Z14, Z12
-	VFMADD213PS.BCST consts<>+352(SB), Z17, Z15
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     exp_one<>+0(SB), Z13, Z14
-	VPERMPS     exp_one<>+0(SB), Z16, Z17
-	VPSLLD      $0x15, Z13, Z13
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z13, Z14, Z13
-	VPADDD      Z16, Z17, Z14
-	VFMADD231PS Z12, Z13, Z13
-	VFMADD231PS Z15, Z14, Z14
-	VADDPS      Z0, Z13, Z12
-	VADDPS      Z0, Z14, Z15
-	VDIVPS      Z12, Z0, Z12
-	VDIVPS      Z15, Z0, Z17
-	VMULPS      Z12, Z13, Z15
-	VMULPS      Z17, Z14, Z18
-
-	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VMOVUPS   (SI), Z16
-	VMOVUPS   64(SI), Z19
-	VPSLLD    $0x02, Z16, Z16
-	VPSLLD    $0x02, Z19, Z19
-	VPANDD    Z4, Z16, Z16
-	VPANDD    Z4, Z19, Z19
-	VPXORD    (BX), Z16, Z16
-	VPXORD    64(BX), Z19, Z19
-	VPMOVD2M  Z16, K1
-	VPMOVD2M  Z19, K2
-	VBLENDMPS Z15, Z12, K1, Z20
-	VBLENDMPS Z18, Z17, K2, Z21
-	VPMOVD2M  Z16, K1
-	VPMOVD2M  Z19, K2
-	VBLENDMPS Z12, Z15, K1, Z12
-	VBLENDMPS Z17, Z18, K2, Z17
-
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z15
-	VBROADCASTSS     consts<>+1888(SB), Z18
-	VFMADD213PS.BCST consts<>+1920(SB), Z13, Z15
-	VFMADD213PS.BCST consts<>+1920(SB), Z14, Z18
-	VFMADD213PS.BCST consts<>+1952(SB), Z13, Z15
-	VFMADD213PS.BCST consts<>+1952(SB), Z14, Z18
-	VFMADD213PS.BCST consts<>+1984(SB), Z13, Z15
-	VFMADD213PS.BCST consts<>+1984(SB), Z14, Z18
-	VFMADD213PS.BCST consts<>+2016(SB), Z13, Z15
-	VFMADD213PS.BCST consts<>+2016(SB), Z14, Z18
-	VFMADD213PS.BCST consts<>+2048(SB), Z13, Z15
-	VFMADD213PS.BCST consts<>+2048(SB), Z14, Z18
-	VFMADD213PS.BCST consts<>+2080(SB), Z13, Z15
-	VFMADD213PS.BCST consts<>+2080(SB), Z14, Z18
-	VFMADD213PS.BCST consts<>+2112(SB), Z13, Z15
-	VFMADD213PS.BCST consts<>+2112(SB), Z14, Z18
-	VMULPS           Z15, Z13, Z15
-	VMULPS           Z18, Z14, Z18
-	VFMADD231PS      Z15, Z13, Z13
-	VFMADD231PS      Z18, Z14, Z14
-
-	// ce = log1p(e) + max(v, 0)
-	VPXORD Z15, Z15, Z15
-	VPXORD Z18, Z18, Z18
-	VMAXPS Z15, Z16, Z15
-	VMAXPS Z18, Z19, Z16
-	VADDPS Z15, Z13, Z13
-	VADDPS Z16, Z14, Z15
-
-	// D = q + gamma ce (1-q), with v's sign
-	VBROADCASTSS 8(DI), Z14
-	VBROADCASTSS 8(DI), Z16
-	VMULPS       Z12, Z13, Z12
-	VMULPS       Z17, Z15, Z17
-	VFMADD213PS  Z20, Z12, Z14
-	VFMADD213PS  Z21, Z17, Z16
-	VMOVUPS      (SI), Z12
-	VMOVUPS      64(SI), Z17
-	VPSLLD       $0x02, Z12, Z12
-	VPSLLD       $0x02, Z17, Z17
-	VPANDD       Z4, Z12, Z12
-	VPANDD       Z4, Z17, Z17
-	VPXORD       Z12, Z14, Z12
-	VPXORD       Z17, Z16, Z16
-	VMOVUPS      (SI), Z14
-	VMOVUPS      64(SI), Z17
-	VPSLLD       $0x02, Z14, Z14
-	VPSLLD       $0x02, Z17, Z19
-	VBROADCASTSS 12(DI), Z17
-	VBROADCASTSS 12(DI), Z22
-	VBROADCASTSS 16(DI), Z18
-	VBROADCASTSS 16(DI), Z23
-	VPMOVD2M     Z14, K1
-	VPMOVD2M     Z19, K2
-	VBLENDMPS    Z17, Z18, K1, Z14
-	VBLENDMPS    Z22, Z23, K2, Z17
-	VMULPS       Z13, Z14, Z13
-	VMULPS       Z15, Z17, Z15
-
-	// q^gamma
-	CMPQ   R8, $+1
-	JGE    focusnot0_277
-	VMULPS Z20, Z20, Z20
-	VMULPS Z21, Z21, Z21
-	JMP    focusdone277
-
-focusnot0_277:
-	CMPQ    R8, $+2
-	JGE     focusnot1_277
-	VMOVAPS Z0, Z20
-	VMOVAPS Z0, Z21
-	JMP     focusdone277
-
-focusnot1_277:
-	CMPQ R8, $+3
-	JGE  focusnot2_277
-	JMP  focusdone277
-
-focusnot2_277:
-	CMPQ    R8, $+4
-	JGE     focusnot3_277
-	VSQRTPS Z20, Z20
-	VSQRTPS Z21, Z21
-	JMP     focusdone277
-
-focusnot3_277:
-	CMPQ         R8, $+5
-	JGE          focusnot4_277
-	VSQRTPS      Z20, Z18
-	VMOVAPS      Z20, Z19
-	VFNMADD231PS Z18, Z18, Z19
-	VMULPS       Z3, Z18, Z22
-	VMULPS       Z22, Z19, Z19
-	VFMADD231PS  Z18, Z20, Z19
-	VMOVAPS      Z19, Z20
-	VSQRTPS      Z21, Z18
-	VMOVAPS      Z21, Z19
-	VFNMADD231PS Z18, Z18, Z19
-	VMULPS       Z3, Z18, Z22
-	VMULPS       Z22, Z19, Z19
-	VFMADD231PS  Z18, Z21, Z19
-	VMOVAPS      Z19, Z21
-	JMP          focusdone277
-
-focusnot4_277:
-	CMPQ         R8, $+6
-	JGE          focusnot5_277
-	VSQRTPS      Z20, Z18
-	VMULPS       Z20, Z20, Z19
-	VMOVAPS      Z19, Z22
-	VFMSUB231PS  Z20, Z20, Z22
-	VMOVAPS      Z20, Z23
-	VFNMADD231PS Z18, Z18, Z23
-	VMULPS       Z23, Z20, Z20
-	VFMADD231PS  Z3, Z20, Z22
-	VMULPS       Z18, Z22, Z20
-	VFMADD231PS  Z18, Z19, Z20
-	VSQRTPS      Z21, Z18
-	VMULPS       Z21, Z21, Z19
-	VMOVAPS      Z19, Z22
-	VFMSUB231PS  Z21, Z21, Z22
-	VMOVAPS      Z21, Z23
-	VFNMADD231PS Z18, Z18, Z23
-	VMULPS       Z23, Z21, Z21
-	VFMADD231PS  Z3, Z21, Z22
-	VMULPS       Z18, Z22, Z21
-	VFMADD231PS  Z18, Z19, Z21
-	JMP          focusdone277
-
-focusnot5_277:
-	CMPQ        R8, $+7
-	JGE         focusnot6_277
-	VMULPS      Z20, Z20, Z18
-	VMOVAPS     Z18, Z19
-	VFMSUB231PS Z20, Z20, Z19
-	VMULPS      Z20, Z19, Z19
-	VFMADD231PS Z20, Z18, Z19
-	VMOVAPS     Z19, Z20
-	VMULPS      Z21, Z21, Z18
-	VMOVAPS     Z18, Z19
-	VFMSUB231PS Z21, Z21, Z19
-	VMULPS      Z21, Z19, Z19
-	VFMADD231PS Z21, Z18, Z19
-	VMOVAPS     Z19, Z21
-	JMP         focusdone277
-
-focusnot6_277:
-	CMPQ        R8, $+8
-	JGE         focusnot7_277
-	VMULPS      Z20, Z20, Z18
-	VFMSUB213PS Z18, Z20, Z20
-	VADDPS      Z18, Z18, Z19
-	VMULPS      Z20, Z19, Z20
-	VFMADD231PS Z18, Z18, Z20
-	VMULPS      Z21, Z21, Z18
-	VFMSUB213PS Z18, Z21, Z21
-	VADDPS      Z18, Z18, Z19
-	VMULPS      Z21, Z19, Z21
-	VFMADD231PS Z18, Z18, Z21
-	JMP         focusdone277
-
-focusnot7_277:
-	CMPQ        R8, $+9
-	JGE         focusnot8_277
-	VMULPS      Z20, Z20, Z18
-	VMOVAPS     Z18, Z19
-	VFMSUB231PS Z20, Z20, Z19
-	VMULPS      Z18, Z18, Z22
-	VADDPS      Z18, Z18, Z23
-	VFMSUB213PS Z22, Z18, Z18
-	VFMADD231PS Z19, Z23, Z18
-	VMULPS      Z20, Z18, Z18
-	VFMADD231PS Z20, Z22, Z18
-	VMOVAPS     Z18, Z20
-	VMULPS      Z21, Z21, Z18
-	VMOVAPS     Z18, Z19
-	VFMSUB231PS Z21, Z21, Z19
-	VMULPS      Z18, Z18, Z22
-	VADDPS      Z18, Z18, Z23
-	VFMSUB213PS Z22, Z18, Z18
-	VFMADD231PS Z19, Z23, Z18
-	VMULPS      Z21, Z18, Z18
-	VFMADD231PS Z21, Z22, Z18
-	VMOVAPS     Z18, Z21
-	JMP         focusdone277
-
-focusnot8_277:
-	LEAQ         24(DI), R10
-	VBROADCASTSS (R10), Z18
-	VBROADCASTSS 4(R10), Z19
-	VBROADCASTSS 8(R10), Z22
-
-	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z20, Z24
-	VPSRLD      $0x17, Z24, Z23
-	VPSRLD      $0x14, Z24, Z20
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS   Z23, Z27
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z20, Z25
-	VFMADD213PS.BCST consts<>+672(SB), Z25, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z28
-	VMOVAPS          Z24, Z25
-	VFMADD231PS      Z28, Z24, Z25
-	VSUBPS           Z25, Z24, Z26
-	VFMADD231PS      Z28, Z24, Z26
-	VMULPS           Z24, Z24, Z28
-	VBROADCASTSS     consts<>+1376(SB), Z29
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z29
-	VMULPS           Z24, Z28, Z24
-	VFMADD231PS      Z29, Z24, Z26
-	VADDPS           Z26, Z25, Z24
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z20, Z28
-	VADDPS      Z28, Z27, Z27
-	VMULPS      Z27, Z18, Z28
-	VFMSUB213PS Z28, Z18, Z27
-	VFMADD213PS Z28, Z19, Z24
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z24, Z24
-	VSUBPS      Z7, Z24, Z29
-	VSUBPS      Z29, Z28, Z28
-	VFMADD231PS Z25, Z19, Z28
-	VPERMPS     pow_tl<>+0(SB), Z20, Z20
-	VFMADD231PS Z20, Z18, Z27
-	VFMADD231PS Z25, Z22, Z27
-	VFMADD231PS Z26, Z19, Z27
-	VADDPS      Z27, Z28, Z18
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z19
-	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z19
-	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z19
-	VMULPS           Z18, Z18, Z20
-	VMULPS           Z19, Z20, Z19
-	VFMADD231PS      Z6, Z18, Z19
-	VPERMPS          pow_exp_hi<>+0(SB), Z24, Z18
-	VPERMPS          pow_exp_lo<>+0(SB), Z24, Z20
-	VFMADD231PS      Z19, Z18, Z20
-
-	// times 2^k
-	VADDPS      Z20, Z18, Z18
-	VPSLLD      $0x14, Z24, Z19
-	VPANDD.BCST consts<>+640(SB), Z19, Z19
-	VPADDD      Z19, Z18, Z20
-
-	// x or result out of range?
-	VPANDND      Z23, Z1, Z18
-	VPXORD.BCST  consts<>+1728(SB), Z24, Z19
-	VPANDND      Z19, Z2, Z19
-	VPORD        Z19, Z18, Z18
-	VPTESTMD     Z18, Z18, K1
-	KORTESTW     K1, K1
-	JNE          slowblock
-	VBROADCASTSS (R10), Z18
-	VBROADCASTSS 4(R10), Z19
-	VBROADCASTSS 8(R10), Z22
-
-	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z21, Z24
-	VPSRLD      $0x17, Z24, Z23
-	VPSRLD      $0x14, Z24, Z21
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS   Z23, Z27
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z21, Z25
-	VFMADD213PS.BCST consts<>+672(SB), Z25, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z28
-	VMOVAPS          Z24, Z25
-	VFMADD231PS      Z28, Z24, Z25
-	VSUBPS           Z25, Z24, Z26
-	VFMADD231PS      Z28, Z24, Z26
-	VMULPS           Z24, Z24, Z28
-	VBROADCASTSS     consts<>+1376(SB), Z29
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z29
-	VMULPS           Z24, Z28, Z24
-	VFMADD231PS      Z29, Z24, Z26
-	VADDPS           Z26, Z25, Z24
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z21, Z28
-	VADDPS      Z28, Z27, Z27
-	VMULPS      Z27, Z18, Z28
-	VFMSUB213PS Z28, Z18, Z27
-	VFMADD213PS Z28, Z19, Z24
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z24, Z24
-	VSUBPS      Z7, Z24, Z29
-	VSUBPS      Z29, Z28, Z28
-	VFMADD231PS Z25, Z19, Z28
-	VPERMPS     pow_tl<>+0(SB), Z21, Z21
-	VFMADD231PS Z21, Z18, Z27
-	VFMADD231PS Z25, Z22, Z27
-	VFMADD231PS Z26, Z19, Z27
-	VADDPS      Z27, Z28, Z18
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z19
-	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z19
-	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z19
-	VMULPS           Z18, Z18, Z21
-	VMULPS           Z19, Z21, Z19
-	VFMADD231PS      Z6, Z18, Z19
-	VPERMPS          pow_exp_hi<>+0(SB), Z24, Z18
-	VPERMPS          pow_exp_lo<>+0(SB), Z24, Z21
-	VFMADD231PS      Z19, Z18, Z21
-
-	// times 2^k
-	VADDPS      Z21, Z18, Z18
-	VPSLLD      $0x14, Z24, Z19
-	VPANDD.BCST consts<>+640(SB), Z19, Z19
-	VPADDD      Z19, Z18, Z21
-
-	// x or result out of range?
-	VPANDND     Z23, Z1, Z18
-	VPXORD.BCST consts<>+1728(SB), Z24, Z19
-	VPANDND     Z19, Z2, Z19
-	VPORD       Z19, Z18, Z18
-	VPTESTMD    Z18, Z18, K1
-	KORTESTW    K1, K1
-	JNE         slowblock
-
-focusdone277:
-	// loss = (alpha ce) q^gamma
-	VMULPS Z20, Z13, Z13
-
-	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Z18
-	VMULPS       Z20, Z14, Z14
-	VMULPS       Z14, Z18, Z14
-	VMULPS       Z12, Z14, Z12
-
-	// loss = (alpha ce) q^gamma
-	VMULPS Z21, Z15, Z14
-
-	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Z15
-	VMULPS       Z21, Z17, Z17
-	VMULPS       Z17, Z15, Z15
-	VMULPS       Z16, Z15, Z15
-	VMOVUPS      Z13, (CX)
-	VMOVUPS      Z12, (DX)
-	VMOVUPS      Z14, 64(CX)
-	VMOVUPS      Z15, 64(DX)
-
-nextblock:
-	ADDQ $+128, CX
-	ADDQ $+128, DX
-	ADDQ $+128, BX
-	ADDQ $+128, SI
-	ADDQ $-32, AX
-	CMPQ AX, $+32
-	JGE  block
-
-rest:
-	CMPQ AX, $+1
-	JLT  done
-
-vector:
-	MOVL         $0x0000ffff, R10
-	BZHIL        AX, R10, R10
-	KMOVW        R10, K1
-	VMOVAPS      Z0, Z12
-	VMOVUPS      (BX), K1, Z12
-	VPXORD       Z13, Z13, Z13
-	VMOVUPS      (SI), K1, Z13
-	VBROADCASTSS 20(DI), Z14
-
-	// any |x| > limit, or NaN?
-	VPANDD   Z8, Z12, Z15
-	VPCMPD   $0x06, Z14, Z15, K2
-	KORTESTW K2, K2
-	JNE      slowvector
-
-	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVAPS      Z13, Z14
-	VFNMADD231PS Z13, Z13, Z14
-	VPTESTMD     Z14, Z14, K2
-	KORTESTW     K2, K2
-	JNE          othervector
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z4, Z12, Z14
-	VSUBPS Z9, Z14, Z14
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z15
-	VFMADD231PS Z10, Z14, Z15
-	VSUBPS      Z5, Z15, Z16
-
-	// r = c - n ln2
-	VFNMADD231PS Z6, Z16, Z14
-	VFNMADD231PS Z11, Z16, Z14
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z16
-	VFMADD213PS.BCST consts<>+256(SB), Z14, Z16
-	VFMADD213PS.BCST consts<>+288(SB), Z14, Z16
-	VFMADD213PS.BCST consts<>+320(SB), Z14, Z16
-	VFMADD213PS.BCST consts<>+352(SB), Z16, Z14
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     exp_one<>+0(SB), Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z14, Z15, Z15
-	VADDPS      Z0, Z15, Z14
-	VDIVPS      Z14, Z0, Z14
-	VMULPS      Z14, Z15, Z16
-
-	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VPSLLD    $0x02, Z13, Z17
-	VPANDD    Z4, Z17, Z17
-	VPXORD    Z12, Z17, Z12
-	VPMOVD2M  Z12, K2
-	VBLENDMPS Z16, Z14, K2, Z17
-	VPMOVD2M  Z12, K2
-	VBLENDMPS Z14, Z16, K2, Z14
-
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z16
-	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+1952(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+1984(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+2016(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+2048(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+2080(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+2112(SB), Z15, Z16
-	VMULPS           Z16, Z15, Z16
-	VFMADD231PS      Z16, Z15, Z15
-
-	// ce = log1p(e) + max(v, 0)
-	VPXORD Z16, Z16, Z16
-	VMAXPS Z16, Z12, Z12
-	VADDPS Z12, Z15, Z12
-
-	// D = q + gamma ce (1-q), with v's sign
-	VBROADCASTSS 8(DI), Z15
-	VMULPS       Z14, Z12, Z14
-	VFMADD213PS  Z17, Z14, Z15
-	VPSLLD       $0x02, Z13, Z14
-	VPANDD       Z4, Z14, Z14
-	VPXORD       Z14, Z15, Z14
-	VPSLLD       $0x02, Z13, Z13
-	VBROADCASTSS 12(DI), Z15
-	VBROADCASTSS 16(DI), Z16
-	VPMOVD2M     Z13, K2
-	VBLENDMPS    Z15, Z16, K2, Z13
-	VMULPS       Z12, Z13, Z12
-
-	// q^gamma
-	CMPQ   R8, $+1
-	JGE    focusnot0_278
-	VMULPS Z17, Z17, Z17
-	JMP    focusdone278
-
-focusnot0_278:
-	CMPQ    R8, $+2
-	JGE     focusnot1_278
-	VMOVAPS Z0, Z17
-	JMP     focusdone278
-
-focusnot1_278:
-	CMPQ R8, $+3
-	JGE  focusnot2_278
-	JMP  focusdone278
-
-focusnot2_278:
-	CMPQ    R8, $+4
-	JGE     focusnot3_278
-	VSQRTPS Z17, Z17
-	JMP     focusdone278
-
-focusnot3_278:
-	CMPQ         R8, $+5
-	JGE          focusnot4_278
-	VSQRTPS      Z17, Z15
-	VMOVAPS      Z17, Z16
-	VFNMADD231PS Z15, Z15, Z16
-	VMULPS       Z3, Z15, Z18
-	VMULPS       Z18, Z16, Z16
-	VFMADD231PS  Z15, Z17, Z16
-	VMOVAPS      Z16, Z17
-	JMP          focusdone278
-
-focusnot4_278:
-	CMPQ         R8, $+6
-	JGE          focusnot5_278
-	VSQRTPS      Z17, Z15
-	VMULPS       Z17, Z17, Z16
-	VMOVAPS      Z16, Z18
-	VFMSUB231PS  Z17, Z17, Z18
-	VMOVAPS      Z17, Z19
-	VFNMADD231PS Z15, Z15, Z19
-	VMULPS       Z19, Z17, Z17
-	VFMADD231PS  Z3, Z17, Z18
-	VMULPS       Z15, Z18, Z17
-	VFMADD231PS  Z15, Z16, Z17
-	JMP          focusdone278
-
-focusnot5_278:
-	CMPQ        R8, $+7
-	JGE         focusnot6_278
-	VMULPS      Z17, Z17, Z15
-	VMOVAPS     Z15, Z16
-	VFMSUB231PS Z17, Z17, Z16
-	VMULPS      Z17, Z16, Z16
-	VFMADD231PS Z17, Z15, Z16
-	VMOVAPS     Z16, Z17
-	JMP         focusdone278
-
-focusnot6_278:
-	CMPQ        R8, $+8
-	JGE         focusnot7_278
-	VMULPS      Z17, Z17, Z15
-	VFMSUB213PS Z15, Z17, Z17
-	VADDPS      Z15, Z15, Z16
-	VMULPS      Z17, Z16, Z17
-	VFMADD231PS Z15, Z15, Z17
-	JMP         focusdone278
-
-focusnot7_278:
-	CMPQ        R8, $+9
-	JGE         focusnot8_278
-	VMULPS      Z17, Z17, Z15
-	VMOVAPS     Z15, Z16
-	VFMSUB231PS Z17, Z17, Z16
-	VMULPS      Z15, Z15, Z18
-	VADDPS      Z15, Z15, Z19
-	VFMSUB213PS Z18, Z15, Z15
-	VFMADD231PS Z16, Z19, Z15
-	VMULPS      Z17, Z15, Z15
-	VFMADD231PS Z17, Z18, Z15
-	VMOVAPS     Z15, Z17
-	JMP         focusdone278
-
-focusnot8_278:
-	LEAQ         24(DI), R10
-	VBROADCASTSS (R10), Z15
-	VBROADCASTSS 4(R10), Z16
-	VBROADCASTSS 8(R10), Z18
-
-	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z17, Z20
-	VPSRLD      $0x17, Z20, Z19
-	VPSRLD      $0x14, Z20, Z17
-	VPANDD.BCST consts<>+1280(SB), Z20, Z20
-	VPADDD.BCST consts<>+1312(SB), Z20, Z20
-	VCVTDQ2PS   Z19, Z23
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z17, Z21
-	VFMADD213PS.BCST consts<>+672(SB), Z21, Z20
-	VMULPS.BCST      consts<>+1344(SB), Z20, Z24
-	VMOVAPS          Z20, Z21
-	VFMADD231PS      Z24, Z20, Z21
-	VSUBPS           Z21, Z20, Z22
-	VFMADD231PS      Z24, Z20, Z22
-	VMULPS           Z20, Z20, Z24
-	VBROADCASTSS     consts<>+1376(SB), Z25
-	VFMADD213PS.BCST consts<>+1408(SB), Z20, Z25
-	VFMADD213PS.BCST consts<>+1440(SB), Z20, Z25
-	VFMADD213PS.BCST consts<>+1472(SB), Z20, Z25
-	VFMADD213PS.BCST consts<>+1504(SB), Z20, Z25
-	VMULPS           Z20, Z24, Z20
-	VFMADD231PS      Z25, Z20, Z22
-	VADDPS           Z22, Z21, Z20
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z17, Z24
-	VADDPS      Z24, Z23, Z23
-	VMULPS      Z23, Z15, Z24
-	VFMSUB213PS Z24, Z15, Z23
-	VFMADD213PS Z24, Z16, Z20
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z20, Z20
-	VSUBPS      Z7, Z20, Z25
-	VSUBPS      Z25, Z24, Z24
-	VFMADD231PS Z21, Z16, Z24
-	VPERMPS     pow_tl<>+0(SB), Z17, Z17
-	VFMADD231PS Z17, Z15, Z23
-	VFMADD231PS Z21, Z18, Z23
-	VFMADD231PS Z22, Z16, Z23
-	VADDPS      Z23, Z24, Z15
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z16
-	VFMADD213PS.BCST consts<>+1600(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+1632(SB), Z15, Z16
-	VMULPS           Z15, Z15, Z17
-	VMULPS           Z16, Z17, Z16
-	VFMADD231PS      Z6, Z15, Z16
-	VPERMPS          pow_exp_hi<>+0(SB), Z20, Z15
-	VPERMPS          pow_exp_lo<>+0(SB), Z20, Z17
-	VFMADD231PS      Z16, Z15, Z17
-
-	// times 2^k
-	VADDPS      Z17, Z15, Z15
-	VPSLLD      $0x14, Z20, Z16
-	VPANDD.BCST consts<>+640(SB), Z16, Z16
-	VPADDD      Z16, Z15, Z17
-
-	// x or result out of range?
-	VPANDND     Z19, Z1, Z15
-	VPXORD.BCST consts<>+1728(SB), Z20, Z16
-	VPANDND     Z16, Z2, Z16
-	VPORD       Z16, Z15, Z15
-	VPTESTMD    Z15, Z15, K2
-	KORTESTW    K2, K2
-	JNE         slowvector
-
-focusdone278:
-	// loss = (alpha ce) q^gamma
-	VMULPS Z17, Z12, Z12
-
-	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Z15
-	VMULPS       Z17, Z13, Z13
-	VMULPS       Z13, Z15, Z13
-	VMULPS       Z14, Z13, Z13
-	VMOVUPS      Z12, K1, (CX)
-	VMOVUPS      Z13, K1, (DX)
-
-nextvector:
-	ADDQ $+64, CX
-	ADDQ $+64, DX
-	ADDQ $+64, BX
-	ADDQ $+64, SI
-	ADDQ $-16, AX
-	CMPQ AX, $+1
-	JGE  vector
-
-done:
-	VZEROUPPER
-	RET
-
-otherblock:
-	VMOVUPS (BX), Z12
-	VMOVUPS 64(BX), Z15
-	VMOVUPS (SI), Z13
-	VMOVUPS 64(SI), Z16
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z4, Z12, Z14
-	VPORD  Z4, Z15, Z17
-	VSUBPS Z9, Z14, Z14
-	VSUBPS Z9, Z17, Z19
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z17
-	VFMADD231PS Z10, Z14, Z17
-	VMOVAPS     Z5, Z20
-	VFMADD231PS Z10, Z19, Z20
-	VSUBPS      Z5, Z17, Z18
-	VSUBPS      Z5, Z20, Z21
-
-	// r = c - n ln2
-	VFNMADD231PS Z6, Z18, Z14
-	VFNMADD231PS Z6, Z21, Z19
-	VFNMADD231PS Z11, Z18, Z14
-	VFNMADD231PS Z11, Z21, Z19
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z18
-	VBROADCASTSS     consts<>+224(SB), Z21
-	VFMADD213PS.BCST consts<>+256(SB), Z14, Z18
-	VFMADD213PS.BCST consts<>+256(SB), Z19, Z21
-	VFMADD213PS.BCST consts<>+288(SB), Z14, Z18
-	VFMADD213PS.BCST consts<>+288(SB), Z19, Z21
-	VFMADD213PS.BCST consts<>+320(SB), Z14, Z18
-	VFMADD213PS.BCST consts<>+320(SB), Z19, Z21
-	VFMADD213PS.BCST consts<>+352(SB), Z18, Z14
-	VFMADD213PS.BCST consts<>+352(SB), Z21, Z19
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     exp_one<>+0(SB), Z17, Z18
-	VPERMPS     exp_one<>+0(SB), Z20, Z21
-	VPSLLD      $0x15, Z17, Z17
-	VPSLLD      $0x15, Z20, Z20
-	VPADDD      Z17, Z18, Z17
-	VPADDD      Z20, Z21, Z18
-	VFMADD231PS Z14, Z17, Z17
-	VFMADD231PS Z19, Z18, Z18
-	VADDPS      Z0, Z17, Z14
-	VADDPS      Z0, Z18, Z19
-	VDIVPS      Z14, Z0, Z14
-	VDIVPS      Z19, Z0, Z21
-	VMULPS      Z14, Z17, Z19
-	VMULPS      Z21, Z18, Z22
-
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z20
-	VBROADCASTSS     consts<>+1888(SB), Z23
-	VFMADD213PS.BCST consts<>+1920(SB), Z17, Z20
-	VFMADD213PS.BCST consts<>+1920(SB), Z18, Z23
-	VFMADD213PS.BCST consts<>+1952(SB), Z17, Z20
-	VFMADD213PS.BCST consts<>+1952(SB), Z18, Z23
-	VFMADD213PS.BCST consts<>+1984(SB), Z17, Z20
-	VFMADD213PS.BCST consts<>+1984(SB), Z18, Z23
-	VFMADD213PS.BCST consts<>+2016(SB), Z17, Z20
-	VFMADD213PS.BCST consts<>+2016(SB), Z18, Z23
-	VFMADD213PS.BCST consts<>+2048(SB), Z17, Z20
-	VFMADD213PS.BCST consts<>+2048(SB), Z18, Z23
-	VFMADD213PS.BCST consts<>+2080(SB), Z17, Z20
-	VFMADD213PS.BCST consts<>+2080(SB), Z18, Z23
-	VFMADD213PS.BCST consts<>+2112(SB), Z17, Z20
-	VFMADD213PS.BCST consts<>+2112(SB), Z18, Z23
-	VMULPS           Z20, Z17, Z20
-	VMULPS           Z23, Z18, Z23
-	VFMADD231PS      Z20, Z17, Z17
-	VFMADD231PS      Z23, Z18, Z18
-	VPMOVD2M         Z12, K1
-	VPMOVD2M         Z15, K2
-	VBLENDMPS        Z19, Z14, K1, Z20
-	VBLENDMPS        Z22, Z21, K2, Z23
-	VPMOVD2M         Z12, K1
-	VPMOVD2M         Z15, K2
-	VBLENDMPS        Z14, Z19, K1, Z14
-	VBLENDMPS        Z21, Z22, K2, Z22
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z13, Z0, Z19
-	VSUBPS      Z16, Z0, Z24
-	VPMOVD2M    Z12, K1
-	VPMOVD2M    Z15, K2
-	VBLENDMPS   Z13, Z19, K1, Z21
-	VBLENDMPS   Z16, Z24, K2, Z25
-	VPANDD      Z8, Z12, Z12
-	VPANDD      Z8, Z15, Z15
-	VFMADD231PS Z12, Z21, Z17
-	VFMADD231PS Z15, Z25, Z18
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z13, Z14, Z12
-	VMULPS       Z16, Z22, Z25
-	VMOVAPS      Z12, Z28
-	VFMADD231PS  Z19, Z20, Z28
-	VMOVAPS      Z25, Z29
-	VFMADD231PS  Z24, Z23, Z29
-	VBROADCASTSS 12(DI), Z15
-	VBROADCASTSS 12(DI), Z26
-	VBROADCASTSS 16(DI), Z21
-	VBROADCASTSS 16(DI), Z27
-	VMULPS       Z19, Z21, Z21
-	VMULPS       Z24, Z27, Z27
-	VFMADD231PS  Z13, Z15, Z21
-	VFMADD231PS  Z16, Z26, Z27
-	VMULPS       Z17, Z21, Z15
-	VMULPS       Z18, Z27, Z30
-
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, Z3, Z13, K1
-	VCMPPS    $0x11, Z3, Z16, K2
-	VBLENDMPS Z20, Z14, K1, Z26
-	VBLENDMPS Z23, Z22, K2, Z31
-	VDIVPS    Z28, Z26, Z26
-	VDIVPS    Z29, Z31, Z31
-	VBLENDMPS Z14, Z20, K1, Z14
-	VBLENDMPS Z22, Z23, K2, Z22
-	VMULPS    Z26, Z14, Z14
-	VMULPS    Z31, Z22, Z22
-	VMULPS    Z14, Z17, Z14
-	VMULPS    Z22, Z18, Z18
-
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	VBROADCASTSS      8(DI), Z17
-	VBROADCASTSS      8(DI), Z22
-	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z13
-	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z16
-	VMULPS            Z13, Z17, Z13
-	VMULPS            Z16, Z22, Z16
-	VFMSUB231PS       Z19, Z20, Z12
-	VFMSUB231PS       Z24, Z23, Z25
-	VFMADD231PS       Z14, Z13, Z12
-	VFMADD231PS       Z18, Z16, Z25
-
-	// q^gamma
-	CMPQ   R8, $+1
-	JGE    focusnot0_279
-	VMULPS Z28, Z28, Z28
-	VMULPS Z29, Z29, Z29
-	JMP    focusdone279
-
-focusnot0_279:
-	CMPQ    R8, $+2
-	JGE     focusnot1_279
-	VMOVAPS Z0, Z28
-	VMOVAPS Z0, Z29
-	JMP     focusdone279
-
-focusnot1_279:
-	CMPQ R8, $+3
-	JGE  focusnot2_279
-	JMP  focusdone279
-
-focusnot2_279:
-	CMPQ    R8, $+4
-	JGE     focusnot3_279
-	VSQRTPS Z28, Z28
-	VSQRTPS Z29, Z29
-	JMP     focusdone279
-
-focusnot3_279:
-	CMPQ         R8, $+5
-	JGE          focusnot4_279
-	VSQRTPS      Z28, Z13
-	VMOVAPS      Z28, Z14
-	VFNMADD231PS Z13, Z13, Z14
-	VMULPS       Z3, Z13, Z16
-	VMULPS       Z16, Z14, Z14
-	VFMADD231PS  Z13, Z28, Z14
-	VMOVAPS      Z14, Z28
-	VSQRTPS      Z29, Z13
-	VMOVAPS      Z29, Z14
-	VFNMADD231PS Z13, Z13, Z14
-	VMULPS       Z3, Z13, Z16
-	VMULPS       Z16, Z14, Z14
-	VFMADD231PS  Z13, Z29, Z14
-	VMOVAPS      Z14, Z29
-	JMP          focusdone279
-
-focusnot4_279:
-	CMPQ         R8, $+6
-	JGE          focusnot5_279
-	VSQRTPS      Z28, Z13
-	VMULPS       Z28, Z28, Z14
-	VMOVAPS      Z14, Z16
-	VFMSUB231PS  Z28, Z28, Z16
-	VMOVAPS      Z28, Z17
-	VFNMADD231PS Z13, Z13, Z17
-	VMULPS       Z17, Z28, Z17
-	VFMADD231PS  Z3, Z17, Z16
-	VMULPS       Z13, Z16, Z28
-	VFMADD231PS  Z13, Z14, Z28
-	VSQRTPS      Z29, Z13
-	VMULPS       Z29, Z29, Z14
-	VMOVAPS      Z14, Z16
-	VFMSUB231PS  Z29, Z29, Z16
-	VMOVAPS      Z29, Z17
-	VFNMADD231PS Z13, Z13, Z17
-	VMULPS       Z17, Z29, Z17
-	VFMADD231PS  Z3, Z17, Z16
-	VMULPS       Z13, Z16, Z29
-	VFMADD231PS  Z13, Z14, Z29
-	JMP          focusdone279
-
-focusnot5_279:
-	CMPQ        R8, $+7
-	JGE         focusnot6_279
-	VMULPS      Z28, Z28, Z13
-	VMOVAPS     Z13, Z14
-	VFMSUB231PS Z28, Z28, Z14
-	VMULPS      Z28, Z14, Z14
-	VFMADD231PS Z28, Z13, Z14
-	VMOVAPS     Z14, Z28
-	VMULPS      Z29, Z29, Z13
-	VMOVAPS     Z13, Z14
-	VFMSUB231PS Z29, Z29, Z14
-	VMULPS      Z29, Z14, Z14
-	VFMADD231PS Z29, Z13, Z14
-	VMOVAPS     Z14, Z29
-	JMP         focusdone279
-
-focusnot6_279:
-	CMPQ        R8, $+8
-	JGE         focusnot7_279
-	VMULPS      Z28, Z28, Z13
-	VFMSUB213PS Z13, Z28, Z28
-	VADDPS      Z13, Z13, Z14
-	VMULPS      Z28, Z14, Z28
-	VFMADD231PS Z13, Z13, Z28
-	VMULPS      Z29, Z29, Z13
-	VFMSUB213PS Z13, Z29, Z29
-	VADDPS      Z13, Z13, Z14
-	VMULPS      Z29, Z14, Z29
-	VFMADD231PS Z13, Z13, Z29
-	JMP         focusdone279
-
-focusnot7_279:
-	CMPQ        R8, $+9
-	JGE         focusnot8_279
-	VMULPS      Z28, Z28, Z13
-	VMOVAPS     Z13, Z14
-	VFMSUB231PS Z28, Z28, Z14
-	VMULPS      Z13, Z13, Z16
-	VADDPS      Z13, Z13, Z17
-	VFMSUB213PS Z16, Z13, Z13
-	VFMADD231PS Z14, Z17, Z13
-	VMULPS      Z28, Z13, Z13
-	VFMADD231PS Z28, Z16, Z13
-	VMOVAPS     Z13, Z28
-	VMULPS      Z29, Z29, Z13
-	VMOVAPS     Z13, Z14
-	VFMSUB231PS Z29, Z29, Z14
-	VMULPS      Z13, Z13, Z16
-	VADDPS      Z13, Z13, Z17
-	VFMSUB213PS Z16, Z13, Z13
-	VFMADD231PS Z14, Z17, Z13
-	VMULPS      Z29, Z13, Z13
-	VFMADD231PS Z29, Z16, Z13
-	VMOVAPS     Z13, Z29
-	JMP         focusdone279
-
-focusnot8_279:
-	LEAQ         24(DI), R10
-	VBROADCASTSS (R10), Z13
-	VBROADCASTSS 4(R10), Z14
-	VBROADCASTSS 8(R10), Z16
-
-	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z28, Z18
-	VPSRLD      $0x17, Z18, Z17
-	VPSRLD      $0x14, Z18, Z19
-	VPANDD.BCST consts<>+1280(SB), Z18, Z18
-	VPADDD.BCST consts<>+1312(SB), Z18, Z18
-	VCVTDQ2PS   Z17, Z23
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z19, Z20
-	VFMADD213PS.BCST consts<>+672(SB), Z20, Z18
-	VMULPS.BCST      consts<>+1344(SB), Z18, Z24
-	VMOVAPS          Z18, Z20
-	VFMADD231PS      Z24, Z18, Z20
-	VSUBPS           Z20, Z18, Z22
-	VFMADD231PS      Z24, Z18, Z22
-	VMULPS           Z18, Z18, Z24
-	VBROADCASTSS     consts<>+1376(SB), Z26
-	VFMADD213PS.BCST consts<>+1408(SB), Z18, Z26
-	VFMADD213PS.BCST consts<>+1440(SB), Z18, Z26
-	VFMADD213PS.BCST consts<>+1472(SB), Z18, Z26
-	VFMADD213PS.BCST consts<>+1504(SB), Z18, Z26
-	VMULPS           Z18, Z24, Z18
-	VFMADD231PS      Z26, Z18, Z22
-	VADDPS           Z22, Z20, Z18
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z19, Z24
-	VADDPS      Z24, Z23, Z23
-	VMULPS      Z23, Z13, Z24
-	VFMSUB213PS Z24, Z13, Z23
-	VFMADD213PS Z24, Z14, Z18
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z18, Z18
-	VSUBPS      Z7, Z18, Z26
-	VSUBPS      Z26, Z24, Z24
-	VFMADD231PS Z20, Z14, Z24
-	VPERMPS     pow_tl<>+0(SB), Z19, Z19
-	VFMADD231PS Z19, Z13, Z23
-	VFMADD231PS Z20, Z16, Z23
-	VFMADD231PS Z22, Z14, Z23
-	VADDPS      Z23, Z24, Z13
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z14
-	VFMADD213PS.BCST consts<>+1600(SB), Z13, Z14
-	VFMADD213PS.BCST consts<>+1632(SB), Z13, Z14
-	VMULPS           Z13, Z13, Z16
-	VMULPS           Z14, Z16, Z14
-	VFMADD231PS      Z6, Z13, Z14
-	VPERMPS          pow_exp_hi<>+0(SB), Z18, Z13
-	VPERMPS          pow_exp_lo<>+0(SB), Z18, Z16
-	VFMADD231PS      Z14, Z13, Z16
-
-	// times 2^k
-	VADDPS      Z16, Z13, Z13
-	VPSLLD      $0x14, Z18, Z14
-	VPANDD.BCST consts<>+640(SB), Z14, Z14
-	VPADDD      Z14, Z13, Z28
-
-	// x or result out of range?
-	VPANDND      Z17, Z1, Z13
-	VPXORD.BCST  consts<>+1728(SB), Z18, Z14
-	VPANDND      Z14, Z2, Z14
-	VPORD        Z14, Z13, Z13
-	VPTESTMD     Z13, Z13, K1
-	KORTESTW     K1, K1
-	JNE          slowblock
-	VBROADCASTSS (R10), Z13
-	VBROADCASTSS 4(R10), Z14
-	VBROADCASTSS 8(R10), Z16
-
-	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z29, Z18
-	VPSRLD      $0x17, Z18, Z17
-	VPSRLD      $0x14, Z18, Z19
-	VPANDD.BCST consts<>+1280(SB), Z18, Z18
-	VPADDD.BCST consts<>+1312(SB), Z18, Z18
-	VCVTDQ2PS   Z17, Z23
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z19, Z20
-	VFMADD213PS.BCST consts<>+672(SB), Z20, Z18
-	VMULPS.BCST      consts<>+1344(SB), Z18, Z24
-	VMOVAPS          Z18, Z20
-	VFMADD231PS      Z24, Z18, Z20
-	VSUBPS           Z20, Z18, Z22
-	VFMADD231PS      Z24, Z18, Z22
-	VMULPS           Z18, Z18, Z24
-	VBROADCASTSS     consts<>+1376(SB), Z26
-	VFMADD213PS.BCST consts<>+1408(SB), Z18, Z26
-	VFMADD213PS.BCST consts<>+1440(SB), Z18, Z26
-	VFMADD213PS.BCST consts<>+1472(SB), Z18, Z26
-	VFMADD213PS.BCST consts<>+1504(SB), Z18, Z26
-	VMULPS           Z18, Z24, Z18
-	VFMADD231PS      Z26, Z18, Z22
-	VADDPS           Z22, Z20, Z18
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z19, Z24
-	VADDPS      Z24, Z23, Z23
-	VMULPS      Z23, Z13, Z24
-	VFMSUB213PS Z24, Z13, Z23
-	VFMADD213PS Z24, Z14, Z18
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z18, Z18
-	VSUBPS      Z7, Z18, Z26
-	VSUBPS      Z26, Z24, Z24
-	VFMADD231PS Z20, Z14, Z24
-	VPERMPS     pow_tl<>+0(SB), Z19, Z19
-	VFMADD231PS Z19, Z13, Z23
-	VFMADD231PS Z20, Z16, Z23
-	VFMADD231PS Z22, Z14, Z23
-	VADDPS      Z23, Z24, Z13
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z14
-	VFMADD213PS.BCST consts<>+1600(SB), Z13, Z14
-	VFMADD213PS.BCST consts<>+1632(SB), Z13, Z14
-	VMULPS           Z13, Z13, Z16
-	VMULPS           Z14, Z16, Z14
-	VFMADD231PS      Z6, Z13, Z14
-	VPERMPS          pow_exp_hi<>+0(SB), Z18, Z13
-	VPERMPS          pow_exp_lo<>+0(SB), Z18, Z16
-	VFMADD231PS      Z14, Z13, Z16
-
-	// times 2^k
-	VADDPS      Z16, Z13, Z13
-	VPSLLD      $0x14, Z18, Z14
-	VPANDD.BCST consts<>+640(SB), Z14, Z14
-	VPADDD      Z14, Z13, Z29
-
-	// x or result out of range?
-	VPANDND     Z17, Z1, Z13
-	VPXORD.BCST consts<>+1728(SB), Z18, Z14
-	VPANDND     Z14, Z2, Z14
-	VPORD       Z14, Z13, Z13
-	VPTESTMD    Z13, Z13, K1
-	KORTESTW    K1, K1
-	JNE         slowblock
-
-focusdone279:
-	// loss = (alpha ce) q^gamma
-	VMULPS Z28, Z15, Z13
-
-	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Z14
-	VMULPS       Z28, Z21, Z15
-	VMULPS       Z15, Z14, Z14
-	VMULPS       Z12, Z14, Z12
-
-	// loss = (alpha ce) q^gamma
-	VMULPS Z29, Z30, Z14
-
-	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Z15
-	VMULPS       Z29, Z27, Z16
-	VMULPS       Z16, Z15, Z15
-	VMULPS       Z25, Z15, Z15
-	VMOVUPS      Z13, (CX)
-	VMOVUPS      Z12, (DX)
-	VMOVUPS      Z14, 64(CX)
-	VMOVUPS      Z15, 64(DX)
-	JMP          nextblock
-
-othervector:
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z4, Z12, Z14
-	VSUBPS Z9, Z14, Z14
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z15
-	VFMADD231PS Z10, Z14, Z15
-	VSUBPS      Z5, Z15, Z16
-
-	// r = c - n ln2
-	VFNMADD231PS Z6, Z16, Z14
-	VFNMADD231PS Z11, Z16, Z14
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z16
-	VFMADD213PS.BCST consts<>+256(SB), Z14, Z16
-	VFMADD213PS.BCST consts<>+288(SB), Z14, Z16
-	VFMADD213PS.BCST consts<>+320(SB), Z14, Z16
-	VFMADD213PS.BCST consts<>+352(SB), Z16, Z14
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     exp_one<>+0(SB), Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z14, Z15, Z15
-	VADDPS      Z0, Z15, Z14
-	VDIVPS      Z14, Z0, Z14
-	VMULPS      Z14, Z15, Z16
-
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z17
-	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z17
-	VFMADD213PS.BCST consts<>+1952(SB), Z15, Z17
-	VFMADD213PS.BCST consts<>+1984(SB), Z15, Z17
-	VFMADD213PS.BCST consts<>+2016(SB), Z15, Z17
-	VFMADD213PS.BCST consts<>+2048(SB), Z15, Z17
-	VFMADD213PS.BCST consts<>+2080(SB), Z15, Z17
-	VFMADD213PS.BCST consts<>+2112(SB), Z15, Z17
-	VMULPS           Z17, Z15, Z17
-	VFMADD231PS      Z17, Z15, Z15
-	VPMOVD2M         Z12, K2
-	VBLENDMPS        Z16, Z14, K2, Z17
-	VPMOVD2M         Z12, K2
-	VBLENDMPS        Z14, Z16, K2, Z14
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z13, Z0, Z16
-	VPMOVD2M    Z12, K2
-	VBLENDMPS   Z13, Z16, K2, Z18
-	VPANDD      Z8, Z12, Z12
-	VFMADD231PS Z12, Z18, Z15
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z13, Z14, Z12
-	VMOVAPS      Z12, Z20
-	VFMADD231PS  Z16, Z17, Z20
-	VBROADCASTSS 12(DI), Z18
-	VBROADCASTSS 16(DI), Z19
-	VMULPS       Z16, Z19, Z19
-	VFMADD231PS  Z13, Z18, Z19
-	VMULPS       Z15, Z19, Z18
-
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, Z3, Z13, K2
-	VBLENDMPS Z17, Z14, K2, Z21
-	VDIVPS    Z20, Z21, Z21
-	VBLENDMPS Z14, Z17, K2, Z14
-	VMULPS    Z21, Z14, Z14
-	VMULPS    Z14, Z15, Z14
-
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	VBROADCASTSS      8(DI), Z15
-	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z13
-	VMULPS            Z13, Z15, Z13
-	VFMSUB231PS       Z16, Z17, Z12
-	VFMADD231PS       Z14, Z13, Z12
-
-	// q^gamma
-	CMPQ   R8, $+1
-	JGE    focusnot0_280
-	VMULPS Z20, Z20, Z20
-	JMP    focusdone280
-
-focusnot0_280:
-	CMPQ    R8, $+2
-	JGE     focusnot1_280
-	VMOVAPS Z0, Z20
-	JMP     focusdone280
-
-focusnot1_280:
-	CMPQ R8, $+3
-	JGE  focusnot2_280
-	JMP  focusdone280
-
-focusnot2_280:
-	CMPQ    R8, $+4
-	JGE     focusnot3_280
-	VSQRTPS Z20, Z20
-	JMP     focusdone280
-
-focusnot3_280:
-	CMPQ         R8, $+5
-	JGE          focusnot4_280
-	VSQRTPS      Z20, Z13
-	VMOVAPS      Z20, Z14
-	VFNMADD231PS Z13, Z13, Z14
-	VMULPS       Z3, Z13, Z15
-	VMULPS       Z15, Z14, Z14
-	VFMADD231PS  Z13, Z20, Z14
-	VMOVAPS      Z14, Z20
-	JMP          focusdone280
-
-focusnot4_280:
-	CMPQ         R8, $+6
-	JGE          focusnot5_280
-	VSQRTPS      Z20, Z13
-	VMULPS       Z20, Z20, Z14
-	VMOVAPS      Z14, Z15
-	VFMSUB231PS  Z20, Z20, Z15
-	VMOVAPS      Z20, Z16
-	VFNMADD231PS Z13, Z13, Z16
-	VMULPS       Z16, Z20, Z16
-	VFMADD231PS  Z3, Z16, Z15
-	VMULPS       Z13, Z15, Z20
-	VFMADD231PS  Z13, Z14, Z20
-	JMP          focusdone280
-
-focusnot5_280:
-	CMPQ        R8, $+7
-	JGE         focusnot6_280
-	VMULPS      Z20, Z20, Z13
-	VMOVAPS     Z13, Z14
-	VFMSUB231PS Z20, Z20, Z14
-	VMULPS      Z20, Z14, Z14
-	VFMADD231PS Z20, Z13, Z14
-	VMOVAPS     Z14, Z20
-	JMP         focusdone280
-
-focusnot6_280:
-	CMPQ        R8, $+8
-	JGE         focusnot7_280
-	VMULPS      Z20, Z20, Z13
-	VFMSUB213PS Z13, Z20, Z20
-	VADDPS      Z13, Z13, Z14
-	VMULPS      Z20, Z14, Z20
-	VFMADD231PS Z13, Z13, Z20
-	JMP         focusdone280
-
-focusnot7_280:
-	CMPQ        R8, $+9
-	JGE         focusnot8_280
-	VMULPS      Z20, Z20, Z13
-	VMOVAPS     Z13, Z14
-	VFMSUB231PS Z20, Z20, Z14
-	VMULPS      Z13, Z13, Z15
-	VADDPS      Z13, Z13, Z16
-	VFMSUB213PS Z15, Z13, Z13
-	VFMADD231PS Z14, Z16, Z13
-	VMULPS      Z20, Z13, Z13
-	VFMADD231PS Z20, Z15, Z13
-	VMOVAPS     Z13, Z20
-	JMP         focusdone280
-
-focusnot8_280:
-	LEAQ         24(DI), R10
-	VBROADCASTSS (R10), Z13
-	VBROADCASTSS 4(R10), Z14
-	VBROADCASTSS 8(R10), Z15
-
-	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z20, Z17
-	VPSRLD      $0x17, Z17, Z16
-	VPSRLD      $0x14, Z17, Z20
-	VPANDD.BCST consts<>+1280(SB), Z17, Z17
-	VPADDD.BCST consts<>+1312(SB), Z17, Z17
-	VCVTDQ2PS   Z16, Z23
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z20, Z21
-	VFMADD213PS.BCST consts<>+672(SB), Z21, Z17
-	VMULPS.BCST      consts<>+1344(SB), Z17, Z24
-	VMOVAPS          Z17, Z21
-	VFMADD231PS      Z24, Z17, Z21
-	VSUBPS           Z21, Z17, Z22
-	VFMADD231PS      Z24, Z17, Z22
-	VMULPS           Z17, Z17, Z24
-	VBROADCASTSS     consts<>+1376(SB), Z25
-	VFMADD213PS.BCST consts<>+1408(SB), Z17, Z25
-	VFMADD213PS.BCST consts<>+1440(SB), Z17, Z25
-	VFMADD213PS.BCST consts<>+1472(SB), Z17, Z25
-	VFMADD213PS.BCST consts<>+1504(SB), Z17, Z25
-	VMULPS           Z17, Z24, Z17
-	VFMADD231PS      Z25, Z17, Z22
-	VADDPS           Z22, Z21, Z17
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z20, Z24
-	VADDPS      Z24, Z23, Z23
-	VMULPS      Z23, Z13, Z24
-	VFMSUB213PS Z24, Z13, Z23
-	VFMADD213PS Z24, Z14, Z17
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z17, Z17
-	VSUBPS      Z7, Z17, Z25
-	VSUBPS      Z25, Z24, Z24
-	VFMADD231PS Z21, Z14, Z24
-	VPERMPS     pow_tl<>+0(SB), Z20, Z20
-	VFMADD231PS Z20, Z13, Z23
-	VFMADD231PS Z21, Z15, Z23
-	VFMADD231PS Z22, Z14, Z23
-	VADDPS      Z23, Z24, Z13
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z14
-	VFMADD213PS.BCST consts<>+1600(SB), Z13, Z14
-	VFMADD213PS.BCST consts<>+1632(SB), Z13, Z14
-	VMULPS           Z13, Z13, Z15
-	VMULPS           Z14, Z15, Z14
-	VFMADD231PS      Z6, Z13, Z14
-	VPERMPS          pow_exp_hi<>+0(SB), Z17, Z13
-	VPERMPS          pow_exp_lo<>+0(SB), Z17, Z15
-	VFMADD231PS      Z14, Z13, Z15
-
-	// times 2^k
-	VADDPS      Z15, Z13, Z13
-	VPSLLD      $0x14, Z17, Z14
-	VPANDD.BCST consts<>+640(SB), Z14, Z14
-	VPADDD      Z14, Z13, Z20
-
-	// x or result out of range?
-	VPANDND     Z16, Z1, Z13
-	VPXORD.BCST consts<>+1728(SB), Z17, Z14
-	VPANDND     Z14, Z2, Z14
-	VPORD       Z14, Z13, Z13
-	VPTESTMD    Z13, Z13, K2
-	KORTESTW    K2, K2
-	JNE         slowvector
-
-focusdone280:
-	// loss = (alpha ce) q^gamma
-	VMULPS Z20, Z18, Z13
-
-	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Z14
-	VMULPS       Z20, Z19, Z15
-	VMULPS       Z15, Z14, Z14
-	VMULPS       Z12, Z14, Z12
-	VMOVUPS      Z13, K1, (CX)
-	VMOVUPS      Z12, K1, (DX)
-	JMP          nextvector
-
-slowblock:
-	MOVQ $0x00000020, R10
-
-slow:
-	VMOVUPS (BX), Z12
-	VMOVUPS (SI), Z13
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD        Z4, Z12, Z14
-	VSUBPS       Z9, Z14, Z14
-	VBROADCASTSS consts<>+416(SB), Z15
-	VMAXPS       Z14, Z15, Z14
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z15
-	VFMADD231PS Z10, Z14, Z15
-	VSUBPS      Z5, Z15, Z16
-
-	// r = c - n ln2
-	VMOVAPS      Z14, Z17
-	VFNMADD231PS Z6, Z16, Z17
-	VFNMADD231PS Z11, Z16, Z17
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z18
-	VFMADD213PS.BCST consts<>+256(SB), Z17, Z18
-	VFMADD213PS.BCST consts<>+288(SB), Z17, Z18
-	VFMADD213PS.BCST consts<>+320(SB), Z17, Z18
-	VFMADD213PS.BCST consts<>+352(SB), Z18, Z17
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z14, K1
-	VBROADCASTSS     consts<>+512(SB), Z14
-	VMOVAPS.Z        Z14, K1, Z14
-
-	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z15, Z15
-	VFMADD231PS  Z17, Z15, Z15
-	VBROADCASTSS consts<>+544(SB), Z17
-	VMOVAPS.Z    Z17, K1, Z17
-	VADDPS       Z17, Z16, Z16
-	VSCALEFPS    Z16, Z15, Z15
-
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z14, Z15, Z14
-	VADDPS.BCST  consts<>+576(SB), Z15, Z15
-	VPSUBD.BCST  consts<>+576(SB), Z15, Z15
-	VPMAXSD      Z15, Z14, Z14
-	VPMINUD.BCST consts<>+608(SB), Z14, Z14
-
-	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z14, K1
-	VBROADCASTSS consts<>+1216(SB), Z15
-	VMAXPS       Z14, Z15, Z15
-	VADDPS       Z0, Z15, Z16
-	VDIVPS       Z16, Z0, Z16
-	VMULPS       Z16, Z15, Z17
-	VBLENDMPS    Z14, Z17, K1, Z17
-
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z18
-	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z18
-	VFMADD213PS.BCST consts<>+1952(SB), Z15, Z18
-	VFMADD213PS.BCST consts<>+1984(SB), Z15, Z18
-	VFMADD213PS.BCST consts<>+2016(SB), Z15, Z18
-	VFMADD213PS.BCST consts<>+2048(SB), Z15, Z18
-	VFMADD213PS.BCST consts<>+2080(SB), Z15, Z18
-	VFMADD213PS.BCST consts<>+2112(SB), Z15, Z18
-	VMULPS           Z18, Z15, Z18
-	VFMADD231PS      Z18, Z15, Z15
-	VBLENDMPS        Z14, Z15, K1, Z14
-	VPMOVD2M         Z12, K1
-	VBLENDMPS        Z17, Z16, K1, Z15
-	VPMOVD2M         Z12, K1
-	VBLENDMPS        Z16, Z17, K1, Z16
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z13, Z0, Z17
-	VPMOVD2M    Z12, K1
-	VBLENDMPS   Z13, Z17, K1, Z18
-	VPANDD      Z8, Z12, Z12
-	VPXORD      Z19, Z19, Z19
-	VCMPPS      $0x11, Z18, Z19, K1
-	VMOVAPS.Z   Z12, K1, Z12
-	VFMADD231PS Z12, Z18, Z14
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z13, Z16, Z12
-	VMOVAPS      Z12, Z20
-	VFMADD231PS  Z17, Z15, Z20
-	VBROADCASTSS 12(DI), Z18
-	VBROADCASTSS 16(DI), Z19
-	VMULPS       Z17, Z19, Z19
-	VFMADD231PS  Z13, Z18, Z19
-	VMULPS       Z14, Z19, Z18
-
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, Z3, Z13, K1
-	VBLENDMPS Z15, Z16, K1, Z21
-	VDIVPS    Z20, Z21, Z21
-	VPXORD    Z22, Z22, Z22
-	VCMPPS    $0x00, Z22, Z20, K2
-	VBLENDMPS Z0, Z21, K2, Z21
-	VBLENDMPS Z16, Z15, K1, Z16
-	VMULPS    Z21, Z16, Z16
-	VMULPS    Z16, Z14, Z14
-	VPXORD    Z21, Z21, Z21
-	VCMPPS    $0x11, Z16, Z21, K1
-	VMOVAPS.Z Z14, K1, Z14
-
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	VBROADCASTSS      8(DI), Z16
-	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z13
-	VMULPS            Z13, Z16, Z13
-	VFMSUB231PS       Z17, Z15, Z12
-	VFMADD231PS       Z14, Z13, Z12
-
-	// q^gamma
-	CMPQ   R8, $+1
-	JGE    focusnot0_281
-	VMULPS Z20, Z20, Z20
-	JMP    focusdone281
-
-focusnot0_281:
-	CMPQ    R8, $+2
-	JGE     focusnot1_281
-	VMOVAPS Z0, Z20
-	JMP     focusdone281
-
-focusnot1_281:
-	CMPQ R8, $+3
-	JGE  focusnot2_281
-	JMP  focusdone281
-
-focusnot2_281:
-	CMPQ    R8, $+4
-	JGE     focusnot3_281
-	VSQRTPS Z20, Z20
-	JMP     focusdone281
-
-focusnot3_281:
-	CMPQ         R8, $+5
-	JGE          focusnot4_281
-	VSQRTPS      Z20, Z13
-	VMOVAPS      Z20, Z14
-	VFNMADD231PS Z13, Z13, Z14
-	VMULPS       Z3, Z13, Z15
-	VMULPS       Z15, Z14, Z14
-	VFMADD231PS  Z13, Z20, Z14
-	VMOVAPS      Z14, Z20
-	JMP          focusdone281
-
-focusnot4_281:
-	CMPQ         R8, $+6
-	JGE          focusnot5_281
-	VSQRTPS      Z20, Z13
-	VMULPS       Z20, Z20, Z14
-	VMOVAPS      Z14, Z15
-	VFMSUB231PS  Z20, Z20, Z15
-	VMOVAPS      Z20, Z16
-	VFNMADD231PS Z13, Z13, Z16
-	VMULPS       Z16, Z20, Z16
-	VFMADD231PS  Z3, Z16, Z15
-	VMULPS       Z13, Z15, Z20
-	VFMADD231PS  Z13, Z14, Z20
-	JMP          focusdone281
-
-focusnot5_281:
-	CMPQ        R8, $+7
-	JGE         focusnot6_281
-	VMULPS      Z20, Z20, Z13
-	VMOVAPS     Z13, Z14
-	VFMSUB231PS Z20, Z20, Z14
-	VMULPS      Z20, Z14, Z14
-	VFMADD231PS Z20, Z13, Z14
-	VMOVAPS     Z14, Z20
-	JMP         focusdone281
-
-focusnot6_281:
-	CMPQ        R8, $+8
-	JGE         focusnot7_281
-	VMULPS      Z20, Z20, Z13
-	VFMSUB213PS Z13, Z20, Z20
-	VADDPS      Z13, Z13, Z14
-	VMULPS      Z20, Z14, Z20
-	VFMADD231PS Z13, Z13, Z20
-	JMP         focusdone281
-
-focusnot7_281:
-	CMPQ        R8, $+9
-	JGE         focusnot8_281
-	VMULPS      Z20, Z20, Z13
-	VMOVAPS     Z13, Z14
-	VFMSUB231PS Z20, Z20, Z14
-	VMULPS      Z13, Z13, Z15
-	VADDPS      Z13, Z13, Z16
-	VFMSUB213PS Z15, Z13, Z13
-	VFMADD231PS Z14, Z16, Z13
-	VMULPS      Z20, Z13, Z13
-	VFMADD231PS Z20, Z15, Z13
-	VMOVAPS     Z13, Z20
-	JMP         focusdone281
-
-focusnot8_281:
-	LEAQ         24(DI), R11
-	VBROADCASTSS (R11), Z13
-	VBROADCASTSS 4(R11), Z14
-	VBROADCASTSS 8(R11), Z15
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD       Z8, Z20, Z16
-	VPSUBD.BCST  consts<>+1248(SB), Z16, Z17
-	VCVTDQ2PS    Z16, Z21
-	VPSUBD.BCST  consts<>+1760(SB), Z21, Z21
-	VBROADCASTSS consts<>+1120(SB), Z22
-	VPCMPD       $0x06, Z16, Z22, K1
-	VBLENDMPS    Z21, Z17, K1, Z17
-	VPSRAD       $0x17, Z17, Z21
-	VPSRLD       $0x14, Z17, Z22
-	VPANDD.BCST  consts<>+1280(SB), Z17, Z17
-	VPADDD.BCST  consts<>+1312(SB), Z17, Z17
-	VCVTDQ2PS    Z21, Z21
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z22, Z23
-	VFMADD213PS.BCST consts<>+672(SB), Z23, Z17
-	VMULPS.BCST      consts<>+1344(SB), Z17, Z23
-	VMOVAPS          Z17, Z24
-	VFMADD231PS      Z23, Z17, Z24
-	VSUBPS           Z24, Z17, Z25
-	VFMADD231PS      Z23, Z17, Z25
-	VMULPS           Z17, Z17, Z23
-	VBROADCASTSS     consts<>+1376(SB), Z26
-	VFMADD213PS.BCST consts<>+1408(SB), Z17, Z26
-	VFMADD213PS.BCST consts<>+1440(SB), Z17, Z26
-	VFMADD213PS.BCST consts<>+1472(SB), Z17, Z26
-	VFMADD213PS.BCST consts<>+1504(SB), Z17, Z26
-	VMULPS           Z17, Z23, Z17
-	VFMADD231PS      Z26, Z17, Z25
-	VADDPS           Z25, Z24, Z17
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z22, Z23
-	VADDPS      Z23, Z21, Z21
-	VMULPS      Z21, Z13, Z23
-	VFMSUB213PS Z23, Z13, Z21
-	VFMADD213PS Z23, Z14, Z17
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z17, Z26
-	VSUBPS      Z7, Z26, Z27
-	VSUBPS      Z27, Z23, Z23
-	VFMADD231PS Z24, Z14, Z23
-	VPERMPS     pow_tl<>+0(SB), Z22, Z22
-	VFMADD231PS Z22, Z13, Z21
-	VFMADD231PS Z24, Z15, Z21
-	VFMADD231PS Z25, Z14, Z21
-	VADDPS      Z21, Z23, Z14
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z15
-	VFMADD213PS.BCST consts<>+1600(SB), Z14, Z15
-	VFMADD213PS.BCST consts<>+1632(SB), Z14, Z15
-	VMULPS           Z14, Z14, Z21
-	VMULPS           Z15, Z21, Z15
-	VFMADD231PS      Z6, Z14, Z15
-	VPERMPS          pow_full_hi<>+0(SB), Z26, Z14
-	VPERMPS          pow_full_lo<>+0(SB), Z26, Z21
-	VFMADD231PS      Z15, Z14, Z21
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD       Z7, Z26, Z15
-	VPSRAD       $0x03, Z15, Z15
-	VADDPS       Z21, Z14, Z22
-	VPSLLD       $0x17, Z15, Z23
-	VPADDD       Z23, Z22, Z23
-	VPMINUD.BCST consts<>+928(SB), Z23, Z23
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z24, Z24, Z24
-	VPMINSD      Z24, Z15, Z15
-	VBROADCASTSS consts<>+1792(SB), Z24
-	VPSUBD       Z15, Z24, Z15
-	VPSLLD       $0x17, Z15, Z15
-	VADDPS       Z14, Z15, Z24
-	VSUBPS       Z15, Z24, Z25
-	VSUBPS       Z25, Z14, Z14
-	VADDPS       Z21, Z14, Z14
-	VADDPS       Z14, Z24, Z14
-	VCMPPS       $0x11, Z15, Z22, K1
-	VPSUBD       Z15, Z14, Z14
-	VBLENDMPS    Z14, Z23, K1, Z14
-
-	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z15
-	VCMPPS         $0x11, Z17, Z15, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z14, K1, Z14
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z17, K1
-	VPXORD         Z15, Z15, Z15
-	VBLENDMPS      Z15, Z14, K1, Z14
-	VPXORD         Z15, Z15, Z15
-	VPCMPD         $0x00, Z15, Z16, K1
-	VPMOVD2M       Z13, K2
-	VPXORD         Z15, Z15, Z15
-	VBLENDMPS.BCST consts<>+928(SB), Z15, K2, Z15
-	VBLENDMPS      Z15, Z14, K1, Z14
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z16, K1
-	VPMOVD2M       Z13, K2
-	VPXORD         Z13, Z13, Z13
-	VBROADCASTSS   consts<>+928(SB), Z15
-	VBLENDMPS      Z13, Z15, K2, Z13
-	VBLENDMPS      Z13, Z14, K1, Z13
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R11), Z14
-	VPANDD         Z14, Z20, Z14
-	VPORD          Z14, Z13, Z13
-	VPXORD         Z14, Z14, Z14
-	VPCMPD         $0x06, Z14, Z16, K1
-	VBROADCASTSS   consts<>+928(SB), Z14
-	VPCMPD         $0x06, Z16, Z14, K2
-	KANDW          K1, K2, K1
-	VBROADCASTSS   16(R11), Z14
-	VPANDD         Z14, Z20, Z14
-	VPXORD         Z15, Z15, Z15
-	VPCMPD         $0x06, Z14, Z15, K2
-	KANDW          K1, K2, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z16, K2
-	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z13, K1, Z20
-
-focusdone281:
-	// loss = (alpha ce) q^gamma
-	VMULPS       Z20, Z18, Z13
-	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z18, K1
-	VBLENDMPS    Z13, Z18, K1, Z13
-	VPMINUD.BCST consts<>+608(SB), Z13, Z13
-
-	// gradient = scale alpha q^gamma D
-	VBROADCASTSS   (R9), Z14
-	VMULPS         Z20, Z19, Z15
-	VMULPS         Z15, Z14, Z14
-	VMULPS         Z12, Z14, Z12
-	VCMPPS         $0x03, Z12, Z12, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z12, K1, Z12
-	VMOVUPS        Z13, (CX)
-	VMOVUPS        Z12, (DX)
-	ADDQ           $+64, CX
-	ADDQ           $+64, DX
-	ADDQ           $+64, BX
-	ADDQ           $+64, SI
-	ADDQ           $-16, AX
-	ADDQ           $-16, R10
-	CMPQ           R10, $+1
-	JGE            slow
-	JMP            loop
-
-slowvector:
-	MOVL    $0x0000ffff, R10
-	BZHIL   AX, R10, R10
-	KMOVW   R10, K1
-	VMOVAPS Z0, Z12
-	VMOVUPS (BX), K1, Z12
-	VPXORD  Z13, Z13, Z13
-	VMOVUPS (SI), K1, Z13
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD        Z4, Z12, Z14
-	VSUBPS       Z9, Z14, Z14
-	VBROADCASTSS consts<>+416(SB), Z15
-	VMAXPS       Z14, Z15, Z14
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z15
-	VFMADD231PS Z10, Z14, Z15
-	VSUBPS      Z5, Z15, Z16
-
-	// r = c - n ln2
-	VMOVAPS      Z14, Z17
-	VFNMADD231PS Z6, Z16, Z17
-	VFNMADD231PS Z11, Z16, Z17
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z18
-	VFMADD213PS.BCST consts<>+256(SB), Z17, Z18
-	VFMADD213PS.BCST consts<>+288(SB), Z17, Z18
-	VFMADD213PS.BCST consts<>+320(SB), Z17, Z18
-	VFMADD213PS.BCST consts<>+352(SB), Z18, Z17
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z14, K2
-	VBROADCASTSS     consts<>+512(SB), Z14
-	VMOVAPS.Z        Z14, K2, Z14
-
-	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z15, Z15
-	VFMADD231PS  Z17, Z15, Z15
-	VBROADCASTSS consts<>+544(SB), Z17
-	VMOVAPS.Z    Z17, K2, Z17
-	VADDPS       Z17, Z16, Z16
-	VSCALEFPS    Z16, Z15, Z15
-
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z14, Z15, Z14
-	VADDPS.BCST  consts<>+576(SB), Z15, Z15
-	VPSUBD.BCST  consts<>+576(SB), Z15, Z15
-	VPMAXSD      Z15, Z14, Z14
-	VPMINUD.BCST consts<>+608(SB), Z14, Z14
-
-	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z14, K2
-	VBROADCASTSS consts<>+1216(SB), Z15
-	VMAXPS       Z14, Z15, Z15
-	VADDPS       Z0, Z15, Z16
-	VDIVPS       Z16, Z0, Z16
-	VMULPS       Z16, Z15, Z17
-	VBLENDMPS    Z14, Z17, K2, Z17
-
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z18
-	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z18
-	VFMADD213PS.BCST consts<>+1952(SB), Z15, Z18
-	VFMADD213PS.BCST consts<>+1984(SB), Z15, Z18
-	VFMADD213PS.BCST consts<>+2016(SB), Z15, Z18
-	VFMADD213PS.BCST consts<>+2048(SB), Z15, Z18
-	VFMADD213PS.BCST consts<>+2080(SB), Z15, Z18
-	VFMADD213PS.BCST consts<>+2112(SB), Z15, Z18
-	VMULPS           Z18, Z15, Z18
-	VFMADD231PS      Z18, Z15, Z15
-	VBLENDMPS        Z14, Z15, K2, Z14
-	VPMOVD2M         Z12, K2
-	VBLENDMPS        Z17, Z16, K2, Z15
-	VPMOVD2M         Z12, K2
-	VBLENDMPS        Z16, Z17, K2, Z16
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z13, Z0, Z17
-	VPMOVD2M    Z12, K2
-	VBLENDMPS   Z13, Z17, K2, Z18
-	VPANDD      Z8, Z12, Z12
-	VPXORD      Z19, Z19, Z19
-	VCMPPS      $0x11, Z18, Z19, K2
-	VMOVAPS.Z   Z12, K2, Z12
-	VFMADD231PS Z12, Z18, Z14
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z13, Z16, Z12
-	VMOVAPS      Z12, Z20
-	VFMADD231PS  Z17, Z15, Z20
-	VBROADCASTSS 12(DI), Z18
-	VBROADCASTSS 16(DI), Z19
-	VMULPS       Z17, Z19, Z19
-	VFMADD231PS  Z13, Z18, Z19
-	VMULPS       Z14, Z19, Z18
-
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, Z3, Z13, K2
-	VBLENDMPS Z15, Z16, K2, Z21
-	VDIVPS    Z20, Z21, Z21
-	VPXORD    Z22, Z22, Z22
-	VCMPPS    $0x00, Z22, Z20, K3
-	VBLENDMPS Z0, Z21, K3, Z21
-	VBLENDMPS Z16, Z15, K2, Z16
-	VMULPS    Z21, Z16, Z16
-	VMULPS    Z16, Z14, Z14
-	VPXORD    Z21, Z21, Z21
-	VCMPPS    $0x11, Z16, Z21, K2
-	VMOVAPS.Z Z14, K2, Z14
-
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	VBROADCASTSS      8(DI), Z16
-	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z13
-	VMULPS            Z13, Z16, Z13
-	VFMSUB231PS       Z17, Z15, Z12
-	VFMADD231PS       Z14, Z13, Z12
-
-	// q^gamma
-	CMPQ   R8, $+1
-	JGE    focusnot0_282
-	VMULPS Z20, Z20, Z20
-	JMP    focusdone282
-
-focusnot0_282:
-	CMPQ    R8, $+2
-	JGE     focusnot1_282
-	VMOVAPS Z0, Z20
-	JMP     focusdone282
-
-focusnot1_282:
-	CMPQ R8, $+3
-	JGE  focusnot2_282
-	JMP  focusdone282
-
-focusnot2_282:
-	CMPQ    R8, $+4
-	JGE     focusnot3_282
-	VSQRTPS Z20, Z20
-	JMP     focusdone282
-
-focusnot3_282:
-	CMPQ         R8, $+5
-	JGE          focusnot4_282
-	VSQRTPS      Z20, Z13
-	VMOVAPS      Z20, Z14
-	VFNMADD231PS Z13, Z13, Z14
-	VMULPS       Z3, Z13, Z15
-	VMULPS       Z15, Z14, Z14
-	VFMADD231PS  Z13, Z20, Z14
-	VMOVAPS      Z14, Z20
-	JMP          focusdone282
-
-focusnot4_282:
-	CMPQ         R8, $+6
-	JGE          focusnot5_282
-	VSQRTPS      Z20, Z13
-	VMULPS       Z20, Z20, Z14
-	VMOVAPS      Z14, Z15
-	VFMSUB231PS  Z20, Z20, Z15
-	VMOVAPS      Z20, Z16
-	VFNMADD231PS Z13, Z13, Z16
-	VMULPS       Z16, Z20, Z16
-	VFMADD231PS  Z3, Z16, Z15
-	VMULPS       Z13, Z15, Z20
-	VFMADD231PS  Z13, Z14, Z20
-	JMP          focusdone282
-
-focusnot5_282:
-	CMPQ        R8, $+7
-	JGE         focusnot6_282
-	VMULPS      Z20, Z20, Z13
-	VMOVAPS     Z13, Z14
-	VFMSUB231PS Z20, Z20, Z14
-	VMULPS      Z20, Z14, Z14
-	VFMADD231PS Z20, Z13, Z14
-	VMOVAPS     Z14, Z20
-	JMP         focusdone282
-
-focusnot6_282:
-	CMPQ        R8, $+8
-	JGE         focusnot7_282
-	VMULPS      Z20, Z20, Z13
-	VFMSUB213PS Z13, Z20, Z20
-	VADDPS      Z13, Z13, Z14
-	VMULPS      Z20, Z14, Z20
-	VFMADD231PS Z13, Z13, Z20
-	JMP         focusdone282
-
-focusnot7_282:
-	CMPQ        R8, $+9
-	JGE         focusnot8_282
-	VMULPS      Z20, Z20, Z13
-	VMOVAPS     Z13, Z14
-	VFMSUB231PS Z20, Z20, Z14
-	VMULPS      Z13, Z13, Z15
-	VADDPS      Z13, Z13, Z16
-	VFMSUB213PS Z15, Z13, Z13
-	VFMADD231PS Z14, Z16, Z13
-	VMULPS      Z20, Z13, Z13
-	VFMADD231PS Z20, Z15, Z13
-	VMOVAPS     Z13, Z20
-	JMP         focusdone282
-
-focusnot8_282:
-	LEAQ         24(DI), R10
-	VBROADCASTSS (R10), Z13
-	VBROADCASTSS 4(R10), Z14
-	VBROADCASTSS 8(R10), Z15
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD       Z8, Z20, Z16
-	VPSUBD.BCST  consts<>+1248(SB), Z16, Z17
-	VCVTDQ2PS    Z16, Z21
-	VPSUBD.BCST  consts<>+1760(SB), Z21, Z21
-	VBROADCASTSS consts<>+1120(SB), Z22
-	VPCMPD       $0x06, Z16, Z22, K2
-	VBLENDMPS    Z21, Z17, K2, Z17
-	VPSRAD       $0x17, Z17, Z21
-	VPSRLD       $0x14, Z17, Z22
-	VPANDD.BCST  consts<>+1280(SB), Z17, Z17
-	VPADDD.BCST  consts<>+1312(SB), Z17, Z17
-	VCVTDQ2PS    Z21, Z21
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z22, Z23
-	VFMADD213PS.BCST consts<>+672(SB), Z23, Z17
-	VMULPS.BCST      consts<>+1344(SB), Z17, Z23
-	VMOVAPS          Z17, Z24
-	VFMADD231PS      Z23, Z17, Z24
-	VSUBPS           Z24, Z17, Z25
-	VFMADD231PS      Z23, Z17, Z25
-	VMULPS           Z17, Z17, Z23
-	VBROADCASTSS     consts<>+1376(SB), Z26
-	VFMADD213PS.BCST consts<>+1408(SB), Z17, Z26
-	VFMADD213PS.BCST consts<>+1440(SB), Z17, Z26
-	VFMADD213PS.BCST consts<>+1472(SB), Z17, Z26
-	VFMADD213PS.BCST consts<>+1504(SB), Z17, Z26
-	VMULPS           Z17, Z23, Z17
-	VFMADD231PS      Z26, Z17, Z25
-	VADDPS           Z25, Z24, Z17
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z22, Z23
-	VADDPS      Z23, Z21, Z21
-	VMULPS      Z21, Z13, Z23
-	VFMSUB213PS Z23, Z13, Z21
-	VFMADD213PS Z23, Z14, Z17
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z17, Z26
-	VSUBPS      Z7, Z26, Z27
-	VSUBPS      Z27, Z23, Z23
-	VFMADD231PS Z24, Z14, Z23
-	VPERMPS     pow_tl<>+0(SB), Z22, Z22
-	VFMADD231PS Z22, Z13, Z21
-	VFMADD231PS Z24, Z15, Z21
-	VFMADD231PS Z25, Z14, Z21
-	VADDPS      Z21, Z23, Z14
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z15
-	VFMADD213PS.BCST consts<>+1600(SB), Z14, Z15
-	VFMADD213PS.BCST consts<>+1632(SB), Z14, Z15
-	VMULPS           Z14, Z14, Z21
-	VMULPS           Z15, Z21, Z15
-	VFMADD231PS      Z6, Z14, Z15
-	VPERMPS          pow_full_hi<>+0(SB), Z26, Z14
-	VPERMPS          pow_full_lo<>+0(SB), Z26, Z21
-	VFMADD231PS      Z15, Z14, Z21
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD       Z7, Z26, Z15
-	VPSRAD       $0x03, Z15, Z15
-	VADDPS       Z21, Z14, Z22
-	VPSLLD       $0x17, Z15, Z23
-	VPADDD       Z23, Z22, Z23
-	VPMINUD.BCST consts<>+928(SB), Z23, Z23
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z24, Z24, Z24
-	VPMINSD      Z24, Z15, Z15
-	VBROADCASTSS consts<>+1792(SB), Z24
-	VPSUBD       Z15, Z24, Z15
-	VPSLLD       $0x17, Z15, Z15
-	VADDPS       Z14, Z15, Z24
-	VSUBPS       Z15, Z24, Z25
-	VSUBPS       Z25, Z14, Z14
-	VADDPS       Z21, Z14, Z14
-	VADDPS       Z14, Z24, Z14
-	VCMPPS       $0x11, Z15, Z22, K2
-	VPSUBD       Z15, Z14, Z14
-	VBLENDMPS    Z14, Z23, K2, Z14
-
-	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z15
-	VCMPPS         $0x11, Z17, Z15, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z14, K2, Z14
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z17, K2
-	VPXORD         Z15, Z15, Z15
-	VBLENDMPS      Z15, Z14, K2, Z14
-	VPXORD         Z15, Z15, Z15
-	VPCMPD         $0x00, Z15, Z16, K2
-	VPMOVD2M       Z13, K3
-	VPXORD         Z15, Z15, Z15
-	VBLENDMPS.BCST consts<>+928(SB), Z15, K3, Z15
-	VBLENDMPS      Z15, Z14, K2, Z14
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z16, K2
-	VPMOVD2M       Z13, K3
-	VPXORD         Z13, Z13, Z13
-	VBROADCASTSS   consts<>+928(SB), Z15
-	VBLENDMPS      Z13, Z15, K3, Z13
-	VBLENDMPS      Z13, Z14, K2, Z13
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R10), Z14
-	VPANDD         Z14, Z20, Z14
-	VPORD          Z14, Z13, Z13
-	VPXORD         Z14, Z14, Z14
-	VPCMPD         $0x06, Z14, Z16, K2
-	VBROADCASTSS   consts<>+928(SB), Z14
-	VPCMPD         $0x06, Z16, Z14, K3
-	KANDW          K2, K3, K2
-	VBROADCASTSS   16(R10), Z14
-	VPANDD         Z14, Z20, Z14
-	VPXORD         Z15, Z15, Z15
-	VPCMPD         $0x06, Z14, Z15, K3
-	KANDW          K2, K3, K2
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z16, K3
-	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z13, K2, Z20
-
-focusdone282:
-	// loss = (alpha ce) q^gamma
-	VMULPS       Z20, Z18, Z13
-	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z18, K2
-	VBLENDMPS    Z13, Z18, K2, Z13
-	VPMINUD.BCST consts<>+608(SB), Z13, Z13
-
-	// gradient = scale alpha q^gamma D
-	VBROADCASTSS   (R9), Z14
-	VMULPS         Z20, Z19, Z15
-	VMULPS         Z15, Z14, Z14
-	VMULPS         Z12, Z14, Z12
-	VCMPPS         $0x03, Z12, Z12, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z12, K2, Z12
-	VMOVUPS        Z13, K1, (CX)
-	VMOVUPS        Z12, K1, (DX)
-	ADDQ           $+64, CX
-	ADDQ           $+64, DX
-	ADDQ           $+64, BX
-	ADDQ           $+64, SI
-	ADDQ           $-16, AX
-	CMPQ           AX, $+1
-	JGE            vector
-	VZEROUPPER
-	RET
-
-// func sigmoidGradAVX2(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
-// Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·sigmoidGradAVX2(SB), NOSPLIT, $288-56
-	VBROADCASTSS consts<>+384(SB), Y0
-	MOVQ         n+32(FP), AX
-	MOVQ         losses+0(FP), CX
-	MOVQ         grad+8(FP), DX
-	MOVQ         logits+16(FP), BX
-	MOVQ         targets+24(FP), SI
-	MOVQ         p+40(FP), DI
-	MOVQ         (DI), R8
-	MOVQ         scale+48(FP), R9
-
-loop:
-	CMPQ AX, $+16
-	JLT  rest
-
-block:
-	VBROADCASTSS 20(DI), Y1
-
-	// any |x| > limit, or NaN?
-	VMOVUPS   (BX), Y2
-	VPAND     consts<>+32(SB), Y2, Y2
-	VMOVUPS   32(BX), Y3
-	VPAND     consts<>+32(SB), Y3, Y3
-	VPMAXSD   Y3, Y2, Y2
-	VPCMPGTD  Y1, Y2, Y1
-	VMOVMSKPS Y1, R10
-	TESTL     R10, R10
-	JNE       slowblock
-
-	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVUPS      (SI), Y1
-	VFNMADD231PS Y1, Y1, Y1
-	VMOVUPS      32(SI), Y2
-	VFNMADD231PS Y2, Y2, Y2
-	VPOR         Y2, Y1, Y1
-	VPTEST       Y1, Y1
-	JNE          otherblock
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VMOVUPS (DX), Y0
 	VMOVUPS (BX), Y1
-	VMOVUPS 32(BX), Y2
-	VPOR    consts<>+1184(SB), Y1, Y1
-	VPOR    consts<>+1184(SB), Y2, Y2
-	VSUBPS  consts<>+64(SB), Y1, Y1
-	VSUBPS  consts<>+64(SB), Y2, Y4
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y2
-	VBROADCASTSS consts<>+96(SB), Y5
-	VFMADD213PS  consts<>+128(SB), Y1, Y2
-	VFMADD213PS  consts<>+128(SB), Y4, Y5
-	VSUBPS       consts<>+128(SB), Y2, Y3
-	VSUBPS       consts<>+128(SB), Y5, Y6
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y3, Y1
-	VFNMADD231PS consts<>+160(SB), Y6, Y4
-	VFNMADD231PS consts<>+192(SB), Y3, Y1
-	VFNMADD231PS consts<>+192(SB), Y6, Y4
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y3
-	VBROADCASTSS consts<>+224(SB), Y6
-	VFMADD213PS  consts<>+256(SB), Y1, Y3
-	VFMADD213PS  consts<>+256(SB), Y4, Y6
-	VFMADD213PS  consts<>+288(SB), Y1, Y3
-	VFMADD213PS  consts<>+288(SB), Y4, Y6
-	VFMADD213PS  consts<>+320(SB), Y1, Y3
-	VFMADD213PS  consts<>+320(SB), Y4, Y6
-	VFMADD213PS  consts<>+352(SB), Y3, Y1
-	VFMADD213PS  consts<>+352(SB), Y6, Y4
-
-	// 2^n T[j] (1 + p)
-	VMOVUPS     exp_one<>+0(SB), Y3
-	VMOVUPS     exp_one<>+0(SB), Y6
-	VPERMILPS   Y2, Y3, Y3
-	VPERMILPS   Y5, Y6, Y6
-	VPSLLD      $0x15, Y2, Y2
-	VPSLLD      $0x15, Y5, Y5
-	VPADDD      Y2, Y3, Y2
-	VPADDD      Y5, Y6, Y3
-	VFMADD231PS Y1, Y2, Y2
-	VFMADD231PS Y4, Y3, Y3
-	VADDPS      Y0, Y2, Y1
-	VADDPS      Y0, Y3, Y4
-	VDIVPS      Y1, Y0, Y1
-	VDIVPS      Y4, Y0, Y6
-	VMULPS      Y1, Y2, Y4
-	VMULPS      Y6, Y3, Y7
-
-	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VMOVUPS   (SI), Y5
-	VMOVUPS   32(SI), Y8
-	VPSLLD    $0x02, Y5, Y5
-	VPSLLD    $0x02, Y8, Y8
-	VPAND     consts<>+1184(SB), Y5, Y5
-	VPAND     consts<>+1184(SB), Y8, Y8
-	VPXOR     (BX), Y5, Y5
-	VPXOR     32(BX), Y8, Y9
-	VBLENDVPS Y5, Y4, Y1, Y8
-	VBLENDVPS Y9, Y7, Y6, Y10
-	VBLENDVPS Y5, Y1, Y4, Y1
-	VBLENDVPS Y9, Y6, Y7, Y6
-
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y4
-	VBROADCASTSS consts<>+1888(SB), Y7
-	VFMADD213PS  consts<>+1920(SB), Y2, Y4
-	VFMADD213PS  consts<>+1920(SB), Y3, Y7
-	VFMADD213PS  consts<>+1952(SB), Y2, Y4
-	VFMADD213PS  consts<>+1952(SB), Y3, Y7
-	VFMADD213PS  consts<>+1984(SB), Y2, Y4
-	VFMADD213PS  consts<>+1984(SB), Y3, Y7
-	VFMADD213PS  consts<>+2016(SB), Y2, Y4
-	VFMADD213PS  consts<>+2016(SB), Y3, Y7
-	VFMADD213PS  consts<>+2048(SB), Y2, Y4
-	VFMADD213PS  consts<>+2048(SB), Y3, Y7
-	VFMADD213PS  consts<>+2080(SB), Y2, Y4
-	VFMADD213PS  consts<>+2080(SB), Y3, Y7
-	VFMADD213PS  consts<>+2112(SB), Y2, Y4
-	VFMADD213PS  consts<>+2112(SB), Y3, Y7
-	VMULPS       Y4, Y2, Y4
-	VMULPS       Y7, Y3, Y7
-	VFMADD231PS  Y4, Y2, Y2
-	VFMADD231PS  Y7, Y3, Y3
-
-	// ce = log1p(e) + max(v, 0)
-	VPXOR  Y4, Y4, Y4
-	VPXOR  Y7, Y7, Y7
-	VMAXPS Y4, Y5, Y4
-	VMAXPS Y7, Y9, Y5
-	VADDPS Y4, Y2, Y2
-	VADDPS Y5, Y3, Y4
-
-	// D = q + gamma ce (1-q), with v's sign
-	VBROADCASTSS 8(DI), Y3
-	VBROADCASTSS 8(DI), Y5
-	VMULPS       Y1, Y2, Y1
-	VMULPS       Y6, Y4, Y6
-	VFMADD213PS  Y8, Y1, Y3
-	VFMADD213PS  Y10, Y6, Y5
-	VMOVUPS      (SI), Y1
-	VMOVUPS      32(SI), Y6
-	VPSLLD       $0x02, Y1, Y1
-	VPSLLD       $0x02, Y6, Y6
-	VPAND        consts<>+1184(SB), Y1, Y1
-	VPAND        consts<>+1184(SB), Y6, Y6
-	VPXOR        Y1, Y3, Y1
-	VPXOR        Y6, Y5, Y5
-	VMOVUPS      (SI), Y3
-	VMOVUPS      32(SI), Y6
-	VPSLLD       $0x02, Y3, Y3
-	VPSLLD       $0x02, Y6, Y9
-	VBROADCASTSS 12(DI), Y6
-	VBROADCASTSS 12(DI), Y11
-	VBROADCASTSS 16(DI), Y7
-	VBROADCASTSS 16(DI), Y12
-	VBLENDVPS    Y3, Y6, Y7, Y3
-	VBLENDVPS    Y9, Y11, Y12, Y6
-	VMULPS       Y2, Y3, Y2
-	VMULPS       Y4, Y6, Y4
-	VMOVAPS      Y8, Y7
-	VMOVAPS      Y10, Y9
-
-	// q^gamma
-	CMPQ   R8, $+1
-	JGE    focusnot0_367
-	VMULPS Y7, Y7, Y7
-	VMULPS Y9, Y9, Y9
-	JMP    focusdone367
-
-focusnot0_367:
-	CMPQ    R8, $+2
-	JGE     focusnot1_367
-	VMOVAPS Y0, Y7
-	VMOVAPS Y0, Y9
-	JMP     focusdone367
-
-focusnot1_367:
-	CMPQ R8, $+3
-	JGE  focusnot2_367
-	JMP  focusdone367
-
-focusnot2_367:
-	CMPQ    R8, $+4
-	JGE     focusnot3_367
-	VSQRTPS Y7, Y7
-	VSQRTPS Y9, Y9
-	JMP     focusdone367
-
-focusnot3_367:
-	CMPQ         R8, $+5
-	JGE          focusnot4_367
-	VSQRTPS      Y7, Y8
-	VMOVAPS      Y7, Y10
-	VFNMADD231PS Y8, Y8, Y10
-	VMULPS       consts<>+2144(SB), Y8, Y11
-	VMULPS       Y11, Y10, Y10
-	VFMADD231PS  Y8, Y7, Y10
-	VMOVAPS      Y10, Y7
-	VSQRTPS      Y9, Y8
-	VMOVAPS      Y9, Y10
-	VFNMADD231PS Y8, Y8, Y10
-	VMULPS       consts<>+2144(SB), Y8, Y11
-	VMULPS       Y11, Y10, Y10
-	VFMADD231PS  Y8, Y9, Y10
-	VMOVAPS      Y10, Y9
-	JMP          focusdone367
-
-focusnot4_367:
-	CMPQ         R8, $+6
-	JGE          focusnot5_367
-	VSQRTPS      Y7, Y8
-	VMULPS       Y7, Y7, Y10
-	VMOVAPS      Y10, Y11
-	VFMSUB231PS  Y7, Y7, Y11
-	VMOVAPS      Y7, Y12
-	VFNMADD231PS Y8, Y8, Y12
-	VMULPS       Y12, Y7, Y7
-	VFMADD231PS  consts<>+2144(SB), Y7, Y11
-	VMULPS       Y8, Y11, Y7
-	VFMADD231PS  Y8, Y10, Y7
-	VSQRTPS      Y9, Y8
-	VMULPS       Y9, Y9, Y10
-	VMOVAPS      Y10, Y11
-	VFMSUB231PS  Y9, Y9, Y11
-	VMOVAPS      Y9, Y12
-	VFNMADD231PS Y8, Y8, Y12
-	VMULPS       Y12, Y9, Y9
-	VFMADD231PS  consts<>+2144(SB), Y9, Y11
-	VMULPS       Y8, Y11, Y9
-	VFMADD231PS  Y8, Y10, Y9
-	JMP          focusdone367
-
-focusnot5_367:
-	CMPQ        R8, $+7
-	JGE         focusnot6_367
-	VMULPS      Y7, Y7, Y8
-	VMOVAPS     Y8, Y10
-	VFMSUB231PS Y7, Y7, Y10
-	VMULPS      Y7, Y10, Y10
-	VFMADD231PS Y7, Y8, Y10
-	VMOVAPS     Y10, Y7
-	VMULPS      Y9, Y9, Y8
-	VMOVAPS     Y8, Y10
-	VFMSUB231PS Y9, Y9, Y10
-	VMULPS      Y9, Y10, Y10
-	VFMADD231PS Y9, Y8, Y10
-	VMOVAPS     Y10, Y9
-	JMP         focusdone367
-
-focusnot6_367:
-	CMPQ        R8, $+8
-	JGE         focusnot7_367
-	VMULPS      Y7, Y7, Y8
-	VFMSUB213PS Y8, Y7, Y7
-	VADDPS      Y8, Y8, Y10
-	VMULPS      Y7, Y10, Y7
-	VFMADD231PS Y8, Y8, Y7
-	VMULPS      Y9, Y9, Y8
-	VFMSUB213PS Y8, Y9, Y9
-	VADDPS      Y8, Y8, Y10
-	VMULPS      Y9, Y10, Y9
-	VFMADD231PS Y8, Y8, Y9
-	JMP         focusdone367
-
-focusnot7_367:
-	CMPQ        R8, $+9
-	JGE         focusnot8_367
-	VMULPS      Y7, Y7, Y8
-	VMOVAPS     Y8, Y10
-	VFMSUB231PS Y7, Y7, Y10
-	VMULPS      Y8, Y8, Y11
-	VADDPS      Y8, Y8, Y12
-	VFMSUB213PS Y11, Y8, Y8
-	VFMADD231PS Y10, Y12, Y8
-	VMULPS      Y7, Y8, Y8
-	VFMADD231PS Y7, Y11, Y8
-	VMOVAPS     Y8, Y7
-	VMULPS      Y9, Y9, Y8
-	VMOVAPS     Y8, Y10
-	VFMSUB231PS Y9, Y9, Y10
-	VMULPS      Y8, Y8, Y11
-	VADDPS      Y8, Y8, Y12
-	VFMSUB213PS Y11, Y8, Y8
-	VFMADD231PS Y10, Y12, Y8
-	VMULPS      Y9, Y8, Y8
-	VFMADD231PS Y9, Y11, Y8
-	VMOVAPS     Y8, Y9
-	JMP         focusdone367
-
-focusnot8_367:
-	LEAQ         24(DI), R10
-	VMOVUPS      Y2, (SP)
-	VMOVUPS      Y8, 32(SP)
-	VMOVUPS      Y3, 64(SP)
-	VMOVUPS      Y1, 96(SP)
-	VMOVUPS      Y4, 128(SP)
-	VMOVUPS      Y10, 160(SP)
-	VMOVUPS      Y6, 192(SP)
-	VMOVUPS      Y5, 224(SP)
-	VMOVUPS      Y9, 256(SP)
-	VBROADCASTSS (R10), Y1
-	VBROADCASTSS 4(R10), Y2
-	VBROADCASTSS 8(R10), Y3
-
-	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y7, Y5
-	VPSRLD    $0x17, Y5, Y4
-	VPSRLD    $0x14, Y5, Y6
-	VPAND     consts<>+1280(SB), Y5, Y5
-	VPADDD    consts<>+1312(SB), Y5, Y5
-	VCVTDQ2PS Y4, Y9
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y6, Y7
-	VFMADD213PS  consts<>+672(SB), Y7, Y5
-	VMULPS       consts<>+1344(SB), Y5, Y10
-	VMOVAPS      Y5, Y7
-	VFMADD231PS  Y10, Y5, Y7
-	VSUBPS       Y7, Y5, Y8
-	VFMADD231PS  Y10, Y5, Y8
-	VMULPS       Y5, Y5, Y10
-	VBROADCASTSS consts<>+1376(SB), Y11
-	VFMADD213PS  consts<>+1408(SB), Y5, Y11
-	VFMADD213PS  consts<>+1440(SB), Y5, Y11
-	VFMADD213PS  consts<>+1472(SB), Y5, Y11
-	VFMADD213PS  consts<>+1504(SB), Y5, Y11
-	VMULPS       Y5, Y10, Y5
-	VFMADD231PS  Y11, Y5, Y8
-	VADDPS       Y8, Y7, Y5
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y6, Y10
-	VADDPS      Y10, Y9, Y9
-	VMULPS      Y9, Y1, Y10
-	VFMSUB213PS Y10, Y1, Y9
-	VFMADD213PS Y10, Y2, Y5
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y5, Y5
-	VSUBPS      consts<>+1536(SB), Y5, Y11
-	VSUBPS      Y11, Y10, Y10
-	VFMADD231PS Y7, Y2, Y10
-	VPERMPS     pow_tl<>+0(SB), Y6, Y6
-	VFMADD231PS Y6, Y1, Y9
-	VFMADD231PS Y7, Y3, Y9
-	VFMADD231PS Y8, Y2, Y9
-	VADDPS      Y9, Y10, Y1
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y2
-	VFMADD213PS  consts<>+1600(SB), Y1, Y2
-	VFMADD213PS  consts<>+1632(SB), Y1, Y2
-	VMULPS       Y1, Y1, Y3
-	VMULPS       Y2, Y3, Y2
-	VFMADD231PS  consts<>+160(SB), Y1, Y2
-	VPERMPS      pow_exp_hi<>+0(SB), Y5, Y1
-	VPERMPS      pow_exp_lo<>+0(SB), Y5, Y3
-	VFMADD231PS  Y2, Y1, Y3
-
-	// times 2^k
-	VADDPS Y3, Y1, Y1
-	VPSLLD $0x14, Y5, Y2
-	VPAND  consts<>+640(SB), Y2, Y2
-	VPADDD Y2, Y1, Y7
-
-	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Y1
-	VPANDN       Y4, Y1, Y1
-	VPXOR        consts<>+1728(SB), Y5, Y2
-	VBROADCASTSS consts<>+1696(SB), Y3
-	VPANDN       Y2, Y3, Y2
-	VPOR         Y2, Y1, Y1
-	VPTEST       Y1, Y1
-	JNE          slowblock
-	VMOVUPS      (SP), Y2
-	VMOVUPS      32(SP), Y8
-	VMOVUPS      64(SP), Y3
-	VMOVUPS      96(SP), Y1
-	VMOVUPS      128(SP), Y4
-	VMOVUPS      160(SP), Y10
-	VMOVUPS      192(SP), Y6
-	VMOVUPS      224(SP), Y5
-	VMOVUPS      256(SP), Y9
-	VMOVUPS      Y2, (SP)
-	VMOVUPS      Y8, 32(SP)
-	VMOVUPS      Y3, 64(SP)
-	VMOVUPS      Y1, 96(SP)
-	VMOVUPS      Y4, 128(SP)
-	VMOVUPS      Y10, 160(SP)
-	VMOVUPS      Y6, 192(SP)
-	VMOVUPS      Y5, 224(SP)
-	VMOVUPS      Y7, 256(SP)
-	VBROADCASTSS (R10), Y1
-	VBROADCASTSS 4(R10), Y2
-	VBROADCASTSS 8(R10), Y3
-
-	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y9, Y5
-	VPSRLD    $0x17, Y5, Y4
-	VPSRLD    $0x14, Y5, Y6
-	VPAND     consts<>+1280(SB), Y5, Y5
-	VPADDD    consts<>+1312(SB), Y5, Y5
-	VCVTDQ2PS Y4, Y9
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y6, Y7
-	VFMADD213PS  consts<>+672(SB), Y7, Y5
-	VMULPS       consts<>+1344(SB), Y5, Y10
-	VMOVAPS      Y5, Y7
-	VFMADD231PS  Y10, Y5, Y7
-	VSUBPS       Y7, Y5, Y8
-	VFMADD231PS  Y10, Y5, Y8
-	VMULPS       Y5, Y5, Y10
-	VBROADCASTSS consts<>+1376(SB), Y11
-	VFMADD213PS  consts<>+1408(SB), Y5, Y11
-	VFMADD213PS  consts<>+1440(SB), Y5, Y11
-	VFMADD213PS  consts<>+1472(SB), Y5, Y11
-	VFMADD213PS  consts<>+1504(SB), Y5, Y11
-	VMULPS       Y5, Y10, Y5
-	VFMADD231PS  Y11, Y5, Y8
-	VADDPS       Y8, Y7, Y5
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y6, Y10
-	VADDPS      Y10, Y9, Y9
-	VMULPS      Y9, Y1, Y10
-	VFMSUB213PS Y10, Y1, Y9
-	VFMADD213PS Y10, Y2, Y5
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y5, Y5
-	VSUBPS      consts<>+1536(SB), Y5, Y11
-	VSUBPS      Y11, Y10, Y10
-	VFMADD231PS Y7, Y2, Y10
-	VPERMPS     pow_tl<>+0(SB), Y6, Y6
-	VFMADD231PS Y6, Y1, Y9
-	VFMADD231PS Y7, Y3, Y9
-	VFMADD231PS Y8, Y2, Y9
-	VADDPS      Y9, Y10, Y1
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y2
-	VFMADD213PS  consts<>+1600(SB), Y1, Y2
-	VFMADD213PS  consts<>+1632(SB), Y1, Y2
-	VMULPS       Y1, Y1, Y3
-	VMULPS       Y2, Y3, Y2
-	VFMADD231PS  consts<>+160(SB), Y1, Y2
-	VPERMPS      pow_exp_hi<>+0(SB), Y5, Y1
-	VPERMPS      pow_exp_lo<>+0(SB), Y5, Y3
-	VFMADD231PS  Y2, Y1, Y3
-
-	// times 2^k
-	VADDPS Y3, Y1, Y1
-	VPSLLD $0x14, Y5, Y2
-	VPAND  consts<>+640(SB), Y2, Y2
-	VPADDD Y2, Y1, Y9
-
-	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Y1
-	VPANDN       Y4, Y1, Y1
-	VPXOR        consts<>+1728(SB), Y5, Y2
-	VBROADCASTSS consts<>+1696(SB), Y3
-	VPANDN       Y2, Y3, Y2
-	VPOR         Y2, Y1, Y1
-	VPTEST       Y1, Y1
-	JNE          slowblock
-	VMOVUPS      (SP), Y2
-	VMOVUPS      32(SP), Y8
-	VMOVUPS      64(SP), Y3
-	VMOVUPS      96(SP), Y1
-	VMOVUPS      128(SP), Y4
-	VMOVUPS      160(SP), Y10
-	VMOVUPS      192(SP), Y6
-	VMOVUPS      224(SP), Y5
-	VMOVUPS      256(SP), Y7
-
-focusdone367:
-	// loss = (alpha ce) q^gamma
-	VMULPS Y7, Y2, Y2
-
-	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y8
-	VMULPS       Y7, Y3, Y3
-	VMULPS       Y3, Y8, Y3
-	VMULPS       Y1, Y3, Y1
-
-	// loss = (alpha ce) q^gamma
-	VMULPS Y9, Y4, Y3
-
-	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y4
-	VMULPS       Y9, Y6, Y6
-	VMULPS       Y6, Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VMOVUPS      Y2, (CX)
-	VMOVUPS      Y1, (DX)
-	VMOVUPS      Y3, 32(CX)
-	VMOVUPS      Y4, 32(DX)
-
-nextblock:
-	ADDQ $+64, CX
-	ADDQ $+64, DX
-	ADDQ $+64, BX
-	ADDQ $+64, SI
-	ADDQ $-16, AX
-	CMPQ AX, $+16
-	JGE  block
-
-rest:
-	CMPQ AX, $+1
-	JLT  done
-
-vector:
-	MOVQ         $0x00000008, R10
-	MOVQ         AX, R11
-	CMPQ         R11, R10
-	CMOVQGT      R10, R11
-	NEGQ         R11
-	LEAQ         lane_mask<>+32(SB), R10
-	VMOVUPS      (R10)(R11*4), Y1
-	VMASKMOVPS   (BX), Y1, Y2
-	VBLENDVPS    Y1, Y2, Y0, Y2
-	VMASKMOVPS   (SI), Y1, Y3
-	VPXOR        Y4, Y4, Y4
-	VBLENDVPS    Y1, Y3, Y4, Y1
-	VBROADCASTSS 20(DI), Y3
-
-	// any |x| > limit, or NaN?
-	VPAND     consts<>+32(SB), Y2, Y4
-	VPCMPGTD  Y3, Y4, Y3
-	VMOVMSKPS Y3, R10
-	TESTL     R10, R10
-	JNE       slowvector
-
-	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVAPS      Y1, Y3
-	VFNMADD231PS Y1, Y1, Y3
-	VPTEST       Y3, Y3
-	JNE          othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y2, Y3
-	VSUBPS consts<>+64(SB), Y3, Y3
+	VPOR   consts<>+1184(SB), Y0, Y2
+	VSUBPS consts<>+64(SB), Y2, Y2
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y4
-	VFMADD213PS  consts<>+128(SB), Y3, Y4
-	VSUBPS       consts<>+128(SB), Y4, Y5
+	VBROADCASTSS consts<>+96(SB), Y3
+	VFMADD213PS  consts<>+128(SB), Y2, Y3
+	VSUBPS       consts<>+128(SB), Y3, Y4
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y5, Y3
-	VFNMADD231PS consts<>+192(SB), Y5, Y3
+	VFNMADD231PS consts<>+160(SB), Y4, Y2
+	VFNMADD231PS consts<>+192(SB), Y4, Y2
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y5
-	VFMADD213PS  consts<>+256(SB), Y3, Y5
-	VFMADD213PS  consts<>+288(SB), Y3, Y5
-	VFMADD213PS  consts<>+320(SB), Y3, Y5
-	VFMADD213PS  consts<>+352(SB), Y5, Y3
+	VBROADCASTSS consts<>+224(SB), Y4
+	VFMADD213PS  consts<>+256(SB), Y2, Y4
+	VFMADD213PS  consts<>+288(SB), Y2, Y4
+	VFMADD213PS  consts<>+320(SB), Y2, Y4
+	VFMADD213PS  consts<>+352(SB), Y4, Y2
 
 	// 2^n T[j] (1 + p)
-	VMOVUPS     exp_one<>+0(SB), Y5
-	VPERMILPS   Y4, Y5, Y5
-	VPSLLD      $0x15, Y4, Y4
-	VPADDD      Y4, Y5, Y4
-	VFMADD231PS Y3, Y4, Y4
-	VADDPS      Y0, Y4, Y3
-	VDIVPS      Y3, Y0, Y3
-	VMULPS      Y3, Y4, Y5
-
-	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VPSLLD    $0x02, Y1, Y6
-	VPAND     consts<>+1184(SB), Y6, Y6
-	VPXOR     Y2, Y6, Y2
-	VBLENDVPS Y2, Y5, Y3, Y6
-	VBLENDVPS Y2, Y3, Y5, Y3
+	VMOVUPS      exp_one<>+0(SB), Y4
+	VPERMILPS    Y3, Y4, Y4
+	VPSLLD       $0x15, Y3, Y3
+	VPADDD       Y3, Y4, Y3
+	VFMADD231PS  Y2, Y3, Y3
+	VBROADCASTSS consts<>+384(SB), Y2
+	VADDPS       consts<>+384(SB), Y3, Y4
+	VDIVPS       Y4, Y2, Y2
+	VMULPS       Y2, Y3, Y4
 
 	// log1p(v) = v + v (v P(v))
 	VBROADCASTSS consts<>+1888(SB), Y5
-	VFMADD213PS  consts<>+1920(SB), Y4, Y5
-	VFMADD213PS  consts<>+1952(SB), Y4, Y5
-	VFMADD213PS  consts<>+1984(SB), Y4, Y5
-	VFMADD213PS  consts<>+2016(SB), Y4, Y5
-	VFMADD213PS  consts<>+2048(SB), Y4, Y5
-	VFMADD213PS  consts<>+2080(SB), Y4, Y5
-	VFMADD213PS  consts<>+2112(SB), Y4, Y5
-	VMULPS       Y5, Y4, Y5
-	VFMADD231PS  Y5, Y4, Y4
-
-	// ce = log1p(e) + max(v, 0)
-	VPXOR  Y5, Y5, Y5
-	VMAXPS Y5, Y2, Y2
-	VADDPS Y2, Y4, Y2
-
-	// D = q + gamma ce (1-q), with v's sign
-	VBROADCASTSS 8(DI), Y4
-	VMULPS       Y3, Y2, Y3
-	VFMADD213PS  Y6, Y3, Y4
-	VPSLLD       $0x02, Y1, Y3
-	VPAND        consts<>+1184(SB), Y3, Y3
-	VPXOR        Y3, Y4, Y3
-	VPSLLD       $0x02, Y1, Y1
-	VBROADCASTSS 12(DI), Y4
-	VBROADCASTSS 16(DI), Y5
-	VBLENDVPS    Y1, Y4, Y5, Y1
-	VMULPS       Y2, Y1, Y2
-	VMOVAPS      Y6, Y4
-
-	// q^gamma
-	CMPQ   R8, $+1
-	JGE    focusnot0_368
-	VMULPS Y4, Y4, Y4
-	JMP    focusdone368
-
-focusnot0_368:
-	CMPQ    R8, $+2
-	JGE     focusnot1_368
-	VMOVAPS Y0, Y4
-	JMP     focusdone368
-
-focusnot1_368:
-	CMPQ R8, $+3
-	JGE  focusnot2_368
-	JMP  focusdone368
-
-focusnot2_368:
-	CMPQ    R8, $+4
-	JGE     focusnot3_368
-	VSQRTPS Y4, Y4
-	JMP     focusdone368
-
-focusnot3_368:
-	CMPQ         R8, $+5
-	JGE          focusnot4_368
-	VSQRTPS      Y4, Y5
-	VMOVAPS      Y4, Y6
-	VFNMADD231PS Y5, Y5, Y6
-	VMULPS       consts<>+2144(SB), Y5, Y7
-	VMULPS       Y7, Y6, Y6
-	VFMADD231PS  Y5, Y4, Y6
-	VMOVAPS      Y6, Y4
-	JMP          focusdone368
-
-focusnot4_368:
-	CMPQ         R8, $+6
-	JGE          focusnot5_368
-	VSQRTPS      Y4, Y5
-	VMULPS       Y4, Y4, Y6
-	VMOVAPS      Y6, Y7
-	VFMSUB231PS  Y4, Y4, Y7
-	VMOVAPS      Y4, Y8
-	VFNMADD231PS Y5, Y5, Y8
-	VMULPS       Y8, Y4, Y4
-	VFMADD231PS  consts<>+2144(SB), Y4, Y7
-	VMULPS       Y5, Y7, Y4
-	VFMADD231PS  Y5, Y6, Y4
-	JMP          focusdone368
-
-focusnot5_368:
-	CMPQ        R8, $+7
-	JGE         focusnot6_368
-	VMULPS      Y4, Y4, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y4, Y4, Y6
-	VMULPS      Y4, Y6, Y6
-	VFMADD231PS Y4, Y5, Y6
-	VMOVAPS     Y6, Y4
-	JMP         focusdone368
-
-focusnot6_368:
-	CMPQ        R8, $+8
-	JGE         focusnot7_368
-	VMULPS      Y4, Y4, Y5
-	VFMSUB213PS Y5, Y4, Y4
-	VADDPS      Y5, Y5, Y6
-	VMULPS      Y4, Y6, Y4
-	VFMADD231PS Y5, Y5, Y4
-	JMP         focusdone368
-
-focusnot7_368:
-	CMPQ        R8, $+9
-	JGE         focusnot8_368
-	VMULPS      Y4, Y4, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y4, Y4, Y6
-	VMULPS      Y5, Y5, Y7
-	VADDPS      Y5, Y5, Y8
-	VFMSUB213PS Y7, Y5, Y5
-	VFMADD231PS Y6, Y8, Y5
-	VMULPS      Y4, Y5, Y5
-	VFMADD231PS Y4, Y7, Y5
-	VMOVAPS     Y5, Y4
-	JMP         focusdone368
-
-focusnot8_368:
-	LEAQ         24(DI), R10
-	VMOVUPS      Y2, (SP)
-	VMOVUPS      Y6, 32(SP)
-	VMOVUPS      Y1, 64(SP)
-	VMOVUPS      Y3, 96(SP)
-	VBROADCASTSS (R10), Y1
-	VBROADCASTSS 4(R10), Y2
-	VBROADCASTSS 8(R10), Y3
-
-	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y4, Y6
-	VPSRLD    $0x17, Y6, Y5
-	VPSRLD    $0x14, Y6, Y4
-	VPAND     consts<>+1280(SB), Y6, Y6
-	VPADDD    consts<>+1312(SB), Y6, Y6
-	VCVTDQ2PS Y5, Y9
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y4, Y7
-	VFMADD213PS  consts<>+672(SB), Y7, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y10
-	VMOVAPS      Y6, Y7
-	VFMADD231PS  Y10, Y6, Y7
-	VSUBPS       Y7, Y6, Y8
-	VFMADD231PS  Y10, Y6, Y8
-	VMULPS       Y6, Y6, Y10
-	VBROADCASTSS consts<>+1376(SB), Y11
-	VFMADD213PS  consts<>+1408(SB), Y6, Y11
-	VFMADD213PS  consts<>+1440(SB), Y6, Y11
-	VFMADD213PS  consts<>+1472(SB), Y6, Y11
-	VFMADD213PS  consts<>+1504(SB), Y6, Y11
-	VMULPS       Y6, Y10, Y6
-	VFMADD231PS  Y11, Y6, Y8
-	VADDPS       Y8, Y7, Y6
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y4, Y10
-	VADDPS      Y10, Y9, Y9
-	VMULPS      Y9, Y1, Y10
-	VFMSUB213PS Y10, Y1, Y9
-	VFMADD213PS Y10, Y2, Y6
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y6
-	VSUBPS      consts<>+1536(SB), Y6, Y11
-	VSUBPS      Y11, Y10, Y10
-	VFMADD231PS Y7, Y2, Y10
-	VPERMPS     pow_tl<>+0(SB), Y4, Y4
-	VFMADD231PS Y4, Y1, Y9
-	VFMADD231PS Y7, Y3, Y9
-	VFMADD231PS Y8, Y2, Y9
-	VADDPS      Y9, Y10, Y1
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y2
-	VFMADD213PS  consts<>+1600(SB), Y1, Y2
-	VFMADD213PS  consts<>+1632(SB), Y1, Y2
-	VMULPS       Y1, Y1, Y3
-	VMULPS       Y2, Y3, Y2
-	VFMADD231PS  consts<>+160(SB), Y1, Y2
-	VPERMPS      pow_exp_hi<>+0(SB), Y6, Y1
-	VPERMPS      pow_exp_lo<>+0(SB), Y6, Y3
-	VFMADD231PS  Y2, Y1, Y3
-
-	// times 2^k
-	VADDPS Y3, Y1, Y1
-	VPSLLD $0x14, Y6, Y2
-	VPAND  consts<>+640(SB), Y2, Y2
-	VPADDD Y2, Y1, Y4
-
-	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Y1
-	VPANDN       Y5, Y1, Y1
-	VPXOR        consts<>+1728(SB), Y6, Y2
-	VBROADCASTSS consts<>+1696(SB), Y3
-	VPANDN       Y2, Y3, Y2
-	VPOR         Y2, Y1, Y1
-	VPTEST       Y1, Y1
-	JNE          slowvector
-	VMOVUPS      (SP), Y2
-	VMOVUPS      32(SP), Y6
-	VMOVUPS      64(SP), Y1
-	VMOVUPS      96(SP), Y3
-
-focusdone368:
-	// loss = (alpha ce) q^gamma
-	VMULPS Y4, Y2, Y5
-
-	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y2
-	VMULPS       Y4, Y1, Y1
-	VMULPS       Y1, Y2, Y1
-	VMULPS       Y3, Y1, Y1
-	CMPQ         AX, $+8
-	JLT          partless1
-	VMOVUPS      Y5, (CX)
-	JMP          partdone1
-
-partless1:
-	MOVQ         CX, R10
-	TESTQ        $0x00000004, AX
-	JEQ          partfour1
-	VMOVUPS      X5, (R10)
-	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y5, X5
-
-partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X5, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X5, X5
-
-parttwo1:
-	TESTQ  $0x00000001, AX
-	JEQ    partdone1
-	VMOVSS X5, (R10)
-
-partdone1:
-	CMPQ    AX, $+8
-	JLT     partless2
-	VMOVUPS Y1, (DX)
-	JMP     partdone2
-
-partless2:
-	MOVQ         DX, R10
-	TESTQ        $0x00000004, AX
-	JEQ          partfour2
-	VMOVUPS      X1, (R10)
-	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y1, X1
-
-partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X1, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X1, X1
-
-parttwo2:
-	TESTQ  $0x00000001, AX
-	JEQ    partdone2
-	VMOVSS X1, (R10)
-
-partdone2:
-nextvector:
-	ADDQ $+32, CX
-	ADDQ $+32, DX
-	ADDQ $+32, BX
-	ADDQ $+32, SI
-	ADDQ $-8, AX
-	CMPQ AX, $+1
-	JGE  vector
-
-done:
-	VZEROUPPER
-	RET
-
-otherblock:
-	VMOVUPS (BX), Y1
-	VMOVUPS (SI), Y2
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y1, Y3
-	VSUBPS consts<>+64(SB), Y3, Y3
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y4
-	VFMADD213PS  consts<>+128(SB), Y3, Y4
-	VSUBPS       consts<>+128(SB), Y4, Y5
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y5, Y3
-	VFNMADD231PS consts<>+192(SB), Y5, Y3
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y5
-	VFMADD213PS  consts<>+256(SB), Y3, Y5
-	VFMADD213PS  consts<>+288(SB), Y3, Y5
-	VFMADD213PS  consts<>+320(SB), Y3, Y5
-	VFMADD213PS  consts<>+352(SB), Y5, Y3
-
-	// 2^n T[j] (1 + p)
-	VMOVUPS     exp_one<>+0(SB), Y5
-	VPERMILPS   Y4, Y5, Y5
-	VPSLLD      $0x15, Y4, Y4
-	VPADDD      Y4, Y5, Y4
-	VFMADD231PS Y3, Y4, Y4
-	VADDPS      Y0, Y4, Y3
-	VDIVPS      Y3, Y0, Y3
-	VMULPS      Y3, Y4, Y5
-
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y6
-	VFMADD213PS  consts<>+1920(SB), Y4, Y6
-	VFMADD213PS  consts<>+1952(SB), Y4, Y6
-	VFMADD213PS  consts<>+1984(SB), Y4, Y6
-	VFMADD213PS  consts<>+2016(SB), Y4, Y6
-	VFMADD213PS  consts<>+2048(SB), Y4, Y6
-	VFMADD213PS  consts<>+2080(SB), Y4, Y6
-	VFMADD213PS  consts<>+2112(SB), Y4, Y6
-	VMULPS       Y6, Y4, Y6
-	VFMADD231PS  Y6, Y4, Y4
-	VBLENDVPS    Y1, Y5, Y3, Y6
-	VBLENDVPS    Y1, Y3, Y5, Y3
+	VFMADD213PS  consts<>+1920(SB), Y3, Y5
+	VFMADD213PS  consts<>+1952(SB), Y3, Y5
+	VFMADD213PS  consts<>+1984(SB), Y3, Y5
+	VFMADD213PS  consts<>+2016(SB), Y3, Y5
+	VFMADD213PS  consts<>+2048(SB), Y3, Y5
+	VFMADD213PS  consts<>+2080(SB), Y3, Y5
+	VFMADD213PS  consts<>+2112(SB), Y3, Y5
+	VMULPS       Y5, Y3, Y5
+	VFMADD231PS  Y5, Y3, Y3
+	VBLENDVPS    Y0, Y4, Y2, Y5
+	VBLENDVPS    Y0, Y2, Y4, Y2
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y2, Y0, Y5
-	VBLENDVPS   Y1, Y2, Y5, Y7
-	VPAND       consts<>+32(SB), Y1, Y1
-	VFMADD231PS Y1, Y7, Y4
+	VBROADCASTSS consts<>+384(SB), Y4
+	VSUBPS       Y1, Y4, Y4
+	VBLENDVPS    Y0, Y1, Y4, Y6
+	VPAND        consts<>+32(SB), Y0, Y0
+	VFMADD231PS  Y0, Y6, Y3
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y2, Y3, Y1
-	VMOVAPS      Y1, Y7
-	VFMADD231PS  Y5, Y6, Y7
-	VBROADCASTSS 12(DI), Y8
-	VBROADCASTSS 16(DI), Y9
-	VMULPS       Y5, Y9, Y9
-	VFMADD231PS  Y2, Y8, Y9
-	VMULPS       Y4, Y9, Y8
-
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, consts<>+2144(SB), Y2, Y10
-	VBLENDVPS Y10, Y6, Y3, Y11
-	VDIVPS    Y7, Y11, Y11
-	VBLENDVPS Y10, Y3, Y6, Y3
-	VMULPS    Y11, Y3, Y3
-	VMULPS    Y3, Y4, Y3
-
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	VBROADCASTSS 8(DI), Y4
-	VFNMADD132PS consts<>+2208(SB), Y0, Y2
-	VMULPS       Y2, Y4, Y2
-	VFMSUB231PS  Y5, Y6, Y1
-	VFMADD231PS  Y3, Y2, Y1
-	VMOVUPS      32(BX), Y2
-	VMOVUPS      32(SI), Y3
+	VMULPS       Y1, Y2, Y0
+	VFMADD231PS  Y4, Y5, Y0
+	VBROADCASTSS 12(SI), Y2
+	VBROADCASTSS 16(SI), Y5
+	VMULPS       Y4, Y5, Y4
+	VFMADD231PS  Y1, Y2, Y4
+	VMULPS       Y3, Y4, Y1
+	VMOVUPS      32(DX), Y2
+	VMOVUPS      32(BX), Y3
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
 	VPOR   consts<>+1184(SB), Y2, Y4
@@ -11242,403 +7225,4595 @@ otherblock:
 	VFMADD213PS  consts<>+352(SB), Y6, Y4
 
 	// 2^n T[j] (1 + p)
-	VMOVUPS     exp_one<>+0(SB), Y6
-	VPERMILPS   Y5, Y6, Y6
-	VPSLLD      $0x15, Y5, Y5
-	VPADDD      Y5, Y6, Y5
-	VFMADD231PS Y4, Y5, Y5
-	VADDPS      Y0, Y5, Y4
-	VDIVPS      Y4, Y0, Y4
-	VMULPS      Y4, Y5, Y6
+	VMOVUPS      exp_one<>+0(SB), Y6
+	VPERMILPS    Y5, Y6, Y6
+	VPSLLD       $0x15, Y5, Y5
+	VPADDD       Y5, Y6, Y5
+	VFMADD231PS  Y4, Y5, Y5
+	VBROADCASTSS consts<>+384(SB), Y4
+	VADDPS       consts<>+384(SB), Y5, Y6
+	VDIVPS       Y6, Y4, Y4
+	VMULPS       Y4, Y5, Y6
 
 	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y10
-	VFMADD213PS  consts<>+1920(SB), Y5, Y10
-	VFMADD213PS  consts<>+1952(SB), Y5, Y10
-	VFMADD213PS  consts<>+1984(SB), Y5, Y10
-	VFMADD213PS  consts<>+2016(SB), Y5, Y10
-	VFMADD213PS  consts<>+2048(SB), Y5, Y10
-	VFMADD213PS  consts<>+2080(SB), Y5, Y10
-	VFMADD213PS  consts<>+2112(SB), Y5, Y10
-	VMULPS       Y10, Y5, Y10
-	VFMADD231PS  Y10, Y5, Y5
-	VBLENDVPS    Y2, Y6, Y4, Y10
+	VBROADCASTSS consts<>+1888(SB), Y7
+	VFMADD213PS  consts<>+1920(SB), Y5, Y7
+	VFMADD213PS  consts<>+1952(SB), Y5, Y7
+	VFMADD213PS  consts<>+1984(SB), Y5, Y7
+	VFMADD213PS  consts<>+2016(SB), Y5, Y7
+	VFMADD213PS  consts<>+2048(SB), Y5, Y7
+	VFMADD213PS  consts<>+2080(SB), Y5, Y7
+	VFMADD213PS  consts<>+2112(SB), Y5, Y7
+	VMULPS       Y7, Y5, Y7
+	VFMADD231PS  Y7, Y5, Y5
+	VBLENDVPS    Y2, Y6, Y4, Y7
 	VBLENDVPS    Y2, Y4, Y6, Y4
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y3, Y0, Y6
-	VBLENDVPS   Y2, Y3, Y6, Y11
-	VPAND       consts<>+32(SB), Y2, Y2
-	VFMADD231PS Y2, Y11, Y5
+	VBROADCASTSS consts<>+384(SB), Y6
+	VSUBPS       Y3, Y6, Y6
+	VBLENDVPS    Y2, Y3, Y6, Y8
+	VPAND        consts<>+32(SB), Y2, Y2
+	VFMADD231PS  Y2, Y8, Y5
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Y3, Y4, Y2
-	VMOVAPS      Y2, Y11
-	VFMADD231PS  Y6, Y10, Y11
-	VBROADCASTSS 12(DI), Y12
-	VBROADCASTSS 16(DI), Y13
-	VMULPS       Y6, Y13, Y13
-	VFMADD231PS  Y3, Y12, Y13
-	VMULPS       Y5, Y13, Y12
-
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, consts<>+2144(SB), Y3, Y14
-	VBLENDVPS Y14, Y10, Y4, Y15
-	VDIVPS    Y11, Y15, Y15
-	VBLENDVPS Y14, Y4, Y10, Y4
-	VMULPS    Y15, Y4, Y4
-	VMULPS    Y4, Y5, Y4
-
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	VBROADCASTSS 8(DI), Y5
-	VFNMADD132PS consts<>+2208(SB), Y0, Y3
-	VMULPS       Y3, Y5, Y3
-	VFMSUB231PS  Y6, Y10, Y2
-	VFMADD231PS  Y4, Y3, Y2
-	VMOVAPS      Y7, Y3
-	VMOVAPS      Y11, Y4
+	VFMADD231PS  Y6, Y7, Y2
+	VBROADCASTSS 12(SI), Y4
+	VBROADCASTSS 16(SI), Y7
+	VMULPS       Y6, Y7, Y6
+	VFMADD231PS  Y3, Y4, Y6
+	VMULPS       Y5, Y6, Y3
 
 	// q^gamma
-	CMPQ   R8, $+1
-	JGE    focusnot0_369
-	VMULPS Y3, Y3, Y3
-	VMULPS Y4, Y4, Y4
-	JMP    focusdone369
+	CMPQ   DI, $+1
+	JGE    focusnot0_63
+	VMULPS Y0, Y0, Y0
+	VMULPS Y2, Y2, Y2
+	JMP    focusdone63
 
-focusnot0_369:
-	CMPQ    R8, $+2
-	JGE     focusnot1_369
-	VMOVAPS Y0, Y3
-	VMOVAPS Y0, Y4
-	JMP     focusdone369
+focusnot0_63:
+	CMPQ         DI, $+2
+	JGE          focusnot1_63
+	VBROADCASTSS consts<>+384(SB), Y0
+	VBROADCASTSS consts<>+384(SB), Y2
+	JMP          focusdone63
 
-focusnot1_369:
-	CMPQ R8, $+3
-	JGE  focusnot2_369
-	JMP  focusdone369
+focusnot1_63:
+	CMPQ DI, $+3
+	JGE  focusnot2_63
+	JMP  focusdone63
 
-focusnot2_369:
-	CMPQ    R8, $+4
-	JGE     focusnot3_369
-	VSQRTPS Y3, Y3
-	VSQRTPS Y4, Y4
-	JMP     focusdone369
+focusnot2_63:
+	CMPQ    DI, $+4
+	JGE     focusnot3_63
+	VSQRTPS Y0, Y0
+	VSQRTPS Y2, Y2
+	JMP     focusdone63
 
-focusnot3_369:
-	CMPQ         R8, $+5
-	JGE          focusnot4_369
-	VSQRTPS      Y3, Y5
-	VMOVAPS      Y3, Y6
-	VFNMADD231PS Y5, Y5, Y6
-	VMULPS       consts<>+2144(SB), Y5, Y7
-	VMULPS       Y7, Y6, Y6
-	VFMADD231PS  Y5, Y3, Y6
-	VMOVAPS      Y6, Y3
-	VSQRTPS      Y4, Y5
-	VMOVAPS      Y4, Y6
-	VFNMADD231PS Y5, Y5, Y6
-	VMULPS       consts<>+2144(SB), Y5, Y7
-	VMULPS       Y7, Y6, Y6
-	VFMADD231PS  Y5, Y4, Y6
-	VMOVAPS      Y6, Y4
-	JMP          focusdone369
+focusnot3_63:
+	CMPQ         DI, $+5
+	JGE          focusnot4_63
+	VSQRTPS      Y0, Y4
+	VMOVAPS      Y0, Y5
+	VFNMADD231PS Y4, Y4, Y5
+	VMULPS       consts<>+2144(SB), Y4, Y6
+	VMULPS       Y6, Y5, Y5
+	VFMADD231PS  Y4, Y0, Y5
+	VMOVAPS      Y5, Y0
+	VSQRTPS      Y2, Y4
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS Y4, Y4, Y5
+	VMULPS       consts<>+2144(SB), Y4, Y6
+	VMULPS       Y6, Y5, Y5
+	VFMADD231PS  Y4, Y2, Y5
+	VMOVAPS      Y5, Y2
+	JMP          focusdone63
 
-focusnot4_369:
-	CMPQ         R8, $+6
-	JGE          focusnot5_369
-	VSQRTPS      Y3, Y5
-	VMULPS       Y3, Y3, Y6
-	VMOVAPS      Y6, Y7
-	VFMSUB231PS  Y3, Y3, Y7
-	VMOVAPS      Y3, Y10
-	VFNMADD231PS Y5, Y5, Y10
-	VMULPS       Y10, Y3, Y3
-	VFMADD231PS  consts<>+2144(SB), Y3, Y7
-	VMULPS       Y5, Y7, Y3
-	VFMADD231PS  Y5, Y6, Y3
-	VSQRTPS      Y4, Y5
-	VMULPS       Y4, Y4, Y6
-	VMOVAPS      Y6, Y7
-	VFMSUB231PS  Y4, Y4, Y7
-	VMOVAPS      Y4, Y10
-	VFNMADD231PS Y5, Y5, Y10
-	VMULPS       Y10, Y4, Y4
-	VFMADD231PS  consts<>+2144(SB), Y4, Y7
-	VMULPS       Y5, Y7, Y4
-	VFMADD231PS  Y5, Y6, Y4
-	JMP          focusdone369
+focusnot4_63:
+	CMPQ         DI, $+6
+	JGE          focusnot5_63
+	VSQRTPS      Y0, Y4
+	VMULPS       Y0, Y0, Y5
+	VMOVAPS      Y5, Y6
+	VFMSUB231PS  Y0, Y0, Y6
+	VMOVAPS      Y0, Y7
+	VFNMADD231PS Y4, Y4, Y7
+	VMULPS       Y7, Y0, Y0
+	VFMADD231PS  consts<>+2144(SB), Y0, Y6
+	VMULPS       Y4, Y6, Y0
+	VFMADD231PS  Y4, Y5, Y0
+	VSQRTPS      Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VMOVAPS      Y5, Y6
+	VFMSUB231PS  Y2, Y2, Y6
+	VMOVAPS      Y2, Y7
+	VFNMADD231PS Y4, Y4, Y7
+	VMULPS       Y7, Y2, Y2
+	VFMADD231PS  consts<>+2144(SB), Y2, Y6
+	VMULPS       Y4, Y6, Y2
+	VFMADD231PS  Y4, Y5, Y2
+	JMP          focusdone63
 
-focusnot5_369:
-	CMPQ        R8, $+7
-	JGE         focusnot6_369
-	VMULPS      Y3, Y3, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y3, Y3, Y6
-	VMULPS      Y3, Y6, Y6
-	VFMADD231PS Y3, Y5, Y6
-	VMOVAPS     Y6, Y3
-	VMULPS      Y4, Y4, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y4, Y4, Y6
-	VMULPS      Y4, Y6, Y6
-	VFMADD231PS Y4, Y5, Y6
-	VMOVAPS     Y6, Y4
-	JMP         focusdone369
+focusnot5_63:
+	CMPQ        DI, $+7
+	JGE         focusnot6_63
+	VMULPS      Y0, Y0, Y4
+	VMOVAPS     Y4, Y5
+	VFMSUB231PS Y0, Y0, Y5
+	VMULPS      Y0, Y5, Y5
+	VFMADD231PS Y0, Y4, Y5
+	VMOVAPS     Y5, Y0
+	VMULPS      Y2, Y2, Y4
+	VMOVAPS     Y4, Y5
+	VFMSUB231PS Y2, Y2, Y5
+	VMULPS      Y2, Y5, Y5
+	VFMADD231PS Y2, Y4, Y5
+	VMOVAPS     Y5, Y2
+	JMP         focusdone63
 
-focusnot6_369:
-	CMPQ        R8, $+8
-	JGE         focusnot7_369
-	VMULPS      Y3, Y3, Y5
-	VFMSUB213PS Y5, Y3, Y3
-	VADDPS      Y5, Y5, Y6
-	VMULPS      Y3, Y6, Y3
-	VFMADD231PS Y5, Y5, Y3
-	VMULPS      Y4, Y4, Y5
-	VFMSUB213PS Y5, Y4, Y4
-	VADDPS      Y5, Y5, Y6
-	VMULPS      Y4, Y6, Y4
-	VFMADD231PS Y5, Y5, Y4
-	JMP         focusdone369
+focusnot6_63:
+	CMPQ        DI, $+8
+	JGE         focusnot7_63
+	VMULPS      Y0, Y0, Y4
+	VFMSUB213PS Y4, Y0, Y0
+	VADDPS      Y4, Y4, Y5
+	VMULPS      Y0, Y5, Y0
+	VFMADD231PS Y4, Y4, Y0
+	VMULPS      Y2, Y2, Y4
+	VFMSUB213PS Y4, Y2, Y2
+	VADDPS      Y4, Y4, Y5
+	VMULPS      Y2, Y5, Y2
+	VFMADD231PS Y4, Y4, Y2
+	JMP         focusdone63
 
-focusnot7_369:
-	CMPQ        R8, $+9
-	JGE         focusnot8_369
-	VMULPS      Y3, Y3, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y3, Y3, Y6
-	VMULPS      Y5, Y5, Y7
-	VADDPS      Y5, Y5, Y10
-	VFMSUB213PS Y7, Y5, Y5
-	VFMADD231PS Y6, Y10, Y5
-	VMULPS      Y3, Y5, Y5
-	VFMADD231PS Y3, Y7, Y5
-	VMOVAPS     Y5, Y3
-	VMULPS      Y4, Y4, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y4, Y4, Y6
-	VMULPS      Y5, Y5, Y7
-	VADDPS      Y5, Y5, Y10
-	VFMSUB213PS Y7, Y5, Y5
-	VFMADD231PS Y6, Y10, Y5
-	VMULPS      Y4, Y5, Y5
-	VFMADD231PS Y4, Y7, Y5
-	VMOVAPS     Y5, Y4
-	JMP         focusdone369
+focusnot7_63:
+	CMPQ        DI, $+9
+	JGE         focusnot8_63
+	VMULPS      Y0, Y0, Y4
+	VMOVAPS     Y4, Y5
+	VFMSUB231PS Y0, Y0, Y5
+	VMULPS      Y4, Y4, Y6
+	VADDPS      Y4, Y4, Y7
+	VFMSUB213PS Y6, Y4, Y4
+	VFMADD231PS Y5, Y7, Y4
+	VMULPS      Y0, Y4, Y4
+	VFMADD231PS Y0, Y6, Y4
+	VMOVAPS     Y4, Y0
+	VMULPS      Y2, Y2, Y4
+	VMOVAPS     Y4, Y5
+	VFMSUB231PS Y2, Y2, Y5
+	VMULPS      Y4, Y4, Y6
+	VADDPS      Y4, Y4, Y7
+	VFMSUB213PS Y6, Y4, Y4
+	VFMADD231PS Y5, Y7, Y4
+	VMULPS      Y2, Y4, Y4
+	VFMADD231PS Y2, Y6, Y4
+	VMOVAPS     Y4, Y2
+	JMP         focusdone63
 
-focusnot8_369:
-	LEAQ         24(DI), R10
-	VMOVUPS      Y8, (SP)
-	VMOVUPS      Y7, 32(SP)
-	VMOVUPS      Y9, 64(SP)
-	VMOVUPS      Y1, 96(SP)
-	VMOVUPS      Y12, 128(SP)
-	VMOVUPS      Y11, 160(SP)
-	VMOVUPS      Y13, 192(SP)
-	VMOVUPS      Y2, 224(SP)
-	VMOVUPS      Y4, 256(SP)
-	VBROADCASTSS (R10), Y1
-	VBROADCASTSS 4(R10), Y2
-	VBROADCASTSS 8(R10), Y4
+focusnot8_63:
+	LEAQ         24(SI), R8
+	VMOVUPS      Y1, (SP)
+	VMOVUPS      Y3, 32(SP)
+	VMOVUPS      Y2, 64(SP)
+	VBROADCASTSS (R8), Y1
+	VBROADCASTSS 4(R8), Y2
+	VBROADCASTSS 8(R8), Y3
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y3, Y6
-	VPSRLD    $0x17, Y6, Y5
-	VPSRLD    $0x14, Y6, Y3
-	VPAND     consts<>+1280(SB), Y6, Y6
-	VPADDD    consts<>+1312(SB), Y6, Y6
-	VCVTDQ2PS Y5, Y9
+	VPSUBD    consts<>+1248(SB), Y0, Y5
+	VPSRLD    $0x17, Y5, Y4
+	VPSRLD    $0x14, Y5, Y0
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y4, Y8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y3, Y7
-	VFMADD213PS  consts<>+672(SB), Y7, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y10
-	VMOVAPS      Y6, Y7
-	VFMADD231PS  Y10, Y6, Y7
-	VSUBPS       Y7, Y6, Y8
-	VFMADD231PS  Y10, Y6, Y8
-	VMULPS       Y6, Y6, Y10
-	VBROADCASTSS consts<>+1376(SB), Y11
-	VFMADD213PS  consts<>+1408(SB), Y6, Y11
-	VFMADD213PS  consts<>+1440(SB), Y6, Y11
-	VFMADD213PS  consts<>+1472(SB), Y6, Y11
-	VFMADD213PS  consts<>+1504(SB), Y6, Y11
-	VMULPS       Y6, Y10, Y6
-	VFMADD231PS  Y11, Y6, Y8
-	VADDPS       Y8, Y7, Y6
+	VPERMPS      pow_r<>+0(SB), Y0, Y6
+	VFMADD213PS  consts<>+672(SB), Y6, Y5
+	VMULPS       consts<>+1344(SB), Y5, Y9
+	VMOVAPS      Y5, Y6
+	VFMADD231PS  Y9, Y5, Y6
+	VSUBPS       Y6, Y5, Y7
+	VFMADD231PS  Y9, Y5, Y7
+	VMULPS       Y5, Y5, Y9
+	VBROADCASTSS consts<>+1376(SB), Y10
+	VFMADD213PS  consts<>+1408(SB), Y5, Y10
+	VFMADD213PS  consts<>+1440(SB), Y5, Y10
+	VFMADD213PS  consts<>+1472(SB), Y5, Y10
+	VFMADD213PS  consts<>+1504(SB), Y5, Y10
+	VMULPS       Y5, Y9, Y5
+	VFMADD231PS  Y10, Y5, Y7
+	VADDPS       Y7, Y6, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y3, Y10
-	VADDPS      Y10, Y9, Y9
-	VMULPS      Y9, Y1, Y10
-	VFMSUB213PS Y10, Y1, Y9
-	VFMADD213PS Y10, Y2, Y6
+	VPERMPS     pow_th<>+0(SB), Y0, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y1, Y9
+	VFMSUB213PS Y9, Y1, Y8
+	VFMADD213PS Y9, Y2, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y6
-	VSUBPS      consts<>+1536(SB), Y6, Y11
-	VSUBPS      Y11, Y10, Y10
-	VFMADD231PS Y7, Y2, Y10
-	VPERMPS     pow_tl<>+0(SB), Y3, Y3
-	VFMADD231PS Y3, Y1, Y9
-	VFMADD231PS Y7, Y4, Y9
-	VFMADD231PS Y8, Y2, Y9
-	VADDPS      Y9, Y10, Y1
+	VADDPS      consts<>+1536(SB), Y5, Y5
+	VSUBPS      consts<>+1536(SB), Y5, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y2, Y9
+	VPERMPS     pow_tl<>+0(SB), Y0, Y0
+	VFMADD231PS Y0, Y1, Y8
+	VFMADD231PS Y6, Y3, Y8
+	VFMADD231PS Y7, Y2, Y8
+	VADDPS      Y8, Y9, Y0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y2
-	VFMADD213PS  consts<>+1600(SB), Y1, Y2
-	VFMADD213PS  consts<>+1632(SB), Y1, Y2
-	VMULPS       Y1, Y1, Y3
-	VMULPS       Y2, Y3, Y2
-	VFMADD231PS  consts<>+160(SB), Y1, Y2
-	VPERMPS      pow_exp_hi<>+0(SB), Y6, Y1
-	VPERMPS      pow_exp_lo<>+0(SB), Y6, Y3
-	VFMADD231PS  Y2, Y1, Y3
+	VBROADCASTSS consts<>+1568(SB), Y1
+	VFMADD213PS  consts<>+1600(SB), Y0, Y1
+	VFMADD213PS  consts<>+1632(SB), Y0, Y1
+	VMULPS       Y0, Y0, Y2
+	VMULPS       Y1, Y2, Y1
+	VFMADD231PS  consts<>+160(SB), Y0, Y1
+	VPERMPS      pow_exp_hi<>+0(SB), Y5, Y0
+	VPERMPS      pow_exp_lo<>+0(SB), Y5, Y2
+	VFMADD231PS  Y1, Y0, Y2
 
 	// times 2^k
-	VADDPS Y3, Y1, Y1
-	VPSLLD $0x14, Y6, Y2
-	VPAND  consts<>+640(SB), Y2, Y2
-	VPADDD Y2, Y1, Y3
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y5, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y0
 
 	// x or result out of range?
 	VBROADCASTSS consts<>+1664(SB), Y1
-	VPANDN       Y5, Y1, Y1
-	VPXOR        consts<>+1728(SB), Y6, Y2
-	VBROADCASTSS consts<>+1696(SB), Y4
-	VPANDN       Y2, Y4, Y2
-	VPOR         Y2, Y1, Y1
-	VPTEST       Y1, Y1
-	JNE          slowblock
-	VMOVUPS      (SP), Y8
-	VMOVUPS      32(SP), Y7
-	VMOVUPS      64(SP), Y9
-	VMOVUPS      96(SP), Y1
-	VMOVUPS      128(SP), Y12
-	VMOVUPS      160(SP), Y11
-	VMOVUPS      192(SP), Y13
-	VMOVUPS      224(SP), Y2
-	VMOVUPS      256(SP), Y4
-	VMOVUPS      Y8, (SP)
-	VMOVUPS      Y7, 32(SP)
-	VMOVUPS      Y9, 64(SP)
-	VMOVUPS      Y1, 96(SP)
-	VMOVUPS      Y12, 128(SP)
-	VMOVUPS      Y11, 160(SP)
-	VMOVUPS      Y13, 192(SP)
-	VMOVUPS      Y2, 224(SP)
-	VMOVUPS      Y3, 256(SP)
-	VBROADCASTSS (R10), Y1
-	VBROADCASTSS 4(R10), Y2
-	VBROADCASTSS 8(R10), Y3
-
-	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y4, Y6
-	VPSRLD    $0x17, Y6, Y5
-	VPSRLD    $0x14, Y6, Y4
-	VPAND     consts<>+1280(SB), Y6, Y6
-	VPADDD    consts<>+1312(SB), Y6, Y6
-	VCVTDQ2PS Y5, Y9
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y4, Y7
-	VFMADD213PS  consts<>+672(SB), Y7, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y10
-	VMOVAPS      Y6, Y7
-	VFMADD231PS  Y10, Y6, Y7
-	VSUBPS       Y7, Y6, Y8
-	VFMADD231PS  Y10, Y6, Y8
-	VMULPS       Y6, Y6, Y10
-	VBROADCASTSS consts<>+1376(SB), Y11
-	VFMADD213PS  consts<>+1408(SB), Y6, Y11
-	VFMADD213PS  consts<>+1440(SB), Y6, Y11
-	VFMADD213PS  consts<>+1472(SB), Y6, Y11
-	VFMADD213PS  consts<>+1504(SB), Y6, Y11
-	VMULPS       Y6, Y10, Y6
-	VFMADD231PS  Y11, Y6, Y8
-	VADDPS       Y8, Y7, Y6
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y4, Y10
-	VADDPS      Y10, Y9, Y9
-	VMULPS      Y9, Y1, Y10
-	VFMSUB213PS Y10, Y1, Y9
-	VFMADD213PS Y10, Y2, Y6
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y6
-	VSUBPS      consts<>+1536(SB), Y6, Y11
-	VSUBPS      Y11, Y10, Y10
-	VFMADD231PS Y7, Y2, Y10
-	VPERMPS     pow_tl<>+0(SB), Y4, Y4
-	VFMADD231PS Y4, Y1, Y9
-	VFMADD231PS Y7, Y3, Y9
-	VFMADD231PS Y8, Y2, Y9
-	VADDPS      Y9, Y10, Y1
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y2
-	VFMADD213PS  consts<>+1600(SB), Y1, Y2
-	VFMADD213PS  consts<>+1632(SB), Y1, Y2
-	VMULPS       Y1, Y1, Y3
-	VMULPS       Y2, Y3, Y2
-	VFMADD231PS  consts<>+160(SB), Y1, Y2
-	VPERMPS      pow_exp_hi<>+0(SB), Y6, Y1
-	VPERMPS      pow_exp_lo<>+0(SB), Y6, Y3
-	VFMADD231PS  Y2, Y1, Y3
-
-	// times 2^k
-	VADDPS Y3, Y1, Y1
-	VPSLLD $0x14, Y6, Y2
-	VPAND  consts<>+640(SB), Y2, Y2
-	VPADDD Y2, Y1, Y4
-
-	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Y1
-	VPANDN       Y5, Y1, Y1
-	VPXOR        consts<>+1728(SB), Y6, Y2
+	VPANDN       Y4, Y1, Y1
+	VPXOR        consts<>+1728(SB), Y5, Y2
 	VBROADCASTSS consts<>+1696(SB), Y3
 	VPANDN       Y2, Y3, Y2
 	VPOR         Y2, Y1, Y1
 	VPTEST       Y1, Y1
 	JNE          slowblock
-	VMOVUPS      (SP), Y8
-	VMOVUPS      32(SP), Y7
-	VMOVUPS      64(SP), Y9
-	VMOVUPS      96(SP), Y1
-	VMOVUPS      128(SP), Y12
-	VMOVUPS      160(SP), Y11
-	VMOVUPS      192(SP), Y13
-	VMOVUPS      224(SP), Y2
-	VMOVUPS      256(SP), Y3
+	VMOVUPS      (SP), Y1
+	VMOVUPS      32(SP), Y3
+	VMOVUPS      64(SP), Y2
+	VMOVUPS      Y1, (SP)
+	VMOVUPS      Y3, 32(SP)
+	VMOVUPS      Y0, 64(SP)
+	VBROADCASTSS (R8), Y0
+	VBROADCASTSS 4(R8), Y1
+	VBROADCASTSS 8(R8), Y3
 
-focusdone369:
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y2, Y5
+	VPSRLD    $0x17, Y5, Y4
+	VPSRLD    $0x14, Y5, Y2
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y4, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y2, Y6
+	VFMADD213PS  consts<>+672(SB), Y6, Y5
+	VMULPS       consts<>+1344(SB), Y5, Y9
+	VMOVAPS      Y5, Y6
+	VFMADD231PS  Y9, Y5, Y6
+	VSUBPS       Y6, Y5, Y7
+	VFMADD231PS  Y9, Y5, Y7
+	VMULPS       Y5, Y5, Y9
+	VBROADCASTSS consts<>+1376(SB), Y10
+	VFMADD213PS  consts<>+1408(SB), Y5, Y10
+	VFMADD213PS  consts<>+1440(SB), Y5, Y10
+	VFMADD213PS  consts<>+1472(SB), Y5, Y10
+	VFMADD213PS  consts<>+1504(SB), Y5, Y10
+	VMULPS       Y5, Y9, Y5
+	VFMADD231PS  Y10, Y5, Y7
+	VADDPS       Y7, Y6, Y5
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y2, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y5
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y5, Y5
+	VSUBPS      consts<>+1536(SB), Y5, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y2, Y2
+	VFMADD231PS Y2, Y0, Y8
+	VFMADD231PS Y6, Y3, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y1
+	VFMADD213PS  consts<>+1600(SB), Y0, Y1
+	VFMADD213PS  consts<>+1632(SB), Y0, Y1
+	VMULPS       Y0, Y0, Y2
+	VMULPS       Y1, Y2, Y1
+	VFMADD231PS  consts<>+160(SB), Y0, Y1
+	VPERMPS      pow_exp_hi<>+0(SB), Y5, Y0
+	VPERMPS      pow_exp_lo<>+0(SB), Y5, Y2
+	VFMADD231PS  Y1, Y0, Y2
+
+	// times 2^k
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y5, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y2
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Y0
+	VPANDN       Y4, Y0, Y0
+	VPXOR        consts<>+1728(SB), Y5, Y1
+	VBROADCASTSS consts<>+1696(SB), Y3
+	VPANDN       Y1, Y3, Y1
+	VPOR         Y1, Y0, Y0
+	VPTEST       Y0, Y0
+	JNE          slowblock
+	VMOVUPS      (SP), Y1
+	VMOVUPS      32(SP), Y3
+	VMOVUPS      64(SP), Y0
+
+focusdone63:
 	// loss = (alpha ce) q^gamma
-	VMULPS Y3, Y8, Y5
-
-	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y6
-	VMULPS       Y3, Y9, Y3
-	VMULPS       Y3, Y6, Y3
-	VMULPS       Y1, Y3, Y1
+	VMULPS Y0, Y1, Y0
 
 	// loss = (alpha ce) q^gamma
-	VMULPS Y4, Y12, Y3
-
-	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y6
-	VMULPS       Y4, Y13, Y4
-	VMULPS       Y4, Y6, Y4
-	VMULPS       Y2, Y4, Y2
-	VMOVUPS      Y5, (CX)
-	VMOVUPS      Y1, (DX)
-	VMOVUPS      Y3, 32(CX)
-	VMOVUPS      Y2, 32(DX)
+	VMULPS       Y2, Y3, Y1
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VBROADCASTSS consts<>+384(SB), Y0
+	VMOVUPS      exp_one<>+0(SB), Y1
+	VBROADCASTSS consts<>+1184(SB), Y2
+	VBROADCASTSS consts<>+128(SB), Y3
+	VBROADCASTSS consts<>+2144(SB), Y4
+	VBROADCASTSS consts<>+32(SB), Y5
+	VBROADCASTSS consts<>+64(SB), Y6
 	JMP          nextblock
 
 othervector:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y2, Y3
+	VPOR   consts<>+1184(SB), Y8, Y0
+	VSUBPS consts<>+64(SB), Y0, Y0
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y1
+	VFMADD213PS  consts<>+128(SB), Y0, Y1
+	VSUBPS       consts<>+128(SB), Y1, Y2
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y2, Y0
+	VFNMADD231PS consts<>+192(SB), Y2, Y0
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y2
+	VFMADD213PS  consts<>+256(SB), Y0, Y2
+	VFMADD213PS  consts<>+288(SB), Y0, Y2
+	VFMADD213PS  consts<>+320(SB), Y0, Y2
+	VFMADD213PS  consts<>+352(SB), Y2, Y0
+
+	// 2^n T[j] (1 + p)
+	VMOVUPS      exp_one<>+0(SB), Y2
+	VPERMILPS    Y1, Y2, Y2
+	VPSLLD       $0x15, Y1, Y1
+	VPADDD       Y1, Y2, Y1
+	VFMADD231PS  Y0, Y1, Y1
+	VBROADCASTSS consts<>+384(SB), Y0
+	VADDPS       consts<>+384(SB), Y1, Y2
+	VDIVPS       Y2, Y0, Y0
+	VMULPS       Y0, Y1, Y2
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS consts<>+1888(SB), Y3
+	VFMADD213PS  consts<>+1920(SB), Y1, Y3
+	VFMADD213PS  consts<>+1952(SB), Y1, Y3
+	VFMADD213PS  consts<>+1984(SB), Y1, Y3
+	VFMADD213PS  consts<>+2016(SB), Y1, Y3
+	VFMADD213PS  consts<>+2048(SB), Y1, Y3
+	VFMADD213PS  consts<>+2080(SB), Y1, Y3
+	VFMADD213PS  consts<>+2112(SB), Y1, Y3
+	VMULPS       Y3, Y1, Y3
+	VFMADD231PS  Y3, Y1, Y1
+	VBLENDVPS    Y8, Y2, Y0, Y3
+	VBLENDVPS    Y8, Y0, Y2, Y0
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VBROADCASTSS consts<>+384(SB), Y2
+	VSUBPS       Y7, Y2, Y2
+	VBLENDVPS    Y8, Y7, Y2, Y4
+	VPAND        consts<>+32(SB), Y8, Y5
+	VFMADD231PS  Y5, Y4, Y1
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y7, Y0, Y0
+	VFMADD231PS  Y2, Y3, Y0
+	VBROADCASTSS 12(SI), Y3
+	VBROADCASTSS 16(SI), Y4
+	VMULPS       Y2, Y4, Y2
+	VFMADD231PS  Y7, Y3, Y2
+	VMULPS       Y1, Y2, Y1
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_64
+	VMULPS Y0, Y0, Y0
+	JMP    focusdone64
+
+focusnot0_64:
+	CMPQ         DI, $+2
+	JGE          focusnot1_64
+	VBROADCASTSS consts<>+384(SB), Y0
+	JMP          focusdone64
+
+focusnot1_64:
+	CMPQ DI, $+3
+	JGE  focusnot2_64
+	JMP  focusdone64
+
+focusnot2_64:
+	CMPQ    DI, $+4
+	JGE     focusnot3_64
+	VSQRTPS Y0, Y0
+	JMP     focusdone64
+
+focusnot3_64:
+	CMPQ         DI, $+5
+	JGE          focusnot4_64
+	VSQRTPS      Y0, Y2
+	VMOVAPS      Y0, Y3
+	VFNMADD231PS Y2, Y2, Y3
+	VMULPS       consts<>+2144(SB), Y2, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  Y2, Y0, Y3
+	VMOVAPS      Y3, Y0
+	JMP          focusdone64
+
+focusnot4_64:
+	CMPQ         DI, $+6
+	JGE          focusnot5_64
+	VSQRTPS      Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y0, Y0, Y4
+	VMOVAPS      Y0, Y5
+	VFNMADD231PS Y2, Y2, Y5
+	VMULPS       Y5, Y0, Y0
+	VFMADD231PS  consts<>+2144(SB), Y0, Y4
+	VMULPS       Y2, Y4, Y0
+	VFMADD231PS  Y2, Y3, Y0
+	JMP          focusdone64
+
+focusnot5_64:
+	CMPQ        DI, $+7
+	JGE         focusnot6_64
+	VMULPS      Y0, Y0, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y0, Y0, Y3
+	VMULPS      Y0, Y3, Y3
+	VFMADD231PS Y0, Y2, Y3
+	VMOVAPS     Y3, Y0
+	JMP         focusdone64
+
+focusnot6_64:
+	CMPQ        DI, $+8
+	JGE         focusnot7_64
+	VMULPS      Y0, Y0, Y2
+	VFMSUB213PS Y2, Y0, Y0
+	VADDPS      Y2, Y2, Y3
+	VMULPS      Y0, Y3, Y0
+	VFMADD231PS Y2, Y2, Y0
+	JMP         focusdone64
+
+focusnot7_64:
+	CMPQ        DI, $+9
+	JGE         focusnot8_64
+	VMULPS      Y0, Y0, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y0, Y0, Y3
+	VMULPS      Y2, Y2, Y4
+	VADDPS      Y2, Y2, Y5
+	VFMSUB213PS Y4, Y2, Y2
+	VFMADD231PS Y3, Y5, Y2
+	VMULPS      Y0, Y2, Y2
+	VFMADD231PS Y0, Y4, Y2
+	VMOVAPS     Y2, Y0
+	JMP         focusdone64
+
+focusnot8_64:
+	LEAQ         24(SI), R8
+	VMOVUPS      Y1, (SP)
+	VBROADCASTSS (R8), Y1
+	VBROADCASTSS 4(R8), Y2
+	VBROADCASTSS 8(R8), Y3
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y0, Y5
+	VPSRLD    $0x17, Y5, Y4
+	VPSRLD    $0x14, Y5, Y0
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y4, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y0, Y6
+	VFMADD213PS  consts<>+672(SB), Y6, Y5
+	VMULPS       consts<>+1344(SB), Y5, Y9
+	VMOVAPS      Y5, Y6
+	VFMADD231PS  Y9, Y5, Y6
+	VSUBPS       Y6, Y5, Y7
+	VFMADD231PS  Y9, Y5, Y7
+	VMULPS       Y5, Y5, Y9
+	VBROADCASTSS consts<>+1376(SB), Y10
+	VFMADD213PS  consts<>+1408(SB), Y5, Y10
+	VFMADD213PS  consts<>+1440(SB), Y5, Y10
+	VFMADD213PS  consts<>+1472(SB), Y5, Y10
+	VFMADD213PS  consts<>+1504(SB), Y5, Y10
+	VMULPS       Y5, Y9, Y5
+	VFMADD231PS  Y10, Y5, Y7
+	VADDPS       Y7, Y6, Y5
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y0, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y1, Y9
+	VFMSUB213PS Y9, Y1, Y8
+	VFMADD213PS Y9, Y2, Y5
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y5, Y5
+	VSUBPS      consts<>+1536(SB), Y5, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y2, Y9
+	VPERMPS     pow_tl<>+0(SB), Y0, Y0
+	VFMADD231PS Y0, Y1, Y8
+	VFMADD231PS Y6, Y3, Y8
+	VFMADD231PS Y7, Y2, Y8
+	VADDPS      Y8, Y9, Y0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y1
+	VFMADD213PS  consts<>+1600(SB), Y0, Y1
+	VFMADD213PS  consts<>+1632(SB), Y0, Y1
+	VMULPS       Y0, Y0, Y2
+	VMULPS       Y1, Y2, Y1
+	VFMADD231PS  consts<>+160(SB), Y0, Y1
+	VPERMPS      pow_exp_hi<>+0(SB), Y5, Y0
+	VPERMPS      pow_exp_lo<>+0(SB), Y5, Y2
+	VFMADD231PS  Y1, Y0, Y2
+
+	// times 2^k
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y5, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y0
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Y1
+	VPANDN       Y4, Y1, Y1
+	VPXOR        consts<>+1728(SB), Y5, Y2
+	VBROADCASTSS consts<>+1696(SB), Y3
+	VPANDN       Y2, Y3, Y2
+	VPOR         Y2, Y1, Y1
+	VPTEST       Y1, Y1
+	JNE          slowvector
+	VMOVUPS      (SP), Y1
+
+focusdone64:
+	// loss = (alpha ce) q^gamma
+	VMULPS  Y0, Y1, Y0
+	CMPQ    AX, $+8
+	JLT     partless2
+	VMOVUPS Y0, (CX)
+	JMP     partdone2
+
+partless2:
+	MOVQ         CX, R8
+	TESTQ        $0x00000004, AX
+	JEQ          partfour2
+	VMOVUPS      X0, (R8)
+	ADDQ         $+16, R8
+	VEXTRACTF128 $0x01, Y0, X0
+
+partfour2:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo2
+	VMOVLPS X0, (R8)
+	ADDQ    $+8, R8
+	VPSRLDQ $0x08, X0, X0
+
+parttwo2:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone2
+	VMOVSS X0, (R8)
+
+partdone2:
+	VBROADCASTSS consts<>+384(SB), Y0
+	VMOVUPS      exp_one<>+0(SB), Y1
+	VBROADCASTSS consts<>+1184(SB), Y2
+	VBROADCASTSS consts<>+128(SB), Y3
+	VBROADCASTSS consts<>+2144(SB), Y4
+	VBROADCASTSS consts<>+32(SB), Y5
+	VBROADCASTSS consts<>+64(SB), Y6
+	JMP          nextvector
+
+slowblock:
+	MOVQ $0x00000010, R8
+
+slow:
+	VMOVUPS (DX), Y0
+	VMOVUPS (BX), Y1
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR         consts<>+1184(SB), Y0, Y2
+	VSUBPS       consts<>+64(SB), Y2, Y2
+	VBROADCASTSS consts<>+416(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y3
+	VFMADD213PS  consts<>+128(SB), Y2, Y3
+	VSUBPS       consts<>+128(SB), Y3, Y4
+
+	// r = c - n ln2
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS consts<>+160(SB), Y4, Y5
+	VFNMADD231PS consts<>+192(SB), Y4, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y4
+	VFMADD213PS  consts<>+256(SB), Y5, Y4
+	VFMADD213PS  consts<>+288(SB), Y5, Y4
+	VFMADD213PS  consts<>+320(SB), Y5, Y4
+	VFMADD213PS  consts<>+352(SB), Y4, Y5
+	VCMPPS       $0x11, consts<>+480(SB), Y2, Y2
+	VPAND        consts<>+512(SB), Y2, Y2
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y3, Y4
+	VPERMPS     exp_half<>+0(SB), Y3, Y3
+	VPADDD      Y4, Y3, Y3
+	VPAND       consts<>+640(SB), Y4, Y4
+	VPADDD      Y2, Y4, Y4
+	VFMADD231PS Y5, Y3, Y3
+	VMULPS      Y4, Y3, Y3
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y2, Y3, Y2
+	VADDPS  consts<>+576(SB), Y3, Y3
+	VPSUBD  consts<>+576(SB), Y3, Y3
+	VPMAXSD Y3, Y2, Y2
+	VPMINUD consts<>+608(SB), Y2, Y2
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS       $0x11, consts<>+1216(SB), Y2, Y3
+	VBROADCASTSS consts<>+1216(SB), Y4
+	VMAXPS       Y2, Y4, Y4
+	VBROADCASTSS consts<>+384(SB), Y5
+	VADDPS       consts<>+384(SB), Y4, Y6
+	VDIVPS       Y6, Y5, Y5
+	VMULPS       Y5, Y4, Y6
+	VBLENDVPS    Y3, Y2, Y6, Y6
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS consts<>+1888(SB), Y7
+	VFMADD213PS  consts<>+1920(SB), Y4, Y7
+	VFMADD213PS  consts<>+1952(SB), Y4, Y7
+	VFMADD213PS  consts<>+1984(SB), Y4, Y7
+	VFMADD213PS  consts<>+2016(SB), Y4, Y7
+	VFMADD213PS  consts<>+2048(SB), Y4, Y7
+	VFMADD213PS  consts<>+2080(SB), Y4, Y7
+	VFMADD213PS  consts<>+2112(SB), Y4, Y7
+	VMULPS       Y7, Y4, Y7
+	VFMADD231PS  Y7, Y4, Y4
+	VBLENDVPS    Y3, Y2, Y4, Y2
+	VBLENDVPS    Y0, Y6, Y5, Y3
+	VBLENDVPS    Y0, Y5, Y6, Y4
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VBROADCASTSS consts<>+384(SB), Y5
+	VSUBPS       Y1, Y5, Y5
+	VBLENDVPS    Y0, Y1, Y5, Y6
+	VPAND        consts<>+32(SB), Y0, Y0
+	VPXOR        Y7, Y7, Y7
+	VCMPPS       $0x11, Y6, Y7, Y7
+	VPAND        Y0, Y7, Y0
+	VFMADD231PS  Y0, Y6, Y2
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y1, Y4, Y0
+	VFMADD231PS  Y5, Y3, Y0
+	VBROADCASTSS 12(SI), Y3
+	VBROADCASTSS 16(SI), Y4
+	VMULPS       Y5, Y4, Y4
+	VFMADD231PS  Y1, Y3, Y4
+	VMULPS       Y2, Y4, Y1
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_65
+	VMULPS Y0, Y0, Y0
+	JMP    focusdone65
+
+focusnot0_65:
+	CMPQ         DI, $+2
+	JGE          focusnot1_65
+	VBROADCASTSS consts<>+384(SB), Y0
+	JMP          focusdone65
+
+focusnot1_65:
+	CMPQ DI, $+3
+	JGE  focusnot2_65
+	JMP  focusdone65
+
+focusnot2_65:
+	CMPQ    DI, $+4
+	JGE     focusnot3_65
+	VSQRTPS Y0, Y0
+	JMP     focusdone65
+
+focusnot3_65:
+	CMPQ         DI, $+5
+	JGE          focusnot4_65
+	VSQRTPS      Y0, Y2
+	VMOVAPS      Y0, Y3
+	VFNMADD231PS Y2, Y2, Y3
+	VMULPS       consts<>+2144(SB), Y2, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  Y2, Y0, Y3
+	VMOVAPS      Y3, Y0
+	JMP          focusdone65
+
+focusnot4_65:
+	CMPQ         DI, $+6
+	JGE          focusnot5_65
+	VSQRTPS      Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y0, Y0, Y4
+	VMOVAPS      Y0, Y5
+	VFNMADD231PS Y2, Y2, Y5
+	VMULPS       Y5, Y0, Y0
+	VFMADD231PS  consts<>+2144(SB), Y0, Y4
+	VMULPS       Y2, Y4, Y0
+	VFMADD231PS  Y2, Y3, Y0
+	JMP          focusdone65
+
+focusnot5_65:
+	CMPQ        DI, $+7
+	JGE         focusnot6_65
+	VMULPS      Y0, Y0, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y0, Y0, Y3
+	VMULPS      Y0, Y3, Y3
+	VFMADD231PS Y0, Y2, Y3
+	VMOVAPS     Y3, Y0
+	JMP         focusdone65
+
+focusnot6_65:
+	CMPQ        DI, $+8
+	JGE         focusnot7_65
+	VMULPS      Y0, Y0, Y2
+	VFMSUB213PS Y2, Y0, Y0
+	VADDPS      Y2, Y2, Y3
+	VMULPS      Y0, Y3, Y0
+	VFMADD231PS Y2, Y2, Y0
+	JMP         focusdone65
+
+focusnot7_65:
+	CMPQ        DI, $+9
+	JGE         focusnot8_65
+	VMULPS      Y0, Y0, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y0, Y0, Y3
+	VMULPS      Y2, Y2, Y4
+	VADDPS      Y2, Y2, Y5
+	VFMSUB213PS Y4, Y2, Y2
+	VFMADD231PS Y3, Y5, Y2
+	VMULPS      Y0, Y2, Y2
+	VFMADD231PS Y0, Y4, Y2
+	VMOVAPS     Y2, Y0
+	JMP         focusdone65
+
+focusnot8_65:
+	LEAQ         24(SI), R9
+	VMOVUPS      Y1, (SP)
+	VBROADCASTSS (R9), Y1
+	VBROADCASTSS 4(R9), Y2
+	VBROADCASTSS 8(R9), Y3
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+32(SB), Y0, Y4
+	VPSUBD       consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS    Y4, Y6
+	VPSUBD       consts<>+1760(SB), Y6, Y6
+	VBROADCASTSS consts<>+1120(SB), Y7
+	VPCMPGTD     Y4, Y7, Y7
+	VBLENDVPS    Y7, Y6, Y5, Y5
+	VPSRAD       $0x17, Y5, Y6
+	VPSRLD       $0x14, Y5, Y7
+	VPAND        consts<>+1280(SB), Y5, Y5
+	VPADDD       consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS  consts<>+672(SB), Y8, Y5
+	VMULPS       consts<>+1344(SB), Y5, Y8
+	VMOVAPS      Y5, Y9
+	VFMADD231PS  Y8, Y5, Y9
+	VSUBPS       Y9, Y5, Y10
+	VFMADD231PS  Y8, Y5, Y10
+	VMULPS       Y5, Y5, Y8
+	VBROADCASTSS consts<>+1376(SB), Y11
+	VFMADD213PS  consts<>+1408(SB), Y5, Y11
+	VFMADD213PS  consts<>+1440(SB), Y5, Y11
+	VFMADD213PS  consts<>+1472(SB), Y5, Y11
+	VFMADD213PS  consts<>+1504(SB), Y5, Y11
+	VMULPS       Y5, Y8, Y5
+	VFMADD231PS  Y11, Y5, Y10
+	VADDPS       Y10, Y9, Y5
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y1, Y8
+	VFMSUB213PS Y8, Y1, Y6
+	VFMADD213PS Y8, Y2, Y5
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y2, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y1, Y6
+	VFMADD231PS Y9, Y3, Y6
+	VFMADD231PS Y10, Y2, Y6
+	VADDPS      Y6, Y8, Y2
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y3
+	VFMADD213PS  consts<>+1600(SB), Y2, Y3
+	VFMADD213PS  consts<>+1632(SB), Y2, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y6, Y3
+	VFMADD231PS  consts<>+160(SB), Y2, Y3
+	VPERMPS      pow_full_hi<>+0(SB), Y11, Y2
+	VPERMPS      pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS  Y3, Y2, Y6
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y11, Y3
+	VPSRAD  $0x03, Y3, Y3
+	VADDPS  Y6, Y2, Y7
+	VPSLLD  $0x17, Y3, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXOR        Y9, Y9, Y9
+	VPMINSD      Y9, Y3, Y3
+	VBROADCASTSS consts<>+1792(SB), Y9
+	VPSUBD       Y3, Y9, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VADDPS       Y2, Y3, Y9
+	VSUBPS       Y3, Y9, Y10
+	VSUBPS       Y10, Y2, Y2
+	VADDPS       Y6, Y2, Y2
+	VADDPS       Y2, Y9, Y2
+	VCMPPS       $0x11, Y3, Y7, Y6
+	VPSUBD       Y3, Y2, Y2
+	VBLENDVPS    Y6, Y2, Y8, Y2
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y3
+	VCMPPS       $0x11, Y5, Y3, Y3
+	VBLENDVPS    Y3, consts<>+928(SB), Y2, Y2
+	VCMPPS       $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR        Y5, Y5, Y5
+	VBLENDVPS    Y3, Y5, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPCMPEQD     Y3, Y4, Y3
+	VPXOR        Y5, Y5, Y5
+	VBLENDVPS    Y1, consts<>+928(SB), Y5, Y5
+	VBLENDVPS    Y3, Y5, Y2, Y2
+	VPCMPEQD     consts<>+928(SB), Y4, Y3
+	VPXOR        Y5, Y5, Y5
+	VBROADCASTSS consts<>+928(SB), Y6
+	VBLENDVPS    Y1, Y5, Y6, Y1
+	VBLENDVPS    Y3, Y1, Y2, Y1
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R9), Y2
+	VPAND        Y2, Y0, Y2
+	VPOR         Y2, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPCMPGTD     Y2, Y4, Y2
+	VBROADCASTSS consts<>+928(SB), Y3
+	VPCMPGTD     Y4, Y3, Y3
+	VPAND        Y2, Y3, Y2
+	VBROADCASTSS 16(R9), Y3
+	VPAND        Y3, Y0, Y0
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y0, Y3, Y0
+	VPAND        Y2, Y0, Y0
+	VPCMPGTD     consts<>+928(SB), Y4, Y2
+	VPOR         Y0, Y2, Y0
+	VBLENDVPS    Y0, consts<>+608(SB), Y1, Y0
+	VMOVUPS      (SP), Y1
+
+focusdone65:
+	// loss = (alpha ce) q^gamma
+	VMULPS       Y0, Y1, Y0
+	VCMPPS       $0x12, consts<>+2176(SB), Y1, Y2
+	VBLENDVPS    Y2, Y0, Y1, Y0
+	VPMINUD      consts<>+608(SB), Y0, Y0
+	VMOVUPS      Y0, (CX)
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	ADDQ         $+32, BX
+	ADDQ         $-8, AX
+	ADDQ         $-8, R8
+	CMPQ         R8, $+1
+	JGE          slow
+	VBROADCASTSS consts<>+384(SB), Y0
+	VMOVUPS      exp_one<>+0(SB), Y1
+	VBROADCASTSS consts<>+1184(SB), Y2
+	VBROADCASTSS consts<>+128(SB), Y3
+	VBROADCASTSS consts<>+2144(SB), Y4
+	VBROADCASTSS consts<>+32(SB), Y5
+	VBROADCASTSS consts<>+64(SB), Y6
+	JMP          loop
+
+slowvector:
+	MOVQ         $0x00000008, R8
+	MOVQ         AX, R9
+	CMPQ         R9, R8
+	CMOVQGT      R8, R9
+	NEGQ         R9
+	LEAQ         lane_mask<>+32(SB), R8
+	VMOVUPS      (R8)(R9*4), Y0
+	VMASKMOVPS   (DX), Y0, Y1
+	VBROADCASTSS consts<>+384(SB), Y2
+	VBLENDVPS    Y0, Y1, Y2, Y1
+	VMASKMOVPS   (BX), Y0, Y2
+	VPXOR        Y3, Y3, Y3
+	VBLENDVPS    Y0, Y2, Y3, Y0
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR         consts<>+1184(SB), Y1, Y2
+	VSUBPS       consts<>+64(SB), Y2, Y2
+	VBROADCASTSS consts<>+416(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y3
+	VFMADD213PS  consts<>+128(SB), Y2, Y3
+	VSUBPS       consts<>+128(SB), Y3, Y4
+
+	// r = c - n ln2
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS consts<>+160(SB), Y4, Y5
+	VFNMADD231PS consts<>+192(SB), Y4, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y4
+	VFMADD213PS  consts<>+256(SB), Y5, Y4
+	VFMADD213PS  consts<>+288(SB), Y5, Y4
+	VFMADD213PS  consts<>+320(SB), Y5, Y4
+	VFMADD213PS  consts<>+352(SB), Y4, Y5
+	VCMPPS       $0x11, consts<>+480(SB), Y2, Y2
+	VPAND        consts<>+512(SB), Y2, Y2
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y3, Y4
+	VPERMPS     exp_half<>+0(SB), Y3, Y3
+	VPADDD      Y4, Y3, Y3
+	VPAND       consts<>+640(SB), Y4, Y4
+	VPADDD      Y2, Y4, Y4
+	VFMADD231PS Y5, Y3, Y3
+	VMULPS      Y4, Y3, Y3
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y2, Y3, Y2
+	VADDPS  consts<>+576(SB), Y3, Y3
+	VPSUBD  consts<>+576(SB), Y3, Y3
+	VPMAXSD Y3, Y2, Y2
+	VPMINUD consts<>+608(SB), Y2, Y2
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS       $0x11, consts<>+1216(SB), Y2, Y3
+	VBROADCASTSS consts<>+1216(SB), Y4
+	VMAXPS       Y2, Y4, Y4
+	VBROADCASTSS consts<>+384(SB), Y5
+	VADDPS       consts<>+384(SB), Y4, Y6
+	VDIVPS       Y6, Y5, Y5
+	VMULPS       Y5, Y4, Y6
+	VBLENDVPS    Y3, Y2, Y6, Y6
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS consts<>+1888(SB), Y7
+	VFMADD213PS  consts<>+1920(SB), Y4, Y7
+	VFMADD213PS  consts<>+1952(SB), Y4, Y7
+	VFMADD213PS  consts<>+1984(SB), Y4, Y7
+	VFMADD213PS  consts<>+2016(SB), Y4, Y7
+	VFMADD213PS  consts<>+2048(SB), Y4, Y7
+	VFMADD213PS  consts<>+2080(SB), Y4, Y7
+	VFMADD213PS  consts<>+2112(SB), Y4, Y7
+	VMULPS       Y7, Y4, Y7
+	VFMADD231PS  Y7, Y4, Y4
+	VBLENDVPS    Y3, Y2, Y4, Y2
+	VBLENDVPS    Y1, Y6, Y5, Y3
+	VBLENDVPS    Y1, Y5, Y6, Y4
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VBROADCASTSS consts<>+384(SB), Y5
+	VSUBPS       Y0, Y5, Y5
+	VBLENDVPS    Y1, Y0, Y5, Y6
+	VPAND        consts<>+32(SB), Y1, Y1
+	VPXOR        Y7, Y7, Y7
+	VCMPPS       $0x11, Y6, Y7, Y7
+	VPAND        Y1, Y7, Y1
+	VFMADD231PS  Y1, Y6, Y2
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y0, Y4, Y1
+	VFMADD231PS  Y5, Y3, Y1
+	VBROADCASTSS 12(SI), Y3
+	VBROADCASTSS 16(SI), Y4
+	VMULPS       Y5, Y4, Y4
+	VFMADD231PS  Y0, Y3, Y4
+	VMULPS       Y2, Y4, Y0
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_66
+	VMULPS Y1, Y1, Y1
+	JMP    focusdone66
+
+focusnot0_66:
+	CMPQ         DI, $+2
+	JGE          focusnot1_66
+	VBROADCASTSS consts<>+384(SB), Y1
+	JMP          focusdone66
+
+focusnot1_66:
+	CMPQ DI, $+3
+	JGE  focusnot2_66
+	JMP  focusdone66
+
+focusnot2_66:
+	CMPQ    DI, $+4
+	JGE     focusnot3_66
+	VSQRTPS Y1, Y1
+	JMP     focusdone66
+
+focusnot3_66:
+	CMPQ         DI, $+5
+	JGE          focusnot4_66
+	VSQRTPS      Y1, Y2
+	VMOVAPS      Y1, Y3
+	VFNMADD231PS Y2, Y2, Y3
+	VMULPS       consts<>+2144(SB), Y2, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  Y2, Y1, Y3
+	VMOVAPS      Y3, Y1
+	JMP          focusdone66
+
+focusnot4_66:
+	CMPQ         DI, $+6
+	JGE          focusnot5_66
+	VSQRTPS      Y1, Y2
+	VMULPS       Y1, Y1, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y1, Y1, Y4
+	VMOVAPS      Y1, Y5
+	VFNMADD231PS Y2, Y2, Y5
+	VMULPS       Y5, Y1, Y1
+	VFMADD231PS  consts<>+2144(SB), Y1, Y4
+	VMULPS       Y2, Y4, Y1
+	VFMADD231PS  Y2, Y3, Y1
+	JMP          focusdone66
+
+focusnot5_66:
+	CMPQ        DI, $+7
+	JGE         focusnot6_66
+	VMULPS      Y1, Y1, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y1, Y1, Y3
+	VMULPS      Y1, Y3, Y3
+	VFMADD231PS Y1, Y2, Y3
+	VMOVAPS     Y3, Y1
+	JMP         focusdone66
+
+focusnot6_66:
+	CMPQ        DI, $+8
+	JGE         focusnot7_66
+	VMULPS      Y1, Y1, Y2
+	VFMSUB213PS Y2, Y1, Y1
+	VADDPS      Y2, Y2, Y3
+	VMULPS      Y1, Y3, Y1
+	VFMADD231PS Y2, Y2, Y1
+	JMP         focusdone66
+
+focusnot7_66:
+	CMPQ        DI, $+9
+	JGE         focusnot8_66
+	VMULPS      Y1, Y1, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y1, Y1, Y3
+	VMULPS      Y2, Y2, Y4
+	VADDPS      Y2, Y2, Y5
+	VFMSUB213PS Y4, Y2, Y2
+	VFMADD231PS Y3, Y5, Y2
+	VMULPS      Y1, Y2, Y2
+	VFMADD231PS Y1, Y4, Y2
+	VMOVAPS     Y2, Y1
+	JMP         focusdone66
+
+focusnot8_66:
+	LEAQ         24(SI), R8
+	VMOVUPS      Y0, (SP)
+	VBROADCASTSS (R8), Y0
+	VBROADCASTSS 4(R8), Y2
+	VBROADCASTSS 8(R8), Y3
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+32(SB), Y1, Y4
+	VPSUBD       consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS    Y4, Y6
+	VPSUBD       consts<>+1760(SB), Y6, Y6
+	VBROADCASTSS consts<>+1120(SB), Y7
+	VPCMPGTD     Y4, Y7, Y7
+	VBLENDVPS    Y7, Y6, Y5, Y5
+	VPSRAD       $0x17, Y5, Y6
+	VPSRLD       $0x14, Y5, Y7
+	VPAND        consts<>+1280(SB), Y5, Y5
+	VPADDD       consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS  consts<>+672(SB), Y8, Y5
+	VMULPS       consts<>+1344(SB), Y5, Y8
+	VMOVAPS      Y5, Y9
+	VFMADD231PS  Y8, Y5, Y9
+	VSUBPS       Y9, Y5, Y10
+	VFMADD231PS  Y8, Y5, Y10
+	VMULPS       Y5, Y5, Y8
+	VBROADCASTSS consts<>+1376(SB), Y11
+	VFMADD213PS  consts<>+1408(SB), Y5, Y11
+	VFMADD213PS  consts<>+1440(SB), Y5, Y11
+	VFMADD213PS  consts<>+1472(SB), Y5, Y11
+	VFMADD213PS  consts<>+1504(SB), Y5, Y11
+	VMULPS       Y5, Y8, Y5
+	VFMADD231PS  Y11, Y5, Y10
+	VADDPS       Y10, Y9, Y5
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y6
+	VFMADD213PS Y8, Y2, Y5
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y2, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y0, Y6
+	VFMADD231PS Y9, Y3, Y6
+	VFMADD231PS Y10, Y2, Y6
+	VADDPS      Y6, Y8, Y2
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y3
+	VFMADD213PS  consts<>+1600(SB), Y2, Y3
+	VFMADD213PS  consts<>+1632(SB), Y2, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y6, Y3
+	VFMADD231PS  consts<>+160(SB), Y2, Y3
+	VPERMPS      pow_full_hi<>+0(SB), Y11, Y2
+	VPERMPS      pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS  Y3, Y2, Y6
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y11, Y3
+	VPSRAD  $0x03, Y3, Y3
+	VADDPS  Y6, Y2, Y7
+	VPSLLD  $0x17, Y3, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXOR        Y9, Y9, Y9
+	VPMINSD      Y9, Y3, Y3
+	VBROADCASTSS consts<>+1792(SB), Y9
+	VPSUBD       Y3, Y9, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VADDPS       Y2, Y3, Y9
+	VSUBPS       Y3, Y9, Y10
+	VSUBPS       Y10, Y2, Y2
+	VADDPS       Y6, Y2, Y2
+	VADDPS       Y2, Y9, Y2
+	VCMPPS       $0x11, Y3, Y7, Y6
+	VPSUBD       Y3, Y2, Y2
+	VBLENDVPS    Y6, Y2, Y8, Y2
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y3
+	VCMPPS       $0x11, Y5, Y3, Y3
+	VBLENDVPS    Y3, consts<>+928(SB), Y2, Y2
+	VCMPPS       $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR        Y5, Y5, Y5
+	VBLENDVPS    Y3, Y5, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPCMPEQD     Y3, Y4, Y3
+	VPXOR        Y5, Y5, Y5
+	VBLENDVPS    Y0, consts<>+928(SB), Y5, Y5
+	VBLENDVPS    Y3, Y5, Y2, Y2
+	VPCMPEQD     consts<>+928(SB), Y4, Y3
+	VPXOR        Y5, Y5, Y5
+	VBROADCASTSS consts<>+928(SB), Y6
+	VBLENDVPS    Y0, Y5, Y6, Y0
+	VBLENDVPS    Y3, Y0, Y2, Y0
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R8), Y2
+	VPAND        Y2, Y1, Y2
+	VPOR         Y2, Y0, Y0
+	VPXOR        Y2, Y2, Y2
+	VPCMPGTD     Y2, Y4, Y2
+	VBROADCASTSS consts<>+928(SB), Y3
+	VPCMPGTD     Y4, Y3, Y3
+	VPAND        Y2, Y3, Y2
+	VBROADCASTSS 16(R8), Y3
+	VPAND        Y3, Y1, Y1
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y1, Y3, Y1
+	VPAND        Y2, Y1, Y1
+	VPCMPGTD     consts<>+928(SB), Y4, Y2
+	VPOR         Y1, Y2, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y1
+	VMOVUPS      (SP), Y0
+
+focusdone66:
+	// loss = (alpha ce) q^gamma
+	VMULPS    Y1, Y0, Y1
+	VCMPPS    $0x12, consts<>+2176(SB), Y0, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VPMINUD   consts<>+608(SB), Y0, Y0
+	CMPQ      AX, $+8
+	JLT       partless3
+	VMOVUPS   Y0, (CX)
+	JMP       partdone3
+
+partless3:
+	MOVQ         CX, R8
+	TESTQ        $0x00000004, AX
+	JEQ          partfour3
+	VMOVUPS      X0, (R8)
+	ADDQ         $+16, R8
+	VEXTRACTF128 $0x01, Y0, X0
+
+partfour3:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo3
+	VMOVLPS X0, (R8)
+	ADDQ    $+8, R8
+	VPSRLDQ $0x08, X0, X0
+
+parttwo3:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone3
+	VMOVSS X0, (R8)
+
+partdone3:
+	VBROADCASTSS consts<>+384(SB), Y0
+	VMOVUPS      exp_one<>+0(SB), Y1
+	VBROADCASTSS consts<>+1184(SB), Y2
+	VBROADCASTSS consts<>+128(SB), Y3
+	VBROADCASTSS consts<>+2144(SB), Y4
+	VBROADCASTSS consts<>+32(SB), Y5
+	VBROADCASTSS consts<>+64(SB), Y6
+	JMP          nextvector
+
+// func sigmoidGradAVX512(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·sigmoidGradAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+1184(SB), Z1
+	VBROADCASTSS consts<>+128(SB), Z2
+	VBROADCASTSS consts<>+2144(SB), Z3
+	VBROADCASTSS consts<>+32(SB), Z4
+	VBROADCASTSS consts<>+64(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+224(SB), Z9
+	VBROADCASTSS consts<>+256(SB), Z10
+	VBROADCASTSS consts<>+288(SB), Z11
+	VBROADCASTSS consts<>+320(SB), Z12
+	VBROADCASTSS consts<>+352(SB), Z13
+	VMOVUPS      exp_one<>+0(SB), Z14
+	VBROADCASTSS consts<>+1888(SB), Z15
+	VBROADCASTSS consts<>+1920(SB), Z16
+	VBROADCASTSS consts<>+1952(SB), Z17
+	VBROADCASTSS consts<>+1984(SB), Z18
+	VBROADCASTSS consts<>+2016(SB), Z19
+	MOVQ         n+32(FP), AX
+	MOVQ         losses+0(FP), CX
+	MOVQ         grad+8(FP), DX
+	MOVQ         logits+16(FP), BX
+	MOVQ         targets+24(FP), SI
+	MOVQ         p+40(FP), DI
+	MOVQ         (DI), R8
+	MOVQ         scale+48(FP), R9
+
+loop:
+	CMPQ AX, $+32
+	JLT  rest
+
+block:
+	VBROADCASTSS 20(DI), Z20
+
+	// any |x| > limit, or NaN?
+	VPANDD   (BX), Z4, Z21
+	VPANDD   64(BX), Z4, Z22
+	VPMAXSD  Z22, Z21, Z21
+	VPCMPD   $0x06, Z20, Z21, K1
+	KORTESTW K1, K1
+	JNE      slowblock
+
+	// any target but 0 and 1? y - y^2 is 0 for these
+	VMOVUPS      (SI), Z20
+	VFNMADD231PS Z20, Z20, Z20
+	VMOVUPS      64(SI), Z21
+	VFNMADD231PS Z21, Z21, Z21
+	VPORD        Z21, Z20, Z20
+	VPTESTMD     Z20, Z20, K1
+	KORTESTW     K1, K1
+	JNE          otherblock
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD  (BX), Z1, Z20
+	VPORD  64(BX), Z1, Z21
+	VSUBPS Z5, Z20, Z20
+	VSUBPS Z5, Z21, Z23
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z2, Z21
+	VFMADD231PS Z6, Z20, Z21
+	VMOVAPS     Z2, Z24
+	VFMADD231PS Z6, Z23, Z24
+	VSUBPS      Z2, Z21, Z22
+	VSUBPS      Z2, Z24, Z25
+
+	// r = c - n ln2
+	VFNMADD231PS Z7, Z22, Z20
+	VFNMADD231PS Z7, Z25, Z23
+	VFNMADD231PS Z8, Z22, Z20
+	VFNMADD231PS Z8, Z25, Z23
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z10, Z22
+	VFMADD231PS Z9, Z20, Z22
+	VMOVAPS     Z10, Z25
+	VFMADD231PS Z9, Z23, Z25
+	VFMADD213PS Z11, Z20, Z22
+	VFMADD213PS Z11, Z23, Z25
+	VFMADD213PS Z12, Z20, Z22
+	VFMADD213PS Z12, Z23, Z25
+	VFMADD213PS Z13, Z22, Z20
+	VFMADD213PS Z13, Z25, Z23
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z14, Z21, Z22
+	VPERMPS     Z14, Z24, Z25
+	VPSLLD      $0x15, Z21, Z21
+	VPSLLD      $0x15, Z24, Z24
+	VPADDD      Z21, Z22, Z21
+	VPADDD      Z24, Z25, Z22
+	VFMADD231PS Z20, Z21, Z21
+	VFMADD231PS Z23, Z22, Z22
+	VADDPS      Z0, Z21, Z20
+	VADDPS      Z0, Z22, Z23
+	VDIVPS      Z20, Z0, Z20
+	VDIVPS      Z23, Z0, Z25
+	VMULPS      Z20, Z21, Z23
+	VMULPS      Z25, Z22, Z26
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VMOVUPS   (SI), Z24
+	VMOVUPS   64(SI), Z27
+	VPSLLD    $0x02, Z24, Z24
+	VPSLLD    $0x02, Z27, Z27
+	VPANDD    Z1, Z24, Z24
+	VPANDD    Z1, Z27, Z27
+	VPXORD    (BX), Z24, Z24
+	VPXORD    64(BX), Z27, Z27
+	VPMOVD2M  Z24, K1
+	VPMOVD2M  Z27, K2
+	VBLENDMPS Z23, Z20, K1, Z28
+	VBLENDMPS Z26, Z25, K2, Z29
+	VPMOVD2M  Z24, K1
+	VPMOVD2M  Z27, K2
+	VBLENDMPS Z20, Z23, K1, Z20
+	VBLENDMPS Z25, Z26, K2, Z25
+
+	// log1p(v) = v + v (v P(v))
+	VMOVAPS      Z16, Z23
+	VFMADD231PS  Z15, Z21, Z23
+	VMOVAPS      Z16, Z26
+	VFMADD231PS  Z15, Z22, Z26
+	VFMADD213PS  Z17, Z21, Z23
+	VFMADD213PS  Z17, Z22, Z26
+	VFMADD213PS  Z18, Z21, Z23
+	VFMADD213PS  Z18, Z22, Z26
+	VFMADD213PS  Z19, Z21, Z23
+	VFMADD213PS  Z19, Z22, Z26
+	VBROADCASTSS consts<>+2048(SB), Z30
+	VFMADD213PS  Z30, Z21, Z23
+	VFMADD231PS  Z26, Z22, Z30
+	VBROADCASTSS consts<>+2080(SB), Z26
+	VFMADD213PS  Z26, Z21, Z23
+	VFMADD231PS  Z30, Z22, Z26
+	VBROADCASTSS consts<>+2112(SB), Z30
+	VFMADD213PS  Z30, Z21, Z23
+	VFMADD231PS  Z26, Z22, Z30
+	VMULPS       Z23, Z21, Z23
+	VMULPS       Z30, Z22, Z26
+	VFMADD231PS  Z23, Z21, Z21
+	VFMADD231PS  Z26, Z22, Z22
+
+	// ce = log1p(e) + max(v, 0)
+	VPXORD Z23, Z23, Z23
+	VPXORD Z26, Z26, Z26
+	VMAXPS Z23, Z24, Z23
+	VMAXPS Z26, Z27, Z24
+	VADDPS Z23, Z21, Z21
+	VADDPS Z24, Z22, Z23
+
+	// D = q + gamma ce (1-q), with v's sign
+	VBROADCASTSS 8(DI), Z22
+	VMULPS       Z20, Z21, Z20
+	VMULPS       Z25, Z23, Z25
+	VMOVAPS      Z22, Z24
+	VFMADD213PS  Z28, Z20, Z24
+	VFMADD213PS  Z29, Z25, Z22
+	VMOVUPS      (SI), Z20
+	VMOVUPS      64(SI), Z25
+	VPSLLD       $0x02, Z20, Z20
+	VPSLLD       $0x02, Z25, Z25
+	VPANDD       Z1, Z20, Z20
+	VPANDD       Z1, Z25, Z25
+	VPXORD       Z20, Z24, Z20
+	VPXORD       Z25, Z22, Z24
+	VMOVUPS      (SI), Z22
+	VMOVUPS      64(SI), Z25
+	VPSLLD       $0x02, Z22, Z22
+	VPSLLD       $0x02, Z25, Z27
+	VBROADCASTSS 12(DI), Z25
+	VBROADCASTSS 16(DI), Z26
+	VPMOVD2M     Z22, K1
+	VPMOVD2M     Z27, K2
+	VBLENDMPS    Z25, Z26, K1, Z22
+	VBLENDMPS    Z25, Z26, K2, Z25
+	VMULPS       Z21, Z22, Z21
+	VMULPS       Z23, Z25, Z23
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_91
+	VMULPS Z28, Z28, Z28
+	VMULPS Z29, Z29, Z29
+	JMP    focusdone91
+
+focusnot0_91:
+	CMPQ    R8, $+2
+	JGE     focusnot1_91
+	VMOVAPS Z0, Z28
+	VMOVAPS Z0, Z29
+	JMP     focusdone91
+
+focusnot1_91:
+	CMPQ R8, $+3
+	JGE  focusnot2_91
+	JMP  focusdone91
+
+focusnot2_91:
+	CMPQ    R8, $+4
+	JGE     focusnot3_91
+	VSQRTPS Z28, Z28
+	VSQRTPS Z29, Z29
+	JMP     focusdone91
+
+focusnot3_91:
+	CMPQ         R8, $+5
+	JGE          focusnot4_91
+	VSQRTPS      Z28, Z26
+	VMOVAPS      Z28, Z27
+	VFNMADD231PS Z26, Z26, Z27
+	VMULPS       Z3, Z26, Z30
+	VMULPS       Z30, Z27, Z27
+	VFMADD231PS  Z26, Z28, Z27
+	VMOVAPS      Z27, Z28
+	VSQRTPS      Z29, Z26
+	VMOVAPS      Z29, Z27
+	VFNMADD231PS Z26, Z26, Z27
+	VMULPS       Z3, Z26, Z30
+	VMULPS       Z30, Z27, Z27
+	VFMADD231PS  Z26, Z29, Z27
+	VMOVAPS      Z27, Z29
+	JMP          focusdone91
+
+focusnot4_91:
+	CMPQ         R8, $+6
+	JGE          focusnot5_91
+	VSQRTPS      Z28, Z26
+	VMULPS       Z28, Z28, Z27
+	VMOVAPS      Z27, Z30
+	VFMSUB231PS  Z28, Z28, Z30
+	VMOVAPS      Z28, Z31
+	VFNMADD231PS Z26, Z26, Z31
+	VMULPS       Z31, Z28, Z28
+	VFMADD231PS  Z3, Z28, Z30
+	VMULPS       Z26, Z30, Z28
+	VFMADD231PS  Z26, Z27, Z28
+	VSQRTPS      Z29, Z26
+	VMULPS       Z29, Z29, Z27
+	VMOVAPS      Z27, Z30
+	VFMSUB231PS  Z29, Z29, Z30
+	VMOVAPS      Z29, Z31
+	VFNMADD231PS Z26, Z26, Z31
+	VMULPS       Z31, Z29, Z29
+	VFMADD231PS  Z3, Z29, Z30
+	VMULPS       Z26, Z30, Z29
+	VFMADD231PS  Z26, Z27, Z29
+	JMP          focusdone91
+
+focusnot5_91:
+	CMPQ        R8, $+7
+	JGE         focusnot6_91
+	VMULPS      Z28, Z28, Z26
+	VMOVAPS     Z26, Z27
+	VFMSUB231PS Z28, Z28, Z27
+	VMULPS      Z28, Z27, Z27
+	VFMADD231PS Z28, Z26, Z27
+	VMOVAPS     Z27, Z28
+	VMULPS      Z29, Z29, Z26
+	VMOVAPS     Z26, Z27
+	VFMSUB231PS Z29, Z29, Z27
+	VMULPS      Z29, Z27, Z27
+	VFMADD231PS Z29, Z26, Z27
+	VMOVAPS     Z27, Z29
+	JMP         focusdone91
+
+focusnot6_91:
+	CMPQ        R8, $+8
+	JGE         focusnot7_91
+	VMULPS      Z28, Z28, Z26
+	VFMSUB213PS Z26, Z28, Z28
+	VADDPS      Z26, Z26, Z27
+	VMULPS      Z28, Z27, Z28
+	VFMADD231PS Z26, Z26, Z28
+	VMULPS      Z29, Z29, Z26
+	VFMSUB213PS Z26, Z29, Z29
+	VADDPS      Z26, Z26, Z27
+	VMULPS      Z29, Z27, Z29
+	VFMADD231PS Z26, Z26, Z29
+	JMP         focusdone91
+
+focusnot7_91:
+	CMPQ        R8, $+9
+	JGE         focusnot8_91
+	VMULPS      Z28, Z28, Z26
+	VMOVAPS     Z26, Z27
+	VFMSUB231PS Z28, Z28, Z27
+	VMULPS      Z26, Z26, Z30
+	VADDPS      Z26, Z26, Z31
+	VFMSUB213PS Z30, Z26, Z26
+	VFMADD231PS Z27, Z31, Z26
+	VMULPS      Z28, Z26, Z26
+	VFMADD231PS Z28, Z30, Z26
+	VMOVAPS     Z26, Z28
+	VMULPS      Z29, Z29, Z26
+	VMOVAPS     Z26, Z27
+	VFMSUB231PS Z29, Z29, Z27
+	VMULPS      Z26, Z26, Z30
+	VADDPS      Z26, Z26, Z31
+	VFMSUB213PS Z30, Z26, Z26
+	VFMADD231PS Z27, Z31, Z26
+	VMULPS      Z29, Z26, Z26
+	VFMADD231PS Z29, Z30, Z26
+	VMOVAPS     Z26, Z29
+	JMP         focusdone91
+
+focusnot8_91:
+	LEAQ         24(DI), R10
+	VBROADCASTSS (R10), Z0
+	VBROADCASTSS 4(R10), Z1
+	VBROADCASTSS 8(R10), Z2
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z28, Z4
+	VPSRLD      $0x17, Z4, Z3
+	VPSRLD      $0x14, Z4, Z5
+	VPANDD.BCST consts<>+1280(SB), Z4, Z4
+	VPADDD.BCST consts<>+1312(SB), Z4, Z4
+	VCVTDQ2PS   Z3, Z8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
+	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
+	VMOVAPS          Z4, Z6
+	VFMADD231PS      Z9, Z4, Z6
+	VSUBPS           Z6, Z4, Z7
+	VFMADD231PS      Z9, Z4, Z7
+	VMULPS           Z4, Z4, Z9
+	VBROADCASTSS     consts<>+1376(SB), Z10
+	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
+	VMULPS           Z4, Z9, Z4
+	VFMADD231PS      Z10, Z4, Z7
+	VADDPS           Z7, Z6, Z4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z5, Z9
+	VADDPS      Z9, Z8, Z8
+	VMULPS      Z8, Z0, Z9
+	VFMSUB213PS Z9, Z0, Z8
+	VFMADD213PS Z9, Z1, Z4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z4, Z4
+	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
+	VSUBPS      Z10, Z9, Z9
+	VFMADD231PS Z6, Z1, Z9
+	VPERMPS     pow_tl<>+0(SB), Z5, Z5
+	VFMADD231PS Z5, Z0, Z8
+	VFMADD231PS Z6, Z2, Z8
+	VFMADD231PS Z7, Z1, Z8
+	VADDPS      Z8, Z9, Z0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z1
+	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
+	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
+	VMULPS           Z0, Z0, Z2
+	VMULPS           Z1, Z2, Z1
+	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
+	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
+	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
+	VFMADD231PS      Z1, Z0, Z2
+
+	// times 2^k
+	VADDPS      Z2, Z0, Z0
+	VPSLLD      $0x14, Z4, Z1
+	VPANDD.BCST consts<>+640(SB), Z1, Z1
+	VPADDD      Z1, Z0, Z28
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Z0
+	VPANDND      Z3, Z0, Z0
+	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
+	VBROADCASTSS consts<>+1696(SB), Z2
+	VPANDND      Z1, Z2, Z1
+	VPORD        Z1, Z0, Z0
+	VPTESTMD     Z0, Z0, K1
+	KORTESTW     K1, K1
+	JNE          slowblock
+	VBROADCASTSS (R10), Z0
+	VBROADCASTSS 4(R10), Z1
+	VBROADCASTSS 8(R10), Z2
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z29, Z4
+	VPSRLD      $0x17, Z4, Z3
+	VPSRLD      $0x14, Z4, Z5
+	VPANDD.BCST consts<>+1280(SB), Z4, Z4
+	VPADDD.BCST consts<>+1312(SB), Z4, Z4
+	VCVTDQ2PS   Z3, Z8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
+	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
+	VMOVAPS          Z4, Z6
+	VFMADD231PS      Z9, Z4, Z6
+	VSUBPS           Z6, Z4, Z7
+	VFMADD231PS      Z9, Z4, Z7
+	VMULPS           Z4, Z4, Z9
+	VBROADCASTSS     consts<>+1376(SB), Z10
+	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
+	VMULPS           Z4, Z9, Z4
+	VFMADD231PS      Z10, Z4, Z7
+	VADDPS           Z7, Z6, Z4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z5, Z9
+	VADDPS      Z9, Z8, Z8
+	VMULPS      Z8, Z0, Z9
+	VFMSUB213PS Z9, Z0, Z8
+	VFMADD213PS Z9, Z1, Z4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z4, Z4
+	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
+	VSUBPS      Z10, Z9, Z9
+	VFMADD231PS Z6, Z1, Z9
+	VPERMPS     pow_tl<>+0(SB), Z5, Z5
+	VFMADD231PS Z5, Z0, Z8
+	VFMADD231PS Z6, Z2, Z8
+	VFMADD231PS Z7, Z1, Z8
+	VADDPS      Z8, Z9, Z0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z1
+	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
+	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
+	VMULPS           Z0, Z0, Z2
+	VMULPS           Z1, Z2, Z1
+	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
+	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
+	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
+	VFMADD231PS      Z1, Z0, Z2
+
+	// times 2^k
+	VADDPS      Z2, Z0, Z0
+	VPSLLD      $0x14, Z4, Z1
+	VPANDD.BCST consts<>+640(SB), Z1, Z1
+	VPADDD      Z1, Z0, Z29
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Z0
+	VPANDND      Z3, Z0, Z0
+	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
+	VBROADCASTSS consts<>+1696(SB), Z2
+	VPANDND      Z1, Z2, Z1
+	VPORD        Z1, Z0, Z0
+	VPTESTMD     Z0, Z0, K1
+	KORTESTW     K1, K1
+	JNE          slowblock
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+1184(SB), Z1
+	VBROADCASTSS consts<>+128(SB), Z2
+	VBROADCASTSS consts<>+2144(SB), Z3
+	VBROADCASTSS consts<>+32(SB), Z4
+	VBROADCASTSS consts<>+64(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+224(SB), Z9
+	VBROADCASTSS consts<>+256(SB), Z10
+	VBROADCASTSS consts<>+288(SB), Z11
+	VBROADCASTSS consts<>+320(SB), Z12
+	VBROADCASTSS consts<>+352(SB), Z13
+	VMOVUPS      exp_one<>+0(SB), Z14
+	VBROADCASTSS consts<>+1888(SB), Z15
+	VBROADCASTSS consts<>+1920(SB), Z16
+	VBROADCASTSS consts<>+1952(SB), Z17
+	VBROADCASTSS consts<>+1984(SB), Z18
+	VBROADCASTSS consts<>+2016(SB), Z19
+
+focusdone91:
+	// loss = (alpha ce) q^gamma
+	VMULPS Z28, Z21, Z21
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Z26
+	VMULPS       Z28, Z22, Z22
+	VMULPS       Z22, Z26, Z22
+	VMULPS       Z20, Z22, Z20
+
+	// loss = (alpha ce) q^gamma
+	VMULPS Z29, Z23, Z22
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Z23
+	VMULPS       Z29, Z25, Z25
+	VMULPS       Z25, Z23, Z23
+	VMULPS       Z24, Z23, Z23
+	VMOVUPS      Z21, (CX)
+	VMOVUPS      Z20, (DX)
+	VMOVUPS      Z22, 64(CX)
+	VMOVUPS      Z23, 64(DX)
+
+nextblock:
+	ADDQ $+128, CX
+	ADDQ $+128, DX
+	ADDQ $+128, BX
+	ADDQ $+128, SI
+	ADDQ $-32, AX
+	CMPQ AX, $+32
+	JGE  block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVL         $0x0000ffff, R10
+	BZHIL        AX, R10, R10
+	KMOVW        R10, K1
+	VMOVAPS      Z0, Z20
+	VMOVUPS      (BX), K1, Z20
+	VPXORD       Z21, Z21, Z21
+	VMOVUPS      (SI), K1, Z21
+	VBROADCASTSS 20(DI), Z22
+
+	// any |x| > limit, or NaN?
+	VPANDD   Z4, Z20, Z23
+	VPCMPD   $0x06, Z22, Z23, K2
+	KORTESTW K2, K2
+	JNE      slowvector
+
+	// any target but 0 and 1? y - y^2 is 0 for these
+	VMOVAPS      Z21, Z22
+	VFNMADD231PS Z21, Z21, Z22
+	VPTESTMD     Z22, Z22, K2
+	KORTESTW     K2, K2
+	JNE          othervector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD  Z1, Z20, Z22
+	VSUBPS Z5, Z22, Z22
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z2, Z23
+	VFMADD231PS Z6, Z22, Z23
+	VSUBPS      Z2, Z23, Z24
+
+	// r = c - n ln2
+	VFNMADD231PS Z7, Z24, Z22
+	VFNMADD231PS Z8, Z24, Z22
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z10, Z24
+	VFMADD231PS Z9, Z22, Z24
+	VFMADD213PS Z11, Z22, Z24
+	VFMADD213PS Z12, Z22, Z24
+	VFMADD213PS Z13, Z24, Z22
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z14, Z23, Z24
+	VPSLLD      $0x15, Z23, Z23
+	VPADDD      Z23, Z24, Z23
+	VFMADD231PS Z22, Z23, Z23
+	VADDPS      Z0, Z23, Z22
+	VDIVPS      Z22, Z0, Z22
+	VMULPS      Z22, Z23, Z24
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VPSLLD    $0x02, Z21, Z25
+	VPANDD    Z1, Z25, Z25
+	VPXORD    Z20, Z25, Z20
+	VPMOVD2M  Z20, K2
+	VBLENDMPS Z24, Z22, K2, Z25
+	VPMOVD2M  Z20, K2
+	VBLENDMPS Z22, Z24, K2, Z22
+
+	// log1p(v) = v + v (v P(v))
+	VMOVAPS          Z16, Z24
+	VFMADD231PS      Z15, Z23, Z24
+	VFMADD213PS      Z17, Z23, Z24
+	VFMADD213PS      Z18, Z23, Z24
+	VFMADD213PS      Z19, Z23, Z24
+	VFMADD213PS.BCST consts<>+2048(SB), Z23, Z24
+	VFMADD213PS.BCST consts<>+2080(SB), Z23, Z24
+	VFMADD213PS.BCST consts<>+2112(SB), Z23, Z24
+	VMULPS           Z24, Z23, Z24
+	VFMADD231PS      Z24, Z23, Z23
+
+	// ce = log1p(e) + max(v, 0)
+	VPXORD Z24, Z24, Z24
+	VMAXPS Z24, Z20, Z20
+	VADDPS Z20, Z23, Z20
+
+	// D = q + gamma ce (1-q), with v's sign
+	VBROADCASTSS 8(DI), Z23
+	VMULPS       Z22, Z20, Z22
+	VFMADD213PS  Z25, Z22, Z23
+	VPSLLD       $0x02, Z21, Z22
+	VPANDD       Z1, Z22, Z22
+	VPXORD       Z22, Z23, Z22
+	VPSLLD       $0x02, Z21, Z21
+	VBROADCASTSS 12(DI), Z23
+	VBROADCASTSS 16(DI), Z24
+	VPMOVD2M     Z21, K2
+	VBLENDMPS    Z23, Z24, K2, Z21
+	VMULPS       Z20, Z21, Z20
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_92
+	VMULPS Z25, Z25, Z25
+	JMP    focusdone92
+
+focusnot0_92:
+	CMPQ    R8, $+2
+	JGE     focusnot1_92
+	VMOVAPS Z0, Z25
+	JMP     focusdone92
+
+focusnot1_92:
+	CMPQ R8, $+3
+	JGE  focusnot2_92
+	JMP  focusdone92
+
+focusnot2_92:
+	CMPQ    R8, $+4
+	JGE     focusnot3_92
+	VSQRTPS Z25, Z25
+	JMP     focusdone92
+
+focusnot3_92:
+	CMPQ         R8, $+5
+	JGE          focusnot4_92
+	VSQRTPS      Z25, Z23
+	VMOVAPS      Z25, Z24
+	VFNMADD231PS Z23, Z23, Z24
+	VMULPS       Z3, Z23, Z26
+	VMULPS       Z26, Z24, Z24
+	VFMADD231PS  Z23, Z25, Z24
+	VMOVAPS      Z24, Z25
+	JMP          focusdone92
+
+focusnot4_92:
+	CMPQ         R8, $+6
+	JGE          focusnot5_92
+	VSQRTPS      Z25, Z23
+	VMULPS       Z25, Z25, Z24
+	VMOVAPS      Z24, Z26
+	VFMSUB231PS  Z25, Z25, Z26
+	VMOVAPS      Z25, Z27
+	VFNMADD231PS Z23, Z23, Z27
+	VMULPS       Z27, Z25, Z25
+	VFMADD231PS  Z3, Z25, Z26
+	VMULPS       Z23, Z26, Z25
+	VFMADD231PS  Z23, Z24, Z25
+	JMP          focusdone92
+
+focusnot5_92:
+	CMPQ        R8, $+7
+	JGE         focusnot6_92
+	VMULPS      Z25, Z25, Z23
+	VMOVAPS     Z23, Z24
+	VFMSUB231PS Z25, Z25, Z24
+	VMULPS      Z25, Z24, Z24
+	VFMADD231PS Z25, Z23, Z24
+	VMOVAPS     Z24, Z25
+	JMP         focusdone92
+
+focusnot6_92:
+	CMPQ        R8, $+8
+	JGE         focusnot7_92
+	VMULPS      Z25, Z25, Z23
+	VFMSUB213PS Z23, Z25, Z25
+	VADDPS      Z23, Z23, Z24
+	VMULPS      Z25, Z24, Z25
+	VFMADD231PS Z23, Z23, Z25
+	JMP         focusdone92
+
+focusnot7_92:
+	CMPQ        R8, $+9
+	JGE         focusnot8_92
+	VMULPS      Z25, Z25, Z23
+	VMOVAPS     Z23, Z24
+	VFMSUB231PS Z25, Z25, Z24
+	VMULPS      Z23, Z23, Z26
+	VADDPS      Z23, Z23, Z27
+	VFMSUB213PS Z26, Z23, Z23
+	VFMADD231PS Z24, Z27, Z23
+	VMULPS      Z25, Z23, Z23
+	VFMADD231PS Z25, Z26, Z23
+	VMOVAPS     Z23, Z25
+	JMP         focusdone92
+
+focusnot8_92:
+	LEAQ         24(DI), R10
+	VBROADCASTSS (R10), Z0
+	VBROADCASTSS 4(R10), Z1
+	VBROADCASTSS 8(R10), Z2
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z25, Z4
+	VPSRLD      $0x17, Z4, Z3
+	VPSRLD      $0x14, Z4, Z5
+	VPANDD.BCST consts<>+1280(SB), Z4, Z4
+	VPADDD.BCST consts<>+1312(SB), Z4, Z4
+	VCVTDQ2PS   Z3, Z8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
+	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
+	VMOVAPS          Z4, Z6
+	VFMADD231PS      Z9, Z4, Z6
+	VSUBPS           Z6, Z4, Z7
+	VFMADD231PS      Z9, Z4, Z7
+	VMULPS           Z4, Z4, Z9
+	VBROADCASTSS     consts<>+1376(SB), Z10
+	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
+	VMULPS           Z4, Z9, Z4
+	VFMADD231PS      Z10, Z4, Z7
+	VADDPS           Z7, Z6, Z4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z5, Z9
+	VADDPS      Z9, Z8, Z8
+	VMULPS      Z8, Z0, Z9
+	VFMSUB213PS Z9, Z0, Z8
+	VFMADD213PS Z9, Z1, Z4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z4, Z4
+	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
+	VSUBPS      Z10, Z9, Z9
+	VFMADD231PS Z6, Z1, Z9
+	VPERMPS     pow_tl<>+0(SB), Z5, Z5
+	VFMADD231PS Z5, Z0, Z8
+	VFMADD231PS Z6, Z2, Z8
+	VFMADD231PS Z7, Z1, Z8
+	VADDPS      Z8, Z9, Z0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z1
+	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
+	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
+	VMULPS           Z0, Z0, Z2
+	VMULPS           Z1, Z2, Z1
+	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
+	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
+	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
+	VFMADD231PS      Z1, Z0, Z2
+
+	// times 2^k
+	VADDPS      Z2, Z0, Z0
+	VPSLLD      $0x14, Z4, Z1
+	VPANDD.BCST consts<>+640(SB), Z1, Z1
+	VPADDD      Z1, Z0, Z25
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Z0
+	VPANDND      Z3, Z0, Z0
+	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
+	VBROADCASTSS consts<>+1696(SB), Z2
+	VPANDND      Z1, Z2, Z1
+	VPORD        Z1, Z0, Z0
+	VPTESTMD     Z0, Z0, K2
+	KORTESTW     K2, K2
+	JNE          slowvector
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+1184(SB), Z1
+	VBROADCASTSS consts<>+128(SB), Z2
+	VBROADCASTSS consts<>+2144(SB), Z3
+	VBROADCASTSS consts<>+32(SB), Z4
+	VBROADCASTSS consts<>+64(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+224(SB), Z9
+	VBROADCASTSS consts<>+256(SB), Z10
+	VBROADCASTSS consts<>+288(SB), Z11
+	VBROADCASTSS consts<>+320(SB), Z12
+	VBROADCASTSS consts<>+352(SB), Z13
+	VMOVUPS      exp_one<>+0(SB), Z14
+	VBROADCASTSS consts<>+1888(SB), Z15
+	VBROADCASTSS consts<>+1920(SB), Z16
+	VBROADCASTSS consts<>+1952(SB), Z17
+	VBROADCASTSS consts<>+1984(SB), Z18
+	VBROADCASTSS consts<>+2016(SB), Z19
+
+focusdone92:
+	// loss = (alpha ce) q^gamma
+	VMULPS Z25, Z20, Z20
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Z23
+	VMULPS       Z25, Z21, Z21
+	VMULPS       Z21, Z23, Z21
+	VMULPS       Z22, Z21, Z21
+	VMOVUPS      Z20, K1, (CX)
+	VMOVUPS      Z21, K1, (DX)
+
+nextvector:
+	ADDQ $+64, CX
+	ADDQ $+64, DX
+	ADDQ $+64, BX
+	ADDQ $+64, SI
+	ADDQ $-16, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
+otherblock:
+	VMOVUPS (BX), Z0
+	VMOVUPS 64(BX), Z3
+	VMOVUPS (SI), Z1
+	VMOVUPS 64(SI), Z4
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD.BCST  consts<>+1184(SB), Z0, Z2
+	VPORD.BCST  consts<>+1184(SB), Z3, Z5
+	VSUBPS.BCST consts<>+64(SB), Z2, Z2
+	VSUBPS.BCST consts<>+64(SB), Z5, Z7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Z5
+	VBROADCASTSS consts<>+128(SB), Z8
+	VMOVAPS      Z5, Z6
+	VFMADD213PS  Z8, Z2, Z6
+	VFMADD231PS  Z5, Z7, Z8
+	VSUBPS.BCST  consts<>+128(SB), Z6, Z5
+	VSUBPS.BCST  consts<>+128(SB), Z8, Z9
+
+	// r = c - n ln2
+	VBROADCASTSS consts<>+160(SB), Z10
+	VFNMADD231PS Z10, Z5, Z2
+	VFNMADD231PS Z10, Z9, Z7
+	VBROADCASTSS consts<>+192(SB), Z10
+	VFNMADD231PS Z10, Z5, Z2
+	VFNMADD231PS Z10, Z9, Z7
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Z5
+	VBROADCASTSS consts<>+256(SB), Z10
+	VMOVAPS      Z5, Z9
+	VFMADD213PS  Z10, Z2, Z9
+	VFMADD231PS  Z5, Z7, Z10
+	VBROADCASTSS consts<>+288(SB), Z5
+	VFMADD213PS  Z5, Z2, Z9
+	VFMADD231PS  Z10, Z7, Z5
+	VBROADCASTSS consts<>+320(SB), Z10
+	VFMADD213PS  Z10, Z2, Z9
+	VFMADD231PS  Z5, Z7, Z10
+	VBROADCASTSS consts<>+352(SB), Z5
+	VFMADD213PS  Z5, Z9, Z2
+	VFMADD231PS  Z10, Z7, Z5
+
+	// 2^n T[j] (1 + p)
+	VPERMPS      exp_one<>+0(SB), Z6, Z7
+	VPERMPS      exp_one<>+0(SB), Z8, Z9
+	VPSLLD       $0x15, Z6, Z6
+	VPSLLD       $0x15, Z8, Z8
+	VPADDD       Z6, Z7, Z6
+	VPADDD       Z8, Z9, Z7
+	VFMADD231PS  Z2, Z6, Z6
+	VFMADD231PS  Z5, Z7, Z7
+	VBROADCASTSS consts<>+384(SB), Z2
+	VADDPS.BCST  consts<>+384(SB), Z6, Z5
+	VADDPS.BCST  consts<>+384(SB), Z7, Z8
+	VDIVPS       Z5, Z2, Z5
+	VDIVPS       Z8, Z2, Z10
+	VMULPS       Z5, Z6, Z2
+	VMULPS       Z10, Z7, Z11
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS consts<>+1888(SB), Z8
+	VBROADCASTSS consts<>+1920(SB), Z12
+	VMOVAPS      Z8, Z9
+	VFMADD213PS  Z12, Z6, Z9
+	VFMADD231PS  Z8, Z7, Z12
+	VBROADCASTSS consts<>+1952(SB), Z8
+	VFMADD213PS  Z8, Z6, Z9
+	VFMADD231PS  Z12, Z7, Z8
+	VBROADCASTSS consts<>+1984(SB), Z12
+	VFMADD213PS  Z12, Z6, Z9
+	VFMADD231PS  Z8, Z7, Z12
+	VBROADCASTSS consts<>+2016(SB), Z8
+	VFMADD213PS  Z8, Z6, Z9
+	VFMADD231PS  Z12, Z7, Z8
+	VBROADCASTSS consts<>+2048(SB), Z12
+	VFMADD213PS  Z12, Z6, Z9
+	VFMADD231PS  Z8, Z7, Z12
+	VBROADCASTSS consts<>+2080(SB), Z8
+	VFMADD213PS  Z8, Z6, Z9
+	VFMADD231PS  Z12, Z7, Z8
+	VBROADCASTSS consts<>+2112(SB), Z12
+	VFMADD213PS  Z12, Z6, Z9
+	VFMADD231PS  Z8, Z7, Z12
+	VMULPS       Z9, Z6, Z8
+	VMULPS       Z12, Z7, Z9
+	VFMADD231PS  Z8, Z6, Z6
+	VFMADD231PS  Z9, Z7, Z7
+	VPMOVD2M     Z0, K1
+	VPMOVD2M     Z3, K2
+	VBLENDMPS    Z2, Z5, K1, Z8
+	VBLENDMPS    Z11, Z10, K2, Z9
+	VPMOVD2M     Z0, K1
+	VPMOVD2M     Z3, K2
+	VBLENDMPS    Z5, Z2, K1, Z2
+	VBLENDMPS    Z10, Z11, K2, Z11
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VBROADCASTSS consts<>+384(SB), Z5
+	VSUBPS       Z1, Z5, Z10
+	VSUBPS       Z4, Z5, Z12
+	VPMOVD2M     Z0, K1
+	VPMOVD2M     Z3, K2
+	VBLENDMPS    Z1, Z10, K1, Z5
+	VBLENDMPS    Z4, Z12, K2, Z13
+	VPANDD.BCST  consts<>+32(SB), Z0, Z0
+	VPANDD.BCST  consts<>+32(SB), Z3, Z3
+	VFMADD231PS  Z0, Z5, Z6
+	VFMADD231PS  Z3, Z13, Z7
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z1, Z2, Z0
+	VMULPS       Z4, Z11, Z14
+	VMOVAPS      Z0, Z15
+	VFMADD231PS  Z10, Z8, Z15
+	VMOVAPS      Z14, Z16
+	VFMADD231PS  Z12, Z9, Z16
+	VBROADCASTSS 12(DI), Z3
+	VBROADCASTSS 16(DI), Z5
+	VMULPS       Z10, Z5, Z13
+	VMULPS       Z12, Z5, Z5
+	VFMADD231PS  Z1, Z3, Z13
+	VFMADD231PS  Z4, Z3, Z5
+	VMULPS       Z6, Z13, Z3
+	VMULPS       Z7, Z5, Z18
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS.BCST $0x11, consts<>+2144(SB), Z1, K1
+	VCMPPS.BCST $0x11, consts<>+2144(SB), Z4, K2
+	VBLENDMPS   Z8, Z2, K1, Z17
+	VBLENDMPS   Z9, Z11, K2, Z19
+	VDIVPS      Z15, Z17, Z17
+	VDIVPS      Z16, Z19, Z19
+	VBLENDMPS   Z2, Z8, K1, Z2
+	VBLENDMPS   Z11, Z9, K2, Z11
+	VMULPS      Z17, Z2, Z2
+	VMULPS      Z19, Z11, Z11
+	VMULPS      Z2, Z6, Z2
+	VMULPS      Z11, Z7, Z11
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	VBROADCASTSS 8(DI), Z6
+	VBROADCASTSS consts<>+2208(SB), Z7
+	VBROADCASTSS consts<>+384(SB), Z17
+	VFNMADD213PS Z17, Z7, Z1
+	VFNMADD231PS Z7, Z4, Z17
+	VMULPS       Z1, Z6, Z1
+	VMULPS       Z17, Z6, Z4
+	VFMSUB231PS  Z10, Z8, Z0
+	VFMSUB231PS  Z12, Z9, Z14
+	VFMADD231PS  Z2, Z1, Z0
+	VFMADD231PS  Z11, Z4, Z14
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_93
+	VMULPS Z15, Z15, Z15
+	VMULPS Z16, Z16, Z16
+	JMP    focusdone93
+
+focusnot0_93:
+	CMPQ         R8, $+2
+	JGE          focusnot1_93
+	VBROADCASTSS consts<>+384(SB), Z15
+	VBROADCASTSS consts<>+384(SB), Z16
+	JMP          focusdone93
+
+focusnot1_93:
+	CMPQ R8, $+3
+	JGE  focusnot2_93
+	JMP  focusdone93
+
+focusnot2_93:
+	CMPQ    R8, $+4
+	JGE     focusnot3_93
+	VSQRTPS Z15, Z15
+	VSQRTPS Z16, Z16
+	JMP     focusdone93
+
+focusnot3_93:
+	CMPQ         R8, $+5
+	JGE          focusnot4_93
+	VSQRTPS      Z15, Z1
+	VMOVAPS      Z15, Z2
+	VFNMADD231PS Z1, Z1, Z2
+	VMULPS.BCST  consts<>+2144(SB), Z1, Z4
+	VMULPS       Z4, Z2, Z2
+	VFMADD231PS  Z1, Z15, Z2
+	VMOVAPS      Z2, Z15
+	VSQRTPS      Z16, Z1
+	VMOVAPS      Z16, Z2
+	VFNMADD231PS Z1, Z1, Z2
+	VMULPS.BCST  consts<>+2144(SB), Z1, Z4
+	VMULPS       Z4, Z2, Z2
+	VFMADD231PS  Z1, Z16, Z2
+	VMOVAPS      Z2, Z16
+	JMP          focusdone93
+
+focusnot4_93:
+	CMPQ             R8, $+6
+	JGE              focusnot5_93
+	VSQRTPS          Z15, Z1
+	VMULPS           Z15, Z15, Z2
+	VMOVAPS          Z2, Z4
+	VFMSUB231PS      Z15, Z15, Z4
+	VMOVAPS          Z15, Z6
+	VFNMADD231PS     Z1, Z1, Z6
+	VMULPS           Z6, Z15, Z6
+	VFMADD231PS.BCST consts<>+2144(SB), Z6, Z4
+	VMULPS           Z1, Z4, Z15
+	VFMADD231PS      Z1, Z2, Z15
+	VSQRTPS          Z16, Z1
+	VMULPS           Z16, Z16, Z2
+	VMOVAPS          Z2, Z4
+	VFMSUB231PS      Z16, Z16, Z4
+	VMOVAPS          Z16, Z6
+	VFNMADD231PS     Z1, Z1, Z6
+	VMULPS           Z6, Z16, Z6
+	VFMADD231PS.BCST consts<>+2144(SB), Z6, Z4
+	VMULPS           Z1, Z4, Z16
+	VFMADD231PS      Z1, Z2, Z16
+	JMP              focusdone93
+
+focusnot5_93:
+	CMPQ        R8, $+7
+	JGE         focusnot6_93
+	VMULPS      Z15, Z15, Z1
+	VMOVAPS     Z1, Z2
+	VFMSUB231PS Z15, Z15, Z2
+	VMULPS      Z15, Z2, Z2
+	VFMADD231PS Z15, Z1, Z2
+	VMOVAPS     Z2, Z15
+	VMULPS      Z16, Z16, Z1
+	VMOVAPS     Z1, Z2
+	VFMSUB231PS Z16, Z16, Z2
+	VMULPS      Z16, Z2, Z2
+	VFMADD231PS Z16, Z1, Z2
+	VMOVAPS     Z2, Z16
+	JMP         focusdone93
+
+focusnot6_93:
+	CMPQ        R8, $+8
+	JGE         focusnot7_93
+	VMULPS      Z15, Z15, Z1
+	VFMSUB213PS Z1, Z15, Z15
+	VADDPS      Z1, Z1, Z2
+	VMULPS      Z15, Z2, Z15
+	VFMADD231PS Z1, Z1, Z15
+	VMULPS      Z16, Z16, Z1
+	VFMSUB213PS Z1, Z16, Z16
+	VADDPS      Z1, Z1, Z2
+	VMULPS      Z16, Z2, Z16
+	VFMADD231PS Z1, Z1, Z16
+	JMP         focusdone93
+
+focusnot7_93:
+	CMPQ        R8, $+9
+	JGE         focusnot8_93
+	VMULPS      Z15, Z15, Z1
+	VMOVAPS     Z1, Z2
+	VFMSUB231PS Z15, Z15, Z2
+	VMULPS      Z1, Z1, Z4
+	VADDPS      Z1, Z1, Z6
+	VFMSUB213PS Z4, Z1, Z1
+	VFMADD231PS Z2, Z6, Z1
+	VMULPS      Z15, Z1, Z1
+	VFMADD231PS Z15, Z4, Z1
+	VMOVAPS     Z1, Z15
+	VMULPS      Z16, Z16, Z1
+	VMOVAPS     Z1, Z2
+	VFMSUB231PS Z16, Z16, Z2
+	VMULPS      Z1, Z1, Z4
+	VADDPS      Z1, Z1, Z6
+	VFMSUB213PS Z4, Z1, Z1
+	VFMADD231PS Z2, Z6, Z1
+	VMULPS      Z16, Z1, Z1
+	VFMADD231PS Z16, Z4, Z1
+	VMOVAPS     Z1, Z16
+	JMP         focusdone93
+
+focusnot8_93:
+	LEAQ         24(DI), R10
+	VBROADCASTSS (R10), Z1
+	VBROADCASTSS 4(R10), Z2
+	VBROADCASTSS 8(R10), Z4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z15, Z7
+	VPSRLD      $0x17, Z7, Z6
+	VPSRLD      $0x14, Z7, Z8
+	VPANDD.BCST consts<>+1280(SB), Z7, Z7
+	VPADDD.BCST consts<>+1312(SB), Z7, Z7
+	VCVTDQ2PS   Z6, Z11
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z8, Z9
+	VFMADD213PS.BCST consts<>+672(SB), Z9, Z7
+	VMULPS.BCST      consts<>+1344(SB), Z7, Z12
+	VMOVAPS          Z7, Z9
+	VFMADD231PS      Z12, Z7, Z9
+	VSUBPS           Z9, Z7, Z10
+	VFMADD231PS      Z12, Z7, Z10
+	VMULPS           Z7, Z7, Z12
+	VBROADCASTSS     consts<>+1376(SB), Z15
+	VFMADD213PS.BCST consts<>+1408(SB), Z7, Z15
+	VFMADD213PS.BCST consts<>+1440(SB), Z7, Z15
+	VFMADD213PS.BCST consts<>+1472(SB), Z7, Z15
+	VFMADD213PS.BCST consts<>+1504(SB), Z7, Z15
+	VMULPS           Z7, Z12, Z7
+	VFMADD231PS      Z15, Z7, Z10
+	VADDPS           Z10, Z9, Z7
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z8, Z12
+	VADDPS      Z12, Z11, Z11
+	VMULPS      Z11, Z1, Z12
+	VFMSUB213PS Z12, Z1, Z11
+	VFMADD213PS Z12, Z2, Z7
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z7, Z7
+	VSUBPS.BCST consts<>+1536(SB), Z7, Z15
+	VSUBPS      Z15, Z12, Z12
+	VFMADD231PS Z9, Z2, Z12
+	VPERMPS     pow_tl<>+0(SB), Z8, Z8
+	VFMADD231PS Z8, Z1, Z11
+	VFMADD231PS Z9, Z4, Z11
+	VFMADD231PS Z10, Z2, Z11
+	VADDPS      Z11, Z12, Z1
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z2
+	VFMADD213PS.BCST consts<>+1600(SB), Z1, Z2
+	VFMADD213PS.BCST consts<>+1632(SB), Z1, Z2
+	VMULPS           Z1, Z1, Z4
+	VMULPS           Z2, Z4, Z2
+	VFMADD231PS.BCST consts<>+160(SB), Z1, Z2
+	VPERMPS          pow_exp_hi<>+0(SB), Z7, Z1
+	VPERMPS          pow_exp_lo<>+0(SB), Z7, Z4
+	VFMADD231PS      Z2, Z1, Z4
+
+	// times 2^k
+	VADDPS      Z4, Z1, Z1
+	VPSLLD      $0x14, Z7, Z2
+	VPANDD.BCST consts<>+640(SB), Z2, Z2
+	VPADDD      Z2, Z1, Z15
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Z1
+	VPANDND      Z6, Z1, Z1
+	VPXORD.BCST  consts<>+1728(SB), Z7, Z2
+	VBROADCASTSS consts<>+1696(SB), Z4
+	VPANDND      Z2, Z4, Z2
+	VPORD        Z2, Z1, Z1
+	VPTESTMD     Z1, Z1, K1
+	KORTESTW     K1, K1
+	JNE          slowblock
+	VBROADCASTSS (R10), Z1
+	VBROADCASTSS 4(R10), Z2
+	VBROADCASTSS 8(R10), Z4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z16, Z7
+	VPSRLD      $0x17, Z7, Z6
+	VPSRLD      $0x14, Z7, Z8
+	VPANDD.BCST consts<>+1280(SB), Z7, Z7
+	VPADDD.BCST consts<>+1312(SB), Z7, Z7
+	VCVTDQ2PS   Z6, Z11
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z8, Z9
+	VFMADD213PS.BCST consts<>+672(SB), Z9, Z7
+	VMULPS.BCST      consts<>+1344(SB), Z7, Z12
+	VMOVAPS          Z7, Z9
+	VFMADD231PS      Z12, Z7, Z9
+	VSUBPS           Z9, Z7, Z10
+	VFMADD231PS      Z12, Z7, Z10
+	VMULPS           Z7, Z7, Z12
+	VBROADCASTSS     consts<>+1376(SB), Z16
+	VFMADD213PS.BCST consts<>+1408(SB), Z7, Z16
+	VFMADD213PS.BCST consts<>+1440(SB), Z7, Z16
+	VFMADD213PS.BCST consts<>+1472(SB), Z7, Z16
+	VFMADD213PS.BCST consts<>+1504(SB), Z7, Z16
+	VMULPS           Z7, Z12, Z7
+	VFMADD231PS      Z16, Z7, Z10
+	VADDPS           Z10, Z9, Z7
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z8, Z12
+	VADDPS      Z12, Z11, Z11
+	VMULPS      Z11, Z1, Z12
+	VFMSUB213PS Z12, Z1, Z11
+	VFMADD213PS Z12, Z2, Z7
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z7, Z7
+	VSUBPS.BCST consts<>+1536(SB), Z7, Z16
+	VSUBPS      Z16, Z12, Z12
+	VFMADD231PS Z9, Z2, Z12
+	VPERMPS     pow_tl<>+0(SB), Z8, Z8
+	VFMADD231PS Z8, Z1, Z11
+	VFMADD231PS Z9, Z4, Z11
+	VFMADD231PS Z10, Z2, Z11
+	VADDPS      Z11, Z12, Z1
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z2
+	VFMADD213PS.BCST consts<>+1600(SB), Z1, Z2
+	VFMADD213PS.BCST consts<>+1632(SB), Z1, Z2
+	VMULPS           Z1, Z1, Z4
+	VMULPS           Z2, Z4, Z2
+	VFMADD231PS.BCST consts<>+160(SB), Z1, Z2
+	VPERMPS          pow_exp_hi<>+0(SB), Z7, Z1
+	VPERMPS          pow_exp_lo<>+0(SB), Z7, Z4
+	VFMADD231PS      Z2, Z1, Z4
+
+	// times 2^k
+	VADDPS      Z4, Z1, Z1
+	VPSLLD      $0x14, Z7, Z2
+	VPANDD.BCST consts<>+640(SB), Z2, Z2
+	VPADDD      Z2, Z1, Z16
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Z1
+	VPANDND      Z6, Z1, Z1
+	VPXORD.BCST  consts<>+1728(SB), Z7, Z2
+	VBROADCASTSS consts<>+1696(SB), Z4
+	VPANDND      Z2, Z4, Z2
+	VPORD        Z2, Z1, Z1
+	VPTESTMD     Z1, Z1, K1
+	KORTESTW     K1, K1
+	JNE          slowblock
+
+focusdone93:
+	// loss = (alpha ce) q^gamma
+	VMULPS Z15, Z3, Z1
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Z2
+	VMULPS       Z15, Z13, Z3
+	VMULPS       Z3, Z2, Z2
+	VMULPS       Z0, Z2, Z0
+
+	// loss = (alpha ce) q^gamma
+	VMULPS Z16, Z18, Z2
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Z3
+	VMULPS       Z16, Z5, Z4
+	VMULPS       Z4, Z3, Z3
+	VMULPS       Z14, Z3, Z3
+	VMOVUPS      Z1, (CX)
+	VMOVUPS      Z0, (DX)
+	VMOVUPS      Z2, 64(CX)
+	VMOVUPS      Z3, 64(DX)
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+1184(SB), Z1
+	VBROADCASTSS consts<>+128(SB), Z2
+	VBROADCASTSS consts<>+2144(SB), Z3
+	VBROADCASTSS consts<>+32(SB), Z4
+	VBROADCASTSS consts<>+64(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+224(SB), Z9
+	VBROADCASTSS consts<>+256(SB), Z10
+	VBROADCASTSS consts<>+288(SB), Z11
+	VBROADCASTSS consts<>+320(SB), Z12
+	VBROADCASTSS consts<>+352(SB), Z13
+	VMOVUPS      exp_one<>+0(SB), Z14
+	VBROADCASTSS consts<>+1888(SB), Z15
+	VBROADCASTSS consts<>+1920(SB), Z16
+	VBROADCASTSS consts<>+1952(SB), Z17
+	VBROADCASTSS consts<>+1984(SB), Z18
+	VBROADCASTSS consts<>+2016(SB), Z19
+	JMP          nextblock
+
+othervector:
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD.BCST  consts<>+1184(SB), Z20, Z0
+	VSUBPS.BCST consts<>+64(SB), Z0, Z0
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS     consts<>+96(SB), Z1
+	VFMADD213PS.BCST consts<>+128(SB), Z0, Z1
+	VSUBPS.BCST      consts<>+128(SB), Z1, Z2
+
+	// r = c - n ln2
+	VFNMADD231PS.BCST consts<>+160(SB), Z2, Z0
+	VFNMADD231PS.BCST consts<>+192(SB), Z2, Z0
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS     consts<>+224(SB), Z2
+	VFMADD213PS.BCST consts<>+256(SB), Z0, Z2
+	VFMADD213PS.BCST consts<>+288(SB), Z0, Z2
+	VFMADD213PS.BCST consts<>+320(SB), Z0, Z2
+	VFMADD213PS.BCST consts<>+352(SB), Z2, Z0
+
+	// 2^n T[j] (1 + p)
+	VPERMPS      exp_one<>+0(SB), Z1, Z2
+	VPSLLD       $0x15, Z1, Z1
+	VPADDD       Z1, Z2, Z1
+	VFMADD231PS  Z0, Z1, Z1
+	VBROADCASTSS consts<>+384(SB), Z0
+	VADDPS.BCST  consts<>+384(SB), Z1, Z2
+	VDIVPS       Z2, Z0, Z0
+	VMULPS       Z0, Z1, Z2
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z3
+	VFMADD213PS.BCST consts<>+1920(SB), Z1, Z3
+	VFMADD213PS.BCST consts<>+1952(SB), Z1, Z3
+	VFMADD213PS.BCST consts<>+1984(SB), Z1, Z3
+	VFMADD213PS.BCST consts<>+2016(SB), Z1, Z3
+	VFMADD213PS.BCST consts<>+2048(SB), Z1, Z3
+	VFMADD213PS.BCST consts<>+2080(SB), Z1, Z3
+	VFMADD213PS.BCST consts<>+2112(SB), Z1, Z3
+	VMULPS           Z3, Z1, Z3
+	VFMADD231PS      Z3, Z1, Z1
+	VPMOVD2M         Z20, K2
+	VBLENDMPS        Z2, Z0, K2, Z3
+	VPMOVD2M         Z20, K2
+	VBLENDMPS        Z0, Z2, K2, Z0
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VBROADCASTSS consts<>+384(SB), Z2
+	VSUBPS       Z21, Z2, Z2
+	VPMOVD2M     Z20, K2
+	VBLENDMPS    Z21, Z2, K2, Z4
+	VPANDD.BCST  consts<>+32(SB), Z20, Z5
+	VFMADD231PS  Z5, Z4, Z1
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z21, Z0, Z4
+	VMOVAPS      Z4, Z7
+	VFMADD231PS  Z2, Z3, Z7
+	VBROADCASTSS 12(DI), Z5
+	VBROADCASTSS 16(DI), Z6
+	VMULPS       Z2, Z6, Z6
+	VFMADD231PS  Z21, Z5, Z6
+	VMULPS       Z1, Z6, Z5
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS.BCST $0x11, consts<>+2144(SB), Z21, K2
+	VBLENDMPS   Z3, Z0, K2, Z8
+	VDIVPS      Z7, Z8, Z8
+	VBLENDMPS   Z0, Z3, K2, Z0
+	VMULPS      Z8, Z0, Z0
+	VMULPS      Z0, Z1, Z0
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	VBROADCASTSS      8(DI), Z1
+	VBROADCASTSS      consts<>+2208(SB), Z8
+	VFNMADD213PS.BCST consts<>+384(SB), Z8, Z21
+	VMULPS            Z21, Z1, Z1
+	VFMSUB231PS       Z2, Z3, Z4
+	VFMADD231PS       Z0, Z1, Z4
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_94
+	VMULPS Z7, Z7, Z7
+	JMP    focusdone94
+
+focusnot0_94:
+	CMPQ         R8, $+2
+	JGE          focusnot1_94
+	VBROADCASTSS consts<>+384(SB), Z7
+	JMP          focusdone94
+
+focusnot1_94:
+	CMPQ R8, $+3
+	JGE  focusnot2_94
+	JMP  focusdone94
+
+focusnot2_94:
+	CMPQ    R8, $+4
+	JGE     focusnot3_94
+	VSQRTPS Z7, Z7
+	JMP     focusdone94
+
+focusnot3_94:
+	CMPQ         R8, $+5
+	JGE          focusnot4_94
+	VSQRTPS      Z7, Z0
+	VMOVAPS      Z7, Z1
+	VFNMADD231PS Z0, Z0, Z1
+	VMULPS.BCST  consts<>+2144(SB), Z0, Z2
+	VMULPS       Z2, Z1, Z1
+	VFMADD231PS  Z0, Z7, Z1
+	VMOVAPS      Z1, Z7
+	JMP          focusdone94
+
+focusnot4_94:
+	CMPQ             R8, $+6
+	JGE              focusnot5_94
+	VSQRTPS          Z7, Z0
+	VMULPS           Z7, Z7, Z1
+	VMOVAPS          Z1, Z2
+	VFMSUB231PS      Z7, Z7, Z2
+	VMOVAPS          Z7, Z3
+	VFNMADD231PS     Z0, Z0, Z3
+	VMULPS           Z3, Z7, Z3
+	VFMADD231PS.BCST consts<>+2144(SB), Z3, Z2
+	VMULPS           Z0, Z2, Z7
+	VFMADD231PS      Z0, Z1, Z7
+	JMP              focusdone94
+
+focusnot5_94:
+	CMPQ        R8, $+7
+	JGE         focusnot6_94
+	VMULPS      Z7, Z7, Z0
+	VMOVAPS     Z0, Z1
+	VFMSUB231PS Z7, Z7, Z1
+	VMULPS      Z7, Z1, Z1
+	VFMADD231PS Z7, Z0, Z1
+	VMOVAPS     Z1, Z7
+	JMP         focusdone94
+
+focusnot6_94:
+	CMPQ        R8, $+8
+	JGE         focusnot7_94
+	VMULPS      Z7, Z7, Z0
+	VFMSUB213PS Z0, Z7, Z7
+	VADDPS      Z0, Z0, Z1
+	VMULPS      Z7, Z1, Z7
+	VFMADD231PS Z0, Z0, Z7
+	JMP         focusdone94
+
+focusnot7_94:
+	CMPQ        R8, $+9
+	JGE         focusnot8_94
+	VMULPS      Z7, Z7, Z0
+	VMOVAPS     Z0, Z1
+	VFMSUB231PS Z7, Z7, Z1
+	VMULPS      Z0, Z0, Z2
+	VADDPS      Z0, Z0, Z3
+	VFMSUB213PS Z2, Z0, Z0
+	VFMADD231PS Z1, Z3, Z0
+	VMULPS      Z7, Z0, Z0
+	VFMADD231PS Z7, Z2, Z0
+	VMOVAPS     Z0, Z7
+	JMP         focusdone94
+
+focusnot8_94:
+	LEAQ         24(DI), R10
+	VBROADCASTSS (R10), Z0
+	VBROADCASTSS 4(R10), Z1
+	VBROADCASTSS 8(R10), Z2
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z7, Z8
+	VPSRLD      $0x17, Z8, Z3
+	VPSRLD      $0x14, Z8, Z7
+	VPANDD.BCST consts<>+1280(SB), Z8, Z8
+	VPADDD.BCST consts<>+1312(SB), Z8, Z8
+	VCVTDQ2PS   Z3, Z11
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST consts<>+672(SB), Z9, Z8
+	VMULPS.BCST      consts<>+1344(SB), Z8, Z12
+	VMOVAPS          Z8, Z9
+	VFMADD231PS      Z12, Z8, Z9
+	VSUBPS           Z9, Z8, Z10
+	VFMADD231PS      Z12, Z8, Z10
+	VMULPS           Z8, Z8, Z12
+	VBROADCASTSS     consts<>+1376(SB), Z13
+	VFMADD213PS.BCST consts<>+1408(SB), Z8, Z13
+	VFMADD213PS.BCST consts<>+1440(SB), Z8, Z13
+	VFMADD213PS.BCST consts<>+1472(SB), Z8, Z13
+	VFMADD213PS.BCST consts<>+1504(SB), Z8, Z13
+	VMULPS           Z8, Z12, Z8
+	VFMADD231PS      Z13, Z8, Z10
+	VADDPS           Z10, Z9, Z8
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z7, Z12
+	VADDPS      Z12, Z11, Z11
+	VMULPS      Z11, Z0, Z12
+	VFMSUB213PS Z12, Z0, Z11
+	VFMADD213PS Z12, Z1, Z8
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z8, Z8
+	VSUBPS.BCST consts<>+1536(SB), Z8, Z13
+	VSUBPS      Z13, Z12, Z12
+	VFMADD231PS Z9, Z1, Z12
+	VPERMPS     pow_tl<>+0(SB), Z7, Z7
+	VFMADD231PS Z7, Z0, Z11
+	VFMADD231PS Z9, Z2, Z11
+	VFMADD231PS Z10, Z1, Z11
+	VADDPS      Z11, Z12, Z0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z1
+	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
+	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
+	VMULPS           Z0, Z0, Z2
+	VMULPS           Z1, Z2, Z1
+	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
+	VPERMPS          pow_exp_hi<>+0(SB), Z8, Z0
+	VPERMPS          pow_exp_lo<>+0(SB), Z8, Z2
+	VFMADD231PS      Z1, Z0, Z2
+
+	// times 2^k
+	VADDPS      Z2, Z0, Z0
+	VPSLLD      $0x14, Z8, Z1
+	VPANDD.BCST consts<>+640(SB), Z1, Z1
+	VPADDD      Z1, Z0, Z7
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Z0
+	VPANDND      Z3, Z0, Z0
+	VPXORD.BCST  consts<>+1728(SB), Z8, Z1
+	VBROADCASTSS consts<>+1696(SB), Z2
+	VPANDND      Z1, Z2, Z1
+	VPORD        Z1, Z0, Z0
+	VPTESTMD     Z0, Z0, K2
+	KORTESTW     K2, K2
+	JNE          slowvector
+
+focusdone94:
+	// loss = (alpha ce) q^gamma
+	VMULPS Z7, Z5, Z0
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Z1
+	VMULPS       Z7, Z6, Z2
+	VMULPS       Z2, Z1, Z1
+	VMULPS       Z4, Z1, Z1
+	VMOVUPS      Z0, K1, (CX)
+	VMOVUPS      Z1, K1, (DX)
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+1184(SB), Z1
+	VBROADCASTSS consts<>+128(SB), Z2
+	VBROADCASTSS consts<>+2144(SB), Z3
+	VBROADCASTSS consts<>+32(SB), Z4
+	VBROADCASTSS consts<>+64(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+224(SB), Z9
+	VBROADCASTSS consts<>+256(SB), Z10
+	VBROADCASTSS consts<>+288(SB), Z11
+	VBROADCASTSS consts<>+320(SB), Z12
+	VBROADCASTSS consts<>+352(SB), Z13
+	VMOVUPS      exp_one<>+0(SB), Z14
+	VBROADCASTSS consts<>+1888(SB), Z15
+	VBROADCASTSS consts<>+1920(SB), Z16
+	VBROADCASTSS consts<>+1952(SB), Z17
+	VBROADCASTSS consts<>+1984(SB), Z18
+	VBROADCASTSS consts<>+2016(SB), Z19
+	JMP          nextvector
+
+slowblock:
+	MOVQ $0x00000020, R10
+
+slow:
+	VMOVUPS (BX), Z0
+	VMOVUPS (SI), Z1
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD.BCST   consts<>+1184(SB), Z0, Z2
+	VSUBPS.BCST  consts<>+64(SB), Z2, Z2
+	VBROADCASTSS consts<>+416(SB), Z3
+	VMAXPS       Z2, Z3, Z2
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS     consts<>+96(SB), Z3
+	VFMADD213PS.BCST consts<>+128(SB), Z2, Z3
+	VSUBPS.BCST      consts<>+128(SB), Z3, Z4
+
+	// r = c - n ln2
+	VMOVAPS           Z2, Z5
+	VFNMADD231PS.BCST consts<>+160(SB), Z4, Z5
+	VFNMADD231PS.BCST consts<>+192(SB), Z4, Z5
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS     consts<>+224(SB), Z6
+	VFMADD213PS.BCST consts<>+256(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+288(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+320(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+352(SB), Z6, Z5
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z2, K1
+	VBROADCASTSS     consts<>+512(SB), Z2
+	VMOVAPS.Z        Z2, K1, Z2
+
+	// y = 2^n T[j] (1 + p)
+	VPERMPS      exp_t<>+0(SB), Z3, Z3
+	VFMADD231PS  Z5, Z3, Z3
+	VBROADCASTSS consts<>+544(SB), Z5
+	VMOVAPS.Z    Z5, K1, Z5
+	VADDPS       Z5, Z4, Z4
+	VSCALEFPS    Z4, Z3, Z3
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD       Z2, Z3, Z2
+	VADDPS.BCST  consts<>+576(SB), Z3, Z3
+	VPSUBD.BCST  consts<>+576(SB), Z3, Z3
+	VPMAXSD      Z3, Z2, Z2
+	VPMINUD.BCST consts<>+608(SB), Z2, Z2
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z2, K1
+	VBROADCASTSS consts<>+1216(SB), Z3
+	VMAXPS       Z2, Z3, Z3
+	VBROADCASTSS consts<>+384(SB), Z4
+	VADDPS.BCST  consts<>+384(SB), Z3, Z5
+	VDIVPS       Z5, Z4, Z4
+	VMULPS       Z4, Z3, Z5
+	VBLENDMPS    Z2, Z5, K1, Z5
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z6
+	VFMADD213PS.BCST consts<>+1920(SB), Z3, Z6
+	VFMADD213PS.BCST consts<>+1952(SB), Z3, Z6
+	VFMADD213PS.BCST consts<>+1984(SB), Z3, Z6
+	VFMADD213PS.BCST consts<>+2016(SB), Z3, Z6
+	VFMADD213PS.BCST consts<>+2048(SB), Z3, Z6
+	VFMADD213PS.BCST consts<>+2080(SB), Z3, Z6
+	VFMADD213PS.BCST consts<>+2112(SB), Z3, Z6
+	VMULPS           Z6, Z3, Z6
+	VFMADD231PS      Z6, Z3, Z3
+	VBLENDMPS        Z2, Z3, K1, Z2
+	VPMOVD2M         Z0, K1
+	VBLENDMPS        Z5, Z4, K1, Z3
+	VPMOVD2M         Z0, K1
+	VBLENDMPS        Z4, Z5, K1, Z4
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VBROADCASTSS consts<>+384(SB), Z5
+	VSUBPS       Z1, Z5, Z5
+	VPMOVD2M     Z0, K1
+	VBLENDMPS    Z1, Z5, K1, Z6
+	VPANDD.BCST  consts<>+32(SB), Z0, Z0
+	VPXORD       Z7, Z7, Z7
+	VCMPPS       $0x11, Z6, Z7, K1
+	VMOVAPS.Z    Z0, K1, Z0
+	VFMADD231PS  Z0, Z6, Z2
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z1, Z4, Z0
+	VMOVAPS      Z0, Z8
+	VFMADD231PS  Z5, Z3, Z8
+	VBROADCASTSS 12(DI), Z6
+	VBROADCASTSS 16(DI), Z7
+	VMULPS       Z5, Z7, Z7
+	VFMADD231PS  Z1, Z6, Z7
+	VMULPS       Z2, Z7, Z6
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS.BCST    $0x11, consts<>+2144(SB), Z1, K1
+	VBLENDMPS      Z3, Z4, K1, Z9
+	VDIVPS         Z8, Z9, Z9
+	VPXORD         Z10, Z10, Z10
+	VCMPPS         $0x00, Z10, Z8, K2
+	VBLENDMPS.BCST consts<>+384(SB), Z9, K2, Z9
+	VBLENDMPS      Z4, Z3, K1, Z4
+	VMULPS         Z9, Z4, Z4
+	VMULPS         Z4, Z2, Z2
+	VPXORD         Z9, Z9, Z9
+	VCMPPS         $0x11, Z4, Z9, K1
+	VMOVAPS.Z      Z2, K1, Z2
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	VBROADCASTSS      8(DI), Z4
+	VBROADCASTSS      consts<>+2208(SB), Z9
+	VFNMADD213PS.BCST consts<>+384(SB), Z9, Z1
+	VMULPS            Z1, Z4, Z1
+	VFMSUB231PS       Z5, Z3, Z0
+	VFMADD231PS       Z2, Z1, Z0
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_95
+	VMULPS Z8, Z8, Z8
+	JMP    focusdone95
+
+focusnot0_95:
+	CMPQ         R8, $+2
+	JGE          focusnot1_95
+	VBROADCASTSS consts<>+384(SB), Z8
+	JMP          focusdone95
+
+focusnot1_95:
+	CMPQ R8, $+3
+	JGE  focusnot2_95
+	JMP  focusdone95
+
+focusnot2_95:
+	CMPQ    R8, $+4
+	JGE     focusnot3_95
+	VSQRTPS Z8, Z8
+	JMP     focusdone95
+
+focusnot3_95:
+	CMPQ         R8, $+5
+	JGE          focusnot4_95
+	VSQRTPS      Z8, Z1
+	VMOVAPS      Z8, Z2
+	VFNMADD231PS Z1, Z1, Z2
+	VMULPS.BCST  consts<>+2144(SB), Z1, Z3
+	VMULPS       Z3, Z2, Z2
+	VFMADD231PS  Z1, Z8, Z2
+	VMOVAPS      Z2, Z8
+	JMP          focusdone95
+
+focusnot4_95:
+	CMPQ             R8, $+6
+	JGE              focusnot5_95
+	VSQRTPS          Z8, Z1
+	VMULPS           Z8, Z8, Z2
+	VMOVAPS          Z2, Z3
+	VFMSUB231PS      Z8, Z8, Z3
+	VMOVAPS          Z8, Z4
+	VFNMADD231PS     Z1, Z1, Z4
+	VMULPS           Z4, Z8, Z4
+	VFMADD231PS.BCST consts<>+2144(SB), Z4, Z3
+	VMULPS           Z1, Z3, Z8
+	VFMADD231PS      Z1, Z2, Z8
+	JMP              focusdone95
+
+focusnot5_95:
+	CMPQ        R8, $+7
+	JGE         focusnot6_95
+	VMULPS      Z8, Z8, Z1
+	VMOVAPS     Z1, Z2
+	VFMSUB231PS Z8, Z8, Z2
+	VMULPS      Z8, Z2, Z2
+	VFMADD231PS Z8, Z1, Z2
+	VMOVAPS     Z2, Z8
+	JMP         focusdone95
+
+focusnot6_95:
+	CMPQ        R8, $+8
+	JGE         focusnot7_95
+	VMULPS      Z8, Z8, Z1
+	VFMSUB213PS Z1, Z8, Z8
+	VADDPS      Z1, Z1, Z2
+	VMULPS      Z8, Z2, Z8
+	VFMADD231PS Z1, Z1, Z8
+	JMP         focusdone95
+
+focusnot7_95:
+	CMPQ        R8, $+9
+	JGE         focusnot8_95
+	VMULPS      Z8, Z8, Z1
+	VMOVAPS     Z1, Z2
+	VFMSUB231PS Z8, Z8, Z2
+	VMULPS      Z1, Z1, Z3
+	VADDPS      Z1, Z1, Z4
+	VFMSUB213PS Z3, Z1, Z1
+	VFMADD231PS Z2, Z4, Z1
+	VMULPS      Z8, Z1, Z1
+	VFMADD231PS Z8, Z3, Z1
+	VMOVAPS     Z1, Z8
+	JMP         focusdone95
+
+focusnot8_95:
+	LEAQ         24(DI), R11
+	VBROADCASTSS (R11), Z1
+	VBROADCASTSS 4(R11), Z2
+	VBROADCASTSS 8(R11), Z3
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD.BCST  consts<>+32(SB), Z8, Z4
+	VPSUBD.BCST  consts<>+1248(SB), Z4, Z5
+	VCVTDQ2PS    Z4, Z9
+	VPSUBD.BCST  consts<>+1760(SB), Z9, Z9
+	VBROADCASTSS consts<>+1120(SB), Z10
+	VPCMPD       $0x06, Z4, Z10, K1
+	VBLENDMPS    Z9, Z5, K1, Z5
+	VPSRAD       $0x17, Z5, Z9
+	VPSRLD       $0x14, Z5, Z10
+	VPANDD.BCST  consts<>+1280(SB), Z5, Z5
+	VPADDD.BCST  consts<>+1312(SB), Z5, Z5
+	VCVTDQ2PS    Z9, Z9
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z10, Z11
+	VFMADD213PS.BCST consts<>+672(SB), Z11, Z5
+	VMULPS.BCST      consts<>+1344(SB), Z5, Z11
+	VMOVAPS          Z5, Z12
+	VFMADD231PS      Z11, Z5, Z12
+	VSUBPS           Z12, Z5, Z13
+	VFMADD231PS      Z11, Z5, Z13
+	VMULPS           Z5, Z5, Z11
+	VBROADCASTSS     consts<>+1376(SB), Z14
+	VFMADD213PS.BCST consts<>+1408(SB), Z5, Z14
+	VFMADD213PS.BCST consts<>+1440(SB), Z5, Z14
+	VFMADD213PS.BCST consts<>+1472(SB), Z5, Z14
+	VFMADD213PS.BCST consts<>+1504(SB), Z5, Z14
+	VMULPS           Z5, Z11, Z5
+	VFMADD231PS      Z14, Z5, Z13
+	VADDPS           Z13, Z12, Z5
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z10, Z11
+	VADDPS      Z11, Z9, Z9
+	VMULPS      Z9, Z1, Z11
+	VFMSUB213PS Z11, Z1, Z9
+	VFMADD213PS Z11, Z2, Z5
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z5, Z14
+	VSUBPS.BCST consts<>+1536(SB), Z14, Z15
+	VSUBPS      Z15, Z11, Z11
+	VFMADD231PS Z12, Z2, Z11
+	VPERMPS     pow_tl<>+0(SB), Z10, Z10
+	VFMADD231PS Z10, Z1, Z9
+	VFMADD231PS Z12, Z3, Z9
+	VFMADD231PS Z13, Z2, Z9
+	VADDPS      Z9, Z11, Z2
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z3
+	VFMADD213PS.BCST consts<>+1600(SB), Z2, Z3
+	VFMADD213PS.BCST consts<>+1632(SB), Z2, Z3
+	VMULPS           Z2, Z2, Z9
+	VMULPS           Z3, Z9, Z3
+	VFMADD231PS.BCST consts<>+160(SB), Z2, Z3
+	VPERMPS          pow_full_hi<>+0(SB), Z14, Z2
+	VPERMPS          pow_full_lo<>+0(SB), Z14, Z9
+	VFMADD231PS      Z3, Z2, Z9
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST  consts<>+1536(SB), Z14, Z3
+	VPSRAD       $0x03, Z3, Z3
+	VADDPS       Z9, Z2, Z10
+	VPSLLD       $0x17, Z3, Z11
+	VPADDD       Z11, Z10, Z11
+	VPMINUD.BCST consts<>+928(SB), Z11, Z11
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXORD       Z12, Z12, Z12
+	VPMINSD      Z12, Z3, Z3
+	VBROADCASTSS consts<>+1792(SB), Z12
+	VPSUBD       Z3, Z12, Z3
+	VPSLLD       $0x17, Z3, Z3
+	VADDPS       Z2, Z3, Z12
+	VSUBPS       Z3, Z12, Z13
+	VSUBPS       Z13, Z2, Z2
+	VADDPS       Z9, Z2, Z2
+	VADDPS       Z2, Z12, Z2
+	VCMPPS       $0x11, Z3, Z10, K1
+	VPSUBD       Z3, Z2, Z2
+	VBLENDMPS    Z2, Z11, K1, Z2
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS   consts<>+1824(SB), Z3
+	VCMPPS         $0x11, Z5, Z3, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z2, K1, Z2
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z5, K1
+	VPXORD         Z3, Z3, Z3
+	VBLENDMPS      Z3, Z2, K1, Z2
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x00, Z3, Z4, K1
+	VPMOVD2M       Z1, K2
+	VPXORD         Z3, Z3, Z3
+	VBLENDMPS.BCST consts<>+928(SB), Z3, K2, Z3
+	VBLENDMPS      Z3, Z2, K1, Z2
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z4, K1
+	VPMOVD2M       Z1, K2
+	VPXORD         Z1, Z1, Z1
+	VBROADCASTSS   consts<>+928(SB), Z3
+	VBLENDMPS      Z1, Z3, K2, Z1
+	VBLENDMPS      Z1, Z2, K1, Z1
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   12(R11), Z2
+	VPANDD         Z2, Z8, Z2
+	VPORD          Z2, Z1, Z1
+	VPXORD         Z2, Z2, Z2
+	VPCMPD         $0x06, Z2, Z4, K1
+	VBROADCASTSS   consts<>+928(SB), Z2
+	VPCMPD         $0x06, Z4, Z2, K2
+	KANDW          K1, K2, K1
+	VBROADCASTSS   16(R11), Z2
+	VPANDD         Z2, Z8, Z2
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x06, Z2, Z3, K2
+	KANDW          K1, K2, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z4, K2
+	KORW           K1, K2, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z1, K1, Z8
+
+focusdone95:
+	// loss = (alpha ce) q^gamma
+	VMULPS       Z8, Z6, Z1
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z6, K1
+	VBLENDMPS    Z1, Z6, K1, Z1
+	VPMINUD.BCST consts<>+608(SB), Z1, Z1
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS   (R9), Z2
+	VMULPS         Z8, Z7, Z3
+	VMULPS         Z3, Z2, Z2
+	VMULPS         Z0, Z2, Z0
+	VCMPPS         $0x03, Z0, Z0, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z0, K1, Z0
+	VMOVUPS        Z1, (CX)
+	VMOVUPS        Z0, (DX)
+	ADDQ           $+64, CX
+	ADDQ           $+64, DX
+	ADDQ           $+64, BX
+	ADDQ           $+64, SI
+	ADDQ           $-16, AX
+	ADDQ           $-16, R10
+	CMPQ           R10, $+1
+	JGE            slow
+	VBROADCASTSS   consts<>+384(SB), Z0
+	VBROADCASTSS   consts<>+1184(SB), Z1
+	VBROADCASTSS   consts<>+128(SB), Z2
+	VBROADCASTSS   consts<>+2144(SB), Z3
+	VBROADCASTSS   consts<>+32(SB), Z4
+	VBROADCASTSS   consts<>+64(SB), Z5
+	VBROADCASTSS   consts<>+96(SB), Z6
+	VBROADCASTSS   consts<>+160(SB), Z7
+	VBROADCASTSS   consts<>+192(SB), Z8
+	VBROADCASTSS   consts<>+224(SB), Z9
+	VBROADCASTSS   consts<>+256(SB), Z10
+	VBROADCASTSS   consts<>+288(SB), Z11
+	VBROADCASTSS   consts<>+320(SB), Z12
+	VBROADCASTSS   consts<>+352(SB), Z13
+	VMOVUPS        exp_one<>+0(SB), Z14
+	VBROADCASTSS   consts<>+1888(SB), Z15
+	VBROADCASTSS   consts<>+1920(SB), Z16
+	VBROADCASTSS   consts<>+1952(SB), Z17
+	VBROADCASTSS   consts<>+1984(SB), Z18
+	VBROADCASTSS   consts<>+2016(SB), Z19
+	JMP            loop
+
+slowvector:
+	MOVL         $0x0000ffff, R10
+	BZHIL        AX, R10, R10
+	KMOVW        R10, K1
+	VBROADCASTSS consts<>+384(SB), Z0
+	VMOVUPS      (BX), K1, Z0
+	VPXORD       Z1, Z1, Z1
+	VMOVUPS      (SI), K1, Z1
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD.BCST   consts<>+1184(SB), Z0, Z2
+	VSUBPS.BCST  consts<>+64(SB), Z2, Z2
+	VBROADCASTSS consts<>+416(SB), Z3
+	VMAXPS       Z2, Z3, Z2
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS     consts<>+96(SB), Z3
+	VFMADD213PS.BCST consts<>+128(SB), Z2, Z3
+	VSUBPS.BCST      consts<>+128(SB), Z3, Z4
+
+	// r = c - n ln2
+	VMOVAPS           Z2, Z5
+	VFNMADD231PS.BCST consts<>+160(SB), Z4, Z5
+	VFNMADD231PS.BCST consts<>+192(SB), Z4, Z5
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS     consts<>+224(SB), Z6
+	VFMADD213PS.BCST consts<>+256(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+288(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+320(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+352(SB), Z6, Z5
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z2, K2
+	VBROADCASTSS     consts<>+512(SB), Z2
+	VMOVAPS.Z        Z2, K2, Z2
+
+	// y = 2^n T[j] (1 + p)
+	VPERMPS      exp_t<>+0(SB), Z3, Z3
+	VFMADD231PS  Z5, Z3, Z3
+	VBROADCASTSS consts<>+544(SB), Z5
+	VMOVAPS.Z    Z5, K2, Z5
+	VADDPS       Z5, Z4, Z4
+	VSCALEFPS    Z4, Z3, Z3
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD       Z2, Z3, Z2
+	VADDPS.BCST  consts<>+576(SB), Z3, Z3
+	VPSUBD.BCST  consts<>+576(SB), Z3, Z3
+	VPMAXSD      Z3, Z2, Z2
+	VPMINUD.BCST consts<>+608(SB), Z2, Z2
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z2, K2
+	VBROADCASTSS consts<>+1216(SB), Z3
+	VMAXPS       Z2, Z3, Z3
+	VBROADCASTSS consts<>+384(SB), Z4
+	VADDPS.BCST  consts<>+384(SB), Z3, Z5
+	VDIVPS       Z5, Z4, Z4
+	VMULPS       Z4, Z3, Z5
+	VBLENDMPS    Z2, Z5, K2, Z5
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z6
+	VFMADD213PS.BCST consts<>+1920(SB), Z3, Z6
+	VFMADD213PS.BCST consts<>+1952(SB), Z3, Z6
+	VFMADD213PS.BCST consts<>+1984(SB), Z3, Z6
+	VFMADD213PS.BCST consts<>+2016(SB), Z3, Z6
+	VFMADD213PS.BCST consts<>+2048(SB), Z3, Z6
+	VFMADD213PS.BCST consts<>+2080(SB), Z3, Z6
+	VFMADD213PS.BCST consts<>+2112(SB), Z3, Z6
+	VMULPS           Z6, Z3, Z6
+	VFMADD231PS      Z6, Z3, Z3
+	VBLENDMPS        Z2, Z3, K2, Z2
+	VPMOVD2M         Z0, K2
+	VBLENDMPS        Z5, Z4, K2, Z3
+	VPMOVD2M         Z0, K2
+	VBLENDMPS        Z4, Z5, K2, Z4
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VBROADCASTSS consts<>+384(SB), Z5
+	VSUBPS       Z1, Z5, Z5
+	VPMOVD2M     Z0, K2
+	VBLENDMPS    Z1, Z5, K2, Z6
+	VPANDD.BCST  consts<>+32(SB), Z0, Z0
+	VPXORD       Z7, Z7, Z7
+	VCMPPS       $0x11, Z6, Z7, K2
+	VMOVAPS.Z    Z0, K2, Z0
+	VFMADD231PS  Z0, Z6, Z2
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z1, Z4, Z0
+	VMOVAPS      Z0, Z8
+	VFMADD231PS  Z5, Z3, Z8
+	VBROADCASTSS 12(DI), Z6
+	VBROADCASTSS 16(DI), Z7
+	VMULPS       Z5, Z7, Z7
+	VFMADD231PS  Z1, Z6, Z7
+	VMULPS       Z2, Z7, Z6
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS.BCST    $0x11, consts<>+2144(SB), Z1, K2
+	VBLENDMPS      Z3, Z4, K2, Z9
+	VDIVPS         Z8, Z9, Z9
+	VPXORD         Z10, Z10, Z10
+	VCMPPS         $0x00, Z10, Z8, K3
+	VBLENDMPS.BCST consts<>+384(SB), Z9, K3, Z9
+	VBLENDMPS      Z4, Z3, K2, Z4
+	VMULPS         Z9, Z4, Z4
+	VMULPS         Z4, Z2, Z2
+	VPXORD         Z9, Z9, Z9
+	VCMPPS         $0x11, Z4, Z9, K2
+	VMOVAPS.Z      Z2, K2, Z2
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	VBROADCASTSS      8(DI), Z4
+	VBROADCASTSS      consts<>+2208(SB), Z9
+	VFNMADD213PS.BCST consts<>+384(SB), Z9, Z1
+	VMULPS            Z1, Z4, Z1
+	VFMSUB231PS       Z5, Z3, Z0
+	VFMADD231PS       Z2, Z1, Z0
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_96
+	VMULPS Z8, Z8, Z8
+	JMP    focusdone96
+
+focusnot0_96:
+	CMPQ         R8, $+2
+	JGE          focusnot1_96
+	VBROADCASTSS consts<>+384(SB), Z8
+	JMP          focusdone96
+
+focusnot1_96:
+	CMPQ R8, $+3
+	JGE  focusnot2_96
+	JMP  focusdone96
+
+focusnot2_96:
+	CMPQ    R8, $+4
+	JGE     focusnot3_96
+	VSQRTPS Z8, Z8
+	JMP     focusdone96
+
+focusnot3_96:
+	CMPQ         R8, $+5
+	JGE          focusnot4_96
+	VSQRTPS      Z8, Z1
+	VMOVAPS      Z8, Z2
+	VFNMADD231PS Z1, Z1, Z2
+	VMULPS.BCST  consts<>+2144(SB), Z1, Z3
+	VMULPS       Z3, Z2, Z2
+	VFMADD231PS  Z1, Z8, Z2
+	VMOVAPS      Z2, Z8
+	JMP          focusdone96
+
+focusnot4_96:
+	CMPQ             R8, $+6
+	JGE              focusnot5_96
+	VSQRTPS          Z8, Z1
+	VMULPS           Z8, Z8, Z2
+	VMOVAPS          Z2, Z3
+	VFMSUB231PS      Z8, Z8, Z3
+	VMOVAPS          Z8, Z4
+	VFNMADD231PS     Z1, Z1, Z4
+	VMULPS           Z4, Z8, Z4
+	VFMADD231PS.BCST consts<>+2144(SB), Z4, Z3
+	VMULPS           Z1, Z3, Z8
+	VFMADD231PS      Z1, Z2, Z8
+	JMP              focusdone96
+
+focusnot5_96:
+	CMPQ        R8, $+7
+	JGE         focusnot6_96
+	VMULPS      Z8, Z8, Z1
+	VMOVAPS     Z1, Z2
+	VFMSUB231PS Z8, Z8, Z2
+	VMULPS      Z8, Z2, Z2
+	VFMADD231PS Z8, Z1, Z2
+	VMOVAPS     Z2, Z8
+	JMP         focusdone96
+
+focusnot6_96:
+	CMPQ        R8, $+8
+	JGE         focusnot7_96
+	VMULPS      Z8, Z8, Z1
+	VFMSUB213PS Z1, Z8, Z8
+	VADDPS      Z1, Z1, Z2
+	VMULPS      Z8, Z2, Z8
+	VFMADD231PS Z1, Z1, Z8
+	JMP         focusdone96
+
+focusnot7_96:
+	CMPQ        R8, $+9
+	JGE         focusnot8_96
+	VMULPS      Z8, Z8, Z1
+	VMOVAPS     Z1, Z2
+	VFMSUB231PS Z8, Z8, Z2
+	VMULPS      Z1, Z1, Z3
+	VADDPS      Z1, Z1, Z4
+	VFMSUB213PS Z3, Z1, Z1
+	VFMADD231PS Z2, Z4, Z1
+	VMULPS      Z8, Z1, Z1
+	VFMADD231PS Z8, Z3, Z1
+	VMOVAPS     Z1, Z8
+	JMP         focusdone96
+
+focusnot8_96:
+	LEAQ         24(DI), R10
+	VBROADCASTSS (R10), Z1
+	VBROADCASTSS 4(R10), Z2
+	VBROADCASTSS 8(R10), Z3
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD.BCST  consts<>+32(SB), Z8, Z4
+	VPSUBD.BCST  consts<>+1248(SB), Z4, Z5
+	VCVTDQ2PS    Z4, Z9
+	VPSUBD.BCST  consts<>+1760(SB), Z9, Z9
+	VBROADCASTSS consts<>+1120(SB), Z10
+	VPCMPD       $0x06, Z4, Z10, K2
+	VBLENDMPS    Z9, Z5, K2, Z5
+	VPSRAD       $0x17, Z5, Z9
+	VPSRLD       $0x14, Z5, Z10
+	VPANDD.BCST  consts<>+1280(SB), Z5, Z5
+	VPADDD.BCST  consts<>+1312(SB), Z5, Z5
+	VCVTDQ2PS    Z9, Z9
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z10, Z11
+	VFMADD213PS.BCST consts<>+672(SB), Z11, Z5
+	VMULPS.BCST      consts<>+1344(SB), Z5, Z11
+	VMOVAPS          Z5, Z12
+	VFMADD231PS      Z11, Z5, Z12
+	VSUBPS           Z12, Z5, Z13
+	VFMADD231PS      Z11, Z5, Z13
+	VMULPS           Z5, Z5, Z11
+	VBROADCASTSS     consts<>+1376(SB), Z14
+	VFMADD213PS.BCST consts<>+1408(SB), Z5, Z14
+	VFMADD213PS.BCST consts<>+1440(SB), Z5, Z14
+	VFMADD213PS.BCST consts<>+1472(SB), Z5, Z14
+	VFMADD213PS.BCST consts<>+1504(SB), Z5, Z14
+	VMULPS           Z5, Z11, Z5
+	VFMADD231PS      Z14, Z5, Z13
+	VADDPS           Z13, Z12, Z5
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z10, Z11
+	VADDPS      Z11, Z9, Z9
+	VMULPS      Z9, Z1, Z11
+	VFMSUB213PS Z11, Z1, Z9
+	VFMADD213PS Z11, Z2, Z5
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z5, Z14
+	VSUBPS.BCST consts<>+1536(SB), Z14, Z15
+	VSUBPS      Z15, Z11, Z11
+	VFMADD231PS Z12, Z2, Z11
+	VPERMPS     pow_tl<>+0(SB), Z10, Z10
+	VFMADD231PS Z10, Z1, Z9
+	VFMADD231PS Z12, Z3, Z9
+	VFMADD231PS Z13, Z2, Z9
+	VADDPS      Z9, Z11, Z2
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z3
+	VFMADD213PS.BCST consts<>+1600(SB), Z2, Z3
+	VFMADD213PS.BCST consts<>+1632(SB), Z2, Z3
+	VMULPS           Z2, Z2, Z9
+	VMULPS           Z3, Z9, Z3
+	VFMADD231PS.BCST consts<>+160(SB), Z2, Z3
+	VPERMPS          pow_full_hi<>+0(SB), Z14, Z2
+	VPERMPS          pow_full_lo<>+0(SB), Z14, Z9
+	VFMADD231PS      Z3, Z2, Z9
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST  consts<>+1536(SB), Z14, Z3
+	VPSRAD       $0x03, Z3, Z3
+	VADDPS       Z9, Z2, Z10
+	VPSLLD       $0x17, Z3, Z11
+	VPADDD       Z11, Z10, Z11
+	VPMINUD.BCST consts<>+928(SB), Z11, Z11
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXORD       Z12, Z12, Z12
+	VPMINSD      Z12, Z3, Z3
+	VBROADCASTSS consts<>+1792(SB), Z12
+	VPSUBD       Z3, Z12, Z3
+	VPSLLD       $0x17, Z3, Z3
+	VADDPS       Z2, Z3, Z12
+	VSUBPS       Z3, Z12, Z13
+	VSUBPS       Z13, Z2, Z2
+	VADDPS       Z9, Z2, Z2
+	VADDPS       Z2, Z12, Z2
+	VCMPPS       $0x11, Z3, Z10, K2
+	VPSUBD       Z3, Z2, Z2
+	VBLENDMPS    Z2, Z11, K2, Z2
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS   consts<>+1824(SB), Z3
+	VCMPPS         $0x11, Z5, Z3, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z2, K2, Z2
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z5, K2
+	VPXORD         Z3, Z3, Z3
+	VBLENDMPS      Z3, Z2, K2, Z2
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x00, Z3, Z4, K2
+	VPMOVD2M       Z1, K3
+	VPXORD         Z3, Z3, Z3
+	VBLENDMPS.BCST consts<>+928(SB), Z3, K3, Z3
+	VBLENDMPS      Z3, Z2, K2, Z2
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z4, K2
+	VPMOVD2M       Z1, K3
+	VPXORD         Z1, Z1, Z1
+	VBROADCASTSS   consts<>+928(SB), Z3
+	VBLENDMPS      Z1, Z3, K3, Z1
+	VBLENDMPS      Z1, Z2, K2, Z1
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   12(R10), Z2
+	VPANDD         Z2, Z8, Z2
+	VPORD          Z2, Z1, Z1
+	VPXORD         Z2, Z2, Z2
+	VPCMPD         $0x06, Z2, Z4, K2
+	VBROADCASTSS   consts<>+928(SB), Z2
+	VPCMPD         $0x06, Z4, Z2, K3
+	KANDW          K2, K3, K2
+	VBROADCASTSS   16(R10), Z2
+	VPANDD         Z2, Z8, Z2
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x06, Z2, Z3, K3
+	KANDW          K2, K3, K2
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z4, K3
+	KORW           K2, K3, K2
+	VBLENDMPS.BCST consts<>+608(SB), Z1, K2, Z8
+
+focusdone96:
+	// loss = (alpha ce) q^gamma
+	VMULPS       Z8, Z6, Z1
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z6, K2
+	VBLENDMPS    Z1, Z6, K2, Z1
+	VPMINUD.BCST consts<>+608(SB), Z1, Z1
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS   (R9), Z2
+	VMULPS         Z8, Z7, Z3
+	VMULPS         Z3, Z2, Z2
+	VMULPS         Z0, Z2, Z0
+	VCMPPS         $0x03, Z0, Z0, K2
+	VBLENDMPS.BCST consts<>+608(SB), Z0, K2, Z0
+	VMOVUPS        Z1, K1, (CX)
+	VMOVUPS        Z0, K1, (DX)
+	VBROADCASTSS   consts<>+384(SB), Z0
+	VBROADCASTSS   consts<>+1184(SB), Z1
+	VBROADCASTSS   consts<>+128(SB), Z2
+	VBROADCASTSS   consts<>+2144(SB), Z3
+	VBROADCASTSS   consts<>+32(SB), Z4
+	VBROADCASTSS   consts<>+64(SB), Z5
+	VBROADCASTSS   consts<>+96(SB), Z6
+	VBROADCASTSS   consts<>+160(SB), Z7
+	VBROADCASTSS   consts<>+192(SB), Z8
+	VBROADCASTSS   consts<>+224(SB), Z9
+	VBROADCASTSS   consts<>+256(SB), Z10
+	VBROADCASTSS   consts<>+288(SB), Z11
+	VBROADCASTSS   consts<>+320(SB), Z12
+	VBROADCASTSS   consts<>+352(SB), Z13
+	VMOVUPS        exp_one<>+0(SB), Z14
+	VBROADCASTSS   consts<>+1888(SB), Z15
+	VBROADCASTSS   consts<>+1920(SB), Z16
+	VBROADCASTSS   consts<>+1952(SB), Z17
+	VBROADCASTSS   consts<>+1984(SB), Z18
+	VBROADCASTSS   consts<>+2016(SB), Z19
+	JMP            nextvector
+
+// func sigmoidGradAVX2(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·sigmoidGradAVX2(SB), NOSPLIT, $288-56
+	VBROADCASTSS consts<>+384(SB), Y0
+	VMOVUPS      exp_one<>+0(SB), Y1
+	VBROADCASTSS consts<>+1184(SB), Y2
+	VBROADCASTSS consts<>+128(SB), Y3
+	MOVQ         n+32(FP), AX
+	MOVQ         losses+0(FP), CX
+	MOVQ         grad+8(FP), DX
+	MOVQ         logits+16(FP), BX
+	MOVQ         targets+24(FP), SI
+	MOVQ         p+40(FP), DI
+	MOVQ         (DI), R8
+	MOVQ         scale+48(FP), R9
+
+loop:
+	CMPQ AX, $+16
+	JLT  rest
+
+block:
+	VBROADCASTSS 20(DI), Y4
+
+	// any |x| > limit, or NaN?
+	VMOVUPS   (BX), Y5
+	VPAND     consts<>+32(SB), Y5, Y5
+	VMOVUPS   32(BX), Y6
+	VPAND     consts<>+32(SB), Y6, Y6
+	VPMAXSD   Y6, Y5, Y5
+	VPCMPGTD  Y4, Y5, Y4
+	VMOVMSKPS Y4, R10
+	TESTL     R10, R10
+	JNE       slowblock
+
+	// any target but 0 and 1? y - y^2 is 0 for these
+	VMOVUPS      (SI), Y4
+	VFNMADD231PS Y4, Y4, Y4
+	VMOVUPS      32(SI), Y5
+	VFNMADD231PS Y5, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPTEST       Y4, Y4
+	JNE          otherblock
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR         (BX), Y2, Y4
+	VPOR         32(BX), Y2, Y5
+	VBROADCASTSS consts<>+64(SB), Y6
+	VSUBPS       Y6, Y4, Y4
+	VSUBPS       Y6, Y5, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y9
+	VMOVAPS      Y3, Y5
+	VFMADD231PS  Y9, Y4, Y5
+	VFMADD213PS  Y3, Y7, Y9
+	VSUBPS       Y3, Y5, Y6
+	VSUBPS       Y3, Y9, Y8
+
+	// r = c - n ln2
+	VBROADCASTSS consts<>+160(SB), Y10
+	VFNMADD231PS Y10, Y6, Y4
+	VFNMADD231PS Y10, Y8, Y7
+	VBROADCASTSS consts<>+192(SB), Y10
+	VFNMADD231PS Y10, Y6, Y4
+	VFNMADD231PS Y10, Y8, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y6
+	VBROADCASTSS consts<>+256(SB), Y10
+	VMOVAPS      Y6, Y8
+	VFMADD213PS  Y10, Y4, Y8
+	VFMADD231PS  Y6, Y7, Y10
+	VBROADCASTSS consts<>+288(SB), Y6
+	VFMADD213PS  Y6, Y4, Y8
+	VFMADD231PS  Y10, Y7, Y6
+	VBROADCASTSS consts<>+320(SB), Y10
+	VFMADD213PS  Y10, Y4, Y8
+	VFMADD231PS  Y6, Y7, Y10
+	VBROADCASTSS consts<>+352(SB), Y6
+	VFMADD213PS  Y6, Y8, Y4
+	VFMADD231PS  Y10, Y7, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y5, Y1, Y7
+	VPERMILPS   Y9, Y1, Y8
+	VPSLLD      $0x15, Y5, Y5
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y5, Y7, Y5
+	VPADDD      Y9, Y8, Y7
+	VFMADD231PS Y4, Y5, Y5
+	VFMADD231PS Y6, Y7, Y7
+	VADDPS      Y0, Y5, Y4
+	VADDPS      Y0, Y7, Y6
+	VDIVPS      Y4, Y0, Y4
+	VDIVPS      Y6, Y0, Y9
+	VMULPS      Y4, Y5, Y6
+	VMULPS      Y9, Y7, Y10
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VMOVUPS   (SI), Y8
+	VMOVUPS   32(SI), Y11
+	VPSLLD    $0x02, Y8, Y8
+	VPSLLD    $0x02, Y11, Y11
+	VPAND     Y2, Y8, Y8
+	VPAND     Y2, Y11, Y11
+	VPXOR     (BX), Y8, Y8
+	VPXOR     32(BX), Y11, Y12
+	VBLENDVPS Y8, Y6, Y4, Y11
+	VBLENDVPS Y12, Y10, Y9, Y13
+	VBLENDVPS Y8, Y4, Y6, Y4
+	VBLENDVPS Y12, Y9, Y10, Y10
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS consts<>+1888(SB), Y6
+	VBROADCASTSS consts<>+1920(SB), Y14
+	VMOVAPS      Y6, Y9
+	VFMADD213PS  Y14, Y5, Y9
+	VFMADD231PS  Y6, Y7, Y14
+	VBROADCASTSS consts<>+1952(SB), Y6
+	VFMADD213PS  Y6, Y5, Y9
+	VFMADD231PS  Y14, Y7, Y6
+	VBROADCASTSS consts<>+1984(SB), Y14
+	VFMADD213PS  Y14, Y5, Y9
+	VFMADD231PS  Y6, Y7, Y14
+	VBROADCASTSS consts<>+2016(SB), Y6
+	VFMADD213PS  Y6, Y5, Y9
+	VFMADD231PS  Y14, Y7, Y6
+	VBROADCASTSS consts<>+2048(SB), Y14
+	VFMADD213PS  Y14, Y5, Y9
+	VFMADD231PS  Y6, Y7, Y14
+	VBROADCASTSS consts<>+2080(SB), Y6
+	VFMADD213PS  Y6, Y5, Y9
+	VFMADD231PS  Y14, Y7, Y6
+	VBROADCASTSS consts<>+2112(SB), Y14
+	VFMADD213PS  Y14, Y5, Y9
+	VFMADD231PS  Y6, Y7, Y14
+	VMULPS       Y9, Y5, Y6
+	VMULPS       Y14, Y7, Y9
+	VFMADD231PS  Y6, Y5, Y5
+	VFMADD231PS  Y9, Y7, Y7
+
+	// ce = log1p(e) + max(v, 0)
+	VPXOR  Y6, Y6, Y6
+	VPXOR  Y9, Y9, Y9
+	VMAXPS Y6, Y8, Y6
+	VMAXPS Y9, Y12, Y8
+	VADDPS Y6, Y5, Y5
+	VADDPS Y8, Y7, Y7
+
+	// D = q + gamma ce (1-q), with v's sign
+	VBROADCASTSS 8(DI), Y6
+	VMULPS       Y4, Y5, Y4
+	VMULPS       Y10, Y7, Y9
+	VMOVAPS      Y6, Y8
+	VFMADD213PS  Y11, Y4, Y8
+	VFMADD213PS  Y13, Y9, Y6
+	VMOVUPS      (SI), Y4
+	VMOVUPS      32(SI), Y9
+	VPSLLD       $0x02, Y4, Y4
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        Y2, Y4, Y4
+	VPAND        Y2, Y9, Y9
+	VPXOR        Y4, Y8, Y4
+	VPXOR        Y9, Y6, Y8
+	VMOVUPS      (SI), Y6
+	VMOVUPS      32(SI), Y9
+	VPSLLD       $0x02, Y6, Y6
+	VPSLLD       $0x02, Y9, Y12
+	VBROADCASTSS 12(DI), Y9
+	VBROADCASTSS 16(DI), Y10
+	VBLENDVPS    Y6, Y9, Y10, Y6
+	VBLENDVPS    Y12, Y9, Y10, Y9
+	VMULPS       Y5, Y6, Y5
+	VMULPS       Y7, Y9, Y7
+	VMOVAPS      Y11, Y10
+	VMOVAPS      Y13, Y12
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_163
+	VMULPS Y10, Y10, Y10
+	VMULPS Y12, Y12, Y12
+	JMP    focusdone163
+
+focusnot0_163:
+	CMPQ    R8, $+2
+	JGE     focusnot1_163
+	VMOVAPS Y0, Y10
+	VMOVAPS Y0, Y12
+	JMP     focusdone163
+
+focusnot1_163:
+	CMPQ R8, $+3
+	JGE  focusnot2_163
+	JMP  focusdone163
+
+focusnot2_163:
+	CMPQ    R8, $+4
+	JGE     focusnot3_163
+	VSQRTPS Y10, Y10
+	VSQRTPS Y12, Y12
+	JMP     focusdone163
+
+focusnot3_163:
+	CMPQ         R8, $+5
+	JGE          focusnot4_163
+	VSQRTPS      Y10, Y11
+	VMOVAPS      Y10, Y13
+	VFNMADD231PS Y11, Y11, Y13
+	VMULPS       consts<>+2144(SB), Y11, Y14
+	VMULPS       Y14, Y13, Y13
+	VFMADD231PS  Y11, Y10, Y13
+	VMOVAPS      Y13, Y10
+	VSQRTPS      Y12, Y11
+	VMOVAPS      Y12, Y13
+	VFNMADD231PS Y11, Y11, Y13
+	VMULPS       consts<>+2144(SB), Y11, Y14
+	VMULPS       Y14, Y13, Y13
+	VFMADD231PS  Y11, Y12, Y13
+	VMOVAPS      Y13, Y12
+	JMP          focusdone163
+
+focusnot4_163:
+	CMPQ         R8, $+6
+	JGE          focusnot5_163
+	VSQRTPS      Y10, Y11
+	VMULPS       Y10, Y10, Y13
+	VMOVAPS      Y13, Y14
+	VFMSUB231PS  Y10, Y10, Y14
+	VMOVAPS      Y10, Y15
+	VFNMADD231PS Y11, Y11, Y15
+	VMULPS       Y15, Y10, Y10
+	VFMADD231PS  consts<>+2144(SB), Y10, Y14
+	VMULPS       Y11, Y14, Y10
+	VFMADD231PS  Y11, Y13, Y10
+	VSQRTPS      Y12, Y11
+	VMULPS       Y12, Y12, Y13
+	VMOVAPS      Y13, Y14
+	VFMSUB231PS  Y12, Y12, Y14
+	VMOVAPS      Y12, Y15
+	VFNMADD231PS Y11, Y11, Y15
+	VMULPS       Y15, Y12, Y12
+	VFMADD231PS  consts<>+2144(SB), Y12, Y14
+	VMULPS       Y11, Y14, Y12
+	VFMADD231PS  Y11, Y13, Y12
+	JMP          focusdone163
+
+focusnot5_163:
+	CMPQ        R8, $+7
+	JGE         focusnot6_163
+	VMULPS      Y10, Y10, Y11
+	VMOVAPS     Y11, Y13
+	VFMSUB231PS Y10, Y10, Y13
+	VMULPS      Y10, Y13, Y13
+	VFMADD231PS Y10, Y11, Y13
+	VMOVAPS     Y13, Y10
+	VMULPS      Y12, Y12, Y11
+	VMOVAPS     Y11, Y13
+	VFMSUB231PS Y12, Y12, Y13
+	VMULPS      Y12, Y13, Y13
+	VFMADD231PS Y12, Y11, Y13
+	VMOVAPS     Y13, Y12
+	JMP         focusdone163
+
+focusnot6_163:
+	CMPQ        R8, $+8
+	JGE         focusnot7_163
+	VMULPS      Y10, Y10, Y11
+	VFMSUB213PS Y11, Y10, Y10
+	VADDPS      Y11, Y11, Y13
+	VMULPS      Y10, Y13, Y10
+	VFMADD231PS Y11, Y11, Y10
+	VMULPS      Y12, Y12, Y11
+	VFMSUB213PS Y11, Y12, Y12
+	VADDPS      Y11, Y11, Y13
+	VMULPS      Y12, Y13, Y12
+	VFMADD231PS Y11, Y11, Y12
+	JMP         focusdone163
+
+focusnot7_163:
+	CMPQ        R8, $+9
+	JGE         focusnot8_163
+	VMULPS      Y10, Y10, Y11
+	VMOVAPS     Y11, Y13
+	VFMSUB231PS Y10, Y10, Y13
+	VMULPS      Y11, Y11, Y14
+	VADDPS      Y11, Y11, Y15
+	VFMSUB213PS Y14, Y11, Y11
+	VFMADD231PS Y13, Y15, Y11
+	VMULPS      Y10, Y11, Y11
+	VFMADD231PS Y10, Y14, Y11
+	VMOVAPS     Y11, Y10
+	VMULPS      Y12, Y12, Y11
+	VMOVAPS     Y11, Y13
+	VFMSUB231PS Y12, Y12, Y13
+	VMULPS      Y11, Y11, Y14
+	VADDPS      Y11, Y11, Y15
+	VFMSUB213PS Y14, Y11, Y11
+	VFMADD231PS Y13, Y15, Y11
+	VMULPS      Y12, Y11, Y11
+	VFMADD231PS Y12, Y14, Y11
+	VMOVAPS     Y11, Y12
+	JMP         focusdone163
+
+focusnot8_163:
+	LEAQ         24(DI), R10
+	VMOVUPS      Y5, (SP)
+	VMOVUPS      Y11, 32(SP)
+	VMOVUPS      Y6, 64(SP)
+	VMOVUPS      Y4, 96(SP)
+	VMOVUPS      Y7, 128(SP)
+	VMOVUPS      Y13, 160(SP)
+	VMOVUPS      Y9, 192(SP)
+	VMOVUPS      Y8, 224(SP)
+	VMOVUPS      Y12, 256(SP)
+	VBROADCASTSS (R10), Y0
+	VBROADCASTSS 4(R10), Y1
+	VBROADCASTSS 8(R10), Y2
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y10, Y4
+	VPSRLD    $0x17, Y4, Y3
+	VPSRLD    $0x14, Y4, Y5
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y3, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS  consts<>+672(SB), Y6, Y4
+	VMULPS       consts<>+1344(SB), Y4, Y9
+	VMOVAPS      Y4, Y6
+	VFMADD231PS  Y9, Y4, Y6
+	VSUBPS       Y6, Y4, Y7
+	VFMADD231PS  Y9, Y4, Y7
+	VMULPS       Y4, Y4, Y9
+	VBROADCASTSS consts<>+1376(SB), Y10
+	VFMADD213PS  consts<>+1408(SB), Y4, Y10
+	VFMADD213PS  consts<>+1440(SB), Y4, Y10
+	VFMADD213PS  consts<>+1472(SB), Y4, Y10
+	VFMADD213PS  consts<>+1504(SB), Y4, Y10
+	VMULPS       Y4, Y9, Y4
+	VFMADD231PS  Y10, Y4, Y7
+	VADDPS       Y7, Y6, Y4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y5, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y5, Y5
+	VFMADD231PS Y5, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y1
+	VFMADD213PS  consts<>+1600(SB), Y0, Y1
+	VFMADD213PS  consts<>+1632(SB), Y0, Y1
+	VMULPS       Y0, Y0, Y2
+	VMULPS       Y1, Y2, Y1
+	VFMADD231PS  consts<>+160(SB), Y0, Y1
+	VPERMPS      pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS      pow_exp_lo<>+0(SB), Y4, Y2
+	VFMADD231PS  Y1, Y0, Y2
+
+	// times 2^k
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y4, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y10
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Y0
+	VPANDN       Y3, Y0, Y0
+	VPXOR        consts<>+1728(SB), Y4, Y1
+	VBROADCASTSS consts<>+1696(SB), Y2
+	VPANDN       Y1, Y2, Y1
+	VPOR         Y1, Y0, Y0
+	VPTEST       Y0, Y0
+	JNE          slowblock
+	VMOVUPS      (SP), Y5
+	VMOVUPS      32(SP), Y11
+	VMOVUPS      64(SP), Y6
+	VMOVUPS      96(SP), Y4
+	VMOVUPS      128(SP), Y7
+	VMOVUPS      160(SP), Y13
+	VMOVUPS      192(SP), Y9
+	VMOVUPS      224(SP), Y8
+	VMOVUPS      256(SP), Y12
+	VMOVUPS      Y5, (SP)
+	VMOVUPS      Y11, 32(SP)
+	VMOVUPS      Y6, 64(SP)
+	VMOVUPS      Y4, 96(SP)
+	VMOVUPS      Y7, 128(SP)
+	VMOVUPS      Y13, 160(SP)
+	VMOVUPS      Y9, 192(SP)
+	VMOVUPS      Y8, 224(SP)
+	VMOVUPS      Y10, 256(SP)
+	VBROADCASTSS (R10), Y0
+	VBROADCASTSS 4(R10), Y1
+	VBROADCASTSS 8(R10), Y2
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y12, Y4
+	VPSRLD    $0x17, Y4, Y3
+	VPSRLD    $0x14, Y4, Y5
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y3, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS  consts<>+672(SB), Y6, Y4
+	VMULPS       consts<>+1344(SB), Y4, Y9
+	VMOVAPS      Y4, Y6
+	VFMADD231PS  Y9, Y4, Y6
+	VSUBPS       Y6, Y4, Y7
+	VFMADD231PS  Y9, Y4, Y7
+	VMULPS       Y4, Y4, Y9
+	VBROADCASTSS consts<>+1376(SB), Y10
+	VFMADD213PS  consts<>+1408(SB), Y4, Y10
+	VFMADD213PS  consts<>+1440(SB), Y4, Y10
+	VFMADD213PS  consts<>+1472(SB), Y4, Y10
+	VFMADD213PS  consts<>+1504(SB), Y4, Y10
+	VMULPS       Y4, Y9, Y4
+	VFMADD231PS  Y10, Y4, Y7
+	VADDPS       Y7, Y6, Y4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y5, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y5, Y5
+	VFMADD231PS Y5, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y1
+	VFMADD213PS  consts<>+1600(SB), Y0, Y1
+	VFMADD213PS  consts<>+1632(SB), Y0, Y1
+	VMULPS       Y0, Y0, Y2
+	VMULPS       Y1, Y2, Y1
+	VFMADD231PS  consts<>+160(SB), Y0, Y1
+	VPERMPS      pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS      pow_exp_lo<>+0(SB), Y4, Y2
+	VFMADD231PS  Y1, Y0, Y2
+
+	// times 2^k
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y4, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y12
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Y0
+	VPANDN       Y3, Y0, Y0
+	VPXOR        consts<>+1728(SB), Y4, Y1
+	VBROADCASTSS consts<>+1696(SB), Y2
+	VPANDN       Y1, Y2, Y1
+	VPOR         Y1, Y0, Y0
+	VPTEST       Y0, Y0
+	JNE          slowblock
+	VMOVUPS      (SP), Y5
+	VMOVUPS      32(SP), Y11
+	VMOVUPS      64(SP), Y6
+	VMOVUPS      96(SP), Y4
+	VMOVUPS      128(SP), Y7
+	VMOVUPS      160(SP), Y13
+	VMOVUPS      192(SP), Y9
+	VMOVUPS      224(SP), Y8
+	VMOVUPS      256(SP), Y10
+	VBROADCASTSS consts<>+384(SB), Y0
+	VMOVUPS      exp_one<>+0(SB), Y1
+	VBROADCASTSS consts<>+1184(SB), Y2
+	VBROADCASTSS consts<>+128(SB), Y3
+
+focusdone163:
+	// loss = (alpha ce) q^gamma
+	VMULPS Y10, Y5, Y5
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Y11
+	VMULPS       Y10, Y6, Y6
+	VMULPS       Y6, Y11, Y6
+	VMULPS       Y4, Y6, Y4
+
+	// loss = (alpha ce) q^gamma
+	VMULPS Y12, Y7, Y6
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Y7
+	VMULPS       Y12, Y9, Y9
+	VMULPS       Y9, Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VMOVUPS      Y5, (CX)
+	VMOVUPS      Y4, (DX)
+	VMOVUPS      Y6, 32(CX)
+	VMOVUPS      Y7, 32(DX)
+
+nextblock:
+	ADDQ $+64, CX
+	ADDQ $+64, DX
+	ADDQ $+64, BX
+	ADDQ $+64, SI
+	ADDQ $-16, AX
+	CMPQ AX, $+16
+	JGE  block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVQ         $0x00000008, R10
+	MOVQ         AX, R11
+	CMPQ         R11, R10
+	CMOVQGT      R10, R11
+	NEGQ         R11
+	LEAQ         lane_mask<>+32(SB), R10
+	VMOVUPS      (R10)(R11*4), Y4
+	VMASKMOVPS   (BX), Y4, Y5
+	VBLENDVPS    Y4, Y5, Y0, Y5
+	VMASKMOVPS   (SI), Y4, Y6
+	VPXOR        Y7, Y7, Y7
+	VBLENDVPS    Y4, Y6, Y7, Y4
+	VBROADCASTSS 20(DI), Y6
+
+	// any |x| > limit, or NaN?
+	VPAND     consts<>+32(SB), Y5, Y7
+	VPCMPGTD  Y6, Y7, Y6
+	VMOVMSKPS Y6, R10
+	TESTL     R10, R10
+	JNE       slowvector
+
+	// any target but 0 and 1? y - y^2 is 0 for these
+	VMOVAPS      Y4, Y6
+	VFNMADD231PS Y4, Y4, Y6
+	VPTEST       Y6, Y6
+	JNE          othervector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR   Y2, Y5, Y6
+	VSUBPS consts<>+64(SB), Y6, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y3, Y7
+	VFMADD231PS consts<>+96(SB), Y6, Y7
+	VSUBPS      Y3, Y7, Y8
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y8, Y6
+	VFNMADD231PS consts<>+192(SB), Y8, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y8
+	VFMADD213PS  consts<>+256(SB), Y6, Y8
+	VFMADD213PS  consts<>+288(SB), Y6, Y8
+	VFMADD213PS  consts<>+320(SB), Y6, Y8
+	VFMADD213PS  consts<>+352(SB), Y8, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y7, Y1, Y8
+	VPSLLD      $0x15, Y7, Y7
+	VPADDD      Y7, Y8, Y7
+	VFMADD231PS Y6, Y7, Y7
+	VADDPS      Y0, Y7, Y6
+	VDIVPS      Y6, Y0, Y6
+	VMULPS      Y6, Y7, Y8
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VPSLLD    $0x02, Y4, Y9
+	VPAND     Y2, Y9, Y9
+	VPXOR     Y5, Y9, Y5
+	VBLENDVPS Y5, Y8, Y6, Y9
+	VBLENDVPS Y5, Y6, Y8, Y6
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS consts<>+1888(SB), Y8
+	VFMADD213PS  consts<>+1920(SB), Y7, Y8
+	VFMADD213PS  consts<>+1952(SB), Y7, Y8
+	VFMADD213PS  consts<>+1984(SB), Y7, Y8
+	VFMADD213PS  consts<>+2016(SB), Y7, Y8
+	VFMADD213PS  consts<>+2048(SB), Y7, Y8
+	VFMADD213PS  consts<>+2080(SB), Y7, Y8
+	VFMADD213PS  consts<>+2112(SB), Y7, Y8
+	VMULPS       Y8, Y7, Y8
+	VFMADD231PS  Y8, Y7, Y7
+
+	// ce = log1p(e) + max(v, 0)
+	VPXOR  Y8, Y8, Y8
+	VMAXPS Y8, Y5, Y5
+	VADDPS Y5, Y7, Y5
+
+	// D = q + gamma ce (1-q), with v's sign
+	VBROADCASTSS 8(DI), Y7
+	VMULPS       Y6, Y5, Y6
+	VFMADD213PS  Y9, Y6, Y7
+	VPSLLD       $0x02, Y4, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y7, Y6
+	VPSLLD       $0x02, Y4, Y4
+	VBROADCASTSS 12(DI), Y7
+	VBROADCASTSS 16(DI), Y8
+	VBLENDVPS    Y4, Y7, Y8, Y4
+	VMULPS       Y5, Y4, Y5
+	VMOVAPS      Y9, Y7
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_164
+	VMULPS Y7, Y7, Y7
+	JMP    focusdone164
+
+focusnot0_164:
+	CMPQ    R8, $+2
+	JGE     focusnot1_164
+	VMOVAPS Y0, Y7
+	JMP     focusdone164
+
+focusnot1_164:
+	CMPQ R8, $+3
+	JGE  focusnot2_164
+	JMP  focusdone164
+
+focusnot2_164:
+	CMPQ    R8, $+4
+	JGE     focusnot3_164
+	VSQRTPS Y7, Y7
+	JMP     focusdone164
+
+focusnot3_164:
+	CMPQ         R8, $+5
+	JGE          focusnot4_164
+	VSQRTPS      Y7, Y8
+	VMOVAPS      Y7, Y9
+	VFNMADD231PS Y8, Y8, Y9
+	VMULPS       consts<>+2144(SB), Y8, Y10
+	VMULPS       Y10, Y9, Y9
+	VFMADD231PS  Y8, Y7, Y9
+	VMOVAPS      Y9, Y7
+	JMP          focusdone164
+
+focusnot4_164:
+	CMPQ         R8, $+6
+	JGE          focusnot5_164
+	VSQRTPS      Y7, Y8
+	VMULPS       Y7, Y7, Y9
+	VMOVAPS      Y9, Y10
+	VFMSUB231PS  Y7, Y7, Y10
+	VMOVAPS      Y7, Y11
+	VFNMADD231PS Y8, Y8, Y11
+	VMULPS       Y11, Y7, Y7
+	VFMADD231PS  consts<>+2144(SB), Y7, Y10
+	VMULPS       Y8, Y10, Y7
+	VFMADD231PS  Y8, Y9, Y7
+	JMP          focusdone164
+
+focusnot5_164:
+	CMPQ        R8, $+7
+	JGE         focusnot6_164
+	VMULPS      Y7, Y7, Y8
+	VMOVAPS     Y8, Y9
+	VFMSUB231PS Y7, Y7, Y9
+	VMULPS      Y7, Y9, Y9
+	VFMADD231PS Y7, Y8, Y9
+	VMOVAPS     Y9, Y7
+	JMP         focusdone164
+
+focusnot6_164:
+	CMPQ        R8, $+8
+	JGE         focusnot7_164
+	VMULPS      Y7, Y7, Y8
+	VFMSUB213PS Y8, Y7, Y7
+	VADDPS      Y8, Y8, Y9
+	VMULPS      Y7, Y9, Y7
+	VFMADD231PS Y8, Y8, Y7
+	JMP         focusdone164
+
+focusnot7_164:
+	CMPQ        R8, $+9
+	JGE         focusnot8_164
+	VMULPS      Y7, Y7, Y8
+	VMOVAPS     Y8, Y9
+	VFMSUB231PS Y7, Y7, Y9
+	VMULPS      Y8, Y8, Y10
+	VADDPS      Y8, Y8, Y11
+	VFMSUB213PS Y10, Y8, Y8
+	VFMADD231PS Y9, Y11, Y8
+	VMULPS      Y7, Y8, Y8
+	VFMADD231PS Y7, Y10, Y8
+	VMOVAPS     Y8, Y7
+	JMP         focusdone164
+
+focusnot8_164:
+	LEAQ         24(DI), R10
+	VMOVUPS      Y5, (SP)
+	VMOVUPS      Y9, 32(SP)
+	VMOVUPS      Y4, 64(SP)
+	VMOVUPS      Y6, 96(SP)
+	VBROADCASTSS (R10), Y0
+	VBROADCASTSS 4(R10), Y1
+	VBROADCASTSS 8(R10), Y2
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y7, Y4
+	VPSRLD    $0x17, Y4, Y3
+	VPSRLD    $0x14, Y4, Y5
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y3, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS  consts<>+672(SB), Y6, Y4
+	VMULPS       consts<>+1344(SB), Y4, Y9
+	VMOVAPS      Y4, Y6
+	VFMADD231PS  Y9, Y4, Y6
+	VSUBPS       Y6, Y4, Y7
+	VFMADD231PS  Y9, Y4, Y7
+	VMULPS       Y4, Y4, Y9
+	VBROADCASTSS consts<>+1376(SB), Y10
+	VFMADD213PS  consts<>+1408(SB), Y4, Y10
+	VFMADD213PS  consts<>+1440(SB), Y4, Y10
+	VFMADD213PS  consts<>+1472(SB), Y4, Y10
+	VFMADD213PS  consts<>+1504(SB), Y4, Y10
+	VMULPS       Y4, Y9, Y4
+	VFMADD231PS  Y10, Y4, Y7
+	VADDPS       Y7, Y6, Y4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y5, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y5, Y5
+	VFMADD231PS Y5, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y1
+	VFMADD213PS  consts<>+1600(SB), Y0, Y1
+	VFMADD213PS  consts<>+1632(SB), Y0, Y1
+	VMULPS       Y0, Y0, Y2
+	VMULPS       Y1, Y2, Y1
+	VFMADD231PS  consts<>+160(SB), Y0, Y1
+	VPERMPS      pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS      pow_exp_lo<>+0(SB), Y4, Y2
+	VFMADD231PS  Y1, Y0, Y2
+
+	// times 2^k
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y4, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y7
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Y0
+	VPANDN       Y3, Y0, Y0
+	VPXOR        consts<>+1728(SB), Y4, Y1
+	VBROADCASTSS consts<>+1696(SB), Y2
+	VPANDN       Y1, Y2, Y1
+	VPOR         Y1, Y0, Y0
+	VPTEST       Y0, Y0
+	JNE          slowvector
+	VMOVUPS      (SP), Y5
+	VMOVUPS      32(SP), Y9
+	VMOVUPS      64(SP), Y4
+	VMOVUPS      96(SP), Y6
+	VBROADCASTSS consts<>+384(SB), Y0
+	VMOVUPS      exp_one<>+0(SB), Y1
+	VBROADCASTSS consts<>+1184(SB), Y2
+	VBROADCASTSS consts<>+128(SB), Y3
+
+focusdone164:
+	// loss = (alpha ce) q^gamma
+	VMULPS Y7, Y5, Y8
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Y5
+	VMULPS       Y7, Y4, Y4
+	VMULPS       Y4, Y5, Y4
+	VMULPS       Y6, Y4, Y4
+	CMPQ         AX, $+8
+	JLT          partless1
+	VMOVUPS      Y8, (CX)
+	JMP          partdone1
+
+partless1:
+	MOVQ         CX, R10
+	TESTQ        $0x00000004, AX
+	JEQ          partfour1
+	VMOVUPS      X8, (R10)
+	ADDQ         $+16, R10
+	VEXTRACTF128 $0x01, Y8, X8
+
+partfour1:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo1
+	VMOVLPS X8, (R10)
+	ADDQ    $+8, R10
+	VPSRLDQ $0x08, X8, X8
+
+parttwo1:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone1
+	VMOVSS X8, (R10)
+
+partdone1:
+	CMPQ    AX, $+8
+	JLT     partless2
+	VMOVUPS Y4, (DX)
+	JMP     partdone2
+
+partless2:
+	MOVQ         DX, R10
+	TESTQ        $0x00000004, AX
+	JEQ          partfour2
+	VMOVUPS      X4, (R10)
+	ADDQ         $+16, R10
+	VEXTRACTF128 $0x01, Y4, X4
+
+partfour2:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo2
+	VMOVLPS X4, (R10)
+	ADDQ    $+8, R10
+	VPSRLDQ $0x08, X4, X4
+
+parttwo2:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone2
+	VMOVSS X4, (R10)
+
+partdone2:
+nextvector:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $+32, BX
+	ADDQ $+32, SI
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
+otherblock:
+	VMOVUPS (BX), Y0
+	VMOVUPS (SI), Y1
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR   consts<>+1184(SB), Y0, Y2
+	VSUBPS consts<>+64(SB), Y2, Y2
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y3
+	VFMADD213PS  consts<>+128(SB), Y2, Y3
+	VSUBPS       consts<>+128(SB), Y3, Y4
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y4, Y2
+	VFNMADD231PS consts<>+192(SB), Y4, Y2
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y4
+	VFMADD213PS  consts<>+256(SB), Y2, Y4
+	VFMADD213PS  consts<>+288(SB), Y2, Y4
+	VFMADD213PS  consts<>+320(SB), Y2, Y4
+	VFMADD213PS  consts<>+352(SB), Y4, Y2
+
+	// 2^n T[j] (1 + p)
+	VMOVUPS      exp_one<>+0(SB), Y4
+	VPERMILPS    Y3, Y4, Y4
+	VPSLLD       $0x15, Y3, Y3
+	VPADDD       Y3, Y4, Y3
+	VFMADD231PS  Y2, Y3, Y3
+	VBROADCASTSS consts<>+384(SB), Y2
+	VADDPS       consts<>+384(SB), Y3, Y4
+	VDIVPS       Y4, Y2, Y2
+	VMULPS       Y2, Y3, Y4
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS consts<>+1888(SB), Y5
+	VFMADD213PS  consts<>+1920(SB), Y3, Y5
+	VFMADD213PS  consts<>+1952(SB), Y3, Y5
+	VFMADD213PS  consts<>+1984(SB), Y3, Y5
+	VFMADD213PS  consts<>+2016(SB), Y3, Y5
+	VFMADD213PS  consts<>+2048(SB), Y3, Y5
+	VFMADD213PS  consts<>+2080(SB), Y3, Y5
+	VFMADD213PS  consts<>+2112(SB), Y3, Y5
+	VMULPS       Y5, Y3, Y5
+	VFMADD231PS  Y5, Y3, Y3
+	VBLENDVPS    Y0, Y4, Y2, Y5
+	VBLENDVPS    Y0, Y2, Y4, Y2
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VBROADCASTSS consts<>+384(SB), Y4
+	VSUBPS       Y1, Y4, Y4
+	VBLENDVPS    Y0, Y1, Y4, Y6
+	VPAND        consts<>+32(SB), Y0, Y0
+	VFMADD231PS  Y0, Y6, Y3
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y1, Y2, Y0
+	VMOVAPS      Y0, Y6
+	VFMADD231PS  Y4, Y5, Y6
+	VBROADCASTSS 12(DI), Y7
+	VBROADCASTSS 16(DI), Y8
+	VMULPS       Y4, Y8, Y8
+	VFMADD231PS  Y1, Y7, Y8
+	VMULPS       Y3, Y8, Y7
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, consts<>+2144(SB), Y1, Y9
+	VBLENDVPS Y9, Y5, Y2, Y10
+	VDIVPS    Y6, Y10, Y10
+	VBLENDVPS Y9, Y2, Y5, Y2
+	VMULPS    Y10, Y2, Y2
+	VMULPS    Y2, Y3, Y2
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	VBROADCASTSS 8(DI), Y3
+	VBROADCASTSS consts<>+2208(SB), Y9
+	VFNMADD213PS consts<>+384(SB), Y9, Y1
+	VMULPS       Y1, Y3, Y1
+	VFMSUB231PS  Y4, Y5, Y0
+	VFMADD231PS  Y2, Y1, Y0
+	VMOVUPS      32(BX), Y1
+	VMOVUPS      32(SI), Y2
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR   consts<>+1184(SB), Y1, Y3
 	VSUBPS consts<>+64(SB), Y3, Y3
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -11658,645 +11833,1078 @@ othervector:
 	VFMADD213PS  consts<>+352(SB), Y5, Y3
 
 	// 2^n T[j] (1 + p)
-	VMOVUPS     exp_one<>+0(SB), Y5
-	VPERMILPS   Y4, Y5, Y5
-	VPSLLD      $0x15, Y4, Y4
-	VPADDD      Y4, Y5, Y4
-	VFMADD231PS Y3, Y4, Y4
-	VADDPS      Y0, Y4, Y3
-	VDIVPS      Y3, Y0, Y3
-	VMULPS      Y3, Y4, Y5
+	VMOVUPS      exp_one<>+0(SB), Y5
+	VPERMILPS    Y4, Y5, Y5
+	VPSLLD       $0x15, Y4, Y4
+	VPADDD       Y4, Y5, Y4
+	VFMADD231PS  Y3, Y4, Y4
+	VBROADCASTSS consts<>+384(SB), Y3
+	VADDPS       consts<>+384(SB), Y4, Y5
+	VDIVPS       Y5, Y3, Y3
+	VMULPS       Y3, Y4, Y5
 
 	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y6
-	VFMADD213PS  consts<>+1920(SB), Y4, Y6
-	VFMADD213PS  consts<>+1952(SB), Y4, Y6
-	VFMADD213PS  consts<>+1984(SB), Y4, Y6
-	VFMADD213PS  consts<>+2016(SB), Y4, Y6
-	VFMADD213PS  consts<>+2048(SB), Y4, Y6
-	VFMADD213PS  consts<>+2080(SB), Y4, Y6
-	VFMADD213PS  consts<>+2112(SB), Y4, Y6
-	VMULPS       Y6, Y4, Y6
-	VFMADD231PS  Y6, Y4, Y4
-	VBLENDVPS    Y2, Y5, Y3, Y6
-	VBLENDVPS    Y2, Y3, Y5, Y3
+	VBROADCASTSS consts<>+1888(SB), Y9
+	VFMADD213PS  consts<>+1920(SB), Y4, Y9
+	VFMADD213PS  consts<>+1952(SB), Y4, Y9
+	VFMADD213PS  consts<>+1984(SB), Y4, Y9
+	VFMADD213PS  consts<>+2016(SB), Y4, Y9
+	VFMADD213PS  consts<>+2048(SB), Y4, Y9
+	VFMADD213PS  consts<>+2080(SB), Y4, Y9
+	VFMADD213PS  consts<>+2112(SB), Y4, Y9
+	VMULPS       Y9, Y4, Y9
+	VFMADD231PS  Y9, Y4, Y4
+	VBLENDVPS    Y1, Y5, Y3, Y9
+	VBLENDVPS    Y1, Y3, Y5, Y3
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y1, Y0, Y5
-	VBLENDVPS   Y2, Y1, Y5, Y7
-	VPAND       consts<>+32(SB), Y2, Y2
-	VFMADD231PS Y2, Y7, Y4
+	VBROADCASTSS consts<>+384(SB), Y5
+	VSUBPS       Y2, Y5, Y5
+	VBLENDVPS    Y1, Y2, Y5, Y10
+	VPAND        consts<>+32(SB), Y1, Y1
+	VFMADD231PS  Y1, Y10, Y4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y1, Y3, Y2
-	VMOVAPS      Y2, Y7
-	VFMADD231PS  Y5, Y6, Y7
-	VBROADCASTSS 12(DI), Y8
-	VBROADCASTSS 16(DI), Y9
-	VMULPS       Y5, Y9, Y9
-	VFMADD231PS  Y1, Y8, Y9
-	VMULPS       Y4, Y9, Y8
+	VMULPS       Y2, Y3, Y1
+	VMOVAPS      Y1, Y10
+	VFMADD231PS  Y5, Y9, Y10
+	VBROADCASTSS 12(DI), Y11
+	VBROADCASTSS 16(DI), Y12
+	VMULPS       Y5, Y12, Y12
+	VFMADD231PS  Y2, Y11, Y12
+	VMULPS       Y4, Y12, Y11
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, consts<>+2144(SB), Y1, Y10
-	VBLENDVPS Y10, Y6, Y3, Y11
-	VDIVPS    Y7, Y11, Y11
-	VBLENDVPS Y10, Y3, Y6, Y3
-	VMULPS    Y11, Y3, Y3
+	VCMPPS    $0x11, consts<>+2144(SB), Y2, Y13
+	VBLENDVPS Y13, Y9, Y3, Y14
+	VDIVPS    Y10, Y14, Y14
+	VBLENDVPS Y13, Y3, Y9, Y3
+	VMULPS    Y14, Y3, Y3
 	VMULPS    Y3, Y4, Y3
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
 	VBROADCASTSS 8(DI), Y4
-	VFNMADD132PS consts<>+2208(SB), Y0, Y1
-	VMULPS       Y1, Y4, Y1
-	VFMSUB231PS  Y5, Y6, Y2
-	VFMADD231PS  Y3, Y1, Y2
-	VMOVAPS      Y7, Y1
+	VBROADCASTSS consts<>+2208(SB), Y13
+	VFNMADD213PS consts<>+384(SB), Y13, Y2
+	VMULPS       Y2, Y4, Y2
+	VFMSUB231PS  Y5, Y9, Y1
+	VFMADD231PS  Y3, Y2, Y1
+	VMOVAPS      Y6, Y2
+	VMOVAPS      Y10, Y3
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_370
-	VMULPS Y1, Y1, Y1
-	JMP    focusdone370
+	JGE    focusnot0_165
+	VMULPS Y2, Y2, Y2
+	VMULPS Y3, Y3, Y3
+	JMP    focusdone165
 
-focusnot0_370:
-	CMPQ    R8, $+2
-	JGE     focusnot1_370
-	VMOVAPS Y0, Y1
-	JMP     focusdone370
+focusnot0_165:
+	CMPQ         R8, $+2
+	JGE          focusnot1_165
+	VBROADCASTSS consts<>+384(SB), Y2
+	VBROADCASTSS consts<>+384(SB), Y3
+	JMP          focusdone165
 
-focusnot1_370:
+focusnot1_165:
 	CMPQ R8, $+3
-	JGE  focusnot2_370
-	JMP  focusdone370
+	JGE  focusnot2_165
+	JMP  focusdone165
 
-focusnot2_370:
+focusnot2_165:
 	CMPQ    R8, $+4
-	JGE     focusnot3_370
-	VSQRTPS Y1, Y1
-	JMP     focusdone370
+	JGE     focusnot3_165
+	VSQRTPS Y2, Y2
+	VSQRTPS Y3, Y3
+	JMP     focusdone165
 
-focusnot3_370:
+focusnot3_165:
 	CMPQ         R8, $+5
-	JGE          focusnot4_370
-	VSQRTPS      Y1, Y3
-	VMOVAPS      Y1, Y4
-	VFNMADD231PS Y3, Y3, Y4
-	VMULPS       consts<>+2144(SB), Y3, Y5
-	VMULPS       Y5, Y4, Y4
-	VFMADD231PS  Y3, Y1, Y4
-	VMOVAPS      Y4, Y1
-	JMP          focusdone370
+	JGE          focusnot4_165
+	VSQRTPS      Y2, Y4
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS Y4, Y4, Y5
+	VMULPS       consts<>+2144(SB), Y4, Y6
+	VMULPS       Y6, Y5, Y5
+	VFMADD231PS  Y4, Y2, Y5
+	VMOVAPS      Y5, Y2
+	VSQRTPS      Y3, Y4
+	VMOVAPS      Y3, Y5
+	VFNMADD231PS Y4, Y4, Y5
+	VMULPS       consts<>+2144(SB), Y4, Y6
+	VMULPS       Y6, Y5, Y5
+	VFMADD231PS  Y4, Y3, Y5
+	VMOVAPS      Y5, Y3
+	JMP          focusdone165
 
-focusnot4_370:
+focusnot4_165:
 	CMPQ         R8, $+6
-	JGE          focusnot5_370
-	VSQRTPS      Y1, Y3
-	VMULPS       Y1, Y1, Y4
-	VMOVAPS      Y4, Y5
-	VFMSUB231PS  Y1, Y1, Y5
-	VMOVAPS      Y1, Y6
-	VFNMADD231PS Y3, Y3, Y6
-	VMULPS       Y6, Y1, Y1
-	VFMADD231PS  consts<>+2144(SB), Y1, Y5
-	VMULPS       Y3, Y5, Y1
-	VFMADD231PS  Y3, Y4, Y1
-	JMP          focusdone370
+	JGE          focusnot5_165
+	VSQRTPS      Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VMOVAPS      Y5, Y6
+	VFMSUB231PS  Y2, Y2, Y6
+	VMOVAPS      Y2, Y9
+	VFNMADD231PS Y4, Y4, Y9
+	VMULPS       Y9, Y2, Y2
+	VFMADD231PS  consts<>+2144(SB), Y2, Y6
+	VMULPS       Y4, Y6, Y2
+	VFMADD231PS  Y4, Y5, Y2
+	VSQRTPS      Y3, Y4
+	VMULPS       Y3, Y3, Y5
+	VMOVAPS      Y5, Y6
+	VFMSUB231PS  Y3, Y3, Y6
+	VMOVAPS      Y3, Y9
+	VFNMADD231PS Y4, Y4, Y9
+	VMULPS       Y9, Y3, Y3
+	VFMADD231PS  consts<>+2144(SB), Y3, Y6
+	VMULPS       Y4, Y6, Y3
+	VFMADD231PS  Y4, Y5, Y3
+	JMP          focusdone165
 
-focusnot5_370:
+focusnot5_165:
 	CMPQ        R8, $+7
-	JGE         focusnot6_370
-	VMULPS      Y1, Y1, Y3
-	VMOVAPS     Y3, Y4
-	VFMSUB231PS Y1, Y1, Y4
-	VMULPS      Y1, Y4, Y4
-	VFMADD231PS Y1, Y3, Y4
-	VMOVAPS     Y4, Y1
-	JMP         focusdone370
+	JGE         focusnot6_165
+	VMULPS      Y2, Y2, Y4
+	VMOVAPS     Y4, Y5
+	VFMSUB231PS Y2, Y2, Y5
+	VMULPS      Y2, Y5, Y5
+	VFMADD231PS Y2, Y4, Y5
+	VMOVAPS     Y5, Y2
+	VMULPS      Y3, Y3, Y4
+	VMOVAPS     Y4, Y5
+	VFMSUB231PS Y3, Y3, Y5
+	VMULPS      Y3, Y5, Y5
+	VFMADD231PS Y3, Y4, Y5
+	VMOVAPS     Y5, Y3
+	JMP         focusdone165
 
-focusnot6_370:
+focusnot6_165:
 	CMPQ        R8, $+8
-	JGE         focusnot7_370
-	VMULPS      Y1, Y1, Y3
-	VFMSUB213PS Y3, Y1, Y1
-	VADDPS      Y3, Y3, Y4
-	VMULPS      Y1, Y4, Y1
-	VFMADD231PS Y3, Y3, Y1
-	JMP         focusdone370
+	JGE         focusnot7_165
+	VMULPS      Y2, Y2, Y4
+	VFMSUB213PS Y4, Y2, Y2
+	VADDPS      Y4, Y4, Y5
+	VMULPS      Y2, Y5, Y2
+	VFMADD231PS Y4, Y4, Y2
+	VMULPS      Y3, Y3, Y4
+	VFMSUB213PS Y4, Y3, Y3
+	VADDPS      Y4, Y4, Y5
+	VMULPS      Y3, Y5, Y3
+	VFMADD231PS Y4, Y4, Y3
+	JMP         focusdone165
 
-focusnot7_370:
+focusnot7_165:
 	CMPQ        R8, $+9
-	JGE         focusnot8_370
-	VMULPS      Y1, Y1, Y3
-	VMOVAPS     Y3, Y4
-	VFMSUB231PS Y1, Y1, Y4
-	VMULPS      Y3, Y3, Y5
-	VADDPS      Y3, Y3, Y6
-	VFMSUB213PS Y5, Y3, Y3
-	VFMADD231PS Y4, Y6, Y3
-	VMULPS      Y1, Y3, Y3
-	VFMADD231PS Y1, Y5, Y3
-	VMOVAPS     Y3, Y1
-	JMP         focusdone370
+	JGE         focusnot8_165
+	VMULPS      Y2, Y2, Y4
+	VMOVAPS     Y4, Y5
+	VFMSUB231PS Y2, Y2, Y5
+	VMULPS      Y4, Y4, Y6
+	VADDPS      Y4, Y4, Y9
+	VFMSUB213PS Y6, Y4, Y4
+	VFMADD231PS Y5, Y9, Y4
+	VMULPS      Y2, Y4, Y4
+	VFMADD231PS Y2, Y6, Y4
+	VMOVAPS     Y4, Y2
+	VMULPS      Y3, Y3, Y4
+	VMOVAPS     Y4, Y5
+	VFMSUB231PS Y3, Y3, Y5
+	VMULPS      Y4, Y4, Y6
+	VADDPS      Y4, Y4, Y9
+	VFMSUB213PS Y6, Y4, Y4
+	VFMADD231PS Y5, Y9, Y4
+	VMULPS      Y3, Y4, Y4
+	VFMADD231PS Y3, Y6, Y4
+	VMOVAPS     Y4, Y3
+	JMP         focusdone165
 
-focusnot8_370:
+focusnot8_165:
 	LEAQ         24(DI), R10
-	VMOVUPS      Y8, (SP)
-	VMOVUPS      Y7, 32(SP)
-	VMOVUPS      Y9, 64(SP)
-	VMOVUPS      Y2, 96(SP)
-	VBROADCASTSS (R10), Y2
-	VBROADCASTSS 4(R10), Y3
-	VBROADCASTSS 8(R10), Y4
+	VMOVUPS      Y7, (SP)
+	VMOVUPS      Y6, 32(SP)
+	VMOVUPS      Y8, 64(SP)
+	VMOVUPS      Y0, 96(SP)
+	VMOVUPS      Y11, 128(SP)
+	VMOVUPS      Y10, 160(SP)
+	VMOVUPS      Y12, 192(SP)
+	VMOVUPS      Y1, 224(SP)
+	VMOVUPS      Y3, 256(SP)
+	VBROADCASTSS (R10), Y0
+	VBROADCASTSS 4(R10), Y1
+	VBROADCASTSS 8(R10), Y3
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y1, Y6
-	VPSRLD    $0x17, Y6, Y5
-	VPSRLD    $0x14, Y6, Y1
-	VPAND     consts<>+1280(SB), Y6, Y6
-	VPADDD    consts<>+1312(SB), Y6, Y6
-	VCVTDQ2PS Y5, Y9
+	VPSUBD    consts<>+1248(SB), Y2, Y5
+	VPSRLD    $0x17, Y5, Y4
+	VPSRLD    $0x14, Y5, Y2
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y4, Y8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y1, Y7
-	VFMADD213PS  consts<>+672(SB), Y7, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y10
-	VMOVAPS      Y6, Y7
-	VFMADD231PS  Y10, Y6, Y7
-	VSUBPS       Y7, Y6, Y8
-	VFMADD231PS  Y10, Y6, Y8
-	VMULPS       Y6, Y6, Y10
-	VBROADCASTSS consts<>+1376(SB), Y11
-	VFMADD213PS  consts<>+1408(SB), Y6, Y11
-	VFMADD213PS  consts<>+1440(SB), Y6, Y11
-	VFMADD213PS  consts<>+1472(SB), Y6, Y11
-	VFMADD213PS  consts<>+1504(SB), Y6, Y11
-	VMULPS       Y6, Y10, Y6
-	VFMADD231PS  Y11, Y6, Y8
-	VADDPS       Y8, Y7, Y6
+	VPERMPS      pow_r<>+0(SB), Y2, Y6
+	VFMADD213PS  consts<>+672(SB), Y6, Y5
+	VMULPS       consts<>+1344(SB), Y5, Y9
+	VMOVAPS      Y5, Y6
+	VFMADD231PS  Y9, Y5, Y6
+	VSUBPS       Y6, Y5, Y7
+	VFMADD231PS  Y9, Y5, Y7
+	VMULPS       Y5, Y5, Y9
+	VBROADCASTSS consts<>+1376(SB), Y10
+	VFMADD213PS  consts<>+1408(SB), Y5, Y10
+	VFMADD213PS  consts<>+1440(SB), Y5, Y10
+	VFMADD213PS  consts<>+1472(SB), Y5, Y10
+	VFMADD213PS  consts<>+1504(SB), Y5, Y10
+	VMULPS       Y5, Y9, Y5
+	VFMADD231PS  Y10, Y5, Y7
+	VADDPS       Y7, Y6, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y1, Y10
-	VADDPS      Y10, Y9, Y9
-	VMULPS      Y9, Y2, Y10
-	VFMSUB213PS Y10, Y2, Y9
-	VFMADD213PS Y10, Y3, Y6
+	VPERMPS     pow_th<>+0(SB), Y2, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y6
-	VSUBPS      consts<>+1536(SB), Y6, Y11
-	VSUBPS      Y11, Y10, Y10
-	VFMADD231PS Y7, Y3, Y10
-	VPERMPS     pow_tl<>+0(SB), Y1, Y1
-	VFMADD231PS Y1, Y2, Y9
-	VFMADD231PS Y7, Y4, Y9
-	VFMADD231PS Y8, Y3, Y9
-	VADDPS      Y9, Y10, Y1
+	VADDPS      consts<>+1536(SB), Y5, Y5
+	VSUBPS      consts<>+1536(SB), Y5, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y2, Y2
+	VFMADD231PS Y2, Y0, Y8
+	VFMADD231PS Y6, Y3, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y2
-	VFMADD213PS  consts<>+1600(SB), Y1, Y2
-	VFMADD213PS  consts<>+1632(SB), Y1, Y2
-	VMULPS       Y1, Y1, Y3
-	VMULPS       Y2, Y3, Y2
-	VFMADD231PS  consts<>+160(SB), Y1, Y2
-	VPERMPS      pow_exp_hi<>+0(SB), Y6, Y1
-	VPERMPS      pow_exp_lo<>+0(SB), Y6, Y3
-	VFMADD231PS  Y2, Y1, Y3
+	VBROADCASTSS consts<>+1568(SB), Y1
+	VFMADD213PS  consts<>+1600(SB), Y0, Y1
+	VFMADD213PS  consts<>+1632(SB), Y0, Y1
+	VMULPS       Y0, Y0, Y2
+	VMULPS       Y1, Y2, Y1
+	VFMADD231PS  consts<>+160(SB), Y0, Y1
+	VPERMPS      pow_exp_hi<>+0(SB), Y5, Y0
+	VPERMPS      pow_exp_lo<>+0(SB), Y5, Y2
+	VFMADD231PS  Y1, Y0, Y2
 
 	// times 2^k
-	VADDPS Y3, Y1, Y1
-	VPSLLD $0x14, Y6, Y2
-	VPAND  consts<>+640(SB), Y2, Y2
-	VPADDD Y2, Y1, Y1
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y5, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y2
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Y2
-	VPANDN       Y5, Y2, Y2
-	VPXOR        consts<>+1728(SB), Y6, Y3
-	VBROADCASTSS consts<>+1696(SB), Y4
-	VPANDN       Y3, Y4, Y3
-	VPOR         Y3, Y2, Y2
-	VPTEST       Y2, Y2
-	JNE          slowvector
-	VMOVUPS      (SP), Y8
-	VMOVUPS      32(SP), Y7
-	VMOVUPS      64(SP), Y9
-	VMOVUPS      96(SP), Y2
+	VBROADCASTSS consts<>+1664(SB), Y0
+	VPANDN       Y4, Y0, Y0
+	VPXOR        consts<>+1728(SB), Y5, Y1
+	VBROADCASTSS consts<>+1696(SB), Y3
+	VPANDN       Y1, Y3, Y1
+	VPOR         Y1, Y0, Y0
+	VPTEST       Y0, Y0
+	JNE          slowblock
+	VMOVUPS      (SP), Y7
+	VMOVUPS      32(SP), Y6
+	VMOVUPS      64(SP), Y8
+	VMOVUPS      96(SP), Y0
+	VMOVUPS      128(SP), Y11
+	VMOVUPS      160(SP), Y10
+	VMOVUPS      192(SP), Y12
+	VMOVUPS      224(SP), Y1
+	VMOVUPS      256(SP), Y3
+	VMOVUPS      Y7, (SP)
+	VMOVUPS      Y6, 32(SP)
+	VMOVUPS      Y8, 64(SP)
+	VMOVUPS      Y0, 96(SP)
+	VMOVUPS      Y11, 128(SP)
+	VMOVUPS      Y10, 160(SP)
+	VMOVUPS      Y12, 192(SP)
+	VMOVUPS      Y1, 224(SP)
+	VMOVUPS      Y2, 256(SP)
+	VBROADCASTSS (R10), Y0
+	VBROADCASTSS 4(R10), Y1
+	VBROADCASTSS 8(R10), Y2
 
-focusdone370:
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y3, Y5
+	VPSRLD    $0x17, Y5, Y4
+	VPSRLD    $0x14, Y5, Y3
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y4, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y3, Y6
+	VFMADD213PS  consts<>+672(SB), Y6, Y5
+	VMULPS       consts<>+1344(SB), Y5, Y9
+	VMOVAPS      Y5, Y6
+	VFMADD231PS  Y9, Y5, Y6
+	VSUBPS       Y6, Y5, Y7
+	VFMADD231PS  Y9, Y5, Y7
+	VMULPS       Y5, Y5, Y9
+	VBROADCASTSS consts<>+1376(SB), Y10
+	VFMADD213PS  consts<>+1408(SB), Y5, Y10
+	VFMADD213PS  consts<>+1440(SB), Y5, Y10
+	VFMADD213PS  consts<>+1472(SB), Y5, Y10
+	VFMADD213PS  consts<>+1504(SB), Y5, Y10
+	VMULPS       Y5, Y9, Y5
+	VFMADD231PS  Y10, Y5, Y7
+	VADDPS       Y7, Y6, Y5
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y3, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y5
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y5, Y5
+	VSUBPS      consts<>+1536(SB), Y5, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y3, Y3
+	VFMADD231PS Y3, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y1
+	VFMADD213PS  consts<>+1600(SB), Y0, Y1
+	VFMADD213PS  consts<>+1632(SB), Y0, Y1
+	VMULPS       Y0, Y0, Y2
+	VMULPS       Y1, Y2, Y1
+	VFMADD231PS  consts<>+160(SB), Y0, Y1
+	VPERMPS      pow_exp_hi<>+0(SB), Y5, Y0
+	VPERMPS      pow_exp_lo<>+0(SB), Y5, Y2
+	VFMADD231PS  Y1, Y0, Y2
+
+	// times 2^k
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y5, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y3
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Y0
+	VPANDN       Y4, Y0, Y0
+	VPXOR        consts<>+1728(SB), Y5, Y1
+	VBROADCASTSS consts<>+1696(SB), Y2
+	VPANDN       Y1, Y2, Y1
+	VPOR         Y1, Y0, Y0
+	VPTEST       Y0, Y0
+	JNE          slowblock
+	VMOVUPS      (SP), Y7
+	VMOVUPS      32(SP), Y6
+	VMOVUPS      64(SP), Y8
+	VMOVUPS      96(SP), Y0
+	VMOVUPS      128(SP), Y11
+	VMOVUPS      160(SP), Y10
+	VMOVUPS      192(SP), Y12
+	VMOVUPS      224(SP), Y1
+	VMOVUPS      256(SP), Y2
+
+focusdone165:
 	// loss = (alpha ce) q^gamma
-	VMULPS Y1, Y8, Y4
+	VMULPS Y2, Y7, Y4
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y3
-	VMULPS       Y1, Y9, Y1
+	VBROADCASTSS (R9), Y5
+	VMULPS       Y2, Y8, Y2
+	VMULPS       Y2, Y5, Y2
+	VMULPS       Y0, Y2, Y0
+
+	// loss = (alpha ce) q^gamma
+	VMULPS Y3, Y11, Y2
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Y5
+	VMULPS       Y3, Y12, Y3
+	VMULPS       Y3, Y5, Y3
 	VMULPS       Y1, Y3, Y1
-	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y0, (DX)
+	VMOVUPS      Y2, 32(CX)
+	VMOVUPS      Y1, 32(DX)
+	VBROADCASTSS consts<>+384(SB), Y0
+	VMOVUPS      exp_one<>+0(SB), Y1
+	VBROADCASTSS consts<>+1184(SB), Y2
+	VBROADCASTSS consts<>+128(SB), Y3
+	JMP          nextblock
+
+othervector:
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR   consts<>+1184(SB), Y5, Y0
+	VSUBPS consts<>+64(SB), Y0, Y0
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y1
+	VFMADD213PS  consts<>+128(SB), Y0, Y1
+	VSUBPS       consts<>+128(SB), Y1, Y2
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y2, Y0
+	VFNMADD231PS consts<>+192(SB), Y2, Y0
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y2
+	VFMADD213PS  consts<>+256(SB), Y0, Y2
+	VFMADD213PS  consts<>+288(SB), Y0, Y2
+	VFMADD213PS  consts<>+320(SB), Y0, Y2
+	VFMADD213PS  consts<>+352(SB), Y2, Y0
+
+	// 2^n T[j] (1 + p)
+	VMOVUPS      exp_one<>+0(SB), Y2
+	VPERMILPS    Y1, Y2, Y2
+	VPSLLD       $0x15, Y1, Y1
+	VPADDD       Y1, Y2, Y1
+	VFMADD231PS  Y0, Y1, Y1
+	VBROADCASTSS consts<>+384(SB), Y0
+	VADDPS       consts<>+384(SB), Y1, Y2
+	VDIVPS       Y2, Y0, Y0
+	VMULPS       Y0, Y1, Y2
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS consts<>+1888(SB), Y3
+	VFMADD213PS  consts<>+1920(SB), Y1, Y3
+	VFMADD213PS  consts<>+1952(SB), Y1, Y3
+	VFMADD213PS  consts<>+1984(SB), Y1, Y3
+	VFMADD213PS  consts<>+2016(SB), Y1, Y3
+	VFMADD213PS  consts<>+2048(SB), Y1, Y3
+	VFMADD213PS  consts<>+2080(SB), Y1, Y3
+	VFMADD213PS  consts<>+2112(SB), Y1, Y3
+	VMULPS       Y3, Y1, Y3
+	VFMADD231PS  Y3, Y1, Y1
+	VBLENDVPS    Y5, Y2, Y0, Y3
+	VBLENDVPS    Y5, Y0, Y2, Y0
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VBROADCASTSS consts<>+384(SB), Y2
+	VSUBPS       Y4, Y2, Y2
+	VBLENDVPS    Y5, Y4, Y2, Y6
+	VPAND        consts<>+32(SB), Y5, Y5
+	VFMADD231PS  Y5, Y6, Y1
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y4, Y0, Y5
+	VMOVAPS      Y5, Y6
+	VFMADD231PS  Y2, Y3, Y6
+	VBROADCASTSS 12(DI), Y7
+	VBROADCASTSS 16(DI), Y8
+	VMULPS       Y2, Y8, Y8
+	VFMADD231PS  Y4, Y7, Y8
+	VMULPS       Y1, Y8, Y7
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, consts<>+2144(SB), Y4, Y9
+	VBLENDVPS Y9, Y3, Y0, Y10
+	VDIVPS    Y6, Y10, Y10
+	VBLENDVPS Y9, Y0, Y3, Y0
+	VMULPS    Y10, Y0, Y0
+	VMULPS    Y0, Y1, Y0
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	VBROADCASTSS 8(DI), Y1
+	VBROADCASTSS consts<>+2208(SB), Y9
+	VFNMADD213PS consts<>+384(SB), Y9, Y4
+	VMULPS       Y4, Y1, Y1
+	VFMSUB231PS  Y2, Y3, Y5
+	VFMADD231PS  Y0, Y1, Y5
+	VMOVAPS      Y6, Y0
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_166
+	VMULPS Y0, Y0, Y0
+	JMP    focusdone166
+
+focusnot0_166:
+	CMPQ         R8, $+2
+	JGE          focusnot1_166
+	VBROADCASTSS consts<>+384(SB), Y0
+	JMP          focusdone166
+
+focusnot1_166:
+	CMPQ R8, $+3
+	JGE  focusnot2_166
+	JMP  focusdone166
+
+focusnot2_166:
+	CMPQ    R8, $+4
+	JGE     focusnot3_166
+	VSQRTPS Y0, Y0
+	JMP     focusdone166
+
+focusnot3_166:
+	CMPQ         R8, $+5
+	JGE          focusnot4_166
+	VSQRTPS      Y0, Y1
+	VMOVAPS      Y0, Y2
+	VFNMADD231PS Y1, Y1, Y2
+	VMULPS       consts<>+2144(SB), Y1, Y3
+	VMULPS       Y3, Y2, Y2
+	VFMADD231PS  Y1, Y0, Y2
+	VMOVAPS      Y2, Y0
+	JMP          focusdone166
+
+focusnot4_166:
+	CMPQ         R8, $+6
+	JGE          focusnot5_166
+	VSQRTPS      Y0, Y1
+	VMULPS       Y0, Y0, Y2
+	VMOVAPS      Y2, Y3
+	VFMSUB231PS  Y0, Y0, Y3
+	VMOVAPS      Y0, Y4
+	VFNMADD231PS Y1, Y1, Y4
+	VMULPS       Y4, Y0, Y0
+	VFMADD231PS  consts<>+2144(SB), Y0, Y3
+	VMULPS       Y1, Y3, Y0
+	VFMADD231PS  Y1, Y2, Y0
+	JMP          focusdone166
+
+focusnot5_166:
+	CMPQ        R8, $+7
+	JGE         focusnot6_166
+	VMULPS      Y0, Y0, Y1
+	VMOVAPS     Y1, Y2
+	VFMSUB231PS Y0, Y0, Y2
+	VMULPS      Y0, Y2, Y2
+	VFMADD231PS Y0, Y1, Y2
+	VMOVAPS     Y2, Y0
+	JMP         focusdone166
+
+focusnot6_166:
+	CMPQ        R8, $+8
+	JGE         focusnot7_166
+	VMULPS      Y0, Y0, Y1
+	VFMSUB213PS Y1, Y0, Y0
+	VADDPS      Y1, Y1, Y2
+	VMULPS      Y0, Y2, Y0
+	VFMADD231PS Y1, Y1, Y0
+	JMP         focusdone166
+
+focusnot7_166:
+	CMPQ        R8, $+9
+	JGE         focusnot8_166
+	VMULPS      Y0, Y0, Y1
+	VMOVAPS     Y1, Y2
+	VFMSUB231PS Y0, Y0, Y2
+	VMULPS      Y1, Y1, Y3
+	VADDPS      Y1, Y1, Y4
+	VFMSUB213PS Y3, Y1, Y1
+	VFMADD231PS Y2, Y4, Y1
+	VMULPS      Y0, Y1, Y1
+	VFMADD231PS Y0, Y3, Y1
+	VMOVAPS     Y1, Y0
+	JMP         focusdone166
+
+focusnot8_166:
+	LEAQ         24(DI), R10
+	VMOVUPS      Y7, (SP)
+	VMOVUPS      Y6, 32(SP)
+	VMOVUPS      Y8, 64(SP)
+	VMOVUPS      Y5, 96(SP)
+	VBROADCASTSS (R10), Y1
+	VBROADCASTSS 4(R10), Y2
+	VBROADCASTSS 8(R10), Y3
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y0, Y5
+	VPSRLD    $0x17, Y5, Y4
+	VPSRLD    $0x14, Y5, Y0
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y4, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y0, Y6
+	VFMADD213PS  consts<>+672(SB), Y6, Y5
+	VMULPS       consts<>+1344(SB), Y5, Y9
+	VMOVAPS      Y5, Y6
+	VFMADD231PS  Y9, Y5, Y6
+	VSUBPS       Y6, Y5, Y7
+	VFMADD231PS  Y9, Y5, Y7
+	VMULPS       Y5, Y5, Y9
+	VBROADCASTSS consts<>+1376(SB), Y10
+	VFMADD213PS  consts<>+1408(SB), Y5, Y10
+	VFMADD213PS  consts<>+1440(SB), Y5, Y10
+	VFMADD213PS  consts<>+1472(SB), Y5, Y10
+	VFMADD213PS  consts<>+1504(SB), Y5, Y10
+	VMULPS       Y5, Y9, Y5
+	VFMADD231PS  Y10, Y5, Y7
+	VADDPS       Y7, Y6, Y5
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y0, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y1, Y9
+	VFMSUB213PS Y9, Y1, Y8
+	VFMADD213PS Y9, Y2, Y5
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y5, Y5
+	VSUBPS      consts<>+1536(SB), Y5, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y2, Y9
+	VPERMPS     pow_tl<>+0(SB), Y0, Y0
+	VFMADD231PS Y0, Y1, Y8
+	VFMADD231PS Y6, Y3, Y8
+	VFMADD231PS Y7, Y2, Y8
+	VADDPS      Y8, Y9, Y0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y1
+	VFMADD213PS  consts<>+1600(SB), Y0, Y1
+	VFMADD213PS  consts<>+1632(SB), Y0, Y1
+	VMULPS       Y0, Y0, Y2
+	VMULPS       Y1, Y2, Y1
+	VFMADD231PS  consts<>+160(SB), Y0, Y1
+	VPERMPS      pow_exp_hi<>+0(SB), Y5, Y0
+	VPERMPS      pow_exp_lo<>+0(SB), Y5, Y2
+	VFMADD231PS  Y1, Y0, Y2
+
+	// times 2^k
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y5, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y0
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Y1
+	VPANDN       Y4, Y1, Y1
+	VPXOR        consts<>+1728(SB), Y5, Y2
+	VBROADCASTSS consts<>+1696(SB), Y3
+	VPANDN       Y2, Y3, Y2
+	VPOR         Y2, Y1, Y1
+	VPTEST       Y1, Y1
+	JNE          slowvector
+	VMOVUPS      (SP), Y7
+	VMOVUPS      32(SP), Y6
+	VMOVUPS      64(SP), Y8
+	VMOVUPS      96(SP), Y5
+
+focusdone166:
+	// loss = (alpha ce) q^gamma
+	VMULPS Y0, Y7, Y2
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Y1
+	VMULPS       Y0, Y8, Y0
+	VMULPS       Y0, Y1, Y0
+	VMULPS       Y5, Y0, Y0
 	CMPQ         AX, $+8
 	JLT          partless3
-	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y2, (CX)
 	JMP          partdone3
 
 partless3:
 	MOVQ         CX, R10
 	TESTQ        $0x00000004, AX
 	JEQ          partfour3
-	VMOVUPS      X4, (R10)
+	VMOVUPS      X2, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y4, X4
+	VEXTRACTF128 $0x01, Y2, X2
 
 partfour3:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo3
-	VMOVLPS X4, (R10)
+	VMOVLPS X2, (R10)
 	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X4, X4
+	VPSRLDQ $0x08, X2, X2
 
 parttwo3:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone3
-	VMOVSS X4, (R10)
+	VMOVSS X2, (R10)
 
 partdone3:
 	CMPQ    AX, $+8
 	JLT     partless4
-	VMOVUPS Y1, (DX)
+	VMOVUPS Y0, (DX)
 	JMP     partdone4
 
 partless4:
 	MOVQ         DX, R10
 	TESTQ        $0x00000004, AX
 	JEQ          partfour4
-	VMOVUPS      X1, (R10)
+	VMOVUPS      X0, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y1, X1
+	VEXTRACTF128 $0x01, Y0, X0
 
 partfour4:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo4
-	VMOVLPS X1, (R10)
+	VMOVLPS X0, (R10)
 	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X1, X1
+	VPSRLDQ $0x08, X0, X0
 
 parttwo4:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone4
-	VMOVSS X1, (R10)
+	VMOVSS X0, (R10)
 
 partdone4:
-	JMP nextvector
+	VBROADCASTSS consts<>+384(SB), Y0
+	VMOVUPS      exp_one<>+0(SB), Y1
+	VBROADCASTSS consts<>+1184(SB), Y2
+	VBROADCASTSS consts<>+128(SB), Y3
+	JMP          nextvector
 
 slowblock:
 	MOVQ $0x00000010, R10
 
 slow:
-	VMOVUPS (BX), Y1
-	VMOVUPS (SI), Y2
+	VMOVUPS (BX), Y0
+	VMOVUPS (SI), Y1
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR         consts<>+1184(SB), Y1, Y3
-	VSUBPS       consts<>+64(SB), Y3, Y3
-	VBROADCASTSS consts<>+416(SB), Y4
-	VMAXPS       Y3, Y4, Y3
+	VPOR         consts<>+1184(SB), Y0, Y2
+	VSUBPS       consts<>+64(SB), Y2, Y2
+	VBROADCASTSS consts<>+416(SB), Y3
+	VMAXPS       Y2, Y3, Y2
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y4
-	VFMADD213PS  consts<>+128(SB), Y3, Y4
-	VSUBPS       consts<>+128(SB), Y4, Y5
+	VBROADCASTSS consts<>+96(SB), Y3
+	VFMADD213PS  consts<>+128(SB), Y2, Y3
+	VSUBPS       consts<>+128(SB), Y3, Y4
 
 	// r = c - n ln2
-	VMOVAPS      Y3, Y6
-	VFNMADD231PS consts<>+160(SB), Y5, Y6
-	VFNMADD231PS consts<>+192(SB), Y5, Y6
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS consts<>+160(SB), Y4, Y5
+	VFNMADD231PS consts<>+192(SB), Y4, Y5
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y5
-	VFMADD213PS  consts<>+256(SB), Y6, Y5
-	VFMADD213PS  consts<>+288(SB), Y6, Y5
-	VFMADD213PS  consts<>+320(SB), Y6, Y5
-	VFMADD213PS  consts<>+352(SB), Y5, Y6
-	VCMPPS       $0x11, consts<>+480(SB), Y3, Y3
-	VPAND        consts<>+512(SB), Y3, Y3
+	VBROADCASTSS consts<>+224(SB), Y4
+	VFMADD213PS  consts<>+256(SB), Y5, Y4
+	VFMADD213PS  consts<>+288(SB), Y5, Y4
+	VFMADD213PS  consts<>+320(SB), Y5, Y4
+	VFMADD213PS  consts<>+352(SB), Y4, Y5
+	VCMPPS       $0x11, consts<>+480(SB), Y2, Y2
+	VPAND        consts<>+512(SB), Y2, Y2
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y4, Y5
-	VPERMPS     exp_half<>+0(SB), Y4, Y4
-	VPADDD      Y5, Y4, Y4
-	VPAND       consts<>+640(SB), Y5, Y5
-	VPADDD      Y3, Y5, Y5
-	VFMADD231PS Y6, Y4, Y4
-	VMULPS      Y5, Y4, Y4
+	VPSLLD      $0x14, Y3, Y4
+	VPERMPS     exp_half<>+0(SB), Y3, Y3
+	VPADDD      Y4, Y3, Y3
+	VPAND       consts<>+640(SB), Y4, Y4
+	VPADDD      Y2, Y4, Y4
+	VFMADD231PS Y5, Y3, Y3
+	VMULPS      Y4, Y3, Y3
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Y3, Y4, Y3
-	VADDPS  consts<>+576(SB), Y4, Y4
-	VPSUBD  consts<>+576(SB), Y4, Y4
-	VPMAXSD Y4, Y3, Y3
-	VPMINUD consts<>+608(SB), Y3, Y3
+	VPSUBD  Y2, Y3, Y2
+	VADDPS  consts<>+576(SB), Y3, Y3
+	VPSUBD  consts<>+576(SB), Y3, Y3
+	VPMAXSD Y3, Y2, Y2
+	VPMINUD consts<>+608(SB), Y2, Y2
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS       $0x11, consts<>+1216(SB), Y3, Y4
-	VBROADCASTSS consts<>+1216(SB), Y5
-	VMAXPS       Y3, Y5, Y5
-	VADDPS       Y0, Y5, Y6
-	VDIVPS       Y6, Y0, Y6
-	VMULPS       Y6, Y5, Y7
-	VBLENDVPS    Y4, Y3, Y7, Y7
+	VCMPPS       $0x11, consts<>+1216(SB), Y2, Y3
+	VBROADCASTSS consts<>+1216(SB), Y4
+	VMAXPS       Y2, Y4, Y4
+	VBROADCASTSS consts<>+384(SB), Y5
+	VADDPS       consts<>+384(SB), Y4, Y6
+	VDIVPS       Y6, Y5, Y5
+	VMULPS       Y5, Y4, Y6
+	VBLENDVPS    Y3, Y2, Y6, Y6
 
 	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y8
-	VFMADD213PS  consts<>+1920(SB), Y5, Y8
-	VFMADD213PS  consts<>+1952(SB), Y5, Y8
-	VFMADD213PS  consts<>+1984(SB), Y5, Y8
-	VFMADD213PS  consts<>+2016(SB), Y5, Y8
-	VFMADD213PS  consts<>+2048(SB), Y5, Y8
-	VFMADD213PS  consts<>+2080(SB), Y5, Y8
-	VFMADD213PS  consts<>+2112(SB), Y5, Y8
-	VMULPS       Y8, Y5, Y8
-	VFMADD231PS  Y8, Y5, Y5
-	VBLENDVPS    Y4, Y3, Y5, Y3
-	VBLENDVPS    Y1, Y7, Y6, Y4
-	VBLENDVPS    Y1, Y6, Y7, Y5
+	VBROADCASTSS consts<>+1888(SB), Y7
+	VFMADD213PS  consts<>+1920(SB), Y4, Y7
+	VFMADD213PS  consts<>+1952(SB), Y4, Y7
+	VFMADD213PS  consts<>+1984(SB), Y4, Y7
+	VFMADD213PS  consts<>+2016(SB), Y4, Y7
+	VFMADD213PS  consts<>+2048(SB), Y4, Y7
+	VFMADD213PS  consts<>+2080(SB), Y4, Y7
+	VFMADD213PS  consts<>+2112(SB), Y4, Y7
+	VMULPS       Y7, Y4, Y7
+	VFMADD231PS  Y7, Y4, Y4
+	VBLENDVPS    Y3, Y2, Y4, Y2
+	VBLENDVPS    Y0, Y6, Y5, Y3
+	VBLENDVPS    Y0, Y5, Y6, Y4
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y2, Y0, Y6
-	VBLENDVPS   Y1, Y2, Y6, Y7
-	VPAND       consts<>+32(SB), Y1, Y1
-	VPXOR       Y8, Y8, Y8
-	VCMPPS      $0x11, Y7, Y8, Y8
-	VPAND       Y1, Y8, Y1
-	VFMADD231PS Y1, Y7, Y3
+	VBROADCASTSS consts<>+384(SB), Y5
+	VSUBPS       Y1, Y5, Y5
+	VBLENDVPS    Y0, Y1, Y5, Y6
+	VPAND        consts<>+32(SB), Y0, Y0
+	VPXOR        Y7, Y7, Y7
+	VCMPPS       $0x11, Y6, Y7, Y7
+	VPAND        Y0, Y7, Y0
+	VFMADD231PS  Y0, Y6, Y2
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y2, Y5, Y1
-	VMOVAPS      Y1, Y7
-	VFMADD231PS  Y6, Y4, Y7
-	VBROADCASTSS 12(DI), Y8
-	VBROADCASTSS 16(DI), Y9
-	VMULPS       Y6, Y9, Y9
-	VFMADD231PS  Y2, Y8, Y9
-	VMULPS       Y3, Y9, Y8
+	VMULPS       Y1, Y4, Y0
+	VMOVAPS      Y0, Y6
+	VFMADD231PS  Y5, Y3, Y6
+	VBROADCASTSS 12(DI), Y7
+	VBROADCASTSS 16(DI), Y8
+	VMULPS       Y5, Y8, Y8
+	VFMADD231PS  Y1, Y7, Y8
+	VMULPS       Y2, Y8, Y7
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, consts<>+2144(SB), Y2, Y10
-	VBLENDVPS Y10, Y4, Y5, Y11
-	VDIVPS    Y7, Y11, Y11
-	VPXOR     Y12, Y12, Y12
-	VCMPPS    $0x00, Y12, Y7, Y12
-	VBLENDVPS Y12, Y0, Y11, Y11
-	VBLENDVPS Y10, Y5, Y4, Y5
-	VMULPS    Y11, Y5, Y5
-	VMULPS    Y5, Y3, Y3
-	VPXOR     Y10, Y10, Y10
-	VCMPPS    $0x11, Y5, Y10, Y5
-	VPAND     Y3, Y5, Y3
+	VCMPPS    $0x11, consts<>+2144(SB), Y1, Y9
+	VBLENDVPS Y9, Y3, Y4, Y10
+	VDIVPS    Y6, Y10, Y10
+	VPXOR     Y11, Y11, Y11
+	VCMPPS    $0x00, Y11, Y6, Y11
+	VBLENDVPS Y11, consts<>+384(SB), Y10, Y10
+	VBLENDVPS Y9, Y4, Y3, Y4
+	VMULPS    Y10, Y4, Y4
+	VMULPS    Y4, Y2, Y2
+	VPXOR     Y9, Y9, Y9
+	VCMPPS    $0x11, Y4, Y9, Y4
+	VPAND     Y2, Y4, Y2
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	VBROADCASTSS 8(DI), Y5
-	VFNMADD132PS consts<>+2208(SB), Y0, Y2
-	VMULPS       Y2, Y5, Y2
-	VFMSUB231PS  Y6, Y4, Y1
-	VFMADD231PS  Y3, Y2, Y1
-	VMOVAPS      Y7, Y2
+	VBROADCASTSS 8(DI), Y4
+	VBROADCASTSS consts<>+2208(SB), Y9
+	VFNMADD213PS consts<>+384(SB), Y9, Y1
+	VMULPS       Y1, Y4, Y1
+	VFMSUB231PS  Y5, Y3, Y0
+	VFMADD231PS  Y2, Y1, Y0
+	VMOVAPS      Y6, Y1
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_371
-	VMULPS Y2, Y2, Y2
-	JMP    focusdone371
+	JGE    focusnot0_167
+	VMULPS Y1, Y1, Y1
+	JMP    focusdone167
 
-focusnot0_371:
-	CMPQ    R8, $+2
-	JGE     focusnot1_371
-	VMOVAPS Y0, Y2
-	JMP     focusdone371
+focusnot0_167:
+	CMPQ         R8, $+2
+	JGE          focusnot1_167
+	VBROADCASTSS consts<>+384(SB), Y1
+	JMP          focusdone167
 
-focusnot1_371:
+focusnot1_167:
 	CMPQ R8, $+3
-	JGE  focusnot2_371
-	JMP  focusdone371
+	JGE  focusnot2_167
+	JMP  focusdone167
 
-focusnot2_371:
+focusnot2_167:
 	CMPQ    R8, $+4
-	JGE     focusnot3_371
-	VSQRTPS Y2, Y2
-	JMP     focusdone371
+	JGE     focusnot3_167
+	VSQRTPS Y1, Y1
+	JMP     focusdone167
 
-focusnot3_371:
+focusnot3_167:
 	CMPQ         R8, $+5
-	JGE          focusnot4_371
-	VSQRTPS      Y2, Y3
-	VMOVAPS      Y2, Y4
-	VFNMADD231PS Y3, Y3, Y4
-	VMULPS       consts<>+2144(SB), Y3, Y5
-	VMULPS       Y5, Y4, Y4
-	VFMADD231PS  Y3, Y2, Y4
-	VMOVAPS      Y4, Y2
-	JMP          focusdone371
+	JGE          focusnot4_167
+	VSQRTPS      Y1, Y2
+	VMOVAPS      Y1, Y3
+	VFNMADD231PS Y2, Y2, Y3
+	VMULPS       consts<>+2144(SB), Y2, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  Y2, Y1, Y3
+	VMOVAPS      Y3, Y1
+	JMP          focusdone167
 
-focusnot4_371:
+focusnot4_167:
 	CMPQ         R8, $+6
-	JGE          focusnot5_371
-	VSQRTPS      Y2, Y3
-	VMULPS       Y2, Y2, Y4
-	VMOVAPS      Y4, Y5
-	VFMSUB231PS  Y2, Y2, Y5
-	VMOVAPS      Y2, Y6
-	VFNMADD231PS Y3, Y3, Y6
-	VMULPS       Y6, Y2, Y2
-	VFMADD231PS  consts<>+2144(SB), Y2, Y5
-	VMULPS       Y3, Y5, Y2
-	VFMADD231PS  Y3, Y4, Y2
-	JMP          focusdone371
+	JGE          focusnot5_167
+	VSQRTPS      Y1, Y2
+	VMULPS       Y1, Y1, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y1, Y1, Y4
+	VMOVAPS      Y1, Y5
+	VFNMADD231PS Y2, Y2, Y5
+	VMULPS       Y5, Y1, Y1
+	VFMADD231PS  consts<>+2144(SB), Y1, Y4
+	VMULPS       Y2, Y4, Y1
+	VFMADD231PS  Y2, Y3, Y1
+	JMP          focusdone167
 
-focusnot5_371:
+focusnot5_167:
 	CMPQ        R8, $+7
-	JGE         focusnot6_371
-	VMULPS      Y2, Y2, Y3
-	VMOVAPS     Y3, Y4
-	VFMSUB231PS Y2, Y2, Y4
-	VMULPS      Y2, Y4, Y4
-	VFMADD231PS Y2, Y3, Y4
-	VMOVAPS     Y4, Y2
-	JMP         focusdone371
+	JGE         focusnot6_167
+	VMULPS      Y1, Y1, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y1, Y1, Y3
+	VMULPS      Y1, Y3, Y3
+	VFMADD231PS Y1, Y2, Y3
+	VMOVAPS     Y3, Y1
+	JMP         focusdone167
 
-focusnot6_371:
+focusnot6_167:
 	CMPQ        R8, $+8
-	JGE         focusnot7_371
-	VMULPS      Y2, Y2, Y3
-	VFMSUB213PS Y3, Y2, Y2
-	VADDPS      Y3, Y3, Y4
-	VMULPS      Y2, Y4, Y2
-	VFMADD231PS Y3, Y3, Y2
-	JMP         focusdone371
+	JGE         focusnot7_167
+	VMULPS      Y1, Y1, Y2
+	VFMSUB213PS Y2, Y1, Y1
+	VADDPS      Y2, Y2, Y3
+	VMULPS      Y1, Y3, Y1
+	VFMADD231PS Y2, Y2, Y1
+	JMP         focusdone167
 
-focusnot7_371:
+focusnot7_167:
 	CMPQ        R8, $+9
-	JGE         focusnot8_371
-	VMULPS      Y2, Y2, Y3
-	VMOVAPS     Y3, Y4
-	VFMSUB231PS Y2, Y2, Y4
-	VMULPS      Y3, Y3, Y5
-	VADDPS      Y3, Y3, Y6
-	VFMSUB213PS Y5, Y3, Y3
-	VFMADD231PS Y4, Y6, Y3
-	VMULPS      Y2, Y3, Y3
-	VFMADD231PS Y2, Y5, Y3
-	VMOVAPS     Y3, Y2
-	JMP         focusdone371
+	JGE         focusnot8_167
+	VMULPS      Y1, Y1, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y1, Y1, Y3
+	VMULPS      Y2, Y2, Y4
+	VADDPS      Y2, Y2, Y5
+	VFMSUB213PS Y4, Y2, Y2
+	VFMADD231PS Y3, Y5, Y2
+	VMULPS      Y1, Y2, Y2
+	VFMADD231PS Y1, Y4, Y2
+	VMOVAPS     Y2, Y1
+	JMP         focusdone167
 
-focusnot8_371:
+focusnot8_167:
 	LEAQ         24(DI), R11
-	VMOVUPS      Y8, (SP)
-	VMOVUPS      Y7, 32(SP)
-	VMOVUPS      Y9, 64(SP)
-	VMOVUPS      Y1, 96(SP)
-	VBROADCASTSS (R11), Y1
-	VBROADCASTSS 4(R11), Y3
-	VBROADCASTSS 8(R11), Y4
+	VMOVUPS      Y7, (SP)
+	VMOVUPS      Y6, 32(SP)
+	VMOVUPS      Y8, 64(SP)
+	VMOVUPS      Y0, 96(SP)
+	VBROADCASTSS (R11), Y0
+	VBROADCASTSS 4(R11), Y2
+	VBROADCASTSS 8(R11), Y3
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y2, Y5
-	VPSUBD       consts<>+1248(SB), Y5, Y6
-	VCVTDQ2PS    Y5, Y7
-	VPSUBD       consts<>+1760(SB), Y7, Y7
-	VBROADCASTSS consts<>+1120(SB), Y8
-	VPCMPGTD     Y5, Y8, Y8
-	VBLENDVPS    Y8, Y7, Y6, Y6
-	VPSRAD       $0x17, Y6, Y7
-	VPSRLD       $0x14, Y6, Y8
-	VPAND        consts<>+1280(SB), Y6, Y6
-	VPADDD       consts<>+1312(SB), Y6, Y6
-	VCVTDQ2PS    Y7, Y7
+	VPAND        consts<>+32(SB), Y1, Y4
+	VPSUBD       consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS    Y4, Y6
+	VPSUBD       consts<>+1760(SB), Y6, Y6
+	VBROADCASTSS consts<>+1120(SB), Y7
+	VPCMPGTD     Y4, Y7, Y7
+	VBLENDVPS    Y7, Y6, Y5, Y5
+	VPSRAD       $0x17, Y5, Y6
+	VPSRLD       $0x14, Y5, Y7
+	VPAND        consts<>+1280(SB), Y5, Y5
+	VPADDD       consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS    Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y8, Y9
-	VFMADD213PS  consts<>+672(SB), Y9, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y9
-	VMOVAPS      Y6, Y10
-	VFMADD231PS  Y9, Y6, Y10
-	VSUBPS       Y10, Y6, Y11
-	VFMADD231PS  Y9, Y6, Y11
-	VMULPS       Y6, Y6, Y9
-	VBROADCASTSS consts<>+1376(SB), Y12
-	VFMADD213PS  consts<>+1408(SB), Y6, Y12
-	VFMADD213PS  consts<>+1440(SB), Y6, Y12
-	VFMADD213PS  consts<>+1472(SB), Y6, Y12
-	VFMADD213PS  consts<>+1504(SB), Y6, Y12
-	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  Y12, Y6, Y11
-	VADDPS       Y11, Y10, Y6
+	VPERMPS      pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS  consts<>+672(SB), Y8, Y5
+	VMULPS       consts<>+1344(SB), Y5, Y8
+	VMOVAPS      Y5, Y9
+	VFMADD231PS  Y8, Y5, Y9
+	VSUBPS       Y9, Y5, Y10
+	VFMADD231PS  Y8, Y5, Y10
+	VMULPS       Y5, Y5, Y8
+	VBROADCASTSS consts<>+1376(SB), Y11
+	VFMADD213PS  consts<>+1408(SB), Y5, Y11
+	VFMADD213PS  consts<>+1440(SB), Y5, Y11
+	VFMADD213PS  consts<>+1472(SB), Y5, Y11
+	VFMADD213PS  consts<>+1504(SB), Y5, Y11
+	VMULPS       Y5, Y8, Y5
+	VFMADD231PS  Y11, Y5, Y10
+	VADDPS       Y10, Y9, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y8, Y9
-	VADDPS      Y9, Y7, Y7
-	VMULPS      Y7, Y1, Y9
-	VFMSUB213PS Y9, Y1, Y7
-	VFMADD213PS Y9, Y3, Y6
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y6
+	VFMADD213PS Y8, Y2, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y12
-	VSUBPS      consts<>+1536(SB), Y12, Y13
-	VSUBPS      Y13, Y9, Y9
-	VFMADD231PS Y10, Y3, Y9
-	VPERMPS     pow_tl<>+0(SB), Y8, Y8
-	VFMADD231PS Y8, Y1, Y7
-	VFMADD231PS Y10, Y4, Y7
-	VFMADD231PS Y11, Y3, Y7
-	VADDPS      Y7, Y9, Y3
+	VADDPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y2, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y0, Y6
+	VFMADD231PS Y9, Y3, Y6
+	VFMADD231PS Y10, Y2, Y6
+	VADDPS      Y6, Y8, Y2
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y3, Y4
-	VFMADD213PS  consts<>+1632(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y7
-	VMULPS       Y4, Y7, Y4
-	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_full_hi<>+0(SB), Y12, Y3
-	VPERMPS      pow_full_lo<>+0(SB), Y12, Y7
-	VFMADD231PS  Y4, Y3, Y7
+	VBROADCASTSS consts<>+1568(SB), Y3
+	VFMADD213PS  consts<>+1600(SB), Y2, Y3
+	VFMADD213PS  consts<>+1632(SB), Y2, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y6, Y3
+	VFMADD231PS  consts<>+160(SB), Y2, Y3
+	VPERMPS      pow_full_hi<>+0(SB), Y11, Y2
+	VPERMPS      pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS  Y3, Y2, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y12, Y4
-	VPSRAD  $0x03, Y4, Y4
-	VADDPS  Y7, Y3, Y8
-	VPSLLD  $0x17, Y4, Y9
-	VPADDD  Y9, Y8, Y9
-	VPMINUD consts<>+928(SB), Y9, Y9
+	VPSUBD  consts<>+1536(SB), Y11, Y3
+	VPSRAD  $0x03, Y3, Y3
+	VADDPS  Y6, Y2, Y7
+	VPSLLD  $0x17, Y3, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y10, Y10, Y10
-	VPMINSD      Y10, Y4, Y4
-	VBROADCASTSS consts<>+1792(SB), Y10
-	VPSUBD       Y4, Y10, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VADDPS       Y3, Y4, Y10
-	VSUBPS       Y4, Y10, Y11
-	VSUBPS       Y11, Y3, Y3
-	VADDPS       Y7, Y3, Y3
-	VADDPS       Y3, Y10, Y3
-	VCMPPS       $0x11, Y4, Y8, Y7
-	VPSUBD       Y4, Y3, Y3
-	VBLENDVPS    Y7, Y3, Y9, Y3
+	VPXOR        Y9, Y9, Y9
+	VPMINSD      Y9, Y3, Y3
+	VBROADCASTSS consts<>+1792(SB), Y9
+	VPSUBD       Y3, Y9, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VADDPS       Y2, Y3, Y9
+	VSUBPS       Y3, Y9, Y10
+	VSUBPS       Y10, Y2, Y2
+	VADDPS       Y6, Y2, Y2
+	VADDPS       Y2, Y9, Y2
+	VCMPPS       $0x11, Y3, Y7, Y6
+	VPSUBD       Y3, Y2, Y2
+	VBLENDVPS    Y6, Y2, Y8, Y2
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y4
-	VCMPPS       $0x11, Y6, Y4, Y4
-	VBLENDVPS    Y4, consts<>+928(SB), Y3, Y3
-	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y4, Y6, Y3, Y3
-	VPXOR        Y4, Y4, Y4
-	VPCMPEQD     Y4, Y5, Y4
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y1, consts<>+928(SB), Y6, Y6
-	VBLENDVPS    Y4, Y6, Y3, Y3
-	VPCMPEQD     consts<>+928(SB), Y5, Y4
-	VPXOR        Y6, Y6, Y6
-	VBROADCASTSS consts<>+928(SB), Y7
-	VBLENDVPS    Y1, Y6, Y7, Y1
-	VBLENDVPS    Y4, Y1, Y3, Y1
+	VBROADCASTSS consts<>+1824(SB), Y3
+	VCMPPS       $0x11, Y5, Y3, Y3
+	VBLENDVPS    Y3, consts<>+928(SB), Y2, Y2
+	VCMPPS       $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR        Y5, Y5, Y5
+	VBLENDVPS    Y3, Y5, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPCMPEQD     Y3, Y4, Y3
+	VPXOR        Y5, Y5, Y5
+	VBLENDVPS    Y0, consts<>+928(SB), Y5, Y5
+	VBLENDVPS    Y3, Y5, Y2, Y2
+	VPCMPEQD     consts<>+928(SB), Y4, Y3
+	VPXOR        Y5, Y5, Y5
+	VBROADCASTSS consts<>+928(SB), Y6
+	VBLENDVPS    Y0, Y5, Y6, Y0
+	VBLENDVPS    Y3, Y0, Y2, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R11), Y3
-	VPAND        Y3, Y2, Y3
-	VPOR         Y3, Y1, Y1
-	VPXOR        Y3, Y3, Y3
-	VPCMPGTD     Y3, Y5, Y3
-	VBROADCASTSS consts<>+928(SB), Y4
-	VPCMPGTD     Y5, Y4, Y4
-	VPAND        Y3, Y4, Y3
-	VBROADCASTSS 16(R11), Y4
-	VPAND        Y4, Y2, Y2
-	VPXOR        Y4, Y4, Y4
+	VBROADCASTSS 12(R11), Y2
+	VPAND        Y2, Y1, Y2
+	VPOR         Y2, Y0, Y0
+	VPXOR        Y2, Y2, Y2
 	VPCMPGTD     Y2, Y4, Y2
-	VPAND        Y3, Y2, Y2
-	VPCMPGTD     consts<>+928(SB), Y5, Y3
-	VPOR         Y2, Y3, Y2
-	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y2
-	VMOVUPS      (SP), Y8
-	VMOVUPS      32(SP), Y7
-	VMOVUPS      64(SP), Y9
-	VMOVUPS      96(SP), Y1
+	VBROADCASTSS consts<>+928(SB), Y3
+	VPCMPGTD     Y4, Y3, Y3
+	VPAND        Y2, Y3, Y2
+	VBROADCASTSS 16(R11), Y3
+	VPAND        Y3, Y1, Y1
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y1, Y3, Y1
+	VPAND        Y2, Y1, Y1
+	VPCMPGTD     consts<>+928(SB), Y4, Y2
+	VPOR         Y1, Y2, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y1
+	VMOVUPS      (SP), Y7
+	VMOVUPS      32(SP), Y6
+	VMOVUPS      64(SP), Y8
+	VMOVUPS      96(SP), Y0
 
-focusdone371:
+focusdone167:
 	// loss = (alpha ce) q^gamma
-	VMULPS    Y2, Y8, Y3
-	VCMPPS    $0x12, consts<>+2176(SB), Y8, Y4
-	VBLENDVPS Y4, Y3, Y8, Y3
-	VPMINUD   consts<>+608(SB), Y3, Y3
+	VMULPS    Y1, Y7, Y2
+	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y3
+	VBLENDVPS Y3, Y2, Y7, Y2
+	VPMINUD   consts<>+608(SB), Y2, Y2
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y4
-	VMULPS       Y2, Y9, Y2
-	VMULPS       Y2, Y4, Y2
-	VMULPS       Y1, Y2, Y1
-	VCMPPS       $0x03, Y1, Y1, Y2
-	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y1
-	VMOVUPS      Y3, (CX)
-	VMOVUPS      Y1, (DX)
+	VBROADCASTSS (R9), Y3
+	VMULPS       Y1, Y8, Y1
+	VMULPS       Y1, Y3, Y1
+	VMULPS       Y0, Y1, Y0
+	VCMPPS       $0x03, Y0, Y0, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y0
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y0, (DX)
 	ADDQ         $+32, CX
 	ADDQ         $+32, DX
 	ADDQ         $+32, BX
@@ -12305,424 +12913,428 @@ focusdone371:
 	ADDQ         $-8, R10
 	CMPQ         R10, $+1
 	JGE          slow
+	VBROADCASTSS consts<>+384(SB), Y0
+	VMOVUPS      exp_one<>+0(SB), Y1
+	VBROADCASTSS consts<>+1184(SB), Y2
+	VBROADCASTSS consts<>+128(SB), Y3
 	JMP          loop
 
 slowvector:
-	MOVQ       $0x00000008, R10
-	MOVQ       AX, R11
-	CMPQ       R11, R10
-	CMOVQGT    R10, R11
-	NEGQ       R11
-	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R11*4), Y1
-	VMASKMOVPS (BX), Y1, Y2
-	VBLENDVPS  Y1, Y2, Y0, Y2
-	VMASKMOVPS (SI), Y1, Y3
-	VPXOR      Y4, Y4, Y4
-	VBLENDVPS  Y1, Y3, Y4, Y1
+	MOVQ         $0x00000008, R10
+	MOVQ         AX, R11
+	CMPQ         R11, R10
+	CMOVQGT      R10, R11
+	NEGQ         R11
+	LEAQ         lane_mask<>+32(SB), R10
+	VMOVUPS      (R10)(R11*4), Y0
+	VMASKMOVPS   (BX), Y0, Y1
+	VBROADCASTSS consts<>+384(SB), Y2
+	VBLENDVPS    Y0, Y1, Y2, Y1
+	VMASKMOVPS   (SI), Y0, Y2
+	VPXOR        Y3, Y3, Y3
+	VBLENDVPS    Y0, Y2, Y3, Y0
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR         consts<>+1184(SB), Y2, Y3
-	VSUBPS       consts<>+64(SB), Y3, Y3
-	VBROADCASTSS consts<>+416(SB), Y4
-	VMAXPS       Y3, Y4, Y3
+	VPOR         consts<>+1184(SB), Y1, Y2
+	VSUBPS       consts<>+64(SB), Y2, Y2
+	VBROADCASTSS consts<>+416(SB), Y3
+	VMAXPS       Y2, Y3, Y2
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y4
-	VFMADD213PS  consts<>+128(SB), Y3, Y4
-	VSUBPS       consts<>+128(SB), Y4, Y5
+	VBROADCASTSS consts<>+96(SB), Y3
+	VFMADD213PS  consts<>+128(SB), Y2, Y3
+	VSUBPS       consts<>+128(SB), Y3, Y4
 
 	// r = c - n ln2
-	VMOVAPS      Y3, Y6
-	VFNMADD231PS consts<>+160(SB), Y5, Y6
-	VFNMADD231PS consts<>+192(SB), Y5, Y6
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS consts<>+160(SB), Y4, Y5
+	VFNMADD231PS consts<>+192(SB), Y4, Y5
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y5
-	VFMADD213PS  consts<>+256(SB), Y6, Y5
-	VFMADD213PS  consts<>+288(SB), Y6, Y5
-	VFMADD213PS  consts<>+320(SB), Y6, Y5
-	VFMADD213PS  consts<>+352(SB), Y5, Y6
-	VCMPPS       $0x11, consts<>+480(SB), Y3, Y3
-	VPAND        consts<>+512(SB), Y3, Y3
+	VBROADCASTSS consts<>+224(SB), Y4
+	VFMADD213PS  consts<>+256(SB), Y5, Y4
+	VFMADD213PS  consts<>+288(SB), Y5, Y4
+	VFMADD213PS  consts<>+320(SB), Y5, Y4
+	VFMADD213PS  consts<>+352(SB), Y4, Y5
+	VCMPPS       $0x11, consts<>+480(SB), Y2, Y2
+	VPAND        consts<>+512(SB), Y2, Y2
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y4, Y5
-	VPERMPS     exp_half<>+0(SB), Y4, Y4
-	VPADDD      Y5, Y4, Y4
-	VPAND       consts<>+640(SB), Y5, Y5
-	VPADDD      Y3, Y5, Y5
-	VFMADD231PS Y6, Y4, Y4
-	VMULPS      Y5, Y4, Y4
+	VPSLLD      $0x14, Y3, Y4
+	VPERMPS     exp_half<>+0(SB), Y3, Y3
+	VPADDD      Y4, Y3, Y3
+	VPAND       consts<>+640(SB), Y4, Y4
+	VPADDD      Y2, Y4, Y4
+	VFMADD231PS Y5, Y3, Y3
+	VMULPS      Y4, Y3, Y3
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Y3, Y4, Y3
-	VADDPS  consts<>+576(SB), Y4, Y4
-	VPSUBD  consts<>+576(SB), Y4, Y4
-	VPMAXSD Y4, Y3, Y3
-	VPMINUD consts<>+608(SB), Y3, Y3
+	VPSUBD  Y2, Y3, Y2
+	VADDPS  consts<>+576(SB), Y3, Y3
+	VPSUBD  consts<>+576(SB), Y3, Y3
+	VPMAXSD Y3, Y2, Y2
+	VPMINUD consts<>+608(SB), Y2, Y2
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS       $0x11, consts<>+1216(SB), Y3, Y4
-	VBROADCASTSS consts<>+1216(SB), Y5
-	VMAXPS       Y3, Y5, Y5
-	VADDPS       Y0, Y5, Y6
-	VDIVPS       Y6, Y0, Y6
-	VMULPS       Y6, Y5, Y7
-	VBLENDVPS    Y4, Y3, Y7, Y7
+	VCMPPS       $0x11, consts<>+1216(SB), Y2, Y3
+	VBROADCASTSS consts<>+1216(SB), Y4
+	VMAXPS       Y2, Y4, Y4
+	VBROADCASTSS consts<>+384(SB), Y5
+	VADDPS       consts<>+384(SB), Y4, Y6
+	VDIVPS       Y6, Y5, Y5
+	VMULPS       Y5, Y4, Y6
+	VBLENDVPS    Y3, Y2, Y6, Y6
 
 	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y8
-	VFMADD213PS  consts<>+1920(SB), Y5, Y8
-	VFMADD213PS  consts<>+1952(SB), Y5, Y8
-	VFMADD213PS  consts<>+1984(SB), Y5, Y8
-	VFMADD213PS  consts<>+2016(SB), Y5, Y8
-	VFMADD213PS  consts<>+2048(SB), Y5, Y8
-	VFMADD213PS  consts<>+2080(SB), Y5, Y8
-	VFMADD213PS  consts<>+2112(SB), Y5, Y8
-	VMULPS       Y8, Y5, Y8
-	VFMADD231PS  Y8, Y5, Y5
-	VBLENDVPS    Y4, Y3, Y5, Y3
-	VBLENDVPS    Y2, Y7, Y6, Y4
-	VBLENDVPS    Y2, Y6, Y7, Y5
+	VBROADCASTSS consts<>+1888(SB), Y7
+	VFMADD213PS  consts<>+1920(SB), Y4, Y7
+	VFMADD213PS  consts<>+1952(SB), Y4, Y7
+	VFMADD213PS  consts<>+1984(SB), Y4, Y7
+	VFMADD213PS  consts<>+2016(SB), Y4, Y7
+	VFMADD213PS  consts<>+2048(SB), Y4, Y7
+	VFMADD213PS  consts<>+2080(SB), Y4, Y7
+	VFMADD213PS  consts<>+2112(SB), Y4, Y7
+	VMULPS       Y7, Y4, Y7
+	VFMADD231PS  Y7, Y4, Y4
+	VBLENDVPS    Y3, Y2, Y4, Y2
+	VBLENDVPS    Y1, Y6, Y5, Y3
+	VBLENDVPS    Y1, Y5, Y6, Y4
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y1, Y0, Y6
-	VBLENDVPS   Y2, Y1, Y6, Y7
-	VPAND       consts<>+32(SB), Y2, Y2
-	VPXOR       Y8, Y8, Y8
-	VCMPPS      $0x11, Y7, Y8, Y8
-	VPAND       Y2, Y8, Y2
-	VFMADD231PS Y2, Y7, Y3
+	VBROADCASTSS consts<>+384(SB), Y5
+	VSUBPS       Y0, Y5, Y5
+	VBLENDVPS    Y1, Y0, Y5, Y6
+	VPAND        consts<>+32(SB), Y1, Y1
+	VPXOR        Y7, Y7, Y7
+	VCMPPS       $0x11, Y6, Y7, Y7
+	VPAND        Y1, Y7, Y1
+	VFMADD231PS  Y1, Y6, Y2
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y1, Y5, Y2
-	VMOVAPS      Y2, Y7
-	VFMADD231PS  Y6, Y4, Y7
-	VBROADCASTSS 12(DI), Y8
-	VBROADCASTSS 16(DI), Y9
-	VMULPS       Y6, Y9, Y9
-	VFMADD231PS  Y1, Y8, Y9
-	VMULPS       Y3, Y9, Y8
+	VMULPS       Y0, Y4, Y1
+	VMOVAPS      Y1, Y6
+	VFMADD231PS  Y5, Y3, Y6
+	VBROADCASTSS 12(DI), Y7
+	VBROADCASTSS 16(DI), Y8
+	VMULPS       Y5, Y8, Y8
+	VFMADD231PS  Y0, Y7, Y8
+	VMULPS       Y2, Y8, Y7
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, consts<>+2144(SB), Y1, Y10
-	VBLENDVPS Y10, Y4, Y5, Y11
-	VDIVPS    Y7, Y11, Y11
-	VPXOR     Y12, Y12, Y12
-	VCMPPS    $0x00, Y12, Y7, Y12
-	VBLENDVPS Y12, Y0, Y11, Y11
-	VBLENDVPS Y10, Y5, Y4, Y5
-	VMULPS    Y11, Y5, Y5
-	VMULPS    Y5, Y3, Y3
-	VPXOR     Y10, Y10, Y10
-	VCMPPS    $0x11, Y5, Y10, Y5
-	VPAND     Y3, Y5, Y3
+	VCMPPS    $0x11, consts<>+2144(SB), Y0, Y9
+	VBLENDVPS Y9, Y3, Y4, Y10
+	VDIVPS    Y6, Y10, Y10
+	VPXOR     Y11, Y11, Y11
+	VCMPPS    $0x00, Y11, Y6, Y11
+	VBLENDVPS Y11, consts<>+384(SB), Y10, Y10
+	VBLENDVPS Y9, Y4, Y3, Y4
+	VMULPS    Y10, Y4, Y4
+	VMULPS    Y4, Y2, Y2
+	VPXOR     Y9, Y9, Y9
+	VCMPPS    $0x11, Y4, Y9, Y4
+	VPAND     Y2, Y4, Y2
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	VBROADCASTSS 8(DI), Y5
-	VFNMADD132PS consts<>+2208(SB), Y0, Y1
-	VMULPS       Y1, Y5, Y1
-	VFMSUB231PS  Y6, Y4, Y2
-	VFMADD231PS  Y3, Y1, Y2
-	VMOVAPS      Y7, Y1
+	VBROADCASTSS 8(DI), Y4
+	VBROADCASTSS consts<>+2208(SB), Y9
+	VFNMADD213PS consts<>+384(SB), Y9, Y0
+	VMULPS       Y0, Y4, Y0
+	VFMSUB231PS  Y5, Y3, Y1
+	VFMADD231PS  Y2, Y0, Y1
+	VMOVAPS      Y6, Y0
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_372
-	VMULPS Y1, Y1, Y1
-	JMP    focusdone372
+	JGE    focusnot0_168
+	VMULPS Y0, Y0, Y0
+	JMP    focusdone168
 
-focusnot0_372:
-	CMPQ    R8, $+2
-	JGE     focusnot1_372
-	VMOVAPS Y0, Y1
-	JMP     focusdone372
+focusnot0_168:
+	CMPQ         R8, $+2
+	JGE          focusnot1_168
+	VBROADCASTSS consts<>+384(SB), Y0
+	JMP          focusdone168
 
-focusnot1_372:
+focusnot1_168:
 	CMPQ R8, $+3
-	JGE  focusnot2_372
-	JMP  focusdone372
+	JGE  focusnot2_168
+	JMP  focusdone168
 
-focusnot2_372:
+focusnot2_168:
 	CMPQ    R8, $+4
-	JGE     focusnot3_372
-	VSQRTPS Y1, Y1
-	JMP     focusdone372
+	JGE     focusnot3_168
+	VSQRTPS Y0, Y0
+	JMP     focusdone168
 
-focusnot3_372:
+focusnot3_168:
 	CMPQ         R8, $+5
-	JGE          focusnot4_372
-	VSQRTPS      Y1, Y3
-	VMOVAPS      Y1, Y4
-	VFNMADD231PS Y3, Y3, Y4
-	VMULPS       consts<>+2144(SB), Y3, Y5
-	VMULPS       Y5, Y4, Y4
-	VFMADD231PS  Y3, Y1, Y4
-	VMOVAPS      Y4, Y1
-	JMP          focusdone372
+	JGE          focusnot4_168
+	VSQRTPS      Y0, Y2
+	VMOVAPS      Y0, Y3
+	VFNMADD231PS Y2, Y2, Y3
+	VMULPS       consts<>+2144(SB), Y2, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  Y2, Y0, Y3
+	VMOVAPS      Y3, Y0
+	JMP          focusdone168
 
-focusnot4_372:
+focusnot4_168:
 	CMPQ         R8, $+6
-	JGE          focusnot5_372
-	VSQRTPS      Y1, Y3
-	VMULPS       Y1, Y1, Y4
-	VMOVAPS      Y4, Y5
-	VFMSUB231PS  Y1, Y1, Y5
-	VMOVAPS      Y1, Y6
-	VFNMADD231PS Y3, Y3, Y6
-	VMULPS       Y6, Y1, Y1
-	VFMADD231PS  consts<>+2144(SB), Y1, Y5
-	VMULPS       Y3, Y5, Y1
-	VFMADD231PS  Y3, Y4, Y1
-	JMP          focusdone372
+	JGE          focusnot5_168
+	VSQRTPS      Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y0, Y0, Y4
+	VMOVAPS      Y0, Y5
+	VFNMADD231PS Y2, Y2, Y5
+	VMULPS       Y5, Y0, Y0
+	VFMADD231PS  consts<>+2144(SB), Y0, Y4
+	VMULPS       Y2, Y4, Y0
+	VFMADD231PS  Y2, Y3, Y0
+	JMP          focusdone168
 
-focusnot5_372:
+focusnot5_168:
 	CMPQ        R8, $+7
-	JGE         focusnot6_372
-	VMULPS      Y1, Y1, Y3
-	VMOVAPS     Y3, Y4
-	VFMSUB231PS Y1, Y1, Y4
-	VMULPS      Y1, Y4, Y4
-	VFMADD231PS Y1, Y3, Y4
-	VMOVAPS     Y4, Y1
-	JMP         focusdone372
+	JGE         focusnot6_168
+	VMULPS      Y0, Y0, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y0, Y0, Y3
+	VMULPS      Y0, Y3, Y3
+	VFMADD231PS Y0, Y2, Y3
+	VMOVAPS     Y3, Y0
+	JMP         focusdone168
 
-focusnot6_372:
+focusnot6_168:
 	CMPQ        R8, $+8
-	JGE         focusnot7_372
-	VMULPS      Y1, Y1, Y3
-	VFMSUB213PS Y3, Y1, Y1
-	VADDPS      Y3, Y3, Y4
-	VMULPS      Y1, Y4, Y1
-	VFMADD231PS Y3, Y3, Y1
-	JMP         focusdone372
+	JGE         focusnot7_168
+	VMULPS      Y0, Y0, Y2
+	VFMSUB213PS Y2, Y0, Y0
+	VADDPS      Y2, Y2, Y3
+	VMULPS      Y0, Y3, Y0
+	VFMADD231PS Y2, Y2, Y0
+	JMP         focusdone168
 
-focusnot7_372:
+focusnot7_168:
 	CMPQ        R8, $+9
-	JGE         focusnot8_372
-	VMULPS      Y1, Y1, Y3
-	VMOVAPS     Y3, Y4
-	VFMSUB231PS Y1, Y1, Y4
-	VMULPS      Y3, Y3, Y5
-	VADDPS      Y3, Y3, Y6
-	VFMSUB213PS Y5, Y3, Y3
-	VFMADD231PS Y4, Y6, Y3
-	VMULPS      Y1, Y3, Y3
-	VFMADD231PS Y1, Y5, Y3
-	VMOVAPS     Y3, Y1
-	JMP         focusdone372
+	JGE         focusnot8_168
+	VMULPS      Y0, Y0, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y0, Y0, Y3
+	VMULPS      Y2, Y2, Y4
+	VADDPS      Y2, Y2, Y5
+	VFMSUB213PS Y4, Y2, Y2
+	VFMADD231PS Y3, Y5, Y2
+	VMULPS      Y0, Y2, Y2
+	VFMADD231PS Y0, Y4, Y2
+	VMOVAPS     Y2, Y0
+	JMP         focusdone168
 
-focusnot8_372:
+focusnot8_168:
 	LEAQ         24(DI), R10
-	VMOVUPS      Y8, (SP)
-	VMOVUPS      Y7, 32(SP)
-	VMOVUPS      Y9, 64(SP)
-	VMOVUPS      Y2, 96(SP)
-	VBROADCASTSS (R10), Y2
-	VBROADCASTSS 4(R10), Y3
-	VBROADCASTSS 8(R10), Y4
+	VMOVUPS      Y7, (SP)
+	VMOVUPS      Y6, 32(SP)
+	VMOVUPS      Y8, 64(SP)
+	VMOVUPS      Y1, 96(SP)
+	VBROADCASTSS (R10), Y1
+	VBROADCASTSS 4(R10), Y2
+	VBROADCASTSS 8(R10), Y3
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y1, Y5
-	VPSUBD       consts<>+1248(SB), Y5, Y6
-	VCVTDQ2PS    Y5, Y7
-	VPSUBD       consts<>+1760(SB), Y7, Y7
-	VBROADCASTSS consts<>+1120(SB), Y8
-	VPCMPGTD     Y5, Y8, Y8
-	VBLENDVPS    Y8, Y7, Y6, Y6
-	VPSRAD       $0x17, Y6, Y7
-	VPSRLD       $0x14, Y6, Y8
-	VPAND        consts<>+1280(SB), Y6, Y6
-	VPADDD       consts<>+1312(SB), Y6, Y6
-	VCVTDQ2PS    Y7, Y7
+	VPAND        consts<>+32(SB), Y0, Y4
+	VPSUBD       consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS    Y4, Y6
+	VPSUBD       consts<>+1760(SB), Y6, Y6
+	VBROADCASTSS consts<>+1120(SB), Y7
+	VPCMPGTD     Y4, Y7, Y7
+	VBLENDVPS    Y7, Y6, Y5, Y5
+	VPSRAD       $0x17, Y5, Y6
+	VPSRLD       $0x14, Y5, Y7
+	VPAND        consts<>+1280(SB), Y5, Y5
+	VPADDD       consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS    Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y8, Y9
-	VFMADD213PS  consts<>+672(SB), Y9, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y9
-	VMOVAPS      Y6, Y10
-	VFMADD231PS  Y9, Y6, Y10
-	VSUBPS       Y10, Y6, Y11
-	VFMADD231PS  Y9, Y6, Y11
-	VMULPS       Y6, Y6, Y9
-	VBROADCASTSS consts<>+1376(SB), Y12
-	VFMADD213PS  consts<>+1408(SB), Y6, Y12
-	VFMADD213PS  consts<>+1440(SB), Y6, Y12
-	VFMADD213PS  consts<>+1472(SB), Y6, Y12
-	VFMADD213PS  consts<>+1504(SB), Y6, Y12
-	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  Y12, Y6, Y11
-	VADDPS       Y11, Y10, Y6
+	VPERMPS      pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS  consts<>+672(SB), Y8, Y5
+	VMULPS       consts<>+1344(SB), Y5, Y8
+	VMOVAPS      Y5, Y9
+	VFMADD231PS  Y8, Y5, Y9
+	VSUBPS       Y9, Y5, Y10
+	VFMADD231PS  Y8, Y5, Y10
+	VMULPS       Y5, Y5, Y8
+	VBROADCASTSS consts<>+1376(SB), Y11
+	VFMADD213PS  consts<>+1408(SB), Y5, Y11
+	VFMADD213PS  consts<>+1440(SB), Y5, Y11
+	VFMADD213PS  consts<>+1472(SB), Y5, Y11
+	VFMADD213PS  consts<>+1504(SB), Y5, Y11
+	VMULPS       Y5, Y8, Y5
+	VFMADD231PS  Y11, Y5, Y10
+	VADDPS       Y10, Y9, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y8, Y9
-	VADDPS      Y9, Y7, Y7
-	VMULPS      Y7, Y2, Y9
-	VFMSUB213PS Y9, Y2, Y7
-	VFMADD213PS Y9, Y3, Y6
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y1, Y8
+	VFMSUB213PS Y8, Y1, Y6
+	VFMADD213PS Y8, Y2, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y12
-	VSUBPS      consts<>+1536(SB), Y12, Y13
-	VSUBPS      Y13, Y9, Y9
-	VFMADD231PS Y10, Y3, Y9
-	VPERMPS     pow_tl<>+0(SB), Y8, Y8
-	VFMADD231PS Y8, Y2, Y7
-	VFMADD231PS Y10, Y4, Y7
-	VFMADD231PS Y11, Y3, Y7
-	VADDPS      Y7, Y9, Y3
+	VADDPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y2, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y1, Y6
+	VFMADD231PS Y9, Y3, Y6
+	VFMADD231PS Y10, Y2, Y6
+	VADDPS      Y6, Y8, Y2
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y3, Y4
-	VFMADD213PS  consts<>+1632(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y7
-	VMULPS       Y4, Y7, Y4
-	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_full_hi<>+0(SB), Y12, Y3
-	VPERMPS      pow_full_lo<>+0(SB), Y12, Y7
-	VFMADD231PS  Y4, Y3, Y7
+	VBROADCASTSS consts<>+1568(SB), Y3
+	VFMADD213PS  consts<>+1600(SB), Y2, Y3
+	VFMADD213PS  consts<>+1632(SB), Y2, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y6, Y3
+	VFMADD231PS  consts<>+160(SB), Y2, Y3
+	VPERMPS      pow_full_hi<>+0(SB), Y11, Y2
+	VPERMPS      pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS  Y3, Y2, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y12, Y4
-	VPSRAD  $0x03, Y4, Y4
-	VADDPS  Y7, Y3, Y8
-	VPSLLD  $0x17, Y4, Y9
-	VPADDD  Y9, Y8, Y9
-	VPMINUD consts<>+928(SB), Y9, Y9
+	VPSUBD  consts<>+1536(SB), Y11, Y3
+	VPSRAD  $0x03, Y3, Y3
+	VADDPS  Y6, Y2, Y7
+	VPSLLD  $0x17, Y3, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y10, Y10, Y10
-	VPMINSD      Y10, Y4, Y4
-	VBROADCASTSS consts<>+1792(SB), Y10
-	VPSUBD       Y4, Y10, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VADDPS       Y3, Y4, Y10
-	VSUBPS       Y4, Y10, Y11
-	VSUBPS       Y11, Y3, Y3
-	VADDPS       Y7, Y3, Y3
-	VADDPS       Y3, Y10, Y3
-	VCMPPS       $0x11, Y4, Y8, Y7
-	VPSUBD       Y4, Y3, Y3
-	VBLENDVPS    Y7, Y3, Y9, Y3
+	VPXOR        Y9, Y9, Y9
+	VPMINSD      Y9, Y3, Y3
+	VBROADCASTSS consts<>+1792(SB), Y9
+	VPSUBD       Y3, Y9, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VADDPS       Y2, Y3, Y9
+	VSUBPS       Y3, Y9, Y10
+	VSUBPS       Y10, Y2, Y2
+	VADDPS       Y6, Y2, Y2
+	VADDPS       Y2, Y9, Y2
+	VCMPPS       $0x11, Y3, Y7, Y6
+	VPSUBD       Y3, Y2, Y2
+	VBLENDVPS    Y6, Y2, Y8, Y2
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y4
-	VCMPPS       $0x11, Y6, Y4, Y4
-	VBLENDVPS    Y4, consts<>+928(SB), Y3, Y3
-	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y4, Y6, Y3, Y3
-	VPXOR        Y4, Y4, Y4
-	VPCMPEQD     Y4, Y5, Y4
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y2, consts<>+928(SB), Y6, Y6
-	VBLENDVPS    Y4, Y6, Y3, Y3
-	VPCMPEQD     consts<>+928(SB), Y5, Y4
-	VPXOR        Y6, Y6, Y6
-	VBROADCASTSS consts<>+928(SB), Y7
-	VBLENDVPS    Y2, Y6, Y7, Y2
-	VBLENDVPS    Y4, Y2, Y3, Y2
+	VBROADCASTSS consts<>+1824(SB), Y3
+	VCMPPS       $0x11, Y5, Y3, Y3
+	VBLENDVPS    Y3, consts<>+928(SB), Y2, Y2
+	VCMPPS       $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR        Y5, Y5, Y5
+	VBLENDVPS    Y3, Y5, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPCMPEQD     Y3, Y4, Y3
+	VPXOR        Y5, Y5, Y5
+	VBLENDVPS    Y1, consts<>+928(SB), Y5, Y5
+	VBLENDVPS    Y3, Y5, Y2, Y2
+	VPCMPEQD     consts<>+928(SB), Y4, Y3
+	VPXOR        Y5, Y5, Y5
+	VBROADCASTSS consts<>+928(SB), Y6
+	VBLENDVPS    Y1, Y5, Y6, Y1
+	VBLENDVPS    Y3, Y1, Y2, Y1
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R10), Y3
-	VPAND        Y3, Y1, Y3
-	VPOR         Y3, Y2, Y2
+	VBROADCASTSS 12(R10), Y2
+	VPAND        Y2, Y0, Y2
+	VPOR         Y2, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPCMPGTD     Y2, Y4, Y2
+	VBROADCASTSS consts<>+928(SB), Y3
+	VPCMPGTD     Y4, Y3, Y3
+	VPAND        Y2, Y3, Y2
+	VBROADCASTSS 16(R10), Y3
+	VPAND        Y3, Y0, Y0
 	VPXOR        Y3, Y3, Y3
-	VPCMPGTD     Y3, Y5, Y3
-	VBROADCASTSS consts<>+928(SB), Y4
-	VPCMPGTD     Y5, Y4, Y4
-	VPAND        Y3, Y4, Y3
-	VBROADCASTSS 16(R10), Y4
-	VPAND        Y4, Y1, Y1
-	VPXOR        Y4, Y4, Y4
-	VPCMPGTD     Y1, Y4, Y1
-	VPAND        Y3, Y1, Y1
-	VPCMPGTD     consts<>+928(SB), Y5, Y3
-	VPOR         Y1, Y3, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y2, Y1
-	VMOVUPS      (SP), Y8
-	VMOVUPS      32(SP), Y7
-	VMOVUPS      64(SP), Y9
-	VMOVUPS      96(SP), Y2
+	VPCMPGTD     Y0, Y3, Y0
+	VPAND        Y2, Y0, Y0
+	VPCMPGTD     consts<>+928(SB), Y4, Y2
+	VPOR         Y0, Y2, Y0
+	VBLENDVPS    Y0, consts<>+608(SB), Y1, Y0
+	VMOVUPS      (SP), Y7
+	VMOVUPS      32(SP), Y6
+	VMOVUPS      64(SP), Y8
+	VMOVUPS      96(SP), Y1
 
-focusdone372:
+focusdone168:
 	// loss = (alpha ce) q^gamma
-	VMULPS    Y1, Y8, Y3
-	VCMPPS    $0x12, consts<>+2176(SB), Y8, Y4
-	VBLENDVPS Y4, Y3, Y8, Y3
-	VPMINUD   consts<>+608(SB), Y3, Y4
+	VMULPS    Y0, Y7, Y2
+	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y3
+	VBLENDVPS Y3, Y2, Y7, Y2
+	VPMINUD   consts<>+608(SB), Y2, Y3
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y3
-	VMULPS       Y1, Y9, Y1
-	VMULPS       Y1, Y3, Y1
-	VMULPS       Y2, Y1, Y1
-	VCMPPS       $0x03, Y1, Y1, Y2
-	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y1
+	VBROADCASTSS (R9), Y2
+	VMULPS       Y0, Y8, Y0
+	VMULPS       Y0, Y2, Y0
+	VMULPS       Y1, Y0, Y0
+	VCMPPS       $0x03, Y0, Y0, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y0
 	CMPQ         AX, $+8
 	JLT          partless5
-	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y3, (CX)
 	JMP          partdone5
 
 partless5:
 	MOVQ         CX, R10
 	TESTQ        $0x00000004, AX
 	JEQ          partfour5
-	VMOVUPS      X4, (R10)
+	VMOVUPS      X3, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y4, X4
+	VEXTRACTF128 $0x01, Y3, X3
 
 partfour5:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo5
-	VMOVLPS X4, (R10)
+	VMOVLPS X3, (R10)
 	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X4, X4
+	VPSRLDQ $0x08, X3, X3
 
 parttwo5:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone5
-	VMOVSS X4, (R10)
+	VMOVSS X3, (R10)
 
 partdone5:
 	CMPQ    AX, $+8
 	JLT     partless6
-	VMOVUPS Y1, (DX)
+	VMOVUPS Y0, (DX)
 	JMP     partdone6
 
 partless6:
 	MOVQ         DX, R10
 	TESTQ        $0x00000004, AX
 	JEQ          partfour6
-	VMOVUPS      X1, (R10)
+	VMOVUPS      X0, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y1, X1
+	VEXTRACTF128 $0x01, Y0, X0
 
 partfour6:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo6
-	VMOVLPS X1, (R10)
+	VMOVLPS X0, (R10)
 	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X1, X1
+	VPSRLDQ $0x08, X0, X0
 
 parttwo6:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone6
-	VMOVSS X1, (R10)
+	VMOVSS X0, (R10)
 
 partdone6:
-	ADDQ $+32, CX
-	ADDQ $+32, DX
-	ADDQ $+32, BX
-	ADDQ $+32, SI
-	ADDQ $-8, AX
-	CMPQ AX, $+1
-	JGE  vector
-	VZEROUPPER
-	RET
+	VBROADCASTSS consts<>+384(SB), Y0
+	VMOVUPS      exp_one<>+0(SB), Y1
+	VBROADCASTSS consts<>+1184(SB), Y2
+	VBROADCASTSS consts<>+128(SB), Y3
+	JMP          nextvector
 
 // func rowSumAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
@@ -17269,23 +17881,23 @@ sum_done:
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·rowLossAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+928(SB), Z1
-	VBROADCASTSS consts<>+608(SB), Z2
-	VBROADCASTSS consts<>+2272(SB), Z3
-	VBROADCASTSS consts<>+2336(SB), Z4
-	VBROADCASTSS consts<>+2304(SB), Z5
-	VBROADCASTSS consts<>+1120(SB), Z6
-	VBROADCASTSS consts<>+1792(SB), Z7
-	VBROADCASTSS consts<>+1824(SB), Z8
-	VBROADCASTSS consts<>+2368(SB), Z9
-	VBROADCASTSS consts<>+160(SB), Z10
-	VBROADCASTSS consts<>+1536(SB), Z11
-	VBROADCASTSS consts<>+32(SB), Z12
-	VBROADCASTSS consts<>+2176(SB), Z13
-	VBROADCASTSS consts<>+640(SB), Z14
-	VBROADCASTSS consts<>+1664(SB), Z15
-	VBROADCASTSS consts<>+672(SB), Z16
-	VBROADCASTSS consts<>+2144(SB), Z17
+	VBROADCASTSS consts<>+608(SB), Z1
+	VBROADCASTSS consts<>+2272(SB), Z2
+	VBROADCASTSS consts<>+2336(SB), Z3
+	VBROADCASTSS consts<>+2304(SB), Z4
+	VBROADCASTSS consts<>+2368(SB), Z5
+	VBROADCASTSS consts<>+2176(SB), Z6
+	VBROADCASTSS consts<>+640(SB), Z7
+	VBROADCASTSS consts<>+160(SB), Z8
+	VBROADCASTSS consts<>+1664(SB), Z9
+	VBROADCASTSS consts<>+2144(SB), Z10
+	VBROADCASTSS consts<>+32(SB), Z11
+	VBROADCASTSS consts<>+928(SB), Z12
+	VBROADCASTSS consts<>+96(SB), Z13
+	VBROADCASTSS consts<>+192(SB), Z14
+	VBROADCASTSS consts<>+2464(SB), Z15
+	VBROADCASTSS consts<>+2496(SB), Z16
+	VBROADCASTSS consts<>+2528(SB), Z17
 	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         sums+8(FP), DX
@@ -17302,42 +17914,42 @@ block:
 	VPXORD  Z22, Z22, Z22
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD    Z12, Z19, Z23
-	VCMPPS    $0x11, Z23, Z3, K1
-	VCMPPS    $0x11, Z1, Z23, K2
+	VPANDD    Z11, Z19, Z23
+	VCMPPS    $0x11, Z23, Z2, K1
+	VCMPPS    $0x11, Z12, Z23, K2
 	KANDW     K1, K2, K1
 	VMOVAPS.Z Z19, K1, Z23
-	VCMPPS    $0x12, Z13, Z20, K1
-	VBLENDMPS Z18, Z2, K1, Z18
+	VCMPPS    $0x12, Z6, Z20, K1
+	VBLENDMPS Z18, Z1, K1, Z18
 	VMAXPS    Z19, Z20, Z19
-	VCMPPS    $0x00, Z14, Z19, K1
-	VBLENDMPS Z2, Z18, K1, Z18
+	VCMPPS    $0x00, Z7, Z19, K1
+	VBLENDMPS Z1, Z18, K1, Z18
 
 	// e^(r_t) = p + pLow
-	VSUBPS            Z23, Z20, Z19
-	VMINPS            Z19, Z4, Z20
-	VMAXPS            Z20, Z5, Z20
-	VMOVAPS           Z9, Z23
-	VFMADD231PS.BCST  consts<>+96(SB), Z20, Z23
-	VSUBPS            Z9, Z23, Z24
-	VMOVAPS           Z20, Z25
-	VFNMADD231PS      Z10, Z24, Z25
-	VFNMADD231PS.BCST consts<>+192(SB), Z24, Z25
-	VCMPPS            $0x11, Z20, Z19, K1
-	VCMPPS            $0x11, Z18, Z22, K2
-	KANDW             K1, K2, K1
-	VSUBPS            Z19, Z20, Z19
-	VMOVAPS.Z         Z19, K1, Z19
-	VBROADCASTSS      consts<>+2464(SB), Z20
-	VFMADD213PS.BCST  consts<>+2496(SB), Z25, Z20
-	VFMADD213PS.BCST  consts<>+2528(SB), Z25, Z20
-	VFMADD213PS.BCST  consts<>+2560(SB), Z25, Z20
-	VFMADD213PS.BCST  consts<>+2592(SB), Z25, Z20
-	VFMADD213PS       Z0, Z25, Z20
-	VMOVAPS           Z0, Z24
-	VFMADD231PS       Z20, Z25, Z24
-	VSUBPS            Z24, Z0, Z26
-	VFMADD231PS       Z20, Z25, Z26
+	VSUBPS           Z23, Z20, Z19
+	VMINPS           Z19, Z3, Z20
+	VMAXPS           Z20, Z4, Z20
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z13, Z20, Z23
+	VSUBPS           Z5, Z23, Z24
+	VMOVAPS          Z20, Z25
+	VFNMADD231PS     Z8, Z24, Z25
+	VFNMADD231PS     Z14, Z24, Z25
+	VCMPPS           $0x11, Z20, Z19, K1
+	VCMPPS           $0x11, Z18, Z22, K2
+	KANDW            K1, K2, K1
+	VSUBPS           Z19, Z20, Z19
+	VMOVAPS.Z        Z19, K1, Z19
+	VMOVAPS          Z16, Z20
+	VFMADD231PS      Z15, Z25, Z20
+	VFMADD213PS      Z17, Z25, Z20
+	VFMADD213PS.BCST consts<>+2560(SB), Z25, Z20
+	VFMADD213PS.BCST consts<>+2592(SB), Z25, Z20
+	VFMADD213PS      Z0, Z25, Z20
+	VMOVAPS          Z0, Z24
+	VFMADD231PS      Z20, Z25, Z24
+	VSUBPS           Z24, Z0, Z26
+	VFMADD231PS      Z20, Z25, Z26
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
 	VDIVPS       Z24, Z0, Z20
@@ -17347,7 +17959,7 @@ block:
 	VSUBPS       Z24, Z18, Z18
 	VMULPS       Z20, Z18, Z18
 	VMOVUPS      128(DX), Z20
-	VPSUBD       Z9, Z23, Z23
+	VPSUBD       Z5, Z23, Z23
 	VPSUBD       Z23, Z20, Z20
 	VPSRLD       $0x17, Z25, Z23
 	VPSUBD.BCST  consts<>+2624(SB), Z23, Z23
@@ -17356,10 +17968,10 @@ block:
 	VPSUBD       Z23, Z20, Z20
 	VPMAXSD.BCST consts<>+2656(SB), Z20, Z20
 	VPSRAD       $0x01, Z20, Z24
-	VPADDD       Z15, Z24, Z26
+	VPADDD       Z9, Z24, Z26
 	VPSLLD       $0x17, Z26, Z26
 	VPSUBD       Z24, Z20, Z20
-	VPADDD       Z15, Z20, Z20
+	VPADDD       Z9, Z20, Z20
 	VPSLLD       $0x17, Z20, Z20
 	VMULPS       Z26, Z25, Z24
 	VMULPS       Z20, Z24, Z24
@@ -17387,14 +17999,14 @@ block:
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS      Z0, Z24, Z20
 	VPSUBD.BCST consts<>+2688(SB), Z20, Z20
-	VPANDD      Z14, Z20, Z27
+	VPANDD      Z7, Z20, Z27
 	VPSRLD      $0x15, Z20, Z20
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
 	VPSUBD      Z27, Z0, Z28
 	VPERMPS     log_r<>+0(SB), Z20, Z29
 	VMULPS      Z29, Z28, Z28
-	VADDPS      Z16, Z28, Z29
+	VADDPS.BCST consts<>+672(SB), Z28, Z29
 	VFMADD231PS Z28, Z24, Z29
 	VCVTDQ2PS   Z27, Z24
 	VPERMPS     log_th<>+0(SB), Z20, Z27
@@ -17421,7 +18033,7 @@ block:
 	VMULPS           Z25, Z18, Z18
 	VADDPS           Z18, Z20, Z18
 	VCVTDQ2PS        Z23, Z20
-	VFMADD231PS      Z10, Z20, Z18
+	VFMADD231PS      Z8, Z20, Z18
 	VADDPS           Z19, Z18, Z18
 	VMULPS           Z18, Z21, Z19
 	VCMPPS           $0x00, Z22, Z21, K1
@@ -17431,42 +18043,42 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_399
+	JGE    focusnot0_195
 	VMULPS Z26, Z26, Z26
-	JMP    focusdone399
+	JMP    focusdone195
 
-focusnot0_399:
+focusnot0_195:
 	CMPQ    SI, $+2
-	JGE     focusnot1_399
+	JGE     focusnot1_195
 	VMOVAPS Z0, Z26
-	JMP     focusdone399
+	JMP     focusdone195
 
-focusnot1_399:
+focusnot1_195:
 	CMPQ SI, $+3
-	JGE  focusnot2_399
-	JMP  focusdone399
+	JGE  focusnot2_195
+	JMP  focusdone195
 
-focusnot2_399:
+focusnot2_195:
 	CMPQ    SI, $+4
-	JGE     focusnot3_399
+	JGE     focusnot3_195
 	VSQRTPS Z26, Z26
-	JMP     focusdone399
+	JMP     focusdone195
 
-focusnot3_399:
+focusnot3_195:
 	CMPQ         SI, $+5
-	JGE          focusnot4_399
+	JGE          focusnot4_195
 	VSQRTPS      Z26, Z19
 	VMOVAPS      Z26, Z20
 	VFNMADD231PS Z19, Z19, Z20
-	VMULPS       Z17, Z19, Z21
+	VMULPS       Z10, Z19, Z21
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z26, Z20
 	VMOVAPS      Z20, Z26
-	JMP          focusdone399
+	JMP          focusdone195
 
-focusnot4_399:
+focusnot4_195:
 	CMPQ         SI, $+6
-	JGE          focusnot5_399
+	JGE          focusnot5_195
 	VSQRTPS      Z26, Z19
 	VMULPS       Z26, Z26, Z20
 	VMOVAPS      Z20, Z21
@@ -17474,35 +18086,35 @@ focusnot4_399:
 	VMOVAPS      Z26, Z22
 	VFNMADD231PS Z19, Z19, Z22
 	VMULPS       Z22, Z26, Z22
-	VFMADD231PS  Z17, Z22, Z21
+	VFMADD231PS  Z10, Z22, Z21
 	VMULPS       Z19, Z21, Z26
 	VFMADD231PS  Z19, Z20, Z26
-	JMP          focusdone399
+	JMP          focusdone195
 
-focusnot5_399:
+focusnot5_195:
 	CMPQ        SI, $+7
-	JGE         focusnot6_399
+	JGE         focusnot6_195
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
 	VMULPS      Z26, Z20, Z20
 	VFMADD231PS Z26, Z19, Z20
 	VMOVAPS     Z20, Z26
-	JMP         focusdone399
+	JMP         focusdone195
 
-focusnot6_399:
+focusnot6_195:
 	CMPQ        SI, $+8
-	JGE         focusnot7_399
+	JGE         focusnot7_195
 	VMULPS      Z26, Z26, Z19
 	VFMSUB213PS Z19, Z26, Z26
 	VADDPS      Z19, Z19, Z20
 	VMULPS      Z26, Z20, Z26
 	VFMADD231PS Z19, Z19, Z26
-	JMP         focusdone399
+	JMP         focusdone195
 
-focusnot7_399:
+focusnot7_195:
 	CMPQ        SI, $+9
-	JGE         focusnot8_399
+	JGE         focusnot8_195
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
@@ -17513,137 +18125,160 @@ focusnot7_399:
 	VMULPS      Z26, Z19, Z19
 	VFMADD231PS Z26, Z21, Z19
 	VMOVAPS     Z19, Z26
-	JMP         focusdone399
+	JMP         focusdone195
 
-focusnot8_399:
+focusnot8_195:
 	LEAQ         24(BX), DI
-	VBROADCASTSS (DI), Z19
-	VBROADCASTSS 4(DI), Z20
-	VBROADCASTSS 8(DI), Z21
+	VBROADCASTSS (DI), Z0
+	VBROADCASTSS 4(DI), Z1
+	VBROADCASTSS 8(DI), Z2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z12, Z26, Z22
-	VPSUBD.BCST consts<>+1248(SB), Z22, Z23
-	VCVTDQ2PS   Z22, Z24
-	VPSUBD.BCST consts<>+1760(SB), Z24, Z24
-	VPCMPD      $0x06, Z22, Z6, K1
-	VBLENDMPS   Z24, Z23, K1, Z23
-	VPSRAD      $0x17, Z23, Z24
-	VPSRLD      $0x14, Z23, Z25
-	VPANDD.BCST consts<>+1280(SB), Z23, Z23
-	VPADDD.BCST consts<>+1312(SB), Z23, Z23
-	VCVTDQ2PS   Z24, Z24
+	VPANDD.BCST  consts<>+32(SB), Z26, Z3
+	VPSUBD.BCST  consts<>+1248(SB), Z3, Z4
+	VCVTDQ2PS    Z3, Z5
+	VPSUBD.BCST  consts<>+1760(SB), Z5, Z5
+	VBROADCASTSS consts<>+1120(SB), Z6
+	VPCMPD       $0x06, Z3, Z6, K1
+	VBLENDMPS    Z5, Z4, K1, Z4
+	VPSRAD       $0x17, Z4, Z5
+	VPSRLD       $0x14, Z4, Z6
+	VPANDD.BCST  consts<>+1280(SB), Z4, Z4
+	VPADDD.BCST  consts<>+1312(SB), Z4, Z4
+	VCVTDQ2PS    Z5, Z5
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z25, Z27
-	VFMADD213PS      Z16, Z27, Z23
-	VMULPS.BCST      consts<>+1344(SB), Z23, Z27
-	VMOVAPS          Z23, Z28
-	VFMADD231PS      Z27, Z23, Z28
-	VSUBPS           Z28, Z23, Z29
-	VFMADD231PS      Z27, Z23, Z29
-	VMULPS           Z23, Z23, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z23, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z23, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z23, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z23, Z30
-	VMULPS           Z23, Z27, Z23
-	VFMADD231PS      Z30, Z23, Z29
-	VADDPS           Z29, Z28, Z23
+	VPERMPS          pow_r<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST consts<>+672(SB), Z7, Z4
+	VMULPS.BCST      consts<>+1344(SB), Z4, Z7
+	VMOVAPS          Z4, Z8
+	VFMADD231PS      Z7, Z4, Z8
+	VSUBPS           Z8, Z4, Z9
+	VFMADD231PS      Z7, Z4, Z9
+	VMULPS           Z4, Z4, Z7
+	VBROADCASTSS     consts<>+1376(SB), Z10
+	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
+	VMULPS           Z4, Z7, Z4
+	VFMADD231PS      Z10, Z4, Z9
+	VADDPS           Z9, Z8, Z4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z25, Z27
-	VADDPS      Z27, Z24, Z24
-	VMULPS      Z24, Z19, Z27
-	VFMSUB213PS Z27, Z19, Z24
-	VFMADD213PS Z27, Z20, Z23
+	VPERMPS     pow_th<>+0(SB), Z6, Z7
+	VADDPS      Z7, Z5, Z5
+	VMULPS      Z5, Z0, Z7
+	VFMSUB213PS Z7, Z0, Z5
+	VFMADD213PS Z7, Z1, Z4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z11, Z23, Z30
-	VSUBPS      Z11, Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z20, Z27
-	VPERMPS     pow_tl<>+0(SB), Z25, Z25
-	VFMADD231PS Z25, Z19, Z24
-	VFMADD231PS Z28, Z21, Z24
-	VFMADD231PS Z29, Z20, Z24
-	VADDPS      Z24, Z27, Z20
+	VADDPS.BCST consts<>+1536(SB), Z4, Z10
+	VSUBPS.BCST consts<>+1536(SB), Z10, Z11
+	VSUBPS      Z11, Z7, Z7
+	VFMADD231PS Z8, Z1, Z7
+	VPERMPS     pow_tl<>+0(SB), Z6, Z6
+	VFMADD231PS Z6, Z0, Z5
+	VFMADD231PS Z8, Z2, Z5
+	VFMADD231PS Z9, Z1, Z5
+	VADDPS      Z5, Z7, Z1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z21
-	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
-	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
-	VMULPS           Z20, Z20, Z24
-	VMULPS           Z21, Z24, Z21
-	VFMADD231PS      Z10, Z20, Z21
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z24
-	VFMADD231PS      Z21, Z20, Z24
+	VBROADCASTSS     consts<>+1568(SB), Z2
+	VFMADD213PS.BCST consts<>+1600(SB), Z1, Z2
+	VFMADD213PS.BCST consts<>+1632(SB), Z1, Z2
+	VMULPS           Z1, Z1, Z5
+	VMULPS           Z2, Z5, Z2
+	VFMADD231PS.BCST consts<>+160(SB), Z1, Z2
+	VPERMPS          pow_full_hi<>+0(SB), Z10, Z1
+	VPERMPS          pow_full_lo<>+0(SB), Z10, Z5
+	VFMADD231PS      Z2, Z1, Z5
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  Z11, Z30, Z21
-	VPSRAD  $0x03, Z21, Z21
-	VADDPS  Z24, Z20, Z25
-	VPSLLD  $0x17, Z21, Z27
-	VPADDD  Z27, Z25, Z27
-	VPMINUD Z1, Z27, Z27
+	VPSUBD.BCST  consts<>+1536(SB), Z10, Z2
+	VPSRAD       $0x03, Z2, Z2
+	VADDPS       Z5, Z1, Z6
+	VPSLLD       $0x17, Z2, Z7
+	VPADDD       Z7, Z6, Z7
+	VPMINUD.BCST consts<>+928(SB), Z7, Z7
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD    Z28, Z28, Z28
-	VPMINSD   Z28, Z21, Z21
-	VPSUBD    Z21, Z7, Z21
-	VPSLLD    $0x17, Z21, Z21
-	VADDPS    Z20, Z21, Z28
-	VSUBPS    Z21, Z28, Z29
-	VSUBPS    Z29, Z20, Z20
-	VADDPS    Z24, Z20, Z20
-	VADDPS    Z20, Z28, Z20
-	VCMPPS    $0x11, Z21, Z25, K1
-	VPSUBD    Z21, Z20, Z20
-	VBLENDMPS Z20, Z27, K1, Z20
+	VPXORD       Z8, Z8, Z8
+	VPMINSD      Z8, Z2, Z2
+	VBROADCASTSS consts<>+1792(SB), Z8
+	VPSUBD       Z2, Z8, Z2
+	VPSLLD       $0x17, Z2, Z2
+	VADDPS       Z1, Z2, Z8
+	VSUBPS       Z2, Z8, Z9
+	VSUBPS       Z9, Z1, Z1
+	VADDPS       Z5, Z1, Z1
+	VADDPS       Z1, Z8, Z1
+	VCMPPS       $0x11, Z2, Z6, K1
+	VPSUBD       Z2, Z1, Z1
+	VBLENDMPS    Z1, Z7, K1, Z1
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z23, Z8, K1
-	VBLENDMPS   Z1, Z20, K1, Z20
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z23, K1
-	VPXORD      Z21, Z21, Z21
-	VBLENDMPS   Z21, Z20, K1, Z20
-	VPXORD      Z21, Z21, Z21
-	VPCMPD      $0x00, Z21, Z22, K1
-	VPMOVD2M    Z19, K2
-	VPXORD      Z21, Z21, Z21
-	VBLENDMPS   Z1, Z21, K2, Z21
-	VBLENDMPS   Z21, Z20, K1, Z20
-	VPCMPD      $0x00, Z1, Z22, K1
-	VPMOVD2M    Z19, K2
-	VPXORD      Z19, Z19, Z19
-	VBLENDMPS   Z19, Z1, K2, Z19
-	VBLENDMPS   Z19, Z20, K1, Z19
+	VBROADCASTSS   consts<>+1824(SB), Z2
+	VCMPPS         $0x11, Z4, Z2, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z1, K1, Z1
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z4, K1
+	VPXORD         Z2, Z2, Z2
+	VBLENDMPS      Z2, Z1, K1, Z1
+	VPXORD         Z2, Z2, Z2
+	VPCMPD         $0x00, Z2, Z3, K1
+	VPMOVD2M       Z0, K2
+	VPXORD         Z2, Z2, Z2
+	VBLENDMPS.BCST consts<>+928(SB), Z2, K2, Z2
+	VBLENDMPS      Z2, Z1, K1, Z1
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z3, K1
+	VPMOVD2M       Z0, K2
+	VPXORD         Z0, Z0, Z0
+	VBROADCASTSS   consts<>+928(SB), Z2
+	VBLENDMPS      Z0, Z2, K2, Z0
+	VBLENDMPS      Z0, Z1, K1, Z0
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(DI), Z20
-	VPANDD       Z20, Z26, Z20
-	VPORD        Z20, Z19, Z19
-	VPXORD       Z20, Z20, Z20
-	VPCMPD       $0x06, Z20, Z22, K1
-	VPCMPD       $0x06, Z22, Z1, K2
-	KANDW        K1, K2, K1
-	VBROADCASTSS 16(DI), Z20
-	VPANDD       Z20, Z26, Z20
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z20, Z21, K2
-	KANDW        K1, K2, K1
-	VPCMPD       $0x06, Z1, Z22, K2
-	KORW         K1, K2, K1
-	VBLENDMPS    Z2, Z19, K1, Z26
+	VBROADCASTSS   12(DI), Z1
+	VPANDD         Z1, Z26, Z1
+	VPORD          Z1, Z0, Z0
+	VPXORD         Z1, Z1, Z1
+	VPCMPD         $0x06, Z1, Z3, K1
+	VBROADCASTSS   consts<>+928(SB), Z1
+	VPCMPD         $0x06, Z3, Z1, K2
+	KANDW          K1, K2, K1
+	VBROADCASTSS   16(DI), Z1
+	VPANDD         Z1, Z26, Z1
+	VPXORD         Z2, Z2, Z2
+	VPCMPD         $0x06, Z1, Z2, K2
+	KANDW          K1, K2, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z3, K2
+	KORW           K1, K2, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z0, K1, Z26
+	VBROADCASTSS   consts<>+384(SB), Z0
+	VBROADCASTSS   consts<>+608(SB), Z1
+	VBROADCASTSS   consts<>+2272(SB), Z2
+	VBROADCASTSS   consts<>+2336(SB), Z3
+	VBROADCASTSS   consts<>+2304(SB), Z4
+	VBROADCASTSS   consts<>+2368(SB), Z5
+	VBROADCASTSS   consts<>+2176(SB), Z6
+	VBROADCASTSS   consts<>+640(SB), Z7
+	VBROADCASTSS   consts<>+160(SB), Z8
+	VBROADCASTSS   consts<>+1664(SB), Z9
+	VBROADCASTSS   consts<>+2144(SB), Z10
+	VBROADCASTSS   consts<>+32(SB), Z11
+	VBROADCASTSS   consts<>+928(SB), Z12
+	VBROADCASTSS   consts<>+96(SB), Z13
+	VBROADCASTSS   consts<>+192(SB), Z14
+	VBROADCASTSS   consts<>+2464(SB), Z15
+	VBROADCASTSS   consts<>+2496(SB), Z16
+	VBROADCASTSS   consts<>+2528(SB), Z17
 
-focusdone399:
+focusdone195:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, Z13, Z18, K1
+	VCMPPS    $0x12, Z6, Z18, K1
 	VMULPS    Z26, Z18, Z19
 	VBLENDMPS Z19, Z18, K1, Z18
-	VPMINUD   Z2, Z18, Z18
+	VPMINUD   Z1, Z18, Z18
 	VMOVUPS   Z18, (CX)
 	ADDQ      $+64, CX
 	ADDQ      $+64, DX
@@ -17672,42 +18307,42 @@ vector:
 	VPXORD  Z23, Z23, Z23
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD    Z12, Z20, Z24
-	VCMPPS    $0x11, Z24, Z3, K2
-	VCMPPS    $0x11, Z1, Z24, K3
+	VPANDD    Z11, Z20, Z24
+	VCMPPS    $0x11, Z24, Z2, K2
+	VCMPPS    $0x11, Z12, Z24, K3
 	KANDW     K2, K3, K2
 	VMOVAPS.Z Z20, K2, Z24
-	VCMPPS    $0x12, Z13, Z21, K2
-	VBLENDMPS Z18, Z2, K2, Z18
+	VCMPPS    $0x12, Z6, Z21, K2
+	VBLENDMPS Z18, Z1, K2, Z18
 	VMAXPS    Z20, Z21, Z20
-	VCMPPS    $0x00, Z14, Z20, K2
-	VBLENDMPS Z2, Z18, K2, Z18
+	VCMPPS    $0x00, Z7, Z20, K2
+	VBLENDMPS Z1, Z18, K2, Z18
 
 	// e^(r_t) = p + pLow
-	VSUBPS            Z24, Z21, Z20
-	VMINPS            Z20, Z4, Z21
-	VMAXPS            Z21, Z5, Z21
-	VMOVAPS           Z9, Z24
-	VFMADD231PS.BCST  consts<>+96(SB), Z21, Z24
-	VSUBPS            Z9, Z24, Z25
-	VMOVAPS           Z21, Z26
-	VFNMADD231PS      Z10, Z25, Z26
-	VFNMADD231PS.BCST consts<>+192(SB), Z25, Z26
-	VCMPPS            $0x11, Z21, Z20, K2
-	VCMPPS            $0x11, Z18, Z23, K3
-	KANDW             K2, K3, K2
-	VSUBPS            Z20, Z21, Z20
-	VMOVAPS.Z         Z20, K2, Z20
-	VBROADCASTSS      consts<>+2464(SB), Z21
-	VFMADD213PS.BCST  consts<>+2496(SB), Z26, Z21
-	VFMADD213PS.BCST  consts<>+2528(SB), Z26, Z21
-	VFMADD213PS.BCST  consts<>+2560(SB), Z26, Z21
-	VFMADD213PS.BCST  consts<>+2592(SB), Z26, Z21
-	VFMADD213PS       Z0, Z26, Z21
-	VMOVAPS           Z0, Z25
-	VFMADD231PS       Z21, Z26, Z25
-	VSUBPS            Z25, Z0, Z27
-	VFMADD231PS       Z21, Z26, Z27
+	VSUBPS           Z24, Z21, Z20
+	VMINPS           Z20, Z3, Z21
+	VMAXPS           Z21, Z4, Z21
+	VMOVAPS          Z5, Z24
+	VFMADD231PS      Z13, Z21, Z24
+	VSUBPS           Z5, Z24, Z25
+	VMOVAPS          Z21, Z26
+	VFNMADD231PS     Z8, Z25, Z26
+	VFNMADD231PS     Z14, Z25, Z26
+	VCMPPS           $0x11, Z21, Z20, K2
+	VCMPPS           $0x11, Z18, Z23, K3
+	KANDW            K2, K3, K2
+	VSUBPS           Z20, Z21, Z20
+	VMOVAPS.Z        Z20, K2, Z20
+	VMOVAPS          Z16, Z21
+	VFMADD231PS      Z15, Z26, Z21
+	VFMADD213PS      Z17, Z26, Z21
+	VFMADD213PS.BCST consts<>+2560(SB), Z26, Z21
+	VFMADD213PS.BCST consts<>+2592(SB), Z26, Z21
+	VFMADD213PS      Z0, Z26, Z21
+	VMOVAPS          Z0, Z25
+	VFMADD231PS      Z21, Z26, Z25
+	VSUBPS           Z25, Z0, Z27
+	VFMADD231PS      Z21, Z26, Z27
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
 	VDIVPS       Z25, Z0, Z21
@@ -17716,7 +18351,7 @@ vector:
 	VMULPS       Z27, Z26, Z25
 	VSUBPS       Z25, Z18, Z18
 	VMULPS       Z21, Z18, Z18
-	VPSUBD       Z9, Z24, Z21
+	VPSUBD       Z5, Z24, Z21
 	VPSUBD       Z21, Z19, Z19
 	VPSRLD       $0x17, Z26, Z21
 	VPSUBD.BCST  consts<>+2624(SB), Z21, Z21
@@ -17725,10 +18360,10 @@ vector:
 	VPSUBD       Z21, Z19, Z19
 	VPMAXSD.BCST consts<>+2656(SB), Z19, Z19
 	VPSRAD       $0x01, Z19, Z24
-	VPADDD       Z15, Z24, Z25
+	VPADDD       Z9, Z24, Z25
 	VPSLLD       $0x17, Z25, Z25
 	VPSUBD       Z24, Z19, Z19
-	VPADDD       Z15, Z19, Z19
+	VPADDD       Z9, Z19, Z19
 	VPSLLD       $0x17, Z19, Z19
 	VMULPS       Z25, Z26, Z24
 	VMULPS       Z19, Z24, Z24
@@ -17756,14 +18391,14 @@ vector:
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS      Z0, Z24, Z19
 	VPSUBD.BCST consts<>+2688(SB), Z19, Z19
-	VPANDD      Z14, Z19, Z27
+	VPANDD      Z7, Z19, Z27
 	VPSRLD      $0x15, Z19, Z19
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
 	VPSUBD      Z27, Z0, Z28
 	VPERMPS     log_r<>+0(SB), Z19, Z29
 	VMULPS      Z29, Z28, Z28
-	VADDPS      Z16, Z28, Z29
+	VADDPS.BCST consts<>+672(SB), Z28, Z29
 	VFMADD231PS Z28, Z24, Z29
 	VCVTDQ2PS   Z27, Z24
 	VPERMPS     log_th<>+0(SB), Z19, Z27
@@ -17790,7 +18425,7 @@ vector:
 	VMULPS           Z25, Z18, Z18
 	VADDPS           Z18, Z19, Z18
 	VCVTDQ2PS        Z21, Z19
-	VFMADD231PS      Z10, Z19, Z18
+	VFMADD231PS      Z8, Z19, Z18
 	VADDPS           Z20, Z18, Z18
 	VMULPS           Z18, Z22, Z19
 	VCMPPS           $0x00, Z23, Z22, K2
@@ -17800,42 +18435,42 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_400
+	JGE    focusnot0_196
 	VMULPS Z26, Z26, Z26
-	JMP    focusdone400
+	JMP    focusdone196
 
-focusnot0_400:
+focusnot0_196:
 	CMPQ    SI, $+2
-	JGE     focusnot1_400
+	JGE     focusnot1_196
 	VMOVAPS Z0, Z26
-	JMP     focusdone400
+	JMP     focusdone196
 
-focusnot1_400:
+focusnot1_196:
 	CMPQ SI, $+3
-	JGE  focusnot2_400
-	JMP  focusdone400
+	JGE  focusnot2_196
+	JMP  focusdone196
 
-focusnot2_400:
+focusnot2_196:
 	CMPQ    SI, $+4
-	JGE     focusnot3_400
+	JGE     focusnot3_196
 	VSQRTPS Z26, Z26
-	JMP     focusdone400
+	JMP     focusdone196
 
-focusnot3_400:
+focusnot3_196:
 	CMPQ         SI, $+5
-	JGE          focusnot4_400
+	JGE          focusnot4_196
 	VSQRTPS      Z26, Z19
 	VMOVAPS      Z26, Z20
 	VFNMADD231PS Z19, Z19, Z20
-	VMULPS       Z17, Z19, Z21
+	VMULPS       Z10, Z19, Z21
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z26, Z20
 	VMOVAPS      Z20, Z26
-	JMP          focusdone400
+	JMP          focusdone196
 
-focusnot4_400:
+focusnot4_196:
 	CMPQ         SI, $+6
-	JGE          focusnot5_400
+	JGE          focusnot5_196
 	VSQRTPS      Z26, Z19
 	VMULPS       Z26, Z26, Z20
 	VMOVAPS      Z20, Z21
@@ -17843,35 +18478,35 @@ focusnot4_400:
 	VMOVAPS      Z26, Z22
 	VFNMADD231PS Z19, Z19, Z22
 	VMULPS       Z22, Z26, Z22
-	VFMADD231PS  Z17, Z22, Z21
+	VFMADD231PS  Z10, Z22, Z21
 	VMULPS       Z19, Z21, Z26
 	VFMADD231PS  Z19, Z20, Z26
-	JMP          focusdone400
+	JMP          focusdone196
 
-focusnot5_400:
+focusnot5_196:
 	CMPQ        SI, $+7
-	JGE         focusnot6_400
+	JGE         focusnot6_196
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
 	VMULPS      Z26, Z20, Z20
 	VFMADD231PS Z26, Z19, Z20
 	VMOVAPS     Z20, Z26
-	JMP         focusdone400
+	JMP         focusdone196
 
-focusnot6_400:
+focusnot6_196:
 	CMPQ        SI, $+8
-	JGE         focusnot7_400
+	JGE         focusnot7_196
 	VMULPS      Z26, Z26, Z19
 	VFMSUB213PS Z19, Z26, Z26
 	VADDPS      Z19, Z19, Z20
 	VMULPS      Z26, Z20, Z26
 	VFMADD231PS Z19, Z19, Z26
-	JMP         focusdone400
+	JMP         focusdone196
 
-focusnot7_400:
+focusnot7_196:
 	CMPQ        SI, $+9
-	JGE         focusnot8_400
+	JGE         focusnot8_196
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
@@ -17882,137 +18517,160 @@ focusnot7_400:
 	VMULPS      Z26, Z19, Z19
 	VFMADD231PS Z26, Z21, Z19
 	VMOVAPS     Z19, Z26
-	JMP         focusdone400
+	JMP         focusdone196
 
-focusnot8_400:
+focusnot8_196:
 	LEAQ         24(BX), DI
-	VBROADCASTSS (DI), Z19
-	VBROADCASTSS 4(DI), Z20
-	VBROADCASTSS 8(DI), Z21
+	VBROADCASTSS (DI), Z0
+	VBROADCASTSS 4(DI), Z1
+	VBROADCASTSS 8(DI), Z2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z12, Z26, Z22
-	VPSUBD.BCST consts<>+1248(SB), Z22, Z23
-	VCVTDQ2PS   Z22, Z24
-	VPSUBD.BCST consts<>+1760(SB), Z24, Z24
-	VPCMPD      $0x06, Z22, Z6, K2
-	VBLENDMPS   Z24, Z23, K2, Z23
-	VPSRAD      $0x17, Z23, Z24
-	VPSRLD      $0x14, Z23, Z25
-	VPANDD.BCST consts<>+1280(SB), Z23, Z23
-	VPADDD.BCST consts<>+1312(SB), Z23, Z23
-	VCVTDQ2PS   Z24, Z24
+	VPANDD.BCST  consts<>+32(SB), Z26, Z3
+	VPSUBD.BCST  consts<>+1248(SB), Z3, Z4
+	VCVTDQ2PS    Z3, Z5
+	VPSUBD.BCST  consts<>+1760(SB), Z5, Z5
+	VBROADCASTSS consts<>+1120(SB), Z6
+	VPCMPD       $0x06, Z3, Z6, K2
+	VBLENDMPS    Z5, Z4, K2, Z4
+	VPSRAD       $0x17, Z4, Z5
+	VPSRLD       $0x14, Z4, Z6
+	VPANDD.BCST  consts<>+1280(SB), Z4, Z4
+	VPADDD.BCST  consts<>+1312(SB), Z4, Z4
+	VCVTDQ2PS    Z5, Z5
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z25, Z27
-	VFMADD213PS      Z16, Z27, Z23
-	VMULPS.BCST      consts<>+1344(SB), Z23, Z27
-	VMOVAPS          Z23, Z28
-	VFMADD231PS      Z27, Z23, Z28
-	VSUBPS           Z28, Z23, Z29
-	VFMADD231PS      Z27, Z23, Z29
-	VMULPS           Z23, Z23, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z23, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z23, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z23, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z23, Z30
-	VMULPS           Z23, Z27, Z23
-	VFMADD231PS      Z30, Z23, Z29
-	VADDPS           Z29, Z28, Z23
+	VPERMPS          pow_r<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST consts<>+672(SB), Z7, Z4
+	VMULPS.BCST      consts<>+1344(SB), Z4, Z7
+	VMOVAPS          Z4, Z8
+	VFMADD231PS      Z7, Z4, Z8
+	VSUBPS           Z8, Z4, Z9
+	VFMADD231PS      Z7, Z4, Z9
+	VMULPS           Z4, Z4, Z7
+	VBROADCASTSS     consts<>+1376(SB), Z10
+	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
+	VMULPS           Z4, Z7, Z4
+	VFMADD231PS      Z10, Z4, Z9
+	VADDPS           Z9, Z8, Z4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z25, Z27
-	VADDPS      Z27, Z24, Z24
-	VMULPS      Z24, Z19, Z27
-	VFMSUB213PS Z27, Z19, Z24
-	VFMADD213PS Z27, Z20, Z23
+	VPERMPS     pow_th<>+0(SB), Z6, Z7
+	VADDPS      Z7, Z5, Z5
+	VMULPS      Z5, Z0, Z7
+	VFMSUB213PS Z7, Z0, Z5
+	VFMADD213PS Z7, Z1, Z4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z11, Z23, Z30
-	VSUBPS      Z11, Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z20, Z27
-	VPERMPS     pow_tl<>+0(SB), Z25, Z25
-	VFMADD231PS Z25, Z19, Z24
-	VFMADD231PS Z28, Z21, Z24
-	VFMADD231PS Z29, Z20, Z24
-	VADDPS      Z24, Z27, Z20
+	VADDPS.BCST consts<>+1536(SB), Z4, Z10
+	VSUBPS.BCST consts<>+1536(SB), Z10, Z11
+	VSUBPS      Z11, Z7, Z7
+	VFMADD231PS Z8, Z1, Z7
+	VPERMPS     pow_tl<>+0(SB), Z6, Z6
+	VFMADD231PS Z6, Z0, Z5
+	VFMADD231PS Z8, Z2, Z5
+	VFMADD231PS Z9, Z1, Z5
+	VADDPS      Z5, Z7, Z1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z21
-	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
-	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
-	VMULPS           Z20, Z20, Z24
-	VMULPS           Z21, Z24, Z21
-	VFMADD231PS      Z10, Z20, Z21
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z24
-	VFMADD231PS      Z21, Z20, Z24
+	VBROADCASTSS     consts<>+1568(SB), Z2
+	VFMADD213PS.BCST consts<>+1600(SB), Z1, Z2
+	VFMADD213PS.BCST consts<>+1632(SB), Z1, Z2
+	VMULPS           Z1, Z1, Z5
+	VMULPS           Z2, Z5, Z2
+	VFMADD231PS.BCST consts<>+160(SB), Z1, Z2
+	VPERMPS          pow_full_hi<>+0(SB), Z10, Z1
+	VPERMPS          pow_full_lo<>+0(SB), Z10, Z5
+	VFMADD231PS      Z2, Z1, Z5
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  Z11, Z30, Z21
-	VPSRAD  $0x03, Z21, Z21
-	VADDPS  Z24, Z20, Z25
-	VPSLLD  $0x17, Z21, Z27
-	VPADDD  Z27, Z25, Z27
-	VPMINUD Z1, Z27, Z27
+	VPSUBD.BCST  consts<>+1536(SB), Z10, Z2
+	VPSRAD       $0x03, Z2, Z2
+	VADDPS       Z5, Z1, Z6
+	VPSLLD       $0x17, Z2, Z7
+	VPADDD       Z7, Z6, Z7
+	VPMINUD.BCST consts<>+928(SB), Z7, Z7
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD    Z28, Z28, Z28
-	VPMINSD   Z28, Z21, Z21
-	VPSUBD    Z21, Z7, Z21
-	VPSLLD    $0x17, Z21, Z21
-	VADDPS    Z20, Z21, Z28
-	VSUBPS    Z21, Z28, Z29
-	VSUBPS    Z29, Z20, Z20
-	VADDPS    Z24, Z20, Z20
-	VADDPS    Z20, Z28, Z20
-	VCMPPS    $0x11, Z21, Z25, K2
-	VPSUBD    Z21, Z20, Z20
-	VBLENDMPS Z20, Z27, K2, Z20
+	VPXORD       Z8, Z8, Z8
+	VPMINSD      Z8, Z2, Z2
+	VBROADCASTSS consts<>+1792(SB), Z8
+	VPSUBD       Z2, Z8, Z2
+	VPSLLD       $0x17, Z2, Z2
+	VADDPS       Z1, Z2, Z8
+	VSUBPS       Z2, Z8, Z9
+	VSUBPS       Z9, Z1, Z1
+	VADDPS       Z5, Z1, Z1
+	VADDPS       Z1, Z8, Z1
+	VCMPPS       $0x11, Z2, Z6, K2
+	VPSUBD       Z2, Z1, Z1
+	VBLENDMPS    Z1, Z7, K2, Z1
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z23, Z8, K2
-	VBLENDMPS   Z1, Z20, K2, Z20
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z23, K2
-	VPXORD      Z21, Z21, Z21
-	VBLENDMPS   Z21, Z20, K2, Z20
-	VPXORD      Z21, Z21, Z21
-	VPCMPD      $0x00, Z21, Z22, K2
-	VPMOVD2M    Z19, K3
-	VPXORD      Z21, Z21, Z21
-	VBLENDMPS   Z1, Z21, K3, Z21
-	VBLENDMPS   Z21, Z20, K2, Z20
-	VPCMPD      $0x00, Z1, Z22, K2
-	VPMOVD2M    Z19, K3
-	VPXORD      Z19, Z19, Z19
-	VBLENDMPS   Z19, Z1, K3, Z19
-	VBLENDMPS   Z19, Z20, K2, Z19
+	VBROADCASTSS   consts<>+1824(SB), Z2
+	VCMPPS         $0x11, Z4, Z2, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z1, K2, Z1
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z4, K2
+	VPXORD         Z2, Z2, Z2
+	VBLENDMPS      Z2, Z1, K2, Z1
+	VPXORD         Z2, Z2, Z2
+	VPCMPD         $0x00, Z2, Z3, K2
+	VPMOVD2M       Z0, K3
+	VPXORD         Z2, Z2, Z2
+	VBLENDMPS.BCST consts<>+928(SB), Z2, K3, Z2
+	VBLENDMPS      Z2, Z1, K2, Z1
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z3, K2
+	VPMOVD2M       Z0, K3
+	VPXORD         Z0, Z0, Z0
+	VBROADCASTSS   consts<>+928(SB), Z2
+	VBLENDMPS      Z0, Z2, K3, Z0
+	VBLENDMPS      Z0, Z1, K2, Z0
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(DI), Z20
-	VPANDD       Z20, Z26, Z20
-	VPORD        Z20, Z19, Z19
-	VPXORD       Z20, Z20, Z20
-	VPCMPD       $0x06, Z20, Z22, K2
-	VPCMPD       $0x06, Z22, Z1, K3
-	KANDW        K2, K3, K2
-	VBROADCASTSS 16(DI), Z20
-	VPANDD       Z20, Z26, Z20
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z20, Z21, K3
-	KANDW        K2, K3, K2
-	VPCMPD       $0x06, Z1, Z22, K3
-	KORW         K2, K3, K2
-	VBLENDMPS    Z2, Z19, K2, Z26
+	VBROADCASTSS   12(DI), Z1
+	VPANDD         Z1, Z26, Z1
+	VPORD          Z1, Z0, Z0
+	VPXORD         Z1, Z1, Z1
+	VPCMPD         $0x06, Z1, Z3, K2
+	VBROADCASTSS   consts<>+928(SB), Z1
+	VPCMPD         $0x06, Z3, Z1, K3
+	KANDW          K2, K3, K2
+	VBROADCASTSS   16(DI), Z1
+	VPANDD         Z1, Z26, Z1
+	VPXORD         Z2, Z2, Z2
+	VPCMPD         $0x06, Z1, Z2, K3
+	KANDW          K2, K3, K2
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z3, K3
+	KORW           K2, K3, K2
+	VBLENDMPS.BCST consts<>+608(SB), Z0, K2, Z26
+	VBROADCASTSS   consts<>+384(SB), Z0
+	VBROADCASTSS   consts<>+608(SB), Z1
+	VBROADCASTSS   consts<>+2272(SB), Z2
+	VBROADCASTSS   consts<>+2336(SB), Z3
+	VBROADCASTSS   consts<>+2304(SB), Z4
+	VBROADCASTSS   consts<>+2368(SB), Z5
+	VBROADCASTSS   consts<>+2176(SB), Z6
+	VBROADCASTSS   consts<>+640(SB), Z7
+	VBROADCASTSS   consts<>+160(SB), Z8
+	VBROADCASTSS   consts<>+1664(SB), Z9
+	VBROADCASTSS   consts<>+2144(SB), Z10
+	VBROADCASTSS   consts<>+32(SB), Z11
+	VBROADCASTSS   consts<>+928(SB), Z12
+	VBROADCASTSS   consts<>+96(SB), Z13
+	VBROADCASTSS   consts<>+192(SB), Z14
+	VBROADCASTSS   consts<>+2464(SB), Z15
+	VBROADCASTSS   consts<>+2496(SB), Z16
+	VBROADCASTSS   consts<>+2528(SB), Z17
 
-focusdone400:
+focusdone196:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, Z13, Z18, K2
+	VCMPPS    $0x12, Z6, Z18, K2
 	VMULPS    Z26, Z18, Z19
 	VBLENDMPS Z19, Z18, K2, Z18
-	VPMINUD   Z2, Z18, Z18
+	VPMINUD   Z1, Z18, Z18
 	VMOVUPS   Z18, K1, (CX)
 	ADDQ      $+64, CX
 	ADDQ      $+64, DX
@@ -18028,7 +18686,7 @@ done:
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·rowLossAVX2(SB), NOSPLIT, $32-32
 	VBROADCASTSS consts<>+384(SB), Y0
-	VBROADCASTSS consts<>+928(SB), Y1
+	VBROADCASTSS consts<>+608(SB), Y1
 	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         sums+8(FP), DX
@@ -18048,15 +18706,14 @@ block:
 	VPAND        consts<>+32(SB), Y3, Y7
 	VBROADCASTSS consts<>+2272(SB), Y8
 	VCMPPS       $0x11, Y7, Y8, Y8
-	VCMPPS       $0x11, Y1, Y7, Y7
+	VCMPPS       $0x11, consts<>+928(SB), Y7, Y7
 	VPAND        Y8, Y7, Y7
 	VPAND        Y3, Y7, Y7
 	VCMPPS       $0x12, consts<>+2176(SB), Y4, Y8
-	VBROADCASTSS consts<>+608(SB), Y9
-	VBLENDVPS    Y8, Y2, Y9, Y2
+	VBLENDVPS    Y8, Y2, Y1, Y2
 	VMAXPS       Y3, Y4, Y3
 	VCMPPS       $0x00, consts<>+640(SB), Y3, Y3
-	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y2
+	VBLENDVPS    Y3, Y1, Y2, Y2
 
 	// e^(r_t) = p + pLow
 	VSUBPS       Y7, Y4, Y3
@@ -18181,30 +18838,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_427
+	JGE    focusnot0_223
 	VMULPS Y10, Y10, Y10
-	JMP    focusdone427
+	JMP    focusdone223
 
-focusnot0_427:
+focusnot0_223:
 	CMPQ    SI, $+2
-	JGE     focusnot1_427
+	JGE     focusnot1_223
 	VMOVAPS Y0, Y10
-	JMP     focusdone427
+	JMP     focusdone223
 
-focusnot1_427:
+focusnot1_223:
 	CMPQ SI, $+3
-	JGE  focusnot2_427
-	JMP  focusdone427
+	JGE  focusnot2_223
+	JMP  focusdone223
 
-focusnot2_427:
+focusnot2_223:
 	CMPQ    SI, $+4
-	JGE     focusnot3_427
+	JGE     focusnot3_223
 	VSQRTPS Y10, Y10
-	JMP     focusdone427
+	JMP     focusdone223
 
-focusnot3_427:
+focusnot3_223:
 	CMPQ         SI, $+5
-	JGE          focusnot4_427
+	JGE          focusnot4_223
 	VSQRTPS      Y10, Y3
 	VMOVAPS      Y10, Y4
 	VFNMADD231PS Y3, Y3, Y4
@@ -18212,11 +18869,11 @@ focusnot3_427:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y3, Y10, Y4
 	VMOVAPS      Y4, Y10
-	JMP          focusdone427
+	JMP          focusdone223
 
-focusnot4_427:
+focusnot4_223:
 	CMPQ         SI, $+6
-	JGE          focusnot5_427
+	JGE          focusnot5_223
 	VSQRTPS      Y10, Y3
 	VMULPS       Y10, Y10, Y4
 	VMOVAPS      Y4, Y5
@@ -18227,32 +18884,32 @@ focusnot4_427:
 	VFMADD231PS  consts<>+2144(SB), Y6, Y5
 	VMULPS       Y3, Y5, Y10
 	VFMADD231PS  Y3, Y4, Y10
-	JMP          focusdone427
+	JMP          focusdone223
 
-focusnot5_427:
+focusnot5_223:
 	CMPQ        SI, $+7
-	JGE         focusnot6_427
+	JGE         focusnot6_223
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
 	VMULPS      Y10, Y4, Y4
 	VFMADD231PS Y10, Y3, Y4
 	VMOVAPS     Y4, Y10
-	JMP         focusdone427
+	JMP         focusdone223
 
-focusnot6_427:
+focusnot6_223:
 	CMPQ        SI, $+8
-	JGE         focusnot7_427
+	JGE         focusnot7_223
 	VMULPS      Y10, Y10, Y3
 	VFMSUB213PS Y3, Y10, Y10
 	VADDPS      Y3, Y3, Y4
 	VMULPS      Y10, Y4, Y10
 	VFMADD231PS Y3, Y3, Y10
-	JMP         focusdone427
+	JMP         focusdone223
 
-focusnot7_427:
+focusnot7_223:
 	CMPQ        SI, $+9
-	JGE         focusnot8_427
+	JGE         focusnot8_223
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
@@ -18263,140 +18920,144 @@ focusnot7_427:
 	VMULPS      Y10, Y3, Y3
 	VFMADD231PS Y10, Y5, Y3
 	VMOVAPS     Y3, Y10
-	JMP         focusdone427
+	JMP         focusdone223
 
-focusnot8_427:
+focusnot8_223:
 	LEAQ         24(BX), DI
 	VMOVUPS      Y2, (SP)
-	VBROADCASTSS (DI), Y2
-	VBROADCASTSS 4(DI), Y3
-	VBROADCASTSS 8(DI), Y4
+	VBROADCASTSS (DI), Y0
+	VBROADCASTSS 4(DI), Y1
+	VBROADCASTSS 8(DI), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y10, Y5
-	VPSUBD       consts<>+1248(SB), Y5, Y6
-	VCVTDQ2PS    Y5, Y7
-	VPSUBD       consts<>+1760(SB), Y7, Y7
-	VBROADCASTSS consts<>+1120(SB), Y8
-	VPCMPGTD     Y5, Y8, Y8
-	VBLENDVPS    Y8, Y7, Y6, Y6
-	VPSRAD       $0x17, Y6, Y7
-	VPSRLD       $0x14, Y6, Y8
-	VPAND        consts<>+1280(SB), Y6, Y6
-	VPADDD       consts<>+1312(SB), Y6, Y6
-	VCVTDQ2PS    Y7, Y7
+	VPAND        consts<>+32(SB), Y10, Y3
+	VPSUBD       consts<>+1248(SB), Y3, Y4
+	VCVTDQ2PS    Y3, Y5
+	VPSUBD       consts<>+1760(SB), Y5, Y5
+	VBROADCASTSS consts<>+1120(SB), Y6
+	VPCMPGTD     Y3, Y6, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VPSRAD       $0x17, Y4, Y5
+	VPSRLD       $0x14, Y4, Y6
+	VPAND        consts<>+1280(SB), Y4, Y4
+	VPADDD       consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS    Y5, Y5
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y8, Y9
-	VFMADD213PS  consts<>+672(SB), Y9, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y9
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  Y9, Y6, Y11
-	VSUBPS       Y11, Y6, Y12
-	VFMADD231PS  Y9, Y6, Y12
-	VMULPS       Y6, Y6, Y9
-	VBROADCASTSS consts<>+1376(SB), Y13
-	VFMADD213PS  consts<>+1408(SB), Y6, Y13
-	VFMADD213PS  consts<>+1440(SB), Y6, Y13
-	VFMADD213PS  consts<>+1472(SB), Y6, Y13
-	VFMADD213PS  consts<>+1504(SB), Y6, Y13
-	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  Y13, Y6, Y12
-	VADDPS       Y12, Y11, Y6
+	VPERMPS      pow_r<>+0(SB), Y6, Y7
+	VFMADD213PS  consts<>+672(SB), Y7, Y4
+	VMULPS       consts<>+1344(SB), Y4, Y7
+	VMOVAPS      Y4, Y8
+	VFMADD231PS  Y7, Y4, Y8
+	VSUBPS       Y8, Y4, Y9
+	VFMADD231PS  Y7, Y4, Y9
+	VMULPS       Y4, Y4, Y7
+	VBROADCASTSS consts<>+1376(SB), Y11
+	VFMADD213PS  consts<>+1408(SB), Y4, Y11
+	VFMADD213PS  consts<>+1440(SB), Y4, Y11
+	VFMADD213PS  consts<>+1472(SB), Y4, Y11
+	VFMADD213PS  consts<>+1504(SB), Y4, Y11
+	VMULPS       Y4, Y7, Y4
+	VFMADD231PS  Y11, Y4, Y9
+	VADDPS       Y9, Y8, Y4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y8, Y9
-	VADDPS      Y9, Y7, Y7
-	VMULPS      Y7, Y2, Y9
-	VFMSUB213PS Y9, Y2, Y7
-	VFMADD213PS Y9, Y3, Y6
+	VPERMPS     pow_th<>+0(SB), Y6, Y7
+	VADDPS      Y7, Y5, Y5
+	VMULPS      Y5, Y0, Y7
+	VFMSUB213PS Y7, Y0, Y5
+	VFMADD213PS Y7, Y1, Y4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y13
-	VSUBPS      consts<>+1536(SB), Y13, Y14
-	VSUBPS      Y14, Y9, Y9
-	VFMADD231PS Y11, Y3, Y9
-	VPERMPS     pow_tl<>+0(SB), Y8, Y8
-	VFMADD231PS Y8, Y2, Y7
-	VFMADD231PS Y11, Y4, Y7
-	VFMADD231PS Y12, Y3, Y7
-	VADDPS      Y7, Y9, Y3
+	VADDPS      consts<>+1536(SB), Y4, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y7, Y7
+	VFMADD231PS Y8, Y1, Y7
+	VPERMPS     pow_tl<>+0(SB), Y6, Y6
+	VFMADD231PS Y6, Y0, Y5
+	VFMADD231PS Y8, Y2, Y5
+	VFMADD231PS Y9, Y1, Y5
+	VADDPS      Y5, Y7, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y3, Y4
-	VFMADD213PS  consts<>+1632(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y7
-	VMULPS       Y4, Y7, Y4
-	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_full_hi<>+0(SB), Y13, Y3
-	VPERMPS      pow_full_lo<>+0(SB), Y13, Y7
-	VFMADD231PS  Y4, Y3, Y7
+	VBROADCASTSS consts<>+1568(SB), Y2
+	VFMADD213PS  consts<>+1600(SB), Y1, Y2
+	VFMADD213PS  consts<>+1632(SB), Y1, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y5, Y2
+	VFMADD231PS  consts<>+160(SB), Y1, Y2
+	VPERMPS      pow_full_hi<>+0(SB), Y11, Y1
+	VPERMPS      pow_full_lo<>+0(SB), Y11, Y5
+	VFMADD231PS  Y2, Y1, Y5
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y13, Y4
-	VPSRAD  $0x03, Y4, Y4
-	VADDPS  Y7, Y3, Y8
-	VPSLLD  $0x17, Y4, Y9
-	VPADDD  Y9, Y8, Y9
-	VPMINUD Y1, Y9, Y9
+	VPSUBD  consts<>+1536(SB), Y11, Y2
+	VPSRAD  $0x03, Y2, Y2
+	VADDPS  Y5, Y1, Y6
+	VPSLLD  $0x17, Y2, Y7
+	VPADDD  Y7, Y6, Y7
+	VPMINUD consts<>+928(SB), Y7, Y7
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y11, Y11, Y11
-	VPMINSD      Y11, Y4, Y4
-	VBROADCASTSS consts<>+1792(SB), Y11
-	VPSUBD       Y4, Y11, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VADDPS       Y3, Y4, Y11
-	VSUBPS       Y4, Y11, Y12
-	VSUBPS       Y12, Y3, Y3
-	VADDPS       Y7, Y3, Y3
-	VADDPS       Y3, Y11, Y3
-	VCMPPS       $0x11, Y4, Y8, Y7
-	VPSUBD       Y4, Y3, Y3
-	VBLENDVPS    Y7, Y3, Y9, Y3
+	VPXOR        Y8, Y8, Y8
+	VPMINSD      Y8, Y2, Y2
+	VBROADCASTSS consts<>+1792(SB), Y8
+	VPSUBD       Y2, Y8, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VADDPS       Y1, Y2, Y8
+	VSUBPS       Y2, Y8, Y9
+	VSUBPS       Y9, Y1, Y1
+	VADDPS       Y5, Y1, Y1
+	VADDPS       Y1, Y8, Y1
+	VCMPPS       $0x11, Y2, Y6, Y5
+	VPSUBD       Y2, Y1, Y1
+	VBLENDVPS    Y5, Y1, Y7, Y1
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y4
-	VCMPPS       $0x11, Y6, Y4, Y4
-	VBLENDVPS    Y4, Y1, Y3, Y3
-	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y4, Y6, Y3, Y3
+	VBROADCASTSS consts<>+1824(SB), Y2
+	VCMPPS       $0x11, Y4, Y2, Y2
+	VBLENDVPS    Y2, consts<>+928(SB), Y1, Y1
+	VCMPPS       $0x11, consts<>+1856(SB), Y4, Y2
 	VPXOR        Y4, Y4, Y4
-	VPCMPEQD     Y4, Y5, Y4
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y2, Y1, Y6, Y6
-	VBLENDVPS    Y4, Y6, Y3, Y3
-	VPCMPEQD     Y1, Y5, Y4
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y2, Y6, Y1, Y2
-	VBLENDVPS    Y4, Y2, Y3, Y2
+	VBLENDVPS    Y2, Y4, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPCMPEQD     Y2, Y3, Y2
+	VPXOR        Y4, Y4, Y4
+	VBLENDVPS    Y0, consts<>+928(SB), Y4, Y4
+	VBLENDVPS    Y2, Y4, Y1, Y1
+	VPCMPEQD     consts<>+928(SB), Y3, Y2
+	VPXOR        Y4, Y4, Y4
+	VBROADCASTSS consts<>+928(SB), Y5
+	VBLENDVPS    Y0, Y4, Y5, Y0
+	VBLENDVPS    Y2, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(DI), Y3
-	VPAND        Y3, Y10, Y3
-	VPOR         Y3, Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VPCMPGTD     Y3, Y5, Y3
-	VPCMPGTD     Y5, Y1, Y4
-	VPAND        Y3, Y4, Y3
-	VBROADCASTSS 16(DI), Y4
-	VPAND        Y4, Y10, Y4
-	VPXOR        Y6, Y6, Y6
-	VPCMPGTD     Y4, Y6, Y4
-	VPAND        Y3, Y4, Y3
-	VPCMPGTD     Y1, Y5, Y4
-	VPOR         Y3, Y4, Y3
-	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y10
+	VBROADCASTSS 12(DI), Y1
+	VPAND        Y1, Y10, Y1
+	VPOR         Y1, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPCMPGTD     Y1, Y3, Y1
+	VBROADCASTSS consts<>+928(SB), Y2
+	VPCMPGTD     Y3, Y2, Y2
+	VPAND        Y1, Y2, Y1
+	VBROADCASTSS 16(DI), Y2
+	VPAND        Y2, Y10, Y2
+	VPXOR        Y4, Y4, Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VPAND        Y1, Y2, Y1
+	VPCMPGTD     consts<>+928(SB), Y3, Y2
+	VPOR         Y1, Y2, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y10
 	VMOVUPS      (SP), Y2
+	VBROADCASTSS consts<>+384(SB), Y0
+	VBROADCASTSS consts<>+608(SB), Y1
 
-focusdone427:
+focusdone223:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y3
 	VMULPS    Y10, Y2, Y4
 	VBLENDVPS Y3, Y4, Y2, Y2
-	VPMINUD   consts<>+608(SB), Y2, Y2
+	VPMINUD   Y1, Y2, Y2
 	VMOVUPS   Y2, (CX)
 	ADDQ      $+32, CX
 	ADDQ      $+32, DX
@@ -18435,15 +19096,14 @@ vector:
 	VPAND        consts<>+32(SB), Y5, Y8
 	VBROADCASTSS consts<>+2272(SB), Y9
 	VCMPPS       $0x11, Y8, Y9, Y9
-	VCMPPS       $0x11, Y1, Y8, Y8
+	VCMPPS       $0x11, consts<>+928(SB), Y8, Y8
 	VPAND        Y9, Y8, Y8
 	VPAND        Y5, Y8, Y8
 	VCMPPS       $0x12, consts<>+2176(SB), Y6, Y9
-	VBROADCASTSS consts<>+608(SB), Y10
-	VBLENDVPS    Y9, Y3, Y10, Y3
+	VBLENDVPS    Y9, Y3, Y1, Y3
 	VMAXPS       Y5, Y6, Y5
 	VCMPPS       $0x00, consts<>+640(SB), Y5, Y5
-	VBLENDVPS    Y5, consts<>+608(SB), Y3, Y3
+	VBLENDVPS    Y5, Y1, Y3, Y3
 
 	// e^(r_t) = p + pLow
 	VSUBPS       Y8, Y6, Y5
@@ -18567,30 +19227,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_428
+	JGE    focusnot0_224
 	VMULPS Y10, Y10, Y10
-	JMP    focusdone428
+	JMP    focusdone224
 
-focusnot0_428:
+focusnot0_224:
 	CMPQ    SI, $+2
-	JGE     focusnot1_428
+	JGE     focusnot1_224
 	VMOVAPS Y0, Y10
-	JMP     focusdone428
+	JMP     focusdone224
 
-focusnot1_428:
+focusnot1_224:
 	CMPQ SI, $+3
-	JGE  focusnot2_428
-	JMP  focusdone428
+	JGE  focusnot2_224
+	JMP  focusdone224
 
-focusnot2_428:
+focusnot2_224:
 	CMPQ    SI, $+4
-	JGE     focusnot3_428
+	JGE     focusnot3_224
 	VSQRTPS Y10, Y10
-	JMP     focusdone428
+	JMP     focusdone224
 
-focusnot3_428:
+focusnot3_224:
 	CMPQ         SI, $+5
-	JGE          focusnot4_428
+	JGE          focusnot4_224
 	VSQRTPS      Y10, Y3
 	VMOVAPS      Y10, Y4
 	VFNMADD231PS Y3, Y3, Y4
@@ -18598,11 +19258,11 @@ focusnot3_428:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y3, Y10, Y4
 	VMOVAPS      Y4, Y10
-	JMP          focusdone428
+	JMP          focusdone224
 
-focusnot4_428:
+focusnot4_224:
 	CMPQ         SI, $+6
-	JGE          focusnot5_428
+	JGE          focusnot5_224
 	VSQRTPS      Y10, Y3
 	VMULPS       Y10, Y10, Y4
 	VMOVAPS      Y4, Y5
@@ -18613,32 +19273,32 @@ focusnot4_428:
 	VFMADD231PS  consts<>+2144(SB), Y6, Y5
 	VMULPS       Y3, Y5, Y10
 	VFMADD231PS  Y3, Y4, Y10
-	JMP          focusdone428
+	JMP          focusdone224
 
-focusnot5_428:
+focusnot5_224:
 	CMPQ        SI, $+7
-	JGE         focusnot6_428
+	JGE         focusnot6_224
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
 	VMULPS      Y10, Y4, Y4
 	VFMADD231PS Y10, Y3, Y4
 	VMOVAPS     Y4, Y10
-	JMP         focusdone428
+	JMP         focusdone224
 
-focusnot6_428:
+focusnot6_224:
 	CMPQ        SI, $+8
-	JGE         focusnot7_428
+	JGE         focusnot7_224
 	VMULPS      Y10, Y10, Y3
 	VFMSUB213PS Y3, Y10, Y10
 	VADDPS      Y3, Y3, Y4
 	VMULPS      Y10, Y4, Y10
 	VFMADD231PS Y3, Y3, Y10
-	JMP         focusdone428
+	JMP         focusdone224
 
-focusnot7_428:
+focusnot7_224:
 	CMPQ        SI, $+9
-	JGE         focusnot8_428
+	JGE         focusnot8_224
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
@@ -18649,140 +19309,144 @@ focusnot7_428:
 	VMULPS      Y10, Y3, Y3
 	VFMADD231PS Y10, Y5, Y3
 	VMOVAPS     Y3, Y10
-	JMP         focusdone428
+	JMP         focusdone224
 
-focusnot8_428:
+focusnot8_224:
 	LEAQ         24(BX), DI
 	VMOVUPS      Y2, (SP)
-	VBROADCASTSS (DI), Y2
-	VBROADCASTSS 4(DI), Y3
-	VBROADCASTSS 8(DI), Y4
+	VBROADCASTSS (DI), Y0
+	VBROADCASTSS 4(DI), Y1
+	VBROADCASTSS 8(DI), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y10, Y5
-	VPSUBD       consts<>+1248(SB), Y5, Y6
-	VCVTDQ2PS    Y5, Y7
-	VPSUBD       consts<>+1760(SB), Y7, Y7
-	VBROADCASTSS consts<>+1120(SB), Y8
-	VPCMPGTD     Y5, Y8, Y8
-	VBLENDVPS    Y8, Y7, Y6, Y6
-	VPSRAD       $0x17, Y6, Y7
-	VPSRLD       $0x14, Y6, Y8
-	VPAND        consts<>+1280(SB), Y6, Y6
-	VPADDD       consts<>+1312(SB), Y6, Y6
-	VCVTDQ2PS    Y7, Y7
+	VPAND        consts<>+32(SB), Y10, Y3
+	VPSUBD       consts<>+1248(SB), Y3, Y4
+	VCVTDQ2PS    Y3, Y5
+	VPSUBD       consts<>+1760(SB), Y5, Y5
+	VBROADCASTSS consts<>+1120(SB), Y6
+	VPCMPGTD     Y3, Y6, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VPSRAD       $0x17, Y4, Y5
+	VPSRLD       $0x14, Y4, Y6
+	VPAND        consts<>+1280(SB), Y4, Y4
+	VPADDD       consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS    Y5, Y5
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y8, Y9
-	VFMADD213PS  consts<>+672(SB), Y9, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y9
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  Y9, Y6, Y11
-	VSUBPS       Y11, Y6, Y12
-	VFMADD231PS  Y9, Y6, Y12
-	VMULPS       Y6, Y6, Y9
-	VBROADCASTSS consts<>+1376(SB), Y13
-	VFMADD213PS  consts<>+1408(SB), Y6, Y13
-	VFMADD213PS  consts<>+1440(SB), Y6, Y13
-	VFMADD213PS  consts<>+1472(SB), Y6, Y13
-	VFMADD213PS  consts<>+1504(SB), Y6, Y13
-	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  Y13, Y6, Y12
-	VADDPS       Y12, Y11, Y6
+	VPERMPS      pow_r<>+0(SB), Y6, Y7
+	VFMADD213PS  consts<>+672(SB), Y7, Y4
+	VMULPS       consts<>+1344(SB), Y4, Y7
+	VMOVAPS      Y4, Y8
+	VFMADD231PS  Y7, Y4, Y8
+	VSUBPS       Y8, Y4, Y9
+	VFMADD231PS  Y7, Y4, Y9
+	VMULPS       Y4, Y4, Y7
+	VBROADCASTSS consts<>+1376(SB), Y11
+	VFMADD213PS  consts<>+1408(SB), Y4, Y11
+	VFMADD213PS  consts<>+1440(SB), Y4, Y11
+	VFMADD213PS  consts<>+1472(SB), Y4, Y11
+	VFMADD213PS  consts<>+1504(SB), Y4, Y11
+	VMULPS       Y4, Y7, Y4
+	VFMADD231PS  Y11, Y4, Y9
+	VADDPS       Y9, Y8, Y4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y8, Y9
-	VADDPS      Y9, Y7, Y7
-	VMULPS      Y7, Y2, Y9
-	VFMSUB213PS Y9, Y2, Y7
-	VFMADD213PS Y9, Y3, Y6
+	VPERMPS     pow_th<>+0(SB), Y6, Y7
+	VADDPS      Y7, Y5, Y5
+	VMULPS      Y5, Y0, Y7
+	VFMSUB213PS Y7, Y0, Y5
+	VFMADD213PS Y7, Y1, Y4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y13
-	VSUBPS      consts<>+1536(SB), Y13, Y14
-	VSUBPS      Y14, Y9, Y9
-	VFMADD231PS Y11, Y3, Y9
-	VPERMPS     pow_tl<>+0(SB), Y8, Y8
-	VFMADD231PS Y8, Y2, Y7
-	VFMADD231PS Y11, Y4, Y7
-	VFMADD231PS Y12, Y3, Y7
-	VADDPS      Y7, Y9, Y3
+	VADDPS      consts<>+1536(SB), Y4, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y7, Y7
+	VFMADD231PS Y8, Y1, Y7
+	VPERMPS     pow_tl<>+0(SB), Y6, Y6
+	VFMADD231PS Y6, Y0, Y5
+	VFMADD231PS Y8, Y2, Y5
+	VFMADD231PS Y9, Y1, Y5
+	VADDPS      Y5, Y7, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y3, Y4
-	VFMADD213PS  consts<>+1632(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y7
-	VMULPS       Y4, Y7, Y4
-	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_full_hi<>+0(SB), Y13, Y3
-	VPERMPS      pow_full_lo<>+0(SB), Y13, Y7
-	VFMADD231PS  Y4, Y3, Y7
+	VBROADCASTSS consts<>+1568(SB), Y2
+	VFMADD213PS  consts<>+1600(SB), Y1, Y2
+	VFMADD213PS  consts<>+1632(SB), Y1, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       Y2, Y5, Y2
+	VFMADD231PS  consts<>+160(SB), Y1, Y2
+	VPERMPS      pow_full_hi<>+0(SB), Y11, Y1
+	VPERMPS      pow_full_lo<>+0(SB), Y11, Y5
+	VFMADD231PS  Y2, Y1, Y5
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y13, Y4
-	VPSRAD  $0x03, Y4, Y4
-	VADDPS  Y7, Y3, Y8
-	VPSLLD  $0x17, Y4, Y9
-	VPADDD  Y9, Y8, Y9
-	VPMINUD Y1, Y9, Y9
+	VPSUBD  consts<>+1536(SB), Y11, Y2
+	VPSRAD  $0x03, Y2, Y2
+	VADDPS  Y5, Y1, Y6
+	VPSLLD  $0x17, Y2, Y7
+	VPADDD  Y7, Y6, Y7
+	VPMINUD consts<>+928(SB), Y7, Y7
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y11, Y11, Y11
-	VPMINSD      Y11, Y4, Y4
-	VBROADCASTSS consts<>+1792(SB), Y11
-	VPSUBD       Y4, Y11, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VADDPS       Y3, Y4, Y11
-	VSUBPS       Y4, Y11, Y12
-	VSUBPS       Y12, Y3, Y3
-	VADDPS       Y7, Y3, Y3
-	VADDPS       Y3, Y11, Y3
-	VCMPPS       $0x11, Y4, Y8, Y7
-	VPSUBD       Y4, Y3, Y3
-	VBLENDVPS    Y7, Y3, Y9, Y3
+	VPXOR        Y8, Y8, Y8
+	VPMINSD      Y8, Y2, Y2
+	VBROADCASTSS consts<>+1792(SB), Y8
+	VPSUBD       Y2, Y8, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VADDPS       Y1, Y2, Y8
+	VSUBPS       Y2, Y8, Y9
+	VSUBPS       Y9, Y1, Y1
+	VADDPS       Y5, Y1, Y1
+	VADDPS       Y1, Y8, Y1
+	VCMPPS       $0x11, Y2, Y6, Y5
+	VPSUBD       Y2, Y1, Y1
+	VBLENDVPS    Y5, Y1, Y7, Y1
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y4
-	VCMPPS       $0x11, Y6, Y4, Y4
-	VBLENDVPS    Y4, Y1, Y3, Y3
-	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y4, Y6, Y3, Y3
+	VBROADCASTSS consts<>+1824(SB), Y2
+	VCMPPS       $0x11, Y4, Y2, Y2
+	VBLENDVPS    Y2, consts<>+928(SB), Y1, Y1
+	VCMPPS       $0x11, consts<>+1856(SB), Y4, Y2
 	VPXOR        Y4, Y4, Y4
-	VPCMPEQD     Y4, Y5, Y4
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y2, Y1, Y6, Y6
-	VBLENDVPS    Y4, Y6, Y3, Y3
-	VPCMPEQD     Y1, Y5, Y4
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y2, Y6, Y1, Y2
-	VBLENDVPS    Y4, Y2, Y3, Y2
+	VBLENDVPS    Y2, Y4, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPCMPEQD     Y2, Y3, Y2
+	VPXOR        Y4, Y4, Y4
+	VBLENDVPS    Y0, consts<>+928(SB), Y4, Y4
+	VBLENDVPS    Y2, Y4, Y1, Y1
+	VPCMPEQD     consts<>+928(SB), Y3, Y2
+	VPXOR        Y4, Y4, Y4
+	VBROADCASTSS consts<>+928(SB), Y5
+	VBLENDVPS    Y0, Y4, Y5, Y0
+	VBLENDVPS    Y2, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(DI), Y3
-	VPAND        Y3, Y10, Y3
-	VPOR         Y3, Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VPCMPGTD     Y3, Y5, Y3
-	VPCMPGTD     Y5, Y1, Y4
-	VPAND        Y3, Y4, Y3
-	VBROADCASTSS 16(DI), Y4
-	VPAND        Y4, Y10, Y4
-	VPXOR        Y6, Y6, Y6
-	VPCMPGTD     Y4, Y6, Y4
-	VPAND        Y3, Y4, Y3
-	VPCMPGTD     Y1, Y5, Y4
-	VPOR         Y3, Y4, Y3
-	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y10
+	VBROADCASTSS 12(DI), Y1
+	VPAND        Y1, Y10, Y1
+	VPOR         Y1, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPCMPGTD     Y1, Y3, Y1
+	VBROADCASTSS consts<>+928(SB), Y2
+	VPCMPGTD     Y3, Y2, Y2
+	VPAND        Y1, Y2, Y1
+	VBROADCASTSS 16(DI), Y2
+	VPAND        Y2, Y10, Y2
+	VPXOR        Y4, Y4, Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VPAND        Y1, Y2, Y1
+	VPCMPGTD     consts<>+928(SB), Y3, Y2
+	VPOR         Y1, Y2, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y10
 	VMOVUPS      (SP), Y2
+	VBROADCASTSS consts<>+384(SB), Y0
+	VBROADCASTSS consts<>+608(SB), Y1
 
-focusdone428:
+focusdone224:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y3
 	VMULPS    Y10, Y2, Y4
 	VBLENDVPS Y3, Y4, Y2, Y2
-	VPMINUD   consts<>+608(SB), Y2, Y2
+	VPMINUD   Y1, Y2, Y2
 	CMPQ      AX, $+8
 	JLT       partless1
 	VMOVUPS   Y2, (CX)
@@ -18823,19 +19487,22 @@ done:
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·rowGradAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+928(SB), Z1
-	VBROADCASTSS consts<>+608(SB), Z2
-	VBROADCASTSS consts<>+2272(SB), Z3
-	VBROADCASTSS consts<>+2336(SB), Z4
-	VBROADCASTSS consts<>+2304(SB), Z5
-	VBROADCASTSS consts<>+1120(SB), Z6
-	VBROADCASTSS consts<>+1792(SB), Z7
-	VBROADCASTSS consts<>+1824(SB), Z8
-	VBROADCASTSS consts<>+2880(SB), Z9
-	VBROADCASTSS consts<>+2944(SB), Z10
-	VBROADCASTSS consts<>+32(SB), Z11
-	VBROADCASTSS consts<>+2368(SB), Z12
-	VBROADCASTSS consts<>+160(SB), Z13
+	VBROADCASTSS consts<>+608(SB), Z1
+	VBROADCASTSS consts<>+2272(SB), Z2
+	VBROADCASTSS consts<>+2336(SB), Z3
+	VBROADCASTSS consts<>+2304(SB), Z4
+	VBROADCASTSS consts<>+2880(SB), Z5
+	VBROADCASTSS consts<>+2944(SB), Z6
+	VBROADCASTSS consts<>+2368(SB), Z7
+	VBROADCASTSS consts<>+32(SB), Z8
+	VBROADCASTSS consts<>+2176(SB), Z9
+	VBROADCASTSS consts<>+640(SB), Z10
+	VBROADCASTSS consts<>+160(SB), Z11
+	VBROADCASTSS consts<>+1664(SB), Z12
+	VBROADCASTSS consts<>+2144(SB), Z13
+	VBROADCASTSS consts<>+928(SB), Z14
+	VBROADCASTSS consts<>+96(SB), Z15
+	VBROADCASTSS consts<>+192(SB), Z16
 	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         sums+8(FP), DX
@@ -18846,395 +19513,417 @@ TEXT ·rowGradAVX512(SB), NOSPLIT, $0-40
 	JLT          rest
 
 block:
-	VMOVUPS (DX), Z14
-	VMOVUPS 256(DX), Z15
-	VMOVUPS 384(DX), Z16
-	VMOVUPS 512(DX), Z17
-	VPXORD  Z18, Z18, Z18
+	VMOVUPS (DX), Z17
+	VMOVUPS 256(DX), Z18
+	VMOVUPS 384(DX), Z19
+	VMOVUPS 512(DX), Z20
+	VPXORD  Z21, Z21, Z21
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD      Z11, Z15, Z19
-	VCMPPS      $0x11, Z19, Z3, K1
-	VCMPPS      $0x11, Z1, Z19, K2
-	KANDW       K1, K2, K1
-	VMOVAPS.Z   Z15, K1, Z19
-	VCMPPS.BCST $0x12, consts<>+2176(SB), Z16, K1
-	VBLENDMPS   Z14, Z2, K1, Z14
-	VMAXPS      Z15, Z16, Z15
-	VCMPPS.BCST $0x00, consts<>+640(SB), Z15, K1
-	VBLENDMPS   Z2, Z14, K1, Z14
+	VPANDD    Z8, Z18, Z22
+	VCMPPS    $0x11, Z22, Z2, K1
+	VCMPPS    $0x11, Z14, Z22, K2
+	KANDW     K1, K2, K1
+	VMOVAPS.Z Z18, K1, Z22
+	VCMPPS    $0x12, Z9, Z19, K1
+	VBLENDMPS Z17, Z1, K1, Z17
+	VMAXPS    Z18, Z19, Z18
+	VCMPPS    $0x00, Z10, Z18, K1
+	VBLENDMPS Z1, Z17, K1, Z17
 
 	// e^(r_t) = p + pLow
-	VSUBPS            Z19, Z16, Z15
-	VMINPS            Z15, Z4, Z16
-	VMAXPS            Z16, Z5, Z16
-	VMOVAPS           Z12, Z19
-	VFMADD231PS.BCST  consts<>+96(SB), Z16, Z19
-	VSUBPS            Z12, Z19, Z20
-	VMOVAPS           Z16, Z21
-	VFNMADD231PS      Z13, Z20, Z21
-	VFNMADD231PS.BCST consts<>+192(SB), Z20, Z21
-	VCMPPS            $0x11, Z16, Z15, K1
-	VCMPPS            $0x11, Z14, Z18, K2
-	KANDW             K1, K2, K1
-	VSUBPS            Z15, Z16, Z15
-	VMOVAPS.Z         Z15, K1, Z15
-	VBROADCASTSS      consts<>+2464(SB), Z16
-	VFMADD213PS.BCST  consts<>+2496(SB), Z21, Z16
-	VFMADD213PS.BCST  consts<>+2528(SB), Z21, Z16
-	VFMADD213PS.BCST  consts<>+2560(SB), Z21, Z16
-	VFMADD213PS.BCST  consts<>+2592(SB), Z21, Z16
-	VFMADD213PS       Z0, Z21, Z16
-	VMOVAPS           Z0, Z20
-	VFMADD231PS       Z16, Z21, Z20
-	VSUBPS            Z20, Z0, Z22
-	VFMADD231PS       Z16, Z21, Z22
+	VSUBPS           Z22, Z19, Z18
+	VMINPS           Z18, Z3, Z19
+	VMAXPS           Z19, Z4, Z19
+	VMOVAPS          Z7, Z22
+	VFMADD231PS      Z15, Z19, Z22
+	VSUBPS           Z7, Z22, Z23
+	VMOVAPS          Z19, Z24
+	VFNMADD231PS     Z11, Z23, Z24
+	VFNMADD231PS     Z16, Z23, Z24
+	VCMPPS           $0x11, Z19, Z18, K1
+	VCMPPS           $0x11, Z17, Z21, K2
+	KANDW            K1, K2, K1
+	VSUBPS           Z18, Z19, Z18
+	VMOVAPS.Z        Z18, K1, Z18
+	VBROADCASTSS     consts<>+2464(SB), Z19
+	VFMADD213PS.BCST consts<>+2496(SB), Z24, Z19
+	VFMADD213PS.BCST consts<>+2528(SB), Z24, Z19
+	VFMADD213PS.BCST consts<>+2560(SB), Z24, Z19
+	VFMADD213PS.BCST consts<>+2592(SB), Z24, Z19
+	VFMADD213PS      Z0, Z24, Z19
+	VMOVAPS          Z0, Z23
+	VFMADD231PS      Z19, Z24, Z23
+	VSUBPS           Z23, Z0, Z25
+	VFMADD231PS      Z19, Z24, Z25
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z20, Z0, Z16
-	VMULPS       Z16, Z14, Z21
-	VFNMADD213PS Z14, Z21, Z20
-	VMULPS       Z22, Z21, Z22
-	VSUBPS       Z22, Z20, Z20
-	VMULPS       Z16, Z20, Z16
-	VMOVUPS      128(DX), Z20
-	VPSUBD       Z12, Z19, Z19
-	VPSUBD       Z19, Z20, Z19
-	VPSRLD       $0x17, Z21, Z20
-	VPSUBD.BCST  consts<>+2624(SB), Z20, Z20
-	VPADDD       Z20, Z19, Z20
-	VPMAXSD      Z18, Z20, Z20
-	VPSUBD       Z20, Z19, Z19
-	VPMAXSD.BCST consts<>+2656(SB), Z19, Z19
-	VPSRAD       $0x01, Z19, Z22
-	VPADDD.BCST  consts<>+1664(SB), Z22, Z23
-	VPSLLD       $0x17, Z23, Z23
-	VPSUBD       Z22, Z19, Z19
-	VPADDD.BCST  consts<>+1664(SB), Z19, Z19
-	VPSLLD       $0x17, Z19, Z19
-	VMULPS       Z23, Z21, Z21
-	VMULPS       Z19, Z21, Z21
-	VMULPS       Z23, Z16, Z16
-	VMULPS       Z19, Z16, Z16
+	VDIVPS       Z23, Z0, Z19
+	VMULPS       Z19, Z17, Z24
+	VFNMADD213PS Z17, Z24, Z23
+	VMULPS       Z25, Z24, Z25
+	VSUBPS       Z25, Z23, Z23
+	VMULPS       Z19, Z23, Z19
+	VMOVUPS      128(DX), Z23
+	VPSUBD       Z7, Z22, Z22
+	VPSUBD       Z22, Z23, Z22
+	VPSRLD       $0x17, Z24, Z23
+	VPSUBD.BCST  consts<>+2624(SB), Z23, Z23
+	VPADDD       Z23, Z22, Z23
+	VPMAXSD      Z21, Z23, Z23
+	VPSUBD       Z23, Z22, Z22
+	VPMAXSD.BCST consts<>+2656(SB), Z22, Z22
+	VPSRAD       $0x01, Z22, Z25
+	VPADDD       Z12, Z25, Z26
+	VPSLLD       $0x17, Z26, Z26
+	VPSUBD       Z25, Z22, Z22
+	VPADDD       Z12, Z22, Z22
+	VPSLLD       $0x17, Z22, Z22
+	VMULPS       Z26, Z24, Z24
+	VMULPS       Z22, Z24, Z24
+	VMULPS       Z26, Z19, Z19
+	VMULPS       Z22, Z19, Z19
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z21, Z0, Z19
-	VMINPS       Z21, Z0, Z22
-	VADDPS       Z22, Z19, Z23
-	VSUBPS       Z19, Z23, Z19
-	VSUBPS       Z19, Z22, Z19
-	VDIVPS       Z23, Z0, Z22
-	VMULPS       Z22, Z21, Z24
-	VFNMADD213PS Z21, Z24, Z23
-	VADDPS       Z16, Z23, Z23
-	VADDPS       Z16, Z19, Z19
-	VMULPS       Z19, Z24, Z19
-	VSUBPS       Z19, Z23, Z19
-	VMULPS       Z22, Z19, Z19
-	VADDPS       Z19, Z24, Z19
-	VMINPS       Z19, Z0, Z19
+	VMAXPS       Z24, Z0, Z22
+	VMINPS       Z24, Z0, Z25
+	VADDPS       Z25, Z22, Z26
+	VSUBPS       Z22, Z26, Z22
+	VSUBPS       Z22, Z25, Z22
+	VDIVPS       Z26, Z0, Z25
+	VMULPS       Z25, Z24, Z27
+	VFNMADD213PS Z24, Z27, Z26
+	VADDPS       Z19, Z26, Z26
+	VADDPS       Z19, Z22, Z22
+	VMULPS       Z22, Z27, Z22
+	VSUBPS       Z22, Z26, Z22
+	VMULPS       Z25, Z22, Z22
+	VADDPS       Z22, Z27, Z22
+	VMINPS       Z22, Z0, Z22
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z21, Z23
-	VPSUBD.BCST consts<>+2688(SB), Z23, Z23
-	VPANDD.BCST consts<>+640(SB), Z23, Z24
-	VPSRLD      $0x15, Z23, Z23
+	VADDPS      Z0, Z24, Z26
+	VPSUBD.BCST consts<>+2688(SB), Z26, Z26
+	VPANDD      Z10, Z26, Z27
+	VPSRLD      $0x15, Z26, Z26
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z24, Z0, Z25
-	VPERMPS     log_r<>+0(SB), Z23, Z26
-	VMULPS      Z26, Z25, Z25
-	VADDPS.BCST consts<>+672(SB), Z25, Z26
-	VFMADD231PS Z25, Z21, Z26
-	VCVTDQ2PS   Z24, Z21
-	VPERMPS     log_th<>+0(SB), Z23, Z24
-	VPERMPS     log_tl<>+0(SB), Z23, Z23
+	VPSUBD      Z27, Z0, Z28
+	VPERMPS     log_r<>+0(SB), Z26, Z29
+	VMULPS      Z29, Z28, Z28
+	VADDPS.BCST consts<>+672(SB), Z28, Z29
+	VFMADD231PS Z28, Z24, Z29
+	VCVTDQ2PS   Z27, Z24
+	VPERMPS     log_th<>+0(SB), Z26, Z27
+	VPERMPS     log_tl<>+0(SB), Z26, Z26
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z26, Z26, Z25
-	VBROADCASTSS     consts<>+2752(SB), Z27
-	VFMADD213PS.BCST consts<>+2784(SB), Z26, Z27
-	VFMADD231PS.BCST consts<>+2720(SB), Z25, Z27
-	VBROADCASTSS     consts<>+2816(SB), Z28
-	VFMADD213PS.BCST consts<>+2848(SB), Z26, Z28
-	VFMADD231PS      Z27, Z25, Z28
-	VFMADD231PS.BCST consts<>+1056(SB), Z21, Z23
-	VFMADD231PS      Z28, Z25, Z23
+	VMULPS           Z29, Z29, Z28
+	VBROADCASTSS     consts<>+2752(SB), Z30
+	VFMADD213PS.BCST consts<>+2784(SB), Z29, Z30
+	VFMADD231PS.BCST consts<>+2720(SB), Z28, Z30
+	VBROADCASTSS     consts<>+2816(SB), Z31
+	VFMADD213PS.BCST consts<>+2848(SB), Z29, Z31
+	VFMADD231PS      Z30, Z28, Z31
+	VFMADD231PS.BCST consts<>+1056(SB), Z24, Z26
+	VFMADD231PS      Z31, Z28, Z26
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z21, Z24
-	VADDPS           Z26, Z24, Z21
-	VSUBPS           Z21, Z24, Z24
+	VFMADD231PS.BCST consts<>+1088(SB), Z24, Z27
+	VADDPS           Z29, Z27, Z24
+	VSUBPS           Z24, Z27, Z27
+	VADDPS           Z29, Z27, Z27
+	VADDPS           Z27, Z26, Z26
 	VADDPS           Z26, Z24, Z24
-	VADDPS           Z24, Z23, Z23
-	VADDPS           Z23, Z21, Z21
-	VMULPS           Z22, Z16, Z16
-	VADDPS           Z16, Z21, Z16
-	VCVTDQ2PS        Z20, Z21
-	VFMADD231PS      Z13, Z21, Z16
-	VADDPS           Z15, Z16, Z15
-	VMULPS           Z15, Z17, Z16
-	VCMPPS           $0x00, Z18, Z17, K1
-	VCMPPS           $0x00, Z15, Z15, K2
+	VMULPS           Z25, Z19, Z19
+	VADDPS           Z19, Z24, Z19
+	VCVTDQ2PS        Z23, Z24
+	VFMADD231PS      Z11, Z24, Z19
+	VADDPS           Z18, Z19, Z18
+	VMULPS           Z18, Z20, Z19
+	VCMPPS           $0x00, Z21, Z20, K1
+	VCMPPS           $0x00, Z18, Z18, K2
 	KANDW            K1, K2, K1
-	VBLENDMPS        Z18, Z16, K1, Z16
+	VBLENDMPS        Z21, Z19, K1, Z19
 
 	// 1 + gamma p_t l / q
-	VPCMPD       $0x06, Z18, Z20, K1
-	VBLENDMPS    Z18, Z22, K1, Z20
-	VCMPPS       $0x00, Z18, Z19, K1
-	VDIVPS       Z19, Z15, Z15
-	VBLENDMPS    Z0, Z15, K1, Z15
-	VCMPPS       $0x00, Z18, Z20, K1
-	VMULPS       Z15, Z20, Z15
-	VBLENDMPS    Z18, Z15, K1, Z15
-	VBROADCASTSS 8(BX), Z18
-	VFMADD213PS  Z0, Z15, Z18
-	VMOVAPS      Z19, Z22
+	VPCMPD       $0x06, Z21, Z23, K1
+	VBLENDMPS    Z21, Z25, K1, Z23
+	VCMPPS       $0x00, Z21, Z22, K1
+	VDIVPS       Z22, Z18, Z18
+	VBLENDMPS    Z0, Z18, K1, Z18
+	VCMPPS       $0x00, Z21, Z23, K1
+	VMULPS       Z18, Z23, Z18
+	VBLENDMPS    Z21, Z18, K1, Z18
+	VBROADCASTSS 8(BX), Z21
+	VFMADD213PS  Z0, Z18, Z21
+	VMOVAPS      Z22, Z25
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_463
-	VMULPS Z22, Z22, Z22
-	JMP    focusdone463
+	JGE    focusnot0_253
+	VMULPS Z25, Z25, Z25
+	JMP    focusdone253
 
-focusnot0_463:
+focusnot0_253:
 	CMPQ    SI, $+2
-	JGE     focusnot1_463
-	VMOVAPS Z0, Z22
-	JMP     focusdone463
+	JGE     focusnot1_253
+	VMOVAPS Z0, Z25
+	JMP     focusdone253
 
-focusnot1_463:
+focusnot1_253:
 	CMPQ SI, $+3
-	JGE  focusnot2_463
-	JMP  focusdone463
+	JGE  focusnot2_253
+	JMP  focusdone253
 
-focusnot2_463:
+focusnot2_253:
 	CMPQ    SI, $+4
-	JGE     focusnot3_463
-	VSQRTPS Z22, Z22
-	JMP     focusdone463
+	JGE     focusnot3_253
+	VSQRTPS Z25, Z25
+	JMP     focusdone253
 
-focusnot3_463:
+focusnot3_253:
 	CMPQ         SI, $+5
-	JGE          focusnot4_463
-	VSQRTPS      Z22, Z15
-	VMOVAPS      Z22, Z20
-	VFNMADD231PS Z15, Z15, Z20
-	VMULPS.BCST  consts<>+2144(SB), Z15, Z21
-	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z15, Z22, Z20
-	VMOVAPS      Z20, Z22
-	JMP          focusdone463
+	JGE          focusnot4_253
+	VSQRTPS      Z25, Z18
+	VMOVAPS      Z25, Z23
+	VFNMADD231PS Z18, Z18, Z23
+	VMULPS       Z13, Z18, Z24
+	VMULPS       Z24, Z23, Z23
+	VFMADD231PS  Z18, Z25, Z23
+	VMOVAPS      Z23, Z25
+	JMP          focusdone253
 
-focusnot4_463:
-	CMPQ             SI, $+6
-	JGE              focusnot5_463
-	VSQRTPS          Z22, Z15
-	VMULPS           Z22, Z22, Z20
-	VMOVAPS          Z20, Z21
-	VFMSUB231PS      Z22, Z22, Z21
-	VMOVAPS          Z22, Z23
-	VFNMADD231PS     Z15, Z15, Z23
-	VMULPS           Z23, Z22, Z22
-	VFMADD231PS.BCST consts<>+2144(SB), Z22, Z21
-	VMULPS           Z15, Z21, Z22
-	VFMADD231PS      Z15, Z20, Z22
-	JMP              focusdone463
+focusnot4_253:
+	CMPQ         SI, $+6
+	JGE          focusnot5_253
+	VSQRTPS      Z25, Z18
+	VMULPS       Z25, Z25, Z23
+	VMOVAPS      Z23, Z24
+	VFMSUB231PS  Z25, Z25, Z24
+	VMOVAPS      Z25, Z26
+	VFNMADD231PS Z18, Z18, Z26
+	VMULPS       Z26, Z25, Z25
+	VFMADD231PS  Z13, Z25, Z24
+	VMULPS       Z18, Z24, Z25
+	VFMADD231PS  Z18, Z23, Z25
+	JMP          focusdone253
 
-focusnot5_463:
+focusnot5_253:
 	CMPQ        SI, $+7
-	JGE         focusnot6_463
-	VMULPS      Z22, Z22, Z15
-	VMOVAPS     Z15, Z20
-	VFMSUB231PS Z22, Z22, Z20
-	VMULPS      Z22, Z20, Z20
-	VFMADD231PS Z22, Z15, Z20
-	VMOVAPS     Z20, Z22
-	JMP         focusdone463
+	JGE         focusnot6_253
+	VMULPS      Z25, Z25, Z18
+	VMOVAPS     Z18, Z23
+	VFMSUB231PS Z25, Z25, Z23
+	VMULPS      Z25, Z23, Z23
+	VFMADD231PS Z25, Z18, Z23
+	VMOVAPS     Z23, Z25
+	JMP         focusdone253
 
-focusnot6_463:
+focusnot6_253:
 	CMPQ        SI, $+8
-	JGE         focusnot7_463
-	VMULPS      Z22, Z22, Z15
-	VFMSUB213PS Z15, Z22, Z22
-	VADDPS      Z15, Z15, Z20
-	VMULPS      Z22, Z20, Z22
-	VFMADD231PS Z15, Z15, Z22
-	JMP         focusdone463
+	JGE         focusnot7_253
+	VMULPS      Z25, Z25, Z18
+	VFMSUB213PS Z18, Z25, Z25
+	VADDPS      Z18, Z18, Z23
+	VMULPS      Z25, Z23, Z25
+	VFMADD231PS Z18, Z18, Z25
+	JMP         focusdone253
 
-focusnot7_463:
+focusnot7_253:
 	CMPQ        SI, $+9
-	JGE         focusnot8_463
-	VMULPS      Z22, Z22, Z15
-	VMOVAPS     Z15, Z20
-	VFMSUB231PS Z22, Z22, Z20
-	VMULPS      Z15, Z15, Z21
-	VADDPS      Z15, Z15, Z23
-	VFMSUB213PS Z21, Z15, Z15
-	VFMADD231PS Z20, Z23, Z15
-	VMULPS      Z22, Z15, Z15
-	VFMADD231PS Z22, Z21, Z15
-	VMOVAPS     Z15, Z22
-	JMP         focusdone463
+	JGE         focusnot8_253
+	VMULPS      Z25, Z25, Z18
+	VMOVAPS     Z18, Z23
+	VFMSUB231PS Z25, Z25, Z23
+	VMULPS      Z18, Z18, Z24
+	VADDPS      Z18, Z18, Z26
+	VFMSUB213PS Z24, Z18, Z18
+	VFMADD231PS Z23, Z26, Z18
+	VMULPS      Z25, Z18, Z18
+	VFMADD231PS Z25, Z24, Z18
+	VMOVAPS     Z18, Z25
+	JMP         focusdone253
 
-focusnot8_463:
+focusnot8_253:
 	LEAQ         24(BX), R8
-	VBROADCASTSS (R8), Z15
-	VBROADCASTSS 4(R8), Z20
-	VBROADCASTSS 8(R8), Z21
+	VBROADCASTSS (R8), Z0
+	VBROADCASTSS 4(R8), Z1
+	VBROADCASTSS 8(R8), Z2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z11, Z22, Z23
-	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
-	VCVTDQ2PS   Z23, Z25
-	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z6, K1
-	VBLENDMPS   Z25, Z24, K1, Z24
-	VPSRAD      $0x17, Z24, Z25
-	VPSRLD      $0x14, Z24, Z26
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS   Z25, Z25
+	VPANDD.BCST  consts<>+32(SB), Z25, Z3
+	VPSUBD.BCST  consts<>+1248(SB), Z3, Z4
+	VCVTDQ2PS    Z3, Z5
+	VPSUBD.BCST  consts<>+1760(SB), Z5, Z5
+	VBROADCASTSS consts<>+1120(SB), Z6
+	VPCMPD       $0x06, Z3, Z6, K1
+	VBLENDMPS    Z5, Z4, K1, Z4
+	VPSRAD       $0x17, Z4, Z5
+	VPSRLD       $0x14, Z4, Z6
+	VPANDD.BCST  consts<>+1280(SB), Z4, Z4
+	VPADDD.BCST  consts<>+1312(SB), Z4, Z4
+	VCVTDQ2PS    Z5, Z5
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
+	VPERMPS          pow_r<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST consts<>+672(SB), Z7, Z4
+	VMULPS.BCST      consts<>+1344(SB), Z4, Z7
+	VMOVAPS          Z4, Z8
+	VFMADD231PS      Z7, Z4, Z8
+	VSUBPS           Z8, Z4, Z9
+	VFMADD231PS      Z7, Z4, Z9
+	VMULPS           Z4, Z4, Z7
+	VBROADCASTSS     consts<>+1376(SB), Z10
+	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
+	VMULPS           Z4, Z7, Z4
+	VFMADD231PS      Z10, Z4, Z9
+	VADDPS           Z9, Z8, Z4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z15, Z27
-	VFMSUB213PS Z27, Z15, Z25
-	VFMADD213PS Z27, Z20, Z24
+	VPERMPS     pow_th<>+0(SB), Z6, Z7
+	VADDPS      Z7, Z5, Z5
+	VMULPS      Z5, Z0, Z7
+	VFMSUB213PS Z7, Z0, Z5
+	VFMADD213PS Z7, Z1, Z4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z24, Z30
-	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z20, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z15, Z25
-	VFMADD231PS Z28, Z21, Z25
-	VFMADD231PS Z29, Z20, Z25
-	VADDPS      Z25, Z27, Z20
+	VADDPS.BCST consts<>+1536(SB), Z4, Z10
+	VSUBPS.BCST consts<>+1536(SB), Z10, Z11
+	VSUBPS      Z11, Z7, Z7
+	VFMADD231PS Z8, Z1, Z7
+	VPERMPS     pow_tl<>+0(SB), Z6, Z6
+	VFMADD231PS Z6, Z0, Z5
+	VFMADD231PS Z8, Z2, Z5
+	VFMADD231PS Z9, Z1, Z5
+	VADDPS      Z5, Z7, Z1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z21
-	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
-	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
-	VMULPS           Z20, Z20, Z25
-	VMULPS           Z21, Z25, Z21
-	VFMADD231PS      Z13, Z20, Z21
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z21, Z20, Z25
+	VBROADCASTSS     consts<>+1568(SB), Z2
+	VFMADD213PS.BCST consts<>+1600(SB), Z1, Z2
+	VFMADD213PS.BCST consts<>+1632(SB), Z1, Z2
+	VMULPS           Z1, Z1, Z5
+	VMULPS           Z2, Z5, Z2
+	VFMADD231PS.BCST consts<>+160(SB), Z1, Z2
+	VPERMPS          pow_full_hi<>+0(SB), Z10, Z1
+	VPERMPS          pow_full_lo<>+0(SB), Z10, Z5
+	VFMADD231PS      Z2, Z1, Z5
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST consts<>+1536(SB), Z30, Z21
-	VPSRAD      $0x03, Z21, Z21
-	VADDPS      Z25, Z20, Z26
-	VPSLLD      $0x17, Z21, Z27
-	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z1, Z27, Z27
+	VPSUBD.BCST  consts<>+1536(SB), Z10, Z2
+	VPSRAD       $0x03, Z2, Z2
+	VADDPS       Z5, Z1, Z6
+	VPSLLD       $0x17, Z2, Z7
+	VPADDD       Z7, Z6, Z7
+	VPMINUD.BCST consts<>+928(SB), Z7, Z7
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD    Z28, Z28, Z28
-	VPMINSD   Z28, Z21, Z21
-	VPSUBD    Z21, Z7, Z21
-	VPSLLD    $0x17, Z21, Z21
-	VADDPS    Z20, Z21, Z28
-	VSUBPS    Z21, Z28, Z29
-	VSUBPS    Z29, Z20, Z20
-	VADDPS    Z25, Z20, Z20
-	VADDPS    Z20, Z28, Z20
-	VCMPPS    $0x11, Z21, Z26, K1
-	VPSUBD    Z21, Z20, Z20
-	VBLENDMPS Z20, Z27, K1, Z20
+	VPXORD       Z8, Z8, Z8
+	VPMINSD      Z8, Z2, Z2
+	VBROADCASTSS consts<>+1792(SB), Z8
+	VPSUBD       Z2, Z8, Z2
+	VPSLLD       $0x17, Z2, Z2
+	VADDPS       Z1, Z2, Z8
+	VSUBPS       Z2, Z8, Z9
+	VSUBPS       Z9, Z1, Z1
+	VADDPS       Z5, Z1, Z1
+	VADDPS       Z1, Z8, Z1
+	VCMPPS       $0x11, Z2, Z6, K1
+	VPSUBD       Z2, Z1, Z1
+	VBLENDMPS    Z1, Z7, K1, Z1
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z8, K1
-	VBLENDMPS   Z1, Z20, K1, Z20
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
-	VPXORD      Z21, Z21, Z21
-	VBLENDMPS   Z21, Z20, K1, Z20
-	VPXORD      Z21, Z21, Z21
-	VPCMPD      $0x00, Z21, Z23, K1
-	VPMOVD2M    Z15, K2
-	VPXORD      Z21, Z21, Z21
-	VBLENDMPS   Z1, Z21, K2, Z21
-	VBLENDMPS   Z21, Z20, K1, Z20
-	VPCMPD      $0x00, Z1, Z23, K1
-	VPMOVD2M    Z15, K2
-	VPXORD      Z15, Z15, Z15
-	VBLENDMPS   Z15, Z1, K2, Z15
-	VBLENDMPS   Z15, Z20, K1, Z15
+	VBROADCASTSS   consts<>+1824(SB), Z2
+	VCMPPS         $0x11, Z4, Z2, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z1, K1, Z1
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z4, K1
+	VPXORD         Z2, Z2, Z2
+	VBLENDMPS      Z2, Z1, K1, Z1
+	VPXORD         Z2, Z2, Z2
+	VPCMPD         $0x00, Z2, Z3, K1
+	VPMOVD2M       Z0, K2
+	VPXORD         Z2, Z2, Z2
+	VBLENDMPS.BCST consts<>+928(SB), Z2, K2, Z2
+	VBLENDMPS      Z2, Z1, K1, Z1
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z3, K1
+	VPMOVD2M       Z0, K2
+	VPXORD         Z0, Z0, Z0
+	VBROADCASTSS   consts<>+928(SB), Z2
+	VBLENDMPS      Z0, Z2, K2, Z0
+	VBLENDMPS      Z0, Z1, K1, Z0
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Z20
-	VPANDD       Z20, Z22, Z20
-	VPORD        Z20, Z15, Z15
-	VPXORD       Z20, Z20, Z20
-	VPCMPD       $0x06, Z20, Z23, K1
-	VPCMPD       $0x06, Z23, Z1, K2
-	KANDW        K1, K2, K1
-	VBROADCASTSS 16(R8), Z20
-	VPANDD       Z20, Z22, Z20
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z20, Z21, K2
-	KANDW        K1, K2, K1
-	VPCMPD       $0x06, Z1, Z23, K2
-	KORW         K1, K2, K1
-	VBLENDMPS    Z2, Z15, K1, Z22
+	VBROADCASTSS   12(R8), Z1
+	VPANDD         Z1, Z25, Z1
+	VPORD          Z1, Z0, Z0
+	VPXORD         Z1, Z1, Z1
+	VPCMPD         $0x06, Z1, Z3, K1
+	VBROADCASTSS   consts<>+928(SB), Z1
+	VPCMPD         $0x06, Z3, Z1, K2
+	KANDW          K1, K2, K1
+	VBROADCASTSS   16(R8), Z1
+	VPANDD         Z1, Z25, Z1
+	VPXORD         Z2, Z2, Z2
+	VPCMPD         $0x06, Z1, Z2, K2
+	KANDW          K1, K2, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z3, K2
+	KORW           K1, K2, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z0, K1, Z25
+	VBROADCASTSS   consts<>+384(SB), Z0
+	VBROADCASTSS   consts<>+608(SB), Z1
+	VBROADCASTSS   consts<>+2272(SB), Z2
+	VBROADCASTSS   consts<>+2336(SB), Z3
+	VBROADCASTSS   consts<>+2304(SB), Z4
+	VBROADCASTSS   consts<>+2880(SB), Z5
+	VBROADCASTSS   consts<>+2944(SB), Z6
+	VBROADCASTSS   consts<>+2368(SB), Z7
+	VBROADCASTSS   consts<>+32(SB), Z8
+	VBROADCASTSS   consts<>+2176(SB), Z9
+	VBROADCASTSS   consts<>+640(SB), Z10
+	VBROADCASTSS   consts<>+160(SB), Z11
+	VBROADCASTSS   consts<>+1664(SB), Z12
+	VBROADCASTSS   consts<>+2144(SB), Z13
+	VBROADCASTSS   consts<>+928(SB), Z14
+	VBROADCASTSS   consts<>+96(SB), Z15
+	VBROADCASTSS   consts<>+192(SB), Z16
 
-focusdone463:
+focusdone253:
 	// loss = (alpha l) q^gamma
-	VCMPPS.BCST $0x12, consts<>+2176(SB), Z16, K1
-	VMULPS      Z22, Z16, Z15
-	VBLENDMPS   Z15, Z16, K1, Z15
-	VPMINUD     Z2, Z15, Z15
+	VCMPPS    $0x12, Z9, Z19, K1
+	VMULPS    Z25, Z19, Z18
+	VBLENDMPS Z18, Z19, K1, Z18
+	VPMINUD   Z1, Z18, Z18
 
 	// s q, pre and f
-	VBROADCASTSS   (DI), Z16
-	VMULPS         Z22, Z17, Z17
-	VMULPS         Z18, Z17, Z17
-	VMULPS         Z17, Z16, Z16
-	VMULPS         Z19, Z16, Z16
-	VPANDD         Z11, Z16, Z17
-	VCMPPS         $0x12, Z17, Z9, K1
-	VCMPPS         $0x11, Z0, Z14, K2
-	VBLENDMPS.BCST consts<>+2912(SB), Z0, K2, Z17
-	VBLENDMPS      Z17, Z10, K1, Z17
-	VMULPS         Z17, Z14, Z18
-	VDIVPS         Z18, Z16, Z18
-	VPXORD         Z19, Z19, Z19
-	VCMPPS         $0x00, Z19, Z14, K1
-	VPXORD         Z14, Z14, Z14
-	VBLENDMPS      Z14, Z18, K1, Z14
-	VPXORD.BCST    consts<>+1184(SB), Z16, Z16
-	VCMPPS         $0x03, Z16, Z16, K1
-	VBLENDMPS      Z2, Z16, K1, Z16
-	VCMPPS         $0x03, Z14, Z14, K1
-	VBLENDMPS      Z2, Z14, K1, Z14
-	VMOVUPS        Z15, (CX)
-	VMOVUPS        Z16, 384(DX)
-	VMOVUPS        Z17, 512(DX)
-	VMOVUPS        Z14, (DX)
+	VBROADCASTSS   (DI), Z19
+	VMULPS         Z25, Z20, Z20
+	VMULPS         Z21, Z20, Z20
+	VMULPS         Z20, Z19, Z19
+	VMULPS         Z22, Z19, Z19
+	VPANDD         Z8, Z19, Z20
+	VCMPPS         $0x12, Z20, Z5, K1
+	VCMPPS         $0x11, Z0, Z17, K2
+	VBLENDMPS.BCST consts<>+2912(SB), Z0, K2, Z20
+	VBLENDMPS      Z20, Z6, K1, Z20
+	VMULPS         Z20, Z17, Z21
+	VDIVPS         Z21, Z19, Z21
+	VPXORD         Z22, Z22, Z22
+	VCMPPS         $0x00, Z22, Z17, K1
+	VPXORD         Z17, Z17, Z17
+	VBLENDMPS      Z17, Z21, K1, Z17
+	VPXORD.BCST    consts<>+1184(SB), Z19, Z19
+	VCMPPS         $0x03, Z19, Z19, K1
+	VBLENDMPS      Z1, Z19, K1, Z19
+	VCMPPS         $0x03, Z17, Z17, K1
+	VBLENDMPS      Z1, Z17, K1, Z17
+	VMOVUPS        Z18, (CX)
+	VMOVUPS        Z19, 384(DX)
+	VMOVUPS        Z20, 512(DX)
+	VMOVUPS        Z17, (DX)
 	ADDQ           $+64, CX
 	ADDQ           $+64, DX
 	ADDQ           $-16, AX
@@ -19249,400 +19938,422 @@ vector:
 	MOVL    $0x0000ffff, R8
 	BZHIL   AX, R8, R8
 	KMOVW   R8, K1
-	VMOVAPS Z0, Z14
-	VMOVUPS (DX), K1, Z14
-	VPXORD  Z15, Z15, Z15
-	VMOVUPS 128(DX), K1, Z15
-	VPXORD  Z16, Z16, Z16
-	VMOVUPS 256(DX), K1, Z16
-	VPXORD  Z17, Z17, Z17
-	VMOVUPS 384(DX), K1, Z17
-	VMOVAPS Z0, Z18
-	VMOVUPS 512(DX), K1, Z18
+	VMOVAPS Z0, Z17
+	VMOVUPS (DX), K1, Z17
+	VPXORD  Z18, Z18, Z18
+	VMOVUPS 128(DX), K1, Z18
 	VPXORD  Z19, Z19, Z19
+	VMOVUPS 256(DX), K1, Z19
+	VPXORD  Z20, Z20, Z20
+	VMOVUPS 384(DX), K1, Z20
+	VMOVAPS Z0, Z21
+	VMOVUPS 512(DX), K1, Z21
+	VPXORD  Z22, Z22, Z22
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD      Z11, Z16, Z20
-	VCMPPS      $0x11, Z20, Z3, K2
-	VCMPPS      $0x11, Z1, Z20, K3
-	KANDW       K2, K3, K2
-	VMOVAPS.Z   Z16, K2, Z20
-	VCMPPS.BCST $0x12, consts<>+2176(SB), Z17, K2
-	VBLENDMPS   Z14, Z2, K2, Z14
-	VMAXPS      Z16, Z17, Z16
-	VCMPPS.BCST $0x00, consts<>+640(SB), Z16, K2
-	VBLENDMPS   Z2, Z14, K2, Z14
+	VPANDD    Z8, Z19, Z23
+	VCMPPS    $0x11, Z23, Z2, K2
+	VCMPPS    $0x11, Z14, Z23, K3
+	KANDW     K2, K3, K2
+	VMOVAPS.Z Z19, K2, Z23
+	VCMPPS    $0x12, Z9, Z20, K2
+	VBLENDMPS Z17, Z1, K2, Z17
+	VMAXPS    Z19, Z20, Z19
+	VCMPPS    $0x00, Z10, Z19, K2
+	VBLENDMPS Z1, Z17, K2, Z17
 
 	// e^(r_t) = p + pLow
-	VSUBPS            Z20, Z17, Z16
-	VMINPS            Z16, Z4, Z17
-	VMAXPS            Z17, Z5, Z17
-	VMOVAPS           Z12, Z20
-	VFMADD231PS.BCST  consts<>+96(SB), Z17, Z20
-	VSUBPS            Z12, Z20, Z21
-	VMOVAPS           Z17, Z22
-	VFNMADD231PS      Z13, Z21, Z22
-	VFNMADD231PS.BCST consts<>+192(SB), Z21, Z22
-	VCMPPS            $0x11, Z17, Z16, K2
-	VCMPPS            $0x11, Z14, Z19, K3
-	KANDW             K2, K3, K2
-	VSUBPS            Z16, Z17, Z16
-	VMOVAPS.Z         Z16, K2, Z16
-	VBROADCASTSS      consts<>+2464(SB), Z17
-	VFMADD213PS.BCST  consts<>+2496(SB), Z22, Z17
-	VFMADD213PS.BCST  consts<>+2528(SB), Z22, Z17
-	VFMADD213PS.BCST  consts<>+2560(SB), Z22, Z17
-	VFMADD213PS.BCST  consts<>+2592(SB), Z22, Z17
-	VFMADD213PS       Z0, Z22, Z17
-	VMOVAPS           Z0, Z21
-	VFMADD231PS       Z17, Z22, Z21
-	VSUBPS            Z21, Z0, Z23
-	VFMADD231PS       Z17, Z22, Z23
+	VSUBPS           Z23, Z20, Z19
+	VMINPS           Z19, Z3, Z20
+	VMAXPS           Z20, Z4, Z20
+	VMOVAPS          Z7, Z23
+	VFMADD231PS      Z15, Z20, Z23
+	VSUBPS           Z7, Z23, Z24
+	VMOVAPS          Z20, Z25
+	VFNMADD231PS     Z11, Z24, Z25
+	VFNMADD231PS     Z16, Z24, Z25
+	VCMPPS           $0x11, Z20, Z19, K2
+	VCMPPS           $0x11, Z17, Z22, K3
+	KANDW            K2, K3, K2
+	VSUBPS           Z19, Z20, Z19
+	VMOVAPS.Z        Z19, K2, Z19
+	VBROADCASTSS     consts<>+2464(SB), Z20
+	VFMADD213PS.BCST consts<>+2496(SB), Z25, Z20
+	VFMADD213PS.BCST consts<>+2528(SB), Z25, Z20
+	VFMADD213PS.BCST consts<>+2560(SB), Z25, Z20
+	VFMADD213PS.BCST consts<>+2592(SB), Z25, Z20
+	VFMADD213PS      Z0, Z25, Z20
+	VMOVAPS          Z0, Z24
+	VFMADD231PS      Z20, Z25, Z24
+	VSUBPS           Z24, Z0, Z26
+	VFMADD231PS      Z20, Z25, Z26
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z21, Z0, Z17
-	VMULPS       Z17, Z14, Z22
-	VFNMADD213PS Z14, Z22, Z21
-	VMULPS       Z23, Z22, Z23
-	VSUBPS       Z23, Z21, Z21
-	VMULPS       Z17, Z21, Z17
-	VPSUBD       Z12, Z20, Z20
-	VPSUBD       Z20, Z15, Z15
-	VPSRLD       $0x17, Z22, Z20
-	VPSUBD.BCST  consts<>+2624(SB), Z20, Z20
-	VPADDD       Z20, Z15, Z20
-	VPMAXSD      Z19, Z20, Z20
-	VPSUBD       Z20, Z15, Z15
-	VPMAXSD.BCST consts<>+2656(SB), Z15, Z15
-	VPSRAD       $0x01, Z15, Z21
-	VPADDD.BCST  consts<>+1664(SB), Z21, Z23
-	VPSLLD       $0x17, Z23, Z23
-	VPSUBD       Z21, Z15, Z15
-	VPADDD.BCST  consts<>+1664(SB), Z15, Z15
-	VPSLLD       $0x17, Z15, Z15
-	VMULPS       Z23, Z22, Z21
-	VMULPS       Z15, Z21, Z21
-	VMULPS       Z23, Z17, Z17
-	VMULPS       Z15, Z17, Z15
+	VDIVPS       Z24, Z0, Z20
+	VMULPS       Z20, Z17, Z25
+	VFNMADD213PS Z17, Z25, Z24
+	VMULPS       Z26, Z25, Z26
+	VSUBPS       Z26, Z24, Z24
+	VMULPS       Z20, Z24, Z20
+	VPSUBD       Z7, Z23, Z23
+	VPSUBD       Z23, Z18, Z18
+	VPSRLD       $0x17, Z25, Z23
+	VPSUBD.BCST  consts<>+2624(SB), Z23, Z23
+	VPADDD       Z23, Z18, Z23
+	VPMAXSD      Z22, Z23, Z23
+	VPSUBD       Z23, Z18, Z18
+	VPMAXSD.BCST consts<>+2656(SB), Z18, Z18
+	VPSRAD       $0x01, Z18, Z24
+	VPADDD       Z12, Z24, Z26
+	VPSLLD       $0x17, Z26, Z26
+	VPSUBD       Z24, Z18, Z18
+	VPADDD       Z12, Z18, Z18
+	VPSLLD       $0x17, Z18, Z18
+	VMULPS       Z26, Z25, Z24
+	VMULPS       Z18, Z24, Z24
+	VMULPS       Z26, Z20, Z20
+	VMULPS       Z18, Z20, Z18
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z21, Z0, Z17
-	VMINPS       Z21, Z0, Z22
-	VADDPS       Z22, Z17, Z23
-	VSUBPS       Z17, Z23, Z17
-	VSUBPS       Z17, Z22, Z17
-	VDIVPS       Z23, Z0, Z22
-	VMULPS       Z22, Z21, Z24
-	VFNMADD213PS Z21, Z24, Z23
-	VADDPS       Z15, Z23, Z23
-	VADDPS       Z15, Z17, Z17
-	VMULPS       Z17, Z24, Z17
-	VSUBPS       Z17, Z23, Z17
-	VMULPS       Z22, Z17, Z17
-	VADDPS       Z17, Z24, Z17
-	VMINPS       Z17, Z0, Z17
+	VMAXPS       Z24, Z0, Z20
+	VMINPS       Z24, Z0, Z25
+	VADDPS       Z25, Z20, Z26
+	VSUBPS       Z20, Z26, Z20
+	VSUBPS       Z20, Z25, Z20
+	VDIVPS       Z26, Z0, Z25
+	VMULPS       Z25, Z24, Z27
+	VFNMADD213PS Z24, Z27, Z26
+	VADDPS       Z18, Z26, Z26
+	VADDPS       Z18, Z20, Z20
+	VMULPS       Z20, Z27, Z20
+	VSUBPS       Z20, Z26, Z20
+	VMULPS       Z25, Z20, Z20
+	VADDPS       Z20, Z27, Z20
+	VMINPS       Z20, Z0, Z20
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z21, Z23
-	VPSUBD.BCST consts<>+2688(SB), Z23, Z23
-	VPANDD.BCST consts<>+640(SB), Z23, Z24
-	VPSRLD      $0x15, Z23, Z23
+	VADDPS      Z0, Z24, Z26
+	VPSUBD.BCST consts<>+2688(SB), Z26, Z26
+	VPANDD      Z10, Z26, Z27
+	VPSRLD      $0x15, Z26, Z26
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z24, Z0, Z25
-	VPERMPS     log_r<>+0(SB), Z23, Z26
-	VMULPS      Z26, Z25, Z25
-	VADDPS.BCST consts<>+672(SB), Z25, Z26
-	VFMADD231PS Z25, Z21, Z26
-	VCVTDQ2PS   Z24, Z21
-	VPERMPS     log_th<>+0(SB), Z23, Z24
-	VPERMPS     log_tl<>+0(SB), Z23, Z23
+	VPSUBD      Z27, Z0, Z28
+	VPERMPS     log_r<>+0(SB), Z26, Z29
+	VMULPS      Z29, Z28, Z28
+	VADDPS.BCST consts<>+672(SB), Z28, Z29
+	VFMADD231PS Z28, Z24, Z29
+	VCVTDQ2PS   Z27, Z24
+	VPERMPS     log_th<>+0(SB), Z26, Z27
+	VPERMPS     log_tl<>+0(SB), Z26, Z26
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z26, Z26, Z25
-	VBROADCASTSS     consts<>+2752(SB), Z27
-	VFMADD213PS.BCST consts<>+2784(SB), Z26, Z27
-	VFMADD231PS.BCST consts<>+2720(SB), Z25, Z27
-	VBROADCASTSS     consts<>+2816(SB), Z28
-	VFMADD213PS.BCST consts<>+2848(SB), Z26, Z28
-	VFMADD231PS      Z27, Z25, Z28
-	VFMADD231PS.BCST consts<>+1056(SB), Z21, Z23
-	VFMADD231PS      Z28, Z25, Z23
+	VMULPS           Z29, Z29, Z28
+	VBROADCASTSS     consts<>+2752(SB), Z30
+	VFMADD213PS.BCST consts<>+2784(SB), Z29, Z30
+	VFMADD231PS.BCST consts<>+2720(SB), Z28, Z30
+	VBROADCASTSS     consts<>+2816(SB), Z31
+	VFMADD213PS.BCST consts<>+2848(SB), Z29, Z31
+	VFMADD231PS      Z30, Z28, Z31
+	VFMADD231PS.BCST consts<>+1056(SB), Z24, Z26
+	VFMADD231PS      Z31, Z28, Z26
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z21, Z24
-	VADDPS           Z26, Z24, Z21
-	VSUBPS           Z21, Z24, Z24
+	VFMADD231PS.BCST consts<>+1088(SB), Z24, Z27
+	VADDPS           Z29, Z27, Z24
+	VSUBPS           Z24, Z27, Z27
+	VADDPS           Z29, Z27, Z27
+	VADDPS           Z27, Z26, Z26
 	VADDPS           Z26, Z24, Z24
-	VADDPS           Z24, Z23, Z23
-	VADDPS           Z23, Z21, Z21
-	VMULPS           Z22, Z15, Z15
-	VADDPS           Z15, Z21, Z15
-	VCVTDQ2PS        Z20, Z21
-	VFMADD231PS      Z13, Z21, Z15
-	VADDPS           Z16, Z15, Z15
-	VMULPS           Z15, Z18, Z16
-	VCMPPS           $0x00, Z19, Z18, K2
-	VCMPPS           $0x00, Z15, Z15, K3
+	VMULPS           Z25, Z18, Z18
+	VADDPS           Z18, Z24, Z18
+	VCVTDQ2PS        Z23, Z24
+	VFMADD231PS      Z11, Z24, Z18
+	VADDPS           Z19, Z18, Z18
+	VMULPS           Z18, Z21, Z19
+	VCMPPS           $0x00, Z22, Z21, K2
+	VCMPPS           $0x00, Z18, Z18, K3
 	KANDW            K2, K3, K2
-	VBLENDMPS        Z19, Z16, K2, Z16
+	VBLENDMPS        Z22, Z19, K2, Z19
 
 	// 1 + gamma p_t l / q
-	VPCMPD       $0x06, Z19, Z20, K2
-	VBLENDMPS    Z19, Z22, K2, Z20
-	VCMPPS       $0x00, Z19, Z17, K2
-	VDIVPS       Z17, Z15, Z15
-	VBLENDMPS    Z0, Z15, K2, Z15
-	VCMPPS       $0x00, Z19, Z20, K2
-	VMULPS       Z15, Z20, Z15
-	VBLENDMPS    Z19, Z15, K2, Z15
-	VBROADCASTSS 8(BX), Z19
-	VFMADD213PS  Z0, Z15, Z19
-	VMOVAPS      Z17, Z22
+	VPCMPD       $0x06, Z22, Z23, K2
+	VBLENDMPS    Z22, Z25, K2, Z23
+	VCMPPS       $0x00, Z22, Z20, K2
+	VDIVPS       Z20, Z18, Z18
+	VBLENDMPS    Z0, Z18, K2, Z18
+	VCMPPS       $0x00, Z22, Z23, K2
+	VMULPS       Z18, Z23, Z18
+	VBLENDMPS    Z22, Z18, K2, Z18
+	VBROADCASTSS 8(BX), Z22
+	VFMADD213PS  Z0, Z18, Z22
+	VMOVAPS      Z20, Z25
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_464
-	VMULPS Z22, Z22, Z22
-	JMP    focusdone464
+	JGE    focusnot0_254
+	VMULPS Z25, Z25, Z25
+	JMP    focusdone254
 
-focusnot0_464:
+focusnot0_254:
 	CMPQ    SI, $+2
-	JGE     focusnot1_464
-	VMOVAPS Z0, Z22
-	JMP     focusdone464
+	JGE     focusnot1_254
+	VMOVAPS Z0, Z25
+	JMP     focusdone254
 
-focusnot1_464:
+focusnot1_254:
 	CMPQ SI, $+3
-	JGE  focusnot2_464
-	JMP  focusdone464
+	JGE  focusnot2_254
+	JMP  focusdone254
 
-focusnot2_464:
+focusnot2_254:
 	CMPQ    SI, $+4
-	JGE     focusnot3_464
-	VSQRTPS Z22, Z22
-	JMP     focusdone464
+	JGE     focusnot3_254
+	VSQRTPS Z25, Z25
+	JMP     focusdone254
 
-focusnot3_464:
+focusnot3_254:
 	CMPQ         SI, $+5
-	JGE          focusnot4_464
-	VSQRTPS      Z22, Z15
-	VMOVAPS      Z22, Z20
-	VFNMADD231PS Z15, Z15, Z20
-	VMULPS.BCST  consts<>+2144(SB), Z15, Z21
-	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z15, Z22, Z20
-	VMOVAPS      Z20, Z22
-	JMP          focusdone464
+	JGE          focusnot4_254
+	VSQRTPS      Z25, Z18
+	VMOVAPS      Z25, Z23
+	VFNMADD231PS Z18, Z18, Z23
+	VMULPS       Z13, Z18, Z24
+	VMULPS       Z24, Z23, Z23
+	VFMADD231PS  Z18, Z25, Z23
+	VMOVAPS      Z23, Z25
+	JMP          focusdone254
 
-focusnot4_464:
-	CMPQ             SI, $+6
-	JGE              focusnot5_464
-	VSQRTPS          Z22, Z15
-	VMULPS           Z22, Z22, Z20
-	VMOVAPS          Z20, Z21
-	VFMSUB231PS      Z22, Z22, Z21
-	VMOVAPS          Z22, Z23
-	VFNMADD231PS     Z15, Z15, Z23
-	VMULPS           Z23, Z22, Z22
-	VFMADD231PS.BCST consts<>+2144(SB), Z22, Z21
-	VMULPS           Z15, Z21, Z22
-	VFMADD231PS      Z15, Z20, Z22
-	JMP              focusdone464
+focusnot4_254:
+	CMPQ         SI, $+6
+	JGE          focusnot5_254
+	VSQRTPS      Z25, Z18
+	VMULPS       Z25, Z25, Z23
+	VMOVAPS      Z23, Z24
+	VFMSUB231PS  Z25, Z25, Z24
+	VMOVAPS      Z25, Z26
+	VFNMADD231PS Z18, Z18, Z26
+	VMULPS       Z26, Z25, Z25
+	VFMADD231PS  Z13, Z25, Z24
+	VMULPS       Z18, Z24, Z25
+	VFMADD231PS  Z18, Z23, Z25
+	JMP          focusdone254
 
-focusnot5_464:
+focusnot5_254:
 	CMPQ        SI, $+7
-	JGE         focusnot6_464
-	VMULPS      Z22, Z22, Z15
-	VMOVAPS     Z15, Z20
-	VFMSUB231PS Z22, Z22, Z20
-	VMULPS      Z22, Z20, Z20
-	VFMADD231PS Z22, Z15, Z20
-	VMOVAPS     Z20, Z22
-	JMP         focusdone464
+	JGE         focusnot6_254
+	VMULPS      Z25, Z25, Z18
+	VMOVAPS     Z18, Z23
+	VFMSUB231PS Z25, Z25, Z23
+	VMULPS      Z25, Z23, Z23
+	VFMADD231PS Z25, Z18, Z23
+	VMOVAPS     Z23, Z25
+	JMP         focusdone254
 
-focusnot6_464:
+focusnot6_254:
 	CMPQ        SI, $+8
-	JGE         focusnot7_464
-	VMULPS      Z22, Z22, Z15
-	VFMSUB213PS Z15, Z22, Z22
-	VADDPS      Z15, Z15, Z20
-	VMULPS      Z22, Z20, Z22
-	VFMADD231PS Z15, Z15, Z22
-	JMP         focusdone464
+	JGE         focusnot7_254
+	VMULPS      Z25, Z25, Z18
+	VFMSUB213PS Z18, Z25, Z25
+	VADDPS      Z18, Z18, Z23
+	VMULPS      Z25, Z23, Z25
+	VFMADD231PS Z18, Z18, Z25
+	JMP         focusdone254
 
-focusnot7_464:
+focusnot7_254:
 	CMPQ        SI, $+9
-	JGE         focusnot8_464
-	VMULPS      Z22, Z22, Z15
-	VMOVAPS     Z15, Z20
-	VFMSUB231PS Z22, Z22, Z20
-	VMULPS      Z15, Z15, Z21
-	VADDPS      Z15, Z15, Z23
-	VFMSUB213PS Z21, Z15, Z15
-	VFMADD231PS Z20, Z23, Z15
-	VMULPS      Z22, Z15, Z15
-	VFMADD231PS Z22, Z21, Z15
-	VMOVAPS     Z15, Z22
-	JMP         focusdone464
+	JGE         focusnot8_254
+	VMULPS      Z25, Z25, Z18
+	VMOVAPS     Z18, Z23
+	VFMSUB231PS Z25, Z25, Z23
+	VMULPS      Z18, Z18, Z24
+	VADDPS      Z18, Z18, Z26
+	VFMSUB213PS Z24, Z18, Z18
+	VFMADD231PS Z23, Z26, Z18
+	VMULPS      Z25, Z18, Z18
+	VFMADD231PS Z25, Z24, Z18
+	VMOVAPS     Z18, Z25
+	JMP         focusdone254
 
-focusnot8_464:
+focusnot8_254:
 	LEAQ         24(BX), R8
-	VBROADCASTSS (R8), Z15
-	VBROADCASTSS 4(R8), Z20
-	VBROADCASTSS 8(R8), Z21
+	VBROADCASTSS (R8), Z0
+	VBROADCASTSS 4(R8), Z1
+	VBROADCASTSS 8(R8), Z2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z11, Z22, Z23
-	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
-	VCVTDQ2PS   Z23, Z25
-	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z6, K2
-	VBLENDMPS   Z25, Z24, K2, Z24
-	VPSRAD      $0x17, Z24, Z25
-	VPSRLD      $0x14, Z24, Z26
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS   Z25, Z25
+	VPANDD.BCST  consts<>+32(SB), Z25, Z3
+	VPSUBD.BCST  consts<>+1248(SB), Z3, Z4
+	VCVTDQ2PS    Z3, Z5
+	VPSUBD.BCST  consts<>+1760(SB), Z5, Z5
+	VBROADCASTSS consts<>+1120(SB), Z6
+	VPCMPD       $0x06, Z3, Z6, K2
+	VBLENDMPS    Z5, Z4, K2, Z4
+	VPSRAD       $0x17, Z4, Z5
+	VPSRLD       $0x14, Z4, Z6
+	VPANDD.BCST  consts<>+1280(SB), Z4, Z4
+	VPADDD.BCST  consts<>+1312(SB), Z4, Z4
+	VCVTDQ2PS    Z5, Z5
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
+	VPERMPS          pow_r<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST consts<>+672(SB), Z7, Z4
+	VMULPS.BCST      consts<>+1344(SB), Z4, Z7
+	VMOVAPS          Z4, Z8
+	VFMADD231PS      Z7, Z4, Z8
+	VSUBPS           Z8, Z4, Z9
+	VFMADD231PS      Z7, Z4, Z9
+	VMULPS           Z4, Z4, Z7
+	VBROADCASTSS     consts<>+1376(SB), Z10
+	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
+	VMULPS           Z4, Z7, Z4
+	VFMADD231PS      Z10, Z4, Z9
+	VADDPS           Z9, Z8, Z4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z15, Z27
-	VFMSUB213PS Z27, Z15, Z25
-	VFMADD213PS Z27, Z20, Z24
+	VPERMPS     pow_th<>+0(SB), Z6, Z7
+	VADDPS      Z7, Z5, Z5
+	VMULPS      Z5, Z0, Z7
+	VFMSUB213PS Z7, Z0, Z5
+	VFMADD213PS Z7, Z1, Z4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z24, Z30
-	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z20, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z15, Z25
-	VFMADD231PS Z28, Z21, Z25
-	VFMADD231PS Z29, Z20, Z25
-	VADDPS      Z25, Z27, Z20
+	VADDPS.BCST consts<>+1536(SB), Z4, Z10
+	VSUBPS.BCST consts<>+1536(SB), Z10, Z11
+	VSUBPS      Z11, Z7, Z7
+	VFMADD231PS Z8, Z1, Z7
+	VPERMPS     pow_tl<>+0(SB), Z6, Z6
+	VFMADD231PS Z6, Z0, Z5
+	VFMADD231PS Z8, Z2, Z5
+	VFMADD231PS Z9, Z1, Z5
+	VADDPS      Z5, Z7, Z1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z21
-	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
-	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
-	VMULPS           Z20, Z20, Z25
-	VMULPS           Z21, Z25, Z21
-	VFMADD231PS      Z13, Z20, Z21
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z21, Z20, Z25
+	VBROADCASTSS     consts<>+1568(SB), Z2
+	VFMADD213PS.BCST consts<>+1600(SB), Z1, Z2
+	VFMADD213PS.BCST consts<>+1632(SB), Z1, Z2
+	VMULPS           Z1, Z1, Z5
+	VMULPS           Z2, Z5, Z2
+	VFMADD231PS.BCST consts<>+160(SB), Z1, Z2
+	VPERMPS          pow_full_hi<>+0(SB), Z10, Z1
+	VPERMPS          pow_full_lo<>+0(SB), Z10, Z5
+	VFMADD231PS      Z2, Z1, Z5
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST consts<>+1536(SB), Z30, Z21
-	VPSRAD      $0x03, Z21, Z21
-	VADDPS      Z25, Z20, Z26
-	VPSLLD      $0x17, Z21, Z27
-	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z1, Z27, Z27
+	VPSUBD.BCST  consts<>+1536(SB), Z10, Z2
+	VPSRAD       $0x03, Z2, Z2
+	VADDPS       Z5, Z1, Z6
+	VPSLLD       $0x17, Z2, Z7
+	VPADDD       Z7, Z6, Z7
+	VPMINUD.BCST consts<>+928(SB), Z7, Z7
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD    Z28, Z28, Z28
-	VPMINSD   Z28, Z21, Z21
-	VPSUBD    Z21, Z7, Z21
-	VPSLLD    $0x17, Z21, Z21
-	VADDPS    Z20, Z21, Z28
-	VSUBPS    Z21, Z28, Z29
-	VSUBPS    Z29, Z20, Z20
-	VADDPS    Z25, Z20, Z20
-	VADDPS    Z20, Z28, Z20
-	VCMPPS    $0x11, Z21, Z26, K2
-	VPSUBD    Z21, Z20, Z20
-	VBLENDMPS Z20, Z27, K2, Z20
+	VPXORD       Z8, Z8, Z8
+	VPMINSD      Z8, Z2, Z2
+	VBROADCASTSS consts<>+1792(SB), Z8
+	VPSUBD       Z2, Z8, Z2
+	VPSLLD       $0x17, Z2, Z2
+	VADDPS       Z1, Z2, Z8
+	VSUBPS       Z2, Z8, Z9
+	VSUBPS       Z9, Z1, Z1
+	VADDPS       Z5, Z1, Z1
+	VADDPS       Z1, Z8, Z1
+	VCMPPS       $0x11, Z2, Z6, K2
+	VPSUBD       Z2, Z1, Z1
+	VBLENDMPS    Z1, Z7, K2, Z1
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z8, K2
-	VBLENDMPS   Z1, Z20, K2, Z20
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
-	VPXORD      Z21, Z21, Z21
-	VBLENDMPS   Z21, Z20, K2, Z20
-	VPXORD      Z21, Z21, Z21
-	VPCMPD      $0x00, Z21, Z23, K2
-	VPMOVD2M    Z15, K3
-	VPXORD      Z21, Z21, Z21
-	VBLENDMPS   Z1, Z21, K3, Z21
-	VBLENDMPS   Z21, Z20, K2, Z20
-	VPCMPD      $0x00, Z1, Z23, K2
-	VPMOVD2M    Z15, K3
-	VPXORD      Z15, Z15, Z15
-	VBLENDMPS   Z15, Z1, K3, Z15
-	VBLENDMPS   Z15, Z20, K2, Z15
+	VBROADCASTSS   consts<>+1824(SB), Z2
+	VCMPPS         $0x11, Z4, Z2, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z1, K2, Z1
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z4, K2
+	VPXORD         Z2, Z2, Z2
+	VBLENDMPS      Z2, Z1, K2, Z1
+	VPXORD         Z2, Z2, Z2
+	VPCMPD         $0x00, Z2, Z3, K2
+	VPMOVD2M       Z0, K3
+	VPXORD         Z2, Z2, Z2
+	VBLENDMPS.BCST consts<>+928(SB), Z2, K3, Z2
+	VBLENDMPS      Z2, Z1, K2, Z1
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z3, K2
+	VPMOVD2M       Z0, K3
+	VPXORD         Z0, Z0, Z0
+	VBROADCASTSS   consts<>+928(SB), Z2
+	VBLENDMPS      Z0, Z2, K3, Z0
+	VBLENDMPS      Z0, Z1, K2, Z0
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Z20
-	VPANDD       Z20, Z22, Z20
-	VPORD        Z20, Z15, Z15
-	VPXORD       Z20, Z20, Z20
-	VPCMPD       $0x06, Z20, Z23, K2
-	VPCMPD       $0x06, Z23, Z1, K3
-	KANDW        K2, K3, K2
-	VBROADCASTSS 16(R8), Z20
-	VPANDD       Z20, Z22, Z20
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z20, Z21, K3
-	KANDW        K2, K3, K2
-	VPCMPD       $0x06, Z1, Z23, K3
-	KORW         K2, K3, K2
-	VBLENDMPS    Z2, Z15, K2, Z22
+	VBROADCASTSS   12(R8), Z1
+	VPANDD         Z1, Z25, Z1
+	VPORD          Z1, Z0, Z0
+	VPXORD         Z1, Z1, Z1
+	VPCMPD         $0x06, Z1, Z3, K2
+	VBROADCASTSS   consts<>+928(SB), Z1
+	VPCMPD         $0x06, Z3, Z1, K3
+	KANDW          K2, K3, K2
+	VBROADCASTSS   16(R8), Z1
+	VPANDD         Z1, Z25, Z1
+	VPXORD         Z2, Z2, Z2
+	VPCMPD         $0x06, Z1, Z2, K3
+	KANDW          K2, K3, K2
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z3, K3
+	KORW           K2, K3, K2
+	VBLENDMPS.BCST consts<>+608(SB), Z0, K2, Z25
+	VBROADCASTSS   consts<>+384(SB), Z0
+	VBROADCASTSS   consts<>+608(SB), Z1
+	VBROADCASTSS   consts<>+2272(SB), Z2
+	VBROADCASTSS   consts<>+2336(SB), Z3
+	VBROADCASTSS   consts<>+2304(SB), Z4
+	VBROADCASTSS   consts<>+2880(SB), Z5
+	VBROADCASTSS   consts<>+2944(SB), Z6
+	VBROADCASTSS   consts<>+2368(SB), Z7
+	VBROADCASTSS   consts<>+32(SB), Z8
+	VBROADCASTSS   consts<>+2176(SB), Z9
+	VBROADCASTSS   consts<>+640(SB), Z10
+	VBROADCASTSS   consts<>+160(SB), Z11
+	VBROADCASTSS   consts<>+1664(SB), Z12
+	VBROADCASTSS   consts<>+2144(SB), Z13
+	VBROADCASTSS   consts<>+928(SB), Z14
+	VBROADCASTSS   consts<>+96(SB), Z15
+	VBROADCASTSS   consts<>+192(SB), Z16
 
-focusdone464:
+focusdone254:
 	// loss = (alpha l) q^gamma
-	VCMPPS.BCST $0x12, consts<>+2176(SB), Z16, K2
-	VMULPS      Z22, Z16, Z15
-	VBLENDMPS   Z15, Z16, K2, Z15
-	VPMINUD     Z2, Z15, Z15
+	VCMPPS    $0x12, Z9, Z19, K2
+	VMULPS    Z25, Z19, Z18
+	VBLENDMPS Z18, Z19, K2, Z18
+	VPMINUD   Z1, Z18, Z18
 
 	// s q, pre and f
-	VBROADCASTSS   (DI), Z16
-	VMULPS         Z22, Z18, Z18
-	VMULPS         Z19, Z18, Z18
-	VMULPS         Z18, Z16, Z16
-	VMULPS         Z17, Z16, Z16
-	VPANDD         Z11, Z16, Z17
-	VCMPPS         $0x12, Z17, Z9, K2
-	VCMPPS         $0x11, Z0, Z14, K3
-	VBLENDMPS.BCST consts<>+2912(SB), Z0, K3, Z17
-	VBLENDMPS      Z17, Z10, K2, Z17
-	VMULPS         Z17, Z14, Z18
-	VDIVPS         Z18, Z16, Z18
-	VPXORD         Z19, Z19, Z19
-	VCMPPS         $0x00, Z19, Z14, K2
-	VPXORD         Z14, Z14, Z14
-	VBLENDMPS      Z14, Z18, K2, Z14
-	VPXORD.BCST    consts<>+1184(SB), Z16, Z16
-	VCMPPS         $0x03, Z16, Z16, K2
-	VBLENDMPS      Z2, Z16, K2, Z16
-	VCMPPS         $0x03, Z14, Z14, K2
-	VBLENDMPS      Z2, Z14, K2, Z14
-	VMOVUPS        Z15, K1, (CX)
-	VMOVUPS        Z16, K1, 384(DX)
-	VMOVUPS        Z17, K1, 512(DX)
-	VMOVUPS        Z14, K1, (DX)
+	VBROADCASTSS   (DI), Z19
+	VMULPS         Z25, Z21, Z21
+	VMULPS         Z22, Z21, Z21
+	VMULPS         Z21, Z19, Z19
+	VMULPS         Z20, Z19, Z19
+	VPANDD         Z8, Z19, Z20
+	VCMPPS         $0x12, Z20, Z5, K2
+	VCMPPS         $0x11, Z0, Z17, K3
+	VBLENDMPS.BCST consts<>+2912(SB), Z0, K3, Z20
+	VBLENDMPS      Z20, Z6, K2, Z20
+	VMULPS         Z20, Z17, Z21
+	VDIVPS         Z21, Z19, Z21
+	VPXORD         Z22, Z22, Z22
+	VCMPPS         $0x00, Z22, Z17, K2
+	VPXORD         Z17, Z17, Z17
+	VBLENDMPS      Z17, Z21, K2, Z17
+	VPXORD.BCST    consts<>+1184(SB), Z19, Z19
+	VCMPPS         $0x03, Z19, Z19, K2
+	VBLENDMPS      Z1, Z19, K2, Z19
+	VCMPPS         $0x03, Z17, Z17, K2
+	VBLENDMPS      Z1, Z17, K2, Z17
+	VMOVUPS        Z18, K1, (CX)
+	VMOVUPS        Z19, K1, 384(DX)
+	VMOVUPS        Z20, K1, 512(DX)
+	VMOVUPS        Z17, K1, (DX)
 	ADDQ           $+64, CX
 	ADDQ           $+64, DX
 	ADDQ           $-16, AX
@@ -19823,30 +20534,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_493
+	JGE    focusnot0_283
 	VMULPS Y2, Y2, Y2
-	JMP    focusdone493
+	JMP    focusdone283
 
-focusnot0_493:
+focusnot0_283:
 	CMPQ    SI, $+2
-	JGE     focusnot1_493
+	JGE     focusnot1_283
 	VMOVAPS Y0, Y2
-	JMP     focusdone493
+	JMP     focusdone283
 
-focusnot1_493:
+focusnot1_283:
 	CMPQ SI, $+3
-	JGE  focusnot2_493
-	JMP  focusdone493
+	JGE  focusnot2_283
+	JMP  focusdone283
 
-focusnot2_493:
+focusnot2_283:
 	CMPQ    SI, $+4
-	JGE     focusnot3_493
+	JGE     focusnot3_283
 	VSQRTPS Y2, Y2
-	JMP     focusdone493
+	JMP     focusdone283
 
-focusnot3_493:
+focusnot3_283:
 	CMPQ         SI, $+5
-	JGE          focusnot4_493
+	JGE          focusnot4_283
 	VSQRTPS      Y2, Y5
 	VMOVAPS      Y2, Y8
 	VFNMADD231PS Y5, Y5, Y8
@@ -19854,11 +20565,11 @@ focusnot3_493:
 	VMULPS       Y9, Y8, Y8
 	VFMADD231PS  Y5, Y2, Y8
 	VMOVAPS      Y8, Y2
-	JMP          focusdone493
+	JMP          focusdone283
 
-focusnot4_493:
+focusnot4_283:
 	CMPQ         SI, $+6
-	JGE          focusnot5_493
+	JGE          focusnot5_283
 	VSQRTPS      Y2, Y5
 	VMULPS       Y2, Y2, Y8
 	VMOVAPS      Y8, Y9
@@ -19869,32 +20580,32 @@ focusnot4_493:
 	VFMADD231PS  consts<>+2144(SB), Y2, Y9
 	VMULPS       Y5, Y9, Y2
 	VFMADD231PS  Y5, Y8, Y2
-	JMP          focusdone493
+	JMP          focusdone283
 
-focusnot5_493:
+focusnot5_283:
 	CMPQ        SI, $+7
-	JGE         focusnot6_493
+	JGE         focusnot6_283
 	VMULPS      Y2, Y2, Y5
 	VMOVAPS     Y5, Y8
 	VFMSUB231PS Y2, Y2, Y8
 	VMULPS      Y2, Y8, Y8
 	VFMADD231PS Y2, Y5, Y8
 	VMOVAPS     Y8, Y2
-	JMP         focusdone493
+	JMP         focusdone283
 
-focusnot6_493:
+focusnot6_283:
 	CMPQ        SI, $+8
-	JGE         focusnot7_493
+	JGE         focusnot7_283
 	VMULPS      Y2, Y2, Y5
 	VFMSUB213PS Y5, Y2, Y2
 	VADDPS      Y5, Y5, Y8
 	VMULPS      Y2, Y8, Y2
 	VFMADD231PS Y5, Y5, Y2
-	JMP         focusdone493
+	JMP         focusdone283
 
-focusnot7_493:
+focusnot7_283:
 	CMPQ        SI, $+9
-	JGE         focusnot8_493
+	JGE         focusnot8_283
 	VMULPS      Y2, Y2, Y5
 	VMOVAPS     Y5, Y8
 	VFMSUB231PS Y2, Y2, Y8
@@ -19905,9 +20616,9 @@ focusnot7_493:
 	VMULPS      Y2, Y5, Y5
 	VFMADD231PS Y2, Y9, Y5
 	VMOVAPS     Y5, Y2
-	JMP         focusdone493
+	JMP         focusdone283
 
-focusnot8_493:
+focusnot8_283:
 	LEAQ         24(BX), R8
 	VMOVUPS      Y3, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -19915,137 +20626,138 @@ focusnot8_493:
 	VMOVUPS      Y1, 96(SP)
 	VMOVUPS      Y4, 128(SP)
 	VMOVUPS      Y5, 160(SP)
-	VBROADCASTSS (R8), Y1
-	VBROADCASTSS 4(R8), Y3
-	VBROADCASTSS 8(R8), Y4
+	VBROADCASTSS (R8), Y0
+	VBROADCASTSS 4(R8), Y1
+	VBROADCASTSS 8(R8), Y3
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y2, Y5
-	VPSUBD       consts<>+1248(SB), Y5, Y6
-	VCVTDQ2PS    Y5, Y7
-	VPSUBD       consts<>+1760(SB), Y7, Y7
-	VBROADCASTSS consts<>+1120(SB), Y8
-	VPCMPGTD     Y5, Y8, Y8
-	VBLENDVPS    Y8, Y7, Y6, Y6
-	VPSRAD       $0x17, Y6, Y7
-	VPSRLD       $0x14, Y6, Y8
-	VPAND        consts<>+1280(SB), Y6, Y6
-	VPADDD       consts<>+1312(SB), Y6, Y6
-	VCVTDQ2PS    Y7, Y7
+	VPAND        consts<>+32(SB), Y2, Y4
+	VPSUBD       consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS    Y4, Y6
+	VPSUBD       consts<>+1760(SB), Y6, Y6
+	VBROADCASTSS consts<>+1120(SB), Y7
+	VPCMPGTD     Y4, Y7, Y7
+	VBLENDVPS    Y7, Y6, Y5, Y5
+	VPSRAD       $0x17, Y5, Y6
+	VPSRLD       $0x14, Y5, Y7
+	VPAND        consts<>+1280(SB), Y5, Y5
+	VPADDD       consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS    Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y8, Y9
-	VFMADD213PS  consts<>+672(SB), Y9, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y9
-	VMOVAPS      Y6, Y10
-	VFMADD231PS  Y9, Y6, Y10
-	VSUBPS       Y10, Y6, Y11
-	VFMADD231PS  Y9, Y6, Y11
-	VMULPS       Y6, Y6, Y9
-	VBROADCASTSS consts<>+1376(SB), Y12
-	VFMADD213PS  consts<>+1408(SB), Y6, Y12
-	VFMADD213PS  consts<>+1440(SB), Y6, Y12
-	VFMADD213PS  consts<>+1472(SB), Y6, Y12
-	VFMADD213PS  consts<>+1504(SB), Y6, Y12
-	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  Y12, Y6, Y11
-	VADDPS       Y11, Y10, Y6
+	VPERMPS      pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS  consts<>+672(SB), Y8, Y5
+	VMULPS       consts<>+1344(SB), Y5, Y8
+	VMOVAPS      Y5, Y9
+	VFMADD231PS  Y8, Y5, Y9
+	VSUBPS       Y9, Y5, Y10
+	VFMADD231PS  Y8, Y5, Y10
+	VMULPS       Y5, Y5, Y8
+	VBROADCASTSS consts<>+1376(SB), Y11
+	VFMADD213PS  consts<>+1408(SB), Y5, Y11
+	VFMADD213PS  consts<>+1440(SB), Y5, Y11
+	VFMADD213PS  consts<>+1472(SB), Y5, Y11
+	VFMADD213PS  consts<>+1504(SB), Y5, Y11
+	VMULPS       Y5, Y8, Y5
+	VFMADD231PS  Y11, Y5, Y10
+	VADDPS       Y10, Y9, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y8, Y9
-	VADDPS      Y9, Y7, Y7
-	VMULPS      Y7, Y1, Y9
-	VFMSUB213PS Y9, Y1, Y7
-	VFMADD213PS Y9, Y3, Y6
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y6
+	VFMADD213PS Y8, Y1, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y12
-	VSUBPS      consts<>+1536(SB), Y12, Y13
-	VSUBPS      Y13, Y9, Y9
-	VFMADD231PS Y10, Y3, Y9
-	VPERMPS     pow_tl<>+0(SB), Y8, Y8
-	VFMADD231PS Y8, Y1, Y7
-	VFMADD231PS Y10, Y4, Y7
-	VFMADD231PS Y11, Y3, Y7
-	VADDPS      Y7, Y9, Y3
+	VADDPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y1, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y0, Y6
+	VFMADD231PS Y9, Y3, Y6
+	VFMADD231PS Y10, Y1, Y6
+	VADDPS      Y6, Y8, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y3, Y4
-	VFMADD213PS  consts<>+1632(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y7
-	VMULPS       Y4, Y7, Y4
-	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_full_hi<>+0(SB), Y12, Y3
-	VPERMPS      pow_full_lo<>+0(SB), Y12, Y7
-	VFMADD231PS  Y4, Y3, Y7
+	VBROADCASTSS consts<>+1568(SB), Y3
+	VFMADD213PS  consts<>+1600(SB), Y1, Y3
+	VFMADD213PS  consts<>+1632(SB), Y1, Y3
+	VMULPS       Y1, Y1, Y6
+	VMULPS       Y3, Y6, Y3
+	VFMADD231PS  consts<>+160(SB), Y1, Y3
+	VPERMPS      pow_full_hi<>+0(SB), Y11, Y1
+	VPERMPS      pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS  Y3, Y1, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y12, Y4
-	VPSRAD  $0x03, Y4, Y4
-	VADDPS  Y7, Y3, Y8
-	VPSLLD  $0x17, Y4, Y9
-	VPADDD  Y9, Y8, Y9
-	VPMINUD consts<>+928(SB), Y9, Y9
+	VPSUBD  consts<>+1536(SB), Y11, Y3
+	VPSRAD  $0x03, Y3, Y3
+	VADDPS  Y6, Y1, Y7
+	VPSLLD  $0x17, Y3, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y10, Y10, Y10
-	VPMINSD      Y10, Y4, Y4
-	VBROADCASTSS consts<>+1792(SB), Y10
-	VPSUBD       Y4, Y10, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VADDPS       Y3, Y4, Y10
-	VSUBPS       Y4, Y10, Y11
-	VSUBPS       Y11, Y3, Y3
-	VADDPS       Y7, Y3, Y3
-	VADDPS       Y3, Y10, Y3
-	VCMPPS       $0x11, Y4, Y8, Y7
-	VPSUBD       Y4, Y3, Y3
-	VBLENDVPS    Y7, Y3, Y9, Y3
+	VPXOR        Y9, Y9, Y9
+	VPMINSD      Y9, Y3, Y3
+	VBROADCASTSS consts<>+1792(SB), Y9
+	VPSUBD       Y3, Y9, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VADDPS       Y1, Y3, Y9
+	VSUBPS       Y3, Y9, Y10
+	VSUBPS       Y10, Y1, Y1
+	VADDPS       Y6, Y1, Y1
+	VADDPS       Y1, Y9, Y1
+	VCMPPS       $0x11, Y3, Y7, Y6
+	VPSUBD       Y3, Y1, Y1
+	VBLENDVPS    Y6, Y1, Y8, Y1
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y4
-	VCMPPS       $0x11, Y6, Y4, Y4
-	VBLENDVPS    Y4, consts<>+928(SB), Y3, Y3
-	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y4, Y6, Y3, Y3
-	VPXOR        Y4, Y4, Y4
-	VPCMPEQD     Y4, Y5, Y4
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y1, consts<>+928(SB), Y6, Y6
-	VBLENDVPS    Y4, Y6, Y3, Y3
-	VPCMPEQD     consts<>+928(SB), Y5, Y4
-	VPXOR        Y6, Y6, Y6
-	VBROADCASTSS consts<>+928(SB), Y7
-	VBLENDVPS    Y1, Y6, Y7, Y1
-	VBLENDVPS    Y4, Y1, Y3, Y1
+	VBROADCASTSS consts<>+1824(SB), Y3
+	VCMPPS       $0x11, Y5, Y3, Y3
+	VBLENDVPS    Y3, consts<>+928(SB), Y1, Y1
+	VCMPPS       $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR        Y5, Y5, Y5
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VPXOR        Y3, Y3, Y3
+	VPCMPEQD     Y3, Y4, Y3
+	VPXOR        Y5, Y5, Y5
+	VBLENDVPS    Y0, consts<>+928(SB), Y5, Y5
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VPCMPEQD     consts<>+928(SB), Y4, Y3
+	VPXOR        Y5, Y5, Y5
+	VBROADCASTSS consts<>+928(SB), Y6
+	VBLENDVPS    Y0, Y5, Y6, Y0
+	VBLENDVPS    Y3, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Y3
-	VPAND        Y3, Y2, Y3
-	VPOR         Y3, Y1, Y1
-	VPXOR        Y3, Y3, Y3
-	VPCMPGTD     Y3, Y5, Y3
-	VBROADCASTSS consts<>+928(SB), Y4
-	VPCMPGTD     Y5, Y4, Y4
-	VPAND        Y3, Y4, Y3
-	VBROADCASTSS 16(R8), Y4
-	VPAND        Y4, Y2, Y2
-	VPXOR        Y4, Y4, Y4
-	VPCMPGTD     Y2, Y4, Y2
+	VBROADCASTSS 12(R8), Y1
+	VPAND        Y1, Y2, Y1
+	VPOR         Y1, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPCMPGTD     Y1, Y4, Y1
+	VBROADCASTSS consts<>+928(SB), Y3
+	VPCMPGTD     Y4, Y3, Y3
+	VPAND        Y1, Y3, Y1
+	VBROADCASTSS 16(R8), Y3
 	VPAND        Y3, Y2, Y2
-	VPCMPGTD     consts<>+928(SB), Y5, Y3
-	VPOR         Y2, Y3, Y2
-	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y2
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y2, Y3, Y2
+	VPAND        Y1, Y2, Y1
+	VPCMPGTD     consts<>+928(SB), Y4, Y2
+	VPOR         Y1, Y2, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y2
 	VMOVUPS      (SP), Y3
 	VMOVUPS      32(SP), Y7
 	VMOVUPS      64(SP), Y6
 	VMOVUPS      96(SP), Y1
 	VMOVUPS      128(SP), Y4
 	VMOVUPS      160(SP), Y5
+	VBROADCASTSS consts<>+384(SB), Y0
 
-focusdone493:
+focusdone283:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y3, Y5
 	VMULPS    Y2, Y3, Y8
@@ -20262,30 +20974,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_494
+	JGE    focusnot0_284
 	VMULPS Y3, Y3, Y3
-	JMP    focusdone494
+	JMP    focusdone284
 
-focusnot0_494:
+focusnot0_284:
 	CMPQ    SI, $+2
-	JGE     focusnot1_494
+	JGE     focusnot1_284
 	VMOVAPS Y0, Y3
-	JMP     focusdone494
+	JMP     focusdone284
 
-focusnot1_494:
+focusnot1_284:
 	CMPQ SI, $+3
-	JGE  focusnot2_494
-	JMP  focusdone494
+	JGE  focusnot2_284
+	JMP  focusdone284
 
-focusnot2_494:
+focusnot2_284:
 	CMPQ    SI, $+4
-	JGE     focusnot3_494
+	JGE     focusnot3_284
 	VSQRTPS Y3, Y3
-	JMP     focusdone494
+	JMP     focusdone284
 
-focusnot3_494:
+focusnot3_284:
 	CMPQ         SI, $+5
-	JGE          focusnot4_494
+	JGE          focusnot4_284
 	VSQRTPS      Y3, Y6
 	VMOVAPS      Y3, Y8
 	VFNMADD231PS Y6, Y6, Y8
@@ -20293,11 +21005,11 @@ focusnot3_494:
 	VMULPS       Y9, Y8, Y8
 	VFMADD231PS  Y6, Y3, Y8
 	VMOVAPS      Y8, Y3
-	JMP          focusdone494
+	JMP          focusdone284
 
-focusnot4_494:
+focusnot4_284:
 	CMPQ         SI, $+6
-	JGE          focusnot5_494
+	JGE          focusnot5_284
 	VSQRTPS      Y3, Y6
 	VMULPS       Y3, Y3, Y8
 	VMOVAPS      Y8, Y9
@@ -20308,32 +21020,32 @@ focusnot4_494:
 	VFMADD231PS  consts<>+2144(SB), Y3, Y9
 	VMULPS       Y6, Y9, Y3
 	VFMADD231PS  Y6, Y8, Y3
-	JMP          focusdone494
+	JMP          focusdone284
 
-focusnot5_494:
+focusnot5_284:
 	CMPQ        SI, $+7
-	JGE         focusnot6_494
+	JGE         focusnot6_284
 	VMULPS      Y3, Y3, Y6
 	VMOVAPS     Y6, Y8
 	VFMSUB231PS Y3, Y3, Y8
 	VMULPS      Y3, Y8, Y8
 	VFMADD231PS Y3, Y6, Y8
 	VMOVAPS     Y8, Y3
-	JMP         focusdone494
+	JMP         focusdone284
 
-focusnot6_494:
+focusnot6_284:
 	CMPQ        SI, $+8
-	JGE         focusnot7_494
+	JGE         focusnot7_284
 	VMULPS      Y3, Y3, Y6
 	VFMSUB213PS Y6, Y3, Y3
 	VADDPS      Y6, Y6, Y8
 	VMULPS      Y3, Y8, Y3
 	VFMADD231PS Y6, Y6, Y3
-	JMP         focusdone494
+	JMP         focusdone284
 
-focusnot7_494:
+focusnot7_284:
 	CMPQ        SI, $+9
-	JGE         focusnot8_494
+	JGE         focusnot8_284
 	VMULPS      Y3, Y3, Y6
 	VMOVAPS     Y6, Y8
 	VFMSUB231PS Y3, Y3, Y8
@@ -20344,9 +21056,9 @@ focusnot7_494:
 	VMULPS      Y3, Y6, Y6
 	VFMADD231PS Y3, Y9, Y6
 	VMOVAPS     Y6, Y3
-	JMP         focusdone494
+	JMP         focusdone284
 
-focusnot8_494:
+focusnot8_284:
 	LEAQ         24(BX), R8
 	VMOVUPS      Y4, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -20354,137 +21066,138 @@ focusnot8_494:
 	VMOVUPS      Y2, 96(SP)
 	VMOVUPS      Y1, 128(SP)
 	VMOVUPS      Y6, 160(SP)
-	VBROADCASTSS (R8), Y1
-	VBROADCASTSS 4(R8), Y2
-	VBROADCASTSS 8(R8), Y4
+	VBROADCASTSS (R8), Y0
+	VBROADCASTSS 4(R8), Y1
+	VBROADCASTSS 8(R8), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y3, Y5
-	VPSUBD       consts<>+1248(SB), Y5, Y6
-	VCVTDQ2PS    Y5, Y7
-	VPSUBD       consts<>+1760(SB), Y7, Y7
-	VBROADCASTSS consts<>+1120(SB), Y8
-	VPCMPGTD     Y5, Y8, Y8
-	VBLENDVPS    Y8, Y7, Y6, Y6
-	VPSRAD       $0x17, Y6, Y7
-	VPSRLD       $0x14, Y6, Y8
-	VPAND        consts<>+1280(SB), Y6, Y6
-	VPADDD       consts<>+1312(SB), Y6, Y6
-	VCVTDQ2PS    Y7, Y7
+	VPAND        consts<>+32(SB), Y3, Y4
+	VPSUBD       consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS    Y4, Y6
+	VPSUBD       consts<>+1760(SB), Y6, Y6
+	VBROADCASTSS consts<>+1120(SB), Y7
+	VPCMPGTD     Y4, Y7, Y7
+	VBLENDVPS    Y7, Y6, Y5, Y5
+	VPSRAD       $0x17, Y5, Y6
+	VPSRLD       $0x14, Y5, Y7
+	VPAND        consts<>+1280(SB), Y5, Y5
+	VPADDD       consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS    Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y8, Y9
-	VFMADD213PS  consts<>+672(SB), Y9, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y9
-	VMOVAPS      Y6, Y10
-	VFMADD231PS  Y9, Y6, Y10
-	VSUBPS       Y10, Y6, Y11
-	VFMADD231PS  Y9, Y6, Y11
-	VMULPS       Y6, Y6, Y9
-	VBROADCASTSS consts<>+1376(SB), Y12
-	VFMADD213PS  consts<>+1408(SB), Y6, Y12
-	VFMADD213PS  consts<>+1440(SB), Y6, Y12
-	VFMADD213PS  consts<>+1472(SB), Y6, Y12
-	VFMADD213PS  consts<>+1504(SB), Y6, Y12
-	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  Y12, Y6, Y11
-	VADDPS       Y11, Y10, Y6
+	VPERMPS      pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS  consts<>+672(SB), Y8, Y5
+	VMULPS       consts<>+1344(SB), Y5, Y8
+	VMOVAPS      Y5, Y9
+	VFMADD231PS  Y8, Y5, Y9
+	VSUBPS       Y9, Y5, Y10
+	VFMADD231PS  Y8, Y5, Y10
+	VMULPS       Y5, Y5, Y8
+	VBROADCASTSS consts<>+1376(SB), Y11
+	VFMADD213PS  consts<>+1408(SB), Y5, Y11
+	VFMADD213PS  consts<>+1440(SB), Y5, Y11
+	VFMADD213PS  consts<>+1472(SB), Y5, Y11
+	VFMADD213PS  consts<>+1504(SB), Y5, Y11
+	VMULPS       Y5, Y8, Y5
+	VFMADD231PS  Y11, Y5, Y10
+	VADDPS       Y10, Y9, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y8, Y9
-	VADDPS      Y9, Y7, Y7
-	VMULPS      Y7, Y1, Y9
-	VFMSUB213PS Y9, Y1, Y7
-	VFMADD213PS Y9, Y2, Y6
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y6
+	VFMADD213PS Y8, Y1, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y12
-	VSUBPS      consts<>+1536(SB), Y12, Y13
-	VSUBPS      Y13, Y9, Y9
-	VFMADD231PS Y10, Y2, Y9
-	VPERMPS     pow_tl<>+0(SB), Y8, Y8
-	VFMADD231PS Y8, Y1, Y7
-	VFMADD231PS Y10, Y4, Y7
-	VFMADD231PS Y11, Y2, Y7
-	VADDPS      Y7, Y9, Y2
+	VADDPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y1, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y0, Y6
+	VFMADD231PS Y9, Y2, Y6
+	VFMADD231PS Y10, Y1, Y6
+	VADDPS      Y6, Y8, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y2, Y4
-	VFMADD213PS  consts<>+1632(SB), Y2, Y4
-	VMULPS       Y2, Y2, Y7
-	VMULPS       Y4, Y7, Y4
-	VFMADD231PS  consts<>+160(SB), Y2, Y4
-	VPERMPS      pow_full_hi<>+0(SB), Y12, Y2
-	VPERMPS      pow_full_lo<>+0(SB), Y12, Y7
-	VFMADD231PS  Y4, Y2, Y7
+	VBROADCASTSS consts<>+1568(SB), Y2
+	VFMADD213PS  consts<>+1600(SB), Y1, Y2
+	VFMADD213PS  consts<>+1632(SB), Y1, Y2
+	VMULPS       Y1, Y1, Y6
+	VMULPS       Y2, Y6, Y2
+	VFMADD231PS  consts<>+160(SB), Y1, Y2
+	VPERMPS      pow_full_hi<>+0(SB), Y11, Y1
+	VPERMPS      pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS  Y2, Y1, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y12, Y4
-	VPSRAD  $0x03, Y4, Y4
-	VADDPS  Y7, Y2, Y8
-	VPSLLD  $0x17, Y4, Y9
-	VPADDD  Y9, Y8, Y9
-	VPMINUD consts<>+928(SB), Y9, Y9
+	VPSUBD  consts<>+1536(SB), Y11, Y2
+	VPSRAD  $0x03, Y2, Y2
+	VADDPS  Y6, Y1, Y7
+	VPSLLD  $0x17, Y2, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y10, Y10, Y10
-	VPMINSD      Y10, Y4, Y4
-	VBROADCASTSS consts<>+1792(SB), Y10
-	VPSUBD       Y4, Y10, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VADDPS       Y2, Y4, Y10
-	VSUBPS       Y4, Y10, Y11
-	VSUBPS       Y11, Y2, Y2
-	VADDPS       Y7, Y2, Y2
-	VADDPS       Y2, Y10, Y2
-	VCMPPS       $0x11, Y4, Y8, Y7
-	VPSUBD       Y4, Y2, Y2
-	VBLENDVPS    Y7, Y2, Y9, Y2
+	VPXOR        Y9, Y9, Y9
+	VPMINSD      Y9, Y2, Y2
+	VBROADCASTSS consts<>+1792(SB), Y9
+	VPSUBD       Y2, Y9, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VADDPS       Y1, Y2, Y9
+	VSUBPS       Y2, Y9, Y10
+	VSUBPS       Y10, Y1, Y1
+	VADDPS       Y6, Y1, Y1
+	VADDPS       Y1, Y9, Y1
+	VCMPPS       $0x11, Y2, Y7, Y6
+	VPSUBD       Y2, Y1, Y1
+	VBLENDVPS    Y6, Y1, Y8, Y1
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y4
-	VCMPPS       $0x11, Y6, Y4, Y4
-	VBLENDVPS    Y4, consts<>+928(SB), Y2, Y2
-	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y4, Y6, Y2, Y2
-	VPXOR        Y4, Y4, Y4
-	VPCMPEQD     Y4, Y5, Y4
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y1, consts<>+928(SB), Y6, Y6
-	VBLENDVPS    Y4, Y6, Y2, Y2
-	VPCMPEQD     consts<>+928(SB), Y5, Y4
-	VPXOR        Y6, Y6, Y6
-	VBROADCASTSS consts<>+928(SB), Y7
-	VBLENDVPS    Y1, Y6, Y7, Y1
-	VBLENDVPS    Y4, Y1, Y2, Y1
+	VBROADCASTSS consts<>+1824(SB), Y2
+	VCMPPS       $0x11, Y5, Y2, Y2
+	VBLENDVPS    Y2, consts<>+928(SB), Y1, Y1
+	VCMPPS       $0x11, consts<>+1856(SB), Y5, Y2
+	VPXOR        Y5, Y5, Y5
+	VBLENDVPS    Y2, Y5, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPCMPEQD     Y2, Y4, Y2
+	VPXOR        Y5, Y5, Y5
+	VBLENDVPS    Y0, consts<>+928(SB), Y5, Y5
+	VBLENDVPS    Y2, Y5, Y1, Y1
+	VPCMPEQD     consts<>+928(SB), Y4, Y2
+	VPXOR        Y5, Y5, Y5
+	VBROADCASTSS consts<>+928(SB), Y6
+	VBLENDVPS    Y0, Y5, Y6, Y0
+	VBLENDVPS    Y2, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Y2
+	VBROADCASTSS 12(R8), Y1
+	VPAND        Y1, Y3, Y1
+	VPOR         Y1, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPCMPGTD     Y1, Y4, Y1
+	VBROADCASTSS consts<>+928(SB), Y2
+	VPCMPGTD     Y4, Y2, Y2
+	VPAND        Y1, Y2, Y1
+	VBROADCASTSS 16(R8), Y2
 	VPAND        Y2, Y3, Y2
-	VPOR         Y2, Y1, Y1
-	VPXOR        Y2, Y2, Y2
-	VPCMPGTD     Y2, Y5, Y2
-	VBROADCASTSS consts<>+928(SB), Y4
-	VPCMPGTD     Y5, Y4, Y4
-	VPAND        Y2, Y4, Y2
-	VBROADCASTSS 16(R8), Y4
-	VPAND        Y4, Y3, Y3
-	VPXOR        Y4, Y4, Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VPAND        Y2, Y3, Y2
-	VPCMPGTD     consts<>+928(SB), Y5, Y3
-	VPOR         Y2, Y3, Y2
-	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y3
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y2, Y3, Y2
+	VPAND        Y1, Y2, Y1
+	VPCMPGTD     consts<>+928(SB), Y4, Y2
+	VPOR         Y1, Y2, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y3
 	VMOVUPS      (SP), Y4
 	VMOVUPS      32(SP), Y7
 	VMOVUPS      64(SP), Y5
 	VMOVUPS      96(SP), Y2
 	VMOVUPS      128(SP), Y1
 	VMOVUPS      160(SP), Y6
+	VBROADCASTSS consts<>+384(SB), Y0
 
-focusdone494:
+focusdone284:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y4, Y6
 	VMULPS    Y3, Y4, Y8

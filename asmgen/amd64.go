@@ -37,7 +37,7 @@ func (m *amd64) properties() properties {
 
 // kernel emits one function.
 func (m *amd64) kernel(name, signature string, emit func()) *ir.Function {
-	return m.compile(name, signature, m.promote, m.lower, m.registers(), emit)
+	return m.compile(name, signature, m.fetchTo, m.lower, m.registers(), emit)
 }
 
 // registers lists what the allocator may hand out. SP and BP hold the stack and frame; R14 is g and R15 the GOT's
@@ -59,18 +59,62 @@ func (m *amd64) registers() map[reg.Kind][]reg.Physical {
 
 // Operands
 
-// promote loads a constant into a register for the whole function.
-func (m *amd64) promote(k *constant) operand.Op { return m.fetch(k) }
-
 // fetch loads a constant.
 func (m *amd64) fetch(k *constant) operand.Op {
 	d := m.newVec()
+	m.fetchTo(k, d)
+	return d
+}
+
+func (m *amd64) fetchTo(k *constant, d operand.Op) {
 	if k.table {
 		m.emit(x86.VMOVUPS(k.mem(), d))
 	} else {
 		m.emit(x86.VBROADCASTSS(k.mem(), d))
 	}
-	return d
+}
+
+// interleave loads a constant or parameter once where several functions want it at the same place.
+func (m *amd64) interleave(fs ...func()) {
+	m.builder.interleave(m.share, fs...)
+}
+
+func (m *amd64) share(same []*ir.Instruction) {
+	first := same[0]
+	for j, op := range first.Operands {
+		mem, ok := op.(operand.Mem)
+		if !ok {
+			continue
+		}
+		for _, i := range same {
+			if i.Opcode != first.Opcode || i.Operands[j] != operand.Op(mem) || len(i.Suffixes) > 0 {
+				return
+			}
+		}
+		if first.Opcode == "VBROADCASTSS" {
+			for s, i := range same[1:] {
+				move, err := x86.VMOVAPS(first.Operands[1], i.Operands[1])
+				if err != nil {
+					m.fatal("%v", err)
+				}
+				same[s+1] = move
+			}
+			return
+		}
+		if mem.Symbol.Name != constSymbol {
+			return
+		}
+		d := m.newVec()
+		m.emit(x86.VBROADCASTSS(mem, d))
+		for _, i := range same {
+			for _, ops := range [][]operand.Op{i.Operands, i.Inputs} {
+				if k := slices.Index(ops, operand.Op(mem)); k >= 0 {
+					ops[k] = d
+				}
+			}
+		}
+		return
+	}
 }
 
 // inRegister is a as a register.
@@ -80,8 +124,8 @@ func (m *amd64) inRegister(a vec) operand.Op {
 			return m.zero()
 		}
 		m.use(k, true)
-		if k.register != nil {
-			return k.register
+		if r := m.promotedTo(k); r != nil {
+			return r
 		}
 		return m.fetch(k)
 	}
@@ -111,8 +155,8 @@ func (m *amd64) anywhere(a vec) operand.Op {
 			return m.zero()
 		}
 		m.use(k, false)
-		if k.register != nil {
-			return k.register
+		if r := m.promotedTo(k); r != nil {
+			return r
 		}
 	}
 	return a.op
@@ -120,7 +164,7 @@ func (m *amd64) anywhere(a vec) operand.Op {
 
 func (m *amd64) inMemory(a vec) bool {
 	if a.konst != nil {
-		return a.konst.register == nil && !a.konst.zero
+		return m.promotedTo(a.konst) == nil && !a.konst.zero
 	}
 	return !operand.IsRegister(a.op)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/gofocal/focal/internal/coef"
@@ -98,25 +99,23 @@ func focus(m machine, a lossArgs, q []vec, slow string, live ...vec) []vec {
 		m.jump(done)
 		m.label(name("not" + strconv.Itoa(i) + "_"))
 	}
-	power := m.offset(a.params, lossFields.power)
-	m.aside(append(live, p[1:]...), func() {
-		y := loadExponent(m, power)
-		if slow == "" {
-			m.set(p[0], powSlow(m, p[0], y, power))
-			return
+	m.cold(func() {
+		power := m.offset(a.params, lossFields.power)
+		for i := range p {
+			others := append(slices.Clone(live), slices.Delete(slices.Clone(p), i, i+1)...)
+			m.aside(others, func() {
+				y := loadExponent(m, power)
+				if slow == "" {
+					m.set(p[i], powSlow(m, p[i], y, power))
+					return
+				}
+				v, bad := pow(m, p[i], y)
+				m.jumpIfBits(bad, slow)
+				m.set(p[i], v)
+			})
 		}
-		v, bad := pow(m, p[0], y)
-		m.jumpIfBits(bad, slow)
-		m.set(p[0], v)
 	})
-	for i := range p[1:] {
-		m.aside(append(live, append(p[:i+1:i+1], p[i+2:]...)...), func() {
-			y := loadExponent(m, power)
-			v, bad := pow(m, p[i+1], y)
-			m.jumpIfBits(bad, slow)
-			m.set(p[i+1], v)
-		})
-	}
+	m.reload()
 	m.label(done)
 	return p
 }
