@@ -240,38 +240,38 @@ DATA consts<>+1856(SB)/8, $0xc3180000c3180000
 DATA consts<>+1864(SB)/8, $0xc3180000c3180000
 DATA consts<>+1872(SB)/8, $0xc3180000c3180000
 DATA consts<>+1880(SB)/8, $0xc3180000c3180000
-DATA consts<>+1888(SB)/8, $0x3bafd06d3bafd06d
-DATA consts<>+1896(SB)/8, $0x3bafd06d3bafd06d
-DATA consts<>+1904(SB)/8, $0x3bafd06d3bafd06d
-DATA consts<>+1912(SB)/8, $0x3bafd06d3bafd06d
-DATA consts<>+1920(SB)/8, $0xbcf651ccbcf651cc
-DATA consts<>+1928(SB)/8, $0xbcf651ccbcf651cc
-DATA consts<>+1936(SB)/8, $0xbcf651ccbcf651cc
-DATA consts<>+1944(SB)/8, $0xbcf651ccbcf651cc
-DATA consts<>+1952(SB)/8, $0x3da2383d3da2383d
-DATA consts<>+1960(SB)/8, $0x3da2383d3da2383d
-DATA consts<>+1968(SB)/8, $0x3da2383d3da2383d
-DATA consts<>+1976(SB)/8, $0x3da2383d3da2383d
-DATA consts<>+1984(SB)/8, $0xbe0cd7c7be0cd7c7
-DATA consts<>+1992(SB)/8, $0xbe0cd7c7be0cd7c7
-DATA consts<>+2000(SB)/8, $0xbe0cd7c7be0cd7c7
-DATA consts<>+2008(SB)/8, $0xbe0cd7c7be0cd7c7
-DATA consts<>+2016(SB)/8, $0x3e4422aa3e4422aa
-DATA consts<>+2024(SB)/8, $0x3e4422aa3e4422aa
-DATA consts<>+2032(SB)/8, $0x3e4422aa3e4422aa
-DATA consts<>+2040(SB)/8, $0x3e4422aa3e4422aa
-DATA consts<>+2048(SB)/8, $0xbe7e89b4be7e89b4
-DATA consts<>+2056(SB)/8, $0xbe7e89b4be7e89b4
-DATA consts<>+2064(SB)/8, $0xbe7e89b4be7e89b4
-DATA consts<>+2072(SB)/8, $0xbe7e89b4be7e89b4
-DATA consts<>+2080(SB)/8, $0x3eaa9aef3eaa9aef
-DATA consts<>+2088(SB)/8, $0x3eaa9aef3eaa9aef
-DATA consts<>+2096(SB)/8, $0x3eaa9aef3eaa9aef
-DATA consts<>+2104(SB)/8, $0x3eaa9aef3eaa9aef
-DATA consts<>+2112(SB)/8, $0xbeffff8abeffff8a
-DATA consts<>+2120(SB)/8, $0xbeffff8abeffff8a
-DATA consts<>+2128(SB)/8, $0xbeffff8abeffff8a
-DATA consts<>+2136(SB)/8, $0xbeffff8abeffff8a
+DATA consts<>+1888(SB)/8, $0xbcf651ccbcf651cc
+DATA consts<>+1896(SB)/8, $0xbcf651ccbcf651cc
+DATA consts<>+1904(SB)/8, $0xbcf651ccbcf651cc
+DATA consts<>+1912(SB)/8, $0xbcf651ccbcf651cc
+DATA consts<>+1920(SB)/8, $0xbe0cd7c7be0cd7c7
+DATA consts<>+1928(SB)/8, $0xbe0cd7c7be0cd7c7
+DATA consts<>+1936(SB)/8, $0xbe0cd7c7be0cd7c7
+DATA consts<>+1944(SB)/8, $0xbe0cd7c7be0cd7c7
+DATA consts<>+1952(SB)/8, $0x3bafd06d3bafd06d
+DATA consts<>+1960(SB)/8, $0x3bafd06d3bafd06d
+DATA consts<>+1968(SB)/8, $0x3bafd06d3bafd06d
+DATA consts<>+1976(SB)/8, $0x3bafd06d3bafd06d
+DATA consts<>+1984(SB)/8, $0x3da2383d3da2383d
+DATA consts<>+1992(SB)/8, $0x3da2383d3da2383d
+DATA consts<>+2000(SB)/8, $0x3da2383d3da2383d
+DATA consts<>+2008(SB)/8, $0x3da2383d3da2383d
+DATA consts<>+2016(SB)/8, $0xbe7e89b4be7e89b4
+DATA consts<>+2024(SB)/8, $0xbe7e89b4be7e89b4
+DATA consts<>+2032(SB)/8, $0xbe7e89b4be7e89b4
+DATA consts<>+2040(SB)/8, $0xbe7e89b4be7e89b4
+DATA consts<>+2048(SB)/8, $0x3e4422aa3e4422aa
+DATA consts<>+2056(SB)/8, $0x3e4422aa3e4422aa
+DATA consts<>+2064(SB)/8, $0x3e4422aa3e4422aa
+DATA consts<>+2072(SB)/8, $0x3e4422aa3e4422aa
+DATA consts<>+2080(SB)/8, $0xbeffff8abeffff8a
+DATA consts<>+2088(SB)/8, $0xbeffff8abeffff8a
+DATA consts<>+2096(SB)/8, $0xbeffff8abeffff8a
+DATA consts<>+2104(SB)/8, $0xbeffff8abeffff8a
+DATA consts<>+2112(SB)/8, $0x3eaa9aef3eaa9aef
+DATA consts<>+2120(SB)/8, $0x3eaa9aef3eaa9aef
+DATA consts<>+2128(SB)/8, $0x3eaa9aef3eaa9aef
+DATA consts<>+2136(SB)/8, $0x3eaa9aef3eaa9aef
 DATA consts<>+2144(SB)/8, $0x3f0000003f000000
 DATA consts<>+2152(SB)/8, $0x3f0000003f000000
 DATA consts<>+2160(SB)/8, $0x3f0000003f000000
@@ -1039,22 +1039,22 @@ slowvector:
 // func expAVX2(dst *float32, x *float32, n int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·expAVX2(SB), NOSPLIT, $0-24
-	VMOVUPS      exp_one<>+0(SB), Y0
-	VBROADCASTSS consts<>+384(SB), Y1
-	VBROADCASTSS consts<>+128(SB), Y2
-	VBROADCASTSS consts<>+32(SB), Y3
-	VBROADCASTSS consts<>+64(SB), Y4
-	VBROADCASTSS consts<>+96(SB), Y5
-	VBROADCASTSS consts<>+160(SB), Y6
-	VBROADCASTSS consts<>+192(SB), Y7
-	VBROADCASTSS consts<>+224(SB), Y8
-	VBROADCASTSS consts<>+256(SB), Y9
-	VBROADCASTSS consts<>+288(SB), Y10
-	VBROADCASTSS consts<>+320(SB), Y11
-	VBROADCASTSS consts<>+352(SB), Y12
-	MOVQ         n+16(FP), AX
-	MOVQ         dst+0(FP), CX
-	MOVQ         x+8(FP), DX
+	VMOVUPS exp_one<>+0(SB), Y0
+	VMOVUPS consts<>+384(SB), Y1
+	VMOVUPS consts<>+128(SB), Y2
+	VMOVUPS consts<>+32(SB), Y3
+	VMOVUPS consts<>+64(SB), Y4
+	VMOVUPS consts<>+96(SB), Y5
+	VMOVUPS consts<>+160(SB), Y6
+	VMOVUPS consts<>+192(SB), Y7
+	VMOVUPS consts<>+224(SB), Y8
+	VMOVUPS consts<>+256(SB), Y9
+	VMOVUPS consts<>+288(SB), Y10
+	VMOVUPS consts<>+320(SB), Y11
+	VMOVUPS consts<>+352(SB), Y12
+	MOVQ    n+16(FP), AX
+	MOVQ    dst+0(FP), CX
+	MOVQ    x+8(FP), DX
 
 loop:
 	CMPQ AX, $+32
@@ -1261,17 +1261,17 @@ slowblock:
 
 slow:
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VMOVUPS      (DX), Y0
-	VADDPS       consts<>+64(SB), Y0, Y0
-	VBROADCASTSS consts<>+416(SB), Y1
-	VMAXPS       Y0, Y1, Y0
-	VBROADCASTSS consts<>+448(SB), Y1
-	VMINPS       Y0, Y1, Y0
+	VMOVUPS (DX), Y0
+	VADDPS  consts<>+64(SB), Y0, Y0
+	VMOVUPS consts<>+416(SB), Y1
+	VMAXPS  Y0, Y1, Y0
+	VMOVUPS consts<>+448(SB), Y1
+	VMINPS  Y0, Y1, Y0
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y1
-	VFMADD213PS  consts<>+128(SB), Y0, Y1
-	VSUBPS       consts<>+128(SB), Y1, Y2
+	VMOVUPS     consts<>+96(SB), Y1
+	VFMADD213PS consts<>+128(SB), Y0, Y1
+	VSUBPS      consts<>+128(SB), Y1, Y2
 
 	// r = c - n ln2
 	VMOVAPS      Y0, Y3
@@ -1279,13 +1279,13 @@ slow:
 	VFNMADD231PS consts<>+192(SB), Y2, Y3
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y2
-	VFMADD213PS  consts<>+256(SB), Y3, Y2
-	VFMADD213PS  consts<>+288(SB), Y3, Y2
-	VFMADD213PS  consts<>+320(SB), Y3, Y2
-	VFMADD213PS  consts<>+352(SB), Y2, Y3
-	VCMPPS       $0x11, consts<>+480(SB), Y0, Y0
-	VPAND        consts<>+512(SB), Y0, Y0
+	VMOVUPS     consts<>+224(SB), Y2
+	VFMADD213PS consts<>+256(SB), Y3, Y2
+	VFMADD213PS consts<>+288(SB), Y3, Y2
+	VFMADD213PS consts<>+320(SB), Y3, Y2
+	VFMADD213PS consts<>+352(SB), Y2, Y3
+	VCMPPS      $0x11, consts<>+480(SB), Y0, Y0
+	VPAND       consts<>+512(SB), Y0, Y0
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
 	VPSLLD      $0x14, Y1, Y2
@@ -1298,56 +1298,56 @@ slow:
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Y0, Y1, Y0
-	VADDPS       consts<>+576(SB), Y1, Y1
-	VPSUBD       consts<>+576(SB), Y1, Y1
-	VPMAXSD      Y1, Y0, Y0
-	VPMINUD      consts<>+608(SB), Y0, Y0
-	VMOVUPS      Y0, (CX)
-	ADDQ         $+32, CX
-	ADDQ         $+32, DX
-	ADDQ         $-8, AX
-	ADDQ         $-8, BX
-	CMPQ         BX, $+1
-	JGE          slow
-	VMOVUPS      exp_one<>+0(SB), Y0
-	VBROADCASTSS consts<>+384(SB), Y1
-	VBROADCASTSS consts<>+128(SB), Y2
-	VBROADCASTSS consts<>+32(SB), Y3
-	VBROADCASTSS consts<>+64(SB), Y4
-	VBROADCASTSS consts<>+96(SB), Y5
-	VBROADCASTSS consts<>+160(SB), Y6
-	VBROADCASTSS consts<>+192(SB), Y7
-	VBROADCASTSS consts<>+224(SB), Y8
-	VBROADCASTSS consts<>+256(SB), Y9
-	VBROADCASTSS consts<>+288(SB), Y10
-	VBROADCASTSS consts<>+320(SB), Y11
-	VBROADCASTSS consts<>+352(SB), Y12
-	JMP          loop
+	VPSUBD  Y0, Y1, Y0
+	VADDPS  consts<>+576(SB), Y1, Y1
+	VPSUBD  consts<>+576(SB), Y1, Y1
+	VPMAXSD Y1, Y0, Y0
+	VPMINUD consts<>+608(SB), Y0, Y0
+	VMOVUPS Y0, (CX)
+	ADDQ    $+32, CX
+	ADDQ    $+32, DX
+	ADDQ    $-8, AX
+	ADDQ    $-8, BX
+	CMPQ    BX, $+1
+	JGE     slow
+	VMOVUPS exp_one<>+0(SB), Y0
+	VMOVUPS consts<>+384(SB), Y1
+	VMOVUPS consts<>+128(SB), Y2
+	VMOVUPS consts<>+32(SB), Y3
+	VMOVUPS consts<>+64(SB), Y4
+	VMOVUPS consts<>+96(SB), Y5
+	VMOVUPS consts<>+160(SB), Y6
+	VMOVUPS consts<>+192(SB), Y7
+	VMOVUPS consts<>+224(SB), Y8
+	VMOVUPS consts<>+256(SB), Y9
+	VMOVUPS consts<>+288(SB), Y10
+	VMOVUPS consts<>+320(SB), Y11
+	VMOVUPS consts<>+352(SB), Y12
+	JMP     loop
 
 slowvector:
-	MOVQ         $0x00000008, BX
-	MOVQ         AX, SI
-	CMPQ         SI, BX
-	CMOVQGT      BX, SI
-	NEGQ         SI
-	LEAQ         lane_mask<>+32(SB), BX
-	VMOVUPS      (BX)(SI*4), Y0
-	VMASKMOVPS   (DX), Y0, Y1
-	VBROADCASTSS consts<>+384(SB), Y2
-	VBLENDVPS    Y0, Y1, Y2, Y0
+	MOVQ       $0x00000008, BX
+	MOVQ       AX, SI
+	CMPQ       SI, BX
+	CMOVQGT    BX, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), BX
+	VMOVUPS    (BX)(SI*4), Y0
+	VMASKMOVPS (DX), Y0, Y1
+	VMOVUPS    consts<>+384(SB), Y2
+	VBLENDVPS  Y0, Y1, Y2, Y0
 
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VADDPS       consts<>+64(SB), Y0, Y0
-	VBROADCASTSS consts<>+416(SB), Y1
-	VMAXPS       Y0, Y1, Y0
-	VBROADCASTSS consts<>+448(SB), Y1
-	VMINPS       Y0, Y1, Y0
+	VADDPS  consts<>+64(SB), Y0, Y0
+	VMOVUPS consts<>+416(SB), Y1
+	VMAXPS  Y0, Y1, Y0
+	VMOVUPS consts<>+448(SB), Y1
+	VMINPS  Y0, Y1, Y0
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y1
-	VFMADD213PS  consts<>+128(SB), Y0, Y1
-	VSUBPS       consts<>+128(SB), Y1, Y2
+	VMOVUPS     consts<>+96(SB), Y1
+	VFMADD213PS consts<>+128(SB), Y0, Y1
+	VSUBPS      consts<>+128(SB), Y1, Y2
 
 	// r = c - n ln2
 	VMOVAPS      Y0, Y3
@@ -1355,13 +1355,13 @@ slowvector:
 	VFNMADD231PS consts<>+192(SB), Y2, Y3
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y2
-	VFMADD213PS  consts<>+256(SB), Y3, Y2
-	VFMADD213PS  consts<>+288(SB), Y3, Y2
-	VFMADD213PS  consts<>+320(SB), Y3, Y2
-	VFMADD213PS  consts<>+352(SB), Y2, Y3
-	VCMPPS       $0x11, consts<>+480(SB), Y0, Y0
-	VPAND        consts<>+512(SB), Y0, Y0
+	VMOVUPS     consts<>+224(SB), Y2
+	VFMADD213PS consts<>+256(SB), Y3, Y2
+	VFMADD213PS consts<>+288(SB), Y3, Y2
+	VFMADD213PS consts<>+320(SB), Y3, Y2
+	VFMADD213PS consts<>+352(SB), Y2, Y3
+	VCMPPS      $0x11, consts<>+480(SB), Y0, Y0
+	VPAND       consts<>+512(SB), Y0, Y0
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
 	VPSLLD      $0x14, Y1, Y2
@@ -1405,20 +1405,20 @@ parttwo2:
 	VMOVSS X0, (BX)
 
 partdone2:
-	VMOVUPS      exp_one<>+0(SB), Y0
-	VBROADCASTSS consts<>+384(SB), Y1
-	VBROADCASTSS consts<>+128(SB), Y2
-	VBROADCASTSS consts<>+32(SB), Y3
-	VBROADCASTSS consts<>+64(SB), Y4
-	VBROADCASTSS consts<>+96(SB), Y5
-	VBROADCASTSS consts<>+160(SB), Y6
-	VBROADCASTSS consts<>+192(SB), Y7
-	VBROADCASTSS consts<>+224(SB), Y8
-	VBROADCASTSS consts<>+256(SB), Y9
-	VBROADCASTSS consts<>+288(SB), Y10
-	VBROADCASTSS consts<>+320(SB), Y11
-	VBROADCASTSS consts<>+352(SB), Y12
-	JMP          nextvector
+	VMOVUPS exp_one<>+0(SB), Y0
+	VMOVUPS consts<>+384(SB), Y1
+	VMOVUPS consts<>+128(SB), Y2
+	VMOVUPS consts<>+32(SB), Y3
+	VMOVUPS consts<>+64(SB), Y4
+	VMOVUPS consts<>+96(SB), Y5
+	VMOVUPS consts<>+160(SB), Y6
+	VMOVUPS consts<>+192(SB), Y7
+	VMOVUPS consts<>+224(SB), Y8
+	VMOVUPS consts<>+256(SB), Y9
+	VMOVUPS consts<>+288(SB), Y10
+	VMOVUPS consts<>+320(SB), Y11
+	VMOVUPS consts<>+352(SB), Y12
+	JMP     nextvector
 
 // func logAVX512(dst *float32, x *float32, n int)
 // Requires: AVX, AVX512F, BMI2
@@ -1748,18 +1748,18 @@ slowvector:
 // func logAVX2(dst *float32, x *float32, n int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·logAVX2(SB), NOSPLIT, $0-24
-	VMOVUPS      log_r<>+0(SB), Y0
-	VMOVUPS      log_th<>+0(SB), Y1
-	VMOVUPS      log_tl<>+0(SB), Y2
-	VBROADCASTSS consts<>+384(SB), Y3
-	VBROADCASTSS consts<>+928(SB), Y4
-	VBROADCASTSS consts<>+1024(SB), Y5
-	VBROADCASTSS consts<>+640(SB), Y6
-	VBROADCASTSS consts<>+672(SB), Y7
-	VBROADCASTSS consts<>+736(SB), Y8
-	MOVQ         n+16(FP), AX
-	MOVQ         dst+0(FP), CX
-	MOVQ         x+8(FP), DX
+	VMOVUPS log_r<>+0(SB), Y0
+	VMOVUPS log_th<>+0(SB), Y1
+	VMOVUPS log_tl<>+0(SB), Y2
+	VMOVUPS consts<>+384(SB), Y3
+	VMOVUPS consts<>+928(SB), Y4
+	VMOVUPS consts<>+1024(SB), Y5
+	VMOVUPS consts<>+640(SB), Y6
+	VMOVUPS consts<>+672(SB), Y7
+	VMOVUPS consts<>+736(SB), Y8
+	MOVQ    n+16(FP), AX
+	MOVQ    dst+0(FP), CX
+	MOVQ    x+8(FP), DX
 
 loop:
 	CMPQ AX, $+32
@@ -1794,15 +1794,15 @@ block:
 	VPERMILPS   Y10, Y2, Y10
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y9, Y9, Y13
-	VMOVAPS      Y9, Y14
-	VFMADD213PS  consts<>+768(SB), Y8, Y14
-	VFMADD231PS  consts<>+704(SB), Y13, Y14
-	VBROADCASTSS consts<>+800(SB), Y15
-	VFMADD213PS  consts<>+832(SB), Y9, Y15
-	VFMADD231PS  Y14, Y13, Y15
-	VFMADD231PS  consts<>+1056(SB), Y11, Y10
-	VFMADD231PS  Y15, Y13, Y10
+	VMULPS      Y9, Y9, Y13
+	VMOVAPS     Y9, Y14
+	VFMADD213PS consts<>+768(SB), Y8, Y14
+	VFMADD231PS consts<>+704(SB), Y13, Y14
+	VMOVUPS     consts<>+800(SB), Y15
+	VFMADD213PS consts<>+832(SB), Y9, Y15
+	VFMADD231PS Y14, Y13, Y15
+	VFMADD231PS consts<>+1056(SB), Y11, Y10
+	VFMADD231PS Y15, Y13, Y10
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	VFMADD231PS consts<>+1088(SB), Y11, Y12
@@ -1828,15 +1828,15 @@ block:
 	VPERMILPS   Y10, Y2, Y10
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y9, Y9, Y13
-	VMOVAPS      Y9, Y14
-	VFMADD213PS  consts<>+768(SB), Y8, Y14
-	VFMADD231PS  consts<>+704(SB), Y13, Y14
-	VBROADCASTSS consts<>+800(SB), Y15
-	VFMADD213PS  consts<>+832(SB), Y9, Y15
-	VFMADD231PS  Y14, Y13, Y15
-	VFMADD231PS  consts<>+1056(SB), Y11, Y10
-	VFMADD231PS  Y15, Y13, Y10
+	VMULPS      Y9, Y9, Y13
+	VMOVAPS     Y9, Y14
+	VFMADD213PS consts<>+768(SB), Y8, Y14
+	VFMADD231PS consts<>+704(SB), Y13, Y14
+	VMOVUPS     consts<>+800(SB), Y15
+	VFMADD213PS consts<>+832(SB), Y9, Y15
+	VFMADD231PS Y14, Y13, Y15
+	VFMADD231PS consts<>+1056(SB), Y11, Y10
+	VFMADD231PS Y15, Y13, Y10
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	VFMADD231PS consts<>+1088(SB), Y11, Y12
@@ -1862,15 +1862,15 @@ block:
 	VPERMILPS   Y10, Y2, Y10
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y9, Y9, Y13
-	VMOVAPS      Y9, Y14
-	VFMADD213PS  consts<>+768(SB), Y8, Y14
-	VFMADD231PS  consts<>+704(SB), Y13, Y14
-	VBROADCASTSS consts<>+800(SB), Y15
-	VFMADD213PS  consts<>+832(SB), Y9, Y15
-	VFMADD231PS  Y14, Y13, Y15
-	VFMADD231PS  consts<>+1056(SB), Y11, Y10
-	VFMADD231PS  Y15, Y13, Y10
+	VMULPS      Y9, Y9, Y13
+	VMOVAPS     Y9, Y14
+	VFMADD213PS consts<>+768(SB), Y8, Y14
+	VFMADD231PS consts<>+704(SB), Y13, Y14
+	VMOVUPS     consts<>+800(SB), Y15
+	VFMADD213PS consts<>+832(SB), Y9, Y15
+	VFMADD231PS Y14, Y13, Y15
+	VFMADD231PS consts<>+1056(SB), Y11, Y10
+	VFMADD231PS Y15, Y13, Y10
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	VFMADD231PS consts<>+1088(SB), Y11, Y12
@@ -1896,15 +1896,15 @@ block:
 	VPERMILPS   Y10, Y2, Y10
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y9, Y9, Y13
-	VMOVAPS      Y9, Y14
-	VFMADD213PS  consts<>+768(SB), Y8, Y14
-	VFMADD231PS  consts<>+704(SB), Y13, Y14
-	VBROADCASTSS consts<>+800(SB), Y15
-	VFMADD213PS  consts<>+832(SB), Y9, Y15
-	VFMADD231PS  Y14, Y13, Y15
-	VFMADD231PS  consts<>+1056(SB), Y11, Y10
-	VFMADD231PS  Y15, Y13, Y10
+	VMULPS      Y9, Y9, Y13
+	VMOVAPS     Y9, Y14
+	VFMADD213PS consts<>+768(SB), Y8, Y14
+	VFMADD231PS consts<>+704(SB), Y13, Y14
+	VMOVUPS     consts<>+800(SB), Y15
+	VFMADD213PS consts<>+832(SB), Y9, Y15
+	VFMADD231PS Y14, Y13, Y15
+	VFMADD231PS consts<>+1056(SB), Y11, Y10
+	VFMADD231PS Y15, Y13, Y10
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	VFMADD231PS consts<>+1088(SB), Y11, Y12
@@ -1956,15 +1956,15 @@ vector:
 	VPERMILPS   Y10, Y2, Y10
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y9, Y9, Y13
-	VMOVAPS      Y9, Y14
-	VFMADD213PS  consts<>+768(SB), Y8, Y14
-	VFMADD231PS  consts<>+704(SB), Y13, Y14
-	VBROADCASTSS consts<>+800(SB), Y15
-	VFMADD213PS  consts<>+832(SB), Y9, Y15
-	VFMADD231PS  Y14, Y13, Y15
-	VFMADD231PS  consts<>+1056(SB), Y11, Y10
-	VFMADD231PS  Y15, Y13, Y10
+	VMULPS      Y9, Y9, Y13
+	VMOVAPS     Y9, Y14
+	VFMADD213PS consts<>+768(SB), Y8, Y14
+	VFMADD231PS consts<>+704(SB), Y13, Y14
+	VMOVUPS     consts<>+800(SB), Y15
+	VFMADD213PS consts<>+832(SB), Y9, Y15
+	VFMADD231PS Y14, Y13, Y15
+	VFMADD231PS consts<>+1056(SB), Y11, Y10
+	VFMADD231PS Y15, Y13, Y10
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	VFMADD231PS consts<>+1088(SB), Y11, Y12
@@ -2017,11 +2017,11 @@ slow:
 	VMOVUPS (DX), Y0
 
 	// a subnormal x is the integer bits(x), times 2^-149
-	VBROADCASTSS consts<>+1120(SB), Y1
-	VPCMPGTD     Y0, Y1, Y1
-	VCVTDQ2PS    Y0, Y2
-	VBLENDVPS    Y1, Y2, Y0, Y2
-	VPAND        consts<>+1152(SB), Y1, Y1
+	VMOVUPS   consts<>+1120(SB), Y1
+	VPCMPGTD  Y0, Y1, Y1
+	VCVTDQ2PS Y0, Y2
+	VBLENDVPS Y1, Y2, Y0, Y2
+	VPAND     consts<>+1152(SB), Y1, Y1
 
 	// x = 2^k z; e = k << 23, j is z's table cell
 	VPSUBD consts<>+1024(SB), Y2, Y3
@@ -2041,15 +2041,15 @@ slow:
 	VPERMILPS   Y3, Y5, Y3
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y2, Y2, Y5
-	VBROADCASTSS consts<>+736(SB), Y6
-	VFMADD213PS  consts<>+768(SB), Y2, Y6
-	VFMADD231PS  consts<>+704(SB), Y5, Y6
-	VBROADCASTSS consts<>+800(SB), Y7
-	VFMADD213PS  consts<>+832(SB), Y2, Y7
-	VFMADD231PS  Y6, Y5, Y7
-	VFMADD231PS  consts<>+1056(SB), Y1, Y3
-	VFMADD231PS  Y7, Y5, Y3
+	VMULPS      Y2, Y2, Y5
+	VMOVUPS     consts<>+736(SB), Y6
+	VFMADD213PS consts<>+768(SB), Y2, Y6
+	VFMADD231PS consts<>+704(SB), Y5, Y6
+	VMOVUPS     consts<>+800(SB), Y7
+	VFMADD213PS consts<>+832(SB), Y2, Y7
+	VFMADD231PS Y6, Y5, Y7
+	VFMADD231PS consts<>+1056(SB), Y1, Y3
+	VFMADD231PS Y7, Y5, Y3
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	VFMADD231PS consts<>+1088(SB), Y1, Y4
@@ -2060,53 +2060,53 @@ slow:
 	VADDPS      Y2, Y1, Y1
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VPXOR        Y2, Y2, Y2
-	VPCMPGTD     Y0, Y2, Y2
-	VPCMPGTD     consts<>+928(SB), Y0, Y3
-	VPOR         Y2, Y3, Y2
-	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y1
-	VPADDD       Y0, Y0, Y2
-	VPXOR        Y3, Y3, Y3
-	VPCMPEQD     Y3, Y2, Y2
-	VBLENDVPS    Y2, consts<>+640(SB), Y1, Y1
-	VPCMPEQD     consts<>+928(SB), Y0, Y0
-	VBLENDVPS    Y0, consts<>+928(SB), Y1, Y0
-	VMOVUPS      Y0, (CX)
-	ADDQ         $+32, CX
-	ADDQ         $+32, DX
-	ADDQ         $-8, AX
-	ADDQ         $-8, BX
-	CMPQ         BX, $+1
-	JGE          slow
-	VMOVUPS      log_r<>+0(SB), Y0
-	VMOVUPS      log_th<>+0(SB), Y1
-	VMOVUPS      log_tl<>+0(SB), Y2
-	VBROADCASTSS consts<>+384(SB), Y3
-	VBROADCASTSS consts<>+928(SB), Y4
-	VBROADCASTSS consts<>+1024(SB), Y5
-	VBROADCASTSS consts<>+640(SB), Y6
-	VBROADCASTSS consts<>+672(SB), Y7
-	VBROADCASTSS consts<>+736(SB), Y8
-	JMP          loop
+	VPXOR     Y2, Y2, Y2
+	VPCMPGTD  Y0, Y2, Y2
+	VPCMPGTD  consts<>+928(SB), Y0, Y3
+	VPOR      Y2, Y3, Y2
+	VBLENDVPS Y2, consts<>+608(SB), Y1, Y1
+	VPADDD    Y0, Y0, Y2
+	VPXOR     Y3, Y3, Y3
+	VPCMPEQD  Y3, Y2, Y2
+	VBLENDVPS Y2, consts<>+640(SB), Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y0, Y0
+	VBLENDVPS Y0, consts<>+928(SB), Y1, Y0
+	VMOVUPS   Y0, (CX)
+	ADDQ      $+32, CX
+	ADDQ      $+32, DX
+	ADDQ      $-8, AX
+	ADDQ      $-8, BX
+	CMPQ      BX, $+1
+	JGE       slow
+	VMOVUPS   log_r<>+0(SB), Y0
+	VMOVUPS   log_th<>+0(SB), Y1
+	VMOVUPS   log_tl<>+0(SB), Y2
+	VMOVUPS   consts<>+384(SB), Y3
+	VMOVUPS   consts<>+928(SB), Y4
+	VMOVUPS   consts<>+1024(SB), Y5
+	VMOVUPS   consts<>+640(SB), Y6
+	VMOVUPS   consts<>+672(SB), Y7
+	VMOVUPS   consts<>+736(SB), Y8
+	JMP       loop
 
 slowvector:
-	MOVQ         $0x00000008, BX
-	MOVQ         AX, SI
-	CMPQ         SI, BX
-	CMOVQGT      BX, SI
-	NEGQ         SI
-	LEAQ         lane_mask<>+32(SB), BX
-	VMOVUPS      (BX)(SI*4), Y0
-	VMASKMOVPS   (DX), Y0, Y1
-	VBROADCASTSS consts<>+384(SB), Y2
-	VBLENDVPS    Y0, Y1, Y2, Y0
+	MOVQ       $0x00000008, BX
+	MOVQ       AX, SI
+	CMPQ       SI, BX
+	CMOVQGT    BX, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), BX
+	VMOVUPS    (BX)(SI*4), Y0
+	VMASKMOVPS (DX), Y0, Y1
+	VMOVUPS    consts<>+384(SB), Y2
+	VBLENDVPS  Y0, Y1, Y2, Y0
 
 	// a subnormal x is the integer bits(x), times 2^-149
-	VBROADCASTSS consts<>+1120(SB), Y1
-	VPCMPGTD     Y0, Y1, Y1
-	VCVTDQ2PS    Y0, Y2
-	VBLENDVPS    Y1, Y2, Y0, Y2
-	VPAND        consts<>+1152(SB), Y1, Y1
+	VMOVUPS   consts<>+1120(SB), Y1
+	VPCMPGTD  Y0, Y1, Y1
+	VCVTDQ2PS Y0, Y2
+	VBLENDVPS Y1, Y2, Y0, Y2
+	VPAND     consts<>+1152(SB), Y1, Y1
 
 	// x = 2^k z; e = k << 23, j is z's table cell
 	VPSUBD consts<>+1024(SB), Y2, Y3
@@ -2126,15 +2126,15 @@ slowvector:
 	VPERMILPS   Y3, Y5, Y3
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y2, Y2, Y5
-	VBROADCASTSS consts<>+736(SB), Y6
-	VFMADD213PS  consts<>+768(SB), Y2, Y6
-	VFMADD231PS  consts<>+704(SB), Y5, Y6
-	VBROADCASTSS consts<>+800(SB), Y7
-	VFMADD213PS  consts<>+832(SB), Y2, Y7
-	VFMADD231PS  Y6, Y5, Y7
-	VFMADD231PS  consts<>+1056(SB), Y1, Y3
-	VFMADD231PS  Y7, Y5, Y3
+	VMULPS      Y2, Y2, Y5
+	VMOVUPS     consts<>+736(SB), Y6
+	VFMADD213PS consts<>+768(SB), Y2, Y6
+	VFMADD231PS consts<>+704(SB), Y5, Y6
+	VMOVUPS     consts<>+800(SB), Y7
+	VFMADD213PS consts<>+832(SB), Y2, Y7
+	VFMADD231PS Y6, Y5, Y7
+	VFMADD231PS consts<>+1056(SB), Y1, Y3
+	VFMADD231PS Y7, Y5, Y3
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	VFMADD231PS consts<>+1088(SB), Y1, Y4
@@ -2182,16 +2182,16 @@ parttwo2:
 	VMOVSS X0, (BX)
 
 partdone2:
-	VMOVUPS      log_r<>+0(SB), Y0
-	VMOVUPS      log_th<>+0(SB), Y1
-	VMOVUPS      log_tl<>+0(SB), Y2
-	VBROADCASTSS consts<>+384(SB), Y3
-	VBROADCASTSS consts<>+928(SB), Y4
-	VBROADCASTSS consts<>+1024(SB), Y5
-	VBROADCASTSS consts<>+640(SB), Y6
-	VBROADCASTSS consts<>+672(SB), Y7
-	VBROADCASTSS consts<>+736(SB), Y8
-	JMP          nextvector
+	VMOVUPS log_r<>+0(SB), Y0
+	VMOVUPS log_th<>+0(SB), Y1
+	VMOVUPS log_tl<>+0(SB), Y2
+	VMOVUPS consts<>+384(SB), Y3
+	VMOVUPS consts<>+928(SB), Y4
+	VMOVUPS consts<>+1024(SB), Y5
+	VMOVUPS consts<>+640(SB), Y6
+	VMOVUPS consts<>+672(SB), Y7
+	VMOVUPS consts<>+736(SB), Y8
+	JMP     nextvector
 
 // func sigmoidAVX512(dst *float32, x *float32, n int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
@@ -2599,21 +2599,21 @@ slowvector:
 // func sigmoidAVX2(dst *float32, x *float32, n int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-24
-	VBROADCASTSS consts<>+384(SB), Y0
-	VMOVUPS      exp_one<>+0(SB), Y1
-	VBROADCASTSS consts<>+128(SB), Y2
-	VBROADCASTSS consts<>+32(SB), Y3
-	VBROADCASTSS consts<>+1184(SB), Y4
-	VBROADCASTSS consts<>+64(SB), Y5
-	VBROADCASTSS consts<>+96(SB), Y6
-	VBROADCASTSS consts<>+160(SB), Y7
-	VBROADCASTSS consts<>+192(SB), Y8
-	VBROADCASTSS consts<>+224(SB), Y9
-	VBROADCASTSS consts<>+256(SB), Y10
-	VBROADCASTSS consts<>+288(SB), Y11
-	MOVQ         n+16(FP), AX
-	MOVQ         dst+0(FP), CX
-	MOVQ         x+8(FP), DX
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+128(SB), Y2
+	VMOVUPS consts<>+32(SB), Y3
+	VMOVUPS consts<>+1184(SB), Y4
+	VMOVUPS consts<>+64(SB), Y5
+	VMOVUPS consts<>+96(SB), Y6
+	VMOVUPS consts<>+160(SB), Y7
+	VMOVUPS consts<>+192(SB), Y8
+	VMOVUPS consts<>+224(SB), Y9
+	VMOVUPS consts<>+256(SB), Y10
+	VMOVUPS consts<>+288(SB), Y11
+	MOVQ    n+16(FP), AX
+	MOVQ    dst+0(FP), CX
+	MOVQ    x+8(FP), DX
 
 loop:
 	CMPQ AX, $+32
@@ -2861,15 +2861,15 @@ slow:
 	VMOVUPS (DX), Y0
 
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPOR         consts<>+1184(SB), Y0, Y1
-	VSUBPS       consts<>+64(SB), Y1, Y1
-	VBROADCASTSS consts<>+416(SB), Y2
-	VMAXPS       Y1, Y2, Y1
+	VPOR    consts<>+1184(SB), Y0, Y1
+	VSUBPS  consts<>+64(SB), Y1, Y1
+	VMOVUPS consts<>+416(SB), Y2
+	VMAXPS  Y1, Y2, Y1
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y2
-	VFMADD213PS  consts<>+128(SB), Y1, Y2
-	VSUBPS       consts<>+128(SB), Y2, Y3
+	VMOVUPS     consts<>+96(SB), Y2
+	VFMADD213PS consts<>+128(SB), Y1, Y2
+	VSUBPS      consts<>+128(SB), Y2, Y3
 
 	// r = c - n ln2
 	VMOVAPS      Y1, Y4
@@ -2877,13 +2877,13 @@ slow:
 	VFNMADD231PS consts<>+192(SB), Y3, Y4
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y3
-	VFMADD213PS  consts<>+256(SB), Y4, Y3
-	VFMADD213PS  consts<>+288(SB), Y4, Y3
-	VFMADD213PS  consts<>+320(SB), Y4, Y3
-	VFMADD213PS  consts<>+352(SB), Y3, Y4
-	VCMPPS       $0x11, consts<>+480(SB), Y1, Y1
-	VPAND        consts<>+512(SB), Y1, Y1
+	VMOVUPS     consts<>+224(SB), Y3
+	VFMADD213PS consts<>+256(SB), Y4, Y3
+	VFMADD213PS consts<>+288(SB), Y4, Y3
+	VFMADD213PS consts<>+320(SB), Y4, Y3
+	VFMADD213PS consts<>+352(SB), Y3, Y4
+	VCMPPS      $0x11, consts<>+480(SB), Y1, Y1
+	VPAND       consts<>+512(SB), Y1, Y1
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
 	VPSLLD      $0x14, Y2, Y3
@@ -2902,12 +2902,12 @@ slow:
 	VPMAXSD Y2, Y1, Y1
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	VBROADCASTSS consts<>+384(SB), Y2
-	VBLENDVPS    Y0, Y1, Y2, Y0
-	VBROADCASTSS consts<>+1216(SB), Y2
-	VMAXPS       Y0, Y2, Y2
-	VBROADCASTSS consts<>+1216(SB), Y3
-	VMAXPS       Y1, Y3, Y1
+	VMOVUPS   consts<>+384(SB), Y2
+	VBLENDVPS Y0, Y1, Y2, Y0
+	VMOVUPS   consts<>+1216(SB), Y2
+	VMAXPS    Y0, Y2, Y2
+	VMOVUPS   consts<>+1216(SB), Y3
+	VMAXPS    Y1, Y3, Y1
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
 	VADDPS       consts<>+384(SB), Y1, Y3
@@ -2922,42 +2922,42 @@ slow:
 	ADDQ         $-8, BX
 	CMPQ         BX, $+1
 	JGE          slow
-	VBROADCASTSS consts<>+384(SB), Y0
+	VMOVUPS      consts<>+384(SB), Y0
 	VMOVUPS      exp_one<>+0(SB), Y1
-	VBROADCASTSS consts<>+128(SB), Y2
-	VBROADCASTSS consts<>+32(SB), Y3
-	VBROADCASTSS consts<>+1184(SB), Y4
-	VBROADCASTSS consts<>+64(SB), Y5
-	VBROADCASTSS consts<>+96(SB), Y6
-	VBROADCASTSS consts<>+160(SB), Y7
-	VBROADCASTSS consts<>+192(SB), Y8
-	VBROADCASTSS consts<>+224(SB), Y9
-	VBROADCASTSS consts<>+256(SB), Y10
-	VBROADCASTSS consts<>+288(SB), Y11
+	VMOVUPS      consts<>+128(SB), Y2
+	VMOVUPS      consts<>+32(SB), Y3
+	VMOVUPS      consts<>+1184(SB), Y4
+	VMOVUPS      consts<>+64(SB), Y5
+	VMOVUPS      consts<>+96(SB), Y6
+	VMOVUPS      consts<>+160(SB), Y7
+	VMOVUPS      consts<>+192(SB), Y8
+	VMOVUPS      consts<>+224(SB), Y9
+	VMOVUPS      consts<>+256(SB), Y10
+	VMOVUPS      consts<>+288(SB), Y11
 	JMP          loop
 
 slowvector:
-	MOVQ         $0x00000008, BX
-	MOVQ         AX, SI
-	CMPQ         SI, BX
-	CMOVQGT      BX, SI
-	NEGQ         SI
-	LEAQ         lane_mask<>+32(SB), BX
-	VMOVUPS      (BX)(SI*4), Y0
-	VMASKMOVPS   (DX), Y0, Y1
-	VBROADCASTSS consts<>+384(SB), Y2
-	VBLENDVPS    Y0, Y1, Y2, Y0
+	MOVQ       $0x00000008, BX
+	MOVQ       AX, SI
+	CMPQ       SI, BX
+	CMOVQGT    BX, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), BX
+	VMOVUPS    (BX)(SI*4), Y0
+	VMASKMOVPS (DX), Y0, Y1
+	VMOVUPS    consts<>+384(SB), Y2
+	VBLENDVPS  Y0, Y1, Y2, Y0
 
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPOR         consts<>+1184(SB), Y0, Y1
-	VSUBPS       consts<>+64(SB), Y1, Y1
-	VBROADCASTSS consts<>+416(SB), Y2
-	VMAXPS       Y1, Y2, Y1
+	VPOR    consts<>+1184(SB), Y0, Y1
+	VSUBPS  consts<>+64(SB), Y1, Y1
+	VMOVUPS consts<>+416(SB), Y2
+	VMAXPS  Y1, Y2, Y1
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y2
-	VFMADD213PS  consts<>+128(SB), Y1, Y2
-	VSUBPS       consts<>+128(SB), Y2, Y3
+	VMOVUPS     consts<>+96(SB), Y2
+	VFMADD213PS consts<>+128(SB), Y1, Y2
+	VSUBPS      consts<>+128(SB), Y2, Y3
 
 	// r = c - n ln2
 	VMOVAPS      Y1, Y4
@@ -2965,13 +2965,13 @@ slowvector:
 	VFNMADD231PS consts<>+192(SB), Y3, Y4
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y3
-	VFMADD213PS  consts<>+256(SB), Y4, Y3
-	VFMADD213PS  consts<>+288(SB), Y4, Y3
-	VFMADD213PS  consts<>+320(SB), Y4, Y3
-	VFMADD213PS  consts<>+352(SB), Y3, Y4
-	VCMPPS       $0x11, consts<>+480(SB), Y1, Y1
-	VPAND        consts<>+512(SB), Y1, Y1
+	VMOVUPS     consts<>+224(SB), Y3
+	VFMADD213PS consts<>+256(SB), Y4, Y3
+	VFMADD213PS consts<>+288(SB), Y4, Y3
+	VFMADD213PS consts<>+320(SB), Y4, Y3
+	VFMADD213PS consts<>+352(SB), Y3, Y4
+	VCMPPS      $0x11, consts<>+480(SB), Y1, Y1
+	VPAND       consts<>+512(SB), Y1, Y1
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
 	VPSLLD      $0x14, Y2, Y3
@@ -2990,12 +2990,12 @@ slowvector:
 	VPMAXSD Y2, Y1, Y1
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	VBROADCASTSS consts<>+384(SB), Y2
-	VBLENDVPS    Y0, Y1, Y2, Y0
-	VBROADCASTSS consts<>+1216(SB), Y2
-	VMAXPS       Y0, Y2, Y2
-	VBROADCASTSS consts<>+1216(SB), Y3
-	VMAXPS       Y1, Y3, Y1
+	VMOVUPS   consts<>+384(SB), Y2
+	VBLENDVPS Y0, Y1, Y2, Y0
+	VMOVUPS   consts<>+1216(SB), Y2
+	VMAXPS    Y0, Y2, Y2
+	VMOVUPS   consts<>+1216(SB), Y3
+	VMAXPS    Y1, Y3, Y1
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
 	VADDPS       consts<>+384(SB), Y1, Y3
@@ -3029,19 +3029,19 @@ parttwo2:
 	VMOVSS X0, (BX)
 
 partdone2:
-	VBROADCASTSS consts<>+384(SB), Y0
-	VMOVUPS      exp_one<>+0(SB), Y1
-	VBROADCASTSS consts<>+128(SB), Y2
-	VBROADCASTSS consts<>+32(SB), Y3
-	VBROADCASTSS consts<>+1184(SB), Y4
-	VBROADCASTSS consts<>+64(SB), Y5
-	VBROADCASTSS consts<>+96(SB), Y6
-	VBROADCASTSS consts<>+160(SB), Y7
-	VBROADCASTSS consts<>+192(SB), Y8
-	VBROADCASTSS consts<>+224(SB), Y9
-	VBROADCASTSS consts<>+256(SB), Y10
-	VBROADCASTSS consts<>+288(SB), Y11
-	JMP          nextvector
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+128(SB), Y2
+	VMOVUPS consts<>+32(SB), Y3
+	VMOVUPS consts<>+1184(SB), Y4
+	VMOVUPS consts<>+64(SB), Y5
+	VMOVUPS consts<>+96(SB), Y6
+	VMOVUPS consts<>+160(SB), Y7
+	VMOVUPS consts<>+192(SB), Y8
+	VMOVUPS consts<>+224(SB), Y9
+	VMOVUPS consts<>+256(SB), Y10
+	VMOVUPS consts<>+288(SB), Y11
+	JMP     nextvector
 
 // func powAVX512(dst *float32, x *float32, n int, p *powParams)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
@@ -3625,9 +3625,9 @@ slowvector:
 // func powAVX2(dst *float32, x *float32, n int, p *powParams)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·powAVX2(SB), NOSPLIT, $0-32
-	VBROADCASTSS consts<>+1664(SB), Y0
-	VBROADCASTSS consts<>+1696(SB), Y1
-	VBROADCASTSS consts<>+384(SB), Y2
+	VMOVUPS      consts<>+1664(SB), Y0
+	VMOVUPS      consts<>+1696(SB), Y1
+	VMOVUPS      consts<>+384(SB), Y2
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
@@ -3651,22 +3651,22 @@ block:
 	VCVTDQ2PS Y7, Y9
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y8, Y10
-	VFMADD213PS  consts<>+672(SB), Y10, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  Y10, Y6, Y11
-	VSUBPS       Y11, Y6, Y12
-	VFMADD231PS  Y10, Y6, Y12
-	VMULPS       Y6, Y6, Y10
-	VBROADCASTSS consts<>+1376(SB), Y13
-	VFMADD213PS  consts<>+1408(SB), Y6, Y13
-	VFMADD213PS  consts<>+1440(SB), Y6, Y13
-	VFMADD213PS  consts<>+1472(SB), Y6, Y13
-	VFMADD213PS  consts<>+1504(SB), Y6, Y13
-	VMULPS       Y6, Y10, Y6
-	VFMADD231PS  Y13, Y6, Y12
-	VADDPS       Y12, Y11, Y6
+	VPERMPS     pow_r<>+0(SB), Y8, Y10
+	VFMADD213PS consts<>+672(SB), Y10, Y6
+	VMULPS      consts<>+1344(SB), Y6, Y10
+	VMOVAPS     Y6, Y11
+	VFMADD231PS Y10, Y6, Y11
+	VSUBPS      Y11, Y6, Y12
+	VFMADD231PS Y10, Y6, Y12
+	VMULPS      Y6, Y6, Y10
+	VMOVUPS     consts<>+1376(SB), Y13
+	VFMADD213PS consts<>+1408(SB), Y6, Y13
+	VFMADD213PS consts<>+1440(SB), Y6, Y13
+	VFMADD213PS consts<>+1472(SB), Y6, Y13
+	VFMADD213PS consts<>+1504(SB), Y6, Y13
+	VMULPS      Y6, Y10, Y6
+	VFMADD231PS Y13, Y6, Y12
+	VADDPS      Y12, Y11, Y6
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y8, Y10
@@ -3687,15 +3687,15 @@ block:
 	VADDPS      Y9, Y10, Y8
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y9
-	VFMADD213PS  consts<>+1600(SB), Y8, Y9
-	VFMADD213PS  consts<>+1632(SB), Y8, Y9
-	VMULPS       Y8, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VFMADD231PS  consts<>+160(SB), Y8, Y9
-	VPERMPS      pow_exp_hi<>+0(SB), Y6, Y8
-	VPERMPS      pow_exp_lo<>+0(SB), Y6, Y10
-	VFMADD231PS  Y9, Y8, Y10
+	VMOVUPS     consts<>+1568(SB), Y9
+	VFMADD213PS consts<>+1600(SB), Y8, Y9
+	VFMADD213PS consts<>+1632(SB), Y8, Y9
+	VMULPS      Y8, Y8, Y10
+	VMULPS      Y9, Y10, Y9
+	VFMADD231PS consts<>+160(SB), Y8, Y9
+	VPERMPS     pow_exp_hi<>+0(SB), Y6, Y8
+	VPERMPS     pow_exp_lo<>+0(SB), Y6, Y10
+	VFMADD231PS Y9, Y8, Y10
 
 	// times 2^k
 	VADDPS Y10, Y8, Y8
@@ -3719,22 +3719,22 @@ block:
 	VCVTDQ2PS Y9, Y11
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y10, Y12
-	VFMADD213PS  consts<>+672(SB), Y12, Y7
-	VMULPS       consts<>+1344(SB), Y7, Y12
-	VMOVAPS      Y7, Y13
-	VFMADD231PS  Y12, Y7, Y13
-	VSUBPS       Y13, Y7, Y14
-	VFMADD231PS  Y12, Y7, Y14
-	VMULPS       Y7, Y7, Y12
-	VBROADCASTSS consts<>+1376(SB), Y15
-	VFMADD213PS  consts<>+1408(SB), Y7, Y15
-	VFMADD213PS  consts<>+1440(SB), Y7, Y15
-	VFMADD213PS  consts<>+1472(SB), Y7, Y15
-	VFMADD213PS  consts<>+1504(SB), Y7, Y15
-	VMULPS       Y7, Y12, Y7
-	VFMADD231PS  Y15, Y7, Y14
-	VADDPS       Y14, Y13, Y7
+	VPERMPS     pow_r<>+0(SB), Y10, Y12
+	VFMADD213PS consts<>+672(SB), Y12, Y7
+	VMULPS      consts<>+1344(SB), Y7, Y12
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y12, Y7, Y13
+	VSUBPS      Y13, Y7, Y14
+	VFMADD231PS Y12, Y7, Y14
+	VMULPS      Y7, Y7, Y12
+	VMOVUPS     consts<>+1376(SB), Y15
+	VFMADD213PS consts<>+1408(SB), Y7, Y15
+	VFMADD213PS consts<>+1440(SB), Y7, Y15
+	VFMADD213PS consts<>+1472(SB), Y7, Y15
+	VFMADD213PS consts<>+1504(SB), Y7, Y15
+	VMULPS      Y7, Y12, Y7
+	VFMADD231PS Y15, Y7, Y14
+	VADDPS      Y14, Y13, Y7
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y10, Y12
@@ -3755,15 +3755,15 @@ block:
 	VADDPS      Y11, Y12, Y10
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y11
-	VFMADD213PS  consts<>+1600(SB), Y10, Y11
-	VFMADD213PS  consts<>+1632(SB), Y10, Y11
-	VMULPS       Y10, Y10, Y12
-	VMULPS       Y11, Y12, Y11
-	VFMADD231PS  consts<>+160(SB), Y10, Y11
-	VPERMPS      pow_exp_hi<>+0(SB), Y7, Y10
-	VPERMPS      pow_exp_lo<>+0(SB), Y7, Y12
-	VFMADD231PS  Y11, Y10, Y12
+	VMOVUPS     consts<>+1568(SB), Y11
+	VFMADD213PS consts<>+1600(SB), Y10, Y11
+	VFMADD213PS consts<>+1632(SB), Y10, Y11
+	VMULPS      Y10, Y10, Y12
+	VMULPS      Y11, Y12, Y11
+	VFMADD231PS consts<>+160(SB), Y10, Y11
+	VPERMPS     pow_exp_hi<>+0(SB), Y7, Y10
+	VPERMPS     pow_exp_lo<>+0(SB), Y7, Y12
+	VFMADD231PS Y11, Y10, Y12
 
 	// times 2^k
 	VADDPS Y12, Y10, Y10
@@ -3811,22 +3811,22 @@ vector:
 	VCVTDQ2PS Y7, Y9
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y8, Y10
-	VFMADD213PS  consts<>+672(SB), Y10, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  Y10, Y6, Y11
-	VSUBPS       Y11, Y6, Y12
-	VFMADD231PS  Y10, Y6, Y12
-	VMULPS       Y6, Y6, Y10
-	VBROADCASTSS consts<>+1376(SB), Y13
-	VFMADD213PS  consts<>+1408(SB), Y6, Y13
-	VFMADD213PS  consts<>+1440(SB), Y6, Y13
-	VFMADD213PS  consts<>+1472(SB), Y6, Y13
-	VFMADD213PS  consts<>+1504(SB), Y6, Y13
-	VMULPS       Y6, Y10, Y6
-	VFMADD231PS  Y13, Y6, Y12
-	VADDPS       Y12, Y11, Y6
+	VPERMPS     pow_r<>+0(SB), Y8, Y10
+	VFMADD213PS consts<>+672(SB), Y10, Y6
+	VMULPS      consts<>+1344(SB), Y6, Y10
+	VMOVAPS     Y6, Y11
+	VFMADD231PS Y10, Y6, Y11
+	VSUBPS      Y11, Y6, Y12
+	VFMADD231PS Y10, Y6, Y12
+	VMULPS      Y6, Y6, Y10
+	VMOVUPS     consts<>+1376(SB), Y13
+	VFMADD213PS consts<>+1408(SB), Y6, Y13
+	VFMADD213PS consts<>+1440(SB), Y6, Y13
+	VFMADD213PS consts<>+1472(SB), Y6, Y13
+	VFMADD213PS consts<>+1504(SB), Y6, Y13
+	VMULPS      Y6, Y10, Y6
+	VFMADD231PS Y13, Y6, Y12
+	VADDPS      Y12, Y11, Y6
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y8, Y10
@@ -3847,15 +3847,15 @@ vector:
 	VADDPS      Y9, Y10, Y8
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y9
-	VFMADD213PS  consts<>+1600(SB), Y8, Y9
-	VFMADD213PS  consts<>+1632(SB), Y8, Y9
-	VMULPS       Y8, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VFMADD231PS  consts<>+160(SB), Y8, Y9
-	VPERMPS      pow_exp_hi<>+0(SB), Y6, Y8
-	VPERMPS      pow_exp_lo<>+0(SB), Y6, Y10
-	VFMADD231PS  Y9, Y8, Y10
+	VMOVUPS     consts<>+1568(SB), Y9
+	VFMADD213PS consts<>+1600(SB), Y8, Y9
+	VFMADD213PS consts<>+1632(SB), Y8, Y9
+	VMULPS      Y8, Y8, Y10
+	VMULPS      Y9, Y10, Y9
+	VFMADD231PS consts<>+160(SB), Y8, Y9
+	VPERMPS     pow_exp_hi<>+0(SB), Y6, Y8
+	VPERMPS     pow_exp_lo<>+0(SB), Y6, Y10
+	VFMADD231PS Y9, Y8, Y10
 
 	// times 2^k
 	VADDPS Y10, Y8, Y8
@@ -3912,37 +3912,37 @@ slowblock:
 
 slow:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VMOVUPS      (DX), Y0
-	VPAND        consts<>+32(SB), Y0, Y1
-	VPSUBD       consts<>+1248(SB), Y1, Y2
-	VCVTDQ2PS    Y1, Y6
-	VPSUBD       consts<>+1760(SB), Y6, Y6
-	VBROADCASTSS consts<>+1120(SB), Y7
-	VPCMPGTD     Y1, Y7, Y7
-	VBLENDVPS    Y7, Y6, Y2, Y2
-	VPSRAD       $0x17, Y2, Y6
-	VPSRLD       $0x14, Y2, Y7
-	VPAND        consts<>+1280(SB), Y2, Y2
-	VPADDD       consts<>+1312(SB), Y2, Y2
-	VCVTDQ2PS    Y6, Y6
+	VMOVUPS   (DX), Y0
+	VPAND     consts<>+32(SB), Y0, Y1
+	VPSUBD    consts<>+1248(SB), Y1, Y2
+	VCVTDQ2PS Y1, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y1, Y7, Y7
+	VBLENDVPS Y7, Y6, Y2, Y2
+	VPSRAD    $0x17, Y2, Y6
+	VPSRLD    $0x14, Y2, Y7
+	VPAND     consts<>+1280(SB), Y2, Y2
+	VPADDD    consts<>+1312(SB), Y2, Y2
+	VCVTDQ2PS Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y7, Y8
-	VFMADD213PS  consts<>+672(SB), Y8, Y2
-	VMULPS       consts<>+1344(SB), Y2, Y8
-	VMOVAPS      Y2, Y9
-	VFMADD231PS  Y8, Y2, Y9
-	VSUBPS       Y9, Y2, Y10
-	VFMADD231PS  Y8, Y2, Y10
-	VMULPS       Y2, Y2, Y8
-	VBROADCASTSS consts<>+1376(SB), Y11
-	VFMADD213PS  consts<>+1408(SB), Y2, Y11
-	VFMADD213PS  consts<>+1440(SB), Y2, Y11
-	VFMADD213PS  consts<>+1472(SB), Y2, Y11
-	VFMADD213PS  consts<>+1504(SB), Y2, Y11
-	VMULPS       Y2, Y8, Y2
-	VFMADD231PS  Y11, Y2, Y10
-	VADDPS       Y10, Y9, Y2
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y2
+	VMULPS      consts<>+1344(SB), Y2, Y8
+	VMOVAPS     Y2, Y9
+	VFMADD231PS Y8, Y2, Y9
+	VSUBPS      Y9, Y2, Y10
+	VFMADD231PS Y8, Y2, Y10
+	VMULPS      Y2, Y2, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y2, Y11
+	VFMADD213PS consts<>+1440(SB), Y2, Y11
+	VFMADD213PS consts<>+1472(SB), Y2, Y11
+	VFMADD213PS consts<>+1504(SB), Y2, Y11
+	VMULPS      Y2, Y8, Y2
+	VFMADD231PS Y11, Y2, Y10
+	VADDPS      Y10, Y9, Y2
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y7, Y8
@@ -3963,15 +3963,15 @@ slow:
 	VADDPS      Y6, Y8, Y6
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y7
-	VFMADD213PS  consts<>+1600(SB), Y6, Y7
-	VFMADD213PS  consts<>+1632(SB), Y6, Y7
-	VMULPS       Y6, Y6, Y8
-	VMULPS       Y7, Y8, Y7
-	VFMADD231PS  consts<>+160(SB), Y6, Y7
-	VPERMPS      pow_full_hi<>+0(SB), Y11, Y6
-	VPERMPS      pow_full_lo<>+0(SB), Y11, Y8
-	VFMADD231PS  Y7, Y6, Y8
+	VMOVUPS     consts<>+1568(SB), Y7
+	VFMADD213PS consts<>+1600(SB), Y6, Y7
+	VFMADD213PS consts<>+1632(SB), Y6, Y7
+	VMULPS      Y6, Y6, Y8
+	VMULPS      Y7, Y8, Y7
+	VFMADD231PS consts<>+160(SB), Y6, Y7
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y6
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y8
+	VFMADD231PS Y7, Y6, Y8
 
 	// normal results: times 2^k, +Inf from 2^128 on
 	VPSUBD  consts<>+1536(SB), Y11, Y7
@@ -3982,37 +3982,37 @@ slow:
 	VPMINUD consts<>+928(SB), Y10, Y10
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y11, Y11, Y11
-	VPMINSD      Y11, Y7, Y7
-	VBROADCASTSS consts<>+1792(SB), Y11
-	VPSUBD       Y7, Y11, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VADDPS       Y6, Y7, Y11
-	VSUBPS       Y7, Y11, Y12
-	VSUBPS       Y12, Y6, Y6
-	VADDPS       Y8, Y6, Y6
-	VADDPS       Y6, Y11, Y6
-	VCMPPS       $0x11, Y7, Y9, Y8
-	VPSUBD       Y7, Y6, Y6
-	VBLENDVPS    Y8, Y6, Y10, Y6
+	VPXOR     Y11, Y11, Y11
+	VPMINSD   Y11, Y7, Y7
+	VMOVUPS   consts<>+1792(SB), Y11
+	VPSUBD    Y7, Y11, Y7
+	VPSLLD    $0x17, Y7, Y7
+	VADDPS    Y6, Y7, Y11
+	VSUBPS    Y7, Y11, Y12
+	VSUBPS    Y12, Y6, Y6
+	VADDPS    Y8, Y6, Y6
+	VADDPS    Y6, Y11, Y6
+	VCMPPS    $0x11, Y7, Y9, Y8
+	VPSUBD    Y7, Y6, Y6
+	VBLENDVPS Y8, Y6, Y10, Y6
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y7
-	VCMPPS       $0x11, Y2, Y7, Y7
-	VBLENDVPS    Y7, consts<>+928(SB), Y6, Y6
-	VCMPPS       $0x11, consts<>+1856(SB), Y2, Y2
-	VPXOR        Y7, Y7, Y7
-	VBLENDVPS    Y2, Y7, Y6, Y2
-	VPXOR        Y6, Y6, Y6
-	VPCMPEQD     Y6, Y1, Y6
-	VPXOR        Y7, Y7, Y7
-	VBLENDVPS    Y3, consts<>+928(SB), Y7, Y7
-	VBLENDVPS    Y6, Y7, Y2, Y2
-	VPCMPEQD     consts<>+928(SB), Y1, Y6
-	VPXOR        Y7, Y7, Y7
-	VBROADCASTSS consts<>+928(SB), Y8
-	VBLENDVPS    Y3, Y7, Y8, Y7
-	VBLENDVPS    Y6, Y7, Y2, Y2
+	VMOVUPS   consts<>+1824(SB), Y7
+	VCMPPS    $0x11, Y2, Y7, Y7
+	VBLENDVPS Y7, consts<>+928(SB), Y6, Y6
+	VCMPPS    $0x11, consts<>+1856(SB), Y2, Y2
+	VPXOR     Y7, Y7, Y7
+	VBLENDVPS Y2, Y7, Y6, Y2
+	VPXOR     Y6, Y6, Y6
+	VPCMPEQD  Y6, Y1, Y6
+	VPXOR     Y7, Y7, Y7
+	VBLENDVPS Y3, consts<>+928(SB), Y7, Y7
+	VBLENDVPS Y6, Y7, Y2, Y2
+	VPCMPEQD  consts<>+928(SB), Y1, Y6
+	VPXOR     Y7, Y7, Y7
+	VMOVUPS   consts<>+928(SB), Y8
+	VBLENDVPS Y3, Y7, Y8, Y7
+	VBLENDVPS Y6, Y7, Y2, Y2
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(BX), Y6
@@ -4020,7 +4020,7 @@ slow:
 	VPOR         Y6, Y2, Y2
 	VPXOR        Y6, Y6, Y6
 	VPCMPGTD     Y6, Y1, Y6
-	VBROADCASTSS consts<>+928(SB), Y7
+	VMOVUPS      consts<>+928(SB), Y7
 	VPCMPGTD     Y1, Y7, Y7
 	VPAND        Y6, Y7, Y6
 	VBROADCASTSS 16(BX), Y7
@@ -4038,54 +4038,54 @@ slow:
 	ADDQ         $-8, SI
 	CMPQ         SI, $+1
 	JGE          slow
-	VBROADCASTSS consts<>+1664(SB), Y0
-	VBROADCASTSS consts<>+1696(SB), Y1
-	VBROADCASTSS consts<>+384(SB), Y2
+	VMOVUPS      consts<>+1664(SB), Y0
+	VMOVUPS      consts<>+1696(SB), Y1
+	VMOVUPS      consts<>+384(SB), Y2
 	JMP          loop
 
 slowvector:
-	MOVQ         $0x00000008, SI
-	MOVQ         AX, DI
-	CMPQ         DI, SI
-	CMOVQGT      SI, DI
-	NEGQ         DI
-	LEAQ         lane_mask<>+32(SB), SI
-	VMOVUPS      (SI)(DI*4), Y0
-	VMASKMOVPS   (DX), Y0, Y1
-	VBROADCASTSS consts<>+384(SB), Y2
-	VBLENDVPS    Y0, Y1, Y2, Y0
+	MOVQ       $0x00000008, SI
+	MOVQ       AX, DI
+	CMPQ       DI, SI
+	CMOVQGT    SI, DI
+	NEGQ       DI
+	LEAQ       lane_mask<>+32(SB), SI
+	VMOVUPS    (SI)(DI*4), Y0
+	VMASKMOVPS (DX), Y0, Y1
+	VMOVUPS    consts<>+384(SB), Y2
+	VBLENDVPS  Y0, Y1, Y2, Y0
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y0, Y1
-	VPSUBD       consts<>+1248(SB), Y1, Y2
-	VCVTDQ2PS    Y1, Y6
-	VPSUBD       consts<>+1760(SB), Y6, Y6
-	VBROADCASTSS consts<>+1120(SB), Y7
-	VPCMPGTD     Y1, Y7, Y7
-	VBLENDVPS    Y7, Y6, Y2, Y2
-	VPSRAD       $0x17, Y2, Y6
-	VPSRLD       $0x14, Y2, Y7
-	VPAND        consts<>+1280(SB), Y2, Y2
-	VPADDD       consts<>+1312(SB), Y2, Y2
-	VCVTDQ2PS    Y6, Y6
+	VPAND     consts<>+32(SB), Y0, Y1
+	VPSUBD    consts<>+1248(SB), Y1, Y2
+	VCVTDQ2PS Y1, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y1, Y7, Y7
+	VBLENDVPS Y7, Y6, Y2, Y2
+	VPSRAD    $0x17, Y2, Y6
+	VPSRLD    $0x14, Y2, Y7
+	VPAND     consts<>+1280(SB), Y2, Y2
+	VPADDD    consts<>+1312(SB), Y2, Y2
+	VCVTDQ2PS Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y7, Y8
-	VFMADD213PS  consts<>+672(SB), Y8, Y2
-	VMULPS       consts<>+1344(SB), Y2, Y8
-	VMOVAPS      Y2, Y9
-	VFMADD231PS  Y8, Y2, Y9
-	VSUBPS       Y9, Y2, Y10
-	VFMADD231PS  Y8, Y2, Y10
-	VMULPS       Y2, Y2, Y8
-	VBROADCASTSS consts<>+1376(SB), Y11
-	VFMADD213PS  consts<>+1408(SB), Y2, Y11
-	VFMADD213PS  consts<>+1440(SB), Y2, Y11
-	VFMADD213PS  consts<>+1472(SB), Y2, Y11
-	VFMADD213PS  consts<>+1504(SB), Y2, Y11
-	VMULPS       Y2, Y8, Y2
-	VFMADD231PS  Y11, Y2, Y10
-	VADDPS       Y10, Y9, Y2
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y2
+	VMULPS      consts<>+1344(SB), Y2, Y8
+	VMOVAPS     Y2, Y9
+	VFMADD231PS Y8, Y2, Y9
+	VSUBPS      Y9, Y2, Y10
+	VFMADD231PS Y8, Y2, Y10
+	VMULPS      Y2, Y2, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y2, Y11
+	VFMADD213PS consts<>+1440(SB), Y2, Y11
+	VFMADD213PS consts<>+1472(SB), Y2, Y11
+	VFMADD213PS consts<>+1504(SB), Y2, Y11
+	VMULPS      Y2, Y8, Y2
+	VFMADD231PS Y11, Y2, Y10
+	VADDPS      Y10, Y9, Y2
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y7, Y8
@@ -4106,15 +4106,15 @@ slowvector:
 	VADDPS      Y6, Y8, Y6
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y7
-	VFMADD213PS  consts<>+1600(SB), Y6, Y7
-	VFMADD213PS  consts<>+1632(SB), Y6, Y7
-	VMULPS       Y6, Y6, Y8
-	VMULPS       Y7, Y8, Y7
-	VFMADD231PS  consts<>+160(SB), Y6, Y7
-	VPERMPS      pow_full_hi<>+0(SB), Y11, Y6
-	VPERMPS      pow_full_lo<>+0(SB), Y11, Y8
-	VFMADD231PS  Y7, Y6, Y8
+	VMOVUPS     consts<>+1568(SB), Y7
+	VFMADD213PS consts<>+1600(SB), Y6, Y7
+	VFMADD213PS consts<>+1632(SB), Y6, Y7
+	VMULPS      Y6, Y6, Y8
+	VMULPS      Y7, Y8, Y7
+	VFMADD231PS consts<>+160(SB), Y6, Y7
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y6
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y8
+	VFMADD231PS Y7, Y6, Y8
 
 	// normal results: times 2^k, +Inf from 2^128 on
 	VPSUBD  consts<>+1536(SB), Y11, Y7
@@ -4125,37 +4125,37 @@ slowvector:
 	VPMINUD consts<>+928(SB), Y10, Y10
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y11, Y11, Y11
-	VPMINSD      Y11, Y7, Y7
-	VBROADCASTSS consts<>+1792(SB), Y11
-	VPSUBD       Y7, Y11, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VADDPS       Y6, Y7, Y11
-	VSUBPS       Y7, Y11, Y12
-	VSUBPS       Y12, Y6, Y6
-	VADDPS       Y8, Y6, Y6
-	VADDPS       Y6, Y11, Y6
-	VCMPPS       $0x11, Y7, Y9, Y8
-	VPSUBD       Y7, Y6, Y6
-	VBLENDVPS    Y8, Y6, Y10, Y6
+	VPXOR     Y11, Y11, Y11
+	VPMINSD   Y11, Y7, Y7
+	VMOVUPS   consts<>+1792(SB), Y11
+	VPSUBD    Y7, Y11, Y7
+	VPSLLD    $0x17, Y7, Y7
+	VADDPS    Y6, Y7, Y11
+	VSUBPS    Y7, Y11, Y12
+	VSUBPS    Y12, Y6, Y6
+	VADDPS    Y8, Y6, Y6
+	VADDPS    Y6, Y11, Y6
+	VCMPPS    $0x11, Y7, Y9, Y8
+	VPSUBD    Y7, Y6, Y6
+	VBLENDVPS Y8, Y6, Y10, Y6
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y7
-	VCMPPS       $0x11, Y2, Y7, Y7
-	VBLENDVPS    Y7, consts<>+928(SB), Y6, Y6
-	VCMPPS       $0x11, consts<>+1856(SB), Y2, Y2
-	VPXOR        Y7, Y7, Y7
-	VBLENDVPS    Y2, Y7, Y6, Y2
-	VPXOR        Y6, Y6, Y6
-	VPCMPEQD     Y6, Y1, Y6
-	VPXOR        Y7, Y7, Y7
-	VBLENDVPS    Y3, consts<>+928(SB), Y7, Y7
-	VBLENDVPS    Y6, Y7, Y2, Y2
-	VPCMPEQD     consts<>+928(SB), Y1, Y6
-	VPXOR        Y7, Y7, Y7
-	VBROADCASTSS consts<>+928(SB), Y8
-	VBLENDVPS    Y3, Y7, Y8, Y7
-	VBLENDVPS    Y6, Y7, Y2, Y2
+	VMOVUPS   consts<>+1824(SB), Y7
+	VCMPPS    $0x11, Y2, Y7, Y7
+	VBLENDVPS Y7, consts<>+928(SB), Y6, Y6
+	VCMPPS    $0x11, consts<>+1856(SB), Y2, Y2
+	VPXOR     Y7, Y7, Y7
+	VBLENDVPS Y2, Y7, Y6, Y2
+	VPXOR     Y6, Y6, Y6
+	VPCMPEQD  Y6, Y1, Y6
+	VPXOR     Y7, Y7, Y7
+	VBLENDVPS Y3, consts<>+928(SB), Y7, Y7
+	VBLENDVPS Y6, Y7, Y2, Y2
+	VPCMPEQD  consts<>+928(SB), Y1, Y6
+	VPXOR     Y7, Y7, Y7
+	VMOVUPS   consts<>+928(SB), Y8
+	VBLENDVPS Y3, Y7, Y8, Y7
+	VBLENDVPS Y6, Y7, Y2, Y2
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(BX), Y6
@@ -4163,7 +4163,7 @@ slowvector:
 	VPOR         Y6, Y2, Y2
 	VPXOR        Y6, Y6, Y6
 	VPCMPGTD     Y6, Y1, Y6
-	VBROADCASTSS consts<>+928(SB), Y7
+	VMOVUPS      consts<>+928(SB), Y7
 	VPCMPGTD     Y1, Y7, Y7
 	VPAND        Y6, Y7, Y6
 	VBROADCASTSS 16(BX), Y7
@@ -4200,10 +4200,10 @@ parttwo2:
 	VMOVSS X0, (SI)
 
 partdone2:
-	VBROADCASTSS consts<>+1664(SB), Y0
-	VBROADCASTSS consts<>+1696(SB), Y1
-	VBROADCASTSS consts<>+384(SB), Y2
-	JMP          nextvector
+	VMOVUPS consts<>+1664(SB), Y0
+	VMOVUPS consts<>+1696(SB), Y1
+	VMOVUPS consts<>+384(SB), Y2
+	JMP     nextvector
 
 // func sigmoidLossAVX512(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
@@ -4227,10 +4227,6 @@ TEXT ·sigmoidLossAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+1920(SB), Z16
 	VBROADCASTSS consts<>+1952(SB), Z17
 	VBROADCASTSS consts<>+1984(SB), Z18
-	VBROADCASTSS consts<>+2016(SB), Z19
-	VBROADCASTSS consts<>+2048(SB), Z20
-	VBROADCASTSS consts<>+2080(SB), Z21
-	VBROADCASTSS consts<>+2112(SB), Z22
 	MOVQ         n+24(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         logits+8(FP), DX
@@ -4243,265 +4239,271 @@ loop:
 	JLT  rest
 
 block:
-	VBROADCASTSS 20(SI), Z23
+	VBROADCASTSS 20(SI), Z19
 
 	// any |x| > limit, or NaN?
-	VPANDD   (DX), Z4, Z24
-	VPANDD   64(DX), Z4, Z25
-	VPMAXSD  Z25, Z24, Z24
-	VPCMPD   $0x06, Z23, Z24, K1
+	VPANDD   (DX), Z4, Z20
+	VPANDD   64(DX), Z4, Z21
+	VPMAXSD  Z21, Z20, Z20
+	VPCMPD   $0x06, Z19, Z20, K1
 	KORTESTW K1, K1
 	JNE      slowblock
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVUPS      (BX), Z23
-	VFNMADD231PS Z23, Z23, Z23
-	VMOVUPS      64(BX), Z24
-	VFNMADD231PS Z24, Z24, Z24
-	VPORD        Z24, Z23, Z23
-	VPTESTMD     Z23, Z23, K1
+	VMOVUPS      (BX), Z19
+	VFNMADD231PS Z19, Z19, Z19
+	VMOVUPS      64(BX), Z20
+	VFNMADD231PS Z20, Z20, Z20
+	VPORD        Z20, Z19, Z19
+	VPTESTMD     Z19, Z19, K1
 	KORTESTW     K1, K1
 	JNE          otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  (DX), Z1, Z23
-	VPORD  64(DX), Z1, Z24
-	VSUBPS Z5, Z23, Z23
-	VSUBPS Z5, Z24, Z26
+	VPORD  (DX), Z1, Z19
+	VPORD  64(DX), Z1, Z20
+	VSUBPS Z5, Z19, Z19
+	VSUBPS Z5, Z20, Z22
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z2, Z24
-	VFMADD231PS Z6, Z23, Z24
-	VMOVAPS     Z2, Z27
-	VFMADD231PS Z6, Z26, Z27
-	VSUBPS      Z2, Z24, Z25
-	VSUBPS      Z2, Z27, Z28
+	VMOVAPS     Z2, Z20
+	VFMADD231PS Z6, Z19, Z20
+	VMOVAPS     Z2, Z23
+	VFMADD231PS Z6, Z22, Z23
+	VSUBPS      Z2, Z20, Z21
+	VSUBPS      Z2, Z23, Z24
 
 	// r = c - n ln2
-	VFNMADD231PS Z7, Z25, Z23
-	VFNMADD231PS Z7, Z28, Z26
-	VFNMADD231PS Z8, Z25, Z23
-	VFNMADD231PS Z8, Z28, Z26
+	VFNMADD231PS Z7, Z21, Z19
+	VFNMADD231PS Z7, Z24, Z22
+	VFNMADD231PS Z8, Z21, Z19
+	VFNMADD231PS Z8, Z24, Z22
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z10, Z25
-	VFMADD231PS Z9, Z23, Z25
-	VMOVAPS     Z10, Z28
-	VFMADD231PS Z9, Z26, Z28
-	VFMADD213PS Z11, Z23, Z25
-	VFMADD213PS Z11, Z26, Z28
-	VFMADD213PS Z12, Z23, Z25
-	VFMADD213PS Z12, Z26, Z28
-	VFMADD213PS Z13, Z25, Z23
-	VFMADD213PS Z13, Z28, Z26
+	VMOVAPS     Z10, Z21
+	VFMADD231PS Z9, Z19, Z21
+	VMOVAPS     Z10, Z24
+	VFMADD231PS Z9, Z22, Z24
+	VFMADD213PS Z11, Z19, Z21
+	VFMADD213PS Z11, Z22, Z24
+	VFMADD213PS Z12, Z19, Z21
+	VFMADD213PS Z12, Z22, Z24
+	VFMADD213PS Z13, Z21, Z19
+	VFMADD213PS Z13, Z24, Z22
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z14, Z24, Z25
-	VPERMPS     Z14, Z27, Z28
-	VPSLLD      $0x15, Z24, Z24
-	VPSLLD      $0x15, Z27, Z27
-	VPADDD      Z24, Z25, Z24
-	VPADDD      Z27, Z28, Z25
-	VFMADD231PS Z23, Z24, Z24
-	VFMADD231PS Z26, Z25, Z25
-	VADDPS      Z0, Z24, Z23
-	VADDPS      Z0, Z25, Z26
-	VDIVPS      Z23, Z0, Z23
-	VDIVPS      Z26, Z0, Z28
-	VMULPS      Z23, Z24, Z26
-	VMULPS      Z28, Z25, Z29
+	VPERMPS     Z14, Z20, Z21
+	VPERMPS     Z14, Z23, Z24
+	VPSLLD      $0x15, Z20, Z20
+	VPSLLD      $0x15, Z23, Z23
+	VPADDD      Z20, Z21, Z20
+	VPADDD      Z23, Z24, Z21
+	VFMADD231PS Z19, Z20, Z20
+	VFMADD231PS Z22, Z21, Z21
+	VADDPS      Z0, Z20, Z19
+	VADDPS      Z0, Z21, Z22
+	VDIVPS      Z19, Z0, Z19
+	VDIVPS      Z22, Z0, Z24
+	VMULPS      Z19, Z20, Z22
+	VMULPS      Z24, Z21, Z25
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VMOVUPS   (BX), Z27
-	VMOVUPS   64(BX), Z30
-	VPSLLD    $0x02, Z27, Z27
-	VPSLLD    $0x02, Z30, Z30
-	VPANDD    Z1, Z27, Z27
-	VPANDD    Z1, Z30, Z30
-	VPXORD    (DX), Z27, Z27
-	VPXORD    64(DX), Z30, Z30
-	VPMOVD2M  Z27, K1
-	VPMOVD2M  Z30, K2
-	VBLENDMPS Z26, Z23, K1, Z23
-	VBLENDMPS Z29, Z28, K2, Z29
+	VMOVUPS   (BX), Z23
+	VMOVUPS   64(BX), Z26
+	VPSLLD    $0x02, Z23, Z23
+	VPSLLD    $0x02, Z26, Z26
+	VPANDD    Z1, Z23, Z23
+	VPANDD    Z1, Z26, Z26
+	VPXORD    (DX), Z23, Z23
+	VPXORD    64(DX), Z26, Z26
+	VPMOVD2M  Z23, K1
+	VPMOVD2M  Z26, K2
+	VBLENDMPS Z22, Z19, K1, Z19
+	VBLENDMPS Z25, Z24, K2, Z31
 
-	// log1p(v) = v + v (v P(v))
-	VMOVAPS     Z16, Z26
-	VFMADD231PS Z15, Z24, Z26
-	VMOVAPS     Z16, Z28
-	VFMADD231PS Z15, Z25, Z28
-	VFMADD213PS Z17, Z24, Z26
-	VFMADD213PS Z17, Z25, Z28
-	VFMADD213PS Z18, Z24, Z26
-	VFMADD213PS Z18, Z25, Z28
-	VFMADD213PS Z19, Z24, Z26
-	VFMADD213PS Z19, Z25, Z28
-	VFMADD213PS Z20, Z24, Z26
-	VFMADD213PS Z20, Z25, Z28
-	VFMADD213PS Z21, Z24, Z26
-	VFMADD213PS Z21, Z25, Z28
-	VFMADD213PS Z22, Z24, Z26
-	VFMADD213PS Z22, Z25, Z28
-	VMULPS      Z26, Z24, Z26
-	VMULPS      Z28, Z25, Z28
-	VFMADD231PS Z26, Z24, Z24
-	VFMADD231PS Z28, Z25, Z25
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS       Z20, Z20, Z22
+	VMULPS       Z21, Z21, Z27
+	VMOVAPS      Z16, Z24
+	VFMADD231PS  Z15, Z22, Z24
+	VMOVAPS      Z16, Z28
+	VFMADD231PS  Z15, Z27, Z28
+	VMOVAPS      Z18, Z25
+	VFMADD231PS  Z17, Z22, Z25
+	VMOVAPS      Z18, Z29
+	VFMADD231PS  Z17, Z27, Z29
+	VBROADCASTSS consts<>+2016(SB), Z30
+	VFMADD213PS  Z30, Z22, Z24
+	VFMADD231PS  Z28, Z27, Z30
+	VBROADCASTSS consts<>+2048(SB), Z28
+	VFMADD213PS  Z28, Z22, Z25
+	VFMADD231PS  Z29, Z27, Z28
+	VBROADCASTSS consts<>+2080(SB), Z29
+	VFMADD213PS  Z29, Z22, Z24
+	VFMADD231PS  Z30, Z27, Z29
+	VBROADCASTSS consts<>+2112(SB), Z30
+	VFMADD213PS  Z30, Z22, Z25
+	VFMADD231PS  Z28, Z27, Z30
+	VFMADD231PS  Z25, Z20, Z24
+	VFMADD231PS  Z30, Z21, Z29
+	VFMADD231PS  Z24, Z22, Z20
+	VFMADD231PS  Z29, Z27, Z21
 
 	// ce = log1p(e) + max(v, 0)
-	VPXORD       Z26, Z26, Z26
-	VPXORD       Z28, Z28, Z28
-	VMAXPS       Z26, Z27, Z26
-	VMAXPS       Z28, Z30, Z27
-	VADDPS       Z26, Z24, Z24
-	VADDPS       Z27, Z25, Z26
-	VMOVUPS      (BX), Z25
-	VMOVUPS      64(BX), Z27
-	VPSLLD       $0x02, Z25, Z25
-	VPSLLD       $0x02, Z27, Z30
-	VBROADCASTSS 12(SI), Z27
-	VBROADCASTSS 16(SI), Z28
-	VPMOVD2M     Z25, K1
-	VPMOVD2M     Z30, K2
-	VBLENDMPS    Z27, Z28, K1, Z25
-	VBLENDMPS    Z27, Z28, K2, Z27
-	VMULPS       Z24, Z25, Z24
-	VMULPS       Z26, Z27, Z25
+	VPXORD       Z22, Z22, Z22
+	VPXORD       Z24, Z24, Z24
+	VMAXPS       Z22, Z23, Z22
+	VMAXPS       Z24, Z26, Z23
+	VADDPS       Z22, Z20, Z20
+	VADDPS       Z23, Z21, Z22
+	VMOVUPS      (BX), Z21
+	VMOVUPS      64(BX), Z23
+	VPSLLD       $0x02, Z21, Z21
+	VPSLLD       $0x02, Z23, Z25
+	VBROADCASTSS 12(SI), Z23
+	VBROADCASTSS 16(SI), Z24
+	VPMOVD2M     Z21, K1
+	VPMOVD2M     Z25, K2
+	VBLENDMPS    Z23, Z24, K1, Z21
+	VBLENDMPS    Z23, Z24, K2, Z23
+	VMULPS       Z20, Z21, Z20
+	VMULPS       Z22, Z23, Z21
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_7
-	VMULPS Z23, Z23, Z23
-	VMULPS Z29, Z29, Z29
-	JMP    focusdone7
+	JGE    focusnot0_31
+	VMULPS Z19, Z19, Z19
+	VMULPS Z31, Z31, Z31
+	JMP    focusdone31
 
-focusnot0_7:
+focusnot0_31:
 	CMPQ    DI, $+2
-	JGE     focusnot1_7
-	VMOVAPS Z0, Z23
-	VMOVAPS Z0, Z29
-	JMP     focusdone7
+	JGE     focusnot1_31
+	VMOVAPS Z0, Z19
+	VMOVAPS Z0, Z31
+	JMP     focusdone31
 
-focusnot1_7:
+focusnot1_31:
 	CMPQ DI, $+3
-	JGE  focusnot2_7
-	JMP  focusdone7
+	JGE  focusnot2_31
+	JMP  focusdone31
 
-focusnot2_7:
+focusnot2_31:
 	CMPQ    DI, $+4
-	JGE     focusnot3_7
-	VSQRTPS Z23, Z23
-	VSQRTPS Z29, Z29
-	JMP     focusdone7
+	JGE     focusnot3_31
+	VSQRTPS Z19, Z19
+	VSQRTPS Z31, Z31
+	JMP     focusdone31
 
-focusnot3_7:
+focusnot3_31:
 	CMPQ         DI, $+5
-	JGE          focusnot4_7
-	VSQRTPS      Z23, Z26
-	VMOVAPS      Z23, Z27
-	VFNMADD231PS Z26, Z26, Z27
-	VMULPS       Z3, Z26, Z28
-	VMULPS       Z28, Z27, Z27
-	VFMADD231PS  Z26, Z23, Z27
-	VMOVAPS      Z27, Z23
-	VSQRTPS      Z29, Z26
-	VMOVAPS      Z29, Z27
-	VFNMADD231PS Z26, Z26, Z27
-	VMULPS       Z3, Z26, Z28
-	VMULPS       Z28, Z27, Z27
-	VFMADD231PS  Z26, Z29, Z27
-	VMOVAPS      Z27, Z29
-	JMP          focusdone7
+	JGE          focusnot4_31
+	VSQRTPS      Z19, Z22
+	VMOVAPS      Z19, Z23
+	VFNMADD231PS Z22, Z22, Z23
+	VMULPS       Z3, Z22, Z24
+	VMULPS       Z24, Z23, Z23
+	VFMADD231PS  Z22, Z19, Z23
+	VMOVAPS      Z23, Z19
+	VSQRTPS      Z31, Z22
+	VMOVAPS      Z31, Z23
+	VFNMADD231PS Z22, Z22, Z23
+	VMULPS       Z3, Z22, Z24
+	VMULPS       Z24, Z23, Z23
+	VFMADD231PS  Z22, Z31, Z23
+	VMOVAPS      Z23, Z31
+	JMP          focusdone31
 
-focusnot4_7:
+focusnot4_31:
 	CMPQ         DI, $+6
-	JGE          focusnot5_7
-	VSQRTPS      Z23, Z26
-	VMULPS       Z23, Z23, Z27
-	VMOVAPS      Z27, Z28
-	VFMSUB231PS  Z23, Z23, Z28
-	VMOVAPS      Z23, Z30
-	VFNMADD231PS Z26, Z26, Z30
-	VMULPS       Z30, Z23, Z23
-	VFMADD231PS  Z3, Z23, Z28
-	VMULPS       Z26, Z28, Z23
-	VFMADD231PS  Z26, Z27, Z23
-	VSQRTPS      Z29, Z26
-	VMULPS       Z29, Z29, Z27
-	VMOVAPS      Z27, Z28
-	VFMSUB231PS  Z29, Z29, Z28
-	VMOVAPS      Z29, Z30
-	VFNMADD231PS Z26, Z26, Z30
-	VMULPS       Z30, Z29, Z29
-	VFMADD231PS  Z3, Z29, Z28
-	VMULPS       Z26, Z28, Z29
-	VFMADD231PS  Z26, Z27, Z29
-	JMP          focusdone7
+	JGE          focusnot5_31
+	VSQRTPS      Z19, Z22
+	VMULPS       Z19, Z19, Z23
+	VMOVAPS      Z23, Z24
+	VFMSUB231PS  Z19, Z19, Z24
+	VMOVAPS      Z19, Z25
+	VFNMADD231PS Z22, Z22, Z25
+	VMULPS       Z25, Z19, Z19
+	VFMADD231PS  Z3, Z19, Z24
+	VMULPS       Z22, Z24, Z19
+	VFMADD231PS  Z22, Z23, Z19
+	VSQRTPS      Z31, Z22
+	VMULPS       Z31, Z31, Z23
+	VMOVAPS      Z23, Z24
+	VFMSUB231PS  Z31, Z31, Z24
+	VMOVAPS      Z31, Z25
+	VFNMADD231PS Z22, Z22, Z25
+	VMULPS       Z25, Z31, Z25
+	VFMADD231PS  Z3, Z25, Z24
+	VMULPS       Z22, Z24, Z31
+	VFMADD231PS  Z22, Z23, Z31
+	JMP          focusdone31
 
-focusnot5_7:
+focusnot5_31:
 	CMPQ        DI, $+7
-	JGE         focusnot6_7
-	VMULPS      Z23, Z23, Z26
-	VMOVAPS     Z26, Z27
-	VFMSUB231PS Z23, Z23, Z27
-	VMULPS      Z23, Z27, Z27
-	VFMADD231PS Z23, Z26, Z27
-	VMOVAPS     Z27, Z23
-	VMULPS      Z29, Z29, Z26
-	VMOVAPS     Z26, Z27
-	VFMSUB231PS Z29, Z29, Z27
-	VMULPS      Z29, Z27, Z27
-	VFMADD231PS Z29, Z26, Z27
-	VMOVAPS     Z27, Z29
-	JMP         focusdone7
+	JGE         focusnot6_31
+	VMULPS      Z19, Z19, Z22
+	VMOVAPS     Z22, Z23
+	VFMSUB231PS Z19, Z19, Z23
+	VMULPS      Z19, Z23, Z23
+	VFMADD231PS Z19, Z22, Z23
+	VMOVAPS     Z23, Z19
+	VMULPS      Z31, Z31, Z22
+	VMOVAPS     Z22, Z23
+	VFMSUB231PS Z31, Z31, Z23
+	VMULPS      Z31, Z23, Z23
+	VFMADD231PS Z31, Z22, Z23
+	VMOVAPS     Z23, Z31
+	JMP         focusdone31
 
-focusnot6_7:
+focusnot6_31:
 	CMPQ        DI, $+8
-	JGE         focusnot7_7
-	VMULPS      Z23, Z23, Z26
-	VFMSUB213PS Z26, Z23, Z23
-	VADDPS      Z26, Z26, Z27
-	VMULPS      Z23, Z27, Z23
-	VFMADD231PS Z26, Z26, Z23
-	VMULPS      Z29, Z29, Z26
-	VFMSUB213PS Z26, Z29, Z29
-	VADDPS      Z26, Z26, Z27
-	VMULPS      Z29, Z27, Z29
-	VFMADD231PS Z26, Z26, Z29
-	JMP         focusdone7
+	JGE         focusnot7_31
+	VMULPS      Z19, Z19, Z22
+	VFMSUB213PS Z22, Z19, Z19
+	VADDPS      Z22, Z22, Z23
+	VMULPS      Z19, Z23, Z19
+	VFMADD231PS Z22, Z22, Z19
+	VMULPS      Z31, Z31, Z22
+	VFMSUB213PS Z22, Z31, Z31
+	VADDPS      Z22, Z22, Z23
+	VMULPS      Z31, Z23, Z31
+	VFMADD231PS Z22, Z22, Z31
+	JMP         focusdone31
 
-focusnot7_7:
+focusnot7_31:
 	CMPQ        DI, $+9
-	JGE         focusnot8_7
-	VMULPS      Z23, Z23, Z26
-	VMOVAPS     Z26, Z27
-	VFMSUB231PS Z23, Z23, Z27
-	VMULPS      Z26, Z26, Z28
-	VADDPS      Z26, Z26, Z30
-	VFMSUB213PS Z28, Z26, Z26
-	VFMADD231PS Z27, Z30, Z26
-	VMULPS      Z23, Z26, Z26
-	VFMADD231PS Z23, Z28, Z26
-	VMOVAPS     Z26, Z23
-	VMULPS      Z29, Z29, Z26
-	VMOVAPS     Z26, Z27
-	VFMSUB231PS Z29, Z29, Z27
-	VMULPS      Z26, Z26, Z28
-	VADDPS      Z26, Z26, Z30
-	VFMSUB213PS Z28, Z26, Z26
-	VFMADD231PS Z27, Z30, Z26
-	VMULPS      Z29, Z26, Z26
-	VFMADD231PS Z29, Z28, Z26
-	VMOVAPS     Z26, Z29
-	JMP         focusdone7
+	JGE         focusnot8_31
+	VMULPS      Z19, Z19, Z22
+	VMOVAPS     Z22, Z23
+	VFMSUB231PS Z19, Z19, Z23
+	VMULPS      Z22, Z22, Z24
+	VADDPS      Z22, Z22, Z25
+	VFMSUB213PS Z24, Z22, Z22
+	VFMADD231PS Z23, Z25, Z22
+	VMULPS      Z19, Z22, Z22
+	VFMADD231PS Z19, Z24, Z22
+	VMOVAPS     Z22, Z19
+	VMULPS      Z31, Z31, Z22
+	VMOVAPS     Z22, Z23
+	VFMSUB231PS Z31, Z31, Z23
+	VMULPS      Z22, Z22, Z24
+	VADDPS      Z22, Z22, Z25
+	VFMSUB213PS Z24, Z22, Z22
+	VFMADD231PS Z23, Z25, Z22
+	VMULPS      Z31, Z22, Z22
+	VFMADD231PS Z31, Z24, Z22
+	VMOVAPS     Z22, Z31
+	JMP         focusdone31
 
-focusnot8_7:
+focusnot8_31:
 	LEAQ         24(SI), R8
 	VBROADCASTSS (R8), Z0
 	VBROADCASTSS 4(R8), Z1
 	VBROADCASTSS 8(R8), Z2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z23, Z4
+	VPSUBD.BCST consts<>+1248(SB), Z19, Z4
 	VPSRLD      $0x17, Z4, Z3
 	VPSRLD      $0x14, Z4, Z5
 	VPANDD.BCST consts<>+1280(SB), Z4, Z4
@@ -4559,7 +4561,7 @@ focusnot8_7:
 	VADDPS      Z2, Z0, Z0
 	VPSLLD      $0x14, Z4, Z1
 	VPANDD.BCST consts<>+640(SB), Z1, Z1
-	VPADDD      Z1, Z0, Z23
+	VPADDD      Z1, Z0, Z19
 
 	// x or result out of range?
 	VBROADCASTSS consts<>+1664(SB), Z0
@@ -4576,7 +4578,7 @@ focusnot8_7:
 	VBROADCASTSS 8(R8), Z2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z29, Z4
+	VPSUBD.BCST consts<>+1248(SB), Z31, Z4
 	VPSRLD      $0x17, Z4, Z3
 	VPSRLD      $0x14, Z4, Z5
 	VPANDD.BCST consts<>+1280(SB), Z4, Z4
@@ -4634,7 +4636,7 @@ focusnot8_7:
 	VADDPS      Z2, Z0, Z0
 	VPSLLD      $0x14, Z4, Z1
 	VPANDD.BCST consts<>+640(SB), Z1, Z1
-	VPADDD      Z1, Z0, Z29
+	VPADDD      Z1, Z0, Z31
 
 	// x or result out of range?
 	VBROADCASTSS consts<>+1664(SB), Z0
@@ -4665,19 +4667,15 @@ focusnot8_7:
 	VBROADCASTSS consts<>+1920(SB), Z16
 	VBROADCASTSS consts<>+1952(SB), Z17
 	VBROADCASTSS consts<>+1984(SB), Z18
-	VBROADCASTSS consts<>+2016(SB), Z19
-	VBROADCASTSS consts<>+2048(SB), Z20
-	VBROADCASTSS consts<>+2080(SB), Z21
-	VBROADCASTSS consts<>+2112(SB), Z22
 
-focusdone7:
+focusdone31:
 	// loss = (alpha ce) q^gamma
-	VMULPS Z23, Z24, Z23
+	VMULPS Z19, Z20, Z19
 
 	// loss = (alpha ce) q^gamma
-	VMULPS  Z29, Z25, Z24
-	VMOVUPS Z23, (CX)
-	VMOVUPS Z24, 64(CX)
+	VMULPS  Z31, Z21, Z20
+	VMOVUPS Z19, (CX)
+	VMOVUPS Z20, 64(CX)
 
 nextblock:
 	ADDQ $+128, CX
@@ -4695,178 +4693,179 @@ vector:
 	MOVL         $0x0000ffff, R8
 	BZHIL        AX, R8, R8
 	KMOVW        R8, K1
-	VMOVAPS      Z0, Z23
-	VMOVUPS      (DX), K1, Z23
-	VPXORD       Z24, Z24, Z24
-	VMOVUPS      (BX), K1, Z24
-	VBROADCASTSS 20(SI), Z25
+	VMOVAPS      Z0, Z19
+	VMOVUPS      (DX), K1, Z19
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      (BX), K1, Z20
+	VBROADCASTSS 20(SI), Z21
 
 	// any |x| > limit, or NaN?
-	VPANDD   Z4, Z23, Z26
-	VPCMPD   $0x06, Z25, Z26, K2
+	VPANDD   Z4, Z19, Z22
+	VPCMPD   $0x06, Z21, Z22, K2
 	KORTESTW K2, K2
 	JNE      slowvector
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVAPS      Z24, Z25
-	VFNMADD231PS Z24, Z24, Z25
-	VPTESTMD     Z25, Z25, K2
+	VMOVAPS      Z20, Z21
+	VFNMADD231PS Z20, Z20, Z21
+	VPTESTMD     Z21, Z21, K2
 	KORTESTW     K2, K2
 	JNE          othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z1, Z23, Z25
-	VSUBPS Z5, Z25, Z25
+	VPORD  Z1, Z19, Z21
+	VSUBPS Z5, Z21, Z21
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z2, Z26
-	VFMADD231PS Z6, Z25, Z26
-	VSUBPS      Z2, Z26, Z27
+	VMOVAPS     Z2, Z22
+	VFMADD231PS Z6, Z21, Z22
+	VSUBPS      Z2, Z22, Z23
 
 	// r = c - n ln2
-	VFNMADD231PS Z7, Z27, Z25
-	VFNMADD231PS Z8, Z27, Z25
+	VFNMADD231PS Z7, Z23, Z21
+	VFNMADD231PS Z8, Z23, Z21
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z10, Z27
-	VFMADD231PS Z9, Z25, Z27
-	VFMADD213PS Z11, Z25, Z27
-	VFMADD213PS Z12, Z25, Z27
-	VFMADD213PS Z13, Z27, Z25
+	VMOVAPS     Z10, Z23
+	VFMADD231PS Z9, Z21, Z23
+	VFMADD213PS Z11, Z21, Z23
+	VFMADD213PS Z12, Z21, Z23
+	VFMADD213PS Z13, Z23, Z21
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z14, Z26, Z27
-	VPSLLD      $0x15, Z26, Z26
-	VPADDD      Z26, Z27, Z26
-	VFMADD231PS Z25, Z26, Z26
-	VADDPS      Z0, Z26, Z25
-	VDIVPS      Z25, Z0, Z25
-	VMULPS      Z25, Z26, Z27
+	VPERMPS     Z14, Z22, Z23
+	VPSLLD      $0x15, Z22, Z22
+	VPADDD      Z22, Z23, Z22
+	VFMADD231PS Z21, Z22, Z22
+	VADDPS      Z0, Z22, Z21
+	VDIVPS      Z21, Z0, Z21
+	VMULPS      Z21, Z22, Z23
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VPSLLD    $0x02, Z24, Z28
-	VPANDD    Z1, Z28, Z28
-	VPXORD    Z23, Z28, Z23
-	VPMOVD2M  Z23, K2
-	VBLENDMPS Z27, Z25, K2, Z27
+	VPSLLD    $0x02, Z20, Z24
+	VPANDD    Z1, Z24, Z24
+	VPXORD    Z19, Z24, Z19
+	VPMOVD2M  Z19, K2
+	VBLENDMPS Z23, Z21, K2, Z25
 
-	// log1p(v) = v + v (v P(v))
-	VMOVAPS     Z16, Z25
-	VFMADD231PS Z15, Z26, Z25
-	VFMADD213PS Z17, Z26, Z25
-	VFMADD213PS Z18, Z26, Z25
-	VFMADD213PS Z19, Z26, Z25
-	VFMADD213PS Z20, Z26, Z25
-	VFMADD213PS Z21, Z26, Z25
-	VFMADD213PS Z22, Z26, Z25
-	VMULPS      Z25, Z26, Z25
-	VFMADD231PS Z25, Z26, Z26
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS           Z22, Z22, Z21
+	VMOVAPS          Z16, Z23
+	VFMADD231PS      Z15, Z21, Z23
+	VMOVAPS          Z18, Z24
+	VFMADD231PS      Z17, Z21, Z24
+	VFMADD213PS.BCST consts<>+2016(SB), Z21, Z23
+	VFMADD213PS.BCST consts<>+2048(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2080(SB), Z21, Z23
+	VFMADD213PS.BCST consts<>+2112(SB), Z21, Z24
+	VFMADD231PS      Z24, Z22, Z23
+	VFMADD231PS      Z23, Z21, Z22
 
 	// ce = log1p(e) + max(v, 0)
-	VPXORD       Z25, Z25, Z25
-	VMAXPS       Z25, Z23, Z23
-	VADDPS       Z23, Z26, Z23
-	VPSLLD       $0x02, Z24, Z24
-	VBROADCASTSS 12(SI), Z25
-	VBROADCASTSS 16(SI), Z26
-	VPMOVD2M     Z24, K2
-	VBLENDMPS    Z25, Z26, K2, Z24
-	VMULPS       Z23, Z24, Z23
+	VPXORD       Z21, Z21, Z21
+	VMAXPS       Z21, Z19, Z19
+	VADDPS       Z19, Z22, Z19
+	VPSLLD       $0x02, Z20, Z20
+	VBROADCASTSS 12(SI), Z21
+	VBROADCASTSS 16(SI), Z22
+	VPMOVD2M     Z20, K2
+	VBLENDMPS    Z21, Z22, K2, Z20
+	VMULPS       Z19, Z20, Z19
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_8
-	VMULPS Z27, Z27, Z27
-	JMP    focusdone8
+	JGE    focusnot0_32
+	VMULPS Z25, Z25, Z25
+	JMP    focusdone32
 
-focusnot0_8:
+focusnot0_32:
 	CMPQ    DI, $+2
-	JGE     focusnot1_8
-	VMOVAPS Z0, Z27
-	JMP     focusdone8
+	JGE     focusnot1_32
+	VMOVAPS Z0, Z25
+	JMP     focusdone32
 
-focusnot1_8:
+focusnot1_32:
 	CMPQ DI, $+3
-	JGE  focusnot2_8
-	JMP  focusdone8
+	JGE  focusnot2_32
+	JMP  focusdone32
 
-focusnot2_8:
+focusnot2_32:
 	CMPQ    DI, $+4
-	JGE     focusnot3_8
-	VSQRTPS Z27, Z27
-	JMP     focusdone8
+	JGE     focusnot3_32
+	VSQRTPS Z25, Z25
+	JMP     focusdone32
 
-focusnot3_8:
+focusnot3_32:
 	CMPQ         DI, $+5
-	JGE          focusnot4_8
-	VSQRTPS      Z27, Z24
-	VMOVAPS      Z27, Z25
-	VFNMADD231PS Z24, Z24, Z25
-	VMULPS       Z3, Z24, Z26
-	VMULPS       Z26, Z25, Z25
-	VFMADD231PS  Z24, Z27, Z25
-	VMOVAPS      Z25, Z27
-	JMP          focusdone8
+	JGE          focusnot4_32
+	VSQRTPS      Z25, Z20
+	VMOVAPS      Z25, Z21
+	VFNMADD231PS Z20, Z20, Z21
+	VMULPS       Z3, Z20, Z22
+	VMULPS       Z22, Z21, Z21
+	VFMADD231PS  Z20, Z25, Z21
+	VMOVAPS      Z21, Z25
+	JMP          focusdone32
 
-focusnot4_8:
+focusnot4_32:
 	CMPQ         DI, $+6
-	JGE          focusnot5_8
-	VSQRTPS      Z27, Z24
-	VMULPS       Z27, Z27, Z25
-	VMOVAPS      Z25, Z26
-	VFMSUB231PS  Z27, Z27, Z26
-	VMOVAPS      Z27, Z28
-	VFNMADD231PS Z24, Z24, Z28
-	VMULPS       Z28, Z27, Z27
-	VFMADD231PS  Z3, Z27, Z26
-	VMULPS       Z24, Z26, Z27
-	VFMADD231PS  Z24, Z25, Z27
-	JMP          focusdone8
+	JGE          focusnot5_32
+	VSQRTPS      Z25, Z20
+	VMULPS       Z25, Z25, Z21
+	VMOVAPS      Z21, Z22
+	VFMSUB231PS  Z25, Z25, Z22
+	VMOVAPS      Z25, Z23
+	VFNMADD231PS Z20, Z20, Z23
+	VMULPS       Z23, Z25, Z23
+	VFMADD231PS  Z3, Z23, Z22
+	VMULPS       Z20, Z22, Z25
+	VFMADD231PS  Z20, Z21, Z25
+	JMP          focusdone32
 
-focusnot5_8:
+focusnot5_32:
 	CMPQ        DI, $+7
-	JGE         focusnot6_8
-	VMULPS      Z27, Z27, Z24
-	VMOVAPS     Z24, Z25
-	VFMSUB231PS Z27, Z27, Z25
-	VMULPS      Z27, Z25, Z25
-	VFMADD231PS Z27, Z24, Z25
-	VMOVAPS     Z25, Z27
-	JMP         focusdone8
+	JGE         focusnot6_32
+	VMULPS      Z25, Z25, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z25, Z25, Z21
+	VMULPS      Z25, Z21, Z21
+	VFMADD231PS Z25, Z20, Z21
+	VMOVAPS     Z21, Z25
+	JMP         focusdone32
 
-focusnot6_8:
+focusnot6_32:
 	CMPQ        DI, $+8
-	JGE         focusnot7_8
-	VMULPS      Z27, Z27, Z24
-	VFMSUB213PS Z24, Z27, Z27
-	VADDPS      Z24, Z24, Z25
-	VMULPS      Z27, Z25, Z27
-	VFMADD231PS Z24, Z24, Z27
-	JMP         focusdone8
+	JGE         focusnot7_32
+	VMULPS      Z25, Z25, Z20
+	VFMSUB213PS Z20, Z25, Z25
+	VADDPS      Z20, Z20, Z21
+	VMULPS      Z25, Z21, Z25
+	VFMADD231PS Z20, Z20, Z25
+	JMP         focusdone32
 
-focusnot7_8:
+focusnot7_32:
 	CMPQ        DI, $+9
-	JGE         focusnot8_8
-	VMULPS      Z27, Z27, Z24
-	VMOVAPS     Z24, Z25
-	VFMSUB231PS Z27, Z27, Z25
-	VMULPS      Z24, Z24, Z26
-	VADDPS      Z24, Z24, Z28
-	VFMSUB213PS Z26, Z24, Z24
-	VFMADD231PS Z25, Z28, Z24
-	VMULPS      Z27, Z24, Z24
-	VFMADD231PS Z27, Z26, Z24
-	VMOVAPS     Z24, Z27
-	JMP         focusdone8
+	JGE         focusnot8_32
+	VMULPS      Z25, Z25, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z25, Z25, Z21
+	VMULPS      Z20, Z20, Z22
+	VADDPS      Z20, Z20, Z23
+	VFMSUB213PS Z22, Z20, Z20
+	VFMADD231PS Z21, Z23, Z20
+	VMULPS      Z25, Z20, Z20
+	VFMADD231PS Z25, Z22, Z20
+	VMOVAPS     Z20, Z25
+	JMP         focusdone32
 
-focusnot8_8:
+focusnot8_32:
 	LEAQ         24(SI), R8
 	VBROADCASTSS (R8), Z0
 	VBROADCASTSS 4(R8), Z1
 	VBROADCASTSS 8(R8), Z2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z27, Z4
+	VPSUBD.BCST consts<>+1248(SB), Z25, Z4
 	VPSRLD      $0x17, Z4, Z3
 	VPSRLD      $0x14, Z4, Z5
 	VPANDD.BCST consts<>+1280(SB), Z4, Z4
@@ -4924,7 +4923,7 @@ focusnot8_8:
 	VADDPS      Z2, Z0, Z0
 	VPSLLD      $0x14, Z4, Z1
 	VPANDD.BCST consts<>+640(SB), Z1, Z1
-	VPADDD      Z1, Z0, Z27
+	VPADDD      Z1, Z0, Z25
 
 	// x or result out of range?
 	VBROADCASTSS consts<>+1664(SB), Z0
@@ -4955,15 +4954,11 @@ focusnot8_8:
 	VBROADCASTSS consts<>+1920(SB), Z16
 	VBROADCASTSS consts<>+1952(SB), Z17
 	VBROADCASTSS consts<>+1984(SB), Z18
-	VBROADCASTSS consts<>+2016(SB), Z19
-	VBROADCASTSS consts<>+2048(SB), Z20
-	VBROADCASTSS consts<>+2080(SB), Z21
-	VBROADCASTSS consts<>+2112(SB), Z22
 
-focusdone8:
+focusdone32:
 	// loss = (alpha ce) q^gamma
-	VMULPS  Z27, Z23, Z23
-	VMOVUPS Z23, K1, (CX)
+	VMULPS  Z25, Z19, Z19
+	VMOVUPS Z19, K1, (CX)
 
 nextvector:
 	ADDQ $+64, CX
@@ -5035,46 +5030,47 @@ otherblock:
 	VADDPS.BCST  consts<>+384(SB), Z6, Z5
 	VADDPS.BCST  consts<>+384(SB), Z7, Z8
 	VDIVPS       Z5, Z2, Z5
-	VDIVPS       Z8, Z2, Z10
+	VDIVPS       Z8, Z2, Z11
 	VMULPS       Z5, Z6, Z2
-	VMULPS       Z10, Z7, Z11
+	VMULPS       Z11, Z7, Z12
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Z8
-	VBROADCASTSS consts<>+1920(SB), Z12
-	VMOVAPS      Z8, Z9
-	VFMADD213PS  Z12, Z6, Z9
-	VFMADD231PS  Z8, Z7, Z12
-	VBROADCASTSS consts<>+1952(SB), Z8
-	VFMADD213PS  Z8, Z6, Z9
-	VFMADD231PS  Z12, Z7, Z8
-	VBROADCASTSS consts<>+1984(SB), Z12
-	VFMADD213PS  Z12, Z6, Z9
-	VFMADD231PS  Z8, Z7, Z12
-	VBROADCASTSS consts<>+2016(SB), Z8
-	VFMADD213PS  Z8, Z6, Z9
-	VFMADD231PS  Z12, Z7, Z8
-	VBROADCASTSS consts<>+2048(SB), Z12
-	VFMADD213PS  Z12, Z6, Z9
-	VFMADD231PS  Z8, Z7, Z12
-	VBROADCASTSS consts<>+2080(SB), Z8
-	VFMADD213PS  Z8, Z6, Z9
-	VFMADD231PS  Z12, Z7, Z8
-	VBROADCASTSS consts<>+2112(SB), Z12
-	VFMADD213PS  Z12, Z6, Z9
-	VFMADD231PS  Z8, Z7, Z12
-	VMULPS       Z9, Z6, Z8
-	VMULPS       Z12, Z7, Z9
-	VFMADD231PS  Z8, Z6, Z6
-	VFMADD231PS  Z9, Z7, Z7
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS       Z6, Z6, Z8
+	VMULPS       Z7, Z7, Z13
+	VBROADCASTSS consts<>+1888(SB), Z9
+	VBROADCASTSS consts<>+1920(SB), Z14
+	VMOVAPS      Z9, Z10
+	VFMADD213PS  Z14, Z8, Z10
+	VFMADD231PS  Z9, Z13, Z14
+	VBROADCASTSS consts<>+1952(SB), Z9
+	VBROADCASTSS consts<>+1984(SB), Z16
+	VMOVAPS      Z9, Z15
+	VFMADD213PS  Z16, Z8, Z15
+	VFMADD231PS  Z9, Z13, Z16
+	VBROADCASTSS consts<>+2016(SB), Z9
+	VFMADD213PS  Z9, Z8, Z10
+	VFMADD231PS  Z14, Z13, Z9
+	VBROADCASTSS consts<>+2048(SB), Z14
+	VFMADD213PS  Z14, Z8, Z15
+	VFMADD231PS  Z16, Z13, Z14
+	VBROADCASTSS consts<>+2080(SB), Z16
+	VFMADD213PS  Z16, Z8, Z10
+	VFMADD231PS  Z9, Z13, Z16
+	VBROADCASTSS consts<>+2112(SB), Z9
+	VFMADD213PS  Z9, Z8, Z15
+	VFMADD231PS  Z14, Z13, Z9
+	VFMADD231PS  Z15, Z6, Z10
+	VFMADD231PS  Z9, Z7, Z16
+	VFMADD231PS  Z10, Z8, Z6
+	VFMADD231PS  Z16, Z13, Z7
 	VPMOVD2M     Z0, K1
 	VPMOVD2M     Z3, K2
 	VBLENDMPS    Z2, Z5, K1, Z8
-	VBLENDMPS    Z11, Z10, K2, Z9
+	VBLENDMPS    Z12, Z11, K2, Z9
 	VPMOVD2M     Z0, K1
 	VPMOVD2M     Z3, K2
 	VBLENDMPS    Z5, Z2, K1, Z2
-	VBLENDMPS    Z10, Z11, K2, Z11
+	VBLENDMPS    Z11, Z12, K2, Z11
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
 	VBROADCASTSS consts<>+384(SB), Z5
@@ -5105,33 +5101,33 @@ otherblock:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_9
+	JGE    focusnot0_33
 	VMULPS Z0, Z0, Z0
 	VMULPS Z2, Z2, Z2
-	JMP    focusdone9
+	JMP    focusdone33
 
-focusnot0_9:
+focusnot0_33:
 	CMPQ         DI, $+2
-	JGE          focusnot1_9
+	JGE          focusnot1_33
 	VBROADCASTSS consts<>+384(SB), Z0
 	VBROADCASTSS consts<>+384(SB), Z2
-	JMP          focusdone9
+	JMP          focusdone33
 
-focusnot1_9:
+focusnot1_33:
 	CMPQ DI, $+3
-	JGE  focusnot2_9
-	JMP  focusdone9
+	JGE  focusnot2_33
+	JMP  focusdone33
 
-focusnot2_9:
+focusnot2_33:
 	CMPQ    DI, $+4
-	JGE     focusnot3_9
+	JGE     focusnot3_33
 	VSQRTPS Z0, Z0
 	VSQRTPS Z2, Z2
-	JMP     focusdone9
+	JMP     focusdone33
 
-focusnot3_9:
+focusnot3_33:
 	CMPQ         DI, $+5
-	JGE          focusnot4_9
+	JGE          focusnot4_33
 	VSQRTPS      Z0, Z4
 	VMOVAPS      Z0, Z5
 	VFNMADD231PS Z4, Z4, Z5
@@ -5146,11 +5142,11 @@ focusnot3_9:
 	VMULPS       Z6, Z5, Z5
 	VFMADD231PS  Z4, Z2, Z5
 	VMOVAPS      Z5, Z2
-	JMP          focusdone9
+	JMP          focusdone33
 
-focusnot4_9:
+focusnot4_33:
 	CMPQ             DI, $+6
-	JGE              focusnot5_9
+	JGE              focusnot5_33
 	VSQRTPS          Z0, Z4
 	VMULPS           Z0, Z0, Z5
 	VMOVAPS          Z5, Z6
@@ -5171,11 +5167,11 @@ focusnot4_9:
 	VFMADD231PS.BCST consts<>+2144(SB), Z2, Z6
 	VMULPS           Z4, Z6, Z2
 	VFMADD231PS      Z4, Z5, Z2
-	JMP              focusdone9
+	JMP              focusdone33
 
-focusnot5_9:
+focusnot5_33:
 	CMPQ        DI, $+7
-	JGE         focusnot6_9
+	JGE         focusnot6_33
 	VMULPS      Z0, Z0, Z4
 	VMOVAPS     Z4, Z5
 	VFMSUB231PS Z0, Z0, Z5
@@ -5188,11 +5184,11 @@ focusnot5_9:
 	VMULPS      Z2, Z5, Z5
 	VFMADD231PS Z2, Z4, Z5
 	VMOVAPS     Z5, Z2
-	JMP         focusdone9
+	JMP         focusdone33
 
-focusnot6_9:
+focusnot6_33:
 	CMPQ        DI, $+8
-	JGE         focusnot7_9
+	JGE         focusnot7_33
 	VMULPS      Z0, Z0, Z4
 	VFMSUB213PS Z4, Z0, Z0
 	VADDPS      Z4, Z4, Z5
@@ -5203,11 +5199,11 @@ focusnot6_9:
 	VADDPS      Z4, Z4, Z5
 	VMULPS      Z2, Z5, Z2
 	VFMADD231PS Z4, Z4, Z2
-	JMP         focusdone9
+	JMP         focusdone33
 
-focusnot7_9:
+focusnot7_33:
 	CMPQ        DI, $+9
-	JGE         focusnot8_9
+	JGE         focusnot8_33
 	VMULPS      Z0, Z0, Z4
 	VMOVAPS     Z4, Z5
 	VFMSUB231PS Z0, Z0, Z5
@@ -5228,9 +5224,9 @@ focusnot7_9:
 	VMULPS      Z2, Z4, Z4
 	VFMADD231PS Z2, Z6, Z4
 	VMOVAPS     Z4, Z2
-	JMP         focusdone9
+	JMP         focusdone33
 
-focusnot8_9:
+focusnot8_33:
 	LEAQ         24(SI), R8
 	VBROADCASTSS (R8), Z4
 	VBROADCASTSS 4(R8), Z5
@@ -5383,7 +5379,7 @@ focusnot8_9:
 	KORTESTW     K1, K1
 	JNE          slowblock
 
-focusdone9:
+focusdone33:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z0, Z1, Z0
 
@@ -5410,15 +5406,11 @@ focusdone9:
 	VBROADCASTSS consts<>+1920(SB), Z16
 	VBROADCASTSS consts<>+1952(SB), Z17
 	VBROADCASTSS consts<>+1984(SB), Z18
-	VBROADCASTSS consts<>+2016(SB), Z19
-	VBROADCASTSS consts<>+2048(SB), Z20
-	VBROADCASTSS consts<>+2080(SB), Z21
-	VBROADCASTSS consts<>+2112(SB), Z22
 	JMP          nextblock
 
 othervector:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD.BCST  consts<>+1184(SB), Z23, Z0
+	VPORD.BCST  consts<>+1184(SB), Z19, Z0
 	VSUBPS.BCST consts<>+64(SB), Z0, Z0
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -5447,65 +5439,66 @@ othervector:
 	VDIVPS       Z2, Z0, Z0
 	VMULPS       Z0, Z1, Z2
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z3
-	VFMADD213PS.BCST consts<>+1920(SB), Z1, Z3
-	VFMADD213PS.BCST consts<>+1952(SB), Z1, Z3
-	VFMADD213PS.BCST consts<>+1984(SB), Z1, Z3
-	VFMADD213PS.BCST consts<>+2016(SB), Z1, Z3
-	VFMADD213PS.BCST consts<>+2048(SB), Z1, Z3
-	VFMADD213PS.BCST consts<>+2080(SB), Z1, Z3
-	VFMADD213PS.BCST consts<>+2112(SB), Z1, Z3
-	VMULPS           Z3, Z1, Z3
-	VFMADD231PS      Z3, Z1, Z1
-	VPMOVD2M         Z23, K2
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS           Z1, Z1, Z3
+	VBROADCASTSS     consts<>+1888(SB), Z4
+	VFMADD213PS.BCST consts<>+1920(SB), Z3, Z4
+	VBROADCASTSS     consts<>+1952(SB), Z5
+	VFMADD213PS.BCST consts<>+1984(SB), Z3, Z5
+	VFMADD213PS.BCST consts<>+2016(SB), Z3, Z4
+	VFMADD213PS.BCST consts<>+2048(SB), Z3, Z5
+	VFMADD213PS.BCST consts<>+2080(SB), Z3, Z4
+	VFMADD213PS.BCST consts<>+2112(SB), Z3, Z5
+	VFMADD231PS      Z5, Z1, Z4
+	VFMADD231PS      Z4, Z3, Z1
+	VPMOVD2M         Z19, K2
 	VBLENDMPS        Z2, Z0, K2, Z3
-	VPMOVD2M         Z23, K2
+	VPMOVD2M         Z19, K2
 	VBLENDMPS        Z0, Z2, K2, Z0
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
 	VBROADCASTSS consts<>+384(SB), Z2
-	VSUBPS       Z24, Z2, Z2
-	VPMOVD2M     Z23, K2
-	VBLENDMPS    Z24, Z2, K2, Z4
-	VPANDD.BCST  consts<>+32(SB), Z23, Z5
+	VSUBPS       Z20, Z2, Z2
+	VPMOVD2M     Z19, K2
+	VBLENDMPS    Z20, Z2, K2, Z4
+	VPANDD.BCST  consts<>+32(SB), Z19, Z5
 	VFMADD231PS  Z5, Z4, Z1
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z24, Z0, Z0
+	VMULPS       Z20, Z0, Z0
 	VFMADD231PS  Z2, Z3, Z0
 	VBROADCASTSS 12(SI), Z3
 	VBROADCASTSS 16(SI), Z4
 	VMULPS       Z2, Z4, Z2
-	VFMADD231PS  Z24, Z3, Z2
+	VFMADD231PS  Z20, Z3, Z2
 	VMULPS       Z1, Z2, Z1
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_10
+	JGE    focusnot0_34
 	VMULPS Z0, Z0, Z0
-	JMP    focusdone10
+	JMP    focusdone34
 
-focusnot0_10:
+focusnot0_34:
 	CMPQ         DI, $+2
-	JGE          focusnot1_10
+	JGE          focusnot1_34
 	VBROADCASTSS consts<>+384(SB), Z0
-	JMP          focusdone10
+	JMP          focusdone34
 
-focusnot1_10:
+focusnot1_34:
 	CMPQ DI, $+3
-	JGE  focusnot2_10
-	JMP  focusdone10
+	JGE  focusnot2_34
+	JMP  focusdone34
 
-focusnot2_10:
+focusnot2_34:
 	CMPQ    DI, $+4
-	JGE     focusnot3_10
+	JGE     focusnot3_34
 	VSQRTPS Z0, Z0
-	JMP     focusdone10
+	JMP     focusdone34
 
-focusnot3_10:
+focusnot3_34:
 	CMPQ         DI, $+5
-	JGE          focusnot4_10
+	JGE          focusnot4_34
 	VSQRTPS      Z0, Z2
 	VMOVAPS      Z0, Z3
 	VFNMADD231PS Z2, Z2, Z3
@@ -5513,11 +5506,11 @@ focusnot3_10:
 	VMULPS       Z4, Z3, Z3
 	VFMADD231PS  Z2, Z0, Z3
 	VMOVAPS      Z3, Z0
-	JMP          focusdone10
+	JMP          focusdone34
 
-focusnot4_10:
+focusnot4_34:
 	CMPQ             DI, $+6
-	JGE              focusnot5_10
+	JGE              focusnot5_34
 	VSQRTPS          Z0, Z2
 	VMULPS           Z0, Z0, Z3
 	VMOVAPS          Z3, Z4
@@ -5528,32 +5521,32 @@ focusnot4_10:
 	VFMADD231PS.BCST consts<>+2144(SB), Z0, Z4
 	VMULPS           Z2, Z4, Z0
 	VFMADD231PS      Z2, Z3, Z0
-	JMP              focusdone10
+	JMP              focusdone34
 
-focusnot5_10:
+focusnot5_34:
 	CMPQ        DI, $+7
-	JGE         focusnot6_10
+	JGE         focusnot6_34
 	VMULPS      Z0, Z0, Z2
 	VMOVAPS     Z2, Z3
 	VFMSUB231PS Z0, Z0, Z3
 	VMULPS      Z0, Z3, Z3
 	VFMADD231PS Z0, Z2, Z3
 	VMOVAPS     Z3, Z0
-	JMP         focusdone10
+	JMP         focusdone34
 
-focusnot6_10:
+focusnot6_34:
 	CMPQ        DI, $+8
-	JGE         focusnot7_10
+	JGE         focusnot7_34
 	VMULPS      Z0, Z0, Z2
 	VFMSUB213PS Z2, Z0, Z0
 	VADDPS      Z2, Z2, Z3
 	VMULPS      Z0, Z3, Z0
 	VFMADD231PS Z2, Z2, Z0
-	JMP         focusdone10
+	JMP         focusdone34
 
-focusnot7_10:
+focusnot7_34:
 	CMPQ        DI, $+9
-	JGE         focusnot8_10
+	JGE         focusnot8_34
 	VMULPS      Z0, Z0, Z2
 	VMOVAPS     Z2, Z3
 	VFMSUB231PS Z0, Z0, Z3
@@ -5564,9 +5557,9 @@ focusnot7_10:
 	VMULPS      Z0, Z2, Z2
 	VFMADD231PS Z0, Z4, Z2
 	VMOVAPS     Z2, Z0
-	JMP         focusdone10
+	JMP         focusdone34
 
-focusnot8_10:
+focusnot8_34:
 	LEAQ         24(SI), R8
 	VBROADCASTSS (R8), Z2
 	VBROADCASTSS 4(R8), Z3
@@ -5644,7 +5637,7 @@ focusnot8_10:
 	KORTESTW     K2, K2
 	JNE          slowvector
 
-focusdone10:
+focusdone34:
 	// loss = (alpha ce) q^gamma
 	VMULPS       Z0, Z1, Z0
 	VMOVUPS      Z0, K1, (CX)
@@ -5667,10 +5660,6 @@ focusdone10:
 	VBROADCASTSS consts<>+1920(SB), Z16
 	VBROADCASTSS consts<>+1952(SB), Z17
 	VBROADCASTSS consts<>+1984(SB), Z18
-	VBROADCASTSS consts<>+2016(SB), Z19
-	VBROADCASTSS consts<>+2048(SB), Z20
-	VBROADCASTSS consts<>+2080(SB), Z21
-	VBROADCASTSS consts<>+2112(SB), Z22
 	JMP          nextvector
 
 slowblock:
@@ -5732,17 +5721,18 @@ slow:
 	VMULPS       Z4, Z3, Z5
 	VBLENDMPS    Z2, Z5, K1, Z5
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z6
-	VFMADD213PS.BCST consts<>+1920(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+1952(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+1984(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2016(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2048(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2080(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2112(SB), Z3, Z6
-	VMULPS           Z6, Z3, Z6
-	VFMADD231PS      Z6, Z3, Z3
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS           Z3, Z3, Z6
+	VBROADCASTSS     consts<>+1888(SB), Z7
+	VFMADD213PS.BCST consts<>+1920(SB), Z6, Z7
+	VBROADCASTSS     consts<>+1952(SB), Z8
+	VFMADD213PS.BCST consts<>+1984(SB), Z6, Z8
+	VFMADD213PS.BCST consts<>+2016(SB), Z6, Z7
+	VFMADD213PS.BCST consts<>+2048(SB), Z6, Z8
+	VFMADD213PS.BCST consts<>+2080(SB), Z6, Z7
+	VFMADD213PS.BCST consts<>+2112(SB), Z6, Z8
+	VFMADD231PS      Z8, Z3, Z7
+	VFMADD231PS      Z7, Z6, Z3
 	VBLENDMPS        Z2, Z3, K1, Z2
 	VPMOVD2M         Z0, K1
 	VBLENDMPS        Z5, Z4, K1, Z3
@@ -5771,30 +5761,30 @@ slow:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_11
+	JGE    focusnot0_35
 	VMULPS Z0, Z0, Z0
-	JMP    focusdone11
+	JMP    focusdone35
 
-focusnot0_11:
+focusnot0_35:
 	CMPQ         DI, $+2
-	JGE          focusnot1_11
+	JGE          focusnot1_35
 	VBROADCASTSS consts<>+384(SB), Z0
-	JMP          focusdone11
+	JMP          focusdone35
 
-focusnot1_11:
+focusnot1_35:
 	CMPQ DI, $+3
-	JGE  focusnot2_11
-	JMP  focusdone11
+	JGE  focusnot2_35
+	JMP  focusdone35
 
-focusnot2_11:
+focusnot2_35:
 	CMPQ    DI, $+4
-	JGE     focusnot3_11
+	JGE     focusnot3_35
 	VSQRTPS Z0, Z0
-	JMP     focusdone11
+	JMP     focusdone35
 
-focusnot3_11:
+focusnot3_35:
 	CMPQ         DI, $+5
-	JGE          focusnot4_11
+	JGE          focusnot4_35
 	VSQRTPS      Z0, Z2
 	VMOVAPS      Z0, Z3
 	VFNMADD231PS Z2, Z2, Z3
@@ -5802,11 +5792,11 @@ focusnot3_11:
 	VMULPS       Z4, Z3, Z3
 	VFMADD231PS  Z2, Z0, Z3
 	VMOVAPS      Z3, Z0
-	JMP          focusdone11
+	JMP          focusdone35
 
-focusnot4_11:
+focusnot4_35:
 	CMPQ             DI, $+6
-	JGE              focusnot5_11
+	JGE              focusnot5_35
 	VSQRTPS          Z0, Z2
 	VMULPS           Z0, Z0, Z3
 	VMOVAPS          Z3, Z4
@@ -5817,32 +5807,32 @@ focusnot4_11:
 	VFMADD231PS.BCST consts<>+2144(SB), Z0, Z4
 	VMULPS           Z2, Z4, Z0
 	VFMADD231PS      Z2, Z3, Z0
-	JMP              focusdone11
+	JMP              focusdone35
 
-focusnot5_11:
+focusnot5_35:
 	CMPQ        DI, $+7
-	JGE         focusnot6_11
+	JGE         focusnot6_35
 	VMULPS      Z0, Z0, Z2
 	VMOVAPS     Z2, Z3
 	VFMSUB231PS Z0, Z0, Z3
 	VMULPS      Z0, Z3, Z3
 	VFMADD231PS Z0, Z2, Z3
 	VMOVAPS     Z3, Z0
-	JMP         focusdone11
+	JMP         focusdone35
 
-focusnot6_11:
+focusnot6_35:
 	CMPQ        DI, $+8
-	JGE         focusnot7_11
+	JGE         focusnot7_35
 	VMULPS      Z0, Z0, Z2
 	VFMSUB213PS Z2, Z0, Z0
 	VADDPS      Z2, Z2, Z3
 	VMULPS      Z0, Z3, Z0
 	VFMADD231PS Z2, Z2, Z0
-	JMP         focusdone11
+	JMP         focusdone35
 
-focusnot7_11:
+focusnot7_35:
 	CMPQ        DI, $+9
-	JGE         focusnot8_11
+	JGE         focusnot8_35
 	VMULPS      Z0, Z0, Z2
 	VMOVAPS     Z2, Z3
 	VFMSUB231PS Z0, Z0, Z3
@@ -5853,9 +5843,9 @@ focusnot7_11:
 	VMULPS      Z0, Z2, Z2
 	VFMADD231PS Z0, Z4, Z2
 	VMOVAPS     Z2, Z0
-	JMP         focusdone11
+	JMP         focusdone35
 
-focusnot8_11:
+focusnot8_35:
 	LEAQ         24(SI), R9
 	VBROADCASTSS (R9), Z2
 	VBROADCASTSS 4(R9), Z3
@@ -5983,7 +5973,7 @@ focusnot8_11:
 	KORW           K1, K2, K1
 	VBLENDMPS.BCST consts<>+608(SB), Z2, K1, Z0
 
-focusdone11:
+focusdone35:
 	// loss = (alpha ce) q^gamma
 	VMULPS       Z0, Z1, Z0
 	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z1, K1
@@ -6016,10 +6006,6 @@ focusdone11:
 	VBROADCASTSS consts<>+1920(SB), Z16
 	VBROADCASTSS consts<>+1952(SB), Z17
 	VBROADCASTSS consts<>+1984(SB), Z18
-	VBROADCASTSS consts<>+2016(SB), Z19
-	VBROADCASTSS consts<>+2048(SB), Z20
-	VBROADCASTSS consts<>+2080(SB), Z21
-	VBROADCASTSS consts<>+2112(SB), Z22
 	JMP          loop
 
 slowvector:
@@ -6083,17 +6069,18 @@ slowvector:
 	VMULPS       Z4, Z3, Z5
 	VBLENDMPS    Z2, Z5, K2, Z5
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z6
-	VFMADD213PS.BCST consts<>+1920(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+1952(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+1984(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2016(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2048(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2080(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2112(SB), Z3, Z6
-	VMULPS           Z6, Z3, Z6
-	VFMADD231PS      Z6, Z3, Z3
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS           Z3, Z3, Z6
+	VBROADCASTSS     consts<>+1888(SB), Z7
+	VFMADD213PS.BCST consts<>+1920(SB), Z6, Z7
+	VBROADCASTSS     consts<>+1952(SB), Z8
+	VFMADD213PS.BCST consts<>+1984(SB), Z6, Z8
+	VFMADD213PS.BCST consts<>+2016(SB), Z6, Z7
+	VFMADD213PS.BCST consts<>+2048(SB), Z6, Z8
+	VFMADD213PS.BCST consts<>+2080(SB), Z6, Z7
+	VFMADD213PS.BCST consts<>+2112(SB), Z6, Z8
+	VFMADD231PS      Z8, Z3, Z7
+	VFMADD231PS      Z7, Z6, Z3
 	VBLENDMPS        Z2, Z3, K2, Z2
 	VPMOVD2M         Z0, K2
 	VBLENDMPS        Z5, Z4, K2, Z3
@@ -6122,30 +6109,30 @@ slowvector:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_12
+	JGE    focusnot0_36
 	VMULPS Z0, Z0, Z0
-	JMP    focusdone12
+	JMP    focusdone36
 
-focusnot0_12:
+focusnot0_36:
 	CMPQ         DI, $+2
-	JGE          focusnot1_12
+	JGE          focusnot1_36
 	VBROADCASTSS consts<>+384(SB), Z0
-	JMP          focusdone12
+	JMP          focusdone36
 
-focusnot1_12:
+focusnot1_36:
 	CMPQ DI, $+3
-	JGE  focusnot2_12
-	JMP  focusdone12
+	JGE  focusnot2_36
+	JMP  focusdone36
 
-focusnot2_12:
+focusnot2_36:
 	CMPQ    DI, $+4
-	JGE     focusnot3_12
+	JGE     focusnot3_36
 	VSQRTPS Z0, Z0
-	JMP     focusdone12
+	JMP     focusdone36
 
-focusnot3_12:
+focusnot3_36:
 	CMPQ         DI, $+5
-	JGE          focusnot4_12
+	JGE          focusnot4_36
 	VSQRTPS      Z0, Z2
 	VMOVAPS      Z0, Z3
 	VFNMADD231PS Z2, Z2, Z3
@@ -6153,11 +6140,11 @@ focusnot3_12:
 	VMULPS       Z4, Z3, Z3
 	VFMADD231PS  Z2, Z0, Z3
 	VMOVAPS      Z3, Z0
-	JMP          focusdone12
+	JMP          focusdone36
 
-focusnot4_12:
+focusnot4_36:
 	CMPQ             DI, $+6
-	JGE              focusnot5_12
+	JGE              focusnot5_36
 	VSQRTPS          Z0, Z2
 	VMULPS           Z0, Z0, Z3
 	VMOVAPS          Z3, Z4
@@ -6168,32 +6155,32 @@ focusnot4_12:
 	VFMADD231PS.BCST consts<>+2144(SB), Z0, Z4
 	VMULPS           Z2, Z4, Z0
 	VFMADD231PS      Z2, Z3, Z0
-	JMP              focusdone12
+	JMP              focusdone36
 
-focusnot5_12:
+focusnot5_36:
 	CMPQ        DI, $+7
-	JGE         focusnot6_12
+	JGE         focusnot6_36
 	VMULPS      Z0, Z0, Z2
 	VMOVAPS     Z2, Z3
 	VFMSUB231PS Z0, Z0, Z3
 	VMULPS      Z0, Z3, Z3
 	VFMADD231PS Z0, Z2, Z3
 	VMOVAPS     Z3, Z0
-	JMP         focusdone12
+	JMP         focusdone36
 
-focusnot6_12:
+focusnot6_36:
 	CMPQ        DI, $+8
-	JGE         focusnot7_12
+	JGE         focusnot7_36
 	VMULPS      Z0, Z0, Z2
 	VFMSUB213PS Z2, Z0, Z0
 	VADDPS      Z2, Z2, Z3
 	VMULPS      Z0, Z3, Z0
 	VFMADD231PS Z2, Z2, Z0
-	JMP         focusdone12
+	JMP         focusdone36
 
-focusnot7_12:
+focusnot7_36:
 	CMPQ        DI, $+9
-	JGE         focusnot8_12
+	JGE         focusnot8_36
 	VMULPS      Z0, Z0, Z2
 	VMOVAPS     Z2, Z3
 	VFMSUB231PS Z0, Z0, Z3
@@ -6204,9 +6191,9 @@ focusnot7_12:
 	VMULPS      Z0, Z2, Z2
 	VFMADD231PS Z0, Z4, Z2
 	VMOVAPS     Z2, Z0
-	JMP         focusdone12
+	JMP         focusdone36
 
-focusnot8_12:
+focusnot8_36:
 	LEAQ         24(SI), R8
 	VBROADCASTSS (R8), Z2
 	VBROADCASTSS 4(R8), Z3
@@ -6334,7 +6321,7 @@ focusnot8_12:
 	KORW           K2, K3, K2
 	VBLENDMPS.BCST consts<>+608(SB), Z2, K2, Z0
 
-focusdone12:
+focusdone36:
 	// loss = (alpha ce) q^gamma
 	VMULPS       Z0, Z1, Z0
 	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z1, K2
@@ -6360,305 +6347,383 @@ focusdone12:
 	VBROADCASTSS consts<>+1920(SB), Z16
 	VBROADCASTSS consts<>+1952(SB), Z17
 	VBROADCASTSS consts<>+1984(SB), Z18
-	VBROADCASTSS consts<>+2016(SB), Z19
-	VBROADCASTSS consts<>+2048(SB), Z20
-	VBROADCASTSS consts<>+2080(SB), Z21
-	VBROADCASTSS consts<>+2112(SB), Z22
 	JMP          nextvector
 
 // func sigmoidLossAVX2(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·sigmoidLossAVX2(SB), NOSPLIT, $96-40
-	VBROADCASTSS consts<>+384(SB), Y0
-	VMOVUPS      exp_one<>+0(SB), Y1
-	VBROADCASTSS consts<>+1184(SB), Y2
-	VBROADCASTSS consts<>+128(SB), Y3
-	VBROADCASTSS consts<>+2144(SB), Y4
-	VBROADCASTSS consts<>+32(SB), Y5
-	VBROADCASTSS consts<>+64(SB), Y6
-	MOVQ         n+24(FP), AX
-	MOVQ         losses+0(FP), CX
-	MOVQ         logits+8(FP), DX
-	MOVQ         targets+16(FP), BX
-	MOVQ         p+32(FP), SI
-	MOVQ         (SI), DI
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+1184(SB), Y2
+	MOVQ    n+24(FP), AX
+	MOVQ    losses+0(FP), CX
+	MOVQ    logits+8(FP), DX
+	MOVQ    targets+16(FP), BX
+	MOVQ    p+32(FP), SI
+	MOVQ    (SI), DI
 
 loop:
 	CMPQ AX, $+16
 	JLT  rest
 
 block:
-	VBROADCASTSS 20(SI), Y7
+	VBROADCASTSS 20(SI), Y3
 
 	// any |x| > limit, or NaN?
-	VPAND     (DX), Y5, Y8
-	VPAND     32(DX), Y5, Y9
-	VPMAXSD   Y9, Y8, Y8
-	VPCMPGTD  Y7, Y8, Y7
-	VMOVMSKPS Y7, R8
+	VMOVUPS   (DX), Y4
+	VPAND     consts<>+32(SB), Y4, Y4
+	VMOVUPS   32(DX), Y5
+	VPAND     consts<>+32(SB), Y5, Y5
+	VPMAXSD   Y5, Y4, Y4
+	VPCMPGTD  Y3, Y4, Y3
+	VMOVMSKPS Y3, R8
 	TESTL     R8, R8
 	JNE       slowblock
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVUPS      (BX), Y7
-	VFNMADD231PS Y7, Y7, Y7
-	VMOVUPS      32(BX), Y8
-	VFNMADD231PS Y8, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPTEST       Y7, Y7
+	VMOVUPS      (BX), Y3
+	VFNMADD231PS Y3, Y3, Y3
+	VMOVUPS      32(BX), Y4
+	VFNMADD231PS Y4, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VPTEST       Y3, Y3
 	JNE          otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   (DX), Y2, Y7
-	VPOR   32(DX), Y2, Y8
-	VSUBPS Y6, Y7, Y7
-	VSUBPS Y6, Y8, Y10
+	VPOR    (DX), Y2, Y3
+	VPOR    32(DX), Y2, Y4
+	VMOVUPS consts<>+64(SB), Y5
+	VSUBPS  Y5, Y3, Y3
+	VSUBPS  Y5, Y4, Y6
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y12
-	VMOVAPS      Y3, Y8
-	VFMADD231PS  Y12, Y7, Y8
-	VFMADD213PS  Y3, Y10, Y12
-	VSUBPS       Y3, Y8, Y9
-	VSUBPS       Y3, Y12, Y11
+	VMOVUPS     consts<>+96(SB), Y4
+	VMOVUPS     consts<>+128(SB), Y7
+	VMOVAPS     Y4, Y5
+	VFMADD213PS Y7, Y3, Y5
+	VFMADD231PS Y4, Y6, Y7
+	VMOVUPS     consts<>+128(SB), Y8
+	VSUBPS      Y8, Y5, Y4
+	VSUBPS      Y8, Y7, Y8
 
 	// r = c - n ln2
-	VBROADCASTSS consts<>+160(SB), Y13
-	VFNMADD231PS Y13, Y9, Y7
-	VFNMADD231PS Y13, Y11, Y10
-	VBROADCASTSS consts<>+192(SB), Y13
-	VFNMADD231PS Y13, Y9, Y7
-	VFNMADD231PS Y13, Y11, Y10
+	VMOVUPS      consts<>+160(SB), Y9
+	VFNMADD231PS Y9, Y4, Y3
+	VFNMADD231PS Y9, Y8, Y6
+	VMOVUPS      consts<>+192(SB), Y9
+	VFNMADD231PS Y9, Y4, Y3
+	VFNMADD231PS Y9, Y8, Y6
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y9
-	VBROADCASTSS consts<>+256(SB), Y13
-	VMOVAPS      Y9, Y11
-	VFMADD213PS  Y13, Y7, Y11
-	VFMADD231PS  Y9, Y10, Y13
-	VBROADCASTSS consts<>+288(SB), Y9
-	VFMADD213PS  Y9, Y7, Y11
-	VFMADD231PS  Y13, Y10, Y9
-	VBROADCASTSS consts<>+320(SB), Y13
-	VFMADD213PS  Y13, Y7, Y11
-	VFMADD231PS  Y9, Y10, Y13
-	VBROADCASTSS consts<>+352(SB), Y9
-	VFMADD213PS  Y9, Y11, Y7
-	VFMADD231PS  Y13, Y10, Y9
+	VMOVUPS     consts<>+224(SB), Y4
+	VMOVUPS     consts<>+256(SB), Y9
+	VMOVAPS     Y4, Y8
+	VFMADD213PS Y9, Y3, Y8
+	VFMADD231PS Y4, Y6, Y9
+	VMOVUPS     consts<>+288(SB), Y4
+	VFMADD213PS Y4, Y3, Y8
+	VFMADD231PS Y9, Y6, Y4
+	VMOVUPS     consts<>+320(SB), Y9
+	VFMADD213PS Y9, Y3, Y8
+	VFMADD231PS Y4, Y6, Y9
+	VMOVUPS     consts<>+352(SB), Y4
+	VFMADD213PS Y4, Y8, Y3
+	VFMADD231PS Y9, Y6, Y4
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y1, Y10
-	VPERMILPS   Y12, Y1, Y11
-	VPSLLD      $0x15, Y8, Y8
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y8, Y10, Y8
-	VPADDD      Y12, Y11, Y10
-	VFMADD231PS Y7, Y8, Y8
-	VFMADD231PS Y9, Y10, Y10
-	VADDPS      Y0, Y8, Y7
-	VADDPS      Y0, Y10, Y9
-	VDIVPS      Y7, Y0, Y7
-	VDIVPS      Y9, Y0, Y12
-	VMULPS      Y7, Y8, Y9
-	VMULPS      Y12, Y10, Y13
+	VPERMILPS   Y5, Y1, Y6
+	VPERMILPS   Y7, Y1, Y8
+	VPSLLD      $0x15, Y5, Y5
+	VPSLLD      $0x15, Y7, Y7
+	VPADDD      Y5, Y6, Y5
+	VPADDD      Y7, Y8, Y6
+	VFMADD231PS Y3, Y5, Y5
+	VFMADD231PS Y4, Y6, Y6
+	VADDPS      Y0, Y5, Y3
+	VADDPS      Y0, Y6, Y4
+	VDIVPS      Y3, Y0, Y3
+	VDIVPS      Y4, Y0, Y8
+	VMULPS      Y3, Y5, Y4
+	VMULPS      Y8, Y6, Y9
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VMOVUPS   (BX), Y11
-	VMOVUPS   32(BX), Y14
-	VPSLLD    $0x02, Y11, Y11
-	VPSLLD    $0x02, Y14, Y14
-	VPAND     Y2, Y11, Y11
-	VPAND     Y2, Y14, Y14
-	VPXOR     (DX), Y11, Y11
-	VPXOR     32(DX), Y14, Y14
-	VBLENDVPS Y11, Y9, Y7, Y7
-	VBLENDVPS Y14, Y13, Y12, Y15
+	VMOVUPS   (BX), Y7
+	VMOVUPS   32(BX), Y10
+	VPSLLD    $0x02, Y7, Y7
+	VPSLLD    $0x02, Y10, Y10
+	VPAND     Y2, Y7, Y7
+	VPAND     Y2, Y10, Y10
+	VPXOR     (DX), Y7, Y7
+	VPXOR     32(DX), Y10, Y10
+	VBLENDVPS Y7, Y4, Y3, Y3
+	VBLENDVPS Y10, Y9, Y8, Y13
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y9
-	VBROADCASTSS consts<>+1920(SB), Y13
-	VMOVAPS      Y9, Y12
-	VFMADD213PS  Y13, Y8, Y12
-	VFMADD231PS  Y9, Y10, Y13
-	VBROADCASTSS consts<>+1952(SB), Y9
-	VFMADD213PS  Y9, Y8, Y12
-	VFMADD231PS  Y13, Y10, Y9
-	VBROADCASTSS consts<>+1984(SB), Y13
-	VFMADD213PS  Y13, Y8, Y12
-	VFMADD231PS  Y9, Y10, Y13
-	VBROADCASTSS consts<>+2016(SB), Y9
-	VFMADD213PS  Y9, Y8, Y12
-	VFMADD231PS  Y13, Y10, Y9
-	VBROADCASTSS consts<>+2048(SB), Y13
-	VFMADD213PS  Y13, Y8, Y12
-	VFMADD231PS  Y9, Y10, Y13
-	VBROADCASTSS consts<>+2080(SB), Y9
-	VFMADD213PS  Y9, Y8, Y12
-	VFMADD231PS  Y13, Y10, Y9
-	VBROADCASTSS consts<>+2112(SB), Y13
-	VFMADD213PS  Y13, Y8, Y12
-	VFMADD231PS  Y9, Y10, Y13
-	VMULPS       Y12, Y8, Y9
-	VMULPS       Y13, Y10, Y12
-	VFMADD231PS  Y9, Y8, Y8
-	VFMADD231PS  Y12, Y10, Y10
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS      Y5, Y5, Y4
+	VMULPS      Y6, Y6, Y11
+	VMOVUPS     consts<>+1888(SB), Y8
+	VMOVUPS     consts<>+1920(SB), Y12
+	VMOVAPS     Y8, Y9
+	VFMADD213PS Y12, Y4, Y9
+	VFMADD231PS Y8, Y11, Y12
+	VMOVUPS     consts<>+1952(SB), Y8
+	VMOVUPS     consts<>+1984(SB), Y15
+	VMOVAPS     Y8, Y14
+	VFMADD213PS Y15, Y4, Y14
+	VFMADD231PS Y8, Y11, Y15
+	VMOVUPS     consts<>+2016(SB), Y8
+	VFMADD213PS Y8, Y4, Y9
+	VFMADD231PS Y12, Y11, Y8
+	VMOVUPS     consts<>+2048(SB), Y12
+	VFMADD213PS Y12, Y4, Y14
+	VFMADD231PS Y15, Y11, Y12
+	VMOVUPS     consts<>+2080(SB), Y15
+	VFMADD213PS Y15, Y4, Y9
+	VFMADD231PS Y8, Y11, Y15
+	VMOVUPS     consts<>+2112(SB), Y8
+	VFMADD213PS Y8, Y4, Y14
+	VFMADD231PS Y12, Y11, Y8
+	VFMADD231PS Y14, Y5, Y9
+	VFMADD231PS Y8, Y6, Y15
+	VFMADD231PS Y9, Y4, Y5
+	VFMADD231PS Y15, Y11, Y6
 
 	// ce = log1p(e) + max(v, 0)
-	VPXOR        Y9, Y9, Y9
-	VPXOR        Y12, Y12, Y12
-	VMAXPS       Y9, Y11, Y9
-	VMAXPS       Y12, Y14, Y11
-	VADDPS       Y9, Y8, Y8
-	VADDPS       Y11, Y10, Y10
-	VMOVUPS      (BX), Y9
-	VMOVUPS      32(BX), Y11
-	VPSLLD       $0x02, Y9, Y9
-	VPSLLD       $0x02, Y11, Y13
-	VBROADCASTSS 12(SI), Y11
-	VBROADCASTSS 16(SI), Y12
-	VBLENDVPS    Y9, Y11, Y12, Y9
-	VBLENDVPS    Y13, Y11, Y12, Y11
-	VMULPS       Y8, Y9, Y8
-	VMULPS       Y10, Y11, Y9
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y8, Y8, Y8
+	VMAXPS       Y4, Y7, Y4
+	VMAXPS       Y8, Y10, Y7
+	VADDPS       Y4, Y5, Y4
+	VADDPS       Y7, Y6, Y6
+	VMOVUPS      (BX), Y5
+	VMOVUPS      32(BX), Y7
+	VPSLLD       $0x02, Y5, Y5
+	VPSLLD       $0x02, Y7, Y9
+	VBROADCASTSS 12(SI), Y7
+	VBROADCASTSS 16(SI), Y8
+	VBLENDVPS    Y5, Y7, Y8, Y5
+	VBLENDVPS    Y9, Y7, Y8, Y7
+	VMULPS       Y4, Y5, Y4
+	VMULPS       Y6, Y7, Y5
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_61
-	VMULPS Y7, Y7, Y7
-	VMULPS Y15, Y15, Y15
-	JMP    focusdone61
+	JGE    focusnot0_109
+	VMULPS Y3, Y3, Y3
+	VMULPS Y13, Y13, Y13
+	JMP    focusdone109
 
-focusnot0_61:
+focusnot0_109:
 	CMPQ    DI, $+2
-	JGE     focusnot1_61
-	VMOVAPS Y0, Y7
-	VMOVAPS Y0, Y15
-	JMP     focusdone61
+	JGE     focusnot1_109
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y13
+	JMP     focusdone109
 
-focusnot1_61:
+focusnot1_109:
 	CMPQ DI, $+3
-	JGE  focusnot2_61
-	JMP  focusdone61
+	JGE  focusnot2_109
+	JMP  focusdone109
 
-focusnot2_61:
+focusnot2_109:
 	CMPQ    DI, $+4
-	JGE     focusnot3_61
-	VSQRTPS Y7, Y7
-	VSQRTPS Y15, Y15
-	JMP     focusdone61
+	JGE     focusnot3_109
+	VSQRTPS Y3, Y3
+	VSQRTPS Y13, Y13
+	JMP     focusdone109
 
-focusnot3_61:
+focusnot3_109:
 	CMPQ         DI, $+5
-	JGE          focusnot4_61
-	VSQRTPS      Y7, Y10
-	VMOVAPS      Y7, Y11
-	VFNMADD231PS Y10, Y10, Y11
-	VMULPS       Y4, Y10, Y12
-	VMULPS       Y12, Y11, Y11
-	VFMADD231PS  Y10, Y7, Y11
-	VMOVAPS      Y11, Y7
-	VSQRTPS      Y15, Y10
-	VMOVAPS      Y15, Y11
-	VFNMADD231PS Y10, Y10, Y11
-	VMULPS       Y4, Y10, Y12
-	VMULPS       Y12, Y11, Y11
-	VFMADD231PS  Y10, Y15, Y11
-	VMOVAPS      Y11, Y15
-	JMP          focusdone61
-
-focusnot4_61:
-	CMPQ         DI, $+6
-	JGE          focusnot5_61
-	VSQRTPS      Y7, Y10
-	VMULPS       Y7, Y7, Y11
-	VMOVAPS      Y11, Y12
-	VFMSUB231PS  Y7, Y7, Y12
+	JGE          focusnot4_109
+	VSQRTPS      Y3, Y6
+	VMOVAPS      Y3, Y7
+	VFNMADD231PS Y6, Y6, Y7
+	VMULPS       consts<>+2144(SB), Y6, Y8
+	VMULPS       Y8, Y7, Y7
+	VFMADD231PS  Y6, Y3, Y7
+	VMOVAPS      Y7, Y3
+	VSQRTPS      Y13, Y6
+	VMOVAPS      Y13, Y7
+	VFNMADD231PS Y6, Y6, Y7
+	VMULPS       consts<>+2144(SB), Y6, Y8
+	VMULPS       Y8, Y7, Y7
+	VFMADD231PS  Y6, Y13, Y7
 	VMOVAPS      Y7, Y13
-	VFNMADD231PS Y10, Y10, Y13
-	VMULPS       Y13, Y7, Y7
-	VFMADD231PS  Y4, Y7, Y12
-	VMULPS       Y10, Y12, Y7
-	VFMADD231PS  Y10, Y11, Y7
-	VSQRTPS      Y15, Y10
-	VMULPS       Y15, Y15, Y11
-	VMOVAPS      Y11, Y12
-	VFMSUB231PS  Y15, Y15, Y12
-	VMOVAPS      Y15, Y13
-	VFNMADD231PS Y10, Y10, Y13
-	VMULPS       Y13, Y15, Y13
-	VFMADD231PS  Y4, Y13, Y12
-	VMULPS       Y10, Y12, Y15
-	VFMADD231PS  Y10, Y11, Y15
-	JMP          focusdone61
+	JMP          focusdone109
 
-focusnot5_61:
+focusnot4_109:
+	CMPQ         DI, $+6
+	JGE          focusnot5_109
+	VSQRTPS      Y3, Y6
+	VMULPS       Y3, Y3, Y7
+	VMOVAPS      Y7, Y8
+	VFMSUB231PS  Y3, Y3, Y8
+	VMOVAPS      Y3, Y9
+	VFNMADD231PS Y6, Y6, Y9
+	VMULPS       Y9, Y3, Y3
+	VFMADD231PS  consts<>+2144(SB), Y3, Y8
+	VMULPS       Y6, Y8, Y3
+	VFMADD231PS  Y6, Y7, Y3
+	VSQRTPS      Y13, Y6
+	VMULPS       Y13, Y13, Y7
+	VMOVAPS      Y7, Y8
+	VFMSUB231PS  Y13, Y13, Y8
+	VMOVAPS      Y13, Y9
+	VFNMADD231PS Y6, Y6, Y9
+	VMULPS       Y9, Y13, Y9
+	VFMADD231PS  consts<>+2144(SB), Y9, Y8
+	VMULPS       Y6, Y8, Y13
+	VFMADD231PS  Y6, Y7, Y13
+	JMP          focusdone109
+
+focusnot5_109:
 	CMPQ        DI, $+7
-	JGE         focusnot6_61
-	VMULPS      Y7, Y7, Y10
-	VMOVAPS     Y10, Y11
-	VFMSUB231PS Y7, Y7, Y11
-	VMULPS      Y7, Y11, Y11
-	VFMADD231PS Y7, Y10, Y11
-	VMOVAPS     Y11, Y7
-	VMULPS      Y15, Y15, Y10
-	VMOVAPS     Y10, Y11
-	VFMSUB231PS Y15, Y15, Y11
-	VMULPS      Y15, Y11, Y11
-	VFMADD231PS Y15, Y10, Y11
-	VMOVAPS     Y11, Y15
-	JMP         focusdone61
+	JGE         focusnot6_109
+	VMULPS      Y3, Y3, Y6
+	VMOVAPS     Y6, Y7
+	VFMSUB231PS Y3, Y3, Y7
+	VMULPS      Y3, Y7, Y7
+	VFMADD231PS Y3, Y6, Y7
+	VMOVAPS     Y7, Y3
+	VMULPS      Y13, Y13, Y6
+	VMOVAPS     Y6, Y7
+	VFMSUB231PS Y13, Y13, Y7
+	VMULPS      Y13, Y7, Y7
+	VFMADD231PS Y13, Y6, Y7
+	VMOVAPS     Y7, Y13
+	JMP         focusdone109
 
-focusnot6_61:
+focusnot6_109:
 	CMPQ        DI, $+8
-	JGE         focusnot7_61
-	VMULPS      Y7, Y7, Y10
-	VFMSUB213PS Y10, Y7, Y7
-	VADDPS      Y10, Y10, Y11
-	VMULPS      Y7, Y11, Y7
-	VFMADD231PS Y10, Y10, Y7
-	VMULPS      Y15, Y15, Y10
-	VFMSUB213PS Y10, Y15, Y15
-	VADDPS      Y10, Y10, Y11
-	VMULPS      Y15, Y11, Y15
-	VFMADD231PS Y10, Y10, Y15
-	JMP         focusdone61
+	JGE         focusnot7_109
+	VMULPS      Y3, Y3, Y6
+	VFMSUB213PS Y6, Y3, Y3
+	VADDPS      Y6, Y6, Y7
+	VMULPS      Y3, Y7, Y3
+	VFMADD231PS Y6, Y6, Y3
+	VMULPS      Y13, Y13, Y6
+	VFMSUB213PS Y6, Y13, Y13
+	VADDPS      Y6, Y6, Y7
+	VMULPS      Y13, Y7, Y13
+	VFMADD231PS Y6, Y6, Y13
+	JMP         focusdone109
 
-focusnot7_61:
+focusnot7_109:
 	CMPQ        DI, $+9
-	JGE         focusnot8_61
-	VMULPS      Y7, Y7, Y10
-	VMOVAPS     Y10, Y11
-	VFMSUB231PS Y7, Y7, Y11
-	VMULPS      Y10, Y10, Y12
-	VADDPS      Y10, Y10, Y13
-	VFMSUB213PS Y12, Y10, Y10
-	VFMADD231PS Y11, Y13, Y10
-	VMULPS      Y7, Y10, Y10
-	VFMADD231PS Y7, Y12, Y10
-	VMOVAPS     Y10, Y7
-	VMULPS      Y15, Y15, Y10
-	VMOVAPS     Y10, Y11
-	VFMSUB231PS Y15, Y15, Y11
-	VMULPS      Y10, Y10, Y12
-	VADDPS      Y10, Y10, Y13
-	VFMSUB213PS Y12, Y10, Y10
-	VFMADD231PS Y11, Y13, Y10
-	VMULPS      Y15, Y10, Y10
-	VFMADD231PS Y15, Y12, Y10
-	VMOVAPS     Y10, Y15
-	JMP         focusdone61
+	JGE         focusnot8_109
+	VMULPS      Y3, Y3, Y6
+	VMOVAPS     Y6, Y7
+	VFMSUB231PS Y3, Y3, Y7
+	VMULPS      Y6, Y6, Y8
+	VADDPS      Y6, Y6, Y9
+	VFMSUB213PS Y8, Y6, Y6
+	VFMADD231PS Y7, Y9, Y6
+	VMULPS      Y3, Y6, Y6
+	VFMADD231PS Y3, Y8, Y6
+	VMOVAPS     Y6, Y3
+	VMULPS      Y13, Y13, Y6
+	VMOVAPS     Y6, Y7
+	VFMSUB231PS Y13, Y13, Y7
+	VMULPS      Y6, Y6, Y8
+	VADDPS      Y6, Y6, Y9
+	VFMSUB213PS Y8, Y6, Y6
+	VFMADD231PS Y7, Y9, Y6
+	VMULPS      Y13, Y6, Y6
+	VFMADD231PS Y13, Y8, Y6
+	VMOVAPS     Y6, Y13
+	JMP         focusdone109
 
-focusnot8_61:
+focusnot8_109:
 	LEAQ         24(SI), R8
-	VMOVUPS      Y8, (SP)
-	VMOVUPS      Y9, 32(SP)
-	VMOVUPS      Y15, 64(SP)
+	VMOVUPS      Y4, (SP)
+	VMOVUPS      Y5, 32(SP)
+	VMOVUPS      Y13, 64(SP)
 	VBROADCASTSS (R8), Y0
 	VBROADCASTSS 4(R8), Y1
 	VBROADCASTSS 8(R8), Y2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y7, Y4
+	VPSUBD    consts<>+1248(SB), Y3, Y5
+	VPSRLD    $0x17, Y5, Y4
+	VPSRLD    $0x14, Y5, Y3
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y4, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y3, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y9
+	VMOVAPS     Y5, Y6
+	VFMADD231PS Y9, Y5, Y6
+	VSUBPS      Y6, Y5, Y7
+	VFMADD231PS Y9, Y5, Y7
+	VMULPS      Y5, Y5, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y5, Y10
+	VFMADD213PS consts<>+1440(SB), Y5, Y10
+	VFMADD213PS consts<>+1472(SB), Y5, Y10
+	VFMADD213PS consts<>+1504(SB), Y5, Y10
+	VMULPS      Y5, Y9, Y5
+	VFMADD231PS Y10, Y5, Y7
+	VADDPS      Y7, Y6, Y5
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y3, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y5
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y5, Y5
+	VSUBPS      consts<>+1536(SB), Y5, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y3, Y3
+	VFMADD231PS Y3, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y5, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y5, Y2
+	VFMADD231PS Y1, Y0, Y2
+
+	// times 2^k
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y5, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y3
+
+	// x or result out of range?
+	VMOVUPS      consts<>+1664(SB), Y0
+	VPANDN       Y4, Y0, Y0
+	VPXOR        consts<>+1728(SB), Y5, Y1
+	VMOVUPS      consts<>+1696(SB), Y2
+	VPANDN       Y1, Y2, Y1
+	VPOR         Y1, Y0, Y0
+	VPTEST       Y0, Y0
+	JNE          slowblock
+	VMOVUPS      (SP), Y4
+	VMOVUPS      32(SP), Y5
+	VMOVUPS      64(SP), Y13
+	VMOVUPS      Y4, (SP)
+	VMOVUPS      Y5, 32(SP)
+	VMOVUPS      Y3, 64(SP)
+	VBROADCASTSS (R8), Y0
+	VBROADCASTSS 4(R8), Y1
+	VBROADCASTSS 8(R8), Y2
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y13, Y4
 	VPSRLD    $0x17, Y4, Y3
 	VPSRLD    $0x14, Y4, Y5
 	VPAND     consts<>+1280(SB), Y4, Y4
@@ -6666,22 +6731,22 @@ focusnot8_61:
 	VCVTDQ2PS Y3, Y8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y5, Y6
-	VFMADD213PS  consts<>+672(SB), Y6, Y4
-	VMULPS       consts<>+1344(SB), Y4, Y9
-	VMOVAPS      Y4, Y6
-	VFMADD231PS  Y9, Y4, Y6
-	VSUBPS       Y6, Y4, Y7
-	VFMADD231PS  Y9, Y4, Y7
-	VMULPS       Y4, Y4, Y9
-	VBROADCASTSS consts<>+1376(SB), Y10
-	VFMADD213PS  consts<>+1408(SB), Y4, Y10
-	VFMADD213PS  consts<>+1440(SB), Y4, Y10
-	VFMADD213PS  consts<>+1472(SB), Y4, Y10
-	VFMADD213PS  consts<>+1504(SB), Y4, Y10
-	VMULPS       Y4, Y9, Y4
-	VFMADD231PS  Y10, Y4, Y7
-	VADDPS       Y7, Y6, Y4
+	VPERMPS     pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y9
+	VMOVAPS     Y4, Y6
+	VFMADD231PS Y9, Y4, Y6
+	VSUBPS      Y6, Y4, Y7
+	VFMADD231PS Y9, Y4, Y7
+	VMULPS      Y4, Y4, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y4, Y10
+	VFMADD213PS consts<>+1440(SB), Y4, Y10
+	VFMADD213PS consts<>+1472(SB), Y4, Y10
+	VFMADD213PS consts<>+1504(SB), Y4, Y10
+	VMULPS      Y4, Y9, Y4
+	VFMADD231PS Y10, Y4, Y7
+	VADDPS      Y7, Y6, Y4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y5, Y9
@@ -6702,130 +6767,46 @@ focusnot8_61:
 	VADDPS      Y8, Y9, Y0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y1
-	VFMADD213PS  consts<>+1600(SB), Y0, Y1
-	VFMADD213PS  consts<>+1632(SB), Y0, Y1
-	VMULPS       Y0, Y0, Y2
-	VMULPS       Y1, Y2, Y1
-	VFMADD231PS  consts<>+160(SB), Y0, Y1
-	VPERMPS      pow_exp_hi<>+0(SB), Y4, Y0
-	VPERMPS      pow_exp_lo<>+0(SB), Y4, Y2
-	VFMADD231PS  Y1, Y0, Y2
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y4, Y2
+	VFMADD231PS Y1, Y0, Y2
 
 	// times 2^k
 	VADDPS Y2, Y0, Y0
 	VPSLLD $0x14, Y4, Y1
 	VPAND  consts<>+640(SB), Y1, Y1
-	VPADDD Y1, Y0, Y7
+	VPADDD Y1, Y0, Y13
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Y0
-	VPANDN       Y3, Y0, Y0
-	VPXOR        consts<>+1728(SB), Y4, Y1
-	VBROADCASTSS consts<>+1696(SB), Y2
-	VPANDN       Y1, Y2, Y1
-	VPOR         Y1, Y0, Y0
-	VPTEST       Y0, Y0
-	JNE          slowblock
-	VMOVUPS      (SP), Y8
-	VMOVUPS      32(SP), Y9
-	VMOVUPS      64(SP), Y15
-	VMOVUPS      Y8, (SP)
-	VMOVUPS      Y9, 32(SP)
-	VMOVUPS      Y7, 64(SP)
-	VBROADCASTSS (R8), Y0
-	VBROADCASTSS 4(R8), Y1
-	VBROADCASTSS 8(R8), Y2
+	VMOVUPS consts<>+1664(SB), Y0
+	VPANDN  Y3, Y0, Y0
+	VPXOR   consts<>+1728(SB), Y4, Y1
+	VMOVUPS consts<>+1696(SB), Y2
+	VPANDN  Y1, Y2, Y1
+	VPOR    Y1, Y0, Y0
+	VPTEST  Y0, Y0
+	JNE     slowblock
+	VMOVUPS (SP), Y4
+	VMOVUPS 32(SP), Y5
+	VMOVUPS 64(SP), Y3
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+1184(SB), Y2
 
-	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y15, Y4
-	VPSRLD    $0x17, Y4, Y3
-	VPSRLD    $0x14, Y4, Y5
-	VPAND     consts<>+1280(SB), Y4, Y4
-	VPADDD    consts<>+1312(SB), Y4, Y4
-	VCVTDQ2PS Y3, Y8
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y5, Y6
-	VFMADD213PS  consts<>+672(SB), Y6, Y4
-	VMULPS       consts<>+1344(SB), Y4, Y9
-	VMOVAPS      Y4, Y6
-	VFMADD231PS  Y9, Y4, Y6
-	VSUBPS       Y6, Y4, Y7
-	VFMADD231PS  Y9, Y4, Y7
-	VMULPS       Y4, Y4, Y9
-	VBROADCASTSS consts<>+1376(SB), Y10
-	VFMADD213PS  consts<>+1408(SB), Y4, Y10
-	VFMADD213PS  consts<>+1440(SB), Y4, Y10
-	VFMADD213PS  consts<>+1472(SB), Y4, Y10
-	VFMADD213PS  consts<>+1504(SB), Y4, Y10
-	VMULPS       Y4, Y9, Y4
-	VFMADD231PS  Y10, Y4, Y7
-	VADDPS       Y7, Y6, Y4
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y5, Y9
-	VADDPS      Y9, Y8, Y8
-	VMULPS      Y8, Y0, Y9
-	VFMSUB213PS Y9, Y0, Y8
-	VFMADD213PS Y9, Y1, Y4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y4, Y4
-	VSUBPS      consts<>+1536(SB), Y4, Y10
-	VSUBPS      Y10, Y9, Y9
-	VFMADD231PS Y6, Y1, Y9
-	VPERMPS     pow_tl<>+0(SB), Y5, Y5
-	VFMADD231PS Y5, Y0, Y8
-	VFMADD231PS Y6, Y2, Y8
-	VFMADD231PS Y7, Y1, Y8
-	VADDPS      Y8, Y9, Y0
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y1
-	VFMADD213PS  consts<>+1600(SB), Y0, Y1
-	VFMADD213PS  consts<>+1632(SB), Y0, Y1
-	VMULPS       Y0, Y0, Y2
-	VMULPS       Y1, Y2, Y1
-	VFMADD231PS  consts<>+160(SB), Y0, Y1
-	VPERMPS      pow_exp_hi<>+0(SB), Y4, Y0
-	VPERMPS      pow_exp_lo<>+0(SB), Y4, Y2
-	VFMADD231PS  Y1, Y0, Y2
-
-	// times 2^k
-	VADDPS Y2, Y0, Y0
-	VPSLLD $0x14, Y4, Y1
-	VPAND  consts<>+640(SB), Y1, Y1
-	VPADDD Y1, Y0, Y15
-
-	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Y0
-	VPANDN       Y3, Y0, Y0
-	VPXOR        consts<>+1728(SB), Y4, Y1
-	VBROADCASTSS consts<>+1696(SB), Y2
-	VPANDN       Y1, Y2, Y1
-	VPOR         Y1, Y0, Y0
-	VPTEST       Y0, Y0
-	JNE          slowblock
-	VMOVUPS      (SP), Y8
-	VMOVUPS      32(SP), Y9
-	VMOVUPS      64(SP), Y7
-	VBROADCASTSS consts<>+384(SB), Y0
-	VMOVUPS      exp_one<>+0(SB), Y1
-	VBROADCASTSS consts<>+1184(SB), Y2
-	VBROADCASTSS consts<>+128(SB), Y3
-	VBROADCASTSS consts<>+2144(SB), Y4
-	VBROADCASTSS consts<>+32(SB), Y5
-	VBROADCASTSS consts<>+64(SB), Y6
-
-focusdone61:
+focusdone109:
 	// loss = (alpha ce) q^gamma
-	VMULPS Y7, Y8, Y7
+	VMULPS Y3, Y4, Y3
 
 	// loss = (alpha ce) q^gamma
-	VMULPS  Y15, Y9, Y8
-	VMOVUPS Y7, (CX)
-	VMOVUPS Y8, 32(CX)
+	VMULPS  Y13, Y5, Y4
+	VMOVUPS Y3, (CX)
+	VMOVUPS Y4, 32(CX)
 
 nextblock:
 	ADDQ $+64, CX
@@ -6846,179 +6827,180 @@ vector:
 	CMOVQGT      R8, R9
 	NEGQ         R9
 	LEAQ         lane_mask<>+32(SB), R8
-	VMOVUPS      (R8)(R9*4), Y7
-	VMASKMOVPS   (DX), Y7, Y8
-	VBLENDVPS    Y7, Y8, Y0, Y8
-	VMASKMOVPS   (BX), Y7, Y9
-	VPXOR        Y10, Y10, Y10
-	VBLENDVPS    Y7, Y9, Y10, Y7
-	VBROADCASTSS 20(SI), Y9
+	VMOVUPS      (R8)(R9*4), Y3
+	VMASKMOVPS   (DX), Y3, Y4
+	VBLENDVPS    Y3, Y4, Y0, Y4
+	VMASKMOVPS   (BX), Y3, Y5
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y3, Y5, Y6, Y3
+	VBROADCASTSS 20(SI), Y5
 
 	// any |x| > limit, or NaN?
-	VPAND     Y5, Y8, Y10
-	VPCMPGTD  Y9, Y10, Y9
-	VMOVMSKPS Y9, R8
+	VPAND     consts<>+32(SB), Y4, Y6
+	VPCMPGTD  Y5, Y6, Y5
+	VMOVMSKPS Y5, R8
 	TESTL     R8, R8
 	JNE       slowvector
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVAPS      Y7, Y9
-	VFNMADD231PS Y7, Y7, Y9
-	VPTEST       Y9, Y9
+	VMOVAPS      Y3, Y5
+	VFNMADD231PS Y3, Y3, Y5
+	VPTEST       Y5, Y5
 	JNE          othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   Y2, Y8, Y9
-	VSUBPS Y6, Y9, Y9
+	VPOR   Y2, Y4, Y5
+	VSUBPS consts<>+64(SB), Y5, Y5
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y3, Y10
-	VFMADD231PS consts<>+96(SB), Y9, Y10
-	VSUBPS      Y3, Y10, Y11
+	VMOVUPS     consts<>+96(SB), Y6
+	VFMADD213PS consts<>+128(SB), Y5, Y6
+	VSUBPS      consts<>+128(SB), Y6, Y7
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y11, Y9
-	VFNMADD231PS consts<>+192(SB), Y11, Y9
+	VFNMADD231PS consts<>+160(SB), Y7, Y5
+	VFNMADD231PS consts<>+192(SB), Y7, Y5
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y11
-	VFMADD213PS  consts<>+256(SB), Y9, Y11
-	VFMADD213PS  consts<>+288(SB), Y9, Y11
-	VFMADD213PS  consts<>+320(SB), Y9, Y11
-	VFMADD213PS  consts<>+352(SB), Y11, Y9
+	VMOVUPS     consts<>+224(SB), Y7
+	VFMADD213PS consts<>+256(SB), Y5, Y7
+	VFMADD213PS consts<>+288(SB), Y5, Y7
+	VFMADD213PS consts<>+320(SB), Y5, Y7
+	VFMADD213PS consts<>+352(SB), Y7, Y5
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y10, Y1, Y11
-	VPSLLD      $0x15, Y10, Y10
-	VPADDD      Y10, Y11, Y10
-	VFMADD231PS Y9, Y10, Y10
-	VADDPS      Y0, Y10, Y9
-	VDIVPS      Y9, Y0, Y9
-	VMULPS      Y9, Y10, Y11
+	VPERMILPS   Y6, Y1, Y7
+	VPSLLD      $0x15, Y6, Y6
+	VPADDD      Y6, Y7, Y6
+	VFMADD231PS Y5, Y6, Y6
+	VADDPS      Y0, Y6, Y5
+	VDIVPS      Y5, Y0, Y5
+	VMULPS      Y5, Y6, Y7
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VPSLLD    $0x02, Y7, Y12
-	VPAND     Y2, Y12, Y12
-	VPXOR     Y8, Y12, Y8
-	VBLENDVPS Y8, Y11, Y9, Y11
+	VPSLLD    $0x02, Y3, Y8
+	VPAND     Y2, Y8, Y8
+	VPXOR     Y4, Y8, Y4
+	VBLENDVPS Y4, Y7, Y5, Y9
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y9
-	VFMADD213PS  consts<>+1920(SB), Y10, Y9
-	VFMADD213PS  consts<>+1952(SB), Y10, Y9
-	VFMADD213PS  consts<>+1984(SB), Y10, Y9
-	VFMADD213PS  consts<>+2016(SB), Y10, Y9
-	VFMADD213PS  consts<>+2048(SB), Y10, Y9
-	VFMADD213PS  consts<>+2080(SB), Y10, Y9
-	VFMADD213PS  consts<>+2112(SB), Y10, Y9
-	VMULPS       Y9, Y10, Y9
-	VFMADD231PS  Y9, Y10, Y10
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS      Y6, Y6, Y5
+	VMOVUPS     consts<>+1888(SB), Y7
+	VFMADD213PS consts<>+1920(SB), Y5, Y7
+	VMOVUPS     consts<>+1952(SB), Y8
+	VFMADD213PS consts<>+1984(SB), Y5, Y8
+	VFMADD213PS consts<>+2016(SB), Y5, Y7
+	VFMADD213PS consts<>+2048(SB), Y5, Y8
+	VFMADD213PS consts<>+2080(SB), Y5, Y7
+	VFMADD213PS consts<>+2112(SB), Y5, Y8
+	VFMADD231PS Y8, Y6, Y7
+	VFMADD231PS Y7, Y5, Y6
 
 	// ce = log1p(e) + max(v, 0)
-	VPXOR        Y9, Y9, Y9
-	VMAXPS       Y9, Y8, Y8
-	VADDPS       Y8, Y10, Y8
-	VPSLLD       $0x02, Y7, Y7
-	VBROADCASTSS 12(SI), Y9
-	VBROADCASTSS 16(SI), Y10
-	VBLENDVPS    Y7, Y9, Y10, Y7
-	VMULPS       Y8, Y7, Y7
+	VPXOR        Y5, Y5, Y5
+	VMAXPS       Y5, Y4, Y4
+	VADDPS       Y4, Y6, Y4
+	VPSLLD       $0x02, Y3, Y3
+	VBROADCASTSS 12(SI), Y5
+	VBROADCASTSS 16(SI), Y6
+	VBLENDVPS    Y3, Y5, Y6, Y3
+	VMULPS       Y4, Y3, Y3
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_62
-	VMULPS Y11, Y11, Y11
-	JMP    focusdone62
+	JGE    focusnot0_110
+	VMULPS Y9, Y9, Y9
+	JMP    focusdone110
 
-focusnot0_62:
+focusnot0_110:
 	CMPQ    DI, $+2
-	JGE     focusnot1_62
-	VMOVAPS Y0, Y11
-	JMP     focusdone62
+	JGE     focusnot1_110
+	VMOVAPS Y0, Y9
+	JMP     focusdone110
 
-focusnot1_62:
+focusnot1_110:
 	CMPQ DI, $+3
-	JGE  focusnot2_62
-	JMP  focusdone62
+	JGE  focusnot2_110
+	JMP  focusdone110
 
-focusnot2_62:
+focusnot2_110:
 	CMPQ    DI, $+4
-	JGE     focusnot3_62
-	VSQRTPS Y11, Y11
-	JMP     focusdone62
+	JGE     focusnot3_110
+	VSQRTPS Y9, Y9
+	JMP     focusdone110
 
-focusnot3_62:
+focusnot3_110:
 	CMPQ         DI, $+5
-	JGE          focusnot4_62
-	VSQRTPS      Y11, Y8
-	VMOVAPS      Y11, Y9
-	VFNMADD231PS Y8, Y8, Y9
-	VMULPS       Y4, Y8, Y10
-	VMULPS       Y10, Y9, Y9
-	VFMADD231PS  Y8, Y11, Y9
-	VMOVAPS      Y9, Y11
-	JMP          focusdone62
+	JGE          focusnot4_110
+	VSQRTPS      Y9, Y4
+	VMOVAPS      Y9, Y5
+	VFNMADD231PS Y4, Y4, Y5
+	VMULPS       consts<>+2144(SB), Y4, Y6
+	VMULPS       Y6, Y5, Y5
+	VFMADD231PS  Y4, Y9, Y5
+	VMOVAPS      Y5, Y9
+	JMP          focusdone110
 
-focusnot4_62:
+focusnot4_110:
 	CMPQ         DI, $+6
-	JGE          focusnot5_62
-	VSQRTPS      Y11, Y8
-	VMULPS       Y11, Y11, Y9
-	VMOVAPS      Y9, Y10
-	VFMSUB231PS  Y11, Y11, Y10
-	VMOVAPS      Y11, Y12
-	VFNMADD231PS Y8, Y8, Y12
-	VMULPS       Y12, Y11, Y11
-	VFMADD231PS  Y4, Y11, Y10
-	VMULPS       Y8, Y10, Y11
-	VFMADD231PS  Y8, Y9, Y11
-	JMP          focusdone62
+	JGE          focusnot5_110
+	VSQRTPS      Y9, Y4
+	VMULPS       Y9, Y9, Y5
+	VMOVAPS      Y5, Y6
+	VFMSUB231PS  Y9, Y9, Y6
+	VMOVAPS      Y9, Y7
+	VFNMADD231PS Y4, Y4, Y7
+	VMULPS       Y7, Y9, Y7
+	VFMADD231PS  consts<>+2144(SB), Y7, Y6
+	VMULPS       Y4, Y6, Y9
+	VFMADD231PS  Y4, Y5, Y9
+	JMP          focusdone110
 
-focusnot5_62:
+focusnot5_110:
 	CMPQ        DI, $+7
-	JGE         focusnot6_62
-	VMULPS      Y11, Y11, Y8
-	VMOVAPS     Y8, Y9
-	VFMSUB231PS Y11, Y11, Y9
-	VMULPS      Y11, Y9, Y9
-	VFMADD231PS Y11, Y8, Y9
-	VMOVAPS     Y9, Y11
-	JMP         focusdone62
+	JGE         focusnot6_110
+	VMULPS      Y9, Y9, Y4
+	VMOVAPS     Y4, Y5
+	VFMSUB231PS Y9, Y9, Y5
+	VMULPS      Y9, Y5, Y5
+	VFMADD231PS Y9, Y4, Y5
+	VMOVAPS     Y5, Y9
+	JMP         focusdone110
 
-focusnot6_62:
+focusnot6_110:
 	CMPQ        DI, $+8
-	JGE         focusnot7_62
-	VMULPS      Y11, Y11, Y8
-	VFMSUB213PS Y8, Y11, Y11
-	VADDPS      Y8, Y8, Y9
-	VMULPS      Y11, Y9, Y11
-	VFMADD231PS Y8, Y8, Y11
-	JMP         focusdone62
+	JGE         focusnot7_110
+	VMULPS      Y9, Y9, Y4
+	VFMSUB213PS Y4, Y9, Y9
+	VADDPS      Y4, Y4, Y5
+	VMULPS      Y9, Y5, Y9
+	VFMADD231PS Y4, Y4, Y9
+	JMP         focusdone110
 
-focusnot7_62:
+focusnot7_110:
 	CMPQ        DI, $+9
-	JGE         focusnot8_62
-	VMULPS      Y11, Y11, Y8
-	VMOVAPS     Y8, Y9
-	VFMSUB231PS Y11, Y11, Y9
-	VMULPS      Y8, Y8, Y10
-	VADDPS      Y8, Y8, Y12
-	VFMSUB213PS Y10, Y8, Y8
-	VFMADD231PS Y9, Y12, Y8
-	VMULPS      Y11, Y8, Y8
-	VFMADD231PS Y11, Y10, Y8
-	VMOVAPS     Y8, Y11
-	JMP         focusdone62
+	JGE         focusnot8_110
+	VMULPS      Y9, Y9, Y4
+	VMOVAPS     Y4, Y5
+	VFMSUB231PS Y9, Y9, Y5
+	VMULPS      Y4, Y4, Y6
+	VADDPS      Y4, Y4, Y7
+	VFMSUB213PS Y6, Y4, Y4
+	VFMADD231PS Y5, Y7, Y4
+	VMULPS      Y9, Y4, Y4
+	VFMADD231PS Y9, Y6, Y4
+	VMOVAPS     Y4, Y9
+	JMP         focusdone110
 
-focusnot8_62:
+focusnot8_110:
 	LEAQ         24(SI), R8
-	VMOVUPS      Y7, (SP)
+	VMOVUPS      Y3, (SP)
 	VBROADCASTSS (R8), Y0
 	VBROADCASTSS 4(R8), Y1
 	VBROADCASTSS 8(R8), Y2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y11, Y4
+	VPSUBD    consts<>+1248(SB), Y9, Y4
 	VPSRLD    $0x17, Y4, Y3
 	VPSRLD    $0x14, Y4, Y5
 	VPAND     consts<>+1280(SB), Y4, Y4
@@ -7026,22 +7008,22 @@ focusnot8_62:
 	VCVTDQ2PS Y3, Y8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y5, Y6
-	VFMADD213PS  consts<>+672(SB), Y6, Y4
-	VMULPS       consts<>+1344(SB), Y4, Y9
-	VMOVAPS      Y4, Y6
-	VFMADD231PS  Y9, Y4, Y6
-	VSUBPS       Y6, Y4, Y7
-	VFMADD231PS  Y9, Y4, Y7
-	VMULPS       Y4, Y4, Y9
-	VBROADCASTSS consts<>+1376(SB), Y10
-	VFMADD213PS  consts<>+1408(SB), Y4, Y10
-	VFMADD213PS  consts<>+1440(SB), Y4, Y10
-	VFMADD213PS  consts<>+1472(SB), Y4, Y10
-	VFMADD213PS  consts<>+1504(SB), Y4, Y10
-	VMULPS       Y4, Y9, Y4
-	VFMADD231PS  Y10, Y4, Y7
-	VADDPS       Y7, Y6, Y4
+	VPERMPS     pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y9
+	VMOVAPS     Y4, Y6
+	VFMADD231PS Y9, Y4, Y6
+	VSUBPS      Y6, Y4, Y7
+	VFMADD231PS Y9, Y4, Y7
+	VMULPS      Y4, Y4, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y4, Y10
+	VFMADD213PS consts<>+1440(SB), Y4, Y10
+	VFMADD213PS consts<>+1472(SB), Y4, Y10
+	VFMADD213PS consts<>+1504(SB), Y4, Y10
+	VMULPS      Y4, Y9, Y4
+	VFMADD231PS Y10, Y4, Y7
+	VADDPS      Y7, Y6, Y4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y5, Y9
@@ -7062,67 +7044,63 @@ focusnot8_62:
 	VADDPS      Y8, Y9, Y0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y1
-	VFMADD213PS  consts<>+1600(SB), Y0, Y1
-	VFMADD213PS  consts<>+1632(SB), Y0, Y1
-	VMULPS       Y0, Y0, Y2
-	VMULPS       Y1, Y2, Y1
-	VFMADD231PS  consts<>+160(SB), Y0, Y1
-	VPERMPS      pow_exp_hi<>+0(SB), Y4, Y0
-	VPERMPS      pow_exp_lo<>+0(SB), Y4, Y2
-	VFMADD231PS  Y1, Y0, Y2
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y4, Y2
+	VFMADD231PS Y1, Y0, Y2
 
 	// times 2^k
 	VADDPS Y2, Y0, Y0
 	VPSLLD $0x14, Y4, Y1
 	VPAND  consts<>+640(SB), Y1, Y1
-	VPADDD Y1, Y0, Y11
+	VPADDD Y1, Y0, Y9
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Y0
-	VPANDN       Y3, Y0, Y0
-	VPXOR        consts<>+1728(SB), Y4, Y1
-	VBROADCASTSS consts<>+1696(SB), Y2
-	VPANDN       Y1, Y2, Y1
-	VPOR         Y1, Y0, Y0
-	VPTEST       Y0, Y0
-	JNE          slowvector
-	VMOVUPS      (SP), Y7
-	VBROADCASTSS consts<>+384(SB), Y0
-	VMOVUPS      exp_one<>+0(SB), Y1
-	VBROADCASTSS consts<>+1184(SB), Y2
-	VBROADCASTSS consts<>+128(SB), Y3
-	VBROADCASTSS consts<>+2144(SB), Y4
-	VBROADCASTSS consts<>+32(SB), Y5
-	VBROADCASTSS consts<>+64(SB), Y6
+	VMOVUPS consts<>+1664(SB), Y0
+	VPANDN  Y3, Y0, Y0
+	VPXOR   consts<>+1728(SB), Y4, Y1
+	VMOVUPS consts<>+1696(SB), Y2
+	VPANDN  Y1, Y2, Y1
+	VPOR    Y1, Y0, Y0
+	VPTEST  Y0, Y0
+	JNE     slowvector
+	VMOVUPS (SP), Y3
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+1184(SB), Y2
 
-focusdone62:
+focusdone110:
 	// loss = (alpha ce) q^gamma
-	VMULPS  Y11, Y7, Y7
+	VMULPS  Y9, Y3, Y3
 	CMPQ    AX, $+8
 	JLT     partless1
-	VMOVUPS Y7, (CX)
+	VMOVUPS Y3, (CX)
 	JMP     partdone1
 
 partless1:
 	MOVQ         CX, R8
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X7, (R8)
+	VMOVUPS      X3, (R8)
 	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y7, X7
+	VEXTRACTF128 $0x01, Y3, X3
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X7, (R8)
+	VMOVLPS X3, (R8)
 	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X7, X7
+	VPSRLDQ $0x08, X3, X3
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X7, (R8)
+	VMOVSS X3, (R8)
 
 partdone1:
 nextvector:
@@ -7146,52 +7124,53 @@ otherblock:
 	VSUBPS consts<>+64(SB), Y2, Y2
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y3
-	VFMADD213PS  consts<>+128(SB), Y2, Y3
-	VSUBPS       consts<>+128(SB), Y3, Y4
+	VMOVUPS     consts<>+96(SB), Y3
+	VFMADD213PS consts<>+128(SB), Y2, Y3
+	VSUBPS      consts<>+128(SB), Y3, Y4
 
 	// r = c - n ln2
 	VFNMADD231PS consts<>+160(SB), Y4, Y2
 	VFNMADD231PS consts<>+192(SB), Y4, Y2
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y4
-	VFMADD213PS  consts<>+256(SB), Y2, Y4
-	VFMADD213PS  consts<>+288(SB), Y2, Y4
-	VFMADD213PS  consts<>+320(SB), Y2, Y4
-	VFMADD213PS  consts<>+352(SB), Y4, Y2
+	VMOVUPS     consts<>+224(SB), Y4
+	VFMADD213PS consts<>+256(SB), Y2, Y4
+	VFMADD213PS consts<>+288(SB), Y2, Y4
+	VFMADD213PS consts<>+320(SB), Y2, Y4
+	VFMADD213PS consts<>+352(SB), Y4, Y2
 
 	// 2^n T[j] (1 + p)
-	VMOVUPS      exp_one<>+0(SB), Y4
-	VPERMILPS    Y3, Y4, Y4
-	VPSLLD       $0x15, Y3, Y3
-	VPADDD       Y3, Y4, Y3
-	VFMADD231PS  Y2, Y3, Y3
-	VBROADCASTSS consts<>+384(SB), Y2
-	VADDPS       consts<>+384(SB), Y3, Y4
-	VDIVPS       Y4, Y2, Y2
-	VMULPS       Y2, Y3, Y4
+	VMOVUPS     exp_one<>+0(SB), Y4
+	VPERMILPS   Y3, Y4, Y4
+	VPSLLD      $0x15, Y3, Y3
+	VPADDD      Y3, Y4, Y3
+	VFMADD231PS Y2, Y3, Y3
+	VMOVUPS     consts<>+384(SB), Y2
+	VADDPS      consts<>+384(SB), Y3, Y4
+	VDIVPS      Y4, Y2, Y2
+	VMULPS      Y2, Y3, Y4
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y5
-	VFMADD213PS  consts<>+1920(SB), Y3, Y5
-	VFMADD213PS  consts<>+1952(SB), Y3, Y5
-	VFMADD213PS  consts<>+1984(SB), Y3, Y5
-	VFMADD213PS  consts<>+2016(SB), Y3, Y5
-	VFMADD213PS  consts<>+2048(SB), Y3, Y5
-	VFMADD213PS  consts<>+2080(SB), Y3, Y5
-	VFMADD213PS  consts<>+2112(SB), Y3, Y5
-	VMULPS       Y5, Y3, Y5
-	VFMADD231PS  Y5, Y3, Y3
-	VBLENDVPS    Y0, Y4, Y2, Y5
-	VBLENDVPS    Y0, Y2, Y4, Y2
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS      Y3, Y3, Y5
+	VMOVUPS     consts<>+1888(SB), Y6
+	VFMADD213PS consts<>+1920(SB), Y5, Y6
+	VMOVUPS     consts<>+1952(SB), Y7
+	VFMADD213PS consts<>+1984(SB), Y5, Y7
+	VFMADD213PS consts<>+2016(SB), Y5, Y6
+	VFMADD213PS consts<>+2048(SB), Y5, Y7
+	VFMADD213PS consts<>+2080(SB), Y5, Y6
+	VFMADD213PS consts<>+2112(SB), Y5, Y7
+	VFMADD231PS Y7, Y3, Y6
+	VFMADD231PS Y6, Y5, Y3
+	VBLENDVPS   Y0, Y4, Y2, Y5
+	VBLENDVPS   Y0, Y2, Y4, Y2
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VBROADCASTSS consts<>+384(SB), Y4
-	VSUBPS       Y1, Y4, Y4
-	VBLENDVPS    Y0, Y1, Y4, Y6
-	VPAND        consts<>+32(SB), Y0, Y0
-	VFMADD231PS  Y0, Y6, Y3
+	VMOVUPS     consts<>+384(SB), Y4
+	VSUBPS      Y1, Y4, Y4
+	VBLENDVPS   Y0, Y1, Y4, Y6
+	VPAND       consts<>+32(SB), Y0, Y0
+	VFMADD231PS Y0, Y6, Y3
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Y1, Y2, Y0
@@ -7209,52 +7188,53 @@ otherblock:
 	VSUBPS consts<>+64(SB), Y4, Y4
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y5
-	VFMADD213PS  consts<>+128(SB), Y4, Y5
-	VSUBPS       consts<>+128(SB), Y5, Y6
+	VMOVUPS     consts<>+96(SB), Y5
+	VFMADD213PS consts<>+128(SB), Y4, Y5
+	VSUBPS      consts<>+128(SB), Y5, Y6
 
 	// r = c - n ln2
 	VFNMADD231PS consts<>+160(SB), Y6, Y4
 	VFNMADD231PS consts<>+192(SB), Y6, Y4
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y6
-	VFMADD213PS  consts<>+256(SB), Y4, Y6
-	VFMADD213PS  consts<>+288(SB), Y4, Y6
-	VFMADD213PS  consts<>+320(SB), Y4, Y6
-	VFMADD213PS  consts<>+352(SB), Y6, Y4
+	VMOVUPS     consts<>+224(SB), Y6
+	VFMADD213PS consts<>+256(SB), Y4, Y6
+	VFMADD213PS consts<>+288(SB), Y4, Y6
+	VFMADD213PS consts<>+320(SB), Y4, Y6
+	VFMADD213PS consts<>+352(SB), Y6, Y4
 
 	// 2^n T[j] (1 + p)
-	VMOVUPS      exp_one<>+0(SB), Y6
-	VPERMILPS    Y5, Y6, Y6
-	VPSLLD       $0x15, Y5, Y5
-	VPADDD       Y5, Y6, Y5
-	VFMADD231PS  Y4, Y5, Y5
-	VBROADCASTSS consts<>+384(SB), Y4
-	VADDPS       consts<>+384(SB), Y5, Y6
-	VDIVPS       Y6, Y4, Y4
-	VMULPS       Y4, Y5, Y6
+	VMOVUPS     exp_one<>+0(SB), Y6
+	VPERMILPS   Y5, Y6, Y6
+	VPSLLD      $0x15, Y5, Y5
+	VPADDD      Y5, Y6, Y5
+	VFMADD231PS Y4, Y5, Y5
+	VMOVUPS     consts<>+384(SB), Y4
+	VADDPS      consts<>+384(SB), Y5, Y6
+	VDIVPS      Y6, Y4, Y4
+	VMULPS      Y4, Y5, Y6
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y7
-	VFMADD213PS  consts<>+1920(SB), Y5, Y7
-	VFMADD213PS  consts<>+1952(SB), Y5, Y7
-	VFMADD213PS  consts<>+1984(SB), Y5, Y7
-	VFMADD213PS  consts<>+2016(SB), Y5, Y7
-	VFMADD213PS  consts<>+2048(SB), Y5, Y7
-	VFMADD213PS  consts<>+2080(SB), Y5, Y7
-	VFMADD213PS  consts<>+2112(SB), Y5, Y7
-	VMULPS       Y7, Y5, Y7
-	VFMADD231PS  Y7, Y5, Y5
-	VBLENDVPS    Y2, Y6, Y4, Y7
-	VBLENDVPS    Y2, Y4, Y6, Y4
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS      Y5, Y5, Y7
+	VMOVUPS     consts<>+1888(SB), Y8
+	VFMADD213PS consts<>+1920(SB), Y7, Y8
+	VMOVUPS     consts<>+1952(SB), Y9
+	VFMADD213PS consts<>+1984(SB), Y7, Y9
+	VFMADD213PS consts<>+2016(SB), Y7, Y8
+	VFMADD213PS consts<>+2048(SB), Y7, Y9
+	VFMADD213PS consts<>+2080(SB), Y7, Y8
+	VFMADD213PS consts<>+2112(SB), Y7, Y9
+	VFMADD231PS Y9, Y5, Y8
+	VFMADD231PS Y8, Y7, Y5
+	VBLENDVPS   Y2, Y6, Y4, Y7
+	VBLENDVPS   Y2, Y4, Y6, Y4
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VBROADCASTSS consts<>+384(SB), Y6
-	VSUBPS       Y3, Y6, Y6
-	VBLENDVPS    Y2, Y3, Y6, Y8
-	VPAND        consts<>+32(SB), Y2, Y2
-	VFMADD231PS  Y2, Y8, Y5
+	VMOVUPS     consts<>+384(SB), Y6
+	VSUBPS      Y3, Y6, Y6
+	VBLENDVPS   Y2, Y3, Y6, Y8
+	VPAND       consts<>+32(SB), Y2, Y2
+	VFMADD231PS Y2, Y8, Y5
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Y3, Y4, Y2
@@ -7267,33 +7247,33 @@ otherblock:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_63
+	JGE    focusnot0_111
 	VMULPS Y0, Y0, Y0
 	VMULPS Y2, Y2, Y2
-	JMP    focusdone63
+	JMP    focusdone111
 
-focusnot0_63:
-	CMPQ         DI, $+2
-	JGE          focusnot1_63
-	VBROADCASTSS consts<>+384(SB), Y0
-	VBROADCASTSS consts<>+384(SB), Y2
-	JMP          focusdone63
+focusnot0_111:
+	CMPQ    DI, $+2
+	JGE     focusnot1_111
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS consts<>+384(SB), Y2
+	JMP     focusdone111
 
-focusnot1_63:
+focusnot1_111:
 	CMPQ DI, $+3
-	JGE  focusnot2_63
-	JMP  focusdone63
+	JGE  focusnot2_111
+	JMP  focusdone111
 
-focusnot2_63:
+focusnot2_111:
 	CMPQ    DI, $+4
-	JGE     focusnot3_63
+	JGE     focusnot3_111
 	VSQRTPS Y0, Y0
 	VSQRTPS Y2, Y2
-	JMP     focusdone63
+	JMP     focusdone111
 
-focusnot3_63:
+focusnot3_111:
 	CMPQ         DI, $+5
-	JGE          focusnot4_63
+	JGE          focusnot4_111
 	VSQRTPS      Y0, Y4
 	VMOVAPS      Y0, Y5
 	VFNMADD231PS Y4, Y4, Y5
@@ -7308,11 +7288,11 @@ focusnot3_63:
 	VMULPS       Y6, Y5, Y5
 	VFMADD231PS  Y4, Y2, Y5
 	VMOVAPS      Y5, Y2
-	JMP          focusdone63
+	JMP          focusdone111
 
-focusnot4_63:
+focusnot4_111:
 	CMPQ         DI, $+6
-	JGE          focusnot5_63
+	JGE          focusnot5_111
 	VSQRTPS      Y0, Y4
 	VMULPS       Y0, Y0, Y5
 	VMOVAPS      Y5, Y6
@@ -7333,11 +7313,11 @@ focusnot4_63:
 	VFMADD231PS  consts<>+2144(SB), Y2, Y6
 	VMULPS       Y4, Y6, Y2
 	VFMADD231PS  Y4, Y5, Y2
-	JMP          focusdone63
+	JMP          focusdone111
 
-focusnot5_63:
+focusnot5_111:
 	CMPQ        DI, $+7
-	JGE         focusnot6_63
+	JGE         focusnot6_111
 	VMULPS      Y0, Y0, Y4
 	VMOVAPS     Y4, Y5
 	VFMSUB231PS Y0, Y0, Y5
@@ -7350,11 +7330,11 @@ focusnot5_63:
 	VMULPS      Y2, Y5, Y5
 	VFMADD231PS Y2, Y4, Y5
 	VMOVAPS     Y5, Y2
-	JMP         focusdone63
+	JMP         focusdone111
 
-focusnot6_63:
+focusnot6_111:
 	CMPQ        DI, $+8
-	JGE         focusnot7_63
+	JGE         focusnot7_111
 	VMULPS      Y0, Y0, Y4
 	VFMSUB213PS Y4, Y0, Y0
 	VADDPS      Y4, Y4, Y5
@@ -7365,11 +7345,11 @@ focusnot6_63:
 	VADDPS      Y4, Y4, Y5
 	VMULPS      Y2, Y5, Y2
 	VFMADD231PS Y4, Y4, Y2
-	JMP         focusdone63
+	JMP         focusdone111
 
-focusnot7_63:
+focusnot7_111:
 	CMPQ        DI, $+9
-	JGE         focusnot8_63
+	JGE         focusnot8_111
 	VMULPS      Y0, Y0, Y4
 	VMOVAPS     Y4, Y5
 	VFMSUB231PS Y0, Y0, Y5
@@ -7390,9 +7370,9 @@ focusnot7_63:
 	VMULPS      Y2, Y4, Y4
 	VFMADD231PS Y2, Y6, Y4
 	VMOVAPS     Y4, Y2
-	JMP         focusdone63
+	JMP         focusdone111
 
-focusnot8_63:
+focusnot8_111:
 	LEAQ         24(SI), R8
 	VMOVUPS      Y1, (SP)
 	VMOVUPS      Y3, 32(SP)
@@ -7410,22 +7390,22 @@ focusnot8_63:
 	VCVTDQ2PS Y4, Y8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y0, Y6
-	VFMADD213PS  consts<>+672(SB), Y6, Y5
-	VMULPS       consts<>+1344(SB), Y5, Y9
-	VMOVAPS      Y5, Y6
-	VFMADD231PS  Y9, Y5, Y6
-	VSUBPS       Y6, Y5, Y7
-	VFMADD231PS  Y9, Y5, Y7
-	VMULPS       Y5, Y5, Y9
-	VBROADCASTSS consts<>+1376(SB), Y10
-	VFMADD213PS  consts<>+1408(SB), Y5, Y10
-	VFMADD213PS  consts<>+1440(SB), Y5, Y10
-	VFMADD213PS  consts<>+1472(SB), Y5, Y10
-	VFMADD213PS  consts<>+1504(SB), Y5, Y10
-	VMULPS       Y5, Y9, Y5
-	VFMADD231PS  Y10, Y5, Y7
-	VADDPS       Y7, Y6, Y5
+	VPERMPS     pow_r<>+0(SB), Y0, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y9
+	VMOVAPS     Y5, Y6
+	VFMADD231PS Y9, Y5, Y6
+	VSUBPS      Y6, Y5, Y7
+	VFMADD231PS Y9, Y5, Y7
+	VMULPS      Y5, Y5, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y5, Y10
+	VFMADD213PS consts<>+1440(SB), Y5, Y10
+	VFMADD213PS consts<>+1472(SB), Y5, Y10
+	VFMADD213PS consts<>+1504(SB), Y5, Y10
+	VMULPS      Y5, Y9, Y5
+	VFMADD231PS Y10, Y5, Y7
+	VADDPS      Y7, Y6, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y0, Y9
@@ -7446,15 +7426,15 @@ focusnot8_63:
 	VADDPS      Y8, Y9, Y0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y1
-	VFMADD213PS  consts<>+1600(SB), Y0, Y1
-	VFMADD213PS  consts<>+1632(SB), Y0, Y1
-	VMULPS       Y0, Y0, Y2
-	VMULPS       Y1, Y2, Y1
-	VFMADD231PS  consts<>+160(SB), Y0, Y1
-	VPERMPS      pow_exp_hi<>+0(SB), Y5, Y0
-	VPERMPS      pow_exp_lo<>+0(SB), Y5, Y2
-	VFMADD231PS  Y1, Y0, Y2
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y5, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y5, Y2
+	VFMADD231PS Y1, Y0, Y2
 
 	// times 2^k
 	VADDPS Y2, Y0, Y0
@@ -7463,10 +7443,10 @@ focusnot8_63:
 	VPADDD Y1, Y0, Y0
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Y1
+	VMOVUPS      consts<>+1664(SB), Y1
 	VPANDN       Y4, Y1, Y1
 	VPXOR        consts<>+1728(SB), Y5, Y2
-	VBROADCASTSS consts<>+1696(SB), Y3
+	VMOVUPS      consts<>+1696(SB), Y3
 	VPANDN       Y2, Y3, Y2
 	VPOR         Y2, Y1, Y1
 	VPTEST       Y1, Y1
@@ -7490,22 +7470,22 @@ focusnot8_63:
 	VCVTDQ2PS Y4, Y8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y2, Y6
-	VFMADD213PS  consts<>+672(SB), Y6, Y5
-	VMULPS       consts<>+1344(SB), Y5, Y9
-	VMOVAPS      Y5, Y6
-	VFMADD231PS  Y9, Y5, Y6
-	VSUBPS       Y6, Y5, Y7
-	VFMADD231PS  Y9, Y5, Y7
-	VMULPS       Y5, Y5, Y9
-	VBROADCASTSS consts<>+1376(SB), Y10
-	VFMADD213PS  consts<>+1408(SB), Y5, Y10
-	VFMADD213PS  consts<>+1440(SB), Y5, Y10
-	VFMADD213PS  consts<>+1472(SB), Y5, Y10
-	VFMADD213PS  consts<>+1504(SB), Y5, Y10
-	VMULPS       Y5, Y9, Y5
-	VFMADD231PS  Y10, Y5, Y7
-	VADDPS       Y7, Y6, Y5
+	VPERMPS     pow_r<>+0(SB), Y2, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y9
+	VMOVAPS     Y5, Y6
+	VFMADD231PS Y9, Y5, Y6
+	VSUBPS      Y6, Y5, Y7
+	VFMADD231PS Y9, Y5, Y7
+	VMULPS      Y5, Y5, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y5, Y10
+	VFMADD213PS consts<>+1440(SB), Y5, Y10
+	VFMADD213PS consts<>+1472(SB), Y5, Y10
+	VFMADD213PS consts<>+1504(SB), Y5, Y10
+	VMULPS      Y5, Y9, Y5
+	VFMADD231PS Y10, Y5, Y7
+	VADDPS      Y7, Y6, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y2, Y9
@@ -7526,15 +7506,15 @@ focusnot8_63:
 	VADDPS      Y8, Y9, Y0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y1
-	VFMADD213PS  consts<>+1600(SB), Y0, Y1
-	VFMADD213PS  consts<>+1632(SB), Y0, Y1
-	VMULPS       Y0, Y0, Y2
-	VMULPS       Y1, Y2, Y1
-	VFMADD231PS  consts<>+160(SB), Y0, Y1
-	VPERMPS      pow_exp_hi<>+0(SB), Y5, Y0
-	VPERMPS      pow_exp_lo<>+0(SB), Y5, Y2
-	VFMADD231PS  Y1, Y0, Y2
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y5, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y5, Y2
+	VFMADD231PS Y1, Y0, Y2
 
 	// times 2^k
 	VADDPS Y2, Y0, Y0
@@ -7543,123 +7523,120 @@ focusnot8_63:
 	VPADDD Y1, Y0, Y2
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Y0
-	VPANDN       Y4, Y0, Y0
-	VPXOR        consts<>+1728(SB), Y5, Y1
-	VBROADCASTSS consts<>+1696(SB), Y3
-	VPANDN       Y1, Y3, Y1
-	VPOR         Y1, Y0, Y0
-	VPTEST       Y0, Y0
-	JNE          slowblock
-	VMOVUPS      (SP), Y1
-	VMOVUPS      32(SP), Y3
-	VMOVUPS      64(SP), Y0
+	VMOVUPS consts<>+1664(SB), Y0
+	VPANDN  Y4, Y0, Y0
+	VPXOR   consts<>+1728(SB), Y5, Y1
+	VMOVUPS consts<>+1696(SB), Y3
+	VPANDN  Y1, Y3, Y1
+	VPOR    Y1, Y0, Y0
+	VPTEST  Y0, Y0
+	JNE     slowblock
+	VMOVUPS (SP), Y1
+	VMOVUPS 32(SP), Y3
+	VMOVUPS 64(SP), Y0
 
-focusdone63:
+focusdone111:
 	// loss = (alpha ce) q^gamma
 	VMULPS Y0, Y1, Y0
 
 	// loss = (alpha ce) q^gamma
-	VMULPS       Y2, Y3, Y1
-	VMOVUPS      Y0, (CX)
-	VMOVUPS      Y1, 32(CX)
-	VBROADCASTSS consts<>+384(SB), Y0
-	VMOVUPS      exp_one<>+0(SB), Y1
-	VBROADCASTSS consts<>+1184(SB), Y2
-	VBROADCASTSS consts<>+128(SB), Y3
-	VBROADCASTSS consts<>+2144(SB), Y4
-	VBROADCASTSS consts<>+32(SB), Y5
-	VBROADCASTSS consts<>+64(SB), Y6
-	JMP          nextblock
+	VMULPS  Y2, Y3, Y1
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+1184(SB), Y2
+	JMP     nextblock
 
 othervector:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y8, Y0
+	VPOR   consts<>+1184(SB), Y4, Y0
 	VSUBPS consts<>+64(SB), Y0, Y0
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y1
-	VFMADD213PS  consts<>+128(SB), Y0, Y1
-	VSUBPS       consts<>+128(SB), Y1, Y2
+	VMOVUPS     consts<>+96(SB), Y1
+	VFMADD213PS consts<>+128(SB), Y0, Y1
+	VSUBPS      consts<>+128(SB), Y1, Y2
 
 	// r = c - n ln2
 	VFNMADD231PS consts<>+160(SB), Y2, Y0
 	VFNMADD231PS consts<>+192(SB), Y2, Y0
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y2
-	VFMADD213PS  consts<>+256(SB), Y0, Y2
-	VFMADD213PS  consts<>+288(SB), Y0, Y2
-	VFMADD213PS  consts<>+320(SB), Y0, Y2
-	VFMADD213PS  consts<>+352(SB), Y2, Y0
+	VMOVUPS     consts<>+224(SB), Y2
+	VFMADD213PS consts<>+256(SB), Y0, Y2
+	VFMADD213PS consts<>+288(SB), Y0, Y2
+	VFMADD213PS consts<>+320(SB), Y0, Y2
+	VFMADD213PS consts<>+352(SB), Y2, Y0
 
 	// 2^n T[j] (1 + p)
-	VMOVUPS      exp_one<>+0(SB), Y2
-	VPERMILPS    Y1, Y2, Y2
-	VPSLLD       $0x15, Y1, Y1
-	VPADDD       Y1, Y2, Y1
-	VFMADD231PS  Y0, Y1, Y1
-	VBROADCASTSS consts<>+384(SB), Y0
-	VADDPS       consts<>+384(SB), Y1, Y2
-	VDIVPS       Y2, Y0, Y0
-	VMULPS       Y0, Y1, Y2
+	VMOVUPS     exp_one<>+0(SB), Y2
+	VPERMILPS   Y1, Y2, Y2
+	VPSLLD      $0x15, Y1, Y1
+	VPADDD      Y1, Y2, Y1
+	VFMADD231PS Y0, Y1, Y1
+	VMOVUPS     consts<>+384(SB), Y0
+	VADDPS      consts<>+384(SB), Y1, Y2
+	VDIVPS      Y2, Y0, Y0
+	VMULPS      Y0, Y1, Y2
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y3
-	VFMADD213PS  consts<>+1920(SB), Y1, Y3
-	VFMADD213PS  consts<>+1952(SB), Y1, Y3
-	VFMADD213PS  consts<>+1984(SB), Y1, Y3
-	VFMADD213PS  consts<>+2016(SB), Y1, Y3
-	VFMADD213PS  consts<>+2048(SB), Y1, Y3
-	VFMADD213PS  consts<>+2080(SB), Y1, Y3
-	VFMADD213PS  consts<>+2112(SB), Y1, Y3
-	VMULPS       Y3, Y1, Y3
-	VFMADD231PS  Y3, Y1, Y1
-	VBLENDVPS    Y8, Y2, Y0, Y3
-	VBLENDVPS    Y8, Y0, Y2, Y0
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS      Y1, Y1, Y5
+	VMOVUPS     consts<>+1888(SB), Y6
+	VFMADD213PS consts<>+1920(SB), Y5, Y6
+	VMOVUPS     consts<>+1952(SB), Y7
+	VFMADD213PS consts<>+1984(SB), Y5, Y7
+	VFMADD213PS consts<>+2016(SB), Y5, Y6
+	VFMADD213PS consts<>+2048(SB), Y5, Y7
+	VFMADD213PS consts<>+2080(SB), Y5, Y6
+	VFMADD213PS consts<>+2112(SB), Y5, Y7
+	VFMADD231PS Y7, Y1, Y6
+	VFMADD231PS Y6, Y5, Y1
+	VBLENDVPS   Y4, Y2, Y0, Y5
+	VBLENDVPS   Y4, Y0, Y2, Y0
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VBROADCASTSS consts<>+384(SB), Y2
-	VSUBPS       Y7, Y2, Y2
-	VBLENDVPS    Y8, Y7, Y2, Y4
-	VPAND        consts<>+32(SB), Y8, Y5
-	VFMADD231PS  Y5, Y4, Y1
+	VMOVUPS     consts<>+384(SB), Y2
+	VSUBPS      Y3, Y2, Y2
+	VBLENDVPS   Y4, Y3, Y2, Y6
+	VPAND       consts<>+32(SB), Y4, Y4
+	VFMADD231PS Y4, Y6, Y1
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y7, Y0, Y0
-	VFMADD231PS  Y2, Y3, Y0
-	VBROADCASTSS 12(SI), Y3
-	VBROADCASTSS 16(SI), Y4
-	VMULPS       Y2, Y4, Y2
-	VFMADD231PS  Y7, Y3, Y2
+	VMULPS       Y3, Y0, Y0
+	VFMADD231PS  Y2, Y5, Y0
+	VBROADCASTSS 12(SI), Y4
+	VBROADCASTSS 16(SI), Y5
+	VMULPS       Y2, Y5, Y2
+	VFMADD231PS  Y3, Y4, Y2
 	VMULPS       Y1, Y2, Y1
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_64
+	JGE    focusnot0_112
 	VMULPS Y0, Y0, Y0
-	JMP    focusdone64
+	JMP    focusdone112
 
-focusnot0_64:
-	CMPQ         DI, $+2
-	JGE          focusnot1_64
-	VBROADCASTSS consts<>+384(SB), Y0
-	JMP          focusdone64
+focusnot0_112:
+	CMPQ    DI, $+2
+	JGE     focusnot1_112
+	VMOVUPS consts<>+384(SB), Y0
+	JMP     focusdone112
 
-focusnot1_64:
+focusnot1_112:
 	CMPQ DI, $+3
-	JGE  focusnot2_64
-	JMP  focusdone64
+	JGE  focusnot2_112
+	JMP  focusdone112
 
-focusnot2_64:
+focusnot2_112:
 	CMPQ    DI, $+4
-	JGE     focusnot3_64
+	JGE     focusnot3_112
 	VSQRTPS Y0, Y0
-	JMP     focusdone64
+	JMP     focusdone112
 
-focusnot3_64:
+focusnot3_112:
 	CMPQ         DI, $+5
-	JGE          focusnot4_64
+	JGE          focusnot4_112
 	VSQRTPS      Y0, Y2
 	VMOVAPS      Y0, Y3
 	VFNMADD231PS Y2, Y2, Y3
@@ -7667,11 +7644,11 @@ focusnot3_64:
 	VMULPS       Y4, Y3, Y3
 	VFMADD231PS  Y2, Y0, Y3
 	VMOVAPS      Y3, Y0
-	JMP          focusdone64
+	JMP          focusdone112
 
-focusnot4_64:
+focusnot4_112:
 	CMPQ         DI, $+6
-	JGE          focusnot5_64
+	JGE          focusnot5_112
 	VSQRTPS      Y0, Y2
 	VMULPS       Y0, Y0, Y3
 	VMOVAPS      Y3, Y4
@@ -7682,32 +7659,32 @@ focusnot4_64:
 	VFMADD231PS  consts<>+2144(SB), Y0, Y4
 	VMULPS       Y2, Y4, Y0
 	VFMADD231PS  Y2, Y3, Y0
-	JMP          focusdone64
+	JMP          focusdone112
 
-focusnot5_64:
+focusnot5_112:
 	CMPQ        DI, $+7
-	JGE         focusnot6_64
+	JGE         focusnot6_112
 	VMULPS      Y0, Y0, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y0, Y0, Y3
 	VMULPS      Y0, Y3, Y3
 	VFMADD231PS Y0, Y2, Y3
 	VMOVAPS     Y3, Y0
-	JMP         focusdone64
+	JMP         focusdone112
 
-focusnot6_64:
+focusnot6_112:
 	CMPQ        DI, $+8
-	JGE         focusnot7_64
+	JGE         focusnot7_112
 	VMULPS      Y0, Y0, Y2
 	VFMSUB213PS Y2, Y0, Y0
 	VADDPS      Y2, Y2, Y3
 	VMULPS      Y0, Y3, Y0
 	VFMADD231PS Y2, Y2, Y0
-	JMP         focusdone64
+	JMP         focusdone112
 
-focusnot7_64:
+focusnot7_112:
 	CMPQ        DI, $+9
-	JGE         focusnot8_64
+	JGE         focusnot8_112
 	VMULPS      Y0, Y0, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y0, Y0, Y3
@@ -7718,9 +7695,9 @@ focusnot7_64:
 	VMULPS      Y0, Y2, Y2
 	VFMADD231PS Y0, Y4, Y2
 	VMOVAPS     Y2, Y0
-	JMP         focusdone64
+	JMP         focusdone112
 
-focusnot8_64:
+focusnot8_112:
 	LEAQ         24(SI), R8
 	VMOVUPS      Y1, (SP)
 	VBROADCASTSS (R8), Y1
@@ -7736,22 +7713,22 @@ focusnot8_64:
 	VCVTDQ2PS Y4, Y8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y0, Y6
-	VFMADD213PS  consts<>+672(SB), Y6, Y5
-	VMULPS       consts<>+1344(SB), Y5, Y9
-	VMOVAPS      Y5, Y6
-	VFMADD231PS  Y9, Y5, Y6
-	VSUBPS       Y6, Y5, Y7
-	VFMADD231PS  Y9, Y5, Y7
-	VMULPS       Y5, Y5, Y9
-	VBROADCASTSS consts<>+1376(SB), Y10
-	VFMADD213PS  consts<>+1408(SB), Y5, Y10
-	VFMADD213PS  consts<>+1440(SB), Y5, Y10
-	VFMADD213PS  consts<>+1472(SB), Y5, Y10
-	VFMADD213PS  consts<>+1504(SB), Y5, Y10
-	VMULPS       Y5, Y9, Y5
-	VFMADD231PS  Y10, Y5, Y7
-	VADDPS       Y7, Y6, Y5
+	VPERMPS     pow_r<>+0(SB), Y0, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y9
+	VMOVAPS     Y5, Y6
+	VFMADD231PS Y9, Y5, Y6
+	VSUBPS      Y6, Y5, Y7
+	VFMADD231PS Y9, Y5, Y7
+	VMULPS      Y5, Y5, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y5, Y10
+	VFMADD213PS consts<>+1440(SB), Y5, Y10
+	VFMADD213PS consts<>+1472(SB), Y5, Y10
+	VFMADD213PS consts<>+1504(SB), Y5, Y10
+	VMULPS      Y5, Y9, Y5
+	VFMADD231PS Y10, Y5, Y7
+	VADDPS      Y7, Y6, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y0, Y9
@@ -7772,15 +7749,15 @@ focusnot8_64:
 	VADDPS      Y8, Y9, Y0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y1
-	VFMADD213PS  consts<>+1600(SB), Y0, Y1
-	VFMADD213PS  consts<>+1632(SB), Y0, Y1
-	VMULPS       Y0, Y0, Y2
-	VMULPS       Y1, Y2, Y1
-	VFMADD231PS  consts<>+160(SB), Y0, Y1
-	VPERMPS      pow_exp_hi<>+0(SB), Y5, Y0
-	VPERMPS      pow_exp_lo<>+0(SB), Y5, Y2
-	VFMADD231PS  Y1, Y0, Y2
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y5, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y5, Y2
+	VFMADD231PS Y1, Y0, Y2
 
 	// times 2^k
 	VADDPS Y2, Y0, Y0
@@ -7789,17 +7766,17 @@ focusnot8_64:
 	VPADDD Y1, Y0, Y0
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Y1
-	VPANDN       Y4, Y1, Y1
-	VPXOR        consts<>+1728(SB), Y5, Y2
-	VBROADCASTSS consts<>+1696(SB), Y3
-	VPANDN       Y2, Y3, Y2
-	VPOR         Y2, Y1, Y1
-	VPTEST       Y1, Y1
-	JNE          slowvector
-	VMOVUPS      (SP), Y1
+	VMOVUPS consts<>+1664(SB), Y1
+	VPANDN  Y4, Y1, Y1
+	VPXOR   consts<>+1728(SB), Y5, Y2
+	VMOVUPS consts<>+1696(SB), Y3
+	VPANDN  Y2, Y3, Y2
+	VPOR    Y2, Y1, Y1
+	VPTEST  Y1, Y1
+	JNE     slowvector
+	VMOVUPS (SP), Y1
 
-focusdone64:
+focusdone112:
 	// loss = (alpha ce) q^gamma
 	VMULPS  Y0, Y1, Y0
 	CMPQ    AX, $+8
@@ -7828,14 +7805,10 @@ parttwo2:
 	VMOVSS X0, (R8)
 
 partdone2:
-	VBROADCASTSS consts<>+384(SB), Y0
-	VMOVUPS      exp_one<>+0(SB), Y1
-	VBROADCASTSS consts<>+1184(SB), Y2
-	VBROADCASTSS consts<>+128(SB), Y3
-	VBROADCASTSS consts<>+2144(SB), Y4
-	VBROADCASTSS consts<>+32(SB), Y5
-	VBROADCASTSS consts<>+64(SB), Y6
-	JMP          nextvector
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+1184(SB), Y2
+	JMP     nextvector
 
 slowblock:
 	MOVQ $0x00000010, R8
@@ -7845,15 +7818,15 @@ slow:
 	VMOVUPS (BX), Y1
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR         consts<>+1184(SB), Y0, Y2
-	VSUBPS       consts<>+64(SB), Y2, Y2
-	VBROADCASTSS consts<>+416(SB), Y3
-	VMAXPS       Y2, Y3, Y2
+	VPOR    consts<>+1184(SB), Y0, Y2
+	VSUBPS  consts<>+64(SB), Y2, Y2
+	VMOVUPS consts<>+416(SB), Y3
+	VMAXPS  Y2, Y3, Y2
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y3
-	VFMADD213PS  consts<>+128(SB), Y2, Y3
-	VSUBPS       consts<>+128(SB), Y3, Y4
+	VMOVUPS     consts<>+96(SB), Y3
+	VFMADD213PS consts<>+128(SB), Y2, Y3
+	VSUBPS      consts<>+128(SB), Y3, Y4
 
 	// r = c - n ln2
 	VMOVAPS      Y2, Y5
@@ -7861,13 +7834,13 @@ slow:
 	VFNMADD231PS consts<>+192(SB), Y4, Y5
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y4
-	VFMADD213PS  consts<>+256(SB), Y5, Y4
-	VFMADD213PS  consts<>+288(SB), Y5, Y4
-	VFMADD213PS  consts<>+320(SB), Y5, Y4
-	VFMADD213PS  consts<>+352(SB), Y4, Y5
-	VCMPPS       $0x11, consts<>+480(SB), Y2, Y2
-	VPAND        consts<>+512(SB), Y2, Y2
+	VMOVUPS     consts<>+224(SB), Y4
+	VFMADD213PS consts<>+256(SB), Y5, Y4
+	VFMADD213PS consts<>+288(SB), Y5, Y4
+	VFMADD213PS consts<>+320(SB), Y5, Y4
+	VFMADD213PS consts<>+352(SB), Y4, Y5
+	VCMPPS      $0x11, consts<>+480(SB), Y2, Y2
+	VPAND       consts<>+512(SB), Y2, Y2
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
 	VPSLLD      $0x14, Y3, Y4
@@ -7887,39 +7860,40 @@ slow:
 	VPMINUD consts<>+608(SB), Y2, Y2
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS       $0x11, consts<>+1216(SB), Y2, Y3
-	VBROADCASTSS consts<>+1216(SB), Y4
-	VMAXPS       Y2, Y4, Y4
-	VBROADCASTSS consts<>+384(SB), Y5
-	VADDPS       consts<>+384(SB), Y4, Y6
-	VDIVPS       Y6, Y5, Y5
-	VMULPS       Y5, Y4, Y6
-	VBLENDVPS    Y3, Y2, Y6, Y6
+	VCMPPS    $0x11, consts<>+1216(SB), Y2, Y3
+	VMOVUPS   consts<>+1216(SB), Y4
+	VMAXPS    Y2, Y4, Y4
+	VMOVUPS   consts<>+384(SB), Y5
+	VADDPS    consts<>+384(SB), Y4, Y6
+	VDIVPS    Y6, Y5, Y5
+	VMULPS    Y5, Y4, Y6
+	VBLENDVPS Y3, Y2, Y6, Y6
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y7
-	VFMADD213PS  consts<>+1920(SB), Y4, Y7
-	VFMADD213PS  consts<>+1952(SB), Y4, Y7
-	VFMADD213PS  consts<>+1984(SB), Y4, Y7
-	VFMADD213PS  consts<>+2016(SB), Y4, Y7
-	VFMADD213PS  consts<>+2048(SB), Y4, Y7
-	VFMADD213PS  consts<>+2080(SB), Y4, Y7
-	VFMADD213PS  consts<>+2112(SB), Y4, Y7
-	VMULPS       Y7, Y4, Y7
-	VFMADD231PS  Y7, Y4, Y4
-	VBLENDVPS    Y3, Y2, Y4, Y2
-	VBLENDVPS    Y0, Y6, Y5, Y3
-	VBLENDVPS    Y0, Y5, Y6, Y4
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS      Y4, Y4, Y7
+	VMOVUPS     consts<>+1888(SB), Y8
+	VFMADD213PS consts<>+1920(SB), Y7, Y8
+	VMOVUPS     consts<>+1952(SB), Y9
+	VFMADD213PS consts<>+1984(SB), Y7, Y9
+	VFMADD213PS consts<>+2016(SB), Y7, Y8
+	VFMADD213PS consts<>+2048(SB), Y7, Y9
+	VFMADD213PS consts<>+2080(SB), Y7, Y8
+	VFMADD213PS consts<>+2112(SB), Y7, Y9
+	VFMADD231PS Y9, Y4, Y8
+	VFMADD231PS Y8, Y7, Y4
+	VBLENDVPS   Y3, Y2, Y4, Y2
+	VBLENDVPS   Y0, Y6, Y5, Y3
+	VBLENDVPS   Y0, Y5, Y6, Y4
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VBROADCASTSS consts<>+384(SB), Y5
-	VSUBPS       Y1, Y5, Y5
-	VBLENDVPS    Y0, Y1, Y5, Y6
-	VPAND        consts<>+32(SB), Y0, Y0
-	VPXOR        Y7, Y7, Y7
-	VCMPPS       $0x11, Y6, Y7, Y7
-	VPAND        Y0, Y7, Y0
-	VFMADD231PS  Y0, Y6, Y2
+	VMOVUPS     consts<>+384(SB), Y5
+	VSUBPS      Y1, Y5, Y5
+	VBLENDVPS   Y0, Y1, Y5, Y6
+	VPAND       consts<>+32(SB), Y0, Y0
+	VPXOR       Y7, Y7, Y7
+	VCMPPS      $0x11, Y6, Y7, Y7
+	VPAND       Y0, Y7, Y0
+	VFMADD231PS Y0, Y6, Y2
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Y1, Y4, Y0
@@ -7932,30 +7906,30 @@ slow:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_65
+	JGE    focusnot0_113
 	VMULPS Y0, Y0, Y0
-	JMP    focusdone65
+	JMP    focusdone113
 
-focusnot0_65:
-	CMPQ         DI, $+2
-	JGE          focusnot1_65
-	VBROADCASTSS consts<>+384(SB), Y0
-	JMP          focusdone65
+focusnot0_113:
+	CMPQ    DI, $+2
+	JGE     focusnot1_113
+	VMOVUPS consts<>+384(SB), Y0
+	JMP     focusdone113
 
-focusnot1_65:
+focusnot1_113:
 	CMPQ DI, $+3
-	JGE  focusnot2_65
-	JMP  focusdone65
+	JGE  focusnot2_113
+	JMP  focusdone113
 
-focusnot2_65:
+focusnot2_113:
 	CMPQ    DI, $+4
-	JGE     focusnot3_65
+	JGE     focusnot3_113
 	VSQRTPS Y0, Y0
-	JMP     focusdone65
+	JMP     focusdone113
 
-focusnot3_65:
+focusnot3_113:
 	CMPQ         DI, $+5
-	JGE          focusnot4_65
+	JGE          focusnot4_113
 	VSQRTPS      Y0, Y2
 	VMOVAPS      Y0, Y3
 	VFNMADD231PS Y2, Y2, Y3
@@ -7963,11 +7937,11 @@ focusnot3_65:
 	VMULPS       Y4, Y3, Y3
 	VFMADD231PS  Y2, Y0, Y3
 	VMOVAPS      Y3, Y0
-	JMP          focusdone65
+	JMP          focusdone113
 
-focusnot4_65:
+focusnot4_113:
 	CMPQ         DI, $+6
-	JGE          focusnot5_65
+	JGE          focusnot5_113
 	VSQRTPS      Y0, Y2
 	VMULPS       Y0, Y0, Y3
 	VMOVAPS      Y3, Y4
@@ -7978,32 +7952,32 @@ focusnot4_65:
 	VFMADD231PS  consts<>+2144(SB), Y0, Y4
 	VMULPS       Y2, Y4, Y0
 	VFMADD231PS  Y2, Y3, Y0
-	JMP          focusdone65
+	JMP          focusdone113
 
-focusnot5_65:
+focusnot5_113:
 	CMPQ        DI, $+7
-	JGE         focusnot6_65
+	JGE         focusnot6_113
 	VMULPS      Y0, Y0, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y0, Y0, Y3
 	VMULPS      Y0, Y3, Y3
 	VFMADD231PS Y0, Y2, Y3
 	VMOVAPS     Y3, Y0
-	JMP         focusdone65
+	JMP         focusdone113
 
-focusnot6_65:
+focusnot6_113:
 	CMPQ        DI, $+8
-	JGE         focusnot7_65
+	JGE         focusnot7_113
 	VMULPS      Y0, Y0, Y2
 	VFMSUB213PS Y2, Y0, Y0
 	VADDPS      Y2, Y2, Y3
 	VMULPS      Y0, Y3, Y0
 	VFMADD231PS Y2, Y2, Y0
-	JMP         focusdone65
+	JMP         focusdone113
 
-focusnot7_65:
+focusnot7_113:
 	CMPQ        DI, $+9
-	JGE         focusnot8_65
+	JGE         focusnot8_113
 	VMULPS      Y0, Y0, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y0, Y0, Y3
@@ -8014,9 +7988,9 @@ focusnot7_65:
 	VMULPS      Y0, Y2, Y2
 	VFMADD231PS Y0, Y4, Y2
 	VMOVAPS     Y2, Y0
-	JMP         focusdone65
+	JMP         focusdone113
 
-focusnot8_65:
+focusnot8_113:
 	LEAQ         24(SI), R9
 	VMOVUPS      Y1, (SP)
 	VBROADCASTSS (R9), Y1
@@ -8024,36 +7998,36 @@ focusnot8_65:
 	VBROADCASTSS 8(R9), Y3
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y0, Y4
-	VPSUBD       consts<>+1248(SB), Y4, Y5
-	VCVTDQ2PS    Y4, Y6
-	VPSUBD       consts<>+1760(SB), Y6, Y6
-	VBROADCASTSS consts<>+1120(SB), Y7
-	VPCMPGTD     Y4, Y7, Y7
-	VBLENDVPS    Y7, Y6, Y5, Y5
-	VPSRAD       $0x17, Y5, Y6
-	VPSRLD       $0x14, Y5, Y7
-	VPAND        consts<>+1280(SB), Y5, Y5
-	VPADDD       consts<>+1312(SB), Y5, Y5
-	VCVTDQ2PS    Y6, Y6
+	VPAND     consts<>+32(SB), Y0, Y4
+	VPSUBD    consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS Y4, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y4, Y7, Y7
+	VBLENDVPS Y7, Y6, Y5, Y5
+	VPSRAD    $0x17, Y5, Y6
+	VPSRLD    $0x14, Y5, Y7
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y7, Y8
-	VFMADD213PS  consts<>+672(SB), Y8, Y5
-	VMULPS       consts<>+1344(SB), Y5, Y8
-	VMOVAPS      Y5, Y9
-	VFMADD231PS  Y8, Y5, Y9
-	VSUBPS       Y9, Y5, Y10
-	VFMADD231PS  Y8, Y5, Y10
-	VMULPS       Y5, Y5, Y8
-	VBROADCASTSS consts<>+1376(SB), Y11
-	VFMADD213PS  consts<>+1408(SB), Y5, Y11
-	VFMADD213PS  consts<>+1440(SB), Y5, Y11
-	VFMADD213PS  consts<>+1472(SB), Y5, Y11
-	VFMADD213PS  consts<>+1504(SB), Y5, Y11
-	VMULPS       Y5, Y8, Y5
-	VFMADD231PS  Y11, Y5, Y10
-	VADDPS       Y10, Y9, Y5
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y8
+	VMOVAPS     Y5, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VSUBPS      Y9, Y5, Y10
+	VFMADD231PS Y8, Y5, Y10
+	VMULPS      Y5, Y5, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y5, Y11
+	VFMADD213PS consts<>+1440(SB), Y5, Y11
+	VFMADD213PS consts<>+1472(SB), Y5, Y11
+	VFMADD213PS consts<>+1504(SB), Y5, Y11
+	VMULPS      Y5, Y8, Y5
+	VFMADD231PS Y11, Y5, Y10
+	VADDPS      Y10, Y9, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y7, Y8
@@ -8074,15 +8048,15 @@ focusnot8_65:
 	VADDPS      Y6, Y8, Y2
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y3
-	VFMADD213PS  consts<>+1600(SB), Y2, Y3
-	VFMADD213PS  consts<>+1632(SB), Y2, Y3
-	VMULPS       Y2, Y2, Y6
-	VMULPS       Y3, Y6, Y3
-	VFMADD231PS  consts<>+160(SB), Y2, Y3
-	VPERMPS      pow_full_hi<>+0(SB), Y11, Y2
-	VPERMPS      pow_full_lo<>+0(SB), Y11, Y6
-	VFMADD231PS  Y3, Y2, Y6
+	VMOVUPS     consts<>+1568(SB), Y3
+	VFMADD213PS consts<>+1600(SB), Y2, Y3
+	VFMADD213PS consts<>+1632(SB), Y2, Y3
+	VMULPS      Y2, Y2, Y6
+	VMULPS      Y3, Y6, Y3
+	VFMADD231PS consts<>+160(SB), Y2, Y3
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y2
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y3, Y2, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
 	VPSUBD  consts<>+1536(SB), Y11, Y3
@@ -8093,37 +8067,37 @@ focusnot8_65:
 	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y9, Y9, Y9
-	VPMINSD      Y9, Y3, Y3
-	VBROADCASTSS consts<>+1792(SB), Y9
-	VPSUBD       Y3, Y9, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VADDPS       Y2, Y3, Y9
-	VSUBPS       Y3, Y9, Y10
-	VSUBPS       Y10, Y2, Y2
-	VADDPS       Y6, Y2, Y2
-	VADDPS       Y2, Y9, Y2
-	VCMPPS       $0x11, Y3, Y7, Y6
-	VPSUBD       Y3, Y2, Y2
-	VBLENDVPS    Y6, Y2, Y8, Y2
+	VPXOR     Y9, Y9, Y9
+	VPMINSD   Y9, Y3, Y3
+	VMOVUPS   consts<>+1792(SB), Y9
+	VPSUBD    Y3, Y9, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VADDPS    Y2, Y3, Y9
+	VSUBPS    Y3, Y9, Y10
+	VSUBPS    Y10, Y2, Y2
+	VADDPS    Y6, Y2, Y2
+	VADDPS    Y2, Y9, Y2
+	VCMPPS    $0x11, Y3, Y7, Y6
+	VPSUBD    Y3, Y2, Y2
+	VBLENDVPS Y6, Y2, Y8, Y2
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y3
-	VCMPPS       $0x11, Y5, Y3, Y3
-	VBLENDVPS    Y3, consts<>+928(SB), Y2, Y2
-	VCMPPS       $0x11, consts<>+1856(SB), Y5, Y3
-	VPXOR        Y5, Y5, Y5
-	VBLENDVPS    Y3, Y5, Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VPCMPEQD     Y3, Y4, Y3
-	VPXOR        Y5, Y5, Y5
-	VBLENDVPS    Y1, consts<>+928(SB), Y5, Y5
-	VBLENDVPS    Y3, Y5, Y2, Y2
-	VPCMPEQD     consts<>+928(SB), Y4, Y3
-	VPXOR        Y5, Y5, Y5
-	VBROADCASTSS consts<>+928(SB), Y6
-	VBLENDVPS    Y1, Y5, Y6, Y1
-	VBLENDVPS    Y3, Y1, Y2, Y1
+	VMOVUPS   consts<>+1824(SB), Y3
+	VCMPPS    $0x11, Y5, Y3, Y3
+	VBLENDVPS Y3, consts<>+928(SB), Y2, Y2
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPXOR     Y3, Y3, Y3
+	VPCMPEQD  Y3, Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y1, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPCMPEQD  consts<>+928(SB), Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y1, Y5, Y6, Y1
+	VBLENDVPS Y3, Y1, Y2, Y1
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R9), Y2
@@ -8131,7 +8105,7 @@ focusnot8_65:
 	VPOR         Y2, Y1, Y1
 	VPXOR        Y2, Y2, Y2
 	VPCMPGTD     Y2, Y4, Y2
-	VBROADCASTSS consts<>+928(SB), Y3
+	VMOVUPS      consts<>+928(SB), Y3
 	VPCMPGTD     Y4, Y3, Y3
 	VPAND        Y2, Y3, Y2
 	VBROADCASTSS 16(R9), Y3
@@ -8144,54 +8118,50 @@ focusnot8_65:
 	VBLENDVPS    Y0, consts<>+608(SB), Y1, Y0
 	VMOVUPS      (SP), Y1
 
-focusdone65:
+focusdone113:
 	// loss = (alpha ce) q^gamma
-	VMULPS       Y0, Y1, Y0
-	VCMPPS       $0x12, consts<>+2176(SB), Y1, Y2
-	VBLENDVPS    Y2, Y0, Y1, Y0
-	VPMINUD      consts<>+608(SB), Y0, Y0
-	VMOVUPS      Y0, (CX)
-	ADDQ         $+32, CX
-	ADDQ         $+32, DX
-	ADDQ         $+32, BX
-	ADDQ         $-8, AX
-	ADDQ         $-8, R8
-	CMPQ         R8, $+1
-	JGE          slow
-	VBROADCASTSS consts<>+384(SB), Y0
-	VMOVUPS      exp_one<>+0(SB), Y1
-	VBROADCASTSS consts<>+1184(SB), Y2
-	VBROADCASTSS consts<>+128(SB), Y3
-	VBROADCASTSS consts<>+2144(SB), Y4
-	VBROADCASTSS consts<>+32(SB), Y5
-	VBROADCASTSS consts<>+64(SB), Y6
-	JMP          loop
+	VMULPS    Y0, Y1, Y0
+	VCMPPS    $0x12, consts<>+2176(SB), Y1, Y2
+	VBLENDVPS Y2, Y0, Y1, Y0
+	VPMINUD   consts<>+608(SB), Y0, Y0
+	VMOVUPS   Y0, (CX)
+	ADDQ      $+32, CX
+	ADDQ      $+32, DX
+	ADDQ      $+32, BX
+	ADDQ      $-8, AX
+	ADDQ      $-8, R8
+	CMPQ      R8, $+1
+	JGE       slow
+	VMOVUPS   consts<>+384(SB), Y0
+	VMOVUPS   exp_one<>+0(SB), Y1
+	VMOVUPS   consts<>+1184(SB), Y2
+	JMP       loop
 
 slowvector:
-	MOVQ         $0x00000008, R8
-	MOVQ         AX, R9
-	CMPQ         R9, R8
-	CMOVQGT      R8, R9
-	NEGQ         R9
-	LEAQ         lane_mask<>+32(SB), R8
-	VMOVUPS      (R8)(R9*4), Y0
-	VMASKMOVPS   (DX), Y0, Y1
-	VBROADCASTSS consts<>+384(SB), Y2
-	VBLENDVPS    Y0, Y1, Y2, Y1
-	VMASKMOVPS   (BX), Y0, Y2
-	VPXOR        Y3, Y3, Y3
-	VBLENDVPS    Y0, Y2, Y3, Y0
+	MOVQ       $0x00000008, R8
+	MOVQ       AX, R9
+	CMPQ       R9, R8
+	CMOVQGT    R8, R9
+	NEGQ       R9
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(R9*4), Y0
+	VMASKMOVPS (DX), Y0, Y1
+	VMOVUPS    consts<>+384(SB), Y2
+	VBLENDVPS  Y0, Y1, Y2, Y1
+	VMASKMOVPS (BX), Y0, Y2
+	VPXOR      Y3, Y3, Y3
+	VBLENDVPS  Y0, Y2, Y3, Y0
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR         consts<>+1184(SB), Y1, Y2
-	VSUBPS       consts<>+64(SB), Y2, Y2
-	VBROADCASTSS consts<>+416(SB), Y3
-	VMAXPS       Y2, Y3, Y2
+	VPOR    consts<>+1184(SB), Y1, Y2
+	VSUBPS  consts<>+64(SB), Y2, Y2
+	VMOVUPS consts<>+416(SB), Y3
+	VMAXPS  Y2, Y3, Y2
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y3
-	VFMADD213PS  consts<>+128(SB), Y2, Y3
-	VSUBPS       consts<>+128(SB), Y3, Y4
+	VMOVUPS     consts<>+96(SB), Y3
+	VFMADD213PS consts<>+128(SB), Y2, Y3
+	VSUBPS      consts<>+128(SB), Y3, Y4
 
 	// r = c - n ln2
 	VMOVAPS      Y2, Y5
@@ -8199,13 +8169,13 @@ slowvector:
 	VFNMADD231PS consts<>+192(SB), Y4, Y5
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y4
-	VFMADD213PS  consts<>+256(SB), Y5, Y4
-	VFMADD213PS  consts<>+288(SB), Y5, Y4
-	VFMADD213PS  consts<>+320(SB), Y5, Y4
-	VFMADD213PS  consts<>+352(SB), Y4, Y5
-	VCMPPS       $0x11, consts<>+480(SB), Y2, Y2
-	VPAND        consts<>+512(SB), Y2, Y2
+	VMOVUPS     consts<>+224(SB), Y4
+	VFMADD213PS consts<>+256(SB), Y5, Y4
+	VFMADD213PS consts<>+288(SB), Y5, Y4
+	VFMADD213PS consts<>+320(SB), Y5, Y4
+	VFMADD213PS consts<>+352(SB), Y4, Y5
+	VCMPPS      $0x11, consts<>+480(SB), Y2, Y2
+	VPAND       consts<>+512(SB), Y2, Y2
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
 	VPSLLD      $0x14, Y3, Y4
@@ -8225,39 +8195,40 @@ slowvector:
 	VPMINUD consts<>+608(SB), Y2, Y2
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS       $0x11, consts<>+1216(SB), Y2, Y3
-	VBROADCASTSS consts<>+1216(SB), Y4
-	VMAXPS       Y2, Y4, Y4
-	VBROADCASTSS consts<>+384(SB), Y5
-	VADDPS       consts<>+384(SB), Y4, Y6
-	VDIVPS       Y6, Y5, Y5
-	VMULPS       Y5, Y4, Y6
-	VBLENDVPS    Y3, Y2, Y6, Y6
+	VCMPPS    $0x11, consts<>+1216(SB), Y2, Y3
+	VMOVUPS   consts<>+1216(SB), Y4
+	VMAXPS    Y2, Y4, Y4
+	VMOVUPS   consts<>+384(SB), Y5
+	VADDPS    consts<>+384(SB), Y4, Y6
+	VDIVPS    Y6, Y5, Y5
+	VMULPS    Y5, Y4, Y6
+	VBLENDVPS Y3, Y2, Y6, Y6
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y7
-	VFMADD213PS  consts<>+1920(SB), Y4, Y7
-	VFMADD213PS  consts<>+1952(SB), Y4, Y7
-	VFMADD213PS  consts<>+1984(SB), Y4, Y7
-	VFMADD213PS  consts<>+2016(SB), Y4, Y7
-	VFMADD213PS  consts<>+2048(SB), Y4, Y7
-	VFMADD213PS  consts<>+2080(SB), Y4, Y7
-	VFMADD213PS  consts<>+2112(SB), Y4, Y7
-	VMULPS       Y7, Y4, Y7
-	VFMADD231PS  Y7, Y4, Y4
-	VBLENDVPS    Y3, Y2, Y4, Y2
-	VBLENDVPS    Y1, Y6, Y5, Y3
-	VBLENDVPS    Y1, Y5, Y6, Y4
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS      Y4, Y4, Y7
+	VMOVUPS     consts<>+1888(SB), Y8
+	VFMADD213PS consts<>+1920(SB), Y7, Y8
+	VMOVUPS     consts<>+1952(SB), Y9
+	VFMADD213PS consts<>+1984(SB), Y7, Y9
+	VFMADD213PS consts<>+2016(SB), Y7, Y8
+	VFMADD213PS consts<>+2048(SB), Y7, Y9
+	VFMADD213PS consts<>+2080(SB), Y7, Y8
+	VFMADD213PS consts<>+2112(SB), Y7, Y9
+	VFMADD231PS Y9, Y4, Y8
+	VFMADD231PS Y8, Y7, Y4
+	VBLENDVPS   Y3, Y2, Y4, Y2
+	VBLENDVPS   Y1, Y6, Y5, Y3
+	VBLENDVPS   Y1, Y5, Y6, Y4
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VBROADCASTSS consts<>+384(SB), Y5
-	VSUBPS       Y0, Y5, Y5
-	VBLENDVPS    Y1, Y0, Y5, Y6
-	VPAND        consts<>+32(SB), Y1, Y1
-	VPXOR        Y7, Y7, Y7
-	VCMPPS       $0x11, Y6, Y7, Y7
-	VPAND        Y1, Y7, Y1
-	VFMADD231PS  Y1, Y6, Y2
+	VMOVUPS     consts<>+384(SB), Y5
+	VSUBPS      Y0, Y5, Y5
+	VBLENDVPS   Y1, Y0, Y5, Y6
+	VPAND       consts<>+32(SB), Y1, Y1
+	VPXOR       Y7, Y7, Y7
+	VCMPPS      $0x11, Y6, Y7, Y7
+	VPAND       Y1, Y7, Y1
+	VFMADD231PS Y1, Y6, Y2
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Y0, Y4, Y1
@@ -8270,30 +8241,30 @@ slowvector:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_66
+	JGE    focusnot0_114
 	VMULPS Y1, Y1, Y1
-	JMP    focusdone66
+	JMP    focusdone114
 
-focusnot0_66:
-	CMPQ         DI, $+2
-	JGE          focusnot1_66
-	VBROADCASTSS consts<>+384(SB), Y1
-	JMP          focusdone66
+focusnot0_114:
+	CMPQ    DI, $+2
+	JGE     focusnot1_114
+	VMOVUPS consts<>+384(SB), Y1
+	JMP     focusdone114
 
-focusnot1_66:
+focusnot1_114:
 	CMPQ DI, $+3
-	JGE  focusnot2_66
-	JMP  focusdone66
+	JGE  focusnot2_114
+	JMP  focusdone114
 
-focusnot2_66:
+focusnot2_114:
 	CMPQ    DI, $+4
-	JGE     focusnot3_66
+	JGE     focusnot3_114
 	VSQRTPS Y1, Y1
-	JMP     focusdone66
+	JMP     focusdone114
 
-focusnot3_66:
+focusnot3_114:
 	CMPQ         DI, $+5
-	JGE          focusnot4_66
+	JGE          focusnot4_114
 	VSQRTPS      Y1, Y2
 	VMOVAPS      Y1, Y3
 	VFNMADD231PS Y2, Y2, Y3
@@ -8301,11 +8272,11 @@ focusnot3_66:
 	VMULPS       Y4, Y3, Y3
 	VFMADD231PS  Y2, Y1, Y3
 	VMOVAPS      Y3, Y1
-	JMP          focusdone66
+	JMP          focusdone114
 
-focusnot4_66:
+focusnot4_114:
 	CMPQ         DI, $+6
-	JGE          focusnot5_66
+	JGE          focusnot5_114
 	VSQRTPS      Y1, Y2
 	VMULPS       Y1, Y1, Y3
 	VMOVAPS      Y3, Y4
@@ -8316,32 +8287,32 @@ focusnot4_66:
 	VFMADD231PS  consts<>+2144(SB), Y1, Y4
 	VMULPS       Y2, Y4, Y1
 	VFMADD231PS  Y2, Y3, Y1
-	JMP          focusdone66
+	JMP          focusdone114
 
-focusnot5_66:
+focusnot5_114:
 	CMPQ        DI, $+7
-	JGE         focusnot6_66
+	JGE         focusnot6_114
 	VMULPS      Y1, Y1, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y1, Y1, Y3
 	VMULPS      Y1, Y3, Y3
 	VFMADD231PS Y1, Y2, Y3
 	VMOVAPS     Y3, Y1
-	JMP         focusdone66
+	JMP         focusdone114
 
-focusnot6_66:
+focusnot6_114:
 	CMPQ        DI, $+8
-	JGE         focusnot7_66
+	JGE         focusnot7_114
 	VMULPS      Y1, Y1, Y2
 	VFMSUB213PS Y2, Y1, Y1
 	VADDPS      Y2, Y2, Y3
 	VMULPS      Y1, Y3, Y1
 	VFMADD231PS Y2, Y2, Y1
-	JMP         focusdone66
+	JMP         focusdone114
 
-focusnot7_66:
+focusnot7_114:
 	CMPQ        DI, $+9
-	JGE         focusnot8_66
+	JGE         focusnot8_114
 	VMULPS      Y1, Y1, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y1, Y1, Y3
@@ -8352,9 +8323,9 @@ focusnot7_66:
 	VMULPS      Y1, Y2, Y2
 	VFMADD231PS Y1, Y4, Y2
 	VMOVAPS     Y2, Y1
-	JMP         focusdone66
+	JMP         focusdone114
 
-focusnot8_66:
+focusnot8_114:
 	LEAQ         24(SI), R8
 	VMOVUPS      Y0, (SP)
 	VBROADCASTSS (R8), Y0
@@ -8362,36 +8333,36 @@ focusnot8_66:
 	VBROADCASTSS 8(R8), Y3
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y1, Y4
-	VPSUBD       consts<>+1248(SB), Y4, Y5
-	VCVTDQ2PS    Y4, Y6
-	VPSUBD       consts<>+1760(SB), Y6, Y6
-	VBROADCASTSS consts<>+1120(SB), Y7
-	VPCMPGTD     Y4, Y7, Y7
-	VBLENDVPS    Y7, Y6, Y5, Y5
-	VPSRAD       $0x17, Y5, Y6
-	VPSRLD       $0x14, Y5, Y7
-	VPAND        consts<>+1280(SB), Y5, Y5
-	VPADDD       consts<>+1312(SB), Y5, Y5
-	VCVTDQ2PS    Y6, Y6
+	VPAND     consts<>+32(SB), Y1, Y4
+	VPSUBD    consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS Y4, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y4, Y7, Y7
+	VBLENDVPS Y7, Y6, Y5, Y5
+	VPSRAD    $0x17, Y5, Y6
+	VPSRLD    $0x14, Y5, Y7
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y7, Y8
-	VFMADD213PS  consts<>+672(SB), Y8, Y5
-	VMULPS       consts<>+1344(SB), Y5, Y8
-	VMOVAPS      Y5, Y9
-	VFMADD231PS  Y8, Y5, Y9
-	VSUBPS       Y9, Y5, Y10
-	VFMADD231PS  Y8, Y5, Y10
-	VMULPS       Y5, Y5, Y8
-	VBROADCASTSS consts<>+1376(SB), Y11
-	VFMADD213PS  consts<>+1408(SB), Y5, Y11
-	VFMADD213PS  consts<>+1440(SB), Y5, Y11
-	VFMADD213PS  consts<>+1472(SB), Y5, Y11
-	VFMADD213PS  consts<>+1504(SB), Y5, Y11
-	VMULPS       Y5, Y8, Y5
-	VFMADD231PS  Y11, Y5, Y10
-	VADDPS       Y10, Y9, Y5
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y8
+	VMOVAPS     Y5, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VSUBPS      Y9, Y5, Y10
+	VFMADD231PS Y8, Y5, Y10
+	VMULPS      Y5, Y5, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y5, Y11
+	VFMADD213PS consts<>+1440(SB), Y5, Y11
+	VFMADD213PS consts<>+1472(SB), Y5, Y11
+	VFMADD213PS consts<>+1504(SB), Y5, Y11
+	VMULPS      Y5, Y8, Y5
+	VFMADD231PS Y11, Y5, Y10
+	VADDPS      Y10, Y9, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y7, Y8
@@ -8412,15 +8383,15 @@ focusnot8_66:
 	VADDPS      Y6, Y8, Y2
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y3
-	VFMADD213PS  consts<>+1600(SB), Y2, Y3
-	VFMADD213PS  consts<>+1632(SB), Y2, Y3
-	VMULPS       Y2, Y2, Y6
-	VMULPS       Y3, Y6, Y3
-	VFMADD231PS  consts<>+160(SB), Y2, Y3
-	VPERMPS      pow_full_hi<>+0(SB), Y11, Y2
-	VPERMPS      pow_full_lo<>+0(SB), Y11, Y6
-	VFMADD231PS  Y3, Y2, Y6
+	VMOVUPS     consts<>+1568(SB), Y3
+	VFMADD213PS consts<>+1600(SB), Y2, Y3
+	VFMADD213PS consts<>+1632(SB), Y2, Y3
+	VMULPS      Y2, Y2, Y6
+	VMULPS      Y3, Y6, Y3
+	VFMADD231PS consts<>+160(SB), Y2, Y3
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y2
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y3, Y2, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
 	VPSUBD  consts<>+1536(SB), Y11, Y3
@@ -8431,37 +8402,37 @@ focusnot8_66:
 	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y9, Y9, Y9
-	VPMINSD      Y9, Y3, Y3
-	VBROADCASTSS consts<>+1792(SB), Y9
-	VPSUBD       Y3, Y9, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VADDPS       Y2, Y3, Y9
-	VSUBPS       Y3, Y9, Y10
-	VSUBPS       Y10, Y2, Y2
-	VADDPS       Y6, Y2, Y2
-	VADDPS       Y2, Y9, Y2
-	VCMPPS       $0x11, Y3, Y7, Y6
-	VPSUBD       Y3, Y2, Y2
-	VBLENDVPS    Y6, Y2, Y8, Y2
+	VPXOR     Y9, Y9, Y9
+	VPMINSD   Y9, Y3, Y3
+	VMOVUPS   consts<>+1792(SB), Y9
+	VPSUBD    Y3, Y9, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VADDPS    Y2, Y3, Y9
+	VSUBPS    Y3, Y9, Y10
+	VSUBPS    Y10, Y2, Y2
+	VADDPS    Y6, Y2, Y2
+	VADDPS    Y2, Y9, Y2
+	VCMPPS    $0x11, Y3, Y7, Y6
+	VPSUBD    Y3, Y2, Y2
+	VBLENDVPS Y6, Y2, Y8, Y2
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y3
-	VCMPPS       $0x11, Y5, Y3, Y3
-	VBLENDVPS    Y3, consts<>+928(SB), Y2, Y2
-	VCMPPS       $0x11, consts<>+1856(SB), Y5, Y3
-	VPXOR        Y5, Y5, Y5
-	VBLENDVPS    Y3, Y5, Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VPCMPEQD     Y3, Y4, Y3
-	VPXOR        Y5, Y5, Y5
-	VBLENDVPS    Y0, consts<>+928(SB), Y5, Y5
-	VBLENDVPS    Y3, Y5, Y2, Y2
-	VPCMPEQD     consts<>+928(SB), Y4, Y3
-	VPXOR        Y5, Y5, Y5
-	VBROADCASTSS consts<>+928(SB), Y6
-	VBLENDVPS    Y0, Y5, Y6, Y0
-	VBLENDVPS    Y3, Y0, Y2, Y0
+	VMOVUPS   consts<>+1824(SB), Y3
+	VCMPPS    $0x11, Y5, Y3, Y3
+	VBLENDVPS Y3, consts<>+928(SB), Y2, Y2
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPXOR     Y3, Y3, Y3
+	VPCMPEQD  Y3, Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y0, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPCMPEQD  consts<>+928(SB), Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y0, Y5, Y6, Y0
+	VBLENDVPS Y3, Y0, Y2, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R8), Y2
@@ -8469,7 +8440,7 @@ focusnot8_66:
 	VPOR         Y2, Y0, Y0
 	VPXOR        Y2, Y2, Y2
 	VPCMPGTD     Y2, Y4, Y2
-	VBROADCASTSS consts<>+928(SB), Y3
+	VMOVUPS      consts<>+928(SB), Y3
 	VPCMPGTD     Y4, Y3, Y3
 	VPAND        Y2, Y3, Y2
 	VBROADCASTSS 16(R8), Y3
@@ -8482,7 +8453,7 @@ focusnot8_66:
 	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y1
 	VMOVUPS      (SP), Y0
 
-focusdone66:
+focusdone114:
 	// loss = (alpha ce) q^gamma
 	VMULPS    Y1, Y0, Y1
 	VCMPPS    $0x12, consts<>+2176(SB), Y0, Y2
@@ -8514,14 +8485,10 @@ parttwo3:
 	VMOVSS X0, (R8)
 
 partdone3:
-	VBROADCASTSS consts<>+384(SB), Y0
-	VMOVUPS      exp_one<>+0(SB), Y1
-	VBROADCASTSS consts<>+1184(SB), Y2
-	VBROADCASTSS consts<>+128(SB), Y3
-	VBROADCASTSS consts<>+2144(SB), Y4
-	VBROADCASTSS consts<>+32(SB), Y5
-	VBROADCASTSS consts<>+64(SB), Y6
-	JMP          nextvector
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+1184(SB), Y2
+	JMP     nextvector
 
 // func sigmoidGradAVX512(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
@@ -8543,9 +8510,6 @@ TEXT ·sigmoidGradAVX512(SB), NOSPLIT, $0-56
 	VMOVUPS      exp_one<>+0(SB), Z14
 	VBROADCASTSS consts<>+1888(SB), Z15
 	VBROADCASTSS consts<>+1920(SB), Z16
-	VBROADCASTSS consts<>+1952(SB), Z17
-	VBROADCASTSS consts<>+1984(SB), Z18
-	VBROADCASTSS consts<>+2016(SB), Z19
 	MOVQ         n+32(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         grad+8(FP), DX
@@ -8560,668 +8524,285 @@ loop:
 	JLT  rest
 
 block:
-	VBROADCASTSS 20(DI), Z20
+	VBROADCASTSS 20(DI), Z17
 
 	// any |x| > limit, or NaN?
-	VPANDD   (BX), Z4, Z21
-	VPANDD   64(BX), Z4, Z22
-	VPMAXSD  Z22, Z21, Z21
-	VPCMPD   $0x06, Z20, Z21, K1
+	VPANDD   (BX), Z4, Z18
+	VPANDD   64(BX), Z4, Z19
+	VPMAXSD  Z19, Z18, Z18
+	VPCMPD   $0x06, Z17, Z18, K1
 	KORTESTW K1, K1
 	JNE      slowblock
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVUPS      (SI), Z20
-	VFNMADD231PS Z20, Z20, Z20
-	VMOVUPS      64(SI), Z21
-	VFNMADD231PS Z21, Z21, Z21
-	VPORD        Z21, Z20, Z20
-	VPTESTMD     Z20, Z20, K1
+	VMOVUPS      (SI), Z17
+	VFNMADD231PS Z17, Z17, Z17
+	VMOVUPS      64(SI), Z18
+	VFNMADD231PS Z18, Z18, Z18
+	VPORD        Z18, Z17, Z17
+	VPTESTMD     Z17, Z17, K1
 	KORTESTW     K1, K1
 	JNE          otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  (BX), Z1, Z20
-	VPORD  64(BX), Z1, Z21
-	VSUBPS Z5, Z20, Z20
-	VSUBPS Z5, Z21, Z23
+	VPORD  (BX), Z1, Z17
+	VPORD  64(BX), Z1, Z18
+	VSUBPS Z5, Z17, Z17
+	VSUBPS Z5, Z18, Z20
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z2, Z18
+	VFMADD231PS Z6, Z17, Z18
 	VMOVAPS     Z2, Z21
 	VFMADD231PS Z6, Z20, Z21
-	VMOVAPS     Z2, Z24
-	VFMADD231PS Z6, Z23, Z24
+	VSUBPS      Z2, Z18, Z19
 	VSUBPS      Z2, Z21, Z22
-	VSUBPS      Z2, Z24, Z25
 
 	// r = c - n ln2
+	VFNMADD231PS Z7, Z19, Z17
 	VFNMADD231PS Z7, Z22, Z20
-	VFNMADD231PS Z7, Z25, Z23
+	VFNMADD231PS Z8, Z19, Z17
 	VFNMADD231PS Z8, Z22, Z20
-	VFNMADD231PS Z8, Z25, Z23
 
 	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z10, Z19
+	VFMADD231PS Z9, Z17, Z19
 	VMOVAPS     Z10, Z22
 	VFMADD231PS Z9, Z20, Z22
-	VMOVAPS     Z10, Z25
-	VFMADD231PS Z9, Z23, Z25
+	VFMADD213PS Z11, Z17, Z19
 	VFMADD213PS Z11, Z20, Z22
-	VFMADD213PS Z11, Z23, Z25
+	VFMADD213PS Z12, Z17, Z19
 	VFMADD213PS Z12, Z20, Z22
-	VFMADD213PS Z12, Z23, Z25
+	VFMADD213PS Z13, Z19, Z17
 	VFMADD213PS Z13, Z22, Z20
-	VFMADD213PS Z13, Z25, Z23
 
 	// 2^n T[j] (1 + p)
+	VPERMPS     Z14, Z18, Z19
 	VPERMPS     Z14, Z21, Z22
-	VPERMPS     Z14, Z24, Z25
+	VPSLLD      $0x15, Z18, Z18
 	VPSLLD      $0x15, Z21, Z21
-	VPSLLD      $0x15, Z24, Z24
-	VPADDD      Z21, Z22, Z21
-	VPADDD      Z24, Z25, Z22
-	VFMADD231PS Z20, Z21, Z21
-	VFMADD231PS Z23, Z22, Z22
-	VADDPS      Z0, Z21, Z20
-	VADDPS      Z0, Z22, Z23
-	VDIVPS      Z20, Z0, Z20
-	VDIVPS      Z23, Z0, Z25
-	VMULPS      Z20, Z21, Z23
-	VMULPS      Z25, Z22, Z26
+	VPADDD      Z18, Z19, Z18
+	VPADDD      Z21, Z22, Z19
+	VFMADD231PS Z17, Z18, Z18
+	VFMADD231PS Z20, Z19, Z19
+	VADDPS      Z0, Z18, Z17
+	VADDPS      Z0, Z19, Z20
+	VDIVPS      Z17, Z0, Z17
+	VDIVPS      Z20, Z0, Z22
+	VMULPS      Z17, Z18, Z20
+	VMULPS      Z22, Z19, Z23
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VMOVUPS   (SI), Z24
-	VMOVUPS   64(SI), Z27
+	VMOVUPS   (SI), Z21
+	VMOVUPS   64(SI), Z24
+	VPSLLD    $0x02, Z21, Z21
 	VPSLLD    $0x02, Z24, Z24
-	VPSLLD    $0x02, Z27, Z27
+	VPANDD    Z1, Z21, Z21
 	VPANDD    Z1, Z24, Z24
-	VPANDD    Z1, Z27, Z27
-	VPXORD    (BX), Z24, Z24
-	VPXORD    64(BX), Z27, Z27
-	VPMOVD2M  Z24, K1
-	VPMOVD2M  Z27, K2
-	VBLENDMPS Z23, Z20, K1, Z28
-	VBLENDMPS Z26, Z25, K2, Z29
-	VPMOVD2M  Z24, K1
-	VPMOVD2M  Z27, K2
-	VBLENDMPS Z20, Z23, K1, Z20
-	VBLENDMPS Z25, Z26, K2, Z25
+	VPXORD    (BX), Z21, Z21
+	VPXORD    64(BX), Z24, Z24
+	VPMOVD2M  Z21, K1
+	VPMOVD2M  Z24, K2
+	VBLENDMPS Z20, Z17, K1, Z25
+	VBLENDMPS Z23, Z22, K2, Z26
+	VPMOVD2M  Z21, K1
+	VPMOVD2M  Z24, K2
+	VBLENDMPS Z17, Z20, K1, Z17
+	VBLENDMPS Z22, Z23, K2, Z28
 
-	// log1p(v) = v + v (v P(v))
-	VMOVAPS      Z16, Z23
-	VFMADD231PS  Z15, Z21, Z23
-	VMOVAPS      Z16, Z26
-	VFMADD231PS  Z15, Z22, Z26
-	VFMADD213PS  Z17, Z21, Z23
-	VFMADD213PS  Z17, Z22, Z26
-	VFMADD213PS  Z18, Z21, Z23
-	VFMADD213PS  Z18, Z22, Z26
-	VFMADD213PS  Z19, Z21, Z23
-	VFMADD213PS  Z19, Z22, Z26
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS       Z18, Z18, Z20
+	VMULPS       Z19, Z19, Z29
+	VMOVAPS      Z16, Z22
+	VFMADD231PS  Z15, Z20, Z22
+	VMOVAPS      Z16, Z30
+	VFMADD231PS  Z15, Z29, Z30
+	VBROADCASTSS consts<>+1952(SB), Z23
+	VBROADCASTSS consts<>+1984(SB), Z31
+	VMOVAPS      Z23, Z27
+	VFMADD213PS  Z31, Z20, Z27
+	VFMADD231PS  Z23, Z29, Z31
+	VBROADCASTSS consts<>+2016(SB), Z23
+	VFMADD213PS  Z23, Z20, Z22
+	VFMADD231PS  Z30, Z29, Z23
 	VBROADCASTSS consts<>+2048(SB), Z30
-	VFMADD213PS  Z30, Z21, Z23
-	VFMADD231PS  Z26, Z22, Z30
-	VBROADCASTSS consts<>+2080(SB), Z26
-	VFMADD213PS  Z26, Z21, Z23
-	VFMADD231PS  Z30, Z22, Z26
-	VBROADCASTSS consts<>+2112(SB), Z30
-	VFMADD213PS  Z30, Z21, Z23
-	VFMADD231PS  Z26, Z22, Z30
-	VMULPS       Z23, Z21, Z23
-	VMULPS       Z30, Z22, Z26
-	VFMADD231PS  Z23, Z21, Z21
-	VFMADD231PS  Z26, Z22, Z22
+	VFMADD213PS  Z30, Z20, Z27
+	VFMADD231PS  Z31, Z29, Z30
+	VBROADCASTSS consts<>+2080(SB), Z31
+	VFMADD213PS  Z31, Z20, Z22
+	VFMADD231PS  Z23, Z29, Z31
+	VBROADCASTSS consts<>+2112(SB), Z23
+	VFMADD213PS  Z23, Z20, Z27
+	VFMADD231PS  Z30, Z29, Z23
+	VFMADD231PS  Z27, Z18, Z22
+	VFMADD231PS  Z23, Z19, Z31
+	VFMADD231PS  Z22, Z20, Z18
+	VFMADD231PS  Z31, Z29, Z19
 
 	// ce = log1p(e) + max(v, 0)
-	VPXORD Z23, Z23, Z23
-	VPXORD Z26, Z26, Z26
-	VMAXPS Z23, Z24, Z23
-	VMAXPS Z26, Z27, Z24
-	VADDPS Z23, Z21, Z21
-	VADDPS Z24, Z22, Z23
+	VPXORD Z20, Z20, Z20
+	VPXORD Z22, Z22, Z22
+	VMAXPS Z20, Z21, Z20
+	VMAXPS Z22, Z24, Z21
+	VADDPS Z20, Z18, Z18
+	VADDPS Z21, Z19, Z20
 
 	// D = q + gamma ce (1-q), with v's sign
-	VBROADCASTSS 8(DI), Z22
-	VMULPS       Z20, Z21, Z20
-	VMULPS       Z25, Z23, Z25
-	VMOVAPS      Z22, Z24
-	VFMADD213PS  Z28, Z20, Z24
-	VFMADD213PS  Z29, Z25, Z22
-	VMOVUPS      (SI), Z20
-	VMOVUPS      64(SI), Z25
-	VPSLLD       $0x02, Z20, Z20
-	VPSLLD       $0x02, Z25, Z25
-	VPANDD       Z1, Z20, Z20
-	VPANDD       Z1, Z25, Z25
-	VPXORD       Z20, Z24, Z20
-	VPXORD       Z25, Z22, Z24
-	VMOVUPS      (SI), Z22
-	VMOVUPS      64(SI), Z25
+	VBROADCASTSS 8(DI), Z19
+	VMULPS       Z17, Z18, Z17
+	VMULPS       Z28, Z20, Z22
+	VMOVAPS      Z19, Z21
+	VFMADD213PS  Z25, Z17, Z21
+	VFMADD213PS  Z26, Z22, Z19
+	VMOVUPS      (SI), Z17
+	VMOVUPS      64(SI), Z22
+	VPSLLD       $0x02, Z17, Z17
 	VPSLLD       $0x02, Z22, Z22
-	VPSLLD       $0x02, Z25, Z27
-	VBROADCASTSS 12(DI), Z25
-	VBROADCASTSS 16(DI), Z26
-	VPMOVD2M     Z22, K1
-	VPMOVD2M     Z27, K2
-	VBLENDMPS    Z25, Z26, K1, Z22
-	VBLENDMPS    Z25, Z26, K2, Z25
-	VMULPS       Z21, Z22, Z21
-	VMULPS       Z23, Z25, Z23
-
-	// q^gamma
-	CMPQ   R8, $+1
-	JGE    focusnot0_91
-	VMULPS Z28, Z28, Z28
-	VMULPS Z29, Z29, Z29
-	JMP    focusdone91
-
-focusnot0_91:
-	CMPQ    R8, $+2
-	JGE     focusnot1_91
-	VMOVAPS Z0, Z28
-	VMOVAPS Z0, Z29
-	JMP     focusdone91
-
-focusnot1_91:
-	CMPQ R8, $+3
-	JGE  focusnot2_91
-	JMP  focusdone91
-
-focusnot2_91:
-	CMPQ    R8, $+4
-	JGE     focusnot3_91
-	VSQRTPS Z28, Z28
-	VSQRTPS Z29, Z29
-	JMP     focusdone91
-
-focusnot3_91:
-	CMPQ         R8, $+5
-	JGE          focusnot4_91
-	VSQRTPS      Z28, Z26
-	VMOVAPS      Z28, Z27
-	VFNMADD231PS Z26, Z26, Z27
-	VMULPS       Z3, Z26, Z30
-	VMULPS       Z30, Z27, Z27
-	VFMADD231PS  Z26, Z28, Z27
-	VMOVAPS      Z27, Z28
-	VSQRTPS      Z29, Z26
-	VMOVAPS      Z29, Z27
-	VFNMADD231PS Z26, Z26, Z27
-	VMULPS       Z3, Z26, Z30
-	VMULPS       Z30, Z27, Z27
-	VFMADD231PS  Z26, Z29, Z27
-	VMOVAPS      Z27, Z29
-	JMP          focusdone91
-
-focusnot4_91:
-	CMPQ         R8, $+6
-	JGE          focusnot5_91
-	VSQRTPS      Z28, Z26
-	VMULPS       Z28, Z28, Z27
-	VMOVAPS      Z27, Z30
-	VFMSUB231PS  Z28, Z28, Z30
-	VMOVAPS      Z28, Z31
-	VFNMADD231PS Z26, Z26, Z31
-	VMULPS       Z31, Z28, Z28
-	VFMADD231PS  Z3, Z28, Z30
-	VMULPS       Z26, Z30, Z28
-	VFMADD231PS  Z26, Z27, Z28
-	VSQRTPS      Z29, Z26
-	VMULPS       Z29, Z29, Z27
-	VMOVAPS      Z27, Z30
-	VFMSUB231PS  Z29, Z29, Z30
-	VMOVAPS      Z29, Z31
-	VFNMADD231PS Z26, Z26, Z31
-	VMULPS       Z31, Z29, Z29
-	VFMADD231PS  Z3, Z29, Z30
-	VMULPS       Z26, Z30, Z29
-	VFMADD231PS  Z26, Z27, Z29
-	JMP          focusdone91
-
-focusnot5_91:
-	CMPQ        R8, $+7
-	JGE         focusnot6_91
-	VMULPS      Z28, Z28, Z26
-	VMOVAPS     Z26, Z27
-	VFMSUB231PS Z28, Z28, Z27
-	VMULPS      Z28, Z27, Z27
-	VFMADD231PS Z28, Z26, Z27
-	VMOVAPS     Z27, Z28
-	VMULPS      Z29, Z29, Z26
-	VMOVAPS     Z26, Z27
-	VFMSUB231PS Z29, Z29, Z27
-	VMULPS      Z29, Z27, Z27
-	VFMADD231PS Z29, Z26, Z27
-	VMOVAPS     Z27, Z29
-	JMP         focusdone91
-
-focusnot6_91:
-	CMPQ        R8, $+8
-	JGE         focusnot7_91
-	VMULPS      Z28, Z28, Z26
-	VFMSUB213PS Z26, Z28, Z28
-	VADDPS      Z26, Z26, Z27
-	VMULPS      Z28, Z27, Z28
-	VFMADD231PS Z26, Z26, Z28
-	VMULPS      Z29, Z29, Z26
-	VFMSUB213PS Z26, Z29, Z29
-	VADDPS      Z26, Z26, Z27
-	VMULPS      Z29, Z27, Z29
-	VFMADD231PS Z26, Z26, Z29
-	JMP         focusdone91
-
-focusnot7_91:
-	CMPQ        R8, $+9
-	JGE         focusnot8_91
-	VMULPS      Z28, Z28, Z26
-	VMOVAPS     Z26, Z27
-	VFMSUB231PS Z28, Z28, Z27
-	VMULPS      Z26, Z26, Z30
-	VADDPS      Z26, Z26, Z31
-	VFMSUB213PS Z30, Z26, Z26
-	VFMADD231PS Z27, Z31, Z26
-	VMULPS      Z28, Z26, Z26
-	VFMADD231PS Z28, Z30, Z26
-	VMOVAPS     Z26, Z28
-	VMULPS      Z29, Z29, Z26
-	VMOVAPS     Z26, Z27
-	VFMSUB231PS Z29, Z29, Z27
-	VMULPS      Z26, Z26, Z30
-	VADDPS      Z26, Z26, Z31
-	VFMSUB213PS Z30, Z26, Z26
-	VFMADD231PS Z27, Z31, Z26
-	VMULPS      Z29, Z26, Z26
-	VFMADD231PS Z29, Z30, Z26
-	VMOVAPS     Z26, Z29
-	JMP         focusdone91
-
-focusnot8_91:
-	LEAQ         24(DI), R10
-	VBROADCASTSS (R10), Z0
-	VBROADCASTSS 4(R10), Z1
-	VBROADCASTSS 8(R10), Z2
-
-	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z28, Z4
-	VPSRLD      $0x17, Z4, Z3
-	VPSRLD      $0x14, Z4, Z5
-	VPANDD.BCST consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS   Z3, Z8
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
-	VMOVAPS          Z4, Z6
-	VFMADD231PS      Z9, Z4, Z6
-	VSUBPS           Z6, Z4, Z7
-	VFMADD231PS      Z9, Z4, Z7
-	VMULPS           Z4, Z4, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z9, Z4
-	VFMADD231PS      Z10, Z4, Z7
-	VADDPS           Z7, Z6, Z4
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z5, Z9
-	VADDPS      Z9, Z8, Z8
-	VMULPS      Z8, Z0, Z9
-	VFMSUB213PS Z9, Z0, Z8
-	VFMADD213PS Z9, Z1, Z4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z4
-	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS      Z10, Z9, Z9
-	VFMADD231PS Z6, Z1, Z9
-	VPERMPS     pow_tl<>+0(SB), Z5, Z5
-	VFMADD231PS Z5, Z0, Z8
-	VFMADD231PS Z6, Z2, Z8
-	VFMADD231PS Z7, Z1, Z8
-	VADDPS      Z8, Z9, Z0
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z1
-	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
-	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VMULPS           Z1, Z2, Z1
-	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
-	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
-	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
-	VFMADD231PS      Z1, Z0, Z2
-
-	// times 2^k
-	VADDPS      Z2, Z0, Z0
-	VPSLLD      $0x14, Z4, Z1
-	VPANDD.BCST consts<>+640(SB), Z1, Z1
-	VPADDD      Z1, Z0, Z28
-
-	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Z0
-	VPANDND      Z3, Z0, Z0
-	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VPANDND      Z1, Z2, Z1
-	VPORD        Z1, Z0, Z0
-	VPTESTMD     Z0, Z0, K1
-	KORTESTW     K1, K1
-	JNE          slowblock
-	VBROADCASTSS (R10), Z0
-	VBROADCASTSS 4(R10), Z1
-	VBROADCASTSS 8(R10), Z2
-
-	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z29, Z4
-	VPSRLD      $0x17, Z4, Z3
-	VPSRLD      $0x14, Z4, Z5
-	VPANDD.BCST consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS   Z3, Z8
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
-	VMOVAPS          Z4, Z6
-	VFMADD231PS      Z9, Z4, Z6
-	VSUBPS           Z6, Z4, Z7
-	VFMADD231PS      Z9, Z4, Z7
-	VMULPS           Z4, Z4, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z9, Z4
-	VFMADD231PS      Z10, Z4, Z7
-	VADDPS           Z7, Z6, Z4
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z5, Z9
-	VADDPS      Z9, Z8, Z8
-	VMULPS      Z8, Z0, Z9
-	VFMSUB213PS Z9, Z0, Z8
-	VFMADD213PS Z9, Z1, Z4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z4
-	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS      Z10, Z9, Z9
-	VFMADD231PS Z6, Z1, Z9
-	VPERMPS     pow_tl<>+0(SB), Z5, Z5
-	VFMADD231PS Z5, Z0, Z8
-	VFMADD231PS Z6, Z2, Z8
-	VFMADD231PS Z7, Z1, Z8
-	VADDPS      Z8, Z9, Z0
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z1
-	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
-	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VMULPS           Z1, Z2, Z1
-	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
-	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
-	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
-	VFMADD231PS      Z1, Z0, Z2
-
-	// times 2^k
-	VADDPS      Z2, Z0, Z0
-	VPSLLD      $0x14, Z4, Z1
-	VPANDD.BCST consts<>+640(SB), Z1, Z1
-	VPADDD      Z1, Z0, Z29
-
-	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Z0
-	VPANDND      Z3, Z0, Z0
-	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VPANDND      Z1, Z2, Z1
-	VPORD        Z1, Z0, Z0
-	VPTESTMD     Z0, Z0, K1
-	KORTESTW     K1, K1
-	JNE          slowblock
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+1184(SB), Z1
-	VBROADCASTSS consts<>+128(SB), Z2
-	VBROADCASTSS consts<>+2144(SB), Z3
-	VBROADCASTSS consts<>+32(SB), Z4
-	VBROADCASTSS consts<>+64(SB), Z5
-	VBROADCASTSS consts<>+96(SB), Z6
-	VBROADCASTSS consts<>+160(SB), Z7
-	VBROADCASTSS consts<>+192(SB), Z8
-	VBROADCASTSS consts<>+224(SB), Z9
-	VBROADCASTSS consts<>+256(SB), Z10
-	VBROADCASTSS consts<>+288(SB), Z11
-	VBROADCASTSS consts<>+320(SB), Z12
-	VBROADCASTSS consts<>+352(SB), Z13
-	VMOVUPS      exp_one<>+0(SB), Z14
-	VBROADCASTSS consts<>+1888(SB), Z15
-	VBROADCASTSS consts<>+1920(SB), Z16
-	VBROADCASTSS consts<>+1952(SB), Z17
-	VBROADCASTSS consts<>+1984(SB), Z18
-	VBROADCASTSS consts<>+2016(SB), Z19
-
-focusdone91:
-	// loss = (alpha ce) q^gamma
-	VMULPS Z28, Z21, Z21
-
-	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Z26
-	VMULPS       Z28, Z22, Z22
-	VMULPS       Z22, Z26, Z22
+	VPANDD       Z1, Z17, Z17
+	VPANDD       Z1, Z22, Z22
+	VPXORD       Z17, Z21, Z17
+	VPXORD       Z22, Z19, Z21
+	VMOVUPS      (SI), Z19
+	VMOVUPS      64(SI), Z22
+	VPSLLD       $0x02, Z19, Z19
+	VPSLLD       $0x02, Z22, Z24
+	VBROADCASTSS 12(DI), Z22
+	VBROADCASTSS 16(DI), Z23
+	VPMOVD2M     Z19, K1
+	VPMOVD2M     Z24, K2
+	VBLENDMPS    Z22, Z23, K1, Z19
+	VBLENDMPS    Z22, Z23, K2, Z22
+	VMULPS       Z18, Z19, Z18
 	VMULPS       Z20, Z22, Z20
 
-	// loss = (alpha ce) q^gamma
-	VMULPS Z29, Z23, Z22
-
-	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Z23
-	VMULPS       Z29, Z25, Z25
-	VMULPS       Z25, Z23, Z23
-	VMULPS       Z24, Z23, Z23
-	VMOVUPS      Z21, (CX)
-	VMOVUPS      Z20, (DX)
-	VMOVUPS      Z22, 64(CX)
-	VMOVUPS      Z23, 64(DX)
-
-nextblock:
-	ADDQ $+128, CX
-	ADDQ $+128, DX
-	ADDQ $+128, BX
-	ADDQ $+128, SI
-	ADDQ $-32, AX
-	CMPQ AX, $+32
-	JGE  block
-
-rest:
-	CMPQ AX, $+1
-	JLT  done
-
-vector:
-	MOVL         $0x0000ffff, R10
-	BZHIL        AX, R10, R10
-	KMOVW        R10, K1
-	VMOVAPS      Z0, Z20
-	VMOVUPS      (BX), K1, Z20
-	VPXORD       Z21, Z21, Z21
-	VMOVUPS      (SI), K1, Z21
-	VBROADCASTSS 20(DI), Z22
-
-	// any |x| > limit, or NaN?
-	VPANDD   Z4, Z20, Z23
-	VPCMPD   $0x06, Z22, Z23, K2
-	KORTESTW K2, K2
-	JNE      slowvector
-
-	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVAPS      Z21, Z22
-	VFNMADD231PS Z21, Z21, Z22
-	VPTESTMD     Z22, Z22, K2
-	KORTESTW     K2, K2
-	JNE          othervector
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z1, Z20, Z22
-	VSUBPS Z5, Z22, Z22
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z2, Z23
-	VFMADD231PS Z6, Z22, Z23
-	VSUBPS      Z2, Z23, Z24
-
-	// r = c - n ln2
-	VFNMADD231PS Z7, Z24, Z22
-	VFNMADD231PS Z8, Z24, Z22
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z10, Z24
-	VFMADD231PS Z9, Z22, Z24
-	VFMADD213PS Z11, Z22, Z24
-	VFMADD213PS Z12, Z22, Z24
-	VFMADD213PS Z13, Z24, Z22
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z14, Z23, Z24
-	VPSLLD      $0x15, Z23, Z23
-	VPADDD      Z23, Z24, Z23
-	VFMADD231PS Z22, Z23, Z23
-	VADDPS      Z0, Z23, Z22
-	VDIVPS      Z22, Z0, Z22
-	VMULPS      Z22, Z23, Z24
-
-	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VPSLLD    $0x02, Z21, Z25
-	VPANDD    Z1, Z25, Z25
-	VPXORD    Z20, Z25, Z20
-	VPMOVD2M  Z20, K2
-	VBLENDMPS Z24, Z22, K2, Z25
-	VPMOVD2M  Z20, K2
-	VBLENDMPS Z22, Z24, K2, Z22
-
-	// log1p(v) = v + v (v P(v))
-	VMOVAPS          Z16, Z24
-	VFMADD231PS      Z15, Z23, Z24
-	VFMADD213PS      Z17, Z23, Z24
-	VFMADD213PS      Z18, Z23, Z24
-	VFMADD213PS      Z19, Z23, Z24
-	VFMADD213PS.BCST consts<>+2048(SB), Z23, Z24
-	VFMADD213PS.BCST consts<>+2080(SB), Z23, Z24
-	VFMADD213PS.BCST consts<>+2112(SB), Z23, Z24
-	VMULPS           Z24, Z23, Z24
-	VFMADD231PS      Z24, Z23, Z23
-
-	// ce = log1p(e) + max(v, 0)
-	VPXORD Z24, Z24, Z24
-	VMAXPS Z24, Z20, Z20
-	VADDPS Z20, Z23, Z20
-
-	// D = q + gamma ce (1-q), with v's sign
-	VBROADCASTSS 8(DI), Z23
-	VMULPS       Z22, Z20, Z22
-	VFMADD213PS  Z25, Z22, Z23
-	VPSLLD       $0x02, Z21, Z22
-	VPANDD       Z1, Z22, Z22
-	VPXORD       Z22, Z23, Z22
-	VPSLLD       $0x02, Z21, Z21
-	VBROADCASTSS 12(DI), Z23
-	VBROADCASTSS 16(DI), Z24
-	VPMOVD2M     Z21, K2
-	VBLENDMPS    Z23, Z24, K2, Z21
-	VMULPS       Z20, Z21, Z20
-
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_92
+	JGE    focusnot0_157
 	VMULPS Z25, Z25, Z25
-	JMP    focusdone92
+	VMULPS Z26, Z26, Z26
+	JMP    focusdone157
 
-focusnot0_92:
+focusnot0_157:
 	CMPQ    R8, $+2
-	JGE     focusnot1_92
+	JGE     focusnot1_157
 	VMOVAPS Z0, Z25
-	JMP     focusdone92
+	VMOVAPS Z0, Z26
+	JMP     focusdone157
 
-focusnot1_92:
+focusnot1_157:
 	CMPQ R8, $+3
-	JGE  focusnot2_92
-	JMP  focusdone92
+	JGE  focusnot2_157
+	JMP  focusdone157
 
-focusnot2_92:
+focusnot2_157:
 	CMPQ    R8, $+4
-	JGE     focusnot3_92
+	JGE     focusnot3_157
 	VSQRTPS Z25, Z25
-	JMP     focusdone92
+	VSQRTPS Z26, Z26
+	JMP     focusdone157
 
-focusnot3_92:
+focusnot3_157:
 	CMPQ         R8, $+5
-	JGE          focusnot4_92
+	JGE          focusnot4_157
 	VSQRTPS      Z25, Z23
 	VMOVAPS      Z25, Z24
 	VFNMADD231PS Z23, Z23, Z24
-	VMULPS       Z3, Z23, Z26
-	VMULPS       Z26, Z24, Z24
+	VMULPS       Z3, Z23, Z27
+	VMULPS       Z27, Z24, Z24
 	VFMADD231PS  Z23, Z25, Z24
 	VMOVAPS      Z24, Z25
-	JMP          focusdone92
+	VSQRTPS      Z26, Z23
+	VMOVAPS      Z26, Z24
+	VFNMADD231PS Z23, Z23, Z24
+	VMULPS       Z3, Z23, Z27
+	VMULPS       Z27, Z24, Z24
+	VFMADD231PS  Z23, Z26, Z24
+	VMOVAPS      Z24, Z26
+	JMP          focusdone157
 
-focusnot4_92:
+focusnot4_157:
 	CMPQ         R8, $+6
-	JGE          focusnot5_92
+	JGE          focusnot5_157
 	VSQRTPS      Z25, Z23
 	VMULPS       Z25, Z25, Z24
-	VMOVAPS      Z24, Z26
-	VFMSUB231PS  Z25, Z25, Z26
-	VMOVAPS      Z25, Z27
-	VFNMADD231PS Z23, Z23, Z27
-	VMULPS       Z27, Z25, Z25
-	VFMADD231PS  Z3, Z25, Z26
-	VMULPS       Z23, Z26, Z25
+	VMOVAPS      Z24, Z27
+	VFMSUB231PS  Z25, Z25, Z27
+	VMOVAPS      Z25, Z28
+	VFNMADD231PS Z23, Z23, Z28
+	VMULPS       Z28, Z25, Z25
+	VFMADD231PS  Z3, Z25, Z27
+	VMULPS       Z23, Z27, Z25
 	VFMADD231PS  Z23, Z24, Z25
-	JMP          focusdone92
+	VSQRTPS      Z26, Z23
+	VMULPS       Z26, Z26, Z24
+	VMOVAPS      Z24, Z27
+	VFMSUB231PS  Z26, Z26, Z27
+	VMOVAPS      Z26, Z28
+	VFNMADD231PS Z23, Z23, Z28
+	VMULPS       Z28, Z26, Z26
+	VFMADD231PS  Z3, Z26, Z27
+	VMULPS       Z23, Z27, Z26
+	VFMADD231PS  Z23, Z24, Z26
+	JMP          focusdone157
 
-focusnot5_92:
+focusnot5_157:
 	CMPQ        R8, $+7
-	JGE         focusnot6_92
+	JGE         focusnot6_157
 	VMULPS      Z25, Z25, Z23
 	VMOVAPS     Z23, Z24
 	VFMSUB231PS Z25, Z25, Z24
 	VMULPS      Z25, Z24, Z24
 	VFMADD231PS Z25, Z23, Z24
 	VMOVAPS     Z24, Z25
-	JMP         focusdone92
+	VMULPS      Z26, Z26, Z23
+	VMOVAPS     Z23, Z24
+	VFMSUB231PS Z26, Z26, Z24
+	VMULPS      Z26, Z24, Z24
+	VFMADD231PS Z26, Z23, Z24
+	VMOVAPS     Z24, Z26
+	JMP         focusdone157
 
-focusnot6_92:
+focusnot6_157:
 	CMPQ        R8, $+8
-	JGE         focusnot7_92
+	JGE         focusnot7_157
 	VMULPS      Z25, Z25, Z23
 	VFMSUB213PS Z23, Z25, Z25
 	VADDPS      Z23, Z23, Z24
 	VMULPS      Z25, Z24, Z25
 	VFMADD231PS Z23, Z23, Z25
-	JMP         focusdone92
+	VMULPS      Z26, Z26, Z23
+	VFMSUB213PS Z23, Z26, Z26
+	VADDPS      Z23, Z23, Z24
+	VMULPS      Z26, Z24, Z26
+	VFMADD231PS Z23, Z23, Z26
+	JMP         focusdone157
 
-focusnot7_92:
+focusnot7_157:
 	CMPQ        R8, $+9
-	JGE         focusnot8_92
+	JGE         focusnot8_157
 	VMULPS      Z25, Z25, Z23
 	VMOVAPS     Z23, Z24
 	VFMSUB231PS Z25, Z25, Z24
-	VMULPS      Z23, Z23, Z26
-	VADDPS      Z23, Z23, Z27
-	VFMSUB213PS Z26, Z23, Z23
-	VFMADD231PS Z24, Z27, Z23
+	VMULPS      Z23, Z23, Z27
+	VADDPS      Z23, Z23, Z28
+	VFMSUB213PS Z27, Z23, Z23
+	VFMADD231PS Z24, Z28, Z23
 	VMULPS      Z25, Z23, Z23
-	VFMADD231PS Z25, Z26, Z23
+	VFMADD231PS Z25, Z27, Z23
 	VMOVAPS     Z23, Z25
-	JMP         focusdone92
+	VMULPS      Z26, Z26, Z23
+	VMOVAPS     Z23, Z24
+	VFMSUB231PS Z26, Z26, Z24
+	VMULPS      Z23, Z23, Z27
+	VADDPS      Z23, Z23, Z28
+	VFMSUB213PS Z27, Z23, Z23
+	VFMADD231PS Z24, Z28, Z23
+	VMULPS      Z26, Z23, Z23
+	VFMADD231PS Z26, Z27, Z23
+	VMOVAPS     Z23, Z26
+	JMP         focusdone157
 
-focusnot8_92:
+focusnot8_157:
 	LEAQ         24(DI), R10
 	VBROADCASTSS (R10), Z0
 	VBROADCASTSS 4(R10), Z1
@@ -9295,6 +8876,391 @@ focusnot8_92:
 	VBROADCASTSS consts<>+1696(SB), Z2
 	VPANDND      Z1, Z2, Z1
 	VPORD        Z1, Z0, Z0
+	VPTESTMD     Z0, Z0, K1
+	KORTESTW     K1, K1
+	JNE          slowblock
+	VBROADCASTSS (R10), Z0
+	VBROADCASTSS 4(R10), Z1
+	VBROADCASTSS 8(R10), Z2
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z26, Z4
+	VPSRLD      $0x17, Z4, Z3
+	VPSRLD      $0x14, Z4, Z5
+	VPANDD.BCST consts<>+1280(SB), Z4, Z4
+	VPADDD.BCST consts<>+1312(SB), Z4, Z4
+	VCVTDQ2PS   Z3, Z8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
+	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
+	VMOVAPS          Z4, Z6
+	VFMADD231PS      Z9, Z4, Z6
+	VSUBPS           Z6, Z4, Z7
+	VFMADD231PS      Z9, Z4, Z7
+	VMULPS           Z4, Z4, Z9
+	VBROADCASTSS     consts<>+1376(SB), Z10
+	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
+	VMULPS           Z4, Z9, Z4
+	VFMADD231PS      Z10, Z4, Z7
+	VADDPS           Z7, Z6, Z4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z5, Z9
+	VADDPS      Z9, Z8, Z8
+	VMULPS      Z8, Z0, Z9
+	VFMSUB213PS Z9, Z0, Z8
+	VFMADD213PS Z9, Z1, Z4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z4, Z4
+	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
+	VSUBPS      Z10, Z9, Z9
+	VFMADD231PS Z6, Z1, Z9
+	VPERMPS     pow_tl<>+0(SB), Z5, Z5
+	VFMADD231PS Z5, Z0, Z8
+	VFMADD231PS Z6, Z2, Z8
+	VFMADD231PS Z7, Z1, Z8
+	VADDPS      Z8, Z9, Z0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z1
+	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
+	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
+	VMULPS           Z0, Z0, Z2
+	VMULPS           Z1, Z2, Z1
+	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
+	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
+	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
+	VFMADD231PS      Z1, Z0, Z2
+
+	// times 2^k
+	VADDPS      Z2, Z0, Z0
+	VPSLLD      $0x14, Z4, Z1
+	VPANDD.BCST consts<>+640(SB), Z1, Z1
+	VPADDD      Z1, Z0, Z26
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Z0
+	VPANDND      Z3, Z0, Z0
+	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
+	VBROADCASTSS consts<>+1696(SB), Z2
+	VPANDND      Z1, Z2, Z1
+	VPORD        Z1, Z0, Z0
+	VPTESTMD     Z0, Z0, K1
+	KORTESTW     K1, K1
+	JNE          slowblock
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+1184(SB), Z1
+	VBROADCASTSS consts<>+128(SB), Z2
+	VBROADCASTSS consts<>+2144(SB), Z3
+	VBROADCASTSS consts<>+32(SB), Z4
+	VBROADCASTSS consts<>+64(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+224(SB), Z9
+	VBROADCASTSS consts<>+256(SB), Z10
+	VBROADCASTSS consts<>+288(SB), Z11
+	VBROADCASTSS consts<>+320(SB), Z12
+	VBROADCASTSS consts<>+352(SB), Z13
+	VMOVUPS      exp_one<>+0(SB), Z14
+	VBROADCASTSS consts<>+1888(SB), Z15
+	VBROADCASTSS consts<>+1920(SB), Z16
+
+focusdone157:
+	// loss = (alpha ce) q^gamma
+	VMULPS Z25, Z18, Z18
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Z23
+	VMULPS       Z25, Z19, Z19
+	VMULPS       Z19, Z23, Z19
+	VMULPS       Z17, Z19, Z17
+
+	// loss = (alpha ce) q^gamma
+	VMULPS Z26, Z20, Z19
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Z20
+	VMULPS       Z26, Z22, Z22
+	VMULPS       Z22, Z20, Z20
+	VMULPS       Z21, Z20, Z20
+	VMOVUPS      Z18, (CX)
+	VMOVUPS      Z17, (DX)
+	VMOVUPS      Z19, 64(CX)
+	VMOVUPS      Z20, 64(DX)
+
+nextblock:
+	ADDQ $+128, CX
+	ADDQ $+128, DX
+	ADDQ $+128, BX
+	ADDQ $+128, SI
+	ADDQ $-32, AX
+	CMPQ AX, $+32
+	JGE  block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVL         $0x0000ffff, R10
+	BZHIL        AX, R10, R10
+	KMOVW        R10, K1
+	VMOVAPS      Z0, Z17
+	VMOVUPS      (BX), K1, Z17
+	VPXORD       Z18, Z18, Z18
+	VMOVUPS      (SI), K1, Z18
+	VBROADCASTSS 20(DI), Z19
+
+	// any |x| > limit, or NaN?
+	VPANDD   Z4, Z17, Z20
+	VPCMPD   $0x06, Z19, Z20, K2
+	KORTESTW K2, K2
+	JNE      slowvector
+
+	// any target but 0 and 1? y - y^2 is 0 for these
+	VMOVAPS      Z18, Z19
+	VFNMADD231PS Z18, Z18, Z19
+	VPTESTMD     Z19, Z19, K2
+	KORTESTW     K2, K2
+	JNE          othervector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD  Z1, Z17, Z19
+	VSUBPS Z5, Z19, Z19
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z2, Z20
+	VFMADD231PS Z6, Z19, Z20
+	VSUBPS      Z2, Z20, Z21
+
+	// r = c - n ln2
+	VFNMADD231PS Z7, Z21, Z19
+	VFNMADD231PS Z8, Z21, Z19
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z10, Z21
+	VFMADD231PS Z9, Z19, Z21
+	VFMADD213PS Z11, Z19, Z21
+	VFMADD213PS Z12, Z19, Z21
+	VFMADD213PS Z13, Z21, Z19
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z14, Z20, Z21
+	VPSLLD      $0x15, Z20, Z20
+	VPADDD      Z20, Z21, Z20
+	VFMADD231PS Z19, Z20, Z20
+	VADDPS      Z0, Z20, Z19
+	VDIVPS      Z19, Z0, Z19
+	VMULPS      Z19, Z20, Z21
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VPSLLD    $0x02, Z18, Z22
+	VPANDD    Z1, Z22, Z22
+	VPXORD    Z17, Z22, Z17
+	VPMOVD2M  Z17, K2
+	VBLENDMPS Z21, Z19, K2, Z22
+	VPMOVD2M  Z17, K2
+	VBLENDMPS Z19, Z21, K2, Z19
+
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS           Z20, Z20, Z21
+	VMOVAPS          Z16, Z23
+	VFMADD231PS      Z15, Z21, Z23
+	VBROADCASTSS     consts<>+1952(SB), Z24
+	VFMADD213PS.BCST consts<>+1984(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2016(SB), Z21, Z23
+	VFMADD213PS.BCST consts<>+2048(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2080(SB), Z21, Z23
+	VFMADD213PS.BCST consts<>+2112(SB), Z21, Z24
+	VFMADD231PS      Z24, Z20, Z23
+	VFMADD231PS      Z23, Z21, Z20
+
+	// ce = log1p(e) + max(v, 0)
+	VPXORD Z21, Z21, Z21
+	VMAXPS Z21, Z17, Z17
+	VADDPS Z17, Z20, Z17
+
+	// D = q + gamma ce (1-q), with v's sign
+	VBROADCASTSS 8(DI), Z20
+	VMULPS       Z19, Z17, Z19
+	VFMADD213PS  Z22, Z19, Z20
+	VPSLLD       $0x02, Z18, Z19
+	VPANDD       Z1, Z19, Z19
+	VPXORD       Z19, Z20, Z19
+	VPSLLD       $0x02, Z18, Z18
+	VBROADCASTSS 12(DI), Z20
+	VBROADCASTSS 16(DI), Z21
+	VPMOVD2M     Z18, K2
+	VBLENDMPS    Z20, Z21, K2, Z18
+	VMULPS       Z17, Z18, Z17
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_158
+	VMULPS Z22, Z22, Z22
+	JMP    focusdone158
+
+focusnot0_158:
+	CMPQ    R8, $+2
+	JGE     focusnot1_158
+	VMOVAPS Z0, Z22
+	JMP     focusdone158
+
+focusnot1_158:
+	CMPQ R8, $+3
+	JGE  focusnot2_158
+	JMP  focusdone158
+
+focusnot2_158:
+	CMPQ    R8, $+4
+	JGE     focusnot3_158
+	VSQRTPS Z22, Z22
+	JMP     focusdone158
+
+focusnot3_158:
+	CMPQ         R8, $+5
+	JGE          focusnot4_158
+	VSQRTPS      Z22, Z20
+	VMOVAPS      Z22, Z21
+	VFNMADD231PS Z20, Z20, Z21
+	VMULPS       Z3, Z20, Z23
+	VMULPS       Z23, Z21, Z21
+	VFMADD231PS  Z20, Z22, Z21
+	VMOVAPS      Z21, Z22
+	JMP          focusdone158
+
+focusnot4_158:
+	CMPQ         R8, $+6
+	JGE          focusnot5_158
+	VSQRTPS      Z22, Z20
+	VMULPS       Z22, Z22, Z21
+	VMOVAPS      Z21, Z23
+	VFMSUB231PS  Z22, Z22, Z23
+	VMOVAPS      Z22, Z24
+	VFNMADD231PS Z20, Z20, Z24
+	VMULPS       Z24, Z22, Z22
+	VFMADD231PS  Z3, Z22, Z23
+	VMULPS       Z20, Z23, Z22
+	VFMADD231PS  Z20, Z21, Z22
+	JMP          focusdone158
+
+focusnot5_158:
+	CMPQ        R8, $+7
+	JGE         focusnot6_158
+	VMULPS      Z22, Z22, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z22, Z22, Z21
+	VMULPS      Z22, Z21, Z21
+	VFMADD231PS Z22, Z20, Z21
+	VMOVAPS     Z21, Z22
+	JMP         focusdone158
+
+focusnot6_158:
+	CMPQ        R8, $+8
+	JGE         focusnot7_158
+	VMULPS      Z22, Z22, Z20
+	VFMSUB213PS Z20, Z22, Z22
+	VADDPS      Z20, Z20, Z21
+	VMULPS      Z22, Z21, Z22
+	VFMADD231PS Z20, Z20, Z22
+	JMP         focusdone158
+
+focusnot7_158:
+	CMPQ        R8, $+9
+	JGE         focusnot8_158
+	VMULPS      Z22, Z22, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z22, Z22, Z21
+	VMULPS      Z20, Z20, Z23
+	VADDPS      Z20, Z20, Z24
+	VFMSUB213PS Z23, Z20, Z20
+	VFMADD231PS Z21, Z24, Z20
+	VMULPS      Z22, Z20, Z20
+	VFMADD231PS Z22, Z23, Z20
+	VMOVAPS     Z20, Z22
+	JMP         focusdone158
+
+focusnot8_158:
+	LEAQ         24(DI), R10
+	VBROADCASTSS (R10), Z0
+	VBROADCASTSS 4(R10), Z1
+	VBROADCASTSS 8(R10), Z2
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z22, Z4
+	VPSRLD      $0x17, Z4, Z3
+	VPSRLD      $0x14, Z4, Z5
+	VPANDD.BCST consts<>+1280(SB), Z4, Z4
+	VPADDD.BCST consts<>+1312(SB), Z4, Z4
+	VCVTDQ2PS   Z3, Z8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
+	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
+	VMOVAPS          Z4, Z6
+	VFMADD231PS      Z9, Z4, Z6
+	VSUBPS           Z6, Z4, Z7
+	VFMADD231PS      Z9, Z4, Z7
+	VMULPS           Z4, Z4, Z9
+	VBROADCASTSS     consts<>+1376(SB), Z10
+	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
+	VMULPS           Z4, Z9, Z4
+	VFMADD231PS      Z10, Z4, Z7
+	VADDPS           Z7, Z6, Z4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z5, Z9
+	VADDPS      Z9, Z8, Z8
+	VMULPS      Z8, Z0, Z9
+	VFMSUB213PS Z9, Z0, Z8
+	VFMADD213PS Z9, Z1, Z4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z4, Z4
+	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
+	VSUBPS      Z10, Z9, Z9
+	VFMADD231PS Z6, Z1, Z9
+	VPERMPS     pow_tl<>+0(SB), Z5, Z5
+	VFMADD231PS Z5, Z0, Z8
+	VFMADD231PS Z6, Z2, Z8
+	VFMADD231PS Z7, Z1, Z8
+	VADDPS      Z8, Z9, Z0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z1
+	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
+	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
+	VMULPS           Z0, Z0, Z2
+	VMULPS           Z1, Z2, Z1
+	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
+	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
+	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
+	VFMADD231PS      Z1, Z0, Z2
+
+	// times 2^k
+	VADDPS      Z2, Z0, Z0
+	VPSLLD      $0x14, Z4, Z1
+	VPANDD.BCST consts<>+640(SB), Z1, Z1
+	VPADDD      Z1, Z0, Z22
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Z0
+	VPANDND      Z3, Z0, Z0
+	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
+	VBROADCASTSS consts<>+1696(SB), Z2
+	VPANDND      Z1, Z2, Z1
+	VPORD        Z1, Z0, Z0
 	VPTESTMD     Z0, Z0, K2
 	KORTESTW     K2, K2
 	JNE          slowvector
@@ -9315,21 +9281,18 @@ focusnot8_92:
 	VMOVUPS      exp_one<>+0(SB), Z14
 	VBROADCASTSS consts<>+1888(SB), Z15
 	VBROADCASTSS consts<>+1920(SB), Z16
-	VBROADCASTSS consts<>+1952(SB), Z17
-	VBROADCASTSS consts<>+1984(SB), Z18
-	VBROADCASTSS consts<>+2016(SB), Z19
 
-focusdone92:
+focusdone158:
 	// loss = (alpha ce) q^gamma
-	VMULPS Z25, Z20, Z20
+	VMULPS Z22, Z17, Z17
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Z23
-	VMULPS       Z25, Z21, Z21
-	VMULPS       Z21, Z23, Z21
-	VMULPS       Z22, Z21, Z21
-	VMOVUPS      Z20, K1, (CX)
-	VMOVUPS      Z21, K1, (DX)
+	VBROADCASTSS (R9), Z20
+	VMULPS       Z22, Z18, Z18
+	VMULPS       Z18, Z20, Z18
+	VMULPS       Z19, Z18, Z18
+	VMOVUPS      Z17, K1, (CX)
+	VMOVUPS      Z18, K1, (DX)
 
 nextvector:
 	ADDQ $+64, CX
@@ -9402,46 +9365,47 @@ otherblock:
 	VADDPS.BCST  consts<>+384(SB), Z6, Z5
 	VADDPS.BCST  consts<>+384(SB), Z7, Z8
 	VDIVPS       Z5, Z2, Z5
-	VDIVPS       Z8, Z2, Z10
+	VDIVPS       Z8, Z2, Z11
 	VMULPS       Z5, Z6, Z2
-	VMULPS       Z10, Z7, Z11
+	VMULPS       Z11, Z7, Z12
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Z8
-	VBROADCASTSS consts<>+1920(SB), Z12
-	VMOVAPS      Z8, Z9
-	VFMADD213PS  Z12, Z6, Z9
-	VFMADD231PS  Z8, Z7, Z12
-	VBROADCASTSS consts<>+1952(SB), Z8
-	VFMADD213PS  Z8, Z6, Z9
-	VFMADD231PS  Z12, Z7, Z8
-	VBROADCASTSS consts<>+1984(SB), Z12
-	VFMADD213PS  Z12, Z6, Z9
-	VFMADD231PS  Z8, Z7, Z12
-	VBROADCASTSS consts<>+2016(SB), Z8
-	VFMADD213PS  Z8, Z6, Z9
-	VFMADD231PS  Z12, Z7, Z8
-	VBROADCASTSS consts<>+2048(SB), Z12
-	VFMADD213PS  Z12, Z6, Z9
-	VFMADD231PS  Z8, Z7, Z12
-	VBROADCASTSS consts<>+2080(SB), Z8
-	VFMADD213PS  Z8, Z6, Z9
-	VFMADD231PS  Z12, Z7, Z8
-	VBROADCASTSS consts<>+2112(SB), Z12
-	VFMADD213PS  Z12, Z6, Z9
-	VFMADD231PS  Z8, Z7, Z12
-	VMULPS       Z9, Z6, Z8
-	VMULPS       Z12, Z7, Z9
-	VFMADD231PS  Z8, Z6, Z6
-	VFMADD231PS  Z9, Z7, Z7
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS       Z6, Z6, Z8
+	VMULPS       Z7, Z7, Z13
+	VBROADCASTSS consts<>+1888(SB), Z9
+	VBROADCASTSS consts<>+1920(SB), Z14
+	VMOVAPS      Z9, Z10
+	VFMADD213PS  Z14, Z8, Z10
+	VFMADD231PS  Z9, Z13, Z14
+	VBROADCASTSS consts<>+1952(SB), Z9
+	VBROADCASTSS consts<>+1984(SB), Z16
+	VMOVAPS      Z9, Z15
+	VFMADD213PS  Z16, Z8, Z15
+	VFMADD231PS  Z9, Z13, Z16
+	VBROADCASTSS consts<>+2016(SB), Z9
+	VFMADD213PS  Z9, Z8, Z10
+	VFMADD231PS  Z14, Z13, Z9
+	VBROADCASTSS consts<>+2048(SB), Z14
+	VFMADD213PS  Z14, Z8, Z15
+	VFMADD231PS  Z16, Z13, Z14
+	VBROADCASTSS consts<>+2080(SB), Z16
+	VFMADD213PS  Z16, Z8, Z10
+	VFMADD231PS  Z9, Z13, Z16
+	VBROADCASTSS consts<>+2112(SB), Z9
+	VFMADD213PS  Z9, Z8, Z15
+	VFMADD231PS  Z14, Z13, Z9
+	VFMADD231PS  Z15, Z6, Z10
+	VFMADD231PS  Z9, Z7, Z16
+	VFMADD231PS  Z10, Z8, Z6
+	VFMADD231PS  Z16, Z13, Z7
 	VPMOVD2M     Z0, K1
 	VPMOVD2M     Z3, K2
 	VBLENDMPS    Z2, Z5, K1, Z8
-	VBLENDMPS    Z11, Z10, K2, Z9
+	VBLENDMPS    Z12, Z11, K2, Z9
 	VPMOVD2M     Z0, K1
 	VPMOVD2M     Z3, K2
 	VBLENDMPS    Z5, Z2, K1, Z2
-	VBLENDMPS    Z10, Z11, K2, Z11
+	VBLENDMPS    Z11, Z12, K2, Z11
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
 	VBROADCASTSS consts<>+384(SB), Z5
@@ -9501,33 +9465,33 @@ otherblock:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_93
+	JGE    focusnot0_159
 	VMULPS Z15, Z15, Z15
 	VMULPS Z16, Z16, Z16
-	JMP    focusdone93
+	JMP    focusdone159
 
-focusnot0_93:
+focusnot0_159:
 	CMPQ         R8, $+2
-	JGE          focusnot1_93
+	JGE          focusnot1_159
 	VBROADCASTSS consts<>+384(SB), Z15
 	VBROADCASTSS consts<>+384(SB), Z16
-	JMP          focusdone93
+	JMP          focusdone159
 
-focusnot1_93:
+focusnot1_159:
 	CMPQ R8, $+3
-	JGE  focusnot2_93
-	JMP  focusdone93
+	JGE  focusnot2_159
+	JMP  focusdone159
 
-focusnot2_93:
+focusnot2_159:
 	CMPQ    R8, $+4
-	JGE     focusnot3_93
+	JGE     focusnot3_159
 	VSQRTPS Z15, Z15
 	VSQRTPS Z16, Z16
-	JMP     focusdone93
+	JMP     focusdone159
 
-focusnot3_93:
+focusnot3_159:
 	CMPQ         R8, $+5
-	JGE          focusnot4_93
+	JGE          focusnot4_159
 	VSQRTPS      Z15, Z1
 	VMOVAPS      Z15, Z2
 	VFNMADD231PS Z1, Z1, Z2
@@ -9542,11 +9506,11 @@ focusnot3_93:
 	VMULPS       Z4, Z2, Z2
 	VFMADD231PS  Z1, Z16, Z2
 	VMOVAPS      Z2, Z16
-	JMP          focusdone93
+	JMP          focusdone159
 
-focusnot4_93:
+focusnot4_159:
 	CMPQ             R8, $+6
-	JGE              focusnot5_93
+	JGE              focusnot5_159
 	VSQRTPS          Z15, Z1
 	VMULPS           Z15, Z15, Z2
 	VMOVAPS          Z2, Z4
@@ -9567,11 +9531,11 @@ focusnot4_93:
 	VFMADD231PS.BCST consts<>+2144(SB), Z6, Z4
 	VMULPS           Z1, Z4, Z16
 	VFMADD231PS      Z1, Z2, Z16
-	JMP              focusdone93
+	JMP              focusdone159
 
-focusnot5_93:
+focusnot5_159:
 	CMPQ        R8, $+7
-	JGE         focusnot6_93
+	JGE         focusnot6_159
 	VMULPS      Z15, Z15, Z1
 	VMOVAPS     Z1, Z2
 	VFMSUB231PS Z15, Z15, Z2
@@ -9584,11 +9548,11 @@ focusnot5_93:
 	VMULPS      Z16, Z2, Z2
 	VFMADD231PS Z16, Z1, Z2
 	VMOVAPS     Z2, Z16
-	JMP         focusdone93
+	JMP         focusdone159
 
-focusnot6_93:
+focusnot6_159:
 	CMPQ        R8, $+8
-	JGE         focusnot7_93
+	JGE         focusnot7_159
 	VMULPS      Z15, Z15, Z1
 	VFMSUB213PS Z1, Z15, Z15
 	VADDPS      Z1, Z1, Z2
@@ -9599,11 +9563,11 @@ focusnot6_93:
 	VADDPS      Z1, Z1, Z2
 	VMULPS      Z16, Z2, Z16
 	VFMADD231PS Z1, Z1, Z16
-	JMP         focusdone93
+	JMP         focusdone159
 
-focusnot7_93:
+focusnot7_159:
 	CMPQ        R8, $+9
-	JGE         focusnot8_93
+	JGE         focusnot8_159
 	VMULPS      Z15, Z15, Z1
 	VMOVAPS     Z1, Z2
 	VFMSUB231PS Z15, Z15, Z2
@@ -9624,9 +9588,9 @@ focusnot7_93:
 	VMULPS      Z16, Z1, Z1
 	VFMADD231PS Z16, Z4, Z1
 	VMOVAPS     Z1, Z16
-	JMP         focusdone93
+	JMP         focusdone159
 
-focusnot8_93:
+focusnot8_159:
 	LEAQ         24(DI), R10
 	VBROADCASTSS (R10), Z1
 	VBROADCASTSS 4(R10), Z2
@@ -9779,7 +9743,7 @@ focusnot8_93:
 	KORTESTW     K1, K1
 	JNE          slowblock
 
-focusdone93:
+focusdone159:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z15, Z3, Z1
 
@@ -9818,14 +9782,11 @@ focusdone93:
 	VMOVUPS      exp_one<>+0(SB), Z14
 	VBROADCASTSS consts<>+1888(SB), Z15
 	VBROADCASTSS consts<>+1920(SB), Z16
-	VBROADCASTSS consts<>+1952(SB), Z17
-	VBROADCASTSS consts<>+1984(SB), Z18
-	VBROADCASTSS consts<>+2016(SB), Z19
 	JMP          nextblock
 
 othervector:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD.BCST  consts<>+1184(SB), Z20, Z0
+	VPORD.BCST  consts<>+1184(SB), Z17, Z0
 	VSUBPS.BCST consts<>+64(SB), Z0, Z0
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -9854,42 +9815,43 @@ othervector:
 	VDIVPS       Z2, Z0, Z0
 	VMULPS       Z0, Z1, Z2
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z3
-	VFMADD213PS.BCST consts<>+1920(SB), Z1, Z3
-	VFMADD213PS.BCST consts<>+1952(SB), Z1, Z3
-	VFMADD213PS.BCST consts<>+1984(SB), Z1, Z3
-	VFMADD213PS.BCST consts<>+2016(SB), Z1, Z3
-	VFMADD213PS.BCST consts<>+2048(SB), Z1, Z3
-	VFMADD213PS.BCST consts<>+2080(SB), Z1, Z3
-	VFMADD213PS.BCST consts<>+2112(SB), Z1, Z3
-	VMULPS           Z3, Z1, Z3
-	VFMADD231PS      Z3, Z1, Z1
-	VPMOVD2M         Z20, K2
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS           Z1, Z1, Z3
+	VBROADCASTSS     consts<>+1888(SB), Z4
+	VFMADD213PS.BCST consts<>+1920(SB), Z3, Z4
+	VBROADCASTSS     consts<>+1952(SB), Z5
+	VFMADD213PS.BCST consts<>+1984(SB), Z3, Z5
+	VFMADD213PS.BCST consts<>+2016(SB), Z3, Z4
+	VFMADD213PS.BCST consts<>+2048(SB), Z3, Z5
+	VFMADD213PS.BCST consts<>+2080(SB), Z3, Z4
+	VFMADD213PS.BCST consts<>+2112(SB), Z3, Z5
+	VFMADD231PS      Z5, Z1, Z4
+	VFMADD231PS      Z4, Z3, Z1
+	VPMOVD2M         Z17, K2
 	VBLENDMPS        Z2, Z0, K2, Z3
-	VPMOVD2M         Z20, K2
+	VPMOVD2M         Z17, K2
 	VBLENDMPS        Z0, Z2, K2, Z0
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
 	VBROADCASTSS consts<>+384(SB), Z2
-	VSUBPS       Z21, Z2, Z2
-	VPMOVD2M     Z20, K2
-	VBLENDMPS    Z21, Z2, K2, Z4
-	VPANDD.BCST  consts<>+32(SB), Z20, Z5
+	VSUBPS       Z18, Z2, Z2
+	VPMOVD2M     Z17, K2
+	VBLENDMPS    Z18, Z2, K2, Z4
+	VPANDD.BCST  consts<>+32(SB), Z17, Z5
 	VFMADD231PS  Z5, Z4, Z1
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z21, Z0, Z4
+	VMULPS       Z18, Z0, Z4
 	VMOVAPS      Z4, Z7
 	VFMADD231PS  Z2, Z3, Z7
 	VBROADCASTSS 12(DI), Z5
 	VBROADCASTSS 16(DI), Z6
 	VMULPS       Z2, Z6, Z6
-	VFMADD231PS  Z21, Z5, Z6
+	VFMADD231PS  Z18, Z5, Z6
 	VMULPS       Z1, Z6, Z5
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS.BCST $0x11, consts<>+2144(SB), Z21, K2
+	VCMPPS.BCST $0x11, consts<>+2144(SB), Z18, K2
 	VBLENDMPS   Z3, Z0, K2, Z8
 	VDIVPS      Z7, Z8, Z8
 	VBLENDMPS   Z0, Z3, K2, Z0
@@ -9899,37 +9861,37 @@ othervector:
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
 	VBROADCASTSS      8(DI), Z1
 	VBROADCASTSS      consts<>+2208(SB), Z8
-	VFNMADD213PS.BCST consts<>+384(SB), Z8, Z21
-	VMULPS            Z21, Z1, Z1
+	VFNMADD213PS.BCST consts<>+384(SB), Z8, Z18
+	VMULPS            Z18, Z1, Z1
 	VFMSUB231PS       Z2, Z3, Z4
 	VFMADD231PS       Z0, Z1, Z4
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_94
+	JGE    focusnot0_160
 	VMULPS Z7, Z7, Z7
-	JMP    focusdone94
+	JMP    focusdone160
 
-focusnot0_94:
+focusnot0_160:
 	CMPQ         R8, $+2
-	JGE          focusnot1_94
+	JGE          focusnot1_160
 	VBROADCASTSS consts<>+384(SB), Z7
-	JMP          focusdone94
+	JMP          focusdone160
 
-focusnot1_94:
+focusnot1_160:
 	CMPQ R8, $+3
-	JGE  focusnot2_94
-	JMP  focusdone94
+	JGE  focusnot2_160
+	JMP  focusdone160
 
-focusnot2_94:
+focusnot2_160:
 	CMPQ    R8, $+4
-	JGE     focusnot3_94
+	JGE     focusnot3_160
 	VSQRTPS Z7, Z7
-	JMP     focusdone94
+	JMP     focusdone160
 
-focusnot3_94:
+focusnot3_160:
 	CMPQ         R8, $+5
-	JGE          focusnot4_94
+	JGE          focusnot4_160
 	VSQRTPS      Z7, Z0
 	VMOVAPS      Z7, Z1
 	VFNMADD231PS Z0, Z0, Z1
@@ -9937,11 +9899,11 @@ focusnot3_94:
 	VMULPS       Z2, Z1, Z1
 	VFMADD231PS  Z0, Z7, Z1
 	VMOVAPS      Z1, Z7
-	JMP          focusdone94
+	JMP          focusdone160
 
-focusnot4_94:
+focusnot4_160:
 	CMPQ             R8, $+6
-	JGE              focusnot5_94
+	JGE              focusnot5_160
 	VSQRTPS          Z7, Z0
 	VMULPS           Z7, Z7, Z1
 	VMOVAPS          Z1, Z2
@@ -9952,32 +9914,32 @@ focusnot4_94:
 	VFMADD231PS.BCST consts<>+2144(SB), Z3, Z2
 	VMULPS           Z0, Z2, Z7
 	VFMADD231PS      Z0, Z1, Z7
-	JMP              focusdone94
+	JMP              focusdone160
 
-focusnot5_94:
+focusnot5_160:
 	CMPQ        R8, $+7
-	JGE         focusnot6_94
+	JGE         focusnot6_160
 	VMULPS      Z7, Z7, Z0
 	VMOVAPS     Z0, Z1
 	VFMSUB231PS Z7, Z7, Z1
 	VMULPS      Z7, Z1, Z1
 	VFMADD231PS Z7, Z0, Z1
 	VMOVAPS     Z1, Z7
-	JMP         focusdone94
+	JMP         focusdone160
 
-focusnot6_94:
+focusnot6_160:
 	CMPQ        R8, $+8
-	JGE         focusnot7_94
+	JGE         focusnot7_160
 	VMULPS      Z7, Z7, Z0
 	VFMSUB213PS Z0, Z7, Z7
 	VADDPS      Z0, Z0, Z1
 	VMULPS      Z7, Z1, Z7
 	VFMADD231PS Z0, Z0, Z7
-	JMP         focusdone94
+	JMP         focusdone160
 
-focusnot7_94:
+focusnot7_160:
 	CMPQ        R8, $+9
-	JGE         focusnot8_94
+	JGE         focusnot8_160
 	VMULPS      Z7, Z7, Z0
 	VMOVAPS     Z0, Z1
 	VFMSUB231PS Z7, Z7, Z1
@@ -9988,9 +9950,9 @@ focusnot7_94:
 	VMULPS      Z7, Z0, Z0
 	VFMADD231PS Z7, Z2, Z0
 	VMOVAPS     Z0, Z7
-	JMP         focusdone94
+	JMP         focusdone160
 
-focusnot8_94:
+focusnot8_160:
 	LEAQ         24(DI), R10
 	VBROADCASTSS (R10), Z0
 	VBROADCASTSS 4(R10), Z1
@@ -10068,7 +10030,7 @@ focusnot8_94:
 	KORTESTW     K2, K2
 	JNE          slowvector
 
-focusdone94:
+focusdone160:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z7, Z5, Z0
 
@@ -10096,9 +10058,6 @@ focusdone94:
 	VMOVUPS      exp_one<>+0(SB), Z14
 	VBROADCASTSS consts<>+1888(SB), Z15
 	VBROADCASTSS consts<>+1920(SB), Z16
-	VBROADCASTSS consts<>+1952(SB), Z17
-	VBROADCASTSS consts<>+1984(SB), Z18
-	VBROADCASTSS consts<>+2016(SB), Z19
 	JMP          nextvector
 
 slowblock:
@@ -10160,17 +10119,18 @@ slow:
 	VMULPS       Z4, Z3, Z5
 	VBLENDMPS    Z2, Z5, K1, Z5
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z6
-	VFMADD213PS.BCST consts<>+1920(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+1952(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+1984(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2016(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2048(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2080(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2112(SB), Z3, Z6
-	VMULPS           Z6, Z3, Z6
-	VFMADD231PS      Z6, Z3, Z3
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS           Z3, Z3, Z6
+	VBROADCASTSS     consts<>+1888(SB), Z7
+	VFMADD213PS.BCST consts<>+1920(SB), Z6, Z7
+	VBROADCASTSS     consts<>+1952(SB), Z8
+	VFMADD213PS.BCST consts<>+1984(SB), Z6, Z8
+	VFMADD213PS.BCST consts<>+2016(SB), Z6, Z7
+	VFMADD213PS.BCST consts<>+2048(SB), Z6, Z8
+	VFMADD213PS.BCST consts<>+2080(SB), Z6, Z7
+	VFMADD213PS.BCST consts<>+2112(SB), Z6, Z8
+	VFMADD231PS      Z8, Z3, Z7
+	VFMADD231PS      Z7, Z6, Z3
 	VBLENDMPS        Z2, Z3, K1, Z2
 	VPMOVD2M         Z0, K1
 	VBLENDMPS        Z5, Z4, K1, Z3
@@ -10222,30 +10182,30 @@ slow:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_95
+	JGE    focusnot0_161
 	VMULPS Z8, Z8, Z8
-	JMP    focusdone95
+	JMP    focusdone161
 
-focusnot0_95:
+focusnot0_161:
 	CMPQ         R8, $+2
-	JGE          focusnot1_95
+	JGE          focusnot1_161
 	VBROADCASTSS consts<>+384(SB), Z8
-	JMP          focusdone95
+	JMP          focusdone161
 
-focusnot1_95:
+focusnot1_161:
 	CMPQ R8, $+3
-	JGE  focusnot2_95
-	JMP  focusdone95
+	JGE  focusnot2_161
+	JMP  focusdone161
 
-focusnot2_95:
+focusnot2_161:
 	CMPQ    R8, $+4
-	JGE     focusnot3_95
+	JGE     focusnot3_161
 	VSQRTPS Z8, Z8
-	JMP     focusdone95
+	JMP     focusdone161
 
-focusnot3_95:
+focusnot3_161:
 	CMPQ         R8, $+5
-	JGE          focusnot4_95
+	JGE          focusnot4_161
 	VSQRTPS      Z8, Z1
 	VMOVAPS      Z8, Z2
 	VFNMADD231PS Z1, Z1, Z2
@@ -10253,11 +10213,11 @@ focusnot3_95:
 	VMULPS       Z3, Z2, Z2
 	VFMADD231PS  Z1, Z8, Z2
 	VMOVAPS      Z2, Z8
-	JMP          focusdone95
+	JMP          focusdone161
 
-focusnot4_95:
+focusnot4_161:
 	CMPQ             R8, $+6
-	JGE              focusnot5_95
+	JGE              focusnot5_161
 	VSQRTPS          Z8, Z1
 	VMULPS           Z8, Z8, Z2
 	VMOVAPS          Z2, Z3
@@ -10268,32 +10228,32 @@ focusnot4_95:
 	VFMADD231PS.BCST consts<>+2144(SB), Z4, Z3
 	VMULPS           Z1, Z3, Z8
 	VFMADD231PS      Z1, Z2, Z8
-	JMP              focusdone95
+	JMP              focusdone161
 
-focusnot5_95:
+focusnot5_161:
 	CMPQ        R8, $+7
-	JGE         focusnot6_95
+	JGE         focusnot6_161
 	VMULPS      Z8, Z8, Z1
 	VMOVAPS     Z1, Z2
 	VFMSUB231PS Z8, Z8, Z2
 	VMULPS      Z8, Z2, Z2
 	VFMADD231PS Z8, Z1, Z2
 	VMOVAPS     Z2, Z8
-	JMP         focusdone95
+	JMP         focusdone161
 
-focusnot6_95:
+focusnot6_161:
 	CMPQ        R8, $+8
-	JGE         focusnot7_95
+	JGE         focusnot7_161
 	VMULPS      Z8, Z8, Z1
 	VFMSUB213PS Z1, Z8, Z8
 	VADDPS      Z1, Z1, Z2
 	VMULPS      Z8, Z2, Z8
 	VFMADD231PS Z1, Z1, Z8
-	JMP         focusdone95
+	JMP         focusdone161
 
-focusnot7_95:
+focusnot7_161:
 	CMPQ        R8, $+9
-	JGE         focusnot8_95
+	JGE         focusnot8_161
 	VMULPS      Z8, Z8, Z1
 	VMOVAPS     Z1, Z2
 	VFMSUB231PS Z8, Z8, Z2
@@ -10304,9 +10264,9 @@ focusnot7_95:
 	VMULPS      Z8, Z1, Z1
 	VFMADD231PS Z8, Z3, Z1
 	VMOVAPS     Z1, Z8
-	JMP         focusdone95
+	JMP         focusdone161
 
-focusnot8_95:
+focusnot8_161:
 	LEAQ         24(DI), R11
 	VBROADCASTSS (R11), Z1
 	VBROADCASTSS 4(R11), Z2
@@ -10434,7 +10394,7 @@ focusnot8_95:
 	KORW           K1, K2, K1
 	VBLENDMPS.BCST consts<>+608(SB), Z1, K1, Z8
 
-focusdone95:
+focusdone161:
 	// loss = (alpha ce) q^gamma
 	VMULPS       Z8, Z6, Z1
 	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z6, K1
@@ -10475,9 +10435,6 @@ focusdone95:
 	VMOVUPS        exp_one<>+0(SB), Z14
 	VBROADCASTSS   consts<>+1888(SB), Z15
 	VBROADCASTSS   consts<>+1920(SB), Z16
-	VBROADCASTSS   consts<>+1952(SB), Z17
-	VBROADCASTSS   consts<>+1984(SB), Z18
-	VBROADCASTSS   consts<>+2016(SB), Z19
 	JMP            loop
 
 slowvector:
@@ -10541,17 +10498,18 @@ slowvector:
 	VMULPS       Z4, Z3, Z5
 	VBLENDMPS    Z2, Z5, K2, Z5
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z6
-	VFMADD213PS.BCST consts<>+1920(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+1952(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+1984(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2016(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2048(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2080(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2112(SB), Z3, Z6
-	VMULPS           Z6, Z3, Z6
-	VFMADD231PS      Z6, Z3, Z3
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS           Z3, Z3, Z6
+	VBROADCASTSS     consts<>+1888(SB), Z7
+	VFMADD213PS.BCST consts<>+1920(SB), Z6, Z7
+	VBROADCASTSS     consts<>+1952(SB), Z8
+	VFMADD213PS.BCST consts<>+1984(SB), Z6, Z8
+	VFMADD213PS.BCST consts<>+2016(SB), Z6, Z7
+	VFMADD213PS.BCST consts<>+2048(SB), Z6, Z8
+	VFMADD213PS.BCST consts<>+2080(SB), Z6, Z7
+	VFMADD213PS.BCST consts<>+2112(SB), Z6, Z8
+	VFMADD231PS      Z8, Z3, Z7
+	VFMADD231PS      Z7, Z6, Z3
 	VBLENDMPS        Z2, Z3, K2, Z2
 	VPMOVD2M         Z0, K2
 	VBLENDMPS        Z5, Z4, K2, Z3
@@ -10603,30 +10561,30 @@ slowvector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_96
+	JGE    focusnot0_162
 	VMULPS Z8, Z8, Z8
-	JMP    focusdone96
+	JMP    focusdone162
 
-focusnot0_96:
+focusnot0_162:
 	CMPQ         R8, $+2
-	JGE          focusnot1_96
+	JGE          focusnot1_162
 	VBROADCASTSS consts<>+384(SB), Z8
-	JMP          focusdone96
+	JMP          focusdone162
 
-focusnot1_96:
+focusnot1_162:
 	CMPQ R8, $+3
-	JGE  focusnot2_96
-	JMP  focusdone96
+	JGE  focusnot2_162
+	JMP  focusdone162
 
-focusnot2_96:
+focusnot2_162:
 	CMPQ    R8, $+4
-	JGE     focusnot3_96
+	JGE     focusnot3_162
 	VSQRTPS Z8, Z8
-	JMP     focusdone96
+	JMP     focusdone162
 
-focusnot3_96:
+focusnot3_162:
 	CMPQ         R8, $+5
-	JGE          focusnot4_96
+	JGE          focusnot4_162
 	VSQRTPS      Z8, Z1
 	VMOVAPS      Z8, Z2
 	VFNMADD231PS Z1, Z1, Z2
@@ -10634,11 +10592,11 @@ focusnot3_96:
 	VMULPS       Z3, Z2, Z2
 	VFMADD231PS  Z1, Z8, Z2
 	VMOVAPS      Z2, Z8
-	JMP          focusdone96
+	JMP          focusdone162
 
-focusnot4_96:
+focusnot4_162:
 	CMPQ             R8, $+6
-	JGE              focusnot5_96
+	JGE              focusnot5_162
 	VSQRTPS          Z8, Z1
 	VMULPS           Z8, Z8, Z2
 	VMOVAPS          Z2, Z3
@@ -10649,32 +10607,32 @@ focusnot4_96:
 	VFMADD231PS.BCST consts<>+2144(SB), Z4, Z3
 	VMULPS           Z1, Z3, Z8
 	VFMADD231PS      Z1, Z2, Z8
-	JMP              focusdone96
+	JMP              focusdone162
 
-focusnot5_96:
+focusnot5_162:
 	CMPQ        R8, $+7
-	JGE         focusnot6_96
+	JGE         focusnot6_162
 	VMULPS      Z8, Z8, Z1
 	VMOVAPS     Z1, Z2
 	VFMSUB231PS Z8, Z8, Z2
 	VMULPS      Z8, Z2, Z2
 	VFMADD231PS Z8, Z1, Z2
 	VMOVAPS     Z2, Z8
-	JMP         focusdone96
+	JMP         focusdone162
 
-focusnot6_96:
+focusnot6_162:
 	CMPQ        R8, $+8
-	JGE         focusnot7_96
+	JGE         focusnot7_162
 	VMULPS      Z8, Z8, Z1
 	VFMSUB213PS Z1, Z8, Z8
 	VADDPS      Z1, Z1, Z2
 	VMULPS      Z8, Z2, Z8
 	VFMADD231PS Z1, Z1, Z8
-	JMP         focusdone96
+	JMP         focusdone162
 
-focusnot7_96:
+focusnot7_162:
 	CMPQ        R8, $+9
-	JGE         focusnot8_96
+	JGE         focusnot8_162
 	VMULPS      Z8, Z8, Z1
 	VMOVAPS     Z1, Z2
 	VFMSUB231PS Z8, Z8, Z2
@@ -10685,9 +10643,9 @@ focusnot7_96:
 	VMULPS      Z8, Z1, Z1
 	VFMADD231PS Z8, Z3, Z1
 	VMOVAPS     Z1, Z8
-	JMP         focusdone96
+	JMP         focusdone162
 
-focusnot8_96:
+focusnot8_162:
 	LEAQ         24(DI), R10
 	VBROADCASTSS (R10), Z1
 	VBROADCASTSS 4(R10), Z2
@@ -10815,7 +10773,7 @@ focusnot8_96:
 	KORW           K2, K3, K2
 	VBLENDMPS.BCST consts<>+608(SB), Z1, K2, Z8
 
-focusdone96:
+focusdone162:
 	// loss = (alpha ce) q^gamma
 	VMULPS       Z8, Z6, Z1
 	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z6, K2
@@ -10848,528 +10806,528 @@ focusdone96:
 	VMOVUPS        exp_one<>+0(SB), Z14
 	VBROADCASTSS   consts<>+1888(SB), Z15
 	VBROADCASTSS   consts<>+1920(SB), Z16
-	VBROADCASTSS   consts<>+1952(SB), Z17
-	VBROADCASTSS   consts<>+1984(SB), Z18
-	VBROADCASTSS   consts<>+2016(SB), Z19
 	JMP            nextvector
 
 // func sigmoidGradAVX2(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·sigmoidGradAVX2(SB), NOSPLIT, $288-56
-	VBROADCASTSS consts<>+384(SB), Y0
-	VMOVUPS      exp_one<>+0(SB), Y1
-	VBROADCASTSS consts<>+1184(SB), Y2
-	VBROADCASTSS consts<>+128(SB), Y3
-	MOVQ         n+32(FP), AX
-	MOVQ         losses+0(FP), CX
-	MOVQ         grad+8(FP), DX
-	MOVQ         logits+16(FP), BX
-	MOVQ         targets+24(FP), SI
-	MOVQ         p+40(FP), DI
-	MOVQ         (DI), R8
-	MOVQ         scale+48(FP), R9
+	VMOVUPS consts<>+384(SB), Y0
+	MOVQ    n+32(FP), AX
+	MOVQ    losses+0(FP), CX
+	MOVQ    grad+8(FP), DX
+	MOVQ    logits+16(FP), BX
+	MOVQ    targets+24(FP), SI
+	MOVQ    p+40(FP), DI
+	MOVQ    (DI), R8
+	MOVQ    scale+48(FP), R9
 
 loop:
 	CMPQ AX, $+16
 	JLT  rest
 
 block:
-	VBROADCASTSS 20(DI), Y4
+	VBROADCASTSS 20(DI), Y1
 
 	// any |x| > limit, or NaN?
-	VMOVUPS   (BX), Y5
-	VPAND     consts<>+32(SB), Y5, Y5
-	VMOVUPS   32(BX), Y6
-	VPAND     consts<>+32(SB), Y6, Y6
-	VPMAXSD   Y6, Y5, Y5
-	VPCMPGTD  Y4, Y5, Y4
-	VMOVMSKPS Y4, R10
+	VMOVUPS   (BX), Y2
+	VPAND     consts<>+32(SB), Y2, Y2
+	VMOVUPS   32(BX), Y3
+	VPAND     consts<>+32(SB), Y3, Y3
+	VPMAXSD   Y3, Y2, Y2
+	VPCMPGTD  Y1, Y2, Y1
+	VMOVMSKPS Y1, R10
 	TESTL     R10, R10
 	JNE       slowblock
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVUPS      (SI), Y4
-	VFNMADD231PS Y4, Y4, Y4
-	VMOVUPS      32(SI), Y5
-	VFNMADD231PS Y5, Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPTEST       Y4, Y4
+	VMOVUPS      (SI), Y1
+	VFNMADD231PS Y1, Y1, Y1
+	VMOVUPS      32(SI), Y2
+	VFNMADD231PS Y2, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPTEST       Y1, Y1
 	JNE          otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR         (BX), Y2, Y4
-	VPOR         32(BX), Y2, Y5
-	VBROADCASTSS consts<>+64(SB), Y6
-	VSUBPS       Y6, Y4, Y4
-	VSUBPS       Y6, Y5, Y7
+	VMOVUPS (BX), Y1
+	VMOVUPS 32(BX), Y2
+	VMOVUPS consts<>+1184(SB), Y3
+	VPOR    Y3, Y1, Y1
+	VPOR    Y3, Y2, Y2
+	VMOVUPS consts<>+64(SB), Y3
+	VSUBPS  Y3, Y1, Y1
+	VSUBPS  Y3, Y2, Y4
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y9
-	VMOVAPS      Y3, Y5
-	VFMADD231PS  Y9, Y4, Y5
-	VFMADD213PS  Y3, Y7, Y9
-	VSUBPS       Y3, Y5, Y6
-	VSUBPS       Y3, Y9, Y8
+	VMOVUPS     consts<>+96(SB), Y2
+	VMOVUPS     consts<>+128(SB), Y5
+	VMOVAPS     Y2, Y3
+	VFMADD213PS Y5, Y1, Y3
+	VFMADD231PS Y2, Y4, Y5
+	VMOVUPS     consts<>+128(SB), Y6
+	VSUBPS      Y6, Y3, Y2
+	VSUBPS      Y6, Y5, Y6
 
 	// r = c - n ln2
-	VBROADCASTSS consts<>+160(SB), Y10
-	VFNMADD231PS Y10, Y6, Y4
-	VFNMADD231PS Y10, Y8, Y7
-	VBROADCASTSS consts<>+192(SB), Y10
-	VFNMADD231PS Y10, Y6, Y4
-	VFNMADD231PS Y10, Y8, Y7
+	VMOVUPS      consts<>+160(SB), Y7
+	VFNMADD231PS Y7, Y2, Y1
+	VFNMADD231PS Y7, Y6, Y4
+	VMOVUPS      consts<>+192(SB), Y7
+	VFNMADD231PS Y7, Y2, Y1
+	VFNMADD231PS Y7, Y6, Y4
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y6
-	VBROADCASTSS consts<>+256(SB), Y10
-	VMOVAPS      Y6, Y8
-	VFMADD213PS  Y10, Y4, Y8
-	VFMADD231PS  Y6, Y7, Y10
-	VBROADCASTSS consts<>+288(SB), Y6
-	VFMADD213PS  Y6, Y4, Y8
-	VFMADD231PS  Y10, Y7, Y6
-	VBROADCASTSS consts<>+320(SB), Y10
-	VFMADD213PS  Y10, Y4, Y8
-	VFMADD231PS  Y6, Y7, Y10
-	VBROADCASTSS consts<>+352(SB), Y6
-	VFMADD213PS  Y6, Y8, Y4
-	VFMADD231PS  Y10, Y7, Y6
+	VMOVUPS     consts<>+224(SB), Y2
+	VMOVUPS     consts<>+256(SB), Y7
+	VMOVAPS     Y2, Y6
+	VFMADD213PS Y7, Y1, Y6
+	VFMADD231PS Y2, Y4, Y7
+	VMOVUPS     consts<>+288(SB), Y2
+	VFMADD213PS Y2, Y1, Y6
+	VFMADD231PS Y7, Y4, Y2
+	VMOVUPS     consts<>+320(SB), Y7
+	VFMADD213PS Y7, Y1, Y6
+	VFMADD231PS Y2, Y4, Y7
+	VMOVUPS     consts<>+352(SB), Y2
+	VFMADD213PS Y2, Y6, Y1
+	VFMADD231PS Y7, Y4, Y2
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y5, Y1, Y7
-	VPERMILPS   Y9, Y1, Y8
+	VMOVUPS     exp_one<>+0(SB), Y6
+	VPERMILPS   Y3, Y6, Y4
+	VPERMILPS   Y5, Y6, Y6
+	VPSLLD      $0x15, Y3, Y3
 	VPSLLD      $0x15, Y5, Y5
-	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y5, Y7, Y5
-	VPADDD      Y9, Y8, Y7
-	VFMADD231PS Y4, Y5, Y5
-	VFMADD231PS Y6, Y7, Y7
-	VADDPS      Y0, Y5, Y4
-	VADDPS      Y0, Y7, Y6
-	VDIVPS      Y4, Y0, Y4
-	VDIVPS      Y6, Y0, Y9
-	VMULPS      Y4, Y5, Y6
-	VMULPS      Y9, Y7, Y10
+	VPADDD      Y3, Y4, Y3
+	VPADDD      Y5, Y6, Y4
+	VFMADD231PS Y1, Y3, Y3
+	VFMADD231PS Y2, Y4, Y4
+	VADDPS      Y0, Y3, Y1
+	VADDPS      Y0, Y4, Y2
+	VDIVPS      Y1, Y0, Y1
+	VDIVPS      Y2, Y0, Y6
+	VMULPS      Y1, Y3, Y2
+	VMULPS      Y6, Y4, Y7
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VMOVUPS   (SI), Y8
-	VMOVUPS   32(SI), Y11
+	VMOVUPS   (SI), Y5
+	VMOVUPS   32(SI), Y8
+	VPSLLD    $0x02, Y5, Y5
 	VPSLLD    $0x02, Y8, Y8
-	VPSLLD    $0x02, Y11, Y11
-	VPAND     Y2, Y8, Y8
-	VPAND     Y2, Y11, Y11
-	VPXOR     (BX), Y8, Y8
-	VPXOR     32(BX), Y11, Y12
-	VBLENDVPS Y8, Y6, Y4, Y11
-	VBLENDVPS Y12, Y10, Y9, Y13
-	VBLENDVPS Y8, Y4, Y6, Y4
-	VBLENDVPS Y12, Y9, Y10, Y10
+	VMOVUPS   consts<>+1184(SB), Y9
+	VPAND     Y9, Y5, Y5
+	VPAND     Y9, Y8, Y8
+	VPXOR     (BX), Y5, Y5
+	VPXOR     32(BX), Y8, Y9
+	VBLENDVPS Y5, Y2, Y1, Y8
+	VBLENDVPS Y9, Y7, Y6, Y10
+	VBLENDVPS Y5, Y1, Y2, Y1
+	VBLENDVPS Y9, Y6, Y7, Y11
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y6
-	VBROADCASTSS consts<>+1920(SB), Y14
-	VMOVAPS      Y6, Y9
-	VFMADD213PS  Y14, Y5, Y9
-	VFMADD231PS  Y6, Y7, Y14
-	VBROADCASTSS consts<>+1952(SB), Y6
-	VFMADD213PS  Y6, Y5, Y9
-	VFMADD231PS  Y14, Y7, Y6
-	VBROADCASTSS consts<>+1984(SB), Y14
-	VFMADD213PS  Y14, Y5, Y9
-	VFMADD231PS  Y6, Y7, Y14
-	VBROADCASTSS consts<>+2016(SB), Y6
-	VFMADD213PS  Y6, Y5, Y9
-	VFMADD231PS  Y14, Y7, Y6
-	VBROADCASTSS consts<>+2048(SB), Y14
-	VFMADD213PS  Y14, Y5, Y9
-	VFMADD231PS  Y6, Y7, Y14
-	VBROADCASTSS consts<>+2080(SB), Y6
-	VFMADD213PS  Y6, Y5, Y9
-	VFMADD231PS  Y14, Y7, Y6
-	VBROADCASTSS consts<>+2112(SB), Y14
-	VFMADD213PS  Y14, Y5, Y9
-	VFMADD231PS  Y6, Y7, Y14
-	VMULPS       Y9, Y5, Y6
-	VMULPS       Y14, Y7, Y9
-	VFMADD231PS  Y6, Y5, Y5
-	VFMADD231PS  Y9, Y7, Y7
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS      Y3, Y3, Y2
+	VMULPS      Y4, Y4, Y12
+	VMOVUPS     consts<>+1888(SB), Y6
+	VMOVUPS     consts<>+1920(SB), Y13
+	VMOVAPS     Y6, Y7
+	VFMADD213PS Y13, Y2, Y7
+	VFMADD231PS Y6, Y12, Y13
+	VMOVUPS     consts<>+1952(SB), Y6
+	VMOVUPS     consts<>+1984(SB), Y15
+	VMOVAPS     Y6, Y14
+	VFMADD213PS Y15, Y2, Y14
+	VFMADD231PS Y6, Y12, Y15
+	VMOVUPS     consts<>+2016(SB), Y6
+	VFMADD213PS Y6, Y2, Y7
+	VFMADD231PS Y13, Y12, Y6
+	VMOVUPS     consts<>+2048(SB), Y13
+	VFMADD213PS Y13, Y2, Y14
+	VFMADD231PS Y15, Y12, Y13
+	VMOVUPS     consts<>+2080(SB), Y15
+	VFMADD213PS Y15, Y2, Y7
+	VFMADD231PS Y6, Y12, Y15
+	VMOVUPS     consts<>+2112(SB), Y6
+	VFMADD213PS Y6, Y2, Y14
+	VFMADD231PS Y13, Y12, Y6
+	VFMADD231PS Y14, Y3, Y7
+	VFMADD231PS Y6, Y4, Y15
+	VFMADD231PS Y7, Y2, Y3
+	VFMADD231PS Y15, Y12, Y4
 
 	// ce = log1p(e) + max(v, 0)
+	VPXOR  Y2, Y2, Y2
 	VPXOR  Y6, Y6, Y6
-	VPXOR  Y9, Y9, Y9
-	VMAXPS Y6, Y8, Y6
-	VMAXPS Y9, Y12, Y8
-	VADDPS Y6, Y5, Y5
-	VADDPS Y8, Y7, Y7
+	VMAXPS Y2, Y5, Y2
+	VMAXPS Y6, Y9, Y5
+	VADDPS Y2, Y3, Y2
+	VADDPS Y5, Y4, Y4
 
 	// D = q + gamma ce (1-q), with v's sign
-	VBROADCASTSS 8(DI), Y6
-	VMULPS       Y4, Y5, Y4
-	VMULPS       Y10, Y7, Y9
-	VMOVAPS      Y6, Y8
-	VFMADD213PS  Y11, Y4, Y8
-	VFMADD213PS  Y13, Y9, Y6
-	VMOVUPS      (SI), Y4
-	VMOVUPS      32(SI), Y9
-	VPSLLD       $0x02, Y4, Y4
-	VPSLLD       $0x02, Y9, Y9
-	VPAND        Y2, Y4, Y4
-	VPAND        Y2, Y9, Y9
-	VPXOR        Y4, Y8, Y4
-	VPXOR        Y9, Y6, Y8
-	VMOVUPS      (SI), Y6
-	VMOVUPS      32(SI), Y9
+	VBROADCASTSS 8(DI), Y3
+	VMULPS       Y1, Y2, Y1
+	VMULPS       Y11, Y4, Y6
+	VMOVAPS      Y3, Y5
+	VFMADD213PS  Y8, Y1, Y5
+	VFMADD213PS  Y10, Y6, Y3
+	VMOVUPS      (SI), Y1
+	VMOVUPS      32(SI), Y6
+	VPSLLD       $0x02, Y1, Y1
 	VPSLLD       $0x02, Y6, Y6
-	VPSLLD       $0x02, Y9, Y12
-	VBROADCASTSS 12(DI), Y9
-	VBROADCASTSS 16(DI), Y10
-	VBLENDVPS    Y6, Y9, Y10, Y6
-	VBLENDVPS    Y12, Y9, Y10, Y9
-	VMULPS       Y5, Y6, Y5
-	VMULPS       Y7, Y9, Y7
-	VMOVAPS      Y11, Y10
-	VMOVAPS      Y13, Y12
+	VMOVUPS      consts<>+1184(SB), Y7
+	VPAND        Y7, Y1, Y1
+	VPAND        Y7, Y6, Y6
+	VPXOR        Y1, Y5, Y1
+	VPXOR        Y6, Y3, Y5
+	VMOVUPS      (SI), Y3
+	VMOVUPS      32(SI), Y6
+	VPSLLD       $0x02, Y3, Y3
+	VPSLLD       $0x02, Y6, Y9
+	VBROADCASTSS 12(DI), Y6
+	VBROADCASTSS 16(DI), Y7
+	VBLENDVPS    Y3, Y6, Y7, Y3
+	VBLENDVPS    Y9, Y6, Y7, Y6
+	VMULPS       Y2, Y3, Y2
+	VMULPS       Y4, Y6, Y4
+	VMOVAPS      Y8, Y7
+	VMOVAPS      Y10, Y9
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_163
-	VMULPS Y10, Y10, Y10
-	VMULPS Y12, Y12, Y12
-	JMP    focusdone163
+	JGE    focusnot0_247
+	VMULPS Y7, Y7, Y7
+	VMULPS Y9, Y9, Y9
+	JMP    focusdone247
 
-focusnot0_163:
+focusnot0_247:
 	CMPQ    R8, $+2
-	JGE     focusnot1_163
-	VMOVAPS Y0, Y10
-	VMOVAPS Y0, Y12
-	JMP     focusdone163
+	JGE     focusnot1_247
+	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y9
+	JMP     focusdone247
 
-focusnot1_163:
+focusnot1_247:
 	CMPQ R8, $+3
-	JGE  focusnot2_163
-	JMP  focusdone163
+	JGE  focusnot2_247
+	JMP  focusdone247
 
-focusnot2_163:
+focusnot2_247:
 	CMPQ    R8, $+4
-	JGE     focusnot3_163
-	VSQRTPS Y10, Y10
-	VSQRTPS Y12, Y12
-	JMP     focusdone163
+	JGE     focusnot3_247
+	VSQRTPS Y7, Y7
+	VSQRTPS Y9, Y9
+	JMP     focusdone247
 
-focusnot3_163:
+focusnot3_247:
 	CMPQ         R8, $+5
-	JGE          focusnot4_163
-	VSQRTPS      Y10, Y11
-	VMOVAPS      Y10, Y13
-	VFNMADD231PS Y11, Y11, Y13
-	VMULPS       consts<>+2144(SB), Y11, Y14
-	VMULPS       Y14, Y13, Y13
-	VFMADD231PS  Y11, Y10, Y13
-	VMOVAPS      Y13, Y10
-	VSQRTPS      Y12, Y11
-	VMOVAPS      Y12, Y13
-	VFNMADD231PS Y11, Y11, Y13
-	VMULPS       consts<>+2144(SB), Y11, Y14
-	VMULPS       Y14, Y13, Y13
-	VFMADD231PS  Y11, Y12, Y13
-	VMOVAPS      Y13, Y12
-	JMP          focusdone163
+	JGE          focusnot4_247
+	VSQRTPS      Y7, Y8
+	VMOVAPS      Y7, Y10
+	VFNMADD231PS Y8, Y8, Y10
+	VMULPS       consts<>+2144(SB), Y8, Y11
+	VMULPS       Y11, Y10, Y10
+	VFMADD231PS  Y8, Y7, Y10
+	VMOVAPS      Y10, Y7
+	VSQRTPS      Y9, Y8
+	VMOVAPS      Y9, Y10
+	VFNMADD231PS Y8, Y8, Y10
+	VMULPS       consts<>+2144(SB), Y8, Y11
+	VMULPS       Y11, Y10, Y10
+	VFMADD231PS  Y8, Y9, Y10
+	VMOVAPS      Y10, Y9
+	JMP          focusdone247
 
-focusnot4_163:
+focusnot4_247:
 	CMPQ         R8, $+6
-	JGE          focusnot5_163
-	VSQRTPS      Y10, Y11
-	VMULPS       Y10, Y10, Y13
-	VMOVAPS      Y13, Y14
-	VFMSUB231PS  Y10, Y10, Y14
-	VMOVAPS      Y10, Y15
-	VFNMADD231PS Y11, Y11, Y15
-	VMULPS       Y15, Y10, Y10
-	VFMADD231PS  consts<>+2144(SB), Y10, Y14
-	VMULPS       Y11, Y14, Y10
-	VFMADD231PS  Y11, Y13, Y10
-	VSQRTPS      Y12, Y11
-	VMULPS       Y12, Y12, Y13
-	VMOVAPS      Y13, Y14
-	VFMSUB231PS  Y12, Y12, Y14
-	VMOVAPS      Y12, Y15
-	VFNMADD231PS Y11, Y11, Y15
-	VMULPS       Y15, Y12, Y12
-	VFMADD231PS  consts<>+2144(SB), Y12, Y14
-	VMULPS       Y11, Y14, Y12
-	VFMADD231PS  Y11, Y13, Y12
-	JMP          focusdone163
-
-focusnot5_163:
-	CMPQ        R8, $+7
-	JGE         focusnot6_163
-	VMULPS      Y10, Y10, Y11
-	VMOVAPS     Y11, Y13
-	VFMSUB231PS Y10, Y10, Y13
-	VMULPS      Y10, Y13, Y13
-	VFMADD231PS Y10, Y11, Y13
-	VMOVAPS     Y13, Y10
-	VMULPS      Y12, Y12, Y11
-	VMOVAPS     Y11, Y13
-	VFMSUB231PS Y12, Y12, Y13
-	VMULPS      Y12, Y13, Y13
-	VFMADD231PS Y12, Y11, Y13
-	VMOVAPS     Y13, Y12
-	JMP         focusdone163
-
-focusnot6_163:
-	CMPQ        R8, $+8
-	JGE         focusnot7_163
-	VMULPS      Y10, Y10, Y11
-	VFMSUB213PS Y11, Y10, Y10
-	VADDPS      Y11, Y11, Y13
-	VMULPS      Y10, Y13, Y10
-	VFMADD231PS Y11, Y11, Y10
-	VMULPS      Y12, Y12, Y11
-	VFMSUB213PS Y11, Y12, Y12
-	VADDPS      Y11, Y11, Y13
-	VMULPS      Y12, Y13, Y12
-	VFMADD231PS Y11, Y11, Y12
-	JMP         focusdone163
-
-focusnot7_163:
-	CMPQ        R8, $+9
-	JGE         focusnot8_163
-	VMULPS      Y10, Y10, Y11
-	VMOVAPS     Y11, Y13
-	VFMSUB231PS Y10, Y10, Y13
-	VMULPS      Y11, Y11, Y14
-	VADDPS      Y11, Y11, Y15
-	VFMSUB213PS Y14, Y11, Y11
-	VFMADD231PS Y13, Y15, Y11
-	VMULPS      Y10, Y11, Y11
-	VFMADD231PS Y10, Y14, Y11
-	VMOVAPS     Y11, Y10
-	VMULPS      Y12, Y12, Y11
-	VMOVAPS     Y11, Y13
-	VFMSUB231PS Y12, Y12, Y13
-	VMULPS      Y11, Y11, Y14
-	VADDPS      Y11, Y11, Y15
-	VFMSUB213PS Y14, Y11, Y11
-	VFMADD231PS Y13, Y15, Y11
-	VMULPS      Y12, Y11, Y11
-	VFMADD231PS Y12, Y14, Y11
-	VMOVAPS     Y11, Y12
-	JMP         focusdone163
-
-focusnot8_163:
-	LEAQ         24(DI), R10
-	VMOVUPS      Y5, (SP)
-	VMOVUPS      Y11, 32(SP)
-	VMOVUPS      Y6, 64(SP)
-	VMOVUPS      Y4, 96(SP)
-	VMOVUPS      Y7, 128(SP)
-	VMOVUPS      Y13, 160(SP)
-	VMOVUPS      Y9, 192(SP)
-	VMOVUPS      Y8, 224(SP)
-	VMOVUPS      Y12, 256(SP)
-	VBROADCASTSS (R10), Y0
-	VBROADCASTSS 4(R10), Y1
-	VBROADCASTSS 8(R10), Y2
-
-	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y10, Y4
-	VPSRLD    $0x17, Y4, Y3
-	VPSRLD    $0x14, Y4, Y5
-	VPAND     consts<>+1280(SB), Y4, Y4
-	VPADDD    consts<>+1312(SB), Y4, Y4
-	VCVTDQ2PS Y3, Y8
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y5, Y6
-	VFMADD213PS  consts<>+672(SB), Y6, Y4
-	VMULPS       consts<>+1344(SB), Y4, Y9
-	VMOVAPS      Y4, Y6
-	VFMADD231PS  Y9, Y4, Y6
-	VSUBPS       Y6, Y4, Y7
-	VFMADD231PS  Y9, Y4, Y7
-	VMULPS       Y4, Y4, Y9
-	VBROADCASTSS consts<>+1376(SB), Y10
-	VFMADD213PS  consts<>+1408(SB), Y4, Y10
-	VFMADD213PS  consts<>+1440(SB), Y4, Y10
-	VFMADD213PS  consts<>+1472(SB), Y4, Y10
-	VFMADD213PS  consts<>+1504(SB), Y4, Y10
-	VMULPS       Y4, Y9, Y4
-	VFMADD231PS  Y10, Y4, Y7
-	VADDPS       Y7, Y6, Y4
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y5, Y9
-	VADDPS      Y9, Y8, Y8
-	VMULPS      Y8, Y0, Y9
-	VFMSUB213PS Y9, Y0, Y8
-	VFMADD213PS Y9, Y1, Y4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y4, Y4
-	VSUBPS      consts<>+1536(SB), Y4, Y10
-	VSUBPS      Y10, Y9, Y9
-	VFMADD231PS Y6, Y1, Y9
-	VPERMPS     pow_tl<>+0(SB), Y5, Y5
-	VFMADD231PS Y5, Y0, Y8
-	VFMADD231PS Y6, Y2, Y8
-	VFMADD231PS Y7, Y1, Y8
-	VADDPS      Y8, Y9, Y0
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y1
-	VFMADD213PS  consts<>+1600(SB), Y0, Y1
-	VFMADD213PS  consts<>+1632(SB), Y0, Y1
-	VMULPS       Y0, Y0, Y2
-	VMULPS       Y1, Y2, Y1
-	VFMADD231PS  consts<>+160(SB), Y0, Y1
-	VPERMPS      pow_exp_hi<>+0(SB), Y4, Y0
-	VPERMPS      pow_exp_lo<>+0(SB), Y4, Y2
-	VFMADD231PS  Y1, Y0, Y2
-
-	// times 2^k
-	VADDPS Y2, Y0, Y0
-	VPSLLD $0x14, Y4, Y1
-	VPAND  consts<>+640(SB), Y1, Y1
-	VPADDD Y1, Y0, Y10
-
-	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Y0
-	VPANDN       Y3, Y0, Y0
-	VPXOR        consts<>+1728(SB), Y4, Y1
-	VBROADCASTSS consts<>+1696(SB), Y2
-	VPANDN       Y1, Y2, Y1
-	VPOR         Y1, Y0, Y0
-	VPTEST       Y0, Y0
-	JNE          slowblock
-	VMOVUPS      (SP), Y5
-	VMOVUPS      32(SP), Y11
-	VMOVUPS      64(SP), Y6
-	VMOVUPS      96(SP), Y4
-	VMOVUPS      128(SP), Y7
-	VMOVUPS      160(SP), Y13
-	VMOVUPS      192(SP), Y9
-	VMOVUPS      224(SP), Y8
-	VMOVUPS      256(SP), Y12
-	VMOVUPS      Y5, (SP)
-	VMOVUPS      Y11, 32(SP)
-	VMOVUPS      Y6, 64(SP)
-	VMOVUPS      Y4, 96(SP)
-	VMOVUPS      Y7, 128(SP)
-	VMOVUPS      Y13, 160(SP)
-	VMOVUPS      Y9, 192(SP)
-	VMOVUPS      Y8, 224(SP)
-	VMOVUPS      Y10, 256(SP)
-	VBROADCASTSS (R10), Y0
-	VBROADCASTSS 4(R10), Y1
-	VBROADCASTSS 8(R10), Y2
-
-	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y12, Y4
-	VPSRLD    $0x17, Y4, Y3
-	VPSRLD    $0x14, Y4, Y5
-	VPAND     consts<>+1280(SB), Y4, Y4
-	VPADDD    consts<>+1312(SB), Y4, Y4
-	VCVTDQ2PS Y3, Y8
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y5, Y6
-	VFMADD213PS  consts<>+672(SB), Y6, Y4
-	VMULPS       consts<>+1344(SB), Y4, Y9
-	VMOVAPS      Y4, Y6
-	VFMADD231PS  Y9, Y4, Y6
-	VSUBPS       Y6, Y4, Y7
-	VFMADD231PS  Y9, Y4, Y7
-	VMULPS       Y4, Y4, Y9
-	VBROADCASTSS consts<>+1376(SB), Y10
-	VFMADD213PS  consts<>+1408(SB), Y4, Y10
-	VFMADD213PS  consts<>+1440(SB), Y4, Y10
-	VFMADD213PS  consts<>+1472(SB), Y4, Y10
-	VFMADD213PS  consts<>+1504(SB), Y4, Y10
-	VMULPS       Y4, Y9, Y4
-	VFMADD231PS  Y10, Y4, Y7
-	VADDPS       Y7, Y6, Y4
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y5, Y9
-	VADDPS      Y9, Y8, Y8
-	VMULPS      Y8, Y0, Y9
-	VFMSUB213PS Y9, Y0, Y8
-	VFMADD213PS Y9, Y1, Y4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y4, Y4
-	VSUBPS      consts<>+1536(SB), Y4, Y10
-	VSUBPS      Y10, Y9, Y9
-	VFMADD231PS Y6, Y1, Y9
-	VPERMPS     pow_tl<>+0(SB), Y5, Y5
-	VFMADD231PS Y5, Y0, Y8
-	VFMADD231PS Y6, Y2, Y8
-	VFMADD231PS Y7, Y1, Y8
-	VADDPS      Y8, Y9, Y0
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y1
-	VFMADD213PS  consts<>+1600(SB), Y0, Y1
-	VFMADD213PS  consts<>+1632(SB), Y0, Y1
-	VMULPS       Y0, Y0, Y2
-	VMULPS       Y1, Y2, Y1
-	VFMADD231PS  consts<>+160(SB), Y0, Y1
-	VPERMPS      pow_exp_hi<>+0(SB), Y4, Y0
-	VPERMPS      pow_exp_lo<>+0(SB), Y4, Y2
-	VFMADD231PS  Y1, Y0, Y2
-
-	// times 2^k
-	VADDPS Y2, Y0, Y0
-	VPSLLD $0x14, Y4, Y1
-	VPAND  consts<>+640(SB), Y1, Y1
-	VPADDD Y1, Y0, Y12
-
-	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Y0
-	VPANDN       Y3, Y0, Y0
-	VPXOR        consts<>+1728(SB), Y4, Y1
-	VBROADCASTSS consts<>+1696(SB), Y2
-	VPANDN       Y1, Y2, Y1
-	VPOR         Y1, Y0, Y0
-	VPTEST       Y0, Y0
-	JNE          slowblock
-	VMOVUPS      (SP), Y5
-	VMOVUPS      32(SP), Y11
-	VMOVUPS      64(SP), Y6
-	VMOVUPS      96(SP), Y4
-	VMOVUPS      128(SP), Y7
-	VMOVUPS      160(SP), Y13
-	VMOVUPS      192(SP), Y9
-	VMOVUPS      224(SP), Y8
-	VMOVUPS      256(SP), Y10
-	VBROADCASTSS consts<>+384(SB), Y0
-	VMOVUPS      exp_one<>+0(SB), Y1
-	VBROADCASTSS consts<>+1184(SB), Y2
-	VBROADCASTSS consts<>+128(SB), Y3
-
-focusdone163:
-	// loss = (alpha ce) q^gamma
-	VMULPS Y10, Y5, Y5
-
-	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y11
-	VMULPS       Y10, Y6, Y6
-	VMULPS       Y6, Y11, Y6
-	VMULPS       Y4, Y6, Y4
-
-	// loss = (alpha ce) q^gamma
-	VMULPS Y12, Y7, Y6
-
-	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y7
+	JGE          focusnot5_247
+	VSQRTPS      Y7, Y8
+	VMULPS       Y7, Y7, Y10
+	VMOVAPS      Y10, Y11
+	VFMSUB231PS  Y7, Y7, Y11
+	VMOVAPS      Y7, Y12
+	VFNMADD231PS Y8, Y8, Y12
+	VMULPS       Y12, Y7, Y7
+	VFMADD231PS  consts<>+2144(SB), Y7, Y11
+	VMULPS       Y8, Y11, Y7
+	VFMADD231PS  Y8, Y10, Y7
+	VSQRTPS      Y9, Y8
+	VMULPS       Y9, Y9, Y10
+	VMOVAPS      Y10, Y11
+	VFMSUB231PS  Y9, Y9, Y11
+	VMOVAPS      Y9, Y12
+	VFNMADD231PS Y8, Y8, Y12
 	VMULPS       Y12, Y9, Y9
-	VMULPS       Y9, Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VMOVUPS      Y5, (CX)
-	VMOVUPS      Y4, (DX)
-	VMOVUPS      Y6, 32(CX)
-	VMOVUPS      Y7, 32(DX)
+	VFMADD231PS  consts<>+2144(SB), Y9, Y11
+	VMULPS       Y8, Y11, Y9
+	VFMADD231PS  Y8, Y10, Y9
+	JMP          focusdone247
+
+focusnot5_247:
+	CMPQ        R8, $+7
+	JGE         focusnot6_247
+	VMULPS      Y7, Y7, Y8
+	VMOVAPS     Y8, Y10
+	VFMSUB231PS Y7, Y7, Y10
+	VMULPS      Y7, Y10, Y10
+	VFMADD231PS Y7, Y8, Y10
+	VMOVAPS     Y10, Y7
+	VMULPS      Y9, Y9, Y8
+	VMOVAPS     Y8, Y10
+	VFMSUB231PS Y9, Y9, Y10
+	VMULPS      Y9, Y10, Y10
+	VFMADD231PS Y9, Y8, Y10
+	VMOVAPS     Y10, Y9
+	JMP         focusdone247
+
+focusnot6_247:
+	CMPQ        R8, $+8
+	JGE         focusnot7_247
+	VMULPS      Y7, Y7, Y8
+	VFMSUB213PS Y8, Y7, Y7
+	VADDPS      Y8, Y8, Y10
+	VMULPS      Y7, Y10, Y7
+	VFMADD231PS Y8, Y8, Y7
+	VMULPS      Y9, Y9, Y8
+	VFMSUB213PS Y8, Y9, Y9
+	VADDPS      Y8, Y8, Y10
+	VMULPS      Y9, Y10, Y9
+	VFMADD231PS Y8, Y8, Y9
+	JMP         focusdone247
+
+focusnot7_247:
+	CMPQ        R8, $+9
+	JGE         focusnot8_247
+	VMULPS      Y7, Y7, Y8
+	VMOVAPS     Y8, Y10
+	VFMSUB231PS Y7, Y7, Y10
+	VMULPS      Y8, Y8, Y11
+	VADDPS      Y8, Y8, Y12
+	VFMSUB213PS Y11, Y8, Y8
+	VFMADD231PS Y10, Y12, Y8
+	VMULPS      Y7, Y8, Y8
+	VFMADD231PS Y7, Y11, Y8
+	VMOVAPS     Y8, Y7
+	VMULPS      Y9, Y9, Y8
+	VMOVAPS     Y8, Y10
+	VFMSUB231PS Y9, Y9, Y10
+	VMULPS      Y8, Y8, Y11
+	VADDPS      Y8, Y8, Y12
+	VFMSUB213PS Y11, Y8, Y8
+	VFMADD231PS Y10, Y12, Y8
+	VMULPS      Y9, Y8, Y8
+	VFMADD231PS Y9, Y11, Y8
+	VMOVAPS     Y8, Y9
+	JMP         focusdone247
+
+focusnot8_247:
+	LEAQ         24(DI), R10
+	VMOVUPS      Y2, (SP)
+	VMOVUPS      Y8, 32(SP)
+	VMOVUPS      Y3, 64(SP)
+	VMOVUPS      Y1, 96(SP)
+	VMOVUPS      Y4, 128(SP)
+	VMOVUPS      Y10, 160(SP)
+	VMOVUPS      Y6, 192(SP)
+	VMOVUPS      Y5, 224(SP)
+	VMOVUPS      Y9, 256(SP)
+	VBROADCASTSS (R10), Y0
+	VBROADCASTSS 4(R10), Y1
+	VBROADCASTSS 8(R10), Y2
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y7, Y4
+	VPSRLD    $0x17, Y4, Y3
+	VPSRLD    $0x14, Y4, Y5
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y3, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y9
+	VMOVAPS     Y4, Y6
+	VFMADD231PS Y9, Y4, Y6
+	VSUBPS      Y6, Y4, Y7
+	VFMADD231PS Y9, Y4, Y7
+	VMULPS      Y4, Y4, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y4, Y10
+	VFMADD213PS consts<>+1440(SB), Y4, Y10
+	VFMADD213PS consts<>+1472(SB), Y4, Y10
+	VFMADD213PS consts<>+1504(SB), Y4, Y10
+	VMULPS      Y4, Y9, Y4
+	VFMADD231PS Y10, Y4, Y7
+	VADDPS      Y7, Y6, Y4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y5, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y5, Y5
+	VFMADD231PS Y5, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y4, Y2
+	VFMADD231PS Y1, Y0, Y2
+
+	// times 2^k
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y4, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y7
+
+	// x or result out of range?
+	VMOVUPS      consts<>+1664(SB), Y0
+	VPANDN       Y3, Y0, Y0
+	VPXOR        consts<>+1728(SB), Y4, Y1
+	VMOVUPS      consts<>+1696(SB), Y2
+	VPANDN       Y1, Y2, Y1
+	VPOR         Y1, Y0, Y0
+	VPTEST       Y0, Y0
+	JNE          slowblock
+	VMOVUPS      (SP), Y2
+	VMOVUPS      32(SP), Y8
+	VMOVUPS      64(SP), Y3
+	VMOVUPS      96(SP), Y1
+	VMOVUPS      128(SP), Y4
+	VMOVUPS      160(SP), Y10
+	VMOVUPS      192(SP), Y6
+	VMOVUPS      224(SP), Y5
+	VMOVUPS      256(SP), Y9
+	VMOVUPS      Y2, (SP)
+	VMOVUPS      Y8, 32(SP)
+	VMOVUPS      Y3, 64(SP)
+	VMOVUPS      Y1, 96(SP)
+	VMOVUPS      Y4, 128(SP)
+	VMOVUPS      Y10, 160(SP)
+	VMOVUPS      Y6, 192(SP)
+	VMOVUPS      Y5, 224(SP)
+	VMOVUPS      Y7, 256(SP)
+	VBROADCASTSS (R10), Y0
+	VBROADCASTSS 4(R10), Y1
+	VBROADCASTSS 8(R10), Y2
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y9, Y4
+	VPSRLD    $0x17, Y4, Y3
+	VPSRLD    $0x14, Y4, Y5
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y3, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y9
+	VMOVAPS     Y4, Y6
+	VFMADD231PS Y9, Y4, Y6
+	VSUBPS      Y6, Y4, Y7
+	VFMADD231PS Y9, Y4, Y7
+	VMULPS      Y4, Y4, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y4, Y10
+	VFMADD213PS consts<>+1440(SB), Y4, Y10
+	VFMADD213PS consts<>+1472(SB), Y4, Y10
+	VFMADD213PS consts<>+1504(SB), Y4, Y10
+	VMULPS      Y4, Y9, Y4
+	VFMADD231PS Y10, Y4, Y7
+	VADDPS      Y7, Y6, Y4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y5, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y5, Y5
+	VFMADD231PS Y5, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y4, Y2
+	VFMADD231PS Y1, Y0, Y2
+
+	// times 2^k
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y4, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y9
+
+	// x or result out of range?
+	VMOVUPS consts<>+1664(SB), Y0
+	VPANDN  Y3, Y0, Y0
+	VPXOR   consts<>+1728(SB), Y4, Y1
+	VMOVUPS consts<>+1696(SB), Y2
+	VPANDN  Y1, Y2, Y1
+	VPOR    Y1, Y0, Y0
+	VPTEST  Y0, Y0
+	JNE     slowblock
+	VMOVUPS (SP), Y2
+	VMOVUPS 32(SP), Y8
+	VMOVUPS 64(SP), Y3
+	VMOVUPS 96(SP), Y1
+	VMOVUPS 128(SP), Y4
+	VMOVUPS 160(SP), Y10
+	VMOVUPS 192(SP), Y6
+	VMOVUPS 224(SP), Y5
+	VMOVUPS 256(SP), Y7
+	VMOVUPS consts<>+384(SB), Y0
+
+focusdone247:
+	// loss = (alpha ce) q^gamma
+	VMULPS Y7, Y2, Y2
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Y8
+	VMULPS       Y7, Y3, Y3
+	VMULPS       Y3, Y8, Y3
+	VMULPS       Y1, Y3, Y1
+
+	// loss = (alpha ce) q^gamma
+	VMULPS Y9, Y4, Y3
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Y4
+	VMULPS       Y9, Y6, Y6
+	VMULPS       Y6, Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y1, (DX)
+	VMOVUPS      Y3, 32(CX)
+	VMOVUPS      Y4, 32(DX)
 
 nextblock:
 	ADDQ $+64, CX
@@ -11391,328 +11349,327 @@ vector:
 	CMOVQGT      R10, R11
 	NEGQ         R11
 	LEAQ         lane_mask<>+32(SB), R10
-	VMOVUPS      (R10)(R11*4), Y4
-	VMASKMOVPS   (BX), Y4, Y5
-	VBLENDVPS    Y4, Y5, Y0, Y5
-	VMASKMOVPS   (SI), Y4, Y6
-	VPXOR        Y7, Y7, Y7
-	VBLENDVPS    Y4, Y6, Y7, Y4
-	VBROADCASTSS 20(DI), Y6
+	VMOVUPS      (R10)(R11*4), Y1
+	VMASKMOVPS   (BX), Y1, Y2
+	VBLENDVPS    Y1, Y2, Y0, Y2
+	VMASKMOVPS   (SI), Y1, Y3
+	VPXOR        Y4, Y4, Y4
+	VBLENDVPS    Y1, Y3, Y4, Y1
+	VBROADCASTSS 20(DI), Y3
 
 	// any |x| > limit, or NaN?
-	VPAND     consts<>+32(SB), Y5, Y7
-	VPCMPGTD  Y6, Y7, Y6
-	VMOVMSKPS Y6, R10
+	VPAND     consts<>+32(SB), Y2, Y4
+	VPCMPGTD  Y3, Y4, Y3
+	VMOVMSKPS Y3, R10
 	TESTL     R10, R10
 	JNE       slowvector
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVAPS      Y4, Y6
-	VFNMADD231PS Y4, Y4, Y6
-	VPTEST       Y6, Y6
+	VMOVAPS      Y1, Y3
+	VFNMADD231PS Y1, Y1, Y3
+	VPTEST       Y3, Y3
 	JNE          othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   Y2, Y5, Y6
-	VSUBPS consts<>+64(SB), Y6, Y6
+	VPOR   consts<>+1184(SB), Y2, Y3
+	VSUBPS consts<>+64(SB), Y3, Y3
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y3, Y7
-	VFMADD231PS consts<>+96(SB), Y6, Y7
-	VSUBPS      Y3, Y7, Y8
+	VMOVUPS     consts<>+96(SB), Y4
+	VFMADD213PS consts<>+128(SB), Y3, Y4
+	VSUBPS      consts<>+128(SB), Y4, Y5
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y8, Y6
-	VFNMADD231PS consts<>+192(SB), Y8, Y6
+	VFNMADD231PS consts<>+160(SB), Y5, Y3
+	VFNMADD231PS consts<>+192(SB), Y5, Y3
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y8
-	VFMADD213PS  consts<>+256(SB), Y6, Y8
-	VFMADD213PS  consts<>+288(SB), Y6, Y8
-	VFMADD213PS  consts<>+320(SB), Y6, Y8
-	VFMADD213PS  consts<>+352(SB), Y8, Y6
+	VMOVUPS     consts<>+224(SB), Y5
+	VFMADD213PS consts<>+256(SB), Y3, Y5
+	VFMADD213PS consts<>+288(SB), Y3, Y5
+	VFMADD213PS consts<>+320(SB), Y3, Y5
+	VFMADD213PS consts<>+352(SB), Y5, Y3
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y7, Y1, Y8
-	VPSLLD      $0x15, Y7, Y7
-	VPADDD      Y7, Y8, Y7
-	VFMADD231PS Y6, Y7, Y7
-	VADDPS      Y0, Y7, Y6
-	VDIVPS      Y6, Y0, Y6
-	VMULPS      Y6, Y7, Y8
+	VMOVUPS     exp_one<>+0(SB), Y5
+	VPERMILPS   Y4, Y5, Y5
+	VPSLLD      $0x15, Y4, Y4
+	VPADDD      Y4, Y5, Y4
+	VFMADD231PS Y3, Y4, Y4
+	VADDPS      Y0, Y4, Y3
+	VDIVPS      Y3, Y0, Y3
+	VMULPS      Y3, Y4, Y5
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VPSLLD    $0x02, Y4, Y9
-	VPAND     Y2, Y9, Y9
-	VPXOR     Y5, Y9, Y5
-	VBLENDVPS Y5, Y8, Y6, Y9
-	VBLENDVPS Y5, Y6, Y8, Y6
+	VPSLLD    $0x02, Y1, Y6
+	VPAND     consts<>+1184(SB), Y6, Y6
+	VPXOR     Y2, Y6, Y2
+	VBLENDVPS Y2, Y5, Y3, Y6
+	VBLENDVPS Y2, Y3, Y5, Y3
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y8
-	VFMADD213PS  consts<>+1920(SB), Y7, Y8
-	VFMADD213PS  consts<>+1952(SB), Y7, Y8
-	VFMADD213PS  consts<>+1984(SB), Y7, Y8
-	VFMADD213PS  consts<>+2016(SB), Y7, Y8
-	VFMADD213PS  consts<>+2048(SB), Y7, Y8
-	VFMADD213PS  consts<>+2080(SB), Y7, Y8
-	VFMADD213PS  consts<>+2112(SB), Y7, Y8
-	VMULPS       Y8, Y7, Y8
-	VFMADD231PS  Y8, Y7, Y7
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS      Y4, Y4, Y5
+	VMOVUPS     consts<>+1888(SB), Y7
+	VFMADD213PS consts<>+1920(SB), Y5, Y7
+	VMOVUPS     consts<>+1952(SB), Y8
+	VFMADD213PS consts<>+1984(SB), Y5, Y8
+	VFMADD213PS consts<>+2016(SB), Y5, Y7
+	VFMADD213PS consts<>+2048(SB), Y5, Y8
+	VFMADD213PS consts<>+2080(SB), Y5, Y7
+	VFMADD213PS consts<>+2112(SB), Y5, Y8
+	VFMADD231PS Y8, Y4, Y7
+	VFMADD231PS Y7, Y5, Y4
 
 	// ce = log1p(e) + max(v, 0)
-	VPXOR  Y8, Y8, Y8
-	VMAXPS Y8, Y5, Y5
-	VADDPS Y5, Y7, Y5
+	VPXOR  Y5, Y5, Y5
+	VMAXPS Y5, Y2, Y2
+	VADDPS Y2, Y4, Y2
 
 	// D = q + gamma ce (1-q), with v's sign
-	VBROADCASTSS 8(DI), Y7
-	VMULPS       Y6, Y5, Y6
-	VFMADD213PS  Y9, Y6, Y7
-	VPSLLD       $0x02, Y4, Y6
-	VPAND        Y2, Y6, Y6
-	VPXOR        Y6, Y7, Y6
-	VPSLLD       $0x02, Y4, Y4
-	VBROADCASTSS 12(DI), Y7
-	VBROADCASTSS 16(DI), Y8
-	VBLENDVPS    Y4, Y7, Y8, Y4
-	VMULPS       Y5, Y4, Y5
-	VMOVAPS      Y9, Y7
+	VBROADCASTSS 8(DI), Y4
+	VMULPS       Y3, Y2, Y3
+	VFMADD213PS  Y6, Y3, Y4
+	VPSLLD       $0x02, Y1, Y3
+	VPAND        consts<>+1184(SB), Y3, Y3
+	VPXOR        Y3, Y4, Y3
+	VPSLLD       $0x02, Y1, Y1
+	VBROADCASTSS 12(DI), Y4
+	VBROADCASTSS 16(DI), Y5
+	VBLENDVPS    Y1, Y4, Y5, Y1
+	VMULPS       Y2, Y1, Y2
+	VMOVAPS      Y6, Y4
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_164
-	VMULPS Y7, Y7, Y7
-	JMP    focusdone164
+	JGE    focusnot0_248
+	VMULPS Y4, Y4, Y4
+	JMP    focusdone248
 
-focusnot0_164:
+focusnot0_248:
 	CMPQ    R8, $+2
-	JGE     focusnot1_164
-	VMOVAPS Y0, Y7
-	JMP     focusdone164
+	JGE     focusnot1_248
+	VMOVAPS Y0, Y4
+	JMP     focusdone248
 
-focusnot1_164:
+focusnot1_248:
 	CMPQ R8, $+3
-	JGE  focusnot2_164
-	JMP  focusdone164
+	JGE  focusnot2_248
+	JMP  focusdone248
 
-focusnot2_164:
+focusnot2_248:
 	CMPQ    R8, $+4
-	JGE     focusnot3_164
-	VSQRTPS Y7, Y7
-	JMP     focusdone164
+	JGE     focusnot3_248
+	VSQRTPS Y4, Y4
+	JMP     focusdone248
 
-focusnot3_164:
+focusnot3_248:
 	CMPQ         R8, $+5
-	JGE          focusnot4_164
-	VSQRTPS      Y7, Y8
-	VMOVAPS      Y7, Y9
-	VFNMADD231PS Y8, Y8, Y9
-	VMULPS       consts<>+2144(SB), Y8, Y10
-	VMULPS       Y10, Y9, Y9
-	VFMADD231PS  Y8, Y7, Y9
-	VMOVAPS      Y9, Y7
-	JMP          focusdone164
+	JGE          focusnot4_248
+	VSQRTPS      Y4, Y5
+	VMOVAPS      Y4, Y6
+	VFNMADD231PS Y5, Y5, Y6
+	VMULPS       consts<>+2144(SB), Y5, Y7
+	VMULPS       Y7, Y6, Y6
+	VFMADD231PS  Y5, Y4, Y6
+	VMOVAPS      Y6, Y4
+	JMP          focusdone248
 
-focusnot4_164:
+focusnot4_248:
 	CMPQ         R8, $+6
-	JGE          focusnot5_164
-	VSQRTPS      Y7, Y8
-	VMULPS       Y7, Y7, Y9
-	VMOVAPS      Y9, Y10
-	VFMSUB231PS  Y7, Y7, Y10
-	VMOVAPS      Y7, Y11
-	VFNMADD231PS Y8, Y8, Y11
-	VMULPS       Y11, Y7, Y7
-	VFMADD231PS  consts<>+2144(SB), Y7, Y10
-	VMULPS       Y8, Y10, Y7
-	VFMADD231PS  Y8, Y9, Y7
-	JMP          focusdone164
+	JGE          focusnot5_248
+	VSQRTPS      Y4, Y5
+	VMULPS       Y4, Y4, Y6
+	VMOVAPS      Y6, Y7
+	VFMSUB231PS  Y4, Y4, Y7
+	VMOVAPS      Y4, Y8
+	VFNMADD231PS Y5, Y5, Y8
+	VMULPS       Y8, Y4, Y4
+	VFMADD231PS  consts<>+2144(SB), Y4, Y7
+	VMULPS       Y5, Y7, Y4
+	VFMADD231PS  Y5, Y6, Y4
+	JMP          focusdone248
 
-focusnot5_164:
+focusnot5_248:
 	CMPQ        R8, $+7
-	JGE         focusnot6_164
-	VMULPS      Y7, Y7, Y8
-	VMOVAPS     Y8, Y9
-	VFMSUB231PS Y7, Y7, Y9
-	VMULPS      Y7, Y9, Y9
-	VFMADD231PS Y7, Y8, Y9
-	VMOVAPS     Y9, Y7
-	JMP         focusdone164
+	JGE         focusnot6_248
+	VMULPS      Y4, Y4, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y4, Y4, Y6
+	VMULPS      Y4, Y6, Y6
+	VFMADD231PS Y4, Y5, Y6
+	VMOVAPS     Y6, Y4
+	JMP         focusdone248
 
-focusnot6_164:
+focusnot6_248:
 	CMPQ        R8, $+8
-	JGE         focusnot7_164
-	VMULPS      Y7, Y7, Y8
-	VFMSUB213PS Y8, Y7, Y7
-	VADDPS      Y8, Y8, Y9
-	VMULPS      Y7, Y9, Y7
-	VFMADD231PS Y8, Y8, Y7
-	JMP         focusdone164
+	JGE         focusnot7_248
+	VMULPS      Y4, Y4, Y5
+	VFMSUB213PS Y5, Y4, Y4
+	VADDPS      Y5, Y5, Y6
+	VMULPS      Y4, Y6, Y4
+	VFMADD231PS Y5, Y5, Y4
+	JMP         focusdone248
 
-focusnot7_164:
+focusnot7_248:
 	CMPQ        R8, $+9
-	JGE         focusnot8_164
-	VMULPS      Y7, Y7, Y8
-	VMOVAPS     Y8, Y9
-	VFMSUB231PS Y7, Y7, Y9
-	VMULPS      Y8, Y8, Y10
-	VADDPS      Y8, Y8, Y11
-	VFMSUB213PS Y10, Y8, Y8
-	VFMADD231PS Y9, Y11, Y8
-	VMULPS      Y7, Y8, Y8
-	VFMADD231PS Y7, Y10, Y8
-	VMOVAPS     Y8, Y7
-	JMP         focusdone164
+	JGE         focusnot8_248
+	VMULPS      Y4, Y4, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y4, Y4, Y6
+	VMULPS      Y5, Y5, Y7
+	VADDPS      Y5, Y5, Y8
+	VFMSUB213PS Y7, Y5, Y5
+	VFMADD231PS Y6, Y8, Y5
+	VMULPS      Y4, Y5, Y5
+	VFMADD231PS Y4, Y7, Y5
+	VMOVAPS     Y5, Y4
+	JMP         focusdone248
 
-focusnot8_164:
+focusnot8_248:
 	LEAQ         24(DI), R10
-	VMOVUPS      Y5, (SP)
-	VMOVUPS      Y9, 32(SP)
-	VMOVUPS      Y4, 64(SP)
-	VMOVUPS      Y6, 96(SP)
+	VMOVUPS      Y2, (SP)
+	VMOVUPS      Y6, 32(SP)
+	VMOVUPS      Y1, 64(SP)
+	VMOVUPS      Y3, 96(SP)
 	VBROADCASTSS (R10), Y0
 	VBROADCASTSS 4(R10), Y1
 	VBROADCASTSS 8(R10), Y2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y7, Y4
-	VPSRLD    $0x17, Y4, Y3
-	VPSRLD    $0x14, Y4, Y5
-	VPAND     consts<>+1280(SB), Y4, Y4
-	VPADDD    consts<>+1312(SB), Y4, Y4
+	VPSUBD    consts<>+1248(SB), Y4, Y5
+	VPSRLD    $0x17, Y5, Y3
+	VPSRLD    $0x14, Y5, Y4
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
 	VCVTDQ2PS Y3, Y8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y5, Y6
-	VFMADD213PS  consts<>+672(SB), Y6, Y4
-	VMULPS       consts<>+1344(SB), Y4, Y9
-	VMOVAPS      Y4, Y6
-	VFMADD231PS  Y9, Y4, Y6
-	VSUBPS       Y6, Y4, Y7
-	VFMADD231PS  Y9, Y4, Y7
-	VMULPS       Y4, Y4, Y9
-	VBROADCASTSS consts<>+1376(SB), Y10
-	VFMADD213PS  consts<>+1408(SB), Y4, Y10
-	VFMADD213PS  consts<>+1440(SB), Y4, Y10
-	VFMADD213PS  consts<>+1472(SB), Y4, Y10
-	VFMADD213PS  consts<>+1504(SB), Y4, Y10
-	VMULPS       Y4, Y9, Y4
-	VFMADD231PS  Y10, Y4, Y7
-	VADDPS       Y7, Y6, Y4
+	VPERMPS     pow_r<>+0(SB), Y4, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y9
+	VMOVAPS     Y5, Y6
+	VFMADD231PS Y9, Y5, Y6
+	VSUBPS      Y6, Y5, Y7
+	VFMADD231PS Y9, Y5, Y7
+	VMULPS      Y5, Y5, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y5, Y10
+	VFMADD213PS consts<>+1440(SB), Y5, Y10
+	VFMADD213PS consts<>+1472(SB), Y5, Y10
+	VFMADD213PS consts<>+1504(SB), Y5, Y10
+	VMULPS      Y5, Y9, Y5
+	VFMADD231PS Y10, Y5, Y7
+	VADDPS      Y7, Y6, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y5, Y9
+	VPERMPS     pow_th<>+0(SB), Y4, Y9
 	VADDPS      Y9, Y8, Y8
 	VMULPS      Y8, Y0, Y9
 	VFMSUB213PS Y9, Y0, Y8
-	VFMADD213PS Y9, Y1, Y4
+	VFMADD213PS Y9, Y1, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y4, Y4
-	VSUBPS      consts<>+1536(SB), Y4, Y10
+	VADDPS      consts<>+1536(SB), Y5, Y5
+	VSUBPS      consts<>+1536(SB), Y5, Y10
 	VSUBPS      Y10, Y9, Y9
 	VFMADD231PS Y6, Y1, Y9
-	VPERMPS     pow_tl<>+0(SB), Y5, Y5
-	VFMADD231PS Y5, Y0, Y8
+	VPERMPS     pow_tl<>+0(SB), Y4, Y4
+	VFMADD231PS Y4, Y0, Y8
 	VFMADD231PS Y6, Y2, Y8
 	VFMADD231PS Y7, Y1, Y8
 	VADDPS      Y8, Y9, Y0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y1
-	VFMADD213PS  consts<>+1600(SB), Y0, Y1
-	VFMADD213PS  consts<>+1632(SB), Y0, Y1
-	VMULPS       Y0, Y0, Y2
-	VMULPS       Y1, Y2, Y1
-	VFMADD231PS  consts<>+160(SB), Y0, Y1
-	VPERMPS      pow_exp_hi<>+0(SB), Y4, Y0
-	VPERMPS      pow_exp_lo<>+0(SB), Y4, Y2
-	VFMADD231PS  Y1, Y0, Y2
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y5, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y5, Y2
+	VFMADD231PS Y1, Y0, Y2
 
 	// times 2^k
 	VADDPS Y2, Y0, Y0
-	VPSLLD $0x14, Y4, Y1
+	VPSLLD $0x14, Y5, Y1
 	VPAND  consts<>+640(SB), Y1, Y1
-	VPADDD Y1, Y0, Y7
+	VPADDD Y1, Y0, Y4
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Y0
-	VPANDN       Y3, Y0, Y0
-	VPXOR        consts<>+1728(SB), Y4, Y1
-	VBROADCASTSS consts<>+1696(SB), Y2
-	VPANDN       Y1, Y2, Y1
-	VPOR         Y1, Y0, Y0
-	VPTEST       Y0, Y0
-	JNE          slowvector
-	VMOVUPS      (SP), Y5
-	VMOVUPS      32(SP), Y9
-	VMOVUPS      64(SP), Y4
-	VMOVUPS      96(SP), Y6
-	VBROADCASTSS consts<>+384(SB), Y0
-	VMOVUPS      exp_one<>+0(SB), Y1
-	VBROADCASTSS consts<>+1184(SB), Y2
-	VBROADCASTSS consts<>+128(SB), Y3
+	VMOVUPS consts<>+1664(SB), Y0
+	VPANDN  Y3, Y0, Y0
+	VPXOR   consts<>+1728(SB), Y5, Y1
+	VMOVUPS consts<>+1696(SB), Y2
+	VPANDN  Y1, Y2, Y1
+	VPOR    Y1, Y0, Y0
+	VPTEST  Y0, Y0
+	JNE     slowvector
+	VMOVUPS (SP), Y2
+	VMOVUPS 32(SP), Y6
+	VMOVUPS 64(SP), Y1
+	VMOVUPS 96(SP), Y3
+	VMOVUPS consts<>+384(SB), Y0
 
-focusdone164:
+focusdone248:
 	// loss = (alpha ce) q^gamma
-	VMULPS Y7, Y5, Y8
+	VMULPS Y4, Y2, Y5
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y5
-	VMULPS       Y7, Y4, Y4
-	VMULPS       Y4, Y5, Y4
-	VMULPS       Y6, Y4, Y4
+	VBROADCASTSS (R9), Y2
+	VMULPS       Y4, Y1, Y1
+	VMULPS       Y1, Y2, Y1
+	VMULPS       Y3, Y1, Y1
 	CMPQ         AX, $+8
 	JLT          partless1
-	VMOVUPS      Y8, (CX)
+	VMOVUPS      Y5, (CX)
 	JMP          partdone1
 
 partless1:
 	MOVQ         CX, R10
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X8, (R10)
+	VMOVUPS      X5, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y8, X8
+	VEXTRACTF128 $0x01, Y5, X5
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X8, (R10)
+	VMOVLPS X5, (R10)
 	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X8, X8
+	VPSRLDQ $0x08, X5, X5
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X8, (R10)
+	VMOVSS X5, (R10)
 
 partdone1:
 	CMPQ    AX, $+8
 	JLT     partless2
-	VMOVUPS Y4, (DX)
+	VMOVUPS Y1, (DX)
 	JMP     partdone2
 
 partless2:
 	MOVQ         DX, R10
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X4, (R10)
+	VMOVUPS      X1, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y4, X4
+	VEXTRACTF128 $0x01, Y1, X1
 
 partfour2:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X4, (R10)
+	VMOVLPS X1, (R10)
 	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X4, X4
+	VPSRLDQ $0x08, X1, X1
 
 parttwo2:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X4, (R10)
+	VMOVSS X1, (R10)
 
 partdone2:
 nextvector:
@@ -11737,52 +11694,53 @@ otherblock:
 	VSUBPS consts<>+64(SB), Y2, Y2
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y3
-	VFMADD213PS  consts<>+128(SB), Y2, Y3
-	VSUBPS       consts<>+128(SB), Y3, Y4
+	VMOVUPS     consts<>+96(SB), Y3
+	VFMADD213PS consts<>+128(SB), Y2, Y3
+	VSUBPS      consts<>+128(SB), Y3, Y4
 
 	// r = c - n ln2
 	VFNMADD231PS consts<>+160(SB), Y4, Y2
 	VFNMADD231PS consts<>+192(SB), Y4, Y2
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y4
-	VFMADD213PS  consts<>+256(SB), Y2, Y4
-	VFMADD213PS  consts<>+288(SB), Y2, Y4
-	VFMADD213PS  consts<>+320(SB), Y2, Y4
-	VFMADD213PS  consts<>+352(SB), Y4, Y2
+	VMOVUPS     consts<>+224(SB), Y4
+	VFMADD213PS consts<>+256(SB), Y2, Y4
+	VFMADD213PS consts<>+288(SB), Y2, Y4
+	VFMADD213PS consts<>+320(SB), Y2, Y4
+	VFMADD213PS consts<>+352(SB), Y4, Y2
 
 	// 2^n T[j] (1 + p)
-	VMOVUPS      exp_one<>+0(SB), Y4
-	VPERMILPS    Y3, Y4, Y4
-	VPSLLD       $0x15, Y3, Y3
-	VPADDD       Y3, Y4, Y3
-	VFMADD231PS  Y2, Y3, Y3
-	VBROADCASTSS consts<>+384(SB), Y2
-	VADDPS       consts<>+384(SB), Y3, Y4
-	VDIVPS       Y4, Y2, Y2
-	VMULPS       Y2, Y3, Y4
+	VMOVUPS     exp_one<>+0(SB), Y4
+	VPERMILPS   Y3, Y4, Y4
+	VPSLLD      $0x15, Y3, Y3
+	VPADDD      Y3, Y4, Y3
+	VFMADD231PS Y2, Y3, Y3
+	VMOVUPS     consts<>+384(SB), Y2
+	VADDPS      consts<>+384(SB), Y3, Y4
+	VDIVPS      Y4, Y2, Y2
+	VMULPS      Y2, Y3, Y4
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y5
-	VFMADD213PS  consts<>+1920(SB), Y3, Y5
-	VFMADD213PS  consts<>+1952(SB), Y3, Y5
-	VFMADD213PS  consts<>+1984(SB), Y3, Y5
-	VFMADD213PS  consts<>+2016(SB), Y3, Y5
-	VFMADD213PS  consts<>+2048(SB), Y3, Y5
-	VFMADD213PS  consts<>+2080(SB), Y3, Y5
-	VFMADD213PS  consts<>+2112(SB), Y3, Y5
-	VMULPS       Y5, Y3, Y5
-	VFMADD231PS  Y5, Y3, Y3
-	VBLENDVPS    Y0, Y4, Y2, Y5
-	VBLENDVPS    Y0, Y2, Y4, Y2
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS      Y3, Y3, Y5
+	VMOVUPS     consts<>+1888(SB), Y6
+	VFMADD213PS consts<>+1920(SB), Y5, Y6
+	VMOVUPS     consts<>+1952(SB), Y7
+	VFMADD213PS consts<>+1984(SB), Y5, Y7
+	VFMADD213PS consts<>+2016(SB), Y5, Y6
+	VFMADD213PS consts<>+2048(SB), Y5, Y7
+	VFMADD213PS consts<>+2080(SB), Y5, Y6
+	VFMADD213PS consts<>+2112(SB), Y5, Y7
+	VFMADD231PS Y7, Y3, Y6
+	VFMADD231PS Y6, Y5, Y3
+	VBLENDVPS   Y0, Y4, Y2, Y5
+	VBLENDVPS   Y0, Y2, Y4, Y2
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VBROADCASTSS consts<>+384(SB), Y4
-	VSUBPS       Y1, Y4, Y4
-	VBLENDVPS    Y0, Y1, Y4, Y6
-	VPAND        consts<>+32(SB), Y0, Y0
-	VFMADD231PS  Y0, Y6, Y3
+	VMOVUPS     consts<>+384(SB), Y4
+	VSUBPS      Y1, Y4, Y4
+	VBLENDVPS   Y0, Y1, Y4, Y6
+	VPAND       consts<>+32(SB), Y0, Y0
+	VFMADD231PS Y0, Y6, Y3
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Y1, Y2, Y0
@@ -11804,7 +11762,7 @@ otherblock:
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
 	VBROADCASTSS 8(DI), Y3
-	VBROADCASTSS consts<>+2208(SB), Y9
+	VMOVUPS      consts<>+2208(SB), Y9
 	VFNMADD213PS consts<>+384(SB), Y9, Y1
 	VMULPS       Y1, Y3, Y1
 	VFMSUB231PS  Y4, Y5, Y0
@@ -11817,52 +11775,53 @@ otherblock:
 	VSUBPS consts<>+64(SB), Y3, Y3
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y4
-	VFMADD213PS  consts<>+128(SB), Y3, Y4
-	VSUBPS       consts<>+128(SB), Y4, Y5
+	VMOVUPS     consts<>+96(SB), Y4
+	VFMADD213PS consts<>+128(SB), Y3, Y4
+	VSUBPS      consts<>+128(SB), Y4, Y5
 
 	// r = c - n ln2
 	VFNMADD231PS consts<>+160(SB), Y5, Y3
 	VFNMADD231PS consts<>+192(SB), Y5, Y3
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y5
-	VFMADD213PS  consts<>+256(SB), Y3, Y5
-	VFMADD213PS  consts<>+288(SB), Y3, Y5
-	VFMADD213PS  consts<>+320(SB), Y3, Y5
-	VFMADD213PS  consts<>+352(SB), Y5, Y3
+	VMOVUPS     consts<>+224(SB), Y5
+	VFMADD213PS consts<>+256(SB), Y3, Y5
+	VFMADD213PS consts<>+288(SB), Y3, Y5
+	VFMADD213PS consts<>+320(SB), Y3, Y5
+	VFMADD213PS consts<>+352(SB), Y5, Y3
 
 	// 2^n T[j] (1 + p)
-	VMOVUPS      exp_one<>+0(SB), Y5
-	VPERMILPS    Y4, Y5, Y5
-	VPSLLD       $0x15, Y4, Y4
-	VPADDD       Y4, Y5, Y4
-	VFMADD231PS  Y3, Y4, Y4
-	VBROADCASTSS consts<>+384(SB), Y3
-	VADDPS       consts<>+384(SB), Y4, Y5
-	VDIVPS       Y5, Y3, Y3
-	VMULPS       Y3, Y4, Y5
+	VMOVUPS     exp_one<>+0(SB), Y5
+	VPERMILPS   Y4, Y5, Y5
+	VPSLLD      $0x15, Y4, Y4
+	VPADDD      Y4, Y5, Y4
+	VFMADD231PS Y3, Y4, Y4
+	VMOVUPS     consts<>+384(SB), Y3
+	VADDPS      consts<>+384(SB), Y4, Y5
+	VDIVPS      Y5, Y3, Y3
+	VMULPS      Y3, Y4, Y5
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y9
-	VFMADD213PS  consts<>+1920(SB), Y4, Y9
-	VFMADD213PS  consts<>+1952(SB), Y4, Y9
-	VFMADD213PS  consts<>+1984(SB), Y4, Y9
-	VFMADD213PS  consts<>+2016(SB), Y4, Y9
-	VFMADD213PS  consts<>+2048(SB), Y4, Y9
-	VFMADD213PS  consts<>+2080(SB), Y4, Y9
-	VFMADD213PS  consts<>+2112(SB), Y4, Y9
-	VMULPS       Y9, Y4, Y9
-	VFMADD231PS  Y9, Y4, Y4
-	VBLENDVPS    Y1, Y5, Y3, Y9
-	VBLENDVPS    Y1, Y3, Y5, Y3
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS      Y4, Y4, Y9
+	VMOVUPS     consts<>+1888(SB), Y10
+	VFMADD213PS consts<>+1920(SB), Y9, Y10
+	VMOVUPS     consts<>+1952(SB), Y11
+	VFMADD213PS consts<>+1984(SB), Y9, Y11
+	VFMADD213PS consts<>+2016(SB), Y9, Y10
+	VFMADD213PS consts<>+2048(SB), Y9, Y11
+	VFMADD213PS consts<>+2080(SB), Y9, Y10
+	VFMADD213PS consts<>+2112(SB), Y9, Y11
+	VFMADD231PS Y11, Y4, Y10
+	VFMADD231PS Y10, Y9, Y4
+	VBLENDVPS   Y1, Y5, Y3, Y9
+	VBLENDVPS   Y1, Y3, Y5, Y3
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VBROADCASTSS consts<>+384(SB), Y5
-	VSUBPS       Y2, Y5, Y5
-	VBLENDVPS    Y1, Y2, Y5, Y10
-	VPAND        consts<>+32(SB), Y1, Y1
-	VFMADD231PS  Y1, Y10, Y4
+	VMOVUPS     consts<>+384(SB), Y5
+	VSUBPS      Y2, Y5, Y5
+	VBLENDVPS   Y1, Y2, Y5, Y10
+	VPAND       consts<>+32(SB), Y1, Y1
+	VFMADD231PS Y1, Y10, Y4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Y2, Y3, Y1
@@ -11884,7 +11843,7 @@ otherblock:
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
 	VBROADCASTSS 8(DI), Y4
-	VBROADCASTSS consts<>+2208(SB), Y13
+	VMOVUPS      consts<>+2208(SB), Y13
 	VFNMADD213PS consts<>+384(SB), Y13, Y2
 	VMULPS       Y2, Y4, Y2
 	VFMSUB231PS  Y5, Y9, Y1
@@ -11894,33 +11853,33 @@ otherblock:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_165
+	JGE    focusnot0_249
 	VMULPS Y2, Y2, Y2
 	VMULPS Y3, Y3, Y3
-	JMP    focusdone165
+	JMP    focusdone249
 
-focusnot0_165:
-	CMPQ         R8, $+2
-	JGE          focusnot1_165
-	VBROADCASTSS consts<>+384(SB), Y2
-	VBROADCASTSS consts<>+384(SB), Y3
-	JMP          focusdone165
+focusnot0_249:
+	CMPQ    R8, $+2
+	JGE     focusnot1_249
+	VMOVUPS consts<>+384(SB), Y2
+	VMOVUPS consts<>+384(SB), Y3
+	JMP     focusdone249
 
-focusnot1_165:
+focusnot1_249:
 	CMPQ R8, $+3
-	JGE  focusnot2_165
-	JMP  focusdone165
+	JGE  focusnot2_249
+	JMP  focusdone249
 
-focusnot2_165:
+focusnot2_249:
 	CMPQ    R8, $+4
-	JGE     focusnot3_165
+	JGE     focusnot3_249
 	VSQRTPS Y2, Y2
 	VSQRTPS Y3, Y3
-	JMP     focusdone165
+	JMP     focusdone249
 
-focusnot3_165:
+focusnot3_249:
 	CMPQ         R8, $+5
-	JGE          focusnot4_165
+	JGE          focusnot4_249
 	VSQRTPS      Y2, Y4
 	VMOVAPS      Y2, Y5
 	VFNMADD231PS Y4, Y4, Y5
@@ -11935,11 +11894,11 @@ focusnot3_165:
 	VMULPS       Y6, Y5, Y5
 	VFMADD231PS  Y4, Y3, Y5
 	VMOVAPS      Y5, Y3
-	JMP          focusdone165
+	JMP          focusdone249
 
-focusnot4_165:
+focusnot4_249:
 	CMPQ         R8, $+6
-	JGE          focusnot5_165
+	JGE          focusnot5_249
 	VSQRTPS      Y2, Y4
 	VMULPS       Y2, Y2, Y5
 	VMOVAPS      Y5, Y6
@@ -11960,11 +11919,11 @@ focusnot4_165:
 	VFMADD231PS  consts<>+2144(SB), Y3, Y6
 	VMULPS       Y4, Y6, Y3
 	VFMADD231PS  Y4, Y5, Y3
-	JMP          focusdone165
+	JMP          focusdone249
 
-focusnot5_165:
+focusnot5_249:
 	CMPQ        R8, $+7
-	JGE         focusnot6_165
+	JGE         focusnot6_249
 	VMULPS      Y2, Y2, Y4
 	VMOVAPS     Y4, Y5
 	VFMSUB231PS Y2, Y2, Y5
@@ -11977,11 +11936,11 @@ focusnot5_165:
 	VMULPS      Y3, Y5, Y5
 	VFMADD231PS Y3, Y4, Y5
 	VMOVAPS     Y5, Y3
-	JMP         focusdone165
+	JMP         focusdone249
 
-focusnot6_165:
+focusnot6_249:
 	CMPQ        R8, $+8
-	JGE         focusnot7_165
+	JGE         focusnot7_249
 	VMULPS      Y2, Y2, Y4
 	VFMSUB213PS Y4, Y2, Y2
 	VADDPS      Y4, Y4, Y5
@@ -11992,11 +11951,11 @@ focusnot6_165:
 	VADDPS      Y4, Y4, Y5
 	VMULPS      Y3, Y5, Y3
 	VFMADD231PS Y4, Y4, Y3
-	JMP         focusdone165
+	JMP         focusdone249
 
-focusnot7_165:
+focusnot7_249:
 	CMPQ        R8, $+9
-	JGE         focusnot8_165
+	JGE         focusnot8_249
 	VMULPS      Y2, Y2, Y4
 	VMOVAPS     Y4, Y5
 	VFMSUB231PS Y2, Y2, Y5
@@ -12017,9 +11976,9 @@ focusnot7_165:
 	VMULPS      Y3, Y4, Y4
 	VFMADD231PS Y3, Y6, Y4
 	VMOVAPS     Y4, Y3
-	JMP         focusdone165
+	JMP         focusdone249
 
-focusnot8_165:
+focusnot8_249:
 	LEAQ         24(DI), R10
 	VMOVUPS      Y7, (SP)
 	VMOVUPS      Y6, 32(SP)
@@ -12043,22 +12002,22 @@ focusnot8_165:
 	VCVTDQ2PS Y4, Y8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y2, Y6
-	VFMADD213PS  consts<>+672(SB), Y6, Y5
-	VMULPS       consts<>+1344(SB), Y5, Y9
-	VMOVAPS      Y5, Y6
-	VFMADD231PS  Y9, Y5, Y6
-	VSUBPS       Y6, Y5, Y7
-	VFMADD231PS  Y9, Y5, Y7
-	VMULPS       Y5, Y5, Y9
-	VBROADCASTSS consts<>+1376(SB), Y10
-	VFMADD213PS  consts<>+1408(SB), Y5, Y10
-	VFMADD213PS  consts<>+1440(SB), Y5, Y10
-	VFMADD213PS  consts<>+1472(SB), Y5, Y10
-	VFMADD213PS  consts<>+1504(SB), Y5, Y10
-	VMULPS       Y5, Y9, Y5
-	VFMADD231PS  Y10, Y5, Y7
-	VADDPS       Y7, Y6, Y5
+	VPERMPS     pow_r<>+0(SB), Y2, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y9
+	VMOVAPS     Y5, Y6
+	VFMADD231PS Y9, Y5, Y6
+	VSUBPS      Y6, Y5, Y7
+	VFMADD231PS Y9, Y5, Y7
+	VMULPS      Y5, Y5, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y5, Y10
+	VFMADD213PS consts<>+1440(SB), Y5, Y10
+	VFMADD213PS consts<>+1472(SB), Y5, Y10
+	VFMADD213PS consts<>+1504(SB), Y5, Y10
+	VMULPS      Y5, Y9, Y5
+	VFMADD231PS Y10, Y5, Y7
+	VADDPS      Y7, Y6, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y2, Y9
@@ -12079,15 +12038,15 @@ focusnot8_165:
 	VADDPS      Y8, Y9, Y0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y1
-	VFMADD213PS  consts<>+1600(SB), Y0, Y1
-	VFMADD213PS  consts<>+1632(SB), Y0, Y1
-	VMULPS       Y0, Y0, Y2
-	VMULPS       Y1, Y2, Y1
-	VFMADD231PS  consts<>+160(SB), Y0, Y1
-	VPERMPS      pow_exp_hi<>+0(SB), Y5, Y0
-	VPERMPS      pow_exp_lo<>+0(SB), Y5, Y2
-	VFMADD231PS  Y1, Y0, Y2
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y5, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y5, Y2
+	VFMADD231PS Y1, Y0, Y2
 
 	// times 2^k
 	VADDPS Y2, Y0, Y0
@@ -12096,10 +12055,10 @@ focusnot8_165:
 	VPADDD Y1, Y0, Y2
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Y0
+	VMOVUPS      consts<>+1664(SB), Y0
 	VPANDN       Y4, Y0, Y0
 	VPXOR        consts<>+1728(SB), Y5, Y1
-	VBROADCASTSS consts<>+1696(SB), Y3
+	VMOVUPS      consts<>+1696(SB), Y3
 	VPANDN       Y1, Y3, Y1
 	VPOR         Y1, Y0, Y0
 	VPTEST       Y0, Y0
@@ -12135,22 +12094,22 @@ focusnot8_165:
 	VCVTDQ2PS Y4, Y8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y3, Y6
-	VFMADD213PS  consts<>+672(SB), Y6, Y5
-	VMULPS       consts<>+1344(SB), Y5, Y9
-	VMOVAPS      Y5, Y6
-	VFMADD231PS  Y9, Y5, Y6
-	VSUBPS       Y6, Y5, Y7
-	VFMADD231PS  Y9, Y5, Y7
-	VMULPS       Y5, Y5, Y9
-	VBROADCASTSS consts<>+1376(SB), Y10
-	VFMADD213PS  consts<>+1408(SB), Y5, Y10
-	VFMADD213PS  consts<>+1440(SB), Y5, Y10
-	VFMADD213PS  consts<>+1472(SB), Y5, Y10
-	VFMADD213PS  consts<>+1504(SB), Y5, Y10
-	VMULPS       Y5, Y9, Y5
-	VFMADD231PS  Y10, Y5, Y7
-	VADDPS       Y7, Y6, Y5
+	VPERMPS     pow_r<>+0(SB), Y3, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y9
+	VMOVAPS     Y5, Y6
+	VFMADD231PS Y9, Y5, Y6
+	VSUBPS      Y6, Y5, Y7
+	VFMADD231PS Y9, Y5, Y7
+	VMULPS      Y5, Y5, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y5, Y10
+	VFMADD213PS consts<>+1440(SB), Y5, Y10
+	VFMADD213PS consts<>+1472(SB), Y5, Y10
+	VFMADD213PS consts<>+1504(SB), Y5, Y10
+	VMULPS      Y5, Y9, Y5
+	VFMADD231PS Y10, Y5, Y7
+	VADDPS      Y7, Y6, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y3, Y9
@@ -12171,15 +12130,15 @@ focusnot8_165:
 	VADDPS      Y8, Y9, Y0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y1
-	VFMADD213PS  consts<>+1600(SB), Y0, Y1
-	VFMADD213PS  consts<>+1632(SB), Y0, Y1
-	VMULPS       Y0, Y0, Y2
-	VMULPS       Y1, Y2, Y1
-	VFMADD231PS  consts<>+160(SB), Y0, Y1
-	VPERMPS      pow_exp_hi<>+0(SB), Y5, Y0
-	VPERMPS      pow_exp_lo<>+0(SB), Y5, Y2
-	VFMADD231PS  Y1, Y0, Y2
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y5, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y5, Y2
+	VFMADD231PS Y1, Y0, Y2
 
 	// times 2^k
 	VADDPS Y2, Y0, Y0
@@ -12188,25 +12147,25 @@ focusnot8_165:
 	VPADDD Y1, Y0, Y3
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Y0
-	VPANDN       Y4, Y0, Y0
-	VPXOR        consts<>+1728(SB), Y5, Y1
-	VBROADCASTSS consts<>+1696(SB), Y2
-	VPANDN       Y1, Y2, Y1
-	VPOR         Y1, Y0, Y0
-	VPTEST       Y0, Y0
-	JNE          slowblock
-	VMOVUPS      (SP), Y7
-	VMOVUPS      32(SP), Y6
-	VMOVUPS      64(SP), Y8
-	VMOVUPS      96(SP), Y0
-	VMOVUPS      128(SP), Y11
-	VMOVUPS      160(SP), Y10
-	VMOVUPS      192(SP), Y12
-	VMOVUPS      224(SP), Y1
-	VMOVUPS      256(SP), Y2
+	VMOVUPS consts<>+1664(SB), Y0
+	VPANDN  Y4, Y0, Y0
+	VPXOR   consts<>+1728(SB), Y5, Y1
+	VMOVUPS consts<>+1696(SB), Y2
+	VPANDN  Y1, Y2, Y1
+	VPOR    Y1, Y0, Y0
+	VPTEST  Y0, Y0
+	JNE     slowblock
+	VMOVUPS (SP), Y7
+	VMOVUPS 32(SP), Y6
+	VMOVUPS 64(SP), Y8
+	VMOVUPS 96(SP), Y0
+	VMOVUPS 128(SP), Y11
+	VMOVUPS 160(SP), Y10
+	VMOVUPS 192(SP), Y12
+	VMOVUPS 224(SP), Y1
+	VMOVUPS 256(SP), Y2
 
-focusdone165:
+focusdone249:
 	// loss = (alpha ce) q^gamma
 	VMULPS Y2, Y7, Y4
 
@@ -12228,184 +12187,182 @@ focusdone165:
 	VMOVUPS      Y0, (DX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y1, 32(DX)
-	VBROADCASTSS consts<>+384(SB), Y0
-	VMOVUPS      exp_one<>+0(SB), Y1
-	VBROADCASTSS consts<>+1184(SB), Y2
-	VBROADCASTSS consts<>+128(SB), Y3
+	VMOVUPS      consts<>+384(SB), Y0
 	JMP          nextblock
 
 othervector:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y5, Y0
+	VPOR   consts<>+1184(SB), Y2, Y0
 	VSUBPS consts<>+64(SB), Y0, Y0
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y1
-	VFMADD213PS  consts<>+128(SB), Y0, Y1
-	VSUBPS       consts<>+128(SB), Y1, Y2
+	VMOVUPS     consts<>+96(SB), Y3
+	VFMADD213PS consts<>+128(SB), Y0, Y3
+	VSUBPS      consts<>+128(SB), Y3, Y4
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y2, Y0
-	VFNMADD231PS consts<>+192(SB), Y2, Y0
+	VFNMADD231PS consts<>+160(SB), Y4, Y0
+	VFNMADD231PS consts<>+192(SB), Y4, Y0
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y2
-	VFMADD213PS  consts<>+256(SB), Y0, Y2
-	VFMADD213PS  consts<>+288(SB), Y0, Y2
-	VFMADD213PS  consts<>+320(SB), Y0, Y2
-	VFMADD213PS  consts<>+352(SB), Y2, Y0
+	VMOVUPS     consts<>+224(SB), Y4
+	VFMADD213PS consts<>+256(SB), Y0, Y4
+	VFMADD213PS consts<>+288(SB), Y0, Y4
+	VFMADD213PS consts<>+320(SB), Y0, Y4
+	VFMADD213PS consts<>+352(SB), Y4, Y0
 
 	// 2^n T[j] (1 + p)
-	VMOVUPS      exp_one<>+0(SB), Y2
-	VPERMILPS    Y1, Y2, Y2
-	VPSLLD       $0x15, Y1, Y1
-	VPADDD       Y1, Y2, Y1
-	VFMADD231PS  Y0, Y1, Y1
-	VBROADCASTSS consts<>+384(SB), Y0
-	VADDPS       consts<>+384(SB), Y1, Y2
-	VDIVPS       Y2, Y0, Y0
-	VMULPS       Y0, Y1, Y2
+	VMOVUPS     exp_one<>+0(SB), Y4
+	VPERMILPS   Y3, Y4, Y4
+	VPSLLD      $0x15, Y3, Y3
+	VPADDD      Y3, Y4, Y3
+	VFMADD231PS Y0, Y3, Y3
+	VMOVUPS     consts<>+384(SB), Y0
+	VADDPS      consts<>+384(SB), Y3, Y4
+	VDIVPS      Y4, Y0, Y0
+	VMULPS      Y0, Y3, Y4
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y3
-	VFMADD213PS  consts<>+1920(SB), Y1, Y3
-	VFMADD213PS  consts<>+1952(SB), Y1, Y3
-	VFMADD213PS  consts<>+1984(SB), Y1, Y3
-	VFMADD213PS  consts<>+2016(SB), Y1, Y3
-	VFMADD213PS  consts<>+2048(SB), Y1, Y3
-	VFMADD213PS  consts<>+2080(SB), Y1, Y3
-	VFMADD213PS  consts<>+2112(SB), Y1, Y3
-	VMULPS       Y3, Y1, Y3
-	VFMADD231PS  Y3, Y1, Y1
-	VBLENDVPS    Y5, Y2, Y0, Y3
-	VBLENDVPS    Y5, Y0, Y2, Y0
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS      Y3, Y3, Y5
+	VMOVUPS     consts<>+1888(SB), Y6
+	VFMADD213PS consts<>+1920(SB), Y5, Y6
+	VMOVUPS     consts<>+1952(SB), Y7
+	VFMADD213PS consts<>+1984(SB), Y5, Y7
+	VFMADD213PS consts<>+2016(SB), Y5, Y6
+	VFMADD213PS consts<>+2048(SB), Y5, Y7
+	VFMADD213PS consts<>+2080(SB), Y5, Y6
+	VFMADD213PS consts<>+2112(SB), Y5, Y7
+	VFMADD231PS Y7, Y3, Y6
+	VFMADD231PS Y6, Y5, Y3
+	VBLENDVPS   Y2, Y4, Y0, Y5
+	VBLENDVPS   Y2, Y0, Y4, Y0
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VBROADCASTSS consts<>+384(SB), Y2
-	VSUBPS       Y4, Y2, Y2
-	VBLENDVPS    Y5, Y4, Y2, Y6
-	VPAND        consts<>+32(SB), Y5, Y5
-	VFMADD231PS  Y5, Y6, Y1
+	VMOVUPS     consts<>+384(SB), Y4
+	VSUBPS      Y1, Y4, Y4
+	VBLENDVPS   Y2, Y1, Y4, Y6
+	VPAND       consts<>+32(SB), Y2, Y2
+	VFMADD231PS Y2, Y6, Y3
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y4, Y0, Y5
-	VMOVAPS      Y5, Y6
-	VFMADD231PS  Y2, Y3, Y6
+	VMULPS       Y1, Y0, Y2
+	VMOVAPS      Y2, Y6
+	VFMADD231PS  Y4, Y5, Y6
 	VBROADCASTSS 12(DI), Y7
 	VBROADCASTSS 16(DI), Y8
-	VMULPS       Y2, Y8, Y8
-	VFMADD231PS  Y4, Y7, Y8
-	VMULPS       Y1, Y8, Y7
+	VMULPS       Y4, Y8, Y8
+	VFMADD231PS  Y1, Y7, Y8
+	VMULPS       Y3, Y8, Y7
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, consts<>+2144(SB), Y4, Y9
-	VBLENDVPS Y9, Y3, Y0, Y10
+	VCMPPS    $0x11, consts<>+2144(SB), Y1, Y9
+	VBLENDVPS Y9, Y5, Y0, Y10
 	VDIVPS    Y6, Y10, Y10
-	VBLENDVPS Y9, Y0, Y3, Y0
+	VBLENDVPS Y9, Y0, Y5, Y0
 	VMULPS    Y10, Y0, Y0
-	VMULPS    Y0, Y1, Y0
+	VMULPS    Y0, Y3, Y0
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	VBROADCASTSS 8(DI), Y1
-	VBROADCASTSS consts<>+2208(SB), Y9
-	VFNMADD213PS consts<>+384(SB), Y9, Y4
-	VMULPS       Y4, Y1, Y1
-	VFMSUB231PS  Y2, Y3, Y5
-	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 8(DI), Y3
+	VMOVUPS      consts<>+2208(SB), Y9
+	VFNMADD213PS consts<>+384(SB), Y9, Y1
+	VMULPS       Y1, Y3, Y1
+	VFMSUB231PS  Y4, Y5, Y2
+	VFMADD231PS  Y0, Y1, Y2
 	VMOVAPS      Y6, Y0
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_166
+	JGE    focusnot0_250
 	VMULPS Y0, Y0, Y0
-	JMP    focusdone166
+	JMP    focusdone250
 
-focusnot0_166:
-	CMPQ         R8, $+2
-	JGE          focusnot1_166
-	VBROADCASTSS consts<>+384(SB), Y0
-	JMP          focusdone166
+focusnot0_250:
+	CMPQ    R8, $+2
+	JGE     focusnot1_250
+	VMOVUPS consts<>+384(SB), Y0
+	JMP     focusdone250
 
-focusnot1_166:
+focusnot1_250:
 	CMPQ R8, $+3
-	JGE  focusnot2_166
-	JMP  focusdone166
+	JGE  focusnot2_250
+	JMP  focusdone250
 
-focusnot2_166:
+focusnot2_250:
 	CMPQ    R8, $+4
-	JGE     focusnot3_166
+	JGE     focusnot3_250
 	VSQRTPS Y0, Y0
-	JMP     focusdone166
+	JMP     focusdone250
 
-focusnot3_166:
+focusnot3_250:
 	CMPQ         R8, $+5
-	JGE          focusnot4_166
+	JGE          focusnot4_250
 	VSQRTPS      Y0, Y1
-	VMOVAPS      Y0, Y2
-	VFNMADD231PS Y1, Y1, Y2
-	VMULPS       consts<>+2144(SB), Y1, Y3
-	VMULPS       Y3, Y2, Y2
-	VFMADD231PS  Y1, Y0, Y2
-	VMOVAPS      Y2, Y0
-	JMP          focusdone166
+	VMOVAPS      Y0, Y3
+	VFNMADD231PS Y1, Y1, Y3
+	VMULPS       consts<>+2144(SB), Y1, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  Y1, Y0, Y3
+	VMOVAPS      Y3, Y0
+	JMP          focusdone250
 
-focusnot4_166:
+focusnot4_250:
 	CMPQ         R8, $+6
-	JGE          focusnot5_166
+	JGE          focusnot5_250
 	VSQRTPS      Y0, Y1
-	VMULPS       Y0, Y0, Y2
-	VMOVAPS      Y2, Y3
-	VFMSUB231PS  Y0, Y0, Y3
-	VMOVAPS      Y0, Y4
-	VFNMADD231PS Y1, Y1, Y4
-	VMULPS       Y4, Y0, Y0
-	VFMADD231PS  consts<>+2144(SB), Y0, Y3
-	VMULPS       Y1, Y3, Y0
-	VFMADD231PS  Y1, Y2, Y0
-	JMP          focusdone166
+	VMULPS       Y0, Y0, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y0, Y0, Y4
+	VMOVAPS      Y0, Y5
+	VFNMADD231PS Y1, Y1, Y5
+	VMULPS       Y5, Y0, Y0
+	VFMADD231PS  consts<>+2144(SB), Y0, Y4
+	VMULPS       Y1, Y4, Y0
+	VFMADD231PS  Y1, Y3, Y0
+	JMP          focusdone250
 
-focusnot5_166:
+focusnot5_250:
 	CMPQ        R8, $+7
-	JGE         focusnot6_166
+	JGE         focusnot6_250
 	VMULPS      Y0, Y0, Y1
-	VMOVAPS     Y1, Y2
-	VFMSUB231PS Y0, Y0, Y2
-	VMULPS      Y0, Y2, Y2
-	VFMADD231PS Y0, Y1, Y2
-	VMOVAPS     Y2, Y0
-	JMP         focusdone166
+	VMOVAPS     Y1, Y3
+	VFMSUB231PS Y0, Y0, Y3
+	VMULPS      Y0, Y3, Y3
+	VFMADD231PS Y0, Y1, Y3
+	VMOVAPS     Y3, Y0
+	JMP         focusdone250
 
-focusnot6_166:
+focusnot6_250:
 	CMPQ        R8, $+8
-	JGE         focusnot7_166
+	JGE         focusnot7_250
 	VMULPS      Y0, Y0, Y1
 	VFMSUB213PS Y1, Y0, Y0
-	VADDPS      Y1, Y1, Y2
-	VMULPS      Y0, Y2, Y0
+	VADDPS      Y1, Y1, Y3
+	VMULPS      Y0, Y3, Y0
 	VFMADD231PS Y1, Y1, Y0
-	JMP         focusdone166
+	JMP         focusdone250
 
-focusnot7_166:
+focusnot7_250:
 	CMPQ        R8, $+9
-	JGE         focusnot8_166
+	JGE         focusnot8_250
 	VMULPS      Y0, Y0, Y1
-	VMOVAPS     Y1, Y2
-	VFMSUB231PS Y0, Y0, Y2
-	VMULPS      Y1, Y1, Y3
-	VADDPS      Y1, Y1, Y4
-	VFMSUB213PS Y3, Y1, Y1
-	VFMADD231PS Y2, Y4, Y1
+	VMOVAPS     Y1, Y3
+	VFMSUB231PS Y0, Y0, Y3
+	VMULPS      Y1, Y1, Y4
+	VADDPS      Y1, Y1, Y5
+	VFMSUB213PS Y4, Y1, Y1
+	VFMADD231PS Y3, Y5, Y1
 	VMULPS      Y0, Y1, Y1
-	VFMADD231PS Y0, Y3, Y1
+	VFMADD231PS Y0, Y4, Y1
 	VMOVAPS     Y1, Y0
-	JMP         focusdone166
+	JMP         focusdone250
 
-focusnot8_166:
+focusnot8_250:
 	LEAQ         24(DI), R10
 	VMOVUPS      Y7, (SP)
 	VMOVUPS      Y6, 32(SP)
 	VMOVUPS      Y8, 64(SP)
-	VMOVUPS      Y5, 96(SP)
+	VMOVUPS      Y2, 96(SP)
 	VBROADCASTSS (R10), Y1
 	VBROADCASTSS 4(R10), Y2
 	VBROADCASTSS 8(R10), Y3
@@ -12419,22 +12376,22 @@ focusnot8_166:
 	VCVTDQ2PS Y4, Y8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y0, Y6
-	VFMADD213PS  consts<>+672(SB), Y6, Y5
-	VMULPS       consts<>+1344(SB), Y5, Y9
-	VMOVAPS      Y5, Y6
-	VFMADD231PS  Y9, Y5, Y6
-	VSUBPS       Y6, Y5, Y7
-	VFMADD231PS  Y9, Y5, Y7
-	VMULPS       Y5, Y5, Y9
-	VBROADCASTSS consts<>+1376(SB), Y10
-	VFMADD213PS  consts<>+1408(SB), Y5, Y10
-	VFMADD213PS  consts<>+1440(SB), Y5, Y10
-	VFMADD213PS  consts<>+1472(SB), Y5, Y10
-	VFMADD213PS  consts<>+1504(SB), Y5, Y10
-	VMULPS       Y5, Y9, Y5
-	VFMADD231PS  Y10, Y5, Y7
-	VADDPS       Y7, Y6, Y5
+	VPERMPS     pow_r<>+0(SB), Y0, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y9
+	VMOVAPS     Y5, Y6
+	VFMADD231PS Y9, Y5, Y6
+	VSUBPS      Y6, Y5, Y7
+	VFMADD231PS Y9, Y5, Y7
+	VMULPS      Y5, Y5, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y5, Y10
+	VFMADD213PS consts<>+1440(SB), Y5, Y10
+	VFMADD213PS consts<>+1472(SB), Y5, Y10
+	VFMADD213PS consts<>+1504(SB), Y5, Y10
+	VMULPS      Y5, Y9, Y5
+	VFMADD231PS Y10, Y5, Y7
+	VADDPS      Y7, Y6, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y0, Y9
@@ -12455,15 +12412,15 @@ focusnot8_166:
 	VADDPS      Y8, Y9, Y0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y1
-	VFMADD213PS  consts<>+1600(SB), Y0, Y1
-	VFMADD213PS  consts<>+1632(SB), Y0, Y1
-	VMULPS       Y0, Y0, Y2
-	VMULPS       Y1, Y2, Y1
-	VFMADD231PS  consts<>+160(SB), Y0, Y1
-	VPERMPS      pow_exp_hi<>+0(SB), Y5, Y0
-	VPERMPS      pow_exp_lo<>+0(SB), Y5, Y2
-	VFMADD231PS  Y1, Y0, Y2
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y5, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y5, Y2
+	VFMADD231PS Y1, Y0, Y2
 
 	// times 2^k
 	VADDPS Y2, Y0, Y0
@@ -12472,52 +12429,52 @@ focusnot8_166:
 	VPADDD Y1, Y0, Y0
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Y1
-	VPANDN       Y4, Y1, Y1
-	VPXOR        consts<>+1728(SB), Y5, Y2
-	VBROADCASTSS consts<>+1696(SB), Y3
-	VPANDN       Y2, Y3, Y2
-	VPOR         Y2, Y1, Y1
-	VPTEST       Y1, Y1
-	JNE          slowvector
-	VMOVUPS      (SP), Y7
-	VMOVUPS      32(SP), Y6
-	VMOVUPS      64(SP), Y8
-	VMOVUPS      96(SP), Y5
+	VMOVUPS consts<>+1664(SB), Y1
+	VPANDN  Y4, Y1, Y1
+	VPXOR   consts<>+1728(SB), Y5, Y2
+	VMOVUPS consts<>+1696(SB), Y3
+	VPANDN  Y2, Y3, Y2
+	VPOR    Y2, Y1, Y1
+	VPTEST  Y1, Y1
+	JNE     slowvector
+	VMOVUPS (SP), Y7
+	VMOVUPS 32(SP), Y6
+	VMOVUPS 64(SP), Y8
+	VMOVUPS 96(SP), Y2
 
-focusdone166:
+focusdone250:
 	// loss = (alpha ce) q^gamma
-	VMULPS Y0, Y7, Y2
+	VMULPS Y0, Y7, Y3
 
 	// gradient = scale alpha q^gamma D
 	VBROADCASTSS (R9), Y1
 	VMULPS       Y0, Y8, Y0
 	VMULPS       Y0, Y1, Y0
-	VMULPS       Y5, Y0, Y0
+	VMULPS       Y2, Y0, Y0
 	CMPQ         AX, $+8
 	JLT          partless3
-	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y3, (CX)
 	JMP          partdone3
 
 partless3:
 	MOVQ         CX, R10
 	TESTQ        $0x00000004, AX
 	JEQ          partfour3
-	VMOVUPS      X2, (R10)
+	VMOVUPS      X3, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y2, X2
+	VEXTRACTF128 $0x01, Y3, X3
 
 partfour3:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo3
-	VMOVLPS X2, (R10)
+	VMOVLPS X3, (R10)
 	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X2, X2
+	VPSRLDQ $0x08, X3, X3
 
 parttwo3:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone3
-	VMOVSS X2, (R10)
+	VMOVSS X3, (R10)
 
 partdone3:
 	CMPQ    AX, $+8
@@ -12546,11 +12503,8 @@ parttwo4:
 	VMOVSS X0, (R10)
 
 partdone4:
-	VBROADCASTSS consts<>+384(SB), Y0
-	VMOVUPS      exp_one<>+0(SB), Y1
-	VBROADCASTSS consts<>+1184(SB), Y2
-	VBROADCASTSS consts<>+128(SB), Y3
-	JMP          nextvector
+	VMOVUPS consts<>+384(SB), Y0
+	JMP     nextvector
 
 slowblock:
 	MOVQ $0x00000010, R10
@@ -12560,15 +12514,15 @@ slow:
 	VMOVUPS (SI), Y1
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR         consts<>+1184(SB), Y0, Y2
-	VSUBPS       consts<>+64(SB), Y2, Y2
-	VBROADCASTSS consts<>+416(SB), Y3
-	VMAXPS       Y2, Y3, Y2
+	VPOR    consts<>+1184(SB), Y0, Y2
+	VSUBPS  consts<>+64(SB), Y2, Y2
+	VMOVUPS consts<>+416(SB), Y3
+	VMAXPS  Y2, Y3, Y2
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y3
-	VFMADD213PS  consts<>+128(SB), Y2, Y3
-	VSUBPS       consts<>+128(SB), Y3, Y4
+	VMOVUPS     consts<>+96(SB), Y3
+	VFMADD213PS consts<>+128(SB), Y2, Y3
+	VSUBPS      consts<>+128(SB), Y3, Y4
 
 	// r = c - n ln2
 	VMOVAPS      Y2, Y5
@@ -12576,13 +12530,13 @@ slow:
 	VFNMADD231PS consts<>+192(SB), Y4, Y5
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y4
-	VFMADD213PS  consts<>+256(SB), Y5, Y4
-	VFMADD213PS  consts<>+288(SB), Y5, Y4
-	VFMADD213PS  consts<>+320(SB), Y5, Y4
-	VFMADD213PS  consts<>+352(SB), Y4, Y5
-	VCMPPS       $0x11, consts<>+480(SB), Y2, Y2
-	VPAND        consts<>+512(SB), Y2, Y2
+	VMOVUPS     consts<>+224(SB), Y4
+	VFMADD213PS consts<>+256(SB), Y5, Y4
+	VFMADD213PS consts<>+288(SB), Y5, Y4
+	VFMADD213PS consts<>+320(SB), Y5, Y4
+	VFMADD213PS consts<>+352(SB), Y4, Y5
+	VCMPPS      $0x11, consts<>+480(SB), Y2, Y2
+	VPAND       consts<>+512(SB), Y2, Y2
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
 	VPSLLD      $0x14, Y3, Y4
@@ -12602,39 +12556,40 @@ slow:
 	VPMINUD consts<>+608(SB), Y2, Y2
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS       $0x11, consts<>+1216(SB), Y2, Y3
-	VBROADCASTSS consts<>+1216(SB), Y4
-	VMAXPS       Y2, Y4, Y4
-	VBROADCASTSS consts<>+384(SB), Y5
-	VADDPS       consts<>+384(SB), Y4, Y6
-	VDIVPS       Y6, Y5, Y5
-	VMULPS       Y5, Y4, Y6
-	VBLENDVPS    Y3, Y2, Y6, Y6
+	VCMPPS    $0x11, consts<>+1216(SB), Y2, Y3
+	VMOVUPS   consts<>+1216(SB), Y4
+	VMAXPS    Y2, Y4, Y4
+	VMOVUPS   consts<>+384(SB), Y5
+	VADDPS    consts<>+384(SB), Y4, Y6
+	VDIVPS    Y6, Y5, Y5
+	VMULPS    Y5, Y4, Y6
+	VBLENDVPS Y3, Y2, Y6, Y6
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y7
-	VFMADD213PS  consts<>+1920(SB), Y4, Y7
-	VFMADD213PS  consts<>+1952(SB), Y4, Y7
-	VFMADD213PS  consts<>+1984(SB), Y4, Y7
-	VFMADD213PS  consts<>+2016(SB), Y4, Y7
-	VFMADD213PS  consts<>+2048(SB), Y4, Y7
-	VFMADD213PS  consts<>+2080(SB), Y4, Y7
-	VFMADD213PS  consts<>+2112(SB), Y4, Y7
-	VMULPS       Y7, Y4, Y7
-	VFMADD231PS  Y7, Y4, Y4
-	VBLENDVPS    Y3, Y2, Y4, Y2
-	VBLENDVPS    Y0, Y6, Y5, Y3
-	VBLENDVPS    Y0, Y5, Y6, Y4
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS      Y4, Y4, Y7
+	VMOVUPS     consts<>+1888(SB), Y8
+	VFMADD213PS consts<>+1920(SB), Y7, Y8
+	VMOVUPS     consts<>+1952(SB), Y9
+	VFMADD213PS consts<>+1984(SB), Y7, Y9
+	VFMADD213PS consts<>+2016(SB), Y7, Y8
+	VFMADD213PS consts<>+2048(SB), Y7, Y9
+	VFMADD213PS consts<>+2080(SB), Y7, Y8
+	VFMADD213PS consts<>+2112(SB), Y7, Y9
+	VFMADD231PS Y9, Y4, Y8
+	VFMADD231PS Y8, Y7, Y4
+	VBLENDVPS   Y3, Y2, Y4, Y2
+	VBLENDVPS   Y0, Y6, Y5, Y3
+	VBLENDVPS   Y0, Y5, Y6, Y4
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VBROADCASTSS consts<>+384(SB), Y5
-	VSUBPS       Y1, Y5, Y5
-	VBLENDVPS    Y0, Y1, Y5, Y6
-	VPAND        consts<>+32(SB), Y0, Y0
-	VPXOR        Y7, Y7, Y7
-	VCMPPS       $0x11, Y6, Y7, Y7
-	VPAND        Y0, Y7, Y0
-	VFMADD231PS  Y0, Y6, Y2
+	VMOVUPS     consts<>+384(SB), Y5
+	VSUBPS      Y1, Y5, Y5
+	VBLENDVPS   Y0, Y1, Y5, Y6
+	VPAND       consts<>+32(SB), Y0, Y0
+	VPXOR       Y7, Y7, Y7
+	VCMPPS      $0x11, Y6, Y7, Y7
+	VPAND       Y0, Y7, Y0
+	VFMADD231PS Y0, Y6, Y2
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Y1, Y4, Y0
@@ -12662,7 +12617,7 @@ slow:
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
 	VBROADCASTSS 8(DI), Y4
-	VBROADCASTSS consts<>+2208(SB), Y9
+	VMOVUPS      consts<>+2208(SB), Y9
 	VFNMADD213PS consts<>+384(SB), Y9, Y1
 	VMULPS       Y1, Y4, Y1
 	VFMSUB231PS  Y5, Y3, Y0
@@ -12671,30 +12626,30 @@ slow:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_167
+	JGE    focusnot0_251
 	VMULPS Y1, Y1, Y1
-	JMP    focusdone167
+	JMP    focusdone251
 
-focusnot0_167:
-	CMPQ         R8, $+2
-	JGE          focusnot1_167
-	VBROADCASTSS consts<>+384(SB), Y1
-	JMP          focusdone167
+focusnot0_251:
+	CMPQ    R8, $+2
+	JGE     focusnot1_251
+	VMOVUPS consts<>+384(SB), Y1
+	JMP     focusdone251
 
-focusnot1_167:
+focusnot1_251:
 	CMPQ R8, $+3
-	JGE  focusnot2_167
-	JMP  focusdone167
+	JGE  focusnot2_251
+	JMP  focusdone251
 
-focusnot2_167:
+focusnot2_251:
 	CMPQ    R8, $+4
-	JGE     focusnot3_167
+	JGE     focusnot3_251
 	VSQRTPS Y1, Y1
-	JMP     focusdone167
+	JMP     focusdone251
 
-focusnot3_167:
+focusnot3_251:
 	CMPQ         R8, $+5
-	JGE          focusnot4_167
+	JGE          focusnot4_251
 	VSQRTPS      Y1, Y2
 	VMOVAPS      Y1, Y3
 	VFNMADD231PS Y2, Y2, Y3
@@ -12702,11 +12657,11 @@ focusnot3_167:
 	VMULPS       Y4, Y3, Y3
 	VFMADD231PS  Y2, Y1, Y3
 	VMOVAPS      Y3, Y1
-	JMP          focusdone167
+	JMP          focusdone251
 
-focusnot4_167:
+focusnot4_251:
 	CMPQ         R8, $+6
-	JGE          focusnot5_167
+	JGE          focusnot5_251
 	VSQRTPS      Y1, Y2
 	VMULPS       Y1, Y1, Y3
 	VMOVAPS      Y3, Y4
@@ -12717,32 +12672,32 @@ focusnot4_167:
 	VFMADD231PS  consts<>+2144(SB), Y1, Y4
 	VMULPS       Y2, Y4, Y1
 	VFMADD231PS  Y2, Y3, Y1
-	JMP          focusdone167
+	JMP          focusdone251
 
-focusnot5_167:
+focusnot5_251:
 	CMPQ        R8, $+7
-	JGE         focusnot6_167
+	JGE         focusnot6_251
 	VMULPS      Y1, Y1, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y1, Y1, Y3
 	VMULPS      Y1, Y3, Y3
 	VFMADD231PS Y1, Y2, Y3
 	VMOVAPS     Y3, Y1
-	JMP         focusdone167
+	JMP         focusdone251
 
-focusnot6_167:
+focusnot6_251:
 	CMPQ        R8, $+8
-	JGE         focusnot7_167
+	JGE         focusnot7_251
 	VMULPS      Y1, Y1, Y2
 	VFMSUB213PS Y2, Y1, Y1
 	VADDPS      Y2, Y2, Y3
 	VMULPS      Y1, Y3, Y1
 	VFMADD231PS Y2, Y2, Y1
-	JMP         focusdone167
+	JMP         focusdone251
 
-focusnot7_167:
+focusnot7_251:
 	CMPQ        R8, $+9
-	JGE         focusnot8_167
+	JGE         focusnot8_251
 	VMULPS      Y1, Y1, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y1, Y1, Y3
@@ -12753,9 +12708,9 @@ focusnot7_167:
 	VMULPS      Y1, Y2, Y2
 	VFMADD231PS Y1, Y4, Y2
 	VMOVAPS     Y2, Y1
-	JMP         focusdone167
+	JMP         focusdone251
 
-focusnot8_167:
+focusnot8_251:
 	LEAQ         24(DI), R11
 	VMOVUPS      Y7, (SP)
 	VMOVUPS      Y6, 32(SP)
@@ -12766,36 +12721,36 @@ focusnot8_167:
 	VBROADCASTSS 8(R11), Y3
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y1, Y4
-	VPSUBD       consts<>+1248(SB), Y4, Y5
-	VCVTDQ2PS    Y4, Y6
-	VPSUBD       consts<>+1760(SB), Y6, Y6
-	VBROADCASTSS consts<>+1120(SB), Y7
-	VPCMPGTD     Y4, Y7, Y7
-	VBLENDVPS    Y7, Y6, Y5, Y5
-	VPSRAD       $0x17, Y5, Y6
-	VPSRLD       $0x14, Y5, Y7
-	VPAND        consts<>+1280(SB), Y5, Y5
-	VPADDD       consts<>+1312(SB), Y5, Y5
-	VCVTDQ2PS    Y6, Y6
+	VPAND     consts<>+32(SB), Y1, Y4
+	VPSUBD    consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS Y4, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y4, Y7, Y7
+	VBLENDVPS Y7, Y6, Y5, Y5
+	VPSRAD    $0x17, Y5, Y6
+	VPSRLD    $0x14, Y5, Y7
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y7, Y8
-	VFMADD213PS  consts<>+672(SB), Y8, Y5
-	VMULPS       consts<>+1344(SB), Y5, Y8
-	VMOVAPS      Y5, Y9
-	VFMADD231PS  Y8, Y5, Y9
-	VSUBPS       Y9, Y5, Y10
-	VFMADD231PS  Y8, Y5, Y10
-	VMULPS       Y5, Y5, Y8
-	VBROADCASTSS consts<>+1376(SB), Y11
-	VFMADD213PS  consts<>+1408(SB), Y5, Y11
-	VFMADD213PS  consts<>+1440(SB), Y5, Y11
-	VFMADD213PS  consts<>+1472(SB), Y5, Y11
-	VFMADD213PS  consts<>+1504(SB), Y5, Y11
-	VMULPS       Y5, Y8, Y5
-	VFMADD231PS  Y11, Y5, Y10
-	VADDPS       Y10, Y9, Y5
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y8
+	VMOVAPS     Y5, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VSUBPS      Y9, Y5, Y10
+	VFMADD231PS Y8, Y5, Y10
+	VMULPS      Y5, Y5, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y5, Y11
+	VFMADD213PS consts<>+1440(SB), Y5, Y11
+	VFMADD213PS consts<>+1472(SB), Y5, Y11
+	VFMADD213PS consts<>+1504(SB), Y5, Y11
+	VMULPS      Y5, Y8, Y5
+	VFMADD231PS Y11, Y5, Y10
+	VADDPS      Y10, Y9, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y7, Y8
@@ -12816,15 +12771,15 @@ focusnot8_167:
 	VADDPS      Y6, Y8, Y2
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y3
-	VFMADD213PS  consts<>+1600(SB), Y2, Y3
-	VFMADD213PS  consts<>+1632(SB), Y2, Y3
-	VMULPS       Y2, Y2, Y6
-	VMULPS       Y3, Y6, Y3
-	VFMADD231PS  consts<>+160(SB), Y2, Y3
-	VPERMPS      pow_full_hi<>+0(SB), Y11, Y2
-	VPERMPS      pow_full_lo<>+0(SB), Y11, Y6
-	VFMADD231PS  Y3, Y2, Y6
+	VMOVUPS     consts<>+1568(SB), Y3
+	VFMADD213PS consts<>+1600(SB), Y2, Y3
+	VFMADD213PS consts<>+1632(SB), Y2, Y3
+	VMULPS      Y2, Y2, Y6
+	VMULPS      Y3, Y6, Y3
+	VFMADD231PS consts<>+160(SB), Y2, Y3
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y2
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y3, Y2, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
 	VPSUBD  consts<>+1536(SB), Y11, Y3
@@ -12835,37 +12790,37 @@ focusnot8_167:
 	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y9, Y9, Y9
-	VPMINSD      Y9, Y3, Y3
-	VBROADCASTSS consts<>+1792(SB), Y9
-	VPSUBD       Y3, Y9, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VADDPS       Y2, Y3, Y9
-	VSUBPS       Y3, Y9, Y10
-	VSUBPS       Y10, Y2, Y2
-	VADDPS       Y6, Y2, Y2
-	VADDPS       Y2, Y9, Y2
-	VCMPPS       $0x11, Y3, Y7, Y6
-	VPSUBD       Y3, Y2, Y2
-	VBLENDVPS    Y6, Y2, Y8, Y2
+	VPXOR     Y9, Y9, Y9
+	VPMINSD   Y9, Y3, Y3
+	VMOVUPS   consts<>+1792(SB), Y9
+	VPSUBD    Y3, Y9, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VADDPS    Y2, Y3, Y9
+	VSUBPS    Y3, Y9, Y10
+	VSUBPS    Y10, Y2, Y2
+	VADDPS    Y6, Y2, Y2
+	VADDPS    Y2, Y9, Y2
+	VCMPPS    $0x11, Y3, Y7, Y6
+	VPSUBD    Y3, Y2, Y2
+	VBLENDVPS Y6, Y2, Y8, Y2
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y3
-	VCMPPS       $0x11, Y5, Y3, Y3
-	VBLENDVPS    Y3, consts<>+928(SB), Y2, Y2
-	VCMPPS       $0x11, consts<>+1856(SB), Y5, Y3
-	VPXOR        Y5, Y5, Y5
-	VBLENDVPS    Y3, Y5, Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VPCMPEQD     Y3, Y4, Y3
-	VPXOR        Y5, Y5, Y5
-	VBLENDVPS    Y0, consts<>+928(SB), Y5, Y5
-	VBLENDVPS    Y3, Y5, Y2, Y2
-	VPCMPEQD     consts<>+928(SB), Y4, Y3
-	VPXOR        Y5, Y5, Y5
-	VBROADCASTSS consts<>+928(SB), Y6
-	VBLENDVPS    Y0, Y5, Y6, Y0
-	VBLENDVPS    Y3, Y0, Y2, Y0
+	VMOVUPS   consts<>+1824(SB), Y3
+	VCMPPS    $0x11, Y5, Y3, Y3
+	VBLENDVPS Y3, consts<>+928(SB), Y2, Y2
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPXOR     Y3, Y3, Y3
+	VPCMPEQD  Y3, Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y0, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPCMPEQD  consts<>+928(SB), Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y0, Y5, Y6, Y0
+	VBLENDVPS Y3, Y0, Y2, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R11), Y2
@@ -12873,7 +12828,7 @@ focusnot8_167:
 	VPOR         Y2, Y0, Y0
 	VPXOR        Y2, Y2, Y2
 	VPCMPGTD     Y2, Y4, Y2
-	VBROADCASTSS consts<>+928(SB), Y3
+	VMOVUPS      consts<>+928(SB), Y3
 	VPCMPGTD     Y4, Y3, Y3
 	VPAND        Y2, Y3, Y2
 	VBROADCASTSS 16(R11), Y3
@@ -12889,7 +12844,7 @@ focusnot8_167:
 	VMOVUPS      64(SP), Y8
 	VMOVUPS      96(SP), Y0
 
-focusdone167:
+focusdone251:
 	// loss = (alpha ce) q^gamma
 	VMULPS    Y1, Y7, Y2
 	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y3
@@ -12913,37 +12868,34 @@ focusdone167:
 	ADDQ         $-8, R10
 	CMPQ         R10, $+1
 	JGE          slow
-	VBROADCASTSS consts<>+384(SB), Y0
-	VMOVUPS      exp_one<>+0(SB), Y1
-	VBROADCASTSS consts<>+1184(SB), Y2
-	VBROADCASTSS consts<>+128(SB), Y3
+	VMOVUPS      consts<>+384(SB), Y0
 	JMP          loop
 
 slowvector:
-	MOVQ         $0x00000008, R10
-	MOVQ         AX, R11
-	CMPQ         R11, R10
-	CMOVQGT      R10, R11
-	NEGQ         R11
-	LEAQ         lane_mask<>+32(SB), R10
-	VMOVUPS      (R10)(R11*4), Y0
-	VMASKMOVPS   (BX), Y0, Y1
-	VBROADCASTSS consts<>+384(SB), Y2
-	VBLENDVPS    Y0, Y1, Y2, Y1
-	VMASKMOVPS   (SI), Y0, Y2
-	VPXOR        Y3, Y3, Y3
-	VBLENDVPS    Y0, Y2, Y3, Y0
+	MOVQ       $0x00000008, R10
+	MOVQ       AX, R11
+	CMPQ       R11, R10
+	CMOVQGT    R10, R11
+	NEGQ       R11
+	LEAQ       lane_mask<>+32(SB), R10
+	VMOVUPS    (R10)(R11*4), Y0
+	VMASKMOVPS (BX), Y0, Y1
+	VMOVUPS    consts<>+384(SB), Y2
+	VBLENDVPS  Y0, Y1, Y2, Y1
+	VMASKMOVPS (SI), Y0, Y2
+	VPXOR      Y3, Y3, Y3
+	VBLENDVPS  Y0, Y2, Y3, Y0
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR         consts<>+1184(SB), Y1, Y2
-	VSUBPS       consts<>+64(SB), Y2, Y2
-	VBROADCASTSS consts<>+416(SB), Y3
-	VMAXPS       Y2, Y3, Y2
+	VPOR    consts<>+1184(SB), Y1, Y2
+	VSUBPS  consts<>+64(SB), Y2, Y2
+	VMOVUPS consts<>+416(SB), Y3
+	VMAXPS  Y2, Y3, Y2
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y3
-	VFMADD213PS  consts<>+128(SB), Y2, Y3
-	VSUBPS       consts<>+128(SB), Y3, Y4
+	VMOVUPS     consts<>+96(SB), Y3
+	VFMADD213PS consts<>+128(SB), Y2, Y3
+	VSUBPS      consts<>+128(SB), Y3, Y4
 
 	// r = c - n ln2
 	VMOVAPS      Y2, Y5
@@ -12951,13 +12903,13 @@ slowvector:
 	VFNMADD231PS consts<>+192(SB), Y4, Y5
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y4
-	VFMADD213PS  consts<>+256(SB), Y5, Y4
-	VFMADD213PS  consts<>+288(SB), Y5, Y4
-	VFMADD213PS  consts<>+320(SB), Y5, Y4
-	VFMADD213PS  consts<>+352(SB), Y4, Y5
-	VCMPPS       $0x11, consts<>+480(SB), Y2, Y2
-	VPAND        consts<>+512(SB), Y2, Y2
+	VMOVUPS     consts<>+224(SB), Y4
+	VFMADD213PS consts<>+256(SB), Y5, Y4
+	VFMADD213PS consts<>+288(SB), Y5, Y4
+	VFMADD213PS consts<>+320(SB), Y5, Y4
+	VFMADD213PS consts<>+352(SB), Y4, Y5
+	VCMPPS      $0x11, consts<>+480(SB), Y2, Y2
+	VPAND       consts<>+512(SB), Y2, Y2
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
 	VPSLLD      $0x14, Y3, Y4
@@ -12977,39 +12929,40 @@ slowvector:
 	VPMINUD consts<>+608(SB), Y2, Y2
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS       $0x11, consts<>+1216(SB), Y2, Y3
-	VBROADCASTSS consts<>+1216(SB), Y4
-	VMAXPS       Y2, Y4, Y4
-	VBROADCASTSS consts<>+384(SB), Y5
-	VADDPS       consts<>+384(SB), Y4, Y6
-	VDIVPS       Y6, Y5, Y5
-	VMULPS       Y5, Y4, Y6
-	VBLENDVPS    Y3, Y2, Y6, Y6
+	VCMPPS    $0x11, consts<>+1216(SB), Y2, Y3
+	VMOVUPS   consts<>+1216(SB), Y4
+	VMAXPS    Y2, Y4, Y4
+	VMOVUPS   consts<>+384(SB), Y5
+	VADDPS    consts<>+384(SB), Y4, Y6
+	VDIVPS    Y6, Y5, Y5
+	VMULPS    Y5, Y4, Y6
+	VBLENDVPS Y3, Y2, Y6, Y6
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y7
-	VFMADD213PS  consts<>+1920(SB), Y4, Y7
-	VFMADD213PS  consts<>+1952(SB), Y4, Y7
-	VFMADD213PS  consts<>+1984(SB), Y4, Y7
-	VFMADD213PS  consts<>+2016(SB), Y4, Y7
-	VFMADD213PS  consts<>+2048(SB), Y4, Y7
-	VFMADD213PS  consts<>+2080(SB), Y4, Y7
-	VFMADD213PS  consts<>+2112(SB), Y4, Y7
-	VMULPS       Y7, Y4, Y7
-	VFMADD231PS  Y7, Y4, Y4
-	VBLENDVPS    Y3, Y2, Y4, Y2
-	VBLENDVPS    Y1, Y6, Y5, Y3
-	VBLENDVPS    Y1, Y5, Y6, Y4
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS      Y4, Y4, Y7
+	VMOVUPS     consts<>+1888(SB), Y8
+	VFMADD213PS consts<>+1920(SB), Y7, Y8
+	VMOVUPS     consts<>+1952(SB), Y9
+	VFMADD213PS consts<>+1984(SB), Y7, Y9
+	VFMADD213PS consts<>+2016(SB), Y7, Y8
+	VFMADD213PS consts<>+2048(SB), Y7, Y9
+	VFMADD213PS consts<>+2080(SB), Y7, Y8
+	VFMADD213PS consts<>+2112(SB), Y7, Y9
+	VFMADD231PS Y9, Y4, Y8
+	VFMADD231PS Y8, Y7, Y4
+	VBLENDVPS   Y3, Y2, Y4, Y2
+	VBLENDVPS   Y1, Y6, Y5, Y3
+	VBLENDVPS   Y1, Y5, Y6, Y4
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VBROADCASTSS consts<>+384(SB), Y5
-	VSUBPS       Y0, Y5, Y5
-	VBLENDVPS    Y1, Y0, Y5, Y6
-	VPAND        consts<>+32(SB), Y1, Y1
-	VPXOR        Y7, Y7, Y7
-	VCMPPS       $0x11, Y6, Y7, Y7
-	VPAND        Y1, Y7, Y1
-	VFMADD231PS  Y1, Y6, Y2
+	VMOVUPS     consts<>+384(SB), Y5
+	VSUBPS      Y0, Y5, Y5
+	VBLENDVPS   Y1, Y0, Y5, Y6
+	VPAND       consts<>+32(SB), Y1, Y1
+	VPXOR       Y7, Y7, Y7
+	VCMPPS      $0x11, Y6, Y7, Y7
+	VPAND       Y1, Y7, Y1
+	VFMADD231PS Y1, Y6, Y2
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Y0, Y4, Y1
@@ -13037,7 +12990,7 @@ slowvector:
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
 	VBROADCASTSS 8(DI), Y4
-	VBROADCASTSS consts<>+2208(SB), Y9
+	VMOVUPS      consts<>+2208(SB), Y9
 	VFNMADD213PS consts<>+384(SB), Y9, Y0
 	VMULPS       Y0, Y4, Y0
 	VFMSUB231PS  Y5, Y3, Y1
@@ -13046,30 +12999,30 @@ slowvector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_168
+	JGE    focusnot0_252
 	VMULPS Y0, Y0, Y0
-	JMP    focusdone168
+	JMP    focusdone252
 
-focusnot0_168:
-	CMPQ         R8, $+2
-	JGE          focusnot1_168
-	VBROADCASTSS consts<>+384(SB), Y0
-	JMP          focusdone168
+focusnot0_252:
+	CMPQ    R8, $+2
+	JGE     focusnot1_252
+	VMOVUPS consts<>+384(SB), Y0
+	JMP     focusdone252
 
-focusnot1_168:
+focusnot1_252:
 	CMPQ R8, $+3
-	JGE  focusnot2_168
-	JMP  focusdone168
+	JGE  focusnot2_252
+	JMP  focusdone252
 
-focusnot2_168:
+focusnot2_252:
 	CMPQ    R8, $+4
-	JGE     focusnot3_168
+	JGE     focusnot3_252
 	VSQRTPS Y0, Y0
-	JMP     focusdone168
+	JMP     focusdone252
 
-focusnot3_168:
+focusnot3_252:
 	CMPQ         R8, $+5
-	JGE          focusnot4_168
+	JGE          focusnot4_252
 	VSQRTPS      Y0, Y2
 	VMOVAPS      Y0, Y3
 	VFNMADD231PS Y2, Y2, Y3
@@ -13077,11 +13030,11 @@ focusnot3_168:
 	VMULPS       Y4, Y3, Y3
 	VFMADD231PS  Y2, Y0, Y3
 	VMOVAPS      Y3, Y0
-	JMP          focusdone168
+	JMP          focusdone252
 
-focusnot4_168:
+focusnot4_252:
 	CMPQ         R8, $+6
-	JGE          focusnot5_168
+	JGE          focusnot5_252
 	VSQRTPS      Y0, Y2
 	VMULPS       Y0, Y0, Y3
 	VMOVAPS      Y3, Y4
@@ -13092,32 +13045,32 @@ focusnot4_168:
 	VFMADD231PS  consts<>+2144(SB), Y0, Y4
 	VMULPS       Y2, Y4, Y0
 	VFMADD231PS  Y2, Y3, Y0
-	JMP          focusdone168
+	JMP          focusdone252
 
-focusnot5_168:
+focusnot5_252:
 	CMPQ        R8, $+7
-	JGE         focusnot6_168
+	JGE         focusnot6_252
 	VMULPS      Y0, Y0, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y0, Y0, Y3
 	VMULPS      Y0, Y3, Y3
 	VFMADD231PS Y0, Y2, Y3
 	VMOVAPS     Y3, Y0
-	JMP         focusdone168
+	JMP         focusdone252
 
-focusnot6_168:
+focusnot6_252:
 	CMPQ        R8, $+8
-	JGE         focusnot7_168
+	JGE         focusnot7_252
 	VMULPS      Y0, Y0, Y2
 	VFMSUB213PS Y2, Y0, Y0
 	VADDPS      Y2, Y2, Y3
 	VMULPS      Y0, Y3, Y0
 	VFMADD231PS Y2, Y2, Y0
-	JMP         focusdone168
+	JMP         focusdone252
 
-focusnot7_168:
+focusnot7_252:
 	CMPQ        R8, $+9
-	JGE         focusnot8_168
+	JGE         focusnot8_252
 	VMULPS      Y0, Y0, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y0, Y0, Y3
@@ -13128,9 +13081,9 @@ focusnot7_168:
 	VMULPS      Y0, Y2, Y2
 	VFMADD231PS Y0, Y4, Y2
 	VMOVAPS     Y2, Y0
-	JMP         focusdone168
+	JMP         focusdone252
 
-focusnot8_168:
+focusnot8_252:
 	LEAQ         24(DI), R10
 	VMOVUPS      Y7, (SP)
 	VMOVUPS      Y6, 32(SP)
@@ -13141,36 +13094,36 @@ focusnot8_168:
 	VBROADCASTSS 8(R10), Y3
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y0, Y4
-	VPSUBD       consts<>+1248(SB), Y4, Y5
-	VCVTDQ2PS    Y4, Y6
-	VPSUBD       consts<>+1760(SB), Y6, Y6
-	VBROADCASTSS consts<>+1120(SB), Y7
-	VPCMPGTD     Y4, Y7, Y7
-	VBLENDVPS    Y7, Y6, Y5, Y5
-	VPSRAD       $0x17, Y5, Y6
-	VPSRLD       $0x14, Y5, Y7
-	VPAND        consts<>+1280(SB), Y5, Y5
-	VPADDD       consts<>+1312(SB), Y5, Y5
-	VCVTDQ2PS    Y6, Y6
+	VPAND     consts<>+32(SB), Y0, Y4
+	VPSUBD    consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS Y4, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y4, Y7, Y7
+	VBLENDVPS Y7, Y6, Y5, Y5
+	VPSRAD    $0x17, Y5, Y6
+	VPSRLD    $0x14, Y5, Y7
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y7, Y8
-	VFMADD213PS  consts<>+672(SB), Y8, Y5
-	VMULPS       consts<>+1344(SB), Y5, Y8
-	VMOVAPS      Y5, Y9
-	VFMADD231PS  Y8, Y5, Y9
-	VSUBPS       Y9, Y5, Y10
-	VFMADD231PS  Y8, Y5, Y10
-	VMULPS       Y5, Y5, Y8
-	VBROADCASTSS consts<>+1376(SB), Y11
-	VFMADD213PS  consts<>+1408(SB), Y5, Y11
-	VFMADD213PS  consts<>+1440(SB), Y5, Y11
-	VFMADD213PS  consts<>+1472(SB), Y5, Y11
-	VFMADD213PS  consts<>+1504(SB), Y5, Y11
-	VMULPS       Y5, Y8, Y5
-	VFMADD231PS  Y11, Y5, Y10
-	VADDPS       Y10, Y9, Y5
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y8
+	VMOVAPS     Y5, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VSUBPS      Y9, Y5, Y10
+	VFMADD231PS Y8, Y5, Y10
+	VMULPS      Y5, Y5, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y5, Y11
+	VFMADD213PS consts<>+1440(SB), Y5, Y11
+	VFMADD213PS consts<>+1472(SB), Y5, Y11
+	VFMADD213PS consts<>+1504(SB), Y5, Y11
+	VMULPS      Y5, Y8, Y5
+	VFMADD231PS Y11, Y5, Y10
+	VADDPS      Y10, Y9, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y7, Y8
@@ -13191,15 +13144,15 @@ focusnot8_168:
 	VADDPS      Y6, Y8, Y2
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y3
-	VFMADD213PS  consts<>+1600(SB), Y2, Y3
-	VFMADD213PS  consts<>+1632(SB), Y2, Y3
-	VMULPS       Y2, Y2, Y6
-	VMULPS       Y3, Y6, Y3
-	VFMADD231PS  consts<>+160(SB), Y2, Y3
-	VPERMPS      pow_full_hi<>+0(SB), Y11, Y2
-	VPERMPS      pow_full_lo<>+0(SB), Y11, Y6
-	VFMADD231PS  Y3, Y2, Y6
+	VMOVUPS     consts<>+1568(SB), Y3
+	VFMADD213PS consts<>+1600(SB), Y2, Y3
+	VFMADD213PS consts<>+1632(SB), Y2, Y3
+	VMULPS      Y2, Y2, Y6
+	VMULPS      Y3, Y6, Y3
+	VFMADD231PS consts<>+160(SB), Y2, Y3
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y2
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y3, Y2, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
 	VPSUBD  consts<>+1536(SB), Y11, Y3
@@ -13210,37 +13163,37 @@ focusnot8_168:
 	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y9, Y9, Y9
-	VPMINSD      Y9, Y3, Y3
-	VBROADCASTSS consts<>+1792(SB), Y9
-	VPSUBD       Y3, Y9, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VADDPS       Y2, Y3, Y9
-	VSUBPS       Y3, Y9, Y10
-	VSUBPS       Y10, Y2, Y2
-	VADDPS       Y6, Y2, Y2
-	VADDPS       Y2, Y9, Y2
-	VCMPPS       $0x11, Y3, Y7, Y6
-	VPSUBD       Y3, Y2, Y2
-	VBLENDVPS    Y6, Y2, Y8, Y2
+	VPXOR     Y9, Y9, Y9
+	VPMINSD   Y9, Y3, Y3
+	VMOVUPS   consts<>+1792(SB), Y9
+	VPSUBD    Y3, Y9, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VADDPS    Y2, Y3, Y9
+	VSUBPS    Y3, Y9, Y10
+	VSUBPS    Y10, Y2, Y2
+	VADDPS    Y6, Y2, Y2
+	VADDPS    Y2, Y9, Y2
+	VCMPPS    $0x11, Y3, Y7, Y6
+	VPSUBD    Y3, Y2, Y2
+	VBLENDVPS Y6, Y2, Y8, Y2
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y3
-	VCMPPS       $0x11, Y5, Y3, Y3
-	VBLENDVPS    Y3, consts<>+928(SB), Y2, Y2
-	VCMPPS       $0x11, consts<>+1856(SB), Y5, Y3
-	VPXOR        Y5, Y5, Y5
-	VBLENDVPS    Y3, Y5, Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VPCMPEQD     Y3, Y4, Y3
-	VPXOR        Y5, Y5, Y5
-	VBLENDVPS    Y1, consts<>+928(SB), Y5, Y5
-	VBLENDVPS    Y3, Y5, Y2, Y2
-	VPCMPEQD     consts<>+928(SB), Y4, Y3
-	VPXOR        Y5, Y5, Y5
-	VBROADCASTSS consts<>+928(SB), Y6
-	VBLENDVPS    Y1, Y5, Y6, Y1
-	VBLENDVPS    Y3, Y1, Y2, Y1
+	VMOVUPS   consts<>+1824(SB), Y3
+	VCMPPS    $0x11, Y5, Y3, Y3
+	VBLENDVPS Y3, consts<>+928(SB), Y2, Y2
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPXOR     Y3, Y3, Y3
+	VPCMPEQD  Y3, Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y1, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPCMPEQD  consts<>+928(SB), Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y1, Y5, Y6, Y1
+	VBLENDVPS Y3, Y1, Y2, Y1
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R10), Y2
@@ -13248,7 +13201,7 @@ focusnot8_168:
 	VPOR         Y2, Y1, Y1
 	VPXOR        Y2, Y2, Y2
 	VPCMPGTD     Y2, Y4, Y2
-	VBROADCASTSS consts<>+928(SB), Y3
+	VMOVUPS      consts<>+928(SB), Y3
 	VPCMPGTD     Y4, Y3, Y3
 	VPAND        Y2, Y3, Y2
 	VBROADCASTSS 16(R10), Y3
@@ -13264,7 +13217,7 @@ focusnot8_168:
 	VMOVUPS      64(SP), Y8
 	VMOVUPS      96(SP), Y1
 
-focusdone168:
+focusdone252:
 	// loss = (alpha ce) q^gamma
 	VMULPS    Y0, Y7, Y2
 	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y3
@@ -13330,11 +13283,8 @@ parttwo6:
 	VMOVSS X0, (R10)
 
 partdone6:
-	VBROADCASTSS consts<>+384(SB), Y0
-	VMOVUPS      exp_one<>+0(SB), Y1
-	VBROADCASTSS consts<>+1184(SB), Y2
-	VBROADCASTSS consts<>+128(SB), Y3
-	JMP          nextvector
+	VMOVUPS consts<>+384(SB), Y0
+	JMP     nextvector
 
 // func rowSumAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
@@ -13668,13 +13618,13 @@ slow:
 // func rowSumAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·rowSumAVX2(SB), NOSPLIT, $128-48
-	VMOVUPS      exp_one<>+0(SB), Y0
-	VBROADCASTSS consts<>+128(SB), Y1
-	VBROADCASTSS consts<>+64(SB), Y2
-	VBROADCASTSS consts<>+96(SB), Y3
-	VBROADCASTSS consts<>+160(SB), Y4
-	VBROADCASTSS consts<>+192(SB), Y5
-	VBROADCASTSS consts<>+224(SB), Y6
+	VMOVUPS exp_one<>+0(SB), Y0
+	VMOVUPS consts<>+128(SB), Y1
+	VMOVUPS consts<>+64(SB), Y2
+	VMOVUPS consts<>+96(SB), Y3
+	VMOVUPS consts<>+160(SB), Y4
+	VMOVUPS consts<>+192(SB), Y5
+	VMOVUPS consts<>+224(SB), Y6
 
 row:
 	MOVQ    classes+32(FP), AX
@@ -14479,14 +14429,14 @@ slow:
 // func rowExpAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·rowExpAVX2(SB), NOSPLIT, $128-56
-	VMOVUPS      exp_one<>+0(SB), Y0
-	VBROADCASTSS consts<>+128(SB), Y1
-	VBROADCASTSS consts<>+64(SB), Y2
-	VBROADCASTSS consts<>+96(SB), Y3
-	VBROADCASTSS consts<>+160(SB), Y4
-	VBROADCASTSS consts<>+192(SB), Y5
-	VBROADCASTSS consts<>+224(SB), Y6
-	VBROADCASTSS consts<>+256(SB), Y7
+	VMOVUPS exp_one<>+0(SB), Y0
+	VMOVUPS consts<>+128(SB), Y1
+	VMOVUPS consts<>+64(SB), Y2
+	VMOVUPS consts<>+96(SB), Y3
+	VMOVUPS consts<>+160(SB), Y4
+	VMOVUPS consts<>+192(SB), Y5
+	VMOVUPS consts<>+224(SB), Y6
+	VMOVUPS consts<>+256(SB), Y7
 
 row:
 	MOVQ    classes+40(FP), AX
@@ -15295,20 +15245,20 @@ slow:
 // func partSumAVX2(total *[16]float64, logits *float32, n int, label int, slow *int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·partSumAVX2(SB), NOSPLIT, $0-40
-	VMOVUPS      exp_one<>+0(SB), Y0
-	VBROADCASTSS consts<>+128(SB), Y1
-	VBROADCASTSS consts<>+64(SB), Y2
-	VBROADCASTSS consts<>+96(SB), Y3
-	VBROADCASTSS consts<>+160(SB), Y4
-	VBROADCASTSS consts<>+192(SB), Y5
-	VBROADCASTSS consts<>+224(SB), Y6
-	MOVQ         n+16(FP), AX
-	MOVQ         label+24(FP), CX
-	MOVQ         logits+8(FP), DX
-	VPXOR        Y10, Y10, Y10
-	VPXOR        Y11, Y11, Y11
-	VPXOR        Y12, Y12, Y12
-	MOVQ         total+0(FP), BX
+	VMOVUPS exp_one<>+0(SB), Y0
+	VMOVUPS consts<>+128(SB), Y1
+	VMOVUPS consts<>+64(SB), Y2
+	VMOVUPS consts<>+96(SB), Y3
+	VMOVUPS consts<>+160(SB), Y4
+	VMOVUPS consts<>+192(SB), Y5
+	VMOVUPS consts<>+224(SB), Y6
+	MOVQ    n+16(FP), AX
+	MOVQ    label+24(FP), CX
+	MOVQ    logits+8(FP), DX
+	VPXOR   Y10, Y10, Y10
+	VPXOR   Y11, Y11, Y11
+	VPXOR   Y12, Y12, Y12
+	MOVQ    total+0(FP), BX
 
 sum_block:
 	MOVQ    $0x00000090, DI
@@ -15960,21 +15910,21 @@ slow:
 // func partExpAVX2(dst *float32, total *[16]float64, logits *float32, n int, label int, slow *int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·partExpAVX2(SB), NOSPLIT, $0-48
-	VMOVUPS      exp_one<>+0(SB), Y0
-	VBROADCASTSS consts<>+128(SB), Y1
-	VBROADCASTSS consts<>+64(SB), Y2
-	VBROADCASTSS consts<>+96(SB), Y3
-	VBROADCASTSS consts<>+160(SB), Y4
-	VBROADCASTSS consts<>+192(SB), Y5
-	VBROADCASTSS consts<>+224(SB), Y6
-	VBROADCASTSS consts<>+256(SB), Y7
-	MOVQ         n+24(FP), AX
-	MOVQ         label+32(FP), CX
-	MOVQ         logits+16(FP), DX
-	VPXOR        Y9, Y9, Y9
-	MOVQ         AX, BX
-	MOVQ         CX, SI
-	MOVQ         DX, DI
+	VMOVUPS exp_one<>+0(SB), Y0
+	VMOVUPS consts<>+128(SB), Y1
+	VMOVUPS consts<>+64(SB), Y2
+	VMOVUPS consts<>+96(SB), Y3
+	VMOVUPS consts<>+160(SB), Y4
+	VMOVUPS consts<>+192(SB), Y5
+	VMOVUPS consts<>+224(SB), Y6
+	VMOVUPS consts<>+256(SB), Y7
+	MOVQ    n+24(FP), AX
+	MOVQ    label+32(FP), CX
+	MOVQ    logits+16(FP), DX
+	VPXOR   Y9, Y9, Y9
+	MOVQ    AX, BX
+	MOVQ    CX, SI
+	MOVQ    DX, DI
 
 look_block:
 	MOVQ    $0x00000090, R9
@@ -16553,8 +16503,8 @@ next:
 // func rowMostAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV
 TEXT ·rowMostAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+608(SB), Y0
-	VBROADCASTSS consts<>+32(SB), Y1
+	VMOVUPS consts<>+608(SB), Y0
+	VMOVUPS consts<>+32(SB), Y1
 
 row:
 	MOVQ         sums+0(FP), AX
@@ -16983,10 +16933,10 @@ next:
 // func rowShiftedAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·rowShiftedAVX2(SB), NOSPLIT, $128-40
-	VBROADCASTSS consts<>+2368(SB), Y0
-	VBROADCASTSS consts<>+2272(SB), Y1
-	VBROADCASTSS consts<>+2336(SB), Y2
-	VBROADCASTSS consts<>+2304(SB), Y3
+	VMOVUPS consts<>+2368(SB), Y0
+	VMOVUPS consts<>+2272(SB), Y1
+	VMOVUPS consts<>+2336(SB), Y2
+	VMOVUPS consts<>+2304(SB), Y3
 
 row:
 	MOVQ    sums+0(FP), AX
@@ -17057,7 +17007,7 @@ sum_round:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
 	VFMADD213PS  consts<>+2560(SB), Y10, Y12
@@ -17079,7 +17029,7 @@ sum_round:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
 	VFMADD213PS  consts<>+2560(SB), Y10, Y12
@@ -17101,7 +17051,7 @@ sum_round:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
 	VFMADD213PS  consts<>+2560(SB), Y10, Y12
@@ -17123,7 +17073,7 @@ sum_round:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
 	VFMADD213PS  consts<>+2560(SB), Y10, Y12
@@ -17156,7 +17106,7 @@ sum_tile:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
 	VFMADD213PS  consts<>+2560(SB), Y10, Y12
@@ -17178,7 +17128,7 @@ sum_tile:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
 	VFMADD213PS  consts<>+2560(SB), Y10, Y12
@@ -17233,7 +17183,7 @@ sum_part:
 	VSUBPS       Y6, Y14, Y15
 	VFNMADD231PS consts<>+160(SB), Y15, Y10
 	VFNMADD231PS consts<>+192(SB), Y15, Y10
-	VBROADCASTSS consts<>+2464(SB), Y15
+	VMOVUPS      consts<>+2464(SB), Y15
 	VFMADD213PS  consts<>+2496(SB), Y10, Y15
 	VFMADD213PS  consts<>+2528(SB), Y10, Y15
 	VFMADD213PS  consts<>+2560(SB), Y10, Y15
@@ -17256,7 +17206,7 @@ sum_part:
 	VSUBPS       Y6, Y12, Y13
 	VFNMADD231PS consts<>+160(SB), Y13, Y10
 	VFNMADD231PS consts<>+192(SB), Y13, Y10
-	VBROADCASTSS consts<>+2464(SB), Y13
+	VMOVUPS      consts<>+2464(SB), Y13
 	VFMADD213PS  consts<>+2496(SB), Y10, Y13
 	VFMADD213PS  consts<>+2528(SB), Y10, Y13
 	VFMADD213PS  consts<>+2560(SB), Y10, Y13
@@ -17578,17 +17528,17 @@ sum_done:
 // func partShiftedAVX2(sums *float32, total *[16]float64, logits *float32, n int, label int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·partShiftedAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+2368(SB), Y0
-	VBROADCASTSS consts<>+2272(SB), Y1
-	VBROADCASTSS consts<>+2336(SB), Y2
-	VBROADCASTSS consts<>+2304(SB), Y3
-	VBROADCASTSS consts<>+384(SB), Y4
-	VBROADCASTSS consts<>+96(SB), Y5
-	VBROADCASTSS consts<>+160(SB), Y6
-	VBROADCASTSS consts<>+192(SB), Y7
-	MOVQ         n+24(FP), AX
-	MOVQ         label+32(FP), CX
-	MOVQ         logits+16(FP), DX
+	VMOVUPS consts<>+2368(SB), Y0
+	VMOVUPS consts<>+2272(SB), Y1
+	VMOVUPS consts<>+2336(SB), Y2
+	VMOVUPS consts<>+2304(SB), Y3
+	VMOVUPS consts<>+384(SB), Y4
+	VMOVUPS consts<>+96(SB), Y5
+	VMOVUPS consts<>+160(SB), Y6
+	VMOVUPS consts<>+192(SB), Y7
+	MOVQ    n+24(FP), AX
+	MOVQ    label+32(FP), CX
+	MOVQ    logits+16(FP), DX
 
 	// the shift and N
 	MOVQ         sums+0(FP), BX
@@ -17642,7 +17592,7 @@ sum_round:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
@@ -17664,7 +17614,7 @@ sum_round:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
@@ -17686,7 +17636,7 @@ sum_round:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
@@ -17708,7 +17658,7 @@ sum_round:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
@@ -17741,7 +17691,7 @@ sum_tile:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
@@ -17763,7 +17713,7 @@ sum_tile:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
@@ -17818,7 +17768,7 @@ sum_part:
 	VSUBPS       Y0, Y14, Y15
 	VFNMADD231PS Y6, Y15, Y8
 	VFNMADD231PS Y7, Y15, Y8
-	VBROADCASTSS consts<>+2464(SB), Y15
+	VMOVUPS      consts<>+2464(SB), Y15
 	VFMADD213PS  consts<>+2496(SB), Y8, Y15
 	VFMADD213PS  consts<>+2528(SB), Y8, Y15
 	VFMADD213PS  consts<>+2560(SB), Y8, Y15
@@ -17841,7 +17791,7 @@ sum_part:
 	VSUBPS       Y0, Y12, Y13
 	VFNMADD231PS Y6, Y13, Y8
 	VFNMADD231PS Y7, Y13, Y8
-	VBROADCASTSS consts<>+2464(SB), Y13
+	VMOVUPS      consts<>+2464(SB), Y13
 	VFMADD213PS  consts<>+2496(SB), Y8, Y13
 	VFMADD213PS  consts<>+2528(SB), Y8, Y13
 	VFMADD213PS  consts<>+2560(SB), Y8, Y13
@@ -18043,30 +17993,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_195
+	JGE    focusnot0_279
 	VMULPS Z26, Z26, Z26
-	JMP    focusdone195
+	JMP    focusdone279
 
-focusnot0_195:
+focusnot0_279:
 	CMPQ    SI, $+2
-	JGE     focusnot1_195
+	JGE     focusnot1_279
 	VMOVAPS Z0, Z26
-	JMP     focusdone195
+	JMP     focusdone279
 
-focusnot1_195:
+focusnot1_279:
 	CMPQ SI, $+3
-	JGE  focusnot2_195
-	JMP  focusdone195
+	JGE  focusnot2_279
+	JMP  focusdone279
 
-focusnot2_195:
+focusnot2_279:
 	CMPQ    SI, $+4
-	JGE     focusnot3_195
+	JGE     focusnot3_279
 	VSQRTPS Z26, Z26
-	JMP     focusdone195
+	JMP     focusdone279
 
-focusnot3_195:
+focusnot3_279:
 	CMPQ         SI, $+5
-	JGE          focusnot4_195
+	JGE          focusnot4_279
 	VSQRTPS      Z26, Z19
 	VMOVAPS      Z26, Z20
 	VFNMADD231PS Z19, Z19, Z20
@@ -18074,11 +18024,11 @@ focusnot3_195:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z26, Z20
 	VMOVAPS      Z20, Z26
-	JMP          focusdone195
+	JMP          focusdone279
 
-focusnot4_195:
+focusnot4_279:
 	CMPQ         SI, $+6
-	JGE          focusnot5_195
+	JGE          focusnot5_279
 	VSQRTPS      Z26, Z19
 	VMULPS       Z26, Z26, Z20
 	VMOVAPS      Z20, Z21
@@ -18089,32 +18039,32 @@ focusnot4_195:
 	VFMADD231PS  Z10, Z22, Z21
 	VMULPS       Z19, Z21, Z26
 	VFMADD231PS  Z19, Z20, Z26
-	JMP          focusdone195
+	JMP          focusdone279
 
-focusnot5_195:
+focusnot5_279:
 	CMPQ        SI, $+7
-	JGE         focusnot6_195
+	JGE         focusnot6_279
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
 	VMULPS      Z26, Z20, Z20
 	VFMADD231PS Z26, Z19, Z20
 	VMOVAPS     Z20, Z26
-	JMP         focusdone195
+	JMP         focusdone279
 
-focusnot6_195:
+focusnot6_279:
 	CMPQ        SI, $+8
-	JGE         focusnot7_195
+	JGE         focusnot7_279
 	VMULPS      Z26, Z26, Z19
 	VFMSUB213PS Z19, Z26, Z26
 	VADDPS      Z19, Z19, Z20
 	VMULPS      Z26, Z20, Z26
 	VFMADD231PS Z19, Z19, Z26
-	JMP         focusdone195
+	JMP         focusdone279
 
-focusnot7_195:
+focusnot7_279:
 	CMPQ        SI, $+9
-	JGE         focusnot8_195
+	JGE         focusnot8_279
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
@@ -18125,9 +18075,9 @@ focusnot7_195:
 	VMULPS      Z26, Z19, Z19
 	VFMADD231PS Z26, Z21, Z19
 	VMOVAPS     Z19, Z26
-	JMP         focusdone195
+	JMP         focusdone279
 
-focusnot8_195:
+focusnot8_279:
 	LEAQ         24(BX), DI
 	VBROADCASTSS (DI), Z0
 	VBROADCASTSS 4(DI), Z1
@@ -18273,7 +18223,7 @@ focusnot8_195:
 	VBROADCASTSS   consts<>+2496(SB), Z16
 	VBROADCASTSS   consts<>+2528(SB), Z17
 
-focusdone195:
+focusdone279:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z6, Z18, K1
 	VMULPS    Z26, Z18, Z19
@@ -18435,30 +18385,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_196
+	JGE    focusnot0_280
 	VMULPS Z26, Z26, Z26
-	JMP    focusdone196
+	JMP    focusdone280
 
-focusnot0_196:
+focusnot0_280:
 	CMPQ    SI, $+2
-	JGE     focusnot1_196
+	JGE     focusnot1_280
 	VMOVAPS Z0, Z26
-	JMP     focusdone196
+	JMP     focusdone280
 
-focusnot1_196:
+focusnot1_280:
 	CMPQ SI, $+3
-	JGE  focusnot2_196
-	JMP  focusdone196
+	JGE  focusnot2_280
+	JMP  focusdone280
 
-focusnot2_196:
+focusnot2_280:
 	CMPQ    SI, $+4
-	JGE     focusnot3_196
+	JGE     focusnot3_280
 	VSQRTPS Z26, Z26
-	JMP     focusdone196
+	JMP     focusdone280
 
-focusnot3_196:
+focusnot3_280:
 	CMPQ         SI, $+5
-	JGE          focusnot4_196
+	JGE          focusnot4_280
 	VSQRTPS      Z26, Z19
 	VMOVAPS      Z26, Z20
 	VFNMADD231PS Z19, Z19, Z20
@@ -18466,11 +18416,11 @@ focusnot3_196:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z26, Z20
 	VMOVAPS      Z20, Z26
-	JMP          focusdone196
+	JMP          focusdone280
 
-focusnot4_196:
+focusnot4_280:
 	CMPQ         SI, $+6
-	JGE          focusnot5_196
+	JGE          focusnot5_280
 	VSQRTPS      Z26, Z19
 	VMULPS       Z26, Z26, Z20
 	VMOVAPS      Z20, Z21
@@ -18481,32 +18431,32 @@ focusnot4_196:
 	VFMADD231PS  Z10, Z22, Z21
 	VMULPS       Z19, Z21, Z26
 	VFMADD231PS  Z19, Z20, Z26
-	JMP          focusdone196
+	JMP          focusdone280
 
-focusnot5_196:
+focusnot5_280:
 	CMPQ        SI, $+7
-	JGE         focusnot6_196
+	JGE         focusnot6_280
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
 	VMULPS      Z26, Z20, Z20
 	VFMADD231PS Z26, Z19, Z20
 	VMOVAPS     Z20, Z26
-	JMP         focusdone196
+	JMP         focusdone280
 
-focusnot6_196:
+focusnot6_280:
 	CMPQ        SI, $+8
-	JGE         focusnot7_196
+	JGE         focusnot7_280
 	VMULPS      Z26, Z26, Z19
 	VFMSUB213PS Z19, Z26, Z26
 	VADDPS      Z19, Z19, Z20
 	VMULPS      Z26, Z20, Z26
 	VFMADD231PS Z19, Z19, Z26
-	JMP         focusdone196
+	JMP         focusdone280
 
-focusnot7_196:
+focusnot7_280:
 	CMPQ        SI, $+9
-	JGE         focusnot8_196
+	JGE         focusnot8_280
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
@@ -18517,9 +18467,9 @@ focusnot7_196:
 	VMULPS      Z26, Z19, Z19
 	VFMADD231PS Z26, Z21, Z19
 	VMOVAPS     Z19, Z26
-	JMP         focusdone196
+	JMP         focusdone280
 
-focusnot8_196:
+focusnot8_280:
 	LEAQ         24(BX), DI
 	VBROADCASTSS (DI), Z0
 	VBROADCASTSS 4(DI), Z1
@@ -18665,7 +18615,7 @@ focusnot8_196:
 	VBROADCASTSS   consts<>+2496(SB), Z16
 	VBROADCASTSS   consts<>+2528(SB), Z17
 
-focusdone196:
+focusdone280:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z6, Z18, K2
 	VMULPS    Z26, Z18, Z19
@@ -18685,15 +18635,15 @@ done:
 // func rowLossAVX2(losses *float32, sums *float32, n int, p *lossParams)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·rowLossAVX2(SB), NOSPLIT, $32-32
-	VBROADCASTSS consts<>+384(SB), Y0
-	VBROADCASTSS consts<>+608(SB), Y1
-	MOVQ         n+16(FP), AX
-	MOVQ         losses+0(FP), CX
-	MOVQ         sums+8(FP), DX
-	MOVQ         p+24(FP), BX
-	MOVQ         (BX), SI
-	CMPQ         AX, $+8
-	JLT          rest
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS consts<>+608(SB), Y1
+	MOVQ    n+16(FP), AX
+	MOVQ    losses+0(FP), CX
+	MOVQ    sums+8(FP), DX
+	MOVQ    p+24(FP), BX
+	MOVQ    (BX), SI
+	CMPQ    AX, $+8
+	JLT     rest
 
 block:
 	VMOVUPS (DX), Y2
@@ -18703,25 +18653,25 @@ block:
 	VPXOR   Y6, Y6, Y6
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND        consts<>+32(SB), Y3, Y7
-	VBROADCASTSS consts<>+2272(SB), Y8
-	VCMPPS       $0x11, Y7, Y8, Y8
-	VCMPPS       $0x11, consts<>+928(SB), Y7, Y7
-	VPAND        Y8, Y7, Y7
-	VPAND        Y3, Y7, Y7
-	VCMPPS       $0x12, consts<>+2176(SB), Y4, Y8
-	VBLENDVPS    Y8, Y2, Y1, Y2
-	VMAXPS       Y3, Y4, Y3
-	VCMPPS       $0x00, consts<>+640(SB), Y3, Y3
-	VBLENDVPS    Y3, Y1, Y2, Y2
+	VPAND     consts<>+32(SB), Y3, Y7
+	VMOVUPS   consts<>+2272(SB), Y8
+	VCMPPS    $0x11, Y7, Y8, Y8
+	VCMPPS    $0x11, consts<>+928(SB), Y7, Y7
+	VPAND     Y8, Y7, Y7
+	VPAND     Y3, Y7, Y7
+	VCMPPS    $0x12, consts<>+2176(SB), Y4, Y8
+	VBLENDVPS Y8, Y2, Y1, Y2
+	VMAXPS    Y3, Y4, Y3
+	VCMPPS    $0x00, consts<>+640(SB), Y3, Y3
+	VBLENDVPS Y3, Y1, Y2, Y2
 
 	// e^(r_t) = p + pLow
 	VSUBPS       Y7, Y4, Y3
-	VBROADCASTSS consts<>+2336(SB), Y4
+	VMOVUPS      consts<>+2336(SB), Y4
 	VMINPS       Y3, Y4, Y4
-	VBROADCASTSS consts<>+2304(SB), Y7
+	VMOVUPS      consts<>+2304(SB), Y7
 	VMAXPS       Y4, Y7, Y4
-	VBROADCASTSS consts<>+96(SB), Y7
+	VMOVUPS      consts<>+96(SB), Y7
 	VFMADD213PS  consts<>+2368(SB), Y4, Y7
 	VSUBPS       consts<>+2368(SB), Y7, Y8
 	VMOVAPS      Y4, Y9
@@ -18732,7 +18682,7 @@ block:
 	VPAND        Y8, Y10, Y8
 	VSUBPS       Y3, Y4, Y3
 	VPAND        Y3, Y8, Y3
-	VBROADCASTSS consts<>+2464(SB), Y4
+	VMOVUPS      consts<>+2464(SB), Y4
 	VFMADD213PS  consts<>+2496(SB), Y9, Y4
 	VFMADD213PS  consts<>+2528(SB), Y9, Y4
 	VFMADD213PS  consts<>+2560(SB), Y9, Y4
@@ -18808,15 +18758,15 @@ block:
 	VPERMILPS   Y4, Y12, Y4
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y13, Y13, Y12
-	VBROADCASTSS consts<>+2752(SB), Y14
-	VFMADD213PS  consts<>+2784(SB), Y13, Y14
-	VFMADD231PS  consts<>+2720(SB), Y12, Y14
-	VBROADCASTSS consts<>+2816(SB), Y15
-	VFMADD213PS  consts<>+2848(SB), Y13, Y15
-	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+1056(SB), Y8, Y4
-	VFMADD231PS  Y15, Y12, Y4
+	VMULPS      Y13, Y13, Y12
+	VMOVUPS     consts<>+2752(SB), Y14
+	VFMADD213PS consts<>+2784(SB), Y13, Y14
+	VFMADD231PS consts<>+2720(SB), Y12, Y14
+	VMOVUPS     consts<>+2816(SB), Y15
+	VFMADD213PS consts<>+2848(SB), Y13, Y15
+	VFMADD231PS Y14, Y12, Y15
+	VFMADD231PS consts<>+1056(SB), Y8, Y4
+	VFMADD231PS Y15, Y12, Y4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	VFMADD231PS consts<>+1088(SB), Y8, Y11
@@ -18838,30 +18788,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_223
+	JGE    focusnot0_307
 	VMULPS Y10, Y10, Y10
-	JMP    focusdone223
+	JMP    focusdone307
 
-focusnot0_223:
+focusnot0_307:
 	CMPQ    SI, $+2
-	JGE     focusnot1_223
+	JGE     focusnot1_307
 	VMOVAPS Y0, Y10
-	JMP     focusdone223
+	JMP     focusdone307
 
-focusnot1_223:
+focusnot1_307:
 	CMPQ SI, $+3
-	JGE  focusnot2_223
-	JMP  focusdone223
+	JGE  focusnot2_307
+	JMP  focusdone307
 
-focusnot2_223:
+focusnot2_307:
 	CMPQ    SI, $+4
-	JGE     focusnot3_223
+	JGE     focusnot3_307
 	VSQRTPS Y10, Y10
-	JMP     focusdone223
+	JMP     focusdone307
 
-focusnot3_223:
+focusnot3_307:
 	CMPQ         SI, $+5
-	JGE          focusnot4_223
+	JGE          focusnot4_307
 	VSQRTPS      Y10, Y3
 	VMOVAPS      Y10, Y4
 	VFNMADD231PS Y3, Y3, Y4
@@ -18869,11 +18819,11 @@ focusnot3_223:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y3, Y10, Y4
 	VMOVAPS      Y4, Y10
-	JMP          focusdone223
+	JMP          focusdone307
 
-focusnot4_223:
+focusnot4_307:
 	CMPQ         SI, $+6
-	JGE          focusnot5_223
+	JGE          focusnot5_307
 	VSQRTPS      Y10, Y3
 	VMULPS       Y10, Y10, Y4
 	VMOVAPS      Y4, Y5
@@ -18884,32 +18834,32 @@ focusnot4_223:
 	VFMADD231PS  consts<>+2144(SB), Y6, Y5
 	VMULPS       Y3, Y5, Y10
 	VFMADD231PS  Y3, Y4, Y10
-	JMP          focusdone223
+	JMP          focusdone307
 
-focusnot5_223:
+focusnot5_307:
 	CMPQ        SI, $+7
-	JGE         focusnot6_223
+	JGE         focusnot6_307
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
 	VMULPS      Y10, Y4, Y4
 	VFMADD231PS Y10, Y3, Y4
 	VMOVAPS     Y4, Y10
-	JMP         focusdone223
+	JMP         focusdone307
 
-focusnot6_223:
+focusnot6_307:
 	CMPQ        SI, $+8
-	JGE         focusnot7_223
+	JGE         focusnot7_307
 	VMULPS      Y10, Y10, Y3
 	VFMSUB213PS Y3, Y10, Y10
 	VADDPS      Y3, Y3, Y4
 	VMULPS      Y10, Y4, Y10
 	VFMADD231PS Y3, Y3, Y10
-	JMP         focusdone223
+	JMP         focusdone307
 
-focusnot7_223:
+focusnot7_307:
 	CMPQ        SI, $+9
-	JGE         focusnot8_223
+	JGE         focusnot8_307
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
@@ -18920,9 +18870,9 @@ focusnot7_223:
 	VMULPS      Y10, Y3, Y3
 	VFMADD231PS Y10, Y5, Y3
 	VMOVAPS     Y3, Y10
-	JMP         focusdone223
+	JMP         focusdone307
 
-focusnot8_223:
+focusnot8_307:
 	LEAQ         24(BX), DI
 	VMOVUPS      Y2, (SP)
 	VBROADCASTSS (DI), Y0
@@ -18930,36 +18880,36 @@ focusnot8_223:
 	VBROADCASTSS 8(DI), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y10, Y3
-	VPSUBD       consts<>+1248(SB), Y3, Y4
-	VCVTDQ2PS    Y3, Y5
-	VPSUBD       consts<>+1760(SB), Y5, Y5
-	VBROADCASTSS consts<>+1120(SB), Y6
-	VPCMPGTD     Y3, Y6, Y6
-	VBLENDVPS    Y6, Y5, Y4, Y4
-	VPSRAD       $0x17, Y4, Y5
-	VPSRLD       $0x14, Y4, Y6
-	VPAND        consts<>+1280(SB), Y4, Y4
-	VPADDD       consts<>+1312(SB), Y4, Y4
-	VCVTDQ2PS    Y5, Y5
+	VPAND     consts<>+32(SB), Y10, Y3
+	VPSUBD    consts<>+1248(SB), Y3, Y4
+	VCVTDQ2PS Y3, Y5
+	VPSUBD    consts<>+1760(SB), Y5, Y5
+	VMOVUPS   consts<>+1120(SB), Y6
+	VPCMPGTD  Y3, Y6, Y6
+	VBLENDVPS Y6, Y5, Y4, Y4
+	VPSRAD    $0x17, Y4, Y5
+	VPSRLD    $0x14, Y4, Y6
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y5, Y5
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y6, Y7
-	VFMADD213PS  consts<>+672(SB), Y7, Y4
-	VMULPS       consts<>+1344(SB), Y4, Y7
-	VMOVAPS      Y4, Y8
-	VFMADD231PS  Y7, Y4, Y8
-	VSUBPS       Y8, Y4, Y9
-	VFMADD231PS  Y7, Y4, Y9
-	VMULPS       Y4, Y4, Y7
-	VBROADCASTSS consts<>+1376(SB), Y11
-	VFMADD213PS  consts<>+1408(SB), Y4, Y11
-	VFMADD213PS  consts<>+1440(SB), Y4, Y11
-	VFMADD213PS  consts<>+1472(SB), Y4, Y11
-	VFMADD213PS  consts<>+1504(SB), Y4, Y11
-	VMULPS       Y4, Y7, Y4
-	VFMADD231PS  Y11, Y4, Y9
-	VADDPS       Y9, Y8, Y4
+	VPERMPS     pow_r<>+0(SB), Y6, Y7
+	VFMADD213PS consts<>+672(SB), Y7, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y7
+	VMOVAPS     Y4, Y8
+	VFMADD231PS Y7, Y4, Y8
+	VSUBPS      Y8, Y4, Y9
+	VFMADD231PS Y7, Y4, Y9
+	VMULPS      Y4, Y4, Y7
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y4, Y11
+	VFMADD213PS consts<>+1440(SB), Y4, Y11
+	VFMADD213PS consts<>+1472(SB), Y4, Y11
+	VFMADD213PS consts<>+1504(SB), Y4, Y11
+	VMULPS      Y4, Y7, Y4
+	VFMADD231PS Y11, Y4, Y9
+	VADDPS      Y9, Y8, Y4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y6, Y7
@@ -18980,15 +18930,15 @@ focusnot8_223:
 	VADDPS      Y5, Y7, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y2
-	VFMADD213PS  consts<>+1600(SB), Y1, Y2
-	VFMADD213PS  consts<>+1632(SB), Y1, Y2
-	VMULPS       Y1, Y1, Y5
-	VMULPS       Y2, Y5, Y2
-	VFMADD231PS  consts<>+160(SB), Y1, Y2
-	VPERMPS      pow_full_hi<>+0(SB), Y11, Y1
-	VPERMPS      pow_full_lo<>+0(SB), Y11, Y5
-	VFMADD231PS  Y2, Y1, Y5
+	VMOVUPS     consts<>+1568(SB), Y2
+	VFMADD213PS consts<>+1600(SB), Y1, Y2
+	VFMADD213PS consts<>+1632(SB), Y1, Y2
+	VMULPS      Y1, Y1, Y5
+	VMULPS      Y2, Y5, Y2
+	VFMADD231PS consts<>+160(SB), Y1, Y2
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y5
+	VFMADD231PS Y2, Y1, Y5
 
 	// normal results: times 2^k, +Inf from 2^128 on
 	VPSUBD  consts<>+1536(SB), Y11, Y2
@@ -18999,37 +18949,37 @@ focusnot8_223:
 	VPMINUD consts<>+928(SB), Y7, Y7
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y8, Y8, Y8
-	VPMINSD      Y8, Y2, Y2
-	VBROADCASTSS consts<>+1792(SB), Y8
-	VPSUBD       Y2, Y8, Y2
-	VPSLLD       $0x17, Y2, Y2
-	VADDPS       Y1, Y2, Y8
-	VSUBPS       Y2, Y8, Y9
-	VSUBPS       Y9, Y1, Y1
-	VADDPS       Y5, Y1, Y1
-	VADDPS       Y1, Y8, Y1
-	VCMPPS       $0x11, Y2, Y6, Y5
-	VPSUBD       Y2, Y1, Y1
-	VBLENDVPS    Y5, Y1, Y7, Y1
+	VPXOR     Y8, Y8, Y8
+	VPMINSD   Y8, Y2, Y2
+	VMOVUPS   consts<>+1792(SB), Y8
+	VPSUBD    Y2, Y8, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VADDPS    Y1, Y2, Y8
+	VSUBPS    Y2, Y8, Y9
+	VSUBPS    Y9, Y1, Y1
+	VADDPS    Y5, Y1, Y1
+	VADDPS    Y1, Y8, Y1
+	VCMPPS    $0x11, Y2, Y6, Y5
+	VPSUBD    Y2, Y1, Y1
+	VBLENDVPS Y5, Y1, Y7, Y1
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y2
-	VCMPPS       $0x11, Y4, Y2, Y2
-	VBLENDVPS    Y2, consts<>+928(SB), Y1, Y1
-	VCMPPS       $0x11, consts<>+1856(SB), Y4, Y2
-	VPXOR        Y4, Y4, Y4
-	VBLENDVPS    Y2, Y4, Y1, Y1
-	VPXOR        Y2, Y2, Y2
-	VPCMPEQD     Y2, Y3, Y2
-	VPXOR        Y4, Y4, Y4
-	VBLENDVPS    Y0, consts<>+928(SB), Y4, Y4
-	VBLENDVPS    Y2, Y4, Y1, Y1
-	VPCMPEQD     consts<>+928(SB), Y3, Y2
-	VPXOR        Y4, Y4, Y4
-	VBROADCASTSS consts<>+928(SB), Y5
-	VBLENDVPS    Y0, Y4, Y5, Y0
-	VBLENDVPS    Y2, Y0, Y1, Y0
+	VMOVUPS   consts<>+1824(SB), Y2
+	VCMPPS    $0x11, Y4, Y2, Y2
+	VBLENDVPS Y2, consts<>+928(SB), Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y4, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y2, Y4, Y1, Y1
+	VPXOR     Y2, Y2, Y2
+	VPCMPEQD  Y2, Y3, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y0, consts<>+928(SB), Y4, Y4
+	VBLENDVPS Y2, Y4, Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y3, Y2
+	VPXOR     Y4, Y4, Y4
+	VMOVUPS   consts<>+928(SB), Y5
+	VBLENDVPS Y0, Y4, Y5, Y0
+	VBLENDVPS Y2, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(DI), Y1
@@ -19037,7 +18987,7 @@ focusnot8_223:
 	VPOR         Y1, Y0, Y0
 	VPXOR        Y1, Y1, Y1
 	VPCMPGTD     Y1, Y3, Y1
-	VBROADCASTSS consts<>+928(SB), Y2
+	VMOVUPS      consts<>+928(SB), Y2
 	VPCMPGTD     Y3, Y2, Y2
 	VPAND        Y1, Y2, Y1
 	VBROADCASTSS 16(DI), Y2
@@ -19049,10 +18999,10 @@ focusnot8_223:
 	VPOR         Y1, Y2, Y1
 	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y10
 	VMOVUPS      (SP), Y2
-	VBROADCASTSS consts<>+384(SB), Y0
-	VBROADCASTSS consts<>+608(SB), Y1
+	VMOVUPS      consts<>+384(SB), Y0
+	VMOVUPS      consts<>+608(SB), Y1
 
-focusdone223:
+focusdone307:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y3
 	VMULPS    Y10, Y2, Y4
@@ -19093,25 +19043,25 @@ vector:
 	VPXOR      Y7, Y7, Y7
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND        consts<>+32(SB), Y5, Y8
-	VBROADCASTSS consts<>+2272(SB), Y9
-	VCMPPS       $0x11, Y8, Y9, Y9
-	VCMPPS       $0x11, consts<>+928(SB), Y8, Y8
-	VPAND        Y9, Y8, Y8
-	VPAND        Y5, Y8, Y8
-	VCMPPS       $0x12, consts<>+2176(SB), Y6, Y9
-	VBLENDVPS    Y9, Y3, Y1, Y3
-	VMAXPS       Y5, Y6, Y5
-	VCMPPS       $0x00, consts<>+640(SB), Y5, Y5
-	VBLENDVPS    Y5, Y1, Y3, Y3
+	VPAND     consts<>+32(SB), Y5, Y8
+	VMOVUPS   consts<>+2272(SB), Y9
+	VCMPPS    $0x11, Y8, Y9, Y9
+	VCMPPS    $0x11, consts<>+928(SB), Y8, Y8
+	VPAND     Y9, Y8, Y8
+	VPAND     Y5, Y8, Y8
+	VCMPPS    $0x12, consts<>+2176(SB), Y6, Y9
+	VBLENDVPS Y9, Y3, Y1, Y3
+	VMAXPS    Y5, Y6, Y5
+	VCMPPS    $0x00, consts<>+640(SB), Y5, Y5
+	VBLENDVPS Y5, Y1, Y3, Y3
 
 	// e^(r_t) = p + pLow
 	VSUBPS       Y8, Y6, Y5
-	VBROADCASTSS consts<>+2336(SB), Y6
+	VMOVUPS      consts<>+2336(SB), Y6
 	VMINPS       Y5, Y6, Y6
-	VBROADCASTSS consts<>+2304(SB), Y8
+	VMOVUPS      consts<>+2304(SB), Y8
 	VMAXPS       Y6, Y8, Y6
-	VBROADCASTSS consts<>+96(SB), Y8
+	VMOVUPS      consts<>+96(SB), Y8
 	VFMADD213PS  consts<>+2368(SB), Y6, Y8
 	VSUBPS       consts<>+2368(SB), Y8, Y9
 	VMOVAPS      Y6, Y10
@@ -19122,7 +19072,7 @@ vector:
 	VPAND        Y9, Y11, Y9
 	VSUBPS       Y5, Y6, Y5
 	VPAND        Y5, Y9, Y5
-	VBROADCASTSS consts<>+2464(SB), Y6
+	VMOVUPS      consts<>+2464(SB), Y6
 	VFMADD213PS  consts<>+2496(SB), Y10, Y6
 	VFMADD213PS  consts<>+2528(SB), Y10, Y6
 	VFMADD213PS  consts<>+2560(SB), Y10, Y6
@@ -19197,15 +19147,15 @@ vector:
 	VPERMILPS   Y4, Y12, Y4
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y13, Y13, Y12
-	VBROADCASTSS consts<>+2752(SB), Y14
-	VFMADD213PS  consts<>+2784(SB), Y13, Y14
-	VFMADD231PS  consts<>+2720(SB), Y12, Y14
-	VBROADCASTSS consts<>+2816(SB), Y15
-	VFMADD213PS  consts<>+2848(SB), Y13, Y15
-	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+1056(SB), Y8, Y4
-	VFMADD231PS  Y15, Y12, Y4
+	VMULPS      Y13, Y13, Y12
+	VMOVUPS     consts<>+2752(SB), Y14
+	VFMADD213PS consts<>+2784(SB), Y13, Y14
+	VFMADD231PS consts<>+2720(SB), Y12, Y14
+	VMOVUPS     consts<>+2816(SB), Y15
+	VFMADD213PS consts<>+2848(SB), Y13, Y15
+	VFMADD231PS Y14, Y12, Y15
+	VFMADD231PS consts<>+1056(SB), Y8, Y4
+	VFMADD231PS Y15, Y12, Y4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	VFMADD231PS consts<>+1088(SB), Y8, Y11
@@ -19227,30 +19177,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_224
+	JGE    focusnot0_308
 	VMULPS Y10, Y10, Y10
-	JMP    focusdone224
+	JMP    focusdone308
 
-focusnot0_224:
+focusnot0_308:
 	CMPQ    SI, $+2
-	JGE     focusnot1_224
+	JGE     focusnot1_308
 	VMOVAPS Y0, Y10
-	JMP     focusdone224
+	JMP     focusdone308
 
-focusnot1_224:
+focusnot1_308:
 	CMPQ SI, $+3
-	JGE  focusnot2_224
-	JMP  focusdone224
+	JGE  focusnot2_308
+	JMP  focusdone308
 
-focusnot2_224:
+focusnot2_308:
 	CMPQ    SI, $+4
-	JGE     focusnot3_224
+	JGE     focusnot3_308
 	VSQRTPS Y10, Y10
-	JMP     focusdone224
+	JMP     focusdone308
 
-focusnot3_224:
+focusnot3_308:
 	CMPQ         SI, $+5
-	JGE          focusnot4_224
+	JGE          focusnot4_308
 	VSQRTPS      Y10, Y3
 	VMOVAPS      Y10, Y4
 	VFNMADD231PS Y3, Y3, Y4
@@ -19258,11 +19208,11 @@ focusnot3_224:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y3, Y10, Y4
 	VMOVAPS      Y4, Y10
-	JMP          focusdone224
+	JMP          focusdone308
 
-focusnot4_224:
+focusnot4_308:
 	CMPQ         SI, $+6
-	JGE          focusnot5_224
+	JGE          focusnot5_308
 	VSQRTPS      Y10, Y3
 	VMULPS       Y10, Y10, Y4
 	VMOVAPS      Y4, Y5
@@ -19273,32 +19223,32 @@ focusnot4_224:
 	VFMADD231PS  consts<>+2144(SB), Y6, Y5
 	VMULPS       Y3, Y5, Y10
 	VFMADD231PS  Y3, Y4, Y10
-	JMP          focusdone224
+	JMP          focusdone308
 
-focusnot5_224:
+focusnot5_308:
 	CMPQ        SI, $+7
-	JGE         focusnot6_224
+	JGE         focusnot6_308
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
 	VMULPS      Y10, Y4, Y4
 	VFMADD231PS Y10, Y3, Y4
 	VMOVAPS     Y4, Y10
-	JMP         focusdone224
+	JMP         focusdone308
 
-focusnot6_224:
+focusnot6_308:
 	CMPQ        SI, $+8
-	JGE         focusnot7_224
+	JGE         focusnot7_308
 	VMULPS      Y10, Y10, Y3
 	VFMSUB213PS Y3, Y10, Y10
 	VADDPS      Y3, Y3, Y4
 	VMULPS      Y10, Y4, Y10
 	VFMADD231PS Y3, Y3, Y10
-	JMP         focusdone224
+	JMP         focusdone308
 
-focusnot7_224:
+focusnot7_308:
 	CMPQ        SI, $+9
-	JGE         focusnot8_224
+	JGE         focusnot8_308
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
@@ -19309,9 +19259,9 @@ focusnot7_224:
 	VMULPS      Y10, Y3, Y3
 	VFMADD231PS Y10, Y5, Y3
 	VMOVAPS     Y3, Y10
-	JMP         focusdone224
+	JMP         focusdone308
 
-focusnot8_224:
+focusnot8_308:
 	LEAQ         24(BX), DI
 	VMOVUPS      Y2, (SP)
 	VBROADCASTSS (DI), Y0
@@ -19319,36 +19269,36 @@ focusnot8_224:
 	VBROADCASTSS 8(DI), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y10, Y3
-	VPSUBD       consts<>+1248(SB), Y3, Y4
-	VCVTDQ2PS    Y3, Y5
-	VPSUBD       consts<>+1760(SB), Y5, Y5
-	VBROADCASTSS consts<>+1120(SB), Y6
-	VPCMPGTD     Y3, Y6, Y6
-	VBLENDVPS    Y6, Y5, Y4, Y4
-	VPSRAD       $0x17, Y4, Y5
-	VPSRLD       $0x14, Y4, Y6
-	VPAND        consts<>+1280(SB), Y4, Y4
-	VPADDD       consts<>+1312(SB), Y4, Y4
-	VCVTDQ2PS    Y5, Y5
+	VPAND     consts<>+32(SB), Y10, Y3
+	VPSUBD    consts<>+1248(SB), Y3, Y4
+	VCVTDQ2PS Y3, Y5
+	VPSUBD    consts<>+1760(SB), Y5, Y5
+	VMOVUPS   consts<>+1120(SB), Y6
+	VPCMPGTD  Y3, Y6, Y6
+	VBLENDVPS Y6, Y5, Y4, Y4
+	VPSRAD    $0x17, Y4, Y5
+	VPSRLD    $0x14, Y4, Y6
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y5, Y5
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y6, Y7
-	VFMADD213PS  consts<>+672(SB), Y7, Y4
-	VMULPS       consts<>+1344(SB), Y4, Y7
-	VMOVAPS      Y4, Y8
-	VFMADD231PS  Y7, Y4, Y8
-	VSUBPS       Y8, Y4, Y9
-	VFMADD231PS  Y7, Y4, Y9
-	VMULPS       Y4, Y4, Y7
-	VBROADCASTSS consts<>+1376(SB), Y11
-	VFMADD213PS  consts<>+1408(SB), Y4, Y11
-	VFMADD213PS  consts<>+1440(SB), Y4, Y11
-	VFMADD213PS  consts<>+1472(SB), Y4, Y11
-	VFMADD213PS  consts<>+1504(SB), Y4, Y11
-	VMULPS       Y4, Y7, Y4
-	VFMADD231PS  Y11, Y4, Y9
-	VADDPS       Y9, Y8, Y4
+	VPERMPS     pow_r<>+0(SB), Y6, Y7
+	VFMADD213PS consts<>+672(SB), Y7, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y7
+	VMOVAPS     Y4, Y8
+	VFMADD231PS Y7, Y4, Y8
+	VSUBPS      Y8, Y4, Y9
+	VFMADD231PS Y7, Y4, Y9
+	VMULPS      Y4, Y4, Y7
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y4, Y11
+	VFMADD213PS consts<>+1440(SB), Y4, Y11
+	VFMADD213PS consts<>+1472(SB), Y4, Y11
+	VFMADD213PS consts<>+1504(SB), Y4, Y11
+	VMULPS      Y4, Y7, Y4
+	VFMADD231PS Y11, Y4, Y9
+	VADDPS      Y9, Y8, Y4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y6, Y7
@@ -19369,15 +19319,15 @@ focusnot8_224:
 	VADDPS      Y5, Y7, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y2
-	VFMADD213PS  consts<>+1600(SB), Y1, Y2
-	VFMADD213PS  consts<>+1632(SB), Y1, Y2
-	VMULPS       Y1, Y1, Y5
-	VMULPS       Y2, Y5, Y2
-	VFMADD231PS  consts<>+160(SB), Y1, Y2
-	VPERMPS      pow_full_hi<>+0(SB), Y11, Y1
-	VPERMPS      pow_full_lo<>+0(SB), Y11, Y5
-	VFMADD231PS  Y2, Y1, Y5
+	VMOVUPS     consts<>+1568(SB), Y2
+	VFMADD213PS consts<>+1600(SB), Y1, Y2
+	VFMADD213PS consts<>+1632(SB), Y1, Y2
+	VMULPS      Y1, Y1, Y5
+	VMULPS      Y2, Y5, Y2
+	VFMADD231PS consts<>+160(SB), Y1, Y2
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y5
+	VFMADD231PS Y2, Y1, Y5
 
 	// normal results: times 2^k, +Inf from 2^128 on
 	VPSUBD  consts<>+1536(SB), Y11, Y2
@@ -19388,37 +19338,37 @@ focusnot8_224:
 	VPMINUD consts<>+928(SB), Y7, Y7
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y8, Y8, Y8
-	VPMINSD      Y8, Y2, Y2
-	VBROADCASTSS consts<>+1792(SB), Y8
-	VPSUBD       Y2, Y8, Y2
-	VPSLLD       $0x17, Y2, Y2
-	VADDPS       Y1, Y2, Y8
-	VSUBPS       Y2, Y8, Y9
-	VSUBPS       Y9, Y1, Y1
-	VADDPS       Y5, Y1, Y1
-	VADDPS       Y1, Y8, Y1
-	VCMPPS       $0x11, Y2, Y6, Y5
-	VPSUBD       Y2, Y1, Y1
-	VBLENDVPS    Y5, Y1, Y7, Y1
+	VPXOR     Y8, Y8, Y8
+	VPMINSD   Y8, Y2, Y2
+	VMOVUPS   consts<>+1792(SB), Y8
+	VPSUBD    Y2, Y8, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VADDPS    Y1, Y2, Y8
+	VSUBPS    Y2, Y8, Y9
+	VSUBPS    Y9, Y1, Y1
+	VADDPS    Y5, Y1, Y1
+	VADDPS    Y1, Y8, Y1
+	VCMPPS    $0x11, Y2, Y6, Y5
+	VPSUBD    Y2, Y1, Y1
+	VBLENDVPS Y5, Y1, Y7, Y1
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y2
-	VCMPPS       $0x11, Y4, Y2, Y2
-	VBLENDVPS    Y2, consts<>+928(SB), Y1, Y1
-	VCMPPS       $0x11, consts<>+1856(SB), Y4, Y2
-	VPXOR        Y4, Y4, Y4
-	VBLENDVPS    Y2, Y4, Y1, Y1
-	VPXOR        Y2, Y2, Y2
-	VPCMPEQD     Y2, Y3, Y2
-	VPXOR        Y4, Y4, Y4
-	VBLENDVPS    Y0, consts<>+928(SB), Y4, Y4
-	VBLENDVPS    Y2, Y4, Y1, Y1
-	VPCMPEQD     consts<>+928(SB), Y3, Y2
-	VPXOR        Y4, Y4, Y4
-	VBROADCASTSS consts<>+928(SB), Y5
-	VBLENDVPS    Y0, Y4, Y5, Y0
-	VBLENDVPS    Y2, Y0, Y1, Y0
+	VMOVUPS   consts<>+1824(SB), Y2
+	VCMPPS    $0x11, Y4, Y2, Y2
+	VBLENDVPS Y2, consts<>+928(SB), Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y4, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y2, Y4, Y1, Y1
+	VPXOR     Y2, Y2, Y2
+	VPCMPEQD  Y2, Y3, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y0, consts<>+928(SB), Y4, Y4
+	VBLENDVPS Y2, Y4, Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y3, Y2
+	VPXOR     Y4, Y4, Y4
+	VMOVUPS   consts<>+928(SB), Y5
+	VBLENDVPS Y0, Y4, Y5, Y0
+	VBLENDVPS Y2, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(DI), Y1
@@ -19426,7 +19376,7 @@ focusnot8_224:
 	VPOR         Y1, Y0, Y0
 	VPXOR        Y1, Y1, Y1
 	VPCMPGTD     Y1, Y3, Y1
-	VBROADCASTSS consts<>+928(SB), Y2
+	VMOVUPS      consts<>+928(SB), Y2
 	VPCMPGTD     Y3, Y2, Y2
 	VPAND        Y1, Y2, Y1
 	VBROADCASTSS 16(DI), Y2
@@ -19438,10 +19388,10 @@ focusnot8_224:
 	VPOR         Y1, Y2, Y1
 	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y10
 	VMOVUPS      (SP), Y2
-	VBROADCASTSS consts<>+384(SB), Y0
-	VBROADCASTSS consts<>+608(SB), Y1
+	VMOVUPS      consts<>+384(SB), Y0
+	VMOVUPS      consts<>+608(SB), Y1
 
-focusdone224:
+focusdone308:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y3
 	VMULPS    Y10, Y2, Y4
@@ -19662,30 +19612,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_253
+	JGE    focusnot0_337
 	VMULPS Z25, Z25, Z25
-	JMP    focusdone253
+	JMP    focusdone337
 
-focusnot0_253:
+focusnot0_337:
 	CMPQ    SI, $+2
-	JGE     focusnot1_253
+	JGE     focusnot1_337
 	VMOVAPS Z0, Z25
-	JMP     focusdone253
+	JMP     focusdone337
 
-focusnot1_253:
+focusnot1_337:
 	CMPQ SI, $+3
-	JGE  focusnot2_253
-	JMP  focusdone253
+	JGE  focusnot2_337
+	JMP  focusdone337
 
-focusnot2_253:
+focusnot2_337:
 	CMPQ    SI, $+4
-	JGE     focusnot3_253
+	JGE     focusnot3_337
 	VSQRTPS Z25, Z25
-	JMP     focusdone253
+	JMP     focusdone337
 
-focusnot3_253:
+focusnot3_337:
 	CMPQ         SI, $+5
-	JGE          focusnot4_253
+	JGE          focusnot4_337
 	VSQRTPS      Z25, Z18
 	VMOVAPS      Z25, Z23
 	VFNMADD231PS Z18, Z18, Z23
@@ -19693,11 +19643,11 @@ focusnot3_253:
 	VMULPS       Z24, Z23, Z23
 	VFMADD231PS  Z18, Z25, Z23
 	VMOVAPS      Z23, Z25
-	JMP          focusdone253
+	JMP          focusdone337
 
-focusnot4_253:
+focusnot4_337:
 	CMPQ         SI, $+6
-	JGE          focusnot5_253
+	JGE          focusnot5_337
 	VSQRTPS      Z25, Z18
 	VMULPS       Z25, Z25, Z23
 	VMOVAPS      Z23, Z24
@@ -19708,32 +19658,32 @@ focusnot4_253:
 	VFMADD231PS  Z13, Z25, Z24
 	VMULPS       Z18, Z24, Z25
 	VFMADD231PS  Z18, Z23, Z25
-	JMP          focusdone253
+	JMP          focusdone337
 
-focusnot5_253:
+focusnot5_337:
 	CMPQ        SI, $+7
-	JGE         focusnot6_253
+	JGE         focusnot6_337
 	VMULPS      Z25, Z25, Z18
 	VMOVAPS     Z18, Z23
 	VFMSUB231PS Z25, Z25, Z23
 	VMULPS      Z25, Z23, Z23
 	VFMADD231PS Z25, Z18, Z23
 	VMOVAPS     Z23, Z25
-	JMP         focusdone253
+	JMP         focusdone337
 
-focusnot6_253:
+focusnot6_337:
 	CMPQ        SI, $+8
-	JGE         focusnot7_253
+	JGE         focusnot7_337
 	VMULPS      Z25, Z25, Z18
 	VFMSUB213PS Z18, Z25, Z25
 	VADDPS      Z18, Z18, Z23
 	VMULPS      Z25, Z23, Z25
 	VFMADD231PS Z18, Z18, Z25
-	JMP         focusdone253
+	JMP         focusdone337
 
-focusnot7_253:
+focusnot7_337:
 	CMPQ        SI, $+9
-	JGE         focusnot8_253
+	JGE         focusnot8_337
 	VMULPS      Z25, Z25, Z18
 	VMOVAPS     Z18, Z23
 	VFMSUB231PS Z25, Z25, Z23
@@ -19744,9 +19694,9 @@ focusnot7_253:
 	VMULPS      Z25, Z18, Z18
 	VFMADD231PS Z25, Z24, Z18
 	VMOVAPS     Z18, Z25
-	JMP         focusdone253
+	JMP         focusdone337
 
-focusnot8_253:
+focusnot8_337:
 	LEAQ         24(BX), R8
 	VBROADCASTSS (R8), Z0
 	VBROADCASTSS 4(R8), Z1
@@ -19891,7 +19841,7 @@ focusnot8_253:
 	VBROADCASTSS   consts<>+96(SB), Z15
 	VBROADCASTSS   consts<>+192(SB), Z16
 
-focusdone253:
+focusdone337:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z9, Z19, K1
 	VMULPS    Z25, Z19, Z18
@@ -20092,30 +20042,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_254
+	JGE    focusnot0_338
 	VMULPS Z25, Z25, Z25
-	JMP    focusdone254
+	JMP    focusdone338
 
-focusnot0_254:
+focusnot0_338:
 	CMPQ    SI, $+2
-	JGE     focusnot1_254
+	JGE     focusnot1_338
 	VMOVAPS Z0, Z25
-	JMP     focusdone254
+	JMP     focusdone338
 
-focusnot1_254:
+focusnot1_338:
 	CMPQ SI, $+3
-	JGE  focusnot2_254
-	JMP  focusdone254
+	JGE  focusnot2_338
+	JMP  focusdone338
 
-focusnot2_254:
+focusnot2_338:
 	CMPQ    SI, $+4
-	JGE     focusnot3_254
+	JGE     focusnot3_338
 	VSQRTPS Z25, Z25
-	JMP     focusdone254
+	JMP     focusdone338
 
-focusnot3_254:
+focusnot3_338:
 	CMPQ         SI, $+5
-	JGE          focusnot4_254
+	JGE          focusnot4_338
 	VSQRTPS      Z25, Z18
 	VMOVAPS      Z25, Z23
 	VFNMADD231PS Z18, Z18, Z23
@@ -20123,11 +20073,11 @@ focusnot3_254:
 	VMULPS       Z24, Z23, Z23
 	VFMADD231PS  Z18, Z25, Z23
 	VMOVAPS      Z23, Z25
-	JMP          focusdone254
+	JMP          focusdone338
 
-focusnot4_254:
+focusnot4_338:
 	CMPQ         SI, $+6
-	JGE          focusnot5_254
+	JGE          focusnot5_338
 	VSQRTPS      Z25, Z18
 	VMULPS       Z25, Z25, Z23
 	VMOVAPS      Z23, Z24
@@ -20138,32 +20088,32 @@ focusnot4_254:
 	VFMADD231PS  Z13, Z25, Z24
 	VMULPS       Z18, Z24, Z25
 	VFMADD231PS  Z18, Z23, Z25
-	JMP          focusdone254
+	JMP          focusdone338
 
-focusnot5_254:
+focusnot5_338:
 	CMPQ        SI, $+7
-	JGE         focusnot6_254
+	JGE         focusnot6_338
 	VMULPS      Z25, Z25, Z18
 	VMOVAPS     Z18, Z23
 	VFMSUB231PS Z25, Z25, Z23
 	VMULPS      Z25, Z23, Z23
 	VFMADD231PS Z25, Z18, Z23
 	VMOVAPS     Z23, Z25
-	JMP         focusdone254
+	JMP         focusdone338
 
-focusnot6_254:
+focusnot6_338:
 	CMPQ        SI, $+8
-	JGE         focusnot7_254
+	JGE         focusnot7_338
 	VMULPS      Z25, Z25, Z18
 	VFMSUB213PS Z18, Z25, Z25
 	VADDPS      Z18, Z18, Z23
 	VMULPS      Z25, Z23, Z25
 	VFMADD231PS Z18, Z18, Z25
-	JMP         focusdone254
+	JMP         focusdone338
 
-focusnot7_254:
+focusnot7_338:
 	CMPQ        SI, $+9
-	JGE         focusnot8_254
+	JGE         focusnot8_338
 	VMULPS      Z25, Z25, Z18
 	VMOVAPS     Z18, Z23
 	VFMSUB231PS Z25, Z25, Z23
@@ -20174,9 +20124,9 @@ focusnot7_254:
 	VMULPS      Z25, Z18, Z18
 	VFMADD231PS Z25, Z24, Z18
 	VMOVAPS     Z18, Z25
-	JMP         focusdone254
+	JMP         focusdone338
 
-focusnot8_254:
+focusnot8_338:
 	LEAQ         24(BX), R8
 	VBROADCASTSS (R8), Z0
 	VBROADCASTSS 4(R8), Z1
@@ -20321,7 +20271,7 @@ focusnot8_254:
 	VBROADCASTSS   consts<>+96(SB), Z15
 	VBROADCASTSS   consts<>+192(SB), Z16
 
-focusdone254:
+focusdone338:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z9, Z19, K2
 	VMULPS    Z25, Z19, Z18
@@ -20367,15 +20317,15 @@ done:
 // func rowGradAVX2(losses *float32, sums *float32, n int, p *lossParams, scale *float32)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·rowGradAVX2(SB), NOSPLIT, $192-40
-	VBROADCASTSS consts<>+384(SB), Y0
-	MOVQ         n+16(FP), AX
-	MOVQ         losses+0(FP), CX
-	MOVQ         sums+8(FP), DX
-	MOVQ         p+24(FP), BX
-	MOVQ         (BX), SI
-	MOVQ         scale+32(FP), DI
-	CMPQ         AX, $+8
-	JLT          rest
+	VMOVUPS consts<>+384(SB), Y0
+	MOVQ    n+16(FP), AX
+	MOVQ    losses+0(FP), CX
+	MOVQ    sums+8(FP), DX
+	MOVQ    p+24(FP), BX
+	MOVQ    (BX), SI
+	MOVQ    scale+32(FP), DI
+	CMPQ    AX, $+8
+	JLT     rest
 
 block:
 	VMOVUPS (DX), Y1
@@ -20385,26 +20335,26 @@ block:
 	VPXOR   Y5, Y5, Y5
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND        consts<>+32(SB), Y2, Y6
-	VBROADCASTSS consts<>+2272(SB), Y7
-	VCMPPS       $0x11, Y6, Y7, Y7
-	VCMPPS       $0x11, consts<>+928(SB), Y6, Y6
-	VPAND        Y7, Y6, Y6
-	VPAND        Y2, Y6, Y6
-	VCMPPS       $0x12, consts<>+2176(SB), Y3, Y7
-	VBROADCASTSS consts<>+608(SB), Y8
-	VBLENDVPS    Y7, Y1, Y8, Y1
-	VMAXPS       Y2, Y3, Y2
-	VCMPPS       $0x00, consts<>+640(SB), Y2, Y2
-	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y1
+	VPAND     consts<>+32(SB), Y2, Y6
+	VMOVUPS   consts<>+2272(SB), Y7
+	VCMPPS    $0x11, Y6, Y7, Y7
+	VCMPPS    $0x11, consts<>+928(SB), Y6, Y6
+	VPAND     Y7, Y6, Y6
+	VPAND     Y2, Y6, Y6
+	VCMPPS    $0x12, consts<>+2176(SB), Y3, Y7
+	VMOVUPS   consts<>+608(SB), Y8
+	VBLENDVPS Y7, Y1, Y8, Y1
+	VMAXPS    Y2, Y3, Y2
+	VCMPPS    $0x00, consts<>+640(SB), Y2, Y2
+	VBLENDVPS Y2, consts<>+608(SB), Y1, Y1
 
 	// e^(r_t) = p + pLow
 	VSUBPS       Y6, Y3, Y2
-	VBROADCASTSS consts<>+2336(SB), Y3
+	VMOVUPS      consts<>+2336(SB), Y3
 	VMINPS       Y2, Y3, Y3
-	VBROADCASTSS consts<>+2304(SB), Y6
+	VMOVUPS      consts<>+2304(SB), Y6
 	VMAXPS       Y3, Y6, Y3
-	VBROADCASTSS consts<>+96(SB), Y6
+	VMOVUPS      consts<>+96(SB), Y6
 	VFMADD213PS  consts<>+2368(SB), Y3, Y6
 	VSUBPS       consts<>+2368(SB), Y6, Y7
 	VMOVAPS      Y3, Y8
@@ -20415,7 +20365,7 @@ block:
 	VPAND        Y7, Y9, Y7
 	VSUBPS       Y2, Y3, Y2
 	VPAND        Y2, Y7, Y2
-	VBROADCASTSS consts<>+2464(SB), Y3
+	VMOVUPS      consts<>+2464(SB), Y3
 	VFMADD213PS  consts<>+2496(SB), Y8, Y3
 	VFMADD213PS  consts<>+2528(SB), Y8, Y3
 	VFMADD213PS  consts<>+2560(SB), Y8, Y3
@@ -20491,15 +20441,15 @@ block:
 	VPERMILPS   Y10, Y12, Y10
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y13, Y13, Y12
-	VBROADCASTSS consts<>+2752(SB), Y14
-	VFMADD213PS  consts<>+2784(SB), Y13, Y14
-	VFMADD231PS  consts<>+2720(SB), Y12, Y14
-	VBROADCASTSS consts<>+2816(SB), Y15
-	VFMADD213PS  consts<>+2848(SB), Y13, Y15
-	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+1056(SB), Y8, Y10
-	VFMADD231PS  Y15, Y12, Y10
+	VMULPS      Y13, Y13, Y12
+	VMOVUPS     consts<>+2752(SB), Y14
+	VFMADD213PS consts<>+2784(SB), Y13, Y14
+	VFMADD231PS consts<>+2720(SB), Y12, Y14
+	VMOVUPS     consts<>+2816(SB), Y15
+	VFMADD213PS consts<>+2848(SB), Y13, Y15
+	VFMADD231PS Y14, Y12, Y15
+	VFMADD231PS consts<>+1056(SB), Y8, Y10
+	VFMADD231PS Y15, Y12, Y10
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	VFMADD231PS consts<>+1088(SB), Y8, Y11
@@ -20534,30 +20484,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_283
+	JGE    focusnot0_367
 	VMULPS Y2, Y2, Y2
-	JMP    focusdone283
+	JMP    focusdone367
 
-focusnot0_283:
+focusnot0_367:
 	CMPQ    SI, $+2
-	JGE     focusnot1_283
+	JGE     focusnot1_367
 	VMOVAPS Y0, Y2
-	JMP     focusdone283
+	JMP     focusdone367
 
-focusnot1_283:
+focusnot1_367:
 	CMPQ SI, $+3
-	JGE  focusnot2_283
-	JMP  focusdone283
+	JGE  focusnot2_367
+	JMP  focusdone367
 
-focusnot2_283:
+focusnot2_367:
 	CMPQ    SI, $+4
-	JGE     focusnot3_283
+	JGE     focusnot3_367
 	VSQRTPS Y2, Y2
-	JMP     focusdone283
+	JMP     focusdone367
 
-focusnot3_283:
+focusnot3_367:
 	CMPQ         SI, $+5
-	JGE          focusnot4_283
+	JGE          focusnot4_367
 	VSQRTPS      Y2, Y5
 	VMOVAPS      Y2, Y8
 	VFNMADD231PS Y5, Y5, Y8
@@ -20565,11 +20515,11 @@ focusnot3_283:
 	VMULPS       Y9, Y8, Y8
 	VFMADD231PS  Y5, Y2, Y8
 	VMOVAPS      Y8, Y2
-	JMP          focusdone283
+	JMP          focusdone367
 
-focusnot4_283:
+focusnot4_367:
 	CMPQ         SI, $+6
-	JGE          focusnot5_283
+	JGE          focusnot5_367
 	VSQRTPS      Y2, Y5
 	VMULPS       Y2, Y2, Y8
 	VMOVAPS      Y8, Y9
@@ -20580,32 +20530,32 @@ focusnot4_283:
 	VFMADD231PS  consts<>+2144(SB), Y2, Y9
 	VMULPS       Y5, Y9, Y2
 	VFMADD231PS  Y5, Y8, Y2
-	JMP          focusdone283
+	JMP          focusdone367
 
-focusnot5_283:
+focusnot5_367:
 	CMPQ        SI, $+7
-	JGE         focusnot6_283
+	JGE         focusnot6_367
 	VMULPS      Y2, Y2, Y5
 	VMOVAPS     Y5, Y8
 	VFMSUB231PS Y2, Y2, Y8
 	VMULPS      Y2, Y8, Y8
 	VFMADD231PS Y2, Y5, Y8
 	VMOVAPS     Y8, Y2
-	JMP         focusdone283
+	JMP         focusdone367
 
-focusnot6_283:
+focusnot6_367:
 	CMPQ        SI, $+8
-	JGE         focusnot7_283
+	JGE         focusnot7_367
 	VMULPS      Y2, Y2, Y5
 	VFMSUB213PS Y5, Y2, Y2
 	VADDPS      Y5, Y5, Y8
 	VMULPS      Y2, Y8, Y2
 	VFMADD231PS Y5, Y5, Y2
-	JMP         focusdone283
+	JMP         focusdone367
 
-focusnot7_283:
+focusnot7_367:
 	CMPQ        SI, $+9
-	JGE         focusnot8_283
+	JGE         focusnot8_367
 	VMULPS      Y2, Y2, Y5
 	VMOVAPS     Y5, Y8
 	VFMSUB231PS Y2, Y2, Y8
@@ -20616,9 +20566,9 @@ focusnot7_283:
 	VMULPS      Y2, Y5, Y5
 	VFMADD231PS Y2, Y9, Y5
 	VMOVAPS     Y5, Y2
-	JMP         focusdone283
+	JMP         focusdone367
 
-focusnot8_283:
+focusnot8_367:
 	LEAQ         24(BX), R8
 	VMOVUPS      Y3, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -20631,36 +20581,36 @@ focusnot8_283:
 	VBROADCASTSS 8(R8), Y3
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y2, Y4
-	VPSUBD       consts<>+1248(SB), Y4, Y5
-	VCVTDQ2PS    Y4, Y6
-	VPSUBD       consts<>+1760(SB), Y6, Y6
-	VBROADCASTSS consts<>+1120(SB), Y7
-	VPCMPGTD     Y4, Y7, Y7
-	VBLENDVPS    Y7, Y6, Y5, Y5
-	VPSRAD       $0x17, Y5, Y6
-	VPSRLD       $0x14, Y5, Y7
-	VPAND        consts<>+1280(SB), Y5, Y5
-	VPADDD       consts<>+1312(SB), Y5, Y5
-	VCVTDQ2PS    Y6, Y6
+	VPAND     consts<>+32(SB), Y2, Y4
+	VPSUBD    consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS Y4, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y4, Y7, Y7
+	VBLENDVPS Y7, Y6, Y5, Y5
+	VPSRAD    $0x17, Y5, Y6
+	VPSRLD    $0x14, Y5, Y7
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y7, Y8
-	VFMADD213PS  consts<>+672(SB), Y8, Y5
-	VMULPS       consts<>+1344(SB), Y5, Y8
-	VMOVAPS      Y5, Y9
-	VFMADD231PS  Y8, Y5, Y9
-	VSUBPS       Y9, Y5, Y10
-	VFMADD231PS  Y8, Y5, Y10
-	VMULPS       Y5, Y5, Y8
-	VBROADCASTSS consts<>+1376(SB), Y11
-	VFMADD213PS  consts<>+1408(SB), Y5, Y11
-	VFMADD213PS  consts<>+1440(SB), Y5, Y11
-	VFMADD213PS  consts<>+1472(SB), Y5, Y11
-	VFMADD213PS  consts<>+1504(SB), Y5, Y11
-	VMULPS       Y5, Y8, Y5
-	VFMADD231PS  Y11, Y5, Y10
-	VADDPS       Y10, Y9, Y5
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y8
+	VMOVAPS     Y5, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VSUBPS      Y9, Y5, Y10
+	VFMADD231PS Y8, Y5, Y10
+	VMULPS      Y5, Y5, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y5, Y11
+	VFMADD213PS consts<>+1440(SB), Y5, Y11
+	VFMADD213PS consts<>+1472(SB), Y5, Y11
+	VFMADD213PS consts<>+1504(SB), Y5, Y11
+	VMULPS      Y5, Y8, Y5
+	VFMADD231PS Y11, Y5, Y10
+	VADDPS      Y10, Y9, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y7, Y8
@@ -20681,15 +20631,15 @@ focusnot8_283:
 	VADDPS      Y6, Y8, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y3
-	VFMADD213PS  consts<>+1600(SB), Y1, Y3
-	VFMADD213PS  consts<>+1632(SB), Y1, Y3
-	VMULPS       Y1, Y1, Y6
-	VMULPS       Y3, Y6, Y3
-	VFMADD231PS  consts<>+160(SB), Y1, Y3
-	VPERMPS      pow_full_hi<>+0(SB), Y11, Y1
-	VPERMPS      pow_full_lo<>+0(SB), Y11, Y6
-	VFMADD231PS  Y3, Y1, Y6
+	VMOVUPS     consts<>+1568(SB), Y3
+	VFMADD213PS consts<>+1600(SB), Y1, Y3
+	VFMADD213PS consts<>+1632(SB), Y1, Y3
+	VMULPS      Y1, Y1, Y6
+	VMULPS      Y3, Y6, Y3
+	VFMADD231PS consts<>+160(SB), Y1, Y3
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y3, Y1, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
 	VPSUBD  consts<>+1536(SB), Y11, Y3
@@ -20700,37 +20650,37 @@ focusnot8_283:
 	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y9, Y9, Y9
-	VPMINSD      Y9, Y3, Y3
-	VBROADCASTSS consts<>+1792(SB), Y9
-	VPSUBD       Y3, Y9, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VADDPS       Y1, Y3, Y9
-	VSUBPS       Y3, Y9, Y10
-	VSUBPS       Y10, Y1, Y1
-	VADDPS       Y6, Y1, Y1
-	VADDPS       Y1, Y9, Y1
-	VCMPPS       $0x11, Y3, Y7, Y6
-	VPSUBD       Y3, Y1, Y1
-	VBLENDVPS    Y6, Y1, Y8, Y1
+	VPXOR     Y9, Y9, Y9
+	VPMINSD   Y9, Y3, Y3
+	VMOVUPS   consts<>+1792(SB), Y9
+	VPSUBD    Y3, Y9, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VADDPS    Y1, Y3, Y9
+	VSUBPS    Y3, Y9, Y10
+	VSUBPS    Y10, Y1, Y1
+	VADDPS    Y6, Y1, Y1
+	VADDPS    Y1, Y9, Y1
+	VCMPPS    $0x11, Y3, Y7, Y6
+	VPSUBD    Y3, Y1, Y1
+	VBLENDVPS Y6, Y1, Y8, Y1
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y3
-	VCMPPS       $0x11, Y5, Y3, Y3
-	VBLENDVPS    Y3, consts<>+928(SB), Y1, Y1
-	VCMPPS       $0x11, consts<>+1856(SB), Y5, Y3
-	VPXOR        Y5, Y5, Y5
-	VBLENDVPS    Y3, Y5, Y1, Y1
-	VPXOR        Y3, Y3, Y3
-	VPCMPEQD     Y3, Y4, Y3
-	VPXOR        Y5, Y5, Y5
-	VBLENDVPS    Y0, consts<>+928(SB), Y5, Y5
-	VBLENDVPS    Y3, Y5, Y1, Y1
-	VPCMPEQD     consts<>+928(SB), Y4, Y3
-	VPXOR        Y5, Y5, Y5
-	VBROADCASTSS consts<>+928(SB), Y6
-	VBLENDVPS    Y0, Y5, Y6, Y0
-	VBLENDVPS    Y3, Y0, Y1, Y0
+	VMOVUPS   consts<>+1824(SB), Y3
+	VCMPPS    $0x11, Y5, Y3, Y3
+	VBLENDVPS Y3, consts<>+928(SB), Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VPXOR     Y3, Y3, Y3
+	VPCMPEQD  Y3, Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y0, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y0, Y5, Y6, Y0
+	VBLENDVPS Y3, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R8), Y1
@@ -20738,7 +20688,7 @@ focusnot8_283:
 	VPOR         Y1, Y0, Y0
 	VPXOR        Y1, Y1, Y1
 	VPCMPGTD     Y1, Y4, Y1
-	VBROADCASTSS consts<>+928(SB), Y3
+	VMOVUPS      consts<>+928(SB), Y3
 	VPCMPGTD     Y4, Y3, Y3
 	VPAND        Y1, Y3, Y1
 	VBROADCASTSS 16(R8), Y3
@@ -20755,9 +20705,9 @@ focusnot8_283:
 	VMOVUPS      96(SP), Y1
 	VMOVUPS      128(SP), Y4
 	VMOVUPS      160(SP), Y5
-	VBROADCASTSS consts<>+384(SB), Y0
+	VMOVUPS      consts<>+384(SB), Y0
 
-focusdone283:
+focusdone367:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y3, Y5
 	VMULPS    Y2, Y3, Y8
@@ -20770,12 +20720,12 @@ focusdone283:
 	VMULPS       Y7, Y2, Y2
 	VMULPS       Y2, Y5, Y2
 	VMULPS       Y6, Y2, Y2
-	VBROADCASTSS consts<>+2880(SB), Y4
+	VMOVUPS      consts<>+2880(SB), Y4
 	VPAND        consts<>+32(SB), Y2, Y5
 	VCMPPS       $0x12, Y5, Y4, Y4
 	VCMPPS       $0x11, Y0, Y1, Y5
 	VBLENDVPS    Y5, consts<>+2912(SB), Y0, Y5
-	VBROADCASTSS consts<>+2944(SB), Y6
+	VMOVUPS      consts<>+2944(SB), Y6
 	VBLENDVPS    Y4, Y5, Y6, Y4
 	VMULPS       Y4, Y1, Y5
 	VDIVPS       Y5, Y2, Y5
@@ -20826,26 +20776,26 @@ vector:
 	VPXOR      Y6, Y6, Y6
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND        consts<>+32(SB), Y4, Y7
-	VBROADCASTSS consts<>+2272(SB), Y8
-	VCMPPS       $0x11, Y7, Y8, Y8
-	VCMPPS       $0x11, consts<>+928(SB), Y7, Y7
-	VPAND        Y8, Y7, Y7
-	VPAND        Y4, Y7, Y7
-	VCMPPS       $0x12, consts<>+2176(SB), Y5, Y8
-	VBROADCASTSS consts<>+608(SB), Y9
-	VBLENDVPS    Y8, Y2, Y9, Y2
-	VMAXPS       Y4, Y5, Y4
-	VCMPPS       $0x00, consts<>+640(SB), Y4, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y2, Y2
+	VPAND     consts<>+32(SB), Y4, Y7
+	VMOVUPS   consts<>+2272(SB), Y8
+	VCMPPS    $0x11, Y7, Y8, Y8
+	VCMPPS    $0x11, consts<>+928(SB), Y7, Y7
+	VPAND     Y8, Y7, Y7
+	VPAND     Y4, Y7, Y7
+	VCMPPS    $0x12, consts<>+2176(SB), Y5, Y8
+	VMOVUPS   consts<>+608(SB), Y9
+	VBLENDVPS Y8, Y2, Y9, Y2
+	VMAXPS    Y4, Y5, Y4
+	VCMPPS    $0x00, consts<>+640(SB), Y4, Y4
+	VBLENDVPS Y4, consts<>+608(SB), Y2, Y2
 
 	// e^(r_t) = p + pLow
 	VSUBPS       Y7, Y5, Y4
-	VBROADCASTSS consts<>+2336(SB), Y5
+	VMOVUPS      consts<>+2336(SB), Y5
 	VMINPS       Y4, Y5, Y5
-	VBROADCASTSS consts<>+2304(SB), Y7
+	VMOVUPS      consts<>+2304(SB), Y7
 	VMAXPS       Y5, Y7, Y5
-	VBROADCASTSS consts<>+96(SB), Y7
+	VMOVUPS      consts<>+96(SB), Y7
 	VFMADD213PS  consts<>+2368(SB), Y5, Y7
 	VSUBPS       consts<>+2368(SB), Y7, Y8
 	VMOVAPS      Y5, Y9
@@ -20856,7 +20806,7 @@ vector:
 	VPAND        Y8, Y10, Y8
 	VSUBPS       Y4, Y5, Y4
 	VPAND        Y4, Y8, Y4
-	VBROADCASTSS consts<>+2464(SB), Y5
+	VMOVUPS      consts<>+2464(SB), Y5
 	VFMADD213PS  consts<>+2496(SB), Y9, Y5
 	VFMADD213PS  consts<>+2528(SB), Y9, Y5
 	VFMADD213PS  consts<>+2560(SB), Y9, Y5
@@ -20931,15 +20881,15 @@ vector:
 	VPERMILPS   Y10, Y12, Y10
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y13, Y13, Y12
-	VBROADCASTSS consts<>+2752(SB), Y14
-	VFMADD213PS  consts<>+2784(SB), Y13, Y14
-	VFMADD231PS  consts<>+2720(SB), Y12, Y14
-	VBROADCASTSS consts<>+2816(SB), Y15
-	VFMADD213PS  consts<>+2848(SB), Y13, Y15
-	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+1056(SB), Y8, Y10
-	VFMADD231PS  Y15, Y12, Y10
+	VMULPS      Y13, Y13, Y12
+	VMOVUPS     consts<>+2752(SB), Y14
+	VFMADD213PS consts<>+2784(SB), Y13, Y14
+	VFMADD231PS consts<>+2720(SB), Y12, Y14
+	VMOVUPS     consts<>+2816(SB), Y15
+	VFMADD213PS consts<>+2848(SB), Y13, Y15
+	VFMADD231PS Y14, Y12, Y15
+	VFMADD231PS consts<>+1056(SB), Y8, Y10
+	VFMADD231PS Y15, Y12, Y10
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	VFMADD231PS consts<>+1088(SB), Y8, Y11
@@ -20974,30 +20924,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_284
+	JGE    focusnot0_368
 	VMULPS Y3, Y3, Y3
-	JMP    focusdone284
+	JMP    focusdone368
 
-focusnot0_284:
+focusnot0_368:
 	CMPQ    SI, $+2
-	JGE     focusnot1_284
+	JGE     focusnot1_368
 	VMOVAPS Y0, Y3
-	JMP     focusdone284
+	JMP     focusdone368
 
-focusnot1_284:
+focusnot1_368:
 	CMPQ SI, $+3
-	JGE  focusnot2_284
-	JMP  focusdone284
+	JGE  focusnot2_368
+	JMP  focusdone368
 
-focusnot2_284:
+focusnot2_368:
 	CMPQ    SI, $+4
-	JGE     focusnot3_284
+	JGE     focusnot3_368
 	VSQRTPS Y3, Y3
-	JMP     focusdone284
+	JMP     focusdone368
 
-focusnot3_284:
+focusnot3_368:
 	CMPQ         SI, $+5
-	JGE          focusnot4_284
+	JGE          focusnot4_368
 	VSQRTPS      Y3, Y6
 	VMOVAPS      Y3, Y8
 	VFNMADD231PS Y6, Y6, Y8
@@ -21005,11 +20955,11 @@ focusnot3_284:
 	VMULPS       Y9, Y8, Y8
 	VFMADD231PS  Y6, Y3, Y8
 	VMOVAPS      Y8, Y3
-	JMP          focusdone284
+	JMP          focusdone368
 
-focusnot4_284:
+focusnot4_368:
 	CMPQ         SI, $+6
-	JGE          focusnot5_284
+	JGE          focusnot5_368
 	VSQRTPS      Y3, Y6
 	VMULPS       Y3, Y3, Y8
 	VMOVAPS      Y8, Y9
@@ -21020,32 +20970,32 @@ focusnot4_284:
 	VFMADD231PS  consts<>+2144(SB), Y3, Y9
 	VMULPS       Y6, Y9, Y3
 	VFMADD231PS  Y6, Y8, Y3
-	JMP          focusdone284
+	JMP          focusdone368
 
-focusnot5_284:
+focusnot5_368:
 	CMPQ        SI, $+7
-	JGE         focusnot6_284
+	JGE         focusnot6_368
 	VMULPS      Y3, Y3, Y6
 	VMOVAPS     Y6, Y8
 	VFMSUB231PS Y3, Y3, Y8
 	VMULPS      Y3, Y8, Y8
 	VFMADD231PS Y3, Y6, Y8
 	VMOVAPS     Y8, Y3
-	JMP         focusdone284
+	JMP         focusdone368
 
-focusnot6_284:
+focusnot6_368:
 	CMPQ        SI, $+8
-	JGE         focusnot7_284
+	JGE         focusnot7_368
 	VMULPS      Y3, Y3, Y6
 	VFMSUB213PS Y6, Y3, Y3
 	VADDPS      Y6, Y6, Y8
 	VMULPS      Y3, Y8, Y3
 	VFMADD231PS Y6, Y6, Y3
-	JMP         focusdone284
+	JMP         focusdone368
 
-focusnot7_284:
+focusnot7_368:
 	CMPQ        SI, $+9
-	JGE         focusnot8_284
+	JGE         focusnot8_368
 	VMULPS      Y3, Y3, Y6
 	VMOVAPS     Y6, Y8
 	VFMSUB231PS Y3, Y3, Y8
@@ -21056,9 +21006,9 @@ focusnot7_284:
 	VMULPS      Y3, Y6, Y6
 	VFMADD231PS Y3, Y9, Y6
 	VMOVAPS     Y6, Y3
-	JMP         focusdone284
+	JMP         focusdone368
 
-focusnot8_284:
+focusnot8_368:
 	LEAQ         24(BX), R8
 	VMOVUPS      Y4, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -21071,36 +21021,36 @@ focusnot8_284:
 	VBROADCASTSS 8(R8), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y3, Y4
-	VPSUBD       consts<>+1248(SB), Y4, Y5
-	VCVTDQ2PS    Y4, Y6
-	VPSUBD       consts<>+1760(SB), Y6, Y6
-	VBROADCASTSS consts<>+1120(SB), Y7
-	VPCMPGTD     Y4, Y7, Y7
-	VBLENDVPS    Y7, Y6, Y5, Y5
-	VPSRAD       $0x17, Y5, Y6
-	VPSRLD       $0x14, Y5, Y7
-	VPAND        consts<>+1280(SB), Y5, Y5
-	VPADDD       consts<>+1312(SB), Y5, Y5
-	VCVTDQ2PS    Y6, Y6
+	VPAND     consts<>+32(SB), Y3, Y4
+	VPSUBD    consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS Y4, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y4, Y7, Y7
+	VBLENDVPS Y7, Y6, Y5, Y5
+	VPSRAD    $0x17, Y5, Y6
+	VPSRLD    $0x14, Y5, Y7
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y7, Y8
-	VFMADD213PS  consts<>+672(SB), Y8, Y5
-	VMULPS       consts<>+1344(SB), Y5, Y8
-	VMOVAPS      Y5, Y9
-	VFMADD231PS  Y8, Y5, Y9
-	VSUBPS       Y9, Y5, Y10
-	VFMADD231PS  Y8, Y5, Y10
-	VMULPS       Y5, Y5, Y8
-	VBROADCASTSS consts<>+1376(SB), Y11
-	VFMADD213PS  consts<>+1408(SB), Y5, Y11
-	VFMADD213PS  consts<>+1440(SB), Y5, Y11
-	VFMADD213PS  consts<>+1472(SB), Y5, Y11
-	VFMADD213PS  consts<>+1504(SB), Y5, Y11
-	VMULPS       Y5, Y8, Y5
-	VFMADD231PS  Y11, Y5, Y10
-	VADDPS       Y10, Y9, Y5
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y8
+	VMOVAPS     Y5, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VSUBPS      Y9, Y5, Y10
+	VFMADD231PS Y8, Y5, Y10
+	VMULPS      Y5, Y5, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y5, Y11
+	VFMADD213PS consts<>+1440(SB), Y5, Y11
+	VFMADD213PS consts<>+1472(SB), Y5, Y11
+	VFMADD213PS consts<>+1504(SB), Y5, Y11
+	VMULPS      Y5, Y8, Y5
+	VFMADD231PS Y11, Y5, Y10
+	VADDPS      Y10, Y9, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y7, Y8
@@ -21121,15 +21071,15 @@ focusnot8_284:
 	VADDPS      Y6, Y8, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y2
-	VFMADD213PS  consts<>+1600(SB), Y1, Y2
-	VFMADD213PS  consts<>+1632(SB), Y1, Y2
-	VMULPS       Y1, Y1, Y6
-	VMULPS       Y2, Y6, Y2
-	VFMADD231PS  consts<>+160(SB), Y1, Y2
-	VPERMPS      pow_full_hi<>+0(SB), Y11, Y1
-	VPERMPS      pow_full_lo<>+0(SB), Y11, Y6
-	VFMADD231PS  Y2, Y1, Y6
+	VMOVUPS     consts<>+1568(SB), Y2
+	VFMADD213PS consts<>+1600(SB), Y1, Y2
+	VFMADD213PS consts<>+1632(SB), Y1, Y2
+	VMULPS      Y1, Y1, Y6
+	VMULPS      Y2, Y6, Y2
+	VFMADD231PS consts<>+160(SB), Y1, Y2
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y2, Y1, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
 	VPSUBD  consts<>+1536(SB), Y11, Y2
@@ -21140,37 +21090,37 @@ focusnot8_284:
 	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y9, Y9, Y9
-	VPMINSD      Y9, Y2, Y2
-	VBROADCASTSS consts<>+1792(SB), Y9
-	VPSUBD       Y2, Y9, Y2
-	VPSLLD       $0x17, Y2, Y2
-	VADDPS       Y1, Y2, Y9
-	VSUBPS       Y2, Y9, Y10
-	VSUBPS       Y10, Y1, Y1
-	VADDPS       Y6, Y1, Y1
-	VADDPS       Y1, Y9, Y1
-	VCMPPS       $0x11, Y2, Y7, Y6
-	VPSUBD       Y2, Y1, Y1
-	VBLENDVPS    Y6, Y1, Y8, Y1
+	VPXOR     Y9, Y9, Y9
+	VPMINSD   Y9, Y2, Y2
+	VMOVUPS   consts<>+1792(SB), Y9
+	VPSUBD    Y2, Y9, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VADDPS    Y1, Y2, Y9
+	VSUBPS    Y2, Y9, Y10
+	VSUBPS    Y10, Y1, Y1
+	VADDPS    Y6, Y1, Y1
+	VADDPS    Y1, Y9, Y1
+	VCMPPS    $0x11, Y2, Y7, Y6
+	VPSUBD    Y2, Y1, Y1
+	VBLENDVPS Y6, Y1, Y8, Y1
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y2
-	VCMPPS       $0x11, Y5, Y2, Y2
-	VBLENDVPS    Y2, consts<>+928(SB), Y1, Y1
-	VCMPPS       $0x11, consts<>+1856(SB), Y5, Y2
-	VPXOR        Y5, Y5, Y5
-	VBLENDVPS    Y2, Y5, Y1, Y1
-	VPXOR        Y2, Y2, Y2
-	VPCMPEQD     Y2, Y4, Y2
-	VPXOR        Y5, Y5, Y5
-	VBLENDVPS    Y0, consts<>+928(SB), Y5, Y5
-	VBLENDVPS    Y2, Y5, Y1, Y1
-	VPCMPEQD     consts<>+928(SB), Y4, Y2
-	VPXOR        Y5, Y5, Y5
-	VBROADCASTSS consts<>+928(SB), Y6
-	VBLENDVPS    Y0, Y5, Y6, Y0
-	VBLENDVPS    Y2, Y0, Y1, Y0
+	VMOVUPS   consts<>+1824(SB), Y2
+	VCMPPS    $0x11, Y5, Y2, Y2
+	VBLENDVPS Y2, consts<>+928(SB), Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y2
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y2, Y5, Y1, Y1
+	VPXOR     Y2, Y2, Y2
+	VPCMPEQD  Y2, Y4, Y2
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y0, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y2, Y5, Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y4, Y2
+	VPXOR     Y5, Y5, Y5
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y0, Y5, Y6, Y0
+	VBLENDVPS Y2, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R8), Y1
@@ -21178,7 +21128,7 @@ focusnot8_284:
 	VPOR         Y1, Y0, Y0
 	VPXOR        Y1, Y1, Y1
 	VPCMPGTD     Y1, Y4, Y1
-	VBROADCASTSS consts<>+928(SB), Y2
+	VMOVUPS      consts<>+928(SB), Y2
 	VPCMPGTD     Y4, Y2, Y2
 	VPAND        Y1, Y2, Y1
 	VBROADCASTSS 16(R8), Y2
@@ -21195,9 +21145,9 @@ focusnot8_284:
 	VMOVUPS      96(SP), Y2
 	VMOVUPS      128(SP), Y1
 	VMOVUPS      160(SP), Y6
-	VBROADCASTSS consts<>+384(SB), Y0
+	VMOVUPS      consts<>+384(SB), Y0
 
-focusdone284:
+focusdone368:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y4, Y6
 	VMULPS    Y3, Y4, Y8
@@ -21210,12 +21160,12 @@ focusdone284:
 	VMULPS       Y7, Y1, Y1
 	VMULPS       Y1, Y4, Y1
 	VMULPS       Y5, Y1, Y1
-	VBROADCASTSS consts<>+2880(SB), Y3
+	VMOVUPS      consts<>+2880(SB), Y3
 	VPAND        consts<>+32(SB), Y1, Y4
 	VCMPPS       $0x12, Y4, Y3, Y3
 	VCMPPS       $0x11, Y0, Y2, Y4
 	VBLENDVPS    Y4, consts<>+2912(SB), Y0, Y4
-	VBROADCASTSS consts<>+2944(SB), Y5
+	VMOVUPS      consts<>+2944(SB), Y5
 	VBLENDVPS    Y3, Y4, Y5, Y4
 	VMULPS       Y4, Y2, Y3
 	VDIVPS       Y3, Y1, Y3
@@ -21407,13 +21357,13 @@ words_done:
 // func maxWordAVX2(most *uint32, x *uint32, n int)
 // Requires: AVX, AVX2, CMOV
 TEXT ·maxWordAVX2(SB), NOSPLIT, $0-24
-	VBROADCASTSS consts<>+1184(SB), Y0
-	MOVQ         x+8(FP), AX
-	MOVQ         n+16(FP), CX
-	VMOVAPS      Y0, Y2
-	VMOVAPS      Y0, Y3
-	CMPQ         CX, $+32
-	JLT          words_few
+	VMOVUPS consts<>+1184(SB), Y0
+	MOVQ    x+8(FP), AX
+	MOVQ    n+16(FP), CX
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	CMPQ    CX, $+32
+	JLT     words_few
 
 words_round:
 	VPXOR   (AX), Y0, Y1
@@ -21644,12 +21594,12 @@ long_done:
 // func foldRowsAVX2(losses *float32, terms *float32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV
 TEXT ·foldRowsAVX2(SB), NOSPLIT, $128-32
-	VBROADCASTSS consts<>+608(SB), Y0
-	MOVQ         terms+8(FP), AX
-	MOVQ         rows+16(FP), CX
-	LEAQ         (SP), DX
-	VPXOR        Y5, Y5, Y5
-	VPXOR        Y6, Y6, Y6
+	VMOVUPS consts<>+608(SB), Y0
+	MOVQ    terms+8(FP), AX
+	MOVQ    rows+16(FP), CX
+	LEAQ    (SP), DX
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
 
 row:
 	MOVQ  classes+24(FP), BX
@@ -22247,11 +22197,11 @@ done:
 // func reciprocalsAVX2(sums *float32, n int)
 // Requires: AVX, CMOV, FMA3
 TEXT ·reciprocalsAVX2(SB), NOSPLIT, $0-16
-	VBROADCASTSS consts<>+384(SB), Y0
-	MOVQ         n+8(FP), AX
-	MOVQ         sums+0(FP), CX
-	CMPQ         AX, $+8
-	JLT          rest
+	VMOVUPS consts<>+384(SB), Y0
+	MOVQ    n+8(FP), AX
+	MOVQ    sums+0(FP), CX
+	CMPQ    AX, $+8
+	JLT     rest
 
 block:
 	VMOVUPS      (CX), Y1
@@ -22785,13 +22735,13 @@ next:
 // func softmaxRowsAVX2(dst *float32, sums *float32, logits *float32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·softmaxRowsAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+2368(SB), Y0
-	VBROADCASTSS consts<>+2272(SB), Y1
-	VBROADCASTSS consts<>+384(SB), Y2
-	VBROADCASTSS consts<>+160(SB), Y3
-	VBROADCASTSS consts<>+96(SB), Y4
-	VBROADCASTSS consts<>+192(SB), Y5
-	VBROADCASTSS consts<>+2464(SB), Y6
+	VMOVUPS consts<>+2368(SB), Y0
+	VMOVUPS consts<>+2272(SB), Y1
+	VMOVUPS consts<>+384(SB), Y2
+	VMOVUPS consts<>+160(SB), Y3
+	VMOVUPS consts<>+96(SB), Y4
+	VMOVUPS consts<>+192(SB), Y5
+	VMOVUPS consts<>+2464(SB), Y6
 
 row:
 	MOVQ         sums+8(FP), AX
@@ -23530,13 +23480,13 @@ next:
 // func gradRowsAVX2(dst *float32, sums *float32, logits *float32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·gradRowsAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+2368(SB), Y0
-	VBROADCASTSS consts<>+2272(SB), Y1
-	VBROADCASTSS consts<>+384(SB), Y2
-	VBROADCASTSS consts<>+160(SB), Y3
-	VBROADCASTSS consts<>+96(SB), Y4
-	VBROADCASTSS consts<>+192(SB), Y5
-	VBROADCASTSS consts<>+2464(SB), Y6
+	VMOVUPS consts<>+2368(SB), Y0
+	VMOVUPS consts<>+2272(SB), Y1
+	VMOVUPS consts<>+384(SB), Y2
+	VMOVUPS consts<>+160(SB), Y3
+	VMOVUPS consts<>+96(SB), Y4
+	VMOVUPS consts<>+192(SB), Y5
+	VMOVUPS consts<>+2464(SB), Y6
 
 row:
 	MOVQ         sums+8(FP), AX
@@ -23954,10 +23904,10 @@ all_done:
 // func rowFirstAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV
 TEXT ·rowFirstAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+32(SB), Y0
-	VBROADCASTSS consts<>+640(SB), Y1
-	VBROADCASTSS consts<>+608(SB), Y2
-	VBROADCASTSS consts<>+2976(SB), Y3
+	VMOVUPS consts<>+32(SB), Y0
+	VMOVUPS consts<>+640(SB), Y1
+	VMOVUPS consts<>+608(SB), Y2
+	VMOVUPS consts<>+2976(SB), Y3
 
 row:
 	VMOVAPS Y1, Y7
@@ -24180,7 +24130,7 @@ all_done:
 // func logSoftmaxRowsAVX2(dst *float32, sums *float32, logits *float32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV
 TEXT ·logSoftmaxRowsAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+608(SB), Y0
+	VMOVUPS consts<>+608(SB), Y0
 
 row:
 	MOVQ         sums+8(FP), AX

@@ -67,7 +67,7 @@ func (m *amd64) fetch(k *constant) operand.Op {
 }
 
 func (m *amd64) fetchTo(k *constant, d operand.Op) {
-	if k.table {
+	if k.table || !m.wide { // constants are in memory eight times
 		m.emit(x86.VMOVUPS(k.mem(), d))
 	} else {
 		m.emit(x86.VBROADCASTSS(k.mem(), d))
@@ -91,7 +91,7 @@ func (m *amd64) share(same []*ir.Instruction) {
 				return
 			}
 		}
-		if first.Opcode == "VBROADCASTSS" {
+		if first.Opcode == "VBROADCASTSS" || first.Opcode == "VMOVUPS" && mem.Symbol.Name != "" {
 			for s, i := range same[1:] {
 				move, err := x86.VMOVAPS(first.Operands[1], i.Operands[1])
 				if err != nil {
@@ -105,7 +105,11 @@ func (m *amd64) share(same []*ir.Instruction) {
 			return
 		}
 		d := m.newVec()
-		m.emit(x86.VBROADCASTSS(mem, d))
+		if m.wide {
+			m.emit(x86.VBROADCASTSS(mem, d))
+		} else {
+			m.emit(x86.VMOVUPS(mem, d))
+		}
 		for _, i := range same {
 			for _, ops := range [][]operand.Op{i.Operands, i.Inputs} {
 				if k := slices.Index(ops, operand.Op(mem)); k >= 0 {
