@@ -74,53 +74,6 @@ func (m *amd64) fetchTo(k *constant, d operand.Op) {
 	}
 }
 
-// interleave loads a constant or parameter once where several functions want it at the same place.
-func (m *amd64) interleave(fs ...func()) {
-	m.builder.interleave(m.share, fs...)
-}
-
-func (m *amd64) share(same []*ir.Instruction) {
-	first := same[0]
-	for j, op := range first.Operands {
-		mem, ok := op.(operand.Mem)
-		if !ok {
-			continue
-		}
-		for _, i := range same {
-			if i.Opcode != first.Opcode || i.Operands[j] != operand.Op(mem) || len(i.Suffixes) > 0 {
-				return
-			}
-		}
-		if first.Opcode == "VBROADCASTSS" || first.Opcode == "VMOVUPS" && mem.Symbol.Name != "" {
-			for s, i := range same[1:] {
-				move, err := x86.VMOVAPS(first.Operands[1], i.Operands[1])
-				if err != nil {
-					m.fatal("%v", err)
-				}
-				same[s+1] = move
-			}
-			return
-		}
-		if mem.Symbol.Name != constSymbol {
-			return
-		}
-		d := m.newVec()
-		if m.wide {
-			m.emit(x86.VBROADCASTSS(mem, d))
-		} else {
-			m.emit(x86.VMOVUPS(mem, d))
-		}
-		for _, i := range same {
-			for _, ops := range [][]operand.Op{i.Operands, i.Inputs} {
-				if k := slices.Index(ops, operand.Op(mem)); k >= 0 {
-					ops[k] = d
-				}
-			}
-		}
-		return
-	}
-}
-
 // inRegister is a as a register.
 func (m *amd64) inRegister(a vec) operand.Op {
 	if k := a.konst; k != nil {
@@ -790,7 +743,13 @@ func (m *amd64) widened(v vec) [2]operand.Op {
 	if m.wide {
 		half = reg.S256
 	}
-	a, low, high, upper := m.inRegister(v), m.newVec(), m.newVec(), m.regs.Vec(half)
+	low, high, upper := m.newVec(), m.newVec(), m.regs.Vec(half)
+	if mem, ok := v.op.(operand.Mem); ok && v.konst == nil {
+		m.emit(x86.VCVTPS2PD(mem, low))
+		m.emit(x86.VCVTPS2PD(mem.Offset(int(half.Size())), high))
+		return [2]operand.Op{low, high}
+	}
+	a := m.inRegister(v)
 	m.emit(x86.VCVTPS2PD(lowPart(a, half), low))
 	if m.wide {
 		m.emit(x86.VEXTRACTF64X4(operand.U8(1), a, upper))

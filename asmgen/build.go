@@ -157,43 +157,30 @@ func (b *builder) emit(i *ir.Instruction, err error) {
 
 func (b *builder) newVec() reg.VecVirtual { return b.regs.Vec(b.vecSpec) }
 
-// interleave emits what the functions emit in turns, an instruction of each: they must not jump. share may replace an
-// instruction in all of them where it is the same one.
-func (b *builder) interleave(share func([]*ir.Instruction), fs ...func()) {
+// interleave emits what the functions emit in turns, an instruction of each: they must not jump. (To load a constant
+// once for all of them takes registers and an instruction more, and was slower.)
+func (b *builder) interleave(fs ...func()) {
 	start := len(b.fn.Nodes)
-	streams := make([][]*ir.Instruction, len(fs))
-	comments := map[*ir.Instruction][]ir.Node{} // of the first stream
+	streams := make([][]ir.Node, len(fs))
 	for s, f := range fs {
 		f()
-		var above []ir.Node
 		for _, n := range b.fn.Nodes[start:] {
-			if i, ok := n.(*ir.Instruction); ok {
-				if s == 0 {
-					comments[i] = above
-				}
-				streams[s], above = append(streams[s], i), nil
-			} else {
-				above = append(above, n)
+			if _, ok := n.(*ir.Comment); !ok || s == 0 { // one stream's comments are enough
+				streams[s] = append(streams[s], n)
 			}
-		}
-		if len(streams[s]) != len(streams[0]) {
-			b.fatal("interleave: functions of different length")
 		}
 		b.fn.Nodes = b.fn.Nodes[:start]
 	}
-	for k, first := range streams[0] {
-		for _, n := range comments[first] {
-			b.fn.AddNode(n)
-		}
-		var same []*ir.Instruction
-		for _, s := range streams {
-			same = append(same, s[k])
-		}
-		if len(fs) > 1 {
-			share(same)
-		}
-		for _, i := range same {
-			b.fn.AddInstruction(i)
+	for len(streams[0]) > 0 {
+		for s := range streams {
+			for len(streams[s]) > 0 {
+				n := streams[s][0]
+				streams[s] = streams[s][1:]
+				b.fn.AddNode(n)
+				if _, ok := n.(*ir.Comment); !ok {
+					break
+				}
+			}
 		}
 	}
 }

@@ -179,7 +179,12 @@ func (e elementwise) emit(m machine) {
 	m.label("done")
 	m.ret()
 
-	// rare emits code that jumps back from the end.
+	// aside and rare emit code that jumps back from the end.
+	aside := func(label string, f func(), back string) {
+		m.label(label)
+		f()
+		m.jump(back)
+	}
 	rare := func(label string, f func(), back string) {
 		m.label(label)
 		m.cold(f)
@@ -187,8 +192,12 @@ func (e elementwise) emit(m machine) {
 		m.jump(back)
 	}
 	if e.otherGuard != nil {
-		rare("otherblock", func() { store(e.otherSteps(m, inputs(), "slowblock")) }, "nextblock")
-		rare("othervector", func() { storePart(e.otherSteps(m, [][]vec{x}, "slowvector")[0]) }, "nextvector")
+		emit := aside // its constants are those of steps
+		if m.properties().registers < 32 {
+			emit = rare
+		}
+		emit("otherblock", func() { store(e.otherSteps(m, inputs(), "slowblock")) }, "nextblock")
+		emit("othervector", func() { storePart(e.otherSteps(m, [][]vec{x}, "slowvector")[0]) }, "nextvector")
 	}
 	if e.patch != nil {
 		rare("slowblock", func() {
