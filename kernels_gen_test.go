@@ -7,7 +7,7 @@ import "unsafe"
 // generatedKernels names every kernel with assembly, generatedVariants what it is emitted for.
 var generatedKernels = []string{"exp", "log", "sigmoid", "pow", "sigmoidLoss", "sigmoidGrad", "softmaxSum", "rowLoss", "rowGrad", "addLosses", "addBlocks", "softmaxRows", "softmaxGradRows", "logSoftmaxRows"}
 
-var generatedVariants = []string{"avx512", "avx2"}
+var generatedVariants = []string{"avx512", "avx2", "neon"}
 
 // generatedOffsets are where the assembly looks for fields, beside where they are.
 var generatedOffsets = []struct {
