@@ -34,20 +34,50 @@ func sigmoidLossNEON(losses *float32, logits *float32, targets *float32, n int, 
 //go:noescape
 func sigmoidGradNEON(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
 
-// softmaxSumNEON is softmaxSumGeneric on n > 0 elements.
+// rowSumNEON is rowSumGeneric on n > 0 elements.
 //
 //go:noescape
-func softmaxSumNEON(sums *rowSums, logits *float32, labels *int32, rows int, classes int)
+func rowSumNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
+
+// rowExpNEON is rowExpGeneric on n > 0 elements.
+//
+//go:noescape
+func rowExpNEON(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
+
+// partSumNEON is partSumGeneric on n > 0 elements.
+//
+//go:noescape
+func partSumNEON(total *[16]float64, logits *float32, n int, label int, slow *int)
+
+// partExpNEON is partExpGeneric on n > 0 elements.
+//
+//go:noescape
+func partExpNEON(dst *float32, total *[16]float64, logits *float32, n int, label int, slow *int)
+
+// rowMostNEON is rowMostGeneric on n > 0 elements.
+//
+//go:noescape
+func rowMostNEON(sums *float32, logits *float32, labels *int32, rows int, classes int)
+
+// rowShiftedNEON is rowShiftedGeneric on n > 0 elements.
+//
+//go:noescape
+func rowShiftedNEON(sums *float32, logits *float32, labels *int32, rows int, classes int)
+
+// partShiftedNEON is partShiftedGeneric on n > 0 elements.
+//
+//go:noescape
+func partShiftedNEON(sums *float32, total *[16]float64, logits *float32, n int, label int)
 
 // rowLossNEON is rowLossGeneric on n > 0 elements.
 //
 //go:noescape
-func rowLossNEON(losses *float32, sums *rowSums, n int, p *lossParams)
+func rowLossNEON(losses *float32, sums *float32, n int, p *lossParams)
 
 // rowGradNEON is rowGradGeneric on n > 0 elements.
 //
 //go:noescape
-func rowGradNEON(losses *float32, sums *rowSums, n int, p *lossParams, scale *float32)
+func rowGradNEON(losses *float32, sums *float32, n int, p *lossParams, scale *float32)
 
 // addLossesNEON is addLossesGeneric on n > 0 elements.
 //
@@ -59,20 +89,40 @@ func addLossesNEON(total *[16]float64, x *float32, n int)
 //go:noescape
 func addBlocksNEON(total *[16]float64, x *float32, n int)
 
+// reciprocalsNEON is reciprocalsGeneric on n > 0 elements.
+//
+//go:noescape
+func reciprocalsNEON(sums *float32, n int)
+
+// softmaxScaleNEON is softmaxScaleGeneric on n > 0 elements.
+//
+//go:noescape
+func softmaxScaleNEON(dst *float32, sums *float32, rows int, classes int)
+
 // softmaxRowsNEON is softmaxRowsGeneric on n > 0 elements.
 //
 //go:noescape
-func softmaxRowsNEON(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+func softmaxRowsNEON(dst *float32, sums *float32, logits *float32, rows int, classes int)
 
-// softmaxGradRowsNEON is softmaxGradRowsGeneric on n > 0 elements.
+// gradScaleNEON is gradScaleGeneric on n > 0 elements.
 //
 //go:noescape
-func softmaxGradRowsNEON(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+func gradScaleNEON(dst *float32, sums *float32, rows int, classes int)
+
+// gradRowsNEON is gradRowsGeneric on n > 0 elements.
+//
+//go:noescape
+func gradRowsNEON(dst *float32, sums *float32, logits *float32, rows int, classes int)
+
+// rowFirstNEON is rowFirstGeneric on n > 0 elements.
+//
+//go:noescape
+func rowFirstNEON(sums *float32, logits *float32, labels *int32, rows int, classes int)
 
 // logSoftmaxRowsNEON is logSoftmaxRowsGeneric on n > 0 elements.
 //
 //go:noescape
-func logSoftmaxRowsNEON(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+func logSoftmaxRowsNEON(dst *float32, sums *float32, logits *float32, rows int, classes int)
 
 func expAsm(dst, x *float32, n int) {
 	expNEON(dst, x, n)
@@ -98,15 +148,39 @@ func sigmoidGradAsm(losses, grad, logits, targets *float32, n int, p *lossParams
 	sigmoidGradNEON(losses, grad, logits, targets, n, p, scale)
 }
 
-func softmaxSumAsm(sums *rowSums, logits *float32, labels *int32, rows, classes int) {
-	softmaxSumNEON(sums, logits, labels, rows, classes)
+func rowSumAsm(sums, logits *float32, labels *int32, rows, classes int, slow *int) {
+	rowSumNEON(sums, logits, labels, rows, classes, slow)
 }
 
-func rowLossAsm(losses *float32, sums *rowSums, n int, p *lossParams) {
+func rowExpAsm(dst, sums, logits *float32, labels *int32, rows, classes int, slow *int) {
+	rowExpNEON(dst, sums, logits, labels, rows, classes, slow)
+}
+
+func partSumAsm(total *[16]float64, logits *float32, n, label int, slow *int) {
+	partSumNEON(total, logits, n, label, slow)
+}
+
+func partExpAsm(dst *float32, total *[16]float64, logits *float32, n, label int, slow *int) {
+	partExpNEON(dst, total, logits, n, label, slow)
+}
+
+func rowMostAsm(sums, logits *float32, labels *int32, rows, classes int) {
+	rowMostNEON(sums, logits, labels, rows, classes)
+}
+
+func rowShiftedAsm(sums, logits *float32, labels *int32, rows, classes int) {
+	rowShiftedNEON(sums, logits, labels, rows, classes)
+}
+
+func partShiftedAsm(sums *float32, total *[16]float64, logits *float32, n, label int) {
+	partShiftedNEON(sums, total, logits, n, label)
+}
+
+func rowLossAsm(losses *float32, sums *float32, n int, p *lossParams) {
 	rowLossNEON(losses, sums, n, p)
 }
 
-func rowGradAsm(losses *float32, sums *rowSums, n int, p *lossParams, scale *float32) {
+func rowGradAsm(losses *float32, sums *float32, n int, p *lossParams, scale *float32) {
 	rowGradNEON(losses, sums, n, p, scale)
 }
 
@@ -118,14 +192,30 @@ func addBlocksAsm(total *[16]float64, x *float32, n int) {
 	addBlocksNEON(total, x, n)
 }
 
-func softmaxRowsAsm(dst, logits *float32, sums *rowSums, rows, classes int) {
-	softmaxRowsNEON(dst, logits, sums, rows, classes)
+func reciprocalsAsm(sums *float32, n int) {
+	reciprocalsNEON(sums, n)
 }
 
-func softmaxGradRowsAsm(dst, logits *float32, sums *rowSums, rows, classes int) {
-	softmaxGradRowsNEON(dst, logits, sums, rows, classes)
+func softmaxScaleAsm(dst, sums *float32, rows, classes int) {
+	softmaxScaleNEON(dst, sums, rows, classes)
 }
 
-func logSoftmaxRowsAsm(dst, logits *float32, sums *rowSums, rows, classes int) {
-	logSoftmaxRowsNEON(dst, logits, sums, rows, classes)
+func softmaxRowsAsm(dst, sums, logits *float32, rows, classes int) {
+	softmaxRowsNEON(dst, sums, logits, rows, classes)
+}
+
+func gradScaleAsm(dst, sums *float32, rows, classes int) {
+	gradScaleNEON(dst, sums, rows, classes)
+}
+
+func gradRowsAsm(dst, sums, logits *float32, rows, classes int) {
+	gradRowsNEON(dst, sums, logits, rows, classes)
+}
+
+func rowFirstAsm(sums, logits *float32, labels *int32, rows, classes int) {
+	rowFirstNEON(sums, logits, labels, rows, classes)
+}
+
+func logSoftmaxRowsAsm(dst, sums, logits *float32, rows, classes int) {
+	logSoftmaxRowsNEON(dst, sums, logits, rows, classes)
 }

@@ -92,22 +92,22 @@ DATA consts<>+672(SB)/8, $0x3f7600003f760000
 DATA consts<>+680(SB)/8, $0x3f7600003f760000
 DATA consts<>+688(SB)/8, $0xbf000000bf000000
 DATA consts<>+696(SB)/8, $0xbf000000bf000000
-DATA consts<>+704(SB)/8, $0x3e0dc5ef3e0dc5ef
-DATA consts<>+712(SB)/8, $0x3e0dc5ef3e0dc5ef
-DATA consts<>+720(SB)/8, $0xbe2b68ecbe2b68ec
-DATA consts<>+728(SB)/8, $0xbe2b68ecbe2b68ec
-DATA consts<>+736(SB)/8, $0x3e4cd2793e4cd279
-DATA consts<>+744(SB)/8, $0x3e4cd2793e4cd279
-DATA consts<>+752(SB)/8, $0xbe7fffbcbe7fffbc
-DATA consts<>+760(SB)/8, $0xbe7fffbcbe7fffbc
+DATA consts<>+704(SB)/8, $0x3e0f056b3e0f056b
+DATA consts<>+712(SB)/8, $0x3e0f056b3e0f056b
+DATA consts<>+720(SB)/8, $0xbe2b5b92be2b5b92
+DATA consts<>+728(SB)/8, $0xbe2b5b92be2b5b92
+DATA consts<>+736(SB)/8, $0x3e4cd14d3e4cd14d
+DATA consts<>+744(SB)/8, $0x3e4cd14d3e4cd14d
+DATA consts<>+752(SB)/8, $0xbe7fffc9be7fffc9
+DATA consts<>+760(SB)/8, $0xbe7fffc9be7fffc9
 DATA consts<>+768(SB)/8, $0x3eaaaaaa3eaaaaaa
 DATA consts<>+776(SB)/8, $0x3eaaaaaa3eaaaaaa
 DATA consts<>+784(SB)/8, $0x49c0020049c00200
 DATA consts<>+792(SB)/8, $0x49c0020049c00200
-DATA consts<>+800(SB)/8, $0x3c1d96323c1d9632
-DATA consts<>+808(SB)/8, $0x3c1d96323c1d9632
-DATA consts<>+816(SB)/8, $0x3d635c663d635c66
-DATA consts<>+824(SB)/8, $0x3d635c663d635c66
+DATA consts<>+800(SB)/8, $0x3c1d97a33c1d97a3
+DATA consts<>+808(SB)/8, $0x3c1d97a33c1d97a3
+DATA consts<>+816(SB)/8, $0x3d635c613d635c61
+DATA consts<>+824(SB)/8, $0x3d635c613d635c61
 DATA consts<>+832(SB)/8, $0x3e75fdf03e75fdf0
 DATA consts<>+840(SB)/8, $0x3e75fdf03e75fdf0
 DATA consts<>+848(SB)/8, $0x0000007f0000007f
@@ -142,39 +142,43 @@ DATA consts<>+1072(SB)/8, $0x7f7fffff7f7fffff
 DATA consts<>+1080(SB)/8, $0x7f7fffff7f7fffff
 DATA consts<>+1088(SB)/8, $0x4000000040000000
 DATA consts<>+1096(SB)/8, $0x4000000040000000
-DATA consts<>+1104(SB)/8, $0xffd1d563ffd1d563
-DATA consts<>+1112(SB)/8, $0xffd1d563ffd1d563
-DATA consts<>+1120(SB)/8, $0xca000000ca000000
-DATA consts<>+1128(SB)/8, $0xca000000ca000000
-DATA consts<>+1136(SB)/8, $0x4a0000004a000000
-DATA consts<>+1144(SB)/8, $0x4a0000004a000000
-DATA consts<>+1152(SB)/8, $0x4b4000004b400000
-DATA consts<>+1160(SB)/8, $0x4b4000004b400000
-DATA consts<>+1168(SB)/8, $0x4b4000404b400040
-DATA consts<>+1176(SB)/8, $0x4b4000404b400040
-DATA consts<>+1184(SB)/8, $0x42fe000042fe0000
-DATA consts<>+1192(SB)/8, $0x42fe000042fe0000
-DATA consts<>+1200(SB)/8, $0x3ab512153ab51215
-DATA consts<>+1208(SB)/8, $0x3ab512153ab51215
-DATA consts<>+1216(SB)/8, $0x3c091cf43c091cf4
-DATA consts<>+1224(SB)/8, $0x3c091cf43c091cf4
-DATA consts<>+1232(SB)/8, $0x3d2aac793d2aac79
-DATA consts<>+1240(SB)/8, $0x3d2aac793d2aac79
-DATA consts<>+1248(SB)/8, $0x3e2aaa493e2aaa49
-DATA consts<>+1256(SB)/8, $0x3e2aaa493e2aaa49
-DATA consts<>+1264(SB)/8, $0x3efffffe3efffffe
-DATA consts<>+1272(SB)/8, $0x3efffffe3efffffe
-DATA consts<>+1280(SB)/8, $0x4980000049800000
-DATA consts<>+1288(SB)/8, $0x4980000049800000
-DATA consts<>+1296(SB)/8, $0x0000002400000024
-DATA consts<>+1304(SB)/8, $0x0000002400000024
+DATA consts<>+1104(SB)/8, $0x4220000042200000
+DATA consts<>+1112(SB)/8, $0x4220000042200000
+DATA consts<>+1120(SB)/8, $0x4980000049800000
+DATA consts<>+1128(SB)/8, $0x4980000049800000
+DATA consts<>+1136(SB)/8, $0xca000000ca000000
+DATA consts<>+1144(SB)/8, $0xca000000ca000000
+DATA consts<>+1152(SB)/8, $0x4a0000004a000000
+DATA consts<>+1160(SB)/8, $0x4a0000004a000000
+DATA consts<>+1168(SB)/8, $0x4b4000004b400000
+DATA consts<>+1176(SB)/8, $0x4b4000004b400000
+DATA consts<>+1184(SB)/8, $0x4b4000404b400040
+DATA consts<>+1192(SB)/8, $0x4b4000404b400040
+DATA consts<>+1200(SB)/8, $0x42fe000042fe0000
+DATA consts<>+1208(SB)/8, $0x42fe000042fe0000
+DATA consts<>+1216(SB)/8, $0x3ab51c333ab51c33
+DATA consts<>+1224(SB)/8, $0x3ab51c333ab51c33
+DATA consts<>+1232(SB)/8, $0x3c091c2a3c091c2a
+DATA consts<>+1240(SB)/8, $0x3c091c2a3c091c2a
+DATA consts<>+1248(SB)/8, $0x3d2aac613d2aac61
+DATA consts<>+1256(SB)/8, $0x3d2aac613d2aac61
+DATA consts<>+1264(SB)/8, $0x3e2aaa4a3e2aaa4a
+DATA consts<>+1272(SB)/8, $0x3e2aaa4a3e2aaa4a
+DATA consts<>+1280(SB)/8, $0x3efffffe3efffffe
+DATA consts<>+1288(SB)/8, $0x3efffffe3efffffe
+DATA consts<>+1296(SB)/8, $0x000000e3000000e3
+DATA consts<>+1304(SB)/8, $0x000000e3000000e3
 DATA consts<>+1312(SB)/8, $0xffffff04ffffff04
 DATA consts<>+1320(SB)/8, $0xffffff04ffffff04
 DATA consts<>+1328(SB)/8, $0x3080000030800000
 DATA consts<>+1336(SB)/8, $0x3080000030800000
-DATA consts<>+1344(SB)/8, $0x1f8000001f800000
-DATA consts<>+1352(SB)/8, $0x1f8000001f800000
-GLOBL consts<>(SB), RODATA|NOPTR, $1360
+DATA consts<>+1344(SB)/8, $0x5f8000005f800000
+DATA consts<>+1352(SB)/8, $0x5f8000005f800000
+DATA consts<>+1360(SB)/8, $0x1f8000001f800000
+DATA consts<>+1368(SB)/8, $0x1f8000001f800000
+DATA consts<>+1376(SB)/8, $0x0000001000000010
+DATA consts<>+1384(SB)/8, $0x0000001000000010
+GLOBL consts<>(SB), RODATA|NOPTR, $1392
 
 DATA tables<>+0(SB)/8, $0x0404040400000000
 DATA tables<>+8(SB)/8, $0x0c0c0c0c08080808
@@ -218,153 +222,163 @@ DATA tables<>+304(SB)/8, $0xde8a377a5e71a100
 DATA tables<>+312(SB)/8, $0x16a5a8e79d1bab00
 DATA tables<>+320(SB)/8, $0x41d40acf2c236000
 DATA tables<>+328(SB)/8, $0xb2b23232b333b200
-GLOBL tables<>(SB), RODATA|NOPTR, $336
+DATA tables<>+336(SB)/8, $0x0000000100000000
+DATA tables<>+344(SB)/8, $0x0000000300000002
+DATA tables<>+352(SB)/8, $0x0000000100000000
+DATA tables<>+360(SB)/8, $0x0000000300000002
+DATA tables<>+368(SB)/8, $0x0000000500000004
+DATA tables<>+376(SB)/8, $0x0000000700000006
+DATA tables<>+384(SB)/8, $0x0000000900000008
+DATA tables<>+392(SB)/8, $0x0000000b0000000a
+DATA tables<>+400(SB)/8, $0x0000000d0000000c
+DATA tables<>+408(SB)/8, $0x0000000f0000000e
+GLOBL tables<>(SB), RODATA|NOPTR, $416
 
-DATA target<>+0(SB)/8, $0x7f8000007f800000
-DATA target<>+8(SB)/8, $0x7f8000007f800000
-DATA target<>+16(SB)/8, $0x7f8000007f800000
-DATA target<>+24(SB)/8, $0x7f8000007f800000
-DATA target<>+32(SB)/8, $0x7f8000007f800000
-DATA target<>+40(SB)/8, $0x7f8000007f800000
-DATA target<>+48(SB)/8, $0x7f8000007f800000
-DATA target<>+56(SB)/8, $0x7f8000007f800000
-DATA target<>+64(SB)/8, $0x7f8000007f800000
-DATA target<>+72(SB)/8, $0x7f8000007f800000
-DATA target<>+80(SB)/8, $0x7f8000007f800000
-DATA target<>+88(SB)/8, $0x7f8000007f800000
-DATA target<>+96(SB)/8, $0x7f8000007f800000
-DATA target<>+104(SB)/8, $0x7f8000007f800000
-DATA target<>+112(SB)/8, $0x7f8000007f800000
-DATA target<>+120(SB)/8, $0x7f8000007f800000
-DATA target<>+128(SB)/8, $0x7f8000007f800000
-DATA target<>+136(SB)/8, $0x7f8000007f800000
-DATA target<>+144(SB)/8, $0x7f8000007f800000
-DATA target<>+152(SB)/8, $0x7f8000007f800000
-DATA target<>+160(SB)/8, $0x7f8000007f800000
-DATA target<>+168(SB)/8, $0x7f8000007f800000
-DATA target<>+176(SB)/8, $0x7f8000007f800000
-DATA target<>+184(SB)/8, $0x7f8000007f800000
-DATA target<>+192(SB)/8, $0x7f8000007f800000
-DATA target<>+200(SB)/8, $0x7f8000007f800000
-DATA target<>+208(SB)/8, $0x7f8000007f800000
-DATA target<>+216(SB)/8, $0x7f8000007f800000
-DATA target<>+224(SB)/8, $0x7f8000007f800000
-DATA target<>+232(SB)/8, $0x7f8000007f800000
-DATA target<>+240(SB)/8, $0x7f8000007f800000
-DATA target<>+248(SB)/8, $0x7f8000007f800000
-DATA target<>+256(SB)/8, $0x7f8000007f800000
-DATA target<>+264(SB)/8, $0x7f8000007f800000
-DATA target<>+272(SB)/8, $0x7f8000007f800000
-DATA target<>+280(SB)/8, $0x7f8000007f800000
-DATA target<>+288(SB)/8, $0x7f8000007f800000
-DATA target<>+296(SB)/8, $0x7f8000007f800000
-DATA target<>+304(SB)/8, $0x7f8000007f800000
-DATA target<>+312(SB)/8, $0x7f8000007f800000
-DATA target<>+320(SB)/8, $0x7f8000007f800000
-DATA target<>+328(SB)/8, $0x7f8000007f800000
-DATA target<>+336(SB)/8, $0x7f8000007f800000
-DATA target<>+344(SB)/8, $0x7f8000007f800000
-DATA target<>+352(SB)/8, $0x7f8000007f800000
-DATA target<>+360(SB)/8, $0x7f8000007f800000
-DATA target<>+368(SB)/8, $0x7f8000007f800000
-DATA target<>+376(SB)/8, $0x7f8000007f800000
-DATA target<>+384(SB)/8, $0x7f8000007f800000
-DATA target<>+392(SB)/8, $0x7f8000007f800000
-DATA target<>+400(SB)/8, $0x7f8000007f800000
-DATA target<>+408(SB)/8, $0x7f8000007f800000
-DATA target<>+416(SB)/8, $0x7f8000007f800000
-DATA target<>+424(SB)/8, $0x7f8000007f800000
-DATA target<>+432(SB)/8, $0x7f8000007f800000
-DATA target<>+440(SB)/8, $0x7f8000007f800000
-DATA target<>+448(SB)/8, $0x7f8000007f800000
-DATA target<>+456(SB)/8, $0x7f8000007f800000
-DATA target<>+464(SB)/8, $0x7f8000007f800000
-DATA target<>+472(SB)/8, $0x7f8000007f800000
-DATA target<>+480(SB)/8, $0x7f8000007f800000
-DATA target<>+488(SB)/8, $0x7f8000007f800000
-DATA target<>+496(SB)/8, $0x7f8000007f800000
-DATA target<>+504(SB)/8, $0x7f8000007f800000
-DATA target<>+512(SB)/8, $0x7f8000007f800000
-DATA target<>+520(SB)/8, $0x7f8000007f800000
-DATA target<>+528(SB)/8, $0x7f8000007f800000
-DATA target<>+536(SB)/8, $0x7f8000007f800000
-DATA target<>+544(SB)/8, $0x7f8000007f800000
-DATA target<>+552(SB)/8, $0x7f8000007f800000
-DATA target<>+560(SB)/8, $0x7f8000007f800000
-DATA target<>+568(SB)/8, $0x7f8000007f800000
-DATA target<>+576(SB)/8, $0x7f800000ff800000
-DATA target<>+584(SB)/8, $0x7f8000007f800000
-DATA target<>+592(SB)/8, $0x7f8000007f800000
-DATA target<>+600(SB)/8, $0x7f8000007f800000
-DATA target<>+608(SB)/8, $0x7f8000007f800000
-DATA target<>+616(SB)/8, $0x7f8000007f800000
-DATA target<>+624(SB)/8, $0x7f8000007f800000
-DATA target<>+632(SB)/8, $0x7f8000007f800000
-DATA target<>+640(SB)/8, $0x7f8000007f800000
-DATA target<>+648(SB)/8, $0x7f8000007f800000
-DATA target<>+656(SB)/8, $0x7f8000007f800000
-DATA target<>+664(SB)/8, $0x7f8000007f800000
-DATA target<>+672(SB)/8, $0x7f8000007f800000
-DATA target<>+680(SB)/8, $0x7f8000007f800000
-DATA target<>+688(SB)/8, $0x7f8000007f800000
-DATA target<>+696(SB)/8, $0x7f8000007f800000
-DATA target<>+704(SB)/8, $0x7f8000007f800000
-DATA target<>+712(SB)/8, $0x7f8000007f800000
-DATA target<>+720(SB)/8, $0x7f8000007f800000
-DATA target<>+728(SB)/8, $0x7f8000007f800000
-DATA target<>+736(SB)/8, $0x7f8000007f800000
-DATA target<>+744(SB)/8, $0x7f8000007f800000
-DATA target<>+752(SB)/8, $0x7f8000007f800000
-DATA target<>+760(SB)/8, $0x7f8000007f800000
-DATA target<>+768(SB)/8, $0x7f8000007f800000
-DATA target<>+776(SB)/8, $0x7f8000007f800000
-DATA target<>+784(SB)/8, $0x7f8000007f800000
-DATA target<>+792(SB)/8, $0x7f8000007f800000
-DATA target<>+800(SB)/8, $0x7f8000007f800000
-DATA target<>+808(SB)/8, $0x7f8000007f800000
-DATA target<>+816(SB)/8, $0x7f8000007f800000
-DATA target<>+824(SB)/8, $0x7f8000007f800000
-DATA target<>+832(SB)/8, $0x7f8000007f800000
-DATA target<>+840(SB)/8, $0x7f8000007f800000
-DATA target<>+848(SB)/8, $0x7f8000007f800000
-DATA target<>+856(SB)/8, $0x7f8000007f800000
-DATA target<>+864(SB)/8, $0x7f8000007f800000
-DATA target<>+872(SB)/8, $0x7f8000007f800000
-DATA target<>+880(SB)/8, $0x7f8000007f800000
-DATA target<>+888(SB)/8, $0x7f8000007f800000
-DATA target<>+896(SB)/8, $0x7f8000007f800000
-DATA target<>+904(SB)/8, $0x7f8000007f800000
-DATA target<>+912(SB)/8, $0x7f8000007f800000
-DATA target<>+920(SB)/8, $0x7f8000007f800000
-DATA target<>+928(SB)/8, $0x7f8000007f800000
-DATA target<>+936(SB)/8, $0x7f8000007f800000
-DATA target<>+944(SB)/8, $0x7f8000007f800000
-DATA target<>+952(SB)/8, $0x7f8000007f800000
-DATA target<>+960(SB)/8, $0x7f8000007f800000
-DATA target<>+968(SB)/8, $0x7f8000007f800000
-DATA target<>+976(SB)/8, $0x7f8000007f800000
-DATA target<>+984(SB)/8, $0x7f8000007f800000
-DATA target<>+992(SB)/8, $0x7f8000007f800000
-DATA target<>+1000(SB)/8, $0x7f8000007f800000
-DATA target<>+1008(SB)/8, $0x7f8000007f800000
-DATA target<>+1016(SB)/8, $0x7f8000007f800000
-DATA target<>+1024(SB)/8, $0x7f8000007f800000
-DATA target<>+1032(SB)/8, $0x7f8000007f800000
-DATA target<>+1040(SB)/8, $0x7f8000007f800000
-DATA target<>+1048(SB)/8, $0x7f8000007f800000
-DATA target<>+1056(SB)/8, $0x7f8000007f800000
-DATA target<>+1064(SB)/8, $0x7f8000007f800000
-DATA target<>+1072(SB)/8, $0x7f8000007f800000
-DATA target<>+1080(SB)/8, $0x7f8000007f800000
-DATA target<>+1088(SB)/8, $0x7f8000007f800000
-DATA target<>+1096(SB)/8, $0x7f8000007f800000
-DATA target<>+1104(SB)/8, $0x7f8000007f800000
-DATA target<>+1112(SB)/8, $0x7f8000007f800000
-DATA target<>+1120(SB)/8, $0x7f8000007f800000
-DATA target<>+1128(SB)/8, $0x7f8000007f800000
-DATA target<>+1136(SB)/8, $0x7f8000007f800000
-DATA target<>+1144(SB)/8, $0x7f8000007f800000
-DATA target<>+1152(SB)/8, $0x7f8000007f800000
+DATA target<>+0(SB)/8, $0x7fffffff7fffffff
+DATA target<>+8(SB)/8, $0x7fffffff7fffffff
+DATA target<>+16(SB)/8, $0x7fffffff7fffffff
+DATA target<>+24(SB)/8, $0x7fffffff7fffffff
+DATA target<>+32(SB)/8, $0x7fffffff7fffffff
+DATA target<>+40(SB)/8, $0x7fffffff7fffffff
+DATA target<>+48(SB)/8, $0x7fffffff7fffffff
+DATA target<>+56(SB)/8, $0x7fffffff7fffffff
+DATA target<>+64(SB)/8, $0x7fffffff7fffffff
+DATA target<>+72(SB)/8, $0x7fffffff7fffffff
+DATA target<>+80(SB)/8, $0x7fffffff7fffffff
+DATA target<>+88(SB)/8, $0x7fffffff7fffffff
+DATA target<>+96(SB)/8, $0x7fffffff7fffffff
+DATA target<>+104(SB)/8, $0x7fffffff7fffffff
+DATA target<>+112(SB)/8, $0x7fffffff7fffffff
+DATA target<>+120(SB)/8, $0x7fffffff7fffffff
+DATA target<>+128(SB)/8, $0x7fffffff7fffffff
+DATA target<>+136(SB)/8, $0x7fffffff7fffffff
+DATA target<>+144(SB)/8, $0x7fffffff7fffffff
+DATA target<>+152(SB)/8, $0x7fffffff7fffffff
+DATA target<>+160(SB)/8, $0x7fffffff7fffffff
+DATA target<>+168(SB)/8, $0x7fffffff7fffffff
+DATA target<>+176(SB)/8, $0x7fffffff7fffffff
+DATA target<>+184(SB)/8, $0x7fffffff7fffffff
+DATA target<>+192(SB)/8, $0x7fffffff7fffffff
+DATA target<>+200(SB)/8, $0x7fffffff7fffffff
+DATA target<>+208(SB)/8, $0x7fffffff7fffffff
+DATA target<>+216(SB)/8, $0x7fffffff7fffffff
+DATA target<>+224(SB)/8, $0x7fffffff7fffffff
+DATA target<>+232(SB)/8, $0x7fffffff7fffffff
+DATA target<>+240(SB)/8, $0x7fffffff7fffffff
+DATA target<>+248(SB)/8, $0x7fffffff7fffffff
+DATA target<>+256(SB)/8, $0x7fffffff7fffffff
+DATA target<>+264(SB)/8, $0x7fffffff7fffffff
+DATA target<>+272(SB)/8, $0x7fffffff7fffffff
+DATA target<>+280(SB)/8, $0x7fffffff7fffffff
+DATA target<>+288(SB)/8, $0x7fffffff7fffffff
+DATA target<>+296(SB)/8, $0x7fffffff7fffffff
+DATA target<>+304(SB)/8, $0x7fffffff7fffffff
+DATA target<>+312(SB)/8, $0x7fffffff7fffffff
+DATA target<>+320(SB)/8, $0x7fffffff7fffffff
+DATA target<>+328(SB)/8, $0x7fffffff7fffffff
+DATA target<>+336(SB)/8, $0x7fffffff7fffffff
+DATA target<>+344(SB)/8, $0x7fffffff7fffffff
+DATA target<>+352(SB)/8, $0x7fffffff7fffffff
+DATA target<>+360(SB)/8, $0x7fffffff7fffffff
+DATA target<>+368(SB)/8, $0x7fffffff7fffffff
+DATA target<>+376(SB)/8, $0x7fffffff7fffffff
+DATA target<>+384(SB)/8, $0x7fffffff7fffffff
+DATA target<>+392(SB)/8, $0x7fffffff7fffffff
+DATA target<>+400(SB)/8, $0x7fffffff7fffffff
+DATA target<>+408(SB)/8, $0x7fffffff7fffffff
+DATA target<>+416(SB)/8, $0x7fffffff7fffffff
+DATA target<>+424(SB)/8, $0x7fffffff7fffffff
+DATA target<>+432(SB)/8, $0x7fffffff7fffffff
+DATA target<>+440(SB)/8, $0x7fffffff7fffffff
+DATA target<>+448(SB)/8, $0x7fffffff7fffffff
+DATA target<>+456(SB)/8, $0x7fffffff7fffffff
+DATA target<>+464(SB)/8, $0x7fffffff7fffffff
+DATA target<>+472(SB)/8, $0x7fffffff7fffffff
+DATA target<>+480(SB)/8, $0x7fffffff7fffffff
+DATA target<>+488(SB)/8, $0x7fffffff7fffffff
+DATA target<>+496(SB)/8, $0x7fffffff7fffffff
+DATA target<>+504(SB)/8, $0x7fffffff7fffffff
+DATA target<>+512(SB)/8, $0x7fffffff7fffffff
+DATA target<>+520(SB)/8, $0x7fffffff7fffffff
+DATA target<>+528(SB)/8, $0x7fffffff7fffffff
+DATA target<>+536(SB)/8, $0x7fffffff7fffffff
+DATA target<>+544(SB)/8, $0x7fffffff7fffffff
+DATA target<>+552(SB)/8, $0x7fffffff7fffffff
+DATA target<>+560(SB)/8, $0x7fffffff7fffffff
+DATA target<>+568(SB)/8, $0x7fffffff7fffffff
+DATA target<>+576(SB)/8, $0x7fffffff00000000
+DATA target<>+584(SB)/8, $0x7fffffff7fffffff
+DATA target<>+592(SB)/8, $0x7fffffff7fffffff
+DATA target<>+600(SB)/8, $0x7fffffff7fffffff
+DATA target<>+608(SB)/8, $0x7fffffff7fffffff
+DATA target<>+616(SB)/8, $0x7fffffff7fffffff
+DATA target<>+624(SB)/8, $0x7fffffff7fffffff
+DATA target<>+632(SB)/8, $0x7fffffff7fffffff
+DATA target<>+640(SB)/8, $0x7fffffff7fffffff
+DATA target<>+648(SB)/8, $0x7fffffff7fffffff
+DATA target<>+656(SB)/8, $0x7fffffff7fffffff
+DATA target<>+664(SB)/8, $0x7fffffff7fffffff
+DATA target<>+672(SB)/8, $0x7fffffff7fffffff
+DATA target<>+680(SB)/8, $0x7fffffff7fffffff
+DATA target<>+688(SB)/8, $0x7fffffff7fffffff
+DATA target<>+696(SB)/8, $0x7fffffff7fffffff
+DATA target<>+704(SB)/8, $0x7fffffff7fffffff
+DATA target<>+712(SB)/8, $0x7fffffff7fffffff
+DATA target<>+720(SB)/8, $0x7fffffff7fffffff
+DATA target<>+728(SB)/8, $0x7fffffff7fffffff
+DATA target<>+736(SB)/8, $0x7fffffff7fffffff
+DATA target<>+744(SB)/8, $0x7fffffff7fffffff
+DATA target<>+752(SB)/8, $0x7fffffff7fffffff
+DATA target<>+760(SB)/8, $0x7fffffff7fffffff
+DATA target<>+768(SB)/8, $0x7fffffff7fffffff
+DATA target<>+776(SB)/8, $0x7fffffff7fffffff
+DATA target<>+784(SB)/8, $0x7fffffff7fffffff
+DATA target<>+792(SB)/8, $0x7fffffff7fffffff
+DATA target<>+800(SB)/8, $0x7fffffff7fffffff
+DATA target<>+808(SB)/8, $0x7fffffff7fffffff
+DATA target<>+816(SB)/8, $0x7fffffff7fffffff
+DATA target<>+824(SB)/8, $0x7fffffff7fffffff
+DATA target<>+832(SB)/8, $0x7fffffff7fffffff
+DATA target<>+840(SB)/8, $0x7fffffff7fffffff
+DATA target<>+848(SB)/8, $0x7fffffff7fffffff
+DATA target<>+856(SB)/8, $0x7fffffff7fffffff
+DATA target<>+864(SB)/8, $0x7fffffff7fffffff
+DATA target<>+872(SB)/8, $0x7fffffff7fffffff
+DATA target<>+880(SB)/8, $0x7fffffff7fffffff
+DATA target<>+888(SB)/8, $0x7fffffff7fffffff
+DATA target<>+896(SB)/8, $0x7fffffff7fffffff
+DATA target<>+904(SB)/8, $0x7fffffff7fffffff
+DATA target<>+912(SB)/8, $0x7fffffff7fffffff
+DATA target<>+920(SB)/8, $0x7fffffff7fffffff
+DATA target<>+928(SB)/8, $0x7fffffff7fffffff
+DATA target<>+936(SB)/8, $0x7fffffff7fffffff
+DATA target<>+944(SB)/8, $0x7fffffff7fffffff
+DATA target<>+952(SB)/8, $0x7fffffff7fffffff
+DATA target<>+960(SB)/8, $0x7fffffff7fffffff
+DATA target<>+968(SB)/8, $0x7fffffff7fffffff
+DATA target<>+976(SB)/8, $0x7fffffff7fffffff
+DATA target<>+984(SB)/8, $0x7fffffff7fffffff
+DATA target<>+992(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1000(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1008(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1016(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1024(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1032(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1040(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1048(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1056(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1064(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1072(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1080(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1088(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1096(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1104(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1112(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1120(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1128(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1136(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1144(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1152(SB)/8, $0x7fffffff7fffffff
 GLOBL target<>(SB), RODATA|NOPTR, $1160
 
 // func expNEON(dst *float32, x *float32, n int)
@@ -399,52 +413,83 @@ loop:
 	BLT rest
 
 block:
-	// any |x| > 87, or NaN?
 	FMOVQ (R3), F18
-	WORD  $0x4ea0fa53 // fabs v19.4s, v18.4s
-	FMOVQ 16(R3), F20
-	WORD  $0x4ea0fa95 // fabs v21.4s, v20.4s
-	WORD  $0x4eb56673 // smax v19.4s, v19.4s, v21.4s
-	FMOVQ 32(R3), F21
-	WORD  $0x4ea0fab6 // fabs v22.4s, v21.4s
-	WORD  $0x4eb66673 // smax v19.4s, v19.4s, v22.4s
-	FMOVQ 48(R3), F22
-	WORD  $0x4ea0fad7 // fabs v23.4s, v22.4s
-	WORD  $0x4eb76673 // smax v19.4s, v19.4s, v23.4s
-	WORD  $0x4eaa3673 // cmgt v19.4s, v19.4s, v10.4s
-	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
-	FMOVD F19, R5
+	FMOVQ 16(R3), F19
+	FMOVQ 32(R3), F20
+	FMOVQ 48(R3), F21
+
+	// any |x| > 87, or NaN?
+	WORD  $0x4ea0fa56 // fabs v22.4s, v18.4s
+	WORD  $0x4ea0fa77 // fabs v23.4s, v19.4s
+	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
+	WORD  $0x4ea0fa97 // fabs v23.4s, v20.4s
+	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
+	WORD  $0x4ea0fab7 // fabs v23.4s, v21.4s
+	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
+	WORD  $0x4eaa36d6 // cmgt v22.4s, v22.4s, v10.4s
+	WORD  $0x6eb6a6d6 // umaxp v22.4s, v22.4s, v22.4s
+	FMOVD F22, R5
 	CBNZ  R5, slowblock
 	WORD  $0x4e20d657 // fadd v23.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R0), F18
 	VFMLA V1.S4, V23.S4, V18.S4
+	WORD  $0x4ea2d656 // fsub v22.4s, v18.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V22.S4, V23.S4
+	VFMLS V4.S4, V22.S4, V23.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F22
+	VFMLA V5.S4, V23.S4, V22.S4
+	FMOVQ 144(R0), F24
+	VFMLA V22.S4, V23.S4, V24.S4
+	FMOVQ 160(R0), F22
+	VFMLA V24.S4, V23.S4, V22.S4
+	FMOVQ 176(R0), F24
+	VFMLA V22.S4, V23.S4, V24.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V18.B16], V22.B16
+	FMOVQ 192(R0), F23
+	VBIT  V7.B16, V22.B16, V23.B16
+	VTBL  V23.B16, [V8.B16], V22.B16
+	VSHL  $21, V18.S4, V18.S4
+	VADD  V18.S4, V22.S4, V18.S4
+	VFMLA V24.S4, V18.S4, V18.S4
+	FMOVQ F18, (R2)
+	WORD  $0x4e20d676 // fadd v22.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F18
+	VFMLA V1.S4, V22.S4, V18.S4
 	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V23.S4
-	VFMLS V4.S4, V19.S4, V23.S4
+	VFMLS V3.S4, V19.S4, V22.S4
+	VFMLS V4.S4, V19.S4, V22.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V23.S4, V19.S4
-	FMOVQ 144(R0), F24
-	VFMLA V19.S4, V23.S4, V24.S4
+	VFMLA V5.S4, V22.S4, V19.S4
+	FMOVQ 144(R0), F23
+	VFMLA V19.S4, V22.S4, V23.S4
 	FMOVQ 160(R0), F19
-	VFMLA V24.S4, V23.S4, V19.S4
-	FMOVQ 176(R0), F24
-	VFMLA V19.S4, V23.S4, V24.S4
+	VFMLA V23.S4, V22.S4, V19.S4
+	FMOVQ 176(R0), F23
+	VFMLA V19.S4, V22.S4, V23.S4
 
 	// 2^n T[j] (1 + p)
 	VTBL  V6.B16, [V18.B16], V19.B16
-	FMOVQ 192(R0), F23
-	VBIT  V7.B16, V19.B16, V23.B16
-	VTBL  V23.B16, [V8.B16], V19.B16
+	FMOVQ 192(R0), F22
+	VBIT  V7.B16, V19.B16, V22.B16
+	VTBL  V22.B16, [V8.B16], V19.B16
 	VSHL  $21, V18.S4, V18.S4
 	VADD  V18.S4, V19.S4, V18.S4
-	VFMLA V24.S4, V18.S4, V18.S4
-	FMOVQ F18, (R2)
+	VFMLA V23.S4, V18.S4, V18.S4
+	FMOVQ F18, 16(R2)
 	WORD  $0x4e20d694 // fadd v20.4s, v20.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -459,12 +504,12 @@ block:
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
 	VFMLA V5.S4, V20.S4, V19.S4
-	FMOVQ 144(R0), F23
-	VFMLA V19.S4, V20.S4, V23.S4
+	FMOVQ 144(R0), F22
+	VFMLA V19.S4, V20.S4, V22.S4
 	FMOVQ 160(R0), F19
-	VFMLA V23.S4, V20.S4, V19.S4
-	FMOVQ 176(R0), F23
-	VFMLA V19.S4, V20.S4, V23.S4
+	VFMLA V22.S4, V20.S4, V19.S4
+	FMOVQ 176(R0), F22
+	VFMLA V19.S4, V20.S4, V22.S4
 
 	// 2^n T[j] (1 + p)
 	VTBL  V6.B16, [V18.B16], V19.B16
@@ -473,39 +518,9 @@ block:
 	VTBL  V20.B16, [V8.B16], V19.B16
 	VSHL  $21, V18.S4, V18.S4
 	VADD  V18.S4, V19.S4, V18.S4
-	VFMLA V23.S4, V18.S4, V18.S4
-	FMOVQ F18, 16(R2)
-	WORD  $0x4e20d6b4 // fadd v20.4s, v21.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	VFMLA V1.S4, V20.S4, V18.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
-	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
-	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
-	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VADD  V18.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V18.S4, V18.S4
+	VFMLA V22.S4, V18.S4, V18.S4
 	FMOVQ F18, 32(R2)
-	WORD  $0x4e20d6d4 // fadd v20.4s, v22.4s, v0.4s
+	WORD  $0x4e20d6b4 // fadd v20.4s, v21.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R0), F18
@@ -631,11 +646,12 @@ slowblock:
 	MOVD $16, R5
 
 slow:
-	// c = min(89, max(-104, x)), NaN kept; no subnormals
 	FMOVQ (R3), F18
-	WORD  $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
-	WORD  $0x4e32f572 // fmax v18.4s, v11.4s, v18.4s
-	WORD  $0x4eb2f592 // fmin v18.4s, v12.4s, v18.4s
+
+	// c = min(89, max(-104, x)), NaN kept; no subnormals
+	WORD $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
+	WORD $0x4e32f572 // fmax v18.4s, v11.4s, v18.4s
+	WORD $0x4eb2f592 // fmin v18.4s, v12.4s, v18.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R0), F19
@@ -798,7 +814,6 @@ TEXT ·logNEON(SB), NOSPLIT, $0-24
 	FMOVQ 400(R0), F13
 	FMOVQ 560(R0), F14
 	FMOVQ 576(R0), F15
-	FMOVQ 592(R0), F16
 	MOVD  n+16(FP), R1
 	MOVD  dst+0(FP), R2
 	MOVD  x+8(FP), R3
@@ -808,170 +823,171 @@ loop:
 	BLT rest
 
 block:
+	FMOVQ (R3), F16
+	FMOVQ 16(R3), F17
+	FMOVQ 32(R3), F18
+	FMOVQ 48(R3), F19
+
 	// any x not in [2^-126, Inf)?
-	FMOVQ (R3), F17
-	VADD  V0.S4, V17.S4, V18.S4
-	FMOVQ 16(R3), F19
-	VADD  V0.S4, V19.S4, V20.S4
-	WORD  $0x4eb46652 // smax v18.4s, v18.4s, v20.4s
-	FMOVQ 32(R3), F20
-	VADD  V0.S4, V20.S4, V21.S4
-	WORD  $0x4eb56652 // smax v18.4s, v18.4s, v21.4s
-	FMOVQ 48(R3), F21
-	VADD  V0.S4, V21.S4, V22.S4
-	WORD  $0x4eb66652 // smax v18.4s, v18.4s, v22.4s
-	WORD  $0x4ead3652 // cmgt v18.4s, v18.4s, v13.4s
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R5
+	VADD  V0.S4, V16.S4, V20.S4
+	VADD  V0.S4, V17.S4, V21.S4
+	WORD  $0x4eb56694 // smax v20.4s, v20.4s, v21.4s
+	VADD  V0.S4, V18.S4, V21.S4
+	WORD  $0x4eb56694 // smax v20.4s, v20.4s, v21.4s
+	VADD  V0.S4, V19.S4, V21.S4
+	WORD  $0x4eb56694 // smax v20.4s, v20.4s, v21.4s
+	WORD  $0x4ead3694 // cmgt v20.4s, v20.4s, v13.4s
+	WORD  $0x6eb4a694 // umaxp v20.4s, v20.4s, v20.4s
+	FMOVD F20, R5
 	CBNZ  R5, slowblock
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V17.S4, V18.S4
-	VAND  V2.B16, V18.B16, V22.B16
-	VUSHR $21, V18.S4, V18.S4
-	VSUB  V22.S4, V17.S4, V17.S4
+	VSUB  V1.S4, V16.S4, V20.S4
+	VAND  V2.B16, V20.B16, V21.B16
+	VUSHR $21, V20.S4, V20.S4
+	VSUB  V21.S4, V16.S4, V16.S4
 
 	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V18.B16], V18.B16
-	FMOVQ 192(R0), F23
-	VBIT  V4.B16, V18.B16, V23.B16
-	VTBL  V23.B16, [V5.B16], V18.B16
-	FMOVQ 432(R0), F24
-	VFMLA V18.S4, V17.S4, V24.S4
-	WORD  $0x4e21dad1 // scvtf v17.4s, v22.4s
-	VTBL  V23.B16, [V6.B16], V18.B16
-	VTBL  V23.B16, [V7.B16], V26.B16
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e38df16 // fmul v22.4s, v24.4s, v24.4s
-	FMOVQ 480(R0), F23
-	VFMLA V8.S4, V24.S4, V23.S4
-	VFMLA V9.S4, V22.S4, V23.S4
-	FMOVQ 512(R0), F25
-	VFMLA V10.S4, V24.S4, V25.S4
-	VFMLA V23.S4, V22.S4, V25.S4
-	VFMLA V11.S4, V17.S4, V26.S4
-	VFMLA V25.S4, V22.S4, V26.S4
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V17.S4, V18.S4
-	WORD  $0x4e38d651 // fadd v17.4s, v18.4s, v24.4s
-	WORD  $0x4eb1d652 // fsub v18.4s, v18.4s, v17.4s
-	WORD  $0x4e38d652 // fadd v18.4s, v18.4s, v24.4s
-	WORD  $0x4e32d752 // fadd v18.4s, v26.4s, v18.4s
-	WORD  $0x4e32d631 // fadd v17.4s, v17.4s, v18.4s
-	FMOVQ F17, (R2)
-
-	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V19.S4, V17.S4
-	VAND  V2.B16, V17.B16, V18.B16
-	VUSHR $21, V17.S4, V17.S4
-	VSUB  V18.S4, V19.S4, V19.S4
-
-	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V17.B16], V17.B16
+	VTBL  V3.B16, [V20.B16], V20.B16
 	FMOVQ 192(R0), F22
-	VBIT  V4.B16, V17.B16, V22.B16
-	VTBL  V22.B16, [V5.B16], V17.B16
+	VBIT  V4.B16, V20.B16, V22.B16
+	VTBL  V22.B16, [V5.B16], V20.B16
 	FMOVQ 432(R0), F23
-	VFMLA V17.S4, V19.S4, V23.S4
-	WORD  $0x4e21da51 // scvtf v17.4s, v18.4s
-	VTBL  V22.B16, [V6.B16], V18.B16
+	VFMLA V20.S4, V16.S4, V23.S4
+	WORD  $0x4e21dab0 // scvtf v16.4s, v21.4s
+	VTBL  V22.B16, [V6.B16], V20.B16
 	VTBL  V22.B16, [V7.B16], V25.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e37def3 // fmul v19.4s, v23.4s, v23.4s
+	WORD  $0x6e37def5 // fmul v21.4s, v23.4s, v23.4s
 	FMOVQ 480(R0), F22
 	VFMLA V8.S4, V23.S4, V22.S4
-	VFMLA V9.S4, V19.S4, V22.S4
+	VFMLA V9.S4, V21.S4, V22.S4
 	FMOVQ 512(R0), F24
 	VFMLA V10.S4, V23.S4, V24.S4
-	VFMLA V22.S4, V19.S4, V24.S4
-	VFMLA V11.S4, V17.S4, V25.S4
-	VFMLA V24.S4, V19.S4, V25.S4
+	VFMLA V22.S4, V21.S4, V24.S4
+	VFMLA V11.S4, V16.S4, V25.S4
+	VFMLA V24.S4, V21.S4, V25.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V17.S4, V18.S4
-	WORD  $0x4e37d651 // fadd v17.4s, v18.4s, v23.4s
-	WORD  $0x4eb1d652 // fsub v18.4s, v18.4s, v17.4s
-	WORD  $0x4e37d652 // fadd v18.4s, v18.4s, v23.4s
-	WORD  $0x4e32d732 // fadd v18.4s, v25.4s, v18.4s
-	WORD  $0x4e32d631 // fadd v17.4s, v17.4s, v18.4s
-	FMOVQ F17, 16(R2)
+	VFMLA V12.S4, V16.S4, V20.S4
+	WORD  $0x4e37d690 // fadd v16.4s, v20.4s, v23.4s
+	WORD  $0x4eb0d694 // fsub v20.4s, v20.4s, v16.4s
+	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
+	WORD  $0x4e34d734 // fadd v20.4s, v25.4s, v20.4s
+	WORD  $0x4e34d610 // fadd v16.4s, v16.4s, v20.4s
+	FMOVQ F16, (R2)
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V20.S4, V17.S4
-	VAND  V2.B16, V17.B16, V18.B16
-	VUSHR $21, V17.S4, V17.S4
-	VSUB  V18.S4, V20.S4, V19.S4
+	VSUB  V1.S4, V17.S4, V16.S4
+	VAND  V2.B16, V16.B16, V20.B16
+	VUSHR $21, V16.S4, V16.S4
+	VSUB  V20.S4, V17.S4, V17.S4
 
 	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V17.B16], V17.B16
-	FMOVQ 192(R0), F20
-	VBIT  V4.B16, V17.B16, V20.B16
-	VTBL  V20.B16, [V5.B16], V17.B16
+	VTBL  V3.B16, [V16.B16], V16.B16
+	FMOVQ 192(R0), F21
+	VBIT  V4.B16, V16.B16, V21.B16
+	VTBL  V21.B16, [V5.B16], V16.B16
 	FMOVQ 432(R0), F22
-	VFMLA V17.S4, V19.S4, V22.S4
-	WORD  $0x4e21da51 // scvtf v17.4s, v18.4s
-	VTBL  V20.B16, [V6.B16], V18.B16
-	VTBL  V20.B16, [V7.B16], V24.B16
+	VFMLA V16.S4, V17.S4, V22.S4
+	WORD  $0x4e21da90 // scvtf v16.4s, v20.4s
+	VTBL  V21.B16, [V6.B16], V17.B16
+	VTBL  V21.B16, [V7.B16], V24.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
-	FMOVQ 480(R0), F20
-	VFMLA V8.S4, V22.S4, V20.S4
-	VFMLA V9.S4, V19.S4, V20.S4
+	WORD  $0x6e36ded4 // fmul v20.4s, v22.4s, v22.4s
+	FMOVQ 480(R0), F21
+	VFMLA V8.S4, V22.S4, V21.S4
+	VFMLA V9.S4, V20.S4, V21.S4
 	FMOVQ 512(R0), F23
 	VFMLA V10.S4, V22.S4, V23.S4
-	VFMLA V20.S4, V19.S4, V23.S4
-	VFMLA V11.S4, V17.S4, V24.S4
-	VFMLA V23.S4, V19.S4, V24.S4
+	VFMLA V21.S4, V20.S4, V23.S4
+	VFMLA V11.S4, V16.S4, V24.S4
+	VFMLA V23.S4, V20.S4, V24.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V17.S4, V18.S4
-	WORD  $0x4e36d651 // fadd v17.4s, v18.4s, v22.4s
-	WORD  $0x4eb1d652 // fsub v18.4s, v18.4s, v17.4s
-	WORD  $0x4e36d652 // fadd v18.4s, v18.4s, v22.4s
-	WORD  $0x4e32d712 // fadd v18.4s, v24.4s, v18.4s
-	WORD  $0x4e32d631 // fadd v17.4s, v17.4s, v18.4s
-	FMOVQ F17, 32(R2)
+	VFMLA V12.S4, V16.S4, V17.S4
+	WORD  $0x4e36d630 // fadd v16.4s, v17.4s, v22.4s
+	WORD  $0x4eb0d631 // fsub v17.4s, v17.4s, v16.4s
+	WORD  $0x4e36d631 // fadd v17.4s, v17.4s, v22.4s
+	WORD  $0x4e31d711 // fadd v17.4s, v24.4s, v17.4s
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
+	FMOVQ F16, 16(R2)
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V21.S4, V17.S4
-	VAND  V2.B16, V17.B16, V18.B16
-	VUSHR $21, V17.S4, V17.S4
-	VSUB  V18.S4, V21.S4, V19.S4
+	VSUB  V1.S4, V18.S4, V16.S4
+	VAND  V2.B16, V16.B16, V17.B16
+	VUSHR $21, V16.S4, V16.S4
+	VSUB  V17.S4, V18.S4, V18.S4
 
 	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V17.B16], V17.B16
+	VTBL  V3.B16, [V16.B16], V16.B16
 	FMOVQ 192(R0), F20
-	VBIT  V4.B16, V17.B16, V20.B16
-	VTBL  V20.B16, [V5.B16], V17.B16
+	VBIT  V4.B16, V16.B16, V20.B16
+	VTBL  V20.B16, [V5.B16], V16.B16
 	FMOVQ 432(R0), F21
-	VFMLA V17.S4, V19.S4, V21.S4
-	WORD  $0x4e21da51 // scvtf v17.4s, v18.4s
-	VTBL  V20.B16, [V6.B16], V18.B16
+	VFMLA V16.S4, V18.S4, V21.S4
+	WORD  $0x4e21da30 // scvtf v16.4s, v17.4s
+	VTBL  V20.B16, [V6.B16], V17.B16
 	VTBL  V20.B16, [V7.B16], V23.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
+	WORD  $0x6e35deb2 // fmul v18.4s, v21.4s, v21.4s
 	FMOVQ 480(R0), F20
 	VFMLA V8.S4, V21.S4, V20.S4
-	VFMLA V9.S4, V19.S4, V20.S4
+	VFMLA V9.S4, V18.S4, V20.S4
 	FMOVQ 512(R0), F22
 	VFMLA V10.S4, V21.S4, V22.S4
-	VFMLA V20.S4, V19.S4, V22.S4
-	VFMLA V11.S4, V17.S4, V23.S4
-	VFMLA V22.S4, V19.S4, V23.S4
+	VFMLA V20.S4, V18.S4, V22.S4
+	VFMLA V11.S4, V16.S4, V23.S4
+	VFMLA V22.S4, V18.S4, V23.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V17.S4, V18.S4
-	WORD  $0x4e35d651 // fadd v17.4s, v18.4s, v21.4s
-	WORD  $0x4eb1d652 // fsub v18.4s, v18.4s, v17.4s
-	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
-	WORD  $0x4e32d6f2 // fadd v18.4s, v23.4s, v18.4s
-	WORD  $0x4e32d631 // fadd v17.4s, v17.4s, v18.4s
-	FMOVQ F17, 48(R2)
+	VFMLA V12.S4, V16.S4, V17.S4
+	WORD  $0x4e35d630 // fadd v16.4s, v17.4s, v21.4s
+	WORD  $0x4eb0d631 // fsub v17.4s, v17.4s, v16.4s
+	WORD  $0x4e35d631 // fadd v17.4s, v17.4s, v21.4s
+	WORD  $0x4e31d6f1 // fadd v17.4s, v23.4s, v17.4s
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
+	FMOVQ F16, 32(R2)
+
+	// x = 2^k z; e = k << 23, j is z's table cell
+	VSUB  V1.S4, V19.S4, V16.S4
+	VAND  V2.B16, V16.B16, V17.B16
+	VUSHR $21, V16.S4, V16.S4
+	VSUB  V17.S4, V19.S4, V18.S4
+
+	// f = z R[j] - 1, exact
+	VTBL  V3.B16, [V16.B16], V16.B16
+	FMOVQ 192(R0), F19
+	VBIT  V4.B16, V16.B16, V19.B16
+	VTBL  V19.B16, [V5.B16], V16.B16
+	FMOVQ 432(R0), F20
+	VFMLA V16.S4, V18.S4, V20.S4
+	WORD  $0x4e21da30 // scvtf v16.4s, v17.4s
+	VTBL  V19.B16, [V6.B16], V17.B16
+	VTBL  V19.B16, [V7.B16], V22.B16
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	WORD  $0x6e34de92 // fmul v18.4s, v20.4s, v20.4s
+	FMOVQ 480(R0), F19
+	VFMLA V8.S4, V20.S4, V19.S4
+	VFMLA V9.S4, V18.S4, V19.S4
+	FMOVQ 512(R0), F21
+	VFMLA V10.S4, V20.S4, V21.S4
+	VFMLA V19.S4, V18.S4, V21.S4
+	VFMLA V11.S4, V16.S4, V22.S4
+	VFMLA V21.S4, V18.S4, V22.S4
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMLA V12.S4, V16.S4, V17.S4
+	WORD  $0x4e34d630 // fadd v16.4s, v17.4s, v20.4s
+	WORD  $0x4eb0d631 // fsub v17.4s, v17.4s, v16.4s
+	WORD  $0x4e34d631 // fadd v17.4s, v17.4s, v20.4s
+	WORD  $0x4e31d6d1 // fadd v17.4s, v22.4s, v17.4s
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
+	FMOVQ F16, 48(R2)
 	ADD   $64, R2, R2
 	ADD   $64, R3, R3
 	SUB   $16, R1, R1
@@ -983,83 +999,83 @@ rest:
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F17
+	FMOVQ 224(R0), F16
 	ADD   $0, R3, R5
 	CMP   $4, R1
 	BLT   partless1
-	FMOVQ (R3), F17
+	FMOVQ (R3), F16
 	JMP   partdone1
 
 partless1:
 	TBZ    $1, R1, partone1
-	VLD1.P 8(R5), V17.D[0]
+	VLD1.P 8(R5), V16.D[0]
 	TBZ    $0, R1, partdone1
-	VLD1   (R5), V17.S[2]
+	VLD1   (R5), V16.S[2]
 	JMP    partdone1
 
 partone1:
 	TBZ  $0, R1, partdone1
-	VLD1 (R5), V17.S[0]
+	VLD1 (R5), V16.S[0]
 
 partdone1:
 	// any x not in [2^-126, Inf)?
-	VADD  V0.S4, V17.S4, V18.S4
-	WORD  $0x4ead3652 // cmgt v18.4s, v18.4s, v13.4s
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R5
+	VADD  V0.S4, V16.S4, V17.S4
+	WORD  $0x4ead3631 // cmgt v17.4s, v17.4s, v13.4s
+	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
+	FMOVD F17, R5
 	CBNZ  R5, slowvector
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V17.S4, V18.S4
-	VAND  V2.B16, V18.B16, V19.B16
-	VUSHR $21, V18.S4, V18.S4
-	VSUB  V19.S4, V17.S4, V17.S4
+	VSUB  V1.S4, V16.S4, V17.S4
+	VAND  V2.B16, V17.B16, V18.B16
+	VUSHR $21, V17.S4, V17.S4
+	VSUB  V18.S4, V16.S4, V16.S4
 
 	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V18.B16], V18.B16
-	FMOVQ 192(R0), F20
-	VBIT  V4.B16, V18.B16, V20.B16
-	VTBL  V20.B16, [V5.B16], V18.B16
-	FMOVQ 432(R0), F21
-	VFMLA V18.S4, V17.S4, V21.S4
-	WORD  $0x4e21da71 // scvtf v17.4s, v19.4s
-	VTBL  V20.B16, [V6.B16], V18.B16
-	VTBL  V20.B16, [V7.B16], V23.B16
+	VTBL  V3.B16, [V17.B16], V17.B16
+	FMOVQ 192(R0), F19
+	VBIT  V4.B16, V17.B16, V19.B16
+	VTBL  V19.B16, [V5.B16], V17.B16
+	FMOVQ 432(R0), F20
+	VFMLA V17.S4, V16.S4, V20.S4
+	WORD  $0x4e21da50 // scvtf v16.4s, v18.4s
+	VTBL  V19.B16, [V6.B16], V17.B16
+	VTBL  V19.B16, [V7.B16], V22.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
-	FMOVQ 480(R0), F20
-	VFMLA V8.S4, V21.S4, V20.S4
-	VFMLA V9.S4, V19.S4, V20.S4
-	FMOVQ 512(R0), F22
-	VFMLA V10.S4, V21.S4, V22.S4
-	VFMLA V20.S4, V19.S4, V22.S4
-	VFMLA V11.S4, V17.S4, V23.S4
-	VFMLA V22.S4, V19.S4, V23.S4
+	WORD  $0x6e34de92 // fmul v18.4s, v20.4s, v20.4s
+	FMOVQ 480(R0), F19
+	VFMLA V8.S4, V20.S4, V19.S4
+	VFMLA V9.S4, V18.S4, V19.S4
+	FMOVQ 512(R0), F21
+	VFMLA V10.S4, V20.S4, V21.S4
+	VFMLA V19.S4, V18.S4, V21.S4
+	VFMLA V11.S4, V16.S4, V22.S4
+	VFMLA V21.S4, V18.S4, V22.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V17.S4, V18.S4
-	WORD  $0x4e35d651 // fadd v17.4s, v18.4s, v21.4s
-	WORD  $0x4eb1d652 // fsub v18.4s, v18.4s, v17.4s
-	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
-	WORD  $0x4e32d6f2 // fadd v18.4s, v23.4s, v18.4s
-	WORD  $0x4e32d631 // fadd v17.4s, v17.4s, v18.4s
+	VFMLA V12.S4, V16.S4, V17.S4
+	WORD  $0x4e34d630 // fadd v16.4s, v17.4s, v20.4s
+	WORD  $0x4eb0d631 // fsub v17.4s, v17.4s, v16.4s
+	WORD  $0x4e34d631 // fadd v17.4s, v17.4s, v20.4s
+	WORD  $0x4e31d6d1 // fadd v17.4s, v22.4s, v17.4s
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 	ADD   $0, R2, R5
 	CMP   $4, R1
 	BLT   partless2
-	FMOVQ F17, (R2)
+	FMOVQ F16, (R2)
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R1, partone2
-	VST1.P V17.D[0], 8(R5)
+	VST1.P V16.D[0], 8(R5)
 	TBZ    $0, R1, partdone2
-	VST1   V17.S[2], (R5)
+	VST1   V16.S[2], (R5)
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R1, partdone2
-	VST1 V17.S[0], (R5)
+	VST1 V16.S[0], (R5)
 
 partdone2:
 	ADD $16, R2, R2
@@ -1075,65 +1091,66 @@ slowblock:
 	MOVD $16, R5
 
 slow:
-	FMOVQ (R3), F17
+	FMOVQ (R3), F16
 
 	// a subnormal x is the integer bits(x), times 2^-149
-	WORD $0x4eb135d2 // cmgt v18.4s, v14.4s, v17.4s
-	WORD $0x4e21da33 // scvtf v19.4s, v17.4s
-	VBIF V18.B16, V17.B16, V19.B16
-	VAND V18.B16, V15.B16, V18.B16
+	WORD $0x4eb035d1 // cmgt v17.4s, v14.4s, v16.4s
+	WORD $0x4e21da12 // scvtf v18.4s, v16.4s
+	VBIF V17.B16, V16.B16, V18.B16
+	VAND V17.B16, V15.B16, V17.B16
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V19.S4, V20.S4
-	VAND  V2.B16, V20.B16, V21.B16
-	VUSHR $21, V20.S4, V20.S4
-	VSUB  V21.S4, V19.S4, V19.S4
-	VSUB  V18.S4, V21.S4, V18.S4
+	VSUB  V1.S4, V18.S4, V19.S4
+	VAND  V2.B16, V19.B16, V20.B16
+	VUSHR $21, V19.S4, V19.S4
+	VSUB  V20.S4, V18.S4, V18.S4
+	VSUB  V17.S4, V20.S4, V17.S4
 
 	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V20.B16], V20.B16
-	FMOVQ 192(R0), F21
-	VBIT  V4.B16, V20.B16, V21.B16
-	VTBL  V21.B16, [V5.B16], V20.B16
-	FMOVQ 432(R0), F22
-	VFMLA V20.S4, V19.S4, V22.S4
-	WORD  $0x4e21da52 // scvtf v18.4s, v18.4s
-	VTBL  V21.B16, [V6.B16], V19.B16
-	VTBL  V21.B16, [V7.B16], V24.B16
+	VTBL  V3.B16, [V19.B16], V19.B16
+	FMOVQ 192(R0), F20
+	VBIT  V4.B16, V19.B16, V20.B16
+	VTBL  V20.B16, [V5.B16], V19.B16
+	FMOVQ 432(R0), F21
+	VFMLA V19.S4, V18.S4, V21.S4
+	WORD  $0x4e21da31 // scvtf v17.4s, v17.4s
+	VTBL  V20.B16, [V6.B16], V18.B16
+	VTBL  V20.B16, [V7.B16], V23.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e36ded4 // fmul v20.4s, v22.4s, v22.4s
-	FMOVQ 480(R0), F21
-	VFMLA V8.S4, V22.S4, V21.S4
-	VFMLA V9.S4, V20.S4, V21.S4
-	FMOVQ 512(R0), F23
-	VFMLA V10.S4, V22.S4, V23.S4
-	VFMLA V21.S4, V20.S4, V23.S4
-	VFMLA V11.S4, V18.S4, V24.S4
-	VFMLA V23.S4, V20.S4, V24.S4
+	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
+	FMOVQ 480(R0), F20
+	VFMLA V8.S4, V21.S4, V20.S4
+	VFMLA V9.S4, V19.S4, V20.S4
+	FMOVQ 512(R0), F22
+	VFMLA V10.S4, V21.S4, V22.S4
+	VFMLA V20.S4, V19.S4, V22.S4
+	VFMLA V11.S4, V17.S4, V23.S4
+	VFMLA V22.S4, V19.S4, V23.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V18.S4, V19.S4
-	WORD  $0x4e36d672 // fadd v18.4s, v19.4s, v22.4s
-	WORD  $0x4eb2d673 // fsub v19.4s, v19.4s, v18.4s
-	WORD  $0x4e36d673 // fadd v19.4s, v19.4s, v22.4s
-	WORD  $0x4e33d713 // fadd v19.4s, v24.4s, v19.4s
-	WORD  $0x4e33d652 // fadd v18.4s, v18.4s, v19.4s
+	VFMLA V12.S4, V17.S4, V18.S4
+	WORD  $0x4e35d651 // fadd v17.4s, v18.4s, v21.4s
+	WORD  $0x4eb1d652 // fsub v18.4s, v18.4s, v17.4s
+	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
+	WORD  $0x4e32d6f2 // fadd v18.4s, v23.4s, v18.4s
+	WORD  $0x4e32d631 // fadd v17.4s, v17.4s, v18.4s
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	WORD  $0x4ea0aa33 // cmlt v19.4s, v17.4s, #0
-	WORD  $0x4ea03634 // cmgt v20.4s, v17.4s, v0.4s
-	VORR  V20.B16, V19.B16, V19.B16
-	FMOVQ 368(R0), F20
-	VBIF  V19.B16, V18.B16, V20.B16
-	VADD  V17.S4, V17.S4, V18.S4
-	VCMEQ V16.S4, V18.S4, V18.S4
-	FMOVQ 336(R0), F19
-	VBIF  V18.B16, V20.B16, V19.B16
-	VCMEQ V0.S4, V17.S4, V17.S4
-	FMOVQ 384(R0), F18
+	WORD  $0x4ea0aa12 // cmlt v18.4s, v16.4s, #0
+	WORD  $0x4ea03613 // cmgt v19.4s, v16.4s, v0.4s
+	VORR  V19.B16, V18.B16, V18.B16
+	FMOVQ 368(R0), F19
+	VBIF  V18.B16, V17.B16, V19.B16
+	VADD  V16.S4, V16.S4, V17.S4
+	VMOVI $0, V18.B16
+	VCMEQ V18.S4, V17.S4, V17.S4
+	FMOVQ 336(R0), F18
 	VBIF  V17.B16, V19.B16, V18.B16
-	FMOVQ F18, (R2)
+	VCMEQ V0.S4, V16.S4, V16.S4
+	FMOVQ 384(R0), F17
+	VBIF  V16.B16, V18.B16, V17.B16
+	FMOVQ F17, (R2)
 	ADD   $16, R2, R2
 	ADD   $16, R3, R3
 	SUB   $4, R1, R1
@@ -1143,97 +1160,98 @@ slow:
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R0), F17
+	FMOVQ 224(R0), F16
 	ADD   $0, R3, R5
 	CMP   $4, R1
 	BLT   partless3
-	FMOVQ (R3), F17
+	FMOVQ (R3), F16
 	JMP   partdone3
 
 partless3:
 	TBZ    $1, R1, partone3
-	VLD1.P 8(R5), V17.D[0]
+	VLD1.P 8(R5), V16.D[0]
 	TBZ    $0, R1, partdone3
-	VLD1   (R5), V17.S[2]
+	VLD1   (R5), V16.S[2]
 	JMP    partdone3
 
 partone3:
 	TBZ  $0, R1, partdone3
-	VLD1 (R5), V17.S[0]
+	VLD1 (R5), V16.S[0]
 
 partdone3:
 	// a subnormal x is the integer bits(x), times 2^-149
-	WORD $0x4eb135d2 // cmgt v18.4s, v14.4s, v17.4s
-	WORD $0x4e21da33 // scvtf v19.4s, v17.4s
-	VBIF V18.B16, V17.B16, V19.B16
-	VAND V18.B16, V15.B16, V18.B16
+	WORD $0x4eb035d1 // cmgt v17.4s, v14.4s, v16.4s
+	WORD $0x4e21da12 // scvtf v18.4s, v16.4s
+	VBIF V17.B16, V16.B16, V18.B16
+	VAND V17.B16, V15.B16, V17.B16
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V19.S4, V20.S4
-	VAND  V2.B16, V20.B16, V21.B16
-	VUSHR $21, V20.S4, V20.S4
-	VSUB  V21.S4, V19.S4, V19.S4
-	VSUB  V18.S4, V21.S4, V18.S4
+	VSUB  V1.S4, V18.S4, V19.S4
+	VAND  V2.B16, V19.B16, V20.B16
+	VUSHR $21, V19.S4, V19.S4
+	VSUB  V20.S4, V18.S4, V18.S4
+	VSUB  V17.S4, V20.S4, V17.S4
 
 	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V20.B16], V20.B16
-	FMOVQ 192(R0), F21
-	VBIT  V4.B16, V20.B16, V21.B16
-	VTBL  V21.B16, [V5.B16], V20.B16
-	FMOVQ 432(R0), F22
-	VFMLA V20.S4, V19.S4, V22.S4
-	WORD  $0x4e21da52 // scvtf v18.4s, v18.4s
-	VTBL  V21.B16, [V6.B16], V19.B16
-	VTBL  V21.B16, [V7.B16], V24.B16
+	VTBL  V3.B16, [V19.B16], V19.B16
+	FMOVQ 192(R0), F20
+	VBIT  V4.B16, V19.B16, V20.B16
+	VTBL  V20.B16, [V5.B16], V19.B16
+	FMOVQ 432(R0), F21
+	VFMLA V19.S4, V18.S4, V21.S4
+	WORD  $0x4e21da31 // scvtf v17.4s, v17.4s
+	VTBL  V20.B16, [V6.B16], V18.B16
+	VTBL  V20.B16, [V7.B16], V23.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e36ded4 // fmul v20.4s, v22.4s, v22.4s
-	FMOVQ 480(R0), F21
-	VFMLA V8.S4, V22.S4, V21.S4
-	VFMLA V9.S4, V20.S4, V21.S4
-	FMOVQ 512(R0), F23
-	VFMLA V10.S4, V22.S4, V23.S4
-	VFMLA V21.S4, V20.S4, V23.S4
-	VFMLA V11.S4, V18.S4, V24.S4
-	VFMLA V23.S4, V20.S4, V24.S4
+	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
+	FMOVQ 480(R0), F20
+	VFMLA V8.S4, V21.S4, V20.S4
+	VFMLA V9.S4, V19.S4, V20.S4
+	FMOVQ 512(R0), F22
+	VFMLA V10.S4, V21.S4, V22.S4
+	VFMLA V20.S4, V19.S4, V22.S4
+	VFMLA V11.S4, V17.S4, V23.S4
+	VFMLA V22.S4, V19.S4, V23.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V18.S4, V19.S4
-	WORD  $0x4e36d672 // fadd v18.4s, v19.4s, v22.4s
-	WORD  $0x4eb2d673 // fsub v19.4s, v19.4s, v18.4s
-	WORD  $0x4e36d673 // fadd v19.4s, v19.4s, v22.4s
-	WORD  $0x4e33d713 // fadd v19.4s, v24.4s, v19.4s
-	WORD  $0x4e33d652 // fadd v18.4s, v18.4s, v19.4s
+	VFMLA V12.S4, V17.S4, V18.S4
+	WORD  $0x4e35d651 // fadd v17.4s, v18.4s, v21.4s
+	WORD  $0x4eb1d652 // fsub v18.4s, v18.4s, v17.4s
+	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
+	WORD  $0x4e32d6f2 // fadd v18.4s, v23.4s, v18.4s
+	WORD  $0x4e32d631 // fadd v17.4s, v17.4s, v18.4s
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	WORD  $0x4ea0aa33 // cmlt v19.4s, v17.4s, #0
-	WORD  $0x4ea03634 // cmgt v20.4s, v17.4s, v0.4s
-	VORR  V20.B16, V19.B16, V19.B16
-	FMOVQ 368(R0), F20
-	VBIF  V19.B16, V18.B16, V20.B16
-	VADD  V17.S4, V17.S4, V18.S4
-	VCMEQ V16.S4, V18.S4, V18.S4
-	FMOVQ 336(R0), F19
-	VBIF  V18.B16, V20.B16, V19.B16
-	VCMEQ V0.S4, V17.S4, V17.S4
-	FMOVQ 384(R0), F18
+	WORD  $0x4ea0aa12 // cmlt v18.4s, v16.4s, #0
+	WORD  $0x4ea03613 // cmgt v19.4s, v16.4s, v0.4s
+	VORR  V19.B16, V18.B16, V18.B16
+	FMOVQ 368(R0), F19
+	VBIF  V18.B16, V17.B16, V19.B16
+	VADD  V16.S4, V16.S4, V17.S4
+	VMOVI $0, V18.B16
+	VCMEQ V18.S4, V17.S4, V17.S4
+	FMOVQ 336(R0), F18
 	VBIF  V17.B16, V19.B16, V18.B16
+	VCMEQ V0.S4, V16.S4, V16.S4
+	FMOVQ 384(R0), F17
+	VBIF  V16.B16, V18.B16, V17.B16
 	ADD   $0, R2, R5
 	CMP   $4, R1
 	BLT   partless4
-	FMOVQ F18, (R2)
+	FMOVQ F17, (R2)
 	JMP   partdone4
 
 partless4:
 	TBZ    $1, R1, partone4
-	VST1.P V18.D[0], 8(R5)
+	VST1.P V17.D[0], 8(R5)
 	TBZ    $0, R1, partdone4
-	VST1   V18.S[2], (R5)
+	VST1   V17.S[2], (R5)
 	JMP    partdone4
 
 partone4:
 	TBZ  $0, R1, partdone4
-	VST1 V18.S[0], (R5)
+	VST1 V17.S[0], (R5)
 
 partdone4:
 	ADD $16, R2, R2
@@ -1277,29 +1295,30 @@ loop:
 	BLT rest
 
 block:
-	// any |x| > 87, or NaN?
 	FMOVQ (R3), F20
-	WORD  $0x4ea0fa95 // fabs v21.4s, v20.4s
-	FMOVQ 16(R3), F22
-	WORD  $0x4ea0fad7 // fabs v23.4s, v22.4s
-	WORD  $0x4eb766b5 // smax v21.4s, v21.4s, v23.4s
-	FMOVQ 32(R3), F23
-	WORD  $0x4ea0faf8 // fabs v24.4s, v23.4s
-	WORD  $0x4eb866b5 // smax v21.4s, v21.4s, v24.4s
-	FMOVQ 48(R3), F24
-	WORD  $0x4ea0fb19 // fabs v25.4s, v24.4s
-	WORD  $0x4eb966b5 // smax v21.4s, v21.4s, v25.4s
-	WORD  $0x4ead36b5 // cmgt v21.4s, v21.4s, v13.4s
-	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
-	FMOVD F21, R5
+	FMOVQ 16(R3), F21
+	FMOVQ 32(R3), F22
+	FMOVQ 48(R3), F23
+
+	// any |x| > 87, or NaN?
+	WORD  $0x4ea0fa98 // fabs v24.4s, v20.4s
+	WORD  $0x4ea0fab9 // fabs v25.4s, v21.4s
+	WORD  $0x4eb96718 // smax v24.4s, v24.4s, v25.4s
+	WORD  $0x4ea0fad9 // fabs v25.4s, v22.4s
+	WORD  $0x4eb96718 // smax v24.4s, v24.4s, v25.4s
+	WORD  $0x4ea0faf9 // fabs v25.4s, v23.4s
+	WORD  $0x4eb96718 // smax v24.4s, v24.4s, v25.4s
+	WORD  $0x4ead3718 // cmgt v24.4s, v24.4s, v13.4s
+	WORD  $0x6eb8a718 // umaxp v24.4s, v24.4s, v24.4s
+	FMOVD F24, R5
 	CBNZ  R5, slowblock
-	VORR  V0.B16, V20.B16, V21.B16
-	WORD  $0x4ea1d6ba // fsub v26.4s, v21.4s, v1.4s
+	VORR  V0.B16, V20.B16, V24.B16
+	WORD  $0x4ea1d71a // fsub v26.4s, v24.4s, v1.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F21
-	VFMLA V2.S4, V26.S4, V21.S4
-	WORD  $0x4ea3d6b9 // fsub v25.4s, v21.4s, v3.4s
+	FMOVQ 64(R0), F24
+	VFMLA V2.S4, V26.S4, V24.S4
+	WORD  $0x4ea3d719 // fsub v25.4s, v24.4s, v3.4s
 
 	// r = c - n ln2
 	VFMLS V4.S4, V25.S4, V26.S4
@@ -1316,52 +1335,91 @@ block:
 	VFMLA V25.S4, V26.S4, V27.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V21.B16], V25.B16
+	VTBL  V7.B16, [V24.B16], V25.B16
 	FMOVQ 192(R0), F26
 	VBIT  V9.B16, V25.B16, V26.B16
 	VTBL  V26.B16, [V10.B16], V25.B16
-	VSHL  $21, V21.S4, V21.S4
-	VADD  V21.S4, V25.S4, V21.S4
-	VFMLA V27.S4, V21.S4, V21.S4
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V24.S4, V25.S4, V24.S4
+	VFMLA V27.S4, V24.S4, V24.S4
 	WORD  $0x4ea0aa94 // cmlt v20.4s, v20.4s, #0
 	FMOVQ 224(R0), F25
-	VBIT  V20.B16, V21.B16, V25.B16
+	VBIT  V20.B16, V24.B16, V25.B16
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e28d6b4 // fadd v20.4s, v21.4s, v8.4s
-	WORD  $0x6e34feb4 // fdiv v20.4s, v21.4s, v20.4s
+	WORD  $0x4e28d714 // fadd v20.4s, v24.4s, v8.4s
+	WORD  $0x6e34ff14 // fdiv v20.4s, v24.4s, v20.4s
 	VFMLS V20.S4, V25.S4, V25.S4
 	FMOVQ F25, (R2)
-	VORR  V0.B16, V22.B16, V20.B16
+	VORR  V0.B16, V21.B16, V20.B16
 	WORD  $0x4ea1d699 // fsub v25.4s, v20.4s, v1.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R0), F20
 	VFMLA V2.S4, V25.S4, V20.S4
+	WORD  $0x4ea3d698 // fsub v24.4s, v20.4s, v3.4s
+
+	// r = c - n ln2
+	VFMLS V4.S4, V24.S4, V25.S4
+	VFMLS V5.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V6.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+	FMOVQ 160(R0), F24
+	VFMLA V26.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V7.B16, [V20.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V9.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V10.B16], V24.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V24.S4, V20.S4
+	VFMLA V26.S4, V20.S4, V20.S4
+	WORD  $0x4ea0aab5 // cmlt v21.4s, v21.4s, #0
+	FMOVQ 224(R0), F24
+	VBIT  V21.B16, V20.B16, V24.B16
+
+	// q = y/(1+y); v - v q, v = y for x < 0, else 1
+	WORD  $0x4e28d695 // fadd v21.4s, v20.4s, v8.4s
+	WORD  $0x6e35fe94 // fdiv v20.4s, v20.4s, v21.4s
+	VFMLS V20.S4, V24.S4, V24.S4
+	FMOVQ F24, 16(R2)
+	VORR  V0.B16, V22.B16, V20.B16
+	WORD  $0x4ea1d698 // fsub v24.4s, v20.4s, v1.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V2.S4, V24.S4, V20.S4
 	WORD  $0x4ea3d695 // fsub v21.4s, v20.4s, v3.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V21.S4, V25.S4
-	VFMLS V5.S4, V21.S4, V25.S4
+	VFMLS V4.S4, V21.S4, V24.S4
+	VFMLS V5.S4, V21.S4, V24.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F21
-	VFMLA V6.S4, V25.S4, V21.S4
-	FMOVQ 144(R0), F26
-	VFMLA V21.S4, V25.S4, V26.S4
+	VFMLA V6.S4, V24.S4, V21.S4
+	FMOVQ 144(R0), F25
+	VFMLA V21.S4, V24.S4, V25.S4
 	FMOVQ 160(R0), F21
-	VFMLA V26.S4, V25.S4, V21.S4
-	FMOVQ 176(R0), F26
-	VFMLA V21.S4, V25.S4, V26.S4
+	VFMLA V25.S4, V24.S4, V21.S4
+	FMOVQ 176(R0), F25
+	VFMLA V21.S4, V24.S4, V25.S4
 
 	// 2^n T[j] (1 + p)
 	VTBL  V7.B16, [V20.B16], V21.B16
-	FMOVQ 192(R0), F25
-	VBIT  V9.B16, V21.B16, V25.B16
-	VTBL  V25.B16, [V10.B16], V21.B16
+	FMOVQ 192(R0), F24
+	VBIT  V9.B16, V21.B16, V24.B16
+	VTBL  V24.B16, [V10.B16], V21.B16
 	VSHL  $21, V20.S4, V20.S4
 	VADD  V20.S4, V21.S4, V20.S4
-	VFMLA V26.S4, V20.S4, V20.S4
+	VFMLA V25.S4, V20.S4, V20.S4
 	WORD  $0x4ea0aad5 // cmlt v21.4s, v22.4s, #0
 	FMOVQ 224(R0), F22
 	VBIT  V21.B16, V20.B16, V22.B16
@@ -1370,7 +1428,7 @@ block:
 	WORD  $0x4e28d695 // fadd v21.4s, v20.4s, v8.4s
 	WORD  $0x6e35fe94 // fdiv v20.4s, v20.4s, v21.4s
 	VFMLS V20.S4, V22.S4, V22.S4
-	FMOVQ F22, 16(R2)
+	FMOVQ F22, 32(R2)
 	VORR  V0.B16, V23.B16, V20.B16
 	WORD  $0x4ea1d696 // fsub v22.4s, v20.4s, v1.4s
 
@@ -1386,12 +1444,12 @@ block:
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F21
 	VFMLA V6.S4, V22.S4, V21.S4
-	FMOVQ 144(R0), F25
-	VFMLA V21.S4, V22.S4, V25.S4
+	FMOVQ 144(R0), F24
+	VFMLA V21.S4, V22.S4, V24.S4
 	FMOVQ 160(R0), F21
-	VFMLA V25.S4, V22.S4, V21.S4
-	FMOVQ 176(R0), F25
-	VFMLA V21.S4, V22.S4, V25.S4
+	VFMLA V24.S4, V22.S4, V21.S4
+	FMOVQ 176(R0), F24
+	VFMLA V21.S4, V22.S4, V24.S4
 
 	// 2^n T[j] (1 + p)
 	VTBL  V7.B16, [V20.B16], V21.B16
@@ -1400,47 +1458,8 @@ block:
 	VTBL  V22.B16, [V10.B16], V21.B16
 	VSHL  $21, V20.S4, V20.S4
 	VADD  V20.S4, V21.S4, V20.S4
-	VFMLA V25.S4, V20.S4, V20.S4
+	VFMLA V24.S4, V20.S4, V20.S4
 	WORD  $0x4ea0aaf5 // cmlt v21.4s, v23.4s, #0
-	FMOVQ 224(R0), F22
-	VBIT  V21.B16, V20.B16, V22.B16
-
-	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e28d695 // fadd v21.4s, v20.4s, v8.4s
-	WORD  $0x6e35fe94 // fdiv v20.4s, v20.4s, v21.4s
-	VFMLS V20.S4, V22.S4, V22.S4
-	FMOVQ F22, 32(R2)
-	VORR  V0.B16, V24.B16, V20.B16
-	WORD  $0x4ea1d696 // fsub v22.4s, v20.4s, v1.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F20
-	VFMLA V2.S4, V22.S4, V20.S4
-	WORD  $0x4ea3d695 // fsub v21.4s, v20.4s, v3.4s
-
-	// r = c - n ln2
-	VFMLS V4.S4, V21.S4, V22.S4
-	VFMLS V5.S4, V21.S4, V22.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F21
-	VFMLA V6.S4, V22.S4, V21.S4
-	FMOVQ 144(R0), F23
-	VFMLA V21.S4, V22.S4, V23.S4
-	FMOVQ 160(R0), F21
-	VFMLA V23.S4, V22.S4, V21.S4
-	FMOVQ 176(R0), F23
-	VFMLA V21.S4, V22.S4, V23.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V20.B16], V21.B16
-	FMOVQ 192(R0), F22
-	VBIT  V9.B16, V21.B16, V22.B16
-	VTBL  V22.B16, [V10.B16], V21.B16
-	VSHL  $21, V20.S4, V20.S4
-	VADD  V20.S4, V21.S4, V20.S4
-	VFMLA V23.S4, V20.S4, V20.S4
-	WORD  $0x4ea0ab15 // cmlt v21.4s, v24.4s, #0
 	FMOVQ 224(R0), F22
 	VBIT  V21.B16, V20.B16, V22.B16
 
@@ -1738,212 +1757,212 @@ TEXT ·powNEON(SB), NOSPLIT, $0-32
 	FMOVQ (R1), F1
 	FMOVQ 320(R0), F2
 	FMOVQ 384(R0), F3
-	FMOVQ 592(R0), F4
-	FMOVQ 640(R0), F5
-	FMOVQ 656(R0), F6
-	FMOVQ 672(R0), F7
+	FMOVQ 640(R0), F4
+	FMOVQ 656(R0), F5
+	FMOVQ 672(R0), F6
 	FLDPQ 112(R1), (F28, F29)
-	FMOVQ 688(R0), F8
-	FMOVQ 704(R0), F9
+	FMOVQ 688(R0), F7
+	FMOVQ 704(R0), F8
 	FLDPQ 144(R1), (F26, F27)
 	FLDPQ 176(R1), (F24, F25)
-	FMOVQ 800(R0), F10
-	FMOVQ 80(R0), F11
+	FMOVQ 800(R0), F9
+	FMOVQ 80(R0), F10
 	MOVD  n+16(FP), R2
 	MOVD  dst+0(FP), R3
 	MOVD  x+8(FP), R5
 	MOVD  p+24(FP), R6
-	FMOVS (R6), F12
+	FMOVS (R6), F11
+	VDUP  V11.S[0], V11.S4
+	FMOVS 4(R6), F12
 	VDUP  V12.S[0], V12.S4
-	FMOVS 4(R6), F13
+	FMOVS 8(R6), F13
 	VDUP  V13.S[0], V13.S4
-	FMOVS 8(R6), F14
-	VDUP  V14.S[0], V14.S4
 
 loop:
 	CMP $8, R2
 	BLT rest
 
 block:
+	FMOVQ (R5), F14
+
 	// x = 2^(E-64) z; j is z's table cell
-	FMOVQ (R5), F15
-	VSUB  V5.S4, V15.S4, V17.S4
-	VUSHR $23, V17.S4, V15.S4
-	VUSHR $20, V17.S4, V16.S4
-	VAND  V6.B16, V17.B16, V17.B16
-	VADD  V7.S4, V17.S4, V18.S4
-	WORD  $0x4e21d9f4 // scvtf v20.4s, v15.4s
+	VSUB  V4.S4, V14.S4, V16.S4
+	VUSHR $23, V16.S4, V14.S4
+	VUSHR $20, V16.S4, V15.S4
+	VAND  V5.B16, V16.B16, V16.B16
+	VADD  V6.S4, V16.S4, V17.S4
+	WORD  $0x4e21d9d3 // scvtf v19.4s, v14.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V16.B16], V16.B16
+	VTBL  V1.B16, [V15.B16], V15.B16
+	FMOVQ 304(R0), F16
+	VBIT  V2.B16, V15.B16, V16.B16
+	VTBL  V16.B16, [V28.B16, V29.B16], V18.B16
+	FMOVQ 432(R0), F15
+	VFMLA V18.S4, V17.S4, V15.S4
+	WORD  $0x6e27ddf4 // fmul v20.4s, v15.4s, v7.4s
+	VMOV  V15.B16, V17.B16
+	VFMLA V20.S4, V17.S4, V17.S4
+	WORD  $0x4eb1d5f2 // fsub v18.4s, v15.4s, v17.4s
+	VFMLA V20.S4, V15.S4, V18.S4
+	WORD  $0x6e2fddf4 // fmul v20.4s, v15.4s, v15.4s
+	FMOVQ 720(R0), F21
+	VFMLA V8.S4, V15.S4, V21.S4
+	FMOVQ 736(R0), F22
+	VFMLA V21.S4, V15.S4, V22.S4
+	FMOVQ 752(R0), F21
+	VFMLA V22.S4, V15.S4, V21.S4
+	FMOVQ 768(R0), F22
+	VFMLA V21.S4, V15.S4, V22.S4
+	WORD  $0x6e2fde8f // fmul v15.4s, v20.4s, v15.4s
+	VFMLA V22.S4, V15.S4, V18.S4
+	WORD  $0x4e32d62f // fadd v15.4s, v17.4s, v18.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VTBL  V16.B16, [V26.B16, V27.B16], V20.B16
+	WORD  $0x4e34d674 // fadd v20.4s, v19.4s, v20.4s
+	WORD  $0x6e34dd73 // fmul v19.4s, v11.4s, v20.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V20.S4, V11.S4, V21.S4
+	VMOV  V19.B16, V20.B16
+	VFMLA V15.S4, V12.S4, V20.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e20d68f // fadd v15.4s, v20.4s, v0.4s
+	WORD  $0x4ea0d5f4 // fsub v20.4s, v15.4s, v0.4s
+	WORD  $0x4eb4d673 // fsub v19.4s, v19.4s, v20.4s
+	VFMLA V17.S4, V12.S4, V19.S4
+	VTBL  V16.B16, [V24.B16, V25.B16], V16.B16
+	VFMLA V16.S4, V11.S4, V21.S4
+	VFMLA V17.S4, V13.S4, V21.S4
+	VFMLA V18.S4, V12.S4, V21.S4
+	WORD  $0x4e35d671 // fadd v17.4s, v19.4s, v21.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F16
+	VFMLA V9.S4, V17.S4, V16.S4
+	FMOVQ 832(R0), F18
+	VFMLA V16.S4, V17.S4, V18.S4
+	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
+	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
+	VFMLA V10.S4, V17.S4, V16.S4
+	VTBL  V1.B16, [V15.B16], V18.B16
 	FMOVQ 304(R0), F17
-	VBIT  V2.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V28.B16, V29.B16], V19.B16
-	FMOVQ 432(R0), F16
-	VFMLA V19.S4, V18.S4, V16.S4
-	WORD  $0x6e28de15 // fmul v21.4s, v16.4s, v8.4s
-	VMOV  V16.B16, V18.B16
-	VFMLA V21.S4, V18.S4, V18.S4
-	WORD  $0x4eb2d613 // fsub v19.4s, v16.4s, v18.4s
-	VFMLA V21.S4, V16.S4, V19.S4
-	WORD  $0x6e30de15 // fmul v21.4s, v16.4s, v16.4s
-	FMOVQ 720(R0), F22
-	VFMLA V9.S4, V16.S4, V22.S4
-	FMOVQ 736(R0), F23
-	VFMLA V22.S4, V16.S4, V23.S4
-	FMOVQ 752(R0), F22
-	VFMLA V23.S4, V16.S4, V22.S4
-	FMOVQ 768(R0), F23
-	VFMLA V22.S4, V16.S4, V23.S4
-	WORD  $0x6e30deb0 // fmul v16.4s, v21.4s, v16.4s
-	VFMLA V23.S4, V16.S4, V19.S4
-	WORD  $0x4e33d650 // fadd v16.4s, v18.4s, v19.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VTBL  V17.B16, [V26.B16, V27.B16], V21.B16
-	WORD  $0x4e35d695 // fadd v21.4s, v20.4s, v21.4s
-	WORD  $0x6e35dd94 // fmul v20.4s, v12.4s, v21.4s
-	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
-	VFMLA V21.S4, V12.S4, V22.S4
-	VMOV  V20.B16, V21.B16
-	VFMLA V16.S4, V13.S4, V21.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e20d6b0 // fadd v16.4s, v21.4s, v0.4s
-	WORD  $0x4ea0d615 // fsub v21.4s, v16.4s, v0.4s
-	WORD  $0x4eb5d694 // fsub v20.4s, v20.4s, v21.4s
-	VFMLA V18.S4, V13.S4, V20.S4
-	VTBL  V17.B16, [V24.B16, V25.B16], V17.B16
-	VFMLA V17.S4, V12.S4, V22.S4
-	VFMLA V18.S4, V14.S4, V22.S4
-	VFMLA V19.S4, V13.S4, V22.S4
-	WORD  $0x4e36d692 // fadd v18.4s, v20.4s, v22.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F17
-	VFMLA V10.S4, V18.S4, V17.S4
-	FMOVQ 832(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
-	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V11.S4, V18.S4, V17.S4
-	VTBL  V1.B16, [V16.B16], V19.B16
-	FMOVQ 304(R0), F18
-	VBIT  V2.B16, V19.B16, V18.B16
+	VBIT  V2.B16, V18.B16, V17.B16
 	FLDPQ 208(R1), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
+	VTBL  V17.B16, [V30.B16, V31.B16], V18.B16
 	FLDPQ 240(R1), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
-	VFMLA V17.S4, V19.S4, V18.S4
+	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
+	VFMLA V16.S4, V18.S4, V17.S4
 
 	// times 2^k
-	WORD  $0x4e32d671 // fadd v17.4s, v19.4s, v18.4s
-	VSHL  $20, V16.S4, V18.S4
-	FMOVQ 336(R0), F19
-	VAND  V19.B16, V18.B16, V18.B16
-	VADD  V18.S4, V17.S4, V17.S4
+	WORD  $0x4e31d650 // fadd v16.4s, v18.4s, v17.4s
+	VSHL  $20, V15.S4, V17.S4
+	FMOVQ 336(R0), F18
+	VAND  V18.B16, V17.B16, V17.B16
+	VADD  V17.S4, V16.S4, V16.S4
 
 	// x or result out of range?
-	FMOVQ 848(R0), F18
-	WORD  $0x4e721def // bic v15.16b, v15.16b, v18.16b
-	FMOVQ 880(R0), F18
-	VEOR  V18.B16, V16.B16, V16.B16
-	FMOVQ 864(R0), F18
-	WORD  $0x4e721e10 // bic v16.16b, v16.16b, v18.16b
-	VORR  V16.B16, V15.B16, V15.B16
+	FMOVQ 848(R0), F17
+	WORD  $0x4e711dce // bic v14.16b, v14.16b, v17.16b
+	FMOVQ 880(R0), F17
+	VEOR  V17.B16, V15.B16, V15.B16
+	FMOVQ 864(R0), F17
+	WORD  $0x4e711def // bic v15.16b, v15.16b, v17.16b
+	VORR  V15.B16, V14.B16, V14.B16
+	FMOVQ 16(R5), F15
 
 	// x = 2^(E-64) z; j is z's table cell
-	FMOVQ 16(R5), F16
-	VSUB  V5.S4, V16.S4, V19.S4
-	VUSHR $23, V19.S4, V16.S4
-	VUSHR $20, V19.S4, V18.S4
-	VAND  V6.B16, V19.B16, V19.B16
-	VADD  V7.S4, V19.S4, V20.S4
-	WORD  $0x4e21da16 // scvtf v22.4s, v16.4s
+	VSUB  V4.S4, V15.S4, V18.S4
+	VUSHR $23, V18.S4, V15.S4
+	VUSHR $20, V18.S4, V17.S4
+	VAND  V5.B16, V18.B16, V18.B16
+	VADD  V6.S4, V18.S4, V19.S4
+	WORD  $0x4e21d9f5 // scvtf v21.4s, v15.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V18.B16], V18.B16
-	FMOVQ 304(R0), F19
-	VBIT  V2.B16, V18.B16, V19.B16
-	VTBL  V19.B16, [V28.B16, V29.B16], V21.B16
-	FMOVQ 432(R0), F18
-	VFMLA V21.S4, V20.S4, V18.S4
-	WORD  $0x6e28de57 // fmul v23.4s, v18.4s, v8.4s
-	VMOV  V18.B16, V20.B16
-	VFMLA V23.S4, V20.S4, V20.S4
-	WORD  $0x4eb4d655 // fsub v21.4s, v18.4s, v20.4s
-	VFMLA V23.S4, V18.S4, V21.S4
-	WORD  $0x6e32de57 // fmul v23.4s, v18.4s, v18.4s
-	FMOVQ 720(R0), F30
-	VFMLA V9.S4, V18.S4, V30.S4
-	FMOVQ 736(R0), F31
-	VFMLA V30.S4, V18.S4, V31.S4
-	FMOVQ 752(R0), F30
-	VFMLA V31.S4, V18.S4, V30.S4
-	FMOVQ 768(R0), F31
-	VFMLA V30.S4, V18.S4, V31.S4
-	WORD  $0x6e32def2 // fmul v18.4s, v23.4s, v18.4s
-	VFMLA V31.S4, V18.S4, V21.S4
-	WORD  $0x4e35d692 // fadd v18.4s, v20.4s, v21.4s
+	VTBL  V1.B16, [V17.B16], V17.B16
+	FMOVQ 304(R0), F18
+	VBIT  V2.B16, V17.B16, V18.B16
+	VTBL  V18.B16, [V28.B16, V29.B16], V20.B16
+	FMOVQ 432(R0), F17
+	VFMLA V20.S4, V19.S4, V17.S4
+	WORD  $0x6e27de36 // fmul v22.4s, v17.4s, v7.4s
+	VMOV  V17.B16, V19.B16
+	VFMLA V22.S4, V19.S4, V19.S4
+	WORD  $0x4eb3d634 // fsub v20.4s, v17.4s, v19.4s
+	VFMLA V22.S4, V17.S4, V20.S4
+	WORD  $0x6e31de36 // fmul v22.4s, v17.4s, v17.4s
+	FMOVQ 720(R0), F23
+	VFMLA V8.S4, V17.S4, V23.S4
+	FMOVQ 736(R0), F30
+	VFMLA V23.S4, V17.S4, V30.S4
+	FMOVQ 752(R0), F23
+	VFMLA V30.S4, V17.S4, V23.S4
+	FMOVQ 768(R0), F30
+	VFMLA V23.S4, V17.S4, V30.S4
+	WORD  $0x6e31ded1 // fmul v17.4s, v22.4s, v17.4s
+	VFMLA V30.S4, V17.S4, V20.S4
+	WORD  $0x4e34d671 // fadd v17.4s, v19.4s, v20.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VTBL  V19.B16, [V26.B16, V27.B16], V23.B16
-	WORD  $0x4e37d6d7 // fadd v23.4s, v22.4s, v23.4s
-	WORD  $0x6e37dd96 // fmul v22.4s, v12.4s, v23.4s
-	WORD  $0x6ea0fade // fneg v30.4s, v22.4s
-	VFMLA V23.S4, V12.S4, V30.S4
-	VMOV  V22.B16, V23.B16
-	VFMLA V18.S4, V13.S4, V23.S4
+	VTBL  V18.B16, [V26.B16, V27.B16], V22.B16
+	WORD  $0x4e36d6b6 // fadd v22.4s, v21.4s, v22.4s
+	WORD  $0x6e36dd75 // fmul v21.4s, v11.4s, v22.4s
+	WORD  $0x6ea0fab7 // fneg v23.4s, v21.4s
+	VFMLA V22.S4, V11.S4, V23.S4
+	VMOV  V21.B16, V22.B16
+	VFMLA V17.S4, V12.S4, V22.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e20d6f2 // fadd v18.4s, v23.4s, v0.4s
-	WORD  $0x4ea0d657 // fsub v23.4s, v18.4s, v0.4s
-	WORD  $0x4eb7d6d6 // fsub v22.4s, v22.4s, v23.4s
-	VFMLA V20.S4, V13.S4, V22.S4
-	VTBL  V19.B16, [V24.B16, V25.B16], V19.B16
-	VFMLA V19.S4, V12.S4, V30.S4
-	VFMLA V20.S4, V14.S4, V30.S4
-	VFMLA V21.S4, V13.S4, V30.S4
-	WORD  $0x4e3ed6d4 // fadd v20.4s, v22.4s, v30.4s
+	WORD  $0x4e20d6d1 // fadd v17.4s, v22.4s, v0.4s
+	WORD  $0x4ea0d636 // fsub v22.4s, v17.4s, v0.4s
+	WORD  $0x4eb6d6b5 // fsub v21.4s, v21.4s, v22.4s
+	VFMLA V19.S4, V12.S4, V21.S4
+	VTBL  V18.B16, [V24.B16, V25.B16], V18.B16
+	VFMLA V18.S4, V11.S4, V23.S4
+	VFMLA V19.S4, V13.S4, V23.S4
+	VFMLA V20.S4, V12.S4, V23.S4
+	WORD  $0x4e37d6b3 // fadd v19.4s, v21.4s, v23.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F19
-	VFMLA V10.S4, V20.S4, V19.S4
-	FMOVQ 832(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
-	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
-	WORD  $0x6e35de73 // fmul v19.4s, v19.4s, v21.4s
-	VFMLA V11.S4, V20.S4, V19.S4
-	VTBL  V1.B16, [V18.B16], V21.B16
-	FMOVQ 304(R0), F20
-	VBIT  V2.B16, V21.B16, V20.B16
+	FMOVQ 816(R0), F18
+	VFMLA V9.S4, V19.S4, V18.S4
+	FMOVQ 832(R0), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	VFMLA V10.S4, V19.S4, V18.S4
+	VTBL  V1.B16, [V17.B16], V20.B16
+	FMOVQ 304(R0), F19
+	VBIT  V2.B16, V20.B16, V19.B16
 	FLDPQ 208(R1), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V21.B16
+	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
 	FLDPQ 240(R1), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V19.S4, V21.S4, V20.S4
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V18.S4, V20.S4, V19.S4
 
 	// times 2^k
-	WORD  $0x4e34d6b3 // fadd v19.4s, v21.4s, v20.4s
-	VSHL  $20, V18.S4, V20.S4
-	FMOVQ 336(R0), F21
-	VAND  V21.B16, V20.B16, V20.B16
-	VADD  V20.S4, V19.S4, V19.S4
+	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
+	VSHL  $20, V17.S4, V19.S4
+	FMOVQ 336(R0), F20
+	VAND  V20.B16, V19.B16, V19.B16
+	VADD  V19.S4, V18.S4, V18.S4
 
 	// x or result out of range?
-	FMOVQ 848(R0), F20
-	WORD  $0x4e741e10 // bic v16.16b, v16.16b, v20.16b
-	FMOVQ 880(R0), F20
-	VEOR  V20.B16, V18.B16, V18.B16
-	FMOVQ 864(R0), F20
-	WORD  $0x4e741e52 // bic v18.16b, v18.16b, v20.16b
-	VORR  V18.B16, V16.B16, V16.B16
-	VORR  V16.B16, V15.B16, V15.B16
-	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
-	FMOVD F15, R7
+	FMOVQ 848(R0), F19
+	WORD  $0x4e731def // bic v15.16b, v15.16b, v19.16b
+	FMOVQ 880(R0), F19
+	VEOR  V19.B16, V17.B16, V17.B16
+	FMOVQ 864(R0), F19
+	WORD  $0x4e731e31 // bic v17.16b, v17.16b, v19.16b
+	VORR  V17.B16, V15.B16, V15.B16
+	VORR  V15.B16, V14.B16, V14.B16
+	WORD  $0x6eaea5ce // umaxp v14.4s, v14.4s, v14.4s
+	FMOVD F14, R7
 	CBNZ  R7, slowblock
-	FMOVQ F17, (R3)
-	FMOVQ F19, 16(R3)
+	FMOVQ F16, (R3)
+	FMOVQ F18, 16(R3)
 	ADD   $32, R3, R3
 	ADD   $32, R5, R5
 	SUB   $8, R2, R2
@@ -1955,129 +1974,129 @@ rest:
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F15
+	FMOVQ 224(R0), F14
 	ADD   $0, R5, R7
 	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R5), F15
+	FMOVQ (R5), F14
 	JMP   partdone1
 
 partless1:
 	TBZ    $1, R2, partone1
-	VLD1.P 8(R7), V15.D[0]
+	VLD1.P 8(R7), V14.D[0]
 	TBZ    $0, R2, partdone1
-	VLD1   (R7), V15.S[2]
+	VLD1   (R7), V14.S[2]
 	JMP    partdone1
 
 partone1:
 	TBZ  $0, R2, partdone1
-	VLD1 (R7), V15.S[0]
+	VLD1 (R7), V14.S[0]
 
 partdone1:
 	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V5.S4, V15.S4, V17.S4
-	VUSHR $23, V17.S4, V15.S4
-	VUSHR $20, V17.S4, V16.S4
-	VAND  V6.B16, V17.B16, V17.B16
-	VADD  V7.S4, V17.S4, V18.S4
-	WORD  $0x4e21d9f4 // scvtf v20.4s, v15.4s
+	VSUB  V4.S4, V14.S4, V16.S4
+	VUSHR $23, V16.S4, V14.S4
+	VUSHR $20, V16.S4, V15.S4
+	VAND  V5.B16, V16.B16, V16.B16
+	VADD  V6.S4, V16.S4, V17.S4
+	WORD  $0x4e21d9d3 // scvtf v19.4s, v14.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V16.B16], V16.B16
-	FMOVQ 304(R0), F17
-	VBIT  V2.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V28.B16, V29.B16], V19.B16
-	FMOVQ 432(R0), F16
-	VFMLA V19.S4, V18.S4, V16.S4
-	WORD  $0x6e28de15 // fmul v21.4s, v16.4s, v8.4s
-	VMOV  V16.B16, V18.B16
-	VFMLA V21.S4, V18.S4, V18.S4
-	WORD  $0x4eb2d613 // fsub v19.4s, v16.4s, v18.4s
-	VFMLA V21.S4, V16.S4, V19.S4
-	WORD  $0x6e30de15 // fmul v21.4s, v16.4s, v16.4s
-	FMOVQ 720(R0), F22
-	VFMLA V9.S4, V16.S4, V22.S4
-	FMOVQ 736(R0), F23
-	VFMLA V22.S4, V16.S4, V23.S4
-	FMOVQ 752(R0), F22
-	VFMLA V23.S4, V16.S4, V22.S4
-	FMOVQ 768(R0), F23
-	VFMLA V22.S4, V16.S4, V23.S4
-	WORD  $0x6e30deb0 // fmul v16.4s, v21.4s, v16.4s
-	VFMLA V23.S4, V16.S4, V19.S4
-	WORD  $0x4e33d650 // fadd v16.4s, v18.4s, v19.4s
+	VTBL  V1.B16, [V15.B16], V15.B16
+	FMOVQ 304(R0), F16
+	VBIT  V2.B16, V15.B16, V16.B16
+	VTBL  V16.B16, [V28.B16, V29.B16], V18.B16
+	FMOVQ 432(R0), F15
+	VFMLA V18.S4, V17.S4, V15.S4
+	WORD  $0x6e27ddf4 // fmul v20.4s, v15.4s, v7.4s
+	VMOV  V15.B16, V17.B16
+	VFMLA V20.S4, V17.S4, V17.S4
+	WORD  $0x4eb1d5f2 // fsub v18.4s, v15.4s, v17.4s
+	VFMLA V20.S4, V15.S4, V18.S4
+	WORD  $0x6e2fddf4 // fmul v20.4s, v15.4s, v15.4s
+	FMOVQ 720(R0), F21
+	VFMLA V8.S4, V15.S4, V21.S4
+	FMOVQ 736(R0), F22
+	VFMLA V21.S4, V15.S4, V22.S4
+	FMOVQ 752(R0), F21
+	VFMLA V22.S4, V15.S4, V21.S4
+	FMOVQ 768(R0), F22
+	VFMLA V21.S4, V15.S4, V22.S4
+	WORD  $0x6e2fde8f // fmul v15.4s, v20.4s, v15.4s
+	VFMLA V22.S4, V15.S4, V18.S4
+	WORD  $0x4e32d62f // fadd v15.4s, v17.4s, v18.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VTBL  V17.B16, [V26.B16, V27.B16], V21.B16
-	WORD  $0x4e35d695 // fadd v21.4s, v20.4s, v21.4s
-	WORD  $0x6e35dd94 // fmul v20.4s, v12.4s, v21.4s
-	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
-	VFMLA V21.S4, V12.S4, V22.S4
-	VMOV  V20.B16, V21.B16
-	VFMLA V16.S4, V13.S4, V21.S4
+	VTBL  V16.B16, [V26.B16, V27.B16], V20.B16
+	WORD  $0x4e34d674 // fadd v20.4s, v19.4s, v20.4s
+	WORD  $0x6e34dd73 // fmul v19.4s, v11.4s, v20.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V20.S4, V11.S4, V21.S4
+	VMOV  V19.B16, V20.B16
+	VFMLA V15.S4, V12.S4, V20.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e20d6b0 // fadd v16.4s, v21.4s, v0.4s
-	WORD  $0x4ea0d615 // fsub v21.4s, v16.4s, v0.4s
-	WORD  $0x4eb5d694 // fsub v20.4s, v20.4s, v21.4s
-	VFMLA V18.S4, V13.S4, V20.S4
-	VTBL  V17.B16, [V24.B16, V25.B16], V17.B16
-	VFMLA V17.S4, V12.S4, V22.S4
-	VFMLA V18.S4, V14.S4, V22.S4
-	VFMLA V19.S4, V13.S4, V22.S4
-	WORD  $0x4e36d692 // fadd v18.4s, v20.4s, v22.4s
+	WORD  $0x4e20d68f // fadd v15.4s, v20.4s, v0.4s
+	WORD  $0x4ea0d5f4 // fsub v20.4s, v15.4s, v0.4s
+	WORD  $0x4eb4d673 // fsub v19.4s, v19.4s, v20.4s
+	VFMLA V17.S4, V12.S4, V19.S4
+	VTBL  V16.B16, [V24.B16, V25.B16], V16.B16
+	VFMLA V16.S4, V11.S4, V21.S4
+	VFMLA V17.S4, V13.S4, V21.S4
+	VFMLA V18.S4, V12.S4, V21.S4
+	WORD  $0x4e35d671 // fadd v17.4s, v19.4s, v21.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F17
-	VFMLA V10.S4, V18.S4, V17.S4
-	FMOVQ 832(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
-	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V11.S4, V18.S4, V17.S4
-	VTBL  V1.B16, [V16.B16], V19.B16
-	FMOVQ 304(R0), F18
-	VBIT  V2.B16, V19.B16, V18.B16
+	FMOVQ 816(R0), F16
+	VFMLA V9.S4, V17.S4, V16.S4
+	FMOVQ 832(R0), F18
+	VFMLA V16.S4, V17.S4, V18.S4
+	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
+	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
+	VFMLA V10.S4, V17.S4, V16.S4
+	VTBL  V1.B16, [V15.B16], V18.B16
+	FMOVQ 304(R0), F17
+	VBIT  V2.B16, V18.B16, V17.B16
 	FLDPQ 208(R1), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
+	VTBL  V17.B16, [V30.B16, V31.B16], V18.B16
 	FLDPQ 240(R1), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
-	VFMLA V17.S4, V19.S4, V18.S4
+	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
+	VFMLA V16.S4, V18.S4, V17.S4
 
 	// times 2^k
-	WORD  $0x4e32d671 // fadd v17.4s, v19.4s, v18.4s
-	VSHL  $20, V16.S4, V18.S4
-	FMOVQ 336(R0), F19
-	VAND  V19.B16, V18.B16, V18.B16
-	VADD  V18.S4, V17.S4, V17.S4
+	WORD  $0x4e31d650 // fadd v16.4s, v18.4s, v17.4s
+	VSHL  $20, V15.S4, V17.S4
+	FMOVQ 336(R0), F18
+	VAND  V18.B16, V17.B16, V17.B16
+	VADD  V17.S4, V16.S4, V16.S4
 
 	// x or result out of range?
-	FMOVQ 848(R0), F18
-	WORD  $0x4e721def // bic v15.16b, v15.16b, v18.16b
-	FMOVQ 880(R0), F18
-	VEOR  V18.B16, V16.B16, V16.B16
-	FMOVQ 864(R0), F18
-	WORD  $0x4e721e10 // bic v16.16b, v16.16b, v18.16b
-	VORR  V16.B16, V15.B16, V15.B16
-	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
-	FMOVD F15, R7
+	FMOVQ 848(R0), F17
+	WORD  $0x4e711dce // bic v14.16b, v14.16b, v17.16b
+	FMOVQ 880(R0), F17
+	VEOR  V17.B16, V15.B16, V15.B16
+	FMOVQ 864(R0), F17
+	WORD  $0x4e711def // bic v15.16b, v15.16b, v17.16b
+	VORR  V15.B16, V14.B16, V14.B16
+	WORD  $0x6eaea5ce // umaxp v14.4s, v14.4s, v14.4s
+	FMOVD F14, R7
 	CBNZ  R7, slowvector
 	ADD   $0, R3, R7
 	CMP   $4, R2
 	BLT   partless2
-	FMOVQ F17, (R3)
+	FMOVQ F16, (R3)
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R2, partone2
-	VST1.P V17.D[0], 8(R7)
+	VST1.P V16.D[0], 8(R7)
 	TBZ    $0, R2, partdone2
-	VST1   V17.S[2], (R7)
+	VST1   V16.S[2], (R7)
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R2, partdone2
-	VST1 V17.S[0], (R7)
+	VST1 V16.S[0], (R7)
 
 partdone2:
 	ADD $16, R3, R3
@@ -2093,143 +2112,147 @@ slowblock:
 	MOVD $8, R7
 
 slow:
+	FMOVQ (R5), F14
+
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	FMOVQ (R5), F15
-	WORD  $0x4ea0f9f0 // fabs v16.4s, v15.4s
-	VSUB  V5.S4, V16.S4, V19.S4
-	WORD  $0x4e21da11 // scvtf v17.4s, v16.4s
-	FMOVQ 896(R0), F18
-	VSUB  V18.S4, V17.S4, V17.S4
-	FMOVQ 560(R0), F18
-	WORD  $0x4eb03652 // cmgt v18.4s, v18.4s, v16.4s
-	VBIT  V18.B16, V17.B16, V19.B16
-	WORD  $0x4f290671 // sshr v17.4s, v19.4s, #23
-	VUSHR $20, V19.S4, V18.S4
-	VAND  V6.B16, V19.B16, V19.B16
-	VADD  V7.S4, V19.S4, V20.S4
-	WORD  $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD  $0x4ea0f9cf // fabs v15.4s, v14.4s
+	VSUB  V4.S4, V15.S4, V18.S4
+	WORD  $0x4e21d9f0 // scvtf v16.4s, v15.4s
+	FMOVQ 896(R0), F17
+	VSUB  V17.S4, V16.S4, V16.S4
+	FMOVQ 560(R0), F17
+	WORD  $0x4eaf3631 // cmgt v17.4s, v17.4s, v15.4s
+	VBIT  V17.B16, V16.B16, V18.B16
+	WORD  $0x4f290650 // sshr v16.4s, v18.4s, #23
+	VUSHR $20, V18.S4, V17.S4
+	VAND  V5.B16, V18.B16, V18.B16
+	VADD  V6.S4, V18.S4, V19.S4
+	WORD  $0x4e21da10 // scvtf v16.4s, v16.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V18.B16], V18.B16
-	FMOVQ 304(R0), F19
-	VBIT  V2.B16, V18.B16, V19.B16
-	VTBL  V19.B16, [V28.B16, V29.B16], V21.B16
-	FMOVQ 432(R0), F18
-	VFMLA V21.S4, V20.S4, V18.S4
-	WORD  $0x6e28de56 // fmul v22.4s, v18.4s, v8.4s
-	VMOV  V18.B16, V20.B16
-	VFMLA V22.S4, V20.S4, V20.S4
-	WORD  $0x4eb4d655 // fsub v21.4s, v18.4s, v20.4s
-	VFMLA V22.S4, V18.S4, V21.S4
-	WORD  $0x6e32de56 // fmul v22.4s, v18.4s, v18.4s
-	FMOVQ 720(R0), F23
-	VFMLA V9.S4, V18.S4, V23.S4
-	FMOVQ 736(R0), F30
-	VFMLA V23.S4, V18.S4, V30.S4
-	FMOVQ 752(R0), F23
-	VFMLA V30.S4, V18.S4, V23.S4
-	FMOVQ 768(R0), F30
-	VFMLA V23.S4, V18.S4, V30.S4
-	WORD  $0x6e32ded2 // fmul v18.4s, v22.4s, v18.4s
-	VFMLA V30.S4, V18.S4, V21.S4
-	WORD  $0x4e35d692 // fadd v18.4s, v20.4s, v21.4s
+	VTBL  V1.B16, [V17.B16], V17.B16
+	FMOVQ 304(R0), F18
+	VBIT  V2.B16, V17.B16, V18.B16
+	VTBL  V18.B16, [V28.B16, V29.B16], V20.B16
+	FMOVQ 432(R0), F17
+	VFMLA V20.S4, V19.S4, V17.S4
+	WORD  $0x6e27de35 // fmul v21.4s, v17.4s, v7.4s
+	VMOV  V17.B16, V19.B16
+	VFMLA V21.S4, V19.S4, V19.S4
+	WORD  $0x4eb3d634 // fsub v20.4s, v17.4s, v19.4s
+	VFMLA V21.S4, V17.S4, V20.S4
+	WORD  $0x6e31de35 // fmul v21.4s, v17.4s, v17.4s
+	FMOVQ 720(R0), F22
+	VFMLA V8.S4, V17.S4, V22.S4
+	FMOVQ 736(R0), F23
+	VFMLA V22.S4, V17.S4, V23.S4
+	FMOVQ 752(R0), F22
+	VFMLA V23.S4, V17.S4, V22.S4
+	FMOVQ 768(R0), F23
+	VFMLA V22.S4, V17.S4, V23.S4
+	WORD  $0x6e31deb1 // fmul v17.4s, v21.4s, v17.4s
+	VFMLA V23.S4, V17.S4, V20.S4
+	WORD  $0x4e34d671 // fadd v17.4s, v19.4s, v20.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VTBL  V19.B16, [V26.B16, V27.B16], V22.B16
-	WORD  $0x4e36d631 // fadd v17.4s, v17.4s, v22.4s
-	WORD  $0x6e31dd96 // fmul v22.4s, v12.4s, v17.4s
-	WORD  $0x6ea0fade // fneg v30.4s, v22.4s
-	VFMLA V17.S4, V12.S4, V30.S4
-	VMOV  V22.B16, V17.B16
-	VFMLA V18.S4, V13.S4, V17.S4
+	VTBL  V18.B16, [V26.B16, V27.B16], V21.B16
+	WORD  $0x4e35d610 // fadd v16.4s, v16.4s, v21.4s
+	WORD  $0x6e30dd75 // fmul v21.4s, v11.4s, v16.4s
+	WORD  $0x6ea0fab7 // fneg v23.4s, v21.4s
+	VFMLA V16.S4, V11.S4, V23.S4
+	VMOV  V21.B16, V16.B16
+	VFMLA V17.S4, V12.S4, V16.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e20d632 // fadd v18.4s, v17.4s, v0.4s
-	WORD  $0x4ea0d657 // fsub v23.4s, v18.4s, v0.4s
-	WORD  $0x4eb7d6d6 // fsub v22.4s, v22.4s, v23.4s
-	VFMLA V20.S4, V13.S4, V22.S4
-	VTBL  V19.B16, [V24.B16, V25.B16], V19.B16
-	VFMLA V19.S4, V12.S4, V30.S4
-	VFMLA V20.S4, V14.S4, V30.S4
-	VFMLA V21.S4, V13.S4, V30.S4
-	WORD  $0x4e3ed6d4 // fadd v20.4s, v22.4s, v30.4s
+	WORD  $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
+	WORD  $0x4ea0d636 // fsub v22.4s, v17.4s, v0.4s
+	WORD  $0x4eb6d6b5 // fsub v21.4s, v21.4s, v22.4s
+	VFMLA V19.S4, V12.S4, V21.S4
+	VTBL  V18.B16, [V24.B16, V25.B16], V18.B16
+	VFMLA V18.S4, V11.S4, V23.S4
+	VFMLA V19.S4, V13.S4, V23.S4
+	VFMLA V20.S4, V12.S4, V23.S4
+	WORD  $0x4e37d6b3 // fadd v19.4s, v21.4s, v23.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F19
-	VFMLA V10.S4, V20.S4, V19.S4
-	FMOVQ 832(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
-	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
-	WORD  $0x6e35de73 // fmul v19.4s, v19.4s, v21.4s
-	VFMLA V11.S4, V20.S4, V19.S4
-	VTBL  V1.B16, [V18.B16], V21.B16
-	FMOVQ 304(R0), F20
-	VBIT  V2.B16, V21.B16, V20.B16
+	FMOVQ 816(R0), F18
+	VFMLA V9.S4, V19.S4, V18.S4
+	FMOVQ 832(R0), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	VFMLA V10.S4, V19.S4, V18.S4
+	VTBL  V1.B16, [V17.B16], V20.B16
+	FMOVQ 304(R0), F19
+	VBIT  V2.B16, V20.B16, V19.B16
 	FLDPQ 272(R1), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V21.B16
+	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
 	FLDPQ 304(R1), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V19.S4, V21.S4, V20.S4
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V18.S4, V20.S4, V19.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V0.S4, V18.S4, V18.S4
-	WORD  $0x4f3d0652 // sshr v18.4s, v18.4s, #3
-	WORD  $0x4e34d6b3 // fadd v19.4s, v21.4s, v20.4s
-	VSHL  $23, V18.S4, V22.S4
-	VADD  V22.S4, V19.S4, V22.S4
-	VUMIN V3.S4, V22.S4, V22.S4
+	VSUB  V0.S4, V17.S4, V17.S4
+	WORD  $0x4f3d0631 // sshr v17.4s, v17.4s, #3
+	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
+	VSHL  $23, V17.S4, V21.S4
+	VADD  V21.S4, V18.S4, V21.S4
+	VUMIN V3.S4, V21.S4, V22.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	WORD  $0x4ea46e52 // smin v18.4s, v18.4s, v4.4s
-	FMOVQ 912(R0), F23
-	VSUB  V18.S4, V23.S4, V18.S4
-	VSHL  $23, V18.S4, V18.S4
-	WORD  $0x4e35d657 // fadd v23.4s, v18.4s, v21.4s
-	WORD  $0x4eb2d6fe // fsub v30.4s, v23.4s, v18.4s
-	WORD  $0x4ebed6b5 // fsub v21.4s, v21.4s, v30.4s
-	WORD  $0x4e34d6b4 // fadd v20.4s, v21.4s, v20.4s
-	WORD  $0x4e34d6f4 // fadd v20.4s, v23.4s, v20.4s
-	WORD  $0x6eb3e653 // fcmgt v19.4s, v18.4s, v19.4s
-	VSUB  V18.S4, V20.S4, V18.S4
-	VBIT  V19.B16, V18.B16, V22.B16
+	VMOVI $0, V21.B16
+	WORD  $0x4eb56e31 // smin v17.4s, v17.4s, v21.4s
+	FMOVQ 912(R0), F21
+	VSUB  V17.S4, V21.S4, V17.S4
+	VSHL  $23, V17.S4, V17.S4
+	WORD  $0x4e34d635 // fadd v21.4s, v17.4s, v20.4s
+	WORD  $0x4eb1d6b7 // fsub v23.4s, v21.4s, v17.4s
+	WORD  $0x4eb7d694 // fsub v20.4s, v20.4s, v23.4s
+	WORD  $0x4e33d693 // fadd v19.4s, v20.4s, v19.4s
+	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
+	WORD  $0x6eb2e632 // fcmgt v18.4s, v17.4s, v18.4s
+	VSUB  V17.S4, V19.S4, V17.S4
+	VBIT  V18.B16, V17.B16, V22.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F18
-	WORD  $0x6eb2e632 // fcmgt v18.4s, v17.4s, v18.4s
-	FMOVQ 384(R0), F19
-	VBIF  V18.B16, V22.B16, V19.B16
-	FMOVQ 944(R0), F18
-	WORD  $0x6eb1e651 // fcmgt v17.4s, v18.4s, v17.4s
-	FMOVQ 592(R0), F18
-	VBIF  V17.B16, V19.B16, V18.B16
-	VCMEQ V4.S4, V16.S4, V17.S4
-	WORD  $0x4ea0a993 // cmlt v19.4s, v12.4s, #0
-	FMOVQ 592(R0), F20
-	VBIT  V19.B16, V3.B16, V20.B16
-	VBIT  V17.B16, V20.B16, V18.B16
-	VCMEQ V3.S4, V16.S4, V17.S4
+	FMOVQ 928(R0), F17
+	WORD  $0x6eb1e611 // fcmgt v17.4s, v16.4s, v17.4s
+	FMOVQ 384(R0), F18
+	VBIF  V17.B16, V22.B16, V18.B16
+	FMOVQ 944(R0), F17
+	WORD  $0x6eb0e630 // fcmgt v16.4s, v17.4s, v16.4s
+	VMOVI $0, V17.B16
+	VBIF  V16.B16, V18.B16, V17.B16
+	VMOVI $0, V16.B16
+	VCMEQ V16.S4, V15.S4, V16.S4
+	WORD  $0x4ea0a972 // cmlt v18.4s, v11.4s, #0
+	VMOVI $0, V19.B16
+	VBIT  V18.B16, V3.B16, V19.B16
+	VBIT  V16.B16, V19.B16, V17.B16
+	VCMEQ V3.S4, V15.S4, V16.S4
+	VMOVI $0, V19.B16
 	FMOVQ 384(R0), F20
-	VBIT  V19.B16, V4.B16, V20.B16
-	VBIT  V17.B16, V20.B16, V18.B16
+	VBIT  V18.B16, V19.B16, V20.B16
+	VBIT  V16.B16, V20.B16, V17.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R6), F17
-	VDUP  V17.S[0], V17.S4
-	VAND  V17.B16, V15.B16, V17.B16
-	VORR  V17.B16, V18.B16, V17.B16
-	WORD  $0x4ea08a12 // cmgt v18.4s, v16.4s, #0
-	WORD  $0x4eb03473 // cmgt v19.4s, v3.4s, v16.4s
-	VAND  V19.B16, V18.B16, V18.B16
-	FMOVS 16(R6), F19
-	VDUP  V19.S[0], V19.S4
-	VAND  V19.B16, V15.B16, V15.B16
-	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
-	VAND  V15.B16, V18.B16, V15.B16
-	WORD  $0x4ea33610 // cmgt v16.4s, v16.4s, v3.4s
-	VORR  V16.B16, V15.B16, V15.B16
-	FMOVQ 368(R0), F16
-	VBIF  V15.B16, V17.B16, V16.B16
-	FMOVQ F16, (R3)
+	FMOVS 12(R6), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V14.B16, V16.B16
+	VORR  V16.B16, V17.B16, V16.B16
+	WORD  $0x4ea089f1 // cmgt v17.4s, v15.4s, #0
+	WORD  $0x4eaf3472 // cmgt v18.4s, v3.4s, v15.4s
+	VAND  V18.B16, V17.B16, V17.B16
+	FMOVS 16(R6), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V14.B16, V14.B16
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V17.B16, V14.B16
+	WORD  $0x4ea335ef // cmgt v15.4s, v15.4s, v3.4s
+	VORR  V15.B16, V14.B16, V14.B16
+	FMOVQ 368(R0), F15
+	VBIF  V14.B16, V16.B16, V15.B16
+	FMOVQ F15, (R3)
 	ADD   $16, R3, R3
 	ADD   $16, R5, R5
 	SUB   $4, R2, R2
@@ -2239,176 +2262,179 @@ slow:
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R0), F15
+	FMOVQ 224(R0), F14
 	ADD   $0, R5, R7
 	CMP   $4, R2
 	BLT   partless3
-	FMOVQ (R5), F15
+	FMOVQ (R5), F14
 	JMP   partdone3
 
 partless3:
 	TBZ    $1, R2, partone3
-	VLD1.P 8(R7), V15.D[0]
+	VLD1.P 8(R7), V14.D[0]
 	TBZ    $0, R2, partdone3
-	VLD1   (R7), V15.S[2]
+	VLD1   (R7), V14.S[2]
 	JMP    partdone3
 
 partone3:
 	TBZ  $0, R2, partdone3
-	VLD1 (R7), V15.S[0]
+	VLD1 (R7), V14.S[0]
 
 partdone3:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f9f0 // fabs v16.4s, v15.4s
-	VSUB  V5.S4, V16.S4, V19.S4
-	WORD  $0x4e21da11 // scvtf v17.4s, v16.4s
-	FMOVQ 896(R0), F18
-	VSUB  V18.S4, V17.S4, V17.S4
-	FMOVQ 560(R0), F18
-	WORD  $0x4eb03652 // cmgt v18.4s, v18.4s, v16.4s
-	VBIT  V18.B16, V17.B16, V19.B16
-	WORD  $0x4f290671 // sshr v17.4s, v19.4s, #23
-	VUSHR $20, V19.S4, V18.S4
-	VAND  V6.B16, V19.B16, V19.B16
-	VADD  V7.S4, V19.S4, V20.S4
-	WORD  $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD  $0x4ea0f9cf // fabs v15.4s, v14.4s
+	VSUB  V4.S4, V15.S4, V18.S4
+	WORD  $0x4e21d9f0 // scvtf v16.4s, v15.4s
+	FMOVQ 896(R0), F17
+	VSUB  V17.S4, V16.S4, V16.S4
+	FMOVQ 560(R0), F17
+	WORD  $0x4eaf3631 // cmgt v17.4s, v17.4s, v15.4s
+	VBIT  V17.B16, V16.B16, V18.B16
+	WORD  $0x4f290650 // sshr v16.4s, v18.4s, #23
+	VUSHR $20, V18.S4, V17.S4
+	VAND  V5.B16, V18.B16, V18.B16
+	VADD  V6.S4, V18.S4, V19.S4
+	WORD  $0x4e21da10 // scvtf v16.4s, v16.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V18.B16], V18.B16
-	FMOVQ 304(R0), F19
-	VBIT  V2.B16, V18.B16, V19.B16
-	VTBL  V19.B16, [V28.B16, V29.B16], V21.B16
-	FMOVQ 432(R0), F18
-	VFMLA V21.S4, V20.S4, V18.S4
-	WORD  $0x6e28de56 // fmul v22.4s, v18.4s, v8.4s
-	VMOV  V18.B16, V20.B16
-	VFMLA V22.S4, V20.S4, V20.S4
-	WORD  $0x4eb4d655 // fsub v21.4s, v18.4s, v20.4s
-	VFMLA V22.S4, V18.S4, V21.S4
-	WORD  $0x6e32de56 // fmul v22.4s, v18.4s, v18.4s
-	FMOVQ 720(R0), F23
-	VFMLA V9.S4, V18.S4, V23.S4
-	FMOVQ 736(R0), F30
-	VFMLA V23.S4, V18.S4, V30.S4
-	FMOVQ 752(R0), F23
-	VFMLA V30.S4, V18.S4, V23.S4
-	FMOVQ 768(R0), F30
-	VFMLA V23.S4, V18.S4, V30.S4
-	WORD  $0x6e32ded2 // fmul v18.4s, v22.4s, v18.4s
-	VFMLA V30.S4, V18.S4, V21.S4
-	WORD  $0x4e35d692 // fadd v18.4s, v20.4s, v21.4s
+	VTBL  V1.B16, [V17.B16], V17.B16
+	FMOVQ 304(R0), F18
+	VBIT  V2.B16, V17.B16, V18.B16
+	VTBL  V18.B16, [V28.B16, V29.B16], V20.B16
+	FMOVQ 432(R0), F17
+	VFMLA V20.S4, V19.S4, V17.S4
+	WORD  $0x6e27de35 // fmul v21.4s, v17.4s, v7.4s
+	VMOV  V17.B16, V19.B16
+	VFMLA V21.S4, V19.S4, V19.S4
+	WORD  $0x4eb3d634 // fsub v20.4s, v17.4s, v19.4s
+	VFMLA V21.S4, V17.S4, V20.S4
+	WORD  $0x6e31de35 // fmul v21.4s, v17.4s, v17.4s
+	FMOVQ 720(R0), F22
+	VFMLA V8.S4, V17.S4, V22.S4
+	FMOVQ 736(R0), F23
+	VFMLA V22.S4, V17.S4, V23.S4
+	FMOVQ 752(R0), F22
+	VFMLA V23.S4, V17.S4, V22.S4
+	FMOVQ 768(R0), F23
+	VFMLA V22.S4, V17.S4, V23.S4
+	WORD  $0x6e31deb1 // fmul v17.4s, v21.4s, v17.4s
+	VFMLA V23.S4, V17.S4, V20.S4
+	WORD  $0x4e34d671 // fadd v17.4s, v19.4s, v20.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VTBL  V19.B16, [V26.B16, V27.B16], V22.B16
-	WORD  $0x4e36d631 // fadd v17.4s, v17.4s, v22.4s
-	WORD  $0x6e31dd96 // fmul v22.4s, v12.4s, v17.4s
-	WORD  $0x6ea0fade // fneg v30.4s, v22.4s
-	VFMLA V17.S4, V12.S4, V30.S4
-	VMOV  V22.B16, V17.B16
-	VFMLA V18.S4, V13.S4, V17.S4
+	VTBL  V18.B16, [V26.B16, V27.B16], V21.B16
+	WORD  $0x4e35d610 // fadd v16.4s, v16.4s, v21.4s
+	WORD  $0x6e30dd75 // fmul v21.4s, v11.4s, v16.4s
+	WORD  $0x6ea0fab7 // fneg v23.4s, v21.4s
+	VFMLA V16.S4, V11.S4, V23.S4
+	VMOV  V21.B16, V16.B16
+	VFMLA V17.S4, V12.S4, V16.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e20d632 // fadd v18.4s, v17.4s, v0.4s
-	WORD  $0x4ea0d657 // fsub v23.4s, v18.4s, v0.4s
-	WORD  $0x4eb7d6d6 // fsub v22.4s, v22.4s, v23.4s
-	VFMLA V20.S4, V13.S4, V22.S4
-	VTBL  V19.B16, [V24.B16, V25.B16], V19.B16
-	VFMLA V19.S4, V12.S4, V30.S4
-	VFMLA V20.S4, V14.S4, V30.S4
-	VFMLA V21.S4, V13.S4, V30.S4
-	WORD  $0x4e3ed6d4 // fadd v20.4s, v22.4s, v30.4s
+	WORD  $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
+	WORD  $0x4ea0d636 // fsub v22.4s, v17.4s, v0.4s
+	WORD  $0x4eb6d6b5 // fsub v21.4s, v21.4s, v22.4s
+	VFMLA V19.S4, V12.S4, V21.S4
+	VTBL  V18.B16, [V24.B16, V25.B16], V18.B16
+	VFMLA V18.S4, V11.S4, V23.S4
+	VFMLA V19.S4, V13.S4, V23.S4
+	VFMLA V20.S4, V12.S4, V23.S4
+	WORD  $0x4e37d6b3 // fadd v19.4s, v21.4s, v23.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F19
-	VFMLA V10.S4, V20.S4, V19.S4
-	FMOVQ 832(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
-	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
-	WORD  $0x6e35de73 // fmul v19.4s, v19.4s, v21.4s
-	VFMLA V11.S4, V20.S4, V19.S4
-	VTBL  V1.B16, [V18.B16], V21.B16
-	FMOVQ 304(R0), F20
-	VBIT  V2.B16, V21.B16, V20.B16
+	FMOVQ 816(R0), F18
+	VFMLA V9.S4, V19.S4, V18.S4
+	FMOVQ 832(R0), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	VFMLA V10.S4, V19.S4, V18.S4
+	VTBL  V1.B16, [V17.B16], V20.B16
+	FMOVQ 304(R0), F19
+	VBIT  V2.B16, V20.B16, V19.B16
 	FLDPQ 272(R1), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V21.B16
+	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
 	FLDPQ 304(R1), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V19.S4, V21.S4, V20.S4
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V18.S4, V20.S4, V19.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V0.S4, V18.S4, V18.S4
-	WORD  $0x4f3d0652 // sshr v18.4s, v18.4s, #3
-	WORD  $0x4e34d6b3 // fadd v19.4s, v21.4s, v20.4s
-	VSHL  $23, V18.S4, V22.S4
-	VADD  V22.S4, V19.S4, V22.S4
-	VUMIN V3.S4, V22.S4, V22.S4
+	VSUB  V0.S4, V17.S4, V17.S4
+	WORD  $0x4f3d0631 // sshr v17.4s, v17.4s, #3
+	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
+	VSHL  $23, V17.S4, V21.S4
+	VADD  V21.S4, V18.S4, V21.S4
+	VUMIN V3.S4, V21.S4, V22.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	WORD  $0x4ea46e52 // smin v18.4s, v18.4s, v4.4s
-	FMOVQ 912(R0), F23
-	VSUB  V18.S4, V23.S4, V18.S4
-	VSHL  $23, V18.S4, V18.S4
-	WORD  $0x4e35d657 // fadd v23.4s, v18.4s, v21.4s
-	WORD  $0x4eb2d6fe // fsub v30.4s, v23.4s, v18.4s
-	WORD  $0x4ebed6b5 // fsub v21.4s, v21.4s, v30.4s
-	WORD  $0x4e34d6b4 // fadd v20.4s, v21.4s, v20.4s
-	WORD  $0x4e34d6f4 // fadd v20.4s, v23.4s, v20.4s
-	WORD  $0x6eb3e653 // fcmgt v19.4s, v18.4s, v19.4s
-	VSUB  V18.S4, V20.S4, V18.S4
-	VBIT  V19.B16, V18.B16, V22.B16
+	VMOVI $0, V21.B16
+	WORD  $0x4eb56e31 // smin v17.4s, v17.4s, v21.4s
+	FMOVQ 912(R0), F21
+	VSUB  V17.S4, V21.S4, V17.S4
+	VSHL  $23, V17.S4, V17.S4
+	WORD  $0x4e34d635 // fadd v21.4s, v17.4s, v20.4s
+	WORD  $0x4eb1d6b7 // fsub v23.4s, v21.4s, v17.4s
+	WORD  $0x4eb7d694 // fsub v20.4s, v20.4s, v23.4s
+	WORD  $0x4e33d693 // fadd v19.4s, v20.4s, v19.4s
+	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
+	WORD  $0x6eb2e632 // fcmgt v18.4s, v17.4s, v18.4s
+	VSUB  V17.S4, V19.S4, V17.S4
+	VBIT  V18.B16, V17.B16, V22.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F18
-	WORD  $0x6eb2e632 // fcmgt v18.4s, v17.4s, v18.4s
-	FMOVQ 384(R0), F19
-	VBIF  V18.B16, V22.B16, V19.B16
-	FMOVQ 944(R0), F18
-	WORD  $0x6eb1e651 // fcmgt v17.4s, v18.4s, v17.4s
-	FMOVQ 592(R0), F18
-	VBIF  V17.B16, V19.B16, V18.B16
-	VCMEQ V4.S4, V16.S4, V17.S4
-	WORD  $0x4ea0a993 // cmlt v19.4s, v12.4s, #0
-	FMOVQ 592(R0), F20
-	VBIT  V19.B16, V3.B16, V20.B16
-	VBIT  V17.B16, V20.B16, V18.B16
-	VCMEQ V3.S4, V16.S4, V17.S4
+	FMOVQ 928(R0), F17
+	WORD  $0x6eb1e611 // fcmgt v17.4s, v16.4s, v17.4s
+	FMOVQ 384(R0), F18
+	VBIF  V17.B16, V22.B16, V18.B16
+	FMOVQ 944(R0), F17
+	WORD  $0x6eb0e630 // fcmgt v16.4s, v17.4s, v16.4s
+	VMOVI $0, V17.B16
+	VBIF  V16.B16, V18.B16, V17.B16
+	VMOVI $0, V16.B16
+	VCMEQ V16.S4, V15.S4, V16.S4
+	WORD  $0x4ea0a972 // cmlt v18.4s, v11.4s, #0
+	VMOVI $0, V19.B16
+	VBIT  V18.B16, V3.B16, V19.B16
+	VBIT  V16.B16, V19.B16, V17.B16
+	VCMEQ V3.S4, V15.S4, V16.S4
+	VMOVI $0, V19.B16
 	FMOVQ 384(R0), F20
-	VBIT  V19.B16, V4.B16, V20.B16
-	VBIT  V17.B16, V20.B16, V18.B16
+	VBIT  V18.B16, V19.B16, V20.B16
+	VBIT  V16.B16, V20.B16, V17.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R6), F17
-	VDUP  V17.S[0], V17.S4
-	VAND  V17.B16, V15.B16, V17.B16
-	VORR  V17.B16, V18.B16, V17.B16
-	WORD  $0x4ea08a12 // cmgt v18.4s, v16.4s, #0
-	WORD  $0x4eb03473 // cmgt v19.4s, v3.4s, v16.4s
-	VAND  V19.B16, V18.B16, V18.B16
-	FMOVS 16(R6), F19
-	VDUP  V19.S[0], V19.S4
-	VAND  V19.B16, V15.B16, V15.B16
-	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
-	VAND  V15.B16, V18.B16, V15.B16
-	WORD  $0x4ea33610 // cmgt v16.4s, v16.4s, v3.4s
-	VORR  V16.B16, V15.B16, V15.B16
-	FMOVQ 368(R0), F16
-	VBIF  V15.B16, V17.B16, V16.B16
+	FMOVS 12(R6), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V14.B16, V16.B16
+	VORR  V16.B16, V17.B16, V16.B16
+	WORD  $0x4ea089f1 // cmgt v17.4s, v15.4s, #0
+	WORD  $0x4eaf3472 // cmgt v18.4s, v3.4s, v15.4s
+	VAND  V18.B16, V17.B16, V17.B16
+	FMOVS 16(R6), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V14.B16, V14.B16
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V17.B16, V14.B16
+	WORD  $0x4ea335ef // cmgt v15.4s, v15.4s, v3.4s
+	VORR  V15.B16, V14.B16, V14.B16
+	FMOVQ 368(R0), F15
+	VBIF  V14.B16, V16.B16, V15.B16
 	ADD   $0, R3, R7
 	CMP   $4, R2
 	BLT   partless4
-	FMOVQ F16, (R3)
+	FMOVQ F15, (R3)
 	JMP   partdone4
 
 partless4:
 	TBZ    $1, R2, partone4
-	VST1.P V16.D[0], 8(R7)
+	VST1.P V15.D[0], 8(R7)
 	TBZ    $0, R2, partdone4
-	VST1   V16.S[2], (R7)
+	VST1   V15.S[2], (R7)
 	JMP    partdone4
 
 partone4:
 	TBZ  $0, R2, partdone4
-	VST1 V16.S[0], (R7)
+	VST1 V15.S[0], (R7)
 
 partdone4:
 	ADD $16, R3, R3
@@ -2425,20 +2451,20 @@ TEXT ·sigmoidLossNEON(SB), NOSPLIT, $0-40
 	FMOVQ 224(R0), F0
 	FMOVQ 384(R0), F1
 	FMOVQ (R1), F2
-	FMOVQ 592(R0), F3
-	FMOVQ 784(R0), F4
-	FMOVQ 320(R0), F5
-	FMOVQ 80(R0), F6
-	FMOVQ 1056(R0), F7
-	FMOVQ 208(R0), F8
-	FMOVQ 336(R0), F9
-	FMOVQ 368(R0), F10
-	FMOVQ 608(R0), F11
-	FMOVQ 32(R0), F12
-	FMOVQ 48(R0), F13
-	FMOVQ 64(R0), F14
-	FMOVQ 96(R0), F15
-	FMOVQ 112(R0), F16
+	FMOVQ 784(R0), F3
+	FMOVQ 320(R0), F4
+	FMOVQ 80(R0), F5
+	FMOVQ 1056(R0), F6
+	FMOVQ 208(R0), F7
+	FMOVQ 336(R0), F8
+	FMOVQ 368(R0), F9
+	FMOVQ 608(R0), F10
+	FMOVQ 32(R0), F11
+	FMOVQ 48(R0), F12
+	FMOVQ 64(R0), F13
+	FMOVQ 96(R0), F14
+	FMOVQ 112(R0), F15
+	FMOVQ 960(R0), F16
 	MOVD  n+24(FP), R2
 	MOVD  losses+0(FP), R3
 	MOVD  logits+8(FP), R5
@@ -2451,32 +2477,33 @@ loop:
 	BLT rest
 
 block:
-	// any |x| > 87, or NaN?
 	FMOVQ (R5), F18
-	WORD  $0x4ea0fa51 // fabs v17.4s, v18.4s
-	FMOVQ 16(R0), F19
-	WORD  $0x4eb33631 // cmgt v17.4s, v17.4s, v19.4s
-	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
-	FMOVD F17, R9
-	CBNZ  R9, slowblock
 	FMOVQ (R6), F17
 
+	// any |x| > 87, or NaN?
+	WORD  $0x4ea0fa53 // fabs v19.4s, v18.4s
+	FMOVQ 16(R0), F20
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
+	FMOVD F19, R9
+	CBNZ  R9, slowblock
+
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V11.B16, V18.B16, V19.B16
-	WORD $0x4eacd675 // fsub v21.4s, v19.4s, v12.4s
+	VORR V10.B16, V18.B16, V19.B16
+	WORD $0x4eabd675 // fsub v21.4s, v19.4s, v11.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R0), F19
-	VFMLA V13.S4, V21.S4, V19.S4
-	WORD  $0x4eaed674 // fsub v20.4s, v19.4s, v14.4s
+	VFMLA V12.S4, V21.S4, V19.S4
+	WORD  $0x4eadd674 // fsub v20.4s, v19.4s, v13.4s
 
 	// r = c - n ln2
-	VFMLS V6.S4, V20.S4, V21.S4
-	VFMLS V15.S4, V20.S4, V21.S4
+	VFMLS V5.S4, V20.S4, V21.S4
+	VFMLS V14.S4, V20.S4, V21.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F22
-	VFMLA V16.S4, V21.S4, V22.S4
+	VFMLA V15.S4, V21.S4, V22.S4
 	FMOVQ 144(R0), F20
 	VFMLA V22.S4, V21.S4, V20.S4
 	FMOVQ 160(R0), F22
@@ -2487,7 +2514,7 @@ block:
 	// 2^n T[j] (1 + p)
 	VTBL  V2.B16, [V19.B16], V21.B16
 	FMOVQ 192(R0), F22
-	VBIT  V8.B16, V21.B16, V22.B16
+	VBIT  V7.B16, V21.B16, V22.B16
 	FMOVQ 16(R1), F21
 	VTBL  V22.B16, [V21.B16], V21.B16
 	VSHL  $21, V19.S4, V19.S4
@@ -2499,16 +2526,15 @@ block:
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	WORD  $0x4e20d675 // fadd v21.4s, v19.4s, v0.4s
-	FMOVQ 960(R0), F23
-	VSUB  V23.S4, V21.S4, V21.S4
-	VAND  V9.B16, V21.B16, V23.B16
+	VSUB  V16.S4, V21.S4, V21.S4
+	VAND  V8.B16, V21.B16, V23.B16
 	VUSHR $21, V21.S4, V21.S4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
 	VSUB  V23.S4, V0.S4, V24.S4
 	VTBL  V2.B16, [V21.B16], V21.B16
 	FMOVQ 192(R0), F25
-	VBIT  V8.B16, V21.B16, V25.B16
+	VBIT  V7.B16, V21.B16, V25.B16
 	FMOVQ 64(R1), F21
 	VTBL  V25.B16, [V21.B16], V21.B16
 	WORD  $0x6e35df15 // fmul v21.4s, v24.4s, v21.4s
@@ -2552,7 +2578,8 @@ block:
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
 	WORD  $0x4eb1d414 // fsub v20.4s, v0.4s, v17.4s
 	VBSL  V20.B16, V17.B16, V23.B16
-	WORD  $0x6ea3e6f8 // fcmgt v24.4s, v23.4s, v3.4s
+	VMOVI $0, V24.B16
+	WORD  $0x6eb8e6f8 // fcmgt v24.4s, v23.4s, v24.4s
 	WORD  $0x4ea0fa52 // fabs v18.4s, v18.4s
 	VAND  V24.B16, V18.B16, V18.B16
 	VFMLA V18.S4, V23.S4, V21.S4
@@ -2571,41 +2598,41 @@ block:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_423
+	BGE  focusnot0_427
 	WORD $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
-	JMP  focusdone423
+	JMP  focusdone427
 
-focusnot0_423:
+focusnot0_427:
 	CMP   $2, R8
-	BGE   focusnot1_423
+	BGE   focusnot1_427
 	FMOVQ 224(R0), F17
-	JMP   focusdone423
+	JMP   focusdone427
 
-focusnot1_423:
+focusnot1_427:
 	CMP $3, R8
-	BGE focusnot2_423
-	JMP focusdone423
+	BGE focusnot2_427
+	JMP focusdone427
 
-focusnot2_423:
+focusnot2_427:
 	CMP  $4, R8
-	BGE  focusnot3_423
+	BGE  focusnot3_427
 	WORD $0x6ea1fa51 // fsqrt v17.4s, v18.4s
-	JMP  focusdone423
+	JMP  focusdone427
 
-focusnot3_423:
+focusnot3_427:
 	CMP   $5, R8
-	BGE   focusnot4_423
+	BGE   focusnot4_427
 	WORD  $0x6ea1fa53 // fsqrt v19.4s, v18.4s
 	VMOV  V18.B16, V17.B16
 	VFMLS V19.S4, V19.S4, V17.S4
-	WORD  $0x6e27de74 // fmul v20.4s, v19.4s, v7.4s
+	WORD  $0x6e26de74 // fmul v20.4s, v19.4s, v6.4s
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
 	VFMLA V19.S4, V18.S4, V17.S4
-	JMP   focusdone423
+	JMP   focusdone427
 
-focusnot4_423:
+focusnot4_427:
 	CMP   $6, R8
-	BGE   focusnot5_423
+	BGE   focusnot5_427
 	WORD  $0x6ea1fa53 // fsqrt v19.4s, v18.4s
 	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
 	WORD  $0x6ea0fa95 // fneg v21.4s, v20.4s
@@ -2613,35 +2640,35 @@ focusnot4_423:
 	VMOV  V18.B16, V17.B16
 	VFMLS V19.S4, V19.S4, V17.S4
 	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
-	VFMLA V7.S4, V17.S4, V21.S4
+	VFMLA V6.S4, V17.S4, V21.S4
 	WORD  $0x6e33deb1 // fmul v17.4s, v21.4s, v19.4s
 	VFMLA V19.S4, V20.S4, V17.S4
-	JMP   focusdone423
+	JMP   focusdone427
 
-focusnot5_423:
+focusnot5_427:
 	CMP   $7, R8
-	BGE   focusnot6_423
+	BGE   focusnot6_427
 	WORD  $0x6e32de53 // fmul v19.4s, v18.4s, v18.4s
 	WORD  $0x6ea0fa71 // fneg v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
 	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone423
+	JMP   focusdone427
 
-focusnot6_423:
+focusnot6_427:
 	CMP   $8, R8
-	BGE   focusnot7_423
+	BGE   focusnot7_427
 	WORD  $0x6e32de53 // fmul v19.4s, v18.4s, v18.4s
 	WORD  $0x6ea0fa71 // fneg v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
 	WORD  $0x4e33d672 // fadd v18.4s, v19.4s, v19.4s
 	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
 	VFMLA V19.S4, V19.S4, V17.S4
-	JMP   focusdone423
+	JMP   focusdone427
 
-focusnot7_423:
+focusnot7_427:
 	CMP   $9, R8
-	BGE   focusnot8_423
+	BGE   focusnot8_427
 	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
 	WORD  $0x6ea0fa34 // fneg v20.4s, v17.4s
 	VFMLA V18.S4, V18.S4, V20.S4
@@ -2652,9 +2679,9 @@ focusnot7_423:
 	VFMLA V20.S4, V21.S4, V22.S4
 	WORD  $0x6e32ded1 // fmul v17.4s, v22.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone423
+	JMP   focusdone427
 
-focusnot8_423:
+focusnot8_427:
 	ADD   $20, R7, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -2684,7 +2711,7 @@ focusnot8_423:
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VTBL  V2.B16, [V24.B16], V26.B16
 	FMOVQ 304(R0), F24
-	VBIT  V5.B16, V26.B16, V24.B16
+	VBIT  V4.B16, V26.B16, V24.B16
 	FLDPQ 112(R1), (F30, F31)
 	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
 	FMOVQ 432(R0), F27
@@ -2720,8 +2747,8 @@ focusnot8_423:
 	VFMLA V27.S4, V19.S4, V23.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d6fb // fadd v27.4s, v23.4s, v4.4s
-	WORD  $0x4ea4d77e // fsub v30.4s, v27.4s, v4.4s
+	WORD  $0x4e23d6fb // fadd v27.4s, v23.4s, v3.4s
+	WORD  $0x4ea3d77e // fsub v30.4s, v27.4s, v3.4s
 	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
 	VFMLA V22.S4, V19.S4, V29.S4
 	FLDPQ 176(R1), (F30, F31)
@@ -2739,10 +2766,10 @@ focusnot8_423:
 	VFMLA V19.S4, V20.S4, V22.S4
 	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V6.S4, V20.S4, V19.S4
+	VFMLA V5.S4, V20.S4, V19.S4
 	VTBL  V2.B16, [V27.B16], V22.B16
 	FMOVQ 304(R0), F20
-	VBIT  V5.B16, V22.B16, V20.B16
+	VBIT  V4.B16, V22.B16, V20.B16
 	FLDPQ 272(R1), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
 	FLDPQ 304(R1), (F30, F31)
@@ -2750,45 +2777,48 @@ focusnot8_423:
 	VFMLA V19.S4, V22.S4, V20.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V4.S4, V27.S4, V19.S4
+	VSUB  V3.S4, V27.S4, V19.S4
 	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
 	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
 	VSHL  $23, V19.S4, V26.S4
 	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V1.S4, V26.S4, V26.S4
+	VUMIN V1.S4, V26.S4, V27.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	WORD  $0x4ea36e73 // smin v19.4s, v19.4s, v3.4s
-	FMOVQ 912(R0), F27
-	VSUB  V19.S4, V27.S4, V19.S4
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
+	FMOVQ 912(R0), F26
+	VSUB  V19.S4, V26.S4, V19.S4
 	VSHL  $23, V19.S4, V19.S4
-	WORD  $0x4e36d67b // fadd v27.4s, v19.4s, v22.4s
-	WORD  $0x4eb3d77c // fsub v28.4s, v27.4s, v19.4s
+	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
 	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
 	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x4e34d774 // fadd v20.4s, v27.4s, v20.4s
+	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
 	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
 	VSUB  V19.S4, V20.S4, V19.S4
-	VBIT  V22.B16, V19.B16, V26.B16
+	VBIT  V22.B16, V19.B16, V27.B16
 
 	// overflow, underflow, x = 0 and Inf
 	FMOVQ 928(R0), F19
 	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
 	FMOVQ 384(R0), F20
-	VBIF  V19.B16, V26.B16, V20.B16
+	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	FMOVQ 592(R0), F22
+	VMOVI $0, V22.B16
 	VBIF  V19.B16, V20.B16, V22.B16
-	VCMEQ V3.S4, V21.S4, V19.S4
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	FMOVQ 592(R0), F20
+	VMOVI $0, V20.B16
 	VBIT  V18.B16, V1.B16, V20.B16
 	VBIT  V19.B16, V20.B16, V22.B16
 	VCMEQ V1.S4, V21.S4, V19.S4
-	FMOVQ 384(R0), F20
-	VBIT  V18.B16, V3.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
+	VMOVI $0, V20.B16
+	FMOVQ 384(R0), F23
+	VBIT  V18.B16, V20.B16, V23.B16
+	VBIT  V19.B16, V23.B16, V22.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R9), F18
@@ -2808,13 +2838,13 @@ focusnot8_423:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone423:
+focusdone427:
 	// loss = (alpha ce) q^gamma
 	FMOVQ 1072(R0), F18
 	WORD  $0x6e39e652 // fcmge v18.4s, v18.4s, v25.4s
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
 	VBIT  V18.B16, V17.B16, V25.B16
-	VUMIN V10.S4, V25.S4, V17.S4
+	VUMIN V9.S4, V25.S4, V17.S4
 	FMOVQ F17, (R3)
 	ADD   $16, R3, R3
 	ADD   $16, R5, R5
@@ -2847,7 +2877,7 @@ partone1:
 	VLD1 (R9), V18.S[0]
 
 partdone1:
-	FMOVQ 592(R0), F17
+	VMOVI $0, V17.B16
 	ADD   $0, R6, R9
 	CMP   $4, R2
 	BLT   partless2
@@ -2875,21 +2905,21 @@ partdone2:
 	CBNZ  R9, slowvector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V11.B16, V18.B16, V19.B16
-	WORD $0x4eacd675 // fsub v21.4s, v19.4s, v12.4s
+	VORR V10.B16, V18.B16, V19.B16
+	WORD $0x4eabd675 // fsub v21.4s, v19.4s, v11.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R0), F19
-	VFMLA V13.S4, V21.S4, V19.S4
-	WORD  $0x4eaed674 // fsub v20.4s, v19.4s, v14.4s
+	VFMLA V12.S4, V21.S4, V19.S4
+	WORD  $0x4eadd674 // fsub v20.4s, v19.4s, v13.4s
 
 	// r = c - n ln2
-	VFMLS V6.S4, V20.S4, V21.S4
-	VFMLS V15.S4, V20.S4, V21.S4
+	VFMLS V5.S4, V20.S4, V21.S4
+	VFMLS V14.S4, V20.S4, V21.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F22
-	VFMLA V16.S4, V21.S4, V22.S4
+	VFMLA V15.S4, V21.S4, V22.S4
 	FMOVQ 144(R0), F20
 	VFMLA V22.S4, V21.S4, V20.S4
 	FMOVQ 160(R0), F22
@@ -2900,7 +2930,7 @@ partdone2:
 	// 2^n T[j] (1 + p)
 	VTBL  V2.B16, [V19.B16], V21.B16
 	FMOVQ 192(R0), F22
-	VBIT  V8.B16, V21.B16, V22.B16
+	VBIT  V7.B16, V21.B16, V22.B16
 	FMOVQ 16(R1), F21
 	VTBL  V22.B16, [V21.B16], V21.B16
 	VSHL  $21, V19.S4, V19.S4
@@ -2912,16 +2942,15 @@ partdone2:
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	WORD  $0x4e20d675 // fadd v21.4s, v19.4s, v0.4s
-	FMOVQ 960(R0), F23
-	VSUB  V23.S4, V21.S4, V21.S4
-	VAND  V9.B16, V21.B16, V23.B16
+	VSUB  V16.S4, V21.S4, V21.S4
+	VAND  V8.B16, V21.B16, V23.B16
 	VUSHR $21, V21.S4, V21.S4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
 	VSUB  V23.S4, V0.S4, V24.S4
 	VTBL  V2.B16, [V21.B16], V21.B16
 	FMOVQ 192(R0), F25
-	VBIT  V8.B16, V21.B16, V25.B16
+	VBIT  V7.B16, V21.B16, V25.B16
 	FMOVQ 64(R1), F21
 	VTBL  V25.B16, [V21.B16], V21.B16
 	WORD  $0x6e35df15 // fmul v21.4s, v24.4s, v21.4s
@@ -2965,7 +2994,8 @@ partdone2:
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
 	WORD  $0x4eb1d414 // fsub v20.4s, v0.4s, v17.4s
 	VBSL  V20.B16, V17.B16, V23.B16
-	WORD  $0x6ea3e6f8 // fcmgt v24.4s, v23.4s, v3.4s
+	VMOVI $0, V24.B16
+	WORD  $0x6eb8e6f8 // fcmgt v24.4s, v23.4s, v24.4s
 	WORD  $0x4ea0fa52 // fabs v18.4s, v18.4s
 	VAND  V24.B16, V18.B16, V18.B16
 	VFMLA V18.S4, V23.S4, V21.S4
@@ -2984,41 +3014,41 @@ partdone2:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_424
+	BGE  focusnot0_428
 	WORD $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
-	JMP  focusdone424
+	JMP  focusdone428
 
-focusnot0_424:
+focusnot0_428:
 	CMP   $2, R8
-	BGE   focusnot1_424
+	BGE   focusnot1_428
 	FMOVQ 224(R0), F17
-	JMP   focusdone424
+	JMP   focusdone428
 
-focusnot1_424:
+focusnot1_428:
 	CMP $3, R8
-	BGE focusnot2_424
-	JMP focusdone424
+	BGE focusnot2_428
+	JMP focusdone428
 
-focusnot2_424:
+focusnot2_428:
 	CMP  $4, R8
-	BGE  focusnot3_424
+	BGE  focusnot3_428
 	WORD $0x6ea1fa51 // fsqrt v17.4s, v18.4s
-	JMP  focusdone424
+	JMP  focusdone428
 
-focusnot3_424:
+focusnot3_428:
 	CMP   $5, R8
-	BGE   focusnot4_424
+	BGE   focusnot4_428
 	WORD  $0x6ea1fa53 // fsqrt v19.4s, v18.4s
 	VMOV  V18.B16, V17.B16
 	VFMLS V19.S4, V19.S4, V17.S4
-	WORD  $0x6e27de74 // fmul v20.4s, v19.4s, v7.4s
+	WORD  $0x6e26de74 // fmul v20.4s, v19.4s, v6.4s
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
 	VFMLA V19.S4, V18.S4, V17.S4
-	JMP   focusdone424
+	JMP   focusdone428
 
-focusnot4_424:
+focusnot4_428:
 	CMP   $6, R8
-	BGE   focusnot5_424
+	BGE   focusnot5_428
 	WORD  $0x6ea1fa53 // fsqrt v19.4s, v18.4s
 	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
 	WORD  $0x6ea0fa95 // fneg v21.4s, v20.4s
@@ -3026,35 +3056,35 @@ focusnot4_424:
 	VMOV  V18.B16, V17.B16
 	VFMLS V19.S4, V19.S4, V17.S4
 	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
-	VFMLA V7.S4, V17.S4, V21.S4
+	VFMLA V6.S4, V17.S4, V21.S4
 	WORD  $0x6e33deb1 // fmul v17.4s, v21.4s, v19.4s
 	VFMLA V19.S4, V20.S4, V17.S4
-	JMP   focusdone424
+	JMP   focusdone428
 
-focusnot5_424:
+focusnot5_428:
 	CMP   $7, R8
-	BGE   focusnot6_424
+	BGE   focusnot6_428
 	WORD  $0x6e32de53 // fmul v19.4s, v18.4s, v18.4s
 	WORD  $0x6ea0fa71 // fneg v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
 	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone424
+	JMP   focusdone428
 
-focusnot6_424:
+focusnot6_428:
 	CMP   $8, R8
-	BGE   focusnot7_424
+	BGE   focusnot7_428
 	WORD  $0x6e32de53 // fmul v19.4s, v18.4s, v18.4s
 	WORD  $0x6ea0fa71 // fneg v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
 	WORD  $0x4e33d672 // fadd v18.4s, v19.4s, v19.4s
 	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
 	VFMLA V19.S4, V19.S4, V17.S4
-	JMP   focusdone424
+	JMP   focusdone428
 
-focusnot7_424:
+focusnot7_428:
 	CMP   $9, R8
-	BGE   focusnot8_424
+	BGE   focusnot8_428
 	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
 	WORD  $0x6ea0fa34 // fneg v20.4s, v17.4s
 	VFMLA V18.S4, V18.S4, V20.S4
@@ -3065,9 +3095,9 @@ focusnot7_424:
 	VFMLA V20.S4, V21.S4, V22.S4
 	WORD  $0x6e32ded1 // fmul v17.4s, v22.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone424
+	JMP   focusdone428
 
-focusnot8_424:
+focusnot8_428:
 	ADD   $20, R7, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -3097,7 +3127,7 @@ focusnot8_424:
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VTBL  V2.B16, [V24.B16], V26.B16
 	FMOVQ 304(R0), F24
-	VBIT  V5.B16, V26.B16, V24.B16
+	VBIT  V4.B16, V26.B16, V24.B16
 	FLDPQ 112(R1), (F30, F31)
 	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
 	FMOVQ 432(R0), F27
@@ -3133,8 +3163,8 @@ focusnot8_424:
 	VFMLA V27.S4, V19.S4, V23.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d6fb // fadd v27.4s, v23.4s, v4.4s
-	WORD  $0x4ea4d77e // fsub v30.4s, v27.4s, v4.4s
+	WORD  $0x4e23d6fb // fadd v27.4s, v23.4s, v3.4s
+	WORD  $0x4ea3d77e // fsub v30.4s, v27.4s, v3.4s
 	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
 	VFMLA V22.S4, V19.S4, V29.S4
 	FLDPQ 176(R1), (F30, F31)
@@ -3152,10 +3182,10 @@ focusnot8_424:
 	VFMLA V19.S4, V20.S4, V22.S4
 	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V6.S4, V20.S4, V19.S4
+	VFMLA V5.S4, V20.S4, V19.S4
 	VTBL  V2.B16, [V27.B16], V22.B16
 	FMOVQ 304(R0), F20
-	VBIT  V5.B16, V22.B16, V20.B16
+	VBIT  V4.B16, V22.B16, V20.B16
 	FLDPQ 272(R1), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
 	FLDPQ 304(R1), (F30, F31)
@@ -3163,45 +3193,48 @@ focusnot8_424:
 	VFMLA V19.S4, V22.S4, V20.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V4.S4, V27.S4, V19.S4
+	VSUB  V3.S4, V27.S4, V19.S4
 	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
 	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
 	VSHL  $23, V19.S4, V26.S4
 	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V1.S4, V26.S4, V26.S4
+	VUMIN V1.S4, V26.S4, V27.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	WORD  $0x4ea36e73 // smin v19.4s, v19.4s, v3.4s
-	FMOVQ 912(R0), F27
-	VSUB  V19.S4, V27.S4, V19.S4
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
+	FMOVQ 912(R0), F26
+	VSUB  V19.S4, V26.S4, V19.S4
 	VSHL  $23, V19.S4, V19.S4
-	WORD  $0x4e36d67b // fadd v27.4s, v19.4s, v22.4s
-	WORD  $0x4eb3d77c // fsub v28.4s, v27.4s, v19.4s
+	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
 	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
 	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x4e34d774 // fadd v20.4s, v27.4s, v20.4s
+	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
 	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
 	VSUB  V19.S4, V20.S4, V19.S4
-	VBIT  V22.B16, V19.B16, V26.B16
+	VBIT  V22.B16, V19.B16, V27.B16
 
 	// overflow, underflow, x = 0 and Inf
 	FMOVQ 928(R0), F19
 	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
 	FMOVQ 384(R0), F20
-	VBIF  V19.B16, V26.B16, V20.B16
+	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	FMOVQ 592(R0), F22
+	VMOVI $0, V22.B16
 	VBIF  V19.B16, V20.B16, V22.B16
-	VCMEQ V3.S4, V21.S4, V19.S4
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	FMOVQ 592(R0), F20
+	VMOVI $0, V20.B16
 	VBIT  V18.B16, V1.B16, V20.B16
 	VBIT  V19.B16, V20.B16, V22.B16
 	VCMEQ V1.S4, V21.S4, V19.S4
-	FMOVQ 384(R0), F20
-	VBIT  V18.B16, V3.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
+	VMOVI $0, V20.B16
+	FMOVQ 384(R0), F23
+	VBIT  V18.B16, V20.B16, V23.B16
+	VBIT  V19.B16, V23.B16, V22.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R9), F18
@@ -3221,13 +3254,13 @@ focusnot8_424:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone424:
+focusdone428:
 	// loss = (alpha ce) q^gamma
 	FMOVQ 1072(R0), F18
 	WORD  $0x6e39e652 // fcmge v18.4s, v18.4s, v25.4s
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
 	VBIT  V18.B16, V17.B16, V25.B16
-	VUMIN V10.S4, V25.S4, V17.S4
+	VUMIN V9.S4, V25.S4, V17.S4
 	ADD   $0, R3, R9
 	CMP   $4, R2
 	BLT   partless3
@@ -3264,24 +3297,24 @@ slow:
 	FMOVQ (R6), F18
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V11.B16, V17.B16, V19.B16
-	WORD  $0x4eacd673 // fsub v19.4s, v19.4s, v12.4s
+	VORR  V10.B16, V17.B16, V19.B16
+	WORD  $0x4eabd673 // fsub v19.4s, v19.4s, v11.4s
 	FMOVQ 240(R0), F20
 	WORD  $0x4e33f694 // fmax v20.4s, v20.4s, v19.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R0), F22
-	VFMLA V13.S4, V20.S4, V22.S4
-	WORD  $0x4eaed6d3 // fsub v19.4s, v22.4s, v14.4s
+	VFMLA V12.S4, V20.S4, V22.S4
+	WORD  $0x4eadd6d3 // fsub v19.4s, v22.4s, v13.4s
 
 	// r = c - n ln2
 	VMOV  V20.B16, V21.B16
-	VFMLS V6.S4, V19.S4, V21.S4
-	VFMLS V15.S4, V19.S4, V21.S4
+	VFMLS V5.S4, V19.S4, V21.S4
+	VFMLS V14.S4, V19.S4, V21.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F23
-	VFMLA V16.S4, V21.S4, V23.S4
+	VFMLA V15.S4, V21.S4, V23.S4
 	FMOVQ 144(R0), F19
 	VFMLA V23.S4, V21.S4, V19.S4
 	FMOVQ 160(R0), F23
@@ -3297,11 +3330,11 @@ slow:
 	VSHL  $20, V22.S4, V21.S4
 	VTBL  V2.B16, [V22.B16], V23.B16
 	FMOVQ 304(R0), F22
-	VBIT  V5.B16, V23.B16, V22.B16
+	VBIT  V4.B16, V23.B16, V22.B16
 	FLDPQ 32(R1), (F30, F31)
 	VTBL  V22.B16, [V30.B16, V31.B16], V22.B16
 	VADD  V21.S4, V22.S4, V22.S4
-	VAND  V9.B16, V21.B16, V21.B16
+	VAND  V8.B16, V21.B16, V21.B16
 	VADD  V20.S4, V21.S4, V21.S4
 	VFMLA V19.S4, V22.S4, V22.S4
 	WORD  $0x6e35ded3 // fmul v19.4s, v22.4s, v21.4s
@@ -3314,7 +3347,7 @@ slow:
 	FMOVQ 352(R0), F21
 	VSUB  V21.S4, V19.S4, V19.S4
 	WORD  $0x4eb36693 // smax v19.4s, v20.4s, v19.4s
-	VUMIN V10.S4, V19.S4, V19.S4
+	VUMIN V9.S4, V19.S4, V19.S4
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
 	FMOVQ 624(R0), F20
@@ -3323,29 +3356,28 @@ slow:
 	WORD  $0x4e33f6b5 // fmax v21.4s, v21.4s, v19.4s
 	WORD  $0x4e20d6b6 // fadd v22.4s, v21.4s, v0.4s
 	WORD  $0x6e36fc16 // fdiv v22.4s, v0.4s, v22.4s
-	WORD  $0x6e36deb9 // fmul v25.4s, v21.4s, v22.4s
+	WORD  $0x6e36deb8 // fmul v24.4s, v21.4s, v22.4s
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	WORD  $0x4e20d6b7 // fadd v23.4s, v21.4s, v0.4s
-	FMOVQ 960(R0), F24
-	VSUB  V24.S4, V23.S4, V23.S4
-	VAND  V9.B16, V23.B16, V24.B16
+	VSUB  V16.S4, V23.S4, V23.S4
+	VAND  V8.B16, V23.B16, V25.B16
 	VUSHR $21, V23.S4, V23.S4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VSUB  V24.S4, V0.S4, V26.S4
+	VSUB  V25.S4, V0.S4, V26.S4
 	VTBL  V2.B16, [V23.B16], V23.B16
 	FMOVQ 192(R0), F27
-	VBIT  V8.B16, V23.B16, V27.B16
+	VBIT  V7.B16, V23.B16, V27.B16
 	FMOVQ 64(R1), F23
 	VTBL  V27.B16, [V23.B16], V23.B16
 	WORD  $0x6e37df57 // fmul v23.4s, v26.4s, v23.4s
 	FMOVQ 432(R0), F26
 	WORD  $0x4e3ad6fa // fadd v26.4s, v23.4s, v26.4s
 	VFMLA V23.S4, V21.S4, V26.S4
-	WORD  $0x4e21db15 // scvtf v21.4s, v24.4s
+	WORD  $0x4e21db35 // scvtf v21.4s, v25.4s
 	FMOVQ 80(R1), F23
-	VTBL  V27.B16, [V23.B16], V24.B16
+	VTBL  V27.B16, [V23.B16], V25.B16
 	FMOVQ 96(R1), F23
 	VTBL  V27.B16, [V23.B16], V29.B16
 
@@ -3366,29 +3398,30 @@ slow:
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	FMOVQ 544(R0), F23
-	VFMLA V23.S4, V21.S4, V24.S4
-	WORD  $0x4e3ad715 // fadd v21.4s, v24.4s, v26.4s
-	WORD  $0x4eb5d717 // fsub v23.4s, v24.4s, v21.4s
+	VFMLA V23.S4, V21.S4, V25.S4
+	WORD  $0x4e3ad735 // fadd v21.4s, v25.4s, v26.4s
+	WORD  $0x4eb5d737 // fsub v23.4s, v25.4s, v21.4s
 	WORD  $0x4e3ad6f7 // fadd v23.4s, v23.4s, v26.4s
 	WORD  $0x4e37d7b7 // fadd v23.4s, v29.4s, v23.4s
 	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
-	VBIT  V20.B16, V19.B16, V25.B16
+	VBIT  V20.B16, V19.B16, V24.B16
 	VBIT  V20.B16, V19.B16, V21.B16
 	WORD  $0x4ea0aa34 // cmlt v20.4s, v17.4s, #0
 	VMOV  V22.B16, V19.B16
-	VBIT  V20.B16, V25.B16, V19.B16
-	VBIT  V20.B16, V22.B16, V25.B16
+	VBIT  V20.B16, V24.B16, V19.B16
+	VBIT  V20.B16, V22.B16, V24.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
 	WORD  $0x4eb2d416 // fsub v22.4s, v0.4s, v18.4s
 	VBSL  V22.B16, V18.B16, V20.B16
-	WORD  $0x6ea3e697 // fcmgt v23.4s, v20.4s, v3.4s
+	VMOVI $0, V23.B16
+	WORD  $0x6eb7e697 // fcmgt v23.4s, v20.4s, v23.4s
 	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
 	VAND  V23.B16, V17.B16, V17.B16
 	VFMLA V17.S4, V20.S4, V21.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e32df31 // fmul v17.4s, v25.4s, v18.4s
+	WORD  $0x6e32df11 // fmul v17.4s, v24.4s, v18.4s
 	VFMLA V22.S4, V19.S4, V17.S4
 	FMOVS 12(R7), F19
 	VDUP  V19.S[0], V19.S4
@@ -3401,41 +3434,41 @@ slow:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_425
+	BGE  focusnot0_429
 	WORD $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	JMP  focusdone425
+	JMP  focusdone429
 
-focusnot0_425:
+focusnot0_429:
 	CMP   $2, R8
-	BGE   focusnot1_425
+	BGE   focusnot1_429
 	FMOVQ 224(R0), F18
-	JMP   focusdone425
+	JMP   focusdone429
 
-focusnot1_425:
+focusnot1_429:
 	CMP $3, R8
-	BGE focusnot2_425
-	JMP focusdone425
+	BGE focusnot2_429
+	JMP focusdone429
 
-focusnot2_425:
+focusnot2_429:
 	CMP  $4, R8
-	BGE  focusnot3_425
+	BGE  focusnot3_429
 	WORD $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	JMP  focusdone425
+	JMP  focusdone429
 
-focusnot3_425:
+focusnot3_429:
 	CMP   $5, R8
-	BGE   focusnot4_425
+	BGE   focusnot4_429
 	WORD  $0x6ea1fa34 // fsqrt v20.4s, v17.4s
 	VMOV  V17.B16, V18.B16
 	VFMLS V20.S4, V20.S4, V18.S4
-	WORD  $0x6e27de95 // fmul v21.4s, v20.4s, v7.4s
+	WORD  $0x6e26de95 // fmul v21.4s, v20.4s, v6.4s
 	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
 	VFMLA V20.S4, V17.S4, V18.S4
-	JMP   focusdone425
+	JMP   focusdone429
 
-focusnot4_425:
+focusnot4_429:
 	CMP   $6, R8
-	BGE   focusnot5_425
+	BGE   focusnot5_429
 	WORD  $0x6ea1fa34 // fsqrt v20.4s, v17.4s
 	WORD  $0x6e31de35 // fmul v21.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
@@ -3443,35 +3476,35 @@ focusnot4_425:
 	VMOV  V17.B16, V18.B16
 	VFMLS V20.S4, V20.S4, V18.S4
 	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
-	VFMLA V7.S4, V17.S4, V22.S4
+	VFMLA V6.S4, V17.S4, V22.S4
 	WORD  $0x6e34ded2 // fmul v18.4s, v22.4s, v20.4s
 	VFMLA V20.S4, V21.S4, V18.S4
-	JMP   focusdone425
+	JMP   focusdone429
 
-focusnot5_425:
+focusnot5_429:
 	CMP   $7, R8
-	BGE   focusnot6_425
+	BGE   focusnot6_429
 	WORD  $0x6e31de34 // fmul v20.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa92 // fneg v18.4s, v20.4s
 	VFMLA V17.S4, V17.S4, V18.S4
 	WORD  $0x6e31de52 // fmul v18.4s, v18.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
-	JMP   focusdone425
+	JMP   focusdone429
 
-focusnot6_425:
+focusnot6_429:
 	CMP   $8, R8
-	BGE   focusnot7_425
+	BGE   focusnot7_429
 	WORD  $0x6e31de34 // fmul v20.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa92 // fneg v18.4s, v20.4s
 	VFMLA V17.S4, V17.S4, V18.S4
 	WORD  $0x4e34d691 // fadd v17.4s, v20.4s, v20.4s
 	WORD  $0x6e32de32 // fmul v18.4s, v17.4s, v18.4s
 	VFMLA V20.S4, V20.S4, V18.S4
-	JMP   focusdone425
+	JMP   focusdone429
 
-focusnot7_425:
+focusnot7_429:
 	CMP   $9, R8
-	BGE   focusnot8_425
+	BGE   focusnot8_429
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa55 // fneg v21.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V21.S4
@@ -3482,9 +3515,9 @@ focusnot7_425:
 	VFMLA V21.S4, V22.S4, V23.S4
 	WORD  $0x6e31def2 // fmul v18.4s, v23.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
-	JMP   focusdone425
+	JMP   focusdone429
 
-focusnot8_425:
+focusnot8_429:
 	ADD   $20, R7, R10
 	FMOVS (R10), F17
 	VDUP  V17.S[0], V17.S4
@@ -3514,7 +3547,7 @@ focusnot8_425:
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VTBL  V2.B16, [V25.B16], V26.B16
 	FMOVQ 304(R0), F25
-	VBIT  V5.B16, V26.B16, V25.B16
+	VBIT  V4.B16, V26.B16, V25.B16
 	FLDPQ 112(R1), (F30, F31)
 	VTBL  V25.B16, [V30.B16, V31.B16], V26.B16
 	FMOVQ 432(R0), F27
@@ -3550,8 +3583,8 @@ focusnot8_425:
 	VFMLA V27.S4, V20.S4, V24.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d71b // fadd v27.4s, v24.4s, v4.4s
-	WORD  $0x4ea4d77e // fsub v30.4s, v27.4s, v4.4s
+	WORD  $0x4e23d71b // fadd v27.4s, v24.4s, v3.4s
+	WORD  $0x4ea3d77e // fsub v30.4s, v27.4s, v3.4s
 	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
 	VFMLA V23.S4, V20.S4, V29.S4
 	FLDPQ 176(R1), (F30, F31)
@@ -3569,10 +3602,10 @@ focusnot8_425:
 	VFMLA V20.S4, V21.S4, V23.S4
 	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
 	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
-	VFMLA V6.S4, V21.S4, V20.S4
+	VFMLA V5.S4, V21.S4, V20.S4
 	VTBL  V2.B16, [V27.B16], V23.B16
 	FMOVQ 304(R0), F21
-	VBIT  V5.B16, V23.B16, V21.B16
+	VBIT  V4.B16, V23.B16, V21.B16
 	FLDPQ 272(R1), (F30, F31)
 	VTBL  V21.B16, [V30.B16, V31.B16], V23.B16
 	FLDPQ 304(R1), (F30, F31)
@@ -3580,45 +3613,48 @@ focusnot8_425:
 	VFMLA V20.S4, V23.S4, V21.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V4.S4, V27.S4, V20.S4
+	VSUB  V3.S4, V27.S4, V20.S4
 	WORD  $0x4f3d0694 // sshr v20.4s, v20.4s, #3
 	WORD  $0x4e35d6f9 // fadd v25.4s, v23.4s, v21.4s
 	VSHL  $23, V20.S4, V26.S4
 	VADD  V26.S4, V25.S4, V26.S4
-	VUMIN V1.S4, V26.S4, V26.S4
+	VUMIN V1.S4, V26.S4, V27.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	WORD  $0x4ea36e94 // smin v20.4s, v20.4s, v3.4s
-	FMOVQ 912(R0), F27
-	VSUB  V20.S4, V27.S4, V20.S4
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e94 // smin v20.4s, v20.4s, v26.4s
+	FMOVQ 912(R0), F26
+	VSUB  V20.S4, V26.S4, V20.S4
 	VSHL  $23, V20.S4, V20.S4
-	WORD  $0x4e37d69b // fadd v27.4s, v20.4s, v23.4s
-	WORD  $0x4eb4d77c // fsub v28.4s, v27.4s, v20.4s
+	WORD  $0x4e37d69a // fadd v26.4s, v20.4s, v23.4s
+	WORD  $0x4eb4d75c // fsub v28.4s, v26.4s, v20.4s
 	WORD  $0x4ebcd6f7 // fsub v23.4s, v23.4s, v28.4s
 	WORD  $0x4e35d6f5 // fadd v21.4s, v23.4s, v21.4s
-	WORD  $0x4e35d775 // fadd v21.4s, v27.4s, v21.4s
+	WORD  $0x4e35d755 // fadd v21.4s, v26.4s, v21.4s
 	WORD  $0x6eb9e697 // fcmgt v23.4s, v20.4s, v25.4s
 	VSUB  V20.S4, V21.S4, V20.S4
-	VBIT  V23.B16, V20.B16, V26.B16
+	VBIT  V23.B16, V20.B16, V27.B16
 
 	// overflow, underflow, x = 0 and Inf
 	FMOVQ 928(R0), F20
 	WORD  $0x6eb4e714 // fcmgt v20.4s, v24.4s, v20.4s
 	FMOVQ 384(R0), F21
-	VBIF  V20.B16, V26.B16, V21.B16
+	VBIF  V20.B16, V27.B16, V21.B16
 	FMOVQ 944(R0), F20
 	WORD  $0x6eb8e694 // fcmgt v20.4s, v20.4s, v24.4s
-	FMOVQ 592(R0), F23
+	VMOVI $0, V23.B16
 	VBIF  V20.B16, V21.B16, V23.B16
-	VCMEQ V3.S4, V22.S4, V20.S4
+	VMOVI $0, V20.B16
+	VCMEQ V20.S4, V22.S4, V20.S4
 	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	FMOVQ 592(R0), F21
+	VMOVI $0, V21.B16
 	VBIT  V17.B16, V1.B16, V21.B16
 	VBIT  V20.B16, V21.B16, V23.B16
 	VCMEQ V1.S4, V22.S4, V20.S4
-	FMOVQ 384(R0), F21
-	VBIT  V17.B16, V3.B16, V21.B16
-	VBIT  V20.B16, V21.B16, V23.B16
+	VMOVI $0, V21.B16
+	FMOVQ 384(R0), F24
+	VBIT  V17.B16, V21.B16, V24.B16
+	VBIT  V20.B16, V24.B16, V23.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R10), F17
@@ -3638,13 +3674,13 @@ focusnot8_425:
 	FMOVQ 368(R0), F18
 	VBIF  V20.B16, V17.B16, V18.B16
 
-focusdone425:
+focusdone429:
 	// loss = (alpha ce) q^gamma
 	FMOVQ 1072(R0), F17
 	WORD  $0x6e33e631 // fcmge v17.4s, v17.4s, v19.4s
 	WORD  $0x6e32de72 // fmul v18.4s, v19.4s, v18.4s
 	VBIT  V17.B16, V18.B16, V19.B16
-	VUMIN V10.S4, V19.S4, V17.S4
+	VUMIN V9.S4, V19.S4, V17.S4
 	FMOVQ F17, (R3)
 	ADD   $16, R3, R3
 	ADD   $16, R5, R5
@@ -3675,7 +3711,7 @@ partone4:
 	VLD1 (R9), V17.S[0]
 
 partdone4:
-	FMOVQ 592(R0), F18
+	VMOVI $0, V18.B16
 	ADD   $0, R6, R9
 	CMP   $4, R2
 	BLT   partless5
@@ -3695,24 +3731,24 @@ partone5:
 
 partdone5:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V11.B16, V17.B16, V19.B16
-	WORD  $0x4eacd673 // fsub v19.4s, v19.4s, v12.4s
+	VORR  V10.B16, V17.B16, V19.B16
+	WORD  $0x4eabd673 // fsub v19.4s, v19.4s, v11.4s
 	FMOVQ 240(R0), F20
 	WORD  $0x4e33f694 // fmax v20.4s, v20.4s, v19.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R0), F22
-	VFMLA V13.S4, V20.S4, V22.S4
-	WORD  $0x4eaed6d3 // fsub v19.4s, v22.4s, v14.4s
+	VFMLA V12.S4, V20.S4, V22.S4
+	WORD  $0x4eadd6d3 // fsub v19.4s, v22.4s, v13.4s
 
 	// r = c - n ln2
 	VMOV  V20.B16, V21.B16
-	VFMLS V6.S4, V19.S4, V21.S4
-	VFMLS V15.S4, V19.S4, V21.S4
+	VFMLS V5.S4, V19.S4, V21.S4
+	VFMLS V14.S4, V19.S4, V21.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F23
-	VFMLA V16.S4, V21.S4, V23.S4
+	VFMLA V15.S4, V21.S4, V23.S4
 	FMOVQ 144(R0), F19
 	VFMLA V23.S4, V21.S4, V19.S4
 	FMOVQ 160(R0), F23
@@ -3728,11 +3764,11 @@ partdone5:
 	VSHL  $20, V22.S4, V21.S4
 	VTBL  V2.B16, [V22.B16], V23.B16
 	FMOVQ 304(R0), F22
-	VBIT  V5.B16, V23.B16, V22.B16
+	VBIT  V4.B16, V23.B16, V22.B16
 	FLDPQ 32(R1), (F30, F31)
 	VTBL  V22.B16, [V30.B16, V31.B16], V22.B16
 	VADD  V21.S4, V22.S4, V22.S4
-	VAND  V9.B16, V21.B16, V21.B16
+	VAND  V8.B16, V21.B16, V21.B16
 	VADD  V20.S4, V21.S4, V21.S4
 	VFMLA V19.S4, V22.S4, V22.S4
 	WORD  $0x6e35ded3 // fmul v19.4s, v22.4s, v21.4s
@@ -3745,7 +3781,7 @@ partdone5:
 	FMOVQ 352(R0), F21
 	VSUB  V21.S4, V19.S4, V19.S4
 	WORD  $0x4eb36693 // smax v19.4s, v20.4s, v19.4s
-	VUMIN V10.S4, V19.S4, V19.S4
+	VUMIN V9.S4, V19.S4, V19.S4
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
 	FMOVQ 624(R0), F20
@@ -3754,29 +3790,28 @@ partdone5:
 	WORD  $0x4e33f6b5 // fmax v21.4s, v21.4s, v19.4s
 	WORD  $0x4e20d6b6 // fadd v22.4s, v21.4s, v0.4s
 	WORD  $0x6e36fc16 // fdiv v22.4s, v0.4s, v22.4s
-	WORD  $0x6e36deb9 // fmul v25.4s, v21.4s, v22.4s
+	WORD  $0x6e36deb8 // fmul v24.4s, v21.4s, v22.4s
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	WORD  $0x4e20d6b7 // fadd v23.4s, v21.4s, v0.4s
-	FMOVQ 960(R0), F24
-	VSUB  V24.S4, V23.S4, V23.S4
-	VAND  V9.B16, V23.B16, V24.B16
+	VSUB  V16.S4, V23.S4, V23.S4
+	VAND  V8.B16, V23.B16, V25.B16
 	VUSHR $21, V23.S4, V23.S4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VSUB  V24.S4, V0.S4, V26.S4
+	VSUB  V25.S4, V0.S4, V26.S4
 	VTBL  V2.B16, [V23.B16], V23.B16
 	FMOVQ 192(R0), F27
-	VBIT  V8.B16, V23.B16, V27.B16
+	VBIT  V7.B16, V23.B16, V27.B16
 	FMOVQ 64(R1), F23
 	VTBL  V27.B16, [V23.B16], V23.B16
 	WORD  $0x6e37df57 // fmul v23.4s, v26.4s, v23.4s
 	FMOVQ 432(R0), F26
 	WORD  $0x4e3ad6fa // fadd v26.4s, v23.4s, v26.4s
 	VFMLA V23.S4, V21.S4, V26.S4
-	WORD  $0x4e21db15 // scvtf v21.4s, v24.4s
+	WORD  $0x4e21db35 // scvtf v21.4s, v25.4s
 	FMOVQ 80(R1), F23
-	VTBL  V27.B16, [V23.B16], V24.B16
+	VTBL  V27.B16, [V23.B16], V25.B16
 	FMOVQ 96(R1), F23
 	VTBL  V27.B16, [V23.B16], V29.B16
 
@@ -3797,29 +3832,30 @@ partdone5:
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	FMOVQ 544(R0), F23
-	VFMLA V23.S4, V21.S4, V24.S4
-	WORD  $0x4e3ad715 // fadd v21.4s, v24.4s, v26.4s
-	WORD  $0x4eb5d717 // fsub v23.4s, v24.4s, v21.4s
+	VFMLA V23.S4, V21.S4, V25.S4
+	WORD  $0x4e3ad735 // fadd v21.4s, v25.4s, v26.4s
+	WORD  $0x4eb5d737 // fsub v23.4s, v25.4s, v21.4s
 	WORD  $0x4e3ad6f7 // fadd v23.4s, v23.4s, v26.4s
 	WORD  $0x4e37d7b7 // fadd v23.4s, v29.4s, v23.4s
 	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
-	VBIT  V20.B16, V19.B16, V25.B16
+	VBIT  V20.B16, V19.B16, V24.B16
 	VBIT  V20.B16, V19.B16, V21.B16
 	WORD  $0x4ea0aa34 // cmlt v20.4s, v17.4s, #0
 	VMOV  V22.B16, V19.B16
-	VBIT  V20.B16, V25.B16, V19.B16
-	VBIT  V20.B16, V22.B16, V25.B16
+	VBIT  V20.B16, V24.B16, V19.B16
+	VBIT  V20.B16, V22.B16, V24.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
 	WORD  $0x4eb2d416 // fsub v22.4s, v0.4s, v18.4s
 	VBSL  V22.B16, V18.B16, V20.B16
-	WORD  $0x6ea3e697 // fcmgt v23.4s, v20.4s, v3.4s
+	VMOVI $0, V23.B16
+	WORD  $0x6eb7e697 // fcmgt v23.4s, v20.4s, v23.4s
 	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
 	VAND  V23.B16, V17.B16, V17.B16
 	VFMLA V17.S4, V20.S4, V21.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e32df31 // fmul v17.4s, v25.4s, v18.4s
+	WORD  $0x6e32df11 // fmul v17.4s, v24.4s, v18.4s
 	VFMLA V22.S4, V19.S4, V17.S4
 	FMOVS 12(R7), F19
 	VDUP  V19.S[0], V19.S4
@@ -3832,41 +3868,41 @@ partdone5:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_426
+	BGE  focusnot0_430
 	WORD $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	JMP  focusdone426
+	JMP  focusdone430
 
-focusnot0_426:
+focusnot0_430:
 	CMP   $2, R8
-	BGE   focusnot1_426
+	BGE   focusnot1_430
 	FMOVQ 224(R0), F18
-	JMP   focusdone426
+	JMP   focusdone430
 
-focusnot1_426:
+focusnot1_430:
 	CMP $3, R8
-	BGE focusnot2_426
-	JMP focusdone426
+	BGE focusnot2_430
+	JMP focusdone430
 
-focusnot2_426:
+focusnot2_430:
 	CMP  $4, R8
-	BGE  focusnot3_426
+	BGE  focusnot3_430
 	WORD $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	JMP  focusdone426
+	JMP  focusdone430
 
-focusnot3_426:
+focusnot3_430:
 	CMP   $5, R8
-	BGE   focusnot4_426
+	BGE   focusnot4_430
 	WORD  $0x6ea1fa34 // fsqrt v20.4s, v17.4s
 	VMOV  V17.B16, V18.B16
 	VFMLS V20.S4, V20.S4, V18.S4
-	WORD  $0x6e27de95 // fmul v21.4s, v20.4s, v7.4s
+	WORD  $0x6e26de95 // fmul v21.4s, v20.4s, v6.4s
 	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
 	VFMLA V20.S4, V17.S4, V18.S4
-	JMP   focusdone426
+	JMP   focusdone430
 
-focusnot4_426:
+focusnot4_430:
 	CMP   $6, R8
-	BGE   focusnot5_426
+	BGE   focusnot5_430
 	WORD  $0x6ea1fa34 // fsqrt v20.4s, v17.4s
 	WORD  $0x6e31de35 // fmul v21.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
@@ -3874,35 +3910,35 @@ focusnot4_426:
 	VMOV  V17.B16, V18.B16
 	VFMLS V20.S4, V20.S4, V18.S4
 	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
-	VFMLA V7.S4, V17.S4, V22.S4
+	VFMLA V6.S4, V17.S4, V22.S4
 	WORD  $0x6e34ded2 // fmul v18.4s, v22.4s, v20.4s
 	VFMLA V20.S4, V21.S4, V18.S4
-	JMP   focusdone426
+	JMP   focusdone430
 
-focusnot5_426:
+focusnot5_430:
 	CMP   $7, R8
-	BGE   focusnot6_426
+	BGE   focusnot6_430
 	WORD  $0x6e31de34 // fmul v20.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa92 // fneg v18.4s, v20.4s
 	VFMLA V17.S4, V17.S4, V18.S4
 	WORD  $0x6e31de52 // fmul v18.4s, v18.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
-	JMP   focusdone426
+	JMP   focusdone430
 
-focusnot6_426:
+focusnot6_430:
 	CMP   $8, R8
-	BGE   focusnot7_426
+	BGE   focusnot7_430
 	WORD  $0x6e31de34 // fmul v20.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa92 // fneg v18.4s, v20.4s
 	VFMLA V17.S4, V17.S4, V18.S4
 	WORD  $0x4e34d691 // fadd v17.4s, v20.4s, v20.4s
 	WORD  $0x6e32de32 // fmul v18.4s, v17.4s, v18.4s
 	VFMLA V20.S4, V20.S4, V18.S4
-	JMP   focusdone426
+	JMP   focusdone430
 
-focusnot7_426:
+focusnot7_430:
 	CMP   $9, R8
-	BGE   focusnot8_426
+	BGE   focusnot8_430
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa55 // fneg v21.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V21.S4
@@ -3913,9 +3949,9 @@ focusnot7_426:
 	VFMLA V21.S4, V22.S4, V23.S4
 	WORD  $0x6e31def2 // fmul v18.4s, v23.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
-	JMP   focusdone426
+	JMP   focusdone430
 
-focusnot8_426:
+focusnot8_430:
 	ADD   $20, R7, R9
 	FMOVS (R9), F17
 	VDUP  V17.S[0], V17.S4
@@ -3945,7 +3981,7 @@ focusnot8_426:
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VTBL  V2.B16, [V25.B16], V26.B16
 	FMOVQ 304(R0), F25
-	VBIT  V5.B16, V26.B16, V25.B16
+	VBIT  V4.B16, V26.B16, V25.B16
 	FLDPQ 112(R1), (F30, F31)
 	VTBL  V25.B16, [V30.B16, V31.B16], V26.B16
 	FMOVQ 432(R0), F27
@@ -3981,8 +4017,8 @@ focusnot8_426:
 	VFMLA V27.S4, V20.S4, V24.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d71b // fadd v27.4s, v24.4s, v4.4s
-	WORD  $0x4ea4d77e // fsub v30.4s, v27.4s, v4.4s
+	WORD  $0x4e23d71b // fadd v27.4s, v24.4s, v3.4s
+	WORD  $0x4ea3d77e // fsub v30.4s, v27.4s, v3.4s
 	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
 	VFMLA V23.S4, V20.S4, V29.S4
 	FLDPQ 176(R1), (F30, F31)
@@ -4000,10 +4036,10 @@ focusnot8_426:
 	VFMLA V20.S4, V21.S4, V23.S4
 	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
 	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
-	VFMLA V6.S4, V21.S4, V20.S4
+	VFMLA V5.S4, V21.S4, V20.S4
 	VTBL  V2.B16, [V27.B16], V23.B16
 	FMOVQ 304(R0), F21
-	VBIT  V5.B16, V23.B16, V21.B16
+	VBIT  V4.B16, V23.B16, V21.B16
 	FLDPQ 272(R1), (F30, F31)
 	VTBL  V21.B16, [V30.B16, V31.B16], V23.B16
 	FLDPQ 304(R1), (F30, F31)
@@ -4011,45 +4047,48 @@ focusnot8_426:
 	VFMLA V20.S4, V23.S4, V21.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V4.S4, V27.S4, V20.S4
+	VSUB  V3.S4, V27.S4, V20.S4
 	WORD  $0x4f3d0694 // sshr v20.4s, v20.4s, #3
 	WORD  $0x4e35d6f9 // fadd v25.4s, v23.4s, v21.4s
 	VSHL  $23, V20.S4, V26.S4
 	VADD  V26.S4, V25.S4, V26.S4
-	VUMIN V1.S4, V26.S4, V26.S4
+	VUMIN V1.S4, V26.S4, V27.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	WORD  $0x4ea36e94 // smin v20.4s, v20.4s, v3.4s
-	FMOVQ 912(R0), F27
-	VSUB  V20.S4, V27.S4, V20.S4
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e94 // smin v20.4s, v20.4s, v26.4s
+	FMOVQ 912(R0), F26
+	VSUB  V20.S4, V26.S4, V20.S4
 	VSHL  $23, V20.S4, V20.S4
-	WORD  $0x4e37d69b // fadd v27.4s, v20.4s, v23.4s
-	WORD  $0x4eb4d77c // fsub v28.4s, v27.4s, v20.4s
+	WORD  $0x4e37d69a // fadd v26.4s, v20.4s, v23.4s
+	WORD  $0x4eb4d75c // fsub v28.4s, v26.4s, v20.4s
 	WORD  $0x4ebcd6f7 // fsub v23.4s, v23.4s, v28.4s
 	WORD  $0x4e35d6f5 // fadd v21.4s, v23.4s, v21.4s
-	WORD  $0x4e35d775 // fadd v21.4s, v27.4s, v21.4s
+	WORD  $0x4e35d755 // fadd v21.4s, v26.4s, v21.4s
 	WORD  $0x6eb9e697 // fcmgt v23.4s, v20.4s, v25.4s
 	VSUB  V20.S4, V21.S4, V20.S4
-	VBIT  V23.B16, V20.B16, V26.B16
+	VBIT  V23.B16, V20.B16, V27.B16
 
 	// overflow, underflow, x = 0 and Inf
 	FMOVQ 928(R0), F20
 	WORD  $0x6eb4e714 // fcmgt v20.4s, v24.4s, v20.4s
 	FMOVQ 384(R0), F21
-	VBIF  V20.B16, V26.B16, V21.B16
+	VBIF  V20.B16, V27.B16, V21.B16
 	FMOVQ 944(R0), F20
 	WORD  $0x6eb8e694 // fcmgt v20.4s, v20.4s, v24.4s
-	FMOVQ 592(R0), F23
+	VMOVI $0, V23.B16
 	VBIF  V20.B16, V21.B16, V23.B16
-	VCMEQ V3.S4, V22.S4, V20.S4
+	VMOVI $0, V20.B16
+	VCMEQ V20.S4, V22.S4, V20.S4
 	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	FMOVQ 592(R0), F21
+	VMOVI $0, V21.B16
 	VBIT  V17.B16, V1.B16, V21.B16
 	VBIT  V20.B16, V21.B16, V23.B16
 	VCMEQ V1.S4, V22.S4, V20.S4
-	FMOVQ 384(R0), F21
-	VBIT  V17.B16, V3.B16, V21.B16
-	VBIT  V20.B16, V21.B16, V23.B16
+	VMOVI $0, V21.B16
+	FMOVQ 384(R0), F24
+	VBIT  V17.B16, V21.B16, V24.B16
+	VBIT  V20.B16, V24.B16, V23.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R9), F17
@@ -4069,13 +4108,13 @@ focusnot8_426:
 	FMOVQ 368(R0), F18
 	VBIF  V20.B16, V17.B16, V18.B16
 
-focusdone426:
+focusdone430:
 	// loss = (alpha ce) q^gamma
 	FMOVQ 1072(R0), F17
 	WORD  $0x6e33e631 // fcmge v17.4s, v17.4s, v19.4s
 	WORD  $0x6e32de72 // fmul v18.4s, v19.4s, v18.4s
 	VBIT  V17.B16, V18.B16, V19.B16
-	VUMIN V10.S4, V19.S4, V17.S4
+	VUMIN V9.S4, V19.S4, V17.S4
 	ADD   $0, R3, R9
 	CMP   $4, R2
 	BLT   partless6
@@ -4107,14 +4146,14 @@ TEXT ·sigmoidGradNEON(SB), NOSPLIT, $0-56
 	MOVD  $tables<>+0(SB), R1
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 224(R0), F0
-	FMOVQ 592(R0), F1
-	FMOVQ 384(R0), F2
-	FMOVQ (R1), F3
-	FMOVQ 1056(R0), F4
-	FMOVQ 784(R0), F5
-	FMOVQ 320(R0), F6
-	FMOVQ 80(R0), F7
-	FMOVQ 208(R0), F8
+	FMOVQ 384(R0), F1
+	FMOVQ (R1), F2
+	FMOVQ 1056(R0), F3
+	FMOVQ 784(R0), F4
+	FMOVQ 320(R0), F5
+	FMOVQ 80(R0), F6
+	FMOVQ 208(R0), F7
+	FMOVQ 336(R0), F8
 	MOVD  n+32(FP), R2
 	MOVD  losses+0(FP), R3
 	MOVD  grad+8(FP), R5
@@ -4129,15 +4168,16 @@ loop:
 	BLT rest
 
 block:
-	// any |x| > 87, or NaN?
 	FMOVQ (R6), F13
-	WORD  $0x4ea0f9a9 // fabs v9.4s, v13.4s
-	FMOVQ 16(R0), F10
-	WORD  $0x4eaa3529 // cmgt v9.4s, v9.4s, v10.4s
-	WORD  $0x6ea9a529 // umaxp v9.4s, v9.4s, v9.4s
-	FMOVD F9, R11
-	CBNZ  R11, slowblock
 	FMOVQ (R7), F9
+
+	// any |x| > 87, or NaN?
+	WORD  $0x4ea0f9aa // fabs v10.4s, v13.4s
+	FMOVQ 16(R0), F11
+	WORD  $0x4eab354a // cmgt v10.4s, v10.4s, v11.4s
+	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
+	FMOVD F10, R11
+	CBNZ  R11, slowblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
 	FMOVQ 608(R0), F10
@@ -4153,7 +4193,7 @@ block:
 	WORD  $0x4eabd54b // fsub v11.4s, v10.4s, v11.4s
 
 	// r = c - n ln2
-	VFMLS V7.S4, V11.S4, V12.S4
+	VFMLS V6.S4, V11.S4, V12.S4
 	FMOVQ 96(R0), F14
 	VFMLS V14.S4, V11.S4, V12.S4
 
@@ -4169,9 +4209,9 @@ block:
 	VFMLA V14.S4, V12.S4, V11.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V3.B16, [V10.B16], V12.B16
+	VTBL  V2.B16, [V10.B16], V12.B16
 	FMOVQ 192(R0), F14
-	VBIT  V8.B16, V12.B16, V14.B16
+	VBIT  V7.B16, V12.B16, V14.B16
 	FMOVQ 16(R1), F12
 	VTBL  V14.B16, [V12.B16], V12.B16
 	VSHL  $21, V10.S4, V10.S4
@@ -4185,15 +4225,14 @@ block:
 	WORD  $0x4e20d54c // fadd v12.4s, v10.4s, v0.4s
 	FMOVQ 960(R0), F14
 	VSUB  V14.S4, V12.S4, V12.S4
-	FMOVQ 336(R0), F14
-	VAND  V14.B16, V12.B16, V14.B16
+	VAND  V8.B16, V12.B16, V14.B16
 	VUSHR $21, V12.S4, V12.S4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
 	VSUB  V14.S4, V0.S4, V15.S4
-	VTBL  V3.B16, [V12.B16], V12.B16
+	VTBL  V2.B16, [V12.B16], V12.B16
 	FMOVQ 192(R0), F16
-	VBIT  V8.B16, V12.B16, V16.B16
+	VBIT  V7.B16, V12.B16, V16.B16
 	FMOVQ 64(R1), F12
 	VTBL  V16.B16, [V12.B16], V12.B16
 	WORD  $0x6e2cddec // fmul v12.4s, v15.4s, v12.4s
@@ -4237,7 +4276,8 @@ block:
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
 	WORD  $0x4ea9d40b // fsub v11.4s, v0.4s, v9.4s
 	VBSL  V11.B16, V9.B16, V14.B16
-	WORD  $0x6ea1e5cf // fcmgt v15.4s, v14.4s, v1.4s
+	VMOVI $0, V15.B16
+	WORD  $0x6eafe5cf // fcmgt v15.4s, v14.4s, v15.4s
 	WORD  $0x4ea0f9ad // fabs v13.4s, v13.4s
 	VAND  V15.B16, V13.B16, V13.B16
 	VFMLA V13.S4, V14.S4, V12.S4
@@ -4257,41 +4297,41 @@ block:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_515
+	BGE  focusnot0_519
 	WORD $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
-	JMP  focusdone515
+	JMP  focusdone519
 
-focusnot0_515:
+focusnot0_519:
 	CMP   $2, R9
-	BGE   focusnot1_515
+	BGE   focusnot1_519
 	FMOVQ 224(R0), F16
-	JMP   focusdone515
+	JMP   focusdone519
 
-focusnot1_515:
+focusnot1_519:
 	CMP $3, R9
-	BGE focusnot2_515
-	JMP focusdone515
+	BGE focusnot2_519
+	JMP focusdone519
 
-focusnot2_515:
+focusnot2_519:
 	CMP  $4, R9
-	BGE  focusnot3_515
+	BGE  focusnot3_519
 	WORD $0x6ea1f9d0 // fsqrt v16.4s, v14.4s
-	JMP  focusdone515
+	JMP  focusdone519
 
-focusnot3_515:
+focusnot3_519:
 	CMP   $5, R9
-	BGE   focusnot4_515
+	BGE   focusnot4_519
 	WORD  $0x6ea1f9d1 // fsqrt v17.4s, v14.4s
 	VMOV  V14.B16, V16.B16
 	VFMLS V17.S4, V17.S4, V16.S4
-	WORD  $0x6e24de32 // fmul v18.4s, v17.4s, v4.4s
+	WORD  $0x6e23de32 // fmul v18.4s, v17.4s, v3.4s
 	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
 	VFMLA V17.S4, V14.S4, V16.S4
-	JMP   focusdone515
+	JMP   focusdone519
 
-focusnot4_515:
+focusnot4_519:
 	CMP   $6, R9
-	BGE   focusnot5_515
+	BGE   focusnot5_519
 	WORD  $0x6ea1f9d1 // fsqrt v17.4s, v14.4s
 	WORD  $0x6e2eddd2 // fmul v18.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
@@ -4299,35 +4339,35 @@ focusnot4_515:
 	VMOV  V14.B16, V16.B16
 	VFMLS V17.S4, V17.S4, V16.S4
 	WORD  $0x6e30ddd0 // fmul v16.4s, v14.4s, v16.4s
-	VFMLA V4.S4, V16.S4, V19.S4
+	VFMLA V3.S4, V16.S4, V19.S4
 	WORD  $0x6e31de70 // fmul v16.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V16.S4
-	JMP   focusdone515
+	JMP   focusdone519
 
-focusnot5_515:
+focusnot5_519:
 	CMP   $7, R9
-	BGE   focusnot6_515
+	BGE   focusnot6_519
 	WORD  $0x6e2eddd1 // fmul v17.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa30 // fneg v16.4s, v17.4s
 	VFMLA V14.S4, V14.S4, V16.S4
 	WORD  $0x6e2ede10 // fmul v16.4s, v16.4s, v14.4s
 	VFMLA V14.S4, V17.S4, V16.S4
-	JMP   focusdone515
+	JMP   focusdone519
 
-focusnot6_515:
+focusnot6_519:
 	CMP   $8, R9
-	BGE   focusnot7_515
+	BGE   focusnot7_519
 	WORD  $0x6e2eddd1 // fmul v17.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa30 // fneg v16.4s, v17.4s
 	VFMLA V14.S4, V14.S4, V16.S4
 	WORD  $0x4e31d632 // fadd v18.4s, v17.4s, v17.4s
 	WORD  $0x6e30de50 // fmul v16.4s, v18.4s, v16.4s
 	VFMLA V17.S4, V17.S4, V16.S4
-	JMP   focusdone515
+	JMP   focusdone519
 
-focusnot7_515:
+focusnot7_519:
 	CMP   $9, R9
-	BGE   focusnot8_515
+	BGE   focusnot8_519
 	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
 	VFMLA V14.S4, V14.S4, V18.S4
@@ -4338,9 +4378,9 @@ focusnot7_515:
 	VFMLA V18.S4, V19.S4, V20.S4
 	WORD  $0x6e2ede90 // fmul v16.4s, v20.4s, v14.4s
 	VFMLA V14.S4, V17.S4, V16.S4
-	JMP   focusdone515
+	JMP   focusdone519
 
-focusnot8_515:
+focusnot8_519:
 	ADD   $20, R8, R11
 	FMOVS (R11), F17
 	VDUP  V17.S[0], V17.S4
@@ -4368,9 +4408,9 @@ focusnot8_515:
 	WORD  $0x4e21dad6 // scvtf v22.4s, v22.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V3.B16, [V23.B16], V26.B16
+	VTBL  V2.B16, [V23.B16], V26.B16
 	FMOVQ 304(R0), F23
-	VBIT  V6.B16, V26.B16, V23.B16
+	VBIT  V5.B16, V26.B16, V23.B16
 	FLDPQ 112(R1), (F30, F31)
 	VTBL  V23.B16, [V30.B16, V31.B16], V26.B16
 	FMOVQ 432(R0), F27
@@ -4406,8 +4446,8 @@ focusnot8_515:
 	VFMLA V27.S4, V18.S4, V22.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e25d6db // fadd v27.4s, v22.4s, v5.4s
-	WORD  $0x4ea5d77e // fsub v30.4s, v27.4s, v5.4s
+	WORD  $0x4e24d6db // fadd v27.4s, v22.4s, v4.4s
+	WORD  $0x4ea4d77e // fsub v30.4s, v27.4s, v4.4s
 	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
 	VFMLA V21.S4, V18.S4, V29.S4
 	FLDPQ 176(R1), (F30, F31)
@@ -4425,10 +4465,10 @@ focusnot8_515:
 	VFMLA V18.S4, V19.S4, V21.S4
 	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
 	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
-	VFMLA V7.S4, V19.S4, V18.S4
-	VTBL  V3.B16, [V27.B16], V21.B16
+	VFMLA V6.S4, V19.S4, V18.S4
+	VTBL  V2.B16, [V27.B16], V21.B16
 	FMOVQ 304(R0), F19
-	VBIT  V6.B16, V21.B16, V19.B16
+	VBIT  V5.B16, V21.B16, V19.B16
 	FLDPQ 272(R1), (F30, F31)
 	VTBL  V19.B16, [V30.B16, V31.B16], V21.B16
 	FLDPQ 304(R1), (F30, F31)
@@ -4436,45 +4476,48 @@ focusnot8_515:
 	VFMLA V18.S4, V21.S4, V19.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V5.S4, V27.S4, V18.S4
+	VSUB  V4.S4, V27.S4, V18.S4
 	WORD  $0x4f3d0652 // sshr v18.4s, v18.4s, #3
 	WORD  $0x4e33d6b7 // fadd v23.4s, v21.4s, v19.4s
 	VSHL  $23, V18.S4, V26.S4
 	VADD  V26.S4, V23.S4, V26.S4
-	VUMIN V2.S4, V26.S4, V26.S4
+	VUMIN V1.S4, V26.S4, V27.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	WORD  $0x4ea16e52 // smin v18.4s, v18.4s, v1.4s
-	FMOVQ 912(R0), F27
-	VSUB  V18.S4, V27.S4, V18.S4
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e52 // smin v18.4s, v18.4s, v26.4s
+	FMOVQ 912(R0), F26
+	VSUB  V18.S4, V26.S4, V18.S4
 	VSHL  $23, V18.S4, V18.S4
-	WORD  $0x4e35d65b // fadd v27.4s, v18.4s, v21.4s
-	WORD  $0x4eb2d77c // fsub v28.4s, v27.4s, v18.4s
+	WORD  $0x4e35d65a // fadd v26.4s, v18.4s, v21.4s
+	WORD  $0x4eb2d75c // fsub v28.4s, v26.4s, v18.4s
 	WORD  $0x4ebcd6b5 // fsub v21.4s, v21.4s, v28.4s
 	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
-	WORD  $0x4e33d773 // fadd v19.4s, v27.4s, v19.4s
+	WORD  $0x4e33d753 // fadd v19.4s, v26.4s, v19.4s
 	WORD  $0x6eb7e655 // fcmgt v21.4s, v18.4s, v23.4s
 	VSUB  V18.S4, V19.S4, V18.S4
-	VBIT  V21.B16, V18.B16, V26.B16
+	VBIT  V21.B16, V18.B16, V27.B16
 
 	// overflow, underflow, x = 0 and Inf
 	FMOVQ 928(R0), F18
 	WORD  $0x6eb2e6d2 // fcmgt v18.4s, v22.4s, v18.4s
 	FMOVQ 384(R0), F19
-	VBIF  V18.B16, V26.B16, V19.B16
+	VBIF  V18.B16, V27.B16, V19.B16
 	FMOVQ 944(R0), F18
 	WORD  $0x6eb6e652 // fcmgt v18.4s, v18.4s, v22.4s
-	FMOVQ 592(R0), F21
+	VMOVI $0, V21.B16
 	VBIF  V18.B16, V19.B16, V21.B16
-	VCMEQ V1.S4, V20.S4, V18.S4
+	VMOVI $0, V18.B16
+	VCMEQ V18.S4, V20.S4, V18.S4
 	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	FMOVQ 592(R0), F19
-	VBIT  V17.B16, V2.B16, V19.B16
-	VBIT  V18.B16, V19.B16, V21.B16
-	VCMEQ V2.S4, V20.S4, V18.S4
-	FMOVQ 384(R0), F19
+	VMOVI $0, V19.B16
 	VBIT  V17.B16, V1.B16, V19.B16
 	VBIT  V18.B16, V19.B16, V21.B16
+	VCMEQ V1.S4, V20.S4, V18.S4
+	VMOVI $0, V19.B16
+	FMOVQ 384(R0), F22
+	VBIT  V17.B16, V19.B16, V22.B16
+	VBIT  V18.B16, V22.B16, V21.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R11), F17
@@ -4482,19 +4525,19 @@ focusnot8_515:
 	VAND  V17.B16, V16.B16, V17.B16
 	VORR  V17.B16, V21.B16, V17.B16
 	WORD  $0x4ea08a92 // cmgt v18.4s, v20.4s, #0
-	WORD  $0x4eb43453 // cmgt v19.4s, v2.4s, v20.4s
+	WORD  $0x4eb43433 // cmgt v19.4s, v1.4s, v20.4s
 	VAND  V19.B16, V18.B16, V18.B16
 	FMOVS 16(R11), F19
 	VDUP  V19.S[0], V19.S4
 	VAND  V19.B16, V16.B16, V16.B16
 	WORD  $0x4ea0aa10 // cmlt v16.4s, v16.4s, #0
 	VAND  V16.B16, V18.B16, V16.B16
-	WORD  $0x4ea23692 // cmgt v18.4s, v20.4s, v2.4s
+	WORD  $0x4ea13692 // cmgt v18.4s, v20.4s, v1.4s
 	VORR  V18.B16, V16.B16, V18.B16
 	FMOVQ 368(R0), F16
 	VBIF  V18.B16, V17.B16, V16.B16
 
-focusdone515:
+focusdone519:
 	// loss = (alpha ce) q^gamma
 	FMOVQ 1072(R0), F17
 	WORD  $0x6e38e631 // fcmge v17.4s, v17.4s, v24.4s
@@ -4504,7 +4547,7 @@ focusdone515:
 	VUMIN V17.S4, V24.S4, V17.S4
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	WORD  $0x6ea9e492 // fcmgt v18.4s, v4.4s, v9.4s
+	WORD  $0x6ea9e472 // fcmgt v18.4s, v3.4s, v9.4s
 	VMOV  V25.B16, V19.B16
 	VBIT  V18.B16, V10.B16, V19.B16
 	WORD  $0x6e2efe73 // fdiv v19.4s, v19.4s, v14.4s
@@ -4513,7 +4556,8 @@ focusdone515:
 	VBIF  V14.B16, V19.B16, V20.B16
 	VBIF  V18.B16, V10.B16, V25.B16
 	WORD  $0x6e34df2e // fmul v14.4s, v25.4s, v20.4s
-	WORD  $0x6ea1e5d2 // fcmgt v18.4s, v14.4s, v1.4s
+	VMOVI $0, V18.B16
+	WORD  $0x6eb2e5d2 // fcmgt v18.4s, v14.4s, v18.4s
 	WORD  $0x6e2edd8c // fmul v12.4s, v12.4s, v14.4s
 	VAND  V18.B16, V12.B16, V12.B16
 
@@ -4569,7 +4613,7 @@ partone1:
 	VLD1 (R11), V13.S[0]
 
 partdone1:
-	FMOVQ 592(R0), F9
+	VMOVI $0, V9.B16
 	ADD   $0, R7, R11
 	CMP   $4, R2
 	BLT   partless2
@@ -4610,7 +4654,7 @@ partdone2:
 	WORD  $0x4eabd54b // fsub v11.4s, v10.4s, v11.4s
 
 	// r = c - n ln2
-	VFMLS V7.S4, V11.S4, V12.S4
+	VFMLS V6.S4, V11.S4, V12.S4
 	FMOVQ 96(R0), F14
 	VFMLS V14.S4, V11.S4, V12.S4
 
@@ -4626,9 +4670,9 @@ partdone2:
 	VFMLA V14.S4, V12.S4, V11.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V3.B16, [V10.B16], V12.B16
+	VTBL  V2.B16, [V10.B16], V12.B16
 	FMOVQ 192(R0), F14
-	VBIT  V8.B16, V12.B16, V14.B16
+	VBIT  V7.B16, V12.B16, V14.B16
 	FMOVQ 16(R1), F12
 	VTBL  V14.B16, [V12.B16], V12.B16
 	VSHL  $21, V10.S4, V10.S4
@@ -4642,15 +4686,14 @@ partdone2:
 	WORD  $0x4e20d54c // fadd v12.4s, v10.4s, v0.4s
 	FMOVQ 960(R0), F14
 	VSUB  V14.S4, V12.S4, V12.S4
-	FMOVQ 336(R0), F14
-	VAND  V14.B16, V12.B16, V14.B16
+	VAND  V8.B16, V12.B16, V14.B16
 	VUSHR $21, V12.S4, V12.S4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
 	VSUB  V14.S4, V0.S4, V15.S4
-	VTBL  V3.B16, [V12.B16], V12.B16
+	VTBL  V2.B16, [V12.B16], V12.B16
 	FMOVQ 192(R0), F16
-	VBIT  V8.B16, V12.B16, V16.B16
+	VBIT  V7.B16, V12.B16, V16.B16
 	FMOVQ 64(R1), F12
 	VTBL  V16.B16, [V12.B16], V12.B16
 	WORD  $0x6e2cddec // fmul v12.4s, v15.4s, v12.4s
@@ -4694,7 +4737,8 @@ partdone2:
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
 	WORD  $0x4ea9d40b // fsub v11.4s, v0.4s, v9.4s
 	VBSL  V11.B16, V9.B16, V14.B16
-	WORD  $0x6ea1e5cf // fcmgt v15.4s, v14.4s, v1.4s
+	VMOVI $0, V15.B16
+	WORD  $0x6eafe5cf // fcmgt v15.4s, v14.4s, v15.4s
 	WORD  $0x4ea0f9ad // fabs v13.4s, v13.4s
 	VAND  V15.B16, V13.B16, V13.B16
 	VFMLA V13.S4, V14.S4, V12.S4
@@ -4714,41 +4758,41 @@ partdone2:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_516
+	BGE  focusnot0_520
 	WORD $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
-	JMP  focusdone516
+	JMP  focusdone520
 
-focusnot0_516:
+focusnot0_520:
 	CMP   $2, R9
-	BGE   focusnot1_516
+	BGE   focusnot1_520
 	FMOVQ 224(R0), F16
-	JMP   focusdone516
+	JMP   focusdone520
 
-focusnot1_516:
+focusnot1_520:
 	CMP $3, R9
-	BGE focusnot2_516
-	JMP focusdone516
+	BGE focusnot2_520
+	JMP focusdone520
 
-focusnot2_516:
+focusnot2_520:
 	CMP  $4, R9
-	BGE  focusnot3_516
+	BGE  focusnot3_520
 	WORD $0x6ea1f9d0 // fsqrt v16.4s, v14.4s
-	JMP  focusdone516
+	JMP  focusdone520
 
-focusnot3_516:
+focusnot3_520:
 	CMP   $5, R9
-	BGE   focusnot4_516
+	BGE   focusnot4_520
 	WORD  $0x6ea1f9d1 // fsqrt v17.4s, v14.4s
 	VMOV  V14.B16, V16.B16
 	VFMLS V17.S4, V17.S4, V16.S4
-	WORD  $0x6e24de32 // fmul v18.4s, v17.4s, v4.4s
+	WORD  $0x6e23de32 // fmul v18.4s, v17.4s, v3.4s
 	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
 	VFMLA V17.S4, V14.S4, V16.S4
-	JMP   focusdone516
+	JMP   focusdone520
 
-focusnot4_516:
+focusnot4_520:
 	CMP   $6, R9
-	BGE   focusnot5_516
+	BGE   focusnot5_520
 	WORD  $0x6ea1f9d1 // fsqrt v17.4s, v14.4s
 	WORD  $0x6e2eddd2 // fmul v18.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
@@ -4756,35 +4800,35 @@ focusnot4_516:
 	VMOV  V14.B16, V16.B16
 	VFMLS V17.S4, V17.S4, V16.S4
 	WORD  $0x6e30ddd0 // fmul v16.4s, v14.4s, v16.4s
-	VFMLA V4.S4, V16.S4, V19.S4
+	VFMLA V3.S4, V16.S4, V19.S4
 	WORD  $0x6e31de70 // fmul v16.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V16.S4
-	JMP   focusdone516
+	JMP   focusdone520
 
-focusnot5_516:
+focusnot5_520:
 	CMP   $7, R9
-	BGE   focusnot6_516
+	BGE   focusnot6_520
 	WORD  $0x6e2eddd1 // fmul v17.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa30 // fneg v16.4s, v17.4s
 	VFMLA V14.S4, V14.S4, V16.S4
 	WORD  $0x6e2ede10 // fmul v16.4s, v16.4s, v14.4s
 	VFMLA V14.S4, V17.S4, V16.S4
-	JMP   focusdone516
+	JMP   focusdone520
 
-focusnot6_516:
+focusnot6_520:
 	CMP   $8, R9
-	BGE   focusnot7_516
+	BGE   focusnot7_520
 	WORD  $0x6e2eddd1 // fmul v17.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa30 // fneg v16.4s, v17.4s
 	VFMLA V14.S4, V14.S4, V16.S4
 	WORD  $0x4e31d632 // fadd v18.4s, v17.4s, v17.4s
 	WORD  $0x6e30de50 // fmul v16.4s, v18.4s, v16.4s
 	VFMLA V17.S4, V17.S4, V16.S4
-	JMP   focusdone516
+	JMP   focusdone520
 
-focusnot7_516:
+focusnot7_520:
 	CMP   $9, R9
-	BGE   focusnot8_516
+	BGE   focusnot8_520
 	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
 	VFMLA V14.S4, V14.S4, V18.S4
@@ -4795,9 +4839,9 @@ focusnot7_516:
 	VFMLA V18.S4, V19.S4, V20.S4
 	WORD  $0x6e2ede90 // fmul v16.4s, v20.4s, v14.4s
 	VFMLA V14.S4, V17.S4, V16.S4
-	JMP   focusdone516
+	JMP   focusdone520
 
-focusnot8_516:
+focusnot8_520:
 	ADD   $20, R8, R11
 	FMOVS (R11), F17
 	VDUP  V17.S[0], V17.S4
@@ -4825,9 +4869,9 @@ focusnot8_516:
 	WORD  $0x4e21dad6 // scvtf v22.4s, v22.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V3.B16, [V23.B16], V26.B16
+	VTBL  V2.B16, [V23.B16], V26.B16
 	FMOVQ 304(R0), F23
-	VBIT  V6.B16, V26.B16, V23.B16
+	VBIT  V5.B16, V26.B16, V23.B16
 	FLDPQ 112(R1), (F30, F31)
 	VTBL  V23.B16, [V30.B16, V31.B16], V26.B16
 	FMOVQ 432(R0), F27
@@ -4863,8 +4907,8 @@ focusnot8_516:
 	VFMLA V27.S4, V18.S4, V22.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e25d6db // fadd v27.4s, v22.4s, v5.4s
-	WORD  $0x4ea5d77e // fsub v30.4s, v27.4s, v5.4s
+	WORD  $0x4e24d6db // fadd v27.4s, v22.4s, v4.4s
+	WORD  $0x4ea4d77e // fsub v30.4s, v27.4s, v4.4s
 	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
 	VFMLA V21.S4, V18.S4, V29.S4
 	FLDPQ 176(R1), (F30, F31)
@@ -4882,10 +4926,10 @@ focusnot8_516:
 	VFMLA V18.S4, V19.S4, V21.S4
 	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
 	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
-	VFMLA V7.S4, V19.S4, V18.S4
-	VTBL  V3.B16, [V27.B16], V21.B16
+	VFMLA V6.S4, V19.S4, V18.S4
+	VTBL  V2.B16, [V27.B16], V21.B16
 	FMOVQ 304(R0), F19
-	VBIT  V6.B16, V21.B16, V19.B16
+	VBIT  V5.B16, V21.B16, V19.B16
 	FLDPQ 272(R1), (F30, F31)
 	VTBL  V19.B16, [V30.B16, V31.B16], V21.B16
 	FLDPQ 304(R1), (F30, F31)
@@ -4893,45 +4937,48 @@ focusnot8_516:
 	VFMLA V18.S4, V21.S4, V19.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V5.S4, V27.S4, V18.S4
+	VSUB  V4.S4, V27.S4, V18.S4
 	WORD  $0x4f3d0652 // sshr v18.4s, v18.4s, #3
 	WORD  $0x4e33d6b7 // fadd v23.4s, v21.4s, v19.4s
 	VSHL  $23, V18.S4, V26.S4
 	VADD  V26.S4, V23.S4, V26.S4
-	VUMIN V2.S4, V26.S4, V26.S4
+	VUMIN V1.S4, V26.S4, V27.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	WORD  $0x4ea16e52 // smin v18.4s, v18.4s, v1.4s
-	FMOVQ 912(R0), F27
-	VSUB  V18.S4, V27.S4, V18.S4
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e52 // smin v18.4s, v18.4s, v26.4s
+	FMOVQ 912(R0), F26
+	VSUB  V18.S4, V26.S4, V18.S4
 	VSHL  $23, V18.S4, V18.S4
-	WORD  $0x4e35d65b // fadd v27.4s, v18.4s, v21.4s
-	WORD  $0x4eb2d77c // fsub v28.4s, v27.4s, v18.4s
+	WORD  $0x4e35d65a // fadd v26.4s, v18.4s, v21.4s
+	WORD  $0x4eb2d75c // fsub v28.4s, v26.4s, v18.4s
 	WORD  $0x4ebcd6b5 // fsub v21.4s, v21.4s, v28.4s
 	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
-	WORD  $0x4e33d773 // fadd v19.4s, v27.4s, v19.4s
+	WORD  $0x4e33d753 // fadd v19.4s, v26.4s, v19.4s
 	WORD  $0x6eb7e655 // fcmgt v21.4s, v18.4s, v23.4s
 	VSUB  V18.S4, V19.S4, V18.S4
-	VBIT  V21.B16, V18.B16, V26.B16
+	VBIT  V21.B16, V18.B16, V27.B16
 
 	// overflow, underflow, x = 0 and Inf
 	FMOVQ 928(R0), F18
 	WORD  $0x6eb2e6d2 // fcmgt v18.4s, v22.4s, v18.4s
 	FMOVQ 384(R0), F19
-	VBIF  V18.B16, V26.B16, V19.B16
+	VBIF  V18.B16, V27.B16, V19.B16
 	FMOVQ 944(R0), F18
 	WORD  $0x6eb6e652 // fcmgt v18.4s, v18.4s, v22.4s
-	FMOVQ 592(R0), F21
+	VMOVI $0, V21.B16
 	VBIF  V18.B16, V19.B16, V21.B16
-	VCMEQ V1.S4, V20.S4, V18.S4
+	VMOVI $0, V18.B16
+	VCMEQ V18.S4, V20.S4, V18.S4
 	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	FMOVQ 592(R0), F19
-	VBIT  V17.B16, V2.B16, V19.B16
-	VBIT  V18.B16, V19.B16, V21.B16
-	VCMEQ V2.S4, V20.S4, V18.S4
-	FMOVQ 384(R0), F19
+	VMOVI $0, V19.B16
 	VBIT  V17.B16, V1.B16, V19.B16
 	VBIT  V18.B16, V19.B16, V21.B16
+	VCMEQ V1.S4, V20.S4, V18.S4
+	VMOVI $0, V19.B16
+	FMOVQ 384(R0), F22
+	VBIT  V17.B16, V19.B16, V22.B16
+	VBIT  V18.B16, V22.B16, V21.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R11), F17
@@ -4939,19 +4986,19 @@ focusnot8_516:
 	VAND  V17.B16, V16.B16, V17.B16
 	VORR  V17.B16, V21.B16, V17.B16
 	WORD  $0x4ea08a92 // cmgt v18.4s, v20.4s, #0
-	WORD  $0x4eb43453 // cmgt v19.4s, v2.4s, v20.4s
+	WORD  $0x4eb43433 // cmgt v19.4s, v1.4s, v20.4s
 	VAND  V19.B16, V18.B16, V18.B16
 	FMOVS 16(R11), F19
 	VDUP  V19.S[0], V19.S4
 	VAND  V19.B16, V16.B16, V16.B16
 	WORD  $0x4ea0aa10 // cmlt v16.4s, v16.4s, #0
 	VAND  V16.B16, V18.B16, V16.B16
-	WORD  $0x4ea23692 // cmgt v18.4s, v20.4s, v2.4s
+	WORD  $0x4ea13692 // cmgt v18.4s, v20.4s, v1.4s
 	VORR  V18.B16, V16.B16, V18.B16
 	FMOVQ 368(R0), F16
 	VBIF  V18.B16, V17.B16, V16.B16
 
-focusdone516:
+focusdone520:
 	// loss = (alpha ce) q^gamma
 	FMOVQ 1072(R0), F17
 	WORD  $0x6e38e631 // fcmge v17.4s, v17.4s, v24.4s
@@ -4961,7 +5008,7 @@ focusdone516:
 	VUMIN V17.S4, V24.S4, V17.S4
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	WORD  $0x6ea9e492 // fcmgt v18.4s, v4.4s, v9.4s
+	WORD  $0x6ea9e472 // fcmgt v18.4s, v3.4s, v9.4s
 	VMOV  V25.B16, V19.B16
 	VBIT  V18.B16, V10.B16, V19.B16
 	WORD  $0x6e2efe73 // fdiv v19.4s, v19.4s, v14.4s
@@ -4970,7 +5017,8 @@ focusdone516:
 	VBIF  V14.B16, V19.B16, V20.B16
 	VBIF  V18.B16, V10.B16, V25.B16
 	WORD  $0x6e34df2e // fmul v14.4s, v25.4s, v20.4s
-	WORD  $0x6ea1e5d2 // fcmgt v18.4s, v14.4s, v1.4s
+	VMOVI $0, V18.B16
+	WORD  $0x6eb2e5d2 // fcmgt v18.4s, v14.4s, v18.4s
 	WORD  $0x6e2edd8c // fmul v12.4s, v12.4s, v14.4s
 	VAND  V18.B16, V12.B16, V12.B16
 
@@ -5063,7 +5111,7 @@ slow:
 
 	// r = c - n ln2
 	VMOV  V12.B16, V13.B16
-	VFMLS V7.S4, V11.S4, V13.S4
+	VFMLS V6.S4, V11.S4, V13.S4
 	FMOVQ 96(R0), F15
 	VFMLS V15.S4, V11.S4, V13.S4
 
@@ -5084,17 +5132,16 @@ slow:
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
 	VSHL  $20, V14.S4, V13.S4
-	VTBL  V3.B16, [V14.B16], V15.B16
+	VTBL  V2.B16, [V14.B16], V15.B16
 	FMOVQ 304(R0), F14
-	VBIT  V6.B16, V15.B16, V14.B16
+	VBIT  V5.B16, V15.B16, V14.B16
 	FLDPQ 32(R1), (F30, F31)
 	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
-	VADD  V13.S4, V14.S4, V15.S4
-	FMOVQ 336(R0), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	VADD  V13.S4, V14.S4, V14.S4
+	VAND  V8.B16, V13.B16, V13.B16
 	VADD  V12.S4, V13.S4, V13.S4
-	VFMLA V11.S4, V15.S4, V15.S4
-	WORD  $0x6e2dddeb // fmul v11.4s, v15.4s, v13.4s
+	VFMLA V11.S4, V14.S4, V14.S4
+	WORD  $0x6e2dddcb // fmul v11.4s, v14.4s, v13.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
@@ -5120,15 +5167,14 @@ slow:
 	WORD  $0x4e20d5b0 // fadd v16.4s, v13.4s, v0.4s
 	FMOVQ 960(R0), F17
 	VSUB  V17.S4, V16.S4, V16.S4
-	FMOVQ 336(R0), F17
-	VAND  V17.B16, V16.B16, V17.B16
+	VAND  V8.B16, V16.B16, V17.B16
 	VUSHR $21, V16.S4, V16.S4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
 	VSUB  V17.S4, V0.S4, V18.S4
-	VTBL  V3.B16, [V16.B16], V16.B16
+	VTBL  V2.B16, [V16.B16], V16.B16
 	FMOVQ 192(R0), F19
-	VBIT  V8.B16, V16.B16, V19.B16
+	VBIT  V7.B16, V16.B16, V19.B16
 	FMOVQ 64(R1), F16
 	VTBL  V19.B16, [V16.B16], V16.B16
 	WORD  $0x6e30de50 // fmul v16.4s, v18.4s, v16.4s
@@ -5174,7 +5220,8 @@ slow:
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
 	WORD  $0x4eaad40c // fsub v12.4s, v0.4s, v10.4s
 	VBSL  V12.B16, V10.B16, V15.B16
-	WORD  $0x6ea1e5f0 // fcmgt v16.4s, v15.4s, v1.4s
+	VMOVI $0, V16.B16
+	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
 	WORD  $0x4ea0f929 // fabs v9.4s, v9.4s
 	VAND  V16.B16, V9.B16, V9.B16
 	VFMLA V9.S4, V15.S4, V13.S4
@@ -5194,41 +5241,41 @@ slow:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_517
+	BGE  focusnot0_521
 	WORD $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	JMP  focusdone517
+	JMP  focusdone521
 
-focusnot0_517:
+focusnot0_521:
 	CMP   $2, R9
-	BGE   focusnot1_517
+	BGE   focusnot1_521
 	FMOVQ 224(R0), F17
-	JMP   focusdone517
+	JMP   focusdone521
 
-focusnot1_517:
+focusnot1_521:
 	CMP $3, R9
-	BGE focusnot2_517
-	JMP focusdone517
+	BGE focusnot2_521
+	JMP focusdone521
 
-focusnot2_517:
+focusnot2_521:
 	CMP  $4, R9
-	BGE  focusnot3_517
+	BGE  focusnot3_521
 	WORD $0x6ea1f9f1 // fsqrt v17.4s, v15.4s
-	JMP  focusdone517
+	JMP  focusdone521
 
-focusnot3_517:
+focusnot3_521:
 	CMP   $5, R9
-	BGE   focusnot4_517
+	BGE   focusnot4_521
 	WORD  $0x6ea1f9f2 // fsqrt v18.4s, v15.4s
 	VMOV  V15.B16, V17.B16
 	VFMLS V18.S4, V18.S4, V17.S4
-	WORD  $0x6e24de53 // fmul v19.4s, v18.4s, v4.4s
+	WORD  $0x6e23de53 // fmul v19.4s, v18.4s, v3.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V15.S4, V17.S4
-	JMP   focusdone517
+	JMP   focusdone521
 
-focusnot4_517:
+focusnot4_521:
 	CMP   $6, R9
-	BGE   focusnot5_517
+	BGE   focusnot5_521
 	WORD  $0x6ea1f9f2 // fsqrt v18.4s, v15.4s
 	WORD  $0x6e2fddf3 // fmul v19.4s, v15.4s, v15.4s
 	WORD  $0x6ea0fa74 // fneg v20.4s, v19.4s
@@ -5236,35 +5283,35 @@ focusnot4_517:
 	VMOV  V15.B16, V17.B16
 	VFMLS V18.S4, V18.S4, V17.S4
 	WORD  $0x6e31ddf1 // fmul v17.4s, v15.4s, v17.4s
-	VFMLA V4.S4, V17.S4, V20.S4
+	VFMLA V3.S4, V17.S4, V20.S4
 	WORD  $0x6e32de91 // fmul v17.4s, v20.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone517
+	JMP   focusdone521
 
-focusnot5_517:
+focusnot5_521:
 	CMP   $7, R9
-	BGE   focusnot6_517
+	BGE   focusnot6_521
 	WORD  $0x6e2fddf2 // fmul v18.4s, v15.4s, v15.4s
 	WORD  $0x6ea0fa51 // fneg v17.4s, v18.4s
 	VFMLA V15.S4, V15.S4, V17.S4
 	WORD  $0x6e2fde31 // fmul v17.4s, v17.4s, v15.4s
 	VFMLA V15.S4, V18.S4, V17.S4
-	JMP   focusdone517
+	JMP   focusdone521
 
-focusnot6_517:
+focusnot6_521:
 	CMP   $8, R9
-	BGE   focusnot7_517
+	BGE   focusnot7_521
 	WORD  $0x6e2fddf2 // fmul v18.4s, v15.4s, v15.4s
 	WORD  $0x6ea0fa51 // fneg v17.4s, v18.4s
 	VFMLA V15.S4, V15.S4, V17.S4
 	WORD  $0x4e32d653 // fadd v19.4s, v18.4s, v18.4s
 	WORD  $0x6e31de71 // fmul v17.4s, v19.4s, v17.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone517
+	JMP   focusdone521
 
-focusnot7_517:
+focusnot7_521:
 	CMP   $9, R9
-	BGE   focusnot8_517
+	BGE   focusnot8_521
 	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
 	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
 	VFMLA V15.S4, V15.S4, V19.S4
@@ -5275,9 +5322,9 @@ focusnot7_517:
 	VFMLA V19.S4, V20.S4, V21.S4
 	WORD  $0x6e2fdeb1 // fmul v17.4s, v21.4s, v15.4s
 	VFMLA V15.S4, V18.S4, V17.S4
-	JMP   focusdone517
+	JMP   focusdone521
 
-focusnot8_517:
+focusnot8_521:
 	ADD   $20, R8, R12
 	FMOVS (R12), F18
 	VDUP  V18.S[0], V18.S4
@@ -5305,9 +5352,9 @@ focusnot8_517:
 	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V3.B16, [V24.B16], V26.B16
+	VTBL  V2.B16, [V24.B16], V26.B16
 	FMOVQ 304(R0), F24
-	VBIT  V6.B16, V26.B16, V24.B16
+	VBIT  V5.B16, V26.B16, V24.B16
 	FLDPQ 112(R1), (F30, F31)
 	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
 	FMOVQ 432(R0), F27
@@ -5343,8 +5390,8 @@ focusnot8_517:
 	VFMLA V27.S4, V19.S4, V23.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e25d6fb // fadd v27.4s, v23.4s, v5.4s
-	WORD  $0x4ea5d77e // fsub v30.4s, v27.4s, v5.4s
+	WORD  $0x4e24d6fb // fadd v27.4s, v23.4s, v4.4s
+	WORD  $0x4ea4d77e // fsub v30.4s, v27.4s, v4.4s
 	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
 	VFMLA V22.S4, V19.S4, V29.S4
 	FLDPQ 176(R1), (F30, F31)
@@ -5362,10 +5409,10 @@ focusnot8_517:
 	VFMLA V19.S4, V20.S4, V22.S4
 	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V7.S4, V20.S4, V19.S4
-	VTBL  V3.B16, [V27.B16], V22.B16
+	VFMLA V6.S4, V20.S4, V19.S4
+	VTBL  V2.B16, [V27.B16], V22.B16
 	FMOVQ 304(R0), F20
-	VBIT  V6.B16, V22.B16, V20.B16
+	VBIT  V5.B16, V22.B16, V20.B16
 	FLDPQ 272(R1), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
 	FLDPQ 304(R1), (F30, F31)
@@ -5373,45 +5420,48 @@ focusnot8_517:
 	VFMLA V19.S4, V22.S4, V20.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V5.S4, V27.S4, V19.S4
+	VSUB  V4.S4, V27.S4, V19.S4
 	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
 	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
 	VSHL  $23, V19.S4, V26.S4
 	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V2.S4, V26.S4, V26.S4
+	VUMIN V1.S4, V26.S4, V27.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	WORD  $0x4ea16e73 // smin v19.4s, v19.4s, v1.4s
-	FMOVQ 912(R0), F27
-	VSUB  V19.S4, V27.S4, V19.S4
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
+	FMOVQ 912(R0), F26
+	VSUB  V19.S4, V26.S4, V19.S4
 	VSHL  $23, V19.S4, V19.S4
-	WORD  $0x4e36d67b // fadd v27.4s, v19.4s, v22.4s
-	WORD  $0x4eb3d77c // fsub v28.4s, v27.4s, v19.4s
+	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
 	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
 	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x4e34d774 // fadd v20.4s, v27.4s, v20.4s
+	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
 	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
 	VSUB  V19.S4, V20.S4, V19.S4
-	VBIT  V22.B16, V19.B16, V26.B16
+	VBIT  V22.B16, V19.B16, V27.B16
 
 	// overflow, underflow, x = 0 and Inf
 	FMOVQ 928(R0), F19
 	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
 	FMOVQ 384(R0), F20
-	VBIF  V19.B16, V26.B16, V20.B16
+	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	FMOVQ 592(R0), F22
+	VMOVI $0, V22.B16
 	VBIF  V19.B16, V20.B16, V22.B16
-	VCMEQ V1.S4, V21.S4, V19.S4
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	FMOVQ 592(R0), F20
-	VBIT  V18.B16, V2.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
-	VCMEQ V2.S4, V21.S4, V19.S4
-	FMOVQ 384(R0), F20
+	VMOVI $0, V20.B16
 	VBIT  V18.B16, V1.B16, V20.B16
 	VBIT  V19.B16, V20.B16, V22.B16
+	VCMEQ V1.S4, V21.S4, V19.S4
+	VMOVI $0, V20.B16
+	FMOVQ 384(R0), F23
+	VBIT  V18.B16, V20.B16, V23.B16
+	VBIT  V19.B16, V23.B16, V22.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R12), F18
@@ -5419,19 +5469,19 @@ focusnot8_517:
 	VAND  V18.B16, V17.B16, V18.B16
 	VORR  V18.B16, V22.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb53454 // cmgt v20.4s, v2.4s, v21.4s
+	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
 	FMOVS 16(R12), F20
 	VDUP  V20.S[0], V20.S4
 	VAND  V20.B16, V17.B16, V17.B16
 	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
 	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea236b3 // cmgt v19.4s, v21.4s, v2.4s
+	WORD  $0x4ea136b3 // cmgt v19.4s, v21.4s, v1.4s
 	VORR  V19.B16, V17.B16, V19.B16
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone517:
+focusdone521:
 	// loss = (alpha ce) q^gamma
 	FMOVQ 1072(R0), F18
 	WORD  $0x6e39e652 // fcmge v18.4s, v18.4s, v25.4s
@@ -5441,7 +5491,7 @@ focusdone517:
 	VUMIN V18.S4, V25.S4, V18.S4
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	WORD  $0x6eaae493 // fcmgt v19.4s, v4.4s, v10.4s
+	WORD  $0x6eaae473 // fcmgt v19.4s, v3.4s, v10.4s
 	VMOV  V14.B16, V20.B16
 	VBIT  V19.B16, V11.B16, V20.B16
 	WORD  $0x6e2ffe94 // fdiv v20.4s, v20.4s, v15.4s
@@ -5450,7 +5500,8 @@ focusdone517:
 	VBIF  V15.B16, V20.B16, V21.B16
 	VBIF  V19.B16, V11.B16, V14.B16
 	WORD  $0x6e35ddce // fmul v14.4s, v14.4s, v21.4s
-	WORD  $0x6ea1e5cf // fcmgt v15.4s, v14.4s, v1.4s
+	VMOVI $0, V15.B16
+	WORD  $0x6eafe5cf // fcmgt v15.4s, v14.4s, v15.4s
 	WORD  $0x6e2eddad // fmul v13.4s, v13.4s, v14.4s
 	VAND  V15.B16, V13.B16, V13.B16
 
@@ -5504,7 +5555,7 @@ partone5:
 	VLD1 (R11), V9.S[0]
 
 partdone5:
-	FMOVQ 592(R0), F10
+	VMOVI $0, V10.B16
 	ADD   $0, R7, R11
 	CMP   $4, R2
 	BLT   partless6
@@ -5540,7 +5591,7 @@ partdone6:
 
 	// r = c - n ln2
 	VMOV  V12.B16, V13.B16
-	VFMLS V7.S4, V11.S4, V13.S4
+	VFMLS V6.S4, V11.S4, V13.S4
 	FMOVQ 96(R0), F15
 	VFMLS V15.S4, V11.S4, V13.S4
 
@@ -5561,17 +5612,16 @@ partdone6:
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
 	VSHL  $20, V14.S4, V13.S4
-	VTBL  V3.B16, [V14.B16], V15.B16
+	VTBL  V2.B16, [V14.B16], V15.B16
 	FMOVQ 304(R0), F14
-	VBIT  V6.B16, V15.B16, V14.B16
+	VBIT  V5.B16, V15.B16, V14.B16
 	FLDPQ 32(R1), (F30, F31)
 	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
-	VADD  V13.S4, V14.S4, V15.S4
-	FMOVQ 336(R0), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	VADD  V13.S4, V14.S4, V14.S4
+	VAND  V8.B16, V13.B16, V13.B16
 	VADD  V12.S4, V13.S4, V13.S4
-	VFMLA V11.S4, V15.S4, V15.S4
-	WORD  $0x6e2dddeb // fmul v11.4s, v15.4s, v13.4s
+	VFMLA V11.S4, V14.S4, V14.S4
+	WORD  $0x6e2dddcb // fmul v11.4s, v14.4s, v13.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
@@ -5597,15 +5647,14 @@ partdone6:
 	WORD  $0x4e20d5b0 // fadd v16.4s, v13.4s, v0.4s
 	FMOVQ 960(R0), F17
 	VSUB  V17.S4, V16.S4, V16.S4
-	FMOVQ 336(R0), F17
-	VAND  V17.B16, V16.B16, V17.B16
+	VAND  V8.B16, V16.B16, V17.B16
 	VUSHR $21, V16.S4, V16.S4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
 	VSUB  V17.S4, V0.S4, V18.S4
-	VTBL  V3.B16, [V16.B16], V16.B16
+	VTBL  V2.B16, [V16.B16], V16.B16
 	FMOVQ 192(R0), F19
-	VBIT  V8.B16, V16.B16, V19.B16
+	VBIT  V7.B16, V16.B16, V19.B16
 	FMOVQ 64(R1), F16
 	VTBL  V19.B16, [V16.B16], V16.B16
 	WORD  $0x6e30de50 // fmul v16.4s, v18.4s, v16.4s
@@ -5651,7 +5700,8 @@ partdone6:
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
 	WORD  $0x4eaad40c // fsub v12.4s, v0.4s, v10.4s
 	VBSL  V12.B16, V10.B16, V15.B16
-	WORD  $0x6ea1e5f0 // fcmgt v16.4s, v15.4s, v1.4s
+	VMOVI $0, V16.B16
+	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
 	WORD  $0x4ea0f929 // fabs v9.4s, v9.4s
 	VAND  V16.B16, V9.B16, V9.B16
 	VFMLA V9.S4, V15.S4, V13.S4
@@ -5671,41 +5721,41 @@ partdone6:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_518
+	BGE  focusnot0_522
 	WORD $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	JMP  focusdone518
+	JMP  focusdone522
 
-focusnot0_518:
+focusnot0_522:
 	CMP   $2, R9
-	BGE   focusnot1_518
+	BGE   focusnot1_522
 	FMOVQ 224(R0), F17
-	JMP   focusdone518
+	JMP   focusdone522
 
-focusnot1_518:
+focusnot1_522:
 	CMP $3, R9
-	BGE focusnot2_518
-	JMP focusdone518
+	BGE focusnot2_522
+	JMP focusdone522
 
-focusnot2_518:
+focusnot2_522:
 	CMP  $4, R9
-	BGE  focusnot3_518
+	BGE  focusnot3_522
 	WORD $0x6ea1f9f1 // fsqrt v17.4s, v15.4s
-	JMP  focusdone518
+	JMP  focusdone522
 
-focusnot3_518:
+focusnot3_522:
 	CMP   $5, R9
-	BGE   focusnot4_518
+	BGE   focusnot4_522
 	WORD  $0x6ea1f9f2 // fsqrt v18.4s, v15.4s
 	VMOV  V15.B16, V17.B16
 	VFMLS V18.S4, V18.S4, V17.S4
-	WORD  $0x6e24de53 // fmul v19.4s, v18.4s, v4.4s
+	WORD  $0x6e23de53 // fmul v19.4s, v18.4s, v3.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V15.S4, V17.S4
-	JMP   focusdone518
+	JMP   focusdone522
 
-focusnot4_518:
+focusnot4_522:
 	CMP   $6, R9
-	BGE   focusnot5_518
+	BGE   focusnot5_522
 	WORD  $0x6ea1f9f2 // fsqrt v18.4s, v15.4s
 	WORD  $0x6e2fddf3 // fmul v19.4s, v15.4s, v15.4s
 	WORD  $0x6ea0fa74 // fneg v20.4s, v19.4s
@@ -5713,35 +5763,35 @@ focusnot4_518:
 	VMOV  V15.B16, V17.B16
 	VFMLS V18.S4, V18.S4, V17.S4
 	WORD  $0x6e31ddf1 // fmul v17.4s, v15.4s, v17.4s
-	VFMLA V4.S4, V17.S4, V20.S4
+	VFMLA V3.S4, V17.S4, V20.S4
 	WORD  $0x6e32de91 // fmul v17.4s, v20.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone518
+	JMP   focusdone522
 
-focusnot5_518:
+focusnot5_522:
 	CMP   $7, R9
-	BGE   focusnot6_518
+	BGE   focusnot6_522
 	WORD  $0x6e2fddf2 // fmul v18.4s, v15.4s, v15.4s
 	WORD  $0x6ea0fa51 // fneg v17.4s, v18.4s
 	VFMLA V15.S4, V15.S4, V17.S4
 	WORD  $0x6e2fde31 // fmul v17.4s, v17.4s, v15.4s
 	VFMLA V15.S4, V18.S4, V17.S4
-	JMP   focusdone518
+	JMP   focusdone522
 
-focusnot6_518:
+focusnot6_522:
 	CMP   $8, R9
-	BGE   focusnot7_518
+	BGE   focusnot7_522
 	WORD  $0x6e2fddf2 // fmul v18.4s, v15.4s, v15.4s
 	WORD  $0x6ea0fa51 // fneg v17.4s, v18.4s
 	VFMLA V15.S4, V15.S4, V17.S4
 	WORD  $0x4e32d653 // fadd v19.4s, v18.4s, v18.4s
 	WORD  $0x6e31de71 // fmul v17.4s, v19.4s, v17.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone518
+	JMP   focusdone522
 
-focusnot7_518:
+focusnot7_522:
 	CMP   $9, R9
-	BGE   focusnot8_518
+	BGE   focusnot8_522
 	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
 	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
 	VFMLA V15.S4, V15.S4, V19.S4
@@ -5752,9 +5802,9 @@ focusnot7_518:
 	VFMLA V19.S4, V20.S4, V21.S4
 	WORD  $0x6e2fdeb1 // fmul v17.4s, v21.4s, v15.4s
 	VFMLA V15.S4, V18.S4, V17.S4
-	JMP   focusdone518
+	JMP   focusdone522
 
-focusnot8_518:
+focusnot8_522:
 	ADD   $20, R8, R11
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
@@ -5782,9 +5832,9 @@ focusnot8_518:
 	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V3.B16, [V24.B16], V26.B16
+	VTBL  V2.B16, [V24.B16], V26.B16
 	FMOVQ 304(R0), F24
-	VBIT  V6.B16, V26.B16, V24.B16
+	VBIT  V5.B16, V26.B16, V24.B16
 	FLDPQ 112(R1), (F30, F31)
 	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
 	FMOVQ 432(R0), F27
@@ -5820,8 +5870,8 @@ focusnot8_518:
 	VFMLA V27.S4, V19.S4, V23.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e25d6fb // fadd v27.4s, v23.4s, v5.4s
-	WORD  $0x4ea5d77e // fsub v30.4s, v27.4s, v5.4s
+	WORD  $0x4e24d6fb // fadd v27.4s, v23.4s, v4.4s
+	WORD  $0x4ea4d77e // fsub v30.4s, v27.4s, v4.4s
 	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
 	VFMLA V22.S4, V19.S4, V29.S4
 	FLDPQ 176(R1), (F30, F31)
@@ -5839,10 +5889,10 @@ focusnot8_518:
 	VFMLA V19.S4, V20.S4, V22.S4
 	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V7.S4, V20.S4, V19.S4
-	VTBL  V3.B16, [V27.B16], V22.B16
+	VFMLA V6.S4, V20.S4, V19.S4
+	VTBL  V2.B16, [V27.B16], V22.B16
 	FMOVQ 304(R0), F20
-	VBIT  V6.B16, V22.B16, V20.B16
+	VBIT  V5.B16, V22.B16, V20.B16
 	FLDPQ 272(R1), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
 	FLDPQ 304(R1), (F30, F31)
@@ -5850,45 +5900,48 @@ focusnot8_518:
 	VFMLA V19.S4, V22.S4, V20.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V5.S4, V27.S4, V19.S4
+	VSUB  V4.S4, V27.S4, V19.S4
 	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
 	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
 	VSHL  $23, V19.S4, V26.S4
 	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V2.S4, V26.S4, V26.S4
+	VUMIN V1.S4, V26.S4, V27.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	WORD  $0x4ea16e73 // smin v19.4s, v19.4s, v1.4s
-	FMOVQ 912(R0), F27
-	VSUB  V19.S4, V27.S4, V19.S4
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
+	FMOVQ 912(R0), F26
+	VSUB  V19.S4, V26.S4, V19.S4
 	VSHL  $23, V19.S4, V19.S4
-	WORD  $0x4e36d67b // fadd v27.4s, v19.4s, v22.4s
-	WORD  $0x4eb3d77c // fsub v28.4s, v27.4s, v19.4s
+	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
 	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
 	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x4e34d774 // fadd v20.4s, v27.4s, v20.4s
+	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
 	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
 	VSUB  V19.S4, V20.S4, V19.S4
-	VBIT  V22.B16, V19.B16, V26.B16
+	VBIT  V22.B16, V19.B16, V27.B16
 
 	// overflow, underflow, x = 0 and Inf
 	FMOVQ 928(R0), F19
 	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
 	FMOVQ 384(R0), F20
-	VBIF  V19.B16, V26.B16, V20.B16
+	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	FMOVQ 592(R0), F22
+	VMOVI $0, V22.B16
 	VBIF  V19.B16, V20.B16, V22.B16
-	VCMEQ V1.S4, V21.S4, V19.S4
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	FMOVQ 592(R0), F20
-	VBIT  V18.B16, V2.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
-	VCMEQ V2.S4, V21.S4, V19.S4
-	FMOVQ 384(R0), F20
+	VMOVI $0, V20.B16
 	VBIT  V18.B16, V1.B16, V20.B16
 	VBIT  V19.B16, V20.B16, V22.B16
+	VCMEQ V1.S4, V21.S4, V19.S4
+	VMOVI $0, V20.B16
+	FMOVQ 384(R0), F23
+	VBIT  V18.B16, V20.B16, V23.B16
+	VBIT  V19.B16, V23.B16, V22.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R11), F18
@@ -5896,19 +5949,19 @@ focusnot8_518:
 	VAND  V18.B16, V17.B16, V18.B16
 	VORR  V18.B16, V22.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb53454 // cmgt v20.4s, v2.4s, v21.4s
+	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
 	FMOVS 16(R11), F20
 	VDUP  V20.S[0], V20.S4
 	VAND  V20.B16, V17.B16, V17.B16
 	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
 	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea236b3 // cmgt v19.4s, v21.4s, v2.4s
+	WORD  $0x4ea136b3 // cmgt v19.4s, v21.4s, v1.4s
 	VORR  V19.B16, V17.B16, V19.B16
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone518:
+focusdone522:
 	// loss = (alpha ce) q^gamma
 	FMOVQ 1072(R0), F18
 	WORD  $0x6e39e652 // fcmge v18.4s, v18.4s, v25.4s
@@ -5918,7 +5971,7 @@ focusdone518:
 	VUMIN V18.S4, V25.S4, V18.S4
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	WORD  $0x6eaae493 // fcmgt v19.4s, v4.4s, v10.4s
+	WORD  $0x6eaae473 // fcmgt v19.4s, v3.4s, v10.4s
 	VMOV  V14.B16, V20.B16
 	VBIT  V19.B16, V11.B16, V20.B16
 	WORD  $0x6e2ffe94 // fdiv v20.4s, v20.4s, v15.4s
@@ -5927,7 +5980,8 @@ focusdone518:
 	VBIF  V15.B16, V20.B16, V21.B16
 	VBIF  V19.B16, V11.B16, V14.B16
 	WORD  $0x6e35ddce // fmul v14.4s, v14.4s, v21.4s
-	WORD  $0x6ea1e5cf // fcmgt v15.4s, v14.4s, v1.4s
+	VMOVI $0, V15.B16
+	WORD  $0x6eafe5cf // fcmgt v15.4s, v14.4s, v15.4s
 	WORD  $0x6e2eddad // fmul v13.4s, v13.4s, v14.4s
 	VAND  V15.B16, V13.B16, V13.B16
 
@@ -5994,1207 +6048,3749 @@ partdone8:
 	BGE vector
 	RET
 
-// func softmaxSumNEON(sums *rowSums, logits *float32, labels *int32, rows int, classes int)
-TEXT ·softmaxSumNEON(SB), NOSPLIT, $0-40
+// func rowSumNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
+TEXT ·rowSumNEON(SB), NOSPLIT, $128-48
+	MOVD  $tables<>+0(SB), R1
 	MOVD  $consts<>+0(SB), R0
-	FMOVQ 48(R0), F0
-	FMOVQ 80(R0), F1
-	FMOVQ 96(R0), F2
-	FMOVQ 1200(R0), F3
-	FMOVQ 1136(R0), F4
-	FMOVQ 1120(R0), F5
-	FMOVQ 1168(R0), F6
-	FMOVQ 864(R0), F7
+	FMOVQ 32(R0), F0
+	FMOVQ 48(R0), F1
+	FMOVQ 64(R0), F2
+	FMOVQ 80(R0), F3
+	FMOVQ 96(R0), F4
+	FMOVQ 112(R0), F5
+	FMOVQ (R1), F6
+	FMOVQ 208(R0), F7
+	FMOVQ 16(R1), F8
+	FMOVQ 1104(R0), F9
 
 row:
-	FMOVQ 592(R0), F8
-	FMOVQ 1104(R0), F9
-	FMOVQ 336(R0), F18
-	FMOVQ 592(R0), F10
-	FMOVQ 592(R0), F11
-	FMOVQ 592(R0), F12
-	FMOVQ 592(R0), F13
-	FMOVQ 592(R0), F14
-	FMOVQ 592(R0), F15
-	FMOVQ 592(R0), F16
-	FMOVQ 592(R0), F17
-	MOVD  classes+32(FP), R1
-	MOVD  logits+8(FP), R2
-	MOVD  labels+16(FP), R3
-	MOVW  (R3), R3
+	MOVD classes+32(FP), R2
+	MOVD labels+16(FP), R3
+	MOVW (R3), R3
+	MOVD logits+8(FP), R5
 
-plain_block:
-	// the largest logit of the block but the target's, which is made -Inf
-	FMOVQ 336(R0), F21
-	FMOVQ 336(R0), F22
-	FMOVQ 336(R0), F23
-	FMOVQ 336(R0), F24
-	MOVD  $144, R5
-	CMP   R5, R3
-	CSEL  HI, R5, R3, R5
-	MOVD  $target<>+576(SB), R6
-	SUB   R5<<2, R6, R5
-	MOVD  $128, R6
-	CMP   R6, R1
-	CSEL  HI, R6, R1, R6
-	MOVD  R2, R7
-	CMP   $16, R6
-	BLT   plain_most_part
+	// the target's logit; any where there is none
+	MOVD  sums+0(FP), R6
+	ADD   $384, R6, R6
+	CMP   $0, R3
+	CSEL  LT, ZR, R3, R7
+	ADD   R7<<2, R5, R7
+	MOVW  (R7), R7
+	MOVW  R7, (R6)
+	VMOVI $0, V10.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V14.B16
+	MOVD  $local-128(SP), R6
+	CMP   $129, R2
+	BLT   begin
+	VMOVI $0, V15.B16
+	FMOVQ F15, (R6)
+	FMOVQ F15, 16(R6)
+	FMOVQ F15, 32(R6)
+	FMOVQ F15, 48(R6)
+	FMOVQ F15, 64(R6)
+	FMOVQ F15, 80(R6)
+	FMOVQ F15, 96(R6)
+	FMOVQ F15, 112(R6)
 
-plain_most_tile:
-	FMOVQ (R7), F20
-	FMOVQ (R5), F8
-	WORD  $0x6ea8e693 // fcmgt v19.4s, v20.4s, v8.4s
-	VBIT  V19.B16, V8.B16, V20.B16
-	WORD  $0x6eb5e688 // fcmgt v8.4s, v20.4s, v21.4s
-	VBIT  V8.B16, V20.B16, V21.B16
-	FMOVQ 16(R7), F20
-	FMOVQ 16(R5), F8
-	WORD  $0x6ea8e693 // fcmgt v19.4s, v20.4s, v8.4s
-	VBIT  V19.B16, V8.B16, V20.B16
-	WORD  $0x6eb6e688 // fcmgt v8.4s, v20.4s, v22.4s
-	VBIT  V8.B16, V20.B16, V22.B16
-	FMOVQ 32(R7), F20
-	FMOVQ 32(R5), F8
-	WORD  $0x6ea8e693 // fcmgt v19.4s, v20.4s, v8.4s
-	VBIT  V19.B16, V8.B16, V20.B16
-	WORD  $0x6eb7e688 // fcmgt v8.4s, v20.4s, v23.4s
-	VBIT  V8.B16, V20.B16, V23.B16
-	FMOVQ 48(R7), F20
-	FMOVQ 48(R5), F8
-	WORD  $0x6ea8e693 // fcmgt v19.4s, v20.4s, v8.4s
-	VBIT  V19.B16, V8.B16, V20.B16
-	WORD  $0x6eb8e688 // fcmgt v8.4s, v20.4s, v24.4s
-	VBIT  V8.B16, V20.B16, V24.B16
+begin:
+sum_block:
+	MOVD $144, R7
+	CMP  R7, R3
+	CSEL HI, R7, R3, R7
+	MOVD $target<>+576(SB), R8
+	SUB  R7<<2, R8, R7
+	MOVD $128, R8
+	CMP  R8, R2
+	CSEL HI, R8, R2, R8
+	CMP  $16, R8
+	BLT  sum_part
+
+sum_tile:
+	FMOVQ (R5), F15
+	FMOVQ 16(R5), F16
+	FMOVQ 32(R5), F17
+	FMOVQ 48(R5), F18
+	FMOVQ (R7), F19
+	VAND  V19.B16, V15.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	FMOVQ 16(R7), F19
+	VAND  V19.B16, V16.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	FMOVQ 32(R7), F19
+	VAND  V19.B16, V17.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	FMOVQ 48(R7), F19
+	VAND  V19.B16, V18.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V20.S4, V15.S4
+	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V19.S4, V20.S4
+	VFMLS V4.S4, V19.S4, V20.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F19
+	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 144(R0), F21
+	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 160(R0), F19
+	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 176(R0), F21
+	VFMLA V19.S4, V20.S4, V21.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V19.B16
+	FMOVQ 192(R0), F20
+	VBIT  V7.B16, V19.B16, V20.B16
+	VTBL  V20.B16, [V8.B16], V19.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V19.S4, V15.S4
+	VFMLA V21.S4, V15.S4, V15.S4
+	FMOVQ (R7), F19
+	VAND  V19.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
+	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V19.S4, V15.S4
+	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V16.S4, V19.S4
+	VFMLS V4.S4, V16.S4, V19.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F16
+	VFMLA V5.S4, V19.S4, V16.S4
+	FMOVQ 144(R0), F20
+	VFMLA V16.S4, V19.S4, V20.S4
+	FMOVQ 160(R0), F16
+	VFMLA V20.S4, V19.S4, V16.S4
+	FMOVQ 176(R0), F20
+	VFMLA V16.S4, V19.S4, V20.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V16.B16
+	FMOVQ 192(R0), F19
+	VBIT  V7.B16, V16.B16, V19.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V16.S4, V15.S4
+	VFMLA V20.S4, V15.S4, V15.S4
+	FMOVQ 16(R7), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V17.S4, V15.S4
+	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V16.S4, V17.S4
+	VFMLS V4.S4, V16.S4, V17.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F16
+	VFMLA V5.S4, V17.S4, V16.S4
+	FMOVQ 144(R0), F19
+	VFMLA V16.S4, V17.S4, V19.S4
+	FMOVQ 160(R0), F16
+	VFMLA V19.S4, V17.S4, V16.S4
+	FMOVQ 176(R0), F19
+	VFMLA V16.S4, V17.S4, V19.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V16.B16
+	FMOVQ 192(R0), F17
+	VBIT  V7.B16, V16.B16, V17.B16
+	VTBL  V17.B16, [V8.B16], V16.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V16.S4, V15.S4
+	VFMLA V19.S4, V15.S4, V15.S4
+	FMOVQ 32(R7), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
+	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V17.S4, V15.S4
+	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V16.S4, V17.S4
+	VFMLS V4.S4, V16.S4, V17.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F16
+	VFMLA V5.S4, V17.S4, V16.S4
+	FMOVQ 144(R0), F18
+	VFMLA V16.S4, V17.S4, V18.S4
+	FMOVQ 160(R0), F16
+	VFMLA V18.S4, V17.S4, V16.S4
+	FMOVQ 176(R0), F18
+	VFMLA V16.S4, V17.S4, V18.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V16.B16
+	FMOVQ 192(R0), F17
+	VBIT  V7.B16, V16.B16, V17.B16
+	VTBL  V17.B16, [V8.B16], V16.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V16.S4, V15.S4
+	VFMLA V18.S4, V15.S4, V15.S4
+	FMOVQ 48(R7), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
+	ADD   $64, R5, R5
 	ADD   $64, R7, R7
+	SUB   $16, R8, R8
+	CMP   $16, R8
+	BGE   sum_tile
+
+sum_part:
+	CMP   $1, R8
+	BLT   sum_done
+	VMOVI $0, V15.B16
+	ADD   $0, R5, R9
+	CMP   $4, R8
+	BLT   partless1
+	FMOVQ (R5), F15
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R8, partone1
+	VLD1.P 8(R9), V15.D[0]
+	TBZ    $0, R8, partdone1
+	VLD1   (R9), V15.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R8, partdone1
+	VLD1 (R9), V15.S[0]
+
+partdone1:
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V16.B16
+	ADD   $16, R5, R10
+	CMP   $4, R9
+	BLT   partless2
+	FMOVQ 16(R5), F16
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R9, partone2
+	VLD1.P 8(R10), V16.D[0]
+	TBZ    $0, R9, partdone2
+	VLD1   (R10), V16.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R9, partdone2
+	VLD1 (R10), V16.S[0]
+
+partdone2:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V17.B16
+	ADD   $32, R5, R11
+	CMP   $4, R10
+	BLT   partless3
+	FMOVQ 32(R5), F17
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R10, partone3
+	VLD1.P 8(R11), V17.D[0]
+	TBZ    $0, R10, partdone3
+	VLD1   (R11), V17.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R10, partdone3
+	VLD1 (R11), V17.S[0]
+
+partdone3:
+	SUBS  $4, R10, R11
+	CSEL  LT, ZR, R11, R11
+	VMOVI $0, V18.B16
+	ADD   $48, R5, R12
+	CMP   $4, R11
+	BLT   partless4
+	FMOVQ 48(R5), F18
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R11, partone4
+	VLD1.P 8(R12), V18.D[0]
+	TBZ    $0, R11, partdone4
+	VLD1   (R12), V18.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R11, partdone4
+	VLD1 (R12), V18.S[0]
+
+partdone4:
+	FMOVQ (R7), F19
+	VAND  V19.B16, V15.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	FMOVQ 16(R7), F19
+	VAND  V19.B16, V16.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	FMOVQ 32(R7), F19
+	VAND  V19.B16, V17.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	FMOVQ 48(R7), F19
+	VAND  V19.B16, V18.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V20.S4, V15.S4
+	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V19.S4, V20.S4
+	VFMLS V4.S4, V19.S4, V20.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F19
+	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 144(R0), F21
+	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 160(R0), F19
+	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 176(R0), F21
+	VFMLA V19.S4, V20.S4, V21.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V19.B16
+	FMOVQ 192(R0), F20
+	VBIT  V7.B16, V19.B16, V20.B16
+	VTBL  V20.B16, [V8.B16], V19.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V19.S4, V15.S4
+	VFMLA V21.S4, V15.S4, V15.S4
+	FMOVQ (R7), F19
+	VAND  V19.B16, V15.B16, V15.B16
+	VDUP  R8, V19.S4
+	FMOVQ 336(R1), F20
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	VAND  V19.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
+	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V19.S4, V15.S4
+	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V16.S4, V19.S4
+	VFMLS V4.S4, V16.S4, V19.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F16
+	VFMLA V5.S4, V19.S4, V16.S4
+	FMOVQ 144(R0), F20
+	VFMLA V16.S4, V19.S4, V20.S4
+	FMOVQ 160(R0), F16
+	VFMLA V20.S4, V19.S4, V16.S4
+	FMOVQ 176(R0), F20
+	VFMLA V16.S4, V19.S4, V20.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V16.B16
+	FMOVQ 192(R0), F19
+	VBIT  V7.B16, V16.B16, V19.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V16.S4, V15.S4
+	VFMLA V20.S4, V15.S4, V15.S4
+	FMOVQ 16(R7), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	VDUP  R9, V16.S4
+	FMOVQ 336(R1), F19
+	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V17.S4, V15.S4
+	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V16.S4, V17.S4
+	VFMLS V4.S4, V16.S4, V17.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F16
+	VFMLA V5.S4, V17.S4, V16.S4
+	FMOVQ 144(R0), F19
+	VFMLA V16.S4, V17.S4, V19.S4
+	FMOVQ 160(R0), F16
+	VFMLA V19.S4, V17.S4, V16.S4
+	FMOVQ 176(R0), F19
+	VFMLA V16.S4, V17.S4, V19.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V16.B16
+	FMOVQ 192(R0), F17
+	VBIT  V7.B16, V16.B16, V17.B16
+	VTBL  V17.B16, [V8.B16], V16.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V16.S4, V15.S4
+	VFMLA V19.S4, V15.S4, V15.S4
+	FMOVQ 32(R7), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	VDUP  R10, V16.S4
+	FMOVQ 336(R1), F17
+	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
+	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V17.S4, V15.S4
+	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V16.S4, V17.S4
+	VFMLS V4.S4, V16.S4, V17.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F16
+	VFMLA V5.S4, V17.S4, V16.S4
+	FMOVQ 144(R0), F18
+	VFMLA V16.S4, V17.S4, V18.S4
+	FMOVQ 160(R0), F16
+	VFMLA V18.S4, V17.S4, V16.S4
+	FMOVQ 176(R0), F18
+	VFMLA V16.S4, V17.S4, V18.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V16.B16
+	FMOVQ 192(R0), F17
+	VBIT  V7.B16, V16.B16, V17.B16
+	VTBL  V17.B16, [V8.B16], V16.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V16.S4, V15.S4
+	VFMLA V18.S4, V15.S4, V15.S4
+	FMOVQ 48(R7), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	VDUP  R11, V16.S4
+	FMOVQ 336(R1), F17
+	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
+
+sum_done:
+	// any |z| > 40, but the target's?
+	WORD   $0x4ea9354f // cmgt v15.4s, v10.4s, v9.4s
+	WORD   $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
+	FMOVD  F15, R7
+	CBNZ   R7, slow
+	MOVD   classes+32(FP), R7
+	CMP    $129, R7
+	BLT    only
+	WORD   $0x0e61796f // fcvtl v15.2d, v11.2s
+	WORD   $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	FMOVQ  (R6), F16
+	WORD   $0x4e70d5ef // fadd v15.2d, v15.2d, v16.2d
+	FMOVQ  F15, (R6)
+	FMOVQ  16(R6), F15
+	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	FMOVQ  F11, 16(R6)
+	WORD   $0x0e61798b // fcvtl v11.2d, v12.2s
+	WORD   $0x4e61798c // fcvtl2 v12.2d, v12.4s
+	FMOVQ  32(R6), F15
+	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	FMOVQ  F11, 32(R6)
+	FMOVQ  48(R6), F11
+	WORD   $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
+	FMOVQ  F12, 48(R6)
+	WORD   $0x0e6179ab // fcvtl v11.2d, v13.2s
+	WORD   $0x4e6179ac // fcvtl2 v12.2d, v13.4s
+	FMOVQ  64(R6), F13
+	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
+	FMOVQ  F11, 64(R6)
+	FMOVQ  80(R6), F11
+	WORD   $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
+	FMOVQ  F12, 80(R6)
+	WORD   $0x0e6179cb // fcvtl v11.2d, v14.2s
+	WORD   $0x4e6179cc // fcvtl2 v12.2d, v14.4s
+	FMOVQ  96(R6), F13
+	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
+	FMOVQ  F11, 96(R6)
+	FMOVQ  112(R6), F11
+	WORD   $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
+	FMOVQ  F12, 112(R6)
+	VMOVI  $0, V11.B16
+	VMOVI  $0, V12.B16
+	VMOVI  $0, V13.B16
+	VMOVI  $0, V14.B16
+	SUB    $128, R3, R3
+	SUB    $128, R2, R2
+	CMP    $1, R2
+	BGE    sum_block
+	MOVD   sums+0(FP), R2
+	FMOVQ  (R6), F10
+	FMOVQ  16(R6), F11
+	FMOVQ  32(R6), F12
+	FMOVQ  48(R6), F13
+	FMOVQ  64(R6), F14
+	FMOVQ  80(R6), F15
+	FMOVQ  96(R6), F16
+	FMOVQ  112(R6), F17
+	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
+	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
+	WORD   $0x4e6bd54a // fadd v10.2d, v10.2d, v11.2d
+	WORD   $0x7e70d94a // faddp d10, v10.2d
+	FCVTDS F10, F10
+	FMOVS  F10, (R2)
+	JMP    summed
+
+only:
+	MOVD   sums+0(FP), R2
+	WORD   $0x0e61796a // fcvtl v10.2d, v11.2s
+	WORD   $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	WORD   $0x0e61798f // fcvtl v15.2d, v12.2s
+	WORD   $0x4e61798c // fcvtl2 v12.2d, v12.4s
+	WORD   $0x0e6179b0 // fcvtl v16.2d, v13.2s
+	WORD   $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	WORD   $0x0e6179d1 // fcvtl v17.2d, v14.2s
+	WORD   $0x4e6179ce // fcvtl2 v14.2d, v14.4s
+	WORD   $0x4e70d54a // fadd v10.2d, v10.2d, v16.2d
+	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
+	WORD   $0x4e71d5ef // fadd v15.2d, v15.2d, v17.2d
+	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
+	WORD   $0x4e6fd54a // fadd v10.2d, v10.2d, v15.2d
+	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
+	WORD   $0x4e6bd54a // fadd v10.2d, v10.2d, v11.2d
+	WORD   $0x7e70d94a // faddp d10, v10.2d
+	FCVTDS F10, F10
+	FMOVS  F10, (R2)
+
+summed:
+	MOVD sums+0(FP), R2
+	MOVD $0, R3
+	MOVW R3, 128(R2)
+	MOVD $0, R3
+	MOVW R3, 256(R2)
+	MOVD $4294967295, R3
+	MOVW R3, 640(R2)
+
+next:
+	MOVD sums+0(FP), R2
+	ADD  $4, R2, R2
+	MOVD R2, sums+0(FP)
+	MOVD labels+16(FP), R2
+	ADD  $4, R2, R2
+	MOVD R2, labels+16(FP)
+	MOVD classes+32(FP), R2
+	LSL  $2, R2, R2
+	MOVD logits+8(FP), R3
+	ADD  R2, R3, R3
+	MOVD R3, logits+8(FP)
+	MOVD rows+24(FP), R2
+	SUB  $1, R2, R2
+	MOVD R2, rows+24(FP)
+	MOVD rows+24(FP), R2
+	CBNZ R2, row
+	RET
+
+slow:
+	MOVD slow+40(FP), R2
+	MOVD (R2), R3
+	ADD  $1, R3, R3
+	MOVD R3, (R2)
+	MOVD sums+0(FP), R2
+	MOVD $0, R3
+	MOVW R3, 640(R2)
+	MOVD sums+0(FP), R2
+	MOVD $4286578688, R3
+	MOVW R3, 256(R2)
+	JMP  next
+
+// func rowExpNEON(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
+TEXT ·rowExpNEON(SB), NOSPLIT, $128-56
+	MOVD  $tables<>+0(SB), R1
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 32(R0), F0
+	FMOVQ 48(R0), F1
+	FMOVQ 64(R0), F2
+	FMOVQ 80(R0), F3
+	FMOVQ 96(R0), F4
+	FMOVQ 112(R0), F5
+	FMOVQ (R1), F6
+	FMOVQ 208(R0), F7
+	FMOVQ 16(R1), F8
+	FMOVQ 1104(R0), F9
+
+row:
+	MOVD classes+40(FP), R2
+	MOVD labels+24(FP), R3
+	MOVW (R3), R3
+	MOVD logits+16(FP), R5
+
+	// the target's logit; any where there is none
+	MOVD  sums+8(FP), R6
+	ADD   $384, R6, R6
+	CMP   $0, R3
+	CSEL  LT, ZR, R3, R7
+	ADD   R7<<2, R5, R7
+	MOVW  (R7), R7
+	MOVW  R7, (R6)
+	VMOVI $0, V10.B16
+	MOVD  R2, R6
+	MOVD  R3, R7
+	MOVD  R5, R8
+
+look_block:
+	MOVD $144, R9
+	CMP  R9, R7
+	CSEL HI, R9, R7, R9
+	MOVD $target<>+576(SB), R10
+	SUB  R9<<2, R10, R9
+	MOVD $128, R10
+	CMP  R10, R6
+	CSEL HI, R10, R6, R10
+	CMP  $16, R10
+	BLT  look_part
+
+look_tile:
+	FMOVQ (R8), F11
+	FMOVQ 16(R8), F12
+	FMOVQ 32(R8), F13
+	FMOVQ 48(R8), F14
+	FMOVQ (R9), F15
+	VAND  V15.B16, V11.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 16(R9), F11
+	VAND  V11.B16, V12.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 32(R9), F11
+	VAND  V11.B16, V13.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 48(R9), F11
+	VAND  V11.B16, V14.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	ADD   $64, R8, R8
+	ADD   $64, R9, R9
+	SUB   $16, R10, R10
+	CMP   $16, R10
+	BGE   look_tile
+
+look_part:
+	CMP   $1, R10
+	BLT   look_done
+	VMOVI $0, V11.B16
+	ADD   $0, R8, R11
+	CMP   $4, R10
+	BLT   partless1
+	FMOVQ (R8), F11
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R10, partone1
+	VLD1.P 8(R11), V11.D[0]
+	TBZ    $0, R10, partdone1
+	VLD1   (R11), V11.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R10, partdone1
+	VLD1 (R11), V11.S[0]
+
+partdone1:
+	SUBS  $4, R10, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V12.B16
+	ADD   $16, R8, R11
+	CMP   $4, R10
+	BLT   partless2
+	FMOVQ 16(R8), F12
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R10, partone2
+	VLD1.P 8(R11), V12.D[0]
+	TBZ    $0, R10, partdone2
+	VLD1   (R11), V12.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R10, partdone2
+	VLD1 (R11), V12.S[0]
+
+partdone2:
+	SUBS  $4, R10, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V13.B16
+	ADD   $32, R8, R11
+	CMP   $4, R10
+	BLT   partless3
+	FMOVQ 32(R8), F13
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R10, partone3
+	VLD1.P 8(R11), V13.D[0]
+	TBZ    $0, R10, partdone3
+	VLD1   (R11), V13.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R10, partdone3
+	VLD1 (R11), V13.S[0]
+
+partdone3:
+	SUBS  $4, R10, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V14.B16
+	ADD   $48, R8, R11
+	CMP   $4, R10
+	BLT   partless4
+	FMOVQ 48(R8), F14
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R10, partone4
+	VLD1.P 8(R11), V14.D[0]
+	TBZ    $0, R10, partdone4
+	VLD1   (R11), V14.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R10, partdone4
+	VLD1 (R11), V14.S[0]
+
+partdone4:
+	FMOVQ (R9), F15
+	VAND  V15.B16, V11.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 16(R9), F11
+	VAND  V11.B16, V12.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 32(R9), F11
+	VAND  V11.B16, V13.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 48(R9), F11
+	VAND  V11.B16, V14.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+
+look_done:
+	SUB $128, R7, R7
+	SUB $128, R6, R6
+	CMP $1, R6
+	BGE look_block
+
+	// any |z| > 40, but the target's?
+	WORD  $0x4ea9354a // cmgt v10.4s, v10.4s, v9.4s
+	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
+	FMOVD F10, R6
+	CBNZ  R6, slow
+	MOVD  dst+0(FP), R6
+	VMOVI $0, V10.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
+	MOVD  $local-128(SP), R7
+	CMP   $129, R2
+	BLT   begin
+	VMOVI $0, V14.B16
+	FMOVQ F14, (R7)
+	FMOVQ F14, 16(R7)
+	FMOVQ F14, 32(R7)
+	FMOVQ F14, 48(R7)
+	FMOVQ F14, 64(R7)
+	FMOVQ F14, 80(R7)
+	FMOVQ F14, 96(R7)
+	FMOVQ F14, 112(R7)
+
+begin:
+sum_block:
+	MOVD $144, R8
+	CMP  R8, R3
+	CSEL HI, R8, R3, R8
+	MOVD $target<>+576(SB), R9
+	SUB  R8<<2, R9, R8
+	MOVD $128, R9
+	CMP  R9, R2
+	CSEL HI, R9, R2, R9
+	CMP  $16, R9
+	BLT  sum_part
+
+sum_tile:
+	FMOVQ (R5), F14
+	FMOVQ 16(R5), F15
+	FMOVQ 32(R5), F16
+	FMOVQ 48(R5), F17
+	WORD  $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F14
+	VFMLA V1.S4, V19.S4, V14.S4
+	WORD  $0x4ea2d5d2 // fsub v18.4s, v14.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V18.S4, V19.S4
+	VFMLS V4.S4, V18.S4, V19.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F18
+	VFMLA V5.S4, V19.S4, V18.S4
+	FMOVQ 144(R0), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 160(R0), F18
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 176(R0), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V14.B16], V18.B16
+	FMOVQ 192(R0), F19
+	VBIT  V7.B16, V18.B16, V19.B16
+	VTBL  V19.B16, [V8.B16], V18.B16
+	VSHL  $21, V14.S4, V14.S4
+	VADD  V14.S4, V18.S4, V14.S4
+	VFMLA V20.S4, V14.S4, V14.S4
+	FMOVQ (R8), F18
+	VAND  V18.B16, V14.B16, V14.B16
+	FMOVQ F14, (R6)
+	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	WORD  $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F14
+	VFMLA V1.S4, V18.S4, V14.S4
+	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V15.S4, V18.S4
+	VFMLS V4.S4, V15.S4, V18.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F15
+	VFMLA V5.S4, V18.S4, V15.S4
+	FMOVQ 144(R0), F19
+	VFMLA V15.S4, V18.S4, V19.S4
+	FMOVQ 160(R0), F15
+	VFMLA V19.S4, V18.S4, V15.S4
+	FMOVQ 176(R0), F19
+	VFMLA V15.S4, V18.S4, V19.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V14.B16], V15.B16
+	FMOVQ 192(R0), F18
+	VBIT  V7.B16, V15.B16, V18.B16
+	VTBL  V18.B16, [V8.B16], V15.B16
+	VSHL  $21, V14.S4, V14.S4
+	VADD  V14.S4, V15.S4, V14.S4
+	VFMLA V19.S4, V14.S4, V14.S4
+	FMOVQ 16(R8), F15
+	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ F14, 16(R6)
+	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F14
+	VFMLA V1.S4, V16.S4, V14.S4
+	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V15.S4, V16.S4
+	VFMLS V4.S4, V15.S4, V16.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F15
+	VFMLA V5.S4, V16.S4, V15.S4
+	FMOVQ 144(R0), F18
+	VFMLA V15.S4, V16.S4, V18.S4
+	FMOVQ 160(R0), F15
+	VFMLA V18.S4, V16.S4, V15.S4
+	FMOVQ 176(R0), F18
+	VFMLA V15.S4, V16.S4, V18.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V14.B16], V15.B16
+	FMOVQ 192(R0), F16
+	VBIT  V7.B16, V15.B16, V16.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VSHL  $21, V14.S4, V14.S4
+	VADD  V14.S4, V15.S4, V14.S4
+	VFMLA V18.S4, V14.S4, V14.S4
+	FMOVQ 32(R8), F15
+	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ F14, 32(R6)
+	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
+	WORD  $0x4e20d630 // fadd v16.4s, v17.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F14
+	VFMLA V1.S4, V16.S4, V14.S4
+	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V15.S4, V16.S4
+	VFMLS V4.S4, V15.S4, V16.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F15
+	VFMLA V5.S4, V16.S4, V15.S4
+	FMOVQ 144(R0), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	FMOVQ 160(R0), F15
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 176(R0), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V14.B16], V15.B16
+	FMOVQ 192(R0), F16
+	VBIT  V7.B16, V15.B16, V16.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VSHL  $21, V14.S4, V14.S4
+	VADD  V14.S4, V15.S4, V14.S4
+	VFMLA V17.S4, V14.S4, V14.S4
+	FMOVQ 48(R8), F15
+	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ F14, 48(R6)
+	WORD  $0x4e2ed5ad // fadd v13.4s, v13.4s, v14.4s
+	ADD   $64, R5, R5
+	ADD   $64, R8, R8
+	ADD   $64, R6, R6
+	SUB   $16, R9, R9
+	CMP   $16, R9
+	BGE   sum_tile
+
+sum_part:
+	CMP   $1, R9
+	BLT   sum_done
+	VMOVI $0, V14.B16
+	ADD   $0, R5, R10
+	CMP   $4, R9
+	BLT   partless5
+	FMOVQ (R5), F14
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R9, partone5
+	VLD1.P 8(R10), V14.D[0]
+	TBZ    $0, R9, partdone5
+	VLD1   (R10), V14.S[2]
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R9, partdone5
+	VLD1 (R10), V14.S[0]
+
+partdone5:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V15.B16
+	ADD   $16, R5, R11
+	CMP   $4, R10
+	BLT   partless6
+	FMOVQ 16(R5), F15
+	JMP   partdone6
+
+partless6:
+	TBZ    $1, R10, partone6
+	VLD1.P 8(R11), V15.D[0]
+	TBZ    $0, R10, partdone6
+	VLD1   (R11), V15.S[2]
+	JMP    partdone6
+
+partone6:
+	TBZ  $0, R10, partdone6
+	VLD1 (R11), V15.S[0]
+
+partdone6:
+	SUBS  $4, R10, R11
+	CSEL  LT, ZR, R11, R11
+	VMOVI $0, V16.B16
+	ADD   $32, R5, R12
+	CMP   $4, R11
+	BLT   partless7
+	FMOVQ 32(R5), F16
+	JMP   partdone7
+
+partless7:
+	TBZ    $1, R11, partone7
+	VLD1.P 8(R12), V16.D[0]
+	TBZ    $0, R11, partdone7
+	VLD1   (R12), V16.S[2]
+	JMP    partdone7
+
+partone7:
+	TBZ  $0, R11, partdone7
+	VLD1 (R12), V16.S[0]
+
+partdone7:
+	SUBS  $4, R11, R12
+	CSEL  LT, ZR, R12, R12
+	VMOVI $0, V17.B16
+	ADD   $48, R5, R13
+	CMP   $4, R12
+	BLT   partless8
+	FMOVQ 48(R5), F17
+	JMP   partdone8
+
+partless8:
+	TBZ    $1, R12, partone8
+	VLD1.P 8(R13), V17.D[0]
+	TBZ    $0, R12, partdone8
+	VLD1   (R13), V17.S[2]
+	JMP    partdone8
+
+partone8:
+	TBZ  $0, R12, partdone8
+	VLD1 (R13), V17.S[0]
+
+partdone8:
+	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F14
+	VFMLA V1.S4, V19.S4, V14.S4
+	WORD  $0x4ea2d5d2 // fsub v18.4s, v14.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V18.S4, V19.S4
+	VFMLS V4.S4, V18.S4, V19.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F18
+	VFMLA V5.S4, V19.S4, V18.S4
+	FMOVQ 144(R0), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 160(R0), F18
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 176(R0), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V14.B16], V18.B16
+	FMOVQ 192(R0), F19
+	VBIT  V7.B16, V18.B16, V19.B16
+	VTBL  V19.B16, [V8.B16], V18.B16
+	VSHL  $21, V14.S4, V14.S4
+	VADD  V14.S4, V18.S4, V14.S4
+	VFMLA V20.S4, V14.S4, V14.S4
+	FMOVQ (R8), F18
+	VAND  V18.B16, V14.B16, V14.B16
+	VDUP  R9, V18.S4
+	FMOVQ 336(R1), F19
+	WORD  $0x4eb33652 // cmgt v18.4s, v18.4s, v19.4s
+	VAND  V18.B16, V14.B16, V14.B16
+	ADD   $0, R6, R13
+	CMP   $4, R9
+	BLT   partless9
+	FMOVQ F14, (R6)
+	JMP   partdone9
+
+partless9:
+	TBZ    $1, R9, partone9
+	VST1.P V14.D[0], 8(R13)
+	TBZ    $0, R9, partdone9
+	VST1   V14.S[2], (R13)
+	JMP    partdone9
+
+partone9:
+	TBZ  $0, R9, partdone9
+	VST1 V14.S[0], (R13)
+
+partdone9:
+	WORD $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F14
+	VFMLA V1.S4, V18.S4, V14.S4
+	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V15.S4, V18.S4
+	VFMLS V4.S4, V15.S4, V18.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F15
+	VFMLA V5.S4, V18.S4, V15.S4
+	FMOVQ 144(R0), F19
+	VFMLA V15.S4, V18.S4, V19.S4
+	FMOVQ 160(R0), F15
+	VFMLA V19.S4, V18.S4, V15.S4
+	FMOVQ 176(R0), F19
+	VFMLA V15.S4, V18.S4, V19.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V14.B16], V15.B16
+	FMOVQ 192(R0), F18
+	VBIT  V7.B16, V15.B16, V18.B16
+	VTBL  V18.B16, [V8.B16], V15.B16
+	VSHL  $21, V14.S4, V14.S4
+	VADD  V14.S4, V15.S4, V14.S4
+	VFMLA V19.S4, V14.S4, V14.S4
+	FMOVQ 16(R8), F15
+	VAND  V15.B16, V14.B16, V14.B16
+	VDUP  R10, V15.S4
+	FMOVQ 336(R1), F18
+	WORD  $0x4eb235ef // cmgt v15.4s, v15.4s, v18.4s
+	VAND  V15.B16, V14.B16, V14.B16
+	ADD   $16, R6, R9
+	CMP   $4, R10
+	BLT   partless10
+	FMOVQ F14, 16(R6)
+	JMP   partdone10
+
+partless10:
+	TBZ    $1, R10, partone10
+	VST1.P V14.D[0], 8(R9)
+	TBZ    $0, R10, partdone10
+	VST1   V14.S[2], (R9)
+	JMP    partdone10
+
+partone10:
+	TBZ  $0, R10, partdone10
+	VST1 V14.S[0], (R9)
+
+partdone10:
+	WORD $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F14
+	VFMLA V1.S4, V16.S4, V14.S4
+	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V15.S4, V16.S4
+	VFMLS V4.S4, V15.S4, V16.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F15
+	VFMLA V5.S4, V16.S4, V15.S4
+	FMOVQ 144(R0), F18
+	VFMLA V15.S4, V16.S4, V18.S4
+	FMOVQ 160(R0), F15
+	VFMLA V18.S4, V16.S4, V15.S4
+	FMOVQ 176(R0), F18
+	VFMLA V15.S4, V16.S4, V18.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V14.B16], V15.B16
+	FMOVQ 192(R0), F16
+	VBIT  V7.B16, V15.B16, V16.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VSHL  $21, V14.S4, V14.S4
+	VADD  V14.S4, V15.S4, V14.S4
+	VFMLA V18.S4, V14.S4, V14.S4
+	FMOVQ 32(R8), F15
+	VAND  V15.B16, V14.B16, V14.B16
+	VDUP  R11, V15.S4
+	FMOVQ 336(R1), F16
+	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
+	VAND  V15.B16, V14.B16, V14.B16
+	ADD   $32, R6, R9
+	CMP   $4, R11
+	BLT   partless11
+	FMOVQ F14, 32(R6)
+	JMP   partdone11
+
+partless11:
+	TBZ    $1, R11, partone11
+	VST1.P V14.D[0], 8(R9)
+	TBZ    $0, R11, partdone11
+	VST1   V14.S[2], (R9)
+	JMP    partdone11
+
+partone11:
+	TBZ  $0, R11, partdone11
+	VST1 V14.S[0], (R9)
+
+partdone11:
+	WORD $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
+	WORD $0x4e20d630 // fadd v16.4s, v17.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F14
+	VFMLA V1.S4, V16.S4, V14.S4
+	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V15.S4, V16.S4
+	VFMLS V4.S4, V15.S4, V16.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F15
+	VFMLA V5.S4, V16.S4, V15.S4
+	FMOVQ 144(R0), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	FMOVQ 160(R0), F15
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 176(R0), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V14.B16], V15.B16
+	FMOVQ 192(R0), F16
+	VBIT  V7.B16, V15.B16, V16.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VSHL  $21, V14.S4, V14.S4
+	VADD  V14.S4, V15.S4, V14.S4
+	VFMLA V17.S4, V14.S4, V14.S4
+	FMOVQ 48(R8), F15
+	VAND  V15.B16, V14.B16, V14.B16
+	VDUP  R12, V15.S4
+	FMOVQ 336(R1), F16
+	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
+	VAND  V15.B16, V14.B16, V14.B16
+	ADD   $48, R6, R8
+	CMP   $4, R12
+	BLT   partless12
+	FMOVQ F14, 48(R6)
+	JMP   partdone12
+
+partless12:
+	TBZ    $1, R12, partone12
+	VST1.P V14.D[0], 8(R8)
+	TBZ    $0, R12, partdone12
+	VST1   V14.S[2], (R8)
+	JMP    partdone12
+
+partone12:
+	TBZ  $0, R12, partdone12
+	VST1 V14.S[0], (R8)
+
+partdone12:
+	WORD $0x4e2ed5ad // fadd v13.4s, v13.4s, v14.4s
+
+sum_done:
+	MOVD   classes+40(FP), R8
+	CMP    $129, R8
+	BLT    only
+	WORD   $0x0e61794e // fcvtl v14.2d, v10.2s
+	WORD   $0x4e61794a // fcvtl2 v10.2d, v10.4s
+	FMOVQ  (R7), F15
+	WORD   $0x4e6fd5ce // fadd v14.2d, v14.2d, v15.2d
+	FMOVQ  F14, (R7)
+	FMOVQ  16(R7), F14
+	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	FMOVQ  F10, 16(R7)
+	WORD   $0x0e61796a // fcvtl v10.2d, v11.2s
+	WORD   $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	FMOVQ  32(R7), F14
+	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	FMOVQ  F10, 32(R7)
+	FMOVQ  48(R7), F10
+	WORD   $0x4e6ad56b // fadd v11.2d, v11.2d, v10.2d
+	FMOVQ  F11, 48(R7)
+	WORD   $0x0e61798a // fcvtl v10.2d, v12.2s
+	WORD   $0x4e61798b // fcvtl2 v11.2d, v12.4s
+	FMOVQ  64(R7), F12
+	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
+	FMOVQ  F10, 64(R7)
+	FMOVQ  80(R7), F10
+	WORD   $0x4e6ad56b // fadd v11.2d, v11.2d, v10.2d
+	FMOVQ  F11, 80(R7)
+	WORD   $0x0e6179aa // fcvtl v10.2d, v13.2s
+	WORD   $0x4e6179ab // fcvtl2 v11.2d, v13.4s
+	FMOVQ  96(R7), F12
+	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
+	FMOVQ  F10, 96(R7)
+	FMOVQ  112(R7), F10
+	WORD   $0x4e6ad56b // fadd v11.2d, v11.2d, v10.2d
+	FMOVQ  F11, 112(R7)
+	VMOVI  $0, V10.B16
+	VMOVI  $0, V11.B16
+	VMOVI  $0, V12.B16
+	VMOVI  $0, V13.B16
+	SUB    $128, R3, R3
+	SUB    $128, R2, R2
+	CMP    $1, R2
+	BGE    sum_block
+	MOVD   sums+8(FP), R2
+	FMOVQ  (R7), F10
+	FMOVQ  16(R7), F11
+	FMOVQ  32(R7), F12
+	FMOVQ  48(R7), F13
+	FMOVQ  64(R7), F14
+	FMOVQ  80(R7), F15
+	FMOVQ  96(R7), F16
+	FMOVQ  112(R7), F17
+	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
+	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
+	WORD   $0x4e6bd54a // fadd v10.2d, v10.2d, v11.2d
+	WORD   $0x7e70d94a // faddp d10, v10.2d
+	FCVTDS F10, F10
+	FMOVS  F10, (R2)
+	JMP    summed
+
+only:
+	MOVD   sums+8(FP), R2
+	WORD   $0x0e61794e // fcvtl v14.2d, v10.2s
+	WORD   $0x4e61794a // fcvtl2 v10.2d, v10.4s
+	WORD   $0x0e61796f // fcvtl v15.2d, v11.2s
+	WORD   $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	WORD   $0x0e617990 // fcvtl v16.2d, v12.2s
+	WORD   $0x4e61798c // fcvtl2 v12.2d, v12.4s
+	WORD   $0x0e6179b1 // fcvtl v17.2d, v13.2s
+	WORD   $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
+	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
+	WORD   $0x4e71d5ef // fadd v15.2d, v15.2d, v17.2d
+	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
+	WORD   $0x4e6fd5ce // fadd v14.2d, v14.2d, v15.2d
+	WORD   $0x4e6bd54a // fadd v10.2d, v10.2d, v11.2d
+	WORD   $0x4e6ad5ce // fadd v14.2d, v14.2d, v10.2d
+	WORD   $0x7e70d9ca // faddp d10, v14.2d
+	FCVTDS F10, F10
+	FMOVS  F10, (R2)
+
+summed:
+	MOVD sums+8(FP), R2
+	MOVD $0, R3
+	MOVW R3, 128(R2)
+	MOVD $0, R3
+	MOVW R3, 256(R2)
+	MOVD $4294967295, R3
+	MOVW R3, 640(R2)
+
+next:
+	MOVD sums+8(FP), R2
+	ADD  $4, R2, R2
+	MOVD R2, sums+8(FP)
+	MOVD labels+24(FP), R2
+	ADD  $4, R2, R2
+	MOVD R2, labels+24(FP)
+	MOVD classes+40(FP), R2
+	LSL  $2, R2, R2
+	MOVD dst+0(FP), R3
+	ADD  R2, R3, R3
+	MOVD R3, dst+0(FP)
+	MOVD logits+16(FP), R3
+	ADD  R2, R3, R3
+	MOVD R3, logits+16(FP)
+	MOVD rows+32(FP), R2
+	SUB  $1, R2, R2
+	MOVD R2, rows+32(FP)
+	MOVD rows+32(FP), R2
+	CBNZ R2, row
+	RET
+
+slow:
+	MOVD slow+48(FP), R2
+	MOVD (R2), R3
+	ADD  $1, R3, R3
+	MOVD R3, (R2)
+	MOVD sums+8(FP), R2
+	MOVD $0, R3
+	MOVW R3, 640(R2)
+	MOVD sums+8(FP), R2
+	MOVD $4286578688, R3
+	MOVW R3, 256(R2)
+	JMP  next
+
+// func partSumNEON(total *[16]float64, logits *float32, n int, label int, slow *int)
+TEXT ·partSumNEON(SB), NOSPLIT, $0-40
+	MOVD  $tables<>+0(SB), R1
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 32(R0), F0
+	FMOVQ 48(R0), F1
+	FMOVQ 64(R0), F2
+	FMOVQ 80(R0), F3
+	FMOVQ 96(R0), F4
+	FMOVQ 112(R0), F5
+	FMOVQ (R1), F6
+	FMOVQ 208(R0), F7
+	FMOVQ 16(R1), F8
+	FMOVQ 1104(R0), F9
+	MOVD  n+16(FP), R2
+	MOVD  label+24(FP), R3
+	MOVD  logits+8(FP), R5
+	VMOVI $0, V10.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V14.B16
+	MOVD  total+0(FP), R6
+
+sum_block:
+	MOVD $144, R7
+	CMP  R7, R3
+	CSEL HI, R7, R3, R7
+	MOVD $target<>+576(SB), R8
+	SUB  R7<<2, R8, R7
+	MOVD $128, R8
+	CMP  R8, R2
+	CSEL HI, R8, R2, R8
+	CMP  $16, R8
+	BLT  sum_part
+
+sum_tile:
+	FMOVQ (R5), F15
+	FMOVQ 16(R5), F16
+	FMOVQ 32(R5), F17
+	FMOVQ 48(R5), F18
+	FMOVQ (R7), F19
+	VAND  V19.B16, V15.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	FMOVQ 16(R7), F19
+	VAND  V19.B16, V16.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	FMOVQ 32(R7), F19
+	VAND  V19.B16, V17.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	FMOVQ 48(R7), F19
+	VAND  V19.B16, V18.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V20.S4, V15.S4
+	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V19.S4, V20.S4
+	VFMLS V4.S4, V19.S4, V20.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F19
+	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 144(R0), F21
+	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 160(R0), F19
+	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 176(R0), F21
+	VFMLA V19.S4, V20.S4, V21.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V19.B16
+	FMOVQ 192(R0), F20
+	VBIT  V7.B16, V19.B16, V20.B16
+	VTBL  V20.B16, [V8.B16], V19.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V19.S4, V15.S4
+	VFMLA V21.S4, V15.S4, V15.S4
+	FMOVQ (R7), F19
+	VAND  V19.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
+	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V19.S4, V15.S4
+	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V16.S4, V19.S4
+	VFMLS V4.S4, V16.S4, V19.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F16
+	VFMLA V5.S4, V19.S4, V16.S4
+	FMOVQ 144(R0), F20
+	VFMLA V16.S4, V19.S4, V20.S4
+	FMOVQ 160(R0), F16
+	VFMLA V20.S4, V19.S4, V16.S4
+	FMOVQ 176(R0), F20
+	VFMLA V16.S4, V19.S4, V20.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V16.B16
+	FMOVQ 192(R0), F19
+	VBIT  V7.B16, V16.B16, V19.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V16.S4, V15.S4
+	VFMLA V20.S4, V15.S4, V15.S4
+	FMOVQ 16(R7), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V17.S4, V15.S4
+	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V16.S4, V17.S4
+	VFMLS V4.S4, V16.S4, V17.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F16
+	VFMLA V5.S4, V17.S4, V16.S4
+	FMOVQ 144(R0), F19
+	VFMLA V16.S4, V17.S4, V19.S4
+	FMOVQ 160(R0), F16
+	VFMLA V19.S4, V17.S4, V16.S4
+	FMOVQ 176(R0), F19
+	VFMLA V16.S4, V17.S4, V19.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V16.B16
+	FMOVQ 192(R0), F17
+	VBIT  V7.B16, V16.B16, V17.B16
+	VTBL  V17.B16, [V8.B16], V16.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V16.S4, V15.S4
+	VFMLA V19.S4, V15.S4, V15.S4
+	FMOVQ 32(R7), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
+	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V17.S4, V15.S4
+	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V16.S4, V17.S4
+	VFMLS V4.S4, V16.S4, V17.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F16
+	VFMLA V5.S4, V17.S4, V16.S4
+	FMOVQ 144(R0), F18
+	VFMLA V16.S4, V17.S4, V18.S4
+	FMOVQ 160(R0), F16
+	VFMLA V18.S4, V17.S4, V16.S4
+	FMOVQ 176(R0), F18
+	VFMLA V16.S4, V17.S4, V18.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V16.B16
+	FMOVQ 192(R0), F17
+	VBIT  V7.B16, V16.B16, V17.B16
+	VTBL  V17.B16, [V8.B16], V16.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V16.S4, V15.S4
+	VFMLA V18.S4, V15.S4, V15.S4
+	FMOVQ 48(R7), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
+	ADD   $64, R5, R5
+	ADD   $64, R7, R7
+	SUB   $16, R8, R8
+	CMP   $16, R8
+	BGE   sum_tile
+
+sum_part:
+	CMP   $1, R8
+	BLT   sum_done
+	VMOVI $0, V15.B16
+	ADD   $0, R5, R9
+	CMP   $4, R8
+	BLT   partless1
+	FMOVQ (R5), F15
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R8, partone1
+	VLD1.P 8(R9), V15.D[0]
+	TBZ    $0, R8, partdone1
+	VLD1   (R9), V15.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R8, partdone1
+	VLD1 (R9), V15.S[0]
+
+partdone1:
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V16.B16
+	ADD   $16, R5, R10
+	CMP   $4, R9
+	BLT   partless2
+	FMOVQ 16(R5), F16
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R9, partone2
+	VLD1.P 8(R10), V16.D[0]
+	TBZ    $0, R9, partdone2
+	VLD1   (R10), V16.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R9, partdone2
+	VLD1 (R10), V16.S[0]
+
+partdone2:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V17.B16
+	ADD   $32, R5, R11
+	CMP   $4, R10
+	BLT   partless3
+	FMOVQ 32(R5), F17
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R10, partone3
+	VLD1.P 8(R11), V17.D[0]
+	TBZ    $0, R10, partdone3
+	VLD1   (R11), V17.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R10, partdone3
+	VLD1 (R11), V17.S[0]
+
+partdone3:
+	SUBS  $4, R10, R11
+	CSEL  LT, ZR, R11, R11
+	VMOVI $0, V18.B16
+	ADD   $48, R5, R12
+	CMP   $4, R11
+	BLT   partless4
+	FMOVQ 48(R5), F18
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R11, partone4
+	VLD1.P 8(R12), V18.D[0]
+	TBZ    $0, R11, partdone4
+	VLD1   (R12), V18.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R11, partdone4
+	VLD1 (R12), V18.S[0]
+
+partdone4:
+	FMOVQ (R7), F19
+	VAND  V19.B16, V15.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	FMOVQ 16(R7), F19
+	VAND  V19.B16, V16.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	FMOVQ 32(R7), F19
+	VAND  V19.B16, V17.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	FMOVQ 48(R7), F19
+	VAND  V19.B16, V18.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V20.S4, V15.S4
+	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V19.S4, V20.S4
+	VFMLS V4.S4, V19.S4, V20.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F19
+	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 144(R0), F21
+	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 160(R0), F19
+	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 176(R0), F21
+	VFMLA V19.S4, V20.S4, V21.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V19.B16
+	FMOVQ 192(R0), F20
+	VBIT  V7.B16, V19.B16, V20.B16
+	VTBL  V20.B16, [V8.B16], V19.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V19.S4, V15.S4
+	VFMLA V21.S4, V15.S4, V15.S4
+	FMOVQ (R7), F19
+	VAND  V19.B16, V15.B16, V15.B16
+	VDUP  R8, V19.S4
+	FMOVQ 336(R1), F20
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	VAND  V19.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
+	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V19.S4, V15.S4
+	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V16.S4, V19.S4
+	VFMLS V4.S4, V16.S4, V19.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F16
+	VFMLA V5.S4, V19.S4, V16.S4
+	FMOVQ 144(R0), F20
+	VFMLA V16.S4, V19.S4, V20.S4
+	FMOVQ 160(R0), F16
+	VFMLA V20.S4, V19.S4, V16.S4
+	FMOVQ 176(R0), F20
+	VFMLA V16.S4, V19.S4, V20.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V16.B16
+	FMOVQ 192(R0), F19
+	VBIT  V7.B16, V16.B16, V19.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V16.S4, V15.S4
+	VFMLA V20.S4, V15.S4, V15.S4
+	FMOVQ 16(R7), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	VDUP  R9, V16.S4
+	FMOVQ 336(R1), F19
+	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V17.S4, V15.S4
+	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V16.S4, V17.S4
+	VFMLS V4.S4, V16.S4, V17.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F16
+	VFMLA V5.S4, V17.S4, V16.S4
+	FMOVQ 144(R0), F19
+	VFMLA V16.S4, V17.S4, V19.S4
+	FMOVQ 160(R0), F16
+	VFMLA V19.S4, V17.S4, V16.S4
+	FMOVQ 176(R0), F19
+	VFMLA V16.S4, V17.S4, V19.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V16.B16
+	FMOVQ 192(R0), F17
+	VBIT  V7.B16, V16.B16, V17.B16
+	VTBL  V17.B16, [V8.B16], V16.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V16.S4, V15.S4
+	VFMLA V19.S4, V15.S4, V15.S4
+	FMOVQ 32(R7), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	VDUP  R10, V16.S4
+	FMOVQ 336(R1), F17
+	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
+	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V17.S4, V15.S4
+	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V16.S4, V17.S4
+	VFMLS V4.S4, V16.S4, V17.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F16
+	VFMLA V5.S4, V17.S4, V16.S4
+	FMOVQ 144(R0), F18
+	VFMLA V16.S4, V17.S4, V18.S4
+	FMOVQ 160(R0), F16
+	VFMLA V18.S4, V17.S4, V16.S4
+	FMOVQ 176(R0), F18
+	VFMLA V16.S4, V17.S4, V18.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V16.B16
+	FMOVQ 192(R0), F17
+	VBIT  V7.B16, V16.B16, V17.B16
+	VTBL  V17.B16, [V8.B16], V16.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V16.S4, V15.S4
+	VFMLA V18.S4, V15.S4, V15.S4
+	FMOVQ 48(R7), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	VDUP  R11, V16.S4
+	FMOVQ 336(R1), F17
+	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
+
+sum_done:
+	// any |z| > 40, but the target's?
+	WORD  $0x4ea9354f // cmgt v15.4s, v10.4s, v9.4s
+	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
+	FMOVD F15, R7
+	CBNZ  R7, slow
+	WORD  $0x0e61796f // fcvtl v15.2d, v11.2s
+	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	FMOVQ (R6), F16
+	WORD  $0x4e70d5ef // fadd v15.2d, v15.2d, v16.2d
+	FMOVQ F15, (R6)
+	FMOVQ 16(R6), F15
+	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	FMOVQ F11, 16(R6)
+	WORD  $0x0e61798b // fcvtl v11.2d, v12.2s
+	WORD  $0x4e61798c // fcvtl2 v12.2d, v12.4s
+	FMOVQ 32(R6), F15
+	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	FMOVQ F11, 32(R6)
+	FMOVQ 48(R6), F11
+	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
+	FMOVQ F12, 48(R6)
+	WORD  $0x0e6179ab // fcvtl v11.2d, v13.2s
+	WORD  $0x4e6179ac // fcvtl2 v12.2d, v13.4s
+	FMOVQ 64(R6), F13
+	WORD  $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
+	FMOVQ F11, 64(R6)
+	FMOVQ 80(R6), F11
+	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
+	FMOVQ F12, 80(R6)
+	WORD  $0x0e6179cb // fcvtl v11.2d, v14.2s
+	WORD  $0x4e6179cc // fcvtl2 v12.2d, v14.4s
+	FMOVQ 96(R6), F13
+	WORD  $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
+	FMOVQ F11, 96(R6)
+	FMOVQ 112(R6), F11
+	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
+	FMOVQ F12, 112(R6)
+	VMOVI $0, V11.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V14.B16
+	SUB   $128, R3, R3
+	SUB   $128, R2, R2
+	CMP   $1, R2
+	BGE   sum_block
+	RET
+
+slow:
+	MOVD slow+32(FP), R0
+	MOVD (R0), R1
+	ADD  $1, R1, R1
+	MOVD R1, (R0)
+	RET
+
+// func partExpNEON(dst *float32, total *[16]float64, logits *float32, n int, label int, slow *int)
+TEXT ·partExpNEON(SB), NOSPLIT, $0-48
+	MOVD  $tables<>+0(SB), R1
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 32(R0), F0
+	FMOVQ 48(R0), F1
+	FMOVQ 64(R0), F2
+	FMOVQ 80(R0), F3
+	FMOVQ 96(R0), F4
+	FMOVQ 112(R0), F5
+	FMOVQ (R1), F6
+	FMOVQ 208(R0), F7
+	FMOVQ 16(R1), F8
+	FMOVQ 1104(R0), F9
+	MOVD  n+24(FP), R2
+	MOVD  label+32(FP), R3
+	MOVD  logits+16(FP), R5
+	VMOVI $0, V10.B16
+	MOVD  R2, R6
+	MOVD  R3, R7
+	MOVD  R5, R8
+
+look_block:
+	MOVD $144, R9
+	CMP  R9, R7
+	CSEL HI, R9, R7, R9
+	MOVD $target<>+576(SB), R10
+	SUB  R9<<2, R10, R9
+	MOVD $128, R10
+	CMP  R10, R6
+	CSEL HI, R10, R6, R10
+	CMP  $16, R10
+	BLT  look_part
+
+look_tile:
+	FMOVQ (R8), F11
+	FMOVQ 16(R8), F12
+	FMOVQ 32(R8), F13
+	FMOVQ 48(R8), F14
+	FMOVQ (R9), F15
+	VAND  V15.B16, V11.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 16(R9), F11
+	VAND  V11.B16, V12.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 32(R9), F11
+	VAND  V11.B16, V13.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 48(R9), F11
+	VAND  V11.B16, V14.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	ADD   $64, R8, R8
+	ADD   $64, R9, R9
+	SUB   $16, R10, R10
+	CMP   $16, R10
+	BGE   look_tile
+
+look_part:
+	CMP   $1, R10
+	BLT   look_done
+	VMOVI $0, V11.B16
+	ADD   $0, R8, R11
+	CMP   $4, R10
+	BLT   partless1
+	FMOVQ (R8), F11
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R10, partone1
+	VLD1.P 8(R11), V11.D[0]
+	TBZ    $0, R10, partdone1
+	VLD1   (R11), V11.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R10, partdone1
+	VLD1 (R11), V11.S[0]
+
+partdone1:
+	SUBS  $4, R10, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V12.B16
+	ADD   $16, R8, R11
+	CMP   $4, R10
+	BLT   partless2
+	FMOVQ 16(R8), F12
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R10, partone2
+	VLD1.P 8(R11), V12.D[0]
+	TBZ    $0, R10, partdone2
+	VLD1   (R11), V12.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R10, partdone2
+	VLD1 (R11), V12.S[0]
+
+partdone2:
+	SUBS  $4, R10, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V13.B16
+	ADD   $32, R8, R11
+	CMP   $4, R10
+	BLT   partless3
+	FMOVQ 32(R8), F13
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R10, partone3
+	VLD1.P 8(R11), V13.D[0]
+	TBZ    $0, R10, partdone3
+	VLD1   (R11), V13.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R10, partdone3
+	VLD1 (R11), V13.S[0]
+
+partdone3:
+	SUBS  $4, R10, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V14.B16
+	ADD   $48, R8, R11
+	CMP   $4, R10
+	BLT   partless4
+	FMOVQ 48(R8), F14
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R10, partone4
+	VLD1.P 8(R11), V14.D[0]
+	TBZ    $0, R10, partdone4
+	VLD1   (R11), V14.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R10, partdone4
+	VLD1 (R11), V14.S[0]
+
+partdone4:
+	FMOVQ (R9), F15
+	VAND  V15.B16, V11.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 16(R9), F11
+	VAND  V11.B16, V12.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 32(R9), F11
+	VAND  V11.B16, V13.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 48(R9), F11
+	VAND  V11.B16, V14.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+
+look_done:
+	SUB $128, R7, R7
+	SUB $128, R6, R6
+	CMP $1, R6
+	BGE look_block
+
+	// any |z| > 40, but the target's?
+	WORD  $0x4ea93549 // cmgt v9.4s, v10.4s, v9.4s
+	WORD  $0x6ea9a529 // umaxp v9.4s, v9.4s, v9.4s
+	FMOVD F9, R6
+	CBNZ  R6, slow
+	MOVD  dst+0(FP), R6
+	VMOVI $0, V9.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V12.B16
+	MOVD  total+8(FP), R7
+
+sum_block:
+	MOVD $144, R8
+	CMP  R8, R3
+	CSEL HI, R8, R3, R8
+	MOVD $target<>+576(SB), R9
+	SUB  R8<<2, R9, R8
+	MOVD $128, R9
+	CMP  R9, R2
+	CSEL HI, R9, R2, R9
+	CMP  $16, R9
+	BLT  sum_part
+
+sum_tile:
+	FMOVQ (R5), F13
+	FMOVQ 16(R5), F14
+	FMOVQ 32(R5), F15
+	FMOVQ 48(R5), F16
+	WORD  $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F13
+	VFMLA V1.S4, V18.S4, V13.S4
+	WORD  $0x4ea2d5b1 // fsub v17.4s, v13.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V17.S4, V18.S4
+	VFMLS V4.S4, V17.S4, V18.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F17
+	VFMLA V5.S4, V18.S4, V17.S4
+	FMOVQ 144(R0), F19
+	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 160(R0), F17
+	VFMLA V19.S4, V18.S4, V17.S4
+	FMOVQ 176(R0), F19
+	VFMLA V17.S4, V18.S4, V19.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V13.B16], V17.B16
+	FMOVQ 192(R0), F18
+	VBIT  V7.B16, V17.B16, V18.B16
+	VTBL  V18.B16, [V8.B16], V17.B16
+	VSHL  $21, V13.S4, V13.S4
+	VADD  V13.S4, V17.S4, V13.S4
+	VFMLA V19.S4, V13.S4, V13.S4
+	FMOVQ (R8), F17
+	VAND  V17.B16, V13.B16, V13.B16
+	FMOVQ F13, (R6)
+	WORD  $0x4e2dd529 // fadd v9.4s, v9.4s, v13.4s
+	WORD  $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F13
+	VFMLA V1.S4, V17.S4, V13.S4
+	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V14.S4, V17.S4
+	VFMLS V4.S4, V14.S4, V17.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F14
+	VFMLA V5.S4, V17.S4, V14.S4
+	FMOVQ 144(R0), F18
+	VFMLA V14.S4, V17.S4, V18.S4
+	FMOVQ 160(R0), F14
+	VFMLA V18.S4, V17.S4, V14.S4
+	FMOVQ 176(R0), F18
+	VFMLA V14.S4, V17.S4, V18.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V13.B16], V14.B16
+	FMOVQ 192(R0), F17
+	VBIT  V7.B16, V14.B16, V17.B16
+	VTBL  V17.B16, [V8.B16], V14.B16
+	VSHL  $21, V13.S4, V13.S4
+	VADD  V13.S4, V14.S4, V13.S4
+	VFMLA V18.S4, V13.S4, V13.S4
+	FMOVQ 16(R8), F14
+	VAND  V14.B16, V13.B16, V13.B16
+	FMOVQ F13, 16(R6)
+	WORD  $0x4e2dd54a // fadd v10.4s, v10.4s, v13.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F13
+	VFMLA V1.S4, V15.S4, V13.S4
+	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V14.S4, V15.S4
+	VFMLS V4.S4, V14.S4, V15.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F14
+	VFMLA V5.S4, V15.S4, V14.S4
+	FMOVQ 144(R0), F17
+	VFMLA V14.S4, V15.S4, V17.S4
+	FMOVQ 160(R0), F14
+	VFMLA V17.S4, V15.S4, V14.S4
+	FMOVQ 176(R0), F17
+	VFMLA V14.S4, V15.S4, V17.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V13.B16], V14.B16
+	FMOVQ 192(R0), F15
+	VBIT  V7.B16, V14.B16, V15.B16
+	VTBL  V15.B16, [V8.B16], V14.B16
+	VSHL  $21, V13.S4, V13.S4
+	VADD  V13.S4, V14.S4, V13.S4
+	VFMLA V17.S4, V13.S4, V13.S4
+	FMOVQ 32(R8), F14
+	VAND  V14.B16, V13.B16, V13.B16
+	FMOVQ F13, 32(R6)
+	WORD  $0x4e2dd56b // fadd v11.4s, v11.4s, v13.4s
+	WORD  $0x4e20d60f // fadd v15.4s, v16.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F13
+	VFMLA V1.S4, V15.S4, V13.S4
+	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V14.S4, V15.S4
+	VFMLS V4.S4, V14.S4, V15.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F14
+	VFMLA V5.S4, V15.S4, V14.S4
+	FMOVQ 144(R0), F16
+	VFMLA V14.S4, V15.S4, V16.S4
+	FMOVQ 160(R0), F14
+	VFMLA V16.S4, V15.S4, V14.S4
+	FMOVQ 176(R0), F16
+	VFMLA V14.S4, V15.S4, V16.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V13.B16], V14.B16
+	FMOVQ 192(R0), F15
+	VBIT  V7.B16, V14.B16, V15.B16
+	VTBL  V15.B16, [V8.B16], V14.B16
+	VSHL  $21, V13.S4, V13.S4
+	VADD  V13.S4, V14.S4, V13.S4
+	VFMLA V16.S4, V13.S4, V13.S4
+	FMOVQ 48(R8), F14
+	VAND  V14.B16, V13.B16, V13.B16
+	FMOVQ F13, 48(R6)
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	ADD   $64, R5, R5
+	ADD   $64, R8, R8
+	ADD   $64, R6, R6
+	SUB   $16, R9, R9
+	CMP   $16, R9
+	BGE   sum_tile
+
+sum_part:
+	CMP   $1, R9
+	BLT   sum_done
+	VMOVI $0, V13.B16
+	ADD   $0, R5, R10
+	CMP   $4, R9
+	BLT   partless5
+	FMOVQ (R5), F13
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R9, partone5
+	VLD1.P 8(R10), V13.D[0]
+	TBZ    $0, R9, partdone5
+	VLD1   (R10), V13.S[2]
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R9, partdone5
+	VLD1 (R10), V13.S[0]
+
+partdone5:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V14.B16
+	ADD   $16, R5, R11
+	CMP   $4, R10
+	BLT   partless6
+	FMOVQ 16(R5), F14
+	JMP   partdone6
+
+partless6:
+	TBZ    $1, R10, partone6
+	VLD1.P 8(R11), V14.D[0]
+	TBZ    $0, R10, partdone6
+	VLD1   (R11), V14.S[2]
+	JMP    partdone6
+
+partone6:
+	TBZ  $0, R10, partdone6
+	VLD1 (R11), V14.S[0]
+
+partdone6:
+	SUBS  $4, R10, R11
+	CSEL  LT, ZR, R11, R11
+	VMOVI $0, V15.B16
+	ADD   $32, R5, R12
+	CMP   $4, R11
+	BLT   partless7
+	FMOVQ 32(R5), F15
+	JMP   partdone7
+
+partless7:
+	TBZ    $1, R11, partone7
+	VLD1.P 8(R12), V15.D[0]
+	TBZ    $0, R11, partdone7
+	VLD1   (R12), V15.S[2]
+	JMP    partdone7
+
+partone7:
+	TBZ  $0, R11, partdone7
+	VLD1 (R12), V15.S[0]
+
+partdone7:
+	SUBS  $4, R11, R12
+	CSEL  LT, ZR, R12, R12
+	VMOVI $0, V16.B16
+	ADD   $48, R5, R13
+	CMP   $4, R12
+	BLT   partless8
+	FMOVQ 48(R5), F16
+	JMP   partdone8
+
+partless8:
+	TBZ    $1, R12, partone8
+	VLD1.P 8(R13), V16.D[0]
+	TBZ    $0, R12, partdone8
+	VLD1   (R13), V16.S[2]
+	JMP    partdone8
+
+partone8:
+	TBZ  $0, R12, partdone8
+	VLD1 (R13), V16.S[0]
+
+partdone8:
+	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F13
+	VFMLA V1.S4, V18.S4, V13.S4
+	WORD  $0x4ea2d5b1 // fsub v17.4s, v13.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V17.S4, V18.S4
+	VFMLS V4.S4, V17.S4, V18.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F17
+	VFMLA V5.S4, V18.S4, V17.S4
+	FMOVQ 144(R0), F19
+	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 160(R0), F17
+	VFMLA V19.S4, V18.S4, V17.S4
+	FMOVQ 176(R0), F19
+	VFMLA V17.S4, V18.S4, V19.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V13.B16], V17.B16
+	FMOVQ 192(R0), F18
+	VBIT  V7.B16, V17.B16, V18.B16
+	VTBL  V18.B16, [V8.B16], V17.B16
+	VSHL  $21, V13.S4, V13.S4
+	VADD  V13.S4, V17.S4, V13.S4
+	VFMLA V19.S4, V13.S4, V13.S4
+	FMOVQ (R8), F17
+	VAND  V17.B16, V13.B16, V13.B16
+	VDUP  R9, V17.S4
+	FMOVQ 336(R1), F18
+	WORD  $0x4eb23631 // cmgt v17.4s, v17.4s, v18.4s
+	VAND  V17.B16, V13.B16, V13.B16
+	ADD   $0, R6, R13
+	CMP   $4, R9
+	BLT   partless9
+	FMOVQ F13, (R6)
+	JMP   partdone9
+
+partless9:
+	TBZ    $1, R9, partone9
+	VST1.P V13.D[0], 8(R13)
+	TBZ    $0, R9, partdone9
+	VST1   V13.S[2], (R13)
+	JMP    partdone9
+
+partone9:
+	TBZ  $0, R9, partdone9
+	VST1 V13.S[0], (R13)
+
+partdone9:
+	WORD $0x4e2dd529 // fadd v9.4s, v9.4s, v13.4s
+	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F13
+	VFMLA V1.S4, V17.S4, V13.S4
+	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V14.S4, V17.S4
+	VFMLS V4.S4, V14.S4, V17.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F14
+	VFMLA V5.S4, V17.S4, V14.S4
+	FMOVQ 144(R0), F18
+	VFMLA V14.S4, V17.S4, V18.S4
+	FMOVQ 160(R0), F14
+	VFMLA V18.S4, V17.S4, V14.S4
+	FMOVQ 176(R0), F18
+	VFMLA V14.S4, V17.S4, V18.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V13.B16], V14.B16
+	FMOVQ 192(R0), F17
+	VBIT  V7.B16, V14.B16, V17.B16
+	VTBL  V17.B16, [V8.B16], V14.B16
+	VSHL  $21, V13.S4, V13.S4
+	VADD  V13.S4, V14.S4, V13.S4
+	VFMLA V18.S4, V13.S4, V13.S4
+	FMOVQ 16(R8), F14
+	VAND  V14.B16, V13.B16, V13.B16
+	VDUP  R10, V14.S4
+	FMOVQ 336(R1), F17
+	WORD  $0x4eb135ce // cmgt v14.4s, v14.4s, v17.4s
+	VAND  V14.B16, V13.B16, V13.B16
+	ADD   $16, R6, R9
+	CMP   $4, R10
+	BLT   partless10
+	FMOVQ F13, 16(R6)
+	JMP   partdone10
+
+partless10:
+	TBZ    $1, R10, partone10
+	VST1.P V13.D[0], 8(R9)
+	TBZ    $0, R10, partdone10
+	VST1   V13.S[2], (R9)
+	JMP    partdone10
+
+partone10:
+	TBZ  $0, R10, partdone10
+	VST1 V13.S[0], (R9)
+
+partdone10:
+	WORD $0x4e2dd54a // fadd v10.4s, v10.4s, v13.4s
+	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F13
+	VFMLA V1.S4, V15.S4, V13.S4
+	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V14.S4, V15.S4
+	VFMLS V4.S4, V14.S4, V15.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F14
+	VFMLA V5.S4, V15.S4, V14.S4
+	FMOVQ 144(R0), F17
+	VFMLA V14.S4, V15.S4, V17.S4
+	FMOVQ 160(R0), F14
+	VFMLA V17.S4, V15.S4, V14.S4
+	FMOVQ 176(R0), F17
+	VFMLA V14.S4, V15.S4, V17.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V13.B16], V14.B16
+	FMOVQ 192(R0), F15
+	VBIT  V7.B16, V14.B16, V15.B16
+	VTBL  V15.B16, [V8.B16], V14.B16
+	VSHL  $21, V13.S4, V13.S4
+	VADD  V13.S4, V14.S4, V13.S4
+	VFMLA V17.S4, V13.S4, V13.S4
+	FMOVQ 32(R8), F14
+	VAND  V14.B16, V13.B16, V13.B16
+	VDUP  R11, V14.S4
+	FMOVQ 336(R1), F15
+	WORD  $0x4eaf35ce // cmgt v14.4s, v14.4s, v15.4s
+	VAND  V14.B16, V13.B16, V13.B16
+	ADD   $32, R6, R9
+	CMP   $4, R11
+	BLT   partless11
+	FMOVQ F13, 32(R6)
+	JMP   partdone11
+
+partless11:
+	TBZ    $1, R11, partone11
+	VST1.P V13.D[0], 8(R9)
+	TBZ    $0, R11, partdone11
+	VST1   V13.S[2], (R9)
+	JMP    partdone11
+
+partone11:
+	TBZ  $0, R11, partdone11
+	VST1 V13.S[0], (R9)
+
+partdone11:
+	WORD $0x4e2dd56b // fadd v11.4s, v11.4s, v13.4s
+	WORD $0x4e20d60f // fadd v15.4s, v16.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F13
+	VFMLA V1.S4, V15.S4, V13.S4
+	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V14.S4, V15.S4
+	VFMLS V4.S4, V14.S4, V15.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F14
+	VFMLA V5.S4, V15.S4, V14.S4
+	FMOVQ 144(R0), F16
+	VFMLA V14.S4, V15.S4, V16.S4
+	FMOVQ 160(R0), F14
+	VFMLA V16.S4, V15.S4, V14.S4
+	FMOVQ 176(R0), F16
+	VFMLA V14.S4, V15.S4, V16.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V13.B16], V14.B16
+	FMOVQ 192(R0), F15
+	VBIT  V7.B16, V14.B16, V15.B16
+	VTBL  V15.B16, [V8.B16], V14.B16
+	VSHL  $21, V13.S4, V13.S4
+	VADD  V13.S4, V14.S4, V13.S4
+	VFMLA V16.S4, V13.S4, V13.S4
+	FMOVQ 48(R8), F14
+	VAND  V14.B16, V13.B16, V13.B16
+	VDUP  R12, V14.S4
+	FMOVQ 336(R1), F15
+	WORD  $0x4eaf35ce // cmgt v14.4s, v14.4s, v15.4s
+	VAND  V14.B16, V13.B16, V13.B16
+	ADD   $48, R6, R8
+	CMP   $4, R12
+	BLT   partless12
+	FMOVQ F13, 48(R6)
+	JMP   partdone12
+
+partless12:
+	TBZ    $1, R12, partone12
+	VST1.P V13.D[0], 8(R8)
+	TBZ    $0, R12, partdone12
+	VST1   V13.S[2], (R8)
+	JMP    partdone12
+
+partone12:
+	TBZ  $0, R12, partdone12
+	VST1 V13.S[0], (R8)
+
+partdone12:
+	WORD $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+
+sum_done:
+	WORD  $0x0e61792d // fcvtl v13.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	FMOVQ (R7), F14
+	WORD  $0x4e6ed5ad // fadd v13.2d, v13.2d, v14.2d
+	FMOVQ F13, (R7)
+	FMOVQ 16(R7), F13
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	FMOVQ F9, 16(R7)
+	WORD  $0x0e617949 // fcvtl v9.2d, v10.2s
+	WORD  $0x4e61794a // fcvtl2 v10.2d, v10.4s
+	FMOVQ 32(R7), F13
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	FMOVQ F9, 32(R7)
+	FMOVQ 48(R7), F9
+	WORD  $0x4e69d54a // fadd v10.2d, v10.2d, v9.2d
+	FMOVQ F10, 48(R7)
+	WORD  $0x0e617969 // fcvtl v9.2d, v11.2s
+	WORD  $0x4e61796a // fcvtl2 v10.2d, v11.4s
+	FMOVQ 64(R7), F11
+	WORD  $0x4e6bd529 // fadd v9.2d, v9.2d, v11.2d
+	FMOVQ F9, 64(R7)
+	FMOVQ 80(R7), F9
+	WORD  $0x4e69d54a // fadd v10.2d, v10.2d, v9.2d
+	FMOVQ F10, 80(R7)
+	WORD  $0x0e617989 // fcvtl v9.2d, v12.2s
+	WORD  $0x4e61798a // fcvtl2 v10.2d, v12.4s
+	FMOVQ 96(R7), F11
+	WORD  $0x4e6bd529 // fadd v9.2d, v9.2d, v11.2d
+	FMOVQ F9, 96(R7)
+	FMOVQ 112(R7), F9
+	WORD  $0x4e69d54a // fadd v10.2d, v10.2d, v9.2d
+	FMOVQ F10, 112(R7)
+	VMOVI $0, V9.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V12.B16
+	SUB   $128, R3, R3
+	SUB   $128, R2, R2
+	CMP   $1, R2
+	BGE   sum_block
+	RET
+
+slow:
+	MOVD slow+40(FP), R0
+	MOVD (R0), R1
+	ADD  $1, R1, R1
+	MOVD R1, (R0)
+	RET
+
+// func rowMostNEON(sums *float32, logits *float32, labels *int32, rows int, classes int)
+TEXT ·rowMostNEON(SB), NOSPLIT, $0-40
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ (R0), F0
+
+row:
+	MOVD  sums+0(FP), R1
+	MOVW  640(R1), R1
+	CBNZW R1, next
+	MOVD  sums+0(FP), R1
+	FMOVS 256(R1), F1
+	VDUP  V1.S[0], V2.S4
+	MOVD  sums+0(FP), R1
+	FMOVS 256(R1), F1
+	VDUP  V1.S[0], V3.S4
+	MOVD  sums+0(FP), R1
+	FMOVS 256(R1), F1
+	VDUP  V1.S[0], V4.S4
+	MOVD  sums+0(FP), R1
+	FMOVS 256(R1), F1
+	VDUP  V1.S[0], V9.S4
+	MOVD  classes+32(FP), R1
+	MOVD  labels+16(FP), R2
+	MOVW  (R2), R2
+	MOVD  logits+8(FP), R3
+
+most_block:
+	MOVD $144, R5
+	CMP  R5, R2
+	CSEL HI, R5, R2, R5
+	MOVD $target<>+576(SB), R6
+	SUB  R5<<2, R6, R5
+	MOVD $128, R6
+	CMP  R6, R1
+	CSEL HI, R6, R1, R6
+	CMP  $16, R6
+	BLT  most_part
+
+most_tile:
+	FMOVQ (R3), F1
+	FMOVQ 16(R3), F5
+	FMOVQ 32(R3), F6
+	FMOVQ 48(R3), F7
+	FMOVQ (R5), F8
+	WORD  $0x4e681c08 // bic v8.16b, v0.16b, v8.16b
+	VORR  V8.B16, V1.B16, V1.B16
+	WORD  $0x6ea2e428 // fcmgt v8.4s, v1.4s, v2.4s
+	VBIT  V8.B16, V1.B16, V2.B16
+	FMOVQ 16(R5), F1
+	WORD  $0x4e611c01 // bic v1.16b, v0.16b, v1.16b
+	VORR  V1.B16, V5.B16, V1.B16
+	WORD  $0x6ea3e425 // fcmgt v5.4s, v1.4s, v3.4s
+	VBIT  V5.B16, V1.B16, V3.B16
+	FMOVQ 32(R5), F1
+	WORD  $0x4e611c01 // bic v1.16b, v0.16b, v1.16b
+	VORR  V1.B16, V6.B16, V1.B16
+	WORD  $0x6ea4e425 // fcmgt v5.4s, v1.4s, v4.4s
+	VBIT  V5.B16, V1.B16, V4.B16
+	FMOVQ 48(R5), F1
+	WORD  $0x4e611c01 // bic v1.16b, v0.16b, v1.16b
+	VORR  V1.B16, V7.B16, V1.B16
+	WORD  $0x6ea9e425 // fcmgt v5.4s, v1.4s, v9.4s
+	VBIT  V5.B16, V1.B16, V9.B16
+	ADD   $64, R3, R3
 	ADD   $64, R5, R5
 	SUB   $16, R6, R6
 	CMP   $16, R6
-	BGE   plain_most_tile
+	BGE   most_tile
 
-plain_most_part:
+most_part:
 	CMP   $1, R6
-	BLT   plain_most_done
-	FMOVQ 336(R0), F20
-	ADD   $0, R7, R8
+	BLT   most_done
+	FMOVQ 368(R0), F1
+	ADD   $0, R3, R7
 	CMP   $4, R6
 	BLT   partless1
-	FMOVQ (R7), F20
+	FMOVQ (R3), F1
 	JMP   partdone1
 
 partless1:
 	TBZ    $1, R6, partone1
-	VLD1.P 8(R8), V20.D[0]
+	VLD1.P 8(R7), V1.D[0]
 	TBZ    $0, R6, partdone1
-	VLD1   (R8), V20.S[2]
+	VLD1   (R7), V1.S[2]
 	JMP    partdone1
 
 partone1:
 	TBZ  $0, R6, partdone1
-	VLD1 (R8), V20.S[0]
+	VLD1 (R7), V1.S[0]
 
 partdone1:
 	SUBS  $4, R6, R6
 	CSEL  LT, ZR, R6, R6
-	FMOVQ 336(R0), F25
-	ADD   $16, R7, R8
+	FMOVQ 368(R0), F5
+	ADD   $16, R3, R7
 	CMP   $4, R6
 	BLT   partless2
-	FMOVQ 16(R7), F25
+	FMOVQ 16(R3), F5
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R6, partone2
-	VLD1.P 8(R8), V25.D[0]
+	VLD1.P 8(R7), V5.D[0]
 	TBZ    $0, R6, partdone2
-	VLD1   (R8), V25.S[2]
+	VLD1   (R7), V5.S[2]
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R6, partdone2
-	VLD1 (R8), V25.S[0]
+	VLD1 (R7), V5.S[0]
 
 partdone2:
 	SUBS  $4, R6, R6
 	CSEL  LT, ZR, R6, R6
-	FMOVQ 336(R0), F26
-	ADD   $32, R7, R8
+	FMOVQ 368(R0), F6
+	ADD   $32, R3, R7
 	CMP   $4, R6
 	BLT   partless3
-	FMOVQ 32(R7), F26
+	FMOVQ 32(R3), F6
 	JMP   partdone3
 
 partless3:
 	TBZ    $1, R6, partone3
-	VLD1.P 8(R8), V26.D[0]
+	VLD1.P 8(R7), V6.D[0]
 	TBZ    $0, R6, partdone3
-	VLD1   (R8), V26.S[2]
+	VLD1   (R7), V6.S[2]
 	JMP    partdone3
 
 partone3:
 	TBZ  $0, R6, partdone3
-	VLD1 (R8), V26.S[0]
+	VLD1 (R7), V6.S[0]
 
 partdone3:
 	SUBS  $4, R6, R6
 	CSEL  LT, ZR, R6, R6
-	FMOVQ 336(R0), F27
-	ADD   $48, R7, R8
+	FMOVQ 368(R0), F7
+	ADD   $48, R3, R7
 	CMP   $4, R6
 	BLT   partless4
-	FMOVQ 48(R7), F27
+	FMOVQ 48(R3), F7
 	JMP   partdone4
 
 partless4:
 	TBZ    $1, R6, partone4
-	VLD1.P 8(R8), V27.D[0]
+	VLD1.P 8(R7), V7.D[0]
 	TBZ    $0, R6, partdone4
-	VLD1   (R8), V27.S[2]
+	VLD1   (R7), V7.S[2]
 	JMP    partdone4
 
 partone4:
 	TBZ  $0, R6, partdone4
-	VLD1 (R8), V27.S[0]
+	VLD1 (R7), V7.S[0]
 
 partdone4:
 	FMOVQ (R5), F8
-	WORD  $0x6ea8e693 // fcmgt v19.4s, v20.4s, v8.4s
-	VBIT  V19.B16, V8.B16, V20.B16
-	WORD  $0x6eb5e688 // fcmgt v8.4s, v20.4s, v21.4s
-	VBIT  V8.B16, V20.B16, V21.B16
-	FMOVQ 16(R5), F8
-	WORD  $0x6ea8e733 // fcmgt v19.4s, v25.4s, v8.4s
-	VBIT  V19.B16, V8.B16, V25.B16
-	WORD  $0x6eb6e728 // fcmgt v8.4s, v25.4s, v22.4s
-	VBIT  V8.B16, V25.B16, V22.B16
-	FMOVQ 32(R5), F8
-	WORD  $0x6ea8e753 // fcmgt v19.4s, v26.4s, v8.4s
-	VBIT  V19.B16, V8.B16, V26.B16
-	WORD  $0x6eb7e748 // fcmgt v8.4s, v26.4s, v23.4s
-	VBIT  V8.B16, V26.B16, V23.B16
-	FMOVQ 48(R5), F8
-	WORD  $0x6ea8e773 // fcmgt v19.4s, v27.4s, v8.4s
-	VBIT  V19.B16, V8.B16, V27.B16
-	WORD  $0x6eb8e768 // fcmgt v8.4s, v27.4s, v24.4s
-	VBIT  V8.B16, V27.B16, V24.B16
+	WORD  $0x4e681c08 // bic v8.16b, v0.16b, v8.16b
+	VORR  V8.B16, V1.B16, V1.B16
+	WORD  $0x6ea2e428 // fcmgt v8.4s, v1.4s, v2.4s
+	VBIT  V8.B16, V1.B16, V2.B16
+	FMOVQ 16(R5), F1
+	WORD  $0x4e611c01 // bic v1.16b, v0.16b, v1.16b
+	VORR  V1.B16, V5.B16, V1.B16
+	WORD  $0x6ea3e425 // fcmgt v5.4s, v1.4s, v3.4s
+	VBIT  V5.B16, V1.B16, V3.B16
+	FMOVQ 32(R5), F1
+	WORD  $0x4e611c01 // bic v1.16b, v0.16b, v1.16b
+	VORR  V1.B16, V6.B16, V1.B16
+	WORD  $0x6ea4e425 // fcmgt v5.4s, v1.4s, v4.4s
+	VBIT  V5.B16, V1.B16, V4.B16
+	FMOVQ 48(R5), F1
+	WORD  $0x4e611c01 // bic v1.16b, v0.16b, v1.16b
+	VORR  V1.B16, V7.B16, V1.B16
+	WORD  $0x6ea9e425 // fcmgt v5.4s, v1.4s, v9.4s
+	VBIT  V5.B16, V1.B16, V9.B16
 
-plain_most_done:
-	WORD   $0x6eb5e6c8 // fcmgt v8.4s, v22.4s, v21.4s
-	VBIT   V8.B16, V22.B16, V21.B16
-	WORD   $0x6eb5e6e8 // fcmgt v8.4s, v23.4s, v21.4s
-	VBIT   V8.B16, V23.B16, V21.B16
-	WORD   $0x6eb5e708 // fcmgt v8.4s, v24.4s, v21.4s
-	VBIT   V8.B16, V24.B16, V21.B16
-	VEXT   $8, V21.B16, V21.B16, V19.B16
-	WORD   $0x6eb3e6a8 // fcmgt v8.4s, v21.4s, v19.4s
-	VBIT   V8.B16, V21.B16, V19.B16
-	VREV64 V19.S4, V20.S4
-	WORD   $0x6eb4e668 // fcmgt v8.4s, v19.4s, v20.4s
-	VBIT   V8.B16, V19.B16, V20.B16
-	WORD   $0x6eb2e688 // fcmgt v8.4s, v20.4s, v18.4s
-	VBIT   V8.B16, V20.B16, V18.B16
-
-	// N, and what was summed before rescaled to it
-	WORD   $0x4eb4f488 // fmin v8.4s, v4.4s, v20.4s
-	WORD   $0x4e28f4a8 // fmax v8.4s, v5.4s, v8.4s
-	FMOVQ  1152(R0), F19
-	VFMLA  V0.S4, V8.S4, V19.S4
-	VSUB   V6.S4, V19.S4, V8.S4
-	WORD   $0x4ea86528 // smax v8.4s, v9.4s, v8.4s
-	VSUB   V8.S4, V9.S4, V9.S4
-	VADD   V7.S4, V9.S4, V9.S4
-	FMOVQ  592(R0), F19
-	WORD   $0x4eb36529 // smax v9.4s, v9.4s, v19.4s
-	VUSHLL $0, V9.S2, V9.D2
-	VSHL   $52, V9.D2, V9.D2
-	WORD   $0x6e69dd4a // fmul v10.2d, v10.2d, v9.2d
-	WORD   $0x6e69dd6b // fmul v11.2d, v11.2d, v9.2d
-	WORD   $0x6e69dd8c // fmul v12.2d, v12.2d, v9.2d
-	WORD   $0x6e69ddad // fmul v13.2d, v13.2d, v9.2d
-	WORD   $0x6e69ddce // fmul v14.2d, v14.2d, v9.2d
-	WORD   $0x6e69ddef // fmul v15.2d, v15.2d, v9.2d
-	WORD   $0x6e69de10 // fmul v16.2d, v16.2d, v9.2d
-	WORD   $0x6e69de31 // fmul v17.2d, v17.2d, v9.2d
-	VMOV   V8.B16, V9.B16
-	WORD   $0x4e21d928 // scvtf v8.4s, v9.4s
-	FMOVQ  1184(R0), F19
-	WORD   $0x4eb3d513 // fsub v19.4s, v8.4s, v19.4s
-	FMOVQ  1152(R0), F8
-	WORD   $0x4eb3d508 // fsub v8.4s, v8.4s, v19.4s
-	WORD   $0x6e21de73 // fmul v19.4s, v19.4s, v1.4s
-
-	// the sum of the block
-	FMOVQ 592(R0), F21
-	FMOVQ 592(R0), F22
-	FMOVQ 592(R0), F23
-	FMOVQ 592(R0), F24
-	MOVD  $144, R5
-	CMP   R5, R3
-	CSEL  HI, R5, R3, R5
-	MOVD  $target<>+576(SB), R6
-	SUB   R5<<2, R6, R5
-	MOVD  $128, R6
-	CMP   R6, R1
-	CSEL  HI, R6, R1, R6
-	CMP   $16, R6
-	BLT   plain_sum_part
-
-plain_sum_tile:
-	FMOVQ (R2), F26
-	FMOVQ (R5), F20
-	WORD  $0x6eb4e759 // fcmgt v25.4s, v26.4s, v20.4s
-	VBIT  V25.B16, V20.B16, V26.B16
-	WORD  $0x6ebae674 // fcmgt v20.4s, v19.4s, v26.4s
-	VBIT  V20.B16, V19.B16, V26.B16
-	VMOV  V8.B16, V20.B16
-	VFMLA V0.S4, V26.S4, V20.S4
-	WORD  $0x4ea8d699 // fsub v25.4s, v20.4s, v8.4s
-	VFMLS V1.S4, V25.S4, V26.S4
-	VFMLS V2.S4, V25.S4, V26.S4
-	FMOVQ 1216(R0), F25
-	VFMLA V3.S4, V26.S4, V25.S4
-	FMOVQ 1232(R0), F27
-	VFMLA V25.S4, V26.S4, V27.S4
-	FMOVQ 1248(R0), F25
-	VFMLA V27.S4, V26.S4, V25.S4
-	FMOVQ 1264(R0), F27
-	VFMLA V25.S4, V26.S4, V27.S4
-	FMOVQ 224(R0), F25
-	VFMLA V27.S4, V26.S4, V25.S4
-	FMOVQ 224(R0), F27
-	VFMLA V25.S4, V26.S4, V27.S4
-	VSHL  $23, V20.S4, V20.S4
-	VFMLA V20.S4, V27.S4, V21.S4
-	FMOVQ 16(R2), F26
-	FMOVQ 16(R5), F20
-	WORD  $0x6eb4e759 // fcmgt v25.4s, v26.4s, v20.4s
-	VBIT  V25.B16, V20.B16, V26.B16
-	WORD  $0x6ebae674 // fcmgt v20.4s, v19.4s, v26.4s
-	VBIT  V20.B16, V19.B16, V26.B16
-	VMOV  V8.B16, V20.B16
-	VFMLA V0.S4, V26.S4, V20.S4
-	WORD  $0x4ea8d699 // fsub v25.4s, v20.4s, v8.4s
-	VFMLS V1.S4, V25.S4, V26.S4
-	VFMLS V2.S4, V25.S4, V26.S4
-	FMOVQ 1216(R0), F25
-	VFMLA V3.S4, V26.S4, V25.S4
-	FMOVQ 1232(R0), F27
-	VFMLA V25.S4, V26.S4, V27.S4
-	FMOVQ 1248(R0), F25
-	VFMLA V27.S4, V26.S4, V25.S4
-	FMOVQ 1264(R0), F27
-	VFMLA V25.S4, V26.S4, V27.S4
-	FMOVQ 224(R0), F25
-	VFMLA V27.S4, V26.S4, V25.S4
-	FMOVQ 224(R0), F27
-	VFMLA V25.S4, V26.S4, V27.S4
-	VSHL  $23, V20.S4, V20.S4
-	VFMLA V20.S4, V27.S4, V22.S4
-	FMOVQ 32(R2), F26
-	FMOVQ 32(R5), F20
-	WORD  $0x6eb4e759 // fcmgt v25.4s, v26.4s, v20.4s
-	VBIT  V25.B16, V20.B16, V26.B16
-	WORD  $0x6ebae674 // fcmgt v20.4s, v19.4s, v26.4s
-	VBIT  V20.B16, V19.B16, V26.B16
-	VMOV  V8.B16, V20.B16
-	VFMLA V0.S4, V26.S4, V20.S4
-	WORD  $0x4ea8d699 // fsub v25.4s, v20.4s, v8.4s
-	VFMLS V1.S4, V25.S4, V26.S4
-	VFMLS V2.S4, V25.S4, V26.S4
-	FMOVQ 1216(R0), F25
-	VFMLA V3.S4, V26.S4, V25.S4
-	FMOVQ 1232(R0), F27
-	VFMLA V25.S4, V26.S4, V27.S4
-	FMOVQ 1248(R0), F25
-	VFMLA V27.S4, V26.S4, V25.S4
-	FMOVQ 1264(R0), F27
-	VFMLA V25.S4, V26.S4, V27.S4
-	FMOVQ 224(R0), F25
-	VFMLA V27.S4, V26.S4, V25.S4
-	FMOVQ 224(R0), F27
-	VFMLA V25.S4, V26.S4, V27.S4
-	VSHL  $23, V20.S4, V20.S4
-	VFMLA V20.S4, V27.S4, V23.S4
-	FMOVQ 48(R2), F26
-	FMOVQ 48(R5), F20
-	WORD  $0x6eb4e759 // fcmgt v25.4s, v26.4s, v20.4s
-	VBIT  V25.B16, V20.B16, V26.B16
-	WORD  $0x6ebae674 // fcmgt v20.4s, v19.4s, v26.4s
-	VBIT  V20.B16, V19.B16, V26.B16
-	VMOV  V8.B16, V20.B16
-	VFMLA V0.S4, V26.S4, V20.S4
-	WORD  $0x4ea8d699 // fsub v25.4s, v20.4s, v8.4s
-	VFMLS V1.S4, V25.S4, V26.S4
-	VFMLS V2.S4, V25.S4, V26.S4
-	FMOVQ 1216(R0), F25
-	VFMLA V3.S4, V26.S4, V25.S4
-	FMOVQ 1232(R0), F27
-	VFMLA V25.S4, V26.S4, V27.S4
-	FMOVQ 1248(R0), F25
-	VFMLA V27.S4, V26.S4, V25.S4
-	FMOVQ 1264(R0), F27
-	VFMLA V25.S4, V26.S4, V27.S4
-	FMOVQ 224(R0), F25
-	VFMLA V27.S4, V26.S4, V25.S4
-	FMOVQ 224(R0), F27
-	VFMLA V25.S4, V26.S4, V27.S4
-	VSHL  $23, V20.S4, V20.S4
-	VFMLA V20.S4, V27.S4, V24.S4
-	ADD   $64, R2, R2
-	ADD   $64, R5, R5
-	SUB   $16, R6, R6
-	CMP   $16, R6
-	BGE   plain_sum_tile
-
-plain_sum_part:
-	CMP   $1, R6
-	BLT   plain_sum_done
-	FMOVQ 336(R0), F26
-	ADD   $0, R2, R7
-	CMP   $4, R6
-	BLT   partless5
-	FMOVQ (R2), F26
-	JMP   partdone5
-
-partless5:
-	TBZ    $1, R6, partone5
-	VLD1.P 8(R7), V26.D[0]
-	TBZ    $0, R6, partdone5
-	VLD1   (R7), V26.S[2]
-	JMP    partdone5
-
-partone5:
-	TBZ  $0, R6, partdone5
-	VLD1 (R7), V26.S[0]
-
-partdone5:
-	SUBS  $4, R6, R6
-	CSEL  LT, ZR, R6, R6
-	FMOVQ 336(R0), F27
-	ADD   $16, R2, R7
-	CMP   $4, R6
-	BLT   partless6
-	FMOVQ 16(R2), F27
-	JMP   partdone6
-
-partless6:
-	TBZ    $1, R6, partone6
-	VLD1.P 8(R7), V27.D[0]
-	TBZ    $0, R6, partdone6
-	VLD1   (R7), V27.S[2]
-	JMP    partdone6
-
-partone6:
-	TBZ  $0, R6, partdone6
-	VLD1 (R7), V27.S[0]
-
-partdone6:
-	SUBS  $4, R6, R6
-	CSEL  LT, ZR, R6, R6
-	FMOVQ 336(R0), F28
-	ADD   $32, R2, R7
-	CMP   $4, R6
-	BLT   partless7
-	FMOVQ 32(R2), F28
-	JMP   partdone7
-
-partless7:
-	TBZ    $1, R6, partone7
-	VLD1.P 8(R7), V28.D[0]
-	TBZ    $0, R6, partdone7
-	VLD1   (R7), V28.S[2]
-	JMP    partdone7
-
-partone7:
-	TBZ  $0, R6, partdone7
-	VLD1 (R7), V28.S[0]
-
-partdone7:
-	SUBS  $4, R6, R6
-	CSEL  LT, ZR, R6, R6
-	FMOVQ 336(R0), F29
-	ADD   $48, R2, R7
-	CMP   $4, R6
-	BLT   partless8
-	FMOVQ 48(R2), F29
-	JMP   partdone8
-
-partless8:
-	TBZ    $1, R6, partone8
-	VLD1.P 8(R7), V29.D[0]
-	TBZ    $0, R6, partdone8
-	VLD1   (R7), V29.S[2]
-	JMP    partdone8
-
-partone8:
-	TBZ  $0, R6, partdone8
-	VLD1 (R7), V29.S[0]
-
-partdone8:
-	FMOVQ (R5), F20
-	WORD  $0x6eb4e759 // fcmgt v25.4s, v26.4s, v20.4s
-	VBIT  V25.B16, V20.B16, V26.B16
-	WORD  $0x6ebae674 // fcmgt v20.4s, v19.4s, v26.4s
-	VBIT  V20.B16, V19.B16, V26.B16
-	VMOV  V8.B16, V20.B16
-	VFMLA V0.S4, V26.S4, V20.S4
-	WORD  $0x4ea8d699 // fsub v25.4s, v20.4s, v8.4s
-	VFMLS V1.S4, V25.S4, V26.S4
-	VFMLS V2.S4, V25.S4, V26.S4
-	FMOVQ 1216(R0), F25
-	VFMLA V3.S4, V26.S4, V25.S4
-	FMOVQ 1232(R0), F30
-	VFMLA V25.S4, V26.S4, V30.S4
-	FMOVQ 1248(R0), F25
-	VFMLA V30.S4, V26.S4, V25.S4
-	FMOVQ 1264(R0), F30
-	VFMLA V25.S4, V26.S4, V30.S4
-	FMOVQ 224(R0), F25
-	VFMLA V30.S4, V26.S4, V25.S4
-	FMOVQ 224(R0), F30
-	VFMLA V25.S4, V26.S4, V30.S4
-	VSHL  $23, V20.S4, V20.S4
-	VFMLA V20.S4, V30.S4, V21.S4
-	FMOVQ 16(R5), F20
-	WORD  $0x6eb4e779 // fcmgt v25.4s, v27.4s, v20.4s
-	VBIT  V25.B16, V20.B16, V27.B16
-	WORD  $0x6ebbe674 // fcmgt v20.4s, v19.4s, v27.4s
-	VBIT  V20.B16, V19.B16, V27.B16
-	VMOV  V8.B16, V20.B16
-	VFMLA V0.S4, V27.S4, V20.S4
-	WORD  $0x4ea8d699 // fsub v25.4s, v20.4s, v8.4s
-	VFMLS V1.S4, V25.S4, V27.S4
-	VFMLS V2.S4, V25.S4, V27.S4
-	FMOVQ 1216(R0), F25
-	VFMLA V3.S4, V27.S4, V25.S4
-	FMOVQ 1232(R0), F26
-	VFMLA V25.S4, V27.S4, V26.S4
-	FMOVQ 1248(R0), F25
-	VFMLA V26.S4, V27.S4, V25.S4
-	FMOVQ 1264(R0), F26
-	VFMLA V25.S4, V27.S4, V26.S4
-	FMOVQ 224(R0), F25
-	VFMLA V26.S4, V27.S4, V25.S4
-	FMOVQ 224(R0), F26
-	VFMLA V25.S4, V27.S4, V26.S4
-	VSHL  $23, V20.S4, V20.S4
-	VFMLA V20.S4, V26.S4, V22.S4
-	FMOVQ 32(R5), F20
-	WORD  $0x6eb4e799 // fcmgt v25.4s, v28.4s, v20.4s
-	VBIT  V25.B16, V20.B16, V28.B16
-	WORD  $0x6ebce674 // fcmgt v20.4s, v19.4s, v28.4s
-	VBIT  V20.B16, V19.B16, V28.B16
-	VMOV  V8.B16, V20.B16
-	VFMLA V0.S4, V28.S4, V20.S4
-	WORD  $0x4ea8d699 // fsub v25.4s, v20.4s, v8.4s
-	VFMLS V1.S4, V25.S4, V28.S4
-	VFMLS V2.S4, V25.S4, V28.S4
-	FMOVQ 1216(R0), F25
-	VFMLA V3.S4, V28.S4, V25.S4
-	FMOVQ 1232(R0), F26
-	VFMLA V25.S4, V28.S4, V26.S4
-	FMOVQ 1248(R0), F25
-	VFMLA V26.S4, V28.S4, V25.S4
-	FMOVQ 1264(R0), F26
-	VFMLA V25.S4, V28.S4, V26.S4
-	FMOVQ 224(R0), F25
-	VFMLA V26.S4, V28.S4, V25.S4
-	FMOVQ 224(R0), F26
-	VFMLA V25.S4, V28.S4, V26.S4
-	VSHL  $23, V20.S4, V20.S4
-	VFMLA V20.S4, V26.S4, V23.S4
-	FMOVQ 48(R5), F20
-	WORD  $0x6eb4e7b9 // fcmgt v25.4s, v29.4s, v20.4s
-	VBIT  V25.B16, V20.B16, V29.B16
-	WORD  $0x6ebde674 // fcmgt v20.4s, v19.4s, v29.4s
-	VBIT  V20.B16, V19.B16, V29.B16
-	VMOV  V8.B16, V19.B16
-	VFMLA V0.S4, V29.S4, V19.S4
-	WORD  $0x4ea8d668 // fsub v8.4s, v19.4s, v8.4s
-	VFMLS V1.S4, V8.S4, V29.S4
-	VFMLS V2.S4, V8.S4, V29.S4
-	FMOVQ 1216(R0), F8
-	VFMLA V3.S4, V29.S4, V8.S4
-	FMOVQ 1232(R0), F20
-	VFMLA V8.S4, V29.S4, V20.S4
-	FMOVQ 1248(R0), F8
-	VFMLA V20.S4, V29.S4, V8.S4
-	FMOVQ 1264(R0), F20
-	VFMLA V8.S4, V29.S4, V20.S4
-	FMOVQ 224(R0), F8
-	VFMLA V20.S4, V29.S4, V8.S4
-	FMOVQ 224(R0), F20
-	VFMLA V8.S4, V29.S4, V20.S4
-	VSHL  $23, V19.S4, V8.S4
-	VFMLA V8.S4, V20.S4, V24.S4
-
-plain_sum_done:
-	WORD $0x0e617aa8 // fcvtl v8.2d, v21.2s
-	WORD $0x4e68d54a // fadd v10.2d, v10.2d, v8.2d
-	WORD $0x4e617aa8 // fcvtl2 v8.2d, v21.4s
-	WORD $0x4e68d56b // fadd v11.2d, v11.2d, v8.2d
-	WORD $0x0e617ac8 // fcvtl v8.2d, v22.2s
-	WORD $0x4e68d58c // fadd v12.2d, v12.2d, v8.2d
-	WORD $0x4e617ac8 // fcvtl2 v8.2d, v22.4s
-	WORD $0x4e68d5ad // fadd v13.2d, v13.2d, v8.2d
-	WORD $0x0e617ae8 // fcvtl v8.2d, v23.2s
-	WORD $0x4e68d5ce // fadd v14.2d, v14.2d, v8.2d
-	WORD $0x4e617ae8 // fcvtl2 v8.2d, v23.4s
-	WORD $0x4e68d5ef // fadd v15.2d, v15.2d, v8.2d
-	WORD $0x0e617b08 // fcvtl v8.2d, v24.2s
-	WORD $0x4e68d610 // fadd v16.2d, v16.2d, v8.2d
-	WORD $0x4e617b08 // fcvtl2 v8.2d, v24.4s
-	WORD $0x4e68d631 // fadd v17.2d, v17.2d, v8.2d
-	SUB  $128, R3, R3
-	SUB  $128, R1, R1
-	CMP  $1, R1
-	BGE  plain_block
-
-	// |M| > 2^20, and finite: once more with z - M
-	WORD   $0x4ea0fa53 // fabs v19.4s, v18.4s
-	VMOV   V18.B16, V8.B16
-	FMOVQ  1280(R0), F20
-	WORD   $0x6eb4e674 // fcmgt v20.4s, v19.4s, v20.4s
-	FMOVQ  384(R0), F21
-	WORD   $0x6eb3e6b3 // fcmgt v19.4s, v21.4s, v19.4s
-	VAND   V19.B16, V20.B16, V19.B16
-	WORD   $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
-	FMOVD  F19, R1
-	CBNZ   R1, shifted
+most_done:
+	SUB    $128, R2, R2
+	SUB    $128, R1, R1
+	CMP    $1, R1
+	BGE    most_block
+	WORD   $0x6ea2e461 // fcmgt v1.4s, v3.4s, v2.4s
+	VBIT   V1.B16, V3.B16, V2.B16
+	WORD   $0x6ea2e481 // fcmgt v1.4s, v4.4s, v2.4s
+	VBIT   V1.B16, V4.B16, V2.B16
+	WORD   $0x6ea2e521 // fcmgt v1.4s, v9.4s, v2.4s
+	VBIT   V1.B16, V9.B16, V2.B16
 	MOVD   sums+0(FP), R1
-	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
-	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
-	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
-	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	WORD   $0x4e6bd54a // fadd v10.2d, v10.2d, v11.2d
-	WORD   $0x7e70d948 // faddp d8, v10.2d
-	FCVTDS F8, F8
-	FMOVS  F8, (R1)
-	FMOVS  F9, 256(R1)
-	FMOVS  F18, 512(R1)
-	MOVD   sums+0(FP), R1
-	ADD    $4, R1, R1
-	MOVD   R1, sums+0(FP)
-	MOVD   labels+16(FP), R1
-	ADD    $4, R1, R1
-	MOVD   R1, labels+16(FP)
-	MOVD   classes+32(FP), R1
-	LSL    $2, R1, R1
-	MOVD   logits+8(FP), R2
-	ADD    R1, R2, R2
-	MOVD   R2, logits+8(FP)
-	MOVD   rows+24(FP), R1
-	SUB    $1, R1, R1
-	MOVD   R1, rows+24(FP)
-	MOVD   rows+24(FP), R1
-	CBNZ   R1, row
+	VEXT   $8, V2.B16, V2.B16, V3.B16
+	WORD   $0x6ea3e441 // fcmgt v1.4s, v2.4s, v3.4s
+	VBIT   V1.B16, V2.B16, V3.B16
+	VREV64 V3.S4, V2.S4
+	WORD   $0x6ea2e461 // fcmgt v1.4s, v3.4s, v2.4s
+	VBIT   V1.B16, V3.B16, V2.B16
+	FMOVS  F2, 256(R1)
+
+next:
+	MOVD sums+0(FP), R1
+	ADD  $4, R1, R1
+	MOVD R1, sums+0(FP)
+	MOVD labels+16(FP), R1
+	ADD  $4, R1, R1
+	MOVD R1, labels+16(FP)
+	MOVD classes+32(FP), R1
+	LSL  $2, R1, R1
+	MOVD logits+8(FP), R2
+	ADD  R1, R2, R2
+	MOVD R2, logits+8(FP)
+	MOVD rows+24(FP), R1
+	SUB  $1, R1, R1
+	MOVD R1, rows+24(FP)
+	MOVD rows+24(FP), R1
+	CBNZ R1, row
 	RET
 
-shifted:
-	FMOVQ 1104(R0), F9
-	FMOVQ 336(R0), F21
-	FMOVQ 592(R0), F10
-	FMOVQ 592(R0), F11
-	FMOVQ 592(R0), F12
-	FMOVQ 592(R0), F13
-	FMOVQ 592(R0), F14
-	FMOVQ 592(R0), F15
-	FMOVQ 592(R0), F16
-	FMOVQ 592(R0), F17
+// func rowShiftedNEON(sums *float32, logits *float32, labels *int32, rows int, classes int)
+TEXT ·rowShiftedNEON(SB), NOSPLIT, $128-40
+	MOVD  $tables<>+0(SB), R2
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 48(R0), F0
+	FMOVQ 80(R0), F1
+	FMOVQ 96(R0), F2
+	FMOVQ 1216(R0), F3
+	FMOVQ 1120(R0), F4
+	FMOVQ 384(R0), F5
+	FMOVQ 1152(R0), F6
+	FMOVQ 1136(R0), F7
+	FMOVQ 1184(R0), F8
+	FMOVQ 1200(R0), F9
+	FMOVQ 1168(R0), F10
+
+row:
+	MOVD  sums+0(FP), R1
+	MOVW  640(R1), R1
+	CBNZW R1, next
 	MOVD  classes+32(FP), R1
-	MOVD  logits+8(FP), R2
 	MOVD  labels+16(FP), R3
 	MOVW  (R3), R3
+	MOVD  logits+8(FP), R5
 
-shifted_block:
-	// the largest logit of the block but the target's, which is made -Inf
-	FMOVQ 336(R0), F22
-	FMOVQ 336(R0), F23
-	FMOVQ 336(R0), F24
-	FMOVQ 336(R0), F25
-	MOVD  $144, R5
-	CMP   R5, R3
-	CSEL  HI, R5, R3, R5
-	MOVD  $target<>+576(SB), R6
-	SUB   R5<<2, R6, R5
-	MOVD  $128, R6
-	CMP   R6, R1
-	CSEL  HI, R6, R1, R6
-	MOVD  R2, R7
-	CMP   $16, R6
-	BLT   shifted_most_part
+	// the shift and N
+	MOVD  sums+0(FP), R6
+	FMOVS 256(R6), F11
+	VDUP  V11.S[0], V11.S4
+	WORD  $0x4ea0f96c // fabs v12.4s, v11.4s
+	WORD  $0x6ea4e58d // fcmgt v13.4s, v12.4s, v4.4s
+	WORD  $0x6eace4ac // fcmgt v12.4s, v5.4s, v12.4s
+	VAND  V12.B16, V13.B16, V12.B16
+	VAND  V12.B16, V11.B16, V12.B16
+	WORD  $0x4eacd56b // fsub v11.4s, v11.4s, v12.4s
+	WORD  $0x4eabf4cb // fmin v11.4s, v6.4s, v11.4s
+	WORD  $0x4e2bf4eb // fmax v11.4s, v7.4s, v11.4s
+	FMOVQ 1168(R0), F13
+	VFMLA V0.S4, V11.S4, V13.S4
+	VSUB  V8.S4, V13.S4, V11.S4
+	MOVD  sums+0(FP), R6
+	FMOVS F11, 128(R6)
+	WORD  $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD  $0x4ea9d56b // fsub v11.4s, v11.4s, v9.4s
+	WORD  $0x4eabd54d // fsub v13.4s, v10.4s, v11.4s
+	WORD  $0x6e21dd6b // fmul v11.4s, v11.4s, v1.4s
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	VMOVI $0, V17.B16
+	VMOVI $0, V18.B16
+	MOVD  $local-128(SP), R6
+	CMP   $129, R1
+	BLT   begin
+	VMOVI $0, V14.B16
+	FMOVQ F14, (R6)
+	FMOVQ F14, 16(R6)
+	FMOVQ F14, 32(R6)
+	FMOVQ F14, 48(R6)
+	FMOVQ F14, 64(R6)
+	FMOVQ F14, 80(R6)
+	FMOVQ F14, 96(R6)
+	FMOVQ F14, 112(R6)
 
-shifted_most_tile:
-	FMOVQ (R7), F20
-	FMOVQ (R5), F18
-	WORD  $0x6eb2e693 // fcmgt v19.4s, v20.4s, v18.4s
-	VBIT  V19.B16, V18.B16, V20.B16
-	WORD  $0x6eb6e692 // fcmgt v18.4s, v20.4s, v22.4s
-	VBIT  V18.B16, V20.B16, V22.B16
-	FMOVQ 16(R7), F20
-	FMOVQ 16(R5), F18
-	WORD  $0x6eb2e693 // fcmgt v19.4s, v20.4s, v18.4s
-	VBIT  V19.B16, V18.B16, V20.B16
-	WORD  $0x6eb7e692 // fcmgt v18.4s, v20.4s, v23.4s
-	VBIT  V18.B16, V20.B16, V23.B16
-	FMOVQ 32(R7), F20
-	FMOVQ 32(R5), F18
-	WORD  $0x6eb2e693 // fcmgt v19.4s, v20.4s, v18.4s
-	VBIT  V19.B16, V18.B16, V20.B16
-	WORD  $0x6eb8e692 // fcmgt v18.4s, v20.4s, v24.4s
-	VBIT  V18.B16, V20.B16, V24.B16
-	FMOVQ 48(R7), F20
-	FMOVQ 48(R5), F18
-	WORD  $0x6eb2e693 // fcmgt v19.4s, v20.4s, v18.4s
-	VBIT  V19.B16, V18.B16, V20.B16
-	WORD  $0x6eb9e692 // fcmgt v18.4s, v20.4s, v25.4s
-	VBIT  V18.B16, V20.B16, V25.B16
+begin:
+sum_block:
+	MOVD $144, R7
+	CMP  R7, R3
+	CSEL HI, R7, R3, R7
+	MOVD $target<>+576(SB), R8
+	SUB  R7<<2, R8, R7
+	MOVD $128, R8
+	CMP  R8, R1
+	CSEL HI, R8, R1, R8
+	CMP  $16, R8
+	BLT  sum_part
+
+sum_tile:
+	FMOVQ (R5), F14
+	FMOVQ 16(R5), F19
+	FMOVQ 32(R5), F20
+	FMOVQ 48(R5), F21
+	FMOVQ (R7), F22
+	VMOVI $0, V23.B16
+	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
+	WORD  $0x4eacd5ce // fsub v14.4s, v14.4s, v12.4s
+	VAND  V22.B16, V14.B16, V23.B16
+	WORD  $0x6eb7e56e // fcmgt v14.4s, v11.4s, v23.4s
+	VBIT  V14.B16, V11.B16, V23.B16
+	VMOV  V13.B16, V14.B16
+	VFMLA V0.S4, V23.S4, V14.S4
+	WORD  $0x4eadd5d8 // fsub v24.4s, v14.4s, v13.4s
+	VFMLS V1.S4, V24.S4, V23.S4
+	VFMLS V2.S4, V24.S4, V23.S4
+	FMOVQ 1232(R0), F24
+	VFMLA V3.S4, V23.S4, V24.S4
+	FMOVQ 1248(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 1264(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 1280(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 224(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 224(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	VSHL  $23, V14.S4, V14.S4
+	VAND  V22.B16, V14.B16, V14.B16
+	VFMLA V14.S4, V25.S4, V15.S4
+	FMOVQ 16(R7), F14
+	VMOVI $0, V22.B16
+	WORD  $0x4eb635ce // cmgt v14.4s, v14.4s, v22.4s
+	WORD  $0x4eacd673 // fsub v19.4s, v19.4s, v12.4s
+	VAND  V14.B16, V19.B16, V22.B16
+	WORD  $0x6eb6e573 // fcmgt v19.4s, v11.4s, v22.4s
+	VBIT  V19.B16, V11.B16, V22.B16
+	VMOV  V13.B16, V19.B16
+	VFMLA V0.S4, V22.S4, V19.S4
+	WORD  $0x4eadd677 // fsub v23.4s, v19.4s, v13.4s
+	VFMLS V1.S4, V23.S4, V22.S4
+	VFMLS V2.S4, V23.S4, V22.S4
+	FMOVQ 1232(R0), F23
+	VFMLA V3.S4, V22.S4, V23.S4
+	FMOVQ 1248(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1264(R0), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1280(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 224(R0), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 224(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V14.B16, V19.B16, V14.B16
+	VFMLA V14.S4, V24.S4, V16.S4
+	FMOVQ 32(R7), F14
+	VMOVI $0, V19.B16
+	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
+	WORD  $0x4eacd693 // fsub v19.4s, v20.4s, v12.4s
+	VAND  V14.B16, V19.B16, V20.B16
+	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
+	VBIT  V19.B16, V11.B16, V20.B16
+	VMOV  V13.B16, V19.B16
+	VFMLA V0.S4, V20.S4, V19.S4
+	WORD  $0x4eadd676 // fsub v22.4s, v19.4s, v13.4s
+	VFMLS V1.S4, V22.S4, V20.S4
+	VFMLS V2.S4, V22.S4, V20.S4
+	FMOVQ 1232(R0), F22
+	VFMLA V3.S4, V20.S4, V22.S4
+	FMOVQ 1248(R0), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	FMOVQ 1264(R0), F22
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 1280(R0), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	FMOVQ 224(R0), F22
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V14.B16, V19.B16, V14.B16
+	VFMLA V14.S4, V23.S4, V17.S4
+	FMOVQ 48(R7), F14
+	VMOVI $0, V19.B16
+	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
+	WORD  $0x4eacd6b3 // fsub v19.4s, v21.4s, v12.4s
+	VAND  V14.B16, V19.B16, V20.B16
+	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
+	VBIT  V19.B16, V11.B16, V20.B16
+	VMOV  V13.B16, V19.B16
+	VFMLA V0.S4, V20.S4, V19.S4
+	WORD  $0x4eadd675 // fsub v21.4s, v19.4s, v13.4s
+	VFMLS V1.S4, V21.S4, V20.S4
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 1232(R0), F21
+	VFMLA V3.S4, V20.S4, V21.S4
+	FMOVQ 1248(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V14.B16, V19.B16, V14.B16
+	VFMLA V14.S4, V22.S4, V18.S4
+	ADD   $64, R5, R5
 	ADD   $64, R7, R7
-	ADD   $64, R5, R5
-	SUB   $16, R6, R6
-	CMP   $16, R6
-	BGE   shifted_most_tile
+	SUB   $16, R8, R8
+	CMP   $16, R8
+	BGE   sum_tile
 
-shifted_most_part:
-	CMP   $1, R6
-	BLT   shifted_most_done
-	FMOVQ 336(R0), F20
-	ADD   $0, R7, R8
-	CMP   $4, R6
-	BLT   partless9
-	FMOVQ (R7), F20
-	JMP   partdone9
+sum_part:
+	CMP   $1, R8
+	BLT   sum_done
+	VMOVI $0, V14.B16
+	ADD   $0, R5, R9
+	CMP   $4, R8
+	BLT   partless1
+	FMOVQ (R5), F14
+	JMP   partdone1
 
-partless9:
-	TBZ    $1, R6, partone9
-	VLD1.P 8(R8), V20.D[0]
-	TBZ    $0, R6, partdone9
-	VLD1   (R8), V20.S[2]
-	JMP    partdone9
+partless1:
+	TBZ    $1, R8, partone1
+	VLD1.P 8(R9), V14.D[0]
+	TBZ    $0, R8, partdone1
+	VLD1   (R9), V14.S[2]
+	JMP    partdone1
 
-partone9:
-	TBZ  $0, R6, partdone9
-	VLD1 (R8), V20.S[0]
+partone1:
+	TBZ  $0, R8, partdone1
+	VLD1 (R9), V14.S[0]
 
-partdone9:
-	SUBS  $4, R6, R6
-	CSEL  LT, ZR, R6, R6
-	FMOVQ 336(R0), F26
-	ADD   $16, R7, R8
-	CMP   $4, R6
-	BLT   partless10
-	FMOVQ 16(R7), F26
-	JMP   partdone10
+partdone1:
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V19.B16
+	ADD   $16, R5, R10
+	CMP   $4, R9
+	BLT   partless2
+	FMOVQ 16(R5), F19
+	JMP   partdone2
 
-partless10:
-	TBZ    $1, R6, partone10
-	VLD1.P 8(R8), V26.D[0]
-	TBZ    $0, R6, partdone10
-	VLD1   (R8), V26.S[2]
-	JMP    partdone10
+partless2:
+	TBZ    $1, R9, partone2
+	VLD1.P 8(R10), V19.D[0]
+	TBZ    $0, R9, partdone2
+	VLD1   (R10), V19.S[2]
+	JMP    partdone2
 
-partone10:
-	TBZ  $0, R6, partdone10
-	VLD1 (R8), V26.S[0]
+partone2:
+	TBZ  $0, R9, partdone2
+	VLD1 (R10), V19.S[0]
 
-partdone10:
-	SUBS  $4, R6, R6
-	CSEL  LT, ZR, R6, R6
-	FMOVQ 336(R0), F27
-	ADD   $32, R7, R8
-	CMP   $4, R6
-	BLT   partless11
-	FMOVQ 32(R7), F27
-	JMP   partdone11
-
-partless11:
-	TBZ    $1, R6, partone11
-	VLD1.P 8(R8), V27.D[0]
-	TBZ    $0, R6, partdone11
-	VLD1   (R8), V27.S[2]
-	JMP    partdone11
-
-partone11:
-	TBZ  $0, R6, partdone11
-	VLD1 (R8), V27.S[0]
-
-partdone11:
-	SUBS  $4, R6, R6
-	CSEL  LT, ZR, R6, R6
-	FMOVQ 336(R0), F28
-	ADD   $48, R7, R8
-	CMP   $4, R6
-	BLT   partless12
-	FMOVQ 48(R7), F28
-	JMP   partdone12
-
-partless12:
-	TBZ    $1, R6, partone12
-	VLD1.P 8(R8), V28.D[0]
-	TBZ    $0, R6, partdone12
-	VLD1   (R8), V28.S[2]
-	JMP    partdone12
-
-partone12:
-	TBZ  $0, R6, partdone12
-	VLD1 (R8), V28.S[0]
-
-partdone12:
-	FMOVQ (R5), F18
-	WORD  $0x6eb2e693 // fcmgt v19.4s, v20.4s, v18.4s
-	VBIT  V19.B16, V18.B16, V20.B16
-	WORD  $0x6eb6e692 // fcmgt v18.4s, v20.4s, v22.4s
-	VBIT  V18.B16, V20.B16, V22.B16
-	FMOVQ 16(R5), F18
-	WORD  $0x6eb2e753 // fcmgt v19.4s, v26.4s, v18.4s
-	VBIT  V19.B16, V18.B16, V26.B16
-	WORD  $0x6eb7e752 // fcmgt v18.4s, v26.4s, v23.4s
-	VBIT  V18.B16, V26.B16, V23.B16
-	FMOVQ 32(R5), F18
-	WORD  $0x6eb2e773 // fcmgt v19.4s, v27.4s, v18.4s
-	VBIT  V19.B16, V18.B16, V27.B16
-	WORD  $0x6eb8e772 // fcmgt v18.4s, v27.4s, v24.4s
-	VBIT  V18.B16, V27.B16, V24.B16
-	FMOVQ 48(R5), F18
-	WORD  $0x6eb2e793 // fcmgt v19.4s, v28.4s, v18.4s
-	VBIT  V19.B16, V18.B16, V28.B16
-	WORD  $0x6eb9e792 // fcmgt v18.4s, v28.4s, v25.4s
-	VBIT  V18.B16, V28.B16, V25.B16
-
-shifted_most_done:
-	WORD   $0x6eb6e6f2 // fcmgt v18.4s, v23.4s, v22.4s
-	VBIT   V18.B16, V23.B16, V22.B16
-	WORD   $0x6eb6e712 // fcmgt v18.4s, v24.4s, v22.4s
-	VBIT   V18.B16, V24.B16, V22.B16
-	WORD   $0x6eb6e732 // fcmgt v18.4s, v25.4s, v22.4s
-	VBIT   V18.B16, V25.B16, V22.B16
-	VEXT   $8, V22.B16, V22.B16, V19.B16
-	WORD   $0x6eb3e6d2 // fcmgt v18.4s, v22.4s, v19.4s
-	VBIT   V18.B16, V22.B16, V19.B16
-	VREV64 V19.S4, V20.S4
-	WORD   $0x6eb4e672 // fcmgt v18.4s, v19.4s, v20.4s
-	VBIT   V18.B16, V19.B16, V20.B16
-	WORD   $0x6eb5e692 // fcmgt v18.4s, v20.4s, v21.4s
-	VBIT   V18.B16, V20.B16, V21.B16
-
-	// N, and what was summed before rescaled to it
-	WORD   $0x4ea8d692 // fsub v18.4s, v20.4s, v8.4s
-	WORD   $0x4eb2f492 // fmin v18.4s, v4.4s, v18.4s
-	WORD   $0x4e32f4b2 // fmax v18.4s, v5.4s, v18.4s
-	FMOVQ  1152(R0), F19
-	VFMLA  V0.S4, V18.S4, V19.S4
-	VSUB   V6.S4, V19.S4, V18.S4
-	WORD   $0x4eb26532 // smax v18.4s, v9.4s, v18.4s
-	VSUB   V18.S4, V9.S4, V9.S4
-	VADD   V7.S4, V9.S4, V9.S4
-	FMOVQ  592(R0), F19
-	WORD   $0x4eb36529 // smax v9.4s, v9.4s, v19.4s
-	VUSHLL $0, V9.S2, V9.D2
-	VSHL   $52, V9.D2, V9.D2
-	WORD   $0x6e69dd4a // fmul v10.2d, v10.2d, v9.2d
-	WORD   $0x6e69dd6b // fmul v11.2d, v11.2d, v9.2d
-	WORD   $0x6e69dd8c // fmul v12.2d, v12.2d, v9.2d
-	WORD   $0x6e69ddad // fmul v13.2d, v13.2d, v9.2d
-	WORD   $0x6e69ddce // fmul v14.2d, v14.2d, v9.2d
-	WORD   $0x6e69ddef // fmul v15.2d, v15.2d, v9.2d
-	WORD   $0x6e69de10 // fmul v16.2d, v16.2d, v9.2d
-	WORD   $0x6e69de31 // fmul v17.2d, v17.2d, v9.2d
-	VMOV   V18.B16, V9.B16
-	WORD   $0x4e21d932 // scvtf v18.4s, v9.4s
-	FMOVQ  1184(R0), F19
-	WORD   $0x4eb3d653 // fsub v19.4s, v18.4s, v19.4s
-	FMOVQ  1152(R0), F18
-	WORD   $0x4eb3d652 // fsub v18.4s, v18.4s, v19.4s
-	WORD   $0x6e21de73 // fmul v19.4s, v19.4s, v1.4s
-
-	// the sum of the block
-	FMOVQ 592(R0), F22
-	FMOVQ 592(R0), F23
-	FMOVQ 592(R0), F24
-	FMOVQ 592(R0), F25
-	MOVD  $144, R5
-	CMP   R5, R3
-	CSEL  HI, R5, R3, R5
-	MOVD  $target<>+576(SB), R6
-	SUB   R5<<2, R6, R5
-	MOVD  $128, R6
-	CMP   R6, R1
-	CSEL  HI, R6, R1, R6
-	CMP   $16, R6
-	BLT   shifted_sum_part
-
-shifted_sum_tile:
-	FMOVQ (R2), F27
-	FMOVQ (R5), F20
-	WORD  $0x6eb4e77a // fcmgt v26.4s, v27.4s, v20.4s
-	VBIT  V26.B16, V20.B16, V27.B16
-	WORD  $0x4ea8d77a // fsub v26.4s, v27.4s, v8.4s
-	WORD  $0x6ebae674 // fcmgt v20.4s, v19.4s, v26.4s
-	VBIT  V20.B16, V19.B16, V26.B16
-	VMOV  V18.B16, V20.B16
-	VFMLA V0.S4, V26.S4, V20.S4
-	WORD  $0x4eb2d69b // fsub v27.4s, v20.4s, v18.4s
-	VFMLS V1.S4, V27.S4, V26.S4
-	VFMLS V2.S4, V27.S4, V26.S4
-	FMOVQ 1216(R0), F27
-	VFMLA V3.S4, V26.S4, V27.S4
-	FMOVQ 1232(R0), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	FMOVQ 1248(R0), F27
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 1264(R0), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	FMOVQ 224(R0), F27
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 224(R0), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	VSHL  $23, V20.S4, V20.S4
-	VFMLA V20.S4, V28.S4, V22.S4
-	FMOVQ 16(R2), F27
-	FMOVQ 16(R5), F20
-	WORD  $0x6eb4e77a // fcmgt v26.4s, v27.4s, v20.4s
-	VBIT  V26.B16, V20.B16, V27.B16
-	WORD  $0x4ea8d77a // fsub v26.4s, v27.4s, v8.4s
-	WORD  $0x6ebae674 // fcmgt v20.4s, v19.4s, v26.4s
-	VBIT  V20.B16, V19.B16, V26.B16
-	VMOV  V18.B16, V20.B16
-	VFMLA V0.S4, V26.S4, V20.S4
-	WORD  $0x4eb2d69b // fsub v27.4s, v20.4s, v18.4s
-	VFMLS V1.S4, V27.S4, V26.S4
-	VFMLS V2.S4, V27.S4, V26.S4
-	FMOVQ 1216(R0), F27
-	VFMLA V3.S4, V26.S4, V27.S4
-	FMOVQ 1232(R0), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	FMOVQ 1248(R0), F27
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 1264(R0), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	FMOVQ 224(R0), F27
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 224(R0), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	VSHL  $23, V20.S4, V20.S4
-	VFMLA V20.S4, V28.S4, V23.S4
-	FMOVQ 32(R2), F27
+partdone2:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V20.B16
+	ADD   $32, R5, R11
+	CMP   $4, R10
+	BLT   partless3
 	FMOVQ 32(R5), F20
-	WORD  $0x6eb4e77a // fcmgt v26.4s, v27.4s, v20.4s
-	VBIT  V26.B16, V20.B16, V27.B16
-	WORD  $0x4ea8d77a // fsub v26.4s, v27.4s, v8.4s
-	WORD  $0x6ebae674 // fcmgt v20.4s, v19.4s, v26.4s
-	VBIT  V20.B16, V19.B16, V26.B16
-	VMOV  V18.B16, V20.B16
-	VFMLA V0.S4, V26.S4, V20.S4
-	WORD  $0x4eb2d69b // fsub v27.4s, v20.4s, v18.4s
-	VFMLS V1.S4, V27.S4, V26.S4
-	VFMLS V2.S4, V27.S4, V26.S4
-	FMOVQ 1216(R0), F27
-	VFMLA V3.S4, V26.S4, V27.S4
-	FMOVQ 1232(R0), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	FMOVQ 1248(R0), F27
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 1264(R0), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	FMOVQ 224(R0), F27
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 224(R0), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	VSHL  $23, V20.S4, V20.S4
-	VFMLA V20.S4, V28.S4, V24.S4
-	FMOVQ 48(R2), F27
-	FMOVQ 48(R5), F20
-	WORD  $0x6eb4e77a // fcmgt v26.4s, v27.4s, v20.4s
-	VBIT  V26.B16, V20.B16, V27.B16
-	WORD  $0x4ea8d77a // fsub v26.4s, v27.4s, v8.4s
-	WORD  $0x6ebae674 // fcmgt v20.4s, v19.4s, v26.4s
-	VBIT  V20.B16, V19.B16, V26.B16
-	VMOV  V18.B16, V20.B16
-	VFMLA V0.S4, V26.S4, V20.S4
-	WORD  $0x4eb2d69b // fsub v27.4s, v20.4s, v18.4s
-	VFMLS V1.S4, V27.S4, V26.S4
-	VFMLS V2.S4, V27.S4, V26.S4
-	FMOVQ 1216(R0), F27
-	VFMLA V3.S4, V26.S4, V27.S4
-	FMOVQ 1232(R0), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	FMOVQ 1248(R0), F27
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 1264(R0), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	FMOVQ 224(R0), F27
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 224(R0), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	VSHL  $23, V20.S4, V20.S4
-	VFMLA V20.S4, V28.S4, V25.S4
-	ADD   $64, R2, R2
-	ADD   $64, R5, R5
-	SUB   $16, R6, R6
-	CMP   $16, R6
-	BGE   shifted_sum_tile
+	JMP   partdone3
 
-shifted_sum_part:
-	CMP   $1, R6
-	BLT   shifted_sum_done
-	FMOVQ 336(R0), F27
-	ADD   $0, R2, R7
-	CMP   $4, R6
-	BLT   partless13
-	FMOVQ (R2), F27
-	JMP   partdone13
+partless3:
+	TBZ    $1, R10, partone3
+	VLD1.P 8(R11), V20.D[0]
+	TBZ    $0, R10, partdone3
+	VLD1   (R11), V20.S[2]
+	JMP    partdone3
 
-partless13:
-	TBZ    $1, R6, partone13
-	VLD1.P 8(R7), V27.D[0]
-	TBZ    $0, R6, partdone13
-	VLD1   (R7), V27.S[2]
-	JMP    partdone13
+partone3:
+	TBZ  $0, R10, partdone3
+	VLD1 (R11), V20.S[0]
 
-partone13:
-	TBZ  $0, R6, partdone13
-	VLD1 (R7), V27.S[0]
+partdone3:
+	SUBS  $4, R10, R11
+	CSEL  LT, ZR, R11, R11
+	VMOVI $0, V21.B16
+	ADD   $48, R5, R12
+	CMP   $4, R11
+	BLT   partless4
+	FMOVQ 48(R5), F21
+	JMP   partdone4
 
-partdone13:
-	SUBS  $4, R6, R6
-	CSEL  LT, ZR, R6, R6
-	FMOVQ 336(R0), F28
-	ADD   $16, R2, R7
-	CMP   $4, R6
-	BLT   partless14
-	FMOVQ 16(R2), F28
-	JMP   partdone14
+partless4:
+	TBZ    $1, R11, partone4
+	VLD1.P 8(R12), V21.D[0]
+	TBZ    $0, R11, partdone4
+	VLD1   (R12), V21.S[2]
+	JMP    partdone4
 
-partless14:
-	TBZ    $1, R6, partone14
-	VLD1.P 8(R7), V28.D[0]
-	TBZ    $0, R6, partdone14
-	VLD1   (R7), V28.S[2]
-	JMP    partdone14
+partone4:
+	TBZ  $0, R11, partdone4
+	VLD1 (R12), V21.S[0]
 
-partone14:
-	TBZ  $0, R6, partdone14
-	VLD1 (R7), V28.S[0]
+partdone4:
+	FMOVQ (R7), F22
+	VMOVI $0, V23.B16
+	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
+	WORD  $0x4eacd5ce // fsub v14.4s, v14.4s, v12.4s
+	VAND  V22.B16, V14.B16, V14.B16
+	VDUP  R8, V23.S4
+	FMOVQ 336(R2), F24
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	VAND  V23.B16, V14.B16, V23.B16
+	WORD  $0x6eb7e56e // fcmgt v14.4s, v11.4s, v23.4s
+	VBIT  V14.B16, V11.B16, V23.B16
+	VMOV  V13.B16, V14.B16
+	VFMLA V0.S4, V23.S4, V14.S4
+	WORD  $0x4eadd5d8 // fsub v24.4s, v14.4s, v13.4s
+	VFMLS V1.S4, V24.S4, V23.S4
+	VFMLS V2.S4, V24.S4, V23.S4
+	FMOVQ 1232(R0), F24
+	VFMLA V3.S4, V23.S4, V24.S4
+	FMOVQ 1248(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 1264(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 1280(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 224(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 224(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	VSHL  $23, V14.S4, V14.S4
+	VAND  V22.B16, V14.B16, V14.B16
+	VDUP  R8, V22.S4
+	FMOVQ 336(R2), F23
+	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
+	VAND  V22.B16, V14.B16, V14.B16
+	VFMLA V14.S4, V25.S4, V15.S4
+	FMOVQ 16(R7), F14
+	VMOVI $0, V22.B16
+	WORD  $0x4eb635ce // cmgt v14.4s, v14.4s, v22.4s
+	WORD  $0x4eacd673 // fsub v19.4s, v19.4s, v12.4s
+	VAND  V14.B16, V19.B16, V19.B16
+	VDUP  R9, V22.S4
+	FMOVQ 336(R2), F23
+	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
+	VAND  V22.B16, V19.B16, V22.B16
+	WORD  $0x6eb6e573 // fcmgt v19.4s, v11.4s, v22.4s
+	VBIT  V19.B16, V11.B16, V22.B16
+	VMOV  V13.B16, V19.B16
+	VFMLA V0.S4, V22.S4, V19.S4
+	WORD  $0x4eadd677 // fsub v23.4s, v19.4s, v13.4s
+	VFMLS V1.S4, V23.S4, V22.S4
+	VFMLS V2.S4, V23.S4, V22.S4
+	FMOVQ 1232(R0), F23
+	VFMLA V3.S4, V22.S4, V23.S4
+	FMOVQ 1248(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1264(R0), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1280(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 224(R0), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 224(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V14.B16, V19.B16, V14.B16
+	VDUP  R9, V19.S4
+	FMOVQ 336(R2), F22
+	WORD  $0x4eb63673 // cmgt v19.4s, v19.4s, v22.4s
+	VAND  V19.B16, V14.B16, V14.B16
+	VFMLA V14.S4, V24.S4, V16.S4
+	FMOVQ 32(R7), F14
+	VMOVI $0, V19.B16
+	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
+	WORD  $0x4eacd693 // fsub v19.4s, v20.4s, v12.4s
+	VAND  V14.B16, V19.B16, V19.B16
+	VDUP  R10, V20.S4
+	FMOVQ 336(R2), F22
+	WORD  $0x4eb63694 // cmgt v20.4s, v20.4s, v22.4s
+	VAND  V20.B16, V19.B16, V20.B16
+	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
+	VBIT  V19.B16, V11.B16, V20.B16
+	VMOV  V13.B16, V19.B16
+	VFMLA V0.S4, V20.S4, V19.S4
+	WORD  $0x4eadd676 // fsub v22.4s, v19.4s, v13.4s
+	VFMLS V1.S4, V22.S4, V20.S4
+	VFMLS V2.S4, V22.S4, V20.S4
+	FMOVQ 1232(R0), F22
+	VFMLA V3.S4, V20.S4, V22.S4
+	FMOVQ 1248(R0), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	FMOVQ 1264(R0), F22
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 1280(R0), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	FMOVQ 224(R0), F22
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V14.B16, V19.B16, V14.B16
+	VDUP  R10, V19.S4
+	FMOVQ 336(R2), F20
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	VAND  V19.B16, V14.B16, V14.B16
+	VFMLA V14.S4, V23.S4, V17.S4
+	FMOVQ 48(R7), F14
+	VMOVI $0, V19.B16
+	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
+	WORD  $0x4eacd6b3 // fsub v19.4s, v21.4s, v12.4s
+	VAND  V14.B16, V19.B16, V19.B16
+	VDUP  R11, V20.S4
+	FMOVQ 336(R2), F21
+	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
+	VAND  V20.B16, V19.B16, V20.B16
+	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
+	VBIT  V19.B16, V11.B16, V20.B16
+	VMOV  V13.B16, V19.B16
+	VFMLA V0.S4, V20.S4, V19.S4
+	WORD  $0x4eadd675 // fsub v21.4s, v19.4s, v13.4s
+	VFMLS V1.S4, V21.S4, V20.S4
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 1232(R0), F21
+	VFMLA V3.S4, V20.S4, V21.S4
+	FMOVQ 1248(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V14.B16, V19.B16, V14.B16
+	VDUP  R11, V19.S4
+	FMOVQ 336(R2), F20
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	VAND  V19.B16, V14.B16, V14.B16
+	VFMLA V14.S4, V22.S4, V18.S4
 
-partdone14:
-	SUBS  $4, R6, R6
-	CSEL  LT, ZR, R6, R6
-	FMOVQ 336(R0), F29
-	ADD   $32, R2, R7
-	CMP   $4, R6
-	BLT   partless15
-	FMOVQ 32(R2), F29
-	JMP   partdone15
-
-partless15:
-	TBZ    $1, R6, partone15
-	VLD1.P 8(R7), V29.D[0]
-	TBZ    $0, R6, partdone15
-	VLD1   (R7), V29.S[2]
-	JMP    partdone15
-
-partone15:
-	TBZ  $0, R6, partdone15
-	VLD1 (R7), V29.S[0]
-
-partdone15:
-	SUBS  $4, R6, R6
-	CSEL  LT, ZR, R6, R6
-	FMOVQ 336(R0), F30
-	ADD   $48, R2, R7
-	CMP   $4, R6
-	BLT   partless16
-	FMOVQ 48(R2), F30
-	JMP   partdone16
-
-partless16:
-	TBZ    $1, R6, partone16
-	VLD1.P 8(R7), V30.D[0]
-	TBZ    $0, R6, partdone16
-	VLD1   (R7), V30.S[2]
-	JMP    partdone16
-
-partone16:
-	TBZ  $0, R6, partdone16
-	VLD1 (R7), V30.S[0]
-
-partdone16:
-	FMOVQ (R5), F20
-	WORD  $0x6eb4e77a // fcmgt v26.4s, v27.4s, v20.4s
-	VBIT  V26.B16, V20.B16, V27.B16
-	WORD  $0x4ea8d77a // fsub v26.4s, v27.4s, v8.4s
-	WORD  $0x6ebae674 // fcmgt v20.4s, v19.4s, v26.4s
-	VBIT  V20.B16, V19.B16, V26.B16
-	VMOV  V18.B16, V20.B16
-	VFMLA V0.S4, V26.S4, V20.S4
-	WORD  $0x4eb2d69b // fsub v27.4s, v20.4s, v18.4s
-	VFMLS V1.S4, V27.S4, V26.S4
-	VFMLS V2.S4, V27.S4, V26.S4
-	FMOVQ 1216(R0), F27
-	VFMLA V3.S4, V26.S4, V27.S4
-	FMOVQ 1232(R0), F31
-	VFMLA V27.S4, V26.S4, V31.S4
-	FMOVQ 1248(R0), F27
-	VFMLA V31.S4, V26.S4, V27.S4
-	FMOVQ 1264(R0), F31
-	VFMLA V27.S4, V26.S4, V31.S4
-	FMOVQ 224(R0), F27
-	VFMLA V31.S4, V26.S4, V27.S4
-	FMOVQ 224(R0), F31
-	VFMLA V27.S4, V26.S4, V31.S4
-	VSHL  $23, V20.S4, V20.S4
-	VFMLA V20.S4, V31.S4, V22.S4
-	FMOVQ 16(R5), F20
-	WORD  $0x6eb4e79a // fcmgt v26.4s, v28.4s, v20.4s
-	VBIT  V26.B16, V20.B16, V28.B16
-	WORD  $0x4ea8d79a // fsub v26.4s, v28.4s, v8.4s
-	WORD  $0x6ebae674 // fcmgt v20.4s, v19.4s, v26.4s
-	VBIT  V20.B16, V19.B16, V26.B16
-	VMOV  V18.B16, V20.B16
-	VFMLA V0.S4, V26.S4, V20.S4
-	WORD  $0x4eb2d69b // fsub v27.4s, v20.4s, v18.4s
-	VFMLS V1.S4, V27.S4, V26.S4
-	VFMLS V2.S4, V27.S4, V26.S4
-	FMOVQ 1216(R0), F27
-	VFMLA V3.S4, V26.S4, V27.S4
-	FMOVQ 1232(R0), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	FMOVQ 1248(R0), F27
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 1264(R0), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	FMOVQ 224(R0), F27
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 224(R0), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	VSHL  $23, V20.S4, V20.S4
-	VFMLA V20.S4, V28.S4, V23.S4
-	FMOVQ 32(R5), F20
-	WORD  $0x6eb4e7ba // fcmgt v26.4s, v29.4s, v20.4s
-	VBIT  V26.B16, V20.B16, V29.B16
-	WORD  $0x4ea8d7ba // fsub v26.4s, v29.4s, v8.4s
-	WORD  $0x6ebae674 // fcmgt v20.4s, v19.4s, v26.4s
-	VBIT  V20.B16, V19.B16, V26.B16
-	VMOV  V18.B16, V20.B16
-	VFMLA V0.S4, V26.S4, V20.S4
-	WORD  $0x4eb2d69b // fsub v27.4s, v20.4s, v18.4s
-	VFMLS V1.S4, V27.S4, V26.S4
-	VFMLS V2.S4, V27.S4, V26.S4
-	FMOVQ 1216(R0), F27
-	VFMLA V3.S4, V26.S4, V27.S4
-	FMOVQ 1232(R0), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	FMOVQ 1248(R0), F27
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 1264(R0), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	FMOVQ 224(R0), F27
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 224(R0), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	VSHL  $23, V20.S4, V20.S4
-	VFMLA V20.S4, V28.S4, V24.S4
-	FMOVQ 48(R5), F20
-	WORD  $0x6eb4e7da // fcmgt v26.4s, v30.4s, v20.4s
-	VBIT  V26.B16, V20.B16, V30.B16
-	WORD  $0x4ea8d7da // fsub v26.4s, v30.4s, v8.4s
-	WORD  $0x6ebae674 // fcmgt v20.4s, v19.4s, v26.4s
-	VBIT  V20.B16, V19.B16, V26.B16
-	VMOV  V18.B16, V19.B16
-	VFMLA V0.S4, V26.S4, V19.S4
-	WORD  $0x4eb2d672 // fsub v18.4s, v19.4s, v18.4s
-	VFMLS V1.S4, V18.S4, V26.S4
-	VFMLS V2.S4, V18.S4, V26.S4
-	FMOVQ 1216(R0), F18
-	VFMLA V3.S4, V26.S4, V18.S4
-	FMOVQ 1232(R0), F20
-	VFMLA V18.S4, V26.S4, V20.S4
-	FMOVQ 1248(R0), F18
-	VFMLA V20.S4, V26.S4, V18.S4
-	FMOVQ 1264(R0), F20
-	VFMLA V18.S4, V26.S4, V20.S4
-	FMOVQ 224(R0), F18
-	VFMLA V20.S4, V26.S4, V18.S4
-	FMOVQ 224(R0), F20
-	VFMLA V18.S4, V26.S4, V20.S4
-	VSHL  $23, V19.S4, V18.S4
-	VFMLA V18.S4, V20.S4, V25.S4
-
-shifted_sum_done:
-	WORD   $0x0e617ad2 // fcvtl v18.2d, v22.2s
-	WORD   $0x4e72d54a // fadd v10.2d, v10.2d, v18.2d
-	WORD   $0x4e617ad2 // fcvtl2 v18.2d, v22.4s
-	WORD   $0x4e72d56b // fadd v11.2d, v11.2d, v18.2d
-	WORD   $0x0e617af2 // fcvtl v18.2d, v23.2s
-	WORD   $0x4e72d58c // fadd v12.2d, v12.2d, v18.2d
-	WORD   $0x4e617af2 // fcvtl2 v18.2d, v23.4s
-	WORD   $0x4e72d5ad // fadd v13.2d, v13.2d, v18.2d
-	WORD   $0x0e617b12 // fcvtl v18.2d, v24.2s
-	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
-	WORD   $0x4e617b12 // fcvtl2 v18.2d, v24.4s
-	WORD   $0x4e72d5ef // fadd v15.2d, v15.2d, v18.2d
-	WORD   $0x0e617b32 // fcvtl v18.2d, v25.2s
-	WORD   $0x4e72d610 // fadd v16.2d, v16.2d, v18.2d
-	WORD   $0x4e617b32 // fcvtl2 v18.2d, v25.4s
-	WORD   $0x4e72d631 // fadd v17.2d, v17.2d, v18.2d
+sum_done:
+	MOVD   classes+32(FP), R7
+	CMP    $129, R7
+	BLT    only
+	WORD   $0x0e6179ee // fcvtl v14.2d, v15.2s
+	WORD   $0x4e6179ef // fcvtl2 v15.2d, v15.4s
+	FMOVQ  (R6), F19
+	WORD   $0x4e73d5ce // fadd v14.2d, v14.2d, v19.2d
+	FMOVQ  F14, (R6)
+	FMOVQ  16(R6), F14
+	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
+	FMOVQ  F15, 16(R6)
+	WORD   $0x0e617a0e // fcvtl v14.2d, v16.2s
+	WORD   $0x4e617a0f // fcvtl2 v15.2d, v16.4s
+	FMOVQ  32(R6), F16
+	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
+	FMOVQ  F14, 32(R6)
+	FMOVQ  48(R6), F14
+	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
+	FMOVQ  F15, 48(R6)
+	WORD   $0x0e617a2e // fcvtl v14.2d, v17.2s
+	WORD   $0x4e617a2f // fcvtl2 v15.2d, v17.4s
+	FMOVQ  64(R6), F16
+	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
+	FMOVQ  F14, 64(R6)
+	FMOVQ  80(R6), F14
+	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
+	FMOVQ  F15, 80(R6)
+	WORD   $0x0e617a4e // fcvtl v14.2d, v18.2s
+	WORD   $0x4e617a4f // fcvtl2 v15.2d, v18.4s
+	FMOVQ  96(R6), F16
+	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
+	FMOVQ  F14, 96(R6)
+	FMOVQ  112(R6), F14
+	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
+	FMOVQ  F15, 112(R6)
+	VMOVI  $0, V15.B16
+	VMOVI  $0, V16.B16
+	VMOVI  $0, V17.B16
+	VMOVI  $0, V18.B16
 	SUB    $128, R3, R3
 	SUB    $128, R1, R1
 	CMP    $1, R1
-	BGE    shifted_block
+	BGE    sum_block
 	MOVD   sums+0(FP), R1
-	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	FMOVQ  (R6), F11
+	FMOVQ  16(R6), F12
+	FMOVQ  32(R6), F13
+	FMOVQ  48(R6), F14
+	FMOVQ  64(R6), F15
+	FMOVQ  80(R6), F16
+	FMOVQ  96(R6), F17
+	FMOVQ  112(R6), F18
 	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
 	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
 	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
-	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
+	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
 	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	WORD   $0x4e6bd54a // fadd v10.2d, v10.2d, v11.2d
-	WORD   $0x7e70d948 // faddp d8, v10.2d
-	FCVTDS F8, F8
-	FMOVS  F8, (R1)
-	FMOVS  F9, 256(R1)
-	FMOVS  F21, 512(R1)
+	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
+	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
+	WORD   $0x7e70d96b // faddp d11, v11.2d
+	FCVTDS F11, F11
+	FMOVS  F11, (R1)
+	JMP    summed
+
+only:
 	MOVD   sums+0(FP), R1
-	ADD    $4, R1, R1
-	MOVD   R1, sums+0(FP)
-	MOVD   labels+16(FP), R1
-	ADD    $4, R1, R1
-	MOVD   R1, labels+16(FP)
-	MOVD   classes+32(FP), R1
-	LSL    $2, R1, R1
-	MOVD   logits+8(FP), R2
-	ADD    R1, R2, R2
-	MOVD   R2, logits+8(FP)
-	MOVD   rows+24(FP), R1
-	SUB    $1, R1, R1
-	MOVD   R1, rows+24(FP)
-	MOVD   rows+24(FP), R1
-	CBNZ   R1, row
+	WORD   $0x0e6179eb // fcvtl v11.2d, v15.2s
+	WORD   $0x4e6179ec // fcvtl2 v12.2d, v15.4s
+	WORD   $0x0e617a0d // fcvtl v13.2d, v16.2s
+	WORD   $0x4e617a0e // fcvtl2 v14.2d, v16.4s
+	WORD   $0x0e617a2f // fcvtl v15.2d, v17.2s
+	WORD   $0x4e617a30 // fcvtl2 v16.2d, v17.4s
+	WORD   $0x0e617a51 // fcvtl v17.2d, v18.2s
+	WORD   $0x4e617a52 // fcvtl2 v18.2d, v18.4s
+	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
+	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
+	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
+	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
+	WORD   $0x7e70d96b // faddp d11, v11.2d
+	FCVTDS F11, F11
+	FMOVS  F11, (R1)
+
+summed:
+next:
+	MOVD sums+0(FP), R1
+	ADD  $4, R1, R1
+	MOVD R1, sums+0(FP)
+	MOVD labels+16(FP), R1
+	ADD  $4, R1, R1
+	MOVD R1, labels+16(FP)
+	MOVD classes+32(FP), R1
+	LSL  $2, R1, R1
+	MOVD logits+8(FP), R3
+	ADD  R1, R3, R3
+	MOVD R3, logits+8(FP)
+	MOVD rows+24(FP), R1
+	SUB  $1, R1, R1
+	MOVD R1, rows+24(FP)
+	MOVD rows+24(FP), R1
+	CBNZ R1, row
 	RET
 
-// func rowLossNEON(losses *float32, sums *rowSums, n int, p *lossParams)
+// func partShiftedNEON(sums *float32, total *[16]float64, logits *float32, n int, label int)
+TEXT ·partShiftedNEON(SB), NOSPLIT, $0-40
+	MOVD  $tables<>+0(SB), R6
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 48(R0), F0
+	FMOVQ 80(R0), F1
+	FMOVQ 96(R0), F2
+	FMOVQ 1216(R0), F3
+	FMOVQ 1120(R0), F4
+	FMOVQ 384(R0), F5
+	FMOVQ 1152(R0), F6
+	FMOVQ 1136(R0), F7
+	FMOVQ 1184(R0), F8
+	FMOVQ 1200(R0), F9
+	FMOVQ 1168(R0), F10
+	MOVD  n+24(FP), R1
+	MOVD  label+32(FP), R2
+	MOVD  logits+16(FP), R3
+
+	// the shift and N
+	MOVD  sums+0(FP), R5
+	FMOVS 256(R5), F11
+	VDUP  V11.S[0], V11.S4
+	WORD  $0x4ea0f96c // fabs v12.4s, v11.4s
+	WORD  $0x6ea4e584 // fcmgt v4.4s, v12.4s, v4.4s
+	WORD  $0x6eace4a5 // fcmgt v5.4s, v5.4s, v12.4s
+	VAND  V5.B16, V4.B16, V4.B16
+	VAND  V4.B16, V11.B16, V4.B16
+	WORD  $0x4ea4d565 // fsub v5.4s, v11.4s, v4.4s
+	WORD  $0x4ea5f4c5 // fmin v5.4s, v6.4s, v5.4s
+	WORD  $0x4e25f4e5 // fmax v5.4s, v7.4s, v5.4s
+	FMOVQ 1168(R0), F6
+	VFMLA V0.S4, V5.S4, V6.S4
+	VSUB  V8.S4, V6.S4, V5.S4
+	MOVD  sums+0(FP), R5
+	FMOVS F5, 128(R5)
+	WORD  $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD  $0x4ea9d4a5 // fsub v5.4s, v5.4s, v9.4s
+	WORD  $0x4ea5d546 // fsub v6.4s, v10.4s, v5.4s
+	WORD  $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	VMOVI $0, V13.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	MOVD  total+8(FP), R5
+
+sum_block:
+	MOVD $144, R7
+	CMP  R7, R2
+	CSEL HI, R7, R2, R7
+	MOVD $target<>+576(SB), R8
+	SUB  R7<<2, R8, R7
+	MOVD $128, R8
+	CMP  R8, R1
+	CSEL HI, R8, R1, R8
+	CMP  $16, R8
+	BLT  sum_part
+
+sum_tile:
+	FMOVQ (R3), F7
+	FMOVQ 16(R3), F8
+	FMOVQ 32(R3), F9
+	FMOVQ 48(R3), F10
+	FMOVQ (R7), F11
+	VMOVI $0, V12.B16
+	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
+	WORD  $0x4ea4d4e7 // fsub v7.4s, v7.4s, v4.4s
+	VAND  V11.B16, V7.B16, V12.B16
+	WORD  $0x6eace4a7 // fcmgt v7.4s, v5.4s, v12.4s
+	VBIT  V7.B16, V5.B16, V12.B16
+	VMOV  V6.B16, V7.B16
+	VFMLA V0.S4, V12.S4, V7.S4
+	WORD  $0x4ea6d4f1 // fsub v17.4s, v7.4s, v6.4s
+	VFMLS V1.S4, V17.S4, V12.S4
+	VFMLS V2.S4, V17.S4, V12.S4
+	FMOVQ 1232(R0), F17
+	VFMLA V3.S4, V12.S4, V17.S4
+	FMOVQ 1248(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	FMOVQ 1264(R0), F17
+	VFMLA V18.S4, V12.S4, V17.S4
+	FMOVQ 1280(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	FMOVQ 224(R0), F17
+	VFMLA V18.S4, V12.S4, V17.S4
+	FMOVQ 224(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	VSHL  $23, V7.S4, V7.S4
+	VAND  V11.B16, V7.B16, V7.B16
+	VFMLA V7.S4, V18.S4, V13.S4
+	FMOVQ 16(R7), F7
+	VMOVI $0, V11.B16
+	WORD  $0x4eab34e7 // cmgt v7.4s, v7.4s, v11.4s
+	WORD  $0x4ea4d508 // fsub v8.4s, v8.4s, v4.4s
+	VAND  V7.B16, V8.B16, V11.B16
+	WORD  $0x6eabe4a8 // fcmgt v8.4s, v5.4s, v11.4s
+	VBIT  V8.B16, V5.B16, V11.B16
+	VMOV  V6.B16, V8.B16
+	VFMLA V0.S4, V11.S4, V8.S4
+	WORD  $0x4ea6d50c // fsub v12.4s, v8.4s, v6.4s
+	VFMLS V1.S4, V12.S4, V11.S4
+	VFMLS V2.S4, V12.S4, V11.S4
+	FMOVQ 1232(R0), F12
+	VFMLA V3.S4, V11.S4, V12.S4
+	FMOVQ 1248(R0), F17
+	VFMLA V12.S4, V11.S4, V17.S4
+	FMOVQ 1264(R0), F12
+	VFMLA V17.S4, V11.S4, V12.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V12.S4, V11.S4, V17.S4
+	FMOVQ 224(R0), F12
+	VFMLA V17.S4, V11.S4, V12.S4
+	FMOVQ 224(R0), F17
+	VFMLA V12.S4, V11.S4, V17.S4
+	VSHL  $23, V8.S4, V8.S4
+	VAND  V7.B16, V8.B16, V7.B16
+	VFMLA V7.S4, V17.S4, V14.S4
+	FMOVQ 32(R7), F7
+	VMOVI $0, V8.B16
+	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
+	WORD  $0x4ea4d528 // fsub v8.4s, v9.4s, v4.4s
+	VAND  V7.B16, V8.B16, V9.B16
+	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
+	VBIT  V8.B16, V5.B16, V9.B16
+	VMOV  V6.B16, V8.B16
+	VFMLA V0.S4, V9.S4, V8.S4
+	WORD  $0x4ea6d50b // fsub v11.4s, v8.4s, v6.4s
+	VFMLS V1.S4, V11.S4, V9.S4
+	VFMLS V2.S4, V11.S4, V9.S4
+	FMOVQ 1232(R0), F11
+	VFMLA V3.S4, V9.S4, V11.S4
+	FMOVQ 1248(R0), F12
+	VFMLA V11.S4, V9.S4, V12.S4
+	FMOVQ 1264(R0), F11
+	VFMLA V12.S4, V9.S4, V11.S4
+	FMOVQ 1280(R0), F12
+	VFMLA V11.S4, V9.S4, V12.S4
+	FMOVQ 224(R0), F11
+	VFMLA V12.S4, V9.S4, V11.S4
+	FMOVQ 224(R0), F12
+	VFMLA V11.S4, V9.S4, V12.S4
+	VSHL  $23, V8.S4, V8.S4
+	VAND  V7.B16, V8.B16, V7.B16
+	VFMLA V7.S4, V12.S4, V15.S4
+	FMOVQ 48(R7), F7
+	VMOVI $0, V8.B16
+	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
+	WORD  $0x4ea4d548 // fsub v8.4s, v10.4s, v4.4s
+	VAND  V7.B16, V8.B16, V9.B16
+	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
+	VBIT  V8.B16, V5.B16, V9.B16
+	VMOV  V6.B16, V8.B16
+	VFMLA V0.S4, V9.S4, V8.S4
+	WORD  $0x4ea6d50a // fsub v10.4s, v8.4s, v6.4s
+	VFMLS V1.S4, V10.S4, V9.S4
+	VFMLS V2.S4, V10.S4, V9.S4
+	FMOVQ 1232(R0), F10
+	VFMLA V3.S4, V9.S4, V10.S4
+	FMOVQ 1248(R0), F11
+	VFMLA V10.S4, V9.S4, V11.S4
+	FMOVQ 1264(R0), F10
+	VFMLA V11.S4, V9.S4, V10.S4
+	FMOVQ 1280(R0), F11
+	VFMLA V10.S4, V9.S4, V11.S4
+	FMOVQ 224(R0), F10
+	VFMLA V11.S4, V9.S4, V10.S4
+	FMOVQ 224(R0), F11
+	VFMLA V10.S4, V9.S4, V11.S4
+	VSHL  $23, V8.S4, V8.S4
+	VAND  V7.B16, V8.B16, V7.B16
+	VFMLA V7.S4, V11.S4, V16.S4
+	ADD   $64, R3, R3
+	ADD   $64, R7, R7
+	SUB   $16, R8, R8
+	CMP   $16, R8
+	BGE   sum_tile
+
+sum_part:
+	CMP   $1, R8
+	BLT   sum_done
+	VMOVI $0, V7.B16
+	ADD   $0, R3, R9
+	CMP   $4, R8
+	BLT   partless1
+	FMOVQ (R3), F7
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R8, partone1
+	VLD1.P 8(R9), V7.D[0]
+	TBZ    $0, R8, partdone1
+	VLD1   (R9), V7.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R8, partdone1
+	VLD1 (R9), V7.S[0]
+
+partdone1:
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V8.B16
+	ADD   $16, R3, R10
+	CMP   $4, R9
+	BLT   partless2
+	FMOVQ 16(R3), F8
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R9, partone2
+	VLD1.P 8(R10), V8.D[0]
+	TBZ    $0, R9, partdone2
+	VLD1   (R10), V8.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R9, partdone2
+	VLD1 (R10), V8.S[0]
+
+partdone2:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V9.B16
+	ADD   $32, R3, R11
+	CMP   $4, R10
+	BLT   partless3
+	FMOVQ 32(R3), F9
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R10, partone3
+	VLD1.P 8(R11), V9.D[0]
+	TBZ    $0, R10, partdone3
+	VLD1   (R11), V9.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R10, partdone3
+	VLD1 (R11), V9.S[0]
+
+partdone3:
+	SUBS  $4, R10, R11
+	CSEL  LT, ZR, R11, R11
+	VMOVI $0, V10.B16
+	ADD   $48, R3, R12
+	CMP   $4, R11
+	BLT   partless4
+	FMOVQ 48(R3), F10
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R11, partone4
+	VLD1.P 8(R12), V10.D[0]
+	TBZ    $0, R11, partdone4
+	VLD1   (R12), V10.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R11, partdone4
+	VLD1 (R12), V10.S[0]
+
+partdone4:
+	FMOVQ (R7), F11
+	VMOVI $0, V12.B16
+	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
+	WORD  $0x4ea4d4e7 // fsub v7.4s, v7.4s, v4.4s
+	VAND  V11.B16, V7.B16, V7.B16
+	VDUP  R8, V12.S4
+	FMOVQ 336(R6), F17
+	WORD  $0x4eb1358c // cmgt v12.4s, v12.4s, v17.4s
+	VAND  V12.B16, V7.B16, V12.B16
+	WORD  $0x6eace4a7 // fcmgt v7.4s, v5.4s, v12.4s
+	VBIT  V7.B16, V5.B16, V12.B16
+	VMOV  V6.B16, V7.B16
+	VFMLA V0.S4, V12.S4, V7.S4
+	WORD  $0x4ea6d4f1 // fsub v17.4s, v7.4s, v6.4s
+	VFMLS V1.S4, V17.S4, V12.S4
+	VFMLS V2.S4, V17.S4, V12.S4
+	FMOVQ 1232(R0), F17
+	VFMLA V3.S4, V12.S4, V17.S4
+	FMOVQ 1248(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	FMOVQ 1264(R0), F17
+	VFMLA V18.S4, V12.S4, V17.S4
+	FMOVQ 1280(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	FMOVQ 224(R0), F17
+	VFMLA V18.S4, V12.S4, V17.S4
+	FMOVQ 224(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	VSHL  $23, V7.S4, V7.S4
+	VAND  V11.B16, V7.B16, V7.B16
+	VDUP  R8, V11.S4
+	FMOVQ 336(R6), F12
+	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
+	VAND  V11.B16, V7.B16, V7.B16
+	VFMLA V7.S4, V18.S4, V13.S4
+	FMOVQ 16(R7), F7
+	VMOVI $0, V11.B16
+	WORD  $0x4eab34e7 // cmgt v7.4s, v7.4s, v11.4s
+	WORD  $0x4ea4d508 // fsub v8.4s, v8.4s, v4.4s
+	VAND  V7.B16, V8.B16, V8.B16
+	VDUP  R9, V11.S4
+	FMOVQ 336(R6), F12
+	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
+	VAND  V11.B16, V8.B16, V11.B16
+	WORD  $0x6eabe4a8 // fcmgt v8.4s, v5.4s, v11.4s
+	VBIT  V8.B16, V5.B16, V11.B16
+	VMOV  V6.B16, V8.B16
+	VFMLA V0.S4, V11.S4, V8.S4
+	WORD  $0x4ea6d50c // fsub v12.4s, v8.4s, v6.4s
+	VFMLS V1.S4, V12.S4, V11.S4
+	VFMLS V2.S4, V12.S4, V11.S4
+	FMOVQ 1232(R0), F12
+	VFMLA V3.S4, V11.S4, V12.S4
+	FMOVQ 1248(R0), F17
+	VFMLA V12.S4, V11.S4, V17.S4
+	FMOVQ 1264(R0), F12
+	VFMLA V17.S4, V11.S4, V12.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V12.S4, V11.S4, V17.S4
+	FMOVQ 224(R0), F12
+	VFMLA V17.S4, V11.S4, V12.S4
+	FMOVQ 224(R0), F17
+	VFMLA V12.S4, V11.S4, V17.S4
+	VSHL  $23, V8.S4, V8.S4
+	VAND  V7.B16, V8.B16, V7.B16
+	VDUP  R9, V8.S4
+	FMOVQ 336(R6), F11
+	WORD  $0x4eab3508 // cmgt v8.4s, v8.4s, v11.4s
+	VAND  V8.B16, V7.B16, V7.B16
+	VFMLA V7.S4, V17.S4, V14.S4
+	FMOVQ 32(R7), F7
+	VMOVI $0, V8.B16
+	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
+	WORD  $0x4ea4d528 // fsub v8.4s, v9.4s, v4.4s
+	VAND  V7.B16, V8.B16, V8.B16
+	VDUP  R10, V9.S4
+	FMOVQ 336(R6), F11
+	WORD  $0x4eab3529 // cmgt v9.4s, v9.4s, v11.4s
+	VAND  V9.B16, V8.B16, V9.B16
+	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
+	VBIT  V8.B16, V5.B16, V9.B16
+	VMOV  V6.B16, V8.B16
+	VFMLA V0.S4, V9.S4, V8.S4
+	WORD  $0x4ea6d50b // fsub v11.4s, v8.4s, v6.4s
+	VFMLS V1.S4, V11.S4, V9.S4
+	VFMLS V2.S4, V11.S4, V9.S4
+	FMOVQ 1232(R0), F11
+	VFMLA V3.S4, V9.S4, V11.S4
+	FMOVQ 1248(R0), F12
+	VFMLA V11.S4, V9.S4, V12.S4
+	FMOVQ 1264(R0), F11
+	VFMLA V12.S4, V9.S4, V11.S4
+	FMOVQ 1280(R0), F12
+	VFMLA V11.S4, V9.S4, V12.S4
+	FMOVQ 224(R0), F11
+	VFMLA V12.S4, V9.S4, V11.S4
+	FMOVQ 224(R0), F12
+	VFMLA V11.S4, V9.S4, V12.S4
+	VSHL  $23, V8.S4, V8.S4
+	VAND  V7.B16, V8.B16, V7.B16
+	VDUP  R10, V8.S4
+	FMOVQ 336(R6), F9
+	WORD  $0x4ea93508 // cmgt v8.4s, v8.4s, v9.4s
+	VAND  V8.B16, V7.B16, V7.B16
+	VFMLA V7.S4, V12.S4, V15.S4
+	FMOVQ 48(R7), F7
+	VMOVI $0, V8.B16
+	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
+	WORD  $0x4ea4d548 // fsub v8.4s, v10.4s, v4.4s
+	VAND  V7.B16, V8.B16, V8.B16
+	VDUP  R11, V9.S4
+	FMOVQ 336(R6), F10
+	WORD  $0x4eaa3529 // cmgt v9.4s, v9.4s, v10.4s
+	VAND  V9.B16, V8.B16, V9.B16
+	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
+	VBIT  V8.B16, V5.B16, V9.B16
+	VMOV  V6.B16, V8.B16
+	VFMLA V0.S4, V9.S4, V8.S4
+	WORD  $0x4ea6d50a // fsub v10.4s, v8.4s, v6.4s
+	VFMLS V1.S4, V10.S4, V9.S4
+	VFMLS V2.S4, V10.S4, V9.S4
+	FMOVQ 1232(R0), F10
+	VFMLA V3.S4, V9.S4, V10.S4
+	FMOVQ 1248(R0), F11
+	VFMLA V10.S4, V9.S4, V11.S4
+	FMOVQ 1264(R0), F10
+	VFMLA V11.S4, V9.S4, V10.S4
+	FMOVQ 1280(R0), F11
+	VFMLA V10.S4, V9.S4, V11.S4
+	FMOVQ 224(R0), F10
+	VFMLA V11.S4, V9.S4, V10.S4
+	FMOVQ 224(R0), F11
+	VFMLA V10.S4, V9.S4, V11.S4
+	VSHL  $23, V8.S4, V8.S4
+	VAND  V7.B16, V8.B16, V7.B16
+	VDUP  R11, V8.S4
+	FMOVQ 336(R6), F9
+	WORD  $0x4ea93508 // cmgt v8.4s, v8.4s, v9.4s
+	VAND  V8.B16, V7.B16, V7.B16
+	VFMLA V7.S4, V11.S4, V16.S4
+
+sum_done:
+	WORD  $0x0e6179a7 // fcvtl v7.2d, v13.2s
+	WORD  $0x4e6179a8 // fcvtl2 v8.2d, v13.4s
+	FMOVQ (R5), F9
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	FMOVQ F7, (R5)
+	FMOVQ 16(R5), F7
+	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
+	FMOVQ F8, 16(R5)
+	WORD  $0x0e6179c7 // fcvtl v7.2d, v14.2s
+	WORD  $0x4e6179c8 // fcvtl2 v8.2d, v14.4s
+	FMOVQ 32(R5), F9
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	FMOVQ F7, 32(R5)
+	FMOVQ 48(R5), F7
+	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
+	FMOVQ F8, 48(R5)
+	WORD  $0x0e6179e7 // fcvtl v7.2d, v15.2s
+	WORD  $0x4e6179e8 // fcvtl2 v8.2d, v15.4s
+	FMOVQ 64(R5), F9
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	FMOVQ F7, 64(R5)
+	FMOVQ 80(R5), F7
+	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
+	FMOVQ F8, 80(R5)
+	WORD  $0x0e617a07 // fcvtl v7.2d, v16.2s
+	WORD  $0x4e617a08 // fcvtl2 v8.2d, v16.4s
+	FMOVQ 96(R5), F9
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	FMOVQ F7, 96(R5)
+	FMOVQ 112(R5), F7
+	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
+	FMOVQ F8, 112(R5)
+	VMOVI $0, V13.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	SUB   $128, R2, R2
+	SUB   $128, R1, R1
+	CMP   $1, R1
+	BGE   sum_block
+	RET
+
+// func rowLossNEON(losses *float32, sums *float32, n int, p *lossParams)
 TEXT ·rowLossNEON(SB), NOSPLIT, $0-32
 	MOVD  $tables<>+0(SB), R1
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 224(R0), F0
 	FMOVQ 384(R0), F1
-	FMOVQ 592(R0), F2
-	FMOVQ 80(R0), F3
-	FMOVQ (R1), F4
-	FMOVQ 784(R0), F5
-	FMOVQ 1072(R0), F6
-	FMOVQ 368(R0), F7
-	FMOVQ 336(R0), F8
-	FMOVQ 1152(R0), F9
-	FMOVQ 848(R0), F10
-	FMOVQ 1056(R0), F11
-	FMOVQ 320(R0), F12
-	FMOVQ 1280(R0), F13
+	FMOVQ 80(R0), F2
+	FMOVQ (R1), F3
+	FMOVQ 784(R0), F4
+	FMOVQ 1072(R0), F5
+	FMOVQ 368(R0), F6
+	FMOVQ 336(R0), F7
+	FMOVQ 1168(R0), F8
+	FMOVQ 848(R0), F9
+	FMOVQ 1056(R0), F10
+	FMOVQ 320(R0), F11
+	FMOVQ 1120(R0), F12
+	FMOVQ 1152(R0), F13
 	FMOVQ 1136(R0), F14
-	FMOVQ 1120(R0), F15
-	FMOVQ 48(R0), F16
+	FMOVQ 48(R0), F15
+	FMOVQ 96(R0), F16
 	MOVD  n+16(FP), R2
 	MOVD  losses+0(FP), R3
 	MOVD  sums+8(FP), R5
@@ -7204,203 +9800,205 @@ TEXT ·rowLossNEON(SB), NOSPLIT, $0-32
 	BLT   rest
 
 block:
-	FMOVQ (R5), F20
-	FMOVQ 512(R5), F22
-	FMOVQ 768(R5), F18
-	FMOVQ 1792(R5), F17
+	FMOVQ (R5), F22
+	FMOVQ 128(R5), F21
+	FMOVQ 256(R5), F24
+	FMOVQ 384(R5), F18
+	FMOVQ 512(R5), F17
+	VMOVI $0, V19.B16
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	WORD  $0x4ea0fad3 // fabs v19.4s, v22.4s
-	WORD  $0x6eade675 // fcmgt v21.4s, v19.4s, v13.4s
-	WORD  $0x6eb3e433 // fcmgt v19.4s, v1.4s, v19.4s
-	VAND  V19.B16, V21.B16, V19.B16
-	VAND  V19.B16, V22.B16, V19.B16
-	WORD  $0x6e32e4d5 // fcmge v21.4s, v6.4s, v18.4s
-	VBIF  V21.B16, V7.B16, V20.B16
-	WORD  $0x6eb6e655 // fcmgt v21.4s, v18.4s, v22.4s
-	VBIT  V21.B16, V18.B16, V22.B16
-	WORD  $0x4e28e6d5 // fcmeq v21.4s, v22.4s, v8.4s
-	FMOVQ 368(R0), F24
-	VBIF  V21.B16, V20.B16, V24.B16
+	WORD  $0x4ea0fb14 // fabs v20.4s, v24.4s
+	WORD  $0x6eace697 // fcmgt v23.4s, v20.4s, v12.4s
+	WORD  $0x6eb4e434 // fcmgt v20.4s, v1.4s, v20.4s
+	VAND  V20.B16, V23.B16, V20.B16
+	VAND  V20.B16, V24.B16, V20.B16
+	WORD  $0x6e32e4b7 // fcmge v23.4s, v5.4s, v18.4s
+	VBIF  V23.B16, V6.B16, V22.B16
+	WORD  $0x6eb8e657 // fcmgt v23.4s, v18.4s, v24.4s
+	VBIT  V23.B16, V18.B16, V24.B16
+	WORD  $0x4e27e717 // fcmeq v23.4s, v24.4s, v7.4s
+	FMOVQ 368(R0), F26
+	VBIF  V23.B16, V22.B16, V26.B16
 
 	// e^(r_t) = p + pLow
-	WORD  $0x4eb3d652 // fsub v18.4s, v18.4s, v19.4s
-	WORD  $0x4eb2f5d3 // fmin v19.4s, v14.4s, v18.4s
-	WORD  $0x4e33f5f3 // fmax v19.4s, v15.4s, v19.4s
-	FMOVQ 1152(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	WORD  $0x4ea9d696 // fsub v22.4s, v20.4s, v9.4s
-	VMOV  V19.B16, V21.B16
-	VFMLS V3.S4, V22.S4, V21.S4
-	FMOVQ 96(R0), F23
-	VFMLS V23.S4, V22.S4, V21.S4
-	WORD  $0x6eb2e676 // fcmgt v22.4s, v19.4s, v18.4s
-	WORD  $0x6ea2e717 // fcmgt v23.4s, v24.4s, v2.4s
-	VAND  V23.B16, V22.B16, V22.B16
-	WORD  $0x4eb2d672 // fsub v18.4s, v19.4s, v18.4s
-	VAND  V22.B16, V18.B16, V19.B16
-	FMOVQ 1216(R0), F22
-	FMOVQ 1200(R0), F18
-	VFMLA V18.S4, V21.S4, V22.S4
-	FMOVQ 1232(R0), F18
-	VFMLA V22.S4, V21.S4, V18.S4
-	FMOVQ 1248(R0), F22
-	VFMLA V18.S4, V21.S4, V22.S4
-	FMOVQ 1264(R0), F18
-	VFMLA V22.S4, V21.S4, V18.S4
-	FMOVQ 224(R0), F23
-	VFMLA V18.S4, V21.S4, V23.S4
+	WORD  $0x4eb4d652 // fsub v18.4s, v18.4s, v20.4s
+	WORD  $0x4eb2f5b4 // fmin v20.4s, v13.4s, v18.4s
+	WORD  $0x4e34f5d4 // fmax v20.4s, v14.4s, v20.4s
+	FMOVQ 1168(R0), F23
+	VFMLA V15.S4, V20.S4, V23.S4
+	WORD  $0x4ea8d6f8 // fsub v24.4s, v23.4s, v8.4s
+	VMOV  V20.B16, V22.B16
+	VFMLS V2.S4, V24.S4, V22.S4
+	VFMLS V16.S4, V24.S4, V22.S4
+	WORD  $0x6eb2e698 // fcmgt v24.4s, v20.4s, v18.4s
+	WORD  $0x6eb3e759 // fcmgt v25.4s, v26.4s, v19.4s
+	VAND  V25.B16, V24.B16, V24.B16
+	WORD  $0x4eb2d692 // fsub v18.4s, v20.4s, v18.4s
+	VAND  V24.B16, V18.B16, V20.B16
+	FMOVQ 1232(R0), F24
+	FMOVQ 1216(R0), F18
+	VFMLA V18.S4, V22.S4, V24.S4
+	FMOVQ 1248(R0), F18
+	VFMLA V24.S4, V22.S4, V18.S4
+	FMOVQ 1264(R0), F24
+	VFMLA V18.S4, V22.S4, V24.S4
+	FMOVQ 1280(R0), F18
+	VFMLA V24.S4, V22.S4, V18.S4
+	FMOVQ 224(R0), F25
+	VFMLA V18.S4, V22.S4, V25.S4
 	FMOVQ 224(R0), F18
-	VFMLA V23.S4, V21.S4, V18.S4
-	WORD  $0x4eb2d416 // fsub v22.4s, v0.4s, v18.4s
-	VFMLA V23.S4, V21.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V18.S4
+	WORD  $0x4eb2d418 // fsub v24.4s, v0.4s, v18.4s
+	VFMLA V25.S4, V22.S4, V24.S4
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	WORD  $0x6e32fc17 // fdiv v23.4s, v0.4s, v18.4s
-	WORD  $0x6e37df15 // fmul v21.4s, v24.4s, v23.4s
-	VFMLS V18.S4, V21.S4, V24.S4
-	WORD  $0x6e36deb2 // fmul v18.4s, v21.4s, v22.4s
-	WORD  $0x4eb2d712 // fsub v18.4s, v24.4s, v18.4s
-	WORD  $0x6e37de52 // fmul v18.4s, v18.4s, v23.4s
-	FMOVQ 256(R5), F22
-	VSUB  V9.S4, V20.S4, V20.S4
-	VSUB  V20.S4, V22.S4, V22.S4
-	FMOVQ 1296(R0), F20
-	VSUB  V20.S4, V22.S4, V20.S4
-	WORD  $0x4ea26694 // smax v20.4s, v20.4s, v2.4s
-	VSUB  V20.S4, V22.S4, V22.S4
-	FMOVQ 1312(R0), F23
-	WORD  $0x4eb766d7 // smax v23.4s, v22.4s, v23.4s
-	WORD  $0x4f3f06f8 // sshr v24.4s, v23.4s, #1
-	VADD  V10.S4, V24.S4, V22.S4
-	VSHL  $23, V22.S4, V22.S4
-	VSUB  V24.S4, V23.S4, V23.S4
-	VADD  V10.S4, V23.S4, V23.S4
+	WORD  $0x6e32fc19 // fdiv v25.4s, v0.4s, v18.4s
+	WORD  $0x6e39df56 // fmul v22.4s, v26.4s, v25.4s
+	VFMLS V18.S4, V22.S4, V26.S4
+	WORD  $0x6e38ded2 // fmul v18.4s, v22.4s, v24.4s
+	WORD  $0x4eb2d752 // fsub v18.4s, v26.4s, v18.4s
+	WORD  $0x6e39de52 // fmul v18.4s, v18.4s, v25.4s
+	VSUB  V8.S4, V23.S4, V23.S4
+	VSUB  V23.S4, V21.S4, V23.S4
+	VUSHR $23, V22.S4, V21.S4
+	FMOVQ 1296(R0), F24
+	VSUB  V24.S4, V21.S4, V21.S4
+	VADD  V21.S4, V23.S4, V21.S4
+	WORD  $0x4eb366b5 // smax v21.4s, v21.4s, v19.4s
+	VSUB  V21.S4, V23.S4, V23.S4
+	FMOVQ 1312(R0), F24
+	WORD  $0x4eb866f8 // smax v24.4s, v23.4s, v24.4s
+	WORD  $0x4f3f0719 // sshr v25.4s, v24.4s, #1
+	VADD  V9.S4, V25.S4, V23.S4
 	VSHL  $23, V23.S4, V23.S4
-	WORD  $0x6e36deb5 // fmul v21.4s, v21.4s, v22.4s
-	WORD  $0x6e37deb5 // fmul v21.4s, v21.4s, v23.4s
-	WORD  $0x6e36de52 // fmul v18.4s, v18.4s, v22.4s
-	WORD  $0x6e37de56 // fmul v22.4s, v18.4s, v23.4s
+	VSUB  V25.S4, V24.S4, V24.S4
+	VADD  V9.S4, V24.S4, V24.S4
+	VSHL  $23, V24.S4, V24.S4
+	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	WORD  $0x6e38ded6 // fmul v22.4s, v22.4s, v24.4s
+	WORD  $0x6e37de52 // fmul v18.4s, v18.4s, v23.4s
+	WORD  $0x6e38de57 // fmul v23.4s, v18.4s, v24.4s
 
 	// w + wLow = 1 + u; q = u / w
-	WORD  $0x6eb5e417 // fcmgt v23.4s, v0.4s, v21.4s
-	VBSL  V21.B16, V0.B16, V23.B16
-	WORD  $0x6ea0e6b8 // fcmgt v24.4s, v21.4s, v0.4s
-	VBSL  V21.B16, V0.B16, V24.B16
-	WORD  $0x4e38d6f2 // fadd v18.4s, v23.4s, v24.4s
-	WORD  $0x4eb7d657 // fsub v23.4s, v18.4s, v23.4s
-	WORD  $0x4eb7d718 // fsub v24.4s, v24.4s, v23.4s
-	WORD  $0x6e32fc17 // fdiv v23.4s, v0.4s, v18.4s
-	WORD  $0x6e37deb9 // fmul v25.4s, v21.4s, v23.4s
-	VMOV  V21.B16, V26.B16
-	VFMLS V18.S4, V25.S4, V26.S4
-	WORD  $0x4e36d752 // fadd v18.4s, v26.4s, v22.4s
-	WORD  $0x4e36d718 // fadd v24.4s, v24.4s, v22.4s
-	WORD  $0x6e38df38 // fmul v24.4s, v25.4s, v24.4s
-	WORD  $0x4eb8d652 // fsub v18.4s, v18.4s, v24.4s
-	WORD  $0x6e37de52 // fmul v18.4s, v18.4s, v23.4s
-	WORD  $0x4e32d732 // fadd v18.4s, v25.4s, v18.4s
-	WORD  $0x6ea0e658 // fcmgt v24.4s, v18.4s, v0.4s
-	VBIT  V24.B16, V0.B16, V18.B16
+	WORD  $0x6eb6e418 // fcmgt v24.4s, v0.4s, v22.4s
+	VBSL  V22.B16, V0.B16, V24.B16
+	WORD  $0x6ea0e6d9 // fcmgt v25.4s, v22.4s, v0.4s
+	VBSL  V22.B16, V0.B16, V25.B16
+	WORD  $0x4e39d712 // fadd v18.4s, v24.4s, v25.4s
+	WORD  $0x4eb8d658 // fsub v24.4s, v18.4s, v24.4s
+	WORD  $0x4eb8d739 // fsub v25.4s, v25.4s, v24.4s
+	WORD  $0x6e32fc18 // fdiv v24.4s, v0.4s, v18.4s
+	WORD  $0x6e38deda // fmul v26.4s, v22.4s, v24.4s
+	VMOV  V22.B16, V27.B16
+	VFMLS V18.S4, V26.S4, V27.S4
+	WORD  $0x4e37d772 // fadd v18.4s, v27.4s, v23.4s
+	WORD  $0x4e37d739 // fadd v25.4s, v25.4s, v23.4s
+	WORD  $0x6e39df59 // fmul v25.4s, v26.4s, v25.4s
+	WORD  $0x4eb9d652 // fsub v18.4s, v18.4s, v25.4s
+	WORD  $0x6e38de52 // fmul v18.4s, v18.4s, v24.4s
+	WORD  $0x4e32d752 // fadd v18.4s, v26.4s, v18.4s
+	WORD  $0x6ea0e659 // fcmgt v25.4s, v18.4s, v0.4s
+	VBIT  V25.B16, V0.B16, V18.B16
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
-	FMOVQ 960(R0), F25
-	VSUB  V25.S4, V24.S4, V24.S4
-	VAND  V8.B16, V24.B16, V25.B16
-	VUSHR $21, V24.S4, V24.S4
+	WORD  $0x4e20d6d9 // fadd v25.4s, v22.4s, v0.4s
+	FMOVQ 960(R0), F26
+	VSUB  V26.S4, V25.S4, V25.S4
+	VAND  V7.B16, V25.B16, V26.B16
+	VUSHR $21, V25.S4, V25.S4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VSUB  V25.S4, V0.S4, V26.S4
-	VTBL  V4.B16, [V24.B16], V24.B16
-	FMOVQ 192(R0), F27
-	FMOVQ 208(R0), F28
-	VBIT  V28.B16, V24.B16, V27.B16
-	FMOVQ 64(R1), F24
-	VTBL  V27.B16, [V24.B16], V24.B16
-	WORD  $0x6e38df58 // fmul v24.4s, v26.4s, v24.4s
-	FMOVQ 432(R0), F26
-	WORD  $0x4e3ad71a // fadd v26.4s, v24.4s, v26.4s
-	VFMLA V24.S4, V21.S4, V26.S4
-	WORD  $0x4e21db35 // scvtf v21.4s, v25.4s
-	FMOVQ 80(R1), F24
-	VTBL  V27.B16, [V24.B16], V25.B16
-	FMOVQ 96(R1), F24
-	VTBL  V27.B16, [V24.B16], V29.B16
+	VSUB  V26.S4, V0.S4, V27.S4
+	VTBL  V3.B16, [V25.B16], V25.B16
+	FMOVQ 192(R0), F28
+	FMOVQ 208(R0), F29
+	VBIT  V29.B16, V25.B16, V28.B16
+	FMOVQ 64(R1), F25
+	VTBL  V28.B16, [V25.B16], V25.B16
+	WORD  $0x6e39df79 // fmul v25.4s, v27.4s, v25.4s
+	FMOVQ 432(R0), F27
+	WORD  $0x4e3bd73b // fadd v27.4s, v25.4s, v27.4s
+	VFMLA V25.S4, V22.S4, V27.S4
+	WORD  $0x4e21db56 // scvtf v22.4s, v26.4s
+	FMOVQ 80(R1), F25
+	VTBL  V28.B16, [V25.B16], V26.B16
+	FMOVQ 96(R1), F25
+	VTBL  V28.B16, [V25.B16], V30.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e3adf58 // fmul v24.4s, v26.4s, v26.4s
-	FMOVQ 1008(R0), F28
-	FMOVQ 992(R0), F27
-	VFMLA V27.S4, V26.S4, V28.S4
-	FMOVQ 976(R0), F27
-	VFMLA V27.S4, V24.S4, V28.S4
-	FMOVQ 1040(R0), F30
-	FMOVQ 1024(R0), F27
-	VFMLA V27.S4, V26.S4, V30.S4
-	VFMLA V28.S4, V24.S4, V30.S4
-	FMOVQ 528(R0), F27
-	VFMLA V27.S4, V21.S4, V29.S4
-	VFMLA V30.S4, V24.S4, V29.S4
+	WORD  $0x6e3bdf79 // fmul v25.4s, v27.4s, v27.4s
+	FMOVQ 1008(R0), F29
+	FMOVQ 992(R0), F28
+	VFMLA V28.S4, V27.S4, V29.S4
+	FMOVQ 976(R0), F28
+	VFMLA V28.S4, V25.S4, V29.S4
+	FMOVQ 1040(R0), F31
+	FMOVQ 1024(R0), F28
+	VFMLA V28.S4, V27.S4, V31.S4
+	VFMLA V29.S4, V25.S4, V31.S4
+	FMOVQ 528(R0), F28
+	VFMLA V28.S4, V22.S4, V30.S4
+	VFMLA V31.S4, V25.S4, V30.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	FMOVQ 544(R0), F24
-	VFMLA V24.S4, V21.S4, V25.S4
-	WORD  $0x4e3ad735 // fadd v21.4s, v25.4s, v26.4s
-	WORD  $0x4eb5d738 // fsub v24.4s, v25.4s, v21.4s
-	WORD  $0x4e3ad718 // fadd v24.4s, v24.4s, v26.4s
-	WORD  $0x4e38d7b8 // fadd v24.4s, v29.4s, v24.4s
-	WORD  $0x4e38d6b5 // fadd v21.4s, v21.4s, v24.4s
-	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
-	WORD  $0x4e36d6b5 // fadd v21.4s, v21.4s, v22.4s
-	WORD  $0x4e21da94 // scvtf v20.4s, v20.4s
-	VFMLA V3.S4, V20.S4, V21.S4
-	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
-	WORD  $0x6e33de39 // fmul v25.4s, v17.4s, v19.4s
-	WORD  $0x4e22e631 // fcmeq v17.4s, v17.4s, v2.4s
-	WORD  $0x4e33e673 // fcmeq v19.4s, v19.4s, v19.4s
-	VAND  V19.B16, V17.B16, V17.B16
-	VBIT  V17.B16, V2.B16, V25.B16
+	FMOVQ 544(R0), F25
+	VFMLA V25.S4, V22.S4, V26.S4
+	WORD  $0x4e3bd756 // fadd v22.4s, v26.4s, v27.4s
+	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
+	WORD  $0x4e3bd739 // fadd v25.4s, v25.4s, v27.4s
+	WORD  $0x4e39d7d9 // fadd v25.4s, v30.4s, v25.4s
+	WORD  $0x4e39d6d6 // fadd v22.4s, v22.4s, v25.4s
+	WORD  $0x6e38def7 // fmul v23.4s, v23.4s, v24.4s
+	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
+	WORD  $0x4e21dab5 // scvtf v21.4s, v21.4s
+	VFMLA V2.S4, V21.S4, V22.S4
+	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
+	WORD  $0x6e34de39 // fmul v25.4s, v17.4s, v20.4s
+	WORD  $0x4e33e631 // fcmeq v17.4s, v17.4s, v19.4s
+	WORD  $0x4e34e694 // fcmeq v20.4s, v20.4s, v20.4s
+	VAND  V20.B16, V17.B16, V17.B16
+	VBIT  V17.B16, V19.B16, V25.B16
 	VMOV  V18.B16, V17.B16
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_547
+	BGE  focusnot0_551
 	WORD $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
-	JMP  focusdone547
+	JMP  focusdone551
 
-focusnot0_547:
+focusnot0_551:
 	CMP   $2, R7
-	BGE   focusnot1_547
+	BGE   focusnot1_551
 	FMOVQ 224(R0), F17
-	JMP   focusdone547
+	JMP   focusdone551
 
-focusnot1_547:
+focusnot1_551:
 	CMP $3, R7
-	BGE focusnot2_547
-	JMP focusdone547
+	BGE focusnot2_551
+	JMP focusdone551
 
-focusnot2_547:
+focusnot2_551:
 	CMP  $4, R7
-	BGE  focusnot3_547
+	BGE  focusnot3_551
 	WORD $0x6ea1fa51 // fsqrt v17.4s, v18.4s
-	JMP  focusdone547
+	JMP  focusdone551
 
-focusnot3_547:
+focusnot3_551:
 	CMP   $5, R7
-	BGE   focusnot4_547
+	BGE   focusnot4_551
 	WORD  $0x6ea1fa53 // fsqrt v19.4s, v18.4s
 	VMOV  V18.B16, V17.B16
 	VFMLS V19.S4, V19.S4, V17.S4
-	WORD  $0x6e2bde74 // fmul v20.4s, v19.4s, v11.4s
+	WORD  $0x6e2ade74 // fmul v20.4s, v19.4s, v10.4s
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
 	VFMLA V19.S4, V18.S4, V17.S4
-	JMP   focusdone547
+	JMP   focusdone551
 
-focusnot4_547:
+focusnot4_551:
 	CMP   $6, R7
-	BGE   focusnot5_547
+	BGE   focusnot5_551
 	WORD  $0x6ea1fa53 // fsqrt v19.4s, v18.4s
 	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
 	WORD  $0x6ea0fa95 // fneg v21.4s, v20.4s
@@ -7408,35 +10006,35 @@ focusnot4_547:
 	VMOV  V18.B16, V17.B16
 	VFMLS V19.S4, V19.S4, V17.S4
 	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
-	VFMLA V11.S4, V17.S4, V21.S4
+	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e33deb1 // fmul v17.4s, v21.4s, v19.4s
 	VFMLA V19.S4, V20.S4, V17.S4
-	JMP   focusdone547
+	JMP   focusdone551
 
-focusnot5_547:
+focusnot5_551:
 	CMP   $7, R7
-	BGE   focusnot6_547
+	BGE   focusnot6_551
 	WORD  $0x6e32de53 // fmul v19.4s, v18.4s, v18.4s
 	WORD  $0x6ea0fa71 // fneg v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
 	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone547
+	JMP   focusdone551
 
-focusnot6_547:
+focusnot6_551:
 	CMP   $8, R7
-	BGE   focusnot7_547
+	BGE   focusnot7_551
 	WORD  $0x6e32de53 // fmul v19.4s, v18.4s, v18.4s
 	WORD  $0x6ea0fa71 // fneg v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
 	WORD  $0x4e33d672 // fadd v18.4s, v19.4s, v19.4s
 	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
 	VFMLA V19.S4, V19.S4, V17.S4
-	JMP   focusdone547
+	JMP   focusdone551
 
-focusnot7_547:
+focusnot7_551:
 	CMP   $9, R7
-	BGE   focusnot8_547
+	BGE   focusnot8_551
 	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
 	WORD  $0x6ea0fa34 // fneg v20.4s, v17.4s
 	VFMLA V18.S4, V18.S4, V20.S4
@@ -7447,9 +10045,9 @@ focusnot7_547:
 	VFMLA V20.S4, V21.S4, V22.S4
 	WORD  $0x6e32ded1 // fmul v17.4s, v22.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone547
+	JMP   focusdone551
 
-focusnot8_547:
+focusnot8_551:
 	ADD   $20, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -7477,9 +10075,9 @@ focusnot8_547:
 	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V4.B16, [V24.B16], V26.B16
+	VTBL  V3.B16, [V24.B16], V26.B16
 	FMOVQ 304(R0), F24
-	VBIT  V12.B16, V26.B16, V24.B16
+	VBIT  V11.B16, V26.B16, V24.B16
 	FLDPQ 112(R1), (F30, F31)
 	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
 	FMOVQ 432(R0), F27
@@ -7515,8 +10113,8 @@ focusnot8_547:
 	VFMLA V27.S4, V19.S4, V23.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e25d6fb // fadd v27.4s, v23.4s, v5.4s
-	WORD  $0x4ea5d77e // fsub v30.4s, v27.4s, v5.4s
+	WORD  $0x4e24d6fb // fadd v27.4s, v23.4s, v4.4s
+	WORD  $0x4ea4d77e // fsub v30.4s, v27.4s, v4.4s
 	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
 	VFMLA V22.S4, V19.S4, V29.S4
 	FLDPQ 176(R1), (F30, F31)
@@ -7534,10 +10132,10 @@ focusnot8_547:
 	VFMLA V19.S4, V20.S4, V22.S4
 	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V3.S4, V20.S4, V19.S4
-	VTBL  V4.B16, [V27.B16], V22.B16
+	VFMLA V2.S4, V20.S4, V19.S4
+	VTBL  V3.B16, [V27.B16], V22.B16
 	FMOVQ 304(R0), F20
-	VBIT  V12.B16, V22.B16, V20.B16
+	VBIT  V11.B16, V22.B16, V20.B16
 	FLDPQ 272(R1), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
 	FLDPQ 304(R1), (F30, F31)
@@ -7545,45 +10143,48 @@ focusnot8_547:
 	VFMLA V19.S4, V22.S4, V20.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V5.S4, V27.S4, V19.S4
+	VSUB  V4.S4, V27.S4, V19.S4
 	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
 	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
 	VSHL  $23, V19.S4, V26.S4
 	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V1.S4, V26.S4, V26.S4
+	VUMIN V1.S4, V26.S4, V27.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	WORD  $0x4ea26e73 // smin v19.4s, v19.4s, v2.4s
-	FMOVQ 912(R0), F27
-	VSUB  V19.S4, V27.S4, V19.S4
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
+	FMOVQ 912(R0), F26
+	VSUB  V19.S4, V26.S4, V19.S4
 	VSHL  $23, V19.S4, V19.S4
-	WORD  $0x4e36d67b // fadd v27.4s, v19.4s, v22.4s
-	WORD  $0x4eb3d77c // fsub v28.4s, v27.4s, v19.4s
+	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
 	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
 	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x4e34d774 // fadd v20.4s, v27.4s, v20.4s
+	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
 	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
 	VSUB  V19.S4, V20.S4, V19.S4
-	VBIT  V22.B16, V19.B16, V26.B16
+	VBIT  V22.B16, V19.B16, V27.B16
 
 	// overflow, underflow, x = 0 and Inf
 	FMOVQ 928(R0), F19
 	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
 	FMOVQ 384(R0), F20
-	VBIF  V19.B16, V26.B16, V20.B16
+	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	FMOVQ 592(R0), F22
+	VMOVI $0, V22.B16
 	VBIF  V19.B16, V20.B16, V22.B16
-	VCMEQ V2.S4, V21.S4, V19.S4
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	FMOVQ 592(R0), F20
+	VMOVI $0, V20.B16
 	VBIT  V18.B16, V1.B16, V20.B16
 	VBIT  V19.B16, V20.B16, V22.B16
 	VCMEQ V1.S4, V21.S4, V19.S4
-	FMOVQ 384(R0), F20
-	VBIT  V18.B16, V2.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
+	VMOVI $0, V20.B16
+	FMOVQ 384(R0), F23
+	VBIT  V18.B16, V20.B16, V23.B16
+	VBIT  V19.B16, V23.B16, V22.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R8), F18
@@ -7603,12 +10204,12 @@ focusnot8_547:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone547:
+focusdone551:
 	// loss = (alpha l) q^gamma
-	WORD  $0x6e39e4d2 // fcmge v18.4s, v6.4s, v25.4s
+	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
 	VBIT  V18.B16, V17.B16, V25.B16
-	VUMIN V7.S4, V25.S4, V17.S4
+	VUMIN V6.S4, V25.S4, V17.S4
 	FMOVQ F17, (R3)
 	ADD   $16, R3, R3
 	ADD   $16, R5, R5
@@ -7621,68 +10222,68 @@ rest:
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F21
+	FMOVQ 224(R0), F22
 	ADD   $0, R5, R8
 	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R5), F21
+	FMOVQ (R5), F22
 	JMP   partdone1
 
 partless1:
 	TBZ    $1, R2, partone1
-	VLD1.P 8(R8), V21.D[0]
+	VLD1.P 8(R8), V22.D[0]
 	TBZ    $0, R2, partdone1
-	VLD1   (R8), V21.S[2]
+	VLD1   (R8), V22.S[2]
 	JMP    partdone1
 
 partone1:
 	TBZ  $0, R2, partdone1
-	VLD1 (R8), V21.S[0]
+	VLD1 (R8), V22.S[0]
 
 partdone1:
-	FMOVQ 592(R0), F20
-	ADD   $256, R5, R8
+	VMOVI $0, V21.B16
+	ADD   $128, R5, R8
 	CMP   $4, R2
 	BLT   partless2
-	FMOVQ 256(R5), F20
+	FMOVQ 128(R5), F21
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R2, partone2
-	VLD1.P 8(R8), V20.D[0]
+	VLD1.P 8(R8), V21.D[0]
 	TBZ    $0, R2, partdone2
-	VLD1   (R8), V20.S[2]
+	VLD1   (R8), V21.S[2]
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R2, partdone2
-	VLD1 (R8), V20.S[0]
+	VLD1 (R8), V21.S[0]
 
 partdone2:
-	FMOVQ 592(R0), F23
-	ADD   $512, R5, R8
+	VMOVI $0, V24.B16
+	ADD   $256, R5, R8
 	CMP   $4, R2
 	BLT   partless3
-	FMOVQ 512(R5), F23
+	FMOVQ 256(R5), F24
 	JMP   partdone3
 
 partless3:
 	TBZ    $1, R2, partone3
-	VLD1.P 8(R8), V23.D[0]
+	VLD1.P 8(R8), V24.D[0]
 	TBZ    $0, R2, partdone3
-	VLD1   (R8), V23.S[2]
+	VLD1   (R8), V24.S[2]
 	JMP    partdone3
 
 partone3:
 	TBZ  $0, R2, partdone3
-	VLD1 (R8), V23.S[0]
+	VLD1 (R8), V24.S[0]
 
 partdone3:
-	FMOVQ 592(R0), F18
-	ADD   $768, R5, R8
+	VMOVI $0, V18.B16
+	ADD   $384, R5, R8
 	CMP   $4, R2
 	BLT   partless4
-	FMOVQ 768(R5), F18
+	FMOVQ 384(R5), F18
 	JMP   partdone4
 
 partless4:
@@ -7698,10 +10299,10 @@ partone4:
 
 partdone4:
 	FMOVQ 224(R0), F17
-	ADD   $1792, R5, R8
+	ADD   $512, R5, R8
 	CMP   $4, R2
 	BLT   partless5
-	FMOVQ 1792(R5), F17
+	FMOVQ 512(R5), F17
 	JMP   partdone5
 
 partless5:
@@ -7716,197 +10317,200 @@ partone5:
 	VLD1 (R8), V17.S[0]
 
 partdone5:
+	VMOVI $0, V19.B16
+
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	WORD  $0x4ea0faf3 // fabs v19.4s, v23.4s
-	WORD  $0x6eade676 // fcmgt v22.4s, v19.4s, v13.4s
-	WORD  $0x6eb3e433 // fcmgt v19.4s, v1.4s, v19.4s
-	VAND  V19.B16, V22.B16, V19.B16
-	VAND  V19.B16, V23.B16, V19.B16
-	WORD  $0x6e32e4d6 // fcmge v22.4s, v6.4s, v18.4s
-	VBIF  V22.B16, V7.B16, V21.B16
-	WORD  $0x6eb7e656 // fcmgt v22.4s, v18.4s, v23.4s
-	VBIT  V22.B16, V18.B16, V23.B16
-	WORD  $0x4e28e6f6 // fcmeq v22.4s, v23.4s, v8.4s
-	FMOVQ 368(R0), F25
-	VBIF  V22.B16, V21.B16, V25.B16
+	WORD  $0x4ea0fb14 // fabs v20.4s, v24.4s
+	WORD  $0x6eace697 // fcmgt v23.4s, v20.4s, v12.4s
+	WORD  $0x6eb4e434 // fcmgt v20.4s, v1.4s, v20.4s
+	VAND  V20.B16, V23.B16, V20.B16
+	VAND  V20.B16, V24.B16, V20.B16
+	WORD  $0x6e32e4b7 // fcmge v23.4s, v5.4s, v18.4s
+	VBIF  V23.B16, V6.B16, V22.B16
+	WORD  $0x6eb8e657 // fcmgt v23.4s, v18.4s, v24.4s
+	VBIT  V23.B16, V18.B16, V24.B16
+	WORD  $0x4e27e717 // fcmeq v23.4s, v24.4s, v7.4s
+	FMOVQ 368(R0), F26
+	VBIF  V23.B16, V22.B16, V26.B16
 
 	// e^(r_t) = p + pLow
-	WORD  $0x4eb3d652 // fsub v18.4s, v18.4s, v19.4s
-	WORD  $0x4eb2f5d3 // fmin v19.4s, v14.4s, v18.4s
-	WORD  $0x4e33f5f3 // fmax v19.4s, v15.4s, v19.4s
-	FMOVQ 1152(R0), F22
-	VFMLA V16.S4, V19.S4, V22.S4
-	WORD  $0x4ea9d6d7 // fsub v23.4s, v22.4s, v9.4s
-	VMOV  V19.B16, V21.B16
-	VFMLS V3.S4, V23.S4, V21.S4
-	FMOVQ 96(R0), F24
-	VFMLS V24.S4, V23.S4, V21.S4
-	WORD  $0x6eb2e677 // fcmgt v23.4s, v19.4s, v18.4s
-	WORD  $0x6ea2e738 // fcmgt v24.4s, v25.4s, v2.4s
-	VAND  V24.B16, V23.B16, V23.B16
-	WORD  $0x4eb2d672 // fsub v18.4s, v19.4s, v18.4s
-	VAND  V23.B16, V18.B16, V19.B16
-	FMOVQ 1216(R0), F23
-	FMOVQ 1200(R0), F18
-	VFMLA V18.S4, V21.S4, V23.S4
-	FMOVQ 1232(R0), F18
-	VFMLA V23.S4, V21.S4, V18.S4
-	FMOVQ 1248(R0), F23
-	VFMLA V18.S4, V21.S4, V23.S4
-	FMOVQ 1264(R0), F18
-	VFMLA V23.S4, V21.S4, V18.S4
-	FMOVQ 224(R0), F24
-	VFMLA V18.S4, V21.S4, V24.S4
+	WORD  $0x4eb4d652 // fsub v18.4s, v18.4s, v20.4s
+	WORD  $0x4eb2f5b4 // fmin v20.4s, v13.4s, v18.4s
+	WORD  $0x4e34f5d4 // fmax v20.4s, v14.4s, v20.4s
+	FMOVQ 1168(R0), F23
+	VFMLA V15.S4, V20.S4, V23.S4
+	WORD  $0x4ea8d6f8 // fsub v24.4s, v23.4s, v8.4s
+	VMOV  V20.B16, V22.B16
+	VFMLS V2.S4, V24.S4, V22.S4
+	VFMLS V16.S4, V24.S4, V22.S4
+	WORD  $0x6eb2e698 // fcmgt v24.4s, v20.4s, v18.4s
+	WORD  $0x6eb3e759 // fcmgt v25.4s, v26.4s, v19.4s
+	VAND  V25.B16, V24.B16, V24.B16
+	WORD  $0x4eb2d692 // fsub v18.4s, v20.4s, v18.4s
+	VAND  V24.B16, V18.B16, V20.B16
+	FMOVQ 1232(R0), F24
+	FMOVQ 1216(R0), F18
+	VFMLA V18.S4, V22.S4, V24.S4
+	FMOVQ 1248(R0), F18
+	VFMLA V24.S4, V22.S4, V18.S4
+	FMOVQ 1264(R0), F24
+	VFMLA V18.S4, V22.S4, V24.S4
+	FMOVQ 1280(R0), F18
+	VFMLA V24.S4, V22.S4, V18.S4
+	FMOVQ 224(R0), F25
+	VFMLA V18.S4, V22.S4, V25.S4
 	FMOVQ 224(R0), F18
-	VFMLA V24.S4, V21.S4, V18.S4
-	WORD  $0x4eb2d417 // fsub v23.4s, v0.4s, v18.4s
-	VFMLA V24.S4, V21.S4, V23.S4
+	VFMLA V25.S4, V22.S4, V18.S4
+	WORD  $0x4eb2d418 // fsub v24.4s, v0.4s, v18.4s
+	VFMLA V25.S4, V22.S4, V24.S4
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	WORD  $0x6e32fc18 // fdiv v24.4s, v0.4s, v18.4s
-	WORD  $0x6e38df35 // fmul v21.4s, v25.4s, v24.4s
-	VFMLS V18.S4, V21.S4, V25.S4
-	WORD  $0x6e37deb2 // fmul v18.4s, v21.4s, v23.4s
-	WORD  $0x4eb2d732 // fsub v18.4s, v25.4s, v18.4s
-	WORD  $0x6e38de52 // fmul v18.4s, v18.4s, v24.4s
-	VSUB  V9.S4, V22.S4, V22.S4
-	VSUB  V22.S4, V20.S4, V22.S4
-	FMOVQ 1296(R0), F20
-	VSUB  V20.S4, V22.S4, V20.S4
-	WORD  $0x4ea26694 // smax v20.4s, v20.4s, v2.4s
-	VSUB  V20.S4, V22.S4, V22.S4
-	FMOVQ 1312(R0), F23
-	WORD  $0x4eb766d7 // smax v23.4s, v22.4s, v23.4s
-	WORD  $0x4f3f06f8 // sshr v24.4s, v23.4s, #1
-	VADD  V10.S4, V24.S4, V22.S4
-	VSHL  $23, V22.S4, V22.S4
-	VSUB  V24.S4, V23.S4, V23.S4
-	VADD  V10.S4, V23.S4, V23.S4
+	WORD  $0x6e32fc19 // fdiv v25.4s, v0.4s, v18.4s
+	WORD  $0x6e39df56 // fmul v22.4s, v26.4s, v25.4s
+	VFMLS V18.S4, V22.S4, V26.S4
+	WORD  $0x6e38ded2 // fmul v18.4s, v22.4s, v24.4s
+	WORD  $0x4eb2d752 // fsub v18.4s, v26.4s, v18.4s
+	WORD  $0x6e39de52 // fmul v18.4s, v18.4s, v25.4s
+	VSUB  V8.S4, V23.S4, V23.S4
+	VSUB  V23.S4, V21.S4, V23.S4
+	VUSHR $23, V22.S4, V21.S4
+	FMOVQ 1296(R0), F24
+	VSUB  V24.S4, V21.S4, V21.S4
+	VADD  V21.S4, V23.S4, V21.S4
+	WORD  $0x4eb366b5 // smax v21.4s, v21.4s, v19.4s
+	VSUB  V21.S4, V23.S4, V23.S4
+	FMOVQ 1312(R0), F24
+	WORD  $0x4eb866f8 // smax v24.4s, v23.4s, v24.4s
+	WORD  $0x4f3f0719 // sshr v25.4s, v24.4s, #1
+	VADD  V9.S4, V25.S4, V23.S4
 	VSHL  $23, V23.S4, V23.S4
-	WORD  $0x6e36deb5 // fmul v21.4s, v21.4s, v22.4s
-	WORD  $0x6e37deb5 // fmul v21.4s, v21.4s, v23.4s
-	WORD  $0x6e36de52 // fmul v18.4s, v18.4s, v22.4s
-	WORD  $0x6e37de56 // fmul v22.4s, v18.4s, v23.4s
+	VSUB  V25.S4, V24.S4, V24.S4
+	VADD  V9.S4, V24.S4, V24.S4
+	VSHL  $23, V24.S4, V24.S4
+	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	WORD  $0x6e38ded6 // fmul v22.4s, v22.4s, v24.4s
+	WORD  $0x6e37de52 // fmul v18.4s, v18.4s, v23.4s
+	WORD  $0x6e38de57 // fmul v23.4s, v18.4s, v24.4s
 
 	// w + wLow = 1 + u; q = u / w
-	WORD  $0x6eb5e417 // fcmgt v23.4s, v0.4s, v21.4s
-	VBSL  V21.B16, V0.B16, V23.B16
-	WORD  $0x6ea0e6b8 // fcmgt v24.4s, v21.4s, v0.4s
-	VBSL  V21.B16, V0.B16, V24.B16
-	WORD  $0x4e38d6f2 // fadd v18.4s, v23.4s, v24.4s
-	WORD  $0x4eb7d657 // fsub v23.4s, v18.4s, v23.4s
-	WORD  $0x4eb7d718 // fsub v24.4s, v24.4s, v23.4s
-	WORD  $0x6e32fc17 // fdiv v23.4s, v0.4s, v18.4s
-	WORD  $0x6e37deb9 // fmul v25.4s, v21.4s, v23.4s
-	VMOV  V21.B16, V26.B16
-	VFMLS V18.S4, V25.S4, V26.S4
-	WORD  $0x4e36d752 // fadd v18.4s, v26.4s, v22.4s
-	WORD  $0x4e36d718 // fadd v24.4s, v24.4s, v22.4s
-	WORD  $0x6e38df38 // fmul v24.4s, v25.4s, v24.4s
-	WORD  $0x4eb8d652 // fsub v18.4s, v18.4s, v24.4s
-	WORD  $0x6e37de52 // fmul v18.4s, v18.4s, v23.4s
-	WORD  $0x4e32d732 // fadd v18.4s, v25.4s, v18.4s
-	WORD  $0x6ea0e658 // fcmgt v24.4s, v18.4s, v0.4s
-	VBIT  V24.B16, V0.B16, V18.B16
+	WORD  $0x6eb6e418 // fcmgt v24.4s, v0.4s, v22.4s
+	VBSL  V22.B16, V0.B16, V24.B16
+	WORD  $0x6ea0e6d9 // fcmgt v25.4s, v22.4s, v0.4s
+	VBSL  V22.B16, V0.B16, V25.B16
+	WORD  $0x4e39d712 // fadd v18.4s, v24.4s, v25.4s
+	WORD  $0x4eb8d658 // fsub v24.4s, v18.4s, v24.4s
+	WORD  $0x4eb8d739 // fsub v25.4s, v25.4s, v24.4s
+	WORD  $0x6e32fc18 // fdiv v24.4s, v0.4s, v18.4s
+	WORD  $0x6e38deda // fmul v26.4s, v22.4s, v24.4s
+	VMOV  V22.B16, V27.B16
+	VFMLS V18.S4, V26.S4, V27.S4
+	WORD  $0x4e37d772 // fadd v18.4s, v27.4s, v23.4s
+	WORD  $0x4e37d739 // fadd v25.4s, v25.4s, v23.4s
+	WORD  $0x6e39df59 // fmul v25.4s, v26.4s, v25.4s
+	WORD  $0x4eb9d652 // fsub v18.4s, v18.4s, v25.4s
+	WORD  $0x6e38de52 // fmul v18.4s, v18.4s, v24.4s
+	WORD  $0x4e32d752 // fadd v18.4s, v26.4s, v18.4s
+	WORD  $0x6ea0e659 // fcmgt v25.4s, v18.4s, v0.4s
+	VBIT  V25.B16, V0.B16, V18.B16
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
-	FMOVQ 960(R0), F25
-	VSUB  V25.S4, V24.S4, V24.S4
-	VAND  V8.B16, V24.B16, V25.B16
-	VUSHR $21, V24.S4, V24.S4
+	WORD  $0x4e20d6d9 // fadd v25.4s, v22.4s, v0.4s
+	FMOVQ 960(R0), F26
+	VSUB  V26.S4, V25.S4, V25.S4
+	VAND  V7.B16, V25.B16, V26.B16
+	VUSHR $21, V25.S4, V25.S4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VSUB  V25.S4, V0.S4, V26.S4
-	VTBL  V4.B16, [V24.B16], V24.B16
-	FMOVQ 192(R0), F27
-	FMOVQ 208(R0), F28
-	VBIT  V28.B16, V24.B16, V27.B16
-	FMOVQ 64(R1), F24
-	VTBL  V27.B16, [V24.B16], V24.B16
-	WORD  $0x6e38df58 // fmul v24.4s, v26.4s, v24.4s
-	FMOVQ 432(R0), F26
-	WORD  $0x4e3ad71a // fadd v26.4s, v24.4s, v26.4s
-	VFMLA V24.S4, V21.S4, V26.S4
-	WORD  $0x4e21db35 // scvtf v21.4s, v25.4s
-	FMOVQ 80(R1), F24
-	VTBL  V27.B16, [V24.B16], V25.B16
-	FMOVQ 96(R1), F24
-	VTBL  V27.B16, [V24.B16], V29.B16
+	VSUB  V26.S4, V0.S4, V27.S4
+	VTBL  V3.B16, [V25.B16], V25.B16
+	FMOVQ 192(R0), F28
+	FMOVQ 208(R0), F29
+	VBIT  V29.B16, V25.B16, V28.B16
+	FMOVQ 64(R1), F25
+	VTBL  V28.B16, [V25.B16], V25.B16
+	WORD  $0x6e39df79 // fmul v25.4s, v27.4s, v25.4s
+	FMOVQ 432(R0), F27
+	WORD  $0x4e3bd73b // fadd v27.4s, v25.4s, v27.4s
+	VFMLA V25.S4, V22.S4, V27.S4
+	WORD  $0x4e21db56 // scvtf v22.4s, v26.4s
+	FMOVQ 80(R1), F25
+	VTBL  V28.B16, [V25.B16], V26.B16
+	FMOVQ 96(R1), F25
+	VTBL  V28.B16, [V25.B16], V30.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e3adf58 // fmul v24.4s, v26.4s, v26.4s
-	FMOVQ 1008(R0), F28
-	FMOVQ 992(R0), F27
-	VFMLA V27.S4, V26.S4, V28.S4
-	FMOVQ 976(R0), F27
-	VFMLA V27.S4, V24.S4, V28.S4
-	FMOVQ 1040(R0), F30
-	FMOVQ 1024(R0), F27
-	VFMLA V27.S4, V26.S4, V30.S4
-	VFMLA V28.S4, V24.S4, V30.S4
-	FMOVQ 528(R0), F27
-	VFMLA V27.S4, V21.S4, V29.S4
-	VFMLA V30.S4, V24.S4, V29.S4
+	WORD  $0x6e3bdf79 // fmul v25.4s, v27.4s, v27.4s
+	FMOVQ 1008(R0), F29
+	FMOVQ 992(R0), F28
+	VFMLA V28.S4, V27.S4, V29.S4
+	FMOVQ 976(R0), F28
+	VFMLA V28.S4, V25.S4, V29.S4
+	FMOVQ 1040(R0), F31
+	FMOVQ 1024(R0), F28
+	VFMLA V28.S4, V27.S4, V31.S4
+	VFMLA V29.S4, V25.S4, V31.S4
+	FMOVQ 528(R0), F28
+	VFMLA V28.S4, V22.S4, V30.S4
+	VFMLA V31.S4, V25.S4, V30.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	FMOVQ 544(R0), F24
-	VFMLA V24.S4, V21.S4, V25.S4
-	WORD  $0x4e3ad735 // fadd v21.4s, v25.4s, v26.4s
-	WORD  $0x4eb5d738 // fsub v24.4s, v25.4s, v21.4s
-	WORD  $0x4e3ad718 // fadd v24.4s, v24.4s, v26.4s
-	WORD  $0x4e38d7b8 // fadd v24.4s, v29.4s, v24.4s
-	WORD  $0x4e38d6b5 // fadd v21.4s, v21.4s, v24.4s
-	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
-	WORD  $0x4e36d6b5 // fadd v21.4s, v21.4s, v22.4s
-	WORD  $0x4e21da94 // scvtf v20.4s, v20.4s
-	VFMLA V3.S4, V20.S4, V21.S4
-	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
-	WORD  $0x6e33de39 // fmul v25.4s, v17.4s, v19.4s
-	WORD  $0x4e22e631 // fcmeq v17.4s, v17.4s, v2.4s
-	WORD  $0x4e33e673 // fcmeq v19.4s, v19.4s, v19.4s
-	VAND  V19.B16, V17.B16, V17.B16
-	VBIT  V17.B16, V2.B16, V25.B16
+	FMOVQ 544(R0), F25
+	VFMLA V25.S4, V22.S4, V26.S4
+	WORD  $0x4e3bd756 // fadd v22.4s, v26.4s, v27.4s
+	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
+	WORD  $0x4e3bd739 // fadd v25.4s, v25.4s, v27.4s
+	WORD  $0x4e39d7d9 // fadd v25.4s, v30.4s, v25.4s
+	WORD  $0x4e39d6d6 // fadd v22.4s, v22.4s, v25.4s
+	WORD  $0x6e38def7 // fmul v23.4s, v23.4s, v24.4s
+	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
+	WORD  $0x4e21dab5 // scvtf v21.4s, v21.4s
+	VFMLA V2.S4, V21.S4, V22.S4
+	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
+	WORD  $0x6e34de39 // fmul v25.4s, v17.4s, v20.4s
+	WORD  $0x4e33e631 // fcmeq v17.4s, v17.4s, v19.4s
+	WORD  $0x4e34e694 // fcmeq v20.4s, v20.4s, v20.4s
+	VAND  V20.B16, V17.B16, V17.B16
+	VBIT  V17.B16, V19.B16, V25.B16
 	VMOV  V18.B16, V17.B16
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_548
+	BGE  focusnot0_552
 	WORD $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
-	JMP  focusdone548
+	JMP  focusdone552
 
-focusnot0_548:
+focusnot0_552:
 	CMP   $2, R7
-	BGE   focusnot1_548
+	BGE   focusnot1_552
 	FMOVQ 224(R0), F17
-	JMP   focusdone548
+	JMP   focusdone552
 
-focusnot1_548:
+focusnot1_552:
 	CMP $3, R7
-	BGE focusnot2_548
-	JMP focusdone548
+	BGE focusnot2_552
+	JMP focusdone552
 
-focusnot2_548:
+focusnot2_552:
 	CMP  $4, R7
-	BGE  focusnot3_548
+	BGE  focusnot3_552
 	WORD $0x6ea1fa51 // fsqrt v17.4s, v18.4s
-	JMP  focusdone548
+	JMP  focusdone552
 
-focusnot3_548:
+focusnot3_552:
 	CMP   $5, R7
-	BGE   focusnot4_548
+	BGE   focusnot4_552
 	WORD  $0x6ea1fa53 // fsqrt v19.4s, v18.4s
 	VMOV  V18.B16, V17.B16
 	VFMLS V19.S4, V19.S4, V17.S4
-	WORD  $0x6e2bde74 // fmul v20.4s, v19.4s, v11.4s
+	WORD  $0x6e2ade74 // fmul v20.4s, v19.4s, v10.4s
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
 	VFMLA V19.S4, V18.S4, V17.S4
-	JMP   focusdone548
+	JMP   focusdone552
 
-focusnot4_548:
+focusnot4_552:
 	CMP   $6, R7
-	BGE   focusnot5_548
+	BGE   focusnot5_552
 	WORD  $0x6ea1fa53 // fsqrt v19.4s, v18.4s
 	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
 	WORD  $0x6ea0fa95 // fneg v21.4s, v20.4s
@@ -7914,35 +10518,35 @@ focusnot4_548:
 	VMOV  V18.B16, V17.B16
 	VFMLS V19.S4, V19.S4, V17.S4
 	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
-	VFMLA V11.S4, V17.S4, V21.S4
+	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e33deb1 // fmul v17.4s, v21.4s, v19.4s
 	VFMLA V19.S4, V20.S4, V17.S4
-	JMP   focusdone548
+	JMP   focusdone552
 
-focusnot5_548:
+focusnot5_552:
 	CMP   $7, R7
-	BGE   focusnot6_548
+	BGE   focusnot6_552
 	WORD  $0x6e32de53 // fmul v19.4s, v18.4s, v18.4s
 	WORD  $0x6ea0fa71 // fneg v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
 	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone548
+	JMP   focusdone552
 
-focusnot6_548:
+focusnot6_552:
 	CMP   $8, R7
-	BGE   focusnot7_548
+	BGE   focusnot7_552
 	WORD  $0x6e32de53 // fmul v19.4s, v18.4s, v18.4s
 	WORD  $0x6ea0fa71 // fneg v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
 	WORD  $0x4e33d672 // fadd v18.4s, v19.4s, v19.4s
 	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
 	VFMLA V19.S4, V19.S4, V17.S4
-	JMP   focusdone548
+	JMP   focusdone552
 
-focusnot7_548:
+focusnot7_552:
 	CMP   $9, R7
-	BGE   focusnot8_548
+	BGE   focusnot8_552
 	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
 	WORD  $0x6ea0fa34 // fneg v20.4s, v17.4s
 	VFMLA V18.S4, V18.S4, V20.S4
@@ -7953,9 +10557,9 @@ focusnot7_548:
 	VFMLA V20.S4, V21.S4, V22.S4
 	WORD  $0x6e32ded1 // fmul v17.4s, v22.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone548
+	JMP   focusdone552
 
-focusnot8_548:
+focusnot8_552:
 	ADD   $20, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -7983,9 +10587,9 @@ focusnot8_548:
 	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V4.B16, [V24.B16], V26.B16
+	VTBL  V3.B16, [V24.B16], V26.B16
 	FMOVQ 304(R0), F24
-	VBIT  V12.B16, V26.B16, V24.B16
+	VBIT  V11.B16, V26.B16, V24.B16
 	FLDPQ 112(R1), (F30, F31)
 	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
 	FMOVQ 432(R0), F27
@@ -8021,8 +10625,8 @@ focusnot8_548:
 	VFMLA V27.S4, V19.S4, V23.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e25d6fb // fadd v27.4s, v23.4s, v5.4s
-	WORD  $0x4ea5d77e // fsub v30.4s, v27.4s, v5.4s
+	WORD  $0x4e24d6fb // fadd v27.4s, v23.4s, v4.4s
+	WORD  $0x4ea4d77e // fsub v30.4s, v27.4s, v4.4s
 	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
 	VFMLA V22.S4, V19.S4, V29.S4
 	FLDPQ 176(R1), (F30, F31)
@@ -8040,10 +10644,10 @@ focusnot8_548:
 	VFMLA V19.S4, V20.S4, V22.S4
 	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V3.S4, V20.S4, V19.S4
-	VTBL  V4.B16, [V27.B16], V22.B16
+	VFMLA V2.S4, V20.S4, V19.S4
+	VTBL  V3.B16, [V27.B16], V22.B16
 	FMOVQ 304(R0), F20
-	VBIT  V12.B16, V22.B16, V20.B16
+	VBIT  V11.B16, V22.B16, V20.B16
 	FLDPQ 272(R1), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
 	FLDPQ 304(R1), (F30, F31)
@@ -8051,45 +10655,48 @@ focusnot8_548:
 	VFMLA V19.S4, V22.S4, V20.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V5.S4, V27.S4, V19.S4
+	VSUB  V4.S4, V27.S4, V19.S4
 	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
 	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
 	VSHL  $23, V19.S4, V26.S4
 	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V1.S4, V26.S4, V26.S4
+	VUMIN V1.S4, V26.S4, V27.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	WORD  $0x4ea26e73 // smin v19.4s, v19.4s, v2.4s
-	FMOVQ 912(R0), F27
-	VSUB  V19.S4, V27.S4, V19.S4
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
+	FMOVQ 912(R0), F26
+	VSUB  V19.S4, V26.S4, V19.S4
 	VSHL  $23, V19.S4, V19.S4
-	WORD  $0x4e36d67b // fadd v27.4s, v19.4s, v22.4s
-	WORD  $0x4eb3d77c // fsub v28.4s, v27.4s, v19.4s
+	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
 	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
 	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x4e34d774 // fadd v20.4s, v27.4s, v20.4s
+	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
 	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
 	VSUB  V19.S4, V20.S4, V19.S4
-	VBIT  V22.B16, V19.B16, V26.B16
+	VBIT  V22.B16, V19.B16, V27.B16
 
 	// overflow, underflow, x = 0 and Inf
 	FMOVQ 928(R0), F19
 	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
 	FMOVQ 384(R0), F20
-	VBIF  V19.B16, V26.B16, V20.B16
+	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	FMOVQ 592(R0), F22
+	VMOVI $0, V22.B16
 	VBIF  V19.B16, V20.B16, V22.B16
-	VCMEQ V2.S4, V21.S4, V19.S4
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	FMOVQ 592(R0), F20
+	VMOVI $0, V20.B16
 	VBIT  V18.B16, V1.B16, V20.B16
 	VBIT  V19.B16, V20.B16, V22.B16
 	VCMEQ V1.S4, V21.S4, V19.S4
-	FMOVQ 384(R0), F20
-	VBIT  V18.B16, V2.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
+	VMOVI $0, V20.B16
+	FMOVQ 384(R0), F23
+	VBIT  V18.B16, V20.B16, V23.B16
+	VBIT  V19.B16, V23.B16, V22.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R8), F18
@@ -8109,12 +10716,12 @@ focusnot8_548:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone548:
+focusdone552:
 	// loss = (alpha l) q^gamma
-	WORD  $0x6e39e4d2 // fcmge v18.4s, v6.4s, v25.4s
+	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
 	VBIT  V18.B16, V17.B16, V25.B16
-	VUMIN V7.S4, V25.S4, V17.S4
+	VUMIN V6.S4, V25.S4, V17.S4
 	ADD   $0, R3, R8
 	CMP   $4, R2
 	BLT   partless6
@@ -8142,23 +10749,23 @@ partdone6:
 done:
 	RET
 
-// func rowGradNEON(losses *float32, sums *rowSums, n int, p *lossParams, scale *float32)
+// func rowGradNEON(losses *float32, sums *float32, n int, p *lossParams, scale *float32)
 TEXT ·rowGradNEON(SB), NOSPLIT, $0-40
 	MOVD  $tables<>+0(SB), R1
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 224(R0), F0
 	FMOVQ 384(R0), F1
-	FMOVQ 592(R0), F2
-	FMOVQ 80(R0), F3
-	FMOVQ (R1), F4
-	FMOVQ 784(R0), F5
-	FMOVQ 1072(R0), F6
-	FMOVQ 368(R0), F7
-	FMOVQ 336(R0), F8
-	FMOVQ 1152(R0), F9
-	FMOVQ 848(R0), F10
-	FMOVQ 1056(R0), F11
-	FMOVQ 320(R0), F12
+	FMOVQ 80(R0), F2
+	FMOVQ (R1), F3
+	FMOVQ 784(R0), F4
+	FMOVQ 1072(R0), F5
+	FMOVQ 368(R0), F6
+	FMOVQ 336(R0), F7
+	FMOVQ 1168(R0), F8
+	FMOVQ 848(R0), F9
+	FMOVQ 1056(R0), F10
+	FMOVQ 320(R0), F11
+	FMOVQ 1120(R0), F12
 	MOVD  n+16(FP), R2
 	MOVD  losses+0(FP), R3
 	MOVD  sums+8(FP), R5
@@ -8169,179 +10776,181 @@ TEXT ·rowGradNEON(SB), NOSPLIT, $0-40
 	BLT   rest
 
 block:
-	FMOVQ (R5), F17
-	FMOVQ 512(R5), F18
-	FMOVQ 768(R5), F15
-	FMOVQ 1792(R5), F13
+	FMOVQ (R5), F19
+	FMOVQ 128(R5), F17
+	FMOVQ 256(R5), F20
+	FMOVQ 384(R5), F15
+	FMOVQ 512(R5), F13
+	VMOVI $0, V16.B16
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	WORD  $0x4ea0fa4e // fabs v14.4s, v18.4s
-	FMOVQ 1280(R0), F16
-	WORD  $0x6eb0e5d0 // fcmgt v16.4s, v14.4s, v16.4s
+	WORD  $0x4ea0fa8e // fabs v14.4s, v20.4s
+	WORD  $0x6eace5d2 // fcmgt v18.4s, v14.4s, v12.4s
 	WORD  $0x6eaee42e // fcmgt v14.4s, v1.4s, v14.4s
-	VAND  V14.B16, V16.B16, V14.B16
-	VAND  V14.B16, V18.B16, V16.B16
-	WORD  $0x6e2fe4ce // fcmge v14.4s, v6.4s, v15.4s
-	VBIF  V14.B16, V7.B16, V17.B16
-	WORD  $0x6eb2e5ee // fcmgt v14.4s, v15.4s, v18.4s
-	VBIT  V14.B16, V15.B16, V18.B16
-	WORD  $0x4e28e652 // fcmeq v18.4s, v18.4s, v8.4s
+	VAND  V14.B16, V18.B16, V14.B16
+	VAND  V14.B16, V20.B16, V18.B16
+	WORD  $0x6e2fe4ae // fcmge v14.4s, v5.4s, v15.4s
+	VBIF  V14.B16, V6.B16, V19.B16
+	WORD  $0x6eb4e5ee // fcmgt v14.4s, v15.4s, v20.4s
+	VBIT  V14.B16, V15.B16, V20.B16
+	WORD  $0x4e27e694 // fcmeq v20.4s, v20.4s, v7.4s
 	FMOVQ 368(R0), F14
-	VBIF  V18.B16, V17.B16, V14.B16
+	VBIF  V20.B16, V19.B16, V14.B16
 
 	// e^(r_t) = p + pLow
-	WORD  $0x4eb0d5ef // fsub v15.4s, v15.4s, v16.4s
-	FMOVQ 1136(R0), F16
-	WORD  $0x4eaff610 // fmin v16.4s, v16.4s, v15.4s
-	FMOVQ 1120(R0), F17
-	WORD  $0x4e30f631 // fmax v17.4s, v17.4s, v16.4s
-	FMOVQ 1152(R0), F16
-	FMOVQ 48(R0), F18
-	VFMLA V18.S4, V17.S4, V16.S4
-	WORD  $0x4ea9d612 // fsub v18.4s, v16.4s, v9.4s
-	VMOV  V17.B16, V19.B16
-	VFMLS V3.S4, V18.S4, V19.S4
-	FMOVQ 96(R0), F20
-	VFMLS V20.S4, V18.S4, V19.S4
-	WORD  $0x6eafe632 // fcmgt v18.4s, v17.4s, v15.4s
-	WORD  $0x6ea2e5d4 // fcmgt v20.4s, v14.4s, v2.4s
-	VAND  V20.B16, V18.B16, V18.B16
-	WORD  $0x4eafd62f // fsub v15.4s, v17.4s, v15.4s
-	VAND  V18.B16, V15.B16, V18.B16
-	FMOVQ 1216(R0), F17
-	FMOVQ 1200(R0), F15
-	VFMLA V15.S4, V19.S4, V17.S4
-	FMOVQ 1232(R0), F15
-	VFMLA V17.S4, V19.S4, V15.S4
-	FMOVQ 1248(R0), F17
-	VFMLA V15.S4, V19.S4, V17.S4
-	FMOVQ 1264(R0), F15
-	VFMLA V17.S4, V19.S4, V15.S4
-	FMOVQ 224(R0), F20
-	VFMLA V15.S4, V19.S4, V20.S4
+	WORD  $0x4eb2d5ef // fsub v15.4s, v15.4s, v18.4s
+	FMOVQ 1152(R0), F18
+	WORD  $0x4eaff652 // fmin v18.4s, v18.4s, v15.4s
+	FMOVQ 1136(R0), F19
+	WORD  $0x4e32f673 // fmax v19.4s, v19.4s, v18.4s
+	FMOVQ 1168(R0), F18
+	FMOVQ 48(R0), F20
+	VFMLA V20.S4, V19.S4, V18.S4
+	WORD  $0x4ea8d655 // fsub v21.4s, v18.4s, v8.4s
+	VMOV  V19.B16, V20.B16
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 96(R0), F22
+	VFMLS V22.S4, V21.S4, V20.S4
+	WORD  $0x6eafe675 // fcmgt v21.4s, v19.4s, v15.4s
+	WORD  $0x6eb0e5d6 // fcmgt v22.4s, v14.4s, v16.4s
+	VAND  V22.B16, V21.B16, V21.B16
+	WORD  $0x4eafd66f // fsub v15.4s, v19.4s, v15.4s
+	VAND  V21.B16, V15.B16, V19.B16
+	FMOVQ 1232(R0), F21
+	FMOVQ 1216(R0), F15
+	VFMLA V15.S4, V20.S4, V21.S4
+	FMOVQ 1248(R0), F15
+	VFMLA V21.S4, V20.S4, V15.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V15.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F15
+	VFMLA V21.S4, V20.S4, V15.S4
+	FMOVQ 224(R0), F22
+	VFMLA V15.S4, V20.S4, V22.S4
 	FMOVQ 224(R0), F15
-	VFMLA V20.S4, V19.S4, V15.S4
-	WORD  $0x4eafd411 // fsub v17.4s, v0.4s, v15.4s
-	VFMLA V20.S4, V19.S4, V17.S4
+	VFMLA V22.S4, V20.S4, V15.S4
+	WORD  $0x4eafd415 // fsub v21.4s, v0.4s, v15.4s
+	VFMLA V22.S4, V20.S4, V21.S4
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	WORD  $0x6e2ffc14 // fdiv v20.4s, v0.4s, v15.4s
-	WORD  $0x6e34ddd3 // fmul v19.4s, v14.4s, v20.4s
-	VMOV  V14.B16, V21.B16
-	VFMLS V15.S4, V19.S4, V21.S4
-	WORD  $0x6e31de6f // fmul v15.4s, v19.4s, v17.4s
-	WORD  $0x4eafd6af // fsub v15.4s, v21.4s, v15.4s
-	WORD  $0x6e34ddef // fmul v15.4s, v15.4s, v20.4s
-	FMOVQ 256(R5), F17
-	VSUB  V9.S4, V16.S4, V16.S4
-	VSUB  V16.S4, V17.S4, V17.S4
-	FMOVQ 1296(R0), F16
-	VSUB  V16.S4, V17.S4, V16.S4
-	WORD  $0x4ea26610 // smax v16.4s, v16.4s, v2.4s
-	VSUB  V16.S4, V17.S4, V17.S4
-	FMOVQ 1312(R0), F20
-	WORD  $0x4eb46634 // smax v20.4s, v17.4s, v20.4s
-	WORD  $0x4f3f0695 // sshr v21.4s, v20.4s, #1
-	VADD  V10.S4, V21.S4, V17.S4
+	WORD  $0x6e2ffc16 // fdiv v22.4s, v0.4s, v15.4s
+	WORD  $0x6e36ddd4 // fmul v20.4s, v14.4s, v22.4s
+	VMOV  V14.B16, V23.B16
+	VFMLS V15.S4, V20.S4, V23.S4
+	WORD  $0x6e35de8f // fmul v15.4s, v20.4s, v21.4s
+	WORD  $0x4eafd6ef // fsub v15.4s, v23.4s, v15.4s
+	WORD  $0x6e36ddef // fmul v15.4s, v15.4s, v22.4s
+	VSUB  V8.S4, V18.S4, V18.S4
+	VSUB  V18.S4, V17.S4, V17.S4
+	VUSHR $23, V20.S4, V18.S4
+	FMOVQ 1296(R0), F21
+	VSUB  V21.S4, V18.S4, V18.S4
+	VADD  V18.S4, V17.S4, V18.S4
+	WORD  $0x4eb06652 // smax v18.4s, v18.4s, v16.4s
+	VSUB  V18.S4, V17.S4, V17.S4
+	FMOVQ 1312(R0), F21
+	WORD  $0x4eb56635 // smax v21.4s, v17.4s, v21.4s
+	WORD  $0x4f3f06b6 // sshr v22.4s, v21.4s, #1
+	VADD  V9.S4, V22.S4, V17.S4
 	VSHL  $23, V17.S4, V17.S4
-	VSUB  V21.S4, V20.S4, V20.S4
-	VADD  V10.S4, V20.S4, V20.S4
-	VSHL  $23, V20.S4, V20.S4
-	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VSUB  V22.S4, V21.S4, V21.S4
+	VADD  V9.S4, V21.S4, V21.S4
+	VSHL  $23, V21.S4, V21.S4
+	WORD  $0x6e31de94 // fmul v20.4s, v20.4s, v17.4s
+	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
 	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
-	WORD  $0x6e34ddf4 // fmul v20.4s, v15.4s, v20.4s
+	WORD  $0x6e35ddf5 // fmul v21.4s, v15.4s, v21.4s
 
 	// w + wLow = 1 + u; q = u / w
-	WORD  $0x6eb3e411 // fcmgt v17.4s, v0.4s, v19.4s
-	VBSL  V19.B16, V0.B16, V17.B16
-	WORD  $0x6ea0e675 // fcmgt v21.4s, v19.4s, v0.4s
-	VBSL  V19.B16, V0.B16, V21.B16
-	WORD  $0x4e35d62f // fadd v15.4s, v17.4s, v21.4s
+	WORD  $0x6eb4e411 // fcmgt v17.4s, v0.4s, v20.4s
+	VBSL  V20.B16, V0.B16, V17.B16
+	WORD  $0x6ea0e696 // fcmgt v22.4s, v20.4s, v0.4s
+	VBSL  V20.B16, V0.B16, V22.B16
+	WORD  $0x4e36d62f // fadd v15.4s, v17.4s, v22.4s
 	WORD  $0x4eb1d5f1 // fsub v17.4s, v15.4s, v17.4s
-	WORD  $0x4eb1d6b5 // fsub v21.4s, v21.4s, v17.4s
+	WORD  $0x4eb1d6d6 // fsub v22.4s, v22.4s, v17.4s
 	WORD  $0x6e2ffc11 // fdiv v17.4s, v0.4s, v15.4s
-	WORD  $0x6e31de76 // fmul v22.4s, v19.4s, v17.4s
-	VMOV  V19.B16, V23.B16
-	VFMLS V15.S4, V22.S4, V23.S4
-	WORD  $0x4e34d6ef // fadd v15.4s, v23.4s, v20.4s
-	WORD  $0x4e34d6b5 // fadd v21.4s, v21.4s, v20.4s
-	WORD  $0x6e35ded5 // fmul v21.4s, v22.4s, v21.4s
-	WORD  $0x4eb5d5ef // fsub v15.4s, v15.4s, v21.4s
+	WORD  $0x6e31de97 // fmul v23.4s, v20.4s, v17.4s
+	VMOV  V20.B16, V24.B16
+	VFMLS V15.S4, V23.S4, V24.S4
+	WORD  $0x4e35d70f // fadd v15.4s, v24.4s, v21.4s
+	WORD  $0x4e35d6d6 // fadd v22.4s, v22.4s, v21.4s
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	WORD  $0x4eb6d5ef // fsub v15.4s, v15.4s, v22.4s
 	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
-	WORD  $0x4e2fd6cf // fadd v15.4s, v22.4s, v15.4s
-	WORD  $0x6ea0e5f5 // fcmgt v21.4s, v15.4s, v0.4s
-	VBIT  V21.B16, V0.B16, V15.B16
+	WORD  $0x4e2fd6ef // fadd v15.4s, v23.4s, v15.4s
+	WORD  $0x6ea0e5f6 // fcmgt v22.4s, v15.4s, v0.4s
+	VBIT  V22.B16, V0.B16, V15.B16
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	WORD  $0x4e20d675 // fadd v21.4s, v19.4s, v0.4s
-	FMOVQ 960(R0), F22
-	VSUB  V22.S4, V21.S4, V21.S4
-	VAND  V8.B16, V21.B16, V22.B16
-	VUSHR $21, V21.S4, V21.S4
+	WORD  $0x4e20d696 // fadd v22.4s, v20.4s, v0.4s
+	FMOVQ 960(R0), F23
+	VSUB  V23.S4, V22.S4, V22.S4
+	VAND  V7.B16, V22.B16, V23.B16
+	VUSHR $21, V22.S4, V22.S4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VSUB  V22.S4, V0.S4, V23.S4
-	VTBL  V4.B16, [V21.B16], V21.B16
-	FMOVQ 192(R0), F24
-	FMOVQ 208(R0), F25
-	VBIT  V25.B16, V21.B16, V24.B16
-	FMOVQ 64(R1), F21
-	VTBL  V24.B16, [V21.B16], V21.B16
-	WORD  $0x6e35def5 // fmul v21.4s, v23.4s, v21.4s
-	FMOVQ 432(R0), F23
-	WORD  $0x4e37d6b7 // fadd v23.4s, v21.4s, v23.4s
-	VFMLA V21.S4, V19.S4, V23.S4
-	WORD  $0x4e21dad3 // scvtf v19.4s, v22.4s
-	FMOVQ 80(R1), F21
-	VTBL  V24.B16, [V21.B16], V22.B16
-	FMOVQ 96(R1), F21
-	VTBL  V24.B16, [V21.B16], V26.B16
+	VSUB  V23.S4, V0.S4, V24.S4
+	VTBL  V3.B16, [V22.B16], V22.B16
+	FMOVQ 192(R0), F25
+	FMOVQ 208(R0), F26
+	VBIT  V26.B16, V22.B16, V25.B16
+	FMOVQ 64(R1), F22
+	VTBL  V25.B16, [V22.B16], V22.B16
+	WORD  $0x6e36df16 // fmul v22.4s, v24.4s, v22.4s
+	FMOVQ 432(R0), F24
+	WORD  $0x4e38d6d8 // fadd v24.4s, v22.4s, v24.4s
+	VFMLA V22.S4, V20.S4, V24.S4
+	WORD  $0x4e21daf4 // scvtf v20.4s, v23.4s
+	FMOVQ 80(R1), F22
+	VTBL  V25.B16, [V22.B16], V23.B16
+	FMOVQ 96(R1), F22
+	VTBL  V25.B16, [V22.B16], V27.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e37def5 // fmul v21.4s, v23.4s, v23.4s
-	FMOVQ 1008(R0), F25
-	FMOVQ 992(R0), F24
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 976(R0), F24
-	VFMLA V24.S4, V21.S4, V25.S4
-	FMOVQ 1040(R0), F27
-	FMOVQ 1024(R0), F24
-	VFMLA V24.S4, V23.S4, V27.S4
-	VFMLA V25.S4, V21.S4, V27.S4
-	FMOVQ 528(R0), F24
-	VFMLA V24.S4, V19.S4, V26.S4
-	VFMLA V27.S4, V21.S4, V26.S4
+	WORD  $0x6e38df16 // fmul v22.4s, v24.4s, v24.4s
+	FMOVQ 1008(R0), F26
+	FMOVQ 992(R0), F25
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 976(R0), F25
+	VFMLA V25.S4, V22.S4, V26.S4
+	FMOVQ 1040(R0), F28
+	FMOVQ 1024(R0), F25
+	VFMLA V25.S4, V24.S4, V28.S4
+	VFMLA V26.S4, V22.S4, V28.S4
+	FMOVQ 528(R0), F25
+	VFMLA V25.S4, V20.S4, V27.S4
+	VFMLA V28.S4, V22.S4, V27.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	FMOVQ 544(R0), F21
-	VFMLA V21.S4, V19.S4, V22.S4
-	WORD  $0x4e37d6d3 // fadd v19.4s, v22.4s, v23.4s
-	WORD  $0x4eb3d6d5 // fsub v21.4s, v22.4s, v19.4s
-	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
-	WORD  $0x4e35d755 // fadd v21.4s, v26.4s, v21.4s
-	WORD  $0x4e35d673 // fadd v19.4s, v19.4s, v21.4s
-	WORD  $0x6e31de94 // fmul v20.4s, v20.4s, v17.4s
-	WORD  $0x4e34d674 // fadd v20.4s, v19.4s, v20.4s
-	WORD  $0x4e21da13 // scvtf v19.4s, v16.4s
-	VFMLA V3.S4, V19.S4, V20.S4
-	WORD  $0x4e32d692 // fadd v18.4s, v20.4s, v18.4s
-	WORD  $0x6e32ddb9 // fmul v25.4s, v13.4s, v18.4s
-	WORD  $0x4e22e5b3 // fcmeq v19.4s, v13.4s, v2.4s
-	WORD  $0x4e32e654 // fcmeq v20.4s, v18.4s, v18.4s
-	VAND  V20.B16, V19.B16, V19.B16
-	VBIT  V19.B16, V2.B16, V25.B16
+	FMOVQ 544(R0), F22
+	VFMLA V22.S4, V20.S4, V23.S4
+	WORD  $0x4e38d6f4 // fadd v20.4s, v23.4s, v24.4s
+	WORD  $0x4eb4d6f6 // fsub v22.4s, v23.4s, v20.4s
+	WORD  $0x4e38d6d6 // fadd v22.4s, v22.4s, v24.4s
+	WORD  $0x4e36d776 // fadd v22.4s, v27.4s, v22.4s
+	WORD  $0x4e36d694 // fadd v20.4s, v20.4s, v22.4s
+	WORD  $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD  $0x4e35d695 // fadd v21.4s, v20.4s, v21.4s
+	WORD  $0x4e21da54 // scvtf v20.4s, v18.4s
+	VFMLA V2.S4, V20.S4, V21.S4
+	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
+	WORD  $0x6e33ddb9 // fmul v25.4s, v13.4s, v19.4s
+	WORD  $0x4e30e5b4 // fcmeq v20.4s, v13.4s, v16.4s
+	WORD  $0x4e33e675 // fcmeq v21.4s, v19.4s, v19.4s
+	VAND  V21.B16, V20.B16, V20.B16
+	VBIT  V20.B16, V16.B16, V25.B16
 
 	// 1 + gamma p_t l / q
-	WORD  $0x4ea23610 // cmgt v16.4s, v16.4s, v2.4s
-	VBIT  V16.B16, V2.B16, V17.B16
-	WORD  $0x4e22e5f0 // fcmeq v16.4s, v15.4s, v2.4s
-	WORD  $0x6e2ffe52 // fdiv v18.4s, v18.4s, v15.4s
-	VBIT  V16.B16, V0.B16, V18.B16
-	WORD  $0x4e22e630 // fcmeq v16.4s, v17.4s, v2.4s
-	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
-	VBIT  V16.B16, V2.B16, V17.B16
+	WORD  $0x4eb03652 // cmgt v18.4s, v18.4s, v16.4s
+	VBIT  V18.B16, V16.B16, V17.B16
+	WORD  $0x4e30e5f2 // fcmeq v18.4s, v15.4s, v16.4s
+	WORD  $0x6e2ffe73 // fdiv v19.4s, v19.4s, v15.4s
+	VBIT  V18.B16, V0.B16, V19.B16
+	WORD  $0x4e30e632 // fcmeq v18.4s, v17.4s, v16.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VBIT  V18.B16, V16.B16, V17.B16
 	FMOVS 8(R6), F16
 	VDUP  V16.S[0], V18.S4
 	FMOVQ 224(R0), F16
@@ -8350,41 +10959,41 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_585
+	BGE  focusnot0_589
 	WORD $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	JMP  focusdone585
+	JMP  focusdone589
 
-focusnot0_585:
+focusnot0_589:
 	CMP   $2, R7
-	BGE   focusnot1_585
+	BGE   focusnot1_589
 	FMOVQ 224(R0), F17
-	JMP   focusdone585
+	JMP   focusdone589
 
-focusnot1_585:
+focusnot1_589:
 	CMP $3, R7
-	BGE focusnot2_585
-	JMP focusdone585
+	BGE focusnot2_589
+	JMP focusdone589
 
-focusnot2_585:
+focusnot2_589:
 	CMP  $4, R7
-	BGE  focusnot3_585
+	BGE  focusnot3_589
 	WORD $0x6ea1f9f1 // fsqrt v17.4s, v15.4s
-	JMP  focusdone585
+	JMP  focusdone589
 
-focusnot3_585:
+focusnot3_589:
 	CMP   $5, R7
-	BGE   focusnot4_585
+	BGE   focusnot4_589
 	WORD  $0x6ea1f9f2 // fsqrt v18.4s, v15.4s
 	VMOV  V15.B16, V17.B16
 	VFMLS V18.S4, V18.S4, V17.S4
-	WORD  $0x6e2bde53 // fmul v19.4s, v18.4s, v11.4s
+	WORD  $0x6e2ade53 // fmul v19.4s, v18.4s, v10.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V15.S4, V17.S4
-	JMP   focusdone585
+	JMP   focusdone589
 
-focusnot4_585:
+focusnot4_589:
 	CMP   $6, R7
-	BGE   focusnot5_585
+	BGE   focusnot5_589
 	WORD  $0x6ea1f9f2 // fsqrt v18.4s, v15.4s
 	WORD  $0x6e2fddf3 // fmul v19.4s, v15.4s, v15.4s
 	WORD  $0x6ea0fa74 // fneg v20.4s, v19.4s
@@ -8392,35 +11001,35 @@ focusnot4_585:
 	VMOV  V15.B16, V17.B16
 	VFMLS V18.S4, V18.S4, V17.S4
 	WORD  $0x6e31ddf1 // fmul v17.4s, v15.4s, v17.4s
-	VFMLA V11.S4, V17.S4, V20.S4
+	VFMLA V10.S4, V17.S4, V20.S4
 	WORD  $0x6e32de91 // fmul v17.4s, v20.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone585
+	JMP   focusdone589
 
-focusnot5_585:
+focusnot5_589:
 	CMP   $7, R7
-	BGE   focusnot6_585
+	BGE   focusnot6_589
 	WORD  $0x6e2fddf2 // fmul v18.4s, v15.4s, v15.4s
 	WORD  $0x6ea0fa51 // fneg v17.4s, v18.4s
 	VFMLA V15.S4, V15.S4, V17.S4
 	WORD  $0x6e2fde31 // fmul v17.4s, v17.4s, v15.4s
 	VFMLA V15.S4, V18.S4, V17.S4
-	JMP   focusdone585
+	JMP   focusdone589
 
-focusnot6_585:
+focusnot6_589:
 	CMP   $8, R7
-	BGE   focusnot7_585
+	BGE   focusnot7_589
 	WORD  $0x6e2fddf2 // fmul v18.4s, v15.4s, v15.4s
 	WORD  $0x6ea0fa51 // fneg v17.4s, v18.4s
 	VFMLA V15.S4, V15.S4, V17.S4
 	WORD  $0x4e32d653 // fadd v19.4s, v18.4s, v18.4s
 	WORD  $0x6e31de71 // fmul v17.4s, v19.4s, v17.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone585
+	JMP   focusdone589
 
-focusnot7_585:
+focusnot7_589:
 	CMP   $9, R7
-	BGE   focusnot8_585
+	BGE   focusnot8_589
 	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
 	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
 	VFMLA V15.S4, V15.S4, V19.S4
@@ -8431,9 +11040,9 @@ focusnot7_585:
 	VFMLA V19.S4, V20.S4, V21.S4
 	WORD  $0x6e2fdeb1 // fmul v17.4s, v21.4s, v15.4s
 	VFMLA V15.S4, V18.S4, V17.S4
-	JMP   focusdone585
+	JMP   focusdone589
 
-focusnot8_585:
+focusnot8_589:
 	ADD   $20, R6, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -8461,9 +11070,9 @@ focusnot8_585:
 	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V4.B16, [V24.B16], V26.B16
+	VTBL  V3.B16, [V24.B16], V26.B16
 	FMOVQ 304(R0), F24
-	VBIT  V12.B16, V26.B16, V24.B16
+	VBIT  V11.B16, V26.B16, V24.B16
 	FLDPQ 112(R1), (F30, F31)
 	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
 	FMOVQ 432(R0), F27
@@ -8499,8 +11108,8 @@ focusnot8_585:
 	VFMLA V27.S4, V19.S4, V23.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e25d6fb // fadd v27.4s, v23.4s, v5.4s
-	WORD  $0x4ea5d77e // fsub v30.4s, v27.4s, v5.4s
+	WORD  $0x4e24d6fb // fadd v27.4s, v23.4s, v4.4s
+	WORD  $0x4ea4d77e // fsub v30.4s, v27.4s, v4.4s
 	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
 	VFMLA V22.S4, V19.S4, V29.S4
 	FLDPQ 176(R1), (F30, F31)
@@ -8518,10 +11127,10 @@ focusnot8_585:
 	VFMLA V19.S4, V20.S4, V22.S4
 	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V3.S4, V20.S4, V19.S4
-	VTBL  V4.B16, [V27.B16], V22.B16
+	VFMLA V2.S4, V20.S4, V19.S4
+	VTBL  V3.B16, [V27.B16], V22.B16
 	FMOVQ 304(R0), F20
-	VBIT  V12.B16, V22.B16, V20.B16
+	VBIT  V11.B16, V22.B16, V20.B16
 	FLDPQ 272(R1), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
 	FLDPQ 304(R1), (F30, F31)
@@ -8529,45 +11138,48 @@ focusnot8_585:
 	VFMLA V19.S4, V22.S4, V20.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V5.S4, V27.S4, V19.S4
+	VSUB  V4.S4, V27.S4, V19.S4
 	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
 	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
 	VSHL  $23, V19.S4, V26.S4
 	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V1.S4, V26.S4, V26.S4
+	VUMIN V1.S4, V26.S4, V27.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	WORD  $0x4ea26e73 // smin v19.4s, v19.4s, v2.4s
-	FMOVQ 912(R0), F27
-	VSUB  V19.S4, V27.S4, V19.S4
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
+	FMOVQ 912(R0), F26
+	VSUB  V19.S4, V26.S4, V19.S4
 	VSHL  $23, V19.S4, V19.S4
-	WORD  $0x4e36d67b // fadd v27.4s, v19.4s, v22.4s
-	WORD  $0x4eb3d77c // fsub v28.4s, v27.4s, v19.4s
+	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
 	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
 	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x4e34d774 // fadd v20.4s, v27.4s, v20.4s
+	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
 	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
 	VSUB  V19.S4, V20.S4, V19.S4
-	VBIT  V22.B16, V19.B16, V26.B16
+	VBIT  V22.B16, V19.B16, V27.B16
 
 	// overflow, underflow, x = 0 and Inf
 	FMOVQ 928(R0), F19
 	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
 	FMOVQ 384(R0), F20
-	VBIF  V19.B16, V26.B16, V20.B16
+	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	FMOVQ 592(R0), F22
+	VMOVI $0, V22.B16
 	VBIF  V19.B16, V20.B16, V22.B16
-	VCMEQ V2.S4, V21.S4, V19.S4
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	FMOVQ 592(R0), F20
+	VMOVI $0, V20.B16
 	VBIT  V18.B16, V1.B16, V20.B16
 	VBIT  V19.B16, V20.B16, V22.B16
 	VCMEQ V1.S4, V21.S4, V19.S4
-	FMOVQ 384(R0), F20
-	VBIT  V18.B16, V2.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
+	VMOVI $0, V20.B16
+	FMOVQ 384(R0), F23
+	VBIT  V18.B16, V20.B16, V23.B16
+	VBIT  V19.B16, V23.B16, V22.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R9), F18
@@ -8587,12 +11199,12 @@ focusnot8_585:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone585:
+focusdone589:
 	// loss = (alpha l) q^gamma
-	WORD  $0x6e39e4d2 // fcmge v18.4s, v6.4s, v25.4s
+	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
 	VBIT  V18.B16, V19.B16, V25.B16
-	VUMIN V7.S4, V25.S4, V18.S4
+	VUMIN V6.S4, V25.S4, V18.S4
 
 	// s q, pre and f
 	FMOVS (R8), F19
@@ -8604,16 +11216,28 @@ focusdone585:
 	FMOVQ 1328(R0), F15
 	WORD  $0x4ea0f9b0 // fabs v16.4s, v13.4s
 	WORD  $0x6e2fe60f // fcmge v15.4s, v16.4s, v15.4s
-	FMOVQ 1344(R0), F16
-	VBIT  V15.B16, V0.B16, V16.B16
+	WORD  $0x6eaee410 // fcmgt v16.4s, v0.4s, v14.4s
+	FMOVQ 1344(R0), F17
+	VBIF  V16.B16, V0.B16, V17.B16
+	FMOVQ 1360(R0), F16
+	VBIT  V15.B16, V17.B16, V16.B16
 	WORD  $0x6e30ddcf // fmul v15.4s, v14.4s, v16.4s
 	WORD  $0x6e2ffdaf // fdiv v15.4s, v13.4s, v15.4s
 	WORD  $0x4ea0d9ce // fcmeq v14.4s, v14.4s, #0.0
-	VBIT  V14.B16, V2.B16, V15.B16
+	VMOVI $0, V17.B16
+	VBIT  V14.B16, V17.B16, V15.B16
+	FMOVQ 608(R0), F14
+	VEOR  V14.B16, V13.B16, V13.B16
+	WORD  $0x4e2de5ae // fcmeq v14.4s, v13.4s, v13.4s
+	FMOVQ 368(R0), F17
+	VBIT  V14.B16, V13.B16, V17.B16
+	WORD  $0x4e2fe5ed // fcmeq v13.4s, v15.4s, v15.4s
+	FMOVQ 368(R0), F14
+	VBIT  V13.B16, V15.B16, V14.B16
 	FMOVQ F18, (R3)
-	FMOVQ F13, 768(R5)
-	FMOVQ F16, 1280(R5)
-	FMOVQ F15, 1536(R5)
+	FMOVQ F17, 384(R5)
+	FMOVQ F16, 512(R5)
+	FMOVQ F14, (R5)
 	ADD   $16, R3, R3
 	ADD   $16, R5, R5
 	SUB   $4, R2, R2
@@ -8625,68 +11249,68 @@ rest:
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F18
+	FMOVQ 224(R0), F19
 	ADD   $0, R5, R9
 	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R5), F18
+	FMOVQ (R5), F19
 	JMP   partdone1
 
 partless1:
 	TBZ    $1, R2, partone1
-	VLD1.P 8(R9), V18.D[0]
+	VLD1.P 8(R9), V19.D[0]
 	TBZ    $0, R2, partdone1
-	VLD1   (R9), V18.S[2]
+	VLD1   (R9), V19.S[2]
 	JMP    partdone1
 
 partone1:
 	TBZ  $0, R2, partdone1
-	VLD1 (R9), V18.S[0]
+	VLD1 (R9), V19.S[0]
 
 partdone1:
-	FMOVQ 592(R0), F16
-	ADD   $256, R5, R9
+	VMOVI $0, V17.B16
+	ADD   $128, R5, R9
 	CMP   $4, R2
 	BLT   partless2
-	FMOVQ 256(R5), F16
+	FMOVQ 128(R5), F17
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R2, partone2
-	VLD1.P 8(R9), V16.D[0]
+	VLD1.P 8(R9), V17.D[0]
 	TBZ    $0, R2, partdone2
-	VLD1   (R9), V16.S[2]
+	VLD1   (R9), V17.S[2]
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R2, partdone2
-	VLD1 (R9), V16.S[0]
+	VLD1 (R9), V17.S[0]
 
 partdone2:
-	FMOVQ 592(R0), F19
-	ADD   $512, R5, R9
+	VMOVI $0, V20.B16
+	ADD   $256, R5, R9
 	CMP   $4, R2
 	BLT   partless3
-	FMOVQ 512(R5), F19
+	FMOVQ 256(R5), F20
 	JMP   partdone3
 
 partless3:
 	TBZ    $1, R2, partone3
-	VLD1.P 8(R9), V19.D[0]
+	VLD1.P 8(R9), V20.D[0]
 	TBZ    $0, R2, partdone3
-	VLD1   (R9), V19.S[2]
+	VLD1   (R9), V20.S[2]
 	JMP    partdone3
 
 partone3:
 	TBZ  $0, R2, partdone3
-	VLD1 (R9), V19.S[0]
+	VLD1 (R9), V20.S[0]
 
 partdone3:
-	FMOVQ 592(R0), F15
-	ADD   $768, R5, R9
+	VMOVI $0, V15.B16
+	ADD   $384, R5, R9
 	CMP   $4, R2
 	BLT   partless4
-	FMOVQ 768(R5), F15
+	FMOVQ 384(R5), F15
 	JMP   partdone4
 
 partless4:
@@ -8702,10 +11326,10 @@ partone4:
 
 partdone4:
 	FMOVQ 224(R0), F13
-	ADD   $1792, R5, R9
+	ADD   $512, R5, R9
 	CMP   $4, R2
 	BLT   partless5
-	FMOVQ 1792(R5), F13
+	FMOVQ 512(R5), F13
 	JMP   partdone5
 
 partless5:
@@ -8720,173 +11344,176 @@ partone5:
 	VLD1 (R9), V13.S[0]
 
 partdone5:
+	VMOVI $0, V16.B16
+
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	WORD  $0x4ea0fa6e // fabs v14.4s, v19.4s
-	FMOVQ 1280(R0), F17
-	WORD  $0x6eb1e5d1 // fcmgt v17.4s, v14.4s, v17.4s
+	WORD  $0x4ea0fa8e // fabs v14.4s, v20.4s
+	WORD  $0x6eace5d2 // fcmgt v18.4s, v14.4s, v12.4s
 	WORD  $0x6eaee42e // fcmgt v14.4s, v1.4s, v14.4s
-	VAND  V14.B16, V17.B16, V14.B16
-	VAND  V14.B16, V19.B16, V17.B16
-	WORD  $0x6e2fe4ce // fcmge v14.4s, v6.4s, v15.4s
-	VBIF  V14.B16, V7.B16, V18.B16
-	WORD  $0x6eb3e5ee // fcmgt v14.4s, v15.4s, v19.4s
-	VBIT  V14.B16, V15.B16, V19.B16
-	WORD  $0x4e28e673 // fcmeq v19.4s, v19.4s, v8.4s
+	VAND  V14.B16, V18.B16, V14.B16
+	VAND  V14.B16, V20.B16, V18.B16
+	WORD  $0x6e2fe4ae // fcmge v14.4s, v5.4s, v15.4s
+	VBIF  V14.B16, V6.B16, V19.B16
+	WORD  $0x6eb4e5ee // fcmgt v14.4s, v15.4s, v20.4s
+	VBIT  V14.B16, V15.B16, V20.B16
+	WORD  $0x4e27e694 // fcmeq v20.4s, v20.4s, v7.4s
 	FMOVQ 368(R0), F14
-	VBIF  V19.B16, V18.B16, V14.B16
+	VBIF  V20.B16, V19.B16, V14.B16
 
 	// e^(r_t) = p + pLow
-	WORD  $0x4eb1d5ef // fsub v15.4s, v15.4s, v17.4s
-	FMOVQ 1136(R0), F17
-	WORD  $0x4eaff631 // fmin v17.4s, v17.4s, v15.4s
-	FMOVQ 1120(R0), F18
-	WORD  $0x4e31f652 // fmax v18.4s, v18.4s, v17.4s
-	FMOVQ 1152(R0), F17
-	FMOVQ 48(R0), F19
-	VFMLA V19.S4, V18.S4, V17.S4
-	WORD  $0x4ea9d634 // fsub v20.4s, v17.4s, v9.4s
-	VMOV  V18.B16, V19.B16
-	VFMLS V3.S4, V20.S4, V19.S4
-	FMOVQ 96(R0), F21
-	VFMLS V21.S4, V20.S4, V19.S4
-	WORD  $0x6eafe654 // fcmgt v20.4s, v18.4s, v15.4s
-	WORD  $0x6ea2e5d5 // fcmgt v21.4s, v14.4s, v2.4s
-	VAND  V21.B16, V20.B16, V20.B16
-	WORD  $0x4eafd64f // fsub v15.4s, v18.4s, v15.4s
-	VAND  V20.B16, V15.B16, V18.B16
-	FMOVQ 1216(R0), F20
-	FMOVQ 1200(R0), F15
-	VFMLA V15.S4, V19.S4, V20.S4
-	FMOVQ 1232(R0), F15
-	VFMLA V20.S4, V19.S4, V15.S4
-	FMOVQ 1248(R0), F20
-	VFMLA V15.S4, V19.S4, V20.S4
-	FMOVQ 1264(R0), F15
-	VFMLA V20.S4, V19.S4, V15.S4
-	FMOVQ 224(R0), F21
-	VFMLA V15.S4, V19.S4, V21.S4
+	WORD  $0x4eb2d5ef // fsub v15.4s, v15.4s, v18.4s
+	FMOVQ 1152(R0), F18
+	WORD  $0x4eaff652 // fmin v18.4s, v18.4s, v15.4s
+	FMOVQ 1136(R0), F19
+	WORD  $0x4e32f673 // fmax v19.4s, v19.4s, v18.4s
+	FMOVQ 1168(R0), F18
+	FMOVQ 48(R0), F20
+	VFMLA V20.S4, V19.S4, V18.S4
+	WORD  $0x4ea8d655 // fsub v21.4s, v18.4s, v8.4s
+	VMOV  V19.B16, V20.B16
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 96(R0), F22
+	VFMLS V22.S4, V21.S4, V20.S4
+	WORD  $0x6eafe675 // fcmgt v21.4s, v19.4s, v15.4s
+	WORD  $0x6eb0e5d6 // fcmgt v22.4s, v14.4s, v16.4s
+	VAND  V22.B16, V21.B16, V21.B16
+	WORD  $0x4eafd66f // fsub v15.4s, v19.4s, v15.4s
+	VAND  V21.B16, V15.B16, V19.B16
+	FMOVQ 1232(R0), F21
+	FMOVQ 1216(R0), F15
+	VFMLA V15.S4, V20.S4, V21.S4
+	FMOVQ 1248(R0), F15
+	VFMLA V21.S4, V20.S4, V15.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V15.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F15
+	VFMLA V21.S4, V20.S4, V15.S4
+	FMOVQ 224(R0), F22
+	VFMLA V15.S4, V20.S4, V22.S4
 	FMOVQ 224(R0), F15
-	VFMLA V21.S4, V19.S4, V15.S4
-	WORD  $0x4eafd414 // fsub v20.4s, v0.4s, v15.4s
-	VFMLA V21.S4, V19.S4, V20.S4
+	VFMLA V22.S4, V20.S4, V15.S4
+	WORD  $0x4eafd415 // fsub v21.4s, v0.4s, v15.4s
+	VFMLA V22.S4, V20.S4, V21.S4
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	WORD  $0x6e2ffc15 // fdiv v21.4s, v0.4s, v15.4s
-	WORD  $0x6e35ddd3 // fmul v19.4s, v14.4s, v21.4s
-	VMOV  V14.B16, V22.B16
-	VFMLS V15.S4, V19.S4, V22.S4
-	WORD  $0x6e34de6f // fmul v15.4s, v19.4s, v20.4s
-	WORD  $0x4eafd6cf // fsub v15.4s, v22.4s, v15.4s
-	WORD  $0x6e35ddef // fmul v15.4s, v15.4s, v21.4s
-	VSUB  V9.S4, V17.S4, V17.S4
-	VSUB  V17.S4, V16.S4, V17.S4
-	FMOVQ 1296(R0), F16
-	VSUB  V16.S4, V17.S4, V16.S4
-	WORD  $0x4ea26610 // smax v16.4s, v16.4s, v2.4s
-	VSUB  V16.S4, V17.S4, V17.S4
-	FMOVQ 1312(R0), F20
-	WORD  $0x4eb46634 // smax v20.4s, v17.4s, v20.4s
-	WORD  $0x4f3f0695 // sshr v21.4s, v20.4s, #1
-	VADD  V10.S4, V21.S4, V17.S4
+	WORD  $0x6e2ffc16 // fdiv v22.4s, v0.4s, v15.4s
+	WORD  $0x6e36ddd4 // fmul v20.4s, v14.4s, v22.4s
+	VMOV  V14.B16, V23.B16
+	VFMLS V15.S4, V20.S4, V23.S4
+	WORD  $0x6e35de8f // fmul v15.4s, v20.4s, v21.4s
+	WORD  $0x4eafd6ef // fsub v15.4s, v23.4s, v15.4s
+	WORD  $0x6e36ddef // fmul v15.4s, v15.4s, v22.4s
+	VSUB  V8.S4, V18.S4, V18.S4
+	VSUB  V18.S4, V17.S4, V17.S4
+	VUSHR $23, V20.S4, V18.S4
+	FMOVQ 1296(R0), F21
+	VSUB  V21.S4, V18.S4, V18.S4
+	VADD  V18.S4, V17.S4, V18.S4
+	WORD  $0x4eb06652 // smax v18.4s, v18.4s, v16.4s
+	VSUB  V18.S4, V17.S4, V17.S4
+	FMOVQ 1312(R0), F21
+	WORD  $0x4eb56635 // smax v21.4s, v17.4s, v21.4s
+	WORD  $0x4f3f06b6 // sshr v22.4s, v21.4s, #1
+	VADD  V9.S4, V22.S4, V17.S4
 	VSHL  $23, V17.S4, V17.S4
-	VSUB  V21.S4, V20.S4, V20.S4
-	VADD  V10.S4, V20.S4, V20.S4
-	VSHL  $23, V20.S4, V20.S4
-	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VSUB  V22.S4, V21.S4, V21.S4
+	VADD  V9.S4, V21.S4, V21.S4
+	VSHL  $23, V21.S4, V21.S4
+	WORD  $0x6e31de94 // fmul v20.4s, v20.4s, v17.4s
+	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
 	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
-	WORD  $0x6e34ddf4 // fmul v20.4s, v15.4s, v20.4s
+	WORD  $0x6e35ddf5 // fmul v21.4s, v15.4s, v21.4s
 
 	// w + wLow = 1 + u; q = u / w
-	WORD  $0x6eb3e411 // fcmgt v17.4s, v0.4s, v19.4s
-	VBSL  V19.B16, V0.B16, V17.B16
-	WORD  $0x6ea0e675 // fcmgt v21.4s, v19.4s, v0.4s
-	VBSL  V19.B16, V0.B16, V21.B16
-	WORD  $0x4e35d62f // fadd v15.4s, v17.4s, v21.4s
+	WORD  $0x6eb4e411 // fcmgt v17.4s, v0.4s, v20.4s
+	VBSL  V20.B16, V0.B16, V17.B16
+	WORD  $0x6ea0e696 // fcmgt v22.4s, v20.4s, v0.4s
+	VBSL  V20.B16, V0.B16, V22.B16
+	WORD  $0x4e36d62f // fadd v15.4s, v17.4s, v22.4s
 	WORD  $0x4eb1d5f1 // fsub v17.4s, v15.4s, v17.4s
-	WORD  $0x4eb1d6b5 // fsub v21.4s, v21.4s, v17.4s
+	WORD  $0x4eb1d6d6 // fsub v22.4s, v22.4s, v17.4s
 	WORD  $0x6e2ffc11 // fdiv v17.4s, v0.4s, v15.4s
-	WORD  $0x6e31de76 // fmul v22.4s, v19.4s, v17.4s
-	VMOV  V19.B16, V23.B16
-	VFMLS V15.S4, V22.S4, V23.S4
-	WORD  $0x4e34d6ef // fadd v15.4s, v23.4s, v20.4s
-	WORD  $0x4e34d6b5 // fadd v21.4s, v21.4s, v20.4s
-	WORD  $0x6e35ded5 // fmul v21.4s, v22.4s, v21.4s
-	WORD  $0x4eb5d5ef // fsub v15.4s, v15.4s, v21.4s
+	WORD  $0x6e31de97 // fmul v23.4s, v20.4s, v17.4s
+	VMOV  V20.B16, V24.B16
+	VFMLS V15.S4, V23.S4, V24.S4
+	WORD  $0x4e35d70f // fadd v15.4s, v24.4s, v21.4s
+	WORD  $0x4e35d6d6 // fadd v22.4s, v22.4s, v21.4s
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	WORD  $0x4eb6d5ef // fsub v15.4s, v15.4s, v22.4s
 	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
-	WORD  $0x4e2fd6cf // fadd v15.4s, v22.4s, v15.4s
-	WORD  $0x6ea0e5f5 // fcmgt v21.4s, v15.4s, v0.4s
-	VBIT  V21.B16, V0.B16, V15.B16
+	WORD  $0x4e2fd6ef // fadd v15.4s, v23.4s, v15.4s
+	WORD  $0x6ea0e5f6 // fcmgt v22.4s, v15.4s, v0.4s
+	VBIT  V22.B16, V0.B16, V15.B16
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	WORD  $0x4e20d675 // fadd v21.4s, v19.4s, v0.4s
-	FMOVQ 960(R0), F22
-	VSUB  V22.S4, V21.S4, V21.S4
-	VAND  V8.B16, V21.B16, V22.B16
-	VUSHR $21, V21.S4, V21.S4
+	WORD  $0x4e20d696 // fadd v22.4s, v20.4s, v0.4s
+	FMOVQ 960(R0), F23
+	VSUB  V23.S4, V22.S4, V22.S4
+	VAND  V7.B16, V22.B16, V23.B16
+	VUSHR $21, V22.S4, V22.S4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VSUB  V22.S4, V0.S4, V23.S4
-	VTBL  V4.B16, [V21.B16], V21.B16
-	FMOVQ 192(R0), F24
-	FMOVQ 208(R0), F25
-	VBIT  V25.B16, V21.B16, V24.B16
-	FMOVQ 64(R1), F21
-	VTBL  V24.B16, [V21.B16], V21.B16
-	WORD  $0x6e35def5 // fmul v21.4s, v23.4s, v21.4s
-	FMOVQ 432(R0), F23
-	WORD  $0x4e37d6b7 // fadd v23.4s, v21.4s, v23.4s
-	VFMLA V21.S4, V19.S4, V23.S4
-	WORD  $0x4e21dad3 // scvtf v19.4s, v22.4s
-	FMOVQ 80(R1), F21
-	VTBL  V24.B16, [V21.B16], V22.B16
-	FMOVQ 96(R1), F21
-	VTBL  V24.B16, [V21.B16], V26.B16
+	VSUB  V23.S4, V0.S4, V24.S4
+	VTBL  V3.B16, [V22.B16], V22.B16
+	FMOVQ 192(R0), F25
+	FMOVQ 208(R0), F26
+	VBIT  V26.B16, V22.B16, V25.B16
+	FMOVQ 64(R1), F22
+	VTBL  V25.B16, [V22.B16], V22.B16
+	WORD  $0x6e36df16 // fmul v22.4s, v24.4s, v22.4s
+	FMOVQ 432(R0), F24
+	WORD  $0x4e38d6d8 // fadd v24.4s, v22.4s, v24.4s
+	VFMLA V22.S4, V20.S4, V24.S4
+	WORD  $0x4e21daf4 // scvtf v20.4s, v23.4s
+	FMOVQ 80(R1), F22
+	VTBL  V25.B16, [V22.B16], V23.B16
+	FMOVQ 96(R1), F22
+	VTBL  V25.B16, [V22.B16], V27.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e37def5 // fmul v21.4s, v23.4s, v23.4s
-	FMOVQ 1008(R0), F25
-	FMOVQ 992(R0), F24
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 976(R0), F24
-	VFMLA V24.S4, V21.S4, V25.S4
-	FMOVQ 1040(R0), F27
-	FMOVQ 1024(R0), F24
-	VFMLA V24.S4, V23.S4, V27.S4
-	VFMLA V25.S4, V21.S4, V27.S4
-	FMOVQ 528(R0), F24
-	VFMLA V24.S4, V19.S4, V26.S4
-	VFMLA V27.S4, V21.S4, V26.S4
+	WORD  $0x6e38df16 // fmul v22.4s, v24.4s, v24.4s
+	FMOVQ 1008(R0), F26
+	FMOVQ 992(R0), F25
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 976(R0), F25
+	VFMLA V25.S4, V22.S4, V26.S4
+	FMOVQ 1040(R0), F28
+	FMOVQ 1024(R0), F25
+	VFMLA V25.S4, V24.S4, V28.S4
+	VFMLA V26.S4, V22.S4, V28.S4
+	FMOVQ 528(R0), F25
+	VFMLA V25.S4, V20.S4, V27.S4
+	VFMLA V28.S4, V22.S4, V27.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	FMOVQ 544(R0), F21
-	VFMLA V21.S4, V19.S4, V22.S4
-	WORD  $0x4e37d6d3 // fadd v19.4s, v22.4s, v23.4s
-	WORD  $0x4eb3d6d5 // fsub v21.4s, v22.4s, v19.4s
-	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
-	WORD  $0x4e35d755 // fadd v21.4s, v26.4s, v21.4s
-	WORD  $0x4e35d673 // fadd v19.4s, v19.4s, v21.4s
-	WORD  $0x6e31de94 // fmul v20.4s, v20.4s, v17.4s
-	WORD  $0x4e34d674 // fadd v20.4s, v19.4s, v20.4s
-	WORD  $0x4e21da13 // scvtf v19.4s, v16.4s
-	VFMLA V3.S4, V19.S4, V20.S4
-	WORD  $0x4e32d692 // fadd v18.4s, v20.4s, v18.4s
-	WORD  $0x6e32ddb9 // fmul v25.4s, v13.4s, v18.4s
-	WORD  $0x4e22e5b3 // fcmeq v19.4s, v13.4s, v2.4s
-	WORD  $0x4e32e654 // fcmeq v20.4s, v18.4s, v18.4s
-	VAND  V20.B16, V19.B16, V19.B16
-	VBIT  V19.B16, V2.B16, V25.B16
+	FMOVQ 544(R0), F22
+	VFMLA V22.S4, V20.S4, V23.S4
+	WORD  $0x4e38d6f4 // fadd v20.4s, v23.4s, v24.4s
+	WORD  $0x4eb4d6f6 // fsub v22.4s, v23.4s, v20.4s
+	WORD  $0x4e38d6d6 // fadd v22.4s, v22.4s, v24.4s
+	WORD  $0x4e36d776 // fadd v22.4s, v27.4s, v22.4s
+	WORD  $0x4e36d694 // fadd v20.4s, v20.4s, v22.4s
+	WORD  $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD  $0x4e35d695 // fadd v21.4s, v20.4s, v21.4s
+	WORD  $0x4e21da54 // scvtf v20.4s, v18.4s
+	VFMLA V2.S4, V20.S4, V21.S4
+	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
+	WORD  $0x6e33ddb9 // fmul v25.4s, v13.4s, v19.4s
+	WORD  $0x4e30e5b4 // fcmeq v20.4s, v13.4s, v16.4s
+	WORD  $0x4e33e675 // fcmeq v21.4s, v19.4s, v19.4s
+	VAND  V21.B16, V20.B16, V20.B16
+	VBIT  V20.B16, V16.B16, V25.B16
 
 	// 1 + gamma p_t l / q
-	WORD  $0x4ea23610 // cmgt v16.4s, v16.4s, v2.4s
-	VBIT  V16.B16, V2.B16, V17.B16
-	WORD  $0x4e22e5f0 // fcmeq v16.4s, v15.4s, v2.4s
-	WORD  $0x6e2ffe52 // fdiv v18.4s, v18.4s, v15.4s
-	VBIT  V16.B16, V0.B16, V18.B16
-	WORD  $0x4e22e630 // fcmeq v16.4s, v17.4s, v2.4s
-	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
-	VBIT  V16.B16, V2.B16, V17.B16
+	WORD  $0x4eb03652 // cmgt v18.4s, v18.4s, v16.4s
+	VBIT  V18.B16, V16.B16, V17.B16
+	WORD  $0x4e30e5f2 // fcmeq v18.4s, v15.4s, v16.4s
+	WORD  $0x6e2ffe73 // fdiv v19.4s, v19.4s, v15.4s
+	VBIT  V18.B16, V0.B16, V19.B16
+	WORD  $0x4e30e632 // fcmeq v18.4s, v17.4s, v16.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VBIT  V18.B16, V16.B16, V17.B16
 	FMOVS 8(R6), F16
 	VDUP  V16.S[0], V18.S4
 	FMOVQ 224(R0), F16
@@ -8895,41 +11522,41 @@ partdone5:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_586
+	BGE  focusnot0_590
 	WORD $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	JMP  focusdone586
+	JMP  focusdone590
 
-focusnot0_586:
+focusnot0_590:
 	CMP   $2, R7
-	BGE   focusnot1_586
+	BGE   focusnot1_590
 	FMOVQ 224(R0), F17
-	JMP   focusdone586
+	JMP   focusdone590
 
-focusnot1_586:
+focusnot1_590:
 	CMP $3, R7
-	BGE focusnot2_586
-	JMP focusdone586
+	BGE focusnot2_590
+	JMP focusdone590
 
-focusnot2_586:
+focusnot2_590:
 	CMP  $4, R7
-	BGE  focusnot3_586
+	BGE  focusnot3_590
 	WORD $0x6ea1f9f1 // fsqrt v17.4s, v15.4s
-	JMP  focusdone586
+	JMP  focusdone590
 
-focusnot3_586:
+focusnot3_590:
 	CMP   $5, R7
-	BGE   focusnot4_586
+	BGE   focusnot4_590
 	WORD  $0x6ea1f9f2 // fsqrt v18.4s, v15.4s
 	VMOV  V15.B16, V17.B16
 	VFMLS V18.S4, V18.S4, V17.S4
-	WORD  $0x6e2bde53 // fmul v19.4s, v18.4s, v11.4s
+	WORD  $0x6e2ade53 // fmul v19.4s, v18.4s, v10.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V15.S4, V17.S4
-	JMP   focusdone586
+	JMP   focusdone590
 
-focusnot4_586:
+focusnot4_590:
 	CMP   $6, R7
-	BGE   focusnot5_586
+	BGE   focusnot5_590
 	WORD  $0x6ea1f9f2 // fsqrt v18.4s, v15.4s
 	WORD  $0x6e2fddf3 // fmul v19.4s, v15.4s, v15.4s
 	WORD  $0x6ea0fa74 // fneg v20.4s, v19.4s
@@ -8937,35 +11564,35 @@ focusnot4_586:
 	VMOV  V15.B16, V17.B16
 	VFMLS V18.S4, V18.S4, V17.S4
 	WORD  $0x6e31ddf1 // fmul v17.4s, v15.4s, v17.4s
-	VFMLA V11.S4, V17.S4, V20.S4
+	VFMLA V10.S4, V17.S4, V20.S4
 	WORD  $0x6e32de91 // fmul v17.4s, v20.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone586
+	JMP   focusdone590
 
-focusnot5_586:
+focusnot5_590:
 	CMP   $7, R7
-	BGE   focusnot6_586
+	BGE   focusnot6_590
 	WORD  $0x6e2fddf2 // fmul v18.4s, v15.4s, v15.4s
 	WORD  $0x6ea0fa51 // fneg v17.4s, v18.4s
 	VFMLA V15.S4, V15.S4, V17.S4
 	WORD  $0x6e2fde31 // fmul v17.4s, v17.4s, v15.4s
 	VFMLA V15.S4, V18.S4, V17.S4
-	JMP   focusdone586
+	JMP   focusdone590
 
-focusnot6_586:
+focusnot6_590:
 	CMP   $8, R7
-	BGE   focusnot7_586
+	BGE   focusnot7_590
 	WORD  $0x6e2fddf2 // fmul v18.4s, v15.4s, v15.4s
 	WORD  $0x6ea0fa51 // fneg v17.4s, v18.4s
 	VFMLA V15.S4, V15.S4, V17.S4
 	WORD  $0x4e32d653 // fadd v19.4s, v18.4s, v18.4s
 	WORD  $0x6e31de71 // fmul v17.4s, v19.4s, v17.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone586
+	JMP   focusdone590
 
-focusnot7_586:
+focusnot7_590:
 	CMP   $9, R7
-	BGE   focusnot8_586
+	BGE   focusnot8_590
 	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
 	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
 	VFMLA V15.S4, V15.S4, V19.S4
@@ -8976,9 +11603,9 @@ focusnot7_586:
 	VFMLA V19.S4, V20.S4, V21.S4
 	WORD  $0x6e2fdeb1 // fmul v17.4s, v21.4s, v15.4s
 	VFMLA V15.S4, V18.S4, V17.S4
-	JMP   focusdone586
+	JMP   focusdone590
 
-focusnot8_586:
+focusnot8_590:
 	ADD   $20, R6, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -9006,9 +11633,9 @@ focusnot8_586:
 	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V4.B16, [V24.B16], V26.B16
+	VTBL  V3.B16, [V24.B16], V26.B16
 	FMOVQ 304(R0), F24
-	VBIT  V12.B16, V26.B16, V24.B16
+	VBIT  V11.B16, V26.B16, V24.B16
 	FLDPQ 112(R1), (F30, F31)
 	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
 	FMOVQ 432(R0), F27
@@ -9044,8 +11671,8 @@ focusnot8_586:
 	VFMLA V27.S4, V19.S4, V23.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e25d6fb // fadd v27.4s, v23.4s, v5.4s
-	WORD  $0x4ea5d77e // fsub v30.4s, v27.4s, v5.4s
+	WORD  $0x4e24d6fb // fadd v27.4s, v23.4s, v4.4s
+	WORD  $0x4ea4d77e // fsub v30.4s, v27.4s, v4.4s
 	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
 	VFMLA V22.S4, V19.S4, V29.S4
 	FLDPQ 176(R1), (F30, F31)
@@ -9063,10 +11690,10 @@ focusnot8_586:
 	VFMLA V19.S4, V20.S4, V22.S4
 	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V3.S4, V20.S4, V19.S4
-	VTBL  V4.B16, [V27.B16], V22.B16
+	VFMLA V2.S4, V20.S4, V19.S4
+	VTBL  V3.B16, [V27.B16], V22.B16
 	FMOVQ 304(R0), F20
-	VBIT  V12.B16, V22.B16, V20.B16
+	VBIT  V11.B16, V22.B16, V20.B16
 	FLDPQ 272(R1), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
 	FLDPQ 304(R1), (F30, F31)
@@ -9074,45 +11701,48 @@ focusnot8_586:
 	VFMLA V19.S4, V22.S4, V20.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V5.S4, V27.S4, V19.S4
+	VSUB  V4.S4, V27.S4, V19.S4
 	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
 	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
 	VSHL  $23, V19.S4, V26.S4
 	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V1.S4, V26.S4, V26.S4
+	VUMIN V1.S4, V26.S4, V27.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	WORD  $0x4ea26e73 // smin v19.4s, v19.4s, v2.4s
-	FMOVQ 912(R0), F27
-	VSUB  V19.S4, V27.S4, V19.S4
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
+	FMOVQ 912(R0), F26
+	VSUB  V19.S4, V26.S4, V19.S4
 	VSHL  $23, V19.S4, V19.S4
-	WORD  $0x4e36d67b // fadd v27.4s, v19.4s, v22.4s
-	WORD  $0x4eb3d77c // fsub v28.4s, v27.4s, v19.4s
+	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
 	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
 	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x4e34d774 // fadd v20.4s, v27.4s, v20.4s
+	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
 	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
 	VSUB  V19.S4, V20.S4, V19.S4
-	VBIT  V22.B16, V19.B16, V26.B16
+	VBIT  V22.B16, V19.B16, V27.B16
 
 	// overflow, underflow, x = 0 and Inf
 	FMOVQ 928(R0), F19
 	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
 	FMOVQ 384(R0), F20
-	VBIF  V19.B16, V26.B16, V20.B16
+	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	FMOVQ 592(R0), F22
+	VMOVI $0, V22.B16
 	VBIF  V19.B16, V20.B16, V22.B16
-	VCMEQ V2.S4, V21.S4, V19.S4
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	FMOVQ 592(R0), F20
+	VMOVI $0, V20.B16
 	VBIT  V18.B16, V1.B16, V20.B16
 	VBIT  V19.B16, V20.B16, V22.B16
 	VCMEQ V1.S4, V21.S4, V19.S4
-	FMOVQ 384(R0), F20
-	VBIT  V18.B16, V2.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
+	VMOVI $0, V20.B16
+	FMOVQ 384(R0), F23
+	VBIT  V18.B16, V20.B16, V23.B16
+	VBIT  V19.B16, V23.B16, V22.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R9), F18
@@ -9132,12 +11762,12 @@ focusnot8_586:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone586:
+focusdone590:
 	// loss = (alpha l) q^gamma
-	WORD  $0x6e39e4d2 // fcmge v18.4s, v6.4s, v25.4s
+	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
 	VBIT  V18.B16, V19.B16, V25.B16
-	VUMIN V7.S4, V25.S4, V18.S4
+	VUMIN V6.S4, V25.S4, V18.S4
 
 	// s q, pre and f
 	FMOVS (R8), F19
@@ -9149,12 +11779,24 @@ focusdone586:
 	FMOVQ 1328(R0), F15
 	WORD  $0x4ea0f9b0 // fabs v16.4s, v13.4s
 	WORD  $0x6e2fe60f // fcmge v15.4s, v16.4s, v15.4s
-	FMOVQ 1344(R0), F16
-	VBIT  V15.B16, V0.B16, V16.B16
+	WORD  $0x6eaee410 // fcmgt v16.4s, v0.4s, v14.4s
+	FMOVQ 1344(R0), F17
+	VBIF  V16.B16, V0.B16, V17.B16
+	FMOVQ 1360(R0), F16
+	VBIT  V15.B16, V17.B16, V16.B16
 	WORD  $0x6e30ddcf // fmul v15.4s, v14.4s, v16.4s
 	WORD  $0x6e2ffdaf // fdiv v15.4s, v13.4s, v15.4s
 	WORD  $0x4ea0d9ce // fcmeq v14.4s, v14.4s, #0.0
-	VBIT  V14.B16, V2.B16, V15.B16
+	VMOVI $0, V17.B16
+	VBIT  V14.B16, V17.B16, V15.B16
+	FMOVQ 608(R0), F14
+	VEOR  V14.B16, V13.B16, V13.B16
+	WORD  $0x4e2de5ae // fcmeq v14.4s, v13.4s, v13.4s
+	FMOVQ 368(R0), F17
+	VBIT  V14.B16, V13.B16, V17.B16
+	WORD  $0x4e2fe5ed // fcmeq v13.4s, v15.4s, v15.4s
+	FMOVQ 368(R0), F14
+	VBIT  V13.B16, V15.B16, V14.B16
 	ADD   $0, R3, R9
 	CMP   $4, R2
 	BLT   partless6
@@ -9173,28 +11815,28 @@ partone6:
 	VST1 V18.S[0], (R9)
 
 partdone6:
-	ADD   $768, R5, R9
+	ADD   $384, R5, R9
 	CMP   $4, R2
 	BLT   partless7
-	FMOVQ F13, 768(R5)
+	FMOVQ F17, 384(R5)
 	JMP   partdone7
 
 partless7:
 	TBZ    $1, R2, partone7
-	VST1.P V13.D[0], 8(R9)
+	VST1.P V17.D[0], 8(R9)
 	TBZ    $0, R2, partdone7
-	VST1   V13.S[2], (R9)
+	VST1   V17.S[2], (R9)
 	JMP    partdone7
 
 partone7:
 	TBZ  $0, R2, partdone7
-	VST1 V13.S[0], (R9)
+	VST1 V17.S[0], (R9)
 
 partdone7:
-	ADD   $1280, R5, R9
+	ADD   $512, R5, R9
 	CMP   $4, R2
 	BLT   partless8
-	FMOVQ F16, 1280(R5)
+	FMOVQ F16, 512(R5)
 	JMP   partdone8
 
 partless8:
@@ -9209,22 +11851,22 @@ partone8:
 	VST1 V16.S[0], (R9)
 
 partdone8:
-	ADD   $1536, R5, R9
+	ADD   $0, R5, R9
 	CMP   $4, R2
 	BLT   partless9
-	FMOVQ F15, 1536(R5)
+	FMOVQ F14, (R5)
 	JMP   partdone9
 
 partless9:
 	TBZ    $1, R2, partone9
-	VST1.P V15.D[0], 8(R9)
+	VST1.P V14.D[0], 8(R9)
 	TBZ    $0, R2, partdone9
-	VST1   V15.S[2], (R9)
+	VST1   V14.S[2], (R9)
 	JMP    partdone9
 
 partone9:
 	TBZ  $0, R2, partdone9
-	VST1 V15.S[0], (R9)
+	VST1 V14.S[0], (R9)
 
 partdone9:
 	ADD $16, R3, R3
@@ -9238,491 +11880,793 @@ done:
 
 // func addLossesNEON(total *[16]float64, x *float32, n int)
 TEXT ·addLossesNEON(SB), NOSPLIT, $0-24
-	MOVD  $consts<>+0(SB), R3
-	MOVD  x+8(FP), R0
-	MOVD  n+16(FP), R1
-	MOVD  total+0(FP), R2
-	FMOVQ 592(R3), F0
-	FMOVQ 592(R3), F1
-	FMOVQ 592(R3), F2
-	FMOVQ 592(R3), F3
-	FMOVQ 592(R3), F4
-	FMOVQ 592(R3), F5
-	FMOVQ 592(R3), F6
-	FMOVQ 592(R3), F7
-	FMOVQ (R2), F0
-	FMOVQ 16(R2), F1
-	FMOVQ 32(R2), F2
-	FMOVQ 48(R2), F3
-	FMOVQ 64(R2), F4
-	FMOVQ 80(R2), F5
-	FMOVQ 96(R2), F6
-	FMOVQ 112(R2), F7
+	MOVD x+8(FP), R0
+	MOVD n+16(FP), R1
+	MOVD total+0(FP), R2
 
 block:
-	FMOVQ 592(R3), F8
-	FMOVQ 592(R3), F9
-	FMOVQ 592(R3), F10
-	FMOVQ 592(R3), F11
-	MOVD  $0, R5
-	MOVD  $16, R6
-	CMP   R6, R1
-	CSEL  HI, R6, R1, R6
-	CMP   $16, R6
+	VMOVI $0, V0.B16
+	VMOVI $0, V1.B16
+	VMOVI $0, V2.B16
+	VMOVI $0, V3.B16
+	MOVD  $16, R3
+	CMP   R3, R1
+	CSEL  HI, R3, R1, R3
+	CMP   $16, R3
 	BLT   add_part
 
 add_tile:
-	FMOVQ (R0), F12
-	WORD  $0x4e2cd508 // fadd v8.4s, v8.4s, v12.4s
-	FMOVQ 16(R0), F12
-	WORD  $0x4e2cd529 // fadd v9.4s, v9.4s, v12.4s
-	FMOVQ 32(R0), F12
-	WORD  $0x4e2cd54a // fadd v10.4s, v10.4s, v12.4s
-	FMOVQ 48(R0), F12
-	WORD  $0x4e2cd56b // fadd v11.4s, v11.4s, v12.4s
+	FMOVQ (R0), F4
+	FMOVQ 16(R0), F5
+	FMOVQ 32(R0), F6
+	FMOVQ 48(R0), F7
+	WORD  $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	WORD  $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	WORD  $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	WORD  $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
 	ADD   $64, R0, R0
-	ADD   $64, R5, R5
-	SUB   $16, R6, R6
-	CMP   $16, R6
+	SUB   $16, R3, R3
+	CMP   $16, R3
 	BGE   add_tile
 
 add_part:
-	CMP   $1, R6
+	CMP   $1, R3
 	BLT   add_done
-	FMOVQ 592(R3), F12
+	VMOVI $0, V4.B16
 	ADD   $0, R0, R5
-	CMP   $4, R6
+	CMP   $4, R3
 	BLT   partless1
-	FMOVQ (R0), F12
+	FMOVQ (R0), F4
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R6, partone1
-	VLD1.P 8(R5), V12.D[0]
-	TBZ    $0, R6, partdone1
-	VLD1   (R5), V12.S[2]
+	TBZ    $1, R3, partone1
+	VLD1.P 8(R5), V4.D[0]
+	TBZ    $0, R3, partdone1
+	VLD1   (R5), V4.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R6, partdone1
-	VLD1 (R5), V12.S[0]
+	TBZ  $0, R3, partdone1
+	VLD1 (R5), V4.S[0]
 
 partdone1:
-	SUBS  $4, R6, R5
-	CSEL  LT, ZR, R5, R5
-	FMOVQ 592(R3), F13
-	ADD   $16, R0, R6
-	CMP   $4, R5
+	SUBS  $4, R3, R3
+	CSEL  LT, ZR, R3, R3
+	VMOVI $0, V5.B16
+	ADD   $16, R0, R5
+	CMP   $4, R3
 	BLT   partless2
-	FMOVQ 16(R0), F13
+	FMOVQ 16(R0), F5
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R5, partone2
-	VLD1.P 8(R6), V13.D[0]
-	TBZ    $0, R5, partdone2
-	VLD1   (R6), V13.S[2]
+	TBZ    $1, R3, partone2
+	VLD1.P 8(R5), V5.D[0]
+	TBZ    $0, R3, partdone2
+	VLD1   (R5), V5.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R5, partdone2
-	VLD1 (R6), V13.S[0]
+	TBZ  $0, R3, partdone2
+	VLD1 (R5), V5.S[0]
 
 partdone2:
-	SUBS  $4, R5, R5
-	CSEL  LT, ZR, R5, R5
-	FMOVQ 592(R3), F14
-	ADD   $32, R0, R6
-	CMP   $4, R5
+	SUBS  $4, R3, R3
+	CSEL  LT, ZR, R3, R3
+	VMOVI $0, V6.B16
+	ADD   $32, R0, R5
+	CMP   $4, R3
 	BLT   partless3
-	FMOVQ 32(R0), F14
+	FMOVQ 32(R0), F6
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R5, partone3
-	VLD1.P 8(R6), V14.D[0]
-	TBZ    $0, R5, partdone3
-	VLD1   (R6), V14.S[2]
+	TBZ    $1, R3, partone3
+	VLD1.P 8(R5), V6.D[0]
+	TBZ    $0, R3, partdone3
+	VLD1   (R5), V6.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R5, partdone3
-	VLD1 (R6), V14.S[0]
+	TBZ  $0, R3, partdone3
+	VLD1 (R5), V6.S[0]
 
 partdone3:
-	SUBS  $4, R5, R5
-	CSEL  LT, ZR, R5, R5
-	FMOVQ 592(R3), F15
-	ADD   $48, R0, R6
-	CMP   $4, R5
+	SUBS  $4, R3, R3
+	CSEL  LT, ZR, R3, R3
+	VMOVI $0, V7.B16
+	ADD   $48, R0, R5
+	CMP   $4, R3
 	BLT   partless4
-	FMOVQ 48(R0), F15
+	FMOVQ 48(R0), F7
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R5, partone4
-	VLD1.P 8(R6), V15.D[0]
-	TBZ    $0, R5, partdone4
-	VLD1   (R6), V15.S[2]
+	TBZ    $1, R3, partone4
+	VLD1.P 8(R5), V7.D[0]
+	TBZ    $0, R3, partdone4
+	VLD1   (R5), V7.S[2]
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R5, partdone4
-	VLD1 (R6), V15.S[0]
+	TBZ  $0, R3, partdone4
+	VLD1 (R5), V7.S[0]
 
 partdone4:
-	WORD $0x4e2cd508 // fadd v8.4s, v8.4s, v12.4s
-	WORD $0x4e2dd529 // fadd v9.4s, v9.4s, v13.4s
-	WORD $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	WORD $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
 
 add_done:
-	WORD  $0x0e61790c // fcvtl v12.2d, v8.2s
-	WORD  $0x4e6cd400 // fadd v0.2d, v0.2d, v12.2d
-	WORD  $0x4e617908 // fcvtl2 v8.2d, v8.4s
-	WORD  $0x4e68d421 // fadd v1.2d, v1.2d, v8.2d
-	WORD  $0x0e617928 // fcvtl v8.2d, v9.2s
-	WORD  $0x4e68d442 // fadd v2.2d, v2.2d, v8.2d
-	WORD  $0x4e617928 // fcvtl2 v8.2d, v9.4s
-	WORD  $0x4e68d463 // fadd v3.2d, v3.2d, v8.2d
-	WORD  $0x0e617948 // fcvtl v8.2d, v10.2s
-	WORD  $0x4e68d484 // fadd v4.2d, v4.2d, v8.2d
-	WORD  $0x4e617948 // fcvtl2 v8.2d, v10.4s
-	WORD  $0x4e68d4a5 // fadd v5.2d, v5.2d, v8.2d
-	WORD  $0x0e617968 // fcvtl v8.2d, v11.2s
-	WORD  $0x4e68d4c6 // fadd v6.2d, v6.2d, v8.2d
-	WORD  $0x4e617968 // fcvtl2 v8.2d, v11.4s
-	WORD  $0x4e68d4e7 // fadd v7.2d, v7.2d, v8.2d
+	WORD  $0x0e617804 // fcvtl v4.2d, v0.2s
+	WORD  $0x4e617800 // fcvtl2 v0.2d, v0.4s
+	FMOVQ (R2), F5
+	WORD  $0x4e65d484 // fadd v4.2d, v4.2d, v5.2d
+	FMOVQ F4, (R2)
+	FMOVQ 16(R2), F4
+	WORD  $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
+	FMOVQ F0, 16(R2)
+	WORD  $0x0e617820 // fcvtl v0.2d, v1.2s
+	WORD  $0x4e617821 // fcvtl2 v1.2d, v1.4s
+	FMOVQ 32(R2), F4
+	WORD  $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
+	FMOVQ F0, 32(R2)
+	FMOVQ 48(R2), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 48(R2)
+	WORD  $0x0e617840 // fcvtl v0.2d, v2.2s
+	WORD  $0x4e617841 // fcvtl2 v1.2d, v2.4s
+	FMOVQ 64(R2), F2
+	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ F0, 64(R2)
+	FMOVQ 80(R2), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 80(R2)
+	WORD  $0x0e617860 // fcvtl v0.2d, v3.2s
+	WORD  $0x4e617861 // fcvtl2 v1.2d, v3.4s
+	FMOVQ 96(R2), F2
+	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ F0, 96(R2)
+	FMOVQ 112(R2), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 112(R2)
 	SUB   $16, R1, R1
 	CMP   $1, R1
 	BGE   block
-	FMOVQ F0, (R2)
-	FMOVQ F1, 16(R2)
-	FMOVQ F2, 32(R2)
-	FMOVQ F3, 48(R2)
-	FMOVQ F4, 64(R2)
-	FMOVQ F5, 80(R2)
-	FMOVQ F6, 96(R2)
-	FMOVQ F7, 112(R2)
 	RET
 
 // func addBlocksNEON(total *[16]float64, x *float32, n int)
 TEXT ·addBlocksNEON(SB), NOSPLIT, $0-24
-	MOVD  $consts<>+0(SB), R3
-	MOVD  x+8(FP), R0
-	MOVD  n+16(FP), R1
-	MOVD  total+0(FP), R2
-	FMOVQ 592(R3), F0
-	FMOVQ 592(R3), F1
-	FMOVQ 592(R3), F2
-	FMOVQ 592(R3), F3
-	FMOVQ 592(R3), F4
-	FMOVQ 592(R3), F5
-	FMOVQ 592(R3), F6
-	FMOVQ 592(R3), F7
-	FMOVQ (R2), F0
-	FMOVQ 16(R2), F1
-	FMOVQ 32(R2), F2
-	FMOVQ 48(R2), F3
-	FMOVQ 64(R2), F4
-	FMOVQ 80(R2), F5
-	FMOVQ 96(R2), F6
-	FMOVQ 112(R2), F7
+	MOVD x+8(FP), R0
+	MOVD n+16(FP), R1
+	MOVD total+0(FP), R2
 
 block:
-	FMOVQ 592(R3), F8
-	FMOVQ 592(R3), F9
-	FMOVQ 592(R3), F10
-	FMOVQ 592(R3), F11
-	MOVD  $0, R5
-	MOVD  $128, R6
-	CMP   R6, R1
-	CSEL  HI, R6, R1, R6
-	CMP   $16, R6
+	VMOVI $0, V0.B16
+	VMOVI $0, V1.B16
+	VMOVI $0, V2.B16
+	VMOVI $0, V3.B16
+	MOVD  $128, R3
+	CMP   R3, R1
+	CSEL  HI, R3, R1, R3
+	CMP   $16, R3
 	BLT   add_part
 
 add_tile:
-	FMOVQ (R0), F12
-	WORD  $0x4e2cd508 // fadd v8.4s, v8.4s, v12.4s
-	FMOVQ 16(R0), F12
-	WORD  $0x4e2cd529 // fadd v9.4s, v9.4s, v12.4s
-	FMOVQ 32(R0), F12
-	WORD  $0x4e2cd54a // fadd v10.4s, v10.4s, v12.4s
-	FMOVQ 48(R0), F12
-	WORD  $0x4e2cd56b // fadd v11.4s, v11.4s, v12.4s
+	FMOVQ (R0), F4
+	FMOVQ 16(R0), F5
+	FMOVQ 32(R0), F6
+	FMOVQ 48(R0), F7
+	WORD  $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	WORD  $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	WORD  $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	WORD  $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
 	ADD   $64, R0, R0
-	ADD   $64, R5, R5
-	SUB   $16, R6, R6
-	CMP   $16, R6
+	SUB   $16, R3, R3
+	CMP   $16, R3
 	BGE   add_tile
 
 add_part:
-	CMP   $1, R6
+	CMP   $1, R3
 	BLT   add_done
-	FMOVQ 592(R3), F12
+	VMOVI $0, V4.B16
 	ADD   $0, R0, R5
-	CMP   $4, R6
+	CMP   $4, R3
 	BLT   partless1
-	FMOVQ (R0), F12
+	FMOVQ (R0), F4
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R6, partone1
-	VLD1.P 8(R5), V12.D[0]
-	TBZ    $0, R6, partdone1
-	VLD1   (R5), V12.S[2]
+	TBZ    $1, R3, partone1
+	VLD1.P 8(R5), V4.D[0]
+	TBZ    $0, R3, partdone1
+	VLD1   (R5), V4.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R6, partdone1
-	VLD1 (R5), V12.S[0]
+	TBZ  $0, R3, partdone1
+	VLD1 (R5), V4.S[0]
 
 partdone1:
-	SUBS  $4, R6, R5
-	CSEL  LT, ZR, R5, R5
-	FMOVQ 592(R3), F13
-	ADD   $16, R0, R6
-	CMP   $4, R5
+	SUBS  $4, R3, R3
+	CSEL  LT, ZR, R3, R3
+	VMOVI $0, V5.B16
+	ADD   $16, R0, R5
+	CMP   $4, R3
 	BLT   partless2
-	FMOVQ 16(R0), F13
+	FMOVQ 16(R0), F5
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R5, partone2
-	VLD1.P 8(R6), V13.D[0]
-	TBZ    $0, R5, partdone2
-	VLD1   (R6), V13.S[2]
+	TBZ    $1, R3, partone2
+	VLD1.P 8(R5), V5.D[0]
+	TBZ    $0, R3, partdone2
+	VLD1   (R5), V5.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R5, partdone2
-	VLD1 (R6), V13.S[0]
+	TBZ  $0, R3, partdone2
+	VLD1 (R5), V5.S[0]
 
 partdone2:
-	SUBS  $4, R5, R5
-	CSEL  LT, ZR, R5, R5
-	FMOVQ 592(R3), F14
-	ADD   $32, R0, R6
-	CMP   $4, R5
+	SUBS  $4, R3, R3
+	CSEL  LT, ZR, R3, R3
+	VMOVI $0, V6.B16
+	ADD   $32, R0, R5
+	CMP   $4, R3
 	BLT   partless3
-	FMOVQ 32(R0), F14
+	FMOVQ 32(R0), F6
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R5, partone3
-	VLD1.P 8(R6), V14.D[0]
-	TBZ    $0, R5, partdone3
-	VLD1   (R6), V14.S[2]
+	TBZ    $1, R3, partone3
+	VLD1.P 8(R5), V6.D[0]
+	TBZ    $0, R3, partdone3
+	VLD1   (R5), V6.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R5, partdone3
-	VLD1 (R6), V14.S[0]
+	TBZ  $0, R3, partdone3
+	VLD1 (R5), V6.S[0]
 
 partdone3:
-	SUBS  $4, R5, R5
+	SUBS  $4, R3, R3
+	CSEL  LT, ZR, R3, R3
+	VMOVI $0, V7.B16
+	ADD   $48, R0, R5
+	CMP   $4, R3
+	BLT   partless4
+	FMOVQ 48(R0), F7
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R3, partone4
+	VLD1.P 8(R5), V7.D[0]
+	TBZ    $0, R3, partdone4
+	VLD1   (R5), V7.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R3, partdone4
+	VLD1 (R5), V7.S[0]
+
+partdone4:
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+
+add_done:
+	WORD  $0x0e617804 // fcvtl v4.2d, v0.2s
+	WORD  $0x4e617800 // fcvtl2 v0.2d, v0.4s
+	FMOVQ (R2), F5
+	WORD  $0x4e65d484 // fadd v4.2d, v4.2d, v5.2d
+	FMOVQ F4, (R2)
+	FMOVQ 16(R2), F4
+	WORD  $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
+	FMOVQ F0, 16(R2)
+	WORD  $0x0e617820 // fcvtl v0.2d, v1.2s
+	WORD  $0x4e617821 // fcvtl2 v1.2d, v1.4s
+	FMOVQ 32(R2), F4
+	WORD  $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
+	FMOVQ F0, 32(R2)
+	FMOVQ 48(R2), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 48(R2)
+	WORD  $0x0e617840 // fcvtl v0.2d, v2.2s
+	WORD  $0x4e617841 // fcvtl2 v1.2d, v2.4s
+	FMOVQ 64(R2), F2
+	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ F0, 64(R2)
+	FMOVQ 80(R2), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 80(R2)
+	WORD  $0x0e617860 // fcvtl v0.2d, v3.2s
+	WORD  $0x4e617861 // fcvtl2 v1.2d, v3.4s
+	FMOVQ 96(R2), F2
+	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ F0, 96(R2)
+	FMOVQ 112(R2), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 112(R2)
+	SUB   $128, R1, R1
+	CMP   $1, R1
+	BGE   block
+	RET
+
+// func reciprocalsNEON(sums *float32, n int)
+TEXT ·reciprocalsNEON(SB), NOSPLIT, $0-16
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 224(R0), F0
+	MOVD  n+8(FP), R1
+	MOVD  sums+0(FP), R2
+	CMP   $4, R1
+	BLT   rest
+
+block:
+	FMOVQ (R2), F1
+	WORD  $0x6e21fc02 // fdiv v2.4s, v0.4s, v1.4s
+	FMOVQ 224(R0), F3
+	VFMLS V1.S4, V2.S4, V3.S4
+	WORD  $0x6e22dc61 // fmul v1.4s, v3.4s, v2.4s
+	FMOVQ F2, (R2)
+	FMOVQ F1, 512(R2)
+	ADD   $16, R2, R2
+	SUB   $4, R1, R1
+	CMP   $4, R1
+	BGE   block
+
+rest:
+	CMP $1, R1
+	BLT done
+
+vector:
+	FMOVQ 224(R0), F1
+	ADD   $0, R2, R3
+	CMP   $4, R1
+	BLT   partless1
+	FMOVQ (R2), F1
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R1, partone1
+	VLD1.P 8(R3), V1.D[0]
+	TBZ    $0, R1, partdone1
+	VLD1   (R3), V1.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R1, partdone1
+	VLD1 (R3), V1.S[0]
+
+partdone1:
+	WORD  $0x6e21fc02 // fdiv v2.4s, v0.4s, v1.4s
+	FMOVQ 224(R0), F3
+	VFMLS V1.S4, V2.S4, V3.S4
+	WORD  $0x6e22dc61 // fmul v1.4s, v3.4s, v2.4s
+	ADD   $0, R2, R3
+	CMP   $4, R1
+	BLT   partless2
+	FMOVQ F2, (R2)
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R1, partone2
+	VST1.P V2.D[0], 8(R3)
+	TBZ    $0, R1, partdone2
+	VST1   V2.S[2], (R3)
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R1, partdone2
+	VST1 V2.S[0], (R3)
+
+partdone2:
+	ADD   $512, R2, R3
+	CMP   $4, R1
+	BLT   partless3
+	FMOVQ F1, 512(R2)
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R1, partone3
+	VST1.P V1.D[0], 8(R3)
+	TBZ    $0, R1, partdone3
+	VST1   V1.S[2], (R3)
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R1, partdone3
+	VST1 V1.S[0], (R3)
+
+partdone3:
+	ADD $16, R2, R2
+	SUB $4, R1, R1
+	CMP $1, R1
+	BGE vector
+
+done:
+	RET
+
+// func softmaxScaleNEON(dst *float32, sums *float32, rows int, classes int)
+TEXT ·softmaxScaleNEON(SB), NOSPLIT, $0-32
+row:
+	MOVD  sums+8(FP), R0
+	MOVW  640(R0), R0
+	CBZW  R0, next
+	MOVD  sums+8(FP), R0
+	FMOVS (R0), F0
+	VDUP  V0.S[0], V0.S4
+	FMOVS 512(R0), F1
+	VDUP  V1.S[0], V1.S4
+	MOVD  dst+0(FP), R0
+	MOVD  classes+24(FP), R1
+	CMP   $16, R1
+	BLT   all_part
+
+all_tile:
+	FMOVQ (R0), F2
+	FMOVQ 16(R0), F3
+	FMOVQ 32(R0), F4
+	FMOVQ 48(R0), F5
+	WORD  $0x6e21dc46 // fmul v6.4s, v2.4s, v1.4s
+	VFMLA V0.S4, V2.S4, V6.S4
+	FMOVQ F6, (R0)
+	WORD  $0x6e21dc62 // fmul v2.4s, v3.4s, v1.4s
+	VFMLA V0.S4, V3.S4, V2.S4
+	FMOVQ F2, 16(R0)
+	WORD  $0x6e21dc82 // fmul v2.4s, v4.4s, v1.4s
+	VFMLA V0.S4, V4.S4, V2.S4
+	FMOVQ F2, 32(R0)
+	WORD  $0x6e21dca2 // fmul v2.4s, v5.4s, v1.4s
+	VFMLA V0.S4, V5.S4, V2.S4
+	FMOVQ F2, 48(R0)
+	ADD   $64, R0, R0
+	SUB   $16, R1, R1
+	CMP   $16, R1
+	BGE   all_tile
+
+all_part:
+	CMP   $1, R1
+	BLT   all_done
+	VMOVI $0, V2.B16
+	ADD   $0, R0, R2
+	CMP   $4, R1
+	BLT   partless1
+	FMOVQ (R0), F2
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R1, partone1
+	VLD1.P 8(R2), V2.D[0]
+	TBZ    $0, R1, partdone1
+	VLD1   (R2), V2.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R1, partdone1
+	VLD1 (R2), V2.S[0]
+
+partdone1:
+	SUBS  $4, R1, R2
+	CSEL  LT, ZR, R2, R2
+	VMOVI $0, V3.B16
+	ADD   $16, R0, R3
+	CMP   $4, R2
+	BLT   partless2
+	FMOVQ 16(R0), F3
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R2, partone2
+	VLD1.P 8(R3), V3.D[0]
+	TBZ    $0, R2, partdone2
+	VLD1   (R3), V3.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R2, partdone2
+	VLD1 (R3), V3.S[0]
+
+partdone2:
+	SUBS  $4, R2, R3
+	CSEL  LT, ZR, R3, R3
+	VMOVI $0, V4.B16
+	ADD   $32, R0, R5
+	CMP   $4, R3
+	BLT   partless3
+	FMOVQ 32(R0), F4
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R3, partone3
+	VLD1.P 8(R5), V4.D[0]
+	TBZ    $0, R3, partdone3
+	VLD1   (R5), V4.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R3, partdone3
+	VLD1 (R5), V4.S[0]
+
+partdone3:
+	SUBS  $4, R3, R5
 	CSEL  LT, ZR, R5, R5
-	FMOVQ 592(R3), F15
+	VMOVI $0, V5.B16
 	ADD   $48, R0, R6
 	CMP   $4, R5
 	BLT   partless4
-	FMOVQ 48(R0), F15
+	FMOVQ 48(R0), F5
 	JMP   partdone4
 
 partless4:
 	TBZ    $1, R5, partone4
-	VLD1.P 8(R6), V15.D[0]
+	VLD1.P 8(R6), V5.D[0]
 	TBZ    $0, R5, partdone4
-	VLD1   (R6), V15.S[2]
+	VLD1   (R6), V5.S[2]
 	JMP    partdone4
 
 partone4:
 	TBZ  $0, R5, partdone4
-	VLD1 (R6), V15.S[0]
+	VLD1 (R6), V5.S[0]
 
 partdone4:
-	WORD $0x4e2cd508 // fadd v8.4s, v8.4s, v12.4s
-	WORD $0x4e2dd529 // fadd v9.4s, v9.4s, v13.4s
-	WORD $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	WORD $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
+	WORD  $0x6e21dc46 // fmul v6.4s, v2.4s, v1.4s
+	VFMLA V0.S4, V2.S4, V6.S4
+	ADD   $0, R0, R6
+	CMP   $4, R1
+	BLT   partless5
+	FMOVQ F6, (R0)
+	JMP   partdone5
 
-add_done:
-	WORD  $0x0e61790c // fcvtl v12.2d, v8.2s
-	WORD  $0x4e6cd400 // fadd v0.2d, v0.2d, v12.2d
-	WORD  $0x4e617908 // fcvtl2 v8.2d, v8.4s
-	WORD  $0x4e68d421 // fadd v1.2d, v1.2d, v8.2d
-	WORD  $0x0e617928 // fcvtl v8.2d, v9.2s
-	WORD  $0x4e68d442 // fadd v2.2d, v2.2d, v8.2d
-	WORD  $0x4e617928 // fcvtl2 v8.2d, v9.4s
-	WORD  $0x4e68d463 // fadd v3.2d, v3.2d, v8.2d
-	WORD  $0x0e617948 // fcvtl v8.2d, v10.2s
-	WORD  $0x4e68d484 // fadd v4.2d, v4.2d, v8.2d
-	WORD  $0x4e617948 // fcvtl2 v8.2d, v10.4s
-	WORD  $0x4e68d4a5 // fadd v5.2d, v5.2d, v8.2d
-	WORD  $0x0e617968 // fcvtl v8.2d, v11.2s
-	WORD  $0x4e68d4c6 // fadd v6.2d, v6.2d, v8.2d
-	WORD  $0x4e617968 // fcvtl2 v8.2d, v11.4s
-	WORD  $0x4e68d4e7 // fadd v7.2d, v7.2d, v8.2d
-	SUB   $128, R1, R1
-	CMP   $1, R1
-	BGE   block
-	FMOVQ F0, (R2)
-	FMOVQ F1, 16(R2)
-	FMOVQ F2, 32(R2)
-	FMOVQ F3, 48(R2)
-	FMOVQ F4, 64(R2)
-	FMOVQ F5, 80(R2)
-	FMOVQ F6, 96(R2)
-	FMOVQ F7, 112(R2)
+partless5:
+	TBZ    $1, R1, partone5
+	VST1.P V6.D[0], 8(R6)
+	TBZ    $0, R1, partdone5
+	VST1   V6.S[2], (R6)
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R1, partdone5
+	VST1 V6.S[0], (R6)
+
+partdone5:
+	WORD  $0x6e21dc62 // fmul v2.4s, v3.4s, v1.4s
+	VFMLA V0.S4, V3.S4, V2.S4
+	ADD   $16, R0, R1
+	CMP   $4, R2
+	BLT   partless6
+	FMOVQ F2, 16(R0)
+	JMP   partdone6
+
+partless6:
+	TBZ    $1, R2, partone6
+	VST1.P V2.D[0], 8(R1)
+	TBZ    $0, R2, partdone6
+	VST1   V2.S[2], (R1)
+	JMP    partdone6
+
+partone6:
+	TBZ  $0, R2, partdone6
+	VST1 V2.S[0], (R1)
+
+partdone6:
+	WORD  $0x6e21dc82 // fmul v2.4s, v4.4s, v1.4s
+	VFMLA V0.S4, V4.S4, V2.S4
+	ADD   $32, R0, R1
+	CMP   $4, R3
+	BLT   partless7
+	FMOVQ F2, 32(R0)
+	JMP   partdone7
+
+partless7:
+	TBZ    $1, R3, partone7
+	VST1.P V2.D[0], 8(R1)
+	TBZ    $0, R3, partdone7
+	VST1   V2.S[2], (R1)
+	JMP    partdone7
+
+partone7:
+	TBZ  $0, R3, partdone7
+	VST1 V2.S[0], (R1)
+
+partdone7:
+	WORD  $0x6e21dca1 // fmul v1.4s, v5.4s, v1.4s
+	VFMLA V0.S4, V5.S4, V1.S4
+	ADD   $48, R0, R1
+	CMP   $4, R5
+	BLT   partless8
+	FMOVQ F1, 48(R0)
+	JMP   partdone8
+
+partless8:
+	TBZ    $1, R5, partone8
+	VST1.P V1.D[0], 8(R1)
+	TBZ    $0, R5, partdone8
+	VST1   V1.S[2], (R1)
+	JMP    partdone8
+
+partone8:
+	TBZ  $0, R5, partdone8
+	VST1 V1.S[0], (R1)
+
+partdone8:
+all_done:
+next:
+	MOVD sums+8(FP), R0
+	ADD  $4, R0, R0
+	MOVD R0, sums+8(FP)
+	MOVD classes+24(FP), R0
+	LSL  $2, R0, R0
+	MOVD dst+0(FP), R1
+	ADD  R0, R1, R1
+	MOVD R1, dst+0(FP)
+	MOVD rows+16(FP), R0
+	SUB  $1, R0, R0
+	MOVD R0, rows+16(FP)
+	MOVD rows+16(FP), R0
+	CBNZ R0, row
 	RET
 
-// func softmaxRowsNEON(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+// func softmaxRowsNEON(dst *float32, sums *float32, logits *float32, rows int, classes int)
 TEXT ·softmaxRowsNEON(SB), NOSPLIT, $0-40
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 80(R0), F0
 	FMOVQ 48(R0), F1
 	FMOVQ 96(R0), F2
-	FMOVQ 1200(R0), F3
-	FMOVQ 1184(R0), F4
-	FMOVQ 1152(R0), F5
+	FMOVQ 1216(R0), F3
+	FMOVQ 1200(R0), F4
+	FMOVQ 1168(R0), F5
+	FMOVQ 1120(R0), F6
+	FMOVQ 384(R0), F7
 
 row:
-	MOVD  sums+16(FP), R1
-	FMOVS 256(R1), F6
-	VDUP  V6.S[0], V6.S4
-	WORD  $0x4e21d8c6 // scvtf v6.4s, v6.4s
-	WORD  $0x4ea4d4c6 // fsub v6.4s, v6.4s, v4.4s
-	WORD  $0x4ea6d4a7 // fsub v7.4s, v5.4s, v6.4s
-	WORD  $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
-	FMOVS 1024(R1), F8
+	MOVD  sums+8(FP), R1
+	MOVW  640(R1), R1
+	CBNZW R1, next
+	MOVD  sums+8(FP), R1
+	FMOVS 128(R1), F8
 	VDUP  V8.S[0], V8.S4
-	FMOVS 1536(R1), F9
-	VDUP  V9.S[0], V9.S4
-	FMOVS 1792(R1), F10
+	WORD  $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD  $0x4ea4d508 // fsub v8.4s, v8.4s, v4.4s
+	WORD  $0x4ea8d4a9 // fsub v9.4s, v5.4s, v8.4s
+	WORD  $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
+	FMOVS 256(R1), F10
 	VDUP  V10.S[0], V10.S4
-	MOVD  logits+8(FP), R1
+	WORD  $0x4ea0f94b // fabs v11.4s, v10.4s
+	WORD  $0x6ea6e56c // fcmgt v12.4s, v11.4s, v6.4s
+	WORD  $0x6eabe4eb // fcmgt v11.4s, v7.4s, v11.4s
+	VAND  V11.B16, V12.B16, V11.B16
+	VAND  V11.B16, V10.B16, V10.B16
+	FMOVS (R1), F11
+	VDUP  V11.S[0], V11.S4
+	FMOVS 512(R1), F12
+	VDUP  V12.S[0], V12.S4
+	MOVD  logits+16(FP), R1
 	MOVD  dst+0(FP), R2
 	MOVD  classes+32(FP), R3
 	CMP   $16, R3
 	BLT   all_part
 
 all_tile:
-	FMOVQ (R1), F11
-	WORD  $0x4ea8d56c // fsub v12.4s, v11.4s, v8.4s
-	WORD  $0x6eace4cb // fcmgt v11.4s, v6.4s, v12.4s
-	VBIT  V11.B16, V6.B16, V12.B16
-	VMOV  V7.B16, V11.B16
-	VFMLA V1.S4, V12.S4, V11.S4
-	WORD  $0x4ea7d56d // fsub v13.4s, v11.4s, v7.4s
-	VFMLS V0.S4, V13.S4, V12.S4
-	VFMLS V2.S4, V13.S4, V12.S4
-	FMOVQ 1216(R0), F13
-	VFMLA V3.S4, V12.S4, V13.S4
-	FMOVQ 1232(R0), F14
-	VFMLA V13.S4, V12.S4, V14.S4
-	FMOVQ 1248(R0), F13
-	VFMLA V14.S4, V12.S4, V13.S4
-	FMOVQ 1264(R0), F14
-	VFMLA V13.S4, V12.S4, V14.S4
-	FMOVQ 224(R0), F13
-	VFMLA V14.S4, V12.S4, V13.S4
-	FMOVQ 224(R0), F14
-	VFMLA V13.S4, V12.S4, V14.S4
-	VSHL  $23, V11.S4, V11.S4
-	WORD  $0x6e2bddcb // fmul v11.4s, v14.4s, v11.4s
-	WORD  $0x6e2add6c // fmul v12.4s, v11.4s, v10.4s
-	VFMLA V9.S4, V11.S4, V12.S4
-	WORD  $0x4e2ce58b // fcmeq v11.4s, v12.4s, v12.4s
-	FMOVQ 368(R0), F13
-	VBIT  V11.B16, V12.B16, V13.B16
-	FMOVQ F13, (R2)
-	FMOVQ 16(R1), F11
-	WORD  $0x4ea8d56c // fsub v12.4s, v11.4s, v8.4s
-	WORD  $0x6eace4cb // fcmgt v11.4s, v6.4s, v12.4s
-	VBIT  V11.B16, V6.B16, V12.B16
-	VMOV  V7.B16, V11.B16
-	VFMLA V1.S4, V12.S4, V11.S4
-	WORD  $0x4ea7d56d // fsub v13.4s, v11.4s, v7.4s
-	VFMLS V0.S4, V13.S4, V12.S4
-	VFMLS V2.S4, V13.S4, V12.S4
-	FMOVQ 1216(R0), F13
-	VFMLA V3.S4, V12.S4, V13.S4
-	FMOVQ 1232(R0), F14
-	VFMLA V13.S4, V12.S4, V14.S4
-	FMOVQ 1248(R0), F13
-	VFMLA V14.S4, V12.S4, V13.S4
-	FMOVQ 1264(R0), F14
-	VFMLA V13.S4, V12.S4, V14.S4
-	FMOVQ 224(R0), F13
-	VFMLA V14.S4, V12.S4, V13.S4
-	FMOVQ 224(R0), F14
-	VFMLA V13.S4, V12.S4, V14.S4
-	VSHL  $23, V11.S4, V11.S4
-	WORD  $0x6e2bddcb // fmul v11.4s, v14.4s, v11.4s
-	WORD  $0x6e2add6c // fmul v12.4s, v11.4s, v10.4s
-	VFMLA V9.S4, V11.S4, V12.S4
-	WORD  $0x4e2ce58b // fcmeq v11.4s, v12.4s, v12.4s
-	FMOVQ 368(R0), F13
-	VBIT  V11.B16, V12.B16, V13.B16
-	FMOVQ F13, 16(R2)
-	FMOVQ 32(R1), F11
-	WORD  $0x4ea8d56c // fsub v12.4s, v11.4s, v8.4s
-	WORD  $0x6eace4cb // fcmgt v11.4s, v6.4s, v12.4s
-	VBIT  V11.B16, V6.B16, V12.B16
-	VMOV  V7.B16, V11.B16
-	VFMLA V1.S4, V12.S4, V11.S4
-	WORD  $0x4ea7d56d // fsub v13.4s, v11.4s, v7.4s
-	VFMLS V0.S4, V13.S4, V12.S4
-	VFMLS V2.S4, V13.S4, V12.S4
-	FMOVQ 1216(R0), F13
-	VFMLA V3.S4, V12.S4, V13.S4
-	FMOVQ 1232(R0), F14
-	VFMLA V13.S4, V12.S4, V14.S4
-	FMOVQ 1248(R0), F13
-	VFMLA V14.S4, V12.S4, V13.S4
-	FMOVQ 1264(R0), F14
-	VFMLA V13.S4, V12.S4, V14.S4
-	FMOVQ 224(R0), F13
-	VFMLA V14.S4, V12.S4, V13.S4
-	FMOVQ 224(R0), F14
-	VFMLA V13.S4, V12.S4, V14.S4
-	VSHL  $23, V11.S4, V11.S4
-	WORD  $0x6e2bddcb // fmul v11.4s, v14.4s, v11.4s
-	WORD  $0x6e2add6c // fmul v12.4s, v11.4s, v10.4s
-	VFMLA V9.S4, V11.S4, V12.S4
-	WORD  $0x4e2ce58b // fcmeq v11.4s, v12.4s, v12.4s
-	FMOVQ 368(R0), F13
-	VBIT  V11.B16, V12.B16, V13.B16
-	FMOVQ F13, 32(R2)
-	FMOVQ 48(R1), F11
-	WORD  $0x4ea8d56c // fsub v12.4s, v11.4s, v8.4s
-	WORD  $0x6eace4cb // fcmgt v11.4s, v6.4s, v12.4s
-	VBIT  V11.B16, V6.B16, V12.B16
-	VMOV  V7.B16, V11.B16
-	VFMLA V1.S4, V12.S4, V11.S4
-	WORD  $0x4ea7d56d // fsub v13.4s, v11.4s, v7.4s
-	VFMLS V0.S4, V13.S4, V12.S4
-	VFMLS V2.S4, V13.S4, V12.S4
-	FMOVQ 1216(R0), F13
-	VFMLA V3.S4, V12.S4, V13.S4
-	FMOVQ 1232(R0), F14
-	VFMLA V13.S4, V12.S4, V14.S4
-	FMOVQ 1248(R0), F13
-	VFMLA V14.S4, V12.S4, V13.S4
-	FMOVQ 1264(R0), F14
-	VFMLA V13.S4, V12.S4, V14.S4
-	FMOVQ 224(R0), F13
-	VFMLA V14.S4, V12.S4, V13.S4
-	FMOVQ 224(R0), F14
-	VFMLA V13.S4, V12.S4, V14.S4
-	VSHL  $23, V11.S4, V11.S4
-	WORD  $0x6e2bddcb // fmul v11.4s, v14.4s, v11.4s
-	WORD  $0x6e2add6c // fmul v12.4s, v11.4s, v10.4s
-	VFMLA V9.S4, V11.S4, V12.S4
-	WORD  $0x4e2ce58b // fcmeq v11.4s, v12.4s, v12.4s
-	FMOVQ 368(R0), F13
-	VBIT  V11.B16, V12.B16, V13.B16
-	FMOVQ F13, 48(R2)
+	FMOVQ (R1), F13
+	FMOVQ 16(R1), F14
+	FMOVQ 32(R1), F15
+	FMOVQ 48(R1), F16
+	WORD  $0x4eaad5b1 // fsub v17.4s, v13.4s, v10.4s
+	WORD  $0x6eb1e50d // fcmgt v13.4s, v8.4s, v17.4s
+	VBIT  V13.B16, V8.B16, V17.B16
+	VMOV  V9.B16, V13.B16
+	VFMLA V1.S4, V17.S4, V13.S4
+	WORD  $0x4ea9d5b2 // fsub v18.4s, v13.4s, v9.4s
+	VFMLS V0.S4, V18.S4, V17.S4
+	VFMLS V2.S4, V18.S4, V17.S4
+	FMOVQ 1232(R0), F18
+	VFMLA V3.S4, V17.S4, V18.S4
+	FMOVQ 1248(R0), F19
+	VFMLA V18.S4, V17.S4, V19.S4
+	FMOVQ 1264(R0), F18
+	VFMLA V19.S4, V17.S4, V18.S4
+	FMOVQ 1280(R0), F19
+	VFMLA V18.S4, V17.S4, V19.S4
+	FMOVQ 224(R0), F18
+	VFMLA V19.S4, V17.S4, V18.S4
+	FMOVQ 224(R0), F19
+	VFMLA V18.S4, V17.S4, V19.S4
+	VSHL  $23, V13.S4, V13.S4
+	WORD  $0x6e2dde6d // fmul v13.4s, v19.4s, v13.4s
+	WORD  $0x6e2cddb1 // fmul v17.4s, v13.4s, v12.4s
+	VFMLA V11.S4, V13.S4, V17.S4
+	WORD  $0x4e31e62d // fcmeq v13.4s, v17.4s, v17.4s
+	FMOVQ 368(R0), F18
+	VBIT  V13.B16, V17.B16, V18.B16
+	FMOVQ F18, (R2)
+	WORD  $0x4eaad5ce // fsub v14.4s, v14.4s, v10.4s
+	WORD  $0x6eaee50d // fcmgt v13.4s, v8.4s, v14.4s
+	VBIT  V13.B16, V8.B16, V14.B16
+	VMOV  V9.B16, V13.B16
+	VFMLA V1.S4, V14.S4, V13.S4
+	WORD  $0x4ea9d5b1 // fsub v17.4s, v13.4s, v9.4s
+	VFMLS V0.S4, V17.S4, V14.S4
+	VFMLS V2.S4, V17.S4, V14.S4
+	FMOVQ 1232(R0), F17
+	VFMLA V3.S4, V14.S4, V17.S4
+	FMOVQ 1248(R0), F18
+	VFMLA V17.S4, V14.S4, V18.S4
+	FMOVQ 1264(R0), F17
+	VFMLA V18.S4, V14.S4, V17.S4
+	FMOVQ 1280(R0), F18
+	VFMLA V17.S4, V14.S4, V18.S4
+	FMOVQ 224(R0), F17
+	VFMLA V18.S4, V14.S4, V17.S4
+	FMOVQ 224(R0), F18
+	VFMLA V17.S4, V14.S4, V18.S4
+	VSHL  $23, V13.S4, V13.S4
+	WORD  $0x6e2dde4d // fmul v13.4s, v18.4s, v13.4s
+	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
+	VFMLA V11.S4, V13.S4, V14.S4
+	WORD  $0x4e2ee5cd // fcmeq v13.4s, v14.4s, v14.4s
+	FMOVQ 368(R0), F17
+	VBIT  V13.B16, V14.B16, V17.B16
+	FMOVQ F17, 16(R2)
+	WORD  $0x4eaad5ee // fsub v14.4s, v15.4s, v10.4s
+	WORD  $0x6eaee50d // fcmgt v13.4s, v8.4s, v14.4s
+	VBIT  V13.B16, V8.B16, V14.B16
+	VMOV  V9.B16, V13.B16
+	VFMLA V1.S4, V14.S4, V13.S4
+	WORD  $0x4ea9d5af // fsub v15.4s, v13.4s, v9.4s
+	VFMLS V0.S4, V15.S4, V14.S4
+	VFMLS V2.S4, V15.S4, V14.S4
+	FMOVQ 1232(R0), F15
+	VFMLA V3.S4, V14.S4, V15.S4
+	FMOVQ 1248(R0), F17
+	VFMLA V15.S4, V14.S4, V17.S4
+	FMOVQ 1264(R0), F15
+	VFMLA V17.S4, V14.S4, V15.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V15.S4, V14.S4, V17.S4
+	FMOVQ 224(R0), F15
+	VFMLA V17.S4, V14.S4, V15.S4
+	FMOVQ 224(R0), F17
+	VFMLA V15.S4, V14.S4, V17.S4
+	VSHL  $23, V13.S4, V13.S4
+	WORD  $0x6e2dde2d // fmul v13.4s, v17.4s, v13.4s
+	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
+	VFMLA V11.S4, V13.S4, V14.S4
+	WORD  $0x4e2ee5cd // fcmeq v13.4s, v14.4s, v14.4s
+	FMOVQ 368(R0), F15
+	VBIT  V13.B16, V14.B16, V15.B16
+	FMOVQ F15, 32(R2)
+	WORD  $0x4eaad60e // fsub v14.4s, v16.4s, v10.4s
+	WORD  $0x6eaee50d // fcmgt v13.4s, v8.4s, v14.4s
+	VBIT  V13.B16, V8.B16, V14.B16
+	VMOV  V9.B16, V13.B16
+	VFMLA V1.S4, V14.S4, V13.S4
+	WORD  $0x4ea9d5af // fsub v15.4s, v13.4s, v9.4s
+	VFMLS V0.S4, V15.S4, V14.S4
+	VFMLS V2.S4, V15.S4, V14.S4
+	FMOVQ 1232(R0), F15
+	VFMLA V3.S4, V14.S4, V15.S4
+	FMOVQ 1248(R0), F16
+	VFMLA V15.S4, V14.S4, V16.S4
+	FMOVQ 1264(R0), F15
+	VFMLA V16.S4, V14.S4, V15.S4
+	FMOVQ 1280(R0), F16
+	VFMLA V15.S4, V14.S4, V16.S4
+	FMOVQ 224(R0), F15
+	VFMLA V16.S4, V14.S4, V15.S4
+	FMOVQ 224(R0), F16
+	VFMLA V15.S4, V14.S4, V16.S4
+	VSHL  $23, V13.S4, V13.S4
+	WORD  $0x6e2dde0d // fmul v13.4s, v16.4s, v13.4s
+	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
+	VFMLA V11.S4, V13.S4, V14.S4
+	WORD  $0x4e2ee5cd // fcmeq v13.4s, v14.4s, v14.4s
+	FMOVQ 368(R0), F15
+	VBIT  V13.B16, V14.B16, V15.B16
+	FMOVQ F15, 48(R2)
 	ADD   $64, R1, R1
 	ADD   $64, R2, R2
 	SUB   $16, R3, R3
@@ -9732,280 +12676,281 @@ all_tile:
 all_part:
 	CMP   $1, R3
 	BLT   all_done
-	FMOVQ 336(R0), F11
+	VMOVI $0, V13.B16
 	ADD   $0, R1, R5
 	CMP   $4, R3
 	BLT   partless1
-	FMOVQ (R1), F11
+	FMOVQ (R1), F13
 	JMP   partdone1
 
 partless1:
 	TBZ    $1, R3, partone1
-	VLD1.P 8(R5), V11.D[0]
+	VLD1.P 8(R5), V13.D[0]
 	TBZ    $0, R3, partdone1
-	VLD1   (R5), V11.S[2]
+	VLD1   (R5), V13.S[2]
 	JMP    partdone1
 
 partone1:
 	TBZ  $0, R3, partdone1
-	VLD1 (R5), V11.S[0]
+	VLD1 (R5), V13.S[0]
 
 partdone1:
 	SUBS  $4, R3, R5
 	CSEL  LT, ZR, R5, R5
-	FMOVQ 336(R0), F12
+	VMOVI $0, V14.B16
 	ADD   $16, R1, R6
 	CMP   $4, R5
 	BLT   partless2
-	FMOVQ 16(R1), F12
+	FMOVQ 16(R1), F14
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R5, partone2
-	VLD1.P 8(R6), V12.D[0]
+	VLD1.P 8(R6), V14.D[0]
 	TBZ    $0, R5, partdone2
-	VLD1   (R6), V12.S[2]
+	VLD1   (R6), V14.S[2]
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R5, partdone2
-	VLD1 (R6), V12.S[0]
+	VLD1 (R6), V14.S[0]
 
 partdone2:
 	SUBS  $4, R5, R6
 	CSEL  LT, ZR, R6, R6
-	FMOVQ 336(R0), F13
+	VMOVI $0, V15.B16
 	ADD   $32, R1, R7
 	CMP   $4, R6
 	BLT   partless3
-	FMOVQ 32(R1), F13
+	FMOVQ 32(R1), F15
 	JMP   partdone3
 
 partless3:
 	TBZ    $1, R6, partone3
-	VLD1.P 8(R7), V13.D[0]
+	VLD1.P 8(R7), V15.D[0]
 	TBZ    $0, R6, partdone3
-	VLD1   (R7), V13.S[2]
+	VLD1   (R7), V15.S[2]
 	JMP    partdone3
 
 partone3:
 	TBZ  $0, R6, partdone3
-	VLD1 (R7), V13.S[0]
+	VLD1 (R7), V15.S[0]
 
 partdone3:
 	SUBS  $4, R6, R7
 	CSEL  LT, ZR, R7, R7
-	FMOVQ 336(R0), F14
+	VMOVI $0, V16.B16
 	ADD   $48, R1, R8
 	CMP   $4, R7
 	BLT   partless4
-	FMOVQ 48(R1), F14
+	FMOVQ 48(R1), F16
 	JMP   partdone4
 
 partless4:
 	TBZ    $1, R7, partone4
-	VLD1.P 8(R8), V14.D[0]
+	VLD1.P 8(R8), V16.D[0]
 	TBZ    $0, R7, partdone4
-	VLD1   (R8), V14.S[2]
+	VLD1   (R8), V16.S[2]
 	JMP    partdone4
 
 partone4:
 	TBZ  $0, R7, partdone4
-	VLD1 (R8), V14.S[0]
+	VLD1 (R8), V16.S[0]
 
 partdone4:
-	WORD  $0x4ea8d56f // fsub v15.4s, v11.4s, v8.4s
-	WORD  $0x6eafe4cb // fcmgt v11.4s, v6.4s, v15.4s
-	VBIT  V11.B16, V6.B16, V15.B16
-	VMOV  V7.B16, V11.B16
-	VFMLA V1.S4, V15.S4, V11.S4
-	WORD  $0x4ea7d570 // fsub v16.4s, v11.4s, v7.4s
-	VFMLS V0.S4, V16.S4, V15.S4
-	VFMLS V2.S4, V16.S4, V15.S4
-	FMOVQ 1216(R0), F16
-	VFMLA V3.S4, V15.S4, V16.S4
-	FMOVQ 1232(R0), F17
-	VFMLA V16.S4, V15.S4, V17.S4
-	FMOVQ 1248(R0), F16
-	VFMLA V17.S4, V15.S4, V16.S4
-	FMOVQ 1264(R0), F17
-	VFMLA V16.S4, V15.S4, V17.S4
-	FMOVQ 224(R0), F16
-	VFMLA V17.S4, V15.S4, V16.S4
-	FMOVQ 224(R0), F17
-	VFMLA V16.S4, V15.S4, V17.S4
-	VSHL  $23, V11.S4, V11.S4
-	WORD  $0x6e2bde2b // fmul v11.4s, v17.4s, v11.4s
-	WORD  $0x6e2add6f // fmul v15.4s, v11.4s, v10.4s
-	VFMLA V9.S4, V11.S4, V15.S4
-	WORD  $0x4e2fe5eb // fcmeq v11.4s, v15.4s, v15.4s
-	FMOVQ 368(R0), F16
-	VBIT  V11.B16, V15.B16, V16.B16
+	WORD  $0x4eaad5b1 // fsub v17.4s, v13.4s, v10.4s
+	WORD  $0x6eb1e50d // fcmgt v13.4s, v8.4s, v17.4s
+	VBIT  V13.B16, V8.B16, V17.B16
+	VMOV  V9.B16, V13.B16
+	VFMLA V1.S4, V17.S4, V13.S4
+	WORD  $0x4ea9d5b2 // fsub v18.4s, v13.4s, v9.4s
+	VFMLS V0.S4, V18.S4, V17.S4
+	VFMLS V2.S4, V18.S4, V17.S4
+	FMOVQ 1232(R0), F18
+	VFMLA V3.S4, V17.S4, V18.S4
+	FMOVQ 1248(R0), F19
+	VFMLA V18.S4, V17.S4, V19.S4
+	FMOVQ 1264(R0), F18
+	VFMLA V19.S4, V17.S4, V18.S4
+	FMOVQ 1280(R0), F19
+	VFMLA V18.S4, V17.S4, V19.S4
+	FMOVQ 224(R0), F18
+	VFMLA V19.S4, V17.S4, V18.S4
+	FMOVQ 224(R0), F19
+	VFMLA V18.S4, V17.S4, V19.S4
+	VSHL  $23, V13.S4, V13.S4
+	WORD  $0x6e2dde6d // fmul v13.4s, v19.4s, v13.4s
+	WORD  $0x6e2cddb1 // fmul v17.4s, v13.4s, v12.4s
+	VFMLA V11.S4, V13.S4, V17.S4
+	WORD  $0x4e31e62d // fcmeq v13.4s, v17.4s, v17.4s
+	FMOVQ 368(R0), F18
+	VBIT  V13.B16, V17.B16, V18.B16
 	ADD   $0, R2, R1
 	CMP   $4, R3
 	BLT   partless5
-	FMOVQ F16, (R2)
+	FMOVQ F18, (R2)
 	JMP   partdone5
 
 partless5:
 	TBZ    $1, R3, partone5
-	VST1.P V16.D[0], 8(R1)
+	VST1.P V18.D[0], 8(R1)
 	TBZ    $0, R3, partdone5
-	VST1   V16.S[2], (R1)
+	VST1   V18.S[2], (R1)
 	JMP    partdone5
 
 partone5:
 	TBZ  $0, R3, partdone5
-	VST1 V16.S[0], (R1)
+	VST1 V18.S[0], (R1)
 
 partdone5:
-	WORD  $0x4ea8d58c // fsub v12.4s, v12.4s, v8.4s
-	WORD  $0x6eace4cb // fcmgt v11.4s, v6.4s, v12.4s
-	VBIT  V11.B16, V6.B16, V12.B16
-	VMOV  V7.B16, V11.B16
-	VFMLA V1.S4, V12.S4, V11.S4
-	WORD  $0x4ea7d56f // fsub v15.4s, v11.4s, v7.4s
-	VFMLS V0.S4, V15.S4, V12.S4
-	VFMLS V2.S4, V15.S4, V12.S4
-	FMOVQ 1216(R0), F15
-	VFMLA V3.S4, V12.S4, V15.S4
-	FMOVQ 1232(R0), F16
-	VFMLA V15.S4, V12.S4, V16.S4
-	FMOVQ 1248(R0), F15
-	VFMLA V16.S4, V12.S4, V15.S4
-	FMOVQ 1264(R0), F16
-	VFMLA V15.S4, V12.S4, V16.S4
-	FMOVQ 224(R0), F15
-	VFMLA V16.S4, V12.S4, V15.S4
-	FMOVQ 224(R0), F16
-	VFMLA V15.S4, V12.S4, V16.S4
-	VSHL  $23, V11.S4, V11.S4
-	WORD  $0x6e2bde0b // fmul v11.4s, v16.4s, v11.4s
-	WORD  $0x6e2add6c // fmul v12.4s, v11.4s, v10.4s
-	VFMLA V9.S4, V11.S4, V12.S4
-	WORD  $0x4e2ce58b // fcmeq v11.4s, v12.4s, v12.4s
-	FMOVQ 368(R0), F15
-	VBIT  V11.B16, V12.B16, V15.B16
+	WORD  $0x4eaad5ce // fsub v14.4s, v14.4s, v10.4s
+	WORD  $0x6eaee50d // fcmgt v13.4s, v8.4s, v14.4s
+	VBIT  V13.B16, V8.B16, V14.B16
+	VMOV  V9.B16, V13.B16
+	VFMLA V1.S4, V14.S4, V13.S4
+	WORD  $0x4ea9d5b1 // fsub v17.4s, v13.4s, v9.4s
+	VFMLS V0.S4, V17.S4, V14.S4
+	VFMLS V2.S4, V17.S4, V14.S4
+	FMOVQ 1232(R0), F17
+	VFMLA V3.S4, V14.S4, V17.S4
+	FMOVQ 1248(R0), F18
+	VFMLA V17.S4, V14.S4, V18.S4
+	FMOVQ 1264(R0), F17
+	VFMLA V18.S4, V14.S4, V17.S4
+	FMOVQ 1280(R0), F18
+	VFMLA V17.S4, V14.S4, V18.S4
+	FMOVQ 224(R0), F17
+	VFMLA V18.S4, V14.S4, V17.S4
+	FMOVQ 224(R0), F18
+	VFMLA V17.S4, V14.S4, V18.S4
+	VSHL  $23, V13.S4, V13.S4
+	WORD  $0x6e2dde4d // fmul v13.4s, v18.4s, v13.4s
+	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
+	VFMLA V11.S4, V13.S4, V14.S4
+	WORD  $0x4e2ee5cd // fcmeq v13.4s, v14.4s, v14.4s
+	FMOVQ 368(R0), F17
+	VBIT  V13.B16, V14.B16, V17.B16
 	ADD   $16, R2, R1
 	CMP   $4, R5
 	BLT   partless6
-	FMOVQ F15, 16(R2)
+	FMOVQ F17, 16(R2)
 	JMP   partdone6
 
 partless6:
 	TBZ    $1, R5, partone6
-	VST1.P V15.D[0], 8(R1)
+	VST1.P V17.D[0], 8(R1)
 	TBZ    $0, R5, partdone6
-	VST1   V15.S[2], (R1)
+	VST1   V17.S[2], (R1)
 	JMP    partdone6
 
 partone6:
 	TBZ  $0, R5, partdone6
-	VST1 V15.S[0], (R1)
+	VST1 V17.S[0], (R1)
 
 partdone6:
-	WORD  $0x4ea8d5ac // fsub v12.4s, v13.4s, v8.4s
-	WORD  $0x6eace4cb // fcmgt v11.4s, v6.4s, v12.4s
-	VBIT  V11.B16, V6.B16, V12.B16
-	VMOV  V7.B16, V11.B16
-	VFMLA V1.S4, V12.S4, V11.S4
-	WORD  $0x4ea7d56d // fsub v13.4s, v11.4s, v7.4s
-	VFMLS V0.S4, V13.S4, V12.S4
-	VFMLS V2.S4, V13.S4, V12.S4
-	FMOVQ 1216(R0), F13
-	VFMLA V3.S4, V12.S4, V13.S4
+	WORD  $0x4eaad5ee // fsub v14.4s, v15.4s, v10.4s
+	WORD  $0x6eaee50d // fcmgt v13.4s, v8.4s, v14.4s
+	VBIT  V13.B16, V8.B16, V14.B16
+	VMOV  V9.B16, V13.B16
+	VFMLA V1.S4, V14.S4, V13.S4
+	WORD  $0x4ea9d5af // fsub v15.4s, v13.4s, v9.4s
+	VFMLS V0.S4, V15.S4, V14.S4
+	VFMLS V2.S4, V15.S4, V14.S4
 	FMOVQ 1232(R0), F15
-	VFMLA V13.S4, V12.S4, V15.S4
-	FMOVQ 1248(R0), F13
-	VFMLA V15.S4, V12.S4, V13.S4
+	VFMLA V3.S4, V14.S4, V15.S4
+	FMOVQ 1248(R0), F17
+	VFMLA V15.S4, V14.S4, V17.S4
 	FMOVQ 1264(R0), F15
-	VFMLA V13.S4, V12.S4, V15.S4
-	FMOVQ 224(R0), F13
-	VFMLA V15.S4, V12.S4, V13.S4
+	VFMLA V17.S4, V14.S4, V15.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V15.S4, V14.S4, V17.S4
 	FMOVQ 224(R0), F15
-	VFMLA V13.S4, V12.S4, V15.S4
-	VSHL  $23, V11.S4, V11.S4
-	WORD  $0x6e2bddeb // fmul v11.4s, v15.4s, v11.4s
-	WORD  $0x6e2add6c // fmul v12.4s, v11.4s, v10.4s
-	VFMLA V9.S4, V11.S4, V12.S4
-	WORD  $0x4e2ce58b // fcmeq v11.4s, v12.4s, v12.4s
-	FMOVQ 368(R0), F13
-	VBIT  V11.B16, V12.B16, V13.B16
+	VFMLA V17.S4, V14.S4, V15.S4
+	FMOVQ 224(R0), F17
+	VFMLA V15.S4, V14.S4, V17.S4
+	VSHL  $23, V13.S4, V13.S4
+	WORD  $0x6e2dde2d // fmul v13.4s, v17.4s, v13.4s
+	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
+	VFMLA V11.S4, V13.S4, V14.S4
+	WORD  $0x4e2ee5cd // fcmeq v13.4s, v14.4s, v14.4s
+	FMOVQ 368(R0), F15
+	VBIT  V13.B16, V14.B16, V15.B16
 	ADD   $32, R2, R1
 	CMP   $4, R6
 	BLT   partless7
-	FMOVQ F13, 32(R2)
+	FMOVQ F15, 32(R2)
 	JMP   partdone7
 
 partless7:
 	TBZ    $1, R6, partone7
-	VST1.P V13.D[0], 8(R1)
+	VST1.P V15.D[0], 8(R1)
 	TBZ    $0, R6, partdone7
-	VST1   V13.S[2], (R1)
+	VST1   V15.S[2], (R1)
 	JMP    partdone7
 
 partone7:
 	TBZ  $0, R6, partdone7
-	VST1 V13.S[0], (R1)
+	VST1 V15.S[0], (R1)
 
 partdone7:
-	WORD  $0x4ea8d5cb // fsub v11.4s, v14.4s, v8.4s
-	WORD  $0x6eabe4c8 // fcmgt v8.4s, v6.4s, v11.4s
-	VBIT  V8.B16, V6.B16, V11.B16
-	VMOV  V7.B16, V6.B16
-	VFMLA V1.S4, V11.S4, V6.S4
-	WORD  $0x4ea7d4c7 // fsub v7.4s, v6.4s, v7.4s
-	VFMLS V0.S4, V7.S4, V11.S4
-	VFMLS V2.S4, V7.S4, V11.S4
-	FMOVQ 1216(R0), F7
-	VFMLA V3.S4, V11.S4, V7.S4
-	FMOVQ 1232(R0), F8
-	VFMLA V7.S4, V11.S4, V8.S4
-	FMOVQ 1248(R0), F7
-	VFMLA V8.S4, V11.S4, V7.S4
-	FMOVQ 1264(R0), F8
-	VFMLA V7.S4, V11.S4, V8.S4
-	FMOVQ 224(R0), F7
-	VFMLA V8.S4, V11.S4, V7.S4
-	FMOVQ 224(R0), F8
-	VFMLA V7.S4, V11.S4, V8.S4
-	VSHL  $23, V6.S4, V6.S4
-	WORD  $0x6e26dd06 // fmul v6.4s, v8.4s, v6.4s
-	WORD  $0x6e2adcc7 // fmul v7.4s, v6.4s, v10.4s
-	VFMLA V9.S4, V6.S4, V7.S4
-	WORD  $0x4e27e4e6 // fcmeq v6.4s, v7.4s, v7.4s
-	FMOVQ 368(R0), F8
-	VBIT  V6.B16, V7.B16, V8.B16
+	WORD  $0x4eaad60d // fsub v13.4s, v16.4s, v10.4s
+	WORD  $0x6eade50a // fcmgt v10.4s, v8.4s, v13.4s
+	VBIT  V10.B16, V8.B16, V13.B16
+	VMOV  V9.B16, V8.B16
+	VFMLA V1.S4, V13.S4, V8.S4
+	WORD  $0x4ea9d509 // fsub v9.4s, v8.4s, v9.4s
+	VFMLS V0.S4, V9.S4, V13.S4
+	VFMLS V2.S4, V9.S4, V13.S4
+	FMOVQ 1232(R0), F9
+	VFMLA V3.S4, V13.S4, V9.S4
+	FMOVQ 1248(R0), F10
+	VFMLA V9.S4, V13.S4, V10.S4
+	FMOVQ 1264(R0), F9
+	VFMLA V10.S4, V13.S4, V9.S4
+	FMOVQ 1280(R0), F10
+	VFMLA V9.S4, V13.S4, V10.S4
+	FMOVQ 224(R0), F9
+	VFMLA V10.S4, V13.S4, V9.S4
+	FMOVQ 224(R0), F10
+	VFMLA V9.S4, V13.S4, V10.S4
+	VSHL  $23, V8.S4, V8.S4
+	WORD  $0x6e28dd48 // fmul v8.4s, v10.4s, v8.4s
+	WORD  $0x6e2cdd09 // fmul v9.4s, v8.4s, v12.4s
+	VFMLA V11.S4, V8.S4, V9.S4
+	WORD  $0x4e29e528 // fcmeq v8.4s, v9.4s, v9.4s
+	FMOVQ 368(R0), F10
+	VBIT  V8.B16, V9.B16, V10.B16
 	ADD   $48, R2, R1
 	CMP   $4, R7
 	BLT   partless8
-	FMOVQ F8, 48(R2)
+	FMOVQ F10, 48(R2)
 	JMP   partdone8
 
 partless8:
 	TBZ    $1, R7, partone8
-	VST1.P V8.D[0], 8(R1)
+	VST1.P V10.D[0], 8(R1)
 	TBZ    $0, R7, partdone8
-	VST1   V8.S[2], (R1)
+	VST1   V10.S[2], (R1)
 	JMP    partdone8
 
 partone8:
 	TBZ  $0, R7, partdone8
-	VST1 V8.S[0], (R1)
+	VST1 V10.S[0], (R1)
 
 partdone8:
 all_done:
-	MOVD sums+16(FP), R1
+next:
+	MOVD sums+8(FP), R1
 	ADD  $4, R1, R1
-	MOVD R1, sums+16(FP)
+	MOVD R1, sums+8(FP)
 	MOVD classes+32(FP), R1
 	LSL  $2, R1, R1
-	MOVD logits+8(FP), R2
-	ADD  R1, R2, R2
-	MOVD R2, logits+8(FP)
 	MOVD dst+0(FP), R2
 	ADD  R1, R2, R2
 	MOVD R2, dst+0(FP)
+	MOVD logits+16(FP), R2
+	ADD  R1, R2, R2
+	MOVD R2, logits+16(FP)
 	MOVD rows+24(FP), R1
 	SUB  $1, R1, R1
 	MOVD R1, rows+24(FP)
@@ -10013,153 +12958,383 @@ all_done:
 	CBNZ R1, row
 	RET
 
-// func softmaxGradRowsNEON(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
-TEXT ·softmaxGradRowsNEON(SB), NOSPLIT, $0-40
+// func gradScaleNEON(dst *float32, sums *float32, rows int, classes int)
+TEXT ·gradScaleNEON(SB), NOSPLIT, $0-32
+row:
+	MOVD  sums+8(FP), R0
+	MOVW  640(R0), R0
+	CBZW  R0, next
+	MOVD  sums+8(FP), R0
+	FMOVS 512(R0), F0
+	VDUP  V0.S[0], V0.S4
+	FMOVS (R0), F1
+	VDUP  V1.S[0], V1.S4
+	MOVD  dst+0(FP), R0
+	MOVD  classes+24(FP), R1
+	CMP   $16, R1
+	BLT   all_part
+
+all_tile:
+	FMOVQ (R0), F2
+	FMOVQ 16(R0), F3
+	FMOVQ 32(R0), F4
+	FMOVQ 48(R0), F5
+	WORD  $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
+	FMOVQ F2, (R0)
+	WORD  $0x6e20dc62 // fmul v2.4s, v3.4s, v0.4s
+	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
+	FMOVQ F2, 16(R0)
+	WORD  $0x6e20dc82 // fmul v2.4s, v4.4s, v0.4s
+	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
+	FMOVQ F2, 32(R0)
+	WORD  $0x6e20dca2 // fmul v2.4s, v5.4s, v0.4s
+	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
+	FMOVQ F2, 48(R0)
+	ADD   $64, R0, R0
+	SUB   $16, R1, R1
+	CMP   $16, R1
+	BGE   all_tile
+
+all_part:
+	CMP   $1, R1
+	BLT   all_done
+	VMOVI $0, V2.B16
+	ADD   $0, R0, R2
+	CMP   $4, R1
+	BLT   partless1
+	FMOVQ (R0), F2
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R1, partone1
+	VLD1.P 8(R2), V2.D[0]
+	TBZ    $0, R1, partdone1
+	VLD1   (R2), V2.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R1, partdone1
+	VLD1 (R2), V2.S[0]
+
+partdone1:
+	SUBS  $4, R1, R2
+	CSEL  LT, ZR, R2, R2
+	VMOVI $0, V3.B16
+	ADD   $16, R0, R3
+	CMP   $4, R2
+	BLT   partless2
+	FMOVQ 16(R0), F3
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R2, partone2
+	VLD1.P 8(R3), V3.D[0]
+	TBZ    $0, R2, partdone2
+	VLD1   (R3), V3.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R2, partdone2
+	VLD1 (R3), V3.S[0]
+
+partdone2:
+	SUBS  $4, R2, R3
+	CSEL  LT, ZR, R3, R3
+	VMOVI $0, V4.B16
+	ADD   $32, R0, R5
+	CMP   $4, R3
+	BLT   partless3
+	FMOVQ 32(R0), F4
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R3, partone3
+	VLD1.P 8(R5), V4.D[0]
+	TBZ    $0, R3, partdone3
+	VLD1   (R5), V4.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R3, partdone3
+	VLD1 (R5), V4.S[0]
+
+partdone3:
+	SUBS  $4, R3, R5
+	CSEL  LT, ZR, R5, R5
+	VMOVI $0, V5.B16
+	ADD   $48, R0, R6
+	CMP   $4, R5
+	BLT   partless4
+	FMOVQ 48(R0), F5
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R5, partone4
+	VLD1.P 8(R6), V5.D[0]
+	TBZ    $0, R5, partdone4
+	VLD1   (R6), V5.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R5, partdone4
+	VLD1 (R6), V5.S[0]
+
+partdone4:
+	WORD  $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
+	ADD   $0, R0, R6
+	CMP   $4, R1
+	BLT   partless5
+	FMOVQ F2, (R0)
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R1, partone5
+	VST1.P V2.D[0], 8(R6)
+	TBZ    $0, R1, partdone5
+	VST1   V2.S[2], (R6)
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R1, partdone5
+	VST1 V2.S[0], (R6)
+
+partdone5:
+	WORD  $0x6e20dc62 // fmul v2.4s, v3.4s, v0.4s
+	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
+	ADD   $16, R0, R1
+	CMP   $4, R2
+	BLT   partless6
+	FMOVQ F2, 16(R0)
+	JMP   partdone6
+
+partless6:
+	TBZ    $1, R2, partone6
+	VST1.P V2.D[0], 8(R1)
+	TBZ    $0, R2, partdone6
+	VST1   V2.S[2], (R1)
+	JMP    partdone6
+
+partone6:
+	TBZ  $0, R2, partdone6
+	VST1 V2.S[0], (R1)
+
+partdone6:
+	WORD  $0x6e20dc82 // fmul v2.4s, v4.4s, v0.4s
+	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
+	ADD   $32, R0, R1
+	CMP   $4, R3
+	BLT   partless7
+	FMOVQ F2, 32(R0)
+	JMP   partdone7
+
+partless7:
+	TBZ    $1, R3, partone7
+	VST1.P V2.D[0], 8(R1)
+	TBZ    $0, R3, partdone7
+	VST1   V2.S[2], (R1)
+	JMP    partdone7
+
+partone7:
+	TBZ  $0, R3, partdone7
+	VST1 V2.S[0], (R1)
+
+partdone7:
+	WORD  $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
+	WORD  $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	ADD   $48, R0, R1
+	CMP   $4, R5
+	BLT   partless8
+	FMOVQ F0, 48(R0)
+	JMP   partdone8
+
+partless8:
+	TBZ    $1, R5, partone8
+	VST1.P V0.D[0], 8(R1)
+	TBZ    $0, R5, partdone8
+	VST1   V0.S[2], (R1)
+	JMP    partdone8
+
+partone8:
+	TBZ  $0, R5, partdone8
+	VST1 V0.S[0], (R1)
+
+partdone8:
+all_done:
+next:
+	MOVD sums+8(FP), R0
+	ADD  $4, R0, R0
+	MOVD R0, sums+8(FP)
+	MOVD classes+24(FP), R0
+	LSL  $2, R0, R0
+	MOVD dst+0(FP), R1
+	ADD  R0, R1, R1
+	MOVD R1, dst+0(FP)
+	MOVD rows+16(FP), R0
+	SUB  $1, R0, R0
+	MOVD R0, rows+16(FP)
+	MOVD rows+16(FP), R0
+	CBNZ R0, row
+	RET
+
+// func gradRowsNEON(dst *float32, sums *float32, logits *float32, rows int, classes int)
+TEXT ·gradRowsNEON(SB), NOSPLIT, $0-40
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 80(R0), F0
 	FMOVQ 48(R0), F1
 	FMOVQ 96(R0), F2
-	FMOVQ 1200(R0), F3
-	FMOVQ 1184(R0), F4
-	FMOVQ 1152(R0), F5
+	FMOVQ 1216(R0), F3
+	FMOVQ 1200(R0), F4
+	FMOVQ 1168(R0), F5
+	FMOVQ 1120(R0), F6
+	FMOVQ 384(R0), F7
 
 row:
-	MOVD  sums+16(FP), R1
-	FMOVS 256(R1), F6
-	VDUP  V6.S[0], V6.S4
-	WORD  $0x4e21d8c6 // scvtf v6.4s, v6.4s
-	WORD  $0x4ea4d4c6 // fsub v6.4s, v6.4s, v4.4s
-	WORD  $0x4ea6d4a7 // fsub v7.4s, v5.4s, v6.4s
-	WORD  $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
-	FMOVS 1024(R1), F8
+	MOVD  sums+8(FP), R1
+	MOVW  640(R1), R1
+	CBNZW R1, next
+	MOVD  sums+8(FP), R1
+	FMOVS 128(R1), F8
 	VDUP  V8.S[0], V8.S4
-	FMOVS 1280(R1), F9
-	VDUP  V9.S[0], V9.S4
-	FMOVS 1536(R1), F10
+	WORD  $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD  $0x4ea4d508 // fsub v8.4s, v8.4s, v4.4s
+	WORD  $0x4ea8d4a9 // fsub v9.4s, v5.4s, v8.4s
+	WORD  $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
+	FMOVS 256(R1), F10
 	VDUP  V10.S[0], V10.S4
-	MOVD  logits+8(FP), R1
+	WORD  $0x4ea0f94b // fabs v11.4s, v10.4s
+	WORD  $0x6ea6e56c // fcmgt v12.4s, v11.4s, v6.4s
+	WORD  $0x6eabe4eb // fcmgt v11.4s, v7.4s, v11.4s
+	VAND  V11.B16, V12.B16, V11.B16
+	VAND  V11.B16, V10.B16, V10.B16
+	FMOVS 512(R1), F11
+	VDUP  V11.S[0], V11.S4
+	FMOVS (R1), F12
+	VDUP  V12.S[0], V12.S4
+	MOVD  logits+16(FP), R1
 	MOVD  dst+0(FP), R2
 	MOVD  classes+32(FP), R3
 	CMP   $16, R3
 	BLT   all_part
 
 all_tile:
-	FMOVQ (R1), F11
-	WORD  $0x4ea8d56c // fsub v12.4s, v11.4s, v8.4s
-	WORD  $0x6eace4cb // fcmgt v11.4s, v6.4s, v12.4s
-	VBIT  V11.B16, V6.B16, V12.B16
-	VMOV  V7.B16, V11.B16
-	VFMLA V1.S4, V12.S4, V11.S4
-	WORD  $0x4ea7d56d // fsub v13.4s, v11.4s, v7.4s
-	VFMLS V0.S4, V13.S4, V12.S4
-	VFMLS V2.S4, V13.S4, V12.S4
-	FMOVQ 1216(R0), F13
-	VFMLA V3.S4, V12.S4, V13.S4
-	FMOVQ 1232(R0), F14
-	VFMLA V13.S4, V12.S4, V14.S4
-	FMOVQ 1248(R0), F13
-	VFMLA V14.S4, V12.S4, V13.S4
-	FMOVQ 1264(R0), F14
-	VFMLA V13.S4, V12.S4, V14.S4
-	FMOVQ 224(R0), F13
-	VFMLA V14.S4, V12.S4, V13.S4
-	FMOVQ 224(R0), F14
-	VFMLA V13.S4, V12.S4, V14.S4
-	VSHL  $23, V11.S4, V11.S4
-	WORD  $0x6e2bddcb // fmul v11.4s, v14.4s, v11.4s
-	WORD  $0x6e29dd6b // fmul v11.4s, v11.4s, v9.4s
-	WORD  $0x6e2add6b // fmul v11.4s, v11.4s, v10.4s
-	WORD  $0x4e2be56c // fcmeq v12.4s, v11.4s, v11.4s
-	FMOVQ 368(R0), F13
-	VBIT  V12.B16, V11.B16, V13.B16
-	FMOVQ F13, (R2)
-	FMOVQ 16(R1), F11
-	WORD  $0x4ea8d56c // fsub v12.4s, v11.4s, v8.4s
-	WORD  $0x6eace4cb // fcmgt v11.4s, v6.4s, v12.4s
-	VBIT  V11.B16, V6.B16, V12.B16
-	VMOV  V7.B16, V11.B16
-	VFMLA V1.S4, V12.S4, V11.S4
-	WORD  $0x4ea7d56d // fsub v13.4s, v11.4s, v7.4s
-	VFMLS V0.S4, V13.S4, V12.S4
-	VFMLS V2.S4, V13.S4, V12.S4
-	FMOVQ 1216(R0), F13
-	VFMLA V3.S4, V12.S4, V13.S4
-	FMOVQ 1232(R0), F14
-	VFMLA V13.S4, V12.S4, V14.S4
-	FMOVQ 1248(R0), F13
-	VFMLA V14.S4, V12.S4, V13.S4
-	FMOVQ 1264(R0), F14
-	VFMLA V13.S4, V12.S4, V14.S4
-	FMOVQ 224(R0), F13
-	VFMLA V14.S4, V12.S4, V13.S4
-	FMOVQ 224(R0), F14
-	VFMLA V13.S4, V12.S4, V14.S4
-	VSHL  $23, V11.S4, V11.S4
-	WORD  $0x6e2bddcb // fmul v11.4s, v14.4s, v11.4s
-	WORD  $0x6e29dd6b // fmul v11.4s, v11.4s, v9.4s
-	WORD  $0x6e2add6b // fmul v11.4s, v11.4s, v10.4s
-	WORD  $0x4e2be56c // fcmeq v12.4s, v11.4s, v11.4s
-	FMOVQ 368(R0), F13
-	VBIT  V12.B16, V11.B16, V13.B16
-	FMOVQ F13, 16(R2)
-	FMOVQ 32(R1), F11
-	WORD  $0x4ea8d56c // fsub v12.4s, v11.4s, v8.4s
-	WORD  $0x6eace4cb // fcmgt v11.4s, v6.4s, v12.4s
-	VBIT  V11.B16, V6.B16, V12.B16
-	VMOV  V7.B16, V11.B16
-	VFMLA V1.S4, V12.S4, V11.S4
-	WORD  $0x4ea7d56d // fsub v13.4s, v11.4s, v7.4s
-	VFMLS V0.S4, V13.S4, V12.S4
-	VFMLS V2.S4, V13.S4, V12.S4
-	FMOVQ 1216(R0), F13
-	VFMLA V3.S4, V12.S4, V13.S4
-	FMOVQ 1232(R0), F14
-	VFMLA V13.S4, V12.S4, V14.S4
-	FMOVQ 1248(R0), F13
-	VFMLA V14.S4, V12.S4, V13.S4
-	FMOVQ 1264(R0), F14
-	VFMLA V13.S4, V12.S4, V14.S4
-	FMOVQ 224(R0), F13
-	VFMLA V14.S4, V12.S4, V13.S4
-	FMOVQ 224(R0), F14
-	VFMLA V13.S4, V12.S4, V14.S4
-	VSHL  $23, V11.S4, V11.S4
-	WORD  $0x6e2bddcb // fmul v11.4s, v14.4s, v11.4s
-	WORD  $0x6e29dd6b // fmul v11.4s, v11.4s, v9.4s
-	WORD  $0x6e2add6b // fmul v11.4s, v11.4s, v10.4s
-	WORD  $0x4e2be56c // fcmeq v12.4s, v11.4s, v11.4s
-	FMOVQ 368(R0), F13
-	VBIT  V12.B16, V11.B16, V13.B16
-	FMOVQ F13, 32(R2)
-	FMOVQ 48(R1), F11
-	WORD  $0x4ea8d56c // fsub v12.4s, v11.4s, v8.4s
-	WORD  $0x6eace4cb // fcmgt v11.4s, v6.4s, v12.4s
-	VBIT  V11.B16, V6.B16, V12.B16
-	VMOV  V7.B16, V11.B16
-	VFMLA V1.S4, V12.S4, V11.S4
-	WORD  $0x4ea7d56d // fsub v13.4s, v11.4s, v7.4s
-	VFMLS V0.S4, V13.S4, V12.S4
-	VFMLS V2.S4, V13.S4, V12.S4
-	FMOVQ 1216(R0), F13
-	VFMLA V3.S4, V12.S4, V13.S4
-	FMOVQ 1232(R0), F14
-	VFMLA V13.S4, V12.S4, V14.S4
-	FMOVQ 1248(R0), F13
-	VFMLA V14.S4, V12.S4, V13.S4
-	FMOVQ 1264(R0), F14
-	VFMLA V13.S4, V12.S4, V14.S4
-	FMOVQ 224(R0), F13
-	VFMLA V14.S4, V12.S4, V13.S4
-	FMOVQ 224(R0), F14
-	VFMLA V13.S4, V12.S4, V14.S4
-	VSHL  $23, V11.S4, V11.S4
-	WORD  $0x6e2bddcb // fmul v11.4s, v14.4s, v11.4s
-	WORD  $0x6e29dd6b // fmul v11.4s, v11.4s, v9.4s
-	WORD  $0x6e2add6b // fmul v11.4s, v11.4s, v10.4s
-	WORD  $0x4e2be56c // fcmeq v12.4s, v11.4s, v11.4s
-	FMOVQ 368(R0), F13
-	VBIT  V12.B16, V11.B16, V13.B16
-	FMOVQ F13, 48(R2)
+	FMOVQ (R1), F13
+	FMOVQ 16(R1), F14
+	FMOVQ 32(R1), F15
+	FMOVQ 48(R1), F16
+	WORD  $0x4eaad5b1 // fsub v17.4s, v13.4s, v10.4s
+	WORD  $0x6eb1e50d // fcmgt v13.4s, v8.4s, v17.4s
+	VBIT  V13.B16, V8.B16, V17.B16
+	VMOV  V9.B16, V13.B16
+	VFMLA V1.S4, V17.S4, V13.S4
+	WORD  $0x4ea9d5b2 // fsub v18.4s, v13.4s, v9.4s
+	VFMLS V0.S4, V18.S4, V17.S4
+	VFMLS V2.S4, V18.S4, V17.S4
+	FMOVQ 1232(R0), F18
+	VFMLA V3.S4, V17.S4, V18.S4
+	FMOVQ 1248(R0), F19
+	VFMLA V18.S4, V17.S4, V19.S4
+	FMOVQ 1264(R0), F18
+	VFMLA V19.S4, V17.S4, V18.S4
+	FMOVQ 1280(R0), F19
+	VFMLA V18.S4, V17.S4, V19.S4
+	FMOVQ 224(R0), F18
+	VFMLA V19.S4, V17.S4, V18.S4
+	FMOVQ 224(R0), F19
+	VFMLA V18.S4, V17.S4, V19.S4
+	VSHL  $23, V13.S4, V13.S4
+	WORD  $0x6e2dde6d // fmul v13.4s, v19.4s, v13.4s
+	WORD  $0x6e2bddad // fmul v13.4s, v13.4s, v11.4s
+	WORD  $0x6e2cddad // fmul v13.4s, v13.4s, v12.4s
+	WORD  $0x4e2de5b1 // fcmeq v17.4s, v13.4s, v13.4s
+	FMOVQ 368(R0), F18
+	VBIT  V17.B16, V13.B16, V18.B16
+	FMOVQ F18, (R2)
+	WORD  $0x4eaad5ce // fsub v14.4s, v14.4s, v10.4s
+	WORD  $0x6eaee50d // fcmgt v13.4s, v8.4s, v14.4s
+	VBIT  V13.B16, V8.B16, V14.B16
+	VMOV  V9.B16, V13.B16
+	VFMLA V1.S4, V14.S4, V13.S4
+	WORD  $0x4ea9d5b1 // fsub v17.4s, v13.4s, v9.4s
+	VFMLS V0.S4, V17.S4, V14.S4
+	VFMLS V2.S4, V17.S4, V14.S4
+	FMOVQ 1232(R0), F17
+	VFMLA V3.S4, V14.S4, V17.S4
+	FMOVQ 1248(R0), F18
+	VFMLA V17.S4, V14.S4, V18.S4
+	FMOVQ 1264(R0), F17
+	VFMLA V18.S4, V14.S4, V17.S4
+	FMOVQ 1280(R0), F18
+	VFMLA V17.S4, V14.S4, V18.S4
+	FMOVQ 224(R0), F17
+	VFMLA V18.S4, V14.S4, V17.S4
+	FMOVQ 224(R0), F18
+	VFMLA V17.S4, V14.S4, V18.S4
+	VSHL  $23, V13.S4, V13.S4
+	WORD  $0x6e2dde4d // fmul v13.4s, v18.4s, v13.4s
+	WORD  $0x6e2bddad // fmul v13.4s, v13.4s, v11.4s
+	WORD  $0x6e2cddad // fmul v13.4s, v13.4s, v12.4s
+	WORD  $0x4e2de5ae // fcmeq v14.4s, v13.4s, v13.4s
+	FMOVQ 368(R0), F17
+	VBIT  V14.B16, V13.B16, V17.B16
+	FMOVQ F17, 16(R2)
+	WORD  $0x4eaad5ee // fsub v14.4s, v15.4s, v10.4s
+	WORD  $0x6eaee50d // fcmgt v13.4s, v8.4s, v14.4s
+	VBIT  V13.B16, V8.B16, V14.B16
+	VMOV  V9.B16, V13.B16
+	VFMLA V1.S4, V14.S4, V13.S4
+	WORD  $0x4ea9d5af // fsub v15.4s, v13.4s, v9.4s
+	VFMLS V0.S4, V15.S4, V14.S4
+	VFMLS V2.S4, V15.S4, V14.S4
+	FMOVQ 1232(R0), F15
+	VFMLA V3.S4, V14.S4, V15.S4
+	FMOVQ 1248(R0), F17
+	VFMLA V15.S4, V14.S4, V17.S4
+	FMOVQ 1264(R0), F15
+	VFMLA V17.S4, V14.S4, V15.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V15.S4, V14.S4, V17.S4
+	FMOVQ 224(R0), F15
+	VFMLA V17.S4, V14.S4, V15.S4
+	FMOVQ 224(R0), F17
+	VFMLA V15.S4, V14.S4, V17.S4
+	VSHL  $23, V13.S4, V13.S4
+	WORD  $0x6e2dde2d // fmul v13.4s, v17.4s, v13.4s
+	WORD  $0x6e2bddad // fmul v13.4s, v13.4s, v11.4s
+	WORD  $0x6e2cddad // fmul v13.4s, v13.4s, v12.4s
+	WORD  $0x4e2de5ae // fcmeq v14.4s, v13.4s, v13.4s
+	FMOVQ 368(R0), F15
+	VBIT  V14.B16, V13.B16, V15.B16
+	FMOVQ F15, 32(R2)
+	WORD  $0x4eaad60e // fsub v14.4s, v16.4s, v10.4s
+	WORD  $0x6eaee50d // fcmgt v13.4s, v8.4s, v14.4s
+	VBIT  V13.B16, V8.B16, V14.B16
+	VMOV  V9.B16, V13.B16
+	VFMLA V1.S4, V14.S4, V13.S4
+	WORD  $0x4ea9d5af // fsub v15.4s, v13.4s, v9.4s
+	VFMLS V0.S4, V15.S4, V14.S4
+	VFMLS V2.S4, V15.S4, V14.S4
+	FMOVQ 1232(R0), F15
+	VFMLA V3.S4, V14.S4, V15.S4
+	FMOVQ 1248(R0), F16
+	VFMLA V15.S4, V14.S4, V16.S4
+	FMOVQ 1264(R0), F15
+	VFMLA V16.S4, V14.S4, V15.S4
+	FMOVQ 1280(R0), F16
+	VFMLA V15.S4, V14.S4, V16.S4
+	FMOVQ 224(R0), F15
+	VFMLA V16.S4, V14.S4, V15.S4
+	FMOVQ 224(R0), F16
+	VFMLA V15.S4, V14.S4, V16.S4
+	VSHL  $23, V13.S4, V13.S4
+	WORD  $0x6e2dde0d // fmul v13.4s, v16.4s, v13.4s
+	WORD  $0x6e2bddad // fmul v13.4s, v13.4s, v11.4s
+	WORD  $0x6e2cddad // fmul v13.4s, v13.4s, v12.4s
+	WORD  $0x4e2de5ae // fcmeq v14.4s, v13.4s, v13.4s
+	FMOVQ 368(R0), F15
+	VBIT  V14.B16, V13.B16, V15.B16
+	FMOVQ F15, 48(R2)
 	ADD   $64, R1, R1
 	ADD   $64, R2, R2
 	SUB   $16, R3, R3
@@ -10169,280 +13344,281 @@ all_tile:
 all_part:
 	CMP   $1, R3
 	BLT   all_done
-	FMOVQ 336(R0), F11
+	VMOVI $0, V13.B16
 	ADD   $0, R1, R5
 	CMP   $4, R3
 	BLT   partless1
-	FMOVQ (R1), F11
+	FMOVQ (R1), F13
 	JMP   partdone1
 
 partless1:
 	TBZ    $1, R3, partone1
-	VLD1.P 8(R5), V11.D[0]
+	VLD1.P 8(R5), V13.D[0]
 	TBZ    $0, R3, partdone1
-	VLD1   (R5), V11.S[2]
+	VLD1   (R5), V13.S[2]
 	JMP    partdone1
 
 partone1:
 	TBZ  $0, R3, partdone1
-	VLD1 (R5), V11.S[0]
+	VLD1 (R5), V13.S[0]
 
 partdone1:
 	SUBS  $4, R3, R5
 	CSEL  LT, ZR, R5, R5
-	FMOVQ 336(R0), F12
+	VMOVI $0, V14.B16
 	ADD   $16, R1, R6
 	CMP   $4, R5
 	BLT   partless2
-	FMOVQ 16(R1), F12
+	FMOVQ 16(R1), F14
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R5, partone2
-	VLD1.P 8(R6), V12.D[0]
+	VLD1.P 8(R6), V14.D[0]
 	TBZ    $0, R5, partdone2
-	VLD1   (R6), V12.S[2]
+	VLD1   (R6), V14.S[2]
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R5, partdone2
-	VLD1 (R6), V12.S[0]
+	VLD1 (R6), V14.S[0]
 
 partdone2:
 	SUBS  $4, R5, R6
 	CSEL  LT, ZR, R6, R6
-	FMOVQ 336(R0), F13
+	VMOVI $0, V15.B16
 	ADD   $32, R1, R7
 	CMP   $4, R6
 	BLT   partless3
-	FMOVQ 32(R1), F13
+	FMOVQ 32(R1), F15
 	JMP   partdone3
 
 partless3:
 	TBZ    $1, R6, partone3
-	VLD1.P 8(R7), V13.D[0]
+	VLD1.P 8(R7), V15.D[0]
 	TBZ    $0, R6, partdone3
-	VLD1   (R7), V13.S[2]
+	VLD1   (R7), V15.S[2]
 	JMP    partdone3
 
 partone3:
 	TBZ  $0, R6, partdone3
-	VLD1 (R7), V13.S[0]
+	VLD1 (R7), V15.S[0]
 
 partdone3:
 	SUBS  $4, R6, R7
 	CSEL  LT, ZR, R7, R7
-	FMOVQ 336(R0), F14
+	VMOVI $0, V16.B16
 	ADD   $48, R1, R8
 	CMP   $4, R7
 	BLT   partless4
-	FMOVQ 48(R1), F14
+	FMOVQ 48(R1), F16
 	JMP   partdone4
 
 partless4:
 	TBZ    $1, R7, partone4
-	VLD1.P 8(R8), V14.D[0]
+	VLD1.P 8(R8), V16.D[0]
 	TBZ    $0, R7, partdone4
-	VLD1   (R8), V14.S[2]
+	VLD1   (R8), V16.S[2]
 	JMP    partdone4
 
 partone4:
 	TBZ  $0, R7, partdone4
-	VLD1 (R8), V14.S[0]
+	VLD1 (R8), V16.S[0]
 
 partdone4:
-	WORD  $0x4ea8d56f // fsub v15.4s, v11.4s, v8.4s
-	WORD  $0x6eafe4cb // fcmgt v11.4s, v6.4s, v15.4s
-	VBIT  V11.B16, V6.B16, V15.B16
-	VMOV  V7.B16, V11.B16
-	VFMLA V1.S4, V15.S4, V11.S4
-	WORD  $0x4ea7d570 // fsub v16.4s, v11.4s, v7.4s
-	VFMLS V0.S4, V16.S4, V15.S4
-	VFMLS V2.S4, V16.S4, V15.S4
-	FMOVQ 1216(R0), F16
-	VFMLA V3.S4, V15.S4, V16.S4
-	FMOVQ 1232(R0), F17
-	VFMLA V16.S4, V15.S4, V17.S4
-	FMOVQ 1248(R0), F16
-	VFMLA V17.S4, V15.S4, V16.S4
-	FMOVQ 1264(R0), F17
-	VFMLA V16.S4, V15.S4, V17.S4
-	FMOVQ 224(R0), F16
-	VFMLA V17.S4, V15.S4, V16.S4
-	FMOVQ 224(R0), F17
-	VFMLA V16.S4, V15.S4, V17.S4
-	VSHL  $23, V11.S4, V11.S4
-	WORD  $0x6e2bde2b // fmul v11.4s, v17.4s, v11.4s
-	WORD  $0x6e29dd6b // fmul v11.4s, v11.4s, v9.4s
-	WORD  $0x6e2add6b // fmul v11.4s, v11.4s, v10.4s
-	WORD  $0x4e2be56f // fcmeq v15.4s, v11.4s, v11.4s
-	FMOVQ 368(R0), F16
-	VBIT  V15.B16, V11.B16, V16.B16
+	WORD  $0x4eaad5b1 // fsub v17.4s, v13.4s, v10.4s
+	WORD  $0x6eb1e50d // fcmgt v13.4s, v8.4s, v17.4s
+	VBIT  V13.B16, V8.B16, V17.B16
+	VMOV  V9.B16, V13.B16
+	VFMLA V1.S4, V17.S4, V13.S4
+	WORD  $0x4ea9d5b2 // fsub v18.4s, v13.4s, v9.4s
+	VFMLS V0.S4, V18.S4, V17.S4
+	VFMLS V2.S4, V18.S4, V17.S4
+	FMOVQ 1232(R0), F18
+	VFMLA V3.S4, V17.S4, V18.S4
+	FMOVQ 1248(R0), F19
+	VFMLA V18.S4, V17.S4, V19.S4
+	FMOVQ 1264(R0), F18
+	VFMLA V19.S4, V17.S4, V18.S4
+	FMOVQ 1280(R0), F19
+	VFMLA V18.S4, V17.S4, V19.S4
+	FMOVQ 224(R0), F18
+	VFMLA V19.S4, V17.S4, V18.S4
+	FMOVQ 224(R0), F19
+	VFMLA V18.S4, V17.S4, V19.S4
+	VSHL  $23, V13.S4, V13.S4
+	WORD  $0x6e2dde6d // fmul v13.4s, v19.4s, v13.4s
+	WORD  $0x6e2bddad // fmul v13.4s, v13.4s, v11.4s
+	WORD  $0x6e2cddad // fmul v13.4s, v13.4s, v12.4s
+	WORD  $0x4e2de5b1 // fcmeq v17.4s, v13.4s, v13.4s
+	FMOVQ 368(R0), F18
+	VBIT  V17.B16, V13.B16, V18.B16
 	ADD   $0, R2, R1
 	CMP   $4, R3
 	BLT   partless5
-	FMOVQ F16, (R2)
+	FMOVQ F18, (R2)
 	JMP   partdone5
 
 partless5:
 	TBZ    $1, R3, partone5
-	VST1.P V16.D[0], 8(R1)
+	VST1.P V18.D[0], 8(R1)
 	TBZ    $0, R3, partdone5
-	VST1   V16.S[2], (R1)
+	VST1   V18.S[2], (R1)
 	JMP    partdone5
 
 partone5:
 	TBZ  $0, R3, partdone5
-	VST1 V16.S[0], (R1)
+	VST1 V18.S[0], (R1)
 
 partdone5:
-	WORD  $0x4ea8d58c // fsub v12.4s, v12.4s, v8.4s
-	WORD  $0x6eace4cb // fcmgt v11.4s, v6.4s, v12.4s
-	VBIT  V11.B16, V6.B16, V12.B16
-	VMOV  V7.B16, V11.B16
-	VFMLA V1.S4, V12.S4, V11.S4
-	WORD  $0x4ea7d56f // fsub v15.4s, v11.4s, v7.4s
-	VFMLS V0.S4, V15.S4, V12.S4
-	VFMLS V2.S4, V15.S4, V12.S4
-	FMOVQ 1216(R0), F15
-	VFMLA V3.S4, V12.S4, V15.S4
-	FMOVQ 1232(R0), F16
-	VFMLA V15.S4, V12.S4, V16.S4
-	FMOVQ 1248(R0), F15
-	VFMLA V16.S4, V12.S4, V15.S4
-	FMOVQ 1264(R0), F16
-	VFMLA V15.S4, V12.S4, V16.S4
-	FMOVQ 224(R0), F15
-	VFMLA V16.S4, V12.S4, V15.S4
-	FMOVQ 224(R0), F16
-	VFMLA V15.S4, V12.S4, V16.S4
-	VSHL  $23, V11.S4, V11.S4
-	WORD  $0x6e2bde0b // fmul v11.4s, v16.4s, v11.4s
-	WORD  $0x6e29dd6b // fmul v11.4s, v11.4s, v9.4s
-	WORD  $0x6e2add6b // fmul v11.4s, v11.4s, v10.4s
-	WORD  $0x4e2be56c // fcmeq v12.4s, v11.4s, v11.4s
-	FMOVQ 368(R0), F15
-	VBIT  V12.B16, V11.B16, V15.B16
+	WORD  $0x4eaad5ce // fsub v14.4s, v14.4s, v10.4s
+	WORD  $0x6eaee50d // fcmgt v13.4s, v8.4s, v14.4s
+	VBIT  V13.B16, V8.B16, V14.B16
+	VMOV  V9.B16, V13.B16
+	VFMLA V1.S4, V14.S4, V13.S4
+	WORD  $0x4ea9d5b1 // fsub v17.4s, v13.4s, v9.4s
+	VFMLS V0.S4, V17.S4, V14.S4
+	VFMLS V2.S4, V17.S4, V14.S4
+	FMOVQ 1232(R0), F17
+	VFMLA V3.S4, V14.S4, V17.S4
+	FMOVQ 1248(R0), F18
+	VFMLA V17.S4, V14.S4, V18.S4
+	FMOVQ 1264(R0), F17
+	VFMLA V18.S4, V14.S4, V17.S4
+	FMOVQ 1280(R0), F18
+	VFMLA V17.S4, V14.S4, V18.S4
+	FMOVQ 224(R0), F17
+	VFMLA V18.S4, V14.S4, V17.S4
+	FMOVQ 224(R0), F18
+	VFMLA V17.S4, V14.S4, V18.S4
+	VSHL  $23, V13.S4, V13.S4
+	WORD  $0x6e2dde4d // fmul v13.4s, v18.4s, v13.4s
+	WORD  $0x6e2bddad // fmul v13.4s, v13.4s, v11.4s
+	WORD  $0x6e2cddad // fmul v13.4s, v13.4s, v12.4s
+	WORD  $0x4e2de5ae // fcmeq v14.4s, v13.4s, v13.4s
+	FMOVQ 368(R0), F17
+	VBIT  V14.B16, V13.B16, V17.B16
 	ADD   $16, R2, R1
 	CMP   $4, R5
 	BLT   partless6
-	FMOVQ F15, 16(R2)
+	FMOVQ F17, 16(R2)
 	JMP   partdone6
 
 partless6:
 	TBZ    $1, R5, partone6
-	VST1.P V15.D[0], 8(R1)
+	VST1.P V17.D[0], 8(R1)
 	TBZ    $0, R5, partdone6
-	VST1   V15.S[2], (R1)
+	VST1   V17.S[2], (R1)
 	JMP    partdone6
 
 partone6:
 	TBZ  $0, R5, partdone6
-	VST1 V15.S[0], (R1)
+	VST1 V17.S[0], (R1)
 
 partdone6:
-	WORD  $0x4ea8d5ac // fsub v12.4s, v13.4s, v8.4s
-	WORD  $0x6eace4cb // fcmgt v11.4s, v6.4s, v12.4s
-	VBIT  V11.B16, V6.B16, V12.B16
-	VMOV  V7.B16, V11.B16
-	VFMLA V1.S4, V12.S4, V11.S4
-	WORD  $0x4ea7d56d // fsub v13.4s, v11.4s, v7.4s
-	VFMLS V0.S4, V13.S4, V12.S4
-	VFMLS V2.S4, V13.S4, V12.S4
-	FMOVQ 1216(R0), F13
-	VFMLA V3.S4, V12.S4, V13.S4
+	WORD  $0x4eaad5ee // fsub v14.4s, v15.4s, v10.4s
+	WORD  $0x6eaee50d // fcmgt v13.4s, v8.4s, v14.4s
+	VBIT  V13.B16, V8.B16, V14.B16
+	VMOV  V9.B16, V13.B16
+	VFMLA V1.S4, V14.S4, V13.S4
+	WORD  $0x4ea9d5af // fsub v15.4s, v13.4s, v9.4s
+	VFMLS V0.S4, V15.S4, V14.S4
+	VFMLS V2.S4, V15.S4, V14.S4
 	FMOVQ 1232(R0), F15
-	VFMLA V13.S4, V12.S4, V15.S4
-	FMOVQ 1248(R0), F13
-	VFMLA V15.S4, V12.S4, V13.S4
+	VFMLA V3.S4, V14.S4, V15.S4
+	FMOVQ 1248(R0), F17
+	VFMLA V15.S4, V14.S4, V17.S4
 	FMOVQ 1264(R0), F15
-	VFMLA V13.S4, V12.S4, V15.S4
-	FMOVQ 224(R0), F13
-	VFMLA V15.S4, V12.S4, V13.S4
+	VFMLA V17.S4, V14.S4, V15.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V15.S4, V14.S4, V17.S4
 	FMOVQ 224(R0), F15
-	VFMLA V13.S4, V12.S4, V15.S4
-	VSHL  $23, V11.S4, V11.S4
-	WORD  $0x6e2bddeb // fmul v11.4s, v15.4s, v11.4s
-	WORD  $0x6e29dd6b // fmul v11.4s, v11.4s, v9.4s
-	WORD  $0x6e2add6b // fmul v11.4s, v11.4s, v10.4s
-	WORD  $0x4e2be56c // fcmeq v12.4s, v11.4s, v11.4s
-	FMOVQ 368(R0), F13
-	VBIT  V12.B16, V11.B16, V13.B16
+	VFMLA V17.S4, V14.S4, V15.S4
+	FMOVQ 224(R0), F17
+	VFMLA V15.S4, V14.S4, V17.S4
+	VSHL  $23, V13.S4, V13.S4
+	WORD  $0x6e2dde2d // fmul v13.4s, v17.4s, v13.4s
+	WORD  $0x6e2bddad // fmul v13.4s, v13.4s, v11.4s
+	WORD  $0x6e2cddad // fmul v13.4s, v13.4s, v12.4s
+	WORD  $0x4e2de5ae // fcmeq v14.4s, v13.4s, v13.4s
+	FMOVQ 368(R0), F15
+	VBIT  V14.B16, V13.B16, V15.B16
 	ADD   $32, R2, R1
 	CMP   $4, R6
 	BLT   partless7
-	FMOVQ F13, 32(R2)
+	FMOVQ F15, 32(R2)
 	JMP   partdone7
 
 partless7:
 	TBZ    $1, R6, partone7
-	VST1.P V13.D[0], 8(R1)
+	VST1.P V15.D[0], 8(R1)
 	TBZ    $0, R6, partdone7
-	VST1   V13.S[2], (R1)
+	VST1   V15.S[2], (R1)
 	JMP    partdone7
 
 partone7:
 	TBZ  $0, R6, partdone7
-	VST1 V13.S[0], (R1)
+	VST1 V15.S[0], (R1)
 
 partdone7:
-	WORD  $0x4ea8d5cb // fsub v11.4s, v14.4s, v8.4s
-	WORD  $0x6eabe4c8 // fcmgt v8.4s, v6.4s, v11.4s
-	VBIT  V8.B16, V6.B16, V11.B16
-	VMOV  V7.B16, V6.B16
-	VFMLA V1.S4, V11.S4, V6.S4
-	WORD  $0x4ea7d4c7 // fsub v7.4s, v6.4s, v7.4s
-	VFMLS V0.S4, V7.S4, V11.S4
-	VFMLS V2.S4, V7.S4, V11.S4
-	FMOVQ 1216(R0), F7
-	VFMLA V3.S4, V11.S4, V7.S4
-	FMOVQ 1232(R0), F8
-	VFMLA V7.S4, V11.S4, V8.S4
-	FMOVQ 1248(R0), F7
-	VFMLA V8.S4, V11.S4, V7.S4
-	FMOVQ 1264(R0), F8
-	VFMLA V7.S4, V11.S4, V8.S4
-	FMOVQ 224(R0), F7
-	VFMLA V8.S4, V11.S4, V7.S4
-	FMOVQ 224(R0), F8
-	VFMLA V7.S4, V11.S4, V8.S4
-	VSHL  $23, V6.S4, V6.S4
-	WORD  $0x6e26dd06 // fmul v6.4s, v8.4s, v6.4s
-	WORD  $0x6e29dcc6 // fmul v6.4s, v6.4s, v9.4s
-	WORD  $0x6e2adcc6 // fmul v6.4s, v6.4s, v10.4s
-	WORD  $0x4e26e4c7 // fcmeq v7.4s, v6.4s, v6.4s
-	FMOVQ 368(R0), F8
-	VBIT  V7.B16, V6.B16, V8.B16
+	WORD  $0x4eaad60d // fsub v13.4s, v16.4s, v10.4s
+	WORD  $0x6eade50a // fcmgt v10.4s, v8.4s, v13.4s
+	VBIT  V10.B16, V8.B16, V13.B16
+	VMOV  V9.B16, V8.B16
+	VFMLA V1.S4, V13.S4, V8.S4
+	WORD  $0x4ea9d509 // fsub v9.4s, v8.4s, v9.4s
+	VFMLS V0.S4, V9.S4, V13.S4
+	VFMLS V2.S4, V9.S4, V13.S4
+	FMOVQ 1232(R0), F9
+	VFMLA V3.S4, V13.S4, V9.S4
+	FMOVQ 1248(R0), F10
+	VFMLA V9.S4, V13.S4, V10.S4
+	FMOVQ 1264(R0), F9
+	VFMLA V10.S4, V13.S4, V9.S4
+	FMOVQ 1280(R0), F10
+	VFMLA V9.S4, V13.S4, V10.S4
+	FMOVQ 224(R0), F9
+	VFMLA V10.S4, V13.S4, V9.S4
+	FMOVQ 224(R0), F10
+	VFMLA V9.S4, V13.S4, V10.S4
+	VSHL  $23, V8.S4, V8.S4
+	WORD  $0x6e28dd48 // fmul v8.4s, v10.4s, v8.4s
+	WORD  $0x6e2bdd08 // fmul v8.4s, v8.4s, v11.4s
+	WORD  $0x6e2cdd08 // fmul v8.4s, v8.4s, v12.4s
+	WORD  $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
+	FMOVQ 368(R0), F10
+	VBIT  V9.B16, V8.B16, V10.B16
 	ADD   $48, R2, R1
 	CMP   $4, R7
 	BLT   partless8
-	FMOVQ F8, 48(R2)
+	FMOVQ F10, 48(R2)
 	JMP   partdone8
 
 partless8:
 	TBZ    $1, R7, partone8
-	VST1.P V8.D[0], 8(R1)
+	VST1.P V10.D[0], 8(R1)
 	TBZ    $0, R7, partdone8
-	VST1   V8.S[2], (R1)
+	VST1   V10.S[2], (R1)
 	JMP    partdone8
 
 partone8:
 	TBZ  $0, R7, partdone8
-	VST1 V8.S[0], (R1)
+	VST1 V10.S[0], (R1)
 
 partdone8:
 all_done:
-	MOVD sums+16(FP), R1
+next:
+	MOVD sums+8(FP), R1
 	ADD  $4, R1, R1
-	MOVD R1, sums+16(FP)
+	MOVD R1, sums+8(FP)
 	MOVD classes+32(FP), R1
 	LSL  $2, R1, R1
-	MOVD logits+8(FP), R2
-	ADD  R1, R2, R2
-	MOVD R2, logits+8(FP)
 	MOVD dst+0(FP), R2
 	ADD  R1, R2, R2
 	MOVD R2, dst+0(FP)
+	MOVD logits+16(FP), R2
+	ADD  R1, R2, R2
+	MOVD R2, logits+16(FP)
 	MOVD rows+24(FP), R1
 	SUB  $1, R1, R1
 	MOVD R1, rows+24(FP)
@@ -10450,86 +13626,296 @@ all_done:
 	CBNZ R1, row
 	RET
 
-// func logSoftmaxRowsNEON(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+// func rowFirstNEON(sums *float32, logits *float32, labels *int32, rows int, classes int)
+TEXT ·rowFirstNEON(SB), NOSPLIT, $0-40
+	MOVD  $tables<>+0(SB), R1
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 1376(R0), F0
+	FMOVQ (R0), F1
+
+row:
+	FMOVQ 336(R0), F12
+	FMOVQ 352(R1), F2
+	VMOVI $0, V11.B16
+	FMOVQ 336(R0), F14
+	FMOVQ 368(R1), F3
+	VMOVI $0, V13.B16
+	FMOVQ 336(R0), F16
+	FMOVQ 384(R1), F4
+	VMOVI $0, V15.B16
+	FMOVQ 336(R0), F18
+	FMOVQ 400(R1), F5
+	VMOVI $0, V17.B16
+	MOVD  classes+32(FP), R2
+	MOVD  logits+8(FP), R3
+	CMP   $16, R2
+	BLT   all_part
+
+all_tile:
+	FMOVQ (R3), F6
+	FMOVQ 16(R3), F7
+	FMOVQ 32(R3), F8
+	FMOVQ 48(R3), F9
+	WORD  $0x6eace4ca // fcmgt v10.4s, v6.4s, v12.4s
+	VBIT  V10.B16, V2.B16, V11.B16
+	VBIT  V10.B16, V6.B16, V12.B16
+	VADD  V0.S4, V2.S4, V2.S4
+	WORD  $0x6eaee4e6 // fcmgt v6.4s, v7.4s, v14.4s
+	VBIT  V6.B16, V3.B16, V13.B16
+	VBIT  V6.B16, V7.B16, V14.B16
+	VADD  V0.S4, V3.S4, V3.S4
+	WORD  $0x6eb0e506 // fcmgt v6.4s, v8.4s, v16.4s
+	VBIT  V6.B16, V4.B16, V15.B16
+	VBIT  V6.B16, V8.B16, V16.B16
+	VADD  V0.S4, V4.S4, V4.S4
+	WORD  $0x6eb2e526 // fcmgt v6.4s, v9.4s, v18.4s
+	VBIT  V6.B16, V5.B16, V17.B16
+	VBIT  V6.B16, V9.B16, V18.B16
+	VADD  V0.S4, V5.S4, V5.S4
+	ADD   $64, R3, R3
+	SUB   $16, R2, R2
+	CMP   $16, R2
+	BGE   all_tile
+
+all_part:
+	CMP   $1, R2
+	BLT   all_done
+	FMOVQ 368(R0), F6
+	ADD   $0, R3, R5
+	CMP   $4, R2
+	BLT   partless1
+	FMOVQ (R3), F6
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R5), V6.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R5), V6.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R2, partdone1
+	VLD1 (R5), V6.S[0]
+
+partdone1:
+	SUBS  $4, R2, R2
+	CSEL  LT, ZR, R2, R2
+	FMOVQ 368(R0), F7
+	ADD   $16, R3, R5
+	CMP   $4, R2
+	BLT   partless2
+	FMOVQ 16(R3), F7
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R2, partone2
+	VLD1.P 8(R5), V7.D[0]
+	TBZ    $0, R2, partdone2
+	VLD1   (R5), V7.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R2, partdone2
+	VLD1 (R5), V7.S[0]
+
+partdone2:
+	SUBS  $4, R2, R2
+	CSEL  LT, ZR, R2, R2
+	FMOVQ 368(R0), F8
+	ADD   $32, R3, R5
+	CMP   $4, R2
+	BLT   partless3
+	FMOVQ 32(R3), F8
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R2, partone3
+	VLD1.P 8(R5), V8.D[0]
+	TBZ    $0, R2, partdone3
+	VLD1   (R5), V8.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R2, partdone3
+	VLD1 (R5), V8.S[0]
+
+partdone3:
+	SUBS  $4, R2, R2
+	CSEL  LT, ZR, R2, R2
+	FMOVQ 368(R0), F9
+	ADD   $48, R3, R5
+	CMP   $4, R2
+	BLT   partless4
+	FMOVQ 48(R3), F9
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R2, partone4
+	VLD1.P 8(R5), V9.D[0]
+	TBZ    $0, R2, partdone4
+	VLD1   (R5), V9.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R2, partdone4
+	VLD1 (R5), V9.S[0]
+
+partdone4:
+	WORD $0x6eace4ca // fcmgt v10.4s, v6.4s, v12.4s
+	VBIT V10.B16, V2.B16, V11.B16
+	VBIT V10.B16, V6.B16, V12.B16
+	VADD V0.S4, V2.S4, V2.S4
+	WORD $0x6eaee4e2 // fcmgt v2.4s, v7.4s, v14.4s
+	VBIT V2.B16, V3.B16, V13.B16
+	VBIT V2.B16, V7.B16, V14.B16
+	VADD V0.S4, V3.S4, V3.S4
+	WORD $0x6eb0e502 // fcmgt v2.4s, v8.4s, v16.4s
+	VBIT V2.B16, V4.B16, V15.B16
+	VBIT V2.B16, V8.B16, V16.B16
+	VADD V0.S4, V4.S4, V4.S4
+	WORD $0x6eb2e522 // fcmgt v2.4s, v9.4s, v18.4s
+	VBIT V2.B16, V5.B16, V17.B16
+	VBIT V2.B16, V9.B16, V18.B16
+	VADD V0.S4, V5.S4, V5.S4
+
+all_done:
+	// the largest of all lanes, the first of its places
+	WORD   $0x6eace5c3 // fcmgt v3.4s, v14.4s, v12.4s
+	VBSL   V12.B16, V14.B16, V3.B16
+	WORD   $0x6ea3e602 // fcmgt v2.4s, v16.4s, v3.4s
+	VBIT   V2.B16, V16.B16, V3.B16
+	WORD   $0x6ea3e642 // fcmgt v2.4s, v18.4s, v3.4s
+	VBIT   V2.B16, V18.B16, V3.B16
+	VEXT   $8, V3.B16, V3.B16, V4.B16
+	WORD   $0x6ea4e462 // fcmgt v2.4s, v3.4s, v4.4s
+	VBIT   V2.B16, V3.B16, V4.B16
+	VREV64 V4.S4, V3.S4
+	WORD   $0x6ea3e482 // fcmgt v2.4s, v4.4s, v3.4s
+	VBIT   V2.B16, V4.B16, V3.B16
+	WORD   $0x4e23e582 // fcmeq v2.4s, v12.4s, v3.4s
+	FMOVQ  (R0), F4
+	VBIT   V2.B16, V11.B16, V4.B16
+	WORD   $0x4ea16c82 // smin v2.4s, v4.4s, v1.4s
+	WORD   $0x4e23e5c4 // fcmeq v4.4s, v14.4s, v3.4s
+	FMOVQ  (R0), F5
+	VBIT   V4.B16, V13.B16, V5.B16
+	WORD   $0x4ea26ca2 // smin v2.4s, v5.4s, v2.4s
+	WORD   $0x4e23e604 // fcmeq v4.4s, v16.4s, v3.4s
+	FMOVQ  (R0), F5
+	VBIT   V4.B16, V15.B16, V5.B16
+	WORD   $0x4ea26ca2 // smin v2.4s, v5.4s, v2.4s
+	WORD   $0x4e23e644 // fcmeq v4.4s, v18.4s, v3.4s
+	FMOVQ  (R0), F5
+	VBIT   V4.B16, V17.B16, V5.B16
+	WORD   $0x4ea26ca2 // smin v2.4s, v5.4s, v2.4s
+	MOVD   sums+0(FP), R2
+	FMOVS  F3, (R2)
+	MOVD   labels+16(FP), R2
+	VEXT   $8, V2.B16, V2.B16, V3.B16
+	WORD   $0x4ea36c42 // smin v2.4s, v2.4s, v3.4s
+	VREV64 V2.S4, V3.S4
+	WORD   $0x4ea36c42 // smin v2.4s, v2.4s, v3.4s
+	FMOVS  F2, (R2)
+	MOVD   sums+0(FP), R2
+	ADD    $4, R2, R2
+	MOVD   R2, sums+0(FP)
+	MOVD   labels+16(FP), R2
+	ADD    $4, R2, R2
+	MOVD   R2, labels+16(FP)
+	MOVD   classes+32(FP), R2
+	LSL    $2, R2, R2
+	MOVD   logits+8(FP), R3
+	ADD    R2, R3, R3
+	MOVD   R3, logits+8(FP)
+	MOVD   rows+24(FP), R2
+	SUB    $1, R2, R2
+	MOVD   R2, rows+24(FP)
+	MOVD   rows+24(FP), R2
+	CBNZ   R2, row
+	RET
+
+// func logSoftmaxRowsNEON(dst *float32, sums *float32, logits *float32, rows int, classes int)
 TEXT ·logSoftmaxRowsNEON(SB), NOSPLIT, $0-40
 	MOVD $consts<>+0(SB), R1
 
 row:
-	MOVD  sums+16(FP), R0
-	FMOVS 512(R0), F0
+	MOVD  sums+8(FP), R0
+	FMOVS 256(R0), F0
 	VDUP  V0.S[0], V0.S4
-	FMOVS 1536(R0), F1
+	MOVD  sums+8(FP), R0
+	FMOVS (R0), F1
 	VDUP  V1.S[0], V1.S4
-	MOVD  logits+8(FP), R0
-	MOVD  dst+0(FP), R2
-	MOVD  classes+32(FP), R3
-	CMP   $16, R3
+	MOVD  dst+0(FP), R0
+	MOVD  classes+32(FP), R2
+	MOVD  logits+16(FP), R3
+	CMP   $16, R2
 	BLT   all_part
 
 all_tile:
-	FMOVQ (R0), F2
+	FMOVQ (R3), F2
+	FMOVQ 16(R3), F3
+	FMOVQ 32(R3), F4
+	FMOVQ 48(R3), F5
 	WORD  $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD  $0x4ea1d442 // fsub v2.4s, v2.4s, v1.4s
+	WORD  $0x4e22e446 // fcmeq v6.4s, v2.4s, v2.4s
+	FMOVQ 368(R1), F7
+	VBIT  V6.B16, V2.B16, V7.B16
+	FMOVQ F7, (R0)
+	WORD  $0x4ea0d462 // fsub v2.4s, v3.4s, v0.4s
+	WORD  $0x4ea1d442 // fsub v2.4s, v2.4s, v1.4s
+	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
+	FMOVQ 368(R1), F6
+	VBIT  V3.B16, V2.B16, V6.B16
+	FMOVQ F6, 16(R0)
+	WORD  $0x4ea0d482 // fsub v2.4s, v4.4s, v0.4s
 	WORD  $0x4ea1d442 // fsub v2.4s, v2.4s, v1.4s
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
 	FMOVQ 368(R1), F4
 	VBIT  V3.B16, V2.B16, V4.B16
-	FMOVQ F4, (R2)
-	FMOVQ 16(R0), F2
-	WORD  $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	FMOVQ F4, 32(R0)
+	WORD  $0x4ea0d4a2 // fsub v2.4s, v5.4s, v0.4s
 	WORD  $0x4ea1d442 // fsub v2.4s, v2.4s, v1.4s
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
 	FMOVQ 368(R1), F4
 	VBIT  V3.B16, V2.B16, V4.B16
-	FMOVQ F4, 16(R2)
-	FMOVQ 32(R0), F2
-	WORD  $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
-	WORD  $0x4ea1d442 // fsub v2.4s, v2.4s, v1.4s
-	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R1), F4
-	VBIT  V3.B16, V2.B16, V4.B16
-	FMOVQ F4, 32(R2)
-	FMOVQ 48(R0), F2
-	WORD  $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
-	WORD  $0x4ea1d442 // fsub v2.4s, v2.4s, v1.4s
-	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R1), F4
-	VBIT  V3.B16, V2.B16, V4.B16
-	FMOVQ F4, 48(R2)
+	FMOVQ F4, 48(R0)
+	ADD   $64, R3, R3
 	ADD   $64, R0, R0
-	ADD   $64, R2, R2
-	SUB   $16, R3, R3
-	CMP   $16, R3
+	SUB   $16, R2, R2
+	CMP   $16, R2
 	BGE   all_tile
 
 all_part:
-	CMP   $1, R3
+	CMP   $1, R2
 	BLT   all_done
-	FMOVQ 336(R1), F2
-	ADD   $0, R0, R5
-	CMP   $4, R3
+	VMOVI $0, V2.B16
+	ADD   $0, R3, R5
+	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R0), F2
+	FMOVQ (R3), F2
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R3, partone1
+	TBZ    $1, R2, partone1
 	VLD1.P 8(R5), V2.D[0]
-	TBZ    $0, R3, partdone1
+	TBZ    $0, R2, partdone1
 	VLD1   (R5), V2.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R3, partdone1
+	TBZ  $0, R2, partdone1
 	VLD1 (R5), V2.S[0]
 
 partdone1:
-	SUBS  $4, R3, R5
+	SUBS  $4, R2, R5
 	CSEL  LT, ZR, R5, R5
-	FMOVQ 336(R1), F3
-	ADD   $16, R0, R6
+	VMOVI $0, V3.B16
+	ADD   $16, R3, R6
 	CMP   $4, R5
 	BLT   partless2
-	FMOVQ 16(R0), F3
+	FMOVQ 16(R3), F3
 	JMP   partdone2
 
 partless2:
@@ -10546,11 +13932,11 @@ partone2:
 partdone2:
 	SUBS  $4, R5, R6
 	CSEL  LT, ZR, R6, R6
-	FMOVQ 336(R1), F4
-	ADD   $32, R0, R7
+	VMOVI $0, V4.B16
+	ADD   $32, R3, R7
 	CMP   $4, R6
 	BLT   partless3
-	FMOVQ 32(R0), F4
+	FMOVQ 32(R3), F4
 	JMP   partdone3
 
 partless3:
@@ -10567,11 +13953,11 @@ partone3:
 partdone3:
 	SUBS  $4, R6, R7
 	CSEL  LT, ZR, R7, R7
-	FMOVQ 336(R1), F5
-	ADD   $48, R0, R8
+	VMOVI $0, V5.B16
+	ADD   $48, R3, R8
 	CMP   $4, R7
 	BLT   partless4
-	FMOVQ 48(R0), F5
+	FMOVQ 48(R3), F5
 	JMP   partdone4
 
 partless4:
@@ -10591,22 +13977,22 @@ partdone4:
 	WORD  $0x4e22e446 // fcmeq v6.4s, v2.4s, v2.4s
 	FMOVQ 368(R1), F7
 	VBIT  V6.B16, V2.B16, V7.B16
-	ADD   $0, R2, R0
-	CMP   $4, R3
+	ADD   $0, R0, R3
+	CMP   $4, R2
 	BLT   partless5
-	FMOVQ F7, (R2)
+	FMOVQ F7, (R0)
 	JMP   partdone5
 
 partless5:
-	TBZ    $1, R3, partone5
-	VST1.P V7.D[0], 8(R0)
-	TBZ    $0, R3, partdone5
-	VST1   V7.S[2], (R0)
+	TBZ    $1, R2, partone5
+	VST1.P V7.D[0], 8(R3)
+	TBZ    $0, R2, partdone5
+	VST1   V7.S[2], (R3)
 	JMP    partdone5
 
 partone5:
-	TBZ  $0, R3, partdone5
-	VST1 V7.S[0], (R0)
+	TBZ  $0, R2, partdone5
+	VST1 V7.S[0], (R3)
 
 partdone5:
 	WORD  $0x4ea0d462 // fsub v2.4s, v3.4s, v0.4s
@@ -10614,22 +14000,22 @@ partdone5:
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
 	FMOVQ 368(R1), F6
 	VBIT  V3.B16, V2.B16, V6.B16
-	ADD   $16, R2, R0
+	ADD   $16, R0, R2
 	CMP   $4, R5
 	BLT   partless6
-	FMOVQ F6, 16(R2)
+	FMOVQ F6, 16(R0)
 	JMP   partdone6
 
 partless6:
 	TBZ    $1, R5, partone6
-	VST1.P V6.D[0], 8(R0)
+	VST1.P V6.D[0], 8(R2)
 	TBZ    $0, R5, partdone6
-	VST1   V6.S[2], (R0)
+	VST1   V6.S[2], (R2)
 	JMP    partdone6
 
 partone6:
 	TBZ  $0, R5, partdone6
-	VST1 V6.S[0], (R0)
+	VST1 V6.S[0], (R2)
 
 partdone6:
 	WORD  $0x4ea0d482 // fsub v2.4s, v4.4s, v0.4s
@@ -10637,22 +14023,22 @@ partdone6:
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
 	FMOVQ 368(R1), F4
 	VBIT  V3.B16, V2.B16, V4.B16
-	ADD   $32, R2, R0
+	ADD   $32, R0, R2
 	CMP   $4, R6
 	BLT   partless7
-	FMOVQ F4, 32(R2)
+	FMOVQ F4, 32(R0)
 	JMP   partdone7
 
 partless7:
 	TBZ    $1, R6, partone7
-	VST1.P V4.D[0], 8(R0)
+	VST1.P V4.D[0], 8(R2)
 	TBZ    $0, R6, partdone7
-	VST1   V4.S[2], (R0)
+	VST1   V4.S[2], (R2)
 	JMP    partdone7
 
 partone7:
 	TBZ  $0, R6, partdone7
-	VST1 V4.S[0], (R0)
+	VST1 V4.S[0], (R2)
 
 partdone7:
 	WORD  $0x4ea0d4a0 // fsub v0.4s, v5.4s, v0.4s
@@ -10660,36 +14046,36 @@ partdone7:
 	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
 	FMOVQ 368(R1), F2
 	VBIT  V1.B16, V0.B16, V2.B16
-	ADD   $48, R2, R0
+	ADD   $48, R0, R2
 	CMP   $4, R7
 	BLT   partless8
-	FMOVQ F2, 48(R2)
+	FMOVQ F2, 48(R0)
 	JMP   partdone8
 
 partless8:
 	TBZ    $1, R7, partone8
-	VST1.P V2.D[0], 8(R0)
+	VST1.P V2.D[0], 8(R2)
 	TBZ    $0, R7, partdone8
-	VST1   V2.S[2], (R0)
+	VST1   V2.S[2], (R2)
 	JMP    partdone8
 
 partone8:
 	TBZ  $0, R7, partdone8
-	VST1 V2.S[0], (R0)
+	VST1 V2.S[0], (R2)
 
 partdone8:
 all_done:
-	MOVD sums+16(FP), R0
+	MOVD sums+8(FP), R0
 	ADD  $4, R0, R0
-	MOVD R0, sums+16(FP)
+	MOVD R0, sums+8(FP)
 	MOVD classes+32(FP), R0
 	LSL  $2, R0, R0
-	MOVD logits+8(FP), R2
-	ADD  R0, R2, R2
-	MOVD R2, logits+8(FP)
 	MOVD dst+0(FP), R2
 	ADD  R0, R2, R2
 	MOVD R2, dst+0(FP)
+	MOVD logits+16(FP), R2
+	ADD  R0, R2, R2
+	MOVD R2, logits+16(FP)
 	MOVD rows+24(FP), R0
 	SUB  $1, R0, R0
 	MOVD R0, rows+24(FP)

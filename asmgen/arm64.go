@@ -98,8 +98,8 @@ func imm(n int) operand.Op { return operand.I64(n) }
 
 func (m *arm64) gp() gp { return gp{m.regs.GP64()} }
 
-// once is compute's result, or the one that an earlier call with the same key gave since the last label. Who changes a
-// register calls forget.
+// once is compute's result, or the one that an earlier call with the same key gave. Labels and whatever changes a register
+// or memory make that forgotten.
 func (m *arm64) once(key any, compute func() operand.Op) operand.Op {
 	if _, ok := m.known[key]; !ok {
 		m.known[key] = compute()
@@ -146,14 +146,14 @@ func (m *arm64) fetch(k *constant) operand.Op { return m.result("ldr", m.place(k
 // inRegister is a as a register.
 func (m *arm64) inRegister(a vec) operand.Op {
 	if k := a.konst; k != nil {
+		if k.zero {
+			return m.result("zero").op // costs nothing, so it is never kept
+		}
 		m.use(k, true)
 		if k.register != nil {
 			return k.register
 		}
 		return m.fetch(k)
-	}
-	if mem, ok := a.op.(operand.Mem); ok {
-		return m.once(mem, func() operand.Op { return m.result("ldr", mem).op })
 	}
 	return a.op
 }
@@ -166,10 +166,13 @@ func (m *arm64) copied(a vec) operand.Op {
 }
 
 func (m *arm64) copyTo(d operand.Op, a vec) {
-	if a.konst != nil {
-		m.do("ldr", d, m.place(a.konst))
-	} else {
+	switch {
+	case a.konst == nil:
 		m.do("VMOV", d, m.inRegister(a))
+	case a.konst.zero:
+		m.do("zero", d)
+	default:
+		m.do("ldr", d, m.place(a.konst))
 	}
 }
 
@@ -187,12 +190,12 @@ func (m *arm64) binary(op string, a, b vec) vec {
 
 // Floating point
 
-func (m *arm64) add(a, b vec) vec     { return m.binary("fadd", a, b) }
-func (m *arm64) sub(a, b vec) vec     { return m.binary("fsub", a, b) }
-func (m *arm64) mul(a, b vec) vec     { return m.binary("fmul", a, b) }
-func (m *arm64) div(a, b vec) vec     { return m.binary("fdiv", a, b) }
-func (m *arm64) sqrt(a vec) vec       { return m.unary("fsqrt", a) }
-func (m *arm64) float(a vec) vec      { return m.unary("scvtf", a) }
+func (m *arm64) add(a, b vec) vec { return m.binary("fadd", a, b) }
+func (m *arm64) sub(a, b vec) vec { return m.binary("fsub", a, b) }
+func (m *arm64) mul(a, b vec) vec { return m.binary("fmul", a, b) }
+func (m *arm64) div(a, b vec) vec { return m.binary("fdiv", a, b) }
+func (m *arm64) sqrt(a vec) vec   { return m.unary("fsqrt", a) }
+func (m *arm64) float(a vec) vec  { return m.unary("scvtf", a) }
 
 func (m *arm64) fma(a, b, c vec) vec  { return m.fused("fmla", a, b, c) }
 func (m *arm64) fnma(a, b, c vec) vec { return m.fused("fmls", a, b, c) }
@@ -475,9 +478,12 @@ func (m *arm64) offset(p gp, by int) gp {
 
 func (m *arm64) aside(values []vec, f func()) { f() } // 32 registers are enough
 
-func (m *arm64) load(p gp, offset int) vec { return vec{op: at(p, offset)} }
+func (m *arm64) load(p gp, offset int) vec { return m.result("ldr", at(p, offset)) }
 
-func (m *arm64) store(p gp, offset int, a vec) { m.do("str", m.inRegister(a), at(p, offset)) }
+func (m *arm64) store(p gp, offset int, a vec) {
+	m.do("str", m.inRegister(a), at(p, offset))
+	m.forget()
+}
 
 func (m *arm64) part(n gp) part { return part{n: n} }
 
@@ -513,6 +519,14 @@ func (m *arm64) loadPart(k part, p gp, offset int, fill vec) vec {
 	return vec{op: d}
 }
 
+// laneNumbers4 numbers the lanes of a vector.
+var laneNumbers4 = table{"lane_numbers4", []uint32{0, 1, 2, 3}}
+
+func (m *arm64) keepPart(k part, a vec) vec {
+	n := m.result("dup.r", k.n.r)
+	return m.keep(m.igt(n, m.loadTable(laneNumbers4, 0)), a)
+}
+
 func (m *arm64) storePart(k part, p gp, offset int, a vec) {
 	v := m.inRegister(a)
 	m.partly(k, p, offset,
@@ -530,7 +544,10 @@ func (m *arm64) swapped(v vec, h int) vec {
 	return m.result("rev64", a)
 }
 
-func (m *arm64) storeFirst(p gp, offset int, v vec) { m.do("str.s", m.inRegister(v), at(p, offset)) }
+func (m *arm64) storeFirst(p gp, offset int, v vec) {
+	m.do("str.s", m.inRegister(v), at(p, offset))
+	m.forget()
+}
 
 func (m *arm64) loadInt32(p gp, offset int) gp {
 	d := m.gp()
@@ -541,6 +558,20 @@ func (m *arm64) loadInt32(p gp, offset int) gp {
 func (m *arm64) copyWord(to, from gp) {
 	d := m.loadInt32(from, 0)
 	m.do("store32", d.r, at(to, 0))
+	m.forget()
+}
+
+func (m *arm64) storeWord(p gp, offset int, bits uint32) {
+	d := m.count(int(bits))
+	m.do("store32", d.r, at(p, offset))
+	m.forget()
+}
+
+func (m *arm64) increment(p gp) {
+	d := m.field(p, 0)
+	m.advance(d, 1)
+	m.do("store", d.r, at(p, 0))
+	m.forget()
 }
 
 func (m *arm64) indexed(p, i gp) gp {
@@ -550,6 +581,13 @@ func (m *arm64) indexed(p, i gp) gp {
 }
 
 func (m *arm64) quadruple(n gp) { m.do("lsl", n.r, n.r, imm(2)); m.forget() }
+
+func (m *arm64) notNegative(n gp) gp {
+	d := m.gp()
+	m.do("cmp", n.r, imm(0))
+	m.do("zero.lt", d.r, n.r)
+	return d
+}
 
 func (m *arm64) atMost(n gp, limit int) gp {
 	d, l := m.gp(), m.count(limit)
@@ -565,6 +603,11 @@ func (m *arm64) excess(n gp, by int) gp {
 	return d
 }
 
+func (m *arm64) loadTable(t table, at int) vec {
+	k := m.pool.block(t.name, t.entries)
+	return m.result("ldr", m.place(k).Offset(4*at))
+}
+
 func (m *arm64) wordBefore(t table, at int, n gp) gp {
 	start, d := m.gp(), m.gp()
 	m.do("address", start.r, m.pool.words(t.name, t.entries).mem().Offset(4*at))
@@ -572,50 +615,64 @@ func (m *arm64) wordBefore(t table, at int, n gp) gp {
 	return d
 }
 
-// Doubles: two to a register.
+// Doubles
 
-func (m *arm64) doubles() doubles {
-	var d doubles
-	for range 8 {
-		d = append(d, m.copied(m.u32(0)))
+func (m *arm64) doublesClear(p gp) {
+	zero := m.inRegister(m.u32(0))
+	for i := range rowTile / 2 {
+		m.do("str", zero, at(p, 16*i))
 	}
-	return d
+	m.forget()
 }
 
-func (m *arm64) doublesLoad(d doubles, p gp) {
-	for i, r := range d {
-		m.do("ldr", r, at(p, 16*i))
-	}
+// widened is a vector's lanes as float64, in two registers.
+func (m *arm64) widened(v vec) [2]operand.Op {
+	a := m.inRegister(v)
+	return [2]operand.Op{m.result("fcvtl", a).op, m.result("fcvtl2", a).op}
 }
 
-func (m *arm64) doublesStore(d doubles, p gp) {
-	for i, r := range d {
-		m.do("str", r, at(p, 16*i))
-	}
-}
-
-func (m *arm64) doublesAdd(d doubles, tile []vec) {
+func (m *arm64) doublesAdd(p gp, tile []vec) {
 	for u, v := range tile {
-		m.do("fadd.2d", d[2*u], d[2*u], m.result("fcvtl", v.op).op)
-		m.do("fadd.2d", d[2*u+1], d[2*u+1], m.result("fcvtl2", v.op).op)
+		for i, r := range m.widened(v) {
+			where := at(p, 32*u+16*i)
+			m.do("fadd.2d", r, r, m.result("ldr", where).op)
+			m.do("str", r, where)
+		}
 	}
+	m.forget()
 }
 
-func (m *arm64) doublesScale(d doubles, k vec) {
-	biased := m.smax(m.iadd(k, m.u32(1023)), m.u32(0))
-	power := m.result("shl.2d", m.result("ushll", biased.op).op, imm(52))
-	for _, r := range d {
-		m.do("fmul.2d", r, r, power.op)
+func (m *arm64) doublesFold(p gp) vec {
+	var d []operand.Op
+	for i := range rowTile / 2 {
+		d = append(d, m.result("ldr", at(p, 16*i)).op)
 	}
+	return m.fold(d)
 }
 
-func (m *arm64) doublesFold(d doubles) vec {
-	for h := len(d) / 2; h > 0; h /= 2 { // (i, i+8), (i, i+4), (i, i+2)
+func (m *arm64) tileFold(tile []vec) vec {
+	var d []operand.Op
+	for _, v := range tile {
+		w := m.widened(v)
+		d = append(d, w[:]...)
+	}
+	return m.fold(d)
+}
+
+// fold adds 16 lanes of float64 in 8 registers: (i, i+8), (i, i+4), (i, i+2), (i, i+1).
+func (m *arm64) fold(d []operand.Op) vec {
+	for h := len(d) / 2; h > 0; h /= 2 {
 		for i := range h {
 			m.do("fadd.2d", d[i], d[i], d[i+h])
 		}
 	}
 	return m.result("fcvt", m.result("faddp", d[0]).op)
+}
+
+func (m *arm64) local() gp {
+	d := m.gp()
+	m.do("address", d.r, m.fn.AllocLocal(8*rowTile))
+	return d
 }
 
 // Control flow
@@ -670,6 +727,14 @@ func (m *arm64) jumpIfBits(a vec, name string) {
 	v, bits := m.inRegister(a), m.gp()
 	m.do("fmov", bits.r, m.result("umaxp", v, v).op)
 	m.do("cbnz", operand.LabelRef(name), bits.r)
+}
+
+func (m *arm64) jumpIfZero(p gp, offset int, name string) {
+	m.do("cbzw", operand.LabelRef(name), m.loadInt32(p, offset).r)
+}
+
+func (m *arm64) jumpUnlessZero(p gp, offset int, name string) {
+	m.do("cbnzw", operand.LabelRef(name), m.loadInt32(p, offset).r)
 }
 
 func (m *arm64) count(n int) gp {

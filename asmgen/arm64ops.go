@@ -84,6 +84,8 @@ var arm64Ops = map[string]arm64Op{
 	// Moving
 	"VMOV":  to("VMOV V%[2]d.B16, V%[1]d.B16"),
 	"dup":   to("VDUP V%[2]d.S[0], V%[1]d.S4"),
+	"dup.r": to("VDUP R%[2]d, V%[1]d.S4"),
+	"zero":  to("VMOVI $0, V%[1]d.B16"),
 	"ext":   to("VEXT $%[4]d, V%[3]d.B16, V%[2]d.B16, V%[1]d.B16"),
 	"rev64": to("VREV64 V%[2]d.S4, V%[1]d.S4"),
 	"tbl":   to("VTBL V%[3]d.B16, [V%[2]d.B16], V%[1]d.B16"), // the table, then the index
@@ -122,12 +124,14 @@ var arm64Ops = map[string]arm64Op{
 	"cmpr":    {text: "CMP R%[2]d, R%[1]d"},
 
 	// Control flow
-	"b":    {text: "JMP %[1]s", branch: true},
-	"b.lt": {text: "BLT %[1]s", branch: true, conditional: true},
-	"b.ge": {text: "BGE %[1]s", branch: true, conditional: true},
-	"cbnz": {text: "CBNZ R%[2]d, %[1]s", branch: true, conditional: true},
-	"tbz":  {text: "TBZ $%[2]d, R%[3]d, %[1]s", branch: true, conditional: true},
-	"ret":  {text: "RET"},
+	"b":     {text: "JMP %[1]s", branch: true},
+	"b.lt":  {text: "BLT %[1]s", branch: true, conditional: true},
+	"b.ge":  {text: "BGE %[1]s", branch: true, conditional: true},
+	"cbnz":  {text: "CBNZ R%[2]d, %[1]s", branch: true, conditional: true},
+	"cbnzw": {text: "CBNZW R%[2]d, %[1]s", branch: true, conditional: true},
+	"cbzw":  {text: "CBZW R%[2]d, %[1]s", branch: true, conditional: true},
+	"tbz":   {text: "TBZ $%[2]d, R%[3]d, %[1]s", branch: true, conditional: true},
+	"ret":   {text: "RET"},
 }
 
 func to(text string) arm64Op      { return arm64Op{text: text, results: 1} }
@@ -147,7 +151,7 @@ func toGo(fn *ir.Function) {
 		o := arm64Ops[i.Opcode]
 		operands := make([]any, len(i.Operands))
 		for j, op := range i.Operands {
-			operands[j] = arm64Operand(op)
+			operands[j] = arm64Operand(op, fn.LocalSize)
 		}
 		s := fmt.Sprintf(o.text, operands...)
 		if o.word != 0 {
@@ -180,8 +184,8 @@ type asmText string
 
 func (t asmText) Asm() string { return string(t) }
 
-// arm64Operand is an operand as a verb of arm64Op's text takes it.
-func arm64Operand(op operand.Op) any {
+// arm64Operand is an operand as a verb of arm64Op's text takes it, in a function with frame bytes of memory of its own.
+func arm64Operand(op operand.Op, frame int) any {
 	switch op := op.(type) {
 	case reg.Physical:
 		return int(op.PhysicalIndex())
@@ -196,6 +200,9 @@ func arm64Operand(op operand.Op) any {
 				s = strconv.Itoa(op.Disp) + s
 			}
 			return s
+		}
+		if op.Base == reg.StackPointer {
+			return fmt.Sprintf("local-%d(SP)", frame-op.Disp)
 		}
 		return op.Asm()
 	}

@@ -25,6 +25,7 @@ type constant struct {
 	symbol string
 	offset int
 	table  bool
+	zero   bool
 	bits   uint32 // the value
 	size   int    // bytes of a table
 	// In the function under construction: how often it was used, and how often in a place that memory cannot stand in.
@@ -60,7 +61,7 @@ func newPool(constBytes int) *pool {
 func (p *pool) u32(bits uint32) *constant {
 	k := p.constants[bits]
 	if k == nil {
-		k = &constant{symbol: constSymbol, offset: p.constBytes * len(p.bits), bits: bits}
+		k = &constant{symbol: constSymbol, offset: p.constBytes * len(p.bits), zero: bits == 0, bits: bits}
 		p.bits = append(p.bits, bits)
 		p.constants[bits] = k
 	}

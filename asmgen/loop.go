@@ -89,16 +89,21 @@ func (e elementwise) emit(m machine) {
 		}
 		return x
 	}
+	inputs := make([][]vec, e.unroll)
 	if e.guard != nil {
 		x := make([][]vec, len(ins))
-		for u := range e.unroll {
-			appendEach(x, input(u))
+		for u := range inputs {
+			inputs[u] = input(u)
+			appendEach(x, inputs[u])
 		}
 		e.guard(m, x, "slowblock")
 	}
 	var late [][]vec // results that wait for the check
 	for u := range e.unroll {
-		y := e.step(m, input(u))
+		if inputs[u] == nil {
+			inputs[u] = input(u)
+		}
+		y := e.step(m, inputs[u])
 		if e.check == nil {
 			for i, p := range outs {
 				m.store(p.p, p.offset+4*u*lanes, y[i])
