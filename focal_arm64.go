@@ -64,10 +64,40 @@ func rowMostNEON(sums *float32, logits *float32, labels *int32, rows int, classe
 //go:noescape
 func rowShiftedNEON(sums *float32, logits *float32, labels *int32, rows int, classes int)
 
+// rowShiftedExpNEON is rowShiftedExpGeneric on n > 0 elements.
+//
+//go:noescape
+func rowShiftedExpNEON(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
+
 // partShiftedNEON is partShiftedGeneric on n > 0 elements.
 //
 //go:noescape
 func partShiftedNEON(sums *float32, total *[16]float64, logits *float32, n int, label int)
+
+// partShiftedExpNEON is partShiftedExpGeneric on n > 0 elements.
+//
+//go:noescape
+func partShiftedExpNEON(dst *float32, sums *float32, total *[16]float64, logits *float32, n int, label int)
+
+// narrowSumNEON is narrowSumGeneric on n > 0 elements.
+//
+//go:noescape
+func narrowSumNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int, slow *int)
+
+// narrowShiftedNEON is narrowShiftedGeneric on n > 0 elements.
+//
+//go:noescape
+func narrowShiftedNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int)
+
+// narrowSoftmaxNEON is narrowSoftmaxGeneric on n > 0 elements.
+//
+//go:noescape
+func narrowSoftmaxNEON(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
+
+// narrowGradNEON is narrowGradGeneric on n > 0 elements.
+//
+//go:noescape
+func narrowGradNEON(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
 
 // rowLossNEON is rowLossGeneric on n > 0 elements.
 //
@@ -79,10 +109,20 @@ func rowLossNEON(losses *float32, sums *float32, n int, p *lossParams)
 //go:noescape
 func rowGradNEON(losses *float32, sums *float32, n int, p *lossParams, scale *float32)
 
-// addLossesNEON is addLossesGeneric on n > 0 elements.
+// maxWordNEON is maxWordGeneric on n > 0 elements.
 //
 //go:noescape
-func addLossesNEON(total *[16]float64, x *float32, n int)
+func maxWordNEON(most *uint32, x *uint32, n int)
+
+// foldRowsNEON is foldRowsGeneric on n > 0 elements.
+//
+//go:noescape
+func foldRowsNEON(losses *float32, terms *float32, rows int, classes int)
+
+// sumLossesNEON is sumLossesGeneric on n > 0 elements.
+//
+//go:noescape
+func sumLossesNEON(sum *float64, x *float32, n int)
 
 // addBlocksNEON is addBlocksGeneric on n > 0 elements.
 //
@@ -99,20 +139,10 @@ func reciprocalsNEON(sums *float32, n int)
 //go:noescape
 func softmaxScaleNEON(dst *float32, sums *float32, rows int, classes int)
 
-// softmaxRowsNEON is softmaxRowsGeneric on n > 0 elements.
-//
-//go:noescape
-func softmaxRowsNEON(dst *float32, sums *float32, logits *float32, rows int, classes int)
-
 // gradScaleNEON is gradScaleGeneric on n > 0 elements.
 //
 //go:noescape
 func gradScaleNEON(dst *float32, sums *float32, rows int, classes int)
-
-// gradRowsNEON is gradRowsGeneric on n > 0 elements.
-//
-//go:noescape
-func gradRowsNEON(dst *float32, sums *float32, logits *float32, rows int, classes int)
 
 // rowFirstNEON is rowFirstGeneric on n > 0 elements.
 //
@@ -172,8 +202,32 @@ func rowShiftedAsm(sums, logits *float32, labels *int32, rows, classes int) {
 	rowShiftedNEON(sums, logits, labels, rows, classes)
 }
 
+func rowShiftedExpAsm(dst, sums, logits *float32, labels *int32, rows, classes int) {
+	rowShiftedExpNEON(dst, sums, logits, labels, rows, classes)
+}
+
 func partShiftedAsm(sums *float32, total *[16]float64, logits *float32, n, label int) {
 	partShiftedNEON(sums, total, logits, n, label)
+}
+
+func partShiftedExpAsm(dst, sums *float32, total *[16]float64, logits *float32, n, label int) {
+	partShiftedExpNEON(dst, sums, total, logits, n, label)
+}
+
+func narrowSumAsm(sums, logits *float32, labels *int32, rows, classes int, e *float32, step int, slow *int) {
+	narrowSumNEON(sums, logits, labels, rows, classes, e, step, slow)
+}
+
+func narrowShiftedAsm(sums, logits *float32, labels *int32, rows, classes int, e *float32, step int) {
+	narrowShiftedNEON(sums, logits, labels, rows, classes, e, step)
+}
+
+func narrowSoftmaxAsm(dst, sums *float32, labels *int32, rows, classes int, e *float32, step int) {
+	narrowSoftmaxNEON(dst, sums, labels, rows, classes, e, step)
+}
+
+func narrowGradAsm(dst, sums *float32, labels *int32, rows, classes int, e *float32, step int) {
+	narrowGradNEON(dst, sums, labels, rows, classes, e, step)
 }
 
 func rowLossAsm(losses *float32, sums *float32, n int, p *lossParams) {
@@ -184,8 +238,16 @@ func rowGradAsm(losses *float32, sums *float32, n int, p *lossParams, scale *flo
 	rowGradNEON(losses, sums, n, p, scale)
 }
 
-func addLossesAsm(total *[16]float64, x *float32, n int) {
-	addLossesNEON(total, x, n)
+func maxWordAsm(most, x *uint32, n int) {
+	maxWordNEON(most, x, n)
+}
+
+func foldRowsAsm(losses, terms *float32, rows, classes int) {
+	foldRowsNEON(losses, terms, rows, classes)
+}
+
+func sumLossesAsm(sum *float64, x *float32, n int) {
+	sumLossesNEON(sum, x, n)
 }
 
 func addBlocksAsm(total *[16]float64, x *float32, n int) {
@@ -200,16 +262,8 @@ func softmaxScaleAsm(dst, sums *float32, rows, classes int) {
 	softmaxScaleNEON(dst, sums, rows, classes)
 }
 
-func softmaxRowsAsm(dst, sums, logits *float32, rows, classes int) {
-	softmaxRowsNEON(dst, sums, logits, rows, classes)
-}
-
 func gradScaleAsm(dst, sums *float32, rows, classes int) {
 	gradScaleNEON(dst, sums, rows, classes)
-}
-
-func gradRowsAsm(dst, sums, logits *float32, rows, classes int) {
-	gradRowsNEON(dst, sums, logits, rows, classes)
 }
 
 func rowFirstAsm(sums, logits *float32, labels *int32, rows, classes int) {

@@ -4,10 +4,10 @@
 
 #include "textflag.h"
 
-DATA consts<>+0(SB)/8, $0x7fffffff7fffffff
-DATA consts<>+8(SB)/8, $0x7fffffff7fffffff
-DATA consts<>+16(SB)/8, $0x42ae000042ae0000
-DATA consts<>+24(SB)/8, $0x42ae000042ae0000
+DATA consts<>+0(SB)/8, $0x42ae000042ae0000
+DATA consts<>+8(SB)/8, $0x42ae000042ae0000
+DATA consts<>+16(SB)/8, $0x7fffffff7fffffff
+DATA consts<>+24(SB)/8, $0x7fffffff7fffffff
 DATA consts<>+32(SB)/8, $0x0d8000000d800000
 DATA consts<>+40(SB)/8, $0x0d8000000d800000
 DATA consts<>+48(SB)/8, $0x3fb8aa3b3fb8aa3b
@@ -124,61 +124,83 @@ DATA consts<>+928(SB)/8, $0x4301000043010000
 DATA consts<>+936(SB)/8, $0x4301000043010000
 DATA consts<>+944(SB)/8, $0xc3180000c3180000
 DATA consts<>+952(SB)/8, $0xc3180000c3180000
-DATA consts<>+960(SB)/8, $0x3f7300003f730000
-DATA consts<>+968(SB)/8, $0x3f7300003f730000
-DATA consts<>+976(SB)/8, $0xbe0fb5e1be0fb5e1
-DATA consts<>+984(SB)/8, $0xbe0fb5e1be0fb5e1
-DATA consts<>+992(SB)/8, $0x3e4cb9db3e4cb9db
-DATA consts<>+1000(SB)/8, $0x3e4cb9db3e4cb9db
-DATA consts<>+1008(SB)/8, $0xbe801964be801964
-DATA consts<>+1016(SB)/8, $0xbe801964be801964
-DATA consts<>+1024(SB)/8, $0x3eaaab1a3eaaab1a
-DATA consts<>+1032(SB)/8, $0x3eaaab1a3eaaab1a
-DATA consts<>+1040(SB)/8, $0xbefffff6befffff6
-DATA consts<>+1048(SB)/8, $0xbefffff6befffff6
-DATA consts<>+1056(SB)/8, $0x3f0000003f000000
-DATA consts<>+1064(SB)/8, $0x3f0000003f000000
-DATA consts<>+1072(SB)/8, $0x7f7fffff7f7fffff
-DATA consts<>+1080(SB)/8, $0x7f7fffff7f7fffff
-DATA consts<>+1088(SB)/8, $0x4000000040000000
-DATA consts<>+1096(SB)/8, $0x4000000040000000
-DATA consts<>+1104(SB)/8, $0x4220000042200000
-DATA consts<>+1112(SB)/8, $0x4220000042200000
-DATA consts<>+1120(SB)/8, $0x4980000049800000
-DATA consts<>+1128(SB)/8, $0x4980000049800000
-DATA consts<>+1136(SB)/8, $0xca000000ca000000
-DATA consts<>+1144(SB)/8, $0xca000000ca000000
-DATA consts<>+1152(SB)/8, $0x4a0000004a000000
-DATA consts<>+1160(SB)/8, $0x4a0000004a000000
-DATA consts<>+1168(SB)/8, $0x4b4000004b400000
-DATA consts<>+1176(SB)/8, $0x4b4000004b400000
-DATA consts<>+1184(SB)/8, $0x4b4000404b400040
-DATA consts<>+1192(SB)/8, $0x4b4000404b400040
-DATA consts<>+1200(SB)/8, $0x42fe000042fe0000
-DATA consts<>+1208(SB)/8, $0x42fe000042fe0000
-DATA consts<>+1216(SB)/8, $0x3ab51c333ab51c33
-DATA consts<>+1224(SB)/8, $0x3ab51c333ab51c33
-DATA consts<>+1232(SB)/8, $0x3c091c2a3c091c2a
-DATA consts<>+1240(SB)/8, $0x3c091c2a3c091c2a
-DATA consts<>+1248(SB)/8, $0x3d2aac613d2aac61
-DATA consts<>+1256(SB)/8, $0x3d2aac613d2aac61
-DATA consts<>+1264(SB)/8, $0x3e2aaa4a3e2aaa4a
-DATA consts<>+1272(SB)/8, $0x3e2aaa4a3e2aaa4a
-DATA consts<>+1280(SB)/8, $0x3efffffe3efffffe
-DATA consts<>+1288(SB)/8, $0x3efffffe3efffffe
-DATA consts<>+1296(SB)/8, $0x000000e3000000e3
-DATA consts<>+1304(SB)/8, $0x000000e3000000e3
-DATA consts<>+1312(SB)/8, $0xffffff04ffffff04
-DATA consts<>+1320(SB)/8, $0xffffff04ffffff04
-DATA consts<>+1328(SB)/8, $0x3080000030800000
-DATA consts<>+1336(SB)/8, $0x3080000030800000
-DATA consts<>+1344(SB)/8, $0x5f8000005f800000
-DATA consts<>+1352(SB)/8, $0x5f8000005f800000
-DATA consts<>+1360(SB)/8, $0x1f8000001f800000
-DATA consts<>+1368(SB)/8, $0x1f8000001f800000
-DATA consts<>+1376(SB)/8, $0x0000001000000010
-DATA consts<>+1384(SB)/8, $0x0000001000000010
-GLOBL consts<>(SB), RODATA|NOPTR, $1392
+DATA consts<>+960(SB)/8, $0x3bafd06d3bafd06d
+DATA consts<>+968(SB)/8, $0x3bafd06d3bafd06d
+DATA consts<>+976(SB)/8, $0xbcf651ccbcf651cc
+DATA consts<>+984(SB)/8, $0xbcf651ccbcf651cc
+DATA consts<>+992(SB)/8, $0x3da2383d3da2383d
+DATA consts<>+1000(SB)/8, $0x3da2383d3da2383d
+DATA consts<>+1008(SB)/8, $0xbe0cd7c7be0cd7c7
+DATA consts<>+1016(SB)/8, $0xbe0cd7c7be0cd7c7
+DATA consts<>+1024(SB)/8, $0x3e4422aa3e4422aa
+DATA consts<>+1032(SB)/8, $0x3e4422aa3e4422aa
+DATA consts<>+1040(SB)/8, $0xbe7e89b4be7e89b4
+DATA consts<>+1048(SB)/8, $0xbe7e89b4be7e89b4
+DATA consts<>+1056(SB)/8, $0x3eaa9aef3eaa9aef
+DATA consts<>+1064(SB)/8, $0x3eaa9aef3eaa9aef
+DATA consts<>+1072(SB)/8, $0xbeffff8abeffff8a
+DATA consts<>+1080(SB)/8, $0xbeffff8abeffff8a
+DATA consts<>+1088(SB)/8, $0x3f0000003f000000
+DATA consts<>+1096(SB)/8, $0x3f0000003f000000
+DATA consts<>+1104(SB)/8, $0x7f7fffff7f7fffff
+DATA consts<>+1112(SB)/8, $0x7f7fffff7f7fffff
+DATA consts<>+1120(SB)/8, $0x4000000040000000
+DATA consts<>+1128(SB)/8, $0x4000000040000000
+DATA consts<>+1136(SB)/8, $0x4220000042200000
+DATA consts<>+1144(SB)/8, $0x4220000042200000
+DATA consts<>+1152(SB)/8, $0x4980000049800000
+DATA consts<>+1160(SB)/8, $0x4980000049800000
+DATA consts<>+1168(SB)/8, $0xca000000ca000000
+DATA consts<>+1176(SB)/8, $0xca000000ca000000
+DATA consts<>+1184(SB)/8, $0x4a0000004a000000
+DATA consts<>+1192(SB)/8, $0x4a0000004a000000
+DATA consts<>+1200(SB)/8, $0x4b4000004b400000
+DATA consts<>+1208(SB)/8, $0x4b4000004b400000
+DATA consts<>+1216(SB)/8, $0x4b4000404b400040
+DATA consts<>+1224(SB)/8, $0x4b4000404b400040
+DATA consts<>+1232(SB)/8, $0x42fe000042fe0000
+DATA consts<>+1240(SB)/8, $0x42fe000042fe0000
+DATA consts<>+1248(SB)/8, $0x3ab51c333ab51c33
+DATA consts<>+1256(SB)/8, $0x3ab51c333ab51c33
+DATA consts<>+1264(SB)/8, $0x3c091c2a3c091c2a
+DATA consts<>+1272(SB)/8, $0x3c091c2a3c091c2a
+DATA consts<>+1280(SB)/8, $0x3d2aac613d2aac61
+DATA consts<>+1288(SB)/8, $0x3d2aac613d2aac61
+DATA consts<>+1296(SB)/8, $0x3e2aaa4a3e2aaa4a
+DATA consts<>+1304(SB)/8, $0x3e2aaa4a3e2aaa4a
+DATA consts<>+1312(SB)/8, $0x3efffffe3efffffe
+DATA consts<>+1320(SB)/8, $0x3efffffe3efffffe
+DATA consts<>+1328(SB)/8, $0x0000000200000002
+DATA consts<>+1336(SB)/8, $0x0000000200000002
+DATA consts<>+1344(SB)/8, $0x0000000300000003
+DATA consts<>+1352(SB)/8, $0x0000000300000003
+DATA consts<>+1360(SB)/8, $0xffffffffffffffff
+DATA consts<>+1368(SB)/8, $0xffffffffffffffff
+DATA consts<>+1376(SB)/8, $0x000000e3000000e3
+DATA consts<>+1384(SB)/8, $0x000000e3000000e3
+DATA consts<>+1392(SB)/8, $0xffffff04ffffff04
+DATA consts<>+1400(SB)/8, $0xffffff04ffffff04
+DATA consts<>+1408(SB)/8, $0x3f7300003f730000
+DATA consts<>+1416(SB)/8, $0x3f7300003f730000
+DATA consts<>+1424(SB)/8, $0xbe0fb5e1be0fb5e1
+DATA consts<>+1432(SB)/8, $0xbe0fb5e1be0fb5e1
+DATA consts<>+1440(SB)/8, $0x3e4cb9db3e4cb9db
+DATA consts<>+1448(SB)/8, $0x3e4cb9db3e4cb9db
+DATA consts<>+1456(SB)/8, $0xbe801964be801964
+DATA consts<>+1464(SB)/8, $0xbe801964be801964
+DATA consts<>+1472(SB)/8, $0x3eaaab1a3eaaab1a
+DATA consts<>+1480(SB)/8, $0x3eaaab1a3eaaab1a
+DATA consts<>+1488(SB)/8, $0xbefffff6befffff6
+DATA consts<>+1496(SB)/8, $0xbefffff6befffff6
+DATA consts<>+1504(SB)/8, $0x3080000030800000
+DATA consts<>+1512(SB)/8, $0x3080000030800000
+DATA consts<>+1520(SB)/8, $0x5f8000005f800000
+DATA consts<>+1528(SB)/8, $0x5f8000005f800000
+DATA consts<>+1536(SB)/8, $0x1f8000001f800000
+DATA consts<>+1544(SB)/8, $0x1f8000001f800000
+DATA consts<>+1552(SB)/8, $0x0000001000000010
+DATA consts<>+1560(SB)/8, $0x0000001000000010
+GLOBL consts<>(SB), RODATA|NOPTR, $1568
 
 DATA tables<>+0(SB)/8, $0x0404040400000000
 DATA tables<>+8(SB)/8, $0x0c0c0c0c08080808
@@ -394,403 +416,414 @@ TEXT ·expNEON(SB), NOSPLIT, $0-24
 	FMOVQ (R1), F6
 	FMOVQ 208(R0), F7
 	FMOVQ 16(R1), F8
-	FMOVQ 352(R0), F9
-	FMOVQ 16(R0), F10
-	FMOVQ 240(R0), F11
-	FMOVQ 256(R0), F12
-	FMOVQ 272(R0), F13
-	FMOVQ 288(R0), F14
-	FMOVQ 320(R0), F15
-	FLDPQ 32(R1), (F28, F29)
-	FMOVQ 336(R0), F16
-	FMOVQ 368(R0), F17
-	MOVD  n+16(FP), R1
-	MOVD  dst+0(FP), R2
-	MOVD  x+8(FP), R3
+	FMOVQ (R0), F9
+	MOVD  n+16(FP), R2
+	MOVD  dst+0(FP), R3
+	MOVD  x+8(FP), R5
 
 loop:
-	CMP $16, R1
+	CMP $16, R2
 	BLT rest
 
 block:
-	FMOVQ (R3), F18
-	FMOVQ 16(R3), F19
-	FMOVQ 32(R3), F20
-	FMOVQ 48(R3), F21
+	FMOVQ (R5), F10
+	FMOVQ 16(R5), F11
+	FMOVQ 32(R5), F12
+	FMOVQ 48(R5), F13
 
-	// any |x| > 87, or NaN?
-	WORD  $0x4ea0fa56 // fabs v22.4s, v18.4s
-	WORD  $0x4ea0fa77 // fabs v23.4s, v19.4s
-	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
-	WORD  $0x4ea0fa97 // fabs v23.4s, v20.4s
-	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
-	WORD  $0x4ea0fab7 // fabs v23.4s, v21.4s
-	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
-	WORD  $0x4eaa36d6 // cmgt v22.4s, v22.4s, v10.4s
-	WORD  $0x6eb6a6d6 // umaxp v22.4s, v22.4s, v22.4s
-	FMOVD F22, R5
-	CBNZ  R5, slowblock
-	WORD  $0x4e20d657 // fadd v23.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	VFMLA V1.S4, V23.S4, V18.S4
-	WORD  $0x4ea2d656 // fsub v22.4s, v18.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V22.S4, V23.S4
-	VFMLS V4.S4, V22.S4, V23.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F22
-	VFMLA V5.S4, V23.S4, V22.S4
-	FMOVQ 144(R0), F24
-	VFMLA V22.S4, V23.S4, V24.S4
-	FMOVQ 160(R0), F22
-	VFMLA V24.S4, V23.S4, V22.S4
-	FMOVQ 176(R0), F24
-	VFMLA V22.S4, V23.S4, V24.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V22.B16
-	FMOVQ 192(R0), F23
-	VBIT  V7.B16, V22.B16, V23.B16
-	VTBL  V23.B16, [V8.B16], V22.B16
-	VSHL  $21, V18.S4, V18.S4
-	VADD  V18.S4, V22.S4, V18.S4
-	VFMLA V24.S4, V18.S4, V18.S4
-	FMOVQ F18, (R2)
-	WORD  $0x4e20d676 // fadd v22.4s, v19.4s, v0.4s
+	// any |x| > limit, or NaN?
+	WORD  $0x4ea0f94e // fabs v14.4s, v10.4s
+	WORD  $0x4ea0f96f // fabs v15.4s, v11.4s
+	WORD  $0x4eaf65ce // smax v14.4s, v14.4s, v15.4s
+	WORD  $0x4ea0f98f // fabs v15.4s, v12.4s
+	WORD  $0x4eaf65ce // smax v14.4s, v14.4s, v15.4s
+	WORD  $0x4ea0f9af // fabs v15.4s, v13.4s
+	WORD  $0x4eaf65ce // smax v14.4s, v14.4s, v15.4s
+	WORD  $0x4ea935ce // cmgt v14.4s, v14.4s, v9.4s
+	WORD  $0x6eaea5ce // umaxp v14.4s, v14.4s, v14.4s
+	FMOVD F14, R6
+	CBNZ  R6, slowblock
+	WORD  $0x4e20d54f // fadd v15.4s, v10.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	VFMLA V1.S4, V22.S4, V18.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	FMOVQ 64(R0), F10
+	VFMLA V1.S4, V15.S4, V10.S4
+	WORD  $0x4ea2d54e // fsub v14.4s, v10.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V22.S4
-	VFMLS V4.S4, V19.S4, V22.S4
+	VFMLS V3.S4, V14.S4, V15.S4
+	VFMLS V4.S4, V14.S4, V15.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V22.S4, V19.S4
-	FMOVQ 144(R0), F23
-	VFMLA V19.S4, V22.S4, V23.S4
-	FMOVQ 160(R0), F19
-	VFMLA V23.S4, V22.S4, V19.S4
-	FMOVQ 176(R0), F23
-	VFMLA V19.S4, V22.S4, V23.S4
+	FMOVQ 128(R0), F14
+	VFMLA V5.S4, V15.S4, V14.S4
+	FMOVQ 144(R0), F16
+	VFMLA V14.S4, V15.S4, V16.S4
+	FMOVQ 160(R0), F14
+	VFMLA V16.S4, V15.S4, V14.S4
+	FMOVQ 176(R0), F16
+	VFMLA V14.S4, V15.S4, V16.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V19.B16
-	FMOVQ 192(R0), F22
-	VBIT  V7.B16, V19.B16, V22.B16
-	VTBL  V22.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VADD  V18.S4, V19.S4, V18.S4
-	VFMLA V23.S4, V18.S4, V18.S4
-	FMOVQ F18, 16(R2)
-	WORD  $0x4e20d694 // fadd v20.4s, v20.4s, v0.4s
+	VTBL  V6.B16, [V10.B16], V14.B16
+	FMOVQ 192(R0), F15
+	VBIT  V7.B16, V14.B16, V15.B16
+	VTBL  V15.B16, [V8.B16], V14.B16
+	VSHL  $21, V10.S4, V10.S4
+	VADD  V10.S4, V14.S4, V10.S4
+	VFMLA V16.S4, V10.S4, V10.S4
+	FMOVQ F10, (R3)
+	WORD  $0x4e20d56e // fadd v14.4s, v11.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	VFMLA V1.S4, V20.S4, V18.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	FMOVQ 64(R0), F10
+	VFMLA V1.S4, V14.S4, V10.S4
+	WORD  $0x4ea2d54b // fsub v11.4s, v10.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V11.S4, V14.S4
+	VFMLS V4.S4, V11.S4, V14.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
-	FMOVQ 144(R0), F22
-	VFMLA V19.S4, V20.S4, V22.S4
-	FMOVQ 160(R0), F19
-	VFMLA V22.S4, V20.S4, V19.S4
-	FMOVQ 176(R0), F22
-	VFMLA V19.S4, V20.S4, V22.S4
+	FMOVQ 128(R0), F11
+	VFMLA V5.S4, V14.S4, V11.S4
+	FMOVQ 144(R0), F15
+	VFMLA V11.S4, V14.S4, V15.S4
+	FMOVQ 160(R0), F11
+	VFMLA V15.S4, V14.S4, V11.S4
+	FMOVQ 176(R0), F15
+	VFMLA V11.S4, V14.S4, V15.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VADD  V18.S4, V19.S4, V18.S4
-	VFMLA V22.S4, V18.S4, V18.S4
-	FMOVQ F18, 32(R2)
-	WORD  $0x4e20d6b4 // fadd v20.4s, v21.4s, v0.4s
+	VTBL  V6.B16, [V10.B16], V11.B16
+	FMOVQ 192(R0), F14
+	VBIT  V7.B16, V11.B16, V14.B16
+	VTBL  V14.B16, [V8.B16], V11.B16
+	VSHL  $21, V10.S4, V10.S4
+	VADD  V10.S4, V11.S4, V10.S4
+	VFMLA V15.S4, V10.S4, V10.S4
+	FMOVQ F10, 16(R3)
+	WORD  $0x4e20d58c // fadd v12.4s, v12.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	VFMLA V1.S4, V20.S4, V18.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	FMOVQ 64(R0), F10
+	VFMLA V1.S4, V12.S4, V10.S4
+	WORD  $0x4ea2d54b // fsub v11.4s, v10.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V11.S4, V12.S4
+	VFMLS V4.S4, V11.S4, V12.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
-	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
-	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
-	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 128(R0), F11
+	VFMLA V5.S4, V12.S4, V11.S4
+	FMOVQ 144(R0), F14
+	VFMLA V11.S4, V12.S4, V14.S4
+	FMOVQ 160(R0), F11
+	VFMLA V14.S4, V12.S4, V11.S4
+	FMOVQ 176(R0), F14
+	VFMLA V11.S4, V12.S4, V14.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VADD  V18.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V18.S4, V18.S4
-	FMOVQ F18, 48(R2)
-	ADD   $64, R2, R2
+	VTBL  V6.B16, [V10.B16], V11.B16
+	FMOVQ 192(R0), F12
+	VBIT  V7.B16, V11.B16, V12.B16
+	VTBL  V12.B16, [V8.B16], V11.B16
+	VSHL  $21, V10.S4, V10.S4
+	VADD  V10.S4, V11.S4, V10.S4
+	VFMLA V14.S4, V10.S4, V10.S4
+	FMOVQ F10, 32(R3)
+	WORD  $0x4e20d5ac // fadd v12.4s, v13.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F10
+	VFMLA V1.S4, V12.S4, V10.S4
+	WORD  $0x4ea2d54b // fsub v11.4s, v10.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V11.S4, V12.S4
+	VFMLS V4.S4, V11.S4, V12.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F11
+	VFMLA V5.S4, V12.S4, V11.S4
+	FMOVQ 144(R0), F13
+	VFMLA V11.S4, V12.S4, V13.S4
+	FMOVQ 160(R0), F11
+	VFMLA V13.S4, V12.S4, V11.S4
+	FMOVQ 176(R0), F13
+	VFMLA V11.S4, V12.S4, V13.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V10.B16], V11.B16
+	FMOVQ 192(R0), F12
+	VBIT  V7.B16, V11.B16, V12.B16
+	VTBL  V12.B16, [V8.B16], V11.B16
+	VSHL  $21, V10.S4, V10.S4
+	VADD  V10.S4, V11.S4, V10.S4
+	VFMLA V13.S4, V10.S4, V10.S4
+	FMOVQ F10, 48(R3)
 	ADD   $64, R3, R3
-	SUB   $16, R1, R1
-	CMP   $16, R1
+	ADD   $64, R5, R5
+	SUB   $16, R2, R2
+	CMP   $16, R2
 	BGE   block
 
 rest:
-	CMP $1, R1
+	CMP $1, R2
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F18
-	ADD   $0, R3, R5
-	CMP   $4, R1
+	FMOVQ 224(R0), F10
+	ADD   $0, R5, R6
+	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R3), F18
+	FMOVQ (R5), F10
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R1, partone1
-	VLD1.P 8(R5), V18.D[0]
-	TBZ    $0, R1, partdone1
-	VLD1   (R5), V18.S[2]
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R6), V10.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R6), V10.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R1, partdone1
-	VLD1 (R5), V18.S[0]
+	TBZ  $0, R2, partdone1
+	VLD1 (R6), V10.S[0]
 
 partdone1:
-	// any |x| > 87, or NaN?
-	WORD  $0x4ea0fa53 // fabs v19.4s, v18.4s
-	WORD  $0x4eaa3673 // cmgt v19.4s, v19.4s, v10.4s
-	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
-	FMOVD F19, R5
-	CBNZ  R5, slowvector
-	WORD  $0x4e20d654 // fadd v20.4s, v18.4s, v0.4s
+	// any |x| > limit, or NaN?
+	WORD  $0x4ea0f94b // fabs v11.4s, v10.4s
+	WORD  $0x4ea9356b // cmgt v11.4s, v11.4s, v9.4s
+	WORD  $0x6eaba56b // umaxp v11.4s, v11.4s, v11.4s
+	FMOVD F11, R6
+	CBNZ  R6, slowvector
+	WORD  $0x4e20d54c // fadd v12.4s, v10.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	VFMLA V1.S4, V20.S4, V18.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	FMOVQ 64(R0), F10
+	VFMLA V1.S4, V12.S4, V10.S4
+	WORD  $0x4ea2d54b // fsub v11.4s, v10.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V11.S4, V12.S4
+	VFMLS V4.S4, V11.S4, V12.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
-	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
-	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
-	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 128(R0), F11
+	VFMLA V5.S4, V12.S4, V11.S4
+	FMOVQ 144(R0), F13
+	VFMLA V11.S4, V12.S4, V13.S4
+	FMOVQ 160(R0), F11
+	VFMLA V13.S4, V12.S4, V11.S4
+	FMOVQ 176(R0), F13
+	VFMLA V11.S4, V12.S4, V13.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VADD  V18.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V18.S4, V18.S4
-	ADD   $0, R2, R5
-	CMP   $4, R1
+	VTBL  V6.B16, [V10.B16], V11.B16
+	FMOVQ 192(R0), F12
+	VBIT  V7.B16, V11.B16, V12.B16
+	VTBL  V12.B16, [V8.B16], V11.B16
+	VSHL  $21, V10.S4, V10.S4
+	VADD  V10.S4, V11.S4, V10.S4
+	VFMLA V13.S4, V10.S4, V10.S4
+	ADD   $0, R3, R6
+	CMP   $4, R2
 	BLT   partless2
-	FMOVQ F18, (R2)
+	FMOVQ F10, (R3)
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R1, partone2
-	VST1.P V18.D[0], 8(R5)
-	TBZ    $0, R1, partdone2
-	VST1   V18.S[2], (R5)
+	TBZ    $1, R2, partone2
+	VST1.P V10.D[0], 8(R6)
+	TBZ    $0, R2, partdone2
+	VST1   V10.S[2], (R6)
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R1, partdone2
-	VST1 V18.S[0], (R5)
+	TBZ  $0, R2, partdone2
+	VST1 V10.S[0], (R6)
 
 partdone2:
-	ADD $16, R2, R2
 	ADD $16, R3, R3
-	SUB $4, R1, R1
-	CMP $1, R1
+	ADD $16, R5, R5
+	SUB $4, R2, R2
+	CMP $1, R2
 	BGE vector
 
 done:
 	RET
 
 slowblock:
-	MOVD $16, R5
+	MOVD $16, R6
 
 slow:
-	FMOVQ (R3), F18
+	FMOVQ (R5), F10
 
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	WORD $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
-	WORD $0x4e32f572 // fmax v18.4s, v11.4s, v18.4s
-	WORD $0x4eb2f592 // fmin v18.4s, v12.4s, v18.4s
+	WORD  $0x4e20d54a // fadd v10.4s, v10.4s, v0.4s
+	FMOVQ 240(R0), F11
+	WORD  $0x4e2af56a // fmax v10.4s, v11.4s, v10.4s
+	FMOVQ 256(R0), F11
+	WORD  $0x4eaaf56b // fmin v11.4s, v11.4s, v10.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F19
-	VFMLA V1.S4, V18.S4, V19.S4
-	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	FMOVQ 64(R0), F13
+	VFMLA V1.S4, V11.S4, V13.S4
+	WORD  $0x4ea2d5aa // fsub v10.4s, v13.4s, v2.4s
 
 	// r = c - n ln2
-	VMOV  V18.B16, V21.B16
-	VFMLS V3.S4, V20.S4, V21.S4
-	VFMLS V4.S4, V20.S4, V21.S4
+	VMOV  V11.B16, V12.B16
+	VFMLS V3.S4, V10.S4, V12.S4
+	VFMLS V4.S4, V10.S4, V12.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F20
-	VFMLA V5.S4, V21.S4, V20.S4
-	FMOVQ 144(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
-	FMOVQ 160(R0), F20
-	VFMLA V22.S4, V21.S4, V20.S4
-	FMOVQ 176(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
-	WORD  $0x6eb2e5b2 // fcmgt v18.4s, v13.4s, v18.4s
-	VAND  V18.B16, V14.B16, V18.B16
+	FMOVQ 128(R0), F14
+	VFMLA V5.S4, V12.S4, V14.S4
+	FMOVQ 144(R0), F10
+	VFMLA V14.S4, V12.S4, V10.S4
+	FMOVQ 160(R0), F14
+	VFMLA V10.S4, V12.S4, V14.S4
+	FMOVQ 176(R0), F10
+	VFMLA V14.S4, V12.S4, V10.S4
+	FMOVQ 272(R0), F12
+	WORD  $0x6eabe58b // fcmgt v11.4s, v12.4s, v11.4s
+	FMOVQ 288(R0), F12
+	VAND  V11.B16, V12.B16, V11.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V19.S4, V20.S4
-	VTBL  V6.B16, [V19.B16], V19.B16
-	FMOVQ 304(R0), F21
-	VBIT  V15.B16, V19.B16, V21.B16
-	VTBL  V21.B16, [V28.B16, V29.B16], V19.B16
-	VADD  V20.S4, V19.S4, V19.S4
-	VAND  V16.B16, V20.B16, V20.B16
-	VADD  V18.S4, V20.S4, V20.S4
-	VFMLA V22.S4, V19.S4, V19.S4
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VSHL  $20, V13.S4, V12.S4
+	VTBL  V6.B16, [V13.B16], V14.B16
+	FMOVQ 304(R0), F13
+	FMOVQ 320(R0), F15
+	VBIT  V15.B16, V14.B16, V13.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V13.B16
+	VADD  V12.S4, V13.S4, V14.S4
+	FMOVQ 336(R0), F13
+	VAND  V13.B16, V12.B16, V12.B16
+	VADD  V11.S4, V12.S4, V12.S4
+	VFMLA V10.S4, V14.S4, V14.S4
+	WORD  $0x6e2cddca // fmul v10.4s, v14.4s, v12.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V18.S4, V19.S4, V18.S4
-	WORD  $0x4e29d673 // fadd v19.4s, v19.4s, v9.4s
-	VSUB  V9.S4, V19.S4, V19.S4
-	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
-	VUMIN V17.S4, V18.S4, V18.S4
-	FMOVQ F18, (R2)
-	ADD   $16, R2, R2
+	VSUB  V11.S4, V10.S4, V11.S4
+	FMOVQ 352(R0), F12
+	WORD  $0x4e2cd54a // fadd v10.4s, v10.4s, v12.4s
+	FMOVQ 352(R0), F12
+	VSUB  V12.S4, V10.S4, V10.S4
+	WORD  $0x4eaa656a // smax v10.4s, v11.4s, v10.4s
+	FMOVQ 368(R0), F11
+	VUMIN V11.S4, V10.S4, V10.S4
+	FMOVQ F10, (R3)
 	ADD   $16, R3, R3
-	SUB   $4, R1, R1
-	SUB   $4, R5, R5
-	CMP   $1, R5
+	ADD   $16, R5, R5
+	SUB   $4, R2, R2
+	SUB   $4, R6, R6
+	CMP   $1, R6
 	BGE   slow
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R0), F18
-	ADD   $0, R3, R5
-	CMP   $4, R1
+	FMOVQ 224(R0), F10
+	ADD   $0, R5, R6
+	CMP   $4, R2
 	BLT   partless3
-	FMOVQ (R3), F18
+	FMOVQ (R5), F10
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R1, partone3
-	VLD1.P 8(R5), V18.D[0]
-	TBZ    $0, R1, partdone3
-	VLD1   (R5), V18.S[2]
+	TBZ    $1, R2, partone3
+	VLD1.P 8(R6), V10.D[0]
+	TBZ    $0, R2, partdone3
+	VLD1   (R6), V10.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R1, partdone3
-	VLD1 (R5), V18.S[0]
+	TBZ  $0, R2, partdone3
+	VLD1 (R6), V10.S[0]
 
 partdone3:
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	WORD $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
-	WORD $0x4e32f572 // fmax v18.4s, v11.4s, v18.4s
-	WORD $0x4eb2f592 // fmin v18.4s, v12.4s, v18.4s
+	WORD  $0x4e20d54a // fadd v10.4s, v10.4s, v0.4s
+	FMOVQ 240(R0), F11
+	WORD  $0x4e2af56a // fmax v10.4s, v11.4s, v10.4s
+	FMOVQ 256(R0), F11
+	WORD  $0x4eaaf56b // fmin v11.4s, v11.4s, v10.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F19
-	VFMLA V1.S4, V18.S4, V19.S4
-	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	FMOVQ 64(R0), F13
+	VFMLA V1.S4, V11.S4, V13.S4
+	WORD  $0x4ea2d5aa // fsub v10.4s, v13.4s, v2.4s
 
 	// r = c - n ln2
-	VMOV  V18.B16, V21.B16
-	VFMLS V3.S4, V20.S4, V21.S4
-	VFMLS V4.S4, V20.S4, V21.S4
+	VMOV  V11.B16, V12.B16
+	VFMLS V3.S4, V10.S4, V12.S4
+	VFMLS V4.S4, V10.S4, V12.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F20
-	VFMLA V5.S4, V21.S4, V20.S4
-	FMOVQ 144(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
-	FMOVQ 160(R0), F20
-	VFMLA V22.S4, V21.S4, V20.S4
-	FMOVQ 176(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
-	WORD  $0x6eb2e5b2 // fcmgt v18.4s, v13.4s, v18.4s
-	VAND  V18.B16, V14.B16, V18.B16
+	FMOVQ 128(R0), F14
+	VFMLA V5.S4, V12.S4, V14.S4
+	FMOVQ 144(R0), F10
+	VFMLA V14.S4, V12.S4, V10.S4
+	FMOVQ 160(R0), F14
+	VFMLA V10.S4, V12.S4, V14.S4
+	FMOVQ 176(R0), F10
+	VFMLA V14.S4, V12.S4, V10.S4
+	FMOVQ 272(R0), F12
+	WORD  $0x6eabe58b // fcmgt v11.4s, v12.4s, v11.4s
+	FMOVQ 288(R0), F12
+	VAND  V11.B16, V12.B16, V11.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V19.S4, V20.S4
-	VTBL  V6.B16, [V19.B16], V19.B16
-	FMOVQ 304(R0), F21
-	VBIT  V15.B16, V19.B16, V21.B16
-	VTBL  V21.B16, [V28.B16, V29.B16], V19.B16
-	VADD  V20.S4, V19.S4, V19.S4
-	VAND  V16.B16, V20.B16, V20.B16
-	VADD  V18.S4, V20.S4, V20.S4
-	VFMLA V22.S4, V19.S4, V19.S4
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VSHL  $20, V13.S4, V12.S4
+	VTBL  V6.B16, [V13.B16], V14.B16
+	FMOVQ 304(R0), F13
+	FMOVQ 320(R0), F15
+	VBIT  V15.B16, V14.B16, V13.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V13.B16
+	VADD  V12.S4, V13.S4, V14.S4
+	FMOVQ 336(R0), F13
+	VAND  V13.B16, V12.B16, V12.B16
+	VADD  V11.S4, V12.S4, V12.S4
+	VFMLA V10.S4, V14.S4, V14.S4
+	WORD  $0x6e2cddca // fmul v10.4s, v14.4s, v12.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V18.S4, V19.S4, V18.S4
-	WORD  $0x4e29d673 // fadd v19.4s, v19.4s, v9.4s
-	VSUB  V9.S4, V19.S4, V19.S4
-	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
-	VUMIN V17.S4, V18.S4, V18.S4
-	ADD   $0, R2, R5
-	CMP   $4, R1
+	VSUB  V11.S4, V10.S4, V11.S4
+	FMOVQ 352(R0), F12
+	WORD  $0x4e2cd54a // fadd v10.4s, v10.4s, v12.4s
+	FMOVQ 352(R0), F12
+	VSUB  V12.S4, V10.S4, V10.S4
+	WORD  $0x4eaa656a // smax v10.4s, v11.4s, v10.4s
+	FMOVQ 368(R0), F11
+	VUMIN V11.S4, V10.S4, V10.S4
+	ADD   $0, R3, R6
+	CMP   $4, R2
 	BLT   partless4
-	FMOVQ F18, (R2)
+	FMOVQ F10, (R3)
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R1, partone4
-	VST1.P V18.D[0], 8(R5)
-	TBZ    $0, R1, partdone4
-	VST1   V18.S[2], (R5)
+	TBZ    $1, R2, partone4
+	VST1.P V10.D[0], 8(R6)
+	TBZ    $0, R2, partdone4
+	VST1   V10.S[2], (R6)
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R1, partdone4
-	VST1 V18.S[0], (R5)
+	TBZ  $0, R2, partdone4
+	VST1 V10.S[0], (R6)
 
 partdone4:
-	ADD $16, R2, R2
 	ADD $16, R3, R3
-	SUB $4, R1, R1
-	CMP $1, R1
+	ADD $16, R5, R5
+	SUB $4, R2, R2
+	CMP $1, R2
 	BGE vector
 	RET
 
@@ -812,8 +845,6 @@ TEXT ·logNEON(SB), NOSPLIT, $0-24
 	FMOVQ 528(R0), F11
 	FMOVQ 544(R0), F12
 	FMOVQ 400(R0), F13
-	FMOVQ 560(R0), F14
-	FMOVQ 576(R0), F15
 	MOVD  n+16(FP), R1
 	MOVD  dst+0(FP), R2
 	MOVD  x+8(FP), R3
@@ -823,150 +854,76 @@ loop:
 	BLT rest
 
 block:
-	FMOVQ (R3), F16
-	FMOVQ 16(R3), F17
-	FMOVQ 32(R3), F18
-	FMOVQ 48(R3), F19
+	FMOVQ (R3), F14
+	FMOVQ 16(R3), F15
+	FMOVQ 32(R3), F16
+	FMOVQ 48(R3), F17
 
 	// any x not in [2^-126, Inf)?
-	VADD  V0.S4, V16.S4, V20.S4
-	VADD  V0.S4, V17.S4, V21.S4
-	WORD  $0x4eb56694 // smax v20.4s, v20.4s, v21.4s
-	VADD  V0.S4, V18.S4, V21.S4
-	WORD  $0x4eb56694 // smax v20.4s, v20.4s, v21.4s
-	VADD  V0.S4, V19.S4, V21.S4
-	WORD  $0x4eb56694 // smax v20.4s, v20.4s, v21.4s
-	WORD  $0x4ead3694 // cmgt v20.4s, v20.4s, v13.4s
-	WORD  $0x6eb4a694 // umaxp v20.4s, v20.4s, v20.4s
-	FMOVD F20, R5
+	VADD  V0.S4, V14.S4, V18.S4
+	VADD  V0.S4, V15.S4, V19.S4
+	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
+	VADD  V0.S4, V16.S4, V19.S4
+	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
+	VADD  V0.S4, V17.S4, V19.S4
+	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
+	WORD  $0x4ead3652 // cmgt v18.4s, v18.4s, v13.4s
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R5
 	CBNZ  R5, slowblock
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V16.S4, V20.S4
-	VAND  V2.B16, V20.B16, V21.B16
-	VUSHR $21, V20.S4, V20.S4
-	VSUB  V21.S4, V16.S4, V16.S4
+	VSUB  V1.S4, V14.S4, V18.S4
+	VAND  V2.B16, V18.B16, V19.B16
+	VUSHR $21, V18.S4, V18.S4
+	VSUB  V19.S4, V14.S4, V14.S4
 
 	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V20.B16], V20.B16
-	FMOVQ 192(R0), F22
-	VBIT  V4.B16, V20.B16, V22.B16
-	VTBL  V22.B16, [V5.B16], V20.B16
-	FMOVQ 432(R0), F23
-	VFMLA V20.S4, V16.S4, V23.S4
-	WORD  $0x4e21dab0 // scvtf v16.4s, v21.4s
-	VTBL  V22.B16, [V6.B16], V20.B16
-	VTBL  V22.B16, [V7.B16], V25.B16
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e37def5 // fmul v21.4s, v23.4s, v23.4s
-	FMOVQ 480(R0), F22
-	VFMLA V8.S4, V23.S4, V22.S4
-	VFMLA V9.S4, V21.S4, V22.S4
-	FMOVQ 512(R0), F24
-	VFMLA V10.S4, V23.S4, V24.S4
-	VFMLA V22.S4, V21.S4, V24.S4
-	VFMLA V11.S4, V16.S4, V25.S4
-	VFMLA V24.S4, V21.S4, V25.S4
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V16.S4, V20.S4
-	WORD  $0x4e37d690 // fadd v16.4s, v20.4s, v23.4s
-	WORD  $0x4eb0d694 // fsub v20.4s, v20.4s, v16.4s
-	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
-	WORD  $0x4e34d734 // fadd v20.4s, v25.4s, v20.4s
-	WORD  $0x4e34d610 // fadd v16.4s, v16.4s, v20.4s
-	FMOVQ F16, (R2)
-
-	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V17.S4, V16.S4
-	VAND  V2.B16, V16.B16, V20.B16
-	VUSHR $21, V16.S4, V16.S4
-	VSUB  V20.S4, V17.S4, V17.S4
-
-	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V16.B16], V16.B16
-	FMOVQ 192(R0), F21
-	VBIT  V4.B16, V16.B16, V21.B16
-	VTBL  V21.B16, [V5.B16], V16.B16
-	FMOVQ 432(R0), F22
-	VFMLA V16.S4, V17.S4, V22.S4
-	WORD  $0x4e21da90 // scvtf v16.4s, v20.4s
-	VTBL  V21.B16, [V6.B16], V17.B16
-	VTBL  V21.B16, [V7.B16], V24.B16
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e36ded4 // fmul v20.4s, v22.4s, v22.4s
-	FMOVQ 480(R0), F21
-	VFMLA V8.S4, V22.S4, V21.S4
-	VFMLA V9.S4, V20.S4, V21.S4
-	FMOVQ 512(R0), F23
-	VFMLA V10.S4, V22.S4, V23.S4
-	VFMLA V21.S4, V20.S4, V23.S4
-	VFMLA V11.S4, V16.S4, V24.S4
-	VFMLA V23.S4, V20.S4, V24.S4
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V16.S4, V17.S4
-	WORD  $0x4e36d630 // fadd v16.4s, v17.4s, v22.4s
-	WORD  $0x4eb0d631 // fsub v17.4s, v17.4s, v16.4s
-	WORD  $0x4e36d631 // fadd v17.4s, v17.4s, v22.4s
-	WORD  $0x4e31d711 // fadd v17.4s, v24.4s, v17.4s
-	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
-	FMOVQ F16, 16(R2)
-
-	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V18.S4, V16.S4
-	VAND  V2.B16, V16.B16, V17.B16
-	VUSHR $21, V16.S4, V16.S4
-	VSUB  V17.S4, V18.S4, V18.S4
-
-	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V16.B16], V16.B16
+	VTBL  V3.B16, [V18.B16], V18.B16
 	FMOVQ 192(R0), F20
-	VBIT  V4.B16, V16.B16, V20.B16
-	VTBL  V20.B16, [V5.B16], V16.B16
+	VBIT  V4.B16, V18.B16, V20.B16
+	VTBL  V20.B16, [V5.B16], V18.B16
 	FMOVQ 432(R0), F21
-	VFMLA V16.S4, V18.S4, V21.S4
-	WORD  $0x4e21da30 // scvtf v16.4s, v17.4s
-	VTBL  V20.B16, [V6.B16], V17.B16
+	VFMLA V18.S4, V14.S4, V21.S4
+	WORD  $0x4e21da6e // scvtf v14.4s, v19.4s
+	VTBL  V20.B16, [V6.B16], V18.B16
 	VTBL  V20.B16, [V7.B16], V23.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e35deb2 // fmul v18.4s, v21.4s, v21.4s
+	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
 	FMOVQ 480(R0), F20
 	VFMLA V8.S4, V21.S4, V20.S4
-	VFMLA V9.S4, V18.S4, V20.S4
+	VFMLA V9.S4, V19.S4, V20.S4
 	FMOVQ 512(R0), F22
 	VFMLA V10.S4, V21.S4, V22.S4
-	VFMLA V20.S4, V18.S4, V22.S4
-	VFMLA V11.S4, V16.S4, V23.S4
-	VFMLA V22.S4, V18.S4, V23.S4
+	VFMLA V20.S4, V19.S4, V22.S4
+	VFMLA V11.S4, V14.S4, V23.S4
+	VFMLA V22.S4, V19.S4, V23.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V16.S4, V17.S4
-	WORD  $0x4e35d630 // fadd v16.4s, v17.4s, v21.4s
-	WORD  $0x4eb0d631 // fsub v17.4s, v17.4s, v16.4s
-	WORD  $0x4e35d631 // fadd v17.4s, v17.4s, v21.4s
-	WORD  $0x4e31d6f1 // fadd v17.4s, v23.4s, v17.4s
-	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
-	FMOVQ F16, 32(R2)
+	VFMLA V12.S4, V14.S4, V18.S4
+	WORD  $0x4e35d64e // fadd v14.4s, v18.4s, v21.4s
+	WORD  $0x4eaed652 // fsub v18.4s, v18.4s, v14.4s
+	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
+	WORD  $0x4e32d6f2 // fadd v18.4s, v23.4s, v18.4s
+	WORD  $0x4e32d5ce // fadd v14.4s, v14.4s, v18.4s
+	FMOVQ F14, (R2)
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V19.S4, V16.S4
-	VAND  V2.B16, V16.B16, V17.B16
-	VUSHR $21, V16.S4, V16.S4
-	VSUB  V17.S4, V19.S4, V18.S4
+	VSUB  V1.S4, V15.S4, V14.S4
+	VAND  V2.B16, V14.B16, V18.B16
+	VUSHR $21, V14.S4, V14.S4
+	VSUB  V18.S4, V15.S4, V15.S4
 
 	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V16.B16], V16.B16
+	VTBL  V3.B16, [V14.B16], V14.B16
 	FMOVQ 192(R0), F19
-	VBIT  V4.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V5.B16], V16.B16
+	VBIT  V4.B16, V14.B16, V19.B16
+	VTBL  V19.B16, [V5.B16], V14.B16
 	FMOVQ 432(R0), F20
-	VFMLA V16.S4, V18.S4, V20.S4
-	WORD  $0x4e21da30 // scvtf v16.4s, v17.4s
-	VTBL  V19.B16, [V6.B16], V17.B16
+	VFMLA V14.S4, V15.S4, V20.S4
+	WORD  $0x4e21da4e // scvtf v14.4s, v18.4s
+	VTBL  V19.B16, [V6.B16], V15.B16
 	VTBL  V19.B16, [V7.B16], V22.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
@@ -977,17 +934,91 @@ block:
 	FMOVQ 512(R0), F21
 	VFMLA V10.S4, V20.S4, V21.S4
 	VFMLA V19.S4, V18.S4, V21.S4
-	VFMLA V11.S4, V16.S4, V22.S4
+	VFMLA V11.S4, V14.S4, V22.S4
 	VFMLA V21.S4, V18.S4, V22.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V16.S4, V17.S4
-	WORD  $0x4e34d630 // fadd v16.4s, v17.4s, v20.4s
-	WORD  $0x4eb0d631 // fsub v17.4s, v17.4s, v16.4s
-	WORD  $0x4e34d631 // fadd v17.4s, v17.4s, v20.4s
-	WORD  $0x4e31d6d1 // fadd v17.4s, v22.4s, v17.4s
-	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
-	FMOVQ F16, 48(R2)
+	VFMLA V12.S4, V14.S4, V15.S4
+	WORD  $0x4e34d5ee // fadd v14.4s, v15.4s, v20.4s
+	WORD  $0x4eaed5ef // fsub v15.4s, v15.4s, v14.4s
+	WORD  $0x4e34d5ef // fadd v15.4s, v15.4s, v20.4s
+	WORD  $0x4e2fd6cf // fadd v15.4s, v22.4s, v15.4s
+	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
+	FMOVQ F14, 16(R2)
+
+	// x = 2^k z; e = k << 23, j is z's table cell
+	VSUB  V1.S4, V16.S4, V14.S4
+	VAND  V2.B16, V14.B16, V15.B16
+	VUSHR $21, V14.S4, V14.S4
+	VSUB  V15.S4, V16.S4, V16.S4
+
+	// f = z R[j] - 1, exact
+	VTBL  V3.B16, [V14.B16], V14.B16
+	FMOVQ 192(R0), F18
+	VBIT  V4.B16, V14.B16, V18.B16
+	VTBL  V18.B16, [V5.B16], V14.B16
+	FMOVQ 432(R0), F19
+	VFMLA V14.S4, V16.S4, V19.S4
+	WORD  $0x4e21d9ee // scvtf v14.4s, v15.4s
+	VTBL  V18.B16, [V6.B16], V15.B16
+	VTBL  V18.B16, [V7.B16], V21.B16
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	WORD  $0x6e33de70 // fmul v16.4s, v19.4s, v19.4s
+	FMOVQ 480(R0), F18
+	VFMLA V8.S4, V19.S4, V18.S4
+	VFMLA V9.S4, V16.S4, V18.S4
+	FMOVQ 512(R0), F20
+	VFMLA V10.S4, V19.S4, V20.S4
+	VFMLA V18.S4, V16.S4, V20.S4
+	VFMLA V11.S4, V14.S4, V21.S4
+	VFMLA V20.S4, V16.S4, V21.S4
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMLA V12.S4, V14.S4, V15.S4
+	WORD  $0x4e33d5ee // fadd v14.4s, v15.4s, v19.4s
+	WORD  $0x4eaed5ef // fsub v15.4s, v15.4s, v14.4s
+	WORD  $0x4e33d5ef // fadd v15.4s, v15.4s, v19.4s
+	WORD  $0x4e2fd6af // fadd v15.4s, v21.4s, v15.4s
+	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
+	FMOVQ F14, 32(R2)
+
+	// x = 2^k z; e = k << 23, j is z's table cell
+	VSUB  V1.S4, V17.S4, V14.S4
+	VAND  V2.B16, V14.B16, V15.B16
+	VUSHR $21, V14.S4, V14.S4
+	VSUB  V15.S4, V17.S4, V16.S4
+
+	// f = z R[j] - 1, exact
+	VTBL  V3.B16, [V14.B16], V14.B16
+	FMOVQ 192(R0), F17
+	VBIT  V4.B16, V14.B16, V17.B16
+	VTBL  V17.B16, [V5.B16], V14.B16
+	FMOVQ 432(R0), F18
+	VFMLA V14.S4, V16.S4, V18.S4
+	WORD  $0x4e21d9ee // scvtf v14.4s, v15.4s
+	VTBL  V17.B16, [V6.B16], V15.B16
+	VTBL  V17.B16, [V7.B16], V20.B16
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	WORD  $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
+	FMOVQ 480(R0), F17
+	VFMLA V8.S4, V18.S4, V17.S4
+	VFMLA V9.S4, V16.S4, V17.S4
+	FMOVQ 512(R0), F19
+	VFMLA V10.S4, V18.S4, V19.S4
+	VFMLA V17.S4, V16.S4, V19.S4
+	VFMLA V11.S4, V14.S4, V20.S4
+	VFMLA V19.S4, V16.S4, V20.S4
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMLA V12.S4, V14.S4, V15.S4
+	WORD  $0x4e32d5ee // fadd v14.4s, v15.4s, v18.4s
+	WORD  $0x4eaed5ef // fsub v15.4s, v15.4s, v14.4s
+	WORD  $0x4e32d5ef // fadd v15.4s, v15.4s, v18.4s
+	WORD  $0x4e2fd68f // fadd v15.4s, v20.4s, v15.4s
+	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
+	FMOVQ F14, 48(R2)
 	ADD   $64, R2, R2
 	ADD   $64, R3, R3
 	SUB   $16, R1, R1
@@ -999,83 +1030,83 @@ rest:
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F16
+	FMOVQ 224(R0), F14
 	ADD   $0, R3, R5
 	CMP   $4, R1
 	BLT   partless1
-	FMOVQ (R3), F16
+	FMOVQ (R3), F14
 	JMP   partdone1
 
 partless1:
 	TBZ    $1, R1, partone1
-	VLD1.P 8(R5), V16.D[0]
+	VLD1.P 8(R5), V14.D[0]
 	TBZ    $0, R1, partdone1
-	VLD1   (R5), V16.S[2]
+	VLD1   (R5), V14.S[2]
 	JMP    partdone1
 
 partone1:
 	TBZ  $0, R1, partdone1
-	VLD1 (R5), V16.S[0]
+	VLD1 (R5), V14.S[0]
 
 partdone1:
 	// any x not in [2^-126, Inf)?
-	VADD  V0.S4, V16.S4, V17.S4
-	WORD  $0x4ead3631 // cmgt v17.4s, v17.4s, v13.4s
-	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
-	FMOVD F17, R5
+	VADD  V0.S4, V14.S4, V15.S4
+	WORD  $0x4ead35ef // cmgt v15.4s, v15.4s, v13.4s
+	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
+	FMOVD F15, R5
 	CBNZ  R5, slowvector
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V16.S4, V17.S4
-	VAND  V2.B16, V17.B16, V18.B16
-	VUSHR $21, V17.S4, V17.S4
-	VSUB  V18.S4, V16.S4, V16.S4
+	VSUB  V1.S4, V14.S4, V15.S4
+	VAND  V2.B16, V15.B16, V16.B16
+	VUSHR $21, V15.S4, V15.S4
+	VSUB  V16.S4, V14.S4, V14.S4
 
 	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V17.B16], V17.B16
-	FMOVQ 192(R0), F19
-	VBIT  V4.B16, V17.B16, V19.B16
-	VTBL  V19.B16, [V5.B16], V17.B16
-	FMOVQ 432(R0), F20
-	VFMLA V17.S4, V16.S4, V20.S4
-	WORD  $0x4e21da50 // scvtf v16.4s, v18.4s
-	VTBL  V19.B16, [V6.B16], V17.B16
-	VTBL  V19.B16, [V7.B16], V22.B16
+	VTBL  V3.B16, [V15.B16], V15.B16
+	FMOVQ 192(R0), F17
+	VBIT  V4.B16, V15.B16, V17.B16
+	VTBL  V17.B16, [V5.B16], V15.B16
+	FMOVQ 432(R0), F18
+	VFMLA V15.S4, V14.S4, V18.S4
+	WORD  $0x4e21da0e // scvtf v14.4s, v16.4s
+	VTBL  V17.B16, [V6.B16], V15.B16
+	VTBL  V17.B16, [V7.B16], V20.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e34de92 // fmul v18.4s, v20.4s, v20.4s
-	FMOVQ 480(R0), F19
-	VFMLA V8.S4, V20.S4, V19.S4
-	VFMLA V9.S4, V18.S4, V19.S4
-	FMOVQ 512(R0), F21
-	VFMLA V10.S4, V20.S4, V21.S4
-	VFMLA V19.S4, V18.S4, V21.S4
-	VFMLA V11.S4, V16.S4, V22.S4
-	VFMLA V21.S4, V18.S4, V22.S4
+	WORD  $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
+	FMOVQ 480(R0), F17
+	VFMLA V8.S4, V18.S4, V17.S4
+	VFMLA V9.S4, V16.S4, V17.S4
+	FMOVQ 512(R0), F19
+	VFMLA V10.S4, V18.S4, V19.S4
+	VFMLA V17.S4, V16.S4, V19.S4
+	VFMLA V11.S4, V14.S4, V20.S4
+	VFMLA V19.S4, V16.S4, V20.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V16.S4, V17.S4
-	WORD  $0x4e34d630 // fadd v16.4s, v17.4s, v20.4s
-	WORD  $0x4eb0d631 // fsub v17.4s, v17.4s, v16.4s
-	WORD  $0x4e34d631 // fadd v17.4s, v17.4s, v20.4s
-	WORD  $0x4e31d6d1 // fadd v17.4s, v22.4s, v17.4s
-	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
+	VFMLA V12.S4, V14.S4, V15.S4
+	WORD  $0x4e32d5ee // fadd v14.4s, v15.4s, v18.4s
+	WORD  $0x4eaed5ef // fsub v15.4s, v15.4s, v14.4s
+	WORD  $0x4e32d5ef // fadd v15.4s, v15.4s, v18.4s
+	WORD  $0x4e2fd68f // fadd v15.4s, v20.4s, v15.4s
+	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
 	ADD   $0, R2, R5
 	CMP   $4, R1
 	BLT   partless2
-	FMOVQ F16, (R2)
+	FMOVQ F14, (R2)
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R1, partone2
-	VST1.P V16.D[0], 8(R5)
+	VST1.P V14.D[0], 8(R5)
 	TBZ    $0, R1, partdone2
-	VST1   V16.S[2], (R5)
+	VST1   V14.S[2], (R5)
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R1, partdone2
-	VST1 V16.S[0], (R5)
+	VST1 V14.S[0], (R5)
 
 partdone2:
 	ADD $16, R2, R2
@@ -1091,66 +1122,68 @@ slowblock:
 	MOVD $16, R5
 
 slow:
-	FMOVQ (R3), F16
+	FMOVQ (R3), F14
 
 	// a subnormal x is the integer bits(x), times 2^-149
-	WORD $0x4eb035d1 // cmgt v17.4s, v14.4s, v16.4s
-	WORD $0x4e21da12 // scvtf v18.4s, v16.4s
-	VBIF V17.B16, V16.B16, V18.B16
-	VAND V17.B16, V15.B16, V17.B16
+	FMOVQ 560(R0), F15
+	WORD  $0x4eae35ef // cmgt v15.4s, v15.4s, v14.4s
+	WORD  $0x4e21d9d0 // scvtf v16.4s, v14.4s
+	VBIF  V15.B16, V14.B16, V16.B16
+	FMOVQ 576(R0), F17
+	VAND  V15.B16, V17.B16, V15.B16
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V18.S4, V19.S4
-	VAND  V2.B16, V19.B16, V20.B16
-	VUSHR $21, V19.S4, V19.S4
-	VSUB  V20.S4, V18.S4, V18.S4
-	VSUB  V17.S4, V20.S4, V17.S4
+	VSUB  V1.S4, V16.S4, V17.S4
+	VAND  V2.B16, V17.B16, V18.B16
+	VUSHR $21, V17.S4, V17.S4
+	VSUB  V18.S4, V16.S4, V16.S4
+	VSUB  V15.S4, V18.S4, V15.S4
 
 	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V19.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V4.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V5.B16], V19.B16
-	FMOVQ 432(R0), F21
-	VFMLA V19.S4, V18.S4, V21.S4
-	WORD  $0x4e21da31 // scvtf v17.4s, v17.4s
-	VTBL  V20.B16, [V6.B16], V18.B16
-	VTBL  V20.B16, [V7.B16], V23.B16
+	VTBL  V3.B16, [V17.B16], V17.B16
+	FMOVQ 192(R0), F18
+	VBIT  V4.B16, V17.B16, V18.B16
+	VTBL  V18.B16, [V5.B16], V17.B16
+	FMOVQ 432(R0), F19
+	VFMLA V17.S4, V16.S4, V19.S4
+	WORD  $0x4e21d9ef // scvtf v15.4s, v15.4s
+	VTBL  V18.B16, [V6.B16], V16.B16
+	VTBL  V18.B16, [V7.B16], V21.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
-	FMOVQ 480(R0), F20
-	VFMLA V8.S4, V21.S4, V20.S4
-	VFMLA V9.S4, V19.S4, V20.S4
-	FMOVQ 512(R0), F22
-	VFMLA V10.S4, V21.S4, V22.S4
-	VFMLA V20.S4, V19.S4, V22.S4
-	VFMLA V11.S4, V17.S4, V23.S4
-	VFMLA V22.S4, V19.S4, V23.S4
+	WORD  $0x6e33de71 // fmul v17.4s, v19.4s, v19.4s
+	FMOVQ 480(R0), F18
+	VFMLA V8.S4, V19.S4, V18.S4
+	VFMLA V9.S4, V17.S4, V18.S4
+	FMOVQ 512(R0), F20
+	VFMLA V10.S4, V19.S4, V20.S4
+	VFMLA V18.S4, V17.S4, V20.S4
+	VFMLA V11.S4, V15.S4, V21.S4
+	VFMLA V20.S4, V17.S4, V21.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V17.S4, V18.S4
-	WORD  $0x4e35d651 // fadd v17.4s, v18.4s, v21.4s
-	WORD  $0x4eb1d652 // fsub v18.4s, v18.4s, v17.4s
-	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
-	WORD  $0x4e32d6f2 // fadd v18.4s, v23.4s, v18.4s
-	WORD  $0x4e32d631 // fadd v17.4s, v17.4s, v18.4s
+	VFMLA V12.S4, V15.S4, V16.S4
+	WORD  $0x4e33d60f // fadd v15.4s, v16.4s, v19.4s
+	WORD  $0x4eafd610 // fsub v16.4s, v16.4s, v15.4s
+	WORD  $0x4e33d610 // fadd v16.4s, v16.4s, v19.4s
+	WORD  $0x4e30d6b0 // fadd v16.4s, v21.4s, v16.4s
+	WORD  $0x4e30d5ef // fadd v15.4s, v15.4s, v16.4s
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	WORD  $0x4ea0aa12 // cmlt v18.4s, v16.4s, #0
-	WORD  $0x4ea03613 // cmgt v19.4s, v16.4s, v0.4s
-	VORR  V19.B16, V18.B16, V18.B16
-	FMOVQ 368(R0), F19
-	VBIF  V18.B16, V17.B16, V19.B16
-	VADD  V16.S4, V16.S4, V17.S4
-	VMOVI $0, V18.B16
-	VCMEQ V18.S4, V17.S4, V17.S4
-	FMOVQ 336(R0), F18
-	VBIF  V17.B16, V19.B16, V18.B16
-	VCMEQ V0.S4, V16.S4, V16.S4
-	FMOVQ 384(R0), F17
-	VBIF  V16.B16, V18.B16, V17.B16
-	FMOVQ F17, (R2)
+	WORD  $0x4ea0a9d0 // cmlt v16.4s, v14.4s, #0
+	WORD  $0x4ea035d1 // cmgt v17.4s, v14.4s, v0.4s
+	VORR  V17.B16, V16.B16, V16.B16
+	FMOVQ 368(R0), F17
+	VBIF  V16.B16, V15.B16, V17.B16
+	VADD  V14.S4, V14.S4, V15.S4
+	VMOVI $0, V16.B16
+	VCMEQ V16.S4, V15.S4, V15.S4
+	FMOVQ 336(R0), F16
+	VBIF  V15.B16, V17.B16, V16.B16
+	VCMEQ V0.S4, V14.S4, V14.S4
+	FMOVQ 384(R0), F15
+	VBIF  V14.B16, V16.B16, V15.B16
+	FMOVQ F15, (R2)
 	ADD   $16, R2, R2
 	ADD   $16, R3, R3
 	SUB   $4, R1, R1
@@ -1160,98 +1193,100 @@ slow:
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R0), F16
+	FMOVQ 224(R0), F14
 	ADD   $0, R3, R5
 	CMP   $4, R1
 	BLT   partless3
-	FMOVQ (R3), F16
+	FMOVQ (R3), F14
 	JMP   partdone3
 
 partless3:
 	TBZ    $1, R1, partone3
-	VLD1.P 8(R5), V16.D[0]
+	VLD1.P 8(R5), V14.D[0]
 	TBZ    $0, R1, partdone3
-	VLD1   (R5), V16.S[2]
+	VLD1   (R5), V14.S[2]
 	JMP    partdone3
 
 partone3:
 	TBZ  $0, R1, partdone3
-	VLD1 (R5), V16.S[0]
+	VLD1 (R5), V14.S[0]
 
 partdone3:
 	// a subnormal x is the integer bits(x), times 2^-149
-	WORD $0x4eb035d1 // cmgt v17.4s, v14.4s, v16.4s
-	WORD $0x4e21da12 // scvtf v18.4s, v16.4s
-	VBIF V17.B16, V16.B16, V18.B16
-	VAND V17.B16, V15.B16, V17.B16
+	FMOVQ 560(R0), F15
+	WORD  $0x4eae35ef // cmgt v15.4s, v15.4s, v14.4s
+	WORD  $0x4e21d9d0 // scvtf v16.4s, v14.4s
+	VBIF  V15.B16, V14.B16, V16.B16
+	FMOVQ 576(R0), F17
+	VAND  V15.B16, V17.B16, V15.B16
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V18.S4, V19.S4
-	VAND  V2.B16, V19.B16, V20.B16
-	VUSHR $21, V19.S4, V19.S4
-	VSUB  V20.S4, V18.S4, V18.S4
-	VSUB  V17.S4, V20.S4, V17.S4
+	VSUB  V1.S4, V16.S4, V17.S4
+	VAND  V2.B16, V17.B16, V18.B16
+	VUSHR $21, V17.S4, V17.S4
+	VSUB  V18.S4, V16.S4, V16.S4
+	VSUB  V15.S4, V18.S4, V15.S4
 
 	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V19.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V4.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V5.B16], V19.B16
-	FMOVQ 432(R0), F21
-	VFMLA V19.S4, V18.S4, V21.S4
-	WORD  $0x4e21da31 // scvtf v17.4s, v17.4s
-	VTBL  V20.B16, [V6.B16], V18.B16
-	VTBL  V20.B16, [V7.B16], V23.B16
+	VTBL  V3.B16, [V17.B16], V17.B16
+	FMOVQ 192(R0), F18
+	VBIT  V4.B16, V17.B16, V18.B16
+	VTBL  V18.B16, [V5.B16], V17.B16
+	FMOVQ 432(R0), F19
+	VFMLA V17.S4, V16.S4, V19.S4
+	WORD  $0x4e21d9ef // scvtf v15.4s, v15.4s
+	VTBL  V18.B16, [V6.B16], V16.B16
+	VTBL  V18.B16, [V7.B16], V21.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
-	FMOVQ 480(R0), F20
-	VFMLA V8.S4, V21.S4, V20.S4
-	VFMLA V9.S4, V19.S4, V20.S4
-	FMOVQ 512(R0), F22
-	VFMLA V10.S4, V21.S4, V22.S4
-	VFMLA V20.S4, V19.S4, V22.S4
-	VFMLA V11.S4, V17.S4, V23.S4
-	VFMLA V22.S4, V19.S4, V23.S4
+	WORD  $0x6e33de71 // fmul v17.4s, v19.4s, v19.4s
+	FMOVQ 480(R0), F18
+	VFMLA V8.S4, V19.S4, V18.S4
+	VFMLA V9.S4, V17.S4, V18.S4
+	FMOVQ 512(R0), F20
+	VFMLA V10.S4, V19.S4, V20.S4
+	VFMLA V18.S4, V17.S4, V20.S4
+	VFMLA V11.S4, V15.S4, V21.S4
+	VFMLA V20.S4, V17.S4, V21.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V17.S4, V18.S4
-	WORD  $0x4e35d651 // fadd v17.4s, v18.4s, v21.4s
-	WORD  $0x4eb1d652 // fsub v18.4s, v18.4s, v17.4s
-	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
-	WORD  $0x4e32d6f2 // fadd v18.4s, v23.4s, v18.4s
-	WORD  $0x4e32d631 // fadd v17.4s, v17.4s, v18.4s
+	VFMLA V12.S4, V15.S4, V16.S4
+	WORD  $0x4e33d60f // fadd v15.4s, v16.4s, v19.4s
+	WORD  $0x4eafd610 // fsub v16.4s, v16.4s, v15.4s
+	WORD  $0x4e33d610 // fadd v16.4s, v16.4s, v19.4s
+	WORD  $0x4e30d6b0 // fadd v16.4s, v21.4s, v16.4s
+	WORD  $0x4e30d5ef // fadd v15.4s, v15.4s, v16.4s
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	WORD  $0x4ea0aa12 // cmlt v18.4s, v16.4s, #0
-	WORD  $0x4ea03613 // cmgt v19.4s, v16.4s, v0.4s
-	VORR  V19.B16, V18.B16, V18.B16
-	FMOVQ 368(R0), F19
-	VBIF  V18.B16, V17.B16, V19.B16
-	VADD  V16.S4, V16.S4, V17.S4
-	VMOVI $0, V18.B16
-	VCMEQ V18.S4, V17.S4, V17.S4
-	FMOVQ 336(R0), F18
-	VBIF  V17.B16, V19.B16, V18.B16
-	VCMEQ V0.S4, V16.S4, V16.S4
-	FMOVQ 384(R0), F17
-	VBIF  V16.B16, V18.B16, V17.B16
+	WORD  $0x4ea0a9d0 // cmlt v16.4s, v14.4s, #0
+	WORD  $0x4ea035d1 // cmgt v17.4s, v14.4s, v0.4s
+	VORR  V17.B16, V16.B16, V16.B16
+	FMOVQ 368(R0), F17
+	VBIF  V16.B16, V15.B16, V17.B16
+	VADD  V14.S4, V14.S4, V15.S4
+	VMOVI $0, V16.B16
+	VCMEQ V16.S4, V15.S4, V15.S4
+	FMOVQ 336(R0), F16
+	VBIF  V15.B16, V17.B16, V16.B16
+	VCMEQ V0.S4, V14.S4, V14.S4
+	FMOVQ 384(R0), F15
+	VBIF  V14.B16, V16.B16, V15.B16
 	ADD   $0, R2, R5
 	CMP   $4, R1
 	BLT   partless4
-	FMOVQ F17, (R2)
+	FMOVQ F15, (R2)
 	JMP   partdone4
 
 partless4:
 	TBZ    $1, R1, partone4
-	VST1.P V17.D[0], 8(R5)
+	VST1.P V15.D[0], 8(R5)
 	TBZ    $0, R1, partdone4
-	VST1   V17.S[2], (R5)
+	VST1   V15.S[2], (R5)
 	JMP    partdone4
 
 partone4:
 	TBZ  $0, R1, partdone4
-	VST1 V17.S[0], (R5)
+	VST1 V15.S[0], (R5)
 
 partdone4:
 	ADD $16, R2, R2
@@ -1273,510 +1308,523 @@ TEXT ·sigmoidNEON(SB), NOSPLIT, $0-24
 	FMOVQ 96(R0), F5
 	FMOVQ 112(R0), F6
 	FMOVQ (R1), F7
-	FMOVQ 224(R0), F8
-	FMOVQ 208(R0), F9
-	FMOVQ 16(R1), F10
-	FMOVQ 352(R0), F11
-	FMOVQ 624(R0), F12
-	FMOVQ 16(R0), F13
-	FMOVQ 240(R0), F14
-	FMOVQ 272(R0), F15
-	FMOVQ 288(R0), F16
-	FMOVQ 320(R0), F17
-	FLDPQ 32(R1), (F28, F29)
-	FMOVQ 336(R0), F18
-	FMOVQ 368(R0), F19
-	MOVD  n+16(FP), R1
-	MOVD  dst+0(FP), R2
-	MOVD  x+8(FP), R3
+	FMOVQ 208(R0), F8
+	FMOVQ 16(R1), F9
+	FMOVQ 224(R0), F10
+	FMOVQ (R0), F11
+	MOVD  n+16(FP), R2
+	MOVD  dst+0(FP), R3
+	MOVD  x+8(FP), R5
 
 loop:
-	CMP $16, R1
+	CMP $16, R2
 	BLT rest
 
 block:
-	FMOVQ (R3), F20
-	FMOVQ 16(R3), F21
-	FMOVQ 32(R3), F22
-	FMOVQ 48(R3), F23
+	FMOVQ (R5), F12
+	FMOVQ 16(R5), F13
+	FMOVQ 32(R5), F14
+	FMOVQ 48(R5), F15
 
-	// any |x| > 87, or NaN?
-	WORD  $0x4ea0fa98 // fabs v24.4s, v20.4s
-	WORD  $0x4ea0fab9 // fabs v25.4s, v21.4s
-	WORD  $0x4eb96718 // smax v24.4s, v24.4s, v25.4s
-	WORD  $0x4ea0fad9 // fabs v25.4s, v22.4s
-	WORD  $0x4eb96718 // smax v24.4s, v24.4s, v25.4s
-	WORD  $0x4ea0faf9 // fabs v25.4s, v23.4s
-	WORD  $0x4eb96718 // smax v24.4s, v24.4s, v25.4s
-	WORD  $0x4ead3718 // cmgt v24.4s, v24.4s, v13.4s
-	WORD  $0x6eb8a718 // umaxp v24.4s, v24.4s, v24.4s
-	FMOVD F24, R5
-	CBNZ  R5, slowblock
-	VORR  V0.B16, V20.B16, V24.B16
-	WORD  $0x4ea1d71a // fsub v26.4s, v24.4s, v1.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F24
-	VFMLA V2.S4, V26.S4, V24.S4
-	WORD  $0x4ea3d719 // fsub v25.4s, v24.4s, v3.4s
-
-	// r = c - n ln2
-	VFMLS V4.S4, V25.S4, V26.S4
-	VFMLS V5.S4, V25.S4, V26.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F25
-	VFMLA V6.S4, V26.S4, V25.S4
-	FMOVQ 144(R0), F27
-	VFMLA V25.S4, V26.S4, V27.S4
-	FMOVQ 160(R0), F25
-	VFMLA V27.S4, V26.S4, V25.S4
-	FMOVQ 176(R0), F27
-	VFMLA V25.S4, V26.S4, V27.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V24.B16], V25.B16
-	FMOVQ 192(R0), F26
-	VBIT  V9.B16, V25.B16, V26.B16
-	VTBL  V26.B16, [V10.B16], V25.B16
-	VSHL  $21, V24.S4, V24.S4
-	VADD  V24.S4, V25.S4, V24.S4
-	VFMLA V27.S4, V24.S4, V24.S4
-	WORD  $0x4ea0aa94 // cmlt v20.4s, v20.4s, #0
-	FMOVQ 224(R0), F25
-	VBIT  V20.B16, V24.B16, V25.B16
-
-	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e28d714 // fadd v20.4s, v24.4s, v8.4s
-	WORD  $0x6e34ff14 // fdiv v20.4s, v24.4s, v20.4s
-	VFMLS V20.S4, V25.S4, V25.S4
-	FMOVQ F25, (R2)
-	VORR  V0.B16, V21.B16, V20.B16
-	WORD  $0x4ea1d699 // fsub v25.4s, v20.4s, v1.4s
+	// any |x| > limit, or NaN?
+	WORD  $0x4ea0f990 // fabs v16.4s, v12.4s
+	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
+	WORD  $0x4eb16610 // smax v16.4s, v16.4s, v17.4s
+	WORD  $0x4ea0f9d1 // fabs v17.4s, v14.4s
+	WORD  $0x4eb16610 // smax v16.4s, v16.4s, v17.4s
+	WORD  $0x4ea0f9f1 // fabs v17.4s, v15.4s
+	WORD  $0x4eb16610 // smax v16.4s, v16.4s, v17.4s
+	WORD  $0x4eab3610 // cmgt v16.4s, v16.4s, v11.4s
+	WORD  $0x6eb0a610 // umaxp v16.4s, v16.4s, v16.4s
+	FMOVD F16, R6
+	CBNZ  R6, slowblock
+	VORR  V0.B16, V12.B16, V16.B16
+	WORD  $0x4ea1d612 // fsub v18.4s, v16.4s, v1.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F20
-	VFMLA V2.S4, V25.S4, V20.S4
-	WORD  $0x4ea3d698 // fsub v24.4s, v20.4s, v3.4s
+	FMOVQ 64(R0), F16
+	VFMLA V2.S4, V18.S4, V16.S4
+	WORD  $0x4ea3d611 // fsub v17.4s, v16.4s, v3.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V24.S4, V25.S4
-	VFMLS V5.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V17.S4, V18.S4
+	VFMLS V5.S4, V17.S4, V18.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F24
-	VFMLA V6.S4, V25.S4, V24.S4
-	FMOVQ 144(R0), F26
-	VFMLA V24.S4, V25.S4, V26.S4
-	FMOVQ 160(R0), F24
-	VFMLA V26.S4, V25.S4, V24.S4
-	FMOVQ 176(R0), F26
-	VFMLA V24.S4, V25.S4, V26.S4
+	FMOVQ 128(R0), F17
+	VFMLA V6.S4, V18.S4, V17.S4
+	FMOVQ 144(R0), F19
+	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 160(R0), F17
+	VFMLA V19.S4, V18.S4, V17.S4
+	FMOVQ 176(R0), F19
+	VFMLA V17.S4, V18.S4, V19.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V20.B16], V24.B16
-	FMOVQ 192(R0), F25
-	VBIT  V9.B16, V24.B16, V25.B16
-	VTBL  V25.B16, [V10.B16], V24.B16
-	VSHL  $21, V20.S4, V20.S4
-	VADD  V20.S4, V24.S4, V20.S4
-	VFMLA V26.S4, V20.S4, V20.S4
-	WORD  $0x4ea0aab5 // cmlt v21.4s, v21.4s, #0
-	FMOVQ 224(R0), F24
-	VBIT  V21.B16, V20.B16, V24.B16
+	VTBL  V7.B16, [V16.B16], V17.B16
+	FMOVQ 192(R0), F18
+	VBIT  V8.B16, V17.B16, V18.B16
+	VTBL  V18.B16, [V9.B16], V17.B16
+	VSHL  $21, V16.S4, V16.S4
+	VADD  V16.S4, V17.S4, V16.S4
+	VFMLA V19.S4, V16.S4, V16.S4
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	FMOVQ 224(R0), F17
+	VBIT  V12.B16, V16.B16, V17.B16
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e28d695 // fadd v21.4s, v20.4s, v8.4s
-	WORD  $0x6e35fe94 // fdiv v20.4s, v20.4s, v21.4s
-	VFMLS V20.S4, V24.S4, V24.S4
-	FMOVQ F24, 16(R2)
-	VORR  V0.B16, V22.B16, V20.B16
-	WORD  $0x4ea1d698 // fsub v24.4s, v20.4s, v1.4s
+	WORD  $0x4e2ad60c // fadd v12.4s, v16.4s, v10.4s
+	WORD  $0x6e2cfe0c // fdiv v12.4s, v16.4s, v12.4s
+	VFMLS V12.S4, V17.S4, V17.S4
+	FMOVQ F17, (R3)
+	VORR  V0.B16, V13.B16, V12.B16
+	WORD  $0x4ea1d591 // fsub v17.4s, v12.4s, v1.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F20
-	VFMLA V2.S4, V24.S4, V20.S4
-	WORD  $0x4ea3d695 // fsub v21.4s, v20.4s, v3.4s
+	FMOVQ 64(R0), F12
+	VFMLA V2.S4, V17.S4, V12.S4
+	WORD  $0x4ea3d590 // fsub v16.4s, v12.4s, v3.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V21.S4, V24.S4
-	VFMLS V5.S4, V21.S4, V24.S4
+	VFMLS V4.S4, V16.S4, V17.S4
+	VFMLS V5.S4, V16.S4, V17.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F21
-	VFMLA V6.S4, V24.S4, V21.S4
-	FMOVQ 144(R0), F25
-	VFMLA V21.S4, V24.S4, V25.S4
-	FMOVQ 160(R0), F21
-	VFMLA V25.S4, V24.S4, V21.S4
-	FMOVQ 176(R0), F25
-	VFMLA V21.S4, V24.S4, V25.S4
+	FMOVQ 128(R0), F16
+	VFMLA V6.S4, V17.S4, V16.S4
+	FMOVQ 144(R0), F18
+	VFMLA V16.S4, V17.S4, V18.S4
+	FMOVQ 160(R0), F16
+	VFMLA V18.S4, V17.S4, V16.S4
+	FMOVQ 176(R0), F18
+	VFMLA V16.S4, V17.S4, V18.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V20.B16], V21.B16
-	FMOVQ 192(R0), F24
-	VBIT  V9.B16, V21.B16, V24.B16
-	VTBL  V24.B16, [V10.B16], V21.B16
-	VSHL  $21, V20.S4, V20.S4
-	VADD  V20.S4, V21.S4, V20.S4
-	VFMLA V25.S4, V20.S4, V20.S4
-	WORD  $0x4ea0aad5 // cmlt v21.4s, v22.4s, #0
-	FMOVQ 224(R0), F22
-	VBIT  V21.B16, V20.B16, V22.B16
+	VTBL  V7.B16, [V12.B16], V16.B16
+	FMOVQ 192(R0), F17
+	VBIT  V8.B16, V16.B16, V17.B16
+	VTBL  V17.B16, [V9.B16], V16.B16
+	VSHL  $21, V12.S4, V12.S4
+	VADD  V12.S4, V16.S4, V12.S4
+	VFMLA V18.S4, V12.S4, V12.S4
+	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
+	FMOVQ 224(R0), F16
+	VBIT  V13.B16, V12.B16, V16.B16
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e28d695 // fadd v21.4s, v20.4s, v8.4s
-	WORD  $0x6e35fe94 // fdiv v20.4s, v20.4s, v21.4s
-	VFMLS V20.S4, V22.S4, V22.S4
-	FMOVQ F22, 32(R2)
-	VORR  V0.B16, V23.B16, V20.B16
-	WORD  $0x4ea1d696 // fsub v22.4s, v20.4s, v1.4s
+	WORD  $0x4e2ad58d // fadd v13.4s, v12.4s, v10.4s
+	WORD  $0x6e2dfd8c // fdiv v12.4s, v12.4s, v13.4s
+	VFMLS V12.S4, V16.S4, V16.S4
+	FMOVQ F16, 16(R3)
+	VORR  V0.B16, V14.B16, V12.B16
+	WORD  $0x4ea1d590 // fsub v16.4s, v12.4s, v1.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F20
-	VFMLA V2.S4, V22.S4, V20.S4
-	WORD  $0x4ea3d695 // fsub v21.4s, v20.4s, v3.4s
+	FMOVQ 64(R0), F12
+	VFMLA V2.S4, V16.S4, V12.S4
+	WORD  $0x4ea3d58d // fsub v13.4s, v12.4s, v3.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V21.S4, V22.S4
-	VFMLS V5.S4, V21.S4, V22.S4
+	VFMLS V4.S4, V13.S4, V16.S4
+	VFMLS V5.S4, V13.S4, V16.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F21
-	VFMLA V6.S4, V22.S4, V21.S4
-	FMOVQ 144(R0), F24
-	VFMLA V21.S4, V22.S4, V24.S4
-	FMOVQ 160(R0), F21
-	VFMLA V24.S4, V22.S4, V21.S4
-	FMOVQ 176(R0), F24
-	VFMLA V21.S4, V22.S4, V24.S4
+	FMOVQ 128(R0), F13
+	VFMLA V6.S4, V16.S4, V13.S4
+	FMOVQ 144(R0), F17
+	VFMLA V13.S4, V16.S4, V17.S4
+	FMOVQ 160(R0), F13
+	VFMLA V17.S4, V16.S4, V13.S4
+	FMOVQ 176(R0), F17
+	VFMLA V13.S4, V16.S4, V17.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V20.B16], V21.B16
-	FMOVQ 192(R0), F22
-	VBIT  V9.B16, V21.B16, V22.B16
-	VTBL  V22.B16, [V10.B16], V21.B16
-	VSHL  $21, V20.S4, V20.S4
-	VADD  V20.S4, V21.S4, V20.S4
-	VFMLA V24.S4, V20.S4, V20.S4
-	WORD  $0x4ea0aaf5 // cmlt v21.4s, v23.4s, #0
-	FMOVQ 224(R0), F22
-	VBIT  V21.B16, V20.B16, V22.B16
+	VTBL  V7.B16, [V12.B16], V13.B16
+	FMOVQ 192(R0), F16
+	VBIT  V8.B16, V13.B16, V16.B16
+	VTBL  V16.B16, [V9.B16], V13.B16
+	VSHL  $21, V12.S4, V12.S4
+	VADD  V12.S4, V13.S4, V12.S4
+	VFMLA V17.S4, V12.S4, V12.S4
+	WORD  $0x4ea0a9cd // cmlt v13.4s, v14.4s, #0
+	FMOVQ 224(R0), F14
+	VBIT  V13.B16, V12.B16, V14.B16
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e28d695 // fadd v21.4s, v20.4s, v8.4s
-	WORD  $0x6e35fe94 // fdiv v20.4s, v20.4s, v21.4s
-	VFMLS V20.S4, V22.S4, V22.S4
-	FMOVQ F22, 48(R2)
-	ADD   $64, R2, R2
+	WORD  $0x4e2ad58d // fadd v13.4s, v12.4s, v10.4s
+	WORD  $0x6e2dfd8c // fdiv v12.4s, v12.4s, v13.4s
+	VFMLS V12.S4, V14.S4, V14.S4
+	FMOVQ F14, 32(R3)
+	VORR  V0.B16, V15.B16, V12.B16
+	WORD  $0x4ea1d58e // fsub v14.4s, v12.4s, v1.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F12
+	VFMLA V2.S4, V14.S4, V12.S4
+	WORD  $0x4ea3d58d // fsub v13.4s, v12.4s, v3.4s
+
+	// r = c - n ln2
+	VFMLS V4.S4, V13.S4, V14.S4
+	VFMLS V5.S4, V13.S4, V14.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F13
+	VFMLA V6.S4, V14.S4, V13.S4
+	FMOVQ 144(R0), F16
+	VFMLA V13.S4, V14.S4, V16.S4
+	FMOVQ 160(R0), F13
+	VFMLA V16.S4, V14.S4, V13.S4
+	FMOVQ 176(R0), F16
+	VFMLA V13.S4, V14.S4, V16.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V7.B16, [V12.B16], V13.B16
+	FMOVQ 192(R0), F14
+	VBIT  V8.B16, V13.B16, V14.B16
+	VTBL  V14.B16, [V9.B16], V13.B16
+	VSHL  $21, V12.S4, V12.S4
+	VADD  V12.S4, V13.S4, V12.S4
+	VFMLA V16.S4, V12.S4, V12.S4
+	WORD  $0x4ea0a9ed // cmlt v13.4s, v15.4s, #0
+	FMOVQ 224(R0), F14
+	VBIT  V13.B16, V12.B16, V14.B16
+
+	// q = y/(1+y); v - v q, v = y for x < 0, else 1
+	WORD  $0x4e2ad58d // fadd v13.4s, v12.4s, v10.4s
+	WORD  $0x6e2dfd8c // fdiv v12.4s, v12.4s, v13.4s
+	VFMLS V12.S4, V14.S4, V14.S4
+	FMOVQ F14, 48(R3)
 	ADD   $64, R3, R3
-	SUB   $16, R1, R1
-	CMP   $16, R1
+	ADD   $64, R5, R5
+	SUB   $16, R2, R2
+	CMP   $16, R2
 	BGE   block
 
 rest:
-	CMP $1, R1
+	CMP $1, R2
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F20
-	ADD   $0, R3, R5
-	CMP   $4, R1
+	FMOVQ 224(R0), F12
+	ADD   $0, R5, R6
+	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R3), F20
+	FMOVQ (R5), F12
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R1, partone1
-	VLD1.P 8(R5), V20.D[0]
-	TBZ    $0, R1, partdone1
-	VLD1   (R5), V20.S[2]
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R6), V12.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R6), V12.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R1, partdone1
-	VLD1 (R5), V20.S[0]
+	TBZ  $0, R2, partdone1
+	VLD1 (R6), V12.S[0]
 
 partdone1:
-	// any |x| > 87, or NaN?
-	WORD  $0x4ea0fa95 // fabs v21.4s, v20.4s
-	WORD  $0x4ead36b5 // cmgt v21.4s, v21.4s, v13.4s
-	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
-	FMOVD F21, R5
-	CBNZ  R5, slowvector
-	VORR  V0.B16, V20.B16, V21.B16
-	WORD  $0x4ea1d6b7 // fsub v23.4s, v21.4s, v1.4s
+	// any |x| > limit, or NaN?
+	WORD  $0x4ea0f98d // fabs v13.4s, v12.4s
+	WORD  $0x4eab35ad // cmgt v13.4s, v13.4s, v11.4s
+	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
+	FMOVD F13, R6
+	CBNZ  R6, slowvector
+	VORR  V0.B16, V12.B16, V13.B16
+	WORD  $0x4ea1d5af // fsub v15.4s, v13.4s, v1.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F21
-	VFMLA V2.S4, V23.S4, V21.S4
-	WORD  $0x4ea3d6b6 // fsub v22.4s, v21.4s, v3.4s
+	FMOVQ 64(R0), F13
+	VFMLA V2.S4, V15.S4, V13.S4
+	WORD  $0x4ea3d5ae // fsub v14.4s, v13.4s, v3.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V22.S4, V23.S4
-	VFMLS V5.S4, V22.S4, V23.S4
+	VFMLS V4.S4, V14.S4, V15.S4
+	VFMLS V5.S4, V14.S4, V15.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F22
-	VFMLA V6.S4, V23.S4, V22.S4
-	FMOVQ 144(R0), F24
-	VFMLA V22.S4, V23.S4, V24.S4
-	FMOVQ 160(R0), F22
-	VFMLA V24.S4, V23.S4, V22.S4
-	FMOVQ 176(R0), F24
-	VFMLA V22.S4, V23.S4, V24.S4
+	FMOVQ 128(R0), F14
+	VFMLA V6.S4, V15.S4, V14.S4
+	FMOVQ 144(R0), F16
+	VFMLA V14.S4, V15.S4, V16.S4
+	FMOVQ 160(R0), F14
+	VFMLA V16.S4, V15.S4, V14.S4
+	FMOVQ 176(R0), F16
+	VFMLA V14.S4, V15.S4, V16.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V21.B16], V22.B16
-	FMOVQ 192(R0), F23
-	VBIT  V9.B16, V22.B16, V23.B16
-	VTBL  V23.B16, [V10.B16], V22.B16
-	VSHL  $21, V21.S4, V21.S4
-	VADD  V21.S4, V22.S4, V21.S4
-	VFMLA V24.S4, V21.S4, V21.S4
-	WORD  $0x4ea0aa94 // cmlt v20.4s, v20.4s, #0
-	FMOVQ 224(R0), F22
-	VBIT  V20.B16, V21.B16, V22.B16
+	VTBL  V7.B16, [V13.B16], V14.B16
+	FMOVQ 192(R0), F15
+	VBIT  V8.B16, V14.B16, V15.B16
+	VTBL  V15.B16, [V9.B16], V14.B16
+	VSHL  $21, V13.S4, V13.S4
+	VADD  V13.S4, V14.S4, V13.S4
+	VFMLA V16.S4, V13.S4, V13.S4
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	FMOVQ 224(R0), F14
+	VBIT  V12.B16, V13.B16, V14.B16
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e28d6b4 // fadd v20.4s, v21.4s, v8.4s
-	WORD  $0x6e34feb4 // fdiv v20.4s, v21.4s, v20.4s
-	VFMLS V20.S4, V22.S4, V22.S4
-	ADD   $0, R2, R5
-	CMP   $4, R1
+	WORD  $0x4e2ad5ac // fadd v12.4s, v13.4s, v10.4s
+	WORD  $0x6e2cfdac // fdiv v12.4s, v13.4s, v12.4s
+	VFMLS V12.S4, V14.S4, V14.S4
+	ADD   $0, R3, R6
+	CMP   $4, R2
 	BLT   partless2
-	FMOVQ F22, (R2)
+	FMOVQ F14, (R3)
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R1, partone2
-	VST1.P V22.D[0], 8(R5)
-	TBZ    $0, R1, partdone2
-	VST1   V22.S[2], (R5)
+	TBZ    $1, R2, partone2
+	VST1.P V14.D[0], 8(R6)
+	TBZ    $0, R2, partdone2
+	VST1   V14.S[2], (R6)
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R1, partdone2
-	VST1 V22.S[0], (R5)
+	TBZ  $0, R2, partdone2
+	VST1 V14.S[0], (R6)
 
 partdone2:
-	ADD $16, R2, R2
 	ADD $16, R3, R3
-	SUB $4, R1, R1
-	CMP $1, R1
+	ADD $16, R5, R5
+	SUB $4, R2, R2
+	CMP $1, R2
 	BGE vector
 
 done:
 	RET
 
 slowblock:
-	MOVD $16, R5
+	MOVD $16, R6
 
 slow:
-	FMOVQ (R3), F20
+	FMOVQ (R5), F12
 
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VORR V0.B16, V20.B16, V21.B16
-	WORD $0x4ea1d6b5 // fsub v21.4s, v21.4s, v1.4s
-	WORD $0x4e35f5d5 // fmax v21.4s, v14.4s, v21.4s
+	VORR  V0.B16, V12.B16, V13.B16
+	WORD  $0x4ea1d5ad // fsub v13.4s, v13.4s, v1.4s
+	FMOVQ 240(R0), F14
+	WORD  $0x4e2df5ce // fmax v14.4s, v14.4s, v13.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F22
-	VFMLA V2.S4, V21.S4, V22.S4
-	WORD  $0x4ea3d6d7 // fsub v23.4s, v22.4s, v3.4s
+	FMOVQ 64(R0), F16
+	VFMLA V2.S4, V14.S4, V16.S4
+	WORD  $0x4ea3d60d // fsub v13.4s, v16.4s, v3.4s
 
 	// r = c - n ln2
-	VMOV  V21.B16, V24.B16
-	VFMLS V4.S4, V23.S4, V24.S4
-	VFMLS V5.S4, V23.S4, V24.S4
+	VMOV  V14.B16, V15.B16
+	VFMLS V4.S4, V13.S4, V15.S4
+	VFMLS V5.S4, V13.S4, V15.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F23
-	VFMLA V6.S4, V24.S4, V23.S4
-	FMOVQ 144(R0), F25
-	VFMLA V23.S4, V24.S4, V25.S4
-	FMOVQ 160(R0), F23
-	VFMLA V25.S4, V24.S4, V23.S4
-	FMOVQ 176(R0), F25
-	VFMLA V23.S4, V24.S4, V25.S4
-	WORD  $0x6eb5e5f5 // fcmgt v21.4s, v15.4s, v21.4s
-	VAND  V21.B16, V16.B16, V21.B16
+	FMOVQ 128(R0), F17
+	VFMLA V6.S4, V15.S4, V17.S4
+	FMOVQ 144(R0), F13
+	VFMLA V17.S4, V15.S4, V13.S4
+	FMOVQ 160(R0), F17
+	VFMLA V13.S4, V15.S4, V17.S4
+	FMOVQ 176(R0), F13
+	VFMLA V17.S4, V15.S4, V13.S4
+	FMOVQ 272(R0), F15
+	WORD  $0x6eaee5ee // fcmgt v14.4s, v15.4s, v14.4s
+	FMOVQ 288(R0), F15
+	VAND  V14.B16, V15.B16, V14.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V22.S4, V23.S4
-	VTBL  V7.B16, [V22.B16], V22.B16
-	FMOVQ 304(R0), F24
-	VBIT  V17.B16, V22.B16, V24.B16
-	VTBL  V24.B16, [V28.B16, V29.B16], V22.B16
-	VADD  V23.S4, V22.S4, V22.S4
-	VAND  V18.B16, V23.B16, V23.B16
-	VADD  V21.S4, V23.S4, V23.S4
-	VFMLA V25.S4, V22.S4, V22.S4
-	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VSHL  $20, V16.S4, V15.S4
+	VTBL  V7.B16, [V16.B16], V17.B16
+	FMOVQ 304(R0), F16
+	FMOVQ 320(R0), F18
+	VBIT  V18.B16, V17.B16, V16.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VADD  V15.S4, V16.S4, V17.S4
+	FMOVQ 336(R0), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	VADD  V14.S4, V15.S4, V15.S4
+	VFMLA V13.S4, V17.S4, V17.S4
+	WORD  $0x6e2fde2d // fmul v13.4s, v17.4s, v15.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB V21.S4, V22.S4, V21.S4
-	WORD $0x4e2bd6d6 // fadd v22.4s, v22.4s, v11.4s
-	VSUB V11.S4, V22.S4, V22.S4
-	WORD $0x4eb666b5 // smax v21.4s, v21.4s, v22.4s
+	VSUB  V14.S4, V13.S4, V14.S4
+	FMOVQ 352(R0), F15
+	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
+	FMOVQ 352(R0), F15
+	VSUB  V15.S4, V13.S4, V13.S4
+	WORD  $0x4ead65cd // smax v13.4s, v14.4s, v13.4s
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	WORD  $0x4ea0aa94 // cmlt v20.4s, v20.4s, #0
-	FMOVQ 224(R0), F22
-	VBIT  V20.B16, V21.B16, V22.B16
-	WORD  $0x4e36f594 // fmax v20.4s, v12.4s, v22.4s
-	WORD  $0x4e35f595 // fmax v21.4s, v12.4s, v21.4s
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	FMOVQ 224(R0), F14
+	VBIT  V12.B16, V13.B16, V14.B16
+	FMOVQ 624(R0), F12
+	WORD  $0x4e2ef58f // fmax v15.4s, v12.4s, v14.4s
+	FMOVQ 624(R0), F12
+	WORD  $0x4e2df58c // fmax v12.4s, v12.4s, v13.4s
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e28d6b7 // fadd v23.4s, v21.4s, v8.4s
-	WORD  $0x6e37feb5 // fdiv v21.4s, v21.4s, v23.4s
-	VFMLS V21.S4, V20.S4, V20.S4
-	WORD  $0x6eb6e695 // fcmgt v21.4s, v20.4s, v22.4s
-	VBIT  V21.B16, V22.B16, V20.B16
-	VUMIN V19.S4, V20.S4, V20.S4
-	FMOVQ F20, (R2)
-	ADD   $16, R2, R2
+	WORD  $0x4e2ad58d // fadd v13.4s, v12.4s, v10.4s
+	WORD  $0x6e2dfd8c // fdiv v12.4s, v12.4s, v13.4s
+	VFMLS V12.S4, V15.S4, V15.S4
+	WORD  $0x6eaee5ec // fcmgt v12.4s, v15.4s, v14.4s
+	VBIT  V12.B16, V14.B16, V15.B16
+	FMOVQ 368(R0), F12
+	VUMIN V12.S4, V15.S4, V12.S4
+	FMOVQ F12, (R3)
 	ADD   $16, R3, R3
-	SUB   $4, R1, R1
-	SUB   $4, R5, R5
-	CMP   $1, R5
+	ADD   $16, R5, R5
+	SUB   $4, R2, R2
+	SUB   $4, R6, R6
+	CMP   $1, R6
 	BGE   slow
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R0), F20
-	ADD   $0, R3, R5
-	CMP   $4, R1
+	FMOVQ 224(R0), F12
+	ADD   $0, R5, R6
+	CMP   $4, R2
 	BLT   partless3
-	FMOVQ (R3), F20
+	FMOVQ (R5), F12
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R1, partone3
-	VLD1.P 8(R5), V20.D[0]
-	TBZ    $0, R1, partdone3
-	VLD1   (R5), V20.S[2]
+	TBZ    $1, R2, partone3
+	VLD1.P 8(R6), V12.D[0]
+	TBZ    $0, R2, partdone3
+	VLD1   (R6), V12.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R1, partdone3
-	VLD1 (R5), V20.S[0]
+	TBZ  $0, R2, partdone3
+	VLD1 (R6), V12.S[0]
 
 partdone3:
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VORR V0.B16, V20.B16, V21.B16
-	WORD $0x4ea1d6b5 // fsub v21.4s, v21.4s, v1.4s
-	WORD $0x4e35f5d5 // fmax v21.4s, v14.4s, v21.4s
+	VORR  V0.B16, V12.B16, V13.B16
+	WORD  $0x4ea1d5ad // fsub v13.4s, v13.4s, v1.4s
+	FMOVQ 240(R0), F14
+	WORD  $0x4e2df5ce // fmax v14.4s, v14.4s, v13.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F22
-	VFMLA V2.S4, V21.S4, V22.S4
-	WORD  $0x4ea3d6d7 // fsub v23.4s, v22.4s, v3.4s
+	FMOVQ 64(R0), F16
+	VFMLA V2.S4, V14.S4, V16.S4
+	WORD  $0x4ea3d60d // fsub v13.4s, v16.4s, v3.4s
 
 	// r = c - n ln2
-	VMOV  V21.B16, V24.B16
-	VFMLS V4.S4, V23.S4, V24.S4
-	VFMLS V5.S4, V23.S4, V24.S4
+	VMOV  V14.B16, V15.B16
+	VFMLS V4.S4, V13.S4, V15.S4
+	VFMLS V5.S4, V13.S4, V15.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F23
-	VFMLA V6.S4, V24.S4, V23.S4
-	FMOVQ 144(R0), F25
-	VFMLA V23.S4, V24.S4, V25.S4
-	FMOVQ 160(R0), F23
-	VFMLA V25.S4, V24.S4, V23.S4
-	FMOVQ 176(R0), F25
-	VFMLA V23.S4, V24.S4, V25.S4
-	WORD  $0x6eb5e5f5 // fcmgt v21.4s, v15.4s, v21.4s
-	VAND  V21.B16, V16.B16, V21.B16
+	FMOVQ 128(R0), F17
+	VFMLA V6.S4, V15.S4, V17.S4
+	FMOVQ 144(R0), F13
+	VFMLA V17.S4, V15.S4, V13.S4
+	FMOVQ 160(R0), F17
+	VFMLA V13.S4, V15.S4, V17.S4
+	FMOVQ 176(R0), F13
+	VFMLA V17.S4, V15.S4, V13.S4
+	FMOVQ 272(R0), F15
+	WORD  $0x6eaee5ee // fcmgt v14.4s, v15.4s, v14.4s
+	FMOVQ 288(R0), F15
+	VAND  V14.B16, V15.B16, V14.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V22.S4, V23.S4
-	VTBL  V7.B16, [V22.B16], V22.B16
-	FMOVQ 304(R0), F24
-	VBIT  V17.B16, V22.B16, V24.B16
-	VTBL  V24.B16, [V28.B16, V29.B16], V22.B16
-	VADD  V23.S4, V22.S4, V22.S4
-	VAND  V18.B16, V23.B16, V23.B16
-	VADD  V21.S4, V23.S4, V23.S4
-	VFMLA V25.S4, V22.S4, V22.S4
-	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VSHL  $20, V16.S4, V15.S4
+	VTBL  V7.B16, [V16.B16], V17.B16
+	FMOVQ 304(R0), F16
+	FMOVQ 320(R0), F18
+	VBIT  V18.B16, V17.B16, V16.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VADD  V15.S4, V16.S4, V17.S4
+	FMOVQ 336(R0), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	VADD  V14.S4, V15.S4, V15.S4
+	VFMLA V13.S4, V17.S4, V17.S4
+	WORD  $0x6e2fde2d // fmul v13.4s, v17.4s, v15.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB V21.S4, V22.S4, V21.S4
-	WORD $0x4e2bd6d6 // fadd v22.4s, v22.4s, v11.4s
-	VSUB V11.S4, V22.S4, V22.S4
-	WORD $0x4eb666b5 // smax v21.4s, v21.4s, v22.4s
+	VSUB  V14.S4, V13.S4, V14.S4
+	FMOVQ 352(R0), F15
+	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
+	FMOVQ 352(R0), F15
+	VSUB  V15.S4, V13.S4, V13.S4
+	WORD  $0x4ead65cd // smax v13.4s, v14.4s, v13.4s
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	WORD  $0x4ea0aa94 // cmlt v20.4s, v20.4s, #0
-	FMOVQ 224(R0), F22
-	VBIT  V20.B16, V21.B16, V22.B16
-	WORD  $0x4e36f594 // fmax v20.4s, v12.4s, v22.4s
-	WORD  $0x4e35f595 // fmax v21.4s, v12.4s, v21.4s
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	FMOVQ 224(R0), F14
+	VBIT  V12.B16, V13.B16, V14.B16
+	FMOVQ 624(R0), F12
+	WORD  $0x4e2ef58f // fmax v15.4s, v12.4s, v14.4s
+	FMOVQ 624(R0), F12
+	WORD  $0x4e2df58c // fmax v12.4s, v12.4s, v13.4s
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e28d6b7 // fadd v23.4s, v21.4s, v8.4s
-	WORD  $0x6e37feb5 // fdiv v21.4s, v21.4s, v23.4s
-	VFMLS V21.S4, V20.S4, V20.S4
-	WORD  $0x6eb6e695 // fcmgt v21.4s, v20.4s, v22.4s
-	VBIT  V21.B16, V22.B16, V20.B16
-	VUMIN V19.S4, V20.S4, V20.S4
-	ADD   $0, R2, R5
-	CMP   $4, R1
+	WORD  $0x4e2ad58d // fadd v13.4s, v12.4s, v10.4s
+	WORD  $0x6e2dfd8c // fdiv v12.4s, v12.4s, v13.4s
+	VFMLS V12.S4, V15.S4, V15.S4
+	WORD  $0x6eaee5ec // fcmgt v12.4s, v15.4s, v14.4s
+	VBIT  V12.B16, V14.B16, V15.B16
+	FMOVQ 368(R0), F12
+	VUMIN V12.S4, V15.S4, V12.S4
+	ADD   $0, R3, R6
+	CMP   $4, R2
 	BLT   partless4
-	FMOVQ F20, (R2)
+	FMOVQ F12, (R3)
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R1, partone4
-	VST1.P V20.D[0], 8(R5)
-	TBZ    $0, R1, partdone4
-	VST1   V20.S[2], (R5)
+	TBZ    $1, R2, partone4
+	VST1.P V12.D[0], 8(R6)
+	TBZ    $0, R2, partdone4
+	VST1   V12.S[2], (R6)
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R1, partdone4
-	VST1 V20.S[0], (R5)
+	TBZ  $0, R2, partdone4
+	VST1 V12.S[0], (R6)
 
 partdone4:
-	ADD $16, R2, R2
 	ADD $16, R3, R3
-	SUB $4, R1, R1
-	CMP $1, R1
+	ADD $16, R5, R5
+	SUB $4, R2, R2
+	CMP $1, R2
 	BGE vector
 	RET
 
 // func powNEON(dst *float32, x *float32, n int, p *powParams)
 TEXT ·powNEON(SB), NOSPLIT, $0-32
-	MOVD  $tables<>+0(SB), R1
-	MOVD  $consts<>+0(SB), R0
-	FMOVQ 784(R0), F0
-	FMOVQ (R1), F1
-	FMOVQ 320(R0), F2
-	FMOVQ 384(R0), F3
-	FMOVQ 640(R0), F4
-	FMOVQ 656(R0), F5
-	FMOVQ 672(R0), F6
-	FLDPQ 112(R1), (F28, F29)
-	FMOVQ 688(R0), F7
-	FMOVQ 704(R0), F8
-	FLDPQ 144(R1), (F26, F27)
-	FLDPQ 176(R1), (F24, F25)
-	FMOVQ 800(R0), F9
-	FMOVQ 80(R0), F10
+	MOVD  $consts<>+0(SB), R1
+	MOVD  $tables<>+0(SB), R0
+	FMOVQ (R0), F0
+	FMOVQ 320(R1), F1
+	FMOVQ 784(R1), F2
+	FMOVQ 640(R1), F3
+	FMOVQ 656(R1), F4
+	FMOVQ 672(R1), F5
+	FLDPQ 112(R0), (F28, F29)
+	FMOVQ 688(R1), F6
+	FMOVQ 704(R1), F7
+	FLDPQ 144(R0), (F26, F27)
+	FLDPQ 176(R0), (F24, F25)
+	FMOVQ 800(R1), F8
+	FMOVQ 80(R1), F9
+	FLDPQ 208(R0), (F22, F23)
 	MOVD  n+16(FP), R2
 	MOVD  dst+0(FP), R3
 	MOVD  x+8(FP), R5
 	MOVD  p+24(FP), R6
-	FMOVS (R6), F11
+	FMOVS (R6), F10
+	VDUP  V10.S[0], V10.S4
+	FMOVS 4(R6), F11
 	VDUP  V11.S[0], V11.S4
-	FMOVS 4(R6), F12
+	FMOVS 8(R6), F12
 	VDUP  V12.S[0], V12.S4
-	FMOVS 8(R6), F13
-	VDUP  V13.S[0], V13.S4
 
 loop:
 	CMP $8, R2
@@ -1784,185 +1832,183 @@ loop:
 
 block:
 	FMOVQ (R5), F14
+	FMOVQ 16(R5), F13
 
 	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V4.S4, V14.S4, V16.S4
+	VSUB  V3.S4, V14.S4, V16.S4
 	VUSHR $23, V16.S4, V14.S4
 	VUSHR $20, V16.S4, V15.S4
-	VAND  V5.B16, V16.B16, V16.B16
-	VADD  V6.S4, V16.S4, V17.S4
+	VAND  V4.B16, V16.B16, V16.B16
+	VADD  V5.S4, V16.S4, V17.S4
 	WORD  $0x4e21d9d3 // scvtf v19.4s, v14.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V15.B16], V15.B16
-	FMOVQ 304(R0), F16
-	VBIT  V2.B16, V15.B16, V16.B16
+	VTBL  V0.B16, [V15.B16], V15.B16
+	FMOVQ 304(R1), F16
+	VBIT  V1.B16, V15.B16, V16.B16
 	VTBL  V16.B16, [V28.B16, V29.B16], V18.B16
-	FMOVQ 432(R0), F15
+	FMOVQ 432(R1), F15
 	VFMLA V18.S4, V17.S4, V15.S4
-	WORD  $0x6e27ddf4 // fmul v20.4s, v15.4s, v7.4s
+	WORD  $0x6e26ddf4 // fmul v20.4s, v15.4s, v6.4s
 	VMOV  V15.B16, V17.B16
 	VFMLA V20.S4, V17.S4, V17.S4
 	WORD  $0x4eb1d5f2 // fsub v18.4s, v15.4s, v17.4s
 	VFMLA V20.S4, V15.S4, V18.S4
 	WORD  $0x6e2fddf4 // fmul v20.4s, v15.4s, v15.4s
-	FMOVQ 720(R0), F21
-	VFMLA V8.S4, V15.S4, V21.S4
-	FMOVQ 736(R0), F22
-	VFMLA V21.S4, V15.S4, V22.S4
-	FMOVQ 752(R0), F21
-	VFMLA V22.S4, V15.S4, V21.S4
-	FMOVQ 768(R0), F22
-	VFMLA V21.S4, V15.S4, V22.S4
+	FMOVQ 720(R1), F21
+	VFMLA V7.S4, V15.S4, V21.S4
+	FMOVQ 736(R1), F30
+	VFMLA V21.S4, V15.S4, V30.S4
+	FMOVQ 752(R1), F21
+	VFMLA V30.S4, V15.S4, V21.S4
+	FMOVQ 768(R1), F30
+	VFMLA V21.S4, V15.S4, V30.S4
 	WORD  $0x6e2fde8f // fmul v15.4s, v20.4s, v15.4s
-	VFMLA V22.S4, V15.S4, V18.S4
+	VFMLA V30.S4, V15.S4, V18.S4
 	WORD  $0x4e32d62f // fadd v15.4s, v17.4s, v18.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VTBL  V16.B16, [V26.B16, V27.B16], V20.B16
 	WORD  $0x4e34d674 // fadd v20.4s, v19.4s, v20.4s
-	WORD  $0x6e34dd73 // fmul v19.4s, v11.4s, v20.4s
+	WORD  $0x6e34dd53 // fmul v19.4s, v10.4s, v20.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V20.S4, V11.S4, V21.S4
+	VFMLA V20.S4, V10.S4, V21.S4
 	VMOV  V19.B16, V20.B16
-	VFMLA V15.S4, V12.S4, V20.S4
+	VFMLA V15.S4, V11.S4, V20.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e20d68f // fadd v15.4s, v20.4s, v0.4s
-	WORD  $0x4ea0d5f4 // fsub v20.4s, v15.4s, v0.4s
+	WORD  $0x4e22d68f // fadd v15.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d5f4 // fsub v20.4s, v15.4s, v2.4s
 	WORD  $0x4eb4d673 // fsub v19.4s, v19.4s, v20.4s
-	VFMLA V17.S4, V12.S4, V19.S4
+	VFMLA V17.S4, V11.S4, V19.S4
 	VTBL  V16.B16, [V24.B16, V25.B16], V16.B16
-	VFMLA V16.S4, V11.S4, V21.S4
-	VFMLA V17.S4, V13.S4, V21.S4
-	VFMLA V18.S4, V12.S4, V21.S4
+	VFMLA V16.S4, V10.S4, V21.S4
+	VFMLA V17.S4, V12.S4, V21.S4
+	VFMLA V18.S4, V11.S4, V21.S4
 	WORD  $0x4e35d671 // fadd v17.4s, v19.4s, v21.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F16
-	VFMLA V9.S4, V17.S4, V16.S4
-	FMOVQ 832(R0), F18
+	FMOVQ 816(R1), F16
+	VFMLA V8.S4, V17.S4, V16.S4
+	FMOVQ 832(R1), F18
 	VFMLA V16.S4, V17.S4, V18.S4
 	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
 	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
-	VFMLA V10.S4, V17.S4, V16.S4
-	VTBL  V1.B16, [V15.B16], V18.B16
-	FMOVQ 304(R0), F17
-	VBIT  V2.B16, V18.B16, V17.B16
-	FLDPQ 208(R1), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V18.B16
-	FLDPQ 240(R1), (F30, F31)
+	VFMLA V9.S4, V17.S4, V16.S4
+	VTBL  V0.B16, [V15.B16], V18.B16
+	FMOVQ 304(R1), F17
+	VBIT  V1.B16, V18.B16, V17.B16
+	VTBL  V17.B16, [V22.B16, V23.B16], V18.B16
+	FLDPQ 240(R0), (F30, F31)
 	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
 	VFMLA V16.S4, V18.S4, V17.S4
 
 	// times 2^k
 	WORD  $0x4e31d650 // fadd v16.4s, v18.4s, v17.4s
 	VSHL  $20, V15.S4, V17.S4
-	FMOVQ 336(R0), F18
+	FMOVQ 336(R1), F18
 	VAND  V18.B16, V17.B16, V17.B16
 	VADD  V17.S4, V16.S4, V16.S4
 
 	// x or result out of range?
-	FMOVQ 848(R0), F17
+	FMOVQ 848(R1), F17
 	WORD  $0x4e711dce // bic v14.16b, v14.16b, v17.16b
-	FMOVQ 880(R0), F17
+	FMOVQ 880(R1), F17
 	VEOR  V17.B16, V15.B16, V15.B16
-	FMOVQ 864(R0), F17
+	FMOVQ 864(R1), F17
 	WORD  $0x4e711def // bic v15.16b, v15.16b, v17.16b
 	VORR  V15.B16, V14.B16, V14.B16
-	FMOVQ 16(R5), F15
 
 	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V4.S4, V15.S4, V18.S4
-	VUSHR $23, V18.S4, V15.S4
-	VUSHR $20, V18.S4, V17.S4
-	VAND  V5.B16, V18.B16, V18.B16
-	VADD  V6.S4, V18.S4, V19.S4
-	WORD  $0x4e21d9f5 // scvtf v21.4s, v15.4s
+	VSUB  V3.S4, V13.S4, V17.S4
+	VUSHR $23, V17.S4, V13.S4
+	VUSHR $20, V17.S4, V15.S4
+	VAND  V4.B16, V17.B16, V17.B16
+	VADD  V5.S4, V17.S4, V18.S4
+	WORD  $0x4e21d9b4 // scvtf v20.4s, v13.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V17.B16], V17.B16
-	FMOVQ 304(R0), F18
-	VBIT  V2.B16, V17.B16, V18.B16
-	VTBL  V18.B16, [V28.B16, V29.B16], V20.B16
-	FMOVQ 432(R0), F17
-	VFMLA V20.S4, V19.S4, V17.S4
-	WORD  $0x6e27de36 // fmul v22.4s, v17.4s, v7.4s
-	VMOV  V17.B16, V19.B16
-	VFMLA V22.S4, V19.S4, V19.S4
-	WORD  $0x4eb3d634 // fsub v20.4s, v17.4s, v19.4s
-	VFMLA V22.S4, V17.S4, V20.S4
-	WORD  $0x6e31de36 // fmul v22.4s, v17.4s, v17.4s
-	FMOVQ 720(R0), F23
-	VFMLA V8.S4, V17.S4, V23.S4
-	FMOVQ 736(R0), F30
-	VFMLA V23.S4, V17.S4, V30.S4
-	FMOVQ 752(R0), F23
-	VFMLA V30.S4, V17.S4, V23.S4
-	FMOVQ 768(R0), F30
-	VFMLA V23.S4, V17.S4, V30.S4
-	WORD  $0x6e31ded1 // fmul v17.4s, v22.4s, v17.4s
-	VFMLA V30.S4, V17.S4, V20.S4
-	WORD  $0x4e34d671 // fadd v17.4s, v19.4s, v20.4s
+	VTBL  V0.B16, [V15.B16], V15.B16
+	FMOVQ 304(R1), F17
+	VBIT  V1.B16, V15.B16, V17.B16
+	VTBL  V17.B16, [V28.B16, V29.B16], V19.B16
+	FMOVQ 432(R1), F15
+	VFMLA V19.S4, V18.S4, V15.S4
+	WORD  $0x6e26ddf5 // fmul v21.4s, v15.4s, v6.4s
+	VMOV  V15.B16, V18.B16
+	VFMLA V21.S4, V18.S4, V18.S4
+	WORD  $0x4eb2d5f3 // fsub v19.4s, v15.4s, v18.4s
+	VFMLA V21.S4, V15.S4, V19.S4
+	WORD  $0x6e2fddf5 // fmul v21.4s, v15.4s, v15.4s
+	FMOVQ 720(R1), F30
+	VFMLA V7.S4, V15.S4, V30.S4
+	FMOVQ 736(R1), F31
+	VFMLA V30.S4, V15.S4, V31.S4
+	FMOVQ 752(R1), F30
+	VFMLA V31.S4, V15.S4, V30.S4
+	FMOVQ 768(R1), F31
+	VFMLA V30.S4, V15.S4, V31.S4
+	WORD  $0x6e2fdeaf // fmul v15.4s, v21.4s, v15.4s
+	VFMLA V31.S4, V15.S4, V19.S4
+	WORD  $0x4e33d64f // fadd v15.4s, v18.4s, v19.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VTBL  V18.B16, [V26.B16, V27.B16], V22.B16
-	WORD  $0x4e36d6b6 // fadd v22.4s, v21.4s, v22.4s
-	WORD  $0x6e36dd75 // fmul v21.4s, v11.4s, v22.4s
-	WORD  $0x6ea0fab7 // fneg v23.4s, v21.4s
-	VFMLA V22.S4, V11.S4, V23.S4
-	VMOV  V21.B16, V22.B16
-	VFMLA V17.S4, V12.S4, V22.S4
+	VTBL  V17.B16, [V26.B16, V27.B16], V21.B16
+	WORD  $0x4e35d695 // fadd v21.4s, v20.4s, v21.4s
+	WORD  $0x6e35dd54 // fmul v20.4s, v10.4s, v21.4s
+	WORD  $0x6ea0fa9e // fneg v30.4s, v20.4s
+	VFMLA V21.S4, V10.S4, V30.S4
+	VMOV  V20.B16, V21.B16
+	VFMLA V15.S4, V11.S4, V21.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e20d6d1 // fadd v17.4s, v22.4s, v0.4s
-	WORD  $0x4ea0d636 // fsub v22.4s, v17.4s, v0.4s
-	WORD  $0x4eb6d6b5 // fsub v21.4s, v21.4s, v22.4s
-	VFMLA V19.S4, V12.S4, V21.S4
-	VTBL  V18.B16, [V24.B16, V25.B16], V18.B16
-	VFMLA V18.S4, V11.S4, V23.S4
-	VFMLA V19.S4, V13.S4, V23.S4
-	VFMLA V20.S4, V12.S4, V23.S4
-	WORD  $0x4e37d6b3 // fadd v19.4s, v21.4s, v23.4s
+	WORD  $0x4e22d6af // fadd v15.4s, v21.4s, v2.4s
+	WORD  $0x4ea2d5f5 // fsub v21.4s, v15.4s, v2.4s
+	WORD  $0x4eb5d694 // fsub v20.4s, v20.4s, v21.4s
+	VFMLA V18.S4, V11.S4, V20.S4
+	VTBL  V17.B16, [V24.B16, V25.B16], V17.B16
+	VFMLA V17.S4, V10.S4, V30.S4
+	VFMLA V18.S4, V12.S4, V30.S4
+	VFMLA V19.S4, V11.S4, V30.S4
+	WORD  $0x4e3ed692 // fadd v18.4s, v20.4s, v30.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F18
-	VFMLA V9.S4, V19.S4, V18.S4
-	FMOVQ 832(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
-	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
-	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
-	VFMLA V10.S4, V19.S4, V18.S4
-	VTBL  V1.B16, [V17.B16], V20.B16
-	FMOVQ 304(R0), F19
-	VBIT  V2.B16, V20.B16, V19.B16
-	FLDPQ 208(R1), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
-	FLDPQ 240(R1), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V18.S4, V20.S4, V19.S4
+	FMOVQ 816(R1), F17
+	VFMLA V8.S4, V18.S4, V17.S4
+	FMOVQ 832(R1), F19
+	VFMLA V17.S4, V18.S4, V19.S4
+	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V9.S4, V18.S4, V17.S4
+	VTBL  V0.B16, [V15.B16], V19.B16
+	FMOVQ 304(R1), F18
+	VBIT  V1.B16, V19.B16, V18.B16
+	VTBL  V18.B16, [V22.B16, V23.B16], V19.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V17.S4, V19.S4, V18.S4
 
 	// times 2^k
-	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
-	VSHL  $20, V17.S4, V19.S4
-	FMOVQ 336(R0), F20
-	VAND  V20.B16, V19.B16, V19.B16
-	VADD  V19.S4, V18.S4, V18.S4
+	WORD  $0x4e32d671 // fadd v17.4s, v19.4s, v18.4s
+	VSHL  $20, V15.S4, V18.S4
+	FMOVQ 336(R1), F19
+	VAND  V19.B16, V18.B16, V18.B16
+	VADD  V18.S4, V17.S4, V17.S4
 
 	// x or result out of range?
-	FMOVQ 848(R0), F19
-	WORD  $0x4e731def // bic v15.16b, v15.16b, v19.16b
-	FMOVQ 880(R0), F19
-	VEOR  V19.B16, V17.B16, V17.B16
-	FMOVQ 864(R0), F19
-	WORD  $0x4e731e31 // bic v17.16b, v17.16b, v19.16b
-	VORR  V17.B16, V15.B16, V15.B16
-	VORR  V15.B16, V14.B16, V14.B16
-	WORD  $0x6eaea5ce // umaxp v14.4s, v14.4s, v14.4s
-	FMOVD F14, R7
+	FMOVQ 848(R1), F18
+	WORD  $0x4e721dad // bic v13.16b, v13.16b, v18.16b
+	FMOVQ 880(R1), F18
+	VEOR  V18.B16, V15.B16, V15.B16
+	FMOVQ 864(R1), F18
+	WORD  $0x4e721def // bic v15.16b, v15.16b, v18.16b
+	VORR  V15.B16, V13.B16, V13.B16
+	VORR  V13.B16, V14.B16, V13.B16
+	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
+	FMOVD F13, R7
 	CBNZ  R7, slowblock
 	FMOVQ F16, (R3)
-	FMOVQ F18, 16(R3)
+	FMOVQ F17, 16(R3)
 	ADD   $32, R3, R3
 	ADD   $32, R5, R5
 	SUB   $8, R2, R2
@@ -1974,129 +2020,128 @@ rest:
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F14
+	FMOVQ 224(R1), F13
 	ADD   $0, R5, R7
 	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R5), F14
+	FMOVQ (R5), F13
 	JMP   partdone1
 
 partless1:
 	TBZ    $1, R2, partone1
-	VLD1.P 8(R7), V14.D[0]
+	VLD1.P 8(R7), V13.D[0]
 	TBZ    $0, R2, partdone1
-	VLD1   (R7), V14.S[2]
+	VLD1   (R7), V13.S[2]
 	JMP    partdone1
 
 partone1:
 	TBZ  $0, R2, partdone1
-	VLD1 (R7), V14.S[0]
+	VLD1 (R7), V13.S[0]
 
 partdone1:
 	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V4.S4, V14.S4, V16.S4
-	VUSHR $23, V16.S4, V14.S4
-	VUSHR $20, V16.S4, V15.S4
-	VAND  V5.B16, V16.B16, V16.B16
-	VADD  V6.S4, V16.S4, V17.S4
-	WORD  $0x4e21d9d3 // scvtf v19.4s, v14.4s
+	VSUB  V3.S4, V13.S4, V15.S4
+	VUSHR $23, V15.S4, V13.S4
+	VUSHR $20, V15.S4, V14.S4
+	VAND  V4.B16, V15.B16, V15.B16
+	VADD  V5.S4, V15.S4, V16.S4
+	WORD  $0x4e21d9b2 // scvtf v18.4s, v13.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V15.B16], V15.B16
-	FMOVQ 304(R0), F16
-	VBIT  V2.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V28.B16, V29.B16], V18.B16
-	FMOVQ 432(R0), F15
-	VFMLA V18.S4, V17.S4, V15.S4
-	WORD  $0x6e27ddf4 // fmul v20.4s, v15.4s, v7.4s
-	VMOV  V15.B16, V17.B16
-	VFMLA V20.S4, V17.S4, V17.S4
-	WORD  $0x4eb1d5f2 // fsub v18.4s, v15.4s, v17.4s
-	VFMLA V20.S4, V15.S4, V18.S4
-	WORD  $0x6e2fddf4 // fmul v20.4s, v15.4s, v15.4s
-	FMOVQ 720(R0), F21
-	VFMLA V8.S4, V15.S4, V21.S4
-	FMOVQ 736(R0), F22
-	VFMLA V21.S4, V15.S4, V22.S4
-	FMOVQ 752(R0), F21
-	VFMLA V22.S4, V15.S4, V21.S4
-	FMOVQ 768(R0), F22
-	VFMLA V21.S4, V15.S4, V22.S4
-	WORD  $0x6e2fde8f // fmul v15.4s, v20.4s, v15.4s
-	VFMLA V22.S4, V15.S4, V18.S4
-	WORD  $0x4e32d62f // fadd v15.4s, v17.4s, v18.4s
+	VTBL  V0.B16, [V14.B16], V14.B16
+	FMOVQ 304(R1), F15
+	VBIT  V1.B16, V14.B16, V15.B16
+	VTBL  V15.B16, [V28.B16, V29.B16], V17.B16
+	FMOVQ 432(R1), F14
+	VFMLA V17.S4, V16.S4, V14.S4
+	WORD  $0x6e26ddd3 // fmul v19.4s, v14.4s, v6.4s
+	VMOV  V14.B16, V16.B16
+	VFMLA V19.S4, V16.S4, V16.S4
+	WORD  $0x4eb0d5d1 // fsub v17.4s, v14.4s, v16.4s
+	VFMLA V19.S4, V14.S4, V17.S4
+	WORD  $0x6e2eddd3 // fmul v19.4s, v14.4s, v14.4s
+	FMOVQ 720(R1), F20
+	VFMLA V7.S4, V14.S4, V20.S4
+	FMOVQ 736(R1), F21
+	VFMLA V20.S4, V14.S4, V21.S4
+	FMOVQ 752(R1), F20
+	VFMLA V21.S4, V14.S4, V20.S4
+	FMOVQ 768(R1), F21
+	VFMLA V20.S4, V14.S4, V21.S4
+	WORD  $0x6e2ede6e // fmul v14.4s, v19.4s, v14.4s
+	VFMLA V21.S4, V14.S4, V17.S4
+	WORD  $0x4e31d60e // fadd v14.4s, v16.4s, v17.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VTBL  V16.B16, [V26.B16, V27.B16], V20.B16
-	WORD  $0x4e34d674 // fadd v20.4s, v19.4s, v20.4s
-	WORD  $0x6e34dd73 // fmul v19.4s, v11.4s, v20.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V20.S4, V11.S4, V21.S4
-	VMOV  V19.B16, V20.B16
-	VFMLA V15.S4, V12.S4, V20.S4
+	VTBL  V15.B16, [V26.B16, V27.B16], V19.B16
+	WORD  $0x4e33d653 // fadd v19.4s, v18.4s, v19.4s
+	WORD  $0x6e33dd52 // fmul v18.4s, v10.4s, v19.4s
+	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
+	VFMLA V19.S4, V10.S4, V20.S4
+	VMOV  V18.B16, V19.B16
+	VFMLA V14.S4, V11.S4, V19.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e20d68f // fadd v15.4s, v20.4s, v0.4s
-	WORD  $0x4ea0d5f4 // fsub v20.4s, v15.4s, v0.4s
-	WORD  $0x4eb4d673 // fsub v19.4s, v19.4s, v20.4s
-	VFMLA V17.S4, V12.S4, V19.S4
-	VTBL  V16.B16, [V24.B16, V25.B16], V16.B16
-	VFMLA V16.S4, V11.S4, V21.S4
-	VFMLA V17.S4, V13.S4, V21.S4
-	VFMLA V18.S4, V12.S4, V21.S4
-	WORD  $0x4e35d671 // fadd v17.4s, v19.4s, v21.4s
+	WORD  $0x4e22d66e // fadd v14.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d5d3 // fsub v19.4s, v14.4s, v2.4s
+	WORD  $0x4eb3d652 // fsub v18.4s, v18.4s, v19.4s
+	VFMLA V16.S4, V11.S4, V18.S4
+	VTBL  V15.B16, [V24.B16, V25.B16], V15.B16
+	VFMLA V15.S4, V10.S4, V20.S4
+	VFMLA V16.S4, V12.S4, V20.S4
+	VFMLA V17.S4, V11.S4, V20.S4
+	WORD  $0x4e34d650 // fadd v16.4s, v18.4s, v20.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F16
-	VFMLA V9.S4, V17.S4, V16.S4
-	FMOVQ 832(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
-	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
-	VFMLA V10.S4, V17.S4, V16.S4
-	VTBL  V1.B16, [V15.B16], V18.B16
-	FMOVQ 304(R0), F17
-	VBIT  V2.B16, V18.B16, V17.B16
-	FLDPQ 208(R1), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V18.B16
-	FLDPQ 240(R1), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
-	VFMLA V16.S4, V18.S4, V17.S4
+	FMOVQ 816(R1), F15
+	VFMLA V8.S4, V16.S4, V15.S4
+	FMOVQ 832(R1), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
+	VFMLA V9.S4, V16.S4, V15.S4
+	VTBL  V0.B16, [V14.B16], V17.B16
+	FMOVQ 304(R1), F16
+	VBIT  V1.B16, V17.B16, V16.B16
+	VTBL  V16.B16, [V22.B16, V23.B16], V17.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V17.S4, V16.S4
 
 	// times 2^k
-	WORD  $0x4e31d650 // fadd v16.4s, v18.4s, v17.4s
-	VSHL  $20, V15.S4, V17.S4
-	FMOVQ 336(R0), F18
-	VAND  V18.B16, V17.B16, V17.B16
-	VADD  V17.S4, V16.S4, V16.S4
+	WORD  $0x4e30d62f // fadd v15.4s, v17.4s, v16.4s
+	VSHL  $20, V14.S4, V16.S4
+	FMOVQ 336(R1), F17
+	VAND  V17.B16, V16.B16, V16.B16
+	VADD  V16.S4, V15.S4, V15.S4
 
 	// x or result out of range?
-	FMOVQ 848(R0), F17
-	WORD  $0x4e711dce // bic v14.16b, v14.16b, v17.16b
-	FMOVQ 880(R0), F17
-	VEOR  V17.B16, V15.B16, V15.B16
-	FMOVQ 864(R0), F17
-	WORD  $0x4e711def // bic v15.16b, v15.16b, v17.16b
-	VORR  V15.B16, V14.B16, V14.B16
-	WORD  $0x6eaea5ce // umaxp v14.4s, v14.4s, v14.4s
-	FMOVD F14, R7
+	FMOVQ 848(R1), F16
+	WORD  $0x4e701dad // bic v13.16b, v13.16b, v16.16b
+	FMOVQ 880(R1), F16
+	VEOR  V16.B16, V14.B16, V14.B16
+	FMOVQ 864(R1), F16
+	WORD  $0x4e701dce // bic v14.16b, v14.16b, v16.16b
+	VORR  V14.B16, V13.B16, V13.B16
+	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
+	FMOVD F13, R7
 	CBNZ  R7, slowvector
 	ADD   $0, R3, R7
 	CMP   $4, R2
 	BLT   partless2
-	FMOVQ F16, (R3)
+	FMOVQ F15, (R3)
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R2, partone2
-	VST1.P V16.D[0], 8(R7)
+	VST1.P V15.D[0], 8(R7)
 	TBZ    $0, R2, partdone2
-	VST1   V16.S[2], (R7)
+	VST1   V15.S[2], (R7)
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R2, partdone2
-	VST1 V16.S[0], (R7)
+	VST1 V15.S[0], (R7)
 
 partdone2:
 	ADD $16, R3, R3
@@ -2112,147 +2157,152 @@ slowblock:
 	MOVD $8, R7
 
 slow:
-	FMOVQ (R5), F14
+	FMOVQ (R5), F13
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f9cf // fabs v15.4s, v14.4s
-	VSUB  V4.S4, V15.S4, V18.S4
-	WORD  $0x4e21d9f0 // scvtf v16.4s, v15.4s
-	FMOVQ 896(R0), F17
-	VSUB  V17.S4, V16.S4, V16.S4
-	FMOVQ 560(R0), F17
-	WORD  $0x4eaf3631 // cmgt v17.4s, v17.4s, v15.4s
-	VBIT  V17.B16, V16.B16, V18.B16
-	WORD  $0x4f290650 // sshr v16.4s, v18.4s, #23
-	VUSHR $20, V18.S4, V17.S4
-	VAND  V5.B16, V18.B16, V18.B16
-	VADD  V6.S4, V18.S4, V19.S4
-	WORD  $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD  $0x4ea0f9ae // fabs v14.4s, v13.4s
+	VSUB  V3.S4, V14.S4, V17.S4
+	WORD  $0x4e21d9cf // scvtf v15.4s, v14.4s
+	FMOVQ 896(R1), F16
+	VSUB  V16.S4, V15.S4, V15.S4
+	FMOVQ 560(R1), F16
+	WORD  $0x4eae3610 // cmgt v16.4s, v16.4s, v14.4s
+	VBIT  V16.B16, V15.B16, V17.B16
+	WORD  $0x4f29062f // sshr v15.4s, v17.4s, #23
+	VUSHR $20, V17.S4, V16.S4
+	VAND  V4.B16, V17.B16, V17.B16
+	VADD  V5.S4, V17.S4, V18.S4
+	WORD  $0x4e21d9ef // scvtf v15.4s, v15.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V17.B16], V17.B16
-	FMOVQ 304(R0), F18
-	VBIT  V2.B16, V17.B16, V18.B16
-	VTBL  V18.B16, [V28.B16, V29.B16], V20.B16
-	FMOVQ 432(R0), F17
-	VFMLA V20.S4, V19.S4, V17.S4
-	WORD  $0x6e27de35 // fmul v21.4s, v17.4s, v7.4s
-	VMOV  V17.B16, V19.B16
-	VFMLA V21.S4, V19.S4, V19.S4
-	WORD  $0x4eb3d634 // fsub v20.4s, v17.4s, v19.4s
-	VFMLA V21.S4, V17.S4, V20.S4
-	WORD  $0x6e31de35 // fmul v21.4s, v17.4s, v17.4s
-	FMOVQ 720(R0), F22
-	VFMLA V8.S4, V17.S4, V22.S4
-	FMOVQ 736(R0), F23
-	VFMLA V22.S4, V17.S4, V23.S4
-	FMOVQ 752(R0), F22
-	VFMLA V23.S4, V17.S4, V22.S4
-	FMOVQ 768(R0), F23
-	VFMLA V22.S4, V17.S4, V23.S4
-	WORD  $0x6e31deb1 // fmul v17.4s, v21.4s, v17.4s
-	VFMLA V23.S4, V17.S4, V20.S4
-	WORD  $0x4e34d671 // fadd v17.4s, v19.4s, v20.4s
+	VTBL  V0.B16, [V16.B16], V16.B16
+	FMOVQ 304(R1), F17
+	VBIT  V1.B16, V16.B16, V17.B16
+	VTBL  V17.B16, [V28.B16, V29.B16], V19.B16
+	FMOVQ 432(R1), F16
+	VFMLA V19.S4, V18.S4, V16.S4
+	WORD  $0x6e26de14 // fmul v20.4s, v16.4s, v6.4s
+	VMOV  V16.B16, V18.B16
+	VFMLA V20.S4, V18.S4, V18.S4
+	WORD  $0x4eb2d613 // fsub v19.4s, v16.4s, v18.4s
+	VFMLA V20.S4, V16.S4, V19.S4
+	WORD  $0x6e30de14 // fmul v20.4s, v16.4s, v16.4s
+	FMOVQ 720(R1), F21
+	VFMLA V7.S4, V16.S4, V21.S4
+	FMOVQ 736(R1), F30
+	VFMLA V21.S4, V16.S4, V30.S4
+	FMOVQ 752(R1), F21
+	VFMLA V30.S4, V16.S4, V21.S4
+	FMOVQ 768(R1), F30
+	VFMLA V21.S4, V16.S4, V30.S4
+	WORD  $0x6e30de90 // fmul v16.4s, v20.4s, v16.4s
+	VFMLA V30.S4, V16.S4, V19.S4
+	WORD  $0x4e33d650 // fadd v16.4s, v18.4s, v19.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VTBL  V18.B16, [V26.B16, V27.B16], V21.B16
-	WORD  $0x4e35d610 // fadd v16.4s, v16.4s, v21.4s
-	WORD  $0x6e30dd75 // fmul v21.4s, v11.4s, v16.4s
-	WORD  $0x6ea0fab7 // fneg v23.4s, v21.4s
-	VFMLA V16.S4, V11.S4, V23.S4
-	VMOV  V21.B16, V16.B16
-	VFMLA V17.S4, V12.S4, V16.S4
+	VTBL  V17.B16, [V26.B16, V27.B16], V20.B16
+	WORD  $0x4e34d5ef // fadd v15.4s, v15.4s, v20.4s
+	WORD  $0x6e2fdd54 // fmul v20.4s, v10.4s, v15.4s
+	WORD  $0x6ea0fa9e // fneg v30.4s, v20.4s
+	VFMLA V15.S4, V10.S4, V30.S4
+	VMOV  V20.B16, V15.B16
+	VFMLA V16.S4, V11.S4, V15.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
-	WORD  $0x4ea0d636 // fsub v22.4s, v17.4s, v0.4s
-	WORD  $0x4eb6d6b5 // fsub v21.4s, v21.4s, v22.4s
-	VFMLA V19.S4, V12.S4, V21.S4
-	VTBL  V18.B16, [V24.B16, V25.B16], V18.B16
-	VFMLA V18.S4, V11.S4, V23.S4
-	VFMLA V19.S4, V13.S4, V23.S4
-	VFMLA V20.S4, V12.S4, V23.S4
-	WORD  $0x4e37d6b3 // fadd v19.4s, v21.4s, v23.4s
+	WORD  $0x4e22d5f0 // fadd v16.4s, v15.4s, v2.4s
+	WORD  $0x4ea2d615 // fsub v21.4s, v16.4s, v2.4s
+	WORD  $0x4eb5d694 // fsub v20.4s, v20.4s, v21.4s
+	VFMLA V18.S4, V11.S4, V20.S4
+	VTBL  V17.B16, [V24.B16, V25.B16], V17.B16
+	VFMLA V17.S4, V10.S4, V30.S4
+	VFMLA V18.S4, V12.S4, V30.S4
+	VFMLA V19.S4, V11.S4, V30.S4
+	WORD  $0x4e3ed692 // fadd v18.4s, v20.4s, v30.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F18
-	VFMLA V9.S4, V19.S4, V18.S4
-	FMOVQ 832(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
-	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
-	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
-	VFMLA V10.S4, V19.S4, V18.S4
-	VTBL  V1.B16, [V17.B16], V20.B16
-	FMOVQ 304(R0), F19
-	VBIT  V2.B16, V20.B16, V19.B16
-	FLDPQ 272(R1), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
-	FLDPQ 304(R1), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V18.S4, V20.S4, V19.S4
+	FMOVQ 816(R1), F17
+	VFMLA V8.S4, V18.S4, V17.S4
+	FMOVQ 832(R1), F19
+	VFMLA V17.S4, V18.S4, V19.S4
+	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V9.S4, V18.S4, V17.S4
+	VTBL  V0.B16, [V16.B16], V19.B16
+	FMOVQ 304(R1), F18
+	VBIT  V1.B16, V19.B16, V18.B16
+	FLDPQ 272(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
+	FLDPQ 304(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V17.S4, V19.S4, V18.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V0.S4, V17.S4, V17.S4
-	WORD  $0x4f3d0631 // sshr v17.4s, v17.4s, #3
-	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
-	VSHL  $23, V17.S4, V21.S4
-	VADD  V21.S4, V18.S4, V21.S4
-	VUMIN V3.S4, V21.S4, V22.S4
+	VSUB  V2.S4, V16.S4, V16.S4
+	WORD  $0x4f3d0610 // sshr v16.4s, v16.4s, #3
+	WORD  $0x4e32d671 // fadd v17.4s, v19.4s, v18.4s
+	VSHL  $23, V16.S4, V20.S4
+	VADD  V20.S4, V17.S4, V20.S4
+	FMOVQ 384(R1), F21
+	VUMIN V21.S4, V20.S4, V21.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V21.B16
-	WORD  $0x4eb56e31 // smin v17.4s, v17.4s, v21.4s
-	FMOVQ 912(R0), F21
-	VSUB  V17.S4, V21.S4, V17.S4
-	VSHL  $23, V17.S4, V17.S4
-	WORD  $0x4e34d635 // fadd v21.4s, v17.4s, v20.4s
-	WORD  $0x4eb1d6b7 // fsub v23.4s, v21.4s, v17.4s
-	WORD  $0x4eb7d694 // fsub v20.4s, v20.4s, v23.4s
-	WORD  $0x4e33d693 // fadd v19.4s, v20.4s, v19.4s
-	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
-	WORD  $0x6eb2e632 // fcmgt v18.4s, v17.4s, v18.4s
-	VSUB  V17.S4, V19.S4, V17.S4
-	VBIT  V18.B16, V17.B16, V22.B16
+	VMOVI $0, V20.B16
+	WORD  $0x4eb46e10 // smin v16.4s, v16.4s, v20.4s
+	FMOVQ 912(R1), F20
+	VSUB  V16.S4, V20.S4, V16.S4
+	VSHL  $23, V16.S4, V16.S4
+	WORD  $0x4e33d614 // fadd v20.4s, v16.4s, v19.4s
+	WORD  $0x4eb0d69e // fsub v30.4s, v20.4s, v16.4s
+	WORD  $0x4ebed673 // fsub v19.4s, v19.4s, v30.4s
+	WORD  $0x4e32d672 // fadd v18.4s, v19.4s, v18.4s
+	WORD  $0x4e32d692 // fadd v18.4s, v20.4s, v18.4s
+	WORD  $0x6eb1e611 // fcmgt v17.4s, v16.4s, v17.4s
+	VSUB  V16.S4, V18.S4, V16.S4
+	VBIT  V17.B16, V16.B16, V21.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F17
-	WORD  $0x6eb1e611 // fcmgt v17.4s, v16.4s, v17.4s
-	FMOVQ 384(R0), F18
-	VBIF  V17.B16, V22.B16, V18.B16
-	FMOVQ 944(R0), F17
-	WORD  $0x6eb0e630 // fcmgt v16.4s, v17.4s, v16.4s
-	VMOVI $0, V17.B16
-	VBIF  V16.B16, V18.B16, V17.B16
+	FMOVQ 928(R1), F16
+	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
+	FMOVQ 384(R1), F17
+	VBIF  V16.B16, V21.B16, V17.B16
+	FMOVQ 944(R1), F16
+	WORD  $0x6eafe60f // fcmgt v15.4s, v16.4s, v15.4s
 	VMOVI $0, V16.B16
-	VCMEQ V16.S4, V15.S4, V16.S4
-	WORD  $0x4ea0a972 // cmlt v18.4s, v11.4s, #0
+	VBIF  V15.B16, V17.B16, V16.B16
+	VMOVI $0, V15.B16
+	VCMEQ V15.S4, V14.S4, V15.S4
+	WORD  $0x4ea0a951 // cmlt v17.4s, v10.4s, #0
+	FMOVQ 384(R1), F18
 	VMOVI $0, V19.B16
-	VBIT  V18.B16, V3.B16, V19.B16
-	VBIT  V16.B16, V19.B16, V17.B16
-	VCMEQ V3.S4, V15.S4, V16.S4
-	VMOVI $0, V19.B16
-	FMOVQ 384(R0), F20
-	VBIT  V18.B16, V19.B16, V20.B16
-	VBIT  V16.B16, V20.B16, V17.B16
+	VBIT  V17.B16, V18.B16, V19.B16
+	VBIT  V15.B16, V19.B16, V16.B16
+	FMOVQ 384(R1), F15
+	VCMEQ V15.S4, V14.S4, V15.S4
+	VMOVI $0, V18.B16
+	FMOVQ 384(R1), F19
+	VBIT  V17.B16, V18.B16, V19.B16
+	VBIT  V15.B16, V19.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R6), F16
-	VDUP  V16.S[0], V16.S4
-	VAND  V16.B16, V14.B16, V16.B16
-	VORR  V16.B16, V17.B16, V16.B16
-	WORD  $0x4ea089f1 // cmgt v17.4s, v15.4s, #0
-	WORD  $0x4eaf3472 // cmgt v18.4s, v3.4s, v15.4s
-	VAND  V18.B16, V17.B16, V17.B16
-	FMOVS 16(R6), F18
-	VDUP  V18.S[0], V18.S4
-	VAND  V18.B16, V14.B16, V14.B16
-	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	VAND  V14.B16, V17.B16, V14.B16
-	WORD  $0x4ea335ef // cmgt v15.4s, v15.4s, v3.4s
-	VORR  V15.B16, V14.B16, V14.B16
-	FMOVQ 368(R0), F15
-	VBIF  V14.B16, V16.B16, V15.B16
-	FMOVQ F15, (R3)
+	FMOVS 12(R6), F15
+	VDUP  V15.S[0], V15.S4
+	VAND  V15.B16, V13.B16, V15.B16
+	VORR  V15.B16, V16.B16, V15.B16
+	WORD  $0x4ea089d0 // cmgt v16.4s, v14.4s, #0
+	FMOVQ 384(R1), F17
+	WORD  $0x4eae3631 // cmgt v17.4s, v17.4s, v14.4s
+	VAND  V17.B16, V16.B16, V16.B16
+	FMOVS 16(R6), F17
+	VDUP  V17.S[0], V17.S4
+	VAND  V17.B16, V13.B16, V13.B16
+	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
+	VAND  V13.B16, V16.B16, V13.B16
+	FMOVQ 384(R1), F16
+	WORD  $0x4eb035ce // cmgt v14.4s, v14.4s, v16.4s
+	VORR  V14.B16, V13.B16, V13.B16
+	FMOVQ 368(R1), F14
+	VBIF  V13.B16, V15.B16, V14.B16
+	FMOVQ F14, (R3)
 	ADD   $16, R3, R3
 	ADD   $16, R5, R5
 	SUB   $4, R2, R2
@@ -2262,179 +2312,184 @@ slow:
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R0), F14
+	FMOVQ 224(R1), F13
 	ADD   $0, R5, R7
 	CMP   $4, R2
 	BLT   partless3
-	FMOVQ (R5), F14
+	FMOVQ (R5), F13
 	JMP   partdone3
 
 partless3:
 	TBZ    $1, R2, partone3
-	VLD1.P 8(R7), V14.D[0]
+	VLD1.P 8(R7), V13.D[0]
 	TBZ    $0, R2, partdone3
-	VLD1   (R7), V14.S[2]
+	VLD1   (R7), V13.S[2]
 	JMP    partdone3
 
 partone3:
 	TBZ  $0, R2, partdone3
-	VLD1 (R7), V14.S[0]
+	VLD1 (R7), V13.S[0]
 
 partdone3:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f9cf // fabs v15.4s, v14.4s
-	VSUB  V4.S4, V15.S4, V18.S4
-	WORD  $0x4e21d9f0 // scvtf v16.4s, v15.4s
-	FMOVQ 896(R0), F17
-	VSUB  V17.S4, V16.S4, V16.S4
-	FMOVQ 560(R0), F17
-	WORD  $0x4eaf3631 // cmgt v17.4s, v17.4s, v15.4s
-	VBIT  V17.B16, V16.B16, V18.B16
-	WORD  $0x4f290650 // sshr v16.4s, v18.4s, #23
-	VUSHR $20, V18.S4, V17.S4
-	VAND  V5.B16, V18.B16, V18.B16
-	VADD  V6.S4, V18.S4, V19.S4
-	WORD  $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD  $0x4ea0f9ae // fabs v14.4s, v13.4s
+	VSUB  V3.S4, V14.S4, V17.S4
+	WORD  $0x4e21d9cf // scvtf v15.4s, v14.4s
+	FMOVQ 896(R1), F16
+	VSUB  V16.S4, V15.S4, V15.S4
+	FMOVQ 560(R1), F16
+	WORD  $0x4eae3610 // cmgt v16.4s, v16.4s, v14.4s
+	VBIT  V16.B16, V15.B16, V17.B16
+	WORD  $0x4f29062f // sshr v15.4s, v17.4s, #23
+	VUSHR $20, V17.S4, V16.S4
+	VAND  V4.B16, V17.B16, V17.B16
+	VADD  V5.S4, V17.S4, V18.S4
+	WORD  $0x4e21d9ef // scvtf v15.4s, v15.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V17.B16], V17.B16
-	FMOVQ 304(R0), F18
-	VBIT  V2.B16, V17.B16, V18.B16
-	VTBL  V18.B16, [V28.B16, V29.B16], V20.B16
-	FMOVQ 432(R0), F17
-	VFMLA V20.S4, V19.S4, V17.S4
-	WORD  $0x6e27de35 // fmul v21.4s, v17.4s, v7.4s
-	VMOV  V17.B16, V19.B16
-	VFMLA V21.S4, V19.S4, V19.S4
-	WORD  $0x4eb3d634 // fsub v20.4s, v17.4s, v19.4s
-	VFMLA V21.S4, V17.S4, V20.S4
-	WORD  $0x6e31de35 // fmul v21.4s, v17.4s, v17.4s
-	FMOVQ 720(R0), F22
-	VFMLA V8.S4, V17.S4, V22.S4
-	FMOVQ 736(R0), F23
-	VFMLA V22.S4, V17.S4, V23.S4
-	FMOVQ 752(R0), F22
-	VFMLA V23.S4, V17.S4, V22.S4
-	FMOVQ 768(R0), F23
-	VFMLA V22.S4, V17.S4, V23.S4
-	WORD  $0x6e31deb1 // fmul v17.4s, v21.4s, v17.4s
-	VFMLA V23.S4, V17.S4, V20.S4
-	WORD  $0x4e34d671 // fadd v17.4s, v19.4s, v20.4s
+	VTBL  V0.B16, [V16.B16], V16.B16
+	FMOVQ 304(R1), F17
+	VBIT  V1.B16, V16.B16, V17.B16
+	VTBL  V17.B16, [V28.B16, V29.B16], V19.B16
+	FMOVQ 432(R1), F16
+	VFMLA V19.S4, V18.S4, V16.S4
+	WORD  $0x6e26de14 // fmul v20.4s, v16.4s, v6.4s
+	VMOV  V16.B16, V18.B16
+	VFMLA V20.S4, V18.S4, V18.S4
+	WORD  $0x4eb2d613 // fsub v19.4s, v16.4s, v18.4s
+	VFMLA V20.S4, V16.S4, V19.S4
+	WORD  $0x6e30de14 // fmul v20.4s, v16.4s, v16.4s
+	FMOVQ 720(R1), F21
+	VFMLA V7.S4, V16.S4, V21.S4
+	FMOVQ 736(R1), F30
+	VFMLA V21.S4, V16.S4, V30.S4
+	FMOVQ 752(R1), F21
+	VFMLA V30.S4, V16.S4, V21.S4
+	FMOVQ 768(R1), F30
+	VFMLA V21.S4, V16.S4, V30.S4
+	WORD  $0x6e30de90 // fmul v16.4s, v20.4s, v16.4s
+	VFMLA V30.S4, V16.S4, V19.S4
+	WORD  $0x4e33d650 // fadd v16.4s, v18.4s, v19.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VTBL  V18.B16, [V26.B16, V27.B16], V21.B16
-	WORD  $0x4e35d610 // fadd v16.4s, v16.4s, v21.4s
-	WORD  $0x6e30dd75 // fmul v21.4s, v11.4s, v16.4s
-	WORD  $0x6ea0fab7 // fneg v23.4s, v21.4s
-	VFMLA V16.S4, V11.S4, V23.S4
-	VMOV  V21.B16, V16.B16
-	VFMLA V17.S4, V12.S4, V16.S4
+	VTBL  V17.B16, [V26.B16, V27.B16], V20.B16
+	WORD  $0x4e34d5ef // fadd v15.4s, v15.4s, v20.4s
+	WORD  $0x6e2fdd54 // fmul v20.4s, v10.4s, v15.4s
+	WORD  $0x6ea0fa9e // fneg v30.4s, v20.4s
+	VFMLA V15.S4, V10.S4, V30.S4
+	VMOV  V20.B16, V15.B16
+	VFMLA V16.S4, V11.S4, V15.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
-	WORD  $0x4ea0d636 // fsub v22.4s, v17.4s, v0.4s
-	WORD  $0x4eb6d6b5 // fsub v21.4s, v21.4s, v22.4s
-	VFMLA V19.S4, V12.S4, V21.S4
-	VTBL  V18.B16, [V24.B16, V25.B16], V18.B16
-	VFMLA V18.S4, V11.S4, V23.S4
-	VFMLA V19.S4, V13.S4, V23.S4
-	VFMLA V20.S4, V12.S4, V23.S4
-	WORD  $0x4e37d6b3 // fadd v19.4s, v21.4s, v23.4s
+	WORD  $0x4e22d5f0 // fadd v16.4s, v15.4s, v2.4s
+	WORD  $0x4ea2d615 // fsub v21.4s, v16.4s, v2.4s
+	WORD  $0x4eb5d694 // fsub v20.4s, v20.4s, v21.4s
+	VFMLA V18.S4, V11.S4, V20.S4
+	VTBL  V17.B16, [V24.B16, V25.B16], V17.B16
+	VFMLA V17.S4, V10.S4, V30.S4
+	VFMLA V18.S4, V12.S4, V30.S4
+	VFMLA V19.S4, V11.S4, V30.S4
+	WORD  $0x4e3ed692 // fadd v18.4s, v20.4s, v30.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F18
-	VFMLA V9.S4, V19.S4, V18.S4
-	FMOVQ 832(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
-	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
-	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
-	VFMLA V10.S4, V19.S4, V18.S4
-	VTBL  V1.B16, [V17.B16], V20.B16
-	FMOVQ 304(R0), F19
-	VBIT  V2.B16, V20.B16, V19.B16
-	FLDPQ 272(R1), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
-	FLDPQ 304(R1), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V18.S4, V20.S4, V19.S4
+	FMOVQ 816(R1), F17
+	VFMLA V8.S4, V18.S4, V17.S4
+	FMOVQ 832(R1), F19
+	VFMLA V17.S4, V18.S4, V19.S4
+	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V9.S4, V18.S4, V17.S4
+	VTBL  V0.B16, [V16.B16], V19.B16
+	FMOVQ 304(R1), F18
+	VBIT  V1.B16, V19.B16, V18.B16
+	FLDPQ 272(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
+	FLDPQ 304(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V17.S4, V19.S4, V18.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V0.S4, V17.S4, V17.S4
-	WORD  $0x4f3d0631 // sshr v17.4s, v17.4s, #3
-	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
-	VSHL  $23, V17.S4, V21.S4
-	VADD  V21.S4, V18.S4, V21.S4
-	VUMIN V3.S4, V21.S4, V22.S4
+	VSUB  V2.S4, V16.S4, V16.S4
+	WORD  $0x4f3d0610 // sshr v16.4s, v16.4s, #3
+	WORD  $0x4e32d671 // fadd v17.4s, v19.4s, v18.4s
+	VSHL  $23, V16.S4, V20.S4
+	VADD  V20.S4, V17.S4, V20.S4
+	FMOVQ 384(R1), F21
+	VUMIN V21.S4, V20.S4, V21.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V21.B16
-	WORD  $0x4eb56e31 // smin v17.4s, v17.4s, v21.4s
-	FMOVQ 912(R0), F21
-	VSUB  V17.S4, V21.S4, V17.S4
-	VSHL  $23, V17.S4, V17.S4
-	WORD  $0x4e34d635 // fadd v21.4s, v17.4s, v20.4s
-	WORD  $0x4eb1d6b7 // fsub v23.4s, v21.4s, v17.4s
-	WORD  $0x4eb7d694 // fsub v20.4s, v20.4s, v23.4s
-	WORD  $0x4e33d693 // fadd v19.4s, v20.4s, v19.4s
-	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
-	WORD  $0x6eb2e632 // fcmgt v18.4s, v17.4s, v18.4s
-	VSUB  V17.S4, V19.S4, V17.S4
-	VBIT  V18.B16, V17.B16, V22.B16
+	VMOVI $0, V20.B16
+	WORD  $0x4eb46e10 // smin v16.4s, v16.4s, v20.4s
+	FMOVQ 912(R1), F20
+	VSUB  V16.S4, V20.S4, V16.S4
+	VSHL  $23, V16.S4, V16.S4
+	WORD  $0x4e33d614 // fadd v20.4s, v16.4s, v19.4s
+	WORD  $0x4eb0d69e // fsub v30.4s, v20.4s, v16.4s
+	WORD  $0x4ebed673 // fsub v19.4s, v19.4s, v30.4s
+	WORD  $0x4e32d672 // fadd v18.4s, v19.4s, v18.4s
+	WORD  $0x4e32d692 // fadd v18.4s, v20.4s, v18.4s
+	WORD  $0x6eb1e611 // fcmgt v17.4s, v16.4s, v17.4s
+	VSUB  V16.S4, V18.S4, V16.S4
+	VBIT  V17.B16, V16.B16, V21.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F17
-	WORD  $0x6eb1e611 // fcmgt v17.4s, v16.4s, v17.4s
-	FMOVQ 384(R0), F18
-	VBIF  V17.B16, V22.B16, V18.B16
-	FMOVQ 944(R0), F17
-	WORD  $0x6eb0e630 // fcmgt v16.4s, v17.4s, v16.4s
-	VMOVI $0, V17.B16
-	VBIF  V16.B16, V18.B16, V17.B16
+	FMOVQ 928(R1), F16
+	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
+	FMOVQ 384(R1), F17
+	VBIF  V16.B16, V21.B16, V17.B16
+	FMOVQ 944(R1), F16
+	WORD  $0x6eafe60f // fcmgt v15.4s, v16.4s, v15.4s
 	VMOVI $0, V16.B16
-	VCMEQ V16.S4, V15.S4, V16.S4
-	WORD  $0x4ea0a972 // cmlt v18.4s, v11.4s, #0
+	VBIF  V15.B16, V17.B16, V16.B16
+	VMOVI $0, V15.B16
+	VCMEQ V15.S4, V14.S4, V15.S4
+	WORD  $0x4ea0a951 // cmlt v17.4s, v10.4s, #0
+	FMOVQ 384(R1), F18
 	VMOVI $0, V19.B16
-	VBIT  V18.B16, V3.B16, V19.B16
-	VBIT  V16.B16, V19.B16, V17.B16
-	VCMEQ V3.S4, V15.S4, V16.S4
-	VMOVI $0, V19.B16
-	FMOVQ 384(R0), F20
-	VBIT  V18.B16, V19.B16, V20.B16
-	VBIT  V16.B16, V20.B16, V17.B16
+	VBIT  V17.B16, V18.B16, V19.B16
+	VBIT  V15.B16, V19.B16, V16.B16
+	FMOVQ 384(R1), F15
+	VCMEQ V15.S4, V14.S4, V15.S4
+	VMOVI $0, V18.B16
+	FMOVQ 384(R1), F19
+	VBIT  V17.B16, V18.B16, V19.B16
+	VBIT  V15.B16, V19.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R6), F16
-	VDUP  V16.S[0], V16.S4
-	VAND  V16.B16, V14.B16, V16.B16
-	VORR  V16.B16, V17.B16, V16.B16
-	WORD  $0x4ea089f1 // cmgt v17.4s, v15.4s, #0
-	WORD  $0x4eaf3472 // cmgt v18.4s, v3.4s, v15.4s
-	VAND  V18.B16, V17.B16, V17.B16
-	FMOVS 16(R6), F18
-	VDUP  V18.S[0], V18.S4
-	VAND  V18.B16, V14.B16, V14.B16
-	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	VAND  V14.B16, V17.B16, V14.B16
-	WORD  $0x4ea335ef // cmgt v15.4s, v15.4s, v3.4s
-	VORR  V15.B16, V14.B16, V14.B16
-	FMOVQ 368(R0), F15
-	VBIF  V14.B16, V16.B16, V15.B16
+	FMOVS 12(R6), F15
+	VDUP  V15.S[0], V15.S4
+	VAND  V15.B16, V13.B16, V15.B16
+	VORR  V15.B16, V16.B16, V15.B16
+	WORD  $0x4ea089d0 // cmgt v16.4s, v14.4s, #0
+	FMOVQ 384(R1), F17
+	WORD  $0x4eae3631 // cmgt v17.4s, v17.4s, v14.4s
+	VAND  V17.B16, V16.B16, V16.B16
+	FMOVS 16(R6), F17
+	VDUP  V17.S[0], V17.S4
+	VAND  V17.B16, V13.B16, V13.B16
+	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
+	VAND  V13.B16, V16.B16, V13.B16
+	FMOVQ 384(R1), F16
+	WORD  $0x4eb035ce // cmgt v14.4s, v14.4s, v16.4s
+	VORR  V14.B16, V13.B16, V13.B16
+	FMOVQ 368(R1), F14
+	VBIF  V13.B16, V15.B16, V14.B16
 	ADD   $0, R3, R7
 	CMP   $4, R2
 	BLT   partless4
-	FMOVQ F15, (R3)
+	FMOVQ F14, (R3)
 	JMP   partdone4
 
 partless4:
 	TBZ    $1, R2, partone4
-	VST1.P V15.D[0], 8(R7)
+	VST1.P V14.D[0], 8(R7)
 	TBZ    $0, R2, partdone4
-	VST1   V15.S[2], (R7)
+	VST1   V14.S[2], (R7)
 	JMP    partdone4
 
 partone4:
 	TBZ  $0, R2, partdone4
-	VST1 V15.S[0], (R7)
+	VST1 V14.S[0], (R7)
 
 partdone4:
 	ADD $16, R3, R3
@@ -2446,25 +2501,25 @@ partdone4:
 
 // func sigmoidLossNEON(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
 TEXT ·sigmoidLossNEON(SB), NOSPLIT, $0-40
-	MOVD  $tables<>+0(SB), R1
-	MOVD  $consts<>+0(SB), R0
-	FMOVQ 224(R0), F0
-	FMOVQ 384(R0), F1
-	FMOVQ (R1), F2
-	FMOVQ 784(R0), F3
-	FMOVQ 320(R0), F4
-	FMOVQ 80(R0), F5
-	FMOVQ 1056(R0), F6
-	FMOVQ 208(R0), F7
-	FMOVQ 336(R0), F8
-	FMOVQ 368(R0), F9
-	FMOVQ 608(R0), F10
-	FMOVQ 32(R0), F11
-	FMOVQ 48(R0), F12
-	FMOVQ 64(R0), F13
-	FMOVQ 96(R0), F14
-	FMOVQ 112(R0), F15
-	FMOVQ 960(R0), F16
+	MOVD  $consts<>+0(SB), R1
+	MOVD  $tables<>+0(SB), R0
+	FMOVQ (R0), F0
+	FMOVQ 224(R1), F1
+	FMOVQ 80(R1), F2
+	FMOVQ 1088(R1), F3
+	FMOVQ 320(R1), F4
+	FMOVQ 784(R1), F5
+	FMOVQ 608(R1), F6
+	FMOVQ 32(R1), F7
+	FMOVQ 48(R1), F8
+	FMOVQ 64(R1), F9
+	FMOVQ 96(R1), F10
+	FMOVQ 112(R1), F11
+	FMOVQ 208(R1), F12
+	FMOVQ 16(R0), F13
+	FMOVQ 960(R1), F14
+	FMOVQ 640(R1), F15
+	FMOVQ 656(R1), F16
 	MOVD  n+24(FP), R2
 	MOVD  losses+0(FP), R3
 	MOVD  logits+8(FP), R5
@@ -2473,632 +2528,747 @@ TEXT ·sigmoidLossNEON(SB), NOSPLIT, $0-40
 	MOVD  (R7), R8
 
 loop:
-	CMP $4, R2
+	CMP $8, R2
 	BLT rest
 
 block:
-	FMOVQ (R5), F18
-	FMOVQ (R6), F17
+	FMOVQ (R5), F17
+	FMOVQ (R6), F22
+	FMOVQ 16(R5), F25
+	FMOVQ 16(R6), F21
+	FMOVS 20(R7), F18
+	VDUP  V18.S[0], V18.S4
 
-	// any |x| > 87, or NaN?
-	WORD  $0x4ea0fa53 // fabs v19.4s, v18.4s
-	FMOVQ 16(R0), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
-	FMOVD F19, R9
+	// any |x| > limit, or NaN?
+	WORD  $0x4ea0fa33 // fabs v19.4s, v17.4s
+	WORD  $0x4ea0fb34 // fabs v20.4s, v25.4s
+	WORD  $0x4eb46673 // smax v19.4s, v19.4s, v20.4s
+	WORD  $0x4eb23672 // cmgt v18.4s, v19.4s, v18.4s
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R9
 	CBNZ  R9, slowblock
 
+	// any target but 0 and 1? y - y^2 is 0 for these
+	VMOV  V22.B16, V18.B16
+	VFMLS V18.S4, V18.S4, V18.S4
+	VMOV  V21.B16, V19.B16
+	VFMLS V19.S4, V19.S4, V19.S4
+	VORR  V19.B16, V18.B16, V18.B16
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R9
+	CBNZ  R9, otherblock
+
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V10.B16, V18.B16, V19.B16
-	WORD $0x4eabd675 // fsub v21.4s, v19.4s, v11.4s
+	VORR V6.B16, V17.B16, V18.B16
+	VORR V6.B16, V25.B16, V19.B16
+	WORD $0x4ea7d652 // fsub v18.4s, v18.4s, v7.4s
+	WORD $0x4ea7d67b // fsub v27.4s, v19.4s, v7.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F19
-	VFMLA V12.S4, V21.S4, V19.S4
-	WORD  $0x4eadd674 // fsub v20.4s, v19.4s, v13.4s
+	FMOVQ 64(R1), F26
+	FMOVQ 64(R1), F23
+	VFMLA V8.S4, V18.S4, V26.S4
+	VFMLA V8.S4, V27.S4, V23.S4
+	WORD  $0x4ea9d753 // fsub v19.4s, v26.4s, v9.4s
+	WORD  $0x4ea9d6f4 // fsub v20.4s, v23.4s, v9.4s
 
 	// r = c - n ln2
-	VFMLS V5.S4, V20.S4, V21.S4
-	VFMLS V14.S4, V20.S4, V21.S4
+	VFMLS V2.S4, V19.S4, V18.S4
+	VFMLS V2.S4, V20.S4, V27.S4
+	VFMLS V10.S4, V19.S4, V18.S4
+	VFMLS V10.S4, V20.S4, V27.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F22
-	VFMLA V15.S4, V21.S4, V22.S4
-	FMOVQ 144(R0), F20
-	VFMLA V22.S4, V21.S4, V20.S4
-	FMOVQ 160(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
-	FMOVQ 176(R0), F20
-	VFMLA V22.S4, V21.S4, V20.S4
+	FMOVQ 128(R1), F24
+	FMOVQ 128(R1), F28
+	VFMLA V11.S4, V18.S4, V24.S4
+	VFMLA V11.S4, V27.S4, V28.S4
+	FMOVQ 144(R1), F19
+	FMOVQ 144(R1), F20
+	VFMLA V24.S4, V18.S4, V19.S4
+	VFMLA V28.S4, V27.S4, V20.S4
+	FMOVQ 160(R1), F24
+	FMOVQ 160(R1), F28
+	VFMLA V19.S4, V18.S4, V24.S4
+	VFMLA V20.S4, V27.S4, V28.S4
+	FMOVQ 176(R1), F19
+	FMOVQ 176(R1), F20
+	VFMLA V24.S4, V18.S4, V19.S4
+	VFMLA V28.S4, V27.S4, V20.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V2.B16, [V19.B16], V21.B16
-	FMOVQ 192(R0), F22
-	VBIT  V7.B16, V21.B16, V22.B16
-	FMOVQ 16(R1), F21
-	VTBL  V22.B16, [V21.B16], V21.B16
-	VSHL  $21, V19.S4, V19.S4
-	VADD  V19.S4, V21.S4, V19.S4
-	VFMLA V20.S4, V19.S4, V19.S4
-	WORD  $0x4e20d674 // fadd v20.4s, v19.4s, v0.4s
-	WORD  $0x6e34fc14 // fdiv v20.4s, v0.4s, v20.4s
-	WORD  $0x6e34de76 // fmul v22.4s, v19.4s, v20.4s
+	VTBL  V0.B16, [V26.B16], V24.B16
+	VTBL  V0.B16, [V23.B16], V28.B16
+	FMOVQ 192(R1), F27
+	FMOVQ 192(R1), F18
+	VBIT  V12.B16, V24.B16, V27.B16
+	VBIT  V12.B16, V28.B16, V18.B16
+	VTBL  V27.B16, [V13.B16], V24.B16
+	VTBL  V18.B16, [V13.B16], V18.B16
+	VSHL  $21, V26.S4, V26.S4
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V26.S4, V24.S4, V24.S4
+	VADD  V23.S4, V18.S4, V18.S4
+	VFMLA V19.S4, V24.S4, V24.S4
+	VFMLA V20.S4, V18.S4, V18.S4
+	WORD  $0x4e21d713 // fadd v19.4s, v24.4s, v1.4s
+	WORD  $0x4e21d654 // fadd v20.4s, v18.4s, v1.4s
+	WORD  $0x6e33fc33 // fdiv v19.4s, v1.4s, v19.4s
+	WORD  $0x6e34fc34 // fdiv v20.4s, v1.4s, v20.4s
+	WORD  $0x6e33df17 // fmul v23.4s, v24.4s, v19.4s
+	WORD  $0x6e34de5a // fmul v26.4s, v18.4s, v20.4s
 
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	WORD  $0x4e20d675 // fadd v21.4s, v19.4s, v0.4s
-	VSUB  V16.S4, V21.S4, V21.S4
-	VAND  V8.B16, V21.B16, V23.B16
-	VUSHR $21, V21.S4, V21.S4
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VSHL $2, V22.S4, V28.S4
+	VSHL $2, V21.S4, V27.S4
+	VAND V6.B16, V28.B16, V28.B16
+	VAND V6.B16, V27.B16, V27.B16
+	VEOR V17.B16, V28.B16, V17.B16
+	VEOR V25.B16, V27.B16, V27.B16
+	WORD $0x4ea0aa39 // cmlt v25.4s, v17.4s, #0
+	WORD $0x4ea0ab7c // cmlt v28.4s, v27.4s, #0
+	VBIT V25.B16, V23.B16, V19.B16
+	VBIT V28.B16, V26.B16, V20.B16
 
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VSUB  V23.S4, V0.S4, V24.S4
-	VTBL  V2.B16, [V21.B16], V21.B16
-	FMOVQ 192(R0), F25
-	VBIT  V7.B16, V21.B16, V25.B16
-	FMOVQ 64(R1), F21
-	VTBL  V25.B16, [V21.B16], V21.B16
-	WORD  $0x6e35df15 // fmul v21.4s, v24.4s, v21.4s
-	FMOVQ 432(R0), F24
-	WORD  $0x4e38d6b8 // fadd v24.4s, v21.4s, v24.4s
-	VFMLA V21.S4, V19.S4, V24.S4
-	WORD  $0x4e21daf3 // scvtf v19.4s, v23.4s
-	FMOVQ 80(R1), F21
-	VTBL  V25.B16, [V21.B16], V23.B16
-	FMOVQ 96(R1), F21
-	VTBL  V25.B16, [V21.B16], V27.B16
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F23
+	FMOVQ 976(R1), F26
+	VFMLA V14.S4, V24.S4, V23.S4
+	VFMLA V14.S4, V18.S4, V26.S4
+	FMOVQ 992(R1), F25
+	FMOVQ 992(R1), F28
+	VFMLA V23.S4, V24.S4, V25.S4
+	VFMLA V26.S4, V18.S4, V28.S4
+	FMOVQ 1008(R1), F23
+	FMOVQ 1008(R1), F26
+	VFMLA V25.S4, V24.S4, V23.S4
+	VFMLA V28.S4, V18.S4, V26.S4
+	FMOVQ 1024(R1), F25
+	FMOVQ 1024(R1), F28
+	VFMLA V23.S4, V24.S4, V25.S4
+	VFMLA V26.S4, V18.S4, V28.S4
+	FMOVQ 1040(R1), F23
+	FMOVQ 1040(R1), F26
+	VFMLA V25.S4, V24.S4, V23.S4
+	VFMLA V28.S4, V18.S4, V26.S4
+	FMOVQ 1056(R1), F25
+	FMOVQ 1056(R1), F28
+	VFMLA V23.S4, V24.S4, V25.S4
+	VFMLA V26.S4, V18.S4, V28.S4
+	FMOVQ 1072(R1), F23
+	FMOVQ 1072(R1), F26
+	VFMLA V25.S4, V24.S4, V23.S4
+	VFMLA V28.S4, V18.S4, V26.S4
+	WORD  $0x6e37df17 // fmul v23.4s, v24.4s, v23.4s
+	WORD  $0x6e3ade59 // fmul v25.4s, v18.4s, v26.4s
+	VFMLA V23.S4, V24.S4, V24.S4
+	VFMLA V25.S4, V18.S4, V18.S4
 
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e38df15 // fmul v21.4s, v24.4s, v24.4s
-	FMOVQ 1008(R0), F26
-	FMOVQ 992(R0), F25
-	VFMLA V25.S4, V24.S4, V26.S4
-	FMOVQ 976(R0), F25
-	VFMLA V25.S4, V21.S4, V26.S4
-	FMOVQ 1040(R0), F28
-	FMOVQ 1024(R0), F25
-	VFMLA V25.S4, V24.S4, V28.S4
-	VFMLA V26.S4, V21.S4, V28.S4
-	FMOVQ 528(R0), F25
-	VFMLA V25.S4, V19.S4, V27.S4
-	VFMLA V28.S4, V21.S4, V27.S4
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	FMOVQ 544(R0), F21
-	VFMLA V21.S4, V19.S4, V23.S4
-	WORD  $0x4e38d6f3 // fadd v19.4s, v23.4s, v24.4s
-	WORD  $0x4eb3d6f5 // fsub v21.4s, v23.4s, v19.4s
-	WORD  $0x4e38d6b5 // fadd v21.4s, v21.4s, v24.4s
-	WORD  $0x4e35d775 // fadd v21.4s, v27.4s, v21.4s
-	WORD  $0x4e35d675 // fadd v21.4s, v19.4s, v21.4s
-	WORD  $0x4ea0aa57 // cmlt v23.4s, v18.4s, #0
-	VMOV  V20.B16, V19.B16
-	VBIT  V23.B16, V22.B16, V19.B16
-	VBIT  V23.B16, V20.B16, V22.B16
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eb1d414 // fsub v20.4s, v0.4s, v17.4s
-	VBSL  V20.B16, V17.B16, V23.B16
-	VMOVI $0, V24.B16
-	WORD  $0x6eb8e6f8 // fcmgt v24.4s, v23.4s, v24.4s
-	WORD  $0x4ea0fa52 // fabs v18.4s, v18.4s
-	VAND  V24.B16, V18.B16, V18.B16
-	VFMLA V18.S4, V23.S4, V21.S4
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
-	VFMLA V20.S4, V19.S4, V18.S4
-	FMOVS 12(R7), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 16(R7), F22
-	VDUP  V22.S[0], V22.S4
-	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
-	VFMLA V17.S4, V19.S4, V20.S4
-	WORD  $0x6e35de99 // fmul v25.4s, v20.4s, v21.4s
-	VMOV  V18.B16, V17.B16
+	// ce = log1p(e) + max(v, 0)
+	WORD  $0x4ea0ca39 // fcmgt v25.4s, v17.4s, #0.0
+	WORD  $0x4ea0cb7c // fcmgt v28.4s, v27.4s, #0.0
+	VMOVI $0, V26.B16
+	VMOVI $0, V23.B16
+	VBIT  V25.B16, V17.B16, V26.B16
+	VBIT  V28.B16, V27.B16, V23.B16
+	WORD  $0x4e3ad711 // fadd v17.4s, v24.4s, v26.4s
+	WORD  $0x4e37d652 // fadd v18.4s, v18.4s, v23.4s
+	VSHL  $2, V22.S4, V22.S4
+	VSHL  $2, V21.S4, V25.S4
+	FMOVS 12(R7), F23
+	FMOVS 12(R7), F21
+	VDUP  V23.S[0], V23.S4
+	VDUP  V21.S[0], V26.S4
+	FMOVS 16(R7), F24
+	FMOVS 16(R7), F21
+	VDUP  V24.S[0], V24.S4
+	VDUP  V21.S[0], V21.S4
+	WORD  $0x4ea0aad6 // cmlt v22.4s, v22.4s, #0
+	WORD  $0x4ea0ab39 // cmlt v25.4s, v25.4s, #0
+	VBIT  V22.B16, V23.B16, V24.B16
+	VBIT  V25.B16, V26.B16, V21.B16
+	WORD  $0x6e31df11 // fmul v17.4s, v24.4s, v17.4s
+	WORD  $0x6e32deb2 // fmul v18.4s, v21.4s, v18.4s
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_427
-	WORD $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
-	JMP  focusdone427
+	BGE  focusnot0_579
+	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
+	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
+	JMP  focusdone579
 
-focusnot0_427:
+focusnot0_579:
 	CMP   $2, R8
-	BGE   focusnot1_427
-	FMOVQ 224(R0), F17
-	JMP   focusdone427
+	BGE   focusnot1_579
+	FMOVQ 224(R1), F19
+	FMOVQ 224(R1), F20
+	JMP   focusdone579
 
-focusnot1_427:
+focusnot1_579:
 	CMP $3, R8
-	BGE focusnot2_427
-	JMP focusdone427
+	BGE focusnot2_579
+	JMP focusdone579
 
-focusnot2_427:
+focusnot2_579:
 	CMP  $4, R8
-	BGE  focusnot3_427
-	WORD $0x6ea1fa51 // fsqrt v17.4s, v18.4s
-	JMP  focusdone427
+	BGE  focusnot3_579
+	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
+	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
+	JMP  focusdone579
 
-focusnot3_427:
+focusnot3_579:
 	CMP   $5, R8
-	BGE   focusnot4_427
-	WORD  $0x6ea1fa53 // fsqrt v19.4s, v18.4s
-	VMOV  V18.B16, V17.B16
-	VFMLS V19.S4, V19.S4, V17.S4
-	WORD  $0x6e26de74 // fmul v20.4s, v19.4s, v6.4s
-	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V19.S4, V18.S4, V17.S4
-	JMP   focusdone427
+	BGE   focusnot4_579
+	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
+	VMOV  V19.B16, V22.B16
+	VFMLS V21.S4, V21.S4, V22.S4
+	WORD  $0x6e23deb7 // fmul v23.4s, v21.4s, v3.4s
+	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VFMLA V21.S4, V19.S4, V22.S4
+	VMOV  V22.B16, V19.B16
+	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
+	VMOV  V20.B16, V22.B16
+	VFMLS V21.S4, V21.S4, V22.S4
+	WORD  $0x6e23deb7 // fmul v23.4s, v21.4s, v3.4s
+	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VFMLA V21.S4, V20.S4, V22.S4
+	VMOV  V22.B16, V20.B16
+	JMP   focusdone579
 
-focusnot4_427:
+focusnot4_579:
 	CMP   $6, R8
-	BGE   focusnot5_427
-	WORD  $0x6ea1fa53 // fsqrt v19.4s, v18.4s
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa95 // fneg v21.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V21.S4
-	VMOV  V18.B16, V17.B16
-	VFMLS V19.S4, V19.S4, V17.S4
-	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
-	VFMLA V6.S4, V17.S4, V21.S4
-	WORD  $0x6e33deb1 // fmul v17.4s, v21.4s, v19.4s
-	VFMLA V19.S4, V20.S4, V17.S4
-	JMP   focusdone427
+	BGE   focusnot5_579
+	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
+	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
+	VFMLA V19.S4, V19.S4, V24.S4
+	VMOV  V19.B16, V23.B16
+	VFMLS V21.S4, V21.S4, V23.S4
+	WORD  $0x6e37de73 // fmul v19.4s, v19.4s, v23.4s
+	VFMLA V3.S4, V19.S4, V24.S4
+	WORD  $0x6e35df13 // fmul v19.4s, v24.4s, v21.4s
+	VFMLA V21.S4, V22.S4, V19.S4
+	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
+	WORD  $0x6e34de96 // fmul v22.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
+	VFMLA V20.S4, V20.S4, V24.S4
+	VMOV  V20.B16, V23.B16
+	VFMLS V21.S4, V21.S4, V23.S4
+	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
+	VFMLA V3.S4, V20.S4, V24.S4
+	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
+	VFMLA V21.S4, V22.S4, V20.S4
+	JMP   focusdone579
 
-focusnot5_427:
+focusnot5_579:
 	CMP   $7, R8
-	BGE   focusnot6_427
-	WORD  $0x6e32de53 // fmul v19.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa71 // fneg v17.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V17.S4
-	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone427
-
-focusnot6_427:
-	CMP   $8, R8
-	BGE   focusnot7_427
-	WORD  $0x6e32de53 // fmul v19.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa71 // fneg v17.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V17.S4
-	WORD  $0x4e33d672 // fadd v18.4s, v19.4s, v19.4s
-	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
-	VFMLA V19.S4, V19.S4, V17.S4
-	JMP   focusdone427
-
-focusnot7_427:
-	CMP   $9, R8
-	BGE   focusnot8_427
-	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa34 // fneg v20.4s, v17.4s
-	VFMLA V18.S4, V18.S4, V20.S4
-	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
-	WORD  $0x4e31d635 // fadd v21.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa76 // fneg v22.4s, v19.4s
-	VFMLA V17.S4, V17.S4, V22.S4
+	BGE   focusnot6_579
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x6e33ded6 // fmul v22.4s, v22.4s, v19.4s
+	VFMLA V19.S4, V21.S4, V22.S4
+	VMOV  V22.B16, V19.B16
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
 	VFMLA V20.S4, V21.S4, V22.S4
-	WORD  $0x6e32ded1 // fmul v17.4s, v22.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone427
+	VMOV  V22.B16, V20.B16
+	JMP   focusdone579
 
-focusnot8_427:
-	ADD   $20, R7, R9
-	FMOVS (R9), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R9), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R9), F20
-	VDUP  V20.S[0], V20.S4
+focusnot6_579:
+	CMP   $8, R8
+	BGE   focusnot7_579
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x4e35d6b3 // fadd v19.4s, v21.4s, v21.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V21.S4, V21.S4, V19.S4
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V21.S4, V21.S4, V20.S4
+	JMP   focusdone579
 
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
-	FMOVQ 640(R0), F22
-	VSUB  V22.S4, V21.S4, V22.S4
-	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
-	FMOVQ 896(R0), F24
-	VSUB  V24.S4, V23.S4, V23.S4
-	FMOVQ 560(R0), F24
-	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
-	VBIT  V24.B16, V23.B16, V22.B16
-	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
-	VUSHR $20, V22.S4, V24.S4
-	FMOVQ 656(R0), F26
-	VAND  V26.B16, V22.B16, V22.B16
-	FMOVQ 672(R0), F26
-	VADD  V26.S4, V22.S4, V22.S4
-	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+focusnot7_579:
+	CMP   $9, R8
+	BGE   focusnot8_579
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
+	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
+	VFMLA V21.S4, V21.S4, V25.S4
+	VFMLA V22.S4, V24.S4, V25.S4
+	WORD  $0x6e33df35 // fmul v21.4s, v25.4s, v19.4s
+	VFMLA V19.S4, V23.S4, V21.S4
+	VMOV  V21.B16, V19.B16
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
+	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
+	VFMLA V21.S4, V21.S4, V25.S4
+	VFMLA V22.S4, V24.S4, V25.S4
+	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
+	VFMLA V20.S4, V23.S4, V21.S4
+	VMOV  V21.B16, V20.B16
+	JMP   focusdone579
+
+focusnot8_579:
+	ADD   $24, R7, R9
+	FMOVS (R9), F21
+	VDUP  V21.S[0], V21.S4
+	FMOVS 4(R9), F22
+	VDUP  V22.S[0], V22.S4
+	FMOVS 8(R9), F23
+	VDUP  V23.S[0], V23.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V15.S4, V19.S4, V25.S4
+	VUSHR $23, V25.S4, V24.S4
+	VUSHR $20, V25.S4, V19.S4
+	VAND  V16.B16, V25.B16, V25.B16
+	FMOVQ 672(R1), F26
+	VADD  V26.S4, V25.S4, V25.S4
+	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V2.B16, [V24.B16], V26.B16
-	FMOVQ 304(R0), F24
-	VBIT  V4.B16, V26.B16, V24.B16
-	FLDPQ 112(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R0), F27
-	VFMLA V26.S4, V22.S4, V27.S4
-	FMOVQ 688(R0), F22
-	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
-	VMOV  V27.B16, V22.B16
-	VFMLA V28.S4, V22.S4, V22.S4
-	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
-	VFMLA V28.S4, V27.S4, V26.S4
-	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
-	FMOVQ 720(R0), F29
-	FMOVQ 704(R0), F30
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 736(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	FMOVQ 752(R0), F29
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 768(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
-	VFMLA V30.S4, V27.S4, V26.S4
-	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
+	VTBL  V0.B16, [V19.B16], V26.B16
+	FMOVQ 304(R1), F19
+	VBIT  V4.B16, V26.B16, V19.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F29
+	VFMLA V26.S4, V25.S4, V29.S4
+	FMOVQ 688(R1), F25
+	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
+	VMOV  V29.B16, V26.B16
+	VFMLA V25.S4, V26.S4, V26.S4
+	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
+	VFMLA V25.S4, V29.S4, V27.S4
+	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
+	FMOVQ 720(R1), F30
+	FMOVQ 704(R1), F31
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 736(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 752(R1), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 768(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
+	VFMLA V31.S4, V25.S4, V27.S4
+	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
-	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
-	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
-	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
-	VFMLA V23.S4, V18.S4, V28.S4
-	VMOV  V29.B16, V23.B16
-	VFMLA V27.S4, V19.S4, V23.S4
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V29.B16
+	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
+	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
+	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
+	VFMLA V28.S4, V21.S4, V29.S4
+	VMOV  V30.B16, V28.B16
+	VFMLA V25.S4, V22.S4, V28.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d6fb // fadd v27.4s, v23.4s, v3.4s
-	WORD  $0x4ea3d77e // fsub v30.4s, v27.4s, v3.4s
-	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
-	VFMLA V22.S4, V19.S4, V29.S4
-	FLDPQ 176(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
-	VFMLA V24.S4, V18.S4, V28.S4
-	VFMLA V22.S4, V20.S4, V28.S4
-	VFMLA V26.S4, V19.S4, V28.S4
-	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
+	WORD  $0x4e25d799 // fadd v25.4s, v28.4s, v5.4s
+	WORD  $0x4ea5d73c // fsub v28.4s, v25.4s, v5.4s
+	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
+	VFMLA V26.S4, V22.S4, V28.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V19.S4, V21.S4, V29.S4
+	VFMLA V26.S4, V23.S4, V29.S4
+	VFMLA V27.S4, V22.S4, V29.S4
+	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F19
-	FMOVQ 800(R0), F22
-	VFMLA V22.S4, V20.S4, V19.S4
-	FMOVQ 832(R0), F22
-	VFMLA V19.S4, V20.S4, V22.S4
-	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
+	FMOVQ 816(R1), F19
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V21.S4, V19.S4
+	FMOVQ 832(R1), F22
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V5.S4, V20.S4, V19.S4
-	VTBL  V2.B16, [V27.B16], V22.B16
-	FMOVQ 304(R0), F20
-	VBIT  V4.B16, V22.B16, V20.B16
-	FLDPQ 272(R1), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 304(R1), (F30, F31)
+	VFMLA V2.S4, V21.S4, V19.S4
+	VTBL  V0.B16, [V25.B16], V22.B16
+	FMOVQ 304(R1), F21
+	VBIT  V4.B16, V22.B16, V21.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V19.S4, V22.S4, V21.S4
+
+	// times 2^k
+	WORD  $0x4e35d6d3 // fadd v19.4s, v22.4s, v21.4s
+	VSHL  $20, V25.S4, V21.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V21.S4, V19.S4, V19.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F21
+	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
+	FMOVQ 880(R1), F22
+	VEOR  V22.B16, V25.B16, V22.B16
+	FMOVQ 864(R1), F23
+	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
+	VORR  V22.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R10
+	CBNZ  R10, slowblock
+	FMOVS (R9), F21
+	VDUP  V21.S[0], V21.S4
+	FMOVS 4(R9), F22
+	VDUP  V22.S[0], V22.S4
+	FMOVS 8(R9), F23
+	VDUP  V23.S[0], V23.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V15.S4, V20.S4, V25.S4
+	VUSHR $23, V25.S4, V24.S4
+	VUSHR $20, V25.S4, V20.S4
+	VAND  V16.B16, V25.B16, V25.B16
+	FMOVQ 672(R1), F26
+	VADD  V26.S4, V25.S4, V25.S4
+	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V20.B16], V26.B16
+	FMOVQ 304(R1), F20
+	VBIT  V4.B16, V26.B16, V20.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F29
+	VFMLA V26.S4, V25.S4, V29.S4
+	FMOVQ 688(R1), F25
+	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
+	VMOV  V29.B16, V26.B16
+	VFMLA V25.S4, V26.S4, V26.S4
+	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
+	VFMLA V25.S4, V29.S4, V27.S4
+	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
+	FMOVQ 720(R1), F30
+	FMOVQ 704(R1), F31
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 736(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 752(R1), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 768(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
+	VFMLA V31.S4, V25.S4, V27.S4
+	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V29.B16
+	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
+	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
+	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
+	VFMLA V28.S4, V21.S4, V29.S4
+	VMOV  V30.B16, V28.B16
+	VFMLA V25.S4, V22.S4, V28.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e25d799 // fadd v25.4s, v28.4s, v5.4s
+	WORD  $0x4ea5d73c // fsub v28.4s, v25.4s, v5.4s
+	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
+	VFMLA V26.S4, V22.S4, V28.S4
+	FLDPQ 176(R0), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V19.S4, V22.S4, V20.S4
+	VFMLA V20.S4, V21.S4, V29.S4
+	VFMLA V26.S4, V23.S4, V29.S4
+	VFMLA V27.S4, V22.S4, V29.S4
+	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
 
-	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V3.S4, V27.S4, V19.S4
-	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
-	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
-	VSHL  $23, V19.S4, V26.S4
-	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V1.S4, V26.S4, V27.S4
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F20
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V21.S4, V20.S4
+	FMOVQ 832(R1), F22
+	VFMLA V20.S4, V21.S4, V22.S4
+	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V2.S4, V21.S4, V20.S4
+	VTBL  V0.B16, [V25.B16], V22.B16
+	FMOVQ 304(R1), F21
+	VBIT  V4.B16, V22.B16, V21.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V20.S4, V22.S4, V21.S4
 
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V26.B16
-	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
-	FMOVQ 912(R0), F26
-	VSUB  V19.S4, V26.S4, V19.S4
-	VSHL  $23, V19.S4, V19.S4
-	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
-	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
-	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
-	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
-	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
-	VSUB  V19.S4, V20.S4, V19.S4
-	VBIT  V22.B16, V19.B16, V27.B16
+	// times 2^k
+	WORD  $0x4e35d6d4 // fadd v20.4s, v22.4s, v21.4s
+	VSHL  $20, V25.S4, V21.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V21.S4, V20.S4, V20.S4
 
-	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F19
-	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
-	FMOVQ 384(R0), F20
-	VBIF  V19.B16, V27.B16, V20.B16
-	FMOVQ 944(R0), F19
-	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
-	VMOVI $0, V19.B16
-	VCMEQ V19.S4, V21.S4, V19.S4
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V1.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
-	VCMEQ V1.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R0), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	// x or result out of range?
+	FMOVQ 848(R1), F21
+	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
+	FMOVQ 880(R1), F22
+	VEOR  V22.B16, V25.B16, V22.B16
+	FMOVQ 864(R1), F23
+	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
+	VORR  V22.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R9
+	CBNZ  R9, slowblock
 
-	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R9), F18
-	VDUP  V18.S[0], V18.S4
-	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
-	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
-	VAND  V20.B16, V19.B16, V19.B16
-	FMOVS 16(R9), F20
-	VDUP  V20.S[0], V20.S4
-	VAND  V20.B16, V17.B16, V17.B16
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea136b3 // cmgt v19.4s, v21.4s, v1.4s
-	VORR  V19.B16, V17.B16, V19.B16
-	FMOVQ 368(R0), F17
-	VBIF  V19.B16, V18.B16, V17.B16
-
-focusdone427:
+focusdone579:
 	// loss = (alpha ce) q^gamma
-	FMOVQ 1072(R0), F18
-	WORD  $0x6e39e652 // fcmge v18.4s, v18.4s, v25.4s
-	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
-	VBIT  V18.B16, V17.B16, V25.B16
-	VUMIN V9.S4, V25.S4, V17.S4
+	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
 	FMOVQ F17, (R3)
-	ADD   $16, R3, R3
-	ADD   $16, R5, R5
-	ADD   $16, R6, R6
-	SUB   $4, R2, R2
-	CMP   $4, R2
-	BGE   block
+	FMOVQ F18, 16(R3)
+
+nextblock:
+	ADD $32, R3, R3
+	ADD $32, R5, R5
+	ADD $32, R6, R6
+	SUB $8, R2, R2
+	CMP $8, R2
+	BGE block
 
 rest:
 	CMP $1, R2
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F18
+	FMOVQ 224(R1), F17
 	ADD   $0, R5, R9
 	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R5), F18
+	FMOVQ (R5), F17
 	JMP   partdone1
 
 partless1:
 	TBZ    $1, R2, partone1
-	VLD1.P 8(R9), V18.D[0]
+	VLD1.P 8(R9), V17.D[0]
 	TBZ    $0, R2, partdone1
-	VLD1   (R9), V18.S[2]
+	VLD1   (R9), V17.S[2]
 	JMP    partdone1
 
 partone1:
 	TBZ  $0, R2, partdone1
-	VLD1 (R9), V18.S[0]
+	VLD1 (R9), V17.S[0]
 
 partdone1:
-	VMOVI $0, V17.B16
+	VMOVI $0, V18.B16
 	ADD   $0, R6, R9
 	CMP   $4, R2
 	BLT   partless2
-	FMOVQ (R6), F17
+	FMOVQ (R6), F18
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R2, partone2
-	VLD1.P 8(R9), V17.D[0]
+	VLD1.P 8(R9), V18.D[0]
 	TBZ    $0, R2, partdone2
-	VLD1   (R9), V17.S[2]
+	VLD1   (R9), V18.S[2]
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R2, partdone2
-	VLD1 (R9), V17.S[0]
+	VLD1 (R9), V18.S[0]
 
 partdone2:
-	// any |x| > 87, or NaN?
-	WORD  $0x4ea0fa53 // fabs v19.4s, v18.4s
-	FMOVQ 16(R0), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	FMOVS 20(R7), F19
+	VDUP  V19.S[0], V19.S4
+
+	// any |x| > limit, or NaN?
+	WORD  $0x4ea0fa34 // fabs v20.4s, v17.4s
+	WORD  $0x4eb33693 // cmgt v19.4s, v20.4s, v19.4s
 	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
 	FMOVD F19, R9
 	CBNZ  R9, slowvector
 
+	// any target but 0 and 1? y - y^2 is 0 for these
+	VMOV  V18.B16, V19.B16
+	VFMLS V19.S4, V19.S4, V19.S4
+	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
+	FMOVD F19, R9
+	CBNZ  R9, othervector
+
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V10.B16, V18.B16, V19.B16
-	WORD $0x4eabd675 // fsub v21.4s, v19.4s, v11.4s
+	VORR V6.B16, V17.B16, V19.B16
+	WORD $0x4ea7d675 // fsub v21.4s, v19.4s, v7.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F19
-	VFMLA V12.S4, V21.S4, V19.S4
-	WORD  $0x4eadd674 // fsub v20.4s, v19.4s, v13.4s
+	FMOVQ 64(R1), F20
+	VFMLA V8.S4, V21.S4, V20.S4
+	WORD  $0x4ea9d693 // fsub v19.4s, v20.4s, v9.4s
 
 	// r = c - n ln2
-	VFMLS V5.S4, V20.S4, V21.S4
-	VFMLS V14.S4, V20.S4, V21.S4
+	VFMLS V2.S4, V19.S4, V21.S4
+	VFMLS V10.S4, V19.S4, V21.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F22
-	VFMLA V15.S4, V21.S4, V22.S4
-	FMOVQ 144(R0), F20
-	VFMLA V22.S4, V21.S4, V20.S4
-	FMOVQ 160(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
-	FMOVQ 176(R0), F20
-	VFMLA V22.S4, V21.S4, V20.S4
+	FMOVQ 128(R1), F22
+	VFMLA V11.S4, V21.S4, V22.S4
+	FMOVQ 144(R1), F19
+	VFMLA V22.S4, V21.S4, V19.S4
+	FMOVQ 160(R1), F22
+	VFMLA V19.S4, V21.S4, V22.S4
+	FMOVQ 176(R1), F19
+	VFMLA V22.S4, V21.S4, V19.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V2.B16, [V19.B16], V21.B16
-	FMOVQ 192(R0), F22
-	VBIT  V7.B16, V21.B16, V22.B16
-	FMOVQ 16(R1), F21
-	VTBL  V22.B16, [V21.B16], V21.B16
-	VSHL  $21, V19.S4, V19.S4
-	VADD  V19.S4, V21.S4, V19.S4
-	VFMLA V20.S4, V19.S4, V19.S4
-	WORD  $0x4e20d674 // fadd v20.4s, v19.4s, v0.4s
-	WORD  $0x6e34fc14 // fdiv v20.4s, v0.4s, v20.4s
-	WORD  $0x6e34de76 // fmul v22.4s, v19.4s, v20.4s
+	VTBL  V0.B16, [V20.B16], V21.B16
+	FMOVQ 192(R1), F22
+	VBIT  V12.B16, V21.B16, V22.B16
+	VTBL  V22.B16, [V13.B16], V21.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V21.S4, V21.S4
+	VFMLA V19.S4, V21.S4, V21.S4
+	WORD  $0x4e21d6b3 // fadd v19.4s, v21.4s, v1.4s
+	WORD  $0x6e33fc36 // fdiv v22.4s, v1.4s, v19.4s
+	WORD  $0x6e36deb3 // fmul v19.4s, v21.4s, v22.4s
 
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	WORD  $0x4e20d675 // fadd v21.4s, v19.4s, v0.4s
-	VSUB  V16.S4, V21.S4, V21.S4
-	VAND  V8.B16, V21.B16, V23.B16
-	VUSHR $21, V21.S4, V21.S4
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VSHL $2, V18.S4, V20.S4
+	VAND V6.B16, V20.B16, V20.B16
+	VEOR V17.B16, V20.B16, V17.B16
+	WORD $0x4ea0aa34 // cmlt v20.4s, v17.4s, #0
+	VBIT V20.B16, V19.B16, V22.B16
 
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VSUB  V23.S4, V0.S4, V24.S4
-	VTBL  V2.B16, [V21.B16], V21.B16
-	FMOVQ 192(R0), F25
-	VBIT  V7.B16, V21.B16, V25.B16
-	FMOVQ 64(R1), F21
-	VTBL  V25.B16, [V21.B16], V21.B16
-	WORD  $0x6e35df15 // fmul v21.4s, v24.4s, v21.4s
-	FMOVQ 432(R0), F24
-	WORD  $0x4e38d6b8 // fadd v24.4s, v21.4s, v24.4s
-	VFMLA V21.S4, V19.S4, V24.S4
-	WORD  $0x4e21daf3 // scvtf v19.4s, v23.4s
-	FMOVQ 80(R1), F21
-	VTBL  V25.B16, [V21.B16], V23.B16
-	FMOVQ 96(R1), F21
-	VTBL  V25.B16, [V21.B16], V27.B16
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F19
+	VFMLA V14.S4, V21.S4, V19.S4
+	FMOVQ 992(R1), F20
+	VFMLA V19.S4, V21.S4, V20.S4
+	FMOVQ 1008(R1), F19
+	VFMLA V20.S4, V21.S4, V19.S4
+	FMOVQ 1024(R1), F20
+	VFMLA V19.S4, V21.S4, V20.S4
+	FMOVQ 1040(R1), F19
+	VFMLA V20.S4, V21.S4, V19.S4
+	FMOVQ 1056(R1), F20
+	VFMLA V19.S4, V21.S4, V20.S4
+	FMOVQ 1072(R1), F19
+	VFMLA V20.S4, V21.S4, V19.S4
+	WORD  $0x6e33deb3 // fmul v19.4s, v21.4s, v19.4s
+	VFMLA V19.S4, V21.S4, V21.S4
 
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e38df15 // fmul v21.4s, v24.4s, v24.4s
-	FMOVQ 1008(R0), F26
-	FMOVQ 992(R0), F25
-	VFMLA V25.S4, V24.S4, V26.S4
-	FMOVQ 976(R0), F25
-	VFMLA V25.S4, V21.S4, V26.S4
-	FMOVQ 1040(R0), F28
-	FMOVQ 1024(R0), F25
-	VFMLA V25.S4, V24.S4, V28.S4
-	VFMLA V26.S4, V21.S4, V28.S4
-	FMOVQ 528(R0), F25
-	VFMLA V25.S4, V19.S4, V27.S4
-	VFMLA V28.S4, V21.S4, V27.S4
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	FMOVQ 544(R0), F21
-	VFMLA V21.S4, V19.S4, V23.S4
-	WORD  $0x4e38d6f3 // fadd v19.4s, v23.4s, v24.4s
-	WORD  $0x4eb3d6f5 // fsub v21.4s, v23.4s, v19.4s
-	WORD  $0x4e38d6b5 // fadd v21.4s, v21.4s, v24.4s
-	WORD  $0x4e35d775 // fadd v21.4s, v27.4s, v21.4s
-	WORD  $0x4e35d675 // fadd v21.4s, v19.4s, v21.4s
-	WORD  $0x4ea0aa57 // cmlt v23.4s, v18.4s, #0
-	VMOV  V20.B16, V19.B16
-	VBIT  V23.B16, V22.B16, V19.B16
-	VBIT  V23.B16, V20.B16, V22.B16
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eb1d414 // fsub v20.4s, v0.4s, v17.4s
-	VBSL  V20.B16, V17.B16, V23.B16
-	VMOVI $0, V24.B16
-	WORD  $0x6eb8e6f8 // fcmgt v24.4s, v23.4s, v24.4s
-	WORD  $0x4ea0fa52 // fabs v18.4s, v18.4s
-	VAND  V24.B16, V18.B16, V18.B16
-	VFMLA V18.S4, V23.S4, V21.S4
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
-	VFMLA V20.S4, V19.S4, V18.S4
+	// ce = log1p(e) + max(v, 0)
+	WORD  $0x4ea0ca33 // fcmgt v19.4s, v17.4s, #0.0
+	VMOVI $0, V20.B16
+	VBIT  V19.B16, V17.B16, V20.B16
+	WORD  $0x4e34d6b1 // fadd v17.4s, v21.4s, v20.4s
+	VSHL  $2, V18.S4, V18.S4
 	FMOVS 12(R7), F19
 	VDUP  V19.S[0], V19.S4
-	FMOVS 16(R7), F22
-	VDUP  V22.S[0], V22.S4
-	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
-	VFMLA V17.S4, V19.S4, V20.S4
-	WORD  $0x6e35de99 // fmul v25.4s, v20.4s, v21.4s
-	VMOV  V18.B16, V17.B16
+	FMOVS 16(R7), F20
+	VDUP  V20.S[0], V20.S4
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	VBIT  V18.B16, V19.B16, V20.B16
+	WORD  $0x6e31de91 // fmul v17.4s, v20.4s, v17.4s
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_428
-	WORD $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
-	JMP  focusdone428
+	BGE  focusnot0_580
+	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
+	JMP  focusdone580
 
-focusnot0_428:
+focusnot0_580:
 	CMP   $2, R8
-	BGE   focusnot1_428
-	FMOVQ 224(R0), F17
-	JMP   focusdone428
+	BGE   focusnot1_580
+	FMOVQ 224(R1), F22
+	JMP   focusdone580
 
-focusnot1_428:
+focusnot1_580:
 	CMP $3, R8
-	BGE focusnot2_428
-	JMP focusdone428
+	BGE focusnot2_580
+	JMP focusdone580
 
-focusnot2_428:
+focusnot2_580:
 	CMP  $4, R8
-	BGE  focusnot3_428
-	WORD $0x6ea1fa51 // fsqrt v17.4s, v18.4s
-	JMP  focusdone428
+	BGE  focusnot3_580
+	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
+	JMP  focusdone580
 
-focusnot3_428:
+focusnot3_580:
 	CMP   $5, R8
-	BGE   focusnot4_428
-	WORD  $0x6ea1fa53 // fsqrt v19.4s, v18.4s
-	VMOV  V18.B16, V17.B16
-	VFMLS V19.S4, V19.S4, V17.S4
-	WORD  $0x6e26de74 // fmul v20.4s, v19.4s, v6.4s
-	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V19.S4, V18.S4, V17.S4
-	JMP   focusdone428
+	BGE   focusnot4_580
+	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
+	VMOV  V22.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e23de54 // fmul v20.4s, v18.4s, v3.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V22.S4, V19.S4
+	VMOV  V19.B16, V22.B16
+	JMP   focusdone580
 
-focusnot4_428:
+focusnot4_580:
 	CMP   $6, R8
-	BGE   focusnot5_428
-	WORD  $0x6ea1fa53 // fsqrt v19.4s, v18.4s
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa95 // fneg v21.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V21.S4
-	VMOV  V18.B16, V17.B16
-	VFMLS V19.S4, V19.S4, V17.S4
-	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
-	VFMLA V6.S4, V17.S4, V21.S4
-	WORD  $0x6e33deb1 // fmul v17.4s, v21.4s, v19.4s
-	VFMLA V19.S4, V20.S4, V17.S4
-	JMP   focusdone428
+	BGE   focusnot5_580
+	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
+	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V22.S4, V22.S4, V21.S4
+	VMOV  V22.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
+	VFMLA V3.S4, V20.S4, V21.S4
+	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V22.S4
+	JMP   focusdone580
 
-focusnot5_428:
+focusnot5_580:
 	CMP   $7, R8
-	BGE   focusnot6_428
-	WORD  $0x6e32de53 // fmul v19.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa71 // fneg v17.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V17.S4
-	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone428
+	BGE   focusnot6_580
+	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V22.S4, V22.S4, V19.S4
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V22.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V22.B16
+	JMP   focusdone580
 
-focusnot6_428:
+focusnot6_580:
 	CMP   $8, R8
-	BGE   focusnot7_428
-	WORD  $0x6e32de53 // fmul v19.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa71 // fneg v17.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V17.S4
-	WORD  $0x4e33d672 // fadd v18.4s, v19.4s, v19.4s
-	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
-	VFMLA V19.S4, V19.S4, V17.S4
-	JMP   focusdone428
+	BGE   focusnot7_580
+	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V22.S4, V22.S4, V19.S4
+	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
+	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	JMP   focusdone580
 
-focusnot7_428:
+focusnot7_580:
 	CMP   $9, R8
-	BGE   focusnot8_428
-	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa34 // fneg v20.4s, v17.4s
-	VFMLA V18.S4, V18.S4, V20.S4
-	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
-	WORD  $0x4e31d635 // fadd v21.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa76 // fneg v22.4s, v19.4s
-	VFMLA V17.S4, V17.S4, V22.S4
-	VFMLA V20.S4, V21.S4, V22.S4
-	WORD  $0x6e32ded1 // fmul v17.4s, v22.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone428
+	BGE   focusnot8_580
+	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V22.S4, V22.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa97 // fneg v23.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V23.S4
+	VFMLA V19.S4, V21.S4, V23.S4
+	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
+	VFMLA V22.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V22.B16
+	JMP   focusdone580
 
-focusnot8_428:
-	ADD   $20, R7, R9
+focusnot8_580:
+	ADD   $24, R7, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
 	FMOVS 4(R9), F19
@@ -3106,161 +3276,105 @@ focusnot8_428:
 	FMOVS 8(R9), F20
 	VDUP  V20.S[0], V20.S4
 
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
-	FMOVQ 640(R0), F22
-	VSUB  V22.S4, V21.S4, V22.S4
-	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
-	FMOVQ 896(R0), F24
-	VSUB  V24.S4, V23.S4, V23.S4
-	FMOVQ 560(R0), F24
-	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
-	VBIT  V24.B16, V23.B16, V22.B16
-	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V15.S4, V22.S4, V22.S4
+	VUSHR $23, V22.S4, V21.S4
 	VUSHR $20, V22.S4, V24.S4
-	FMOVQ 656(R0), F26
-	VAND  V26.B16, V22.B16, V22.B16
-	FMOVQ 672(R0), F26
-	VADD  V26.S4, V22.S4, V22.S4
-	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+	VAND  V16.B16, V22.B16, V22.B16
+	FMOVQ 672(R1), F23
+	VADD  V23.S4, V22.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V2.B16, [V24.B16], V26.B16
-	FMOVQ 304(R0), F24
-	VBIT  V4.B16, V26.B16, V24.B16
-	FLDPQ 112(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R0), F27
-	VFMLA V26.S4, V22.S4, V27.S4
-	FMOVQ 688(R0), F22
-	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
-	VMOV  V27.B16, V22.B16
-	VFMLA V28.S4, V22.S4, V22.S4
-	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
-	VFMLA V28.S4, V27.S4, V26.S4
-	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
-	FMOVQ 720(R0), F29
-	FMOVQ 704(R0), F30
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 736(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	FMOVQ 752(R0), F29
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 768(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
-	VFMLA V30.S4, V27.S4, V26.S4
-	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
+	VTBL  V0.B16, [V24.B16], V25.B16
+	FMOVQ 304(R1), F24
+	VBIT  V4.B16, V25.B16, V24.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V25.B16
+	FMOVQ 432(R1), F26
+	VFMLA V25.S4, V22.S4, V26.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df5b // fmul v27.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V22.B16
+	VFMLA V27.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
+	VFMLA V27.S4, V26.S4, V25.S4
+	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
+	FMOVQ 720(R1), F28
+	FMOVQ 704(R1), F29
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 736(R1), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 752(R1), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 768(R1), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
+	VFMLA V29.S4, V26.S4, V25.S4
+	WORD  $0x4e39d6da // fadd v26.4s, v22.4s, v25.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
-	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
-	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
-	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
-	VFMLA V23.S4, V18.S4, V28.S4
-	VMOV  V29.B16, V23.B16
-	VFMLA V27.S4, V19.S4, V23.S4
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V27.B16
+	WORD  $0x4e3bd6fb // fadd v27.4s, v23.4s, v27.4s
+	WORD  $0x6e3bde5c // fmul v28.4s, v18.4s, v27.4s
+	WORD  $0x6ea0fb97 // fneg v23.4s, v28.4s
+	VFMLA V27.S4, V18.S4, V23.S4
+	VMOV  V28.B16, V27.B16
+	VFMLA V26.S4, V19.S4, V27.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d6fb // fadd v27.4s, v23.4s, v3.4s
-	WORD  $0x4ea3d77e // fsub v30.4s, v27.4s, v3.4s
-	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
-	VFMLA V22.S4, V19.S4, V29.S4
-	FLDPQ 176(R1), (F30, F31)
+	WORD  $0x4e25d77a // fadd v26.4s, v27.4s, v5.4s
+	WORD  $0x4ea5d75b // fsub v27.4s, v26.4s, v5.4s
+	WORD  $0x4ebbd79b // fsub v27.4s, v28.4s, v27.4s
+	VFMLA V22.S4, V19.S4, V27.S4
+	FLDPQ 176(R0), (F30, F31)
 	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
-	VFMLA V24.S4, V18.S4, V28.S4
-	VFMLA V22.S4, V20.S4, V28.S4
-	VFMLA V26.S4, V19.S4, V28.S4
-	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
+	VFMLA V24.S4, V18.S4, V23.S4
+	VFMLA V22.S4, V20.S4, V23.S4
+	VFMLA V25.S4, V19.S4, V23.S4
+	WORD  $0x4e37d773 // fadd v19.4s, v27.4s, v23.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F19
-	FMOVQ 800(R0), F22
-	VFMLA V22.S4, V20.S4, V19.S4
-	FMOVQ 832(R0), F22
-	VFMLA V19.S4, V20.S4, V22.S4
-	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V5.S4, V20.S4, V19.S4
-	VTBL  V2.B16, [V27.B16], V22.B16
-	FMOVQ 304(R0), F20
-	VBIT  V4.B16, V22.B16, V20.B16
-	FLDPQ 272(R1), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 304(R1), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V19.S4, V22.S4, V20.S4
+	FMOVQ 816(R1), F18
+	FMOVQ 800(R1), F20
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 832(R1), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	VFMLA V2.S4, V19.S4, V18.S4
+	VTBL  V0.B16, [V26.B16], V20.B16
+	FMOVQ 304(R1), F19
+	VBIT  V4.B16, V20.B16, V19.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V18.S4, V20.S4, V19.S4
 
-	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V3.S4, V27.S4, V19.S4
-	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
-	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
-	VSHL  $23, V19.S4, V26.S4
-	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V1.S4, V26.S4, V27.S4
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V26.B16
-	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
-	FMOVQ 912(R0), F26
-	VSUB  V19.S4, V26.S4, V19.S4
-	VSHL  $23, V19.S4, V19.S4
-	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
-	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
-	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
-	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
-	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
-	VSUB  V19.S4, V20.S4, V19.S4
-	VBIT  V22.B16, V19.B16, V27.B16
-
-	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F19
-	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
-	FMOVQ 384(R0), F20
-	VBIF  V19.B16, V27.B16, V20.B16
-	FMOVQ 944(R0), F19
-	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
-	VMOVI $0, V19.B16
-	VCMEQ V19.S4, V21.S4, V19.S4
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V1.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
-	VCMEQ V1.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R0), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
-
-	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R9), F18
-	VDUP  V18.S[0], V18.S4
-	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
-	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
+	// times 2^k
+	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
+	VSHL  $20, V26.S4, V19.S4
+	FMOVQ 336(R1), F20
 	VAND  V20.B16, V19.B16, V19.B16
-	FMOVS 16(R9), F20
-	VDUP  V20.S[0], V20.S4
-	VAND  V20.B16, V17.B16, V17.B16
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea136b3 // cmgt v19.4s, v21.4s, v1.4s
-	VORR  V19.B16, V17.B16, V19.B16
-	FMOVQ 368(R0), F17
-	VBIF  V19.B16, V18.B16, V17.B16
+	VADD  V19.S4, V18.S4, V22.S4
 
-focusdone428:
+	// x or result out of range?
+	FMOVQ 848(R1), F18
+	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
+	FMOVQ 880(R1), F19
+	VEOR  V19.B16, V26.B16, V19.B16
+	FMOVQ 864(R1), F20
+	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
+	VORR  V19.B16, V18.B16, V18.B16
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R9
+	CBNZ  R9, slowvector
+
+focusdone580:
 	// loss = (alpha ce) q^gamma
-	FMOVQ 1072(R0), F18
-	WORD  $0x6e39e652 // fcmge v18.4s, v18.4s, v25.4s
-	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
-	VBIT  V18.B16, V17.B16, V25.B16
-	VUMIN V9.S4, V25.S4, V17.S4
+	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
 	ADD   $0, R3, R9
 	CMP   $4, R2
 	BLT   partless3
@@ -3279,6 +3393,7 @@ partone3:
 	VST1 V17.S[0], (R9)
 
 partdone3:
+nextvector:
 	ADD $16, R3, R3
 	ADD $16, R5, R5
 	ADD $16, R6, R6
@@ -3289,398 +3404,1154 @@ partdone3:
 done:
 	RET
 
+otherblock:
+	FMOVQ (R5), F19
+	FMOVQ (R6), F17
+	FMOVQ 16(R5), F27
+	FMOVQ 16(R6), F22
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V6.B16, V19.B16, V18.B16
+	VORR V6.B16, V27.B16, V20.B16
+	WORD $0x4ea7d652 // fsub v18.4s, v18.4s, v7.4s
+	WORD $0x4ea7d69a // fsub v26.4s, v20.4s, v7.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F25
+	FMOVQ 64(R1), F24
+	VFMLA V8.S4, V18.S4, V25.S4
+	VFMLA V8.S4, V26.S4, V24.S4
+	WORD  $0x4ea9d734 // fsub v20.4s, v25.4s, v9.4s
+	WORD  $0x4ea9d715 // fsub v21.4s, v24.4s, v9.4s
+
+	// r = c - n ln2
+	VFMLS V2.S4, V20.S4, V18.S4
+	VFMLS V2.S4, V21.S4, V26.S4
+	VFMLS V10.S4, V20.S4, V18.S4
+	VFMLS V10.S4, V21.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F23
+	FMOVQ 128(R1), F28
+	VFMLA V11.S4, V18.S4, V23.S4
+	VFMLA V11.S4, V26.S4, V28.S4
+	FMOVQ 144(R1), F20
+	FMOVQ 144(R1), F21
+	VFMLA V23.S4, V18.S4, V20.S4
+	VFMLA V28.S4, V26.S4, V21.S4
+	FMOVQ 160(R1), F23
+	FMOVQ 160(R1), F28
+	VFMLA V20.S4, V18.S4, V23.S4
+	VFMLA V21.S4, V26.S4, V28.S4
+	FMOVQ 176(R1), F20
+	FMOVQ 176(R1), F21
+	VFMLA V23.S4, V18.S4, V20.S4
+	VFMLA V28.S4, V26.S4, V21.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V25.B16], V23.B16
+	VTBL  V0.B16, [V24.B16], V28.B16
+	FMOVQ 192(R1), F26
+	FMOVQ 192(R1), F18
+	VBIT  V12.B16, V23.B16, V26.B16
+	VBIT  V12.B16, V28.B16, V18.B16
+	VTBL  V26.B16, [V13.B16], V23.B16
+	VTBL  V18.B16, [V13.B16], V18.B16
+	VSHL  $21, V25.S4, V25.S4
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V25.S4, V23.S4, V23.S4
+	VADD  V24.S4, V18.S4, V18.S4
+	VFMLA V20.S4, V23.S4, V23.S4
+	VFMLA V21.S4, V18.S4, V18.S4
+	WORD  $0x4e21d6f5 // fadd v21.4s, v23.4s, v1.4s
+	WORD  $0x4e21d654 // fadd v20.4s, v18.4s, v1.4s
+	WORD  $0x6e35fc35 // fdiv v21.4s, v1.4s, v21.4s
+	WORD  $0x6e34fc39 // fdiv v25.4s, v1.4s, v20.4s
+	WORD  $0x6e35defc // fmul v28.4s, v23.4s, v21.4s
+	WORD  $0x6e39de54 // fmul v20.4s, v18.4s, v25.4s
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F24
+	FMOVQ 976(R1), F29
+	VFMLA V14.S4, V23.S4, V24.S4
+	VFMLA V14.S4, V18.S4, V29.S4
+	FMOVQ 992(R1), F26
+	FMOVQ 992(R1), F30
+	VFMLA V24.S4, V23.S4, V26.S4
+	VFMLA V29.S4, V18.S4, V30.S4
+	FMOVQ 1008(R1), F24
+	FMOVQ 1008(R1), F29
+	VFMLA V26.S4, V23.S4, V24.S4
+	VFMLA V30.S4, V18.S4, V29.S4
+	FMOVQ 1024(R1), F26
+	FMOVQ 1024(R1), F30
+	VFMLA V24.S4, V23.S4, V26.S4
+	VFMLA V29.S4, V18.S4, V30.S4
+	FMOVQ 1040(R1), F24
+	FMOVQ 1040(R1), F29
+	VFMLA V26.S4, V23.S4, V24.S4
+	VFMLA V30.S4, V18.S4, V29.S4
+	FMOVQ 1056(R1), F26
+	FMOVQ 1056(R1), F30
+	VFMLA V24.S4, V23.S4, V26.S4
+	VFMLA V29.S4, V18.S4, V30.S4
+	FMOVQ 1072(R1), F24
+	FMOVQ 1072(R1), F29
+	VFMLA V26.S4, V23.S4, V24.S4
+	VFMLA V30.S4, V18.S4, V29.S4
+	WORD  $0x6e38def8 // fmul v24.4s, v23.4s, v24.4s
+	WORD  $0x6e3dde5a // fmul v26.4s, v18.4s, v29.4s
+	VFMLA V24.S4, V23.S4, V23.S4
+	VFMLA V26.S4, V18.S4, V18.S4
+	WORD  $0x4ea0aa7d // cmlt v29.4s, v19.4s, #0
+	WORD  $0x4ea0ab7e // cmlt v30.4s, v27.4s, #0
+	VMOV  V21.B16, V24.B16
+	VBIT  V29.B16, V28.B16, V24.B16
+	VMOV  V25.B16, V26.B16
+	VBIT  V30.B16, V20.B16, V26.B16
+	VBIT  V29.B16, V21.B16, V28.B16
+	VBIT  V30.B16, V25.B16, V20.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eb1d439 // fsub v25.4s, v1.4s, v17.4s
+	WORD  $0x4eb6d435 // fsub v21.4s, v1.4s, v22.4s
+	VBSL  V25.B16, V17.B16, V29.B16
+	VBSL  V21.B16, V22.B16, V30.B16
+	WORD  $0x4ea0fa73 // fabs v19.4s, v19.4s
+	WORD  $0x4ea0fb7b // fabs v27.4s, v27.4s
+	VFMLA V19.S4, V29.S4, V23.S4
+	VFMLA V27.S4, V30.S4, V18.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e31df93 // fmul v19.4s, v28.4s, v17.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V25.S4, V24.S4, V19.S4
+	VFMLA V21.S4, V26.S4, V20.S4
+	FMOVS 12(R7), F24
+	FMOVS 12(R7), F26
+	VDUP  V24.S[0], V24.S4
+	VDUP  V26.S[0], V26.S4
+	FMOVS 16(R7), F28
+	FMOVS 16(R7), F27
+	VDUP  V28.S[0], V28.S4
+	VDUP  V27.S[0], V27.S4
+	WORD  $0x6e39df99 // fmul v25.4s, v28.4s, v25.4s
+	WORD  $0x6e35df75 // fmul v21.4s, v27.4s, v21.4s
+	VFMLA V17.S4, V24.S4, V25.S4
+	VFMLA V22.S4, V26.S4, V21.S4
+	WORD  $0x6e37df31 // fmul v17.4s, v25.4s, v23.4s
+	WORD  $0x6e32deb2 // fmul v18.4s, v21.4s, v18.4s
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_581
+	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
+	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
+	JMP  focusdone581
+
+focusnot0_581:
+	CMP   $2, R8
+	BGE   focusnot1_581
+	FMOVQ 224(R1), F19
+	FMOVQ 224(R1), F20
+	JMP   focusdone581
+
+focusnot1_581:
+	CMP $3, R8
+	BGE focusnot2_581
+	JMP focusdone581
+
+focusnot2_581:
+	CMP  $4, R8
+	BGE  focusnot3_581
+	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
+	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
+	JMP  focusdone581
+
+focusnot3_581:
+	CMP   $5, R8
+	BGE   focusnot4_581
+	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
+	VMOV  V19.B16, V22.B16
+	VFMLS V21.S4, V21.S4, V22.S4
+	WORD  $0x6e23deb7 // fmul v23.4s, v21.4s, v3.4s
+	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VFMLA V21.S4, V19.S4, V22.S4
+	VMOV  V22.B16, V19.B16
+	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
+	VMOV  V20.B16, V22.B16
+	VFMLS V21.S4, V21.S4, V22.S4
+	WORD  $0x6e23deb7 // fmul v23.4s, v21.4s, v3.4s
+	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VFMLA V21.S4, V20.S4, V22.S4
+	VMOV  V22.B16, V20.B16
+	JMP   focusdone581
+
+focusnot4_581:
+	CMP   $6, R8
+	BGE   focusnot5_581
+	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
+	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
+	VFMLA V19.S4, V19.S4, V24.S4
+	VMOV  V19.B16, V23.B16
+	VFMLS V21.S4, V21.S4, V23.S4
+	WORD  $0x6e37de73 // fmul v19.4s, v19.4s, v23.4s
+	VFMLA V3.S4, V19.S4, V24.S4
+	WORD  $0x6e35df13 // fmul v19.4s, v24.4s, v21.4s
+	VFMLA V21.S4, V22.S4, V19.S4
+	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
+	WORD  $0x6e34de96 // fmul v22.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
+	VFMLA V20.S4, V20.S4, V24.S4
+	VMOV  V20.B16, V23.B16
+	VFMLS V21.S4, V21.S4, V23.S4
+	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
+	VFMLA V3.S4, V20.S4, V24.S4
+	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
+	VFMLA V21.S4, V22.S4, V20.S4
+	JMP   focusdone581
+
+focusnot5_581:
+	CMP   $7, R8
+	BGE   focusnot6_581
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x6e33ded6 // fmul v22.4s, v22.4s, v19.4s
+	VFMLA V19.S4, V21.S4, V22.S4
+	VMOV  V22.B16, V19.B16
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
+	VFMLA V20.S4, V21.S4, V22.S4
+	VMOV  V22.B16, V20.B16
+	JMP   focusdone581
+
+focusnot6_581:
+	CMP   $8, R8
+	BGE   focusnot7_581
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x4e35d6b3 // fadd v19.4s, v21.4s, v21.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V21.S4, V21.S4, V19.S4
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V21.S4, V21.S4, V20.S4
+	JMP   focusdone581
+
+focusnot7_581:
+	CMP   $9, R8
+	BGE   focusnot8_581
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
+	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
+	VFMLA V21.S4, V21.S4, V25.S4
+	VFMLA V22.S4, V24.S4, V25.S4
+	WORD  $0x6e33df35 // fmul v21.4s, v25.4s, v19.4s
+	VFMLA V19.S4, V23.S4, V21.S4
+	VMOV  V21.B16, V19.B16
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
+	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
+	VFMLA V21.S4, V21.S4, V25.S4
+	VFMLA V22.S4, V24.S4, V25.S4
+	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
+	VFMLA V20.S4, V23.S4, V21.S4
+	VMOV  V21.B16, V20.B16
+	JMP   focusdone581
+
+focusnot8_581:
+	ADD   $24, R7, R9
+	FMOVS (R9), F21
+	VDUP  V21.S[0], V21.S4
+	FMOVS 4(R9), F22
+	VDUP  V22.S[0], V22.S4
+	FMOVS 8(R9), F23
+	VDUP  V23.S[0], V23.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V15.S4, V19.S4, V25.S4
+	VUSHR $23, V25.S4, V24.S4
+	VUSHR $20, V25.S4, V19.S4
+	VAND  V16.B16, V25.B16, V25.B16
+	FMOVQ 672(R1), F26
+	VADD  V26.S4, V25.S4, V25.S4
+	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V19.B16], V26.B16
+	FMOVQ 304(R1), F19
+	VBIT  V4.B16, V26.B16, V19.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F29
+	VFMLA V26.S4, V25.S4, V29.S4
+	FMOVQ 688(R1), F25
+	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
+	VMOV  V29.B16, V26.B16
+	VFMLA V25.S4, V26.S4, V26.S4
+	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
+	VFMLA V25.S4, V29.S4, V27.S4
+	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
+	FMOVQ 720(R1), F30
+	FMOVQ 704(R1), F31
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 736(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 752(R1), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 768(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
+	VFMLA V31.S4, V25.S4, V27.S4
+	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V29.B16
+	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
+	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
+	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
+	VFMLA V28.S4, V21.S4, V29.S4
+	VMOV  V30.B16, V28.B16
+	VFMLA V25.S4, V22.S4, V28.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e25d799 // fadd v25.4s, v28.4s, v5.4s
+	WORD  $0x4ea5d73c // fsub v28.4s, v25.4s, v5.4s
+	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
+	VFMLA V26.S4, V22.S4, V28.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V19.S4, V21.S4, V29.S4
+	VFMLA V26.S4, V23.S4, V29.S4
+	VFMLA V27.S4, V22.S4, V29.S4
+	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F19
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V21.S4, V19.S4
+	FMOVQ 832(R1), F22
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V2.S4, V21.S4, V19.S4
+	VTBL  V0.B16, [V25.B16], V22.B16
+	FMOVQ 304(R1), F21
+	VBIT  V4.B16, V22.B16, V21.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V19.S4, V22.S4, V21.S4
+
+	// times 2^k
+	WORD  $0x4e35d6d3 // fadd v19.4s, v22.4s, v21.4s
+	VSHL  $20, V25.S4, V21.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V21.S4, V19.S4, V19.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F21
+	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
+	FMOVQ 880(R1), F22
+	VEOR  V22.B16, V25.B16, V22.B16
+	FMOVQ 864(R1), F23
+	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
+	VORR  V22.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R10
+	CBNZ  R10, slowblock
+	FMOVS (R9), F21
+	VDUP  V21.S[0], V21.S4
+	FMOVS 4(R9), F22
+	VDUP  V22.S[0], V22.S4
+	FMOVS 8(R9), F23
+	VDUP  V23.S[0], V23.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V15.S4, V20.S4, V25.S4
+	VUSHR $23, V25.S4, V24.S4
+	VUSHR $20, V25.S4, V20.S4
+	VAND  V16.B16, V25.B16, V25.B16
+	FMOVQ 672(R1), F26
+	VADD  V26.S4, V25.S4, V25.S4
+	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V20.B16], V26.B16
+	FMOVQ 304(R1), F20
+	VBIT  V4.B16, V26.B16, V20.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F29
+	VFMLA V26.S4, V25.S4, V29.S4
+	FMOVQ 688(R1), F25
+	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
+	VMOV  V29.B16, V26.B16
+	VFMLA V25.S4, V26.S4, V26.S4
+	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
+	VFMLA V25.S4, V29.S4, V27.S4
+	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
+	FMOVQ 720(R1), F30
+	FMOVQ 704(R1), F31
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 736(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 752(R1), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 768(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
+	VFMLA V31.S4, V25.S4, V27.S4
+	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V29.B16
+	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
+	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
+	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
+	VFMLA V28.S4, V21.S4, V29.S4
+	VMOV  V30.B16, V28.B16
+	VFMLA V25.S4, V22.S4, V28.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e25d799 // fadd v25.4s, v28.4s, v5.4s
+	WORD  $0x4ea5d73c // fsub v28.4s, v25.4s, v5.4s
+	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
+	VFMLA V26.S4, V22.S4, V28.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V20.S4, V21.S4, V29.S4
+	VFMLA V26.S4, V23.S4, V29.S4
+	VFMLA V27.S4, V22.S4, V29.S4
+	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F20
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V21.S4, V20.S4
+	FMOVQ 832(R1), F22
+	VFMLA V20.S4, V21.S4, V22.S4
+	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V2.S4, V21.S4, V20.S4
+	VTBL  V0.B16, [V25.B16], V22.B16
+	FMOVQ 304(R1), F21
+	VBIT  V4.B16, V22.B16, V21.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V20.S4, V22.S4, V21.S4
+
+	// times 2^k
+	WORD  $0x4e35d6d4 // fadd v20.4s, v22.4s, v21.4s
+	VSHL  $20, V25.S4, V21.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V21.S4, V20.S4, V20.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F21
+	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
+	FMOVQ 880(R1), F22
+	VEOR  V22.B16, V25.B16, V22.B16
+	FMOVQ 864(R1), F23
+	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
+	VORR  V22.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R9
+	CBNZ  R9, slowblock
+
+focusdone581:
+	// loss = (alpha ce) q^gamma
+	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	FMOVQ F17, (R3)
+	FMOVQ F18, 16(R3)
+	JMP   nextblock
+
+othervector:
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V6.B16, V17.B16, V19.B16
+	WORD $0x4ea7d675 // fsub v21.4s, v19.4s, v7.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F20
+	VFMLA V8.S4, V21.S4, V20.S4
+	WORD  $0x4ea9d693 // fsub v19.4s, v20.4s, v9.4s
+
+	// r = c - n ln2
+	VFMLS V2.S4, V19.S4, V21.S4
+	VFMLS V10.S4, V19.S4, V21.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F22
+	VFMLA V11.S4, V21.S4, V22.S4
+	FMOVQ 144(R1), F19
+	VFMLA V22.S4, V21.S4, V19.S4
+	FMOVQ 160(R1), F22
+	VFMLA V19.S4, V21.S4, V22.S4
+	FMOVQ 176(R1), F19
+	VFMLA V22.S4, V21.S4, V19.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V20.B16], V21.B16
+	FMOVQ 192(R1), F22
+	VBIT  V12.B16, V21.B16, V22.B16
+	VTBL  V22.B16, [V13.B16], V21.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V21.S4, V21.S4
+	VFMLA V19.S4, V21.S4, V21.S4
+	WORD  $0x4e21d6b3 // fadd v19.4s, v21.4s, v1.4s
+	WORD  $0x6e33fc34 // fdiv v20.4s, v1.4s, v19.4s
+	WORD  $0x6e34deb6 // fmul v22.4s, v21.4s, v20.4s
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F19
+	VFMLA V14.S4, V21.S4, V19.S4
+	FMOVQ 992(R1), F23
+	VFMLA V19.S4, V21.S4, V23.S4
+	FMOVQ 1008(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	FMOVQ 1024(R1), F23
+	VFMLA V19.S4, V21.S4, V23.S4
+	FMOVQ 1040(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	FMOVQ 1056(R1), F23
+	VFMLA V19.S4, V21.S4, V23.S4
+	FMOVQ 1072(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	WORD  $0x6e33deb3 // fmul v19.4s, v21.4s, v19.4s
+	VFMLA V19.S4, V21.S4, V21.S4
+	WORD  $0x4ea0aa37 // cmlt v23.4s, v17.4s, #0
+	VMOV  V20.B16, V19.B16
+	VBIT  V23.B16, V22.B16, V19.B16
+	VBIT  V23.B16, V20.B16, V22.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eb2d434 // fsub v20.4s, v1.4s, v18.4s
+	VBSL  V20.B16, V18.B16, V23.B16
+	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
+	VFMLA V17.S4, V23.S4, V21.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e32ded6 // fmul v22.4s, v22.4s, v18.4s
+	VFMLA V20.S4, V19.S4, V22.S4
+	FMOVS 12(R7), F17
+	VDUP  V17.S[0], V17.S4
+	FMOVS 16(R7), F19
+	VDUP  V19.S[0], V19.S4
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V19.S4
+	WORD  $0x6e35de71 // fmul v17.4s, v19.4s, v21.4s
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_582
+	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
+	JMP  focusdone582
+
+focusnot0_582:
+	CMP   $2, R8
+	BGE   focusnot1_582
+	FMOVQ 224(R1), F22
+	JMP   focusdone582
+
+focusnot1_582:
+	CMP $3, R8
+	BGE focusnot2_582
+	JMP focusdone582
+
+focusnot2_582:
+	CMP  $4, R8
+	BGE  focusnot3_582
+	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
+	JMP  focusdone582
+
+focusnot3_582:
+	CMP   $5, R8
+	BGE   focusnot4_582
+	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
+	VMOV  V22.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e23de54 // fmul v20.4s, v18.4s, v3.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V22.S4, V19.S4
+	VMOV  V19.B16, V22.B16
+	JMP   focusdone582
+
+focusnot4_582:
+	CMP   $6, R8
+	BGE   focusnot5_582
+	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
+	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V22.S4, V22.S4, V21.S4
+	VMOV  V22.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
+	VFMLA V3.S4, V20.S4, V21.S4
+	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V22.S4
+	JMP   focusdone582
+
+focusnot5_582:
+	CMP   $7, R8
+	BGE   focusnot6_582
+	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V22.S4, V22.S4, V19.S4
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V22.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V22.B16
+	JMP   focusdone582
+
+focusnot6_582:
+	CMP   $8, R8
+	BGE   focusnot7_582
+	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V22.S4, V22.S4, V19.S4
+	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
+	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	JMP   focusdone582
+
+focusnot7_582:
+	CMP   $9, R8
+	BGE   focusnot8_582
+	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V22.S4, V22.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa97 // fneg v23.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V23.S4
+	VFMLA V19.S4, V21.S4, V23.S4
+	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
+	VFMLA V22.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V22.B16
+	JMP   focusdone582
+
+focusnot8_582:
+	ADD   $24, R7, R9
+	FMOVS (R9), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R9), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R9), F20
+	VDUP  V20.S[0], V20.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V15.S4, V22.S4, V22.S4
+	VUSHR $23, V22.S4, V21.S4
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V16.B16, V22.B16, V22.B16
+	FMOVQ 672(R1), F23
+	VADD  V23.S4, V22.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V24.B16], V25.B16
+	FMOVQ 304(R1), F24
+	VBIT  V4.B16, V25.B16, V24.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V25.B16
+	FMOVQ 432(R1), F26
+	VFMLA V25.S4, V22.S4, V26.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df5b // fmul v27.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V22.B16
+	VFMLA V27.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
+	VFMLA V27.S4, V26.S4, V25.S4
+	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
+	FMOVQ 720(R1), F28
+	FMOVQ 704(R1), F29
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 736(R1), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 752(R1), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 768(R1), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
+	VFMLA V29.S4, V26.S4, V25.S4
+	WORD  $0x4e39d6da // fadd v26.4s, v22.4s, v25.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V27.B16
+	WORD  $0x4e3bd6fb // fadd v27.4s, v23.4s, v27.4s
+	WORD  $0x6e3bde5c // fmul v28.4s, v18.4s, v27.4s
+	WORD  $0x6ea0fb97 // fneg v23.4s, v28.4s
+	VFMLA V27.S4, V18.S4, V23.S4
+	VMOV  V28.B16, V27.B16
+	VFMLA V26.S4, V19.S4, V27.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e25d77a // fadd v26.4s, v27.4s, v5.4s
+	WORD  $0x4ea5d75b // fsub v27.4s, v26.4s, v5.4s
+	WORD  $0x4ebbd79b // fsub v27.4s, v28.4s, v27.4s
+	VFMLA V22.S4, V19.S4, V27.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V23.S4
+	VFMLA V22.S4, V20.S4, V23.S4
+	VFMLA V25.S4, V19.S4, V23.S4
+	WORD  $0x4e37d773 // fadd v19.4s, v27.4s, v23.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F18
+	FMOVQ 800(R1), F20
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 832(R1), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	VFMLA V2.S4, V19.S4, V18.S4
+	VTBL  V0.B16, [V26.B16], V20.B16
+	FMOVQ 304(R1), F19
+	VBIT  V4.B16, V20.B16, V19.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V18.S4, V20.S4, V19.S4
+
+	// times 2^k
+	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
+	VSHL  $20, V26.S4, V19.S4
+	FMOVQ 336(R1), F20
+	VAND  V20.B16, V19.B16, V19.B16
+	VADD  V19.S4, V18.S4, V22.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F18
+	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
+	FMOVQ 880(R1), F19
+	VEOR  V19.B16, V26.B16, V19.B16
+	FMOVQ 864(R1), F20
+	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
+	VORR  V19.B16, V18.B16, V18.B16
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R9
+	CBNZ  R9, slowvector
+
+focusdone582:
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
+	ADD   $0, R3, R9
+	CMP   $4, R2
+	BLT   partless4
+	FMOVQ F17, (R3)
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R2, partone4
+	VST1.P V17.D[0], 8(R9)
+	TBZ    $0, R2, partdone4
+	VST1   V17.S[2], (R9)
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R2, partdone4
+	VST1 V17.S[0], (R9)
+
+partdone4:
+	JMP nextvector
+
 slowblock:
-	MOVD $4, R9
+	MOVD $8, R9
 
 slow:
 	FMOVQ (R5), F17
 	FMOVQ (R6), F18
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V10.B16, V17.B16, V19.B16
-	WORD  $0x4eabd673 // fsub v19.4s, v19.4s, v11.4s
-	FMOVQ 240(R0), F20
+	VORR  V6.B16, V17.B16, V19.B16
+	WORD  $0x4ea7d673 // fsub v19.4s, v19.4s, v7.4s
+	FMOVQ 240(R1), F20
 	WORD  $0x4e33f694 // fmax v20.4s, v20.4s, v19.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F22
-	VFMLA V12.S4, V20.S4, V22.S4
-	WORD  $0x4eadd6d3 // fsub v19.4s, v22.4s, v13.4s
+	FMOVQ 64(R1), F22
+	VFMLA V8.S4, V20.S4, V22.S4
+	WORD  $0x4ea9d6d3 // fsub v19.4s, v22.4s, v9.4s
 
 	// r = c - n ln2
 	VMOV  V20.B16, V21.B16
-	VFMLS V5.S4, V19.S4, V21.S4
-	VFMLS V14.S4, V19.S4, V21.S4
+	VFMLS V2.S4, V19.S4, V21.S4
+	VFMLS V10.S4, V19.S4, V21.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F23
-	VFMLA V15.S4, V21.S4, V23.S4
-	FMOVQ 144(R0), F19
+	FMOVQ 128(R1), F23
+	VFMLA V11.S4, V21.S4, V23.S4
+	FMOVQ 144(R1), F19
 	VFMLA V23.S4, V21.S4, V19.S4
-	FMOVQ 160(R0), F23
+	FMOVQ 160(R1), F23
 	VFMLA V19.S4, V21.S4, V23.S4
-	FMOVQ 176(R0), F19
+	FMOVQ 176(R1), F19
 	VFMLA V23.S4, V21.S4, V19.S4
-	FMOVQ 272(R0), F21
+	FMOVQ 272(R1), F21
 	WORD  $0x6eb4e6b4 // fcmgt v20.4s, v21.4s, v20.4s
-	FMOVQ 288(R0), F21
+	FMOVQ 288(R1), F21
 	VAND  V20.B16, V21.B16, V20.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
 	VSHL  $20, V22.S4, V21.S4
-	VTBL  V2.B16, [V22.B16], V23.B16
-	FMOVQ 304(R0), F22
+	VTBL  V0.B16, [V22.B16], V23.B16
+	FMOVQ 304(R1), F22
 	VBIT  V4.B16, V23.B16, V22.B16
-	FLDPQ 32(R1), (F30, F31)
+	FLDPQ 32(R0), (F30, F31)
 	VTBL  V22.B16, [V30.B16, V31.B16], V22.B16
-	VADD  V21.S4, V22.S4, V22.S4
-	VAND  V8.B16, V21.B16, V21.B16
+	VADD  V21.S4, V22.S4, V23.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
 	VADD  V20.S4, V21.S4, V21.S4
-	VFMLA V19.S4, V22.S4, V22.S4
-	WORD  $0x6e35ded3 // fmul v19.4s, v22.4s, v21.4s
+	VFMLA V19.S4, V23.S4, V23.S4
+	WORD  $0x6e35def3 // fmul v19.4s, v23.4s, v21.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
 	VSUB  V20.S4, V19.S4, V20.S4
-	FMOVQ 352(R0), F21
+	FMOVQ 352(R1), F21
 	WORD  $0x4e35d673 // fadd v19.4s, v19.4s, v21.4s
-	FMOVQ 352(R0), F21
+	FMOVQ 352(R1), F21
 	VSUB  V21.S4, V19.S4, V19.S4
 	WORD  $0x4eb36693 // smax v19.4s, v20.4s, v19.4s
-	VUMIN V9.S4, V19.S4, V19.S4
+	FMOVQ 368(R1), F20
+	VUMIN V20.S4, V19.S4, V19.S4
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	FMOVQ 624(R0), F20
+	FMOVQ 624(R1), F20
 	WORD  $0x6eb3e694 // fcmgt v20.4s, v20.4s, v19.4s
-	FMOVQ 624(R0), F21
-	WORD  $0x4e33f6b5 // fmax v21.4s, v21.4s, v19.4s
-	WORD  $0x4e20d6b6 // fadd v22.4s, v21.4s, v0.4s
-	WORD  $0x6e36fc16 // fdiv v22.4s, v0.4s, v22.4s
-	WORD  $0x6e36deb8 // fmul v24.4s, v21.4s, v22.4s
+	FMOVQ 624(R1), F21
+	WORD  $0x4e33f6b6 // fmax v22.4s, v21.4s, v19.4s
+	WORD  $0x4e21d6d5 // fadd v21.4s, v22.4s, v1.4s
+	WORD  $0x6e35fc35 // fdiv v21.4s, v1.4s, v21.4s
+	WORD  $0x6e35ded9 // fmul v25.4s, v22.4s, v21.4s
+	VBIT  V20.B16, V19.B16, V25.B16
 
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	WORD  $0x4e20d6b7 // fadd v23.4s, v21.4s, v0.4s
-	VSUB  V16.S4, V23.S4, V23.S4
-	VAND  V8.B16, V23.B16, V25.B16
-	VUSHR $21, V23.S4, V23.S4
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VSUB  V25.S4, V0.S4, V26.S4
-	VTBL  V2.B16, [V23.B16], V23.B16
-	FMOVQ 192(R0), F27
-	VBIT  V7.B16, V23.B16, V27.B16
-	FMOVQ 64(R1), F23
-	VTBL  V27.B16, [V23.B16], V23.B16
-	WORD  $0x6e37df57 // fmul v23.4s, v26.4s, v23.4s
-	FMOVQ 432(R0), F26
-	WORD  $0x4e3ad6fa // fadd v26.4s, v23.4s, v26.4s
-	VFMLA V23.S4, V21.S4, V26.S4
-	WORD  $0x4e21db35 // scvtf v21.4s, v25.4s
-	FMOVQ 80(R1), F23
-	VTBL  V27.B16, [V23.B16], V25.B16
-	FMOVQ 96(R1), F23
-	VTBL  V27.B16, [V23.B16], V29.B16
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e3adf57 // fmul v23.4s, v26.4s, v26.4s
-	FMOVQ 1008(R0), F28
-	FMOVQ 992(R0), F27
-	VFMLA V27.S4, V26.S4, V28.S4
-	FMOVQ 976(R0), F27
-	VFMLA V27.S4, V23.S4, V28.S4
-	FMOVQ 1040(R0), F30
-	FMOVQ 1024(R0), F27
-	VFMLA V27.S4, V26.S4, V30.S4
-	VFMLA V28.S4, V23.S4, V30.S4
-	FMOVQ 528(R0), F27
-	VFMLA V27.S4, V21.S4, V29.S4
-	VFMLA V30.S4, V23.S4, V29.S4
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	FMOVQ 544(R0), F23
-	VFMLA V23.S4, V21.S4, V25.S4
-	WORD  $0x4e3ad735 // fadd v21.4s, v25.4s, v26.4s
-	WORD  $0x4eb5d737 // fsub v23.4s, v25.4s, v21.4s
-	WORD  $0x4e3ad6f7 // fadd v23.4s, v23.4s, v26.4s
-	WORD  $0x4e37d7b7 // fadd v23.4s, v29.4s, v23.4s
-	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
-	VBIT  V20.B16, V19.B16, V24.B16
-	VBIT  V20.B16, V19.B16, V21.B16
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F23
+	VFMLA V14.S4, V22.S4, V23.S4
+	FMOVQ 992(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1008(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1024(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1040(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1056(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1072(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	WORD  $0x6e37ded7 // fmul v23.4s, v22.4s, v23.4s
+	VFMLA V23.S4, V22.S4, V22.S4
+	VBIT  V20.B16, V19.B16, V22.B16
 	WORD  $0x4ea0aa34 // cmlt v20.4s, v17.4s, #0
-	VMOV  V22.B16, V19.B16
-	VBIT  V20.B16, V24.B16, V19.B16
-	VBIT  V20.B16, V22.B16, V24.B16
+	VMOV  V21.B16, V19.B16
+	VBIT  V20.B16, V25.B16, V19.B16
+	VBIT  V20.B16, V21.B16, V25.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eb2d416 // fsub v22.4s, v0.4s, v18.4s
-	VBSL  V22.B16, V18.B16, V20.B16
+	WORD  $0x4eb2d435 // fsub v21.4s, v1.4s, v18.4s
+	VBSL  V21.B16, V18.B16, V20.B16
+	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
 	VMOVI $0, V23.B16
 	WORD  $0x6eb7e697 // fcmgt v23.4s, v20.4s, v23.4s
-	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
 	VAND  V23.B16, V17.B16, V17.B16
-	VFMLA V17.S4, V20.S4, V21.S4
+	VFMLA V17.S4, V20.S4, V22.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e32df11 // fmul v17.4s, v24.4s, v18.4s
-	VFMLA V22.S4, V19.S4, V17.S4
+	WORD  $0x6e32df31 // fmul v17.4s, v25.4s, v18.4s
+	VFMLA V21.S4, V19.S4, V17.S4
 	FMOVS 12(R7), F19
 	VDUP  V19.S[0], V19.S4
 	FMOVS 16(R7), F20
 	VDUP  V20.S[0], V20.S4
-	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
 	VFMLA V18.S4, V19.S4, V20.S4
-	WORD  $0x6e35de93 // fmul v19.4s, v20.4s, v21.4s
-	VMOV  V17.B16, V18.B16
+	WORD  $0x6e36de99 // fmul v25.4s, v20.4s, v22.4s
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_429
-	WORD $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	JMP  focusdone429
+	BGE  focusnot0_583
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone583
 
-focusnot0_429:
+focusnot0_583:
 	CMP   $2, R8
-	BGE   focusnot1_429
-	FMOVQ 224(R0), F18
-	JMP   focusdone429
+	BGE   focusnot1_583
+	FMOVQ 224(R1), F17
+	JMP   focusdone583
 
-focusnot1_429:
+focusnot1_583:
 	CMP $3, R8
-	BGE focusnot2_429
-	JMP focusdone429
+	BGE focusnot2_583
+	JMP focusdone583
 
-focusnot2_429:
+focusnot2_583:
 	CMP  $4, R8
-	BGE  focusnot3_429
-	WORD $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	JMP  focusdone429
+	BGE  focusnot3_583
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone583
 
-focusnot3_429:
+focusnot3_583:
 	CMP   $5, R8
-	BGE   focusnot4_429
-	WORD  $0x6ea1fa34 // fsqrt v20.4s, v17.4s
-	VMOV  V17.B16, V18.B16
-	VFMLS V20.S4, V20.S4, V18.S4
-	WORD  $0x6e26de95 // fmul v21.4s, v20.4s, v6.4s
-	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
-	VFMLA V20.S4, V17.S4, V18.S4
-	JMP   focusdone429
+	BGE   focusnot4_583
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	VMOV  V17.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e23de54 // fmul v20.4s, v18.4s, v3.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone583
 
-focusnot4_429:
+focusnot4_583:
 	CMP   $6, R8
-	BGE   focusnot5_429
-	WORD  $0x6ea1fa34 // fsqrt v20.4s, v17.4s
-	WORD  $0x6e31de35 // fmul v21.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V17.S4, V17.S4, V22.S4
-	VMOV  V17.B16, V18.B16
-	VFMLS V20.S4, V20.S4, V18.S4
-	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
-	VFMLA V6.S4, V17.S4, V22.S4
-	WORD  $0x6e34ded2 // fmul v18.4s, v22.4s, v20.4s
-	VFMLA V20.S4, V21.S4, V18.S4
-	JMP   focusdone429
-
-focusnot5_429:
-	CMP   $7, R8
-	BGE   focusnot6_429
-	WORD  $0x6e31de34 // fmul v20.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa92 // fneg v18.4s, v20.4s
-	VFMLA V17.S4, V17.S4, V18.S4
-	WORD  $0x6e31de52 // fmul v18.4s, v18.4s, v17.4s
-	VFMLA V17.S4, V20.S4, V18.S4
-	JMP   focusdone429
-
-focusnot6_429:
-	CMP   $8, R8
-	BGE   focusnot7_429
-	WORD  $0x6e31de34 // fmul v20.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa92 // fneg v18.4s, v20.4s
-	VFMLA V17.S4, V17.S4, V18.S4
-	WORD  $0x4e34d691 // fadd v17.4s, v20.4s, v20.4s
-	WORD  $0x6e32de32 // fmul v18.4s, v17.4s, v18.4s
-	VFMLA V20.S4, V20.S4, V18.S4
-	JMP   focusdone429
-
-focusnot7_429:
-	CMP   $9, R8
-	BGE   focusnot8_429
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa55 // fneg v21.4s, v18.4s
+	BGE   focusnot5_583
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
 	VFMLA V17.S4, V17.S4, V21.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d656 // fadd v22.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa97 // fneg v23.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V23.S4
-	VFMLA V21.S4, V22.S4, V23.S4
-	WORD  $0x6e31def2 // fmul v18.4s, v23.4s, v17.4s
-	VFMLA V17.S4, V20.S4, V18.S4
-	JMP   focusdone429
+	VMOV  V17.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V3.S4, V17.S4, V21.S4
+	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V17.S4
+	JMP   focusdone583
 
-focusnot8_429:
-	ADD   $20, R7, R10
-	FMOVS (R10), F17
-	VDUP  V17.S[0], V17.S4
-	FMOVS 4(R10), F20
+focusnot5_583:
+	CMP   $7, R8
+	BGE   focusnot6_583
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone583
+
+focusnot6_583:
+	CMP   $8, R8
+	BGE   focusnot7_583
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V17.S4
+	JMP   focusdone583
+
+focusnot7_583:
+	CMP   $9, R8
+	BGE   focusnot8_583
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
+	VFMLA V17.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V17.B16
+	JMP   focusdone583
+
+focusnot8_583:
+	ADD   $24, R7, R10
+	FMOVS (R10), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R10), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R10), F20
 	VDUP  V20.S[0], V20.S4
-	FMOVS 8(R10), F21
-	VDUP  V21.S[0], V21.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0fa56 // fabs v22.4s, v18.4s
-	FMOVQ 640(R0), F23
-	VSUB  V23.S4, V22.S4, V23.S4
-	WORD  $0x4e21dad8 // scvtf v24.4s, v22.4s
-	FMOVQ 896(R0), F25
-	VSUB  V25.S4, V24.S4, V24.S4
-	FMOVQ 560(R0), F25
-	WORD  $0x4eb63739 // cmgt v25.4s, v25.4s, v22.4s
-	VBIT  V25.B16, V24.B16, V23.B16
-	WORD  $0x4f2906f8 // sshr v24.4s, v23.4s, #23
-	VUSHR $20, V23.S4, V25.S4
-	FMOVQ 656(R0), F26
-	VAND  V26.B16, V23.B16, V23.B16
-	FMOVQ 672(R0), F26
-	VADD  V26.S4, V23.S4, V23.S4
-	WORD  $0x4e21db18 // scvtf v24.4s, v24.4s
+	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
+	VSUB  V15.S4, V21.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+	FMOVQ 896(R1), F24
+	VSUB  V24.S4, V23.S4, V23.S4
+	FMOVQ 560(R1), F24
+	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
+	VBIT  V24.B16, V23.B16, V22.B16
+	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V16.B16, V22.B16, V22.B16
+	FMOVQ 672(R1), F26
+	VADD  V26.S4, V22.S4, V22.S4
+	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V2.B16, [V25.B16], V26.B16
-	FMOVQ 304(R0), F25
-	VBIT  V4.B16, V26.B16, V25.B16
-	FLDPQ 112(R1), (F30, F31)
-	VTBL  V25.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R0), F27
-	VFMLA V26.S4, V23.S4, V27.S4
-	FMOVQ 688(R0), F23
-	WORD  $0x6e37df7c // fmul v28.4s, v27.4s, v23.4s
-	VMOV  V27.B16, V23.B16
-	VFMLA V28.S4, V23.S4, V23.S4
-	WORD  $0x4eb7d77a // fsub v26.4s, v27.4s, v23.4s
+	VTBL  V0.B16, [V24.B16], V26.B16
+	FMOVQ 304(R1), F24
+	VBIT  V4.B16, V26.B16, V24.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F27
+	VFMLA V26.S4, V22.S4, V27.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
+	VMOV  V27.B16, V22.B16
+	VFMLA V28.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
 	VFMLA V28.S4, V27.S4, V26.S4
 	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
-	FMOVQ 720(R0), F29
-	FMOVQ 704(R0), F30
+	FMOVQ 720(R1), F29
+	FMOVQ 704(R1), F30
 	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 736(R0), F30
+	FMOVQ 736(R1), F30
 	VFMLA V29.S4, V27.S4, V30.S4
-	FMOVQ 752(R0), F29
+	FMOVQ 752(R1), F29
 	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 768(R0), F30
+	FMOVQ 768(R1), F30
 	VFMLA V29.S4, V27.S4, V30.S4
 	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
 	VFMLA V30.S4, V27.S4, V26.S4
-	WORD  $0x4e3ad6fb // fadd v27.4s, v23.4s, v26.4s
+	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R1), (F30, F31)
-	VTBL  V25.B16, [V30.B16, V31.B16], V28.B16
-	WORD  $0x4e3cd718 // fadd v24.4s, v24.4s, v28.4s
-	WORD  $0x6e38de3d // fmul v29.4s, v17.4s, v24.4s
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
+	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
+	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
 	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
-	VFMLA V24.S4, V17.S4, V28.S4
-	VMOV  V29.B16, V24.B16
-	VFMLA V27.S4, V20.S4, V24.S4
+	VFMLA V23.S4, V18.S4, V28.S4
+	VMOV  V29.B16, V23.B16
+	VFMLA V27.S4, V19.S4, V23.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d71b // fadd v27.4s, v24.4s, v3.4s
-	WORD  $0x4ea3d77e // fsub v30.4s, v27.4s, v3.4s
+	WORD  $0x4e25d6fb // fadd v27.4s, v23.4s, v5.4s
+	WORD  $0x4ea5d77e // fsub v30.4s, v27.4s, v5.4s
 	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
-	VFMLA V23.S4, V20.S4, V29.S4
-	FLDPQ 176(R1), (F30, F31)
-	VTBL  V25.B16, [V30.B16, V31.B16], V25.B16
-	VFMLA V25.S4, V17.S4, V28.S4
-	VFMLA V23.S4, V21.S4, V28.S4
-	VFMLA V26.S4, V20.S4, V28.S4
-	WORD  $0x4e3cd7b5 // fadd v21.4s, v29.4s, v28.4s
+	VFMLA V22.S4, V19.S4, V29.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V28.S4
+	VFMLA V22.S4, V20.S4, V28.S4
+	VFMLA V26.S4, V19.S4, V28.S4
+	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F20
-	FMOVQ 800(R0), F23
-	VFMLA V23.S4, V21.S4, V20.S4
-	FMOVQ 832(R0), F23
-	VFMLA V20.S4, V21.S4, V23.S4
-	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
-	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
-	VFMLA V5.S4, V21.S4, V20.S4
-	VTBL  V2.B16, [V27.B16], V23.B16
-	FMOVQ 304(R0), F21
-	VBIT  V4.B16, V23.B16, V21.B16
-	FLDPQ 272(R1), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V23.B16
-	FLDPQ 304(R1), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
-	VFMLA V20.S4, V23.S4, V21.S4
+	FMOVQ 816(R1), F19
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V20.S4, V19.S4
+	FMOVQ 832(R1), F22
+	VFMLA V19.S4, V20.S4, V22.S4
+	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V2.S4, V20.S4, V19.S4
+	VTBL  V0.B16, [V27.B16], V22.B16
+	FMOVQ 304(R1), F20
+	VBIT  V4.B16, V22.B16, V20.B16
+	FLDPQ 272(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 304(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V19.S4, V22.S4, V20.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V3.S4, V27.S4, V20.S4
-	WORD  $0x4f3d0694 // sshr v20.4s, v20.4s, #3
-	WORD  $0x4e35d6f9 // fadd v25.4s, v23.4s, v21.4s
-	VSHL  $23, V20.S4, V26.S4
-	VADD  V26.S4, V25.S4, V26.S4
-	VUMIN V1.S4, V26.S4, V27.S4
+	VSUB  V5.S4, V27.S4, V19.S4
+	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
+	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
+	VSHL  $23, V19.S4, V26.S4
+	VADD  V26.S4, V24.S4, V26.S4
+	FMOVQ 384(R1), F27
+	VUMIN V27.S4, V26.S4, V27.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V26.B16
-	WORD  $0x4eba6e94 // smin v20.4s, v20.4s, v26.4s
-	FMOVQ 912(R0), F26
-	VSUB  V20.S4, V26.S4, V20.S4
-	VSHL  $23, V20.S4, V20.S4
-	WORD  $0x4e37d69a // fadd v26.4s, v20.4s, v23.4s
-	WORD  $0x4eb4d75c // fsub v28.4s, v26.4s, v20.4s
-	WORD  $0x4ebcd6f7 // fsub v23.4s, v23.4s, v28.4s
-	WORD  $0x4e35d6f5 // fadd v21.4s, v23.4s, v21.4s
-	WORD  $0x4e35d755 // fadd v21.4s, v26.4s, v21.4s
-	WORD  $0x6eb9e697 // fcmgt v23.4s, v20.4s, v25.4s
-	VSUB  V20.S4, V21.S4, V20.S4
-	VBIT  V23.B16, V20.B16, V27.B16
+	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
+	FMOVQ 912(R1), F26
+	VSUB  V19.S4, V26.S4, V19.S4
+	VSHL  $23, V19.S4, V19.S4
+	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
+	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
+	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
+	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
+	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
+	VSUB  V19.S4, V20.S4, V19.S4
+	VBIT  V22.B16, V19.B16, V27.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F20
-	WORD  $0x6eb4e714 // fcmgt v20.4s, v24.4s, v20.4s
-	FMOVQ 384(R0), F21
-	VBIF  V20.B16, V27.B16, V21.B16
-	FMOVQ 944(R0), F20
-	WORD  $0x6eb8e694 // fcmgt v20.4s, v20.4s, v24.4s
+	FMOVQ 928(R1), F19
+	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
+	FMOVQ 384(R1), F20
+	VBIF  V19.B16, V27.B16, V20.B16
+	FMOVQ 944(R1), F19
+	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
+	VMOVI $0, V22.B16
+	VBIF  V19.B16, V20.B16, V22.B16
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	FMOVQ 384(R1), F20
 	VMOVI $0, V23.B16
-	VBIF  V20.B16, V21.B16, V23.B16
+	VBIT  V18.B16, V20.B16, V23.B16
+	VBIT  V19.B16, V23.B16, V22.B16
+	FMOVQ 384(R1), F19
+	VCMEQ V19.S4, V21.S4, V19.S4
 	VMOVI $0, V20.B16
-	VCMEQ V20.S4, V22.S4, V20.S4
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VMOVI $0, V21.B16
-	VBIT  V17.B16, V1.B16, V21.B16
-	VBIT  V20.B16, V21.B16, V23.B16
-	VCMEQ V1.S4, V22.S4, V20.S4
-	VMOVI $0, V21.B16
-	FMOVQ 384(R0), F24
-	VBIT  V17.B16, V21.B16, V24.B16
-	VBIT  V20.B16, V24.B16, V23.B16
+	FMOVQ 384(R1), F23
+	VBIT  V18.B16, V20.B16, V23.B16
+	VBIT  V19.B16, V23.B16, V22.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R10), F17
-	VDUP  V17.S[0], V17.S4
-	VAND  V17.B16, V18.B16, V17.B16
-	VORR  V17.B16, V23.B16, V17.B16
-	WORD  $0x4ea08ad4 // cmgt v20.4s, v22.4s, #0
-	WORD  $0x4eb63435 // cmgt v21.4s, v1.4s, v22.4s
-	VAND  V21.B16, V20.B16, V20.B16
-	FMOVS 16(R10), F21
-	VDUP  V21.S[0], V21.S4
-	VAND  V21.B16, V18.B16, V18.B16
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VAND  V18.B16, V20.B16, V18.B16
-	WORD  $0x4ea136d4 // cmgt v20.4s, v22.4s, v1.4s
-	VORR  V20.B16, V18.B16, V20.B16
-	FMOVQ 368(R0), F18
-	VBIF  V20.B16, V17.B16, V18.B16
+	FMOVS 12(R10), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V17.B16, V18.B16
+	VORR  V18.B16, V22.B16, V18.B16
+	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
+	FMOVQ 384(R1), F20
+	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	FMOVS 16(R10), F20
+	VDUP  V20.S[0], V20.S4
+	VAND  V20.B16, V17.B16, V17.B16
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VAND  V17.B16, V19.B16, V17.B16
+	FMOVQ 384(R1), F19
+	WORD  $0x4eb336b3 // cmgt v19.4s, v21.4s, v19.4s
+	VORR  V19.B16, V17.B16, V19.B16
+	FMOVQ 368(R1), F17
+	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone429:
+focusdone583:
 	// loss = (alpha ce) q^gamma
-	FMOVQ 1072(R0), F17
-	WORD  $0x6e33e631 // fcmge v17.4s, v17.4s, v19.4s
-	WORD  $0x6e32de72 // fmul v18.4s, v19.4s, v18.4s
-	VBIT  V17.B16, V18.B16, V19.B16
-	VUMIN V9.S4, V19.S4, V17.S4
+	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
+	FMOVQ 1104(R1), F18
+	WORD  $0x6e39e652 // fcmge v18.4s, v18.4s, v25.4s
+	VBIT  V18.B16, V17.B16, V25.B16
+	FMOVQ 368(R1), F17
+	VUMIN V17.S4, V25.S4, V17.S4
 	FMOVQ F17, (R3)
 	ADD   $16, R3, R3
 	ADD   $16, R5, R5
@@ -3692,447 +4563,426 @@ focusdone429:
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R0), F17
+	FMOVQ 224(R1), F17
 	ADD   $0, R5, R9
 	CMP   $4, R2
-	BLT   partless4
-	FMOVQ (R5), F17
-	JMP   partdone4
-
-partless4:
-	TBZ    $1, R2, partone4
-	VLD1.P 8(R9), V17.D[0]
-	TBZ    $0, R2, partdone4
-	VLD1   (R9), V17.S[2]
-	JMP    partdone4
-
-partone4:
-	TBZ  $0, R2, partdone4
-	VLD1 (R9), V17.S[0]
-
-partdone4:
-	VMOVI $0, V18.B16
-	ADD   $0, R6, R9
-	CMP   $4, R2
 	BLT   partless5
-	FMOVQ (R6), F18
+	FMOVQ (R5), F17
 	JMP   partdone5
 
 partless5:
 	TBZ    $1, R2, partone5
-	VLD1.P 8(R9), V18.D[0]
+	VLD1.P 8(R9), V17.D[0]
 	TBZ    $0, R2, partdone5
-	VLD1   (R9), V18.S[2]
+	VLD1   (R9), V17.S[2]
 	JMP    partdone5
 
 partone5:
 	TBZ  $0, R2, partdone5
-	VLD1 (R9), V18.S[0]
+	VLD1 (R9), V17.S[0]
 
 partdone5:
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V10.B16, V17.B16, V19.B16
-	WORD  $0x4eabd673 // fsub v19.4s, v19.4s, v11.4s
-	FMOVQ 240(R0), F20
-	WORD  $0x4e33f694 // fmax v20.4s, v20.4s, v19.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F22
-	VFMLA V12.S4, V20.S4, V22.S4
-	WORD  $0x4eadd6d3 // fsub v19.4s, v22.4s, v13.4s
-
-	// r = c - n ln2
-	VMOV  V20.B16, V21.B16
-	VFMLS V5.S4, V19.S4, V21.S4
-	VFMLS V14.S4, V19.S4, V21.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F23
-	VFMLA V15.S4, V21.S4, V23.S4
-	FMOVQ 144(R0), F19
-	VFMLA V23.S4, V21.S4, V19.S4
-	FMOVQ 160(R0), F23
-	VFMLA V19.S4, V21.S4, V23.S4
-	FMOVQ 176(R0), F19
-	VFMLA V23.S4, V21.S4, V19.S4
-	FMOVQ 272(R0), F21
-	WORD  $0x6eb4e6b4 // fcmgt v20.4s, v21.4s, v20.4s
-	FMOVQ 288(R0), F21
-	VAND  V20.B16, V21.B16, V20.B16
-
-	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V22.S4, V21.S4
-	VTBL  V2.B16, [V22.B16], V23.B16
-	FMOVQ 304(R0), F22
-	VBIT  V4.B16, V23.B16, V22.B16
-	FLDPQ 32(R1), (F30, F31)
-	VTBL  V22.B16, [V30.B16, V31.B16], V22.B16
-	VADD  V21.S4, V22.S4, V22.S4
-	VAND  V8.B16, V21.B16, V21.B16
-	VADD  V20.S4, V21.S4, V21.S4
-	VFMLA V19.S4, V22.S4, V22.S4
-	WORD  $0x6e35ded3 // fmul v19.4s, v22.4s, v21.4s
-
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V20.S4, V19.S4, V20.S4
-	FMOVQ 352(R0), F21
-	WORD  $0x4e35d673 // fadd v19.4s, v19.4s, v21.4s
-	FMOVQ 352(R0), F21
-	VSUB  V21.S4, V19.S4, V19.S4
-	WORD  $0x4eb36693 // smax v19.4s, v20.4s, v19.4s
-	VUMIN V9.S4, V19.S4, V19.S4
-
-	// below 2^-60, log1p(e) and e/(1+e) are e
-	FMOVQ 624(R0), F20
-	WORD  $0x6eb3e694 // fcmgt v20.4s, v20.4s, v19.4s
-	FMOVQ 624(R0), F21
-	WORD  $0x4e33f6b5 // fmax v21.4s, v21.4s, v19.4s
-	WORD  $0x4e20d6b6 // fadd v22.4s, v21.4s, v0.4s
-	WORD  $0x6e36fc16 // fdiv v22.4s, v0.4s, v22.4s
-	WORD  $0x6e36deb8 // fmul v24.4s, v21.4s, v22.4s
-
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	WORD  $0x4e20d6b7 // fadd v23.4s, v21.4s, v0.4s
-	VSUB  V16.S4, V23.S4, V23.S4
-	VAND  V8.B16, V23.B16, V25.B16
-	VUSHR $21, V23.S4, V23.S4
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VSUB  V25.S4, V0.S4, V26.S4
-	VTBL  V2.B16, [V23.B16], V23.B16
-	FMOVQ 192(R0), F27
-	VBIT  V7.B16, V23.B16, V27.B16
-	FMOVQ 64(R1), F23
-	VTBL  V27.B16, [V23.B16], V23.B16
-	WORD  $0x6e37df57 // fmul v23.4s, v26.4s, v23.4s
-	FMOVQ 432(R0), F26
-	WORD  $0x4e3ad6fa // fadd v26.4s, v23.4s, v26.4s
-	VFMLA V23.S4, V21.S4, V26.S4
-	WORD  $0x4e21db35 // scvtf v21.4s, v25.4s
-	FMOVQ 80(R1), F23
-	VTBL  V27.B16, [V23.B16], V25.B16
-	FMOVQ 96(R1), F23
-	VTBL  V27.B16, [V23.B16], V29.B16
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e3adf57 // fmul v23.4s, v26.4s, v26.4s
-	FMOVQ 1008(R0), F28
-	FMOVQ 992(R0), F27
-	VFMLA V27.S4, V26.S4, V28.S4
-	FMOVQ 976(R0), F27
-	VFMLA V27.S4, V23.S4, V28.S4
-	FMOVQ 1040(R0), F30
-	FMOVQ 1024(R0), F27
-	VFMLA V27.S4, V26.S4, V30.S4
-	VFMLA V28.S4, V23.S4, V30.S4
-	FMOVQ 528(R0), F27
-	VFMLA V27.S4, V21.S4, V29.S4
-	VFMLA V30.S4, V23.S4, V29.S4
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	FMOVQ 544(R0), F23
-	VFMLA V23.S4, V21.S4, V25.S4
-	WORD  $0x4e3ad735 // fadd v21.4s, v25.4s, v26.4s
-	WORD  $0x4eb5d737 // fsub v23.4s, v25.4s, v21.4s
-	WORD  $0x4e3ad6f7 // fadd v23.4s, v23.4s, v26.4s
-	WORD  $0x4e37d7b7 // fadd v23.4s, v29.4s, v23.4s
-	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
-	VBIT  V20.B16, V19.B16, V24.B16
-	VBIT  V20.B16, V19.B16, V21.B16
-	WORD  $0x4ea0aa34 // cmlt v20.4s, v17.4s, #0
-	VMOV  V22.B16, V19.B16
-	VBIT  V20.B16, V24.B16, V19.B16
-	VBIT  V20.B16, V22.B16, V24.B16
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eb2d416 // fsub v22.4s, v0.4s, v18.4s
-	VBSL  V22.B16, V18.B16, V20.B16
-	VMOVI $0, V23.B16
-	WORD  $0x6eb7e697 // fcmgt v23.4s, v20.4s, v23.4s
-	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
-	VAND  V23.B16, V17.B16, V17.B16
-	VFMLA V17.S4, V20.S4, V21.S4
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e32df11 // fmul v17.4s, v24.4s, v18.4s
-	VFMLA V22.S4, V19.S4, V17.S4
-	FMOVS 12(R7), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 16(R7), F20
-	VDUP  V20.S[0], V20.S4
-	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
-	VFMLA V18.S4, V19.S4, V20.S4
-	WORD  $0x6e35de93 // fmul v19.4s, v20.4s, v21.4s
-	VMOV  V17.B16, V18.B16
-
-	// q^gamma
-	CMP  $1, R8
-	BGE  focusnot0_430
-	WORD $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	JMP  focusdone430
-
-focusnot0_430:
-	CMP   $2, R8
-	BGE   focusnot1_430
-	FMOVQ 224(R0), F18
-	JMP   focusdone430
-
-focusnot1_430:
-	CMP $3, R8
-	BGE focusnot2_430
-	JMP focusdone430
-
-focusnot2_430:
-	CMP  $4, R8
-	BGE  focusnot3_430
-	WORD $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	JMP  focusdone430
-
-focusnot3_430:
-	CMP   $5, R8
-	BGE   focusnot4_430
-	WORD  $0x6ea1fa34 // fsqrt v20.4s, v17.4s
-	VMOV  V17.B16, V18.B16
-	VFMLS V20.S4, V20.S4, V18.S4
-	WORD  $0x6e26de95 // fmul v21.4s, v20.4s, v6.4s
-	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
-	VFMLA V20.S4, V17.S4, V18.S4
-	JMP   focusdone430
-
-focusnot4_430:
-	CMP   $6, R8
-	BGE   focusnot5_430
-	WORD  $0x6ea1fa34 // fsqrt v20.4s, v17.4s
-	WORD  $0x6e31de35 // fmul v21.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V17.S4, V17.S4, V22.S4
-	VMOV  V17.B16, V18.B16
-	VFMLS V20.S4, V20.S4, V18.S4
-	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
-	VFMLA V6.S4, V17.S4, V22.S4
-	WORD  $0x6e34ded2 // fmul v18.4s, v22.4s, v20.4s
-	VFMLA V20.S4, V21.S4, V18.S4
-	JMP   focusdone430
-
-focusnot5_430:
-	CMP   $7, R8
-	BGE   focusnot6_430
-	WORD  $0x6e31de34 // fmul v20.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa92 // fneg v18.4s, v20.4s
-	VFMLA V17.S4, V17.S4, V18.S4
-	WORD  $0x6e31de52 // fmul v18.4s, v18.4s, v17.4s
-	VFMLA V17.S4, V20.S4, V18.S4
-	JMP   focusdone430
-
-focusnot6_430:
-	CMP   $8, R8
-	BGE   focusnot7_430
-	WORD  $0x6e31de34 // fmul v20.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa92 // fneg v18.4s, v20.4s
-	VFMLA V17.S4, V17.S4, V18.S4
-	WORD  $0x4e34d691 // fadd v17.4s, v20.4s, v20.4s
-	WORD  $0x6e32de32 // fmul v18.4s, v17.4s, v18.4s
-	VFMLA V20.S4, V20.S4, V18.S4
-	JMP   focusdone430
-
-focusnot7_430:
-	CMP   $9, R8
-	BGE   focusnot8_430
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa55 // fneg v21.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V21.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d656 // fadd v22.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa97 // fneg v23.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V23.S4
-	VFMLA V21.S4, V22.S4, V23.S4
-	WORD  $0x6e31def2 // fmul v18.4s, v23.4s, v17.4s
-	VFMLA V17.S4, V20.S4, V18.S4
-	JMP   focusdone430
-
-focusnot8_430:
-	ADD   $20, R7, R9
-	FMOVS (R9), F17
-	VDUP  V17.S[0], V17.S4
-	FMOVS 4(R9), F20
-	VDUP  V20.S[0], V20.S4
-	FMOVS 8(R9), F21
-	VDUP  V21.S[0], V21.S4
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0fa56 // fabs v22.4s, v18.4s
-	FMOVQ 640(R0), F23
-	VSUB  V23.S4, V22.S4, V23.S4
-	WORD  $0x4e21dad8 // scvtf v24.4s, v22.4s
-	FMOVQ 896(R0), F25
-	VSUB  V25.S4, V24.S4, V24.S4
-	FMOVQ 560(R0), F25
-	WORD  $0x4eb63739 // cmgt v25.4s, v25.4s, v22.4s
-	VBIT  V25.B16, V24.B16, V23.B16
-	WORD  $0x4f2906f8 // sshr v24.4s, v23.4s, #23
-	VUSHR $20, V23.S4, V25.S4
-	FMOVQ 656(R0), F26
-	VAND  V26.B16, V23.B16, V23.B16
-	FMOVQ 672(R0), F26
-	VADD  V26.S4, V23.S4, V23.S4
-	WORD  $0x4e21db18 // scvtf v24.4s, v24.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V2.B16, [V25.B16], V26.B16
-	FMOVQ 304(R0), F25
-	VBIT  V4.B16, V26.B16, V25.B16
-	FLDPQ 112(R1), (F30, F31)
-	VTBL  V25.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R0), F27
-	VFMLA V26.S4, V23.S4, V27.S4
-	FMOVQ 688(R0), F23
-	WORD  $0x6e37df7c // fmul v28.4s, v27.4s, v23.4s
-	VMOV  V27.B16, V23.B16
-	VFMLA V28.S4, V23.S4, V23.S4
-	WORD  $0x4eb7d77a // fsub v26.4s, v27.4s, v23.4s
-	VFMLA V28.S4, V27.S4, V26.S4
-	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
-	FMOVQ 720(R0), F29
-	FMOVQ 704(R0), F30
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 736(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	FMOVQ 752(R0), F29
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 768(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
-	VFMLA V30.S4, V27.S4, V26.S4
-	WORD  $0x4e3ad6fb // fadd v27.4s, v23.4s, v26.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R1), (F30, F31)
-	VTBL  V25.B16, [V30.B16, V31.B16], V28.B16
-	WORD  $0x4e3cd718 // fadd v24.4s, v24.4s, v28.4s
-	WORD  $0x6e38de3d // fmul v29.4s, v17.4s, v24.4s
-	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
-	VFMLA V24.S4, V17.S4, V28.S4
-	VMOV  V29.B16, V24.B16
-	VFMLA V27.S4, V20.S4, V24.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d71b // fadd v27.4s, v24.4s, v3.4s
-	WORD  $0x4ea3d77e // fsub v30.4s, v27.4s, v3.4s
-	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
-	VFMLA V23.S4, V20.S4, V29.S4
-	FLDPQ 176(R1), (F30, F31)
-	VTBL  V25.B16, [V30.B16, V31.B16], V25.B16
-	VFMLA V25.S4, V17.S4, V28.S4
-	VFMLA V23.S4, V21.S4, V28.S4
-	VFMLA V26.S4, V20.S4, V28.S4
-	WORD  $0x4e3cd7b5 // fadd v21.4s, v29.4s, v28.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F20
-	FMOVQ 800(R0), F23
-	VFMLA V23.S4, V21.S4, V20.S4
-	FMOVQ 832(R0), F23
-	VFMLA V20.S4, V21.S4, V23.S4
-	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
-	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
-	VFMLA V5.S4, V21.S4, V20.S4
-	VTBL  V2.B16, [V27.B16], V23.B16
-	FMOVQ 304(R0), F21
-	VBIT  V4.B16, V23.B16, V21.B16
-	FLDPQ 272(R1), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V23.B16
-	FLDPQ 304(R1), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
-	VFMLA V20.S4, V23.S4, V21.S4
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V3.S4, V27.S4, V20.S4
-	WORD  $0x4f3d0694 // sshr v20.4s, v20.4s, #3
-	WORD  $0x4e35d6f9 // fadd v25.4s, v23.4s, v21.4s
-	VSHL  $23, V20.S4, V26.S4
-	VADD  V26.S4, V25.S4, V26.S4
-	VUMIN V1.S4, V26.S4, V27.S4
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V26.B16
-	WORD  $0x4eba6e94 // smin v20.4s, v20.4s, v26.4s
-	FMOVQ 912(R0), F26
-	VSUB  V20.S4, V26.S4, V20.S4
-	VSHL  $23, V20.S4, V20.S4
-	WORD  $0x4e37d69a // fadd v26.4s, v20.4s, v23.4s
-	WORD  $0x4eb4d75c // fsub v28.4s, v26.4s, v20.4s
-	WORD  $0x4ebcd6f7 // fsub v23.4s, v23.4s, v28.4s
-	WORD  $0x4e35d6f5 // fadd v21.4s, v23.4s, v21.4s
-	WORD  $0x4e35d755 // fadd v21.4s, v26.4s, v21.4s
-	WORD  $0x6eb9e697 // fcmgt v23.4s, v20.4s, v25.4s
-	VSUB  V20.S4, V21.S4, V20.S4
-	VBIT  V23.B16, V20.B16, V27.B16
-
-	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F20
-	WORD  $0x6eb4e714 // fcmgt v20.4s, v24.4s, v20.4s
-	FMOVQ 384(R0), F21
-	VBIF  V20.B16, V27.B16, V21.B16
-	FMOVQ 944(R0), F20
-	WORD  $0x6eb8e694 // fcmgt v20.4s, v20.4s, v24.4s
-	VMOVI $0, V23.B16
-	VBIF  V20.B16, V21.B16, V23.B16
-	VMOVI $0, V20.B16
-	VCMEQ V20.S4, V22.S4, V20.S4
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VMOVI $0, V21.B16
-	VBIT  V17.B16, V1.B16, V21.B16
-	VBIT  V20.B16, V21.B16, V23.B16
-	VCMEQ V1.S4, V22.S4, V20.S4
-	VMOVI $0, V21.B16
-	FMOVQ 384(R0), F24
-	VBIT  V17.B16, V21.B16, V24.B16
-	VBIT  V20.B16, V24.B16, V23.B16
-
-	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R9), F17
-	VDUP  V17.S[0], V17.S4
-	VAND  V17.B16, V18.B16, V17.B16
-	VORR  V17.B16, V23.B16, V17.B16
-	WORD  $0x4ea08ad4 // cmgt v20.4s, v22.4s, #0
-	WORD  $0x4eb63435 // cmgt v21.4s, v1.4s, v22.4s
-	VAND  V21.B16, V20.B16, V20.B16
-	FMOVS 16(R9), F21
-	VDUP  V21.S[0], V21.S4
-	VAND  V21.B16, V18.B16, V18.B16
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VAND  V18.B16, V20.B16, V18.B16
-	WORD  $0x4ea136d4 // cmgt v20.4s, v22.4s, v1.4s
-	VORR  V20.B16, V18.B16, V20.B16
-	FMOVQ 368(R0), F18
-	VBIF  V20.B16, V17.B16, V18.B16
-
-focusdone430:
-	// loss = (alpha ce) q^gamma
-	FMOVQ 1072(R0), F17
-	WORD  $0x6e33e631 // fcmge v17.4s, v17.4s, v19.4s
-	WORD  $0x6e32de72 // fmul v18.4s, v19.4s, v18.4s
-	VBIT  V17.B16, V18.B16, V19.B16
-	VUMIN V9.S4, V19.S4, V17.S4
-	ADD   $0, R3, R9
+	VMOVI $0, V18.B16
+	ADD   $0, R6, R9
 	CMP   $4, R2
 	BLT   partless6
-	FMOVQ F17, (R3)
+	FMOVQ (R6), F18
 	JMP   partdone6
 
 partless6:
 	TBZ    $1, R2, partone6
-	VST1.P V17.D[0], 8(R9)
+	VLD1.P 8(R9), V18.D[0]
 	TBZ    $0, R2, partdone6
-	VST1   V17.S[2], (R9)
+	VLD1   (R9), V18.S[2]
 	JMP    partdone6
 
 partone6:
 	TBZ  $0, R2, partdone6
-	VST1 V17.S[0], (R9)
+	VLD1 (R9), V18.S[0]
 
 partdone6:
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR  V6.B16, V17.B16, V19.B16
+	WORD  $0x4ea7d673 // fsub v19.4s, v19.4s, v7.4s
+	FMOVQ 240(R1), F20
+	WORD  $0x4e33f694 // fmax v20.4s, v20.4s, v19.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F22
+	VFMLA V8.S4, V20.S4, V22.S4
+	WORD  $0x4ea9d6d3 // fsub v19.4s, v22.4s, v9.4s
+
+	// r = c - n ln2
+	VMOV  V20.B16, V21.B16
+	VFMLS V2.S4, V19.S4, V21.S4
+	VFMLS V10.S4, V19.S4, V21.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F23
+	VFMLA V11.S4, V21.S4, V23.S4
+	FMOVQ 144(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	FMOVQ 160(R1), F23
+	VFMLA V19.S4, V21.S4, V23.S4
+	FMOVQ 176(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	FMOVQ 272(R1), F21
+	WORD  $0x6eb4e6b4 // fcmgt v20.4s, v21.4s, v20.4s
+	FMOVQ 288(R1), F21
+	VAND  V20.B16, V21.B16, V20.B16
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VSHL  $20, V22.S4, V21.S4
+	VTBL  V0.B16, [V22.B16], V23.B16
+	FMOVQ 304(R1), F22
+	VBIT  V4.B16, V23.B16, V22.B16
+	FLDPQ 32(R0), (F30, F31)
+	VTBL  V22.B16, [V30.B16, V31.B16], V22.B16
+	VADD  V21.S4, V22.S4, V23.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V20.S4, V21.S4, V21.S4
+	VFMLA V19.S4, V23.S4, V23.S4
+	WORD  $0x6e35def3 // fmul v19.4s, v23.4s, v21.4s
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VSUB  V20.S4, V19.S4, V20.S4
+	FMOVQ 352(R1), F21
+	WORD  $0x4e35d673 // fadd v19.4s, v19.4s, v21.4s
+	FMOVQ 352(R1), F21
+	VSUB  V21.S4, V19.S4, V19.S4
+	WORD  $0x4eb36693 // smax v19.4s, v20.4s, v19.4s
+	FMOVQ 368(R1), F20
+	VUMIN V20.S4, V19.S4, V19.S4
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	FMOVQ 624(R1), F20
+	WORD  $0x6eb3e694 // fcmgt v20.4s, v20.4s, v19.4s
+	FMOVQ 624(R1), F21
+	WORD  $0x4e33f6b6 // fmax v22.4s, v21.4s, v19.4s
+	WORD  $0x4e21d6d5 // fadd v21.4s, v22.4s, v1.4s
+	WORD  $0x6e35fc35 // fdiv v21.4s, v1.4s, v21.4s
+	WORD  $0x6e35ded9 // fmul v25.4s, v22.4s, v21.4s
+	VBIT  V20.B16, V19.B16, V25.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F23
+	VFMLA V14.S4, V22.S4, V23.S4
+	FMOVQ 992(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1008(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1024(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1040(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1056(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1072(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	WORD  $0x6e37ded7 // fmul v23.4s, v22.4s, v23.4s
+	VFMLA V23.S4, V22.S4, V22.S4
+	VBIT  V20.B16, V19.B16, V22.B16
+	WORD  $0x4ea0aa34 // cmlt v20.4s, v17.4s, #0
+	VMOV  V21.B16, V19.B16
+	VBIT  V20.B16, V25.B16, V19.B16
+	VBIT  V20.B16, V21.B16, V25.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eb2d435 // fsub v21.4s, v1.4s, v18.4s
+	VBSL  V21.B16, V18.B16, V20.B16
+	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
+	VMOVI $0, V23.B16
+	WORD  $0x6eb7e697 // fcmgt v23.4s, v20.4s, v23.4s
+	VAND  V23.B16, V17.B16, V17.B16
+	VFMLA V17.S4, V20.S4, V22.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e32df31 // fmul v17.4s, v25.4s, v18.4s
+	VFMLA V21.S4, V19.S4, V17.S4
+	FMOVS 12(R7), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 16(R7), F20
+	VDUP  V20.S[0], V20.S4
+	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
+	VFMLA V18.S4, V19.S4, V20.S4
+	WORD  $0x6e36de99 // fmul v25.4s, v20.4s, v22.4s
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_584
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone584
+
+focusnot0_584:
+	CMP   $2, R8
+	BGE   focusnot1_584
+	FMOVQ 224(R1), F17
+	JMP   focusdone584
+
+focusnot1_584:
+	CMP $3, R8
+	BGE focusnot2_584
+	JMP focusdone584
+
+focusnot2_584:
+	CMP  $4, R8
+	BGE  focusnot3_584
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone584
+
+focusnot3_584:
+	CMP   $5, R8
+	BGE   focusnot4_584
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	VMOV  V17.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e23de54 // fmul v20.4s, v18.4s, v3.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone584
+
+focusnot4_584:
+	CMP   $6, R8
+	BGE   focusnot5_584
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V17.S4, V17.S4, V21.S4
+	VMOV  V17.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V3.S4, V17.S4, V21.S4
+	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V17.S4
+	JMP   focusdone584
+
+focusnot5_584:
+	CMP   $7, R8
+	BGE   focusnot6_584
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone584
+
+focusnot6_584:
+	CMP   $8, R8
+	BGE   focusnot7_584
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V17.S4
+	JMP   focusdone584
+
+focusnot7_584:
+	CMP   $9, R8
+	BGE   focusnot8_584
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
+	VFMLA V17.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V17.B16
+	JMP   focusdone584
+
+focusnot8_584:
+	ADD   $24, R7, R9
+	FMOVS (R9), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R9), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R9), F20
+	VDUP  V20.S[0], V20.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
+	VSUB  V15.S4, V21.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+	FMOVQ 896(R1), F24
+	VSUB  V24.S4, V23.S4, V23.S4
+	FMOVQ 560(R1), F24
+	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
+	VBIT  V24.B16, V23.B16, V22.B16
+	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V16.B16, V22.B16, V22.B16
+	FMOVQ 672(R1), F26
+	VADD  V26.S4, V22.S4, V22.S4
+	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V24.B16], V26.B16
+	FMOVQ 304(R1), F24
+	VBIT  V4.B16, V26.B16, V24.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F27
+	VFMLA V26.S4, V22.S4, V27.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
+	VMOV  V27.B16, V22.B16
+	VFMLA V28.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
+	VFMLA V28.S4, V27.S4, V26.S4
+	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
+	FMOVQ 720(R1), F29
+	FMOVQ 704(R1), F30
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 736(R1), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	FMOVQ 752(R1), F29
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 768(R1), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
+	VFMLA V30.S4, V27.S4, V26.S4
+	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
+	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
+	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
+	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
+	VFMLA V23.S4, V18.S4, V28.S4
+	VMOV  V29.B16, V23.B16
+	VFMLA V27.S4, V19.S4, V23.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e25d6fb // fadd v27.4s, v23.4s, v5.4s
+	WORD  $0x4ea5d77e // fsub v30.4s, v27.4s, v5.4s
+	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
+	VFMLA V22.S4, V19.S4, V29.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V28.S4
+	VFMLA V22.S4, V20.S4, V28.S4
+	VFMLA V26.S4, V19.S4, V28.S4
+	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F19
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V20.S4, V19.S4
+	FMOVQ 832(R1), F22
+	VFMLA V19.S4, V20.S4, V22.S4
+	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V2.S4, V20.S4, V19.S4
+	VTBL  V0.B16, [V27.B16], V22.B16
+	FMOVQ 304(R1), F20
+	VBIT  V4.B16, V22.B16, V20.B16
+	FLDPQ 272(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 304(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V19.S4, V22.S4, V20.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V5.S4, V27.S4, V19.S4
+	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
+	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
+	VSHL  $23, V19.S4, V26.S4
+	VADD  V26.S4, V24.S4, V26.S4
+	FMOVQ 384(R1), F27
+	VUMIN V27.S4, V26.S4, V27.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
+	FMOVQ 912(R1), F26
+	VSUB  V19.S4, V26.S4, V19.S4
+	VSHL  $23, V19.S4, V19.S4
+	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
+	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
+	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
+	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
+	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
+	VSUB  V19.S4, V20.S4, V19.S4
+	VBIT  V22.B16, V19.B16, V27.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R1), F19
+	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
+	FMOVQ 384(R1), F20
+	VBIF  V19.B16, V27.B16, V20.B16
+	FMOVQ 944(R1), F19
+	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
+	VMOVI $0, V22.B16
+	VBIF  V19.B16, V20.B16, V22.B16
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	FMOVQ 384(R1), F20
+	VMOVI $0, V23.B16
+	VBIT  V18.B16, V20.B16, V23.B16
+	VBIT  V19.B16, V23.B16, V22.B16
+	FMOVQ 384(R1), F19
+	VCMEQ V19.S4, V21.S4, V19.S4
+	VMOVI $0, V20.B16
+	FMOVQ 384(R1), F23
+	VBIT  V18.B16, V20.B16, V23.B16
+	VBIT  V19.B16, V23.B16, V22.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R9), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V17.B16, V18.B16
+	VORR  V18.B16, V22.B16, V18.B16
+	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
+	FMOVQ 384(R1), F20
+	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	FMOVS 16(R9), F20
+	VDUP  V20.S[0], V20.S4
+	VAND  V20.B16, V17.B16, V17.B16
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VAND  V17.B16, V19.B16, V17.B16
+	FMOVQ 384(R1), F19
+	WORD  $0x4eb336b3 // cmgt v19.4s, v21.4s, v19.4s
+	VORR  V19.B16, V17.B16, V19.B16
+	FMOVQ 368(R1), F17
+	VBIF  V19.B16, V18.B16, V17.B16
+
+focusdone584:
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
+	FMOVQ 1104(R1), F18
+	WORD  $0x6e39e652 // fcmge v18.4s, v18.4s, v25.4s
+	VBIT  V18.B16, V17.B16, V25.B16
+	FMOVQ 368(R1), F17
+	VUMIN V17.S4, V25.S4, V17.S4
+	ADD   $0, R3, R9
+	CMP   $4, R2
+	BLT   partless7
+	FMOVQ F17, (R3)
+	JMP   partdone7
+
+partless7:
+	TBZ    $1, R2, partone7
+	VST1.P V17.D[0], 8(R9)
+	TBZ    $0, R2, partdone7
+	VST1   V17.S[2], (R9)
+	JMP    partdone7
+
+partone7:
+	TBZ  $0, R2, partdone7
+	VST1 V17.S[0], (R9)
+
+partdone7:
 	ADD $16, R3, R3
 	ADD $16, R5, R5
 	ADD $16, R6, R6
@@ -4143,17 +4993,18 @@ partdone6:
 
 // func sigmoidGradNEON(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
 TEXT ·sigmoidGradNEON(SB), NOSPLIT, $0-56
-	MOVD  $tables<>+0(SB), R1
-	MOVD  $consts<>+0(SB), R0
-	FMOVQ 224(R0), F0
-	FMOVQ 384(R0), F1
-	FMOVQ (R1), F2
-	FMOVQ 1056(R0), F3
-	FMOVQ 784(R0), F4
-	FMOVQ 320(R0), F5
-	FMOVQ 80(R0), F6
-	FMOVQ 208(R0), F7
-	FMOVQ 336(R0), F8
+	MOVD  $consts<>+0(SB), R1
+	MOVD  $tables<>+0(SB), R0
+	FMOVQ (R0), F0
+	FMOVQ 224(R1), F1
+	FMOVQ 1088(R1), F2
+	FMOVQ 608(R1), F3
+	FMOVQ 80(R1), F4
+	FMOVQ 320(R1), F5
+	FMOVQ 784(R1), F6
+	FMOVQ 32(R1), F7
+	FMOVQ 48(R1), F8
+	FMOVQ 64(R1), F9
 	MOVD  n+32(FP), R2
 	MOVD  losses+0(FP), R3
 	MOVD  grad+8(FP), R5
@@ -4164,437 +5015,580 @@ TEXT ·sigmoidGradNEON(SB), NOSPLIT, $0-56
 	MOVD  scale+48(FP), R10
 
 loop:
-	CMP $4, R2
+	CMP $8, R2
 	BLT rest
 
 block:
-	FMOVQ (R6), F13
-	FMOVQ (R7), F9
+	FMOVQ (R6), F12
+	FMOVQ (R7), F14
+	FMOVQ 16(R6), F16
+	FMOVQ 16(R7), F11
+	FMOVS 20(R8), F10
+	VDUP  V10.S[0], V10.S4
 
-	// any |x| > 87, or NaN?
-	WORD  $0x4ea0f9aa // fabs v10.4s, v13.4s
-	FMOVQ 16(R0), F11
-	WORD  $0x4eab354a // cmgt v10.4s, v10.4s, v11.4s
+	// any |x| > limit, or NaN?
+	WORD  $0x4ea0f98d // fabs v13.4s, v12.4s
+	WORD  $0x4ea0fa0f // fabs v15.4s, v16.4s
+	WORD  $0x4eaf65ad // smax v13.4s, v13.4s, v15.4s
+	WORD  $0x4eaa35aa // cmgt v10.4s, v13.4s, v10.4s
 	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
 	FMOVD F10, R11
 	CBNZ  R11, slowblock
 
+	// any target but 0 and 1? y - y^2 is 0 for these
+	VMOV  V14.B16, V10.B16
+	VFMLS V10.S4, V10.S4, V10.S4
+	VMOV  V11.B16, V13.B16
+	VFMLS V13.S4, V13.S4, V13.S4
+	VORR  V13.B16, V10.B16, V10.B16
+	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
+	FMOVD F10, R11
+	CBNZ  R11, otherblock
+
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	FMOVQ 608(R0), F10
-	VORR  V10.B16, V13.B16, V10.B16
-	FMOVQ 32(R0), F11
-	WORD  $0x4eabd54c // fsub v12.4s, v10.4s, v11.4s
+	VORR V3.B16, V12.B16, V13.B16
+	VORR V3.B16, V16.B16, V10.B16
+	WORD $0x4ea7d5af // fsub v15.4s, v13.4s, v7.4s
+	WORD $0x4ea7d554 // fsub v20.4s, v10.4s, v7.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F10
-	FMOVQ 48(R0), F11
-	VFMLA V11.S4, V12.S4, V10.S4
-	FMOVQ 64(R0), F11
-	WORD  $0x4eabd54b // fsub v11.4s, v10.4s, v11.4s
+	FMOVQ 64(R1), F19
+	FMOVQ 64(R1), F17
+	VFMLA V8.S4, V15.S4, V19.S4
+	VFMLA V8.S4, V20.S4, V17.S4
+	WORD  $0x4ea9d66a // fsub v10.4s, v19.4s, v9.4s
+	WORD  $0x4ea9d632 // fsub v18.4s, v17.4s, v9.4s
 
 	// r = c - n ln2
-	VFMLS V6.S4, V11.S4, V12.S4
-	FMOVQ 96(R0), F14
-	VFMLS V14.S4, V11.S4, V12.S4
+	VFMLS V4.S4, V10.S4, V15.S4
+	VFMLS V4.S4, V18.S4, V20.S4
+	FMOVQ 96(R1), F13
+	FMOVQ 96(R1), F21
+	VFMLS V13.S4, V10.S4, V15.S4
+	VFMLS V21.S4, V18.S4, V20.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	FMOVQ 112(R0), F11
-	VFMLA V11.S4, V12.S4, V14.S4
-	FMOVQ 144(R0), F11
-	VFMLA V14.S4, V12.S4, V11.S4
-	FMOVQ 160(R0), F14
-	VFMLA V11.S4, V12.S4, V14.S4
-	FMOVQ 176(R0), F11
-	VFMLA V14.S4, V12.S4, V11.S4
+	FMOVQ 128(R1), F18
+	FMOVQ 128(R1), F21
+	FMOVQ 112(R1), F10
+	FMOVQ 112(R1), F13
+	VFMLA V10.S4, V15.S4, V18.S4
+	VFMLA V13.S4, V20.S4, V21.S4
+	FMOVQ 144(R1), F10
+	FMOVQ 144(R1), F13
+	VFMLA V18.S4, V15.S4, V10.S4
+	VFMLA V21.S4, V20.S4, V13.S4
+	FMOVQ 160(R1), F18
+	FMOVQ 160(R1), F21
+	VFMLA V10.S4, V15.S4, V18.S4
+	VFMLA V13.S4, V20.S4, V21.S4
+	FMOVQ 176(R1), F10
+	FMOVQ 176(R1), F13
+	VFMLA V18.S4, V15.S4, V10.S4
+	VFMLA V21.S4, V20.S4, V13.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V2.B16, [V10.B16], V12.B16
-	FMOVQ 192(R0), F14
-	VBIT  V7.B16, V12.B16, V14.B16
-	FMOVQ 16(R1), F12
-	VTBL  V14.B16, [V12.B16], V12.B16
-	VSHL  $21, V10.S4, V10.S4
-	VADD  V10.S4, V12.S4, V10.S4
-	VFMLA V11.S4, V10.S4, V10.S4
-	WORD  $0x4e20d54b // fadd v11.4s, v10.4s, v0.4s
-	WORD  $0x6e2bfc0b // fdiv v11.4s, v0.4s, v11.4s
-	WORD  $0x6e2bdd59 // fmul v25.4s, v10.4s, v11.4s
+	VTBL  V0.B16, [V19.B16], V20.B16
+	VTBL  V0.B16, [V17.B16], V22.B16
+	FMOVQ 192(R1), F18
+	FMOVQ 192(R1), F15
+	FMOVQ 208(R1), F21
+	FMOVQ 208(R1), F23
+	VBIT  V21.B16, V20.B16, V18.B16
+	VBIT  V23.B16, V22.B16, V15.B16
+	FMOVQ 16(R0), F21
+	FMOVQ 16(R0), F20
+	VTBL  V18.B16, [V21.B16], V18.B16
+	VTBL  V15.B16, [V20.B16], V15.B16
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V17.S4, V17.S4
+	VADD  V19.S4, V18.S4, V19.S4
+	VADD  V17.S4, V15.S4, V15.S4
+	VFMLA V10.S4, V19.S4, V19.S4
+	VFMLA V13.S4, V15.S4, V15.S4
+	WORD  $0x4e21d66d // fadd v13.4s, v19.4s, v1.4s
+	WORD  $0x4e21d5ea // fadd v10.4s, v15.4s, v1.4s
+	WORD  $0x6e2dfc32 // fdiv v18.4s, v1.4s, v13.4s
+	WORD  $0x6e2afc35 // fdiv v21.4s, v1.4s, v10.4s
+	WORD  $0x6e32de6d // fmul v13.4s, v19.4s, v18.4s
+	WORD  $0x6e35ddea // fmul v10.4s, v15.4s, v21.4s
 
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	WORD  $0x4e20d54c // fadd v12.4s, v10.4s, v0.4s
-	FMOVQ 960(R0), F14
-	VSUB  V14.S4, V12.S4, V12.S4
-	VAND  V8.B16, V12.B16, V14.B16
-	VUSHR $21, V12.S4, V12.S4
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VSHL $2, V14.S4, V20.S4
+	VSHL $2, V11.S4, V17.S4
+	VAND V3.B16, V20.B16, V20.B16
+	VAND V3.B16, V17.B16, V17.B16
+	VEOR V12.B16, V20.B16, V12.B16
+	VEOR V16.B16, V17.B16, V22.B16
+	WORD $0x4ea0a994 // cmlt v20.4s, v12.4s, #0
+	WORD $0x4ea0aad7 // cmlt v23.4s, v22.4s, #0
+	VMOV V18.B16, V16.B16
+	VBIT V20.B16, V13.B16, V16.B16
+	VMOV V21.B16, V17.B16
+	VBIT V23.B16, V10.B16, V17.B16
+	VBIT V20.B16, V18.B16, V13.B16
+	VBIT V23.B16, V21.B16, V10.B16
 
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VSUB  V14.S4, V0.S4, V15.S4
-	VTBL  V2.B16, [V12.B16], V12.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V12.B16, V16.B16
-	FMOVQ 64(R1), F12
-	VTBL  V16.B16, [V12.B16], V12.B16
-	WORD  $0x6e2cddec // fmul v12.4s, v15.4s, v12.4s
-	FMOVQ 432(R0), F15
-	WORD  $0x4e2fd58f // fadd v15.4s, v12.4s, v15.4s
-	VFMLA V12.S4, V10.S4, V15.S4
-	WORD  $0x4e21d9ca // scvtf v10.4s, v14.4s
-	FMOVQ 80(R1), F12
-	VTBL  V16.B16, [V12.B16], V14.B16
-	FMOVQ 96(R1), F12
-	VTBL  V16.B16, [V12.B16], V18.B16
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F18
+	FMOVQ 976(R1), F21
+	FMOVQ 960(R1), F20
+	FMOVQ 960(R1), F23
+	VFMLA V20.S4, V19.S4, V18.S4
+	VFMLA V23.S4, V15.S4, V21.S4
+	FMOVQ 992(R1), F20
+	FMOVQ 992(R1), F23
+	VFMLA V18.S4, V19.S4, V20.S4
+	VFMLA V21.S4, V15.S4, V23.S4
+	FMOVQ 1008(R1), F18
+	FMOVQ 1008(R1), F21
+	VFMLA V20.S4, V19.S4, V18.S4
+	VFMLA V23.S4, V15.S4, V21.S4
+	FMOVQ 1024(R1), F20
+	FMOVQ 1024(R1), F23
+	VFMLA V18.S4, V19.S4, V20.S4
+	VFMLA V21.S4, V15.S4, V23.S4
+	FMOVQ 1040(R1), F18
+	FMOVQ 1040(R1), F21
+	VFMLA V20.S4, V19.S4, V18.S4
+	VFMLA V23.S4, V15.S4, V21.S4
+	FMOVQ 1056(R1), F20
+	FMOVQ 1056(R1), F23
+	VFMLA V18.S4, V19.S4, V20.S4
+	VFMLA V21.S4, V15.S4, V23.S4
+	FMOVQ 1072(R1), F18
+	FMOVQ 1072(R1), F21
+	VFMLA V20.S4, V19.S4, V18.S4
+	VFMLA V23.S4, V15.S4, V21.S4
+	WORD  $0x6e32de72 // fmul v18.4s, v19.4s, v18.4s
+	WORD  $0x6e35ddf4 // fmul v20.4s, v15.4s, v21.4s
+	VFMLA V18.S4, V19.S4, V19.S4
+	VFMLA V20.S4, V15.S4, V15.S4
 
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e2fddec // fmul v12.4s, v15.4s, v15.4s
-	FMOVQ 1008(R0), F17
-	FMOVQ 992(R0), F16
-	VFMLA V16.S4, V15.S4, V17.S4
-	FMOVQ 976(R0), F16
-	VFMLA V16.S4, V12.S4, V17.S4
-	FMOVQ 1040(R0), F19
-	FMOVQ 1024(R0), F16
-	VFMLA V16.S4, V15.S4, V19.S4
-	VFMLA V17.S4, V12.S4, V19.S4
-	FMOVQ 528(R0), F16
-	VFMLA V16.S4, V10.S4, V18.S4
-	VFMLA V19.S4, V12.S4, V18.S4
+	// ce = log1p(e) + max(v, 0)
+	WORD  $0x4ea0c994 // fcmgt v20.4s, v12.4s, #0.0
+	WORD  $0x4ea0cad7 // fcmgt v23.4s, v22.4s, #0.0
+	VMOVI $0, V21.B16
+	VMOVI $0, V18.B16
+	VBIT  V20.B16, V12.B16, V21.B16
+	VBIT  V23.B16, V22.B16, V18.B16
+	WORD  $0x4e35d66c // fadd v12.4s, v19.4s, v21.4s
+	WORD  $0x4e32d5ef // fadd v15.4s, v15.4s, v18.4s
 
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	FMOVQ 544(R0), F12
-	VFMLA V12.S4, V10.S4, V14.S4
-	WORD  $0x4e2fd5ca // fadd v10.4s, v14.4s, v15.4s
-	WORD  $0x4eaad5cc // fsub v12.4s, v14.4s, v10.4s
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e2cd64c // fadd v12.4s, v18.4s, v12.4s
-	WORD  $0x4e2cd54c // fadd v12.4s, v10.4s, v12.4s
-	WORD  $0x4ea0a9ae // cmlt v14.4s, v13.4s, #0
-	VMOV  V11.B16, V10.B16
-	VBIT  V14.B16, V25.B16, V10.B16
-	VBIT  V14.B16, V11.B16, V25.B16
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4ea9d40b // fsub v11.4s, v0.4s, v9.4s
-	VBSL  V11.B16, V9.B16, V14.B16
-	VMOVI $0, V15.B16
-	WORD  $0x6eafe5cf // fcmgt v15.4s, v14.4s, v15.4s
-	WORD  $0x4ea0f9ad // fabs v13.4s, v13.4s
-	VAND  V15.B16, V13.B16, V13.B16
-	VFMLA V13.S4, V14.S4, V12.S4
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e29df2d // fmul v13.4s, v25.4s, v9.4s
-	VMOV  V13.B16, V14.B16
-	VFMLA V11.S4, V10.S4, V14.S4
-	FMOVS 12(R8), F15
-	VDUP  V15.S[0], V16.S4
-	FMOVS 16(R8), F15
-	VDUP  V15.S[0], V15.S4
-	WORD  $0x6e2bddef // fmul v15.4s, v15.4s, v11.4s
-	VFMLA V9.S4, V16.S4, V15.S4
-	WORD  $0x6e2cddf8 // fmul v24.4s, v15.4s, v12.4s
-	VMOV  V14.B16, V16.B16
+	// D = q + gamma ce (1-q), with v's sign
+	FMOVS 8(R8), F18
+	FMOVS 8(R8), F19
+	VDUP  V18.S[0], V18.S4
+	VDUP  V19.S[0], V20.S4
+	WORD  $0x6e2ddd93 // fmul v19.4s, v12.4s, v13.4s
+	WORD  $0x6e2addf5 // fmul v21.4s, v15.4s, v10.4s
+	VMOV  V16.B16, V10.B16
+	VMOV  V17.B16, V13.B16
+	VFMLA V19.S4, V18.S4, V10.S4
+	VFMLA V21.S4, V20.S4, V13.S4
+	VSHL  $2, V14.S4, V19.S4
+	VSHL  $2, V11.S4, V18.S4
+	VAND  V3.B16, V19.B16, V19.B16
+	VAND  V3.B16, V18.B16, V18.B16
+	VEOR  V19.B16, V10.B16, V10.B16
+	VEOR  V18.B16, V13.B16, V13.B16
+	VSHL  $2, V14.S4, V18.S4
+	VSHL  $2, V11.S4, V20.S4
+	FMOVS 12(R8), F14
+	FMOVS 12(R8), F11
+	VDUP  V14.S[0], V19.S4
+	VDUP  V11.S[0], V21.S4
+	FMOVS 16(R8), F11
+	FMOVS 16(R8), F14
+	VDUP  V11.S[0], V11.S4
+	VDUP  V14.S[0], V14.S4
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	WORD  $0x4ea0aa94 // cmlt v20.4s, v20.4s, #0
+	VBIT  V18.B16, V19.B16, V11.B16
+	VBIT  V20.B16, V21.B16, V14.B16
+	WORD  $0x6e2cdd6c // fmul v12.4s, v11.4s, v12.4s
+	WORD  $0x6e2fddcf // fmul v15.4s, v14.4s, v15.4s
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_519
-	WORD $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
-	JMP  focusdone519
+	BGE  focusnot0_711
+	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone711
 
-focusnot0_519:
+focusnot0_711:
 	CMP   $2, R9
-	BGE   focusnot1_519
-	FMOVQ 224(R0), F16
-	JMP   focusdone519
+	BGE   focusnot1_711
+	FMOVQ 224(R1), F16
+	FMOVQ 224(R1), F17
+	JMP   focusdone711
 
-focusnot1_519:
+focusnot1_711:
 	CMP $3, R9
-	BGE focusnot2_519
-	JMP focusdone519
+	BGE focusnot2_711
+	JMP focusdone711
 
-focusnot2_519:
+focusnot2_711:
 	CMP  $4, R9
-	BGE  focusnot3_519
-	WORD $0x6ea1f9d0 // fsqrt v16.4s, v14.4s
-	JMP  focusdone519
+	BGE  focusnot3_711
+	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone711
 
-focusnot3_519:
+focusnot3_711:
 	CMP   $5, R9
-	BGE   focusnot4_519
-	WORD  $0x6ea1f9d1 // fsqrt v17.4s, v14.4s
-	VMOV  V14.B16, V16.B16
-	VFMLS V17.S4, V17.S4, V16.S4
-	WORD  $0x6e23de32 // fmul v18.4s, v17.4s, v3.4s
-	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
-	VFMLA V17.S4, V14.S4, V16.S4
-	JMP   focusdone519
+	BGE   focusnot4_711
+	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
+	VMOV  V16.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e22de54 // fmul v20.4s, v18.4s, v2.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V16.S4, V19.S4
+	VMOV  V19.B16, V16.B16
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	VMOV  V17.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e22de54 // fmul v20.4s, v18.4s, v2.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone711
 
-focusnot4_519:
+focusnot4_711:
 	CMP   $6, R9
-	BGE   focusnot5_519
-	WORD  $0x6ea1f9d1 // fsqrt v17.4s, v14.4s
-	WORD  $0x6e2eddd2 // fmul v18.4s, v14.4s, v14.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V14.S4, V14.S4, V19.S4
-	VMOV  V14.B16, V16.B16
-	VFMLS V17.S4, V17.S4, V16.S4
-	WORD  $0x6e30ddd0 // fmul v16.4s, v14.4s, v16.4s
-	VFMLA V3.S4, V16.S4, V19.S4
-	WORD  $0x6e31de70 // fmul v16.4s, v19.4s, v17.4s
-	VFMLA V17.S4, V18.S4, V16.S4
-	JMP   focusdone519
+	BGE   focusnot5_711
+	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
+	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V16.S4, V16.S4, V21.S4
+	VMOV  V16.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de10 // fmul v16.4s, v16.4s, v20.4s
+	VFMLA V2.S4, V16.S4, V21.S4
+	WORD  $0x6e32deb0 // fmul v16.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V16.S4
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V17.S4, V17.S4, V21.S4
+	VMOV  V17.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V2.S4, V17.S4, V21.S4
+	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V17.S4
+	JMP   focusdone711
 
-focusnot5_519:
+focusnot5_711:
 	CMP   $7, R9
-	BGE   focusnot6_519
-	WORD  $0x6e2eddd1 // fmul v17.4s, v14.4s, v14.4s
-	WORD  $0x6ea0fa30 // fneg v16.4s, v17.4s
-	VFMLA V14.S4, V14.S4, V16.S4
-	WORD  $0x6e2ede10 // fmul v16.4s, v16.4s, v14.4s
-	VFMLA V14.S4, V17.S4, V16.S4
-	JMP   focusdone519
+	BGE   focusnot6_711
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V19.S4
+	WORD  $0x6e30de73 // fmul v19.4s, v19.4s, v16.4s
+	VFMLA V16.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V16.B16
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone711
 
-focusnot6_519:
+focusnot6_711:
 	CMP   $8, R9
-	BGE   focusnot7_519
-	WORD  $0x6e2eddd1 // fmul v17.4s, v14.4s, v14.4s
-	WORD  $0x6ea0fa30 // fneg v16.4s, v17.4s
-	VFMLA V14.S4, V14.S4, V16.S4
-	WORD  $0x4e31d632 // fadd v18.4s, v17.4s, v17.4s
-	WORD  $0x6e30de50 // fmul v16.4s, v18.4s, v16.4s
-	VFMLA V17.S4, V17.S4, V16.S4
-	JMP   focusdone519
+	BGE   focusnot7_711
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V19.S4
+	WORD  $0x4e32d650 // fadd v16.4s, v18.4s, v18.4s
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V16.S4
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V17.S4
+	JMP   focusdone711
 
-focusnot7_519:
+focusnot7_711:
 	CMP   $9, R9
-	BGE   focusnot8_519
-	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
-	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
-	VFMLA V14.S4, V14.S4, V18.S4
-	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
-	WORD  $0x4e30d613 // fadd v19.4s, v16.4s, v16.4s
-	WORD  $0x6ea0fa34 // fneg v20.4s, v17.4s
-	VFMLA V16.S4, V16.S4, V20.S4
-	VFMLA V18.S4, V19.S4, V20.S4
-	WORD  $0x6e2ede90 // fmul v16.4s, v20.4s, v14.4s
-	VFMLA V14.S4, V17.S4, V16.S4
-	JMP   focusdone519
+	BGE   focusnot8_711
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e30ded2 // fmul v18.4s, v22.4s, v16.4s
+	VFMLA V16.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V16.B16
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
+	VFMLA V17.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V17.B16
+	JMP   focusdone711
 
-focusnot8_519:
-	ADD   $20, R8, R11
-	FMOVS (R11), F17
-	VDUP  V17.S[0], V17.S4
-	FMOVS 4(R11), F18
+focusnot8_711:
+	ADD   $24, R8, R11
+	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
-	FMOVS 8(R11), F19
+	FMOVS 4(R11), F19
 	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R11), F20
+	VDUP  V20.S[0], V20.S4
 
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0fa14 // fabs v20.4s, v16.4s
-	FMOVQ 640(R0), F21
-	VSUB  V21.S4, V20.S4, V21.S4
-	WORD  $0x4e21da96 // scvtf v22.4s, v20.4s
-	FMOVQ 896(R0), F23
-	VSUB  V23.S4, V22.S4, V22.S4
-	FMOVQ 560(R0), F23
-	WORD  $0x4eb436f7 // cmgt v23.4s, v23.4s, v20.4s
-	VBIT  V23.B16, V22.B16, V21.B16
-	WORD  $0x4f2906b6 // sshr v22.4s, v21.4s, #23
-	VUSHR $20, V21.S4, V23.S4
-	FMOVQ 656(R0), F26
-	VAND  V26.B16, V21.B16, V21.B16
-	FMOVQ 672(R0), F26
-	VADD  V26.S4, V21.S4, V21.S4
-	WORD  $0x4e21dad6 // scvtf v22.4s, v22.4s
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R1), F21
+	VSUB  V21.S4, V16.S4, V22.S4
+	VUSHR $23, V22.S4, V21.S4
+	VUSHR $20, V22.S4, V16.S4
+	FMOVQ 656(R1), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	FMOVQ 672(R1), F23
+	VADD  V23.S4, V22.S4, V22.S4
+	WORD  $0x4e21dab9 // scvtf v25.4s, v21.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V2.B16, [V23.B16], V26.B16
-	FMOVQ 304(R0), F23
-	VBIT  V5.B16, V26.B16, V23.B16
-	FLDPQ 112(R1), (F30, F31)
-	VTBL  V23.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R0), F27
-	VFMLA V26.S4, V21.S4, V27.S4
-	FMOVQ 688(R0), F21
-	WORD  $0x6e35df7c // fmul v28.4s, v27.4s, v21.4s
-	VMOV  V27.B16, V21.B16
-	VFMLA V28.S4, V21.S4, V21.S4
-	WORD  $0x4eb5d77a // fsub v26.4s, v27.4s, v21.4s
-	VFMLA V28.S4, V27.S4, V26.S4
-	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
-	FMOVQ 720(R0), F29
-	FMOVQ 704(R0), F30
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 736(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	FMOVQ 752(R0), F29
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 768(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
-	VFMLA V30.S4, V27.S4, V26.S4
-	WORD  $0x4e3ad6bb // fadd v27.4s, v21.4s, v26.4s
+	VTBL  V0.B16, [V16.B16], V23.B16
+	FMOVQ 304(R1), F16
+	VBIT  V5.B16, V23.B16, V16.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V23.B16
+	FMOVQ 432(R1), F26
+	VFMLA V23.S4, V22.S4, V26.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df56 // fmul v22.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V23.B16
+	VFMLA V22.S4, V23.S4, V23.S4
+	WORD  $0x4eb7d758 // fsub v24.4s, v26.4s, v23.4s
+	VFMLA V22.S4, V26.S4, V24.S4
+	WORD  $0x6e3adf56 // fmul v22.4s, v26.4s, v26.4s
+	FMOVQ 720(R1), F27
+	FMOVQ 704(R1), F28
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 736(R1), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	FMOVQ 752(R1), F27
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 768(R1), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	WORD  $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
+	VFMLA V28.S4, V22.S4, V24.S4
+	WORD  $0x4e38d6f6 // fadd v22.4s, v23.4s, v24.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R1), (F30, F31)
-	VTBL  V23.B16, [V30.B16, V31.B16], V28.B16
-	WORD  $0x4e3cd6d6 // fadd v22.4s, v22.4s, v28.4s
-	WORD  $0x6e36de3d // fmul v29.4s, v17.4s, v22.4s
-	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
-	VFMLA V22.S4, V17.S4, V28.S4
-	VMOV  V29.B16, V22.B16
-	VFMLA V27.S4, V18.S4, V22.S4
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V26.B16
+	WORD  $0x4e3ad739 // fadd v25.4s, v25.4s, v26.4s
+	WORD  $0x6e39de5b // fmul v27.4s, v18.4s, v25.4s
+	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
+	VFMLA V25.S4, V18.S4, V26.S4
+	VMOV  V27.B16, V25.B16
+	VFMLA V22.S4, V19.S4, V25.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d6db // fadd v27.4s, v22.4s, v4.4s
-	WORD  $0x4ea4d77e // fsub v30.4s, v27.4s, v4.4s
-	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
-	VFMLA V21.S4, V18.S4, V29.S4
-	FLDPQ 176(R1), (F30, F31)
-	VTBL  V23.B16, [V30.B16, V31.B16], V23.B16
-	VFMLA V23.S4, V17.S4, V28.S4
-	VFMLA V21.S4, V19.S4, V28.S4
-	VFMLA V26.S4, V18.S4, V28.S4
-	WORD  $0x4e3cd7b3 // fadd v19.4s, v29.4s, v28.4s
+	WORD  $0x4e26d736 // fadd v22.4s, v25.4s, v6.4s
+	WORD  $0x4ea6d6d9 // fsub v25.4s, v22.4s, v6.4s
+	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
+	VFMLA V23.S4, V19.S4, V25.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V16.S4, V18.S4, V26.S4
+	VFMLA V23.S4, V20.S4, V26.S4
+	VFMLA V24.S4, V19.S4, V26.S4
+	WORD  $0x4e3ad732 // fadd v18.4s, v25.4s, v26.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F18
-	FMOVQ 800(R0), F21
-	VFMLA V21.S4, V19.S4, V18.S4
-	FMOVQ 832(R0), F21
-	VFMLA V18.S4, V19.S4, V21.S4
-	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
-	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
-	VFMLA V6.S4, V19.S4, V18.S4
-	VTBL  V2.B16, [V27.B16], V21.B16
-	FMOVQ 304(R0), F19
-	VBIT  V5.B16, V21.B16, V19.B16
-	FLDPQ 272(R1), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V21.B16
-	FLDPQ 304(R1), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V18.S4, V21.S4, V19.S4
+	FMOVQ 816(R1), F16
+	FMOVQ 800(R1), F19
+	VFMLA V19.S4, V18.S4, V16.S4
+	FMOVQ 832(R1), F19
+	VFMLA V16.S4, V18.S4, V19.S4
+	WORD  $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V4.S4, V18.S4, V16.S4
+	VTBL  V0.B16, [V22.B16], V19.B16
+	FMOVQ 304(R1), F18
+	VBIT  V5.B16, V19.B16, V18.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V16.S4, V19.S4, V18.S4
 
-	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V4.S4, V27.S4, V18.S4
-	WORD  $0x4f3d0652 // sshr v18.4s, v18.4s, #3
-	WORD  $0x4e33d6b7 // fadd v23.4s, v21.4s, v19.4s
-	VSHL  $23, V18.S4, V26.S4
-	VADD  V26.S4, V23.S4, V26.S4
-	VUMIN V1.S4, V26.S4, V27.S4
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V26.B16
-	WORD  $0x4eba6e52 // smin v18.4s, v18.4s, v26.4s
-	FMOVQ 912(R0), F26
-	VSUB  V18.S4, V26.S4, V18.S4
-	VSHL  $23, V18.S4, V18.S4
-	WORD  $0x4e35d65a // fadd v26.4s, v18.4s, v21.4s
-	WORD  $0x4eb2d75c // fsub v28.4s, v26.4s, v18.4s
-	WORD  $0x4ebcd6b5 // fsub v21.4s, v21.4s, v28.4s
-	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
-	WORD  $0x4e33d753 // fadd v19.4s, v26.4s, v19.4s
-	WORD  $0x6eb7e655 // fcmgt v21.4s, v18.4s, v23.4s
-	VSUB  V18.S4, V19.S4, V18.S4
-	VBIT  V21.B16, V18.B16, V27.B16
-
-	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F18
-	WORD  $0x6eb2e6d2 // fcmgt v18.4s, v22.4s, v18.4s
-	FMOVQ 384(R0), F19
-	VBIF  V18.B16, V27.B16, V19.B16
-	FMOVQ 944(R0), F18
-	WORD  $0x6eb6e652 // fcmgt v18.4s, v18.4s, v22.4s
-	VMOVI $0, V21.B16
-	VBIF  V18.B16, V19.B16, V21.B16
-	VMOVI $0, V18.B16
-	VCMEQ V18.S4, V20.S4, V18.S4
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VMOVI $0, V19.B16
-	VBIT  V17.B16, V1.B16, V19.B16
-	VBIT  V18.B16, V19.B16, V21.B16
-	VCMEQ V1.S4, V20.S4, V18.S4
-	VMOVI $0, V19.B16
-	FMOVQ 384(R0), F22
-	VBIT  V17.B16, V19.B16, V22.B16
-	VBIT  V18.B16, V22.B16, V21.B16
-
-	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R11), F17
-	VDUP  V17.S[0], V17.S4
-	VAND  V17.B16, V16.B16, V17.B16
-	VORR  V17.B16, V21.B16, V17.B16
-	WORD  $0x4ea08a92 // cmgt v18.4s, v20.4s, #0
-	WORD  $0x4eb43433 // cmgt v19.4s, v1.4s, v20.4s
+	// times 2^k
+	WORD  $0x4e32d670 // fadd v16.4s, v19.4s, v18.4s
+	VSHL  $20, V22.S4, V18.S4
+	FMOVQ 336(R1), F19
 	VAND  V19.B16, V18.B16, V18.B16
-	FMOVS 16(R11), F19
+	VADD  V18.S4, V16.S4, V16.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F18
+	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
+	FMOVQ 880(R1), F19
+	VEOR  V19.B16, V22.B16, V19.B16
+	FMOVQ 864(R1), F20
+	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
+	VORR  V19.B16, V18.B16, V18.B16
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R12
+	CBNZ  R12, slowblock
+	FMOVS (R11), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R11), F19
 	VDUP  V19.S[0], V19.S4
-	VAND  V19.B16, V16.B16, V16.B16
-	WORD  $0x4ea0aa10 // cmlt v16.4s, v16.4s, #0
-	VAND  V16.B16, V18.B16, V16.B16
-	WORD  $0x4ea13692 // cmgt v18.4s, v20.4s, v1.4s
-	VORR  V18.B16, V16.B16, V18.B16
-	FMOVQ 368(R0), F16
-	VBIF  V18.B16, V17.B16, V16.B16
+	FMOVS 8(R11), F20
+	VDUP  V20.S[0], V20.S4
 
-focusdone519:
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R1), F21
+	VSUB  V21.S4, V17.S4, V22.S4
+	VUSHR $23, V22.S4, V21.S4
+	VUSHR $20, V22.S4, V17.S4
+	FMOVQ 656(R1), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	FMOVQ 672(R1), F23
+	VADD  V23.S4, V22.S4, V22.S4
+	WORD  $0x4e21dab9 // scvtf v25.4s, v21.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V17.B16], V23.B16
+	FMOVQ 304(R1), F17
+	VBIT  V5.B16, V23.B16, V17.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V23.B16
+	FMOVQ 432(R1), F26
+	VFMLA V23.S4, V22.S4, V26.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df56 // fmul v22.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V23.B16
+	VFMLA V22.S4, V23.S4, V23.S4
+	WORD  $0x4eb7d758 // fsub v24.4s, v26.4s, v23.4s
+	VFMLA V22.S4, V26.S4, V24.S4
+	WORD  $0x6e3adf56 // fmul v22.4s, v26.4s, v26.4s
+	FMOVQ 720(R1), F27
+	FMOVQ 704(R1), F28
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 736(R1), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	FMOVQ 752(R1), F27
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 768(R1), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	WORD  $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
+	VFMLA V28.S4, V22.S4, V24.S4
+	WORD  $0x4e38d6f6 // fadd v22.4s, v23.4s, v24.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V26.B16
+	WORD  $0x4e3ad739 // fadd v25.4s, v25.4s, v26.4s
+	WORD  $0x6e39de5b // fmul v27.4s, v18.4s, v25.4s
+	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
+	VFMLA V25.S4, V18.S4, V26.S4
+	VMOV  V27.B16, V25.B16
+	VFMLA V22.S4, V19.S4, V25.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e26d736 // fadd v22.4s, v25.4s, v6.4s
+	WORD  $0x4ea6d6d9 // fsub v25.4s, v22.4s, v6.4s
+	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
+	VFMLA V23.S4, V19.S4, V25.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
+	VFMLA V17.S4, V18.S4, V26.S4
+	VFMLA V23.S4, V20.S4, V26.S4
+	VFMLA V24.S4, V19.S4, V26.S4
+	WORD  $0x4e3ad732 // fadd v18.4s, v25.4s, v26.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F17
+	FMOVQ 800(R1), F19
+	VFMLA V19.S4, V18.S4, V17.S4
+	FMOVQ 832(R1), F19
+	VFMLA V17.S4, V18.S4, V19.S4
+	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V4.S4, V18.S4, V17.S4
+	VTBL  V0.B16, [V22.B16], V19.B16
+	FMOVQ 304(R1), F18
+	VBIT  V5.B16, V19.B16, V18.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V17.S4, V19.S4, V18.S4
+
+	// times 2^k
+	WORD  $0x4e32d671 // fadd v17.4s, v19.4s, v18.4s
+	VSHL  $20, V22.S4, V18.S4
+	FMOVQ 336(R1), F19
+	VAND  V19.B16, V18.B16, V18.B16
+	VADD  V18.S4, V17.S4, V17.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F18
+	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
+	FMOVQ 880(R1), F19
+	VEOR  V19.B16, V22.B16, V19.B16
+	FMOVQ 864(R1), F20
+	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
+	VORR  V19.B16, V18.B16, V18.B16
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R11
+	CBNZ  R11, slowblock
+
+focusdone711:
 	// loss = (alpha ce) q^gamma
-	FMOVQ 1072(R0), F17
-	WORD  $0x6e38e631 // fcmge v17.4s, v17.4s, v24.4s
-	WORD  $0x6e30df12 // fmul v18.4s, v24.4s, v16.4s
-	VBIT  V17.B16, V18.B16, V24.B16
-	FMOVQ 368(R0), F17
-	VUMIN V17.S4, V24.S4, V17.S4
+	WORD $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
 
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	WORD  $0x6ea9e472 // fcmgt v18.4s, v3.4s, v9.4s
-	VMOV  V25.B16, V19.B16
-	VBIT  V18.B16, V10.B16, V19.B16
-	WORD  $0x6e2efe73 // fdiv v19.4s, v19.4s, v14.4s
-	WORD  $0x4ea0d9ce // fcmeq v14.4s, v14.4s, #0.0
-	FMOVQ 224(R0), F20
-	VBIF  V14.B16, V19.B16, V20.B16
-	VBIF  V18.B16, V10.B16, V25.B16
-	WORD  $0x6e34df2e // fmul v14.4s, v25.4s, v20.4s
-	VMOVI $0, V18.B16
-	WORD  $0x6eb2e5d2 // fcmgt v18.4s, v14.4s, v18.4s
-	WORD  $0x6e2edd8c // fmul v12.4s, v12.4s, v14.4s
-	VAND  V18.B16, V12.B16, V12.B16
+	// gradient = scale alpha q^gamma D
+	FMOVS (R10), F18
+	VDUP  V18.S[0], V18.S4
+	WORD  $0x6e30dd6b // fmul v11.4s, v11.4s, v16.4s
+	WORD  $0x6e2bde4b // fmul v11.4s, v18.4s, v11.4s
+	WORD  $0x6e2add6a // fmul v10.4s, v11.4s, v10.4s
 
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	FMOVS 8(R8), F14
-	VDUP  V14.S[0], V14.S4
-	FMOVQ 224(R0), F18
-	FMOVQ 1088(R0), F19
-	VFMLS V19.S4, V9.S4, V18.S4
-	WORD  $0x6e32ddc9 // fmul v9.4s, v14.4s, v18.4s
-	WORD  $0x6ea0f9ad // fneg v13.4s, v13.4s
-	VFMLA V11.S4, V10.S4, V13.S4
-	VFMLA V12.S4, V9.S4, V13.S4
-	FMOVS (R10), F9
-	VDUP  V9.S[0], V9.S4
-	WORD  $0x6e30ddea // fmul v10.4s, v15.4s, v16.4s
-	WORD  $0x6e2add29 // fmul v9.4s, v9.4s, v10.4s
-	WORD  $0x6e2ddd29 // fmul v9.4s, v9.4s, v13.4s
-	WORD  $0x4e29e52a // fcmeq v10.4s, v9.4s, v9.4s
-	FMOVQ 368(R0), F11
-	VBIT  V10.B16, V9.B16, V11.B16
-	FMOVQ F17, (R3)
-	FMOVQ F11, (R5)
-	ADD   $16, R3, R3
-	ADD   $16, R5, R5
-	ADD   $16, R6, R6
-	ADD   $16, R7, R7
-	SUB   $4, R2, R2
-	CMP   $4, R2
-	BGE   block
+	// loss = (alpha ce) q^gamma
+	WORD $0x6e31ddeb // fmul v11.4s, v15.4s, v17.4s
+
+	// gradient = scale alpha q^gamma D
+	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
+	WORD  $0x6e2ede4e // fmul v14.4s, v18.4s, v14.4s
+	WORD  $0x6e2dddcd // fmul v13.4s, v14.4s, v13.4s
+	FMOVQ F12, (R3)
+	FMOVQ F10, (R5)
+	FMOVQ F11, 16(R3)
+	FMOVQ F13, 16(R5)
+
+nextblock:
+	ADD $32, R3, R3
+	ADD $32, R5, R5
+	ADD $32, R6, R6
+	ADD $32, R7, R7
+	SUB $8, R2, R2
+	CMP $8, R2
+	BGE block
 
 rest:
 	CMP $1, R2
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F13
+	FMOVQ 224(R1), F13
 	ADD   $0, R6, R11
 	CMP   $4, R2
 	BLT   partless1
@@ -4613,469 +5607,375 @@ partone1:
 	VLD1 (R11), V13.S[0]
 
 partdone1:
-	VMOVI $0, V9.B16
+	VMOVI $0, V11.B16
 	ADD   $0, R7, R11
 	CMP   $4, R2
 	BLT   partless2
-	FMOVQ (R7), F9
+	FMOVQ (R7), F11
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R2, partone2
-	VLD1.P 8(R11), V9.D[0]
+	VLD1.P 8(R11), V11.D[0]
 	TBZ    $0, R2, partdone2
-	VLD1   (R11), V9.S[2]
+	VLD1   (R11), V11.S[2]
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R2, partdone2
-	VLD1 (R11), V9.S[0]
+	VLD1 (R11), V11.S[0]
 
 partdone2:
-	// any |x| > 87, or NaN?
-	WORD  $0x4ea0f9aa // fabs v10.4s, v13.4s
-	FMOVQ 16(R0), F11
-	WORD  $0x4eab354a // cmgt v10.4s, v10.4s, v11.4s
+	FMOVS 20(R8), F10
+	VDUP  V10.S[0], V10.S4
+
+	// any |x| > limit, or NaN?
+	WORD  $0x4ea0f9ac // fabs v12.4s, v13.4s
+	WORD  $0x4eaa358a // cmgt v10.4s, v12.4s, v10.4s
 	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
 	FMOVD F10, R11
 	CBNZ  R11, slowvector
 
+	// any target but 0 and 1? y - y^2 is 0 for these
+	VMOV  V11.B16, V10.B16
+	VFMLS V10.S4, V10.S4, V10.S4
+	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
+	FMOVD F10, R11
+	CBNZ  R11, othervector
+
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	FMOVQ 608(R0), F10
-	VORR  V10.B16, V13.B16, V10.B16
-	FMOVQ 32(R0), F11
-	WORD  $0x4eabd54c // fsub v12.4s, v10.4s, v11.4s
+	VORR V3.B16, V13.B16, V10.B16
+	WORD $0x4ea7d54e // fsub v14.4s, v10.4s, v7.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F10
-	FMOVQ 48(R0), F11
-	VFMLA V11.S4, V12.S4, V10.S4
-	FMOVQ 64(R0), F11
-	WORD  $0x4eabd54b // fsub v11.4s, v10.4s, v11.4s
+	FMOVQ 64(R1), F12
+	VFMLA V8.S4, V14.S4, V12.S4
+	WORD  $0x4ea9d58a // fsub v10.4s, v12.4s, v9.4s
 
 	// r = c - n ln2
-	VFMLS V6.S4, V11.S4, V12.S4
-	FMOVQ 96(R0), F14
-	VFMLS V14.S4, V11.S4, V12.S4
+	VFMLS V4.S4, V10.S4, V14.S4
+	FMOVQ 96(R1), F15
+	VFMLS V15.S4, V10.S4, V14.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	FMOVQ 112(R0), F11
-	VFMLA V11.S4, V12.S4, V14.S4
-	FMOVQ 144(R0), F11
-	VFMLA V14.S4, V12.S4, V11.S4
-	FMOVQ 160(R0), F14
-	VFMLA V11.S4, V12.S4, V14.S4
-	FMOVQ 176(R0), F11
-	VFMLA V14.S4, V12.S4, V11.S4
+	FMOVQ 128(R1), F15
+	FMOVQ 112(R1), F10
+	VFMLA V10.S4, V14.S4, V15.S4
+	FMOVQ 144(R1), F10
+	VFMLA V15.S4, V14.S4, V10.S4
+	FMOVQ 160(R1), F15
+	VFMLA V10.S4, V14.S4, V15.S4
+	FMOVQ 176(R1), F10
+	VFMLA V15.S4, V14.S4, V10.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V2.B16, [V10.B16], V12.B16
-	FMOVQ 192(R0), F14
-	VBIT  V7.B16, V12.B16, V14.B16
-	FMOVQ 16(R1), F12
-	VTBL  V14.B16, [V12.B16], V12.B16
-	VSHL  $21, V10.S4, V10.S4
-	VADD  V10.S4, V12.S4, V10.S4
-	VFMLA V11.S4, V10.S4, V10.S4
-	WORD  $0x4e20d54b // fadd v11.4s, v10.4s, v0.4s
-	WORD  $0x6e2bfc0b // fdiv v11.4s, v0.4s, v11.4s
-	WORD  $0x6e2bdd59 // fmul v25.4s, v10.4s, v11.4s
+	VTBL  V0.B16, [V12.B16], V14.B16
+	FMOVQ 192(R1), F15
+	FMOVQ 208(R1), F16
+	VBIT  V16.B16, V14.B16, V15.B16
+	FMOVQ 16(R0), F14
+	VTBL  V15.B16, [V14.B16], V14.B16
+	VSHL  $21, V12.S4, V12.S4
+	VADD  V12.S4, V14.S4, V15.S4
+	VFMLA V10.S4, V15.S4, V15.S4
+	WORD  $0x4e21d5ea // fadd v10.4s, v15.4s, v1.4s
+	WORD  $0x6e2afc2c // fdiv v12.4s, v1.4s, v10.4s
+	WORD  $0x6e2cddea // fmul v10.4s, v15.4s, v12.4s
 
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	WORD  $0x4e20d54c // fadd v12.4s, v10.4s, v0.4s
-	FMOVQ 960(R0), F14
-	VSUB  V14.S4, V12.S4, V12.S4
-	VAND  V8.B16, V12.B16, V14.B16
-	VUSHR $21, V12.S4, V12.S4
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VSHL $2, V11.S4, V14.S4
+	VAND V3.B16, V14.B16, V14.B16
+	VEOR V13.B16, V14.B16, V13.B16
+	WORD $0x4ea0a9ae // cmlt v14.4s, v13.4s, #0
+	VMOV V12.B16, V17.B16
+	VBIT V14.B16, V10.B16, V17.B16
+	VBIT V14.B16, V12.B16, V10.B16
 
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VSUB  V14.S4, V0.S4, V15.S4
-	VTBL  V2.B16, [V12.B16], V12.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V12.B16, V16.B16
-	FMOVQ 64(R1), F12
-	VTBL  V16.B16, [V12.B16], V12.B16
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F12
+	FMOVQ 960(R1), F14
+	VFMLA V14.S4, V15.S4, V12.S4
+	FMOVQ 992(R1), F14
+	VFMLA V12.S4, V15.S4, V14.S4
+	FMOVQ 1008(R1), F12
+	VFMLA V14.S4, V15.S4, V12.S4
+	FMOVQ 1024(R1), F14
+	VFMLA V12.S4, V15.S4, V14.S4
+	FMOVQ 1040(R1), F12
+	VFMLA V14.S4, V15.S4, V12.S4
+	FMOVQ 1056(R1), F14
+	VFMLA V12.S4, V15.S4, V14.S4
+	FMOVQ 1072(R1), F12
+	VFMLA V14.S4, V15.S4, V12.S4
 	WORD  $0x6e2cddec // fmul v12.4s, v15.4s, v12.4s
-	FMOVQ 432(R0), F15
-	WORD  $0x4e2fd58f // fadd v15.4s, v12.4s, v15.4s
-	VFMLA V12.S4, V10.S4, V15.S4
-	WORD  $0x4e21d9ca // scvtf v10.4s, v14.4s
-	FMOVQ 80(R1), F12
-	VTBL  V16.B16, [V12.B16], V14.B16
-	FMOVQ 96(R1), F12
-	VTBL  V16.B16, [V12.B16], V18.B16
+	VFMLA V12.S4, V15.S4, V15.S4
 
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e2fddec // fmul v12.4s, v15.4s, v15.4s
-	FMOVQ 1008(R0), F17
-	FMOVQ 992(R0), F16
-	VFMLA V16.S4, V15.S4, V17.S4
-	FMOVQ 976(R0), F16
-	VFMLA V16.S4, V12.S4, V17.S4
-	FMOVQ 1040(R0), F19
-	FMOVQ 1024(R0), F16
-	VFMLA V16.S4, V15.S4, V19.S4
-	VFMLA V17.S4, V12.S4, V19.S4
-	FMOVQ 528(R0), F16
-	VFMLA V16.S4, V10.S4, V18.S4
-	VFMLA V19.S4, V12.S4, V18.S4
+	// ce = log1p(e) + max(v, 0)
+	WORD  $0x4ea0c9ac // fcmgt v12.4s, v13.4s, #0.0
+	VMOVI $0, V14.B16
+	VBIT  V12.B16, V13.B16, V14.B16
+	WORD  $0x4e2ed5ec // fadd v12.4s, v15.4s, v14.4s
 
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	FMOVQ 544(R0), F12
-	VFMLA V12.S4, V10.S4, V14.S4
-	WORD  $0x4e2fd5ca // fadd v10.4s, v14.4s, v15.4s
-	WORD  $0x4eaad5cc // fsub v12.4s, v14.4s, v10.4s
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e2cd64c // fadd v12.4s, v18.4s, v12.4s
-	WORD  $0x4e2cd54c // fadd v12.4s, v10.4s, v12.4s
-	WORD  $0x4ea0a9ae // cmlt v14.4s, v13.4s, #0
-	VMOV  V11.B16, V10.B16
-	VBIT  V14.B16, V25.B16, V10.B16
-	VBIT  V14.B16, V11.B16, V25.B16
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4ea9d40b // fsub v11.4s, v0.4s, v9.4s
-	VBSL  V11.B16, V9.B16, V14.B16
-	VMOVI $0, V15.B16
-	WORD  $0x6eafe5cf // fcmgt v15.4s, v14.4s, v15.4s
-	WORD  $0x4ea0f9ad // fabs v13.4s, v13.4s
-	VAND  V15.B16, V13.B16, V13.B16
-	VFMLA V13.S4, V14.S4, V12.S4
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e29df2d // fmul v13.4s, v25.4s, v9.4s
-	VMOV  V13.B16, V14.B16
-	VFMLA V11.S4, V10.S4, V14.S4
-	FMOVS 12(R8), F15
-	VDUP  V15.S[0], V16.S4
-	FMOVS 16(R8), F15
-	VDUP  V15.S[0], V15.S4
-	WORD  $0x6e2bddef // fmul v15.4s, v15.4s, v11.4s
-	VFMLA V9.S4, V16.S4, V15.S4
-	WORD  $0x6e2cddf8 // fmul v24.4s, v15.4s, v12.4s
-	VMOV  V14.B16, V16.B16
+	// D = q + gamma ce (1-q), with v's sign
+	FMOVS 8(R8), F13
+	VDUP  V13.S[0], V13.S4
+	WORD  $0x6e2add8a // fmul v10.4s, v12.4s, v10.4s
+	VMOV  V17.B16, V14.B16
+	VFMLA V10.S4, V13.S4, V14.S4
+	VSHL  $2, V11.S4, V10.S4
+	VAND  V3.B16, V10.B16, V10.B16
+	VEOR  V10.B16, V14.B16, V10.B16
+	VSHL  $2, V11.S4, V13.S4
+	FMOVS 12(R8), F11
+	VDUP  V11.S[0], V14.S4
+	FMOVS 16(R8), F11
+	VDUP  V11.S[0], V11.S4
+	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
+	VBIT  V13.B16, V14.B16, V11.B16
+	WORD  $0x6e2cdd6c // fmul v12.4s, v11.4s, v12.4s
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_520
-	WORD $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
-	JMP  focusdone520
+	BGE  focusnot0_712
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone712
 
-focusnot0_520:
+focusnot0_712:
 	CMP   $2, R9
-	BGE   focusnot1_520
-	FMOVQ 224(R0), F16
-	JMP   focusdone520
+	BGE   focusnot1_712
+	FMOVQ 224(R1), F17
+	JMP   focusdone712
 
-focusnot1_520:
+focusnot1_712:
 	CMP $3, R9
-	BGE focusnot2_520
-	JMP focusdone520
+	BGE focusnot2_712
+	JMP focusdone712
 
-focusnot2_520:
+focusnot2_712:
 	CMP  $4, R9
-	BGE  focusnot3_520
-	WORD $0x6ea1f9d0 // fsqrt v16.4s, v14.4s
-	JMP  focusdone520
+	BGE  focusnot3_712
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone712
 
-focusnot3_520:
+focusnot3_712:
 	CMP   $5, R9
-	BGE   focusnot4_520
-	WORD  $0x6ea1f9d1 // fsqrt v17.4s, v14.4s
-	VMOV  V14.B16, V16.B16
-	VFMLS V17.S4, V17.S4, V16.S4
-	WORD  $0x6e23de32 // fmul v18.4s, v17.4s, v3.4s
-	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
-	VFMLA V17.S4, V14.S4, V16.S4
-	JMP   focusdone520
+	BGE   focusnot4_712
+	WORD  $0x6ea1fa2d // fsqrt v13.4s, v17.4s
+	VMOV  V17.B16, V14.B16
+	VFMLS V13.S4, V13.S4, V14.S4
+	WORD  $0x6e22ddaf // fmul v15.4s, v13.4s, v2.4s
+	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
+	VFMLA V13.S4, V17.S4, V14.S4
+	VMOV  V14.B16, V17.B16
+	JMP   focusdone712
 
-focusnot4_520:
+focusnot4_712:
 	CMP   $6, R9
-	BGE   focusnot5_520
-	WORD  $0x6ea1f9d1 // fsqrt v17.4s, v14.4s
-	WORD  $0x6e2eddd2 // fmul v18.4s, v14.4s, v14.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V14.S4, V14.S4, V19.S4
-	VMOV  V14.B16, V16.B16
-	VFMLS V17.S4, V17.S4, V16.S4
-	WORD  $0x6e30ddd0 // fmul v16.4s, v14.4s, v16.4s
-	VFMLA V3.S4, V16.S4, V19.S4
-	WORD  $0x6e31de70 // fmul v16.4s, v19.4s, v17.4s
-	VFMLA V17.S4, V18.S4, V16.S4
-	JMP   focusdone520
-
-focusnot5_520:
-	CMP   $7, R9
-	BGE   focusnot6_520
-	WORD  $0x6e2eddd1 // fmul v17.4s, v14.4s, v14.4s
-	WORD  $0x6ea0fa30 // fneg v16.4s, v17.4s
-	VFMLA V14.S4, V14.S4, V16.S4
-	WORD  $0x6e2ede10 // fmul v16.4s, v16.4s, v14.4s
-	VFMLA V14.S4, V17.S4, V16.S4
-	JMP   focusdone520
-
-focusnot6_520:
-	CMP   $8, R9
-	BGE   focusnot7_520
-	WORD  $0x6e2eddd1 // fmul v17.4s, v14.4s, v14.4s
-	WORD  $0x6ea0fa30 // fneg v16.4s, v17.4s
-	VFMLA V14.S4, V14.S4, V16.S4
-	WORD  $0x4e31d632 // fadd v18.4s, v17.4s, v17.4s
-	WORD  $0x6e30de50 // fmul v16.4s, v18.4s, v16.4s
+	BGE   focusnot5_712
+	WORD  $0x6ea1fa2d // fsqrt v13.4s, v17.4s
+	WORD  $0x6e31de2e // fmul v14.4s, v17.4s, v17.4s
+	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
 	VFMLA V17.S4, V17.S4, V16.S4
-	JMP   focusdone520
+	VMOV  V17.B16, V15.B16
+	VFMLS V13.S4, V13.S4, V15.S4
+	WORD  $0x6e2fde2f // fmul v15.4s, v17.4s, v15.4s
+	VFMLA V2.S4, V15.S4, V16.S4
+	WORD  $0x6e2dde11 // fmul v17.4s, v16.4s, v13.4s
+	VFMLA V13.S4, V14.S4, V17.S4
+	JMP   focusdone712
 
-focusnot7_520:
+focusnot5_712:
+	CMP   $7, R9
+	BGE   focusnot6_712
+	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
+	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
+	VFMLA V17.S4, V17.S4, V14.S4
+	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
+	VFMLA V17.S4, V13.S4, V14.S4
+	VMOV  V14.B16, V17.B16
+	JMP   focusdone712
+
+focusnot6_712:
+	CMP   $8, R9
+	BGE   focusnot7_712
+	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
+	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
+	VFMLA V17.S4, V17.S4, V14.S4
+	WORD  $0x4e2dd5af // fadd v15.4s, v13.4s, v13.4s
+	WORD  $0x6e2eddf1 // fmul v17.4s, v15.4s, v14.4s
+	VFMLA V13.S4, V13.S4, V17.S4
+	JMP   focusdone712
+
+focusnot7_712:
 	CMP   $9, R9
-	BGE   focusnot8_520
-	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
-	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
-	VFMLA V14.S4, V14.S4, V18.S4
-	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
-	WORD  $0x4e30d613 // fadd v19.4s, v16.4s, v16.4s
-	WORD  $0x6ea0fa34 // fneg v20.4s, v17.4s
-	VFMLA V16.S4, V16.S4, V20.S4
-	VFMLA V18.S4, V19.S4, V20.S4
-	WORD  $0x6e2ede90 // fmul v16.4s, v20.4s, v14.4s
-	VFMLA V14.S4, V17.S4, V16.S4
-	JMP   focusdone520
+	BGE   focusnot8_712
+	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
+	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
+	VFMLA V17.S4, V17.S4, V14.S4
+	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
+	WORD  $0x4e2dd5b0 // fadd v16.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f9f2 // fneg v18.4s, v15.4s
+	VFMLA V13.S4, V13.S4, V18.S4
+	VFMLA V14.S4, V16.S4, V18.S4
+	WORD  $0x6e31de4d // fmul v13.4s, v18.4s, v17.4s
+	VFMLA V17.S4, V15.S4, V13.S4
+	VMOV  V13.B16, V17.B16
+	JMP   focusdone712
 
-focusnot8_520:
-	ADD   $20, R8, R11
-	FMOVS (R11), F17
-	VDUP  V17.S[0], V17.S4
-	FMOVS 4(R11), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 8(R11), F19
-	VDUP  V19.S[0], V19.S4
+focusnot8_712:
+	ADD   $24, R8, R11
+	FMOVS (R11), F13
+	VDUP  V13.S[0], V13.S4
+	FMOVS 4(R11), F14
+	VDUP  V14.S[0], V14.S4
+	FMOVS 8(R11), F15
+	VDUP  V15.S[0], V15.S4
 
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0fa14 // fabs v20.4s, v16.4s
-	FMOVQ 640(R0), F21
-	VSUB  V21.S4, V20.S4, V21.S4
-	WORD  $0x4e21da96 // scvtf v22.4s, v20.4s
-	FMOVQ 896(R0), F23
-	VSUB  V23.S4, V22.S4, V22.S4
-	FMOVQ 560(R0), F23
-	WORD  $0x4eb436f7 // cmgt v23.4s, v23.4s, v20.4s
-	VBIT  V23.B16, V22.B16, V21.B16
-	WORD  $0x4f2906b6 // sshr v22.4s, v21.4s, #23
-	VUSHR $20, V21.S4, V23.S4
-	FMOVQ 656(R0), F26
-	VAND  V26.B16, V21.B16, V21.B16
-	FMOVQ 672(R0), F26
-	VADD  V26.S4, V21.S4, V21.S4
-	WORD  $0x4e21dad6 // scvtf v22.4s, v22.4s
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R1), F16
+	VSUB  V16.S4, V17.S4, V17.S4
+	VUSHR $23, V17.S4, V16.S4
+	VUSHR $20, V17.S4, V19.S4
+	FMOVQ 656(R1), F18
+	VAND  V18.B16, V17.B16, V17.B16
+	FMOVQ 672(R1), F18
+	VADD  V18.S4, V17.S4, V17.S4
+	WORD  $0x4e21da12 // scvtf v18.4s, v16.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V2.B16, [V23.B16], V26.B16
-	FMOVQ 304(R0), F23
-	VBIT  V5.B16, V26.B16, V23.B16
-	FLDPQ 112(R1), (F30, F31)
-	VTBL  V23.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R0), F27
-	VFMLA V26.S4, V21.S4, V27.S4
-	FMOVQ 688(R0), F21
-	WORD  $0x6e35df7c // fmul v28.4s, v27.4s, v21.4s
-	VMOV  V27.B16, V21.B16
-	VFMLA V28.S4, V21.S4, V21.S4
-	WORD  $0x4eb5d77a // fsub v26.4s, v27.4s, v21.4s
-	VFMLA V28.S4, V27.S4, V26.S4
-	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
-	FMOVQ 720(R0), F29
-	FMOVQ 704(R0), F30
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 736(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	FMOVQ 752(R0), F29
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 768(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
-	VFMLA V30.S4, V27.S4, V26.S4
-	WORD  $0x4e3ad6bb // fadd v27.4s, v21.4s, v26.4s
+	VTBL  V0.B16, [V19.B16], V20.B16
+	FMOVQ 304(R1), F19
+	VBIT  V5.B16, V20.B16, V19.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
+	FMOVQ 432(R1), F21
+	VFMLA V20.S4, V17.S4, V21.S4
+	FMOVQ 688(R1), F17
+	WORD  $0x6e31deb6 // fmul v22.4s, v21.4s, v17.4s
+	VMOV  V21.B16, V17.B16
+	VFMLA V22.S4, V17.S4, V17.S4
+	WORD  $0x4eb1d6b4 // fsub v20.4s, v21.4s, v17.4s
+	VFMLA V22.S4, V21.S4, V20.S4
+	WORD  $0x6e35deb6 // fmul v22.4s, v21.4s, v21.4s
+	FMOVQ 720(R1), F23
+	FMOVQ 704(R1), F24
+	VFMLA V24.S4, V21.S4, V23.S4
+	FMOVQ 736(R1), F24
+	VFMLA V23.S4, V21.S4, V24.S4
+	FMOVQ 752(R1), F23
+	VFMLA V24.S4, V21.S4, V23.S4
+	FMOVQ 768(R1), F24
+	VFMLA V23.S4, V21.S4, V24.S4
+	WORD  $0x6e35ded5 // fmul v21.4s, v22.4s, v21.4s
+	VFMLA V24.S4, V21.S4, V20.S4
+	WORD  $0x4e34d635 // fadd v21.4s, v17.4s, v20.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R1), (F30, F31)
-	VTBL  V23.B16, [V30.B16, V31.B16], V28.B16
-	WORD  $0x4e3cd6d6 // fadd v22.4s, v22.4s, v28.4s
-	WORD  $0x6e36de3d // fmul v29.4s, v17.4s, v22.4s
-	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
-	VFMLA V22.S4, V17.S4, V28.S4
-	VMOV  V29.B16, V22.B16
-	VFMLA V27.S4, V18.S4, V22.S4
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V22.B16
+	WORD  $0x4e36d656 // fadd v22.4s, v18.4s, v22.4s
+	WORD  $0x6e36ddb7 // fmul v23.4s, v13.4s, v22.4s
+	WORD  $0x6ea0faf2 // fneg v18.4s, v23.4s
+	VFMLA V22.S4, V13.S4, V18.S4
+	VMOV  V23.B16, V22.B16
+	VFMLA V21.S4, V14.S4, V22.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d6db // fadd v27.4s, v22.4s, v4.4s
-	WORD  $0x4ea4d77e // fsub v30.4s, v27.4s, v4.4s
-	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
-	VFMLA V21.S4, V18.S4, V29.S4
-	FLDPQ 176(R1), (F30, F31)
-	VTBL  V23.B16, [V30.B16, V31.B16], V23.B16
-	VFMLA V23.S4, V17.S4, V28.S4
-	VFMLA V21.S4, V19.S4, V28.S4
-	VFMLA V26.S4, V18.S4, V28.S4
-	WORD  $0x4e3cd7b3 // fadd v19.4s, v29.4s, v28.4s
+	WORD  $0x4e26d6d5 // fadd v21.4s, v22.4s, v6.4s
+	WORD  $0x4ea6d6b6 // fsub v22.4s, v21.4s, v6.4s
+	WORD  $0x4eb6d6f6 // fsub v22.4s, v23.4s, v22.4s
+	VFMLA V17.S4, V14.S4, V22.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V19.S4, V13.S4, V18.S4
+	VFMLA V17.S4, V15.S4, V18.S4
+	VFMLA V20.S4, V14.S4, V18.S4
+	WORD  $0x4e32d6ce // fadd v14.4s, v22.4s, v18.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F18
-	FMOVQ 800(R0), F21
-	VFMLA V21.S4, V19.S4, V18.S4
-	FMOVQ 832(R0), F21
-	VFMLA V18.S4, V19.S4, V21.S4
-	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
-	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
-	VFMLA V6.S4, V19.S4, V18.S4
-	VTBL  V2.B16, [V27.B16], V21.B16
-	FMOVQ 304(R0), F19
-	VBIT  V5.B16, V21.B16, V19.B16
-	FLDPQ 272(R1), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V21.B16
-	FLDPQ 304(R1), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V18.S4, V21.S4, V19.S4
+	FMOVQ 816(R1), F13
+	FMOVQ 800(R1), F15
+	VFMLA V15.S4, V14.S4, V13.S4
+	FMOVQ 832(R1), F15
+	VFMLA V13.S4, V14.S4, V15.S4
+	WORD  $0x6e2eddcd // fmul v13.4s, v14.4s, v14.4s
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	VFMLA V4.S4, V14.S4, V13.S4
+	VTBL  V0.B16, [V21.B16], V15.B16
+	FMOVQ 304(R1), F14
+	VBIT  V5.B16, V15.B16, V14.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V15.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
+	VFMLA V13.S4, V15.S4, V14.S4
 
-	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V4.S4, V27.S4, V18.S4
-	WORD  $0x4f3d0652 // sshr v18.4s, v18.4s, #3
-	WORD  $0x4e33d6b7 // fadd v23.4s, v21.4s, v19.4s
-	VSHL  $23, V18.S4, V26.S4
-	VADD  V26.S4, V23.S4, V26.S4
-	VUMIN V1.S4, V26.S4, V27.S4
+	// times 2^k
+	WORD  $0x4e2ed5ed // fadd v13.4s, v15.4s, v14.4s
+	VSHL  $20, V21.S4, V14.S4
+	FMOVQ 336(R1), F15
+	VAND  V15.B16, V14.B16, V14.B16
+	VADD  V14.S4, V13.S4, V17.S4
 
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V26.B16
-	WORD  $0x4eba6e52 // smin v18.4s, v18.4s, v26.4s
-	FMOVQ 912(R0), F26
-	VSUB  V18.S4, V26.S4, V18.S4
-	VSHL  $23, V18.S4, V18.S4
-	WORD  $0x4e35d65a // fadd v26.4s, v18.4s, v21.4s
-	WORD  $0x4eb2d75c // fsub v28.4s, v26.4s, v18.4s
-	WORD  $0x4ebcd6b5 // fsub v21.4s, v21.4s, v28.4s
-	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
-	WORD  $0x4e33d753 // fadd v19.4s, v26.4s, v19.4s
-	WORD  $0x6eb7e655 // fcmgt v21.4s, v18.4s, v23.4s
-	VSUB  V18.S4, V19.S4, V18.S4
-	VBIT  V21.B16, V18.B16, V27.B16
+	// x or result out of range?
+	FMOVQ 848(R1), F13
+	WORD  $0x4e6d1e0d // bic v13.16b, v16.16b, v13.16b
+	FMOVQ 880(R1), F14
+	VEOR  V14.B16, V21.B16, V14.B16
+	FMOVQ 864(R1), F15
+	WORD  $0x4e6f1dce // bic v14.16b, v14.16b, v15.16b
+	VORR  V14.B16, V13.B16, V13.B16
+	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
+	FMOVD F13, R11
+	CBNZ  R11, slowvector
 
-	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F18
-	WORD  $0x6eb2e6d2 // fcmgt v18.4s, v22.4s, v18.4s
-	FMOVQ 384(R0), F19
-	VBIF  V18.B16, V27.B16, V19.B16
-	FMOVQ 944(R0), F18
-	WORD  $0x6eb6e652 // fcmgt v18.4s, v18.4s, v22.4s
-	VMOVI $0, V21.B16
-	VBIF  V18.B16, V19.B16, V21.B16
-	VMOVI $0, V18.B16
-	VCMEQ V18.S4, V20.S4, V18.S4
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VMOVI $0, V19.B16
-	VBIT  V17.B16, V1.B16, V19.B16
-	VBIT  V18.B16, V19.B16, V21.B16
-	VCMEQ V1.S4, V20.S4, V18.S4
-	VMOVI $0, V19.B16
-	FMOVQ 384(R0), F22
-	VBIT  V17.B16, V19.B16, V22.B16
-	VBIT  V18.B16, V22.B16, V21.B16
-
-	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R11), F17
-	VDUP  V17.S[0], V17.S4
-	VAND  V17.B16, V16.B16, V17.B16
-	VORR  V17.B16, V21.B16, V17.B16
-	WORD  $0x4ea08a92 // cmgt v18.4s, v20.4s, #0
-	WORD  $0x4eb43433 // cmgt v19.4s, v1.4s, v20.4s
-	VAND  V19.B16, V18.B16, V18.B16
-	FMOVS 16(R11), F19
-	VDUP  V19.S[0], V19.S4
-	VAND  V19.B16, V16.B16, V16.B16
-	WORD  $0x4ea0aa10 // cmlt v16.4s, v16.4s, #0
-	VAND  V16.B16, V18.B16, V16.B16
-	WORD  $0x4ea13692 // cmgt v18.4s, v20.4s, v1.4s
-	VORR  V18.B16, V16.B16, V18.B16
-	FMOVQ 368(R0), F16
-	VBIF  V18.B16, V17.B16, V16.B16
-
-focusdone520:
+focusdone712:
 	// loss = (alpha ce) q^gamma
-	FMOVQ 1072(R0), F17
-	WORD  $0x6e38e631 // fcmge v17.4s, v17.4s, v24.4s
-	WORD  $0x6e30df12 // fmul v18.4s, v24.4s, v16.4s
-	VBIT  V17.B16, V18.B16, V24.B16
-	FMOVQ 368(R0), F17
-	VUMIN V17.S4, V24.S4, V17.S4
+	WORD $0x6e31dd8c // fmul v12.4s, v12.4s, v17.4s
 
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	WORD  $0x6ea9e472 // fcmgt v18.4s, v3.4s, v9.4s
-	VMOV  V25.B16, V19.B16
-	VBIT  V18.B16, V10.B16, V19.B16
-	WORD  $0x6e2efe73 // fdiv v19.4s, v19.4s, v14.4s
-	WORD  $0x4ea0d9ce // fcmeq v14.4s, v14.4s, #0.0
-	FMOVQ 224(R0), F20
-	VBIF  V14.B16, V19.B16, V20.B16
-	VBIF  V18.B16, V10.B16, V25.B16
-	WORD  $0x6e34df2e // fmul v14.4s, v25.4s, v20.4s
-	VMOVI $0, V18.B16
-	WORD  $0x6eb2e5d2 // fcmgt v18.4s, v14.4s, v18.4s
-	WORD  $0x6e2edd8c // fmul v12.4s, v12.4s, v14.4s
-	VAND  V18.B16, V12.B16, V12.B16
-
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	FMOVS 8(R8), F14
-	VDUP  V14.S[0], V14.S4
-	FMOVQ 224(R0), F18
-	FMOVQ 1088(R0), F19
-	VFMLS V19.S4, V9.S4, V18.S4
-	WORD  $0x6e32ddc9 // fmul v9.4s, v14.4s, v18.4s
-	WORD  $0x6ea0f9ad // fneg v13.4s, v13.4s
-	VFMLA V11.S4, V10.S4, V13.S4
-	VFMLA V12.S4, V9.S4, V13.S4
-	FMOVS (R10), F9
-	VDUP  V9.S[0], V9.S4
-	WORD  $0x6e30ddea // fmul v10.4s, v15.4s, v16.4s
-	WORD  $0x6e2add29 // fmul v9.4s, v9.4s, v10.4s
-	WORD  $0x6e2ddd29 // fmul v9.4s, v9.4s, v13.4s
-	WORD  $0x4e29e52a // fcmeq v10.4s, v9.4s, v9.4s
-	FMOVQ 368(R0), F11
-	VBIT  V10.B16, V9.B16, V11.B16
+	// gradient = scale alpha q^gamma D
+	FMOVS (R10), F13
+	VDUP  V13.S[0], V13.S4
+	WORD  $0x6e31dd6b // fmul v11.4s, v11.4s, v17.4s
+	WORD  $0x6e2bddab // fmul v11.4s, v13.4s, v11.4s
+	WORD  $0x6e2add6a // fmul v10.4s, v11.4s, v10.4s
 	ADD   $0, R3, R11
 	CMP   $4, R2
 	BLT   partless3
-	FMOVQ F17, (R3)
+	FMOVQ F12, (R3)
 	JMP   partdone3
 
 partless3:
 	TBZ    $1, R2, partone3
-	VST1.P V17.D[0], 8(R11)
+	VST1.P V12.D[0], 8(R11)
 	TBZ    $0, R2, partdone3
-	VST1   V17.S[2], (R11)
+	VST1   V12.S[2], (R11)
 	JMP    partdone3
 
 partone3:
 	TBZ  $0, R2, partdone3
-	VST1 V17.S[0], (R11)
+	VST1 V12.S[0], (R11)
 
 partdone3:
 	ADD   $0, R5, R11
 	CMP   $4, R2
 	BLT   partless4
-	FMOVQ F11, (R5)
+	FMOVQ F10, (R5)
 	JMP   partdone4
 
 partless4:
 	TBZ    $1, R2, partone4
-	VST1.P V11.D[0], 8(R11)
+	VST1.P V10.D[0], 8(R11)
 	TBZ    $0, R2, partdone4
-	VST1   V11.S[2], (R11)
+	VST1   V10.S[2], (R11)
 	JMP    partdone4
 
 partone4:
 	TBZ  $0, R2, partdone4
-	VST1 V11.S[0], (R11)
+	VST1 V10.S[0], (R11)
 
 partdone4:
+nextvector:
 	ADD $16, R3, R3
 	ADD $16, R5, R5
 	ADD $16, R6, R6
@@ -5087,444 +5987,1317 @@ partdone4:
 done:
 	RET
 
-slowblock:
-	MOVD $4, R11
-
-slow:
-	FMOVQ (R6), F9
-	FMOVQ (R7), F10
+otherblock:
+	FMOVQ (R6), F10
+	FMOVQ (R7), F21
+	FMOVQ 16(R6), F11
+	FMOVQ 16(R7), F27
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	FMOVQ 608(R0), F11
-	VORR  V11.B16, V9.B16, V11.B16
-	FMOVQ 32(R0), F12
-	WORD  $0x4eacd56b // fsub v11.4s, v11.4s, v12.4s
-	FMOVQ 240(R0), F12
-	WORD  $0x4e2bf58c // fmax v12.4s, v12.4s, v11.4s
+	VORR V3.B16, V10.B16, V13.B16
+	VORR V3.B16, V11.B16, V12.B16
+	WORD $0x4ea7d5ae // fsub v14.4s, v13.4s, v7.4s
+	WORD $0x4ea7d592 // fsub v18.4s, v12.4s, v7.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	FMOVQ 48(R0), F11
-	VFMLA V11.S4, V12.S4, V14.S4
-	FMOVQ 64(R0), F11
-	WORD  $0x4eabd5cb // fsub v11.4s, v14.4s, v11.4s
+	FMOVQ 64(R1), F17
+	FMOVQ 64(R1), F15
+	VFMLA V8.S4, V14.S4, V17.S4
+	VFMLA V8.S4, V18.S4, V15.S4
+	WORD  $0x4ea9d62c // fsub v12.4s, v17.4s, v9.4s
+	WORD  $0x4ea9d5f0 // fsub v16.4s, v15.4s, v9.4s
 
 	// r = c - n ln2
-	VMOV  V12.B16, V13.B16
-	VFMLS V6.S4, V11.S4, V13.S4
-	FMOVQ 96(R0), F15
-	VFMLS V15.S4, V11.S4, V13.S4
+	VFMLS V4.S4, V12.S4, V14.S4
+	VFMLS V4.S4, V16.S4, V18.S4
+	FMOVQ 96(R1), F13
+	FMOVQ 96(R1), F19
+	VFMLS V13.S4, V12.S4, V14.S4
+	VFMLS V19.S4, V16.S4, V18.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	FMOVQ 112(R0), F11
-	VFMLA V11.S4, V13.S4, V15.S4
-	FMOVQ 144(R0), F11
-	VFMLA V15.S4, V13.S4, V11.S4
-	FMOVQ 160(R0), F15
-	VFMLA V11.S4, V13.S4, V15.S4
-	FMOVQ 176(R0), F11
-	VFMLA V15.S4, V13.S4, V11.S4
-	FMOVQ 272(R0), F13
-	WORD  $0x6eace5ac // fcmgt v12.4s, v13.4s, v12.4s
-	FMOVQ 288(R0), F13
-	VAND  V12.B16, V13.B16, V12.B16
+	FMOVQ 128(R1), F16
+	FMOVQ 128(R1), F19
+	FMOVQ 112(R1), F12
+	FMOVQ 112(R1), F13
+	VFMLA V12.S4, V14.S4, V16.S4
+	VFMLA V13.S4, V18.S4, V19.S4
+	FMOVQ 144(R1), F12
+	FMOVQ 144(R1), F13
+	VFMLA V16.S4, V14.S4, V12.S4
+	VFMLA V19.S4, V18.S4, V13.S4
+	FMOVQ 160(R1), F16
+	FMOVQ 160(R1), F19
+	VFMLA V12.S4, V14.S4, V16.S4
+	VFMLA V13.S4, V18.S4, V19.S4
+	FMOVQ 176(R1), F12
+	FMOVQ 176(R1), F13
+	VFMLA V16.S4, V14.S4, V12.S4
+	VFMLA V19.S4, V18.S4, V13.S4
 
-	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V14.S4, V13.S4
-	VTBL  V2.B16, [V14.B16], V15.B16
-	FMOVQ 304(R0), F14
-	VBIT  V5.B16, V15.B16, V14.B16
-	FLDPQ 32(R1), (F30, F31)
-	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
-	VADD  V13.S4, V14.S4, V14.S4
-	VAND  V8.B16, V13.B16, V13.B16
-	VADD  V12.S4, V13.S4, V13.S4
-	VFMLA V11.S4, V14.S4, V14.S4
-	WORD  $0x6e2dddcb // fmul v11.4s, v14.4s, v13.4s
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V17.B16], V18.B16
+	VTBL  V0.B16, [V15.B16], V20.B16
+	FMOVQ 192(R1), F16
+	FMOVQ 192(R1), F14
+	FMOVQ 208(R1), F19
+	FMOVQ 208(R1), F22
+	VBIT  V19.B16, V18.B16, V16.B16
+	VBIT  V22.B16, V20.B16, V14.B16
+	FMOVQ 16(R0), F19
+	FMOVQ 16(R0), F18
+	VTBL  V16.B16, [V19.B16], V16.B16
+	VTBL  V14.B16, [V18.B16], V14.B16
+	VSHL  $21, V17.S4, V17.S4
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V17.S4, V16.S4, V20.S4
+	VADD  V15.S4, V14.S4, V24.S4
+	VFMLA V12.S4, V20.S4, V20.S4
+	VFMLA V13.S4, V24.S4, V24.S4
+	WORD  $0x4e21d68d // fadd v13.4s, v20.4s, v1.4s
+	WORD  $0x4e21d70c // fadd v12.4s, v24.4s, v1.4s
+	WORD  $0x6e2dfc2e // fdiv v14.4s, v1.4s, v13.4s
+	WORD  $0x6e2cfc2f // fdiv v15.4s, v1.4s, v12.4s
+	WORD  $0x6e2ede9e // fmul v30.4s, v20.4s, v14.4s
+	WORD  $0x6e2fdf1c // fmul v28.4s, v24.4s, v15.4s
 
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V12.S4, V11.S4, V12.S4
-	FMOVQ 352(R0), F13
-	WORD  $0x4e2dd56b // fadd v11.4s, v11.4s, v13.4s
-	FMOVQ 352(R0), F13
-	VSUB  V13.S4, V11.S4, V11.S4
-	WORD  $0x4eab658b // smax v11.4s, v12.4s, v11.4s
-	FMOVQ 368(R0), F12
-	VUMIN V12.S4, V11.S4, V11.S4
-
-	// below 2^-60, log1p(e) and e/(1+e) are e
-	FMOVQ 624(R0), F12
-	WORD  $0x6eabe58f // fcmgt v15.4s, v12.4s, v11.4s
-	FMOVQ 624(R0), F12
-	WORD  $0x4e2bf58d // fmax v13.4s, v12.4s, v11.4s
-	WORD  $0x4e20d5ac // fadd v12.4s, v13.4s, v0.4s
-	WORD  $0x6e2cfc0c // fdiv v12.4s, v0.4s, v12.4s
-	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
-
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	WORD  $0x4e20d5b0 // fadd v16.4s, v13.4s, v0.4s
-	FMOVQ 960(R0), F17
-	VSUB  V17.S4, V16.S4, V16.S4
-	VAND  V8.B16, V16.B16, V17.B16
-	VUSHR $21, V16.S4, V16.S4
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VSUB  V17.S4, V0.S4, V18.S4
-	VTBL  V2.B16, [V16.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	FMOVQ 64(R1), F16
-	VTBL  V19.B16, [V16.B16], V16.B16
-	WORD  $0x6e30de50 // fmul v16.4s, v18.4s, v16.4s
-	FMOVQ 432(R0), F18
-	WORD  $0x4e32d612 // fadd v18.4s, v16.4s, v18.4s
-	VFMLA V16.S4, V13.S4, V18.S4
-	WORD  $0x4e21da2d // scvtf v13.4s, v17.4s
-	FMOVQ 80(R1), F16
-	VTBL  V19.B16, [V16.B16], V17.B16
-	FMOVQ 96(R1), F16
-	VTBL  V19.B16, [V16.B16], V21.B16
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
-	FMOVQ 1008(R0), F20
-	FMOVQ 992(R0), F19
-	VFMLA V19.S4, V18.S4, V20.S4
-	FMOVQ 976(R0), F19
-	VFMLA V19.S4, V16.S4, V20.S4
-	FMOVQ 1040(R0), F22
-	FMOVQ 1024(R0), F19
-	VFMLA V19.S4, V18.S4, V22.S4
-	VFMLA V20.S4, V16.S4, V22.S4
-	FMOVQ 528(R0), F19
-	VFMLA V19.S4, V13.S4, V21.S4
-	VFMLA V22.S4, V16.S4, V21.S4
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	FMOVQ 544(R0), F16
-	VFMLA V16.S4, V13.S4, V17.S4
-	WORD  $0x4e32d62d // fadd v13.4s, v17.4s, v18.4s
-	WORD  $0x4eadd630 // fsub v16.4s, v17.4s, v13.4s
-	WORD  $0x4e32d610 // fadd v16.4s, v16.4s, v18.4s
-	WORD  $0x4e30d6b0 // fadd v16.4s, v21.4s, v16.4s
-	WORD  $0x4e30d5ad // fadd v13.4s, v13.4s, v16.4s
-	VBIT  V15.B16, V11.B16, V14.B16
-	VBIT  V15.B16, V11.B16, V13.B16
-	WORD  $0x4ea0a92f // cmlt v15.4s, v9.4s, #0
-	VMOV  V12.B16, V11.B16
-	VBIT  V15.B16, V14.B16, V11.B16
-	VBIT  V15.B16, V12.B16, V14.B16
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F12
+	FMOVQ 976(R1), F16
+	FMOVQ 960(R1), F13
+	FMOVQ 960(R1), F17
+	VFMLA V13.S4, V20.S4, V12.S4
+	VFMLA V17.S4, V24.S4, V16.S4
+	FMOVQ 992(R1), F13
+	FMOVQ 992(R1), F17
+	VFMLA V12.S4, V20.S4, V13.S4
+	VFMLA V16.S4, V24.S4, V17.S4
+	FMOVQ 1008(R1), F12
+	FMOVQ 1008(R1), F16
+	VFMLA V13.S4, V20.S4, V12.S4
+	VFMLA V17.S4, V24.S4, V16.S4
+	FMOVQ 1024(R1), F13
+	FMOVQ 1024(R1), F17
+	VFMLA V12.S4, V20.S4, V13.S4
+	VFMLA V16.S4, V24.S4, V17.S4
+	FMOVQ 1040(R1), F12
+	FMOVQ 1040(R1), F16
+	VFMLA V13.S4, V20.S4, V12.S4
+	VFMLA V17.S4, V24.S4, V16.S4
+	FMOVQ 1056(R1), F13
+	FMOVQ 1056(R1), F17
+	VFMLA V12.S4, V20.S4, V13.S4
+	VFMLA V16.S4, V24.S4, V17.S4
+	FMOVQ 1072(R1), F12
+	FMOVQ 1072(R1), F16
+	VFMLA V13.S4, V20.S4, V12.S4
+	VFMLA V17.S4, V24.S4, V16.S4
+	WORD  $0x6e2cde8c // fmul v12.4s, v20.4s, v12.4s
+	WORD  $0x6e30df0d // fmul v13.4s, v24.4s, v16.4s
+	VFMLA V12.S4, V20.S4, V20.S4
+	VFMLA V13.S4, V24.S4, V24.S4
+	WORD  $0x4ea0a94c // cmlt v12.4s, v10.4s, #0
+	WORD  $0x4ea0a96d // cmlt v13.4s, v11.4s, #0
+	VMOV  V14.B16, V18.B16
+	VBIT  V12.B16, V30.B16, V18.B16
+	VMOV  V15.B16, V22.B16
+	VBIT  V13.B16, V28.B16, V22.B16
+	VBIT  V12.B16, V14.B16, V30.B16
+	VBIT  V13.B16, V15.B16, V28.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eaad40c // fsub v12.4s, v0.4s, v10.4s
-	VBSL  V12.B16, V10.B16, V15.B16
-	VMOVI $0, V16.B16
-	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
-	WORD  $0x4ea0f929 // fabs v9.4s, v9.4s
-	VAND  V16.B16, V9.B16, V9.B16
-	VFMLA V9.S4, V15.S4, V13.S4
+	WORD  $0x4eb5d433 // fsub v19.4s, v1.4s, v21.4s
+	WORD  $0x4ebbd437 // fsub v23.4s, v1.4s, v27.4s
+	VBSL  V19.B16, V21.B16, V12.B16
+	VBSL  V23.B16, V27.B16, V13.B16
+	WORD  $0x4ea0f94a // fabs v10.4s, v10.4s
+	WORD  $0x4ea0f96b // fabs v11.4s, v11.4s
+	VFMLA V10.S4, V12.S4, V20.S4
+	VFMLA V11.S4, V13.S4, V24.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2addc9 // fmul v9.4s, v14.4s, v10.4s
-	VMOV  V9.B16, V15.B16
-	VFMLA V12.S4, V11.S4, V15.S4
-	FMOVS 12(R8), F16
-	VDUP  V16.S[0], V17.S4
-	FMOVS 16(R8), F16
-	VDUP  V16.S[0], V16.S4
-	WORD  $0x6e2cde10 // fmul v16.4s, v16.4s, v12.4s
-	VFMLA V10.S4, V17.S4, V16.S4
-	WORD  $0x6e2dde19 // fmul v25.4s, v16.4s, v13.4s
+	WORD  $0x6e35dfcc // fmul v12.4s, v30.4s, v21.4s
+	WORD  $0x6e3bdf8f // fmul v15.4s, v28.4s, v27.4s
+	VMOV  V12.B16, V16.B16
 	VMOV  V15.B16, V17.B16
+	VFMLA V19.S4, V18.S4, V16.S4
+	VFMLA V23.S4, V22.S4, V17.S4
+	FMOVS 12(R8), F11
+	FMOVS 12(R8), F10
+	VDUP  V11.S[0], V11.S4
+	VDUP  V10.S[0], V14.S4
+	FMOVS 16(R8), F10
+	FMOVS 16(R8), F13
+	VDUP  V10.S[0], V10.S4
+	VDUP  V13.S[0], V13.S4
+	WORD  $0x6e33dd4a // fmul v10.4s, v10.4s, v19.4s
+	WORD  $0x6e37ddad // fmul v13.4s, v13.4s, v23.4s
+	VFMLA V21.S4, V11.S4, V10.S4
+	VFMLA V27.S4, V14.S4, V13.S4
+	WORD  $0x6e34dd4b // fmul v11.4s, v10.4s, v20.4s
+	WORD  $0x6e38ddae // fmul v14.4s, v13.4s, v24.4s
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	WORD $0x6eb5e45a // fcmgt v26.4s, v2.4s, v21.4s
+	WORD $0x6ebbe45f // fcmgt v31.4s, v2.4s, v27.4s
+	VMOV V30.B16, V29.B16
+	VBIT V26.B16, V18.B16, V29.B16
+	VMOV V28.B16, V25.B16
+	VBIT V31.B16, V22.B16, V25.B16
+	WORD $0x6e30ffbd // fdiv v29.4s, v29.4s, v16.4s
+	WORD $0x6e31ff39 // fdiv v25.4s, v25.4s, v17.4s
+	VBIF V26.B16, V18.B16, V30.B16
+	VBIF V31.B16, V22.B16, V28.B16
+	WORD $0x6e3ddfda // fmul v26.4s, v30.4s, v29.4s
+	WORD $0x6e39df99 // fmul v25.4s, v28.4s, v25.4s
+	WORD $0x6e3ade94 // fmul v20.4s, v20.4s, v26.4s
+	WORD $0x6e39df18 // fmul v24.4s, v24.4s, v25.4s
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	FMOVS 8(R8), F26
+	FMOVS 8(R8), F25
+	VDUP  V26.S[0], V28.S4
+	VDUP  V25.S[0], V25.S4
+	FMOVQ 224(R1), F29
+	FMOVQ 224(R1), F26
+	FMOVQ 1120(R1), F30
+	FMOVQ 1120(R1), F31
+	VFMLS V30.S4, V21.S4, V29.S4
+	VFMLS V31.S4, V27.S4, V26.S4
+	WORD  $0x6e3ddf95 // fmul v21.4s, v28.4s, v29.4s
+	WORD  $0x6e3adf39 // fmul v25.4s, v25.4s, v26.4s
+	WORD  $0x6ea0f98c // fneg v12.4s, v12.4s
+	WORD  $0x6ea0f9ef // fneg v15.4s, v15.4s
+	VFMLA V19.S4, V18.S4, V12.S4
+	VFMLA V23.S4, V22.S4, V15.S4
+	VFMLA V20.S4, V21.S4, V12.S4
+	VFMLA V24.S4, V25.S4, V15.S4
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_521
-	WORD $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	JMP  focusdone521
+	BGE  focusnot0_713
+	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone713
 
-focusnot0_521:
+focusnot0_713:
 	CMP   $2, R9
-	BGE   focusnot1_521
-	FMOVQ 224(R0), F17
-	JMP   focusdone521
+	BGE   focusnot1_713
+	FMOVQ 224(R1), F16
+	FMOVQ 224(R1), F17
+	JMP   focusdone713
 
-focusnot1_521:
+focusnot1_713:
 	CMP $3, R9
-	BGE focusnot2_521
-	JMP focusdone521
+	BGE focusnot2_713
+	JMP focusdone713
 
-focusnot2_521:
+focusnot2_713:
 	CMP  $4, R9
-	BGE  focusnot3_521
-	WORD $0x6ea1f9f1 // fsqrt v17.4s, v15.4s
-	JMP  focusdone521
+	BGE  focusnot3_713
+	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone713
 
-focusnot3_521:
+focusnot3_713:
 	CMP   $5, R9
-	BGE   focusnot4_521
-	WORD  $0x6ea1f9f2 // fsqrt v18.4s, v15.4s
-	VMOV  V15.B16, V17.B16
-	VFMLS V18.S4, V18.S4, V17.S4
-	WORD  $0x6e23de53 // fmul v19.4s, v18.4s, v3.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V18.S4, V15.S4, V17.S4
-	JMP   focusdone521
+	BGE   focusnot4_713
+	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
+	VMOV  V16.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e22de54 // fmul v20.4s, v18.4s, v2.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V16.S4, V19.S4
+	VMOV  V19.B16, V16.B16
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	VMOV  V17.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e22de54 // fmul v20.4s, v18.4s, v2.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone713
 
-focusnot4_521:
+focusnot4_713:
 	CMP   $6, R9
-	BGE   focusnot5_521
-	WORD  $0x6ea1f9f2 // fsqrt v18.4s, v15.4s
-	WORD  $0x6e2fddf3 // fmul v19.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa74 // fneg v20.4s, v19.4s
-	VFMLA V15.S4, V15.S4, V20.S4
-	VMOV  V15.B16, V17.B16
-	VFMLS V18.S4, V18.S4, V17.S4
-	WORD  $0x6e31ddf1 // fmul v17.4s, v15.4s, v17.4s
-	VFMLA V3.S4, V17.S4, V20.S4
-	WORD  $0x6e32de91 // fmul v17.4s, v20.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone521
-
-focusnot5_521:
-	CMP   $7, R9
-	BGE   focusnot6_521
-	WORD  $0x6e2fddf2 // fmul v18.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa51 // fneg v17.4s, v18.4s
-	VFMLA V15.S4, V15.S4, V17.S4
-	WORD  $0x6e2fde31 // fmul v17.4s, v17.4s, v15.4s
-	VFMLA V15.S4, V18.S4, V17.S4
-	JMP   focusdone521
-
-focusnot6_521:
-	CMP   $8, R9
-	BGE   focusnot7_521
-	WORD  $0x6e2fddf2 // fmul v18.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa51 // fneg v17.4s, v18.4s
-	VFMLA V15.S4, V15.S4, V17.S4
-	WORD  $0x4e32d653 // fadd v19.4s, v18.4s, v18.4s
-	WORD  $0x6e31de71 // fmul v17.4s, v19.4s, v17.4s
-	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone521
-
-focusnot7_521:
-	CMP   $9, R9
-	BGE   focusnot8_521
-	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
-	VFMLA V15.S4, V15.S4, V19.S4
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x4e31d634 // fadd v20.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa55 // fneg v21.4s, v18.4s
+	BGE   focusnot5_713
+	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
+	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V16.S4, V16.S4, V21.S4
+	VMOV  V16.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de10 // fmul v16.4s, v16.4s, v20.4s
+	VFMLA V2.S4, V16.S4, V21.S4
+	WORD  $0x6e32deb0 // fmul v16.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V16.S4
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
 	VFMLA V17.S4, V17.S4, V21.S4
-	VFMLA V19.S4, V20.S4, V21.S4
-	WORD  $0x6e2fdeb1 // fmul v17.4s, v21.4s, v15.4s
-	VFMLA V15.S4, V18.S4, V17.S4
-	JMP   focusdone521
+	VMOV  V17.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V2.S4, V17.S4, V21.S4
+	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V17.S4
+	JMP   focusdone713
 
-focusnot8_521:
-	ADD   $20, R8, R12
-	FMOVS (R12), F18
+focusnot5_713:
+	CMP   $7, R9
+	BGE   focusnot6_713
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V19.S4
+	WORD  $0x6e30de73 // fmul v19.4s, v19.4s, v16.4s
+	VFMLA V16.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V16.B16
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone713
+
+focusnot6_713:
+	CMP   $8, R9
+	BGE   focusnot7_713
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V19.S4
+	WORD  $0x4e32d650 // fadd v16.4s, v18.4s, v18.4s
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V16.S4
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V17.S4
+	JMP   focusdone713
+
+focusnot7_713:
+	CMP   $9, R9
+	BGE   focusnot8_713
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e30ded2 // fmul v18.4s, v22.4s, v16.4s
+	VFMLA V16.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V16.B16
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
+	VFMLA V17.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V17.B16
+	JMP   focusdone713
+
+focusnot8_713:
+	ADD   $24, R8, R11
+	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R12), F19
+	FMOVS 4(R11), F19
 	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R12), F20
+	FMOVS 8(R11), F20
 	VDUP  V20.S[0], V20.S4
 
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
-	FMOVQ 640(R0), F22
-	VSUB  V22.S4, V21.S4, V22.S4
-	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
-	FMOVQ 896(R0), F24
-	VSUB  V24.S4, V23.S4, V23.S4
-	FMOVQ 560(R0), F24
-	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
-	VBIT  V24.B16, V23.B16, V22.B16
-	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
-	VUSHR $20, V22.S4, V24.S4
-	FMOVQ 656(R0), F26
-	VAND  V26.B16, V22.B16, V22.B16
-	FMOVQ 672(R0), F26
-	VADD  V26.S4, V22.S4, V22.S4
-	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R1), F21
+	VSUB  V21.S4, V16.S4, V22.S4
+	VUSHR $23, V22.S4, V21.S4
+	VUSHR $20, V22.S4, V16.S4
+	FMOVQ 656(R1), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	FMOVQ 672(R1), F23
+	VADD  V23.S4, V22.S4, V22.S4
+	WORD  $0x4e21dab9 // scvtf v25.4s, v21.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V2.B16, [V24.B16], V26.B16
-	FMOVQ 304(R0), F24
-	VBIT  V5.B16, V26.B16, V24.B16
-	FLDPQ 112(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R0), F27
-	VFMLA V26.S4, V22.S4, V27.S4
-	FMOVQ 688(R0), F22
-	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
-	VMOV  V27.B16, V22.B16
-	VFMLA V28.S4, V22.S4, V22.S4
-	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
-	VFMLA V28.S4, V27.S4, V26.S4
-	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
-	FMOVQ 720(R0), F29
-	FMOVQ 704(R0), F30
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 736(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	FMOVQ 752(R0), F29
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 768(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
-	VFMLA V30.S4, V27.S4, V26.S4
-	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
+	VTBL  V0.B16, [V16.B16], V23.B16
+	FMOVQ 304(R1), F16
+	VBIT  V5.B16, V23.B16, V16.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V23.B16
+	FMOVQ 432(R1), F26
+	VFMLA V23.S4, V22.S4, V26.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df56 // fmul v22.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V23.B16
+	VFMLA V22.S4, V23.S4, V23.S4
+	WORD  $0x4eb7d758 // fsub v24.4s, v26.4s, v23.4s
+	VFMLA V22.S4, V26.S4, V24.S4
+	WORD  $0x6e3adf56 // fmul v22.4s, v26.4s, v26.4s
+	FMOVQ 720(R1), F27
+	FMOVQ 704(R1), F28
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 736(R1), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	FMOVQ 752(R1), F27
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 768(R1), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	WORD  $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
+	VFMLA V28.S4, V22.S4, V24.S4
+	WORD  $0x4e38d6f6 // fadd v22.4s, v23.4s, v24.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
-	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
-	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
-	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
-	VFMLA V23.S4, V18.S4, V28.S4
-	VMOV  V29.B16, V23.B16
-	VFMLA V27.S4, V19.S4, V23.S4
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V26.B16
+	WORD  $0x4e3ad739 // fadd v25.4s, v25.4s, v26.4s
+	WORD  $0x6e39de5b // fmul v27.4s, v18.4s, v25.4s
+	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
+	VFMLA V25.S4, V18.S4, V26.S4
+	VMOV  V27.B16, V25.B16
+	VFMLA V22.S4, V19.S4, V25.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d6fb // fadd v27.4s, v23.4s, v4.4s
-	WORD  $0x4ea4d77e // fsub v30.4s, v27.4s, v4.4s
-	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
-	VFMLA V22.S4, V19.S4, V29.S4
-	FLDPQ 176(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
-	VFMLA V24.S4, V18.S4, V28.S4
-	VFMLA V22.S4, V20.S4, V28.S4
-	VFMLA V26.S4, V19.S4, V28.S4
-	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
+	WORD  $0x4e26d736 // fadd v22.4s, v25.4s, v6.4s
+	WORD  $0x4ea6d6d9 // fsub v25.4s, v22.4s, v6.4s
+	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
+	VFMLA V23.S4, V19.S4, V25.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V16.S4, V18.S4, V26.S4
+	VFMLA V23.S4, V20.S4, V26.S4
+	VFMLA V24.S4, V19.S4, V26.S4
+	WORD  $0x4e3ad732 // fadd v18.4s, v25.4s, v26.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F19
-	FMOVQ 800(R0), F22
-	VFMLA V22.S4, V20.S4, V19.S4
-	FMOVQ 832(R0), F22
-	VFMLA V19.S4, V20.S4, V22.S4
-	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V6.S4, V20.S4, V19.S4
-	VTBL  V2.B16, [V27.B16], V22.B16
-	FMOVQ 304(R0), F20
-	VBIT  V5.B16, V22.B16, V20.B16
-	FLDPQ 272(R1), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 304(R1), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V19.S4, V22.S4, V20.S4
+	FMOVQ 816(R1), F16
+	FMOVQ 800(R1), F19
+	VFMLA V19.S4, V18.S4, V16.S4
+	FMOVQ 832(R1), F19
+	VFMLA V16.S4, V18.S4, V19.S4
+	WORD  $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V4.S4, V18.S4, V16.S4
+	VTBL  V0.B16, [V22.B16], V19.B16
+	FMOVQ 304(R1), F18
+	VBIT  V5.B16, V19.B16, V18.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V16.S4, V19.S4, V18.S4
 
-	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V4.S4, V27.S4, V19.S4
-	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
-	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
-	VSHL  $23, V19.S4, V26.S4
-	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V1.S4, V26.S4, V27.S4
+	// times 2^k
+	WORD  $0x4e32d670 // fadd v16.4s, v19.4s, v18.4s
+	VSHL  $20, V22.S4, V18.S4
+	FMOVQ 336(R1), F19
+	VAND  V19.B16, V18.B16, V18.B16
+	VADD  V18.S4, V16.S4, V16.S4
 
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V26.B16
-	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
-	FMOVQ 912(R0), F26
-	VSUB  V19.S4, V26.S4, V19.S4
-	VSHL  $23, V19.S4, V19.S4
-	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
-	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
-	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
-	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
-	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
-	VSUB  V19.S4, V20.S4, V19.S4
-	VBIT  V22.B16, V19.B16, V27.B16
-
-	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F19
-	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
-	FMOVQ 384(R0), F20
-	VBIF  V19.B16, V27.B16, V20.B16
-	FMOVQ 944(R0), F19
-	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
-	VMOVI $0, V19.B16
-	VCMEQ V19.S4, V21.S4, V19.S4
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V1.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
-	VCMEQ V1.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R0), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
-
-	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R12), F18
+	// x or result out of range?
+	FMOVQ 848(R1), F18
+	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
+	FMOVQ 880(R1), F19
+	VEOR  V19.B16, V22.B16, V19.B16
+	FMOVQ 864(R1), F20
+	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
+	VORR  V19.B16, V18.B16, V18.B16
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R12
+	CBNZ  R12, slowblock
+	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
-	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
-	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
-	VAND  V20.B16, V19.B16, V19.B16
-	FMOVS 16(R12), F20
+	FMOVS 4(R11), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R11), F20
 	VDUP  V20.S[0], V20.S4
-	VAND  V20.B16, V17.B16, V17.B16
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea136b3 // cmgt v19.4s, v21.4s, v1.4s
-	VORR  V19.B16, V17.B16, V19.B16
-	FMOVQ 368(R0), F17
-	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone521:
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R1), F21
+	VSUB  V21.S4, V17.S4, V22.S4
+	VUSHR $23, V22.S4, V21.S4
+	VUSHR $20, V22.S4, V17.S4
+	FMOVQ 656(R1), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	FMOVQ 672(R1), F23
+	VADD  V23.S4, V22.S4, V22.S4
+	WORD  $0x4e21dab9 // scvtf v25.4s, v21.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V17.B16], V23.B16
+	FMOVQ 304(R1), F17
+	VBIT  V5.B16, V23.B16, V17.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V23.B16
+	FMOVQ 432(R1), F26
+	VFMLA V23.S4, V22.S4, V26.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df56 // fmul v22.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V23.B16
+	VFMLA V22.S4, V23.S4, V23.S4
+	WORD  $0x4eb7d758 // fsub v24.4s, v26.4s, v23.4s
+	VFMLA V22.S4, V26.S4, V24.S4
+	WORD  $0x6e3adf56 // fmul v22.4s, v26.4s, v26.4s
+	FMOVQ 720(R1), F27
+	FMOVQ 704(R1), F28
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 736(R1), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	FMOVQ 752(R1), F27
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 768(R1), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	WORD  $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
+	VFMLA V28.S4, V22.S4, V24.S4
+	WORD  $0x4e38d6f6 // fadd v22.4s, v23.4s, v24.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V26.B16
+	WORD  $0x4e3ad739 // fadd v25.4s, v25.4s, v26.4s
+	WORD  $0x6e39de5b // fmul v27.4s, v18.4s, v25.4s
+	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
+	VFMLA V25.S4, V18.S4, V26.S4
+	VMOV  V27.B16, V25.B16
+	VFMLA V22.S4, V19.S4, V25.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e26d736 // fadd v22.4s, v25.4s, v6.4s
+	WORD  $0x4ea6d6d9 // fsub v25.4s, v22.4s, v6.4s
+	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
+	VFMLA V23.S4, V19.S4, V25.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
+	VFMLA V17.S4, V18.S4, V26.S4
+	VFMLA V23.S4, V20.S4, V26.S4
+	VFMLA V24.S4, V19.S4, V26.S4
+	WORD  $0x4e3ad732 // fadd v18.4s, v25.4s, v26.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F17
+	FMOVQ 800(R1), F19
+	VFMLA V19.S4, V18.S4, V17.S4
+	FMOVQ 832(R1), F19
+	VFMLA V17.S4, V18.S4, V19.S4
+	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V4.S4, V18.S4, V17.S4
+	VTBL  V0.B16, [V22.B16], V19.B16
+	FMOVQ 304(R1), F18
+	VBIT  V5.B16, V19.B16, V18.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V17.S4, V19.S4, V18.S4
+
+	// times 2^k
+	WORD  $0x4e32d671 // fadd v17.4s, v19.4s, v18.4s
+	VSHL  $20, V22.S4, V18.S4
+	FMOVQ 336(R1), F19
+	VAND  V19.B16, V18.B16, V18.B16
+	VADD  V18.S4, V17.S4, V17.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F18
+	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
+	FMOVQ 880(R1), F19
+	VEOR  V19.B16, V22.B16, V19.B16
+	FMOVQ 864(R1), F20
+	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
+	VORR  V19.B16, V18.B16, V18.B16
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R11
+	CBNZ  R11, slowblock
+
+focusdone713:
 	// loss = (alpha ce) q^gamma
-	FMOVQ 1072(R0), F18
-	WORD  $0x6e39e652 // fcmge v18.4s, v18.4s, v25.4s
-	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
-	VBIT  V18.B16, V19.B16, V25.B16
-	FMOVQ 368(R0), F18
-	VUMIN V18.S4, V25.S4, V18.S4
+	WORD $0x6e30dd6b // fmul v11.4s, v11.4s, v16.4s
+
+	// gradient = scale alpha q^gamma D
+	FMOVS (R10), F18
+	VDUP  V18.S[0], V18.S4
+	WORD  $0x6e30dd4a // fmul v10.4s, v10.4s, v16.4s
+	WORD  $0x6e2ade4a // fmul v10.4s, v18.4s, v10.4s
+	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
+
+	// loss = (alpha ce) q^gamma
+	WORD $0x6e31ddcc // fmul v12.4s, v14.4s, v17.4s
+
+	// gradient = scale alpha q^gamma D
+	WORD  $0x6e31ddad // fmul v13.4s, v13.4s, v17.4s
+	WORD  $0x6e2dde4d // fmul v13.4s, v18.4s, v13.4s
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	FMOVQ F11, (R3)
+	FMOVQ F10, (R5)
+	FMOVQ F12, 16(R3)
+	FMOVQ F13, 16(R5)
+	JMP   nextblock
+
+othervector:
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V3.B16, V13.B16, V10.B16
+	WORD $0x4ea7d54e // fsub v14.4s, v10.4s, v7.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F12
+	VFMLA V8.S4, V14.S4, V12.S4
+	WORD  $0x4ea9d58a // fsub v10.4s, v12.4s, v9.4s
+
+	// r = c - n ln2
+	VFMLS V4.S4, V10.S4, V14.S4
+	FMOVQ 96(R1), F15
+	VFMLS V15.S4, V10.S4, V14.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F15
+	FMOVQ 112(R1), F10
+	VFMLA V10.S4, V14.S4, V15.S4
+	FMOVQ 144(R1), F10
+	VFMLA V15.S4, V14.S4, V10.S4
+	FMOVQ 160(R1), F15
+	VFMLA V10.S4, V14.S4, V15.S4
+	FMOVQ 176(R1), F10
+	VFMLA V15.S4, V14.S4, V10.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V12.B16], V14.B16
+	FMOVQ 192(R1), F15
+	FMOVQ 208(R1), F16
+	VBIT  V16.B16, V14.B16, V15.B16
+	FMOVQ 16(R0), F14
+	VTBL  V15.B16, [V14.B16], V14.B16
+	VSHL  $21, V12.S4, V12.S4
+	VADD  V12.S4, V14.S4, V16.S4
+	VFMLA V10.S4, V16.S4, V16.S4
+	WORD  $0x4e21d60a // fadd v10.4s, v16.4s, v1.4s
+	WORD  $0x6e2afc2c // fdiv v12.4s, v1.4s, v10.4s
+	WORD  $0x6e2cde11 // fmul v17.4s, v16.4s, v12.4s
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F10
+	FMOVQ 960(R1), F14
+	VFMLA V14.S4, V16.S4, V10.S4
+	FMOVQ 992(R1), F14
+	VFMLA V10.S4, V16.S4, V14.S4
+	FMOVQ 1008(R1), F10
+	VFMLA V14.S4, V16.S4, V10.S4
+	FMOVQ 1024(R1), F14
+	VFMLA V10.S4, V16.S4, V14.S4
+	FMOVQ 1040(R1), F10
+	VFMLA V14.S4, V16.S4, V10.S4
+	FMOVQ 1056(R1), F14
+	VFMLA V10.S4, V16.S4, V14.S4
+	FMOVQ 1072(R1), F10
+	VFMLA V14.S4, V16.S4, V10.S4
+	WORD  $0x6e2ade0a // fmul v10.4s, v16.4s, v10.4s
+	VFMLA V10.S4, V16.S4, V16.S4
+	WORD  $0x4ea0a9aa // cmlt v10.4s, v13.4s, #0
+	VMOV  V12.B16, V14.B16
+	VBIT  V10.B16, V17.B16, V14.B16
+	VBIT  V10.B16, V12.B16, V17.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eabd42f // fsub v15.4s, v1.4s, v11.4s
+	VBSL  V15.B16, V11.B16, V10.B16
+	WORD  $0x4ea0f9ac // fabs v12.4s, v13.4s
+	VFMLA V12.S4, V10.S4, V16.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e2bde2d // fmul v13.4s, v17.4s, v11.4s
+	VMOV  V13.B16, V20.B16
+	VFMLA V15.S4, V14.S4, V20.S4
+	FMOVS 12(R8), F10
+	VDUP  V10.S[0], V12.S4
+	FMOVS 16(R8), F10
+	VDUP  V10.S[0], V10.S4
+	WORD  $0x6e2fdd4a // fmul v10.4s, v10.4s, v15.4s
+	VFMLA V11.S4, V12.S4, V10.S4
+	WORD  $0x6e30dd4c // fmul v12.4s, v10.4s, v16.4s
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	WORD  $0x6eaae473 // fcmgt v19.4s, v3.4s, v10.4s
-	VMOV  V14.B16, V20.B16
-	VBIT  V19.B16, V11.B16, V20.B16
-	WORD  $0x6e2ffe94 // fdiv v20.4s, v20.4s, v15.4s
-	WORD  $0x4ea0d9ef // fcmeq v15.4s, v15.4s, #0.0
-	FMOVQ 224(R0), F21
-	VBIF  V15.B16, V20.B16, V21.B16
-	VBIF  V19.B16, V11.B16, V14.B16
-	WORD  $0x6e35ddce // fmul v14.4s, v14.4s, v21.4s
-	VMOVI $0, V15.B16
-	WORD  $0x6eafe5cf // fcmgt v15.4s, v14.4s, v15.4s
-	WORD  $0x6e2eddad // fmul v13.4s, v13.4s, v14.4s
-	VAND  V15.B16, V13.B16, V13.B16
+	WORD $0x6eabe452 // fcmgt v18.4s, v2.4s, v11.4s
+	VMOV V17.B16, V19.B16
+	VBIT V18.B16, V14.B16, V19.B16
+	WORD $0x6e34fe73 // fdiv v19.4s, v19.4s, v20.4s
+	VBIF V18.B16, V14.B16, V17.B16
+	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	WORD $0x6e31de10 // fmul v16.4s, v16.4s, v17.4s
 
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	FMOVS 8(R8), F14
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	FMOVS 8(R8), F17
+	VDUP  V17.S[0], V17.S4
+	FMOVQ 224(R1), F18
+	FMOVQ 1120(R1), F19
+	VFMLS V19.S4, V11.S4, V18.S4
+	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
+	WORD  $0x6ea0f9ab // fneg v11.4s, v13.4s
+	VFMLA V15.S4, V14.S4, V11.S4
+	VFMLA V16.S4, V17.S4, V11.S4
+
+	// q^gamma
+	CMP  $1, R9
+	BGE  focusnot0_714
+	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
+	JMP  focusdone714
+
+focusnot0_714:
+	CMP   $2, R9
+	BGE   focusnot1_714
+	FMOVQ 224(R1), F20
+	JMP   focusdone714
+
+focusnot1_714:
+	CMP $3, R9
+	BGE focusnot2_714
+	JMP focusdone714
+
+focusnot2_714:
+	CMP  $4, R9
+	BGE  focusnot3_714
+	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
+	JMP  focusdone714
+
+focusnot3_714:
+	CMP   $5, R9
+	BGE   focusnot4_714
+	WORD  $0x6ea1fa8d // fsqrt v13.4s, v20.4s
+	VMOV  V20.B16, V14.B16
+	VFMLS V13.S4, V13.S4, V14.S4
+	WORD  $0x6e22ddaf // fmul v15.4s, v13.4s, v2.4s
+	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
+	VFMLA V13.S4, V20.S4, V14.S4
+	VMOV  V14.B16, V20.B16
+	JMP   focusdone714
+
+focusnot4_714:
+	CMP   $6, R9
+	BGE   focusnot5_714
+	WORD  $0x6ea1fa8d // fsqrt v13.4s, v20.4s
+	WORD  $0x6e34de8e // fmul v14.4s, v20.4s, v20.4s
+	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
+	VFMLA V20.S4, V20.S4, V16.S4
+	VMOV  V20.B16, V15.B16
+	VFMLS V13.S4, V13.S4, V15.S4
+	WORD  $0x6e2fde8f // fmul v15.4s, v20.4s, v15.4s
+	VFMLA V2.S4, V15.S4, V16.S4
+	WORD  $0x6e2dde14 // fmul v20.4s, v16.4s, v13.4s
+	VFMLA V13.S4, V14.S4, V20.S4
+	JMP   focusdone714
+
+focusnot5_714:
+	CMP   $7, R9
+	BGE   focusnot6_714
+	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
+	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
+	VFMLA V20.S4, V20.S4, V14.S4
+	WORD  $0x6e34ddce // fmul v14.4s, v14.4s, v20.4s
+	VFMLA V20.S4, V13.S4, V14.S4
+	VMOV  V14.B16, V20.B16
+	JMP   focusdone714
+
+focusnot6_714:
+	CMP   $8, R9
+	BGE   focusnot7_714
+	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
+	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
+	VFMLA V20.S4, V20.S4, V14.S4
+	WORD  $0x4e2dd5af // fadd v15.4s, v13.4s, v13.4s
+	WORD  $0x6e2eddf4 // fmul v20.4s, v15.4s, v14.4s
+	VFMLA V13.S4, V13.S4, V20.S4
+	JMP   focusdone714
+
+focusnot7_714:
+	CMP   $9, R9
+	BGE   focusnot8_714
+	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
+	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
+	VFMLA V20.S4, V20.S4, V14.S4
+	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
+	WORD  $0x4e2dd5b0 // fadd v16.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
+	VFMLA V13.S4, V13.S4, V17.S4
+	VFMLA V14.S4, V16.S4, V17.S4
+	WORD  $0x6e34de2d // fmul v13.4s, v17.4s, v20.4s
+	VFMLA V20.S4, V15.S4, V13.S4
+	VMOV  V13.B16, V20.B16
+	JMP   focusdone714
+
+focusnot8_714:
+	ADD   $24, R8, R11
+	FMOVS (R11), F13
+	VDUP  V13.S[0], V13.S4
+	FMOVS 4(R11), F14
 	VDUP  V14.S[0], V14.S4
-	FMOVQ 224(R0), F15
-	FMOVQ 1088(R0), F19
-	VFMLS V19.S4, V10.S4, V15.S4
-	WORD  $0x6e2fddca // fmul v10.4s, v14.4s, v15.4s
-	WORD  $0x6ea0f929 // fneg v9.4s, v9.4s
-	VFMLA V12.S4, V11.S4, V9.S4
-	VFMLA V13.S4, V10.S4, V9.S4
-	FMOVS (R10), F10
-	VDUP  V10.S[0], V10.S4
-	WORD  $0x6e31de0b // fmul v11.4s, v16.4s, v17.4s
+	FMOVS 8(R11), F15
+	VDUP  V15.S[0], V15.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R1), F16
+	VSUB  V16.S4, V20.S4, V17.S4
+	VUSHR $23, V17.S4, V16.S4
+	VUSHR $20, V17.S4, V18.S4
+	FMOVQ 656(R1), F19
+	VAND  V19.B16, V17.B16, V17.B16
+	FMOVQ 672(R1), F19
+	VADD  V19.S4, V17.S4, V17.S4
+	WORD  $0x4e21da15 // scvtf v21.4s, v16.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V18.B16], V19.B16
+	FMOVQ 304(R1), F18
+	VBIT  V5.B16, V19.B16, V18.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
+	FMOVQ 432(R1), F22
+	VFMLA V19.S4, V17.S4, V22.S4
+	FMOVQ 688(R1), F17
+	WORD  $0x6e31ded1 // fmul v17.4s, v22.4s, v17.4s
+	VMOV  V22.B16, V19.B16
+	VFMLA V17.S4, V19.S4, V19.S4
+	WORD  $0x4eb3d6d4 // fsub v20.4s, v22.4s, v19.4s
+	VFMLA V17.S4, V22.S4, V20.S4
+	WORD  $0x6e36ded1 // fmul v17.4s, v22.4s, v22.4s
+	FMOVQ 720(R1), F23
+	FMOVQ 704(R1), F24
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 736(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 752(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 768(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
+	VFMLA V24.S4, V17.S4, V20.S4
+	WORD  $0x4e34d671 // fadd v17.4s, v19.4s, v20.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V22.B16
+	WORD  $0x4e36d6b5 // fadd v21.4s, v21.4s, v22.4s
+	WORD  $0x6e35ddb7 // fmul v23.4s, v13.4s, v21.4s
+	WORD  $0x6ea0faf6 // fneg v22.4s, v23.4s
+	VFMLA V21.S4, V13.S4, V22.S4
+	VMOV  V23.B16, V21.B16
+	VFMLA V17.S4, V14.S4, V21.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e26d6b1 // fadd v17.4s, v21.4s, v6.4s
+	WORD  $0x4ea6d635 // fsub v21.4s, v17.4s, v6.4s
+	WORD  $0x4eb5d6f5 // fsub v21.4s, v23.4s, v21.4s
+	VFMLA V19.S4, V14.S4, V21.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V18.S4, V13.S4, V22.S4
+	VFMLA V19.S4, V15.S4, V22.S4
+	VFMLA V20.S4, V14.S4, V22.S4
+	WORD  $0x4e36d6ae // fadd v14.4s, v21.4s, v22.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F13
+	FMOVQ 800(R1), F15
+	VFMLA V15.S4, V14.S4, V13.S4
+	FMOVQ 832(R1), F15
+	VFMLA V13.S4, V14.S4, V15.S4
+	WORD  $0x6e2eddcd // fmul v13.4s, v14.4s, v14.4s
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	VFMLA V4.S4, V14.S4, V13.S4
+	VTBL  V0.B16, [V17.B16], V15.B16
+	FMOVQ 304(R1), F14
+	VBIT  V5.B16, V15.B16, V14.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V15.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
+	VFMLA V13.S4, V15.S4, V14.S4
+
+	// times 2^k
+	WORD  $0x4e2ed5ed // fadd v13.4s, v15.4s, v14.4s
+	VSHL  $20, V17.S4, V14.S4
+	FMOVQ 336(R1), F15
+	VAND  V15.B16, V14.B16, V14.B16
+	VADD  V14.S4, V13.S4, V20.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F13
+	WORD  $0x4e6d1e0d // bic v13.16b, v16.16b, v13.16b
+	FMOVQ 880(R1), F14
+	VEOR  V14.B16, V17.B16, V14.B16
+	FMOVQ 864(R1), F15
+	WORD  $0x4e6f1dce // bic v14.16b, v14.16b, v15.16b
+	VORR  V14.B16, V13.B16, V13.B16
+	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
+	FMOVD F13, R11
+	CBNZ  R11, slowvector
+
+focusdone714:
+	// loss = (alpha ce) q^gamma
+	WORD $0x6e34dd8c // fmul v12.4s, v12.4s, v20.4s
+
+	// gradient = scale alpha q^gamma D
+	FMOVS (R10), F13
+	VDUP  V13.S[0], V13.S4
+	WORD  $0x6e34dd4a // fmul v10.4s, v10.4s, v20.4s
+	WORD  $0x6e2addaa // fmul v10.4s, v13.4s, v10.4s
 	WORD  $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
-	WORD  $0x6e29dd49 // fmul v9.4s, v10.4s, v9.4s
-	WORD  $0x4e29e52a // fcmeq v10.4s, v9.4s, v9.4s
-	FMOVQ 368(R0), F11
-	VBIT  V10.B16, V9.B16, V11.B16
-	FMOVQ F18, (R3)
-	FMOVQ F11, (R5)
+	ADD   $0, R3, R11
+	CMP   $4, R2
+	BLT   partless5
+	FMOVQ F12, (R3)
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R2, partone5
+	VST1.P V12.D[0], 8(R11)
+	TBZ    $0, R2, partdone5
+	VST1   V12.S[2], (R11)
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R2, partdone5
+	VST1 V12.S[0], (R11)
+
+partdone5:
+	ADD   $0, R5, R11
+	CMP   $4, R2
+	BLT   partless6
+	FMOVQ F10, (R5)
+	JMP   partdone6
+
+partless6:
+	TBZ    $1, R2, partone6
+	VST1.P V10.D[0], 8(R11)
+	TBZ    $0, R2, partdone6
+	VST1   V10.S[2], (R11)
+	JMP    partdone6
+
+partone6:
+	TBZ  $0, R2, partdone6
+	VST1 V10.S[0], (R11)
+
+partdone6:
+	JMP nextvector
+
+slowblock:
+	MOVD $8, R11
+
+slow:
+	FMOVQ (R6), F10
+	FMOVQ (R7), F11
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR  V3.B16, V10.B16, V12.B16
+	WORD  $0x4ea7d58c // fsub v12.4s, v12.4s, v7.4s
+	FMOVQ 240(R1), F13
+	WORD  $0x4e2cf5ad // fmax v13.4s, v13.4s, v12.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F15
+	VFMLA V8.S4, V13.S4, V15.S4
+	WORD  $0x4ea9d5ec // fsub v12.4s, v15.4s, v9.4s
+
+	// r = c - n ln2
+	VMOV  V13.B16, V14.B16
+	VFMLS V4.S4, V12.S4, V14.S4
+	FMOVQ 96(R1), F16
+	VFMLS V16.S4, V12.S4, V14.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F16
+	FMOVQ 112(R1), F12
+	VFMLA V12.S4, V14.S4, V16.S4
+	FMOVQ 144(R1), F12
+	VFMLA V16.S4, V14.S4, V12.S4
+	FMOVQ 160(R1), F16
+	VFMLA V12.S4, V14.S4, V16.S4
+	FMOVQ 176(R1), F12
+	VFMLA V16.S4, V14.S4, V12.S4
+	FMOVQ 272(R1), F14
+	WORD  $0x6eade5cd // fcmgt v13.4s, v14.4s, v13.4s
+	FMOVQ 288(R1), F14
+	VAND  V13.B16, V14.B16, V13.B16
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VSHL  $20, V15.S4, V14.S4
+	VTBL  V0.B16, [V15.B16], V16.B16
+	FMOVQ 304(R1), F15
+	VBIT  V5.B16, V16.B16, V15.B16
+	FLDPQ 32(R0), (F30, F31)
+	VTBL  V15.B16, [V30.B16, V31.B16], V15.B16
+	VADD  V14.S4, V15.S4, V16.S4
+	FMOVQ 336(R1), F15
+	VAND  V15.B16, V14.B16, V14.B16
+	VADD  V13.S4, V14.S4, V14.S4
+	VFMLA V12.S4, V16.S4, V16.S4
+	WORD  $0x6e2ede0c // fmul v12.4s, v16.4s, v14.4s
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VSUB  V13.S4, V12.S4, V13.S4
+	FMOVQ 352(R1), F14
+	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
+	FMOVQ 352(R1), F14
+	VSUB  V14.S4, V12.S4, V12.S4
+	WORD  $0x4eac65ac // smax v12.4s, v13.4s, v12.4s
+	FMOVQ 368(R1), F13
+	VUMIN V13.S4, V12.S4, V12.S4
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	FMOVQ 624(R1), F13
+	WORD  $0x6eace5ae // fcmgt v14.4s, v13.4s, v12.4s
+	FMOVQ 624(R1), F13
+	WORD  $0x4e2cf5b0 // fmax v16.4s, v13.4s, v12.4s
+	WORD  $0x4e21d60d // fadd v13.4s, v16.4s, v1.4s
+	WORD  $0x6e2dfc2d // fdiv v13.4s, v1.4s, v13.4s
+	WORD  $0x6e2dde14 // fmul v20.4s, v16.4s, v13.4s
+	VBIT  V14.B16, V12.B16, V20.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F15
+	FMOVQ 960(R1), F17
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 992(R1), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	FMOVQ 1008(R1), F15
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 1024(R1), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	FMOVQ 1040(R1), F15
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 1056(R1), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	FMOVQ 1072(R1), F15
+	VFMLA V17.S4, V16.S4, V15.S4
+	WORD  $0x6e2fde0f // fmul v15.4s, v16.4s, v15.4s
+	VFMLA V15.S4, V16.S4, V16.S4
+	VBIT  V14.B16, V12.B16, V16.B16
+	WORD  $0x4ea0a94c // cmlt v12.4s, v10.4s, #0
+	VMOV  V13.B16, V14.B16
+	VBIT  V12.B16, V20.B16, V14.B16
+	VBIT  V12.B16, V13.B16, V20.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eabd42f // fsub v15.4s, v1.4s, v11.4s
+	VBSL  V15.B16, V11.B16, V12.B16
+	WORD  $0x4ea0f94a // fabs v10.4s, v10.4s
+	VMOVI $0, V13.B16
+	WORD  $0x6eade58d // fcmgt v13.4s, v12.4s, v13.4s
+	VAND  V13.B16, V10.B16, V10.B16
+	VFMLA V10.S4, V12.S4, V16.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e2bde91 // fmul v17.4s, v20.4s, v11.4s
+	VMOV  V17.B16, V12.B16
+	VFMLA V15.S4, V14.S4, V12.S4
+	FMOVS 12(R8), F10
+	VDUP  V10.S[0], V13.S4
+	FMOVS 16(R8), F10
+	VDUP  V10.S[0], V10.S4
+	WORD  $0x6e2fdd4a // fmul v10.4s, v10.4s, v15.4s
+	VFMLA V11.S4, V13.S4, V10.S4
+	WORD  $0x6e30dd4d // fmul v13.4s, v10.4s, v16.4s
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	WORD  $0x6eabe452 // fcmgt v18.4s, v2.4s, v11.4s
+	VMOV  V20.B16, V19.B16
+	VBIT  V18.B16, V14.B16, V19.B16
+	WORD  $0x6e2cfe73 // fdiv v19.4s, v19.4s, v12.4s
+	WORD  $0x4ea0d995 // fcmeq v21.4s, v12.4s, #0.0
+	FMOVQ 224(R1), F22
+	VBIF  V21.B16, V19.B16, V22.B16
+	VBIF  V18.B16, V14.B16, V20.B16
+	WORD  $0x6e36de92 // fmul v18.4s, v20.4s, v22.4s
+	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
+	VMOVI $0, V19.B16
+	WORD  $0x6eb3e652 // fcmgt v18.4s, v18.4s, v19.4s
+	VAND  V18.B16, V16.B16, V16.B16
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	FMOVS 8(R8), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVQ 224(R1), F19
+	FMOVQ 1120(R1), F20
+	VFMLS V20.S4, V11.S4, V19.S4
+	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
+	WORD  $0x6ea0fa2b // fneg v11.4s, v17.4s
+	VFMLA V15.S4, V14.S4, V11.S4
+	VFMLA V16.S4, V18.S4, V11.S4
+
+	// q^gamma
+	CMP  $1, R9
+	BGE  focusnot0_715
+	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
+	JMP  focusdone715
+
+focusnot0_715:
+	CMP   $2, R9
+	BGE   focusnot1_715
+	FMOVQ 224(R1), F12
+	JMP   focusdone715
+
+focusnot1_715:
+	CMP $3, R9
+	BGE focusnot2_715
+	JMP focusdone715
+
+focusnot2_715:
+	CMP  $4, R9
+	BGE  focusnot3_715
+	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
+	JMP  focusdone715
+
+focusnot3_715:
+	CMP   $5, R9
+	BGE   focusnot4_715
+	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
+	VMOV  V12.B16, V15.B16
+	VFMLS V14.S4, V14.S4, V15.S4
+	WORD  $0x6e22ddd0 // fmul v16.4s, v14.4s, v2.4s
+	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
+	VFMLA V14.S4, V12.S4, V15.S4
+	VMOV  V15.B16, V12.B16
+	JMP   focusdone715
+
+focusnot4_715:
+	CMP   $6, R9
+	BGE   focusnot5_715
+	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
+	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
+	VFMLA V12.S4, V12.S4, V17.S4
+	VMOV  V12.B16, V16.B16
+	VFMLS V14.S4, V14.S4, V16.S4
+	WORD  $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
+	VFMLA V2.S4, V12.S4, V17.S4
+	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
+	VFMLA V14.S4, V15.S4, V12.S4
+	JMP   focusdone715
+
+focusnot5_715:
+	CMP   $7, R9
+	BGE   focusnot6_715
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
+	VFMLA V12.S4, V14.S4, V15.S4
+	VMOV  V15.B16, V12.B16
+	JMP   focusdone715
+
+focusnot6_715:
+	CMP   $8, R9
+	BGE   focusnot7_715
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
+	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V12.S4
+	JMP   focusdone715
+
+focusnot7_715:
+	CMP   $9, R9
+	BGE   focusnot8_715
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d1 // fadd v17.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V18.S4
+	VFMLA V15.S4, V17.S4, V18.S4
+	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
+	VFMLA V12.S4, V16.S4, V14.S4
+	VMOV  V14.B16, V12.B16
+	JMP   focusdone715
+
+focusnot8_715:
+	ADD   $24, R8, R12
+	FMOVS (R12), F14
+	VDUP  V14.S[0], V14.S4
+	FMOVS 4(R12), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVS 8(R12), F16
+	VDUP  V16.S[0], V16.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f991 // fabs v17.4s, v12.4s
+	FMOVQ 640(R1), F18
+	VSUB  V18.S4, V17.S4, V18.S4
+	WORD  $0x4e21da33 // scvtf v19.4s, v17.4s
+	FMOVQ 896(R1), F20
+	VSUB  V20.S4, V19.S4, V19.S4
+	FMOVQ 560(R1), F20
+	WORD  $0x4eb13694 // cmgt v20.4s, v20.4s, v17.4s
+	VBIT  V20.B16, V19.B16, V18.B16
+	WORD  $0x4f290653 // sshr v19.4s, v18.4s, #23
+	VUSHR $20, V18.S4, V20.S4
+	FMOVQ 656(R1), F21
+	VAND  V21.B16, V18.B16, V18.B16
+	FMOVQ 672(R1), F21
+	VADD  V21.S4, V18.S4, V18.S4
+	WORD  $0x4e21da73 // scvtf v19.4s, v19.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V20.B16], V21.B16
+	FMOVQ 304(R1), F20
+	VBIT  V5.B16, V21.B16, V20.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V21.B16
+	FMOVQ 432(R1), F22
+	VFMLA V21.S4, V18.S4, V22.S4
+	FMOVQ 688(R1), F18
+	WORD  $0x6e32ded7 // fmul v23.4s, v22.4s, v18.4s
+	VMOV  V22.B16, V18.B16
+	VFMLA V23.S4, V18.S4, V18.S4
+	WORD  $0x4eb2d6d5 // fsub v21.4s, v22.4s, v18.4s
+	VFMLA V23.S4, V22.S4, V21.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
+	FMOVQ 720(R1), F24
+	FMOVQ 704(R1), F25
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 736(R1), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	FMOVQ 752(R1), F24
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 768(R1), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V25.S4, V22.S4, V21.S4
+	WORD  $0x4e35d656 // fadd v22.4s, v18.4s, v21.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V23.B16
+	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD  $0x6e33ddd8 // fmul v24.4s, v14.4s, v19.4s
+	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
+	VFMLA V19.S4, V14.S4, V23.S4
+	VMOV  V24.B16, V19.B16
+	VFMLA V22.S4, V15.S4, V19.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e26d676 // fadd v22.4s, v19.4s, v6.4s
+	WORD  $0x4ea6d6d9 // fsub v25.4s, v22.4s, v6.4s
+	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
+	VFMLA V18.S4, V15.S4, V24.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V20.S4, V14.S4, V23.S4
+	VFMLA V18.S4, V16.S4, V23.S4
+	VFMLA V21.S4, V15.S4, V23.S4
+	WORD  $0x4e37d710 // fadd v16.4s, v24.4s, v23.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F15
+	FMOVQ 800(R1), F18
+	VFMLA V18.S4, V16.S4, V15.S4
+	FMOVQ 832(R1), F18
+	VFMLA V15.S4, V16.S4, V18.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e32ddef // fmul v15.4s, v15.4s, v18.4s
+	VFMLA V4.S4, V16.S4, V15.S4
+	VTBL  V0.B16, [V22.B16], V18.B16
+	FMOVQ 304(R1), F16
+	VBIT  V5.B16, V18.B16, V16.B16
+	FLDPQ 272(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V18.B16
+	FLDPQ 304(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V18.S4, V16.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V6.S4, V22.S4, V15.S4
+	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
+	WORD  $0x4e30d654 // fadd v20.4s, v18.4s, v16.4s
+	VSHL  $23, V15.S4, V21.S4
+	VADD  V21.S4, V20.S4, V21.S4
+	FMOVQ 384(R1), F22
+	VUMIN V22.S4, V21.S4, V22.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V21.B16
+	WORD  $0x4eb56def // smin v15.4s, v15.4s, v21.4s
+	FMOVQ 912(R1), F21
+	VSUB  V15.S4, V21.S4, V15.S4
+	VSHL  $23, V15.S4, V15.S4
+	WORD  $0x4e32d5f5 // fadd v21.4s, v15.4s, v18.4s
+	WORD  $0x4eafd6b7 // fsub v23.4s, v21.4s, v15.4s
+	WORD  $0x4eb7d652 // fsub v18.4s, v18.4s, v23.4s
+	WORD  $0x4e30d650 // fadd v16.4s, v18.4s, v16.4s
+	WORD  $0x4e30d6b0 // fadd v16.4s, v21.4s, v16.4s
+	WORD  $0x6eb4e5f2 // fcmgt v18.4s, v15.4s, v20.4s
+	VSUB  V15.S4, V16.S4, V15.S4
+	VBIT  V18.B16, V15.B16, V22.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R1), F15
+	WORD  $0x6eafe66f // fcmgt v15.4s, v19.4s, v15.4s
+	FMOVQ 384(R1), F16
+	VBIF  V15.B16, V22.B16, V16.B16
+	FMOVQ 944(R1), F15
+	WORD  $0x6eb3e5ef // fcmgt v15.4s, v15.4s, v19.4s
+	VMOVI $0, V18.B16
+	VBIF  V15.B16, V16.B16, V18.B16
+	VMOVI $0, V15.B16
+	VCMEQ V15.S4, V17.S4, V15.S4
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	FMOVQ 384(R1), F16
+	VMOVI $0, V19.B16
+	VBIT  V14.B16, V16.B16, V19.B16
+	VBIT  V15.B16, V19.B16, V18.B16
+	FMOVQ 384(R1), F15
+	VCMEQ V15.S4, V17.S4, V15.S4
+	VMOVI $0, V16.B16
+	FMOVQ 384(R1), F19
+	VBIT  V14.B16, V16.B16, V19.B16
+	VBIT  V15.B16, V19.B16, V18.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R12), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V12.B16, V14.B16
+	VORR  V14.B16, V18.B16, V14.B16
+	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
+	FMOVQ 384(R1), F16
+	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	FMOVS 16(R12), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V12.B16, V12.B16
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	VAND  V12.B16, V15.B16, V12.B16
+	FMOVQ 384(R1), F15
+	WORD  $0x4eaf362f // cmgt v15.4s, v17.4s, v15.4s
+	VORR  V15.B16, V12.B16, V15.B16
+	FMOVQ 368(R1), F12
+	VBIF  V15.B16, V14.B16, V12.B16
+
+focusdone715:
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
+	FMOVQ 1104(R1), F15
+	WORD  $0x6e2de5ef // fcmge v15.4s, v15.4s, v13.4s
+	VBIT  V15.B16, V14.B16, V13.B16
+	FMOVQ 368(R1), F14
+	VUMIN V14.S4, V13.S4, V13.S4
+
+	// gradient = scale alpha q^gamma D
+	FMOVS (R10), F14
+	VDUP  V14.S[0], V14.S4
+	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
+	WORD  $0x6e2addca // fmul v10.4s, v14.4s, v10.4s
+	WORD  $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	WORD  $0x4e2ae54b // fcmeq v11.4s, v10.4s, v10.4s
+	FMOVQ 368(R1), F12
+	VBIT  V11.B16, V10.B16, V12.B16
+	FMOVQ F13, (R3)
+	FMOVQ F12, (R5)
 	ADD   $16, R3, R3
 	ADD   $16, R5, R5
 	ADD   $16, R6, R6
@@ -5536,509 +7309,486 @@ focusdone521:
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R0), F9
+	FMOVQ 224(R1), F10
 	ADD   $0, R6, R11
 	CMP   $4, R2
-	BLT   partless5
-	FMOVQ (R6), F9
-	JMP   partdone5
-
-partless5:
-	TBZ    $1, R2, partone5
-	VLD1.P 8(R11), V9.D[0]
-	TBZ    $0, R2, partdone5
-	VLD1   (R11), V9.S[2]
-	JMP    partdone5
-
-partone5:
-	TBZ  $0, R2, partdone5
-	VLD1 (R11), V9.S[0]
-
-partdone5:
-	VMOVI $0, V10.B16
-	ADD   $0, R7, R11
-	CMP   $4, R2
-	BLT   partless6
-	FMOVQ (R7), F10
-	JMP   partdone6
-
-partless6:
-	TBZ    $1, R2, partone6
-	VLD1.P 8(R11), V10.D[0]
-	TBZ    $0, R2, partdone6
-	VLD1   (R11), V10.S[2]
-	JMP    partdone6
-
-partone6:
-	TBZ  $0, R2, partdone6
-	VLD1 (R11), V10.S[0]
-
-partdone6:
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	FMOVQ 608(R0), F11
-	VORR  V11.B16, V9.B16, V11.B16
-	FMOVQ 32(R0), F12
-	WORD  $0x4eacd56b // fsub v11.4s, v11.4s, v12.4s
-	FMOVQ 240(R0), F12
-	WORD  $0x4e2bf58c // fmax v12.4s, v12.4s, v11.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	FMOVQ 48(R0), F11
-	VFMLA V11.S4, V12.S4, V14.S4
-	FMOVQ 64(R0), F11
-	WORD  $0x4eabd5cb // fsub v11.4s, v14.4s, v11.4s
-
-	// r = c - n ln2
-	VMOV  V12.B16, V13.B16
-	VFMLS V6.S4, V11.S4, V13.S4
-	FMOVQ 96(R0), F15
-	VFMLS V15.S4, V11.S4, V13.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	FMOVQ 112(R0), F11
-	VFMLA V11.S4, V13.S4, V15.S4
-	FMOVQ 144(R0), F11
-	VFMLA V15.S4, V13.S4, V11.S4
-	FMOVQ 160(R0), F15
-	VFMLA V11.S4, V13.S4, V15.S4
-	FMOVQ 176(R0), F11
-	VFMLA V15.S4, V13.S4, V11.S4
-	FMOVQ 272(R0), F13
-	WORD  $0x6eace5ac // fcmgt v12.4s, v13.4s, v12.4s
-	FMOVQ 288(R0), F13
-	VAND  V12.B16, V13.B16, V12.B16
-
-	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V14.S4, V13.S4
-	VTBL  V2.B16, [V14.B16], V15.B16
-	FMOVQ 304(R0), F14
-	VBIT  V5.B16, V15.B16, V14.B16
-	FLDPQ 32(R1), (F30, F31)
-	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
-	VADD  V13.S4, V14.S4, V14.S4
-	VAND  V8.B16, V13.B16, V13.B16
-	VADD  V12.S4, V13.S4, V13.S4
-	VFMLA V11.S4, V14.S4, V14.S4
-	WORD  $0x6e2dddcb // fmul v11.4s, v14.4s, v13.4s
-
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V12.S4, V11.S4, V12.S4
-	FMOVQ 352(R0), F13
-	WORD  $0x4e2dd56b // fadd v11.4s, v11.4s, v13.4s
-	FMOVQ 352(R0), F13
-	VSUB  V13.S4, V11.S4, V11.S4
-	WORD  $0x4eab658b // smax v11.4s, v12.4s, v11.4s
-	FMOVQ 368(R0), F12
-	VUMIN V12.S4, V11.S4, V11.S4
-
-	// below 2^-60, log1p(e) and e/(1+e) are e
-	FMOVQ 624(R0), F12
-	WORD  $0x6eabe58f // fcmgt v15.4s, v12.4s, v11.4s
-	FMOVQ 624(R0), F12
-	WORD  $0x4e2bf58d // fmax v13.4s, v12.4s, v11.4s
-	WORD  $0x4e20d5ac // fadd v12.4s, v13.4s, v0.4s
-	WORD  $0x6e2cfc0c // fdiv v12.4s, v0.4s, v12.4s
-	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
-
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	WORD  $0x4e20d5b0 // fadd v16.4s, v13.4s, v0.4s
-	FMOVQ 960(R0), F17
-	VSUB  V17.S4, V16.S4, V16.S4
-	VAND  V8.B16, V16.B16, V17.B16
-	VUSHR $21, V16.S4, V16.S4
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VSUB  V17.S4, V0.S4, V18.S4
-	VTBL  V2.B16, [V16.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	FMOVQ 64(R1), F16
-	VTBL  V19.B16, [V16.B16], V16.B16
-	WORD  $0x6e30de50 // fmul v16.4s, v18.4s, v16.4s
-	FMOVQ 432(R0), F18
-	WORD  $0x4e32d612 // fadd v18.4s, v16.4s, v18.4s
-	VFMLA V16.S4, V13.S4, V18.S4
-	WORD  $0x4e21da2d // scvtf v13.4s, v17.4s
-	FMOVQ 80(R1), F16
-	VTBL  V19.B16, [V16.B16], V17.B16
-	FMOVQ 96(R1), F16
-	VTBL  V19.B16, [V16.B16], V21.B16
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
-	FMOVQ 1008(R0), F20
-	FMOVQ 992(R0), F19
-	VFMLA V19.S4, V18.S4, V20.S4
-	FMOVQ 976(R0), F19
-	VFMLA V19.S4, V16.S4, V20.S4
-	FMOVQ 1040(R0), F22
-	FMOVQ 1024(R0), F19
-	VFMLA V19.S4, V18.S4, V22.S4
-	VFMLA V20.S4, V16.S4, V22.S4
-	FMOVQ 528(R0), F19
-	VFMLA V19.S4, V13.S4, V21.S4
-	VFMLA V22.S4, V16.S4, V21.S4
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	FMOVQ 544(R0), F16
-	VFMLA V16.S4, V13.S4, V17.S4
-	WORD  $0x4e32d62d // fadd v13.4s, v17.4s, v18.4s
-	WORD  $0x4eadd630 // fsub v16.4s, v17.4s, v13.4s
-	WORD  $0x4e32d610 // fadd v16.4s, v16.4s, v18.4s
-	WORD  $0x4e30d6b0 // fadd v16.4s, v21.4s, v16.4s
-	WORD  $0x4e30d5ad // fadd v13.4s, v13.4s, v16.4s
-	VBIT  V15.B16, V11.B16, V14.B16
-	VBIT  V15.B16, V11.B16, V13.B16
-	WORD  $0x4ea0a92f // cmlt v15.4s, v9.4s, #0
-	VMOV  V12.B16, V11.B16
-	VBIT  V15.B16, V14.B16, V11.B16
-	VBIT  V15.B16, V12.B16, V14.B16
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eaad40c // fsub v12.4s, v0.4s, v10.4s
-	VBSL  V12.B16, V10.B16, V15.B16
-	VMOVI $0, V16.B16
-	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
-	WORD  $0x4ea0f929 // fabs v9.4s, v9.4s
-	VAND  V16.B16, V9.B16, V9.B16
-	VFMLA V9.S4, V15.S4, V13.S4
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2addc9 // fmul v9.4s, v14.4s, v10.4s
-	VMOV  V9.B16, V15.B16
-	VFMLA V12.S4, V11.S4, V15.S4
-	FMOVS 12(R8), F16
-	VDUP  V16.S[0], V17.S4
-	FMOVS 16(R8), F16
-	VDUP  V16.S[0], V16.S4
-	WORD  $0x6e2cde10 // fmul v16.4s, v16.4s, v12.4s
-	VFMLA V10.S4, V17.S4, V16.S4
-	WORD  $0x6e2dde19 // fmul v25.4s, v16.4s, v13.4s
-	VMOV  V15.B16, V17.B16
-
-	// q^gamma
-	CMP  $1, R9
-	BGE  focusnot0_522
-	WORD $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	JMP  focusdone522
-
-focusnot0_522:
-	CMP   $2, R9
-	BGE   focusnot1_522
-	FMOVQ 224(R0), F17
-	JMP   focusdone522
-
-focusnot1_522:
-	CMP $3, R9
-	BGE focusnot2_522
-	JMP focusdone522
-
-focusnot2_522:
-	CMP  $4, R9
-	BGE  focusnot3_522
-	WORD $0x6ea1f9f1 // fsqrt v17.4s, v15.4s
-	JMP  focusdone522
-
-focusnot3_522:
-	CMP   $5, R9
-	BGE   focusnot4_522
-	WORD  $0x6ea1f9f2 // fsqrt v18.4s, v15.4s
-	VMOV  V15.B16, V17.B16
-	VFMLS V18.S4, V18.S4, V17.S4
-	WORD  $0x6e23de53 // fmul v19.4s, v18.4s, v3.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V18.S4, V15.S4, V17.S4
-	JMP   focusdone522
-
-focusnot4_522:
-	CMP   $6, R9
-	BGE   focusnot5_522
-	WORD  $0x6ea1f9f2 // fsqrt v18.4s, v15.4s
-	WORD  $0x6e2fddf3 // fmul v19.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa74 // fneg v20.4s, v19.4s
-	VFMLA V15.S4, V15.S4, V20.S4
-	VMOV  V15.B16, V17.B16
-	VFMLS V18.S4, V18.S4, V17.S4
-	WORD  $0x6e31ddf1 // fmul v17.4s, v15.4s, v17.4s
-	VFMLA V3.S4, V17.S4, V20.S4
-	WORD  $0x6e32de91 // fmul v17.4s, v20.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone522
-
-focusnot5_522:
-	CMP   $7, R9
-	BGE   focusnot6_522
-	WORD  $0x6e2fddf2 // fmul v18.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa51 // fneg v17.4s, v18.4s
-	VFMLA V15.S4, V15.S4, V17.S4
-	WORD  $0x6e2fde31 // fmul v17.4s, v17.4s, v15.4s
-	VFMLA V15.S4, V18.S4, V17.S4
-	JMP   focusdone522
-
-focusnot6_522:
-	CMP   $8, R9
-	BGE   focusnot7_522
-	WORD  $0x6e2fddf2 // fmul v18.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa51 // fneg v17.4s, v18.4s
-	VFMLA V15.S4, V15.S4, V17.S4
-	WORD  $0x4e32d653 // fadd v19.4s, v18.4s, v18.4s
-	WORD  $0x6e31de71 // fmul v17.4s, v19.4s, v17.4s
-	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone522
-
-focusnot7_522:
-	CMP   $9, R9
-	BGE   focusnot8_522
-	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
-	VFMLA V15.S4, V15.S4, V19.S4
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x4e31d634 // fadd v20.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa55 // fneg v21.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V21.S4
-	VFMLA V19.S4, V20.S4, V21.S4
-	WORD  $0x6e2fdeb1 // fmul v17.4s, v21.4s, v15.4s
-	VFMLA V15.S4, V18.S4, V17.S4
-	JMP   focusdone522
-
-focusnot8_522:
-	ADD   $20, R8, R11
-	FMOVS (R11), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R11), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R11), F20
-	VDUP  V20.S[0], V20.S4
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
-	FMOVQ 640(R0), F22
-	VSUB  V22.S4, V21.S4, V22.S4
-	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
-	FMOVQ 896(R0), F24
-	VSUB  V24.S4, V23.S4, V23.S4
-	FMOVQ 560(R0), F24
-	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
-	VBIT  V24.B16, V23.B16, V22.B16
-	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
-	VUSHR $20, V22.S4, V24.S4
-	FMOVQ 656(R0), F26
-	VAND  V26.B16, V22.B16, V22.B16
-	FMOVQ 672(R0), F26
-	VADD  V26.S4, V22.S4, V22.S4
-	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V2.B16, [V24.B16], V26.B16
-	FMOVQ 304(R0), F24
-	VBIT  V5.B16, V26.B16, V24.B16
-	FLDPQ 112(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R0), F27
-	VFMLA V26.S4, V22.S4, V27.S4
-	FMOVQ 688(R0), F22
-	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
-	VMOV  V27.B16, V22.B16
-	VFMLA V28.S4, V22.S4, V22.S4
-	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
-	VFMLA V28.S4, V27.S4, V26.S4
-	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
-	FMOVQ 720(R0), F29
-	FMOVQ 704(R0), F30
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 736(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	FMOVQ 752(R0), F29
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 768(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
-	VFMLA V30.S4, V27.S4, V26.S4
-	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
-	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
-	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
-	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
-	VFMLA V23.S4, V18.S4, V28.S4
-	VMOV  V29.B16, V23.B16
-	VFMLA V27.S4, V19.S4, V23.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d6fb // fadd v27.4s, v23.4s, v4.4s
-	WORD  $0x4ea4d77e // fsub v30.4s, v27.4s, v4.4s
-	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
-	VFMLA V22.S4, V19.S4, V29.S4
-	FLDPQ 176(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
-	VFMLA V24.S4, V18.S4, V28.S4
-	VFMLA V22.S4, V20.S4, V28.S4
-	VFMLA V26.S4, V19.S4, V28.S4
-	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F19
-	FMOVQ 800(R0), F22
-	VFMLA V22.S4, V20.S4, V19.S4
-	FMOVQ 832(R0), F22
-	VFMLA V19.S4, V20.S4, V22.S4
-	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V6.S4, V20.S4, V19.S4
-	VTBL  V2.B16, [V27.B16], V22.B16
-	FMOVQ 304(R0), F20
-	VBIT  V5.B16, V22.B16, V20.B16
-	FLDPQ 272(R1), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 304(R1), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V19.S4, V22.S4, V20.S4
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V4.S4, V27.S4, V19.S4
-	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
-	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
-	VSHL  $23, V19.S4, V26.S4
-	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V1.S4, V26.S4, V27.S4
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V26.B16
-	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
-	FMOVQ 912(R0), F26
-	VSUB  V19.S4, V26.S4, V19.S4
-	VSHL  $23, V19.S4, V19.S4
-	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
-	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
-	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
-	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
-	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
-	VSUB  V19.S4, V20.S4, V19.S4
-	VBIT  V22.B16, V19.B16, V27.B16
-
-	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F19
-	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
-	FMOVQ 384(R0), F20
-	VBIF  V19.B16, V27.B16, V20.B16
-	FMOVQ 944(R0), F19
-	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
-	VMOVI $0, V19.B16
-	VCMEQ V19.S4, V21.S4, V19.S4
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V1.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
-	VCMEQ V1.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R0), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
-
-	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R11), F18
-	VDUP  V18.S[0], V18.S4
-	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
-	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
-	VAND  V20.B16, V19.B16, V19.B16
-	FMOVS 16(R11), F20
-	VDUP  V20.S[0], V20.S4
-	VAND  V20.B16, V17.B16, V17.B16
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea136b3 // cmgt v19.4s, v21.4s, v1.4s
-	VORR  V19.B16, V17.B16, V19.B16
-	FMOVQ 368(R0), F17
-	VBIF  V19.B16, V18.B16, V17.B16
-
-focusdone522:
-	// loss = (alpha ce) q^gamma
-	FMOVQ 1072(R0), F18
-	WORD  $0x6e39e652 // fcmge v18.4s, v18.4s, v25.4s
-	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
-	VBIT  V18.B16, V19.B16, V25.B16
-	FMOVQ 368(R0), F18
-	VUMIN V18.S4, V25.S4, V18.S4
-
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	WORD  $0x6eaae473 // fcmgt v19.4s, v3.4s, v10.4s
-	VMOV  V14.B16, V20.B16
-	VBIT  V19.B16, V11.B16, V20.B16
-	WORD  $0x6e2ffe94 // fdiv v20.4s, v20.4s, v15.4s
-	WORD  $0x4ea0d9ef // fcmeq v15.4s, v15.4s, #0.0
-	FMOVQ 224(R0), F21
-	VBIF  V15.B16, V20.B16, V21.B16
-	VBIF  V19.B16, V11.B16, V14.B16
-	WORD  $0x6e35ddce // fmul v14.4s, v14.4s, v21.4s
-	VMOVI $0, V15.B16
-	WORD  $0x6eafe5cf // fcmgt v15.4s, v14.4s, v15.4s
-	WORD  $0x6e2eddad // fmul v13.4s, v13.4s, v14.4s
-	VAND  V15.B16, V13.B16, V13.B16
-
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	FMOVS 8(R8), F14
-	VDUP  V14.S[0], V14.S4
-	FMOVQ 224(R0), F15
-	FMOVQ 1088(R0), F19
-	VFMLS V19.S4, V10.S4, V15.S4
-	WORD  $0x6e2fddca // fmul v10.4s, v14.4s, v15.4s
-	WORD  $0x6ea0f929 // fneg v9.4s, v9.4s
-	VFMLA V12.S4, V11.S4, V9.S4
-	VFMLA V13.S4, V10.S4, V9.S4
-	FMOVS (R10), F10
-	VDUP  V10.S[0], V10.S4
-	WORD  $0x6e31de0b // fmul v11.4s, v16.4s, v17.4s
-	WORD  $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
-	WORD  $0x6e29dd49 // fmul v9.4s, v10.4s, v9.4s
-	WORD  $0x4e29e52a // fcmeq v10.4s, v9.4s, v9.4s
-	FMOVQ 368(R0), F11
-	VBIT  V10.B16, V9.B16, V11.B16
-	ADD   $0, R3, R11
-	CMP   $4, R2
 	BLT   partless7
-	FMOVQ F18, (R3)
+	FMOVQ (R6), F10
 	JMP   partdone7
 
 partless7:
 	TBZ    $1, R2, partone7
-	VST1.P V18.D[0], 8(R11)
+	VLD1.P 8(R11), V10.D[0]
 	TBZ    $0, R2, partdone7
-	VST1   V18.S[2], (R11)
+	VLD1   (R11), V10.S[2]
 	JMP    partdone7
 
 partone7:
 	TBZ  $0, R2, partdone7
-	VST1 V18.S[0], (R11)
+	VLD1 (R11), V10.S[0]
 
 partdone7:
-	ADD   $0, R5, R11
+	VMOVI $0, V11.B16
+	ADD   $0, R7, R11
 	CMP   $4, R2
 	BLT   partless8
-	FMOVQ F11, (R5)
+	FMOVQ (R7), F11
 	JMP   partdone8
 
 partless8:
 	TBZ    $1, R2, partone8
-	VST1.P V11.D[0], 8(R11)
+	VLD1.P 8(R11), V11.D[0]
 	TBZ    $0, R2, partdone8
-	VST1   V11.S[2], (R11)
+	VLD1   (R11), V11.S[2]
 	JMP    partdone8
 
 partone8:
 	TBZ  $0, R2, partdone8
-	VST1 V11.S[0], (R11)
+	VLD1 (R11), V11.S[0]
 
 partdone8:
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR  V3.B16, V10.B16, V12.B16
+	WORD  $0x4ea7d58c // fsub v12.4s, v12.4s, v7.4s
+	FMOVQ 240(R1), F13
+	WORD  $0x4e2cf5ad // fmax v13.4s, v13.4s, v12.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F15
+	VFMLA V8.S4, V13.S4, V15.S4
+	WORD  $0x4ea9d5ec // fsub v12.4s, v15.4s, v9.4s
+
+	// r = c - n ln2
+	VMOV  V13.B16, V14.B16
+	VFMLS V4.S4, V12.S4, V14.S4
+	FMOVQ 96(R1), F16
+	VFMLS V16.S4, V12.S4, V14.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F16
+	FMOVQ 112(R1), F12
+	VFMLA V12.S4, V14.S4, V16.S4
+	FMOVQ 144(R1), F12
+	VFMLA V16.S4, V14.S4, V12.S4
+	FMOVQ 160(R1), F16
+	VFMLA V12.S4, V14.S4, V16.S4
+	FMOVQ 176(R1), F12
+	VFMLA V16.S4, V14.S4, V12.S4
+	FMOVQ 272(R1), F14
+	WORD  $0x6eade5cd // fcmgt v13.4s, v14.4s, v13.4s
+	FMOVQ 288(R1), F14
+	VAND  V13.B16, V14.B16, V13.B16
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VSHL  $20, V15.S4, V14.S4
+	VTBL  V0.B16, [V15.B16], V16.B16
+	FMOVQ 304(R1), F15
+	VBIT  V5.B16, V16.B16, V15.B16
+	FLDPQ 32(R0), (F30, F31)
+	VTBL  V15.B16, [V30.B16, V31.B16], V15.B16
+	VADD  V14.S4, V15.S4, V16.S4
+	FMOVQ 336(R1), F15
+	VAND  V15.B16, V14.B16, V14.B16
+	VADD  V13.S4, V14.S4, V14.S4
+	VFMLA V12.S4, V16.S4, V16.S4
+	WORD  $0x6e2ede0c // fmul v12.4s, v16.4s, v14.4s
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VSUB  V13.S4, V12.S4, V13.S4
+	FMOVQ 352(R1), F14
+	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
+	FMOVQ 352(R1), F14
+	VSUB  V14.S4, V12.S4, V12.S4
+	WORD  $0x4eac65ac // smax v12.4s, v13.4s, v12.4s
+	FMOVQ 368(R1), F13
+	VUMIN V13.S4, V12.S4, V12.S4
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	FMOVQ 624(R1), F13
+	WORD  $0x6eace5ae // fcmgt v14.4s, v13.4s, v12.4s
+	FMOVQ 624(R1), F13
+	WORD  $0x4e2cf5b0 // fmax v16.4s, v13.4s, v12.4s
+	WORD  $0x4e21d60d // fadd v13.4s, v16.4s, v1.4s
+	WORD  $0x6e2dfc2d // fdiv v13.4s, v1.4s, v13.4s
+	WORD  $0x6e2dde14 // fmul v20.4s, v16.4s, v13.4s
+	VBIT  V14.B16, V12.B16, V20.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F15
+	FMOVQ 960(R1), F17
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 992(R1), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	FMOVQ 1008(R1), F15
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 1024(R1), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	FMOVQ 1040(R1), F15
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 1056(R1), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	FMOVQ 1072(R1), F15
+	VFMLA V17.S4, V16.S4, V15.S4
+	WORD  $0x6e2fde0f // fmul v15.4s, v16.4s, v15.4s
+	VFMLA V15.S4, V16.S4, V16.S4
+	VBIT  V14.B16, V12.B16, V16.B16
+	WORD  $0x4ea0a94c // cmlt v12.4s, v10.4s, #0
+	VMOV  V13.B16, V14.B16
+	VBIT  V12.B16, V20.B16, V14.B16
+	VBIT  V12.B16, V13.B16, V20.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eabd42f // fsub v15.4s, v1.4s, v11.4s
+	VBSL  V15.B16, V11.B16, V12.B16
+	WORD  $0x4ea0f94a // fabs v10.4s, v10.4s
+	VMOVI $0, V13.B16
+	WORD  $0x6eade58d // fcmgt v13.4s, v12.4s, v13.4s
+	VAND  V13.B16, V10.B16, V10.B16
+	VFMLA V10.S4, V12.S4, V16.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e2bde91 // fmul v17.4s, v20.4s, v11.4s
+	VMOV  V17.B16, V12.B16
+	VFMLA V15.S4, V14.S4, V12.S4
+	FMOVS 12(R8), F10
+	VDUP  V10.S[0], V13.S4
+	FMOVS 16(R8), F10
+	VDUP  V10.S[0], V10.S4
+	WORD  $0x6e2fdd4a // fmul v10.4s, v10.4s, v15.4s
+	VFMLA V11.S4, V13.S4, V10.S4
+	WORD  $0x6e30dd4d // fmul v13.4s, v10.4s, v16.4s
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	WORD  $0x6eabe452 // fcmgt v18.4s, v2.4s, v11.4s
+	VMOV  V20.B16, V19.B16
+	VBIT  V18.B16, V14.B16, V19.B16
+	WORD  $0x6e2cfe73 // fdiv v19.4s, v19.4s, v12.4s
+	WORD  $0x4ea0d995 // fcmeq v21.4s, v12.4s, #0.0
+	FMOVQ 224(R1), F22
+	VBIF  V21.B16, V19.B16, V22.B16
+	VBIF  V18.B16, V14.B16, V20.B16
+	WORD  $0x6e36de92 // fmul v18.4s, v20.4s, v22.4s
+	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
+	VMOVI $0, V19.B16
+	WORD  $0x6eb3e652 // fcmgt v18.4s, v18.4s, v19.4s
+	VAND  V18.B16, V16.B16, V16.B16
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	FMOVS 8(R8), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVQ 224(R1), F19
+	FMOVQ 1120(R1), F20
+	VFMLS V20.S4, V11.S4, V19.S4
+	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
+	WORD  $0x6ea0fa2b // fneg v11.4s, v17.4s
+	VFMLA V15.S4, V14.S4, V11.S4
+	VFMLA V16.S4, V18.S4, V11.S4
+
+	// q^gamma
+	CMP  $1, R9
+	BGE  focusnot0_716
+	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
+	JMP  focusdone716
+
+focusnot0_716:
+	CMP   $2, R9
+	BGE   focusnot1_716
+	FMOVQ 224(R1), F12
+	JMP   focusdone716
+
+focusnot1_716:
+	CMP $3, R9
+	BGE focusnot2_716
+	JMP focusdone716
+
+focusnot2_716:
+	CMP  $4, R9
+	BGE  focusnot3_716
+	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
+	JMP  focusdone716
+
+focusnot3_716:
+	CMP   $5, R9
+	BGE   focusnot4_716
+	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
+	VMOV  V12.B16, V15.B16
+	VFMLS V14.S4, V14.S4, V15.S4
+	WORD  $0x6e22ddd0 // fmul v16.4s, v14.4s, v2.4s
+	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
+	VFMLA V14.S4, V12.S4, V15.S4
+	VMOV  V15.B16, V12.B16
+	JMP   focusdone716
+
+focusnot4_716:
+	CMP   $6, R9
+	BGE   focusnot5_716
+	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
+	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
+	VFMLA V12.S4, V12.S4, V17.S4
+	VMOV  V12.B16, V16.B16
+	VFMLS V14.S4, V14.S4, V16.S4
+	WORD  $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
+	VFMLA V2.S4, V12.S4, V17.S4
+	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
+	VFMLA V14.S4, V15.S4, V12.S4
+	JMP   focusdone716
+
+focusnot5_716:
+	CMP   $7, R9
+	BGE   focusnot6_716
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
+	VFMLA V12.S4, V14.S4, V15.S4
+	VMOV  V15.B16, V12.B16
+	JMP   focusdone716
+
+focusnot6_716:
+	CMP   $8, R9
+	BGE   focusnot7_716
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
+	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V12.S4
+	JMP   focusdone716
+
+focusnot7_716:
+	CMP   $9, R9
+	BGE   focusnot8_716
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d1 // fadd v17.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V18.S4
+	VFMLA V15.S4, V17.S4, V18.S4
+	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
+	VFMLA V12.S4, V16.S4, V14.S4
+	VMOV  V14.B16, V12.B16
+	JMP   focusdone716
+
+focusnot8_716:
+	ADD   $24, R8, R11
+	FMOVS (R11), F14
+	VDUP  V14.S[0], V14.S4
+	FMOVS 4(R11), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVS 8(R11), F16
+	VDUP  V16.S[0], V16.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f991 // fabs v17.4s, v12.4s
+	FMOVQ 640(R1), F18
+	VSUB  V18.S4, V17.S4, V18.S4
+	WORD  $0x4e21da33 // scvtf v19.4s, v17.4s
+	FMOVQ 896(R1), F20
+	VSUB  V20.S4, V19.S4, V19.S4
+	FMOVQ 560(R1), F20
+	WORD  $0x4eb13694 // cmgt v20.4s, v20.4s, v17.4s
+	VBIT  V20.B16, V19.B16, V18.B16
+	WORD  $0x4f290653 // sshr v19.4s, v18.4s, #23
+	VUSHR $20, V18.S4, V20.S4
+	FMOVQ 656(R1), F21
+	VAND  V21.B16, V18.B16, V18.B16
+	FMOVQ 672(R1), F21
+	VADD  V21.S4, V18.S4, V18.S4
+	WORD  $0x4e21da73 // scvtf v19.4s, v19.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V20.B16], V21.B16
+	FMOVQ 304(R1), F20
+	VBIT  V5.B16, V21.B16, V20.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V21.B16
+	FMOVQ 432(R1), F22
+	VFMLA V21.S4, V18.S4, V22.S4
+	FMOVQ 688(R1), F18
+	WORD  $0x6e32ded7 // fmul v23.4s, v22.4s, v18.4s
+	VMOV  V22.B16, V18.B16
+	VFMLA V23.S4, V18.S4, V18.S4
+	WORD  $0x4eb2d6d5 // fsub v21.4s, v22.4s, v18.4s
+	VFMLA V23.S4, V22.S4, V21.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
+	FMOVQ 720(R1), F24
+	FMOVQ 704(R1), F25
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 736(R1), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	FMOVQ 752(R1), F24
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 768(R1), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V25.S4, V22.S4, V21.S4
+	WORD  $0x4e35d656 // fadd v22.4s, v18.4s, v21.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V23.B16
+	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD  $0x6e33ddd8 // fmul v24.4s, v14.4s, v19.4s
+	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
+	VFMLA V19.S4, V14.S4, V23.S4
+	VMOV  V24.B16, V19.B16
+	VFMLA V22.S4, V15.S4, V19.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e26d676 // fadd v22.4s, v19.4s, v6.4s
+	WORD  $0x4ea6d6d9 // fsub v25.4s, v22.4s, v6.4s
+	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
+	VFMLA V18.S4, V15.S4, V24.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V20.S4, V14.S4, V23.S4
+	VFMLA V18.S4, V16.S4, V23.S4
+	VFMLA V21.S4, V15.S4, V23.S4
+	WORD  $0x4e37d710 // fadd v16.4s, v24.4s, v23.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F15
+	FMOVQ 800(R1), F18
+	VFMLA V18.S4, V16.S4, V15.S4
+	FMOVQ 832(R1), F18
+	VFMLA V15.S4, V16.S4, V18.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e32ddef // fmul v15.4s, v15.4s, v18.4s
+	VFMLA V4.S4, V16.S4, V15.S4
+	VTBL  V0.B16, [V22.B16], V18.B16
+	FMOVQ 304(R1), F16
+	VBIT  V5.B16, V18.B16, V16.B16
+	FLDPQ 272(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V18.B16
+	FLDPQ 304(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V18.S4, V16.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V6.S4, V22.S4, V15.S4
+	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
+	WORD  $0x4e30d654 // fadd v20.4s, v18.4s, v16.4s
+	VSHL  $23, V15.S4, V21.S4
+	VADD  V21.S4, V20.S4, V21.S4
+	FMOVQ 384(R1), F22
+	VUMIN V22.S4, V21.S4, V22.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V21.B16
+	WORD  $0x4eb56def // smin v15.4s, v15.4s, v21.4s
+	FMOVQ 912(R1), F21
+	VSUB  V15.S4, V21.S4, V15.S4
+	VSHL  $23, V15.S4, V15.S4
+	WORD  $0x4e32d5f5 // fadd v21.4s, v15.4s, v18.4s
+	WORD  $0x4eafd6b7 // fsub v23.4s, v21.4s, v15.4s
+	WORD  $0x4eb7d652 // fsub v18.4s, v18.4s, v23.4s
+	WORD  $0x4e30d650 // fadd v16.4s, v18.4s, v16.4s
+	WORD  $0x4e30d6b0 // fadd v16.4s, v21.4s, v16.4s
+	WORD  $0x6eb4e5f2 // fcmgt v18.4s, v15.4s, v20.4s
+	VSUB  V15.S4, V16.S4, V15.S4
+	VBIT  V18.B16, V15.B16, V22.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R1), F15
+	WORD  $0x6eafe66f // fcmgt v15.4s, v19.4s, v15.4s
+	FMOVQ 384(R1), F16
+	VBIF  V15.B16, V22.B16, V16.B16
+	FMOVQ 944(R1), F15
+	WORD  $0x6eb3e5ef // fcmgt v15.4s, v15.4s, v19.4s
+	VMOVI $0, V18.B16
+	VBIF  V15.B16, V16.B16, V18.B16
+	VMOVI $0, V15.B16
+	VCMEQ V15.S4, V17.S4, V15.S4
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	FMOVQ 384(R1), F16
+	VMOVI $0, V19.B16
+	VBIT  V14.B16, V16.B16, V19.B16
+	VBIT  V15.B16, V19.B16, V18.B16
+	FMOVQ 384(R1), F15
+	VCMEQ V15.S4, V17.S4, V15.S4
+	VMOVI $0, V16.B16
+	FMOVQ 384(R1), F19
+	VBIT  V14.B16, V16.B16, V19.B16
+	VBIT  V15.B16, V19.B16, V18.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R11), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V12.B16, V14.B16
+	VORR  V14.B16, V18.B16, V14.B16
+	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
+	FMOVQ 384(R1), F16
+	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	FMOVS 16(R11), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V12.B16, V12.B16
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	VAND  V12.B16, V15.B16, V12.B16
+	FMOVQ 384(R1), F15
+	WORD  $0x4eaf362f // cmgt v15.4s, v17.4s, v15.4s
+	VORR  V15.B16, V12.B16, V15.B16
+	FMOVQ 368(R1), F12
+	VBIF  V15.B16, V14.B16, V12.B16
+
+focusdone716:
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
+	FMOVQ 1104(R1), F15
+	WORD  $0x6e2de5ef // fcmge v15.4s, v15.4s, v13.4s
+	VBIT  V15.B16, V14.B16, V13.B16
+	FMOVQ 368(R1), F14
+	VUMIN V14.S4, V13.S4, V13.S4
+
+	// gradient = scale alpha q^gamma D
+	FMOVS (R10), F14
+	VDUP  V14.S[0], V14.S4
+	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
+	WORD  $0x6e2addca // fmul v10.4s, v14.4s, v10.4s
+	WORD  $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	WORD  $0x4e2ae54b // fcmeq v11.4s, v10.4s, v10.4s
+	FMOVQ 368(R1), F12
+	VBIT  V11.B16, V10.B16, V12.B16
+	ADD   $0, R3, R11
+	CMP   $4, R2
+	BLT   partless9
+	FMOVQ F13, (R3)
+	JMP   partdone9
+
+partless9:
+	TBZ    $1, R2, partone9
+	VST1.P V13.D[0], 8(R11)
+	TBZ    $0, R2, partdone9
+	VST1   V13.S[2], (R11)
+	JMP    partdone9
+
+partone9:
+	TBZ  $0, R2, partdone9
+	VST1 V13.S[0], (R11)
+
+partdone9:
+	ADD   $0, R5, R11
+	CMP   $4, R2
+	BLT   partless10
+	FMOVQ F12, (R5)
+	JMP   partdone10
+
+partless10:
+	TBZ    $1, R2, partone10
+	VST1.P V12.D[0], 8(R11)
+	TBZ    $0, R2, partdone10
+	VST1   V12.S[2], (R11)
+	JMP    partdone10
+
+partone10:
+	TBZ  $0, R2, partdone10
+	VST1 V12.S[0], (R11)
+
+partdone10:
 	ADD $16, R3, R3
 	ADD $16, R5, R5
 	ADD $16, R6, R6
@@ -6061,7 +7811,7 @@ TEXT ·rowSumNEON(SB), NOSPLIT, $128-48
 	FMOVQ (R1), F6
 	FMOVQ 208(R0), F7
 	FMOVQ 16(R1), F8
-	FMOVQ 1104(R0), F9
+	FMOVQ 1136(R0), F9
 
 row:
 	MOVD classes+32(FP), R2
@@ -6646,7 +8396,7 @@ TEXT ·rowExpNEON(SB), NOSPLIT, $128-56
 	FMOVQ (R1), F6
 	FMOVQ 208(R0), F7
 	FMOVQ 16(R1), F8
-	FMOVQ 1104(R0), F9
+	FMOVQ 1136(R0), F9
 
 row:
 	MOVD classes+40(FP), R2
@@ -7431,7 +9181,7 @@ TEXT ·partSumNEON(SB), NOSPLIT, $0-40
 	FMOVQ (R1), F6
 	FMOVQ 208(R0), F7
 	FMOVQ 16(R1), F8
-	FMOVQ 1104(R0), F9
+	FMOVQ 1136(R0), F9
 	MOVD  n+16(FP), R2
 	MOVD  label+24(FP), R3
 	MOVD  logits+8(FP), R5
@@ -7915,7 +9665,7 @@ TEXT ·partExpNEON(SB), NOSPLIT, $0-48
 	FMOVQ (R1), F6
 	FMOVQ 208(R0), F7
 	FMOVQ 16(R1), F8
-	FMOVQ 1104(R0), F9
+	FMOVQ 1136(R0), F9
 	MOVD  n+24(FP), R2
 	MOVD  label+32(FP), R3
 	MOVD  logits+16(FP), R5
@@ -8586,7 +10336,7 @@ slow:
 // func rowMostNEON(sums *float32, logits *float32, labels *int32, rows int, classes int)
 TEXT ·rowMostNEON(SB), NOSPLIT, $0-40
 	MOVD  $consts<>+0(SB), R0
-	FMOVQ (R0), F0
+	FMOVQ 16(R0), F0
 
 row:
 	MOVD  sums+0(FP), R1
@@ -8804,14 +10554,14 @@ TEXT ·rowShiftedNEON(SB), NOSPLIT, $128-40
 	FMOVQ 48(R0), F0
 	FMOVQ 80(R0), F1
 	FMOVQ 96(R0), F2
-	FMOVQ 1216(R0), F3
-	FMOVQ 1120(R0), F4
+	FMOVQ 1248(R0), F3
+	FMOVQ 1152(R0), F4
 	FMOVQ 384(R0), F5
-	FMOVQ 1152(R0), F6
-	FMOVQ 1136(R0), F7
-	FMOVQ 1184(R0), F8
-	FMOVQ 1200(R0), F9
-	FMOVQ 1168(R0), F10
+	FMOVQ 1184(R0), F6
+	FMOVQ 1168(R0), F7
+	FMOVQ 1216(R0), F8
+	FMOVQ 1232(R0), F9
+	FMOVQ 1200(R0), F10
 
 row:
 	MOVD  sums+0(FP), R1
@@ -8834,7 +10584,7 @@ row:
 	WORD  $0x4eacd56b // fsub v11.4s, v11.4s, v12.4s
 	WORD  $0x4eabf4cb // fmin v11.4s, v6.4s, v11.4s
 	WORD  $0x4e2bf4eb // fmax v11.4s, v7.4s, v11.4s
-	FMOVQ 1168(R0), F13
+	FMOVQ 1200(R0), F13
 	VFMLA V0.S4, V11.S4, V13.S4
 	VSUB  V8.S4, V13.S4, V11.S4
 	MOVD  sums+0(FP), R6
@@ -8890,13 +10640,13 @@ sum_tile:
 	WORD  $0x4eadd5d8 // fsub v24.4s, v14.4s, v13.4s
 	VFMLS V1.S4, V24.S4, V23.S4
 	VFMLS V2.S4, V24.S4, V23.S4
-	FMOVQ 1232(R0), F24
-	VFMLA V3.S4, V23.S4, V24.S4
-	FMOVQ 1248(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
 	FMOVQ 1264(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
+	VFMLA V3.S4, V23.S4, V24.S4
 	FMOVQ 1280(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 1296(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 1312(R0), F25
 	VFMLA V24.S4, V23.S4, V25.S4
 	FMOVQ 224(R0), F24
 	VFMLA V25.S4, V23.S4, V24.S4
@@ -8917,13 +10667,13 @@ sum_tile:
 	WORD  $0x4eadd677 // fsub v23.4s, v19.4s, v13.4s
 	VFMLS V1.S4, V23.S4, V22.S4
 	VFMLS V2.S4, V23.S4, V22.S4
-	FMOVQ 1232(R0), F23
-	VFMLA V3.S4, V22.S4, V23.S4
-	FMOVQ 1248(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
 	FMOVQ 1264(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
+	VFMLA V3.S4, V22.S4, V23.S4
 	FMOVQ 1280(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1296(R0), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1312(R0), F24
 	VFMLA V23.S4, V22.S4, V24.S4
 	FMOVQ 224(R0), F23
 	VFMLA V24.S4, V22.S4, V23.S4
@@ -8944,13 +10694,13 @@ sum_tile:
 	WORD  $0x4eadd676 // fsub v22.4s, v19.4s, v13.4s
 	VFMLS V1.S4, V22.S4, V20.S4
 	VFMLS V2.S4, V22.S4, V20.S4
-	FMOVQ 1232(R0), F22
-	VFMLA V3.S4, V20.S4, V22.S4
-	FMOVQ 1248(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
 	FMOVQ 1264(R0), F22
-	VFMLA V23.S4, V20.S4, V22.S4
+	VFMLA V3.S4, V20.S4, V22.S4
 	FMOVQ 1280(R0), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	FMOVQ 1296(R0), F22
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 1312(R0), F23
 	VFMLA V22.S4, V20.S4, V23.S4
 	FMOVQ 224(R0), F22
 	VFMLA V23.S4, V20.S4, V22.S4
@@ -8971,13 +10721,13 @@ sum_tile:
 	WORD  $0x4eadd675 // fsub v21.4s, v19.4s, v13.4s
 	VFMLS V1.S4, V21.S4, V20.S4
 	VFMLS V2.S4, V21.S4, V20.S4
-	FMOVQ 1232(R0), F21
-	VFMLA V3.S4, V20.S4, V21.S4
-	FMOVQ 1248(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
 	FMOVQ 1264(R0), F21
-	VFMLA V22.S4, V20.S4, V21.S4
+	VFMLA V3.S4, V20.S4, V21.S4
 	FMOVQ 1280(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F22
 	VFMLA V21.S4, V20.S4, V22.S4
 	FMOVQ 224(R0), F21
 	VFMLA V22.S4, V20.S4, V21.S4
@@ -9093,13 +10843,13 @@ partdone4:
 	WORD  $0x4eadd5d8 // fsub v24.4s, v14.4s, v13.4s
 	VFMLS V1.S4, V24.S4, V23.S4
 	VFMLS V2.S4, V24.S4, V23.S4
-	FMOVQ 1232(R0), F24
-	VFMLA V3.S4, V23.S4, V24.S4
-	FMOVQ 1248(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
 	FMOVQ 1264(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
+	VFMLA V3.S4, V23.S4, V24.S4
 	FMOVQ 1280(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 1296(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 1312(R0), F25
 	VFMLA V24.S4, V23.S4, V25.S4
 	FMOVQ 224(R0), F24
 	VFMLA V25.S4, V23.S4, V24.S4
@@ -9128,13 +10878,13 @@ partdone4:
 	WORD  $0x4eadd677 // fsub v23.4s, v19.4s, v13.4s
 	VFMLS V1.S4, V23.S4, V22.S4
 	VFMLS V2.S4, V23.S4, V22.S4
-	FMOVQ 1232(R0), F23
-	VFMLA V3.S4, V22.S4, V23.S4
-	FMOVQ 1248(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
 	FMOVQ 1264(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
+	VFMLA V3.S4, V22.S4, V23.S4
 	FMOVQ 1280(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1296(R0), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1312(R0), F24
 	VFMLA V23.S4, V22.S4, V24.S4
 	FMOVQ 224(R0), F23
 	VFMLA V24.S4, V22.S4, V23.S4
@@ -9163,13 +10913,13 @@ partdone4:
 	WORD  $0x4eadd676 // fsub v22.4s, v19.4s, v13.4s
 	VFMLS V1.S4, V22.S4, V20.S4
 	VFMLS V2.S4, V22.S4, V20.S4
-	FMOVQ 1232(R0), F22
-	VFMLA V3.S4, V20.S4, V22.S4
-	FMOVQ 1248(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
 	FMOVQ 1264(R0), F22
-	VFMLA V23.S4, V20.S4, V22.S4
+	VFMLA V3.S4, V20.S4, V22.S4
 	FMOVQ 1280(R0), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	FMOVQ 1296(R0), F22
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 1312(R0), F23
 	VFMLA V22.S4, V20.S4, V23.S4
 	FMOVQ 224(R0), F22
 	VFMLA V23.S4, V20.S4, V22.S4
@@ -9198,13 +10948,13 @@ partdone4:
 	WORD  $0x4eadd675 // fsub v21.4s, v19.4s, v13.4s
 	VFMLS V1.S4, V21.S4, V20.S4
 	VFMLS V2.S4, V21.S4, V20.S4
-	FMOVQ 1232(R0), F21
-	VFMLA V3.S4, V20.S4, V21.S4
-	FMOVQ 1248(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
 	FMOVQ 1264(R0), F21
-	VFMLA V22.S4, V20.S4, V21.S4
+	VFMLA V3.S4, V20.S4, V21.S4
 	FMOVQ 1280(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F22
 	VFMLA V21.S4, V20.S4, V22.S4
 	FMOVQ 224(R0), F21
 	VFMLA V22.S4, V20.S4, V21.S4
@@ -9324,6 +11074,622 @@ next:
 	CBNZ R1, row
 	RET
 
+// func rowShiftedExpNEON(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
+TEXT ·rowShiftedExpNEON(SB), NOSPLIT, $128-48
+	MOVD  $tables<>+0(SB), R2
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 48(R0), F0
+	FMOVQ 80(R0), F1
+	FMOVQ 96(R0), F2
+	FMOVQ 1248(R0), F3
+	FMOVQ 1152(R0), F4
+	FMOVQ 384(R0), F5
+	FMOVQ 1184(R0), F6
+	FMOVQ 1168(R0), F7
+	FMOVQ 1216(R0), F8
+	FMOVQ 1232(R0), F9
+	FMOVQ 1200(R0), F10
+
+row:
+	MOVD  sums+8(FP), R1
+	MOVW  640(R1), R1
+	CBNZW R1, next
+	MOVD  classes+40(FP), R1
+	MOVD  labels+24(FP), R3
+	MOVW  (R3), R3
+	MOVD  logits+16(FP), R5
+
+	// the shift and N
+	MOVD  sums+8(FP), R6
+	FMOVS 256(R6), F11
+	VDUP  V11.S[0], V11.S4
+	WORD  $0x4ea0f96c // fabs v12.4s, v11.4s
+	WORD  $0x6ea4e58d // fcmgt v13.4s, v12.4s, v4.4s
+	WORD  $0x6eace4ac // fcmgt v12.4s, v5.4s, v12.4s
+	VAND  V12.B16, V13.B16, V12.B16
+	VAND  V12.B16, V11.B16, V12.B16
+	WORD  $0x4eacd56b // fsub v11.4s, v11.4s, v12.4s
+	WORD  $0x4eabf4cb // fmin v11.4s, v6.4s, v11.4s
+	WORD  $0x4e2bf4eb // fmax v11.4s, v7.4s, v11.4s
+	FMOVQ 1200(R0), F13
+	VFMLA V0.S4, V11.S4, V13.S4
+	VSUB  V8.S4, V13.S4, V11.S4
+	MOVD  sums+8(FP), R6
+	FMOVS F11, 128(R6)
+	WORD  $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD  $0x4ea9d56b // fsub v11.4s, v11.4s, v9.4s
+	WORD  $0x4eabd54d // fsub v13.4s, v10.4s, v11.4s
+	WORD  $0x6e21dd6b // fmul v11.4s, v11.4s, v1.4s
+	MOVD  dst+0(FP), R6
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	VMOVI $0, V17.B16
+	VMOVI $0, V18.B16
+	MOVD  $local-128(SP), R7
+	CMP   $129, R1
+	BLT   begin
+	VMOVI $0, V14.B16
+	FMOVQ F14, (R7)
+	FMOVQ F14, 16(R7)
+	FMOVQ F14, 32(R7)
+	FMOVQ F14, 48(R7)
+	FMOVQ F14, 64(R7)
+	FMOVQ F14, 80(R7)
+	FMOVQ F14, 96(R7)
+	FMOVQ F14, 112(R7)
+
+begin:
+sum_block:
+	MOVD $144, R8
+	CMP  R8, R3
+	CSEL HI, R8, R3, R8
+	MOVD $target<>+576(SB), R9
+	SUB  R8<<2, R9, R8
+	MOVD $128, R9
+	CMP  R9, R1
+	CSEL HI, R9, R1, R9
+	CMP  $16, R9
+	BLT  sum_part
+
+sum_tile:
+	FMOVQ (R5), F14
+	FMOVQ 16(R5), F19
+	FMOVQ 32(R5), F20
+	FMOVQ 48(R5), F21
+	FMOVQ (R8), F22
+	VMOVI $0, V23.B16
+	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
+	WORD  $0x4eacd5ce // fsub v14.4s, v14.4s, v12.4s
+	VAND  V22.B16, V14.B16, V23.B16
+	WORD  $0x6eb7e56e // fcmgt v14.4s, v11.4s, v23.4s
+	VBIT  V14.B16, V11.B16, V23.B16
+	VMOV  V13.B16, V14.B16
+	VFMLA V0.S4, V23.S4, V14.S4
+	WORD  $0x4eadd5d8 // fsub v24.4s, v14.4s, v13.4s
+	VFMLS V1.S4, V24.S4, V23.S4
+	VFMLS V2.S4, V24.S4, V23.S4
+	FMOVQ 1264(R0), F24
+	VFMLA V3.S4, V23.S4, V24.S4
+	FMOVQ 1280(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 1296(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 1312(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 224(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 224(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	VSHL  $23, V14.S4, V14.S4
+	VAND  V22.B16, V14.B16, V14.B16
+	WORD  $0x6e2edf36 // fmul v22.4s, v25.4s, v14.4s
+	FMOVQ F22, (R6)
+	VFMLA V14.S4, V25.S4, V15.S4
+	FMOVQ 16(R8), F14
+	VMOVI $0, V22.B16
+	WORD  $0x4eb635ce // cmgt v14.4s, v14.4s, v22.4s
+	WORD  $0x4eacd673 // fsub v19.4s, v19.4s, v12.4s
+	VAND  V14.B16, V19.B16, V22.B16
+	WORD  $0x6eb6e573 // fcmgt v19.4s, v11.4s, v22.4s
+	VBIT  V19.B16, V11.B16, V22.B16
+	VMOV  V13.B16, V19.B16
+	VFMLA V0.S4, V22.S4, V19.S4
+	WORD  $0x4eadd677 // fsub v23.4s, v19.4s, v13.4s
+	VFMLS V1.S4, V23.S4, V22.S4
+	VFMLS V2.S4, V23.S4, V22.S4
+	FMOVQ 1264(R0), F23
+	VFMLA V3.S4, V22.S4, V23.S4
+	FMOVQ 1280(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1296(R0), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1312(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 224(R0), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 224(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V14.B16, V19.B16, V14.B16
+	WORD  $0x6e2edf13 // fmul v19.4s, v24.4s, v14.4s
+	FMOVQ F19, 16(R6)
+	VFMLA V14.S4, V24.S4, V16.S4
+	FMOVQ 32(R8), F14
+	VMOVI $0, V19.B16
+	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
+	WORD  $0x4eacd693 // fsub v19.4s, v20.4s, v12.4s
+	VAND  V14.B16, V19.B16, V20.B16
+	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
+	VBIT  V19.B16, V11.B16, V20.B16
+	VMOV  V13.B16, V19.B16
+	VFMLA V0.S4, V20.S4, V19.S4
+	WORD  $0x4eadd676 // fsub v22.4s, v19.4s, v13.4s
+	VFMLS V1.S4, V22.S4, V20.S4
+	VFMLS V2.S4, V22.S4, V20.S4
+	FMOVQ 1264(R0), F22
+	VFMLA V3.S4, V20.S4, V22.S4
+	FMOVQ 1280(R0), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	FMOVQ 1296(R0), F22
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 1312(R0), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	FMOVQ 224(R0), F22
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V14.B16, V19.B16, V14.B16
+	WORD  $0x6e2edef3 // fmul v19.4s, v23.4s, v14.4s
+	FMOVQ F19, 32(R6)
+	VFMLA V14.S4, V23.S4, V17.S4
+	FMOVQ 48(R8), F14
+	VMOVI $0, V19.B16
+	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
+	WORD  $0x4eacd6b3 // fsub v19.4s, v21.4s, v12.4s
+	VAND  V14.B16, V19.B16, V20.B16
+	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
+	VBIT  V19.B16, V11.B16, V20.B16
+	VMOV  V13.B16, V19.B16
+	VFMLA V0.S4, V20.S4, V19.S4
+	WORD  $0x4eadd675 // fsub v21.4s, v19.4s, v13.4s
+	VFMLS V1.S4, V21.S4, V20.S4
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V3.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V14.B16, V19.B16, V14.B16
+	WORD  $0x6e2eded3 // fmul v19.4s, v22.4s, v14.4s
+	FMOVQ F19, 48(R6)
+	VFMLA V14.S4, V22.S4, V18.S4
+	ADD   $64, R5, R5
+	ADD   $64, R8, R8
+	ADD   $64, R6, R6
+	SUB   $16, R9, R9
+	CMP   $16, R9
+	BGE   sum_tile
+
+sum_part:
+	CMP   $1, R9
+	BLT   sum_done
+	VMOVI $0, V14.B16
+	ADD   $0, R5, R10
+	CMP   $4, R9
+	BLT   partless1
+	FMOVQ (R5), F14
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R9, partone1
+	VLD1.P 8(R10), V14.D[0]
+	TBZ    $0, R9, partdone1
+	VLD1   (R10), V14.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R9, partdone1
+	VLD1 (R10), V14.S[0]
+
+partdone1:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V19.B16
+	ADD   $16, R5, R11
+	CMP   $4, R10
+	BLT   partless2
+	FMOVQ 16(R5), F19
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R10, partone2
+	VLD1.P 8(R11), V19.D[0]
+	TBZ    $0, R10, partdone2
+	VLD1   (R11), V19.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R10, partdone2
+	VLD1 (R11), V19.S[0]
+
+partdone2:
+	SUBS  $4, R10, R11
+	CSEL  LT, ZR, R11, R11
+	VMOVI $0, V20.B16
+	ADD   $32, R5, R12
+	CMP   $4, R11
+	BLT   partless3
+	FMOVQ 32(R5), F20
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R11, partone3
+	VLD1.P 8(R12), V20.D[0]
+	TBZ    $0, R11, partdone3
+	VLD1   (R12), V20.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R11, partdone3
+	VLD1 (R12), V20.S[0]
+
+partdone3:
+	SUBS  $4, R11, R12
+	CSEL  LT, ZR, R12, R12
+	VMOVI $0, V21.B16
+	ADD   $48, R5, R13
+	CMP   $4, R12
+	BLT   partless4
+	FMOVQ 48(R5), F21
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R12, partone4
+	VLD1.P 8(R13), V21.D[0]
+	TBZ    $0, R12, partdone4
+	VLD1   (R13), V21.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R12, partdone4
+	VLD1 (R13), V21.S[0]
+
+partdone4:
+	FMOVQ (R8), F22
+	VMOVI $0, V23.B16
+	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
+	WORD  $0x4eacd5ce // fsub v14.4s, v14.4s, v12.4s
+	VAND  V22.B16, V14.B16, V14.B16
+	VDUP  R9, V23.S4
+	FMOVQ 336(R2), F24
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	VAND  V23.B16, V14.B16, V23.B16
+	WORD  $0x6eb7e56e // fcmgt v14.4s, v11.4s, v23.4s
+	VBIT  V14.B16, V11.B16, V23.B16
+	VMOV  V13.B16, V14.B16
+	VFMLA V0.S4, V23.S4, V14.S4
+	WORD  $0x4eadd5d8 // fsub v24.4s, v14.4s, v13.4s
+	VFMLS V1.S4, V24.S4, V23.S4
+	VFMLS V2.S4, V24.S4, V23.S4
+	FMOVQ 1264(R0), F24
+	VFMLA V3.S4, V23.S4, V24.S4
+	FMOVQ 1280(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 1296(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 1312(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 224(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 224(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	VSHL  $23, V14.S4, V14.S4
+	VAND  V22.B16, V14.B16, V14.B16
+	VDUP  R9, V22.S4
+	FMOVQ 336(R2), F23
+	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
+	VAND  V22.B16, V14.B16, V14.B16
+	WORD  $0x6e2edf36 // fmul v22.4s, v25.4s, v14.4s
+	ADD   $0, R6, R13
+	CMP   $4, R9
+	BLT   partless5
+	FMOVQ F22, (R6)
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R9, partone5
+	VST1.P V22.D[0], 8(R13)
+	TBZ    $0, R9, partdone5
+	VST1   V22.S[2], (R13)
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R9, partdone5
+	VST1 V22.S[0], (R13)
+
+partdone5:
+	VFMLA V14.S4, V25.S4, V15.S4
+	FMOVQ 16(R8), F14
+	VMOVI $0, V22.B16
+	WORD  $0x4eb635ce // cmgt v14.4s, v14.4s, v22.4s
+	WORD  $0x4eacd673 // fsub v19.4s, v19.4s, v12.4s
+	VAND  V14.B16, V19.B16, V19.B16
+	VDUP  R10, V22.S4
+	FMOVQ 336(R2), F23
+	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
+	VAND  V22.B16, V19.B16, V22.B16
+	WORD  $0x6eb6e573 // fcmgt v19.4s, v11.4s, v22.4s
+	VBIT  V19.B16, V11.B16, V22.B16
+	VMOV  V13.B16, V19.B16
+	VFMLA V0.S4, V22.S4, V19.S4
+	WORD  $0x4eadd677 // fsub v23.4s, v19.4s, v13.4s
+	VFMLS V1.S4, V23.S4, V22.S4
+	VFMLS V2.S4, V23.S4, V22.S4
+	FMOVQ 1264(R0), F23
+	VFMLA V3.S4, V22.S4, V23.S4
+	FMOVQ 1280(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1296(R0), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1312(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 224(R0), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 224(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V14.B16, V19.B16, V14.B16
+	VDUP  R10, V19.S4
+	FMOVQ 336(R2), F22
+	WORD  $0x4eb63673 // cmgt v19.4s, v19.4s, v22.4s
+	VAND  V19.B16, V14.B16, V14.B16
+	WORD  $0x6e2edf13 // fmul v19.4s, v24.4s, v14.4s
+	ADD   $16, R6, R9
+	CMP   $4, R10
+	BLT   partless6
+	FMOVQ F19, 16(R6)
+	JMP   partdone6
+
+partless6:
+	TBZ    $1, R10, partone6
+	VST1.P V19.D[0], 8(R9)
+	TBZ    $0, R10, partdone6
+	VST1   V19.S[2], (R9)
+	JMP    partdone6
+
+partone6:
+	TBZ  $0, R10, partdone6
+	VST1 V19.S[0], (R9)
+
+partdone6:
+	VFMLA V14.S4, V24.S4, V16.S4
+	FMOVQ 32(R8), F14
+	VMOVI $0, V19.B16
+	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
+	WORD  $0x4eacd693 // fsub v19.4s, v20.4s, v12.4s
+	VAND  V14.B16, V19.B16, V19.B16
+	VDUP  R11, V20.S4
+	FMOVQ 336(R2), F22
+	WORD  $0x4eb63694 // cmgt v20.4s, v20.4s, v22.4s
+	VAND  V20.B16, V19.B16, V20.B16
+	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
+	VBIT  V19.B16, V11.B16, V20.B16
+	VMOV  V13.B16, V19.B16
+	VFMLA V0.S4, V20.S4, V19.S4
+	WORD  $0x4eadd676 // fsub v22.4s, v19.4s, v13.4s
+	VFMLS V1.S4, V22.S4, V20.S4
+	VFMLS V2.S4, V22.S4, V20.S4
+	FMOVQ 1264(R0), F22
+	VFMLA V3.S4, V20.S4, V22.S4
+	FMOVQ 1280(R0), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	FMOVQ 1296(R0), F22
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 1312(R0), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	FMOVQ 224(R0), F22
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V14.B16, V19.B16, V14.B16
+	VDUP  R11, V19.S4
+	FMOVQ 336(R2), F20
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	VAND  V19.B16, V14.B16, V14.B16
+	WORD  $0x6e2edef3 // fmul v19.4s, v23.4s, v14.4s
+	ADD   $32, R6, R9
+	CMP   $4, R11
+	BLT   partless7
+	FMOVQ F19, 32(R6)
+	JMP   partdone7
+
+partless7:
+	TBZ    $1, R11, partone7
+	VST1.P V19.D[0], 8(R9)
+	TBZ    $0, R11, partdone7
+	VST1   V19.S[2], (R9)
+	JMP    partdone7
+
+partone7:
+	TBZ  $0, R11, partdone7
+	VST1 V19.S[0], (R9)
+
+partdone7:
+	VFMLA V14.S4, V23.S4, V17.S4
+	FMOVQ 48(R8), F14
+	VMOVI $0, V19.B16
+	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
+	WORD  $0x4eacd6b3 // fsub v19.4s, v21.4s, v12.4s
+	VAND  V14.B16, V19.B16, V19.B16
+	VDUP  R12, V20.S4
+	FMOVQ 336(R2), F21
+	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
+	VAND  V20.B16, V19.B16, V20.B16
+	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
+	VBIT  V19.B16, V11.B16, V20.B16
+	VMOV  V13.B16, V19.B16
+	VFMLA V0.S4, V20.S4, V19.S4
+	WORD  $0x4eadd675 // fsub v21.4s, v19.4s, v13.4s
+	VFMLS V1.S4, V21.S4, V20.S4
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V3.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V14.B16, V19.B16, V14.B16
+	VDUP  R12, V19.S4
+	FMOVQ 336(R2), F20
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	VAND  V19.B16, V14.B16, V14.B16
+	WORD  $0x6e2eded3 // fmul v19.4s, v22.4s, v14.4s
+	ADD   $48, R6, R8
+	CMP   $4, R12
+	BLT   partless8
+	FMOVQ F19, 48(R6)
+	JMP   partdone8
+
+partless8:
+	TBZ    $1, R12, partone8
+	VST1.P V19.D[0], 8(R8)
+	TBZ    $0, R12, partdone8
+	VST1   V19.S[2], (R8)
+	JMP    partdone8
+
+partone8:
+	TBZ  $0, R12, partdone8
+	VST1 V19.S[0], (R8)
+
+partdone8:
+	VFMLA V14.S4, V22.S4, V18.S4
+
+sum_done:
+	MOVD   classes+40(FP), R8
+	CMP    $129, R8
+	BLT    only
+	WORD   $0x0e6179ee // fcvtl v14.2d, v15.2s
+	WORD   $0x4e6179ef // fcvtl2 v15.2d, v15.4s
+	FMOVQ  (R7), F19
+	WORD   $0x4e73d5ce // fadd v14.2d, v14.2d, v19.2d
+	FMOVQ  F14, (R7)
+	FMOVQ  16(R7), F14
+	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
+	FMOVQ  F15, 16(R7)
+	WORD   $0x0e617a0e // fcvtl v14.2d, v16.2s
+	WORD   $0x4e617a0f // fcvtl2 v15.2d, v16.4s
+	FMOVQ  32(R7), F16
+	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
+	FMOVQ  F14, 32(R7)
+	FMOVQ  48(R7), F14
+	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
+	FMOVQ  F15, 48(R7)
+	WORD   $0x0e617a2e // fcvtl v14.2d, v17.2s
+	WORD   $0x4e617a2f // fcvtl2 v15.2d, v17.4s
+	FMOVQ  64(R7), F16
+	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
+	FMOVQ  F14, 64(R7)
+	FMOVQ  80(R7), F14
+	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
+	FMOVQ  F15, 80(R7)
+	WORD   $0x0e617a4e // fcvtl v14.2d, v18.2s
+	WORD   $0x4e617a4f // fcvtl2 v15.2d, v18.4s
+	FMOVQ  96(R7), F16
+	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
+	FMOVQ  F14, 96(R7)
+	FMOVQ  112(R7), F14
+	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
+	FMOVQ  F15, 112(R7)
+	VMOVI  $0, V15.B16
+	VMOVI  $0, V16.B16
+	VMOVI  $0, V17.B16
+	VMOVI  $0, V18.B16
+	SUB    $128, R3, R3
+	SUB    $128, R1, R1
+	CMP    $1, R1
+	BGE    sum_block
+	MOVD   sums+8(FP), R1
+	FMOVQ  (R7), F11
+	FMOVQ  16(R7), F12
+	FMOVQ  32(R7), F13
+	FMOVQ  48(R7), F14
+	FMOVQ  64(R7), F15
+	FMOVQ  80(R7), F16
+	FMOVQ  96(R7), F17
+	FMOVQ  112(R7), F18
+	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
+	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
+	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
+	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
+	WORD   $0x7e70d96b // faddp d11, v11.2d
+	FCVTDS F11, F11
+	FMOVS  F11, (R1)
+	JMP    summed
+
+only:
+	MOVD   sums+8(FP), R1
+	WORD   $0x0e6179eb // fcvtl v11.2d, v15.2s
+	WORD   $0x4e6179ec // fcvtl2 v12.2d, v15.4s
+	WORD   $0x0e617a0d // fcvtl v13.2d, v16.2s
+	WORD   $0x4e617a0e // fcvtl2 v14.2d, v16.4s
+	WORD   $0x0e617a2f // fcvtl v15.2d, v17.2s
+	WORD   $0x4e617a30 // fcvtl2 v16.2d, v17.4s
+	WORD   $0x0e617a51 // fcvtl v17.2d, v18.2s
+	WORD   $0x4e617a52 // fcvtl2 v18.2d, v18.4s
+	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
+	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
+	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
+	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
+	WORD   $0x7e70d96b // faddp d11, v11.2d
+	FCVTDS F11, F11
+	FMOVS  F11, (R1)
+
+summed:
+next:
+	MOVD sums+8(FP), R1
+	ADD  $4, R1, R1
+	MOVD R1, sums+8(FP)
+	MOVD labels+24(FP), R1
+	ADD  $4, R1, R1
+	MOVD R1, labels+24(FP)
+	MOVD classes+40(FP), R1
+	LSL  $2, R1, R1
+	MOVD dst+0(FP), R3
+	ADD  R1, R3, R3
+	MOVD R3, dst+0(FP)
+	MOVD logits+16(FP), R3
+	ADD  R1, R3, R3
+	MOVD R3, logits+16(FP)
+	MOVD rows+32(FP), R1
+	SUB  $1, R1, R1
+	MOVD R1, rows+32(FP)
+	MOVD rows+32(FP), R1
+	CBNZ R1, row
+	RET
+
 // func partShiftedNEON(sums *float32, total *[16]float64, logits *float32, n int, label int)
 TEXT ·partShiftedNEON(SB), NOSPLIT, $0-40
 	MOVD  $tables<>+0(SB), R6
@@ -9331,14 +11697,14 @@ TEXT ·partShiftedNEON(SB), NOSPLIT, $0-40
 	FMOVQ 48(R0), F0
 	FMOVQ 80(R0), F1
 	FMOVQ 96(R0), F2
-	FMOVQ 1216(R0), F3
-	FMOVQ 1120(R0), F4
+	FMOVQ 1248(R0), F3
+	FMOVQ 1152(R0), F4
 	FMOVQ 384(R0), F5
-	FMOVQ 1152(R0), F6
-	FMOVQ 1136(R0), F7
-	FMOVQ 1184(R0), F8
-	FMOVQ 1200(R0), F9
-	FMOVQ 1168(R0), F10
+	FMOVQ 1184(R0), F6
+	FMOVQ 1168(R0), F7
+	FMOVQ 1216(R0), F8
+	FMOVQ 1232(R0), F9
+	FMOVQ 1200(R0), F10
 	MOVD  n+24(FP), R1
 	MOVD  label+32(FP), R2
 	MOVD  logits+16(FP), R3
@@ -9355,7 +11721,7 @@ TEXT ·partShiftedNEON(SB), NOSPLIT, $0-40
 	WORD  $0x4ea4d565 // fsub v5.4s, v11.4s, v4.4s
 	WORD  $0x4ea5f4c5 // fmin v5.4s, v6.4s, v5.4s
 	WORD  $0x4e25f4e5 // fmax v5.4s, v7.4s, v5.4s
-	FMOVQ 1168(R0), F6
+	FMOVQ 1200(R0), F6
 	VFMLA V0.S4, V5.S4, V6.S4
 	VSUB  V8.S4, V6.S4, V5.S4
 	MOVD  sums+0(FP), R5
@@ -9399,13 +11765,13 @@ sum_tile:
 	WORD  $0x4ea6d4f1 // fsub v17.4s, v7.4s, v6.4s
 	VFMLS V1.S4, V17.S4, V12.S4
 	VFMLS V2.S4, V17.S4, V12.S4
-	FMOVQ 1232(R0), F17
-	VFMLA V3.S4, V12.S4, V17.S4
-	FMOVQ 1248(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
 	FMOVQ 1264(R0), F17
-	VFMLA V18.S4, V12.S4, V17.S4
+	VFMLA V3.S4, V12.S4, V17.S4
 	FMOVQ 1280(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	FMOVQ 1296(R0), F17
+	VFMLA V18.S4, V12.S4, V17.S4
+	FMOVQ 1312(R0), F18
 	VFMLA V17.S4, V12.S4, V18.S4
 	FMOVQ 224(R0), F17
 	VFMLA V18.S4, V12.S4, V17.S4
@@ -9426,13 +11792,13 @@ sum_tile:
 	WORD  $0x4ea6d50c // fsub v12.4s, v8.4s, v6.4s
 	VFMLS V1.S4, V12.S4, V11.S4
 	VFMLS V2.S4, V12.S4, V11.S4
-	FMOVQ 1232(R0), F12
-	VFMLA V3.S4, V11.S4, V12.S4
-	FMOVQ 1248(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
 	FMOVQ 1264(R0), F12
-	VFMLA V17.S4, V11.S4, V12.S4
+	VFMLA V3.S4, V11.S4, V12.S4
 	FMOVQ 1280(R0), F17
+	VFMLA V12.S4, V11.S4, V17.S4
+	FMOVQ 1296(R0), F12
+	VFMLA V17.S4, V11.S4, V12.S4
+	FMOVQ 1312(R0), F17
 	VFMLA V12.S4, V11.S4, V17.S4
 	FMOVQ 224(R0), F12
 	VFMLA V17.S4, V11.S4, V12.S4
@@ -9453,13 +11819,13 @@ sum_tile:
 	WORD  $0x4ea6d50b // fsub v11.4s, v8.4s, v6.4s
 	VFMLS V1.S4, V11.S4, V9.S4
 	VFMLS V2.S4, V11.S4, V9.S4
-	FMOVQ 1232(R0), F11
-	VFMLA V3.S4, V9.S4, V11.S4
-	FMOVQ 1248(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
 	FMOVQ 1264(R0), F11
-	VFMLA V12.S4, V9.S4, V11.S4
+	VFMLA V3.S4, V9.S4, V11.S4
 	FMOVQ 1280(R0), F12
+	VFMLA V11.S4, V9.S4, V12.S4
+	FMOVQ 1296(R0), F11
+	VFMLA V12.S4, V9.S4, V11.S4
+	FMOVQ 1312(R0), F12
 	VFMLA V11.S4, V9.S4, V12.S4
 	FMOVQ 224(R0), F11
 	VFMLA V12.S4, V9.S4, V11.S4
@@ -9480,13 +11846,13 @@ sum_tile:
 	WORD  $0x4ea6d50a // fsub v10.4s, v8.4s, v6.4s
 	VFMLS V1.S4, V10.S4, V9.S4
 	VFMLS V2.S4, V10.S4, V9.S4
-	FMOVQ 1232(R0), F10
-	VFMLA V3.S4, V9.S4, V10.S4
-	FMOVQ 1248(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
 	FMOVQ 1264(R0), F10
-	VFMLA V11.S4, V9.S4, V10.S4
+	VFMLA V3.S4, V9.S4, V10.S4
 	FMOVQ 1280(R0), F11
+	VFMLA V10.S4, V9.S4, V11.S4
+	FMOVQ 1296(R0), F10
+	VFMLA V11.S4, V9.S4, V10.S4
+	FMOVQ 1312(R0), F11
 	VFMLA V10.S4, V9.S4, V11.S4
 	FMOVQ 224(R0), F10
 	VFMLA V11.S4, V9.S4, V10.S4
@@ -9602,13 +11968,13 @@ partdone4:
 	WORD  $0x4ea6d4f1 // fsub v17.4s, v7.4s, v6.4s
 	VFMLS V1.S4, V17.S4, V12.S4
 	VFMLS V2.S4, V17.S4, V12.S4
-	FMOVQ 1232(R0), F17
-	VFMLA V3.S4, V12.S4, V17.S4
-	FMOVQ 1248(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
 	FMOVQ 1264(R0), F17
-	VFMLA V18.S4, V12.S4, V17.S4
+	VFMLA V3.S4, V12.S4, V17.S4
 	FMOVQ 1280(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	FMOVQ 1296(R0), F17
+	VFMLA V18.S4, V12.S4, V17.S4
+	FMOVQ 1312(R0), F18
 	VFMLA V17.S4, V12.S4, V18.S4
 	FMOVQ 224(R0), F17
 	VFMLA V18.S4, V12.S4, V17.S4
@@ -9637,13 +12003,13 @@ partdone4:
 	WORD  $0x4ea6d50c // fsub v12.4s, v8.4s, v6.4s
 	VFMLS V1.S4, V12.S4, V11.S4
 	VFMLS V2.S4, V12.S4, V11.S4
-	FMOVQ 1232(R0), F12
-	VFMLA V3.S4, V11.S4, V12.S4
-	FMOVQ 1248(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
 	FMOVQ 1264(R0), F12
-	VFMLA V17.S4, V11.S4, V12.S4
+	VFMLA V3.S4, V11.S4, V12.S4
 	FMOVQ 1280(R0), F17
+	VFMLA V12.S4, V11.S4, V17.S4
+	FMOVQ 1296(R0), F12
+	VFMLA V17.S4, V11.S4, V12.S4
+	FMOVQ 1312(R0), F17
 	VFMLA V12.S4, V11.S4, V17.S4
 	FMOVQ 224(R0), F12
 	VFMLA V17.S4, V11.S4, V12.S4
@@ -9672,13 +12038,13 @@ partdone4:
 	WORD  $0x4ea6d50b // fsub v11.4s, v8.4s, v6.4s
 	VFMLS V1.S4, V11.S4, V9.S4
 	VFMLS V2.S4, V11.S4, V9.S4
-	FMOVQ 1232(R0), F11
-	VFMLA V3.S4, V9.S4, V11.S4
-	FMOVQ 1248(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
 	FMOVQ 1264(R0), F11
-	VFMLA V12.S4, V9.S4, V11.S4
+	VFMLA V3.S4, V9.S4, V11.S4
 	FMOVQ 1280(R0), F12
+	VFMLA V11.S4, V9.S4, V12.S4
+	FMOVQ 1296(R0), F11
+	VFMLA V12.S4, V9.S4, V11.S4
+	FMOVQ 1312(R0), F12
 	VFMLA V11.S4, V9.S4, V12.S4
 	FMOVQ 224(R0), F11
 	VFMLA V12.S4, V9.S4, V11.S4
@@ -9707,13 +12073,13 @@ partdone4:
 	WORD  $0x4ea6d50a // fsub v10.4s, v8.4s, v6.4s
 	VFMLS V1.S4, V10.S4, V9.S4
 	VFMLS V2.S4, V10.S4, V9.S4
-	FMOVQ 1232(R0), F10
-	VFMLA V3.S4, V9.S4, V10.S4
-	FMOVQ 1248(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
 	FMOVQ 1264(R0), F10
-	VFMLA V11.S4, V9.S4, V10.S4
+	VFMLA V3.S4, V9.S4, V10.S4
 	FMOVQ 1280(R0), F11
+	VFMLA V10.S4, V9.S4, V11.S4
+	FMOVQ 1296(R0), F10
+	VFMLA V11.S4, V9.S4, V10.S4
+	FMOVQ 1312(R0), F11
 	VFMLA V10.S4, V9.S4, V11.S4
 	FMOVQ 224(R0), F10
 	VFMLA V11.S4, V9.S4, V10.S4
@@ -9770,6 +12136,2504 @@ sum_done:
 	BGE   sum_block
 	RET
 
+// func partShiftedExpNEON(dst *float32, sums *float32, total *[16]float64, logits *float32, n int, label int)
+TEXT ·partShiftedExpNEON(SB), NOSPLIT, $0-48
+	MOVD  $tables<>+0(SB), R6
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 48(R0), F0
+	FMOVQ 80(R0), F1
+	FMOVQ 96(R0), F2
+	FMOVQ 1248(R0), F3
+	FMOVQ 1152(R0), F4
+	FMOVQ 384(R0), F5
+	FMOVQ 1184(R0), F6
+	FMOVQ 1168(R0), F7
+	FMOVQ 1216(R0), F8
+	FMOVQ 1232(R0), F9
+	FMOVQ 1200(R0), F10
+	MOVD  n+32(FP), R1
+	MOVD  label+40(FP), R2
+	MOVD  logits+24(FP), R3
+
+	// the shift and N
+	MOVD  sums+8(FP), R5
+	FMOVS 256(R5), F11
+	VDUP  V11.S[0], V11.S4
+	WORD  $0x4ea0f96c // fabs v12.4s, v11.4s
+	WORD  $0x6ea4e584 // fcmgt v4.4s, v12.4s, v4.4s
+	WORD  $0x6eace4a5 // fcmgt v5.4s, v5.4s, v12.4s
+	VAND  V5.B16, V4.B16, V4.B16
+	VAND  V4.B16, V11.B16, V4.B16
+	WORD  $0x4ea4d565 // fsub v5.4s, v11.4s, v4.4s
+	WORD  $0x4ea5f4c5 // fmin v5.4s, v6.4s, v5.4s
+	WORD  $0x4e25f4e5 // fmax v5.4s, v7.4s, v5.4s
+	FMOVQ 1200(R0), F6
+	VFMLA V0.S4, V5.S4, V6.S4
+	VSUB  V8.S4, V6.S4, V5.S4
+	MOVD  sums+8(FP), R5
+	FMOVS F5, 128(R5)
+	WORD  $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD  $0x4ea9d4a5 // fsub v5.4s, v5.4s, v9.4s
+	WORD  $0x4ea5d546 // fsub v6.4s, v10.4s, v5.4s
+	WORD  $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	MOVD  dst+0(FP), R5
+	VMOVI $0, V13.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	MOVD  total+16(FP), R7
+
+sum_block:
+	MOVD $144, R8
+	CMP  R8, R2
+	CSEL HI, R8, R2, R8
+	MOVD $target<>+576(SB), R9
+	SUB  R8<<2, R9, R8
+	MOVD $128, R9
+	CMP  R9, R1
+	CSEL HI, R9, R1, R9
+	CMP  $16, R9
+	BLT  sum_part
+
+sum_tile:
+	FMOVQ (R3), F7
+	FMOVQ 16(R3), F8
+	FMOVQ 32(R3), F9
+	FMOVQ 48(R3), F10
+	FMOVQ (R8), F11
+	VMOVI $0, V12.B16
+	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
+	WORD  $0x4ea4d4e7 // fsub v7.4s, v7.4s, v4.4s
+	VAND  V11.B16, V7.B16, V12.B16
+	WORD  $0x6eace4a7 // fcmgt v7.4s, v5.4s, v12.4s
+	VBIT  V7.B16, V5.B16, V12.B16
+	VMOV  V6.B16, V7.B16
+	VFMLA V0.S4, V12.S4, V7.S4
+	WORD  $0x4ea6d4f1 // fsub v17.4s, v7.4s, v6.4s
+	VFMLS V1.S4, V17.S4, V12.S4
+	VFMLS V2.S4, V17.S4, V12.S4
+	FMOVQ 1264(R0), F17
+	VFMLA V3.S4, V12.S4, V17.S4
+	FMOVQ 1280(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	FMOVQ 1296(R0), F17
+	VFMLA V18.S4, V12.S4, V17.S4
+	FMOVQ 1312(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	FMOVQ 224(R0), F17
+	VFMLA V18.S4, V12.S4, V17.S4
+	FMOVQ 224(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	VSHL  $23, V7.S4, V7.S4
+	VAND  V11.B16, V7.B16, V7.B16
+	WORD  $0x6e27de4b // fmul v11.4s, v18.4s, v7.4s
+	FMOVQ F11, (R5)
+	VFMLA V7.S4, V18.S4, V13.S4
+	FMOVQ 16(R8), F7
+	VMOVI $0, V11.B16
+	WORD  $0x4eab34e7 // cmgt v7.4s, v7.4s, v11.4s
+	WORD  $0x4ea4d508 // fsub v8.4s, v8.4s, v4.4s
+	VAND  V7.B16, V8.B16, V11.B16
+	WORD  $0x6eabe4a8 // fcmgt v8.4s, v5.4s, v11.4s
+	VBIT  V8.B16, V5.B16, V11.B16
+	VMOV  V6.B16, V8.B16
+	VFMLA V0.S4, V11.S4, V8.S4
+	WORD  $0x4ea6d50c // fsub v12.4s, v8.4s, v6.4s
+	VFMLS V1.S4, V12.S4, V11.S4
+	VFMLS V2.S4, V12.S4, V11.S4
+	FMOVQ 1264(R0), F12
+	VFMLA V3.S4, V11.S4, V12.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V12.S4, V11.S4, V17.S4
+	FMOVQ 1296(R0), F12
+	VFMLA V17.S4, V11.S4, V12.S4
+	FMOVQ 1312(R0), F17
+	VFMLA V12.S4, V11.S4, V17.S4
+	FMOVQ 224(R0), F12
+	VFMLA V17.S4, V11.S4, V12.S4
+	FMOVQ 224(R0), F17
+	VFMLA V12.S4, V11.S4, V17.S4
+	VSHL  $23, V8.S4, V8.S4
+	VAND  V7.B16, V8.B16, V7.B16
+	WORD  $0x6e27de28 // fmul v8.4s, v17.4s, v7.4s
+	FMOVQ F8, 16(R5)
+	VFMLA V7.S4, V17.S4, V14.S4
+	FMOVQ 32(R8), F7
+	VMOVI $0, V8.B16
+	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
+	WORD  $0x4ea4d528 // fsub v8.4s, v9.4s, v4.4s
+	VAND  V7.B16, V8.B16, V9.B16
+	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
+	VBIT  V8.B16, V5.B16, V9.B16
+	VMOV  V6.B16, V8.B16
+	VFMLA V0.S4, V9.S4, V8.S4
+	WORD  $0x4ea6d50b // fsub v11.4s, v8.4s, v6.4s
+	VFMLS V1.S4, V11.S4, V9.S4
+	VFMLS V2.S4, V11.S4, V9.S4
+	FMOVQ 1264(R0), F11
+	VFMLA V3.S4, V9.S4, V11.S4
+	FMOVQ 1280(R0), F12
+	VFMLA V11.S4, V9.S4, V12.S4
+	FMOVQ 1296(R0), F11
+	VFMLA V12.S4, V9.S4, V11.S4
+	FMOVQ 1312(R0), F12
+	VFMLA V11.S4, V9.S4, V12.S4
+	FMOVQ 224(R0), F11
+	VFMLA V12.S4, V9.S4, V11.S4
+	FMOVQ 224(R0), F12
+	VFMLA V11.S4, V9.S4, V12.S4
+	VSHL  $23, V8.S4, V8.S4
+	VAND  V7.B16, V8.B16, V7.B16
+	WORD  $0x6e27dd88 // fmul v8.4s, v12.4s, v7.4s
+	FMOVQ F8, 32(R5)
+	VFMLA V7.S4, V12.S4, V15.S4
+	FMOVQ 48(R8), F7
+	VMOVI $0, V8.B16
+	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
+	WORD  $0x4ea4d548 // fsub v8.4s, v10.4s, v4.4s
+	VAND  V7.B16, V8.B16, V9.B16
+	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
+	VBIT  V8.B16, V5.B16, V9.B16
+	VMOV  V6.B16, V8.B16
+	VFMLA V0.S4, V9.S4, V8.S4
+	WORD  $0x4ea6d50a // fsub v10.4s, v8.4s, v6.4s
+	VFMLS V1.S4, V10.S4, V9.S4
+	VFMLS V2.S4, V10.S4, V9.S4
+	FMOVQ 1264(R0), F10
+	VFMLA V3.S4, V9.S4, V10.S4
+	FMOVQ 1280(R0), F11
+	VFMLA V10.S4, V9.S4, V11.S4
+	FMOVQ 1296(R0), F10
+	VFMLA V11.S4, V9.S4, V10.S4
+	FMOVQ 1312(R0), F11
+	VFMLA V10.S4, V9.S4, V11.S4
+	FMOVQ 224(R0), F10
+	VFMLA V11.S4, V9.S4, V10.S4
+	FMOVQ 224(R0), F11
+	VFMLA V10.S4, V9.S4, V11.S4
+	VSHL  $23, V8.S4, V8.S4
+	VAND  V7.B16, V8.B16, V7.B16
+	WORD  $0x6e27dd68 // fmul v8.4s, v11.4s, v7.4s
+	FMOVQ F8, 48(R5)
+	VFMLA V7.S4, V11.S4, V16.S4
+	ADD   $64, R3, R3
+	ADD   $64, R8, R8
+	ADD   $64, R5, R5
+	SUB   $16, R9, R9
+	CMP   $16, R9
+	BGE   sum_tile
+
+sum_part:
+	CMP   $1, R9
+	BLT   sum_done
+	VMOVI $0, V7.B16
+	ADD   $0, R3, R10
+	CMP   $4, R9
+	BLT   partless1
+	FMOVQ (R3), F7
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R9, partone1
+	VLD1.P 8(R10), V7.D[0]
+	TBZ    $0, R9, partdone1
+	VLD1   (R10), V7.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R9, partdone1
+	VLD1 (R10), V7.S[0]
+
+partdone1:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V8.B16
+	ADD   $16, R3, R11
+	CMP   $4, R10
+	BLT   partless2
+	FMOVQ 16(R3), F8
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R10, partone2
+	VLD1.P 8(R11), V8.D[0]
+	TBZ    $0, R10, partdone2
+	VLD1   (R11), V8.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R10, partdone2
+	VLD1 (R11), V8.S[0]
+
+partdone2:
+	SUBS  $4, R10, R11
+	CSEL  LT, ZR, R11, R11
+	VMOVI $0, V9.B16
+	ADD   $32, R3, R12
+	CMP   $4, R11
+	BLT   partless3
+	FMOVQ 32(R3), F9
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R11, partone3
+	VLD1.P 8(R12), V9.D[0]
+	TBZ    $0, R11, partdone3
+	VLD1   (R12), V9.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R11, partdone3
+	VLD1 (R12), V9.S[0]
+
+partdone3:
+	SUBS  $4, R11, R12
+	CSEL  LT, ZR, R12, R12
+	VMOVI $0, V10.B16
+	ADD   $48, R3, R13
+	CMP   $4, R12
+	BLT   partless4
+	FMOVQ 48(R3), F10
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R12, partone4
+	VLD1.P 8(R13), V10.D[0]
+	TBZ    $0, R12, partdone4
+	VLD1   (R13), V10.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R12, partdone4
+	VLD1 (R13), V10.S[0]
+
+partdone4:
+	FMOVQ (R8), F11
+	VMOVI $0, V12.B16
+	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
+	WORD  $0x4ea4d4e7 // fsub v7.4s, v7.4s, v4.4s
+	VAND  V11.B16, V7.B16, V7.B16
+	VDUP  R9, V12.S4
+	FMOVQ 336(R6), F17
+	WORD  $0x4eb1358c // cmgt v12.4s, v12.4s, v17.4s
+	VAND  V12.B16, V7.B16, V12.B16
+	WORD  $0x6eace4a7 // fcmgt v7.4s, v5.4s, v12.4s
+	VBIT  V7.B16, V5.B16, V12.B16
+	VMOV  V6.B16, V7.B16
+	VFMLA V0.S4, V12.S4, V7.S4
+	WORD  $0x4ea6d4f1 // fsub v17.4s, v7.4s, v6.4s
+	VFMLS V1.S4, V17.S4, V12.S4
+	VFMLS V2.S4, V17.S4, V12.S4
+	FMOVQ 1264(R0), F17
+	VFMLA V3.S4, V12.S4, V17.S4
+	FMOVQ 1280(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	FMOVQ 1296(R0), F17
+	VFMLA V18.S4, V12.S4, V17.S4
+	FMOVQ 1312(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	FMOVQ 224(R0), F17
+	VFMLA V18.S4, V12.S4, V17.S4
+	FMOVQ 224(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	VSHL  $23, V7.S4, V7.S4
+	VAND  V11.B16, V7.B16, V7.B16
+	VDUP  R9, V11.S4
+	FMOVQ 336(R6), F12
+	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
+	VAND  V11.B16, V7.B16, V7.B16
+	WORD  $0x6e27de4b // fmul v11.4s, v18.4s, v7.4s
+	ADD   $0, R5, R13
+	CMP   $4, R9
+	BLT   partless5
+	FMOVQ F11, (R5)
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R9, partone5
+	VST1.P V11.D[0], 8(R13)
+	TBZ    $0, R9, partdone5
+	VST1   V11.S[2], (R13)
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R9, partdone5
+	VST1 V11.S[0], (R13)
+
+partdone5:
+	VFMLA V7.S4, V18.S4, V13.S4
+	FMOVQ 16(R8), F7
+	VMOVI $0, V11.B16
+	WORD  $0x4eab34e7 // cmgt v7.4s, v7.4s, v11.4s
+	WORD  $0x4ea4d508 // fsub v8.4s, v8.4s, v4.4s
+	VAND  V7.B16, V8.B16, V8.B16
+	VDUP  R10, V11.S4
+	FMOVQ 336(R6), F12
+	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
+	VAND  V11.B16, V8.B16, V11.B16
+	WORD  $0x6eabe4a8 // fcmgt v8.4s, v5.4s, v11.4s
+	VBIT  V8.B16, V5.B16, V11.B16
+	VMOV  V6.B16, V8.B16
+	VFMLA V0.S4, V11.S4, V8.S4
+	WORD  $0x4ea6d50c // fsub v12.4s, v8.4s, v6.4s
+	VFMLS V1.S4, V12.S4, V11.S4
+	VFMLS V2.S4, V12.S4, V11.S4
+	FMOVQ 1264(R0), F12
+	VFMLA V3.S4, V11.S4, V12.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V12.S4, V11.S4, V17.S4
+	FMOVQ 1296(R0), F12
+	VFMLA V17.S4, V11.S4, V12.S4
+	FMOVQ 1312(R0), F17
+	VFMLA V12.S4, V11.S4, V17.S4
+	FMOVQ 224(R0), F12
+	VFMLA V17.S4, V11.S4, V12.S4
+	FMOVQ 224(R0), F17
+	VFMLA V12.S4, V11.S4, V17.S4
+	VSHL  $23, V8.S4, V8.S4
+	VAND  V7.B16, V8.B16, V7.B16
+	VDUP  R10, V8.S4
+	FMOVQ 336(R6), F11
+	WORD  $0x4eab3508 // cmgt v8.4s, v8.4s, v11.4s
+	VAND  V8.B16, V7.B16, V7.B16
+	WORD  $0x6e27de28 // fmul v8.4s, v17.4s, v7.4s
+	ADD   $16, R5, R9
+	CMP   $4, R10
+	BLT   partless6
+	FMOVQ F8, 16(R5)
+	JMP   partdone6
+
+partless6:
+	TBZ    $1, R10, partone6
+	VST1.P V8.D[0], 8(R9)
+	TBZ    $0, R10, partdone6
+	VST1   V8.S[2], (R9)
+	JMP    partdone6
+
+partone6:
+	TBZ  $0, R10, partdone6
+	VST1 V8.S[0], (R9)
+
+partdone6:
+	VFMLA V7.S4, V17.S4, V14.S4
+	FMOVQ 32(R8), F7
+	VMOVI $0, V8.B16
+	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
+	WORD  $0x4ea4d528 // fsub v8.4s, v9.4s, v4.4s
+	VAND  V7.B16, V8.B16, V8.B16
+	VDUP  R11, V9.S4
+	FMOVQ 336(R6), F11
+	WORD  $0x4eab3529 // cmgt v9.4s, v9.4s, v11.4s
+	VAND  V9.B16, V8.B16, V9.B16
+	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
+	VBIT  V8.B16, V5.B16, V9.B16
+	VMOV  V6.B16, V8.B16
+	VFMLA V0.S4, V9.S4, V8.S4
+	WORD  $0x4ea6d50b // fsub v11.4s, v8.4s, v6.4s
+	VFMLS V1.S4, V11.S4, V9.S4
+	VFMLS V2.S4, V11.S4, V9.S4
+	FMOVQ 1264(R0), F11
+	VFMLA V3.S4, V9.S4, V11.S4
+	FMOVQ 1280(R0), F12
+	VFMLA V11.S4, V9.S4, V12.S4
+	FMOVQ 1296(R0), F11
+	VFMLA V12.S4, V9.S4, V11.S4
+	FMOVQ 1312(R0), F12
+	VFMLA V11.S4, V9.S4, V12.S4
+	FMOVQ 224(R0), F11
+	VFMLA V12.S4, V9.S4, V11.S4
+	FMOVQ 224(R0), F12
+	VFMLA V11.S4, V9.S4, V12.S4
+	VSHL  $23, V8.S4, V8.S4
+	VAND  V7.B16, V8.B16, V7.B16
+	VDUP  R11, V8.S4
+	FMOVQ 336(R6), F9
+	WORD  $0x4ea93508 // cmgt v8.4s, v8.4s, v9.4s
+	VAND  V8.B16, V7.B16, V7.B16
+	WORD  $0x6e27dd88 // fmul v8.4s, v12.4s, v7.4s
+	ADD   $32, R5, R9
+	CMP   $4, R11
+	BLT   partless7
+	FMOVQ F8, 32(R5)
+	JMP   partdone7
+
+partless7:
+	TBZ    $1, R11, partone7
+	VST1.P V8.D[0], 8(R9)
+	TBZ    $0, R11, partdone7
+	VST1   V8.S[2], (R9)
+	JMP    partdone7
+
+partone7:
+	TBZ  $0, R11, partdone7
+	VST1 V8.S[0], (R9)
+
+partdone7:
+	VFMLA V7.S4, V12.S4, V15.S4
+	FMOVQ 48(R8), F7
+	VMOVI $0, V8.B16
+	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
+	WORD  $0x4ea4d548 // fsub v8.4s, v10.4s, v4.4s
+	VAND  V7.B16, V8.B16, V8.B16
+	VDUP  R12, V9.S4
+	FMOVQ 336(R6), F10
+	WORD  $0x4eaa3529 // cmgt v9.4s, v9.4s, v10.4s
+	VAND  V9.B16, V8.B16, V9.B16
+	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
+	VBIT  V8.B16, V5.B16, V9.B16
+	VMOV  V6.B16, V8.B16
+	VFMLA V0.S4, V9.S4, V8.S4
+	WORD  $0x4ea6d50a // fsub v10.4s, v8.4s, v6.4s
+	VFMLS V1.S4, V10.S4, V9.S4
+	VFMLS V2.S4, V10.S4, V9.S4
+	FMOVQ 1264(R0), F10
+	VFMLA V3.S4, V9.S4, V10.S4
+	FMOVQ 1280(R0), F11
+	VFMLA V10.S4, V9.S4, V11.S4
+	FMOVQ 1296(R0), F10
+	VFMLA V11.S4, V9.S4, V10.S4
+	FMOVQ 1312(R0), F11
+	VFMLA V10.S4, V9.S4, V11.S4
+	FMOVQ 224(R0), F10
+	VFMLA V11.S4, V9.S4, V10.S4
+	FMOVQ 224(R0), F11
+	VFMLA V10.S4, V9.S4, V11.S4
+	VSHL  $23, V8.S4, V8.S4
+	VAND  V7.B16, V8.B16, V7.B16
+	VDUP  R12, V8.S4
+	FMOVQ 336(R6), F9
+	WORD  $0x4ea93508 // cmgt v8.4s, v8.4s, v9.4s
+	VAND  V8.B16, V7.B16, V7.B16
+	WORD  $0x6e27dd68 // fmul v8.4s, v11.4s, v7.4s
+	ADD   $48, R5, R8
+	CMP   $4, R12
+	BLT   partless8
+	FMOVQ F8, 48(R5)
+	JMP   partdone8
+
+partless8:
+	TBZ    $1, R12, partone8
+	VST1.P V8.D[0], 8(R8)
+	TBZ    $0, R12, partdone8
+	VST1   V8.S[2], (R8)
+	JMP    partdone8
+
+partone8:
+	TBZ  $0, R12, partdone8
+	VST1 V8.S[0], (R8)
+
+partdone8:
+	VFMLA V7.S4, V11.S4, V16.S4
+
+sum_done:
+	WORD  $0x0e6179a7 // fcvtl v7.2d, v13.2s
+	WORD  $0x4e6179a8 // fcvtl2 v8.2d, v13.4s
+	FMOVQ (R7), F9
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	FMOVQ F7, (R7)
+	FMOVQ 16(R7), F7
+	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
+	FMOVQ F8, 16(R7)
+	WORD  $0x0e6179c7 // fcvtl v7.2d, v14.2s
+	WORD  $0x4e6179c8 // fcvtl2 v8.2d, v14.4s
+	FMOVQ 32(R7), F9
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	FMOVQ F7, 32(R7)
+	FMOVQ 48(R7), F7
+	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
+	FMOVQ F8, 48(R7)
+	WORD  $0x0e6179e7 // fcvtl v7.2d, v15.2s
+	WORD  $0x4e6179e8 // fcvtl2 v8.2d, v15.4s
+	FMOVQ 64(R7), F9
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	FMOVQ F7, 64(R7)
+	FMOVQ 80(R7), F7
+	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
+	FMOVQ F8, 80(R7)
+	WORD  $0x0e617a07 // fcvtl v7.2d, v16.2s
+	WORD  $0x4e617a08 // fcvtl2 v8.2d, v16.4s
+	FMOVQ 96(R7), F9
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	FMOVQ F7, 96(R7)
+	FMOVQ 112(R7), F7
+	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
+	FMOVQ F8, 112(R7)
+	VMOVI $0, V13.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	SUB   $128, R2, R2
+	SUB   $128, R1, R1
+	CMP   $1, R1
+	BGE   sum_block
+	RET
+
+// func narrowSumNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int, slow *int)
+TEXT ·narrowSumNEON(SB), NOSPLIT, $0-64
+	MOVD  $tables<>+0(SB), R1
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 32(R0), F0
+	FMOVQ 48(R0), F1
+	FMOVQ 64(R0), F2
+	FMOVQ 80(R0), F3
+	FMOVQ 96(R0), F4
+	FMOVQ 112(R0), F5
+	FMOVQ (R1), F6
+	FMOVQ 208(R0), F7
+	FMOVQ 16(R1), F8
+	FMOVQ 912(R0), F9
+	FMOVQ 1328(R0), F10
+	FMOVQ 1344(R0), F11
+	FMOVQ 1136(R0), F12
+
+group:
+	MOVD  labels+16(FP), R1
+	FMOVQ (R1), F13
+	VMOVI $0, V14.B16
+	VMOVI $0, V16.B16
+	MOVD  logits+8(FP), R1
+	MOVD  classes+32(FP), R2
+	MOVD  classes+32(FP), R3
+	LSL   $2, R3, R3
+	CMP   $4, R2
+	BLT   sum_few
+	SUB   $4, R2, R2
+	MOVD  $0, R5
+
+sum_columns:
+	MOVD  R5, R6
+	LSL   $4, R6, R6
+	MOVD  R5, R7
+	LSL   $2, R7, R7
+	ADD   R7, R1, R7
+	MOVD  e+40(FP), R8
+	ADD   R6, R8, R6
+	VDUP  R5, V15.S4
+	VSUB  V15.S4, V13.S4, V15.S4
+	ADD   R3, R7, R8
+	ADD   R3, R8, R9
+	ADD   R3, R9, R10
+	FMOVQ (R7), F17
+	FMOVQ (R8), F18
+	FMOVQ (R9), F19
+	FMOVQ (R10), F20
+	VZIP1 V18.S4, V17.S4, V21.S4
+	VZIP1 V20.S4, V19.S4, V22.S4
+	VZIP1 V22.D2, V21.D2, V23.D2
+	VZIP2 V22.D2, V21.D2, V21.D2
+	VZIP2 V18.S4, V17.S4, V17.S4
+	VZIP2 V20.S4, V19.S4, V18.S4
+	VZIP1 V18.D2, V17.D2, V19.D2
+	VZIP2 V18.D2, V17.D2, V17.D2
+	VMOVI $0, V18.B16
+	VCMEQ V18.S4, V15.S4, V18.S4
+	VBIT  V18.B16, V23.B16, V16.B16
+	WORD  $0x4ea0faf4 // fabs v20.4s, v23.4s
+	WORD  $0x4e721e94 // bic v20.16b, v20.16b, v18.16b
+	WORD  $0x4eb465ce // smax v14.4s, v14.4s, v20.4s
+	WORD  $0x4e20d6f7 // fadd v23.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V23.S4, V20.S4
+	WORD  $0x4ea2d696 // fsub v22.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V22.S4, V23.S4
+	VFMLS V4.S4, V22.S4, V23.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F22
+	VFMLA V5.S4, V23.S4, V22.S4
+	FMOVQ 144(R0), F24
+	VFMLA V22.S4, V23.S4, V24.S4
+	FMOVQ 160(R0), F22
+	VFMLA V24.S4, V23.S4, V22.S4
+	FMOVQ 176(R0), F24
+	VFMLA V22.S4, V23.S4, V24.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V22.B16
+	FMOVQ 192(R0), F23
+	VBIT  V7.B16, V22.B16, V23.B16
+	VTBL  V23.B16, [V8.B16], V22.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V22.S4, V20.S4
+	VFMLA V24.S4, V20.S4, V20.S4
+	WORD  $0x4e721e92 // bic v18.16b, v20.16b, v18.16b
+	FMOVQ F18, (R6)
+	VCMEQ V9.S4, V15.S4, V18.S4
+	VBIT  V18.B16, V21.B16, V16.B16
+	WORD  $0x4ea0fab4 // fabs v20.4s, v21.4s
+	WORD  $0x4e721e94 // bic v20.16b, v20.16b, v18.16b
+	WORD  $0x4eb465ce // smax v14.4s, v14.4s, v20.4s
+	WORD  $0x4e20d6b6 // fadd v22.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V22.S4, V20.S4
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V21.S4, V22.S4
+	VFMLS V4.S4, V21.S4, V22.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F21
+	VFMLA V5.S4, V22.S4, V21.S4
+	FMOVQ 144(R0), F23
+	VFMLA V21.S4, V22.S4, V23.S4
+	FMOVQ 160(R0), F21
+	VFMLA V23.S4, V22.S4, V21.S4
+	FMOVQ 176(R0), F23
+	VFMLA V21.S4, V22.S4, V23.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V21.B16
+	FMOVQ 192(R0), F22
+	VBIT  V7.B16, V21.B16, V22.B16
+	VTBL  V22.B16, [V8.B16], V21.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V21.S4, V20.S4
+	VFMLA V23.S4, V20.S4, V20.S4
+	WORD  $0x4e721e92 // bic v18.16b, v20.16b, v18.16b
+	FMOVQ F18, 16(R6)
+	VCMEQ V10.S4, V15.S4, V18.S4
+	VBIT  V18.B16, V19.B16, V16.B16
+	WORD  $0x4ea0fa74 // fabs v20.4s, v19.4s
+	WORD  $0x4e721e94 // bic v20.16b, v20.16b, v18.16b
+	WORD  $0x4eb465ce // smax v14.4s, v14.4s, v20.4s
+	WORD  $0x4e20d675 // fadd v21.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V21.S4, V19.S4
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V20.S4, V21.S4
+	VFMLS V4.S4, V20.S4, V21.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F20
+	VFMLA V5.S4, V21.S4, V20.S4
+	FMOVQ 144(R0), F22
+	VFMLA V20.S4, V21.S4, V22.S4
+	FMOVQ 160(R0), F20
+	VFMLA V22.S4, V21.S4, V20.S4
+	FMOVQ 176(R0), F22
+	VFMLA V20.S4, V21.S4, V22.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V20.B16
+	FMOVQ 192(R0), F21
+	VBIT  V7.B16, V20.B16, V21.B16
+	VTBL  V21.B16, [V8.B16], V20.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V20.S4, V19.S4
+	VFMLA V22.S4, V19.S4, V19.S4
+	WORD  $0x4e721e72 // bic v18.16b, v19.16b, v18.16b
+	FMOVQ F18, 32(R6)
+	VCMEQ V11.S4, V15.S4, V15.S4
+	VBIT  V15.B16, V17.B16, V16.B16
+	WORD  $0x4ea0fa32 // fabs v18.4s, v17.4s
+	WORD  $0x4e6f1e52 // bic v18.16b, v18.16b, v15.16b
+	WORD  $0x4eb265ce // smax v14.4s, v14.4s, v18.4s
+	WORD  $0x4e20d633 // fadd v19.4s, v17.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F17
+	VFMLA V1.S4, V19.S4, V17.S4
+	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V18.S4, V19.S4
+	VFMLS V4.S4, V18.S4, V19.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F18
+	VFMLA V5.S4, V19.S4, V18.S4
+	FMOVQ 144(R0), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 160(R0), F18
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 176(R0), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V17.B16], V18.B16
+	FMOVQ 192(R0), F19
+	VBIT  V7.B16, V18.B16, V19.B16
+	VTBL  V19.B16, [V8.B16], V18.B16
+	VSHL  $21, V17.S4, V17.S4
+	VADD  V17.S4, V18.S4, V17.S4
+	VFMLA V20.S4, V17.S4, V17.S4
+	WORD  $0x4e6f1e2f // bic v15.16b, v17.16b, v15.16b
+	FMOVQ F15, 48(R6)
+
+	// the next 4, or the last
+	CMP  R2, R5
+	BEQ  sum_done
+	ADD  $4, R5, R5
+	CMP  R2, R5
+	CSEL LT, R5, R2, R5
+	MOVD R5, R5
+	JMP  sum_columns
+
+sum_few:
+	CMP   $3, R2
+	BLT   sum_two
+	MOVD  e+40(FP), R2
+	ADD   R3, R1, R5
+	ADD   R3, R5, R6
+	ADD   R3, R6, R3
+	FMOVD (R1), F15
+	ADD   $8, R1, R1
+	VLD1  (R1), V15.S[2]
+	FMOVD (R5), F17
+	ADD   $8, R5, R1
+	VLD1  (R1), V17.S[2]
+	FMOVD (R6), F18
+	ADD   $8, R6, R1
+	VLD1  (R1), V18.S[2]
+	FMOVD (R3), F19
+	ADD   $8, R3, R1
+	VLD1  (R1), V19.S[2]
+	VZIP1 V17.S4, V15.S4, V20.S4
+	VZIP1 V19.S4, V18.S4, V21.S4
+	VZIP1 V21.D2, V20.D2, V22.D2
+	VZIP2 V21.D2, V20.D2, V20.D2
+	VZIP2 V17.S4, V15.S4, V15.S4
+	VZIP2 V19.S4, V18.S4, V17.S4
+	VZIP1 V17.D2, V15.D2, V18.D2
+	VZIP2 V17.D2, V15.D2, V15.D2
+	VMOVI $0, V15.B16
+	VCMEQ V15.S4, V13.S4, V15.S4
+	VBIT  V15.B16, V22.B16, V16.B16
+	WORD  $0x4ea0fad1 // fabs v17.4s, v22.4s
+	WORD  $0x4e6f1e31 // bic v17.16b, v17.16b, v15.16b
+	WORD  $0x4eb165ce // smax v14.4s, v14.4s, v17.4s
+	WORD  $0x4e20d6d5 // fadd v21.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F17
+	VFMLA V1.S4, V21.S4, V17.S4
+	WORD  $0x4ea2d633 // fsub v19.4s, v17.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V19.S4, V21.S4
+	VFMLS V4.S4, V19.S4, V21.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F19
+	VFMLA V5.S4, V21.S4, V19.S4
+	FMOVQ 144(R0), F22
+	VFMLA V19.S4, V21.S4, V22.S4
+	FMOVQ 160(R0), F19
+	VFMLA V22.S4, V21.S4, V19.S4
+	FMOVQ 176(R0), F22
+	VFMLA V19.S4, V21.S4, V22.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V17.B16], V19.B16
+	FMOVQ 192(R0), F21
+	VBIT  V7.B16, V19.B16, V21.B16
+	VTBL  V21.B16, [V8.B16], V19.B16
+	VSHL  $21, V17.S4, V17.S4
+	VADD  V17.S4, V19.S4, V17.S4
+	VFMLA V22.S4, V17.S4, V17.S4
+	WORD  $0x4e6f1e2f // bic v15.16b, v17.16b, v15.16b
+	FMOVQ F15, (R2)
+	VCMEQ V9.S4, V13.S4, V15.S4
+	VBIT  V15.B16, V20.B16, V16.B16
+	WORD  $0x4ea0fa91 // fabs v17.4s, v20.4s
+	WORD  $0x4e6f1e31 // bic v17.16b, v17.16b, v15.16b
+	WORD  $0x4eb165ce // smax v14.4s, v14.4s, v17.4s
+	WORD  $0x4e20d694 // fadd v20.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F17
+	VFMLA V1.S4, V20.S4, V17.S4
+	WORD  $0x4ea2d633 // fsub v19.4s, v17.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V19.S4, V20.S4
+	VFMLS V4.S4, V19.S4, V20.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F19
+	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 144(R0), F21
+	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 160(R0), F19
+	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 176(R0), F21
+	VFMLA V19.S4, V20.S4, V21.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V17.B16], V19.B16
+	FMOVQ 192(R0), F20
+	VBIT  V7.B16, V19.B16, V20.B16
+	VTBL  V20.B16, [V8.B16], V19.B16
+	VSHL  $21, V17.S4, V17.S4
+	VADD  V17.S4, V19.S4, V17.S4
+	VFMLA V21.S4, V17.S4, V17.S4
+	WORD  $0x4e6f1e2f // bic v15.16b, v17.16b, v15.16b
+	FMOVQ F15, 16(R2)
+	VCMEQ V10.S4, V13.S4, V13.S4
+	VBIT  V13.B16, V18.B16, V16.B16
+	WORD  $0x4ea0fa4f // fabs v15.4s, v18.4s
+	WORD  $0x4e6d1def // bic v15.16b, v15.16b, v13.16b
+	WORD  $0x4eaf65ce // smax v14.4s, v14.4s, v15.4s
+	WORD  $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V18.S4, V15.S4
+	WORD  $0x4ea2d5f1 // fsub v17.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V17.S4, V18.S4
+	VFMLS V4.S4, V17.S4, V18.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F17
+	VFMLA V5.S4, V18.S4, V17.S4
+	FMOVQ 144(R0), F19
+	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 160(R0), F17
+	VFMLA V19.S4, V18.S4, V17.S4
+	FMOVQ 176(R0), F19
+	VFMLA V17.S4, V18.S4, V19.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V17.B16
+	FMOVQ 192(R0), F18
+	VBIT  V7.B16, V17.B16, V18.B16
+	VTBL  V18.B16, [V8.B16], V17.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V17.S4, V15.S4
+	VFMLA V19.S4, V15.S4, V15.S4
+	WORD  $0x4e6d1ded // bic v13.16b, v15.16b, v13.16b
+	FMOVQ F13, 32(R2)
+	JMP   sum_done
+
+sum_two:
+	MOVD  e+40(FP), R2
+	ADD   R3, R1, R5
+	ADD   R3, R5, R6
+	ADD   R3, R6, R3
+	FMOVD (R1), F15
+	FMOVD (R5), F17
+	FMOVD (R6), F18
+	FMOVD (R3), F19
+	VZIP1 V17.S4, V15.S4, V15.S4
+	VZIP1 V19.S4, V18.S4, V17.S4
+	VZIP1 V17.D2, V15.D2, V18.D2
+	VZIP2 V17.D2, V15.D2, V15.D2
+	VMOVI $0, V17.B16
+	VCMEQ V17.S4, V13.S4, V17.S4
+	VBIT  V17.B16, V18.B16, V16.B16
+	WORD  $0x4ea0fa53 // fabs v19.4s, v18.4s
+	WORD  $0x4e711e73 // bic v19.16b, v19.16b, v17.16b
+	WORD  $0x4eb365ce // smax v14.4s, v14.4s, v19.4s
+	WORD  $0x4e20d654 // fadd v20.4s, v18.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F18
+	VFMLA V1.S4, V20.S4, V18.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V19.S4, V20.S4
+	VFMLS V4.S4, V19.S4, V20.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F19
+	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 144(R0), F21
+	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 160(R0), F19
+	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 176(R0), F21
+	VFMLA V19.S4, V20.S4, V21.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V18.B16], V19.B16
+	FMOVQ 192(R0), F20
+	VBIT  V7.B16, V19.B16, V20.B16
+	VTBL  V20.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VADD  V18.S4, V19.S4, V18.S4
+	VFMLA V21.S4, V18.S4, V18.S4
+	WORD  $0x4e711e51 // bic v17.16b, v18.16b, v17.16b
+	FMOVQ F17, (R2)
+	VCMEQ V9.S4, V13.S4, V13.S4
+	VBIT  V13.B16, V15.B16, V16.B16
+	WORD  $0x4ea0f9f1 // fabs v17.4s, v15.4s
+	WORD  $0x4e6d1e31 // bic v17.16b, v17.16b, v13.16b
+	WORD  $0x4eb165ce // smax v14.4s, v14.4s, v17.4s
+	WORD  $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V18.S4, V15.S4
+	WORD  $0x4ea2d5f1 // fsub v17.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V17.S4, V18.S4
+	VFMLS V4.S4, V17.S4, V18.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F17
+	VFMLA V5.S4, V18.S4, V17.S4
+	FMOVQ 144(R0), F19
+	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 160(R0), F17
+	VFMLA V19.S4, V18.S4, V17.S4
+	FMOVQ 176(R0), F19
+	VFMLA V17.S4, V18.S4, V19.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V17.B16
+	FMOVQ 192(R0), F18
+	VBIT  V7.B16, V17.B16, V18.B16
+	VTBL  V18.B16, [V8.B16], V17.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V17.S4, V15.S4
+	VFMLA V19.S4, V15.S4, V15.S4
+	WORD  $0x4e6d1ded // bic v13.16b, v15.16b, v13.16b
+	FMOVQ F13, 16(R2)
+
+sum_done:
+	// the sums; |z| > 40 makes a row one that is not plain
+	VMOVI $0, V13.B16
+	MOVD  classes+32(FP), R1
+	CMP   $5, R1
+	BGE   more1
+	MOVD  e+40(FP), R1
+	FMOVQ (R1), F13
+	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
+	FMOVQ 16(R1), F15
+	WORD  $0x0e6179ef // fcvtl v15.2d, v15.2s
+	FMOVQ 32(R1), F17
+	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
+	FMOVQ 48(R1), F18
+	WORD  $0x0e617a52 // fcvtl v18.2d, v18.2s
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e72d5ef // fadd v15.2d, v15.2d, v18.2d
+	WORD  $0x4e6fd5ad // fadd v13.2d, v13.2d, v15.2d
+	FMOVQ (R1), F15
+	WORD  $0x4e6179ef // fcvtl2 v15.2d, v15.4s
+	FMOVQ 16(R1), F17
+	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
+	FMOVQ 32(R1), F18
+	WORD  $0x4e617a52 // fcvtl2 v18.2d, v18.4s
+	FMOVQ 48(R1), F19
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD  $0x4e72d5ef // fadd v15.2d, v15.2d, v18.2d
+	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD  $0x4e71d5ef // fadd v15.2d, v15.2d, v17.2d
+	WORD  $0x0e6169ad // fcvtn v13.2s, v13.2d
+	WORD  $0x4e6169ed // fcvtn2 v13.4s, v15.2d
+	JMP   folded
+
+more1:
+	MOVD  classes+32(FP), R1
+	CMP   $9, R1
+	BGE   more2
+	MOVD  e+40(FP), R1
+	FMOVQ (R1), F13
+	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
+	FMOVQ 16(R1), F15
+	WORD  $0x0e6179ef // fcvtl v15.2d, v15.2s
+	FMOVQ 32(R1), F17
+	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
+	FMOVQ 48(R1), F18
+	WORD  $0x0e617a52 // fcvtl v18.2d, v18.2s
+	FMOVQ 64(R1), F19
+	WORD  $0x0e617a73 // fcvtl v19.2d, v19.2s
+	FMOVQ 80(R1), F20
+	WORD  $0x0e617a94 // fcvtl v20.2d, v20.2s
+	FMOVQ 96(R1), F21
+	WORD  $0x0e617ab5 // fcvtl v21.2d, v21.2s
+	FMOVQ 112(R1), F22
+	WORD  $0x0e617ad6 // fcvtl v22.2d, v22.2s
+	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD  $0x4e74d5ef // fadd v15.2d, v15.2d, v20.2d
+	WORD  $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
+	WORD  $0x4e76d652 // fadd v18.2d, v18.2d, v22.2d
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e72d5ef // fadd v15.2d, v15.2d, v18.2d
+	WORD  $0x4e6fd5ad // fadd v13.2d, v13.2d, v15.2d
+	FMOVQ (R1), F15
+	WORD  $0x4e6179ef // fcvtl2 v15.2d, v15.4s
+	FMOVQ 16(R1), F17
+	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
+	FMOVQ 32(R1), F18
+	WORD  $0x4e617a52 // fcvtl2 v18.2d, v18.4s
+	FMOVQ 48(R1), F19
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	FMOVQ 64(R1), F20
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	FMOVQ 80(R1), F21
+	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	FMOVQ 96(R1), F22
+	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
+	FMOVQ 112(R1), F23
+	WORD  $0x4e617af7 // fcvtl2 v23.2d, v23.4s
+	WORD  $0x4e74d5ef // fadd v15.2d, v15.2d, v20.2d
+	WORD  $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
+	WORD  $0x4e76d652 // fadd v18.2d, v18.2d, v22.2d
+	WORD  $0x4e77d673 // fadd v19.2d, v19.2d, v23.2d
+	WORD  $0x4e72d5ef // fadd v15.2d, v15.2d, v18.2d
+	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD  $0x4e71d5ef // fadd v15.2d, v15.2d, v17.2d
+	WORD  $0x0e6169ad // fcvtn v13.2s, v13.2d
+	WORD  $0x4e6169ed // fcvtn2 v13.4s, v15.2d
+	JMP   folded
+
+more2:
+	MOVD  classes+32(FP), R1
+	CMP   $13, R1
+	BGE   more3
+	MOVD  e+40(FP), R1
+	FMOVQ (R1), F13
+	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
+	FMOVQ 16(R1), F15
+	WORD  $0x0e6179ef // fcvtl v15.2d, v15.2s
+	FMOVQ 32(R1), F17
+	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
+	FMOVQ 48(R1), F18
+	WORD  $0x0e617a52 // fcvtl v18.2d, v18.2s
+	FMOVQ 64(R1), F19
+	WORD  $0x0e617a73 // fcvtl v19.2d, v19.2s
+	FMOVQ 80(R1), F20
+	WORD  $0x0e617a94 // fcvtl v20.2d, v20.2s
+	FMOVQ 96(R1), F21
+	WORD  $0x0e617ab5 // fcvtl v21.2d, v21.2s
+	FMOVQ 112(R1), F22
+	WORD  $0x0e617ad6 // fcvtl v22.2d, v22.2s
+	FMOVQ 128(R1), F23
+	WORD  $0x0e617af7 // fcvtl v23.2d, v23.2s
+	FMOVQ 144(R1), F24
+	WORD  $0x0e617b18 // fcvtl v24.2d, v24.2s
+	FMOVQ 160(R1), F25
+	WORD  $0x0e617b39 // fcvtl v25.2d, v25.2s
+	FMOVQ 176(R1), F26
+	WORD  $0x0e617b5a // fcvtl v26.2d, v26.2s
+	WORD  $0x4e77d5ad // fadd v13.2d, v13.2d, v23.2d
+	WORD  $0x4e78d5ef // fadd v15.2d, v15.2d, v24.2d
+	WORD  $0x4e79d631 // fadd v17.2d, v17.2d, v25.2d
+	WORD  $0x4e7ad652 // fadd v18.2d, v18.2d, v26.2d
+	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD  $0x4e74d5ef // fadd v15.2d, v15.2d, v20.2d
+	WORD  $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
+	WORD  $0x4e76d652 // fadd v18.2d, v18.2d, v22.2d
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e72d5ef // fadd v15.2d, v15.2d, v18.2d
+	WORD  $0x4e6fd5ad // fadd v13.2d, v13.2d, v15.2d
+	FMOVQ (R1), F15
+	WORD  $0x4e6179ef // fcvtl2 v15.2d, v15.4s
+	FMOVQ 16(R1), F17
+	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
+	FMOVQ 32(R1), F18
+	WORD  $0x4e617a52 // fcvtl2 v18.2d, v18.4s
+	FMOVQ 48(R1), F19
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	FMOVQ 64(R1), F20
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	FMOVQ 80(R1), F21
+	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	FMOVQ 96(R1), F22
+	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
+	FMOVQ 112(R1), F23
+	WORD  $0x4e617af7 // fcvtl2 v23.2d, v23.4s
+	FMOVQ 128(R1), F24
+	WORD  $0x4e617b18 // fcvtl2 v24.2d, v24.4s
+	FMOVQ 144(R1), F25
+	WORD  $0x4e617b39 // fcvtl2 v25.2d, v25.4s
+	FMOVQ 160(R1), F26
+	WORD  $0x4e617b5a // fcvtl2 v26.2d, v26.4s
+	FMOVQ 176(R1), F27
+	WORD  $0x4e617b7b // fcvtl2 v27.2d, v27.4s
+	WORD  $0x4e78d5ef // fadd v15.2d, v15.2d, v24.2d
+	WORD  $0x4e79d631 // fadd v17.2d, v17.2d, v25.2d
+	WORD  $0x4e7ad652 // fadd v18.2d, v18.2d, v26.2d
+	WORD  $0x4e7bd673 // fadd v19.2d, v19.2d, v27.2d
+	WORD  $0x4e74d5ef // fadd v15.2d, v15.2d, v20.2d
+	WORD  $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
+	WORD  $0x4e76d652 // fadd v18.2d, v18.2d, v22.2d
+	WORD  $0x4e77d673 // fadd v19.2d, v19.2d, v23.2d
+	WORD  $0x4e72d5ef // fadd v15.2d, v15.2d, v18.2d
+	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD  $0x4e71d5ef // fadd v15.2d, v15.2d, v17.2d
+	WORD  $0x0e6169ad // fcvtn v13.2s, v13.2d
+	WORD  $0x4e6169ed // fcvtn2 v13.4s, v15.2d
+	JMP   folded
+
+more3:
+	MOVD  e+40(FP), R1
+	FMOVQ (R1), F13
+	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
+	FMOVQ 16(R1), F15
+	WORD  $0x0e6179ef // fcvtl v15.2d, v15.2s
+	FMOVQ 32(R1), F17
+	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
+	FMOVQ 48(R1), F18
+	WORD  $0x0e617a52 // fcvtl v18.2d, v18.2s
+	FMOVQ 64(R1), F19
+	WORD  $0x0e617a73 // fcvtl v19.2d, v19.2s
+	FMOVQ 80(R1), F20
+	WORD  $0x0e617a94 // fcvtl v20.2d, v20.2s
+	FMOVQ 96(R1), F21
+	WORD  $0x0e617ab5 // fcvtl v21.2d, v21.2s
+	FMOVQ 112(R1), F22
+	WORD  $0x0e617ad6 // fcvtl v22.2d, v22.2s
+	FMOVQ 128(R1), F23
+	WORD  $0x0e617af7 // fcvtl v23.2d, v23.2s
+	FMOVQ 144(R1), F24
+	WORD  $0x0e617b18 // fcvtl v24.2d, v24.2s
+	FMOVQ 160(R1), F25
+	WORD  $0x0e617b39 // fcvtl v25.2d, v25.2s
+	FMOVQ 176(R1), F26
+	WORD  $0x0e617b5a // fcvtl v26.2d, v26.2s
+	FMOVQ 192(R1), F27
+	WORD  $0x0e617b7b // fcvtl v27.2d, v27.2s
+	FMOVQ 208(R1), F28
+	WORD  $0x0e617b9c // fcvtl v28.2d, v28.2s
+	FMOVQ 224(R1), F29
+	WORD  $0x0e617bbd // fcvtl v29.2d, v29.2s
+	FMOVQ 240(R1), F30
+	WORD  $0x0e617bde // fcvtl v30.2d, v30.2s
+	WORD  $0x4e77d5ad // fadd v13.2d, v13.2d, v23.2d
+	WORD  $0x4e78d5ef // fadd v15.2d, v15.2d, v24.2d
+	WORD  $0x4e79d631 // fadd v17.2d, v17.2d, v25.2d
+	WORD  $0x4e7ad652 // fadd v18.2d, v18.2d, v26.2d
+	WORD  $0x4e7bd673 // fadd v19.2d, v19.2d, v27.2d
+	WORD  $0x4e7cd694 // fadd v20.2d, v20.2d, v28.2d
+	WORD  $0x4e7dd6b5 // fadd v21.2d, v21.2d, v29.2d
+	WORD  $0x4e7ed6d6 // fadd v22.2d, v22.2d, v30.2d
+	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD  $0x4e74d5ef // fadd v15.2d, v15.2d, v20.2d
+	WORD  $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
+	WORD  $0x4e76d652 // fadd v18.2d, v18.2d, v22.2d
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e72d5ef // fadd v15.2d, v15.2d, v18.2d
+	WORD  $0x4e6fd5ad // fadd v13.2d, v13.2d, v15.2d
+	FMOVQ (R1), F15
+	WORD  $0x4e6179ef // fcvtl2 v15.2d, v15.4s
+	FMOVQ 16(R1), F17
+	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
+	FMOVQ 32(R1), F18
+	WORD  $0x4e617a52 // fcvtl2 v18.2d, v18.4s
+	FMOVQ 48(R1), F19
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	FMOVQ 64(R1), F20
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	FMOVQ 80(R1), F21
+	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	FMOVQ 96(R1), F22
+	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
+	FMOVQ 112(R1), F23
+	WORD  $0x4e617af7 // fcvtl2 v23.2d, v23.4s
+	FMOVQ 128(R1), F24
+	WORD  $0x4e617b18 // fcvtl2 v24.2d, v24.4s
+	FMOVQ 144(R1), F25
+	WORD  $0x4e617b39 // fcvtl2 v25.2d, v25.4s
+	FMOVQ 160(R1), F26
+	WORD  $0x4e617b5a // fcvtl2 v26.2d, v26.4s
+	FMOVQ 176(R1), F27
+	WORD  $0x4e617b7b // fcvtl2 v27.2d, v27.4s
+	FMOVQ 192(R1), F28
+	WORD  $0x4e617b9c // fcvtl2 v28.2d, v28.4s
+	FMOVQ 208(R1), F29
+	WORD  $0x4e617bbd // fcvtl2 v29.2d, v29.4s
+	FMOVQ 224(R1), F30
+	WORD  $0x4e617bde // fcvtl2 v30.2d, v30.4s
+	FMOVQ 240(R1), F31
+	WORD  $0x4e617bff // fcvtl2 v31.2d, v31.4s
+	WORD  $0x4e78d5ef // fadd v15.2d, v15.2d, v24.2d
+	WORD  $0x4e79d631 // fadd v17.2d, v17.2d, v25.2d
+	WORD  $0x4e7ad652 // fadd v18.2d, v18.2d, v26.2d
+	WORD  $0x4e7bd673 // fadd v19.2d, v19.2d, v27.2d
+	WORD  $0x4e7cd694 // fadd v20.2d, v20.2d, v28.2d
+	WORD  $0x4e7dd6b5 // fadd v21.2d, v21.2d, v29.2d
+	WORD  $0x4e7ed6d6 // fadd v22.2d, v22.2d, v30.2d
+	WORD  $0x4e7fd6f7 // fadd v23.2d, v23.2d, v31.2d
+	WORD  $0x4e74d5ef // fadd v15.2d, v15.2d, v20.2d
+	WORD  $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
+	WORD  $0x4e76d652 // fadd v18.2d, v18.2d, v22.2d
+	WORD  $0x4e77d673 // fadd v19.2d, v19.2d, v23.2d
+	WORD  $0x4e72d5ef // fadd v15.2d, v15.2d, v18.2d
+	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD  $0x4e71d5ef // fadd v15.2d, v15.2d, v17.2d
+	WORD  $0x0e6169ad // fcvtn v13.2s, v13.2d
+	WORD  $0x4e6169ed // fcvtn2 v13.4s, v15.2d
+
+folded:
+	MOVD  sums+0(FP), R1
+	WORD  $0x4eac35ce // cmgt v14.4s, v14.4s, v12.4s
+	FMOVQ F13, (R1)
+	FMOVQ F16, 384(R1)
+	VMOVI $0, V13.B16
+	FMOVQ F13, 128(R1)
+	FMOVQ 336(R0), F13
+	VAND  V14.B16, V13.B16, V13.B16
+	FMOVQ F13, 256(R1)
+	FMOVQ 1360(R0), F13
+	WORD  $0x4e6e1dad // bic v13.16b, v13.16b, v14.16b
+	FMOVQ F13, 640(R1)
+	WORD  $0x6eaea5cd // umaxp v13.4s, v14.4s, v14.4s
+	FMOVD F13, R1
+	CBNZ  R1, slow
+
+next:
+	MOVD sums+0(FP), R1
+	ADD  $16, R1, R1
+	MOVD R1, sums+0(FP)
+	MOVD labels+16(FP), R1
+	ADD  $16, R1, R1
+	MOVD R1, labels+16(FP)
+	MOVD step+48(FP), R1
+	MOVD e+40(FP), R2
+	ADD  R1, R2, R2
+	MOVD R2, e+40(FP)
+	MOVD classes+32(FP), R1
+	LSL  $4, R1, R1
+	MOVD logits+8(FP), R2
+	ADD  R1, R2, R2
+	MOVD R2, logits+8(FP)
+	MOVD rows+24(FP), R1
+	SUB  $4, R1, R1
+	MOVD R1, rows+24(FP)
+	MOVD rows+24(FP), R1
+	CBNZ R1, group
+	RET
+
+slow:
+	MOVD slow+56(FP), R1
+	MOVD (R1), R2
+	ADD  $1, R2, R2
+	MOVD R2, (R1)
+	JMP  next
+
+// func narrowShiftedNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int)
+TEXT ·narrowShiftedNEON(SB), NOSPLIT, $0-56
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 48(R0), F0
+	FMOVQ 80(R0), F1
+	FMOVQ 368(R0), F2
+	FMOVQ 96(R0), F3
+	FMOVQ 1248(R0), F4
+	FMOVQ 912(R0), F5
+	FMOVQ 1328(R0), F6
+	FMOVQ 1344(R0), F7
+	FMOVQ 1152(R0), F8
+	FMOVQ 384(R0), F9
+	FMOVQ 1184(R0), F10
+	FMOVQ 1168(R0), F11
+
+group:
+	MOVD  labels+16(FP), R1
+	FMOVQ (R1), F12
+	FMOVQ 336(R0), F14
+	MOVD  logits+8(FP), R1
+	MOVD  classes+32(FP), R2
+	MOVD  classes+32(FP), R3
+	LSL   $2, R3, R3
+	CMP   $4, R2
+	BLT   most_few
+	SUB   $4, R2, R2
+	MOVD  $0, R5
+
+most_columns:
+	MOVD  R5, R6
+	LSL   $4, R6, R6
+	MOVD  R5, R7
+	LSL   $2, R7, R7
+	ADD   R7, R1, R7
+	MOVD  e+40(FP), R8
+	ADD   R6, R8, R6
+	VDUP  R5, V13.S4
+	VSUB  V13.S4, V12.S4, V13.S4
+	ADD   R3, R7, R6
+	ADD   R3, R6, R8
+	ADD   R3, R8, R9
+	FMOVQ (R7), F15
+	FMOVQ (R6), F16
+	FMOVQ (R8), F17
+	FMOVQ (R9), F18
+	VZIP1 V16.S4, V15.S4, V19.S4
+	VZIP1 V18.S4, V17.S4, V20.S4
+	VZIP1 V20.D2, V19.D2, V21.D2
+	VZIP2 V20.D2, V19.D2, V19.D2
+	VZIP2 V16.S4, V15.S4, V15.S4
+	VZIP2 V18.S4, V17.S4, V16.S4
+	VZIP1 V16.D2, V15.D2, V17.D2
+	VZIP2 V16.D2, V15.D2, V15.D2
+	VMOVI $0, V16.B16
+	VCMEQ V16.S4, V13.S4, V16.S4
+	VAND  V16.B16, V2.B16, V16.B16
+	VORR  V16.B16, V21.B16, V16.B16
+	WORD  $0x6eaee612 // fcmgt v18.4s, v16.4s, v14.4s
+	VBIT  V18.B16, V16.B16, V14.B16
+	VCMEQ V5.S4, V13.S4, V16.S4
+	VAND  V16.B16, V2.B16, V16.B16
+	VORR  V16.B16, V19.B16, V16.B16
+	WORD  $0x6eaee612 // fcmgt v18.4s, v16.4s, v14.4s
+	VBIT  V18.B16, V16.B16, V14.B16
+	VCMEQ V6.S4, V13.S4, V16.S4
+	VAND  V16.B16, V2.B16, V16.B16
+	VORR  V16.B16, V17.B16, V16.B16
+	WORD  $0x6eaee611 // fcmgt v17.4s, v16.4s, v14.4s
+	VBIT  V17.B16, V16.B16, V14.B16
+	VCMEQ V7.S4, V13.S4, V13.S4
+	VAND  V13.B16, V2.B16, V13.B16
+	VORR  V13.B16, V15.B16, V13.B16
+	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
+	VBIT  V15.B16, V13.B16, V14.B16
+
+	// the next 4, or the last
+	CMP  R2, R5
+	BEQ  most_done
+	ADD  $4, R5, R5
+	CMP  R2, R5
+	CSEL LT, R5, R2, R5
+	MOVD R5, R5
+	JMP  most_columns
+
+most_few:
+	CMP   $3, R2
+	BLT   most_two
+	MOVD  e+40(FP), R2
+	ADD   R3, R1, R2
+	ADD   R3, R2, R5
+	ADD   R3, R5, R3
+	FMOVD (R1), F13
+	ADD   $8, R1, R1
+	VLD1  (R1), V13.S[2]
+	FMOVD (R2), F15
+	ADD   $8, R2, R1
+	VLD1  (R1), V15.S[2]
+	FMOVD (R5), F16
+	ADD   $8, R5, R1
+	VLD1  (R1), V16.S[2]
+	FMOVD (R3), F17
+	ADD   $8, R3, R1
+	VLD1  (R1), V17.S[2]
+	VZIP1 V15.S4, V13.S4, V18.S4
+	VZIP1 V17.S4, V16.S4, V19.S4
+	VZIP1 V19.D2, V18.D2, V20.D2
+	VZIP2 V19.D2, V18.D2, V18.D2
+	VZIP2 V15.S4, V13.S4, V13.S4
+	VZIP2 V17.S4, V16.S4, V15.S4
+	VZIP1 V15.D2, V13.D2, V16.D2
+	VZIP2 V15.D2, V13.D2, V13.D2
+	VMOVI $0, V13.B16
+	VCMEQ V13.S4, V12.S4, V13.S4
+	VAND  V13.B16, V2.B16, V13.B16
+	VORR  V13.B16, V20.B16, V13.B16
+	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
+	VBIT  V15.B16, V13.B16, V14.B16
+	VCMEQ V5.S4, V12.S4, V13.S4
+	VAND  V13.B16, V2.B16, V13.B16
+	VORR  V13.B16, V18.B16, V13.B16
+	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
+	VBIT  V15.B16, V13.B16, V14.B16
+	VCMEQ V6.S4, V12.S4, V13.S4
+	VAND  V13.B16, V2.B16, V13.B16
+	VORR  V13.B16, V16.B16, V13.B16
+	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
+	VBIT  V15.B16, V13.B16, V14.B16
+	JMP   most_done
+
+most_two:
+	MOVD  e+40(FP), R2
+	ADD   R3, R1, R2
+	ADD   R3, R2, R5
+	ADD   R3, R5, R3
+	FMOVD (R1), F13
+	FMOVD (R2), F15
+	FMOVD (R5), F16
+	FMOVD (R3), F17
+	VZIP1 V15.S4, V13.S4, V13.S4
+	VZIP1 V17.S4, V16.S4, V15.S4
+	VZIP1 V15.D2, V13.D2, V16.D2
+	VZIP2 V15.D2, V13.D2, V13.D2
+	VMOVI $0, V15.B16
+	VCMEQ V15.S4, V12.S4, V15.S4
+	VAND  V15.B16, V2.B16, V15.B16
+	VORR  V15.B16, V16.B16, V15.B16
+	WORD  $0x6eaee5f0 // fcmgt v16.4s, v15.4s, v14.4s
+	VBIT  V16.B16, V15.B16, V14.B16
+	VCMEQ V5.S4, V12.S4, V15.S4
+	VAND  V15.B16, V2.B16, V15.B16
+	VORR  V15.B16, V13.B16, V13.B16
+	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
+	VBIT  V15.B16, V13.B16, V14.B16
+
+most_done:
+	// the shift and N
+	WORD  $0x4ea0f9cd // fabs v13.4s, v14.4s
+	WORD  $0x6ea8e5af // fcmgt v15.4s, v13.4s, v8.4s
+	WORD  $0x6eade52d // fcmgt v13.4s, v9.4s, v13.4s
+	VAND  V13.B16, V15.B16, V13.B16
+	VAND  V13.B16, V14.B16, V13.B16
+	WORD  $0x4eadd5cf // fsub v15.4s, v14.4s, v13.4s
+	WORD  $0x4eaff54f // fmin v15.4s, v10.4s, v15.4s
+	WORD  $0x4e2ff56f // fmax v15.4s, v11.4s, v15.4s
+	FMOVQ 1200(R0), F16
+	VFMLA V0.S4, V15.S4, V16.S4
+	FMOVQ 1216(R0), F15
+	VSUB  V15.S4, V16.S4, V15.S4
+	WORD  $0x4e21d9f0 // scvtf v16.4s, v15.4s
+	FMOVQ 1232(R0), F17
+	WORD  $0x4eb1d610 // fsub v16.4s, v16.4s, v17.4s
+	FMOVQ 1200(R0), F17
+	WORD  $0x4eb0d631 // fsub v17.4s, v17.4s, v16.4s
+	WORD  $0x6e21de10 // fmul v16.4s, v16.4s, v1.4s
+	MOVD  sums+0(FP), R1
+	FMOVQ 640(R1), F18
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V18.S4, V18.S4
+	MOVD  logits+8(FP), R1
+	MOVD  classes+32(FP), R2
+	MOVD  classes+32(FP), R3
+	LSL   $2, R3, R3
+	CMP   $4, R2
+	BLT   sum_few
+	SUB   $4, R2, R2
+	MOVD  $0, R5
+
+sum_columns:
+	MOVD  R5, R6
+	LSL   $4, R6, R6
+	MOVD  R5, R7
+	LSL   $2, R7, R7
+	ADD   R7, R1, R7
+	MOVD  e+40(FP), R8
+	ADD   R6, R8, R6
+	VDUP  R5, V19.S4
+	VSUB  V19.S4, V12.S4, V19.S4
+	ADD   R3, R7, R8
+	ADD   R3, R8, R9
+	ADD   R3, R9, R10
+	FMOVQ (R7), F20
+	FMOVQ (R8), F21
+	FMOVQ (R9), F22
+	FMOVQ (R10), F23
+	VZIP1 V21.S4, V20.S4, V24.S4
+	VZIP1 V23.S4, V22.S4, V25.S4
+	VZIP1 V25.D2, V24.D2, V26.D2
+	VZIP2 V25.D2, V24.D2, V24.D2
+	VZIP2 V21.S4, V20.S4, V20.S4
+	VZIP2 V23.S4, V22.S4, V21.S4
+	VZIP1 V21.D2, V20.D2, V22.D2
+	VZIP2 V21.D2, V20.D2, V20.D2
+	VMOVI $0, V21.B16
+	VCMEQ V21.S4, V19.S4, V21.S4
+	WORD  $0x4eadd757 // fsub v23.4s, v26.4s, v13.4s
+	WORD  $0x4e751ef9 // bic v25.16b, v23.16b, v21.16b
+	WORD  $0x6eb9e617 // fcmgt v23.4s, v16.4s, v25.4s
+	VBIT  V23.B16, V16.B16, V25.B16
+	VMOV  V17.B16, V23.B16
+	VFMLA V0.S4, V25.S4, V23.S4
+	WORD  $0x4eb1d6fa // fsub v26.4s, v23.4s, v17.4s
+	VFMLS V1.S4, V26.S4, V25.S4
+	VFMLS V3.S4, V26.S4, V25.S4
+	FMOVQ 1264(R0), F26
+	VFMLA V4.S4, V25.S4, V26.S4
+	FMOVQ 1280(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 1296(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 1312(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 224(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 224(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	VSHL  $23, V23.S4, V23.S4
+	WORD  $0x4e751ef5 // bic v21.16b, v23.16b, v21.16b
+	WORD  $0x6e35df75 // fmul v21.4s, v27.4s, v21.4s
+	FMOVQ (R6), F23
+	VBIT  V18.B16, V21.B16, V23.B16
+	FMOVQ F23, (R6)
+	VCMEQ V5.S4, V19.S4, V21.S4
+	WORD  $0x4eadd717 // fsub v23.4s, v24.4s, v13.4s
+	WORD  $0x4e751ef8 // bic v24.16b, v23.16b, v21.16b
+	WORD  $0x6eb8e617 // fcmgt v23.4s, v16.4s, v24.4s
+	VBIT  V23.B16, V16.B16, V24.B16
+	VMOV  V17.B16, V23.B16
+	VFMLA V0.S4, V24.S4, V23.S4
+	WORD  $0x4eb1d6f9 // fsub v25.4s, v23.4s, v17.4s
+	VFMLS V1.S4, V25.S4, V24.S4
+	VFMLS V3.S4, V25.S4, V24.S4
+	FMOVQ 1264(R0), F25
+	VFMLA V4.S4, V24.S4, V25.S4
+	FMOVQ 1280(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 1296(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 1312(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 224(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	VSHL  $23, V23.S4, V23.S4
+	WORD  $0x4e751ef5 // bic v21.16b, v23.16b, v21.16b
+	WORD  $0x6e35df55 // fmul v21.4s, v26.4s, v21.4s
+	FMOVQ 16(R6), F23
+	VBIT  V18.B16, V21.B16, V23.B16
+	FMOVQ F23, 16(R6)
+	VCMEQ V6.S4, V19.S4, V21.S4
+	WORD  $0x4eadd6d6 // fsub v22.4s, v22.4s, v13.4s
+	WORD  $0x4e751ed7 // bic v23.16b, v22.16b, v21.16b
+	WORD  $0x6eb7e616 // fcmgt v22.4s, v16.4s, v23.4s
+	VBIT  V22.B16, V16.B16, V23.B16
+	VMOV  V17.B16, V22.B16
+	VFMLA V0.S4, V23.S4, V22.S4
+	WORD  $0x4eb1d6d8 // fsub v24.4s, v22.4s, v17.4s
+	VFMLS V1.S4, V24.S4, V23.S4
+	VFMLS V3.S4, V24.S4, V23.S4
+	FMOVQ 1264(R0), F24
+	VFMLA V4.S4, V23.S4, V24.S4
+	FMOVQ 1280(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 1296(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 1312(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 224(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 224(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	VSHL  $23, V22.S4, V22.S4
+	WORD  $0x4e751ed5 // bic v21.16b, v22.16b, v21.16b
+	WORD  $0x6e35df35 // fmul v21.4s, v25.4s, v21.4s
+	FMOVQ 32(R6), F22
+	VBIT  V18.B16, V21.B16, V22.B16
+	FMOVQ F22, 32(R6)
+	VCMEQ V7.S4, V19.S4, V19.S4
+	WORD  $0x4eadd694 // fsub v20.4s, v20.4s, v13.4s
+	WORD  $0x4e731e95 // bic v21.16b, v20.16b, v19.16b
+	WORD  $0x6eb5e614 // fcmgt v20.4s, v16.4s, v21.4s
+	VBIT  V20.B16, V16.B16, V21.B16
+	VMOV  V17.B16, V20.B16
+	VFMLA V0.S4, V21.S4, V20.S4
+	WORD  $0x4eb1d696 // fsub v22.4s, v20.4s, v17.4s
+	VFMLS V1.S4, V22.S4, V21.S4
+	VFMLS V3.S4, V22.S4, V21.S4
+	FMOVQ 1264(R0), F22
+	VFMLA V4.S4, V21.S4, V22.S4
+	FMOVQ 1280(R0), F23
+	VFMLA V22.S4, V21.S4, V23.S4
+	FMOVQ 1296(R0), F22
+	VFMLA V23.S4, V21.S4, V22.S4
+	FMOVQ 1312(R0), F23
+	VFMLA V22.S4, V21.S4, V23.S4
+	FMOVQ 224(R0), F22
+	VFMLA V23.S4, V21.S4, V22.S4
+	FMOVQ 224(R0), F23
+	VFMLA V22.S4, V21.S4, V23.S4
+	VSHL  $23, V20.S4, V20.S4
+	WORD  $0x4e731e93 // bic v19.16b, v20.16b, v19.16b
+	WORD  $0x6e33def3 // fmul v19.4s, v23.4s, v19.4s
+	FMOVQ 48(R6), F20
+	VBIT  V18.B16, V19.B16, V20.B16
+	FMOVQ F20, 48(R6)
+
+	// the next 4, or the last
+	CMP  R2, R5
+	BEQ  sum_done
+	ADD  $4, R5, R5
+	CMP  R2, R5
+	CSEL LT, R5, R2, R5
+	MOVD R5, R5
+	JMP  sum_columns
+
+sum_few:
+	CMP   $3, R2
+	BLT   sum_two
+	MOVD  e+40(FP), R2
+	ADD   R3, R1, R5
+	ADD   R3, R5, R6
+	ADD   R3, R6, R3
+	FMOVD (R1), F19
+	ADD   $8, R1, R1
+	VLD1  (R1), V19.S[2]
+	FMOVD (R5), F20
+	ADD   $8, R5, R1
+	VLD1  (R1), V20.S[2]
+	FMOVD (R6), F21
+	ADD   $8, R6, R1
+	VLD1  (R1), V21.S[2]
+	FMOVD (R3), F22
+	ADD   $8, R3, R1
+	VLD1  (R1), V22.S[2]
+	VZIP1 V20.S4, V19.S4, V23.S4
+	VZIP1 V22.S4, V21.S4, V24.S4
+	VZIP1 V24.D2, V23.D2, V25.D2
+	VZIP2 V24.D2, V23.D2, V23.D2
+	VZIP2 V20.S4, V19.S4, V19.S4
+	VZIP2 V22.S4, V21.S4, V20.S4
+	VZIP1 V20.D2, V19.D2, V21.D2
+	VZIP2 V20.D2, V19.D2, V19.D2
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V12.S4, V19.S4
+	WORD  $0x4eadd734 // fsub v20.4s, v25.4s, v13.4s
+	WORD  $0x4e731e96 // bic v22.16b, v20.16b, v19.16b
+	WORD  $0x6eb6e614 // fcmgt v20.4s, v16.4s, v22.4s
+	VBIT  V20.B16, V16.B16, V22.B16
+	VMOV  V17.B16, V20.B16
+	VFMLA V0.S4, V22.S4, V20.S4
+	WORD  $0x4eb1d698 // fsub v24.4s, v20.4s, v17.4s
+	VFMLS V1.S4, V24.S4, V22.S4
+	VFMLS V3.S4, V24.S4, V22.S4
+	FMOVQ 1264(R0), F24
+	VFMLA V4.S4, V22.S4, V24.S4
+	FMOVQ 1280(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	FMOVQ 1296(R0), F24
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 1312(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	FMOVQ 224(R0), F24
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 224(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	VSHL  $23, V20.S4, V20.S4
+	WORD  $0x4e731e93 // bic v19.16b, v20.16b, v19.16b
+	WORD  $0x6e33df33 // fmul v19.4s, v25.4s, v19.4s
+	FMOVQ (R2), F20
+	VBIT  V18.B16, V19.B16, V20.B16
+	FMOVQ F20, (R2)
+	VCMEQ V5.S4, V12.S4, V19.S4
+	WORD  $0x4eadd6f4 // fsub v20.4s, v23.4s, v13.4s
+	WORD  $0x4e731e96 // bic v22.16b, v20.16b, v19.16b
+	WORD  $0x6eb6e614 // fcmgt v20.4s, v16.4s, v22.4s
+	VBIT  V20.B16, V16.B16, V22.B16
+	VMOV  V17.B16, V20.B16
+	VFMLA V0.S4, V22.S4, V20.S4
+	WORD  $0x4eb1d697 // fsub v23.4s, v20.4s, v17.4s
+	VFMLS V1.S4, V23.S4, V22.S4
+	VFMLS V3.S4, V23.S4, V22.S4
+	FMOVQ 1264(R0), F23
+	VFMLA V4.S4, V22.S4, V23.S4
+	FMOVQ 1280(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1296(R0), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1312(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 224(R0), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 224(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	VSHL  $23, V20.S4, V20.S4
+	WORD  $0x4e731e93 // bic v19.16b, v20.16b, v19.16b
+	WORD  $0x6e33df13 // fmul v19.4s, v24.4s, v19.4s
+	FMOVQ 16(R2), F20
+	VBIT  V18.B16, V19.B16, V20.B16
+	FMOVQ F20, 16(R2)
+	VCMEQ V6.S4, V12.S4, V12.S4
+	WORD  $0x4eadd6ad // fsub v13.4s, v21.4s, v13.4s
+	WORD  $0x4e6c1db3 // bic v19.16b, v13.16b, v12.16b
+	WORD  $0x6eb3e60d // fcmgt v13.4s, v16.4s, v19.4s
+	VBIT  V13.B16, V16.B16, V19.B16
+	VMOV  V17.B16, V13.B16
+	VFMLA V0.S4, V19.S4, V13.S4
+	WORD  $0x4eb1d5b0 // fsub v16.4s, v13.4s, v17.4s
+	VFMLS V1.S4, V16.S4, V19.S4
+	VFMLS V3.S4, V16.S4, V19.S4
+	FMOVQ 1264(R0), F16
+	VFMLA V4.S4, V19.S4, V16.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	FMOVQ 1296(R0), F16
+	VFMLA V17.S4, V19.S4, V16.S4
+	FMOVQ 1312(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	FMOVQ 224(R0), F16
+	VFMLA V17.S4, V19.S4, V16.S4
+	FMOVQ 224(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	VSHL  $23, V13.S4, V13.S4
+	WORD  $0x4e6c1dac // bic v12.16b, v13.16b, v12.16b
+	WORD  $0x6e2cde2c // fmul v12.4s, v17.4s, v12.4s
+	FMOVQ 32(R2), F13
+	VBIT  V18.B16, V12.B16, V13.B16
+	FMOVQ F13, 32(R2)
+	JMP   sum_done
+
+sum_two:
+	MOVD  e+40(FP), R2
+	ADD   R3, R1, R5
+	ADD   R3, R5, R6
+	ADD   R3, R6, R3
+	FMOVD (R1), F19
+	FMOVD (R5), F20
+	FMOVD (R6), F21
+	FMOVD (R3), F22
+	VZIP1 V20.S4, V19.S4, V19.S4
+	VZIP1 V22.S4, V21.S4, V20.S4
+	VZIP1 V20.D2, V19.D2, V21.D2
+	VZIP2 V20.D2, V19.D2, V19.D2
+	VMOVI $0, V20.B16
+	VCMEQ V20.S4, V12.S4, V20.S4
+	WORD  $0x4eadd6b5 // fsub v21.4s, v21.4s, v13.4s
+	WORD  $0x4e741eb6 // bic v22.16b, v21.16b, v20.16b
+	WORD  $0x6eb6e615 // fcmgt v21.4s, v16.4s, v22.4s
+	VBIT  V21.B16, V16.B16, V22.B16
+	VMOV  V17.B16, V21.B16
+	VFMLA V0.S4, V22.S4, V21.S4
+	WORD  $0x4eb1d6b7 // fsub v23.4s, v21.4s, v17.4s
+	VFMLS V1.S4, V23.S4, V22.S4
+	VFMLS V3.S4, V23.S4, V22.S4
+	FMOVQ 1264(R0), F23
+	VFMLA V4.S4, V22.S4, V23.S4
+	FMOVQ 1280(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1296(R0), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1312(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 224(R0), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 224(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	VSHL  $23, V21.S4, V21.S4
+	WORD  $0x4e741eb4 // bic v20.16b, v21.16b, v20.16b
+	WORD  $0x6e34df14 // fmul v20.4s, v24.4s, v20.4s
+	FMOVQ (R2), F21
+	VBIT  V18.B16, V20.B16, V21.B16
+	FMOVQ F21, (R2)
+	VCMEQ V5.S4, V12.S4, V12.S4
+	WORD  $0x4eadd66d // fsub v13.4s, v19.4s, v13.4s
+	WORD  $0x4e6c1db3 // bic v19.16b, v13.16b, v12.16b
+	WORD  $0x6eb3e60d // fcmgt v13.4s, v16.4s, v19.4s
+	VBIT  V13.B16, V16.B16, V19.B16
+	VMOV  V17.B16, V13.B16
+	VFMLA V0.S4, V19.S4, V13.S4
+	WORD  $0x4eb1d5b0 // fsub v16.4s, v13.4s, v17.4s
+	VFMLS V1.S4, V16.S4, V19.S4
+	VFMLS V3.S4, V16.S4, V19.S4
+	FMOVQ 1264(R0), F16
+	VFMLA V4.S4, V19.S4, V16.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	FMOVQ 1296(R0), F16
+	VFMLA V17.S4, V19.S4, V16.S4
+	FMOVQ 1312(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	FMOVQ 224(R0), F16
+	VFMLA V17.S4, V19.S4, V16.S4
+	FMOVQ 224(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	VSHL  $23, V13.S4, V13.S4
+	WORD  $0x4e6c1dac // bic v12.16b, v13.16b, v12.16b
+	WORD  $0x6e2cde2c // fmul v12.4s, v17.4s, v12.4s
+	FMOVQ 16(R2), F13
+	VBIT  V18.B16, V12.B16, V13.B16
+	FMOVQ F13, 16(R2)
+
+sum_done:
+	VMOVI $0, V12.B16
+	MOVD  classes+32(FP), R1
+	CMP   $5, R1
+	BGE   more1
+	MOVD  e+40(FP), R1
+	FMOVQ (R1), F12
+	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
+	FMOVQ 16(R1), F13
+	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
+	FMOVQ 32(R1), F16
+	WORD  $0x0e617a10 // fcvtl v16.2d, v16.2s
+	FMOVQ 48(R1), F17
+	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
+	WORD  $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e6dd58c // fadd v12.2d, v12.2d, v13.2d
+	FMOVQ (R1), F13
+	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	FMOVQ 16(R1), F16
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	FMOVQ 32(R1), F17
+	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
+	FMOVQ 48(R1), F19
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e73d610 // fadd v16.2d, v16.2d, v19.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	WORD  $0x0e61698c // fcvtn v12.2s, v12.2d
+	WORD  $0x4e6169ac // fcvtn2 v12.4s, v13.2d
+	JMP   folded
+
+more1:
+	MOVD  classes+32(FP), R1
+	CMP   $9, R1
+	BGE   more2
+	MOVD  e+40(FP), R1
+	FMOVQ (R1), F12
+	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
+	FMOVQ 16(R1), F13
+	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
+	FMOVQ 32(R1), F16
+	WORD  $0x0e617a10 // fcvtl v16.2d, v16.2s
+	FMOVQ 48(R1), F17
+	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
+	FMOVQ 64(R1), F19
+	WORD  $0x0e617a73 // fcvtl v19.2d, v19.2s
+	FMOVQ 80(R1), F20
+	WORD  $0x0e617a94 // fcvtl v20.2d, v20.2s
+	FMOVQ 96(R1), F21
+	WORD  $0x0e617ab5 // fcvtl v21.2d, v21.2s
+	FMOVQ 112(R1), F22
+	WORD  $0x0e617ad6 // fcvtl v22.2d, v22.2s
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD  $0x4e75d610 // fadd v16.2d, v16.2d, v21.2d
+	WORD  $0x4e76d631 // fadd v17.2d, v17.2d, v22.2d
+	WORD  $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e6dd58c // fadd v12.2d, v12.2d, v13.2d
+	FMOVQ (R1), F13
+	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	FMOVQ 16(R1), F16
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	FMOVQ 32(R1), F17
+	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
+	FMOVQ 48(R1), F19
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	FMOVQ 64(R1), F20
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	FMOVQ 80(R1), F21
+	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	FMOVQ 96(R1), F22
+	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
+	FMOVQ 112(R1), F23
+	WORD  $0x4e617af7 // fcvtl2 v23.2d, v23.4s
+	WORD  $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD  $0x4e75d610 // fadd v16.2d, v16.2d, v21.2d
+	WORD  $0x4e76d631 // fadd v17.2d, v17.2d, v22.2d
+	WORD  $0x4e77d673 // fadd v19.2d, v19.2d, v23.2d
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e73d610 // fadd v16.2d, v16.2d, v19.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	WORD  $0x0e61698c // fcvtn v12.2s, v12.2d
+	WORD  $0x4e6169ac // fcvtn2 v12.4s, v13.2d
+	JMP   folded
+
+more2:
+	MOVD  classes+32(FP), R1
+	CMP   $13, R1
+	BGE   more3
+	MOVD  e+40(FP), R1
+	FMOVQ (R1), F12
+	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
+	FMOVQ 16(R1), F13
+	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
+	FMOVQ 32(R1), F16
+	WORD  $0x0e617a10 // fcvtl v16.2d, v16.2s
+	FMOVQ 48(R1), F17
+	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
+	FMOVQ 64(R1), F19
+	WORD  $0x0e617a73 // fcvtl v19.2d, v19.2s
+	FMOVQ 80(R1), F20
+	WORD  $0x0e617a94 // fcvtl v20.2d, v20.2s
+	FMOVQ 96(R1), F21
+	WORD  $0x0e617ab5 // fcvtl v21.2d, v21.2s
+	FMOVQ 112(R1), F22
+	WORD  $0x0e617ad6 // fcvtl v22.2d, v22.2s
+	FMOVQ 128(R1), F23
+	WORD  $0x0e617af7 // fcvtl v23.2d, v23.2s
+	FMOVQ 144(R1), F24
+	WORD  $0x0e617b18 // fcvtl v24.2d, v24.2s
+	FMOVQ 160(R1), F25
+	WORD  $0x0e617b39 // fcvtl v25.2d, v25.2s
+	FMOVQ 176(R1), F26
+	WORD  $0x0e617b5a // fcvtl v26.2d, v26.2s
+	WORD  $0x4e77d58c // fadd v12.2d, v12.2d, v23.2d
+	WORD  $0x4e78d5ad // fadd v13.2d, v13.2d, v24.2d
+	WORD  $0x4e79d610 // fadd v16.2d, v16.2d, v25.2d
+	WORD  $0x4e7ad631 // fadd v17.2d, v17.2d, v26.2d
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD  $0x4e75d610 // fadd v16.2d, v16.2d, v21.2d
+	WORD  $0x4e76d631 // fadd v17.2d, v17.2d, v22.2d
+	WORD  $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e6dd58c // fadd v12.2d, v12.2d, v13.2d
+	FMOVQ (R1), F13
+	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	FMOVQ 16(R1), F16
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	FMOVQ 32(R1), F17
+	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
+	FMOVQ 48(R1), F19
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	FMOVQ 64(R1), F20
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	FMOVQ 80(R1), F21
+	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	FMOVQ 96(R1), F22
+	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
+	FMOVQ 112(R1), F23
+	WORD  $0x4e617af7 // fcvtl2 v23.2d, v23.4s
+	FMOVQ 128(R1), F24
+	WORD  $0x4e617b18 // fcvtl2 v24.2d, v24.4s
+	FMOVQ 144(R1), F25
+	WORD  $0x4e617b39 // fcvtl2 v25.2d, v25.4s
+	FMOVQ 160(R1), F26
+	WORD  $0x4e617b5a // fcvtl2 v26.2d, v26.4s
+	FMOVQ 176(R1), F27
+	WORD  $0x4e617b7b // fcvtl2 v27.2d, v27.4s
+	WORD  $0x4e78d5ad // fadd v13.2d, v13.2d, v24.2d
+	WORD  $0x4e79d610 // fadd v16.2d, v16.2d, v25.2d
+	WORD  $0x4e7ad631 // fadd v17.2d, v17.2d, v26.2d
+	WORD  $0x4e7bd673 // fadd v19.2d, v19.2d, v27.2d
+	WORD  $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD  $0x4e75d610 // fadd v16.2d, v16.2d, v21.2d
+	WORD  $0x4e76d631 // fadd v17.2d, v17.2d, v22.2d
+	WORD  $0x4e77d673 // fadd v19.2d, v19.2d, v23.2d
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e73d610 // fadd v16.2d, v16.2d, v19.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	WORD  $0x0e61698c // fcvtn v12.2s, v12.2d
+	WORD  $0x4e6169ac // fcvtn2 v12.4s, v13.2d
+	JMP   folded
+
+more3:
+	MOVD  e+40(FP), R1
+	FMOVQ (R1), F12
+	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
+	FMOVQ 16(R1), F13
+	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
+	FMOVQ 32(R1), F16
+	WORD  $0x0e617a10 // fcvtl v16.2d, v16.2s
+	FMOVQ 48(R1), F17
+	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
+	FMOVQ 64(R1), F19
+	WORD  $0x0e617a73 // fcvtl v19.2d, v19.2s
+	FMOVQ 80(R1), F20
+	WORD  $0x0e617a94 // fcvtl v20.2d, v20.2s
+	FMOVQ 96(R1), F21
+	WORD  $0x0e617ab5 // fcvtl v21.2d, v21.2s
+	FMOVQ 112(R1), F22
+	WORD  $0x0e617ad6 // fcvtl v22.2d, v22.2s
+	FMOVQ 128(R1), F23
+	WORD  $0x0e617af7 // fcvtl v23.2d, v23.2s
+	FMOVQ 144(R1), F24
+	WORD  $0x0e617b18 // fcvtl v24.2d, v24.2s
+	FMOVQ 160(R1), F25
+	WORD  $0x0e617b39 // fcvtl v25.2d, v25.2s
+	FMOVQ 176(R1), F26
+	WORD  $0x0e617b5a // fcvtl v26.2d, v26.2s
+	FMOVQ 192(R1), F27
+	WORD  $0x0e617b7b // fcvtl v27.2d, v27.2s
+	FMOVQ 208(R1), F28
+	WORD  $0x0e617b9c // fcvtl v28.2d, v28.2s
+	FMOVQ 224(R1), F29
+	WORD  $0x0e617bbd // fcvtl v29.2d, v29.2s
+	FMOVQ 240(R1), F30
+	WORD  $0x0e617bde // fcvtl v30.2d, v30.2s
+	WORD  $0x4e77d58c // fadd v12.2d, v12.2d, v23.2d
+	WORD  $0x4e78d5ad // fadd v13.2d, v13.2d, v24.2d
+	WORD  $0x4e79d610 // fadd v16.2d, v16.2d, v25.2d
+	WORD  $0x4e7ad631 // fadd v17.2d, v17.2d, v26.2d
+	WORD  $0x4e7bd673 // fadd v19.2d, v19.2d, v27.2d
+	WORD  $0x4e7cd694 // fadd v20.2d, v20.2d, v28.2d
+	WORD  $0x4e7dd6b5 // fadd v21.2d, v21.2d, v29.2d
+	WORD  $0x4e7ed6d6 // fadd v22.2d, v22.2d, v30.2d
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD  $0x4e75d610 // fadd v16.2d, v16.2d, v21.2d
+	WORD  $0x4e76d631 // fadd v17.2d, v17.2d, v22.2d
+	WORD  $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e6dd58c // fadd v12.2d, v12.2d, v13.2d
+	FMOVQ (R1), F13
+	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	FMOVQ 16(R1), F16
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	FMOVQ 32(R1), F17
+	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
+	FMOVQ 48(R1), F19
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	FMOVQ 64(R1), F20
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	FMOVQ 80(R1), F21
+	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	FMOVQ 96(R1), F22
+	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
+	FMOVQ 112(R1), F23
+	WORD  $0x4e617af7 // fcvtl2 v23.2d, v23.4s
+	FMOVQ 128(R1), F24
+	WORD  $0x4e617b18 // fcvtl2 v24.2d, v24.4s
+	FMOVQ 144(R1), F25
+	WORD  $0x4e617b39 // fcvtl2 v25.2d, v25.4s
+	FMOVQ 160(R1), F26
+	WORD  $0x4e617b5a // fcvtl2 v26.2d, v26.4s
+	FMOVQ 176(R1), F27
+	WORD  $0x4e617b7b // fcvtl2 v27.2d, v27.4s
+	FMOVQ 192(R1), F28
+	WORD  $0x4e617b9c // fcvtl2 v28.2d, v28.4s
+	FMOVQ 208(R1), F29
+	WORD  $0x4e617bbd // fcvtl2 v29.2d, v29.4s
+	FMOVQ 224(R1), F30
+	WORD  $0x4e617bde // fcvtl2 v30.2d, v30.4s
+	FMOVQ 240(R1), F31
+	WORD  $0x4e617bff // fcvtl2 v31.2d, v31.4s
+	WORD  $0x4e78d5ad // fadd v13.2d, v13.2d, v24.2d
+	WORD  $0x4e79d610 // fadd v16.2d, v16.2d, v25.2d
+	WORD  $0x4e7ad631 // fadd v17.2d, v17.2d, v26.2d
+	WORD  $0x4e7bd673 // fadd v19.2d, v19.2d, v27.2d
+	WORD  $0x4e7cd694 // fadd v20.2d, v20.2d, v28.2d
+	WORD  $0x4e7dd6b5 // fadd v21.2d, v21.2d, v29.2d
+	WORD  $0x4e7ed6d6 // fadd v22.2d, v22.2d, v30.2d
+	WORD  $0x4e7fd6f7 // fadd v23.2d, v23.2d, v31.2d
+	WORD  $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD  $0x4e75d610 // fadd v16.2d, v16.2d, v21.2d
+	WORD  $0x4e76d631 // fadd v17.2d, v17.2d, v22.2d
+	WORD  $0x4e77d673 // fadd v19.2d, v19.2d, v23.2d
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e73d610 // fadd v16.2d, v16.2d, v19.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	WORD  $0x0e61698c // fcvtn v12.2s, v12.2d
+	WORD  $0x4e6169ac // fcvtn2 v12.4s, v13.2d
+
+folded:
+	MOVD  sums+0(FP), R1
+	FMOVQ (R1), F13
+	VBIT  V18.B16, V12.B16, V13.B16
+	FMOVQ F13, (R1)
+	FMOVQ 128(R1), F12
+	VBIT  V18.B16, V15.B16, V12.B16
+	FMOVQ F12, 128(R1)
+	FMOVQ 256(R1), F12
+	VBIT  V18.B16, V14.B16, V12.B16
+	FMOVQ F12, 256(R1)
+	MOVD  sums+0(FP), R1
+	ADD   $16, R1, R1
+	MOVD  R1, sums+0(FP)
+	MOVD  labels+16(FP), R1
+	ADD   $16, R1, R1
+	MOVD  R1, labels+16(FP)
+	MOVD  step+48(FP), R1
+	MOVD  e+40(FP), R2
+	ADD   R1, R2, R2
+	MOVD  R2, e+40(FP)
+	MOVD  classes+32(FP), R1
+	LSL   $4, R1, R1
+	MOVD  logits+8(FP), R2
+	ADD   R1, R2, R2
+	MOVD  R2, logits+8(FP)
+	MOVD  rows+24(FP), R1
+	SUB   $4, R1, R1
+	MOVD  R1, rows+24(FP)
+	MOVD  rows+24(FP), R1
+	CBNZ  R1, group
+	RET
+
+// func narrowSoftmaxNEON(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
+TEXT ·narrowSoftmaxNEON(SB), NOSPLIT, $0-56
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 912(R0), F0
+	FMOVQ 1328(R0), F1
+	FMOVQ 1344(R0), F2
+
+group:
+	MOVD  labels+16(FP), R1
+	FMOVQ (R1), F3
+	MOVD  sums+8(FP), R1
+	FMOVQ 512(R1), F4
+	FMOVQ (R1), F5
+	FMOVQ 384(R1), F6
+	MOVD  dst+0(FP), R1
+	MOVD  classes+32(FP), R2
+	MOVD  classes+32(FP), R3
+	LSL   $2, R3, R3
+	CMP   $4, R2
+	BLT   all_few
+	SUB   $4, R2, R2
+	MOVD  $0, R5
+
+all_columns:
+	MOVD  R5, R6
+	LSL   $4, R6, R6
+	MOVD  R5, R7
+	LSL   $2, R7, R7
+	ADD   R7, R1, R7
+	MOVD  e+40(FP), R8
+	ADD   R6, R8, R6
+	VDUP  R5, V6.S4
+	VSUB  V6.S4, V3.S4, V6.S4
+	VMOVI $0, V7.B16
+	VCMEQ V7.S4, V6.S4, V7.S4
+	FMOVQ (R6), F7
+	WORD  $0x6e24dce8 // fmul v8.4s, v7.4s, v4.4s
+	VFMLA V5.S4, V7.S4, V8.S4
+	WORD  $0x4e28e507 // fcmeq v7.4s, v8.4s, v8.4s
+	FMOVQ 368(R0), F9
+	VBIT  V7.B16, V8.B16, V9.B16
+	VCMEQ V0.S4, V6.S4, V7.S4
+	FMOVQ 16(R6), F7
+	WORD  $0x6e24dce8 // fmul v8.4s, v7.4s, v4.4s
+	VFMLA V5.S4, V7.S4, V8.S4
+	WORD  $0x4e28e507 // fcmeq v7.4s, v8.4s, v8.4s
+	FMOVQ 368(R0), F10
+	VBIT  V7.B16, V8.B16, V10.B16
+	VCMEQ V1.S4, V6.S4, V7.S4
+	FMOVQ 32(R6), F7
+	WORD  $0x6e24dce8 // fmul v8.4s, v7.4s, v4.4s
+	VFMLA V5.S4, V7.S4, V8.S4
+	WORD  $0x4e28e507 // fcmeq v7.4s, v8.4s, v8.4s
+	FMOVQ 368(R0), F11
+	VBIT  V7.B16, V8.B16, V11.B16
+	VCMEQ V2.S4, V6.S4, V6.S4
+	FMOVQ 48(R6), F6
+	WORD  $0x6e24dcc7 // fmul v7.4s, v6.4s, v4.4s
+	VFMLA V5.S4, V6.S4, V7.S4
+	WORD  $0x4e27e4e6 // fcmeq v6.4s, v7.4s, v7.4s
+	FMOVQ 368(R0), F8
+	VBIT  V6.B16, V7.B16, V8.B16
+	ADD   R3, R7, R6
+	ADD   R3, R6, R8
+	ADD   R3, R8, R9
+	VZIP1 V10.S4, V9.S4, V6.S4
+	VZIP1 V8.S4, V11.S4, V7.S4
+	VZIP1 V7.D2, V6.D2, V12.D2
+	VZIP2 V7.D2, V6.D2, V6.D2
+	VZIP2 V10.S4, V9.S4, V7.S4
+	VZIP2 V8.S4, V11.S4, V8.S4
+	VZIP1 V8.D2, V7.D2, V9.D2
+	VZIP2 V8.D2, V7.D2, V7.D2
+	FMOVQ F12, (R7)
+	FMOVQ F6, (R6)
+	FMOVQ F9, (R8)
+	FMOVQ F7, (R9)
+
+	// the next 4, or the last
+	CMP  R2, R5
+	BEQ  all_done
+	ADD  $4, R5, R5
+	CMP  R2, R5
+	CSEL LT, R5, R2, R5
+	MOVD R5, R5
+	JMP  all_columns
+
+all_few:
+	CMP   $3, R2
+	BLT   all_two
+	MOVD  e+40(FP), R2
+	VMOVI $0, V6.B16
+	VCMEQ V6.S4, V3.S4, V6.S4
+	FMOVQ (R2), F6
+	WORD  $0x6e24dcc7 // fmul v7.4s, v6.4s, v4.4s
+	VFMLA V5.S4, V6.S4, V7.S4
+	WORD  $0x4e27e4e6 // fcmeq v6.4s, v7.4s, v7.4s
+	FMOVQ 368(R0), F8
+	VBIT  V6.B16, V7.B16, V8.B16
+	VCMEQ V0.S4, V3.S4, V6.S4
+	FMOVQ 16(R2), F6
+	WORD  $0x6e24dcc7 // fmul v7.4s, v6.4s, v4.4s
+	VFMLA V5.S4, V6.S4, V7.S4
+	WORD  $0x4e27e4e6 // fcmeq v6.4s, v7.4s, v7.4s
+	FMOVQ 368(R0), F9
+	VBIT  V6.B16, V7.B16, V9.B16
+	VCMEQ V1.S4, V3.S4, V3.S4
+	FMOVQ 32(R2), F3
+	WORD  $0x6e24dc64 // fmul v4.4s, v3.4s, v4.4s
+	VFMLA V5.S4, V3.S4, V4.S4
+	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
+	FMOVQ 368(R0), F5
+	VBIT  V3.B16, V4.B16, V5.B16
+	ADD   R3, R1, R2
+	ADD   R3, R2, R5
+	ADD   R3, R5, R3
+	VZIP1 V9.S4, V8.S4, V3.S4
+	VZIP1 V8.S4, V5.S4, V4.S4
+	VZIP1 V4.D2, V3.D2, V6.D2
+	VZIP2 V4.D2, V3.D2, V3.D2
+	VZIP2 V9.S4, V8.S4, V4.S4
+	VZIP2 V8.S4, V5.S4, V5.S4
+	VZIP1 V5.D2, V4.D2, V7.D2
+	VZIP2 V5.D2, V4.D2, V4.D2
+	FMOVD F6, (R1)
+	ADD   $8, R1, R1
+	VST1  V6.S[2], (R1)
+	FMOVD F3, (R2)
+	ADD   $8, R2, R1
+	VST1  V3.S[2], (R1)
+	FMOVD F7, (R5)
+	ADD   $8, R5, R1
+	VST1  V7.S[2], (R1)
+	FMOVD F4, (R3)
+	ADD   $8, R3, R1
+	VST1  V4.S[2], (R1)
+	JMP   all_done
+
+all_two:
+	MOVD  e+40(FP), R2
+	VMOVI $0, V6.B16
+	VCMEQ V6.S4, V3.S4, V6.S4
+	FMOVQ (R2), F6
+	WORD  $0x6e24dcc7 // fmul v7.4s, v6.4s, v4.4s
+	VFMLA V5.S4, V6.S4, V7.S4
+	WORD  $0x4e27e4e6 // fcmeq v6.4s, v7.4s, v7.4s
+	FMOVQ 368(R0), F8
+	VBIT  V6.B16, V7.B16, V8.B16
+	VCMEQ V0.S4, V3.S4, V3.S4
+	FMOVQ 16(R2), F3
+	WORD  $0x6e24dc64 // fmul v4.4s, v3.4s, v4.4s
+	VFMLA V5.S4, V3.S4, V4.S4
+	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
+	FMOVQ 368(R0), F5
+	VBIT  V3.B16, V4.B16, V5.B16
+	ADD   R3, R1, R2
+	ADD   R3, R2, R5
+	ADD   R3, R5, R3
+	VZIP1 V5.S4, V8.S4, V3.S4
+	VZIP1 V8.S4, V8.S4, V4.S4
+	VZIP1 V4.D2, V3.D2, V6.D2
+	VZIP2 V4.D2, V3.D2, V3.D2
+	VZIP2 V5.S4, V8.S4, V4.S4
+	VZIP2 V8.S4, V8.S4, V5.S4
+	VZIP1 V5.D2, V4.D2, V7.D2
+	VZIP2 V5.D2, V4.D2, V4.D2
+	FMOVD F6, (R1)
+	FMOVD F3, (R2)
+	FMOVD F7, (R5)
+	FMOVD F4, (R3)
+
+all_done:
+	MOVD sums+8(FP), R1
+	ADD  $16, R1, R1
+	MOVD R1, sums+8(FP)
+	MOVD labels+16(FP), R1
+	ADD  $16, R1, R1
+	MOVD R1, labels+16(FP)
+	MOVD step+48(FP), R1
+	MOVD e+40(FP), R2
+	ADD  R1, R2, R2
+	MOVD R2, e+40(FP)
+	MOVD classes+32(FP), R1
+	LSL  $4, R1, R1
+	MOVD dst+0(FP), R2
+	ADD  R1, R2, R2
+	MOVD R2, dst+0(FP)
+	MOVD rows+24(FP), R1
+	SUB  $4, R1, R1
+	MOVD R1, rows+24(FP)
+	MOVD rows+24(FP), R1
+	CBNZ R1, group
+	RET
+
+// func narrowGradNEON(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
+TEXT ·narrowGradNEON(SB), NOSPLIT, $0-56
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 912(R0), F0
+	FMOVQ 1328(R0), F1
+	FMOVQ 1344(R0), F2
+
+group:
+	MOVD  labels+16(FP), R1
+	FMOVQ (R1), F3
+	MOVD  sums+8(FP), R1
+	FMOVQ 512(R1), F4
+	FMOVQ (R1), F5
+	FMOVQ 384(R1), F6
+	MOVD  dst+0(FP), R1
+	MOVD  classes+32(FP), R2
+	MOVD  classes+32(FP), R3
+	LSL   $2, R3, R3
+	CMP   $4, R2
+	BLT   all_few
+	SUB   $4, R2, R2
+	MOVD  $0, R5
+
+all_columns:
+	MOVD  R5, R6
+	LSL   $4, R6, R6
+	MOVD  R5, R7
+	LSL   $2, R7, R7
+	ADD   R7, R1, R7
+	MOVD  e+40(FP), R8
+	ADD   R6, R8, R6
+	VDUP  R5, V7.S4
+	VSUB  V7.S4, V3.S4, V7.S4
+	VMOVI $0, V8.B16
+	VCMEQ V8.S4, V7.S4, V8.S4
+	FMOVQ (R6), F9
+	WORD  $0x6e24dd29 // fmul v9.4s, v9.4s, v4.4s
+	WORD  $0x6e25dd29 // fmul v9.4s, v9.4s, v5.4s
+	WORD  $0x4e29e52a // fcmeq v10.4s, v9.4s, v9.4s
+	FMOVQ 368(R0), F11
+	VBIT  V10.B16, V9.B16, V11.B16
+	VBIT  V8.B16, V6.B16, V11.B16
+	VCMEQ V0.S4, V7.S4, V8.S4
+	FMOVQ 16(R6), F9
+	WORD  $0x6e24dd29 // fmul v9.4s, v9.4s, v4.4s
+	WORD  $0x6e25dd29 // fmul v9.4s, v9.4s, v5.4s
+	WORD  $0x4e29e52a // fcmeq v10.4s, v9.4s, v9.4s
+	FMOVQ 368(R0), F12
+	VBIT  V10.B16, V9.B16, V12.B16
+	VBIT  V8.B16, V6.B16, V12.B16
+	VCMEQ V1.S4, V7.S4, V8.S4
+	FMOVQ 32(R6), F9
+	WORD  $0x6e24dd29 // fmul v9.4s, v9.4s, v4.4s
+	WORD  $0x6e25dd29 // fmul v9.4s, v9.4s, v5.4s
+	WORD  $0x4e29e52a // fcmeq v10.4s, v9.4s, v9.4s
+	FMOVQ 368(R0), F13
+	VBIT  V10.B16, V9.B16, V13.B16
+	VBIT  V8.B16, V6.B16, V13.B16
+	VCMEQ V2.S4, V7.S4, V7.S4
+	FMOVQ 48(R6), F8
+	WORD  $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
+	WORD  $0x6e25dd08 // fmul v8.4s, v8.4s, v5.4s
+	WORD  $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
+	FMOVQ 368(R0), F10
+	VBIT  V9.B16, V8.B16, V10.B16
+	VBIT  V7.B16, V6.B16, V10.B16
+	ADD   R3, R7, R6
+	ADD   R3, R6, R8
+	ADD   R3, R8, R9
+	VZIP1 V12.S4, V11.S4, V7.S4
+	VZIP1 V10.S4, V13.S4, V8.S4
+	VZIP1 V8.D2, V7.D2, V9.D2
+	VZIP2 V8.D2, V7.D2, V7.D2
+	VZIP2 V12.S4, V11.S4, V8.S4
+	VZIP2 V10.S4, V13.S4, V10.S4
+	VZIP1 V10.D2, V8.D2, V11.D2
+	VZIP2 V10.D2, V8.D2, V8.D2
+	FMOVQ F9, (R7)
+	FMOVQ F7, (R6)
+	FMOVQ F11, (R8)
+	FMOVQ F8, (R9)
+
+	// the next 4, or the last
+	CMP  R2, R5
+	BEQ  all_done
+	ADD  $4, R5, R5
+	CMP  R2, R5
+	CSEL LT, R5, R2, R5
+	MOVD R5, R5
+	JMP  all_columns
+
+all_few:
+	CMP   $3, R2
+	BLT   all_two
+	MOVD  e+40(FP), R2
+	VMOVI $0, V7.B16
+	VCMEQ V7.S4, V3.S4, V7.S4
+	FMOVQ (R2), F8
+	WORD  $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
+	WORD  $0x6e25dd08 // fmul v8.4s, v8.4s, v5.4s
+	WORD  $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
+	FMOVQ 368(R0), F10
+	VBIT  V9.B16, V8.B16, V10.B16
+	VBIT  V7.B16, V6.B16, V10.B16
+	VCMEQ V0.S4, V3.S4, V7.S4
+	FMOVQ 16(R2), F8
+	WORD  $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
+	WORD  $0x6e25dd08 // fmul v8.4s, v8.4s, v5.4s
+	WORD  $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
+	FMOVQ 368(R0), F11
+	VBIT  V9.B16, V8.B16, V11.B16
+	VBIT  V7.B16, V6.B16, V11.B16
+	VCMEQ V1.S4, V3.S4, V3.S4
+	FMOVQ 32(R2), F7
+	WORD  $0x6e24dce4 // fmul v4.4s, v7.4s, v4.4s
+	WORD  $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	WORD  $0x4e24e485 // fcmeq v5.4s, v4.4s, v4.4s
+	FMOVQ 368(R0), F7
+	VBIT  V5.B16, V4.B16, V7.B16
+	VBIT  V3.B16, V6.B16, V7.B16
+	ADD   R3, R1, R2
+	ADD   R3, R2, R5
+	ADD   R3, R5, R3
+	VZIP1 V11.S4, V10.S4, V3.S4
+	VZIP1 V10.S4, V7.S4, V4.S4
+	VZIP1 V4.D2, V3.D2, V5.D2
+	VZIP2 V4.D2, V3.D2, V3.D2
+	VZIP2 V11.S4, V10.S4, V4.S4
+	VZIP2 V10.S4, V7.S4, V6.S4
+	VZIP1 V6.D2, V4.D2, V7.D2
+	VZIP2 V6.D2, V4.D2, V4.D2
+	FMOVD F5, (R1)
+	ADD   $8, R1, R1
+	VST1  V5.S[2], (R1)
+	FMOVD F3, (R2)
+	ADD   $8, R2, R1
+	VST1  V3.S[2], (R1)
+	FMOVD F7, (R5)
+	ADD   $8, R5, R1
+	VST1  V7.S[2], (R1)
+	FMOVD F4, (R3)
+	ADD   $8, R3, R1
+	VST1  V4.S[2], (R1)
+	JMP   all_done
+
+all_two:
+	MOVD  e+40(FP), R2
+	VMOVI $0, V7.B16
+	VCMEQ V7.S4, V3.S4, V7.S4
+	FMOVQ (R2), F8
+	WORD  $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
+	WORD  $0x6e25dd08 // fmul v8.4s, v8.4s, v5.4s
+	WORD  $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
+	FMOVQ 368(R0), F10
+	VBIT  V9.B16, V8.B16, V10.B16
+	VBIT  V7.B16, V6.B16, V10.B16
+	VCMEQ V0.S4, V3.S4, V3.S4
+	FMOVQ 16(R2), F7
+	WORD  $0x6e24dce4 // fmul v4.4s, v7.4s, v4.4s
+	WORD  $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	WORD  $0x4e24e485 // fcmeq v5.4s, v4.4s, v4.4s
+	FMOVQ 368(R0), F7
+	VBIT  V5.B16, V4.B16, V7.B16
+	VBIT  V3.B16, V6.B16, V7.B16
+	ADD   R3, R1, R2
+	ADD   R3, R2, R5
+	ADD   R3, R5, R3
+	VZIP1 V7.S4, V10.S4, V3.S4
+	VZIP1 V10.S4, V10.S4, V4.S4
+	VZIP1 V4.D2, V3.D2, V5.D2
+	VZIP2 V4.D2, V3.D2, V3.D2
+	VZIP2 V7.S4, V10.S4, V4.S4
+	VZIP2 V10.S4, V10.S4, V6.S4
+	VZIP1 V6.D2, V4.D2, V7.D2
+	VZIP2 V6.D2, V4.D2, V4.D2
+	FMOVD F5, (R1)
+	FMOVD F3, (R2)
+	FMOVD F7, (R5)
+	FMOVD F4, (R3)
+
+all_done:
+	MOVD sums+8(FP), R1
+	ADD  $16, R1, R1
+	MOVD R1, sums+8(FP)
+	MOVD labels+16(FP), R1
+	ADD  $16, R1, R1
+	MOVD R1, labels+16(FP)
+	MOVD step+48(FP), R1
+	MOVD e+40(FP), R2
+	ADD  R1, R2, R2
+	MOVD R2, e+40(FP)
+	MOVD classes+32(FP), R1
+	LSL  $4, R1, R1
+	MOVD dst+0(FP), R2
+	ADD  R1, R2, R2
+	MOVD R2, dst+0(FP)
+	MOVD rows+24(FP), R1
+	SUB  $4, R1, R1
+	MOVD R1, rows+24(FP)
+	MOVD rows+24(FP), R1
+	CBNZ R1, group
+	RET
+
 // func rowLossNEON(losses *float32, sums *float32, n int, p *lossParams)
 TEXT ·rowLossNEON(SB), NOSPLIT, $0-32
 	MOVD  $tables<>+0(SB), R1
@@ -9779,16 +14643,16 @@ TEXT ·rowLossNEON(SB), NOSPLIT, $0-32
 	FMOVQ 80(R0), F2
 	FMOVQ (R1), F3
 	FMOVQ 784(R0), F4
-	FMOVQ 1072(R0), F5
+	FMOVQ 1104(R0), F5
 	FMOVQ 368(R0), F6
 	FMOVQ 336(R0), F7
-	FMOVQ 1168(R0), F8
+	FMOVQ 1200(R0), F8
 	FMOVQ 848(R0), F9
-	FMOVQ 1056(R0), F10
+	FMOVQ 1088(R0), F10
 	FMOVQ 320(R0), F11
-	FMOVQ 1120(R0), F12
-	FMOVQ 1152(R0), F13
-	FMOVQ 1136(R0), F14
+	FMOVQ 1152(R0), F12
+	FMOVQ 1184(R0), F13
+	FMOVQ 1168(R0), F14
 	FMOVQ 48(R0), F15
 	FMOVQ 96(R0), F16
 	MOVD  n+16(FP), R2
@@ -9803,8 +14667,8 @@ block:
 	FMOVQ (R5), F22
 	FMOVQ 128(R5), F21
 	FMOVQ 256(R5), F24
-	FMOVQ 384(R5), F18
-	FMOVQ 512(R5), F17
+	FMOVQ 384(R5), F17
+	FMOVQ 512(R5), F18
 	VMOVI $0, V19.B16
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
@@ -9813,61 +14677,61 @@ block:
 	WORD  $0x6eb4e434 // fcmgt v20.4s, v1.4s, v20.4s
 	VAND  V20.B16, V23.B16, V20.B16
 	VAND  V20.B16, V24.B16, V20.B16
-	WORD  $0x6e32e4b7 // fcmge v23.4s, v5.4s, v18.4s
+	WORD  $0x6e31e4b7 // fcmge v23.4s, v5.4s, v17.4s
 	VBIF  V23.B16, V6.B16, V22.B16
-	WORD  $0x6eb8e657 // fcmgt v23.4s, v18.4s, v24.4s
-	VBIT  V23.B16, V18.B16, V24.B16
+	WORD  $0x6eb8e637 // fcmgt v23.4s, v17.4s, v24.4s
+	VBIT  V23.B16, V17.B16, V24.B16
 	WORD  $0x4e27e717 // fcmeq v23.4s, v24.4s, v7.4s
 	FMOVQ 368(R0), F26
 	VBIF  V23.B16, V22.B16, V26.B16
 
 	// e^(r_t) = p + pLow
-	WORD  $0x4eb4d652 // fsub v18.4s, v18.4s, v20.4s
-	WORD  $0x4eb2f5b4 // fmin v20.4s, v13.4s, v18.4s
+	WORD  $0x4eb4d631 // fsub v17.4s, v17.4s, v20.4s
+	WORD  $0x4eb1f5b4 // fmin v20.4s, v13.4s, v17.4s
 	WORD  $0x4e34f5d4 // fmax v20.4s, v14.4s, v20.4s
-	FMOVQ 1168(R0), F23
+	FMOVQ 1200(R0), F23
 	VFMLA V15.S4, V20.S4, V23.S4
 	WORD  $0x4ea8d6f8 // fsub v24.4s, v23.4s, v8.4s
 	VMOV  V20.B16, V22.B16
 	VFMLS V2.S4, V24.S4, V22.S4
 	VFMLS V16.S4, V24.S4, V22.S4
-	WORD  $0x6eb2e698 // fcmgt v24.4s, v20.4s, v18.4s
+	WORD  $0x6eb1e698 // fcmgt v24.4s, v20.4s, v17.4s
 	WORD  $0x6eb3e759 // fcmgt v25.4s, v26.4s, v19.4s
 	VAND  V25.B16, V24.B16, V24.B16
-	WORD  $0x4eb2d692 // fsub v18.4s, v20.4s, v18.4s
-	VAND  V24.B16, V18.B16, V20.B16
-	FMOVQ 1232(R0), F24
-	FMOVQ 1216(R0), F18
-	VFMLA V18.S4, V22.S4, V24.S4
-	FMOVQ 1248(R0), F18
-	VFMLA V24.S4, V22.S4, V18.S4
+	WORD  $0x4eb1d691 // fsub v17.4s, v20.4s, v17.4s
+	VAND  V24.B16, V17.B16, V20.B16
 	FMOVQ 1264(R0), F24
-	VFMLA V18.S4, V22.S4, V24.S4
-	FMOVQ 1280(R0), F18
-	VFMLA V24.S4, V22.S4, V18.S4
+	FMOVQ 1248(R0), F17
+	VFMLA V17.S4, V22.S4, V24.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V24.S4, V22.S4, V17.S4
+	FMOVQ 1296(R0), F24
+	VFMLA V17.S4, V22.S4, V24.S4
+	FMOVQ 1312(R0), F17
+	VFMLA V24.S4, V22.S4, V17.S4
 	FMOVQ 224(R0), F25
-	VFMLA V18.S4, V22.S4, V25.S4
-	FMOVQ 224(R0), F18
-	VFMLA V25.S4, V22.S4, V18.S4
-	WORD  $0x4eb2d418 // fsub v24.4s, v0.4s, v18.4s
+	VFMLA V17.S4, V22.S4, V25.S4
+	FMOVQ 224(R0), F17
+	VFMLA V25.S4, V22.S4, V17.S4
+	WORD  $0x4eb1d418 // fsub v24.4s, v0.4s, v17.4s
 	VFMLA V25.S4, V22.S4, V24.S4
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	WORD  $0x6e32fc19 // fdiv v25.4s, v0.4s, v18.4s
+	WORD  $0x6e31fc19 // fdiv v25.4s, v0.4s, v17.4s
 	WORD  $0x6e39df56 // fmul v22.4s, v26.4s, v25.4s
-	VFMLS V18.S4, V22.S4, V26.S4
-	WORD  $0x6e38ded2 // fmul v18.4s, v22.4s, v24.4s
-	WORD  $0x4eb2d752 // fsub v18.4s, v26.4s, v18.4s
-	WORD  $0x6e39de52 // fmul v18.4s, v18.4s, v25.4s
+	VFMLS V17.S4, V22.S4, V26.S4
+	WORD  $0x6e38ded1 // fmul v17.4s, v22.4s, v24.4s
+	WORD  $0x4eb1d751 // fsub v17.4s, v26.4s, v17.4s
+	WORD  $0x6e39de31 // fmul v17.4s, v17.4s, v25.4s
 	VSUB  V8.S4, V23.S4, V23.S4
 	VSUB  V23.S4, V21.S4, V23.S4
 	VUSHR $23, V22.S4, V21.S4
-	FMOVQ 1296(R0), F24
+	FMOVQ 1376(R0), F24
 	VSUB  V24.S4, V21.S4, V21.S4
 	VADD  V21.S4, V23.S4, V21.S4
 	WORD  $0x4eb366b5 // smax v21.4s, v21.4s, v19.4s
 	VSUB  V21.S4, V23.S4, V23.S4
-	FMOVQ 1312(R0), F24
+	FMOVQ 1392(R0), F24
 	WORD  $0x4eb866f8 // smax v24.4s, v23.4s, v24.4s
 	WORD  $0x4f3f0719 // sshr v25.4s, v24.4s, #1
 	VADD  V9.S4, V25.S4, V23.S4
@@ -9877,34 +14741,34 @@ block:
 	VSHL  $23, V24.S4, V24.S4
 	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
 	WORD  $0x6e38ded6 // fmul v22.4s, v22.4s, v24.4s
-	WORD  $0x6e37de52 // fmul v18.4s, v18.4s, v23.4s
-	WORD  $0x6e38de57 // fmul v23.4s, v18.4s, v24.4s
+	WORD  $0x6e37de31 // fmul v17.4s, v17.4s, v23.4s
+	WORD  $0x6e38de37 // fmul v23.4s, v17.4s, v24.4s
 
 	// w + wLow = 1 + u; q = u / w
 	WORD  $0x6eb6e418 // fcmgt v24.4s, v0.4s, v22.4s
 	VBSL  V22.B16, V0.B16, V24.B16
 	WORD  $0x6ea0e6d9 // fcmgt v25.4s, v22.4s, v0.4s
 	VBSL  V22.B16, V0.B16, V25.B16
-	WORD  $0x4e39d712 // fadd v18.4s, v24.4s, v25.4s
-	WORD  $0x4eb8d658 // fsub v24.4s, v18.4s, v24.4s
+	WORD  $0x4e39d711 // fadd v17.4s, v24.4s, v25.4s
+	WORD  $0x4eb8d638 // fsub v24.4s, v17.4s, v24.4s
 	WORD  $0x4eb8d739 // fsub v25.4s, v25.4s, v24.4s
-	WORD  $0x6e32fc18 // fdiv v24.4s, v0.4s, v18.4s
+	WORD  $0x6e31fc18 // fdiv v24.4s, v0.4s, v17.4s
 	WORD  $0x6e38deda // fmul v26.4s, v22.4s, v24.4s
 	VMOV  V22.B16, V27.B16
-	VFMLS V18.S4, V26.S4, V27.S4
-	WORD  $0x4e37d772 // fadd v18.4s, v27.4s, v23.4s
+	VFMLS V17.S4, V26.S4, V27.S4
+	WORD  $0x4e37d771 // fadd v17.4s, v27.4s, v23.4s
 	WORD  $0x4e37d739 // fadd v25.4s, v25.4s, v23.4s
 	WORD  $0x6e39df59 // fmul v25.4s, v26.4s, v25.4s
-	WORD  $0x4eb9d652 // fsub v18.4s, v18.4s, v25.4s
-	WORD  $0x6e38de52 // fmul v18.4s, v18.4s, v24.4s
-	WORD  $0x4e32d752 // fadd v18.4s, v26.4s, v18.4s
-	WORD  $0x6ea0e659 // fcmgt v25.4s, v18.4s, v0.4s
-	VBIT  V25.B16, V0.B16, V18.B16
+	WORD  $0x4eb9d631 // fsub v17.4s, v17.4s, v25.4s
+	WORD  $0x6e38de31 // fmul v17.4s, v17.4s, v24.4s
+	WORD  $0x4e31d751 // fadd v17.4s, v26.4s, v17.4s
+	WORD  $0x6ea0e639 // fcmgt v25.4s, v17.4s, v0.4s
+	VBIT  V25.B16, V0.B16, V17.B16
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	WORD  $0x4e20d6d9 // fadd v25.4s, v22.4s, v0.4s
-	FMOVQ 960(R0), F26
+	FMOVQ 1408(R0), F26
 	VSUB  V26.S4, V25.S4, V25.S4
 	VAND  V7.B16, V25.B16, V26.B16
 	VUSHR $21, V25.S4, V25.S4
@@ -9929,13 +14793,13 @@ block:
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	WORD  $0x6e3bdf79 // fmul v25.4s, v27.4s, v27.4s
-	FMOVQ 1008(R0), F29
-	FMOVQ 992(R0), F28
+	FMOVQ 1456(R0), F29
+	FMOVQ 1440(R0), F28
 	VFMLA V28.S4, V27.S4, V29.S4
-	FMOVQ 976(R0), F28
+	FMOVQ 1424(R0), F28
 	VFMLA V28.S4, V25.S4, V29.S4
-	FMOVQ 1040(R0), F31
-	FMOVQ 1024(R0), F28
+	FMOVQ 1488(R0), F31
+	FMOVQ 1472(R0), F28
 	VFMLA V28.S4, V27.S4, V31.S4
 	VFMLA V29.S4, V25.S4, V31.S4
 	FMOVQ 528(R0), F28
@@ -9955,100 +14819,102 @@ block:
 	WORD  $0x4e21dab5 // scvtf v21.4s, v21.4s
 	VFMLA V2.S4, V21.S4, V22.S4
 	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x6e34de39 // fmul v25.4s, v17.4s, v20.4s
-	WORD  $0x4e33e631 // fcmeq v17.4s, v17.4s, v19.4s
+	WORD  $0x6e34de59 // fmul v25.4s, v18.4s, v20.4s
+	WORD  $0x4e33e652 // fcmeq v18.4s, v18.4s, v19.4s
 	WORD  $0x4e34e694 // fcmeq v20.4s, v20.4s, v20.4s
-	VAND  V20.B16, V17.B16, V17.B16
-	VBIT  V17.B16, V19.B16, V25.B16
-	VMOV  V18.B16, V17.B16
+	VAND  V20.B16, V18.B16, V18.B16
+	VBIT  V18.B16, V19.B16, V25.B16
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_551
-	WORD $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
-	JMP  focusdone551
+	BGE  focusnot0_745
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone745
 
-focusnot0_551:
+focusnot0_745:
 	CMP   $2, R7
-	BGE   focusnot1_551
+	BGE   focusnot1_745
 	FMOVQ 224(R0), F17
-	JMP   focusdone551
+	JMP   focusdone745
 
-focusnot1_551:
+focusnot1_745:
 	CMP $3, R7
-	BGE focusnot2_551
-	JMP focusdone551
+	BGE focusnot2_745
+	JMP focusdone745
 
-focusnot2_551:
+focusnot2_745:
 	CMP  $4, R7
-	BGE  focusnot3_551
-	WORD $0x6ea1fa51 // fsqrt v17.4s, v18.4s
-	JMP  focusdone551
+	BGE  focusnot3_745
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone745
 
-focusnot3_551:
+focusnot3_745:
 	CMP   $5, R7
-	BGE   focusnot4_551
-	WORD  $0x6ea1fa53 // fsqrt v19.4s, v18.4s
-	VMOV  V18.B16, V17.B16
-	VFMLS V19.S4, V19.S4, V17.S4
-	WORD  $0x6e2ade74 // fmul v20.4s, v19.4s, v10.4s
-	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V19.S4, V18.S4, V17.S4
-	JMP   focusdone551
+	BGE   focusnot4_745
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	VMOV  V17.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e2ade54 // fmul v20.4s, v18.4s, v10.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone745
 
-focusnot4_551:
+focusnot4_745:
 	CMP   $6, R7
-	BGE   focusnot5_551
-	WORD  $0x6ea1fa53 // fsqrt v19.4s, v18.4s
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa95 // fneg v21.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V21.S4
-	VMOV  V18.B16, V17.B16
-	VFMLS V19.S4, V19.S4, V17.S4
-	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
-	VFMLA V10.S4, V17.S4, V21.S4
-	WORD  $0x6e33deb1 // fmul v17.4s, v21.4s, v19.4s
-	VFMLA V19.S4, V20.S4, V17.S4
-	JMP   focusdone551
-
-focusnot5_551:
-	CMP   $7, R7
-	BGE   focusnot6_551
-	WORD  $0x6e32de53 // fmul v19.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa71 // fneg v17.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V17.S4
-	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone551
-
-focusnot6_551:
-	CMP   $8, R7
-	BGE   focusnot7_551
-	WORD  $0x6e32de53 // fmul v19.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa71 // fneg v17.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V17.S4
-	WORD  $0x4e33d672 // fadd v18.4s, v19.4s, v19.4s
-	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
-	VFMLA V19.S4, V19.S4, V17.S4
-	JMP   focusdone551
-
-focusnot7_551:
-	CMP   $9, R7
-	BGE   focusnot8_551
-	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa34 // fneg v20.4s, v17.4s
-	VFMLA V18.S4, V18.S4, V20.S4
+	BGE   focusnot5_745
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
-	WORD  $0x4e31d635 // fadd v21.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa76 // fneg v22.4s, v19.4s
-	VFMLA V17.S4, V17.S4, V22.S4
-	VFMLA V20.S4, V21.S4, V22.S4
-	WORD  $0x6e32ded1 // fmul v17.4s, v22.4s, v18.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V17.S4, V17.S4, V21.S4
+	VMOV  V17.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V10.S4, V17.S4, V21.S4
+	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone551
+	JMP   focusdone745
 
-focusnot8_551:
-	ADD   $20, R6, R8
+focusnot5_745:
+	CMP   $7, R7
+	BGE   focusnot6_745
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone745
+
+focusnot6_745:
+	CMP   $8, R7
+	BGE   focusnot7_745
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V17.S4
+	JMP   focusdone745
+
+focusnot7_745:
+	CMP   $9, R7
+	BGE   focusnot8_745
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
+	VFMLA V17.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V17.B16
+	JMP   focusdone745
+
+focusnot8_745:
+	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
 	FMOVS 4(R8), F19
@@ -10204,7 +15070,7 @@ focusnot8_551:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone551:
+focusdone745:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
@@ -10279,42 +15145,42 @@ partone3:
 	VLD1 (R8), V24.S[0]
 
 partdone3:
-	VMOVI $0, V18.B16
+	VMOVI $0, V17.B16
 	ADD   $384, R5, R8
 	CMP   $4, R2
 	BLT   partless4
-	FMOVQ 384(R5), F18
+	FMOVQ 384(R5), F17
 	JMP   partdone4
 
 partless4:
 	TBZ    $1, R2, partone4
-	VLD1.P 8(R8), V18.D[0]
+	VLD1.P 8(R8), V17.D[0]
 	TBZ    $0, R2, partdone4
-	VLD1   (R8), V18.S[2]
+	VLD1   (R8), V17.S[2]
 	JMP    partdone4
 
 partone4:
 	TBZ  $0, R2, partdone4
-	VLD1 (R8), V18.S[0]
+	VLD1 (R8), V17.S[0]
 
 partdone4:
-	FMOVQ 224(R0), F17
+	FMOVQ 224(R0), F18
 	ADD   $512, R5, R8
 	CMP   $4, R2
 	BLT   partless5
-	FMOVQ 512(R5), F17
+	FMOVQ 512(R5), F18
 	JMP   partdone5
 
 partless5:
 	TBZ    $1, R2, partone5
-	VLD1.P 8(R8), V17.D[0]
+	VLD1.P 8(R8), V18.D[0]
 	TBZ    $0, R2, partdone5
-	VLD1   (R8), V17.S[2]
+	VLD1   (R8), V18.S[2]
 	JMP    partdone5
 
 partone5:
 	TBZ  $0, R2, partdone5
-	VLD1 (R8), V17.S[0]
+	VLD1 (R8), V18.S[0]
 
 partdone5:
 	VMOVI $0, V19.B16
@@ -10325,61 +15191,61 @@ partdone5:
 	WORD  $0x6eb4e434 // fcmgt v20.4s, v1.4s, v20.4s
 	VAND  V20.B16, V23.B16, V20.B16
 	VAND  V20.B16, V24.B16, V20.B16
-	WORD  $0x6e32e4b7 // fcmge v23.4s, v5.4s, v18.4s
+	WORD  $0x6e31e4b7 // fcmge v23.4s, v5.4s, v17.4s
 	VBIF  V23.B16, V6.B16, V22.B16
-	WORD  $0x6eb8e657 // fcmgt v23.4s, v18.4s, v24.4s
-	VBIT  V23.B16, V18.B16, V24.B16
+	WORD  $0x6eb8e637 // fcmgt v23.4s, v17.4s, v24.4s
+	VBIT  V23.B16, V17.B16, V24.B16
 	WORD  $0x4e27e717 // fcmeq v23.4s, v24.4s, v7.4s
 	FMOVQ 368(R0), F26
 	VBIF  V23.B16, V22.B16, V26.B16
 
 	// e^(r_t) = p + pLow
-	WORD  $0x4eb4d652 // fsub v18.4s, v18.4s, v20.4s
-	WORD  $0x4eb2f5b4 // fmin v20.4s, v13.4s, v18.4s
+	WORD  $0x4eb4d631 // fsub v17.4s, v17.4s, v20.4s
+	WORD  $0x4eb1f5b4 // fmin v20.4s, v13.4s, v17.4s
 	WORD  $0x4e34f5d4 // fmax v20.4s, v14.4s, v20.4s
-	FMOVQ 1168(R0), F23
+	FMOVQ 1200(R0), F23
 	VFMLA V15.S4, V20.S4, V23.S4
 	WORD  $0x4ea8d6f8 // fsub v24.4s, v23.4s, v8.4s
 	VMOV  V20.B16, V22.B16
 	VFMLS V2.S4, V24.S4, V22.S4
 	VFMLS V16.S4, V24.S4, V22.S4
-	WORD  $0x6eb2e698 // fcmgt v24.4s, v20.4s, v18.4s
+	WORD  $0x6eb1e698 // fcmgt v24.4s, v20.4s, v17.4s
 	WORD  $0x6eb3e759 // fcmgt v25.4s, v26.4s, v19.4s
 	VAND  V25.B16, V24.B16, V24.B16
-	WORD  $0x4eb2d692 // fsub v18.4s, v20.4s, v18.4s
-	VAND  V24.B16, V18.B16, V20.B16
-	FMOVQ 1232(R0), F24
-	FMOVQ 1216(R0), F18
-	VFMLA V18.S4, V22.S4, V24.S4
-	FMOVQ 1248(R0), F18
-	VFMLA V24.S4, V22.S4, V18.S4
+	WORD  $0x4eb1d691 // fsub v17.4s, v20.4s, v17.4s
+	VAND  V24.B16, V17.B16, V20.B16
 	FMOVQ 1264(R0), F24
-	VFMLA V18.S4, V22.S4, V24.S4
-	FMOVQ 1280(R0), F18
-	VFMLA V24.S4, V22.S4, V18.S4
+	FMOVQ 1248(R0), F17
+	VFMLA V17.S4, V22.S4, V24.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V24.S4, V22.S4, V17.S4
+	FMOVQ 1296(R0), F24
+	VFMLA V17.S4, V22.S4, V24.S4
+	FMOVQ 1312(R0), F17
+	VFMLA V24.S4, V22.S4, V17.S4
 	FMOVQ 224(R0), F25
-	VFMLA V18.S4, V22.S4, V25.S4
-	FMOVQ 224(R0), F18
-	VFMLA V25.S4, V22.S4, V18.S4
-	WORD  $0x4eb2d418 // fsub v24.4s, v0.4s, v18.4s
+	VFMLA V17.S4, V22.S4, V25.S4
+	FMOVQ 224(R0), F17
+	VFMLA V25.S4, V22.S4, V17.S4
+	WORD  $0x4eb1d418 // fsub v24.4s, v0.4s, v17.4s
 	VFMLA V25.S4, V22.S4, V24.S4
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	WORD  $0x6e32fc19 // fdiv v25.4s, v0.4s, v18.4s
+	WORD  $0x6e31fc19 // fdiv v25.4s, v0.4s, v17.4s
 	WORD  $0x6e39df56 // fmul v22.4s, v26.4s, v25.4s
-	VFMLS V18.S4, V22.S4, V26.S4
-	WORD  $0x6e38ded2 // fmul v18.4s, v22.4s, v24.4s
-	WORD  $0x4eb2d752 // fsub v18.4s, v26.4s, v18.4s
-	WORD  $0x6e39de52 // fmul v18.4s, v18.4s, v25.4s
+	VFMLS V17.S4, V22.S4, V26.S4
+	WORD  $0x6e38ded1 // fmul v17.4s, v22.4s, v24.4s
+	WORD  $0x4eb1d751 // fsub v17.4s, v26.4s, v17.4s
+	WORD  $0x6e39de31 // fmul v17.4s, v17.4s, v25.4s
 	VSUB  V8.S4, V23.S4, V23.S4
 	VSUB  V23.S4, V21.S4, V23.S4
 	VUSHR $23, V22.S4, V21.S4
-	FMOVQ 1296(R0), F24
+	FMOVQ 1376(R0), F24
 	VSUB  V24.S4, V21.S4, V21.S4
 	VADD  V21.S4, V23.S4, V21.S4
 	WORD  $0x4eb366b5 // smax v21.4s, v21.4s, v19.4s
 	VSUB  V21.S4, V23.S4, V23.S4
-	FMOVQ 1312(R0), F24
+	FMOVQ 1392(R0), F24
 	WORD  $0x4eb866f8 // smax v24.4s, v23.4s, v24.4s
 	WORD  $0x4f3f0719 // sshr v25.4s, v24.4s, #1
 	VADD  V9.S4, V25.S4, V23.S4
@@ -10389,34 +15255,34 @@ partdone5:
 	VSHL  $23, V24.S4, V24.S4
 	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
 	WORD  $0x6e38ded6 // fmul v22.4s, v22.4s, v24.4s
-	WORD  $0x6e37de52 // fmul v18.4s, v18.4s, v23.4s
-	WORD  $0x6e38de57 // fmul v23.4s, v18.4s, v24.4s
+	WORD  $0x6e37de31 // fmul v17.4s, v17.4s, v23.4s
+	WORD  $0x6e38de37 // fmul v23.4s, v17.4s, v24.4s
 
 	// w + wLow = 1 + u; q = u / w
 	WORD  $0x6eb6e418 // fcmgt v24.4s, v0.4s, v22.4s
 	VBSL  V22.B16, V0.B16, V24.B16
 	WORD  $0x6ea0e6d9 // fcmgt v25.4s, v22.4s, v0.4s
 	VBSL  V22.B16, V0.B16, V25.B16
-	WORD  $0x4e39d712 // fadd v18.4s, v24.4s, v25.4s
-	WORD  $0x4eb8d658 // fsub v24.4s, v18.4s, v24.4s
+	WORD  $0x4e39d711 // fadd v17.4s, v24.4s, v25.4s
+	WORD  $0x4eb8d638 // fsub v24.4s, v17.4s, v24.4s
 	WORD  $0x4eb8d739 // fsub v25.4s, v25.4s, v24.4s
-	WORD  $0x6e32fc18 // fdiv v24.4s, v0.4s, v18.4s
+	WORD  $0x6e31fc18 // fdiv v24.4s, v0.4s, v17.4s
 	WORD  $0x6e38deda // fmul v26.4s, v22.4s, v24.4s
 	VMOV  V22.B16, V27.B16
-	VFMLS V18.S4, V26.S4, V27.S4
-	WORD  $0x4e37d772 // fadd v18.4s, v27.4s, v23.4s
+	VFMLS V17.S4, V26.S4, V27.S4
+	WORD  $0x4e37d771 // fadd v17.4s, v27.4s, v23.4s
 	WORD  $0x4e37d739 // fadd v25.4s, v25.4s, v23.4s
 	WORD  $0x6e39df59 // fmul v25.4s, v26.4s, v25.4s
-	WORD  $0x4eb9d652 // fsub v18.4s, v18.4s, v25.4s
-	WORD  $0x6e38de52 // fmul v18.4s, v18.4s, v24.4s
-	WORD  $0x4e32d752 // fadd v18.4s, v26.4s, v18.4s
-	WORD  $0x6ea0e659 // fcmgt v25.4s, v18.4s, v0.4s
-	VBIT  V25.B16, V0.B16, V18.B16
+	WORD  $0x4eb9d631 // fsub v17.4s, v17.4s, v25.4s
+	WORD  $0x6e38de31 // fmul v17.4s, v17.4s, v24.4s
+	WORD  $0x4e31d751 // fadd v17.4s, v26.4s, v17.4s
+	WORD  $0x6ea0e639 // fcmgt v25.4s, v17.4s, v0.4s
+	VBIT  V25.B16, V0.B16, V17.B16
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	WORD  $0x4e20d6d9 // fadd v25.4s, v22.4s, v0.4s
-	FMOVQ 960(R0), F26
+	FMOVQ 1408(R0), F26
 	VSUB  V26.S4, V25.S4, V25.S4
 	VAND  V7.B16, V25.B16, V26.B16
 	VUSHR $21, V25.S4, V25.S4
@@ -10441,13 +15307,13 @@ partdone5:
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	WORD  $0x6e3bdf79 // fmul v25.4s, v27.4s, v27.4s
-	FMOVQ 1008(R0), F29
-	FMOVQ 992(R0), F28
+	FMOVQ 1456(R0), F29
+	FMOVQ 1440(R0), F28
 	VFMLA V28.S4, V27.S4, V29.S4
-	FMOVQ 976(R0), F28
+	FMOVQ 1424(R0), F28
 	VFMLA V28.S4, V25.S4, V29.S4
-	FMOVQ 1040(R0), F31
-	FMOVQ 1024(R0), F28
+	FMOVQ 1488(R0), F31
+	FMOVQ 1472(R0), F28
 	VFMLA V28.S4, V27.S4, V31.S4
 	VFMLA V29.S4, V25.S4, V31.S4
 	FMOVQ 528(R0), F28
@@ -10467,100 +15333,102 @@ partdone5:
 	WORD  $0x4e21dab5 // scvtf v21.4s, v21.4s
 	VFMLA V2.S4, V21.S4, V22.S4
 	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x6e34de39 // fmul v25.4s, v17.4s, v20.4s
-	WORD  $0x4e33e631 // fcmeq v17.4s, v17.4s, v19.4s
+	WORD  $0x6e34de59 // fmul v25.4s, v18.4s, v20.4s
+	WORD  $0x4e33e652 // fcmeq v18.4s, v18.4s, v19.4s
 	WORD  $0x4e34e694 // fcmeq v20.4s, v20.4s, v20.4s
-	VAND  V20.B16, V17.B16, V17.B16
-	VBIT  V17.B16, V19.B16, V25.B16
-	VMOV  V18.B16, V17.B16
+	VAND  V20.B16, V18.B16, V18.B16
+	VBIT  V18.B16, V19.B16, V25.B16
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_552
-	WORD $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
-	JMP  focusdone552
+	BGE  focusnot0_746
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone746
 
-focusnot0_552:
+focusnot0_746:
 	CMP   $2, R7
-	BGE   focusnot1_552
+	BGE   focusnot1_746
 	FMOVQ 224(R0), F17
-	JMP   focusdone552
+	JMP   focusdone746
 
-focusnot1_552:
+focusnot1_746:
 	CMP $3, R7
-	BGE focusnot2_552
-	JMP focusdone552
+	BGE focusnot2_746
+	JMP focusdone746
 
-focusnot2_552:
+focusnot2_746:
 	CMP  $4, R7
-	BGE  focusnot3_552
-	WORD $0x6ea1fa51 // fsqrt v17.4s, v18.4s
-	JMP  focusdone552
+	BGE  focusnot3_746
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone746
 
-focusnot3_552:
+focusnot3_746:
 	CMP   $5, R7
-	BGE   focusnot4_552
-	WORD  $0x6ea1fa53 // fsqrt v19.4s, v18.4s
-	VMOV  V18.B16, V17.B16
-	VFMLS V19.S4, V19.S4, V17.S4
-	WORD  $0x6e2ade74 // fmul v20.4s, v19.4s, v10.4s
-	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V19.S4, V18.S4, V17.S4
-	JMP   focusdone552
+	BGE   focusnot4_746
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	VMOV  V17.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e2ade54 // fmul v20.4s, v18.4s, v10.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone746
 
-focusnot4_552:
+focusnot4_746:
 	CMP   $6, R7
-	BGE   focusnot5_552
-	WORD  $0x6ea1fa53 // fsqrt v19.4s, v18.4s
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa95 // fneg v21.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V21.S4
-	VMOV  V18.B16, V17.B16
-	VFMLS V19.S4, V19.S4, V17.S4
-	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
-	VFMLA V10.S4, V17.S4, V21.S4
-	WORD  $0x6e33deb1 // fmul v17.4s, v21.4s, v19.4s
-	VFMLA V19.S4, V20.S4, V17.S4
-	JMP   focusdone552
-
-focusnot5_552:
-	CMP   $7, R7
-	BGE   focusnot6_552
-	WORD  $0x6e32de53 // fmul v19.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa71 // fneg v17.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V17.S4
-	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone552
-
-focusnot6_552:
-	CMP   $8, R7
-	BGE   focusnot7_552
-	WORD  $0x6e32de53 // fmul v19.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa71 // fneg v17.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V17.S4
-	WORD  $0x4e33d672 // fadd v18.4s, v19.4s, v19.4s
-	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
-	VFMLA V19.S4, V19.S4, V17.S4
-	JMP   focusdone552
-
-focusnot7_552:
-	CMP   $9, R7
-	BGE   focusnot8_552
-	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa34 // fneg v20.4s, v17.4s
-	VFMLA V18.S4, V18.S4, V20.S4
+	BGE   focusnot5_746
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
-	WORD  $0x4e31d635 // fadd v21.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa76 // fneg v22.4s, v19.4s
-	VFMLA V17.S4, V17.S4, V22.S4
-	VFMLA V20.S4, V21.S4, V22.S4
-	WORD  $0x6e32ded1 // fmul v17.4s, v22.4s, v18.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V17.S4, V17.S4, V21.S4
+	VMOV  V17.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V10.S4, V17.S4, V21.S4
+	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone552
+	JMP   focusdone746
 
-focusnot8_552:
-	ADD   $20, R6, R8
+focusnot5_746:
+	CMP   $7, R7
+	BGE   focusnot6_746
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone746
+
+focusnot6_746:
+	CMP   $8, R7
+	BGE   focusnot7_746
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V17.S4
+	JMP   focusdone746
+
+focusnot7_746:
+	CMP   $9, R7
+	BGE   focusnot8_746
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
+	VFMLA V17.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V17.B16
+	JMP   focusdone746
+
+focusnot8_746:
+	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
 	FMOVS 4(R8), F19
@@ -10716,7 +15584,7 @@ focusnot8_552:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone552:
+focusdone746:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
@@ -10758,14 +15626,14 @@ TEXT ·rowGradNEON(SB), NOSPLIT, $0-40
 	FMOVQ 80(R0), F2
 	FMOVQ (R1), F3
 	FMOVQ 784(R0), F4
-	FMOVQ 1072(R0), F5
+	FMOVQ 1104(R0), F5
 	FMOVQ 368(R0), F6
 	FMOVQ 336(R0), F7
-	FMOVQ 1168(R0), F8
+	FMOVQ 1200(R0), F8
 	FMOVQ 848(R0), F9
-	FMOVQ 1056(R0), F10
+	FMOVQ 1088(R0), F10
 	FMOVQ 320(R0), F11
-	FMOVQ 1120(R0), F12
+	FMOVQ 1152(R0), F12
 	MOVD  n+16(FP), R2
 	MOVD  losses+0(FP), R3
 	MOVD  sums+8(FP), R5
@@ -10799,11 +15667,11 @@ block:
 
 	// e^(r_t) = p + pLow
 	WORD  $0x4eb2d5ef // fsub v15.4s, v15.4s, v18.4s
-	FMOVQ 1152(R0), F18
+	FMOVQ 1184(R0), F18
 	WORD  $0x4eaff652 // fmin v18.4s, v18.4s, v15.4s
-	FMOVQ 1136(R0), F19
+	FMOVQ 1168(R0), F19
 	WORD  $0x4e32f673 // fmax v19.4s, v19.4s, v18.4s
-	FMOVQ 1168(R0), F18
+	FMOVQ 1200(R0), F18
 	FMOVQ 48(R0), F20
 	VFMLA V20.S4, V19.S4, V18.S4
 	WORD  $0x4ea8d655 // fsub v21.4s, v18.4s, v8.4s
@@ -10816,14 +15684,14 @@ block:
 	VAND  V22.B16, V21.B16, V21.B16
 	WORD  $0x4eafd66f // fsub v15.4s, v19.4s, v15.4s
 	VAND  V21.B16, V15.B16, V19.B16
-	FMOVQ 1232(R0), F21
-	FMOVQ 1216(R0), F15
-	VFMLA V15.S4, V20.S4, V21.S4
-	FMOVQ 1248(R0), F15
-	VFMLA V21.S4, V20.S4, V15.S4
 	FMOVQ 1264(R0), F21
+	FMOVQ 1248(R0), F15
 	VFMLA V15.S4, V20.S4, V21.S4
 	FMOVQ 1280(R0), F15
+	VFMLA V21.S4, V20.S4, V15.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V15.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F15
 	VFMLA V21.S4, V20.S4, V15.S4
 	FMOVQ 224(R0), F22
 	VFMLA V15.S4, V20.S4, V22.S4
@@ -10843,12 +15711,12 @@ block:
 	VSUB  V8.S4, V18.S4, V18.S4
 	VSUB  V18.S4, V17.S4, V17.S4
 	VUSHR $23, V20.S4, V18.S4
-	FMOVQ 1296(R0), F21
+	FMOVQ 1376(R0), F21
 	VSUB  V21.S4, V18.S4, V18.S4
 	VADD  V18.S4, V17.S4, V18.S4
 	WORD  $0x4eb06652 // smax v18.4s, v18.4s, v16.4s
 	VSUB  V18.S4, V17.S4, V17.S4
-	FMOVQ 1312(R0), F21
+	FMOVQ 1392(R0), F21
 	WORD  $0x4eb56635 // smax v21.4s, v17.4s, v21.4s
 	WORD  $0x4f3f06b6 // sshr v22.4s, v21.4s, #1
 	VADD  V9.S4, V22.S4, V17.S4
@@ -10885,7 +15753,7 @@ block:
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	WORD  $0x4e20d696 // fadd v22.4s, v20.4s, v0.4s
-	FMOVQ 960(R0), F23
+	FMOVQ 1408(R0), F23
 	VSUB  V23.S4, V22.S4, V22.S4
 	VAND  V7.B16, V22.B16, V23.B16
 	VUSHR $21, V22.S4, V22.S4
@@ -10910,13 +15778,13 @@ block:
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	WORD  $0x6e38df16 // fmul v22.4s, v24.4s, v24.4s
-	FMOVQ 1008(R0), F26
-	FMOVQ 992(R0), F25
+	FMOVQ 1456(R0), F26
+	FMOVQ 1440(R0), F25
 	VFMLA V25.S4, V24.S4, V26.S4
-	FMOVQ 976(R0), F25
+	FMOVQ 1424(R0), F25
 	VFMLA V25.S4, V22.S4, V26.S4
-	FMOVQ 1040(R0), F28
-	FMOVQ 1024(R0), F25
+	FMOVQ 1488(R0), F28
+	FMOVQ 1472(R0), F25
 	VFMLA V25.S4, V24.S4, V28.S4
 	VFMLA V26.S4, V22.S4, V28.S4
 	FMOVQ 528(R0), F25
@@ -10959,91 +15827,94 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_589
-	WORD $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	JMP  focusdone589
+	BGE  focusnot0_783
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone783
 
-focusnot0_589:
+focusnot0_783:
 	CMP   $2, R7
-	BGE   focusnot1_589
+	BGE   focusnot1_783
 	FMOVQ 224(R0), F17
-	JMP   focusdone589
+	JMP   focusdone783
 
-focusnot1_589:
+focusnot1_783:
 	CMP $3, R7
-	BGE focusnot2_589
-	JMP focusdone589
+	BGE focusnot2_783
+	JMP focusdone783
 
-focusnot2_589:
+focusnot2_783:
 	CMP  $4, R7
-	BGE  focusnot3_589
-	WORD $0x6ea1f9f1 // fsqrt v17.4s, v15.4s
-	JMP  focusdone589
+	BGE  focusnot3_783
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone783
 
-focusnot3_589:
+focusnot3_783:
 	CMP   $5, R7
-	BGE   focusnot4_589
-	WORD  $0x6ea1f9f2 // fsqrt v18.4s, v15.4s
-	VMOV  V15.B16, V17.B16
-	VFMLS V18.S4, V18.S4, V17.S4
-	WORD  $0x6e2ade53 // fmul v19.4s, v18.4s, v10.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V18.S4, V15.S4, V17.S4
-	JMP   focusdone589
+	BGE   focusnot4_783
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	VMOV  V17.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e2ade54 // fmul v20.4s, v18.4s, v10.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone783
 
-focusnot4_589:
+focusnot4_783:
 	CMP   $6, R7
-	BGE   focusnot5_589
-	WORD  $0x6ea1f9f2 // fsqrt v18.4s, v15.4s
-	WORD  $0x6e2fddf3 // fmul v19.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa74 // fneg v20.4s, v19.4s
-	VFMLA V15.S4, V15.S4, V20.S4
-	VMOV  V15.B16, V17.B16
-	VFMLS V18.S4, V18.S4, V17.S4
-	WORD  $0x6e31ddf1 // fmul v17.4s, v15.4s, v17.4s
-	VFMLA V10.S4, V17.S4, V20.S4
-	WORD  $0x6e32de91 // fmul v17.4s, v20.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone589
-
-focusnot5_589:
-	CMP   $7, R7
-	BGE   focusnot6_589
-	WORD  $0x6e2fddf2 // fmul v18.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa51 // fneg v17.4s, v18.4s
-	VFMLA V15.S4, V15.S4, V17.S4
-	WORD  $0x6e2fde31 // fmul v17.4s, v17.4s, v15.4s
-	VFMLA V15.S4, V18.S4, V17.S4
-	JMP   focusdone589
-
-focusnot6_589:
-	CMP   $8, R7
-	BGE   focusnot7_589
-	WORD  $0x6e2fddf2 // fmul v18.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa51 // fneg v17.4s, v18.4s
-	VFMLA V15.S4, V15.S4, V17.S4
-	WORD  $0x4e32d653 // fadd v19.4s, v18.4s, v18.4s
-	WORD  $0x6e31de71 // fmul v17.4s, v19.4s, v17.4s
-	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone589
-
-focusnot7_589:
-	CMP   $9, R7
-	BGE   focusnot8_589
-	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
-	VFMLA V15.S4, V15.S4, V19.S4
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x4e31d634 // fadd v20.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa55 // fneg v21.4s, v18.4s
+	BGE   focusnot5_783
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
 	VFMLA V17.S4, V17.S4, V21.S4
-	VFMLA V19.S4, V20.S4, V21.S4
-	WORD  $0x6e2fdeb1 // fmul v17.4s, v21.4s, v15.4s
-	VFMLA V15.S4, V18.S4, V17.S4
-	JMP   focusdone589
+	VMOV  V17.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V10.S4, V17.S4, V21.S4
+	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V17.S4
+	JMP   focusdone783
 
-focusnot8_589:
-	ADD   $20, R6, R9
+focusnot5_783:
+	CMP   $7, R7
+	BGE   focusnot6_783
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone783
+
+focusnot6_783:
+	CMP   $8, R7
+	BGE   focusnot7_783
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V17.S4
+	JMP   focusdone783
+
+focusnot7_783:
+	CMP   $9, R7
+	BGE   focusnot8_783
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
+	VFMLA V17.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V17.B16
+	JMP   focusdone783
+
+focusnot8_783:
+	ADD   $24, R6, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
 	FMOVS 4(R9), F19
@@ -11199,7 +16070,7 @@ focusnot8_589:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone589:
+focusdone783:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
@@ -11213,13 +16084,13 @@ focusdone589:
 	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
 	WORD  $0x6e2dde6d // fmul v13.4s, v19.4s, v13.4s
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
-	FMOVQ 1328(R0), F15
+	FMOVQ 1504(R0), F15
 	WORD  $0x4ea0f9b0 // fabs v16.4s, v13.4s
 	WORD  $0x6e2fe60f // fcmge v15.4s, v16.4s, v15.4s
 	WORD  $0x6eaee410 // fcmgt v16.4s, v0.4s, v14.4s
-	FMOVQ 1344(R0), F17
+	FMOVQ 1520(R0), F17
 	VBIF  V16.B16, V0.B16, V17.B16
-	FMOVQ 1360(R0), F16
+	FMOVQ 1536(R0), F16
 	VBIT  V15.B16, V17.B16, V16.B16
 	WORD  $0x6e30ddcf // fmul v15.4s, v14.4s, v16.4s
 	WORD  $0x6e2ffdaf // fdiv v15.4s, v13.4s, v15.4s
@@ -11362,11 +16233,11 @@ partdone5:
 
 	// e^(r_t) = p + pLow
 	WORD  $0x4eb2d5ef // fsub v15.4s, v15.4s, v18.4s
-	FMOVQ 1152(R0), F18
+	FMOVQ 1184(R0), F18
 	WORD  $0x4eaff652 // fmin v18.4s, v18.4s, v15.4s
-	FMOVQ 1136(R0), F19
+	FMOVQ 1168(R0), F19
 	WORD  $0x4e32f673 // fmax v19.4s, v19.4s, v18.4s
-	FMOVQ 1168(R0), F18
+	FMOVQ 1200(R0), F18
 	FMOVQ 48(R0), F20
 	VFMLA V20.S4, V19.S4, V18.S4
 	WORD  $0x4ea8d655 // fsub v21.4s, v18.4s, v8.4s
@@ -11379,14 +16250,14 @@ partdone5:
 	VAND  V22.B16, V21.B16, V21.B16
 	WORD  $0x4eafd66f // fsub v15.4s, v19.4s, v15.4s
 	VAND  V21.B16, V15.B16, V19.B16
-	FMOVQ 1232(R0), F21
-	FMOVQ 1216(R0), F15
-	VFMLA V15.S4, V20.S4, V21.S4
-	FMOVQ 1248(R0), F15
-	VFMLA V21.S4, V20.S4, V15.S4
 	FMOVQ 1264(R0), F21
+	FMOVQ 1248(R0), F15
 	VFMLA V15.S4, V20.S4, V21.S4
 	FMOVQ 1280(R0), F15
+	VFMLA V21.S4, V20.S4, V15.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V15.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F15
 	VFMLA V21.S4, V20.S4, V15.S4
 	FMOVQ 224(R0), F22
 	VFMLA V15.S4, V20.S4, V22.S4
@@ -11406,12 +16277,12 @@ partdone5:
 	VSUB  V8.S4, V18.S4, V18.S4
 	VSUB  V18.S4, V17.S4, V17.S4
 	VUSHR $23, V20.S4, V18.S4
-	FMOVQ 1296(R0), F21
+	FMOVQ 1376(R0), F21
 	VSUB  V21.S4, V18.S4, V18.S4
 	VADD  V18.S4, V17.S4, V18.S4
 	WORD  $0x4eb06652 // smax v18.4s, v18.4s, v16.4s
 	VSUB  V18.S4, V17.S4, V17.S4
-	FMOVQ 1312(R0), F21
+	FMOVQ 1392(R0), F21
 	WORD  $0x4eb56635 // smax v21.4s, v17.4s, v21.4s
 	WORD  $0x4f3f06b6 // sshr v22.4s, v21.4s, #1
 	VADD  V9.S4, V22.S4, V17.S4
@@ -11448,7 +16319,7 @@ partdone5:
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	WORD  $0x4e20d696 // fadd v22.4s, v20.4s, v0.4s
-	FMOVQ 960(R0), F23
+	FMOVQ 1408(R0), F23
 	VSUB  V23.S4, V22.S4, V22.S4
 	VAND  V7.B16, V22.B16, V23.B16
 	VUSHR $21, V22.S4, V22.S4
@@ -11473,13 +16344,13 @@ partdone5:
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	WORD  $0x6e38df16 // fmul v22.4s, v24.4s, v24.4s
-	FMOVQ 1008(R0), F26
-	FMOVQ 992(R0), F25
+	FMOVQ 1456(R0), F26
+	FMOVQ 1440(R0), F25
 	VFMLA V25.S4, V24.S4, V26.S4
-	FMOVQ 976(R0), F25
+	FMOVQ 1424(R0), F25
 	VFMLA V25.S4, V22.S4, V26.S4
-	FMOVQ 1040(R0), F28
-	FMOVQ 1024(R0), F25
+	FMOVQ 1488(R0), F28
+	FMOVQ 1472(R0), F25
 	VFMLA V25.S4, V24.S4, V28.S4
 	VFMLA V26.S4, V22.S4, V28.S4
 	FMOVQ 528(R0), F25
@@ -11522,91 +16393,94 @@ partdone5:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_590
-	WORD $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	JMP  focusdone590
+	BGE  focusnot0_784
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone784
 
-focusnot0_590:
+focusnot0_784:
 	CMP   $2, R7
-	BGE   focusnot1_590
+	BGE   focusnot1_784
 	FMOVQ 224(R0), F17
-	JMP   focusdone590
+	JMP   focusdone784
 
-focusnot1_590:
+focusnot1_784:
 	CMP $3, R7
-	BGE focusnot2_590
-	JMP focusdone590
+	BGE focusnot2_784
+	JMP focusdone784
 
-focusnot2_590:
+focusnot2_784:
 	CMP  $4, R7
-	BGE  focusnot3_590
-	WORD $0x6ea1f9f1 // fsqrt v17.4s, v15.4s
-	JMP  focusdone590
+	BGE  focusnot3_784
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone784
 
-focusnot3_590:
+focusnot3_784:
 	CMP   $5, R7
-	BGE   focusnot4_590
-	WORD  $0x6ea1f9f2 // fsqrt v18.4s, v15.4s
-	VMOV  V15.B16, V17.B16
-	VFMLS V18.S4, V18.S4, V17.S4
-	WORD  $0x6e2ade53 // fmul v19.4s, v18.4s, v10.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V18.S4, V15.S4, V17.S4
-	JMP   focusdone590
+	BGE   focusnot4_784
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	VMOV  V17.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e2ade54 // fmul v20.4s, v18.4s, v10.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone784
 
-focusnot4_590:
+focusnot4_784:
 	CMP   $6, R7
-	BGE   focusnot5_590
-	WORD  $0x6ea1f9f2 // fsqrt v18.4s, v15.4s
-	WORD  $0x6e2fddf3 // fmul v19.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa74 // fneg v20.4s, v19.4s
-	VFMLA V15.S4, V15.S4, V20.S4
-	VMOV  V15.B16, V17.B16
-	VFMLS V18.S4, V18.S4, V17.S4
-	WORD  $0x6e31ddf1 // fmul v17.4s, v15.4s, v17.4s
-	VFMLA V10.S4, V17.S4, V20.S4
-	WORD  $0x6e32de91 // fmul v17.4s, v20.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone590
-
-focusnot5_590:
-	CMP   $7, R7
-	BGE   focusnot6_590
-	WORD  $0x6e2fddf2 // fmul v18.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa51 // fneg v17.4s, v18.4s
-	VFMLA V15.S4, V15.S4, V17.S4
-	WORD  $0x6e2fde31 // fmul v17.4s, v17.4s, v15.4s
-	VFMLA V15.S4, V18.S4, V17.S4
-	JMP   focusdone590
-
-focusnot6_590:
-	CMP   $8, R7
-	BGE   focusnot7_590
-	WORD  $0x6e2fddf2 // fmul v18.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa51 // fneg v17.4s, v18.4s
-	VFMLA V15.S4, V15.S4, V17.S4
-	WORD  $0x4e32d653 // fadd v19.4s, v18.4s, v18.4s
-	WORD  $0x6e31de71 // fmul v17.4s, v19.4s, v17.4s
-	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone590
-
-focusnot7_590:
-	CMP   $9, R7
-	BGE   focusnot8_590
-	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
-	VFMLA V15.S4, V15.S4, V19.S4
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x4e31d634 // fadd v20.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa55 // fneg v21.4s, v18.4s
+	BGE   focusnot5_784
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
 	VFMLA V17.S4, V17.S4, V21.S4
-	VFMLA V19.S4, V20.S4, V21.S4
-	WORD  $0x6e2fdeb1 // fmul v17.4s, v21.4s, v15.4s
-	VFMLA V15.S4, V18.S4, V17.S4
-	JMP   focusdone590
+	VMOV  V17.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V10.S4, V17.S4, V21.S4
+	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V17.S4
+	JMP   focusdone784
 
-focusnot8_590:
-	ADD   $20, R6, R9
+focusnot5_784:
+	CMP   $7, R7
+	BGE   focusnot6_784
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone784
+
+focusnot6_784:
+	CMP   $8, R7
+	BGE   focusnot7_784
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V17.S4
+	JMP   focusdone784
+
+focusnot7_784:
+	CMP   $9, R7
+	BGE   focusnot8_784
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
+	VFMLA V17.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V17.B16
+	JMP   focusdone784
+
+focusnot8_784:
+	ADD   $24, R6, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
 	FMOVS 4(R9), F19
@@ -11762,7 +16636,7 @@ focusnot8_590:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone590:
+focusdone784:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
@@ -11776,13 +16650,13 @@ focusdone590:
 	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
 	WORD  $0x6e2dde6d // fmul v13.4s, v19.4s, v13.4s
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
-	FMOVQ 1328(R0), F15
+	FMOVQ 1504(R0), F15
 	WORD  $0x4ea0f9b0 // fabs v16.4s, v13.4s
 	WORD  $0x6e2fe60f // fcmge v15.4s, v16.4s, v15.4s
 	WORD  $0x6eaee410 // fcmgt v16.4s, v0.4s, v14.4s
-	FMOVQ 1344(R0), F17
+	FMOVQ 1520(R0), F17
 	VBIF  V16.B16, V0.B16, V17.B16
-	FMOVQ 1360(R0), F16
+	FMOVQ 1536(R0), F16
 	VBIT  V15.B16, V17.B16, V16.B16
 	WORD  $0x6e30ddcf // fmul v15.4s, v14.4s, v16.4s
 	WORD  $0x6e2ffdaf // fdiv v15.4s, v13.4s, v15.4s
@@ -11878,24 +16752,168 @@ partdone9:
 done:
 	RET
 
-// func addLossesNEON(total *[16]float64, x *float32, n int)
-TEXT ·addLossesNEON(SB), NOSPLIT, $0-24
-	MOVD x+8(FP), R0
-	MOVD n+16(FP), R1
-	MOVD total+0(FP), R2
+// func maxWordNEON(most *uint32, x *uint32, n int)
+TEXT ·maxWordNEON(SB), NOSPLIT, $0-24
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 608(R0), F0
+	MOVD  x+8(FP), R0
+	MOVD  n+16(FP), R1
+	VMOV  V0.B16, V1.B16
+	VMOV  V0.B16, V2.B16
+	VMOV  V0.B16, V3.B16
+	VMOV  V0.B16, V4.B16
+	CMP   $16, R1
+	BLT   words_part
 
-block:
+words_tile:
+	FMOVQ (R0), F5
+	FMOVQ 16(R0), F6
+	FMOVQ 32(R0), F7
+	FMOVQ 48(R0), F8
+	VEOR  V5.B16, V0.B16, V5.B16
+	WORD  $0x4ea56421 // smax v1.4s, v1.4s, v5.4s
+	VEOR  V6.B16, V0.B16, V5.B16
+	WORD  $0x4ea56442 // smax v2.4s, v2.4s, v5.4s
+	VEOR  V7.B16, V0.B16, V5.B16
+	WORD  $0x4ea56463 // smax v3.4s, v3.4s, v5.4s
+	VEOR  V8.B16, V0.B16, V5.B16
+	WORD  $0x4ea56484 // smax v4.4s, v4.4s, v5.4s
+	ADD   $64, R0, R0
+	SUB   $16, R1, R1
+	CMP   $16, R1
+	BGE   words_tile
+
+words_part:
+	CMP   $1, R1
+	BLT   words_done
+	VMOVI $0, V5.B16
+	ADD   $0, R0, R2
+	CMP   $4, R1
+	BLT   partless1
+	FMOVQ (R0), F5
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R1, partone1
+	VLD1.P 8(R2), V5.D[0]
+	TBZ    $0, R1, partdone1
+	VLD1   (R2), V5.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R1, partdone1
+	VLD1 (R2), V5.S[0]
+
+partdone1:
+	SUBS  $4, R1, R1
+	CSEL  LT, ZR, R1, R1
+	VMOVI $0, V6.B16
+	ADD   $16, R0, R2
+	CMP   $4, R1
+	BLT   partless2
+	FMOVQ 16(R0), F6
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R1, partone2
+	VLD1.P 8(R2), V6.D[0]
+	TBZ    $0, R1, partdone2
+	VLD1   (R2), V6.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R1, partdone2
+	VLD1 (R2), V6.S[0]
+
+partdone2:
+	SUBS  $4, R1, R1
+	CSEL  LT, ZR, R1, R1
+	VMOVI $0, V7.B16
+	ADD   $32, R0, R2
+	CMP   $4, R1
+	BLT   partless3
+	FMOVQ 32(R0), F7
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R1, partone3
+	VLD1.P 8(R2), V7.D[0]
+	TBZ    $0, R1, partdone3
+	VLD1   (R2), V7.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R1, partdone3
+	VLD1 (R2), V7.S[0]
+
+partdone3:
+	SUBS  $4, R1, R1
+	CSEL  LT, ZR, R1, R1
+	VMOVI $0, V8.B16
+	ADD   $48, R0, R2
+	CMP   $4, R1
+	BLT   partless4
+	FMOVQ 48(R0), F8
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R1, partone4
+	VLD1.P 8(R2), V8.D[0]
+	TBZ    $0, R1, partdone4
+	VLD1   (R2), V8.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R1, partdone4
+	VLD1 (R2), V8.S[0]
+
+partdone4:
+	VEOR V5.B16, V0.B16, V5.B16
+	WORD $0x4ea56421 // smax v1.4s, v1.4s, v5.4s
+	VEOR V6.B16, V0.B16, V5.B16
+	WORD $0x4ea56442 // smax v2.4s, v2.4s, v5.4s
+	VEOR V7.B16, V0.B16, V5.B16
+	WORD $0x4ea56463 // smax v3.4s, v3.4s, v5.4s
+	VEOR V8.B16, V0.B16, V5.B16
+	WORD $0x4ea56484 // smax v4.4s, v4.4s, v5.4s
+
+words_done:
+	WORD   $0x4ea26421 // smax v1.4s, v1.4s, v2.4s
+	WORD   $0x4ea36421 // smax v1.4s, v1.4s, v3.4s
+	WORD   $0x4ea46421 // smax v1.4s, v1.4s, v4.4s
+	MOVD   most+0(FP), R0
+	VEXT   $8, V1.B16, V1.B16, V2.B16
+	WORD   $0x4ea26421 // smax v1.4s, v1.4s, v2.4s
+	VREV64 V1.S4, V2.S4
+	WORD   $0x4ea26421 // smax v1.4s, v1.4s, v2.4s
+	VEOR   V1.B16, V0.B16, V0.B16
+	FMOVS  F0, (R0)
+	RET
+
+// func foldRowsNEON(losses *float32, terms *float32, rows int, classes int)
+TEXT ·foldRowsNEON(SB), NOSPLIT, $128-32
+	MOVD  $consts<>+0(SB), R7
+	MOVD  terms+8(FP), R0
+	MOVD  rows+16(FP), R1
+	MOVD  $local-128(SP), R2
 	VMOVI $0, V0.B16
 	VMOVI $0, V1.B16
 	VMOVI $0, V2.B16
 	VMOVI $0, V3.B16
-	MOVD  $16, R3
-	CMP   R3, R1
-	CSEL  HI, R3, R1, R3
-	CMP   $16, R3
-	BLT   add_part
 
-add_tile:
+row:
+	MOVD  classes+24(FP), R3
+	CMP   $129, R3
+	BGE   long
+	VMOVI $0, V0.B16
+	VMOVI $0, V1.B16
+	VMOVI $0, V2.B16
+	VMOVI $0, V3.B16
+	ADD   R3<<2, R0, R5
+	CMP   $16, R3
+	BLT   short_part
+
+short_tile:
 	FMOVQ (R0), F4
 	FMOVQ 16(R0), F5
 	FMOVQ 32(R0), F6
@@ -11907,13 +16925,13 @@ add_tile:
 	ADD   $64, R0, R0
 	SUB   $16, R3, R3
 	CMP   $16, R3
-	BGE   add_tile
+	BGE   short_tile
 
-add_part:
+short_part:
 	CMP   $1, R3
-	BLT   add_done
+	BLT   short_done
 	VMOVI $0, V4.B16
-	ADD   $0, R0, R5
+	ADD   $0, R0, R6
 	CMP   $4, R3
 	BLT   partless1
 	FMOVQ (R0), F4
@@ -11921,20 +16939,20 @@ add_part:
 
 partless1:
 	TBZ    $1, R3, partone1
-	VLD1.P 8(R5), V4.D[0]
+	VLD1.P 8(R6), V4.D[0]
 	TBZ    $0, R3, partdone1
-	VLD1   (R5), V4.S[2]
+	VLD1   (R6), V4.S[2]
 	JMP    partdone1
 
 partone1:
 	TBZ  $0, R3, partdone1
-	VLD1 (R5), V4.S[0]
+	VLD1 (R6), V4.S[0]
 
 partdone1:
 	SUBS  $4, R3, R3
 	CSEL  LT, ZR, R3, R3
 	VMOVI $0, V5.B16
-	ADD   $16, R0, R5
+	ADD   $16, R0, R6
 	CMP   $4, R3
 	BLT   partless2
 	FMOVQ 16(R0), F5
@@ -11942,20 +16960,20 @@ partdone1:
 
 partless2:
 	TBZ    $1, R3, partone2
-	VLD1.P 8(R5), V5.D[0]
+	VLD1.P 8(R6), V5.D[0]
 	TBZ    $0, R3, partdone2
-	VLD1   (R5), V5.S[2]
+	VLD1   (R6), V5.S[2]
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R3, partdone2
-	VLD1 (R5), V5.S[0]
+	VLD1 (R6), V5.S[0]
 
 partdone2:
 	SUBS  $4, R3, R3
 	CSEL  LT, ZR, R3, R3
 	VMOVI $0, V6.B16
-	ADD   $32, R0, R5
+	ADD   $32, R0, R6
 	CMP   $4, R3
 	BLT   partless3
 	FMOVQ 32(R0), F6
@@ -11963,20 +16981,20 @@ partdone2:
 
 partless3:
 	TBZ    $1, R3, partone3
-	VLD1.P 8(R5), V6.D[0]
+	VLD1.P 8(R6), V6.D[0]
 	TBZ    $0, R3, partdone3
-	VLD1   (R5), V6.S[2]
+	VLD1   (R6), V6.S[2]
 	JMP    partdone3
 
 partone3:
 	TBZ  $0, R3, partdone3
-	VLD1 (R5), V6.S[0]
+	VLD1 (R6), V6.S[0]
 
 partdone3:
 	SUBS  $4, R3, R3
 	CSEL  LT, ZR, R3, R3
 	VMOVI $0, V7.B16
-	ADD   $48, R0, R5
+	ADD   $48, R0, R6
 	CMP   $4, R3
 	BLT   partless4
 	FMOVQ 48(R0), F7
@@ -11984,14 +17002,14 @@ partdone3:
 
 partless4:
 	TBZ    $1, R3, partone4
-	VLD1.P 8(R5), V7.D[0]
+	VLD1.P 8(R6), V7.D[0]
 	TBZ    $0, R3, partdone4
-	VLD1   (R5), V7.S[2]
+	VLD1   (R6), V7.S[2]
 	JMP    partdone4
 
 partone4:
 	TBZ  $0, R3, partdone4
-	VLD1 (R5), V7.S[0]
+	VLD1 (R6), V7.S[0]
 
 partdone4:
 	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
@@ -11999,42 +17017,386 @@ partdone4:
 	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
 	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
 
-add_done:
-	WORD  $0x0e617804 // fcvtl v4.2d, v0.2s
-	WORD  $0x4e617800 // fcvtl2 v0.2d, v0.4s
-	FMOVQ (R2), F5
-	WORD  $0x4e65d484 // fadd v4.2d, v4.2d, v5.2d
-	FMOVQ F4, (R2)
-	FMOVQ 16(R2), F4
-	WORD  $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
+short_done:
+	MOVD   R5, R0
+	WORD   $0x0e617804 // fcvtl v4.2d, v0.2s
+	WORD   $0x4e617800 // fcvtl2 v0.2d, v0.4s
+	WORD   $0x0e617825 // fcvtl v5.2d, v1.2s
+	WORD   $0x4e617821 // fcvtl2 v1.2d, v1.4s
+	WORD   $0x0e617846 // fcvtl v6.2d, v2.2s
+	WORD   $0x4e617842 // fcvtl2 v2.2d, v2.4s
+	WORD   $0x0e617867 // fcvtl v7.2d, v3.2s
+	WORD   $0x4e617863 // fcvtl2 v3.2d, v3.4s
+	WORD   $0x4e66d484 // fadd v4.2d, v4.2d, v6.2d
+	WORD   $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	WORD   $0x4e67d4a5 // fadd v5.2d, v5.2d, v7.2d
+	WORD   $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
+	WORD   $0x4e65d484 // fadd v4.2d, v4.2d, v5.2d
+	WORD   $0x4e61d400 // fadd v0.2d, v0.2d, v1.2d
+	WORD   $0x4e60d484 // fadd v4.2d, v4.2d, v0.2d
+	WORD   $0x7e70d880 // faddp d0, v4.2d
+	FCVTDS F0, F0
+	MOVD   losses+0(FP), R3
+	WORD   $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ  368(R7), F2
+	VBIT   V1.B16, V0.B16, V2.B16
+	FMOVS  F2, (R3)
+	MOVD   losses+0(FP), R3
+	ADD    $4, R3, R3
+	MOVD   R3, losses+0(FP)
+	SUB    $1, R1, R1
+	CMP    $1, R1
+	BGE    row
+	RET
+
+long:
+	VMOVI $0, V0.B16
+	FMOVQ F0, (R2)
 	FMOVQ F0, 16(R2)
-	WORD  $0x0e617820 // fcvtl v0.2d, v1.2s
-	WORD  $0x4e617821 // fcvtl2 v1.2d, v1.4s
-	FMOVQ 32(R2), F4
-	WORD  $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
 	FMOVQ F0, 32(R2)
-	FMOVQ 48(R2), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 48(R2)
-	WORD  $0x0e617840 // fcvtl v0.2d, v2.2s
-	WORD  $0x4e617841 // fcvtl2 v1.2d, v2.4s
-	FMOVQ 64(R2), F2
-	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ F0, 48(R2)
 	FMOVQ F0, 64(R2)
-	FMOVQ 80(R2), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 80(R2)
-	WORD  $0x0e617860 // fcvtl v0.2d, v3.2s
-	WORD  $0x4e617861 // fcvtl2 v1.2d, v3.4s
-	FMOVQ 96(R2), F2
-	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ F0, 80(R2)
 	FMOVQ F0, 96(R2)
-	FMOVQ 112(R2), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 112(R2)
-	SUB   $16, R1, R1
-	CMP   $1, R1
-	BGE   block
+	FMOVQ F0, 112(R2)
+
+block:
+	MOVD  $128, R5
+	CMP   R5, R3
+	CSEL  HI, R5, R3, R5
+	VMOVI $0, V0.B16
+	VMOVI $0, V1.B16
+	VMOVI $0, V2.B16
+	VMOVI $0, V3.B16
+	ADD   R5<<2, R0, R6
+	CMP   $16, R5
+	BLT   long_part
+
+long_tile:
+	FMOVQ (R0), F4
+	FMOVQ 16(R0), F5
+	FMOVQ 32(R0), F6
+	FMOVQ 48(R0), F7
+	WORD  $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	WORD  $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	WORD  $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	WORD  $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	ADD   $64, R0, R0
+	SUB   $16, R5, R5
+	CMP   $16, R5
+	BGE   long_tile
+
+long_part:
+	CMP   $1, R5
+	BLT   long_done
+	VMOVI $0, V4.B16
+	ADD   $0, R0, R8
+	CMP   $4, R5
+	BLT   partless5
+	FMOVQ (R0), F4
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R5, partone5
+	VLD1.P 8(R8), V4.D[0]
+	TBZ    $0, R5, partdone5
+	VLD1   (R8), V4.S[2]
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R5, partdone5
+	VLD1 (R8), V4.S[0]
+
+partdone5:
+	SUBS  $4, R5, R5
+	CSEL  LT, ZR, R5, R5
+	VMOVI $0, V5.B16
+	ADD   $16, R0, R8
+	CMP   $4, R5
+	BLT   partless6
+	FMOVQ 16(R0), F5
+	JMP   partdone6
+
+partless6:
+	TBZ    $1, R5, partone6
+	VLD1.P 8(R8), V5.D[0]
+	TBZ    $0, R5, partdone6
+	VLD1   (R8), V5.S[2]
+	JMP    partdone6
+
+partone6:
+	TBZ  $0, R5, partdone6
+	VLD1 (R8), V5.S[0]
+
+partdone6:
+	SUBS  $4, R5, R5
+	CSEL  LT, ZR, R5, R5
+	VMOVI $0, V6.B16
+	ADD   $32, R0, R8
+	CMP   $4, R5
+	BLT   partless7
+	FMOVQ 32(R0), F6
+	JMP   partdone7
+
+partless7:
+	TBZ    $1, R5, partone7
+	VLD1.P 8(R8), V6.D[0]
+	TBZ    $0, R5, partdone7
+	VLD1   (R8), V6.S[2]
+	JMP    partdone7
+
+partone7:
+	TBZ  $0, R5, partdone7
+	VLD1 (R8), V6.S[0]
+
+partdone7:
+	SUBS  $4, R5, R5
+	CSEL  LT, ZR, R5, R5
+	VMOVI $0, V7.B16
+	ADD   $48, R0, R8
+	CMP   $4, R5
+	BLT   partless8
+	FMOVQ 48(R0), F7
+	JMP   partdone8
+
+partless8:
+	TBZ    $1, R5, partone8
+	VLD1.P 8(R8), V7.D[0]
+	TBZ    $0, R5, partdone8
+	VLD1   (R8), V7.S[2]
+	JMP    partdone8
+
+partone8:
+	TBZ  $0, R5, partdone8
+	VLD1 (R8), V7.S[0]
+
+partdone8:
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+
+long_done:
+	MOVD   R6, R0
+	WORD   $0x0e617804 // fcvtl v4.2d, v0.2s
+	WORD   $0x4e617800 // fcvtl2 v0.2d, v0.4s
+	FMOVQ  (R2), F5
+	WORD   $0x4e65d484 // fadd v4.2d, v4.2d, v5.2d
+	FMOVQ  F4, (R2)
+	FMOVQ  16(R2), F4
+	WORD   $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
+	FMOVQ  F0, 16(R2)
+	WORD   $0x0e617820 // fcvtl v0.2d, v1.2s
+	WORD   $0x4e617821 // fcvtl2 v1.2d, v1.4s
+	FMOVQ  32(R2), F4
+	WORD   $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
+	FMOVQ  F0, 32(R2)
+	FMOVQ  48(R2), F0
+	WORD   $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ  F1, 48(R2)
+	WORD   $0x0e617840 // fcvtl v0.2d, v2.2s
+	WORD   $0x4e617841 // fcvtl2 v1.2d, v2.4s
+	FMOVQ  64(R2), F2
+	WORD   $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ  F0, 64(R2)
+	FMOVQ  80(R2), F0
+	WORD   $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ  F1, 80(R2)
+	WORD   $0x0e617860 // fcvtl v0.2d, v3.2s
+	WORD   $0x4e617861 // fcvtl2 v1.2d, v3.4s
+	FMOVQ  96(R2), F2
+	WORD   $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ  F0, 96(R2)
+	FMOVQ  112(R2), F0
+	WORD   $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ  F1, 112(R2)
+	SUB    $128, R3, R3
+	CMP    $1, R3
+	BGE    block
+	FMOVQ  (R2), F0
+	FMOVQ  16(R2), F1
+	FMOVQ  32(R2), F2
+	FMOVQ  48(R2), F3
+	FMOVQ  64(R2), F4
+	FMOVQ  80(R2), F5
+	FMOVQ  96(R2), F6
+	FMOVQ  112(R2), F7
+	WORD   $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
+	WORD   $0x4e65d421 // fadd v1.2d, v1.2d, v5.2d
+	WORD   $0x4e66d442 // fadd v2.2d, v2.2d, v6.2d
+	WORD   $0x4e67d463 // fadd v3.2d, v3.2d, v7.2d
+	WORD   $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	WORD   $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
+	WORD   $0x4e61d400 // fadd v0.2d, v0.2d, v1.2d
+	WORD   $0x7e70d800 // faddp d0, v0.2d
+	FCVTDS F0, F0
+	MOVD   losses+0(FP), R3
+	WORD   $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ  368(R7), F2
+	VBIT   V1.B16, V0.B16, V2.B16
+	FMOVS  F2, (R3)
+	MOVD   losses+0(FP), R3
+	ADD    $4, R3, R3
+	MOVD   R3, losses+0(FP)
+	SUB    $1, R1, R1
+	CMP    $1, R1
+	BGE    row
+	RET
+
+// func sumLossesNEON(sum *float64, x *float32, n int)
+TEXT ·sumLossesNEON(SB), NOSPLIT, $0-24
+	VMOVI $0, V0.B16
+	VMOVI $0, V1.B16
+	VMOVI $0, V2.B16
+	VMOVI $0, V3.B16
+	VMOVI $0, V4.B16
+	VMOVI $0, V5.B16
+	VMOVI $0, V6.B16
+	VMOVI $0, V7.B16
+	MOVD  n+16(FP), R0
+	MOVD  x+8(FP), R1
+	CMP   $16, R0
+	BLT   add_part
+
+add_tile:
+	FMOVQ (R1), F8
+	FMOVQ 16(R1), F9
+	FMOVQ 32(R1), F10
+	FMOVQ 48(R1), F11
+	WORD  $0x0e61790c // fcvtl v12.2d, v8.2s
+	WORD  $0x4e617908 // fcvtl2 v8.2d, v8.4s
+	WORD  $0x4e6cd400 // fadd v0.2d, v0.2d, v12.2d
+	WORD  $0x4e68d421 // fadd v1.2d, v1.2d, v8.2d
+	WORD  $0x0e617928 // fcvtl v8.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e68d442 // fadd v2.2d, v2.2d, v8.2d
+	WORD  $0x4e69d463 // fadd v3.2d, v3.2d, v9.2d
+	WORD  $0x0e617948 // fcvtl v8.2d, v10.2s
+	WORD  $0x4e617949 // fcvtl2 v9.2d, v10.4s
+	WORD  $0x4e68d484 // fadd v4.2d, v4.2d, v8.2d
+	WORD  $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD  $0x0e617968 // fcvtl v8.2d, v11.2s
+	WORD  $0x4e617969 // fcvtl2 v9.2d, v11.4s
+	WORD  $0x4e68d4c6 // fadd v6.2d, v6.2d, v8.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $64, R1, R1
+	SUB   $16, R0, R0
+	CMP   $16, R0
+	BGE   add_tile
+
+add_part:
+	CMP   $1, R0
+	BLT   add_done
+	VMOVI $0, V8.B16
+	ADD   $0, R1, R2
+	CMP   $4, R0
+	BLT   partless1
+	FMOVQ (R1), F8
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R0, partone1
+	VLD1.P 8(R2), V8.D[0]
+	TBZ    $0, R0, partdone1
+	VLD1   (R2), V8.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R0, partdone1
+	VLD1 (R2), V8.S[0]
+
+partdone1:
+	SUBS  $4, R0, R0
+	CSEL  LT, ZR, R0, R0
+	VMOVI $0, V9.B16
+	ADD   $16, R1, R2
+	CMP   $4, R0
+	BLT   partless2
+	FMOVQ 16(R1), F9
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R0, partone2
+	VLD1.P 8(R2), V9.D[0]
+	TBZ    $0, R0, partdone2
+	VLD1   (R2), V9.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R0, partdone2
+	VLD1 (R2), V9.S[0]
+
+partdone2:
+	SUBS  $4, R0, R0
+	CSEL  LT, ZR, R0, R0
+	VMOVI $0, V10.B16
+	ADD   $32, R1, R2
+	CMP   $4, R0
+	BLT   partless3
+	FMOVQ 32(R1), F10
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R0, partone3
+	VLD1.P 8(R2), V10.D[0]
+	TBZ    $0, R0, partdone3
+	VLD1   (R2), V10.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R0, partdone3
+	VLD1 (R2), V10.S[0]
+
+partdone3:
+	SUBS  $4, R0, R0
+	CSEL  LT, ZR, R0, R0
+	VMOVI $0, V11.B16
+	ADD   $48, R1, R2
+	CMP   $4, R0
+	BLT   partless4
+	FMOVQ 48(R1), F11
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R0, partone4
+	VLD1.P 8(R2), V11.D[0]
+	TBZ    $0, R0, partdone4
+	VLD1   (R2), V11.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R0, partdone4
+	VLD1 (R2), V11.S[0]
+
+partdone4:
+	WORD $0x0e61790c // fcvtl v12.2d, v8.2s
+	WORD $0x4e617908 // fcvtl2 v8.2d, v8.4s
+	WORD $0x4e6cd400 // fadd v0.2d, v0.2d, v12.2d
+	WORD $0x4e68d421 // fadd v1.2d, v1.2d, v8.2d
+	WORD $0x0e617928 // fcvtl v8.2d, v9.2s
+	WORD $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD $0x4e68d442 // fadd v2.2d, v2.2d, v8.2d
+	WORD $0x4e69d463 // fadd v3.2d, v3.2d, v9.2d
+	WORD $0x0e617948 // fcvtl v8.2d, v10.2s
+	WORD $0x4e617949 // fcvtl2 v9.2d, v10.4s
+	WORD $0x4e68d484 // fadd v4.2d, v4.2d, v8.2d
+	WORD $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD $0x0e617968 // fcvtl v8.2d, v11.2s
+	WORD $0x4e617969 // fcvtl2 v9.2d, v11.4s
+	WORD $0x4e68d4c6 // fadd v6.2d, v6.2d, v8.2d
+	WORD $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+
+add_done:
+	MOVD  sum+0(FP), R0
+	WORD  $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
+	WORD  $0x4e65d421 // fadd v1.2d, v1.2d, v5.2d
+	WORD  $0x4e66d442 // fadd v2.2d, v2.2d, v6.2d
+	WORD  $0x4e67d463 // fadd v3.2d, v3.2d, v7.2d
+	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	WORD  $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
+	WORD  $0x4e61d400 // fadd v0.2d, v0.2d, v1.2d
+	WORD  $0x7e70d800 // faddp d0, v0.2d
+	FMOVD F0, (R0)
 	RET
 
 // func addBlocksNEON(total *[16]float64, x *float32, n int)
@@ -12292,877 +17654,231 @@ done:
 
 // func softmaxScaleNEON(dst *float32, sums *float32, rows int, classes int)
 TEXT ·softmaxScaleNEON(SB), NOSPLIT, $0-32
-row:
-	MOVD  sums+8(FP), R0
-	MOVW  640(R0), R0
-	CBZW  R0, next
-	MOVD  sums+8(FP), R0
-	FMOVS (R0), F0
-	VDUP  V0.S[0], V0.S4
-	FMOVS 512(R0), F1
-	VDUP  V1.S[0], V1.S4
-	MOVD  dst+0(FP), R0
-	MOVD  classes+24(FP), R1
-	CMP   $16, R1
-	BLT   all_part
-
-all_tile:
-	FMOVQ (R0), F2
-	FMOVQ 16(R0), F3
-	FMOVQ 32(R0), F4
-	FMOVQ 48(R0), F5
-	WORD  $0x6e21dc46 // fmul v6.4s, v2.4s, v1.4s
-	VFMLA V0.S4, V2.S4, V6.S4
-	FMOVQ F6, (R0)
-	WORD  $0x6e21dc62 // fmul v2.4s, v3.4s, v1.4s
-	VFMLA V0.S4, V3.S4, V2.S4
-	FMOVQ F2, 16(R0)
-	WORD  $0x6e21dc82 // fmul v2.4s, v4.4s, v1.4s
-	VFMLA V0.S4, V4.S4, V2.S4
-	FMOVQ F2, 32(R0)
-	WORD  $0x6e21dca2 // fmul v2.4s, v5.4s, v1.4s
-	VFMLA V0.S4, V5.S4, V2.S4
-	FMOVQ F2, 48(R0)
-	ADD   $64, R0, R0
-	SUB   $16, R1, R1
-	CMP   $16, R1
-	BGE   all_tile
-
-all_part:
-	CMP   $1, R1
-	BLT   all_done
-	VMOVI $0, V2.B16
-	ADD   $0, R0, R2
-	CMP   $4, R1
-	BLT   partless1
-	FMOVQ (R0), F2
-	JMP   partdone1
-
-partless1:
-	TBZ    $1, R1, partone1
-	VLD1.P 8(R2), V2.D[0]
-	TBZ    $0, R1, partdone1
-	VLD1   (R2), V2.S[2]
-	JMP    partdone1
-
-partone1:
-	TBZ  $0, R1, partdone1
-	VLD1 (R2), V2.S[0]
-
-partdone1:
-	SUBS  $4, R1, R2
-	CSEL  LT, ZR, R2, R2
-	VMOVI $0, V3.B16
-	ADD   $16, R0, R3
-	CMP   $4, R2
-	BLT   partless2
-	FMOVQ 16(R0), F3
-	JMP   partdone2
-
-partless2:
-	TBZ    $1, R2, partone2
-	VLD1.P 8(R3), V3.D[0]
-	TBZ    $0, R2, partdone2
-	VLD1   (R3), V3.S[2]
-	JMP    partdone2
-
-partone2:
-	TBZ  $0, R2, partdone2
-	VLD1 (R3), V3.S[0]
-
-partdone2:
-	SUBS  $4, R2, R3
-	CSEL  LT, ZR, R3, R3
-	VMOVI $0, V4.B16
-	ADD   $32, R0, R5
-	CMP   $4, R3
-	BLT   partless3
-	FMOVQ 32(R0), F4
-	JMP   partdone3
-
-partless3:
-	TBZ    $1, R3, partone3
-	VLD1.P 8(R5), V4.D[0]
-	TBZ    $0, R3, partdone3
-	VLD1   (R5), V4.S[2]
-	JMP    partdone3
-
-partone3:
-	TBZ  $0, R3, partdone3
-	VLD1 (R5), V4.S[0]
-
-partdone3:
-	SUBS  $4, R3, R5
-	CSEL  LT, ZR, R5, R5
-	VMOVI $0, V5.B16
-	ADD   $48, R0, R6
-	CMP   $4, R5
-	BLT   partless4
-	FMOVQ 48(R0), F5
-	JMP   partdone4
-
-partless4:
-	TBZ    $1, R5, partone4
-	VLD1.P 8(R6), V5.D[0]
-	TBZ    $0, R5, partdone4
-	VLD1   (R6), V5.S[2]
-	JMP    partdone4
-
-partone4:
-	TBZ  $0, R5, partdone4
-	VLD1 (R6), V5.S[0]
-
-partdone4:
-	WORD  $0x6e21dc46 // fmul v6.4s, v2.4s, v1.4s
-	VFMLA V0.S4, V2.S4, V6.S4
-	ADD   $0, R0, R6
-	CMP   $4, R1
-	BLT   partless5
-	FMOVQ F6, (R0)
-	JMP   partdone5
-
-partless5:
-	TBZ    $1, R1, partone5
-	VST1.P V6.D[0], 8(R6)
-	TBZ    $0, R1, partdone5
-	VST1   V6.S[2], (R6)
-	JMP    partdone5
-
-partone5:
-	TBZ  $0, R1, partdone5
-	VST1 V6.S[0], (R6)
-
-partdone5:
-	WORD  $0x6e21dc62 // fmul v2.4s, v3.4s, v1.4s
-	VFMLA V0.S4, V3.S4, V2.S4
-	ADD   $16, R0, R1
-	CMP   $4, R2
-	BLT   partless6
-	FMOVQ F2, 16(R0)
-	JMP   partdone6
-
-partless6:
-	TBZ    $1, R2, partone6
-	VST1.P V2.D[0], 8(R1)
-	TBZ    $0, R2, partdone6
-	VST1   V2.S[2], (R1)
-	JMP    partdone6
-
-partone6:
-	TBZ  $0, R2, partdone6
-	VST1 V2.S[0], (R1)
-
-partdone6:
-	WORD  $0x6e21dc82 // fmul v2.4s, v4.4s, v1.4s
-	VFMLA V0.S4, V4.S4, V2.S4
-	ADD   $32, R0, R1
-	CMP   $4, R3
-	BLT   partless7
-	FMOVQ F2, 32(R0)
-	JMP   partdone7
-
-partless7:
-	TBZ    $1, R3, partone7
-	VST1.P V2.D[0], 8(R1)
-	TBZ    $0, R3, partdone7
-	VST1   V2.S[2], (R1)
-	JMP    partdone7
-
-partone7:
-	TBZ  $0, R3, partdone7
-	VST1 V2.S[0], (R1)
-
-partdone7:
-	WORD  $0x6e21dca1 // fmul v1.4s, v5.4s, v1.4s
-	VFMLA V0.S4, V5.S4, V1.S4
-	ADD   $48, R0, R1
-	CMP   $4, R5
-	BLT   partless8
-	FMOVQ F1, 48(R0)
-	JMP   partdone8
-
-partless8:
-	TBZ    $1, R5, partone8
-	VST1.P V1.D[0], 8(R1)
-	TBZ    $0, R5, partdone8
-	VST1   V1.S[2], (R1)
-	JMP    partdone8
-
-partone8:
-	TBZ  $0, R5, partdone8
-	VST1 V1.S[0], (R1)
-
-partdone8:
-all_done:
-next:
-	MOVD sums+8(FP), R0
-	ADD  $4, R0, R0
-	MOVD R0, sums+8(FP)
-	MOVD classes+24(FP), R0
-	LSL  $2, R0, R0
-	MOVD dst+0(FP), R1
-	ADD  R0, R1, R1
-	MOVD R1, dst+0(FP)
-	MOVD rows+16(FP), R0
-	SUB  $1, R0, R0
-	MOVD R0, rows+16(FP)
-	MOVD rows+16(FP), R0
-	CBNZ R0, row
-	RET
-
-// func softmaxRowsNEON(dst *float32, sums *float32, logits *float32, rows int, classes int)
-TEXT ·softmaxRowsNEON(SB), NOSPLIT, $0-40
-	MOVD  $consts<>+0(SB), R0
-	FMOVQ 80(R0), F0
-	FMOVQ 48(R0), F1
-	FMOVQ 96(R0), F2
-	FMOVQ 1216(R0), F3
-	FMOVQ 1200(R0), F4
-	FMOVQ 1168(R0), F5
-	FMOVQ 1120(R0), F6
-	FMOVQ 384(R0), F7
+	MOVD $consts<>+0(SB), R2
 
 row:
-	MOVD  sums+8(FP), R1
-	MOVW  640(R1), R1
-	CBNZW R1, next
-	MOVD  sums+8(FP), R1
-	FMOVS 128(R1), F8
-	VDUP  V8.S[0], V8.S4
-	WORD  $0x4e21d908 // scvtf v8.4s, v8.4s
-	WORD  $0x4ea4d508 // fsub v8.4s, v8.4s, v4.4s
-	WORD  $0x4ea8d4a9 // fsub v9.4s, v5.4s, v8.4s
-	WORD  $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
-	FMOVS 256(R1), F10
-	VDUP  V10.S[0], V10.S4
-	WORD  $0x4ea0f94b // fabs v11.4s, v10.4s
-	WORD  $0x6ea6e56c // fcmgt v12.4s, v11.4s, v6.4s
-	WORD  $0x6eabe4eb // fcmgt v11.4s, v7.4s, v11.4s
-	VAND  V11.B16, V12.B16, V11.B16
-	VAND  V11.B16, V10.B16, V10.B16
-	FMOVS (R1), F11
-	VDUP  V11.S[0], V11.S4
-	FMOVS 512(R1), F12
-	VDUP  V12.S[0], V12.S4
-	MOVD  logits+16(FP), R1
-	MOVD  dst+0(FP), R2
-	MOVD  classes+32(FP), R3
-	CMP   $16, R3
-	BLT   all_part
-
-all_tile:
-	FMOVQ (R1), F13
-	FMOVQ 16(R1), F14
-	FMOVQ 32(R1), F15
-	FMOVQ 48(R1), F16
-	WORD  $0x4eaad5b1 // fsub v17.4s, v13.4s, v10.4s
-	WORD  $0x6eb1e50d // fcmgt v13.4s, v8.4s, v17.4s
-	VBIT  V13.B16, V8.B16, V17.B16
-	VMOV  V9.B16, V13.B16
-	VFMLA V1.S4, V17.S4, V13.S4
-	WORD  $0x4ea9d5b2 // fsub v18.4s, v13.4s, v9.4s
-	VFMLS V0.S4, V18.S4, V17.S4
-	VFMLS V2.S4, V18.S4, V17.S4
-	FMOVQ 1232(R0), F18
-	VFMLA V3.S4, V17.S4, V18.S4
-	FMOVQ 1248(R0), F19
-	VFMLA V18.S4, V17.S4, V19.S4
-	FMOVQ 1264(R0), F18
-	VFMLA V19.S4, V17.S4, V18.S4
-	FMOVQ 1280(R0), F19
-	VFMLA V18.S4, V17.S4, V19.S4
-	FMOVQ 224(R0), F18
-	VFMLA V19.S4, V17.S4, V18.S4
-	FMOVQ 224(R0), F19
-	VFMLA V18.S4, V17.S4, V19.S4
-	VSHL  $23, V13.S4, V13.S4
-	WORD  $0x6e2dde6d // fmul v13.4s, v19.4s, v13.4s
-	WORD  $0x6e2cddb1 // fmul v17.4s, v13.4s, v12.4s
-	VFMLA V11.S4, V13.S4, V17.S4
-	WORD  $0x4e31e62d // fcmeq v13.4s, v17.4s, v17.4s
-	FMOVQ 368(R0), F18
-	VBIT  V13.B16, V17.B16, V18.B16
-	FMOVQ F18, (R2)
-	WORD  $0x4eaad5ce // fsub v14.4s, v14.4s, v10.4s
-	WORD  $0x6eaee50d // fcmgt v13.4s, v8.4s, v14.4s
-	VBIT  V13.B16, V8.B16, V14.B16
-	VMOV  V9.B16, V13.B16
-	VFMLA V1.S4, V14.S4, V13.S4
-	WORD  $0x4ea9d5b1 // fsub v17.4s, v13.4s, v9.4s
-	VFMLS V0.S4, V17.S4, V14.S4
-	VFMLS V2.S4, V17.S4, V14.S4
-	FMOVQ 1232(R0), F17
-	VFMLA V3.S4, V14.S4, V17.S4
-	FMOVQ 1248(R0), F18
-	VFMLA V17.S4, V14.S4, V18.S4
-	FMOVQ 1264(R0), F17
-	VFMLA V18.S4, V14.S4, V17.S4
-	FMOVQ 1280(R0), F18
-	VFMLA V17.S4, V14.S4, V18.S4
-	FMOVQ 224(R0), F17
-	VFMLA V18.S4, V14.S4, V17.S4
-	FMOVQ 224(R0), F18
-	VFMLA V17.S4, V14.S4, V18.S4
-	VSHL  $23, V13.S4, V13.S4
-	WORD  $0x6e2dde4d // fmul v13.4s, v18.4s, v13.4s
-	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
-	VFMLA V11.S4, V13.S4, V14.S4
-	WORD  $0x4e2ee5cd // fcmeq v13.4s, v14.4s, v14.4s
-	FMOVQ 368(R0), F17
-	VBIT  V13.B16, V14.B16, V17.B16
-	FMOVQ F17, 16(R2)
-	WORD  $0x4eaad5ee // fsub v14.4s, v15.4s, v10.4s
-	WORD  $0x6eaee50d // fcmgt v13.4s, v8.4s, v14.4s
-	VBIT  V13.B16, V8.B16, V14.B16
-	VMOV  V9.B16, V13.B16
-	VFMLA V1.S4, V14.S4, V13.S4
-	WORD  $0x4ea9d5af // fsub v15.4s, v13.4s, v9.4s
-	VFMLS V0.S4, V15.S4, V14.S4
-	VFMLS V2.S4, V15.S4, V14.S4
-	FMOVQ 1232(R0), F15
-	VFMLA V3.S4, V14.S4, V15.S4
-	FMOVQ 1248(R0), F17
-	VFMLA V15.S4, V14.S4, V17.S4
-	FMOVQ 1264(R0), F15
-	VFMLA V17.S4, V14.S4, V15.S4
-	FMOVQ 1280(R0), F17
-	VFMLA V15.S4, V14.S4, V17.S4
-	FMOVQ 224(R0), F15
-	VFMLA V17.S4, V14.S4, V15.S4
-	FMOVQ 224(R0), F17
-	VFMLA V15.S4, V14.S4, V17.S4
-	VSHL  $23, V13.S4, V13.S4
-	WORD  $0x6e2dde2d // fmul v13.4s, v17.4s, v13.4s
-	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
-	VFMLA V11.S4, V13.S4, V14.S4
-	WORD  $0x4e2ee5cd // fcmeq v13.4s, v14.4s, v14.4s
-	FMOVQ 368(R0), F15
-	VBIT  V13.B16, V14.B16, V15.B16
-	FMOVQ F15, 32(R2)
-	WORD  $0x4eaad60e // fsub v14.4s, v16.4s, v10.4s
-	WORD  $0x6eaee50d // fcmgt v13.4s, v8.4s, v14.4s
-	VBIT  V13.B16, V8.B16, V14.B16
-	VMOV  V9.B16, V13.B16
-	VFMLA V1.S4, V14.S4, V13.S4
-	WORD  $0x4ea9d5af // fsub v15.4s, v13.4s, v9.4s
-	VFMLS V0.S4, V15.S4, V14.S4
-	VFMLS V2.S4, V15.S4, V14.S4
-	FMOVQ 1232(R0), F15
-	VFMLA V3.S4, V14.S4, V15.S4
-	FMOVQ 1248(R0), F16
-	VFMLA V15.S4, V14.S4, V16.S4
-	FMOVQ 1264(R0), F15
-	VFMLA V16.S4, V14.S4, V15.S4
-	FMOVQ 1280(R0), F16
-	VFMLA V15.S4, V14.S4, V16.S4
-	FMOVQ 224(R0), F15
-	VFMLA V16.S4, V14.S4, V15.S4
-	FMOVQ 224(R0), F16
-	VFMLA V15.S4, V14.S4, V16.S4
-	VSHL  $23, V13.S4, V13.S4
-	WORD  $0x6e2dde0d // fmul v13.4s, v16.4s, v13.4s
-	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
-	VFMLA V11.S4, V13.S4, V14.S4
-	WORD  $0x4e2ee5cd // fcmeq v13.4s, v14.4s, v14.4s
-	FMOVQ 368(R0), F15
-	VBIT  V13.B16, V14.B16, V15.B16
-	FMOVQ F15, 48(R2)
-	ADD   $64, R1, R1
-	ADD   $64, R2, R2
-	SUB   $16, R3, R3
-	CMP   $16, R3
-	BGE   all_tile
-
-all_part:
-	CMP   $1, R3
-	BLT   all_done
-	VMOVI $0, V13.B16
-	ADD   $0, R1, R5
-	CMP   $4, R3
-	BLT   partless1
-	FMOVQ (R1), F13
-	JMP   partdone1
-
-partless1:
-	TBZ    $1, R3, partone1
-	VLD1.P 8(R5), V13.D[0]
-	TBZ    $0, R3, partdone1
-	VLD1   (R5), V13.S[2]
-	JMP    partdone1
-
-partone1:
-	TBZ  $0, R3, partdone1
-	VLD1 (R5), V13.S[0]
-
-partdone1:
-	SUBS  $4, R3, R5
-	CSEL  LT, ZR, R5, R5
-	VMOVI $0, V14.B16
-	ADD   $16, R1, R6
-	CMP   $4, R5
-	BLT   partless2
-	FMOVQ 16(R1), F14
-	JMP   partdone2
-
-partless2:
-	TBZ    $1, R5, partone2
-	VLD1.P 8(R6), V14.D[0]
-	TBZ    $0, R5, partdone2
-	VLD1   (R6), V14.S[2]
-	JMP    partdone2
-
-partone2:
-	TBZ  $0, R5, partdone2
-	VLD1 (R6), V14.S[0]
-
-partdone2:
-	SUBS  $4, R5, R6
-	CSEL  LT, ZR, R6, R6
-	VMOVI $0, V15.B16
-	ADD   $32, R1, R7
-	CMP   $4, R6
-	BLT   partless3
-	FMOVQ 32(R1), F15
-	JMP   partdone3
-
-partless3:
-	TBZ    $1, R6, partone3
-	VLD1.P 8(R7), V15.D[0]
-	TBZ    $0, R6, partdone3
-	VLD1   (R7), V15.S[2]
-	JMP    partdone3
-
-partone3:
-	TBZ  $0, R6, partdone3
-	VLD1 (R7), V15.S[0]
-
-partdone3:
-	SUBS  $4, R6, R7
-	CSEL  LT, ZR, R7, R7
-	VMOVI $0, V16.B16
-	ADD   $48, R1, R8
-	CMP   $4, R7
-	BLT   partless4
-	FMOVQ 48(R1), F16
-	JMP   partdone4
-
-partless4:
-	TBZ    $1, R7, partone4
-	VLD1.P 8(R8), V16.D[0]
-	TBZ    $0, R7, partdone4
-	VLD1   (R8), V16.S[2]
-	JMP    partdone4
-
-partone4:
-	TBZ  $0, R7, partdone4
-	VLD1 (R8), V16.S[0]
-
-partdone4:
-	WORD  $0x4eaad5b1 // fsub v17.4s, v13.4s, v10.4s
-	WORD  $0x6eb1e50d // fcmgt v13.4s, v8.4s, v17.4s
-	VBIT  V13.B16, V8.B16, V17.B16
-	VMOV  V9.B16, V13.B16
-	VFMLA V1.S4, V17.S4, V13.S4
-	WORD  $0x4ea9d5b2 // fsub v18.4s, v13.4s, v9.4s
-	VFMLS V0.S4, V18.S4, V17.S4
-	VFMLS V2.S4, V18.S4, V17.S4
-	FMOVQ 1232(R0), F18
-	VFMLA V3.S4, V17.S4, V18.S4
-	FMOVQ 1248(R0), F19
-	VFMLA V18.S4, V17.S4, V19.S4
-	FMOVQ 1264(R0), F18
-	VFMLA V19.S4, V17.S4, V18.S4
-	FMOVQ 1280(R0), F19
-	VFMLA V18.S4, V17.S4, V19.S4
-	FMOVQ 224(R0), F18
-	VFMLA V19.S4, V17.S4, V18.S4
-	FMOVQ 224(R0), F19
-	VFMLA V18.S4, V17.S4, V19.S4
-	VSHL  $23, V13.S4, V13.S4
-	WORD  $0x6e2dde6d // fmul v13.4s, v19.4s, v13.4s
-	WORD  $0x6e2cddb1 // fmul v17.4s, v13.4s, v12.4s
-	VFMLA V11.S4, V13.S4, V17.S4
-	WORD  $0x4e31e62d // fcmeq v13.4s, v17.4s, v17.4s
-	FMOVQ 368(R0), F18
-	VBIT  V13.B16, V17.B16, V18.B16
-	ADD   $0, R2, R1
-	CMP   $4, R3
-	BLT   partless5
-	FMOVQ F18, (R2)
-	JMP   partdone5
-
-partless5:
-	TBZ    $1, R3, partone5
-	VST1.P V18.D[0], 8(R1)
-	TBZ    $0, R3, partdone5
-	VST1   V18.S[2], (R1)
-	JMP    partdone5
-
-partone5:
-	TBZ  $0, R3, partdone5
-	VST1 V18.S[0], (R1)
-
-partdone5:
-	WORD  $0x4eaad5ce // fsub v14.4s, v14.4s, v10.4s
-	WORD  $0x6eaee50d // fcmgt v13.4s, v8.4s, v14.4s
-	VBIT  V13.B16, V8.B16, V14.B16
-	VMOV  V9.B16, V13.B16
-	VFMLA V1.S4, V14.S4, V13.S4
-	WORD  $0x4ea9d5b1 // fsub v17.4s, v13.4s, v9.4s
-	VFMLS V0.S4, V17.S4, V14.S4
-	VFMLS V2.S4, V17.S4, V14.S4
-	FMOVQ 1232(R0), F17
-	VFMLA V3.S4, V14.S4, V17.S4
-	FMOVQ 1248(R0), F18
-	VFMLA V17.S4, V14.S4, V18.S4
-	FMOVQ 1264(R0), F17
-	VFMLA V18.S4, V14.S4, V17.S4
-	FMOVQ 1280(R0), F18
-	VFMLA V17.S4, V14.S4, V18.S4
-	FMOVQ 224(R0), F17
-	VFMLA V18.S4, V14.S4, V17.S4
-	FMOVQ 224(R0), F18
-	VFMLA V17.S4, V14.S4, V18.S4
-	VSHL  $23, V13.S4, V13.S4
-	WORD  $0x6e2dde4d // fmul v13.4s, v18.4s, v13.4s
-	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
-	VFMLA V11.S4, V13.S4, V14.S4
-	WORD  $0x4e2ee5cd // fcmeq v13.4s, v14.4s, v14.4s
-	FMOVQ 368(R0), F17
-	VBIT  V13.B16, V14.B16, V17.B16
-	ADD   $16, R2, R1
-	CMP   $4, R5
-	BLT   partless6
-	FMOVQ F17, 16(R2)
-	JMP   partdone6
-
-partless6:
-	TBZ    $1, R5, partone6
-	VST1.P V17.D[0], 8(R1)
-	TBZ    $0, R5, partdone6
-	VST1   V17.S[2], (R1)
-	JMP    partdone6
-
-partone6:
-	TBZ  $0, R5, partdone6
-	VST1 V17.S[0], (R1)
-
-partdone6:
-	WORD  $0x4eaad5ee // fsub v14.4s, v15.4s, v10.4s
-	WORD  $0x6eaee50d // fcmgt v13.4s, v8.4s, v14.4s
-	VBIT  V13.B16, V8.B16, V14.B16
-	VMOV  V9.B16, V13.B16
-	VFMLA V1.S4, V14.S4, V13.S4
-	WORD  $0x4ea9d5af // fsub v15.4s, v13.4s, v9.4s
-	VFMLS V0.S4, V15.S4, V14.S4
-	VFMLS V2.S4, V15.S4, V14.S4
-	FMOVQ 1232(R0), F15
-	VFMLA V3.S4, V14.S4, V15.S4
-	FMOVQ 1248(R0), F17
-	VFMLA V15.S4, V14.S4, V17.S4
-	FMOVQ 1264(R0), F15
-	VFMLA V17.S4, V14.S4, V15.S4
-	FMOVQ 1280(R0), F17
-	VFMLA V15.S4, V14.S4, V17.S4
-	FMOVQ 224(R0), F15
-	VFMLA V17.S4, V14.S4, V15.S4
-	FMOVQ 224(R0), F17
-	VFMLA V15.S4, V14.S4, V17.S4
-	VSHL  $23, V13.S4, V13.S4
-	WORD  $0x6e2dde2d // fmul v13.4s, v17.4s, v13.4s
-	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
-	VFMLA V11.S4, V13.S4, V14.S4
-	WORD  $0x4e2ee5cd // fcmeq v13.4s, v14.4s, v14.4s
-	FMOVQ 368(R0), F15
-	VBIT  V13.B16, V14.B16, V15.B16
-	ADD   $32, R2, R1
-	CMP   $4, R6
-	BLT   partless7
-	FMOVQ F15, 32(R2)
-	JMP   partdone7
-
-partless7:
-	TBZ    $1, R6, partone7
-	VST1.P V15.D[0], 8(R1)
-	TBZ    $0, R6, partdone7
-	VST1   V15.S[2], (R1)
-	JMP    partdone7
-
-partone7:
-	TBZ  $0, R6, partdone7
-	VST1 V15.S[0], (R1)
-
-partdone7:
-	WORD  $0x4eaad60d // fsub v13.4s, v16.4s, v10.4s
-	WORD  $0x6eade50a // fcmgt v10.4s, v8.4s, v13.4s
-	VBIT  V10.B16, V8.B16, V13.B16
-	VMOV  V9.B16, V8.B16
-	VFMLA V1.S4, V13.S4, V8.S4
-	WORD  $0x4ea9d509 // fsub v9.4s, v8.4s, v9.4s
-	VFMLS V0.S4, V9.S4, V13.S4
-	VFMLS V2.S4, V9.S4, V13.S4
-	FMOVQ 1232(R0), F9
-	VFMLA V3.S4, V13.S4, V9.S4
-	FMOVQ 1248(R0), F10
-	VFMLA V9.S4, V13.S4, V10.S4
-	FMOVQ 1264(R0), F9
-	VFMLA V10.S4, V13.S4, V9.S4
-	FMOVQ 1280(R0), F10
-	VFMLA V9.S4, V13.S4, V10.S4
-	FMOVQ 224(R0), F9
-	VFMLA V10.S4, V13.S4, V9.S4
-	FMOVQ 224(R0), F10
-	VFMLA V9.S4, V13.S4, V10.S4
-	VSHL  $23, V8.S4, V8.S4
-	WORD  $0x6e28dd48 // fmul v8.4s, v10.4s, v8.4s
-	WORD  $0x6e2cdd09 // fmul v9.4s, v8.4s, v12.4s
-	VFMLA V11.S4, V8.S4, V9.S4
-	WORD  $0x4e29e528 // fcmeq v8.4s, v9.4s, v9.4s
-	FMOVQ 368(R0), F10
-	VBIT  V8.B16, V9.B16, V10.B16
-	ADD   $48, R2, R1
-	CMP   $4, R7
-	BLT   partless8
-	FMOVQ F10, 48(R2)
-	JMP   partdone8
-
-partless8:
-	TBZ    $1, R7, partone8
-	VST1.P V10.D[0], 8(R1)
-	TBZ    $0, R7, partdone8
-	VST1   V10.S[2], (R1)
-	JMP    partdone8
-
-partone8:
-	TBZ  $0, R7, partdone8
-	VST1 V10.S[0], (R1)
-
-partdone8:
-all_done:
-next:
-	MOVD sums+8(FP), R1
-	ADD  $4, R1, R1
-	MOVD R1, sums+8(FP)
-	MOVD classes+32(FP), R1
-	LSL  $2, R1, R1
-	MOVD dst+0(FP), R2
-	ADD  R1, R2, R2
-	MOVD R2, dst+0(FP)
-	MOVD logits+16(FP), R2
-	ADD  R1, R2, R2
-	MOVD R2, logits+16(FP)
-	MOVD rows+24(FP), R1
-	SUB  $1, R1, R1
-	MOVD R1, rows+24(FP)
-	MOVD rows+24(FP), R1
-	CBNZ R1, row
-	RET
-
-// func gradScaleNEON(dst *float32, sums *float32, rows int, classes int)
-TEXT ·gradScaleNEON(SB), NOSPLIT, $0-32
-row:
 	MOVD  sums+8(FP), R0
-	MOVW  640(R0), R0
-	CBZW  R0, next
-	MOVD  sums+8(FP), R0
+	MOVD  dst+0(FP), R1
 	FMOVS 512(R0), F0
 	VDUP  V0.S[0], V0.S4
 	FMOVS (R0), F1
 	VDUP  V1.S[0], V1.S4
-	MOVD  dst+0(FP), R0
-	MOVD  classes+24(FP), R1
-	CMP   $16, R1
+	MOVD  classes+24(FP), R0
+	CMP   $16, R0
 	BLT   all_part
 
 all_tile:
-	FMOVQ (R0), F2
-	FMOVQ 16(R0), F3
-	FMOVQ 32(R0), F4
-	FMOVQ 48(R0), F5
-	WORD  $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
-	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
-	FMOVQ F2, (R0)
+	FMOVQ (R1), F2
+	FMOVQ 16(R1), F3
+	FMOVQ 32(R1), F4
+	FMOVQ 48(R1), F5
+	WORD  $0x6e20dc46 // fmul v6.4s, v2.4s, v0.4s
+	VFMLA V1.S4, V2.S4, V6.S4
+	WORD  $0x4e26e4c2 // fcmeq v2.4s, v6.4s, v6.4s
+	FMOVQ 368(R2), F7
+	VBIT  V2.B16, V6.B16, V7.B16
+	FMOVQ F7, (R1)
 	WORD  $0x6e20dc62 // fmul v2.4s, v3.4s, v0.4s
-	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
-	FMOVQ F2, 16(R0)
+	VFMLA V1.S4, V3.S4, V2.S4
+	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
+	FMOVQ 368(R2), F6
+	VBIT  V3.B16, V2.B16, V6.B16
+	FMOVQ F6, 16(R1)
 	WORD  $0x6e20dc82 // fmul v2.4s, v4.4s, v0.4s
-	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
-	FMOVQ F2, 32(R0)
+	VFMLA V1.S4, V4.S4, V2.S4
+	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
+	FMOVQ 368(R2), F4
+	VBIT  V3.B16, V2.B16, V4.B16
+	FMOVQ F4, 32(R1)
 	WORD  $0x6e20dca2 // fmul v2.4s, v5.4s, v0.4s
-	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
-	FMOVQ F2, 48(R0)
-	ADD   $64, R0, R0
-	SUB   $16, R1, R1
-	CMP   $16, R1
+	VFMLA V1.S4, V5.S4, V2.S4
+	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
+	FMOVQ 368(R2), F4
+	VBIT  V3.B16, V2.B16, V4.B16
+	FMOVQ F4, 48(R1)
+	ADD   $64, R1, R1
+	SUB   $16, R0, R0
+	CMP   $16, R0
 	BGE   all_tile
 
 all_part:
-	CMP   $1, R1
+	CMP   $1, R0
 	BLT   all_done
 	VMOVI $0, V2.B16
-	ADD   $0, R0, R2
-	CMP   $4, R1
+	ADD   $0, R1, R3
+	CMP   $4, R0
 	BLT   partless1
-	FMOVQ (R0), F2
+	FMOVQ (R1), F2
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R1, partone1
-	VLD1.P 8(R2), V2.D[0]
-	TBZ    $0, R1, partdone1
-	VLD1   (R2), V2.S[2]
+	TBZ    $1, R0, partone1
+	VLD1.P 8(R3), V2.D[0]
+	TBZ    $0, R0, partdone1
+	VLD1   (R3), V2.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R1, partdone1
-	VLD1 (R2), V2.S[0]
+	TBZ  $0, R0, partdone1
+	VLD1 (R3), V2.S[0]
 
 partdone1:
-	SUBS  $4, R1, R2
-	CSEL  LT, ZR, R2, R2
+	SUBS  $4, R0, R3
+	CSEL  LT, ZR, R3, R3
 	VMOVI $0, V3.B16
-	ADD   $16, R0, R3
-	CMP   $4, R2
+	ADD   $16, R1, R5
+	CMP   $4, R3
 	BLT   partless2
-	FMOVQ 16(R0), F3
+	FMOVQ 16(R1), F3
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R2, partone2
-	VLD1.P 8(R3), V3.D[0]
-	TBZ    $0, R2, partdone2
-	VLD1   (R3), V3.S[2]
+	TBZ    $1, R3, partone2
+	VLD1.P 8(R5), V3.D[0]
+	TBZ    $0, R3, partdone2
+	VLD1   (R5), V3.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R2, partdone2
-	VLD1 (R3), V3.S[0]
+	TBZ  $0, R3, partdone2
+	VLD1 (R5), V3.S[0]
 
 partdone2:
-	SUBS  $4, R2, R3
-	CSEL  LT, ZR, R3, R3
+	SUBS  $4, R3, R5
+	CSEL  LT, ZR, R5, R5
 	VMOVI $0, V4.B16
-	ADD   $32, R0, R5
-	CMP   $4, R3
+	ADD   $32, R1, R6
+	CMP   $4, R5
 	BLT   partless3
-	FMOVQ 32(R0), F4
+	FMOVQ 32(R1), F4
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R3, partone3
-	VLD1.P 8(R5), V4.D[0]
-	TBZ    $0, R3, partdone3
-	VLD1   (R5), V4.S[2]
+	TBZ    $1, R5, partone3
+	VLD1.P 8(R6), V4.D[0]
+	TBZ    $0, R5, partdone3
+	VLD1   (R6), V4.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R3, partdone3
-	VLD1 (R5), V4.S[0]
+	TBZ  $0, R5, partdone3
+	VLD1 (R6), V4.S[0]
 
 partdone3:
-	SUBS  $4, R3, R5
-	CSEL  LT, ZR, R5, R5
+	SUBS  $4, R5, R6
+	CSEL  LT, ZR, R6, R6
 	VMOVI $0, V5.B16
-	ADD   $48, R0, R6
-	CMP   $4, R5
+	ADD   $48, R1, R7
+	CMP   $4, R6
 	BLT   partless4
-	FMOVQ 48(R0), F5
+	FMOVQ 48(R1), F5
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R5, partone4
-	VLD1.P 8(R6), V5.D[0]
-	TBZ    $0, R5, partdone4
-	VLD1   (R6), V5.S[2]
+	TBZ    $1, R6, partone4
+	VLD1.P 8(R7), V5.D[0]
+	TBZ    $0, R6, partdone4
+	VLD1   (R7), V5.S[2]
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R5, partdone4
-	VLD1 (R6), V5.S[0]
+	TBZ  $0, R6, partdone4
+	VLD1 (R7), V5.S[0]
 
 partdone4:
-	WORD  $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
-	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
-	ADD   $0, R0, R6
-	CMP   $4, R1
+	WORD  $0x6e20dc46 // fmul v6.4s, v2.4s, v0.4s
+	VFMLA V1.S4, V2.S4, V6.S4
+	WORD  $0x4e26e4c2 // fcmeq v2.4s, v6.4s, v6.4s
+	FMOVQ 368(R2), F7
+	VBIT  V2.B16, V6.B16, V7.B16
+	ADD   $0, R1, R7
+	CMP   $4, R0
 	BLT   partless5
-	FMOVQ F2, (R0)
+	FMOVQ F7, (R1)
 	JMP   partdone5
 
 partless5:
-	TBZ    $1, R1, partone5
-	VST1.P V2.D[0], 8(R6)
-	TBZ    $0, R1, partdone5
-	VST1   V2.S[2], (R6)
+	TBZ    $1, R0, partone5
+	VST1.P V7.D[0], 8(R7)
+	TBZ    $0, R0, partdone5
+	VST1   V7.S[2], (R7)
 	JMP    partdone5
 
 partone5:
-	TBZ  $0, R1, partdone5
-	VST1 V2.S[0], (R6)
+	TBZ  $0, R0, partdone5
+	VST1 V7.S[0], (R7)
 
 partdone5:
 	WORD  $0x6e20dc62 // fmul v2.4s, v3.4s, v0.4s
-	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
-	ADD   $16, R0, R1
-	CMP   $4, R2
+	VFMLA V1.S4, V3.S4, V2.S4
+	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
+	FMOVQ 368(R2), F6
+	VBIT  V3.B16, V2.B16, V6.B16
+	ADD   $16, R1, R0
+	CMP   $4, R3
 	BLT   partless6
-	FMOVQ F2, 16(R0)
+	FMOVQ F6, 16(R1)
 	JMP   partdone6
 
 partless6:
-	TBZ    $1, R2, partone6
-	VST1.P V2.D[0], 8(R1)
-	TBZ    $0, R2, partdone6
-	VST1   V2.S[2], (R1)
+	TBZ    $1, R3, partone6
+	VST1.P V6.D[0], 8(R0)
+	TBZ    $0, R3, partdone6
+	VST1   V6.S[2], (R0)
 	JMP    partdone6
 
 partone6:
-	TBZ  $0, R2, partdone6
-	VST1 V2.S[0], (R1)
+	TBZ  $0, R3, partdone6
+	VST1 V6.S[0], (R0)
 
 partdone6:
 	WORD  $0x6e20dc82 // fmul v2.4s, v4.4s, v0.4s
-	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
-	ADD   $32, R0, R1
-	CMP   $4, R3
+	VFMLA V1.S4, V4.S4, V2.S4
+	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
+	FMOVQ 368(R2), F4
+	VBIT  V3.B16, V2.B16, V4.B16
+	ADD   $32, R1, R0
+	CMP   $4, R5
 	BLT   partless7
-	FMOVQ F2, 32(R0)
+	FMOVQ F4, 32(R1)
 	JMP   partdone7
 
 partless7:
-	TBZ    $1, R3, partone7
-	VST1.P V2.D[0], 8(R1)
-	TBZ    $0, R3, partdone7
-	VST1   V2.S[2], (R1)
+	TBZ    $1, R5, partone7
+	VST1.P V4.D[0], 8(R0)
+	TBZ    $0, R5, partdone7
+	VST1   V4.S[2], (R0)
 	JMP    partdone7
 
 partone7:
-	TBZ  $0, R3, partdone7
-	VST1 V2.S[0], (R1)
+	TBZ  $0, R5, partdone7
+	VST1 V4.S[0], (R0)
 
 partdone7:
 	WORD  $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
-	WORD  $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
-	ADD   $48, R0, R1
-	CMP   $4, R5
+	VFMLA V1.S4, V5.S4, V0.S4
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ 368(R2), F2
+	VBIT  V1.B16, V0.B16, V2.B16
+	ADD   $48, R1, R0
+	CMP   $4, R6
 	BLT   partless8
-	FMOVQ F0, 48(R0)
+	FMOVQ F2, 48(R1)
 	JMP   partdone8
 
 partless8:
-	TBZ    $1, R5, partone8
-	VST1.P V0.D[0], 8(R1)
-	TBZ    $0, R5, partdone8
-	VST1   V0.S[2], (R1)
+	TBZ    $1, R6, partone8
+	VST1.P V2.D[0], 8(R0)
+	TBZ    $0, R6, partdone8
+	VST1   V2.S[2], (R0)
 	JMP    partdone8
 
 partone8:
-	TBZ  $0, R5, partdone8
-	VST1 V0.S[0], (R1)
+	TBZ  $0, R6, partdone8
+	VST1 V2.S[0], (R0)
 
 partdone8:
 all_done:
-next:
 	MOVD sums+8(FP), R0
 	ADD  $4, R0, R0
 	MOVD R0, sums+8(FP)
@@ -13178,460 +17894,254 @@ next:
 	CBNZ R0, row
 	RET
 
-// func gradRowsNEON(dst *float32, sums *float32, logits *float32, rows int, classes int)
-TEXT ·gradRowsNEON(SB), NOSPLIT, $0-40
-	MOVD  $consts<>+0(SB), R0
-	FMOVQ 80(R0), F0
-	FMOVQ 48(R0), F1
-	FMOVQ 96(R0), F2
-	FMOVQ 1216(R0), F3
-	FMOVQ 1200(R0), F4
-	FMOVQ 1168(R0), F5
-	FMOVQ 1120(R0), F6
-	FMOVQ 384(R0), F7
+// func gradScaleNEON(dst *float32, sums *float32, rows int, classes int)
+TEXT ·gradScaleNEON(SB), NOSPLIT, $0-32
+	MOVD $consts<>+0(SB), R2
 
 row:
-	MOVD  sums+8(FP), R1
-	MOVW  640(R1), R1
-	CBNZW R1, next
-	MOVD  sums+8(FP), R1
-	FMOVS 128(R1), F8
-	VDUP  V8.S[0], V8.S4
-	WORD  $0x4e21d908 // scvtf v8.4s, v8.4s
-	WORD  $0x4ea4d508 // fsub v8.4s, v8.4s, v4.4s
-	WORD  $0x4ea8d4a9 // fsub v9.4s, v5.4s, v8.4s
-	WORD  $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
-	FMOVS 256(R1), F10
-	VDUP  V10.S[0], V10.S4
-	WORD  $0x4ea0f94b // fabs v11.4s, v10.4s
-	WORD  $0x6ea6e56c // fcmgt v12.4s, v11.4s, v6.4s
-	WORD  $0x6eabe4eb // fcmgt v11.4s, v7.4s, v11.4s
-	VAND  V11.B16, V12.B16, V11.B16
-	VAND  V11.B16, V10.B16, V10.B16
-	FMOVS 512(R1), F11
-	VDUP  V11.S[0], V11.S4
-	FMOVS (R1), F12
-	VDUP  V12.S[0], V12.S4
-	MOVD  logits+16(FP), R1
-	MOVD  dst+0(FP), R2
-	MOVD  classes+32(FP), R3
-	CMP   $16, R3
+	MOVD  sums+8(FP), R0
+	MOVD  dst+0(FP), R1
+	FMOVS 512(R0), F0
+	VDUP  V0.S[0], V0.S4
+	FMOVS (R0), F1
+	VDUP  V1.S[0], V1.S4
+	MOVD  classes+24(FP), R0
+	CMP   $16, R0
 	BLT   all_part
 
 all_tile:
-	FMOVQ (R1), F13
-	FMOVQ 16(R1), F14
-	FMOVQ 32(R1), F15
-	FMOVQ 48(R1), F16
-	WORD  $0x4eaad5b1 // fsub v17.4s, v13.4s, v10.4s
-	WORD  $0x6eb1e50d // fcmgt v13.4s, v8.4s, v17.4s
-	VBIT  V13.B16, V8.B16, V17.B16
-	VMOV  V9.B16, V13.B16
-	VFMLA V1.S4, V17.S4, V13.S4
-	WORD  $0x4ea9d5b2 // fsub v18.4s, v13.4s, v9.4s
-	VFMLS V0.S4, V18.S4, V17.S4
-	VFMLS V2.S4, V18.S4, V17.S4
-	FMOVQ 1232(R0), F18
-	VFMLA V3.S4, V17.S4, V18.S4
-	FMOVQ 1248(R0), F19
-	VFMLA V18.S4, V17.S4, V19.S4
-	FMOVQ 1264(R0), F18
-	VFMLA V19.S4, V17.S4, V18.S4
-	FMOVQ 1280(R0), F19
-	VFMLA V18.S4, V17.S4, V19.S4
-	FMOVQ 224(R0), F18
-	VFMLA V19.S4, V17.S4, V18.S4
-	FMOVQ 224(R0), F19
-	VFMLA V18.S4, V17.S4, V19.S4
-	VSHL  $23, V13.S4, V13.S4
-	WORD  $0x6e2dde6d // fmul v13.4s, v19.4s, v13.4s
-	WORD  $0x6e2bddad // fmul v13.4s, v13.4s, v11.4s
-	WORD  $0x6e2cddad // fmul v13.4s, v13.4s, v12.4s
-	WORD  $0x4e2de5b1 // fcmeq v17.4s, v13.4s, v13.4s
-	FMOVQ 368(R0), F18
-	VBIT  V17.B16, V13.B16, V18.B16
-	FMOVQ F18, (R2)
-	WORD  $0x4eaad5ce // fsub v14.4s, v14.4s, v10.4s
-	WORD  $0x6eaee50d // fcmgt v13.4s, v8.4s, v14.4s
-	VBIT  V13.B16, V8.B16, V14.B16
-	VMOV  V9.B16, V13.B16
-	VFMLA V1.S4, V14.S4, V13.S4
-	WORD  $0x4ea9d5b1 // fsub v17.4s, v13.4s, v9.4s
-	VFMLS V0.S4, V17.S4, V14.S4
-	VFMLS V2.S4, V17.S4, V14.S4
-	FMOVQ 1232(R0), F17
-	VFMLA V3.S4, V14.S4, V17.S4
-	FMOVQ 1248(R0), F18
-	VFMLA V17.S4, V14.S4, V18.S4
-	FMOVQ 1264(R0), F17
-	VFMLA V18.S4, V14.S4, V17.S4
-	FMOVQ 1280(R0), F18
-	VFMLA V17.S4, V14.S4, V18.S4
-	FMOVQ 224(R0), F17
-	VFMLA V18.S4, V14.S4, V17.S4
-	FMOVQ 224(R0), F18
-	VFMLA V17.S4, V14.S4, V18.S4
-	VSHL  $23, V13.S4, V13.S4
-	WORD  $0x6e2dde4d // fmul v13.4s, v18.4s, v13.4s
-	WORD  $0x6e2bddad // fmul v13.4s, v13.4s, v11.4s
-	WORD  $0x6e2cddad // fmul v13.4s, v13.4s, v12.4s
-	WORD  $0x4e2de5ae // fcmeq v14.4s, v13.4s, v13.4s
-	FMOVQ 368(R0), F17
-	VBIT  V14.B16, V13.B16, V17.B16
-	FMOVQ F17, 16(R2)
-	WORD  $0x4eaad5ee // fsub v14.4s, v15.4s, v10.4s
-	WORD  $0x6eaee50d // fcmgt v13.4s, v8.4s, v14.4s
-	VBIT  V13.B16, V8.B16, V14.B16
-	VMOV  V9.B16, V13.B16
-	VFMLA V1.S4, V14.S4, V13.S4
-	WORD  $0x4ea9d5af // fsub v15.4s, v13.4s, v9.4s
-	VFMLS V0.S4, V15.S4, V14.S4
-	VFMLS V2.S4, V15.S4, V14.S4
-	FMOVQ 1232(R0), F15
-	VFMLA V3.S4, V14.S4, V15.S4
-	FMOVQ 1248(R0), F17
-	VFMLA V15.S4, V14.S4, V17.S4
-	FMOVQ 1264(R0), F15
-	VFMLA V17.S4, V14.S4, V15.S4
-	FMOVQ 1280(R0), F17
-	VFMLA V15.S4, V14.S4, V17.S4
-	FMOVQ 224(R0), F15
-	VFMLA V17.S4, V14.S4, V15.S4
-	FMOVQ 224(R0), F17
-	VFMLA V15.S4, V14.S4, V17.S4
-	VSHL  $23, V13.S4, V13.S4
-	WORD  $0x6e2dde2d // fmul v13.4s, v17.4s, v13.4s
-	WORD  $0x6e2bddad // fmul v13.4s, v13.4s, v11.4s
-	WORD  $0x6e2cddad // fmul v13.4s, v13.4s, v12.4s
-	WORD  $0x4e2de5ae // fcmeq v14.4s, v13.4s, v13.4s
-	FMOVQ 368(R0), F15
-	VBIT  V14.B16, V13.B16, V15.B16
-	FMOVQ F15, 32(R2)
-	WORD  $0x4eaad60e // fsub v14.4s, v16.4s, v10.4s
-	WORD  $0x6eaee50d // fcmgt v13.4s, v8.4s, v14.4s
-	VBIT  V13.B16, V8.B16, V14.B16
-	VMOV  V9.B16, V13.B16
-	VFMLA V1.S4, V14.S4, V13.S4
-	WORD  $0x4ea9d5af // fsub v15.4s, v13.4s, v9.4s
-	VFMLS V0.S4, V15.S4, V14.S4
-	VFMLS V2.S4, V15.S4, V14.S4
-	FMOVQ 1232(R0), F15
-	VFMLA V3.S4, V14.S4, V15.S4
-	FMOVQ 1248(R0), F16
-	VFMLA V15.S4, V14.S4, V16.S4
-	FMOVQ 1264(R0), F15
-	VFMLA V16.S4, V14.S4, V15.S4
-	FMOVQ 1280(R0), F16
-	VFMLA V15.S4, V14.S4, V16.S4
-	FMOVQ 224(R0), F15
-	VFMLA V16.S4, V14.S4, V15.S4
-	FMOVQ 224(R0), F16
-	VFMLA V15.S4, V14.S4, V16.S4
-	VSHL  $23, V13.S4, V13.S4
-	WORD  $0x6e2dde0d // fmul v13.4s, v16.4s, v13.4s
-	WORD  $0x6e2bddad // fmul v13.4s, v13.4s, v11.4s
-	WORD  $0x6e2cddad // fmul v13.4s, v13.4s, v12.4s
-	WORD  $0x4e2de5ae // fcmeq v14.4s, v13.4s, v13.4s
-	FMOVQ 368(R0), F15
-	VBIT  V14.B16, V13.B16, V15.B16
-	FMOVQ F15, 48(R2)
+	FMOVQ (R1), F2
+	FMOVQ 16(R1), F3
+	FMOVQ 32(R1), F4
+	FMOVQ 48(R1), F5
+	WORD  $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
+	WORD  $0x4e22e446 // fcmeq v6.4s, v2.4s, v2.4s
+	FMOVQ 368(R2), F7
+	VBIT  V6.B16, V2.B16, V7.B16
+	FMOVQ F7, (R1)
+	WORD  $0x6e20dc62 // fmul v2.4s, v3.4s, v0.4s
+	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
+	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
+	FMOVQ 368(R2), F6
+	VBIT  V3.B16, V2.B16, V6.B16
+	FMOVQ F6, 16(R1)
+	WORD  $0x6e20dc82 // fmul v2.4s, v4.4s, v0.4s
+	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
+	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
+	FMOVQ 368(R2), F4
+	VBIT  V3.B16, V2.B16, V4.B16
+	FMOVQ F4, 32(R1)
+	WORD  $0x6e20dca2 // fmul v2.4s, v5.4s, v0.4s
+	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
+	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
+	FMOVQ 368(R2), F4
+	VBIT  V3.B16, V2.B16, V4.B16
+	FMOVQ F4, 48(R1)
 	ADD   $64, R1, R1
-	ADD   $64, R2, R2
-	SUB   $16, R3, R3
-	CMP   $16, R3
+	SUB   $16, R0, R0
+	CMP   $16, R0
 	BGE   all_tile
 
 all_part:
-	CMP   $1, R3
+	CMP   $1, R0
 	BLT   all_done
-	VMOVI $0, V13.B16
-	ADD   $0, R1, R5
-	CMP   $4, R3
+	VMOVI $0, V2.B16
+	ADD   $0, R1, R3
+	CMP   $4, R0
 	BLT   partless1
-	FMOVQ (R1), F13
+	FMOVQ (R1), F2
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R3, partone1
-	VLD1.P 8(R5), V13.D[0]
-	TBZ    $0, R3, partdone1
-	VLD1   (R5), V13.S[2]
+	TBZ    $1, R0, partone1
+	VLD1.P 8(R3), V2.D[0]
+	TBZ    $0, R0, partdone1
+	VLD1   (R3), V2.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R3, partdone1
-	VLD1 (R5), V13.S[0]
+	TBZ  $0, R0, partdone1
+	VLD1 (R3), V2.S[0]
 
 partdone1:
-	SUBS  $4, R3, R5
-	CSEL  LT, ZR, R5, R5
-	VMOVI $0, V14.B16
-	ADD   $16, R1, R6
-	CMP   $4, R5
+	SUBS  $4, R0, R3
+	CSEL  LT, ZR, R3, R3
+	VMOVI $0, V3.B16
+	ADD   $16, R1, R5
+	CMP   $4, R3
 	BLT   partless2
-	FMOVQ 16(R1), F14
+	FMOVQ 16(R1), F3
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R5, partone2
-	VLD1.P 8(R6), V14.D[0]
-	TBZ    $0, R5, partdone2
-	VLD1   (R6), V14.S[2]
+	TBZ    $1, R3, partone2
+	VLD1.P 8(R5), V3.D[0]
+	TBZ    $0, R3, partdone2
+	VLD1   (R5), V3.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R5, partdone2
-	VLD1 (R6), V14.S[0]
+	TBZ  $0, R3, partdone2
+	VLD1 (R5), V3.S[0]
 
 partdone2:
-	SUBS  $4, R5, R6
-	CSEL  LT, ZR, R6, R6
-	VMOVI $0, V15.B16
-	ADD   $32, R1, R7
-	CMP   $4, R6
+	SUBS  $4, R3, R5
+	CSEL  LT, ZR, R5, R5
+	VMOVI $0, V4.B16
+	ADD   $32, R1, R6
+	CMP   $4, R5
 	BLT   partless3
-	FMOVQ 32(R1), F15
+	FMOVQ 32(R1), F4
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R6, partone3
-	VLD1.P 8(R7), V15.D[0]
-	TBZ    $0, R6, partdone3
-	VLD1   (R7), V15.S[2]
+	TBZ    $1, R5, partone3
+	VLD1.P 8(R6), V4.D[0]
+	TBZ    $0, R5, partdone3
+	VLD1   (R6), V4.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R6, partdone3
-	VLD1 (R7), V15.S[0]
+	TBZ  $0, R5, partdone3
+	VLD1 (R6), V4.S[0]
 
 partdone3:
-	SUBS  $4, R6, R7
-	CSEL  LT, ZR, R7, R7
-	VMOVI $0, V16.B16
-	ADD   $48, R1, R8
-	CMP   $4, R7
+	SUBS  $4, R5, R6
+	CSEL  LT, ZR, R6, R6
+	VMOVI $0, V5.B16
+	ADD   $48, R1, R7
+	CMP   $4, R6
 	BLT   partless4
-	FMOVQ 48(R1), F16
+	FMOVQ 48(R1), F5
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R7, partone4
-	VLD1.P 8(R8), V16.D[0]
-	TBZ    $0, R7, partdone4
-	VLD1   (R8), V16.S[2]
+	TBZ    $1, R6, partone4
+	VLD1.P 8(R7), V5.D[0]
+	TBZ    $0, R6, partdone4
+	VLD1   (R7), V5.S[2]
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R7, partdone4
-	VLD1 (R8), V16.S[0]
+	TBZ  $0, R6, partdone4
+	VLD1 (R7), V5.S[0]
 
 partdone4:
-	WORD  $0x4eaad5b1 // fsub v17.4s, v13.4s, v10.4s
-	WORD  $0x6eb1e50d // fcmgt v13.4s, v8.4s, v17.4s
-	VBIT  V13.B16, V8.B16, V17.B16
-	VMOV  V9.B16, V13.B16
-	VFMLA V1.S4, V17.S4, V13.S4
-	WORD  $0x4ea9d5b2 // fsub v18.4s, v13.4s, v9.4s
-	VFMLS V0.S4, V18.S4, V17.S4
-	VFMLS V2.S4, V18.S4, V17.S4
-	FMOVQ 1232(R0), F18
-	VFMLA V3.S4, V17.S4, V18.S4
-	FMOVQ 1248(R0), F19
-	VFMLA V18.S4, V17.S4, V19.S4
-	FMOVQ 1264(R0), F18
-	VFMLA V19.S4, V17.S4, V18.S4
-	FMOVQ 1280(R0), F19
-	VFMLA V18.S4, V17.S4, V19.S4
-	FMOVQ 224(R0), F18
-	VFMLA V19.S4, V17.S4, V18.S4
-	FMOVQ 224(R0), F19
-	VFMLA V18.S4, V17.S4, V19.S4
-	VSHL  $23, V13.S4, V13.S4
-	WORD  $0x6e2dde6d // fmul v13.4s, v19.4s, v13.4s
-	WORD  $0x6e2bddad // fmul v13.4s, v13.4s, v11.4s
-	WORD  $0x6e2cddad // fmul v13.4s, v13.4s, v12.4s
-	WORD  $0x4e2de5b1 // fcmeq v17.4s, v13.4s, v13.4s
-	FMOVQ 368(R0), F18
-	VBIT  V17.B16, V13.B16, V18.B16
-	ADD   $0, R2, R1
-	CMP   $4, R3
+	WORD  $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
+	WORD  $0x4e22e446 // fcmeq v6.4s, v2.4s, v2.4s
+	FMOVQ 368(R2), F7
+	VBIT  V6.B16, V2.B16, V7.B16
+	ADD   $0, R1, R7
+	CMP   $4, R0
 	BLT   partless5
-	FMOVQ F18, (R2)
+	FMOVQ F7, (R1)
 	JMP   partdone5
 
 partless5:
-	TBZ    $1, R3, partone5
-	VST1.P V18.D[0], 8(R1)
-	TBZ    $0, R3, partdone5
-	VST1   V18.S[2], (R1)
+	TBZ    $1, R0, partone5
+	VST1.P V7.D[0], 8(R7)
+	TBZ    $0, R0, partdone5
+	VST1   V7.S[2], (R7)
 	JMP    partdone5
 
 partone5:
-	TBZ  $0, R3, partdone5
-	VST1 V18.S[0], (R1)
+	TBZ  $0, R0, partdone5
+	VST1 V7.S[0], (R7)
 
 partdone5:
-	WORD  $0x4eaad5ce // fsub v14.4s, v14.4s, v10.4s
-	WORD  $0x6eaee50d // fcmgt v13.4s, v8.4s, v14.4s
-	VBIT  V13.B16, V8.B16, V14.B16
-	VMOV  V9.B16, V13.B16
-	VFMLA V1.S4, V14.S4, V13.S4
-	WORD  $0x4ea9d5b1 // fsub v17.4s, v13.4s, v9.4s
-	VFMLS V0.S4, V17.S4, V14.S4
-	VFMLS V2.S4, V17.S4, V14.S4
-	FMOVQ 1232(R0), F17
-	VFMLA V3.S4, V14.S4, V17.S4
-	FMOVQ 1248(R0), F18
-	VFMLA V17.S4, V14.S4, V18.S4
-	FMOVQ 1264(R0), F17
-	VFMLA V18.S4, V14.S4, V17.S4
-	FMOVQ 1280(R0), F18
-	VFMLA V17.S4, V14.S4, V18.S4
-	FMOVQ 224(R0), F17
-	VFMLA V18.S4, V14.S4, V17.S4
-	FMOVQ 224(R0), F18
-	VFMLA V17.S4, V14.S4, V18.S4
-	VSHL  $23, V13.S4, V13.S4
-	WORD  $0x6e2dde4d // fmul v13.4s, v18.4s, v13.4s
-	WORD  $0x6e2bddad // fmul v13.4s, v13.4s, v11.4s
-	WORD  $0x6e2cddad // fmul v13.4s, v13.4s, v12.4s
-	WORD  $0x4e2de5ae // fcmeq v14.4s, v13.4s, v13.4s
-	FMOVQ 368(R0), F17
-	VBIT  V14.B16, V13.B16, V17.B16
-	ADD   $16, R2, R1
-	CMP   $4, R5
+	WORD  $0x6e20dc62 // fmul v2.4s, v3.4s, v0.4s
+	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
+	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
+	FMOVQ 368(R2), F6
+	VBIT  V3.B16, V2.B16, V6.B16
+	ADD   $16, R1, R0
+	CMP   $4, R3
 	BLT   partless6
-	FMOVQ F17, 16(R2)
+	FMOVQ F6, 16(R1)
 	JMP   partdone6
 
 partless6:
-	TBZ    $1, R5, partone6
-	VST1.P V17.D[0], 8(R1)
-	TBZ    $0, R5, partdone6
-	VST1   V17.S[2], (R1)
+	TBZ    $1, R3, partone6
+	VST1.P V6.D[0], 8(R0)
+	TBZ    $0, R3, partdone6
+	VST1   V6.S[2], (R0)
 	JMP    partdone6
 
 partone6:
-	TBZ  $0, R5, partdone6
-	VST1 V17.S[0], (R1)
+	TBZ  $0, R3, partdone6
+	VST1 V6.S[0], (R0)
 
 partdone6:
-	WORD  $0x4eaad5ee // fsub v14.4s, v15.4s, v10.4s
-	WORD  $0x6eaee50d // fcmgt v13.4s, v8.4s, v14.4s
-	VBIT  V13.B16, V8.B16, V14.B16
-	VMOV  V9.B16, V13.B16
-	VFMLA V1.S4, V14.S4, V13.S4
-	WORD  $0x4ea9d5af // fsub v15.4s, v13.4s, v9.4s
-	VFMLS V0.S4, V15.S4, V14.S4
-	VFMLS V2.S4, V15.S4, V14.S4
-	FMOVQ 1232(R0), F15
-	VFMLA V3.S4, V14.S4, V15.S4
-	FMOVQ 1248(R0), F17
-	VFMLA V15.S4, V14.S4, V17.S4
-	FMOVQ 1264(R0), F15
-	VFMLA V17.S4, V14.S4, V15.S4
-	FMOVQ 1280(R0), F17
-	VFMLA V15.S4, V14.S4, V17.S4
-	FMOVQ 224(R0), F15
-	VFMLA V17.S4, V14.S4, V15.S4
-	FMOVQ 224(R0), F17
-	VFMLA V15.S4, V14.S4, V17.S4
-	VSHL  $23, V13.S4, V13.S4
-	WORD  $0x6e2dde2d // fmul v13.4s, v17.4s, v13.4s
-	WORD  $0x6e2bddad // fmul v13.4s, v13.4s, v11.4s
-	WORD  $0x6e2cddad // fmul v13.4s, v13.4s, v12.4s
-	WORD  $0x4e2de5ae // fcmeq v14.4s, v13.4s, v13.4s
-	FMOVQ 368(R0), F15
-	VBIT  V14.B16, V13.B16, V15.B16
-	ADD   $32, R2, R1
-	CMP   $4, R6
+	WORD  $0x6e20dc82 // fmul v2.4s, v4.4s, v0.4s
+	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
+	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
+	FMOVQ 368(R2), F4
+	VBIT  V3.B16, V2.B16, V4.B16
+	ADD   $32, R1, R0
+	CMP   $4, R5
 	BLT   partless7
-	FMOVQ F15, 32(R2)
+	FMOVQ F4, 32(R1)
 	JMP   partdone7
 
 partless7:
-	TBZ    $1, R6, partone7
-	VST1.P V15.D[0], 8(R1)
-	TBZ    $0, R6, partdone7
-	VST1   V15.S[2], (R1)
+	TBZ    $1, R5, partone7
+	VST1.P V4.D[0], 8(R0)
+	TBZ    $0, R5, partdone7
+	VST1   V4.S[2], (R0)
 	JMP    partdone7
 
 partone7:
-	TBZ  $0, R6, partdone7
-	VST1 V15.S[0], (R1)
+	TBZ  $0, R5, partdone7
+	VST1 V4.S[0], (R0)
 
 partdone7:
-	WORD  $0x4eaad60d // fsub v13.4s, v16.4s, v10.4s
-	WORD  $0x6eade50a // fcmgt v10.4s, v8.4s, v13.4s
-	VBIT  V10.B16, V8.B16, V13.B16
-	VMOV  V9.B16, V8.B16
-	VFMLA V1.S4, V13.S4, V8.S4
-	WORD  $0x4ea9d509 // fsub v9.4s, v8.4s, v9.4s
-	VFMLS V0.S4, V9.S4, V13.S4
-	VFMLS V2.S4, V9.S4, V13.S4
-	FMOVQ 1232(R0), F9
-	VFMLA V3.S4, V13.S4, V9.S4
-	FMOVQ 1248(R0), F10
-	VFMLA V9.S4, V13.S4, V10.S4
-	FMOVQ 1264(R0), F9
-	VFMLA V10.S4, V13.S4, V9.S4
-	FMOVQ 1280(R0), F10
-	VFMLA V9.S4, V13.S4, V10.S4
-	FMOVQ 224(R0), F9
-	VFMLA V10.S4, V13.S4, V9.S4
-	FMOVQ 224(R0), F10
-	VFMLA V9.S4, V13.S4, V10.S4
-	VSHL  $23, V8.S4, V8.S4
-	WORD  $0x6e28dd48 // fmul v8.4s, v10.4s, v8.4s
-	WORD  $0x6e2bdd08 // fmul v8.4s, v8.4s, v11.4s
-	WORD  $0x6e2cdd08 // fmul v8.4s, v8.4s, v12.4s
-	WORD  $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
-	FMOVQ 368(R0), F10
-	VBIT  V9.B16, V8.B16, V10.B16
-	ADD   $48, R2, R1
-	CMP   $4, R7
+	WORD  $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
+	WORD  $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ 368(R2), F2
+	VBIT  V1.B16, V0.B16, V2.B16
+	ADD   $48, R1, R0
+	CMP   $4, R6
 	BLT   partless8
-	FMOVQ F10, 48(R2)
+	FMOVQ F2, 48(R1)
 	JMP   partdone8
 
 partless8:
-	TBZ    $1, R7, partone8
-	VST1.P V10.D[0], 8(R1)
-	TBZ    $0, R7, partdone8
-	VST1   V10.S[2], (R1)
+	TBZ    $1, R6, partone8
+	VST1.P V2.D[0], 8(R0)
+	TBZ    $0, R6, partdone8
+	VST1   V2.S[2], (R0)
 	JMP    partdone8
 
 partone8:
-	TBZ  $0, R7, partdone8
-	VST1 V10.S[0], (R1)
+	TBZ  $0, R6, partdone8
+	VST1 V2.S[0], (R0)
 
 partdone8:
 all_done:
-next:
-	MOVD sums+8(FP), R1
-	ADD  $4, R1, R1
-	MOVD R1, sums+8(FP)
-	MOVD classes+32(FP), R1
-	LSL  $2, R1, R1
-	MOVD dst+0(FP), R2
-	ADD  R1, R2, R2
-	MOVD R2, dst+0(FP)
-	MOVD logits+16(FP), R2
-	ADD  R1, R2, R2
-	MOVD R2, logits+16(FP)
-	MOVD rows+24(FP), R1
-	SUB  $1, R1, R1
-	MOVD R1, rows+24(FP)
-	MOVD rows+24(FP), R1
-	CBNZ R1, row
+	MOVD sums+8(FP), R0
+	ADD  $4, R0, R0
+	MOVD R0, sums+8(FP)
+	MOVD classes+24(FP), R0
+	LSL  $2, R0, R0
+	MOVD dst+0(FP), R1
+	ADD  R0, R1, R1
+	MOVD R1, dst+0(FP)
+	MOVD rows+16(FP), R0
+	SUB  $1, R0, R0
+	MOVD R0, rows+16(FP)
+	MOVD rows+16(FP), R0
+	CBNZ R0, row
 	RET
 
 // func rowFirstNEON(sums *float32, logits *float32, labels *int32, rows int, classes int)
 TEXT ·rowFirstNEON(SB), NOSPLIT, $0-40
 	MOVD  $tables<>+0(SB), R1
 	MOVD  $consts<>+0(SB), R0
-	FMOVQ 1376(R0), F0
-	FMOVQ (R0), F1
+	FMOVQ 1552(R0), F0
+	FMOVQ 16(R0), F1
 
 row:
 	FMOVQ 336(R0), F12
@@ -13794,19 +18304,19 @@ all_done:
 	WORD   $0x6ea3e482 // fcmgt v2.4s, v4.4s, v3.4s
 	VBIT   V2.B16, V4.B16, V3.B16
 	WORD   $0x4e23e582 // fcmeq v2.4s, v12.4s, v3.4s
-	FMOVQ  (R0), F4
+	FMOVQ  16(R0), F4
 	VBIT   V2.B16, V11.B16, V4.B16
 	WORD   $0x4ea16c82 // smin v2.4s, v4.4s, v1.4s
 	WORD   $0x4e23e5c4 // fcmeq v4.4s, v14.4s, v3.4s
-	FMOVQ  (R0), F5
+	FMOVQ  16(R0), F5
 	VBIT   V4.B16, V13.B16, V5.B16
 	WORD   $0x4ea26ca2 // smin v2.4s, v5.4s, v2.4s
 	WORD   $0x4e23e604 // fcmeq v4.4s, v16.4s, v3.4s
-	FMOVQ  (R0), F5
+	FMOVQ  16(R0), F5
 	VBIT   V4.B16, V15.B16, V5.B16
 	WORD   $0x4ea26ca2 // smin v2.4s, v5.4s, v2.4s
 	WORD   $0x4e23e644 // fcmeq v4.4s, v18.4s, v3.4s
-	FMOVQ  (R0), F5
+	FMOVQ  16(R0), F5
 	VBIT   V4.B16, V17.B16, V5.B16
 	WORD   $0x4ea26ca2 // smin v2.4s, v5.4s, v2.4s
 	MOVD   sums+0(FP), R2

@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"math/bits"
 	"slices"
 	"strconv"
 
@@ -34,7 +35,7 @@ func newARM64(p *pool) *arm64 {
 	return m
 }
 
-func (m *arm64) properties() properties { return properties{lanes: 4} }
+func (m *arm64) properties() properties { return properties{lanes: 4, registers: 32} }
 
 // kernel emits one function.
 func (m *arm64) kernel(name, signature string, emit func()) *ir.Function {
@@ -108,6 +109,19 @@ func (m *arm64) once(key any, compute func() operand.Op) operand.Op {
 }
 
 func (m *arm64) forget() { clear(m.known) }
+
+// interleave lets no function use what another one has computed: that may come later now.
+func (m *arm64) interleave(fs ...func()) {
+	alone := make([]func(), len(fs))
+	for i, f := range fs {
+		alone[i] = func() {
+			m.forget()
+			f()
+		}
+	}
+	m.builder.interleave(alone...)
+	m.forget()
+}
 
 // Operands
 
@@ -397,6 +411,11 @@ func (m *arm64) keep(k mask, a vec) vec {
 	return m.result("and", m.inRegister(a), k.op)
 }
 
+func (m *arm64) drop(k mask, a vec) vec {
+	k.not = !k.not
+	return m.keep(k, a)
+}
+
 func (m *arm64) pickNegative(x, a, b vec) vec {
 	source := m.inRegister(x)
 	type key struct{ negative operand.Op }
@@ -523,8 +542,7 @@ func (m *arm64) loadPart(k part, p gp, offset int, fill vec) vec {
 var laneNumbers4 = table{"lane_numbers4", []uint32{0, 1, 2, 3}}
 
 func (m *arm64) keepPart(k part, a vec) vec {
-	n := m.result("dup.r", k.n.r)
-	return m.keep(m.igt(n, m.loadTable(laneNumbers4, 0)), a)
+	return m.keep(m.igt(m.broadcastCount(k.n), m.loadTable(laneNumbers4, 0)), a)
 }
 
 func (m *arm64) storePart(k part, p gp, offset int, a vec) {
@@ -534,6 +552,66 @@ func (m *arm64) storePart(k part, p gp, offset int, a vec) {
 		func(q gp) { m.do("st1.d", q.r, v, imm(0)) },
 		func(q gp) { m.do("st1.s", q.r, v, imm(2)) },
 		func(q gp) { m.do("st1.s", q.r, v, imm(0)) })
+}
+
+// rowAddresses are the addresses of four rows.
+func (m *arm64) rowAddresses(p, stride gp) []gp {
+	rows := []gp{p}
+	for range 3 {
+		rows = append(rows, m.sum(rows[len(rows)-1], stride))
+	}
+	return rows
+}
+
+func (m *arm64) loadColumns(p, stride gp, width int) []vec {
+	var rows []operand.Op
+	for _, q := range m.rowAddresses(p, stride) {
+		d := m.newVec()
+		if width == 4 {
+			m.do("ldr", d, at(q, 0))
+		} else {
+			m.do("ldr.d", d, at(q, 0))
+		}
+		if width == 3 {
+			m.do("ld1.s", d, m.offset(q, 8).r, imm(2))
+		}
+		rows = append(rows, d)
+	}
+	return m.transpose(rows, width)
+}
+
+// transpose is the first width columns of four rows.
+func (m *arm64) transpose(r []operand.Op, width int) []vec {
+	var columns []vec
+	for _, half := range []string{"zip1", "zip2"}[:(width+1)/2] {
+		a, b := m.result(half, r[0], r[1]).op, m.result(half, r[2], r[3]).op
+		columns = append(columns, m.result("zip1.2d", a, b), m.result("zip2.2d", a, b))
+	}
+	return columns[:width]
+}
+
+func (m *arm64) storeColumns(p, stride gp, columns []vec) {
+	width := len(columns)
+	var r []operand.Op
+	for _, c := range columns {
+		r = append(r, m.inRegister(c))
+	}
+	for len(r) < 4 {
+		r = append(r, r[0])
+	}
+	addresses := m.rowAddresses(p, stride)
+	for i, row := range m.transpose(r, 4) {
+		q := addresses[i]
+		if width == 4 {
+			m.do("str", row.op, at(q, 0))
+		} else {
+			m.do("str.d", row.op, at(q, 0))
+		}
+		if width == 3 {
+			m.do("st1.s", m.offset(q, 8).r, row.op, imm(2))
+		}
+	}
+	m.forget()
 }
 
 func (m *arm64) swapped(v vec, h int) vec {
@@ -580,7 +658,27 @@ func (m *arm64) indexed(p, i gp) gp {
 	return d
 }
 
-func (m *arm64) quadruple(n gp) { m.do("lsl", n.r, n.r, imm(2)); m.forget() }
+func (m *arm64) quadruple(n gp) { m.times(n, 4) }
+
+func (m *arm64) times(n gp, by int) {
+	m.do("lsl", n.r, n.r, imm(bits.TrailingZeros(uint(by))))
+	m.forget()
+}
+
+func (m *arm64) sum(a, b gp) gp {
+	d := m.gp()
+	m.do("addr", d.r, a.r, b.r)
+	return d
+}
+
+func (m *arm64) smaller(a, b gp) gp {
+	d := m.gp()
+	m.do("cmpr", a.r, b.r)
+	m.do("csel.lt", d.r, a.r, b.r)
+	return d
+}
+
+func (m *arm64) broadcastCount(n gp) vec { return m.result("dup.r", n.r) }
 
 func (m *arm64) notNegative(n gp) gp {
 	d := m.gp()
@@ -647,7 +745,7 @@ func (m *arm64) doublesFold(p gp) vec {
 	for i := range rowTile / 2 {
 		d = append(d, m.result("ldr", at(p, 16*i)).op)
 	}
-	return m.fold(d)
+	return m.result("fcvt", m.foldRest(d).op)
 }
 
 func (m *arm64) tileFold(tile []vec) vec {
@@ -656,18 +754,55 @@ func (m *arm64) tileFold(tile []vec) vec {
 		w := m.widened(v)
 		d = append(d, w[:]...)
 	}
-	return m.fold(d)
+	return m.result("fcvt", m.foldRest(d).op)
 }
 
-// fold adds 16 lanes of float64 in 8 registers: (i, i+8), (i, i+4), (i, i+2), (i, i+1).
-func (m *arm64) fold(d []operand.Op) vec {
+// foldRest adds 16 lanes of float64 in 8 registers: (i, i+8), (i, i+4), (i, i+2), (i, i+1).
+func (m *arm64) foldRest(d []operand.Op) vec {
 	for h := len(d) / 2; h > 0; h /= 2 {
 		for i := range h {
 			m.do("fadd.2d", d[i], d[i], d[i+h])
 		}
 	}
-	return m.result("fcvt", m.result("faddp", d[0]).op)
+	return m.result("faddp", d[0])
 }
+
+func (m *arm64) columnFold(p gp, columns int) vec {
+	var sums [2]operand.Op
+	for h, widen := range []string{"fcvtl", "fcvtl2"} {
+		var d []operand.Op
+		for c := range columns {
+			d = append(d, m.result(widen, m.result("ldr", at(p, 16*c)).op).op)
+		}
+		for n := 8; n > 0; n /= 2 { // (i, i+8), (i, i+4), (i, i+2), (i, i+1)
+			for i := n; i < min(2*n, len(d)); i++ {
+				m.do("fadd.2d", d[i-n], d[i-n], d[i])
+			}
+		}
+		sums[h] = d[0]
+	}
+	sum := m.result("fcvtn", sums[0])
+	m.do("fcvtn2", sum.op, sums[1])
+	return sum
+}
+
+func (m *arm64) laneSums() laneSums {
+	var d laneSums
+	for range rowTile / 2 {
+		d = append(d, m.variable(m.u32(0)).op)
+	}
+	return d
+}
+
+func (m *arm64) laneSumsAdd(d laneSums, tile []vec) {
+	for u, v := range tile {
+		for i, r := range m.widened(v) {
+			m.do("fadd.2d", d[2*u+i], d[2*u+i], r)
+		}
+	}
+}
+
+func (m *arm64) laneSumsFold(d laneSums, p gp) { m.do("str.d", m.foldRest(d).op, at(p, 0)) }
 
 func (m *arm64) local() gp {
 	d := m.gp()
@@ -714,6 +849,11 @@ func (m *arm64) jumpIfLess(n gp, limit int, name string) {
 func (m *arm64) jumpIfAtLeast(n gp, limit int, name string) {
 	m.do("cmp", n.r, imm(limit))
 	m.do("b.ge", operand.LabelRef(name))
+}
+
+func (m *arm64) jumpIfSame(a, b gp, name string) {
+	m.do("cmpr", a.r, b.r)
+	m.do("b.eq", operand.LabelRef(name))
 }
 
 func (m *arm64) jumpIfAny(k mask, name string) {
