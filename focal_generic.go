@@ -166,7 +166,7 @@ func log1(x float32) float32 {
 func log1p1(v float32) float32 {
 	t := math.Float32bits(v+1) - coef.Log1pOff
 	e, j := t&0xff800000, t>>21&3
-	s := math.Float32frombits(0x3f800000-e) * coef.LogR[j]
+	s := float32(math.Float32frombits(0x3f800000-e) * coef.LogR[j])
 	f := fma32(v, s, s-1)
 	return logSum(f, e, j, &coef.Log1pPoly)
 }
@@ -303,7 +303,7 @@ func powCore(a float32, p *powParams) float32 {
 	l = fma32(float32(f2*f), horner(f, coef.PowLog[:]), l)
 	// s = y log2 x, only to choose n; zh + zl = y Lh.
 	lh := e + coef.PowTH[i]
-	zh := y * lh
+	zh := float32(y * lh)
 	zl := fma32(y, lh, -zh)
 	s := fma32(p.ah, u+l, zh)
 	switch {
@@ -430,7 +430,7 @@ func exp2i(k int32) float32 { return math.Float32frombits(uint32(k+127) << 23) }
 func scale2(x float32, k int32) float32 {
 	k = min(max(k, -252), 252)
 	h := k >> 1
-	return x * exp2i(h) * exp2i(k-h)
+	return float32(x * exp2i(h) * exp2i(k-h))
 }
 
 // clampLogit keeps NaN.
@@ -714,7 +714,7 @@ func sqrt32(x float32) float32 { return float32(math.Sqrt(float64(x))) } // roun
 
 // square is q^2 and its rounding error.
 func square(q float32) (sq, low float32) {
-	sq = q * q
+	sq = float32(q * q)
 	return sq, fma32(q, q, -sq)
 }
 
@@ -763,7 +763,7 @@ func newTail(row *row, zt float32) tail {
 	w := a + b
 	wLow := b - (w - a)
 	inv = 1 / w
-	q := u * inv
+	q := float32(u * inv)
 	q += float32(((fma32(-q, w, u) + uLow) - float32(q*(wLow+uLow))) * inv)
 
 	// log(1 + u + uLow); beyond 2^gapMax the excess of the exponent times ln2; beyond the clamp the logits' difference.

@@ -401,7 +401,7 @@ func (m *amd64) compare(predicate int, a, b vec) mask {
 	} else {
 		m.emit(x86.VCMPPS(operand.U8(predicate), src, other, d))
 	}
-	return mask{d}
+	return mask{op: d}
 }
 
 func (m *amd64) igt(a, b vec) mask { return m.icompare(icmpGT, x86.VPCMPGTD, a, b) }
@@ -418,7 +418,7 @@ func (m *amd64) icompare(predicate int, narrow constructor, a, b vec) mask {
 	default:
 		m.emit(x86.VPCMPD(operand.U8(predicate), src, other, d))
 	}
-	return mask{d}
+	return mask{op: d}
 }
 
 func (m *amd64) both(a, b mask) mask {
@@ -428,7 +428,7 @@ func (m *amd64) both(a, b mask) mask {
 	} else {
 		m.emit(x86.VPAND(a.op, b.op, d))
 	}
-	return mask{d}
+	return mask{op: d}
 }
 
 func (m *amd64) either(a, b mask) mask {
@@ -438,7 +438,7 @@ func (m *amd64) either(a, b mask) mask {
 	} else {
 		m.emit(x86.VPOR(a.op, b.op, d))
 	}
-	return mask{d}
+	return mask{op: d}
 }
 
 // writesAll takes the destination from the inputs: avo takes a blend for an operation that keeps lanes of it.
@@ -494,7 +494,7 @@ func (m *amd64) pickNegative(x, a, b vec) vec {
 	}
 	k := m.newMask()
 	m.emit(x86.VPMOVD2M(m.inRegister(x), k))
-	return m.pick(mask{k}, a, b)
+	return m.pick(mask{op: k}, a, b)
 }
 
 // Exponents
@@ -610,7 +610,7 @@ func (m *amd64) loadPart(k part, p gp, offset int, fill vec) vec {
 	return vec{op: filled}
 }
 
-func (m *amd64) keepPart(k part, a vec) vec { return m.keep(mask{k.op}, a) }
+func (m *amd64) keepPart(k part, a vec) vec { return m.keep(mask{op: k.op}, a) }
 
 func (m *amd64) storePart(k part, p gp, offset int, a vec) {
 	if m.wide {
@@ -1065,14 +1065,6 @@ func (m *amd64) rounded(x reg.Register) vec {
 }
 
 // Control flow
-
-func (m *amd64) paramAddress(name string) operand.Mem {
-	b, err := m.fn.Signature.Params().Lookup(name).Resolve()
-	if err != nil {
-		m.fatal("%v", err)
-	}
-	return b.Addr
-}
 
 func (m *amd64) param(name string) gp {
 	r := m.regs.GP64()

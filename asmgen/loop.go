@@ -107,21 +107,22 @@ func (e elementwise) emit(m machine) {
 			}
 		}
 	}
+	loaded := inputs()
 	if e.guard != nil {
-		e.guard(m, transposed(inputs()), "slowblock")
+		e.guard(m, transposed(loaded), "slowblock")
 	}
 	if e.otherGuard != nil {
-		e.otherGuard(m, transposed(inputs()), "otherblock")
+		e.otherGuard(m, transposed(loaded), "otherblock")
 	}
 	if e.steps != nil {
-		store(e.steps(m, inputs(), "slowblock"))
+		store(e.steps(m, loaded, "slowblock"))
 	}
 	var late [][]vec // results that wait for the check
 	for u := range e.unroll {
 		if e.steps != nil {
 			break
 		}
-		y := e.step(m, input(u))
+		y := e.step(m, loaded[u])
 		if e.check == nil {
 			for i, p := range outs {
 				m.store(p.p, p.offset+4*u*lanes, y[i])

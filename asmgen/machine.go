@@ -23,8 +23,11 @@ type vec struct {
 	konst *constant  // what op is a constant of, if it is one that has not been loaded
 }
 
-// A mask is a truth value in every lane.
-type mask struct{ op operand.Op }
+// A mask is a truth value in every lane; with not, the opposite of what op says.
+type mask struct {
+	op  operand.Op
+	not bool
+}
 
 // A gp is a general-purpose register: a pointer or a count.
 type gp struct{ r reg.GPVirtual }
