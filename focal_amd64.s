@@ -240,38 +240,38 @@ DATA consts<>+1856(SB)/8, $0xc3180000c3180000
 DATA consts<>+1864(SB)/8, $0xc3180000c3180000
 DATA consts<>+1872(SB)/8, $0xc3180000c3180000
 DATA consts<>+1880(SB)/8, $0xc3180000c3180000
-DATA consts<>+1888(SB)/8, $0x3bafd06d3bafd06d
-DATA consts<>+1896(SB)/8, $0x3bafd06d3bafd06d
-DATA consts<>+1904(SB)/8, $0x3bafd06d3bafd06d
-DATA consts<>+1912(SB)/8, $0x3bafd06d3bafd06d
-DATA consts<>+1920(SB)/8, $0xbcf651ccbcf651cc
-DATA consts<>+1928(SB)/8, $0xbcf651ccbcf651cc
-DATA consts<>+1936(SB)/8, $0xbcf651ccbcf651cc
-DATA consts<>+1944(SB)/8, $0xbcf651ccbcf651cc
-DATA consts<>+1952(SB)/8, $0x3da2383d3da2383d
-DATA consts<>+1960(SB)/8, $0x3da2383d3da2383d
-DATA consts<>+1968(SB)/8, $0x3da2383d3da2383d
-DATA consts<>+1976(SB)/8, $0x3da2383d3da2383d
-DATA consts<>+1984(SB)/8, $0xbe0cd7c7be0cd7c7
-DATA consts<>+1992(SB)/8, $0xbe0cd7c7be0cd7c7
-DATA consts<>+2000(SB)/8, $0xbe0cd7c7be0cd7c7
-DATA consts<>+2008(SB)/8, $0xbe0cd7c7be0cd7c7
-DATA consts<>+2016(SB)/8, $0x3e4422aa3e4422aa
-DATA consts<>+2024(SB)/8, $0x3e4422aa3e4422aa
-DATA consts<>+2032(SB)/8, $0x3e4422aa3e4422aa
-DATA consts<>+2040(SB)/8, $0x3e4422aa3e4422aa
-DATA consts<>+2048(SB)/8, $0xbe7e89b4be7e89b4
-DATA consts<>+2056(SB)/8, $0xbe7e89b4be7e89b4
-DATA consts<>+2064(SB)/8, $0xbe7e89b4be7e89b4
-DATA consts<>+2072(SB)/8, $0xbe7e89b4be7e89b4
-DATA consts<>+2080(SB)/8, $0x3eaa9aef3eaa9aef
-DATA consts<>+2088(SB)/8, $0x3eaa9aef3eaa9aef
-DATA consts<>+2096(SB)/8, $0x3eaa9aef3eaa9aef
-DATA consts<>+2104(SB)/8, $0x3eaa9aef3eaa9aef
-DATA consts<>+2112(SB)/8, $0xbeffff8abeffff8a
-DATA consts<>+2120(SB)/8, $0xbeffff8abeffff8a
-DATA consts<>+2128(SB)/8, $0xbeffff8abeffff8a
-DATA consts<>+2136(SB)/8, $0xbeffff8abeffff8a
+DATA consts<>+1888(SB)/8, $0xbcf651ccbcf651cc
+DATA consts<>+1896(SB)/8, $0xbcf651ccbcf651cc
+DATA consts<>+1904(SB)/8, $0xbcf651ccbcf651cc
+DATA consts<>+1912(SB)/8, $0xbcf651ccbcf651cc
+DATA consts<>+1920(SB)/8, $0xbe0cd7c7be0cd7c7
+DATA consts<>+1928(SB)/8, $0xbe0cd7c7be0cd7c7
+DATA consts<>+1936(SB)/8, $0xbe0cd7c7be0cd7c7
+DATA consts<>+1944(SB)/8, $0xbe0cd7c7be0cd7c7
+DATA consts<>+1952(SB)/8, $0x3bafd06d3bafd06d
+DATA consts<>+1960(SB)/8, $0x3bafd06d3bafd06d
+DATA consts<>+1968(SB)/8, $0x3bafd06d3bafd06d
+DATA consts<>+1976(SB)/8, $0x3bafd06d3bafd06d
+DATA consts<>+1984(SB)/8, $0x3da2383d3da2383d
+DATA consts<>+1992(SB)/8, $0x3da2383d3da2383d
+DATA consts<>+2000(SB)/8, $0x3da2383d3da2383d
+DATA consts<>+2008(SB)/8, $0x3da2383d3da2383d
+DATA consts<>+2016(SB)/8, $0xbe7e89b4be7e89b4
+DATA consts<>+2024(SB)/8, $0xbe7e89b4be7e89b4
+DATA consts<>+2032(SB)/8, $0xbe7e89b4be7e89b4
+DATA consts<>+2040(SB)/8, $0xbe7e89b4be7e89b4
+DATA consts<>+2048(SB)/8, $0x3e4422aa3e4422aa
+DATA consts<>+2056(SB)/8, $0x3e4422aa3e4422aa
+DATA consts<>+2064(SB)/8, $0x3e4422aa3e4422aa
+DATA consts<>+2072(SB)/8, $0x3e4422aa3e4422aa
+DATA consts<>+2080(SB)/8, $0xbeffff8abeffff8a
+DATA consts<>+2088(SB)/8, $0xbeffff8abeffff8a
+DATA consts<>+2096(SB)/8, $0xbeffff8abeffff8a
+DATA consts<>+2104(SB)/8, $0xbeffff8abeffff8a
+DATA consts<>+2112(SB)/8, $0x3eaa9aef3eaa9aef
+DATA consts<>+2120(SB)/8, $0x3eaa9aef3eaa9aef
+DATA consts<>+2128(SB)/8, $0x3eaa9aef3eaa9aef
+DATA consts<>+2136(SB)/8, $0x3eaa9aef3eaa9aef
 DATA consts<>+2144(SB)/8, $0x3f0000003f000000
 DATA consts<>+2152(SB)/8, $0x3f0000003f000000
 DATA consts<>+2160(SB)/8, $0x3f0000003f000000
@@ -900,11 +900,13 @@ vector:
 	VPADDD      Z15, Z16, Z15
 	VFMADD231PS Z14, Z15, Z15
 	VMOVUPS     Z15, K1, (CX)
-	ADDQ        $+64, CX
-	ADDQ        $+64, DX
-	ADDQ        $-16, AX
-	CMPQ        AX, $+1
-	JGE         vector
+
+nextvector:
+	ADDQ $+64, CX
+	ADDQ $+64, DX
+	ADDQ $-16, AX
+	CMPQ AX, $+1
+	JGE  vector
 
 done:
 	VZEROUPPER
@@ -915,132 +917,156 @@ slowblock:
 
 slow:
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VADDPS       (DX), Z3, Z14
-	VBROADCASTSS consts<>+416(SB), Z15
-	VMAXPS       Z14, Z15, Z14
-	VBROADCASTSS consts<>+448(SB), Z15
-	VMINPS       Z14, Z15, Z14
+	VMOVUPS      (DX), Z0
+	VADDPS.BCST  consts<>+64(SB), Z0, Z0
+	VBROADCASTSS consts<>+416(SB), Z1
+	VMAXPS       Z0, Z1, Z0
+	VBROADCASTSS consts<>+448(SB), Z1
+	VMINPS       Z0, Z1, Z0
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z15
-	VFMADD231PS Z4, Z14, Z15
-	VSUBPS      Z1, Z15, Z16
+	VBROADCASTSS     consts<>+96(SB), Z1
+	VFMADD213PS.BCST consts<>+128(SB), Z0, Z1
+	VSUBPS.BCST      consts<>+128(SB), Z1, Z2
 
 	// r = c - n ln2
-	VMOVAPS      Z14, Z17
-	VFNMADD231PS Z5, Z16, Z17
-	VFNMADD231PS Z6, Z16, Z17
+	VMOVAPS           Z0, Z3
+	VFNMADD231PS.BCST consts<>+160(SB), Z2, Z3
+	VFNMADD231PS.BCST consts<>+192(SB), Z2, Z3
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS      Z8, Z18
-	VFMADD231PS  Z7, Z17, Z18
-	VFMADD213PS  Z9, Z17, Z18
-	VFMADD213PS  Z10, Z17, Z18
-	VFMADD213PS  Z11, Z18, Z17
-	VCMPPS.BCST  $0x11, consts<>+480(SB), Z14, K1
-	VBROADCASTSS consts<>+512(SB), Z14
-	VMOVAPS.Z    Z14, K1, Z14
+	VBROADCASTSS     consts<>+224(SB), Z4
+	VFMADD213PS.BCST consts<>+256(SB), Z3, Z4
+	VFMADD213PS.BCST consts<>+288(SB), Z3, Z4
+	VFMADD213PS.BCST consts<>+320(SB), Z3, Z4
+	VFMADD213PS.BCST consts<>+352(SB), Z4, Z3
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z0, K1
+	VBROADCASTSS     consts<>+512(SB), Z0
+	VMOVAPS.Z        Z0, K1, Z0
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z15, Z15
-	VFMADD231PS  Z17, Z15, Z15
-	VBROADCASTSS consts<>+544(SB), Z17
-	VMOVAPS.Z    Z17, K1, Z17
-	VADDPS       Z17, Z16, Z16
-	VSCALEFPS    Z16, Z15, Z15
+	VPERMPS      exp_t<>+0(SB), Z1, Z1
+	VFMADD231PS  Z3, Z1, Z1
+	VBROADCASTSS consts<>+544(SB), Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VADDPS       Z3, Z2, Z2
+	VSCALEFPS    Z2, Z1, Z1
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z14, Z15, Z14
-	VADDPS.BCST  consts<>+576(SB), Z15, Z15
-	VPSUBD.BCST  consts<>+576(SB), Z15, Z15
-	VPMAXSD      Z15, Z14, Z14
-	VPMINUD.BCST consts<>+608(SB), Z14, Z14
-	VMOVUPS      Z14, (CX)
+	VPSUBD       Z0, Z1, Z0
+	VADDPS.BCST  consts<>+576(SB), Z1, Z1
+	VPSUBD.BCST  consts<>+576(SB), Z1, Z1
+	VPMAXSD      Z1, Z0, Z0
+	VPMINUD.BCST consts<>+608(SB), Z0, Z0
+	VMOVUPS      Z0, (CX)
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
 	ADDQ         $-16, AX
 	ADDQ         $-16, BX
 	CMPQ         BX, $+1
 	JGE          slow
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+128(SB), Z1
+	VBROADCASTSS consts<>+32(SB), Z2
+	VBROADCASTSS consts<>+64(SB), Z3
+	VBROADCASTSS consts<>+96(SB), Z4
+	VBROADCASTSS consts<>+160(SB), Z5
+	VBROADCASTSS consts<>+192(SB), Z6
+	VBROADCASTSS consts<>+224(SB), Z7
+	VBROADCASTSS consts<>+256(SB), Z8
+	VBROADCASTSS consts<>+288(SB), Z9
+	VBROADCASTSS consts<>+320(SB), Z10
+	VBROADCASTSS consts<>+352(SB), Z11
+	VMOVUPS      exp_one<>+0(SB), Z12
+	VBROADCASTSS consts<>+0(SB), Z13
 	JMP          loop
 
 slowvector:
-	MOVL    $0x0000ffff, BX
-	BZHIL   AX, BX, BX
-	KMOVW   BX, K1
-	VMOVAPS Z0, Z14
-	VMOVUPS (DX), K1, Z14
+	MOVL         $0x0000ffff, BX
+	BZHIL        AX, BX, BX
+	KMOVW        BX, K1
+	VBROADCASTSS consts<>+384(SB), Z0
+	VMOVUPS      (DX), K1, Z0
 
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VADDPS       Z3, Z14, Z14
-	VBROADCASTSS consts<>+416(SB), Z15
-	VMAXPS       Z14, Z15, Z14
-	VBROADCASTSS consts<>+448(SB), Z15
-	VMINPS       Z14, Z15, Z14
+	VADDPS.BCST  consts<>+64(SB), Z0, Z0
+	VBROADCASTSS consts<>+416(SB), Z1
+	VMAXPS       Z0, Z1, Z0
+	VBROADCASTSS consts<>+448(SB), Z1
+	VMINPS       Z0, Z1, Z0
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z15
-	VFMADD231PS Z4, Z14, Z15
-	VSUBPS      Z1, Z15, Z16
+	VBROADCASTSS     consts<>+96(SB), Z1
+	VFMADD213PS.BCST consts<>+128(SB), Z0, Z1
+	VSUBPS.BCST      consts<>+128(SB), Z1, Z2
 
 	// r = c - n ln2
-	VMOVAPS      Z14, Z17
-	VFNMADD231PS Z5, Z16, Z17
-	VFNMADD231PS Z6, Z16, Z17
+	VMOVAPS           Z0, Z3
+	VFNMADD231PS.BCST consts<>+160(SB), Z2, Z3
+	VFNMADD231PS.BCST consts<>+192(SB), Z2, Z3
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS      Z8, Z18
-	VFMADD231PS  Z7, Z17, Z18
-	VFMADD213PS  Z9, Z17, Z18
-	VFMADD213PS  Z10, Z17, Z18
-	VFMADD213PS  Z11, Z18, Z17
-	VCMPPS.BCST  $0x11, consts<>+480(SB), Z14, K2
-	VBROADCASTSS consts<>+512(SB), Z14
-	VMOVAPS.Z    Z14, K2, Z14
+	VBROADCASTSS     consts<>+224(SB), Z4
+	VFMADD213PS.BCST consts<>+256(SB), Z3, Z4
+	VFMADD213PS.BCST consts<>+288(SB), Z3, Z4
+	VFMADD213PS.BCST consts<>+320(SB), Z3, Z4
+	VFMADD213PS.BCST consts<>+352(SB), Z4, Z3
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z0, K2
+	VBROADCASTSS     consts<>+512(SB), Z0
+	VMOVAPS.Z        Z0, K2, Z0
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z15, Z15
-	VFMADD231PS  Z17, Z15, Z15
-	VBROADCASTSS consts<>+544(SB), Z17
-	VMOVAPS.Z    Z17, K2, Z17
-	VADDPS       Z17, Z16, Z16
-	VSCALEFPS    Z16, Z15, Z15
+	VPERMPS      exp_t<>+0(SB), Z1, Z1
+	VFMADD231PS  Z3, Z1, Z1
+	VBROADCASTSS consts<>+544(SB), Z3
+	VMOVAPS.Z    Z3, K2, Z3
+	VADDPS       Z3, Z2, Z2
+	VSCALEFPS    Z2, Z1, Z1
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z14, Z15, Z14
-	VADDPS.BCST  consts<>+576(SB), Z15, Z15
-	VPSUBD.BCST  consts<>+576(SB), Z15, Z15
-	VPMAXSD      Z15, Z14, Z14
-	VPMINUD.BCST consts<>+608(SB), Z14, Z14
-	VMOVUPS      Z14, K1, (CX)
-	ADDQ         $+64, CX
-	ADDQ         $+64, DX
-	ADDQ         $-16, AX
-	CMPQ         AX, $+1
-	JGE          vector
-	VZEROUPPER
-	RET
+	VPSUBD       Z0, Z1, Z0
+	VADDPS.BCST  consts<>+576(SB), Z1, Z1
+	VPSUBD.BCST  consts<>+576(SB), Z1, Z1
+	VPMAXSD      Z1, Z0, Z0
+	VPMINUD.BCST consts<>+608(SB), Z0, Z0
+	VMOVUPS      Z0, K1, (CX)
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+128(SB), Z1
+	VBROADCASTSS consts<>+32(SB), Z2
+	VBROADCASTSS consts<>+64(SB), Z3
+	VBROADCASTSS consts<>+96(SB), Z4
+	VBROADCASTSS consts<>+160(SB), Z5
+	VBROADCASTSS consts<>+192(SB), Z6
+	VBROADCASTSS consts<>+224(SB), Z7
+	VBROADCASTSS consts<>+256(SB), Z8
+	VBROADCASTSS consts<>+288(SB), Z9
+	VBROADCASTSS consts<>+320(SB), Z10
+	VBROADCASTSS consts<>+352(SB), Z11
+	VMOVUPS      exp_one<>+0(SB), Z12
+	VBROADCASTSS consts<>+0(SB), Z13
+	JMP          nextvector
 
 // func expAVX2(dst *float32, x *float32, n int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·expAVX2(SB), NOSPLIT, $0-24
-	VMOVUPS      exp_one<>+0(SB), Y0
-	VBROADCASTSS consts<>+384(SB), Y1
-	VBROADCASTSS consts<>+128(SB), Y2
-	VBROADCASTSS consts<>+32(SB), Y3
-	VBROADCASTSS consts<>+64(SB), Y4
-	VBROADCASTSS consts<>+96(SB), Y5
-	VBROADCASTSS consts<>+160(SB), Y6
-	VBROADCASTSS consts<>+192(SB), Y7
-	VBROADCASTSS consts<>+224(SB), Y8
-	VBROADCASTSS consts<>+256(SB), Y9
-	VBROADCASTSS consts<>+288(SB), Y10
-	VBROADCASTSS consts<>+320(SB), Y11
-	MOVQ         n+16(FP), AX
-	MOVQ         dst+0(FP), CX
-	MOVQ         x+8(FP), DX
+	VMOVUPS exp_one<>+0(SB), Y0
+	VMOVUPS consts<>+384(SB), Y1
+	VMOVUPS consts<>+128(SB), Y2
+	VMOVUPS consts<>+32(SB), Y3
+	VMOVUPS consts<>+64(SB), Y4
+	VMOVUPS consts<>+96(SB), Y5
+	VMOVUPS consts<>+160(SB), Y6
+	VMOVUPS consts<>+192(SB), Y7
+	VMOVUPS consts<>+224(SB), Y8
+	VMOVUPS consts<>+256(SB), Y9
+	VMOVUPS consts<>+288(SB), Y10
+	VMOVUPS consts<>+320(SB), Y11
+	VMOVUPS consts<>+352(SB), Y12
+	MOVQ    n+16(FP), AX
+	MOVQ    dst+0(FP), CX
+	MOVQ    x+8(FP), DX
 
 loop:
 	CMPQ AX, $+32
@@ -1048,113 +1074,113 @@ loop:
 
 block:
 	// any |x| > limit, or NaN?
-	VPAND     (DX), Y3, Y12
-	VPAND     32(DX), Y3, Y13
-	VPMAXSD   Y13, Y12, Y12
-	VPAND     64(DX), Y3, Y13
-	VPMAXSD   Y13, Y12, Y12
-	VPAND     96(DX), Y3, Y13
-	VPMAXSD   Y13, Y12, Y12
-	VPCMPGTD  consts<>+0(SB), Y12, Y12
-	VMOVMSKPS Y12, BX
+	VPAND     (DX), Y3, Y13
+	VPAND     32(DX), Y3, Y14
+	VPMAXSD   Y14, Y13, Y13
+	VPAND     64(DX), Y3, Y14
+	VPMAXSD   Y14, Y13, Y13
+	VPAND     96(DX), Y3, Y14
+	VPMAXSD   Y14, Y13, Y13
+	VPCMPGTD  consts<>+0(SB), Y13, Y13
+	VMOVMSKPS Y13, BX
 	TESTL     BX, BX
 	JNE       slowblock
-	VADDPS    (DX), Y4, Y12
+	VADDPS    (DX), Y4, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y13
-	VFMADD231PS Y5, Y12, Y13
-	VSUBPS      Y2, Y13, Y14
+	VMOVAPS     Y2, Y14
+	VFMADD231PS Y5, Y13, Y14
+	VSUBPS      Y2, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y6, Y14, Y12
-	VFNMADD231PS Y7, Y14, Y12
+	VFNMADD231PS Y6, Y15, Y13
+	VFNMADD231PS Y7, Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y9, Y14
-	VFMADD231PS Y8, Y12, Y14
-	VFMADD213PS Y10, Y12, Y14
-	VFMADD213PS Y11, Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
+	VMOVAPS     Y9, Y15
+	VFMADD231PS Y8, Y13, Y15
+	VFMADD213PS Y10, Y13, Y15
+	VFMADD213PS Y11, Y13, Y15
+	VFMADD213PS Y12, Y15, Y13
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y0, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
-	VMOVUPS     Y13, (CX)
-	VADDPS      32(DX), Y4, Y12
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y13, Y14, Y14
+	VMOVUPS     Y14, (CX)
+	VADDPS      32(DX), Y4, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y13
-	VFMADD231PS Y5, Y12, Y13
-	VSUBPS      Y2, Y13, Y14
+	VMOVAPS     Y2, Y14
+	VFMADD231PS Y5, Y13, Y14
+	VSUBPS      Y2, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y6, Y14, Y12
-	VFNMADD231PS Y7, Y14, Y12
+	VFNMADD231PS Y6, Y15, Y13
+	VFNMADD231PS Y7, Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y9, Y14
-	VFMADD231PS Y8, Y12, Y14
-	VFMADD213PS Y10, Y12, Y14
-	VFMADD213PS Y11, Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
+	VMOVAPS     Y9, Y15
+	VFMADD231PS Y8, Y13, Y15
+	VFMADD213PS Y10, Y13, Y15
+	VFMADD213PS Y11, Y13, Y15
+	VFMADD213PS Y12, Y15, Y13
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y0, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
-	VMOVUPS     Y13, 32(CX)
-	VADDPS      64(DX), Y4, Y12
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y13, Y14, Y14
+	VMOVUPS     Y14, 32(CX)
+	VADDPS      64(DX), Y4, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y13
-	VFMADD231PS Y5, Y12, Y13
-	VSUBPS      Y2, Y13, Y14
+	VMOVAPS     Y2, Y14
+	VFMADD231PS Y5, Y13, Y14
+	VSUBPS      Y2, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y6, Y14, Y12
-	VFNMADD231PS Y7, Y14, Y12
+	VFNMADD231PS Y6, Y15, Y13
+	VFNMADD231PS Y7, Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y9, Y14
-	VFMADD231PS Y8, Y12, Y14
-	VFMADD213PS Y10, Y12, Y14
-	VFMADD213PS Y11, Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
+	VMOVAPS     Y9, Y15
+	VFMADD231PS Y8, Y13, Y15
+	VFMADD213PS Y10, Y13, Y15
+	VFMADD213PS Y11, Y13, Y15
+	VFMADD213PS Y12, Y15, Y13
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y0, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
-	VMOVUPS     Y13, 64(CX)
-	VADDPS      96(DX), Y4, Y12
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y13, Y14, Y14
+	VMOVUPS     Y14, 64(CX)
+	VADDPS      96(DX), Y4, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y13
-	VFMADD231PS Y5, Y12, Y13
-	VSUBPS      Y2, Y13, Y14
+	VMOVAPS     Y2, Y14
+	VFMADD231PS Y5, Y13, Y14
+	VSUBPS      Y2, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y6, Y14, Y12
-	VFNMADD231PS Y7, Y14, Y12
+	VFNMADD231PS Y6, Y15, Y13
+	VFNMADD231PS Y7, Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y9, Y14
-	VFMADD231PS Y8, Y12, Y14
-	VFMADD213PS Y10, Y12, Y14
-	VFMADD213PS Y11, Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
+	VMOVAPS     Y9, Y15
+	VFMADD231PS Y8, Y13, Y15
+	VFMADD213PS Y10, Y13, Y15
+	VFMADD213PS Y11, Y13, Y15
+	VFMADD213PS Y12, Y15, Y13
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y0, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
-	VMOVUPS     Y13, 96(CX)
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y13, Y14, Y14
+	VMOVUPS     Y14, 96(CX)
 	ADDQ        $+128, CX
 	ADDQ        $+128, DX
 	ADDQ        $-32, AX
@@ -1172,65 +1198,66 @@ vector:
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y12
-	VMASKMOVPS (DX), Y12, Y13
-	VBLENDVPS  Y12, Y13, Y1, Y12
+	VMOVUPS    (BX)(SI*4), Y13
+	VMASKMOVPS (DX), Y13, Y14
+	VBLENDVPS  Y13, Y14, Y1, Y13
 
 	// any |x| > limit, or NaN?
-	VPAND     Y3, Y12, Y13
-	VPCMPGTD  consts<>+0(SB), Y13, Y13
-	VMOVMSKPS Y13, BX
+	VPAND     Y3, Y13, Y14
+	VPCMPGTD  consts<>+0(SB), Y14, Y14
+	VMOVMSKPS Y14, BX
 	TESTL     BX, BX
 	JNE       slowvector
-	VADDPS    Y4, Y12, Y12
+	VADDPS    Y4, Y13, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y13
-	VFMADD231PS Y5, Y12, Y13
-	VSUBPS      Y2, Y13, Y14
+	VMOVAPS     Y2, Y14
+	VFMADD231PS Y5, Y13, Y14
+	VSUBPS      Y2, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y6, Y14, Y12
-	VFNMADD231PS Y7, Y14, Y12
+	VFNMADD231PS Y6, Y15, Y13
+	VFNMADD231PS Y7, Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y9, Y14
-	VFMADD231PS Y8, Y12, Y14
-	VFMADD213PS Y10, Y12, Y14
-	VFMADD213PS Y11, Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
+	VMOVAPS     Y9, Y15
+	VFMADD231PS Y8, Y13, Y15
+	VFMADD213PS Y10, Y13, Y15
+	VFMADD213PS Y11, Y13, Y15
+	VFMADD213PS Y12, Y15, Y13
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y0, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y13, Y14, Y14
 	CMPQ        AX, $+8
 	JLT         partless1
-	VMOVUPS     Y13, (CX)
+	VMOVUPS     Y14, (CX)
 	JMP         partdone1
 
 partless1:
 	MOVQ         CX, BX
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X13, (BX)
+	VMOVUPS      X14, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y13, X13
+	VEXTRACTF128 $0x01, Y14, X14
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X13, (BX)
+	VMOVLPS X14, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X13, X13
+	VPSRLDQ $0x08, X14, X14
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X13, (BX)
+	VMOVSS X14, (BX)
 
 partdone1:
+nextvector:
 	ADDQ $+32, CX
 	ADDQ $+32, DX
 	ADDQ $-8, AX
@@ -1246,54 +1273,68 @@ slowblock:
 
 slow:
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VADDPS       (DX), Y4, Y12
-	VBROADCASTSS consts<>+416(SB), Y13
-	VMAXPS       Y12, Y13, Y12
-	VBROADCASTSS consts<>+448(SB), Y13
-	VMINPS       Y12, Y13, Y12
+	VMOVUPS (DX), Y0
+	VADDPS  consts<>+64(SB), Y0, Y0
+	VMOVUPS consts<>+416(SB), Y1
+	VMAXPS  Y0, Y1, Y0
+	VMOVUPS consts<>+448(SB), Y1
+	VMINPS  Y0, Y1, Y0
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y13
-	VFMADD231PS Y5, Y12, Y13
-	VSUBPS      Y2, Y13, Y14
+	VMOVUPS     consts<>+96(SB), Y1
+	VFMADD213PS consts<>+128(SB), Y0, Y1
+	VSUBPS      consts<>+128(SB), Y1, Y2
 
 	// r = c - n ln2
-	VMOVAPS      Y12, Y15
-	VFNMADD231PS Y6, Y14, Y15
-	VFNMADD231PS Y7, Y14, Y15
+	VMOVAPS      Y0, Y3
+	VFNMADD231PS consts<>+160(SB), Y2, Y3
+	VFNMADD231PS consts<>+192(SB), Y2, Y3
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y9, Y14
-	VFMADD231PS Y8, Y15, Y14
-	VFMADD213PS Y10, Y15, Y14
-	VFMADD213PS Y11, Y15, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y15
-	VCMPPS      $0x11, consts<>+480(SB), Y12, Y12
-	VPAND       consts<>+512(SB), Y12, Y12
+	VMOVUPS     consts<>+224(SB), Y2
+	VFMADD213PS consts<>+256(SB), Y3, Y2
+	VFMADD213PS consts<>+288(SB), Y3, Y2
+	VFMADD213PS consts<>+320(SB), Y3, Y2
+	VFMADD213PS consts<>+352(SB), Y2, Y3
+	VCMPPS      $0x11, consts<>+480(SB), Y0, Y0
+	VPAND       consts<>+512(SB), Y0, Y0
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y13, Y14
-	VPERMPS     exp_half<>+0(SB), Y13, Y13
-	VPADDD      Y14, Y13, Y13
-	VPAND       consts<>+640(SB), Y14, Y14
-	VPADDD      Y12, Y14, Y14
-	VFMADD231PS Y15, Y13, Y13
-	VMULPS      Y14, Y13, Y13
+	VPSLLD      $0x14, Y1, Y2
+	VPERMPS     exp_half<>+0(SB), Y1, Y1
+	VPADDD      Y2, Y1, Y1
+	VPAND       consts<>+640(SB), Y2, Y2
+	VPADDD      Y0, Y2, Y2
+	VFMADD231PS Y3, Y1, Y1
+	VMULPS      Y2, Y1, Y1
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Y12, Y13, Y12
-	VADDPS  consts<>+576(SB), Y13, Y13
-	VPSUBD  consts<>+576(SB), Y13, Y13
-	VPMAXSD Y13, Y12, Y12
-	VPMINUD consts<>+608(SB), Y12, Y12
-	VMOVUPS Y12, (CX)
+	VPSUBD  Y0, Y1, Y0
+	VADDPS  consts<>+576(SB), Y1, Y1
+	VPSUBD  consts<>+576(SB), Y1, Y1
+	VPMAXSD Y1, Y0, Y0
+	VPMINUD consts<>+608(SB), Y0, Y0
+	VMOVUPS Y0, (CX)
 	ADDQ    $+32, CX
 	ADDQ    $+32, DX
 	ADDQ    $-8, AX
 	ADDQ    $-8, BX
 	CMPQ    BX, $+1
 	JGE     slow
+	VMOVUPS exp_one<>+0(SB), Y0
+	VMOVUPS consts<>+384(SB), Y1
+	VMOVUPS consts<>+128(SB), Y2
+	VMOVUPS consts<>+32(SB), Y3
+	VMOVUPS consts<>+64(SB), Y4
+	VMOVUPS consts<>+96(SB), Y5
+	VMOVUPS consts<>+160(SB), Y6
+	VMOVUPS consts<>+192(SB), Y7
+	VMOVUPS consts<>+224(SB), Y8
+	VMOVUPS consts<>+256(SB), Y9
+	VMOVUPS consts<>+288(SB), Y10
+	VMOVUPS consts<>+320(SB), Y11
+	VMOVUPS consts<>+352(SB), Y12
 	JMP     loop
 
 slowvector:
@@ -1303,85 +1344,93 @@ slowvector:
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y12
-	VMASKMOVPS (DX), Y12, Y13
-	VBLENDVPS  Y12, Y13, Y1, Y12
+	VMOVUPS    (BX)(SI*4), Y0
+	VMASKMOVPS (DX), Y0, Y1
+	VMOVUPS    consts<>+384(SB), Y2
+	VBLENDVPS  Y0, Y1, Y2, Y0
 
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VADDPS       Y4, Y12, Y12
-	VBROADCASTSS consts<>+416(SB), Y13
-	VMAXPS       Y12, Y13, Y12
-	VBROADCASTSS consts<>+448(SB), Y13
-	VMINPS       Y12, Y13, Y12
+	VADDPS  consts<>+64(SB), Y0, Y0
+	VMOVUPS consts<>+416(SB), Y1
+	VMAXPS  Y0, Y1, Y0
+	VMOVUPS consts<>+448(SB), Y1
+	VMINPS  Y0, Y1, Y0
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y13
-	VFMADD231PS Y5, Y12, Y13
-	VSUBPS      Y2, Y13, Y14
+	VMOVUPS     consts<>+96(SB), Y1
+	VFMADD213PS consts<>+128(SB), Y0, Y1
+	VSUBPS      consts<>+128(SB), Y1, Y2
 
 	// r = c - n ln2
-	VMOVAPS      Y12, Y15
-	VFNMADD231PS Y6, Y14, Y15
-	VFNMADD231PS Y7, Y14, Y15
+	VMOVAPS      Y0, Y3
+	VFNMADD231PS consts<>+160(SB), Y2, Y3
+	VFNMADD231PS consts<>+192(SB), Y2, Y3
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y9, Y14
-	VFMADD231PS Y8, Y15, Y14
-	VFMADD213PS Y10, Y15, Y14
-	VFMADD213PS Y11, Y15, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y15
-	VCMPPS      $0x11, consts<>+480(SB), Y12, Y12
-	VPAND       consts<>+512(SB), Y12, Y12
+	VMOVUPS     consts<>+224(SB), Y2
+	VFMADD213PS consts<>+256(SB), Y3, Y2
+	VFMADD213PS consts<>+288(SB), Y3, Y2
+	VFMADD213PS consts<>+320(SB), Y3, Y2
+	VFMADD213PS consts<>+352(SB), Y2, Y3
+	VCMPPS      $0x11, consts<>+480(SB), Y0, Y0
+	VPAND       consts<>+512(SB), Y0, Y0
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y13, Y14
-	VPERMPS     exp_half<>+0(SB), Y13, Y13
-	VPADDD      Y14, Y13, Y13
-	VPAND       consts<>+640(SB), Y14, Y14
-	VPADDD      Y12, Y14, Y14
-	VFMADD231PS Y15, Y13, Y13
-	VMULPS      Y14, Y13, Y13
+	VPSLLD      $0x14, Y1, Y2
+	VPERMPS     exp_half<>+0(SB), Y1, Y1
+	VPADDD      Y2, Y1, Y1
+	VPAND       consts<>+640(SB), Y2, Y2
+	VPADDD      Y0, Y2, Y2
+	VFMADD231PS Y3, Y1, Y1
+	VMULPS      Y2, Y1, Y1
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Y12, Y13, Y12
-	VADDPS  consts<>+576(SB), Y13, Y13
-	VPSUBD  consts<>+576(SB), Y13, Y13
-	VPMAXSD Y13, Y12, Y12
-	VPMINUD consts<>+608(SB), Y12, Y12
+	VPSUBD  Y0, Y1, Y0
+	VADDPS  consts<>+576(SB), Y1, Y1
+	VPSUBD  consts<>+576(SB), Y1, Y1
+	VPMAXSD Y1, Y0, Y0
+	VPMINUD consts<>+608(SB), Y0, Y0
 	CMPQ    AX, $+8
 	JLT     partless2
-	VMOVUPS Y12, (CX)
+	VMOVUPS Y0, (CX)
 	JMP     partdone2
 
 partless2:
 	MOVQ         CX, BX
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X12, (BX)
+	VMOVUPS      X0, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y12, X12
+	VEXTRACTF128 $0x01, Y0, X0
 
 partfour2:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X12, (BX)
+	VMOVLPS X0, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X12, X12
+	VPSRLDQ $0x08, X0, X0
 
 parttwo2:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X12, (BX)
+	VMOVSS X0, (BX)
 
 partdone2:
-	ADDQ $+32, CX
-	ADDQ $+32, DX
-	ADDQ $-8, AX
-	CMPQ AX, $+1
-	JGE  vector
-	VZEROUPPER
-	RET
+	VMOVUPS exp_one<>+0(SB), Y0
+	VMOVUPS consts<>+384(SB), Y1
+	VMOVUPS consts<>+128(SB), Y2
+	VMOVUPS consts<>+32(SB), Y3
+	VMOVUPS consts<>+64(SB), Y4
+	VMOVUPS consts<>+96(SB), Y5
+	VMOVUPS consts<>+160(SB), Y6
+	VMOVUPS consts<>+192(SB), Y7
+	VMOVUPS consts<>+224(SB), Y8
+	VMOVUPS consts<>+256(SB), Y9
+	VMOVUPS consts<>+288(SB), Y10
+	VMOVUPS consts<>+320(SB), Y11
+	VMOVUPS consts<>+352(SB), Y12
+	JMP     nextvector
 
 // func logAVX512(dst *float32, x *float32, n int)
 // Requires: AVX, AVX512F, BMI2
@@ -1608,96 +1657,121 @@ done:
 
 slowblock:
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VMOVUPS        (DX), Z16
-	VPXORD         Z17, Z17, Z17
-	VPCMPD         $0x06, Z16, Z17, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z16, K2
+	VMOVUPS        (DX), Z0
+	VPXORD         Z1, Z1, Z1
+	VPCMPD         $0x06, Z0, Z1, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z0, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z12, K1, Z12
-	VPADDD         Z16, Z16, Z17
-	VPXORD         Z18, Z18, Z18
-	VPCMPD         $0x00, Z18, Z17, K1
-	VBLENDMPS.BCST consts<>+640(SB), Z12, K1, Z12
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z16, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z12, K1, Z12
-	VMOVUPS        Z12, (CX)
+	VBLENDMPS.BCST consts<>+608(SB), Z12, K1, Z1
+	VPADDD         Z0, Z0, Z2
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x00, Z3, Z2, K1
+	VBLENDMPS.BCST consts<>+640(SB), Z1, K1, Z1
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z0, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z1, K1, Z0
+	VMOVUPS        Z0, (CX)
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VMOVUPS        64(DX), Z12
-	VPXORD         Z16, Z16, Z16
-	VPCMPD         $0x06, Z12, Z16, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z12, K2
+	VMOVUPS        64(DX), Z0
+	VPXORD         Z1, Z1, Z1
+	VPCMPD         $0x06, Z0, Z1, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z0, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z13, K1, Z13
-	VPADDD         Z12, Z12, Z16
-	VPXORD         Z17, Z17, Z17
-	VPCMPD         $0x00, Z17, Z16, K1
-	VBLENDMPS.BCST consts<>+640(SB), Z13, K1, Z13
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z13, K1, Z12
-	VMOVUPS        Z12, 64(CX)
+	VBLENDMPS.BCST consts<>+608(SB), Z13, K1, Z1
+	VPADDD         Z0, Z0, Z2
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x00, Z3, Z2, K1
+	VBLENDMPS.BCST consts<>+640(SB), Z1, K1, Z1
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z0, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z1, K1, Z0
+	VMOVUPS        Z0, 64(CX)
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VMOVUPS        128(DX), Z12
-	VPXORD         Z13, Z13, Z13
-	VPCMPD         $0x06, Z12, Z13, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z12, K2
+	VMOVUPS        128(DX), Z0
+	VPXORD         Z1, Z1, Z1
+	VPCMPD         $0x06, Z0, Z1, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z0, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z14, K1, Z13
-	VPADDD         Z12, Z12, Z14
-	VPXORD         Z16, Z16, Z16
-	VPCMPD         $0x00, Z16, Z14, K1
-	VBLENDMPS.BCST consts<>+640(SB), Z13, K1, Z13
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z13, K1, Z12
-	VMOVUPS        Z12, 128(CX)
+	VBLENDMPS.BCST consts<>+608(SB), Z14, K1, Z1
+	VPADDD         Z0, Z0, Z2
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x00, Z3, Z2, K1
+	VBLENDMPS.BCST consts<>+640(SB), Z1, K1, Z1
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z0, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z1, K1, Z0
+	VMOVUPS        Z0, 128(CX)
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VMOVUPS        192(DX), Z12
-	VPXORD         Z13, Z13, Z13
-	VPCMPD         $0x06, Z12, Z13, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z12, K2
+	VMOVUPS        192(DX), Z0
+	VPXORD         Z1, Z1, Z1
+	VPCMPD         $0x06, Z0, Z1, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z0, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z15, K1, Z13
-	VPADDD         Z12, Z12, Z14
-	VPXORD         Z15, Z15, Z15
-	VPCMPD         $0x00, Z15, Z14, K1
-	VBLENDMPS.BCST consts<>+640(SB), Z13, K1, Z13
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z13, K1, Z12
-	VMOVUPS        Z12, 192(CX)
+	VBLENDMPS.BCST consts<>+608(SB), Z15, K1, Z1
+	VPADDD         Z0, Z0, Z2
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x00, Z3, Z2, K1
+	VBLENDMPS.BCST consts<>+640(SB), Z1, K1, Z1
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z0, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z1, K1, Z0
+	VMOVUPS        Z0, 192(CX)
+	VBROADCASTSS   consts<>+384(SB), Z0
+	VMOVUPS        log_r16<>+0(SB), Z1
+	VBROADCASTSS   consts<>+672(SB), Z2
+	VMOVUPS        log_th16<>+0(SB), Z3
+	VMOVUPS        log_tl16<>+0(SB), Z4
+	VBROADCASTSS   consts<>+736(SB), Z5
+	VBROADCASTSS   consts<>+768(SB), Z6
+	VBROADCASTSS   consts<>+704(SB), Z7
+	VBROADCASTSS   consts<>+800(SB), Z8
+	VBROADCASTSS   consts<>+832(SB), Z9
+	VBROADCASTSS   consts<>+864(SB), Z10
+	VBROADCASTSS   consts<>+896(SB), Z11
 	JMP            nextblock
 
 slowvector:
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VPXORD         Z14, Z14, Z14
-	VPCMPD         $0x06, Z12, Z14, K2
+	VPXORD         Z0, Z0, Z0
+	VPCMPD         $0x06, Z12, Z0, K2
 	VPCMPD.BCST    $0x06, consts<>+928(SB), Z12, K3
 	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z13, K2, Z13
-	VPADDD         Z12, Z12, Z14
-	VPXORD         Z15, Z15, Z15
-	VPCMPD         $0x00, Z15, Z14, K2
-	VBLENDMPS.BCST consts<>+640(SB), Z13, K2, Z13
+	VBLENDMPS.BCST consts<>+608(SB), Z13, K2, Z0
+	VPADDD         Z12, Z12, Z1
+	VPXORD         Z2, Z2, Z2
+	VPCMPD         $0x00, Z2, Z1, K2
+	VBLENDMPS.BCST consts<>+640(SB), Z0, K2, Z0
 	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z13, K2, Z12
-	VMOVUPS        Z12, K1, (CX)
+	VBLENDMPS.BCST consts<>+928(SB), Z0, K2, Z0
+	VMOVUPS        Z0, K1, (CX)
+	VBROADCASTSS   consts<>+384(SB), Z0
+	VMOVUPS        log_r16<>+0(SB), Z1
+	VBROADCASTSS   consts<>+672(SB), Z2
+	VMOVUPS        log_th16<>+0(SB), Z3
+	VMOVUPS        log_tl16<>+0(SB), Z4
+	VBROADCASTSS   consts<>+736(SB), Z5
+	VBROADCASTSS   consts<>+768(SB), Z6
+	VBROADCASTSS   consts<>+704(SB), Z7
+	VBROADCASTSS   consts<>+800(SB), Z8
+	VBROADCASTSS   consts<>+832(SB), Z9
+	VBROADCASTSS   consts<>+864(SB), Z10
+	VBROADCASTSS   consts<>+896(SB), Z11
 	JMP            nextvector
 
 // func logAVX2(dst *float32, x *float32, n int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·logAVX2(SB), NOSPLIT, $0-24
-	VMOVUPS      log_r<>+0(SB), Y0
-	VMOVUPS      log_th<>+0(SB), Y1
-	VMOVUPS      log_tl<>+0(SB), Y2
-	VBROADCASTSS consts<>+384(SB), Y3
-	VBROADCASTSS consts<>+928(SB), Y4
-	VBROADCASTSS consts<>+1024(SB), Y5
-	VBROADCASTSS consts<>+640(SB), Y6
-	VBROADCASTSS consts<>+672(SB), Y7
-	MOVQ         n+16(FP), AX
-	MOVQ         dst+0(FP), CX
-	MOVQ         x+8(FP), DX
+	VMOVUPS log_r<>+0(SB), Y0
+	VMOVUPS log_th<>+0(SB), Y1
+	VMOVUPS log_tl<>+0(SB), Y2
+	VMOVUPS consts<>+384(SB), Y3
+	VMOVUPS consts<>+928(SB), Y4
+	VMOVUPS consts<>+1024(SB), Y5
+	VMOVUPS consts<>+640(SB), Y6
+	VMOVUPS consts<>+672(SB), Y7
+	VMOVUPS consts<>+736(SB), Y8
+	MOVQ    n+16(FP), AX
+	MOVQ    dst+0(FP), CX
+	MOVQ    x+8(FP), DX
 
 loop:
 	CMPQ AX, $+32
@@ -1705,153 +1779,153 @@ loop:
 
 block:
 	// any x not in [2^-126, Inf)?
-	VPADDD    (DX), Y4, Y8
-	VPADDD    32(DX), Y4, Y9
-	VPMAXSD   Y9, Y8, Y8
-	VPADDD    64(DX), Y4, Y9
-	VPMAXSD   Y9, Y8, Y8
-	VPADDD    96(DX), Y4, Y9
-	VPMAXSD   Y9, Y8, Y8
-	VPCMPGTD  consts<>+992(SB), Y8, Y8
-	VMOVMSKPS Y8, BX
+	VPADDD    (DX), Y4, Y9
+	VPADDD    32(DX), Y4, Y10
+	VPMAXSD   Y10, Y9, Y9
+	VPADDD    64(DX), Y4, Y10
+	VPMAXSD   Y10, Y9, Y9
+	VPADDD    96(DX), Y4, Y10
+	VPMAXSD   Y10, Y9, Y9
+	VPCMPGTD  consts<>+992(SB), Y9, Y9
+	VMOVMSKPS Y9, BX
 	TESTL     BX, BX
 	JNE       slowblock
-	VMOVUPS   (DX), Y8
+	VMOVUPS   (DX), Y9
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD Y5, Y8, Y9
-	VPAND  Y6, Y9, Y10
-	VPSRLD $0x15, Y9, Y9
-	VPSUBD Y10, Y8, Y8
+	VPSUBD Y5, Y9, Y10
+	VPAND  Y6, Y10, Y11
+	VPSRLD $0x15, Y10, Y10
+	VPSUBD Y11, Y9, Y9
 
 	// f = z R[j] - 1, exact
-	VPERMILPS   Y9, Y0, Y11
-	VFMADD213PS Y7, Y11, Y8
-	VCVTDQ2PS   Y10, Y10
-	VPERMILPS   Y9, Y1, Y11
-	VPERMILPS   Y9, Y2, Y9
+	VPERMILPS   Y10, Y0, Y12
+	VFMADD213PS Y7, Y12, Y9
+	VCVTDQ2PS   Y11, Y11
+	VPERMILPS   Y10, Y1, Y12
+	VPERMILPS   Y10, Y2, Y10
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y8, Y8, Y12
-	VBROADCASTSS consts<>+736(SB), Y13
-	VFMADD213PS  consts<>+768(SB), Y8, Y13
-	VFMADD231PS  consts<>+704(SB), Y12, Y13
-	VBROADCASTSS consts<>+800(SB), Y14
-	VFMADD213PS  consts<>+832(SB), Y8, Y14
-	VFMADD231PS  Y13, Y12, Y14
-	VFMADD231PS  consts<>+1056(SB), Y10, Y9
-	VFMADD231PS  Y14, Y12, Y9
+	VMULPS      Y9, Y9, Y13
+	VMOVAPS     Y9, Y14
+	VFMADD213PS consts<>+768(SB), Y8, Y14
+	VFMADD231PS consts<>+704(SB), Y13, Y14
+	VMOVUPS     consts<>+800(SB), Y15
+	VFMADD213PS consts<>+832(SB), Y9, Y15
+	VFMADD231PS Y14, Y13, Y15
+	VFMADD231PS consts<>+1056(SB), Y11, Y10
+	VFMADD231PS Y15, Y13, Y10
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y10, Y11
-	VADDPS      Y8, Y11, Y10
-	VSUBPS      Y10, Y11, Y11
-	VADDPS      Y8, Y11, Y8
-	VADDPS      Y8, Y9, Y8
-	VADDPS      Y8, Y10, Y8
-	VMOVUPS     Y8, (CX)
-	VMOVUPS     32(DX), Y8
+	VFMADD231PS consts<>+1088(SB), Y11, Y12
+	VADDPS      Y9, Y12, Y11
+	VSUBPS      Y11, Y12, Y12
+	VADDPS      Y9, Y12, Y9
+	VADDPS      Y9, Y10, Y9
+	VADDPS      Y9, Y11, Y9
+	VMOVUPS     Y9, (CX)
+	VMOVUPS     32(DX), Y9
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD Y5, Y8, Y9
-	VPAND  Y6, Y9, Y10
-	VPSRLD $0x15, Y9, Y9
-	VPSUBD Y10, Y8, Y8
+	VPSUBD Y5, Y9, Y10
+	VPAND  Y6, Y10, Y11
+	VPSRLD $0x15, Y10, Y10
+	VPSUBD Y11, Y9, Y9
 
 	// f = z R[j] - 1, exact
-	VPERMILPS   Y9, Y0, Y11
-	VFMADD213PS Y7, Y11, Y8
-	VCVTDQ2PS   Y10, Y10
-	VPERMILPS   Y9, Y1, Y11
-	VPERMILPS   Y9, Y2, Y9
+	VPERMILPS   Y10, Y0, Y12
+	VFMADD213PS Y7, Y12, Y9
+	VCVTDQ2PS   Y11, Y11
+	VPERMILPS   Y10, Y1, Y12
+	VPERMILPS   Y10, Y2, Y10
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y8, Y8, Y12
-	VBROADCASTSS consts<>+736(SB), Y13
-	VFMADD213PS  consts<>+768(SB), Y8, Y13
-	VFMADD231PS  consts<>+704(SB), Y12, Y13
-	VBROADCASTSS consts<>+800(SB), Y14
-	VFMADD213PS  consts<>+832(SB), Y8, Y14
-	VFMADD231PS  Y13, Y12, Y14
-	VFMADD231PS  consts<>+1056(SB), Y10, Y9
-	VFMADD231PS  Y14, Y12, Y9
+	VMULPS      Y9, Y9, Y13
+	VMOVAPS     Y9, Y14
+	VFMADD213PS consts<>+768(SB), Y8, Y14
+	VFMADD231PS consts<>+704(SB), Y13, Y14
+	VMOVUPS     consts<>+800(SB), Y15
+	VFMADD213PS consts<>+832(SB), Y9, Y15
+	VFMADD231PS Y14, Y13, Y15
+	VFMADD231PS consts<>+1056(SB), Y11, Y10
+	VFMADD231PS Y15, Y13, Y10
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y10, Y11
-	VADDPS      Y8, Y11, Y10
-	VSUBPS      Y10, Y11, Y11
-	VADDPS      Y8, Y11, Y8
-	VADDPS      Y8, Y9, Y8
-	VADDPS      Y8, Y10, Y8
-	VMOVUPS     Y8, 32(CX)
-	VMOVUPS     64(DX), Y8
+	VFMADD231PS consts<>+1088(SB), Y11, Y12
+	VADDPS      Y9, Y12, Y11
+	VSUBPS      Y11, Y12, Y12
+	VADDPS      Y9, Y12, Y9
+	VADDPS      Y9, Y10, Y9
+	VADDPS      Y9, Y11, Y9
+	VMOVUPS     Y9, 32(CX)
+	VMOVUPS     64(DX), Y9
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD Y5, Y8, Y9
-	VPAND  Y6, Y9, Y10
-	VPSRLD $0x15, Y9, Y9
-	VPSUBD Y10, Y8, Y8
+	VPSUBD Y5, Y9, Y10
+	VPAND  Y6, Y10, Y11
+	VPSRLD $0x15, Y10, Y10
+	VPSUBD Y11, Y9, Y9
 
 	// f = z R[j] - 1, exact
-	VPERMILPS   Y9, Y0, Y11
-	VFMADD213PS Y7, Y11, Y8
-	VCVTDQ2PS   Y10, Y10
-	VPERMILPS   Y9, Y1, Y11
-	VPERMILPS   Y9, Y2, Y9
+	VPERMILPS   Y10, Y0, Y12
+	VFMADD213PS Y7, Y12, Y9
+	VCVTDQ2PS   Y11, Y11
+	VPERMILPS   Y10, Y1, Y12
+	VPERMILPS   Y10, Y2, Y10
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y8, Y8, Y12
-	VBROADCASTSS consts<>+736(SB), Y13
-	VFMADD213PS  consts<>+768(SB), Y8, Y13
-	VFMADD231PS  consts<>+704(SB), Y12, Y13
-	VBROADCASTSS consts<>+800(SB), Y14
-	VFMADD213PS  consts<>+832(SB), Y8, Y14
-	VFMADD231PS  Y13, Y12, Y14
-	VFMADD231PS  consts<>+1056(SB), Y10, Y9
-	VFMADD231PS  Y14, Y12, Y9
+	VMULPS      Y9, Y9, Y13
+	VMOVAPS     Y9, Y14
+	VFMADD213PS consts<>+768(SB), Y8, Y14
+	VFMADD231PS consts<>+704(SB), Y13, Y14
+	VMOVUPS     consts<>+800(SB), Y15
+	VFMADD213PS consts<>+832(SB), Y9, Y15
+	VFMADD231PS Y14, Y13, Y15
+	VFMADD231PS consts<>+1056(SB), Y11, Y10
+	VFMADD231PS Y15, Y13, Y10
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y10, Y11
-	VADDPS      Y8, Y11, Y10
-	VSUBPS      Y10, Y11, Y11
-	VADDPS      Y8, Y11, Y8
-	VADDPS      Y8, Y9, Y8
-	VADDPS      Y8, Y10, Y8
-	VMOVUPS     Y8, 64(CX)
-	VMOVUPS     96(DX), Y8
+	VFMADD231PS consts<>+1088(SB), Y11, Y12
+	VADDPS      Y9, Y12, Y11
+	VSUBPS      Y11, Y12, Y12
+	VADDPS      Y9, Y12, Y9
+	VADDPS      Y9, Y10, Y9
+	VADDPS      Y9, Y11, Y9
+	VMOVUPS     Y9, 64(CX)
+	VMOVUPS     96(DX), Y9
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD Y5, Y8, Y9
-	VPAND  Y6, Y9, Y10
-	VPSRLD $0x15, Y9, Y9
-	VPSUBD Y10, Y8, Y8
+	VPSUBD Y5, Y9, Y10
+	VPAND  Y6, Y10, Y11
+	VPSRLD $0x15, Y10, Y10
+	VPSUBD Y11, Y9, Y9
 
 	// f = z R[j] - 1, exact
-	VPERMILPS   Y9, Y0, Y11
-	VFMADD213PS Y7, Y11, Y8
-	VCVTDQ2PS   Y10, Y10
-	VPERMILPS   Y9, Y1, Y11
-	VPERMILPS   Y9, Y2, Y9
+	VPERMILPS   Y10, Y0, Y12
+	VFMADD213PS Y7, Y12, Y9
+	VCVTDQ2PS   Y11, Y11
+	VPERMILPS   Y10, Y1, Y12
+	VPERMILPS   Y10, Y2, Y10
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y8, Y8, Y12
-	VBROADCASTSS consts<>+736(SB), Y13
-	VFMADD213PS  consts<>+768(SB), Y8, Y13
-	VFMADD231PS  consts<>+704(SB), Y12, Y13
-	VBROADCASTSS consts<>+800(SB), Y14
-	VFMADD213PS  consts<>+832(SB), Y8, Y14
-	VFMADD231PS  Y13, Y12, Y14
-	VFMADD231PS  consts<>+1056(SB), Y10, Y9
-	VFMADD231PS  Y14, Y12, Y9
+	VMULPS      Y9, Y9, Y13
+	VMOVAPS     Y9, Y14
+	VFMADD213PS consts<>+768(SB), Y8, Y14
+	VFMADD231PS consts<>+704(SB), Y13, Y14
+	VMOVUPS     consts<>+800(SB), Y15
+	VFMADD213PS consts<>+832(SB), Y9, Y15
+	VFMADD231PS Y14, Y13, Y15
+	VFMADD231PS consts<>+1056(SB), Y11, Y10
+	VFMADD231PS Y15, Y13, Y10
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y10, Y11
-	VADDPS      Y8, Y11, Y10
-	VSUBPS      Y10, Y11, Y11
-	VADDPS      Y8, Y11, Y8
-	VADDPS      Y8, Y9, Y8
-	VADDPS      Y8, Y10, Y8
-	VMOVUPS     Y8, 96(CX)
+	VFMADD231PS consts<>+1088(SB), Y11, Y12
+	VADDPS      Y9, Y12, Y11
+	VSUBPS      Y11, Y12, Y12
+	VADDPS      Y9, Y12, Y9
+	VADDPS      Y9, Y10, Y9
+	VADDPS      Y9, Y11, Y9
+	VMOVUPS     Y9, 96(CX)
 	ADDQ        $+128, CX
 	ADDQ        $+128, DX
 	ADDQ        $-32, AX
@@ -1869,74 +1943,75 @@ vector:
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y8
-	VMASKMOVPS (DX), Y8, Y9
-	VBLENDVPS  Y8, Y9, Y3, Y8
+	VMOVUPS    (BX)(SI*4), Y9
+	VMASKMOVPS (DX), Y9, Y10
+	VBLENDVPS  Y9, Y10, Y3, Y9
 
 	// any x not in [2^-126, Inf)?
-	VPADDD    Y4, Y8, Y9
-	VPCMPGTD  consts<>+992(SB), Y9, Y9
-	VMOVMSKPS Y9, BX
+	VPADDD    Y4, Y9, Y10
+	VPCMPGTD  consts<>+992(SB), Y10, Y10
+	VMOVMSKPS Y10, BX
 	TESTL     BX, BX
 	JNE       slowvector
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD Y5, Y8, Y9
-	VPAND  Y6, Y9, Y10
-	VPSRLD $0x15, Y9, Y9
-	VPSUBD Y10, Y8, Y8
+	VPSUBD Y5, Y9, Y10
+	VPAND  Y6, Y10, Y11
+	VPSRLD $0x15, Y10, Y10
+	VPSUBD Y11, Y9, Y9
 
 	// f = z R[j] - 1, exact
-	VPERMILPS   Y9, Y0, Y11
-	VFMADD213PS Y7, Y11, Y8
-	VCVTDQ2PS   Y10, Y10
-	VPERMILPS   Y9, Y1, Y11
-	VPERMILPS   Y9, Y2, Y9
+	VPERMILPS   Y10, Y0, Y12
+	VFMADD213PS Y7, Y12, Y9
+	VCVTDQ2PS   Y11, Y11
+	VPERMILPS   Y10, Y1, Y12
+	VPERMILPS   Y10, Y2, Y10
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y8, Y8, Y12
-	VBROADCASTSS consts<>+736(SB), Y13
-	VFMADD213PS  consts<>+768(SB), Y8, Y13
-	VFMADD231PS  consts<>+704(SB), Y12, Y13
-	VBROADCASTSS consts<>+800(SB), Y14
-	VFMADD213PS  consts<>+832(SB), Y8, Y14
-	VFMADD231PS  Y13, Y12, Y14
-	VFMADD231PS  consts<>+1056(SB), Y10, Y9
-	VFMADD231PS  Y14, Y12, Y9
+	VMULPS      Y9, Y9, Y13
+	VMOVAPS     Y9, Y14
+	VFMADD213PS consts<>+768(SB), Y8, Y14
+	VFMADD231PS consts<>+704(SB), Y13, Y14
+	VMOVUPS     consts<>+800(SB), Y15
+	VFMADD213PS consts<>+832(SB), Y9, Y15
+	VFMADD231PS Y14, Y13, Y15
+	VFMADD231PS consts<>+1056(SB), Y11, Y10
+	VFMADD231PS Y15, Y13, Y10
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y10, Y11
-	VADDPS      Y8, Y11, Y10
-	VSUBPS      Y10, Y11, Y11
-	VADDPS      Y8, Y11, Y8
-	VADDPS      Y8, Y9, Y8
-	VADDPS      Y8, Y10, Y8
+	VFMADD231PS consts<>+1088(SB), Y11, Y12
+	VADDPS      Y9, Y12, Y11
+	VSUBPS      Y11, Y12, Y12
+	VADDPS      Y9, Y12, Y9
+	VADDPS      Y9, Y10, Y9
+	VADDPS      Y9, Y11, Y9
 	CMPQ        AX, $+8
 	JLT         partless1
-	VMOVUPS     Y8, (CX)
+	VMOVUPS     Y9, (CX)
 	JMP         partdone1
 
 partless1:
 	MOVQ         CX, BX
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X8, (BX)
+	VMOVUPS      X9, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y8, X8
+	VEXTRACTF128 $0x01, Y9, X9
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X8, (BX)
+	VMOVLPS X9, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X8, X8
+	VPSRLDQ $0x08, X9, X9
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X8, (BX)
+	VMOVSS X9, (BX)
 
 partdone1:
+nextvector:
 	ADDQ $+32, CX
 	ADDQ $+32, DX
 	ADDQ $-8, AX
@@ -1951,67 +2026,79 @@ slowblock:
 	MOVQ $0x00000020, BX
 
 slow:
-	VMOVUPS (DX), Y8
+	VMOVUPS (DX), Y0
 
 	// a subnormal x is the integer bits(x), times 2^-149
-	VBROADCASTSS consts<>+1120(SB), Y9
-	VPCMPGTD     Y8, Y9, Y9
-	VCVTDQ2PS    Y8, Y10
-	VBLENDVPS    Y9, Y10, Y8, Y10
-	VPAND        consts<>+1152(SB), Y9, Y9
+	VMOVUPS   consts<>+1120(SB), Y1
+	VPCMPGTD  Y0, Y1, Y1
+	VCVTDQ2PS Y0, Y2
+	VBLENDVPS Y1, Y2, Y0, Y2
+	VPAND     consts<>+1152(SB), Y1, Y1
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD Y5, Y10, Y11
-	VPAND  Y6, Y11, Y12
-	VPSRLD $0x15, Y11, Y11
-	VPSUBD Y12, Y10, Y10
-	VPSUBD Y9, Y12, Y9
+	VPSUBD consts<>+1024(SB), Y2, Y3
+	VPAND  consts<>+640(SB), Y3, Y4
+	VPSRLD $0x15, Y3, Y3
+	VPSUBD Y4, Y2, Y2
+	VPSUBD Y1, Y4, Y1
 
 	// f = z R[j] - 1, exact
-	VPERMILPS   Y11, Y0, Y12
-	VFMADD213PS Y7, Y12, Y10
-	VCVTDQ2PS   Y9, Y9
-	VPERMILPS   Y11, Y1, Y12
-	VPERMILPS   Y11, Y2, Y11
+	VMOVUPS     log_r<>+0(SB), Y4
+	VPERMILPS   Y3, Y4, Y4
+	VFMADD213PS consts<>+672(SB), Y4, Y2
+	VCVTDQ2PS   Y1, Y1
+	VMOVUPS     log_th<>+0(SB), Y4
+	VPERMILPS   Y3, Y4, Y4
+	VMOVUPS     log_tl<>+0(SB), Y5
+	VPERMILPS   Y3, Y5, Y3
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y10, Y10, Y13
-	VBROADCASTSS consts<>+736(SB), Y14
-	VFMADD213PS  consts<>+768(SB), Y10, Y14
-	VFMADD231PS  consts<>+704(SB), Y13, Y14
-	VBROADCASTSS consts<>+800(SB), Y15
-	VFMADD213PS  consts<>+832(SB), Y10, Y15
-	VFMADD231PS  Y14, Y13, Y15
-	VFMADD231PS  consts<>+1056(SB), Y9, Y11
-	VFMADD231PS  Y15, Y13, Y11
+	VMULPS      Y2, Y2, Y5
+	VMOVUPS     consts<>+736(SB), Y6
+	VFMADD213PS consts<>+768(SB), Y2, Y6
+	VFMADD231PS consts<>+704(SB), Y5, Y6
+	VMOVUPS     consts<>+800(SB), Y7
+	VFMADD213PS consts<>+832(SB), Y2, Y7
+	VFMADD231PS Y6, Y5, Y7
+	VFMADD231PS consts<>+1056(SB), Y1, Y3
+	VFMADD231PS Y7, Y5, Y3
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y9, Y12
-	VADDPS      Y10, Y12, Y9
-	VSUBPS      Y9, Y12, Y12
-	VADDPS      Y10, Y12, Y10
-	VADDPS      Y10, Y11, Y10
-	VADDPS      Y10, Y9, Y9
+	VFMADD231PS consts<>+1088(SB), Y1, Y4
+	VADDPS      Y2, Y4, Y1
+	VSUBPS      Y1, Y4, Y4
+	VADDPS      Y2, Y4, Y2
+	VADDPS      Y2, Y3, Y2
+	VADDPS      Y2, Y1, Y1
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VPXOR     Y10, Y10, Y10
-	VPCMPGTD  Y8, Y10, Y10
-	VPCMPGTD  Y4, Y8, Y11
-	VPOR      Y10, Y11, Y10
-	VBLENDVPS Y10, consts<>+608(SB), Y9, Y9
-	VPADDD    Y8, Y8, Y10
-	VPXOR     Y11, Y11, Y11
-	VPCMPEQD  Y11, Y10, Y10
-	VBLENDVPS Y10, Y6, Y9, Y9
-	VPCMPEQD  Y4, Y8, Y8
-	VBLENDVPS Y8, Y4, Y9, Y8
-	VMOVUPS   Y8, (CX)
+	VPXOR     Y2, Y2, Y2
+	VPCMPGTD  Y0, Y2, Y2
+	VPCMPGTD  consts<>+928(SB), Y0, Y3
+	VPOR      Y2, Y3, Y2
+	VBLENDVPS Y2, consts<>+608(SB), Y1, Y1
+	VPADDD    Y0, Y0, Y2
+	VPXOR     Y3, Y3, Y3
+	VPCMPEQD  Y3, Y2, Y2
+	VBLENDVPS Y2, consts<>+640(SB), Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y0, Y0
+	VBLENDVPS Y0, consts<>+928(SB), Y1, Y0
+	VMOVUPS   Y0, (CX)
 	ADDQ      $+32, CX
 	ADDQ      $+32, DX
 	ADDQ      $-8, AX
 	ADDQ      $-8, BX
 	CMPQ      BX, $+1
 	JGE       slow
+	VMOVUPS   log_r<>+0(SB), Y0
+	VMOVUPS   log_th<>+0(SB), Y1
+	VMOVUPS   log_tl<>+0(SB), Y2
+	VMOVUPS   consts<>+384(SB), Y3
+	VMOVUPS   consts<>+928(SB), Y4
+	VMOVUPS   consts<>+1024(SB), Y5
+	VMOVUPS   consts<>+640(SB), Y6
+	VMOVUPS   consts<>+672(SB), Y7
+	VMOVUPS   consts<>+736(SB), Y8
 	JMP       loop
 
 slowvector:
@@ -2021,95 +2108,102 @@ slowvector:
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y8
-	VMASKMOVPS (DX), Y8, Y9
-	VBLENDVPS  Y8, Y9, Y3, Y8
+	VMOVUPS    (BX)(SI*4), Y0
+	VMASKMOVPS (DX), Y0, Y1
+	VMOVUPS    consts<>+384(SB), Y2
+	VBLENDVPS  Y0, Y1, Y2, Y0
 
 	// a subnormal x is the integer bits(x), times 2^-149
-	VBROADCASTSS consts<>+1120(SB), Y9
-	VPCMPGTD     Y8, Y9, Y9
-	VCVTDQ2PS    Y8, Y10
-	VBLENDVPS    Y9, Y10, Y8, Y10
-	VPAND        consts<>+1152(SB), Y9, Y9
+	VMOVUPS   consts<>+1120(SB), Y1
+	VPCMPGTD  Y0, Y1, Y1
+	VCVTDQ2PS Y0, Y2
+	VBLENDVPS Y1, Y2, Y0, Y2
+	VPAND     consts<>+1152(SB), Y1, Y1
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD Y5, Y10, Y11
-	VPAND  Y6, Y11, Y12
-	VPSRLD $0x15, Y11, Y11
-	VPSUBD Y12, Y10, Y10
-	VPSUBD Y9, Y12, Y9
+	VPSUBD consts<>+1024(SB), Y2, Y3
+	VPAND  consts<>+640(SB), Y3, Y4
+	VPSRLD $0x15, Y3, Y3
+	VPSUBD Y4, Y2, Y2
+	VPSUBD Y1, Y4, Y1
 
 	// f = z R[j] - 1, exact
-	VPERMILPS   Y11, Y0, Y12
-	VFMADD213PS Y7, Y12, Y10
-	VCVTDQ2PS   Y9, Y9
-	VPERMILPS   Y11, Y1, Y12
-	VPERMILPS   Y11, Y2, Y11
+	VMOVUPS     log_r<>+0(SB), Y4
+	VPERMILPS   Y3, Y4, Y4
+	VFMADD213PS consts<>+672(SB), Y4, Y2
+	VCVTDQ2PS   Y1, Y1
+	VMOVUPS     log_th<>+0(SB), Y4
+	VPERMILPS   Y3, Y4, Y4
+	VMOVUPS     log_tl<>+0(SB), Y5
+	VPERMILPS   Y3, Y5, Y3
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y10, Y10, Y13
-	VBROADCASTSS consts<>+736(SB), Y14
-	VFMADD213PS  consts<>+768(SB), Y10, Y14
-	VFMADD231PS  consts<>+704(SB), Y13, Y14
-	VBROADCASTSS consts<>+800(SB), Y15
-	VFMADD213PS  consts<>+832(SB), Y10, Y15
-	VFMADD231PS  Y14, Y13, Y15
-	VFMADD231PS  consts<>+1056(SB), Y9, Y11
-	VFMADD231PS  Y15, Y13, Y11
+	VMULPS      Y2, Y2, Y5
+	VMOVUPS     consts<>+736(SB), Y6
+	VFMADD213PS consts<>+768(SB), Y2, Y6
+	VFMADD231PS consts<>+704(SB), Y5, Y6
+	VMOVUPS     consts<>+800(SB), Y7
+	VFMADD213PS consts<>+832(SB), Y2, Y7
+	VFMADD231PS Y6, Y5, Y7
+	VFMADD231PS consts<>+1056(SB), Y1, Y3
+	VFMADD231PS Y7, Y5, Y3
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y9, Y12
-	VADDPS      Y10, Y12, Y9
-	VSUBPS      Y9, Y12, Y12
-	VADDPS      Y10, Y12, Y10
-	VADDPS      Y10, Y11, Y10
-	VADDPS      Y10, Y9, Y9
+	VFMADD231PS consts<>+1088(SB), Y1, Y4
+	VADDPS      Y2, Y4, Y1
+	VSUBPS      Y1, Y4, Y4
+	VADDPS      Y2, Y4, Y2
+	VADDPS      Y2, Y3, Y2
+	VADDPS      Y2, Y1, Y1
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VPXOR     Y10, Y10, Y10
-	VPCMPGTD  Y8, Y10, Y10
-	VPCMPGTD  Y4, Y8, Y11
-	VPOR      Y10, Y11, Y10
-	VBLENDVPS Y10, consts<>+608(SB), Y9, Y9
-	VPADDD    Y8, Y8, Y10
-	VPXOR     Y11, Y11, Y11
-	VPCMPEQD  Y11, Y10, Y10
-	VBLENDVPS Y10, Y6, Y9, Y9
-	VPCMPEQD  Y4, Y8, Y8
-	VBLENDVPS Y8, Y4, Y9, Y8
+	VPXOR     Y2, Y2, Y2
+	VPCMPGTD  Y0, Y2, Y2
+	VPCMPGTD  consts<>+928(SB), Y0, Y3
+	VPOR      Y2, Y3, Y2
+	VBLENDVPS Y2, consts<>+608(SB), Y1, Y1
+	VPADDD    Y0, Y0, Y2
+	VPXOR     Y3, Y3, Y3
+	VPCMPEQD  Y3, Y2, Y2
+	VBLENDVPS Y2, consts<>+640(SB), Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y0, Y0
+	VBLENDVPS Y0, consts<>+928(SB), Y1, Y0
 	CMPQ      AX, $+8
 	JLT       partless2
-	VMOVUPS   Y8, (CX)
+	VMOVUPS   Y0, (CX)
 	JMP       partdone2
 
 partless2:
 	MOVQ         CX, BX
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X8, (BX)
+	VMOVUPS      X0, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y8, X8
+	VEXTRACTF128 $0x01, Y0, X0
 
 partfour2:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X8, (BX)
+	VMOVLPS X0, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X8, X8
+	VPSRLDQ $0x08, X0, X0
 
 parttwo2:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X8, (BX)
+	VMOVSS X0, (BX)
 
 partdone2:
-	ADDQ $+32, CX
-	ADDQ $+32, DX
-	ADDQ $-8, AX
-	CMPQ AX, $+1
-	JGE  vector
-	VZEROUPPER
-	RET
+	VMOVUPS log_r<>+0(SB), Y0
+	VMOVUPS log_th<>+0(SB), Y1
+	VMOVUPS log_tl<>+0(SB), Y2
+	VMOVUPS consts<>+384(SB), Y3
+	VMOVUPS consts<>+928(SB), Y4
+	VMOVUPS consts<>+1024(SB), Y5
+	VMOVUPS consts<>+640(SB), Y6
+	VMOVUPS consts<>+672(SB), Y7
+	VMOVUPS consts<>+736(SB), Y8
+	JMP     nextvector
 
 // func sigmoidAVX512(dst *float32, x *float32, n int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
@@ -2335,11 +2429,13 @@ vector:
 	VDIVPS       Z16, Z17, Z16
 	VFNMADD231PS Z16, Z15, Z15
 	VMOVUPS      Z15, K1, (CX)
-	ADDQ         $+64, CX
-	ADDQ         $+64, DX
-	ADDQ         $-16, AX
-	CMPQ         AX, $+1
-	JGE          vector
+
+nextvector:
+	ADDQ $+64, CX
+	ADDQ $+64, DX
+	ADDQ $-16, AX
+	CMPQ AX, $+1
+	JGE  vector
 
 done:
 	VZEROUPPER
@@ -2349,160 +2445,187 @@ slowblock:
 	MOVQ $0x00000040, BX
 
 slow:
-	VMOVUPS (DX), Z15
+	VMOVUPS (DX), Z0
 
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPORD        Z3, Z15, Z16
-	VSUBPS       Z4, Z16, Z16
-	VBROADCASTSS consts<>+416(SB), Z17
-	VMAXPS       Z16, Z17, Z16
+	VPORD.BCST   consts<>+1184(SB), Z0, Z1
+	VSUBPS.BCST  consts<>+64(SB), Z1, Z1
+	VBROADCASTSS consts<>+416(SB), Z2
+	VMAXPS       Z1, Z2, Z1
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z17
-	VFMADD231PS Z5, Z16, Z17
-	VSUBPS      Z1, Z17, Z18
+	VBROADCASTSS     consts<>+96(SB), Z2
+	VFMADD213PS.BCST consts<>+128(SB), Z1, Z2
+	VSUBPS.BCST      consts<>+128(SB), Z2, Z3
 
 	// r = c - n ln2
-	VMOVAPS      Z16, Z19
-	VFNMADD231PS Z6, Z18, Z19
-	VFNMADD231PS Z7, Z18, Z19
+	VMOVAPS           Z1, Z4
+	VFNMADD231PS.BCST consts<>+160(SB), Z3, Z4
+	VFNMADD231PS.BCST consts<>+192(SB), Z3, Z4
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS      Z9, Z20
-	VFMADD231PS  Z8, Z19, Z20
-	VFMADD213PS  Z10, Z19, Z20
-	VFMADD213PS  Z11, Z19, Z20
-	VFMADD213PS  Z12, Z20, Z19
-	VCMPPS.BCST  $0x11, consts<>+480(SB), Z16, K1
-	VBROADCASTSS consts<>+512(SB), Z16
-	VMOVAPS.Z    Z16, K1, Z16
+	VBROADCASTSS     consts<>+224(SB), Z5
+	VFMADD213PS.BCST consts<>+256(SB), Z4, Z5
+	VFMADD213PS.BCST consts<>+288(SB), Z4, Z5
+	VFMADD213PS.BCST consts<>+320(SB), Z4, Z5
+	VFMADD213PS.BCST consts<>+352(SB), Z5, Z4
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z1, K1
+	VBROADCASTSS     consts<>+512(SB), Z1
+	VMOVAPS.Z        Z1, K1, Z1
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z17, Z17
-	VFMADD231PS  Z19, Z17, Z17
-	VBROADCASTSS consts<>+544(SB), Z19
-	VMOVAPS.Z    Z19, K1, Z19
-	VADDPS       Z19, Z18, Z18
-	VSCALEFPS    Z18, Z17, Z17
+	VPERMPS      exp_t<>+0(SB), Z2, Z2
+	VFMADD231PS  Z4, Z2, Z2
+	VBROADCASTSS consts<>+544(SB), Z4
+	VMOVAPS.Z    Z4, K1, Z4
+	VADDPS       Z4, Z3, Z3
+	VSCALEFPS    Z3, Z2, Z2
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD      Z16, Z17, Z16
-	VADDPS.BCST consts<>+576(SB), Z17, Z17
-	VPSUBD.BCST consts<>+576(SB), Z17, Z17
-	VPMAXSD     Z17, Z16, Z16
+	VPSUBD      Z1, Z2, Z1
+	VADDPS.BCST consts<>+576(SB), Z2, Z2
+	VPSUBD.BCST consts<>+576(SB), Z2, Z2
+	VPMAXSD     Z2, Z1, Z1
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	VPMOVD2M     Z15, K1
-	VBLENDMPS    Z16, Z0, K1, Z15
-	VBROADCASTSS consts<>+1216(SB), Z17
-	VMAXPS       Z15, Z17, Z17
-	VBROADCASTSS consts<>+1216(SB), Z18
-	VMAXPS       Z16, Z18, Z16
+	VPMOVD2M     Z0, K1
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBLENDMPS    Z1, Z0, K1, Z0
+	VBROADCASTSS consts<>+1216(SB), Z2
+	VMAXPS       Z0, Z2, Z2
+	VBROADCASTSS consts<>+1216(SB), Z3
+	VMAXPS       Z1, Z3, Z1
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z16, Z18
-	VDIVPS       Z18, Z16, Z16
-	VFNMADD231PS Z16, Z17, Z17
-	VMINPS       Z17, Z15, Z15
-	VPMINUD.BCST consts<>+608(SB), Z15, Z15
-	VMOVUPS      Z15, (CX)
+	VADDPS.BCST  consts<>+384(SB), Z1, Z3
+	VDIVPS       Z3, Z1, Z1
+	VFNMADD231PS Z1, Z2, Z2
+	VMINPS       Z2, Z0, Z0
+	VPMINUD.BCST consts<>+608(SB), Z0, Z0
+	VMOVUPS      Z0, (CX)
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
 	ADDQ         $-16, AX
 	ADDQ         $-16, BX
 	CMPQ         BX, $+1
 	JGE          slow
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+128(SB), Z1
+	VBROADCASTSS consts<>+32(SB), Z2
+	VBROADCASTSS consts<>+1184(SB), Z3
+	VBROADCASTSS consts<>+64(SB), Z4
+	VBROADCASTSS consts<>+96(SB), Z5
+	VBROADCASTSS consts<>+160(SB), Z6
+	VBROADCASTSS consts<>+192(SB), Z7
+	VBROADCASTSS consts<>+224(SB), Z8
+	VBROADCASTSS consts<>+256(SB), Z9
+	VBROADCASTSS consts<>+288(SB), Z10
+	VBROADCASTSS consts<>+320(SB), Z11
+	VBROADCASTSS consts<>+352(SB), Z12
+	VMOVUPS      exp_one<>+0(SB), Z13
+	VBROADCASTSS consts<>+0(SB), Z14
 	JMP          loop
 
 slowvector:
-	MOVL    $0x0000ffff, BX
-	BZHIL   AX, BX, BX
-	KMOVW   BX, K1
-	VMOVAPS Z0, Z15
-	VMOVUPS (DX), K1, Z15
+	MOVL         $0x0000ffff, BX
+	BZHIL        AX, BX, BX
+	KMOVW        BX, K1
+	VBROADCASTSS consts<>+384(SB), Z0
+	VMOVUPS      (DX), K1, Z0
 
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPORD        Z3, Z15, Z16
-	VSUBPS       Z4, Z16, Z16
-	VBROADCASTSS consts<>+416(SB), Z17
-	VMAXPS       Z16, Z17, Z16
+	VPORD.BCST   consts<>+1184(SB), Z0, Z1
+	VSUBPS.BCST  consts<>+64(SB), Z1, Z1
+	VBROADCASTSS consts<>+416(SB), Z2
+	VMAXPS       Z1, Z2, Z1
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z17
-	VFMADD231PS Z5, Z16, Z17
-	VSUBPS      Z1, Z17, Z18
+	VBROADCASTSS     consts<>+96(SB), Z2
+	VFMADD213PS.BCST consts<>+128(SB), Z1, Z2
+	VSUBPS.BCST      consts<>+128(SB), Z2, Z3
 
 	// r = c - n ln2
-	VMOVAPS      Z16, Z19
-	VFNMADD231PS Z6, Z18, Z19
-	VFNMADD231PS Z7, Z18, Z19
+	VMOVAPS           Z1, Z4
+	VFNMADD231PS.BCST consts<>+160(SB), Z3, Z4
+	VFNMADD231PS.BCST consts<>+192(SB), Z3, Z4
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS      Z9, Z20
-	VFMADD231PS  Z8, Z19, Z20
-	VFMADD213PS  Z10, Z19, Z20
-	VFMADD213PS  Z11, Z19, Z20
-	VFMADD213PS  Z12, Z20, Z19
-	VCMPPS.BCST  $0x11, consts<>+480(SB), Z16, K2
-	VBROADCASTSS consts<>+512(SB), Z16
-	VMOVAPS.Z    Z16, K2, Z16
+	VBROADCASTSS     consts<>+224(SB), Z5
+	VFMADD213PS.BCST consts<>+256(SB), Z4, Z5
+	VFMADD213PS.BCST consts<>+288(SB), Z4, Z5
+	VFMADD213PS.BCST consts<>+320(SB), Z4, Z5
+	VFMADD213PS.BCST consts<>+352(SB), Z5, Z4
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z1, K2
+	VBROADCASTSS     consts<>+512(SB), Z1
+	VMOVAPS.Z        Z1, K2, Z1
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z17, Z17
-	VFMADD231PS  Z19, Z17, Z17
-	VBROADCASTSS consts<>+544(SB), Z19
-	VMOVAPS.Z    Z19, K2, Z19
-	VADDPS       Z19, Z18, Z18
-	VSCALEFPS    Z18, Z17, Z17
+	VPERMPS      exp_t<>+0(SB), Z2, Z2
+	VFMADD231PS  Z4, Z2, Z2
+	VBROADCASTSS consts<>+544(SB), Z4
+	VMOVAPS.Z    Z4, K2, Z4
+	VADDPS       Z4, Z3, Z3
+	VSCALEFPS    Z3, Z2, Z2
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD      Z16, Z17, Z16
-	VADDPS.BCST consts<>+576(SB), Z17, Z17
-	VPSUBD.BCST consts<>+576(SB), Z17, Z17
-	VPMAXSD     Z17, Z16, Z16
+	VPSUBD      Z1, Z2, Z1
+	VADDPS.BCST consts<>+576(SB), Z2, Z2
+	VPSUBD.BCST consts<>+576(SB), Z2, Z2
+	VPMAXSD     Z2, Z1, Z1
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	VPMOVD2M     Z15, K2
-	VBLENDMPS    Z16, Z0, K2, Z15
-	VBROADCASTSS consts<>+1216(SB), Z17
-	VMAXPS       Z15, Z17, Z17
-	VBROADCASTSS consts<>+1216(SB), Z18
-	VMAXPS       Z16, Z18, Z16
+	VPMOVD2M     Z0, K2
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBLENDMPS    Z1, Z0, K2, Z0
+	VBROADCASTSS consts<>+1216(SB), Z2
+	VMAXPS       Z0, Z2, Z2
+	VBROADCASTSS consts<>+1216(SB), Z3
+	VMAXPS       Z1, Z3, Z1
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z16, Z18
-	VDIVPS       Z18, Z16, Z16
-	VFNMADD231PS Z16, Z17, Z17
-	VMINPS       Z17, Z15, Z15
-	VPMINUD.BCST consts<>+608(SB), Z15, Z15
-	VMOVUPS      Z15, K1, (CX)
-	ADDQ         $+64, CX
-	ADDQ         $+64, DX
-	ADDQ         $-16, AX
-	CMPQ         AX, $+1
-	JGE          vector
-	VZEROUPPER
-	RET
+	VADDPS.BCST  consts<>+384(SB), Z1, Z3
+	VDIVPS       Z3, Z1, Z1
+	VFNMADD231PS Z1, Z2, Z2
+	VMINPS       Z2, Z0, Z0
+	VPMINUD.BCST consts<>+608(SB), Z0, Z0
+	VMOVUPS      Z0, K1, (CX)
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+128(SB), Z1
+	VBROADCASTSS consts<>+32(SB), Z2
+	VBROADCASTSS consts<>+1184(SB), Z3
+	VBROADCASTSS consts<>+64(SB), Z4
+	VBROADCASTSS consts<>+96(SB), Z5
+	VBROADCASTSS consts<>+160(SB), Z6
+	VBROADCASTSS consts<>+192(SB), Z7
+	VBROADCASTSS consts<>+224(SB), Z8
+	VBROADCASTSS consts<>+256(SB), Z9
+	VBROADCASTSS consts<>+288(SB), Z10
+	VBROADCASTSS consts<>+320(SB), Z11
+	VBROADCASTSS consts<>+352(SB), Z12
+	VMOVUPS      exp_one<>+0(SB), Z13
+	VBROADCASTSS consts<>+0(SB), Z14
+	JMP          nextvector
 
 // func sigmoidAVX2(dst *float32, x *float32, n int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-24
-	VBROADCASTSS consts<>+384(SB), Y0
-	VMOVUPS      exp_one<>+0(SB), Y1
-	VBROADCASTSS consts<>+128(SB), Y2
-	VBROADCASTSS consts<>+32(SB), Y3
-	VBROADCASTSS consts<>+1184(SB), Y4
-	VBROADCASTSS consts<>+64(SB), Y5
-	VBROADCASTSS consts<>+96(SB), Y6
-	VBROADCASTSS consts<>+160(SB), Y7
-	VBROADCASTSS consts<>+192(SB), Y8
-	VBROADCASTSS consts<>+224(SB), Y9
-	VBROADCASTSS consts<>+256(SB), Y10
-	MOVQ         n+16(FP), AX
-	MOVQ         dst+0(FP), CX
-	MOVQ         x+8(FP), DX
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+128(SB), Y2
+	VMOVUPS consts<>+32(SB), Y3
+	VMOVUPS consts<>+1184(SB), Y4
+	VMOVUPS consts<>+64(SB), Y5
+	VMOVUPS consts<>+96(SB), Y6
+	VMOVUPS consts<>+160(SB), Y7
+	VMOVUPS consts<>+192(SB), Y8
+	VMOVUPS consts<>+224(SB), Y9
+	VMOVUPS consts<>+256(SB), Y10
+	VMOVUPS consts<>+288(SB), Y11
+	MOVQ    n+16(FP), AX
+	MOVQ    dst+0(FP), CX
+	MOVQ    x+8(FP), DX
 
 loop:
 	CMPQ AX, $+32
@@ -2510,145 +2633,145 @@ loop:
 
 block:
 	// any |x| > limit, or NaN?
-	VPAND     (DX), Y3, Y11
-	VPAND     32(DX), Y3, Y12
-	VPMAXSD   Y12, Y11, Y11
-	VPAND     64(DX), Y3, Y12
-	VPMAXSD   Y12, Y11, Y11
-	VPAND     96(DX), Y3, Y12
-	VPMAXSD   Y12, Y11, Y11
-	VPCMPGTD  consts<>+0(SB), Y11, Y11
-	VMOVMSKPS Y11, BX
+	VPAND     (DX), Y3, Y12
+	VPAND     32(DX), Y3, Y13
+	VPMAXSD   Y13, Y12, Y12
+	VPAND     64(DX), Y3, Y13
+	VPMAXSD   Y13, Y12, Y12
+	VPAND     96(DX), Y3, Y13
+	VPMAXSD   Y13, Y12, Y12
+	VPCMPGTD  consts<>+0(SB), Y12, Y12
+	VMOVMSKPS Y12, BX
 	TESTL     BX, BX
 	JNE       slowblock
-	VMOVUPS   (DX), Y11
-	VPOR      Y4, Y11, Y12
-	VSUBPS    Y5, Y12, Y12
+	VMOVUPS   (DX), Y12
+	VPOR      Y4, Y12, Y13
+	VSUBPS    Y5, Y13, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y13
-	VFMADD231PS Y6, Y12, Y13
-	VSUBPS      Y2, Y13, Y14
+	VMOVAPS     Y2, Y14
+	VFMADD231PS Y6, Y13, Y14
+	VSUBPS      Y2, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y7, Y14, Y12
-	VFNMADD231PS Y8, Y14, Y12
+	VFNMADD231PS Y7, Y15, Y13
+	VFNMADD231PS Y8, Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y14
-	VFMADD231PS Y9, Y12, Y14
-	VFMADD213PS consts<>+288(SB), Y12, Y14
-	VFMADD213PS consts<>+320(SB), Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
+	VMOVAPS     Y10, Y15
+	VFMADD231PS Y9, Y13, Y15
+	VFMADD213PS Y11, Y13, Y15
+	VFMADD213PS consts<>+320(SB), Y13, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y13
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y1, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
-	VBLENDVPS   Y11, Y13, Y0, Y11
+	VPERMILPS   Y14, Y1, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y13, Y14, Y14
+	VBLENDVPS   Y12, Y14, Y0, Y12
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y13, Y12
-	VDIVPS       Y12, Y13, Y12
-	VFNMADD231PS Y12, Y11, Y11
-	VMOVUPS      Y11, (CX)
-	VMOVUPS      32(DX), Y11
-	VPOR         Y4, Y11, Y12
-	VSUBPS       Y5, Y12, Y12
+	VADDPS       Y0, Y14, Y13
+	VDIVPS       Y13, Y14, Y13
+	VFNMADD231PS Y13, Y12, Y12
+	VMOVUPS      Y12, (CX)
+	VMOVUPS      32(DX), Y12
+	VPOR         Y4, Y12, Y13
+	VSUBPS       Y5, Y13, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y13
-	VFMADD231PS Y6, Y12, Y13
-	VSUBPS      Y2, Y13, Y14
+	VMOVAPS     Y2, Y14
+	VFMADD231PS Y6, Y13, Y14
+	VSUBPS      Y2, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y7, Y14, Y12
-	VFNMADD231PS Y8, Y14, Y12
+	VFNMADD231PS Y7, Y15, Y13
+	VFNMADD231PS Y8, Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y14
-	VFMADD231PS Y9, Y12, Y14
-	VFMADD213PS consts<>+288(SB), Y12, Y14
-	VFMADD213PS consts<>+320(SB), Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
+	VMOVAPS     Y10, Y15
+	VFMADD231PS Y9, Y13, Y15
+	VFMADD213PS Y11, Y13, Y15
+	VFMADD213PS consts<>+320(SB), Y13, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y13
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y1, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
-	VBLENDVPS   Y11, Y13, Y0, Y11
+	VPERMILPS   Y14, Y1, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y13, Y14, Y14
+	VBLENDVPS   Y12, Y14, Y0, Y12
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y13, Y12
-	VDIVPS       Y12, Y13, Y12
-	VFNMADD231PS Y12, Y11, Y11
-	VMOVUPS      Y11, 32(CX)
-	VMOVUPS      64(DX), Y11
-	VPOR         Y4, Y11, Y12
-	VSUBPS       Y5, Y12, Y12
+	VADDPS       Y0, Y14, Y13
+	VDIVPS       Y13, Y14, Y13
+	VFNMADD231PS Y13, Y12, Y12
+	VMOVUPS      Y12, 32(CX)
+	VMOVUPS      64(DX), Y12
+	VPOR         Y4, Y12, Y13
+	VSUBPS       Y5, Y13, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y13
-	VFMADD231PS Y6, Y12, Y13
-	VSUBPS      Y2, Y13, Y14
+	VMOVAPS     Y2, Y14
+	VFMADD231PS Y6, Y13, Y14
+	VSUBPS      Y2, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y7, Y14, Y12
-	VFNMADD231PS Y8, Y14, Y12
+	VFNMADD231PS Y7, Y15, Y13
+	VFNMADD231PS Y8, Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y14
-	VFMADD231PS Y9, Y12, Y14
-	VFMADD213PS consts<>+288(SB), Y12, Y14
-	VFMADD213PS consts<>+320(SB), Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
+	VMOVAPS     Y10, Y15
+	VFMADD231PS Y9, Y13, Y15
+	VFMADD213PS Y11, Y13, Y15
+	VFMADD213PS consts<>+320(SB), Y13, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y13
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y1, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
-	VBLENDVPS   Y11, Y13, Y0, Y11
+	VPERMILPS   Y14, Y1, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y13, Y14, Y14
+	VBLENDVPS   Y12, Y14, Y0, Y12
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y13, Y12
-	VDIVPS       Y12, Y13, Y12
-	VFNMADD231PS Y12, Y11, Y11
-	VMOVUPS      Y11, 64(CX)
-	VMOVUPS      96(DX), Y11
-	VPOR         Y4, Y11, Y12
-	VSUBPS       Y5, Y12, Y12
+	VADDPS       Y0, Y14, Y13
+	VDIVPS       Y13, Y14, Y13
+	VFNMADD231PS Y13, Y12, Y12
+	VMOVUPS      Y12, 64(CX)
+	VMOVUPS      96(DX), Y12
+	VPOR         Y4, Y12, Y13
+	VSUBPS       Y5, Y13, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y13
-	VFMADD231PS Y6, Y12, Y13
-	VSUBPS      Y2, Y13, Y14
+	VMOVAPS     Y2, Y14
+	VFMADD231PS Y6, Y13, Y14
+	VSUBPS      Y2, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y7, Y14, Y12
-	VFNMADD231PS Y8, Y14, Y12
+	VFNMADD231PS Y7, Y15, Y13
+	VFNMADD231PS Y8, Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y14
-	VFMADD231PS Y9, Y12, Y14
-	VFMADD213PS consts<>+288(SB), Y12, Y14
-	VFMADD213PS consts<>+320(SB), Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
+	VMOVAPS     Y10, Y15
+	VFMADD231PS Y9, Y13, Y15
+	VFMADD213PS Y11, Y13, Y15
+	VFMADD213PS consts<>+320(SB), Y13, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y13
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y1, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
-	VBLENDVPS   Y11, Y13, Y0, Y11
+	VPERMILPS   Y14, Y1, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y13, Y14, Y14
+	VBLENDVPS   Y12, Y14, Y0, Y12
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y13, Y12
-	VDIVPS       Y12, Y13, Y12
-	VFNMADD231PS Y12, Y11, Y11
-	VMOVUPS      Y11, 96(CX)
+	VADDPS       Y0, Y14, Y13
+	VDIVPS       Y13, Y14, Y13
+	VFNMADD231PS Y13, Y12, Y12
+	VMOVUPS      Y12, 96(CX)
 	ADDQ         $+128, CX
 	ADDQ         $+128, DX
 	ADDQ         $-32, AX
@@ -2666,72 +2789,73 @@ vector:
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y11
-	VMASKMOVPS (DX), Y11, Y12
-	VBLENDVPS  Y11, Y12, Y0, Y11
+	VMOVUPS    (BX)(SI*4), Y12
+	VMASKMOVPS (DX), Y12, Y13
+	VBLENDVPS  Y12, Y13, Y0, Y12
 
 	// any |x| > limit, or NaN?
-	VPAND     Y3, Y11, Y12
-	VPCMPGTD  consts<>+0(SB), Y12, Y12
-	VMOVMSKPS Y12, BX
+	VPAND     Y3, Y12, Y13
+	VPCMPGTD  consts<>+0(SB), Y13, Y13
+	VMOVMSKPS Y13, BX
 	TESTL     BX, BX
 	JNE       slowvector
-	VPOR      Y4, Y11, Y12
-	VSUBPS    Y5, Y12, Y12
+	VPOR      Y4, Y12, Y13
+	VSUBPS    Y5, Y13, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y13
-	VFMADD231PS Y6, Y12, Y13
-	VSUBPS      Y2, Y13, Y14
+	VMOVAPS     Y2, Y14
+	VFMADD231PS Y6, Y13, Y14
+	VSUBPS      Y2, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y7, Y14, Y12
-	VFNMADD231PS Y8, Y14, Y12
+	VFNMADD231PS Y7, Y15, Y13
+	VFNMADD231PS Y8, Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y14
-	VFMADD231PS Y9, Y12, Y14
-	VFMADD213PS consts<>+288(SB), Y12, Y14
-	VFMADD213PS consts<>+320(SB), Y12, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y12
+	VMOVAPS     Y10, Y15
+	VFMADD231PS Y9, Y13, Y15
+	VFMADD213PS Y11, Y13, Y15
+	VFMADD213PS consts<>+320(SB), Y13, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y13
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y13, Y1, Y14
-	VPSLLD      $0x15, Y13, Y13
-	VPADDD      Y13, Y14, Y13
-	VFMADD231PS Y12, Y13, Y13
-	VBLENDVPS   Y11, Y13, Y0, Y12
+	VPERMILPS   Y14, Y1, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y13, Y14, Y14
+	VBLENDVPS   Y12, Y14, Y0, Y13
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y13, Y11
-	VDIVPS       Y11, Y13, Y11
-	VFNMADD231PS Y11, Y12, Y12
+	VADDPS       Y0, Y14, Y12
+	VDIVPS       Y12, Y14, Y12
+	VFNMADD231PS Y12, Y13, Y13
 	CMPQ         AX, $+8
 	JLT          partless1
-	VMOVUPS      Y12, (CX)
+	VMOVUPS      Y13, (CX)
 	JMP          partdone1
 
 partless1:
 	MOVQ         CX, BX
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X12, (BX)
+	VMOVUPS      X13, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y12, X12
+	VEXTRACTF128 $0x01, Y13, X13
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X12, (BX)
+	VMOVLPS X13, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X12, X12
+	VPSRLDQ $0x08, X13, X13
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X12, (BX)
+	VMOVSS X13, (BX)
 
 partdone1:
+nextvector:
 	ADDQ $+32, CX
 	ADDQ $+32, DX
 	ADDQ $-8, AX
@@ -2746,69 +2870,82 @@ slowblock:
 	MOVQ $0x00000020, BX
 
 slow:
-	VMOVUPS (DX), Y11
+	VMOVUPS (DX), Y0
 
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPOR         Y4, Y11, Y12
-	VSUBPS       Y5, Y12, Y12
-	VBROADCASTSS consts<>+416(SB), Y13
-	VMAXPS       Y12, Y13, Y12
+	VPOR    consts<>+1184(SB), Y0, Y1
+	VSUBPS  consts<>+64(SB), Y1, Y1
+	VMOVUPS consts<>+416(SB), Y2
+	VMAXPS  Y1, Y2, Y1
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y13
-	VFMADD231PS Y6, Y12, Y13
-	VSUBPS      Y2, Y13, Y14
+	VMOVUPS     consts<>+96(SB), Y2
+	VFMADD213PS consts<>+128(SB), Y1, Y2
+	VSUBPS      consts<>+128(SB), Y2, Y3
 
 	// r = c - n ln2
-	VMOVAPS      Y12, Y15
-	VFNMADD231PS Y7, Y14, Y15
-	VFNMADD231PS Y8, Y14, Y15
+	VMOVAPS      Y1, Y4
+	VFNMADD231PS consts<>+160(SB), Y3, Y4
+	VFNMADD231PS consts<>+192(SB), Y3, Y4
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y14
-	VFMADD231PS Y9, Y15, Y14
-	VFMADD213PS consts<>+288(SB), Y15, Y14
-	VFMADD213PS consts<>+320(SB), Y15, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y15
-	VCMPPS      $0x11, consts<>+480(SB), Y12, Y12
-	VPAND       consts<>+512(SB), Y12, Y12
+	VMOVUPS     consts<>+224(SB), Y3
+	VFMADD213PS consts<>+256(SB), Y4, Y3
+	VFMADD213PS consts<>+288(SB), Y4, Y3
+	VFMADD213PS consts<>+320(SB), Y4, Y3
+	VFMADD213PS consts<>+352(SB), Y3, Y4
+	VCMPPS      $0x11, consts<>+480(SB), Y1, Y1
+	VPAND       consts<>+512(SB), Y1, Y1
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y13, Y14
-	VPERMPS     exp_half<>+0(SB), Y13, Y13
-	VPADDD      Y14, Y13, Y13
-	VPAND       consts<>+640(SB), Y14, Y14
-	VPADDD      Y12, Y14, Y14
-	VFMADD231PS Y15, Y13, Y13
-	VMULPS      Y14, Y13, Y13
+	VPSLLD      $0x14, Y2, Y3
+	VPERMPS     exp_half<>+0(SB), Y2, Y2
+	VPADDD      Y3, Y2, Y2
+	VPAND       consts<>+640(SB), Y3, Y3
+	VPADDD      Y1, Y3, Y3
+	VFMADD231PS Y4, Y2, Y2
+	VMULPS      Y3, Y2, Y2
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Y12, Y13, Y12
-	VADDPS  consts<>+576(SB), Y13, Y13
-	VPSUBD  consts<>+576(SB), Y13, Y13
-	VPMAXSD Y13, Y12, Y12
+	VPSUBD  Y1, Y2, Y1
+	VADDPS  consts<>+576(SB), Y2, Y2
+	VPSUBD  consts<>+576(SB), Y2, Y2
+	VPMAXSD Y2, Y1, Y1
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	VBLENDVPS    Y11, Y12, Y0, Y11
-	VBROADCASTSS consts<>+1216(SB), Y13
-	VMAXPS       Y11, Y13, Y13
-	VBROADCASTSS consts<>+1216(SB), Y14
-	VMAXPS       Y12, Y14, Y12
+	VMOVUPS   consts<>+384(SB), Y2
+	VBLENDVPS Y0, Y1, Y2, Y0
+	VMOVUPS   consts<>+1216(SB), Y2
+	VMAXPS    Y0, Y2, Y2
+	VMOVUPS   consts<>+1216(SB), Y3
+	VMAXPS    Y1, Y3, Y1
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y12, Y14
-	VDIVPS       Y14, Y12, Y12
-	VFNMADD231PS Y12, Y13, Y13
-	VMINPS       Y13, Y11, Y11
-	VPMINUD      consts<>+608(SB), Y11, Y11
-	VMOVUPS      Y11, (CX)
+	VADDPS       consts<>+384(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VFNMADD231PS Y1, Y2, Y2
+	VMINPS       Y2, Y0, Y0
+	VPMINUD      consts<>+608(SB), Y0, Y0
+	VMOVUPS      Y0, (CX)
 	ADDQ         $+32, CX
 	ADDQ         $+32, DX
 	ADDQ         $-8, AX
 	ADDQ         $-8, BX
 	CMPQ         BX, $+1
 	JGE          slow
+	VMOVUPS      consts<>+384(SB), Y0
+	VMOVUPS      exp_one<>+0(SB), Y1
+	VMOVUPS      consts<>+128(SB), Y2
+	VMOVUPS      consts<>+32(SB), Y3
+	VMOVUPS      consts<>+1184(SB), Y4
+	VMOVUPS      consts<>+64(SB), Y5
+	VMOVUPS      consts<>+96(SB), Y6
+	VMOVUPS      consts<>+160(SB), Y7
+	VMOVUPS      consts<>+192(SB), Y8
+	VMOVUPS      consts<>+224(SB), Y9
+	VMOVUPS      consts<>+256(SB), Y10
+	VMOVUPS      consts<>+288(SB), Y11
 	JMP          loop
 
 slowvector:
@@ -2818,97 +2955,105 @@ slowvector:
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y11
-	VMASKMOVPS (DX), Y11, Y12
-	VBLENDVPS  Y11, Y12, Y0, Y11
+	VMOVUPS    (BX)(SI*4), Y0
+	VMASKMOVPS (DX), Y0, Y1
+	VMOVUPS    consts<>+384(SB), Y2
+	VBLENDVPS  Y0, Y1, Y2, Y0
 
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPOR         Y4, Y11, Y12
-	VSUBPS       Y5, Y12, Y12
-	VBROADCASTSS consts<>+416(SB), Y13
-	VMAXPS       Y12, Y13, Y12
+	VPOR    consts<>+1184(SB), Y0, Y1
+	VSUBPS  consts<>+64(SB), Y1, Y1
+	VMOVUPS consts<>+416(SB), Y2
+	VMAXPS  Y1, Y2, Y1
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y13
-	VFMADD231PS Y6, Y12, Y13
-	VSUBPS      Y2, Y13, Y14
+	VMOVUPS     consts<>+96(SB), Y2
+	VFMADD213PS consts<>+128(SB), Y1, Y2
+	VSUBPS      consts<>+128(SB), Y2, Y3
 
 	// r = c - n ln2
-	VMOVAPS      Y12, Y15
-	VFNMADD231PS Y7, Y14, Y15
-	VFNMADD231PS Y8, Y14, Y15
+	VMOVAPS      Y1, Y4
+	VFNMADD231PS consts<>+160(SB), Y3, Y4
+	VFNMADD231PS consts<>+192(SB), Y3, Y4
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y14
-	VFMADD231PS Y9, Y15, Y14
-	VFMADD213PS consts<>+288(SB), Y15, Y14
-	VFMADD213PS consts<>+320(SB), Y15, Y14
-	VFMADD213PS consts<>+352(SB), Y14, Y15
-	VCMPPS      $0x11, consts<>+480(SB), Y12, Y12
-	VPAND       consts<>+512(SB), Y12, Y12
+	VMOVUPS     consts<>+224(SB), Y3
+	VFMADD213PS consts<>+256(SB), Y4, Y3
+	VFMADD213PS consts<>+288(SB), Y4, Y3
+	VFMADD213PS consts<>+320(SB), Y4, Y3
+	VFMADD213PS consts<>+352(SB), Y3, Y4
+	VCMPPS      $0x11, consts<>+480(SB), Y1, Y1
+	VPAND       consts<>+512(SB), Y1, Y1
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y13, Y14
-	VPERMPS     exp_half<>+0(SB), Y13, Y13
-	VPADDD      Y14, Y13, Y13
-	VPAND       consts<>+640(SB), Y14, Y14
-	VPADDD      Y12, Y14, Y14
-	VFMADD231PS Y15, Y13, Y13
-	VMULPS      Y14, Y13, Y13
+	VPSLLD      $0x14, Y2, Y3
+	VPERMPS     exp_half<>+0(SB), Y2, Y2
+	VPADDD      Y3, Y2, Y2
+	VPAND       consts<>+640(SB), Y3, Y3
+	VPADDD      Y1, Y3, Y3
+	VFMADD231PS Y4, Y2, Y2
+	VMULPS      Y3, Y2, Y2
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Y12, Y13, Y12
-	VADDPS  consts<>+576(SB), Y13, Y13
-	VPSUBD  consts<>+576(SB), Y13, Y13
-	VPMAXSD Y13, Y12, Y12
+	VPSUBD  Y1, Y2, Y1
+	VADDPS  consts<>+576(SB), Y2, Y2
+	VPSUBD  consts<>+576(SB), Y2, Y2
+	VPMAXSD Y2, Y1, Y1
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	VBLENDVPS    Y11, Y12, Y0, Y11
-	VBROADCASTSS consts<>+1216(SB), Y13
-	VMAXPS       Y11, Y13, Y13
-	VBROADCASTSS consts<>+1216(SB), Y14
-	VMAXPS       Y12, Y14, Y12
+	VMOVUPS   consts<>+384(SB), Y2
+	VBLENDVPS Y0, Y1, Y2, Y0
+	VMOVUPS   consts<>+1216(SB), Y2
+	VMAXPS    Y0, Y2, Y2
+	VMOVUPS   consts<>+1216(SB), Y3
+	VMAXPS    Y1, Y3, Y1
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y12, Y14
-	VDIVPS       Y14, Y12, Y12
-	VFNMADD231PS Y12, Y13, Y13
-	VMINPS       Y13, Y11, Y11
-	VPMINUD      consts<>+608(SB), Y11, Y11
+	VADDPS       consts<>+384(SB), Y1, Y3
+	VDIVPS       Y3, Y1, Y1
+	VFNMADD231PS Y1, Y2, Y2
+	VMINPS       Y2, Y0, Y0
+	VPMINUD      consts<>+608(SB), Y0, Y0
 	CMPQ         AX, $+8
 	JLT          partless2
-	VMOVUPS      Y11, (CX)
+	VMOVUPS      Y0, (CX)
 	JMP          partdone2
 
 partless2:
 	MOVQ         CX, BX
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X11, (BX)
+	VMOVUPS      X0, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y11, X11
+	VEXTRACTF128 $0x01, Y0, X0
 
 partfour2:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X11, (BX)
+	VMOVLPS X0, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X11, X11
+	VPSRLDQ $0x08, X0, X0
 
 parttwo2:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X11, (BX)
+	VMOVSS X0, (BX)
 
 partdone2:
-	ADDQ $+32, CX
-	ADDQ $+32, DX
-	ADDQ $-8, AX
-	CMPQ AX, $+1
-	JGE  vector
-	VZEROUPPER
-	RET
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+128(SB), Y2
+	VMOVUPS consts<>+32(SB), Y3
+	VMOVUPS consts<>+1184(SB), Y4
+	VMOVUPS consts<>+64(SB), Y5
+	VMOVUPS consts<>+96(SB), Y6
+	VMOVUPS consts<>+160(SB), Y7
+	VMOVUPS consts<>+192(SB), Y8
+	VMOVUPS consts<>+224(SB), Y9
+	VMOVUPS consts<>+256(SB), Y10
+	VMOVUPS consts<>+288(SB), Y11
+	JMP     nextvector
 
 // func powAVX512(dst *float32, x *float32, n int, p *powParams)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
@@ -3173,11 +3318,13 @@ vector:
 	KORTESTW    K2, K2
 	JNE         slowvector
 	VMOVUPS     Z24, K1, (CX)
-	ADDQ        $+64, CX
-	ADDQ        $+64, DX
-	ADDQ        $-16, AX
-	CMPQ        AX, $+1
-	JGE         vector
+
+nextvector:
+	ADDQ $+64, CX
+	ADDQ $+64, DX
+	ADDQ $-16, AX
+	CMPQ AX, $+1
+	JGE  vector
 
 done:
 	VZEROUPPER
@@ -3188,279 +3335,311 @@ slowblock:
 
 slow:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VMOVUPS      (DX), Z22
-	VPANDD.BCST  consts<>+32(SB), Z22, Z23
-	VPSUBD       Z4, Z23, Z24
-	VCVTDQ2PS    Z23, Z25
-	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
-	VBROADCASTSS consts<>+1120(SB), Z26
-	VPCMPD       $0x06, Z23, Z26, K1
-	VBLENDMPS    Z25, Z24, K1, Z24
-	VPSRAD       $0x17, Z24, Z25
-	VPSRLD       $0x14, Z24, Z26
-	VPANDD       Z5, Z24, Z24
-	VPADDD       Z6, Z24, Z24
-	VCVTDQ2PS    Z25, Z25
+	VMOVUPS      (DX), Z0
+	VPANDD.BCST  consts<>+32(SB), Z0, Z1
+	VPSUBD.BCST  consts<>+1248(SB), Z1, Z2
+	VCVTDQ2PS    Z1, Z3
+	VPSUBD.BCST  consts<>+1760(SB), Z3, Z3
+	VBROADCASTSS consts<>+1120(SB), Z4
+	VPCMPD       $0x06, Z1, Z4, K1
+	VBLENDMPS    Z3, Z2, K1, Z2
+	VPSRAD       $0x17, Z2, Z3
+	VPSRLD       $0x14, Z2, Z4
+	VPANDD.BCST  consts<>+1280(SB), Z2, Z2
+	VPADDD.BCST  consts<>+1312(SB), Z2, Z2
+	VCVTDQ2PS    Z3, Z3
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     Z7, Z26, Z27
-	VFMADD213PS Z8, Z27, Z24
-	VMULPS      Z9, Z24, Z27
-	VMOVAPS     Z24, Z28
-	VFMADD231PS Z27, Z24, Z28
-	VSUBPS      Z28, Z24, Z29
-	VFMADD231PS Z27, Z24, Z29
-	VMULPS      Z24, Z24, Z27
-	VMOVAPS     Z11, Z30
-	VFMADD231PS Z10, Z24, Z30
-	VFMADD213PS Z12, Z24, Z30
-	VFMADD213PS Z13, Z24, Z30
-	VFMADD213PS Z14, Z24, Z30
-	VMULPS      Z24, Z27, Z24
-	VFMADD231PS Z30, Z24, Z29
-	VADDPS      Z29, Z28, Z24
+	VPERMPS          pow_r<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST consts<>+672(SB), Z5, Z2
+	VMULPS.BCST      consts<>+1344(SB), Z2, Z5
+	VMOVAPS          Z2, Z6
+	VFMADD231PS      Z5, Z2, Z6
+	VSUBPS           Z6, Z2, Z7
+	VFMADD231PS      Z5, Z2, Z7
+	VMULPS           Z2, Z2, Z5
+	VBROADCASTSS     consts<>+1376(SB), Z8
+	VFMADD213PS.BCST consts<>+1408(SB), Z2, Z8
+	VFMADD213PS.BCST consts<>+1440(SB), Z2, Z8
+	VFMADD213PS.BCST consts<>+1472(SB), Z2, Z8
+	VFMADD213PS.BCST consts<>+1504(SB), Z2, Z8
+	VMULPS           Z2, Z5, Z2
+	VFMADD231PS      Z8, Z2, Z7
+	VADDPS           Z7, Z6, Z2
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     Z15, Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z19, Z27
-	VFMSUB213PS Z27, Z19, Z25
-	VFMADD213PS Z27, Z20, Z24
+	VPERMPS     pow_th<>+0(SB), Z4, Z5
+	VADDPS      Z5, Z3, Z3
+	VMULPS      Z3, Z19, Z5
+	VFMSUB213PS Z5, Z19, Z3
+	VFMADD213PS Z5, Z20, Z2
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z3, Z24, Z30
-	VSUBPS      Z3, Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z20, Z27
-	VPERMPS     Z16, Z26, Z26
-	VFMADD231PS Z26, Z19, Z25
-	VFMADD231PS Z28, Z21, Z25
-	VFMADD231PS Z29, Z20, Z25
-	VADDPS      Z25, Z27, Z25
+	VADDPS.BCST consts<>+1536(SB), Z2, Z8
+	VSUBPS.BCST consts<>+1536(SB), Z8, Z9
+	VSUBPS      Z9, Z5, Z5
+	VFMADD231PS Z6, Z20, Z5
+	VPERMPS     pow_tl<>+0(SB), Z4, Z4
+	VFMADD231PS Z4, Z19, Z3
+	VFMADD231PS Z6, Z21, Z3
+	VFMADD231PS Z7, Z20, Z3
+	VADDPS      Z3, Z5, Z3
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VMOVAPS          Z18, Z26
-	VFMADD231PS      Z17, Z25, Z26
-	VFMADD213PS.BCST consts<>+1632(SB), Z25, Z26
-	VMULPS           Z25, Z25, Z27
-	VMULPS           Z26, Z27, Z26
-	VFMADD231PS.BCST consts<>+160(SB), Z25, Z26
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z25
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z27
-	VFMADD231PS      Z26, Z25, Z27
+	VBROADCASTSS     consts<>+1568(SB), Z4
+	VFMADD213PS.BCST consts<>+1600(SB), Z3, Z4
+	VFMADD213PS.BCST consts<>+1632(SB), Z3, Z4
+	VMULPS           Z3, Z3, Z5
+	VMULPS           Z4, Z5, Z4
+	VFMADD231PS.BCST consts<>+160(SB), Z3, Z4
+	VPERMPS          pow_full_hi<>+0(SB), Z8, Z3
+	VPERMPS          pow_full_lo<>+0(SB), Z8, Z5
+	VFMADD231PS      Z4, Z3, Z5
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD       Z3, Z30, Z26
-	VPSRAD       $0x03, Z26, Z26
-	VADDPS       Z27, Z25, Z28
-	VPSLLD       $0x17, Z26, Z29
-	VPADDD       Z29, Z28, Z29
-	VPMINUD.BCST consts<>+928(SB), Z29, Z29
+	VPSUBD.BCST  consts<>+1536(SB), Z8, Z4
+	VPSRAD       $0x03, Z4, Z4
+	VADDPS       Z5, Z3, Z6
+	VPSLLD       $0x17, Z4, Z7
+	VPADDD       Z7, Z6, Z7
+	VPMINUD.BCST consts<>+928(SB), Z7, Z7
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z30, Z30, Z30
-	VPMINSD      Z30, Z26, Z26
-	VBROADCASTSS consts<>+1792(SB), Z30
-	VPSUBD       Z26, Z30, Z26
-	VPSLLD       $0x17, Z26, Z26
-	VADDPS       Z25, Z26, Z30
-	VSUBPS       Z26, Z30, Z31
-	VSUBPS       Z31, Z25, Z25
-	VADDPS       Z27, Z25, Z25
-	VADDPS       Z25, Z30, Z25
-	VCMPPS       $0x11, Z26, Z28, K1
-	VPSUBD       Z26, Z25, Z25
-	VBLENDMPS    Z25, Z29, K1, Z25
+	VPXORD       Z8, Z8, Z8
+	VPMINSD      Z8, Z4, Z4
+	VBROADCASTSS consts<>+1792(SB), Z8
+	VPSUBD       Z4, Z8, Z4
+	VPSLLD       $0x17, Z4, Z4
+	VADDPS       Z3, Z4, Z8
+	VSUBPS       Z4, Z8, Z9
+	VSUBPS       Z9, Z3, Z3
+	VADDPS       Z5, Z3, Z3
+	VADDPS       Z3, Z8, Z3
+	VCMPPS       $0x11, Z4, Z6, K1
+	VPSUBD       Z4, Z3, Z3
+	VBLENDMPS    Z3, Z7, K1, Z3
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z26
-	VCMPPS         $0x11, Z24, Z26, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z25, K1, Z25
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K1
-	VPXORD         Z24, Z24, Z24
-	VBLENDMPS      Z24, Z25, K1, Z24
-	VPXORD         Z25, Z25, Z25
-	VPCMPD         $0x00, Z25, Z23, K1
+	VBROADCASTSS   consts<>+1824(SB), Z4
+	VCMPPS         $0x11, Z2, Z4, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z3, K1, Z3
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z2, K1
+	VPXORD         Z2, Z2, Z2
+	VBLENDMPS      Z2, Z3, K1, Z2
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x00, Z3, Z1, K1
 	VPMOVD2M       Z19, K2
-	VPXORD         Z25, Z25, Z25
-	VBLENDMPS.BCST consts<>+928(SB), Z25, K2, Z25
-	VBLENDMPS      Z25, Z24, K1, Z24
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K1
+	VPXORD         Z3, Z3, Z3
+	VBLENDMPS.BCST consts<>+928(SB), Z3, K2, Z3
+	VBLENDMPS      Z3, Z2, K1, Z2
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z1, K1
 	VPMOVD2M       Z19, K2
-	VPXORD         Z25, Z25, Z25
-	VBROADCASTSS   consts<>+928(SB), Z26
-	VBLENDMPS      Z25, Z26, K2, Z25
-	VBLENDMPS      Z25, Z24, K1, Z24
+	VPXORD         Z3, Z3, Z3
+	VBROADCASTSS   consts<>+928(SB), Z4
+	VBLENDMPS      Z3, Z4, K2, Z3
+	VBLENDMPS      Z3, Z2, K1, Z2
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(BX), Z25
-	VPANDD         Z25, Z22, Z25
-	VPORD          Z25, Z24, Z24
-	VPXORD         Z25, Z25, Z25
-	VPCMPD         $0x06, Z25, Z23, K1
-	VBROADCASTSS   consts<>+928(SB), Z25
-	VPCMPD         $0x06, Z23, Z25, K2
+	VBROADCASTSS   12(BX), Z3
+	VPANDD         Z3, Z0, Z3
+	VPORD          Z3, Z2, Z2
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x06, Z3, Z1, K1
+	VBROADCASTSS   consts<>+928(SB), Z3
+	VPCMPD         $0x06, Z1, Z3, K2
 	KANDW          K1, K2, K1
-	VBROADCASTSS   16(BX), Z25
-	VPANDD         Z25, Z22, Z22
-	VPXORD         Z25, Z25, Z25
-	VPCMPD         $0x06, Z22, Z25, K2
+	VBROADCASTSS   16(BX), Z3
+	VPANDD         Z3, Z0, Z0
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x06, Z0, Z3, K2
 	KANDW          K1, K2, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z23, K2
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z1, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z24, K1, Z22
-	VMOVUPS        Z22, (CX)
+	VBLENDMPS.BCST consts<>+608(SB), Z2, K1, Z0
+	VMOVUPS        Z0, (CX)
 	ADDQ           $+64, CX
 	ADDQ           $+64, DX
 	ADDQ           $-16, AX
 	ADDQ           $-16, SI
 	CMPQ           SI, $+1
 	JGE            slow
+	VBROADCASTSS   consts<>+1664(SB), Z0
+	VBROADCASTSS   consts<>+1696(SB), Z1
+	VBROADCASTSS   consts<>+384(SB), Z2
+	VBROADCASTSS   consts<>+1536(SB), Z3
+	VBROADCASTSS   consts<>+1248(SB), Z4
+	VBROADCASTSS   consts<>+1280(SB), Z5
+	VBROADCASTSS   consts<>+1312(SB), Z6
+	VMOVUPS        pow_r<>+0(SB), Z7
+	VBROADCASTSS   consts<>+672(SB), Z8
+	VBROADCASTSS   consts<>+1344(SB), Z9
+	VBROADCASTSS   consts<>+1376(SB), Z10
+	VBROADCASTSS   consts<>+1408(SB), Z11
+	VBROADCASTSS   consts<>+1440(SB), Z12
+	VBROADCASTSS   consts<>+1472(SB), Z13
+	VBROADCASTSS   consts<>+1504(SB), Z14
+	VMOVUPS        pow_th<>+0(SB), Z15
+	VMOVUPS        pow_tl<>+0(SB), Z16
+	VBROADCASTSS   consts<>+1568(SB), Z17
+	VBROADCASTSS   consts<>+1600(SB), Z18
 	JMP            loop
 
 slowvector:
-	MOVL    $0x0000ffff, SI
-	BZHIL   AX, SI, SI
-	KMOVW   SI, K1
-	VMOVAPS Z2, Z22
-	VMOVUPS (DX), K1, Z22
+	MOVL         $0x0000ffff, SI
+	BZHIL        AX, SI, SI
+	KMOVW        SI, K1
+	VBROADCASTSS consts<>+384(SB), Z0
+	VMOVUPS      (DX), K1, Z0
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z22, Z23
-	VPSUBD       Z4, Z23, Z24
-	VCVTDQ2PS    Z23, Z25
-	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
-	VBROADCASTSS consts<>+1120(SB), Z26
-	VPCMPD       $0x06, Z23, Z26, K2
-	VBLENDMPS    Z25, Z24, K2, Z24
-	VPSRAD       $0x17, Z24, Z25
-	VPSRLD       $0x14, Z24, Z26
-	VPANDD       Z5, Z24, Z24
-	VPADDD       Z6, Z24, Z24
-	VCVTDQ2PS    Z25, Z25
+	VPANDD.BCST  consts<>+32(SB), Z0, Z1
+	VPSUBD.BCST  consts<>+1248(SB), Z1, Z2
+	VCVTDQ2PS    Z1, Z3
+	VPSUBD.BCST  consts<>+1760(SB), Z3, Z3
+	VBROADCASTSS consts<>+1120(SB), Z4
+	VPCMPD       $0x06, Z1, Z4, K2
+	VBLENDMPS    Z3, Z2, K2, Z2
+	VPSRAD       $0x17, Z2, Z3
+	VPSRLD       $0x14, Z2, Z4
+	VPANDD.BCST  consts<>+1280(SB), Z2, Z2
+	VPADDD.BCST  consts<>+1312(SB), Z2, Z2
+	VCVTDQ2PS    Z3, Z3
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     Z7, Z26, Z27
-	VFMADD213PS Z8, Z27, Z24
-	VMULPS      Z9, Z24, Z27
-	VMOVAPS     Z24, Z28
-	VFMADD231PS Z27, Z24, Z28
-	VSUBPS      Z28, Z24, Z29
-	VFMADD231PS Z27, Z24, Z29
-	VMULPS      Z24, Z24, Z27
-	VMOVAPS     Z11, Z30
-	VFMADD231PS Z10, Z24, Z30
-	VFMADD213PS Z12, Z24, Z30
-	VFMADD213PS Z13, Z24, Z30
-	VFMADD213PS Z14, Z24, Z30
-	VMULPS      Z24, Z27, Z24
-	VFMADD231PS Z30, Z24, Z29
-	VADDPS      Z29, Z28, Z24
+	VPERMPS          pow_r<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST consts<>+672(SB), Z5, Z2
+	VMULPS.BCST      consts<>+1344(SB), Z2, Z5
+	VMOVAPS          Z2, Z6
+	VFMADD231PS      Z5, Z2, Z6
+	VSUBPS           Z6, Z2, Z7
+	VFMADD231PS      Z5, Z2, Z7
+	VMULPS           Z2, Z2, Z5
+	VBROADCASTSS     consts<>+1376(SB), Z8
+	VFMADD213PS.BCST consts<>+1408(SB), Z2, Z8
+	VFMADD213PS.BCST consts<>+1440(SB), Z2, Z8
+	VFMADD213PS.BCST consts<>+1472(SB), Z2, Z8
+	VFMADD213PS.BCST consts<>+1504(SB), Z2, Z8
+	VMULPS           Z2, Z5, Z2
+	VFMADD231PS      Z8, Z2, Z7
+	VADDPS           Z7, Z6, Z2
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     Z15, Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z19, Z27
-	VFMSUB213PS Z27, Z19, Z25
-	VFMADD213PS Z27, Z20, Z24
+	VPERMPS     pow_th<>+0(SB), Z4, Z5
+	VADDPS      Z5, Z3, Z3
+	VMULPS      Z3, Z19, Z5
+	VFMSUB213PS Z5, Z19, Z3
+	VFMADD213PS Z5, Z20, Z2
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z3, Z24, Z30
-	VSUBPS      Z3, Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z20, Z27
-	VPERMPS     Z16, Z26, Z26
-	VFMADD231PS Z26, Z19, Z25
-	VFMADD231PS Z28, Z21, Z25
-	VFMADD231PS Z29, Z20, Z25
-	VADDPS      Z25, Z27, Z25
+	VADDPS.BCST consts<>+1536(SB), Z2, Z8
+	VSUBPS.BCST consts<>+1536(SB), Z8, Z9
+	VSUBPS      Z9, Z5, Z5
+	VFMADD231PS Z6, Z20, Z5
+	VPERMPS     pow_tl<>+0(SB), Z4, Z4
+	VFMADD231PS Z4, Z19, Z3
+	VFMADD231PS Z6, Z21, Z3
+	VFMADD231PS Z7, Z20, Z3
+	VADDPS      Z3, Z5, Z3
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VMOVAPS          Z18, Z26
-	VFMADD231PS      Z17, Z25, Z26
-	VFMADD213PS.BCST consts<>+1632(SB), Z25, Z26
-	VMULPS           Z25, Z25, Z27
-	VMULPS           Z26, Z27, Z26
-	VFMADD231PS.BCST consts<>+160(SB), Z25, Z26
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z25
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z27
-	VFMADD231PS      Z26, Z25, Z27
+	VBROADCASTSS     consts<>+1568(SB), Z4
+	VFMADD213PS.BCST consts<>+1600(SB), Z3, Z4
+	VFMADD213PS.BCST consts<>+1632(SB), Z3, Z4
+	VMULPS           Z3, Z3, Z5
+	VMULPS           Z4, Z5, Z4
+	VFMADD231PS.BCST consts<>+160(SB), Z3, Z4
+	VPERMPS          pow_full_hi<>+0(SB), Z8, Z3
+	VPERMPS          pow_full_lo<>+0(SB), Z8, Z5
+	VFMADD231PS      Z4, Z3, Z5
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD       Z3, Z30, Z26
-	VPSRAD       $0x03, Z26, Z26
-	VADDPS       Z27, Z25, Z28
-	VPSLLD       $0x17, Z26, Z29
-	VPADDD       Z29, Z28, Z29
-	VPMINUD.BCST consts<>+928(SB), Z29, Z29
+	VPSUBD.BCST  consts<>+1536(SB), Z8, Z4
+	VPSRAD       $0x03, Z4, Z4
+	VADDPS       Z5, Z3, Z6
+	VPSLLD       $0x17, Z4, Z7
+	VPADDD       Z7, Z6, Z7
+	VPMINUD.BCST consts<>+928(SB), Z7, Z7
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z30, Z30, Z30
-	VPMINSD      Z30, Z26, Z26
-	VBROADCASTSS consts<>+1792(SB), Z30
-	VPSUBD       Z26, Z30, Z26
-	VPSLLD       $0x17, Z26, Z26
-	VADDPS       Z25, Z26, Z30
-	VSUBPS       Z26, Z30, Z31
-	VSUBPS       Z31, Z25, Z25
-	VADDPS       Z27, Z25, Z25
-	VADDPS       Z25, Z30, Z25
-	VCMPPS       $0x11, Z26, Z28, K2
-	VPSUBD       Z26, Z25, Z25
-	VBLENDMPS    Z25, Z29, K2, Z25
+	VPXORD       Z8, Z8, Z8
+	VPMINSD      Z8, Z4, Z4
+	VBROADCASTSS consts<>+1792(SB), Z8
+	VPSUBD       Z4, Z8, Z4
+	VPSLLD       $0x17, Z4, Z4
+	VADDPS       Z3, Z4, Z8
+	VSUBPS       Z4, Z8, Z9
+	VSUBPS       Z9, Z3, Z3
+	VADDPS       Z5, Z3, Z3
+	VADDPS       Z3, Z8, Z3
+	VCMPPS       $0x11, Z4, Z6, K2
+	VPSUBD       Z4, Z3, Z3
+	VBLENDMPS    Z3, Z7, K2, Z3
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z26
-	VCMPPS         $0x11, Z24, Z26, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z25, K2, Z25
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K2
-	VPXORD         Z24, Z24, Z24
-	VBLENDMPS      Z24, Z25, K2, Z24
-	VPXORD         Z25, Z25, Z25
-	VPCMPD         $0x00, Z25, Z23, K2
+	VBROADCASTSS   consts<>+1824(SB), Z4
+	VCMPPS         $0x11, Z2, Z4, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z3, K2, Z3
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z2, K2
+	VPXORD         Z2, Z2, Z2
+	VBLENDMPS      Z2, Z3, K2, Z2
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x00, Z3, Z1, K2
 	VPMOVD2M       Z19, K3
-	VPXORD         Z25, Z25, Z25
-	VBLENDMPS.BCST consts<>+928(SB), Z25, K3, Z25
-	VBLENDMPS      Z25, Z24, K2, Z24
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K2
+	VPXORD         Z3, Z3, Z3
+	VBLENDMPS.BCST consts<>+928(SB), Z3, K3, Z3
+	VBLENDMPS      Z3, Z2, K2, Z2
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z1, K2
 	VPMOVD2M       Z19, K3
-	VPXORD         Z25, Z25, Z25
-	VBROADCASTSS   consts<>+928(SB), Z26
-	VBLENDMPS      Z25, Z26, K3, Z25
-	VBLENDMPS      Z25, Z24, K2, Z24
+	VPXORD         Z3, Z3, Z3
+	VBROADCASTSS   consts<>+928(SB), Z4
+	VBLENDMPS      Z3, Z4, K3, Z3
+	VBLENDMPS      Z3, Z2, K2, Z2
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(BX), Z25
-	VPANDD         Z25, Z22, Z25
-	VPORD          Z25, Z24, Z24
-	VPXORD         Z25, Z25, Z25
-	VPCMPD         $0x06, Z25, Z23, K2
-	VBROADCASTSS   consts<>+928(SB), Z25
-	VPCMPD         $0x06, Z23, Z25, K3
+	VBROADCASTSS   12(BX), Z3
+	VPANDD         Z3, Z0, Z3
+	VPORD          Z3, Z2, Z2
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x06, Z3, Z1, K2
+	VBROADCASTSS   consts<>+928(SB), Z3
+	VPCMPD         $0x06, Z1, Z3, K3
 	KANDW          K2, K3, K2
-	VBROADCASTSS   16(BX), Z25
-	VPANDD         Z25, Z22, Z22
-	VPXORD         Z25, Z25, Z25
-	VPCMPD         $0x06, Z22, Z25, K3
+	VBROADCASTSS   16(BX), Z3
+	VPANDD         Z3, Z0, Z0
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x06, Z0, Z3, K3
 	KANDW          K2, K3, K2
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z23, K3
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z1, K3
 	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z24, K2, Z22
-	VMOVUPS        Z22, K1, (CX)
-	ADDQ           $+64, CX
-	ADDQ           $+64, DX
-	ADDQ           $-16, AX
-	CMPQ           AX, $+1
-	JGE            vector
-	VZEROUPPER
-	RET
+	VBLENDMPS.BCST consts<>+608(SB), Z2, K2, Z0
+	VMOVUPS        Z0, K1, (CX)
+	VBROADCASTSS   consts<>+1664(SB), Z0
+	VBROADCASTSS   consts<>+1696(SB), Z1
+	VBROADCASTSS   consts<>+384(SB), Z2
+	VBROADCASTSS   consts<>+1536(SB), Z3
+	VBROADCASTSS   consts<>+1248(SB), Z4
+	VBROADCASTSS   consts<>+1280(SB), Z5
+	VBROADCASTSS   consts<>+1312(SB), Z6
+	VMOVUPS        pow_r<>+0(SB), Z7
+	VBROADCASTSS   consts<>+672(SB), Z8
+	VBROADCASTSS   consts<>+1344(SB), Z9
+	VBROADCASTSS   consts<>+1376(SB), Z10
+	VBROADCASTSS   consts<>+1408(SB), Z11
+	VBROADCASTSS   consts<>+1440(SB), Z12
+	VBROADCASTSS   consts<>+1472(SB), Z13
+	VBROADCASTSS   consts<>+1504(SB), Z14
+	VMOVUPS        pow_th<>+0(SB), Z15
+	VMOVUPS        pow_tl<>+0(SB), Z16
+	VBROADCASTSS   consts<>+1568(SB), Z17
+	VBROADCASTSS   consts<>+1600(SB), Z18
+	JMP            nextvector
 
 // func powAVX2(dst *float32, x *float32, n int, p *powParams)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·powAVX2(SB), NOSPLIT, $0-32
-	VBROADCASTSS consts<>+1664(SB), Y0
-	VBROADCASTSS consts<>+1696(SB), Y1
-	VBROADCASTSS consts<>+384(SB), Y2
+	VMOVUPS      consts<>+1664(SB), Y0
+	VMOVUPS      consts<>+1696(SB), Y1
+	VMOVUPS      consts<>+384(SB), Y2
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
@@ -3484,22 +3663,22 @@ block:
 	VCVTDQ2PS Y7, Y9
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y8, Y10
-	VFMADD213PS  consts<>+672(SB), Y10, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  Y10, Y6, Y11
-	VSUBPS       Y11, Y6, Y12
-	VFMADD231PS  Y10, Y6, Y12
-	VMULPS       Y6, Y6, Y10
-	VBROADCASTSS consts<>+1376(SB), Y13
-	VFMADD213PS  consts<>+1408(SB), Y6, Y13
-	VFMADD213PS  consts<>+1440(SB), Y6, Y13
-	VFMADD213PS  consts<>+1472(SB), Y6, Y13
-	VFMADD213PS  consts<>+1504(SB), Y6, Y13
-	VMULPS       Y6, Y10, Y6
-	VFMADD231PS  Y13, Y6, Y12
-	VADDPS       Y12, Y11, Y6
+	VPERMPS     pow_r<>+0(SB), Y8, Y10
+	VFMADD213PS consts<>+672(SB), Y10, Y6
+	VMULPS      consts<>+1344(SB), Y6, Y10
+	VMOVAPS     Y6, Y11
+	VFMADD231PS Y10, Y6, Y11
+	VSUBPS      Y11, Y6, Y12
+	VFMADD231PS Y10, Y6, Y12
+	VMULPS      Y6, Y6, Y10
+	VMOVUPS     consts<>+1376(SB), Y13
+	VFMADD213PS consts<>+1408(SB), Y6, Y13
+	VFMADD213PS consts<>+1440(SB), Y6, Y13
+	VFMADD213PS consts<>+1472(SB), Y6, Y13
+	VFMADD213PS consts<>+1504(SB), Y6, Y13
+	VMULPS      Y6, Y10, Y6
+	VFMADD231PS Y13, Y6, Y12
+	VADDPS      Y12, Y11, Y6
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y8, Y10
@@ -3520,15 +3699,15 @@ block:
 	VADDPS      Y9, Y10, Y8
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y9
-	VFMADD213PS  consts<>+1600(SB), Y8, Y9
-	VFMADD213PS  consts<>+1632(SB), Y8, Y9
-	VMULPS       Y8, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VFMADD231PS  consts<>+160(SB), Y8, Y9
-	VPERMPS      pow_exp_hi<>+0(SB), Y6, Y8
-	VPERMPS      pow_exp_lo<>+0(SB), Y6, Y10
-	VFMADD231PS  Y9, Y8, Y10
+	VMOVUPS     consts<>+1568(SB), Y9
+	VFMADD213PS consts<>+1600(SB), Y8, Y9
+	VFMADD213PS consts<>+1632(SB), Y8, Y9
+	VMULPS      Y8, Y8, Y10
+	VMULPS      Y9, Y10, Y9
+	VFMADD231PS consts<>+160(SB), Y8, Y9
+	VPERMPS     pow_exp_hi<>+0(SB), Y6, Y8
+	VPERMPS     pow_exp_lo<>+0(SB), Y6, Y10
+	VFMADD231PS Y9, Y8, Y10
 
 	// times 2^k
 	VADDPS Y10, Y8, Y8
@@ -3552,22 +3731,22 @@ block:
 	VCVTDQ2PS Y9, Y11
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y10, Y12
-	VFMADD213PS  consts<>+672(SB), Y12, Y7
-	VMULPS       consts<>+1344(SB), Y7, Y12
-	VMOVAPS      Y7, Y13
-	VFMADD231PS  Y12, Y7, Y13
-	VSUBPS       Y13, Y7, Y14
-	VFMADD231PS  Y12, Y7, Y14
-	VMULPS       Y7, Y7, Y12
-	VBROADCASTSS consts<>+1376(SB), Y15
-	VFMADD213PS  consts<>+1408(SB), Y7, Y15
-	VFMADD213PS  consts<>+1440(SB), Y7, Y15
-	VFMADD213PS  consts<>+1472(SB), Y7, Y15
-	VFMADD213PS  consts<>+1504(SB), Y7, Y15
-	VMULPS       Y7, Y12, Y7
-	VFMADD231PS  Y15, Y7, Y14
-	VADDPS       Y14, Y13, Y7
+	VPERMPS     pow_r<>+0(SB), Y10, Y12
+	VFMADD213PS consts<>+672(SB), Y12, Y7
+	VMULPS      consts<>+1344(SB), Y7, Y12
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y12, Y7, Y13
+	VSUBPS      Y13, Y7, Y14
+	VFMADD231PS Y12, Y7, Y14
+	VMULPS      Y7, Y7, Y12
+	VMOVUPS     consts<>+1376(SB), Y15
+	VFMADD213PS consts<>+1408(SB), Y7, Y15
+	VFMADD213PS consts<>+1440(SB), Y7, Y15
+	VFMADD213PS consts<>+1472(SB), Y7, Y15
+	VFMADD213PS consts<>+1504(SB), Y7, Y15
+	VMULPS      Y7, Y12, Y7
+	VFMADD231PS Y15, Y7, Y14
+	VADDPS      Y14, Y13, Y7
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y10, Y12
@@ -3588,15 +3767,15 @@ block:
 	VADDPS      Y11, Y12, Y10
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y11
-	VFMADD213PS  consts<>+1600(SB), Y10, Y11
-	VFMADD213PS  consts<>+1632(SB), Y10, Y11
-	VMULPS       Y10, Y10, Y12
-	VMULPS       Y11, Y12, Y11
-	VFMADD231PS  consts<>+160(SB), Y10, Y11
-	VPERMPS      pow_exp_hi<>+0(SB), Y7, Y10
-	VPERMPS      pow_exp_lo<>+0(SB), Y7, Y12
-	VFMADD231PS  Y11, Y10, Y12
+	VMOVUPS     consts<>+1568(SB), Y11
+	VFMADD213PS consts<>+1600(SB), Y10, Y11
+	VFMADD213PS consts<>+1632(SB), Y10, Y11
+	VMULPS      Y10, Y10, Y12
+	VMULPS      Y11, Y12, Y11
+	VFMADD231PS consts<>+160(SB), Y10, Y11
+	VPERMPS     pow_exp_hi<>+0(SB), Y7, Y10
+	VPERMPS     pow_exp_lo<>+0(SB), Y7, Y12
+	VFMADD231PS Y11, Y10, Y12
 
 	// times 2^k
 	VADDPS Y12, Y10, Y10
@@ -3644,22 +3823,22 @@ vector:
 	VCVTDQ2PS Y7, Y9
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y8, Y10
-	VFMADD213PS  consts<>+672(SB), Y10, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  Y10, Y6, Y11
-	VSUBPS       Y11, Y6, Y12
-	VFMADD231PS  Y10, Y6, Y12
-	VMULPS       Y6, Y6, Y10
-	VBROADCASTSS consts<>+1376(SB), Y13
-	VFMADD213PS  consts<>+1408(SB), Y6, Y13
-	VFMADD213PS  consts<>+1440(SB), Y6, Y13
-	VFMADD213PS  consts<>+1472(SB), Y6, Y13
-	VFMADD213PS  consts<>+1504(SB), Y6, Y13
-	VMULPS       Y6, Y10, Y6
-	VFMADD231PS  Y13, Y6, Y12
-	VADDPS       Y12, Y11, Y6
+	VPERMPS     pow_r<>+0(SB), Y8, Y10
+	VFMADD213PS consts<>+672(SB), Y10, Y6
+	VMULPS      consts<>+1344(SB), Y6, Y10
+	VMOVAPS     Y6, Y11
+	VFMADD231PS Y10, Y6, Y11
+	VSUBPS      Y11, Y6, Y12
+	VFMADD231PS Y10, Y6, Y12
+	VMULPS      Y6, Y6, Y10
+	VMOVUPS     consts<>+1376(SB), Y13
+	VFMADD213PS consts<>+1408(SB), Y6, Y13
+	VFMADD213PS consts<>+1440(SB), Y6, Y13
+	VFMADD213PS consts<>+1472(SB), Y6, Y13
+	VFMADD213PS consts<>+1504(SB), Y6, Y13
+	VMULPS      Y6, Y10, Y6
+	VFMADD231PS Y13, Y6, Y12
+	VADDPS      Y12, Y11, Y6
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y8, Y10
@@ -3680,15 +3859,15 @@ vector:
 	VADDPS      Y9, Y10, Y8
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y9
-	VFMADD213PS  consts<>+1600(SB), Y8, Y9
-	VFMADD213PS  consts<>+1632(SB), Y8, Y9
-	VMULPS       Y8, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VFMADD231PS  consts<>+160(SB), Y8, Y9
-	VPERMPS      pow_exp_hi<>+0(SB), Y6, Y8
-	VPERMPS      pow_exp_lo<>+0(SB), Y6, Y10
-	VFMADD231PS  Y9, Y8, Y10
+	VMOVUPS     consts<>+1568(SB), Y9
+	VFMADD213PS consts<>+1600(SB), Y8, Y9
+	VFMADD213PS consts<>+1632(SB), Y8, Y9
+	VMULPS      Y8, Y8, Y10
+	VMULPS      Y9, Y10, Y9
+	VFMADD231PS consts<>+160(SB), Y8, Y9
+	VPERMPS     pow_exp_hi<>+0(SB), Y6, Y8
+	VPERMPS     pow_exp_lo<>+0(SB), Y6, Y10
+	VFMADD231PS Y9, Y8, Y10
 
 	// times 2^k
 	VADDPS Y10, Y8, Y8
@@ -3729,6 +3908,7 @@ parttwo1:
 	VMOVSS X8, (SI)
 
 partdone1:
+nextvector:
 	ADDQ $+32, CX
 	ADDQ $+32, DX
 	ADDQ $-8, AX
@@ -3744,132 +3924,135 @@ slowblock:
 
 slow:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VMOVUPS      (DX), Y6
-	VPAND        consts<>+32(SB), Y6, Y7
-	VPSUBD       consts<>+1248(SB), Y7, Y8
-	VCVTDQ2PS    Y7, Y9
-	VPSUBD       consts<>+1760(SB), Y9, Y9
-	VBROADCASTSS consts<>+1120(SB), Y10
-	VPCMPGTD     Y7, Y10, Y10
-	VBLENDVPS    Y10, Y9, Y8, Y8
-	VPSRAD       $0x17, Y8, Y9
-	VPSRLD       $0x14, Y8, Y10
-	VPAND        consts<>+1280(SB), Y8, Y8
-	VPADDD       consts<>+1312(SB), Y8, Y8
-	VCVTDQ2PS    Y9, Y9
+	VMOVUPS   (DX), Y0
+	VPAND     consts<>+32(SB), Y0, Y1
+	VPSUBD    consts<>+1248(SB), Y1, Y2
+	VCVTDQ2PS Y1, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y1, Y7, Y7
+	VBLENDVPS Y7, Y6, Y2, Y2
+	VPSRAD    $0x17, Y2, Y6
+	VPSRLD    $0x14, Y2, Y7
+	VPAND     consts<>+1280(SB), Y2, Y2
+	VPADDD    consts<>+1312(SB), Y2, Y2
+	VCVTDQ2PS Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y10, Y11
-	VFMADD213PS  consts<>+672(SB), Y11, Y8
-	VMULPS       consts<>+1344(SB), Y8, Y11
-	VMOVAPS      Y8, Y12
-	VFMADD231PS  Y11, Y8, Y12
-	VSUBPS       Y12, Y8, Y13
-	VFMADD231PS  Y11, Y8, Y13
-	VMULPS       Y8, Y8, Y11
-	VBROADCASTSS consts<>+1376(SB), Y14
-	VFMADD213PS  consts<>+1408(SB), Y8, Y14
-	VFMADD213PS  consts<>+1440(SB), Y8, Y14
-	VFMADD213PS  consts<>+1472(SB), Y8, Y14
-	VFMADD213PS  consts<>+1504(SB), Y8, Y14
-	VMULPS       Y8, Y11, Y8
-	VFMADD231PS  Y14, Y8, Y13
-	VADDPS       Y13, Y12, Y8
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y2
+	VMULPS      consts<>+1344(SB), Y2, Y8
+	VMOVAPS     Y2, Y9
+	VFMADD231PS Y8, Y2, Y9
+	VSUBPS      Y9, Y2, Y10
+	VFMADD231PS Y8, Y2, Y10
+	VMULPS      Y2, Y2, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y2, Y11
+	VFMADD213PS consts<>+1440(SB), Y2, Y11
+	VFMADD213PS consts<>+1472(SB), Y2, Y11
+	VFMADD213PS consts<>+1504(SB), Y2, Y11
+	VMULPS      Y2, Y8, Y2
+	VFMADD231PS Y11, Y2, Y10
+	VADDPS      Y10, Y9, Y2
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y10, Y11
-	VADDPS      Y11, Y9, Y9
-	VMULPS      Y9, Y3, Y11
-	VFMSUB213PS Y11, Y3, Y9
-	VFMADD213PS Y11, Y4, Y8
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y3, Y8
+	VFMSUB213PS Y8, Y3, Y6
+	VFMADD213PS Y8, Y4, Y2
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y8, Y14
-	VSUBPS      consts<>+1536(SB), Y14, Y15
-	VSUBPS      Y15, Y11, Y11
-	VFMADD231PS Y12, Y4, Y11
-	VPERMPS     pow_tl<>+0(SB), Y10, Y10
-	VFMADD231PS Y10, Y3, Y9
-	VFMADD231PS Y12, Y5, Y9
-	VFMADD231PS Y13, Y4, Y9
-	VADDPS      Y9, Y11, Y9
+	VADDPS      consts<>+1536(SB), Y2, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y4, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y3, Y6
+	VFMADD231PS Y9, Y5, Y6
+	VFMADD231PS Y10, Y4, Y6
+	VADDPS      Y6, Y8, Y6
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y10
-	VFMADD213PS  consts<>+1600(SB), Y9, Y10
-	VFMADD213PS  consts<>+1632(SB), Y9, Y10
-	VMULPS       Y9, Y9, Y11
-	VMULPS       Y10, Y11, Y10
-	VFMADD231PS  consts<>+160(SB), Y9, Y10
-	VPERMPS      pow_full_hi<>+0(SB), Y14, Y9
-	VPERMPS      pow_full_lo<>+0(SB), Y14, Y11
-	VFMADD231PS  Y10, Y9, Y11
+	VMOVUPS     consts<>+1568(SB), Y7
+	VFMADD213PS consts<>+1600(SB), Y6, Y7
+	VFMADD213PS consts<>+1632(SB), Y6, Y7
+	VMULPS      Y6, Y6, Y8
+	VMULPS      Y7, Y8, Y7
+	VFMADD231PS consts<>+160(SB), Y6, Y7
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y6
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y8
+	VFMADD231PS Y7, Y6, Y8
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y14, Y10
-	VPSRAD  $0x03, Y10, Y10
-	VADDPS  Y11, Y9, Y12
-	VPSLLD  $0x17, Y10, Y13
-	VPADDD  Y13, Y12, Y13
-	VPMINUD consts<>+928(SB), Y13, Y13
+	VPSUBD  consts<>+1536(SB), Y11, Y7
+	VPSRAD  $0x03, Y7, Y7
+	VADDPS  Y8, Y6, Y9
+	VPSLLD  $0x17, Y7, Y10
+	VPADDD  Y10, Y9, Y10
+	VPMINUD consts<>+928(SB), Y10, Y10
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y14, Y14, Y14
-	VPMINSD      Y14, Y10, Y10
-	VBROADCASTSS consts<>+1792(SB), Y14
-	VPSUBD       Y10, Y14, Y10
-	VPSLLD       $0x17, Y10, Y10
-	VADDPS       Y9, Y10, Y14
-	VSUBPS       Y10, Y14, Y15
-	VSUBPS       Y15, Y9, Y9
-	VADDPS       Y11, Y9, Y9
-	VADDPS       Y9, Y14, Y9
-	VCMPPS       $0x11, Y10, Y12, Y11
-	VPSUBD       Y10, Y9, Y9
-	VBLENDVPS    Y11, Y9, Y13, Y9
+	VPXOR     Y11, Y11, Y11
+	VPMINSD   Y11, Y7, Y7
+	VMOVUPS   consts<>+1792(SB), Y11
+	VPSUBD    Y7, Y11, Y7
+	VPSLLD    $0x17, Y7, Y7
+	VADDPS    Y6, Y7, Y11
+	VSUBPS    Y7, Y11, Y12
+	VSUBPS    Y12, Y6, Y6
+	VADDPS    Y8, Y6, Y6
+	VADDPS    Y6, Y11, Y6
+	VCMPPS    $0x11, Y7, Y9, Y8
+	VPSUBD    Y7, Y6, Y6
+	VBLENDVPS Y8, Y6, Y10, Y6
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y10
-	VCMPPS       $0x11, Y8, Y10, Y10
-	VBLENDVPS    Y10, consts<>+928(SB), Y9, Y9
-	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y8
-	VPXOR        Y10, Y10, Y10
-	VBLENDVPS    Y8, Y10, Y9, Y8
-	VPXOR        Y9, Y9, Y9
-	VPCMPEQD     Y9, Y7, Y9
-	VPXOR        Y10, Y10, Y10
-	VBLENDVPS    Y3, consts<>+928(SB), Y10, Y10
-	VBLENDVPS    Y9, Y10, Y8, Y8
-	VPCMPEQD     consts<>+928(SB), Y7, Y9
-	VPXOR        Y10, Y10, Y10
-	VBROADCASTSS consts<>+928(SB), Y11
-	VBLENDVPS    Y3, Y10, Y11, Y10
-	VBLENDVPS    Y9, Y10, Y8, Y8
+	VMOVUPS   consts<>+1824(SB), Y7
+	VCMPPS    $0x11, Y2, Y7, Y7
+	VBLENDVPS Y7, consts<>+928(SB), Y6, Y6
+	VCMPPS    $0x11, consts<>+1856(SB), Y2, Y2
+	VPXOR     Y7, Y7, Y7
+	VBLENDVPS Y2, Y7, Y6, Y2
+	VPXOR     Y6, Y6, Y6
+	VPCMPEQD  Y6, Y1, Y6
+	VPXOR     Y7, Y7, Y7
+	VBLENDVPS Y3, consts<>+928(SB), Y7, Y7
+	VBLENDVPS Y6, Y7, Y2, Y2
+	VPCMPEQD  consts<>+928(SB), Y1, Y6
+	VPXOR     Y7, Y7, Y7
+	VMOVUPS   consts<>+928(SB), Y8
+	VBLENDVPS Y3, Y7, Y8, Y7
+	VBLENDVPS Y6, Y7, Y2, Y2
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(BX), Y9
-	VPAND        Y9, Y6, Y9
-	VPOR         Y9, Y8, Y8
-	VPXOR        Y9, Y9, Y9
-	VPCMPGTD     Y9, Y7, Y9
-	VBROADCASTSS consts<>+928(SB), Y10
-	VPCMPGTD     Y7, Y10, Y10
-	VPAND        Y9, Y10, Y9
-	VBROADCASTSS 16(BX), Y10
-	VPAND        Y10, Y6, Y6
-	VPXOR        Y10, Y10, Y10
-	VPCMPGTD     Y6, Y10, Y6
-	VPAND        Y9, Y6, Y6
-	VPCMPGTD     consts<>+928(SB), Y7, Y7
-	VPOR         Y6, Y7, Y6
-	VBLENDVPS    Y6, consts<>+608(SB), Y8, Y6
-	VMOVUPS      Y6, (CX)
+	VBROADCASTSS 12(BX), Y6
+	VPAND        Y6, Y0, Y6
+	VPOR         Y6, Y2, Y2
+	VPXOR        Y6, Y6, Y6
+	VPCMPGTD     Y6, Y1, Y6
+	VMOVUPS      consts<>+928(SB), Y7
+	VPCMPGTD     Y1, Y7, Y7
+	VPAND        Y6, Y7, Y6
+	VBROADCASTSS 16(BX), Y7
+	VPAND        Y7, Y0, Y0
+	VPXOR        Y7, Y7, Y7
+	VPCMPGTD     Y0, Y7, Y0
+	VPAND        Y6, Y0, Y0
+	VPCMPGTD     consts<>+928(SB), Y1, Y1
+	VPOR         Y0, Y1, Y0
+	VBLENDVPS    Y0, consts<>+608(SB), Y2, Y0
+	VMOVUPS      Y0, (CX)
 	ADDQ         $+32, CX
 	ADDQ         $+32, DX
 	ADDQ         $-8, AX
 	ADDQ         $-8, SI
 	CMPQ         SI, $+1
 	JGE          slow
+	VMOVUPS      consts<>+1664(SB), Y0
+	VMOVUPS      consts<>+1696(SB), Y1
+	VMOVUPS      consts<>+384(SB), Y2
 	JMP          loop
 
 slowvector:
@@ -3879,184 +4062,180 @@ slowvector:
 	CMOVQGT    SI, DI
 	NEGQ       DI
 	LEAQ       lane_mask<>+32(SB), SI
-	VMOVUPS    (SI)(DI*4), Y6
-	VMASKMOVPS (DX), Y6, Y7
-	VBLENDVPS  Y6, Y7, Y2, Y6
+	VMOVUPS    (SI)(DI*4), Y0
+	VMASKMOVPS (DX), Y0, Y1
+	VMOVUPS    consts<>+384(SB), Y2
+	VBLENDVPS  Y0, Y1, Y2, Y0
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y6, Y7
-	VPSUBD       consts<>+1248(SB), Y7, Y8
-	VCVTDQ2PS    Y7, Y9
-	VPSUBD       consts<>+1760(SB), Y9, Y9
-	VBROADCASTSS consts<>+1120(SB), Y10
-	VPCMPGTD     Y7, Y10, Y10
-	VBLENDVPS    Y10, Y9, Y8, Y8
-	VPSRAD       $0x17, Y8, Y9
-	VPSRLD       $0x14, Y8, Y10
-	VPAND        consts<>+1280(SB), Y8, Y8
-	VPADDD       consts<>+1312(SB), Y8, Y8
-	VCVTDQ2PS    Y9, Y9
+	VPAND     consts<>+32(SB), Y0, Y1
+	VPSUBD    consts<>+1248(SB), Y1, Y2
+	VCVTDQ2PS Y1, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y1, Y7, Y7
+	VBLENDVPS Y7, Y6, Y2, Y2
+	VPSRAD    $0x17, Y2, Y6
+	VPSRLD    $0x14, Y2, Y7
+	VPAND     consts<>+1280(SB), Y2, Y2
+	VPADDD    consts<>+1312(SB), Y2, Y2
+	VCVTDQ2PS Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y10, Y11
-	VFMADD213PS  consts<>+672(SB), Y11, Y8
-	VMULPS       consts<>+1344(SB), Y8, Y11
-	VMOVAPS      Y8, Y12
-	VFMADD231PS  Y11, Y8, Y12
-	VSUBPS       Y12, Y8, Y13
-	VFMADD231PS  Y11, Y8, Y13
-	VMULPS       Y8, Y8, Y11
-	VBROADCASTSS consts<>+1376(SB), Y14
-	VFMADD213PS  consts<>+1408(SB), Y8, Y14
-	VFMADD213PS  consts<>+1440(SB), Y8, Y14
-	VFMADD213PS  consts<>+1472(SB), Y8, Y14
-	VFMADD213PS  consts<>+1504(SB), Y8, Y14
-	VMULPS       Y8, Y11, Y8
-	VFMADD231PS  Y14, Y8, Y13
-	VADDPS       Y13, Y12, Y8
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y2
+	VMULPS      consts<>+1344(SB), Y2, Y8
+	VMOVAPS     Y2, Y9
+	VFMADD231PS Y8, Y2, Y9
+	VSUBPS      Y9, Y2, Y10
+	VFMADD231PS Y8, Y2, Y10
+	VMULPS      Y2, Y2, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y2, Y11
+	VFMADD213PS consts<>+1440(SB), Y2, Y11
+	VFMADD213PS consts<>+1472(SB), Y2, Y11
+	VFMADD213PS consts<>+1504(SB), Y2, Y11
+	VMULPS      Y2, Y8, Y2
+	VFMADD231PS Y11, Y2, Y10
+	VADDPS      Y10, Y9, Y2
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y10, Y11
-	VADDPS      Y11, Y9, Y9
-	VMULPS      Y9, Y3, Y11
-	VFMSUB213PS Y11, Y3, Y9
-	VFMADD213PS Y11, Y4, Y8
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y3, Y8
+	VFMSUB213PS Y8, Y3, Y6
+	VFMADD213PS Y8, Y4, Y2
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y8, Y14
-	VSUBPS      consts<>+1536(SB), Y14, Y15
-	VSUBPS      Y15, Y11, Y11
-	VFMADD231PS Y12, Y4, Y11
-	VPERMPS     pow_tl<>+0(SB), Y10, Y10
-	VFMADD231PS Y10, Y3, Y9
-	VFMADD231PS Y12, Y5, Y9
-	VFMADD231PS Y13, Y4, Y9
-	VADDPS      Y9, Y11, Y9
+	VADDPS      consts<>+1536(SB), Y2, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y4, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y3, Y6
+	VFMADD231PS Y9, Y5, Y6
+	VFMADD231PS Y10, Y4, Y6
+	VADDPS      Y6, Y8, Y6
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y10
-	VFMADD213PS  consts<>+1600(SB), Y9, Y10
-	VFMADD213PS  consts<>+1632(SB), Y9, Y10
-	VMULPS       Y9, Y9, Y11
-	VMULPS       Y10, Y11, Y10
-	VFMADD231PS  consts<>+160(SB), Y9, Y10
-	VPERMPS      pow_full_hi<>+0(SB), Y14, Y9
-	VPERMPS      pow_full_lo<>+0(SB), Y14, Y11
-	VFMADD231PS  Y10, Y9, Y11
+	VMOVUPS     consts<>+1568(SB), Y7
+	VFMADD213PS consts<>+1600(SB), Y6, Y7
+	VFMADD213PS consts<>+1632(SB), Y6, Y7
+	VMULPS      Y6, Y6, Y8
+	VMULPS      Y7, Y8, Y7
+	VFMADD231PS consts<>+160(SB), Y6, Y7
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y6
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y8
+	VFMADD231PS Y7, Y6, Y8
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y14, Y10
-	VPSRAD  $0x03, Y10, Y10
-	VADDPS  Y11, Y9, Y12
-	VPSLLD  $0x17, Y10, Y13
-	VPADDD  Y13, Y12, Y13
-	VPMINUD consts<>+928(SB), Y13, Y13
+	VPSUBD  consts<>+1536(SB), Y11, Y7
+	VPSRAD  $0x03, Y7, Y7
+	VADDPS  Y8, Y6, Y9
+	VPSLLD  $0x17, Y7, Y10
+	VPADDD  Y10, Y9, Y10
+	VPMINUD consts<>+928(SB), Y10, Y10
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y14, Y14, Y14
-	VPMINSD      Y14, Y10, Y10
-	VBROADCASTSS consts<>+1792(SB), Y14
-	VPSUBD       Y10, Y14, Y10
-	VPSLLD       $0x17, Y10, Y10
-	VADDPS       Y9, Y10, Y14
-	VSUBPS       Y10, Y14, Y15
-	VSUBPS       Y15, Y9, Y9
-	VADDPS       Y11, Y9, Y9
-	VADDPS       Y9, Y14, Y9
-	VCMPPS       $0x11, Y10, Y12, Y11
-	VPSUBD       Y10, Y9, Y9
-	VBLENDVPS    Y11, Y9, Y13, Y9
+	VPXOR     Y11, Y11, Y11
+	VPMINSD   Y11, Y7, Y7
+	VMOVUPS   consts<>+1792(SB), Y11
+	VPSUBD    Y7, Y11, Y7
+	VPSLLD    $0x17, Y7, Y7
+	VADDPS    Y6, Y7, Y11
+	VSUBPS    Y7, Y11, Y12
+	VSUBPS    Y12, Y6, Y6
+	VADDPS    Y8, Y6, Y6
+	VADDPS    Y6, Y11, Y6
+	VCMPPS    $0x11, Y7, Y9, Y8
+	VPSUBD    Y7, Y6, Y6
+	VBLENDVPS Y8, Y6, Y10, Y6
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y10
-	VCMPPS       $0x11, Y8, Y10, Y10
-	VBLENDVPS    Y10, consts<>+928(SB), Y9, Y9
-	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y8
-	VPXOR        Y10, Y10, Y10
-	VBLENDVPS    Y8, Y10, Y9, Y8
-	VPXOR        Y9, Y9, Y9
-	VPCMPEQD     Y9, Y7, Y9
-	VPXOR        Y10, Y10, Y10
-	VBLENDVPS    Y3, consts<>+928(SB), Y10, Y10
-	VBLENDVPS    Y9, Y10, Y8, Y8
-	VPCMPEQD     consts<>+928(SB), Y7, Y9
-	VPXOR        Y10, Y10, Y10
-	VBROADCASTSS consts<>+928(SB), Y11
-	VBLENDVPS    Y3, Y10, Y11, Y10
-	VBLENDVPS    Y9, Y10, Y8, Y8
+	VMOVUPS   consts<>+1824(SB), Y7
+	VCMPPS    $0x11, Y2, Y7, Y7
+	VBLENDVPS Y7, consts<>+928(SB), Y6, Y6
+	VCMPPS    $0x11, consts<>+1856(SB), Y2, Y2
+	VPXOR     Y7, Y7, Y7
+	VBLENDVPS Y2, Y7, Y6, Y2
+	VPXOR     Y6, Y6, Y6
+	VPCMPEQD  Y6, Y1, Y6
+	VPXOR     Y7, Y7, Y7
+	VBLENDVPS Y3, consts<>+928(SB), Y7, Y7
+	VBLENDVPS Y6, Y7, Y2, Y2
+	VPCMPEQD  consts<>+928(SB), Y1, Y6
+	VPXOR     Y7, Y7, Y7
+	VMOVUPS   consts<>+928(SB), Y8
+	VBLENDVPS Y3, Y7, Y8, Y7
+	VBLENDVPS Y6, Y7, Y2, Y2
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(BX), Y9
-	VPAND        Y9, Y6, Y9
-	VPOR         Y9, Y8, Y8
-	VPXOR        Y9, Y9, Y9
-	VPCMPGTD     Y9, Y7, Y9
-	VBROADCASTSS consts<>+928(SB), Y10
-	VPCMPGTD     Y7, Y10, Y10
-	VPAND        Y9, Y10, Y9
-	VBROADCASTSS 16(BX), Y10
-	VPAND        Y10, Y6, Y6
-	VPXOR        Y10, Y10, Y10
-	VPCMPGTD     Y6, Y10, Y6
-	VPAND        Y9, Y6, Y6
-	VPCMPGTD     consts<>+928(SB), Y7, Y7
-	VPOR         Y6, Y7, Y6
-	VBLENDVPS    Y6, consts<>+608(SB), Y8, Y6
+	VBROADCASTSS 12(BX), Y6
+	VPAND        Y6, Y0, Y6
+	VPOR         Y6, Y2, Y2
+	VPXOR        Y6, Y6, Y6
+	VPCMPGTD     Y6, Y1, Y6
+	VMOVUPS      consts<>+928(SB), Y7
+	VPCMPGTD     Y1, Y7, Y7
+	VPAND        Y6, Y7, Y6
+	VBROADCASTSS 16(BX), Y7
+	VPAND        Y7, Y0, Y0
+	VPXOR        Y7, Y7, Y7
+	VPCMPGTD     Y0, Y7, Y0
+	VPAND        Y6, Y0, Y0
+	VPCMPGTD     consts<>+928(SB), Y1, Y1
+	VPOR         Y0, Y1, Y0
+	VBLENDVPS    Y0, consts<>+608(SB), Y2, Y0
 	CMPQ         AX, $+8
 	JLT          partless2
-	VMOVUPS      Y6, (CX)
+	VMOVUPS      Y0, (CX)
 	JMP          partdone2
 
 partless2:
 	MOVQ         CX, SI
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X6, (SI)
+	VMOVUPS      X0, (SI)
 	ADDQ         $+16, SI
-	VEXTRACTF128 $0x01, Y6, X6
+	VEXTRACTF128 $0x01, Y0, X0
 
 partfour2:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X6, (SI)
+	VMOVLPS X0, (SI)
 	ADDQ    $+8, SI
-	VPSRLDQ $0x08, X6, X6
+	VPSRLDQ $0x08, X0, X0
 
 parttwo2:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X6, (SI)
+	VMOVSS X0, (SI)
 
 partdone2:
-	ADDQ $+32, CX
-	ADDQ $+32, DX
-	ADDQ $-8, AX
-	CMPQ AX, $+1
-	JGE  vector
-	VZEROUPPER
-	RET
+	VMOVUPS consts<>+1664(SB), Y0
+	VMOVUPS consts<>+1696(SB), Y1
+	VMOVUPS consts<>+384(SB), Y2
+	JMP     nextvector
 
 // func sigmoidLossAVX512(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·sigmoidLossAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+1664(SB), Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VBROADCASTSS consts<>+128(SB), Z3
-	VBROADCASTSS consts<>+160(SB), Z4
-	VBROADCASTSS consts<>+2144(SB), Z5
-	VBROADCASTSS consts<>+1536(SB), Z6
-	VBROADCASTSS consts<>+1184(SB), Z7
-	VBROADCASTSS consts<>+32(SB), Z8
-	VBROADCASTSS consts<>+64(SB), Z9
-	VBROADCASTSS consts<>+96(SB), Z10
-	VBROADCASTSS consts<>+192(SB), Z11
-	VBROADCASTSS consts<>+224(SB), Z12
-	VBROADCASTSS consts<>+256(SB), Z13
-	VBROADCASTSS consts<>+288(SB), Z14
-	VBROADCASTSS consts<>+320(SB), Z15
-	VBROADCASTSS consts<>+352(SB), Z16
-	VMOVUPS      exp_one<>+0(SB), Z17
+	VBROADCASTSS consts<>+128(SB), Z1
+	VBROADCASTSS consts<>+2144(SB), Z2
+	VBROADCASTSS consts<>+1184(SB), Z3
+	VBROADCASTSS consts<>+32(SB), Z4
+	VBROADCASTSS consts<>+64(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+224(SB), Z9
+	VBROADCASTSS consts<>+256(SB), Z10
+	VBROADCASTSS consts<>+288(SB), Z11
+	VBROADCASTSS consts<>+320(SB), Z12
+	VBROADCASTSS consts<>+352(SB), Z13
+	VMOVUPS      exp_one<>+0(SB), Z14
+	VBROADCASTSS consts<>+1888(SB), Z15
 	MOVQ         n+24(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         logits+8(FP), DX
@@ -4069,144 +4248,142 @@ loop:
 	JLT  rest
 
 block:
-	VBROADCASTSS 20(SI), Z18
+	VBROADCASTSS 20(SI), Z16
 
 	// any |x| > limit, or NaN?
-	VPANDD   (DX), Z8, Z19
-	VPANDD   64(DX), Z8, Z20
-	VPMAXSD  Z20, Z19, Z19
-	VPCMPD   $0x06, Z18, Z19, K1
+	VPANDD   (DX), Z4, Z17
+	VPANDD   64(DX), Z4, Z18
+	VPMAXSD  Z18, Z17, Z17
+	VPCMPD   $0x06, Z16, Z17, K1
 	KORTESTW K1, K1
 	JNE      slowblock
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVUPS      (BX), Z18
-	VFNMADD231PS Z18, Z18, Z18
-	VMOVUPS      64(BX), Z19
-	VFNMADD231PS Z19, Z19, Z19
-	VPORD        Z19, Z18, Z18
-	VPTESTMD     Z18, Z18, K1
+	VMOVUPS      (BX), Z16
+	VFNMADD231PS Z16, Z16, Z16
+	VMOVUPS      64(BX), Z17
+	VFNMADD231PS Z17, Z17, Z17
+	VPORD        Z17, Z16, Z16
+	VPTESTMD     Z16, Z16, K1
 	KORTESTW     K1, K1
 	JNE          otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  (DX), Z7, Z18
-	VPORD  64(DX), Z7, Z19
-	VSUBPS Z9, Z18, Z18
-	VSUBPS Z9, Z19, Z21
+	VPORD  (DX), Z3, Z16
+	VPORD  64(DX), Z3, Z17
+	VSUBPS Z5, Z16, Z16
+	VSUBPS Z5, Z17, Z19
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z3, Z19
-	VFMADD231PS Z10, Z18, Z19
-	VMOVAPS     Z3, Z22
-	VFMADD231PS Z10, Z21, Z22
-	VSUBPS      Z3, Z19, Z20
-	VSUBPS      Z3, Z22, Z23
+	VMOVAPS     Z1, Z17
+	VFMADD231PS Z6, Z16, Z17
+	VMOVAPS     Z1, Z20
+	VFMADD231PS Z6, Z19, Z20
+	VSUBPS      Z1, Z17, Z18
+	VSUBPS      Z1, Z20, Z21
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z20, Z18
-	VFNMADD231PS Z4, Z23, Z21
-	VFNMADD231PS Z11, Z20, Z18
-	VFNMADD231PS Z11, Z23, Z21
+	VFNMADD231PS Z7, Z18, Z16
+	VFNMADD231PS Z7, Z21, Z19
+	VFNMADD231PS Z8, Z18, Z16
+	VFNMADD231PS Z8, Z21, Z19
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z13, Z20
-	VFMADD231PS Z12, Z18, Z20
-	VMOVAPS     Z13, Z23
-	VFMADD231PS Z12, Z21, Z23
-	VFMADD213PS Z14, Z18, Z20
-	VFMADD213PS Z14, Z21, Z23
-	VFMADD213PS Z15, Z18, Z20
-	VFMADD213PS Z15, Z21, Z23
-	VFMADD213PS Z16, Z20, Z18
-	VFMADD213PS Z16, Z23, Z21
+	VMOVAPS     Z10, Z18
+	VFMADD231PS Z9, Z16, Z18
+	VMOVAPS     Z10, Z21
+	VFMADD231PS Z9, Z19, Z21
+	VFMADD213PS Z11, Z16, Z18
+	VFMADD213PS Z11, Z19, Z21
+	VFMADD213PS Z12, Z16, Z18
+	VFMADD213PS Z12, Z19, Z21
+	VFMADD213PS Z13, Z18, Z16
+	VFMADD213PS Z13, Z21, Z19
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z17, Z19, Z20
-	VPERMPS     Z17, Z22, Z23
-	VPSLLD      $0x15, Z19, Z19
-	VPSLLD      $0x15, Z22, Z22
-	VPADDD      Z19, Z20, Z19
-	VPADDD      Z22, Z23, Z20
-	VFMADD231PS Z18, Z19, Z19
-	VFMADD231PS Z21, Z20, Z20
-	VADDPS      Z0, Z19, Z18
-	VADDPS      Z0, Z20, Z21
-	VDIVPS      Z18, Z0, Z18
-	VDIVPS      Z21, Z0, Z23
-	VMULPS      Z18, Z19, Z21
-	VMULPS      Z23, Z20, Z24
+	VPERMPS     Z14, Z17, Z18
+	VPERMPS     Z14, Z20, Z21
+	VPSLLD      $0x15, Z17, Z17
+	VPSLLD      $0x15, Z20, Z20
+	VPADDD      Z17, Z18, Z17
+	VPADDD      Z20, Z21, Z18
+	VFMADD231PS Z16, Z17, Z17
+	VFMADD231PS Z19, Z18, Z18
+	VADDPS      Z0, Z17, Z16
+	VADDPS      Z0, Z18, Z19
+	VDIVPS      Z16, Z0, Z16
+	VDIVPS      Z19, Z0, Z21
+	VMULPS      Z16, Z17, Z19
+	VMULPS      Z21, Z18, Z22
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VMOVUPS   (BX), Z22
-	VMOVUPS   64(BX), Z25
-	VPSLLD    $0x02, Z22, Z22
-	VPSLLD    $0x02, Z25, Z25
-	VPANDD    Z7, Z22, Z22
-	VPANDD    Z7, Z25, Z25
-	VPXORD    (DX), Z22, Z22
+	VMOVUPS   (BX), Z20
+	VMOVUPS   64(BX), Z23
+	VPSLLD    $0x02, Z20, Z20
+	VPSLLD    $0x02, Z23, Z24
+	VPANDD    Z3, Z20, Z23
+	VPANDD    Z3, Z24, Z25
+	VPXORD    (DX), Z23, Z23
 	VPXORD    64(DX), Z25, Z25
-	VPMOVD2M  Z22, K1
+	VPMOVD2M  Z23, K1
 	VPMOVD2M  Z25, K2
-	VBLENDMPS Z21, Z18, K1, Z18
-	VBLENDMPS Z24, Z23, K2, Z24
+	VBLENDMPS Z19, Z16, K1, Z16
+	VBLENDMPS Z22, Z21, K2, Z29
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z21
-	VBROADCASTSS     consts<>+1888(SB), Z23
-	VFMADD213PS.BCST consts<>+1920(SB), Z19, Z21
-	VFMADD213PS.BCST consts<>+1920(SB), Z20, Z23
-	VFMADD213PS.BCST consts<>+1952(SB), Z19, Z21
-	VFMADD213PS.BCST consts<>+1952(SB), Z20, Z23
-	VFMADD213PS.BCST consts<>+1984(SB), Z19, Z21
-	VFMADD213PS.BCST consts<>+1984(SB), Z20, Z23
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS           Z17, Z17, Z19
+	VMULPS           Z18, Z18, Z26
+	VMOVAPS          Z19, Z21
+	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z21
+	VMOVAPS          Z26, Z27
+	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z27
+	VBROADCASTSS     consts<>+1952(SB), Z22
+	VBROADCASTSS     consts<>+1952(SB), Z28
+	VFMADD213PS.BCST consts<>+1984(SB), Z19, Z22
+	VFMADD213PS.BCST consts<>+1984(SB), Z26, Z28
 	VFMADD213PS.BCST consts<>+2016(SB), Z19, Z21
-	VFMADD213PS.BCST consts<>+2016(SB), Z20, Z23
-	VFMADD213PS.BCST consts<>+2048(SB), Z19, Z21
-	VFMADD213PS.BCST consts<>+2048(SB), Z20, Z23
+	VFMADD213PS.BCST consts<>+2016(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+2048(SB), Z19, Z22
+	VFMADD213PS.BCST consts<>+2048(SB), Z26, Z28
 	VFMADD213PS.BCST consts<>+2080(SB), Z19, Z21
-	VFMADD213PS.BCST consts<>+2080(SB), Z20, Z23
-	VFMADD213PS.BCST consts<>+2112(SB), Z19, Z21
-	VFMADD213PS.BCST consts<>+2112(SB), Z20, Z23
-	VMULPS           Z21, Z19, Z21
-	VMULPS           Z23, Z20, Z23
-	VFMADD231PS      Z21, Z19, Z19
-	VFMADD231PS      Z23, Z20, Z20
+	VFMADD213PS.BCST consts<>+2080(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+2112(SB), Z19, Z22
+	VFMADD213PS.BCST consts<>+2112(SB), Z26, Z28
+	VFMADD231PS      Z22, Z17, Z21
+	VFMADD231PS      Z28, Z18, Z27
+	VFMADD231PS      Z21, Z19, Z17
+	VFMADD231PS      Z27, Z26, Z18
 
 	// ce = log1p(e) + max(v, 0)
+	VPXORD       Z19, Z19, Z19
 	VPXORD       Z21, Z21, Z21
-	VPXORD       Z23, Z23, Z23
-	VMAXPS       Z21, Z22, Z21
-	VMAXPS       Z23, Z25, Z22
-	VADDPS       Z21, Z19, Z19
-	VADDPS       Z22, Z20, Z21
-	VMOVUPS      (BX), Z20
-	VMOVUPS      64(BX), Z22
-	VPSLLD       $0x02, Z20, Z20
-	VPSLLD       $0x02, Z22, Z25
+	VMAXPS       Z19, Z23, Z19
+	VMAXPS       Z21, Z25, Z21
+	VADDPS       Z19, Z17, Z17
+	VADDPS       Z21, Z18, Z21
+	VBROADCASTSS 12(SI), Z18
 	VBROADCASTSS 12(SI), Z22
-	VBROADCASTSS 12(SI), Z26
+	VBROADCASTSS 16(SI), Z19
 	VBROADCASTSS 16(SI), Z23
-	VBROADCASTSS 16(SI), Z27
 	VPMOVD2M     Z20, K1
-	VPMOVD2M     Z25, K2
-	VBLENDMPS    Z22, Z23, K1, Z20
-	VBLENDMPS    Z26, Z27, K2, Z22
-	VMULPS       Z19, Z20, Z19
-	VMULPS       Z21, Z22, Z20
+	VPMOVD2M     Z24, K2
+	VBLENDMPS    Z18, Z19, K1, Z18
+	VBLENDMPS    Z22, Z23, K2, Z19
+	VMULPS       Z17, Z18, Z17
+	VMULPS       Z21, Z19, Z18
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_37
-	VMULPS Z18, Z18, Z18
-	VMULPS Z24, Z24, Z24
+	VMULPS Z16, Z16, Z16
+	VMULPS Z29, Z29, Z29
 	JMP    focusdone37
 
 focusnot0_37:
 	CMPQ    DI, $+2
 	JGE     focusnot1_37
-	VMOVAPS Z0, Z18
-	VMOVAPS Z0, Z24
+	VMOVAPS Z0, Z16
+	VMOVAPS Z0, Z29
 	JMP     focusdone37
 
 focusnot1_37:
@@ -4217,268 +4394,288 @@ focusnot1_37:
 focusnot2_37:
 	CMPQ    DI, $+4
 	JGE     focusnot3_37
-	VSQRTPS Z18, Z18
-	VSQRTPS Z24, Z24
+	VSQRTPS Z16, Z16
+	VSQRTPS Z29, Z29
 	JMP     focusdone37
 
 focusnot3_37:
 	CMPQ         DI, $+5
 	JGE          focusnot4_37
-	VSQRTPS      Z18, Z21
-	VMOVAPS      Z18, Z22
-	VFNMADD231PS Z21, Z21, Z22
-	VMULPS       Z5, Z21, Z23
-	VMULPS       Z23, Z22, Z22
-	VFMADD231PS  Z21, Z18, Z22
-	VMOVAPS      Z22, Z18
-	VSQRTPS      Z24, Z21
-	VMOVAPS      Z24, Z22
-	VFNMADD231PS Z21, Z21, Z22
-	VMULPS       Z5, Z21, Z23
-	VMULPS       Z23, Z22, Z22
-	VFMADD231PS  Z21, Z24, Z22
-	VMOVAPS      Z22, Z24
+	VSQRTPS      Z16, Z19
+	VMOVAPS      Z16, Z20
+	VFNMADD231PS Z19, Z19, Z20
+	VMULPS       Z2, Z19, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z19, Z16, Z20
+	VMOVAPS      Z20, Z16
+	VSQRTPS      Z29, Z19
+	VMOVAPS      Z29, Z20
+	VFNMADD231PS Z19, Z19, Z20
+	VMULPS       Z2, Z19, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z19, Z29, Z20
+	VMOVAPS      Z20, Z29
 	JMP          focusdone37
 
 focusnot4_37:
 	CMPQ         DI, $+6
 	JGE          focusnot5_37
-	VSQRTPS      Z18, Z21
-	VMULPS       Z18, Z18, Z22
-	VMOVAPS      Z22, Z23
-	VFMSUB231PS  Z18, Z18, Z23
-	VMOVAPS      Z18, Z25
-	VFNMADD231PS Z21, Z21, Z25
-	VMULPS       Z25, Z18, Z18
-	VFMADD231PS  Z5, Z18, Z23
-	VMULPS       Z21, Z23, Z18
-	VFMADD231PS  Z21, Z22, Z18
-	VSQRTPS      Z24, Z21
-	VMULPS       Z24, Z24, Z22
-	VMOVAPS      Z22, Z23
-	VFMSUB231PS  Z24, Z24, Z23
-	VMOVAPS      Z24, Z25
-	VFNMADD231PS Z21, Z21, Z25
-	VMULPS       Z25, Z24, Z24
-	VFMADD231PS  Z5, Z24, Z23
-	VMULPS       Z21, Z23, Z24
-	VFMADD231PS  Z21, Z22, Z24
+	VSQRTPS      Z16, Z19
+	VMULPS       Z16, Z16, Z20
+	VMOVAPS      Z20, Z21
+	VFMSUB231PS  Z16, Z16, Z21
+	VMOVAPS      Z16, Z22
+	VFNMADD231PS Z19, Z19, Z22
+	VMULPS       Z22, Z16, Z16
+	VFMADD231PS  Z2, Z16, Z21
+	VMULPS       Z19, Z21, Z16
+	VFMADD231PS  Z19, Z20, Z16
+	VSQRTPS      Z29, Z19
+	VMULPS       Z29, Z29, Z20
+	VMOVAPS      Z20, Z21
+	VFMSUB231PS  Z29, Z29, Z21
+	VMOVAPS      Z29, Z22
+	VFNMADD231PS Z19, Z19, Z22
+	VMULPS       Z22, Z29, Z22
+	VFMADD231PS  Z2, Z22, Z21
+	VMULPS       Z19, Z21, Z29
+	VFMADD231PS  Z19, Z20, Z29
 	JMP          focusdone37
 
 focusnot5_37:
 	CMPQ        DI, $+7
 	JGE         focusnot6_37
-	VMULPS      Z18, Z18, Z21
-	VMOVAPS     Z21, Z22
-	VFMSUB231PS Z18, Z18, Z22
-	VMULPS      Z18, Z22, Z22
-	VFMADD231PS Z18, Z21, Z22
-	VMOVAPS     Z22, Z18
-	VMULPS      Z24, Z24, Z21
-	VMOVAPS     Z21, Z22
-	VFMSUB231PS Z24, Z24, Z22
-	VMULPS      Z24, Z22, Z22
-	VFMADD231PS Z24, Z21, Z22
-	VMOVAPS     Z22, Z24
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z19, Z20
+	VMOVAPS     Z20, Z16
+	VMULPS      Z29, Z29, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z29, Z29, Z20
+	VMULPS      Z29, Z20, Z20
+	VFMADD231PS Z29, Z19, Z20
+	VMOVAPS     Z20, Z29
 	JMP         focusdone37
 
 focusnot6_37:
 	CMPQ        DI, $+8
 	JGE         focusnot7_37
-	VMULPS      Z18, Z18, Z21
-	VFMSUB213PS Z21, Z18, Z18
-	VADDPS      Z21, Z21, Z22
-	VMULPS      Z18, Z22, Z18
-	VFMADD231PS Z21, Z21, Z18
-	VMULPS      Z24, Z24, Z21
-	VFMSUB213PS Z21, Z24, Z24
-	VADDPS      Z21, Z21, Z22
-	VMULPS      Z24, Z22, Z24
-	VFMADD231PS Z21, Z21, Z24
+	VMULPS      Z16, Z16, Z19
+	VFMSUB213PS Z19, Z16, Z16
+	VADDPS      Z19, Z19, Z20
+	VMULPS      Z16, Z20, Z16
+	VFMADD231PS Z19, Z19, Z16
+	VMULPS      Z29, Z29, Z19
+	VFMSUB213PS Z19, Z29, Z29
+	VADDPS      Z19, Z19, Z20
+	VMULPS      Z29, Z20, Z29
+	VFMADD231PS Z19, Z19, Z29
 	JMP         focusdone37
 
 focusnot7_37:
 	CMPQ        DI, $+9
 	JGE         focusnot8_37
-	VMULPS      Z18, Z18, Z21
-	VMOVAPS     Z21, Z22
-	VFMSUB231PS Z18, Z18, Z22
-	VMULPS      Z21, Z21, Z23
-	VADDPS      Z21, Z21, Z25
-	VFMSUB213PS Z23, Z21, Z21
-	VFMADD231PS Z22, Z25, Z21
-	VMULPS      Z18, Z21, Z21
-	VFMADD231PS Z18, Z23, Z21
-	VMOVAPS     Z21, Z18
-	VMULPS      Z24, Z24, Z21
-	VMOVAPS     Z21, Z22
-	VFMSUB231PS Z24, Z24, Z22
-	VMULPS      Z21, Z21, Z23
-	VADDPS      Z21, Z21, Z25
-	VFMSUB213PS Z23, Z21, Z21
-	VFMADD231PS Z22, Z25, Z21
-	VMULPS      Z24, Z21, Z21
-	VFMADD231PS Z24, Z23, Z21
-	VMOVAPS     Z21, Z24
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VMULPS      Z19, Z19, Z21
+	VADDPS      Z19, Z19, Z22
+	VFMSUB213PS Z21, Z19, Z19
+	VFMADD231PS Z20, Z22, Z19
+	VMULPS      Z16, Z19, Z19
+	VFMADD231PS Z16, Z21, Z19
+	VMOVAPS     Z19, Z16
+	VMULPS      Z29, Z29, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z29, Z29, Z20
+	VMULPS      Z19, Z19, Z21
+	VADDPS      Z19, Z19, Z22
+	VFMSUB213PS Z21, Z19, Z19
+	VFMADD231PS Z20, Z22, Z19
+	VMULPS      Z29, Z19, Z19
+	VFMADD231PS Z29, Z21, Z19
+	VMOVAPS     Z19, Z29
 	JMP         focusdone37
 
 focusnot8_37:
 	LEAQ         24(SI), R8
-	VBROADCASTSS (R8), Z21
-	VBROADCASTSS 4(R8), Z22
-	VBROADCASTSS 8(R8), Z23
+	VBROADCASTSS (R8), Z0
+	VBROADCASTSS 4(R8), Z1
+	VBROADCASTSS 8(R8), Z2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z18, Z26
-	VPSRLD      $0x17, Z26, Z25
-	VPSRLD      $0x14, Z26, Z18
-	VPANDD.BCST consts<>+1280(SB), Z26, Z26
-	VPADDD.BCST consts<>+1312(SB), Z26, Z26
-	VCVTDQ2PS   Z25, Z29
+	VPSUBD.BCST consts<>+1248(SB), Z16, Z4
+	VPSRLD      $0x17, Z4, Z3
+	VPSRLD      $0x14, Z4, Z5
+	VPANDD.BCST consts<>+1280(SB), Z4, Z4
+	VPADDD.BCST consts<>+1312(SB), Z4, Z4
+	VCVTDQ2PS   Z3, Z8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z18, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
-	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
-	VMOVAPS          Z26, Z27
-	VFMADD231PS      Z30, Z26, Z27
-	VSUBPS           Z27, Z26, Z28
-	VFMADD231PS      Z30, Z26, Z28
-	VMULPS           Z26, Z26, Z30
-	VBROADCASTSS     consts<>+1376(SB), Z31
-	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z31
-	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z31
-	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z31
-	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z31
-	VMULPS           Z26, Z30, Z26
-	VFMADD231PS      Z31, Z26, Z28
-	VADDPS           Z28, Z27, Z26
+	VPERMPS          pow_r<>+0(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
+	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
+	VMOVAPS          Z4, Z6
+	VFMADD231PS      Z9, Z4, Z6
+	VSUBPS           Z6, Z4, Z7
+	VFMADD231PS      Z9, Z4, Z7
+	VMULPS           Z4, Z4, Z9
+	VBROADCASTSS     consts<>+1376(SB), Z10
+	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
+	VMULPS           Z4, Z9, Z4
+	VFMADD231PS      Z10, Z4, Z7
+	VADDPS           Z7, Z6, Z4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z18, Z30
-	VADDPS      Z30, Z29, Z29
-	VMULPS      Z29, Z21, Z30
-	VFMSUB213PS Z30, Z21, Z29
-	VFMADD213PS Z30, Z22, Z26
+	VPERMPS     pow_th<>+0(SB), Z5, Z9
+	VADDPS      Z9, Z8, Z8
+	VMULPS      Z8, Z0, Z9
+	VFMSUB213PS Z9, Z0, Z8
+	VFMADD213PS Z9, Z1, Z4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z6, Z26, Z26
-	VSUBPS      Z6, Z26, Z31
-	VSUBPS      Z31, Z30, Z30
-	VFMADD231PS Z27, Z22, Z30
-	VPERMPS     pow_tl<>+0(SB), Z18, Z18
-	VFMADD231PS Z18, Z21, Z29
-	VFMADD231PS Z27, Z23, Z29
-	VFMADD231PS Z28, Z22, Z29
-	VADDPS      Z29, Z30, Z18
+	VADDPS.BCST consts<>+1536(SB), Z4, Z4
+	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
+	VSUBPS      Z10, Z9, Z9
+	VFMADD231PS Z6, Z1, Z9
+	VPERMPS     pow_tl<>+0(SB), Z5, Z5
+	VFMADD231PS Z5, Z0, Z8
+	VFMADD231PS Z6, Z2, Z8
+	VFMADD231PS Z7, Z1, Z8
+	VADDPS      Z8, Z9, Z0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z21
-	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z21
-	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z21
-	VMULPS           Z18, Z18, Z22
-	VMULPS           Z21, Z22, Z21
-	VFMADD231PS      Z4, Z18, Z21
-	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z18
-	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z22
-	VFMADD231PS      Z21, Z18, Z22
+	VBROADCASTSS     consts<>+1568(SB), Z1
+	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
+	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
+	VMULPS           Z0, Z0, Z2
+	VMULPS           Z1, Z2, Z1
+	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
+	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
+	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
+	VFMADD231PS      Z1, Z0, Z2
 
 	// times 2^k
-	VADDPS      Z22, Z18, Z18
-	VPSLLD      $0x14, Z26, Z21
-	VPANDD.BCST consts<>+640(SB), Z21, Z21
-	VPADDD      Z21, Z18, Z18
+	VADDPS      Z2, Z0, Z0
+	VPSLLD      $0x14, Z4, Z1
+	VPANDD.BCST consts<>+640(SB), Z1, Z1
+	VPADDD      Z1, Z0, Z16
 
 	// x or result out of range?
-	VPANDND      Z25, Z1, Z21
-	VPXORD.BCST  consts<>+1728(SB), Z26, Z22
-	VPANDND      Z22, Z2, Z22
-	VPORD        Z22, Z21, Z21
-	VPTESTMD     Z21, Z21, K1
+	VBROADCASTSS consts<>+1664(SB), Z0
+	VPANDND      Z3, Z0, Z0
+	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
+	VBROADCASTSS consts<>+1696(SB), Z2
+	VPANDND      Z1, Z2, Z1
+	VPORD        Z1, Z0, Z0
+	VPTESTMD     Z0, Z0, K1
 	KORTESTW     K1, K1
 	JNE          slowblock
-	VBROADCASTSS (R8), Z21
-	VBROADCASTSS 4(R8), Z22
-	VBROADCASTSS 8(R8), Z23
+	VBROADCASTSS (R8), Z0
+	VBROADCASTSS 4(R8), Z1
+	VBROADCASTSS 8(R8), Z2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z24, Z26
-	VPSRLD      $0x17, Z26, Z25
-	VPSRLD      $0x14, Z26, Z24
-	VPANDD.BCST consts<>+1280(SB), Z26, Z26
-	VPADDD.BCST consts<>+1312(SB), Z26, Z26
-	VCVTDQ2PS   Z25, Z29
+	VPSUBD.BCST consts<>+1248(SB), Z29, Z4
+	VPSRLD      $0x17, Z4, Z3
+	VPSRLD      $0x14, Z4, Z5
+	VPANDD.BCST consts<>+1280(SB), Z4, Z4
+	VPADDD.BCST consts<>+1312(SB), Z4, Z4
+	VCVTDQ2PS   Z3, Z8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z24, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
-	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
-	VMOVAPS          Z26, Z27
-	VFMADD231PS      Z30, Z26, Z27
-	VSUBPS           Z27, Z26, Z28
-	VFMADD231PS      Z30, Z26, Z28
-	VMULPS           Z26, Z26, Z30
-	VBROADCASTSS     consts<>+1376(SB), Z31
-	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z31
-	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z31
-	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z31
-	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z31
-	VMULPS           Z26, Z30, Z26
-	VFMADD231PS      Z31, Z26, Z28
-	VADDPS           Z28, Z27, Z26
+	VPERMPS          pow_r<>+0(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
+	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
+	VMOVAPS          Z4, Z6
+	VFMADD231PS      Z9, Z4, Z6
+	VSUBPS           Z6, Z4, Z7
+	VFMADD231PS      Z9, Z4, Z7
+	VMULPS           Z4, Z4, Z9
+	VBROADCASTSS     consts<>+1376(SB), Z10
+	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
+	VMULPS           Z4, Z9, Z4
+	VFMADD231PS      Z10, Z4, Z7
+	VADDPS           Z7, Z6, Z4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z24, Z30
-	VADDPS      Z30, Z29, Z29
-	VMULPS      Z29, Z21, Z30
-	VFMSUB213PS Z30, Z21, Z29
-	VFMADD213PS Z30, Z22, Z26
+	VPERMPS     pow_th<>+0(SB), Z5, Z9
+	VADDPS      Z9, Z8, Z8
+	VMULPS      Z8, Z0, Z9
+	VFMSUB213PS Z9, Z0, Z8
+	VFMADD213PS Z9, Z1, Z4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z6, Z26, Z26
-	VSUBPS      Z6, Z26, Z31
-	VSUBPS      Z31, Z30, Z30
-	VFMADD231PS Z27, Z22, Z30
-	VPERMPS     pow_tl<>+0(SB), Z24, Z24
-	VFMADD231PS Z24, Z21, Z29
-	VFMADD231PS Z27, Z23, Z29
-	VFMADD231PS Z28, Z22, Z29
-	VADDPS      Z29, Z30, Z21
+	VADDPS.BCST consts<>+1536(SB), Z4, Z4
+	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
+	VSUBPS      Z10, Z9, Z9
+	VFMADD231PS Z6, Z1, Z9
+	VPERMPS     pow_tl<>+0(SB), Z5, Z5
+	VFMADD231PS Z5, Z0, Z8
+	VFMADD231PS Z6, Z2, Z8
+	VFMADD231PS Z7, Z1, Z8
+	VADDPS      Z8, Z9, Z0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
-	VMULPS           Z21, Z21, Z23
-	VMULPS           Z22, Z23, Z22
-	VFMADD231PS      Z4, Z21, Z22
-	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z21
-	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z23
-	VFMADD231PS      Z22, Z21, Z23
+	VBROADCASTSS     consts<>+1568(SB), Z1
+	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
+	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
+	VMULPS           Z0, Z0, Z2
+	VMULPS           Z1, Z2, Z1
+	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
+	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
+	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
+	VFMADD231PS      Z1, Z0, Z2
 
 	// times 2^k
-	VADDPS      Z23, Z21, Z21
-	VPSLLD      $0x14, Z26, Z22
-	VPANDD.BCST consts<>+640(SB), Z22, Z22
-	VPADDD      Z22, Z21, Z24
+	VADDPS      Z2, Z0, Z0
+	VPSLLD      $0x14, Z4, Z1
+	VPANDD.BCST consts<>+640(SB), Z1, Z1
+	VPADDD      Z1, Z0, Z29
 
 	// x or result out of range?
-	VPANDND     Z25, Z1, Z21
-	VPXORD.BCST consts<>+1728(SB), Z26, Z22
-	VPANDND     Z22, Z2, Z22
-	VPORD       Z22, Z21, Z21
-	VPTESTMD    Z21, Z21, K1
-	KORTESTW    K1, K1
-	JNE         slowblock
+	VBROADCASTSS consts<>+1664(SB), Z0
+	VPANDND      Z3, Z0, Z0
+	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
+	VBROADCASTSS consts<>+1696(SB), Z2
+	VPANDND      Z1, Z2, Z1
+	VPORD        Z1, Z0, Z0
+	VPTESTMD     Z0, Z0, K1
+	KORTESTW     K1, K1
+	JNE          slowblock
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+128(SB), Z1
+	VBROADCASTSS consts<>+2144(SB), Z2
+	VBROADCASTSS consts<>+1184(SB), Z3
+	VBROADCASTSS consts<>+32(SB), Z4
+	VBROADCASTSS consts<>+64(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+224(SB), Z9
+	VBROADCASTSS consts<>+256(SB), Z10
+	VBROADCASTSS consts<>+288(SB), Z11
+	VBROADCASTSS consts<>+320(SB), Z12
+	VBROADCASTSS consts<>+352(SB), Z13
+	VMOVUPS      exp_one<>+0(SB), Z14
+	VBROADCASTSS consts<>+1888(SB), Z15
 
 focusdone37:
 	// loss = (alpha ce) q^gamma
-	VMULPS Z18, Z19, Z18
+	VMULPS Z16, Z17, Z16
 
 	// loss = (alpha ce) q^gamma
-	VMULPS  Z24, Z20, Z19
-	VMOVUPS Z18, (CX)
-	VMOVUPS Z19, 64(CX)
+	VMULPS  Z29, Z18, Z17
+	VMOVUPS Z16, (CX)
+	VMOVUPS Z17, 64(CX)
 
 nextblock:
 	ADDQ $+128, CX
@@ -4496,83 +4693,83 @@ vector:
 	MOVL         $0x0000ffff, R8
 	BZHIL        AX, R8, R8
 	KMOVW        R8, K1
-	VMOVAPS      Z0, Z18
-	VMOVUPS      (DX), K1, Z18
-	VPXORD       Z19, Z19, Z19
-	VMOVUPS      (BX), K1, Z19
-	VBROADCASTSS 20(SI), Z20
+	VMOVAPS      Z0, Z16
+	VMOVUPS      (DX), K1, Z16
+	VPXORD       Z17, Z17, Z17
+	VMOVUPS      (BX), K1, Z17
+	VBROADCASTSS 20(SI), Z18
 
 	// any |x| > limit, or NaN?
-	VPANDD   Z8, Z18, Z21
-	VPCMPD   $0x06, Z20, Z21, K2
+	VPANDD   Z4, Z16, Z19
+	VPCMPD   $0x06, Z18, Z19, K2
 	KORTESTW K2, K2
 	JNE      slowvector
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVAPS      Z19, Z20
-	VFNMADD231PS Z19, Z19, Z20
-	VPTESTMD     Z20, Z20, K2
+	VMOVAPS      Z17, Z18
+	VFNMADD231PS Z17, Z17, Z18
+	VPTESTMD     Z18, Z18, K2
 	KORTESTW     K2, K2
 	JNE          othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z7, Z18, Z20
-	VSUBPS Z9, Z20, Z20
+	VPORD  Z3, Z16, Z18
+	VSUBPS Z5, Z18, Z18
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z3, Z21
-	VFMADD231PS Z10, Z20, Z21
-	VSUBPS      Z3, Z21, Z22
+	VMOVAPS     Z1, Z19
+	VFMADD231PS Z6, Z18, Z19
+	VSUBPS      Z1, Z19, Z20
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z22, Z20
-	VFNMADD231PS Z11, Z22, Z20
+	VFNMADD231PS Z7, Z20, Z18
+	VFNMADD231PS Z8, Z20, Z18
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z13, Z22
-	VFMADD231PS Z12, Z20, Z22
-	VFMADD213PS Z14, Z20, Z22
-	VFMADD213PS Z15, Z20, Z22
-	VFMADD213PS Z16, Z22, Z20
+	VMOVAPS     Z10, Z20
+	VFMADD231PS Z9, Z18, Z20
+	VFMADD213PS Z11, Z18, Z20
+	VFMADD213PS Z12, Z18, Z20
+	VFMADD213PS Z13, Z20, Z18
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z17, Z21, Z22
-	VPSLLD      $0x15, Z21, Z21
-	VPADDD      Z21, Z22, Z21
-	VFMADD231PS Z20, Z21, Z21
-	VADDPS      Z0, Z21, Z20
-	VDIVPS      Z20, Z0, Z20
-	VMULPS      Z20, Z21, Z22
+	VPERMPS     Z14, Z19, Z20
+	VPSLLD      $0x15, Z19, Z19
+	VPADDD      Z19, Z20, Z19
+	VFMADD231PS Z18, Z19, Z19
+	VADDPS      Z0, Z19, Z18
+	VDIVPS      Z18, Z0, Z18
+	VMULPS      Z18, Z19, Z20
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VPSLLD    $0x02, Z19, Z23
-	VPANDD    Z7, Z23, Z23
-	VPXORD    Z18, Z23, Z18
-	VPMOVD2M  Z18, K2
-	VBLENDMPS Z22, Z20, K2, Z22
+	VPSLLD    $0x02, Z17, Z17
+	VPANDD    Z3, Z17, Z21
+	VPXORD    Z16, Z21, Z16
+	VPMOVD2M  Z16, K2
+	VBLENDMPS Z20, Z18, K2, Z22
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z20
-	VFMADD213PS.BCST consts<>+1920(SB), Z21, Z20
-	VFMADD213PS.BCST consts<>+1952(SB), Z21, Z20
-	VFMADD213PS.BCST consts<>+1984(SB), Z21, Z20
-	VFMADD213PS.BCST consts<>+2016(SB), Z21, Z20
-	VFMADD213PS.BCST consts<>+2048(SB), Z21, Z20
-	VFMADD213PS.BCST consts<>+2080(SB), Z21, Z20
-	VFMADD213PS.BCST consts<>+2112(SB), Z21, Z20
-	VMULPS           Z20, Z21, Z20
-	VFMADD231PS      Z20, Z21, Z21
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS           Z19, Z19, Z18
+	VMOVAPS          Z18, Z20
+	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z20
+	VBROADCASTSS     consts<>+1952(SB), Z21
+	VFMADD213PS.BCST consts<>+1984(SB), Z18, Z21
+	VFMADD213PS.BCST consts<>+2016(SB), Z18, Z20
+	VFMADD213PS.BCST consts<>+2048(SB), Z18, Z21
+	VFMADD213PS.BCST consts<>+2080(SB), Z18, Z20
+	VFMADD213PS.BCST consts<>+2112(SB), Z18, Z21
+	VFMADD231PS      Z21, Z19, Z20
+	VFMADD231PS      Z20, Z18, Z19
 
 	// ce = log1p(e) + max(v, 0)
-	VPXORD       Z20, Z20, Z20
-	VMAXPS       Z20, Z18, Z18
-	VADDPS       Z18, Z21, Z18
-	VPSLLD       $0x02, Z19, Z19
-	VBROADCASTSS 12(SI), Z20
-	VBROADCASTSS 16(SI), Z21
-	VPMOVD2M     Z19, K2
-	VBLENDMPS    Z20, Z21, K2, Z19
-	VMULPS       Z18, Z19, Z18
+	VPXORD       Z18, Z18, Z18
+	VMAXPS       Z18, Z16, Z16
+	VADDPS       Z16, Z19, Z16
+	VBROADCASTSS 12(SI), Z18
+	VBROADCASTSS 16(SI), Z19
+	VPMOVD2M     Z17, K2
+	VBLENDMPS    Z18, Z19, K2, Z17
+	VMULPS       Z16, Z17, Z16
 
 	// q^gamma
 	CMPQ   DI, $+1
@@ -4600,146 +4797,164 @@ focusnot2_38:
 focusnot3_38:
 	CMPQ         DI, $+5
 	JGE          focusnot4_38
-	VSQRTPS      Z22, Z19
-	VMOVAPS      Z22, Z20
-	VFNMADD231PS Z19, Z19, Z20
-	VMULPS       Z5, Z19, Z21
-	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z19, Z22, Z20
-	VMOVAPS      Z20, Z22
+	VSQRTPS      Z22, Z17
+	VMOVAPS      Z22, Z18
+	VFNMADD231PS Z17, Z17, Z18
+	VMULPS       Z2, Z17, Z19
+	VMULPS       Z19, Z18, Z18
+	VFMADD231PS  Z17, Z22, Z18
+	VMOVAPS      Z18, Z22
 	JMP          focusdone38
 
 focusnot4_38:
 	CMPQ         DI, $+6
 	JGE          focusnot5_38
-	VSQRTPS      Z22, Z19
-	VMULPS       Z22, Z22, Z20
-	VMOVAPS      Z20, Z21
-	VFMSUB231PS  Z22, Z22, Z21
-	VMOVAPS      Z22, Z23
-	VFNMADD231PS Z19, Z19, Z23
-	VMULPS       Z23, Z22, Z22
-	VFMADD231PS  Z5, Z22, Z21
-	VMULPS       Z19, Z21, Z22
-	VFMADD231PS  Z19, Z20, Z22
+	VSQRTPS      Z22, Z17
+	VMULPS       Z22, Z22, Z18
+	VMOVAPS      Z18, Z19
+	VFMSUB231PS  Z22, Z22, Z19
+	VMOVAPS      Z22, Z20
+	VFNMADD231PS Z17, Z17, Z20
+	VMULPS       Z20, Z22, Z20
+	VFMADD231PS  Z2, Z20, Z19
+	VMULPS       Z17, Z19, Z22
+	VFMADD231PS  Z17, Z18, Z22
 	JMP          focusdone38
 
 focusnot5_38:
 	CMPQ        DI, $+7
 	JGE         focusnot6_38
-	VMULPS      Z22, Z22, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z22, Z22, Z20
-	VMULPS      Z22, Z20, Z20
-	VFMADD231PS Z22, Z19, Z20
-	VMOVAPS     Z20, Z22
+	VMULPS      Z22, Z22, Z17
+	VMOVAPS     Z17, Z18
+	VFMSUB231PS Z22, Z22, Z18
+	VMULPS      Z22, Z18, Z18
+	VFMADD231PS Z22, Z17, Z18
+	VMOVAPS     Z18, Z22
 	JMP         focusdone38
 
 focusnot6_38:
 	CMPQ        DI, $+8
 	JGE         focusnot7_38
-	VMULPS      Z22, Z22, Z19
-	VFMSUB213PS Z19, Z22, Z22
-	VADDPS      Z19, Z19, Z20
-	VMULPS      Z22, Z20, Z22
-	VFMADD231PS Z19, Z19, Z22
+	VMULPS      Z22, Z22, Z17
+	VFMSUB213PS Z17, Z22, Z22
+	VADDPS      Z17, Z17, Z18
+	VMULPS      Z22, Z18, Z22
+	VFMADD231PS Z17, Z17, Z22
 	JMP         focusdone38
 
 focusnot7_38:
 	CMPQ        DI, $+9
 	JGE         focusnot8_38
-	VMULPS      Z22, Z22, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z22, Z22, Z20
-	VMULPS      Z19, Z19, Z21
-	VADDPS      Z19, Z19, Z23
-	VFMSUB213PS Z21, Z19, Z19
-	VFMADD231PS Z20, Z23, Z19
-	VMULPS      Z22, Z19, Z19
-	VFMADD231PS Z22, Z21, Z19
-	VMOVAPS     Z19, Z22
+	VMULPS      Z22, Z22, Z17
+	VMOVAPS     Z17, Z18
+	VFMSUB231PS Z22, Z22, Z18
+	VMULPS      Z17, Z17, Z19
+	VADDPS      Z17, Z17, Z20
+	VFMSUB213PS Z19, Z17, Z17
+	VFMADD231PS Z18, Z20, Z17
+	VMULPS      Z22, Z17, Z17
+	VFMADD231PS Z22, Z19, Z17
+	VMOVAPS     Z17, Z22
 	JMP         focusdone38
 
 focusnot8_38:
 	LEAQ         24(SI), R8
-	VBROADCASTSS (R8), Z19
-	VBROADCASTSS 4(R8), Z20
-	VBROADCASTSS 8(R8), Z21
+	VBROADCASTSS (R8), Z0
+	VBROADCASTSS 4(R8), Z1
+	VBROADCASTSS 8(R8), Z2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z22, Z24
-	VPSRLD      $0x17, Z24, Z23
-	VPSRLD      $0x14, Z24, Z22
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS   Z23, Z27
+	VPSUBD.BCST consts<>+1248(SB), Z22, Z4
+	VPSRLD      $0x17, Z4, Z3
+	VPSRLD      $0x14, Z4, Z5
+	VPANDD.BCST consts<>+1280(SB), Z4, Z4
+	VPADDD.BCST consts<>+1312(SB), Z4, Z4
+	VCVTDQ2PS   Z3, Z8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z22, Z25
-	VFMADD213PS.BCST consts<>+672(SB), Z25, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z28
-	VMOVAPS          Z24, Z25
-	VFMADD231PS      Z28, Z24, Z25
-	VSUBPS           Z25, Z24, Z26
-	VFMADD231PS      Z28, Z24, Z26
-	VMULPS           Z24, Z24, Z28
-	VBROADCASTSS     consts<>+1376(SB), Z29
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z29
-	VMULPS           Z24, Z28, Z24
-	VFMADD231PS      Z29, Z24, Z26
-	VADDPS           Z26, Z25, Z24
+	VPERMPS          pow_r<>+0(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
+	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
+	VMOVAPS          Z4, Z6
+	VFMADD231PS      Z9, Z4, Z6
+	VSUBPS           Z6, Z4, Z7
+	VFMADD231PS      Z9, Z4, Z7
+	VMULPS           Z4, Z4, Z9
+	VBROADCASTSS     consts<>+1376(SB), Z10
+	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
+	VMULPS           Z4, Z9, Z4
+	VFMADD231PS      Z10, Z4, Z7
+	VADDPS           Z7, Z6, Z4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z22, Z28
-	VADDPS      Z28, Z27, Z27
-	VMULPS      Z27, Z19, Z28
-	VFMSUB213PS Z28, Z19, Z27
-	VFMADD213PS Z28, Z20, Z24
+	VPERMPS     pow_th<>+0(SB), Z5, Z9
+	VADDPS      Z9, Z8, Z8
+	VMULPS      Z8, Z0, Z9
+	VFMSUB213PS Z9, Z0, Z8
+	VFMADD213PS Z9, Z1, Z4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z6, Z24, Z24
-	VSUBPS      Z6, Z24, Z29
-	VSUBPS      Z29, Z28, Z28
-	VFMADD231PS Z25, Z20, Z28
-	VPERMPS     pow_tl<>+0(SB), Z22, Z22
-	VFMADD231PS Z22, Z19, Z27
-	VFMADD231PS Z25, Z21, Z27
-	VFMADD231PS Z26, Z20, Z27
-	VADDPS      Z27, Z28, Z19
+	VADDPS.BCST consts<>+1536(SB), Z4, Z4
+	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
+	VSUBPS      Z10, Z9, Z9
+	VFMADD231PS Z6, Z1, Z9
+	VPERMPS     pow_tl<>+0(SB), Z5, Z5
+	VFMADD231PS Z5, Z0, Z8
+	VFMADD231PS Z6, Z2, Z8
+	VFMADD231PS Z7, Z1, Z8
+	VADDPS      Z8, Z9, Z0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z20
-	VFMADD213PS.BCST consts<>+1600(SB), Z19, Z20
-	VFMADD213PS.BCST consts<>+1632(SB), Z19, Z20
-	VMULPS           Z19, Z19, Z21
-	VMULPS           Z20, Z21, Z20
-	VFMADD231PS      Z4, Z19, Z20
-	VPERMPS          pow_exp_hi<>+0(SB), Z24, Z19
-	VPERMPS          pow_exp_lo<>+0(SB), Z24, Z21
-	VFMADD231PS      Z20, Z19, Z21
+	VBROADCASTSS     consts<>+1568(SB), Z1
+	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
+	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
+	VMULPS           Z0, Z0, Z2
+	VMULPS           Z1, Z2, Z1
+	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
+	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
+	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
+	VFMADD231PS      Z1, Z0, Z2
 
 	// times 2^k
-	VADDPS      Z21, Z19, Z19
-	VPSLLD      $0x14, Z24, Z20
-	VPANDD.BCST consts<>+640(SB), Z20, Z20
-	VPADDD      Z20, Z19, Z22
+	VADDPS      Z2, Z0, Z0
+	VPSLLD      $0x14, Z4, Z1
+	VPANDD.BCST consts<>+640(SB), Z1, Z1
+	VPADDD      Z1, Z0, Z22
 
 	// x or result out of range?
-	VPANDND     Z23, Z1, Z19
-	VPXORD.BCST consts<>+1728(SB), Z24, Z20
-	VPANDND     Z20, Z2, Z20
-	VPORD       Z20, Z19, Z19
-	VPTESTMD    Z19, Z19, K2
-	KORTESTW    K2, K2
-	JNE         slowvector
+	VBROADCASTSS consts<>+1664(SB), Z0
+	VPANDND      Z3, Z0, Z0
+	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
+	VBROADCASTSS consts<>+1696(SB), Z2
+	VPANDND      Z1, Z2, Z1
+	VPORD        Z1, Z0, Z0
+	VPTESTMD     Z0, Z0, K2
+	KORTESTW     K2, K2
+	JNE          slowvector
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+128(SB), Z1
+	VBROADCASTSS consts<>+2144(SB), Z2
+	VBROADCASTSS consts<>+1184(SB), Z3
+	VBROADCASTSS consts<>+32(SB), Z4
+	VBROADCASTSS consts<>+64(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+224(SB), Z9
+	VBROADCASTSS consts<>+256(SB), Z10
+	VBROADCASTSS consts<>+288(SB), Z11
+	VBROADCASTSS consts<>+320(SB), Z12
+	VBROADCASTSS consts<>+352(SB), Z13
+	VMOVUPS      exp_one<>+0(SB), Z14
+	VBROADCASTSS consts<>+1888(SB), Z15
 
 focusdone38:
 	// loss = (alpha ce) q^gamma
-	VMULPS  Z22, Z18, Z18
-	VMOVUPS Z18, K1, (CX)
+	VMULPS  Z22, Z16, Z16
+	VMOVUPS Z16, K1, (CX)
 
 nextvector:
 	ADDQ $+64, CX
@@ -4754,129 +4969,131 @@ done:
 	RET
 
 otherblock:
-	VMOVUPS (DX), Z18
-	VMOVUPS 64(DX), Z21
-	VMOVUPS (BX), Z19
-	VMOVUPS 64(BX), Z22
+	VMOVUPS (DX), Z16
+	VMOVUPS 64(DX), Z19
+	VMOVUPS (BX), Z17
+	VMOVUPS 64(BX), Z20
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z7, Z18, Z20
-	VPORD  Z7, Z21, Z23
-	VSUBPS Z9, Z20, Z20
-	VSUBPS Z9, Z23, Z25
+	VPORD  Z3, Z16, Z18
+	VPORD  Z3, Z19, Z21
+	VSUBPS Z5, Z18, Z18
+	VSUBPS Z5, Z21, Z23
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z3, Z23
-	VFMADD231PS Z10, Z20, Z23
-	VMOVAPS     Z3, Z26
-	VFMADD231PS Z10, Z25, Z26
-	VSUBPS      Z3, Z23, Z24
-	VSUBPS      Z3, Z26, Z27
+	VMOVAPS     Z1, Z21
+	VFMADD231PS Z6, Z18, Z21
+	VMOVAPS     Z1, Z24
+	VFMADD231PS Z6, Z23, Z24
+	VSUBPS      Z1, Z21, Z22
+	VSUBPS      Z1, Z24, Z25
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z24, Z20
-	VFNMADD231PS Z4, Z27, Z25
-	VFNMADD231PS Z11, Z24, Z20
-	VFNMADD231PS Z11, Z27, Z25
+	VFNMADD231PS Z7, Z22, Z18
+	VFNMADD231PS Z7, Z25, Z23
+	VFNMADD231PS Z8, Z22, Z18
+	VFNMADD231PS Z8, Z25, Z23
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z13, Z24
-	VFMADD231PS Z12, Z20, Z24
-	VMOVAPS     Z13, Z27
-	VFMADD231PS Z12, Z25, Z27
-	VFMADD213PS Z14, Z20, Z24
-	VFMADD213PS Z14, Z25, Z27
-	VFMADD213PS Z15, Z20, Z24
-	VFMADD213PS Z15, Z25, Z27
-	VFMADD213PS Z16, Z24, Z20
-	VFMADD213PS Z16, Z27, Z25
+	VMOVAPS     Z10, Z22
+	VFMADD231PS Z9, Z18, Z22
+	VMOVAPS     Z10, Z25
+	VFMADD231PS Z9, Z23, Z25
+	VFMADD213PS Z11, Z18, Z22
+	VFMADD213PS Z11, Z23, Z25
+	VFMADD213PS Z12, Z18, Z22
+	VFMADD213PS Z12, Z23, Z25
+	VFMADD213PS Z13, Z22, Z18
+	VFMADD213PS Z13, Z25, Z23
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z17, Z23, Z24
-	VPERMPS     Z17, Z26, Z27
-	VPSLLD      $0x15, Z23, Z23
-	VPSLLD      $0x15, Z26, Z26
-	VPADDD      Z23, Z24, Z23
-	VPADDD      Z26, Z27, Z24
-	VFMADD231PS Z20, Z23, Z23
-	VFMADD231PS Z25, Z24, Z24
-	VADDPS      Z0, Z23, Z20
-	VADDPS      Z0, Z24, Z25
-	VDIVPS      Z20, Z0, Z20
-	VDIVPS      Z25, Z0, Z27
-	VMULPS      Z20, Z23, Z25
-	VMULPS      Z27, Z24, Z28
+	VPERMPS     Z14, Z21, Z22
+	VPERMPS     Z14, Z24, Z25
+	VPSLLD      $0x15, Z21, Z21
+	VPSLLD      $0x15, Z24, Z24
+	VPADDD      Z21, Z22, Z21
+	VPADDD      Z24, Z25, Z22
+	VFMADD231PS Z18, Z21, Z21
+	VFMADD231PS Z23, Z22, Z22
+	VADDPS      Z0, Z21, Z18
+	VADDPS      Z0, Z22, Z23
+	VDIVPS      Z18, Z0, Z18
+	VDIVPS      Z23, Z0, Z27
+	VMULPS      Z18, Z21, Z23
+	VMULPS      Z27, Z22, Z28
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z26
-	VBROADCASTSS     consts<>+1888(SB), Z29
-	VFMADD213PS.BCST consts<>+1920(SB), Z23, Z26
-	VFMADD213PS.BCST consts<>+1920(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+1952(SB), Z23, Z26
-	VFMADD213PS.BCST consts<>+1952(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+1984(SB), Z23, Z26
-	VFMADD213PS.BCST consts<>+1984(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+2016(SB), Z23, Z26
-	VFMADD213PS.BCST consts<>+2016(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+2048(SB), Z23, Z26
-	VFMADD213PS.BCST consts<>+2048(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+2080(SB), Z23, Z26
-	VFMADD213PS.BCST consts<>+2080(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+2112(SB), Z23, Z26
-	VFMADD213PS.BCST consts<>+2112(SB), Z24, Z29
-	VMULPS           Z26, Z23, Z26
-	VMULPS           Z29, Z24, Z29
-	VFMADD231PS      Z26, Z23, Z23
-	VFMADD231PS      Z29, Z24, Z24
-	VPMOVD2M         Z18, K1
-	VPMOVD2M         Z21, K2
-	VBLENDMPS        Z25, Z20, K1, Z26
-	VBLENDMPS        Z28, Z27, K2, Z29
-	VPMOVD2M         Z18, K1
-	VPMOVD2M         Z21, K2
-	VBLENDMPS        Z20, Z25, K1, Z20
-	VBLENDMPS        Z27, Z28, K2, Z28
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS           Z21, Z21, Z24
+	VMULPS           Z22, Z22, Z29
+	VMOVAPS          Z24, Z25
+	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z25
+	VMOVAPS          Z29, Z30
+	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z30
+	VBROADCASTSS     consts<>+1952(SB), Z26
+	VBROADCASTSS     consts<>+1952(SB), Z31
+	VFMADD213PS.BCST consts<>+1984(SB), Z24, Z26
+	VFMADD213PS.BCST consts<>+1984(SB), Z29, Z31
+	VFMADD213PS.BCST consts<>+2016(SB), Z24, Z25
+	VFMADD213PS.BCST consts<>+2016(SB), Z29, Z30
+	VFMADD213PS.BCST consts<>+2048(SB), Z24, Z26
+	VFMADD213PS.BCST consts<>+2048(SB), Z29, Z31
+	VFMADD213PS.BCST consts<>+2080(SB), Z24, Z25
+	VFMADD213PS.BCST consts<>+2080(SB), Z29, Z30
+	VFMADD213PS.BCST consts<>+2112(SB), Z24, Z26
+	VFMADD213PS.BCST consts<>+2112(SB), Z29, Z31
+	VFMADD231PS      Z26, Z21, Z25
+	VFMADD231PS      Z31, Z22, Z30
+	VFMADD231PS      Z25, Z24, Z21
+	VFMADD231PS      Z30, Z29, Z22
+	VPMOVD2M         Z16, K1
+	VPMOVD2M         Z19, K2
+	VBLENDMPS        Z23, Z18, K1, Z24
+	VBLENDMPS        Z28, Z27, K2, Z25
+	VPMOVD2M         Z16, K1
+	VPMOVD2M         Z19, K2
+	VBLENDMPS        Z18, Z23, K1, Z18
+	VBLENDMPS        Z27, Z28, K2, Z27
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z19, Z0, Z25
-	VSUBPS      Z22, Z0, Z30
-	VPMOVD2M    Z18, K1
-	VPMOVD2M    Z21, K2
-	VBLENDMPS   Z19, Z25, K1, Z27
-	VBLENDMPS   Z22, Z30, K2, Z31
-	VPANDD      Z8, Z18, Z18
-	VPANDD      Z8, Z21, Z21
-	VFMADD231PS Z18, Z27, Z23
-	VFMADD231PS Z21, Z31, Z24
+	VSUBPS      Z17, Z0, Z23
+	VSUBPS      Z20, Z0, Z28
+	VPMOVD2M    Z16, K1
+	VPMOVD2M    Z19, K2
+	VBLENDMPS   Z17, Z23, K1, Z26
+	VBLENDMPS   Z20, Z28, K2, Z29
+	VPANDD      Z4, Z16, Z16
+	VPANDD      Z4, Z19, Z19
+	VFMADD231PS Z16, Z26, Z21
+	VFMADD231PS Z19, Z29, Z22
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z19, Z20, Z18
-	VMULPS       Z22, Z28, Z20
-	VFMADD231PS  Z25, Z26, Z18
-	VFMADD231PS  Z30, Z29, Z20
-	VBROADCASTSS 12(SI), Z21
-	VBROADCASTSS 12(SI), Z27
+	VMULPS       Z17, Z18, Z16
+	VMULPS       Z20, Z27, Z18
+	VFMADD231PS  Z23, Z24, Z16
+	VFMADD231PS  Z28, Z25, Z18
+	VBROADCASTSS 12(SI), Z19
+	VBROADCASTSS 12(SI), Z25
+	VBROADCASTSS 16(SI), Z24
 	VBROADCASTSS 16(SI), Z26
-	VBROADCASTSS 16(SI), Z28
-	VMULPS       Z25, Z26, Z25
-	VMULPS       Z30, Z28, Z26
-	VFMADD231PS  Z19, Z21, Z25
-	VFMADD231PS  Z22, Z27, Z26
-	VMULPS       Z23, Z25, Z19
-	VMULPS       Z24, Z26, Z21
+	VMULPS       Z23, Z24, Z23
+	VMULPS       Z28, Z26, Z24
+	VFMADD231PS  Z17, Z19, Z23
+	VFMADD231PS  Z20, Z25, Z24
+	VMULPS       Z21, Z23, Z17
+	VMULPS       Z22, Z24, Z19
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_39
+	VMULPS Z16, Z16, Z16
 	VMULPS Z18, Z18, Z18
-	VMULPS Z20, Z20, Z20
 	JMP    focusdone39
 
 focusnot0_39:
 	CMPQ    DI, $+2
 	JGE     focusnot1_39
+	VMOVAPS Z0, Z16
 	VMOVAPS Z0, Z18
-	VMOVAPS Z0, Z20
 	JMP     focusdone39
 
 focusnot1_39:
@@ -4887,342 +5104,363 @@ focusnot1_39:
 focusnot2_39:
 	CMPQ    DI, $+4
 	JGE     focusnot3_39
+	VSQRTPS Z16, Z16
 	VSQRTPS Z18, Z18
-	VSQRTPS Z20, Z20
 	JMP     focusdone39
 
 focusnot3_39:
 	CMPQ         DI, $+5
 	JGE          focusnot4_39
-	VSQRTPS      Z18, Z22
-	VMOVAPS      Z18, Z23
-	VFNMADD231PS Z22, Z22, Z23
-	VMULPS       Z5, Z22, Z24
-	VMULPS       Z24, Z23, Z23
-	VFMADD231PS  Z22, Z18, Z23
-	VMOVAPS      Z23, Z18
-	VSQRTPS      Z20, Z22
-	VMOVAPS      Z20, Z23
-	VFNMADD231PS Z22, Z22, Z23
-	VMULPS       Z5, Z22, Z24
-	VMULPS       Z24, Z23, Z23
-	VFMADD231PS  Z22, Z20, Z23
-	VMOVAPS      Z23, Z20
+	VSQRTPS      Z16, Z20
+	VMOVAPS      Z16, Z21
+	VFNMADD231PS Z20, Z20, Z21
+	VMULPS       Z2, Z20, Z22
+	VMULPS       Z22, Z21, Z21
+	VFMADD231PS  Z20, Z16, Z21
+	VMOVAPS      Z21, Z16
+	VSQRTPS      Z18, Z20
+	VMOVAPS      Z18, Z21
+	VFNMADD231PS Z20, Z20, Z21
+	VMULPS       Z2, Z20, Z22
+	VMULPS       Z22, Z21, Z21
+	VFMADD231PS  Z20, Z18, Z21
+	VMOVAPS      Z21, Z18
 	JMP          focusdone39
 
 focusnot4_39:
 	CMPQ         DI, $+6
 	JGE          focusnot5_39
-	VSQRTPS      Z18, Z22
-	VMULPS       Z18, Z18, Z23
-	VMOVAPS      Z23, Z24
-	VFMSUB231PS  Z18, Z18, Z24
-	VMOVAPS      Z18, Z25
-	VFNMADD231PS Z22, Z22, Z25
-	VMULPS       Z25, Z18, Z18
-	VFMADD231PS  Z5, Z18, Z24
-	VMULPS       Z22, Z24, Z18
-	VFMADD231PS  Z22, Z23, Z18
-	VSQRTPS      Z20, Z22
-	VMULPS       Z20, Z20, Z23
-	VMOVAPS      Z23, Z24
-	VFMSUB231PS  Z20, Z20, Z24
-	VMOVAPS      Z20, Z25
-	VFNMADD231PS Z22, Z22, Z25
-	VMULPS       Z25, Z20, Z20
-	VFMADD231PS  Z5, Z20, Z24
-	VMULPS       Z22, Z24, Z20
-	VFMADD231PS  Z22, Z23, Z20
+	VSQRTPS      Z16, Z20
+	VMULPS       Z16, Z16, Z21
+	VMOVAPS      Z21, Z22
+	VFMSUB231PS  Z16, Z16, Z22
+	VMOVAPS      Z16, Z23
+	VFNMADD231PS Z20, Z20, Z23
+	VMULPS       Z23, Z16, Z16
+	VFMADD231PS  Z2, Z16, Z22
+	VMULPS       Z20, Z22, Z16
+	VFMADD231PS  Z20, Z21, Z16
+	VSQRTPS      Z18, Z20
+	VMULPS       Z18, Z18, Z21
+	VMOVAPS      Z21, Z22
+	VFMSUB231PS  Z18, Z18, Z22
+	VMOVAPS      Z18, Z23
+	VFNMADD231PS Z20, Z20, Z23
+	VMULPS       Z23, Z18, Z18
+	VFMADD231PS  Z2, Z18, Z22
+	VMULPS       Z20, Z22, Z18
+	VFMADD231PS  Z20, Z21, Z18
 	JMP          focusdone39
 
 focusnot5_39:
 	CMPQ        DI, $+7
 	JGE         focusnot6_39
-	VMULPS      Z18, Z18, Z22
-	VMOVAPS     Z22, Z23
-	VFMSUB231PS Z18, Z18, Z23
-	VMULPS      Z18, Z23, Z23
-	VFMADD231PS Z18, Z22, Z23
-	VMOVAPS     Z23, Z18
-	VMULPS      Z20, Z20, Z22
-	VMOVAPS     Z22, Z23
-	VFMSUB231PS Z20, Z20, Z23
-	VMULPS      Z20, Z23, Z23
-	VFMADD231PS Z20, Z22, Z23
-	VMOVAPS     Z23, Z20
+	VMULPS      Z16, Z16, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z16, Z16, Z21
+	VMULPS      Z16, Z21, Z21
+	VFMADD231PS Z16, Z20, Z21
+	VMOVAPS     Z21, Z16
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z18, Z21, Z21
+	VFMADD231PS Z18, Z20, Z21
+	VMOVAPS     Z21, Z18
 	JMP         focusdone39
 
 focusnot6_39:
 	CMPQ        DI, $+8
 	JGE         focusnot7_39
-	VMULPS      Z18, Z18, Z22
-	VFMSUB213PS Z22, Z18, Z18
-	VADDPS      Z22, Z22, Z23
-	VMULPS      Z18, Z23, Z18
-	VFMADD231PS Z22, Z22, Z18
-	VMULPS      Z20, Z20, Z22
-	VFMSUB213PS Z22, Z20, Z20
-	VADDPS      Z22, Z22, Z23
-	VMULPS      Z20, Z23, Z20
-	VFMADD231PS Z22, Z22, Z20
+	VMULPS      Z16, Z16, Z20
+	VFMSUB213PS Z20, Z16, Z16
+	VADDPS      Z20, Z20, Z21
+	VMULPS      Z16, Z21, Z16
+	VFMADD231PS Z20, Z20, Z16
+	VMULPS      Z18, Z18, Z20
+	VFMSUB213PS Z20, Z18, Z18
+	VADDPS      Z20, Z20, Z21
+	VMULPS      Z18, Z21, Z18
+	VFMADD231PS Z20, Z20, Z18
 	JMP         focusdone39
 
 focusnot7_39:
 	CMPQ        DI, $+9
 	JGE         focusnot8_39
-	VMULPS      Z18, Z18, Z22
-	VMOVAPS     Z22, Z23
-	VFMSUB231PS Z18, Z18, Z23
-	VMULPS      Z22, Z22, Z24
-	VADDPS      Z22, Z22, Z25
-	VFMSUB213PS Z24, Z22, Z22
-	VFMADD231PS Z23, Z25, Z22
-	VMULPS      Z18, Z22, Z22
-	VFMADD231PS Z18, Z24, Z22
-	VMOVAPS     Z22, Z18
+	VMULPS      Z16, Z16, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z16, Z16, Z21
 	VMULPS      Z20, Z20, Z22
-	VMOVAPS     Z22, Z23
-	VFMSUB231PS Z20, Z20, Z23
-	VMULPS      Z22, Z22, Z24
-	VADDPS      Z22, Z22, Z25
-	VFMSUB213PS Z24, Z22, Z22
-	VFMADD231PS Z23, Z25, Z22
-	VMULPS      Z20, Z22, Z22
-	VFMADD231PS Z20, Z24, Z22
-	VMOVAPS     Z22, Z20
+	VADDPS      Z20, Z20, Z23
+	VFMSUB213PS Z22, Z20, Z20
+	VFMADD231PS Z21, Z23, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z22, Z20
+	VMOVAPS     Z20, Z16
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z20, Z20, Z22
+	VADDPS      Z20, Z20, Z23
+	VFMSUB213PS Z22, Z20, Z20
+	VFMADD231PS Z21, Z23, Z20
+	VMULPS      Z18, Z20, Z20
+	VFMADD231PS Z18, Z22, Z20
+	VMOVAPS     Z20, Z18
 	JMP         focusdone39
 
 focusnot8_39:
 	LEAQ         24(SI), R8
-	VBROADCASTSS (R8), Z22
-	VBROADCASTSS 4(R8), Z23
-	VBROADCASTSS 8(R8), Z24
+	VBROADCASTSS (R8), Z0
+	VBROADCASTSS 4(R8), Z1
+	VBROADCASTSS 8(R8), Z2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z18, Z26
-	VPSRLD      $0x17, Z26, Z25
-	VPSRLD      $0x14, Z26, Z18
-	VPANDD.BCST consts<>+1280(SB), Z26, Z26
-	VPADDD.BCST consts<>+1312(SB), Z26, Z26
-	VCVTDQ2PS   Z25, Z29
+	VPSUBD.BCST consts<>+1248(SB), Z16, Z4
+	VPSRLD      $0x17, Z4, Z3
+	VPSRLD      $0x14, Z4, Z5
+	VPANDD.BCST consts<>+1280(SB), Z4, Z4
+	VPADDD.BCST consts<>+1312(SB), Z4, Z4
+	VCVTDQ2PS   Z3, Z8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z18, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
-	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
-	VMOVAPS          Z26, Z27
-	VFMADD231PS      Z30, Z26, Z27
-	VSUBPS           Z27, Z26, Z28
-	VFMADD231PS      Z30, Z26, Z28
-	VMULPS           Z26, Z26, Z30
-	VBROADCASTSS     consts<>+1376(SB), Z31
-	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z31
-	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z31
-	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z31
-	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z31
-	VMULPS           Z26, Z30, Z26
-	VFMADD231PS      Z31, Z26, Z28
-	VADDPS           Z28, Z27, Z26
+	VPERMPS          pow_r<>+0(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
+	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
+	VMOVAPS          Z4, Z6
+	VFMADD231PS      Z9, Z4, Z6
+	VSUBPS           Z6, Z4, Z7
+	VFMADD231PS      Z9, Z4, Z7
+	VMULPS           Z4, Z4, Z9
+	VBROADCASTSS     consts<>+1376(SB), Z10
+	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
+	VMULPS           Z4, Z9, Z4
+	VFMADD231PS      Z10, Z4, Z7
+	VADDPS           Z7, Z6, Z4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z18, Z30
-	VADDPS      Z30, Z29, Z29
-	VMULPS      Z29, Z22, Z30
-	VFMSUB213PS Z30, Z22, Z29
-	VFMADD213PS Z30, Z23, Z26
+	VPERMPS     pow_th<>+0(SB), Z5, Z9
+	VADDPS      Z9, Z8, Z8
+	VMULPS      Z8, Z0, Z9
+	VFMSUB213PS Z9, Z0, Z8
+	VFMADD213PS Z9, Z1, Z4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z6, Z26, Z26
-	VSUBPS      Z6, Z26, Z31
-	VSUBPS      Z31, Z30, Z30
-	VFMADD231PS Z27, Z23, Z30
-	VPERMPS     pow_tl<>+0(SB), Z18, Z18
-	VFMADD231PS Z18, Z22, Z29
-	VFMADD231PS Z27, Z24, Z29
-	VFMADD231PS Z28, Z23, Z29
-	VADDPS      Z29, Z30, Z18
+	VADDPS.BCST consts<>+1536(SB), Z4, Z4
+	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
+	VSUBPS      Z10, Z9, Z9
+	VFMADD231PS Z6, Z1, Z9
+	VPERMPS     pow_tl<>+0(SB), Z5, Z5
+	VFMADD231PS Z5, Z0, Z8
+	VFMADD231PS Z6, Z2, Z8
+	VFMADD231PS Z7, Z1, Z8
+	VADDPS      Z8, Z9, Z0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z22
-	VMULPS           Z18, Z18, Z23
-	VMULPS           Z22, Z23, Z22
-	VFMADD231PS      Z4, Z18, Z22
-	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z18
-	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z23
-	VFMADD231PS      Z22, Z18, Z23
+	VBROADCASTSS     consts<>+1568(SB), Z1
+	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
+	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
+	VMULPS           Z0, Z0, Z2
+	VMULPS           Z1, Z2, Z1
+	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
+	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
+	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
+	VFMADD231PS      Z1, Z0, Z2
 
 	// times 2^k
-	VADDPS      Z23, Z18, Z18
-	VPSLLD      $0x14, Z26, Z22
-	VPANDD.BCST consts<>+640(SB), Z22, Z22
-	VPADDD      Z22, Z18, Z18
+	VADDPS      Z2, Z0, Z0
+	VPSLLD      $0x14, Z4, Z1
+	VPANDD.BCST consts<>+640(SB), Z1, Z1
+	VPADDD      Z1, Z0, Z16
 
 	// x or result out of range?
-	VPANDND      Z25, Z1, Z22
-	VPXORD.BCST  consts<>+1728(SB), Z26, Z23
-	VPANDND      Z23, Z2, Z23
-	VPORD        Z23, Z22, Z22
-	VPTESTMD     Z22, Z22, K1
+	VBROADCASTSS consts<>+1664(SB), Z0
+	VPANDND      Z3, Z0, Z0
+	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
+	VBROADCASTSS consts<>+1696(SB), Z2
+	VPANDND      Z1, Z2, Z1
+	VPORD        Z1, Z0, Z0
+	VPTESTMD     Z0, Z0, K1
 	KORTESTW     K1, K1
 	JNE          slowblock
-	VBROADCASTSS (R8), Z22
-	VBROADCASTSS 4(R8), Z23
-	VBROADCASTSS 8(R8), Z24
+	VBROADCASTSS (R8), Z0
+	VBROADCASTSS 4(R8), Z1
+	VBROADCASTSS 8(R8), Z2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z20, Z26
-	VPSRLD      $0x17, Z26, Z25
-	VPSRLD      $0x14, Z26, Z20
-	VPANDD.BCST consts<>+1280(SB), Z26, Z26
-	VPADDD.BCST consts<>+1312(SB), Z26, Z26
-	VCVTDQ2PS   Z25, Z29
+	VPSUBD.BCST consts<>+1248(SB), Z18, Z4
+	VPSRLD      $0x17, Z4, Z3
+	VPSRLD      $0x14, Z4, Z5
+	VPANDD.BCST consts<>+1280(SB), Z4, Z4
+	VPADDD.BCST consts<>+1312(SB), Z4, Z4
+	VCVTDQ2PS   Z3, Z8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z20, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
-	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
-	VMOVAPS          Z26, Z27
-	VFMADD231PS      Z30, Z26, Z27
-	VSUBPS           Z27, Z26, Z28
-	VFMADD231PS      Z30, Z26, Z28
-	VMULPS           Z26, Z26, Z30
-	VBROADCASTSS     consts<>+1376(SB), Z31
-	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z31
-	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z31
-	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z31
-	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z31
-	VMULPS           Z26, Z30, Z26
-	VFMADD231PS      Z31, Z26, Z28
-	VADDPS           Z28, Z27, Z26
+	VPERMPS          pow_r<>+0(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
+	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
+	VMOVAPS          Z4, Z6
+	VFMADD231PS      Z9, Z4, Z6
+	VSUBPS           Z6, Z4, Z7
+	VFMADD231PS      Z9, Z4, Z7
+	VMULPS           Z4, Z4, Z9
+	VBROADCASTSS     consts<>+1376(SB), Z10
+	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
+	VMULPS           Z4, Z9, Z4
+	VFMADD231PS      Z10, Z4, Z7
+	VADDPS           Z7, Z6, Z4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z20, Z30
-	VADDPS      Z30, Z29, Z29
-	VMULPS      Z29, Z22, Z30
-	VFMSUB213PS Z30, Z22, Z29
-	VFMADD213PS Z30, Z23, Z26
+	VPERMPS     pow_th<>+0(SB), Z5, Z9
+	VADDPS      Z9, Z8, Z8
+	VMULPS      Z8, Z0, Z9
+	VFMSUB213PS Z9, Z0, Z8
+	VFMADD213PS Z9, Z1, Z4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z6, Z26, Z26
-	VSUBPS      Z6, Z26, Z31
-	VSUBPS      Z31, Z30, Z30
-	VFMADD231PS Z27, Z23, Z30
-	VPERMPS     pow_tl<>+0(SB), Z20, Z20
-	VFMADD231PS Z20, Z22, Z29
-	VFMADD231PS Z27, Z24, Z29
-	VFMADD231PS Z28, Z23, Z29
-	VADDPS      Z29, Z30, Z20
+	VADDPS.BCST consts<>+1536(SB), Z4, Z4
+	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
+	VSUBPS      Z10, Z9, Z9
+	VFMADD231PS Z6, Z1, Z9
+	VPERMPS     pow_tl<>+0(SB), Z5, Z5
+	VFMADD231PS Z5, Z0, Z8
+	VFMADD231PS Z6, Z2, Z8
+	VFMADD231PS Z7, Z1, Z8
+	VADDPS      Z8, Z9, Z0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z22
-	VMULPS           Z20, Z20, Z23
-	VMULPS           Z22, Z23, Z22
-	VFMADD231PS      Z4, Z20, Z22
-	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z20
-	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z23
-	VFMADD231PS      Z22, Z20, Z23
+	VBROADCASTSS     consts<>+1568(SB), Z1
+	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
+	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
+	VMULPS           Z0, Z0, Z2
+	VMULPS           Z1, Z2, Z1
+	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
+	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
+	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
+	VFMADD231PS      Z1, Z0, Z2
 
 	// times 2^k
-	VADDPS      Z23, Z20, Z20
-	VPSLLD      $0x14, Z26, Z22
-	VPANDD.BCST consts<>+640(SB), Z22, Z22
-	VPADDD      Z22, Z20, Z20
+	VADDPS      Z2, Z0, Z0
+	VPSLLD      $0x14, Z4, Z1
+	VPANDD.BCST consts<>+640(SB), Z1, Z1
+	VPADDD      Z1, Z0, Z18
 
 	// x or result out of range?
-	VPANDND     Z25, Z1, Z22
-	VPXORD.BCST consts<>+1728(SB), Z26, Z23
-	VPANDND     Z23, Z2, Z23
-	VPORD       Z23, Z22, Z22
-	VPTESTMD    Z22, Z22, K1
-	KORTESTW    K1, K1
-	JNE         slowblock
+	VBROADCASTSS consts<>+1664(SB), Z0
+	VPANDND      Z3, Z0, Z0
+	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
+	VBROADCASTSS consts<>+1696(SB), Z2
+	VPANDND      Z1, Z2, Z1
+	VPORD        Z1, Z0, Z0
+	VPTESTMD     Z0, Z0, K1
+	KORTESTW     K1, K1
+	JNE          slowblock
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+128(SB), Z1
+	VBROADCASTSS consts<>+2144(SB), Z2
+	VBROADCASTSS consts<>+1184(SB), Z3
+	VBROADCASTSS consts<>+32(SB), Z4
+	VBROADCASTSS consts<>+64(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+224(SB), Z9
+	VBROADCASTSS consts<>+256(SB), Z10
+	VBROADCASTSS consts<>+288(SB), Z11
+	VBROADCASTSS consts<>+320(SB), Z12
+	VBROADCASTSS consts<>+352(SB), Z13
+	VMOVUPS      exp_one<>+0(SB), Z14
+	VBROADCASTSS consts<>+1888(SB), Z15
 
 focusdone39:
 	// loss = (alpha ce) q^gamma
-	VMULPS Z18, Z19, Z18
+	VMULPS Z16, Z17, Z16
 
 	// loss = (alpha ce) q^gamma
-	VMULPS  Z20, Z21, Z19
-	VMOVUPS Z18, (CX)
-	VMOVUPS Z19, 64(CX)
+	VMULPS  Z18, Z19, Z17
+	VMOVUPS Z16, (CX)
+	VMOVUPS Z17, 64(CX)
 	JMP     nextblock
 
 othervector:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z7, Z18, Z20
-	VSUBPS Z9, Z20, Z20
+	VPORD  Z3, Z16, Z18
+	VSUBPS Z5, Z18, Z18
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z3, Z21
-	VFMADD231PS Z10, Z20, Z21
-	VSUBPS      Z3, Z21, Z22
+	VMOVAPS     Z1, Z19
+	VFMADD231PS Z6, Z18, Z19
+	VSUBPS      Z1, Z19, Z20
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z22, Z20
-	VFNMADD231PS Z11, Z22, Z20
+	VFNMADD231PS Z7, Z20, Z18
+	VFNMADD231PS Z8, Z20, Z18
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z13, Z22
-	VFMADD231PS Z12, Z20, Z22
-	VFMADD213PS Z14, Z20, Z22
-	VFMADD213PS Z15, Z20, Z22
-	VFMADD213PS Z16, Z22, Z20
+	VMOVAPS     Z10, Z20
+	VFMADD231PS Z9, Z18, Z20
+	VFMADD213PS Z11, Z18, Z20
+	VFMADD213PS Z12, Z18, Z20
+	VFMADD213PS Z13, Z20, Z18
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z17, Z21, Z22
-	VPSLLD      $0x15, Z21, Z21
-	VPADDD      Z21, Z22, Z21
-	VFMADD231PS Z20, Z21, Z21
-	VADDPS      Z0, Z21, Z20
-	VDIVPS      Z20, Z0, Z20
-	VMULPS      Z20, Z21, Z22
+	VPERMPS     Z14, Z19, Z20
+	VPSLLD      $0x15, Z19, Z19
+	VPADDD      Z19, Z20, Z19
+	VFMADD231PS Z18, Z19, Z19
+	VADDPS      Z0, Z19, Z18
+	VDIVPS      Z18, Z0, Z18
+	VMULPS      Z18, Z19, Z20
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z23
-	VFMADD213PS.BCST consts<>+1920(SB), Z21, Z23
-	VFMADD213PS.BCST consts<>+1952(SB), Z21, Z23
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS           Z19, Z19, Z21
+	VMOVAPS          Z21, Z22
+	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z22
+	VBROADCASTSS     consts<>+1952(SB), Z23
 	VFMADD213PS.BCST consts<>+1984(SB), Z21, Z23
-	VFMADD213PS.BCST consts<>+2016(SB), Z21, Z23
+	VFMADD213PS.BCST consts<>+2016(SB), Z21, Z22
 	VFMADD213PS.BCST consts<>+2048(SB), Z21, Z23
-	VFMADD213PS.BCST consts<>+2080(SB), Z21, Z23
+	VFMADD213PS.BCST consts<>+2080(SB), Z21, Z22
 	VFMADD213PS.BCST consts<>+2112(SB), Z21, Z23
-	VMULPS           Z23, Z21, Z23
-	VFMADD231PS      Z23, Z21, Z21
-	VPMOVD2M         Z18, K2
-	VBLENDMPS        Z22, Z20, K2, Z23
-	VPMOVD2M         Z18, K2
-	VBLENDMPS        Z20, Z22, K2, Z20
+	VFMADD231PS      Z23, Z19, Z22
+	VFMADD231PS      Z22, Z21, Z19
+	VPMOVD2M         Z16, K2
+	VBLENDMPS        Z20, Z18, K2, Z21
+	VPMOVD2M         Z16, K2
+	VBLENDMPS        Z18, Z20, K2, Z18
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z19, Z0, Z22
-	VPMOVD2M    Z18, K2
-	VBLENDMPS   Z19, Z22, K2, Z24
-	VPANDD      Z8, Z18, Z18
-	VFMADD231PS Z18, Z24, Z21
+	VSUBPS      Z17, Z0, Z20
+	VPMOVD2M    Z16, K2
+	VBLENDMPS   Z17, Z20, K2, Z22
+	VPANDD      Z4, Z16, Z16
+	VFMADD231PS Z16, Z22, Z19
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z19, Z20, Z18
-	VFMADD231PS  Z22, Z23, Z18
-	VBROADCASTSS 12(SI), Z20
-	VBROADCASTSS 16(SI), Z23
-	VMULPS       Z22, Z23, Z22
-	VFMADD231PS  Z19, Z20, Z22
-	VMULPS       Z21, Z22, Z19
+	VMULPS       Z17, Z18, Z16
+	VFMADD231PS  Z20, Z21, Z16
+	VBROADCASTSS 12(SI), Z18
+	VBROADCASTSS 16(SI), Z21
+	VMULPS       Z20, Z21, Z20
+	VFMADD231PS  Z17, Z18, Z20
+	VMULPS       Z19, Z20, Z17
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_40
-	VMULPS Z18, Z18, Z18
+	VMULPS Z16, Z16, Z16
 	JMP    focusdone40
 
 focusnot0_40:
 	CMPQ    DI, $+2
 	JGE     focusnot1_40
-	VMOVAPS Z0, Z18
+	VMOVAPS Z0, Z16
 	JMP     focusdone40
 
 focusnot1_40:
@@ -5233,259 +5471,280 @@ focusnot1_40:
 focusnot2_40:
 	CMPQ    DI, $+4
 	JGE     focusnot3_40
-	VSQRTPS Z18, Z18
+	VSQRTPS Z16, Z16
 	JMP     focusdone40
 
 focusnot3_40:
 	CMPQ         DI, $+5
 	JGE          focusnot4_40
-	VSQRTPS      Z18, Z20
-	VMOVAPS      Z18, Z21
-	VFNMADD231PS Z20, Z20, Z21
-	VMULPS       Z5, Z20, Z22
-	VMULPS       Z22, Z21, Z21
-	VFMADD231PS  Z20, Z18, Z21
-	VMOVAPS      Z21, Z18
+	VSQRTPS      Z16, Z18
+	VMOVAPS      Z16, Z19
+	VFNMADD231PS Z18, Z18, Z19
+	VMULPS       Z2, Z18, Z20
+	VMULPS       Z20, Z19, Z19
+	VFMADD231PS  Z18, Z16, Z19
+	VMOVAPS      Z19, Z16
 	JMP          focusdone40
 
 focusnot4_40:
 	CMPQ         DI, $+6
 	JGE          focusnot5_40
-	VSQRTPS      Z18, Z20
-	VMULPS       Z18, Z18, Z21
-	VMOVAPS      Z21, Z22
-	VFMSUB231PS  Z18, Z18, Z22
-	VMOVAPS      Z18, Z23
-	VFNMADD231PS Z20, Z20, Z23
-	VMULPS       Z23, Z18, Z18
-	VFMADD231PS  Z5, Z18, Z22
-	VMULPS       Z20, Z22, Z18
-	VFMADD231PS  Z20, Z21, Z18
+	VSQRTPS      Z16, Z18
+	VMULPS       Z16, Z16, Z19
+	VMOVAPS      Z19, Z20
+	VFMSUB231PS  Z16, Z16, Z20
+	VMOVAPS      Z16, Z21
+	VFNMADD231PS Z18, Z18, Z21
+	VMULPS       Z21, Z16, Z16
+	VFMADD231PS  Z2, Z16, Z20
+	VMULPS       Z18, Z20, Z16
+	VFMADD231PS  Z18, Z19, Z16
 	JMP          focusdone40
 
 focusnot5_40:
 	CMPQ        DI, $+7
 	JGE         focusnot6_40
-	VMULPS      Z18, Z18, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z18, Z18, Z21
-	VMULPS      Z18, Z21, Z21
-	VFMADD231PS Z18, Z20, Z21
-	VMOVAPS     Z21, Z18
+	VMULPS      Z16, Z16, Z18
+	VMOVAPS     Z18, Z19
+	VFMSUB231PS Z16, Z16, Z19
+	VMULPS      Z16, Z19, Z19
+	VFMADD231PS Z16, Z18, Z19
+	VMOVAPS     Z19, Z16
 	JMP         focusdone40
 
 focusnot6_40:
 	CMPQ        DI, $+8
 	JGE         focusnot7_40
-	VMULPS      Z18, Z18, Z20
-	VFMSUB213PS Z20, Z18, Z18
-	VADDPS      Z20, Z20, Z21
-	VMULPS      Z18, Z21, Z18
-	VFMADD231PS Z20, Z20, Z18
+	VMULPS      Z16, Z16, Z18
+	VFMSUB213PS Z18, Z16, Z16
+	VADDPS      Z18, Z18, Z19
+	VMULPS      Z16, Z19, Z16
+	VFMADD231PS Z18, Z18, Z16
 	JMP         focusdone40
 
 focusnot7_40:
 	CMPQ        DI, $+9
 	JGE         focusnot8_40
+	VMULPS      Z16, Z16, Z18
+	VMOVAPS     Z18, Z19
+	VFMSUB231PS Z16, Z16, Z19
 	VMULPS      Z18, Z18, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z18, Z18, Z21
-	VMULPS      Z20, Z20, Z22
-	VADDPS      Z20, Z20, Z23
-	VFMSUB213PS Z22, Z20, Z20
-	VFMADD231PS Z21, Z23, Z20
-	VMULPS      Z18, Z20, Z20
-	VFMADD231PS Z18, Z22, Z20
-	VMOVAPS     Z20, Z18
+	VADDPS      Z18, Z18, Z21
+	VFMSUB213PS Z20, Z18, Z18
+	VFMADD231PS Z19, Z21, Z18
+	VMULPS      Z16, Z18, Z18
+	VFMADD231PS Z16, Z20, Z18
+	VMOVAPS     Z18, Z16
 	JMP         focusdone40
 
 focusnot8_40:
 	LEAQ         24(SI), R8
-	VBROADCASTSS (R8), Z20
-	VBROADCASTSS 4(R8), Z21
-	VBROADCASTSS 8(R8), Z22
+	VBROADCASTSS (R8), Z0
+	VBROADCASTSS 4(R8), Z1
+	VBROADCASTSS 8(R8), Z2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z18, Z24
-	VPSRLD      $0x17, Z24, Z23
-	VPSRLD      $0x14, Z24, Z18
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS   Z23, Z27
+	VPSUBD.BCST consts<>+1248(SB), Z16, Z4
+	VPSRLD      $0x17, Z4, Z3
+	VPSRLD      $0x14, Z4, Z5
+	VPANDD.BCST consts<>+1280(SB), Z4, Z4
+	VPADDD.BCST consts<>+1312(SB), Z4, Z4
+	VCVTDQ2PS   Z3, Z8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z18, Z25
-	VFMADD213PS.BCST consts<>+672(SB), Z25, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z28
-	VMOVAPS          Z24, Z25
-	VFMADD231PS      Z28, Z24, Z25
-	VSUBPS           Z25, Z24, Z26
-	VFMADD231PS      Z28, Z24, Z26
-	VMULPS           Z24, Z24, Z28
-	VBROADCASTSS     consts<>+1376(SB), Z29
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z29
-	VMULPS           Z24, Z28, Z24
-	VFMADD231PS      Z29, Z24, Z26
-	VADDPS           Z26, Z25, Z24
+	VPERMPS          pow_r<>+0(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
+	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
+	VMOVAPS          Z4, Z6
+	VFMADD231PS      Z9, Z4, Z6
+	VSUBPS           Z6, Z4, Z7
+	VFMADD231PS      Z9, Z4, Z7
+	VMULPS           Z4, Z4, Z9
+	VBROADCASTSS     consts<>+1376(SB), Z10
+	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
+	VMULPS           Z4, Z9, Z4
+	VFMADD231PS      Z10, Z4, Z7
+	VADDPS           Z7, Z6, Z4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z18, Z28
-	VADDPS      Z28, Z27, Z27
-	VMULPS      Z27, Z20, Z28
-	VFMSUB213PS Z28, Z20, Z27
-	VFMADD213PS Z28, Z21, Z24
+	VPERMPS     pow_th<>+0(SB), Z5, Z9
+	VADDPS      Z9, Z8, Z8
+	VMULPS      Z8, Z0, Z9
+	VFMSUB213PS Z9, Z0, Z8
+	VFMADD213PS Z9, Z1, Z4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z6, Z24, Z24
-	VSUBPS      Z6, Z24, Z29
-	VSUBPS      Z29, Z28, Z28
-	VFMADD231PS Z25, Z21, Z28
-	VPERMPS     pow_tl<>+0(SB), Z18, Z18
-	VFMADD231PS Z18, Z20, Z27
-	VFMADD231PS Z25, Z22, Z27
-	VFMADD231PS Z26, Z21, Z27
-	VADDPS      Z27, Z28, Z18
+	VADDPS.BCST consts<>+1536(SB), Z4, Z4
+	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
+	VSUBPS      Z10, Z9, Z9
+	VFMADD231PS Z6, Z1, Z9
+	VPERMPS     pow_tl<>+0(SB), Z5, Z5
+	VFMADD231PS Z5, Z0, Z8
+	VFMADD231PS Z6, Z2, Z8
+	VFMADD231PS Z7, Z1, Z8
+	VADDPS      Z8, Z9, Z0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z20
-	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z20
-	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z20
-	VMULPS           Z18, Z18, Z21
-	VMULPS           Z20, Z21, Z20
-	VFMADD231PS      Z4, Z18, Z20
-	VPERMPS          pow_exp_hi<>+0(SB), Z24, Z18
-	VPERMPS          pow_exp_lo<>+0(SB), Z24, Z21
-	VFMADD231PS      Z20, Z18, Z21
+	VBROADCASTSS     consts<>+1568(SB), Z1
+	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
+	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
+	VMULPS           Z0, Z0, Z2
+	VMULPS           Z1, Z2, Z1
+	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
+	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
+	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
+	VFMADD231PS      Z1, Z0, Z2
 
 	// times 2^k
-	VADDPS      Z21, Z18, Z18
-	VPSLLD      $0x14, Z24, Z20
-	VPANDD.BCST consts<>+640(SB), Z20, Z20
-	VPADDD      Z20, Z18, Z18
+	VADDPS      Z2, Z0, Z0
+	VPSLLD      $0x14, Z4, Z1
+	VPANDD.BCST consts<>+640(SB), Z1, Z1
+	VPADDD      Z1, Z0, Z16
 
 	// x or result out of range?
-	VPANDND     Z23, Z1, Z20
-	VPXORD.BCST consts<>+1728(SB), Z24, Z21
-	VPANDND     Z21, Z2, Z21
-	VPORD       Z21, Z20, Z20
-	VPTESTMD    Z20, Z20, K2
-	KORTESTW    K2, K2
-	JNE         slowvector
+	VBROADCASTSS consts<>+1664(SB), Z0
+	VPANDND      Z3, Z0, Z0
+	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
+	VBROADCASTSS consts<>+1696(SB), Z2
+	VPANDND      Z1, Z2, Z1
+	VPORD        Z1, Z0, Z0
+	VPTESTMD     Z0, Z0, K2
+	KORTESTW     K2, K2
+	JNE          slowvector
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+128(SB), Z1
+	VBROADCASTSS consts<>+2144(SB), Z2
+	VBROADCASTSS consts<>+1184(SB), Z3
+	VBROADCASTSS consts<>+32(SB), Z4
+	VBROADCASTSS consts<>+64(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+224(SB), Z9
+	VBROADCASTSS consts<>+256(SB), Z10
+	VBROADCASTSS consts<>+288(SB), Z11
+	VBROADCASTSS consts<>+320(SB), Z12
+	VBROADCASTSS consts<>+352(SB), Z13
+	VMOVUPS      exp_one<>+0(SB), Z14
+	VBROADCASTSS consts<>+1888(SB), Z15
 
 focusdone40:
 	// loss = (alpha ce) q^gamma
-	VMULPS  Z18, Z19, Z18
-	VMOVUPS Z18, K1, (CX)
+	VMULPS  Z16, Z17, Z16
+	VMOVUPS Z16, K1, (CX)
 	JMP     nextvector
 
 slowblock:
 	MOVQ $0x00000020, R8
 
 slow:
-	VMOVUPS (DX), Z18
-	VMOVUPS (BX), Z19
+	VMOVUPS (DX), Z0
+	VMOVUPS (BX), Z1
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD        Z7, Z18, Z20
-	VSUBPS       Z9, Z20, Z20
-	VBROADCASTSS consts<>+416(SB), Z21
-	VMAXPS       Z20, Z21, Z20
+	VPORD.BCST   consts<>+1184(SB), Z0, Z2
+	VSUBPS.BCST  consts<>+64(SB), Z2, Z2
+	VBROADCASTSS consts<>+416(SB), Z3
+	VMAXPS       Z2, Z3, Z2
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z3, Z21
-	VFMADD231PS Z10, Z20, Z21
-	VSUBPS      Z3, Z21, Z22
+	VBROADCASTSS     consts<>+96(SB), Z3
+	VFMADD213PS.BCST consts<>+128(SB), Z2, Z3
+	VSUBPS.BCST      consts<>+128(SB), Z3, Z4
 
 	// r = c - n ln2
-	VMOVAPS      Z20, Z23
-	VFNMADD231PS Z4, Z22, Z23
-	VFNMADD231PS Z11, Z22, Z23
+	VMOVAPS           Z2, Z5
+	VFNMADD231PS.BCST consts<>+160(SB), Z4, Z5
+	VFNMADD231PS.BCST consts<>+192(SB), Z4, Z5
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS      Z13, Z24
-	VFMADD231PS  Z12, Z23, Z24
-	VFMADD213PS  Z14, Z23, Z24
-	VFMADD213PS  Z15, Z23, Z24
-	VFMADD213PS  Z16, Z24, Z23
-	VCMPPS.BCST  $0x11, consts<>+480(SB), Z20, K1
-	VBROADCASTSS consts<>+512(SB), Z20
-	VMOVAPS.Z    Z20, K1, Z20
+	VBROADCASTSS     consts<>+224(SB), Z6
+	VFMADD213PS.BCST consts<>+256(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+288(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+320(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+352(SB), Z6, Z5
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z2, K1
+	VBROADCASTSS     consts<>+512(SB), Z2
+	VMOVAPS.Z        Z2, K1, Z2
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z21, Z21
-	VFMADD231PS  Z23, Z21, Z21
-	VBROADCASTSS consts<>+544(SB), Z23
-	VMOVAPS.Z    Z23, K1, Z23
-	VADDPS       Z23, Z22, Z22
-	VSCALEFPS    Z22, Z21, Z21
+	VPERMPS      exp_t<>+0(SB), Z3, Z3
+	VFMADD231PS  Z5, Z3, Z3
+	VBROADCASTSS consts<>+544(SB), Z5
+	VMOVAPS.Z    Z5, K1, Z5
+	VADDPS       Z5, Z4, Z4
+	VSCALEFPS    Z4, Z3, Z3
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z20, Z21, Z20
-	VADDPS.BCST  consts<>+576(SB), Z21, Z21
-	VPSUBD.BCST  consts<>+576(SB), Z21, Z21
-	VPMAXSD      Z21, Z20, Z20
-	VPMINUD.BCST consts<>+608(SB), Z20, Z20
+	VPSUBD       Z2, Z3, Z2
+	VADDPS.BCST  consts<>+576(SB), Z3, Z3
+	VPSUBD.BCST  consts<>+576(SB), Z3, Z3
+	VPMAXSD      Z3, Z2, Z2
+	VPMINUD.BCST consts<>+608(SB), Z2, Z2
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z20, K1
-	VBROADCASTSS consts<>+1216(SB), Z21
-	VMAXPS       Z20, Z21, Z21
-	VADDPS       Z0, Z21, Z22
-	VDIVPS       Z22, Z0, Z22
-	VMULPS       Z22, Z21, Z23
-	VBLENDMPS    Z20, Z23, K1, Z23
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z2, K1
+	VBROADCASTSS consts<>+1216(SB), Z3
+	VMAXPS       Z2, Z3, Z3
+	VBROADCASTSS consts<>+384(SB), Z4
+	VADDPS.BCST  consts<>+384(SB), Z3, Z5
+	VDIVPS       Z5, Z4, Z4
+	VMULPS       Z4, Z3, Z5
+	VBLENDMPS    Z2, Z5, K1, Z5
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z24
-	VFMADD213PS.BCST consts<>+1920(SB), Z21, Z24
-	VFMADD213PS.BCST consts<>+1952(SB), Z21, Z24
-	VFMADD213PS.BCST consts<>+1984(SB), Z21, Z24
-	VFMADD213PS.BCST consts<>+2016(SB), Z21, Z24
-	VFMADD213PS.BCST consts<>+2048(SB), Z21, Z24
-	VFMADD213PS.BCST consts<>+2080(SB), Z21, Z24
-	VFMADD213PS.BCST consts<>+2112(SB), Z21, Z24
-	VMULPS           Z24, Z21, Z24
-	VFMADD231PS      Z24, Z21, Z21
-	VBLENDMPS        Z20, Z21, K1, Z20
-	VPMOVD2M         Z18, K1
-	VBLENDMPS        Z23, Z22, K1, Z21
-	VPMOVD2M         Z18, K1
-	VBLENDMPS        Z22, Z23, K1, Z22
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS           Z3, Z3, Z6
+	VBROADCASTSS     consts<>+1888(SB), Z7
+	VFMADD213PS.BCST consts<>+1920(SB), Z6, Z7
+	VBROADCASTSS     consts<>+1952(SB), Z8
+	VFMADD213PS.BCST consts<>+1984(SB), Z6, Z8
+	VFMADD213PS.BCST consts<>+2016(SB), Z6, Z7
+	VFMADD213PS.BCST consts<>+2048(SB), Z6, Z8
+	VFMADD213PS.BCST consts<>+2080(SB), Z6, Z7
+	VFMADD213PS.BCST consts<>+2112(SB), Z6, Z8
+	VFMADD231PS      Z8, Z3, Z7
+	VFMADD231PS      Z7, Z6, Z3
+	VBLENDMPS        Z2, Z3, K1, Z2
+	VPMOVD2M         Z0, K1
+	VBLENDMPS        Z5, Z4, K1, Z3
+	VPMOVD2M         Z0, K1
+	VBLENDMPS        Z4, Z5, K1, Z4
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z19, Z0, Z23
-	VPMOVD2M    Z18, K1
-	VBLENDMPS   Z19, Z23, K1, Z24
-	VPANDD      Z8, Z18, Z18
-	VPXORD      Z25, Z25, Z25
-	VCMPPS      $0x11, Z24, Z25, K1
-	VMOVAPS.Z   Z18, K1, Z18
-	VFMADD231PS Z18, Z24, Z20
+	VBROADCASTSS consts<>+384(SB), Z5
+	VSUBPS       Z1, Z5, Z5
+	VPMOVD2M     Z0, K1
+	VBLENDMPS    Z1, Z5, K1, Z6
+	VPANDD.BCST  consts<>+32(SB), Z0, Z0
+	VPXORD       Z7, Z7, Z7
+	VCMPPS       $0x11, Z6, Z7, K1
+	VMOVAPS.Z    Z0, K1, Z0
+	VFMADD231PS  Z0, Z6, Z2
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z19, Z22, Z18
-	VFMADD231PS  Z23, Z21, Z18
-	VBROADCASTSS 12(SI), Z21
-	VBROADCASTSS 16(SI), Z22
-	VMULPS       Z23, Z22, Z22
-	VFMADD231PS  Z19, Z21, Z22
-	VMULPS       Z20, Z22, Z19
+	VMULPS       Z1, Z4, Z0
+	VFMADD231PS  Z5, Z3, Z0
+	VBROADCASTSS 12(SI), Z3
+	VBROADCASTSS 16(SI), Z4
+	VMULPS       Z5, Z4, Z4
+	VFMADD231PS  Z1, Z3, Z4
+	VMULPS       Z2, Z4, Z1
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_41
-	VMULPS Z18, Z18, Z18
+	VMULPS Z0, Z0, Z0
 	JMP    focusdone41
 
 focusnot0_41:
-	CMPQ    DI, $+2
-	JGE     focusnot1_41
-	VMOVAPS Z0, Z18
-	JMP     focusdone41
+	CMPQ         DI, $+2
+	JGE          focusnot1_41
+	VBROADCASTSS consts<>+384(SB), Z0
+	JMP          focusdone41
 
 focusnot1_41:
 	CMPQ DI, $+3
@@ -5495,207 +5754,207 @@ focusnot1_41:
 focusnot2_41:
 	CMPQ    DI, $+4
 	JGE     focusnot3_41
-	VSQRTPS Z18, Z18
+	VSQRTPS Z0, Z0
 	JMP     focusdone41
 
 focusnot3_41:
 	CMPQ         DI, $+5
 	JGE          focusnot4_41
-	VSQRTPS      Z18, Z20
-	VMOVAPS      Z18, Z21
-	VFNMADD231PS Z20, Z20, Z21
-	VMULPS       Z5, Z20, Z22
-	VMULPS       Z22, Z21, Z21
-	VFMADD231PS  Z20, Z18, Z21
-	VMOVAPS      Z21, Z18
+	VSQRTPS      Z0, Z2
+	VMOVAPS      Z0, Z3
+	VFNMADD231PS Z2, Z2, Z3
+	VMULPS.BCST  consts<>+2144(SB), Z2, Z4
+	VMULPS       Z4, Z3, Z3
+	VFMADD231PS  Z2, Z0, Z3
+	VMOVAPS      Z3, Z0
 	JMP          focusdone41
 
 focusnot4_41:
-	CMPQ         DI, $+6
-	JGE          focusnot5_41
-	VSQRTPS      Z18, Z20
-	VMULPS       Z18, Z18, Z21
-	VMOVAPS      Z21, Z22
-	VFMSUB231PS  Z18, Z18, Z22
-	VMOVAPS      Z18, Z23
-	VFNMADD231PS Z20, Z20, Z23
-	VMULPS       Z23, Z18, Z18
-	VFMADD231PS  Z5, Z18, Z22
-	VMULPS       Z20, Z22, Z18
-	VFMADD231PS  Z20, Z21, Z18
-	JMP          focusdone41
+	CMPQ             DI, $+6
+	JGE              focusnot5_41
+	VSQRTPS          Z0, Z2
+	VMULPS           Z0, Z0, Z3
+	VMOVAPS          Z3, Z4
+	VFMSUB231PS      Z0, Z0, Z4
+	VMOVAPS          Z0, Z5
+	VFNMADD231PS     Z2, Z2, Z5
+	VMULPS           Z5, Z0, Z0
+	VFMADD231PS.BCST consts<>+2144(SB), Z0, Z4
+	VMULPS           Z2, Z4, Z0
+	VFMADD231PS      Z2, Z3, Z0
+	JMP              focusdone41
 
 focusnot5_41:
 	CMPQ        DI, $+7
 	JGE         focusnot6_41
-	VMULPS      Z18, Z18, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z18, Z18, Z21
-	VMULPS      Z18, Z21, Z21
-	VFMADD231PS Z18, Z20, Z21
-	VMOVAPS     Z21, Z18
+	VMULPS      Z0, Z0, Z2
+	VMOVAPS     Z2, Z3
+	VFMSUB231PS Z0, Z0, Z3
+	VMULPS      Z0, Z3, Z3
+	VFMADD231PS Z0, Z2, Z3
+	VMOVAPS     Z3, Z0
 	JMP         focusdone41
 
 focusnot6_41:
 	CMPQ        DI, $+8
 	JGE         focusnot7_41
-	VMULPS      Z18, Z18, Z20
-	VFMSUB213PS Z20, Z18, Z18
-	VADDPS      Z20, Z20, Z21
-	VMULPS      Z18, Z21, Z18
-	VFMADD231PS Z20, Z20, Z18
+	VMULPS      Z0, Z0, Z2
+	VFMSUB213PS Z2, Z0, Z0
+	VADDPS      Z2, Z2, Z3
+	VMULPS      Z0, Z3, Z0
+	VFMADD231PS Z2, Z2, Z0
 	JMP         focusdone41
 
 focusnot7_41:
 	CMPQ        DI, $+9
 	JGE         focusnot8_41
-	VMULPS      Z18, Z18, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z18, Z18, Z21
-	VMULPS      Z20, Z20, Z22
-	VADDPS      Z20, Z20, Z23
-	VFMSUB213PS Z22, Z20, Z20
-	VFMADD231PS Z21, Z23, Z20
-	VMULPS      Z18, Z20, Z20
-	VFMADD231PS Z18, Z22, Z20
-	VMOVAPS     Z20, Z18
+	VMULPS      Z0, Z0, Z2
+	VMOVAPS     Z2, Z3
+	VFMSUB231PS Z0, Z0, Z3
+	VMULPS      Z2, Z2, Z4
+	VADDPS      Z2, Z2, Z5
+	VFMSUB213PS Z4, Z2, Z2
+	VFMADD231PS Z3, Z5, Z2
+	VMULPS      Z0, Z2, Z2
+	VFMADD231PS Z0, Z4, Z2
+	VMOVAPS     Z2, Z0
 	JMP         focusdone41
 
 focusnot8_41:
 	LEAQ         24(SI), R9
-	VBROADCASTSS (R9), Z20
-	VBROADCASTSS 4(R9), Z21
-	VBROADCASTSS 8(R9), Z22
+	VBROADCASTSS (R9), Z2
+	VBROADCASTSS 4(R9), Z3
+	VBROADCASTSS 8(R9), Z4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD       Z8, Z18, Z23
-	VPSUBD.BCST  consts<>+1248(SB), Z23, Z24
-	VCVTDQ2PS    Z23, Z25
-	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
-	VBROADCASTSS consts<>+1120(SB), Z26
-	VPCMPD       $0x06, Z23, Z26, K1
-	VBLENDMPS    Z25, Z24, K1, Z24
-	VPSRAD       $0x17, Z24, Z25
-	VPSRLD       $0x14, Z24, Z26
-	VPANDD.BCST  consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST  consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS    Z25, Z25
+	VPANDD.BCST  consts<>+32(SB), Z0, Z5
+	VPSUBD.BCST  consts<>+1248(SB), Z5, Z6
+	VCVTDQ2PS    Z5, Z7
+	VPSUBD.BCST  consts<>+1760(SB), Z7, Z7
+	VBROADCASTSS consts<>+1120(SB), Z8
+	VPCMPD       $0x06, Z5, Z8, K1
+	VBLENDMPS    Z7, Z6, K1, Z6
+	VPSRAD       $0x17, Z6, Z7
+	VPSRLD       $0x14, Z6, Z8
+	VPANDD.BCST  consts<>+1280(SB), Z6, Z6
+	VPADDD.BCST  consts<>+1312(SB), Z6, Z6
+	VCVTDQ2PS    Z7, Z7
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
+	VPERMPS          pow_r<>+0(SB), Z8, Z9
+	VFMADD213PS.BCST consts<>+672(SB), Z9, Z6
+	VMULPS.BCST      consts<>+1344(SB), Z6, Z9
+	VMOVAPS          Z6, Z10
+	VFMADD231PS      Z9, Z6, Z10
+	VSUBPS           Z10, Z6, Z11
+	VFMADD231PS      Z9, Z6, Z11
+	VMULPS           Z6, Z6, Z9
+	VBROADCASTSS     consts<>+1376(SB), Z12
+	VFMADD213PS.BCST consts<>+1408(SB), Z6, Z12
+	VFMADD213PS.BCST consts<>+1440(SB), Z6, Z12
+	VFMADD213PS.BCST consts<>+1472(SB), Z6, Z12
+	VFMADD213PS.BCST consts<>+1504(SB), Z6, Z12
+	VMULPS           Z6, Z9, Z6
+	VFMADD231PS      Z12, Z6, Z11
+	VADDPS           Z11, Z10, Z6
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z20, Z27
-	VFMSUB213PS Z27, Z20, Z25
-	VFMADD213PS Z27, Z21, Z24
+	VPERMPS     pow_th<>+0(SB), Z8, Z9
+	VADDPS      Z9, Z7, Z7
+	VMULPS      Z7, Z2, Z9
+	VFMSUB213PS Z9, Z2, Z7
+	VFMADD213PS Z9, Z3, Z6
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z6, Z24, Z30
-	VSUBPS      Z6, Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z21, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z20, Z25
-	VFMADD231PS Z28, Z22, Z25
-	VFMADD231PS Z29, Z21, Z25
-	VADDPS      Z25, Z27, Z21
+	VADDPS.BCST consts<>+1536(SB), Z6, Z12
+	VSUBPS.BCST consts<>+1536(SB), Z12, Z13
+	VSUBPS      Z13, Z9, Z9
+	VFMADD231PS Z10, Z3, Z9
+	VPERMPS     pow_tl<>+0(SB), Z8, Z8
+	VFMADD231PS Z8, Z2, Z7
+	VFMADD231PS Z10, Z4, Z7
+	VFMADD231PS Z11, Z3, Z7
+	VADDPS      Z7, Z9, Z3
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
-	VMULPS           Z21, Z21, Z25
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS      Z4, Z21, Z22
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z22, Z21, Z25
+	VBROADCASTSS     consts<>+1568(SB), Z4
+	VFMADD213PS.BCST consts<>+1600(SB), Z3, Z4
+	VFMADD213PS.BCST consts<>+1632(SB), Z3, Z4
+	VMULPS           Z3, Z3, Z7
+	VMULPS           Z4, Z7, Z4
+	VFMADD231PS.BCST consts<>+160(SB), Z3, Z4
+	VPERMPS          pow_full_hi<>+0(SB), Z12, Z3
+	VPERMPS          pow_full_lo<>+0(SB), Z12, Z7
+	VFMADD231PS      Z4, Z3, Z7
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD       Z6, Z30, Z22
-	VPSRAD       $0x03, Z22, Z22
-	VADDPS       Z25, Z21, Z26
-	VPSLLD       $0x17, Z22, Z27
-	VPADDD       Z27, Z26, Z27
-	VPMINUD.BCST consts<>+928(SB), Z27, Z27
+	VPSUBD.BCST  consts<>+1536(SB), Z12, Z4
+	VPSRAD       $0x03, Z4, Z4
+	VADDPS       Z7, Z3, Z8
+	VPSLLD       $0x17, Z4, Z9
+	VPADDD       Z9, Z8, Z9
+	VPMINUD.BCST consts<>+928(SB), Z9, Z9
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z28, Z28, Z28
-	VPMINSD      Z28, Z22, Z22
-	VBROADCASTSS consts<>+1792(SB), Z28
-	VPSUBD       Z22, Z28, Z22
-	VPSLLD       $0x17, Z22, Z22
-	VADDPS       Z21, Z22, Z28
-	VSUBPS       Z22, Z28, Z29
-	VSUBPS       Z29, Z21, Z21
-	VADDPS       Z25, Z21, Z21
-	VADDPS       Z21, Z28, Z21
-	VCMPPS       $0x11, Z22, Z26, K1
-	VPSUBD       Z22, Z21, Z21
-	VBLENDMPS    Z21, Z27, K1, Z21
+	VPXORD       Z10, Z10, Z10
+	VPMINSD      Z10, Z4, Z4
+	VBROADCASTSS consts<>+1792(SB), Z10
+	VPSUBD       Z4, Z10, Z4
+	VPSLLD       $0x17, Z4, Z4
+	VADDPS       Z3, Z4, Z10
+	VSUBPS       Z4, Z10, Z11
+	VSUBPS       Z11, Z3, Z3
+	VADDPS       Z7, Z3, Z3
+	VADDPS       Z3, Z10, Z3
+	VCMPPS       $0x11, Z4, Z8, K1
+	VPSUBD       Z4, Z3, Z3
+	VBLENDMPS    Z3, Z9, K1, Z3
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z22
-	VCMPPS         $0x11, Z24, Z22, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z21, K1, Z21
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K1
-	VPXORD         Z22, Z22, Z22
-	VBLENDMPS      Z22, Z21, K1, Z21
-	VPXORD         Z22, Z22, Z22
-	VPCMPD         $0x00, Z22, Z23, K1
-	VPMOVD2M       Z20, K2
-	VPXORD         Z22, Z22, Z22
-	VBLENDMPS.BCST consts<>+928(SB), Z22, K2, Z22
-	VBLENDMPS      Z22, Z21, K1, Z21
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K1
-	VPMOVD2M       Z20, K2
-	VPXORD         Z20, Z20, Z20
-	VBROADCASTSS   consts<>+928(SB), Z22
-	VBLENDMPS      Z20, Z22, K2, Z20
-	VBLENDMPS      Z20, Z21, K1, Z20
+	VBROADCASTSS   consts<>+1824(SB), Z4
+	VCMPPS         $0x11, Z6, Z4, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z3, K1, Z3
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z6, K1
+	VPXORD         Z4, Z4, Z4
+	VBLENDMPS      Z4, Z3, K1, Z3
+	VPXORD         Z4, Z4, Z4
+	VPCMPD         $0x00, Z4, Z5, K1
+	VPMOVD2M       Z2, K2
+	VPXORD         Z4, Z4, Z4
+	VBLENDMPS.BCST consts<>+928(SB), Z4, K2, Z4
+	VBLENDMPS      Z4, Z3, K1, Z3
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z5, K1
+	VPMOVD2M       Z2, K2
+	VPXORD         Z2, Z2, Z2
+	VBROADCASTSS   consts<>+928(SB), Z4
+	VBLENDMPS      Z2, Z4, K2, Z2
+	VBLENDMPS      Z2, Z3, K1, Z2
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R9), Z21
-	VPANDD         Z21, Z18, Z21
-	VPORD          Z21, Z20, Z20
-	VPXORD         Z21, Z21, Z21
-	VPCMPD         $0x06, Z21, Z23, K1
-	VBROADCASTSS   consts<>+928(SB), Z21
-	VPCMPD         $0x06, Z23, Z21, K2
+	VBROADCASTSS   12(R9), Z3
+	VPANDD         Z3, Z0, Z3
+	VPORD          Z3, Z2, Z2
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x06, Z3, Z5, K1
+	VBROADCASTSS   consts<>+928(SB), Z3
+	VPCMPD         $0x06, Z5, Z3, K2
 	KANDW          K1, K2, K1
-	VBROADCASTSS   16(R9), Z21
-	VPANDD         Z21, Z18, Z18
-	VPXORD         Z21, Z21, Z21
-	VPCMPD         $0x06, Z18, Z21, K2
+	VBROADCASTSS   16(R9), Z3
+	VPANDD         Z3, Z0, Z0
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x06, Z0, Z3, K2
 	KANDW          K1, K2, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z23, K2
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z5, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z20, K1, Z18
+	VBLENDMPS.BCST consts<>+608(SB), Z2, K1, Z0
 
 focusdone41:
 	// loss = (alpha ce) q^gamma
-	VMULPS       Z18, Z19, Z18
-	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z19, K1
-	VBLENDMPS    Z18, Z19, K1, Z18
-	VPMINUD.BCST consts<>+608(SB), Z18, Z18
-	VMOVUPS      Z18, (CX)
+	VMULPS       Z0, Z1, Z0
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z1, K1
+	VBLENDMPS    Z0, Z1, K1, Z0
+	VPMINUD.BCST consts<>+608(SB), Z0, Z0
+	VMOVUPS      Z0, (CX)
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
 	ADDQ         $+64, BX
@@ -5703,115 +5962,134 @@ focusdone41:
 	ADDQ         $-16, R8
 	CMPQ         R8, $+1
 	JGE          slow
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+128(SB), Z1
+	VBROADCASTSS consts<>+2144(SB), Z2
+	VBROADCASTSS consts<>+1184(SB), Z3
+	VBROADCASTSS consts<>+32(SB), Z4
+	VBROADCASTSS consts<>+64(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+224(SB), Z9
+	VBROADCASTSS consts<>+256(SB), Z10
+	VBROADCASTSS consts<>+288(SB), Z11
+	VBROADCASTSS consts<>+320(SB), Z12
+	VBROADCASTSS consts<>+352(SB), Z13
+	VMOVUPS      exp_one<>+0(SB), Z14
+	VBROADCASTSS consts<>+1888(SB), Z15
 	JMP          loop
 
 slowvector:
-	MOVL    $0x0000ffff, R8
-	BZHIL   AX, R8, R8
-	KMOVW   R8, K1
-	VMOVAPS Z0, Z18
-	VMOVUPS (DX), K1, Z18
-	VPXORD  Z19, Z19, Z19
-	VMOVUPS (BX), K1, Z19
+	MOVL         $0x0000ffff, R8
+	BZHIL        AX, R8, R8
+	KMOVW        R8, K1
+	VBROADCASTSS consts<>+384(SB), Z0
+	VMOVUPS      (DX), K1, Z0
+	VPXORD       Z1, Z1, Z1
+	VMOVUPS      (BX), K1, Z1
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD        Z7, Z18, Z20
-	VSUBPS       Z9, Z20, Z20
-	VBROADCASTSS consts<>+416(SB), Z21
-	VMAXPS       Z20, Z21, Z20
+	VPORD.BCST   consts<>+1184(SB), Z0, Z2
+	VSUBPS.BCST  consts<>+64(SB), Z2, Z2
+	VBROADCASTSS consts<>+416(SB), Z3
+	VMAXPS       Z2, Z3, Z2
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z3, Z21
-	VFMADD231PS Z10, Z20, Z21
-	VSUBPS      Z3, Z21, Z22
+	VBROADCASTSS     consts<>+96(SB), Z3
+	VFMADD213PS.BCST consts<>+128(SB), Z2, Z3
+	VSUBPS.BCST      consts<>+128(SB), Z3, Z4
 
 	// r = c - n ln2
-	VMOVAPS      Z20, Z23
-	VFNMADD231PS Z4, Z22, Z23
-	VFNMADD231PS Z11, Z22, Z23
+	VMOVAPS           Z2, Z5
+	VFNMADD231PS.BCST consts<>+160(SB), Z4, Z5
+	VFNMADD231PS.BCST consts<>+192(SB), Z4, Z5
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS      Z13, Z24
-	VFMADD231PS  Z12, Z23, Z24
-	VFMADD213PS  Z14, Z23, Z24
-	VFMADD213PS  Z15, Z23, Z24
-	VFMADD213PS  Z16, Z24, Z23
-	VCMPPS.BCST  $0x11, consts<>+480(SB), Z20, K2
-	VBROADCASTSS consts<>+512(SB), Z20
-	VMOVAPS.Z    Z20, K2, Z20
+	VBROADCASTSS     consts<>+224(SB), Z6
+	VFMADD213PS.BCST consts<>+256(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+288(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+320(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+352(SB), Z6, Z5
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z2, K2
+	VBROADCASTSS     consts<>+512(SB), Z2
+	VMOVAPS.Z        Z2, K2, Z2
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z21, Z21
-	VFMADD231PS  Z23, Z21, Z21
-	VBROADCASTSS consts<>+544(SB), Z23
-	VMOVAPS.Z    Z23, K2, Z23
-	VADDPS       Z23, Z22, Z22
-	VSCALEFPS    Z22, Z21, Z21
+	VPERMPS      exp_t<>+0(SB), Z3, Z3
+	VFMADD231PS  Z5, Z3, Z3
+	VBROADCASTSS consts<>+544(SB), Z5
+	VMOVAPS.Z    Z5, K2, Z5
+	VADDPS       Z5, Z4, Z4
+	VSCALEFPS    Z4, Z3, Z3
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z20, Z21, Z20
-	VADDPS.BCST  consts<>+576(SB), Z21, Z21
-	VPSUBD.BCST  consts<>+576(SB), Z21, Z21
-	VPMAXSD      Z21, Z20, Z20
-	VPMINUD.BCST consts<>+608(SB), Z20, Z20
+	VPSUBD       Z2, Z3, Z2
+	VADDPS.BCST  consts<>+576(SB), Z3, Z3
+	VPSUBD.BCST  consts<>+576(SB), Z3, Z3
+	VPMAXSD      Z3, Z2, Z2
+	VPMINUD.BCST consts<>+608(SB), Z2, Z2
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z20, K2
-	VBROADCASTSS consts<>+1216(SB), Z21
-	VMAXPS       Z20, Z21, Z21
-	VADDPS       Z0, Z21, Z22
-	VDIVPS       Z22, Z0, Z22
-	VMULPS       Z22, Z21, Z23
-	VBLENDMPS    Z20, Z23, K2, Z23
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z2, K2
+	VBROADCASTSS consts<>+1216(SB), Z3
+	VMAXPS       Z2, Z3, Z3
+	VBROADCASTSS consts<>+384(SB), Z4
+	VADDPS.BCST  consts<>+384(SB), Z3, Z5
+	VDIVPS       Z5, Z4, Z4
+	VMULPS       Z4, Z3, Z5
+	VBLENDMPS    Z2, Z5, K2, Z5
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z24
-	VFMADD213PS.BCST consts<>+1920(SB), Z21, Z24
-	VFMADD213PS.BCST consts<>+1952(SB), Z21, Z24
-	VFMADD213PS.BCST consts<>+1984(SB), Z21, Z24
-	VFMADD213PS.BCST consts<>+2016(SB), Z21, Z24
-	VFMADD213PS.BCST consts<>+2048(SB), Z21, Z24
-	VFMADD213PS.BCST consts<>+2080(SB), Z21, Z24
-	VFMADD213PS.BCST consts<>+2112(SB), Z21, Z24
-	VMULPS           Z24, Z21, Z24
-	VFMADD231PS      Z24, Z21, Z21
-	VBLENDMPS        Z20, Z21, K2, Z20
-	VPMOVD2M         Z18, K2
-	VBLENDMPS        Z23, Z22, K2, Z21
-	VPMOVD2M         Z18, K2
-	VBLENDMPS        Z22, Z23, K2, Z22
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS           Z3, Z3, Z6
+	VBROADCASTSS     consts<>+1888(SB), Z7
+	VFMADD213PS.BCST consts<>+1920(SB), Z6, Z7
+	VBROADCASTSS     consts<>+1952(SB), Z8
+	VFMADD213PS.BCST consts<>+1984(SB), Z6, Z8
+	VFMADD213PS.BCST consts<>+2016(SB), Z6, Z7
+	VFMADD213PS.BCST consts<>+2048(SB), Z6, Z8
+	VFMADD213PS.BCST consts<>+2080(SB), Z6, Z7
+	VFMADD213PS.BCST consts<>+2112(SB), Z6, Z8
+	VFMADD231PS      Z8, Z3, Z7
+	VFMADD231PS      Z7, Z6, Z3
+	VBLENDMPS        Z2, Z3, K2, Z2
+	VPMOVD2M         Z0, K2
+	VBLENDMPS        Z5, Z4, K2, Z3
+	VPMOVD2M         Z0, K2
+	VBLENDMPS        Z4, Z5, K2, Z4
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z19, Z0, Z23
-	VPMOVD2M    Z18, K2
-	VBLENDMPS   Z19, Z23, K2, Z24
-	VPANDD      Z8, Z18, Z18
-	VPXORD      Z25, Z25, Z25
-	VCMPPS      $0x11, Z24, Z25, K2
-	VMOVAPS.Z   Z18, K2, Z18
-	VFMADD231PS Z18, Z24, Z20
+	VBROADCASTSS consts<>+384(SB), Z5
+	VSUBPS       Z1, Z5, Z5
+	VPMOVD2M     Z0, K2
+	VBLENDMPS    Z1, Z5, K2, Z6
+	VPANDD.BCST  consts<>+32(SB), Z0, Z0
+	VPXORD       Z7, Z7, Z7
+	VCMPPS       $0x11, Z6, Z7, K2
+	VMOVAPS.Z    Z0, K2, Z0
+	VFMADD231PS  Z0, Z6, Z2
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z19, Z22, Z18
-	VFMADD231PS  Z23, Z21, Z18
-	VBROADCASTSS 12(SI), Z21
-	VBROADCASTSS 16(SI), Z22
-	VMULPS       Z23, Z22, Z22
-	VFMADD231PS  Z19, Z21, Z22
-	VMULPS       Z20, Z22, Z19
+	VMULPS       Z1, Z4, Z0
+	VFMADD231PS  Z5, Z3, Z0
+	VBROADCASTSS 12(SI), Z3
+	VBROADCASTSS 16(SI), Z4
+	VMULPS       Z5, Z4, Z4
+	VFMADD231PS  Z1, Z3, Z4
+	VMULPS       Z2, Z4, Z1
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_42
-	VMULPS Z18, Z18, Z18
+	VMULPS Z0, Z0, Z0
 	JMP    focusdone42
 
 focusnot0_42:
-	CMPQ    DI, $+2
-	JGE     focusnot1_42
-	VMOVAPS Z0, Z18
-	JMP     focusdone42
+	CMPQ         DI, $+2
+	JGE          focusnot1_42
+	VBROADCASTSS consts<>+384(SB), Z0
+	JMP          focusdone42
 
 focusnot1_42:
 	CMPQ DI, $+3
@@ -5821,372 +6099,378 @@ focusnot1_42:
 focusnot2_42:
 	CMPQ    DI, $+4
 	JGE     focusnot3_42
-	VSQRTPS Z18, Z18
+	VSQRTPS Z0, Z0
 	JMP     focusdone42
 
 focusnot3_42:
 	CMPQ         DI, $+5
 	JGE          focusnot4_42
-	VSQRTPS      Z18, Z20
-	VMOVAPS      Z18, Z21
-	VFNMADD231PS Z20, Z20, Z21
-	VMULPS       Z5, Z20, Z22
-	VMULPS       Z22, Z21, Z21
-	VFMADD231PS  Z20, Z18, Z21
-	VMOVAPS      Z21, Z18
+	VSQRTPS      Z0, Z2
+	VMOVAPS      Z0, Z3
+	VFNMADD231PS Z2, Z2, Z3
+	VMULPS.BCST  consts<>+2144(SB), Z2, Z4
+	VMULPS       Z4, Z3, Z3
+	VFMADD231PS  Z2, Z0, Z3
+	VMOVAPS      Z3, Z0
 	JMP          focusdone42
 
 focusnot4_42:
-	CMPQ         DI, $+6
-	JGE          focusnot5_42
-	VSQRTPS      Z18, Z20
-	VMULPS       Z18, Z18, Z21
-	VMOVAPS      Z21, Z22
-	VFMSUB231PS  Z18, Z18, Z22
-	VMOVAPS      Z18, Z23
-	VFNMADD231PS Z20, Z20, Z23
-	VMULPS       Z23, Z18, Z18
-	VFMADD231PS  Z5, Z18, Z22
-	VMULPS       Z20, Z22, Z18
-	VFMADD231PS  Z20, Z21, Z18
-	JMP          focusdone42
+	CMPQ             DI, $+6
+	JGE              focusnot5_42
+	VSQRTPS          Z0, Z2
+	VMULPS           Z0, Z0, Z3
+	VMOVAPS          Z3, Z4
+	VFMSUB231PS      Z0, Z0, Z4
+	VMOVAPS          Z0, Z5
+	VFNMADD231PS     Z2, Z2, Z5
+	VMULPS           Z5, Z0, Z0
+	VFMADD231PS.BCST consts<>+2144(SB), Z0, Z4
+	VMULPS           Z2, Z4, Z0
+	VFMADD231PS      Z2, Z3, Z0
+	JMP              focusdone42
 
 focusnot5_42:
 	CMPQ        DI, $+7
 	JGE         focusnot6_42
-	VMULPS      Z18, Z18, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z18, Z18, Z21
-	VMULPS      Z18, Z21, Z21
-	VFMADD231PS Z18, Z20, Z21
-	VMOVAPS     Z21, Z18
+	VMULPS      Z0, Z0, Z2
+	VMOVAPS     Z2, Z3
+	VFMSUB231PS Z0, Z0, Z3
+	VMULPS      Z0, Z3, Z3
+	VFMADD231PS Z0, Z2, Z3
+	VMOVAPS     Z3, Z0
 	JMP         focusdone42
 
 focusnot6_42:
 	CMPQ        DI, $+8
 	JGE         focusnot7_42
-	VMULPS      Z18, Z18, Z20
-	VFMSUB213PS Z20, Z18, Z18
-	VADDPS      Z20, Z20, Z21
-	VMULPS      Z18, Z21, Z18
-	VFMADD231PS Z20, Z20, Z18
+	VMULPS      Z0, Z0, Z2
+	VFMSUB213PS Z2, Z0, Z0
+	VADDPS      Z2, Z2, Z3
+	VMULPS      Z0, Z3, Z0
+	VFMADD231PS Z2, Z2, Z0
 	JMP         focusdone42
 
 focusnot7_42:
 	CMPQ        DI, $+9
 	JGE         focusnot8_42
-	VMULPS      Z18, Z18, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z18, Z18, Z21
-	VMULPS      Z20, Z20, Z22
-	VADDPS      Z20, Z20, Z23
-	VFMSUB213PS Z22, Z20, Z20
-	VFMADD231PS Z21, Z23, Z20
-	VMULPS      Z18, Z20, Z20
-	VFMADD231PS Z18, Z22, Z20
-	VMOVAPS     Z20, Z18
+	VMULPS      Z0, Z0, Z2
+	VMOVAPS     Z2, Z3
+	VFMSUB231PS Z0, Z0, Z3
+	VMULPS      Z2, Z2, Z4
+	VADDPS      Z2, Z2, Z5
+	VFMSUB213PS Z4, Z2, Z2
+	VFMADD231PS Z3, Z5, Z2
+	VMULPS      Z0, Z2, Z2
+	VFMADD231PS Z0, Z4, Z2
+	VMOVAPS     Z2, Z0
 	JMP         focusdone42
 
 focusnot8_42:
 	LEAQ         24(SI), R8
-	VBROADCASTSS (R8), Z20
-	VBROADCASTSS 4(R8), Z21
-	VBROADCASTSS 8(R8), Z22
+	VBROADCASTSS (R8), Z2
+	VBROADCASTSS 4(R8), Z3
+	VBROADCASTSS 8(R8), Z4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD       Z8, Z18, Z23
-	VPSUBD.BCST  consts<>+1248(SB), Z23, Z24
-	VCVTDQ2PS    Z23, Z25
-	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
-	VBROADCASTSS consts<>+1120(SB), Z26
-	VPCMPD       $0x06, Z23, Z26, K2
-	VBLENDMPS    Z25, Z24, K2, Z24
-	VPSRAD       $0x17, Z24, Z25
-	VPSRLD       $0x14, Z24, Z26
-	VPANDD.BCST  consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST  consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS    Z25, Z25
+	VPANDD.BCST  consts<>+32(SB), Z0, Z5
+	VPSUBD.BCST  consts<>+1248(SB), Z5, Z6
+	VCVTDQ2PS    Z5, Z7
+	VPSUBD.BCST  consts<>+1760(SB), Z7, Z7
+	VBROADCASTSS consts<>+1120(SB), Z8
+	VPCMPD       $0x06, Z5, Z8, K2
+	VBLENDMPS    Z7, Z6, K2, Z6
+	VPSRAD       $0x17, Z6, Z7
+	VPSRLD       $0x14, Z6, Z8
+	VPANDD.BCST  consts<>+1280(SB), Z6, Z6
+	VPADDD.BCST  consts<>+1312(SB), Z6, Z6
+	VCVTDQ2PS    Z7, Z7
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
+	VPERMPS          pow_r<>+0(SB), Z8, Z9
+	VFMADD213PS.BCST consts<>+672(SB), Z9, Z6
+	VMULPS.BCST      consts<>+1344(SB), Z6, Z9
+	VMOVAPS          Z6, Z10
+	VFMADD231PS      Z9, Z6, Z10
+	VSUBPS           Z10, Z6, Z11
+	VFMADD231PS      Z9, Z6, Z11
+	VMULPS           Z6, Z6, Z9
+	VBROADCASTSS     consts<>+1376(SB), Z12
+	VFMADD213PS.BCST consts<>+1408(SB), Z6, Z12
+	VFMADD213PS.BCST consts<>+1440(SB), Z6, Z12
+	VFMADD213PS.BCST consts<>+1472(SB), Z6, Z12
+	VFMADD213PS.BCST consts<>+1504(SB), Z6, Z12
+	VMULPS           Z6, Z9, Z6
+	VFMADD231PS      Z12, Z6, Z11
+	VADDPS           Z11, Z10, Z6
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z20, Z27
-	VFMSUB213PS Z27, Z20, Z25
-	VFMADD213PS Z27, Z21, Z24
+	VPERMPS     pow_th<>+0(SB), Z8, Z9
+	VADDPS      Z9, Z7, Z7
+	VMULPS      Z7, Z2, Z9
+	VFMSUB213PS Z9, Z2, Z7
+	VFMADD213PS Z9, Z3, Z6
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z6, Z24, Z30
-	VSUBPS      Z6, Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z21, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z20, Z25
-	VFMADD231PS Z28, Z22, Z25
-	VFMADD231PS Z29, Z21, Z25
-	VADDPS      Z25, Z27, Z21
+	VADDPS.BCST consts<>+1536(SB), Z6, Z12
+	VSUBPS.BCST consts<>+1536(SB), Z12, Z13
+	VSUBPS      Z13, Z9, Z9
+	VFMADD231PS Z10, Z3, Z9
+	VPERMPS     pow_tl<>+0(SB), Z8, Z8
+	VFMADD231PS Z8, Z2, Z7
+	VFMADD231PS Z10, Z4, Z7
+	VFMADD231PS Z11, Z3, Z7
+	VADDPS      Z7, Z9, Z3
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
-	VMULPS           Z21, Z21, Z25
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS      Z4, Z21, Z22
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z22, Z21, Z25
+	VBROADCASTSS     consts<>+1568(SB), Z4
+	VFMADD213PS.BCST consts<>+1600(SB), Z3, Z4
+	VFMADD213PS.BCST consts<>+1632(SB), Z3, Z4
+	VMULPS           Z3, Z3, Z7
+	VMULPS           Z4, Z7, Z4
+	VFMADD231PS.BCST consts<>+160(SB), Z3, Z4
+	VPERMPS          pow_full_hi<>+0(SB), Z12, Z3
+	VPERMPS          pow_full_lo<>+0(SB), Z12, Z7
+	VFMADD231PS      Z4, Z3, Z7
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD       Z6, Z30, Z22
-	VPSRAD       $0x03, Z22, Z22
-	VADDPS       Z25, Z21, Z26
-	VPSLLD       $0x17, Z22, Z27
-	VPADDD       Z27, Z26, Z27
-	VPMINUD.BCST consts<>+928(SB), Z27, Z27
+	VPSUBD.BCST  consts<>+1536(SB), Z12, Z4
+	VPSRAD       $0x03, Z4, Z4
+	VADDPS       Z7, Z3, Z8
+	VPSLLD       $0x17, Z4, Z9
+	VPADDD       Z9, Z8, Z9
+	VPMINUD.BCST consts<>+928(SB), Z9, Z9
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z28, Z28, Z28
-	VPMINSD      Z28, Z22, Z22
-	VBROADCASTSS consts<>+1792(SB), Z28
-	VPSUBD       Z22, Z28, Z22
-	VPSLLD       $0x17, Z22, Z22
-	VADDPS       Z21, Z22, Z28
-	VSUBPS       Z22, Z28, Z29
-	VSUBPS       Z29, Z21, Z21
-	VADDPS       Z25, Z21, Z21
-	VADDPS       Z21, Z28, Z21
-	VCMPPS       $0x11, Z22, Z26, K2
-	VPSUBD       Z22, Z21, Z21
-	VBLENDMPS    Z21, Z27, K2, Z21
+	VPXORD       Z10, Z10, Z10
+	VPMINSD      Z10, Z4, Z4
+	VBROADCASTSS consts<>+1792(SB), Z10
+	VPSUBD       Z4, Z10, Z4
+	VPSLLD       $0x17, Z4, Z4
+	VADDPS       Z3, Z4, Z10
+	VSUBPS       Z4, Z10, Z11
+	VSUBPS       Z11, Z3, Z3
+	VADDPS       Z7, Z3, Z3
+	VADDPS       Z3, Z10, Z3
+	VCMPPS       $0x11, Z4, Z8, K2
+	VPSUBD       Z4, Z3, Z3
+	VBLENDMPS    Z3, Z9, K2, Z3
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z22
-	VCMPPS         $0x11, Z24, Z22, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z21, K2, Z21
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K2
-	VPXORD         Z22, Z22, Z22
-	VBLENDMPS      Z22, Z21, K2, Z21
-	VPXORD         Z22, Z22, Z22
-	VPCMPD         $0x00, Z22, Z23, K2
-	VPMOVD2M       Z20, K3
-	VPXORD         Z22, Z22, Z22
-	VBLENDMPS.BCST consts<>+928(SB), Z22, K3, Z22
-	VBLENDMPS      Z22, Z21, K2, Z21
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K2
-	VPMOVD2M       Z20, K3
-	VPXORD         Z20, Z20, Z20
-	VBROADCASTSS   consts<>+928(SB), Z22
-	VBLENDMPS      Z20, Z22, K3, Z20
-	VBLENDMPS      Z20, Z21, K2, Z20
+	VBROADCASTSS   consts<>+1824(SB), Z4
+	VCMPPS         $0x11, Z6, Z4, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z3, K2, Z3
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z6, K2
+	VPXORD         Z4, Z4, Z4
+	VBLENDMPS      Z4, Z3, K2, Z3
+	VPXORD         Z4, Z4, Z4
+	VPCMPD         $0x00, Z4, Z5, K2
+	VPMOVD2M       Z2, K3
+	VPXORD         Z4, Z4, Z4
+	VBLENDMPS.BCST consts<>+928(SB), Z4, K3, Z4
+	VBLENDMPS      Z4, Z3, K2, Z3
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z5, K2
+	VPMOVD2M       Z2, K3
+	VPXORD         Z2, Z2, Z2
+	VBROADCASTSS   consts<>+928(SB), Z4
+	VBLENDMPS      Z2, Z4, K3, Z2
+	VBLENDMPS      Z2, Z3, K2, Z2
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R8), Z21
-	VPANDD         Z21, Z18, Z21
-	VPORD          Z21, Z20, Z20
-	VPXORD         Z21, Z21, Z21
-	VPCMPD         $0x06, Z21, Z23, K2
-	VBROADCASTSS   consts<>+928(SB), Z21
-	VPCMPD         $0x06, Z23, Z21, K3
+	VBROADCASTSS   12(R8), Z3
+	VPANDD         Z3, Z0, Z3
+	VPORD          Z3, Z2, Z2
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x06, Z3, Z5, K2
+	VBROADCASTSS   consts<>+928(SB), Z3
+	VPCMPD         $0x06, Z5, Z3, K3
 	KANDW          K2, K3, K2
-	VBROADCASTSS   16(R8), Z21
-	VPANDD         Z21, Z18, Z18
-	VPXORD         Z21, Z21, Z21
-	VPCMPD         $0x06, Z18, Z21, K3
+	VBROADCASTSS   16(R8), Z3
+	VPANDD         Z3, Z0, Z0
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x06, Z0, Z3, K3
 	KANDW          K2, K3, K2
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z23, K3
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z5, K3
 	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z20, K2, Z18
+	VBLENDMPS.BCST consts<>+608(SB), Z2, K2, Z0
 
 focusdone42:
 	// loss = (alpha ce) q^gamma
-	VMULPS       Z18, Z19, Z18
-	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z19, K2
-	VBLENDMPS    Z18, Z19, K2, Z18
-	VPMINUD.BCST consts<>+608(SB), Z18, Z18
-	VMOVUPS      Z18, K1, (CX)
-	ADDQ         $+64, CX
-	ADDQ         $+64, DX
-	ADDQ         $+64, BX
-	ADDQ         $-16, AX
-	CMPQ         AX, $+1
-	JGE          vector
-	VZEROUPPER
-	RET
+	VMULPS       Z0, Z1, Z0
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z1, K2
+	VBLENDMPS    Z0, Z1, K2, Z0
+	VPMINUD.BCST consts<>+608(SB), Z0, Z0
+	VMOVUPS      Z0, K1, (CX)
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+128(SB), Z1
+	VBROADCASTSS consts<>+2144(SB), Z2
+	VBROADCASTSS consts<>+1184(SB), Z3
+	VBROADCASTSS consts<>+32(SB), Z4
+	VBROADCASTSS consts<>+64(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+224(SB), Z9
+	VBROADCASTSS consts<>+256(SB), Z10
+	VBROADCASTSS consts<>+288(SB), Z11
+	VBROADCASTSS consts<>+320(SB), Z12
+	VBROADCASTSS consts<>+352(SB), Z13
+	VMOVUPS      exp_one<>+0(SB), Z14
+	VBROADCASTSS consts<>+1888(SB), Z15
+	JMP          nextvector
 
 // func sigmoidLossAVX2(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·sigmoidLossAVX2(SB), NOSPLIT, $96-40
-	VBROADCASTSS consts<>+384(SB), Y0
-	VMOVUPS      exp_one<>+0(SB), Y1
-	VBROADCASTSS consts<>+1664(SB), Y2
-	MOVQ         n+24(FP), AX
-	MOVQ         losses+0(FP), CX
-	MOVQ         logits+8(FP), DX
-	MOVQ         targets+16(FP), BX
-	MOVQ         p+32(FP), SI
-	MOVQ         (SI), DI
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	MOVQ    n+24(FP), AX
+	MOVQ    losses+0(FP), CX
+	MOVQ    logits+8(FP), DX
+	MOVQ    targets+16(FP), BX
+	MOVQ    p+32(FP), SI
+	MOVQ    (SI), DI
 
 loop:
 	CMPQ AX, $+16
 	JLT  rest
 
 block:
-	VBROADCASTSS 20(SI), Y3
+	VBROADCASTSS 20(SI), Y2
 
 	// any |x| > limit, or NaN?
-	VMOVUPS   (DX), Y4
+	VMOVUPS   (DX), Y3
+	VPAND     consts<>+32(SB), Y3, Y3
+	VMOVUPS   32(DX), Y4
 	VPAND     consts<>+32(SB), Y4, Y4
-	VMOVUPS   32(DX), Y5
-	VPAND     consts<>+32(SB), Y5, Y5
-	VPMAXSD   Y5, Y4, Y4
-	VPCMPGTD  Y3, Y4, Y3
-	VMOVMSKPS Y3, R8
+	VPMAXSD   Y4, Y3, Y3
+	VPCMPGTD  Y2, Y3, Y2
+	VMOVMSKPS Y2, R8
 	TESTL     R8, R8
 	JNE       slowblock
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVUPS      (BX), Y3
+	VMOVUPS      (BX), Y2
+	VFNMADD231PS Y2, Y2, Y2
+	VMOVUPS      32(BX), Y3
 	VFNMADD231PS Y3, Y3, Y3
-	VMOVUPS      32(BX), Y4
-	VFNMADD231PS Y4, Y4, Y4
-	VPOR         Y4, Y3, Y3
-	VPTEST       Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VPTEST       Y2, Y2
 	JNE          otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VMOVUPS (DX), Y3
-	VMOVUPS 32(DX), Y4
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	VPOR    consts<>+1184(SB), Y2, Y2
 	VPOR    consts<>+1184(SB), Y3, Y3
-	VPOR    consts<>+1184(SB), Y4, Y4
-	VSUBPS  consts<>+64(SB), Y3, Y3
-	VSUBPS  consts<>+64(SB), Y4, Y6
+	VSUBPS  consts<>+64(SB), Y2, Y2
+	VSUBPS  consts<>+64(SB), Y3, Y5
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y4
-	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+128(SB), Y3, Y4
-	VFMADD213PS  consts<>+128(SB), Y6, Y7
-	VSUBPS       consts<>+128(SB), Y4, Y5
-	VSUBPS       consts<>+128(SB), Y7, Y8
+	VMOVUPS     consts<>+96(SB), Y3
+	VMOVUPS     consts<>+96(SB), Y6
+	VFMADD213PS consts<>+128(SB), Y2, Y3
+	VFMADD213PS consts<>+128(SB), Y5, Y6
+	VSUBPS      consts<>+128(SB), Y3, Y4
+	VSUBPS      consts<>+128(SB), Y6, Y7
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y5, Y3
-	VFNMADD231PS consts<>+160(SB), Y8, Y6
-	VFNMADD231PS consts<>+192(SB), Y5, Y3
-	VFNMADD231PS consts<>+192(SB), Y8, Y6
+	VFNMADD231PS consts<>+160(SB), Y4, Y2
+	VFNMADD231PS consts<>+160(SB), Y7, Y5
+	VFNMADD231PS consts<>+192(SB), Y4, Y2
+	VFNMADD231PS consts<>+192(SB), Y7, Y5
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y5
-	VBROADCASTSS consts<>+224(SB), Y8
-	VFMADD213PS  consts<>+256(SB), Y3, Y5
-	VFMADD213PS  consts<>+256(SB), Y6, Y8
-	VFMADD213PS  consts<>+288(SB), Y3, Y5
-	VFMADD213PS  consts<>+288(SB), Y6, Y8
-	VFMADD213PS  consts<>+320(SB), Y3, Y5
-	VFMADD213PS  consts<>+320(SB), Y6, Y8
-	VFMADD213PS  consts<>+352(SB), Y5, Y3
-	VFMADD213PS  consts<>+352(SB), Y8, Y6
+	VMOVUPS     consts<>+224(SB), Y4
+	VMOVUPS     consts<>+224(SB), Y7
+	VFMADD213PS consts<>+256(SB), Y2, Y4
+	VFMADD213PS consts<>+256(SB), Y5, Y7
+	VFMADD213PS consts<>+288(SB), Y2, Y4
+	VFMADD213PS consts<>+288(SB), Y5, Y7
+	VFMADD213PS consts<>+320(SB), Y2, Y4
+	VFMADD213PS consts<>+320(SB), Y5, Y7
+	VFMADD213PS consts<>+352(SB), Y4, Y2
+	VFMADD213PS consts<>+352(SB), Y7, Y5
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y4, Y1, Y5
-	VPERMILPS   Y7, Y1, Y8
-	VPSLLD      $0x15, Y4, Y4
-	VPSLLD      $0x15, Y7, Y7
-	VPADDD      Y4, Y5, Y4
-	VPADDD      Y7, Y8, Y5
-	VFMADD231PS Y3, Y4, Y4
-	VFMADD231PS Y6, Y5, Y5
-	VADDPS      Y0, Y4, Y3
-	VADDPS      Y0, Y5, Y6
-	VDIVPS      Y3, Y0, Y3
-	VDIVPS      Y6, Y0, Y8
-	VMULPS      Y3, Y4, Y6
-	VMULPS      Y8, Y5, Y9
+	VPERMILPS   Y3, Y1, Y4
+	VPERMILPS   Y6, Y1, Y7
+	VPSLLD      $0x15, Y3, Y3
+	VPSLLD      $0x15, Y6, Y6
+	VPADDD      Y3, Y4, Y3
+	VPADDD      Y6, Y7, Y4
+	VFMADD231PS Y2, Y3, Y3
+	VFMADD231PS Y5, Y4, Y4
+	VADDPS      Y0, Y3, Y2
+	VADDPS      Y0, Y4, Y5
+	VDIVPS      Y2, Y0, Y2
+	VDIVPS      Y5, Y0, Y7
+	VMULPS      Y2, Y3, Y5
+	VMULPS      Y7, Y4, Y8
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VMOVUPS   (BX), Y7
-	VMOVUPS   32(BX), Y10
-	VPSLLD    $0x02, Y7, Y7
-	VPSLLD    $0x02, Y10, Y10
-	VPAND     consts<>+1184(SB), Y7, Y7
-	VPAND     consts<>+1184(SB), Y10, Y10
-	VPXOR     (DX), Y7, Y7
-	VPXOR     32(DX), Y10, Y10
-	VBLENDVPS Y7, Y6, Y3, Y3
-	VBLENDVPS Y10, Y9, Y8, Y9
+	VMOVUPS   (BX), Y6
+	VMOVUPS   32(BX), Y9
+	VPSLLD    $0x02, Y6, Y6
+	VPSLLD    $0x02, Y9, Y10
+	VPAND     consts<>+1184(SB), Y6, Y9
+	VPAND     consts<>+1184(SB), Y10, Y11
+	VPXOR     (DX), Y9, Y9
+	VPXOR     32(DX), Y11, Y11
+	VBLENDVPS Y9, Y5, Y2, Y2
+	VBLENDVPS Y11, Y8, Y7, Y15
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y6
-	VBROADCASTSS consts<>+1888(SB), Y8
-	VFMADD213PS  consts<>+1920(SB), Y4, Y6
-	VFMADD213PS  consts<>+1920(SB), Y5, Y8
-	VFMADD213PS  consts<>+1952(SB), Y4, Y6
-	VFMADD213PS  consts<>+1952(SB), Y5, Y8
-	VFMADD213PS  consts<>+1984(SB), Y4, Y6
-	VFMADD213PS  consts<>+1984(SB), Y5, Y8
-	VFMADD213PS  consts<>+2016(SB), Y4, Y6
-	VFMADD213PS  consts<>+2016(SB), Y5, Y8
-	VFMADD213PS  consts<>+2048(SB), Y4, Y6
-	VFMADD213PS  consts<>+2048(SB), Y5, Y8
-	VFMADD213PS  consts<>+2080(SB), Y4, Y6
-	VFMADD213PS  consts<>+2080(SB), Y5, Y8
-	VFMADD213PS  consts<>+2112(SB), Y4, Y6
-	VFMADD213PS  consts<>+2112(SB), Y5, Y8
-	VMULPS       Y6, Y4, Y6
-	VMULPS       Y8, Y5, Y8
-	VFMADD231PS  Y6, Y4, Y4
-	VFMADD231PS  Y8, Y5, Y5
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS      Y3, Y3, Y5
+	VMULPS      Y4, Y4, Y12
+	VMOVUPS     consts<>+1888(SB), Y7
+	VMOVUPS     consts<>+1888(SB), Y13
+	VFMADD213PS consts<>+1920(SB), Y5, Y7
+	VFMADD213PS consts<>+1920(SB), Y12, Y13
+	VMOVUPS     consts<>+1952(SB), Y8
+	VMOVUPS     consts<>+1952(SB), Y14
+	VFMADD213PS consts<>+1984(SB), Y5, Y8
+	VFMADD213PS consts<>+1984(SB), Y12, Y14
+	VFMADD213PS consts<>+2016(SB), Y5, Y7
+	VFMADD213PS consts<>+2016(SB), Y12, Y13
+	VFMADD213PS consts<>+2048(SB), Y5, Y8
+	VFMADD213PS consts<>+2048(SB), Y12, Y14
+	VFMADD213PS consts<>+2080(SB), Y5, Y7
+	VFMADD213PS consts<>+2080(SB), Y12, Y13
+	VFMADD213PS consts<>+2112(SB), Y5, Y8
+	VFMADD213PS consts<>+2112(SB), Y12, Y14
+	VFMADD231PS Y8, Y3, Y7
+	VFMADD231PS Y14, Y4, Y13
+	VFMADD231PS Y7, Y5, Y3
+	VFMADD231PS Y13, Y12, Y4
 
 	// ce = log1p(e) + max(v, 0)
-	VPXOR        Y6, Y6, Y6
-	VPXOR        Y8, Y8, Y8
-	VMAXPS       Y6, Y7, Y6
-	VMAXPS       Y8, Y10, Y7
-	VADDPS       Y6, Y4, Y4
-	VADDPS       Y7, Y5, Y6
-	VMOVUPS      (BX), Y5
-	VMOVUPS      32(BX), Y7
-	VPSLLD       $0x02, Y5, Y5
-	VPSLLD       $0x02, Y7, Y10
-	VBROADCASTSS 12(SI), Y7
-	VBROADCASTSS 12(SI), Y11
-	VBROADCASTSS 16(SI), Y8
-	VBROADCASTSS 16(SI), Y12
-	VBLENDVPS    Y5, Y7, Y8, Y5
-	VBLENDVPS    Y10, Y11, Y12, Y7
-	VMULPS       Y4, Y5, Y4
-	VMULPS       Y6, Y7, Y5
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y7, Y7, Y7
+	VMAXPS       Y5, Y9, Y5
+	VMAXPS       Y7, Y11, Y7
+	VADDPS       Y5, Y3, Y3
+	VADDPS       Y7, Y4, Y7
+	VBROADCASTSS 12(SI), Y4
+	VBROADCASTSS 12(SI), Y8
+	VBROADCASTSS 16(SI), Y5
+	VBROADCASTSS 16(SI), Y9
+	VBLENDVPS    Y6, Y4, Y5, Y4
+	VBLENDVPS    Y10, Y8, Y9, Y5
+	VMULPS       Y3, Y4, Y3
+	VMULPS       Y7, Y5, Y4
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_73
-	VMULPS Y3, Y3, Y3
-	VMULPS Y9, Y9, Y9
+	VMULPS Y2, Y2, Y2
+	VMULPS Y15, Y15, Y15
 	JMP    focusdone73
 
 focusnot0_73:
 	CMPQ    DI, $+2
 	JGE     focusnot1_73
-	VMOVAPS Y0, Y3
-	VMOVAPS Y0, Y9
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y15
 	JMP     focusdone73
 
 focusnot1_73:
@@ -6197,280 +6481,284 @@ focusnot1_73:
 focusnot2_73:
 	CMPQ    DI, $+4
 	JGE     focusnot3_73
-	VSQRTPS Y3, Y3
-	VSQRTPS Y9, Y9
+	VSQRTPS Y2, Y2
+	VSQRTPS Y15, Y15
 	JMP     focusdone73
 
 focusnot3_73:
 	CMPQ         DI, $+5
 	JGE          focusnot4_73
-	VSQRTPS      Y3, Y6
-	VMOVAPS      Y3, Y7
-	VFNMADD231PS Y6, Y6, Y7
-	VMULPS       consts<>+2144(SB), Y6, Y8
-	VMULPS       Y8, Y7, Y7
-	VFMADD231PS  Y6, Y3, Y7
-	VMOVAPS      Y7, Y3
-	VSQRTPS      Y9, Y6
-	VMOVAPS      Y9, Y7
-	VFNMADD231PS Y6, Y6, Y7
-	VMULPS       consts<>+2144(SB), Y6, Y8
-	VMULPS       Y8, Y7, Y7
-	VFMADD231PS  Y6, Y9, Y7
-	VMOVAPS      Y7, Y9
+	VSQRTPS      Y2, Y5
+	VMOVAPS      Y2, Y6
+	VFNMADD231PS Y5, Y5, Y6
+	VMULPS       consts<>+2144(SB), Y5, Y7
+	VMULPS       Y7, Y6, Y6
+	VFMADD231PS  Y5, Y2, Y6
+	VMOVAPS      Y6, Y2
+	VSQRTPS      Y15, Y5
+	VMOVAPS      Y15, Y6
+	VFNMADD231PS Y5, Y5, Y6
+	VMULPS       consts<>+2144(SB), Y5, Y7
+	VMULPS       Y7, Y6, Y6
+	VFMADD231PS  Y5, Y15, Y6
+	VMOVAPS      Y6, Y15
 	JMP          focusdone73
 
 focusnot4_73:
 	CMPQ         DI, $+6
 	JGE          focusnot5_73
-	VSQRTPS      Y3, Y6
-	VMULPS       Y3, Y3, Y7
-	VMOVAPS      Y7, Y8
-	VFMSUB231PS  Y3, Y3, Y8
-	VMOVAPS      Y3, Y10
-	VFNMADD231PS Y6, Y6, Y10
-	VMULPS       Y10, Y3, Y3
-	VFMADD231PS  consts<>+2144(SB), Y3, Y8
-	VMULPS       Y6, Y8, Y3
-	VFMADD231PS  Y6, Y7, Y3
-	VSQRTPS      Y9, Y6
-	VMULPS       Y9, Y9, Y7
-	VMOVAPS      Y7, Y8
-	VFMSUB231PS  Y9, Y9, Y8
-	VMOVAPS      Y9, Y10
-	VFNMADD231PS Y6, Y6, Y10
-	VMULPS       Y10, Y9, Y9
-	VFMADD231PS  consts<>+2144(SB), Y9, Y8
-	VMULPS       Y6, Y8, Y9
-	VFMADD231PS  Y6, Y7, Y9
+	VSQRTPS      Y2, Y5
+	VMULPS       Y2, Y2, Y6
+	VMOVAPS      Y6, Y7
+	VFMSUB231PS  Y2, Y2, Y7
+	VMOVAPS      Y2, Y8
+	VFNMADD231PS Y5, Y5, Y8
+	VMULPS       Y8, Y2, Y2
+	VFMADD231PS  consts<>+2144(SB), Y2, Y7
+	VMULPS       Y5, Y7, Y2
+	VFMADD231PS  Y5, Y6, Y2
+	VSQRTPS      Y15, Y5
+	VMULPS       Y15, Y15, Y6
+	VMOVAPS      Y6, Y7
+	VFMSUB231PS  Y15, Y15, Y7
+	VMOVAPS      Y15, Y8
+	VFNMADD231PS Y5, Y5, Y8
+	VMULPS       Y8, Y15, Y8
+	VFMADD231PS  consts<>+2144(SB), Y8, Y7
+	VMULPS       Y5, Y7, Y15
+	VFMADD231PS  Y5, Y6, Y15
 	JMP          focusdone73
 
 focusnot5_73:
 	CMPQ        DI, $+7
 	JGE         focusnot6_73
-	VMULPS      Y3, Y3, Y6
-	VMOVAPS     Y6, Y7
-	VFMSUB231PS Y3, Y3, Y7
-	VMULPS      Y3, Y7, Y7
-	VFMADD231PS Y3, Y6, Y7
-	VMOVAPS     Y7, Y3
-	VMULPS      Y9, Y9, Y6
-	VMOVAPS     Y6, Y7
-	VFMSUB231PS Y9, Y9, Y7
-	VMULPS      Y9, Y7, Y7
-	VFMADD231PS Y9, Y6, Y7
-	VMOVAPS     Y7, Y9
+	VMULPS      Y2, Y2, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y2, Y2, Y6
+	VMULPS      Y2, Y6, Y6
+	VFMADD231PS Y2, Y5, Y6
+	VMOVAPS     Y6, Y2
+	VMULPS      Y15, Y15, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y15, Y15, Y6
+	VMULPS      Y15, Y6, Y6
+	VFMADD231PS Y15, Y5, Y6
+	VMOVAPS     Y6, Y15
 	JMP         focusdone73
 
 focusnot6_73:
 	CMPQ        DI, $+8
 	JGE         focusnot7_73
-	VMULPS      Y3, Y3, Y6
-	VFMSUB213PS Y6, Y3, Y3
-	VADDPS      Y6, Y6, Y7
-	VMULPS      Y3, Y7, Y3
-	VFMADD231PS Y6, Y6, Y3
-	VMULPS      Y9, Y9, Y6
-	VFMSUB213PS Y6, Y9, Y9
-	VADDPS      Y6, Y6, Y7
-	VMULPS      Y9, Y7, Y9
-	VFMADD231PS Y6, Y6, Y9
+	VMULPS      Y2, Y2, Y5
+	VFMSUB213PS Y5, Y2, Y2
+	VADDPS      Y5, Y5, Y6
+	VMULPS      Y2, Y6, Y2
+	VFMADD231PS Y5, Y5, Y2
+	VMULPS      Y15, Y15, Y5
+	VFMSUB213PS Y5, Y15, Y15
+	VADDPS      Y5, Y5, Y6
+	VMULPS      Y15, Y6, Y15
+	VFMADD231PS Y5, Y5, Y15
 	JMP         focusdone73
 
 focusnot7_73:
 	CMPQ        DI, $+9
 	JGE         focusnot8_73
-	VMULPS      Y3, Y3, Y6
-	VMOVAPS     Y6, Y7
-	VFMSUB231PS Y3, Y3, Y7
-	VMULPS      Y6, Y6, Y8
-	VADDPS      Y6, Y6, Y10
-	VFMSUB213PS Y8, Y6, Y6
-	VFMADD231PS Y7, Y10, Y6
-	VMULPS      Y3, Y6, Y6
-	VFMADD231PS Y3, Y8, Y6
-	VMOVAPS     Y6, Y3
-	VMULPS      Y9, Y9, Y6
-	VMOVAPS     Y6, Y7
-	VFMSUB231PS Y9, Y9, Y7
-	VMULPS      Y6, Y6, Y8
-	VADDPS      Y6, Y6, Y10
-	VFMSUB213PS Y8, Y6, Y6
-	VFMADD231PS Y7, Y10, Y6
-	VMULPS      Y9, Y6, Y6
-	VFMADD231PS Y9, Y8, Y6
-	VMOVAPS     Y6, Y9
+	VMULPS      Y2, Y2, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y2, Y2, Y6
+	VMULPS      Y5, Y5, Y7
+	VADDPS      Y5, Y5, Y8
+	VFMSUB213PS Y7, Y5, Y5
+	VFMADD231PS Y6, Y8, Y5
+	VMULPS      Y2, Y5, Y5
+	VFMADD231PS Y2, Y7, Y5
+	VMOVAPS     Y5, Y2
+	VMULPS      Y15, Y15, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y15, Y15, Y6
+	VMULPS      Y5, Y5, Y7
+	VADDPS      Y5, Y5, Y8
+	VFMSUB213PS Y7, Y5, Y5
+	VFMADD231PS Y6, Y8, Y5
+	VMULPS      Y15, Y5, Y5
+	VFMADD231PS Y15, Y7, Y5
+	VMOVAPS     Y5, Y15
 	JMP         focusdone73
 
 focusnot8_73:
 	LEAQ         24(SI), R8
-	VMOVUPS      Y4, (SP)
-	VMOVUPS      Y5, 32(SP)
-	VMOVUPS      Y9, 64(SP)
-	VBROADCASTSS (R8), Y4
-	VBROADCASTSS 4(R8), Y5
-	VBROADCASTSS 8(R8), Y6
+	VMOVUPS      Y3, (SP)
+	VMOVUPS      Y4, 32(SP)
+	VMOVUPS      Y15, 64(SP)
+	VBROADCASTSS (R8), Y0
+	VBROADCASTSS 4(R8), Y1
+	VBROADCASTSS 8(R8), Y3
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y3, Y8
-	VPSRLD    $0x17, Y8, Y7
-	VPSRLD    $0x14, Y8, Y3
-	VPAND     consts<>+1280(SB), Y8, Y8
-	VPADDD    consts<>+1312(SB), Y8, Y8
-	VCVTDQ2PS Y7, Y11
+	VPSUBD    consts<>+1248(SB), Y2, Y5
+	VPSRLD    $0x17, Y5, Y4
+	VPSRLD    $0x14, Y5, Y2
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y4, Y8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y3, Y9
-	VFMADD213PS  consts<>+672(SB), Y9, Y8
-	VMULPS       consts<>+1344(SB), Y8, Y12
-	VMOVAPS      Y8, Y9
-	VFMADD231PS  Y12, Y8, Y9
-	VSUBPS       Y9, Y8, Y10
-	VFMADD231PS  Y12, Y8, Y10
-	VMULPS       Y8, Y8, Y12
-	VBROADCASTSS consts<>+1376(SB), Y13
-	VFMADD213PS  consts<>+1408(SB), Y8, Y13
-	VFMADD213PS  consts<>+1440(SB), Y8, Y13
-	VFMADD213PS  consts<>+1472(SB), Y8, Y13
-	VFMADD213PS  consts<>+1504(SB), Y8, Y13
-	VMULPS       Y8, Y12, Y8
-	VFMADD231PS  Y13, Y8, Y10
-	VADDPS       Y10, Y9, Y8
+	VPERMPS     pow_r<>+0(SB), Y2, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y9
+	VMOVAPS     Y5, Y6
+	VFMADD231PS Y9, Y5, Y6
+	VSUBPS      Y6, Y5, Y7
+	VFMADD231PS Y9, Y5, Y7
+	VMULPS      Y5, Y5, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y5, Y10
+	VFMADD213PS consts<>+1440(SB), Y5, Y10
+	VFMADD213PS consts<>+1472(SB), Y5, Y10
+	VFMADD213PS consts<>+1504(SB), Y5, Y10
+	VMULPS      Y5, Y9, Y5
+	VFMADD231PS Y10, Y5, Y7
+	VADDPS      Y7, Y6, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y3, Y12
-	VADDPS      Y12, Y11, Y11
-	VMULPS      Y11, Y4, Y12
-	VFMSUB213PS Y12, Y4, Y11
-	VFMADD213PS Y12, Y5, Y8
+	VPERMPS     pow_th<>+0(SB), Y2, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y8, Y8
-	VSUBPS      consts<>+1536(SB), Y8, Y13
-	VSUBPS      Y13, Y12, Y12
-	VFMADD231PS Y9, Y5, Y12
-	VPERMPS     pow_tl<>+0(SB), Y3, Y3
-	VFMADD231PS Y3, Y4, Y11
-	VFMADD231PS Y9, Y6, Y11
-	VFMADD231PS Y10, Y5, Y11
-	VADDPS      Y11, Y12, Y3
+	VADDPS      consts<>+1536(SB), Y5, Y5
+	VSUBPS      consts<>+1536(SB), Y5, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y2, Y2
+	VFMADD231PS Y2, Y0, Y8
+	VFMADD231PS Y6, Y3, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y3, Y4
-	VFMADD213PS  consts<>+1632(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y5
-	VMULPS       Y4, Y5, Y4
-	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_exp_hi<>+0(SB), Y8, Y3
-	VPERMPS      pow_exp_lo<>+0(SB), Y8, Y5
-	VFMADD231PS  Y4, Y3, Y5
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y5, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y5, Y2
+	VFMADD231PS Y1, Y0, Y2
 
 	// times 2^k
-	VADDPS Y5, Y3, Y3
-	VPSLLD $0x14, Y8, Y4
-	VPAND  consts<>+640(SB), Y4, Y4
-	VPADDD Y4, Y3, Y3
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y5, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y2
 
 	// x or result out of range?
-	VPANDN       Y7, Y2, Y4
-	VPXOR        consts<>+1728(SB), Y8, Y5
-	VBROADCASTSS consts<>+1696(SB), Y6
-	VPANDN       Y5, Y6, Y5
-	VPOR         Y5, Y4, Y4
-	VPTEST       Y4, Y4
+	VMOVUPS      consts<>+1664(SB), Y0
+	VPANDN       Y4, Y0, Y0
+	VPXOR        consts<>+1728(SB), Y5, Y1
+	VMOVUPS      consts<>+1696(SB), Y3
+	VPANDN       Y1, Y3, Y1
+	VPOR         Y1, Y0, Y0
+	VPTEST       Y0, Y0
 	JNE          slowblock
-	VMOVUPS      (SP), Y4
-	VMOVUPS      32(SP), Y5
-	VMOVUPS      64(SP), Y9
-	VMOVUPS      Y4, (SP)
-	VMOVUPS      Y5, 32(SP)
-	VMOVUPS      Y3, 64(SP)
-	VBROADCASTSS (R8), Y3
-	VBROADCASTSS 4(R8), Y4
-	VBROADCASTSS 8(R8), Y5
+	VMOVUPS      (SP), Y3
+	VMOVUPS      32(SP), Y4
+	VMOVUPS      64(SP), Y15
+	VMOVUPS      Y3, (SP)
+	VMOVUPS      Y4, 32(SP)
+	VMOVUPS      Y2, 64(SP)
+	VBROADCASTSS (R8), Y0
+	VBROADCASTSS 4(R8), Y1
+	VBROADCASTSS 8(R8), Y2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y9, Y7
-	VPSRLD    $0x17, Y7, Y6
-	VPSRLD    $0x14, Y7, Y8
-	VPAND     consts<>+1280(SB), Y7, Y7
-	VPADDD    consts<>+1312(SB), Y7, Y7
-	VCVTDQ2PS Y6, Y11
+	VPSUBD    consts<>+1248(SB), Y15, Y4
+	VPSRLD    $0x17, Y4, Y3
+	VPSRLD    $0x14, Y4, Y5
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y3, Y8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y8, Y9
-	VFMADD213PS  consts<>+672(SB), Y9, Y7
-	VMULPS       consts<>+1344(SB), Y7, Y12
-	VMOVAPS      Y7, Y9
-	VFMADD231PS  Y12, Y7, Y9
-	VSUBPS       Y9, Y7, Y10
-	VFMADD231PS  Y12, Y7, Y10
-	VMULPS       Y7, Y7, Y12
-	VBROADCASTSS consts<>+1376(SB), Y13
-	VFMADD213PS  consts<>+1408(SB), Y7, Y13
-	VFMADD213PS  consts<>+1440(SB), Y7, Y13
-	VFMADD213PS  consts<>+1472(SB), Y7, Y13
-	VFMADD213PS  consts<>+1504(SB), Y7, Y13
-	VMULPS       Y7, Y12, Y7
-	VFMADD231PS  Y13, Y7, Y10
-	VADDPS       Y10, Y9, Y7
+	VPERMPS     pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y9
+	VMOVAPS     Y4, Y6
+	VFMADD231PS Y9, Y4, Y6
+	VSUBPS      Y6, Y4, Y7
+	VFMADD231PS Y9, Y4, Y7
+	VMULPS      Y4, Y4, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y4, Y10
+	VFMADD213PS consts<>+1440(SB), Y4, Y10
+	VFMADD213PS consts<>+1472(SB), Y4, Y10
+	VFMADD213PS consts<>+1504(SB), Y4, Y10
+	VMULPS      Y4, Y9, Y4
+	VFMADD231PS Y10, Y4, Y7
+	VADDPS      Y7, Y6, Y4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y8, Y12
-	VADDPS      Y12, Y11, Y11
-	VMULPS      Y11, Y3, Y12
-	VFMSUB213PS Y12, Y3, Y11
-	VFMADD213PS Y12, Y4, Y7
+	VPERMPS     pow_th<>+0(SB), Y5, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y7, Y7
-	VSUBPS      consts<>+1536(SB), Y7, Y13
-	VSUBPS      Y13, Y12, Y12
-	VFMADD231PS Y9, Y4, Y12
-	VPERMPS     pow_tl<>+0(SB), Y8, Y8
-	VFMADD231PS Y8, Y3, Y11
-	VFMADD231PS Y9, Y5, Y11
-	VFMADD231PS Y10, Y4, Y11
-	VADDPS      Y11, Y12, Y3
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y5, Y5
+	VFMADD231PS Y5, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y3, Y4
-	VFMADD213PS  consts<>+1632(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y5
-	VMULPS       Y4, Y5, Y4
-	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_exp_hi<>+0(SB), Y7, Y3
-	VPERMPS      pow_exp_lo<>+0(SB), Y7, Y5
-	VFMADD231PS  Y4, Y3, Y5
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y4, Y2
+	VFMADD231PS Y1, Y0, Y2
 
 	// times 2^k
-	VADDPS Y5, Y3, Y3
-	VPSLLD $0x14, Y7, Y4
-	VPAND  consts<>+640(SB), Y4, Y4
-	VPADDD Y4, Y3, Y9
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y4, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y15
 
 	// x or result out of range?
-	VPANDN       Y6, Y2, Y3
-	VPXOR        consts<>+1728(SB), Y7, Y4
-	VBROADCASTSS consts<>+1696(SB), Y5
-	VPANDN       Y4, Y5, Y4
-	VPOR         Y4, Y3, Y3
-	VPTEST       Y3, Y3
-	JNE          slowblock
-	VMOVUPS      (SP), Y4
-	VMOVUPS      32(SP), Y5
-	VMOVUPS      64(SP), Y3
+	VMOVUPS consts<>+1664(SB), Y0
+	VPANDN  Y3, Y0, Y0
+	VPXOR   consts<>+1728(SB), Y4, Y1
+	VMOVUPS consts<>+1696(SB), Y2
+	VPANDN  Y1, Y2, Y1
+	VPOR    Y1, Y0, Y0
+	VPTEST  Y0, Y0
+	JNE     slowblock
+	VMOVUPS (SP), Y3
+	VMOVUPS 32(SP), Y4
+	VMOVUPS 64(SP), Y2
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
 
 focusdone73:
 	// loss = (alpha ce) q^gamma
-	VMULPS Y3, Y4, Y3
+	VMULPS Y2, Y3, Y2
 
 	// loss = (alpha ce) q^gamma
-	VMULPS  Y9, Y5, Y4
-	VMOVUPS Y3, (CX)
-	VMOVUPS Y4, 32(CX)
+	VMULPS  Y15, Y4, Y3
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y3, 32(CX)
 
 nextblock:
 	ADDQ $+64, CX
@@ -6491,94 +6779,94 @@ vector:
 	CMOVQGT      R8, R9
 	NEGQ         R9
 	LEAQ         lane_mask<>+32(SB), R8
-	VMOVUPS      (R8)(R9*4), Y3
-	VMASKMOVPS   (DX), Y3, Y4
-	VBLENDVPS    Y3, Y4, Y0, Y4
-	VMASKMOVPS   (BX), Y3, Y5
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y3, Y5, Y6, Y3
-	VBROADCASTSS 20(SI), Y5
+	VMOVUPS      (R8)(R9*4), Y2
+	VMASKMOVPS   (DX), Y2, Y3
+	VBLENDVPS    Y2, Y3, Y0, Y3
+	VMASKMOVPS   (BX), Y2, Y4
+	VPXOR        Y5, Y5, Y5
+	VBLENDVPS    Y2, Y4, Y5, Y2
+	VBROADCASTSS 20(SI), Y4
 
 	// any |x| > limit, or NaN?
-	VPAND     consts<>+32(SB), Y4, Y6
-	VPCMPGTD  Y5, Y6, Y5
-	VMOVMSKPS Y5, R8
+	VPAND     consts<>+32(SB), Y3, Y5
+	VPCMPGTD  Y4, Y5, Y4
+	VMOVMSKPS Y4, R8
 	TESTL     R8, R8
 	JNE       slowvector
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVAPS      Y3, Y5
-	VFNMADD231PS Y3, Y3, Y5
-	VPTEST       Y5, Y5
+	VMOVAPS      Y2, Y4
+	VFNMADD231PS Y2, Y2, Y4
+	VPTEST       Y4, Y4
 	JNE          othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y4, Y5
-	VSUBPS consts<>+64(SB), Y5, Y5
+	VPOR   consts<>+1184(SB), Y3, Y4
+	VSUBPS consts<>+64(SB), Y4, Y4
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+128(SB), Y5, Y6
-	VSUBPS       consts<>+128(SB), Y6, Y7
+	VMOVUPS     consts<>+96(SB), Y5
+	VFMADD213PS consts<>+128(SB), Y4, Y5
+	VSUBPS      consts<>+128(SB), Y5, Y6
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y7, Y5
-	VFNMADD231PS consts<>+192(SB), Y7, Y5
+	VFNMADD231PS consts<>+160(SB), Y6, Y4
+	VFNMADD231PS consts<>+192(SB), Y6, Y4
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y7
-	VFMADD213PS  consts<>+256(SB), Y5, Y7
-	VFMADD213PS  consts<>+288(SB), Y5, Y7
-	VFMADD213PS  consts<>+320(SB), Y5, Y7
-	VFMADD213PS  consts<>+352(SB), Y7, Y5
+	VMOVUPS     consts<>+224(SB), Y6
+	VFMADD213PS consts<>+256(SB), Y4, Y6
+	VFMADD213PS consts<>+288(SB), Y4, Y6
+	VFMADD213PS consts<>+320(SB), Y4, Y6
+	VFMADD213PS consts<>+352(SB), Y6, Y4
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y6, Y1, Y7
-	VPSLLD      $0x15, Y6, Y6
-	VPADDD      Y6, Y7, Y6
-	VFMADD231PS Y5, Y6, Y6
-	VADDPS      Y0, Y6, Y5
-	VDIVPS      Y5, Y0, Y5
-	VMULPS      Y5, Y6, Y7
+	VPERMILPS   Y5, Y1, Y6
+	VPSLLD      $0x15, Y5, Y5
+	VPADDD      Y5, Y6, Y5
+	VFMADD231PS Y4, Y5, Y5
+	VADDPS      Y0, Y5, Y4
+	VDIVPS      Y4, Y0, Y4
+	VMULPS      Y4, Y5, Y6
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VPSLLD    $0x02, Y3, Y8
-	VPAND     consts<>+1184(SB), Y8, Y8
-	VPXOR     Y4, Y8, Y4
-	VBLENDVPS Y4, Y7, Y5, Y7
+	VPSLLD    $0x02, Y2, Y2
+	VPAND     consts<>+1184(SB), Y2, Y7
+	VPXOR     Y3, Y7, Y3
+	VBLENDVPS Y3, Y6, Y4, Y8
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y5
-	VFMADD213PS  consts<>+1920(SB), Y6, Y5
-	VFMADD213PS  consts<>+1952(SB), Y6, Y5
-	VFMADD213PS  consts<>+1984(SB), Y6, Y5
-	VFMADD213PS  consts<>+2016(SB), Y6, Y5
-	VFMADD213PS  consts<>+2048(SB), Y6, Y5
-	VFMADD213PS  consts<>+2080(SB), Y6, Y5
-	VFMADD213PS  consts<>+2112(SB), Y6, Y5
-	VMULPS       Y5, Y6, Y5
-	VFMADD231PS  Y5, Y6, Y6
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS      Y5, Y5, Y4
+	VMOVUPS     consts<>+1888(SB), Y6
+	VFMADD213PS consts<>+1920(SB), Y4, Y6
+	VMOVUPS     consts<>+1952(SB), Y7
+	VFMADD213PS consts<>+1984(SB), Y4, Y7
+	VFMADD213PS consts<>+2016(SB), Y4, Y6
+	VFMADD213PS consts<>+2048(SB), Y4, Y7
+	VFMADD213PS consts<>+2080(SB), Y4, Y6
+	VFMADD213PS consts<>+2112(SB), Y4, Y7
+	VFMADD231PS Y7, Y5, Y6
+	VFMADD231PS Y6, Y4, Y5
 
 	// ce = log1p(e) + max(v, 0)
-	VPXOR        Y5, Y5, Y5
-	VMAXPS       Y5, Y4, Y4
-	VADDPS       Y4, Y6, Y4
-	VPSLLD       $0x02, Y3, Y3
-	VBROADCASTSS 12(SI), Y5
-	VBROADCASTSS 16(SI), Y6
-	VBLENDVPS    Y3, Y5, Y6, Y3
-	VMULPS       Y4, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VMAXPS       Y4, Y3, Y3
+	VADDPS       Y3, Y5, Y3
+	VBROADCASTSS 12(SI), Y4
+	VBROADCASTSS 16(SI), Y5
+	VBLENDVPS    Y2, Y4, Y5, Y2
+	VMULPS       Y3, Y2, Y2
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_74
-	VMULPS Y7, Y7, Y7
+	VMULPS Y8, Y8, Y8
 	JMP    focusdone74
 
 focusnot0_74:
 	CMPQ    DI, $+2
 	JGE     focusnot1_74
-	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y8
 	JMP     focusdone74
 
 focusnot1_74:
@@ -6589,177 +6877,180 @@ focusnot1_74:
 focusnot2_74:
 	CMPQ    DI, $+4
 	JGE     focusnot3_74
-	VSQRTPS Y7, Y7
+	VSQRTPS Y8, Y8
 	JMP     focusdone74
 
 focusnot3_74:
 	CMPQ         DI, $+5
 	JGE          focusnot4_74
-	VSQRTPS      Y7, Y4
-	VMOVAPS      Y7, Y5
-	VFNMADD231PS Y4, Y4, Y5
-	VMULPS       consts<>+2144(SB), Y4, Y6
-	VMULPS       Y6, Y5, Y5
-	VFMADD231PS  Y4, Y7, Y5
-	VMOVAPS      Y5, Y7
+	VSQRTPS      Y8, Y3
+	VMOVAPS      Y8, Y4
+	VFNMADD231PS Y3, Y3, Y4
+	VMULPS       consts<>+2144(SB), Y3, Y5
+	VMULPS       Y5, Y4, Y4
+	VFMADD231PS  Y3, Y8, Y4
+	VMOVAPS      Y4, Y8
 	JMP          focusdone74
 
 focusnot4_74:
 	CMPQ         DI, $+6
 	JGE          focusnot5_74
-	VSQRTPS      Y7, Y4
-	VMULPS       Y7, Y7, Y5
-	VMOVAPS      Y5, Y6
-	VFMSUB231PS  Y7, Y7, Y6
-	VMOVAPS      Y7, Y8
-	VFNMADD231PS Y4, Y4, Y8
-	VMULPS       Y8, Y7, Y7
-	VFMADD231PS  consts<>+2144(SB), Y7, Y6
-	VMULPS       Y4, Y6, Y7
-	VFMADD231PS  Y4, Y5, Y7
+	VSQRTPS      Y8, Y3
+	VMULPS       Y8, Y8, Y4
+	VMOVAPS      Y4, Y5
+	VFMSUB231PS  Y8, Y8, Y5
+	VMOVAPS      Y8, Y6
+	VFNMADD231PS Y3, Y3, Y6
+	VMULPS       Y6, Y8, Y6
+	VFMADD231PS  consts<>+2144(SB), Y6, Y5
+	VMULPS       Y3, Y5, Y8
+	VFMADD231PS  Y3, Y4, Y8
 	JMP          focusdone74
 
 focusnot5_74:
 	CMPQ        DI, $+7
 	JGE         focusnot6_74
-	VMULPS      Y7, Y7, Y4
-	VMOVAPS     Y4, Y5
-	VFMSUB231PS Y7, Y7, Y5
-	VMULPS      Y7, Y5, Y5
-	VFMADD231PS Y7, Y4, Y5
-	VMOVAPS     Y5, Y7
+	VMULPS      Y8, Y8, Y3
+	VMOVAPS     Y3, Y4
+	VFMSUB231PS Y8, Y8, Y4
+	VMULPS      Y8, Y4, Y4
+	VFMADD231PS Y8, Y3, Y4
+	VMOVAPS     Y4, Y8
 	JMP         focusdone74
 
 focusnot6_74:
 	CMPQ        DI, $+8
 	JGE         focusnot7_74
-	VMULPS      Y7, Y7, Y4
-	VFMSUB213PS Y4, Y7, Y7
-	VADDPS      Y4, Y4, Y5
-	VMULPS      Y7, Y5, Y7
-	VFMADD231PS Y4, Y4, Y7
+	VMULPS      Y8, Y8, Y3
+	VFMSUB213PS Y3, Y8, Y8
+	VADDPS      Y3, Y3, Y4
+	VMULPS      Y8, Y4, Y8
+	VFMADD231PS Y3, Y3, Y8
 	JMP         focusdone74
 
 focusnot7_74:
 	CMPQ        DI, $+9
 	JGE         focusnot8_74
-	VMULPS      Y7, Y7, Y4
-	VMOVAPS     Y4, Y5
-	VFMSUB231PS Y7, Y7, Y5
-	VMULPS      Y4, Y4, Y6
-	VADDPS      Y4, Y4, Y8
-	VFMSUB213PS Y6, Y4, Y4
-	VFMADD231PS Y5, Y8, Y4
-	VMULPS      Y7, Y4, Y4
-	VFMADD231PS Y7, Y6, Y4
-	VMOVAPS     Y4, Y7
+	VMULPS      Y8, Y8, Y3
+	VMOVAPS     Y3, Y4
+	VFMSUB231PS Y8, Y8, Y4
+	VMULPS      Y3, Y3, Y5
+	VADDPS      Y3, Y3, Y6
+	VFMSUB213PS Y5, Y3, Y3
+	VFMADD231PS Y4, Y6, Y3
+	VMULPS      Y8, Y3, Y3
+	VFMADD231PS Y8, Y5, Y3
+	VMOVAPS     Y3, Y8
 	JMP         focusdone74
 
 focusnot8_74:
 	LEAQ         24(SI), R8
-	VMOVUPS      Y3, (SP)
-	VBROADCASTSS (R8), Y3
-	VBROADCASTSS 4(R8), Y4
-	VBROADCASTSS 8(R8), Y5
+	VMOVUPS      Y2, (SP)
+	VBROADCASTSS (R8), Y0
+	VBROADCASTSS 4(R8), Y1
+	VBROADCASTSS 8(R8), Y2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y7, Y8
-	VPSRLD    $0x17, Y8, Y6
-	VPSRLD    $0x14, Y8, Y7
-	VPAND     consts<>+1280(SB), Y8, Y8
-	VPADDD    consts<>+1312(SB), Y8, Y8
-	VCVTDQ2PS Y6, Y11
+	VPSUBD    consts<>+1248(SB), Y8, Y4
+	VPSRLD    $0x17, Y4, Y3
+	VPSRLD    $0x14, Y4, Y5
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y3, Y8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y7, Y9
-	VFMADD213PS  consts<>+672(SB), Y9, Y8
-	VMULPS       consts<>+1344(SB), Y8, Y12
-	VMOVAPS      Y8, Y9
-	VFMADD231PS  Y12, Y8, Y9
-	VSUBPS       Y9, Y8, Y10
-	VFMADD231PS  Y12, Y8, Y10
-	VMULPS       Y8, Y8, Y12
-	VBROADCASTSS consts<>+1376(SB), Y13
-	VFMADD213PS  consts<>+1408(SB), Y8, Y13
-	VFMADD213PS  consts<>+1440(SB), Y8, Y13
-	VFMADD213PS  consts<>+1472(SB), Y8, Y13
-	VFMADD213PS  consts<>+1504(SB), Y8, Y13
-	VMULPS       Y8, Y12, Y8
-	VFMADD231PS  Y13, Y8, Y10
-	VADDPS       Y10, Y9, Y8
+	VPERMPS     pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y9
+	VMOVAPS     Y4, Y6
+	VFMADD231PS Y9, Y4, Y6
+	VSUBPS      Y6, Y4, Y7
+	VFMADD231PS Y9, Y4, Y7
+	VMULPS      Y4, Y4, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y4, Y10
+	VFMADD213PS consts<>+1440(SB), Y4, Y10
+	VFMADD213PS consts<>+1472(SB), Y4, Y10
+	VFMADD213PS consts<>+1504(SB), Y4, Y10
+	VMULPS      Y4, Y9, Y4
+	VFMADD231PS Y10, Y4, Y7
+	VADDPS      Y7, Y6, Y4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y7, Y12
-	VADDPS      Y12, Y11, Y11
-	VMULPS      Y11, Y3, Y12
-	VFMSUB213PS Y12, Y3, Y11
-	VFMADD213PS Y12, Y4, Y8
+	VPERMPS     pow_th<>+0(SB), Y5, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y8, Y8
-	VSUBPS      consts<>+1536(SB), Y8, Y13
-	VSUBPS      Y13, Y12, Y12
-	VFMADD231PS Y9, Y4, Y12
-	VPERMPS     pow_tl<>+0(SB), Y7, Y7
-	VFMADD231PS Y7, Y3, Y11
-	VFMADD231PS Y9, Y5, Y11
-	VFMADD231PS Y10, Y4, Y11
-	VADDPS      Y11, Y12, Y3
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y5, Y5
+	VFMADD231PS Y5, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y3, Y4
-	VFMADD213PS  consts<>+1632(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y5
-	VMULPS       Y4, Y5, Y4
-	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_exp_hi<>+0(SB), Y8, Y3
-	VPERMPS      pow_exp_lo<>+0(SB), Y8, Y5
-	VFMADD231PS  Y4, Y3, Y5
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y4, Y2
+	VFMADD231PS Y1, Y0, Y2
 
 	// times 2^k
-	VADDPS Y5, Y3, Y3
-	VPSLLD $0x14, Y8, Y4
-	VPAND  consts<>+640(SB), Y4, Y4
-	VPADDD Y4, Y3, Y7
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y4, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y8
 
 	// x or result out of range?
-	VPANDN       Y6, Y2, Y3
-	VPXOR        consts<>+1728(SB), Y8, Y4
-	VBROADCASTSS consts<>+1696(SB), Y5
-	VPANDN       Y4, Y5, Y4
-	VPOR         Y4, Y3, Y3
-	VPTEST       Y3, Y3
-	JNE          slowvector
-	VMOVUPS      (SP), Y3
+	VMOVUPS consts<>+1664(SB), Y0
+	VPANDN  Y3, Y0, Y0
+	VPXOR   consts<>+1728(SB), Y4, Y1
+	VMOVUPS consts<>+1696(SB), Y2
+	VPANDN  Y1, Y2, Y1
+	VPOR    Y1, Y0, Y0
+	VPTEST  Y0, Y0
+	JNE     slowvector
+	VMOVUPS (SP), Y2
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
 
 focusdone74:
 	// loss = (alpha ce) q^gamma
-	VMULPS  Y7, Y3, Y3
+	VMULPS  Y8, Y2, Y2
 	CMPQ    AX, $+8
 	JLT     partless1
-	VMOVUPS Y3, (CX)
+	VMOVUPS Y2, (CX)
 	JMP     partdone1
 
 partless1:
 	MOVQ         CX, R8
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X3, (R8)
+	VMOVUPS      X2, (R8)
 	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y3, X3
+	VEXTRACTF128 $0x01, Y2, X2
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X3, (R8)
+	VMOVLPS X2, (R8)
 	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X3, X3
+	VPSRLDQ $0x08, X2, X2
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X3, (R8)
+	VMOVSS X2, (R8)
 
 partdone1:
 nextvector:
@@ -6775,139 +7066,147 @@ done:
 	RET
 
 otherblock:
-	VMOVUPS (DX), Y3
-	VMOVUPS (BX), Y4
+	VMOVUPS (DX), Y0
+	VMOVUPS (BX), Y1
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y3, Y5
-	VSUBPS consts<>+64(SB), Y5, Y5
+	VPOR   consts<>+1184(SB), Y0, Y2
+	VSUBPS consts<>+64(SB), Y2, Y2
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+128(SB), Y5, Y6
-	VSUBPS       consts<>+128(SB), Y6, Y7
+	VMOVUPS     consts<>+96(SB), Y3
+	VFMADD213PS consts<>+128(SB), Y2, Y3
+	VSUBPS      consts<>+128(SB), Y3, Y4
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y7, Y5
-	VFNMADD231PS consts<>+192(SB), Y7, Y5
+	VFNMADD231PS consts<>+160(SB), Y4, Y2
+	VFNMADD231PS consts<>+192(SB), Y4, Y2
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y7
-	VFMADD213PS  consts<>+256(SB), Y5, Y7
-	VFMADD213PS  consts<>+288(SB), Y5, Y7
-	VFMADD213PS  consts<>+320(SB), Y5, Y7
-	VFMADD213PS  consts<>+352(SB), Y7, Y5
+	VMOVUPS     consts<>+224(SB), Y4
+	VFMADD213PS consts<>+256(SB), Y2, Y4
+	VFMADD213PS consts<>+288(SB), Y2, Y4
+	VFMADD213PS consts<>+320(SB), Y2, Y4
+	VFMADD213PS consts<>+352(SB), Y4, Y2
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y6, Y1, Y7
-	VPSLLD      $0x15, Y6, Y6
-	VPADDD      Y6, Y7, Y6
-	VFMADD231PS Y5, Y6, Y6
-	VADDPS      Y0, Y6, Y5
-	VDIVPS      Y5, Y0, Y5
-	VMULPS      Y5, Y6, Y7
+	VMOVUPS     exp_one<>+0(SB), Y4
+	VPERMILPS   Y3, Y4, Y4
+	VPSLLD      $0x15, Y3, Y3
+	VPADDD      Y3, Y4, Y3
+	VFMADD231PS Y2, Y3, Y3
+	VMOVUPS     consts<>+384(SB), Y2
+	VADDPS      consts<>+384(SB), Y3, Y4
+	VDIVPS      Y4, Y2, Y2
+	VMULPS      Y2, Y3, Y4
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y8
-	VFMADD213PS  consts<>+1920(SB), Y6, Y8
-	VFMADD213PS  consts<>+1952(SB), Y6, Y8
-	VFMADD213PS  consts<>+1984(SB), Y6, Y8
-	VFMADD213PS  consts<>+2016(SB), Y6, Y8
-	VFMADD213PS  consts<>+2048(SB), Y6, Y8
-	VFMADD213PS  consts<>+2080(SB), Y6, Y8
-	VFMADD213PS  consts<>+2112(SB), Y6, Y8
-	VMULPS       Y8, Y6, Y8
-	VFMADD231PS  Y8, Y6, Y6
-	VBLENDVPS    Y3, Y7, Y5, Y8
-	VBLENDVPS    Y3, Y5, Y7, Y5
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS      Y3, Y3, Y5
+	VMOVUPS     consts<>+1888(SB), Y6
+	VFMADD213PS consts<>+1920(SB), Y5, Y6
+	VMOVUPS     consts<>+1952(SB), Y7
+	VFMADD213PS consts<>+1984(SB), Y5, Y7
+	VFMADD213PS consts<>+2016(SB), Y5, Y6
+	VFMADD213PS consts<>+2048(SB), Y5, Y7
+	VFMADD213PS consts<>+2080(SB), Y5, Y6
+	VFMADD213PS consts<>+2112(SB), Y5, Y7
+	VFMADD231PS Y7, Y3, Y6
+	VFMADD231PS Y6, Y5, Y3
+	VBLENDVPS   Y0, Y4, Y2, Y5
+	VBLENDVPS   Y0, Y2, Y4, Y2
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y4, Y0, Y7
-	VBLENDVPS   Y3, Y4, Y7, Y9
-	VPAND       consts<>+32(SB), Y3, Y3
-	VFMADD231PS Y3, Y9, Y6
+	VMOVUPS     consts<>+384(SB), Y4
+	VSUBPS      Y1, Y4, Y4
+	VBLENDVPS   Y0, Y1, Y4, Y6
+	VPAND       consts<>+32(SB), Y0, Y0
+	VFMADD231PS Y0, Y6, Y3
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y4, Y5, Y3
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS 12(SI), Y5
-	VBROADCASTSS 16(SI), Y8
-	VMULPS       Y7, Y8, Y7
-	VFMADD231PS  Y4, Y5, Y7
-	VMULPS       Y6, Y7, Y4
-	VMOVUPS      32(DX), Y5
-	VMOVUPS      32(BX), Y6
+	VMULPS       Y1, Y2, Y0
+	VFMADD231PS  Y4, Y5, Y0
+	VBROADCASTSS 12(SI), Y2
+	VBROADCASTSS 16(SI), Y5
+	VMULPS       Y4, Y5, Y4
+	VFMADD231PS  Y1, Y2, Y4
+	VMULPS       Y3, Y4, Y1
+	VMOVUPS      32(DX), Y2
+	VMOVUPS      32(BX), Y3
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y5, Y7
-	VSUBPS consts<>+64(SB), Y7, Y7
+	VPOR   consts<>+1184(SB), Y2, Y4
+	VSUBPS consts<>+64(SB), Y4, Y4
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y8
-	VFMADD213PS  consts<>+128(SB), Y7, Y8
-	VSUBPS       consts<>+128(SB), Y8, Y9
+	VMOVUPS     consts<>+96(SB), Y5
+	VFMADD213PS consts<>+128(SB), Y4, Y5
+	VSUBPS      consts<>+128(SB), Y5, Y6
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y9, Y7
-	VFNMADD231PS consts<>+192(SB), Y9, Y7
+	VFNMADD231PS consts<>+160(SB), Y6, Y4
+	VFNMADD231PS consts<>+192(SB), Y6, Y4
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y9
-	VFMADD213PS  consts<>+256(SB), Y7, Y9
-	VFMADD213PS  consts<>+288(SB), Y7, Y9
-	VFMADD213PS  consts<>+320(SB), Y7, Y9
-	VFMADD213PS  consts<>+352(SB), Y9, Y7
+	VMOVUPS     consts<>+224(SB), Y6
+	VFMADD213PS consts<>+256(SB), Y4, Y6
+	VFMADD213PS consts<>+288(SB), Y4, Y6
+	VFMADD213PS consts<>+320(SB), Y4, Y6
+	VFMADD213PS consts<>+352(SB), Y6, Y4
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y1, Y9
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y9, Y8
-	VFMADD231PS Y7, Y8, Y8
-	VADDPS      Y0, Y8, Y7
-	VDIVPS      Y7, Y0, Y7
-	VMULPS      Y7, Y8, Y9
+	VMOVUPS     exp_one<>+0(SB), Y6
+	VPERMILPS   Y5, Y6, Y6
+	VPSLLD      $0x15, Y5, Y5
+	VPADDD      Y5, Y6, Y5
+	VFMADD231PS Y4, Y5, Y5
+	VMOVUPS     consts<>+384(SB), Y4
+	VADDPS      consts<>+384(SB), Y5, Y6
+	VDIVPS      Y6, Y4, Y4
+	VMULPS      Y4, Y5, Y6
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y10
-	VFMADD213PS  consts<>+1920(SB), Y8, Y10
-	VFMADD213PS  consts<>+1952(SB), Y8, Y10
-	VFMADD213PS  consts<>+1984(SB), Y8, Y10
-	VFMADD213PS  consts<>+2016(SB), Y8, Y10
-	VFMADD213PS  consts<>+2048(SB), Y8, Y10
-	VFMADD213PS  consts<>+2080(SB), Y8, Y10
-	VFMADD213PS  consts<>+2112(SB), Y8, Y10
-	VMULPS       Y10, Y8, Y10
-	VFMADD231PS  Y10, Y8, Y8
-	VBLENDVPS    Y5, Y9, Y7, Y10
-	VBLENDVPS    Y5, Y7, Y9, Y7
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS      Y5, Y5, Y7
+	VMOVUPS     consts<>+1888(SB), Y8
+	VFMADD213PS consts<>+1920(SB), Y7, Y8
+	VMOVUPS     consts<>+1952(SB), Y9
+	VFMADD213PS consts<>+1984(SB), Y7, Y9
+	VFMADD213PS consts<>+2016(SB), Y7, Y8
+	VFMADD213PS consts<>+2048(SB), Y7, Y9
+	VFMADD213PS consts<>+2080(SB), Y7, Y8
+	VFMADD213PS consts<>+2112(SB), Y7, Y9
+	VFMADD231PS Y9, Y5, Y8
+	VFMADD231PS Y8, Y7, Y5
+	VBLENDVPS   Y2, Y6, Y4, Y7
+	VBLENDVPS   Y2, Y4, Y6, Y4
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y6, Y0, Y9
-	VBLENDVPS   Y5, Y6, Y9, Y11
-	VPAND       consts<>+32(SB), Y5, Y5
-	VFMADD231PS Y5, Y11, Y8
+	VMOVUPS     consts<>+384(SB), Y6
+	VSUBPS      Y3, Y6, Y6
+	VBLENDVPS   Y2, Y3, Y6, Y8
+	VPAND       consts<>+32(SB), Y2, Y2
+	VFMADD231PS Y2, Y8, Y5
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y6, Y7, Y5
-	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS 12(SI), Y7
-	VBROADCASTSS 16(SI), Y10
-	VMULPS       Y9, Y10, Y9
-	VFMADD231PS  Y6, Y7, Y9
-	VMULPS       Y8, Y9, Y6
+	VMULPS       Y3, Y4, Y2
+	VFMADD231PS  Y6, Y7, Y2
+	VBROADCASTSS 12(SI), Y4
+	VBROADCASTSS 16(SI), Y7
+	VMULPS       Y6, Y7, Y6
+	VFMADD231PS  Y3, Y4, Y6
+	VMULPS       Y5, Y6, Y3
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_75
-	VMULPS Y3, Y3, Y3
-	VMULPS Y5, Y5, Y5
+	VMULPS Y0, Y0, Y0
+	VMULPS Y2, Y2, Y2
 	JMP    focusdone75
 
 focusnot0_75:
 	CMPQ    DI, $+2
 	JGE     focusnot1_75
-	VMOVAPS Y0, Y3
-	VMOVAPS Y0, Y5
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS consts<>+384(SB), Y2
 	JMP     focusdone75
 
 focusnot1_75:
@@ -6918,351 +7217,359 @@ focusnot1_75:
 focusnot2_75:
 	CMPQ    DI, $+4
 	JGE     focusnot3_75
-	VSQRTPS Y3, Y3
-	VSQRTPS Y5, Y5
+	VSQRTPS Y0, Y0
+	VSQRTPS Y2, Y2
 	JMP     focusdone75
 
 focusnot3_75:
 	CMPQ         DI, $+5
 	JGE          focusnot4_75
-	VSQRTPS      Y3, Y7
-	VMOVAPS      Y3, Y8
-	VFNMADD231PS Y7, Y7, Y8
-	VMULPS       consts<>+2144(SB), Y7, Y9
-	VMULPS       Y9, Y8, Y8
-	VFMADD231PS  Y7, Y3, Y8
-	VMOVAPS      Y8, Y3
-	VSQRTPS      Y5, Y7
-	VMOVAPS      Y5, Y8
-	VFNMADD231PS Y7, Y7, Y8
-	VMULPS       consts<>+2144(SB), Y7, Y9
-	VMULPS       Y9, Y8, Y8
-	VFMADD231PS  Y7, Y5, Y8
-	VMOVAPS      Y8, Y5
+	VSQRTPS      Y0, Y4
+	VMOVAPS      Y0, Y5
+	VFNMADD231PS Y4, Y4, Y5
+	VMULPS       consts<>+2144(SB), Y4, Y6
+	VMULPS       Y6, Y5, Y5
+	VFMADD231PS  Y4, Y0, Y5
+	VMOVAPS      Y5, Y0
+	VSQRTPS      Y2, Y4
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS Y4, Y4, Y5
+	VMULPS       consts<>+2144(SB), Y4, Y6
+	VMULPS       Y6, Y5, Y5
+	VFMADD231PS  Y4, Y2, Y5
+	VMOVAPS      Y5, Y2
 	JMP          focusdone75
 
 focusnot4_75:
 	CMPQ         DI, $+6
 	JGE          focusnot5_75
-	VSQRTPS      Y3, Y7
-	VMULPS       Y3, Y3, Y8
-	VMOVAPS      Y8, Y9
-	VFMSUB231PS  Y3, Y3, Y9
-	VMOVAPS      Y3, Y10
-	VFNMADD231PS Y7, Y7, Y10
-	VMULPS       Y10, Y3, Y3
-	VFMADD231PS  consts<>+2144(SB), Y3, Y9
-	VMULPS       Y7, Y9, Y3
-	VFMADD231PS  Y7, Y8, Y3
-	VSQRTPS      Y5, Y7
-	VMULPS       Y5, Y5, Y8
-	VMOVAPS      Y8, Y9
-	VFMSUB231PS  Y5, Y5, Y9
-	VMOVAPS      Y5, Y10
-	VFNMADD231PS Y7, Y7, Y10
-	VMULPS       Y10, Y5, Y5
-	VFMADD231PS  consts<>+2144(SB), Y5, Y9
-	VMULPS       Y7, Y9, Y5
-	VFMADD231PS  Y7, Y8, Y5
+	VSQRTPS      Y0, Y4
+	VMULPS       Y0, Y0, Y5
+	VMOVAPS      Y5, Y6
+	VFMSUB231PS  Y0, Y0, Y6
+	VMOVAPS      Y0, Y7
+	VFNMADD231PS Y4, Y4, Y7
+	VMULPS       Y7, Y0, Y0
+	VFMADD231PS  consts<>+2144(SB), Y0, Y6
+	VMULPS       Y4, Y6, Y0
+	VFMADD231PS  Y4, Y5, Y0
+	VSQRTPS      Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VMOVAPS      Y5, Y6
+	VFMSUB231PS  Y2, Y2, Y6
+	VMOVAPS      Y2, Y7
+	VFNMADD231PS Y4, Y4, Y7
+	VMULPS       Y7, Y2, Y2
+	VFMADD231PS  consts<>+2144(SB), Y2, Y6
+	VMULPS       Y4, Y6, Y2
+	VFMADD231PS  Y4, Y5, Y2
 	JMP          focusdone75
 
 focusnot5_75:
 	CMPQ        DI, $+7
 	JGE         focusnot6_75
-	VMULPS      Y3, Y3, Y7
-	VMOVAPS     Y7, Y8
-	VFMSUB231PS Y3, Y3, Y8
-	VMULPS      Y3, Y8, Y8
-	VFMADD231PS Y3, Y7, Y8
-	VMOVAPS     Y8, Y3
-	VMULPS      Y5, Y5, Y7
-	VMOVAPS     Y7, Y8
-	VFMSUB231PS Y5, Y5, Y8
-	VMULPS      Y5, Y8, Y8
-	VFMADD231PS Y5, Y7, Y8
-	VMOVAPS     Y8, Y5
+	VMULPS      Y0, Y0, Y4
+	VMOVAPS     Y4, Y5
+	VFMSUB231PS Y0, Y0, Y5
+	VMULPS      Y0, Y5, Y5
+	VFMADD231PS Y0, Y4, Y5
+	VMOVAPS     Y5, Y0
+	VMULPS      Y2, Y2, Y4
+	VMOVAPS     Y4, Y5
+	VFMSUB231PS Y2, Y2, Y5
+	VMULPS      Y2, Y5, Y5
+	VFMADD231PS Y2, Y4, Y5
+	VMOVAPS     Y5, Y2
 	JMP         focusdone75
 
 focusnot6_75:
 	CMPQ        DI, $+8
 	JGE         focusnot7_75
-	VMULPS      Y3, Y3, Y7
-	VFMSUB213PS Y7, Y3, Y3
-	VADDPS      Y7, Y7, Y8
-	VMULPS      Y3, Y8, Y3
-	VFMADD231PS Y7, Y7, Y3
-	VMULPS      Y5, Y5, Y7
-	VFMSUB213PS Y7, Y5, Y5
-	VADDPS      Y7, Y7, Y8
-	VMULPS      Y5, Y8, Y5
-	VFMADD231PS Y7, Y7, Y5
+	VMULPS      Y0, Y0, Y4
+	VFMSUB213PS Y4, Y0, Y0
+	VADDPS      Y4, Y4, Y5
+	VMULPS      Y0, Y5, Y0
+	VFMADD231PS Y4, Y4, Y0
+	VMULPS      Y2, Y2, Y4
+	VFMSUB213PS Y4, Y2, Y2
+	VADDPS      Y4, Y4, Y5
+	VMULPS      Y2, Y5, Y2
+	VFMADD231PS Y4, Y4, Y2
 	JMP         focusdone75
 
 focusnot7_75:
 	CMPQ        DI, $+9
 	JGE         focusnot8_75
-	VMULPS      Y3, Y3, Y7
-	VMOVAPS     Y7, Y8
-	VFMSUB231PS Y3, Y3, Y8
-	VMULPS      Y7, Y7, Y9
-	VADDPS      Y7, Y7, Y10
-	VFMSUB213PS Y9, Y7, Y7
-	VFMADD231PS Y8, Y10, Y7
-	VMULPS      Y3, Y7, Y7
-	VFMADD231PS Y3, Y9, Y7
-	VMOVAPS     Y7, Y3
-	VMULPS      Y5, Y5, Y7
-	VMOVAPS     Y7, Y8
-	VFMSUB231PS Y5, Y5, Y8
-	VMULPS      Y7, Y7, Y9
-	VADDPS      Y7, Y7, Y10
-	VFMSUB213PS Y9, Y7, Y7
-	VFMADD231PS Y8, Y10, Y7
-	VMULPS      Y5, Y7, Y7
-	VFMADD231PS Y5, Y9, Y7
-	VMOVAPS     Y7, Y5
+	VMULPS      Y0, Y0, Y4
+	VMOVAPS     Y4, Y5
+	VFMSUB231PS Y0, Y0, Y5
+	VMULPS      Y4, Y4, Y6
+	VADDPS      Y4, Y4, Y7
+	VFMSUB213PS Y6, Y4, Y4
+	VFMADD231PS Y5, Y7, Y4
+	VMULPS      Y0, Y4, Y4
+	VFMADD231PS Y0, Y6, Y4
+	VMOVAPS     Y4, Y0
+	VMULPS      Y2, Y2, Y4
+	VMOVAPS     Y4, Y5
+	VFMSUB231PS Y2, Y2, Y5
+	VMULPS      Y4, Y4, Y6
+	VADDPS      Y4, Y4, Y7
+	VFMSUB213PS Y6, Y4, Y4
+	VFMADD231PS Y5, Y7, Y4
+	VMULPS      Y2, Y4, Y4
+	VFMADD231PS Y2, Y6, Y4
+	VMOVAPS     Y4, Y2
 	JMP         focusdone75
 
 focusnot8_75:
 	LEAQ         24(SI), R8
-	VMOVUPS      Y4, (SP)
-	VMOVUPS      Y6, 32(SP)
-	VMOVUPS      Y5, 64(SP)
-	VBROADCASTSS (R8), Y4
-	VBROADCASTSS 4(R8), Y5
-	VBROADCASTSS 8(R8), Y6
+	VMOVUPS      Y1, (SP)
+	VMOVUPS      Y3, 32(SP)
+	VMOVUPS      Y2, 64(SP)
+	VBROADCASTSS (R8), Y1
+	VBROADCASTSS 4(R8), Y2
+	VBROADCASTSS 8(R8), Y3
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y3, Y8
-	VPSRLD    $0x17, Y8, Y7
-	VPSRLD    $0x14, Y8, Y3
-	VPAND     consts<>+1280(SB), Y8, Y8
-	VPADDD    consts<>+1312(SB), Y8, Y8
-	VCVTDQ2PS Y7, Y11
+	VPSUBD    consts<>+1248(SB), Y0, Y5
+	VPSRLD    $0x17, Y5, Y4
+	VPSRLD    $0x14, Y5, Y0
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y4, Y8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y3, Y9
-	VFMADD213PS  consts<>+672(SB), Y9, Y8
-	VMULPS       consts<>+1344(SB), Y8, Y12
-	VMOVAPS      Y8, Y9
-	VFMADD231PS  Y12, Y8, Y9
-	VSUBPS       Y9, Y8, Y10
-	VFMADD231PS  Y12, Y8, Y10
-	VMULPS       Y8, Y8, Y12
-	VBROADCASTSS consts<>+1376(SB), Y13
-	VFMADD213PS  consts<>+1408(SB), Y8, Y13
-	VFMADD213PS  consts<>+1440(SB), Y8, Y13
-	VFMADD213PS  consts<>+1472(SB), Y8, Y13
-	VFMADD213PS  consts<>+1504(SB), Y8, Y13
-	VMULPS       Y8, Y12, Y8
-	VFMADD231PS  Y13, Y8, Y10
-	VADDPS       Y10, Y9, Y8
+	VPERMPS     pow_r<>+0(SB), Y0, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y9
+	VMOVAPS     Y5, Y6
+	VFMADD231PS Y9, Y5, Y6
+	VSUBPS      Y6, Y5, Y7
+	VFMADD231PS Y9, Y5, Y7
+	VMULPS      Y5, Y5, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y5, Y10
+	VFMADD213PS consts<>+1440(SB), Y5, Y10
+	VFMADD213PS consts<>+1472(SB), Y5, Y10
+	VFMADD213PS consts<>+1504(SB), Y5, Y10
+	VMULPS      Y5, Y9, Y5
+	VFMADD231PS Y10, Y5, Y7
+	VADDPS      Y7, Y6, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y3, Y12
-	VADDPS      Y12, Y11, Y11
-	VMULPS      Y11, Y4, Y12
-	VFMSUB213PS Y12, Y4, Y11
-	VFMADD213PS Y12, Y5, Y8
+	VPERMPS     pow_th<>+0(SB), Y0, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y1, Y9
+	VFMSUB213PS Y9, Y1, Y8
+	VFMADD213PS Y9, Y2, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y8, Y8
-	VSUBPS      consts<>+1536(SB), Y8, Y13
-	VSUBPS      Y13, Y12, Y12
-	VFMADD231PS Y9, Y5, Y12
-	VPERMPS     pow_tl<>+0(SB), Y3, Y3
-	VFMADD231PS Y3, Y4, Y11
-	VFMADD231PS Y9, Y6, Y11
-	VFMADD231PS Y10, Y5, Y11
-	VADDPS      Y11, Y12, Y3
+	VADDPS      consts<>+1536(SB), Y5, Y5
+	VSUBPS      consts<>+1536(SB), Y5, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y2, Y9
+	VPERMPS     pow_tl<>+0(SB), Y0, Y0
+	VFMADD231PS Y0, Y1, Y8
+	VFMADD231PS Y6, Y3, Y8
+	VFMADD231PS Y7, Y2, Y8
+	VADDPS      Y8, Y9, Y0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y3, Y4
-	VFMADD213PS  consts<>+1632(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y5
-	VMULPS       Y4, Y5, Y4
-	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_exp_hi<>+0(SB), Y8, Y3
-	VPERMPS      pow_exp_lo<>+0(SB), Y8, Y5
-	VFMADD231PS  Y4, Y3, Y5
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y5, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y5, Y2
+	VFMADD231PS Y1, Y0, Y2
 
 	// times 2^k
-	VADDPS Y5, Y3, Y3
-	VPSLLD $0x14, Y8, Y4
-	VPAND  consts<>+640(SB), Y4, Y4
-	VPADDD Y4, Y3, Y3
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y5, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y0
 
 	// x or result out of range?
-	VPANDN       Y7, Y2, Y4
-	VPXOR        consts<>+1728(SB), Y8, Y5
-	VBROADCASTSS consts<>+1696(SB), Y6
-	VPANDN       Y5, Y6, Y5
-	VPOR         Y5, Y4, Y4
-	VPTEST       Y4, Y4
+	VMOVUPS      consts<>+1664(SB), Y1
+	VPANDN       Y4, Y1, Y1
+	VPXOR        consts<>+1728(SB), Y5, Y2
+	VMOVUPS      consts<>+1696(SB), Y3
+	VPANDN       Y2, Y3, Y2
+	VPOR         Y2, Y1, Y1
+	VPTEST       Y1, Y1
 	JNE          slowblock
-	VMOVUPS      (SP), Y4
-	VMOVUPS      32(SP), Y6
-	VMOVUPS      64(SP), Y5
-	VMOVUPS      Y4, (SP)
-	VMOVUPS      Y6, 32(SP)
-	VMOVUPS      Y3, 64(SP)
-	VBROADCASTSS (R8), Y3
-	VBROADCASTSS 4(R8), Y4
-	VBROADCASTSS 8(R8), Y6
+	VMOVUPS      (SP), Y1
+	VMOVUPS      32(SP), Y3
+	VMOVUPS      64(SP), Y2
+	VMOVUPS      Y1, (SP)
+	VMOVUPS      Y3, 32(SP)
+	VMOVUPS      Y0, 64(SP)
+	VBROADCASTSS (R8), Y0
+	VBROADCASTSS 4(R8), Y1
+	VBROADCASTSS 8(R8), Y3
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y5, Y8
-	VPSRLD    $0x17, Y8, Y7
-	VPSRLD    $0x14, Y8, Y5
-	VPAND     consts<>+1280(SB), Y8, Y8
-	VPADDD    consts<>+1312(SB), Y8, Y8
-	VCVTDQ2PS Y7, Y11
+	VPSUBD    consts<>+1248(SB), Y2, Y5
+	VPSRLD    $0x17, Y5, Y4
+	VPSRLD    $0x14, Y5, Y2
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y4, Y8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y5, Y9
-	VFMADD213PS  consts<>+672(SB), Y9, Y8
-	VMULPS       consts<>+1344(SB), Y8, Y12
-	VMOVAPS      Y8, Y9
-	VFMADD231PS  Y12, Y8, Y9
-	VSUBPS       Y9, Y8, Y10
-	VFMADD231PS  Y12, Y8, Y10
-	VMULPS       Y8, Y8, Y12
-	VBROADCASTSS consts<>+1376(SB), Y13
-	VFMADD213PS  consts<>+1408(SB), Y8, Y13
-	VFMADD213PS  consts<>+1440(SB), Y8, Y13
-	VFMADD213PS  consts<>+1472(SB), Y8, Y13
-	VFMADD213PS  consts<>+1504(SB), Y8, Y13
-	VMULPS       Y8, Y12, Y8
-	VFMADD231PS  Y13, Y8, Y10
-	VADDPS       Y10, Y9, Y8
+	VPERMPS     pow_r<>+0(SB), Y2, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y9
+	VMOVAPS     Y5, Y6
+	VFMADD231PS Y9, Y5, Y6
+	VSUBPS      Y6, Y5, Y7
+	VFMADD231PS Y9, Y5, Y7
+	VMULPS      Y5, Y5, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y5, Y10
+	VFMADD213PS consts<>+1440(SB), Y5, Y10
+	VFMADD213PS consts<>+1472(SB), Y5, Y10
+	VFMADD213PS consts<>+1504(SB), Y5, Y10
+	VMULPS      Y5, Y9, Y5
+	VFMADD231PS Y10, Y5, Y7
+	VADDPS      Y7, Y6, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y5, Y12
-	VADDPS      Y12, Y11, Y11
-	VMULPS      Y11, Y3, Y12
-	VFMSUB213PS Y12, Y3, Y11
-	VFMADD213PS Y12, Y4, Y8
+	VPERMPS     pow_th<>+0(SB), Y2, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y8, Y8
-	VSUBPS      consts<>+1536(SB), Y8, Y13
-	VSUBPS      Y13, Y12, Y12
-	VFMADD231PS Y9, Y4, Y12
-	VPERMPS     pow_tl<>+0(SB), Y5, Y5
-	VFMADD231PS Y5, Y3, Y11
-	VFMADD231PS Y9, Y6, Y11
-	VFMADD231PS Y10, Y4, Y11
-	VADDPS      Y11, Y12, Y3
+	VADDPS      consts<>+1536(SB), Y5, Y5
+	VSUBPS      consts<>+1536(SB), Y5, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y2, Y2
+	VFMADD231PS Y2, Y0, Y8
+	VFMADD231PS Y6, Y3, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y3, Y4
-	VFMADD213PS  consts<>+1632(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y5
-	VMULPS       Y4, Y5, Y4
-	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_exp_hi<>+0(SB), Y8, Y3
-	VPERMPS      pow_exp_lo<>+0(SB), Y8, Y5
-	VFMADD231PS  Y4, Y3, Y5
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y5, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y5, Y2
+	VFMADD231PS Y1, Y0, Y2
 
 	// times 2^k
-	VADDPS Y5, Y3, Y3
-	VPSLLD $0x14, Y8, Y4
-	VPAND  consts<>+640(SB), Y4, Y4
-	VPADDD Y4, Y3, Y5
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y5, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y2
 
 	// x or result out of range?
-	VPANDN       Y7, Y2, Y3
-	VPXOR        consts<>+1728(SB), Y8, Y4
-	VBROADCASTSS consts<>+1696(SB), Y6
-	VPANDN       Y4, Y6, Y4
-	VPOR         Y4, Y3, Y3
-	VPTEST       Y3, Y3
-	JNE          slowblock
-	VMOVUPS      (SP), Y4
-	VMOVUPS      32(SP), Y6
-	VMOVUPS      64(SP), Y3
+	VMOVUPS consts<>+1664(SB), Y0
+	VPANDN  Y4, Y0, Y0
+	VPXOR   consts<>+1728(SB), Y5, Y1
+	VMOVUPS consts<>+1696(SB), Y3
+	VPANDN  Y1, Y3, Y1
+	VPOR    Y1, Y0, Y0
+	VPTEST  Y0, Y0
+	JNE     slowblock
+	VMOVUPS (SP), Y1
+	VMOVUPS 32(SP), Y3
+	VMOVUPS 64(SP), Y0
 
 focusdone75:
 	// loss = (alpha ce) q^gamma
-	VMULPS Y3, Y4, Y3
+	VMULPS Y0, Y1, Y0
 
 	// loss = (alpha ce) q^gamma
-	VMULPS  Y5, Y6, Y4
-	VMOVUPS Y3, (CX)
-	VMOVUPS Y4, 32(CX)
+	VMULPS  Y2, Y3, Y1
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
 	JMP     nextblock
 
 othervector:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y4, Y5
-	VSUBPS consts<>+64(SB), Y5, Y5
+	VPOR   consts<>+1184(SB), Y3, Y0
+	VSUBPS consts<>+64(SB), Y0, Y0
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+128(SB), Y5, Y6
-	VSUBPS       consts<>+128(SB), Y6, Y7
+	VMOVUPS     consts<>+96(SB), Y1
+	VFMADD213PS consts<>+128(SB), Y0, Y1
+	VSUBPS      consts<>+128(SB), Y1, Y4
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y7, Y5
-	VFNMADD231PS consts<>+192(SB), Y7, Y5
+	VFNMADD231PS consts<>+160(SB), Y4, Y0
+	VFNMADD231PS consts<>+192(SB), Y4, Y0
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y7
-	VFMADD213PS  consts<>+256(SB), Y5, Y7
-	VFMADD213PS  consts<>+288(SB), Y5, Y7
-	VFMADD213PS  consts<>+320(SB), Y5, Y7
-	VFMADD213PS  consts<>+352(SB), Y7, Y5
+	VMOVUPS     consts<>+224(SB), Y4
+	VFMADD213PS consts<>+256(SB), Y0, Y4
+	VFMADD213PS consts<>+288(SB), Y0, Y4
+	VFMADD213PS consts<>+320(SB), Y0, Y4
+	VFMADD213PS consts<>+352(SB), Y4, Y0
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y6, Y1, Y7
-	VPSLLD      $0x15, Y6, Y6
-	VPADDD      Y6, Y7, Y6
-	VFMADD231PS Y5, Y6, Y6
-	VADDPS      Y0, Y6, Y5
-	VDIVPS      Y5, Y0, Y5
-	VMULPS      Y5, Y6, Y7
+	VMOVUPS     exp_one<>+0(SB), Y4
+	VPERMILPS   Y1, Y4, Y4
+	VPSLLD      $0x15, Y1, Y1
+	VPADDD      Y1, Y4, Y1
+	VFMADD231PS Y0, Y1, Y1
+	VMOVUPS     consts<>+384(SB), Y0
+	VADDPS      consts<>+384(SB), Y1, Y4
+	VDIVPS      Y4, Y0, Y0
+	VMULPS      Y0, Y1, Y4
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y8
-	VFMADD213PS  consts<>+1920(SB), Y6, Y8
-	VFMADD213PS  consts<>+1952(SB), Y6, Y8
-	VFMADD213PS  consts<>+1984(SB), Y6, Y8
-	VFMADD213PS  consts<>+2016(SB), Y6, Y8
-	VFMADD213PS  consts<>+2048(SB), Y6, Y8
-	VFMADD213PS  consts<>+2080(SB), Y6, Y8
-	VFMADD213PS  consts<>+2112(SB), Y6, Y8
-	VMULPS       Y8, Y6, Y8
-	VFMADD231PS  Y8, Y6, Y6
-	VBLENDVPS    Y4, Y7, Y5, Y8
-	VBLENDVPS    Y4, Y5, Y7, Y5
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS      Y1, Y1, Y5
+	VMOVUPS     consts<>+1888(SB), Y6
+	VFMADD213PS consts<>+1920(SB), Y5, Y6
+	VMOVUPS     consts<>+1952(SB), Y7
+	VFMADD213PS consts<>+1984(SB), Y5, Y7
+	VFMADD213PS consts<>+2016(SB), Y5, Y6
+	VFMADD213PS consts<>+2048(SB), Y5, Y7
+	VFMADD213PS consts<>+2080(SB), Y5, Y6
+	VFMADD213PS consts<>+2112(SB), Y5, Y7
+	VFMADD231PS Y7, Y1, Y6
+	VFMADD231PS Y6, Y5, Y1
+	VBLENDVPS   Y3, Y4, Y0, Y5
+	VBLENDVPS   Y3, Y0, Y4, Y0
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y3, Y0, Y7
-	VBLENDVPS   Y4, Y3, Y7, Y9
-	VPAND       consts<>+32(SB), Y4, Y4
-	VFMADD231PS Y4, Y9, Y6
+	VMOVUPS     consts<>+384(SB), Y4
+	VSUBPS      Y2, Y4, Y4
+	VBLENDVPS   Y3, Y2, Y4, Y6
+	VPAND       consts<>+32(SB), Y3, Y3
+	VFMADD231PS Y3, Y6, Y1
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y3, Y5, Y4
-	VFMADD231PS  Y7, Y8, Y4
-	VBROADCASTSS 12(SI), Y5
-	VBROADCASTSS 16(SI), Y8
-	VMULPS       Y7, Y8, Y7
-	VFMADD231PS  Y3, Y5, Y7
-	VMULPS       Y6, Y7, Y3
+	VMULPS       Y2, Y0, Y0
+	VFMADD231PS  Y4, Y5, Y0
+	VBROADCASTSS 12(SI), Y3
+	VBROADCASTSS 16(SI), Y5
+	VMULPS       Y4, Y5, Y4
+	VFMADD231PS  Y2, Y3, Y4
+	VMULPS       Y1, Y4, Y1
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_76
-	VMULPS Y4, Y4, Y4
+	VMULPS Y0, Y0, Y0
 	JMP    focusdone76
 
 focusnot0_76:
 	CMPQ    DI, $+2
 	JGE     focusnot1_76
-	VMOVAPS Y0, Y4
+	VMOVUPS consts<>+384(SB), Y0
 	JMP     focusdone76
 
 focusnot1_76:
@@ -7273,282 +7580,288 @@ focusnot1_76:
 focusnot2_76:
 	CMPQ    DI, $+4
 	JGE     focusnot3_76
-	VSQRTPS Y4, Y4
+	VSQRTPS Y0, Y0
 	JMP     focusdone76
 
 focusnot3_76:
 	CMPQ         DI, $+5
 	JGE          focusnot4_76
-	VSQRTPS      Y4, Y5
-	VMOVAPS      Y4, Y6
-	VFNMADD231PS Y5, Y5, Y6
-	VMULPS       consts<>+2144(SB), Y5, Y7
-	VMULPS       Y7, Y6, Y6
-	VFMADD231PS  Y5, Y4, Y6
-	VMOVAPS      Y6, Y4
+	VSQRTPS      Y0, Y2
+	VMOVAPS      Y0, Y3
+	VFNMADD231PS Y2, Y2, Y3
+	VMULPS       consts<>+2144(SB), Y2, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  Y2, Y0, Y3
+	VMOVAPS      Y3, Y0
 	JMP          focusdone76
 
 focusnot4_76:
 	CMPQ         DI, $+6
 	JGE          focusnot5_76
-	VSQRTPS      Y4, Y5
-	VMULPS       Y4, Y4, Y6
-	VMOVAPS      Y6, Y7
-	VFMSUB231PS  Y4, Y4, Y7
-	VMOVAPS      Y4, Y8
-	VFNMADD231PS Y5, Y5, Y8
-	VMULPS       Y8, Y4, Y4
-	VFMADD231PS  consts<>+2144(SB), Y4, Y7
-	VMULPS       Y5, Y7, Y4
-	VFMADD231PS  Y5, Y6, Y4
+	VSQRTPS      Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y0, Y0, Y4
+	VMOVAPS      Y0, Y5
+	VFNMADD231PS Y2, Y2, Y5
+	VMULPS       Y5, Y0, Y0
+	VFMADD231PS  consts<>+2144(SB), Y0, Y4
+	VMULPS       Y2, Y4, Y0
+	VFMADD231PS  Y2, Y3, Y0
 	JMP          focusdone76
 
 focusnot5_76:
 	CMPQ        DI, $+7
 	JGE         focusnot6_76
-	VMULPS      Y4, Y4, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y4, Y4, Y6
-	VMULPS      Y4, Y6, Y6
-	VFMADD231PS Y4, Y5, Y6
-	VMOVAPS     Y6, Y4
+	VMULPS      Y0, Y0, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y0, Y0, Y3
+	VMULPS      Y0, Y3, Y3
+	VFMADD231PS Y0, Y2, Y3
+	VMOVAPS     Y3, Y0
 	JMP         focusdone76
 
 focusnot6_76:
 	CMPQ        DI, $+8
 	JGE         focusnot7_76
-	VMULPS      Y4, Y4, Y5
-	VFMSUB213PS Y5, Y4, Y4
-	VADDPS      Y5, Y5, Y6
-	VMULPS      Y4, Y6, Y4
-	VFMADD231PS Y5, Y5, Y4
+	VMULPS      Y0, Y0, Y2
+	VFMSUB213PS Y2, Y0, Y0
+	VADDPS      Y2, Y2, Y3
+	VMULPS      Y0, Y3, Y0
+	VFMADD231PS Y2, Y2, Y0
 	JMP         focusdone76
 
 focusnot7_76:
 	CMPQ        DI, $+9
 	JGE         focusnot8_76
-	VMULPS      Y4, Y4, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y4, Y4, Y6
-	VMULPS      Y5, Y5, Y7
-	VADDPS      Y5, Y5, Y8
-	VFMSUB213PS Y7, Y5, Y5
-	VFMADD231PS Y6, Y8, Y5
-	VMULPS      Y4, Y5, Y5
-	VFMADD231PS Y4, Y7, Y5
-	VMOVAPS     Y5, Y4
+	VMULPS      Y0, Y0, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y0, Y0, Y3
+	VMULPS      Y2, Y2, Y4
+	VADDPS      Y2, Y2, Y5
+	VFMSUB213PS Y4, Y2, Y2
+	VFMADD231PS Y3, Y5, Y2
+	VMULPS      Y0, Y2, Y2
+	VFMADD231PS Y0, Y4, Y2
+	VMOVAPS     Y2, Y0
 	JMP         focusdone76
 
 focusnot8_76:
 	LEAQ         24(SI), R8
-	VMOVUPS      Y3, (SP)
-	VBROADCASTSS (R8), Y3
-	VBROADCASTSS 4(R8), Y5
-	VBROADCASTSS 8(R8), Y6
+	VMOVUPS      Y1, (SP)
+	VBROADCASTSS (R8), Y1
+	VBROADCASTSS 4(R8), Y2
+	VBROADCASTSS 8(R8), Y3
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y4, Y8
-	VPSRLD    $0x17, Y8, Y7
-	VPSRLD    $0x14, Y8, Y4
-	VPAND     consts<>+1280(SB), Y8, Y8
-	VPADDD    consts<>+1312(SB), Y8, Y8
-	VCVTDQ2PS Y7, Y11
+	VPSUBD    consts<>+1248(SB), Y0, Y5
+	VPSRLD    $0x17, Y5, Y4
+	VPSRLD    $0x14, Y5, Y0
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y4, Y8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y4, Y9
-	VFMADD213PS  consts<>+672(SB), Y9, Y8
-	VMULPS       consts<>+1344(SB), Y8, Y12
-	VMOVAPS      Y8, Y9
-	VFMADD231PS  Y12, Y8, Y9
-	VSUBPS       Y9, Y8, Y10
-	VFMADD231PS  Y12, Y8, Y10
-	VMULPS       Y8, Y8, Y12
-	VBROADCASTSS consts<>+1376(SB), Y13
-	VFMADD213PS  consts<>+1408(SB), Y8, Y13
-	VFMADD213PS  consts<>+1440(SB), Y8, Y13
-	VFMADD213PS  consts<>+1472(SB), Y8, Y13
-	VFMADD213PS  consts<>+1504(SB), Y8, Y13
-	VMULPS       Y8, Y12, Y8
-	VFMADD231PS  Y13, Y8, Y10
-	VADDPS       Y10, Y9, Y8
+	VPERMPS     pow_r<>+0(SB), Y0, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y9
+	VMOVAPS     Y5, Y6
+	VFMADD231PS Y9, Y5, Y6
+	VSUBPS      Y6, Y5, Y7
+	VFMADD231PS Y9, Y5, Y7
+	VMULPS      Y5, Y5, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y5, Y10
+	VFMADD213PS consts<>+1440(SB), Y5, Y10
+	VFMADD213PS consts<>+1472(SB), Y5, Y10
+	VFMADD213PS consts<>+1504(SB), Y5, Y10
+	VMULPS      Y5, Y9, Y5
+	VFMADD231PS Y10, Y5, Y7
+	VADDPS      Y7, Y6, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y4, Y12
-	VADDPS      Y12, Y11, Y11
-	VMULPS      Y11, Y3, Y12
-	VFMSUB213PS Y12, Y3, Y11
-	VFMADD213PS Y12, Y5, Y8
+	VPERMPS     pow_th<>+0(SB), Y0, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y1, Y9
+	VFMSUB213PS Y9, Y1, Y8
+	VFMADD213PS Y9, Y2, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y8, Y8
-	VSUBPS      consts<>+1536(SB), Y8, Y13
-	VSUBPS      Y13, Y12, Y12
-	VFMADD231PS Y9, Y5, Y12
-	VPERMPS     pow_tl<>+0(SB), Y4, Y4
-	VFMADD231PS Y4, Y3, Y11
-	VFMADD231PS Y9, Y6, Y11
-	VFMADD231PS Y10, Y5, Y11
-	VADDPS      Y11, Y12, Y3
+	VADDPS      consts<>+1536(SB), Y5, Y5
+	VSUBPS      consts<>+1536(SB), Y5, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y2, Y9
+	VPERMPS     pow_tl<>+0(SB), Y0, Y0
+	VFMADD231PS Y0, Y1, Y8
+	VFMADD231PS Y6, Y3, Y8
+	VFMADD231PS Y7, Y2, Y8
+	VADDPS      Y8, Y9, Y0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y3, Y4
-	VFMADD213PS  consts<>+1632(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y5
-	VMULPS       Y4, Y5, Y4
-	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_exp_hi<>+0(SB), Y8, Y3
-	VPERMPS      pow_exp_lo<>+0(SB), Y8, Y5
-	VFMADD231PS  Y4, Y3, Y5
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y5, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y5, Y2
+	VFMADD231PS Y1, Y0, Y2
 
 	// times 2^k
-	VADDPS Y5, Y3, Y3
-	VPSLLD $0x14, Y8, Y4
-	VPAND  consts<>+640(SB), Y4, Y4
-	VPADDD Y4, Y3, Y4
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y5, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y0
 
 	// x or result out of range?
-	VPANDN       Y7, Y2, Y3
-	VPXOR        consts<>+1728(SB), Y8, Y5
-	VBROADCASTSS consts<>+1696(SB), Y6
-	VPANDN       Y5, Y6, Y5
-	VPOR         Y5, Y3, Y3
-	VPTEST       Y3, Y3
-	JNE          slowvector
-	VMOVUPS      (SP), Y3
+	VMOVUPS consts<>+1664(SB), Y1
+	VPANDN  Y4, Y1, Y1
+	VPXOR   consts<>+1728(SB), Y5, Y2
+	VMOVUPS consts<>+1696(SB), Y3
+	VPANDN  Y2, Y3, Y2
+	VPOR    Y2, Y1, Y1
+	VPTEST  Y1, Y1
+	JNE     slowvector
+	VMOVUPS (SP), Y1
 
 focusdone76:
 	// loss = (alpha ce) q^gamma
-	VMULPS  Y4, Y3, Y3
+	VMULPS  Y0, Y1, Y0
 	CMPQ    AX, $+8
 	JLT     partless2
-	VMOVUPS Y3, (CX)
+	VMOVUPS Y0, (CX)
 	JMP     partdone2
 
 partless2:
 	MOVQ         CX, R8
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X3, (R8)
+	VMOVUPS      X0, (R8)
 	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y3, X3
+	VEXTRACTF128 $0x01, Y0, X0
 
 partfour2:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X3, (R8)
+	VMOVLPS X0, (R8)
 	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X3, X3
+	VPSRLDQ $0x08, X0, X0
 
 parttwo2:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X3, (R8)
+	VMOVSS X0, (R8)
 
 partdone2:
-	JMP nextvector
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	JMP     nextvector
 
 slowblock:
 	MOVQ $0x00000010, R8
 
 slow:
-	VMOVUPS (DX), Y3
-	VMOVUPS (BX), Y4
+	VMOVUPS (DX), Y0
+	VMOVUPS (BX), Y1
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR         consts<>+1184(SB), Y3, Y5
-	VSUBPS       consts<>+64(SB), Y5, Y5
-	VBROADCASTSS consts<>+416(SB), Y6
-	VMAXPS       Y5, Y6, Y5
+	VPOR    consts<>+1184(SB), Y0, Y2
+	VSUBPS  consts<>+64(SB), Y2, Y2
+	VMOVUPS consts<>+416(SB), Y3
+	VMAXPS  Y2, Y3, Y2
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+128(SB), Y5, Y6
-	VSUBPS       consts<>+128(SB), Y6, Y7
+	VMOVUPS     consts<>+96(SB), Y3
+	VFMADD213PS consts<>+128(SB), Y2, Y3
+	VSUBPS      consts<>+128(SB), Y3, Y4
 
 	// r = c - n ln2
-	VMOVAPS      Y5, Y8
-	VFNMADD231PS consts<>+160(SB), Y7, Y8
-	VFNMADD231PS consts<>+192(SB), Y7, Y8
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS consts<>+160(SB), Y4, Y5
+	VFNMADD231PS consts<>+192(SB), Y4, Y5
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y7
-	VFMADD213PS  consts<>+256(SB), Y8, Y7
-	VFMADD213PS  consts<>+288(SB), Y8, Y7
-	VFMADD213PS  consts<>+320(SB), Y8, Y7
-	VFMADD213PS  consts<>+352(SB), Y7, Y8
-	VCMPPS       $0x11, consts<>+480(SB), Y5, Y5
-	VPAND        consts<>+512(SB), Y5, Y5
+	VMOVUPS     consts<>+224(SB), Y4
+	VFMADD213PS consts<>+256(SB), Y5, Y4
+	VFMADD213PS consts<>+288(SB), Y5, Y4
+	VFMADD213PS consts<>+320(SB), Y5, Y4
+	VFMADD213PS consts<>+352(SB), Y4, Y5
+	VCMPPS      $0x11, consts<>+480(SB), Y2, Y2
+	VPAND       consts<>+512(SB), Y2, Y2
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y6, Y7
-	VPERMPS     exp_half<>+0(SB), Y6, Y6
-	VPADDD      Y7, Y6, Y6
-	VPAND       consts<>+640(SB), Y7, Y7
-	VPADDD      Y5, Y7, Y7
-	VFMADD231PS Y8, Y6, Y6
-	VMULPS      Y7, Y6, Y6
+	VPSLLD      $0x14, Y3, Y4
+	VPERMPS     exp_half<>+0(SB), Y3, Y3
+	VPADDD      Y4, Y3, Y3
+	VPAND       consts<>+640(SB), Y4, Y4
+	VPADDD      Y2, Y4, Y4
+	VFMADD231PS Y5, Y3, Y3
+	VMULPS      Y4, Y3, Y3
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Y5, Y6, Y5
-	VADDPS  consts<>+576(SB), Y6, Y6
-	VPSUBD  consts<>+576(SB), Y6, Y6
-	VPMAXSD Y6, Y5, Y5
-	VPMINUD consts<>+608(SB), Y5, Y5
+	VPSUBD  Y2, Y3, Y2
+	VADDPS  consts<>+576(SB), Y3, Y3
+	VPSUBD  consts<>+576(SB), Y3, Y3
+	VPMAXSD Y3, Y2, Y2
+	VPMINUD consts<>+608(SB), Y2, Y2
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS       $0x11, consts<>+1216(SB), Y5, Y6
-	VBROADCASTSS consts<>+1216(SB), Y7
-	VMAXPS       Y5, Y7, Y7
-	VADDPS       Y0, Y7, Y8
-	VDIVPS       Y8, Y0, Y8
-	VMULPS       Y8, Y7, Y9
-	VBLENDVPS    Y6, Y5, Y9, Y9
+	VCMPPS    $0x11, consts<>+1216(SB), Y2, Y3
+	VMOVUPS   consts<>+1216(SB), Y4
+	VMAXPS    Y2, Y4, Y4
+	VMOVUPS   consts<>+384(SB), Y5
+	VADDPS    consts<>+384(SB), Y4, Y6
+	VDIVPS    Y6, Y5, Y5
+	VMULPS    Y5, Y4, Y6
+	VBLENDVPS Y3, Y2, Y6, Y6
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y10
-	VFMADD213PS  consts<>+1920(SB), Y7, Y10
-	VFMADD213PS  consts<>+1952(SB), Y7, Y10
-	VFMADD213PS  consts<>+1984(SB), Y7, Y10
-	VFMADD213PS  consts<>+2016(SB), Y7, Y10
-	VFMADD213PS  consts<>+2048(SB), Y7, Y10
-	VFMADD213PS  consts<>+2080(SB), Y7, Y10
-	VFMADD213PS  consts<>+2112(SB), Y7, Y10
-	VMULPS       Y10, Y7, Y10
-	VFMADD231PS  Y10, Y7, Y7
-	VBLENDVPS    Y6, Y5, Y7, Y5
-	VBLENDVPS    Y3, Y9, Y8, Y6
-	VBLENDVPS    Y3, Y8, Y9, Y7
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS      Y4, Y4, Y7
+	VMOVUPS     consts<>+1888(SB), Y8
+	VFMADD213PS consts<>+1920(SB), Y7, Y8
+	VMOVUPS     consts<>+1952(SB), Y9
+	VFMADD213PS consts<>+1984(SB), Y7, Y9
+	VFMADD213PS consts<>+2016(SB), Y7, Y8
+	VFMADD213PS consts<>+2048(SB), Y7, Y9
+	VFMADD213PS consts<>+2080(SB), Y7, Y8
+	VFMADD213PS consts<>+2112(SB), Y7, Y9
+	VFMADD231PS Y9, Y4, Y8
+	VFMADD231PS Y8, Y7, Y4
+	VBLENDVPS   Y3, Y2, Y4, Y2
+	VBLENDVPS   Y0, Y6, Y5, Y3
+	VBLENDVPS   Y0, Y5, Y6, Y4
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y4, Y0, Y8
-	VBLENDVPS   Y3, Y4, Y8, Y9
-	VPAND       consts<>+32(SB), Y3, Y3
-	VPXOR       Y10, Y10, Y10
-	VCMPPS      $0x11, Y9, Y10, Y10
-	VPAND       Y3, Y10, Y3
-	VFMADD231PS Y3, Y9, Y5
+	VMOVUPS     consts<>+384(SB), Y5
+	VSUBPS      Y1, Y5, Y5
+	VBLENDVPS   Y0, Y1, Y5, Y6
+	VPAND       consts<>+32(SB), Y0, Y0
+	VPXOR       Y7, Y7, Y7
+	VCMPPS      $0x11, Y6, Y7, Y7
+	VPAND       Y0, Y7, Y0
+	VFMADD231PS Y0, Y6, Y2
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y4, Y7, Y3
-	VFMADD231PS  Y8, Y6, Y3
-	VBROADCASTSS 12(SI), Y6
-	VBROADCASTSS 16(SI), Y7
-	VMULPS       Y8, Y7, Y7
-	VFMADD231PS  Y4, Y6, Y7
-	VMULPS       Y5, Y7, Y4
+	VMULPS       Y1, Y4, Y0
+	VFMADD231PS  Y5, Y3, Y0
+	VBROADCASTSS 12(SI), Y3
+	VBROADCASTSS 16(SI), Y4
+	VMULPS       Y5, Y4, Y4
+	VFMADD231PS  Y1, Y3, Y4
+	VMULPS       Y2, Y4, Y1
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_77
-	VMULPS Y3, Y3, Y3
+	VMULPS Y0, Y0, Y0
 	JMP    focusdone77
 
 focusnot0_77:
 	CMPQ    DI, $+2
 	JGE     focusnot1_77
-	VMOVAPS Y0, Y3
+	VMOVUPS consts<>+384(SB), Y0
 	JMP     focusdone77
 
 focusnot1_77:
@@ -7559,207 +7872,207 @@ focusnot1_77:
 focusnot2_77:
 	CMPQ    DI, $+4
 	JGE     focusnot3_77
-	VSQRTPS Y3, Y3
+	VSQRTPS Y0, Y0
 	JMP     focusdone77
 
 focusnot3_77:
 	CMPQ         DI, $+5
 	JGE          focusnot4_77
-	VSQRTPS      Y3, Y5
-	VMOVAPS      Y3, Y6
-	VFNMADD231PS Y5, Y5, Y6
-	VMULPS       consts<>+2144(SB), Y5, Y7
-	VMULPS       Y7, Y6, Y6
-	VFMADD231PS  Y5, Y3, Y6
-	VMOVAPS      Y6, Y3
+	VSQRTPS      Y0, Y2
+	VMOVAPS      Y0, Y3
+	VFNMADD231PS Y2, Y2, Y3
+	VMULPS       consts<>+2144(SB), Y2, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  Y2, Y0, Y3
+	VMOVAPS      Y3, Y0
 	JMP          focusdone77
 
 focusnot4_77:
 	CMPQ         DI, $+6
 	JGE          focusnot5_77
-	VSQRTPS      Y3, Y5
-	VMULPS       Y3, Y3, Y6
-	VMOVAPS      Y6, Y7
-	VFMSUB231PS  Y3, Y3, Y7
-	VMOVAPS      Y3, Y8
-	VFNMADD231PS Y5, Y5, Y8
-	VMULPS       Y8, Y3, Y3
-	VFMADD231PS  consts<>+2144(SB), Y3, Y7
-	VMULPS       Y5, Y7, Y3
-	VFMADD231PS  Y5, Y6, Y3
+	VSQRTPS      Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y0, Y0, Y4
+	VMOVAPS      Y0, Y5
+	VFNMADD231PS Y2, Y2, Y5
+	VMULPS       Y5, Y0, Y0
+	VFMADD231PS  consts<>+2144(SB), Y0, Y4
+	VMULPS       Y2, Y4, Y0
+	VFMADD231PS  Y2, Y3, Y0
 	JMP          focusdone77
 
 focusnot5_77:
 	CMPQ        DI, $+7
 	JGE         focusnot6_77
-	VMULPS      Y3, Y3, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y3, Y3, Y6
-	VMULPS      Y3, Y6, Y6
-	VFMADD231PS Y3, Y5, Y6
-	VMOVAPS     Y6, Y3
+	VMULPS      Y0, Y0, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y0, Y0, Y3
+	VMULPS      Y0, Y3, Y3
+	VFMADD231PS Y0, Y2, Y3
+	VMOVAPS     Y3, Y0
 	JMP         focusdone77
 
 focusnot6_77:
 	CMPQ        DI, $+8
 	JGE         focusnot7_77
-	VMULPS      Y3, Y3, Y5
-	VFMSUB213PS Y5, Y3, Y3
-	VADDPS      Y5, Y5, Y6
-	VMULPS      Y3, Y6, Y3
-	VFMADD231PS Y5, Y5, Y3
+	VMULPS      Y0, Y0, Y2
+	VFMSUB213PS Y2, Y0, Y0
+	VADDPS      Y2, Y2, Y3
+	VMULPS      Y0, Y3, Y0
+	VFMADD231PS Y2, Y2, Y0
 	JMP         focusdone77
 
 focusnot7_77:
 	CMPQ        DI, $+9
 	JGE         focusnot8_77
-	VMULPS      Y3, Y3, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y3, Y3, Y6
-	VMULPS      Y5, Y5, Y7
-	VADDPS      Y5, Y5, Y8
-	VFMSUB213PS Y7, Y5, Y5
-	VFMADD231PS Y6, Y8, Y5
-	VMULPS      Y3, Y5, Y5
-	VFMADD231PS Y3, Y7, Y5
-	VMOVAPS     Y5, Y3
+	VMULPS      Y0, Y0, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y0, Y0, Y3
+	VMULPS      Y2, Y2, Y4
+	VADDPS      Y2, Y2, Y5
+	VFMSUB213PS Y4, Y2, Y2
+	VFMADD231PS Y3, Y5, Y2
+	VMULPS      Y0, Y2, Y2
+	VFMADD231PS Y0, Y4, Y2
+	VMOVAPS     Y2, Y0
 	JMP         focusdone77
 
 focusnot8_77:
 	LEAQ         24(SI), R9
-	VMOVUPS      Y4, (SP)
-	VBROADCASTSS (R9), Y4
-	VBROADCASTSS 4(R9), Y5
-	VBROADCASTSS 8(R9), Y6
+	VMOVUPS      Y1, (SP)
+	VBROADCASTSS (R9), Y1
+	VBROADCASTSS 4(R9), Y2
+	VBROADCASTSS 8(R9), Y3
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y3, Y7
-	VPSUBD       consts<>+1248(SB), Y7, Y8
-	VCVTDQ2PS    Y7, Y9
-	VPSUBD       consts<>+1760(SB), Y9, Y9
-	VBROADCASTSS consts<>+1120(SB), Y10
-	VPCMPGTD     Y7, Y10, Y10
-	VBLENDVPS    Y10, Y9, Y8, Y8
-	VPSRAD       $0x17, Y8, Y9
-	VPSRLD       $0x14, Y8, Y10
-	VPAND        consts<>+1280(SB), Y8, Y8
-	VPADDD       consts<>+1312(SB), Y8, Y8
-	VCVTDQ2PS    Y9, Y9
+	VPAND     consts<>+32(SB), Y0, Y4
+	VPSUBD    consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS Y4, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y4, Y7, Y7
+	VBLENDVPS Y7, Y6, Y5, Y5
+	VPSRAD    $0x17, Y5, Y6
+	VPSRLD    $0x14, Y5, Y7
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y10, Y11
-	VFMADD213PS  consts<>+672(SB), Y11, Y8
-	VMULPS       consts<>+1344(SB), Y8, Y11
-	VMOVAPS      Y8, Y12
-	VFMADD231PS  Y11, Y8, Y12
-	VSUBPS       Y12, Y8, Y13
-	VFMADD231PS  Y11, Y8, Y13
-	VMULPS       Y8, Y8, Y11
-	VBROADCASTSS consts<>+1376(SB), Y14
-	VFMADD213PS  consts<>+1408(SB), Y8, Y14
-	VFMADD213PS  consts<>+1440(SB), Y8, Y14
-	VFMADD213PS  consts<>+1472(SB), Y8, Y14
-	VFMADD213PS  consts<>+1504(SB), Y8, Y14
-	VMULPS       Y8, Y11, Y8
-	VFMADD231PS  Y14, Y8, Y13
-	VADDPS       Y13, Y12, Y8
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y8
+	VMOVAPS     Y5, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VSUBPS      Y9, Y5, Y10
+	VFMADD231PS Y8, Y5, Y10
+	VMULPS      Y5, Y5, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y5, Y11
+	VFMADD213PS consts<>+1440(SB), Y5, Y11
+	VFMADD213PS consts<>+1472(SB), Y5, Y11
+	VFMADD213PS consts<>+1504(SB), Y5, Y11
+	VMULPS      Y5, Y8, Y5
+	VFMADD231PS Y11, Y5, Y10
+	VADDPS      Y10, Y9, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y10, Y11
-	VADDPS      Y11, Y9, Y9
-	VMULPS      Y9, Y4, Y11
-	VFMSUB213PS Y11, Y4, Y9
-	VFMADD213PS Y11, Y5, Y8
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y1, Y8
+	VFMSUB213PS Y8, Y1, Y6
+	VFMADD213PS Y8, Y2, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y8, Y14
-	VSUBPS      consts<>+1536(SB), Y14, Y15
-	VSUBPS      Y15, Y11, Y11
-	VFMADD231PS Y12, Y5, Y11
-	VPERMPS     pow_tl<>+0(SB), Y10, Y10
-	VFMADD231PS Y10, Y4, Y9
-	VFMADD231PS Y12, Y6, Y9
-	VFMADD231PS Y13, Y5, Y9
-	VADDPS      Y9, Y11, Y5
+	VADDPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y2, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y1, Y6
+	VFMADD231PS Y9, Y3, Y6
+	VFMADD231PS Y10, Y2, Y6
+	VADDPS      Y6, Y8, Y2
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y6
-	VFMADD213PS  consts<>+1600(SB), Y5, Y6
-	VFMADD213PS  consts<>+1632(SB), Y5, Y6
-	VMULPS       Y5, Y5, Y9
-	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  consts<>+160(SB), Y5, Y6
-	VPERMPS      pow_full_hi<>+0(SB), Y14, Y5
-	VPERMPS      pow_full_lo<>+0(SB), Y14, Y9
-	VFMADD231PS  Y6, Y5, Y9
+	VMOVUPS     consts<>+1568(SB), Y3
+	VFMADD213PS consts<>+1600(SB), Y2, Y3
+	VFMADD213PS consts<>+1632(SB), Y2, Y3
+	VMULPS      Y2, Y2, Y6
+	VMULPS      Y3, Y6, Y3
+	VFMADD231PS consts<>+160(SB), Y2, Y3
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y2
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y3, Y2, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y14, Y6
-	VPSRAD  $0x03, Y6, Y6
-	VADDPS  Y9, Y5, Y10
-	VPSLLD  $0x17, Y6, Y11
-	VPADDD  Y11, Y10, Y11
-	VPMINUD consts<>+928(SB), Y11, Y11
+	VPSUBD  consts<>+1536(SB), Y11, Y3
+	VPSRAD  $0x03, Y3, Y3
+	VADDPS  Y6, Y2, Y7
+	VPSLLD  $0x17, Y3, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y12, Y12, Y12
-	VPMINSD      Y12, Y6, Y6
-	VBROADCASTSS consts<>+1792(SB), Y12
-	VPSUBD       Y6, Y12, Y6
-	VPSLLD       $0x17, Y6, Y6
-	VADDPS       Y5, Y6, Y12
-	VSUBPS       Y6, Y12, Y13
-	VSUBPS       Y13, Y5, Y5
-	VADDPS       Y9, Y5, Y5
-	VADDPS       Y5, Y12, Y5
-	VCMPPS       $0x11, Y6, Y10, Y9
-	VPSUBD       Y6, Y5, Y5
-	VBLENDVPS    Y9, Y5, Y11, Y5
+	VPXOR     Y9, Y9, Y9
+	VPMINSD   Y9, Y3, Y3
+	VMOVUPS   consts<>+1792(SB), Y9
+	VPSUBD    Y3, Y9, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VADDPS    Y2, Y3, Y9
+	VSUBPS    Y3, Y9, Y10
+	VSUBPS    Y10, Y2, Y2
+	VADDPS    Y6, Y2, Y2
+	VADDPS    Y2, Y9, Y2
+	VCMPPS    $0x11, Y3, Y7, Y6
+	VPSUBD    Y3, Y2, Y2
+	VBLENDVPS Y6, Y2, Y8, Y2
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y6
-	VCMPPS       $0x11, Y8, Y6, Y6
-	VBLENDVPS    Y6, consts<>+928(SB), Y5, Y5
-	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
-	VPXOR        Y8, Y8, Y8
-	VBLENDVPS    Y6, Y8, Y5, Y5
-	VPXOR        Y6, Y6, Y6
-	VPCMPEQD     Y6, Y7, Y6
-	VPXOR        Y8, Y8, Y8
-	VBLENDVPS    Y4, consts<>+928(SB), Y8, Y8
-	VBLENDVPS    Y6, Y8, Y5, Y5
-	VPCMPEQD     consts<>+928(SB), Y7, Y6
-	VPXOR        Y8, Y8, Y8
-	VBROADCASTSS consts<>+928(SB), Y9
-	VBLENDVPS    Y4, Y8, Y9, Y4
-	VBLENDVPS    Y6, Y4, Y5, Y4
+	VMOVUPS   consts<>+1824(SB), Y3
+	VCMPPS    $0x11, Y5, Y3, Y3
+	VBLENDVPS Y3, consts<>+928(SB), Y2, Y2
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPXOR     Y3, Y3, Y3
+	VPCMPEQD  Y3, Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y1, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPCMPEQD  consts<>+928(SB), Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y1, Y5, Y6, Y1
+	VBLENDVPS Y3, Y1, Y2, Y1
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R9), Y5
-	VPAND        Y5, Y3, Y5
-	VPOR         Y5, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VPCMPGTD     Y5, Y7, Y5
-	VBROADCASTSS consts<>+928(SB), Y6
-	VPCMPGTD     Y7, Y6, Y6
-	VPAND        Y5, Y6, Y5
-	VBROADCASTSS 16(R9), Y6
-	VPAND        Y6, Y3, Y3
-	VPXOR        Y6, Y6, Y6
-	VPCMPGTD     Y3, Y6, Y3
-	VPAND        Y5, Y3, Y3
-	VPCMPGTD     consts<>+928(SB), Y7, Y5
-	VPOR         Y3, Y5, Y3
-	VBLENDVPS    Y3, consts<>+608(SB), Y4, Y3
-	VMOVUPS      (SP), Y4
+	VBROADCASTSS 12(R9), Y2
+	VPAND        Y2, Y0, Y2
+	VPOR         Y2, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPCMPGTD     Y2, Y4, Y2
+	VMOVUPS      consts<>+928(SB), Y3
+	VPCMPGTD     Y4, Y3, Y3
+	VPAND        Y2, Y3, Y2
+	VBROADCASTSS 16(R9), Y3
+	VPAND        Y3, Y0, Y0
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y0, Y3, Y0
+	VPAND        Y2, Y0, Y0
+	VPCMPGTD     consts<>+928(SB), Y4, Y2
+	VPOR         Y0, Y2, Y0
+	VBLENDVPS    Y0, consts<>+608(SB), Y1, Y0
+	VMOVUPS      (SP), Y1
 
 focusdone77:
 	// loss = (alpha ce) q^gamma
-	VMULPS    Y3, Y4, Y3
-	VCMPPS    $0x12, consts<>+2176(SB), Y4, Y5
-	VBLENDVPS Y5, Y3, Y4, Y3
-	VPMINUD   consts<>+608(SB), Y3, Y3
-	VMOVUPS   Y3, (CX)
+	VMULPS    Y0, Y1, Y0
+	VCMPPS    $0x12, consts<>+2176(SB), Y1, Y2
+	VBLENDVPS Y2, Y0, Y1, Y0
+	VPMINUD   consts<>+608(SB), Y0, Y0
+	VMOVUPS   Y0, (CX)
 	ADDQ      $+32, CX
 	ADDQ      $+32, DX
 	ADDQ      $+32, BX
@@ -7767,6 +8080,8 @@ focusdone77:
 	ADDQ      $-8, R8
 	CMPQ      R8, $+1
 	JGE       slow
+	VMOVUPS   consts<>+384(SB), Y0
+	VMOVUPS   exp_one<>+0(SB), Y1
 	JMP       loop
 
 slowvector:
@@ -7776,107 +8091,111 @@ slowvector:
 	CMOVQGT    R8, R9
 	NEGQ       R9
 	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(R9*4), Y3
-	VMASKMOVPS (DX), Y3, Y4
-	VBLENDVPS  Y3, Y4, Y0, Y4
-	VMASKMOVPS (BX), Y3, Y5
-	VPXOR      Y6, Y6, Y6
-	VBLENDVPS  Y3, Y5, Y6, Y3
+	VMOVUPS    (R8)(R9*4), Y0
+	VMASKMOVPS (DX), Y0, Y1
+	VMOVUPS    consts<>+384(SB), Y2
+	VBLENDVPS  Y0, Y1, Y2, Y1
+	VMASKMOVPS (BX), Y0, Y2
+	VPXOR      Y3, Y3, Y3
+	VBLENDVPS  Y0, Y2, Y3, Y0
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR         consts<>+1184(SB), Y4, Y5
-	VSUBPS       consts<>+64(SB), Y5, Y5
-	VBROADCASTSS consts<>+416(SB), Y6
-	VMAXPS       Y5, Y6, Y5
+	VPOR    consts<>+1184(SB), Y1, Y2
+	VSUBPS  consts<>+64(SB), Y2, Y2
+	VMOVUPS consts<>+416(SB), Y3
+	VMAXPS  Y2, Y3, Y2
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+128(SB), Y5, Y6
-	VSUBPS       consts<>+128(SB), Y6, Y7
+	VMOVUPS     consts<>+96(SB), Y3
+	VFMADD213PS consts<>+128(SB), Y2, Y3
+	VSUBPS      consts<>+128(SB), Y3, Y4
 
 	// r = c - n ln2
-	VMOVAPS      Y5, Y8
-	VFNMADD231PS consts<>+160(SB), Y7, Y8
-	VFNMADD231PS consts<>+192(SB), Y7, Y8
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS consts<>+160(SB), Y4, Y5
+	VFNMADD231PS consts<>+192(SB), Y4, Y5
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y7
-	VFMADD213PS  consts<>+256(SB), Y8, Y7
-	VFMADD213PS  consts<>+288(SB), Y8, Y7
-	VFMADD213PS  consts<>+320(SB), Y8, Y7
-	VFMADD213PS  consts<>+352(SB), Y7, Y8
-	VCMPPS       $0x11, consts<>+480(SB), Y5, Y5
-	VPAND        consts<>+512(SB), Y5, Y5
+	VMOVUPS     consts<>+224(SB), Y4
+	VFMADD213PS consts<>+256(SB), Y5, Y4
+	VFMADD213PS consts<>+288(SB), Y5, Y4
+	VFMADD213PS consts<>+320(SB), Y5, Y4
+	VFMADD213PS consts<>+352(SB), Y4, Y5
+	VCMPPS      $0x11, consts<>+480(SB), Y2, Y2
+	VPAND       consts<>+512(SB), Y2, Y2
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y6, Y7
-	VPERMPS     exp_half<>+0(SB), Y6, Y6
-	VPADDD      Y7, Y6, Y6
-	VPAND       consts<>+640(SB), Y7, Y7
-	VPADDD      Y5, Y7, Y7
-	VFMADD231PS Y8, Y6, Y6
-	VMULPS      Y7, Y6, Y6
+	VPSLLD      $0x14, Y3, Y4
+	VPERMPS     exp_half<>+0(SB), Y3, Y3
+	VPADDD      Y4, Y3, Y3
+	VPAND       consts<>+640(SB), Y4, Y4
+	VPADDD      Y2, Y4, Y4
+	VFMADD231PS Y5, Y3, Y3
+	VMULPS      Y4, Y3, Y3
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Y5, Y6, Y5
-	VADDPS  consts<>+576(SB), Y6, Y6
-	VPSUBD  consts<>+576(SB), Y6, Y6
-	VPMAXSD Y6, Y5, Y5
-	VPMINUD consts<>+608(SB), Y5, Y5
+	VPSUBD  Y2, Y3, Y2
+	VADDPS  consts<>+576(SB), Y3, Y3
+	VPSUBD  consts<>+576(SB), Y3, Y3
+	VPMAXSD Y3, Y2, Y2
+	VPMINUD consts<>+608(SB), Y2, Y2
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS       $0x11, consts<>+1216(SB), Y5, Y6
-	VBROADCASTSS consts<>+1216(SB), Y7
-	VMAXPS       Y5, Y7, Y7
-	VADDPS       Y0, Y7, Y8
-	VDIVPS       Y8, Y0, Y8
-	VMULPS       Y8, Y7, Y9
-	VBLENDVPS    Y6, Y5, Y9, Y9
+	VCMPPS    $0x11, consts<>+1216(SB), Y2, Y3
+	VMOVUPS   consts<>+1216(SB), Y4
+	VMAXPS    Y2, Y4, Y4
+	VMOVUPS   consts<>+384(SB), Y5
+	VADDPS    consts<>+384(SB), Y4, Y6
+	VDIVPS    Y6, Y5, Y5
+	VMULPS    Y5, Y4, Y6
+	VBLENDVPS Y3, Y2, Y6, Y6
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y10
-	VFMADD213PS  consts<>+1920(SB), Y7, Y10
-	VFMADD213PS  consts<>+1952(SB), Y7, Y10
-	VFMADD213PS  consts<>+1984(SB), Y7, Y10
-	VFMADD213PS  consts<>+2016(SB), Y7, Y10
-	VFMADD213PS  consts<>+2048(SB), Y7, Y10
-	VFMADD213PS  consts<>+2080(SB), Y7, Y10
-	VFMADD213PS  consts<>+2112(SB), Y7, Y10
-	VMULPS       Y10, Y7, Y10
-	VFMADD231PS  Y10, Y7, Y7
-	VBLENDVPS    Y6, Y5, Y7, Y5
-	VBLENDVPS    Y4, Y9, Y8, Y6
-	VBLENDVPS    Y4, Y8, Y9, Y7
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS      Y4, Y4, Y7
+	VMOVUPS     consts<>+1888(SB), Y8
+	VFMADD213PS consts<>+1920(SB), Y7, Y8
+	VMOVUPS     consts<>+1952(SB), Y9
+	VFMADD213PS consts<>+1984(SB), Y7, Y9
+	VFMADD213PS consts<>+2016(SB), Y7, Y8
+	VFMADD213PS consts<>+2048(SB), Y7, Y9
+	VFMADD213PS consts<>+2080(SB), Y7, Y8
+	VFMADD213PS consts<>+2112(SB), Y7, Y9
+	VFMADD231PS Y9, Y4, Y8
+	VFMADD231PS Y8, Y7, Y4
+	VBLENDVPS   Y3, Y2, Y4, Y2
+	VBLENDVPS   Y1, Y6, Y5, Y3
+	VBLENDVPS   Y1, Y5, Y6, Y4
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y3, Y0, Y8
-	VBLENDVPS   Y4, Y3, Y8, Y9
-	VPAND       consts<>+32(SB), Y4, Y4
-	VPXOR       Y10, Y10, Y10
-	VCMPPS      $0x11, Y9, Y10, Y10
-	VPAND       Y4, Y10, Y4
-	VFMADD231PS Y4, Y9, Y5
+	VMOVUPS     consts<>+384(SB), Y5
+	VSUBPS      Y0, Y5, Y5
+	VBLENDVPS   Y1, Y0, Y5, Y6
+	VPAND       consts<>+32(SB), Y1, Y1
+	VPXOR       Y7, Y7, Y7
+	VCMPPS      $0x11, Y6, Y7, Y7
+	VPAND       Y1, Y7, Y1
+	VFMADD231PS Y1, Y6, Y2
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y3, Y7, Y4
-	VFMADD231PS  Y8, Y6, Y4
-	VBROADCASTSS 12(SI), Y6
-	VBROADCASTSS 16(SI), Y7
-	VMULPS       Y8, Y7, Y7
-	VFMADD231PS  Y3, Y6, Y7
-	VMULPS       Y5, Y7, Y3
+	VMULPS       Y0, Y4, Y1
+	VFMADD231PS  Y5, Y3, Y1
+	VBROADCASTSS 12(SI), Y3
+	VBROADCASTSS 16(SI), Y4
+	VMULPS       Y5, Y4, Y4
+	VFMADD231PS  Y0, Y3, Y4
+	VMULPS       Y2, Y4, Y0
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_78
-	VMULPS Y4, Y4, Y4
+	VMULPS Y1, Y1, Y1
 	JMP    focusdone78
 
 focusnot0_78:
 	CMPQ    DI, $+2
 	JGE     focusnot1_78
-	VMOVAPS Y0, Y4
+	VMOVUPS consts<>+384(SB), Y1
 	JMP     focusdone78
 
 focusnot1_78:
@@ -7887,256 +8206,251 @@ focusnot1_78:
 focusnot2_78:
 	CMPQ    DI, $+4
 	JGE     focusnot3_78
-	VSQRTPS Y4, Y4
+	VSQRTPS Y1, Y1
 	JMP     focusdone78
 
 focusnot3_78:
 	CMPQ         DI, $+5
 	JGE          focusnot4_78
-	VSQRTPS      Y4, Y5
-	VMOVAPS      Y4, Y6
-	VFNMADD231PS Y5, Y5, Y6
-	VMULPS       consts<>+2144(SB), Y5, Y7
-	VMULPS       Y7, Y6, Y6
-	VFMADD231PS  Y5, Y4, Y6
-	VMOVAPS      Y6, Y4
+	VSQRTPS      Y1, Y2
+	VMOVAPS      Y1, Y3
+	VFNMADD231PS Y2, Y2, Y3
+	VMULPS       consts<>+2144(SB), Y2, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  Y2, Y1, Y3
+	VMOVAPS      Y3, Y1
 	JMP          focusdone78
 
 focusnot4_78:
 	CMPQ         DI, $+6
 	JGE          focusnot5_78
-	VSQRTPS      Y4, Y5
-	VMULPS       Y4, Y4, Y6
-	VMOVAPS      Y6, Y7
-	VFMSUB231PS  Y4, Y4, Y7
-	VMOVAPS      Y4, Y8
-	VFNMADD231PS Y5, Y5, Y8
-	VMULPS       Y8, Y4, Y4
-	VFMADD231PS  consts<>+2144(SB), Y4, Y7
-	VMULPS       Y5, Y7, Y4
-	VFMADD231PS  Y5, Y6, Y4
+	VSQRTPS      Y1, Y2
+	VMULPS       Y1, Y1, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y1, Y1, Y4
+	VMOVAPS      Y1, Y5
+	VFNMADD231PS Y2, Y2, Y5
+	VMULPS       Y5, Y1, Y1
+	VFMADD231PS  consts<>+2144(SB), Y1, Y4
+	VMULPS       Y2, Y4, Y1
+	VFMADD231PS  Y2, Y3, Y1
 	JMP          focusdone78
 
 focusnot5_78:
 	CMPQ        DI, $+7
 	JGE         focusnot6_78
-	VMULPS      Y4, Y4, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y4, Y4, Y6
-	VMULPS      Y4, Y6, Y6
-	VFMADD231PS Y4, Y5, Y6
-	VMOVAPS     Y6, Y4
+	VMULPS      Y1, Y1, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y1, Y1, Y3
+	VMULPS      Y1, Y3, Y3
+	VFMADD231PS Y1, Y2, Y3
+	VMOVAPS     Y3, Y1
 	JMP         focusdone78
 
 focusnot6_78:
 	CMPQ        DI, $+8
 	JGE         focusnot7_78
-	VMULPS      Y4, Y4, Y5
-	VFMSUB213PS Y5, Y4, Y4
-	VADDPS      Y5, Y5, Y6
-	VMULPS      Y4, Y6, Y4
-	VFMADD231PS Y5, Y5, Y4
+	VMULPS      Y1, Y1, Y2
+	VFMSUB213PS Y2, Y1, Y1
+	VADDPS      Y2, Y2, Y3
+	VMULPS      Y1, Y3, Y1
+	VFMADD231PS Y2, Y2, Y1
 	JMP         focusdone78
 
 focusnot7_78:
 	CMPQ        DI, $+9
 	JGE         focusnot8_78
-	VMULPS      Y4, Y4, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y4, Y4, Y6
-	VMULPS      Y5, Y5, Y7
-	VADDPS      Y5, Y5, Y8
-	VFMSUB213PS Y7, Y5, Y5
-	VFMADD231PS Y6, Y8, Y5
-	VMULPS      Y4, Y5, Y5
-	VFMADD231PS Y4, Y7, Y5
-	VMOVAPS     Y5, Y4
+	VMULPS      Y1, Y1, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y1, Y1, Y3
+	VMULPS      Y2, Y2, Y4
+	VADDPS      Y2, Y2, Y5
+	VFMSUB213PS Y4, Y2, Y2
+	VFMADD231PS Y3, Y5, Y2
+	VMULPS      Y1, Y2, Y2
+	VFMADD231PS Y1, Y4, Y2
+	VMOVAPS     Y2, Y1
 	JMP         focusdone78
 
 focusnot8_78:
 	LEAQ         24(SI), R8
-	VMOVUPS      Y3, (SP)
-	VBROADCASTSS (R8), Y3
-	VBROADCASTSS 4(R8), Y5
-	VBROADCASTSS 8(R8), Y6
+	VMOVUPS      Y0, (SP)
+	VBROADCASTSS (R8), Y0
+	VBROADCASTSS 4(R8), Y2
+	VBROADCASTSS 8(R8), Y3
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y4, Y7
-	VPSUBD       consts<>+1248(SB), Y7, Y8
-	VCVTDQ2PS    Y7, Y9
-	VPSUBD       consts<>+1760(SB), Y9, Y9
-	VBROADCASTSS consts<>+1120(SB), Y10
-	VPCMPGTD     Y7, Y10, Y10
-	VBLENDVPS    Y10, Y9, Y8, Y8
-	VPSRAD       $0x17, Y8, Y9
-	VPSRLD       $0x14, Y8, Y10
-	VPAND        consts<>+1280(SB), Y8, Y8
-	VPADDD       consts<>+1312(SB), Y8, Y8
-	VCVTDQ2PS    Y9, Y9
+	VPAND     consts<>+32(SB), Y1, Y4
+	VPSUBD    consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS Y4, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y4, Y7, Y7
+	VBLENDVPS Y7, Y6, Y5, Y5
+	VPSRAD    $0x17, Y5, Y6
+	VPSRLD    $0x14, Y5, Y7
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y10, Y11
-	VFMADD213PS  consts<>+672(SB), Y11, Y8
-	VMULPS       consts<>+1344(SB), Y8, Y11
-	VMOVAPS      Y8, Y12
-	VFMADD231PS  Y11, Y8, Y12
-	VSUBPS       Y12, Y8, Y13
-	VFMADD231PS  Y11, Y8, Y13
-	VMULPS       Y8, Y8, Y11
-	VBROADCASTSS consts<>+1376(SB), Y14
-	VFMADD213PS  consts<>+1408(SB), Y8, Y14
-	VFMADD213PS  consts<>+1440(SB), Y8, Y14
-	VFMADD213PS  consts<>+1472(SB), Y8, Y14
-	VFMADD213PS  consts<>+1504(SB), Y8, Y14
-	VMULPS       Y8, Y11, Y8
-	VFMADD231PS  Y14, Y8, Y13
-	VADDPS       Y13, Y12, Y8
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y8
+	VMOVAPS     Y5, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VSUBPS      Y9, Y5, Y10
+	VFMADD231PS Y8, Y5, Y10
+	VMULPS      Y5, Y5, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y5, Y11
+	VFMADD213PS consts<>+1440(SB), Y5, Y11
+	VFMADD213PS consts<>+1472(SB), Y5, Y11
+	VFMADD213PS consts<>+1504(SB), Y5, Y11
+	VMULPS      Y5, Y8, Y5
+	VFMADD231PS Y11, Y5, Y10
+	VADDPS      Y10, Y9, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y10, Y11
-	VADDPS      Y11, Y9, Y9
-	VMULPS      Y9, Y3, Y11
-	VFMSUB213PS Y11, Y3, Y9
-	VFMADD213PS Y11, Y5, Y8
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y6
+	VFMADD213PS Y8, Y2, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y8, Y14
-	VSUBPS      consts<>+1536(SB), Y14, Y15
-	VSUBPS      Y15, Y11, Y11
-	VFMADD231PS Y12, Y5, Y11
-	VPERMPS     pow_tl<>+0(SB), Y10, Y10
-	VFMADD231PS Y10, Y3, Y9
-	VFMADD231PS Y12, Y6, Y9
-	VFMADD231PS Y13, Y5, Y9
-	VADDPS      Y9, Y11, Y5
+	VADDPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y2, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y0, Y6
+	VFMADD231PS Y9, Y3, Y6
+	VFMADD231PS Y10, Y2, Y6
+	VADDPS      Y6, Y8, Y2
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y6
-	VFMADD213PS  consts<>+1600(SB), Y5, Y6
-	VFMADD213PS  consts<>+1632(SB), Y5, Y6
-	VMULPS       Y5, Y5, Y9
-	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  consts<>+160(SB), Y5, Y6
-	VPERMPS      pow_full_hi<>+0(SB), Y14, Y5
-	VPERMPS      pow_full_lo<>+0(SB), Y14, Y9
-	VFMADD231PS  Y6, Y5, Y9
+	VMOVUPS     consts<>+1568(SB), Y3
+	VFMADD213PS consts<>+1600(SB), Y2, Y3
+	VFMADD213PS consts<>+1632(SB), Y2, Y3
+	VMULPS      Y2, Y2, Y6
+	VMULPS      Y3, Y6, Y3
+	VFMADD231PS consts<>+160(SB), Y2, Y3
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y2
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y3, Y2, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y14, Y6
-	VPSRAD  $0x03, Y6, Y6
-	VADDPS  Y9, Y5, Y10
-	VPSLLD  $0x17, Y6, Y11
-	VPADDD  Y11, Y10, Y11
-	VPMINUD consts<>+928(SB), Y11, Y11
+	VPSUBD  consts<>+1536(SB), Y11, Y3
+	VPSRAD  $0x03, Y3, Y3
+	VADDPS  Y6, Y2, Y7
+	VPSLLD  $0x17, Y3, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y12, Y12, Y12
-	VPMINSD      Y12, Y6, Y6
-	VBROADCASTSS consts<>+1792(SB), Y12
-	VPSUBD       Y6, Y12, Y6
-	VPSLLD       $0x17, Y6, Y6
-	VADDPS       Y5, Y6, Y12
-	VSUBPS       Y6, Y12, Y13
-	VSUBPS       Y13, Y5, Y5
-	VADDPS       Y9, Y5, Y5
-	VADDPS       Y5, Y12, Y5
-	VCMPPS       $0x11, Y6, Y10, Y9
-	VPSUBD       Y6, Y5, Y5
-	VBLENDVPS    Y9, Y5, Y11, Y5
+	VPXOR     Y9, Y9, Y9
+	VPMINSD   Y9, Y3, Y3
+	VMOVUPS   consts<>+1792(SB), Y9
+	VPSUBD    Y3, Y9, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VADDPS    Y2, Y3, Y9
+	VSUBPS    Y3, Y9, Y10
+	VSUBPS    Y10, Y2, Y2
+	VADDPS    Y6, Y2, Y2
+	VADDPS    Y2, Y9, Y2
+	VCMPPS    $0x11, Y3, Y7, Y6
+	VPSUBD    Y3, Y2, Y2
+	VBLENDVPS Y6, Y2, Y8, Y2
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y6
-	VCMPPS       $0x11, Y8, Y6, Y6
-	VBLENDVPS    Y6, consts<>+928(SB), Y5, Y5
-	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
-	VPXOR        Y8, Y8, Y8
-	VBLENDVPS    Y6, Y8, Y5, Y5
-	VPXOR        Y6, Y6, Y6
-	VPCMPEQD     Y6, Y7, Y6
-	VPXOR        Y8, Y8, Y8
-	VBLENDVPS    Y3, consts<>+928(SB), Y8, Y8
-	VBLENDVPS    Y6, Y8, Y5, Y5
-	VPCMPEQD     consts<>+928(SB), Y7, Y6
-	VPXOR        Y8, Y8, Y8
-	VBROADCASTSS consts<>+928(SB), Y9
-	VBLENDVPS    Y3, Y8, Y9, Y3
-	VBLENDVPS    Y6, Y3, Y5, Y3
+	VMOVUPS   consts<>+1824(SB), Y3
+	VCMPPS    $0x11, Y5, Y3, Y3
+	VBLENDVPS Y3, consts<>+928(SB), Y2, Y2
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPXOR     Y3, Y3, Y3
+	VPCMPEQD  Y3, Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y0, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPCMPEQD  consts<>+928(SB), Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y0, Y5, Y6, Y0
+	VBLENDVPS Y3, Y0, Y2, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Y5
-	VPAND        Y5, Y4, Y5
-	VPOR         Y5, Y3, Y3
-	VPXOR        Y5, Y5, Y5
-	VPCMPGTD     Y5, Y7, Y5
-	VBROADCASTSS consts<>+928(SB), Y6
-	VPCMPGTD     Y7, Y6, Y6
-	VPAND        Y5, Y6, Y5
-	VBROADCASTSS 16(R8), Y6
-	VPAND        Y6, Y4, Y4
-	VPXOR        Y6, Y6, Y6
-	VPCMPGTD     Y4, Y6, Y4
-	VPAND        Y5, Y4, Y4
-	VPCMPGTD     consts<>+928(SB), Y7, Y5
-	VPOR         Y4, Y5, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y4
-	VMOVUPS      (SP), Y3
+	VBROADCASTSS 12(R8), Y2
+	VPAND        Y2, Y1, Y2
+	VPOR         Y2, Y0, Y0
+	VPXOR        Y2, Y2, Y2
+	VPCMPGTD     Y2, Y4, Y2
+	VMOVUPS      consts<>+928(SB), Y3
+	VPCMPGTD     Y4, Y3, Y3
+	VPAND        Y2, Y3, Y2
+	VBROADCASTSS 16(R8), Y3
+	VPAND        Y3, Y1, Y1
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y1, Y3, Y1
+	VPAND        Y2, Y1, Y1
+	VPCMPGTD     consts<>+928(SB), Y4, Y2
+	VPOR         Y1, Y2, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y1
+	VMOVUPS      (SP), Y0
 
 focusdone78:
 	// loss = (alpha ce) q^gamma
-	VMULPS    Y4, Y3, Y4
-	VCMPPS    $0x12, consts<>+2176(SB), Y3, Y5
-	VBLENDVPS Y5, Y4, Y3, Y3
-	VPMINUD   consts<>+608(SB), Y3, Y3
+	VMULPS    Y1, Y0, Y1
+	VCMPPS    $0x12, consts<>+2176(SB), Y0, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VPMINUD   consts<>+608(SB), Y0, Y0
 	CMPQ      AX, $+8
 	JLT       partless3
-	VMOVUPS   Y3, (CX)
+	VMOVUPS   Y0, (CX)
 	JMP       partdone3
 
 partless3:
 	MOVQ         CX, R8
 	TESTQ        $0x00000004, AX
 	JEQ          partfour3
-	VMOVUPS      X3, (R8)
+	VMOVUPS      X0, (R8)
 	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y3, X3
+	VEXTRACTF128 $0x01, Y0, X0
 
 partfour3:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo3
-	VMOVLPS X3, (R8)
+	VMOVLPS X0, (R8)
 	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X3, X3
+	VPSRLDQ $0x08, X0, X0
 
 parttwo3:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone3
-	VMOVSS X3, (R8)
+	VMOVSS X0, (R8)
 
 partdone3:
-	ADDQ $+32, CX
-	ADDQ $+32, DX
-	ADDQ $+32, BX
-	ADDQ $-8, AX
-	CMPQ AX, $+1
-	JGE  vector
-	VZEROUPPER
-	RET
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	JMP     nextvector
 
 // func sigmoidGradAVX512(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·sigmoidGradAVX512(SB), NOSPLIT, $0-56
 	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+1664(SB), Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VBROADCASTSS consts<>+2144(SB), Z3
-	VBROADCASTSS consts<>+1184(SB), Z4
-	VBROADCASTSS consts<>+128(SB), Z5
-	VBROADCASTSS consts<>+160(SB), Z6
-	VBROADCASTSS consts<>+1536(SB), Z7
-	VBROADCASTSS consts<>+32(SB), Z8
-	VBROADCASTSS consts<>+64(SB), Z9
-	VBROADCASTSS consts<>+96(SB), Z10
-	VBROADCASTSS consts<>+192(SB), Z11
+	VBROADCASTSS consts<>+2144(SB), Z1
+	VBROADCASTSS consts<>+1184(SB), Z2
+	VBROADCASTSS consts<>+128(SB), Z3
+	VBROADCASTSS consts<>+32(SB), Z4
+	VBROADCASTSS consts<>+64(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+224(SB), Z9
+	VBROADCASTSS consts<>+256(SB), Z10
+	VBROADCASTSS consts<>+288(SB), Z11
 	MOVQ         n+32(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         grad+8(FP), DX
@@ -8154,8 +8468,8 @@ block:
 	VBROADCASTSS 20(DI), Z12
 
 	// any |x| > limit, or NaN?
-	VPANDD   (BX), Z8, Z13
-	VPANDD   64(BX), Z8, Z14
+	VPANDD   (BX), Z4, Z13
+	VPANDD   64(BX), Z4, Z14
 	VPMAXSD  Z14, Z13, Z13
 	VPCMPD   $0x06, Z12, Z13, K1
 	KORTESTW K1, K1
@@ -8172,32 +8486,32 @@ block:
 	JNE          otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  (BX), Z4, Z12
-	VPORD  64(BX), Z4, Z13
-	VSUBPS Z9, Z12, Z12
-	VSUBPS Z9, Z13, Z15
+	VPORD  (BX), Z2, Z12
+	VPORD  64(BX), Z2, Z13
+	VSUBPS Z5, Z12, Z12
+	VSUBPS Z5, Z13, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z13
-	VFMADD231PS Z10, Z12, Z13
-	VMOVAPS     Z5, Z16
-	VFMADD231PS Z10, Z15, Z16
-	VSUBPS      Z5, Z13, Z14
-	VSUBPS      Z5, Z16, Z17
+	VMOVAPS     Z3, Z13
+	VFMADD231PS Z6, Z12, Z13
+	VMOVAPS     Z3, Z16
+	VFMADD231PS Z6, Z15, Z16
+	VSUBPS      Z3, Z13, Z14
+	VSUBPS      Z3, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z6, Z14, Z12
-	VFNMADD231PS Z6, Z17, Z15
-	VFNMADD231PS Z11, Z14, Z12
-	VFNMADD231PS Z11, Z17, Z15
+	VFNMADD231PS Z7, Z14, Z12
+	VFNMADD231PS Z7, Z17, Z15
+	VFNMADD231PS Z8, Z14, Z12
+	VFNMADD231PS Z8, Z17, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z14
-	VBROADCASTSS     consts<>+224(SB), Z17
-	VFMADD213PS.BCST consts<>+256(SB), Z12, Z14
-	VFMADD213PS.BCST consts<>+256(SB), Z15, Z17
-	VFMADD213PS.BCST consts<>+288(SB), Z12, Z14
-	VFMADD213PS.BCST consts<>+288(SB), Z15, Z17
+	VMOVAPS          Z10, Z14
+	VFMADD231PS      Z9, Z12, Z14
+	VMOVAPS          Z10, Z17
+	VFMADD231PS      Z9, Z15, Z17
+	VFMADD213PS      Z11, Z12, Z14
+	VFMADD213PS      Z11, Z15, Z17
 	VFMADD213PS.BCST consts<>+320(SB), Z12, Z14
 	VFMADD213PS.BCST consts<>+320(SB), Z15, Z17
 	VFMADD213PS.BCST consts<>+352(SB), Z14, Z12
@@ -8223,374 +8537,384 @@ block:
 	VMOVUPS   (SI), Z16
 	VMOVUPS   64(SI), Z19
 	VPSLLD    $0x02, Z16, Z16
-	VPSLLD    $0x02, Z19, Z19
-	VPANDD    Z4, Z16, Z16
-	VPANDD    Z4, Z19, Z19
-	VPXORD    (BX), Z16, Z16
-	VPXORD    64(BX), Z19, Z19
-	VPMOVD2M  Z16, K1
-	VPMOVD2M  Z19, K2
-	VBLENDMPS Z15, Z12, K1, Z20
-	VBLENDMPS Z18, Z17, K2, Z21
-	VPMOVD2M  Z16, K1
-	VPMOVD2M  Z19, K2
+	VPSLLD    $0x02, Z19, Z20
+	VPANDD    Z2, Z16, Z19
+	VPANDD    Z2, Z20, Z21
+	VPXORD    (BX), Z19, Z19
+	VPXORD    64(BX), Z21, Z21
+	VPMOVD2M  Z19, K1
+	VPMOVD2M  Z21, K2
+	VBLENDMPS Z15, Z12, K1, Z22
+	VBLENDMPS Z18, Z17, K2, Z23
+	VPMOVD2M  Z19, K1
+	VPMOVD2M  Z21, K2
 	VBLENDMPS Z12, Z15, K1, Z12
-	VBLENDMPS Z17, Z18, K2, Z17
+	VBLENDMPS Z17, Z18, K2, Z24
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z15
-	VBROADCASTSS     consts<>+1888(SB), Z18
-	VFMADD213PS.BCST consts<>+1920(SB), Z13, Z15
-	VFMADD213PS.BCST consts<>+1920(SB), Z14, Z18
-	VFMADD213PS.BCST consts<>+1952(SB), Z13, Z15
-	VFMADD213PS.BCST consts<>+1952(SB), Z14, Z18
-	VFMADD213PS.BCST consts<>+1984(SB), Z13, Z15
-	VFMADD213PS.BCST consts<>+1984(SB), Z14, Z18
-	VFMADD213PS.BCST consts<>+2016(SB), Z13, Z15
-	VFMADD213PS.BCST consts<>+2016(SB), Z14, Z18
-	VFMADD213PS.BCST consts<>+2048(SB), Z13, Z15
-	VFMADD213PS.BCST consts<>+2048(SB), Z14, Z18
-	VFMADD213PS.BCST consts<>+2080(SB), Z13, Z15
-	VFMADD213PS.BCST consts<>+2080(SB), Z14, Z18
-	VFMADD213PS.BCST consts<>+2112(SB), Z13, Z15
-	VFMADD213PS.BCST consts<>+2112(SB), Z14, Z18
-	VMULPS           Z15, Z13, Z15
-	VMULPS           Z18, Z14, Z18
-	VFMADD231PS      Z15, Z13, Z13
-	VFMADD231PS      Z18, Z14, Z14
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS           Z13, Z13, Z15
+	VMULPS           Z14, Z14, Z25
+	VBROADCASTSS     consts<>+1888(SB), Z17
+	VBROADCASTSS     consts<>+1888(SB), Z26
+	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+1920(SB), Z25, Z26
+	VBROADCASTSS     consts<>+1952(SB), Z18
+	VBROADCASTSS     consts<>+1952(SB), Z27
+	VFMADD213PS.BCST consts<>+1984(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+1984(SB), Z25, Z27
+	VFMADD213PS.BCST consts<>+2016(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+2016(SB), Z25, Z26
+	VFMADD213PS.BCST consts<>+2048(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2048(SB), Z25, Z27
+	VFMADD213PS.BCST consts<>+2080(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+2080(SB), Z25, Z26
+	VFMADD213PS.BCST consts<>+2112(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2112(SB), Z25, Z27
+	VFMADD231PS      Z18, Z13, Z17
+	VFMADD231PS      Z27, Z14, Z26
+	VFMADD231PS      Z17, Z15, Z13
+	VFMADD231PS      Z26, Z25, Z14
 
 	// ce = log1p(e) + max(v, 0)
 	VPXORD Z15, Z15, Z15
-	VPXORD Z18, Z18, Z18
-	VMAXPS Z15, Z16, Z15
-	VMAXPS Z18, Z19, Z16
+	VPXORD Z17, Z17, Z17
+	VMAXPS Z15, Z19, Z15
+	VMAXPS Z17, Z21, Z17
 	VADDPS Z15, Z13, Z13
-	VADDPS Z16, Z14, Z15
+	VADDPS Z17, Z14, Z15
 
 	// D = q + gamma ce (1-q), with v's sign
 	VBROADCASTSS 8(DI), Z14
-	VBROADCASTSS 8(DI), Z16
+	VBROADCASTSS 8(DI), Z17
 	VMULPS       Z12, Z13, Z12
-	VMULPS       Z17, Z15, Z17
-	VFMADD213PS  Z20, Z12, Z14
-	VFMADD213PS  Z21, Z17, Z16
-	VMOVUPS      (SI), Z12
-	VMOVUPS      64(SI), Z17
-	VPSLLD       $0x02, Z12, Z12
-	VPSLLD       $0x02, Z17, Z17
-	VPANDD       Z4, Z12, Z12
-	VPANDD       Z4, Z17, Z17
+	VMULPS       Z24, Z15, Z18
+	VFMADD213PS  Z22, Z12, Z14
+	VFMADD213PS  Z23, Z18, Z17
+	VPANDD       Z2, Z16, Z12
+	VPANDD       Z2, Z20, Z18
 	VPXORD       Z12, Z14, Z12
-	VPXORD       Z17, Z16, Z16
-	VMOVUPS      (SI), Z14
-	VMOVUPS      64(SI), Z17
-	VPSLLD       $0x02, Z14, Z14
-	VPSLLD       $0x02, Z17, Z19
-	VBROADCASTSS 12(DI), Z17
-	VBROADCASTSS 12(DI), Z22
-	VBROADCASTSS 16(DI), Z18
-	VBROADCASTSS 16(DI), Z23
-	VPMOVD2M     Z14, K1
-	VPMOVD2M     Z19, K2
-	VBLENDMPS    Z17, Z18, K1, Z14
-	VBLENDMPS    Z22, Z23, K2, Z17
+	VPXORD       Z18, Z17, Z18
+	VBROADCASTSS 12(DI), Z14
+	VBROADCASTSS 12(DI), Z19
+	VBROADCASTSS 16(DI), Z17
+	VBROADCASTSS 16(DI), Z21
+	VPMOVD2M     Z16, K1
+	VPMOVD2M     Z20, K2
+	VBLENDMPS    Z14, Z17, K1, Z14
+	VBLENDMPS    Z19, Z21, K2, Z16
 	VMULPS       Z13, Z14, Z13
-	VMULPS       Z15, Z17, Z15
+	VMULPS       Z15, Z16, Z15
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_115
-	VMULPS Z20, Z20, Z20
-	VMULPS Z21, Z21, Z21
-	JMP    focusdone115
+	JGE    focusnot0_109
+	VMULPS Z22, Z22, Z22
+	VMULPS Z23, Z23, Z23
+	JMP    focusdone109
 
-focusnot0_115:
+focusnot0_109:
 	CMPQ    R8, $+2
-	JGE     focusnot1_115
-	VMOVAPS Z0, Z20
-	VMOVAPS Z0, Z21
-	JMP     focusdone115
+	JGE     focusnot1_109
+	VMOVAPS Z0, Z22
+	VMOVAPS Z0, Z23
+	JMP     focusdone109
 
-focusnot1_115:
+focusnot1_109:
 	CMPQ R8, $+3
-	JGE  focusnot2_115
-	JMP  focusdone115
+	JGE  focusnot2_109
+	JMP  focusdone109
 
-focusnot2_115:
+focusnot2_109:
 	CMPQ    R8, $+4
-	JGE     focusnot3_115
-	VSQRTPS Z20, Z20
-	VSQRTPS Z21, Z21
-	JMP     focusdone115
+	JGE     focusnot3_109
+	VSQRTPS Z22, Z22
+	VSQRTPS Z23, Z23
+	JMP     focusdone109
 
-focusnot3_115:
+focusnot3_109:
 	CMPQ         R8, $+5
-	JGE          focusnot4_115
-	VSQRTPS      Z20, Z18
-	VMOVAPS      Z20, Z19
-	VFNMADD231PS Z18, Z18, Z19
-	VMULPS       Z3, Z18, Z22
-	VMULPS       Z22, Z19, Z19
-	VFMADD231PS  Z18, Z20, Z19
-	VMOVAPS      Z19, Z20
-	VSQRTPS      Z21, Z18
-	VMOVAPS      Z21, Z19
-	VFNMADD231PS Z18, Z18, Z19
-	VMULPS       Z3, Z18, Z22
-	VMULPS       Z22, Z19, Z19
-	VFMADD231PS  Z18, Z21, Z19
-	VMOVAPS      Z19, Z21
-	JMP          focusdone115
+	JGE          focusnot4_109
+	VSQRTPS      Z22, Z17
+	VMOVAPS      Z22, Z19
+	VFNMADD231PS Z17, Z17, Z19
+	VMULPS       Z1, Z17, Z20
+	VMULPS       Z20, Z19, Z19
+	VFMADD231PS  Z17, Z22, Z19
+	VMOVAPS      Z19, Z22
+	VSQRTPS      Z23, Z17
+	VMOVAPS      Z23, Z19
+	VFNMADD231PS Z17, Z17, Z19
+	VMULPS       Z1, Z17, Z20
+	VMULPS       Z20, Z19, Z19
+	VFMADD231PS  Z17, Z23, Z19
+	VMOVAPS      Z19, Z23
+	JMP          focusdone109
 
-focusnot4_115:
+focusnot4_109:
 	CMPQ         R8, $+6
-	JGE          focusnot5_115
-	VSQRTPS      Z20, Z18
-	VMULPS       Z20, Z20, Z19
-	VMOVAPS      Z19, Z22
-	VFMSUB231PS  Z20, Z20, Z22
-	VMOVAPS      Z20, Z23
-	VFNMADD231PS Z18, Z18, Z23
-	VMULPS       Z23, Z20, Z20
-	VFMADD231PS  Z3, Z20, Z22
-	VMULPS       Z18, Z22, Z20
-	VFMADD231PS  Z18, Z19, Z20
-	VSQRTPS      Z21, Z18
-	VMULPS       Z21, Z21, Z19
-	VMOVAPS      Z19, Z22
-	VFMSUB231PS  Z21, Z21, Z22
-	VMOVAPS      Z21, Z23
-	VFNMADD231PS Z18, Z18, Z23
-	VMULPS       Z23, Z21, Z21
-	VFMADD231PS  Z3, Z21, Z22
-	VMULPS       Z18, Z22, Z21
-	VFMADD231PS  Z18, Z19, Z21
-	JMP          focusdone115
+	JGE          focusnot5_109
+	VSQRTPS      Z22, Z17
+	VMULPS       Z22, Z22, Z19
+	VMOVAPS      Z19, Z20
+	VFMSUB231PS  Z22, Z22, Z20
+	VMOVAPS      Z22, Z21
+	VFNMADD231PS Z17, Z17, Z21
+	VMULPS       Z21, Z22, Z21
+	VFMADD231PS  Z1, Z21, Z20
+	VMULPS       Z17, Z20, Z22
+	VFMADD231PS  Z17, Z19, Z22
+	VSQRTPS      Z23, Z17
+	VMULPS       Z23, Z23, Z19
+	VMOVAPS      Z19, Z20
+	VFMSUB231PS  Z23, Z23, Z20
+	VMOVAPS      Z23, Z21
+	VFNMADD231PS Z17, Z17, Z21
+	VMULPS       Z21, Z23, Z21
+	VFMADD231PS  Z1, Z21, Z20
+	VMULPS       Z17, Z20, Z23
+	VFMADD231PS  Z17, Z19, Z23
+	JMP          focusdone109
 
-focusnot5_115:
+focusnot5_109:
 	CMPQ        R8, $+7
-	JGE         focusnot6_115
-	VMULPS      Z20, Z20, Z18
-	VMOVAPS     Z18, Z19
-	VFMSUB231PS Z20, Z20, Z19
-	VMULPS      Z20, Z19, Z19
-	VFMADD231PS Z20, Z18, Z19
-	VMOVAPS     Z19, Z20
-	VMULPS      Z21, Z21, Z18
-	VMOVAPS     Z18, Z19
-	VFMSUB231PS Z21, Z21, Z19
-	VMULPS      Z21, Z19, Z19
-	VFMADD231PS Z21, Z18, Z19
-	VMOVAPS     Z19, Z21
-	JMP         focusdone115
+	JGE         focusnot6_109
+	VMULPS      Z22, Z22, Z17
+	VMOVAPS     Z17, Z19
+	VFMSUB231PS Z22, Z22, Z19
+	VMULPS      Z22, Z19, Z19
+	VFMADD231PS Z22, Z17, Z19
+	VMOVAPS     Z19, Z22
+	VMULPS      Z23, Z23, Z17
+	VMOVAPS     Z17, Z19
+	VFMSUB231PS Z23, Z23, Z19
+	VMULPS      Z23, Z19, Z19
+	VFMADD231PS Z23, Z17, Z19
+	VMOVAPS     Z19, Z23
+	JMP         focusdone109
 
-focusnot6_115:
+focusnot6_109:
 	CMPQ        R8, $+8
-	JGE         focusnot7_115
-	VMULPS      Z20, Z20, Z18
-	VFMSUB213PS Z18, Z20, Z20
-	VADDPS      Z18, Z18, Z19
-	VMULPS      Z20, Z19, Z20
-	VFMADD231PS Z18, Z18, Z20
-	VMULPS      Z21, Z21, Z18
-	VFMSUB213PS Z18, Z21, Z21
-	VADDPS      Z18, Z18, Z19
-	VMULPS      Z21, Z19, Z21
-	VFMADD231PS Z18, Z18, Z21
-	JMP         focusdone115
+	JGE         focusnot7_109
+	VMULPS      Z22, Z22, Z17
+	VFMSUB213PS Z17, Z22, Z22
+	VADDPS      Z17, Z17, Z19
+	VMULPS      Z22, Z19, Z22
+	VFMADD231PS Z17, Z17, Z22
+	VMULPS      Z23, Z23, Z17
+	VFMSUB213PS Z17, Z23, Z23
+	VADDPS      Z17, Z17, Z19
+	VMULPS      Z23, Z19, Z23
+	VFMADD231PS Z17, Z17, Z23
+	JMP         focusdone109
 
-focusnot7_115:
+focusnot7_109:
 	CMPQ        R8, $+9
-	JGE         focusnot8_115
-	VMULPS      Z20, Z20, Z18
-	VMOVAPS     Z18, Z19
-	VFMSUB231PS Z20, Z20, Z19
-	VMULPS      Z18, Z18, Z22
-	VADDPS      Z18, Z18, Z23
-	VFMSUB213PS Z22, Z18, Z18
-	VFMADD231PS Z19, Z23, Z18
-	VMULPS      Z20, Z18, Z18
-	VFMADD231PS Z20, Z22, Z18
-	VMOVAPS     Z18, Z20
-	VMULPS      Z21, Z21, Z18
-	VMOVAPS     Z18, Z19
-	VFMSUB231PS Z21, Z21, Z19
-	VMULPS      Z18, Z18, Z22
-	VADDPS      Z18, Z18, Z23
-	VFMSUB213PS Z22, Z18, Z18
-	VFMADD231PS Z19, Z23, Z18
-	VMULPS      Z21, Z18, Z18
-	VFMADD231PS Z21, Z22, Z18
-	VMOVAPS     Z18, Z21
-	JMP         focusdone115
+	JGE         focusnot8_109
+	VMULPS      Z22, Z22, Z17
+	VMOVAPS     Z17, Z19
+	VFMSUB231PS Z22, Z22, Z19
+	VMULPS      Z17, Z17, Z20
+	VADDPS      Z17, Z17, Z21
+	VFMSUB213PS Z20, Z17, Z17
+	VFMADD231PS Z19, Z21, Z17
+	VMULPS      Z22, Z17, Z17
+	VFMADD231PS Z22, Z20, Z17
+	VMOVAPS     Z17, Z22
+	VMULPS      Z23, Z23, Z17
+	VMOVAPS     Z17, Z19
+	VFMSUB231PS Z23, Z23, Z19
+	VMULPS      Z17, Z17, Z20
+	VADDPS      Z17, Z17, Z21
+	VFMSUB213PS Z20, Z17, Z17
+	VFMADD231PS Z19, Z21, Z17
+	VMULPS      Z23, Z17, Z17
+	VFMADD231PS Z23, Z20, Z17
+	VMOVAPS     Z17, Z23
+	JMP         focusdone109
 
-focusnot8_115:
+focusnot8_109:
 	LEAQ         24(DI), R10
-	VBROADCASTSS (R10), Z18
-	VBROADCASTSS 4(R10), Z19
-	VBROADCASTSS 8(R10), Z22
+	VBROADCASTSS (R10), Z0
+	VBROADCASTSS 4(R10), Z1
+	VBROADCASTSS 8(R10), Z2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z20, Z24
-	VPSRLD      $0x17, Z24, Z23
-	VPSRLD      $0x14, Z24, Z20
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS   Z23, Z27
+	VPSUBD.BCST consts<>+1248(SB), Z22, Z4
+	VPSRLD      $0x17, Z4, Z3
+	VPSRLD      $0x14, Z4, Z5
+	VPANDD.BCST consts<>+1280(SB), Z4, Z4
+	VPADDD.BCST consts<>+1312(SB), Z4, Z4
+	VCVTDQ2PS   Z3, Z8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z20, Z25
-	VFMADD213PS.BCST consts<>+672(SB), Z25, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z28
-	VMOVAPS          Z24, Z25
-	VFMADD231PS      Z28, Z24, Z25
-	VSUBPS           Z25, Z24, Z26
-	VFMADD231PS      Z28, Z24, Z26
-	VMULPS           Z24, Z24, Z28
-	VBROADCASTSS     consts<>+1376(SB), Z29
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z29
-	VMULPS           Z24, Z28, Z24
-	VFMADD231PS      Z29, Z24, Z26
-	VADDPS           Z26, Z25, Z24
+	VPERMPS          pow_r<>+0(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
+	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
+	VMOVAPS          Z4, Z6
+	VFMADD231PS      Z9, Z4, Z6
+	VSUBPS           Z6, Z4, Z7
+	VFMADD231PS      Z9, Z4, Z7
+	VMULPS           Z4, Z4, Z9
+	VBROADCASTSS     consts<>+1376(SB), Z10
+	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
+	VMULPS           Z4, Z9, Z4
+	VFMADD231PS      Z10, Z4, Z7
+	VADDPS           Z7, Z6, Z4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z20, Z28
-	VADDPS      Z28, Z27, Z27
-	VMULPS      Z27, Z18, Z28
-	VFMSUB213PS Z28, Z18, Z27
-	VFMADD213PS Z28, Z19, Z24
+	VPERMPS     pow_th<>+0(SB), Z5, Z9
+	VADDPS      Z9, Z8, Z8
+	VMULPS      Z8, Z0, Z9
+	VFMSUB213PS Z9, Z0, Z8
+	VFMADD213PS Z9, Z1, Z4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z24, Z24
-	VSUBPS      Z7, Z24, Z29
-	VSUBPS      Z29, Z28, Z28
-	VFMADD231PS Z25, Z19, Z28
-	VPERMPS     pow_tl<>+0(SB), Z20, Z20
-	VFMADD231PS Z20, Z18, Z27
-	VFMADD231PS Z25, Z22, Z27
-	VFMADD231PS Z26, Z19, Z27
-	VADDPS      Z27, Z28, Z18
+	VADDPS.BCST consts<>+1536(SB), Z4, Z4
+	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
+	VSUBPS      Z10, Z9, Z9
+	VFMADD231PS Z6, Z1, Z9
+	VPERMPS     pow_tl<>+0(SB), Z5, Z5
+	VFMADD231PS Z5, Z0, Z8
+	VFMADD231PS Z6, Z2, Z8
+	VFMADD231PS Z7, Z1, Z8
+	VADDPS      Z8, Z9, Z0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z19
-	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z19
-	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z19
-	VMULPS           Z18, Z18, Z20
-	VMULPS           Z19, Z20, Z19
-	VFMADD231PS      Z6, Z18, Z19
-	VPERMPS          pow_exp_hi<>+0(SB), Z24, Z18
-	VPERMPS          pow_exp_lo<>+0(SB), Z24, Z20
-	VFMADD231PS      Z19, Z18, Z20
+	VBROADCASTSS     consts<>+1568(SB), Z1
+	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
+	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
+	VMULPS           Z0, Z0, Z2
+	VMULPS           Z1, Z2, Z1
+	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
+	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
+	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
+	VFMADD231PS      Z1, Z0, Z2
 
 	// times 2^k
-	VADDPS      Z20, Z18, Z18
-	VPSLLD      $0x14, Z24, Z19
-	VPANDD.BCST consts<>+640(SB), Z19, Z19
-	VPADDD      Z19, Z18, Z20
+	VADDPS      Z2, Z0, Z0
+	VPSLLD      $0x14, Z4, Z1
+	VPANDD.BCST consts<>+640(SB), Z1, Z1
+	VPADDD      Z1, Z0, Z22
 
 	// x or result out of range?
-	VPANDND      Z23, Z1, Z18
-	VPXORD.BCST  consts<>+1728(SB), Z24, Z19
-	VPANDND      Z19, Z2, Z19
-	VPORD        Z19, Z18, Z18
-	VPTESTMD     Z18, Z18, K1
+	VBROADCASTSS consts<>+1664(SB), Z0
+	VPANDND      Z3, Z0, Z0
+	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
+	VBROADCASTSS consts<>+1696(SB), Z2
+	VPANDND      Z1, Z2, Z1
+	VPORD        Z1, Z0, Z0
+	VPTESTMD     Z0, Z0, K1
 	KORTESTW     K1, K1
 	JNE          slowblock
-	VBROADCASTSS (R10), Z18
-	VBROADCASTSS 4(R10), Z19
-	VBROADCASTSS 8(R10), Z22
+	VBROADCASTSS (R10), Z0
+	VBROADCASTSS 4(R10), Z1
+	VBROADCASTSS 8(R10), Z2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z21, Z24
-	VPSRLD      $0x17, Z24, Z23
-	VPSRLD      $0x14, Z24, Z21
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS   Z23, Z27
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z4
+	VPSRLD      $0x17, Z4, Z3
+	VPSRLD      $0x14, Z4, Z5
+	VPANDD.BCST consts<>+1280(SB), Z4, Z4
+	VPADDD.BCST consts<>+1312(SB), Z4, Z4
+	VCVTDQ2PS   Z3, Z8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z21, Z25
-	VFMADD213PS.BCST consts<>+672(SB), Z25, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z28
-	VMOVAPS          Z24, Z25
-	VFMADD231PS      Z28, Z24, Z25
-	VSUBPS           Z25, Z24, Z26
-	VFMADD231PS      Z28, Z24, Z26
-	VMULPS           Z24, Z24, Z28
-	VBROADCASTSS     consts<>+1376(SB), Z29
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z29
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z29
-	VMULPS           Z24, Z28, Z24
-	VFMADD231PS      Z29, Z24, Z26
-	VADDPS           Z26, Z25, Z24
+	VPERMPS          pow_r<>+0(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
+	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
+	VMOVAPS          Z4, Z6
+	VFMADD231PS      Z9, Z4, Z6
+	VSUBPS           Z6, Z4, Z7
+	VFMADD231PS      Z9, Z4, Z7
+	VMULPS           Z4, Z4, Z9
+	VBROADCASTSS     consts<>+1376(SB), Z10
+	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
+	VMULPS           Z4, Z9, Z4
+	VFMADD231PS      Z10, Z4, Z7
+	VADDPS           Z7, Z6, Z4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z21, Z28
-	VADDPS      Z28, Z27, Z27
-	VMULPS      Z27, Z18, Z28
-	VFMSUB213PS Z28, Z18, Z27
-	VFMADD213PS Z28, Z19, Z24
+	VPERMPS     pow_th<>+0(SB), Z5, Z9
+	VADDPS      Z9, Z8, Z8
+	VMULPS      Z8, Z0, Z9
+	VFMSUB213PS Z9, Z0, Z8
+	VFMADD213PS Z9, Z1, Z4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z24, Z24
-	VSUBPS      Z7, Z24, Z29
-	VSUBPS      Z29, Z28, Z28
-	VFMADD231PS Z25, Z19, Z28
-	VPERMPS     pow_tl<>+0(SB), Z21, Z21
-	VFMADD231PS Z21, Z18, Z27
-	VFMADD231PS Z25, Z22, Z27
-	VFMADD231PS Z26, Z19, Z27
-	VADDPS      Z27, Z28, Z18
+	VADDPS.BCST consts<>+1536(SB), Z4, Z4
+	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
+	VSUBPS      Z10, Z9, Z9
+	VFMADD231PS Z6, Z1, Z9
+	VPERMPS     pow_tl<>+0(SB), Z5, Z5
+	VFMADD231PS Z5, Z0, Z8
+	VFMADD231PS Z6, Z2, Z8
+	VFMADD231PS Z7, Z1, Z8
+	VADDPS      Z8, Z9, Z0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z19
-	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z19
-	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z19
-	VMULPS           Z18, Z18, Z21
-	VMULPS           Z19, Z21, Z19
-	VFMADD231PS      Z6, Z18, Z19
-	VPERMPS          pow_exp_hi<>+0(SB), Z24, Z18
-	VPERMPS          pow_exp_lo<>+0(SB), Z24, Z21
-	VFMADD231PS      Z19, Z18, Z21
+	VBROADCASTSS     consts<>+1568(SB), Z1
+	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
+	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
+	VMULPS           Z0, Z0, Z2
+	VMULPS           Z1, Z2, Z1
+	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
+	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
+	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
+	VFMADD231PS      Z1, Z0, Z2
 
 	// times 2^k
-	VADDPS      Z21, Z18, Z18
-	VPSLLD      $0x14, Z24, Z19
-	VPANDD.BCST consts<>+640(SB), Z19, Z19
-	VPADDD      Z19, Z18, Z21
+	VADDPS      Z2, Z0, Z0
+	VPSLLD      $0x14, Z4, Z1
+	VPANDD.BCST consts<>+640(SB), Z1, Z1
+	VPADDD      Z1, Z0, Z23
 
 	// x or result out of range?
-	VPANDND     Z23, Z1, Z18
-	VPXORD.BCST consts<>+1728(SB), Z24, Z19
-	VPANDND     Z19, Z2, Z19
-	VPORD       Z19, Z18, Z18
-	VPTESTMD    Z18, Z18, K1
-	KORTESTW    K1, K1
-	JNE         slowblock
+	VBROADCASTSS consts<>+1664(SB), Z0
+	VPANDND      Z3, Z0, Z0
+	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
+	VBROADCASTSS consts<>+1696(SB), Z2
+	VPANDND      Z1, Z2, Z1
+	VPORD        Z1, Z0, Z0
+	VPTESTMD     Z0, Z0, K1
+	KORTESTW     K1, K1
+	JNE          slowblock
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+2144(SB), Z1
+	VBROADCASTSS consts<>+1184(SB), Z2
+	VBROADCASTSS consts<>+128(SB), Z3
+	VBROADCASTSS consts<>+32(SB), Z4
+	VBROADCASTSS consts<>+64(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+224(SB), Z9
+	VBROADCASTSS consts<>+256(SB), Z10
+	VBROADCASTSS consts<>+288(SB), Z11
 
-focusdone115:
+focusdone109:
 	// loss = (alpha ce) q^gamma
-	VMULPS Z20, Z13, Z13
+	VMULPS Z22, Z13, Z13
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Z18
-	VMULPS       Z20, Z14, Z14
-	VMULPS       Z14, Z18, Z14
+	VBROADCASTSS (R9), Z17
+	VMULPS       Z22, Z14, Z14
+	VMULPS       Z14, Z17, Z14
 	VMULPS       Z12, Z14, Z12
 
 	// loss = (alpha ce) q^gamma
-	VMULPS Z21, Z15, Z14
+	VMULPS Z23, Z15, Z14
 
 	// gradient = scale alpha q^gamma D
 	VBROADCASTSS (R9), Z15
-	VMULPS       Z21, Z17, Z17
-	VMULPS       Z17, Z15, Z15
+	VMULPS       Z23, Z16, Z16
 	VMULPS       Z16, Z15, Z15
+	VMULPS       Z18, Z15, Z15
 	VMOVUPS      Z13, (CX)
 	VMOVUPS      Z12, (DX)
 	VMOVUPS      Z14, 64(CX)
@@ -8620,7 +8944,7 @@ vector:
 	VBROADCASTSS 20(DI), Z14
 
 	// any |x| > limit, or NaN?
-	VPANDD   Z8, Z12, Z15
+	VPANDD   Z4, Z12, Z15
 	VPCMPD   $0x06, Z14, Z15, K2
 	KORTESTW K2, K2
 	JNE      slowvector
@@ -8633,22 +8957,22 @@ vector:
 	JNE          othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z4, Z12, Z14
-	VSUBPS Z9, Z14, Z14
+	VPORD  Z2, Z12, Z14
+	VSUBPS Z5, Z14, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z15
-	VFMADD231PS Z10, Z14, Z15
-	VSUBPS      Z5, Z15, Z16
+	VMOVAPS     Z3, Z15
+	VFMADD231PS Z6, Z14, Z15
+	VSUBPS      Z3, Z15, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z6, Z16, Z14
-	VFNMADD231PS Z11, Z16, Z14
+	VFNMADD231PS Z7, Z16, Z14
+	VFNMADD231PS Z8, Z16, Z14
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z16
-	VFMADD213PS.BCST consts<>+256(SB), Z14, Z16
-	VFMADD213PS.BCST consts<>+288(SB), Z14, Z16
+	VMOVAPS          Z10, Z16
+	VFMADD231PS      Z9, Z14, Z16
+	VFMADD213PS      Z11, Z14, Z16
 	VFMADD213PS.BCST consts<>+320(SB), Z14, Z16
 	VFMADD213PS.BCST consts<>+352(SB), Z16, Z14
 
@@ -8662,25 +8986,26 @@ vector:
 	VMULPS      Z14, Z15, Z16
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VPSLLD    $0x02, Z13, Z17
-	VPANDD    Z4, Z17, Z17
+	VPSLLD    $0x02, Z13, Z13
+	VPANDD    Z2, Z13, Z17
 	VPXORD    Z12, Z17, Z12
 	VPMOVD2M  Z12, K2
 	VBLENDMPS Z16, Z14, K2, Z17
 	VPMOVD2M  Z12, K2
 	VBLENDMPS Z14, Z16, K2, Z14
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z16
-	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+1952(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+1984(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+2016(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+2048(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+2080(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+2112(SB), Z15, Z16
-	VMULPS           Z16, Z15, Z16
-	VFMADD231PS      Z16, Z15, Z15
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS           Z15, Z15, Z16
+	VBROADCASTSS     consts<>+1888(SB), Z18
+	VFMADD213PS.BCST consts<>+1920(SB), Z16, Z18
+	VBROADCASTSS     consts<>+1952(SB), Z19
+	VFMADD213PS.BCST consts<>+1984(SB), Z16, Z19
+	VFMADD213PS.BCST consts<>+2016(SB), Z16, Z18
+	VFMADD213PS.BCST consts<>+2048(SB), Z16, Z19
+	VFMADD213PS.BCST consts<>+2080(SB), Z16, Z18
+	VFMADD213PS.BCST consts<>+2112(SB), Z16, Z19
+	VFMADD231PS      Z19, Z15, Z18
+	VFMADD231PS      Z18, Z16, Z15
 
 	// ce = log1p(e) + max(v, 0)
 	VPXORD Z16, Z16, Z16
@@ -8691,10 +9016,8 @@ vector:
 	VBROADCASTSS 8(DI), Z15
 	VMULPS       Z14, Z12, Z14
 	VFMADD213PS  Z17, Z14, Z15
-	VPSLLD       $0x02, Z13, Z14
-	VPANDD       Z4, Z14, Z14
+	VPANDD       Z2, Z13, Z14
 	VPXORD       Z14, Z15, Z14
-	VPSLLD       $0x02, Z13, Z13
 	VBROADCASTSS 12(DI), Z15
 	VBROADCASTSS 16(DI), Z16
 	VPMOVD2M     Z13, K2
@@ -8703,42 +9026,42 @@ vector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_116
+	JGE    focusnot0_110
 	VMULPS Z17, Z17, Z17
-	JMP    focusdone116
+	JMP    focusdone110
 
-focusnot0_116:
+focusnot0_110:
 	CMPQ    R8, $+2
-	JGE     focusnot1_116
+	JGE     focusnot1_110
 	VMOVAPS Z0, Z17
-	JMP     focusdone116
+	JMP     focusdone110
 
-focusnot1_116:
+focusnot1_110:
 	CMPQ R8, $+3
-	JGE  focusnot2_116
-	JMP  focusdone116
+	JGE  focusnot2_110
+	JMP  focusdone110
 
-focusnot2_116:
+focusnot2_110:
 	CMPQ    R8, $+4
-	JGE     focusnot3_116
+	JGE     focusnot3_110
 	VSQRTPS Z17, Z17
-	JMP     focusdone116
+	JMP     focusdone110
 
-focusnot3_116:
+focusnot3_110:
 	CMPQ         R8, $+5
-	JGE          focusnot4_116
+	JGE          focusnot4_110
 	VSQRTPS      Z17, Z15
 	VMOVAPS      Z17, Z16
 	VFNMADD231PS Z15, Z15, Z16
-	VMULPS       Z3, Z15, Z18
+	VMULPS       Z1, Z15, Z18
 	VMULPS       Z18, Z16, Z16
 	VFMADD231PS  Z15, Z17, Z16
 	VMOVAPS      Z16, Z17
-	JMP          focusdone116
+	JMP          focusdone110
 
-focusnot4_116:
+focusnot4_110:
 	CMPQ         R8, $+6
-	JGE          focusnot5_116
+	JGE          focusnot5_110
 	VSQRTPS      Z17, Z15
 	VMULPS       Z17, Z17, Z16
 	VMOVAPS      Z16, Z18
@@ -8746,35 +9069,35 @@ focusnot4_116:
 	VMOVAPS      Z17, Z19
 	VFNMADD231PS Z15, Z15, Z19
 	VMULPS       Z19, Z17, Z17
-	VFMADD231PS  Z3, Z17, Z18
+	VFMADD231PS  Z1, Z17, Z18
 	VMULPS       Z15, Z18, Z17
 	VFMADD231PS  Z15, Z16, Z17
-	JMP          focusdone116
+	JMP          focusdone110
 
-focusnot5_116:
+focusnot5_110:
 	CMPQ        R8, $+7
-	JGE         focusnot6_116
+	JGE         focusnot6_110
 	VMULPS      Z17, Z17, Z15
 	VMOVAPS     Z15, Z16
 	VFMSUB231PS Z17, Z17, Z16
 	VMULPS      Z17, Z16, Z16
 	VFMADD231PS Z17, Z15, Z16
 	VMOVAPS     Z16, Z17
-	JMP         focusdone116
+	JMP         focusdone110
 
-focusnot6_116:
+focusnot6_110:
 	CMPQ        R8, $+8
-	JGE         focusnot7_116
+	JGE         focusnot7_110
 	VMULPS      Z17, Z17, Z15
 	VFMSUB213PS Z15, Z17, Z17
 	VADDPS      Z15, Z15, Z16
 	VMULPS      Z17, Z16, Z17
 	VFMADD231PS Z15, Z15, Z17
-	JMP         focusdone116
+	JMP         focusdone110
 
-focusnot7_116:
+focusnot7_110:
 	CMPQ        R8, $+9
-	JGE         focusnot8_116
+	JGE         focusnot8_110
 	VMULPS      Z17, Z17, Z15
 	VMOVAPS     Z15, Z16
 	VFMSUB231PS Z17, Z17, Z16
@@ -8785,85 +9108,99 @@ focusnot7_116:
 	VMULPS      Z17, Z15, Z15
 	VFMADD231PS Z17, Z18, Z15
 	VMOVAPS     Z15, Z17
-	JMP         focusdone116
+	JMP         focusdone110
 
-focusnot8_116:
+focusnot8_110:
 	LEAQ         24(DI), R10
-	VBROADCASTSS (R10), Z15
-	VBROADCASTSS 4(R10), Z16
-	VBROADCASTSS 8(R10), Z18
+	VBROADCASTSS (R10), Z0
+	VBROADCASTSS 4(R10), Z1
+	VBROADCASTSS 8(R10), Z2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z17, Z20
-	VPSRLD      $0x17, Z20, Z19
-	VPSRLD      $0x14, Z20, Z17
-	VPANDD.BCST consts<>+1280(SB), Z20, Z20
-	VPADDD.BCST consts<>+1312(SB), Z20, Z20
-	VCVTDQ2PS   Z19, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z17, Z4
+	VPSRLD      $0x17, Z4, Z3
+	VPSRLD      $0x14, Z4, Z5
+	VPANDD.BCST consts<>+1280(SB), Z4, Z4
+	VPADDD.BCST consts<>+1312(SB), Z4, Z4
+	VCVTDQ2PS   Z3, Z8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z17, Z21
-	VFMADD213PS.BCST consts<>+672(SB), Z21, Z20
-	VMULPS.BCST      consts<>+1344(SB), Z20, Z24
-	VMOVAPS          Z20, Z21
-	VFMADD231PS      Z24, Z20, Z21
-	VSUBPS           Z21, Z20, Z22
-	VFMADD231PS      Z24, Z20, Z22
-	VMULPS           Z20, Z20, Z24
-	VBROADCASTSS     consts<>+1376(SB), Z25
-	VFMADD213PS.BCST consts<>+1408(SB), Z20, Z25
-	VFMADD213PS.BCST consts<>+1440(SB), Z20, Z25
-	VFMADD213PS.BCST consts<>+1472(SB), Z20, Z25
-	VFMADD213PS.BCST consts<>+1504(SB), Z20, Z25
-	VMULPS           Z20, Z24, Z20
-	VFMADD231PS      Z25, Z20, Z22
-	VADDPS           Z22, Z21, Z20
+	VPERMPS          pow_r<>+0(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
+	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
+	VMOVAPS          Z4, Z6
+	VFMADD231PS      Z9, Z4, Z6
+	VSUBPS           Z6, Z4, Z7
+	VFMADD231PS      Z9, Z4, Z7
+	VMULPS           Z4, Z4, Z9
+	VBROADCASTSS     consts<>+1376(SB), Z10
+	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
+	VMULPS           Z4, Z9, Z4
+	VFMADD231PS      Z10, Z4, Z7
+	VADDPS           Z7, Z6, Z4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z17, Z24
-	VADDPS      Z24, Z23, Z23
-	VMULPS      Z23, Z15, Z24
-	VFMSUB213PS Z24, Z15, Z23
-	VFMADD213PS Z24, Z16, Z20
+	VPERMPS     pow_th<>+0(SB), Z5, Z9
+	VADDPS      Z9, Z8, Z8
+	VMULPS      Z8, Z0, Z9
+	VFMSUB213PS Z9, Z0, Z8
+	VFMADD213PS Z9, Z1, Z4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z20, Z20
-	VSUBPS      Z7, Z20, Z25
-	VSUBPS      Z25, Z24, Z24
-	VFMADD231PS Z21, Z16, Z24
-	VPERMPS     pow_tl<>+0(SB), Z17, Z17
-	VFMADD231PS Z17, Z15, Z23
-	VFMADD231PS Z21, Z18, Z23
-	VFMADD231PS Z22, Z16, Z23
-	VADDPS      Z23, Z24, Z15
+	VADDPS.BCST consts<>+1536(SB), Z4, Z4
+	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
+	VSUBPS      Z10, Z9, Z9
+	VFMADD231PS Z6, Z1, Z9
+	VPERMPS     pow_tl<>+0(SB), Z5, Z5
+	VFMADD231PS Z5, Z0, Z8
+	VFMADD231PS Z6, Z2, Z8
+	VFMADD231PS Z7, Z1, Z8
+	VADDPS      Z8, Z9, Z0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z16
-	VFMADD213PS.BCST consts<>+1600(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+1632(SB), Z15, Z16
-	VMULPS           Z15, Z15, Z17
-	VMULPS           Z16, Z17, Z16
-	VFMADD231PS      Z6, Z15, Z16
-	VPERMPS          pow_exp_hi<>+0(SB), Z20, Z15
-	VPERMPS          pow_exp_lo<>+0(SB), Z20, Z17
-	VFMADD231PS      Z16, Z15, Z17
+	VBROADCASTSS     consts<>+1568(SB), Z1
+	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
+	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
+	VMULPS           Z0, Z0, Z2
+	VMULPS           Z1, Z2, Z1
+	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
+	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
+	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
+	VFMADD231PS      Z1, Z0, Z2
 
 	// times 2^k
-	VADDPS      Z17, Z15, Z15
-	VPSLLD      $0x14, Z20, Z16
-	VPANDD.BCST consts<>+640(SB), Z16, Z16
-	VPADDD      Z16, Z15, Z17
+	VADDPS      Z2, Z0, Z0
+	VPSLLD      $0x14, Z4, Z1
+	VPANDD.BCST consts<>+640(SB), Z1, Z1
+	VPADDD      Z1, Z0, Z17
 
 	// x or result out of range?
-	VPANDND     Z19, Z1, Z15
-	VPXORD.BCST consts<>+1728(SB), Z20, Z16
-	VPANDND     Z16, Z2, Z16
-	VPORD       Z16, Z15, Z15
-	VPTESTMD    Z15, Z15, K2
-	KORTESTW    K2, K2
-	JNE         slowvector
+	VBROADCASTSS consts<>+1664(SB), Z0
+	VPANDND      Z3, Z0, Z0
+	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
+	VBROADCASTSS consts<>+1696(SB), Z2
+	VPANDND      Z1, Z2, Z1
+	VPORD        Z1, Z0, Z0
+	VPTESTMD     Z0, Z0, K2
+	KORTESTW     K2, K2
+	JNE          slowvector
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+2144(SB), Z1
+	VBROADCASTSS consts<>+1184(SB), Z2
+	VBROADCASTSS consts<>+128(SB), Z3
+	VBROADCASTSS consts<>+32(SB), Z4
+	VBROADCASTSS consts<>+64(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+224(SB), Z9
+	VBROADCASTSS consts<>+256(SB), Z10
+	VBROADCASTSS consts<>+288(SB), Z11
 
-focusdone116:
+focusdone110:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z17, Z12, Z12
 
@@ -8895,32 +9232,32 @@ otherblock:
 	VMOVUPS 64(SI), Z16
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z4, Z12, Z14
-	VPORD  Z4, Z15, Z17
-	VSUBPS Z9, Z14, Z14
-	VSUBPS Z9, Z17, Z19
+	VPORD  Z2, Z12, Z14
+	VPORD  Z2, Z15, Z17
+	VSUBPS Z5, Z14, Z14
+	VSUBPS Z5, Z17, Z19
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z17
-	VFMADD231PS Z10, Z14, Z17
-	VMOVAPS     Z5, Z20
-	VFMADD231PS Z10, Z19, Z20
-	VSUBPS      Z5, Z17, Z18
-	VSUBPS      Z5, Z20, Z21
+	VMOVAPS     Z3, Z17
+	VFMADD231PS Z6, Z14, Z17
+	VMOVAPS     Z3, Z20
+	VFMADD231PS Z6, Z19, Z20
+	VSUBPS      Z3, Z17, Z18
+	VSUBPS      Z3, Z20, Z21
 
 	// r = c - n ln2
-	VFNMADD231PS Z6, Z18, Z14
-	VFNMADD231PS Z6, Z21, Z19
-	VFNMADD231PS Z11, Z18, Z14
-	VFNMADD231PS Z11, Z21, Z19
+	VFNMADD231PS Z7, Z18, Z14
+	VFNMADD231PS Z7, Z21, Z19
+	VFNMADD231PS Z8, Z18, Z14
+	VFNMADD231PS Z8, Z21, Z19
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z18
-	VBROADCASTSS     consts<>+224(SB), Z21
-	VFMADD213PS.BCST consts<>+256(SB), Z14, Z18
-	VFMADD213PS.BCST consts<>+256(SB), Z19, Z21
-	VFMADD213PS.BCST consts<>+288(SB), Z14, Z18
-	VFMADD213PS.BCST consts<>+288(SB), Z19, Z21
+	VMOVAPS          Z10, Z18
+	VFMADD231PS      Z9, Z14, Z18
+	VMOVAPS          Z10, Z21
+	VFMADD231PS      Z9, Z19, Z21
+	VFMADD213PS      Z11, Z14, Z18
+	VFMADD213PS      Z11, Z19, Z21
 	VFMADD213PS.BCST consts<>+320(SB), Z14, Z18
 	VFMADD213PS.BCST consts<>+320(SB), Z19, Z21
 	VFMADD213PS.BCST consts<>+352(SB), Z18, Z14
@@ -8938,144 +9275,146 @@ otherblock:
 	VADDPS      Z0, Z17, Z14
 	VADDPS      Z0, Z18, Z19
 	VDIVPS      Z14, Z0, Z14
-	VDIVPS      Z19, Z0, Z21
+	VDIVPS      Z19, Z0, Z23
 	VMULPS      Z14, Z17, Z19
-	VMULPS      Z21, Z18, Z22
+	VMULPS      Z23, Z18, Z24
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z20
-	VBROADCASTSS     consts<>+1888(SB), Z23
-	VFMADD213PS.BCST consts<>+1920(SB), Z17, Z20
-	VFMADD213PS.BCST consts<>+1920(SB), Z18, Z23
-	VFMADD213PS.BCST consts<>+1952(SB), Z17, Z20
-	VFMADD213PS.BCST consts<>+1952(SB), Z18, Z23
-	VFMADD213PS.BCST consts<>+1984(SB), Z17, Z20
-	VFMADD213PS.BCST consts<>+1984(SB), Z18, Z23
-	VFMADD213PS.BCST consts<>+2016(SB), Z17, Z20
-	VFMADD213PS.BCST consts<>+2016(SB), Z18, Z23
-	VFMADD213PS.BCST consts<>+2048(SB), Z17, Z20
-	VFMADD213PS.BCST consts<>+2048(SB), Z18, Z23
-	VFMADD213PS.BCST consts<>+2080(SB), Z17, Z20
-	VFMADD213PS.BCST consts<>+2080(SB), Z18, Z23
-	VFMADD213PS.BCST consts<>+2112(SB), Z17, Z20
-	VFMADD213PS.BCST consts<>+2112(SB), Z18, Z23
-	VMULPS           Z20, Z17, Z20
-	VMULPS           Z23, Z18, Z23
-	VFMADD231PS      Z20, Z17, Z17
-	VFMADD231PS      Z23, Z18, Z18
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS           Z17, Z17, Z20
+	VMULPS           Z18, Z18, Z25
+	VBROADCASTSS     consts<>+1888(SB), Z21
+	VBROADCASTSS     consts<>+1888(SB), Z26
+	VFMADD213PS.BCST consts<>+1920(SB), Z20, Z21
+	VFMADD213PS.BCST consts<>+1920(SB), Z25, Z26
+	VBROADCASTSS     consts<>+1952(SB), Z22
+	VBROADCASTSS     consts<>+1952(SB), Z27
+	VFMADD213PS.BCST consts<>+1984(SB), Z20, Z22
+	VFMADD213PS.BCST consts<>+1984(SB), Z25, Z27
+	VFMADD213PS.BCST consts<>+2016(SB), Z20, Z21
+	VFMADD213PS.BCST consts<>+2016(SB), Z25, Z26
+	VFMADD213PS.BCST consts<>+2048(SB), Z20, Z22
+	VFMADD213PS.BCST consts<>+2048(SB), Z25, Z27
+	VFMADD213PS.BCST consts<>+2080(SB), Z20, Z21
+	VFMADD213PS.BCST consts<>+2080(SB), Z25, Z26
+	VFMADD213PS.BCST consts<>+2112(SB), Z20, Z22
+	VFMADD213PS.BCST consts<>+2112(SB), Z25, Z27
+	VFMADD231PS      Z22, Z17, Z21
+	VFMADD231PS      Z27, Z18, Z26
+	VFMADD231PS      Z21, Z20, Z17
+	VFMADD231PS      Z26, Z25, Z18
 	VPMOVD2M         Z12, K1
 	VPMOVD2M         Z15, K2
 	VBLENDMPS        Z19, Z14, K1, Z20
-	VBLENDMPS        Z22, Z21, K2, Z23
+	VBLENDMPS        Z24, Z23, K2, Z21
 	VPMOVD2M         Z12, K1
 	VPMOVD2M         Z15, K2
 	VBLENDMPS        Z14, Z19, K1, Z14
-	VBLENDMPS        Z21, Z22, K2, Z22
+	VBLENDMPS        Z23, Z24, K2, Z23
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
 	VSUBPS      Z13, Z0, Z19
 	VSUBPS      Z16, Z0, Z24
 	VPMOVD2M    Z12, K1
 	VPMOVD2M    Z15, K2
-	VBLENDMPS   Z13, Z19, K1, Z21
+	VBLENDMPS   Z13, Z19, K1, Z22
 	VBLENDMPS   Z16, Z24, K2, Z25
-	VPANDD      Z8, Z12, Z12
-	VPANDD      Z8, Z15, Z15
-	VFMADD231PS Z12, Z21, Z17
+	VPANDD      Z4, Z12, Z12
+	VPANDD      Z4, Z15, Z15
+	VFMADD231PS Z12, Z22, Z17
 	VFMADD231PS Z15, Z25, Z18
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Z13, Z14, Z12
-	VMULPS       Z16, Z22, Z25
+	VMULPS       Z16, Z23, Z25
 	VMOVAPS      Z12, Z28
 	VFMADD231PS  Z19, Z20, Z28
 	VMOVAPS      Z25, Z29
-	VFMADD231PS  Z24, Z23, Z29
+	VFMADD231PS  Z24, Z21, Z29
 	VBROADCASTSS 12(DI), Z15
 	VBROADCASTSS 12(DI), Z26
-	VBROADCASTSS 16(DI), Z21
+	VBROADCASTSS 16(DI), Z22
 	VBROADCASTSS 16(DI), Z27
-	VMULPS       Z19, Z21, Z21
+	VMULPS       Z19, Z22, Z22
 	VMULPS       Z24, Z27, Z27
-	VFMADD231PS  Z13, Z15, Z21
+	VFMADD231PS  Z13, Z15, Z22
 	VFMADD231PS  Z16, Z26, Z27
-	VMULPS       Z17, Z21, Z15
+	VMULPS       Z17, Z22, Z15
 	VMULPS       Z18, Z27, Z30
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, Z3, Z13, K1
-	VCMPPS    $0x11, Z3, Z16, K2
+	VCMPPS    $0x11, Z1, Z13, K1
+	VCMPPS    $0x11, Z1, Z16, K2
 	VBLENDMPS Z20, Z14, K1, Z26
-	VBLENDMPS Z23, Z22, K2, Z31
+	VBLENDMPS Z21, Z23, K2, Z31
 	VDIVPS    Z28, Z26, Z26
 	VDIVPS    Z29, Z31, Z31
 	VBLENDMPS Z14, Z20, K1, Z14
-	VBLENDMPS Z22, Z23, K2, Z22
+	VBLENDMPS Z23, Z21, K2, Z23
 	VMULPS    Z26, Z14, Z14
-	VMULPS    Z31, Z22, Z22
+	VMULPS    Z31, Z23, Z23
 	VMULPS    Z14, Z17, Z14
-	VMULPS    Z22, Z18, Z18
+	VMULPS    Z23, Z18, Z18
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
 	VBROADCASTSS      8(DI), Z17
-	VBROADCASTSS      8(DI), Z22
+	VBROADCASTSS      8(DI), Z23
 	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z13
 	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z16
 	VMULPS            Z13, Z17, Z13
-	VMULPS            Z16, Z22, Z16
+	VMULPS            Z16, Z23, Z16
 	VFMSUB231PS       Z19, Z20, Z12
-	VFMSUB231PS       Z24, Z23, Z25
+	VFMSUB231PS       Z24, Z21, Z25
 	VFMADD231PS       Z14, Z13, Z12
 	VFMADD231PS       Z18, Z16, Z25
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_117
+	JGE    focusnot0_111
 	VMULPS Z28, Z28, Z28
 	VMULPS Z29, Z29, Z29
-	JMP    focusdone117
+	JMP    focusdone111
 
-focusnot0_117:
+focusnot0_111:
 	CMPQ    R8, $+2
-	JGE     focusnot1_117
+	JGE     focusnot1_111
 	VMOVAPS Z0, Z28
 	VMOVAPS Z0, Z29
-	JMP     focusdone117
+	JMP     focusdone111
 
-focusnot1_117:
+focusnot1_111:
 	CMPQ R8, $+3
-	JGE  focusnot2_117
-	JMP  focusdone117
+	JGE  focusnot2_111
+	JMP  focusdone111
 
-focusnot2_117:
+focusnot2_111:
 	CMPQ    R8, $+4
-	JGE     focusnot3_117
+	JGE     focusnot3_111
 	VSQRTPS Z28, Z28
 	VSQRTPS Z29, Z29
-	JMP     focusdone117
+	JMP     focusdone111
 
-focusnot3_117:
+focusnot3_111:
 	CMPQ         R8, $+5
-	JGE          focusnot4_117
+	JGE          focusnot4_111
 	VSQRTPS      Z28, Z13
 	VMOVAPS      Z28, Z14
 	VFNMADD231PS Z13, Z13, Z14
-	VMULPS       Z3, Z13, Z16
+	VMULPS       Z1, Z13, Z16
 	VMULPS       Z16, Z14, Z14
 	VFMADD231PS  Z13, Z28, Z14
 	VMOVAPS      Z14, Z28
 	VSQRTPS      Z29, Z13
 	VMOVAPS      Z29, Z14
 	VFNMADD231PS Z13, Z13, Z14
-	VMULPS       Z3, Z13, Z16
+	VMULPS       Z1, Z13, Z16
 	VMULPS       Z16, Z14, Z14
 	VFMADD231PS  Z13, Z29, Z14
 	VMOVAPS      Z14, Z29
-	JMP          focusdone117
+	JMP          focusdone111
 
-focusnot4_117:
+focusnot4_111:
 	CMPQ         R8, $+6
-	JGE          focusnot5_117
+	JGE          focusnot5_111
 	VSQRTPS      Z28, Z13
 	VMULPS       Z28, Z28, Z14
 	VMOVAPS      Z14, Z16
@@ -9083,7 +9422,7 @@ focusnot4_117:
 	VMOVAPS      Z28, Z17
 	VFNMADD231PS Z13, Z13, Z17
 	VMULPS       Z17, Z28, Z17
-	VFMADD231PS  Z3, Z17, Z16
+	VFMADD231PS  Z1, Z17, Z16
 	VMULPS       Z13, Z16, Z28
 	VFMADD231PS  Z13, Z14, Z28
 	VSQRTPS      Z29, Z13
@@ -9093,14 +9432,14 @@ focusnot4_117:
 	VMOVAPS      Z29, Z17
 	VFNMADD231PS Z13, Z13, Z17
 	VMULPS       Z17, Z29, Z17
-	VFMADD231PS  Z3, Z17, Z16
+	VFMADD231PS  Z1, Z17, Z16
 	VMULPS       Z13, Z16, Z29
 	VFMADD231PS  Z13, Z14, Z29
-	JMP          focusdone117
+	JMP          focusdone111
 
-focusnot5_117:
+focusnot5_111:
 	CMPQ        R8, $+7
-	JGE         focusnot6_117
+	JGE         focusnot6_111
 	VMULPS      Z28, Z28, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z28, Z28, Z14
@@ -9113,11 +9452,11 @@ focusnot5_117:
 	VMULPS      Z29, Z14, Z14
 	VFMADD231PS Z29, Z13, Z14
 	VMOVAPS     Z14, Z29
-	JMP         focusdone117
+	JMP         focusdone111
 
-focusnot6_117:
+focusnot6_111:
 	CMPQ        R8, $+8
-	JGE         focusnot7_117
+	JGE         focusnot7_111
 	VMULPS      Z28, Z28, Z13
 	VFMSUB213PS Z13, Z28, Z28
 	VADDPS      Z13, Z13, Z14
@@ -9128,11 +9467,11 @@ focusnot6_117:
 	VADDPS      Z13, Z13, Z14
 	VMULPS      Z29, Z14, Z29
 	VFMADD231PS Z13, Z13, Z29
-	JMP         focusdone117
+	JMP         focusdone111
 
-focusnot7_117:
+focusnot7_111:
 	CMPQ        R8, $+9
-	JGE         focusnot8_117
+	JGE         focusnot8_111
 	VMULPS      Z28, Z28, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z28, Z28, Z14
@@ -9153,164 +9492,180 @@ focusnot7_117:
 	VMULPS      Z29, Z13, Z13
 	VFMADD231PS Z29, Z16, Z13
 	VMOVAPS     Z13, Z29
-	JMP         focusdone117
+	JMP         focusdone111
 
-focusnot8_117:
+focusnot8_111:
 	LEAQ         24(DI), R10
-	VBROADCASTSS (R10), Z13
-	VBROADCASTSS 4(R10), Z14
-	VBROADCASTSS 8(R10), Z16
+	VBROADCASTSS (R10), Z0
+	VBROADCASTSS 4(R10), Z1
+	VBROADCASTSS 8(R10), Z2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z28, Z18
-	VPSRLD      $0x17, Z18, Z17
-	VPSRLD      $0x14, Z18, Z19
-	VPANDD.BCST consts<>+1280(SB), Z18, Z18
-	VPADDD.BCST consts<>+1312(SB), Z18, Z18
-	VCVTDQ2PS   Z17, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z28, Z4
+	VPSRLD      $0x17, Z4, Z3
+	VPSRLD      $0x14, Z4, Z5
+	VPANDD.BCST consts<>+1280(SB), Z4, Z4
+	VPADDD.BCST consts<>+1312(SB), Z4, Z4
+	VCVTDQ2PS   Z3, Z8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z19, Z20
-	VFMADD213PS.BCST consts<>+672(SB), Z20, Z18
-	VMULPS.BCST      consts<>+1344(SB), Z18, Z24
-	VMOVAPS          Z18, Z20
-	VFMADD231PS      Z24, Z18, Z20
-	VSUBPS           Z20, Z18, Z22
-	VFMADD231PS      Z24, Z18, Z22
-	VMULPS           Z18, Z18, Z24
-	VBROADCASTSS     consts<>+1376(SB), Z26
-	VFMADD213PS.BCST consts<>+1408(SB), Z18, Z26
-	VFMADD213PS.BCST consts<>+1440(SB), Z18, Z26
-	VFMADD213PS.BCST consts<>+1472(SB), Z18, Z26
-	VFMADD213PS.BCST consts<>+1504(SB), Z18, Z26
-	VMULPS           Z18, Z24, Z18
-	VFMADD231PS      Z26, Z18, Z22
-	VADDPS           Z22, Z20, Z18
+	VPERMPS          pow_r<>+0(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
+	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
+	VMOVAPS          Z4, Z6
+	VFMADD231PS      Z9, Z4, Z6
+	VSUBPS           Z6, Z4, Z7
+	VFMADD231PS      Z9, Z4, Z7
+	VMULPS           Z4, Z4, Z9
+	VBROADCASTSS     consts<>+1376(SB), Z10
+	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
+	VMULPS           Z4, Z9, Z4
+	VFMADD231PS      Z10, Z4, Z7
+	VADDPS           Z7, Z6, Z4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z19, Z24
-	VADDPS      Z24, Z23, Z23
-	VMULPS      Z23, Z13, Z24
-	VFMSUB213PS Z24, Z13, Z23
-	VFMADD213PS Z24, Z14, Z18
+	VPERMPS     pow_th<>+0(SB), Z5, Z9
+	VADDPS      Z9, Z8, Z8
+	VMULPS      Z8, Z0, Z9
+	VFMSUB213PS Z9, Z0, Z8
+	VFMADD213PS Z9, Z1, Z4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z18, Z18
-	VSUBPS      Z7, Z18, Z26
-	VSUBPS      Z26, Z24, Z24
-	VFMADD231PS Z20, Z14, Z24
-	VPERMPS     pow_tl<>+0(SB), Z19, Z19
-	VFMADD231PS Z19, Z13, Z23
-	VFMADD231PS Z20, Z16, Z23
-	VFMADD231PS Z22, Z14, Z23
-	VADDPS      Z23, Z24, Z13
+	VADDPS.BCST consts<>+1536(SB), Z4, Z4
+	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
+	VSUBPS      Z10, Z9, Z9
+	VFMADD231PS Z6, Z1, Z9
+	VPERMPS     pow_tl<>+0(SB), Z5, Z5
+	VFMADD231PS Z5, Z0, Z8
+	VFMADD231PS Z6, Z2, Z8
+	VFMADD231PS Z7, Z1, Z8
+	VADDPS      Z8, Z9, Z0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z14
-	VFMADD213PS.BCST consts<>+1600(SB), Z13, Z14
-	VFMADD213PS.BCST consts<>+1632(SB), Z13, Z14
-	VMULPS           Z13, Z13, Z16
-	VMULPS           Z14, Z16, Z14
-	VFMADD231PS      Z6, Z13, Z14
-	VPERMPS          pow_exp_hi<>+0(SB), Z18, Z13
-	VPERMPS          pow_exp_lo<>+0(SB), Z18, Z16
-	VFMADD231PS      Z14, Z13, Z16
+	VBROADCASTSS     consts<>+1568(SB), Z1
+	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
+	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
+	VMULPS           Z0, Z0, Z2
+	VMULPS           Z1, Z2, Z1
+	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
+	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
+	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
+	VFMADD231PS      Z1, Z0, Z2
 
 	// times 2^k
-	VADDPS      Z16, Z13, Z13
-	VPSLLD      $0x14, Z18, Z14
-	VPANDD.BCST consts<>+640(SB), Z14, Z14
-	VPADDD      Z14, Z13, Z28
+	VADDPS      Z2, Z0, Z0
+	VPSLLD      $0x14, Z4, Z1
+	VPANDD.BCST consts<>+640(SB), Z1, Z1
+	VPADDD      Z1, Z0, Z28
 
 	// x or result out of range?
-	VPANDND      Z17, Z1, Z13
-	VPXORD.BCST  consts<>+1728(SB), Z18, Z14
-	VPANDND      Z14, Z2, Z14
-	VPORD        Z14, Z13, Z13
-	VPTESTMD     Z13, Z13, K1
+	VBROADCASTSS consts<>+1664(SB), Z0
+	VPANDND      Z3, Z0, Z0
+	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
+	VBROADCASTSS consts<>+1696(SB), Z2
+	VPANDND      Z1, Z2, Z1
+	VPORD        Z1, Z0, Z0
+	VPTESTMD     Z0, Z0, K1
 	KORTESTW     K1, K1
 	JNE          slowblock
-	VBROADCASTSS (R10), Z13
-	VBROADCASTSS 4(R10), Z14
-	VBROADCASTSS 8(R10), Z16
+	VBROADCASTSS (R10), Z0
+	VBROADCASTSS 4(R10), Z1
+	VBROADCASTSS 8(R10), Z2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z29, Z18
-	VPSRLD      $0x17, Z18, Z17
-	VPSRLD      $0x14, Z18, Z19
-	VPANDD.BCST consts<>+1280(SB), Z18, Z18
-	VPADDD.BCST consts<>+1312(SB), Z18, Z18
-	VCVTDQ2PS   Z17, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z29, Z4
+	VPSRLD      $0x17, Z4, Z3
+	VPSRLD      $0x14, Z4, Z5
+	VPANDD.BCST consts<>+1280(SB), Z4, Z4
+	VPADDD.BCST consts<>+1312(SB), Z4, Z4
+	VCVTDQ2PS   Z3, Z8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z19, Z20
-	VFMADD213PS.BCST consts<>+672(SB), Z20, Z18
-	VMULPS.BCST      consts<>+1344(SB), Z18, Z24
-	VMOVAPS          Z18, Z20
-	VFMADD231PS      Z24, Z18, Z20
-	VSUBPS           Z20, Z18, Z22
-	VFMADD231PS      Z24, Z18, Z22
-	VMULPS           Z18, Z18, Z24
-	VBROADCASTSS     consts<>+1376(SB), Z26
-	VFMADD213PS.BCST consts<>+1408(SB), Z18, Z26
-	VFMADD213PS.BCST consts<>+1440(SB), Z18, Z26
-	VFMADD213PS.BCST consts<>+1472(SB), Z18, Z26
-	VFMADD213PS.BCST consts<>+1504(SB), Z18, Z26
-	VMULPS           Z18, Z24, Z18
-	VFMADD231PS      Z26, Z18, Z22
-	VADDPS           Z22, Z20, Z18
+	VPERMPS          pow_r<>+0(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
+	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
+	VMOVAPS          Z4, Z6
+	VFMADD231PS      Z9, Z4, Z6
+	VSUBPS           Z6, Z4, Z7
+	VFMADD231PS      Z9, Z4, Z7
+	VMULPS           Z4, Z4, Z9
+	VBROADCASTSS     consts<>+1376(SB), Z10
+	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
+	VMULPS           Z4, Z9, Z4
+	VFMADD231PS      Z10, Z4, Z7
+	VADDPS           Z7, Z6, Z4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z19, Z24
-	VADDPS      Z24, Z23, Z23
-	VMULPS      Z23, Z13, Z24
-	VFMSUB213PS Z24, Z13, Z23
-	VFMADD213PS Z24, Z14, Z18
+	VPERMPS     pow_th<>+0(SB), Z5, Z9
+	VADDPS      Z9, Z8, Z8
+	VMULPS      Z8, Z0, Z9
+	VFMSUB213PS Z9, Z0, Z8
+	VFMADD213PS Z9, Z1, Z4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z18, Z18
-	VSUBPS      Z7, Z18, Z26
-	VSUBPS      Z26, Z24, Z24
-	VFMADD231PS Z20, Z14, Z24
-	VPERMPS     pow_tl<>+0(SB), Z19, Z19
-	VFMADD231PS Z19, Z13, Z23
-	VFMADD231PS Z20, Z16, Z23
-	VFMADD231PS Z22, Z14, Z23
-	VADDPS      Z23, Z24, Z13
+	VADDPS.BCST consts<>+1536(SB), Z4, Z4
+	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
+	VSUBPS      Z10, Z9, Z9
+	VFMADD231PS Z6, Z1, Z9
+	VPERMPS     pow_tl<>+0(SB), Z5, Z5
+	VFMADD231PS Z5, Z0, Z8
+	VFMADD231PS Z6, Z2, Z8
+	VFMADD231PS Z7, Z1, Z8
+	VADDPS      Z8, Z9, Z0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z14
-	VFMADD213PS.BCST consts<>+1600(SB), Z13, Z14
-	VFMADD213PS.BCST consts<>+1632(SB), Z13, Z14
-	VMULPS           Z13, Z13, Z16
-	VMULPS           Z14, Z16, Z14
-	VFMADD231PS      Z6, Z13, Z14
-	VPERMPS          pow_exp_hi<>+0(SB), Z18, Z13
-	VPERMPS          pow_exp_lo<>+0(SB), Z18, Z16
-	VFMADD231PS      Z14, Z13, Z16
+	VBROADCASTSS     consts<>+1568(SB), Z1
+	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
+	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
+	VMULPS           Z0, Z0, Z2
+	VMULPS           Z1, Z2, Z1
+	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
+	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
+	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
+	VFMADD231PS      Z1, Z0, Z2
 
 	// times 2^k
-	VADDPS      Z16, Z13, Z13
-	VPSLLD      $0x14, Z18, Z14
-	VPANDD.BCST consts<>+640(SB), Z14, Z14
-	VPADDD      Z14, Z13, Z29
+	VADDPS      Z2, Z0, Z0
+	VPSLLD      $0x14, Z4, Z1
+	VPANDD.BCST consts<>+640(SB), Z1, Z1
+	VPADDD      Z1, Z0, Z29
 
 	// x or result out of range?
-	VPANDND     Z17, Z1, Z13
-	VPXORD.BCST consts<>+1728(SB), Z18, Z14
-	VPANDND     Z14, Z2, Z14
-	VPORD       Z14, Z13, Z13
-	VPTESTMD    Z13, Z13, K1
-	KORTESTW    K1, K1
-	JNE         slowblock
+	VBROADCASTSS consts<>+1664(SB), Z0
+	VPANDND      Z3, Z0, Z0
+	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
+	VBROADCASTSS consts<>+1696(SB), Z2
+	VPANDND      Z1, Z2, Z1
+	VPORD        Z1, Z0, Z0
+	VPTESTMD     Z0, Z0, K1
+	KORTESTW     K1, K1
+	JNE          slowblock
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+2144(SB), Z1
+	VBROADCASTSS consts<>+1184(SB), Z2
+	VBROADCASTSS consts<>+128(SB), Z3
+	VBROADCASTSS consts<>+32(SB), Z4
+	VBROADCASTSS consts<>+64(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+224(SB), Z9
+	VBROADCASTSS consts<>+256(SB), Z10
+	VBROADCASTSS consts<>+288(SB), Z11
 
-focusdone117:
+focusdone111:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z28, Z15, Z13
 
 	// gradient = scale alpha q^gamma D
 	VBROADCASTSS (R9), Z14
-	VMULPS       Z28, Z21, Z15
+	VMULPS       Z28, Z22, Z15
 	VMULPS       Z15, Z14, Z14
 	VMULPS       Z12, Z14, Z12
 
@@ -9330,22 +9685,22 @@ focusdone117:
 
 othervector:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z4, Z12, Z14
-	VSUBPS Z9, Z14, Z14
+	VPORD  Z2, Z12, Z14
+	VSUBPS Z5, Z14, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z15
-	VFMADD231PS Z10, Z14, Z15
-	VSUBPS      Z5, Z15, Z16
+	VMOVAPS     Z3, Z15
+	VFMADD231PS Z6, Z14, Z15
+	VSUBPS      Z3, Z15, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z6, Z16, Z14
-	VFNMADD231PS Z11, Z16, Z14
+	VFNMADD231PS Z7, Z16, Z14
+	VFNMADD231PS Z8, Z16, Z14
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z16
-	VFMADD213PS.BCST consts<>+256(SB), Z14, Z16
-	VFMADD213PS.BCST consts<>+288(SB), Z14, Z16
+	VMOVAPS          Z10, Z16
+	VFMADD231PS      Z9, Z14, Z16
+	VFMADD213PS      Z11, Z14, Z16
 	VFMADD213PS.BCST consts<>+320(SB), Z14, Z16
 	VFMADD213PS.BCST consts<>+352(SB), Z16, Z14
 
@@ -9358,17 +9713,18 @@ othervector:
 	VDIVPS      Z14, Z0, Z14
 	VMULPS      Z14, Z15, Z16
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z17
-	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z17
-	VFMADD213PS.BCST consts<>+1952(SB), Z15, Z17
-	VFMADD213PS.BCST consts<>+1984(SB), Z15, Z17
-	VFMADD213PS.BCST consts<>+2016(SB), Z15, Z17
-	VFMADD213PS.BCST consts<>+2048(SB), Z15, Z17
-	VFMADD213PS.BCST consts<>+2080(SB), Z15, Z17
-	VFMADD213PS.BCST consts<>+2112(SB), Z15, Z17
-	VMULPS           Z17, Z15, Z17
-	VFMADD231PS      Z17, Z15, Z15
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS           Z15, Z15, Z17
+	VBROADCASTSS     consts<>+1888(SB), Z18
+	VFMADD213PS.BCST consts<>+1920(SB), Z17, Z18
+	VBROADCASTSS     consts<>+1952(SB), Z19
+	VFMADD213PS.BCST consts<>+1984(SB), Z17, Z19
+	VFMADD213PS.BCST consts<>+2016(SB), Z17, Z18
+	VFMADD213PS.BCST consts<>+2048(SB), Z17, Z19
+	VFMADD213PS.BCST consts<>+2080(SB), Z17, Z18
+	VFMADD213PS.BCST consts<>+2112(SB), Z17, Z19
+	VFMADD231PS      Z19, Z15, Z18
+	VFMADD231PS      Z18, Z17, Z15
 	VPMOVD2M         Z12, K2
 	VBLENDMPS        Z16, Z14, K2, Z17
 	VPMOVD2M         Z12, K2
@@ -9378,7 +9734,7 @@ othervector:
 	VSUBPS      Z13, Z0, Z16
 	VPMOVD2M    Z12, K2
 	VBLENDMPS   Z13, Z16, K2, Z18
-	VPANDD      Z8, Z12, Z12
+	VPANDD      Z4, Z12, Z12
 	VFMADD231PS Z12, Z18, Z15
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
@@ -9392,7 +9748,7 @@ othervector:
 	VMULPS       Z15, Z19, Z18
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, Z3, Z13, K2
+	VCMPPS    $0x11, Z1, Z13, K2
 	VBLENDMPS Z17, Z14, K2, Z21
 	VDIVPS    Z20, Z21, Z21
 	VBLENDMPS Z14, Z17, K2, Z14
@@ -9408,42 +9764,42 @@ othervector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_118
+	JGE    focusnot0_112
 	VMULPS Z20, Z20, Z20
-	JMP    focusdone118
+	JMP    focusdone112
 
-focusnot0_118:
+focusnot0_112:
 	CMPQ    R8, $+2
-	JGE     focusnot1_118
+	JGE     focusnot1_112
 	VMOVAPS Z0, Z20
-	JMP     focusdone118
+	JMP     focusdone112
 
-focusnot1_118:
+focusnot1_112:
 	CMPQ R8, $+3
-	JGE  focusnot2_118
-	JMP  focusdone118
+	JGE  focusnot2_112
+	JMP  focusdone112
 
-focusnot2_118:
+focusnot2_112:
 	CMPQ    R8, $+4
-	JGE     focusnot3_118
+	JGE     focusnot3_112
 	VSQRTPS Z20, Z20
-	JMP     focusdone118
+	JMP     focusdone112
 
-focusnot3_118:
+focusnot3_112:
 	CMPQ         R8, $+5
-	JGE          focusnot4_118
+	JGE          focusnot4_112
 	VSQRTPS      Z20, Z13
 	VMOVAPS      Z20, Z14
 	VFNMADD231PS Z13, Z13, Z14
-	VMULPS       Z3, Z13, Z15
+	VMULPS       Z1, Z13, Z15
 	VMULPS       Z15, Z14, Z14
 	VFMADD231PS  Z13, Z20, Z14
 	VMOVAPS      Z14, Z20
-	JMP          focusdone118
+	JMP          focusdone112
 
-focusnot4_118:
+focusnot4_112:
 	CMPQ         R8, $+6
-	JGE          focusnot5_118
+	JGE          focusnot5_112
 	VSQRTPS      Z20, Z13
 	VMULPS       Z20, Z20, Z14
 	VMOVAPS      Z14, Z15
@@ -9451,35 +9807,35 @@ focusnot4_118:
 	VMOVAPS      Z20, Z16
 	VFNMADD231PS Z13, Z13, Z16
 	VMULPS       Z16, Z20, Z16
-	VFMADD231PS  Z3, Z16, Z15
+	VFMADD231PS  Z1, Z16, Z15
 	VMULPS       Z13, Z15, Z20
 	VFMADD231PS  Z13, Z14, Z20
-	JMP          focusdone118
+	JMP          focusdone112
 
-focusnot5_118:
+focusnot5_112:
 	CMPQ        R8, $+7
-	JGE         focusnot6_118
+	JGE         focusnot6_112
 	VMULPS      Z20, Z20, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z20, Z20, Z14
 	VMULPS      Z20, Z14, Z14
 	VFMADD231PS Z20, Z13, Z14
 	VMOVAPS     Z14, Z20
-	JMP         focusdone118
+	JMP         focusdone112
 
-focusnot6_118:
+focusnot6_112:
 	CMPQ        R8, $+8
-	JGE         focusnot7_118
+	JGE         focusnot7_112
 	VMULPS      Z20, Z20, Z13
 	VFMSUB213PS Z13, Z20, Z20
 	VADDPS      Z13, Z13, Z14
 	VMULPS      Z20, Z14, Z20
 	VFMADD231PS Z13, Z13, Z20
-	JMP         focusdone118
+	JMP         focusdone112
 
-focusnot7_118:
+focusnot7_112:
 	CMPQ        R8, $+9
-	JGE         focusnot8_118
+	JGE         focusnot8_112
 	VMULPS      Z20, Z20, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z20, Z20, Z14
@@ -9490,85 +9846,99 @@ focusnot7_118:
 	VMULPS      Z20, Z13, Z13
 	VFMADD231PS Z20, Z15, Z13
 	VMOVAPS     Z13, Z20
-	JMP         focusdone118
+	JMP         focusdone112
 
-focusnot8_118:
+focusnot8_112:
 	LEAQ         24(DI), R10
-	VBROADCASTSS (R10), Z13
-	VBROADCASTSS 4(R10), Z14
-	VBROADCASTSS 8(R10), Z15
+	VBROADCASTSS (R10), Z0
+	VBROADCASTSS 4(R10), Z1
+	VBROADCASTSS 8(R10), Z2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z20, Z17
-	VPSRLD      $0x17, Z17, Z16
-	VPSRLD      $0x14, Z17, Z20
-	VPANDD.BCST consts<>+1280(SB), Z17, Z17
-	VPADDD.BCST consts<>+1312(SB), Z17, Z17
-	VCVTDQ2PS   Z16, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z20, Z4
+	VPSRLD      $0x17, Z4, Z3
+	VPSRLD      $0x14, Z4, Z5
+	VPANDD.BCST consts<>+1280(SB), Z4, Z4
+	VPADDD.BCST consts<>+1312(SB), Z4, Z4
+	VCVTDQ2PS   Z3, Z8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z20, Z21
-	VFMADD213PS.BCST consts<>+672(SB), Z21, Z17
-	VMULPS.BCST      consts<>+1344(SB), Z17, Z24
-	VMOVAPS          Z17, Z21
-	VFMADD231PS      Z24, Z17, Z21
-	VSUBPS           Z21, Z17, Z22
-	VFMADD231PS      Z24, Z17, Z22
-	VMULPS           Z17, Z17, Z24
-	VBROADCASTSS     consts<>+1376(SB), Z25
-	VFMADD213PS.BCST consts<>+1408(SB), Z17, Z25
-	VFMADD213PS.BCST consts<>+1440(SB), Z17, Z25
-	VFMADD213PS.BCST consts<>+1472(SB), Z17, Z25
-	VFMADD213PS.BCST consts<>+1504(SB), Z17, Z25
-	VMULPS           Z17, Z24, Z17
-	VFMADD231PS      Z25, Z17, Z22
-	VADDPS           Z22, Z21, Z17
+	VPERMPS          pow_r<>+0(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
+	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
+	VMOVAPS          Z4, Z6
+	VFMADD231PS      Z9, Z4, Z6
+	VSUBPS           Z6, Z4, Z7
+	VFMADD231PS      Z9, Z4, Z7
+	VMULPS           Z4, Z4, Z9
+	VBROADCASTSS     consts<>+1376(SB), Z10
+	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
+	VMULPS           Z4, Z9, Z4
+	VFMADD231PS      Z10, Z4, Z7
+	VADDPS           Z7, Z6, Z4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z20, Z24
-	VADDPS      Z24, Z23, Z23
-	VMULPS      Z23, Z13, Z24
-	VFMSUB213PS Z24, Z13, Z23
-	VFMADD213PS Z24, Z14, Z17
+	VPERMPS     pow_th<>+0(SB), Z5, Z9
+	VADDPS      Z9, Z8, Z8
+	VMULPS      Z8, Z0, Z9
+	VFMSUB213PS Z9, Z0, Z8
+	VFMADD213PS Z9, Z1, Z4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z17, Z17
-	VSUBPS      Z7, Z17, Z25
-	VSUBPS      Z25, Z24, Z24
-	VFMADD231PS Z21, Z14, Z24
-	VPERMPS     pow_tl<>+0(SB), Z20, Z20
-	VFMADD231PS Z20, Z13, Z23
-	VFMADD231PS Z21, Z15, Z23
-	VFMADD231PS Z22, Z14, Z23
-	VADDPS      Z23, Z24, Z13
+	VADDPS.BCST consts<>+1536(SB), Z4, Z4
+	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
+	VSUBPS      Z10, Z9, Z9
+	VFMADD231PS Z6, Z1, Z9
+	VPERMPS     pow_tl<>+0(SB), Z5, Z5
+	VFMADD231PS Z5, Z0, Z8
+	VFMADD231PS Z6, Z2, Z8
+	VFMADD231PS Z7, Z1, Z8
+	VADDPS      Z8, Z9, Z0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z14
-	VFMADD213PS.BCST consts<>+1600(SB), Z13, Z14
-	VFMADD213PS.BCST consts<>+1632(SB), Z13, Z14
-	VMULPS           Z13, Z13, Z15
-	VMULPS           Z14, Z15, Z14
-	VFMADD231PS      Z6, Z13, Z14
-	VPERMPS          pow_exp_hi<>+0(SB), Z17, Z13
-	VPERMPS          pow_exp_lo<>+0(SB), Z17, Z15
-	VFMADD231PS      Z14, Z13, Z15
+	VBROADCASTSS     consts<>+1568(SB), Z1
+	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
+	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
+	VMULPS           Z0, Z0, Z2
+	VMULPS           Z1, Z2, Z1
+	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
+	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
+	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
+	VFMADD231PS      Z1, Z0, Z2
 
 	// times 2^k
-	VADDPS      Z15, Z13, Z13
-	VPSLLD      $0x14, Z17, Z14
-	VPANDD.BCST consts<>+640(SB), Z14, Z14
-	VPADDD      Z14, Z13, Z20
+	VADDPS      Z2, Z0, Z0
+	VPSLLD      $0x14, Z4, Z1
+	VPANDD.BCST consts<>+640(SB), Z1, Z1
+	VPADDD      Z1, Z0, Z20
 
 	// x or result out of range?
-	VPANDND     Z16, Z1, Z13
-	VPXORD.BCST consts<>+1728(SB), Z17, Z14
-	VPANDND     Z14, Z2, Z14
-	VPORD       Z14, Z13, Z13
-	VPTESTMD    Z13, Z13, K2
-	KORTESTW    K2, K2
-	JNE         slowvector
+	VBROADCASTSS consts<>+1664(SB), Z0
+	VPANDND      Z3, Z0, Z0
+	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
+	VBROADCASTSS consts<>+1696(SB), Z2
+	VPANDND      Z1, Z2, Z1
+	VPORD        Z1, Z0, Z0
+	VPTESTMD     Z0, Z0, K2
+	KORTESTW     K2, K2
+	JNE          slowvector
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+2144(SB), Z1
+	VBROADCASTSS consts<>+1184(SB), Z2
+	VBROADCASTSS consts<>+128(SB), Z3
+	VBROADCASTSS consts<>+32(SB), Z4
+	VBROADCASTSS consts<>+64(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+224(SB), Z9
+	VBROADCASTSS consts<>+256(SB), Z10
+	VBROADCASTSS consts<>+288(SB), Z11
 
-focusdone118:
+focusdone112:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z20, Z18, Z13
 
@@ -9585,348 +9955,352 @@ slowblock:
 	MOVQ $0x00000020, R10
 
 slow:
-	VMOVUPS (BX), Z12
-	VMOVUPS (SI), Z13
+	VMOVUPS (BX), Z0
+	VMOVUPS (SI), Z1
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD        Z4, Z12, Z14
-	VSUBPS       Z9, Z14, Z14
-	VBROADCASTSS consts<>+416(SB), Z15
-	VMAXPS       Z14, Z15, Z14
+	VPORD.BCST   consts<>+1184(SB), Z0, Z2
+	VSUBPS.BCST  consts<>+64(SB), Z2, Z2
+	VBROADCASTSS consts<>+416(SB), Z3
+	VMAXPS       Z2, Z3, Z2
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z15
-	VFMADD231PS Z10, Z14, Z15
-	VSUBPS      Z5, Z15, Z16
+	VBROADCASTSS     consts<>+96(SB), Z3
+	VFMADD213PS.BCST consts<>+128(SB), Z2, Z3
+	VSUBPS.BCST      consts<>+128(SB), Z3, Z4
 
 	// r = c - n ln2
-	VMOVAPS      Z14, Z17
-	VFNMADD231PS Z6, Z16, Z17
-	VFNMADD231PS Z11, Z16, Z17
+	VMOVAPS           Z2, Z5
+	VFNMADD231PS.BCST consts<>+160(SB), Z4, Z5
+	VFNMADD231PS.BCST consts<>+192(SB), Z4, Z5
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z18
-	VFMADD213PS.BCST consts<>+256(SB), Z17, Z18
-	VFMADD213PS.BCST consts<>+288(SB), Z17, Z18
-	VFMADD213PS.BCST consts<>+320(SB), Z17, Z18
-	VFMADD213PS.BCST consts<>+352(SB), Z18, Z17
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z14, K1
-	VBROADCASTSS     consts<>+512(SB), Z14
-	VMOVAPS.Z        Z14, K1, Z14
+	VBROADCASTSS     consts<>+224(SB), Z6
+	VFMADD213PS.BCST consts<>+256(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+288(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+320(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+352(SB), Z6, Z5
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z2, K1
+	VBROADCASTSS     consts<>+512(SB), Z2
+	VMOVAPS.Z        Z2, K1, Z2
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z15, Z15
-	VFMADD231PS  Z17, Z15, Z15
-	VBROADCASTSS consts<>+544(SB), Z17
-	VMOVAPS.Z    Z17, K1, Z17
-	VADDPS       Z17, Z16, Z16
-	VSCALEFPS    Z16, Z15, Z15
+	VPERMPS      exp_t<>+0(SB), Z3, Z3
+	VFMADD231PS  Z5, Z3, Z3
+	VBROADCASTSS consts<>+544(SB), Z5
+	VMOVAPS.Z    Z5, K1, Z5
+	VADDPS       Z5, Z4, Z4
+	VSCALEFPS    Z4, Z3, Z3
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z14, Z15, Z14
-	VADDPS.BCST  consts<>+576(SB), Z15, Z15
-	VPSUBD.BCST  consts<>+576(SB), Z15, Z15
-	VPMAXSD      Z15, Z14, Z14
-	VPMINUD.BCST consts<>+608(SB), Z14, Z14
+	VPSUBD       Z2, Z3, Z2
+	VADDPS.BCST  consts<>+576(SB), Z3, Z3
+	VPSUBD.BCST  consts<>+576(SB), Z3, Z3
+	VPMAXSD      Z3, Z2, Z2
+	VPMINUD.BCST consts<>+608(SB), Z2, Z2
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z14, K1
-	VBROADCASTSS consts<>+1216(SB), Z15
-	VMAXPS       Z14, Z15, Z15
-	VADDPS       Z0, Z15, Z16
-	VDIVPS       Z16, Z0, Z16
-	VMULPS       Z16, Z15, Z17
-	VBLENDMPS    Z14, Z17, K1, Z17
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z2, K1
+	VBROADCASTSS consts<>+1216(SB), Z3
+	VMAXPS       Z2, Z3, Z3
+	VBROADCASTSS consts<>+384(SB), Z4
+	VADDPS.BCST  consts<>+384(SB), Z3, Z5
+	VDIVPS       Z5, Z4, Z4
+	VMULPS       Z4, Z3, Z5
+	VBLENDMPS    Z2, Z5, K1, Z5
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z18
-	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z18
-	VFMADD213PS.BCST consts<>+1952(SB), Z15, Z18
-	VFMADD213PS.BCST consts<>+1984(SB), Z15, Z18
-	VFMADD213PS.BCST consts<>+2016(SB), Z15, Z18
-	VFMADD213PS.BCST consts<>+2048(SB), Z15, Z18
-	VFMADD213PS.BCST consts<>+2080(SB), Z15, Z18
-	VFMADD213PS.BCST consts<>+2112(SB), Z15, Z18
-	VMULPS           Z18, Z15, Z18
-	VFMADD231PS      Z18, Z15, Z15
-	VBLENDMPS        Z14, Z15, K1, Z14
-	VPMOVD2M         Z12, K1
-	VBLENDMPS        Z17, Z16, K1, Z15
-	VPMOVD2M         Z12, K1
-	VBLENDMPS        Z16, Z17, K1, Z16
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS           Z3, Z3, Z6
+	VBROADCASTSS     consts<>+1888(SB), Z7
+	VFMADD213PS.BCST consts<>+1920(SB), Z6, Z7
+	VBROADCASTSS     consts<>+1952(SB), Z8
+	VFMADD213PS.BCST consts<>+1984(SB), Z6, Z8
+	VFMADD213PS.BCST consts<>+2016(SB), Z6, Z7
+	VFMADD213PS.BCST consts<>+2048(SB), Z6, Z8
+	VFMADD213PS.BCST consts<>+2080(SB), Z6, Z7
+	VFMADD213PS.BCST consts<>+2112(SB), Z6, Z8
+	VFMADD231PS      Z8, Z3, Z7
+	VFMADD231PS      Z7, Z6, Z3
+	VBLENDMPS        Z2, Z3, K1, Z2
+	VPMOVD2M         Z0, K1
+	VBLENDMPS        Z5, Z4, K1, Z3
+	VPMOVD2M         Z0, K1
+	VBLENDMPS        Z4, Z5, K1, Z4
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z13, Z0, Z17
-	VPMOVD2M    Z12, K1
-	VBLENDMPS   Z13, Z17, K1, Z18
-	VPANDD      Z8, Z12, Z12
-	VPXORD      Z19, Z19, Z19
-	VCMPPS      $0x11, Z18, Z19, K1
-	VMOVAPS.Z   Z12, K1, Z12
-	VFMADD231PS Z12, Z18, Z14
+	VBROADCASTSS consts<>+384(SB), Z5
+	VSUBPS       Z1, Z5, Z5
+	VPMOVD2M     Z0, K1
+	VBLENDMPS    Z1, Z5, K1, Z6
+	VPANDD.BCST  consts<>+32(SB), Z0, Z0
+	VPXORD       Z7, Z7, Z7
+	VCMPPS       $0x11, Z6, Z7, K1
+	VMOVAPS.Z    Z0, K1, Z0
+	VFMADD231PS  Z0, Z6, Z2
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z13, Z16, Z12
-	VMOVAPS      Z12, Z20
-	VFMADD231PS  Z17, Z15, Z20
-	VBROADCASTSS 12(DI), Z18
-	VBROADCASTSS 16(DI), Z19
-	VMULPS       Z17, Z19, Z19
-	VFMADD231PS  Z13, Z18, Z19
-	VMULPS       Z14, Z19, Z18
+	VMULPS       Z1, Z4, Z0
+	VMOVAPS      Z0, Z8
+	VFMADD231PS  Z5, Z3, Z8
+	VBROADCASTSS 12(DI), Z6
+	VBROADCASTSS 16(DI), Z7
+	VMULPS       Z5, Z7, Z7
+	VFMADD231PS  Z1, Z6, Z7
+	VMULPS       Z2, Z7, Z6
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, Z3, Z13, K1
-	VBLENDMPS Z15, Z16, K1, Z21
-	VDIVPS    Z20, Z21, Z21
-	VPXORD    Z22, Z22, Z22
-	VCMPPS    $0x00, Z22, Z20, K2
-	VBLENDMPS Z0, Z21, K2, Z21
-	VBLENDMPS Z16, Z15, K1, Z16
-	VMULPS    Z21, Z16, Z16
-	VMULPS    Z16, Z14, Z14
-	VPXORD    Z21, Z21, Z21
-	VCMPPS    $0x11, Z16, Z21, K1
-	VMOVAPS.Z Z14, K1, Z14
+	VCMPPS.BCST    $0x11, consts<>+2144(SB), Z1, K1
+	VBLENDMPS      Z3, Z4, K1, Z9
+	VDIVPS         Z8, Z9, Z9
+	VPXORD         Z10, Z10, Z10
+	VCMPPS         $0x00, Z10, Z8, K2
+	VBLENDMPS.BCST consts<>+384(SB), Z9, K2, Z9
+	VBLENDMPS      Z4, Z3, K1, Z4
+	VMULPS         Z9, Z4, Z4
+	VMULPS         Z4, Z2, Z2
+	VPXORD         Z9, Z9, Z9
+	VCMPPS         $0x11, Z4, Z9, K1
+	VMOVAPS.Z      Z2, K1, Z2
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	VBROADCASTSS      8(DI), Z16
-	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z13
-	VMULPS            Z13, Z16, Z13
-	VFMSUB231PS       Z17, Z15, Z12
-	VFMADD231PS       Z14, Z13, Z12
+	VBROADCASTSS      8(DI), Z4
+	VBROADCASTSS      consts<>+2208(SB), Z9
+	VFNMADD213PS.BCST consts<>+384(SB), Z9, Z1
+	VMULPS            Z1, Z4, Z1
+	VFMSUB231PS       Z5, Z3, Z0
+	VFMADD231PS       Z2, Z1, Z0
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_119
-	VMULPS Z20, Z20, Z20
-	JMP    focusdone119
+	JGE    focusnot0_113
+	VMULPS Z8, Z8, Z8
+	JMP    focusdone113
 
-focusnot0_119:
-	CMPQ    R8, $+2
-	JGE     focusnot1_119
-	VMOVAPS Z0, Z20
-	JMP     focusdone119
+focusnot0_113:
+	CMPQ         R8, $+2
+	JGE          focusnot1_113
+	VBROADCASTSS consts<>+384(SB), Z8
+	JMP          focusdone113
 
-focusnot1_119:
+focusnot1_113:
 	CMPQ R8, $+3
-	JGE  focusnot2_119
-	JMP  focusdone119
+	JGE  focusnot2_113
+	JMP  focusdone113
 
-focusnot2_119:
+focusnot2_113:
 	CMPQ    R8, $+4
-	JGE     focusnot3_119
-	VSQRTPS Z20, Z20
-	JMP     focusdone119
+	JGE     focusnot3_113
+	VSQRTPS Z8, Z8
+	JMP     focusdone113
 
-focusnot3_119:
+focusnot3_113:
 	CMPQ         R8, $+5
-	JGE          focusnot4_119
-	VSQRTPS      Z20, Z13
-	VMOVAPS      Z20, Z14
-	VFNMADD231PS Z13, Z13, Z14
-	VMULPS       Z3, Z13, Z15
-	VMULPS       Z15, Z14, Z14
-	VFMADD231PS  Z13, Z20, Z14
-	VMOVAPS      Z14, Z20
-	JMP          focusdone119
+	JGE          focusnot4_113
+	VSQRTPS      Z8, Z1
+	VMOVAPS      Z8, Z2
+	VFNMADD231PS Z1, Z1, Z2
+	VMULPS.BCST  consts<>+2144(SB), Z1, Z3
+	VMULPS       Z3, Z2, Z2
+	VFMADD231PS  Z1, Z8, Z2
+	VMOVAPS      Z2, Z8
+	JMP          focusdone113
 
-focusnot4_119:
-	CMPQ         R8, $+6
-	JGE          focusnot5_119
-	VSQRTPS      Z20, Z13
-	VMULPS       Z20, Z20, Z14
-	VMOVAPS      Z14, Z15
-	VFMSUB231PS  Z20, Z20, Z15
-	VMOVAPS      Z20, Z16
-	VFNMADD231PS Z13, Z13, Z16
-	VMULPS       Z16, Z20, Z16
-	VFMADD231PS  Z3, Z16, Z15
-	VMULPS       Z13, Z15, Z20
-	VFMADD231PS  Z13, Z14, Z20
-	JMP          focusdone119
+focusnot4_113:
+	CMPQ             R8, $+6
+	JGE              focusnot5_113
+	VSQRTPS          Z8, Z1
+	VMULPS           Z8, Z8, Z2
+	VMOVAPS          Z2, Z3
+	VFMSUB231PS      Z8, Z8, Z3
+	VMOVAPS          Z8, Z4
+	VFNMADD231PS     Z1, Z1, Z4
+	VMULPS           Z4, Z8, Z4
+	VFMADD231PS.BCST consts<>+2144(SB), Z4, Z3
+	VMULPS           Z1, Z3, Z8
+	VFMADD231PS      Z1, Z2, Z8
+	JMP              focusdone113
 
-focusnot5_119:
+focusnot5_113:
 	CMPQ        R8, $+7
-	JGE         focusnot6_119
-	VMULPS      Z20, Z20, Z13
-	VMOVAPS     Z13, Z14
-	VFMSUB231PS Z20, Z20, Z14
-	VMULPS      Z20, Z14, Z14
-	VFMADD231PS Z20, Z13, Z14
-	VMOVAPS     Z14, Z20
-	JMP         focusdone119
+	JGE         focusnot6_113
+	VMULPS      Z8, Z8, Z1
+	VMOVAPS     Z1, Z2
+	VFMSUB231PS Z8, Z8, Z2
+	VMULPS      Z8, Z2, Z2
+	VFMADD231PS Z8, Z1, Z2
+	VMOVAPS     Z2, Z8
+	JMP         focusdone113
 
-focusnot6_119:
+focusnot6_113:
 	CMPQ        R8, $+8
-	JGE         focusnot7_119
-	VMULPS      Z20, Z20, Z13
-	VFMSUB213PS Z13, Z20, Z20
-	VADDPS      Z13, Z13, Z14
-	VMULPS      Z20, Z14, Z20
-	VFMADD231PS Z13, Z13, Z20
-	JMP         focusdone119
+	JGE         focusnot7_113
+	VMULPS      Z8, Z8, Z1
+	VFMSUB213PS Z1, Z8, Z8
+	VADDPS      Z1, Z1, Z2
+	VMULPS      Z8, Z2, Z8
+	VFMADD231PS Z1, Z1, Z8
+	JMP         focusdone113
 
-focusnot7_119:
+focusnot7_113:
 	CMPQ        R8, $+9
-	JGE         focusnot8_119
-	VMULPS      Z20, Z20, Z13
-	VMOVAPS     Z13, Z14
-	VFMSUB231PS Z20, Z20, Z14
-	VMULPS      Z13, Z13, Z15
-	VADDPS      Z13, Z13, Z16
-	VFMSUB213PS Z15, Z13, Z13
-	VFMADD231PS Z14, Z16, Z13
-	VMULPS      Z20, Z13, Z13
-	VFMADD231PS Z20, Z15, Z13
-	VMOVAPS     Z13, Z20
-	JMP         focusdone119
+	JGE         focusnot8_113
+	VMULPS      Z8, Z8, Z1
+	VMOVAPS     Z1, Z2
+	VFMSUB231PS Z8, Z8, Z2
+	VMULPS      Z1, Z1, Z3
+	VADDPS      Z1, Z1, Z4
+	VFMSUB213PS Z3, Z1, Z1
+	VFMADD231PS Z2, Z4, Z1
+	VMULPS      Z8, Z1, Z1
+	VFMADD231PS Z8, Z3, Z1
+	VMOVAPS     Z1, Z8
+	JMP         focusdone113
 
-focusnot8_119:
+focusnot8_113:
 	LEAQ         24(DI), R11
-	VBROADCASTSS (R11), Z13
-	VBROADCASTSS 4(R11), Z14
-	VBROADCASTSS 8(R11), Z15
+	VBROADCASTSS (R11), Z1
+	VBROADCASTSS 4(R11), Z2
+	VBROADCASTSS 8(R11), Z3
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD       Z8, Z20, Z16
-	VPSUBD.BCST  consts<>+1248(SB), Z16, Z17
-	VCVTDQ2PS    Z16, Z21
-	VPSUBD.BCST  consts<>+1760(SB), Z21, Z21
-	VBROADCASTSS consts<>+1120(SB), Z22
-	VPCMPD       $0x06, Z16, Z22, K1
-	VBLENDMPS    Z21, Z17, K1, Z17
-	VPSRAD       $0x17, Z17, Z21
-	VPSRLD       $0x14, Z17, Z22
-	VPANDD.BCST  consts<>+1280(SB), Z17, Z17
-	VPADDD.BCST  consts<>+1312(SB), Z17, Z17
-	VCVTDQ2PS    Z21, Z21
+	VPANDD.BCST  consts<>+32(SB), Z8, Z4
+	VPSUBD.BCST  consts<>+1248(SB), Z4, Z5
+	VCVTDQ2PS    Z4, Z9
+	VPSUBD.BCST  consts<>+1760(SB), Z9, Z9
+	VBROADCASTSS consts<>+1120(SB), Z10
+	VPCMPD       $0x06, Z4, Z10, K1
+	VBLENDMPS    Z9, Z5, K1, Z5
+	VPSRAD       $0x17, Z5, Z9
+	VPSRLD       $0x14, Z5, Z10
+	VPANDD.BCST  consts<>+1280(SB), Z5, Z5
+	VPADDD.BCST  consts<>+1312(SB), Z5, Z5
+	VCVTDQ2PS    Z9, Z9
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z22, Z23
-	VFMADD213PS.BCST consts<>+672(SB), Z23, Z17
-	VMULPS.BCST      consts<>+1344(SB), Z17, Z23
-	VMOVAPS          Z17, Z24
-	VFMADD231PS      Z23, Z17, Z24
-	VSUBPS           Z24, Z17, Z25
-	VFMADD231PS      Z23, Z17, Z25
-	VMULPS           Z17, Z17, Z23
-	VBROADCASTSS     consts<>+1376(SB), Z26
-	VFMADD213PS.BCST consts<>+1408(SB), Z17, Z26
-	VFMADD213PS.BCST consts<>+1440(SB), Z17, Z26
-	VFMADD213PS.BCST consts<>+1472(SB), Z17, Z26
-	VFMADD213PS.BCST consts<>+1504(SB), Z17, Z26
-	VMULPS           Z17, Z23, Z17
-	VFMADD231PS      Z26, Z17, Z25
-	VADDPS           Z25, Z24, Z17
+	VPERMPS          pow_r<>+0(SB), Z10, Z11
+	VFMADD213PS.BCST consts<>+672(SB), Z11, Z5
+	VMULPS.BCST      consts<>+1344(SB), Z5, Z11
+	VMOVAPS          Z5, Z12
+	VFMADD231PS      Z11, Z5, Z12
+	VSUBPS           Z12, Z5, Z13
+	VFMADD231PS      Z11, Z5, Z13
+	VMULPS           Z5, Z5, Z11
+	VBROADCASTSS     consts<>+1376(SB), Z14
+	VFMADD213PS.BCST consts<>+1408(SB), Z5, Z14
+	VFMADD213PS.BCST consts<>+1440(SB), Z5, Z14
+	VFMADD213PS.BCST consts<>+1472(SB), Z5, Z14
+	VFMADD213PS.BCST consts<>+1504(SB), Z5, Z14
+	VMULPS           Z5, Z11, Z5
+	VFMADD231PS      Z14, Z5, Z13
+	VADDPS           Z13, Z12, Z5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z22, Z23
-	VADDPS      Z23, Z21, Z21
-	VMULPS      Z21, Z13, Z23
-	VFMSUB213PS Z23, Z13, Z21
-	VFMADD213PS Z23, Z14, Z17
+	VPERMPS     pow_th<>+0(SB), Z10, Z11
+	VADDPS      Z11, Z9, Z9
+	VMULPS      Z9, Z1, Z11
+	VFMSUB213PS Z11, Z1, Z9
+	VFMADD213PS Z11, Z2, Z5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z17, Z26
-	VSUBPS      Z7, Z26, Z27
-	VSUBPS      Z27, Z23, Z23
-	VFMADD231PS Z24, Z14, Z23
-	VPERMPS     pow_tl<>+0(SB), Z22, Z22
-	VFMADD231PS Z22, Z13, Z21
-	VFMADD231PS Z24, Z15, Z21
-	VFMADD231PS Z25, Z14, Z21
-	VADDPS      Z21, Z23, Z14
+	VADDPS.BCST consts<>+1536(SB), Z5, Z14
+	VSUBPS.BCST consts<>+1536(SB), Z14, Z15
+	VSUBPS      Z15, Z11, Z11
+	VFMADD231PS Z12, Z2, Z11
+	VPERMPS     pow_tl<>+0(SB), Z10, Z10
+	VFMADD231PS Z10, Z1, Z9
+	VFMADD231PS Z12, Z3, Z9
+	VFMADD231PS Z13, Z2, Z9
+	VADDPS      Z9, Z11, Z2
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z15
-	VFMADD213PS.BCST consts<>+1600(SB), Z14, Z15
-	VFMADD213PS.BCST consts<>+1632(SB), Z14, Z15
-	VMULPS           Z14, Z14, Z21
-	VMULPS           Z15, Z21, Z15
-	VFMADD231PS      Z6, Z14, Z15
-	VPERMPS          pow_full_hi<>+0(SB), Z26, Z14
-	VPERMPS          pow_full_lo<>+0(SB), Z26, Z21
-	VFMADD231PS      Z15, Z14, Z21
+	VBROADCASTSS     consts<>+1568(SB), Z3
+	VFMADD213PS.BCST consts<>+1600(SB), Z2, Z3
+	VFMADD213PS.BCST consts<>+1632(SB), Z2, Z3
+	VMULPS           Z2, Z2, Z9
+	VMULPS           Z3, Z9, Z3
+	VFMADD231PS.BCST consts<>+160(SB), Z2, Z3
+	VPERMPS          pow_full_hi<>+0(SB), Z14, Z2
+	VPERMPS          pow_full_lo<>+0(SB), Z14, Z9
+	VFMADD231PS      Z3, Z2, Z9
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD       Z7, Z26, Z15
-	VPSRAD       $0x03, Z15, Z15
-	VADDPS       Z21, Z14, Z22
-	VPSLLD       $0x17, Z15, Z23
-	VPADDD       Z23, Z22, Z23
-	VPMINUD.BCST consts<>+928(SB), Z23, Z23
+	VPSUBD.BCST  consts<>+1536(SB), Z14, Z3
+	VPSRAD       $0x03, Z3, Z3
+	VADDPS       Z9, Z2, Z10
+	VPSLLD       $0x17, Z3, Z11
+	VPADDD       Z11, Z10, Z11
+	VPMINUD.BCST consts<>+928(SB), Z11, Z11
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z24, Z24, Z24
-	VPMINSD      Z24, Z15, Z15
-	VBROADCASTSS consts<>+1792(SB), Z24
-	VPSUBD       Z15, Z24, Z15
-	VPSLLD       $0x17, Z15, Z15
-	VADDPS       Z14, Z15, Z24
-	VSUBPS       Z15, Z24, Z25
-	VSUBPS       Z25, Z14, Z14
-	VADDPS       Z21, Z14, Z14
-	VADDPS       Z14, Z24, Z14
-	VCMPPS       $0x11, Z15, Z22, K1
-	VPSUBD       Z15, Z14, Z14
-	VBLENDMPS    Z14, Z23, K1, Z14
+	VPXORD       Z12, Z12, Z12
+	VPMINSD      Z12, Z3, Z3
+	VBROADCASTSS consts<>+1792(SB), Z12
+	VPSUBD       Z3, Z12, Z3
+	VPSLLD       $0x17, Z3, Z3
+	VADDPS       Z2, Z3, Z12
+	VSUBPS       Z3, Z12, Z13
+	VSUBPS       Z13, Z2, Z2
+	VADDPS       Z9, Z2, Z2
+	VADDPS       Z2, Z12, Z2
+	VCMPPS       $0x11, Z3, Z10, K1
+	VPSUBD       Z3, Z2, Z2
+	VBLENDMPS    Z2, Z11, K1, Z2
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z15
-	VCMPPS         $0x11, Z17, Z15, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z14, K1, Z14
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z17, K1
-	VPXORD         Z15, Z15, Z15
-	VBLENDMPS      Z15, Z14, K1, Z14
-	VPXORD         Z15, Z15, Z15
-	VPCMPD         $0x00, Z15, Z16, K1
-	VPMOVD2M       Z13, K2
-	VPXORD         Z15, Z15, Z15
-	VBLENDMPS.BCST consts<>+928(SB), Z15, K2, Z15
-	VBLENDMPS      Z15, Z14, K1, Z14
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z16, K1
-	VPMOVD2M       Z13, K2
-	VPXORD         Z13, Z13, Z13
-	VBROADCASTSS   consts<>+928(SB), Z15
-	VBLENDMPS      Z13, Z15, K2, Z13
-	VBLENDMPS      Z13, Z14, K1, Z13
+	VBROADCASTSS   consts<>+1824(SB), Z3
+	VCMPPS         $0x11, Z5, Z3, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z2, K1, Z2
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z5, K1
+	VPXORD         Z3, Z3, Z3
+	VBLENDMPS      Z3, Z2, K1, Z2
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x00, Z3, Z4, K1
+	VPMOVD2M       Z1, K2
+	VPXORD         Z3, Z3, Z3
+	VBLENDMPS.BCST consts<>+928(SB), Z3, K2, Z3
+	VBLENDMPS      Z3, Z2, K1, Z2
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z4, K1
+	VPMOVD2M       Z1, K2
+	VPXORD         Z1, Z1, Z1
+	VBROADCASTSS   consts<>+928(SB), Z3
+	VBLENDMPS      Z1, Z3, K2, Z1
+	VBLENDMPS      Z1, Z2, K1, Z1
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R11), Z14
-	VPANDD         Z14, Z20, Z14
-	VPORD          Z14, Z13, Z13
-	VPXORD         Z14, Z14, Z14
-	VPCMPD         $0x06, Z14, Z16, K1
-	VBROADCASTSS   consts<>+928(SB), Z14
-	VPCMPD         $0x06, Z16, Z14, K2
+	VBROADCASTSS   12(R11), Z2
+	VPANDD         Z2, Z8, Z2
+	VPORD          Z2, Z1, Z1
+	VPXORD         Z2, Z2, Z2
+	VPCMPD         $0x06, Z2, Z4, K1
+	VBROADCASTSS   consts<>+928(SB), Z2
+	VPCMPD         $0x06, Z4, Z2, K2
 	KANDW          K1, K2, K1
-	VBROADCASTSS   16(R11), Z14
-	VPANDD         Z14, Z20, Z14
-	VPXORD         Z15, Z15, Z15
-	VPCMPD         $0x06, Z14, Z15, K2
+	VBROADCASTSS   16(R11), Z2
+	VPANDD         Z2, Z8, Z2
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x06, Z2, Z3, K2
 	KANDW          K1, K2, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z16, K2
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z4, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z13, K1, Z20
+	VBLENDMPS.BCST consts<>+608(SB), Z1, K1, Z8
 
-focusdone119:
+focusdone113:
 	// loss = (alpha ce) q^gamma
-	VMULPS       Z20, Z18, Z13
-	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z18, K1
-	VBLENDMPS    Z13, Z18, K1, Z13
-	VPMINUD.BCST consts<>+608(SB), Z13, Z13
+	VMULPS       Z8, Z6, Z1
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z6, K1
+	VBLENDMPS    Z1, Z6, K1, Z1
+	VPMINUD.BCST consts<>+608(SB), Z1, Z1
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS   (R9), Z14
-	VMULPS         Z20, Z19, Z15
-	VMULPS         Z15, Z14, Z14
-	VMULPS         Z12, Z14, Z12
-	VCMPPS         $0x03, Z12, Z12, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z12, K1, Z12
-	VMOVUPS        Z13, (CX)
-	VMOVUPS        Z12, (DX)
+	VBROADCASTSS   (R9), Z2
+	VMULPS         Z8, Z7, Z3
+	VMULPS         Z3, Z2, Z2
+	VMULPS         Z0, Z2, Z0
+	VCMPPS         $0x03, Z0, Z0, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z0, K1, Z0
+	VMOVUPS        Z1, (CX)
+	VMOVUPS        Z0, (DX)
 	ADDQ           $+64, CX
 	ADDQ           $+64, DX
 	ADDQ           $+64, BX
@@ -9935,868 +10309,891 @@ focusdone119:
 	ADDQ           $-16, R10
 	CMPQ           R10, $+1
 	JGE            slow
+	VBROADCASTSS   consts<>+384(SB), Z0
+	VBROADCASTSS   consts<>+2144(SB), Z1
+	VBROADCASTSS   consts<>+1184(SB), Z2
+	VBROADCASTSS   consts<>+128(SB), Z3
+	VBROADCASTSS   consts<>+32(SB), Z4
+	VBROADCASTSS   consts<>+64(SB), Z5
+	VBROADCASTSS   consts<>+96(SB), Z6
+	VBROADCASTSS   consts<>+160(SB), Z7
+	VBROADCASTSS   consts<>+192(SB), Z8
+	VBROADCASTSS   consts<>+224(SB), Z9
+	VBROADCASTSS   consts<>+256(SB), Z10
+	VBROADCASTSS   consts<>+288(SB), Z11
 	JMP            loop
 
 slowvector:
-	MOVL    $0x0000ffff, R10
-	BZHIL   AX, R10, R10
-	KMOVW   R10, K1
-	VMOVAPS Z0, Z12
-	VMOVUPS (BX), K1, Z12
-	VPXORD  Z13, Z13, Z13
-	VMOVUPS (SI), K1, Z13
+	MOVL         $0x0000ffff, R10
+	BZHIL        AX, R10, R10
+	KMOVW        R10, K1
+	VBROADCASTSS consts<>+384(SB), Z0
+	VMOVUPS      (BX), K1, Z0
+	VPXORD       Z1, Z1, Z1
+	VMOVUPS      (SI), K1, Z1
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD        Z4, Z12, Z14
-	VSUBPS       Z9, Z14, Z14
-	VBROADCASTSS consts<>+416(SB), Z15
-	VMAXPS       Z14, Z15, Z14
+	VPORD.BCST   consts<>+1184(SB), Z0, Z2
+	VSUBPS.BCST  consts<>+64(SB), Z2, Z2
+	VBROADCASTSS consts<>+416(SB), Z3
+	VMAXPS       Z2, Z3, Z2
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z15
-	VFMADD231PS Z10, Z14, Z15
-	VSUBPS      Z5, Z15, Z16
+	VBROADCASTSS     consts<>+96(SB), Z3
+	VFMADD213PS.BCST consts<>+128(SB), Z2, Z3
+	VSUBPS.BCST      consts<>+128(SB), Z3, Z4
 
 	// r = c - n ln2
-	VMOVAPS      Z14, Z17
-	VFNMADD231PS Z6, Z16, Z17
-	VFNMADD231PS Z11, Z16, Z17
+	VMOVAPS           Z2, Z5
+	VFNMADD231PS.BCST consts<>+160(SB), Z4, Z5
+	VFNMADD231PS.BCST consts<>+192(SB), Z4, Z5
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z18
-	VFMADD213PS.BCST consts<>+256(SB), Z17, Z18
-	VFMADD213PS.BCST consts<>+288(SB), Z17, Z18
-	VFMADD213PS.BCST consts<>+320(SB), Z17, Z18
-	VFMADD213PS.BCST consts<>+352(SB), Z18, Z17
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z14, K2
-	VBROADCASTSS     consts<>+512(SB), Z14
-	VMOVAPS.Z        Z14, K2, Z14
+	VBROADCASTSS     consts<>+224(SB), Z6
+	VFMADD213PS.BCST consts<>+256(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+288(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+320(SB), Z5, Z6
+	VFMADD213PS.BCST consts<>+352(SB), Z6, Z5
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z2, K2
+	VBROADCASTSS     consts<>+512(SB), Z2
+	VMOVAPS.Z        Z2, K2, Z2
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z15, Z15
-	VFMADD231PS  Z17, Z15, Z15
-	VBROADCASTSS consts<>+544(SB), Z17
-	VMOVAPS.Z    Z17, K2, Z17
-	VADDPS       Z17, Z16, Z16
-	VSCALEFPS    Z16, Z15, Z15
+	VPERMPS      exp_t<>+0(SB), Z3, Z3
+	VFMADD231PS  Z5, Z3, Z3
+	VBROADCASTSS consts<>+544(SB), Z5
+	VMOVAPS.Z    Z5, K2, Z5
+	VADDPS       Z5, Z4, Z4
+	VSCALEFPS    Z4, Z3, Z3
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z14, Z15, Z14
-	VADDPS.BCST  consts<>+576(SB), Z15, Z15
-	VPSUBD.BCST  consts<>+576(SB), Z15, Z15
-	VPMAXSD      Z15, Z14, Z14
-	VPMINUD.BCST consts<>+608(SB), Z14, Z14
+	VPSUBD       Z2, Z3, Z2
+	VADDPS.BCST  consts<>+576(SB), Z3, Z3
+	VPSUBD.BCST  consts<>+576(SB), Z3, Z3
+	VPMAXSD      Z3, Z2, Z2
+	VPMINUD.BCST consts<>+608(SB), Z2, Z2
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z14, K2
-	VBROADCASTSS consts<>+1216(SB), Z15
-	VMAXPS       Z14, Z15, Z15
-	VADDPS       Z0, Z15, Z16
-	VDIVPS       Z16, Z0, Z16
-	VMULPS       Z16, Z15, Z17
-	VBLENDMPS    Z14, Z17, K2, Z17
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z2, K2
+	VBROADCASTSS consts<>+1216(SB), Z3
+	VMAXPS       Z2, Z3, Z3
+	VBROADCASTSS consts<>+384(SB), Z4
+	VADDPS.BCST  consts<>+384(SB), Z3, Z5
+	VDIVPS       Z5, Z4, Z4
+	VMULPS       Z4, Z3, Z5
+	VBLENDMPS    Z2, Z5, K2, Z5
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z18
-	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z18
-	VFMADD213PS.BCST consts<>+1952(SB), Z15, Z18
-	VFMADD213PS.BCST consts<>+1984(SB), Z15, Z18
-	VFMADD213PS.BCST consts<>+2016(SB), Z15, Z18
-	VFMADD213PS.BCST consts<>+2048(SB), Z15, Z18
-	VFMADD213PS.BCST consts<>+2080(SB), Z15, Z18
-	VFMADD213PS.BCST consts<>+2112(SB), Z15, Z18
-	VMULPS           Z18, Z15, Z18
-	VFMADD231PS      Z18, Z15, Z15
-	VBLENDMPS        Z14, Z15, K2, Z14
-	VPMOVD2M         Z12, K2
-	VBLENDMPS        Z17, Z16, K2, Z15
-	VPMOVD2M         Z12, K2
-	VBLENDMPS        Z16, Z17, K2, Z16
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS           Z3, Z3, Z6
+	VBROADCASTSS     consts<>+1888(SB), Z7
+	VFMADD213PS.BCST consts<>+1920(SB), Z6, Z7
+	VBROADCASTSS     consts<>+1952(SB), Z8
+	VFMADD213PS.BCST consts<>+1984(SB), Z6, Z8
+	VFMADD213PS.BCST consts<>+2016(SB), Z6, Z7
+	VFMADD213PS.BCST consts<>+2048(SB), Z6, Z8
+	VFMADD213PS.BCST consts<>+2080(SB), Z6, Z7
+	VFMADD213PS.BCST consts<>+2112(SB), Z6, Z8
+	VFMADD231PS      Z8, Z3, Z7
+	VFMADD231PS      Z7, Z6, Z3
+	VBLENDMPS        Z2, Z3, K2, Z2
+	VPMOVD2M         Z0, K2
+	VBLENDMPS        Z5, Z4, K2, Z3
+	VPMOVD2M         Z0, K2
+	VBLENDMPS        Z4, Z5, K2, Z4
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z13, Z0, Z17
-	VPMOVD2M    Z12, K2
-	VBLENDMPS   Z13, Z17, K2, Z18
-	VPANDD      Z8, Z12, Z12
-	VPXORD      Z19, Z19, Z19
-	VCMPPS      $0x11, Z18, Z19, K2
-	VMOVAPS.Z   Z12, K2, Z12
-	VFMADD231PS Z12, Z18, Z14
+	VBROADCASTSS consts<>+384(SB), Z5
+	VSUBPS       Z1, Z5, Z5
+	VPMOVD2M     Z0, K2
+	VBLENDMPS    Z1, Z5, K2, Z6
+	VPANDD.BCST  consts<>+32(SB), Z0, Z0
+	VPXORD       Z7, Z7, Z7
+	VCMPPS       $0x11, Z6, Z7, K2
+	VMOVAPS.Z    Z0, K2, Z0
+	VFMADD231PS  Z0, Z6, Z2
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z13, Z16, Z12
-	VMOVAPS      Z12, Z20
-	VFMADD231PS  Z17, Z15, Z20
-	VBROADCASTSS 12(DI), Z18
-	VBROADCASTSS 16(DI), Z19
-	VMULPS       Z17, Z19, Z19
-	VFMADD231PS  Z13, Z18, Z19
-	VMULPS       Z14, Z19, Z18
+	VMULPS       Z1, Z4, Z0
+	VMOVAPS      Z0, Z8
+	VFMADD231PS  Z5, Z3, Z8
+	VBROADCASTSS 12(DI), Z6
+	VBROADCASTSS 16(DI), Z7
+	VMULPS       Z5, Z7, Z7
+	VFMADD231PS  Z1, Z6, Z7
+	VMULPS       Z2, Z7, Z6
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, Z3, Z13, K2
-	VBLENDMPS Z15, Z16, K2, Z21
-	VDIVPS    Z20, Z21, Z21
-	VPXORD    Z22, Z22, Z22
-	VCMPPS    $0x00, Z22, Z20, K3
-	VBLENDMPS Z0, Z21, K3, Z21
-	VBLENDMPS Z16, Z15, K2, Z16
-	VMULPS    Z21, Z16, Z16
-	VMULPS    Z16, Z14, Z14
-	VPXORD    Z21, Z21, Z21
-	VCMPPS    $0x11, Z16, Z21, K2
-	VMOVAPS.Z Z14, K2, Z14
+	VCMPPS.BCST    $0x11, consts<>+2144(SB), Z1, K2
+	VBLENDMPS      Z3, Z4, K2, Z9
+	VDIVPS         Z8, Z9, Z9
+	VPXORD         Z10, Z10, Z10
+	VCMPPS         $0x00, Z10, Z8, K3
+	VBLENDMPS.BCST consts<>+384(SB), Z9, K3, Z9
+	VBLENDMPS      Z4, Z3, K2, Z4
+	VMULPS         Z9, Z4, Z4
+	VMULPS         Z4, Z2, Z2
+	VPXORD         Z9, Z9, Z9
+	VCMPPS         $0x11, Z4, Z9, K2
+	VMOVAPS.Z      Z2, K2, Z2
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	VBROADCASTSS      8(DI), Z16
-	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z13
-	VMULPS            Z13, Z16, Z13
-	VFMSUB231PS       Z17, Z15, Z12
-	VFMADD231PS       Z14, Z13, Z12
+	VBROADCASTSS      8(DI), Z4
+	VBROADCASTSS      consts<>+2208(SB), Z9
+	VFNMADD213PS.BCST consts<>+384(SB), Z9, Z1
+	VMULPS            Z1, Z4, Z1
+	VFMSUB231PS       Z5, Z3, Z0
+	VFMADD231PS       Z2, Z1, Z0
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_120
-	VMULPS Z20, Z20, Z20
-	JMP    focusdone120
+	JGE    focusnot0_114
+	VMULPS Z8, Z8, Z8
+	JMP    focusdone114
 
-focusnot0_120:
-	CMPQ    R8, $+2
-	JGE     focusnot1_120
-	VMOVAPS Z0, Z20
-	JMP     focusdone120
+focusnot0_114:
+	CMPQ         R8, $+2
+	JGE          focusnot1_114
+	VBROADCASTSS consts<>+384(SB), Z8
+	JMP          focusdone114
 
-focusnot1_120:
+focusnot1_114:
 	CMPQ R8, $+3
-	JGE  focusnot2_120
-	JMP  focusdone120
+	JGE  focusnot2_114
+	JMP  focusdone114
 
-focusnot2_120:
+focusnot2_114:
 	CMPQ    R8, $+4
-	JGE     focusnot3_120
-	VSQRTPS Z20, Z20
-	JMP     focusdone120
+	JGE     focusnot3_114
+	VSQRTPS Z8, Z8
+	JMP     focusdone114
 
-focusnot3_120:
+focusnot3_114:
 	CMPQ         R8, $+5
-	JGE          focusnot4_120
-	VSQRTPS      Z20, Z13
-	VMOVAPS      Z20, Z14
-	VFNMADD231PS Z13, Z13, Z14
-	VMULPS       Z3, Z13, Z15
-	VMULPS       Z15, Z14, Z14
-	VFMADD231PS  Z13, Z20, Z14
-	VMOVAPS      Z14, Z20
-	JMP          focusdone120
+	JGE          focusnot4_114
+	VSQRTPS      Z8, Z1
+	VMOVAPS      Z8, Z2
+	VFNMADD231PS Z1, Z1, Z2
+	VMULPS.BCST  consts<>+2144(SB), Z1, Z3
+	VMULPS       Z3, Z2, Z2
+	VFMADD231PS  Z1, Z8, Z2
+	VMOVAPS      Z2, Z8
+	JMP          focusdone114
 
-focusnot4_120:
-	CMPQ         R8, $+6
-	JGE          focusnot5_120
-	VSQRTPS      Z20, Z13
-	VMULPS       Z20, Z20, Z14
-	VMOVAPS      Z14, Z15
-	VFMSUB231PS  Z20, Z20, Z15
-	VMOVAPS      Z20, Z16
-	VFNMADD231PS Z13, Z13, Z16
-	VMULPS       Z16, Z20, Z16
-	VFMADD231PS  Z3, Z16, Z15
-	VMULPS       Z13, Z15, Z20
-	VFMADD231PS  Z13, Z14, Z20
-	JMP          focusdone120
+focusnot4_114:
+	CMPQ             R8, $+6
+	JGE              focusnot5_114
+	VSQRTPS          Z8, Z1
+	VMULPS           Z8, Z8, Z2
+	VMOVAPS          Z2, Z3
+	VFMSUB231PS      Z8, Z8, Z3
+	VMOVAPS          Z8, Z4
+	VFNMADD231PS     Z1, Z1, Z4
+	VMULPS           Z4, Z8, Z4
+	VFMADD231PS.BCST consts<>+2144(SB), Z4, Z3
+	VMULPS           Z1, Z3, Z8
+	VFMADD231PS      Z1, Z2, Z8
+	JMP              focusdone114
 
-focusnot5_120:
+focusnot5_114:
 	CMPQ        R8, $+7
-	JGE         focusnot6_120
-	VMULPS      Z20, Z20, Z13
-	VMOVAPS     Z13, Z14
-	VFMSUB231PS Z20, Z20, Z14
-	VMULPS      Z20, Z14, Z14
-	VFMADD231PS Z20, Z13, Z14
-	VMOVAPS     Z14, Z20
-	JMP         focusdone120
+	JGE         focusnot6_114
+	VMULPS      Z8, Z8, Z1
+	VMOVAPS     Z1, Z2
+	VFMSUB231PS Z8, Z8, Z2
+	VMULPS      Z8, Z2, Z2
+	VFMADD231PS Z8, Z1, Z2
+	VMOVAPS     Z2, Z8
+	JMP         focusdone114
 
-focusnot6_120:
+focusnot6_114:
 	CMPQ        R8, $+8
-	JGE         focusnot7_120
-	VMULPS      Z20, Z20, Z13
-	VFMSUB213PS Z13, Z20, Z20
-	VADDPS      Z13, Z13, Z14
-	VMULPS      Z20, Z14, Z20
-	VFMADD231PS Z13, Z13, Z20
-	JMP         focusdone120
+	JGE         focusnot7_114
+	VMULPS      Z8, Z8, Z1
+	VFMSUB213PS Z1, Z8, Z8
+	VADDPS      Z1, Z1, Z2
+	VMULPS      Z8, Z2, Z8
+	VFMADD231PS Z1, Z1, Z8
+	JMP         focusdone114
 
-focusnot7_120:
+focusnot7_114:
 	CMPQ        R8, $+9
-	JGE         focusnot8_120
-	VMULPS      Z20, Z20, Z13
-	VMOVAPS     Z13, Z14
-	VFMSUB231PS Z20, Z20, Z14
-	VMULPS      Z13, Z13, Z15
-	VADDPS      Z13, Z13, Z16
-	VFMSUB213PS Z15, Z13, Z13
-	VFMADD231PS Z14, Z16, Z13
-	VMULPS      Z20, Z13, Z13
-	VFMADD231PS Z20, Z15, Z13
-	VMOVAPS     Z13, Z20
-	JMP         focusdone120
+	JGE         focusnot8_114
+	VMULPS      Z8, Z8, Z1
+	VMOVAPS     Z1, Z2
+	VFMSUB231PS Z8, Z8, Z2
+	VMULPS      Z1, Z1, Z3
+	VADDPS      Z1, Z1, Z4
+	VFMSUB213PS Z3, Z1, Z1
+	VFMADD231PS Z2, Z4, Z1
+	VMULPS      Z8, Z1, Z1
+	VFMADD231PS Z8, Z3, Z1
+	VMOVAPS     Z1, Z8
+	JMP         focusdone114
 
-focusnot8_120:
+focusnot8_114:
 	LEAQ         24(DI), R10
-	VBROADCASTSS (R10), Z13
-	VBROADCASTSS 4(R10), Z14
-	VBROADCASTSS 8(R10), Z15
+	VBROADCASTSS (R10), Z1
+	VBROADCASTSS 4(R10), Z2
+	VBROADCASTSS 8(R10), Z3
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD       Z8, Z20, Z16
-	VPSUBD.BCST  consts<>+1248(SB), Z16, Z17
-	VCVTDQ2PS    Z16, Z21
-	VPSUBD.BCST  consts<>+1760(SB), Z21, Z21
-	VBROADCASTSS consts<>+1120(SB), Z22
-	VPCMPD       $0x06, Z16, Z22, K2
-	VBLENDMPS    Z21, Z17, K2, Z17
-	VPSRAD       $0x17, Z17, Z21
-	VPSRLD       $0x14, Z17, Z22
-	VPANDD.BCST  consts<>+1280(SB), Z17, Z17
-	VPADDD.BCST  consts<>+1312(SB), Z17, Z17
-	VCVTDQ2PS    Z21, Z21
+	VPANDD.BCST  consts<>+32(SB), Z8, Z4
+	VPSUBD.BCST  consts<>+1248(SB), Z4, Z5
+	VCVTDQ2PS    Z4, Z9
+	VPSUBD.BCST  consts<>+1760(SB), Z9, Z9
+	VBROADCASTSS consts<>+1120(SB), Z10
+	VPCMPD       $0x06, Z4, Z10, K2
+	VBLENDMPS    Z9, Z5, K2, Z5
+	VPSRAD       $0x17, Z5, Z9
+	VPSRLD       $0x14, Z5, Z10
+	VPANDD.BCST  consts<>+1280(SB), Z5, Z5
+	VPADDD.BCST  consts<>+1312(SB), Z5, Z5
+	VCVTDQ2PS    Z9, Z9
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z22, Z23
-	VFMADD213PS.BCST consts<>+672(SB), Z23, Z17
-	VMULPS.BCST      consts<>+1344(SB), Z17, Z23
-	VMOVAPS          Z17, Z24
-	VFMADD231PS      Z23, Z17, Z24
-	VSUBPS           Z24, Z17, Z25
-	VFMADD231PS      Z23, Z17, Z25
-	VMULPS           Z17, Z17, Z23
-	VBROADCASTSS     consts<>+1376(SB), Z26
-	VFMADD213PS.BCST consts<>+1408(SB), Z17, Z26
-	VFMADD213PS.BCST consts<>+1440(SB), Z17, Z26
-	VFMADD213PS.BCST consts<>+1472(SB), Z17, Z26
-	VFMADD213PS.BCST consts<>+1504(SB), Z17, Z26
-	VMULPS           Z17, Z23, Z17
-	VFMADD231PS      Z26, Z17, Z25
-	VADDPS           Z25, Z24, Z17
+	VPERMPS          pow_r<>+0(SB), Z10, Z11
+	VFMADD213PS.BCST consts<>+672(SB), Z11, Z5
+	VMULPS.BCST      consts<>+1344(SB), Z5, Z11
+	VMOVAPS          Z5, Z12
+	VFMADD231PS      Z11, Z5, Z12
+	VSUBPS           Z12, Z5, Z13
+	VFMADD231PS      Z11, Z5, Z13
+	VMULPS           Z5, Z5, Z11
+	VBROADCASTSS     consts<>+1376(SB), Z14
+	VFMADD213PS.BCST consts<>+1408(SB), Z5, Z14
+	VFMADD213PS.BCST consts<>+1440(SB), Z5, Z14
+	VFMADD213PS.BCST consts<>+1472(SB), Z5, Z14
+	VFMADD213PS.BCST consts<>+1504(SB), Z5, Z14
+	VMULPS           Z5, Z11, Z5
+	VFMADD231PS      Z14, Z5, Z13
+	VADDPS           Z13, Z12, Z5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z22, Z23
-	VADDPS      Z23, Z21, Z21
-	VMULPS      Z21, Z13, Z23
-	VFMSUB213PS Z23, Z13, Z21
-	VFMADD213PS Z23, Z14, Z17
+	VPERMPS     pow_th<>+0(SB), Z10, Z11
+	VADDPS      Z11, Z9, Z9
+	VMULPS      Z9, Z1, Z11
+	VFMSUB213PS Z11, Z1, Z9
+	VFMADD213PS Z11, Z2, Z5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z17, Z26
-	VSUBPS      Z7, Z26, Z27
-	VSUBPS      Z27, Z23, Z23
-	VFMADD231PS Z24, Z14, Z23
-	VPERMPS     pow_tl<>+0(SB), Z22, Z22
-	VFMADD231PS Z22, Z13, Z21
-	VFMADD231PS Z24, Z15, Z21
-	VFMADD231PS Z25, Z14, Z21
-	VADDPS      Z21, Z23, Z14
+	VADDPS.BCST consts<>+1536(SB), Z5, Z14
+	VSUBPS.BCST consts<>+1536(SB), Z14, Z15
+	VSUBPS      Z15, Z11, Z11
+	VFMADD231PS Z12, Z2, Z11
+	VPERMPS     pow_tl<>+0(SB), Z10, Z10
+	VFMADD231PS Z10, Z1, Z9
+	VFMADD231PS Z12, Z3, Z9
+	VFMADD231PS Z13, Z2, Z9
+	VADDPS      Z9, Z11, Z2
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z15
-	VFMADD213PS.BCST consts<>+1600(SB), Z14, Z15
-	VFMADD213PS.BCST consts<>+1632(SB), Z14, Z15
-	VMULPS           Z14, Z14, Z21
-	VMULPS           Z15, Z21, Z15
-	VFMADD231PS      Z6, Z14, Z15
-	VPERMPS          pow_full_hi<>+0(SB), Z26, Z14
-	VPERMPS          pow_full_lo<>+0(SB), Z26, Z21
-	VFMADD231PS      Z15, Z14, Z21
+	VBROADCASTSS     consts<>+1568(SB), Z3
+	VFMADD213PS.BCST consts<>+1600(SB), Z2, Z3
+	VFMADD213PS.BCST consts<>+1632(SB), Z2, Z3
+	VMULPS           Z2, Z2, Z9
+	VMULPS           Z3, Z9, Z3
+	VFMADD231PS.BCST consts<>+160(SB), Z2, Z3
+	VPERMPS          pow_full_hi<>+0(SB), Z14, Z2
+	VPERMPS          pow_full_lo<>+0(SB), Z14, Z9
+	VFMADD231PS      Z3, Z2, Z9
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD       Z7, Z26, Z15
-	VPSRAD       $0x03, Z15, Z15
-	VADDPS       Z21, Z14, Z22
-	VPSLLD       $0x17, Z15, Z23
-	VPADDD       Z23, Z22, Z23
-	VPMINUD.BCST consts<>+928(SB), Z23, Z23
+	VPSUBD.BCST  consts<>+1536(SB), Z14, Z3
+	VPSRAD       $0x03, Z3, Z3
+	VADDPS       Z9, Z2, Z10
+	VPSLLD       $0x17, Z3, Z11
+	VPADDD       Z11, Z10, Z11
+	VPMINUD.BCST consts<>+928(SB), Z11, Z11
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z24, Z24, Z24
-	VPMINSD      Z24, Z15, Z15
-	VBROADCASTSS consts<>+1792(SB), Z24
-	VPSUBD       Z15, Z24, Z15
-	VPSLLD       $0x17, Z15, Z15
-	VADDPS       Z14, Z15, Z24
-	VSUBPS       Z15, Z24, Z25
-	VSUBPS       Z25, Z14, Z14
-	VADDPS       Z21, Z14, Z14
-	VADDPS       Z14, Z24, Z14
-	VCMPPS       $0x11, Z15, Z22, K2
-	VPSUBD       Z15, Z14, Z14
-	VBLENDMPS    Z14, Z23, K2, Z14
+	VPXORD       Z12, Z12, Z12
+	VPMINSD      Z12, Z3, Z3
+	VBROADCASTSS consts<>+1792(SB), Z12
+	VPSUBD       Z3, Z12, Z3
+	VPSLLD       $0x17, Z3, Z3
+	VADDPS       Z2, Z3, Z12
+	VSUBPS       Z3, Z12, Z13
+	VSUBPS       Z13, Z2, Z2
+	VADDPS       Z9, Z2, Z2
+	VADDPS       Z2, Z12, Z2
+	VCMPPS       $0x11, Z3, Z10, K2
+	VPSUBD       Z3, Z2, Z2
+	VBLENDMPS    Z2, Z11, K2, Z2
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z15
-	VCMPPS         $0x11, Z17, Z15, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z14, K2, Z14
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z17, K2
-	VPXORD         Z15, Z15, Z15
-	VBLENDMPS      Z15, Z14, K2, Z14
-	VPXORD         Z15, Z15, Z15
-	VPCMPD         $0x00, Z15, Z16, K2
-	VPMOVD2M       Z13, K3
-	VPXORD         Z15, Z15, Z15
-	VBLENDMPS.BCST consts<>+928(SB), Z15, K3, Z15
-	VBLENDMPS      Z15, Z14, K2, Z14
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z16, K2
-	VPMOVD2M       Z13, K3
-	VPXORD         Z13, Z13, Z13
-	VBROADCASTSS   consts<>+928(SB), Z15
-	VBLENDMPS      Z13, Z15, K3, Z13
-	VBLENDMPS      Z13, Z14, K2, Z13
+	VBROADCASTSS   consts<>+1824(SB), Z3
+	VCMPPS         $0x11, Z5, Z3, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z2, K2, Z2
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z5, K2
+	VPXORD         Z3, Z3, Z3
+	VBLENDMPS      Z3, Z2, K2, Z2
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x00, Z3, Z4, K2
+	VPMOVD2M       Z1, K3
+	VPXORD         Z3, Z3, Z3
+	VBLENDMPS.BCST consts<>+928(SB), Z3, K3, Z3
+	VBLENDMPS      Z3, Z2, K2, Z2
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z4, K2
+	VPMOVD2M       Z1, K3
+	VPXORD         Z1, Z1, Z1
+	VBROADCASTSS   consts<>+928(SB), Z3
+	VBLENDMPS      Z1, Z3, K3, Z1
+	VBLENDMPS      Z1, Z2, K2, Z1
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R10), Z14
-	VPANDD         Z14, Z20, Z14
-	VPORD          Z14, Z13, Z13
-	VPXORD         Z14, Z14, Z14
-	VPCMPD         $0x06, Z14, Z16, K2
-	VBROADCASTSS   consts<>+928(SB), Z14
-	VPCMPD         $0x06, Z16, Z14, K3
+	VBROADCASTSS   12(R10), Z2
+	VPANDD         Z2, Z8, Z2
+	VPORD          Z2, Z1, Z1
+	VPXORD         Z2, Z2, Z2
+	VPCMPD         $0x06, Z2, Z4, K2
+	VBROADCASTSS   consts<>+928(SB), Z2
+	VPCMPD         $0x06, Z4, Z2, K3
 	KANDW          K2, K3, K2
-	VBROADCASTSS   16(R10), Z14
-	VPANDD         Z14, Z20, Z14
-	VPXORD         Z15, Z15, Z15
-	VPCMPD         $0x06, Z14, Z15, K3
+	VBROADCASTSS   16(R10), Z2
+	VPANDD         Z2, Z8, Z2
+	VPXORD         Z3, Z3, Z3
+	VPCMPD         $0x06, Z2, Z3, K3
 	KANDW          K2, K3, K2
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z16, K3
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z4, K3
 	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z13, K2, Z20
+	VBLENDMPS.BCST consts<>+608(SB), Z1, K2, Z8
 
-focusdone120:
+focusdone114:
 	// loss = (alpha ce) q^gamma
-	VMULPS       Z20, Z18, Z13
-	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z18, K2
-	VBLENDMPS    Z13, Z18, K2, Z13
-	VPMINUD.BCST consts<>+608(SB), Z13, Z13
+	VMULPS       Z8, Z6, Z1
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z6, K2
+	VBLENDMPS    Z1, Z6, K2, Z1
+	VPMINUD.BCST consts<>+608(SB), Z1, Z1
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS   (R9), Z14
-	VMULPS         Z20, Z19, Z15
-	VMULPS         Z15, Z14, Z14
-	VMULPS         Z12, Z14, Z12
-	VCMPPS         $0x03, Z12, Z12, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z12, K2, Z12
-	VMOVUPS        Z13, K1, (CX)
-	VMOVUPS        Z12, K1, (DX)
-	ADDQ           $+64, CX
-	ADDQ           $+64, DX
-	ADDQ           $+64, BX
-	ADDQ           $+64, SI
-	ADDQ           $-16, AX
-	CMPQ           AX, $+1
-	JGE            vector
-	VZEROUPPER
-	RET
+	VBROADCASTSS   (R9), Z2
+	VMULPS         Z8, Z7, Z3
+	VMULPS         Z3, Z2, Z2
+	VMULPS         Z0, Z2, Z0
+	VCMPPS         $0x03, Z0, Z0, K2
+	VBLENDMPS.BCST consts<>+608(SB), Z0, K2, Z0
+	VMOVUPS        Z1, K1, (CX)
+	VMOVUPS        Z0, K1, (DX)
+	VBROADCASTSS   consts<>+384(SB), Z0
+	VBROADCASTSS   consts<>+2144(SB), Z1
+	VBROADCASTSS   consts<>+1184(SB), Z2
+	VBROADCASTSS   consts<>+128(SB), Z3
+	VBROADCASTSS   consts<>+32(SB), Z4
+	VBROADCASTSS   consts<>+64(SB), Z5
+	VBROADCASTSS   consts<>+96(SB), Z6
+	VBROADCASTSS   consts<>+160(SB), Z7
+	VBROADCASTSS   consts<>+192(SB), Z8
+	VBROADCASTSS   consts<>+224(SB), Z9
+	VBROADCASTSS   consts<>+256(SB), Z10
+	VBROADCASTSS   consts<>+288(SB), Z11
+	JMP            nextvector
 
 // func sigmoidGradAVX2(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·sigmoidGradAVX2(SB), NOSPLIT, $288-56
-	VBROADCASTSS consts<>+384(SB), Y0
-	MOVQ         n+32(FP), AX
-	MOVQ         losses+0(FP), CX
-	MOVQ         grad+8(FP), DX
-	MOVQ         logits+16(FP), BX
-	MOVQ         targets+24(FP), SI
-	MOVQ         p+40(FP), DI
-	MOVQ         (DI), R8
-	MOVQ         scale+48(FP), R9
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	MOVQ    n+32(FP), AX
+	MOVQ    losses+0(FP), CX
+	MOVQ    grad+8(FP), DX
+	MOVQ    logits+16(FP), BX
+	MOVQ    targets+24(FP), SI
+	MOVQ    p+40(FP), DI
+	MOVQ    (DI), R8
+	MOVQ    scale+48(FP), R9
 
 loop:
 	CMPQ AX, $+16
 	JLT  rest
 
 block:
-	VBROADCASTSS 20(DI), Y1
+	VBROADCASTSS 20(DI), Y2
 
 	// any |x| > limit, or NaN?
-	VMOVUPS   (BX), Y2
-	VPAND     consts<>+32(SB), Y2, Y2
-	VMOVUPS   32(BX), Y3
+	VMOVUPS   (BX), Y3
 	VPAND     consts<>+32(SB), Y3, Y3
-	VPMAXSD   Y3, Y2, Y2
-	VPCMPGTD  Y1, Y2, Y1
-	VMOVMSKPS Y1, R10
+	VMOVUPS   32(BX), Y4
+	VPAND     consts<>+32(SB), Y4, Y4
+	VPMAXSD   Y4, Y3, Y3
+	VPCMPGTD  Y2, Y3, Y2
+	VMOVMSKPS Y2, R10
 	TESTL     R10, R10
 	JNE       slowblock
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVUPS      (SI), Y1
-	VFNMADD231PS Y1, Y1, Y1
-	VMOVUPS      32(SI), Y2
+	VMOVUPS      (SI), Y2
 	VFNMADD231PS Y2, Y2, Y2
-	VPOR         Y2, Y1, Y1
-	VPTEST       Y1, Y1
+	VMOVUPS      32(SI), Y3
+	VFNMADD231PS Y3, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VPTEST       Y2, Y2
 	JNE          otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VMOVUPS (BX), Y1
-	VMOVUPS 32(BX), Y2
-	VPOR    consts<>+1184(SB), Y1, Y1
+	VMOVUPS (BX), Y2
+	VMOVUPS 32(BX), Y3
 	VPOR    consts<>+1184(SB), Y2, Y2
-	VSUBPS  consts<>+64(SB), Y1, Y1
-	VSUBPS  consts<>+64(SB), Y2, Y4
+	VPOR    consts<>+1184(SB), Y3, Y3
+	VSUBPS  consts<>+64(SB), Y2, Y2
+	VSUBPS  consts<>+64(SB), Y3, Y5
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y2
-	VBROADCASTSS consts<>+96(SB), Y5
-	VFMADD213PS  consts<>+128(SB), Y1, Y2
-	VFMADD213PS  consts<>+128(SB), Y4, Y5
-	VSUBPS       consts<>+128(SB), Y2, Y3
-	VSUBPS       consts<>+128(SB), Y5, Y6
+	VMOVUPS     consts<>+96(SB), Y3
+	VMOVUPS     consts<>+96(SB), Y6
+	VFMADD213PS consts<>+128(SB), Y2, Y3
+	VFMADD213PS consts<>+128(SB), Y5, Y6
+	VSUBPS      consts<>+128(SB), Y3, Y4
+	VSUBPS      consts<>+128(SB), Y6, Y7
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y3, Y1
-	VFNMADD231PS consts<>+160(SB), Y6, Y4
-	VFNMADD231PS consts<>+192(SB), Y3, Y1
-	VFNMADD231PS consts<>+192(SB), Y6, Y4
+	VFNMADD231PS consts<>+160(SB), Y4, Y2
+	VFNMADD231PS consts<>+160(SB), Y7, Y5
+	VFNMADD231PS consts<>+192(SB), Y4, Y2
+	VFNMADD231PS consts<>+192(SB), Y7, Y5
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y3
-	VBROADCASTSS consts<>+224(SB), Y6
-	VFMADD213PS  consts<>+256(SB), Y1, Y3
-	VFMADD213PS  consts<>+256(SB), Y4, Y6
-	VFMADD213PS  consts<>+288(SB), Y1, Y3
-	VFMADD213PS  consts<>+288(SB), Y4, Y6
-	VFMADD213PS  consts<>+320(SB), Y1, Y3
-	VFMADD213PS  consts<>+320(SB), Y4, Y6
-	VFMADD213PS  consts<>+352(SB), Y3, Y1
-	VFMADD213PS  consts<>+352(SB), Y6, Y4
+	VMOVUPS     consts<>+224(SB), Y4
+	VMOVUPS     consts<>+224(SB), Y7
+	VFMADD213PS consts<>+256(SB), Y2, Y4
+	VFMADD213PS consts<>+256(SB), Y5, Y7
+	VFMADD213PS consts<>+288(SB), Y2, Y4
+	VFMADD213PS consts<>+288(SB), Y5, Y7
+	VFMADD213PS consts<>+320(SB), Y2, Y4
+	VFMADD213PS consts<>+320(SB), Y5, Y7
+	VFMADD213PS consts<>+352(SB), Y4, Y2
+	VFMADD213PS consts<>+352(SB), Y7, Y5
 
 	// 2^n T[j] (1 + p)
-	VMOVUPS     exp_one<>+0(SB), Y3
-	VMOVUPS     exp_one<>+0(SB), Y6
-	VPERMILPS   Y2, Y3, Y3
-	VPERMILPS   Y5, Y6, Y6
-	VPSLLD      $0x15, Y2, Y2
-	VPSLLD      $0x15, Y5, Y5
-	VPADDD      Y2, Y3, Y2
-	VPADDD      Y5, Y6, Y3
-	VFMADD231PS Y1, Y2, Y2
-	VFMADD231PS Y4, Y3, Y3
-	VADDPS      Y0, Y2, Y1
-	VADDPS      Y0, Y3, Y4
-	VDIVPS      Y1, Y0, Y1
-	VDIVPS      Y4, Y0, Y6
-	VMULPS      Y1, Y2, Y4
-	VMULPS      Y6, Y3, Y7
+	VPERMILPS   Y3, Y1, Y4
+	VPERMILPS   Y6, Y1, Y7
+	VPSLLD      $0x15, Y3, Y3
+	VPSLLD      $0x15, Y6, Y6
+	VPADDD      Y3, Y4, Y3
+	VPADDD      Y6, Y7, Y4
+	VFMADD231PS Y2, Y3, Y3
+	VFMADD231PS Y5, Y4, Y4
+	VADDPS      Y0, Y3, Y2
+	VADDPS      Y0, Y4, Y5
+	VDIVPS      Y2, Y0, Y2
+	VDIVPS      Y5, Y0, Y7
+	VMULPS      Y2, Y3, Y5
+	VMULPS      Y7, Y4, Y8
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VMOVUPS   (SI), Y5
-	VMOVUPS   32(SI), Y8
-	VPSLLD    $0x02, Y5, Y5
-	VPSLLD    $0x02, Y8, Y8
-	VPAND     consts<>+1184(SB), Y5, Y5
-	VPAND     consts<>+1184(SB), Y8, Y8
-	VPXOR     (BX), Y5, Y5
-	VPXOR     32(BX), Y8, Y9
-	VBLENDVPS Y5, Y4, Y1, Y8
-	VBLENDVPS Y9, Y7, Y6, Y10
-	VBLENDVPS Y5, Y1, Y4, Y1
-	VBLENDVPS Y9, Y6, Y7, Y6
+	VMOVUPS   (SI), Y6
+	VMOVUPS   32(SI), Y9
+	VPSLLD    $0x02, Y6, Y6
+	VPSLLD    $0x02, Y9, Y9
+	VPAND     consts<>+1184(SB), Y6, Y6
+	VPAND     consts<>+1184(SB), Y9, Y9
+	VPXOR     (BX), Y6, Y6
+	VPXOR     32(BX), Y9, Y10
+	VBLENDVPS Y6, Y5, Y2, Y9
+	VBLENDVPS Y10, Y8, Y7, Y11
+	VBLENDVPS Y6, Y2, Y5, Y2
+	VBLENDVPS Y10, Y7, Y8, Y12
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y4
-	VBROADCASTSS consts<>+1888(SB), Y7
-	VFMADD213PS  consts<>+1920(SB), Y2, Y4
-	VFMADD213PS  consts<>+1920(SB), Y3, Y7
-	VFMADD213PS  consts<>+1952(SB), Y2, Y4
-	VFMADD213PS  consts<>+1952(SB), Y3, Y7
-	VFMADD213PS  consts<>+1984(SB), Y2, Y4
-	VFMADD213PS  consts<>+1984(SB), Y3, Y7
-	VFMADD213PS  consts<>+2016(SB), Y2, Y4
-	VFMADD213PS  consts<>+2016(SB), Y3, Y7
-	VFMADD213PS  consts<>+2048(SB), Y2, Y4
-	VFMADD213PS  consts<>+2048(SB), Y3, Y7
-	VFMADD213PS  consts<>+2080(SB), Y2, Y4
-	VFMADD213PS  consts<>+2080(SB), Y3, Y7
-	VFMADD213PS  consts<>+2112(SB), Y2, Y4
-	VFMADD213PS  consts<>+2112(SB), Y3, Y7
-	VMULPS       Y4, Y2, Y4
-	VMULPS       Y7, Y3, Y7
-	VFMADD231PS  Y4, Y2, Y2
-	VFMADD231PS  Y7, Y3, Y3
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS      Y3, Y3, Y5
+	VMULPS      Y4, Y4, Y13
+	VMOVUPS     consts<>+1888(SB), Y7
+	VMOVUPS     consts<>+1888(SB), Y14
+	VFMADD213PS consts<>+1920(SB), Y5, Y7
+	VFMADD213PS consts<>+1920(SB), Y13, Y14
+	VMOVUPS     consts<>+1952(SB), Y8
+	VMOVUPS     consts<>+1952(SB), Y15
+	VFMADD213PS consts<>+1984(SB), Y5, Y8
+	VFMADD213PS consts<>+1984(SB), Y13, Y15
+	VFMADD213PS consts<>+2016(SB), Y5, Y7
+	VFMADD213PS consts<>+2016(SB), Y13, Y14
+	VFMADD213PS consts<>+2048(SB), Y5, Y8
+	VFMADD213PS consts<>+2048(SB), Y13, Y15
+	VFMADD213PS consts<>+2080(SB), Y5, Y7
+	VFMADD213PS consts<>+2080(SB), Y13, Y14
+	VFMADD213PS consts<>+2112(SB), Y5, Y8
+	VFMADD213PS consts<>+2112(SB), Y13, Y15
+	VFMADD231PS Y8, Y3, Y7
+	VFMADD231PS Y15, Y4, Y14
+	VFMADD231PS Y7, Y5, Y3
+	VFMADD231PS Y14, Y13, Y4
 
 	// ce = log1p(e) + max(v, 0)
-	VPXOR  Y4, Y4, Y4
+	VPXOR  Y5, Y5, Y5
 	VPXOR  Y7, Y7, Y7
-	VMAXPS Y4, Y5, Y4
-	VMAXPS Y7, Y9, Y5
-	VADDPS Y4, Y2, Y2
-	VADDPS Y5, Y3, Y4
+	VMAXPS Y5, Y6, Y5
+	VMAXPS Y7, Y10, Y6
+	VADDPS Y5, Y3, Y3
+	VADDPS Y6, Y4, Y5
 
 	// D = q + gamma ce (1-q), with v's sign
-	VBROADCASTSS 8(DI), Y3
-	VBROADCASTSS 8(DI), Y5
-	VMULPS       Y1, Y2, Y1
-	VMULPS       Y6, Y4, Y6
-	VFMADD213PS  Y8, Y1, Y3
-	VFMADD213PS  Y10, Y6, Y5
-	VMOVUPS      (SI), Y1
-	VMOVUPS      32(SI), Y6
-	VPSLLD       $0x02, Y1, Y1
-	VPSLLD       $0x02, Y6, Y6
-	VPAND        consts<>+1184(SB), Y1, Y1
-	VPAND        consts<>+1184(SB), Y6, Y6
-	VPXOR        Y1, Y3, Y1
-	VPXOR        Y6, Y5, Y5
-	VMOVUPS      (SI), Y3
-	VMOVUPS      32(SI), Y6
-	VPSLLD       $0x02, Y3, Y3
-	VPSLLD       $0x02, Y6, Y9
-	VBROADCASTSS 12(DI), Y6
-	VBROADCASTSS 12(DI), Y11
-	VBROADCASTSS 16(DI), Y7
-	VBROADCASTSS 16(DI), Y12
-	VBLENDVPS    Y3, Y6, Y7, Y3
-	VBLENDVPS    Y9, Y11, Y12, Y6
+	VBROADCASTSS 8(DI), Y4
+	VBROADCASTSS 8(DI), Y6
 	VMULPS       Y2, Y3, Y2
-	VMULPS       Y4, Y6, Y4
-	VMOVAPS      Y8, Y7
-	VMOVAPS      Y10, Y9
+	VMULPS       Y12, Y5, Y7
+	VFMADD213PS  Y9, Y2, Y4
+	VFMADD213PS  Y11, Y7, Y6
+	VMOVUPS      (SI), Y2
+	VMOVUPS      32(SI), Y7
+	VPSLLD       $0x02, Y2, Y2
+	VPSLLD       $0x02, Y7, Y7
+	VPAND        consts<>+1184(SB), Y2, Y2
+	VPAND        consts<>+1184(SB), Y7, Y7
+	VPXOR        Y2, Y4, Y2
+	VPXOR        Y7, Y6, Y6
+	VMOVUPS      (SI), Y4
+	VMOVUPS      32(SI), Y7
+	VPSLLD       $0x02, Y4, Y4
+	VPSLLD       $0x02, Y7, Y10
+	VBROADCASTSS 12(DI), Y7
+	VBROADCASTSS 12(DI), Y12
+	VBROADCASTSS 16(DI), Y8
+	VBROADCASTSS 16(DI), Y13
+	VBLENDVPS    Y4, Y7, Y8, Y4
+	VBLENDVPS    Y10, Y12, Y13, Y7
+	VMULPS       Y3, Y4, Y3
+	VMULPS       Y5, Y7, Y5
+	VMOVAPS      Y9, Y8
+	VMOVAPS      Y11, Y10
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_151
-	VMULPS Y7, Y7, Y7
-	VMULPS Y9, Y9, Y9
-	JMP    focusdone151
+	JGE    focusnot0_145
+	VMULPS Y8, Y8, Y8
+	VMULPS Y10, Y10, Y10
+	JMP    focusdone145
 
-focusnot0_151:
+focusnot0_145:
 	CMPQ    R8, $+2
-	JGE     focusnot1_151
-	VMOVAPS Y0, Y7
-	VMOVAPS Y0, Y9
-	JMP     focusdone151
+	JGE     focusnot1_145
+	VMOVAPS Y0, Y8
+	VMOVAPS Y0, Y10
+	JMP     focusdone145
 
-focusnot1_151:
+focusnot1_145:
 	CMPQ R8, $+3
-	JGE  focusnot2_151
-	JMP  focusdone151
+	JGE  focusnot2_145
+	JMP  focusdone145
 
-focusnot2_151:
+focusnot2_145:
 	CMPQ    R8, $+4
-	JGE     focusnot3_151
-	VSQRTPS Y7, Y7
-	VSQRTPS Y9, Y9
-	JMP     focusdone151
+	JGE     focusnot3_145
+	VSQRTPS Y8, Y8
+	VSQRTPS Y10, Y10
+	JMP     focusdone145
 
-focusnot3_151:
+focusnot3_145:
 	CMPQ         R8, $+5
-	JGE          focusnot4_151
-	VSQRTPS      Y7, Y8
-	VMOVAPS      Y7, Y10
-	VFNMADD231PS Y8, Y8, Y10
-	VMULPS       consts<>+2144(SB), Y8, Y11
-	VMULPS       Y11, Y10, Y10
-	VFMADD231PS  Y8, Y7, Y10
-	VMOVAPS      Y10, Y7
-	VSQRTPS      Y9, Y8
-	VMOVAPS      Y9, Y10
-	VFNMADD231PS Y8, Y8, Y10
-	VMULPS       consts<>+2144(SB), Y8, Y11
-	VMULPS       Y11, Y10, Y10
-	VFMADD231PS  Y8, Y9, Y10
-	VMOVAPS      Y10, Y9
-	JMP          focusdone151
+	JGE          focusnot4_145
+	VSQRTPS      Y8, Y9
+	VMOVAPS      Y8, Y11
+	VFNMADD231PS Y9, Y9, Y11
+	VMULPS       consts<>+2144(SB), Y9, Y12
+	VMULPS       Y12, Y11, Y11
+	VFMADD231PS  Y9, Y8, Y11
+	VMOVAPS      Y11, Y8
+	VSQRTPS      Y10, Y9
+	VMOVAPS      Y10, Y11
+	VFNMADD231PS Y9, Y9, Y11
+	VMULPS       consts<>+2144(SB), Y9, Y12
+	VMULPS       Y12, Y11, Y11
+	VFMADD231PS  Y9, Y10, Y11
+	VMOVAPS      Y11, Y10
+	JMP          focusdone145
 
-focusnot4_151:
+focusnot4_145:
 	CMPQ         R8, $+6
-	JGE          focusnot5_151
-	VSQRTPS      Y7, Y8
-	VMULPS       Y7, Y7, Y10
-	VMOVAPS      Y10, Y11
-	VFMSUB231PS  Y7, Y7, Y11
-	VMOVAPS      Y7, Y12
-	VFNMADD231PS Y8, Y8, Y12
-	VMULPS       Y12, Y7, Y7
-	VFMADD231PS  consts<>+2144(SB), Y7, Y11
-	VMULPS       Y8, Y11, Y7
-	VFMADD231PS  Y8, Y10, Y7
-	VSQRTPS      Y9, Y8
-	VMULPS       Y9, Y9, Y10
-	VMOVAPS      Y10, Y11
-	VFMSUB231PS  Y9, Y9, Y11
-	VMOVAPS      Y9, Y12
-	VFNMADD231PS Y8, Y8, Y12
-	VMULPS       Y12, Y9, Y9
-	VFMADD231PS  consts<>+2144(SB), Y9, Y11
-	VMULPS       Y8, Y11, Y9
-	VFMADD231PS  Y8, Y10, Y9
-	JMP          focusdone151
+	JGE          focusnot5_145
+	VSQRTPS      Y8, Y9
+	VMULPS       Y8, Y8, Y11
+	VMOVAPS      Y11, Y12
+	VFMSUB231PS  Y8, Y8, Y12
+	VMOVAPS      Y8, Y13
+	VFNMADD231PS Y9, Y9, Y13
+	VMULPS       Y13, Y8, Y8
+	VFMADD231PS  consts<>+2144(SB), Y8, Y12
+	VMULPS       Y9, Y12, Y8
+	VFMADD231PS  Y9, Y11, Y8
+	VSQRTPS      Y10, Y9
+	VMULPS       Y10, Y10, Y11
+	VMOVAPS      Y11, Y12
+	VFMSUB231PS  Y10, Y10, Y12
+	VMOVAPS      Y10, Y13
+	VFNMADD231PS Y9, Y9, Y13
+	VMULPS       Y13, Y10, Y10
+	VFMADD231PS  consts<>+2144(SB), Y10, Y12
+	VMULPS       Y9, Y12, Y10
+	VFMADD231PS  Y9, Y11, Y10
+	JMP          focusdone145
 
-focusnot5_151:
+focusnot5_145:
 	CMPQ        R8, $+7
-	JGE         focusnot6_151
-	VMULPS      Y7, Y7, Y8
-	VMOVAPS     Y8, Y10
-	VFMSUB231PS Y7, Y7, Y10
-	VMULPS      Y7, Y10, Y10
-	VFMADD231PS Y7, Y8, Y10
-	VMOVAPS     Y10, Y7
-	VMULPS      Y9, Y9, Y8
-	VMOVAPS     Y8, Y10
-	VFMSUB231PS Y9, Y9, Y10
-	VMULPS      Y9, Y10, Y10
-	VFMADD231PS Y9, Y8, Y10
-	VMOVAPS     Y10, Y9
-	JMP         focusdone151
+	JGE         focusnot6_145
+	VMULPS      Y8, Y8, Y9
+	VMOVAPS     Y9, Y11
+	VFMSUB231PS Y8, Y8, Y11
+	VMULPS      Y8, Y11, Y11
+	VFMADD231PS Y8, Y9, Y11
+	VMOVAPS     Y11, Y8
+	VMULPS      Y10, Y10, Y9
+	VMOVAPS     Y9, Y11
+	VFMSUB231PS Y10, Y10, Y11
+	VMULPS      Y10, Y11, Y11
+	VFMADD231PS Y10, Y9, Y11
+	VMOVAPS     Y11, Y10
+	JMP         focusdone145
 
-focusnot6_151:
+focusnot6_145:
 	CMPQ        R8, $+8
-	JGE         focusnot7_151
-	VMULPS      Y7, Y7, Y8
-	VFMSUB213PS Y8, Y7, Y7
-	VADDPS      Y8, Y8, Y10
-	VMULPS      Y7, Y10, Y7
-	VFMADD231PS Y8, Y8, Y7
-	VMULPS      Y9, Y9, Y8
-	VFMSUB213PS Y8, Y9, Y9
-	VADDPS      Y8, Y8, Y10
-	VMULPS      Y9, Y10, Y9
-	VFMADD231PS Y8, Y8, Y9
-	JMP         focusdone151
+	JGE         focusnot7_145
+	VMULPS      Y8, Y8, Y9
+	VFMSUB213PS Y9, Y8, Y8
+	VADDPS      Y9, Y9, Y11
+	VMULPS      Y8, Y11, Y8
+	VFMADD231PS Y9, Y9, Y8
+	VMULPS      Y10, Y10, Y9
+	VFMSUB213PS Y9, Y10, Y10
+	VADDPS      Y9, Y9, Y11
+	VMULPS      Y10, Y11, Y10
+	VFMADD231PS Y9, Y9, Y10
+	JMP         focusdone145
 
-focusnot7_151:
+focusnot7_145:
 	CMPQ        R8, $+9
-	JGE         focusnot8_151
-	VMULPS      Y7, Y7, Y8
-	VMOVAPS     Y8, Y10
-	VFMSUB231PS Y7, Y7, Y10
-	VMULPS      Y8, Y8, Y11
-	VADDPS      Y8, Y8, Y12
-	VFMSUB213PS Y11, Y8, Y8
-	VFMADD231PS Y10, Y12, Y8
-	VMULPS      Y7, Y8, Y8
-	VFMADD231PS Y7, Y11, Y8
-	VMOVAPS     Y8, Y7
-	VMULPS      Y9, Y9, Y8
-	VMOVAPS     Y8, Y10
-	VFMSUB231PS Y9, Y9, Y10
-	VMULPS      Y8, Y8, Y11
-	VADDPS      Y8, Y8, Y12
-	VFMSUB213PS Y11, Y8, Y8
-	VFMADD231PS Y10, Y12, Y8
-	VMULPS      Y9, Y8, Y8
-	VFMADD231PS Y9, Y11, Y8
-	VMOVAPS     Y8, Y9
-	JMP         focusdone151
+	JGE         focusnot8_145
+	VMULPS      Y8, Y8, Y9
+	VMOVAPS     Y9, Y11
+	VFMSUB231PS Y8, Y8, Y11
+	VMULPS      Y9, Y9, Y12
+	VADDPS      Y9, Y9, Y13
+	VFMSUB213PS Y12, Y9, Y9
+	VFMADD231PS Y11, Y13, Y9
+	VMULPS      Y8, Y9, Y9
+	VFMADD231PS Y8, Y12, Y9
+	VMOVAPS     Y9, Y8
+	VMULPS      Y10, Y10, Y9
+	VMOVAPS     Y9, Y11
+	VFMSUB231PS Y10, Y10, Y11
+	VMULPS      Y9, Y9, Y12
+	VADDPS      Y9, Y9, Y13
+	VFMSUB213PS Y12, Y9, Y9
+	VFMADD231PS Y11, Y13, Y9
+	VMULPS      Y10, Y9, Y9
+	VFMADD231PS Y10, Y12, Y9
+	VMOVAPS     Y9, Y10
+	JMP         focusdone145
 
-focusnot8_151:
+focusnot8_145:
 	LEAQ         24(DI), R10
-	VMOVUPS      Y2, (SP)
-	VMOVUPS      Y8, 32(SP)
-	VMOVUPS      Y3, 64(SP)
-	VMOVUPS      Y1, 96(SP)
-	VMOVUPS      Y4, 128(SP)
-	VMOVUPS      Y10, 160(SP)
-	VMOVUPS      Y6, 192(SP)
-	VMOVUPS      Y5, 224(SP)
-	VMOVUPS      Y9, 256(SP)
-	VBROADCASTSS (R10), Y1
-	VBROADCASTSS 4(R10), Y2
-	VBROADCASTSS 8(R10), Y3
+	VMOVUPS      Y3, (SP)
+	VMOVUPS      Y9, 32(SP)
+	VMOVUPS      Y4, 64(SP)
+	VMOVUPS      Y2, 96(SP)
+	VMOVUPS      Y5, 128(SP)
+	VMOVUPS      Y11, 160(SP)
+	VMOVUPS      Y7, 192(SP)
+	VMOVUPS      Y6, 224(SP)
+	VMOVUPS      Y10, 256(SP)
+	VBROADCASTSS (R10), Y0
+	VBROADCASTSS 4(R10), Y1
+	VBROADCASTSS 8(R10), Y2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y7, Y5
-	VPSRLD    $0x17, Y5, Y4
-	VPSRLD    $0x14, Y5, Y6
-	VPAND     consts<>+1280(SB), Y5, Y5
-	VPADDD    consts<>+1312(SB), Y5, Y5
-	VCVTDQ2PS Y4, Y9
+	VPSUBD    consts<>+1248(SB), Y8, Y4
+	VPSRLD    $0x17, Y4, Y3
+	VPSRLD    $0x14, Y4, Y5
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y3, Y8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y6, Y7
-	VFMADD213PS  consts<>+672(SB), Y7, Y5
-	VMULPS       consts<>+1344(SB), Y5, Y10
-	VMOVAPS      Y5, Y7
-	VFMADD231PS  Y10, Y5, Y7
-	VSUBPS       Y7, Y5, Y8
-	VFMADD231PS  Y10, Y5, Y8
-	VMULPS       Y5, Y5, Y10
-	VBROADCASTSS consts<>+1376(SB), Y11
-	VFMADD213PS  consts<>+1408(SB), Y5, Y11
-	VFMADD213PS  consts<>+1440(SB), Y5, Y11
-	VFMADD213PS  consts<>+1472(SB), Y5, Y11
-	VFMADD213PS  consts<>+1504(SB), Y5, Y11
-	VMULPS       Y5, Y10, Y5
-	VFMADD231PS  Y11, Y5, Y8
-	VADDPS       Y8, Y7, Y5
+	VPERMPS     pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y9
+	VMOVAPS     Y4, Y6
+	VFMADD231PS Y9, Y4, Y6
+	VSUBPS      Y6, Y4, Y7
+	VFMADD231PS Y9, Y4, Y7
+	VMULPS      Y4, Y4, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y4, Y10
+	VFMADD213PS consts<>+1440(SB), Y4, Y10
+	VFMADD213PS consts<>+1472(SB), Y4, Y10
+	VFMADD213PS consts<>+1504(SB), Y4, Y10
+	VMULPS      Y4, Y9, Y4
+	VFMADD231PS Y10, Y4, Y7
+	VADDPS      Y7, Y6, Y4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y6, Y10
-	VADDPS      Y10, Y9, Y9
-	VMULPS      Y9, Y1, Y10
-	VFMSUB213PS Y10, Y1, Y9
-	VFMADD213PS Y10, Y2, Y5
+	VPERMPS     pow_th<>+0(SB), Y5, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y5, Y5
-	VSUBPS      consts<>+1536(SB), Y5, Y11
-	VSUBPS      Y11, Y10, Y10
-	VFMADD231PS Y7, Y2, Y10
-	VPERMPS     pow_tl<>+0(SB), Y6, Y6
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y10
+	VSUBPS      Y10, Y9, Y9
 	VFMADD231PS Y6, Y1, Y9
-	VFMADD231PS Y7, Y3, Y9
-	VFMADD231PS Y8, Y2, Y9
-	VADDPS      Y9, Y10, Y1
+	VPERMPS     pow_tl<>+0(SB), Y5, Y5
+	VFMADD231PS Y5, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y2
-	VFMADD213PS  consts<>+1600(SB), Y1, Y2
-	VFMADD213PS  consts<>+1632(SB), Y1, Y2
-	VMULPS       Y1, Y1, Y3
-	VMULPS       Y2, Y3, Y2
-	VFMADD231PS  consts<>+160(SB), Y1, Y2
-	VPERMPS      pow_exp_hi<>+0(SB), Y5, Y1
-	VPERMPS      pow_exp_lo<>+0(SB), Y5, Y3
-	VFMADD231PS  Y2, Y1, Y3
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y4, Y2
+	VFMADD231PS Y1, Y0, Y2
 
 	// times 2^k
-	VADDPS Y3, Y1, Y1
-	VPSLLD $0x14, Y5, Y2
-	VPAND  consts<>+640(SB), Y2, Y2
-	VPADDD Y2, Y1, Y7
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y4, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y8
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Y1
-	VPANDN       Y4, Y1, Y1
-	VPXOR        consts<>+1728(SB), Y5, Y2
-	VBROADCASTSS consts<>+1696(SB), Y3
-	VPANDN       Y2, Y3, Y2
-	VPOR         Y2, Y1, Y1
-	VPTEST       Y1, Y1
+	VMOVUPS      consts<>+1664(SB), Y0
+	VPANDN       Y3, Y0, Y0
+	VPXOR        consts<>+1728(SB), Y4, Y1
+	VMOVUPS      consts<>+1696(SB), Y2
+	VPANDN       Y1, Y2, Y1
+	VPOR         Y1, Y0, Y0
+	VPTEST       Y0, Y0
 	JNE          slowblock
-	VMOVUPS      (SP), Y2
-	VMOVUPS      32(SP), Y8
-	VMOVUPS      64(SP), Y3
-	VMOVUPS      96(SP), Y1
-	VMOVUPS      128(SP), Y4
-	VMOVUPS      160(SP), Y10
-	VMOVUPS      192(SP), Y6
-	VMOVUPS      224(SP), Y5
-	VMOVUPS      256(SP), Y9
-	VMOVUPS      Y2, (SP)
-	VMOVUPS      Y8, 32(SP)
-	VMOVUPS      Y3, 64(SP)
-	VMOVUPS      Y1, 96(SP)
-	VMOVUPS      Y4, 128(SP)
-	VMOVUPS      Y10, 160(SP)
-	VMOVUPS      Y6, 192(SP)
-	VMOVUPS      Y5, 224(SP)
-	VMOVUPS      Y7, 256(SP)
-	VBROADCASTSS (R10), Y1
-	VBROADCASTSS 4(R10), Y2
-	VBROADCASTSS 8(R10), Y3
+	VMOVUPS      (SP), Y3
+	VMOVUPS      32(SP), Y9
+	VMOVUPS      64(SP), Y4
+	VMOVUPS      96(SP), Y2
+	VMOVUPS      128(SP), Y5
+	VMOVUPS      160(SP), Y11
+	VMOVUPS      192(SP), Y7
+	VMOVUPS      224(SP), Y6
+	VMOVUPS      256(SP), Y10
+	VMOVUPS      Y3, (SP)
+	VMOVUPS      Y9, 32(SP)
+	VMOVUPS      Y4, 64(SP)
+	VMOVUPS      Y2, 96(SP)
+	VMOVUPS      Y5, 128(SP)
+	VMOVUPS      Y11, 160(SP)
+	VMOVUPS      Y7, 192(SP)
+	VMOVUPS      Y6, 224(SP)
+	VMOVUPS      Y8, 256(SP)
+	VBROADCASTSS (R10), Y0
+	VBROADCASTSS 4(R10), Y1
+	VBROADCASTSS 8(R10), Y2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y9, Y5
-	VPSRLD    $0x17, Y5, Y4
-	VPSRLD    $0x14, Y5, Y6
-	VPAND     consts<>+1280(SB), Y5, Y5
-	VPADDD    consts<>+1312(SB), Y5, Y5
-	VCVTDQ2PS Y4, Y9
+	VPSUBD    consts<>+1248(SB), Y10, Y4
+	VPSRLD    $0x17, Y4, Y3
+	VPSRLD    $0x14, Y4, Y5
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y3, Y8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y6, Y7
-	VFMADD213PS  consts<>+672(SB), Y7, Y5
-	VMULPS       consts<>+1344(SB), Y5, Y10
-	VMOVAPS      Y5, Y7
-	VFMADD231PS  Y10, Y5, Y7
-	VSUBPS       Y7, Y5, Y8
-	VFMADD231PS  Y10, Y5, Y8
-	VMULPS       Y5, Y5, Y10
-	VBROADCASTSS consts<>+1376(SB), Y11
-	VFMADD213PS  consts<>+1408(SB), Y5, Y11
-	VFMADD213PS  consts<>+1440(SB), Y5, Y11
-	VFMADD213PS  consts<>+1472(SB), Y5, Y11
-	VFMADD213PS  consts<>+1504(SB), Y5, Y11
-	VMULPS       Y5, Y10, Y5
-	VFMADD231PS  Y11, Y5, Y8
-	VADDPS       Y8, Y7, Y5
+	VPERMPS     pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y9
+	VMOVAPS     Y4, Y6
+	VFMADD231PS Y9, Y4, Y6
+	VSUBPS      Y6, Y4, Y7
+	VFMADD231PS Y9, Y4, Y7
+	VMULPS      Y4, Y4, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y4, Y10
+	VFMADD213PS consts<>+1440(SB), Y4, Y10
+	VFMADD213PS consts<>+1472(SB), Y4, Y10
+	VFMADD213PS consts<>+1504(SB), Y4, Y10
+	VMULPS      Y4, Y9, Y4
+	VFMADD231PS Y10, Y4, Y7
+	VADDPS      Y7, Y6, Y4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y6, Y10
-	VADDPS      Y10, Y9, Y9
-	VMULPS      Y9, Y1, Y10
-	VFMSUB213PS Y10, Y1, Y9
-	VFMADD213PS Y10, Y2, Y5
+	VPERMPS     pow_th<>+0(SB), Y5, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y5, Y5
-	VSUBPS      consts<>+1536(SB), Y5, Y11
-	VSUBPS      Y11, Y10, Y10
-	VFMADD231PS Y7, Y2, Y10
-	VPERMPS     pow_tl<>+0(SB), Y6, Y6
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y10
+	VSUBPS      Y10, Y9, Y9
 	VFMADD231PS Y6, Y1, Y9
-	VFMADD231PS Y7, Y3, Y9
-	VFMADD231PS Y8, Y2, Y9
-	VADDPS      Y9, Y10, Y1
+	VPERMPS     pow_tl<>+0(SB), Y5, Y5
+	VFMADD231PS Y5, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y2
-	VFMADD213PS  consts<>+1600(SB), Y1, Y2
-	VFMADD213PS  consts<>+1632(SB), Y1, Y2
-	VMULPS       Y1, Y1, Y3
-	VMULPS       Y2, Y3, Y2
-	VFMADD231PS  consts<>+160(SB), Y1, Y2
-	VPERMPS      pow_exp_hi<>+0(SB), Y5, Y1
-	VPERMPS      pow_exp_lo<>+0(SB), Y5, Y3
-	VFMADD231PS  Y2, Y1, Y3
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y4, Y2
+	VFMADD231PS Y1, Y0, Y2
 
 	// times 2^k
-	VADDPS Y3, Y1, Y1
-	VPSLLD $0x14, Y5, Y2
-	VPAND  consts<>+640(SB), Y2, Y2
-	VPADDD Y2, Y1, Y9
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y4, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y10
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Y1
-	VPANDN       Y4, Y1, Y1
-	VPXOR        consts<>+1728(SB), Y5, Y2
-	VBROADCASTSS consts<>+1696(SB), Y3
-	VPANDN       Y2, Y3, Y2
-	VPOR         Y2, Y1, Y1
-	VPTEST       Y1, Y1
-	JNE          slowblock
-	VMOVUPS      (SP), Y2
-	VMOVUPS      32(SP), Y8
-	VMOVUPS      64(SP), Y3
-	VMOVUPS      96(SP), Y1
-	VMOVUPS      128(SP), Y4
-	VMOVUPS      160(SP), Y10
-	VMOVUPS      192(SP), Y6
-	VMOVUPS      224(SP), Y5
-	VMOVUPS      256(SP), Y7
+	VMOVUPS consts<>+1664(SB), Y0
+	VPANDN  Y3, Y0, Y0
+	VPXOR   consts<>+1728(SB), Y4, Y1
+	VMOVUPS consts<>+1696(SB), Y2
+	VPANDN  Y1, Y2, Y1
+	VPOR    Y1, Y0, Y0
+	VPTEST  Y0, Y0
+	JNE     slowblock
+	VMOVUPS (SP), Y3
+	VMOVUPS 32(SP), Y9
+	VMOVUPS 64(SP), Y4
+	VMOVUPS 96(SP), Y2
+	VMOVUPS 128(SP), Y5
+	VMOVUPS 160(SP), Y11
+	VMOVUPS 192(SP), Y7
+	VMOVUPS 224(SP), Y6
+	VMOVUPS 256(SP), Y8
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
 
-focusdone151:
+focusdone145:
 	// loss = (alpha ce) q^gamma
-	VMULPS Y7, Y2, Y2
+	VMULPS Y8, Y3, Y3
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y8
-	VMULPS       Y7, Y3, Y3
-	VMULPS       Y3, Y8, Y3
-	VMULPS       Y1, Y3, Y1
+	VBROADCASTSS (R9), Y9
+	VMULPS       Y8, Y4, Y4
+	VMULPS       Y4, Y9, Y4
+	VMULPS       Y2, Y4, Y2
 
 	// loss = (alpha ce) q^gamma
-	VMULPS Y9, Y4, Y3
+	VMULPS Y10, Y5, Y4
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y4
-	VMULPS       Y9, Y6, Y6
-	VMULPS       Y6, Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VMOVUPS      Y2, (CX)
-	VMOVUPS      Y1, (DX)
-	VMOVUPS      Y3, 32(CX)
-	VMOVUPS      Y4, 32(DX)
+	VBROADCASTSS (R9), Y5
+	VMULPS       Y10, Y7, Y7
+	VMULPS       Y7, Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y3, (CX)
+	VMOVUPS      Y2, (DX)
+	VMOVUPS      Y4, 32(CX)
+	VMOVUPS      Y5, 32(DX)
 
 nextblock:
 	ADDQ $+64, CX
@@ -10818,325 +11215,327 @@ vector:
 	CMOVQGT      R10, R11
 	NEGQ         R11
 	LEAQ         lane_mask<>+32(SB), R10
-	VMOVUPS      (R10)(R11*4), Y1
-	VMASKMOVPS   (BX), Y1, Y2
-	VBLENDVPS    Y1, Y2, Y0, Y2
-	VMASKMOVPS   (SI), Y1, Y3
-	VPXOR        Y4, Y4, Y4
-	VBLENDVPS    Y1, Y3, Y4, Y1
-	VBROADCASTSS 20(DI), Y3
+	VMOVUPS      (R10)(R11*4), Y2
+	VMASKMOVPS   (BX), Y2, Y3
+	VBLENDVPS    Y2, Y3, Y0, Y3
+	VMASKMOVPS   (SI), Y2, Y4
+	VPXOR        Y5, Y5, Y5
+	VBLENDVPS    Y2, Y4, Y5, Y2
+	VBROADCASTSS 20(DI), Y4
 
 	// any |x| > limit, or NaN?
-	VPAND     consts<>+32(SB), Y2, Y4
-	VPCMPGTD  Y3, Y4, Y3
-	VMOVMSKPS Y3, R10
+	VPAND     consts<>+32(SB), Y3, Y5
+	VPCMPGTD  Y4, Y5, Y4
+	VMOVMSKPS Y4, R10
 	TESTL     R10, R10
 	JNE       slowvector
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVAPS      Y1, Y3
-	VFNMADD231PS Y1, Y1, Y3
-	VPTEST       Y3, Y3
+	VMOVAPS      Y2, Y4
+	VFNMADD231PS Y2, Y2, Y4
+	VPTEST       Y4, Y4
 	JNE          othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y2, Y3
-	VSUBPS consts<>+64(SB), Y3, Y3
+	VPOR   consts<>+1184(SB), Y3, Y4
+	VSUBPS consts<>+64(SB), Y4, Y4
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y4
-	VFMADD213PS  consts<>+128(SB), Y3, Y4
-	VSUBPS       consts<>+128(SB), Y4, Y5
+	VMOVUPS     consts<>+96(SB), Y5
+	VFMADD213PS consts<>+128(SB), Y4, Y5
+	VSUBPS      consts<>+128(SB), Y5, Y6
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y5, Y3
-	VFNMADD231PS consts<>+192(SB), Y5, Y3
+	VFNMADD231PS consts<>+160(SB), Y6, Y4
+	VFNMADD231PS consts<>+192(SB), Y6, Y4
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y5
-	VFMADD213PS  consts<>+256(SB), Y3, Y5
-	VFMADD213PS  consts<>+288(SB), Y3, Y5
-	VFMADD213PS  consts<>+320(SB), Y3, Y5
-	VFMADD213PS  consts<>+352(SB), Y5, Y3
+	VMOVUPS     consts<>+224(SB), Y6
+	VFMADD213PS consts<>+256(SB), Y4, Y6
+	VFMADD213PS consts<>+288(SB), Y4, Y6
+	VFMADD213PS consts<>+320(SB), Y4, Y6
+	VFMADD213PS consts<>+352(SB), Y6, Y4
 
 	// 2^n T[j] (1 + p)
-	VMOVUPS     exp_one<>+0(SB), Y5
-	VPERMILPS   Y4, Y5, Y5
-	VPSLLD      $0x15, Y4, Y4
-	VPADDD      Y4, Y5, Y4
-	VFMADD231PS Y3, Y4, Y4
-	VADDPS      Y0, Y4, Y3
-	VDIVPS      Y3, Y0, Y3
-	VMULPS      Y3, Y4, Y5
+	VPERMILPS   Y5, Y1, Y6
+	VPSLLD      $0x15, Y5, Y5
+	VPADDD      Y5, Y6, Y5
+	VFMADD231PS Y4, Y5, Y5
+	VADDPS      Y0, Y5, Y4
+	VDIVPS      Y4, Y0, Y4
+	VMULPS      Y4, Y5, Y6
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VPSLLD    $0x02, Y1, Y6
-	VPAND     consts<>+1184(SB), Y6, Y6
-	VPXOR     Y2, Y6, Y2
-	VBLENDVPS Y2, Y5, Y3, Y6
-	VBLENDVPS Y2, Y3, Y5, Y3
+	VPSLLD    $0x02, Y2, Y7
+	VPAND     consts<>+1184(SB), Y7, Y7
+	VPXOR     Y3, Y7, Y3
+	VBLENDVPS Y3, Y6, Y4, Y7
+	VBLENDVPS Y3, Y4, Y6, Y4
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y5
-	VFMADD213PS  consts<>+1920(SB), Y4, Y5
-	VFMADD213PS  consts<>+1952(SB), Y4, Y5
-	VFMADD213PS  consts<>+1984(SB), Y4, Y5
-	VFMADD213PS  consts<>+2016(SB), Y4, Y5
-	VFMADD213PS  consts<>+2048(SB), Y4, Y5
-	VFMADD213PS  consts<>+2080(SB), Y4, Y5
-	VFMADD213PS  consts<>+2112(SB), Y4, Y5
-	VMULPS       Y5, Y4, Y5
-	VFMADD231PS  Y5, Y4, Y4
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS      Y5, Y5, Y6
+	VMOVUPS     consts<>+1888(SB), Y8
+	VFMADD213PS consts<>+1920(SB), Y6, Y8
+	VMOVUPS     consts<>+1952(SB), Y9
+	VFMADD213PS consts<>+1984(SB), Y6, Y9
+	VFMADD213PS consts<>+2016(SB), Y6, Y8
+	VFMADD213PS consts<>+2048(SB), Y6, Y9
+	VFMADD213PS consts<>+2080(SB), Y6, Y8
+	VFMADD213PS consts<>+2112(SB), Y6, Y9
+	VFMADD231PS Y9, Y5, Y8
+	VFMADD231PS Y8, Y6, Y5
 
 	// ce = log1p(e) + max(v, 0)
-	VPXOR  Y5, Y5, Y5
-	VMAXPS Y5, Y2, Y2
-	VADDPS Y2, Y4, Y2
+	VPXOR  Y6, Y6, Y6
+	VMAXPS Y6, Y3, Y3
+	VADDPS Y3, Y5, Y3
 
 	// D = q + gamma ce (1-q), with v's sign
-	VBROADCASTSS 8(DI), Y4
+	VBROADCASTSS 8(DI), Y5
+	VMULPS       Y4, Y3, Y4
+	VFMADD213PS  Y7, Y4, Y5
+	VPSLLD       $0x02, Y2, Y4
+	VPAND        consts<>+1184(SB), Y4, Y4
+	VPXOR        Y4, Y5, Y4
+	VPSLLD       $0x02, Y2, Y2
+	VBROADCASTSS 12(DI), Y5
+	VBROADCASTSS 16(DI), Y6
+	VBLENDVPS    Y2, Y5, Y6, Y2
 	VMULPS       Y3, Y2, Y3
-	VFMADD213PS  Y6, Y3, Y4
-	VPSLLD       $0x02, Y1, Y3
-	VPAND        consts<>+1184(SB), Y3, Y3
-	VPXOR        Y3, Y4, Y3
-	VPSLLD       $0x02, Y1, Y1
-	VBROADCASTSS 12(DI), Y4
-	VBROADCASTSS 16(DI), Y5
-	VBLENDVPS    Y1, Y4, Y5, Y1
-	VMULPS       Y2, Y1, Y2
-	VMOVAPS      Y6, Y4
+	VMOVAPS      Y7, Y5
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_152
-	VMULPS Y4, Y4, Y4
-	JMP    focusdone152
+	JGE    focusnot0_146
+	VMULPS Y5, Y5, Y5
+	JMP    focusdone146
 
-focusnot0_152:
+focusnot0_146:
 	CMPQ    R8, $+2
-	JGE     focusnot1_152
-	VMOVAPS Y0, Y4
-	JMP     focusdone152
+	JGE     focusnot1_146
+	VMOVAPS Y0, Y5
+	JMP     focusdone146
 
-focusnot1_152:
+focusnot1_146:
 	CMPQ R8, $+3
-	JGE  focusnot2_152
-	JMP  focusdone152
+	JGE  focusnot2_146
+	JMP  focusdone146
 
-focusnot2_152:
+focusnot2_146:
 	CMPQ    R8, $+4
-	JGE     focusnot3_152
-	VSQRTPS Y4, Y4
-	JMP     focusdone152
+	JGE     focusnot3_146
+	VSQRTPS Y5, Y5
+	JMP     focusdone146
 
-focusnot3_152:
+focusnot3_146:
 	CMPQ         R8, $+5
-	JGE          focusnot4_152
-	VSQRTPS      Y4, Y5
-	VMOVAPS      Y4, Y6
-	VFNMADD231PS Y5, Y5, Y6
-	VMULPS       consts<>+2144(SB), Y5, Y7
-	VMULPS       Y7, Y6, Y6
-	VFMADD231PS  Y5, Y4, Y6
-	VMOVAPS      Y6, Y4
-	JMP          focusdone152
+	JGE          focusnot4_146
+	VSQRTPS      Y5, Y6
+	VMOVAPS      Y5, Y7
+	VFNMADD231PS Y6, Y6, Y7
+	VMULPS       consts<>+2144(SB), Y6, Y8
+	VMULPS       Y8, Y7, Y7
+	VFMADD231PS  Y6, Y5, Y7
+	VMOVAPS      Y7, Y5
+	JMP          focusdone146
 
-focusnot4_152:
+focusnot4_146:
 	CMPQ         R8, $+6
-	JGE          focusnot5_152
-	VSQRTPS      Y4, Y5
-	VMULPS       Y4, Y4, Y6
-	VMOVAPS      Y6, Y7
-	VFMSUB231PS  Y4, Y4, Y7
-	VMOVAPS      Y4, Y8
-	VFNMADD231PS Y5, Y5, Y8
-	VMULPS       Y8, Y4, Y4
-	VFMADD231PS  consts<>+2144(SB), Y4, Y7
-	VMULPS       Y5, Y7, Y4
-	VFMADD231PS  Y5, Y6, Y4
-	JMP          focusdone152
+	JGE          focusnot5_146
+	VSQRTPS      Y5, Y6
+	VMULPS       Y5, Y5, Y7
+	VMOVAPS      Y7, Y8
+	VFMSUB231PS  Y5, Y5, Y8
+	VMOVAPS      Y5, Y9
+	VFNMADD231PS Y6, Y6, Y9
+	VMULPS       Y9, Y5, Y5
+	VFMADD231PS  consts<>+2144(SB), Y5, Y8
+	VMULPS       Y6, Y8, Y5
+	VFMADD231PS  Y6, Y7, Y5
+	JMP          focusdone146
 
-focusnot5_152:
+focusnot5_146:
 	CMPQ        R8, $+7
-	JGE         focusnot6_152
-	VMULPS      Y4, Y4, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y4, Y4, Y6
-	VMULPS      Y4, Y6, Y6
-	VFMADD231PS Y4, Y5, Y6
-	VMOVAPS     Y6, Y4
-	JMP         focusdone152
+	JGE         focusnot6_146
+	VMULPS      Y5, Y5, Y6
+	VMOVAPS     Y6, Y7
+	VFMSUB231PS Y5, Y5, Y7
+	VMULPS      Y5, Y7, Y7
+	VFMADD231PS Y5, Y6, Y7
+	VMOVAPS     Y7, Y5
+	JMP         focusdone146
 
-focusnot6_152:
+focusnot6_146:
 	CMPQ        R8, $+8
-	JGE         focusnot7_152
-	VMULPS      Y4, Y4, Y5
-	VFMSUB213PS Y5, Y4, Y4
-	VADDPS      Y5, Y5, Y6
-	VMULPS      Y4, Y6, Y4
-	VFMADD231PS Y5, Y5, Y4
-	JMP         focusdone152
+	JGE         focusnot7_146
+	VMULPS      Y5, Y5, Y6
+	VFMSUB213PS Y6, Y5, Y5
+	VADDPS      Y6, Y6, Y7
+	VMULPS      Y5, Y7, Y5
+	VFMADD231PS Y6, Y6, Y5
+	JMP         focusdone146
 
-focusnot7_152:
+focusnot7_146:
 	CMPQ        R8, $+9
-	JGE         focusnot8_152
-	VMULPS      Y4, Y4, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y4, Y4, Y6
-	VMULPS      Y5, Y5, Y7
-	VADDPS      Y5, Y5, Y8
-	VFMSUB213PS Y7, Y5, Y5
-	VFMADD231PS Y6, Y8, Y5
-	VMULPS      Y4, Y5, Y5
-	VFMADD231PS Y4, Y7, Y5
-	VMOVAPS     Y5, Y4
-	JMP         focusdone152
+	JGE         focusnot8_146
+	VMULPS      Y5, Y5, Y6
+	VMOVAPS     Y6, Y7
+	VFMSUB231PS Y5, Y5, Y7
+	VMULPS      Y6, Y6, Y8
+	VADDPS      Y6, Y6, Y9
+	VFMSUB213PS Y8, Y6, Y6
+	VFMADD231PS Y7, Y9, Y6
+	VMULPS      Y5, Y6, Y6
+	VFMADD231PS Y5, Y8, Y6
+	VMOVAPS     Y6, Y5
+	JMP         focusdone146
 
-focusnot8_152:
+focusnot8_146:
 	LEAQ         24(DI), R10
-	VMOVUPS      Y2, (SP)
-	VMOVUPS      Y6, 32(SP)
-	VMOVUPS      Y1, 64(SP)
-	VMOVUPS      Y3, 96(SP)
-	VBROADCASTSS (R10), Y1
-	VBROADCASTSS 4(R10), Y2
-	VBROADCASTSS 8(R10), Y3
+	VMOVUPS      Y3, (SP)
+	VMOVUPS      Y7, 32(SP)
+	VMOVUPS      Y2, 64(SP)
+	VMOVUPS      Y4, 96(SP)
+	VBROADCASTSS (R10), Y0
+	VBROADCASTSS 4(R10), Y1
+	VBROADCASTSS 8(R10), Y2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y4, Y6
-	VPSRLD    $0x17, Y6, Y5
-	VPSRLD    $0x14, Y6, Y4
-	VPAND     consts<>+1280(SB), Y6, Y6
-	VPADDD    consts<>+1312(SB), Y6, Y6
-	VCVTDQ2PS Y5, Y9
+	VPSUBD    consts<>+1248(SB), Y5, Y4
+	VPSRLD    $0x17, Y4, Y3
+	VPSRLD    $0x14, Y4, Y5
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y3, Y8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y4, Y7
-	VFMADD213PS  consts<>+672(SB), Y7, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y10
-	VMOVAPS      Y6, Y7
-	VFMADD231PS  Y10, Y6, Y7
-	VSUBPS       Y7, Y6, Y8
-	VFMADD231PS  Y10, Y6, Y8
-	VMULPS       Y6, Y6, Y10
-	VBROADCASTSS consts<>+1376(SB), Y11
-	VFMADD213PS  consts<>+1408(SB), Y6, Y11
-	VFMADD213PS  consts<>+1440(SB), Y6, Y11
-	VFMADD213PS  consts<>+1472(SB), Y6, Y11
-	VFMADD213PS  consts<>+1504(SB), Y6, Y11
-	VMULPS       Y6, Y10, Y6
-	VFMADD231PS  Y11, Y6, Y8
-	VADDPS       Y8, Y7, Y6
+	VPERMPS     pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y9
+	VMOVAPS     Y4, Y6
+	VFMADD231PS Y9, Y4, Y6
+	VSUBPS      Y6, Y4, Y7
+	VFMADD231PS Y9, Y4, Y7
+	VMULPS      Y4, Y4, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y4, Y10
+	VFMADD213PS consts<>+1440(SB), Y4, Y10
+	VFMADD213PS consts<>+1472(SB), Y4, Y10
+	VFMADD213PS consts<>+1504(SB), Y4, Y10
+	VMULPS      Y4, Y9, Y4
+	VFMADD231PS Y10, Y4, Y7
+	VADDPS      Y7, Y6, Y4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y4, Y10
-	VADDPS      Y10, Y9, Y9
-	VMULPS      Y9, Y1, Y10
-	VFMSUB213PS Y10, Y1, Y9
-	VFMADD213PS Y10, Y2, Y6
+	VPERMPS     pow_th<>+0(SB), Y5, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y6
-	VSUBPS      consts<>+1536(SB), Y6, Y11
-	VSUBPS      Y11, Y10, Y10
-	VFMADD231PS Y7, Y2, Y10
-	VPERMPS     pow_tl<>+0(SB), Y4, Y4
-	VFMADD231PS Y4, Y1, Y9
-	VFMADD231PS Y7, Y3, Y9
-	VFMADD231PS Y8, Y2, Y9
-	VADDPS      Y9, Y10, Y1
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y5, Y5
+	VFMADD231PS Y5, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y2
-	VFMADD213PS  consts<>+1600(SB), Y1, Y2
-	VFMADD213PS  consts<>+1632(SB), Y1, Y2
-	VMULPS       Y1, Y1, Y3
-	VMULPS       Y2, Y3, Y2
-	VFMADD231PS  consts<>+160(SB), Y1, Y2
-	VPERMPS      pow_exp_hi<>+0(SB), Y6, Y1
-	VPERMPS      pow_exp_lo<>+0(SB), Y6, Y3
-	VFMADD231PS  Y2, Y1, Y3
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y4, Y2
+	VFMADD231PS Y1, Y0, Y2
 
 	// times 2^k
-	VADDPS Y3, Y1, Y1
-	VPSLLD $0x14, Y6, Y2
-	VPAND  consts<>+640(SB), Y2, Y2
-	VPADDD Y2, Y1, Y4
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y4, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y5
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Y1
-	VPANDN       Y5, Y1, Y1
-	VPXOR        consts<>+1728(SB), Y6, Y2
-	VBROADCASTSS consts<>+1696(SB), Y3
-	VPANDN       Y2, Y3, Y2
-	VPOR         Y2, Y1, Y1
-	VPTEST       Y1, Y1
-	JNE          slowvector
-	VMOVUPS      (SP), Y2
-	VMOVUPS      32(SP), Y6
-	VMOVUPS      64(SP), Y1
-	VMOVUPS      96(SP), Y3
+	VMOVUPS consts<>+1664(SB), Y0
+	VPANDN  Y3, Y0, Y0
+	VPXOR   consts<>+1728(SB), Y4, Y1
+	VMOVUPS consts<>+1696(SB), Y2
+	VPANDN  Y1, Y2, Y1
+	VPOR    Y1, Y0, Y0
+	VPTEST  Y0, Y0
+	JNE     slowvector
+	VMOVUPS (SP), Y3
+	VMOVUPS 32(SP), Y7
+	VMOVUPS 64(SP), Y2
+	VMOVUPS 96(SP), Y4
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
 
-focusdone152:
+focusdone146:
 	// loss = (alpha ce) q^gamma
-	VMULPS Y4, Y2, Y5
+	VMULPS Y5, Y3, Y6
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y2
-	VMULPS       Y4, Y1, Y1
-	VMULPS       Y1, Y2, Y1
-	VMULPS       Y3, Y1, Y1
+	VBROADCASTSS (R9), Y3
+	VMULPS       Y5, Y2, Y2
+	VMULPS       Y2, Y3, Y2
+	VMULPS       Y4, Y2, Y2
 	CMPQ         AX, $+8
 	JLT          partless1
-	VMOVUPS      Y5, (CX)
+	VMOVUPS      Y6, (CX)
 	JMP          partdone1
 
 partless1:
 	MOVQ         CX, R10
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X5, (R10)
+	VMOVUPS      X6, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y5, X5
+	VEXTRACTF128 $0x01, Y6, X6
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X5, (R10)
+	VMOVLPS X6, (R10)
 	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X5, X5
+	VPSRLDQ $0x08, X6, X6
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X5, (R10)
+	VMOVSS X6, (R10)
 
 partdone1:
 	CMPQ    AX, $+8
 	JLT     partless2
-	VMOVUPS Y1, (DX)
+	VMOVUPS Y2, (DX)
 	JMP     partdone2
 
 partless2:
 	MOVQ         DX, R10
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X1, (R10)
+	VMOVUPS      X2, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y1, X1
+	VEXTRACTF128 $0x01, Y2, X2
 
 partfour2:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X1, (R10)
+	VMOVLPS X2, (R10)
 	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X1, X1
+	VPSRLDQ $0x08, X2, X2
 
 parttwo2:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X1, (R10)
+	VMOVSS X2, (R10)
 
 partdone2:
 nextvector:
@@ -11153,28 +11552,109 @@ done:
 	RET
 
 otherblock:
-	VMOVUPS (BX), Y1
-	VMOVUPS (SI), Y2
+	VMOVUPS (BX), Y0
+	VMOVUPS (SI), Y1
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR   consts<>+1184(SB), Y0, Y2
+	VSUBPS consts<>+64(SB), Y2, Y2
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y3
+	VFMADD213PS consts<>+128(SB), Y2, Y3
+	VSUBPS      consts<>+128(SB), Y3, Y4
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y4, Y2
+	VFNMADD231PS consts<>+192(SB), Y4, Y2
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y4
+	VFMADD213PS consts<>+256(SB), Y2, Y4
+	VFMADD213PS consts<>+288(SB), Y2, Y4
+	VFMADD213PS consts<>+320(SB), Y2, Y4
+	VFMADD213PS consts<>+352(SB), Y4, Y2
+
+	// 2^n T[j] (1 + p)
+	VMOVUPS     exp_one<>+0(SB), Y4
+	VPERMILPS   Y3, Y4, Y4
+	VPSLLD      $0x15, Y3, Y3
+	VPADDD      Y3, Y4, Y3
+	VFMADD231PS Y2, Y3, Y3
+	VMOVUPS     consts<>+384(SB), Y2
+	VADDPS      consts<>+384(SB), Y3, Y4
+	VDIVPS      Y4, Y2, Y2
+	VMULPS      Y2, Y3, Y4
+
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS      Y3, Y3, Y5
+	VMOVUPS     consts<>+1888(SB), Y6
+	VFMADD213PS consts<>+1920(SB), Y5, Y6
+	VMOVUPS     consts<>+1952(SB), Y7
+	VFMADD213PS consts<>+1984(SB), Y5, Y7
+	VFMADD213PS consts<>+2016(SB), Y5, Y6
+	VFMADD213PS consts<>+2048(SB), Y5, Y7
+	VFMADD213PS consts<>+2080(SB), Y5, Y6
+	VFMADD213PS consts<>+2112(SB), Y5, Y7
+	VFMADD231PS Y7, Y3, Y6
+	VFMADD231PS Y6, Y5, Y3
+	VBLENDVPS   Y0, Y4, Y2, Y5
+	VBLENDVPS   Y0, Y2, Y4, Y2
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VMOVUPS     consts<>+384(SB), Y4
+	VSUBPS      Y1, Y4, Y4
+	VBLENDVPS   Y0, Y1, Y4, Y6
+	VPAND       consts<>+32(SB), Y0, Y0
+	VFMADD231PS Y0, Y6, Y3
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y1, Y2, Y0
+	VMOVAPS      Y0, Y6
+	VFMADD231PS  Y4, Y5, Y6
+	VBROADCASTSS 12(DI), Y7
+	VBROADCASTSS 16(DI), Y8
+	VMULPS       Y4, Y8, Y8
+	VFMADD231PS  Y1, Y7, Y8
+	VMULPS       Y3, Y8, Y7
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, consts<>+2144(SB), Y1, Y9
+	VBLENDVPS Y9, Y5, Y2, Y10
+	VDIVPS    Y6, Y10, Y10
+	VBLENDVPS Y9, Y2, Y5, Y2
+	VMULPS    Y10, Y2, Y2
+	VMULPS    Y2, Y3, Y2
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	VBROADCASTSS 8(DI), Y3
+	VMOVUPS      consts<>+2208(SB), Y9
+	VFNMADD213PS consts<>+384(SB), Y9, Y1
+	VMULPS       Y1, Y3, Y1
+	VFMSUB231PS  Y4, Y5, Y0
+	VFMADD231PS  Y2, Y1, Y0
+	VMOVUPS      32(BX), Y1
+	VMOVUPS      32(SI), Y2
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
 	VPOR   consts<>+1184(SB), Y1, Y3
 	VSUBPS consts<>+64(SB), Y3, Y3
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y4
-	VFMADD213PS  consts<>+128(SB), Y3, Y4
-	VSUBPS       consts<>+128(SB), Y4, Y5
+	VMOVUPS     consts<>+96(SB), Y4
+	VFMADD213PS consts<>+128(SB), Y3, Y4
+	VSUBPS      consts<>+128(SB), Y4, Y5
 
 	// r = c - n ln2
 	VFNMADD231PS consts<>+160(SB), Y5, Y3
 	VFNMADD231PS consts<>+192(SB), Y5, Y3
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y5
-	VFMADD213PS  consts<>+256(SB), Y3, Y5
-	VFMADD213PS  consts<>+288(SB), Y3, Y5
-	VFMADD213PS  consts<>+320(SB), Y3, Y5
-	VFMADD213PS  consts<>+352(SB), Y5, Y3
+	VMOVUPS     consts<>+224(SB), Y5
+	VFMADD213PS consts<>+256(SB), Y3, Y5
+	VFMADD213PS consts<>+288(SB), Y3, Y5
+	VFMADD213PS consts<>+320(SB), Y3, Y5
+	VFMADD213PS consts<>+352(SB), Y5, Y3
 
 	// 2^n T[j] (1 + p)
 	VMOVUPS     exp_one<>+0(SB), Y5
@@ -11182,1133 +11662,1072 @@ otherblock:
 	VPSLLD      $0x15, Y4, Y4
 	VPADDD      Y4, Y5, Y4
 	VFMADD231PS Y3, Y4, Y4
-	VADDPS      Y0, Y4, Y3
-	VDIVPS      Y3, Y0, Y3
+	VMOVUPS     consts<>+384(SB), Y3
+	VADDPS      consts<>+384(SB), Y4, Y5
+	VDIVPS      Y5, Y3, Y3
 	VMULPS      Y3, Y4, Y5
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y6
-	VFMADD213PS  consts<>+1920(SB), Y4, Y6
-	VFMADD213PS  consts<>+1952(SB), Y4, Y6
-	VFMADD213PS  consts<>+1984(SB), Y4, Y6
-	VFMADD213PS  consts<>+2016(SB), Y4, Y6
-	VFMADD213PS  consts<>+2048(SB), Y4, Y6
-	VFMADD213PS  consts<>+2080(SB), Y4, Y6
-	VFMADD213PS  consts<>+2112(SB), Y4, Y6
-	VMULPS       Y6, Y4, Y6
-	VFMADD231PS  Y6, Y4, Y4
-	VBLENDVPS    Y1, Y5, Y3, Y6
-	VBLENDVPS    Y1, Y3, Y5, Y3
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS      Y4, Y4, Y9
+	VMOVUPS     consts<>+1888(SB), Y10
+	VFMADD213PS consts<>+1920(SB), Y9, Y10
+	VMOVUPS     consts<>+1952(SB), Y11
+	VFMADD213PS consts<>+1984(SB), Y9, Y11
+	VFMADD213PS consts<>+2016(SB), Y9, Y10
+	VFMADD213PS consts<>+2048(SB), Y9, Y11
+	VFMADD213PS consts<>+2080(SB), Y9, Y10
+	VFMADD213PS consts<>+2112(SB), Y9, Y11
+	VFMADD231PS Y11, Y4, Y10
+	VFMADD231PS Y10, Y9, Y4
+	VBLENDVPS   Y1, Y5, Y3, Y9
+	VBLENDVPS   Y1, Y3, Y5, Y3
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y2, Y0, Y5
-	VBLENDVPS   Y1, Y2, Y5, Y7
+	VMOVUPS     consts<>+384(SB), Y5
+	VSUBPS      Y2, Y5, Y5
+	VBLENDVPS   Y1, Y2, Y5, Y10
 	VPAND       consts<>+32(SB), Y1, Y1
-	VFMADD231PS Y1, Y7, Y4
+	VFMADD231PS Y1, Y10, Y4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Y2, Y3, Y1
-	VMOVAPS      Y1, Y7
-	VFMADD231PS  Y5, Y6, Y7
-	VBROADCASTSS 12(DI), Y8
-	VBROADCASTSS 16(DI), Y9
-	VMULPS       Y5, Y9, Y9
-	VFMADD231PS  Y2, Y8, Y9
-	VMULPS       Y4, Y9, Y8
+	VMOVAPS      Y1, Y10
+	VFMADD231PS  Y5, Y9, Y10
+	VBROADCASTSS 12(DI), Y11
+	VBROADCASTSS 16(DI), Y12
+	VMULPS       Y5, Y12, Y12
+	VFMADD231PS  Y2, Y11, Y12
+	VMULPS       Y4, Y12, Y11
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, consts<>+2144(SB), Y2, Y10
-	VBLENDVPS Y10, Y6, Y3, Y11
-	VDIVPS    Y7, Y11, Y11
-	VBLENDVPS Y10, Y3, Y6, Y3
-	VMULPS    Y11, Y3, Y3
+	VCMPPS    $0x11, consts<>+2144(SB), Y2, Y13
+	VBLENDVPS Y13, Y9, Y3, Y14
+	VDIVPS    Y10, Y14, Y14
+	VBLENDVPS Y13, Y3, Y9, Y3
+	VMULPS    Y14, Y3, Y3
 	VMULPS    Y3, Y4, Y3
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
 	VBROADCASTSS 8(DI), Y4
-	VFNMADD132PS consts<>+2208(SB), Y0, Y2
+	VMOVUPS      consts<>+2208(SB), Y13
+	VFNMADD213PS consts<>+384(SB), Y13, Y2
 	VMULPS       Y2, Y4, Y2
-	VFMSUB231PS  Y5, Y6, Y1
+	VFMSUB231PS  Y5, Y9, Y1
 	VFMADD231PS  Y3, Y2, Y1
-	VMOVUPS      32(BX), Y2
-	VMOVUPS      32(SI), Y3
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y2, Y4
-	VSUBPS consts<>+64(SB), Y4, Y4
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y5
-	VFMADD213PS  consts<>+128(SB), Y4, Y5
-	VSUBPS       consts<>+128(SB), Y5, Y6
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y6, Y4
-	VFNMADD231PS consts<>+192(SB), Y6, Y4
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y6
-	VFMADD213PS  consts<>+256(SB), Y4, Y6
-	VFMADD213PS  consts<>+288(SB), Y4, Y6
-	VFMADD213PS  consts<>+320(SB), Y4, Y6
-	VFMADD213PS  consts<>+352(SB), Y6, Y4
-
-	// 2^n T[j] (1 + p)
-	VMOVUPS     exp_one<>+0(SB), Y6
-	VPERMILPS   Y5, Y6, Y6
-	VPSLLD      $0x15, Y5, Y5
-	VPADDD      Y5, Y6, Y5
-	VFMADD231PS Y4, Y5, Y5
-	VADDPS      Y0, Y5, Y4
-	VDIVPS      Y4, Y0, Y4
-	VMULPS      Y4, Y5, Y6
-
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y10
-	VFMADD213PS  consts<>+1920(SB), Y5, Y10
-	VFMADD213PS  consts<>+1952(SB), Y5, Y10
-	VFMADD213PS  consts<>+1984(SB), Y5, Y10
-	VFMADD213PS  consts<>+2016(SB), Y5, Y10
-	VFMADD213PS  consts<>+2048(SB), Y5, Y10
-	VFMADD213PS  consts<>+2080(SB), Y5, Y10
-	VFMADD213PS  consts<>+2112(SB), Y5, Y10
-	VMULPS       Y10, Y5, Y10
-	VFMADD231PS  Y10, Y5, Y5
-	VBLENDVPS    Y2, Y6, Y4, Y10
-	VBLENDVPS    Y2, Y4, Y6, Y4
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y3, Y0, Y6
-	VBLENDVPS   Y2, Y3, Y6, Y11
-	VPAND       consts<>+32(SB), Y2, Y2
-	VFMADD231PS Y2, Y11, Y5
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y3, Y4, Y2
-	VMOVAPS      Y2, Y11
-	VFMADD231PS  Y6, Y10, Y11
-	VBROADCASTSS 12(DI), Y12
-	VBROADCASTSS 16(DI), Y13
-	VMULPS       Y6, Y13, Y13
-	VFMADD231PS  Y3, Y12, Y13
-	VMULPS       Y5, Y13, Y12
-
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, consts<>+2144(SB), Y3, Y14
-	VBLENDVPS Y14, Y10, Y4, Y15
-	VDIVPS    Y11, Y15, Y15
-	VBLENDVPS Y14, Y4, Y10, Y4
-	VMULPS    Y15, Y4, Y4
-	VMULPS    Y4, Y5, Y4
-
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	VBROADCASTSS 8(DI), Y5
-	VFNMADD132PS consts<>+2208(SB), Y0, Y3
-	VMULPS       Y3, Y5, Y3
-	VFMSUB231PS  Y6, Y10, Y2
-	VFMADD231PS  Y4, Y3, Y2
-	VMOVAPS      Y7, Y3
-	VMOVAPS      Y11, Y4
+	VMOVAPS      Y6, Y2
+	VMOVAPS      Y10, Y3
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_153
+	JGE    focusnot0_147
+	VMULPS Y2, Y2, Y2
 	VMULPS Y3, Y3, Y3
-	VMULPS Y4, Y4, Y4
-	JMP    focusdone153
+	JMP    focusdone147
 
-focusnot0_153:
+focusnot0_147:
 	CMPQ    R8, $+2
-	JGE     focusnot1_153
-	VMOVAPS Y0, Y3
-	VMOVAPS Y0, Y4
-	JMP     focusdone153
+	JGE     focusnot1_147
+	VMOVUPS consts<>+384(SB), Y2
+	VMOVUPS consts<>+384(SB), Y3
+	JMP     focusdone147
 
-focusnot1_153:
+focusnot1_147:
 	CMPQ R8, $+3
-	JGE  focusnot2_153
-	JMP  focusdone153
+	JGE  focusnot2_147
+	JMP  focusdone147
 
-focusnot2_153:
+focusnot2_147:
 	CMPQ    R8, $+4
-	JGE     focusnot3_153
+	JGE     focusnot3_147
+	VSQRTPS Y2, Y2
 	VSQRTPS Y3, Y3
-	VSQRTPS Y4, Y4
-	JMP     focusdone153
+	JMP     focusdone147
 
-focusnot3_153:
+focusnot3_147:
 	CMPQ         R8, $+5
-	JGE          focusnot4_153
-	VSQRTPS      Y3, Y5
-	VMOVAPS      Y3, Y6
-	VFNMADD231PS Y5, Y5, Y6
-	VMULPS       consts<>+2144(SB), Y5, Y7
-	VMULPS       Y7, Y6, Y6
-	VFMADD231PS  Y5, Y3, Y6
-	VMOVAPS      Y6, Y3
-	VSQRTPS      Y4, Y5
-	VMOVAPS      Y4, Y6
-	VFNMADD231PS Y5, Y5, Y6
-	VMULPS       consts<>+2144(SB), Y5, Y7
-	VMULPS       Y7, Y6, Y6
-	VFMADD231PS  Y5, Y4, Y6
-	VMOVAPS      Y6, Y4
-	JMP          focusdone153
+	JGE          focusnot4_147
+	VSQRTPS      Y2, Y4
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS Y4, Y4, Y5
+	VMULPS       consts<>+2144(SB), Y4, Y6
+	VMULPS       Y6, Y5, Y5
+	VFMADD231PS  Y4, Y2, Y5
+	VMOVAPS      Y5, Y2
+	VSQRTPS      Y3, Y4
+	VMOVAPS      Y3, Y5
+	VFNMADD231PS Y4, Y4, Y5
+	VMULPS       consts<>+2144(SB), Y4, Y6
+	VMULPS       Y6, Y5, Y5
+	VFMADD231PS  Y4, Y3, Y5
+	VMOVAPS      Y5, Y3
+	JMP          focusdone147
 
-focusnot4_153:
+focusnot4_147:
 	CMPQ         R8, $+6
-	JGE          focusnot5_153
-	VSQRTPS      Y3, Y5
-	VMULPS       Y3, Y3, Y6
-	VMOVAPS      Y6, Y7
-	VFMSUB231PS  Y3, Y3, Y7
-	VMOVAPS      Y3, Y10
-	VFNMADD231PS Y5, Y5, Y10
-	VMULPS       Y10, Y3, Y3
-	VFMADD231PS  consts<>+2144(SB), Y3, Y7
-	VMULPS       Y5, Y7, Y3
-	VFMADD231PS  Y5, Y6, Y3
-	VSQRTPS      Y4, Y5
-	VMULPS       Y4, Y4, Y6
-	VMOVAPS      Y6, Y7
-	VFMSUB231PS  Y4, Y4, Y7
-	VMOVAPS      Y4, Y10
-	VFNMADD231PS Y5, Y5, Y10
-	VMULPS       Y10, Y4, Y4
-	VFMADD231PS  consts<>+2144(SB), Y4, Y7
-	VMULPS       Y5, Y7, Y4
-	VFMADD231PS  Y5, Y6, Y4
-	JMP          focusdone153
+	JGE          focusnot5_147
+	VSQRTPS      Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VMOVAPS      Y5, Y6
+	VFMSUB231PS  Y2, Y2, Y6
+	VMOVAPS      Y2, Y9
+	VFNMADD231PS Y4, Y4, Y9
+	VMULPS       Y9, Y2, Y2
+	VFMADD231PS  consts<>+2144(SB), Y2, Y6
+	VMULPS       Y4, Y6, Y2
+	VFMADD231PS  Y4, Y5, Y2
+	VSQRTPS      Y3, Y4
+	VMULPS       Y3, Y3, Y5
+	VMOVAPS      Y5, Y6
+	VFMSUB231PS  Y3, Y3, Y6
+	VMOVAPS      Y3, Y9
+	VFNMADD231PS Y4, Y4, Y9
+	VMULPS       Y9, Y3, Y3
+	VFMADD231PS  consts<>+2144(SB), Y3, Y6
+	VMULPS       Y4, Y6, Y3
+	VFMADD231PS  Y4, Y5, Y3
+	JMP          focusdone147
 
-focusnot5_153:
+focusnot5_147:
 	CMPQ        R8, $+7
-	JGE         focusnot6_153
-	VMULPS      Y3, Y3, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y3, Y3, Y6
-	VMULPS      Y3, Y6, Y6
-	VFMADD231PS Y3, Y5, Y6
-	VMOVAPS     Y6, Y3
-	VMULPS      Y4, Y4, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y4, Y4, Y6
-	VMULPS      Y4, Y6, Y6
-	VFMADD231PS Y4, Y5, Y6
-	VMOVAPS     Y6, Y4
-	JMP         focusdone153
-
-focusnot6_153:
-	CMPQ        R8, $+8
-	JGE         focusnot7_153
-	VMULPS      Y3, Y3, Y5
-	VFMSUB213PS Y5, Y3, Y3
-	VADDPS      Y5, Y5, Y6
-	VMULPS      Y3, Y6, Y3
-	VFMADD231PS Y5, Y5, Y3
-	VMULPS      Y4, Y4, Y5
-	VFMSUB213PS Y5, Y4, Y4
-	VADDPS      Y5, Y5, Y6
-	VMULPS      Y4, Y6, Y4
-	VFMADD231PS Y5, Y5, Y4
-	JMP         focusdone153
-
-focusnot7_153:
-	CMPQ        R8, $+9
-	JGE         focusnot8_153
-	VMULPS      Y3, Y3, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y3, Y3, Y6
-	VMULPS      Y5, Y5, Y7
-	VADDPS      Y5, Y5, Y10
-	VFMSUB213PS Y7, Y5, Y5
-	VFMADD231PS Y6, Y10, Y5
+	JGE         focusnot6_147
+	VMULPS      Y2, Y2, Y4
+	VMOVAPS     Y4, Y5
+	VFMSUB231PS Y2, Y2, Y5
+	VMULPS      Y2, Y5, Y5
+	VFMADD231PS Y2, Y4, Y5
+	VMOVAPS     Y5, Y2
+	VMULPS      Y3, Y3, Y4
+	VMOVAPS     Y4, Y5
+	VFMSUB231PS Y3, Y3, Y5
 	VMULPS      Y3, Y5, Y5
-	VFMADD231PS Y3, Y7, Y5
+	VFMADD231PS Y3, Y4, Y5
 	VMOVAPS     Y5, Y3
-	VMULPS      Y4, Y4, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y4, Y4, Y6
-	VMULPS      Y5, Y5, Y7
-	VADDPS      Y5, Y5, Y10
-	VFMSUB213PS Y7, Y5, Y5
-	VFMADD231PS Y6, Y10, Y5
-	VMULPS      Y4, Y5, Y5
-	VFMADD231PS Y4, Y7, Y5
-	VMOVAPS     Y5, Y4
-	JMP         focusdone153
+	JMP         focusdone147
 
-focusnot8_153:
+focusnot6_147:
+	CMPQ        R8, $+8
+	JGE         focusnot7_147
+	VMULPS      Y2, Y2, Y4
+	VFMSUB213PS Y4, Y2, Y2
+	VADDPS      Y4, Y4, Y5
+	VMULPS      Y2, Y5, Y2
+	VFMADD231PS Y4, Y4, Y2
+	VMULPS      Y3, Y3, Y4
+	VFMSUB213PS Y4, Y3, Y3
+	VADDPS      Y4, Y4, Y5
+	VMULPS      Y3, Y5, Y3
+	VFMADD231PS Y4, Y4, Y3
+	JMP         focusdone147
+
+focusnot7_147:
+	CMPQ        R8, $+9
+	JGE         focusnot8_147
+	VMULPS      Y2, Y2, Y4
+	VMOVAPS     Y4, Y5
+	VFMSUB231PS Y2, Y2, Y5
+	VMULPS      Y4, Y4, Y6
+	VADDPS      Y4, Y4, Y9
+	VFMSUB213PS Y6, Y4, Y4
+	VFMADD231PS Y5, Y9, Y4
+	VMULPS      Y2, Y4, Y4
+	VFMADD231PS Y2, Y6, Y4
+	VMOVAPS     Y4, Y2
+	VMULPS      Y3, Y3, Y4
+	VMOVAPS     Y4, Y5
+	VFMSUB231PS Y3, Y3, Y5
+	VMULPS      Y4, Y4, Y6
+	VADDPS      Y4, Y4, Y9
+	VFMSUB213PS Y6, Y4, Y4
+	VFMADD231PS Y5, Y9, Y4
+	VMULPS      Y3, Y4, Y4
+	VFMADD231PS Y3, Y6, Y4
+	VMOVAPS     Y4, Y3
+	JMP         focusdone147
+
+focusnot8_147:
 	LEAQ         24(DI), R10
-	VMOVUPS      Y8, (SP)
-	VMOVUPS      Y7, 32(SP)
-	VMOVUPS      Y9, 64(SP)
-	VMOVUPS      Y1, 96(SP)
-	VMOVUPS      Y12, 128(SP)
-	VMOVUPS      Y11, 160(SP)
-	VMOVUPS      Y13, 192(SP)
-	VMOVUPS      Y2, 224(SP)
-	VMOVUPS      Y4, 256(SP)
-	VBROADCASTSS (R10), Y1
-	VBROADCASTSS 4(R10), Y2
-	VBROADCASTSS 8(R10), Y4
+	VMOVUPS      Y7, (SP)
+	VMOVUPS      Y6, 32(SP)
+	VMOVUPS      Y8, 64(SP)
+	VMOVUPS      Y0, 96(SP)
+	VMOVUPS      Y11, 128(SP)
+	VMOVUPS      Y10, 160(SP)
+	VMOVUPS      Y12, 192(SP)
+	VMOVUPS      Y1, 224(SP)
+	VMOVUPS      Y3, 256(SP)
+	VBROADCASTSS (R10), Y0
+	VBROADCASTSS 4(R10), Y1
+	VBROADCASTSS 8(R10), Y3
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y3, Y6
-	VPSRLD    $0x17, Y6, Y5
-	VPSRLD    $0x14, Y6, Y3
-	VPAND     consts<>+1280(SB), Y6, Y6
-	VPADDD    consts<>+1312(SB), Y6, Y6
-	VCVTDQ2PS Y5, Y9
+	VPSUBD    consts<>+1248(SB), Y2, Y5
+	VPSRLD    $0x17, Y5, Y4
+	VPSRLD    $0x14, Y5, Y2
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y4, Y8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y3, Y7
-	VFMADD213PS  consts<>+672(SB), Y7, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y10
-	VMOVAPS      Y6, Y7
-	VFMADD231PS  Y10, Y6, Y7
-	VSUBPS       Y7, Y6, Y8
-	VFMADD231PS  Y10, Y6, Y8
-	VMULPS       Y6, Y6, Y10
-	VBROADCASTSS consts<>+1376(SB), Y11
-	VFMADD213PS  consts<>+1408(SB), Y6, Y11
-	VFMADD213PS  consts<>+1440(SB), Y6, Y11
-	VFMADD213PS  consts<>+1472(SB), Y6, Y11
-	VFMADD213PS  consts<>+1504(SB), Y6, Y11
-	VMULPS       Y6, Y10, Y6
-	VFMADD231PS  Y11, Y6, Y8
-	VADDPS       Y8, Y7, Y6
+	VPERMPS     pow_r<>+0(SB), Y2, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y9
+	VMOVAPS     Y5, Y6
+	VFMADD231PS Y9, Y5, Y6
+	VSUBPS      Y6, Y5, Y7
+	VFMADD231PS Y9, Y5, Y7
+	VMULPS      Y5, Y5, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y5, Y10
+	VFMADD213PS consts<>+1440(SB), Y5, Y10
+	VFMADD213PS consts<>+1472(SB), Y5, Y10
+	VFMADD213PS consts<>+1504(SB), Y5, Y10
+	VMULPS      Y5, Y9, Y5
+	VFMADD231PS Y10, Y5, Y7
+	VADDPS      Y7, Y6, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y3, Y10
-	VADDPS      Y10, Y9, Y9
-	VMULPS      Y9, Y1, Y10
-	VFMSUB213PS Y10, Y1, Y9
-	VFMADD213PS Y10, Y2, Y6
+	VPERMPS     pow_th<>+0(SB), Y2, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y6
-	VSUBPS      consts<>+1536(SB), Y6, Y11
-	VSUBPS      Y11, Y10, Y10
-	VFMADD231PS Y7, Y2, Y10
-	VPERMPS     pow_tl<>+0(SB), Y3, Y3
-	VFMADD231PS Y3, Y1, Y9
-	VFMADD231PS Y7, Y4, Y9
-	VFMADD231PS Y8, Y2, Y9
-	VADDPS      Y9, Y10, Y1
+	VADDPS      consts<>+1536(SB), Y5, Y5
+	VSUBPS      consts<>+1536(SB), Y5, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y2, Y2
+	VFMADD231PS Y2, Y0, Y8
+	VFMADD231PS Y6, Y3, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y2
-	VFMADD213PS  consts<>+1600(SB), Y1, Y2
-	VFMADD213PS  consts<>+1632(SB), Y1, Y2
-	VMULPS       Y1, Y1, Y3
-	VMULPS       Y2, Y3, Y2
-	VFMADD231PS  consts<>+160(SB), Y1, Y2
-	VPERMPS      pow_exp_hi<>+0(SB), Y6, Y1
-	VPERMPS      pow_exp_lo<>+0(SB), Y6, Y3
-	VFMADD231PS  Y2, Y1, Y3
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y5, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y5, Y2
+	VFMADD231PS Y1, Y0, Y2
 
 	// times 2^k
-	VADDPS Y3, Y1, Y1
-	VPSLLD $0x14, Y6, Y2
-	VPAND  consts<>+640(SB), Y2, Y2
-	VPADDD Y2, Y1, Y3
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y5, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y2
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Y1
-	VPANDN       Y5, Y1, Y1
-	VPXOR        consts<>+1728(SB), Y6, Y2
-	VBROADCASTSS consts<>+1696(SB), Y4
-	VPANDN       Y2, Y4, Y2
-	VPOR         Y2, Y1, Y1
-	VPTEST       Y1, Y1
+	VMOVUPS      consts<>+1664(SB), Y0
+	VPANDN       Y4, Y0, Y0
+	VPXOR        consts<>+1728(SB), Y5, Y1
+	VMOVUPS      consts<>+1696(SB), Y3
+	VPANDN       Y1, Y3, Y1
+	VPOR         Y1, Y0, Y0
+	VPTEST       Y0, Y0
 	JNE          slowblock
-	VMOVUPS      (SP), Y8
-	VMOVUPS      32(SP), Y7
-	VMOVUPS      64(SP), Y9
-	VMOVUPS      96(SP), Y1
-	VMOVUPS      128(SP), Y12
-	VMOVUPS      160(SP), Y11
-	VMOVUPS      192(SP), Y13
-	VMOVUPS      224(SP), Y2
-	VMOVUPS      256(SP), Y4
-	VMOVUPS      Y8, (SP)
-	VMOVUPS      Y7, 32(SP)
-	VMOVUPS      Y9, 64(SP)
-	VMOVUPS      Y1, 96(SP)
-	VMOVUPS      Y12, 128(SP)
-	VMOVUPS      Y11, 160(SP)
-	VMOVUPS      Y13, 192(SP)
-	VMOVUPS      Y2, 224(SP)
-	VMOVUPS      Y3, 256(SP)
+	VMOVUPS      (SP), Y7
+	VMOVUPS      32(SP), Y6
+	VMOVUPS      64(SP), Y8
+	VMOVUPS      96(SP), Y0
+	VMOVUPS      128(SP), Y11
+	VMOVUPS      160(SP), Y10
+	VMOVUPS      192(SP), Y12
+	VMOVUPS      224(SP), Y1
+	VMOVUPS      256(SP), Y3
+	VMOVUPS      Y7, (SP)
+	VMOVUPS      Y6, 32(SP)
+	VMOVUPS      Y8, 64(SP)
+	VMOVUPS      Y0, 96(SP)
+	VMOVUPS      Y11, 128(SP)
+	VMOVUPS      Y10, 160(SP)
+	VMOVUPS      Y12, 192(SP)
+	VMOVUPS      Y1, 224(SP)
+	VMOVUPS      Y2, 256(SP)
+	VBROADCASTSS (R10), Y0
+	VBROADCASTSS 4(R10), Y1
+	VBROADCASTSS 8(R10), Y2
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y3, Y5
+	VPSRLD    $0x17, Y5, Y4
+	VPSRLD    $0x14, Y5, Y3
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y4, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y3, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y9
+	VMOVAPS     Y5, Y6
+	VFMADD231PS Y9, Y5, Y6
+	VSUBPS      Y6, Y5, Y7
+	VFMADD231PS Y9, Y5, Y7
+	VMULPS      Y5, Y5, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y5, Y10
+	VFMADD213PS consts<>+1440(SB), Y5, Y10
+	VFMADD213PS consts<>+1472(SB), Y5, Y10
+	VFMADD213PS consts<>+1504(SB), Y5, Y10
+	VMULPS      Y5, Y9, Y5
+	VFMADD231PS Y10, Y5, Y7
+	VADDPS      Y7, Y6, Y5
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y3, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y5
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y5, Y5
+	VSUBPS      consts<>+1536(SB), Y5, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y3, Y3
+	VFMADD231PS Y3, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y5, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y5, Y2
+	VFMADD231PS Y1, Y0, Y2
+
+	// times 2^k
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y5, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y3
+
+	// x or result out of range?
+	VMOVUPS consts<>+1664(SB), Y0
+	VPANDN  Y4, Y0, Y0
+	VPXOR   consts<>+1728(SB), Y5, Y1
+	VMOVUPS consts<>+1696(SB), Y2
+	VPANDN  Y1, Y2, Y1
+	VPOR    Y1, Y0, Y0
+	VPTEST  Y0, Y0
+	JNE     slowblock
+	VMOVUPS (SP), Y7
+	VMOVUPS 32(SP), Y6
+	VMOVUPS 64(SP), Y8
+	VMOVUPS 96(SP), Y0
+	VMOVUPS 128(SP), Y11
+	VMOVUPS 160(SP), Y10
+	VMOVUPS 192(SP), Y12
+	VMOVUPS 224(SP), Y1
+	VMOVUPS 256(SP), Y2
+
+focusdone147:
+	// loss = (alpha ce) q^gamma
+	VMULPS Y2, Y7, Y4
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Y5
+	VMULPS       Y2, Y8, Y2
+	VMULPS       Y2, Y5, Y2
+	VMULPS       Y0, Y2, Y0
+
+	// loss = (alpha ce) q^gamma
+	VMULPS Y3, Y11, Y2
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Y5
+	VMULPS       Y3, Y12, Y3
+	VMULPS       Y3, Y5, Y3
+	VMULPS       Y1, Y3, Y1
+	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y0, (DX)
+	VMOVUPS      Y2, 32(CX)
+	VMOVUPS      Y1, 32(DX)
+	VMOVUPS      consts<>+384(SB), Y0
+	VMOVUPS      exp_one<>+0(SB), Y1
+	JMP          nextblock
+
+othervector:
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR   consts<>+1184(SB), Y3, Y0
+	VSUBPS consts<>+64(SB), Y0, Y0
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y1
+	VFMADD213PS consts<>+128(SB), Y0, Y1
+	VSUBPS      consts<>+128(SB), Y1, Y4
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y4, Y0
+	VFNMADD231PS consts<>+192(SB), Y4, Y0
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y4
+	VFMADD213PS consts<>+256(SB), Y0, Y4
+	VFMADD213PS consts<>+288(SB), Y0, Y4
+	VFMADD213PS consts<>+320(SB), Y0, Y4
+	VFMADD213PS consts<>+352(SB), Y4, Y0
+
+	// 2^n T[j] (1 + p)
+	VMOVUPS     exp_one<>+0(SB), Y4
+	VPERMILPS   Y1, Y4, Y4
+	VPSLLD      $0x15, Y1, Y1
+	VPADDD      Y1, Y4, Y1
+	VFMADD231PS Y0, Y1, Y1
+	VMOVUPS     consts<>+384(SB), Y0
+	VADDPS      consts<>+384(SB), Y1, Y4
+	VDIVPS      Y4, Y0, Y0
+	VMULPS      Y0, Y1, Y4
+
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS      Y1, Y1, Y5
+	VMOVUPS     consts<>+1888(SB), Y6
+	VFMADD213PS consts<>+1920(SB), Y5, Y6
+	VMOVUPS     consts<>+1952(SB), Y7
+	VFMADD213PS consts<>+1984(SB), Y5, Y7
+	VFMADD213PS consts<>+2016(SB), Y5, Y6
+	VFMADD213PS consts<>+2048(SB), Y5, Y7
+	VFMADD213PS consts<>+2080(SB), Y5, Y6
+	VFMADD213PS consts<>+2112(SB), Y5, Y7
+	VFMADD231PS Y7, Y1, Y6
+	VFMADD231PS Y6, Y5, Y1
+	VBLENDVPS   Y3, Y4, Y0, Y5
+	VBLENDVPS   Y3, Y0, Y4, Y0
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VMOVUPS     consts<>+384(SB), Y4
+	VSUBPS      Y2, Y4, Y4
+	VBLENDVPS   Y3, Y2, Y4, Y6
+	VPAND       consts<>+32(SB), Y3, Y3
+	VFMADD231PS Y3, Y6, Y1
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y2, Y0, Y3
+	VMOVAPS      Y3, Y6
+	VFMADD231PS  Y4, Y5, Y6
+	VBROADCASTSS 12(DI), Y7
+	VBROADCASTSS 16(DI), Y8
+	VMULPS       Y4, Y8, Y8
+	VFMADD231PS  Y2, Y7, Y8
+	VMULPS       Y1, Y8, Y7
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, consts<>+2144(SB), Y2, Y9
+	VBLENDVPS Y9, Y5, Y0, Y10
+	VDIVPS    Y6, Y10, Y10
+	VBLENDVPS Y9, Y0, Y5, Y0
+	VMULPS    Y10, Y0, Y0
+	VMULPS    Y0, Y1, Y0
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	VBROADCASTSS 8(DI), Y1
+	VMOVUPS      consts<>+2208(SB), Y9
+	VFNMADD213PS consts<>+384(SB), Y9, Y2
+	VMULPS       Y2, Y1, Y1
+	VFMSUB231PS  Y4, Y5, Y3
+	VFMADD231PS  Y0, Y1, Y3
+	VMOVAPS      Y6, Y0
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_148
+	VMULPS Y0, Y0, Y0
+	JMP    focusdone148
+
+focusnot0_148:
+	CMPQ    R8, $+2
+	JGE     focusnot1_148
+	VMOVUPS consts<>+384(SB), Y0
+	JMP     focusdone148
+
+focusnot1_148:
+	CMPQ R8, $+3
+	JGE  focusnot2_148
+	JMP  focusdone148
+
+focusnot2_148:
+	CMPQ    R8, $+4
+	JGE     focusnot3_148
+	VSQRTPS Y0, Y0
+	JMP     focusdone148
+
+focusnot3_148:
+	CMPQ         R8, $+5
+	JGE          focusnot4_148
+	VSQRTPS      Y0, Y1
+	VMOVAPS      Y0, Y2
+	VFNMADD231PS Y1, Y1, Y2
+	VMULPS       consts<>+2144(SB), Y1, Y4
+	VMULPS       Y4, Y2, Y2
+	VFMADD231PS  Y1, Y0, Y2
+	VMOVAPS      Y2, Y0
+	JMP          focusdone148
+
+focusnot4_148:
+	CMPQ         R8, $+6
+	JGE          focusnot5_148
+	VSQRTPS      Y0, Y1
+	VMULPS       Y0, Y0, Y2
+	VMOVAPS      Y2, Y4
+	VFMSUB231PS  Y0, Y0, Y4
+	VMOVAPS      Y0, Y5
+	VFNMADD231PS Y1, Y1, Y5
+	VMULPS       Y5, Y0, Y0
+	VFMADD231PS  consts<>+2144(SB), Y0, Y4
+	VMULPS       Y1, Y4, Y0
+	VFMADD231PS  Y1, Y2, Y0
+	JMP          focusdone148
+
+focusnot5_148:
+	CMPQ        R8, $+7
+	JGE         focusnot6_148
+	VMULPS      Y0, Y0, Y1
+	VMOVAPS     Y1, Y2
+	VFMSUB231PS Y0, Y0, Y2
+	VMULPS      Y0, Y2, Y2
+	VFMADD231PS Y0, Y1, Y2
+	VMOVAPS     Y2, Y0
+	JMP         focusdone148
+
+focusnot6_148:
+	CMPQ        R8, $+8
+	JGE         focusnot7_148
+	VMULPS      Y0, Y0, Y1
+	VFMSUB213PS Y1, Y0, Y0
+	VADDPS      Y1, Y1, Y2
+	VMULPS      Y0, Y2, Y0
+	VFMADD231PS Y1, Y1, Y0
+	JMP         focusdone148
+
+focusnot7_148:
+	CMPQ        R8, $+9
+	JGE         focusnot8_148
+	VMULPS      Y0, Y0, Y1
+	VMOVAPS     Y1, Y2
+	VFMSUB231PS Y0, Y0, Y2
+	VMULPS      Y1, Y1, Y4
+	VADDPS      Y1, Y1, Y5
+	VFMSUB213PS Y4, Y1, Y1
+	VFMADD231PS Y2, Y5, Y1
+	VMULPS      Y0, Y1, Y1
+	VFMADD231PS Y0, Y4, Y1
+	VMOVAPS     Y1, Y0
+	JMP         focusdone148
+
+focusnot8_148:
+	LEAQ         24(DI), R10
+	VMOVUPS      Y7, (SP)
+	VMOVUPS      Y6, 32(SP)
+	VMOVUPS      Y8, 64(SP)
+	VMOVUPS      Y3, 96(SP)
 	VBROADCASTSS (R10), Y1
 	VBROADCASTSS 4(R10), Y2
 	VBROADCASTSS 8(R10), Y3
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y4, Y6
-	VPSRLD    $0x17, Y6, Y5
-	VPSRLD    $0x14, Y6, Y4
-	VPAND     consts<>+1280(SB), Y6, Y6
-	VPADDD    consts<>+1312(SB), Y6, Y6
-	VCVTDQ2PS Y5, Y9
+	VPSUBD    consts<>+1248(SB), Y0, Y5
+	VPSRLD    $0x17, Y5, Y4
+	VPSRLD    $0x14, Y5, Y0
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y4, Y8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y4, Y7
-	VFMADD213PS  consts<>+672(SB), Y7, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y10
-	VMOVAPS      Y6, Y7
-	VFMADD231PS  Y10, Y6, Y7
-	VSUBPS       Y7, Y6, Y8
-	VFMADD231PS  Y10, Y6, Y8
-	VMULPS       Y6, Y6, Y10
-	VBROADCASTSS consts<>+1376(SB), Y11
-	VFMADD213PS  consts<>+1408(SB), Y6, Y11
-	VFMADD213PS  consts<>+1440(SB), Y6, Y11
-	VFMADD213PS  consts<>+1472(SB), Y6, Y11
-	VFMADD213PS  consts<>+1504(SB), Y6, Y11
-	VMULPS       Y6, Y10, Y6
-	VFMADD231PS  Y11, Y6, Y8
-	VADDPS       Y8, Y7, Y6
+	VPERMPS     pow_r<>+0(SB), Y0, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y9
+	VMOVAPS     Y5, Y6
+	VFMADD231PS Y9, Y5, Y6
+	VSUBPS      Y6, Y5, Y7
+	VFMADD231PS Y9, Y5, Y7
+	VMULPS      Y5, Y5, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y5, Y10
+	VFMADD213PS consts<>+1440(SB), Y5, Y10
+	VFMADD213PS consts<>+1472(SB), Y5, Y10
+	VFMADD213PS consts<>+1504(SB), Y5, Y10
+	VMULPS      Y5, Y9, Y5
+	VFMADD231PS Y10, Y5, Y7
+	VADDPS      Y7, Y6, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y4, Y10
-	VADDPS      Y10, Y9, Y9
-	VMULPS      Y9, Y1, Y10
-	VFMSUB213PS Y10, Y1, Y9
-	VFMADD213PS Y10, Y2, Y6
+	VPERMPS     pow_th<>+0(SB), Y0, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y1, Y9
+	VFMSUB213PS Y9, Y1, Y8
+	VFMADD213PS Y9, Y2, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y6
-	VSUBPS      consts<>+1536(SB), Y6, Y11
-	VSUBPS      Y11, Y10, Y10
-	VFMADD231PS Y7, Y2, Y10
-	VPERMPS     pow_tl<>+0(SB), Y4, Y4
-	VFMADD231PS Y4, Y1, Y9
-	VFMADD231PS Y7, Y3, Y9
-	VFMADD231PS Y8, Y2, Y9
-	VADDPS      Y9, Y10, Y1
+	VADDPS      consts<>+1536(SB), Y5, Y5
+	VSUBPS      consts<>+1536(SB), Y5, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y2, Y9
+	VPERMPS     pow_tl<>+0(SB), Y0, Y0
+	VFMADD231PS Y0, Y1, Y8
+	VFMADD231PS Y6, Y3, Y8
+	VFMADD231PS Y7, Y2, Y8
+	VADDPS      Y8, Y9, Y0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y2
-	VFMADD213PS  consts<>+1600(SB), Y1, Y2
-	VFMADD213PS  consts<>+1632(SB), Y1, Y2
-	VMULPS       Y1, Y1, Y3
-	VMULPS       Y2, Y3, Y2
-	VFMADD231PS  consts<>+160(SB), Y1, Y2
-	VPERMPS      pow_exp_hi<>+0(SB), Y6, Y1
-	VPERMPS      pow_exp_lo<>+0(SB), Y6, Y3
-	VFMADD231PS  Y2, Y1, Y3
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y5, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y5, Y2
+	VFMADD231PS Y1, Y0, Y2
 
 	// times 2^k
-	VADDPS Y3, Y1, Y1
-	VPSLLD $0x14, Y6, Y2
-	VPAND  consts<>+640(SB), Y2, Y2
-	VPADDD Y2, Y1, Y4
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y5, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y0
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Y1
-	VPANDN       Y5, Y1, Y1
-	VPXOR        consts<>+1728(SB), Y6, Y2
-	VBROADCASTSS consts<>+1696(SB), Y3
-	VPANDN       Y2, Y3, Y2
-	VPOR         Y2, Y1, Y1
-	VPTEST       Y1, Y1
-	JNE          slowblock
-	VMOVUPS      (SP), Y8
-	VMOVUPS      32(SP), Y7
-	VMOVUPS      64(SP), Y9
-	VMOVUPS      96(SP), Y1
-	VMOVUPS      128(SP), Y12
-	VMOVUPS      160(SP), Y11
-	VMOVUPS      192(SP), Y13
-	VMOVUPS      224(SP), Y2
-	VMOVUPS      256(SP), Y3
+	VMOVUPS consts<>+1664(SB), Y1
+	VPANDN  Y4, Y1, Y1
+	VPXOR   consts<>+1728(SB), Y5, Y2
+	VMOVUPS consts<>+1696(SB), Y3
+	VPANDN  Y2, Y3, Y2
+	VPOR    Y2, Y1, Y1
+	VPTEST  Y1, Y1
+	JNE     slowvector
+	VMOVUPS (SP), Y7
+	VMOVUPS 32(SP), Y6
+	VMOVUPS 64(SP), Y8
+	VMOVUPS 96(SP), Y3
 
-focusdone153:
+focusdone148:
 	// loss = (alpha ce) q^gamma
-	VMULPS Y3, Y8, Y5
+	VMULPS Y0, Y7, Y2
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y6
-	VMULPS       Y3, Y9, Y3
-	VMULPS       Y3, Y6, Y3
-	VMULPS       Y1, Y3, Y1
-
-	// loss = (alpha ce) q^gamma
-	VMULPS Y4, Y12, Y3
-
-	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y6
-	VMULPS       Y4, Y13, Y4
-	VMULPS       Y4, Y6, Y4
-	VMULPS       Y2, Y4, Y2
-	VMOVUPS      Y5, (CX)
-	VMOVUPS      Y1, (DX)
-	VMOVUPS      Y3, 32(CX)
-	VMOVUPS      Y2, 32(DX)
-	JMP          nextblock
-
-othervector:
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y2, Y3
-	VSUBPS consts<>+64(SB), Y3, Y3
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y4
-	VFMADD213PS  consts<>+128(SB), Y3, Y4
-	VSUBPS       consts<>+128(SB), Y4, Y5
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y5, Y3
-	VFNMADD231PS consts<>+192(SB), Y5, Y3
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y5
-	VFMADD213PS  consts<>+256(SB), Y3, Y5
-	VFMADD213PS  consts<>+288(SB), Y3, Y5
-	VFMADD213PS  consts<>+320(SB), Y3, Y5
-	VFMADD213PS  consts<>+352(SB), Y5, Y3
-
-	// 2^n T[j] (1 + p)
-	VMOVUPS     exp_one<>+0(SB), Y5
-	VPERMILPS   Y4, Y5, Y5
-	VPSLLD      $0x15, Y4, Y4
-	VPADDD      Y4, Y5, Y4
-	VFMADD231PS Y3, Y4, Y4
-	VADDPS      Y0, Y4, Y3
-	VDIVPS      Y3, Y0, Y3
-	VMULPS      Y3, Y4, Y5
-
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y6
-	VFMADD213PS  consts<>+1920(SB), Y4, Y6
-	VFMADD213PS  consts<>+1952(SB), Y4, Y6
-	VFMADD213PS  consts<>+1984(SB), Y4, Y6
-	VFMADD213PS  consts<>+2016(SB), Y4, Y6
-	VFMADD213PS  consts<>+2048(SB), Y4, Y6
-	VFMADD213PS  consts<>+2080(SB), Y4, Y6
-	VFMADD213PS  consts<>+2112(SB), Y4, Y6
-	VMULPS       Y6, Y4, Y6
-	VFMADD231PS  Y6, Y4, Y4
-	VBLENDVPS    Y2, Y5, Y3, Y6
-	VBLENDVPS    Y2, Y3, Y5, Y3
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y1, Y0, Y5
-	VBLENDVPS   Y2, Y1, Y5, Y7
-	VPAND       consts<>+32(SB), Y2, Y2
-	VFMADD231PS Y2, Y7, Y4
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y1, Y3, Y2
-	VMOVAPS      Y2, Y7
-	VFMADD231PS  Y5, Y6, Y7
-	VBROADCASTSS 12(DI), Y8
-	VBROADCASTSS 16(DI), Y9
-	VMULPS       Y5, Y9, Y9
-	VFMADD231PS  Y1, Y8, Y9
-	VMULPS       Y4, Y9, Y8
-
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, consts<>+2144(SB), Y1, Y10
-	VBLENDVPS Y10, Y6, Y3, Y11
-	VDIVPS    Y7, Y11, Y11
-	VBLENDVPS Y10, Y3, Y6, Y3
-	VMULPS    Y11, Y3, Y3
-	VMULPS    Y3, Y4, Y3
-
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	VBROADCASTSS 8(DI), Y4
-	VFNMADD132PS consts<>+2208(SB), Y0, Y1
-	VMULPS       Y1, Y4, Y1
-	VFMSUB231PS  Y5, Y6, Y2
-	VFMADD231PS  Y3, Y1, Y2
-	VMOVAPS      Y7, Y1
-
-	// q^gamma
-	CMPQ   R8, $+1
-	JGE    focusnot0_154
-	VMULPS Y1, Y1, Y1
-	JMP    focusdone154
-
-focusnot0_154:
-	CMPQ    R8, $+2
-	JGE     focusnot1_154
-	VMOVAPS Y0, Y1
-	JMP     focusdone154
-
-focusnot1_154:
-	CMPQ R8, $+3
-	JGE  focusnot2_154
-	JMP  focusdone154
-
-focusnot2_154:
-	CMPQ    R8, $+4
-	JGE     focusnot3_154
-	VSQRTPS Y1, Y1
-	JMP     focusdone154
-
-focusnot3_154:
-	CMPQ         R8, $+5
-	JGE          focusnot4_154
-	VSQRTPS      Y1, Y3
-	VMOVAPS      Y1, Y4
-	VFNMADD231PS Y3, Y3, Y4
-	VMULPS       consts<>+2144(SB), Y3, Y5
-	VMULPS       Y5, Y4, Y4
-	VFMADD231PS  Y3, Y1, Y4
-	VMOVAPS      Y4, Y1
-	JMP          focusdone154
-
-focusnot4_154:
-	CMPQ         R8, $+6
-	JGE          focusnot5_154
-	VSQRTPS      Y1, Y3
-	VMULPS       Y1, Y1, Y4
-	VMOVAPS      Y4, Y5
-	VFMSUB231PS  Y1, Y1, Y5
-	VMOVAPS      Y1, Y6
-	VFNMADD231PS Y3, Y3, Y6
-	VMULPS       Y6, Y1, Y1
-	VFMADD231PS  consts<>+2144(SB), Y1, Y5
-	VMULPS       Y3, Y5, Y1
-	VFMADD231PS  Y3, Y4, Y1
-	JMP          focusdone154
-
-focusnot5_154:
-	CMPQ        R8, $+7
-	JGE         focusnot6_154
-	VMULPS      Y1, Y1, Y3
-	VMOVAPS     Y3, Y4
-	VFMSUB231PS Y1, Y1, Y4
-	VMULPS      Y1, Y4, Y4
-	VFMADD231PS Y1, Y3, Y4
-	VMOVAPS     Y4, Y1
-	JMP         focusdone154
-
-focusnot6_154:
-	CMPQ        R8, $+8
-	JGE         focusnot7_154
-	VMULPS      Y1, Y1, Y3
-	VFMSUB213PS Y3, Y1, Y1
-	VADDPS      Y3, Y3, Y4
-	VMULPS      Y1, Y4, Y1
-	VFMADD231PS Y3, Y3, Y1
-	JMP         focusdone154
-
-focusnot7_154:
-	CMPQ        R8, $+9
-	JGE         focusnot8_154
-	VMULPS      Y1, Y1, Y3
-	VMOVAPS     Y3, Y4
-	VFMSUB231PS Y1, Y1, Y4
-	VMULPS      Y3, Y3, Y5
-	VADDPS      Y3, Y3, Y6
-	VFMSUB213PS Y5, Y3, Y3
-	VFMADD231PS Y4, Y6, Y3
-	VMULPS      Y1, Y3, Y3
-	VFMADD231PS Y1, Y5, Y3
-	VMOVAPS     Y3, Y1
-	JMP         focusdone154
-
-focusnot8_154:
-	LEAQ         24(DI), R10
-	VMOVUPS      Y8, (SP)
-	VMOVUPS      Y7, 32(SP)
-	VMOVUPS      Y9, 64(SP)
-	VMOVUPS      Y2, 96(SP)
-	VBROADCASTSS (R10), Y2
-	VBROADCASTSS 4(R10), Y3
-	VBROADCASTSS 8(R10), Y4
-
-	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y1, Y6
-	VPSRLD    $0x17, Y6, Y5
-	VPSRLD    $0x14, Y6, Y1
-	VPAND     consts<>+1280(SB), Y6, Y6
-	VPADDD    consts<>+1312(SB), Y6, Y6
-	VCVTDQ2PS Y5, Y9
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y1, Y7
-	VFMADD213PS  consts<>+672(SB), Y7, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y10
-	VMOVAPS      Y6, Y7
-	VFMADD231PS  Y10, Y6, Y7
-	VSUBPS       Y7, Y6, Y8
-	VFMADD231PS  Y10, Y6, Y8
-	VMULPS       Y6, Y6, Y10
-	VBROADCASTSS consts<>+1376(SB), Y11
-	VFMADD213PS  consts<>+1408(SB), Y6, Y11
-	VFMADD213PS  consts<>+1440(SB), Y6, Y11
-	VFMADD213PS  consts<>+1472(SB), Y6, Y11
-	VFMADD213PS  consts<>+1504(SB), Y6, Y11
-	VMULPS       Y6, Y10, Y6
-	VFMADD231PS  Y11, Y6, Y8
-	VADDPS       Y8, Y7, Y6
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y1, Y10
-	VADDPS      Y10, Y9, Y9
-	VMULPS      Y9, Y2, Y10
-	VFMSUB213PS Y10, Y2, Y9
-	VFMADD213PS Y10, Y3, Y6
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y6
-	VSUBPS      consts<>+1536(SB), Y6, Y11
-	VSUBPS      Y11, Y10, Y10
-	VFMADD231PS Y7, Y3, Y10
-	VPERMPS     pow_tl<>+0(SB), Y1, Y1
-	VFMADD231PS Y1, Y2, Y9
-	VFMADD231PS Y7, Y4, Y9
-	VFMADD231PS Y8, Y3, Y9
-	VADDPS      Y9, Y10, Y1
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y2
-	VFMADD213PS  consts<>+1600(SB), Y1, Y2
-	VFMADD213PS  consts<>+1632(SB), Y1, Y2
-	VMULPS       Y1, Y1, Y3
-	VMULPS       Y2, Y3, Y2
-	VFMADD231PS  consts<>+160(SB), Y1, Y2
-	VPERMPS      pow_exp_hi<>+0(SB), Y6, Y1
-	VPERMPS      pow_exp_lo<>+0(SB), Y6, Y3
-	VFMADD231PS  Y2, Y1, Y3
-
-	// times 2^k
-	VADDPS Y3, Y1, Y1
-	VPSLLD $0x14, Y6, Y2
-	VPAND  consts<>+640(SB), Y2, Y2
-	VPADDD Y2, Y1, Y1
-
-	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Y2
-	VPANDN       Y5, Y2, Y2
-	VPXOR        consts<>+1728(SB), Y6, Y3
-	VBROADCASTSS consts<>+1696(SB), Y4
-	VPANDN       Y3, Y4, Y3
-	VPOR         Y3, Y2, Y2
-	VPTEST       Y2, Y2
-	JNE          slowvector
-	VMOVUPS      (SP), Y8
-	VMOVUPS      32(SP), Y7
-	VMOVUPS      64(SP), Y9
-	VMOVUPS      96(SP), Y2
-
-focusdone154:
-	// loss = (alpha ce) q^gamma
-	VMULPS Y1, Y8, Y4
-
-	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y3
-	VMULPS       Y1, Y9, Y1
-	VMULPS       Y1, Y3, Y1
-	VMULPS       Y2, Y1, Y1
+	VBROADCASTSS (R9), Y1
+	VMULPS       Y0, Y8, Y0
+	VMULPS       Y0, Y1, Y0
+	VMULPS       Y3, Y0, Y0
 	CMPQ         AX, $+8
 	JLT          partless3
-	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y2, (CX)
 	JMP          partdone3
 
 partless3:
 	MOVQ         CX, R10
 	TESTQ        $0x00000004, AX
 	JEQ          partfour3
-	VMOVUPS      X4, (R10)
+	VMOVUPS      X2, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y4, X4
+	VEXTRACTF128 $0x01, Y2, X2
 
 partfour3:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo3
-	VMOVLPS X4, (R10)
+	VMOVLPS X2, (R10)
 	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X4, X4
+	VPSRLDQ $0x08, X2, X2
 
 parttwo3:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone3
-	VMOVSS X4, (R10)
+	VMOVSS X2, (R10)
 
 partdone3:
 	CMPQ    AX, $+8
 	JLT     partless4
-	VMOVUPS Y1, (DX)
+	VMOVUPS Y0, (DX)
 	JMP     partdone4
 
 partless4:
 	MOVQ         DX, R10
 	TESTQ        $0x00000004, AX
 	JEQ          partfour4
-	VMOVUPS      X1, (R10)
+	VMOVUPS      X0, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y1, X1
+	VEXTRACTF128 $0x01, Y0, X0
 
 partfour4:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo4
-	VMOVLPS X1, (R10)
+	VMOVLPS X0, (R10)
 	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X1, X1
+	VPSRLDQ $0x08, X0, X0
 
 parttwo4:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone4
-	VMOVSS X1, (R10)
+	VMOVSS X0, (R10)
 
 partdone4:
-	JMP nextvector
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	JMP     nextvector
 
 slowblock:
 	MOVQ $0x00000010, R10
 
 slow:
-	VMOVUPS (BX), Y1
-	VMOVUPS (SI), Y2
+	VMOVUPS (BX), Y0
+	VMOVUPS (SI), Y1
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR         consts<>+1184(SB), Y1, Y3
-	VSUBPS       consts<>+64(SB), Y3, Y3
-	VBROADCASTSS consts<>+416(SB), Y4
-	VMAXPS       Y3, Y4, Y3
+	VPOR    consts<>+1184(SB), Y0, Y2
+	VSUBPS  consts<>+64(SB), Y2, Y2
+	VMOVUPS consts<>+416(SB), Y3
+	VMAXPS  Y2, Y3, Y2
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y4
-	VFMADD213PS  consts<>+128(SB), Y3, Y4
-	VSUBPS       consts<>+128(SB), Y4, Y5
+	VMOVUPS     consts<>+96(SB), Y3
+	VFMADD213PS consts<>+128(SB), Y2, Y3
+	VSUBPS      consts<>+128(SB), Y3, Y4
 
 	// r = c - n ln2
-	VMOVAPS      Y3, Y6
-	VFNMADD231PS consts<>+160(SB), Y5, Y6
-	VFNMADD231PS consts<>+192(SB), Y5, Y6
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS consts<>+160(SB), Y4, Y5
+	VFNMADD231PS consts<>+192(SB), Y4, Y5
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y5
-	VFMADD213PS  consts<>+256(SB), Y6, Y5
-	VFMADD213PS  consts<>+288(SB), Y6, Y5
-	VFMADD213PS  consts<>+320(SB), Y6, Y5
-	VFMADD213PS  consts<>+352(SB), Y5, Y6
-	VCMPPS       $0x11, consts<>+480(SB), Y3, Y3
-	VPAND        consts<>+512(SB), Y3, Y3
+	VMOVUPS     consts<>+224(SB), Y4
+	VFMADD213PS consts<>+256(SB), Y5, Y4
+	VFMADD213PS consts<>+288(SB), Y5, Y4
+	VFMADD213PS consts<>+320(SB), Y5, Y4
+	VFMADD213PS consts<>+352(SB), Y4, Y5
+	VCMPPS      $0x11, consts<>+480(SB), Y2, Y2
+	VPAND       consts<>+512(SB), Y2, Y2
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y4, Y5
-	VPERMPS     exp_half<>+0(SB), Y4, Y4
-	VPADDD      Y5, Y4, Y4
-	VPAND       consts<>+640(SB), Y5, Y5
-	VPADDD      Y3, Y5, Y5
-	VFMADD231PS Y6, Y4, Y4
-	VMULPS      Y5, Y4, Y4
+	VPSLLD      $0x14, Y3, Y4
+	VPERMPS     exp_half<>+0(SB), Y3, Y3
+	VPADDD      Y4, Y3, Y3
+	VPAND       consts<>+640(SB), Y4, Y4
+	VPADDD      Y2, Y4, Y4
+	VFMADD231PS Y5, Y3, Y3
+	VMULPS      Y4, Y3, Y3
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Y3, Y4, Y3
-	VADDPS  consts<>+576(SB), Y4, Y4
-	VPSUBD  consts<>+576(SB), Y4, Y4
-	VPMAXSD Y4, Y3, Y3
-	VPMINUD consts<>+608(SB), Y3, Y3
+	VPSUBD  Y2, Y3, Y2
+	VADDPS  consts<>+576(SB), Y3, Y3
+	VPSUBD  consts<>+576(SB), Y3, Y3
+	VPMAXSD Y3, Y2, Y2
+	VPMINUD consts<>+608(SB), Y2, Y2
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS       $0x11, consts<>+1216(SB), Y3, Y4
-	VBROADCASTSS consts<>+1216(SB), Y5
-	VMAXPS       Y3, Y5, Y5
-	VADDPS       Y0, Y5, Y6
-	VDIVPS       Y6, Y0, Y6
-	VMULPS       Y6, Y5, Y7
-	VBLENDVPS    Y4, Y3, Y7, Y7
+	VCMPPS    $0x11, consts<>+1216(SB), Y2, Y3
+	VMOVUPS   consts<>+1216(SB), Y4
+	VMAXPS    Y2, Y4, Y4
+	VMOVUPS   consts<>+384(SB), Y5
+	VADDPS    consts<>+384(SB), Y4, Y6
+	VDIVPS    Y6, Y5, Y5
+	VMULPS    Y5, Y4, Y6
+	VBLENDVPS Y3, Y2, Y6, Y6
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y8
-	VFMADD213PS  consts<>+1920(SB), Y5, Y8
-	VFMADD213PS  consts<>+1952(SB), Y5, Y8
-	VFMADD213PS  consts<>+1984(SB), Y5, Y8
-	VFMADD213PS  consts<>+2016(SB), Y5, Y8
-	VFMADD213PS  consts<>+2048(SB), Y5, Y8
-	VFMADD213PS  consts<>+2080(SB), Y5, Y8
-	VFMADD213PS  consts<>+2112(SB), Y5, Y8
-	VMULPS       Y8, Y5, Y8
-	VFMADD231PS  Y8, Y5, Y5
-	VBLENDVPS    Y4, Y3, Y5, Y3
-	VBLENDVPS    Y1, Y7, Y6, Y4
-	VBLENDVPS    Y1, Y6, Y7, Y5
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS      Y4, Y4, Y7
+	VMOVUPS     consts<>+1888(SB), Y8
+	VFMADD213PS consts<>+1920(SB), Y7, Y8
+	VMOVUPS     consts<>+1952(SB), Y9
+	VFMADD213PS consts<>+1984(SB), Y7, Y9
+	VFMADD213PS consts<>+2016(SB), Y7, Y8
+	VFMADD213PS consts<>+2048(SB), Y7, Y9
+	VFMADD213PS consts<>+2080(SB), Y7, Y8
+	VFMADD213PS consts<>+2112(SB), Y7, Y9
+	VFMADD231PS Y9, Y4, Y8
+	VFMADD231PS Y8, Y7, Y4
+	VBLENDVPS   Y3, Y2, Y4, Y2
+	VBLENDVPS   Y0, Y6, Y5, Y3
+	VBLENDVPS   Y0, Y5, Y6, Y4
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y2, Y0, Y6
-	VBLENDVPS   Y1, Y2, Y6, Y7
-	VPAND       consts<>+32(SB), Y1, Y1
-	VPXOR       Y8, Y8, Y8
-	VCMPPS      $0x11, Y7, Y8, Y8
-	VPAND       Y1, Y8, Y1
-	VFMADD231PS Y1, Y7, Y3
+	VMOVUPS     consts<>+384(SB), Y5
+	VSUBPS      Y1, Y5, Y5
+	VBLENDVPS   Y0, Y1, Y5, Y6
+	VPAND       consts<>+32(SB), Y0, Y0
+	VPXOR       Y7, Y7, Y7
+	VCMPPS      $0x11, Y6, Y7, Y7
+	VPAND       Y0, Y7, Y0
+	VFMADD231PS Y0, Y6, Y2
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y2, Y5, Y1
-	VMOVAPS      Y1, Y7
-	VFMADD231PS  Y6, Y4, Y7
-	VBROADCASTSS 12(DI), Y8
-	VBROADCASTSS 16(DI), Y9
-	VMULPS       Y6, Y9, Y9
-	VFMADD231PS  Y2, Y8, Y9
-	VMULPS       Y3, Y9, Y8
+	VMULPS       Y1, Y4, Y0
+	VMOVAPS      Y0, Y6
+	VFMADD231PS  Y5, Y3, Y6
+	VBROADCASTSS 12(DI), Y7
+	VBROADCASTSS 16(DI), Y8
+	VMULPS       Y5, Y8, Y8
+	VFMADD231PS  Y1, Y7, Y8
+	VMULPS       Y2, Y8, Y7
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, consts<>+2144(SB), Y2, Y10
-	VBLENDVPS Y10, Y4, Y5, Y11
-	VDIVPS    Y7, Y11, Y11
-	VPXOR     Y12, Y12, Y12
-	VCMPPS    $0x00, Y12, Y7, Y12
-	VBLENDVPS Y12, Y0, Y11, Y11
-	VBLENDVPS Y10, Y5, Y4, Y5
-	VMULPS    Y11, Y5, Y5
-	VMULPS    Y5, Y3, Y3
-	VPXOR     Y10, Y10, Y10
-	VCMPPS    $0x11, Y5, Y10, Y5
-	VPAND     Y3, Y5, Y3
+	VCMPPS    $0x11, consts<>+2144(SB), Y1, Y9
+	VBLENDVPS Y9, Y3, Y4, Y10
+	VDIVPS    Y6, Y10, Y10
+	VPXOR     Y11, Y11, Y11
+	VCMPPS    $0x00, Y11, Y6, Y11
+	VBLENDVPS Y11, consts<>+384(SB), Y10, Y10
+	VBLENDVPS Y9, Y4, Y3, Y4
+	VMULPS    Y10, Y4, Y4
+	VMULPS    Y4, Y2, Y2
+	VPXOR     Y9, Y9, Y9
+	VCMPPS    $0x11, Y4, Y9, Y4
+	VPAND     Y2, Y4, Y2
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	VBROADCASTSS 8(DI), Y5
-	VFNMADD132PS consts<>+2208(SB), Y0, Y2
-	VMULPS       Y2, Y5, Y2
-	VFMSUB231PS  Y6, Y4, Y1
-	VFMADD231PS  Y3, Y2, Y1
-	VMOVAPS      Y7, Y2
+	VBROADCASTSS 8(DI), Y4
+	VMOVUPS      consts<>+2208(SB), Y9
+	VFNMADD213PS consts<>+384(SB), Y9, Y1
+	VMULPS       Y1, Y4, Y1
+	VFMSUB231PS  Y5, Y3, Y0
+	VFMADD231PS  Y2, Y1, Y0
+	VMOVAPS      Y6, Y1
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_155
-	VMULPS Y2, Y2, Y2
-	JMP    focusdone155
+	JGE    focusnot0_149
+	VMULPS Y1, Y1, Y1
+	JMP    focusdone149
 
-focusnot0_155:
+focusnot0_149:
 	CMPQ    R8, $+2
-	JGE     focusnot1_155
-	VMOVAPS Y0, Y2
-	JMP     focusdone155
+	JGE     focusnot1_149
+	VMOVUPS consts<>+384(SB), Y1
+	JMP     focusdone149
 
-focusnot1_155:
+focusnot1_149:
 	CMPQ R8, $+3
-	JGE  focusnot2_155
-	JMP  focusdone155
+	JGE  focusnot2_149
+	JMP  focusdone149
 
-focusnot2_155:
+focusnot2_149:
 	CMPQ    R8, $+4
-	JGE     focusnot3_155
-	VSQRTPS Y2, Y2
-	JMP     focusdone155
+	JGE     focusnot3_149
+	VSQRTPS Y1, Y1
+	JMP     focusdone149
 
-focusnot3_155:
+focusnot3_149:
 	CMPQ         R8, $+5
-	JGE          focusnot4_155
-	VSQRTPS      Y2, Y3
-	VMOVAPS      Y2, Y4
-	VFNMADD231PS Y3, Y3, Y4
-	VMULPS       consts<>+2144(SB), Y3, Y5
-	VMULPS       Y5, Y4, Y4
-	VFMADD231PS  Y3, Y2, Y4
-	VMOVAPS      Y4, Y2
-	JMP          focusdone155
+	JGE          focusnot4_149
+	VSQRTPS      Y1, Y2
+	VMOVAPS      Y1, Y3
+	VFNMADD231PS Y2, Y2, Y3
+	VMULPS       consts<>+2144(SB), Y2, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  Y2, Y1, Y3
+	VMOVAPS      Y3, Y1
+	JMP          focusdone149
 
-focusnot4_155:
+focusnot4_149:
 	CMPQ         R8, $+6
-	JGE          focusnot5_155
-	VSQRTPS      Y2, Y3
-	VMULPS       Y2, Y2, Y4
-	VMOVAPS      Y4, Y5
-	VFMSUB231PS  Y2, Y2, Y5
-	VMOVAPS      Y2, Y6
-	VFNMADD231PS Y3, Y3, Y6
-	VMULPS       Y6, Y2, Y2
-	VFMADD231PS  consts<>+2144(SB), Y2, Y5
-	VMULPS       Y3, Y5, Y2
-	VFMADD231PS  Y3, Y4, Y2
-	JMP          focusdone155
+	JGE          focusnot5_149
+	VSQRTPS      Y1, Y2
+	VMULPS       Y1, Y1, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y1, Y1, Y4
+	VMOVAPS      Y1, Y5
+	VFNMADD231PS Y2, Y2, Y5
+	VMULPS       Y5, Y1, Y1
+	VFMADD231PS  consts<>+2144(SB), Y1, Y4
+	VMULPS       Y2, Y4, Y1
+	VFMADD231PS  Y2, Y3, Y1
+	JMP          focusdone149
 
-focusnot5_155:
+focusnot5_149:
 	CMPQ        R8, $+7
-	JGE         focusnot6_155
-	VMULPS      Y2, Y2, Y3
-	VMOVAPS     Y3, Y4
-	VFMSUB231PS Y2, Y2, Y4
-	VMULPS      Y2, Y4, Y4
-	VFMADD231PS Y2, Y3, Y4
-	VMOVAPS     Y4, Y2
-	JMP         focusdone155
+	JGE         focusnot6_149
+	VMULPS      Y1, Y1, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y1, Y1, Y3
+	VMULPS      Y1, Y3, Y3
+	VFMADD231PS Y1, Y2, Y3
+	VMOVAPS     Y3, Y1
+	JMP         focusdone149
 
-focusnot6_155:
+focusnot6_149:
 	CMPQ        R8, $+8
-	JGE         focusnot7_155
-	VMULPS      Y2, Y2, Y3
-	VFMSUB213PS Y3, Y2, Y2
-	VADDPS      Y3, Y3, Y4
-	VMULPS      Y2, Y4, Y2
-	VFMADD231PS Y3, Y3, Y2
-	JMP         focusdone155
+	JGE         focusnot7_149
+	VMULPS      Y1, Y1, Y2
+	VFMSUB213PS Y2, Y1, Y1
+	VADDPS      Y2, Y2, Y3
+	VMULPS      Y1, Y3, Y1
+	VFMADD231PS Y2, Y2, Y1
+	JMP         focusdone149
 
-focusnot7_155:
+focusnot7_149:
 	CMPQ        R8, $+9
-	JGE         focusnot8_155
-	VMULPS      Y2, Y2, Y3
-	VMOVAPS     Y3, Y4
-	VFMSUB231PS Y2, Y2, Y4
-	VMULPS      Y3, Y3, Y5
-	VADDPS      Y3, Y3, Y6
-	VFMSUB213PS Y5, Y3, Y3
-	VFMADD231PS Y4, Y6, Y3
-	VMULPS      Y2, Y3, Y3
-	VFMADD231PS Y2, Y5, Y3
-	VMOVAPS     Y3, Y2
-	JMP         focusdone155
+	JGE         focusnot8_149
+	VMULPS      Y1, Y1, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y1, Y1, Y3
+	VMULPS      Y2, Y2, Y4
+	VADDPS      Y2, Y2, Y5
+	VFMSUB213PS Y4, Y2, Y2
+	VFMADD231PS Y3, Y5, Y2
+	VMULPS      Y1, Y2, Y2
+	VFMADD231PS Y1, Y4, Y2
+	VMOVAPS     Y2, Y1
+	JMP         focusdone149
 
-focusnot8_155:
+focusnot8_149:
 	LEAQ         24(DI), R11
-	VMOVUPS      Y8, (SP)
-	VMOVUPS      Y7, 32(SP)
-	VMOVUPS      Y9, 64(SP)
-	VMOVUPS      Y1, 96(SP)
-	VBROADCASTSS (R11), Y1
-	VBROADCASTSS 4(R11), Y3
-	VBROADCASTSS 8(R11), Y4
+	VMOVUPS      Y7, (SP)
+	VMOVUPS      Y6, 32(SP)
+	VMOVUPS      Y8, 64(SP)
+	VMOVUPS      Y0, 96(SP)
+	VBROADCASTSS (R11), Y0
+	VBROADCASTSS 4(R11), Y2
+	VBROADCASTSS 8(R11), Y3
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y2, Y5
-	VPSUBD       consts<>+1248(SB), Y5, Y6
-	VCVTDQ2PS    Y5, Y7
-	VPSUBD       consts<>+1760(SB), Y7, Y7
-	VBROADCASTSS consts<>+1120(SB), Y8
-	VPCMPGTD     Y5, Y8, Y8
-	VBLENDVPS    Y8, Y7, Y6, Y6
-	VPSRAD       $0x17, Y6, Y7
-	VPSRLD       $0x14, Y6, Y8
-	VPAND        consts<>+1280(SB), Y6, Y6
-	VPADDD       consts<>+1312(SB), Y6, Y6
-	VCVTDQ2PS    Y7, Y7
+	VPAND     consts<>+32(SB), Y1, Y4
+	VPSUBD    consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS Y4, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y4, Y7, Y7
+	VBLENDVPS Y7, Y6, Y5, Y5
+	VPSRAD    $0x17, Y5, Y6
+	VPSRLD    $0x14, Y5, Y7
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y8, Y9
-	VFMADD213PS  consts<>+672(SB), Y9, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y9
-	VMOVAPS      Y6, Y10
-	VFMADD231PS  Y9, Y6, Y10
-	VSUBPS       Y10, Y6, Y11
-	VFMADD231PS  Y9, Y6, Y11
-	VMULPS       Y6, Y6, Y9
-	VBROADCASTSS consts<>+1376(SB), Y12
-	VFMADD213PS  consts<>+1408(SB), Y6, Y12
-	VFMADD213PS  consts<>+1440(SB), Y6, Y12
-	VFMADD213PS  consts<>+1472(SB), Y6, Y12
-	VFMADD213PS  consts<>+1504(SB), Y6, Y12
-	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  Y12, Y6, Y11
-	VADDPS       Y11, Y10, Y6
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y8
+	VMOVAPS     Y5, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VSUBPS      Y9, Y5, Y10
+	VFMADD231PS Y8, Y5, Y10
+	VMULPS      Y5, Y5, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y5, Y11
+	VFMADD213PS consts<>+1440(SB), Y5, Y11
+	VFMADD213PS consts<>+1472(SB), Y5, Y11
+	VFMADD213PS consts<>+1504(SB), Y5, Y11
+	VMULPS      Y5, Y8, Y5
+	VFMADD231PS Y11, Y5, Y10
+	VADDPS      Y10, Y9, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y8, Y9
-	VADDPS      Y9, Y7, Y7
-	VMULPS      Y7, Y1, Y9
-	VFMSUB213PS Y9, Y1, Y7
-	VFMADD213PS Y9, Y3, Y6
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y6
+	VFMADD213PS Y8, Y2, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y12
-	VSUBPS      consts<>+1536(SB), Y12, Y13
-	VSUBPS      Y13, Y9, Y9
-	VFMADD231PS Y10, Y3, Y9
-	VPERMPS     pow_tl<>+0(SB), Y8, Y8
-	VFMADD231PS Y8, Y1, Y7
-	VFMADD231PS Y10, Y4, Y7
-	VFMADD231PS Y11, Y3, Y7
-	VADDPS      Y7, Y9, Y3
+	VADDPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y2, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y0, Y6
+	VFMADD231PS Y9, Y3, Y6
+	VFMADD231PS Y10, Y2, Y6
+	VADDPS      Y6, Y8, Y2
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y3, Y4
-	VFMADD213PS  consts<>+1632(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y7
-	VMULPS       Y4, Y7, Y4
-	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_full_hi<>+0(SB), Y12, Y3
-	VPERMPS      pow_full_lo<>+0(SB), Y12, Y7
-	VFMADD231PS  Y4, Y3, Y7
+	VMOVUPS     consts<>+1568(SB), Y3
+	VFMADD213PS consts<>+1600(SB), Y2, Y3
+	VFMADD213PS consts<>+1632(SB), Y2, Y3
+	VMULPS      Y2, Y2, Y6
+	VMULPS      Y3, Y6, Y3
+	VFMADD231PS consts<>+160(SB), Y2, Y3
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y2
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y3, Y2, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y12, Y4
-	VPSRAD  $0x03, Y4, Y4
-	VADDPS  Y7, Y3, Y8
-	VPSLLD  $0x17, Y4, Y9
-	VPADDD  Y9, Y8, Y9
-	VPMINUD consts<>+928(SB), Y9, Y9
+	VPSUBD  consts<>+1536(SB), Y11, Y3
+	VPSRAD  $0x03, Y3, Y3
+	VADDPS  Y6, Y2, Y7
+	VPSLLD  $0x17, Y3, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y10, Y10, Y10
-	VPMINSD      Y10, Y4, Y4
-	VBROADCASTSS consts<>+1792(SB), Y10
-	VPSUBD       Y4, Y10, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VADDPS       Y3, Y4, Y10
-	VSUBPS       Y4, Y10, Y11
-	VSUBPS       Y11, Y3, Y3
-	VADDPS       Y7, Y3, Y3
-	VADDPS       Y3, Y10, Y3
-	VCMPPS       $0x11, Y4, Y8, Y7
-	VPSUBD       Y4, Y3, Y3
-	VBLENDVPS    Y7, Y3, Y9, Y3
+	VPXOR     Y9, Y9, Y9
+	VPMINSD   Y9, Y3, Y3
+	VMOVUPS   consts<>+1792(SB), Y9
+	VPSUBD    Y3, Y9, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VADDPS    Y2, Y3, Y9
+	VSUBPS    Y3, Y9, Y10
+	VSUBPS    Y10, Y2, Y2
+	VADDPS    Y6, Y2, Y2
+	VADDPS    Y2, Y9, Y2
+	VCMPPS    $0x11, Y3, Y7, Y6
+	VPSUBD    Y3, Y2, Y2
+	VBLENDVPS Y6, Y2, Y8, Y2
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y4
-	VCMPPS       $0x11, Y6, Y4, Y4
-	VBLENDVPS    Y4, consts<>+928(SB), Y3, Y3
-	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y4, Y6, Y3, Y3
-	VPXOR        Y4, Y4, Y4
-	VPCMPEQD     Y4, Y5, Y4
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y1, consts<>+928(SB), Y6, Y6
-	VBLENDVPS    Y4, Y6, Y3, Y3
-	VPCMPEQD     consts<>+928(SB), Y5, Y4
-	VPXOR        Y6, Y6, Y6
-	VBROADCASTSS consts<>+928(SB), Y7
-	VBLENDVPS    Y1, Y6, Y7, Y1
-	VBLENDVPS    Y4, Y1, Y3, Y1
+	VMOVUPS   consts<>+1824(SB), Y3
+	VCMPPS    $0x11, Y5, Y3, Y3
+	VBLENDVPS Y3, consts<>+928(SB), Y2, Y2
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPXOR     Y3, Y3, Y3
+	VPCMPEQD  Y3, Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y0, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPCMPEQD  consts<>+928(SB), Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y0, Y5, Y6, Y0
+	VBLENDVPS Y3, Y0, Y2, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R11), Y3
-	VPAND        Y3, Y2, Y3
-	VPOR         Y3, Y1, Y1
-	VPXOR        Y3, Y3, Y3
-	VPCMPGTD     Y3, Y5, Y3
-	VBROADCASTSS consts<>+928(SB), Y4
-	VPCMPGTD     Y5, Y4, Y4
-	VPAND        Y3, Y4, Y3
-	VBROADCASTSS 16(R11), Y4
-	VPAND        Y4, Y2, Y2
-	VPXOR        Y4, Y4, Y4
+	VBROADCASTSS 12(R11), Y2
+	VPAND        Y2, Y1, Y2
+	VPOR         Y2, Y0, Y0
+	VPXOR        Y2, Y2, Y2
 	VPCMPGTD     Y2, Y4, Y2
-	VPAND        Y3, Y2, Y2
-	VPCMPGTD     consts<>+928(SB), Y5, Y3
-	VPOR         Y2, Y3, Y2
-	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y2
-	VMOVUPS      (SP), Y8
-	VMOVUPS      32(SP), Y7
-	VMOVUPS      64(SP), Y9
-	VMOVUPS      96(SP), Y1
+	VMOVUPS      consts<>+928(SB), Y3
+	VPCMPGTD     Y4, Y3, Y3
+	VPAND        Y2, Y3, Y2
+	VBROADCASTSS 16(R11), Y3
+	VPAND        Y3, Y1, Y1
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y1, Y3, Y1
+	VPAND        Y2, Y1, Y1
+	VPCMPGTD     consts<>+928(SB), Y4, Y2
+	VPOR         Y1, Y2, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y1
+	VMOVUPS      (SP), Y7
+	VMOVUPS      32(SP), Y6
+	VMOVUPS      64(SP), Y8
+	VMOVUPS      96(SP), Y0
 
-focusdone155:
+focusdone149:
 	// loss = (alpha ce) q^gamma
-	VMULPS    Y2, Y8, Y3
-	VCMPPS    $0x12, consts<>+2176(SB), Y8, Y4
-	VBLENDVPS Y4, Y3, Y8, Y3
-	VPMINUD   consts<>+608(SB), Y3, Y3
+	VMULPS    Y1, Y7, Y2
+	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y3
+	VBLENDVPS Y3, Y2, Y7, Y2
+	VPMINUD   consts<>+608(SB), Y2, Y2
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y4
-	VMULPS       Y2, Y9, Y2
-	VMULPS       Y2, Y4, Y2
-	VMULPS       Y1, Y2, Y1
-	VCMPPS       $0x03, Y1, Y1, Y2
-	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y1
-	VMOVUPS      Y3, (CX)
-	VMOVUPS      Y1, (DX)
+	VBROADCASTSS (R9), Y3
+	VMULPS       Y1, Y8, Y1
+	VMULPS       Y1, Y3, Y1
+	VMULPS       Y0, Y1, Y0
+	VCMPPS       $0x03, Y0, Y0, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y0
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y0, (DX)
 	ADDQ         $+32, CX
 	ADDQ         $+32, DX
 	ADDQ         $+32, BX
@@ -12317,6 +12736,8 @@ focusdone155:
 	ADDQ         $-8, R10
 	CMPQ         R10, $+1
 	JGE          slow
+	VMOVUPS      consts<>+384(SB), Y0
+	VMOVUPS      exp_one<>+0(SB), Y1
 	JMP          loop
 
 slowvector:
@@ -12326,415 +12747,414 @@ slowvector:
 	CMOVQGT    R10, R11
 	NEGQ       R11
 	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R11*4), Y1
-	VMASKMOVPS (BX), Y1, Y2
-	VBLENDVPS  Y1, Y2, Y0, Y2
-	VMASKMOVPS (SI), Y1, Y3
-	VPXOR      Y4, Y4, Y4
-	VBLENDVPS  Y1, Y3, Y4, Y1
+	VMOVUPS    (R10)(R11*4), Y0
+	VMASKMOVPS (BX), Y0, Y1
+	VMOVUPS    consts<>+384(SB), Y2
+	VBLENDVPS  Y0, Y1, Y2, Y1
+	VMASKMOVPS (SI), Y0, Y2
+	VPXOR      Y3, Y3, Y3
+	VBLENDVPS  Y0, Y2, Y3, Y0
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR         consts<>+1184(SB), Y2, Y3
-	VSUBPS       consts<>+64(SB), Y3, Y3
-	VBROADCASTSS consts<>+416(SB), Y4
-	VMAXPS       Y3, Y4, Y3
+	VPOR    consts<>+1184(SB), Y1, Y2
+	VSUBPS  consts<>+64(SB), Y2, Y2
+	VMOVUPS consts<>+416(SB), Y3
+	VMAXPS  Y2, Y3, Y2
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y4
-	VFMADD213PS  consts<>+128(SB), Y3, Y4
-	VSUBPS       consts<>+128(SB), Y4, Y5
+	VMOVUPS     consts<>+96(SB), Y3
+	VFMADD213PS consts<>+128(SB), Y2, Y3
+	VSUBPS      consts<>+128(SB), Y3, Y4
 
 	// r = c - n ln2
-	VMOVAPS      Y3, Y6
-	VFNMADD231PS consts<>+160(SB), Y5, Y6
-	VFNMADD231PS consts<>+192(SB), Y5, Y6
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS consts<>+160(SB), Y4, Y5
+	VFNMADD231PS consts<>+192(SB), Y4, Y5
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y5
-	VFMADD213PS  consts<>+256(SB), Y6, Y5
-	VFMADD213PS  consts<>+288(SB), Y6, Y5
-	VFMADD213PS  consts<>+320(SB), Y6, Y5
-	VFMADD213PS  consts<>+352(SB), Y5, Y6
-	VCMPPS       $0x11, consts<>+480(SB), Y3, Y3
-	VPAND        consts<>+512(SB), Y3, Y3
+	VMOVUPS     consts<>+224(SB), Y4
+	VFMADD213PS consts<>+256(SB), Y5, Y4
+	VFMADD213PS consts<>+288(SB), Y5, Y4
+	VFMADD213PS consts<>+320(SB), Y5, Y4
+	VFMADD213PS consts<>+352(SB), Y4, Y5
+	VCMPPS      $0x11, consts<>+480(SB), Y2, Y2
+	VPAND       consts<>+512(SB), Y2, Y2
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y4, Y5
-	VPERMPS     exp_half<>+0(SB), Y4, Y4
-	VPADDD      Y5, Y4, Y4
-	VPAND       consts<>+640(SB), Y5, Y5
-	VPADDD      Y3, Y5, Y5
-	VFMADD231PS Y6, Y4, Y4
-	VMULPS      Y5, Y4, Y4
+	VPSLLD      $0x14, Y3, Y4
+	VPERMPS     exp_half<>+0(SB), Y3, Y3
+	VPADDD      Y4, Y3, Y3
+	VPAND       consts<>+640(SB), Y4, Y4
+	VPADDD      Y2, Y4, Y4
+	VFMADD231PS Y5, Y3, Y3
+	VMULPS      Y4, Y3, Y3
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Y3, Y4, Y3
-	VADDPS  consts<>+576(SB), Y4, Y4
-	VPSUBD  consts<>+576(SB), Y4, Y4
-	VPMAXSD Y4, Y3, Y3
-	VPMINUD consts<>+608(SB), Y3, Y3
+	VPSUBD  Y2, Y3, Y2
+	VADDPS  consts<>+576(SB), Y3, Y3
+	VPSUBD  consts<>+576(SB), Y3, Y3
+	VPMAXSD Y3, Y2, Y2
+	VPMINUD consts<>+608(SB), Y2, Y2
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS       $0x11, consts<>+1216(SB), Y3, Y4
-	VBROADCASTSS consts<>+1216(SB), Y5
-	VMAXPS       Y3, Y5, Y5
-	VADDPS       Y0, Y5, Y6
-	VDIVPS       Y6, Y0, Y6
-	VMULPS       Y6, Y5, Y7
-	VBLENDVPS    Y4, Y3, Y7, Y7
+	VCMPPS    $0x11, consts<>+1216(SB), Y2, Y3
+	VMOVUPS   consts<>+1216(SB), Y4
+	VMAXPS    Y2, Y4, Y4
+	VMOVUPS   consts<>+384(SB), Y5
+	VADDPS    consts<>+384(SB), Y4, Y6
+	VDIVPS    Y6, Y5, Y5
+	VMULPS    Y5, Y4, Y6
+	VBLENDVPS Y3, Y2, Y6, Y6
 
-	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS consts<>+1888(SB), Y8
-	VFMADD213PS  consts<>+1920(SB), Y5, Y8
-	VFMADD213PS  consts<>+1952(SB), Y5, Y8
-	VFMADD213PS  consts<>+1984(SB), Y5, Y8
-	VFMADD213PS  consts<>+2016(SB), Y5, Y8
-	VFMADD213PS  consts<>+2048(SB), Y5, Y8
-	VFMADD213PS  consts<>+2080(SB), Y5, Y8
-	VFMADD213PS  consts<>+2112(SB), Y5, Y8
-	VMULPS       Y8, Y5, Y8
-	VFMADD231PS  Y8, Y5, Y5
-	VBLENDVPS    Y4, Y3, Y5, Y3
-	VBLENDVPS    Y2, Y7, Y6, Y4
-	VBLENDVPS    Y2, Y6, Y7, Y5
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	VMULPS      Y4, Y4, Y7
+	VMOVUPS     consts<>+1888(SB), Y8
+	VFMADD213PS consts<>+1920(SB), Y7, Y8
+	VMOVUPS     consts<>+1952(SB), Y9
+	VFMADD213PS consts<>+1984(SB), Y7, Y9
+	VFMADD213PS consts<>+2016(SB), Y7, Y8
+	VFMADD213PS consts<>+2048(SB), Y7, Y9
+	VFMADD213PS consts<>+2080(SB), Y7, Y8
+	VFMADD213PS consts<>+2112(SB), Y7, Y9
+	VFMADD231PS Y9, Y4, Y8
+	VFMADD231PS Y8, Y7, Y4
+	VBLENDVPS   Y3, Y2, Y4, Y2
+	VBLENDVPS   Y1, Y6, Y5, Y3
+	VBLENDVPS   Y1, Y5, Y6, Y4
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y1, Y0, Y6
-	VBLENDVPS   Y2, Y1, Y6, Y7
-	VPAND       consts<>+32(SB), Y2, Y2
-	VPXOR       Y8, Y8, Y8
-	VCMPPS      $0x11, Y7, Y8, Y8
-	VPAND       Y2, Y8, Y2
-	VFMADD231PS Y2, Y7, Y3
+	VMOVUPS     consts<>+384(SB), Y5
+	VSUBPS      Y0, Y5, Y5
+	VBLENDVPS   Y1, Y0, Y5, Y6
+	VPAND       consts<>+32(SB), Y1, Y1
+	VPXOR       Y7, Y7, Y7
+	VCMPPS      $0x11, Y6, Y7, Y7
+	VPAND       Y1, Y7, Y1
+	VFMADD231PS Y1, Y6, Y2
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y1, Y5, Y2
-	VMOVAPS      Y2, Y7
-	VFMADD231PS  Y6, Y4, Y7
-	VBROADCASTSS 12(DI), Y8
-	VBROADCASTSS 16(DI), Y9
-	VMULPS       Y6, Y9, Y9
-	VFMADD231PS  Y1, Y8, Y9
-	VMULPS       Y3, Y9, Y8
+	VMULPS       Y0, Y4, Y1
+	VMOVAPS      Y1, Y6
+	VFMADD231PS  Y5, Y3, Y6
+	VBROADCASTSS 12(DI), Y7
+	VBROADCASTSS 16(DI), Y8
+	VMULPS       Y5, Y8, Y8
+	VFMADD231PS  Y0, Y7, Y8
+	VMULPS       Y2, Y8, Y7
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, consts<>+2144(SB), Y1, Y10
-	VBLENDVPS Y10, Y4, Y5, Y11
-	VDIVPS    Y7, Y11, Y11
-	VPXOR     Y12, Y12, Y12
-	VCMPPS    $0x00, Y12, Y7, Y12
-	VBLENDVPS Y12, Y0, Y11, Y11
-	VBLENDVPS Y10, Y5, Y4, Y5
-	VMULPS    Y11, Y5, Y5
-	VMULPS    Y5, Y3, Y3
-	VPXOR     Y10, Y10, Y10
-	VCMPPS    $0x11, Y5, Y10, Y5
-	VPAND     Y3, Y5, Y3
+	VCMPPS    $0x11, consts<>+2144(SB), Y0, Y9
+	VBLENDVPS Y9, Y3, Y4, Y10
+	VDIVPS    Y6, Y10, Y10
+	VPXOR     Y11, Y11, Y11
+	VCMPPS    $0x00, Y11, Y6, Y11
+	VBLENDVPS Y11, consts<>+384(SB), Y10, Y10
+	VBLENDVPS Y9, Y4, Y3, Y4
+	VMULPS    Y10, Y4, Y4
+	VMULPS    Y4, Y2, Y2
+	VPXOR     Y9, Y9, Y9
+	VCMPPS    $0x11, Y4, Y9, Y4
+	VPAND     Y2, Y4, Y2
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	VBROADCASTSS 8(DI), Y5
-	VFNMADD132PS consts<>+2208(SB), Y0, Y1
-	VMULPS       Y1, Y5, Y1
-	VFMSUB231PS  Y6, Y4, Y2
-	VFMADD231PS  Y3, Y1, Y2
-	VMOVAPS      Y7, Y1
+	VBROADCASTSS 8(DI), Y4
+	VMOVUPS      consts<>+2208(SB), Y9
+	VFNMADD213PS consts<>+384(SB), Y9, Y0
+	VMULPS       Y0, Y4, Y0
+	VFMSUB231PS  Y5, Y3, Y1
+	VFMADD231PS  Y2, Y0, Y1
+	VMOVAPS      Y6, Y0
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_156
-	VMULPS Y1, Y1, Y1
-	JMP    focusdone156
+	JGE    focusnot0_150
+	VMULPS Y0, Y0, Y0
+	JMP    focusdone150
 
-focusnot0_156:
+focusnot0_150:
 	CMPQ    R8, $+2
-	JGE     focusnot1_156
-	VMOVAPS Y0, Y1
-	JMP     focusdone156
+	JGE     focusnot1_150
+	VMOVUPS consts<>+384(SB), Y0
+	JMP     focusdone150
 
-focusnot1_156:
+focusnot1_150:
 	CMPQ R8, $+3
-	JGE  focusnot2_156
-	JMP  focusdone156
+	JGE  focusnot2_150
+	JMP  focusdone150
 
-focusnot2_156:
+focusnot2_150:
 	CMPQ    R8, $+4
-	JGE     focusnot3_156
-	VSQRTPS Y1, Y1
-	JMP     focusdone156
+	JGE     focusnot3_150
+	VSQRTPS Y0, Y0
+	JMP     focusdone150
 
-focusnot3_156:
+focusnot3_150:
 	CMPQ         R8, $+5
-	JGE          focusnot4_156
-	VSQRTPS      Y1, Y3
-	VMOVAPS      Y1, Y4
-	VFNMADD231PS Y3, Y3, Y4
-	VMULPS       consts<>+2144(SB), Y3, Y5
-	VMULPS       Y5, Y4, Y4
-	VFMADD231PS  Y3, Y1, Y4
-	VMOVAPS      Y4, Y1
-	JMP          focusdone156
+	JGE          focusnot4_150
+	VSQRTPS      Y0, Y2
+	VMOVAPS      Y0, Y3
+	VFNMADD231PS Y2, Y2, Y3
+	VMULPS       consts<>+2144(SB), Y2, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  Y2, Y0, Y3
+	VMOVAPS      Y3, Y0
+	JMP          focusdone150
 
-focusnot4_156:
+focusnot4_150:
 	CMPQ         R8, $+6
-	JGE          focusnot5_156
-	VSQRTPS      Y1, Y3
-	VMULPS       Y1, Y1, Y4
-	VMOVAPS      Y4, Y5
-	VFMSUB231PS  Y1, Y1, Y5
-	VMOVAPS      Y1, Y6
-	VFNMADD231PS Y3, Y3, Y6
-	VMULPS       Y6, Y1, Y1
-	VFMADD231PS  consts<>+2144(SB), Y1, Y5
-	VMULPS       Y3, Y5, Y1
-	VFMADD231PS  Y3, Y4, Y1
-	JMP          focusdone156
+	JGE          focusnot5_150
+	VSQRTPS      Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y0, Y0, Y4
+	VMOVAPS      Y0, Y5
+	VFNMADD231PS Y2, Y2, Y5
+	VMULPS       Y5, Y0, Y0
+	VFMADD231PS  consts<>+2144(SB), Y0, Y4
+	VMULPS       Y2, Y4, Y0
+	VFMADD231PS  Y2, Y3, Y0
+	JMP          focusdone150
 
-focusnot5_156:
+focusnot5_150:
 	CMPQ        R8, $+7
-	JGE         focusnot6_156
-	VMULPS      Y1, Y1, Y3
-	VMOVAPS     Y3, Y4
-	VFMSUB231PS Y1, Y1, Y4
-	VMULPS      Y1, Y4, Y4
-	VFMADD231PS Y1, Y3, Y4
-	VMOVAPS     Y4, Y1
-	JMP         focusdone156
+	JGE         focusnot6_150
+	VMULPS      Y0, Y0, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y0, Y0, Y3
+	VMULPS      Y0, Y3, Y3
+	VFMADD231PS Y0, Y2, Y3
+	VMOVAPS     Y3, Y0
+	JMP         focusdone150
 
-focusnot6_156:
+focusnot6_150:
 	CMPQ        R8, $+8
-	JGE         focusnot7_156
-	VMULPS      Y1, Y1, Y3
-	VFMSUB213PS Y3, Y1, Y1
-	VADDPS      Y3, Y3, Y4
-	VMULPS      Y1, Y4, Y1
-	VFMADD231PS Y3, Y3, Y1
-	JMP         focusdone156
+	JGE         focusnot7_150
+	VMULPS      Y0, Y0, Y2
+	VFMSUB213PS Y2, Y0, Y0
+	VADDPS      Y2, Y2, Y3
+	VMULPS      Y0, Y3, Y0
+	VFMADD231PS Y2, Y2, Y0
+	JMP         focusdone150
 
-focusnot7_156:
+focusnot7_150:
 	CMPQ        R8, $+9
-	JGE         focusnot8_156
-	VMULPS      Y1, Y1, Y3
-	VMOVAPS     Y3, Y4
-	VFMSUB231PS Y1, Y1, Y4
-	VMULPS      Y3, Y3, Y5
-	VADDPS      Y3, Y3, Y6
-	VFMSUB213PS Y5, Y3, Y3
-	VFMADD231PS Y4, Y6, Y3
-	VMULPS      Y1, Y3, Y3
-	VFMADD231PS Y1, Y5, Y3
-	VMOVAPS     Y3, Y1
-	JMP         focusdone156
+	JGE         focusnot8_150
+	VMULPS      Y0, Y0, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y0, Y0, Y3
+	VMULPS      Y2, Y2, Y4
+	VADDPS      Y2, Y2, Y5
+	VFMSUB213PS Y4, Y2, Y2
+	VFMADD231PS Y3, Y5, Y2
+	VMULPS      Y0, Y2, Y2
+	VFMADD231PS Y0, Y4, Y2
+	VMOVAPS     Y2, Y0
+	JMP         focusdone150
 
-focusnot8_156:
+focusnot8_150:
 	LEAQ         24(DI), R10
-	VMOVUPS      Y8, (SP)
-	VMOVUPS      Y7, 32(SP)
-	VMOVUPS      Y9, 64(SP)
-	VMOVUPS      Y2, 96(SP)
-	VBROADCASTSS (R10), Y2
-	VBROADCASTSS 4(R10), Y3
-	VBROADCASTSS 8(R10), Y4
+	VMOVUPS      Y7, (SP)
+	VMOVUPS      Y6, 32(SP)
+	VMOVUPS      Y8, 64(SP)
+	VMOVUPS      Y1, 96(SP)
+	VBROADCASTSS (R10), Y1
+	VBROADCASTSS 4(R10), Y2
+	VBROADCASTSS 8(R10), Y3
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y1, Y5
-	VPSUBD       consts<>+1248(SB), Y5, Y6
-	VCVTDQ2PS    Y5, Y7
-	VPSUBD       consts<>+1760(SB), Y7, Y7
-	VBROADCASTSS consts<>+1120(SB), Y8
-	VPCMPGTD     Y5, Y8, Y8
-	VBLENDVPS    Y8, Y7, Y6, Y6
-	VPSRAD       $0x17, Y6, Y7
-	VPSRLD       $0x14, Y6, Y8
-	VPAND        consts<>+1280(SB), Y6, Y6
-	VPADDD       consts<>+1312(SB), Y6, Y6
-	VCVTDQ2PS    Y7, Y7
+	VPAND     consts<>+32(SB), Y0, Y4
+	VPSUBD    consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS Y4, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y4, Y7, Y7
+	VBLENDVPS Y7, Y6, Y5, Y5
+	VPSRAD    $0x17, Y5, Y6
+	VPSRLD    $0x14, Y5, Y7
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y8, Y9
-	VFMADD213PS  consts<>+672(SB), Y9, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y9
-	VMOVAPS      Y6, Y10
-	VFMADD231PS  Y9, Y6, Y10
-	VSUBPS       Y10, Y6, Y11
-	VFMADD231PS  Y9, Y6, Y11
-	VMULPS       Y6, Y6, Y9
-	VBROADCASTSS consts<>+1376(SB), Y12
-	VFMADD213PS  consts<>+1408(SB), Y6, Y12
-	VFMADD213PS  consts<>+1440(SB), Y6, Y12
-	VFMADD213PS  consts<>+1472(SB), Y6, Y12
-	VFMADD213PS  consts<>+1504(SB), Y6, Y12
-	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  Y12, Y6, Y11
-	VADDPS       Y11, Y10, Y6
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y8
+	VMOVAPS     Y5, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VSUBPS      Y9, Y5, Y10
+	VFMADD231PS Y8, Y5, Y10
+	VMULPS      Y5, Y5, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y5, Y11
+	VFMADD213PS consts<>+1440(SB), Y5, Y11
+	VFMADD213PS consts<>+1472(SB), Y5, Y11
+	VFMADD213PS consts<>+1504(SB), Y5, Y11
+	VMULPS      Y5, Y8, Y5
+	VFMADD231PS Y11, Y5, Y10
+	VADDPS      Y10, Y9, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y8, Y9
-	VADDPS      Y9, Y7, Y7
-	VMULPS      Y7, Y2, Y9
-	VFMSUB213PS Y9, Y2, Y7
-	VFMADD213PS Y9, Y3, Y6
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y1, Y8
+	VFMSUB213PS Y8, Y1, Y6
+	VFMADD213PS Y8, Y2, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y12
-	VSUBPS      consts<>+1536(SB), Y12, Y13
-	VSUBPS      Y13, Y9, Y9
-	VFMADD231PS Y10, Y3, Y9
-	VPERMPS     pow_tl<>+0(SB), Y8, Y8
-	VFMADD231PS Y8, Y2, Y7
-	VFMADD231PS Y10, Y4, Y7
-	VFMADD231PS Y11, Y3, Y7
-	VADDPS      Y7, Y9, Y3
+	VADDPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y2, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y1, Y6
+	VFMADD231PS Y9, Y3, Y6
+	VFMADD231PS Y10, Y2, Y6
+	VADDPS      Y6, Y8, Y2
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y3, Y4
-	VFMADD213PS  consts<>+1632(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y7
-	VMULPS       Y4, Y7, Y4
-	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_full_hi<>+0(SB), Y12, Y3
-	VPERMPS      pow_full_lo<>+0(SB), Y12, Y7
-	VFMADD231PS  Y4, Y3, Y7
+	VMOVUPS     consts<>+1568(SB), Y3
+	VFMADD213PS consts<>+1600(SB), Y2, Y3
+	VFMADD213PS consts<>+1632(SB), Y2, Y3
+	VMULPS      Y2, Y2, Y6
+	VMULPS      Y3, Y6, Y3
+	VFMADD231PS consts<>+160(SB), Y2, Y3
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y2
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y3, Y2, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y12, Y4
-	VPSRAD  $0x03, Y4, Y4
-	VADDPS  Y7, Y3, Y8
-	VPSLLD  $0x17, Y4, Y9
-	VPADDD  Y9, Y8, Y9
-	VPMINUD consts<>+928(SB), Y9, Y9
+	VPSUBD  consts<>+1536(SB), Y11, Y3
+	VPSRAD  $0x03, Y3, Y3
+	VADDPS  Y6, Y2, Y7
+	VPSLLD  $0x17, Y3, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y10, Y10, Y10
-	VPMINSD      Y10, Y4, Y4
-	VBROADCASTSS consts<>+1792(SB), Y10
-	VPSUBD       Y4, Y10, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VADDPS       Y3, Y4, Y10
-	VSUBPS       Y4, Y10, Y11
-	VSUBPS       Y11, Y3, Y3
-	VADDPS       Y7, Y3, Y3
-	VADDPS       Y3, Y10, Y3
-	VCMPPS       $0x11, Y4, Y8, Y7
-	VPSUBD       Y4, Y3, Y3
-	VBLENDVPS    Y7, Y3, Y9, Y3
+	VPXOR     Y9, Y9, Y9
+	VPMINSD   Y9, Y3, Y3
+	VMOVUPS   consts<>+1792(SB), Y9
+	VPSUBD    Y3, Y9, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VADDPS    Y2, Y3, Y9
+	VSUBPS    Y3, Y9, Y10
+	VSUBPS    Y10, Y2, Y2
+	VADDPS    Y6, Y2, Y2
+	VADDPS    Y2, Y9, Y2
+	VCMPPS    $0x11, Y3, Y7, Y6
+	VPSUBD    Y3, Y2, Y2
+	VBLENDVPS Y6, Y2, Y8, Y2
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y4
-	VCMPPS       $0x11, Y6, Y4, Y4
-	VBLENDVPS    Y4, consts<>+928(SB), Y3, Y3
-	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y4, Y6, Y3, Y3
-	VPXOR        Y4, Y4, Y4
-	VPCMPEQD     Y4, Y5, Y4
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y2, consts<>+928(SB), Y6, Y6
-	VBLENDVPS    Y4, Y6, Y3, Y3
-	VPCMPEQD     consts<>+928(SB), Y5, Y4
-	VPXOR        Y6, Y6, Y6
-	VBROADCASTSS consts<>+928(SB), Y7
-	VBLENDVPS    Y2, Y6, Y7, Y2
-	VBLENDVPS    Y4, Y2, Y3, Y2
+	VMOVUPS   consts<>+1824(SB), Y3
+	VCMPPS    $0x11, Y5, Y3, Y3
+	VBLENDVPS Y3, consts<>+928(SB), Y2, Y2
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPXOR     Y3, Y3, Y3
+	VPCMPEQD  Y3, Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y1, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPCMPEQD  consts<>+928(SB), Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y1, Y5, Y6, Y1
+	VBLENDVPS Y3, Y1, Y2, Y1
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R10), Y3
-	VPAND        Y3, Y1, Y3
-	VPOR         Y3, Y2, Y2
+	VBROADCASTSS 12(R10), Y2
+	VPAND        Y2, Y0, Y2
+	VPOR         Y2, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPCMPGTD     Y2, Y4, Y2
+	VMOVUPS      consts<>+928(SB), Y3
+	VPCMPGTD     Y4, Y3, Y3
+	VPAND        Y2, Y3, Y2
+	VBROADCASTSS 16(R10), Y3
+	VPAND        Y3, Y0, Y0
 	VPXOR        Y3, Y3, Y3
-	VPCMPGTD     Y3, Y5, Y3
-	VBROADCASTSS consts<>+928(SB), Y4
-	VPCMPGTD     Y5, Y4, Y4
-	VPAND        Y3, Y4, Y3
-	VBROADCASTSS 16(R10), Y4
-	VPAND        Y4, Y1, Y1
-	VPXOR        Y4, Y4, Y4
-	VPCMPGTD     Y1, Y4, Y1
-	VPAND        Y3, Y1, Y1
-	VPCMPGTD     consts<>+928(SB), Y5, Y3
-	VPOR         Y1, Y3, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y2, Y1
-	VMOVUPS      (SP), Y8
-	VMOVUPS      32(SP), Y7
-	VMOVUPS      64(SP), Y9
-	VMOVUPS      96(SP), Y2
+	VPCMPGTD     Y0, Y3, Y0
+	VPAND        Y2, Y0, Y0
+	VPCMPGTD     consts<>+928(SB), Y4, Y2
+	VPOR         Y0, Y2, Y0
+	VBLENDVPS    Y0, consts<>+608(SB), Y1, Y0
+	VMOVUPS      (SP), Y7
+	VMOVUPS      32(SP), Y6
+	VMOVUPS      64(SP), Y8
+	VMOVUPS      96(SP), Y1
 
-focusdone156:
+focusdone150:
 	// loss = (alpha ce) q^gamma
-	VMULPS    Y1, Y8, Y3
-	VCMPPS    $0x12, consts<>+2176(SB), Y8, Y4
-	VBLENDVPS Y4, Y3, Y8, Y3
-	VPMINUD   consts<>+608(SB), Y3, Y4
+	VMULPS    Y0, Y7, Y2
+	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y3
+	VBLENDVPS Y3, Y2, Y7, Y2
+	VPMINUD   consts<>+608(SB), Y2, Y3
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y3
-	VMULPS       Y1, Y9, Y1
-	VMULPS       Y1, Y3, Y1
-	VMULPS       Y2, Y1, Y1
-	VCMPPS       $0x03, Y1, Y1, Y2
-	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y1
+	VBROADCASTSS (R9), Y2
+	VMULPS       Y0, Y8, Y0
+	VMULPS       Y0, Y2, Y0
+	VMULPS       Y1, Y0, Y0
+	VCMPPS       $0x03, Y0, Y0, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y0
 	CMPQ         AX, $+8
 	JLT          partless5
-	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y3, (CX)
 	JMP          partdone5
 
 partless5:
 	MOVQ         CX, R10
 	TESTQ        $0x00000004, AX
 	JEQ          partfour5
-	VMOVUPS      X4, (R10)
+	VMOVUPS      X3, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y4, X4
+	VEXTRACTF128 $0x01, Y3, X3
 
 partfour5:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo5
-	VMOVLPS X4, (R10)
+	VMOVLPS X3, (R10)
 	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X4, X4
+	VPSRLDQ $0x08, X3, X3
 
 parttwo5:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone5
-	VMOVSS X4, (R10)
+	VMOVSS X3, (R10)
 
 partdone5:
 	CMPQ    AX, $+8
 	JLT     partless6
-	VMOVUPS Y1, (DX)
+	VMOVUPS Y0, (DX)
 	JMP     partdone6
 
 partless6:
 	MOVQ         DX, R10
 	TESTQ        $0x00000004, AX
 	JEQ          partfour6
-	VMOVUPS      X1, (R10)
+	VMOVUPS      X0, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y1, X1
+	VEXTRACTF128 $0x01, Y0, X0
 
 partfour6:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo6
-	VMOVLPS X1, (R10)
+	VMOVLPS X0, (R10)
 	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X1, X1
+	VPSRLDQ $0x08, X0, X0
 
 parttwo6:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone6
-	VMOVSS X1, (R10)
+	VMOVSS X0, (R10)
 
 partdone6:
-	ADDQ $+32, CX
-	ADDQ $+32, DX
-	ADDQ $+32, BX
-	ADDQ $+32, SI
-	ADDQ $-8, AX
-	CMPQ AX, $+1
-	JGE  vector
-	VZEROUPPER
-	RET
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	JMP     nextvector
 
 // func rowSumAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
@@ -13069,13 +13489,13 @@ slow:
 // func rowSumAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·rowSumAVX2(SB), NOSPLIT, $192-48
-	VMOVUPS      exp_one<>+0(SB), Y0
-	VBROADCASTSS consts<>+128(SB), Y1
-	VBROADCASTSS consts<>+64(SB), Y2
-	VBROADCASTSS consts<>+96(SB), Y3
-	VBROADCASTSS consts<>+160(SB), Y4
-	VBROADCASTSS consts<>+192(SB), Y5
-	VBROADCASTSS consts<>+224(SB), Y6
+	VMOVUPS exp_one<>+0(SB), Y0
+	VMOVUPS consts<>+128(SB), Y1
+	VMOVUPS consts<>+64(SB), Y2
+	VMOVUPS consts<>+96(SB), Y3
+	VMOVUPS consts<>+160(SB), Y4
+	VMOVUPS consts<>+192(SB), Y5
+	VMOVUPS consts<>+224(SB), Y6
 
 row:
 	MOVQ    classes+32(FP), AX
@@ -13882,14 +14302,14 @@ slow:
 // func rowExpAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·rowExpAVX2(SB), NOSPLIT, $192-56
-	VMOVUPS      exp_one<>+0(SB), Y0
-	VBROADCASTSS consts<>+128(SB), Y1
-	VBROADCASTSS consts<>+64(SB), Y2
-	VBROADCASTSS consts<>+96(SB), Y3
-	VBROADCASTSS consts<>+160(SB), Y4
-	VBROADCASTSS consts<>+192(SB), Y5
-	VBROADCASTSS consts<>+224(SB), Y6
-	VBROADCASTSS consts<>+256(SB), Y7
+	VMOVUPS exp_one<>+0(SB), Y0
+	VMOVUPS consts<>+128(SB), Y1
+	VMOVUPS consts<>+64(SB), Y2
+	VMOVUPS consts<>+96(SB), Y3
+	VMOVUPS consts<>+160(SB), Y4
+	VMOVUPS consts<>+192(SB), Y5
+	VMOVUPS consts<>+224(SB), Y6
+	VMOVUPS consts<>+256(SB), Y7
 
 row:
 	MOVQ    classes+40(FP), AX
@@ -14838,14 +15258,14 @@ slow:
 // func softmaxExpAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·softmaxExpAVX2(SB), NOSPLIT, $192-56
-	VMOVUPS      exp_one<>+0(SB), Y0
-	VBROADCASTSS consts<>+128(SB), Y1
-	VBROADCASTSS consts<>+64(SB), Y2
-	VBROADCASTSS consts<>+96(SB), Y3
-	VBROADCASTSS consts<>+160(SB), Y4
-	VBROADCASTSS consts<>+192(SB), Y5
-	VBROADCASTSS consts<>+224(SB), Y6
-	VBROADCASTSS consts<>+256(SB), Y7
+	VMOVUPS exp_one<>+0(SB), Y0
+	VMOVUPS consts<>+128(SB), Y1
+	VMOVUPS consts<>+64(SB), Y2
+	VMOVUPS consts<>+96(SB), Y3
+	VMOVUPS consts<>+160(SB), Y4
+	VMOVUPS consts<>+192(SB), Y5
+	VMOVUPS consts<>+224(SB), Y6
+	VMOVUPS consts<>+256(SB), Y7
 
 row:
 	MOVQ    classes+40(FP), AX
@@ -15655,20 +16075,20 @@ slow:
 // func partSumAVX2(total *[16]float64, logits *float32, n int, label int, slow *int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·partSumAVX2(SB), NOSPLIT, $0-40
-	VMOVUPS      exp_one<>+0(SB), Y0
-	VBROADCASTSS consts<>+128(SB), Y1
-	VBROADCASTSS consts<>+64(SB), Y2
-	VBROADCASTSS consts<>+96(SB), Y3
-	VBROADCASTSS consts<>+160(SB), Y4
-	VBROADCASTSS consts<>+192(SB), Y5
-	VBROADCASTSS consts<>+224(SB), Y6
-	MOVQ         n+16(FP), AX
-	MOVQ         label+24(FP), CX
-	MOVQ         logits+8(FP), DX
-	VPXOR        Y10, Y10, Y10
-	VPXOR        Y11, Y11, Y11
-	VPXOR        Y12, Y12, Y12
-	MOVQ         total+0(FP), BX
+	VMOVUPS exp_one<>+0(SB), Y0
+	VMOVUPS consts<>+128(SB), Y1
+	VMOVUPS consts<>+64(SB), Y2
+	VMOVUPS consts<>+96(SB), Y3
+	VMOVUPS consts<>+160(SB), Y4
+	VMOVUPS consts<>+192(SB), Y5
+	VMOVUPS consts<>+224(SB), Y6
+	MOVQ    n+16(FP), AX
+	MOVQ    label+24(FP), CX
+	MOVQ    logits+8(FP), DX
+	VPXOR   Y10, Y10, Y10
+	VPXOR   Y11, Y11, Y11
+	VPXOR   Y12, Y12, Y12
+	MOVQ    total+0(FP), BX
 
 sum_block:
 	MOVQ    $0x00000090, DI
@@ -16253,20 +16673,20 @@ slow:
 // func softmaxPartAVX2(total *[16]float64, logits *float32, n int, label int, slow *int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·softmaxPartAVX2(SB), NOSPLIT, $0-40
-	VMOVUPS      exp_one<>+0(SB), Y0
-	VBROADCASTSS consts<>+128(SB), Y1
-	VBROADCASTSS consts<>+64(SB), Y2
-	VBROADCASTSS consts<>+96(SB), Y3
-	VBROADCASTSS consts<>+160(SB), Y4
-	VBROADCASTSS consts<>+192(SB), Y5
-	VBROADCASTSS consts<>+224(SB), Y6
-	MOVQ         n+16(FP), AX
-	MOVQ         label+24(FP), CX
-	MOVQ         logits+8(FP), DX
-	VPXOR        Y10, Y10, Y10
-	VPXOR        Y11, Y11, Y11
-	VPXOR        Y12, Y12, Y12
-	MOVQ         total+0(FP), BX
+	VMOVUPS exp_one<>+0(SB), Y0
+	VMOVUPS consts<>+128(SB), Y1
+	VMOVUPS consts<>+64(SB), Y2
+	VMOVUPS consts<>+96(SB), Y3
+	VMOVUPS consts<>+160(SB), Y4
+	VMOVUPS consts<>+192(SB), Y5
+	VMOVUPS consts<>+224(SB), Y6
+	MOVQ    n+16(FP), AX
+	MOVQ    label+24(FP), CX
+	MOVQ    logits+8(FP), DX
+	VPXOR   Y10, Y10, Y10
+	VPXOR   Y11, Y11, Y11
+	VPXOR   Y12, Y12, Y12
+	MOVQ    total+0(FP), BX
 
 sum_block:
 	MOVQ    $0x00000090, DI
@@ -16918,21 +17338,21 @@ slow:
 // func partExpAVX2(dst *float32, total *[16]float64, logits *float32, n int, label int, slow *int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·partExpAVX2(SB), NOSPLIT, $0-48
-	VMOVUPS      exp_one<>+0(SB), Y0
-	VBROADCASTSS consts<>+128(SB), Y1
-	VBROADCASTSS consts<>+64(SB), Y2
-	VBROADCASTSS consts<>+96(SB), Y3
-	VBROADCASTSS consts<>+160(SB), Y4
-	VBROADCASTSS consts<>+192(SB), Y5
-	VBROADCASTSS consts<>+224(SB), Y6
-	VBROADCASTSS consts<>+256(SB), Y7
-	MOVQ         n+24(FP), AX
-	MOVQ         label+32(FP), CX
-	MOVQ         logits+16(FP), DX
-	VPXOR        Y9, Y9, Y9
-	MOVQ         AX, BX
-	MOVQ         CX, SI
-	MOVQ         DX, DI
+	VMOVUPS exp_one<>+0(SB), Y0
+	VMOVUPS consts<>+128(SB), Y1
+	VMOVUPS consts<>+64(SB), Y2
+	VMOVUPS consts<>+96(SB), Y3
+	VMOVUPS consts<>+160(SB), Y4
+	VMOVUPS consts<>+192(SB), Y5
+	VMOVUPS consts<>+224(SB), Y6
+	VMOVUPS consts<>+256(SB), Y7
+	MOVQ    n+24(FP), AX
+	MOVQ    label+32(FP), CX
+	MOVQ    logits+16(FP), DX
+	VPXOR   Y9, Y9, Y9
+	MOVQ    AX, BX
+	MOVQ    CX, SI
+	MOVQ    DX, DI
 
 look_block:
 	MOVQ    $0x00000090, R9
@@ -17511,8 +17931,8 @@ next:
 // func rowMostAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV
 TEXT ·rowMostAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+608(SB), Y0
-	VBROADCASTSS consts<>+32(SB), Y1
+	VMOVUPS consts<>+608(SB), Y0
+	VMOVUPS consts<>+32(SB), Y1
 
 row:
 	MOVQ         sums+0(FP), AX
@@ -17942,10 +18362,10 @@ next:
 // func rowShiftedAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·rowShiftedAVX2(SB), NOSPLIT, $192-40
-	VBROADCASTSS consts<>+2368(SB), Y0
-	VBROADCASTSS consts<>+2272(SB), Y1
-	VBROADCASTSS consts<>+2336(SB), Y2
-	VBROADCASTSS consts<>+2304(SB), Y3
+	VMOVUPS consts<>+2368(SB), Y0
+	VMOVUPS consts<>+2272(SB), Y1
+	VMOVUPS consts<>+2336(SB), Y2
+	VMOVUPS consts<>+2304(SB), Y3
 
 row:
 	MOVQ    sums+0(FP), AX
@@ -18017,7 +18437,7 @@ sum_round:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
 	VFMADD213PS  consts<>+2560(SB), Y10, Y12
@@ -18039,7 +18459,7 @@ sum_round:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
 	VFMADD213PS  consts<>+2560(SB), Y10, Y12
@@ -18061,7 +18481,7 @@ sum_round:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
 	VFMADD213PS  consts<>+2560(SB), Y10, Y12
@@ -18083,7 +18503,7 @@ sum_round:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
 	VFMADD213PS  consts<>+2560(SB), Y10, Y12
@@ -18116,7 +18536,7 @@ sum_tile:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
 	VFMADD213PS  consts<>+2560(SB), Y10, Y12
@@ -18138,7 +18558,7 @@ sum_tile:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
 	VFMADD213PS  consts<>+2560(SB), Y10, Y12
@@ -18193,7 +18613,7 @@ sum_part:
 	VSUBPS       Y6, Y14, Y15
 	VFNMADD231PS consts<>+160(SB), Y15, Y10
 	VFNMADD231PS consts<>+192(SB), Y15, Y10
-	VBROADCASTSS consts<>+2464(SB), Y15
+	VMOVUPS      consts<>+2464(SB), Y15
 	VFMADD213PS  consts<>+2496(SB), Y10, Y15
 	VFMADD213PS  consts<>+2528(SB), Y10, Y15
 	VFMADD213PS  consts<>+2560(SB), Y10, Y15
@@ -18216,7 +18636,7 @@ sum_part:
 	VSUBPS       Y6, Y12, Y13
 	VFNMADD231PS consts<>+160(SB), Y13, Y10
 	VFNMADD231PS consts<>+192(SB), Y13, Y10
-	VBROADCASTSS consts<>+2464(SB), Y13
+	VMOVUPS      consts<>+2464(SB), Y13
 	VFMADD213PS  consts<>+2496(SB), Y10, Y13
 	VFMADD213PS  consts<>+2528(SB), Y10, Y13
 	VFMADD213PS  consts<>+2560(SB), Y10, Y13
@@ -18609,10 +19029,10 @@ next:
 // func rowShiftedExpAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·rowShiftedExpAVX2(SB), NOSPLIT, $192-48
-	VBROADCASTSS consts<>+2368(SB), Y0
-	VBROADCASTSS consts<>+2272(SB), Y1
-	VBROADCASTSS consts<>+2336(SB), Y2
-	VBROADCASTSS consts<>+2304(SB), Y3
+	VMOVUPS consts<>+2368(SB), Y0
+	VMOVUPS consts<>+2272(SB), Y1
+	VMOVUPS consts<>+2336(SB), Y2
+	VMOVUPS consts<>+2304(SB), Y3
 
 row:
 	MOVQ    sums+8(FP), AX
@@ -18685,7 +19105,7 @@ sum_round:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
 	VFMADD213PS  consts<>+2560(SB), Y10, Y12
@@ -18709,7 +19129,7 @@ sum_round:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
 	VFMADD213PS  consts<>+2560(SB), Y10, Y12
@@ -18733,7 +19153,7 @@ sum_round:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
 	VFMADD213PS  consts<>+2560(SB), Y10, Y12
@@ -18757,7 +19177,7 @@ sum_round:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
 	VFMADD213PS  consts<>+2560(SB), Y10, Y12
@@ -18793,7 +19213,7 @@ sum_tile:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
 	VFMADD213PS  consts<>+2560(SB), Y10, Y12
@@ -18817,7 +19237,7 @@ sum_tile:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
 	VFMADD213PS  consts<>+2560(SB), Y10, Y12
@@ -18875,7 +19295,7 @@ sum_part:
 	VSUBPS       Y6, Y14, Y15
 	VFNMADD231PS consts<>+160(SB), Y15, Y10
 	VFNMADD231PS consts<>+192(SB), Y15, Y10
-	VBROADCASTSS consts<>+2464(SB), Y15
+	VMOVUPS      consts<>+2464(SB), Y15
 	VFMADD213PS  consts<>+2496(SB), Y10, Y15
 	VFMADD213PS  consts<>+2528(SB), Y10, Y15
 	VFMADD213PS  consts<>+2560(SB), Y10, Y15
@@ -18925,7 +19345,7 @@ partdone1:
 	VSUBPS       Y6, Y12, Y13
 	VFNMADD231PS consts<>+160(SB), Y13, Y10
 	VFNMADD231PS consts<>+192(SB), Y13, Y10
-	VBROADCASTSS consts<>+2464(SB), Y13
+	VMOVUPS      consts<>+2464(SB), Y13
 	VFMADD213PS  consts<>+2496(SB), Y10, Y13
 	VFMADD213PS  consts<>+2528(SB), Y10, Y13
 	VFMADD213PS  consts<>+2560(SB), Y10, Y13
@@ -19346,10 +19766,10 @@ next:
 // func softmaxShiftedAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·softmaxShiftedAVX2(SB), NOSPLIT, $192-48
-	VBROADCASTSS consts<>+2368(SB), Y0
-	VBROADCASTSS consts<>+2272(SB), Y1
-	VBROADCASTSS consts<>+2336(SB), Y2
-	VBROADCASTSS consts<>+2304(SB), Y3
+	VMOVUPS consts<>+2368(SB), Y0
+	VMOVUPS consts<>+2272(SB), Y1
+	VMOVUPS consts<>+2336(SB), Y2
+	VMOVUPS consts<>+2304(SB), Y3
 
 row:
 	MOVQ    sums+8(FP), AX
@@ -19422,7 +19842,7 @@ sum_round:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
 	VFMADD213PS  consts<>+2560(SB), Y10, Y12
@@ -19446,7 +19866,7 @@ sum_round:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
 	VFMADD213PS  consts<>+2560(SB), Y10, Y12
@@ -19470,7 +19890,7 @@ sum_round:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
 	VFMADD213PS  consts<>+2560(SB), Y10, Y12
@@ -19494,7 +19914,7 @@ sum_round:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
 	VFMADD213PS  consts<>+2560(SB), Y10, Y12
@@ -19530,7 +19950,7 @@ sum_tile:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
 	VFMADD213PS  consts<>+2560(SB), Y10, Y12
@@ -19554,7 +19974,7 @@ sum_tile:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
 	VFMADD213PS  consts<>+2560(SB), Y10, Y12
@@ -19612,7 +20032,7 @@ sum_part:
 	VSUBPS       Y6, Y14, Y15
 	VFNMADD231PS consts<>+160(SB), Y15, Y10
 	VFNMADD231PS consts<>+192(SB), Y15, Y10
-	VBROADCASTSS consts<>+2464(SB), Y15
+	VMOVUPS      consts<>+2464(SB), Y15
 	VFMADD213PS  consts<>+2496(SB), Y10, Y15
 	VFMADD213PS  consts<>+2528(SB), Y10, Y15
 	VFMADD213PS  consts<>+2560(SB), Y10, Y15
@@ -19662,7 +20082,7 @@ partdone1:
 	VSUBPS       Y6, Y12, Y13
 	VFNMADD231PS consts<>+160(SB), Y13, Y10
 	VFNMADD231PS consts<>+192(SB), Y13, Y10
-	VBROADCASTSS consts<>+2464(SB), Y13
+	VMOVUPS      consts<>+2464(SB), Y13
 	VFMADD213PS  consts<>+2496(SB), Y10, Y13
 	VFMADD213PS  consts<>+2528(SB), Y10, Y13
 	VFMADD213PS  consts<>+2560(SB), Y10, Y13
@@ -20012,17 +20432,17 @@ sum_done:
 // func partShiftedAVX2(sums *float32, total *[16]float64, logits *float32, n int, label int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·partShiftedAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+2368(SB), Y0
-	VBROADCASTSS consts<>+2272(SB), Y1
-	VBROADCASTSS consts<>+2336(SB), Y2
-	VBROADCASTSS consts<>+2304(SB), Y3
-	VBROADCASTSS consts<>+384(SB), Y4
-	VBROADCASTSS consts<>+96(SB), Y5
-	VBROADCASTSS consts<>+160(SB), Y6
-	VBROADCASTSS consts<>+192(SB), Y7
-	MOVQ         n+24(FP), AX
-	MOVQ         label+32(FP), CX
-	MOVQ         logits+16(FP), DX
+	VMOVUPS consts<>+2368(SB), Y0
+	VMOVUPS consts<>+2272(SB), Y1
+	VMOVUPS consts<>+2336(SB), Y2
+	VMOVUPS consts<>+2304(SB), Y3
+	VMOVUPS consts<>+384(SB), Y4
+	VMOVUPS consts<>+96(SB), Y5
+	VMOVUPS consts<>+160(SB), Y6
+	VMOVUPS consts<>+192(SB), Y7
+	MOVQ    n+24(FP), AX
+	MOVQ    label+32(FP), CX
+	MOVQ    logits+16(FP), DX
 
 	// the shift and N
 	MOVQ         sums+0(FP), BX
@@ -20076,7 +20496,7 @@ sum_round:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
@@ -20098,7 +20518,7 @@ sum_round:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
@@ -20120,7 +20540,7 @@ sum_round:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
@@ -20142,7 +20562,7 @@ sum_round:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
@@ -20175,7 +20595,7 @@ sum_tile:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
@@ -20197,7 +20617,7 @@ sum_tile:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
@@ -20252,7 +20672,7 @@ sum_part:
 	VSUBPS       Y0, Y14, Y15
 	VFNMADD231PS Y6, Y15, Y8
 	VFNMADD231PS Y7, Y15, Y8
-	VBROADCASTSS consts<>+2464(SB), Y15
+	VMOVUPS      consts<>+2464(SB), Y15
 	VFMADD213PS  consts<>+2496(SB), Y8, Y15
 	VFMADD213PS  consts<>+2528(SB), Y8, Y15
 	VFMADD213PS  consts<>+2560(SB), Y8, Y15
@@ -20275,7 +20695,7 @@ sum_part:
 	VSUBPS       Y0, Y12, Y13
 	VFNMADD231PS Y6, Y13, Y8
 	VFNMADD231PS Y7, Y13, Y8
-	VBROADCASTSS consts<>+2464(SB), Y13
+	VMOVUPS      consts<>+2464(SB), Y13
 	VFMADD213PS  consts<>+2496(SB), Y8, Y13
 	VFMADD213PS  consts<>+2528(SB), Y8, Y13
 	VFMADD213PS  consts<>+2560(SB), Y8, Y13
@@ -20552,17 +20972,17 @@ sum_done:
 // func softmaxPartShiftedAVX2(sums *float32, total *[16]float64, logits *float32, n int, label int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·softmaxPartShiftedAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+2368(SB), Y0
-	VBROADCASTSS consts<>+2272(SB), Y1
-	VBROADCASTSS consts<>+2336(SB), Y2
-	VBROADCASTSS consts<>+2304(SB), Y3
-	VBROADCASTSS consts<>+384(SB), Y4
-	VBROADCASTSS consts<>+96(SB), Y5
-	VBROADCASTSS consts<>+160(SB), Y6
-	VBROADCASTSS consts<>+192(SB), Y7
-	MOVQ         n+24(FP), AX
-	MOVQ         label+32(FP), CX
-	MOVQ         logits+16(FP), DX
+	VMOVUPS consts<>+2368(SB), Y0
+	VMOVUPS consts<>+2272(SB), Y1
+	VMOVUPS consts<>+2336(SB), Y2
+	VMOVUPS consts<>+2304(SB), Y3
+	VMOVUPS consts<>+384(SB), Y4
+	VMOVUPS consts<>+96(SB), Y5
+	VMOVUPS consts<>+160(SB), Y6
+	VMOVUPS consts<>+192(SB), Y7
+	MOVQ    n+24(FP), AX
+	MOVQ    label+32(FP), CX
+	MOVQ    logits+16(FP), DX
 
 	// the shift and N
 	MOVQ         sums+0(FP), BX
@@ -20616,7 +21036,7 @@ sum_round:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
@@ -20638,7 +21058,7 @@ sum_round:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
@@ -20660,7 +21080,7 @@ sum_round:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
@@ -20682,7 +21102,7 @@ sum_round:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
@@ -20715,7 +21135,7 @@ sum_tile:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
@@ -20737,7 +21157,7 @@ sum_tile:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
@@ -20792,7 +21212,7 @@ sum_part:
 	VSUBPS       Y0, Y14, Y15
 	VFNMADD231PS Y6, Y15, Y8
 	VFNMADD231PS Y7, Y15, Y8
-	VBROADCASTSS consts<>+2464(SB), Y15
+	VMOVUPS      consts<>+2464(SB), Y15
 	VFMADD213PS  consts<>+2496(SB), Y8, Y15
 	VFMADD213PS  consts<>+2528(SB), Y8, Y15
 	VFMADD213PS  consts<>+2560(SB), Y8, Y15
@@ -20815,7 +21235,7 @@ sum_part:
 	VSUBPS       Y0, Y12, Y13
 	VFNMADD231PS Y6, Y13, Y8
 	VFNMADD231PS Y7, Y13, Y8
-	VBROADCASTSS consts<>+2464(SB), Y13
+	VMOVUPS      consts<>+2464(SB), Y13
 	VFMADD213PS  consts<>+2496(SB), Y8, Y13
 	VFMADD213PS  consts<>+2528(SB), Y8, Y13
 	VFMADD213PS  consts<>+2560(SB), Y8, Y13
@@ -21107,17 +21527,17 @@ sum_done:
 // func partShiftedExpAVX2(dst *float32, sums *float32, total *[16]float64, logits *float32, n int, label int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·partShiftedExpAVX2(SB), NOSPLIT, $0-48
-	VBROADCASTSS consts<>+2368(SB), Y0
-	VBROADCASTSS consts<>+2272(SB), Y1
-	VBROADCASTSS consts<>+2336(SB), Y2
-	VBROADCASTSS consts<>+2304(SB), Y3
-	VBROADCASTSS consts<>+384(SB), Y4
-	VBROADCASTSS consts<>+96(SB), Y5
-	VBROADCASTSS consts<>+160(SB), Y6
-	VBROADCASTSS consts<>+192(SB), Y7
-	MOVQ         n+32(FP), AX
-	MOVQ         label+40(FP), CX
-	MOVQ         logits+24(FP), DX
+	VMOVUPS consts<>+2368(SB), Y0
+	VMOVUPS consts<>+2272(SB), Y1
+	VMOVUPS consts<>+2336(SB), Y2
+	VMOVUPS consts<>+2304(SB), Y3
+	VMOVUPS consts<>+384(SB), Y4
+	VMOVUPS consts<>+96(SB), Y5
+	VMOVUPS consts<>+160(SB), Y6
+	VMOVUPS consts<>+192(SB), Y7
+	MOVQ    n+32(FP), AX
+	MOVQ    label+40(FP), CX
+	MOVQ    logits+24(FP), DX
 
 	// the shift and N
 	MOVQ         sums+8(FP), BX
@@ -21172,7 +21592,7 @@ sum_round:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
@@ -21196,7 +21616,7 @@ sum_round:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
@@ -21220,7 +21640,7 @@ sum_round:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
@@ -21244,7 +21664,7 @@ sum_round:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
@@ -21280,7 +21700,7 @@ sum_tile:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
@@ -21304,7 +21724,7 @@ sum_tile:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
 	VFMADD213PS  consts<>+2560(SB), Y8, Y12
@@ -21362,7 +21782,7 @@ sum_part:
 	VSUBPS       Y0, Y14, Y15
 	VFNMADD231PS Y6, Y15, Y8
 	VFNMADD231PS Y7, Y15, Y8
-	VBROADCASTSS consts<>+2464(SB), Y15
+	VMOVUPS      consts<>+2464(SB), Y15
 	VFMADD213PS  consts<>+2496(SB), Y8, Y15
 	VFMADD213PS  consts<>+2528(SB), Y8, Y15
 	VFMADD213PS  consts<>+2560(SB), Y8, Y15
@@ -21412,7 +21832,7 @@ partdone1:
 	VSUBPS       Y0, Y12, Y13
 	VFNMADD231PS Y6, Y13, Y8
 	VFNMADD231PS Y7, Y13, Y8
-	VBROADCASTSS consts<>+2464(SB), Y13
+	VMOVUPS      consts<>+2464(SB), Y13
 	VFMADD213PS  consts<>+2496(SB), Y8, Y13
 	VFMADD213PS  consts<>+2528(SB), Y8, Y13
 	VFMADD213PS  consts<>+2560(SB), Y8, Y13
@@ -22491,38 +22911,38 @@ sum_columns:
 	VPAND        consts<>+32(SB), Y8, Y11
 	VPANDN       Y11, Y7, Y7
 	VPMAXSD      Y7, Y5, Y5
-	VBROADCASTSS consts<>+1792(SB), Y7
+	VMOVUPS      consts<>+1792(SB), Y7
 	VPCMPEQD     Y7, Y2, Y7
 	VBLENDVPS    Y7, Y9, Y4, Y4
 	VPAND        consts<>+32(SB), Y9, Y11
 	VPANDN       Y11, Y7, Y7
 	VPMAXSD      Y7, Y5, Y5
-	VBROADCASTSS consts<>+2624(SB), Y7
+	VMOVUPS      consts<>+2624(SB), Y7
 	VPCMPEQD     Y7, Y2, Y7
 	VBLENDVPS    Y7, Y10, Y4, Y4
 	VPAND        consts<>+32(SB), Y10, Y11
 	VPANDN       Y11, Y7, Y7
 	VPMAXSD      Y7, Y5, Y5
-	VBROADCASTSS consts<>+2656(SB), Y7
+	VMOVUPS      consts<>+2656(SB), Y7
 	VPCMPEQD     Y7, Y2, Y7
 	VBLENDVPS    Y7, Y6, Y4, Y4
 	VPAND        consts<>+32(SB), Y6, Y11
 	VPANDN       Y11, Y7, Y7
 	VPMAXSD      Y7, Y5, Y5
 	VPXOR        Y7, Y7, Y7
-	VBROADCASTSS consts<>+1792(SB), Y11
+	VMOVUPS      consts<>+1792(SB), Y11
 	VPCMPEQD     Y7, Y2, Y7
 	VPCMPEQD     Y11, Y2, Y11
 	VADDPS       consts<>+64(SB), Y8, Y8
 	VADDPS       consts<>+64(SB), Y9, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y9
-	VBROADCASTSS consts<>+96(SB), Y14
-	VFMADD213PS  consts<>+128(SB), Y8, Y9
-	VFMADD213PS  consts<>+128(SB), Y13, Y14
-	VSUBPS       consts<>+128(SB), Y9, Y12
-	VSUBPS       consts<>+128(SB), Y14, Y15
+	VMOVUPS     consts<>+96(SB), Y9
+	VMOVUPS     consts<>+96(SB), Y14
+	VFMADD213PS consts<>+128(SB), Y8, Y9
+	VFMADD213PS consts<>+128(SB), Y13, Y14
+	VSUBPS      consts<>+128(SB), Y9, Y12
+	VSUBPS      consts<>+128(SB), Y14, Y15
 
 	// r = c - n ln2
 	VFNMADD231PS consts<>+160(SB), Y12, Y8
@@ -22531,44 +22951,44 @@ sum_columns:
 	VFNMADD231PS consts<>+192(SB), Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y12
-	VBROADCASTSS consts<>+224(SB), Y15
-	VFMADD213PS  consts<>+256(SB), Y8, Y12
-	VFMADD213PS  consts<>+256(SB), Y13, Y15
-	VFMADD213PS  consts<>+288(SB), Y8, Y12
-	VFMADD213PS  consts<>+288(SB), Y13, Y15
-	VFMADD213PS  consts<>+320(SB), Y8, Y12
-	VFMADD213PS  consts<>+320(SB), Y13, Y15
-	VFMADD213PS  consts<>+352(SB), Y12, Y8
-	VFMADD213PS  consts<>+352(SB), Y15, Y13
+	VMOVUPS     consts<>+224(SB), Y12
+	VMOVUPS     consts<>+224(SB), Y15
+	VFMADD213PS consts<>+256(SB), Y8, Y12
+	VFMADD213PS consts<>+256(SB), Y13, Y15
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y13, Y15
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y13, Y15
+	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VFMADD213PS consts<>+352(SB), Y15, Y13
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS    Y9, Y0, Y12
-	VPERMILPS    Y14, Y0, Y15
-	VPSLLD       $0x15, Y9, Y9
-	VPSLLD       $0x15, Y14, Y14
-	VPADDD       Y9, Y12, Y9
-	VPADDD       Y14, Y15, Y12
-	VFMADD231PS  Y8, Y9, Y9
-	VFMADD231PS  Y13, Y12, Y12
-	VPANDN       Y9, Y7, Y7
-	VPANDN       Y12, Y11, Y8
-	VMOVUPS      Y7, (SI)
-	VMOVUPS      Y8, 32(SI)
-	VBROADCASTSS consts<>+2624(SB), Y7
-	VBROADCASTSS consts<>+2656(SB), Y8
-	VPCMPEQD     Y7, Y2, Y7
-	VPCMPEQD     Y8, Y2, Y2
-	VADDPS       consts<>+64(SB), Y10, Y8
-	VADDPS       consts<>+64(SB), Y6, Y10
+	VPERMILPS   Y9, Y0, Y12
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y9, Y9
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y9, Y12, Y9
+	VPADDD      Y14, Y15, Y12
+	VFMADD231PS Y8, Y9, Y9
+	VFMADD231PS Y13, Y12, Y12
+	VPANDN      Y9, Y7, Y7
+	VPANDN      Y12, Y11, Y8
+	VMOVUPS     Y7, (SI)
+	VMOVUPS     Y8, 32(SI)
+	VMOVUPS     consts<>+2624(SB), Y7
+	VMOVUPS     consts<>+2656(SB), Y8
+	VPCMPEQD    Y7, Y2, Y7
+	VPCMPEQD    Y8, Y2, Y2
+	VADDPS      consts<>+64(SB), Y10, Y8
+	VADDPS      consts<>+64(SB), Y6, Y10
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y6
-	VBROADCASTSS consts<>+96(SB), Y11
-	VFMADD213PS  consts<>+128(SB), Y8, Y6
-	VFMADD213PS  consts<>+128(SB), Y10, Y11
-	VSUBPS       consts<>+128(SB), Y6, Y9
-	VSUBPS       consts<>+128(SB), Y11, Y12
+	VMOVUPS     consts<>+96(SB), Y6
+	VMOVUPS     consts<>+96(SB), Y11
+	VFMADD213PS consts<>+128(SB), Y8, Y6
+	VFMADD213PS consts<>+128(SB), Y10, Y11
+	VSUBPS      consts<>+128(SB), Y6, Y9
+	VSUBPS      consts<>+128(SB), Y11, Y12
 
 	// r = c - n ln2
 	VFNMADD231PS consts<>+160(SB), Y9, Y8
@@ -22577,16 +22997,16 @@ sum_columns:
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y9
-	VBROADCASTSS consts<>+224(SB), Y12
-	VFMADD213PS  consts<>+256(SB), Y8, Y9
-	VFMADD213PS  consts<>+256(SB), Y10, Y12
-	VFMADD213PS  consts<>+288(SB), Y8, Y9
-	VFMADD213PS  consts<>+288(SB), Y10, Y12
-	VFMADD213PS  consts<>+320(SB), Y8, Y9
-	VFMADD213PS  consts<>+320(SB), Y10, Y12
-	VFMADD213PS  consts<>+352(SB), Y9, Y8
-	VFMADD213PS  consts<>+352(SB), Y12, Y10
+	VMOVUPS     consts<>+224(SB), Y9
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y8, Y9
+	VFMADD213PS consts<>+256(SB), Y10, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y9
+	VFMADD213PS consts<>+288(SB), Y10, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y9
+	VFMADD213PS consts<>+320(SB), Y10, Y12
+	VFMADD213PS consts<>+352(SB), Y9, Y8
+	VFMADD213PS consts<>+352(SB), Y12, Y10
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y6, Y0, Y9
@@ -22641,38 +23061,38 @@ sum_columns:
 	VUNPCKHPD    Y10, Y9, Y7
 	VUNPCKLPD    Y6, Y2, Y8
 	VUNPCKHPD    Y6, Y2, Y2
-	VBROADCASTSS consts<>+1792(SB), Y6
+	VMOVUPS      consts<>+1792(SB), Y6
 	VPCMPEQD     Y6, Y1, Y6
 	VBLENDVPS    Y6, Y7, Y4, Y4
 	VPAND        consts<>+32(SB), Y7, Y9
 	VPANDN       Y9, Y6, Y6
 	VPMAXSD      Y6, Y5, Y5
-	VBROADCASTSS consts<>+2624(SB), Y6
+	VMOVUPS      consts<>+2624(SB), Y6
 	VPCMPEQD     Y6, Y1, Y6
 	VBLENDVPS    Y6, Y8, Y4, Y4
 	VPAND        consts<>+32(SB), Y8, Y9
 	VPANDN       Y9, Y6, Y6
 	VPMAXSD      Y6, Y5, Y5
-	VBROADCASTSS consts<>+2656(SB), Y6
+	VMOVUPS      consts<>+2656(SB), Y6
 	VPCMPEQD     Y6, Y1, Y6
 	VBLENDVPS    Y6, Y2, Y4, Y4
 	VPAND        consts<>+32(SB), Y2, Y9
 	VPANDN       Y9, Y6, Y6
 	VPMAXSD      Y6, Y5, Y5
-	VBROADCASTSS consts<>+1792(SB), Y6
-	VBROADCASTSS consts<>+2624(SB), Y9
+	VMOVUPS      consts<>+1792(SB), Y6
+	VMOVUPS      consts<>+2624(SB), Y9
 	VPCMPEQD     Y6, Y1, Y6
 	VPCMPEQD     Y9, Y1, Y9
 	VADDPS       consts<>+64(SB), Y7, Y7
 	VADDPS       consts<>+64(SB), Y8, Y11
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y8
-	VBROADCASTSS consts<>+96(SB), Y12
-	VFMADD213PS  consts<>+128(SB), Y7, Y8
-	VFMADD213PS  consts<>+128(SB), Y11, Y12
-	VSUBPS       consts<>+128(SB), Y8, Y10
-	VSUBPS       consts<>+128(SB), Y12, Y13
+	VMOVUPS     consts<>+96(SB), Y8
+	VMOVUPS     consts<>+96(SB), Y12
+	VFMADD213PS consts<>+128(SB), Y7, Y8
+	VFMADD213PS consts<>+128(SB), Y11, Y12
+	VSUBPS      consts<>+128(SB), Y8, Y10
+	VSUBPS      consts<>+128(SB), Y12, Y13
 
 	// r = c - n ln2
 	VFNMADD231PS consts<>+160(SB), Y10, Y7
@@ -22681,49 +23101,49 @@ sum_columns:
 	VFNMADD231PS consts<>+192(SB), Y13, Y11
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y10
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y7, Y10
-	VFMADD213PS  consts<>+256(SB), Y11, Y13
-	VFMADD213PS  consts<>+288(SB), Y7, Y10
-	VFMADD213PS  consts<>+288(SB), Y11, Y13
-	VFMADD213PS  consts<>+320(SB), Y7, Y10
-	VFMADD213PS  consts<>+320(SB), Y11, Y13
-	VFMADD213PS  consts<>+352(SB), Y10, Y7
-	VFMADD213PS  consts<>+352(SB), Y13, Y11
+	VMOVUPS     consts<>+224(SB), Y10
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y10
+	VFMADD213PS consts<>+256(SB), Y11, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y10
+	VFMADD213PS consts<>+288(SB), Y11, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y10
+	VFMADD213PS consts<>+320(SB), Y11, Y13
+	VFMADD213PS consts<>+352(SB), Y10, Y7
+	VFMADD213PS consts<>+352(SB), Y13, Y11
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS    Y8, Y0, Y10
-	VPERMILPS    Y12, Y0, Y13
-	VPSLLD       $0x15, Y8, Y8
-	VPSLLD       $0x15, Y12, Y12
-	VPADDD       Y8, Y10, Y8
-	VPADDD       Y12, Y13, Y10
-	VFMADD231PS  Y7, Y8, Y8
-	VFMADD231PS  Y11, Y10, Y10
-	VPANDN       Y8, Y6, Y6
-	VPANDN       Y10, Y9, Y7
-	VMOVUPS      Y6, 32(BX)
-	VMOVUPS      Y7, 64(BX)
-	VBROADCASTSS consts<>+2656(SB), Y6
-	VPCMPEQD     Y6, Y1, Y1
-	VADDPS       consts<>+64(SB), Y2, Y2
+	VPERMILPS   Y8, Y0, Y10
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y8, Y8
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y8, Y10, Y8
+	VPADDD      Y12, Y13, Y10
+	VFMADD231PS Y7, Y8, Y8
+	VFMADD231PS Y11, Y10, Y10
+	VPANDN      Y8, Y6, Y6
+	VPANDN      Y10, Y9, Y7
+	VMOVUPS     Y6, 32(BX)
+	VMOVUPS     Y7, 64(BX)
+	VMOVUPS     consts<>+2656(SB), Y6
+	VPCMPEQD    Y6, Y1, Y1
+	VADDPS      consts<>+64(SB), Y2, Y2
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+128(SB), Y2, Y6
-	VSUBPS       consts<>+128(SB), Y6, Y7
+	VMOVUPS     consts<>+96(SB), Y6
+	VFMADD213PS consts<>+128(SB), Y2, Y6
+	VSUBPS      consts<>+128(SB), Y6, Y7
 
 	// r = c - n ln2
 	VFNMADD231PS consts<>+160(SB), Y7, Y2
 	VFNMADD231PS consts<>+192(SB), Y7, Y2
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y7
-	VFMADD213PS  consts<>+256(SB), Y2, Y7
-	VFMADD213PS  consts<>+288(SB), Y2, Y7
-	VFMADD213PS  consts<>+320(SB), Y2, Y7
-	VFMADD213PS  consts<>+352(SB), Y7, Y2
+	VMOVUPS     consts<>+224(SB), Y7
+	VFMADD213PS consts<>+256(SB), Y2, Y7
+	VFMADD213PS consts<>+288(SB), Y2, Y7
+	VFMADD213PS consts<>+320(SB), Y2, Y7
+	VFMADD213PS consts<>+352(SB), Y7, Y2
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y6, Y0, Y7
@@ -22763,32 +23183,32 @@ sum_left2:
 	VUNPCKHPD    Y10, Y9, Y7
 	VUNPCKLPD    Y6, Y2, Y7
 	VUNPCKHPD    Y6, Y2, Y2
-	VBROADCASTSS consts<>+2624(SB), Y6
+	VMOVUPS      consts<>+2624(SB), Y6
 	VPCMPEQD     Y6, Y1, Y6
 	VBLENDVPS    Y6, Y7, Y4, Y4
 	VPAND        consts<>+32(SB), Y7, Y8
 	VPANDN       Y8, Y6, Y6
 	VPMAXSD      Y6, Y5, Y5
-	VBROADCASTSS consts<>+2656(SB), Y6
+	VMOVUPS      consts<>+2656(SB), Y6
 	VPCMPEQD     Y6, Y1, Y6
 	VBLENDVPS    Y6, Y2, Y4, Y4
 	VPAND        consts<>+32(SB), Y2, Y8
 	VPANDN       Y8, Y6, Y6
 	VPMAXSD      Y6, Y5, Y5
-	VBROADCASTSS consts<>+2624(SB), Y6
-	VBROADCASTSS consts<>+2656(SB), Y8
+	VMOVUPS      consts<>+2624(SB), Y6
+	VMOVUPS      consts<>+2656(SB), Y8
 	VPCMPEQD     Y6, Y1, Y6
 	VPCMPEQD     Y8, Y1, Y1
 	VADDPS       consts<>+64(SB), Y7, Y7
 	VADDPS       consts<>+64(SB), Y2, Y9
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y2
-	VBROADCASTSS consts<>+96(SB), Y10
-	VFMADD213PS  consts<>+128(SB), Y7, Y2
-	VFMADD213PS  consts<>+128(SB), Y9, Y10
-	VSUBPS       consts<>+128(SB), Y2, Y8
-	VSUBPS       consts<>+128(SB), Y10, Y11
+	VMOVUPS     consts<>+96(SB), Y2
+	VMOVUPS     consts<>+96(SB), Y10
+	VFMADD213PS consts<>+128(SB), Y7, Y2
+	VFMADD213PS consts<>+128(SB), Y9, Y10
+	VSUBPS      consts<>+128(SB), Y2, Y8
+	VSUBPS      consts<>+128(SB), Y10, Y11
 
 	// r = c - n ln2
 	VFNMADD231PS consts<>+160(SB), Y8, Y7
@@ -22797,16 +23217,16 @@ sum_left2:
 	VFNMADD231PS consts<>+192(SB), Y11, Y9
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y8
-	VBROADCASTSS consts<>+224(SB), Y11
-	VFMADD213PS  consts<>+256(SB), Y7, Y8
-	VFMADD213PS  consts<>+256(SB), Y9, Y11
-	VFMADD213PS  consts<>+288(SB), Y7, Y8
-	VFMADD213PS  consts<>+288(SB), Y9, Y11
-	VFMADD213PS  consts<>+320(SB), Y7, Y8
-	VFMADD213PS  consts<>+320(SB), Y9, Y11
-	VFMADD213PS  consts<>+352(SB), Y8, Y7
-	VFMADD213PS  consts<>+352(SB), Y11, Y9
+	VMOVUPS     consts<>+224(SB), Y8
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y7, Y8
+	VFMADD213PS consts<>+256(SB), Y9, Y11
+	VFMADD213PS consts<>+288(SB), Y7, Y8
+	VFMADD213PS consts<>+288(SB), Y9, Y11
+	VFMADD213PS consts<>+320(SB), Y7, Y8
+	VFMADD213PS consts<>+320(SB), Y9, Y11
+	VFMADD213PS consts<>+352(SB), Y8, Y7
+	VFMADD213PS consts<>+352(SB), Y11, Y9
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y2, Y0, Y8
@@ -22852,31 +23272,31 @@ sum_left1:
 	VUNPCKHPD    Y10, Y9, Y7
 	VUNPCKLPD    Y6, Y2, Y7
 	VUNPCKHPD    Y6, Y2, Y2
-	VBROADCASTSS consts<>+2656(SB), Y6
+	VMOVUPS      consts<>+2656(SB), Y6
 	VPCMPEQD     Y6, Y1, Y6
 	VBLENDVPS    Y6, Y2, Y4, Y4
 	VPAND        consts<>+32(SB), Y2, Y7
 	VPANDN       Y7, Y6, Y6
 	VPMAXSD      Y6, Y5, Y5
-	VBROADCASTSS consts<>+2656(SB), Y6
+	VMOVUPS      consts<>+2656(SB), Y6
 	VPCMPEQD     Y6, Y1, Y1
 	VADDPS       consts<>+64(SB), Y2, Y2
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+128(SB), Y2, Y6
-	VSUBPS       consts<>+128(SB), Y6, Y7
+	VMOVUPS     consts<>+96(SB), Y6
+	VFMADD213PS consts<>+128(SB), Y2, Y6
+	VSUBPS      consts<>+128(SB), Y6, Y7
 
 	// r = c - n ln2
 	VFNMADD231PS consts<>+160(SB), Y7, Y2
 	VFNMADD231PS consts<>+192(SB), Y7, Y2
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y7
-	VFMADD213PS  consts<>+256(SB), Y2, Y7
-	VFMADD213PS  consts<>+288(SB), Y2, Y7
-	VFMADD213PS  consts<>+320(SB), Y2, Y7
-	VFMADD213PS  consts<>+352(SB), Y7, Y2
+	VMOVUPS     consts<>+224(SB), Y7
+	VFMADD213PS consts<>+256(SB), Y2, Y7
+	VFMADD213PS consts<>+288(SB), Y2, Y7
+	VFMADD213PS consts<>+320(SB), Y2, Y7
+	VFMADD213PS consts<>+352(SB), Y7, Y2
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y6, Y0, Y7
@@ -22889,72 +23309,72 @@ sum_left1:
 	JMP sum_done
 
 sum_few:
-	MOVQ         classes+32(FP), DX
-	CMPQ         DX, $+3
-	JLT          sum_two
-	MOVQ         e+40(FP), DX
-	LEAQ         (CX)(CX*2), BX
-	LEAQ         (AX)(CX*4), SI
-	VMOVSD       (AX), X2
-	VINSERTPS    $0x20, 8(AX), X2, X3
-	VMOVSD       (SI), X2
-	VINSERTPS    $0x20, 8(SI), X2, X2
-	VINSERTF128  $0x01, X2, Y3, Y2
-	VMOVSD       (AX)(CX*1), X3
-	VINSERTPS    $0x20, 8(AX)(CX*1), X3, X3
-	VMOVSD       (SI)(CX*1), X6
-	VINSERTPS    $0x20, 8(SI)(CX*1), X6, X6
-	VINSERTF128  $0x01, X6, Y3, Y6
-	VMOVSD       (AX)(CX*2), X3
-	VINSERTPS    $0x20, 8(AX)(CX*2), X3, X3
-	VMOVSD       (SI)(CX*2), X7
-	VINSERTPS    $0x20, 8(SI)(CX*2), X7, X7
-	VINSERTF128  $0x01, X7, Y3, Y7
-	VMOVSD       (AX)(BX*1), X3
-	VINSERTPS    $0x20, 8(AX)(BX*1), X3, X3
-	VMOVSD       (SI)(BX*1), X8
-	VINSERTPS    $0x20, 8(SI)(BX*1), X8, X8
-	VINSERTF128  $0x01, X8, Y3, Y8
-	VUNPCKLPS    Y6, Y2, Y9
-	VUNPCKLPS    Y8, Y7, Y10
-	VUNPCKHPS    Y6, Y2, Y2
-	VUNPCKHPS    Y8, Y7, Y6
-	VUNPCKLPD    Y10, Y9, Y7
-	VUNPCKHPD    Y10, Y9, Y8
-	VUNPCKLPD    Y6, Y2, Y9
-	VUNPCKHPD    Y6, Y2, Y2
-	VPXOR        Y2, Y2, Y2
-	VPCMPEQD     Y2, Y1, Y2
-	VBLENDVPS    Y2, Y7, Y4, Y4
-	VPAND        consts<>+32(SB), Y7, Y6
-	VPANDN       Y6, Y2, Y2
-	VPMAXSD      Y2, Y5, Y5
-	VBROADCASTSS consts<>+1792(SB), Y2
-	VPCMPEQD     Y2, Y1, Y2
-	VBLENDVPS    Y2, Y8, Y4, Y4
-	VPAND        consts<>+32(SB), Y8, Y6
-	VPANDN       Y6, Y2, Y2
-	VPMAXSD      Y2, Y5, Y5
-	VBROADCASTSS consts<>+2624(SB), Y2
-	VPCMPEQD     Y2, Y1, Y2
-	VBLENDVPS    Y2, Y9, Y4, Y4
-	VPAND        consts<>+32(SB), Y9, Y6
-	VPANDN       Y6, Y2, Y2
-	VPMAXSD      Y2, Y5, Y5
-	VPXOR        Y2, Y2, Y2
-	VBROADCASTSS consts<>+1792(SB), Y6
-	VPCMPEQD     Y2, Y1, Y2
-	VPCMPEQD     Y6, Y1, Y6
-	VADDPS       consts<>+64(SB), Y7, Y7
-	VADDPS       consts<>+64(SB), Y8, Y11
+	MOVQ        classes+32(FP), DX
+	CMPQ        DX, $+3
+	JLT         sum_two
+	MOVQ        e+40(FP), DX
+	LEAQ        (CX)(CX*2), BX
+	LEAQ        (AX)(CX*4), SI
+	VMOVSD      (AX), X2
+	VINSERTPS   $0x20, 8(AX), X2, X3
+	VMOVSD      (SI), X2
+	VINSERTPS   $0x20, 8(SI), X2, X2
+	VINSERTF128 $0x01, X2, Y3, Y2
+	VMOVSD      (AX)(CX*1), X3
+	VINSERTPS   $0x20, 8(AX)(CX*1), X3, X3
+	VMOVSD      (SI)(CX*1), X6
+	VINSERTPS   $0x20, 8(SI)(CX*1), X6, X6
+	VINSERTF128 $0x01, X6, Y3, Y6
+	VMOVSD      (AX)(CX*2), X3
+	VINSERTPS   $0x20, 8(AX)(CX*2), X3, X3
+	VMOVSD      (SI)(CX*2), X7
+	VINSERTPS   $0x20, 8(SI)(CX*2), X7, X7
+	VINSERTF128 $0x01, X7, Y3, Y7
+	VMOVSD      (AX)(BX*1), X3
+	VINSERTPS   $0x20, 8(AX)(BX*1), X3, X3
+	VMOVSD      (SI)(BX*1), X8
+	VINSERTPS   $0x20, 8(SI)(BX*1), X8, X8
+	VINSERTF128 $0x01, X8, Y3, Y8
+	VUNPCKLPS   Y6, Y2, Y9
+	VUNPCKLPS   Y8, Y7, Y10
+	VUNPCKHPS   Y6, Y2, Y2
+	VUNPCKHPS   Y8, Y7, Y6
+	VUNPCKLPD   Y10, Y9, Y7
+	VUNPCKHPD   Y10, Y9, Y8
+	VUNPCKLPD   Y6, Y2, Y9
+	VUNPCKHPD   Y6, Y2, Y2
+	VPXOR       Y2, Y2, Y2
+	VPCMPEQD    Y2, Y1, Y2
+	VBLENDVPS   Y2, Y7, Y4, Y4
+	VPAND       consts<>+32(SB), Y7, Y6
+	VPANDN      Y6, Y2, Y2
+	VPMAXSD     Y2, Y5, Y5
+	VMOVUPS     consts<>+1792(SB), Y2
+	VPCMPEQD    Y2, Y1, Y2
+	VBLENDVPS   Y2, Y8, Y4, Y4
+	VPAND       consts<>+32(SB), Y8, Y6
+	VPANDN      Y6, Y2, Y2
+	VPMAXSD     Y2, Y5, Y5
+	VMOVUPS     consts<>+2624(SB), Y2
+	VPCMPEQD    Y2, Y1, Y2
+	VBLENDVPS   Y2, Y9, Y4, Y4
+	VPAND       consts<>+32(SB), Y9, Y6
+	VPANDN      Y6, Y2, Y2
+	VPMAXSD     Y2, Y5, Y5
+	VPXOR       Y2, Y2, Y2
+	VMOVUPS     consts<>+1792(SB), Y6
+	VPCMPEQD    Y2, Y1, Y2
+	VPCMPEQD    Y6, Y1, Y6
+	VADDPS      consts<>+64(SB), Y7, Y7
+	VADDPS      consts<>+64(SB), Y8, Y11
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y8
-	VBROADCASTSS consts<>+96(SB), Y12
-	VFMADD213PS  consts<>+128(SB), Y7, Y8
-	VFMADD213PS  consts<>+128(SB), Y11, Y12
-	VSUBPS       consts<>+128(SB), Y8, Y10
-	VSUBPS       consts<>+128(SB), Y12, Y13
+	VMOVUPS     consts<>+96(SB), Y8
+	VMOVUPS     consts<>+96(SB), Y12
+	VFMADD213PS consts<>+128(SB), Y7, Y8
+	VFMADD213PS consts<>+128(SB), Y11, Y12
+	VSUBPS      consts<>+128(SB), Y8, Y10
+	VSUBPS      consts<>+128(SB), Y12, Y13
 
 	// r = c - n ln2
 	VFNMADD231PS consts<>+160(SB), Y10, Y7
@@ -22963,49 +23383,49 @@ sum_few:
 	VFNMADD231PS consts<>+192(SB), Y13, Y11
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y10
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y7, Y10
-	VFMADD213PS  consts<>+256(SB), Y11, Y13
-	VFMADD213PS  consts<>+288(SB), Y7, Y10
-	VFMADD213PS  consts<>+288(SB), Y11, Y13
-	VFMADD213PS  consts<>+320(SB), Y7, Y10
-	VFMADD213PS  consts<>+320(SB), Y11, Y13
-	VFMADD213PS  consts<>+352(SB), Y10, Y7
-	VFMADD213PS  consts<>+352(SB), Y13, Y11
+	VMOVUPS     consts<>+224(SB), Y10
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y10
+	VFMADD213PS consts<>+256(SB), Y11, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y10
+	VFMADD213PS consts<>+288(SB), Y11, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y10
+	VFMADD213PS consts<>+320(SB), Y11, Y13
+	VFMADD213PS consts<>+352(SB), Y10, Y7
+	VFMADD213PS consts<>+352(SB), Y13, Y11
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS    Y8, Y0, Y10
-	VPERMILPS    Y12, Y0, Y13
-	VPSLLD       $0x15, Y8, Y8
-	VPSLLD       $0x15, Y12, Y12
-	VPADDD       Y8, Y10, Y8
-	VPADDD       Y12, Y13, Y10
-	VFMADD231PS  Y7, Y8, Y8
-	VFMADD231PS  Y11, Y10, Y10
-	VPANDN       Y8, Y2, Y2
-	VPANDN       Y10, Y6, Y6
-	VMOVUPS      Y2, (DX)
-	VMOVUPS      Y6, 32(DX)
-	VBROADCASTSS consts<>+2624(SB), Y2
-	VPCMPEQD     Y2, Y1, Y1
-	VADDPS       consts<>+64(SB), Y9, Y2
+	VPERMILPS   Y8, Y0, Y10
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y8, Y8
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y8, Y10, Y8
+	VPADDD      Y12, Y13, Y10
+	VFMADD231PS Y7, Y8, Y8
+	VFMADD231PS Y11, Y10, Y10
+	VPANDN      Y8, Y2, Y2
+	VPANDN      Y10, Y6, Y6
+	VMOVUPS     Y2, (DX)
+	VMOVUPS     Y6, 32(DX)
+	VMOVUPS     consts<>+2624(SB), Y2
+	VPCMPEQD    Y2, Y1, Y1
+	VADDPS      consts<>+64(SB), Y9, Y2
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+128(SB), Y2, Y6
-	VSUBPS       consts<>+128(SB), Y6, Y7
+	VMOVUPS     consts<>+96(SB), Y6
+	VFMADD213PS consts<>+128(SB), Y2, Y6
+	VSUBPS      consts<>+128(SB), Y6, Y7
 
 	// r = c - n ln2
 	VFNMADD231PS consts<>+160(SB), Y7, Y2
 	VFNMADD231PS consts<>+192(SB), Y7, Y2
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y7
-	VFMADD213PS  consts<>+256(SB), Y2, Y7
-	VFMADD213PS  consts<>+288(SB), Y2, Y7
-	VFMADD213PS  consts<>+320(SB), Y2, Y7
-	VFMADD213PS  consts<>+352(SB), Y7, Y2
+	VMOVUPS     consts<>+224(SB), Y7
+	VFMADD213PS consts<>+256(SB), Y2, Y7
+	VFMADD213PS consts<>+288(SB), Y2, Y7
+	VFMADD213PS consts<>+320(SB), Y2, Y7
+	VFMADD213PS consts<>+352(SB), Y7, Y2
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y6, Y0, Y7
@@ -23017,55 +23437,55 @@ sum_few:
 	JMP         sum_done
 
 sum_two:
-	MOVQ         e+40(FP), DX
-	LEAQ         (CX)(CX*2), BX
-	LEAQ         (AX)(CX*4), SI
-	VMOVSD       (AX), X3
-	VMOVSD       (SI), X2
-	VINSERTF128  $0x01, X2, Y3, Y2
-	VMOVSD       (AX)(CX*1), X3
-	VMOVSD       (SI)(CX*1), X6
-	VINSERTF128  $0x01, X6, Y3, Y6
-	VMOVSD       (AX)(CX*2), X3
-	VMOVSD       (SI)(CX*2), X7
-	VINSERTF128  $0x01, X7, Y3, Y7
-	VMOVSD       (AX)(BX*1), X3
-	VMOVSD       (SI)(BX*1), X8
-	VINSERTF128  $0x01, X8, Y3, Y8
-	VUNPCKLPS    Y6, Y2, Y9
-	VUNPCKLPS    Y8, Y7, Y10
-	VUNPCKHPS    Y6, Y2, Y2
-	VUNPCKHPS    Y8, Y7, Y6
-	VUNPCKLPD    Y10, Y9, Y7
-	VUNPCKHPD    Y10, Y9, Y8
-	VUNPCKLPD    Y6, Y2, Y9
-	VUNPCKHPD    Y6, Y2, Y2
-	VPXOR        Y2, Y2, Y2
-	VPCMPEQD     Y2, Y1, Y2
-	VBLENDVPS    Y2, Y7, Y4, Y4
-	VPAND        consts<>+32(SB), Y7, Y6
-	VPANDN       Y6, Y2, Y2
-	VPMAXSD      Y2, Y5, Y5
-	VBROADCASTSS consts<>+1792(SB), Y2
-	VPCMPEQD     Y2, Y1, Y2
-	VBLENDVPS    Y2, Y8, Y4, Y4
-	VPAND        consts<>+32(SB), Y8, Y6
-	VPANDN       Y6, Y2, Y2
-	VPMAXSD      Y2, Y5, Y5
-	VPXOR        Y2, Y2, Y2
-	VBROADCASTSS consts<>+1792(SB), Y6
-	VPCMPEQD     Y2, Y1, Y2
-	VPCMPEQD     Y6, Y1, Y1
-	VADDPS       consts<>+64(SB), Y7, Y6
-	VADDPS       consts<>+64(SB), Y8, Y9
+	MOVQ        e+40(FP), DX
+	LEAQ        (CX)(CX*2), BX
+	LEAQ        (AX)(CX*4), SI
+	VMOVSD      (AX), X3
+	VMOVSD      (SI), X2
+	VINSERTF128 $0x01, X2, Y3, Y2
+	VMOVSD      (AX)(CX*1), X3
+	VMOVSD      (SI)(CX*1), X6
+	VINSERTF128 $0x01, X6, Y3, Y6
+	VMOVSD      (AX)(CX*2), X3
+	VMOVSD      (SI)(CX*2), X7
+	VINSERTF128 $0x01, X7, Y3, Y7
+	VMOVSD      (AX)(BX*1), X3
+	VMOVSD      (SI)(BX*1), X8
+	VINSERTF128 $0x01, X8, Y3, Y8
+	VUNPCKLPS   Y6, Y2, Y9
+	VUNPCKLPS   Y8, Y7, Y10
+	VUNPCKHPS   Y6, Y2, Y2
+	VUNPCKHPS   Y8, Y7, Y6
+	VUNPCKLPD   Y10, Y9, Y7
+	VUNPCKHPD   Y10, Y9, Y8
+	VUNPCKLPD   Y6, Y2, Y9
+	VUNPCKHPD   Y6, Y2, Y2
+	VPXOR       Y2, Y2, Y2
+	VPCMPEQD    Y2, Y1, Y2
+	VBLENDVPS   Y2, Y7, Y4, Y4
+	VPAND       consts<>+32(SB), Y7, Y6
+	VPANDN      Y6, Y2, Y2
+	VPMAXSD     Y2, Y5, Y5
+	VMOVUPS     consts<>+1792(SB), Y2
+	VPCMPEQD    Y2, Y1, Y2
+	VBLENDVPS   Y2, Y8, Y4, Y4
+	VPAND       consts<>+32(SB), Y8, Y6
+	VPANDN      Y6, Y2, Y2
+	VPMAXSD     Y2, Y5, Y5
+	VPXOR       Y2, Y2, Y2
+	VMOVUPS     consts<>+1792(SB), Y6
+	VPCMPEQD    Y2, Y1, Y2
+	VPCMPEQD    Y6, Y1, Y1
+	VADDPS      consts<>+64(SB), Y7, Y6
+	VADDPS      consts<>+64(SB), Y8, Y9
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y7
-	VBROADCASTSS consts<>+96(SB), Y10
-	VFMADD213PS  consts<>+128(SB), Y6, Y7
-	VFMADD213PS  consts<>+128(SB), Y9, Y10
-	VSUBPS       consts<>+128(SB), Y7, Y8
-	VSUBPS       consts<>+128(SB), Y10, Y11
+	VMOVUPS     consts<>+96(SB), Y7
+	VMOVUPS     consts<>+96(SB), Y10
+	VFMADD213PS consts<>+128(SB), Y6, Y7
+	VFMADD213PS consts<>+128(SB), Y9, Y10
+	VSUBPS      consts<>+128(SB), Y7, Y8
+	VSUBPS      consts<>+128(SB), Y10, Y11
 
 	// r = c - n ln2
 	VFNMADD231PS consts<>+160(SB), Y8, Y6
@@ -23074,16 +23494,16 @@ sum_two:
 	VFNMADD231PS consts<>+192(SB), Y11, Y9
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y8
-	VBROADCASTSS consts<>+224(SB), Y11
-	VFMADD213PS  consts<>+256(SB), Y6, Y8
-	VFMADD213PS  consts<>+256(SB), Y9, Y11
-	VFMADD213PS  consts<>+288(SB), Y6, Y8
-	VFMADD213PS  consts<>+288(SB), Y9, Y11
-	VFMADD213PS  consts<>+320(SB), Y6, Y8
-	VFMADD213PS  consts<>+320(SB), Y9, Y11
-	VFMADD213PS  consts<>+352(SB), Y8, Y6
-	VFMADD213PS  consts<>+352(SB), Y11, Y9
+	VMOVUPS     consts<>+224(SB), Y8
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y6, Y8
+	VFMADD213PS consts<>+256(SB), Y9, Y11
+	VFMADD213PS consts<>+288(SB), Y6, Y8
+	VFMADD213PS consts<>+288(SB), Y9, Y11
+	VFMADD213PS consts<>+320(SB), Y6, Y8
+	VFMADD213PS consts<>+320(SB), Y9, Y11
+	VFMADD213PS consts<>+352(SB), Y8, Y6
+	VFMADD213PS consts<>+352(SB), Y11, Y9
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y7, Y0, Y8
@@ -24596,20 +25016,20 @@ folded:
 // func narrowShiftedAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·narrowShiftedAVX2(SB), NOSPLIT, $0-56
-	VBROADCASTSS consts<>+1792(SB), Y0
+	VMOVUPS consts<>+1792(SB), Y0
 
 group:
-	MOVQ         labels+16(FP), AX
-	VMOVUPS      (AX), Y1
-	VBROADCASTSS consts<>+640(SB), Y4
-	MOVQ         logits+8(FP), AX
-	MOVQ         classes+32(FP), CX
-	SHLQ         $0x02, CX
-	MOVQ         classes+32(FP), DX
-	CMPQ         DX, $+4
-	JLT          most_few
-	ADDQ         $-4, DX
-	MOVQ         $0x00000000, BX
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Y1
+	VMOVUPS consts<>+640(SB), Y4
+	MOVQ    logits+8(FP), AX
+	MOVQ    classes+32(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    classes+32(FP), DX
+	CMPQ    DX, $+4
+	JLT     most_few
+	ADDQ    $-4, DX
+	MOVQ    $0x00000000, BX
 
 most_columns:
 	MOVQ         e+40(FP), SI
@@ -24649,12 +25069,12 @@ most_columns:
 	VPAND        consts<>+608(SB), Y6, Y6
 	VPOR         Y6, Y8, Y6
 	VMAXPS       Y4, Y6, Y4
-	VBROADCASTSS consts<>+2624(SB), Y6
+	VMOVUPS      consts<>+2624(SB), Y6
 	VPCMPEQD     Y6, Y2, Y6
 	VPAND        consts<>+608(SB), Y6, Y6
 	VPOR         Y6, Y9, Y6
 	VMAXPS       Y4, Y6, Y4
-	VBROADCASTSS consts<>+2656(SB), Y6
+	VMOVUPS      consts<>+2656(SB), Y6
 	VPCMPEQD     Y6, Y2, Y2
 	VPAND        consts<>+608(SB), Y2, Y2
 	VPOR         Y2, Y5, Y2
@@ -24703,12 +25123,12 @@ most_columns:
 	VPAND        consts<>+608(SB), Y6, Y6
 	VPOR         Y6, Y7, Y6
 	VMAXPS       Y4, Y6, Y4
-	VBROADCASTSS consts<>+2624(SB), Y6
+	VMOVUPS      consts<>+2624(SB), Y6
 	VPCMPEQD     Y6, Y2, Y6
 	VPAND        consts<>+608(SB), Y6, Y6
 	VPOR         Y6, Y8, Y6
 	VMAXPS       Y4, Y6, Y4
-	VBROADCASTSS consts<>+2656(SB), Y6
+	VMOVUPS      consts<>+2656(SB), Y6
 	VPCMPEQD     Y6, Y2, Y2
 	VPAND        consts<>+608(SB), Y2, Y2
 	VPOR         Y2, Y5, Y2
@@ -24744,12 +25164,12 @@ most_left2:
 	VUNPCKHPD    Y10, Y9, Y7
 	VUNPCKLPD    Y6, Y5, Y7
 	VUNPCKHPD    Y6, Y5, Y5
-	VBROADCASTSS consts<>+2624(SB), Y6
+	VMOVUPS      consts<>+2624(SB), Y6
 	VPCMPEQD     Y6, Y2, Y6
 	VPAND        consts<>+608(SB), Y6, Y6
 	VPOR         Y6, Y7, Y6
 	VMAXPS       Y4, Y6, Y4
-	VBROADCASTSS consts<>+2656(SB), Y6
+	VMOVUPS      consts<>+2656(SB), Y6
 	VPCMPEQD     Y6, Y2, Y2
 	VPAND        consts<>+608(SB), Y2, Y2
 	VPOR         Y2, Y5, Y2
@@ -24785,7 +25205,7 @@ most_left1:
 	VUNPCKHPD    Y10, Y9, Y7
 	VUNPCKLPD    Y6, Y5, Y7
 	VUNPCKHPD    Y6, Y5, Y5
-	VBROADCASTSS consts<>+2656(SB), Y6
+	VMOVUPS      consts<>+2656(SB), Y6
 	VPCMPEQD     Y6, Y2, Y2
 	VPAND        consts<>+608(SB), Y2, Y2
 	VPOR         Y2, Y5, Y2
@@ -24794,55 +25214,55 @@ most_left1:
 	JMP most_done
 
 most_few:
-	MOVQ         classes+32(FP), DX
-	CMPQ         DX, $+3
-	JLT          most_two
-	MOVQ         e+40(FP), DX
-	LEAQ         (CX)(CX*2), DX
-	LEAQ         (AX)(CX*4), BX
-	VMOVSD       (AX), X2
-	VINSERTPS    $0x20, 8(AX), X2, X3
-	VMOVSD       (BX), X2
-	VINSERTPS    $0x20, 8(BX), X2, X2
-	VINSERTF128  $0x01, X2, Y3, Y2
-	VMOVSD       (AX)(CX*1), X3
-	VINSERTPS    $0x20, 8(AX)(CX*1), X3, X3
-	VMOVSD       (BX)(CX*1), X5
-	VINSERTPS    $0x20, 8(BX)(CX*1), X5, X5
-	VINSERTF128  $0x01, X5, Y3, Y5
-	VMOVSD       (AX)(CX*2), X3
-	VINSERTPS    $0x20, 8(AX)(CX*2), X3, X3
-	VMOVSD       (BX)(CX*2), X6
-	VINSERTPS    $0x20, 8(BX)(CX*2), X6, X6
-	VINSERTF128  $0x01, X6, Y3, Y6
-	VMOVSD       (AX)(DX*1), X3
-	VINSERTPS    $0x20, 8(AX)(DX*1), X3, X3
-	VMOVSD       (BX)(DX*1), X7
-	VINSERTPS    $0x20, 8(BX)(DX*1), X7, X7
-	VINSERTF128  $0x01, X7, Y3, Y7
-	VUNPCKLPS    Y5, Y2, Y8
-	VUNPCKLPS    Y7, Y6, Y9
-	VUNPCKHPS    Y5, Y2, Y2
-	VUNPCKHPS    Y7, Y6, Y5
-	VUNPCKLPD    Y9, Y8, Y6
-	VUNPCKHPD    Y9, Y8, Y7
-	VUNPCKLPD    Y5, Y2, Y8
-	VUNPCKHPD    Y5, Y2, Y2
-	VPXOR        Y2, Y2, Y2
-	VPCMPEQD     Y2, Y1, Y2
-	VPAND        consts<>+608(SB), Y2, Y2
-	VPOR         Y2, Y6, Y2
-	VMAXPS       Y4, Y2, Y4
-	VPCMPEQD     Y0, Y1, Y2
-	VPAND        consts<>+608(SB), Y2, Y2
-	VPOR         Y2, Y7, Y2
-	VMAXPS       Y4, Y2, Y4
-	VBROADCASTSS consts<>+2624(SB), Y2
-	VPCMPEQD     Y2, Y1, Y2
-	VPAND        consts<>+608(SB), Y2, Y2
-	VPOR         Y2, Y8, Y2
-	VMAXPS       Y4, Y2, Y4
-	JMP          most_done
+	MOVQ        classes+32(FP), DX
+	CMPQ        DX, $+3
+	JLT         most_two
+	MOVQ        e+40(FP), DX
+	LEAQ        (CX)(CX*2), DX
+	LEAQ        (AX)(CX*4), BX
+	VMOVSD      (AX), X2
+	VINSERTPS   $0x20, 8(AX), X2, X3
+	VMOVSD      (BX), X2
+	VINSERTPS   $0x20, 8(BX), X2, X2
+	VINSERTF128 $0x01, X2, Y3, Y2
+	VMOVSD      (AX)(CX*1), X3
+	VINSERTPS   $0x20, 8(AX)(CX*1), X3, X3
+	VMOVSD      (BX)(CX*1), X5
+	VINSERTPS   $0x20, 8(BX)(CX*1), X5, X5
+	VINSERTF128 $0x01, X5, Y3, Y5
+	VMOVSD      (AX)(CX*2), X3
+	VINSERTPS   $0x20, 8(AX)(CX*2), X3, X3
+	VMOVSD      (BX)(CX*2), X6
+	VINSERTPS   $0x20, 8(BX)(CX*2), X6, X6
+	VINSERTF128 $0x01, X6, Y3, Y6
+	VMOVSD      (AX)(DX*1), X3
+	VINSERTPS   $0x20, 8(AX)(DX*1), X3, X3
+	VMOVSD      (BX)(DX*1), X7
+	VINSERTPS   $0x20, 8(BX)(DX*1), X7, X7
+	VINSERTF128 $0x01, X7, Y3, Y7
+	VUNPCKLPS   Y5, Y2, Y8
+	VUNPCKLPS   Y7, Y6, Y9
+	VUNPCKHPS   Y5, Y2, Y2
+	VUNPCKHPS   Y7, Y6, Y5
+	VUNPCKLPD   Y9, Y8, Y6
+	VUNPCKHPD   Y9, Y8, Y7
+	VUNPCKLPD   Y5, Y2, Y8
+	VUNPCKHPD   Y5, Y2, Y2
+	VPXOR       Y2, Y2, Y2
+	VPCMPEQD    Y2, Y1, Y2
+	VPAND       consts<>+608(SB), Y2, Y2
+	VPOR        Y2, Y6, Y2
+	VMAXPS      Y4, Y2, Y4
+	VPCMPEQD    Y0, Y1, Y2
+	VPAND       consts<>+608(SB), Y2, Y2
+	VPOR        Y2, Y7, Y2
+	VMAXPS      Y4, Y2, Y4
+	VMOVUPS     consts<>+2624(SB), Y2
+	VPCMPEQD    Y2, Y1, Y2
+	VPAND       consts<>+608(SB), Y2, Y2
+	VPOR        Y2, Y8, Y2
+	VMAXPS      Y4, Y2, Y4
+	JMP         most_done
 
 most_two:
 	MOVQ        e+40(FP), DX
@@ -24880,37 +25300,37 @@ most_two:
 
 most_done:
 	// the shift and N
-	VPAND        consts<>+32(SB), Y4, Y2
-	VBROADCASTSS consts<>+2272(SB), Y5
-	VCMPPS       $0x11, Y2, Y5, Y5
-	VCMPPS       $0x11, consts<>+928(SB), Y2, Y2
-	VPAND        Y5, Y2, Y2
-	VPAND        Y4, Y2, Y2
-	VSUBPS       Y2, Y4, Y5
-	VBROADCASTSS consts<>+2336(SB), Y6
-	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS consts<>+2304(SB), Y6
-	VMAXPS       Y5, Y6, Y5
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+2368(SB), Y6, Y5
-	VPSUBD       consts<>+2400(SB), Y5, Y5
-	VCVTDQ2PS    Y5, Y6
-	VSUBPS       consts<>+2432(SB), Y6, Y6
-	VBROADCASTSS consts<>+2368(SB), Y7
-	VSUBPS       Y6, Y7, Y7
-	VMULPS       consts<>+160(SB), Y6, Y6
-	MOVQ         sums+0(FP), AX
-	VPXOR        Y8, Y8, Y8
-	VMOVUPS      640(AX), Y9
-	VPCMPEQD     Y8, Y9, Y8
-	MOVQ         logits+8(FP), AX
-	MOVQ         classes+32(FP), CX
-	SHLQ         $0x02, CX
-	MOVQ         classes+32(FP), DX
-	CMPQ         DX, $+4
-	JLT          sum_few
-	ADDQ         $-4, DX
-	MOVQ         $0x00000000, BX
+	VPAND       consts<>+32(SB), Y4, Y2
+	VMOVUPS     consts<>+2272(SB), Y5
+	VCMPPS      $0x11, Y2, Y5, Y5
+	VCMPPS      $0x11, consts<>+928(SB), Y2, Y2
+	VPAND       Y5, Y2, Y2
+	VPAND       Y4, Y2, Y2
+	VSUBPS      Y2, Y4, Y5
+	VMOVUPS     consts<>+2336(SB), Y6
+	VMINPS      Y5, Y6, Y5
+	VMOVUPS     consts<>+2304(SB), Y6
+	VMAXPS      Y5, Y6, Y5
+	VMOVUPS     consts<>+96(SB), Y6
+	VFMADD213PS consts<>+2368(SB), Y6, Y5
+	VPSUBD      consts<>+2400(SB), Y5, Y5
+	VCVTDQ2PS   Y5, Y6
+	VSUBPS      consts<>+2432(SB), Y6, Y6
+	VMOVUPS     consts<>+2368(SB), Y7
+	VSUBPS      Y6, Y7, Y7
+	VMULPS      consts<>+160(SB), Y6, Y6
+	MOVQ        sums+0(FP), AX
+	VPXOR       Y8, Y8, Y8
+	VMOVUPS     640(AX), Y9
+	VPCMPEQD    Y8, Y9, Y8
+	MOVQ        logits+8(FP), AX
+	MOVQ        classes+32(FP), CX
+	SHLQ        $0x02, CX
+	MOVQ        classes+32(FP), DX
+	CMPQ        DX, $+4
+	JLT         sum_few
+	ADDQ        $-4, DX
+	MOVQ        $0x00000000, BX
 
 sum_columns:
 	MOVQ         e+40(FP), SI
@@ -24951,7 +25371,7 @@ sum_columns:
 	VSUBPS       Y7, Y12, Y15
 	VFNMADD231PS consts<>+160(SB), Y15, Y11
 	VFNMADD231PS consts<>+192(SB), Y15, Y11
-	VBROADCASTSS consts<>+2464(SB), Y15
+	VMOVUPS      consts<>+2464(SB), Y15
 	VFMADD213PS  consts<>+2496(SB), Y11, Y15
 	VFMADD213PS  consts<>+2528(SB), Y11, Y15
 	VFMADD213PS  consts<>+2560(SB), Y11, Y15
@@ -24975,7 +25395,7 @@ sum_columns:
 	VSUBPS       Y7, Y12, Y13
 	VFNMADD231PS consts<>+160(SB), Y13, Y11
 	VFNMADD231PS consts<>+192(SB), Y13, Y11
-	VBROADCASTSS consts<>+2464(SB), Y13
+	VMOVUPS      consts<>+2464(SB), Y13
 	VFMADD213PS  consts<>+2496(SB), Y11, Y13
 	VFMADD213PS  consts<>+2528(SB), Y11, Y13
 	VFMADD213PS  consts<>+2560(SB), Y11, Y13
@@ -24989,7 +25409,7 @@ sum_columns:
 	VMOVUPS      32(SI), Y12
 	VBLENDVPS    Y8, Y11, Y12, Y11
 	VMOVUPS      Y11, 32(SI)
-	VBROADCASTSS consts<>+2624(SB), Y11
+	VMOVUPS      consts<>+2624(SB), Y11
 	VPCMPEQD     Y11, Y9, Y11
 	VSUBPS       Y2, Y14, Y12
 	VPANDN       Y12, Y11, Y11
@@ -24999,7 +25419,7 @@ sum_columns:
 	VSUBPS       Y7, Y12, Y13
 	VFNMADD231PS consts<>+160(SB), Y13, Y11
 	VFNMADD231PS consts<>+192(SB), Y13, Y11
-	VBROADCASTSS consts<>+2464(SB), Y13
+	VMOVUPS      consts<>+2464(SB), Y13
 	VFMADD213PS  consts<>+2496(SB), Y11, Y13
 	VFMADD213PS  consts<>+2528(SB), Y11, Y13
 	VFMADD213PS  consts<>+2560(SB), Y11, Y13
@@ -25007,14 +25427,14 @@ sum_columns:
 	VFMADD213PS  consts<>+384(SB), Y11, Y13
 	VFMADD213PS  consts<>+384(SB), Y13, Y11
 	VPSLLD       $0x17, Y12, Y12
-	VBROADCASTSS consts<>+2624(SB), Y13
+	VMOVUPS      consts<>+2624(SB), Y13
 	VPCMPEQD     Y13, Y9, Y13
 	VPANDN       Y12, Y13, Y12
 	VMULPS       Y12, Y11, Y11
 	VMOVUPS      64(SI), Y12
 	VBLENDVPS    Y8, Y11, Y12, Y11
 	VMOVUPS      Y11, 64(SI)
-	VBROADCASTSS consts<>+2656(SB), Y11
+	VMOVUPS      consts<>+2656(SB), Y11
 	VPCMPEQD     Y11, Y9, Y11
 	VSUBPS       Y2, Y10, Y10
 	VPANDN       Y10, Y11, Y10
@@ -25024,7 +25444,7 @@ sum_columns:
 	VSUBPS       Y7, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
 	VFMADD213PS  consts<>+2560(SB), Y10, Y12
@@ -25032,7 +25452,7 @@ sum_columns:
 	VFMADD213PS  consts<>+384(SB), Y10, Y12
 	VFMADD213PS  consts<>+384(SB), Y12, Y10
 	VPSLLD       $0x17, Y11, Y11
-	VBROADCASTSS consts<>+2656(SB), Y12
+	VMOVUPS      consts<>+2656(SB), Y12
 	VPCMPEQD     Y12, Y9, Y9
 	VPANDN       Y11, Y9, Y9
 	VMULPS       Y9, Y10, Y9
@@ -25088,7 +25508,7 @@ sum_columns:
 	VSUBPS       Y7, Y11, Y13
 	VFNMADD231PS consts<>+160(SB), Y13, Y10
 	VFNMADD231PS consts<>+192(SB), Y13, Y10
-	VBROADCASTSS consts<>+2464(SB), Y13
+	VMOVUPS      consts<>+2464(SB), Y13
 	VFMADD213PS  consts<>+2496(SB), Y10, Y13
 	VFMADD213PS  consts<>+2528(SB), Y10, Y13
 	VFMADD213PS  consts<>+2560(SB), Y10, Y13
@@ -25102,7 +25522,7 @@ sum_columns:
 	VMOVUPS      32(BX), Y11
 	VBLENDVPS    Y8, Y10, Y11, Y10
 	VMOVUPS      Y10, 32(BX)
-	VBROADCASTSS consts<>+2624(SB), Y10
+	VMOVUPS      consts<>+2624(SB), Y10
 	VPCMPEQD     Y10, Y1, Y10
 	VSUBPS       Y2, Y12, Y11
 	VPANDN       Y11, Y10, Y10
@@ -25112,7 +25532,7 @@ sum_columns:
 	VSUBPS       Y7, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
 	VFMADD213PS  consts<>+2560(SB), Y10, Y12
@@ -25120,14 +25540,14 @@ sum_columns:
 	VFMADD213PS  consts<>+384(SB), Y10, Y12
 	VFMADD213PS  consts<>+384(SB), Y12, Y10
 	VPSLLD       $0x17, Y11, Y11
-	VBROADCASTSS consts<>+2624(SB), Y12
+	VMOVUPS      consts<>+2624(SB), Y12
 	VPCMPEQD     Y12, Y1, Y12
 	VPANDN       Y11, Y12, Y11
 	VMULPS       Y11, Y10, Y10
 	VMOVUPS      64(BX), Y11
 	VBLENDVPS    Y8, Y10, Y11, Y10
 	VMOVUPS      Y10, 64(BX)
-	VBROADCASTSS consts<>+2656(SB), Y10
+	VMOVUPS      consts<>+2656(SB), Y10
 	VPCMPEQD     Y10, Y1, Y10
 	VSUBPS       Y2, Y9, Y2
 	VPANDN       Y2, Y10, Y2
@@ -25137,7 +25557,7 @@ sum_columns:
 	VSUBPS       Y7, Y6, Y7
 	VFNMADD231PS consts<>+160(SB), Y7, Y2
 	VFNMADD231PS consts<>+192(SB), Y7, Y2
-	VBROADCASTSS consts<>+2464(SB), Y7
+	VMOVUPS      consts<>+2464(SB), Y7
 	VFMADD213PS  consts<>+2496(SB), Y2, Y7
 	VFMADD213PS  consts<>+2528(SB), Y2, Y7
 	VFMADD213PS  consts<>+2560(SB), Y2, Y7
@@ -25145,7 +25565,7 @@ sum_columns:
 	VFMADD213PS  consts<>+384(SB), Y2, Y7
 	VFMADD213PS  consts<>+384(SB), Y7, Y2
 	VPSLLD       $0x17, Y6, Y6
-	VBROADCASTSS consts<>+2656(SB), Y7
+	VMOVUPS      consts<>+2656(SB), Y7
 	VPCMPEQD     Y7, Y1, Y1
 	VPANDN       Y6, Y1, Y1
 	VMULPS       Y1, Y2, Y1
@@ -25183,7 +25603,7 @@ sum_left2:
 	VUNPCKHPD    Y14, Y13, Y11
 	VUNPCKLPD    Y10, Y9, Y11
 	VUNPCKHPD    Y10, Y9, Y9
-	VBROADCASTSS consts<>+2624(SB), Y10
+	VMOVUPS      consts<>+2624(SB), Y10
 	VPCMPEQD     Y10, Y1, Y10
 	VSUBPS       Y2, Y11, Y11
 	VPANDN       Y11, Y10, Y10
@@ -25193,7 +25613,7 @@ sum_left2:
 	VSUBPS       Y7, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2464(SB), Y12
+	VMOVUPS      consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
 	VFMADD213PS  consts<>+2560(SB), Y10, Y12
@@ -25201,14 +25621,14 @@ sum_left2:
 	VFMADD213PS  consts<>+384(SB), Y10, Y12
 	VFMADD213PS  consts<>+384(SB), Y12, Y10
 	VPSLLD       $0x17, Y11, Y11
-	VBROADCASTSS consts<>+2624(SB), Y12
+	VMOVUPS      consts<>+2624(SB), Y12
 	VPCMPEQD     Y12, Y1, Y12
 	VPANDN       Y11, Y12, Y11
 	VMULPS       Y11, Y10, Y10
 	VMOVUPS      64(BX), Y11
 	VBLENDVPS    Y8, Y10, Y11, Y10
 	VMOVUPS      Y10, 64(BX)
-	VBROADCASTSS consts<>+2656(SB), Y10
+	VMOVUPS      consts<>+2656(SB), Y10
 	VPCMPEQD     Y10, Y1, Y10
 	VSUBPS       Y2, Y9, Y2
 	VPANDN       Y2, Y10, Y2
@@ -25218,7 +25638,7 @@ sum_left2:
 	VSUBPS       Y7, Y6, Y7
 	VFNMADD231PS consts<>+160(SB), Y7, Y2
 	VFNMADD231PS consts<>+192(SB), Y7, Y2
-	VBROADCASTSS consts<>+2464(SB), Y7
+	VMOVUPS      consts<>+2464(SB), Y7
 	VFMADD213PS  consts<>+2496(SB), Y2, Y7
 	VFMADD213PS  consts<>+2528(SB), Y2, Y7
 	VFMADD213PS  consts<>+2560(SB), Y2, Y7
@@ -25226,7 +25646,7 @@ sum_left2:
 	VFMADD213PS  consts<>+384(SB), Y2, Y7
 	VFMADD213PS  consts<>+384(SB), Y7, Y2
 	VPSLLD       $0x17, Y6, Y6
-	VBROADCASTSS consts<>+2656(SB), Y7
+	VMOVUPS      consts<>+2656(SB), Y7
 	VPCMPEQD     Y7, Y1, Y1
 	VPANDN       Y6, Y1, Y1
 	VMULPS       Y1, Y2, Y1
@@ -25264,7 +25684,7 @@ sum_left1:
 	VUNPCKHPD    Y14, Y13, Y11
 	VUNPCKLPD    Y10, Y9, Y11
 	VUNPCKHPD    Y10, Y9, Y9
-	VBROADCASTSS consts<>+2656(SB), Y10
+	VMOVUPS      consts<>+2656(SB), Y10
 	VPCMPEQD     Y10, Y1, Y10
 	VSUBPS       Y2, Y9, Y2
 	VPANDN       Y2, Y10, Y2
@@ -25274,7 +25694,7 @@ sum_left1:
 	VSUBPS       Y7, Y6, Y7
 	VFNMADD231PS consts<>+160(SB), Y7, Y2
 	VFNMADD231PS consts<>+192(SB), Y7, Y2
-	VBROADCASTSS consts<>+2464(SB), Y7
+	VMOVUPS      consts<>+2464(SB), Y7
 	VFMADD213PS  consts<>+2496(SB), Y2, Y7
 	VFMADD213PS  consts<>+2528(SB), Y2, Y7
 	VFMADD213PS  consts<>+2560(SB), Y2, Y7
@@ -25282,7 +25702,7 @@ sum_left1:
 	VFMADD213PS  consts<>+384(SB), Y2, Y7
 	VFMADD213PS  consts<>+384(SB), Y7, Y2
 	VPSLLD       $0x17, Y6, Y6
-	VBROADCASTSS consts<>+2656(SB), Y7
+	VMOVUPS      consts<>+2656(SB), Y7
 	VPCMPEQD     Y7, Y1, Y1
 	VPANDN       Y6, Y1, Y1
 	VMULPS       Y1, Y2, Y1
@@ -25337,7 +25757,7 @@ sum_few:
 	VSUBPS       Y7, Y10, Y11
 	VFNMADD231PS consts<>+160(SB), Y11, Y9
 	VFNMADD231PS consts<>+192(SB), Y11, Y9
-	VBROADCASTSS consts<>+2464(SB), Y11
+	VMOVUPS      consts<>+2464(SB), Y11
 	VFMADD213PS  consts<>+2496(SB), Y9, Y11
 	VFMADD213PS  consts<>+2528(SB), Y9, Y11
 	VFMADD213PS  consts<>+2560(SB), Y9, Y11
@@ -25361,7 +25781,7 @@ sum_few:
 	VSUBPS       Y7, Y10, Y11
 	VFNMADD231PS consts<>+160(SB), Y11, Y9
 	VFNMADD231PS consts<>+192(SB), Y11, Y9
-	VBROADCASTSS consts<>+2464(SB), Y11
+	VMOVUPS      consts<>+2464(SB), Y11
 	VFMADD213PS  consts<>+2496(SB), Y9, Y11
 	VFMADD213PS  consts<>+2528(SB), Y9, Y11
 	VFMADD213PS  consts<>+2560(SB), Y9, Y11
@@ -25375,7 +25795,7 @@ sum_few:
 	VMOVUPS      32(DX), Y10
 	VBLENDVPS    Y8, Y9, Y10, Y9
 	VMOVUPS      Y9, 32(DX)
-	VBROADCASTSS consts<>+2624(SB), Y9
+	VMOVUPS      consts<>+2624(SB), Y9
 	VPCMPEQD     Y9, Y1, Y9
 	VSUBPS       Y2, Y13, Y2
 	VPANDN       Y2, Y9, Y2
@@ -25385,7 +25805,7 @@ sum_few:
 	VSUBPS       Y7, Y6, Y7
 	VFNMADD231PS consts<>+160(SB), Y7, Y2
 	VFNMADD231PS consts<>+192(SB), Y7, Y2
-	VBROADCASTSS consts<>+2464(SB), Y7
+	VMOVUPS      consts<>+2464(SB), Y7
 	VFMADD213PS  consts<>+2496(SB), Y2, Y7
 	VFMADD213PS  consts<>+2528(SB), Y2, Y7
 	VFMADD213PS  consts<>+2560(SB), Y2, Y7
@@ -25393,7 +25813,7 @@ sum_few:
 	VFMADD213PS  consts<>+384(SB), Y2, Y7
 	VFMADD213PS  consts<>+384(SB), Y7, Y2
 	VPSLLD       $0x17, Y6, Y6
-	VBROADCASTSS consts<>+2624(SB), Y7
+	VMOVUPS      consts<>+2624(SB), Y7
 	VPCMPEQD     Y7, Y1, Y1
 	VPANDN       Y6, Y1, Y1
 	VMULPS       Y1, Y2, Y1
@@ -25436,7 +25856,7 @@ sum_two:
 	VSUBPS       Y7, Y10, Y11
 	VFNMADD231PS consts<>+160(SB), Y11, Y9
 	VFNMADD231PS consts<>+192(SB), Y11, Y9
-	VBROADCASTSS consts<>+2464(SB), Y11
+	VMOVUPS      consts<>+2464(SB), Y11
 	VFMADD213PS  consts<>+2496(SB), Y9, Y11
 	VFMADD213PS  consts<>+2528(SB), Y9, Y11
 	VFMADD213PS  consts<>+2560(SB), Y9, Y11
@@ -25460,7 +25880,7 @@ sum_two:
 	VSUBPS       Y7, Y6, Y7
 	VFNMADD231PS consts<>+160(SB), Y7, Y2
 	VFNMADD231PS consts<>+192(SB), Y7, Y2
-	VBROADCASTSS consts<>+2464(SB), Y7
+	VMOVUPS      consts<>+2464(SB), Y7
 	VFMADD213PS  consts<>+2496(SB), Y2, Y7
 	VFMADD213PS  consts<>+2528(SB), Y2, Y7
 	VFMADD213PS  consts<>+2560(SB), Y2, Y7
@@ -26006,7 +26426,7 @@ all_done:
 // func narrowSoftmaxAVX2(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·narrowSoftmaxAVX2(SB), NOSPLIT, $0-56
-	VBROADCASTSS consts<>+608(SB), Y0
+	VMOVUPS consts<>+608(SB), Y0
 
 group:
 	MOVQ    labels+16(FP), AX
@@ -26591,10 +27011,10 @@ all_done:
 // func narrowGradAVX2(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
 // Requires: AVX, AVX2
 TEXT ·narrowGradAVX2(SB), NOSPLIT, $0-56
-	VBROADCASTSS consts<>+1792(SB), Y0
-	VBROADCASTSS consts<>+2624(SB), Y1
-	VBROADCASTSS consts<>+2656(SB), Y2
-	VBROADCASTSS consts<>+608(SB), Y3
+	VMOVUPS consts<>+1792(SB), Y0
+	VMOVUPS consts<>+2624(SB), Y1
+	VMOVUPS consts<>+2656(SB), Y2
+	VMOVUPS consts<>+608(SB), Y3
 
 group:
 	MOVQ    labels+16(FP), AX
@@ -26862,23 +27282,23 @@ all_done:
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·rowLossAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+928(SB), Z1
-	VBROADCASTSS consts<>+608(SB), Z2
-	VBROADCASTSS consts<>+2272(SB), Z3
-	VBROADCASTSS consts<>+2336(SB), Z4
-	VBROADCASTSS consts<>+2304(SB), Z5
-	VBROADCASTSS consts<>+1120(SB), Z6
-	VBROADCASTSS consts<>+1792(SB), Z7
-	VBROADCASTSS consts<>+1824(SB), Z8
-	VBROADCASTSS consts<>+2368(SB), Z9
-	VBROADCASTSS consts<>+160(SB), Z10
-	VBROADCASTSS consts<>+1536(SB), Z11
-	VBROADCASTSS consts<>+32(SB), Z12
-	VBROADCASTSS consts<>+2176(SB), Z13
-	VBROADCASTSS consts<>+640(SB), Z14
-	VBROADCASTSS consts<>+1664(SB), Z15
-	VBROADCASTSS consts<>+672(SB), Z16
-	VBROADCASTSS consts<>+2144(SB), Z17
+	VBROADCASTSS consts<>+608(SB), Z1
+	VBROADCASTSS consts<>+2272(SB), Z2
+	VBROADCASTSS consts<>+2336(SB), Z3
+	VBROADCASTSS consts<>+2304(SB), Z4
+	VBROADCASTSS consts<>+2368(SB), Z5
+	VBROADCASTSS consts<>+2176(SB), Z6
+	VBROADCASTSS consts<>+640(SB), Z7
+	VBROADCASTSS consts<>+160(SB), Z8
+	VBROADCASTSS consts<>+1664(SB), Z9
+	VBROADCASTSS consts<>+2144(SB), Z10
+	VBROADCASTSS consts<>+32(SB), Z11
+	VBROADCASTSS consts<>+928(SB), Z12
+	VBROADCASTSS consts<>+96(SB), Z13
+	VBROADCASTSS consts<>+192(SB), Z14
+	VBROADCASTSS consts<>+2464(SB), Z15
+	VBROADCASTSS consts<>+2496(SB), Z16
+	VBROADCASTSS consts<>+2528(SB), Z17
 	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         sums+8(FP), DX
@@ -26895,42 +27315,42 @@ block:
 	VPXORD  Z22, Z22, Z22
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD    Z12, Z19, Z23
-	VCMPPS    $0x11, Z23, Z3, K1
-	VCMPPS    $0x11, Z1, Z23, K2
+	VPANDD    Z11, Z19, Z23
+	VCMPPS    $0x11, Z23, Z2, K1
+	VCMPPS    $0x11, Z12, Z23, K2
 	KANDW     K1, K2, K1
 	VMOVAPS.Z Z19, K1, Z23
-	VCMPPS    $0x12, Z13, Z20, K1
-	VBLENDMPS Z18, Z2, K1, Z18
+	VCMPPS    $0x12, Z6, Z20, K1
+	VBLENDMPS Z18, Z1, K1, Z18
 	VMAXPS    Z19, Z20, Z19
-	VCMPPS    $0x00, Z14, Z19, K1
-	VBLENDMPS Z2, Z18, K1, Z18
+	VCMPPS    $0x00, Z7, Z19, K1
+	VBLENDMPS Z1, Z18, K1, Z18
 
 	// e^(r_t) = p + pLow
-	VSUBPS            Z23, Z20, Z19
-	VMINPS            Z19, Z4, Z20
-	VMAXPS            Z20, Z5, Z20
-	VMOVAPS           Z9, Z23
-	VFMADD231PS.BCST  consts<>+96(SB), Z20, Z23
-	VSUBPS            Z9, Z23, Z24
-	VMOVAPS           Z20, Z25
-	VFNMADD231PS      Z10, Z24, Z25
-	VFNMADD231PS.BCST consts<>+192(SB), Z24, Z25
-	VCMPPS            $0x11, Z20, Z19, K1
-	VCMPPS            $0x11, Z18, Z22, K2
-	KANDW             K1, K2, K1
-	VSUBPS            Z19, Z20, Z19
-	VMOVAPS.Z         Z19, K1, Z19
-	VBROADCASTSS      consts<>+2464(SB), Z20
-	VFMADD213PS.BCST  consts<>+2496(SB), Z25, Z20
-	VFMADD213PS.BCST  consts<>+2528(SB), Z25, Z20
-	VFMADD213PS.BCST  consts<>+2560(SB), Z25, Z20
-	VFMADD213PS.BCST  consts<>+2592(SB), Z25, Z20
-	VFMADD213PS       Z0, Z25, Z20
-	VMOVAPS           Z0, Z24
-	VFMADD231PS       Z20, Z25, Z24
-	VSUBPS            Z24, Z0, Z26
-	VFMADD231PS       Z20, Z25, Z26
+	VSUBPS           Z23, Z20, Z19
+	VMINPS           Z19, Z3, Z20
+	VMAXPS           Z20, Z4, Z20
+	VMOVAPS          Z5, Z23
+	VFMADD231PS      Z13, Z20, Z23
+	VSUBPS           Z5, Z23, Z24
+	VMOVAPS          Z20, Z25
+	VFNMADD231PS     Z8, Z24, Z25
+	VFNMADD231PS     Z14, Z24, Z25
+	VCMPPS           $0x11, Z20, Z19, K1
+	VCMPPS           $0x11, Z18, Z22, K2
+	KANDW            K1, K2, K1
+	VSUBPS           Z19, Z20, Z19
+	VMOVAPS.Z        Z19, K1, Z19
+	VMOVAPS          Z16, Z20
+	VFMADD231PS      Z15, Z25, Z20
+	VFMADD213PS      Z17, Z25, Z20
+	VFMADD213PS.BCST consts<>+2560(SB), Z25, Z20
+	VFMADD213PS.BCST consts<>+2592(SB), Z25, Z20
+	VFMADD213PS      Z0, Z25, Z20
+	VMOVAPS          Z0, Z24
+	VFMADD231PS      Z20, Z25, Z24
+	VSUBPS           Z24, Z0, Z26
+	VFMADD231PS      Z20, Z25, Z26
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
 	VDIVPS       Z24, Z0, Z20
@@ -26940,7 +27360,7 @@ block:
 	VSUBPS       Z24, Z18, Z18
 	VMULPS       Z20, Z18, Z18
 	VMOVUPS      128(DX), Z20
-	VPSUBD       Z9, Z23, Z23
+	VPSUBD       Z5, Z23, Z23
 	VPSUBD       Z23, Z20, Z20
 	VPSRLD       $0x17, Z25, Z23
 	VPSUBD.BCST  consts<>+2720(SB), Z23, Z23
@@ -26949,10 +27369,10 @@ block:
 	VPSUBD       Z23, Z20, Z20
 	VPMAXSD.BCST consts<>+2752(SB), Z20, Z20
 	VPSRAD       $0x01, Z20, Z24
-	VPADDD       Z15, Z24, Z26
+	VPADDD       Z9, Z24, Z26
 	VPSLLD       $0x17, Z26, Z26
 	VPSUBD       Z24, Z20, Z20
-	VPADDD       Z15, Z20, Z20
+	VPADDD       Z9, Z20, Z20
 	VPSLLD       $0x17, Z20, Z20
 	VMULPS       Z26, Z25, Z24
 	VMULPS       Z20, Z24, Z24
@@ -26980,14 +27400,14 @@ block:
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS      Z0, Z24, Z20
 	VPSUBD.BCST consts<>+2784(SB), Z20, Z20
-	VPANDD      Z14, Z20, Z27
+	VPANDD      Z7, Z20, Z27
 	VPSRLD      $0x15, Z20, Z20
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
 	VPSUBD      Z27, Z0, Z28
 	VPERMPS     log_r<>+0(SB), Z20, Z29
 	VMULPS      Z29, Z28, Z28
-	VADDPS      Z16, Z28, Z29
+	VADDPS.BCST consts<>+672(SB), Z28, Z29
 	VFMADD231PS Z28, Z24, Z29
 	VCVTDQ2PS   Z27, Z24
 	VPERMPS     log_th<>+0(SB), Z20, Z27
@@ -27014,7 +27434,7 @@ block:
 	VMULPS           Z25, Z18, Z18
 	VADDPS           Z18, Z20, Z18
 	VCVTDQ2PS        Z23, Z20
-	VFMADD231PS      Z10, Z20, Z18
+	VFMADD231PS      Z8, Z20, Z18
 	VADDPS           Z19, Z18, Z18
 	VMULPS           Z18, Z21, Z19
 	VCMPPS           $0x00, Z22, Z21, K1
@@ -27024,42 +27444,42 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_169
+	JGE    focusnot0_163
 	VMULPS Z26, Z26, Z26
-	JMP    focusdone169
+	JMP    focusdone163
 
-focusnot0_169:
+focusnot0_163:
 	CMPQ    SI, $+2
-	JGE     focusnot1_169
+	JGE     focusnot1_163
 	VMOVAPS Z0, Z26
-	JMP     focusdone169
+	JMP     focusdone163
 
-focusnot1_169:
+focusnot1_163:
 	CMPQ SI, $+3
-	JGE  focusnot2_169
-	JMP  focusdone169
+	JGE  focusnot2_163
+	JMP  focusdone163
 
-focusnot2_169:
+focusnot2_163:
 	CMPQ    SI, $+4
-	JGE     focusnot3_169
+	JGE     focusnot3_163
 	VSQRTPS Z26, Z26
-	JMP     focusdone169
+	JMP     focusdone163
 
-focusnot3_169:
+focusnot3_163:
 	CMPQ         SI, $+5
-	JGE          focusnot4_169
+	JGE          focusnot4_163
 	VSQRTPS      Z26, Z19
 	VMOVAPS      Z26, Z20
 	VFNMADD231PS Z19, Z19, Z20
-	VMULPS       Z17, Z19, Z21
+	VMULPS       Z10, Z19, Z21
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z26, Z20
 	VMOVAPS      Z20, Z26
-	JMP          focusdone169
+	JMP          focusdone163
 
-focusnot4_169:
+focusnot4_163:
 	CMPQ         SI, $+6
-	JGE          focusnot5_169
+	JGE          focusnot5_163
 	VSQRTPS      Z26, Z19
 	VMULPS       Z26, Z26, Z20
 	VMOVAPS      Z20, Z21
@@ -27067,35 +27487,35 @@ focusnot4_169:
 	VMOVAPS      Z26, Z22
 	VFNMADD231PS Z19, Z19, Z22
 	VMULPS       Z22, Z26, Z22
-	VFMADD231PS  Z17, Z22, Z21
+	VFMADD231PS  Z10, Z22, Z21
 	VMULPS       Z19, Z21, Z26
 	VFMADD231PS  Z19, Z20, Z26
-	JMP          focusdone169
+	JMP          focusdone163
 
-focusnot5_169:
+focusnot5_163:
 	CMPQ        SI, $+7
-	JGE         focusnot6_169
+	JGE         focusnot6_163
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
 	VMULPS      Z26, Z20, Z20
 	VFMADD231PS Z26, Z19, Z20
 	VMOVAPS     Z20, Z26
-	JMP         focusdone169
+	JMP         focusdone163
 
-focusnot6_169:
+focusnot6_163:
 	CMPQ        SI, $+8
-	JGE         focusnot7_169
+	JGE         focusnot7_163
 	VMULPS      Z26, Z26, Z19
 	VFMSUB213PS Z19, Z26, Z26
 	VADDPS      Z19, Z19, Z20
 	VMULPS      Z26, Z20, Z26
 	VFMADD231PS Z19, Z19, Z26
-	JMP         focusdone169
+	JMP         focusdone163
 
-focusnot7_169:
+focusnot7_163:
 	CMPQ        SI, $+9
-	JGE         focusnot8_169
+	JGE         focusnot8_163
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
@@ -27106,137 +27526,160 @@ focusnot7_169:
 	VMULPS      Z26, Z19, Z19
 	VFMADD231PS Z26, Z21, Z19
 	VMOVAPS     Z19, Z26
-	JMP         focusdone169
+	JMP         focusdone163
 
-focusnot8_169:
+focusnot8_163:
 	LEAQ         24(BX), DI
-	VBROADCASTSS (DI), Z19
-	VBROADCASTSS 4(DI), Z20
-	VBROADCASTSS 8(DI), Z21
+	VBROADCASTSS (DI), Z0
+	VBROADCASTSS 4(DI), Z1
+	VBROADCASTSS 8(DI), Z2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z12, Z26, Z22
-	VPSUBD.BCST consts<>+1248(SB), Z22, Z23
-	VCVTDQ2PS   Z22, Z24
-	VPSUBD.BCST consts<>+1760(SB), Z24, Z24
-	VPCMPD      $0x06, Z22, Z6, K1
-	VBLENDMPS   Z24, Z23, K1, Z23
-	VPSRAD      $0x17, Z23, Z24
-	VPSRLD      $0x14, Z23, Z25
-	VPANDD.BCST consts<>+1280(SB), Z23, Z23
-	VPADDD.BCST consts<>+1312(SB), Z23, Z23
-	VCVTDQ2PS   Z24, Z24
+	VPANDD.BCST  consts<>+32(SB), Z26, Z3
+	VPSUBD.BCST  consts<>+1248(SB), Z3, Z4
+	VCVTDQ2PS    Z3, Z5
+	VPSUBD.BCST  consts<>+1760(SB), Z5, Z5
+	VBROADCASTSS consts<>+1120(SB), Z6
+	VPCMPD       $0x06, Z3, Z6, K1
+	VBLENDMPS    Z5, Z4, K1, Z4
+	VPSRAD       $0x17, Z4, Z5
+	VPSRLD       $0x14, Z4, Z6
+	VPANDD.BCST  consts<>+1280(SB), Z4, Z4
+	VPADDD.BCST  consts<>+1312(SB), Z4, Z4
+	VCVTDQ2PS    Z5, Z5
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z25, Z27
-	VFMADD213PS      Z16, Z27, Z23
-	VMULPS.BCST      consts<>+1344(SB), Z23, Z27
-	VMOVAPS          Z23, Z28
-	VFMADD231PS      Z27, Z23, Z28
-	VSUBPS           Z28, Z23, Z29
-	VFMADD231PS      Z27, Z23, Z29
-	VMULPS           Z23, Z23, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z23, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z23, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z23, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z23, Z30
-	VMULPS           Z23, Z27, Z23
-	VFMADD231PS      Z30, Z23, Z29
-	VADDPS           Z29, Z28, Z23
+	VPERMPS          pow_r<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST consts<>+672(SB), Z7, Z4
+	VMULPS.BCST      consts<>+1344(SB), Z4, Z7
+	VMOVAPS          Z4, Z8
+	VFMADD231PS      Z7, Z4, Z8
+	VSUBPS           Z8, Z4, Z9
+	VFMADD231PS      Z7, Z4, Z9
+	VMULPS           Z4, Z4, Z7
+	VBROADCASTSS     consts<>+1376(SB), Z10
+	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
+	VMULPS           Z4, Z7, Z4
+	VFMADD231PS      Z10, Z4, Z9
+	VADDPS           Z9, Z8, Z4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z25, Z27
-	VADDPS      Z27, Z24, Z24
-	VMULPS      Z24, Z19, Z27
-	VFMSUB213PS Z27, Z19, Z24
-	VFMADD213PS Z27, Z20, Z23
+	VPERMPS     pow_th<>+0(SB), Z6, Z7
+	VADDPS      Z7, Z5, Z5
+	VMULPS      Z5, Z0, Z7
+	VFMSUB213PS Z7, Z0, Z5
+	VFMADD213PS Z7, Z1, Z4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z11, Z23, Z30
-	VSUBPS      Z11, Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z20, Z27
-	VPERMPS     pow_tl<>+0(SB), Z25, Z25
-	VFMADD231PS Z25, Z19, Z24
-	VFMADD231PS Z28, Z21, Z24
-	VFMADD231PS Z29, Z20, Z24
-	VADDPS      Z24, Z27, Z20
+	VADDPS.BCST consts<>+1536(SB), Z4, Z10
+	VSUBPS.BCST consts<>+1536(SB), Z10, Z11
+	VSUBPS      Z11, Z7, Z7
+	VFMADD231PS Z8, Z1, Z7
+	VPERMPS     pow_tl<>+0(SB), Z6, Z6
+	VFMADD231PS Z6, Z0, Z5
+	VFMADD231PS Z8, Z2, Z5
+	VFMADD231PS Z9, Z1, Z5
+	VADDPS      Z5, Z7, Z1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z21
-	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
-	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
-	VMULPS           Z20, Z20, Z24
-	VMULPS           Z21, Z24, Z21
-	VFMADD231PS      Z10, Z20, Z21
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z24
-	VFMADD231PS      Z21, Z20, Z24
+	VBROADCASTSS     consts<>+1568(SB), Z2
+	VFMADD213PS.BCST consts<>+1600(SB), Z1, Z2
+	VFMADD213PS.BCST consts<>+1632(SB), Z1, Z2
+	VMULPS           Z1, Z1, Z5
+	VMULPS           Z2, Z5, Z2
+	VFMADD231PS.BCST consts<>+160(SB), Z1, Z2
+	VPERMPS          pow_full_hi<>+0(SB), Z10, Z1
+	VPERMPS          pow_full_lo<>+0(SB), Z10, Z5
+	VFMADD231PS      Z2, Z1, Z5
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  Z11, Z30, Z21
-	VPSRAD  $0x03, Z21, Z21
-	VADDPS  Z24, Z20, Z25
-	VPSLLD  $0x17, Z21, Z27
-	VPADDD  Z27, Z25, Z27
-	VPMINUD Z1, Z27, Z27
+	VPSUBD.BCST  consts<>+1536(SB), Z10, Z2
+	VPSRAD       $0x03, Z2, Z2
+	VADDPS       Z5, Z1, Z6
+	VPSLLD       $0x17, Z2, Z7
+	VPADDD       Z7, Z6, Z7
+	VPMINUD.BCST consts<>+928(SB), Z7, Z7
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD    Z28, Z28, Z28
-	VPMINSD   Z28, Z21, Z21
-	VPSUBD    Z21, Z7, Z21
-	VPSLLD    $0x17, Z21, Z21
-	VADDPS    Z20, Z21, Z28
-	VSUBPS    Z21, Z28, Z29
-	VSUBPS    Z29, Z20, Z20
-	VADDPS    Z24, Z20, Z20
-	VADDPS    Z20, Z28, Z20
-	VCMPPS    $0x11, Z21, Z25, K1
-	VPSUBD    Z21, Z20, Z20
-	VBLENDMPS Z20, Z27, K1, Z20
+	VPXORD       Z8, Z8, Z8
+	VPMINSD      Z8, Z2, Z2
+	VBROADCASTSS consts<>+1792(SB), Z8
+	VPSUBD       Z2, Z8, Z2
+	VPSLLD       $0x17, Z2, Z2
+	VADDPS       Z1, Z2, Z8
+	VSUBPS       Z2, Z8, Z9
+	VSUBPS       Z9, Z1, Z1
+	VADDPS       Z5, Z1, Z1
+	VADDPS       Z1, Z8, Z1
+	VCMPPS       $0x11, Z2, Z6, K1
+	VPSUBD       Z2, Z1, Z1
+	VBLENDMPS    Z1, Z7, K1, Z1
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z23, Z8, K1
-	VBLENDMPS   Z1, Z20, K1, Z20
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z23, K1
-	VPXORD      Z21, Z21, Z21
-	VBLENDMPS   Z21, Z20, K1, Z20
-	VPXORD      Z21, Z21, Z21
-	VPCMPD      $0x00, Z21, Z22, K1
-	VPMOVD2M    Z19, K2
-	VPXORD      Z21, Z21, Z21
-	VBLENDMPS   Z1, Z21, K2, Z21
-	VBLENDMPS   Z21, Z20, K1, Z20
-	VPCMPD      $0x00, Z1, Z22, K1
-	VPMOVD2M    Z19, K2
-	VPXORD      Z19, Z19, Z19
-	VBLENDMPS   Z19, Z1, K2, Z19
-	VBLENDMPS   Z19, Z20, K1, Z19
+	VBROADCASTSS   consts<>+1824(SB), Z2
+	VCMPPS         $0x11, Z4, Z2, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z1, K1, Z1
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z4, K1
+	VPXORD         Z2, Z2, Z2
+	VBLENDMPS      Z2, Z1, K1, Z1
+	VPXORD         Z2, Z2, Z2
+	VPCMPD         $0x00, Z2, Z3, K1
+	VPMOVD2M       Z0, K2
+	VPXORD         Z2, Z2, Z2
+	VBLENDMPS.BCST consts<>+928(SB), Z2, K2, Z2
+	VBLENDMPS      Z2, Z1, K1, Z1
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z3, K1
+	VPMOVD2M       Z0, K2
+	VPXORD         Z0, Z0, Z0
+	VBROADCASTSS   consts<>+928(SB), Z2
+	VBLENDMPS      Z0, Z2, K2, Z0
+	VBLENDMPS      Z0, Z1, K1, Z0
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(DI), Z20
-	VPANDD       Z20, Z26, Z20
-	VPORD        Z20, Z19, Z19
-	VPXORD       Z20, Z20, Z20
-	VPCMPD       $0x06, Z20, Z22, K1
-	VPCMPD       $0x06, Z22, Z1, K2
-	KANDW        K1, K2, K1
-	VBROADCASTSS 16(DI), Z20
-	VPANDD       Z20, Z26, Z20
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z20, Z21, K2
-	KANDW        K1, K2, K1
-	VPCMPD       $0x06, Z1, Z22, K2
-	KORW         K1, K2, K1
-	VBLENDMPS    Z2, Z19, K1, Z26
+	VBROADCASTSS   12(DI), Z1
+	VPANDD         Z1, Z26, Z1
+	VPORD          Z1, Z0, Z0
+	VPXORD         Z1, Z1, Z1
+	VPCMPD         $0x06, Z1, Z3, K1
+	VBROADCASTSS   consts<>+928(SB), Z1
+	VPCMPD         $0x06, Z3, Z1, K2
+	KANDW          K1, K2, K1
+	VBROADCASTSS   16(DI), Z1
+	VPANDD         Z1, Z26, Z1
+	VPXORD         Z2, Z2, Z2
+	VPCMPD         $0x06, Z1, Z2, K2
+	KANDW          K1, K2, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z3, K2
+	KORW           K1, K2, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z0, K1, Z26
+	VBROADCASTSS   consts<>+384(SB), Z0
+	VBROADCASTSS   consts<>+608(SB), Z1
+	VBROADCASTSS   consts<>+2272(SB), Z2
+	VBROADCASTSS   consts<>+2336(SB), Z3
+	VBROADCASTSS   consts<>+2304(SB), Z4
+	VBROADCASTSS   consts<>+2368(SB), Z5
+	VBROADCASTSS   consts<>+2176(SB), Z6
+	VBROADCASTSS   consts<>+640(SB), Z7
+	VBROADCASTSS   consts<>+160(SB), Z8
+	VBROADCASTSS   consts<>+1664(SB), Z9
+	VBROADCASTSS   consts<>+2144(SB), Z10
+	VBROADCASTSS   consts<>+32(SB), Z11
+	VBROADCASTSS   consts<>+928(SB), Z12
+	VBROADCASTSS   consts<>+96(SB), Z13
+	VBROADCASTSS   consts<>+192(SB), Z14
+	VBROADCASTSS   consts<>+2464(SB), Z15
+	VBROADCASTSS   consts<>+2496(SB), Z16
+	VBROADCASTSS   consts<>+2528(SB), Z17
 
-focusdone169:
+focusdone163:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, Z13, Z18, K1
+	VCMPPS    $0x12, Z6, Z18, K1
 	VMULPS    Z26, Z18, Z19
 	VBLENDMPS Z19, Z18, K1, Z18
-	VPMINUD   Z2, Z18, Z18
+	VPMINUD   Z1, Z18, Z18
 	VMOVUPS   Z18, (CX)
 	ADDQ      $+64, CX
 	ADDQ      $+64, DX
@@ -27265,42 +27708,42 @@ vector:
 	VPXORD  Z23, Z23, Z23
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD    Z12, Z20, Z24
-	VCMPPS    $0x11, Z24, Z3, K2
-	VCMPPS    $0x11, Z1, Z24, K3
+	VPANDD    Z11, Z20, Z24
+	VCMPPS    $0x11, Z24, Z2, K2
+	VCMPPS    $0x11, Z12, Z24, K3
 	KANDW     K2, K3, K2
 	VMOVAPS.Z Z20, K2, Z24
-	VCMPPS    $0x12, Z13, Z21, K2
-	VBLENDMPS Z18, Z2, K2, Z18
+	VCMPPS    $0x12, Z6, Z21, K2
+	VBLENDMPS Z18, Z1, K2, Z18
 	VMAXPS    Z20, Z21, Z20
-	VCMPPS    $0x00, Z14, Z20, K2
-	VBLENDMPS Z2, Z18, K2, Z18
+	VCMPPS    $0x00, Z7, Z20, K2
+	VBLENDMPS Z1, Z18, K2, Z18
 
 	// e^(r_t) = p + pLow
-	VSUBPS            Z24, Z21, Z20
-	VMINPS            Z20, Z4, Z21
-	VMAXPS            Z21, Z5, Z21
-	VMOVAPS           Z9, Z24
-	VFMADD231PS.BCST  consts<>+96(SB), Z21, Z24
-	VSUBPS            Z9, Z24, Z25
-	VMOVAPS           Z21, Z26
-	VFNMADD231PS      Z10, Z25, Z26
-	VFNMADD231PS.BCST consts<>+192(SB), Z25, Z26
-	VCMPPS            $0x11, Z21, Z20, K2
-	VCMPPS            $0x11, Z18, Z23, K3
-	KANDW             K2, K3, K2
-	VSUBPS            Z20, Z21, Z20
-	VMOVAPS.Z         Z20, K2, Z20
-	VBROADCASTSS      consts<>+2464(SB), Z21
-	VFMADD213PS.BCST  consts<>+2496(SB), Z26, Z21
-	VFMADD213PS.BCST  consts<>+2528(SB), Z26, Z21
-	VFMADD213PS.BCST  consts<>+2560(SB), Z26, Z21
-	VFMADD213PS.BCST  consts<>+2592(SB), Z26, Z21
-	VFMADD213PS       Z0, Z26, Z21
-	VMOVAPS           Z0, Z25
-	VFMADD231PS       Z21, Z26, Z25
-	VSUBPS            Z25, Z0, Z27
-	VFMADD231PS       Z21, Z26, Z27
+	VSUBPS           Z24, Z21, Z20
+	VMINPS           Z20, Z3, Z21
+	VMAXPS           Z21, Z4, Z21
+	VMOVAPS          Z5, Z24
+	VFMADD231PS      Z13, Z21, Z24
+	VSUBPS           Z5, Z24, Z25
+	VMOVAPS          Z21, Z26
+	VFNMADD231PS     Z8, Z25, Z26
+	VFNMADD231PS     Z14, Z25, Z26
+	VCMPPS           $0x11, Z21, Z20, K2
+	VCMPPS           $0x11, Z18, Z23, K3
+	KANDW            K2, K3, K2
+	VSUBPS           Z20, Z21, Z20
+	VMOVAPS.Z        Z20, K2, Z20
+	VMOVAPS          Z16, Z21
+	VFMADD231PS      Z15, Z26, Z21
+	VFMADD213PS      Z17, Z26, Z21
+	VFMADD213PS.BCST consts<>+2560(SB), Z26, Z21
+	VFMADD213PS.BCST consts<>+2592(SB), Z26, Z21
+	VFMADD213PS      Z0, Z26, Z21
+	VMOVAPS          Z0, Z25
+	VFMADD231PS      Z21, Z26, Z25
+	VSUBPS           Z25, Z0, Z27
+	VFMADD231PS      Z21, Z26, Z27
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
 	VDIVPS       Z25, Z0, Z21
@@ -27309,7 +27752,7 @@ vector:
 	VMULPS       Z27, Z26, Z25
 	VSUBPS       Z25, Z18, Z18
 	VMULPS       Z21, Z18, Z18
-	VPSUBD       Z9, Z24, Z21
+	VPSUBD       Z5, Z24, Z21
 	VPSUBD       Z21, Z19, Z19
 	VPSRLD       $0x17, Z26, Z21
 	VPSUBD.BCST  consts<>+2720(SB), Z21, Z21
@@ -27318,10 +27761,10 @@ vector:
 	VPSUBD       Z21, Z19, Z19
 	VPMAXSD.BCST consts<>+2752(SB), Z19, Z19
 	VPSRAD       $0x01, Z19, Z24
-	VPADDD       Z15, Z24, Z25
+	VPADDD       Z9, Z24, Z25
 	VPSLLD       $0x17, Z25, Z25
 	VPSUBD       Z24, Z19, Z19
-	VPADDD       Z15, Z19, Z19
+	VPADDD       Z9, Z19, Z19
 	VPSLLD       $0x17, Z19, Z19
 	VMULPS       Z25, Z26, Z24
 	VMULPS       Z19, Z24, Z24
@@ -27349,14 +27792,14 @@ vector:
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS      Z0, Z24, Z19
 	VPSUBD.BCST consts<>+2784(SB), Z19, Z19
-	VPANDD      Z14, Z19, Z27
+	VPANDD      Z7, Z19, Z27
 	VPSRLD      $0x15, Z19, Z19
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
 	VPSUBD      Z27, Z0, Z28
 	VPERMPS     log_r<>+0(SB), Z19, Z29
 	VMULPS      Z29, Z28, Z28
-	VADDPS      Z16, Z28, Z29
+	VADDPS.BCST consts<>+672(SB), Z28, Z29
 	VFMADD231PS Z28, Z24, Z29
 	VCVTDQ2PS   Z27, Z24
 	VPERMPS     log_th<>+0(SB), Z19, Z27
@@ -27383,7 +27826,7 @@ vector:
 	VMULPS           Z25, Z18, Z18
 	VADDPS           Z18, Z19, Z18
 	VCVTDQ2PS        Z21, Z19
-	VFMADD231PS      Z10, Z19, Z18
+	VFMADD231PS      Z8, Z19, Z18
 	VADDPS           Z20, Z18, Z18
 	VMULPS           Z18, Z22, Z19
 	VCMPPS           $0x00, Z23, Z22, K2
@@ -27393,42 +27836,42 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_170
+	JGE    focusnot0_164
 	VMULPS Z26, Z26, Z26
-	JMP    focusdone170
+	JMP    focusdone164
 
-focusnot0_170:
+focusnot0_164:
 	CMPQ    SI, $+2
-	JGE     focusnot1_170
+	JGE     focusnot1_164
 	VMOVAPS Z0, Z26
-	JMP     focusdone170
+	JMP     focusdone164
 
-focusnot1_170:
+focusnot1_164:
 	CMPQ SI, $+3
-	JGE  focusnot2_170
-	JMP  focusdone170
+	JGE  focusnot2_164
+	JMP  focusdone164
 
-focusnot2_170:
+focusnot2_164:
 	CMPQ    SI, $+4
-	JGE     focusnot3_170
+	JGE     focusnot3_164
 	VSQRTPS Z26, Z26
-	JMP     focusdone170
+	JMP     focusdone164
 
-focusnot3_170:
+focusnot3_164:
 	CMPQ         SI, $+5
-	JGE          focusnot4_170
+	JGE          focusnot4_164
 	VSQRTPS      Z26, Z19
 	VMOVAPS      Z26, Z20
 	VFNMADD231PS Z19, Z19, Z20
-	VMULPS       Z17, Z19, Z21
+	VMULPS       Z10, Z19, Z21
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z26, Z20
 	VMOVAPS      Z20, Z26
-	JMP          focusdone170
+	JMP          focusdone164
 
-focusnot4_170:
+focusnot4_164:
 	CMPQ         SI, $+6
-	JGE          focusnot5_170
+	JGE          focusnot5_164
 	VSQRTPS      Z26, Z19
 	VMULPS       Z26, Z26, Z20
 	VMOVAPS      Z20, Z21
@@ -27436,35 +27879,35 @@ focusnot4_170:
 	VMOVAPS      Z26, Z22
 	VFNMADD231PS Z19, Z19, Z22
 	VMULPS       Z22, Z26, Z22
-	VFMADD231PS  Z17, Z22, Z21
+	VFMADD231PS  Z10, Z22, Z21
 	VMULPS       Z19, Z21, Z26
 	VFMADD231PS  Z19, Z20, Z26
-	JMP          focusdone170
+	JMP          focusdone164
 
-focusnot5_170:
+focusnot5_164:
 	CMPQ        SI, $+7
-	JGE         focusnot6_170
+	JGE         focusnot6_164
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
 	VMULPS      Z26, Z20, Z20
 	VFMADD231PS Z26, Z19, Z20
 	VMOVAPS     Z20, Z26
-	JMP         focusdone170
+	JMP         focusdone164
 
-focusnot6_170:
+focusnot6_164:
 	CMPQ        SI, $+8
-	JGE         focusnot7_170
+	JGE         focusnot7_164
 	VMULPS      Z26, Z26, Z19
 	VFMSUB213PS Z19, Z26, Z26
 	VADDPS      Z19, Z19, Z20
 	VMULPS      Z26, Z20, Z26
 	VFMADD231PS Z19, Z19, Z26
-	JMP         focusdone170
+	JMP         focusdone164
 
-focusnot7_170:
+focusnot7_164:
 	CMPQ        SI, $+9
-	JGE         focusnot8_170
+	JGE         focusnot8_164
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
@@ -27475,137 +27918,160 @@ focusnot7_170:
 	VMULPS      Z26, Z19, Z19
 	VFMADD231PS Z26, Z21, Z19
 	VMOVAPS     Z19, Z26
-	JMP         focusdone170
+	JMP         focusdone164
 
-focusnot8_170:
+focusnot8_164:
 	LEAQ         24(BX), DI
-	VBROADCASTSS (DI), Z19
-	VBROADCASTSS 4(DI), Z20
-	VBROADCASTSS 8(DI), Z21
+	VBROADCASTSS (DI), Z0
+	VBROADCASTSS 4(DI), Z1
+	VBROADCASTSS 8(DI), Z2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z12, Z26, Z22
-	VPSUBD.BCST consts<>+1248(SB), Z22, Z23
-	VCVTDQ2PS   Z22, Z24
-	VPSUBD.BCST consts<>+1760(SB), Z24, Z24
-	VPCMPD      $0x06, Z22, Z6, K2
-	VBLENDMPS   Z24, Z23, K2, Z23
-	VPSRAD      $0x17, Z23, Z24
-	VPSRLD      $0x14, Z23, Z25
-	VPANDD.BCST consts<>+1280(SB), Z23, Z23
-	VPADDD.BCST consts<>+1312(SB), Z23, Z23
-	VCVTDQ2PS   Z24, Z24
+	VPANDD.BCST  consts<>+32(SB), Z26, Z3
+	VPSUBD.BCST  consts<>+1248(SB), Z3, Z4
+	VCVTDQ2PS    Z3, Z5
+	VPSUBD.BCST  consts<>+1760(SB), Z5, Z5
+	VBROADCASTSS consts<>+1120(SB), Z6
+	VPCMPD       $0x06, Z3, Z6, K2
+	VBLENDMPS    Z5, Z4, K2, Z4
+	VPSRAD       $0x17, Z4, Z5
+	VPSRLD       $0x14, Z4, Z6
+	VPANDD.BCST  consts<>+1280(SB), Z4, Z4
+	VPADDD.BCST  consts<>+1312(SB), Z4, Z4
+	VCVTDQ2PS    Z5, Z5
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z25, Z27
-	VFMADD213PS      Z16, Z27, Z23
-	VMULPS.BCST      consts<>+1344(SB), Z23, Z27
-	VMOVAPS          Z23, Z28
-	VFMADD231PS      Z27, Z23, Z28
-	VSUBPS           Z28, Z23, Z29
-	VFMADD231PS      Z27, Z23, Z29
-	VMULPS           Z23, Z23, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z23, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z23, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z23, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z23, Z30
-	VMULPS           Z23, Z27, Z23
-	VFMADD231PS      Z30, Z23, Z29
-	VADDPS           Z29, Z28, Z23
+	VPERMPS          pow_r<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST consts<>+672(SB), Z7, Z4
+	VMULPS.BCST      consts<>+1344(SB), Z4, Z7
+	VMOVAPS          Z4, Z8
+	VFMADD231PS      Z7, Z4, Z8
+	VSUBPS           Z8, Z4, Z9
+	VFMADD231PS      Z7, Z4, Z9
+	VMULPS           Z4, Z4, Z7
+	VBROADCASTSS     consts<>+1376(SB), Z10
+	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
+	VMULPS           Z4, Z7, Z4
+	VFMADD231PS      Z10, Z4, Z9
+	VADDPS           Z9, Z8, Z4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z25, Z27
-	VADDPS      Z27, Z24, Z24
-	VMULPS      Z24, Z19, Z27
-	VFMSUB213PS Z27, Z19, Z24
-	VFMADD213PS Z27, Z20, Z23
+	VPERMPS     pow_th<>+0(SB), Z6, Z7
+	VADDPS      Z7, Z5, Z5
+	VMULPS      Z5, Z0, Z7
+	VFMSUB213PS Z7, Z0, Z5
+	VFMADD213PS Z7, Z1, Z4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z11, Z23, Z30
-	VSUBPS      Z11, Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z20, Z27
-	VPERMPS     pow_tl<>+0(SB), Z25, Z25
-	VFMADD231PS Z25, Z19, Z24
-	VFMADD231PS Z28, Z21, Z24
-	VFMADD231PS Z29, Z20, Z24
-	VADDPS      Z24, Z27, Z20
+	VADDPS.BCST consts<>+1536(SB), Z4, Z10
+	VSUBPS.BCST consts<>+1536(SB), Z10, Z11
+	VSUBPS      Z11, Z7, Z7
+	VFMADD231PS Z8, Z1, Z7
+	VPERMPS     pow_tl<>+0(SB), Z6, Z6
+	VFMADD231PS Z6, Z0, Z5
+	VFMADD231PS Z8, Z2, Z5
+	VFMADD231PS Z9, Z1, Z5
+	VADDPS      Z5, Z7, Z1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z21
-	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
-	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
-	VMULPS           Z20, Z20, Z24
-	VMULPS           Z21, Z24, Z21
-	VFMADD231PS      Z10, Z20, Z21
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z24
-	VFMADD231PS      Z21, Z20, Z24
+	VBROADCASTSS     consts<>+1568(SB), Z2
+	VFMADD213PS.BCST consts<>+1600(SB), Z1, Z2
+	VFMADD213PS.BCST consts<>+1632(SB), Z1, Z2
+	VMULPS           Z1, Z1, Z5
+	VMULPS           Z2, Z5, Z2
+	VFMADD231PS.BCST consts<>+160(SB), Z1, Z2
+	VPERMPS          pow_full_hi<>+0(SB), Z10, Z1
+	VPERMPS          pow_full_lo<>+0(SB), Z10, Z5
+	VFMADD231PS      Z2, Z1, Z5
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  Z11, Z30, Z21
-	VPSRAD  $0x03, Z21, Z21
-	VADDPS  Z24, Z20, Z25
-	VPSLLD  $0x17, Z21, Z27
-	VPADDD  Z27, Z25, Z27
-	VPMINUD Z1, Z27, Z27
+	VPSUBD.BCST  consts<>+1536(SB), Z10, Z2
+	VPSRAD       $0x03, Z2, Z2
+	VADDPS       Z5, Z1, Z6
+	VPSLLD       $0x17, Z2, Z7
+	VPADDD       Z7, Z6, Z7
+	VPMINUD.BCST consts<>+928(SB), Z7, Z7
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD    Z28, Z28, Z28
-	VPMINSD   Z28, Z21, Z21
-	VPSUBD    Z21, Z7, Z21
-	VPSLLD    $0x17, Z21, Z21
-	VADDPS    Z20, Z21, Z28
-	VSUBPS    Z21, Z28, Z29
-	VSUBPS    Z29, Z20, Z20
-	VADDPS    Z24, Z20, Z20
-	VADDPS    Z20, Z28, Z20
-	VCMPPS    $0x11, Z21, Z25, K2
-	VPSUBD    Z21, Z20, Z20
-	VBLENDMPS Z20, Z27, K2, Z20
+	VPXORD       Z8, Z8, Z8
+	VPMINSD      Z8, Z2, Z2
+	VBROADCASTSS consts<>+1792(SB), Z8
+	VPSUBD       Z2, Z8, Z2
+	VPSLLD       $0x17, Z2, Z2
+	VADDPS       Z1, Z2, Z8
+	VSUBPS       Z2, Z8, Z9
+	VSUBPS       Z9, Z1, Z1
+	VADDPS       Z5, Z1, Z1
+	VADDPS       Z1, Z8, Z1
+	VCMPPS       $0x11, Z2, Z6, K2
+	VPSUBD       Z2, Z1, Z1
+	VBLENDMPS    Z1, Z7, K2, Z1
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z23, Z8, K2
-	VBLENDMPS   Z1, Z20, K2, Z20
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z23, K2
-	VPXORD      Z21, Z21, Z21
-	VBLENDMPS   Z21, Z20, K2, Z20
-	VPXORD      Z21, Z21, Z21
-	VPCMPD      $0x00, Z21, Z22, K2
-	VPMOVD2M    Z19, K3
-	VPXORD      Z21, Z21, Z21
-	VBLENDMPS   Z1, Z21, K3, Z21
-	VBLENDMPS   Z21, Z20, K2, Z20
-	VPCMPD      $0x00, Z1, Z22, K2
-	VPMOVD2M    Z19, K3
-	VPXORD      Z19, Z19, Z19
-	VBLENDMPS   Z19, Z1, K3, Z19
-	VBLENDMPS   Z19, Z20, K2, Z19
+	VBROADCASTSS   consts<>+1824(SB), Z2
+	VCMPPS         $0x11, Z4, Z2, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z1, K2, Z1
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z4, K2
+	VPXORD         Z2, Z2, Z2
+	VBLENDMPS      Z2, Z1, K2, Z1
+	VPXORD         Z2, Z2, Z2
+	VPCMPD         $0x00, Z2, Z3, K2
+	VPMOVD2M       Z0, K3
+	VPXORD         Z2, Z2, Z2
+	VBLENDMPS.BCST consts<>+928(SB), Z2, K3, Z2
+	VBLENDMPS      Z2, Z1, K2, Z1
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z3, K2
+	VPMOVD2M       Z0, K3
+	VPXORD         Z0, Z0, Z0
+	VBROADCASTSS   consts<>+928(SB), Z2
+	VBLENDMPS      Z0, Z2, K3, Z0
+	VBLENDMPS      Z0, Z1, K2, Z0
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(DI), Z20
-	VPANDD       Z20, Z26, Z20
-	VPORD        Z20, Z19, Z19
-	VPXORD       Z20, Z20, Z20
-	VPCMPD       $0x06, Z20, Z22, K2
-	VPCMPD       $0x06, Z22, Z1, K3
-	KANDW        K2, K3, K2
-	VBROADCASTSS 16(DI), Z20
-	VPANDD       Z20, Z26, Z20
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z20, Z21, K3
-	KANDW        K2, K3, K2
-	VPCMPD       $0x06, Z1, Z22, K3
-	KORW         K2, K3, K2
-	VBLENDMPS    Z2, Z19, K2, Z26
+	VBROADCASTSS   12(DI), Z1
+	VPANDD         Z1, Z26, Z1
+	VPORD          Z1, Z0, Z0
+	VPXORD         Z1, Z1, Z1
+	VPCMPD         $0x06, Z1, Z3, K2
+	VBROADCASTSS   consts<>+928(SB), Z1
+	VPCMPD         $0x06, Z3, Z1, K3
+	KANDW          K2, K3, K2
+	VBROADCASTSS   16(DI), Z1
+	VPANDD         Z1, Z26, Z1
+	VPXORD         Z2, Z2, Z2
+	VPCMPD         $0x06, Z1, Z2, K3
+	KANDW          K2, K3, K2
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z3, K3
+	KORW           K2, K3, K2
+	VBLENDMPS.BCST consts<>+608(SB), Z0, K2, Z26
+	VBROADCASTSS   consts<>+384(SB), Z0
+	VBROADCASTSS   consts<>+608(SB), Z1
+	VBROADCASTSS   consts<>+2272(SB), Z2
+	VBROADCASTSS   consts<>+2336(SB), Z3
+	VBROADCASTSS   consts<>+2304(SB), Z4
+	VBROADCASTSS   consts<>+2368(SB), Z5
+	VBROADCASTSS   consts<>+2176(SB), Z6
+	VBROADCASTSS   consts<>+640(SB), Z7
+	VBROADCASTSS   consts<>+160(SB), Z8
+	VBROADCASTSS   consts<>+1664(SB), Z9
+	VBROADCASTSS   consts<>+2144(SB), Z10
+	VBROADCASTSS   consts<>+32(SB), Z11
+	VBROADCASTSS   consts<>+928(SB), Z12
+	VBROADCASTSS   consts<>+96(SB), Z13
+	VBROADCASTSS   consts<>+192(SB), Z14
+	VBROADCASTSS   consts<>+2464(SB), Z15
+	VBROADCASTSS   consts<>+2496(SB), Z16
+	VBROADCASTSS   consts<>+2528(SB), Z17
 
-focusdone170:
+focusdone164:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, Z13, Z18, K2
+	VCMPPS    $0x12, Z6, Z18, K2
 	VMULPS    Z26, Z18, Z19
 	VBLENDMPS Z19, Z18, K2, Z18
-	VPMINUD   Z2, Z18, Z18
+	VPMINUD   Z1, Z18, Z18
 	VMOVUPS   Z18, K1, (CX)
 	ADDQ      $+64, CX
 	ADDQ      $+64, DX
@@ -27620,15 +28086,15 @@ done:
 // func rowLossAVX2(losses *float32, sums *float32, n int, p *lossParams)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·rowLossAVX2(SB), NOSPLIT, $32-32
-	VBROADCASTSS consts<>+384(SB), Y0
-	VBROADCASTSS consts<>+928(SB), Y1
-	MOVQ         n+16(FP), AX
-	MOVQ         losses+0(FP), CX
-	MOVQ         sums+8(FP), DX
-	MOVQ         p+24(FP), BX
-	MOVQ         (BX), SI
-	CMPQ         AX, $+8
-	JLT          rest
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS consts<>+608(SB), Y1
+	MOVQ    n+16(FP), AX
+	MOVQ    losses+0(FP), CX
+	MOVQ    sums+8(FP), DX
+	MOVQ    p+24(FP), BX
+	MOVQ    (BX), SI
+	CMPQ    AX, $+8
+	JLT     rest
 
 block:
 	VMOVUPS (DX), Y2
@@ -27638,26 +28104,25 @@ block:
 	VPXOR   Y6, Y6, Y6
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND        consts<>+32(SB), Y3, Y7
-	VBROADCASTSS consts<>+2272(SB), Y8
-	VCMPPS       $0x11, Y7, Y8, Y8
-	VCMPPS       $0x11, Y1, Y7, Y7
-	VPAND        Y8, Y7, Y7
-	VPAND        Y3, Y7, Y7
-	VCMPPS       $0x12, consts<>+2176(SB), Y4, Y8
-	VBROADCASTSS consts<>+608(SB), Y9
-	VBLENDVPS    Y8, Y2, Y9, Y2
-	VMAXPS       Y3, Y4, Y3
-	VCMPPS       $0x00, consts<>+640(SB), Y3, Y3
-	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y2
+	VPAND     consts<>+32(SB), Y3, Y7
+	VMOVUPS   consts<>+2272(SB), Y8
+	VCMPPS    $0x11, Y7, Y8, Y8
+	VCMPPS    $0x11, consts<>+928(SB), Y7, Y7
+	VPAND     Y8, Y7, Y7
+	VPAND     Y3, Y7, Y7
+	VCMPPS    $0x12, consts<>+2176(SB), Y4, Y8
+	VBLENDVPS Y8, Y2, Y1, Y2
+	VMAXPS    Y3, Y4, Y3
+	VCMPPS    $0x00, consts<>+640(SB), Y3, Y3
+	VBLENDVPS Y3, Y1, Y2, Y2
 
 	// e^(r_t) = p + pLow
 	VSUBPS       Y7, Y4, Y3
-	VBROADCASTSS consts<>+2336(SB), Y4
+	VMOVUPS      consts<>+2336(SB), Y4
 	VMINPS       Y3, Y4, Y4
-	VBROADCASTSS consts<>+2304(SB), Y7
+	VMOVUPS      consts<>+2304(SB), Y7
 	VMAXPS       Y4, Y7, Y4
-	VBROADCASTSS consts<>+96(SB), Y7
+	VMOVUPS      consts<>+96(SB), Y7
 	VFMADD213PS  consts<>+2368(SB), Y4, Y7
 	VSUBPS       consts<>+2368(SB), Y7, Y8
 	VMOVAPS      Y4, Y9
@@ -27668,7 +28133,7 @@ block:
 	VPAND        Y8, Y10, Y8
 	VSUBPS       Y3, Y4, Y3
 	VPAND        Y3, Y8, Y3
-	VBROADCASTSS consts<>+2464(SB), Y4
+	VMOVUPS      consts<>+2464(SB), Y4
 	VFMADD213PS  consts<>+2496(SB), Y9, Y4
 	VFMADD213PS  consts<>+2528(SB), Y9, Y4
 	VFMADD213PS  consts<>+2560(SB), Y9, Y4
@@ -27744,15 +28209,15 @@ block:
 	VPERMILPS   Y4, Y12, Y4
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y13, Y13, Y12
-	VBROADCASTSS consts<>+2848(SB), Y14
-	VFMADD213PS  consts<>+2880(SB), Y13, Y14
-	VFMADD231PS  consts<>+2816(SB), Y12, Y14
-	VBROADCASTSS consts<>+2912(SB), Y15
-	VFMADD213PS  consts<>+2944(SB), Y13, Y15
-	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+1056(SB), Y8, Y4
-	VFMADD231PS  Y15, Y12, Y4
+	VMULPS      Y13, Y13, Y12
+	VMOVUPS     consts<>+2848(SB), Y14
+	VFMADD213PS consts<>+2880(SB), Y13, Y14
+	VFMADD231PS consts<>+2816(SB), Y12, Y14
+	VMOVUPS     consts<>+2912(SB), Y15
+	VFMADD213PS consts<>+2944(SB), Y13, Y15
+	VFMADD231PS Y14, Y12, Y15
+	VFMADD231PS consts<>+1056(SB), Y8, Y4
+	VFMADD231PS Y15, Y12, Y4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	VFMADD231PS consts<>+1088(SB), Y8, Y11
@@ -27774,30 +28239,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_181
+	JGE    focusnot0_175
 	VMULPS Y10, Y10, Y10
-	JMP    focusdone181
+	JMP    focusdone175
 
-focusnot0_181:
+focusnot0_175:
 	CMPQ    SI, $+2
-	JGE     focusnot1_181
+	JGE     focusnot1_175
 	VMOVAPS Y0, Y10
-	JMP     focusdone181
+	JMP     focusdone175
 
-focusnot1_181:
+focusnot1_175:
 	CMPQ SI, $+3
-	JGE  focusnot2_181
-	JMP  focusdone181
+	JGE  focusnot2_175
+	JMP  focusdone175
 
-focusnot2_181:
+focusnot2_175:
 	CMPQ    SI, $+4
-	JGE     focusnot3_181
+	JGE     focusnot3_175
 	VSQRTPS Y10, Y10
-	JMP     focusdone181
+	JMP     focusdone175
 
-focusnot3_181:
+focusnot3_175:
 	CMPQ         SI, $+5
-	JGE          focusnot4_181
+	JGE          focusnot4_175
 	VSQRTPS      Y10, Y3
 	VMOVAPS      Y10, Y4
 	VFNMADD231PS Y3, Y3, Y4
@@ -27805,11 +28270,11 @@ focusnot3_181:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y3, Y10, Y4
 	VMOVAPS      Y4, Y10
-	JMP          focusdone181
+	JMP          focusdone175
 
-focusnot4_181:
+focusnot4_175:
 	CMPQ         SI, $+6
-	JGE          focusnot5_181
+	JGE          focusnot5_175
 	VSQRTPS      Y10, Y3
 	VMULPS       Y10, Y10, Y4
 	VMOVAPS      Y4, Y5
@@ -27820,32 +28285,32 @@ focusnot4_181:
 	VFMADD231PS  consts<>+2144(SB), Y6, Y5
 	VMULPS       Y3, Y5, Y10
 	VFMADD231PS  Y3, Y4, Y10
-	JMP          focusdone181
+	JMP          focusdone175
 
-focusnot5_181:
+focusnot5_175:
 	CMPQ        SI, $+7
-	JGE         focusnot6_181
+	JGE         focusnot6_175
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
 	VMULPS      Y10, Y4, Y4
 	VFMADD231PS Y10, Y3, Y4
 	VMOVAPS     Y4, Y10
-	JMP         focusdone181
+	JMP         focusdone175
 
-focusnot6_181:
+focusnot6_175:
 	CMPQ        SI, $+8
-	JGE         focusnot7_181
+	JGE         focusnot7_175
 	VMULPS      Y10, Y10, Y3
 	VFMSUB213PS Y3, Y10, Y10
 	VADDPS      Y3, Y3, Y4
 	VMULPS      Y10, Y4, Y10
 	VFMADD231PS Y3, Y3, Y10
-	JMP         focusdone181
+	JMP         focusdone175
 
-focusnot7_181:
+focusnot7_175:
 	CMPQ        SI, $+9
-	JGE         focusnot8_181
+	JGE         focusnot8_175
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
@@ -27856,140 +28321,144 @@ focusnot7_181:
 	VMULPS      Y10, Y3, Y3
 	VFMADD231PS Y10, Y5, Y3
 	VMOVAPS     Y3, Y10
-	JMP         focusdone181
+	JMP         focusdone175
 
-focusnot8_181:
+focusnot8_175:
 	LEAQ         24(BX), DI
 	VMOVUPS      Y2, (SP)
-	VBROADCASTSS (DI), Y2
-	VBROADCASTSS 4(DI), Y3
-	VBROADCASTSS 8(DI), Y4
+	VBROADCASTSS (DI), Y0
+	VBROADCASTSS 4(DI), Y1
+	VBROADCASTSS 8(DI), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y10, Y5
-	VPSUBD       consts<>+1248(SB), Y5, Y6
-	VCVTDQ2PS    Y5, Y7
-	VPSUBD       consts<>+1760(SB), Y7, Y7
-	VBROADCASTSS consts<>+1120(SB), Y8
-	VPCMPGTD     Y5, Y8, Y8
-	VBLENDVPS    Y8, Y7, Y6, Y6
-	VPSRAD       $0x17, Y6, Y7
-	VPSRLD       $0x14, Y6, Y8
-	VPAND        consts<>+1280(SB), Y6, Y6
-	VPADDD       consts<>+1312(SB), Y6, Y6
-	VCVTDQ2PS    Y7, Y7
+	VPAND     consts<>+32(SB), Y10, Y3
+	VPSUBD    consts<>+1248(SB), Y3, Y4
+	VCVTDQ2PS Y3, Y5
+	VPSUBD    consts<>+1760(SB), Y5, Y5
+	VMOVUPS   consts<>+1120(SB), Y6
+	VPCMPGTD  Y3, Y6, Y6
+	VBLENDVPS Y6, Y5, Y4, Y4
+	VPSRAD    $0x17, Y4, Y5
+	VPSRLD    $0x14, Y4, Y6
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y5, Y5
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y8, Y9
-	VFMADD213PS  consts<>+672(SB), Y9, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y9
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  Y9, Y6, Y11
-	VSUBPS       Y11, Y6, Y12
-	VFMADD231PS  Y9, Y6, Y12
-	VMULPS       Y6, Y6, Y9
-	VBROADCASTSS consts<>+1376(SB), Y13
-	VFMADD213PS  consts<>+1408(SB), Y6, Y13
-	VFMADD213PS  consts<>+1440(SB), Y6, Y13
-	VFMADD213PS  consts<>+1472(SB), Y6, Y13
-	VFMADD213PS  consts<>+1504(SB), Y6, Y13
-	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  Y13, Y6, Y12
-	VADDPS       Y12, Y11, Y6
+	VPERMPS     pow_r<>+0(SB), Y6, Y7
+	VFMADD213PS consts<>+672(SB), Y7, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y7
+	VMOVAPS     Y4, Y8
+	VFMADD231PS Y7, Y4, Y8
+	VSUBPS      Y8, Y4, Y9
+	VFMADD231PS Y7, Y4, Y9
+	VMULPS      Y4, Y4, Y7
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y4, Y11
+	VFMADD213PS consts<>+1440(SB), Y4, Y11
+	VFMADD213PS consts<>+1472(SB), Y4, Y11
+	VFMADD213PS consts<>+1504(SB), Y4, Y11
+	VMULPS      Y4, Y7, Y4
+	VFMADD231PS Y11, Y4, Y9
+	VADDPS      Y9, Y8, Y4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y8, Y9
-	VADDPS      Y9, Y7, Y7
-	VMULPS      Y7, Y2, Y9
-	VFMSUB213PS Y9, Y2, Y7
-	VFMADD213PS Y9, Y3, Y6
+	VPERMPS     pow_th<>+0(SB), Y6, Y7
+	VADDPS      Y7, Y5, Y5
+	VMULPS      Y5, Y0, Y7
+	VFMSUB213PS Y7, Y0, Y5
+	VFMADD213PS Y7, Y1, Y4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y13
-	VSUBPS      consts<>+1536(SB), Y13, Y14
-	VSUBPS      Y14, Y9, Y9
-	VFMADD231PS Y11, Y3, Y9
-	VPERMPS     pow_tl<>+0(SB), Y8, Y8
-	VFMADD231PS Y8, Y2, Y7
-	VFMADD231PS Y11, Y4, Y7
-	VFMADD231PS Y12, Y3, Y7
-	VADDPS      Y7, Y9, Y3
+	VADDPS      consts<>+1536(SB), Y4, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y7, Y7
+	VFMADD231PS Y8, Y1, Y7
+	VPERMPS     pow_tl<>+0(SB), Y6, Y6
+	VFMADD231PS Y6, Y0, Y5
+	VFMADD231PS Y8, Y2, Y5
+	VFMADD231PS Y9, Y1, Y5
+	VADDPS      Y5, Y7, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y3, Y4
-	VFMADD213PS  consts<>+1632(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y7
-	VMULPS       Y4, Y7, Y4
-	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_full_hi<>+0(SB), Y13, Y3
-	VPERMPS      pow_full_lo<>+0(SB), Y13, Y7
-	VFMADD231PS  Y4, Y3, Y7
+	VMOVUPS     consts<>+1568(SB), Y2
+	VFMADD213PS consts<>+1600(SB), Y1, Y2
+	VFMADD213PS consts<>+1632(SB), Y1, Y2
+	VMULPS      Y1, Y1, Y5
+	VMULPS      Y2, Y5, Y2
+	VFMADD231PS consts<>+160(SB), Y1, Y2
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y5
+	VFMADD231PS Y2, Y1, Y5
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y13, Y4
-	VPSRAD  $0x03, Y4, Y4
-	VADDPS  Y7, Y3, Y8
-	VPSLLD  $0x17, Y4, Y9
-	VPADDD  Y9, Y8, Y9
-	VPMINUD Y1, Y9, Y9
+	VPSUBD  consts<>+1536(SB), Y11, Y2
+	VPSRAD  $0x03, Y2, Y2
+	VADDPS  Y5, Y1, Y6
+	VPSLLD  $0x17, Y2, Y7
+	VPADDD  Y7, Y6, Y7
+	VPMINUD consts<>+928(SB), Y7, Y7
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y11, Y11, Y11
-	VPMINSD      Y11, Y4, Y4
-	VBROADCASTSS consts<>+1792(SB), Y11
-	VPSUBD       Y4, Y11, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VADDPS       Y3, Y4, Y11
-	VSUBPS       Y4, Y11, Y12
-	VSUBPS       Y12, Y3, Y3
-	VADDPS       Y7, Y3, Y3
-	VADDPS       Y3, Y11, Y3
-	VCMPPS       $0x11, Y4, Y8, Y7
-	VPSUBD       Y4, Y3, Y3
-	VBLENDVPS    Y7, Y3, Y9, Y3
+	VPXOR     Y8, Y8, Y8
+	VPMINSD   Y8, Y2, Y2
+	VMOVUPS   consts<>+1792(SB), Y8
+	VPSUBD    Y2, Y8, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VADDPS    Y1, Y2, Y8
+	VSUBPS    Y2, Y8, Y9
+	VSUBPS    Y9, Y1, Y1
+	VADDPS    Y5, Y1, Y1
+	VADDPS    Y1, Y8, Y1
+	VCMPPS    $0x11, Y2, Y6, Y5
+	VPSUBD    Y2, Y1, Y1
+	VBLENDVPS Y5, Y1, Y7, Y1
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y4
-	VCMPPS       $0x11, Y6, Y4, Y4
-	VBLENDVPS    Y4, Y1, Y3, Y3
-	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y4, Y6, Y3, Y3
-	VPXOR        Y4, Y4, Y4
-	VPCMPEQD     Y4, Y5, Y4
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y2, Y1, Y6, Y6
-	VBLENDVPS    Y4, Y6, Y3, Y3
-	VPCMPEQD     Y1, Y5, Y4
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y2, Y6, Y1, Y2
-	VBLENDVPS    Y4, Y2, Y3, Y2
+	VMOVUPS   consts<>+1824(SB), Y2
+	VCMPPS    $0x11, Y4, Y2, Y2
+	VBLENDVPS Y2, consts<>+928(SB), Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y4, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y2, Y4, Y1, Y1
+	VPXOR     Y2, Y2, Y2
+	VPCMPEQD  Y2, Y3, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y0, consts<>+928(SB), Y4, Y4
+	VBLENDVPS Y2, Y4, Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y3, Y2
+	VPXOR     Y4, Y4, Y4
+	VMOVUPS   consts<>+928(SB), Y5
+	VBLENDVPS Y0, Y4, Y5, Y0
+	VBLENDVPS Y2, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(DI), Y3
-	VPAND        Y3, Y10, Y3
-	VPOR         Y3, Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VPCMPGTD     Y3, Y5, Y3
-	VPCMPGTD     Y5, Y1, Y4
-	VPAND        Y3, Y4, Y3
-	VBROADCASTSS 16(DI), Y4
-	VPAND        Y4, Y10, Y4
-	VPXOR        Y6, Y6, Y6
-	VPCMPGTD     Y4, Y6, Y4
-	VPAND        Y3, Y4, Y3
-	VPCMPGTD     Y1, Y5, Y4
-	VPOR         Y3, Y4, Y3
-	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y10
+	VBROADCASTSS 12(DI), Y1
+	VPAND        Y1, Y10, Y1
+	VPOR         Y1, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPCMPGTD     Y1, Y3, Y1
+	VMOVUPS      consts<>+928(SB), Y2
+	VPCMPGTD     Y3, Y2, Y2
+	VPAND        Y1, Y2, Y1
+	VBROADCASTSS 16(DI), Y2
+	VPAND        Y2, Y10, Y2
+	VPXOR        Y4, Y4, Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VPAND        Y1, Y2, Y1
+	VPCMPGTD     consts<>+928(SB), Y3, Y2
+	VPOR         Y1, Y2, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y10
 	VMOVUPS      (SP), Y2
+	VMOVUPS      consts<>+384(SB), Y0
+	VMOVUPS      consts<>+608(SB), Y1
 
-focusdone181:
+focusdone175:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y3
 	VMULPS    Y10, Y2, Y4
 	VBLENDVPS Y3, Y4, Y2, Y2
-	VPMINUD   consts<>+608(SB), Y2, Y2
+	VPMINUD   Y1, Y2, Y2
 	VMOVUPS   Y2, (CX)
 	ADDQ      $+32, CX
 	ADDQ      $+32, DX
@@ -28025,26 +28494,25 @@ vector:
 	VPXOR      Y7, Y7, Y7
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND        consts<>+32(SB), Y5, Y8
-	VBROADCASTSS consts<>+2272(SB), Y9
-	VCMPPS       $0x11, Y8, Y9, Y9
-	VCMPPS       $0x11, Y1, Y8, Y8
-	VPAND        Y9, Y8, Y8
-	VPAND        Y5, Y8, Y8
-	VCMPPS       $0x12, consts<>+2176(SB), Y6, Y9
-	VBROADCASTSS consts<>+608(SB), Y10
-	VBLENDVPS    Y9, Y3, Y10, Y3
-	VMAXPS       Y5, Y6, Y5
-	VCMPPS       $0x00, consts<>+640(SB), Y5, Y5
-	VBLENDVPS    Y5, consts<>+608(SB), Y3, Y3
+	VPAND     consts<>+32(SB), Y5, Y8
+	VMOVUPS   consts<>+2272(SB), Y9
+	VCMPPS    $0x11, Y8, Y9, Y9
+	VCMPPS    $0x11, consts<>+928(SB), Y8, Y8
+	VPAND     Y9, Y8, Y8
+	VPAND     Y5, Y8, Y8
+	VCMPPS    $0x12, consts<>+2176(SB), Y6, Y9
+	VBLENDVPS Y9, Y3, Y1, Y3
+	VMAXPS    Y5, Y6, Y5
+	VCMPPS    $0x00, consts<>+640(SB), Y5, Y5
+	VBLENDVPS Y5, Y1, Y3, Y3
 
 	// e^(r_t) = p + pLow
 	VSUBPS       Y8, Y6, Y5
-	VBROADCASTSS consts<>+2336(SB), Y6
+	VMOVUPS      consts<>+2336(SB), Y6
 	VMINPS       Y5, Y6, Y6
-	VBROADCASTSS consts<>+2304(SB), Y8
+	VMOVUPS      consts<>+2304(SB), Y8
 	VMAXPS       Y6, Y8, Y6
-	VBROADCASTSS consts<>+96(SB), Y8
+	VMOVUPS      consts<>+96(SB), Y8
 	VFMADD213PS  consts<>+2368(SB), Y6, Y8
 	VSUBPS       consts<>+2368(SB), Y8, Y9
 	VMOVAPS      Y6, Y10
@@ -28055,7 +28523,7 @@ vector:
 	VPAND        Y9, Y11, Y9
 	VSUBPS       Y5, Y6, Y5
 	VPAND        Y5, Y9, Y5
-	VBROADCASTSS consts<>+2464(SB), Y6
+	VMOVUPS      consts<>+2464(SB), Y6
 	VFMADD213PS  consts<>+2496(SB), Y10, Y6
 	VFMADD213PS  consts<>+2528(SB), Y10, Y6
 	VFMADD213PS  consts<>+2560(SB), Y10, Y6
@@ -28130,15 +28598,15 @@ vector:
 	VPERMILPS   Y4, Y12, Y4
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y13, Y13, Y12
-	VBROADCASTSS consts<>+2848(SB), Y14
-	VFMADD213PS  consts<>+2880(SB), Y13, Y14
-	VFMADD231PS  consts<>+2816(SB), Y12, Y14
-	VBROADCASTSS consts<>+2912(SB), Y15
-	VFMADD213PS  consts<>+2944(SB), Y13, Y15
-	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+1056(SB), Y8, Y4
-	VFMADD231PS  Y15, Y12, Y4
+	VMULPS      Y13, Y13, Y12
+	VMOVUPS     consts<>+2848(SB), Y14
+	VFMADD213PS consts<>+2880(SB), Y13, Y14
+	VFMADD231PS consts<>+2816(SB), Y12, Y14
+	VMOVUPS     consts<>+2912(SB), Y15
+	VFMADD213PS consts<>+2944(SB), Y13, Y15
+	VFMADD231PS Y14, Y12, Y15
+	VFMADD231PS consts<>+1056(SB), Y8, Y4
+	VFMADD231PS Y15, Y12, Y4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	VFMADD231PS consts<>+1088(SB), Y8, Y11
@@ -28160,30 +28628,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_182
+	JGE    focusnot0_176
 	VMULPS Y10, Y10, Y10
-	JMP    focusdone182
+	JMP    focusdone176
 
-focusnot0_182:
+focusnot0_176:
 	CMPQ    SI, $+2
-	JGE     focusnot1_182
+	JGE     focusnot1_176
 	VMOVAPS Y0, Y10
-	JMP     focusdone182
+	JMP     focusdone176
 
-focusnot1_182:
+focusnot1_176:
 	CMPQ SI, $+3
-	JGE  focusnot2_182
-	JMP  focusdone182
+	JGE  focusnot2_176
+	JMP  focusdone176
 
-focusnot2_182:
+focusnot2_176:
 	CMPQ    SI, $+4
-	JGE     focusnot3_182
+	JGE     focusnot3_176
 	VSQRTPS Y10, Y10
-	JMP     focusdone182
+	JMP     focusdone176
 
-focusnot3_182:
+focusnot3_176:
 	CMPQ         SI, $+5
-	JGE          focusnot4_182
+	JGE          focusnot4_176
 	VSQRTPS      Y10, Y3
 	VMOVAPS      Y10, Y4
 	VFNMADD231PS Y3, Y3, Y4
@@ -28191,11 +28659,11 @@ focusnot3_182:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y3, Y10, Y4
 	VMOVAPS      Y4, Y10
-	JMP          focusdone182
+	JMP          focusdone176
 
-focusnot4_182:
+focusnot4_176:
 	CMPQ         SI, $+6
-	JGE          focusnot5_182
+	JGE          focusnot5_176
 	VSQRTPS      Y10, Y3
 	VMULPS       Y10, Y10, Y4
 	VMOVAPS      Y4, Y5
@@ -28206,32 +28674,32 @@ focusnot4_182:
 	VFMADD231PS  consts<>+2144(SB), Y6, Y5
 	VMULPS       Y3, Y5, Y10
 	VFMADD231PS  Y3, Y4, Y10
-	JMP          focusdone182
+	JMP          focusdone176
 
-focusnot5_182:
+focusnot5_176:
 	CMPQ        SI, $+7
-	JGE         focusnot6_182
+	JGE         focusnot6_176
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
 	VMULPS      Y10, Y4, Y4
 	VFMADD231PS Y10, Y3, Y4
 	VMOVAPS     Y4, Y10
-	JMP         focusdone182
+	JMP         focusdone176
 
-focusnot6_182:
+focusnot6_176:
 	CMPQ        SI, $+8
-	JGE         focusnot7_182
+	JGE         focusnot7_176
 	VMULPS      Y10, Y10, Y3
 	VFMSUB213PS Y3, Y10, Y10
 	VADDPS      Y3, Y3, Y4
 	VMULPS      Y10, Y4, Y10
 	VFMADD231PS Y3, Y3, Y10
-	JMP         focusdone182
+	JMP         focusdone176
 
-focusnot7_182:
+focusnot7_176:
 	CMPQ        SI, $+9
-	JGE         focusnot8_182
+	JGE         focusnot8_176
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
@@ -28242,140 +28710,144 @@ focusnot7_182:
 	VMULPS      Y10, Y3, Y3
 	VFMADD231PS Y10, Y5, Y3
 	VMOVAPS     Y3, Y10
-	JMP         focusdone182
+	JMP         focusdone176
 
-focusnot8_182:
+focusnot8_176:
 	LEAQ         24(BX), DI
 	VMOVUPS      Y2, (SP)
-	VBROADCASTSS (DI), Y2
-	VBROADCASTSS 4(DI), Y3
-	VBROADCASTSS 8(DI), Y4
+	VBROADCASTSS (DI), Y0
+	VBROADCASTSS 4(DI), Y1
+	VBROADCASTSS 8(DI), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y10, Y5
-	VPSUBD       consts<>+1248(SB), Y5, Y6
-	VCVTDQ2PS    Y5, Y7
-	VPSUBD       consts<>+1760(SB), Y7, Y7
-	VBROADCASTSS consts<>+1120(SB), Y8
-	VPCMPGTD     Y5, Y8, Y8
-	VBLENDVPS    Y8, Y7, Y6, Y6
-	VPSRAD       $0x17, Y6, Y7
-	VPSRLD       $0x14, Y6, Y8
-	VPAND        consts<>+1280(SB), Y6, Y6
-	VPADDD       consts<>+1312(SB), Y6, Y6
-	VCVTDQ2PS    Y7, Y7
+	VPAND     consts<>+32(SB), Y10, Y3
+	VPSUBD    consts<>+1248(SB), Y3, Y4
+	VCVTDQ2PS Y3, Y5
+	VPSUBD    consts<>+1760(SB), Y5, Y5
+	VMOVUPS   consts<>+1120(SB), Y6
+	VPCMPGTD  Y3, Y6, Y6
+	VBLENDVPS Y6, Y5, Y4, Y4
+	VPSRAD    $0x17, Y4, Y5
+	VPSRLD    $0x14, Y4, Y6
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y5, Y5
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y8, Y9
-	VFMADD213PS  consts<>+672(SB), Y9, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y9
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  Y9, Y6, Y11
-	VSUBPS       Y11, Y6, Y12
-	VFMADD231PS  Y9, Y6, Y12
-	VMULPS       Y6, Y6, Y9
-	VBROADCASTSS consts<>+1376(SB), Y13
-	VFMADD213PS  consts<>+1408(SB), Y6, Y13
-	VFMADD213PS  consts<>+1440(SB), Y6, Y13
-	VFMADD213PS  consts<>+1472(SB), Y6, Y13
-	VFMADD213PS  consts<>+1504(SB), Y6, Y13
-	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  Y13, Y6, Y12
-	VADDPS       Y12, Y11, Y6
+	VPERMPS     pow_r<>+0(SB), Y6, Y7
+	VFMADD213PS consts<>+672(SB), Y7, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y7
+	VMOVAPS     Y4, Y8
+	VFMADD231PS Y7, Y4, Y8
+	VSUBPS      Y8, Y4, Y9
+	VFMADD231PS Y7, Y4, Y9
+	VMULPS      Y4, Y4, Y7
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y4, Y11
+	VFMADD213PS consts<>+1440(SB), Y4, Y11
+	VFMADD213PS consts<>+1472(SB), Y4, Y11
+	VFMADD213PS consts<>+1504(SB), Y4, Y11
+	VMULPS      Y4, Y7, Y4
+	VFMADD231PS Y11, Y4, Y9
+	VADDPS      Y9, Y8, Y4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y8, Y9
-	VADDPS      Y9, Y7, Y7
-	VMULPS      Y7, Y2, Y9
-	VFMSUB213PS Y9, Y2, Y7
-	VFMADD213PS Y9, Y3, Y6
+	VPERMPS     pow_th<>+0(SB), Y6, Y7
+	VADDPS      Y7, Y5, Y5
+	VMULPS      Y5, Y0, Y7
+	VFMSUB213PS Y7, Y0, Y5
+	VFMADD213PS Y7, Y1, Y4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y13
-	VSUBPS      consts<>+1536(SB), Y13, Y14
-	VSUBPS      Y14, Y9, Y9
-	VFMADD231PS Y11, Y3, Y9
-	VPERMPS     pow_tl<>+0(SB), Y8, Y8
-	VFMADD231PS Y8, Y2, Y7
-	VFMADD231PS Y11, Y4, Y7
-	VFMADD231PS Y12, Y3, Y7
-	VADDPS      Y7, Y9, Y3
+	VADDPS      consts<>+1536(SB), Y4, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y7, Y7
+	VFMADD231PS Y8, Y1, Y7
+	VPERMPS     pow_tl<>+0(SB), Y6, Y6
+	VFMADD231PS Y6, Y0, Y5
+	VFMADD231PS Y8, Y2, Y5
+	VFMADD231PS Y9, Y1, Y5
+	VADDPS      Y5, Y7, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y3, Y4
-	VFMADD213PS  consts<>+1632(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y7
-	VMULPS       Y4, Y7, Y4
-	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_full_hi<>+0(SB), Y13, Y3
-	VPERMPS      pow_full_lo<>+0(SB), Y13, Y7
-	VFMADD231PS  Y4, Y3, Y7
+	VMOVUPS     consts<>+1568(SB), Y2
+	VFMADD213PS consts<>+1600(SB), Y1, Y2
+	VFMADD213PS consts<>+1632(SB), Y1, Y2
+	VMULPS      Y1, Y1, Y5
+	VMULPS      Y2, Y5, Y2
+	VFMADD231PS consts<>+160(SB), Y1, Y2
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y5
+	VFMADD231PS Y2, Y1, Y5
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y13, Y4
-	VPSRAD  $0x03, Y4, Y4
-	VADDPS  Y7, Y3, Y8
-	VPSLLD  $0x17, Y4, Y9
-	VPADDD  Y9, Y8, Y9
-	VPMINUD Y1, Y9, Y9
+	VPSUBD  consts<>+1536(SB), Y11, Y2
+	VPSRAD  $0x03, Y2, Y2
+	VADDPS  Y5, Y1, Y6
+	VPSLLD  $0x17, Y2, Y7
+	VPADDD  Y7, Y6, Y7
+	VPMINUD consts<>+928(SB), Y7, Y7
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y11, Y11, Y11
-	VPMINSD      Y11, Y4, Y4
-	VBROADCASTSS consts<>+1792(SB), Y11
-	VPSUBD       Y4, Y11, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VADDPS       Y3, Y4, Y11
-	VSUBPS       Y4, Y11, Y12
-	VSUBPS       Y12, Y3, Y3
-	VADDPS       Y7, Y3, Y3
-	VADDPS       Y3, Y11, Y3
-	VCMPPS       $0x11, Y4, Y8, Y7
-	VPSUBD       Y4, Y3, Y3
-	VBLENDVPS    Y7, Y3, Y9, Y3
+	VPXOR     Y8, Y8, Y8
+	VPMINSD   Y8, Y2, Y2
+	VMOVUPS   consts<>+1792(SB), Y8
+	VPSUBD    Y2, Y8, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VADDPS    Y1, Y2, Y8
+	VSUBPS    Y2, Y8, Y9
+	VSUBPS    Y9, Y1, Y1
+	VADDPS    Y5, Y1, Y1
+	VADDPS    Y1, Y8, Y1
+	VCMPPS    $0x11, Y2, Y6, Y5
+	VPSUBD    Y2, Y1, Y1
+	VBLENDVPS Y5, Y1, Y7, Y1
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y4
-	VCMPPS       $0x11, Y6, Y4, Y4
-	VBLENDVPS    Y4, Y1, Y3, Y3
-	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y4, Y6, Y3, Y3
-	VPXOR        Y4, Y4, Y4
-	VPCMPEQD     Y4, Y5, Y4
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y2, Y1, Y6, Y6
-	VBLENDVPS    Y4, Y6, Y3, Y3
-	VPCMPEQD     Y1, Y5, Y4
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y2, Y6, Y1, Y2
-	VBLENDVPS    Y4, Y2, Y3, Y2
+	VMOVUPS   consts<>+1824(SB), Y2
+	VCMPPS    $0x11, Y4, Y2, Y2
+	VBLENDVPS Y2, consts<>+928(SB), Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y4, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y2, Y4, Y1, Y1
+	VPXOR     Y2, Y2, Y2
+	VPCMPEQD  Y2, Y3, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y0, consts<>+928(SB), Y4, Y4
+	VBLENDVPS Y2, Y4, Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y3, Y2
+	VPXOR     Y4, Y4, Y4
+	VMOVUPS   consts<>+928(SB), Y5
+	VBLENDVPS Y0, Y4, Y5, Y0
+	VBLENDVPS Y2, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(DI), Y3
-	VPAND        Y3, Y10, Y3
-	VPOR         Y3, Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VPCMPGTD     Y3, Y5, Y3
-	VPCMPGTD     Y5, Y1, Y4
-	VPAND        Y3, Y4, Y3
-	VBROADCASTSS 16(DI), Y4
-	VPAND        Y4, Y10, Y4
-	VPXOR        Y6, Y6, Y6
-	VPCMPGTD     Y4, Y6, Y4
-	VPAND        Y3, Y4, Y3
-	VPCMPGTD     Y1, Y5, Y4
-	VPOR         Y3, Y4, Y3
-	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y10
+	VBROADCASTSS 12(DI), Y1
+	VPAND        Y1, Y10, Y1
+	VPOR         Y1, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPCMPGTD     Y1, Y3, Y1
+	VMOVUPS      consts<>+928(SB), Y2
+	VPCMPGTD     Y3, Y2, Y2
+	VPAND        Y1, Y2, Y1
+	VBROADCASTSS 16(DI), Y2
+	VPAND        Y2, Y10, Y2
+	VPXOR        Y4, Y4, Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VPAND        Y1, Y2, Y1
+	VPCMPGTD     consts<>+928(SB), Y3, Y2
+	VPOR         Y1, Y2, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y10
 	VMOVUPS      (SP), Y2
+	VMOVUPS      consts<>+384(SB), Y0
+	VMOVUPS      consts<>+608(SB), Y1
 
-focusdone182:
+focusdone176:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y3
 	VMULPS    Y10, Y2, Y4
 	VBLENDVPS Y3, Y4, Y2, Y2
-	VPMINUD   consts<>+608(SB), Y2, Y2
+	VPMINUD   Y1, Y2, Y2
 	CMPQ      AX, $+8
 	JLT       partless1
 	VMOVUPS   Y2, (CX)
@@ -28416,19 +28888,22 @@ done:
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·rowGradAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+928(SB), Z1
-	VBROADCASTSS consts<>+608(SB), Z2
-	VBROADCASTSS consts<>+2272(SB), Z3
-	VBROADCASTSS consts<>+2336(SB), Z4
-	VBROADCASTSS consts<>+2304(SB), Z5
-	VBROADCASTSS consts<>+1120(SB), Z6
-	VBROADCASTSS consts<>+1792(SB), Z7
-	VBROADCASTSS consts<>+1824(SB), Z8
-	VBROADCASTSS consts<>+2976(SB), Z9
-	VBROADCASTSS consts<>+3040(SB), Z10
-	VBROADCASTSS consts<>+32(SB), Z11
-	VBROADCASTSS consts<>+2368(SB), Z12
-	VBROADCASTSS consts<>+160(SB), Z13
+	VBROADCASTSS consts<>+608(SB), Z1
+	VBROADCASTSS consts<>+2272(SB), Z2
+	VBROADCASTSS consts<>+2336(SB), Z3
+	VBROADCASTSS consts<>+2304(SB), Z4
+	VBROADCASTSS consts<>+2976(SB), Z5
+	VBROADCASTSS consts<>+3040(SB), Z6
+	VBROADCASTSS consts<>+2368(SB), Z7
+	VBROADCASTSS consts<>+32(SB), Z8
+	VBROADCASTSS consts<>+2176(SB), Z9
+	VBROADCASTSS consts<>+640(SB), Z10
+	VBROADCASTSS consts<>+160(SB), Z11
+	VBROADCASTSS consts<>+1664(SB), Z12
+	VBROADCASTSS consts<>+2144(SB), Z13
+	VBROADCASTSS consts<>+928(SB), Z14
+	VBROADCASTSS consts<>+96(SB), Z15
+	VBROADCASTSS consts<>+192(SB), Z16
 	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         sums+8(FP), DX
@@ -28439,395 +28914,417 @@ TEXT ·rowGradAVX512(SB), NOSPLIT, $0-40
 	JLT          rest
 
 block:
-	VMOVUPS (DX), Z14
-	VMOVUPS 256(DX), Z15
-	VMOVUPS 384(DX), Z16
-	VMOVUPS 512(DX), Z17
-	VPXORD  Z18, Z18, Z18
+	VMOVUPS (DX), Z17
+	VMOVUPS 256(DX), Z18
+	VMOVUPS 384(DX), Z19
+	VMOVUPS 512(DX), Z20
+	VPXORD  Z21, Z21, Z21
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD      Z11, Z15, Z19
-	VCMPPS      $0x11, Z19, Z3, K1
-	VCMPPS      $0x11, Z1, Z19, K2
-	KANDW       K1, K2, K1
-	VMOVAPS.Z   Z15, K1, Z19
-	VCMPPS.BCST $0x12, consts<>+2176(SB), Z16, K1
-	VBLENDMPS   Z14, Z2, K1, Z14
-	VMAXPS      Z15, Z16, Z15
-	VCMPPS.BCST $0x00, consts<>+640(SB), Z15, K1
-	VBLENDMPS   Z2, Z14, K1, Z14
+	VPANDD    Z8, Z18, Z22
+	VCMPPS    $0x11, Z22, Z2, K1
+	VCMPPS    $0x11, Z14, Z22, K2
+	KANDW     K1, K2, K1
+	VMOVAPS.Z Z18, K1, Z22
+	VCMPPS    $0x12, Z9, Z19, K1
+	VBLENDMPS Z17, Z1, K1, Z17
+	VMAXPS    Z18, Z19, Z18
+	VCMPPS    $0x00, Z10, Z18, K1
+	VBLENDMPS Z1, Z17, K1, Z17
 
 	// e^(r_t) = p + pLow
-	VSUBPS            Z19, Z16, Z15
-	VMINPS            Z15, Z4, Z16
-	VMAXPS            Z16, Z5, Z16
-	VMOVAPS           Z12, Z19
-	VFMADD231PS.BCST  consts<>+96(SB), Z16, Z19
-	VSUBPS            Z12, Z19, Z20
-	VMOVAPS           Z16, Z21
-	VFNMADD231PS      Z13, Z20, Z21
-	VFNMADD231PS.BCST consts<>+192(SB), Z20, Z21
-	VCMPPS            $0x11, Z16, Z15, K1
-	VCMPPS            $0x11, Z14, Z18, K2
-	KANDW             K1, K2, K1
-	VSUBPS            Z15, Z16, Z15
-	VMOVAPS.Z         Z15, K1, Z15
-	VBROADCASTSS      consts<>+2464(SB), Z16
-	VFMADD213PS.BCST  consts<>+2496(SB), Z21, Z16
-	VFMADD213PS.BCST  consts<>+2528(SB), Z21, Z16
-	VFMADD213PS.BCST  consts<>+2560(SB), Z21, Z16
-	VFMADD213PS.BCST  consts<>+2592(SB), Z21, Z16
-	VFMADD213PS       Z0, Z21, Z16
-	VMOVAPS           Z0, Z20
-	VFMADD231PS       Z16, Z21, Z20
-	VSUBPS            Z20, Z0, Z22
-	VFMADD231PS       Z16, Z21, Z22
+	VSUBPS           Z22, Z19, Z18
+	VMINPS           Z18, Z3, Z19
+	VMAXPS           Z19, Z4, Z19
+	VMOVAPS          Z7, Z22
+	VFMADD231PS      Z15, Z19, Z22
+	VSUBPS           Z7, Z22, Z23
+	VMOVAPS          Z19, Z24
+	VFNMADD231PS     Z11, Z23, Z24
+	VFNMADD231PS     Z16, Z23, Z24
+	VCMPPS           $0x11, Z19, Z18, K1
+	VCMPPS           $0x11, Z17, Z21, K2
+	KANDW            K1, K2, K1
+	VSUBPS           Z18, Z19, Z18
+	VMOVAPS.Z        Z18, K1, Z18
+	VBROADCASTSS     consts<>+2464(SB), Z19
+	VFMADD213PS.BCST consts<>+2496(SB), Z24, Z19
+	VFMADD213PS.BCST consts<>+2528(SB), Z24, Z19
+	VFMADD213PS.BCST consts<>+2560(SB), Z24, Z19
+	VFMADD213PS.BCST consts<>+2592(SB), Z24, Z19
+	VFMADD213PS      Z0, Z24, Z19
+	VMOVAPS          Z0, Z23
+	VFMADD231PS      Z19, Z24, Z23
+	VSUBPS           Z23, Z0, Z25
+	VFMADD231PS      Z19, Z24, Z25
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z20, Z0, Z16
-	VMULPS       Z16, Z14, Z21
-	VFNMADD213PS Z14, Z21, Z20
-	VMULPS       Z22, Z21, Z22
-	VSUBPS       Z22, Z20, Z20
-	VMULPS       Z16, Z20, Z16
-	VMOVUPS      128(DX), Z20
-	VPSUBD       Z12, Z19, Z19
-	VPSUBD       Z19, Z20, Z19
-	VPSRLD       $0x17, Z21, Z20
-	VPSUBD.BCST  consts<>+2720(SB), Z20, Z20
-	VPADDD       Z20, Z19, Z20
-	VPMAXSD      Z18, Z20, Z20
-	VPSUBD       Z20, Z19, Z19
-	VPMAXSD.BCST consts<>+2752(SB), Z19, Z19
-	VPSRAD       $0x01, Z19, Z22
-	VPADDD.BCST  consts<>+1664(SB), Z22, Z23
-	VPSLLD       $0x17, Z23, Z23
-	VPSUBD       Z22, Z19, Z19
-	VPADDD.BCST  consts<>+1664(SB), Z19, Z19
-	VPSLLD       $0x17, Z19, Z19
-	VMULPS       Z23, Z21, Z21
-	VMULPS       Z19, Z21, Z21
-	VMULPS       Z23, Z16, Z16
-	VMULPS       Z19, Z16, Z16
+	VDIVPS       Z23, Z0, Z19
+	VMULPS       Z19, Z17, Z24
+	VFNMADD213PS Z17, Z24, Z23
+	VMULPS       Z25, Z24, Z25
+	VSUBPS       Z25, Z23, Z23
+	VMULPS       Z19, Z23, Z19
+	VMOVUPS      128(DX), Z23
+	VPSUBD       Z7, Z22, Z22
+	VPSUBD       Z22, Z23, Z22
+	VPSRLD       $0x17, Z24, Z23
+	VPSUBD.BCST  consts<>+2720(SB), Z23, Z23
+	VPADDD       Z23, Z22, Z23
+	VPMAXSD      Z21, Z23, Z23
+	VPSUBD       Z23, Z22, Z22
+	VPMAXSD.BCST consts<>+2752(SB), Z22, Z22
+	VPSRAD       $0x01, Z22, Z25
+	VPADDD       Z12, Z25, Z26
+	VPSLLD       $0x17, Z26, Z26
+	VPSUBD       Z25, Z22, Z22
+	VPADDD       Z12, Z22, Z22
+	VPSLLD       $0x17, Z22, Z22
+	VMULPS       Z26, Z24, Z24
+	VMULPS       Z22, Z24, Z24
+	VMULPS       Z26, Z19, Z19
+	VMULPS       Z22, Z19, Z19
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z21, Z0, Z19
-	VMINPS       Z21, Z0, Z22
-	VADDPS       Z22, Z19, Z23
-	VSUBPS       Z19, Z23, Z19
-	VSUBPS       Z19, Z22, Z19
-	VDIVPS       Z23, Z0, Z22
-	VMULPS       Z22, Z21, Z24
-	VFNMADD213PS Z21, Z24, Z23
-	VADDPS       Z16, Z23, Z23
-	VADDPS       Z16, Z19, Z19
-	VMULPS       Z19, Z24, Z19
-	VSUBPS       Z19, Z23, Z19
-	VMULPS       Z22, Z19, Z19
-	VADDPS       Z19, Z24, Z19
-	VMINPS       Z19, Z0, Z19
+	VMAXPS       Z24, Z0, Z22
+	VMINPS       Z24, Z0, Z25
+	VADDPS       Z25, Z22, Z26
+	VSUBPS       Z22, Z26, Z22
+	VSUBPS       Z22, Z25, Z22
+	VDIVPS       Z26, Z0, Z25
+	VMULPS       Z25, Z24, Z27
+	VFNMADD213PS Z24, Z27, Z26
+	VADDPS       Z19, Z26, Z26
+	VADDPS       Z19, Z22, Z22
+	VMULPS       Z22, Z27, Z22
+	VSUBPS       Z22, Z26, Z22
+	VMULPS       Z25, Z22, Z22
+	VADDPS       Z22, Z27, Z22
+	VMINPS       Z22, Z0, Z22
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z21, Z23
-	VPSUBD.BCST consts<>+2784(SB), Z23, Z23
-	VPANDD.BCST consts<>+640(SB), Z23, Z24
-	VPSRLD      $0x15, Z23, Z23
+	VADDPS      Z0, Z24, Z26
+	VPSUBD.BCST consts<>+2784(SB), Z26, Z26
+	VPANDD      Z10, Z26, Z27
+	VPSRLD      $0x15, Z26, Z26
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z24, Z0, Z25
-	VPERMPS     log_r<>+0(SB), Z23, Z26
-	VMULPS      Z26, Z25, Z25
-	VADDPS.BCST consts<>+672(SB), Z25, Z26
-	VFMADD231PS Z25, Z21, Z26
-	VCVTDQ2PS   Z24, Z21
-	VPERMPS     log_th<>+0(SB), Z23, Z24
-	VPERMPS     log_tl<>+0(SB), Z23, Z23
+	VPSUBD      Z27, Z0, Z28
+	VPERMPS     log_r<>+0(SB), Z26, Z29
+	VMULPS      Z29, Z28, Z28
+	VADDPS.BCST consts<>+672(SB), Z28, Z29
+	VFMADD231PS Z28, Z24, Z29
+	VCVTDQ2PS   Z27, Z24
+	VPERMPS     log_th<>+0(SB), Z26, Z27
+	VPERMPS     log_tl<>+0(SB), Z26, Z26
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z26, Z26, Z25
-	VBROADCASTSS     consts<>+2848(SB), Z27
-	VFMADD213PS.BCST consts<>+2880(SB), Z26, Z27
-	VFMADD231PS.BCST consts<>+2816(SB), Z25, Z27
-	VBROADCASTSS     consts<>+2912(SB), Z28
-	VFMADD213PS.BCST consts<>+2944(SB), Z26, Z28
-	VFMADD231PS      Z27, Z25, Z28
-	VFMADD231PS.BCST consts<>+1056(SB), Z21, Z23
-	VFMADD231PS      Z28, Z25, Z23
+	VMULPS           Z29, Z29, Z28
+	VBROADCASTSS     consts<>+2848(SB), Z30
+	VFMADD213PS.BCST consts<>+2880(SB), Z29, Z30
+	VFMADD231PS.BCST consts<>+2816(SB), Z28, Z30
+	VBROADCASTSS     consts<>+2912(SB), Z31
+	VFMADD213PS.BCST consts<>+2944(SB), Z29, Z31
+	VFMADD231PS      Z30, Z28, Z31
+	VFMADD231PS.BCST consts<>+1056(SB), Z24, Z26
+	VFMADD231PS      Z31, Z28, Z26
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z21, Z24
-	VADDPS           Z26, Z24, Z21
-	VSUBPS           Z21, Z24, Z24
+	VFMADD231PS.BCST consts<>+1088(SB), Z24, Z27
+	VADDPS           Z29, Z27, Z24
+	VSUBPS           Z24, Z27, Z27
+	VADDPS           Z29, Z27, Z27
+	VADDPS           Z27, Z26, Z26
 	VADDPS           Z26, Z24, Z24
-	VADDPS           Z24, Z23, Z23
-	VADDPS           Z23, Z21, Z21
-	VMULPS           Z22, Z16, Z16
-	VADDPS           Z16, Z21, Z16
-	VCVTDQ2PS        Z20, Z21
-	VFMADD231PS      Z13, Z21, Z16
-	VADDPS           Z15, Z16, Z15
-	VMULPS           Z15, Z17, Z16
-	VCMPPS           $0x00, Z18, Z17, K1
-	VCMPPS           $0x00, Z15, Z15, K2
+	VMULPS           Z25, Z19, Z19
+	VADDPS           Z19, Z24, Z19
+	VCVTDQ2PS        Z23, Z24
+	VFMADD231PS      Z11, Z24, Z19
+	VADDPS           Z18, Z19, Z18
+	VMULPS           Z18, Z20, Z19
+	VCMPPS           $0x00, Z21, Z20, K1
+	VCMPPS           $0x00, Z18, Z18, K2
 	KANDW            K1, K2, K1
-	VBLENDMPS        Z18, Z16, K1, Z16
+	VBLENDMPS        Z21, Z19, K1, Z19
 
 	// 1 + gamma p_t l / q
-	VPCMPD       $0x06, Z18, Z20, K1
-	VBLENDMPS    Z18, Z22, K1, Z20
-	VCMPPS       $0x00, Z18, Z19, K1
-	VDIVPS       Z19, Z15, Z15
-	VBLENDMPS    Z0, Z15, K1, Z15
-	VCMPPS       $0x00, Z18, Z20, K1
-	VMULPS       Z15, Z20, Z15
-	VBLENDMPS    Z18, Z15, K1, Z15
-	VBROADCASTSS 8(BX), Z18
-	VFMADD213PS  Z0, Z15, Z18
-	VMOVAPS      Z19, Z22
+	VPCMPD       $0x06, Z21, Z23, K1
+	VBLENDMPS    Z21, Z25, K1, Z23
+	VCMPPS       $0x00, Z21, Z22, K1
+	VDIVPS       Z22, Z18, Z18
+	VBLENDMPS    Z0, Z18, K1, Z18
+	VCMPPS       $0x00, Z21, Z23, K1
+	VMULPS       Z18, Z23, Z18
+	VBLENDMPS    Z21, Z18, K1, Z18
+	VBROADCASTSS 8(BX), Z21
+	VFMADD213PS  Z0, Z18, Z21
+	VMOVAPS      Z22, Z25
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_195
-	VMULPS Z22, Z22, Z22
-	JMP    focusdone195
+	JGE    focusnot0_189
+	VMULPS Z25, Z25, Z25
+	JMP    focusdone189
 
-focusnot0_195:
+focusnot0_189:
 	CMPQ    SI, $+2
-	JGE     focusnot1_195
-	VMOVAPS Z0, Z22
-	JMP     focusdone195
+	JGE     focusnot1_189
+	VMOVAPS Z0, Z25
+	JMP     focusdone189
 
-focusnot1_195:
+focusnot1_189:
 	CMPQ SI, $+3
-	JGE  focusnot2_195
-	JMP  focusdone195
+	JGE  focusnot2_189
+	JMP  focusdone189
 
-focusnot2_195:
+focusnot2_189:
 	CMPQ    SI, $+4
-	JGE     focusnot3_195
-	VSQRTPS Z22, Z22
-	JMP     focusdone195
+	JGE     focusnot3_189
+	VSQRTPS Z25, Z25
+	JMP     focusdone189
 
-focusnot3_195:
+focusnot3_189:
 	CMPQ         SI, $+5
-	JGE          focusnot4_195
-	VSQRTPS      Z22, Z15
-	VMOVAPS      Z22, Z20
-	VFNMADD231PS Z15, Z15, Z20
-	VMULPS.BCST  consts<>+2144(SB), Z15, Z21
-	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z15, Z22, Z20
-	VMOVAPS      Z20, Z22
-	JMP          focusdone195
+	JGE          focusnot4_189
+	VSQRTPS      Z25, Z18
+	VMOVAPS      Z25, Z23
+	VFNMADD231PS Z18, Z18, Z23
+	VMULPS       Z13, Z18, Z24
+	VMULPS       Z24, Z23, Z23
+	VFMADD231PS  Z18, Z25, Z23
+	VMOVAPS      Z23, Z25
+	JMP          focusdone189
 
-focusnot4_195:
-	CMPQ             SI, $+6
-	JGE              focusnot5_195
-	VSQRTPS          Z22, Z15
-	VMULPS           Z22, Z22, Z20
-	VMOVAPS          Z20, Z21
-	VFMSUB231PS      Z22, Z22, Z21
-	VMOVAPS          Z22, Z23
-	VFNMADD231PS     Z15, Z15, Z23
-	VMULPS           Z23, Z22, Z22
-	VFMADD231PS.BCST consts<>+2144(SB), Z22, Z21
-	VMULPS           Z15, Z21, Z22
-	VFMADD231PS      Z15, Z20, Z22
-	JMP              focusdone195
+focusnot4_189:
+	CMPQ         SI, $+6
+	JGE          focusnot5_189
+	VSQRTPS      Z25, Z18
+	VMULPS       Z25, Z25, Z23
+	VMOVAPS      Z23, Z24
+	VFMSUB231PS  Z25, Z25, Z24
+	VMOVAPS      Z25, Z26
+	VFNMADD231PS Z18, Z18, Z26
+	VMULPS       Z26, Z25, Z25
+	VFMADD231PS  Z13, Z25, Z24
+	VMULPS       Z18, Z24, Z25
+	VFMADD231PS  Z18, Z23, Z25
+	JMP          focusdone189
 
-focusnot5_195:
+focusnot5_189:
 	CMPQ        SI, $+7
-	JGE         focusnot6_195
-	VMULPS      Z22, Z22, Z15
-	VMOVAPS     Z15, Z20
-	VFMSUB231PS Z22, Z22, Z20
-	VMULPS      Z22, Z20, Z20
-	VFMADD231PS Z22, Z15, Z20
-	VMOVAPS     Z20, Z22
-	JMP         focusdone195
+	JGE         focusnot6_189
+	VMULPS      Z25, Z25, Z18
+	VMOVAPS     Z18, Z23
+	VFMSUB231PS Z25, Z25, Z23
+	VMULPS      Z25, Z23, Z23
+	VFMADD231PS Z25, Z18, Z23
+	VMOVAPS     Z23, Z25
+	JMP         focusdone189
 
-focusnot6_195:
+focusnot6_189:
 	CMPQ        SI, $+8
-	JGE         focusnot7_195
-	VMULPS      Z22, Z22, Z15
-	VFMSUB213PS Z15, Z22, Z22
-	VADDPS      Z15, Z15, Z20
-	VMULPS      Z22, Z20, Z22
-	VFMADD231PS Z15, Z15, Z22
-	JMP         focusdone195
+	JGE         focusnot7_189
+	VMULPS      Z25, Z25, Z18
+	VFMSUB213PS Z18, Z25, Z25
+	VADDPS      Z18, Z18, Z23
+	VMULPS      Z25, Z23, Z25
+	VFMADD231PS Z18, Z18, Z25
+	JMP         focusdone189
 
-focusnot7_195:
+focusnot7_189:
 	CMPQ        SI, $+9
-	JGE         focusnot8_195
-	VMULPS      Z22, Z22, Z15
-	VMOVAPS     Z15, Z20
-	VFMSUB231PS Z22, Z22, Z20
-	VMULPS      Z15, Z15, Z21
-	VADDPS      Z15, Z15, Z23
-	VFMSUB213PS Z21, Z15, Z15
-	VFMADD231PS Z20, Z23, Z15
-	VMULPS      Z22, Z15, Z15
-	VFMADD231PS Z22, Z21, Z15
-	VMOVAPS     Z15, Z22
-	JMP         focusdone195
+	JGE         focusnot8_189
+	VMULPS      Z25, Z25, Z18
+	VMOVAPS     Z18, Z23
+	VFMSUB231PS Z25, Z25, Z23
+	VMULPS      Z18, Z18, Z24
+	VADDPS      Z18, Z18, Z26
+	VFMSUB213PS Z24, Z18, Z18
+	VFMADD231PS Z23, Z26, Z18
+	VMULPS      Z25, Z18, Z18
+	VFMADD231PS Z25, Z24, Z18
+	VMOVAPS     Z18, Z25
+	JMP         focusdone189
 
-focusnot8_195:
+focusnot8_189:
 	LEAQ         24(BX), R8
-	VBROADCASTSS (R8), Z15
-	VBROADCASTSS 4(R8), Z20
-	VBROADCASTSS 8(R8), Z21
+	VBROADCASTSS (R8), Z0
+	VBROADCASTSS 4(R8), Z1
+	VBROADCASTSS 8(R8), Z2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z11, Z22, Z23
-	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
-	VCVTDQ2PS   Z23, Z25
-	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z6, K1
-	VBLENDMPS   Z25, Z24, K1, Z24
-	VPSRAD      $0x17, Z24, Z25
-	VPSRLD      $0x14, Z24, Z26
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS   Z25, Z25
+	VPANDD.BCST  consts<>+32(SB), Z25, Z3
+	VPSUBD.BCST  consts<>+1248(SB), Z3, Z4
+	VCVTDQ2PS    Z3, Z5
+	VPSUBD.BCST  consts<>+1760(SB), Z5, Z5
+	VBROADCASTSS consts<>+1120(SB), Z6
+	VPCMPD       $0x06, Z3, Z6, K1
+	VBLENDMPS    Z5, Z4, K1, Z4
+	VPSRAD       $0x17, Z4, Z5
+	VPSRLD       $0x14, Z4, Z6
+	VPANDD.BCST  consts<>+1280(SB), Z4, Z4
+	VPADDD.BCST  consts<>+1312(SB), Z4, Z4
+	VCVTDQ2PS    Z5, Z5
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
+	VPERMPS          pow_r<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST consts<>+672(SB), Z7, Z4
+	VMULPS.BCST      consts<>+1344(SB), Z4, Z7
+	VMOVAPS          Z4, Z8
+	VFMADD231PS      Z7, Z4, Z8
+	VSUBPS           Z8, Z4, Z9
+	VFMADD231PS      Z7, Z4, Z9
+	VMULPS           Z4, Z4, Z7
+	VBROADCASTSS     consts<>+1376(SB), Z10
+	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
+	VMULPS           Z4, Z7, Z4
+	VFMADD231PS      Z10, Z4, Z9
+	VADDPS           Z9, Z8, Z4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z15, Z27
-	VFMSUB213PS Z27, Z15, Z25
-	VFMADD213PS Z27, Z20, Z24
+	VPERMPS     pow_th<>+0(SB), Z6, Z7
+	VADDPS      Z7, Z5, Z5
+	VMULPS      Z5, Z0, Z7
+	VFMSUB213PS Z7, Z0, Z5
+	VFMADD213PS Z7, Z1, Z4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z24, Z30
-	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z20, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z15, Z25
-	VFMADD231PS Z28, Z21, Z25
-	VFMADD231PS Z29, Z20, Z25
-	VADDPS      Z25, Z27, Z20
+	VADDPS.BCST consts<>+1536(SB), Z4, Z10
+	VSUBPS.BCST consts<>+1536(SB), Z10, Z11
+	VSUBPS      Z11, Z7, Z7
+	VFMADD231PS Z8, Z1, Z7
+	VPERMPS     pow_tl<>+0(SB), Z6, Z6
+	VFMADD231PS Z6, Z0, Z5
+	VFMADD231PS Z8, Z2, Z5
+	VFMADD231PS Z9, Z1, Z5
+	VADDPS      Z5, Z7, Z1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z21
-	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
-	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
-	VMULPS           Z20, Z20, Z25
-	VMULPS           Z21, Z25, Z21
-	VFMADD231PS      Z13, Z20, Z21
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z21, Z20, Z25
+	VBROADCASTSS     consts<>+1568(SB), Z2
+	VFMADD213PS.BCST consts<>+1600(SB), Z1, Z2
+	VFMADD213PS.BCST consts<>+1632(SB), Z1, Z2
+	VMULPS           Z1, Z1, Z5
+	VMULPS           Z2, Z5, Z2
+	VFMADD231PS.BCST consts<>+160(SB), Z1, Z2
+	VPERMPS          pow_full_hi<>+0(SB), Z10, Z1
+	VPERMPS          pow_full_lo<>+0(SB), Z10, Z5
+	VFMADD231PS      Z2, Z1, Z5
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST consts<>+1536(SB), Z30, Z21
-	VPSRAD      $0x03, Z21, Z21
-	VADDPS      Z25, Z20, Z26
-	VPSLLD      $0x17, Z21, Z27
-	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z1, Z27, Z27
+	VPSUBD.BCST  consts<>+1536(SB), Z10, Z2
+	VPSRAD       $0x03, Z2, Z2
+	VADDPS       Z5, Z1, Z6
+	VPSLLD       $0x17, Z2, Z7
+	VPADDD       Z7, Z6, Z7
+	VPMINUD.BCST consts<>+928(SB), Z7, Z7
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD    Z28, Z28, Z28
-	VPMINSD   Z28, Z21, Z21
-	VPSUBD    Z21, Z7, Z21
-	VPSLLD    $0x17, Z21, Z21
-	VADDPS    Z20, Z21, Z28
-	VSUBPS    Z21, Z28, Z29
-	VSUBPS    Z29, Z20, Z20
-	VADDPS    Z25, Z20, Z20
-	VADDPS    Z20, Z28, Z20
-	VCMPPS    $0x11, Z21, Z26, K1
-	VPSUBD    Z21, Z20, Z20
-	VBLENDMPS Z20, Z27, K1, Z20
+	VPXORD       Z8, Z8, Z8
+	VPMINSD      Z8, Z2, Z2
+	VBROADCASTSS consts<>+1792(SB), Z8
+	VPSUBD       Z2, Z8, Z2
+	VPSLLD       $0x17, Z2, Z2
+	VADDPS       Z1, Z2, Z8
+	VSUBPS       Z2, Z8, Z9
+	VSUBPS       Z9, Z1, Z1
+	VADDPS       Z5, Z1, Z1
+	VADDPS       Z1, Z8, Z1
+	VCMPPS       $0x11, Z2, Z6, K1
+	VPSUBD       Z2, Z1, Z1
+	VBLENDMPS    Z1, Z7, K1, Z1
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z8, K1
-	VBLENDMPS   Z1, Z20, K1, Z20
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
-	VPXORD      Z21, Z21, Z21
-	VBLENDMPS   Z21, Z20, K1, Z20
-	VPXORD      Z21, Z21, Z21
-	VPCMPD      $0x00, Z21, Z23, K1
-	VPMOVD2M    Z15, K2
-	VPXORD      Z21, Z21, Z21
-	VBLENDMPS   Z1, Z21, K2, Z21
-	VBLENDMPS   Z21, Z20, K1, Z20
-	VPCMPD      $0x00, Z1, Z23, K1
-	VPMOVD2M    Z15, K2
-	VPXORD      Z15, Z15, Z15
-	VBLENDMPS   Z15, Z1, K2, Z15
-	VBLENDMPS   Z15, Z20, K1, Z15
+	VBROADCASTSS   consts<>+1824(SB), Z2
+	VCMPPS         $0x11, Z4, Z2, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z1, K1, Z1
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z4, K1
+	VPXORD         Z2, Z2, Z2
+	VBLENDMPS      Z2, Z1, K1, Z1
+	VPXORD         Z2, Z2, Z2
+	VPCMPD         $0x00, Z2, Z3, K1
+	VPMOVD2M       Z0, K2
+	VPXORD         Z2, Z2, Z2
+	VBLENDMPS.BCST consts<>+928(SB), Z2, K2, Z2
+	VBLENDMPS      Z2, Z1, K1, Z1
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z3, K1
+	VPMOVD2M       Z0, K2
+	VPXORD         Z0, Z0, Z0
+	VBROADCASTSS   consts<>+928(SB), Z2
+	VBLENDMPS      Z0, Z2, K2, Z0
+	VBLENDMPS      Z0, Z1, K1, Z0
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Z20
-	VPANDD       Z20, Z22, Z20
-	VPORD        Z20, Z15, Z15
-	VPXORD       Z20, Z20, Z20
-	VPCMPD       $0x06, Z20, Z23, K1
-	VPCMPD       $0x06, Z23, Z1, K2
-	KANDW        K1, K2, K1
-	VBROADCASTSS 16(R8), Z20
-	VPANDD       Z20, Z22, Z20
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z20, Z21, K2
-	KANDW        K1, K2, K1
-	VPCMPD       $0x06, Z1, Z23, K2
-	KORW         K1, K2, K1
-	VBLENDMPS    Z2, Z15, K1, Z22
+	VBROADCASTSS   12(R8), Z1
+	VPANDD         Z1, Z25, Z1
+	VPORD          Z1, Z0, Z0
+	VPXORD         Z1, Z1, Z1
+	VPCMPD         $0x06, Z1, Z3, K1
+	VBROADCASTSS   consts<>+928(SB), Z1
+	VPCMPD         $0x06, Z3, Z1, K2
+	KANDW          K1, K2, K1
+	VBROADCASTSS   16(R8), Z1
+	VPANDD         Z1, Z25, Z1
+	VPXORD         Z2, Z2, Z2
+	VPCMPD         $0x06, Z1, Z2, K2
+	KANDW          K1, K2, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z3, K2
+	KORW           K1, K2, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z0, K1, Z25
+	VBROADCASTSS   consts<>+384(SB), Z0
+	VBROADCASTSS   consts<>+608(SB), Z1
+	VBROADCASTSS   consts<>+2272(SB), Z2
+	VBROADCASTSS   consts<>+2336(SB), Z3
+	VBROADCASTSS   consts<>+2304(SB), Z4
+	VBROADCASTSS   consts<>+2976(SB), Z5
+	VBROADCASTSS   consts<>+3040(SB), Z6
+	VBROADCASTSS   consts<>+2368(SB), Z7
+	VBROADCASTSS   consts<>+32(SB), Z8
+	VBROADCASTSS   consts<>+2176(SB), Z9
+	VBROADCASTSS   consts<>+640(SB), Z10
+	VBROADCASTSS   consts<>+160(SB), Z11
+	VBROADCASTSS   consts<>+1664(SB), Z12
+	VBROADCASTSS   consts<>+2144(SB), Z13
+	VBROADCASTSS   consts<>+928(SB), Z14
+	VBROADCASTSS   consts<>+96(SB), Z15
+	VBROADCASTSS   consts<>+192(SB), Z16
 
-focusdone195:
+focusdone189:
 	// loss = (alpha l) q^gamma
-	VCMPPS.BCST $0x12, consts<>+2176(SB), Z16, K1
-	VMULPS      Z22, Z16, Z15
-	VBLENDMPS   Z15, Z16, K1, Z15
-	VPMINUD     Z2, Z15, Z15
+	VCMPPS    $0x12, Z9, Z19, K1
+	VMULPS    Z25, Z19, Z18
+	VBLENDMPS Z18, Z19, K1, Z18
+	VPMINUD   Z1, Z18, Z18
 
 	// s q, pre and f
-	VBROADCASTSS   (DI), Z16
-	VMULPS         Z22, Z17, Z17
-	VMULPS         Z18, Z17, Z17
-	VMULPS         Z17, Z16, Z16
-	VMULPS         Z19, Z16, Z16
-	VPANDD         Z11, Z16, Z17
-	VCMPPS         $0x12, Z17, Z9, K1
-	VCMPPS         $0x11, Z0, Z14, K2
-	VBLENDMPS.BCST consts<>+3008(SB), Z0, K2, Z17
-	VBLENDMPS      Z17, Z10, K1, Z17
-	VMULPS         Z17, Z14, Z18
-	VDIVPS         Z18, Z16, Z18
-	VPXORD         Z19, Z19, Z19
-	VCMPPS         $0x00, Z19, Z14, K1
-	VPXORD         Z14, Z14, Z14
-	VBLENDMPS      Z14, Z18, K1, Z14
-	VPXORD.BCST    consts<>+1184(SB), Z16, Z16
-	VCMPPS         $0x03, Z16, Z16, K1
-	VBLENDMPS      Z2, Z16, K1, Z16
-	VCMPPS         $0x03, Z14, Z14, K1
-	VBLENDMPS      Z2, Z14, K1, Z14
-	VMOVUPS        Z15, (CX)
-	VMOVUPS        Z16, 384(DX)
-	VMOVUPS        Z17, 512(DX)
-	VMOVUPS        Z14, (DX)
+	VBROADCASTSS   (DI), Z19
+	VMULPS         Z25, Z20, Z20
+	VMULPS         Z21, Z20, Z20
+	VMULPS         Z20, Z19, Z19
+	VMULPS         Z22, Z19, Z19
+	VPANDD         Z8, Z19, Z20
+	VCMPPS         $0x12, Z20, Z5, K1
+	VCMPPS         $0x11, Z0, Z17, K2
+	VBLENDMPS.BCST consts<>+3008(SB), Z0, K2, Z20
+	VBLENDMPS      Z20, Z6, K1, Z20
+	VMULPS         Z20, Z17, Z21
+	VDIVPS         Z21, Z19, Z21
+	VPXORD         Z22, Z22, Z22
+	VCMPPS         $0x00, Z22, Z17, K1
+	VPXORD         Z17, Z17, Z17
+	VBLENDMPS      Z17, Z21, K1, Z17
+	VPXORD.BCST    consts<>+1184(SB), Z19, Z19
+	VCMPPS         $0x03, Z19, Z19, K1
+	VBLENDMPS      Z1, Z19, K1, Z19
+	VCMPPS         $0x03, Z17, Z17, K1
+	VBLENDMPS      Z1, Z17, K1, Z17
+	VMOVUPS        Z18, (CX)
+	VMOVUPS        Z19, 384(DX)
+	VMOVUPS        Z20, 512(DX)
+	VMOVUPS        Z17, (DX)
 	ADDQ           $+64, CX
 	ADDQ           $+64, DX
 	ADDQ           $-16, AX
@@ -28842,400 +29339,422 @@ vector:
 	MOVL    $0x0000ffff, R8
 	BZHIL   AX, R8, R8
 	KMOVW   R8, K1
-	VMOVAPS Z0, Z14
-	VMOVUPS (DX), K1, Z14
-	VPXORD  Z15, Z15, Z15
-	VMOVUPS 128(DX), K1, Z15
-	VPXORD  Z16, Z16, Z16
-	VMOVUPS 256(DX), K1, Z16
-	VPXORD  Z17, Z17, Z17
-	VMOVUPS 384(DX), K1, Z17
-	VMOVAPS Z0, Z18
-	VMOVUPS 512(DX), K1, Z18
+	VMOVAPS Z0, Z17
+	VMOVUPS (DX), K1, Z17
+	VPXORD  Z18, Z18, Z18
+	VMOVUPS 128(DX), K1, Z18
 	VPXORD  Z19, Z19, Z19
+	VMOVUPS 256(DX), K1, Z19
+	VPXORD  Z20, Z20, Z20
+	VMOVUPS 384(DX), K1, Z20
+	VMOVAPS Z0, Z21
+	VMOVUPS 512(DX), K1, Z21
+	VPXORD  Z22, Z22, Z22
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD      Z11, Z16, Z20
-	VCMPPS      $0x11, Z20, Z3, K2
-	VCMPPS      $0x11, Z1, Z20, K3
-	KANDW       K2, K3, K2
-	VMOVAPS.Z   Z16, K2, Z20
-	VCMPPS.BCST $0x12, consts<>+2176(SB), Z17, K2
-	VBLENDMPS   Z14, Z2, K2, Z14
-	VMAXPS      Z16, Z17, Z16
-	VCMPPS.BCST $0x00, consts<>+640(SB), Z16, K2
-	VBLENDMPS   Z2, Z14, K2, Z14
+	VPANDD    Z8, Z19, Z23
+	VCMPPS    $0x11, Z23, Z2, K2
+	VCMPPS    $0x11, Z14, Z23, K3
+	KANDW     K2, K3, K2
+	VMOVAPS.Z Z19, K2, Z23
+	VCMPPS    $0x12, Z9, Z20, K2
+	VBLENDMPS Z17, Z1, K2, Z17
+	VMAXPS    Z19, Z20, Z19
+	VCMPPS    $0x00, Z10, Z19, K2
+	VBLENDMPS Z1, Z17, K2, Z17
 
 	// e^(r_t) = p + pLow
-	VSUBPS            Z20, Z17, Z16
-	VMINPS            Z16, Z4, Z17
-	VMAXPS            Z17, Z5, Z17
-	VMOVAPS           Z12, Z20
-	VFMADD231PS.BCST  consts<>+96(SB), Z17, Z20
-	VSUBPS            Z12, Z20, Z21
-	VMOVAPS           Z17, Z22
-	VFNMADD231PS      Z13, Z21, Z22
-	VFNMADD231PS.BCST consts<>+192(SB), Z21, Z22
-	VCMPPS            $0x11, Z17, Z16, K2
-	VCMPPS            $0x11, Z14, Z19, K3
-	KANDW             K2, K3, K2
-	VSUBPS            Z16, Z17, Z16
-	VMOVAPS.Z         Z16, K2, Z16
-	VBROADCASTSS      consts<>+2464(SB), Z17
-	VFMADD213PS.BCST  consts<>+2496(SB), Z22, Z17
-	VFMADD213PS.BCST  consts<>+2528(SB), Z22, Z17
-	VFMADD213PS.BCST  consts<>+2560(SB), Z22, Z17
-	VFMADD213PS.BCST  consts<>+2592(SB), Z22, Z17
-	VFMADD213PS       Z0, Z22, Z17
-	VMOVAPS           Z0, Z21
-	VFMADD231PS       Z17, Z22, Z21
-	VSUBPS            Z21, Z0, Z23
-	VFMADD231PS       Z17, Z22, Z23
+	VSUBPS           Z23, Z20, Z19
+	VMINPS           Z19, Z3, Z20
+	VMAXPS           Z20, Z4, Z20
+	VMOVAPS          Z7, Z23
+	VFMADD231PS      Z15, Z20, Z23
+	VSUBPS           Z7, Z23, Z24
+	VMOVAPS          Z20, Z25
+	VFNMADD231PS     Z11, Z24, Z25
+	VFNMADD231PS     Z16, Z24, Z25
+	VCMPPS           $0x11, Z20, Z19, K2
+	VCMPPS           $0x11, Z17, Z22, K3
+	KANDW            K2, K3, K2
+	VSUBPS           Z19, Z20, Z19
+	VMOVAPS.Z        Z19, K2, Z19
+	VBROADCASTSS     consts<>+2464(SB), Z20
+	VFMADD213PS.BCST consts<>+2496(SB), Z25, Z20
+	VFMADD213PS.BCST consts<>+2528(SB), Z25, Z20
+	VFMADD213PS.BCST consts<>+2560(SB), Z25, Z20
+	VFMADD213PS.BCST consts<>+2592(SB), Z25, Z20
+	VFMADD213PS      Z0, Z25, Z20
+	VMOVAPS          Z0, Z24
+	VFMADD231PS      Z20, Z25, Z24
+	VSUBPS           Z24, Z0, Z26
+	VFMADD231PS      Z20, Z25, Z26
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z21, Z0, Z17
-	VMULPS       Z17, Z14, Z22
-	VFNMADD213PS Z14, Z22, Z21
-	VMULPS       Z23, Z22, Z23
-	VSUBPS       Z23, Z21, Z21
-	VMULPS       Z17, Z21, Z17
-	VPSUBD       Z12, Z20, Z20
-	VPSUBD       Z20, Z15, Z15
-	VPSRLD       $0x17, Z22, Z20
-	VPSUBD.BCST  consts<>+2720(SB), Z20, Z20
-	VPADDD       Z20, Z15, Z20
-	VPMAXSD      Z19, Z20, Z20
-	VPSUBD       Z20, Z15, Z15
-	VPMAXSD.BCST consts<>+2752(SB), Z15, Z15
-	VPSRAD       $0x01, Z15, Z21
-	VPADDD.BCST  consts<>+1664(SB), Z21, Z23
-	VPSLLD       $0x17, Z23, Z23
-	VPSUBD       Z21, Z15, Z15
-	VPADDD.BCST  consts<>+1664(SB), Z15, Z15
-	VPSLLD       $0x17, Z15, Z15
-	VMULPS       Z23, Z22, Z21
-	VMULPS       Z15, Z21, Z21
-	VMULPS       Z23, Z17, Z17
-	VMULPS       Z15, Z17, Z15
+	VDIVPS       Z24, Z0, Z20
+	VMULPS       Z20, Z17, Z25
+	VFNMADD213PS Z17, Z25, Z24
+	VMULPS       Z26, Z25, Z26
+	VSUBPS       Z26, Z24, Z24
+	VMULPS       Z20, Z24, Z20
+	VPSUBD       Z7, Z23, Z23
+	VPSUBD       Z23, Z18, Z18
+	VPSRLD       $0x17, Z25, Z23
+	VPSUBD.BCST  consts<>+2720(SB), Z23, Z23
+	VPADDD       Z23, Z18, Z23
+	VPMAXSD      Z22, Z23, Z23
+	VPSUBD       Z23, Z18, Z18
+	VPMAXSD.BCST consts<>+2752(SB), Z18, Z18
+	VPSRAD       $0x01, Z18, Z24
+	VPADDD       Z12, Z24, Z26
+	VPSLLD       $0x17, Z26, Z26
+	VPSUBD       Z24, Z18, Z18
+	VPADDD       Z12, Z18, Z18
+	VPSLLD       $0x17, Z18, Z18
+	VMULPS       Z26, Z25, Z24
+	VMULPS       Z18, Z24, Z24
+	VMULPS       Z26, Z20, Z20
+	VMULPS       Z18, Z20, Z18
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z21, Z0, Z17
-	VMINPS       Z21, Z0, Z22
-	VADDPS       Z22, Z17, Z23
-	VSUBPS       Z17, Z23, Z17
-	VSUBPS       Z17, Z22, Z17
-	VDIVPS       Z23, Z0, Z22
-	VMULPS       Z22, Z21, Z24
-	VFNMADD213PS Z21, Z24, Z23
-	VADDPS       Z15, Z23, Z23
-	VADDPS       Z15, Z17, Z17
-	VMULPS       Z17, Z24, Z17
-	VSUBPS       Z17, Z23, Z17
-	VMULPS       Z22, Z17, Z17
-	VADDPS       Z17, Z24, Z17
-	VMINPS       Z17, Z0, Z17
+	VMAXPS       Z24, Z0, Z20
+	VMINPS       Z24, Z0, Z25
+	VADDPS       Z25, Z20, Z26
+	VSUBPS       Z20, Z26, Z20
+	VSUBPS       Z20, Z25, Z20
+	VDIVPS       Z26, Z0, Z25
+	VMULPS       Z25, Z24, Z27
+	VFNMADD213PS Z24, Z27, Z26
+	VADDPS       Z18, Z26, Z26
+	VADDPS       Z18, Z20, Z20
+	VMULPS       Z20, Z27, Z20
+	VSUBPS       Z20, Z26, Z20
+	VMULPS       Z25, Z20, Z20
+	VADDPS       Z20, Z27, Z20
+	VMINPS       Z20, Z0, Z20
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z21, Z23
-	VPSUBD.BCST consts<>+2784(SB), Z23, Z23
-	VPANDD.BCST consts<>+640(SB), Z23, Z24
-	VPSRLD      $0x15, Z23, Z23
+	VADDPS      Z0, Z24, Z26
+	VPSUBD.BCST consts<>+2784(SB), Z26, Z26
+	VPANDD      Z10, Z26, Z27
+	VPSRLD      $0x15, Z26, Z26
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z24, Z0, Z25
-	VPERMPS     log_r<>+0(SB), Z23, Z26
-	VMULPS      Z26, Z25, Z25
-	VADDPS.BCST consts<>+672(SB), Z25, Z26
-	VFMADD231PS Z25, Z21, Z26
-	VCVTDQ2PS   Z24, Z21
-	VPERMPS     log_th<>+0(SB), Z23, Z24
-	VPERMPS     log_tl<>+0(SB), Z23, Z23
+	VPSUBD      Z27, Z0, Z28
+	VPERMPS     log_r<>+0(SB), Z26, Z29
+	VMULPS      Z29, Z28, Z28
+	VADDPS.BCST consts<>+672(SB), Z28, Z29
+	VFMADD231PS Z28, Z24, Z29
+	VCVTDQ2PS   Z27, Z24
+	VPERMPS     log_th<>+0(SB), Z26, Z27
+	VPERMPS     log_tl<>+0(SB), Z26, Z26
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z26, Z26, Z25
-	VBROADCASTSS     consts<>+2848(SB), Z27
-	VFMADD213PS.BCST consts<>+2880(SB), Z26, Z27
-	VFMADD231PS.BCST consts<>+2816(SB), Z25, Z27
-	VBROADCASTSS     consts<>+2912(SB), Z28
-	VFMADD213PS.BCST consts<>+2944(SB), Z26, Z28
-	VFMADD231PS      Z27, Z25, Z28
-	VFMADD231PS.BCST consts<>+1056(SB), Z21, Z23
-	VFMADD231PS      Z28, Z25, Z23
+	VMULPS           Z29, Z29, Z28
+	VBROADCASTSS     consts<>+2848(SB), Z30
+	VFMADD213PS.BCST consts<>+2880(SB), Z29, Z30
+	VFMADD231PS.BCST consts<>+2816(SB), Z28, Z30
+	VBROADCASTSS     consts<>+2912(SB), Z31
+	VFMADD213PS.BCST consts<>+2944(SB), Z29, Z31
+	VFMADD231PS      Z30, Z28, Z31
+	VFMADD231PS.BCST consts<>+1056(SB), Z24, Z26
+	VFMADD231PS      Z31, Z28, Z26
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z21, Z24
-	VADDPS           Z26, Z24, Z21
-	VSUBPS           Z21, Z24, Z24
+	VFMADD231PS.BCST consts<>+1088(SB), Z24, Z27
+	VADDPS           Z29, Z27, Z24
+	VSUBPS           Z24, Z27, Z27
+	VADDPS           Z29, Z27, Z27
+	VADDPS           Z27, Z26, Z26
 	VADDPS           Z26, Z24, Z24
-	VADDPS           Z24, Z23, Z23
-	VADDPS           Z23, Z21, Z21
-	VMULPS           Z22, Z15, Z15
-	VADDPS           Z15, Z21, Z15
-	VCVTDQ2PS        Z20, Z21
-	VFMADD231PS      Z13, Z21, Z15
-	VADDPS           Z16, Z15, Z15
-	VMULPS           Z15, Z18, Z16
-	VCMPPS           $0x00, Z19, Z18, K2
-	VCMPPS           $0x00, Z15, Z15, K3
+	VMULPS           Z25, Z18, Z18
+	VADDPS           Z18, Z24, Z18
+	VCVTDQ2PS        Z23, Z24
+	VFMADD231PS      Z11, Z24, Z18
+	VADDPS           Z19, Z18, Z18
+	VMULPS           Z18, Z21, Z19
+	VCMPPS           $0x00, Z22, Z21, K2
+	VCMPPS           $0x00, Z18, Z18, K3
 	KANDW            K2, K3, K2
-	VBLENDMPS        Z19, Z16, K2, Z16
+	VBLENDMPS        Z22, Z19, K2, Z19
 
 	// 1 + gamma p_t l / q
-	VPCMPD       $0x06, Z19, Z20, K2
-	VBLENDMPS    Z19, Z22, K2, Z20
-	VCMPPS       $0x00, Z19, Z17, K2
-	VDIVPS       Z17, Z15, Z15
-	VBLENDMPS    Z0, Z15, K2, Z15
-	VCMPPS       $0x00, Z19, Z20, K2
-	VMULPS       Z15, Z20, Z15
-	VBLENDMPS    Z19, Z15, K2, Z15
-	VBROADCASTSS 8(BX), Z19
-	VFMADD213PS  Z0, Z15, Z19
-	VMOVAPS      Z17, Z22
+	VPCMPD       $0x06, Z22, Z23, K2
+	VBLENDMPS    Z22, Z25, K2, Z23
+	VCMPPS       $0x00, Z22, Z20, K2
+	VDIVPS       Z20, Z18, Z18
+	VBLENDMPS    Z0, Z18, K2, Z18
+	VCMPPS       $0x00, Z22, Z23, K2
+	VMULPS       Z18, Z23, Z18
+	VBLENDMPS    Z22, Z18, K2, Z18
+	VBROADCASTSS 8(BX), Z22
+	VFMADD213PS  Z0, Z18, Z22
+	VMOVAPS      Z20, Z25
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_196
-	VMULPS Z22, Z22, Z22
-	JMP    focusdone196
+	JGE    focusnot0_190
+	VMULPS Z25, Z25, Z25
+	JMP    focusdone190
 
-focusnot0_196:
+focusnot0_190:
 	CMPQ    SI, $+2
-	JGE     focusnot1_196
-	VMOVAPS Z0, Z22
-	JMP     focusdone196
+	JGE     focusnot1_190
+	VMOVAPS Z0, Z25
+	JMP     focusdone190
 
-focusnot1_196:
+focusnot1_190:
 	CMPQ SI, $+3
-	JGE  focusnot2_196
-	JMP  focusdone196
+	JGE  focusnot2_190
+	JMP  focusdone190
 
-focusnot2_196:
+focusnot2_190:
 	CMPQ    SI, $+4
-	JGE     focusnot3_196
-	VSQRTPS Z22, Z22
-	JMP     focusdone196
+	JGE     focusnot3_190
+	VSQRTPS Z25, Z25
+	JMP     focusdone190
 
-focusnot3_196:
+focusnot3_190:
 	CMPQ         SI, $+5
-	JGE          focusnot4_196
-	VSQRTPS      Z22, Z15
-	VMOVAPS      Z22, Z20
-	VFNMADD231PS Z15, Z15, Z20
-	VMULPS.BCST  consts<>+2144(SB), Z15, Z21
-	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z15, Z22, Z20
-	VMOVAPS      Z20, Z22
-	JMP          focusdone196
+	JGE          focusnot4_190
+	VSQRTPS      Z25, Z18
+	VMOVAPS      Z25, Z23
+	VFNMADD231PS Z18, Z18, Z23
+	VMULPS       Z13, Z18, Z24
+	VMULPS       Z24, Z23, Z23
+	VFMADD231PS  Z18, Z25, Z23
+	VMOVAPS      Z23, Z25
+	JMP          focusdone190
 
-focusnot4_196:
-	CMPQ             SI, $+6
-	JGE              focusnot5_196
-	VSQRTPS          Z22, Z15
-	VMULPS           Z22, Z22, Z20
-	VMOVAPS          Z20, Z21
-	VFMSUB231PS      Z22, Z22, Z21
-	VMOVAPS          Z22, Z23
-	VFNMADD231PS     Z15, Z15, Z23
-	VMULPS           Z23, Z22, Z22
-	VFMADD231PS.BCST consts<>+2144(SB), Z22, Z21
-	VMULPS           Z15, Z21, Z22
-	VFMADD231PS      Z15, Z20, Z22
-	JMP              focusdone196
+focusnot4_190:
+	CMPQ         SI, $+6
+	JGE          focusnot5_190
+	VSQRTPS      Z25, Z18
+	VMULPS       Z25, Z25, Z23
+	VMOVAPS      Z23, Z24
+	VFMSUB231PS  Z25, Z25, Z24
+	VMOVAPS      Z25, Z26
+	VFNMADD231PS Z18, Z18, Z26
+	VMULPS       Z26, Z25, Z25
+	VFMADD231PS  Z13, Z25, Z24
+	VMULPS       Z18, Z24, Z25
+	VFMADD231PS  Z18, Z23, Z25
+	JMP          focusdone190
 
-focusnot5_196:
+focusnot5_190:
 	CMPQ        SI, $+7
-	JGE         focusnot6_196
-	VMULPS      Z22, Z22, Z15
-	VMOVAPS     Z15, Z20
-	VFMSUB231PS Z22, Z22, Z20
-	VMULPS      Z22, Z20, Z20
-	VFMADD231PS Z22, Z15, Z20
-	VMOVAPS     Z20, Z22
-	JMP         focusdone196
+	JGE         focusnot6_190
+	VMULPS      Z25, Z25, Z18
+	VMOVAPS     Z18, Z23
+	VFMSUB231PS Z25, Z25, Z23
+	VMULPS      Z25, Z23, Z23
+	VFMADD231PS Z25, Z18, Z23
+	VMOVAPS     Z23, Z25
+	JMP         focusdone190
 
-focusnot6_196:
+focusnot6_190:
 	CMPQ        SI, $+8
-	JGE         focusnot7_196
-	VMULPS      Z22, Z22, Z15
-	VFMSUB213PS Z15, Z22, Z22
-	VADDPS      Z15, Z15, Z20
-	VMULPS      Z22, Z20, Z22
-	VFMADD231PS Z15, Z15, Z22
-	JMP         focusdone196
+	JGE         focusnot7_190
+	VMULPS      Z25, Z25, Z18
+	VFMSUB213PS Z18, Z25, Z25
+	VADDPS      Z18, Z18, Z23
+	VMULPS      Z25, Z23, Z25
+	VFMADD231PS Z18, Z18, Z25
+	JMP         focusdone190
 
-focusnot7_196:
+focusnot7_190:
 	CMPQ        SI, $+9
-	JGE         focusnot8_196
-	VMULPS      Z22, Z22, Z15
-	VMOVAPS     Z15, Z20
-	VFMSUB231PS Z22, Z22, Z20
-	VMULPS      Z15, Z15, Z21
-	VADDPS      Z15, Z15, Z23
-	VFMSUB213PS Z21, Z15, Z15
-	VFMADD231PS Z20, Z23, Z15
-	VMULPS      Z22, Z15, Z15
-	VFMADD231PS Z22, Z21, Z15
-	VMOVAPS     Z15, Z22
-	JMP         focusdone196
+	JGE         focusnot8_190
+	VMULPS      Z25, Z25, Z18
+	VMOVAPS     Z18, Z23
+	VFMSUB231PS Z25, Z25, Z23
+	VMULPS      Z18, Z18, Z24
+	VADDPS      Z18, Z18, Z26
+	VFMSUB213PS Z24, Z18, Z18
+	VFMADD231PS Z23, Z26, Z18
+	VMULPS      Z25, Z18, Z18
+	VFMADD231PS Z25, Z24, Z18
+	VMOVAPS     Z18, Z25
+	JMP         focusdone190
 
-focusnot8_196:
+focusnot8_190:
 	LEAQ         24(BX), R8
-	VBROADCASTSS (R8), Z15
-	VBROADCASTSS 4(R8), Z20
-	VBROADCASTSS 8(R8), Z21
+	VBROADCASTSS (R8), Z0
+	VBROADCASTSS 4(R8), Z1
+	VBROADCASTSS 8(R8), Z2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z11, Z22, Z23
-	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
-	VCVTDQ2PS   Z23, Z25
-	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z6, K2
-	VBLENDMPS   Z25, Z24, K2, Z24
-	VPSRAD      $0x17, Z24, Z25
-	VPSRLD      $0x14, Z24, Z26
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS   Z25, Z25
+	VPANDD.BCST  consts<>+32(SB), Z25, Z3
+	VPSUBD.BCST  consts<>+1248(SB), Z3, Z4
+	VCVTDQ2PS    Z3, Z5
+	VPSUBD.BCST  consts<>+1760(SB), Z5, Z5
+	VBROADCASTSS consts<>+1120(SB), Z6
+	VPCMPD       $0x06, Z3, Z6, K2
+	VBLENDMPS    Z5, Z4, K2, Z4
+	VPSRAD       $0x17, Z4, Z5
+	VPSRLD       $0x14, Z4, Z6
+	VPANDD.BCST  consts<>+1280(SB), Z4, Z4
+	VPADDD.BCST  consts<>+1312(SB), Z4, Z4
+	VCVTDQ2PS    Z5, Z5
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
+	VPERMPS          pow_r<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST consts<>+672(SB), Z7, Z4
+	VMULPS.BCST      consts<>+1344(SB), Z4, Z7
+	VMOVAPS          Z4, Z8
+	VFMADD231PS      Z7, Z4, Z8
+	VSUBPS           Z8, Z4, Z9
+	VFMADD231PS      Z7, Z4, Z9
+	VMULPS           Z4, Z4, Z7
+	VBROADCASTSS     consts<>+1376(SB), Z10
+	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
+	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
+	VMULPS           Z4, Z7, Z4
+	VFMADD231PS      Z10, Z4, Z9
+	VADDPS           Z9, Z8, Z4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z15, Z27
-	VFMSUB213PS Z27, Z15, Z25
-	VFMADD213PS Z27, Z20, Z24
+	VPERMPS     pow_th<>+0(SB), Z6, Z7
+	VADDPS      Z7, Z5, Z5
+	VMULPS      Z5, Z0, Z7
+	VFMSUB213PS Z7, Z0, Z5
+	VFMADD213PS Z7, Z1, Z4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z24, Z30
-	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z20, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z15, Z25
-	VFMADD231PS Z28, Z21, Z25
-	VFMADD231PS Z29, Z20, Z25
-	VADDPS      Z25, Z27, Z20
+	VADDPS.BCST consts<>+1536(SB), Z4, Z10
+	VSUBPS.BCST consts<>+1536(SB), Z10, Z11
+	VSUBPS      Z11, Z7, Z7
+	VFMADD231PS Z8, Z1, Z7
+	VPERMPS     pow_tl<>+0(SB), Z6, Z6
+	VFMADD231PS Z6, Z0, Z5
+	VFMADD231PS Z8, Z2, Z5
+	VFMADD231PS Z9, Z1, Z5
+	VADDPS      Z5, Z7, Z1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z21
-	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
-	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
-	VMULPS           Z20, Z20, Z25
-	VMULPS           Z21, Z25, Z21
-	VFMADD231PS      Z13, Z20, Z21
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z21, Z20, Z25
+	VBROADCASTSS     consts<>+1568(SB), Z2
+	VFMADD213PS.BCST consts<>+1600(SB), Z1, Z2
+	VFMADD213PS.BCST consts<>+1632(SB), Z1, Z2
+	VMULPS           Z1, Z1, Z5
+	VMULPS           Z2, Z5, Z2
+	VFMADD231PS.BCST consts<>+160(SB), Z1, Z2
+	VPERMPS          pow_full_hi<>+0(SB), Z10, Z1
+	VPERMPS          pow_full_lo<>+0(SB), Z10, Z5
+	VFMADD231PS      Z2, Z1, Z5
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST consts<>+1536(SB), Z30, Z21
-	VPSRAD      $0x03, Z21, Z21
-	VADDPS      Z25, Z20, Z26
-	VPSLLD      $0x17, Z21, Z27
-	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z1, Z27, Z27
+	VPSUBD.BCST  consts<>+1536(SB), Z10, Z2
+	VPSRAD       $0x03, Z2, Z2
+	VADDPS       Z5, Z1, Z6
+	VPSLLD       $0x17, Z2, Z7
+	VPADDD       Z7, Z6, Z7
+	VPMINUD.BCST consts<>+928(SB), Z7, Z7
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD    Z28, Z28, Z28
-	VPMINSD   Z28, Z21, Z21
-	VPSUBD    Z21, Z7, Z21
-	VPSLLD    $0x17, Z21, Z21
-	VADDPS    Z20, Z21, Z28
-	VSUBPS    Z21, Z28, Z29
-	VSUBPS    Z29, Z20, Z20
-	VADDPS    Z25, Z20, Z20
-	VADDPS    Z20, Z28, Z20
-	VCMPPS    $0x11, Z21, Z26, K2
-	VPSUBD    Z21, Z20, Z20
-	VBLENDMPS Z20, Z27, K2, Z20
+	VPXORD       Z8, Z8, Z8
+	VPMINSD      Z8, Z2, Z2
+	VBROADCASTSS consts<>+1792(SB), Z8
+	VPSUBD       Z2, Z8, Z2
+	VPSLLD       $0x17, Z2, Z2
+	VADDPS       Z1, Z2, Z8
+	VSUBPS       Z2, Z8, Z9
+	VSUBPS       Z9, Z1, Z1
+	VADDPS       Z5, Z1, Z1
+	VADDPS       Z1, Z8, Z1
+	VCMPPS       $0x11, Z2, Z6, K2
+	VPSUBD       Z2, Z1, Z1
+	VBLENDMPS    Z1, Z7, K2, Z1
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z8, K2
-	VBLENDMPS   Z1, Z20, K2, Z20
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
-	VPXORD      Z21, Z21, Z21
-	VBLENDMPS   Z21, Z20, K2, Z20
-	VPXORD      Z21, Z21, Z21
-	VPCMPD      $0x00, Z21, Z23, K2
-	VPMOVD2M    Z15, K3
-	VPXORD      Z21, Z21, Z21
-	VBLENDMPS   Z1, Z21, K3, Z21
-	VBLENDMPS   Z21, Z20, K2, Z20
-	VPCMPD      $0x00, Z1, Z23, K2
-	VPMOVD2M    Z15, K3
-	VPXORD      Z15, Z15, Z15
-	VBLENDMPS   Z15, Z1, K3, Z15
-	VBLENDMPS   Z15, Z20, K2, Z15
+	VBROADCASTSS   consts<>+1824(SB), Z2
+	VCMPPS         $0x11, Z4, Z2, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z1, K2, Z1
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z4, K2
+	VPXORD         Z2, Z2, Z2
+	VBLENDMPS      Z2, Z1, K2, Z1
+	VPXORD         Z2, Z2, Z2
+	VPCMPD         $0x00, Z2, Z3, K2
+	VPMOVD2M       Z0, K3
+	VPXORD         Z2, Z2, Z2
+	VBLENDMPS.BCST consts<>+928(SB), Z2, K3, Z2
+	VBLENDMPS      Z2, Z1, K2, Z1
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z3, K2
+	VPMOVD2M       Z0, K3
+	VPXORD         Z0, Z0, Z0
+	VBROADCASTSS   consts<>+928(SB), Z2
+	VBLENDMPS      Z0, Z2, K3, Z0
+	VBLENDMPS      Z0, Z1, K2, Z0
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Z20
-	VPANDD       Z20, Z22, Z20
-	VPORD        Z20, Z15, Z15
-	VPXORD       Z20, Z20, Z20
-	VPCMPD       $0x06, Z20, Z23, K2
-	VPCMPD       $0x06, Z23, Z1, K3
-	KANDW        K2, K3, K2
-	VBROADCASTSS 16(R8), Z20
-	VPANDD       Z20, Z22, Z20
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z20, Z21, K3
-	KANDW        K2, K3, K2
-	VPCMPD       $0x06, Z1, Z23, K3
-	KORW         K2, K3, K2
-	VBLENDMPS    Z2, Z15, K2, Z22
+	VBROADCASTSS   12(R8), Z1
+	VPANDD         Z1, Z25, Z1
+	VPORD          Z1, Z0, Z0
+	VPXORD         Z1, Z1, Z1
+	VPCMPD         $0x06, Z1, Z3, K2
+	VBROADCASTSS   consts<>+928(SB), Z1
+	VPCMPD         $0x06, Z3, Z1, K3
+	KANDW          K2, K3, K2
+	VBROADCASTSS   16(R8), Z1
+	VPANDD         Z1, Z25, Z1
+	VPXORD         Z2, Z2, Z2
+	VPCMPD         $0x06, Z1, Z2, K3
+	KANDW          K2, K3, K2
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z3, K3
+	KORW           K2, K3, K2
+	VBLENDMPS.BCST consts<>+608(SB), Z0, K2, Z25
+	VBROADCASTSS   consts<>+384(SB), Z0
+	VBROADCASTSS   consts<>+608(SB), Z1
+	VBROADCASTSS   consts<>+2272(SB), Z2
+	VBROADCASTSS   consts<>+2336(SB), Z3
+	VBROADCASTSS   consts<>+2304(SB), Z4
+	VBROADCASTSS   consts<>+2976(SB), Z5
+	VBROADCASTSS   consts<>+3040(SB), Z6
+	VBROADCASTSS   consts<>+2368(SB), Z7
+	VBROADCASTSS   consts<>+32(SB), Z8
+	VBROADCASTSS   consts<>+2176(SB), Z9
+	VBROADCASTSS   consts<>+640(SB), Z10
+	VBROADCASTSS   consts<>+160(SB), Z11
+	VBROADCASTSS   consts<>+1664(SB), Z12
+	VBROADCASTSS   consts<>+2144(SB), Z13
+	VBROADCASTSS   consts<>+928(SB), Z14
+	VBROADCASTSS   consts<>+96(SB), Z15
+	VBROADCASTSS   consts<>+192(SB), Z16
 
-focusdone196:
+focusdone190:
 	// loss = (alpha l) q^gamma
-	VCMPPS.BCST $0x12, consts<>+2176(SB), Z16, K2
-	VMULPS      Z22, Z16, Z15
-	VBLENDMPS   Z15, Z16, K2, Z15
-	VPMINUD     Z2, Z15, Z15
+	VCMPPS    $0x12, Z9, Z19, K2
+	VMULPS    Z25, Z19, Z18
+	VBLENDMPS Z18, Z19, K2, Z18
+	VPMINUD   Z1, Z18, Z18
 
 	// s q, pre and f
-	VBROADCASTSS   (DI), Z16
-	VMULPS         Z22, Z18, Z18
-	VMULPS         Z19, Z18, Z18
-	VMULPS         Z18, Z16, Z16
-	VMULPS         Z17, Z16, Z16
-	VPANDD         Z11, Z16, Z17
-	VCMPPS         $0x12, Z17, Z9, K2
-	VCMPPS         $0x11, Z0, Z14, K3
-	VBLENDMPS.BCST consts<>+3008(SB), Z0, K3, Z17
-	VBLENDMPS      Z17, Z10, K2, Z17
-	VMULPS         Z17, Z14, Z18
-	VDIVPS         Z18, Z16, Z18
-	VPXORD         Z19, Z19, Z19
-	VCMPPS         $0x00, Z19, Z14, K2
-	VPXORD         Z14, Z14, Z14
-	VBLENDMPS      Z14, Z18, K2, Z14
-	VPXORD.BCST    consts<>+1184(SB), Z16, Z16
-	VCMPPS         $0x03, Z16, Z16, K2
-	VBLENDMPS      Z2, Z16, K2, Z16
-	VCMPPS         $0x03, Z14, Z14, K2
-	VBLENDMPS      Z2, Z14, K2, Z14
-	VMOVUPS        Z15, K1, (CX)
-	VMOVUPS        Z16, K1, 384(DX)
-	VMOVUPS        Z17, K1, 512(DX)
-	VMOVUPS        Z14, K1, (DX)
+	VBROADCASTSS   (DI), Z19
+	VMULPS         Z25, Z21, Z21
+	VMULPS         Z22, Z21, Z21
+	VMULPS         Z21, Z19, Z19
+	VMULPS         Z20, Z19, Z19
+	VPANDD         Z8, Z19, Z20
+	VCMPPS         $0x12, Z20, Z5, K2
+	VCMPPS         $0x11, Z0, Z17, K3
+	VBLENDMPS.BCST consts<>+3008(SB), Z0, K3, Z20
+	VBLENDMPS      Z20, Z6, K2, Z20
+	VMULPS         Z20, Z17, Z21
+	VDIVPS         Z21, Z19, Z21
+	VPXORD         Z22, Z22, Z22
+	VCMPPS         $0x00, Z22, Z17, K2
+	VPXORD         Z17, Z17, Z17
+	VBLENDMPS      Z17, Z21, K2, Z17
+	VPXORD.BCST    consts<>+1184(SB), Z19, Z19
+	VCMPPS         $0x03, Z19, Z19, K2
+	VBLENDMPS      Z1, Z19, K2, Z19
+	VCMPPS         $0x03, Z17, Z17, K2
+	VBLENDMPS      Z1, Z17, K2, Z17
+	VMOVUPS        Z18, K1, (CX)
+	VMOVUPS        Z19, K1, 384(DX)
+	VMOVUPS        Z20, K1, 512(DX)
+	VMOVUPS        Z17, K1, (DX)
 	ADDQ           $+64, CX
 	ADDQ           $+64, DX
 	ADDQ           $-16, AX
@@ -29249,15 +29768,15 @@ done:
 // func rowGradAVX2(losses *float32, sums *float32, n int, p *lossParams, scale *float32)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·rowGradAVX2(SB), NOSPLIT, $192-40
-	VBROADCASTSS consts<>+384(SB), Y0
-	MOVQ         n+16(FP), AX
-	MOVQ         losses+0(FP), CX
-	MOVQ         sums+8(FP), DX
-	MOVQ         p+24(FP), BX
-	MOVQ         (BX), SI
-	MOVQ         scale+32(FP), DI
-	CMPQ         AX, $+8
-	JLT          rest
+	VMOVUPS consts<>+384(SB), Y0
+	MOVQ    n+16(FP), AX
+	MOVQ    losses+0(FP), CX
+	MOVQ    sums+8(FP), DX
+	MOVQ    p+24(FP), BX
+	MOVQ    (BX), SI
+	MOVQ    scale+32(FP), DI
+	CMPQ    AX, $+8
+	JLT     rest
 
 block:
 	VMOVUPS (DX), Y1
@@ -29267,26 +29786,26 @@ block:
 	VPXOR   Y5, Y5, Y5
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND        consts<>+32(SB), Y2, Y6
-	VBROADCASTSS consts<>+2272(SB), Y7
-	VCMPPS       $0x11, Y6, Y7, Y7
-	VCMPPS       $0x11, consts<>+928(SB), Y6, Y6
-	VPAND        Y7, Y6, Y6
-	VPAND        Y2, Y6, Y6
-	VCMPPS       $0x12, consts<>+2176(SB), Y3, Y7
-	VBROADCASTSS consts<>+608(SB), Y8
-	VBLENDVPS    Y7, Y1, Y8, Y1
-	VMAXPS       Y2, Y3, Y2
-	VCMPPS       $0x00, consts<>+640(SB), Y2, Y2
-	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y1
+	VPAND     consts<>+32(SB), Y2, Y6
+	VMOVUPS   consts<>+2272(SB), Y7
+	VCMPPS    $0x11, Y6, Y7, Y7
+	VCMPPS    $0x11, consts<>+928(SB), Y6, Y6
+	VPAND     Y7, Y6, Y6
+	VPAND     Y2, Y6, Y6
+	VCMPPS    $0x12, consts<>+2176(SB), Y3, Y7
+	VMOVUPS   consts<>+608(SB), Y8
+	VBLENDVPS Y7, Y1, Y8, Y1
+	VMAXPS    Y2, Y3, Y2
+	VCMPPS    $0x00, consts<>+640(SB), Y2, Y2
+	VBLENDVPS Y2, consts<>+608(SB), Y1, Y1
 
 	// e^(r_t) = p + pLow
 	VSUBPS       Y6, Y3, Y2
-	VBROADCASTSS consts<>+2336(SB), Y3
+	VMOVUPS      consts<>+2336(SB), Y3
 	VMINPS       Y2, Y3, Y3
-	VBROADCASTSS consts<>+2304(SB), Y6
+	VMOVUPS      consts<>+2304(SB), Y6
 	VMAXPS       Y3, Y6, Y3
-	VBROADCASTSS consts<>+96(SB), Y6
+	VMOVUPS      consts<>+96(SB), Y6
 	VFMADD213PS  consts<>+2368(SB), Y3, Y6
 	VSUBPS       consts<>+2368(SB), Y6, Y7
 	VMOVAPS      Y3, Y8
@@ -29297,7 +29816,7 @@ block:
 	VPAND        Y7, Y9, Y7
 	VSUBPS       Y2, Y3, Y2
 	VPAND        Y2, Y7, Y2
-	VBROADCASTSS consts<>+2464(SB), Y3
+	VMOVUPS      consts<>+2464(SB), Y3
 	VFMADD213PS  consts<>+2496(SB), Y8, Y3
 	VFMADD213PS  consts<>+2528(SB), Y8, Y3
 	VFMADD213PS  consts<>+2560(SB), Y8, Y3
@@ -29373,15 +29892,15 @@ block:
 	VPERMILPS   Y10, Y12, Y10
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y13, Y13, Y12
-	VBROADCASTSS consts<>+2848(SB), Y14
-	VFMADD213PS  consts<>+2880(SB), Y13, Y14
-	VFMADD231PS  consts<>+2816(SB), Y12, Y14
-	VBROADCASTSS consts<>+2912(SB), Y15
-	VFMADD213PS  consts<>+2944(SB), Y13, Y15
-	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+1056(SB), Y8, Y10
-	VFMADD231PS  Y15, Y12, Y10
+	VMULPS      Y13, Y13, Y12
+	VMOVUPS     consts<>+2848(SB), Y14
+	VFMADD213PS consts<>+2880(SB), Y13, Y14
+	VFMADD231PS consts<>+2816(SB), Y12, Y14
+	VMOVUPS     consts<>+2912(SB), Y15
+	VFMADD213PS consts<>+2944(SB), Y13, Y15
+	VFMADD231PS Y14, Y12, Y15
+	VFMADD231PS consts<>+1056(SB), Y8, Y10
+	VFMADD231PS Y15, Y12, Y10
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	VFMADD231PS consts<>+1088(SB), Y8, Y11
@@ -29416,30 +29935,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_207
+	JGE    focusnot0_201
 	VMULPS Y2, Y2, Y2
-	JMP    focusdone207
+	JMP    focusdone201
 
-focusnot0_207:
+focusnot0_201:
 	CMPQ    SI, $+2
-	JGE     focusnot1_207
+	JGE     focusnot1_201
 	VMOVAPS Y0, Y2
-	JMP     focusdone207
+	JMP     focusdone201
 
-focusnot1_207:
+focusnot1_201:
 	CMPQ SI, $+3
-	JGE  focusnot2_207
-	JMP  focusdone207
+	JGE  focusnot2_201
+	JMP  focusdone201
 
-focusnot2_207:
+focusnot2_201:
 	CMPQ    SI, $+4
-	JGE     focusnot3_207
+	JGE     focusnot3_201
 	VSQRTPS Y2, Y2
-	JMP     focusdone207
+	JMP     focusdone201
 
-focusnot3_207:
+focusnot3_201:
 	CMPQ         SI, $+5
-	JGE          focusnot4_207
+	JGE          focusnot4_201
 	VSQRTPS      Y2, Y5
 	VMOVAPS      Y2, Y8
 	VFNMADD231PS Y5, Y5, Y8
@@ -29447,11 +29966,11 @@ focusnot3_207:
 	VMULPS       Y9, Y8, Y8
 	VFMADD231PS  Y5, Y2, Y8
 	VMOVAPS      Y8, Y2
-	JMP          focusdone207
+	JMP          focusdone201
 
-focusnot4_207:
+focusnot4_201:
 	CMPQ         SI, $+6
-	JGE          focusnot5_207
+	JGE          focusnot5_201
 	VSQRTPS      Y2, Y5
 	VMULPS       Y2, Y2, Y8
 	VMOVAPS      Y8, Y9
@@ -29462,32 +29981,32 @@ focusnot4_207:
 	VFMADD231PS  consts<>+2144(SB), Y2, Y9
 	VMULPS       Y5, Y9, Y2
 	VFMADD231PS  Y5, Y8, Y2
-	JMP          focusdone207
+	JMP          focusdone201
 
-focusnot5_207:
+focusnot5_201:
 	CMPQ        SI, $+7
-	JGE         focusnot6_207
+	JGE         focusnot6_201
 	VMULPS      Y2, Y2, Y5
 	VMOVAPS     Y5, Y8
 	VFMSUB231PS Y2, Y2, Y8
 	VMULPS      Y2, Y8, Y8
 	VFMADD231PS Y2, Y5, Y8
 	VMOVAPS     Y8, Y2
-	JMP         focusdone207
+	JMP         focusdone201
 
-focusnot6_207:
+focusnot6_201:
 	CMPQ        SI, $+8
-	JGE         focusnot7_207
+	JGE         focusnot7_201
 	VMULPS      Y2, Y2, Y5
 	VFMSUB213PS Y5, Y2, Y2
 	VADDPS      Y5, Y5, Y8
 	VMULPS      Y2, Y8, Y2
 	VFMADD231PS Y5, Y5, Y2
-	JMP         focusdone207
+	JMP         focusdone201
 
-focusnot7_207:
+focusnot7_201:
 	CMPQ        SI, $+9
-	JGE         focusnot8_207
+	JGE         focusnot8_201
 	VMULPS      Y2, Y2, Y5
 	VMOVAPS     Y5, Y8
 	VFMSUB231PS Y2, Y2, Y8
@@ -29498,9 +30017,9 @@ focusnot7_207:
 	VMULPS      Y2, Y5, Y5
 	VFMADD231PS Y2, Y9, Y5
 	VMOVAPS     Y5, Y2
-	JMP         focusdone207
+	JMP         focusdone201
 
-focusnot8_207:
+focusnot8_201:
 	LEAQ         24(BX), R8
 	VMOVUPS      Y3, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -29508,137 +30027,138 @@ focusnot8_207:
 	VMOVUPS      Y1, 96(SP)
 	VMOVUPS      Y4, 128(SP)
 	VMOVUPS      Y5, 160(SP)
-	VBROADCASTSS (R8), Y1
-	VBROADCASTSS 4(R8), Y3
-	VBROADCASTSS 8(R8), Y4
+	VBROADCASTSS (R8), Y0
+	VBROADCASTSS 4(R8), Y1
+	VBROADCASTSS 8(R8), Y3
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y2, Y5
-	VPSUBD       consts<>+1248(SB), Y5, Y6
-	VCVTDQ2PS    Y5, Y7
-	VPSUBD       consts<>+1760(SB), Y7, Y7
-	VBROADCASTSS consts<>+1120(SB), Y8
-	VPCMPGTD     Y5, Y8, Y8
-	VBLENDVPS    Y8, Y7, Y6, Y6
-	VPSRAD       $0x17, Y6, Y7
-	VPSRLD       $0x14, Y6, Y8
-	VPAND        consts<>+1280(SB), Y6, Y6
-	VPADDD       consts<>+1312(SB), Y6, Y6
-	VCVTDQ2PS    Y7, Y7
+	VPAND     consts<>+32(SB), Y2, Y4
+	VPSUBD    consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS Y4, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y4, Y7, Y7
+	VBLENDVPS Y7, Y6, Y5, Y5
+	VPSRAD    $0x17, Y5, Y6
+	VPSRLD    $0x14, Y5, Y7
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y8, Y9
-	VFMADD213PS  consts<>+672(SB), Y9, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y9
-	VMOVAPS      Y6, Y10
-	VFMADD231PS  Y9, Y6, Y10
-	VSUBPS       Y10, Y6, Y11
-	VFMADD231PS  Y9, Y6, Y11
-	VMULPS       Y6, Y6, Y9
-	VBROADCASTSS consts<>+1376(SB), Y12
-	VFMADD213PS  consts<>+1408(SB), Y6, Y12
-	VFMADD213PS  consts<>+1440(SB), Y6, Y12
-	VFMADD213PS  consts<>+1472(SB), Y6, Y12
-	VFMADD213PS  consts<>+1504(SB), Y6, Y12
-	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  Y12, Y6, Y11
-	VADDPS       Y11, Y10, Y6
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y8
+	VMOVAPS     Y5, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VSUBPS      Y9, Y5, Y10
+	VFMADD231PS Y8, Y5, Y10
+	VMULPS      Y5, Y5, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y5, Y11
+	VFMADD213PS consts<>+1440(SB), Y5, Y11
+	VFMADD213PS consts<>+1472(SB), Y5, Y11
+	VFMADD213PS consts<>+1504(SB), Y5, Y11
+	VMULPS      Y5, Y8, Y5
+	VFMADD231PS Y11, Y5, Y10
+	VADDPS      Y10, Y9, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y8, Y9
-	VADDPS      Y9, Y7, Y7
-	VMULPS      Y7, Y1, Y9
-	VFMSUB213PS Y9, Y1, Y7
-	VFMADD213PS Y9, Y3, Y6
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y6
+	VFMADD213PS Y8, Y1, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y12
-	VSUBPS      consts<>+1536(SB), Y12, Y13
-	VSUBPS      Y13, Y9, Y9
-	VFMADD231PS Y10, Y3, Y9
-	VPERMPS     pow_tl<>+0(SB), Y8, Y8
-	VFMADD231PS Y8, Y1, Y7
-	VFMADD231PS Y10, Y4, Y7
-	VFMADD231PS Y11, Y3, Y7
-	VADDPS      Y7, Y9, Y3
+	VADDPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y1, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y0, Y6
+	VFMADD231PS Y9, Y3, Y6
+	VFMADD231PS Y10, Y1, Y6
+	VADDPS      Y6, Y8, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y3, Y4
-	VFMADD213PS  consts<>+1632(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y7
-	VMULPS       Y4, Y7, Y4
-	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_full_hi<>+0(SB), Y12, Y3
-	VPERMPS      pow_full_lo<>+0(SB), Y12, Y7
-	VFMADD231PS  Y4, Y3, Y7
+	VMOVUPS     consts<>+1568(SB), Y3
+	VFMADD213PS consts<>+1600(SB), Y1, Y3
+	VFMADD213PS consts<>+1632(SB), Y1, Y3
+	VMULPS      Y1, Y1, Y6
+	VMULPS      Y3, Y6, Y3
+	VFMADD231PS consts<>+160(SB), Y1, Y3
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y3, Y1, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y12, Y4
-	VPSRAD  $0x03, Y4, Y4
-	VADDPS  Y7, Y3, Y8
-	VPSLLD  $0x17, Y4, Y9
-	VPADDD  Y9, Y8, Y9
-	VPMINUD consts<>+928(SB), Y9, Y9
+	VPSUBD  consts<>+1536(SB), Y11, Y3
+	VPSRAD  $0x03, Y3, Y3
+	VADDPS  Y6, Y1, Y7
+	VPSLLD  $0x17, Y3, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y10, Y10, Y10
-	VPMINSD      Y10, Y4, Y4
-	VBROADCASTSS consts<>+1792(SB), Y10
-	VPSUBD       Y4, Y10, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VADDPS       Y3, Y4, Y10
-	VSUBPS       Y4, Y10, Y11
-	VSUBPS       Y11, Y3, Y3
-	VADDPS       Y7, Y3, Y3
-	VADDPS       Y3, Y10, Y3
-	VCMPPS       $0x11, Y4, Y8, Y7
-	VPSUBD       Y4, Y3, Y3
-	VBLENDVPS    Y7, Y3, Y9, Y3
+	VPXOR     Y9, Y9, Y9
+	VPMINSD   Y9, Y3, Y3
+	VMOVUPS   consts<>+1792(SB), Y9
+	VPSUBD    Y3, Y9, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VADDPS    Y1, Y3, Y9
+	VSUBPS    Y3, Y9, Y10
+	VSUBPS    Y10, Y1, Y1
+	VADDPS    Y6, Y1, Y1
+	VADDPS    Y1, Y9, Y1
+	VCMPPS    $0x11, Y3, Y7, Y6
+	VPSUBD    Y3, Y1, Y1
+	VBLENDVPS Y6, Y1, Y8, Y1
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y4
-	VCMPPS       $0x11, Y6, Y4, Y4
-	VBLENDVPS    Y4, consts<>+928(SB), Y3, Y3
-	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y4, Y6, Y3, Y3
-	VPXOR        Y4, Y4, Y4
-	VPCMPEQD     Y4, Y5, Y4
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y1, consts<>+928(SB), Y6, Y6
-	VBLENDVPS    Y4, Y6, Y3, Y3
-	VPCMPEQD     consts<>+928(SB), Y5, Y4
-	VPXOR        Y6, Y6, Y6
-	VBROADCASTSS consts<>+928(SB), Y7
-	VBLENDVPS    Y1, Y6, Y7, Y1
-	VBLENDVPS    Y4, Y1, Y3, Y1
+	VMOVUPS   consts<>+1824(SB), Y3
+	VCMPPS    $0x11, Y5, Y3, Y3
+	VBLENDVPS Y3, consts<>+928(SB), Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VPXOR     Y3, Y3, Y3
+	VPCMPEQD  Y3, Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y0, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y0, Y5, Y6, Y0
+	VBLENDVPS Y3, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Y3
-	VPAND        Y3, Y2, Y3
-	VPOR         Y3, Y1, Y1
-	VPXOR        Y3, Y3, Y3
-	VPCMPGTD     Y3, Y5, Y3
-	VBROADCASTSS consts<>+928(SB), Y4
-	VPCMPGTD     Y5, Y4, Y4
-	VPAND        Y3, Y4, Y3
-	VBROADCASTSS 16(R8), Y4
-	VPAND        Y4, Y2, Y2
-	VPXOR        Y4, Y4, Y4
-	VPCMPGTD     Y2, Y4, Y2
+	VBROADCASTSS 12(R8), Y1
+	VPAND        Y1, Y2, Y1
+	VPOR         Y1, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPCMPGTD     Y1, Y4, Y1
+	VMOVUPS      consts<>+928(SB), Y3
+	VPCMPGTD     Y4, Y3, Y3
+	VPAND        Y1, Y3, Y1
+	VBROADCASTSS 16(R8), Y3
 	VPAND        Y3, Y2, Y2
-	VPCMPGTD     consts<>+928(SB), Y5, Y3
-	VPOR         Y2, Y3, Y2
-	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y2
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y2, Y3, Y2
+	VPAND        Y1, Y2, Y1
+	VPCMPGTD     consts<>+928(SB), Y4, Y2
+	VPOR         Y1, Y2, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y2
 	VMOVUPS      (SP), Y3
 	VMOVUPS      32(SP), Y7
 	VMOVUPS      64(SP), Y6
 	VMOVUPS      96(SP), Y1
 	VMOVUPS      128(SP), Y4
 	VMOVUPS      160(SP), Y5
+	VMOVUPS      consts<>+384(SB), Y0
 
-focusdone207:
+focusdone201:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y3, Y5
 	VMULPS    Y2, Y3, Y8
@@ -29651,12 +30171,12 @@ focusdone207:
 	VMULPS       Y7, Y2, Y2
 	VMULPS       Y2, Y5, Y2
 	VMULPS       Y6, Y2, Y2
-	VBROADCASTSS consts<>+2976(SB), Y4
+	VMOVUPS      consts<>+2976(SB), Y4
 	VPAND        consts<>+32(SB), Y2, Y5
 	VCMPPS       $0x12, Y5, Y4, Y4
 	VCMPPS       $0x11, Y0, Y1, Y5
 	VBLENDVPS    Y5, consts<>+3008(SB), Y0, Y5
-	VBROADCASTSS consts<>+3040(SB), Y6
+	VMOVUPS      consts<>+3040(SB), Y6
 	VBLENDVPS    Y4, Y5, Y6, Y4
 	VMULPS       Y4, Y1, Y5
 	VDIVPS       Y5, Y2, Y5
@@ -29707,26 +30227,26 @@ vector:
 	VPXOR      Y6, Y6, Y6
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND        consts<>+32(SB), Y4, Y7
-	VBROADCASTSS consts<>+2272(SB), Y8
-	VCMPPS       $0x11, Y7, Y8, Y8
-	VCMPPS       $0x11, consts<>+928(SB), Y7, Y7
-	VPAND        Y8, Y7, Y7
-	VPAND        Y4, Y7, Y7
-	VCMPPS       $0x12, consts<>+2176(SB), Y5, Y8
-	VBROADCASTSS consts<>+608(SB), Y9
-	VBLENDVPS    Y8, Y2, Y9, Y2
-	VMAXPS       Y4, Y5, Y4
-	VCMPPS       $0x00, consts<>+640(SB), Y4, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y2, Y2
+	VPAND     consts<>+32(SB), Y4, Y7
+	VMOVUPS   consts<>+2272(SB), Y8
+	VCMPPS    $0x11, Y7, Y8, Y8
+	VCMPPS    $0x11, consts<>+928(SB), Y7, Y7
+	VPAND     Y8, Y7, Y7
+	VPAND     Y4, Y7, Y7
+	VCMPPS    $0x12, consts<>+2176(SB), Y5, Y8
+	VMOVUPS   consts<>+608(SB), Y9
+	VBLENDVPS Y8, Y2, Y9, Y2
+	VMAXPS    Y4, Y5, Y4
+	VCMPPS    $0x00, consts<>+640(SB), Y4, Y4
+	VBLENDVPS Y4, consts<>+608(SB), Y2, Y2
 
 	// e^(r_t) = p + pLow
 	VSUBPS       Y7, Y5, Y4
-	VBROADCASTSS consts<>+2336(SB), Y5
+	VMOVUPS      consts<>+2336(SB), Y5
 	VMINPS       Y4, Y5, Y5
-	VBROADCASTSS consts<>+2304(SB), Y7
+	VMOVUPS      consts<>+2304(SB), Y7
 	VMAXPS       Y5, Y7, Y5
-	VBROADCASTSS consts<>+96(SB), Y7
+	VMOVUPS      consts<>+96(SB), Y7
 	VFMADD213PS  consts<>+2368(SB), Y5, Y7
 	VSUBPS       consts<>+2368(SB), Y7, Y8
 	VMOVAPS      Y5, Y9
@@ -29737,7 +30257,7 @@ vector:
 	VPAND        Y8, Y10, Y8
 	VSUBPS       Y4, Y5, Y4
 	VPAND        Y4, Y8, Y4
-	VBROADCASTSS consts<>+2464(SB), Y5
+	VMOVUPS      consts<>+2464(SB), Y5
 	VFMADD213PS  consts<>+2496(SB), Y9, Y5
 	VFMADD213PS  consts<>+2528(SB), Y9, Y5
 	VFMADD213PS  consts<>+2560(SB), Y9, Y5
@@ -29812,15 +30332,15 @@ vector:
 	VPERMILPS   Y10, Y12, Y10
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y13, Y13, Y12
-	VBROADCASTSS consts<>+2848(SB), Y14
-	VFMADD213PS  consts<>+2880(SB), Y13, Y14
-	VFMADD231PS  consts<>+2816(SB), Y12, Y14
-	VBROADCASTSS consts<>+2912(SB), Y15
-	VFMADD213PS  consts<>+2944(SB), Y13, Y15
-	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+1056(SB), Y8, Y10
-	VFMADD231PS  Y15, Y12, Y10
+	VMULPS      Y13, Y13, Y12
+	VMOVUPS     consts<>+2848(SB), Y14
+	VFMADD213PS consts<>+2880(SB), Y13, Y14
+	VFMADD231PS consts<>+2816(SB), Y12, Y14
+	VMOVUPS     consts<>+2912(SB), Y15
+	VFMADD213PS consts<>+2944(SB), Y13, Y15
+	VFMADD231PS Y14, Y12, Y15
+	VFMADD231PS consts<>+1056(SB), Y8, Y10
+	VFMADD231PS Y15, Y12, Y10
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	VFMADD231PS consts<>+1088(SB), Y8, Y11
@@ -29855,30 +30375,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_208
+	JGE    focusnot0_202
 	VMULPS Y3, Y3, Y3
-	JMP    focusdone208
+	JMP    focusdone202
 
-focusnot0_208:
+focusnot0_202:
 	CMPQ    SI, $+2
-	JGE     focusnot1_208
+	JGE     focusnot1_202
 	VMOVAPS Y0, Y3
-	JMP     focusdone208
+	JMP     focusdone202
 
-focusnot1_208:
+focusnot1_202:
 	CMPQ SI, $+3
-	JGE  focusnot2_208
-	JMP  focusdone208
+	JGE  focusnot2_202
+	JMP  focusdone202
 
-focusnot2_208:
+focusnot2_202:
 	CMPQ    SI, $+4
-	JGE     focusnot3_208
+	JGE     focusnot3_202
 	VSQRTPS Y3, Y3
-	JMP     focusdone208
+	JMP     focusdone202
 
-focusnot3_208:
+focusnot3_202:
 	CMPQ         SI, $+5
-	JGE          focusnot4_208
+	JGE          focusnot4_202
 	VSQRTPS      Y3, Y6
 	VMOVAPS      Y3, Y8
 	VFNMADD231PS Y6, Y6, Y8
@@ -29886,11 +30406,11 @@ focusnot3_208:
 	VMULPS       Y9, Y8, Y8
 	VFMADD231PS  Y6, Y3, Y8
 	VMOVAPS      Y8, Y3
-	JMP          focusdone208
+	JMP          focusdone202
 
-focusnot4_208:
+focusnot4_202:
 	CMPQ         SI, $+6
-	JGE          focusnot5_208
+	JGE          focusnot5_202
 	VSQRTPS      Y3, Y6
 	VMULPS       Y3, Y3, Y8
 	VMOVAPS      Y8, Y9
@@ -29901,32 +30421,32 @@ focusnot4_208:
 	VFMADD231PS  consts<>+2144(SB), Y3, Y9
 	VMULPS       Y6, Y9, Y3
 	VFMADD231PS  Y6, Y8, Y3
-	JMP          focusdone208
+	JMP          focusdone202
 
-focusnot5_208:
+focusnot5_202:
 	CMPQ        SI, $+7
-	JGE         focusnot6_208
+	JGE         focusnot6_202
 	VMULPS      Y3, Y3, Y6
 	VMOVAPS     Y6, Y8
 	VFMSUB231PS Y3, Y3, Y8
 	VMULPS      Y3, Y8, Y8
 	VFMADD231PS Y3, Y6, Y8
 	VMOVAPS     Y8, Y3
-	JMP         focusdone208
+	JMP         focusdone202
 
-focusnot6_208:
+focusnot6_202:
 	CMPQ        SI, $+8
-	JGE         focusnot7_208
+	JGE         focusnot7_202
 	VMULPS      Y3, Y3, Y6
 	VFMSUB213PS Y6, Y3, Y3
 	VADDPS      Y6, Y6, Y8
 	VMULPS      Y3, Y8, Y3
 	VFMADD231PS Y6, Y6, Y3
-	JMP         focusdone208
+	JMP         focusdone202
 
-focusnot7_208:
+focusnot7_202:
 	CMPQ        SI, $+9
-	JGE         focusnot8_208
+	JGE         focusnot8_202
 	VMULPS      Y3, Y3, Y6
 	VMOVAPS     Y6, Y8
 	VFMSUB231PS Y3, Y3, Y8
@@ -29937,9 +30457,9 @@ focusnot7_208:
 	VMULPS      Y3, Y6, Y6
 	VFMADD231PS Y3, Y9, Y6
 	VMOVAPS     Y6, Y3
-	JMP         focusdone208
+	JMP         focusdone202
 
-focusnot8_208:
+focusnot8_202:
 	LEAQ         24(BX), R8
 	VMOVUPS      Y4, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -29947,137 +30467,138 @@ focusnot8_208:
 	VMOVUPS      Y2, 96(SP)
 	VMOVUPS      Y1, 128(SP)
 	VMOVUPS      Y6, 160(SP)
-	VBROADCASTSS (R8), Y1
-	VBROADCASTSS 4(R8), Y2
-	VBROADCASTSS 8(R8), Y4
+	VBROADCASTSS (R8), Y0
+	VBROADCASTSS 4(R8), Y1
+	VBROADCASTSS 8(R8), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+32(SB), Y3, Y5
-	VPSUBD       consts<>+1248(SB), Y5, Y6
-	VCVTDQ2PS    Y5, Y7
-	VPSUBD       consts<>+1760(SB), Y7, Y7
-	VBROADCASTSS consts<>+1120(SB), Y8
-	VPCMPGTD     Y5, Y8, Y8
-	VBLENDVPS    Y8, Y7, Y6, Y6
-	VPSRAD       $0x17, Y6, Y7
-	VPSRLD       $0x14, Y6, Y8
-	VPAND        consts<>+1280(SB), Y6, Y6
-	VPADDD       consts<>+1312(SB), Y6, Y6
-	VCVTDQ2PS    Y7, Y7
+	VPAND     consts<>+32(SB), Y3, Y4
+	VPSUBD    consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS Y4, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y4, Y7, Y7
+	VBLENDVPS Y7, Y6, Y5, Y5
+	VPSRAD    $0x17, Y5, Y6
+	VPSRLD    $0x14, Y5, Y7
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y8, Y9
-	VFMADD213PS  consts<>+672(SB), Y9, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y9
-	VMOVAPS      Y6, Y10
-	VFMADD231PS  Y9, Y6, Y10
-	VSUBPS       Y10, Y6, Y11
-	VFMADD231PS  Y9, Y6, Y11
-	VMULPS       Y6, Y6, Y9
-	VBROADCASTSS consts<>+1376(SB), Y12
-	VFMADD213PS  consts<>+1408(SB), Y6, Y12
-	VFMADD213PS  consts<>+1440(SB), Y6, Y12
-	VFMADD213PS  consts<>+1472(SB), Y6, Y12
-	VFMADD213PS  consts<>+1504(SB), Y6, Y12
-	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  Y12, Y6, Y11
-	VADDPS       Y11, Y10, Y6
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y8
+	VMOVAPS     Y5, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VSUBPS      Y9, Y5, Y10
+	VFMADD231PS Y8, Y5, Y10
+	VMULPS      Y5, Y5, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y5, Y11
+	VFMADD213PS consts<>+1440(SB), Y5, Y11
+	VFMADD213PS consts<>+1472(SB), Y5, Y11
+	VFMADD213PS consts<>+1504(SB), Y5, Y11
+	VMULPS      Y5, Y8, Y5
+	VFMADD231PS Y11, Y5, Y10
+	VADDPS      Y10, Y9, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y8, Y9
-	VADDPS      Y9, Y7, Y7
-	VMULPS      Y7, Y1, Y9
-	VFMSUB213PS Y9, Y1, Y7
-	VFMADD213PS Y9, Y2, Y6
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y6
+	VFMADD213PS Y8, Y1, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y12
-	VSUBPS      consts<>+1536(SB), Y12, Y13
-	VSUBPS      Y13, Y9, Y9
-	VFMADD231PS Y10, Y2, Y9
-	VPERMPS     pow_tl<>+0(SB), Y8, Y8
-	VFMADD231PS Y8, Y1, Y7
-	VFMADD231PS Y10, Y4, Y7
-	VFMADD231PS Y11, Y2, Y7
-	VADDPS      Y7, Y9, Y2
+	VADDPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y1, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y0, Y6
+	VFMADD231PS Y9, Y2, Y6
+	VFMADD231PS Y10, Y1, Y6
+	VADDPS      Y6, Y8, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y2, Y4
-	VFMADD213PS  consts<>+1632(SB), Y2, Y4
-	VMULPS       Y2, Y2, Y7
-	VMULPS       Y4, Y7, Y4
-	VFMADD231PS  consts<>+160(SB), Y2, Y4
-	VPERMPS      pow_full_hi<>+0(SB), Y12, Y2
-	VPERMPS      pow_full_lo<>+0(SB), Y12, Y7
-	VFMADD231PS  Y4, Y2, Y7
+	VMOVUPS     consts<>+1568(SB), Y2
+	VFMADD213PS consts<>+1600(SB), Y1, Y2
+	VFMADD213PS consts<>+1632(SB), Y1, Y2
+	VMULPS      Y1, Y1, Y6
+	VMULPS      Y2, Y6, Y2
+	VFMADD231PS consts<>+160(SB), Y1, Y2
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y2, Y1, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y12, Y4
-	VPSRAD  $0x03, Y4, Y4
-	VADDPS  Y7, Y2, Y8
-	VPSLLD  $0x17, Y4, Y9
-	VPADDD  Y9, Y8, Y9
-	VPMINUD consts<>+928(SB), Y9, Y9
+	VPSUBD  consts<>+1536(SB), Y11, Y2
+	VPSRAD  $0x03, Y2, Y2
+	VADDPS  Y6, Y1, Y7
+	VPSLLD  $0x17, Y2, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y10, Y10, Y10
-	VPMINSD      Y10, Y4, Y4
-	VBROADCASTSS consts<>+1792(SB), Y10
-	VPSUBD       Y4, Y10, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VADDPS       Y2, Y4, Y10
-	VSUBPS       Y4, Y10, Y11
-	VSUBPS       Y11, Y2, Y2
-	VADDPS       Y7, Y2, Y2
-	VADDPS       Y2, Y10, Y2
-	VCMPPS       $0x11, Y4, Y8, Y7
-	VPSUBD       Y4, Y2, Y2
-	VBLENDVPS    Y7, Y2, Y9, Y2
+	VPXOR     Y9, Y9, Y9
+	VPMINSD   Y9, Y2, Y2
+	VMOVUPS   consts<>+1792(SB), Y9
+	VPSUBD    Y2, Y9, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VADDPS    Y1, Y2, Y9
+	VSUBPS    Y2, Y9, Y10
+	VSUBPS    Y10, Y1, Y1
+	VADDPS    Y6, Y1, Y1
+	VADDPS    Y1, Y9, Y1
+	VCMPPS    $0x11, Y2, Y7, Y6
+	VPSUBD    Y2, Y1, Y1
+	VBLENDVPS Y6, Y1, Y8, Y1
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y4
-	VCMPPS       $0x11, Y6, Y4, Y4
-	VBLENDVPS    Y4, consts<>+928(SB), Y2, Y2
-	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y4, Y6, Y2, Y2
-	VPXOR        Y4, Y4, Y4
-	VPCMPEQD     Y4, Y5, Y4
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y1, consts<>+928(SB), Y6, Y6
-	VBLENDVPS    Y4, Y6, Y2, Y2
-	VPCMPEQD     consts<>+928(SB), Y5, Y4
-	VPXOR        Y6, Y6, Y6
-	VBROADCASTSS consts<>+928(SB), Y7
-	VBLENDVPS    Y1, Y6, Y7, Y1
-	VBLENDVPS    Y4, Y1, Y2, Y1
+	VMOVUPS   consts<>+1824(SB), Y2
+	VCMPPS    $0x11, Y5, Y2, Y2
+	VBLENDVPS Y2, consts<>+928(SB), Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y2
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y2, Y5, Y1, Y1
+	VPXOR     Y2, Y2, Y2
+	VPCMPEQD  Y2, Y4, Y2
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y0, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y2, Y5, Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y4, Y2
+	VPXOR     Y5, Y5, Y5
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y0, Y5, Y6, Y0
+	VBLENDVPS Y2, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Y2
+	VBROADCASTSS 12(R8), Y1
+	VPAND        Y1, Y3, Y1
+	VPOR         Y1, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPCMPGTD     Y1, Y4, Y1
+	VMOVUPS      consts<>+928(SB), Y2
+	VPCMPGTD     Y4, Y2, Y2
+	VPAND        Y1, Y2, Y1
+	VBROADCASTSS 16(R8), Y2
 	VPAND        Y2, Y3, Y2
-	VPOR         Y2, Y1, Y1
-	VPXOR        Y2, Y2, Y2
-	VPCMPGTD     Y2, Y5, Y2
-	VBROADCASTSS consts<>+928(SB), Y4
-	VPCMPGTD     Y5, Y4, Y4
-	VPAND        Y2, Y4, Y2
-	VBROADCASTSS 16(R8), Y4
-	VPAND        Y4, Y3, Y3
-	VPXOR        Y4, Y4, Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VPAND        Y2, Y3, Y2
-	VPCMPGTD     consts<>+928(SB), Y5, Y3
-	VPOR         Y2, Y3, Y2
-	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y3
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y2, Y3, Y2
+	VPAND        Y1, Y2, Y1
+	VPCMPGTD     consts<>+928(SB), Y4, Y2
+	VPOR         Y1, Y2, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y3
 	VMOVUPS      (SP), Y4
 	VMOVUPS      32(SP), Y7
 	VMOVUPS      64(SP), Y5
 	VMOVUPS      96(SP), Y2
 	VMOVUPS      128(SP), Y1
 	VMOVUPS      160(SP), Y6
+	VMOVUPS      consts<>+384(SB), Y0
 
-focusdone208:
+focusdone202:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y4, Y6
 	VMULPS    Y3, Y4, Y8
@@ -30090,12 +30611,12 @@ focusdone208:
 	VMULPS       Y7, Y1, Y1
 	VMULPS       Y1, Y4, Y1
 	VMULPS       Y5, Y1, Y1
-	VBROADCASTSS consts<>+2976(SB), Y3
+	VMOVUPS      consts<>+2976(SB), Y3
 	VPAND        consts<>+32(SB), Y1, Y4
 	VCMPPS       $0x12, Y4, Y3, Y3
 	VCMPPS       $0x11, Y0, Y2, Y4
 	VBLENDVPS    Y4, consts<>+3008(SB), Y0, Y4
-	VBROADCASTSS consts<>+3040(SB), Y5
+	VMOVUPS      consts<>+3040(SB), Y5
 	VBLENDVPS    Y3, Y4, Y5, Y4
 	VMULPS       Y4, Y2, Y3
 	VDIVPS       Y3, Y1, Y3
@@ -30287,13 +30808,13 @@ words_done:
 // func maxWordAVX2(most *uint32, x *uint32, n int)
 // Requires: AVX, AVX2, CMOV
 TEXT ·maxWordAVX2(SB), NOSPLIT, $0-24
-	VBROADCASTSS consts<>+1184(SB), Y0
-	MOVQ         x+8(FP), AX
-	MOVQ         n+16(FP), CX
-	VMOVAPS      Y0, Y2
-	VMOVAPS      Y0, Y3
-	CMPQ         CX, $+32
-	JLT          words_few
+	VMOVUPS consts<>+1184(SB), Y0
+	MOVQ    x+8(FP), AX
+	MOVQ    n+16(FP), CX
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	CMPQ    CX, $+32
+	JLT     words_few
 
 words_round:
 	VPXOR   (AX), Y0, Y1
@@ -30525,13 +31046,13 @@ long_done:
 // func foldRowsAVX2(losses *float32, terms *float32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV
 TEXT ·foldRowsAVX2(SB), NOSPLIT, $192-32
-	VBROADCASTSS consts<>+608(SB), Y0
-	MOVQ         terms+8(FP), AX
-	MOVQ         rows+16(FP), CX
-	LEAQ         63(SP), DX
-	ANDQ         $-64, DX
-	VPXOR        Y5, Y5, Y5
-	VPXOR        Y6, Y6, Y6
+	VMOVUPS consts<>+608(SB), Y0
+	MOVQ    terms+8(FP), AX
+	MOVQ    rows+16(FP), CX
+	LEAQ    63(SP), DX
+	ANDQ    $-64, DX
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
 
 row:
 	MOVQ  classes+24(FP), BX
@@ -30743,50 +31264,40 @@ TEXT ·sumLossesAVX512(SB), NOSPLIT, $0-24
 	JLT    add_few
 
 add_round:
-	VMOVUPS       (CX), Z2
-	VCVTPS2PD     Y2, Z3
-	VEXTRACTF64X4 $0x01, Z2, Y2
-	VCVTPS2PD     Y2, Z2
-	VADDPD        Z3, Z0, Z0
-	VADDPD        Z2, Z1, Z1
-	VMOVUPS       64(CX), Z2
-	VCVTPS2PD     Y2, Z3
-	VEXTRACTF64X4 $0x01, Z2, Y2
-	VCVTPS2PD     Y2, Z2
-	VADDPD        Z3, Z0, Z0
-	VADDPD        Z2, Z1, Z1
-	VMOVUPS       128(CX), Z2
-	VCVTPS2PD     Y2, Z3
-	VEXTRACTF64X4 $0x01, Z2, Y2
-	VCVTPS2PD     Y2, Z2
-	VADDPD        Z3, Z0, Z0
-	VADDPD        Z2, Z1, Z1
-	VMOVUPS       192(CX), Z2
-	VCVTPS2PD     Y2, Z3
-	VEXTRACTF64X4 $0x01, Z2, Y2
-	VCVTPS2PD     Y2, Z2
-	VADDPD        Z3, Z0, Z0
-	VADDPD        Z2, Z1, Z1
-	ADDQ          $+256, CX
-	ADDQ          $-64, AX
-	CMPQ          AX, $+64
-	JGE           add_round
+	VCVTPS2PD (CX), Z2
+	VCVTPS2PD 32(CX), Z3
+	VADDPD    Z2, Z0, Z0
+	VADDPD    Z3, Z1, Z1
+	VCVTPS2PD 64(CX), Z2
+	VCVTPS2PD 96(CX), Z3
+	VADDPD    Z2, Z0, Z0
+	VADDPD    Z3, Z1, Z1
+	VCVTPS2PD 128(CX), Z2
+	VCVTPS2PD 160(CX), Z3
+	VADDPD    Z2, Z0, Z0
+	VADDPD    Z3, Z1, Z1
+	VCVTPS2PD 192(CX), Z2
+	VCVTPS2PD 224(CX), Z3
+	VADDPD    Z2, Z0, Z0
+	VADDPD    Z3, Z1, Z1
+	ADDQ      $+256, CX
+	ADDQ      $-64, AX
+	CMPQ      AX, $+64
+	JGE       add_round
 
 add_few:
 	CMPQ AX, $+16
 	JLT  add_part
 
 add_tile:
-	VMOVUPS       (CX), Z2
-	VCVTPS2PD     Y2, Z3
-	VEXTRACTF64X4 $0x01, Z2, Y2
-	VCVTPS2PD     Y2, Z2
-	VADDPD        Z3, Z0, Z0
-	VADDPD        Z2, Z1, Z1
-	ADDQ          $+64, CX
-	ADDQ          $-16, AX
-	CMPQ          AX, $+16
-	JGE           add_tile
+	VCVTPS2PD (CX), Z2
+	VCVTPS2PD 32(CX), Z3
+	VADDPD    Z2, Z0, Z0
+	VADDPD    Z3, Z1, Z1
+	ADDQ      $+64, CX
+	ADDQ      $-16, AX
+	CMPQ      AX, $+16
+	JGE       add_tile
 
 add_part:
 	CMPQ          AX, $+1
@@ -30828,56 +31339,44 @@ TEXT ·sumLossesAVX2(SB), NOSPLIT, $0-24
 	JLT   add_few
 
 add_round:
-	VMOVUPS      (CX), Y4
-	VCVTPS2PD    X4, Y5
-	VEXTRACTF128 $0x01, Y4, X4
-	VCVTPS2PD    X4, Y4
-	VADDPD       Y5, Y0, Y0
-	VADDPD       Y4, Y1, Y1
-	VMOVUPS      32(CX), Y4
-	VCVTPS2PD    X4, Y5
-	VEXTRACTF128 $0x01, Y4, X4
-	VCVTPS2PD    X4, Y4
-	VADDPD       Y5, Y2, Y2
-	VADDPD       Y4, Y3, Y3
-	VMOVUPS      64(CX), Y4
-	VCVTPS2PD    X4, Y5
-	VEXTRACTF128 $0x01, Y4, X4
-	VCVTPS2PD    X4, Y4
-	VADDPD       Y5, Y0, Y0
-	VADDPD       Y4, Y1, Y1
-	VMOVUPS      96(CX), Y4
-	VCVTPS2PD    X4, Y5
-	VEXTRACTF128 $0x01, Y4, X4
-	VCVTPS2PD    X4, Y4
-	VADDPD       Y5, Y2, Y2
-	VADDPD       Y4, Y3, Y3
-	ADDQ         $+128, CX
-	ADDQ         $-32, AX
-	CMPQ         AX, $+32
-	JGE          add_round
+	VCVTPS2PD (CX), Y4
+	VCVTPS2PD 16(CX), Y5
+	VADDPD    Y4, Y0, Y0
+	VADDPD    Y5, Y1, Y1
+	VCVTPS2PD 32(CX), Y4
+	VCVTPS2PD 48(CX), Y5
+	VADDPD    Y4, Y2, Y2
+	VADDPD    Y5, Y3, Y3
+	VCVTPS2PD 64(CX), Y4
+	VCVTPS2PD 80(CX), Y5
+	VADDPD    Y4, Y0, Y0
+	VADDPD    Y5, Y1, Y1
+	VCVTPS2PD 96(CX), Y4
+	VCVTPS2PD 112(CX), Y5
+	VADDPD    Y4, Y2, Y2
+	VADDPD    Y5, Y3, Y3
+	ADDQ      $+128, CX
+	ADDQ      $-32, AX
+	CMPQ      AX, $+32
+	JGE       add_round
 
 add_few:
 	CMPQ AX, $+16
 	JLT  add_part
 
 add_tile:
-	VMOVUPS      (CX), Y4
-	VCVTPS2PD    X4, Y5
-	VEXTRACTF128 $0x01, Y4, X4
-	VCVTPS2PD    X4, Y4
-	VADDPD       Y5, Y0, Y0
-	VADDPD       Y4, Y1, Y1
-	VMOVUPS      32(CX), Y4
-	VCVTPS2PD    X4, Y5
-	VEXTRACTF128 $0x01, Y4, X4
-	VCVTPS2PD    X4, Y4
-	VADDPD       Y5, Y2, Y2
-	VADDPD       Y4, Y3, Y3
-	ADDQ         $+64, CX
-	ADDQ         $-16, AX
-	CMPQ         AX, $+16
-	JGE          add_tile
+	VCVTPS2PD (CX), Y4
+	VCVTPS2PD 16(CX), Y5
+	VADDPD    Y4, Y0, Y0
+	VADDPD    Y5, Y1, Y1
+	VCVTPS2PD 32(CX), Y4
+	VCVTPS2PD 48(CX), Y5
+	VADDPD    Y4, Y2, Y2
+	VADDPD    Y5, Y3, Y3
+	ADDQ      $+64, CX
+	ADDQ      $-16, AX
+	CMPQ      AX, $+16
+	JGE       add_tile
 
 add_part:
 	CMPQ         AX, $+1
@@ -31129,11 +31628,11 @@ done:
 // func reciprocalsAVX2(sums *float32, n int)
 // Requires: AVX, CMOV, FMA3
 TEXT ·reciprocalsAVX2(SB), NOSPLIT, $0-16
-	VBROADCASTSS consts<>+384(SB), Y0
-	MOVQ         n+8(FP), AX
-	MOVQ         sums+0(FP), CX
-	CMPQ         AX, $+8
-	JLT          rest
+	VMOVUPS consts<>+384(SB), Y0
+	MOVQ    n+8(FP), AX
+	MOVQ    sums+0(FP), CX
+	CMPQ    AX, $+8
+	JLT     rest
 
 block:
 	VMOVUPS      (CX), Y1
@@ -31313,7 +31812,7 @@ all_done:
 // func softmaxScaleAVX2(dst *float32, sums *float32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·softmaxScaleAVX2(SB), NOSPLIT, $0-32
-	VBROADCASTSS consts<>+608(SB), Y0
+	VMOVUPS consts<>+608(SB), Y0
 
 row:
 	MOVQ         sums+8(FP), AX
@@ -31562,7 +32061,7 @@ all_done:
 // func gradScaleAVX2(dst *float32, sums *float32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV
 TEXT ·gradScaleAVX2(SB), NOSPLIT, $0-32
-	VBROADCASTSS consts<>+608(SB), Y0
+	VMOVUPS consts<>+608(SB), Y0
 
 row:
 	MOVQ         sums+8(FP), AX
@@ -31833,10 +32332,10 @@ all_done:
 // func rowFirstAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV
 TEXT ·rowFirstAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+32(SB), Y0
-	VBROADCASTSS consts<>+640(SB), Y1
-	VBROADCASTSS consts<>+608(SB), Y2
-	VBROADCASTSS consts<>+3072(SB), Y3
+	VMOVUPS consts<>+32(SB), Y0
+	VMOVUPS consts<>+640(SB), Y1
+	VMOVUPS consts<>+608(SB), Y2
+	VMOVUPS consts<>+3072(SB), Y3
 
 row:
 	VMOVAPS Y1, Y7
@@ -32059,7 +32558,7 @@ all_done:
 // func logSoftmaxRowsAVX2(dst *float32, sums *float32, logits *float32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV
 TEXT ·logSoftmaxRowsAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+608(SB), Y0
+	VMOVUPS consts<>+608(SB), Y0
 
 row:
 	MOVQ         sums+8(FP), AX

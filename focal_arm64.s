@@ -124,22 +124,22 @@ DATA consts<>+928(SB)/8, $0x4301000043010000
 DATA consts<>+936(SB)/8, $0x4301000043010000
 DATA consts<>+944(SB)/8, $0xc3180000c3180000
 DATA consts<>+952(SB)/8, $0xc3180000c3180000
-DATA consts<>+960(SB)/8, $0x3bafd06d3bafd06d
-DATA consts<>+968(SB)/8, $0x3bafd06d3bafd06d
-DATA consts<>+976(SB)/8, $0xbcf651ccbcf651cc
-DATA consts<>+984(SB)/8, $0xbcf651ccbcf651cc
-DATA consts<>+992(SB)/8, $0x3da2383d3da2383d
-DATA consts<>+1000(SB)/8, $0x3da2383d3da2383d
-DATA consts<>+1008(SB)/8, $0xbe0cd7c7be0cd7c7
-DATA consts<>+1016(SB)/8, $0xbe0cd7c7be0cd7c7
-DATA consts<>+1024(SB)/8, $0x3e4422aa3e4422aa
-DATA consts<>+1032(SB)/8, $0x3e4422aa3e4422aa
-DATA consts<>+1040(SB)/8, $0xbe7e89b4be7e89b4
-DATA consts<>+1048(SB)/8, $0xbe7e89b4be7e89b4
-DATA consts<>+1056(SB)/8, $0x3eaa9aef3eaa9aef
-DATA consts<>+1064(SB)/8, $0x3eaa9aef3eaa9aef
-DATA consts<>+1072(SB)/8, $0xbeffff8abeffff8a
-DATA consts<>+1080(SB)/8, $0xbeffff8abeffff8a
+DATA consts<>+960(SB)/8, $0xbcf651ccbcf651cc
+DATA consts<>+968(SB)/8, $0xbcf651ccbcf651cc
+DATA consts<>+976(SB)/8, $0xbe0cd7c7be0cd7c7
+DATA consts<>+984(SB)/8, $0xbe0cd7c7be0cd7c7
+DATA consts<>+992(SB)/8, $0x3bafd06d3bafd06d
+DATA consts<>+1000(SB)/8, $0x3bafd06d3bafd06d
+DATA consts<>+1008(SB)/8, $0x3da2383d3da2383d
+DATA consts<>+1016(SB)/8, $0x3da2383d3da2383d
+DATA consts<>+1024(SB)/8, $0xbe7e89b4be7e89b4
+DATA consts<>+1032(SB)/8, $0xbe7e89b4be7e89b4
+DATA consts<>+1040(SB)/8, $0x3e4422aa3e4422aa
+DATA consts<>+1048(SB)/8, $0x3e4422aa3e4422aa
+DATA consts<>+1056(SB)/8, $0xbeffff8abeffff8a
+DATA consts<>+1064(SB)/8, $0xbeffff8abeffff8a
+DATA consts<>+1072(SB)/8, $0x3eaa9aef3eaa9aef
+DATA consts<>+1080(SB)/8, $0x3eaa9aef3eaa9aef
 DATA consts<>+1088(SB)/8, $0x3f0000003f000000
 DATA consts<>+1096(SB)/8, $0x3f0000003f000000
 DATA consts<>+1104(SB)/8, $0x7f7fffff7f7fffff
@@ -416,416 +416,401 @@ TEXT ·expNEON(SB), NOSPLIT, $0-24
 	FMOVQ (R1), F6
 	FMOVQ 208(R0), F7
 	FMOVQ 16(R1), F8
-	FMOVQ (R0), F9
-	MOVD  n+16(FP), R2
-	MOVD  dst+0(FP), R3
-	MOVD  x+8(FP), R5
+	FMOVQ 352(R0), F9
+	FMOVQ (R0), F10
+	FMOVQ 240(R0), F11
+	FMOVQ 256(R0), F12
+	FMOVQ 272(R0), F13
+	FMOVQ 288(R0), F14
+	FMOVQ 320(R0), F15
+	FLDPQ 32(R1), (F28, F29)
+	FMOVQ 336(R0), F16
+	FMOVQ 368(R0), F17
+	MOVD  n+16(FP), R1
+	MOVD  dst+0(FP), R2
+	MOVD  x+8(FP), R3
 
 loop:
-	CMP $16, R2
+	CMP $16, R1
 	BLT rest
 
 block:
-	FMOVQ (R5), F10
-	FMOVQ 16(R5), F11
-	FMOVQ 32(R5), F12
-	FMOVQ 48(R5), F13
+	FMOVQ (R3), F18
+	FMOVQ 16(R3), F19
+	FMOVQ 32(R3), F20
+	FMOVQ 48(R3), F21
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0f94e // fabs v14.4s, v10.4s
-	WORD  $0x4ea0f96f // fabs v15.4s, v11.4s
-	WORD  $0x4eaf65ce // smax v14.4s, v14.4s, v15.4s
-	WORD  $0x4ea0f98f // fabs v15.4s, v12.4s
-	WORD  $0x4eaf65ce // smax v14.4s, v14.4s, v15.4s
-	WORD  $0x4ea0f9af // fabs v15.4s, v13.4s
-	WORD  $0x4eaf65ce // smax v14.4s, v14.4s, v15.4s
-	WORD  $0x4ea935ce // cmgt v14.4s, v14.4s, v9.4s
-	WORD  $0x6eaea5ce // umaxp v14.4s, v14.4s, v14.4s
-	FMOVD F14, R6
-	CBNZ  R6, slowblock
-	WORD  $0x4e20d54f // fadd v15.4s, v10.4s, v0.4s
+	WORD  $0x4ea0fa56 // fabs v22.4s, v18.4s
+	WORD  $0x4ea0fa77 // fabs v23.4s, v19.4s
+	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
+	WORD  $0x4ea0fa97 // fabs v23.4s, v20.4s
+	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
+	WORD  $0x4ea0fab7 // fabs v23.4s, v21.4s
+	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
+	WORD  $0x4eaa36d6 // cmgt v22.4s, v22.4s, v10.4s
+	WORD  $0x6eb6a6d6 // umaxp v22.4s, v22.4s, v22.4s
+	FMOVD F22, R5
+	CBNZ  R5, slowblock
+	WORD  $0x4e20d657 // fadd v23.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F10
-	VFMLA V1.S4, V15.S4, V10.S4
-	WORD  $0x4ea2d54e // fsub v14.4s, v10.4s, v2.4s
+	FMOVQ 64(R0), F18
+	VFMLA V1.S4, V23.S4, V18.S4
+	WORD  $0x4ea2d656 // fsub v22.4s, v18.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V15.S4
-	VFMLS V4.S4, V14.S4, V15.S4
+	VFMLS V3.S4, V22.S4, V23.S4
+	VFMLS V4.S4, V22.S4, V23.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V15.S4, V14.S4
-	FMOVQ 144(R0), F16
-	VFMLA V14.S4, V15.S4, V16.S4
-	FMOVQ 160(R0), F14
-	VFMLA V16.S4, V15.S4, V14.S4
-	FMOVQ 176(R0), F16
-	VFMLA V14.S4, V15.S4, V16.S4
+	FMOVQ 128(R0), F22
+	VFMLA V5.S4, V23.S4, V22.S4
+	FMOVQ 144(R0), F24
+	VFMLA V22.S4, V23.S4, V24.S4
+	FMOVQ 160(R0), F22
+	VFMLA V24.S4, V23.S4, V22.S4
+	FMOVQ 176(R0), F24
+	VFMLA V22.S4, V23.S4, V24.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V10.B16], V14.B16
-	FMOVQ 192(R0), F15
-	VBIT  V7.B16, V14.B16, V15.B16
-	VTBL  V15.B16, [V8.B16], V14.B16
-	VSHL  $21, V10.S4, V10.S4
-	VADD  V10.S4, V14.S4, V10.S4
-	VFMLA V16.S4, V10.S4, V10.S4
-	FMOVQ F10, (R3)
-	WORD  $0x4e20d56e // fadd v14.4s, v11.4s, v0.4s
+	VTBL  V6.B16, [V18.B16], V22.B16
+	FMOVQ 192(R0), F23
+	VBIT  V7.B16, V22.B16, V23.B16
+	VTBL  V23.B16, [V8.B16], V22.B16
+	VSHL  $21, V18.S4, V18.S4
+	VADD  V18.S4, V22.S4, V18.S4
+	VFMLA V24.S4, V18.S4, V18.S4
+	FMOVQ F18, (R2)
+	WORD  $0x4e20d676 // fadd v22.4s, v19.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F10
-	VFMLA V1.S4, V14.S4, V10.S4
-	WORD  $0x4ea2d54b // fsub v11.4s, v10.4s, v2.4s
+	FMOVQ 64(R0), F18
+	VFMLA V1.S4, V22.S4, V18.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V11.S4, V14.S4
-	VFMLS V4.S4, V11.S4, V14.S4
+	VFMLS V3.S4, V19.S4, V22.S4
+	VFMLS V4.S4, V19.S4, V22.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F11
-	VFMLA V5.S4, V14.S4, V11.S4
-	FMOVQ 144(R0), F15
-	VFMLA V11.S4, V14.S4, V15.S4
-	FMOVQ 160(R0), F11
-	VFMLA V15.S4, V14.S4, V11.S4
-	FMOVQ 176(R0), F15
-	VFMLA V11.S4, V14.S4, V15.S4
+	FMOVQ 128(R0), F19
+	VFMLA V5.S4, V22.S4, V19.S4
+	FMOVQ 144(R0), F23
+	VFMLA V19.S4, V22.S4, V23.S4
+	FMOVQ 160(R0), F19
+	VFMLA V23.S4, V22.S4, V19.S4
+	FMOVQ 176(R0), F23
+	VFMLA V19.S4, V22.S4, V23.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V10.B16], V11.B16
-	FMOVQ 192(R0), F14
-	VBIT  V7.B16, V11.B16, V14.B16
-	VTBL  V14.B16, [V8.B16], V11.B16
-	VSHL  $21, V10.S4, V10.S4
-	VADD  V10.S4, V11.S4, V10.S4
-	VFMLA V15.S4, V10.S4, V10.S4
-	FMOVQ F10, 16(R3)
-	WORD  $0x4e20d58c // fadd v12.4s, v12.4s, v0.4s
+	VTBL  V6.B16, [V18.B16], V19.B16
+	FMOVQ 192(R0), F22
+	VBIT  V7.B16, V19.B16, V22.B16
+	VTBL  V22.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VADD  V18.S4, V19.S4, V18.S4
+	VFMLA V23.S4, V18.S4, V18.S4
+	FMOVQ F18, 16(R2)
+	WORD  $0x4e20d694 // fadd v20.4s, v20.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F10
-	VFMLA V1.S4, V12.S4, V10.S4
-	WORD  $0x4ea2d54b // fsub v11.4s, v10.4s, v2.4s
+	FMOVQ 64(R0), F18
+	VFMLA V1.S4, V20.S4, V18.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V11.S4, V12.S4
-	VFMLS V4.S4, V11.S4, V12.S4
+	VFMLS V3.S4, V19.S4, V20.S4
+	VFMLS V4.S4, V19.S4, V20.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F11
-	VFMLA V5.S4, V12.S4, V11.S4
-	FMOVQ 144(R0), F14
-	VFMLA V11.S4, V12.S4, V14.S4
-	FMOVQ 160(R0), F11
-	VFMLA V14.S4, V12.S4, V11.S4
-	FMOVQ 176(R0), F14
-	VFMLA V11.S4, V12.S4, V14.S4
+	FMOVQ 128(R0), F19
+	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 144(R0), F22
+	VFMLA V19.S4, V20.S4, V22.S4
+	FMOVQ 160(R0), F19
+	VFMLA V22.S4, V20.S4, V19.S4
+	FMOVQ 176(R0), F22
+	VFMLA V19.S4, V20.S4, V22.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V10.B16], V11.B16
-	FMOVQ 192(R0), F12
-	VBIT  V7.B16, V11.B16, V12.B16
-	VTBL  V12.B16, [V8.B16], V11.B16
-	VSHL  $21, V10.S4, V10.S4
-	VADD  V10.S4, V11.S4, V10.S4
-	VFMLA V14.S4, V10.S4, V10.S4
-	FMOVQ F10, 32(R3)
-	WORD  $0x4e20d5ac // fadd v12.4s, v13.4s, v0.4s
+	VTBL  V6.B16, [V18.B16], V19.B16
+	FMOVQ 192(R0), F20
+	VBIT  V7.B16, V19.B16, V20.B16
+	VTBL  V20.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VADD  V18.S4, V19.S4, V18.S4
+	VFMLA V22.S4, V18.S4, V18.S4
+	FMOVQ F18, 32(R2)
+	WORD  $0x4e20d6b4 // fadd v20.4s, v21.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F10
-	VFMLA V1.S4, V12.S4, V10.S4
-	WORD  $0x4ea2d54b // fsub v11.4s, v10.4s, v2.4s
+	FMOVQ 64(R0), F18
+	VFMLA V1.S4, V20.S4, V18.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V11.S4, V12.S4
-	VFMLS V4.S4, V11.S4, V12.S4
+	VFMLS V3.S4, V19.S4, V20.S4
+	VFMLS V4.S4, V19.S4, V20.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F11
-	VFMLA V5.S4, V12.S4, V11.S4
-	FMOVQ 144(R0), F13
-	VFMLA V11.S4, V12.S4, V13.S4
-	FMOVQ 160(R0), F11
-	VFMLA V13.S4, V12.S4, V11.S4
-	FMOVQ 176(R0), F13
-	VFMLA V11.S4, V12.S4, V13.S4
+	FMOVQ 128(R0), F19
+	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 144(R0), F21
+	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 160(R0), F19
+	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 176(R0), F21
+	VFMLA V19.S4, V20.S4, V21.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V10.B16], V11.B16
-	FMOVQ 192(R0), F12
-	VBIT  V7.B16, V11.B16, V12.B16
-	VTBL  V12.B16, [V8.B16], V11.B16
-	VSHL  $21, V10.S4, V10.S4
-	VADD  V10.S4, V11.S4, V10.S4
-	VFMLA V13.S4, V10.S4, V10.S4
-	FMOVQ F10, 48(R3)
+	VTBL  V6.B16, [V18.B16], V19.B16
+	FMOVQ 192(R0), F20
+	VBIT  V7.B16, V19.B16, V20.B16
+	VTBL  V20.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VADD  V18.S4, V19.S4, V18.S4
+	VFMLA V21.S4, V18.S4, V18.S4
+	FMOVQ F18, 48(R2)
+	ADD   $64, R2, R2
 	ADD   $64, R3, R3
-	ADD   $64, R5, R5
-	SUB   $16, R2, R2
-	CMP   $16, R2
+	SUB   $16, R1, R1
+	CMP   $16, R1
 	BGE   block
 
 rest:
-	CMP $1, R2
+	CMP $1, R1
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F10
-	ADD   $0, R5, R6
-	CMP   $4, R2
+	FMOVQ 224(R0), F18
+	ADD   $0, R3, R5
+	CMP   $4, R1
 	BLT   partless1
-	FMOVQ (R5), F10
+	FMOVQ (R3), F18
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R2, partone1
-	VLD1.P 8(R6), V10.D[0]
-	TBZ    $0, R2, partdone1
-	VLD1   (R6), V10.S[2]
+	TBZ    $1, R1, partone1
+	VLD1.P 8(R5), V18.D[0]
+	TBZ    $0, R1, partdone1
+	VLD1   (R5), V18.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R2, partdone1
-	VLD1 (R6), V10.S[0]
+	TBZ  $0, R1, partdone1
+	VLD1 (R5), V18.S[0]
 
 partdone1:
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0f94b // fabs v11.4s, v10.4s
-	WORD  $0x4ea9356b // cmgt v11.4s, v11.4s, v9.4s
-	WORD  $0x6eaba56b // umaxp v11.4s, v11.4s, v11.4s
-	FMOVD F11, R6
-	CBNZ  R6, slowvector
-	WORD  $0x4e20d54c // fadd v12.4s, v10.4s, v0.4s
+	WORD  $0x4ea0fa53 // fabs v19.4s, v18.4s
+	WORD  $0x4eaa3673 // cmgt v19.4s, v19.4s, v10.4s
+	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
+	FMOVD F19, R5
+	CBNZ  R5, slowvector
+	WORD  $0x4e20d654 // fadd v20.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F10
-	VFMLA V1.S4, V12.S4, V10.S4
-	WORD  $0x4ea2d54b // fsub v11.4s, v10.4s, v2.4s
+	FMOVQ 64(R0), F18
+	VFMLA V1.S4, V20.S4, V18.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V11.S4, V12.S4
-	VFMLS V4.S4, V11.S4, V12.S4
+	VFMLS V3.S4, V19.S4, V20.S4
+	VFMLS V4.S4, V19.S4, V20.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F11
-	VFMLA V5.S4, V12.S4, V11.S4
-	FMOVQ 144(R0), F13
-	VFMLA V11.S4, V12.S4, V13.S4
-	FMOVQ 160(R0), F11
-	VFMLA V13.S4, V12.S4, V11.S4
-	FMOVQ 176(R0), F13
-	VFMLA V11.S4, V12.S4, V13.S4
+	FMOVQ 128(R0), F19
+	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 144(R0), F21
+	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 160(R0), F19
+	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 176(R0), F21
+	VFMLA V19.S4, V20.S4, V21.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V10.B16], V11.B16
-	FMOVQ 192(R0), F12
-	VBIT  V7.B16, V11.B16, V12.B16
-	VTBL  V12.B16, [V8.B16], V11.B16
-	VSHL  $21, V10.S4, V10.S4
-	VADD  V10.S4, V11.S4, V10.S4
-	VFMLA V13.S4, V10.S4, V10.S4
-	ADD   $0, R3, R6
-	CMP   $4, R2
+	VTBL  V6.B16, [V18.B16], V19.B16
+	FMOVQ 192(R0), F20
+	VBIT  V7.B16, V19.B16, V20.B16
+	VTBL  V20.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VADD  V18.S4, V19.S4, V18.S4
+	VFMLA V21.S4, V18.S4, V18.S4
+	ADD   $0, R2, R5
+	CMP   $4, R1
 	BLT   partless2
-	FMOVQ F10, (R3)
+	FMOVQ F18, (R2)
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R2, partone2
-	VST1.P V10.D[0], 8(R6)
-	TBZ    $0, R2, partdone2
-	VST1   V10.S[2], (R6)
+	TBZ    $1, R1, partone2
+	VST1.P V18.D[0], 8(R5)
+	TBZ    $0, R1, partdone2
+	VST1   V18.S[2], (R5)
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R2, partdone2
-	VST1 V10.S[0], (R6)
+	TBZ  $0, R1, partdone2
+	VST1 V18.S[0], (R5)
 
 partdone2:
+nextvector:
+	ADD $16, R2, R2
 	ADD $16, R3, R3
-	ADD $16, R5, R5
-	SUB $4, R2, R2
-	CMP $1, R2
+	SUB $4, R1, R1
+	CMP $1, R1
 	BGE vector
 
 done:
 	RET
 
 slowblock:
-	MOVD $16, R6
+	MOVD $16, R5
 
 slow:
-	FMOVQ (R5), F10
+	FMOVQ (R3), F18
 
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	WORD  $0x4e20d54a // fadd v10.4s, v10.4s, v0.4s
-	FMOVQ 240(R0), F11
-	WORD  $0x4e2af56a // fmax v10.4s, v11.4s, v10.4s
-	FMOVQ 256(R0), F11
-	WORD  $0x4eaaf56b // fmin v11.4s, v11.4s, v10.4s
+	WORD $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
+	WORD $0x4e32f572 // fmax v18.4s, v11.4s, v18.4s
+	WORD $0x4eb2f592 // fmin v18.4s, v12.4s, v18.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V11.S4, V13.S4
-	WORD  $0x4ea2d5aa // fsub v10.4s, v13.4s, v2.4s
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V18.S4, V19.S4
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
 
 	// r = c - n ln2
-	VMOV  V11.B16, V12.B16
-	VFMLS V3.S4, V10.S4, V12.S4
-	VFMLS V4.S4, V10.S4, V12.S4
+	VMOV  V18.B16, V21.B16
+	VFMLS V3.S4, V20.S4, V21.S4
+	VFMLS V4.S4, V20.S4, V21.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V12.S4, V14.S4
-	FMOVQ 144(R0), F10
-	VFMLA V14.S4, V12.S4, V10.S4
-	FMOVQ 160(R0), F14
-	VFMLA V10.S4, V12.S4, V14.S4
-	FMOVQ 176(R0), F10
-	VFMLA V14.S4, V12.S4, V10.S4
-	FMOVQ 272(R0), F12
-	WORD  $0x6eabe58b // fcmgt v11.4s, v12.4s, v11.4s
-	FMOVQ 288(R0), F12
-	VAND  V11.B16, V12.B16, V11.B16
+	FMOVQ 128(R0), F20
+	VFMLA V5.S4, V21.S4, V20.S4
+	FMOVQ 144(R0), F22
+	VFMLA V20.S4, V21.S4, V22.S4
+	FMOVQ 160(R0), F20
+	VFMLA V22.S4, V21.S4, V20.S4
+	FMOVQ 176(R0), F22
+	VFMLA V20.S4, V21.S4, V22.S4
+	WORD  $0x6eb2e5b2 // fcmgt v18.4s, v13.4s, v18.4s
+	VAND  V18.B16, V14.B16, V18.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V13.S4, V12.S4
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 304(R0), F13
-	FMOVQ 320(R0), F15
-	VBIT  V15.B16, V14.B16, V13.B16
-	FLDPQ 32(R1), (F30, F31)
-	VTBL  V13.B16, [V30.B16, V31.B16], V13.B16
-	VADD  V12.S4, V13.S4, V14.S4
-	FMOVQ 336(R0), F13
-	VAND  V13.B16, V12.B16, V12.B16
-	VADD  V11.S4, V12.S4, V12.S4
-	VFMLA V10.S4, V14.S4, V14.S4
-	WORD  $0x6e2cddca // fmul v10.4s, v14.4s, v12.4s
+	VSHL  $20, V19.S4, V20.S4
+	VTBL  V6.B16, [V19.B16], V19.B16
+	FMOVQ 304(R0), F21
+	VBIT  V15.B16, V19.B16, V21.B16
+	VTBL  V21.B16, [V28.B16, V29.B16], V19.B16
+	VADD  V20.S4, V19.S4, V19.S4
+	VAND  V16.B16, V20.B16, V20.B16
+	VADD  V18.S4, V20.S4, V20.S4
+	VFMLA V22.S4, V19.S4, V19.S4
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V11.S4, V10.S4, V11.S4
-	FMOVQ 352(R0), F12
-	WORD  $0x4e2cd54a // fadd v10.4s, v10.4s, v12.4s
-	FMOVQ 352(R0), F12
-	VSUB  V12.S4, V10.S4, V10.S4
-	WORD  $0x4eaa656a // smax v10.4s, v11.4s, v10.4s
-	FMOVQ 368(R0), F11
-	VUMIN V11.S4, V10.S4, V10.S4
-	FMOVQ F10, (R3)
+	VSUB  V18.S4, V19.S4, V18.S4
+	WORD  $0x4e29d673 // fadd v19.4s, v19.4s, v9.4s
+	VSUB  V9.S4, V19.S4, V19.S4
+	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
+	VUMIN V17.S4, V18.S4, V18.S4
+	FMOVQ F18, (R2)
+	ADD   $16, R2, R2
 	ADD   $16, R3, R3
-	ADD   $16, R5, R5
-	SUB   $4, R2, R2
-	SUB   $4, R6, R6
-	CMP   $1, R6
+	SUB   $4, R1, R1
+	SUB   $4, R5, R5
+	CMP   $1, R5
 	BGE   slow
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R0), F10
-	ADD   $0, R5, R6
-	CMP   $4, R2
+	FMOVQ 224(R0), F18
+	ADD   $0, R3, R5
+	CMP   $4, R1
 	BLT   partless3
-	FMOVQ (R5), F10
+	FMOVQ (R3), F18
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R2, partone3
-	VLD1.P 8(R6), V10.D[0]
-	TBZ    $0, R2, partdone3
-	VLD1   (R6), V10.S[2]
+	TBZ    $1, R1, partone3
+	VLD1.P 8(R5), V18.D[0]
+	TBZ    $0, R1, partdone3
+	VLD1   (R5), V18.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R2, partdone3
-	VLD1 (R6), V10.S[0]
+	TBZ  $0, R1, partdone3
+	VLD1 (R5), V18.S[0]
 
 partdone3:
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	WORD  $0x4e20d54a // fadd v10.4s, v10.4s, v0.4s
-	FMOVQ 240(R0), F11
-	WORD  $0x4e2af56a // fmax v10.4s, v11.4s, v10.4s
-	FMOVQ 256(R0), F11
-	WORD  $0x4eaaf56b // fmin v11.4s, v11.4s, v10.4s
+	WORD $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
+	WORD $0x4e32f572 // fmax v18.4s, v11.4s, v18.4s
+	WORD $0x4eb2f592 // fmin v18.4s, v12.4s, v18.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V11.S4, V13.S4
-	WORD  $0x4ea2d5aa // fsub v10.4s, v13.4s, v2.4s
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V18.S4, V19.S4
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
 
 	// r = c - n ln2
-	VMOV  V11.B16, V12.B16
-	VFMLS V3.S4, V10.S4, V12.S4
-	VFMLS V4.S4, V10.S4, V12.S4
+	VMOV  V18.B16, V21.B16
+	VFMLS V3.S4, V20.S4, V21.S4
+	VFMLS V4.S4, V20.S4, V21.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V12.S4, V14.S4
-	FMOVQ 144(R0), F10
-	VFMLA V14.S4, V12.S4, V10.S4
-	FMOVQ 160(R0), F14
-	VFMLA V10.S4, V12.S4, V14.S4
-	FMOVQ 176(R0), F10
-	VFMLA V14.S4, V12.S4, V10.S4
-	FMOVQ 272(R0), F12
-	WORD  $0x6eabe58b // fcmgt v11.4s, v12.4s, v11.4s
-	FMOVQ 288(R0), F12
-	VAND  V11.B16, V12.B16, V11.B16
+	FMOVQ 128(R0), F20
+	VFMLA V5.S4, V21.S4, V20.S4
+	FMOVQ 144(R0), F22
+	VFMLA V20.S4, V21.S4, V22.S4
+	FMOVQ 160(R0), F20
+	VFMLA V22.S4, V21.S4, V20.S4
+	FMOVQ 176(R0), F22
+	VFMLA V20.S4, V21.S4, V22.S4
+	WORD  $0x6eb2e5b2 // fcmgt v18.4s, v13.4s, v18.4s
+	VAND  V18.B16, V14.B16, V18.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V13.S4, V12.S4
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 304(R0), F13
-	FMOVQ 320(R0), F15
-	VBIT  V15.B16, V14.B16, V13.B16
-	FLDPQ 32(R1), (F30, F31)
-	VTBL  V13.B16, [V30.B16, V31.B16], V13.B16
-	VADD  V12.S4, V13.S4, V14.S4
-	FMOVQ 336(R0), F13
-	VAND  V13.B16, V12.B16, V12.B16
-	VADD  V11.S4, V12.S4, V12.S4
-	VFMLA V10.S4, V14.S4, V14.S4
-	WORD  $0x6e2cddca // fmul v10.4s, v14.4s, v12.4s
+	VSHL  $20, V19.S4, V20.S4
+	VTBL  V6.B16, [V19.B16], V19.B16
+	FMOVQ 304(R0), F21
+	VBIT  V15.B16, V19.B16, V21.B16
+	VTBL  V21.B16, [V28.B16, V29.B16], V19.B16
+	VADD  V20.S4, V19.S4, V19.S4
+	VAND  V16.B16, V20.B16, V20.B16
+	VADD  V18.S4, V20.S4, V20.S4
+	VFMLA V22.S4, V19.S4, V19.S4
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V11.S4, V10.S4, V11.S4
-	FMOVQ 352(R0), F12
-	WORD  $0x4e2cd54a // fadd v10.4s, v10.4s, v12.4s
-	FMOVQ 352(R0), F12
-	VSUB  V12.S4, V10.S4, V10.S4
-	WORD  $0x4eaa656a // smax v10.4s, v11.4s, v10.4s
-	FMOVQ 368(R0), F11
-	VUMIN V11.S4, V10.S4, V10.S4
-	ADD   $0, R3, R6
-	CMP   $4, R2
+	VSUB  V18.S4, V19.S4, V18.S4
+	WORD  $0x4e29d673 // fadd v19.4s, v19.4s, v9.4s
+	VSUB  V9.S4, V19.S4, V19.S4
+	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
+	VUMIN V17.S4, V18.S4, V18.S4
+	ADD   $0, R2, R5
+	CMP   $4, R1
 	BLT   partless4
-	FMOVQ F10, (R3)
+	FMOVQ F18, (R2)
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R2, partone4
-	VST1.P V10.D[0], 8(R6)
-	TBZ    $0, R2, partdone4
-	VST1   V10.S[2], (R6)
+	TBZ    $1, R1, partone4
+	VST1.P V18.D[0], 8(R5)
+	TBZ    $0, R1, partdone4
+	VST1   V18.S[2], (R5)
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R2, partdone4
-	VST1 V10.S[0], (R6)
+	TBZ  $0, R1, partdone4
+	VST1 V18.S[0], (R5)
 
 partdone4:
-	ADD $16, R3, R3
-	ADD $16, R5, R5
-	SUB $4, R2, R2
-	CMP $1, R2
-	BGE vector
-	RET
+	JMP nextvector
 
 // func logNEON(dst *float32, x *float32, n int)
 TEXT ·logNEON(SB), NOSPLIT, $0-24
@@ -845,6 +830,8 @@ TEXT ·logNEON(SB), NOSPLIT, $0-24
 	FMOVQ 528(R0), F11
 	FMOVQ 544(R0), F12
 	FMOVQ 400(R0), F13
+	FMOVQ 560(R0), F14
+	FMOVQ 576(R0), F15
 	MOVD  n+16(FP), R1
 	MOVD  dst+0(FP), R2
 	MOVD  x+8(FP), R3
@@ -854,76 +841,150 @@ loop:
 	BLT rest
 
 block:
-	FMOVQ (R3), F14
-	FMOVQ 16(R3), F15
-	FMOVQ 32(R3), F16
-	FMOVQ 48(R3), F17
+	FMOVQ (R3), F16
+	FMOVQ 16(R3), F17
+	FMOVQ 32(R3), F18
+	FMOVQ 48(R3), F19
 
 	// any x not in [2^-126, Inf)?
-	VADD  V0.S4, V14.S4, V18.S4
-	VADD  V0.S4, V15.S4, V19.S4
-	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
-	VADD  V0.S4, V16.S4, V19.S4
-	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
-	VADD  V0.S4, V17.S4, V19.S4
-	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
-	WORD  $0x4ead3652 // cmgt v18.4s, v18.4s, v13.4s
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R5
+	VADD  V0.S4, V16.S4, V20.S4
+	VADD  V0.S4, V17.S4, V21.S4
+	WORD  $0x4eb56694 // smax v20.4s, v20.4s, v21.4s
+	VADD  V0.S4, V18.S4, V21.S4
+	WORD  $0x4eb56694 // smax v20.4s, v20.4s, v21.4s
+	VADD  V0.S4, V19.S4, V21.S4
+	WORD  $0x4eb56694 // smax v20.4s, v20.4s, v21.4s
+	WORD  $0x4ead3694 // cmgt v20.4s, v20.4s, v13.4s
+	WORD  $0x6eb4a694 // umaxp v20.4s, v20.4s, v20.4s
+	FMOVD F20, R5
 	CBNZ  R5, slowblock
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V14.S4, V18.S4
-	VAND  V2.B16, V18.B16, V19.B16
-	VUSHR $21, V18.S4, V18.S4
-	VSUB  V19.S4, V14.S4, V14.S4
+	VSUB  V1.S4, V16.S4, V20.S4
+	VAND  V2.B16, V20.B16, V21.B16
+	VUSHR $21, V20.S4, V20.S4
+	VSUB  V21.S4, V16.S4, V16.S4
 
 	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V18.B16], V18.B16
+	VTBL  V3.B16, [V20.B16], V20.B16
+	FMOVQ 192(R0), F22
+	VBIT  V4.B16, V20.B16, V22.B16
+	VTBL  V22.B16, [V5.B16], V20.B16
+	FMOVQ 432(R0), F23
+	VFMLA V20.S4, V16.S4, V23.S4
+	WORD  $0x4e21dab0 // scvtf v16.4s, v21.4s
+	VTBL  V22.B16, [V6.B16], V20.B16
+	VTBL  V22.B16, [V7.B16], V25.B16
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	WORD  $0x6e37def5 // fmul v21.4s, v23.4s, v23.4s
+	FMOVQ 480(R0), F22
+	VFMLA V8.S4, V23.S4, V22.S4
+	VFMLA V9.S4, V21.S4, V22.S4
+	FMOVQ 512(R0), F24
+	VFMLA V10.S4, V23.S4, V24.S4
+	VFMLA V22.S4, V21.S4, V24.S4
+	VFMLA V11.S4, V16.S4, V25.S4
+	VFMLA V24.S4, V21.S4, V25.S4
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMLA V12.S4, V16.S4, V20.S4
+	WORD  $0x4e37d690 // fadd v16.4s, v20.4s, v23.4s
+	WORD  $0x4eb0d694 // fsub v20.4s, v20.4s, v16.4s
+	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
+	WORD  $0x4e34d734 // fadd v20.4s, v25.4s, v20.4s
+	WORD  $0x4e34d610 // fadd v16.4s, v16.4s, v20.4s
+	FMOVQ F16, (R2)
+
+	// x = 2^k z; e = k << 23, j is z's table cell
+	VSUB  V1.S4, V17.S4, V16.S4
+	VAND  V2.B16, V16.B16, V20.B16
+	VUSHR $21, V16.S4, V16.S4
+	VSUB  V20.S4, V17.S4, V17.S4
+
+	// f = z R[j] - 1, exact
+	VTBL  V3.B16, [V16.B16], V16.B16
+	FMOVQ 192(R0), F21
+	VBIT  V4.B16, V16.B16, V21.B16
+	VTBL  V21.B16, [V5.B16], V16.B16
+	FMOVQ 432(R0), F22
+	VFMLA V16.S4, V17.S4, V22.S4
+	WORD  $0x4e21da90 // scvtf v16.4s, v20.4s
+	VTBL  V21.B16, [V6.B16], V17.B16
+	VTBL  V21.B16, [V7.B16], V24.B16
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	WORD  $0x6e36ded4 // fmul v20.4s, v22.4s, v22.4s
+	FMOVQ 480(R0), F21
+	VFMLA V8.S4, V22.S4, V21.S4
+	VFMLA V9.S4, V20.S4, V21.S4
+	FMOVQ 512(R0), F23
+	VFMLA V10.S4, V22.S4, V23.S4
+	VFMLA V21.S4, V20.S4, V23.S4
+	VFMLA V11.S4, V16.S4, V24.S4
+	VFMLA V23.S4, V20.S4, V24.S4
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMLA V12.S4, V16.S4, V17.S4
+	WORD  $0x4e36d630 // fadd v16.4s, v17.4s, v22.4s
+	WORD  $0x4eb0d631 // fsub v17.4s, v17.4s, v16.4s
+	WORD  $0x4e36d631 // fadd v17.4s, v17.4s, v22.4s
+	WORD  $0x4e31d711 // fadd v17.4s, v24.4s, v17.4s
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
+	FMOVQ F16, 16(R2)
+
+	// x = 2^k z; e = k << 23, j is z's table cell
+	VSUB  V1.S4, V18.S4, V16.S4
+	VAND  V2.B16, V16.B16, V17.B16
+	VUSHR $21, V16.S4, V16.S4
+	VSUB  V17.S4, V18.S4, V18.S4
+
+	// f = z R[j] - 1, exact
+	VTBL  V3.B16, [V16.B16], V16.B16
 	FMOVQ 192(R0), F20
-	VBIT  V4.B16, V18.B16, V20.B16
-	VTBL  V20.B16, [V5.B16], V18.B16
+	VBIT  V4.B16, V16.B16, V20.B16
+	VTBL  V20.B16, [V5.B16], V16.B16
 	FMOVQ 432(R0), F21
-	VFMLA V18.S4, V14.S4, V21.S4
-	WORD  $0x4e21da6e // scvtf v14.4s, v19.4s
-	VTBL  V20.B16, [V6.B16], V18.B16
+	VFMLA V16.S4, V18.S4, V21.S4
+	WORD  $0x4e21da30 // scvtf v16.4s, v17.4s
+	VTBL  V20.B16, [V6.B16], V17.B16
 	VTBL  V20.B16, [V7.B16], V23.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
+	WORD  $0x6e35deb2 // fmul v18.4s, v21.4s, v21.4s
 	FMOVQ 480(R0), F20
 	VFMLA V8.S4, V21.S4, V20.S4
-	VFMLA V9.S4, V19.S4, V20.S4
+	VFMLA V9.S4, V18.S4, V20.S4
 	FMOVQ 512(R0), F22
 	VFMLA V10.S4, V21.S4, V22.S4
-	VFMLA V20.S4, V19.S4, V22.S4
-	VFMLA V11.S4, V14.S4, V23.S4
-	VFMLA V22.S4, V19.S4, V23.S4
+	VFMLA V20.S4, V18.S4, V22.S4
+	VFMLA V11.S4, V16.S4, V23.S4
+	VFMLA V22.S4, V18.S4, V23.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V14.S4, V18.S4
-	WORD  $0x4e35d64e // fadd v14.4s, v18.4s, v21.4s
-	WORD  $0x4eaed652 // fsub v18.4s, v18.4s, v14.4s
-	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
-	WORD  $0x4e32d6f2 // fadd v18.4s, v23.4s, v18.4s
-	WORD  $0x4e32d5ce // fadd v14.4s, v14.4s, v18.4s
-	FMOVQ F14, (R2)
+	VFMLA V12.S4, V16.S4, V17.S4
+	WORD  $0x4e35d630 // fadd v16.4s, v17.4s, v21.4s
+	WORD  $0x4eb0d631 // fsub v17.4s, v17.4s, v16.4s
+	WORD  $0x4e35d631 // fadd v17.4s, v17.4s, v21.4s
+	WORD  $0x4e31d6f1 // fadd v17.4s, v23.4s, v17.4s
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
+	FMOVQ F16, 32(R2)
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V15.S4, V14.S4
-	VAND  V2.B16, V14.B16, V18.B16
-	VUSHR $21, V14.S4, V14.S4
-	VSUB  V18.S4, V15.S4, V15.S4
+	VSUB  V1.S4, V19.S4, V16.S4
+	VAND  V2.B16, V16.B16, V17.B16
+	VUSHR $21, V16.S4, V16.S4
+	VSUB  V17.S4, V19.S4, V18.S4
 
 	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V14.B16], V14.B16
+	VTBL  V3.B16, [V16.B16], V16.B16
 	FMOVQ 192(R0), F19
-	VBIT  V4.B16, V14.B16, V19.B16
-	VTBL  V19.B16, [V5.B16], V14.B16
+	VBIT  V4.B16, V16.B16, V19.B16
+	VTBL  V19.B16, [V5.B16], V16.B16
 	FMOVQ 432(R0), F20
-	VFMLA V14.S4, V15.S4, V20.S4
-	WORD  $0x4e21da4e // scvtf v14.4s, v18.4s
-	VTBL  V19.B16, [V6.B16], V15.B16
+	VFMLA V16.S4, V18.S4, V20.S4
+	WORD  $0x4e21da30 // scvtf v16.4s, v17.4s
+	VTBL  V19.B16, [V6.B16], V17.B16
 	VTBL  V19.B16, [V7.B16], V22.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
@@ -934,91 +995,17 @@ block:
 	FMOVQ 512(R0), F21
 	VFMLA V10.S4, V20.S4, V21.S4
 	VFMLA V19.S4, V18.S4, V21.S4
-	VFMLA V11.S4, V14.S4, V22.S4
+	VFMLA V11.S4, V16.S4, V22.S4
 	VFMLA V21.S4, V18.S4, V22.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V14.S4, V15.S4
-	WORD  $0x4e34d5ee // fadd v14.4s, v15.4s, v20.4s
-	WORD  $0x4eaed5ef // fsub v15.4s, v15.4s, v14.4s
-	WORD  $0x4e34d5ef // fadd v15.4s, v15.4s, v20.4s
-	WORD  $0x4e2fd6cf // fadd v15.4s, v22.4s, v15.4s
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
-	FMOVQ F14, 16(R2)
-
-	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V16.S4, V14.S4
-	VAND  V2.B16, V14.B16, V15.B16
-	VUSHR $21, V14.S4, V14.S4
-	VSUB  V15.S4, V16.S4, V16.S4
-
-	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V14.B16], V14.B16
-	FMOVQ 192(R0), F18
-	VBIT  V4.B16, V14.B16, V18.B16
-	VTBL  V18.B16, [V5.B16], V14.B16
-	FMOVQ 432(R0), F19
-	VFMLA V14.S4, V16.S4, V19.S4
-	WORD  $0x4e21d9ee // scvtf v14.4s, v15.4s
-	VTBL  V18.B16, [V6.B16], V15.B16
-	VTBL  V18.B16, [V7.B16], V21.B16
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e33de70 // fmul v16.4s, v19.4s, v19.4s
-	FMOVQ 480(R0), F18
-	VFMLA V8.S4, V19.S4, V18.S4
-	VFMLA V9.S4, V16.S4, V18.S4
-	FMOVQ 512(R0), F20
-	VFMLA V10.S4, V19.S4, V20.S4
-	VFMLA V18.S4, V16.S4, V20.S4
-	VFMLA V11.S4, V14.S4, V21.S4
-	VFMLA V20.S4, V16.S4, V21.S4
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V14.S4, V15.S4
-	WORD  $0x4e33d5ee // fadd v14.4s, v15.4s, v19.4s
-	WORD  $0x4eaed5ef // fsub v15.4s, v15.4s, v14.4s
-	WORD  $0x4e33d5ef // fadd v15.4s, v15.4s, v19.4s
-	WORD  $0x4e2fd6af // fadd v15.4s, v21.4s, v15.4s
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
-	FMOVQ F14, 32(R2)
-
-	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V17.S4, V14.S4
-	VAND  V2.B16, V14.B16, V15.B16
-	VUSHR $21, V14.S4, V14.S4
-	VSUB  V15.S4, V17.S4, V16.S4
-
-	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V14.B16], V14.B16
-	FMOVQ 192(R0), F17
-	VBIT  V4.B16, V14.B16, V17.B16
-	VTBL  V17.B16, [V5.B16], V14.B16
-	FMOVQ 432(R0), F18
-	VFMLA V14.S4, V16.S4, V18.S4
-	WORD  $0x4e21d9ee // scvtf v14.4s, v15.4s
-	VTBL  V17.B16, [V6.B16], V15.B16
-	VTBL  V17.B16, [V7.B16], V20.B16
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
-	FMOVQ 480(R0), F17
-	VFMLA V8.S4, V18.S4, V17.S4
-	VFMLA V9.S4, V16.S4, V17.S4
-	FMOVQ 512(R0), F19
-	VFMLA V10.S4, V18.S4, V19.S4
-	VFMLA V17.S4, V16.S4, V19.S4
-	VFMLA V11.S4, V14.S4, V20.S4
-	VFMLA V19.S4, V16.S4, V20.S4
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V14.S4, V15.S4
-	WORD  $0x4e32d5ee // fadd v14.4s, v15.4s, v18.4s
-	WORD  $0x4eaed5ef // fsub v15.4s, v15.4s, v14.4s
-	WORD  $0x4e32d5ef // fadd v15.4s, v15.4s, v18.4s
-	WORD  $0x4e2fd68f // fadd v15.4s, v20.4s, v15.4s
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
-	FMOVQ F14, 48(R2)
+	VFMLA V12.S4, V16.S4, V17.S4
+	WORD  $0x4e34d630 // fadd v16.4s, v17.4s, v20.4s
+	WORD  $0x4eb0d631 // fsub v17.4s, v17.4s, v16.4s
+	WORD  $0x4e34d631 // fadd v17.4s, v17.4s, v20.4s
+	WORD  $0x4e31d6d1 // fadd v17.4s, v22.4s, v17.4s
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
+	FMOVQ F16, 48(R2)
 	ADD   $64, R2, R2
 	ADD   $64, R3, R3
 	SUB   $16, R1, R1
@@ -1030,85 +1017,86 @@ rest:
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F14
+	FMOVQ 224(R0), F16
 	ADD   $0, R3, R5
 	CMP   $4, R1
 	BLT   partless1
-	FMOVQ (R3), F14
+	FMOVQ (R3), F16
 	JMP   partdone1
 
 partless1:
 	TBZ    $1, R1, partone1
-	VLD1.P 8(R5), V14.D[0]
+	VLD1.P 8(R5), V16.D[0]
 	TBZ    $0, R1, partdone1
-	VLD1   (R5), V14.S[2]
+	VLD1   (R5), V16.S[2]
 	JMP    partdone1
 
 partone1:
 	TBZ  $0, R1, partdone1
-	VLD1 (R5), V14.S[0]
+	VLD1 (R5), V16.S[0]
 
 partdone1:
 	// any x not in [2^-126, Inf)?
-	VADD  V0.S4, V14.S4, V15.S4
-	WORD  $0x4ead35ef // cmgt v15.4s, v15.4s, v13.4s
-	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
-	FMOVD F15, R5
+	VADD  V0.S4, V16.S4, V17.S4
+	WORD  $0x4ead3631 // cmgt v17.4s, v17.4s, v13.4s
+	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
+	FMOVD F17, R5
 	CBNZ  R5, slowvector
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V14.S4, V15.S4
-	VAND  V2.B16, V15.B16, V16.B16
-	VUSHR $21, V15.S4, V15.S4
-	VSUB  V16.S4, V14.S4, V14.S4
+	VSUB  V1.S4, V16.S4, V17.S4
+	VAND  V2.B16, V17.B16, V18.B16
+	VUSHR $21, V17.S4, V17.S4
+	VSUB  V18.S4, V16.S4, V16.S4
 
 	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V15.B16], V15.B16
-	FMOVQ 192(R0), F17
-	VBIT  V4.B16, V15.B16, V17.B16
-	VTBL  V17.B16, [V5.B16], V15.B16
-	FMOVQ 432(R0), F18
-	VFMLA V15.S4, V14.S4, V18.S4
-	WORD  $0x4e21da0e // scvtf v14.4s, v16.4s
-	VTBL  V17.B16, [V6.B16], V15.B16
-	VTBL  V17.B16, [V7.B16], V20.B16
+	VTBL  V3.B16, [V17.B16], V17.B16
+	FMOVQ 192(R0), F19
+	VBIT  V4.B16, V17.B16, V19.B16
+	VTBL  V19.B16, [V5.B16], V17.B16
+	FMOVQ 432(R0), F20
+	VFMLA V17.S4, V16.S4, V20.S4
+	WORD  $0x4e21da50 // scvtf v16.4s, v18.4s
+	VTBL  V19.B16, [V6.B16], V17.B16
+	VTBL  V19.B16, [V7.B16], V22.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
-	FMOVQ 480(R0), F17
-	VFMLA V8.S4, V18.S4, V17.S4
-	VFMLA V9.S4, V16.S4, V17.S4
-	FMOVQ 512(R0), F19
-	VFMLA V10.S4, V18.S4, V19.S4
-	VFMLA V17.S4, V16.S4, V19.S4
-	VFMLA V11.S4, V14.S4, V20.S4
-	VFMLA V19.S4, V16.S4, V20.S4
+	WORD  $0x6e34de92 // fmul v18.4s, v20.4s, v20.4s
+	FMOVQ 480(R0), F19
+	VFMLA V8.S4, V20.S4, V19.S4
+	VFMLA V9.S4, V18.S4, V19.S4
+	FMOVQ 512(R0), F21
+	VFMLA V10.S4, V20.S4, V21.S4
+	VFMLA V19.S4, V18.S4, V21.S4
+	VFMLA V11.S4, V16.S4, V22.S4
+	VFMLA V21.S4, V18.S4, V22.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V14.S4, V15.S4
-	WORD  $0x4e32d5ee // fadd v14.4s, v15.4s, v18.4s
-	WORD  $0x4eaed5ef // fsub v15.4s, v15.4s, v14.4s
-	WORD  $0x4e32d5ef // fadd v15.4s, v15.4s, v18.4s
-	WORD  $0x4e2fd68f // fadd v15.4s, v20.4s, v15.4s
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
+	VFMLA V12.S4, V16.S4, V17.S4
+	WORD  $0x4e34d630 // fadd v16.4s, v17.4s, v20.4s
+	WORD  $0x4eb0d631 // fsub v17.4s, v17.4s, v16.4s
+	WORD  $0x4e34d631 // fadd v17.4s, v17.4s, v20.4s
+	WORD  $0x4e31d6d1 // fadd v17.4s, v22.4s, v17.4s
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 	ADD   $0, R2, R5
 	CMP   $4, R1
 	BLT   partless2
-	FMOVQ F14, (R2)
+	FMOVQ F16, (R2)
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R1, partone2
-	VST1.P V14.D[0], 8(R5)
+	VST1.P V16.D[0], 8(R5)
 	TBZ    $0, R1, partdone2
-	VST1   V14.S[2], (R5)
+	VST1   V16.S[2], (R5)
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R1, partdone2
-	VST1 V14.S[0], (R5)
+	VST1 V16.S[0], (R5)
 
 partdone2:
+nextvector:
 	ADD $16, R2, R2
 	ADD $16, R3, R3
 	SUB $4, R1, R1
@@ -1122,68 +1110,66 @@ slowblock:
 	MOVD $16, R5
 
 slow:
-	FMOVQ (R3), F14
+	FMOVQ (R3), F16
 
 	// a subnormal x is the integer bits(x), times 2^-149
-	FMOVQ 560(R0), F15
-	WORD  $0x4eae35ef // cmgt v15.4s, v15.4s, v14.4s
-	WORD  $0x4e21d9d0 // scvtf v16.4s, v14.4s
-	VBIF  V15.B16, V14.B16, V16.B16
-	FMOVQ 576(R0), F17
-	VAND  V15.B16, V17.B16, V15.B16
+	WORD $0x4eb035d1 // cmgt v17.4s, v14.4s, v16.4s
+	WORD $0x4e21da12 // scvtf v18.4s, v16.4s
+	VBIF V17.B16, V16.B16, V18.B16
+	VAND V17.B16, V15.B16, V17.B16
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V16.S4, V17.S4
-	VAND  V2.B16, V17.B16, V18.B16
-	VUSHR $21, V17.S4, V17.S4
-	VSUB  V18.S4, V16.S4, V16.S4
-	VSUB  V15.S4, V18.S4, V15.S4
+	VSUB  V1.S4, V18.S4, V19.S4
+	VAND  V2.B16, V19.B16, V20.B16
+	VUSHR $21, V19.S4, V19.S4
+	VSUB  V20.S4, V18.S4, V18.S4
+	VSUB  V17.S4, V20.S4, V17.S4
 
 	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V17.B16], V17.B16
-	FMOVQ 192(R0), F18
-	VBIT  V4.B16, V17.B16, V18.B16
-	VTBL  V18.B16, [V5.B16], V17.B16
-	FMOVQ 432(R0), F19
-	VFMLA V17.S4, V16.S4, V19.S4
-	WORD  $0x4e21d9ef // scvtf v15.4s, v15.4s
-	VTBL  V18.B16, [V6.B16], V16.B16
-	VTBL  V18.B16, [V7.B16], V21.B16
+	VTBL  V3.B16, [V19.B16], V19.B16
+	FMOVQ 192(R0), F20
+	VBIT  V4.B16, V19.B16, V20.B16
+	VTBL  V20.B16, [V5.B16], V19.B16
+	FMOVQ 432(R0), F21
+	VFMLA V19.S4, V18.S4, V21.S4
+	WORD  $0x4e21da31 // scvtf v17.4s, v17.4s
+	VTBL  V20.B16, [V6.B16], V18.B16
+	VTBL  V20.B16, [V7.B16], V23.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e33de71 // fmul v17.4s, v19.4s, v19.4s
-	FMOVQ 480(R0), F18
-	VFMLA V8.S4, V19.S4, V18.S4
-	VFMLA V9.S4, V17.S4, V18.S4
-	FMOVQ 512(R0), F20
-	VFMLA V10.S4, V19.S4, V20.S4
-	VFMLA V18.S4, V17.S4, V20.S4
-	VFMLA V11.S4, V15.S4, V21.S4
-	VFMLA V20.S4, V17.S4, V21.S4
+	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
+	FMOVQ 480(R0), F20
+	VFMLA V8.S4, V21.S4, V20.S4
+	VFMLA V9.S4, V19.S4, V20.S4
+	FMOVQ 512(R0), F22
+	VFMLA V10.S4, V21.S4, V22.S4
+	VFMLA V20.S4, V19.S4, V22.S4
+	VFMLA V11.S4, V17.S4, V23.S4
+	VFMLA V22.S4, V19.S4, V23.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V15.S4, V16.S4
-	WORD  $0x4e33d60f // fadd v15.4s, v16.4s, v19.4s
-	WORD  $0x4eafd610 // fsub v16.4s, v16.4s, v15.4s
-	WORD  $0x4e33d610 // fadd v16.4s, v16.4s, v19.4s
-	WORD  $0x4e30d6b0 // fadd v16.4s, v21.4s, v16.4s
-	WORD  $0x4e30d5ef // fadd v15.4s, v15.4s, v16.4s
+	VFMLA V12.S4, V17.S4, V18.S4
+	WORD  $0x4e35d651 // fadd v17.4s, v18.4s, v21.4s
+	WORD  $0x4eb1d652 // fsub v18.4s, v18.4s, v17.4s
+	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
+	WORD  $0x4e32d6f2 // fadd v18.4s, v23.4s, v18.4s
+	WORD  $0x4e32d631 // fadd v17.4s, v17.4s, v18.4s
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	WORD  $0x4ea0a9d0 // cmlt v16.4s, v14.4s, #0
-	WORD  $0x4ea035d1 // cmgt v17.4s, v14.4s, v0.4s
-	VORR  V17.B16, V16.B16, V16.B16
-	FMOVQ 368(R0), F17
-	VBIF  V16.B16, V15.B16, V17.B16
-	VADD  V14.S4, V14.S4, V15.S4
-	VMOVI $0, V16.B16
-	VCMEQ V16.S4, V15.S4, V15.S4
-	FMOVQ 336(R0), F16
-	VBIF  V15.B16, V17.B16, V16.B16
-	VCMEQ V0.S4, V14.S4, V14.S4
-	FMOVQ 384(R0), F15
-	VBIF  V14.B16, V16.B16, V15.B16
-	FMOVQ F15, (R2)
+	WORD  $0x4ea0aa12 // cmlt v18.4s, v16.4s, #0
+	WORD  $0x4ea03613 // cmgt v19.4s, v16.4s, v0.4s
+	VORR  V19.B16, V18.B16, V18.B16
+	FMOVQ 368(R0), F19
+	VBIF  V18.B16, V17.B16, V19.B16
+	VADD  V16.S4, V16.S4, V17.S4
+	VMOVI $0, V18.B16
+	VCMEQ V18.S4, V17.S4, V17.S4
+	FMOVQ 336(R0), F18
+	VBIF  V17.B16, V19.B16, V18.B16
+	VCMEQ V0.S4, V16.S4, V16.S4
+	FMOVQ 384(R0), F17
+	VBIF  V16.B16, V18.B16, V17.B16
+	FMOVQ F17, (R2)
 	ADD   $16, R2, R2
 	ADD   $16, R3, R3
 	SUB   $4, R1, R1
@@ -1193,108 +1179,101 @@ slow:
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R0), F14
+	FMOVQ 224(R0), F16
 	ADD   $0, R3, R5
 	CMP   $4, R1
 	BLT   partless3
-	FMOVQ (R3), F14
+	FMOVQ (R3), F16
 	JMP   partdone3
 
 partless3:
 	TBZ    $1, R1, partone3
-	VLD1.P 8(R5), V14.D[0]
+	VLD1.P 8(R5), V16.D[0]
 	TBZ    $0, R1, partdone3
-	VLD1   (R5), V14.S[2]
+	VLD1   (R5), V16.S[2]
 	JMP    partdone3
 
 partone3:
 	TBZ  $0, R1, partdone3
-	VLD1 (R5), V14.S[0]
+	VLD1 (R5), V16.S[0]
 
 partdone3:
 	// a subnormal x is the integer bits(x), times 2^-149
-	FMOVQ 560(R0), F15
-	WORD  $0x4eae35ef // cmgt v15.4s, v15.4s, v14.4s
-	WORD  $0x4e21d9d0 // scvtf v16.4s, v14.4s
-	VBIF  V15.B16, V14.B16, V16.B16
-	FMOVQ 576(R0), F17
-	VAND  V15.B16, V17.B16, V15.B16
+	WORD $0x4eb035d1 // cmgt v17.4s, v14.4s, v16.4s
+	WORD $0x4e21da12 // scvtf v18.4s, v16.4s
+	VBIF V17.B16, V16.B16, V18.B16
+	VAND V17.B16, V15.B16, V17.B16
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V16.S4, V17.S4
-	VAND  V2.B16, V17.B16, V18.B16
-	VUSHR $21, V17.S4, V17.S4
-	VSUB  V18.S4, V16.S4, V16.S4
-	VSUB  V15.S4, V18.S4, V15.S4
+	VSUB  V1.S4, V18.S4, V19.S4
+	VAND  V2.B16, V19.B16, V20.B16
+	VUSHR $21, V19.S4, V19.S4
+	VSUB  V20.S4, V18.S4, V18.S4
+	VSUB  V17.S4, V20.S4, V17.S4
 
 	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V17.B16], V17.B16
-	FMOVQ 192(R0), F18
-	VBIT  V4.B16, V17.B16, V18.B16
-	VTBL  V18.B16, [V5.B16], V17.B16
-	FMOVQ 432(R0), F19
-	VFMLA V17.S4, V16.S4, V19.S4
-	WORD  $0x4e21d9ef // scvtf v15.4s, v15.4s
-	VTBL  V18.B16, [V6.B16], V16.B16
-	VTBL  V18.B16, [V7.B16], V21.B16
+	VTBL  V3.B16, [V19.B16], V19.B16
+	FMOVQ 192(R0), F20
+	VBIT  V4.B16, V19.B16, V20.B16
+	VTBL  V20.B16, [V5.B16], V19.B16
+	FMOVQ 432(R0), F21
+	VFMLA V19.S4, V18.S4, V21.S4
+	WORD  $0x4e21da31 // scvtf v17.4s, v17.4s
+	VTBL  V20.B16, [V6.B16], V18.B16
+	VTBL  V20.B16, [V7.B16], V23.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e33de71 // fmul v17.4s, v19.4s, v19.4s
-	FMOVQ 480(R0), F18
-	VFMLA V8.S4, V19.S4, V18.S4
-	VFMLA V9.S4, V17.S4, V18.S4
-	FMOVQ 512(R0), F20
-	VFMLA V10.S4, V19.S4, V20.S4
-	VFMLA V18.S4, V17.S4, V20.S4
-	VFMLA V11.S4, V15.S4, V21.S4
-	VFMLA V20.S4, V17.S4, V21.S4
+	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
+	FMOVQ 480(R0), F20
+	VFMLA V8.S4, V21.S4, V20.S4
+	VFMLA V9.S4, V19.S4, V20.S4
+	FMOVQ 512(R0), F22
+	VFMLA V10.S4, V21.S4, V22.S4
+	VFMLA V20.S4, V19.S4, V22.S4
+	VFMLA V11.S4, V17.S4, V23.S4
+	VFMLA V22.S4, V19.S4, V23.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V15.S4, V16.S4
-	WORD  $0x4e33d60f // fadd v15.4s, v16.4s, v19.4s
-	WORD  $0x4eafd610 // fsub v16.4s, v16.4s, v15.4s
-	WORD  $0x4e33d610 // fadd v16.4s, v16.4s, v19.4s
-	WORD  $0x4e30d6b0 // fadd v16.4s, v21.4s, v16.4s
-	WORD  $0x4e30d5ef // fadd v15.4s, v15.4s, v16.4s
+	VFMLA V12.S4, V17.S4, V18.S4
+	WORD  $0x4e35d651 // fadd v17.4s, v18.4s, v21.4s
+	WORD  $0x4eb1d652 // fsub v18.4s, v18.4s, v17.4s
+	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
+	WORD  $0x4e32d6f2 // fadd v18.4s, v23.4s, v18.4s
+	WORD  $0x4e32d631 // fadd v17.4s, v17.4s, v18.4s
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	WORD  $0x4ea0a9d0 // cmlt v16.4s, v14.4s, #0
-	WORD  $0x4ea035d1 // cmgt v17.4s, v14.4s, v0.4s
-	VORR  V17.B16, V16.B16, V16.B16
-	FMOVQ 368(R0), F17
-	VBIF  V16.B16, V15.B16, V17.B16
-	VADD  V14.S4, V14.S4, V15.S4
-	VMOVI $0, V16.B16
-	VCMEQ V16.S4, V15.S4, V15.S4
-	FMOVQ 336(R0), F16
-	VBIF  V15.B16, V17.B16, V16.B16
-	VCMEQ V0.S4, V14.S4, V14.S4
-	FMOVQ 384(R0), F15
-	VBIF  V14.B16, V16.B16, V15.B16
+	WORD  $0x4ea0aa12 // cmlt v18.4s, v16.4s, #0
+	WORD  $0x4ea03613 // cmgt v19.4s, v16.4s, v0.4s
+	VORR  V19.B16, V18.B16, V18.B16
+	FMOVQ 368(R0), F19
+	VBIF  V18.B16, V17.B16, V19.B16
+	VADD  V16.S4, V16.S4, V17.S4
+	VMOVI $0, V18.B16
+	VCMEQ V18.S4, V17.S4, V17.S4
+	FMOVQ 336(R0), F18
+	VBIF  V17.B16, V19.B16, V18.B16
+	VCMEQ V0.S4, V16.S4, V16.S4
+	FMOVQ 384(R0), F17
+	VBIF  V16.B16, V18.B16, V17.B16
 	ADD   $0, R2, R5
 	CMP   $4, R1
 	BLT   partless4
-	FMOVQ F15, (R2)
+	FMOVQ F17, (R2)
 	JMP   partdone4
 
 partless4:
 	TBZ    $1, R1, partone4
-	VST1.P V15.D[0], 8(R5)
+	VST1.P V17.D[0], 8(R5)
 	TBZ    $0, R1, partdone4
-	VST1   V15.S[2], (R5)
+	VST1   V17.S[2], (R5)
 	JMP    partdone4
 
 partone4:
 	TBZ  $0, R1, partdone4
-	VST1 V15.S[0], (R5)
+	VST1 V17.S[0], (R5)
 
 partdone4:
-	ADD $16, R2, R2
-	ADD $16, R3, R3
-	SUB $4, R1, R1
-	CMP $1, R1
-	BGE vector
-	RET
+	JMP nextvector
 
 // func sigmoidNEON(dst *float32, x *float32, n int)
 TEXT ·sigmoidNEON(SB), NOSPLIT, $0-24
@@ -1308,707 +1287,692 @@ TEXT ·sigmoidNEON(SB), NOSPLIT, $0-24
 	FMOVQ 96(R0), F5
 	FMOVQ 112(R0), F6
 	FMOVQ (R1), F7
-	FMOVQ 208(R0), F8
-	FMOVQ 16(R1), F9
-	FMOVQ 224(R0), F10
-	FMOVQ (R0), F11
-	MOVD  n+16(FP), R2
-	MOVD  dst+0(FP), R3
-	MOVD  x+8(FP), R5
+	FMOVQ 224(R0), F8
+	FMOVQ 208(R0), F9
+	FMOVQ 16(R1), F10
+	FMOVQ 352(R0), F11
+	FMOVQ 624(R0), F12
+	FMOVQ (R0), F13
+	FMOVQ 240(R0), F14
+	FMOVQ 272(R0), F15
+	FMOVQ 288(R0), F16
+	FMOVQ 320(R0), F17
+	FLDPQ 32(R1), (F28, F29)
+	FMOVQ 336(R0), F18
+	FMOVQ 368(R0), F19
+	MOVD  n+16(FP), R1
+	MOVD  dst+0(FP), R2
+	MOVD  x+8(FP), R3
 
 loop:
-	CMP $16, R2
+	CMP $16, R1
 	BLT rest
 
 block:
-	FMOVQ (R5), F12
-	FMOVQ 16(R5), F13
-	FMOVQ 32(R5), F14
-	FMOVQ 48(R5), F15
+	FMOVQ (R3), F20
+	FMOVQ 16(R3), F21
+	FMOVQ 32(R3), F22
+	FMOVQ 48(R3), F23
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0f990 // fabs v16.4s, v12.4s
-	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
-	WORD  $0x4eb16610 // smax v16.4s, v16.4s, v17.4s
-	WORD  $0x4ea0f9d1 // fabs v17.4s, v14.4s
-	WORD  $0x4eb16610 // smax v16.4s, v16.4s, v17.4s
-	WORD  $0x4ea0f9f1 // fabs v17.4s, v15.4s
-	WORD  $0x4eb16610 // smax v16.4s, v16.4s, v17.4s
-	WORD  $0x4eab3610 // cmgt v16.4s, v16.4s, v11.4s
-	WORD  $0x6eb0a610 // umaxp v16.4s, v16.4s, v16.4s
-	FMOVD F16, R6
-	CBNZ  R6, slowblock
-	VORR  V0.B16, V12.B16, V16.B16
-	WORD  $0x4ea1d612 // fsub v18.4s, v16.4s, v1.4s
+	WORD  $0x4ea0fa98 // fabs v24.4s, v20.4s
+	WORD  $0x4ea0fab9 // fabs v25.4s, v21.4s
+	WORD  $0x4eb96718 // smax v24.4s, v24.4s, v25.4s
+	WORD  $0x4ea0fad9 // fabs v25.4s, v22.4s
+	WORD  $0x4eb96718 // smax v24.4s, v24.4s, v25.4s
+	WORD  $0x4ea0faf9 // fabs v25.4s, v23.4s
+	WORD  $0x4eb96718 // smax v24.4s, v24.4s, v25.4s
+	WORD  $0x4ead3718 // cmgt v24.4s, v24.4s, v13.4s
+	WORD  $0x6eb8a718 // umaxp v24.4s, v24.4s, v24.4s
+	FMOVD F24, R5
+	CBNZ  R5, slowblock
+	VORR  V0.B16, V20.B16, V24.B16
+	WORD  $0x4ea1d71a // fsub v26.4s, v24.4s, v1.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F16
-	VFMLA V2.S4, V18.S4, V16.S4
-	WORD  $0x4ea3d611 // fsub v17.4s, v16.4s, v3.4s
+	FMOVQ 64(R0), F24
+	VFMLA V2.S4, V26.S4, V24.S4
+	WORD  $0x4ea3d719 // fsub v25.4s, v24.4s, v3.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V17.S4, V18.S4
-	VFMLS V5.S4, V17.S4, V18.S4
+	VFMLS V4.S4, V25.S4, V26.S4
+	VFMLS V5.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F17
-	VFMLA V6.S4, V18.S4, V17.S4
-	FMOVQ 144(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
-	FMOVQ 160(R0), F17
-	VFMLA V19.S4, V18.S4, V17.S4
-	FMOVQ 176(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 128(R0), F25
+	VFMLA V6.S4, V26.S4, V25.S4
+	FMOVQ 144(R0), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+	FMOVQ 160(R0), F25
+	VFMLA V27.S4, V26.S4, V25.S4
+	FMOVQ 176(R0), F27
+	VFMLA V25.S4, V26.S4, V27.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V16.B16], V17.B16
-	FMOVQ 192(R0), F18
-	VBIT  V8.B16, V17.B16, V18.B16
-	VTBL  V18.B16, [V9.B16], V17.B16
-	VSHL  $21, V16.S4, V16.S4
-	VADD  V16.S4, V17.S4, V16.S4
-	VFMLA V19.S4, V16.S4, V16.S4
-	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
-	FMOVQ 224(R0), F17
-	VBIT  V12.B16, V16.B16, V17.B16
+	VTBL  V7.B16, [V24.B16], V25.B16
+	FMOVQ 192(R0), F26
+	VBIT  V9.B16, V25.B16, V26.B16
+	VTBL  V26.B16, [V10.B16], V25.B16
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V24.S4, V25.S4, V24.S4
+	VFMLA V27.S4, V24.S4, V24.S4
+	WORD  $0x4ea0aa94 // cmlt v20.4s, v20.4s, #0
+	FMOVQ 224(R0), F25
+	VBIT  V20.B16, V24.B16, V25.B16
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e2ad60c // fadd v12.4s, v16.4s, v10.4s
-	WORD  $0x6e2cfe0c // fdiv v12.4s, v16.4s, v12.4s
-	VFMLS V12.S4, V17.S4, V17.S4
-	FMOVQ F17, (R3)
-	VORR  V0.B16, V13.B16, V12.B16
-	WORD  $0x4ea1d591 // fsub v17.4s, v12.4s, v1.4s
+	WORD  $0x4e28d714 // fadd v20.4s, v24.4s, v8.4s
+	WORD  $0x6e34ff14 // fdiv v20.4s, v24.4s, v20.4s
+	VFMLS V20.S4, V25.S4, V25.S4
+	FMOVQ F25, (R2)
+	VORR  V0.B16, V21.B16, V20.B16
+	WORD  $0x4ea1d699 // fsub v25.4s, v20.4s, v1.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F12
-	VFMLA V2.S4, V17.S4, V12.S4
-	WORD  $0x4ea3d590 // fsub v16.4s, v12.4s, v3.4s
+	FMOVQ 64(R0), F20
+	VFMLA V2.S4, V25.S4, V20.S4
+	WORD  $0x4ea3d698 // fsub v24.4s, v20.4s, v3.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V16.S4, V17.S4
-	VFMLS V5.S4, V16.S4, V17.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+	VFMLS V5.S4, V24.S4, V25.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V6.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
+	FMOVQ 128(R0), F24
+	VFMLA V6.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+	FMOVQ 160(R0), F24
+	VFMLA V26.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V12.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V8.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V9.B16], V16.B16
-	VSHL  $21, V12.S4, V12.S4
-	VADD  V12.S4, V16.S4, V12.S4
-	VFMLA V18.S4, V12.S4, V12.S4
-	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
-	FMOVQ 224(R0), F16
-	VBIT  V13.B16, V12.B16, V16.B16
+	VTBL  V7.B16, [V20.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V9.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V10.B16], V24.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V24.S4, V20.S4
+	VFMLA V26.S4, V20.S4, V20.S4
+	WORD  $0x4ea0aab5 // cmlt v21.4s, v21.4s, #0
+	FMOVQ 224(R0), F24
+	VBIT  V21.B16, V20.B16, V24.B16
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e2ad58d // fadd v13.4s, v12.4s, v10.4s
-	WORD  $0x6e2dfd8c // fdiv v12.4s, v12.4s, v13.4s
-	VFMLS V12.S4, V16.S4, V16.S4
-	FMOVQ F16, 16(R3)
-	VORR  V0.B16, V14.B16, V12.B16
-	WORD  $0x4ea1d590 // fsub v16.4s, v12.4s, v1.4s
+	WORD  $0x4e28d695 // fadd v21.4s, v20.4s, v8.4s
+	WORD  $0x6e35fe94 // fdiv v20.4s, v20.4s, v21.4s
+	VFMLS V20.S4, V24.S4, V24.S4
+	FMOVQ F24, 16(R2)
+	VORR  V0.B16, V22.B16, V20.B16
+	WORD  $0x4ea1d698 // fsub v24.4s, v20.4s, v1.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F12
-	VFMLA V2.S4, V16.S4, V12.S4
-	WORD  $0x4ea3d58d // fsub v13.4s, v12.4s, v3.4s
+	FMOVQ 64(R0), F20
+	VFMLA V2.S4, V24.S4, V20.S4
+	WORD  $0x4ea3d695 // fsub v21.4s, v20.4s, v3.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V13.S4, V16.S4
-	VFMLS V5.S4, V13.S4, V16.S4
+	VFMLS V4.S4, V21.S4, V24.S4
+	VFMLS V5.S4, V21.S4, V24.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F13
-	VFMLA V6.S4, V16.S4, V13.S4
-	FMOVQ 144(R0), F17
-	VFMLA V13.S4, V16.S4, V17.S4
-	FMOVQ 160(R0), F13
-	VFMLA V17.S4, V16.S4, V13.S4
-	FMOVQ 176(R0), F17
-	VFMLA V13.S4, V16.S4, V17.S4
+	FMOVQ 128(R0), F21
+	VFMLA V6.S4, V24.S4, V21.S4
+	FMOVQ 144(R0), F25
+	VFMLA V21.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F21
+	VFMLA V25.S4, V24.S4, V21.S4
+	FMOVQ 176(R0), F25
+	VFMLA V21.S4, V24.S4, V25.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V12.B16], V13.B16
-	FMOVQ 192(R0), F16
-	VBIT  V8.B16, V13.B16, V16.B16
-	VTBL  V16.B16, [V9.B16], V13.B16
-	VSHL  $21, V12.S4, V12.S4
-	VADD  V12.S4, V13.S4, V12.S4
-	VFMLA V17.S4, V12.S4, V12.S4
-	WORD  $0x4ea0a9cd // cmlt v13.4s, v14.4s, #0
-	FMOVQ 224(R0), F14
-	VBIT  V13.B16, V12.B16, V14.B16
+	VTBL  V7.B16, [V20.B16], V21.B16
+	FMOVQ 192(R0), F24
+	VBIT  V9.B16, V21.B16, V24.B16
+	VTBL  V24.B16, [V10.B16], V21.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V21.S4, V20.S4
+	VFMLA V25.S4, V20.S4, V20.S4
+	WORD  $0x4ea0aad5 // cmlt v21.4s, v22.4s, #0
+	FMOVQ 224(R0), F22
+	VBIT  V21.B16, V20.B16, V22.B16
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e2ad58d // fadd v13.4s, v12.4s, v10.4s
-	WORD  $0x6e2dfd8c // fdiv v12.4s, v12.4s, v13.4s
-	VFMLS V12.S4, V14.S4, V14.S4
-	FMOVQ F14, 32(R3)
-	VORR  V0.B16, V15.B16, V12.B16
-	WORD  $0x4ea1d58e // fsub v14.4s, v12.4s, v1.4s
+	WORD  $0x4e28d695 // fadd v21.4s, v20.4s, v8.4s
+	WORD  $0x6e35fe94 // fdiv v20.4s, v20.4s, v21.4s
+	VFMLS V20.S4, V22.S4, V22.S4
+	FMOVQ F22, 32(R2)
+	VORR  V0.B16, V23.B16, V20.B16
+	WORD  $0x4ea1d696 // fsub v22.4s, v20.4s, v1.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F12
-	VFMLA V2.S4, V14.S4, V12.S4
-	WORD  $0x4ea3d58d // fsub v13.4s, v12.4s, v3.4s
+	FMOVQ 64(R0), F20
+	VFMLA V2.S4, V22.S4, V20.S4
+	WORD  $0x4ea3d695 // fsub v21.4s, v20.4s, v3.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V13.S4, V14.S4
-	VFMLS V5.S4, V13.S4, V14.S4
+	VFMLS V4.S4, V21.S4, V22.S4
+	VFMLS V5.S4, V21.S4, V22.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F13
-	VFMLA V6.S4, V14.S4, V13.S4
-	FMOVQ 144(R0), F16
-	VFMLA V13.S4, V14.S4, V16.S4
-	FMOVQ 160(R0), F13
-	VFMLA V16.S4, V14.S4, V13.S4
-	FMOVQ 176(R0), F16
-	VFMLA V13.S4, V14.S4, V16.S4
+	FMOVQ 128(R0), F21
+	VFMLA V6.S4, V22.S4, V21.S4
+	FMOVQ 144(R0), F24
+	VFMLA V21.S4, V22.S4, V24.S4
+	FMOVQ 160(R0), F21
+	VFMLA V24.S4, V22.S4, V21.S4
+	FMOVQ 176(R0), F24
+	VFMLA V21.S4, V22.S4, V24.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V12.B16], V13.B16
-	FMOVQ 192(R0), F14
-	VBIT  V8.B16, V13.B16, V14.B16
-	VTBL  V14.B16, [V9.B16], V13.B16
-	VSHL  $21, V12.S4, V12.S4
-	VADD  V12.S4, V13.S4, V12.S4
-	VFMLA V16.S4, V12.S4, V12.S4
-	WORD  $0x4ea0a9ed // cmlt v13.4s, v15.4s, #0
-	FMOVQ 224(R0), F14
-	VBIT  V13.B16, V12.B16, V14.B16
+	VTBL  V7.B16, [V20.B16], V21.B16
+	FMOVQ 192(R0), F22
+	VBIT  V9.B16, V21.B16, V22.B16
+	VTBL  V22.B16, [V10.B16], V21.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V21.S4, V20.S4
+	VFMLA V24.S4, V20.S4, V20.S4
+	WORD  $0x4ea0aaf5 // cmlt v21.4s, v23.4s, #0
+	FMOVQ 224(R0), F22
+	VBIT  V21.B16, V20.B16, V22.B16
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e2ad58d // fadd v13.4s, v12.4s, v10.4s
-	WORD  $0x6e2dfd8c // fdiv v12.4s, v12.4s, v13.4s
-	VFMLS V12.S4, V14.S4, V14.S4
-	FMOVQ F14, 48(R3)
+	WORD  $0x4e28d695 // fadd v21.4s, v20.4s, v8.4s
+	WORD  $0x6e35fe94 // fdiv v20.4s, v20.4s, v21.4s
+	VFMLS V20.S4, V22.S4, V22.S4
+	FMOVQ F22, 48(R2)
+	ADD   $64, R2, R2
 	ADD   $64, R3, R3
-	ADD   $64, R5, R5
-	SUB   $16, R2, R2
-	CMP   $16, R2
+	SUB   $16, R1, R1
+	CMP   $16, R1
 	BGE   block
 
 rest:
-	CMP $1, R2
+	CMP $1, R1
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F12
-	ADD   $0, R5, R6
-	CMP   $4, R2
+	FMOVQ 224(R0), F20
+	ADD   $0, R3, R5
+	CMP   $4, R1
 	BLT   partless1
-	FMOVQ (R5), F12
+	FMOVQ (R3), F20
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R2, partone1
-	VLD1.P 8(R6), V12.D[0]
-	TBZ    $0, R2, partdone1
-	VLD1   (R6), V12.S[2]
+	TBZ    $1, R1, partone1
+	VLD1.P 8(R5), V20.D[0]
+	TBZ    $0, R1, partdone1
+	VLD1   (R5), V20.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R2, partdone1
-	VLD1 (R6), V12.S[0]
+	TBZ  $0, R1, partdone1
+	VLD1 (R5), V20.S[0]
 
 partdone1:
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0f98d // fabs v13.4s, v12.4s
-	WORD  $0x4eab35ad // cmgt v13.4s, v13.4s, v11.4s
-	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
-	FMOVD F13, R6
-	CBNZ  R6, slowvector
-	VORR  V0.B16, V12.B16, V13.B16
-	WORD  $0x4ea1d5af // fsub v15.4s, v13.4s, v1.4s
+	WORD  $0x4ea0fa95 // fabs v21.4s, v20.4s
+	WORD  $0x4ead36b5 // cmgt v21.4s, v21.4s, v13.4s
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R5
+	CBNZ  R5, slowvector
+	VORR  V0.B16, V20.B16, V21.B16
+	WORD  $0x4ea1d6b7 // fsub v23.4s, v21.4s, v1.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V2.S4, V15.S4, V13.S4
-	WORD  $0x4ea3d5ae // fsub v14.4s, v13.4s, v3.4s
+	FMOVQ 64(R0), F21
+	VFMLA V2.S4, V23.S4, V21.S4
+	WORD  $0x4ea3d6b6 // fsub v22.4s, v21.4s, v3.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V14.S4, V15.S4
-	VFMLS V5.S4, V14.S4, V15.S4
+	VFMLS V4.S4, V22.S4, V23.S4
+	VFMLS V5.S4, V22.S4, V23.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V6.S4, V15.S4, V14.S4
-	FMOVQ 144(R0), F16
-	VFMLA V14.S4, V15.S4, V16.S4
-	FMOVQ 160(R0), F14
-	VFMLA V16.S4, V15.S4, V14.S4
-	FMOVQ 176(R0), F16
-	VFMLA V14.S4, V15.S4, V16.S4
+	FMOVQ 128(R0), F22
+	VFMLA V6.S4, V23.S4, V22.S4
+	FMOVQ 144(R0), F24
+	VFMLA V22.S4, V23.S4, V24.S4
+	FMOVQ 160(R0), F22
+	VFMLA V24.S4, V23.S4, V22.S4
+	FMOVQ 176(R0), F24
+	VFMLA V22.S4, V23.S4, V24.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F15
-	VBIT  V8.B16, V14.B16, V15.B16
-	VTBL  V15.B16, [V9.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V16.S4, V13.S4, V13.S4
-	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
-	FMOVQ 224(R0), F14
-	VBIT  V12.B16, V13.B16, V14.B16
+	VTBL  V7.B16, [V21.B16], V22.B16
+	FMOVQ 192(R0), F23
+	VBIT  V9.B16, V22.B16, V23.B16
+	VTBL  V23.B16, [V10.B16], V22.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V22.S4, V21.S4
+	VFMLA V24.S4, V21.S4, V21.S4
+	WORD  $0x4ea0aa94 // cmlt v20.4s, v20.4s, #0
+	FMOVQ 224(R0), F22
+	VBIT  V20.B16, V21.B16, V22.B16
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e2ad5ac // fadd v12.4s, v13.4s, v10.4s
-	WORD  $0x6e2cfdac // fdiv v12.4s, v13.4s, v12.4s
-	VFMLS V12.S4, V14.S4, V14.S4
-	ADD   $0, R3, R6
-	CMP   $4, R2
+	WORD  $0x4e28d6b4 // fadd v20.4s, v21.4s, v8.4s
+	WORD  $0x6e34feb4 // fdiv v20.4s, v21.4s, v20.4s
+	VFMLS V20.S4, V22.S4, V22.S4
+	ADD   $0, R2, R5
+	CMP   $4, R1
 	BLT   partless2
-	FMOVQ F14, (R3)
+	FMOVQ F22, (R2)
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R2, partone2
-	VST1.P V14.D[0], 8(R6)
-	TBZ    $0, R2, partdone2
-	VST1   V14.S[2], (R6)
+	TBZ    $1, R1, partone2
+	VST1.P V22.D[0], 8(R5)
+	TBZ    $0, R1, partdone2
+	VST1   V22.S[2], (R5)
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R2, partdone2
-	VST1 V14.S[0], (R6)
+	TBZ  $0, R1, partdone2
+	VST1 V22.S[0], (R5)
 
 partdone2:
+nextvector:
+	ADD $16, R2, R2
 	ADD $16, R3, R3
-	ADD $16, R5, R5
-	SUB $4, R2, R2
-	CMP $1, R2
+	SUB $4, R1, R1
+	CMP $1, R1
 	BGE vector
 
 done:
 	RET
 
 slowblock:
-	MOVD $16, R6
+	MOVD $16, R5
 
 slow:
-	FMOVQ (R5), F12
+	FMOVQ (R3), F20
 
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VORR  V0.B16, V12.B16, V13.B16
-	WORD  $0x4ea1d5ad // fsub v13.4s, v13.4s, v1.4s
-	FMOVQ 240(R0), F14
-	WORD  $0x4e2df5ce // fmax v14.4s, v14.4s, v13.4s
+	VORR V0.B16, V20.B16, V21.B16
+	WORD $0x4ea1d6b5 // fsub v21.4s, v21.4s, v1.4s
+	WORD $0x4e35f5d5 // fmax v21.4s, v14.4s, v21.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F16
-	VFMLA V2.S4, V14.S4, V16.S4
-	WORD  $0x4ea3d60d // fsub v13.4s, v16.4s, v3.4s
+	FMOVQ 64(R0), F22
+	VFMLA V2.S4, V21.S4, V22.S4
+	WORD  $0x4ea3d6d7 // fsub v23.4s, v22.4s, v3.4s
 
 	// r = c - n ln2
-	VMOV  V14.B16, V15.B16
-	VFMLS V4.S4, V13.S4, V15.S4
-	VFMLS V5.S4, V13.S4, V15.S4
+	VMOV  V21.B16, V24.B16
+	VFMLS V4.S4, V23.S4, V24.S4
+	VFMLS V5.S4, V23.S4, V24.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F17
-	VFMLA V6.S4, V15.S4, V17.S4
-	FMOVQ 144(R0), F13
-	VFMLA V17.S4, V15.S4, V13.S4
-	FMOVQ 160(R0), F17
-	VFMLA V13.S4, V15.S4, V17.S4
-	FMOVQ 176(R0), F13
-	VFMLA V17.S4, V15.S4, V13.S4
-	FMOVQ 272(R0), F15
-	WORD  $0x6eaee5ee // fcmgt v14.4s, v15.4s, v14.4s
-	FMOVQ 288(R0), F15
-	VAND  V14.B16, V15.B16, V14.B16
+	FMOVQ 128(R0), F23
+	VFMLA V6.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	WORD  $0x6eb5e5f5 // fcmgt v21.4s, v15.4s, v21.4s
+	VAND  V21.B16, V16.B16, V21.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V16.S4, V15.S4
-	VTBL  V7.B16, [V16.B16], V17.B16
-	FMOVQ 304(R0), F16
-	FMOVQ 320(R0), F18
-	VBIT  V18.B16, V17.B16, V16.B16
-	FLDPQ 32(R1), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
-	VADD  V15.S4, V16.S4, V17.S4
-	FMOVQ 336(R0), F16
-	VAND  V16.B16, V15.B16, V15.B16
-	VADD  V14.S4, V15.S4, V15.S4
-	VFMLA V13.S4, V17.S4, V17.S4
-	WORD  $0x6e2fde2d // fmul v13.4s, v17.4s, v15.4s
+	VSHL  $20, V22.S4, V23.S4
+	VTBL  V7.B16, [V22.B16], V22.B16
+	FMOVQ 304(R0), F24
+	VBIT  V17.B16, V22.B16, V24.B16
+	VTBL  V24.B16, [V28.B16, V29.B16], V22.B16
+	VADD  V23.S4, V22.S4, V22.S4
+	VAND  V18.B16, V23.B16, V23.B16
+	VADD  V21.S4, V23.S4, V23.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V14.S4, V13.S4, V14.S4
-	FMOVQ 352(R0), F15
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	FMOVQ 352(R0), F15
-	VSUB  V15.S4, V13.S4, V13.S4
-	WORD  $0x4ead65cd // smax v13.4s, v14.4s, v13.4s
+	VSUB V21.S4, V22.S4, V21.S4
+	WORD $0x4e2bd6d6 // fadd v22.4s, v22.4s, v11.4s
+	VSUB V11.S4, V22.S4, V22.S4
+	WORD $0x4eb666b5 // smax v21.4s, v21.4s, v22.4s
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
-	FMOVQ 224(R0), F14
-	VBIT  V12.B16, V13.B16, V14.B16
-	FMOVQ 624(R0), F12
-	WORD  $0x4e2ef58f // fmax v15.4s, v12.4s, v14.4s
-	FMOVQ 624(R0), F12
-	WORD  $0x4e2df58c // fmax v12.4s, v12.4s, v13.4s
+	WORD  $0x4ea0aa94 // cmlt v20.4s, v20.4s, #0
+	FMOVQ 224(R0), F22
+	VBIT  V20.B16, V21.B16, V22.B16
+	WORD  $0x4e36f594 // fmax v20.4s, v12.4s, v22.4s
+	WORD  $0x4e35f595 // fmax v21.4s, v12.4s, v21.4s
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e2ad58d // fadd v13.4s, v12.4s, v10.4s
-	WORD  $0x6e2dfd8c // fdiv v12.4s, v12.4s, v13.4s
-	VFMLS V12.S4, V15.S4, V15.S4
-	WORD  $0x6eaee5ec // fcmgt v12.4s, v15.4s, v14.4s
-	VBIT  V12.B16, V14.B16, V15.B16
-	FMOVQ 368(R0), F12
-	VUMIN V12.S4, V15.S4, V12.S4
-	FMOVQ F12, (R3)
+	WORD  $0x4e28d6b7 // fadd v23.4s, v21.4s, v8.4s
+	WORD  $0x6e37feb5 // fdiv v21.4s, v21.4s, v23.4s
+	VFMLS V21.S4, V20.S4, V20.S4
+	WORD  $0x6eb6e695 // fcmgt v21.4s, v20.4s, v22.4s
+	VBIT  V21.B16, V22.B16, V20.B16
+	VUMIN V19.S4, V20.S4, V20.S4
+	FMOVQ F20, (R2)
+	ADD   $16, R2, R2
 	ADD   $16, R3, R3
-	ADD   $16, R5, R5
-	SUB   $4, R2, R2
-	SUB   $4, R6, R6
-	CMP   $1, R6
+	SUB   $4, R1, R1
+	SUB   $4, R5, R5
+	CMP   $1, R5
 	BGE   slow
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R0), F12
-	ADD   $0, R5, R6
-	CMP   $4, R2
+	FMOVQ 224(R0), F20
+	ADD   $0, R3, R5
+	CMP   $4, R1
 	BLT   partless3
-	FMOVQ (R5), F12
+	FMOVQ (R3), F20
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R2, partone3
-	VLD1.P 8(R6), V12.D[0]
-	TBZ    $0, R2, partdone3
-	VLD1   (R6), V12.S[2]
+	TBZ    $1, R1, partone3
+	VLD1.P 8(R5), V20.D[0]
+	TBZ    $0, R1, partdone3
+	VLD1   (R5), V20.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R2, partdone3
-	VLD1 (R6), V12.S[0]
+	TBZ  $0, R1, partdone3
+	VLD1 (R5), V20.S[0]
 
 partdone3:
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VORR  V0.B16, V12.B16, V13.B16
-	WORD  $0x4ea1d5ad // fsub v13.4s, v13.4s, v1.4s
-	FMOVQ 240(R0), F14
-	WORD  $0x4e2df5ce // fmax v14.4s, v14.4s, v13.4s
+	VORR V0.B16, V20.B16, V21.B16
+	WORD $0x4ea1d6b5 // fsub v21.4s, v21.4s, v1.4s
+	WORD $0x4e35f5d5 // fmax v21.4s, v14.4s, v21.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F16
-	VFMLA V2.S4, V14.S4, V16.S4
-	WORD  $0x4ea3d60d // fsub v13.4s, v16.4s, v3.4s
+	FMOVQ 64(R0), F22
+	VFMLA V2.S4, V21.S4, V22.S4
+	WORD  $0x4ea3d6d7 // fsub v23.4s, v22.4s, v3.4s
 
 	// r = c - n ln2
-	VMOV  V14.B16, V15.B16
-	VFMLS V4.S4, V13.S4, V15.S4
-	VFMLS V5.S4, V13.S4, V15.S4
+	VMOV  V21.B16, V24.B16
+	VFMLS V4.S4, V23.S4, V24.S4
+	VFMLS V5.S4, V23.S4, V24.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F17
-	VFMLA V6.S4, V15.S4, V17.S4
-	FMOVQ 144(R0), F13
-	VFMLA V17.S4, V15.S4, V13.S4
-	FMOVQ 160(R0), F17
-	VFMLA V13.S4, V15.S4, V17.S4
-	FMOVQ 176(R0), F13
-	VFMLA V17.S4, V15.S4, V13.S4
-	FMOVQ 272(R0), F15
-	WORD  $0x6eaee5ee // fcmgt v14.4s, v15.4s, v14.4s
-	FMOVQ 288(R0), F15
-	VAND  V14.B16, V15.B16, V14.B16
+	FMOVQ 128(R0), F23
+	VFMLA V6.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	WORD  $0x6eb5e5f5 // fcmgt v21.4s, v15.4s, v21.4s
+	VAND  V21.B16, V16.B16, V21.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V16.S4, V15.S4
-	VTBL  V7.B16, [V16.B16], V17.B16
-	FMOVQ 304(R0), F16
-	FMOVQ 320(R0), F18
-	VBIT  V18.B16, V17.B16, V16.B16
-	FLDPQ 32(R1), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
-	VADD  V15.S4, V16.S4, V17.S4
-	FMOVQ 336(R0), F16
-	VAND  V16.B16, V15.B16, V15.B16
-	VADD  V14.S4, V15.S4, V15.S4
-	VFMLA V13.S4, V17.S4, V17.S4
-	WORD  $0x6e2fde2d // fmul v13.4s, v17.4s, v15.4s
+	VSHL  $20, V22.S4, V23.S4
+	VTBL  V7.B16, [V22.B16], V22.B16
+	FMOVQ 304(R0), F24
+	VBIT  V17.B16, V22.B16, V24.B16
+	VTBL  V24.B16, [V28.B16, V29.B16], V22.B16
+	VADD  V23.S4, V22.S4, V22.S4
+	VAND  V18.B16, V23.B16, V23.B16
+	VADD  V21.S4, V23.S4, V23.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V14.S4, V13.S4, V14.S4
-	FMOVQ 352(R0), F15
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	FMOVQ 352(R0), F15
-	VSUB  V15.S4, V13.S4, V13.S4
-	WORD  $0x4ead65cd // smax v13.4s, v14.4s, v13.4s
+	VSUB V21.S4, V22.S4, V21.S4
+	WORD $0x4e2bd6d6 // fadd v22.4s, v22.4s, v11.4s
+	VSUB V11.S4, V22.S4, V22.S4
+	WORD $0x4eb666b5 // smax v21.4s, v21.4s, v22.4s
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
-	FMOVQ 224(R0), F14
-	VBIT  V12.B16, V13.B16, V14.B16
-	FMOVQ 624(R0), F12
-	WORD  $0x4e2ef58f // fmax v15.4s, v12.4s, v14.4s
-	FMOVQ 624(R0), F12
-	WORD  $0x4e2df58c // fmax v12.4s, v12.4s, v13.4s
+	WORD  $0x4ea0aa94 // cmlt v20.4s, v20.4s, #0
+	FMOVQ 224(R0), F22
+	VBIT  V20.B16, V21.B16, V22.B16
+	WORD  $0x4e36f594 // fmax v20.4s, v12.4s, v22.4s
+	WORD  $0x4e35f595 // fmax v21.4s, v12.4s, v21.4s
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e2ad58d // fadd v13.4s, v12.4s, v10.4s
-	WORD  $0x6e2dfd8c // fdiv v12.4s, v12.4s, v13.4s
-	VFMLS V12.S4, V15.S4, V15.S4
-	WORD  $0x6eaee5ec // fcmgt v12.4s, v15.4s, v14.4s
-	VBIT  V12.B16, V14.B16, V15.B16
-	FMOVQ 368(R0), F12
-	VUMIN V12.S4, V15.S4, V12.S4
-	ADD   $0, R3, R6
-	CMP   $4, R2
+	WORD  $0x4e28d6b7 // fadd v23.4s, v21.4s, v8.4s
+	WORD  $0x6e37feb5 // fdiv v21.4s, v21.4s, v23.4s
+	VFMLS V21.S4, V20.S4, V20.S4
+	WORD  $0x6eb6e695 // fcmgt v21.4s, v20.4s, v22.4s
+	VBIT  V21.B16, V22.B16, V20.B16
+	VUMIN V19.S4, V20.S4, V20.S4
+	ADD   $0, R2, R5
+	CMP   $4, R1
 	BLT   partless4
-	FMOVQ F12, (R3)
+	FMOVQ F20, (R2)
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R2, partone4
-	VST1.P V12.D[0], 8(R6)
-	TBZ    $0, R2, partdone4
-	VST1   V12.S[2], (R6)
+	TBZ    $1, R1, partone4
+	VST1.P V20.D[0], 8(R5)
+	TBZ    $0, R1, partdone4
+	VST1   V20.S[2], (R5)
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R2, partdone4
-	VST1 V12.S[0], (R6)
+	TBZ  $0, R1, partdone4
+	VST1 V20.S[0], (R5)
 
 partdone4:
-	ADD $16, R3, R3
-	ADD $16, R5, R5
-	SUB $4, R2, R2
-	CMP $1, R2
-	BGE vector
-	RET
+	JMP nextvector
 
 // func powNEON(dst *float32, x *float32, n int, p *powParams)
 TEXT ·powNEON(SB), NOSPLIT, $0-32
-	MOVD  $consts<>+0(SB), R1
-	MOVD  $tables<>+0(SB), R0
-	FMOVQ (R0), F0
-	FMOVQ 320(R1), F1
-	FMOVQ 784(R1), F2
-	FMOVQ 640(R1), F3
-	FMOVQ 656(R1), F4
-	FMOVQ 672(R1), F5
-	FLDPQ 112(R0), (F28, F29)
-	FMOVQ 688(R1), F6
-	FMOVQ 704(R1), F7
-	FLDPQ 144(R0), (F26, F27)
-	FLDPQ 176(R0), (F24, F25)
-	FMOVQ 800(R1), F8
-	FMOVQ 80(R1), F9
-	FLDPQ 208(R0), (F22, F23)
+	MOVD  $tables<>+0(SB), R1
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 784(R0), F0
+	FMOVQ (R1), F1
+	FMOVQ 320(R0), F2
+	FMOVQ 384(R0), F3
+	FMOVQ 640(R0), F4
+	FMOVQ 656(R0), F5
+	FMOVQ 672(R0), F6
+	FLDPQ 112(R1), (F28, F29)
+	FMOVQ 688(R0), F7
+	FMOVQ 704(R0), F8
+	FLDPQ 144(R1), (F26, F27)
+	FLDPQ 176(R1), (F24, F25)
+	FMOVQ 800(R0), F9
+	FMOVQ 80(R0), F10
 	MOVD  n+16(FP), R2
 	MOVD  dst+0(FP), R3
 	MOVD  x+8(FP), R5
 	MOVD  p+24(FP), R6
-	FMOVS (R6), F10
-	VDUP  V10.S[0], V10.S4
-	FMOVS 4(R6), F11
+	FMOVS (R6), F11
 	VDUP  V11.S[0], V11.S4
-	FMOVS 8(R6), F12
+	FMOVS 4(R6), F12
 	VDUP  V12.S[0], V12.S4
+	FMOVS 8(R6), F13
+	VDUP  V13.S[0], V13.S4
 
 loop:
 	CMP $8, R2
 	BLT rest
 
 block:
-	FMOVQ (R5), F14
-	FMOVQ 16(R5), F13
+	FMOVQ (R5), F15
+	FMOVQ 16(R5), F14
 
 	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V3.S4, V14.S4, V16.S4
-	VUSHR $23, V16.S4, V14.S4
-	VUSHR $20, V16.S4, V15.S4
-	VAND  V4.B16, V16.B16, V16.B16
-	VADD  V5.S4, V16.S4, V17.S4
-	WORD  $0x4e21d9d3 // scvtf v19.4s, v14.4s
+	VSUB  V4.S4, V15.S4, V17.S4
+	VUSHR $23, V17.S4, V15.S4
+	VUSHR $20, V17.S4, V16.S4
+	VAND  V5.B16, V17.B16, V17.B16
+	VADD  V6.S4, V17.S4, V18.S4
+	WORD  $0x4e21d9f4 // scvtf v20.4s, v15.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V15.B16], V15.B16
-	FMOVQ 304(R1), F16
-	VBIT  V1.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V28.B16, V29.B16], V18.B16
-	FMOVQ 432(R1), F15
-	VFMLA V18.S4, V17.S4, V15.S4
-	WORD  $0x6e26ddf4 // fmul v20.4s, v15.4s, v6.4s
-	VMOV  V15.B16, V17.B16
-	VFMLA V20.S4, V17.S4, V17.S4
-	WORD  $0x4eb1d5f2 // fsub v18.4s, v15.4s, v17.4s
-	VFMLA V20.S4, V15.S4, V18.S4
-	WORD  $0x6e2fddf4 // fmul v20.4s, v15.4s, v15.4s
-	FMOVQ 720(R1), F21
-	VFMLA V7.S4, V15.S4, V21.S4
-	FMOVQ 736(R1), F30
-	VFMLA V21.S4, V15.S4, V30.S4
-	FMOVQ 752(R1), F21
-	VFMLA V30.S4, V15.S4, V21.S4
-	FMOVQ 768(R1), F30
-	VFMLA V21.S4, V15.S4, V30.S4
-	WORD  $0x6e2fde8f // fmul v15.4s, v20.4s, v15.4s
-	VFMLA V30.S4, V15.S4, V18.S4
-	WORD  $0x4e32d62f // fadd v15.4s, v17.4s, v18.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VTBL  V16.B16, [V26.B16, V27.B16], V20.B16
-	WORD  $0x4e34d674 // fadd v20.4s, v19.4s, v20.4s
-	WORD  $0x6e34dd53 // fmul v19.4s, v10.4s, v20.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V20.S4, V10.S4, V21.S4
-	VMOV  V19.B16, V20.B16
-	VFMLA V15.S4, V11.S4, V20.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e22d68f // fadd v15.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d5f4 // fsub v20.4s, v15.4s, v2.4s
-	WORD  $0x4eb4d673 // fsub v19.4s, v19.4s, v20.4s
-	VFMLA V17.S4, V11.S4, V19.S4
-	VTBL  V16.B16, [V24.B16, V25.B16], V16.B16
-	VFMLA V16.S4, V10.S4, V21.S4
-	VFMLA V17.S4, V12.S4, V21.S4
-	VFMLA V18.S4, V11.S4, V21.S4
-	WORD  $0x4e35d671 // fadd v17.4s, v19.4s, v21.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F16
-	VFMLA V8.S4, V17.S4, V16.S4
-	FMOVQ 832(R1), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
-	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
-	VFMLA V9.S4, V17.S4, V16.S4
-	VTBL  V0.B16, [V15.B16], V18.B16
-	FMOVQ 304(R1), F17
-	VBIT  V1.B16, V18.B16, V17.B16
-	VTBL  V17.B16, [V22.B16, V23.B16], V18.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
-	VFMLA V16.S4, V18.S4, V17.S4
-
-	// times 2^k
-	WORD  $0x4e31d650 // fadd v16.4s, v18.4s, v17.4s
-	VSHL  $20, V15.S4, V17.S4
-	FMOVQ 336(R1), F18
-	VAND  V18.B16, V17.B16, V17.B16
-	VADD  V17.S4, V16.S4, V16.S4
-
-	// x or result out of range?
-	FMOVQ 848(R1), F17
-	WORD  $0x4e711dce // bic v14.16b, v14.16b, v17.16b
-	FMOVQ 880(R1), F17
-	VEOR  V17.B16, V15.B16, V15.B16
-	FMOVQ 864(R1), F17
-	WORD  $0x4e711def // bic v15.16b, v15.16b, v17.16b
-	VORR  V15.B16, V14.B16, V14.B16
-
-	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V3.S4, V13.S4, V17.S4
-	VUSHR $23, V17.S4, V13.S4
-	VUSHR $20, V17.S4, V15.S4
-	VAND  V4.B16, V17.B16, V17.B16
-	VADD  V5.S4, V17.S4, V18.S4
-	WORD  $0x4e21d9b4 // scvtf v20.4s, v13.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V15.B16], V15.B16
-	FMOVQ 304(R1), F17
-	VBIT  V1.B16, V15.B16, V17.B16
+	VTBL  V1.B16, [V16.B16], V16.B16
+	FMOVQ 304(R0), F17
+	VBIT  V2.B16, V16.B16, V17.B16
 	VTBL  V17.B16, [V28.B16, V29.B16], V19.B16
-	FMOVQ 432(R1), F15
-	VFMLA V19.S4, V18.S4, V15.S4
-	WORD  $0x6e26ddf5 // fmul v21.4s, v15.4s, v6.4s
-	VMOV  V15.B16, V18.B16
+	FMOVQ 432(R0), F16
+	VFMLA V19.S4, V18.S4, V16.S4
+	WORD  $0x6e27de15 // fmul v21.4s, v16.4s, v7.4s
+	VMOV  V16.B16, V18.B16
 	VFMLA V21.S4, V18.S4, V18.S4
-	WORD  $0x4eb2d5f3 // fsub v19.4s, v15.4s, v18.4s
-	VFMLA V21.S4, V15.S4, V19.S4
-	WORD  $0x6e2fddf5 // fmul v21.4s, v15.4s, v15.4s
-	FMOVQ 720(R1), F30
-	VFMLA V7.S4, V15.S4, V30.S4
-	FMOVQ 736(R1), F31
-	VFMLA V30.S4, V15.S4, V31.S4
-	FMOVQ 752(R1), F30
-	VFMLA V31.S4, V15.S4, V30.S4
-	FMOVQ 768(R1), F31
-	VFMLA V30.S4, V15.S4, V31.S4
-	WORD  $0x6e2fdeaf // fmul v15.4s, v21.4s, v15.4s
-	VFMLA V31.S4, V15.S4, V19.S4
-	WORD  $0x4e33d64f // fadd v15.4s, v18.4s, v19.4s
+	WORD  $0x4eb2d613 // fsub v19.4s, v16.4s, v18.4s
+	VFMLA V21.S4, V16.S4, V19.S4
+	WORD  $0x6e30de15 // fmul v21.4s, v16.4s, v16.4s
+	FMOVQ 720(R0), F22
+	VFMLA V8.S4, V16.S4, V22.S4
+	FMOVQ 736(R0), F23
+	VFMLA V22.S4, V16.S4, V23.S4
+	FMOVQ 752(R0), F22
+	VFMLA V23.S4, V16.S4, V22.S4
+	FMOVQ 768(R0), F23
+	VFMLA V22.S4, V16.S4, V23.S4
+	WORD  $0x6e30deb0 // fmul v16.4s, v21.4s, v16.4s
+	VFMLA V23.S4, V16.S4, V19.S4
+	WORD  $0x4e33d650 // fadd v16.4s, v18.4s, v19.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VTBL  V17.B16, [V26.B16, V27.B16], V21.B16
 	WORD  $0x4e35d695 // fadd v21.4s, v20.4s, v21.4s
-	WORD  $0x6e35dd54 // fmul v20.4s, v10.4s, v21.4s
-	WORD  $0x6ea0fa9e // fneg v30.4s, v20.4s
-	VFMLA V21.S4, V10.S4, V30.S4
+	WORD  $0x6e35dd74 // fmul v20.4s, v11.4s, v21.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V21.S4, V11.S4, V22.S4
 	VMOV  V20.B16, V21.B16
-	VFMLA V15.S4, V11.S4, V21.S4
+	VFMLA V16.S4, V12.S4, V21.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e22d6af // fadd v15.4s, v21.4s, v2.4s
-	WORD  $0x4ea2d5f5 // fsub v21.4s, v15.4s, v2.4s
+	WORD  $0x4e20d6b0 // fadd v16.4s, v21.4s, v0.4s
+	WORD  $0x4ea0d615 // fsub v21.4s, v16.4s, v0.4s
 	WORD  $0x4eb5d694 // fsub v20.4s, v20.4s, v21.4s
-	VFMLA V18.S4, V11.S4, V20.S4
+	VFMLA V18.S4, V12.S4, V20.S4
 	VTBL  V17.B16, [V24.B16, V25.B16], V17.B16
-	VFMLA V17.S4, V10.S4, V30.S4
-	VFMLA V18.S4, V12.S4, V30.S4
-	VFMLA V19.S4, V11.S4, V30.S4
-	WORD  $0x4e3ed692 // fadd v18.4s, v20.4s, v30.4s
+	VFMLA V17.S4, V11.S4, V22.S4
+	VFMLA V18.S4, V13.S4, V22.S4
+	VFMLA V19.S4, V12.S4, V22.S4
+	WORD  $0x4e36d692 // fadd v18.4s, v20.4s, v22.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F17
-	VFMLA V8.S4, V18.S4, V17.S4
-	FMOVQ 832(R1), F19
+	FMOVQ 816(R0), F17
+	VFMLA V9.S4, V18.S4, V17.S4
+	FMOVQ 832(R0), F19
 	VFMLA V17.S4, V18.S4, V19.S4
 	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V9.S4, V18.S4, V17.S4
-	VTBL  V0.B16, [V15.B16], V19.B16
-	FMOVQ 304(R1), F18
-	VBIT  V1.B16, V19.B16, V18.B16
-	VTBL  V18.B16, [V22.B16, V23.B16], V19.B16
-	FLDPQ 240(R0), (F30, F31)
+	VFMLA V10.S4, V18.S4, V17.S4
+	VTBL  V1.B16, [V16.B16], V19.B16
+	FMOVQ 304(R0), F18
+	VBIT  V2.B16, V19.B16, V18.B16
+	FLDPQ 208(R1), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
+	FLDPQ 240(R1), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
 	VFMLA V17.S4, V19.S4, V18.S4
 
 	// times 2^k
 	WORD  $0x4e32d671 // fadd v17.4s, v19.4s, v18.4s
-	VSHL  $20, V15.S4, V18.S4
-	FMOVQ 336(R1), F19
+	VSHL  $20, V16.S4, V18.S4
+	FMOVQ 336(R0), F19
 	VAND  V19.B16, V18.B16, V18.B16
 	VADD  V18.S4, V17.S4, V17.S4
 
 	// x or result out of range?
-	FMOVQ 848(R1), F18
-	WORD  $0x4e721dad // bic v13.16b, v13.16b, v18.16b
-	FMOVQ 880(R1), F18
-	VEOR  V18.B16, V15.B16, V15.B16
-	FMOVQ 864(R1), F18
+	FMOVQ 848(R0), F18
 	WORD  $0x4e721def // bic v15.16b, v15.16b, v18.16b
-	VORR  V15.B16, V13.B16, V13.B16
-	VORR  V13.B16, V14.B16, V13.B16
-	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
-	FMOVD F13, R7
+	FMOVQ 880(R0), F18
+	VEOR  V18.B16, V16.B16, V16.B16
+	FMOVQ 864(R0), F18
+	WORD  $0x4e721e10 // bic v16.16b, v16.16b, v18.16b
+	VORR  V16.B16, V15.B16, V15.B16
+
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V4.S4, V14.S4, V18.S4
+	VUSHR $23, V18.S4, V14.S4
+	VUSHR $20, V18.S4, V16.S4
+	VAND  V5.B16, V18.B16, V18.B16
+	VADD  V6.S4, V18.S4, V19.S4
+	WORD  $0x4e21d9d5 // scvtf v21.4s, v14.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V1.B16, [V16.B16], V16.B16
+	FMOVQ 304(R0), F18
+	VBIT  V2.B16, V16.B16, V18.B16
+	VTBL  V18.B16, [V28.B16, V29.B16], V20.B16
+	FMOVQ 432(R0), F16
+	VFMLA V20.S4, V19.S4, V16.S4
+	WORD  $0x6e27de16 // fmul v22.4s, v16.4s, v7.4s
+	VMOV  V16.B16, V19.B16
+	VFMLA V22.S4, V19.S4, V19.S4
+	WORD  $0x4eb3d614 // fsub v20.4s, v16.4s, v19.4s
+	VFMLA V22.S4, V16.S4, V20.S4
+	WORD  $0x6e30de16 // fmul v22.4s, v16.4s, v16.4s
+	FMOVQ 720(R0), F23
+	VFMLA V8.S4, V16.S4, V23.S4
+	FMOVQ 736(R0), F30
+	VFMLA V23.S4, V16.S4, V30.S4
+	FMOVQ 752(R0), F23
+	VFMLA V30.S4, V16.S4, V23.S4
+	FMOVQ 768(R0), F30
+	VFMLA V23.S4, V16.S4, V30.S4
+	WORD  $0x6e30ded0 // fmul v16.4s, v22.4s, v16.4s
+	VFMLA V30.S4, V16.S4, V20.S4
+	WORD  $0x4e34d670 // fadd v16.4s, v19.4s, v20.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VTBL  V18.B16, [V26.B16, V27.B16], V22.B16
+	WORD  $0x4e36d6b6 // fadd v22.4s, v21.4s, v22.4s
+	WORD  $0x6e36dd75 // fmul v21.4s, v11.4s, v22.4s
+	WORD  $0x6ea0fab7 // fneg v23.4s, v21.4s
+	VFMLA V22.S4, V11.S4, V23.S4
+	VMOV  V21.B16, V22.B16
+	VFMLA V16.S4, V12.S4, V22.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e20d6d0 // fadd v16.4s, v22.4s, v0.4s
+	WORD  $0x4ea0d616 // fsub v22.4s, v16.4s, v0.4s
+	WORD  $0x4eb6d6b5 // fsub v21.4s, v21.4s, v22.4s
+	VFMLA V19.S4, V12.S4, V21.S4
+	VTBL  V18.B16, [V24.B16, V25.B16], V18.B16
+	VFMLA V18.S4, V11.S4, V23.S4
+	VFMLA V19.S4, V13.S4, V23.S4
+	VFMLA V20.S4, V12.S4, V23.S4
+	WORD  $0x4e37d6b3 // fadd v19.4s, v21.4s, v23.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F18
+	VFMLA V9.S4, V19.S4, V18.S4
+	FMOVQ 832(R0), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	VFMLA V10.S4, V19.S4, V18.S4
+	VTBL  V1.B16, [V16.B16], V20.B16
+	FMOVQ 304(R0), F19
+	VBIT  V2.B16, V20.B16, V19.B16
+	FLDPQ 208(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
+	FLDPQ 240(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V18.S4, V20.S4, V19.S4
+
+	// times 2^k
+	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
+	VSHL  $20, V16.S4, V19.S4
+	FMOVQ 336(R0), F20
+	VAND  V20.B16, V19.B16, V19.B16
+	VADD  V19.S4, V18.S4, V18.S4
+
+	// x or result out of range?
+	FMOVQ 848(R0), F19
+	WORD  $0x4e731dce // bic v14.16b, v14.16b, v19.16b
+	FMOVQ 880(R0), F19
+	VEOR  V19.B16, V16.B16, V16.B16
+	FMOVQ 864(R0), F19
+	WORD  $0x4e731e10 // bic v16.16b, v16.16b, v19.16b
+	VORR  V16.B16, V14.B16, V14.B16
+	VORR  V14.B16, V15.B16, V14.B16
+	WORD  $0x6eaea5ce // umaxp v14.4s, v14.4s, v14.4s
+	FMOVD F14, R7
 	CBNZ  R7, slowblock
-	FMOVQ F16, (R3)
-	FMOVQ F17, 16(R3)
+	FMOVQ F17, (R3)
+	FMOVQ F18, 16(R3)
 	ADD   $32, R3, R3
 	ADD   $32, R5, R5
 	SUB   $8, R2, R2
@@ -2020,130 +1984,132 @@ rest:
 	BLT done
 
 vector:
-	FMOVQ 224(R1), F13
+	FMOVQ 224(R0), F14
 	ADD   $0, R5, R7
 	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R5), F13
+	FMOVQ (R5), F14
 	JMP   partdone1
 
 partless1:
 	TBZ    $1, R2, partone1
-	VLD1.P 8(R7), V13.D[0]
+	VLD1.P 8(R7), V14.D[0]
 	TBZ    $0, R2, partdone1
-	VLD1   (R7), V13.S[2]
+	VLD1   (R7), V14.S[2]
 	JMP    partdone1
 
 partone1:
 	TBZ  $0, R2, partdone1
-	VLD1 (R7), V13.S[0]
+	VLD1 (R7), V14.S[0]
 
 partdone1:
 	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V3.S4, V13.S4, V15.S4
-	VUSHR $23, V15.S4, V13.S4
-	VUSHR $20, V15.S4, V14.S4
-	VAND  V4.B16, V15.B16, V15.B16
-	VADD  V5.S4, V15.S4, V16.S4
-	WORD  $0x4e21d9b2 // scvtf v18.4s, v13.4s
+	VSUB  V4.S4, V14.S4, V16.S4
+	VUSHR $23, V16.S4, V14.S4
+	VUSHR $20, V16.S4, V15.S4
+	VAND  V5.B16, V16.B16, V16.B16
+	VADD  V6.S4, V16.S4, V17.S4
+	WORD  $0x4e21d9d3 // scvtf v19.4s, v14.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V14.B16], V14.B16
-	FMOVQ 304(R1), F15
-	VBIT  V1.B16, V14.B16, V15.B16
-	VTBL  V15.B16, [V28.B16, V29.B16], V17.B16
-	FMOVQ 432(R1), F14
-	VFMLA V17.S4, V16.S4, V14.S4
-	WORD  $0x6e26ddd3 // fmul v19.4s, v14.4s, v6.4s
-	VMOV  V14.B16, V16.B16
-	VFMLA V19.S4, V16.S4, V16.S4
-	WORD  $0x4eb0d5d1 // fsub v17.4s, v14.4s, v16.4s
-	VFMLA V19.S4, V14.S4, V17.S4
-	WORD  $0x6e2eddd3 // fmul v19.4s, v14.4s, v14.4s
-	FMOVQ 720(R1), F20
-	VFMLA V7.S4, V14.S4, V20.S4
-	FMOVQ 736(R1), F21
-	VFMLA V20.S4, V14.S4, V21.S4
-	FMOVQ 752(R1), F20
-	VFMLA V21.S4, V14.S4, V20.S4
-	FMOVQ 768(R1), F21
-	VFMLA V20.S4, V14.S4, V21.S4
-	WORD  $0x6e2ede6e // fmul v14.4s, v19.4s, v14.4s
-	VFMLA V21.S4, V14.S4, V17.S4
-	WORD  $0x4e31d60e // fadd v14.4s, v16.4s, v17.4s
+	VTBL  V1.B16, [V15.B16], V15.B16
+	FMOVQ 304(R0), F16
+	VBIT  V2.B16, V15.B16, V16.B16
+	VTBL  V16.B16, [V28.B16, V29.B16], V18.B16
+	FMOVQ 432(R0), F15
+	VFMLA V18.S4, V17.S4, V15.S4
+	WORD  $0x6e27ddf4 // fmul v20.4s, v15.4s, v7.4s
+	VMOV  V15.B16, V17.B16
+	VFMLA V20.S4, V17.S4, V17.S4
+	WORD  $0x4eb1d5f2 // fsub v18.4s, v15.4s, v17.4s
+	VFMLA V20.S4, V15.S4, V18.S4
+	WORD  $0x6e2fddf4 // fmul v20.4s, v15.4s, v15.4s
+	FMOVQ 720(R0), F21
+	VFMLA V8.S4, V15.S4, V21.S4
+	FMOVQ 736(R0), F22
+	VFMLA V21.S4, V15.S4, V22.S4
+	FMOVQ 752(R0), F21
+	VFMLA V22.S4, V15.S4, V21.S4
+	FMOVQ 768(R0), F22
+	VFMLA V21.S4, V15.S4, V22.S4
+	WORD  $0x6e2fde8f // fmul v15.4s, v20.4s, v15.4s
+	VFMLA V22.S4, V15.S4, V18.S4
+	WORD  $0x4e32d62f // fadd v15.4s, v17.4s, v18.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VTBL  V15.B16, [V26.B16, V27.B16], V19.B16
-	WORD  $0x4e33d653 // fadd v19.4s, v18.4s, v19.4s
-	WORD  $0x6e33dd52 // fmul v18.4s, v10.4s, v19.4s
-	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
-	VFMLA V19.S4, V10.S4, V20.S4
-	VMOV  V18.B16, V19.B16
-	VFMLA V14.S4, V11.S4, V19.S4
+	VTBL  V16.B16, [V26.B16, V27.B16], V20.B16
+	WORD  $0x4e34d674 // fadd v20.4s, v19.4s, v20.4s
+	WORD  $0x6e34dd73 // fmul v19.4s, v11.4s, v20.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V20.S4, V11.S4, V21.S4
+	VMOV  V19.B16, V20.B16
+	VFMLA V15.S4, V12.S4, V20.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e22d66e // fadd v14.4s, v19.4s, v2.4s
-	WORD  $0x4ea2d5d3 // fsub v19.4s, v14.4s, v2.4s
-	WORD  $0x4eb3d652 // fsub v18.4s, v18.4s, v19.4s
-	VFMLA V16.S4, V11.S4, V18.S4
-	VTBL  V15.B16, [V24.B16, V25.B16], V15.B16
-	VFMLA V15.S4, V10.S4, V20.S4
-	VFMLA V16.S4, V12.S4, V20.S4
-	VFMLA V17.S4, V11.S4, V20.S4
-	WORD  $0x4e34d650 // fadd v16.4s, v18.4s, v20.4s
+	WORD  $0x4e20d68f // fadd v15.4s, v20.4s, v0.4s
+	WORD  $0x4ea0d5f4 // fsub v20.4s, v15.4s, v0.4s
+	WORD  $0x4eb4d673 // fsub v19.4s, v19.4s, v20.4s
+	VFMLA V17.S4, V12.S4, V19.S4
+	VTBL  V16.B16, [V24.B16, V25.B16], V16.B16
+	VFMLA V16.S4, V11.S4, V21.S4
+	VFMLA V17.S4, V13.S4, V21.S4
+	VFMLA V18.S4, V12.S4, V21.S4
+	WORD  $0x4e35d671 // fadd v17.4s, v19.4s, v21.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F15
-	VFMLA V8.S4, V16.S4, V15.S4
-	FMOVQ 832(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
-	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
-	VFMLA V9.S4, V16.S4, V15.S4
-	VTBL  V0.B16, [V14.B16], V17.B16
-	FMOVQ 304(R1), F16
-	VBIT  V1.B16, V17.B16, V16.B16
-	VTBL  V16.B16, [V22.B16, V23.B16], V17.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
-	VFMLA V15.S4, V17.S4, V16.S4
+	FMOVQ 816(R0), F16
+	VFMLA V9.S4, V17.S4, V16.S4
+	FMOVQ 832(R0), F18
+	VFMLA V16.S4, V17.S4, V18.S4
+	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
+	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
+	VFMLA V10.S4, V17.S4, V16.S4
+	VTBL  V1.B16, [V15.B16], V18.B16
+	FMOVQ 304(R0), F17
+	VBIT  V2.B16, V18.B16, V17.B16
+	FLDPQ 208(R1), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V18.B16
+	FLDPQ 240(R1), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
+	VFMLA V16.S4, V18.S4, V17.S4
 
 	// times 2^k
-	WORD  $0x4e30d62f // fadd v15.4s, v17.4s, v16.4s
-	VSHL  $20, V14.S4, V16.S4
-	FMOVQ 336(R1), F17
-	VAND  V17.B16, V16.B16, V16.B16
-	VADD  V16.S4, V15.S4, V15.S4
+	WORD  $0x4e31d650 // fadd v16.4s, v18.4s, v17.4s
+	VSHL  $20, V15.S4, V17.S4
+	FMOVQ 336(R0), F18
+	VAND  V18.B16, V17.B16, V17.B16
+	VADD  V17.S4, V16.S4, V16.S4
 
 	// x or result out of range?
-	FMOVQ 848(R1), F16
-	WORD  $0x4e701dad // bic v13.16b, v13.16b, v16.16b
-	FMOVQ 880(R1), F16
-	VEOR  V16.B16, V14.B16, V14.B16
-	FMOVQ 864(R1), F16
-	WORD  $0x4e701dce // bic v14.16b, v14.16b, v16.16b
-	VORR  V14.B16, V13.B16, V13.B16
-	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
-	FMOVD F13, R7
+	FMOVQ 848(R0), F17
+	WORD  $0x4e711dce // bic v14.16b, v14.16b, v17.16b
+	FMOVQ 880(R0), F17
+	VEOR  V17.B16, V15.B16, V15.B16
+	FMOVQ 864(R0), F17
+	WORD  $0x4e711def // bic v15.16b, v15.16b, v17.16b
+	VORR  V15.B16, V14.B16, V14.B16
+	WORD  $0x6eaea5ce // umaxp v14.4s, v14.4s, v14.4s
+	FMOVD F14, R7
 	CBNZ  R7, slowvector
 	ADD   $0, R3, R7
 	CMP   $4, R2
 	BLT   partless2
-	FMOVQ F15, (R3)
+	FMOVQ F16, (R3)
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R2, partone2
-	VST1.P V15.D[0], 8(R7)
+	VST1.P V16.D[0], 8(R7)
 	TBZ    $0, R2, partdone2
-	VST1   V15.S[2], (R7)
+	VST1   V16.S[2], (R7)
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R2, partdone2
-	VST1 V15.S[0], (R7)
+	VST1 V16.S[0], (R7)
 
 partdone2:
+nextvector:
 	ADD $16, R3, R3
 	ADD $16, R5, R5
 	SUB $4, R2, R2
@@ -2157,152 +2123,147 @@ slowblock:
 	MOVD $8, R7
 
 slow:
-	FMOVQ (R5), F13
+	FMOVQ (R5), F14
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f9ae // fabs v14.4s, v13.4s
-	VSUB  V3.S4, V14.S4, V17.S4
-	WORD  $0x4e21d9cf // scvtf v15.4s, v14.4s
-	FMOVQ 896(R1), F16
-	VSUB  V16.S4, V15.S4, V15.S4
-	FMOVQ 560(R1), F16
-	WORD  $0x4eae3610 // cmgt v16.4s, v16.4s, v14.4s
-	VBIT  V16.B16, V15.B16, V17.B16
-	WORD  $0x4f29062f // sshr v15.4s, v17.4s, #23
-	VUSHR $20, V17.S4, V16.S4
-	VAND  V4.B16, V17.B16, V17.B16
-	VADD  V5.S4, V17.S4, V18.S4
-	WORD  $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD  $0x4ea0f9cf // fabs v15.4s, v14.4s
+	VSUB  V4.S4, V15.S4, V18.S4
+	WORD  $0x4e21d9f0 // scvtf v16.4s, v15.4s
+	FMOVQ 896(R0), F17
+	VSUB  V17.S4, V16.S4, V16.S4
+	FMOVQ 560(R0), F17
+	WORD  $0x4eaf3631 // cmgt v17.4s, v17.4s, v15.4s
+	VBIT  V17.B16, V16.B16, V18.B16
+	WORD  $0x4f290650 // sshr v16.4s, v18.4s, #23
+	VUSHR $20, V18.S4, V17.S4
+	VAND  V5.B16, V18.B16, V18.B16
+	VADD  V6.S4, V18.S4, V19.S4
+	WORD  $0x4e21da10 // scvtf v16.4s, v16.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V16.B16], V16.B16
-	FMOVQ 304(R1), F17
-	VBIT  V1.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V28.B16, V29.B16], V19.B16
-	FMOVQ 432(R1), F16
-	VFMLA V19.S4, V18.S4, V16.S4
-	WORD  $0x6e26de14 // fmul v20.4s, v16.4s, v6.4s
-	VMOV  V16.B16, V18.B16
-	VFMLA V20.S4, V18.S4, V18.S4
-	WORD  $0x4eb2d613 // fsub v19.4s, v16.4s, v18.4s
-	VFMLA V20.S4, V16.S4, V19.S4
-	WORD  $0x6e30de14 // fmul v20.4s, v16.4s, v16.4s
-	FMOVQ 720(R1), F21
-	VFMLA V7.S4, V16.S4, V21.S4
-	FMOVQ 736(R1), F30
-	VFMLA V21.S4, V16.S4, V30.S4
-	FMOVQ 752(R1), F21
-	VFMLA V30.S4, V16.S4, V21.S4
-	FMOVQ 768(R1), F30
-	VFMLA V21.S4, V16.S4, V30.S4
-	WORD  $0x6e30de90 // fmul v16.4s, v20.4s, v16.4s
-	VFMLA V30.S4, V16.S4, V19.S4
-	WORD  $0x4e33d650 // fadd v16.4s, v18.4s, v19.4s
+	VTBL  V1.B16, [V17.B16], V17.B16
+	FMOVQ 304(R0), F18
+	VBIT  V2.B16, V17.B16, V18.B16
+	VTBL  V18.B16, [V28.B16, V29.B16], V20.B16
+	FMOVQ 432(R0), F17
+	VFMLA V20.S4, V19.S4, V17.S4
+	WORD  $0x6e27de35 // fmul v21.4s, v17.4s, v7.4s
+	VMOV  V17.B16, V19.B16
+	VFMLA V21.S4, V19.S4, V19.S4
+	WORD  $0x4eb3d634 // fsub v20.4s, v17.4s, v19.4s
+	VFMLA V21.S4, V17.S4, V20.S4
+	WORD  $0x6e31de35 // fmul v21.4s, v17.4s, v17.4s
+	FMOVQ 720(R0), F22
+	VFMLA V8.S4, V17.S4, V22.S4
+	FMOVQ 736(R0), F23
+	VFMLA V22.S4, V17.S4, V23.S4
+	FMOVQ 752(R0), F22
+	VFMLA V23.S4, V17.S4, V22.S4
+	FMOVQ 768(R0), F23
+	VFMLA V22.S4, V17.S4, V23.S4
+	WORD  $0x6e31deb1 // fmul v17.4s, v21.4s, v17.4s
+	VFMLA V23.S4, V17.S4, V20.S4
+	WORD  $0x4e34d671 // fadd v17.4s, v19.4s, v20.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VTBL  V17.B16, [V26.B16, V27.B16], V20.B16
-	WORD  $0x4e34d5ef // fadd v15.4s, v15.4s, v20.4s
-	WORD  $0x6e2fdd54 // fmul v20.4s, v10.4s, v15.4s
-	WORD  $0x6ea0fa9e // fneg v30.4s, v20.4s
-	VFMLA V15.S4, V10.S4, V30.S4
-	VMOV  V20.B16, V15.B16
-	VFMLA V16.S4, V11.S4, V15.S4
+	VTBL  V18.B16, [V26.B16, V27.B16], V21.B16
+	WORD  $0x4e35d610 // fadd v16.4s, v16.4s, v21.4s
+	WORD  $0x6e30dd75 // fmul v21.4s, v11.4s, v16.4s
+	WORD  $0x6ea0fab7 // fneg v23.4s, v21.4s
+	VFMLA V16.S4, V11.S4, V23.S4
+	VMOV  V21.B16, V16.B16
+	VFMLA V17.S4, V12.S4, V16.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e22d5f0 // fadd v16.4s, v15.4s, v2.4s
-	WORD  $0x4ea2d615 // fsub v21.4s, v16.4s, v2.4s
-	WORD  $0x4eb5d694 // fsub v20.4s, v20.4s, v21.4s
-	VFMLA V18.S4, V11.S4, V20.S4
-	VTBL  V17.B16, [V24.B16, V25.B16], V17.B16
-	VFMLA V17.S4, V10.S4, V30.S4
-	VFMLA V18.S4, V12.S4, V30.S4
-	VFMLA V19.S4, V11.S4, V30.S4
-	WORD  $0x4e3ed692 // fadd v18.4s, v20.4s, v30.4s
+	WORD  $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
+	WORD  $0x4ea0d636 // fsub v22.4s, v17.4s, v0.4s
+	WORD  $0x4eb6d6b5 // fsub v21.4s, v21.4s, v22.4s
+	VFMLA V19.S4, V12.S4, V21.S4
+	VTBL  V18.B16, [V24.B16, V25.B16], V18.B16
+	VFMLA V18.S4, V11.S4, V23.S4
+	VFMLA V19.S4, V13.S4, V23.S4
+	VFMLA V20.S4, V12.S4, V23.S4
+	WORD  $0x4e37d6b3 // fadd v19.4s, v21.4s, v23.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F17
-	VFMLA V8.S4, V18.S4, V17.S4
-	FMOVQ 832(R1), F19
-	VFMLA V17.S4, V18.S4, V19.S4
-	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V9.S4, V18.S4, V17.S4
-	VTBL  V0.B16, [V16.B16], V19.B16
-	FMOVQ 304(R1), F18
-	VBIT  V1.B16, V19.B16, V18.B16
-	FLDPQ 272(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
-	FLDPQ 304(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
-	VFMLA V17.S4, V19.S4, V18.S4
+	FMOVQ 816(R0), F18
+	VFMLA V9.S4, V19.S4, V18.S4
+	FMOVQ 832(R0), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	VFMLA V10.S4, V19.S4, V18.S4
+	VTBL  V1.B16, [V17.B16], V20.B16
+	FMOVQ 304(R0), F19
+	VBIT  V2.B16, V20.B16, V19.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V18.S4, V20.S4, V19.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V2.S4, V16.S4, V16.S4
-	WORD  $0x4f3d0610 // sshr v16.4s, v16.4s, #3
-	WORD  $0x4e32d671 // fadd v17.4s, v19.4s, v18.4s
-	VSHL  $23, V16.S4, V20.S4
-	VADD  V20.S4, V17.S4, V20.S4
-	FMOVQ 384(R1), F21
-	VUMIN V21.S4, V20.S4, V21.S4
+	VSUB  V0.S4, V17.S4, V17.S4
+	WORD  $0x4f3d0631 // sshr v17.4s, v17.4s, #3
+	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
+	VSHL  $23, V17.S4, V21.S4
+	VADD  V21.S4, V18.S4, V21.S4
+	VUMIN V3.S4, V21.S4, V22.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V20.B16
-	WORD  $0x4eb46e10 // smin v16.4s, v16.4s, v20.4s
-	FMOVQ 912(R1), F20
-	VSUB  V16.S4, V20.S4, V16.S4
-	VSHL  $23, V16.S4, V16.S4
-	WORD  $0x4e33d614 // fadd v20.4s, v16.4s, v19.4s
-	WORD  $0x4eb0d69e // fsub v30.4s, v20.4s, v16.4s
-	WORD  $0x4ebed673 // fsub v19.4s, v19.4s, v30.4s
-	WORD  $0x4e32d672 // fadd v18.4s, v19.4s, v18.4s
-	WORD  $0x4e32d692 // fadd v18.4s, v20.4s, v18.4s
-	WORD  $0x6eb1e611 // fcmgt v17.4s, v16.4s, v17.4s
-	VSUB  V16.S4, V18.S4, V16.S4
-	VBIT  V17.B16, V16.B16, V21.B16
+	VMOVI $0, V21.B16
+	WORD  $0x4eb56e31 // smin v17.4s, v17.4s, v21.4s
+	FMOVQ 912(R0), F21
+	VSUB  V17.S4, V21.S4, V17.S4
+	VSHL  $23, V17.S4, V17.S4
+	WORD  $0x4e34d635 // fadd v21.4s, v17.4s, v20.4s
+	WORD  $0x4eb1d6b7 // fsub v23.4s, v21.4s, v17.4s
+	WORD  $0x4eb7d694 // fsub v20.4s, v20.4s, v23.4s
+	WORD  $0x4e33d693 // fadd v19.4s, v20.4s, v19.4s
+	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
+	WORD  $0x6eb2e632 // fcmgt v18.4s, v17.4s, v18.4s
+	VSUB  V17.S4, V19.S4, V17.S4
+	VBIT  V18.B16, V17.B16, V22.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R1), F16
-	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
-	FMOVQ 384(R1), F17
-	VBIF  V16.B16, V21.B16, V17.B16
-	FMOVQ 944(R1), F16
-	WORD  $0x6eafe60f // fcmgt v15.4s, v16.4s, v15.4s
+	FMOVQ 928(R0), F17
+	WORD  $0x6eb1e611 // fcmgt v17.4s, v16.4s, v17.4s
+	FMOVQ 384(R0), F18
+	VBIF  V17.B16, V22.B16, V18.B16
+	FMOVQ 944(R0), F17
+	WORD  $0x6eb0e630 // fcmgt v16.4s, v17.4s, v16.4s
+	VMOVI $0, V17.B16
+	VBIF  V16.B16, V18.B16, V17.B16
 	VMOVI $0, V16.B16
-	VBIF  V15.B16, V17.B16, V16.B16
-	VMOVI $0, V15.B16
-	VCMEQ V15.S4, V14.S4, V15.S4
-	WORD  $0x4ea0a951 // cmlt v17.4s, v10.4s, #0
-	FMOVQ 384(R1), F18
+	VCMEQ V16.S4, V15.S4, V16.S4
+	WORD  $0x4ea0a972 // cmlt v18.4s, v11.4s, #0
 	VMOVI $0, V19.B16
-	VBIT  V17.B16, V18.B16, V19.B16
-	VBIT  V15.B16, V19.B16, V16.B16
-	FMOVQ 384(R1), F15
-	VCMEQ V15.S4, V14.S4, V15.S4
-	VMOVI $0, V18.B16
-	FMOVQ 384(R1), F19
-	VBIT  V17.B16, V18.B16, V19.B16
-	VBIT  V15.B16, V19.B16, V16.B16
+	VBIT  V18.B16, V3.B16, V19.B16
+	VBIT  V16.B16, V19.B16, V17.B16
+	VCMEQ V3.S4, V15.S4, V16.S4
+	VMOVI $0, V19.B16
+	FMOVQ 384(R0), F20
+	VBIT  V18.B16, V19.B16, V20.B16
+	VBIT  V16.B16, V20.B16, V17.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R6), F15
-	VDUP  V15.S[0], V15.S4
-	VAND  V15.B16, V13.B16, V15.B16
-	VORR  V15.B16, V16.B16, V15.B16
-	WORD  $0x4ea089d0 // cmgt v16.4s, v14.4s, #0
-	FMOVQ 384(R1), F17
-	WORD  $0x4eae3631 // cmgt v17.4s, v17.4s, v14.4s
-	VAND  V17.B16, V16.B16, V16.B16
-	FMOVS 16(R6), F17
-	VDUP  V17.S[0], V17.S4
-	VAND  V17.B16, V13.B16, V13.B16
-	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
-	VAND  V13.B16, V16.B16, V13.B16
-	FMOVQ 384(R1), F16
-	WORD  $0x4eb035ce // cmgt v14.4s, v14.4s, v16.4s
-	VORR  V14.B16, V13.B16, V13.B16
-	FMOVQ 368(R1), F14
-	VBIF  V13.B16, V15.B16, V14.B16
-	FMOVQ F14, (R3)
+	FMOVS 12(R6), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V14.B16, V16.B16
+	VORR  V16.B16, V17.B16, V16.B16
+	WORD  $0x4ea089f1 // cmgt v17.4s, v15.4s, #0
+	WORD  $0x4eaf3472 // cmgt v18.4s, v3.4s, v15.4s
+	VAND  V18.B16, V17.B16, V17.B16
+	FMOVS 16(R6), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V14.B16, V14.B16
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V17.B16, V14.B16
+	WORD  $0x4ea335ef // cmgt v15.4s, v15.4s, v3.4s
+	VORR  V15.B16, V14.B16, V14.B16
+	FMOVQ 368(R0), F15
+	VBIF  V14.B16, V16.B16, V15.B16
+	FMOVQ F15, (R3)
 	ADD   $16, R3, R3
 	ADD   $16, R5, R5
 	SUB   $4, R2, R2
@@ -2312,192 +2273,182 @@ slow:
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R1), F13
+	FMOVQ 224(R0), F14
 	ADD   $0, R5, R7
 	CMP   $4, R2
 	BLT   partless3
-	FMOVQ (R5), F13
+	FMOVQ (R5), F14
 	JMP   partdone3
 
 partless3:
 	TBZ    $1, R2, partone3
-	VLD1.P 8(R7), V13.D[0]
+	VLD1.P 8(R7), V14.D[0]
 	TBZ    $0, R2, partdone3
-	VLD1   (R7), V13.S[2]
+	VLD1   (R7), V14.S[2]
 	JMP    partdone3
 
 partone3:
 	TBZ  $0, R2, partdone3
-	VLD1 (R7), V13.S[0]
+	VLD1 (R7), V14.S[0]
 
 partdone3:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f9ae // fabs v14.4s, v13.4s
-	VSUB  V3.S4, V14.S4, V17.S4
-	WORD  $0x4e21d9cf // scvtf v15.4s, v14.4s
-	FMOVQ 896(R1), F16
-	VSUB  V16.S4, V15.S4, V15.S4
-	FMOVQ 560(R1), F16
-	WORD  $0x4eae3610 // cmgt v16.4s, v16.4s, v14.4s
-	VBIT  V16.B16, V15.B16, V17.B16
-	WORD  $0x4f29062f // sshr v15.4s, v17.4s, #23
-	VUSHR $20, V17.S4, V16.S4
-	VAND  V4.B16, V17.B16, V17.B16
-	VADD  V5.S4, V17.S4, V18.S4
-	WORD  $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD  $0x4ea0f9cf // fabs v15.4s, v14.4s
+	VSUB  V4.S4, V15.S4, V18.S4
+	WORD  $0x4e21d9f0 // scvtf v16.4s, v15.4s
+	FMOVQ 896(R0), F17
+	VSUB  V17.S4, V16.S4, V16.S4
+	FMOVQ 560(R0), F17
+	WORD  $0x4eaf3631 // cmgt v17.4s, v17.4s, v15.4s
+	VBIT  V17.B16, V16.B16, V18.B16
+	WORD  $0x4f290650 // sshr v16.4s, v18.4s, #23
+	VUSHR $20, V18.S4, V17.S4
+	VAND  V5.B16, V18.B16, V18.B16
+	VADD  V6.S4, V18.S4, V19.S4
+	WORD  $0x4e21da10 // scvtf v16.4s, v16.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V16.B16], V16.B16
-	FMOVQ 304(R1), F17
-	VBIT  V1.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V28.B16, V29.B16], V19.B16
-	FMOVQ 432(R1), F16
-	VFMLA V19.S4, V18.S4, V16.S4
-	WORD  $0x6e26de14 // fmul v20.4s, v16.4s, v6.4s
-	VMOV  V16.B16, V18.B16
-	VFMLA V20.S4, V18.S4, V18.S4
-	WORD  $0x4eb2d613 // fsub v19.4s, v16.4s, v18.4s
-	VFMLA V20.S4, V16.S4, V19.S4
-	WORD  $0x6e30de14 // fmul v20.4s, v16.4s, v16.4s
-	FMOVQ 720(R1), F21
-	VFMLA V7.S4, V16.S4, V21.S4
-	FMOVQ 736(R1), F30
-	VFMLA V21.S4, V16.S4, V30.S4
-	FMOVQ 752(R1), F21
-	VFMLA V30.S4, V16.S4, V21.S4
-	FMOVQ 768(R1), F30
-	VFMLA V21.S4, V16.S4, V30.S4
-	WORD  $0x6e30de90 // fmul v16.4s, v20.4s, v16.4s
-	VFMLA V30.S4, V16.S4, V19.S4
-	WORD  $0x4e33d650 // fadd v16.4s, v18.4s, v19.4s
+	VTBL  V1.B16, [V17.B16], V17.B16
+	FMOVQ 304(R0), F18
+	VBIT  V2.B16, V17.B16, V18.B16
+	VTBL  V18.B16, [V28.B16, V29.B16], V20.B16
+	FMOVQ 432(R0), F17
+	VFMLA V20.S4, V19.S4, V17.S4
+	WORD  $0x6e27de35 // fmul v21.4s, v17.4s, v7.4s
+	VMOV  V17.B16, V19.B16
+	VFMLA V21.S4, V19.S4, V19.S4
+	WORD  $0x4eb3d634 // fsub v20.4s, v17.4s, v19.4s
+	VFMLA V21.S4, V17.S4, V20.S4
+	WORD  $0x6e31de35 // fmul v21.4s, v17.4s, v17.4s
+	FMOVQ 720(R0), F22
+	VFMLA V8.S4, V17.S4, V22.S4
+	FMOVQ 736(R0), F23
+	VFMLA V22.S4, V17.S4, V23.S4
+	FMOVQ 752(R0), F22
+	VFMLA V23.S4, V17.S4, V22.S4
+	FMOVQ 768(R0), F23
+	VFMLA V22.S4, V17.S4, V23.S4
+	WORD  $0x6e31deb1 // fmul v17.4s, v21.4s, v17.4s
+	VFMLA V23.S4, V17.S4, V20.S4
+	WORD  $0x4e34d671 // fadd v17.4s, v19.4s, v20.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VTBL  V17.B16, [V26.B16, V27.B16], V20.B16
-	WORD  $0x4e34d5ef // fadd v15.4s, v15.4s, v20.4s
-	WORD  $0x6e2fdd54 // fmul v20.4s, v10.4s, v15.4s
-	WORD  $0x6ea0fa9e // fneg v30.4s, v20.4s
-	VFMLA V15.S4, V10.S4, V30.S4
-	VMOV  V20.B16, V15.B16
-	VFMLA V16.S4, V11.S4, V15.S4
+	VTBL  V18.B16, [V26.B16, V27.B16], V21.B16
+	WORD  $0x4e35d610 // fadd v16.4s, v16.4s, v21.4s
+	WORD  $0x6e30dd75 // fmul v21.4s, v11.4s, v16.4s
+	WORD  $0x6ea0fab7 // fneg v23.4s, v21.4s
+	VFMLA V16.S4, V11.S4, V23.S4
+	VMOV  V21.B16, V16.B16
+	VFMLA V17.S4, V12.S4, V16.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e22d5f0 // fadd v16.4s, v15.4s, v2.4s
-	WORD  $0x4ea2d615 // fsub v21.4s, v16.4s, v2.4s
-	WORD  $0x4eb5d694 // fsub v20.4s, v20.4s, v21.4s
-	VFMLA V18.S4, V11.S4, V20.S4
-	VTBL  V17.B16, [V24.B16, V25.B16], V17.B16
-	VFMLA V17.S4, V10.S4, V30.S4
-	VFMLA V18.S4, V12.S4, V30.S4
-	VFMLA V19.S4, V11.S4, V30.S4
-	WORD  $0x4e3ed692 // fadd v18.4s, v20.4s, v30.4s
+	WORD  $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
+	WORD  $0x4ea0d636 // fsub v22.4s, v17.4s, v0.4s
+	WORD  $0x4eb6d6b5 // fsub v21.4s, v21.4s, v22.4s
+	VFMLA V19.S4, V12.S4, V21.S4
+	VTBL  V18.B16, [V24.B16, V25.B16], V18.B16
+	VFMLA V18.S4, V11.S4, V23.S4
+	VFMLA V19.S4, V13.S4, V23.S4
+	VFMLA V20.S4, V12.S4, V23.S4
+	WORD  $0x4e37d6b3 // fadd v19.4s, v21.4s, v23.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F17
-	VFMLA V8.S4, V18.S4, V17.S4
-	FMOVQ 832(R1), F19
-	VFMLA V17.S4, V18.S4, V19.S4
-	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V9.S4, V18.S4, V17.S4
-	VTBL  V0.B16, [V16.B16], V19.B16
-	FMOVQ 304(R1), F18
-	VBIT  V1.B16, V19.B16, V18.B16
-	FLDPQ 272(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
-	FLDPQ 304(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
-	VFMLA V17.S4, V19.S4, V18.S4
+	FMOVQ 816(R0), F18
+	VFMLA V9.S4, V19.S4, V18.S4
+	FMOVQ 832(R0), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	VFMLA V10.S4, V19.S4, V18.S4
+	VTBL  V1.B16, [V17.B16], V20.B16
+	FMOVQ 304(R0), F19
+	VBIT  V2.B16, V20.B16, V19.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V18.S4, V20.S4, V19.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V2.S4, V16.S4, V16.S4
-	WORD  $0x4f3d0610 // sshr v16.4s, v16.4s, #3
-	WORD  $0x4e32d671 // fadd v17.4s, v19.4s, v18.4s
-	VSHL  $23, V16.S4, V20.S4
-	VADD  V20.S4, V17.S4, V20.S4
-	FMOVQ 384(R1), F21
-	VUMIN V21.S4, V20.S4, V21.S4
+	VSUB  V0.S4, V17.S4, V17.S4
+	WORD  $0x4f3d0631 // sshr v17.4s, v17.4s, #3
+	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
+	VSHL  $23, V17.S4, V21.S4
+	VADD  V21.S4, V18.S4, V21.S4
+	VUMIN V3.S4, V21.S4, V22.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V20.B16
-	WORD  $0x4eb46e10 // smin v16.4s, v16.4s, v20.4s
-	FMOVQ 912(R1), F20
-	VSUB  V16.S4, V20.S4, V16.S4
-	VSHL  $23, V16.S4, V16.S4
-	WORD  $0x4e33d614 // fadd v20.4s, v16.4s, v19.4s
-	WORD  $0x4eb0d69e // fsub v30.4s, v20.4s, v16.4s
-	WORD  $0x4ebed673 // fsub v19.4s, v19.4s, v30.4s
-	WORD  $0x4e32d672 // fadd v18.4s, v19.4s, v18.4s
-	WORD  $0x4e32d692 // fadd v18.4s, v20.4s, v18.4s
-	WORD  $0x6eb1e611 // fcmgt v17.4s, v16.4s, v17.4s
-	VSUB  V16.S4, V18.S4, V16.S4
-	VBIT  V17.B16, V16.B16, V21.B16
+	VMOVI $0, V21.B16
+	WORD  $0x4eb56e31 // smin v17.4s, v17.4s, v21.4s
+	FMOVQ 912(R0), F21
+	VSUB  V17.S4, V21.S4, V17.S4
+	VSHL  $23, V17.S4, V17.S4
+	WORD  $0x4e34d635 // fadd v21.4s, v17.4s, v20.4s
+	WORD  $0x4eb1d6b7 // fsub v23.4s, v21.4s, v17.4s
+	WORD  $0x4eb7d694 // fsub v20.4s, v20.4s, v23.4s
+	WORD  $0x4e33d693 // fadd v19.4s, v20.4s, v19.4s
+	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
+	WORD  $0x6eb2e632 // fcmgt v18.4s, v17.4s, v18.4s
+	VSUB  V17.S4, V19.S4, V17.S4
+	VBIT  V18.B16, V17.B16, V22.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R1), F16
-	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
-	FMOVQ 384(R1), F17
-	VBIF  V16.B16, V21.B16, V17.B16
-	FMOVQ 944(R1), F16
-	WORD  $0x6eafe60f // fcmgt v15.4s, v16.4s, v15.4s
+	FMOVQ 928(R0), F17
+	WORD  $0x6eb1e611 // fcmgt v17.4s, v16.4s, v17.4s
+	FMOVQ 384(R0), F18
+	VBIF  V17.B16, V22.B16, V18.B16
+	FMOVQ 944(R0), F17
+	WORD  $0x6eb0e630 // fcmgt v16.4s, v17.4s, v16.4s
+	VMOVI $0, V17.B16
+	VBIF  V16.B16, V18.B16, V17.B16
 	VMOVI $0, V16.B16
-	VBIF  V15.B16, V17.B16, V16.B16
-	VMOVI $0, V15.B16
-	VCMEQ V15.S4, V14.S4, V15.S4
-	WORD  $0x4ea0a951 // cmlt v17.4s, v10.4s, #0
-	FMOVQ 384(R1), F18
+	VCMEQ V16.S4, V15.S4, V16.S4
+	WORD  $0x4ea0a972 // cmlt v18.4s, v11.4s, #0
 	VMOVI $0, V19.B16
-	VBIT  V17.B16, V18.B16, V19.B16
-	VBIT  V15.B16, V19.B16, V16.B16
-	FMOVQ 384(R1), F15
-	VCMEQ V15.S4, V14.S4, V15.S4
-	VMOVI $0, V18.B16
-	FMOVQ 384(R1), F19
-	VBIT  V17.B16, V18.B16, V19.B16
-	VBIT  V15.B16, V19.B16, V16.B16
+	VBIT  V18.B16, V3.B16, V19.B16
+	VBIT  V16.B16, V19.B16, V17.B16
+	VCMEQ V3.S4, V15.S4, V16.S4
+	VMOVI $0, V19.B16
+	FMOVQ 384(R0), F20
+	VBIT  V18.B16, V19.B16, V20.B16
+	VBIT  V16.B16, V20.B16, V17.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R6), F15
-	VDUP  V15.S[0], V15.S4
-	VAND  V15.B16, V13.B16, V15.B16
-	VORR  V15.B16, V16.B16, V15.B16
-	WORD  $0x4ea089d0 // cmgt v16.4s, v14.4s, #0
-	FMOVQ 384(R1), F17
-	WORD  $0x4eae3631 // cmgt v17.4s, v17.4s, v14.4s
-	VAND  V17.B16, V16.B16, V16.B16
-	FMOVS 16(R6), F17
-	VDUP  V17.S[0], V17.S4
-	VAND  V17.B16, V13.B16, V13.B16
-	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
-	VAND  V13.B16, V16.B16, V13.B16
-	FMOVQ 384(R1), F16
-	WORD  $0x4eb035ce // cmgt v14.4s, v14.4s, v16.4s
-	VORR  V14.B16, V13.B16, V13.B16
-	FMOVQ 368(R1), F14
-	VBIF  V13.B16, V15.B16, V14.B16
+	FMOVS 12(R6), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V14.B16, V16.B16
+	VORR  V16.B16, V17.B16, V16.B16
+	WORD  $0x4ea089f1 // cmgt v17.4s, v15.4s, #0
+	WORD  $0x4eaf3472 // cmgt v18.4s, v3.4s, v15.4s
+	VAND  V18.B16, V17.B16, V17.B16
+	FMOVS 16(R6), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V14.B16, V14.B16
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V17.B16, V14.B16
+	WORD  $0x4ea335ef // cmgt v15.4s, v15.4s, v3.4s
+	VORR  V15.B16, V14.B16, V14.B16
+	FMOVQ 368(R0), F15
+	VBIF  V14.B16, V16.B16, V15.B16
 	ADD   $0, R3, R7
 	CMP   $4, R2
 	BLT   partless4
-	FMOVQ F14, (R3)
+	FMOVQ F15, (R3)
 	JMP   partdone4
 
 partless4:
 	TBZ    $1, R2, partone4
-	VST1.P V14.D[0], 8(R7)
+	VST1.P V15.D[0], 8(R7)
 	TBZ    $0, R2, partdone4
-	VST1   V14.S[2], (R7)
+	VST1   V15.S[2], (R7)
 	JMP    partdone4
 
 partone4:
 	TBZ  $0, R2, partdone4
-	VST1 V14.S[0], (R7)
+	VST1 V15.S[0], (R7)
 
 partdone4:
-	ADD $16, R3, R3
-	ADD $16, R5, R5
-	SUB $4, R2, R2
-	CMP $1, R2
-	BGE vector
-	RET
+	JMP nextvector
 
 // func sigmoidLossNEON(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
 TEXT ·sigmoidLossNEON(SB), NOSPLIT, $0-40
@@ -2505,21 +2456,18 @@ TEXT ·sigmoidLossNEON(SB), NOSPLIT, $0-40
 	MOVD  $tables<>+0(SB), R0
 	FMOVQ (R0), F0
 	FMOVQ 224(R1), F1
-	FMOVQ 80(R1), F2
-	FMOVQ 1088(R1), F3
-	FMOVQ 320(R1), F4
-	FMOVQ 784(R1), F5
+	FMOVQ 320(R1), F2
+	FMOVQ 784(R1), F3
+	FMOVQ 80(R1), F4
+	FMOVQ 1088(R1), F5
 	FMOVQ 608(R1), F6
-	FMOVQ 32(R1), F7
-	FMOVQ 48(R1), F8
-	FMOVQ 64(R1), F9
-	FMOVQ 96(R1), F10
-	FMOVQ 112(R1), F11
-	FMOVQ 208(R1), F12
-	FMOVQ 16(R0), F13
-	FMOVQ 960(R1), F14
-	FMOVQ 640(R1), F15
-	FMOVQ 656(R1), F16
+	FMOVQ 384(R1), F7
+	FMOVQ 32(R1), F8
+	FMOVQ 48(R1), F9
+	FMOVQ 64(R1), F10
+	FMOVQ 96(R1), F11
+	FMOVQ 112(R1), F12
+	FMOVQ 960(R1), F13
 	MOVD  n+24(FP), R2
 	MOVD  losses+0(FP), R3
 	MOVD  logits+8(FP), R5
@@ -2532,2731 +2480,214 @@ loop:
 	BLT rest
 
 block:
-	FMOVQ (R5), F17
-	FMOVQ (R6), F22
-	FMOVQ 16(R5), F25
-	FMOVQ 16(R6), F21
-	FMOVS 20(R7), F18
-	VDUP  V18.S[0], V18.S4
+	FMOVQ (R5), F19
+	FMOVQ (R6), F14
+	FMOVQ 16(R5), F21
+	FMOVQ 16(R6), F22
+	FMOVS 20(R7), F15
+	VDUP  V15.S[0], V15.S4
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fa33 // fabs v19.4s, v17.4s
-	WORD  $0x4ea0fb34 // fabs v20.4s, v25.4s
-	WORD  $0x4eb46673 // smax v19.4s, v19.4s, v20.4s
-	WORD  $0x4eb23672 // cmgt v18.4s, v19.4s, v18.4s
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R9
+	WORD  $0x4ea0fa70 // fabs v16.4s, v19.4s
+	WORD  $0x4ea0fab1 // fabs v17.4s, v21.4s
+	WORD  $0x4eb16610 // smax v16.4s, v16.4s, v17.4s
+	WORD  $0x4eaf360f // cmgt v15.4s, v16.4s, v15.4s
+	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
+	FMOVD F15, R9
 	CBNZ  R9, slowblock
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOV  V22.B16, V18.B16
-	VFMLS V18.S4, V18.S4, V18.S4
-	VMOV  V21.B16, V19.B16
-	VFMLS V19.S4, V19.S4, V19.S4
-	VORR  V19.B16, V18.B16, V18.B16
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R9
+	VMOV  V14.B16, V15.B16
+	VFMLS V15.S4, V15.S4, V15.S4
+	VMOV  V22.B16, V16.B16
+	VFMLS V16.S4, V16.S4, V16.S4
+	VORR  V16.B16, V15.B16, V15.B16
+	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
+	FMOVD F15, R9
 	CBNZ  R9, otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V17.B16, V18.B16
-	VORR V6.B16, V25.B16, V19.B16
-	WORD $0x4ea7d652 // fsub v18.4s, v18.4s, v7.4s
-	WORD $0x4ea7d67b // fsub v27.4s, v19.4s, v7.4s
+	VORR V6.B16, V19.B16, V15.B16
+	VORR V6.B16, V21.B16, V16.B16
+	WORD $0x4ea8d5ef // fsub v15.4s, v15.4s, v8.4s
+	WORD $0x4ea8d618 // fsub v24.4s, v16.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F26
 	FMOVQ 64(R1), F23
-	VFMLA V8.S4, V18.S4, V26.S4
-	VFMLA V8.S4, V27.S4, V23.S4
-	WORD  $0x4ea9d753 // fsub v19.4s, v26.4s, v9.4s
-	WORD  $0x4ea9d6f4 // fsub v20.4s, v23.4s, v9.4s
+	FMOVQ 64(R1), F18
+	VFMLA V9.S4, V15.S4, V23.S4
+	VFMLA V9.S4, V24.S4, V18.S4
+	WORD  $0x4eaad6f0 // fsub v16.4s, v23.4s, v10.4s
+	WORD  $0x4eaad651 // fsub v17.4s, v18.4s, v10.4s
 
 	// r = c - n ln2
-	VFMLS V2.S4, V19.S4, V18.S4
-	VFMLS V2.S4, V20.S4, V27.S4
-	VFMLS V10.S4, V19.S4, V18.S4
-	VFMLS V10.S4, V20.S4, V27.S4
+	VFMLS V4.S4, V16.S4, V15.S4
+	VFMLS V4.S4, V17.S4, V24.S4
+	VFMLS V11.S4, V16.S4, V15.S4
+	VFMLS V11.S4, V17.S4, V24.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F24
-	FMOVQ 128(R1), F28
-	VFMLA V11.S4, V18.S4, V24.S4
-	VFMLA V11.S4, V27.S4, V28.S4
-	FMOVQ 144(R1), F19
-	FMOVQ 144(R1), F20
-	VFMLA V24.S4, V18.S4, V19.S4
-	VFMLA V28.S4, V27.S4, V20.S4
-	FMOVQ 160(R1), F24
-	FMOVQ 160(R1), F28
-	VFMLA V19.S4, V18.S4, V24.S4
-	VFMLA V20.S4, V27.S4, V28.S4
-	FMOVQ 176(R1), F19
-	FMOVQ 176(R1), F20
-	VFMLA V24.S4, V18.S4, V19.S4
-	VFMLA V28.S4, V27.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V26.B16], V24.B16
-	VTBL  V0.B16, [V23.B16], V28.B16
-	FMOVQ 192(R1), F27
-	FMOVQ 192(R1), F18
-	VBIT  V12.B16, V24.B16, V27.B16
-	VBIT  V12.B16, V28.B16, V18.B16
-	VTBL  V27.B16, [V13.B16], V24.B16
-	VTBL  V18.B16, [V13.B16], V18.B16
-	VSHL  $21, V26.S4, V26.S4
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V26.S4, V24.S4, V24.S4
-	VADD  V23.S4, V18.S4, V18.S4
-	VFMLA V19.S4, V24.S4, V24.S4
-	VFMLA V20.S4, V18.S4, V18.S4
-	WORD  $0x4e21d713 // fadd v19.4s, v24.4s, v1.4s
-	WORD  $0x4e21d654 // fadd v20.4s, v18.4s, v1.4s
-	WORD  $0x6e33fc33 // fdiv v19.4s, v1.4s, v19.4s
-	WORD  $0x6e34fc34 // fdiv v20.4s, v1.4s, v20.4s
-	WORD  $0x6e33df17 // fmul v23.4s, v24.4s, v19.4s
-	WORD  $0x6e34de5a // fmul v26.4s, v18.4s, v20.4s
-
-	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VSHL $2, V22.S4, V28.S4
-	VSHL $2, V21.S4, V27.S4
-	VAND V6.B16, V28.B16, V28.B16
-	VAND V6.B16, V27.B16, V27.B16
-	VEOR V17.B16, V28.B16, V17.B16
-	VEOR V25.B16, V27.B16, V27.B16
-	WORD $0x4ea0aa39 // cmlt v25.4s, v17.4s, #0
-	WORD $0x4ea0ab7c // cmlt v28.4s, v27.4s, #0
-	VBIT V25.B16, V23.B16, V19.B16
-	VBIT V28.B16, V26.B16, V20.B16
-
-	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F23
-	FMOVQ 976(R1), F26
-	VFMLA V14.S4, V24.S4, V23.S4
-	VFMLA V14.S4, V18.S4, V26.S4
-	FMOVQ 992(R1), F25
-	FMOVQ 992(R1), F28
-	VFMLA V23.S4, V24.S4, V25.S4
-	VFMLA V26.S4, V18.S4, V28.S4
-	FMOVQ 1008(R1), F23
-	FMOVQ 1008(R1), F26
-	VFMLA V25.S4, V24.S4, V23.S4
-	VFMLA V28.S4, V18.S4, V26.S4
-	FMOVQ 1024(R1), F25
-	FMOVQ 1024(R1), F28
-	VFMLA V23.S4, V24.S4, V25.S4
-	VFMLA V26.S4, V18.S4, V28.S4
-	FMOVQ 1040(R1), F23
-	FMOVQ 1040(R1), F26
-	VFMLA V25.S4, V24.S4, V23.S4
-	VFMLA V28.S4, V18.S4, V26.S4
-	FMOVQ 1056(R1), F25
-	FMOVQ 1056(R1), F28
-	VFMLA V23.S4, V24.S4, V25.S4
-	VFMLA V26.S4, V18.S4, V28.S4
-	FMOVQ 1072(R1), F23
-	FMOVQ 1072(R1), F26
-	VFMLA V25.S4, V24.S4, V23.S4
-	VFMLA V28.S4, V18.S4, V26.S4
-	WORD  $0x6e37df17 // fmul v23.4s, v24.4s, v23.4s
-	WORD  $0x6e3ade59 // fmul v25.4s, v18.4s, v26.4s
-	VFMLA V23.S4, V24.S4, V24.S4
-	VFMLA V25.S4, V18.S4, V18.S4
-
-	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0ca39 // fcmgt v25.4s, v17.4s, #0.0
-	WORD  $0x4ea0cb7c // fcmgt v28.4s, v27.4s, #0.0
-	VMOVI $0, V26.B16
-	VMOVI $0, V23.B16
-	VBIT  V25.B16, V17.B16, V26.B16
-	VBIT  V28.B16, V27.B16, V23.B16
-	WORD  $0x4e3ad711 // fadd v17.4s, v24.4s, v26.4s
-	WORD  $0x4e37d652 // fadd v18.4s, v18.4s, v23.4s
-	VSHL  $2, V22.S4, V22.S4
-	VSHL  $2, V21.S4, V25.S4
-	FMOVS 12(R7), F23
-	FMOVS 12(R7), F21
-	VDUP  V23.S[0], V23.S4
-	VDUP  V21.S[0], V26.S4
-	FMOVS 16(R7), F24
-	FMOVS 16(R7), F21
-	VDUP  V24.S[0], V24.S4
-	VDUP  V21.S[0], V21.S4
-	WORD  $0x4ea0aad6 // cmlt v22.4s, v22.4s, #0
-	WORD  $0x4ea0ab39 // cmlt v25.4s, v25.4s, #0
-	VBIT  V22.B16, V23.B16, V24.B16
-	VBIT  V25.B16, V26.B16, V21.B16
-	WORD  $0x6e31df11 // fmul v17.4s, v24.4s, v17.4s
-	WORD  $0x6e32deb2 // fmul v18.4s, v21.4s, v18.4s
-
-	// q^gamma
-	CMP  $1, R8
-	BGE  focusnot0_579
-	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
-	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone579
-
-focusnot0_579:
-	CMP   $2, R8
-	BGE   focusnot1_579
-	FMOVQ 224(R1), F19
-	FMOVQ 224(R1), F20
-	JMP   focusdone579
-
-focusnot1_579:
-	CMP $3, R8
-	BGE focusnot2_579
-	JMP focusdone579
-
-focusnot2_579:
-	CMP  $4, R8
-	BGE  focusnot3_579
-	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
-	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone579
-
-focusnot3_579:
-	CMP   $5, R8
-	BGE   focusnot4_579
-	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
-	VMOV  V19.B16, V22.B16
-	VFMLS V21.S4, V21.S4, V22.S4
-	WORD  $0x6e23deb7 // fmul v23.4s, v21.4s, v3.4s
-	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
-	VFMLA V21.S4, V19.S4, V22.S4
-	VMOV  V22.B16, V19.B16
-	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
-	VMOV  V20.B16, V22.B16
-	VFMLS V21.S4, V21.S4, V22.S4
-	WORD  $0x6e23deb7 // fmul v23.4s, v21.4s, v3.4s
-	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
-	VFMLA V21.S4, V20.S4, V22.S4
-	VMOV  V22.B16, V20.B16
-	JMP   focusdone579
-
-focusnot4_579:
-	CMP   $6, R8
-	BGE   focusnot5_579
-	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
-	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
-	VFMLA V19.S4, V19.S4, V24.S4
-	VMOV  V19.B16, V23.B16
-	VFMLS V21.S4, V21.S4, V23.S4
-	WORD  $0x6e37de73 // fmul v19.4s, v19.4s, v23.4s
-	VFMLA V3.S4, V19.S4, V24.S4
-	WORD  $0x6e35df13 // fmul v19.4s, v24.4s, v21.4s
-	VFMLA V21.S4, V22.S4, V19.S4
-	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
-	WORD  $0x6e34de96 // fmul v22.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
-	VFMLA V20.S4, V20.S4, V24.S4
-	VMOV  V20.B16, V23.B16
-	VFMLS V21.S4, V21.S4, V23.S4
-	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
-	VFMLA V3.S4, V20.S4, V24.S4
-	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
-	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone579
-
-focusnot5_579:
-	CMP   $7, R8
-	BGE   focusnot6_579
-	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V19.S4, V19.S4, V22.S4
-	WORD  $0x6e33ded6 // fmul v22.4s, v22.4s, v19.4s
-	VFMLA V19.S4, V21.S4, V22.S4
-	VMOV  V22.B16, V19.B16
-	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V20.S4, V20.S4, V22.S4
-	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
-	VFMLA V20.S4, V21.S4, V22.S4
-	VMOV  V22.B16, V20.B16
-	JMP   focusdone579
-
-focusnot6_579:
-	CMP   $8, R8
-	BGE   focusnot7_579
-	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V19.S4, V19.S4, V22.S4
-	WORD  $0x4e35d6b3 // fadd v19.4s, v21.4s, v21.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V21.S4, V21.S4, V19.S4
-	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V20.S4, V20.S4, V22.S4
-	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
-	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
-	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone579
-
-focusnot7_579:
-	CMP   $9, R8
-	BGE   focusnot8_579
-	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V19.S4, V19.S4, V22.S4
-	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
-	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
-	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
-	VFMLA V21.S4, V21.S4, V25.S4
-	VFMLA V22.S4, V24.S4, V25.S4
-	WORD  $0x6e33df35 // fmul v21.4s, v25.4s, v19.4s
-	VFMLA V19.S4, V23.S4, V21.S4
-	VMOV  V21.B16, V19.B16
-	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V20.S4, V20.S4, V22.S4
-	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
-	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
-	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
-	VFMLA V21.S4, V21.S4, V25.S4
-	VFMLA V22.S4, V24.S4, V25.S4
-	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
-	VFMLA V20.S4, V23.S4, V21.S4
-	VMOV  V21.B16, V20.B16
-	JMP   focusdone579
-
-focusnot8_579:
-	ADD   $24, R7, R9
-	FMOVS (R9), F21
-	VDUP  V21.S[0], V21.S4
-	FMOVS 4(R9), F22
-	VDUP  V22.S[0], V22.S4
-	FMOVS 8(R9), F23
-	VDUP  V23.S[0], V23.S4
-
-	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V15.S4, V19.S4, V25.S4
-	VUSHR $23, V25.S4, V24.S4
-	VUSHR $20, V25.S4, V19.S4
-	VAND  V16.B16, V25.B16, V25.B16
-	FMOVQ 672(R1), F26
-	VADD  V26.S4, V25.S4, V25.S4
-	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V19.B16], V26.B16
-	FMOVQ 304(R1), F19
-	VBIT  V4.B16, V26.B16, V19.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R1), F29
-	VFMLA V26.S4, V25.S4, V29.S4
-	FMOVQ 688(R1), F25
-	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
-	VMOV  V29.B16, V26.B16
-	VFMLA V25.S4, V26.S4, V26.S4
-	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
-	VFMLA V25.S4, V29.S4, V27.S4
-	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
-	FMOVQ 720(R1), F30
-	FMOVQ 704(R1), F31
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 736(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	FMOVQ 752(R1), F30
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 768(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
-	VFMLA V31.S4, V25.S4, V27.S4
-	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V29.B16
-	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
-	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
-	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
-	VFMLA V28.S4, V21.S4, V29.S4
-	VMOV  V30.B16, V28.B16
-	VFMLA V25.S4, V22.S4, V28.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e25d799 // fadd v25.4s, v28.4s, v5.4s
-	WORD  $0x4ea5d73c // fsub v28.4s, v25.4s, v5.4s
-	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
-	VFMLA V26.S4, V22.S4, V28.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V19.S4, V21.S4, V29.S4
-	VFMLA V26.S4, V23.S4, V29.S4
-	VFMLA V27.S4, V22.S4, V29.S4
-	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F19
-	FMOVQ 800(R1), F22
-	VFMLA V22.S4, V21.S4, V19.S4
-	FMOVQ 832(R1), F22
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V2.S4, V21.S4, V19.S4
-	VTBL  V0.B16, [V25.B16], V22.B16
-	FMOVQ 304(R1), F21
-	VBIT  V4.B16, V22.B16, V21.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
-	VFMLA V19.S4, V22.S4, V21.S4
-
-	// times 2^k
-	WORD  $0x4e35d6d3 // fadd v19.4s, v22.4s, v21.4s
-	VSHL  $20, V25.S4, V21.S4
-	FMOVQ 336(R1), F22
-	VAND  V22.B16, V21.B16, V21.B16
-	VADD  V21.S4, V19.S4, V19.S4
-
-	// x or result out of range?
-	FMOVQ 848(R1), F21
-	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
-	FMOVQ 880(R1), F22
-	VEOR  V22.B16, V25.B16, V22.B16
-	FMOVQ 864(R1), F23
-	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
-	VORR  V22.B16, V21.B16, V21.B16
-	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
-	FMOVD F21, R10
-	CBNZ  R10, slowblock
-	FMOVS (R9), F21
-	VDUP  V21.S[0], V21.S4
-	FMOVS 4(R9), F22
-	VDUP  V22.S[0], V22.S4
-	FMOVS 8(R9), F23
-	VDUP  V23.S[0], V23.S4
-
-	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V15.S4, V20.S4, V25.S4
-	VUSHR $23, V25.S4, V24.S4
-	VUSHR $20, V25.S4, V20.S4
-	VAND  V16.B16, V25.B16, V25.B16
-	FMOVQ 672(R1), F26
-	VADD  V26.S4, V25.S4, V25.S4
-	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V20.B16], V26.B16
-	FMOVQ 304(R1), F20
-	VBIT  V4.B16, V26.B16, V20.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R1), F29
-	VFMLA V26.S4, V25.S4, V29.S4
-	FMOVQ 688(R1), F25
-	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
-	VMOV  V29.B16, V26.B16
-	VFMLA V25.S4, V26.S4, V26.S4
-	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
-	VFMLA V25.S4, V29.S4, V27.S4
-	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
-	FMOVQ 720(R1), F30
-	FMOVQ 704(R1), F31
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 736(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	FMOVQ 752(R1), F30
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 768(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
-	VFMLA V31.S4, V25.S4, V27.S4
-	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V29.B16
-	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
-	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
-	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
-	VFMLA V28.S4, V21.S4, V29.S4
-	VMOV  V30.B16, V28.B16
-	VFMLA V25.S4, V22.S4, V28.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e25d799 // fadd v25.4s, v28.4s, v5.4s
-	WORD  $0x4ea5d73c // fsub v28.4s, v25.4s, v5.4s
-	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
-	VFMLA V26.S4, V22.S4, V28.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V20.S4, V21.S4, V29.S4
-	VFMLA V26.S4, V23.S4, V29.S4
-	VFMLA V27.S4, V22.S4, V29.S4
-	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F20
-	FMOVQ 800(R1), F22
-	VFMLA V22.S4, V21.S4, V20.S4
-	FMOVQ 832(R1), F22
-	VFMLA V20.S4, V21.S4, V22.S4
-	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
-	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
-	VFMLA V2.S4, V21.S4, V20.S4
-	VTBL  V0.B16, [V25.B16], V22.B16
-	FMOVQ 304(R1), F21
-	VBIT  V4.B16, V22.B16, V21.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
-	VFMLA V20.S4, V22.S4, V21.S4
-
-	// times 2^k
-	WORD  $0x4e35d6d4 // fadd v20.4s, v22.4s, v21.4s
-	VSHL  $20, V25.S4, V21.S4
-	FMOVQ 336(R1), F22
-	VAND  V22.B16, V21.B16, V21.B16
-	VADD  V21.S4, V20.S4, V20.S4
-
-	// x or result out of range?
-	FMOVQ 848(R1), F21
-	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
-	FMOVQ 880(R1), F22
-	VEOR  V22.B16, V25.B16, V22.B16
-	FMOVQ 864(R1), F23
-	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
-	VORR  V22.B16, V21.B16, V21.B16
-	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
-	FMOVD F21, R9
-	CBNZ  R9, slowblock
-
-focusdone579:
-	// loss = (alpha ce) q^gamma
-	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-
-	// loss = (alpha ce) q^gamma
-	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
-	FMOVQ F17, (R3)
-	FMOVQ F18, 16(R3)
-
-nextblock:
-	ADD $32, R3, R3
-	ADD $32, R5, R5
-	ADD $32, R6, R6
-	SUB $8, R2, R2
-	CMP $8, R2
-	BGE block
-
-rest:
-	CMP $1, R2
-	BLT done
-
-vector:
-	FMOVQ 224(R1), F17
-	ADD   $0, R5, R9
-	CMP   $4, R2
-	BLT   partless1
-	FMOVQ (R5), F17
-	JMP   partdone1
-
-partless1:
-	TBZ    $1, R2, partone1
-	VLD1.P 8(R9), V17.D[0]
-	TBZ    $0, R2, partdone1
-	VLD1   (R9), V17.S[2]
-	JMP    partdone1
-
-partone1:
-	TBZ  $0, R2, partdone1
-	VLD1 (R9), V17.S[0]
-
-partdone1:
-	VMOVI $0, V18.B16
-	ADD   $0, R6, R9
-	CMP   $4, R2
-	BLT   partless2
-	FMOVQ (R6), F18
-	JMP   partdone2
-
-partless2:
-	TBZ    $1, R2, partone2
-	VLD1.P 8(R9), V18.D[0]
-	TBZ    $0, R2, partdone2
-	VLD1   (R9), V18.S[2]
-	JMP    partdone2
-
-partone2:
-	TBZ  $0, R2, partdone2
-	VLD1 (R9), V18.S[0]
-
-partdone2:
-	FMOVS 20(R7), F19
-	VDUP  V19.S[0], V19.S4
-
-	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fa34 // fabs v20.4s, v17.4s
-	WORD  $0x4eb33693 // cmgt v19.4s, v20.4s, v19.4s
-	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
-	FMOVD F19, R9
-	CBNZ  R9, slowvector
-
-	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOV  V18.B16, V19.B16
-	VFMLS V19.S4, V19.S4, V19.S4
-	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
-	FMOVD F19, R9
-	CBNZ  R9, othervector
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V17.B16, V19.B16
-	WORD $0x4ea7d675 // fsub v21.4s, v19.4s, v7.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F20
-	VFMLA V8.S4, V21.S4, V20.S4
-	WORD  $0x4ea9d693 // fsub v19.4s, v20.4s, v9.4s
-
-	// r = c - n ln2
-	VFMLS V2.S4, V19.S4, V21.S4
-	VFMLS V10.S4, V19.S4, V21.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F22
-	VFMLA V11.S4, V21.S4, V22.S4
-	FMOVQ 144(R1), F19
-	VFMLA V22.S4, V21.S4, V19.S4
-	FMOVQ 160(R1), F22
-	VFMLA V19.S4, V21.S4, V22.S4
-	FMOVQ 176(R1), F19
-	VFMLA V22.S4, V21.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V20.B16], V21.B16
-	FMOVQ 192(R1), F22
-	VBIT  V12.B16, V21.B16, V22.B16
-	VTBL  V22.B16, [V13.B16], V21.B16
-	VSHL  $21, V20.S4, V20.S4
-	VADD  V20.S4, V21.S4, V21.S4
-	VFMLA V19.S4, V21.S4, V21.S4
-	WORD  $0x4e21d6b3 // fadd v19.4s, v21.4s, v1.4s
-	WORD  $0x6e33fc36 // fdiv v22.4s, v1.4s, v19.4s
-	WORD  $0x6e36deb3 // fmul v19.4s, v21.4s, v22.4s
-
-	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VSHL $2, V18.S4, V20.S4
-	VAND V6.B16, V20.B16, V20.B16
-	VEOR V17.B16, V20.B16, V17.B16
-	WORD $0x4ea0aa34 // cmlt v20.4s, v17.4s, #0
-	VBIT V20.B16, V19.B16, V22.B16
-
-	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F19
-	VFMLA V14.S4, V21.S4, V19.S4
-	FMOVQ 992(R1), F20
-	VFMLA V19.S4, V21.S4, V20.S4
-	FMOVQ 1008(R1), F19
-	VFMLA V20.S4, V21.S4, V19.S4
-	FMOVQ 1024(R1), F20
-	VFMLA V19.S4, V21.S4, V20.S4
-	FMOVQ 1040(R1), F19
-	VFMLA V20.S4, V21.S4, V19.S4
-	FMOVQ 1056(R1), F20
-	VFMLA V19.S4, V21.S4, V20.S4
-	FMOVQ 1072(R1), F19
-	VFMLA V20.S4, V21.S4, V19.S4
-	WORD  $0x6e33deb3 // fmul v19.4s, v21.4s, v19.4s
-	VFMLA V19.S4, V21.S4, V21.S4
-
-	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0ca33 // fcmgt v19.4s, v17.4s, #0.0
-	VMOVI $0, V20.B16
-	VBIT  V19.B16, V17.B16, V20.B16
-	WORD  $0x4e34d6b1 // fadd v17.4s, v21.4s, v20.4s
-	VSHL  $2, V18.S4, V18.S4
-	FMOVS 12(R7), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 16(R7), F20
-	VDUP  V20.S[0], V20.S4
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VBIT  V18.B16, V19.B16, V20.B16
-	WORD  $0x6e31de91 // fmul v17.4s, v20.4s, v17.4s
-
-	// q^gamma
-	CMP  $1, R8
-	BGE  focusnot0_580
-	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
-	JMP  focusdone580
-
-focusnot0_580:
-	CMP   $2, R8
-	BGE   focusnot1_580
-	FMOVQ 224(R1), F22
-	JMP   focusdone580
-
-focusnot1_580:
-	CMP $3, R8
-	BGE focusnot2_580
-	JMP focusdone580
-
-focusnot2_580:
-	CMP  $4, R8
-	BGE  focusnot3_580
-	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
-	JMP  focusdone580
-
-focusnot3_580:
-	CMP   $5, R8
-	BGE   focusnot4_580
-	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
-	VMOV  V22.B16, V19.B16
-	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e23de54 // fmul v20.4s, v18.4s, v3.4s
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V22.S4, V19.S4
-	VMOV  V19.B16, V22.B16
-	JMP   focusdone580
-
-focusnot4_580:
-	CMP   $6, R8
-	BGE   focusnot5_580
-	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
-	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V22.S4, V22.S4, V21.S4
-	VMOV  V22.B16, V20.B16
-	VFMLS V18.S4, V18.S4, V20.S4
-	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
-	VFMLA V3.S4, V20.S4, V21.S4
-	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V22.S4
-	JMP   focusdone580
-
-focusnot5_580:
-	CMP   $7, R8
-	BGE   focusnot6_580
-	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V22.S4, V22.S4, V19.S4
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V22.S4, V18.S4, V19.S4
-	VMOV  V19.B16, V22.B16
-	JMP   focusdone580
-
-focusnot6_580:
-	CMP   $8, R8
-	BGE   focusnot7_580
-	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V22.S4, V22.S4, V19.S4
-	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
-	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V22.S4
-	JMP   focusdone580
-
-focusnot7_580:
-	CMP   $9, R8
-	BGE   focusnot8_580
-	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V22.S4, V22.S4, V19.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa97 // fneg v23.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V23.S4
-	VFMLA V19.S4, V21.S4, V23.S4
-	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
-	VFMLA V22.S4, V20.S4, V18.S4
-	VMOV  V18.B16, V22.B16
-	JMP   focusdone580
-
-focusnot8_580:
-	ADD   $24, R7, R9
-	FMOVS (R9), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R9), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R9), F20
-	VDUP  V20.S[0], V20.S4
-
-	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V15.S4, V22.S4, V22.S4
-	VUSHR $23, V22.S4, V21.S4
-	VUSHR $20, V22.S4, V24.S4
-	VAND  V16.B16, V22.B16, V22.B16
-	FMOVQ 672(R1), F23
-	VADD  V23.S4, V22.S4, V22.S4
-	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V24.B16], V25.B16
-	FMOVQ 304(R1), F24
-	VBIT  V4.B16, V25.B16, V24.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V25.B16
-	FMOVQ 432(R1), F26
-	VFMLA V25.S4, V22.S4, V26.S4
-	FMOVQ 688(R1), F22
-	WORD  $0x6e36df5b // fmul v27.4s, v26.4s, v22.4s
-	VMOV  V26.B16, V22.B16
-	VFMLA V27.S4, V22.S4, V22.S4
-	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
-	VFMLA V27.S4, V26.S4, V25.S4
-	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
-	FMOVQ 720(R1), F28
-	FMOVQ 704(R1), F29
-	VFMLA V29.S4, V26.S4, V28.S4
-	FMOVQ 736(R1), F29
-	VFMLA V28.S4, V26.S4, V29.S4
-	FMOVQ 752(R1), F28
-	VFMLA V29.S4, V26.S4, V28.S4
-	FMOVQ 768(R1), F29
-	VFMLA V28.S4, V26.S4, V29.S4
-	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
-	VFMLA V29.S4, V26.S4, V25.S4
-	WORD  $0x4e39d6da // fadd v26.4s, v22.4s, v25.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V27.B16
-	WORD  $0x4e3bd6fb // fadd v27.4s, v23.4s, v27.4s
-	WORD  $0x6e3bde5c // fmul v28.4s, v18.4s, v27.4s
-	WORD  $0x6ea0fb97 // fneg v23.4s, v28.4s
-	VFMLA V27.S4, V18.S4, V23.S4
-	VMOV  V28.B16, V27.B16
-	VFMLA V26.S4, V19.S4, V27.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e25d77a // fadd v26.4s, v27.4s, v5.4s
-	WORD  $0x4ea5d75b // fsub v27.4s, v26.4s, v5.4s
-	WORD  $0x4ebbd79b // fsub v27.4s, v28.4s, v27.4s
-	VFMLA V22.S4, V19.S4, V27.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
-	VFMLA V24.S4, V18.S4, V23.S4
-	VFMLA V22.S4, V20.S4, V23.S4
-	VFMLA V25.S4, V19.S4, V23.S4
-	WORD  $0x4e37d773 // fadd v19.4s, v27.4s, v23.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F18
-	FMOVQ 800(R1), F20
-	VFMLA V20.S4, V19.S4, V18.S4
-	FMOVQ 832(R1), F20
-	VFMLA V18.S4, V19.S4, V20.S4
-	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
-	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
-	VFMLA V2.S4, V19.S4, V18.S4
-	VTBL  V0.B16, [V26.B16], V20.B16
-	FMOVQ 304(R1), F19
-	VBIT  V4.B16, V20.B16, V19.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V18.S4, V20.S4, V19.S4
-
-	// times 2^k
-	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
-	VSHL  $20, V26.S4, V19.S4
-	FMOVQ 336(R1), F20
-	VAND  V20.B16, V19.B16, V19.B16
-	VADD  V19.S4, V18.S4, V22.S4
-
-	// x or result out of range?
-	FMOVQ 848(R1), F18
-	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
-	FMOVQ 880(R1), F19
-	VEOR  V19.B16, V26.B16, V19.B16
-	FMOVQ 864(R1), F20
-	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
-	VORR  V19.B16, V18.B16, V18.B16
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R9
-	CBNZ  R9, slowvector
-
-focusdone580:
-	// loss = (alpha ce) q^gamma
-	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
-	ADD   $0, R3, R9
-	CMP   $4, R2
-	BLT   partless3
-	FMOVQ F17, (R3)
-	JMP   partdone3
-
-partless3:
-	TBZ    $1, R2, partone3
-	VST1.P V17.D[0], 8(R9)
-	TBZ    $0, R2, partdone3
-	VST1   V17.S[2], (R9)
-	JMP    partdone3
-
-partone3:
-	TBZ  $0, R2, partdone3
-	VST1 V17.S[0], (R9)
-
-partdone3:
-nextvector:
-	ADD $16, R3, R3
-	ADD $16, R5, R5
-	ADD $16, R6, R6
-	SUB $4, R2, R2
-	CMP $1, R2
-	BGE vector
-
-done:
-	RET
-
-otherblock:
-	FMOVQ (R5), F19
-	FMOVQ (R6), F17
-	FMOVQ 16(R5), F27
-	FMOVQ 16(R6), F22
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V19.B16, V18.B16
-	VORR V6.B16, V27.B16, V20.B16
-	WORD $0x4ea7d652 // fsub v18.4s, v18.4s, v7.4s
-	WORD $0x4ea7d69a // fsub v26.4s, v20.4s, v7.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F25
-	FMOVQ 64(R1), F24
-	VFMLA V8.S4, V18.S4, V25.S4
-	VFMLA V8.S4, V26.S4, V24.S4
-	WORD  $0x4ea9d734 // fsub v20.4s, v25.4s, v9.4s
-	WORD  $0x4ea9d715 // fsub v21.4s, v24.4s, v9.4s
-
-	// r = c - n ln2
-	VFMLS V2.S4, V20.S4, V18.S4
-	VFMLS V2.S4, V21.S4, V26.S4
-	VFMLS V10.S4, V20.S4, V18.S4
-	VFMLS V10.S4, V21.S4, V26.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F23
-	FMOVQ 128(R1), F28
-	VFMLA V11.S4, V18.S4, V23.S4
-	VFMLA V11.S4, V26.S4, V28.S4
-	FMOVQ 144(R1), F20
-	FMOVQ 144(R1), F21
-	VFMLA V23.S4, V18.S4, V20.S4
-	VFMLA V28.S4, V26.S4, V21.S4
-	FMOVQ 160(R1), F23
-	FMOVQ 160(R1), F28
-	VFMLA V20.S4, V18.S4, V23.S4
-	VFMLA V21.S4, V26.S4, V28.S4
-	FMOVQ 176(R1), F20
-	FMOVQ 176(R1), F21
-	VFMLA V23.S4, V18.S4, V20.S4
-	VFMLA V28.S4, V26.S4, V21.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V25.B16], V23.B16
-	VTBL  V0.B16, [V24.B16], V28.B16
-	FMOVQ 192(R1), F26
-	FMOVQ 192(R1), F18
-	VBIT  V12.B16, V23.B16, V26.B16
-	VBIT  V12.B16, V28.B16, V18.B16
-	VTBL  V26.B16, [V13.B16], V23.B16
-	VTBL  V18.B16, [V13.B16], V18.B16
-	VSHL  $21, V25.S4, V25.S4
-	VSHL  $21, V24.S4, V24.S4
-	VADD  V25.S4, V23.S4, V23.S4
-	VADD  V24.S4, V18.S4, V18.S4
-	VFMLA V20.S4, V23.S4, V23.S4
-	VFMLA V21.S4, V18.S4, V18.S4
-	WORD  $0x4e21d6f5 // fadd v21.4s, v23.4s, v1.4s
-	WORD  $0x4e21d654 // fadd v20.4s, v18.4s, v1.4s
-	WORD  $0x6e35fc35 // fdiv v21.4s, v1.4s, v21.4s
-	WORD  $0x6e34fc39 // fdiv v25.4s, v1.4s, v20.4s
-	WORD  $0x6e35defc // fmul v28.4s, v23.4s, v21.4s
-	WORD  $0x6e39de54 // fmul v20.4s, v18.4s, v25.4s
-
-	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F24
-	FMOVQ 976(R1), F29
-	VFMLA V14.S4, V23.S4, V24.S4
-	VFMLA V14.S4, V18.S4, V29.S4
-	FMOVQ 992(R1), F26
-	FMOVQ 992(R1), F30
-	VFMLA V24.S4, V23.S4, V26.S4
-	VFMLA V29.S4, V18.S4, V30.S4
-	FMOVQ 1008(R1), F24
-	FMOVQ 1008(R1), F29
-	VFMLA V26.S4, V23.S4, V24.S4
-	VFMLA V30.S4, V18.S4, V29.S4
-	FMOVQ 1024(R1), F26
-	FMOVQ 1024(R1), F30
-	VFMLA V24.S4, V23.S4, V26.S4
-	VFMLA V29.S4, V18.S4, V30.S4
-	FMOVQ 1040(R1), F24
-	FMOVQ 1040(R1), F29
-	VFMLA V26.S4, V23.S4, V24.S4
-	VFMLA V30.S4, V18.S4, V29.S4
-	FMOVQ 1056(R1), F26
-	FMOVQ 1056(R1), F30
-	VFMLA V24.S4, V23.S4, V26.S4
-	VFMLA V29.S4, V18.S4, V30.S4
-	FMOVQ 1072(R1), F24
-	FMOVQ 1072(R1), F29
-	VFMLA V26.S4, V23.S4, V24.S4
-	VFMLA V30.S4, V18.S4, V29.S4
-	WORD  $0x6e38def8 // fmul v24.4s, v23.4s, v24.4s
-	WORD  $0x6e3dde5a // fmul v26.4s, v18.4s, v29.4s
-	VFMLA V24.S4, V23.S4, V23.S4
-	VFMLA V26.S4, V18.S4, V18.S4
-	WORD  $0x4ea0aa7d // cmlt v29.4s, v19.4s, #0
-	WORD  $0x4ea0ab7e // cmlt v30.4s, v27.4s, #0
-	VMOV  V21.B16, V24.B16
-	VBIT  V29.B16, V28.B16, V24.B16
-	VMOV  V25.B16, V26.B16
-	VBIT  V30.B16, V20.B16, V26.B16
-	VBIT  V29.B16, V21.B16, V28.B16
-	VBIT  V30.B16, V25.B16, V20.B16
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eb1d439 // fsub v25.4s, v1.4s, v17.4s
-	WORD  $0x4eb6d435 // fsub v21.4s, v1.4s, v22.4s
-	VBSL  V25.B16, V17.B16, V29.B16
-	VBSL  V21.B16, V22.B16, V30.B16
-	WORD  $0x4ea0fa73 // fabs v19.4s, v19.4s
-	WORD  $0x4ea0fb7b // fabs v27.4s, v27.4s
-	VFMLA V19.S4, V29.S4, V23.S4
-	VFMLA V27.S4, V30.S4, V18.S4
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e31df93 // fmul v19.4s, v28.4s, v17.4s
-	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
-	VFMLA V25.S4, V24.S4, V19.S4
-	VFMLA V21.S4, V26.S4, V20.S4
-	FMOVS 12(R7), F24
-	FMOVS 12(R7), F26
-	VDUP  V24.S[0], V24.S4
-	VDUP  V26.S[0], V26.S4
-	FMOVS 16(R7), F28
-	FMOVS 16(R7), F27
-	VDUP  V28.S[0], V28.S4
-	VDUP  V27.S[0], V27.S4
-	WORD  $0x6e39df99 // fmul v25.4s, v28.4s, v25.4s
-	WORD  $0x6e35df75 // fmul v21.4s, v27.4s, v21.4s
+	FMOVQ 128(R1), F20
+	FMOVQ 128(R1), F25
+	VFMLA V12.S4, V15.S4, V20.S4
+	VFMLA V12.S4, V24.S4, V25.S4
+	FMOVQ 144(R1), F16
+	FMOVQ 144(R1), F17
+	VFMLA V20.S4, V15.S4, V16.S4
+	VFMLA V25.S4, V24.S4, V17.S4
+	FMOVQ 160(R1), F20
+	FMOVQ 160(R1), F25
+	VFMLA V16.S4, V15.S4, V20.S4
 	VFMLA V17.S4, V24.S4, V25.S4
-	VFMLA V22.S4, V26.S4, V21.S4
-	WORD  $0x6e37df31 // fmul v17.4s, v25.4s, v23.4s
-	WORD  $0x6e32deb2 // fmul v18.4s, v21.4s, v18.4s
-
-	// q^gamma
-	CMP  $1, R8
-	BGE  focusnot0_581
-	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
-	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone581
-
-focusnot0_581:
-	CMP   $2, R8
-	BGE   focusnot1_581
-	FMOVQ 224(R1), F19
-	FMOVQ 224(R1), F20
-	JMP   focusdone581
-
-focusnot1_581:
-	CMP $3, R8
-	BGE focusnot2_581
-	JMP focusdone581
-
-focusnot2_581:
-	CMP  $4, R8
-	BGE  focusnot3_581
-	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
-	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone581
-
-focusnot3_581:
-	CMP   $5, R8
-	BGE   focusnot4_581
-	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
-	VMOV  V19.B16, V22.B16
-	VFMLS V21.S4, V21.S4, V22.S4
-	WORD  $0x6e23deb7 // fmul v23.4s, v21.4s, v3.4s
-	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
-	VFMLA V21.S4, V19.S4, V22.S4
-	VMOV  V22.B16, V19.B16
-	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
-	VMOV  V20.B16, V22.B16
-	VFMLS V21.S4, V21.S4, V22.S4
-	WORD  $0x6e23deb7 // fmul v23.4s, v21.4s, v3.4s
-	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
-	VFMLA V21.S4, V20.S4, V22.S4
-	VMOV  V22.B16, V20.B16
-	JMP   focusdone581
-
-focusnot4_581:
-	CMP   $6, R8
-	BGE   focusnot5_581
-	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
-	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
-	VFMLA V19.S4, V19.S4, V24.S4
-	VMOV  V19.B16, V23.B16
-	VFMLS V21.S4, V21.S4, V23.S4
-	WORD  $0x6e37de73 // fmul v19.4s, v19.4s, v23.4s
-	VFMLA V3.S4, V19.S4, V24.S4
-	WORD  $0x6e35df13 // fmul v19.4s, v24.4s, v21.4s
-	VFMLA V21.S4, V22.S4, V19.S4
-	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
-	WORD  $0x6e34de96 // fmul v22.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
-	VFMLA V20.S4, V20.S4, V24.S4
-	VMOV  V20.B16, V23.B16
-	VFMLS V21.S4, V21.S4, V23.S4
-	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
-	VFMLA V3.S4, V20.S4, V24.S4
-	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
-	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone581
-
-focusnot5_581:
-	CMP   $7, R8
-	BGE   focusnot6_581
-	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V19.S4, V19.S4, V22.S4
-	WORD  $0x6e33ded6 // fmul v22.4s, v22.4s, v19.4s
-	VFMLA V19.S4, V21.S4, V22.S4
-	VMOV  V22.B16, V19.B16
-	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V20.S4, V20.S4, V22.S4
-	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
-	VFMLA V20.S4, V21.S4, V22.S4
-	VMOV  V22.B16, V20.B16
-	JMP   focusdone581
-
-focusnot6_581:
-	CMP   $8, R8
-	BGE   focusnot7_581
-	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V19.S4, V19.S4, V22.S4
-	WORD  $0x4e35d6b3 // fadd v19.4s, v21.4s, v21.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V21.S4, V21.S4, V19.S4
-	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V20.S4, V20.S4, V22.S4
-	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
-	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
-	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone581
-
-focusnot7_581:
-	CMP   $9, R8
-	BGE   focusnot8_581
-	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V19.S4, V19.S4, V22.S4
-	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
-	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
-	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
-	VFMLA V21.S4, V21.S4, V25.S4
-	VFMLA V22.S4, V24.S4, V25.S4
-	WORD  $0x6e33df35 // fmul v21.4s, v25.4s, v19.4s
-	VFMLA V19.S4, V23.S4, V21.S4
-	VMOV  V21.B16, V19.B16
-	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V20.S4, V20.S4, V22.S4
-	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
-	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
-	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
-	VFMLA V21.S4, V21.S4, V25.S4
-	VFMLA V22.S4, V24.S4, V25.S4
-	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
-	VFMLA V20.S4, V23.S4, V21.S4
-	VMOV  V21.B16, V20.B16
-	JMP   focusdone581
-
-focusnot8_581:
-	ADD   $24, R7, R9
-	FMOVS (R9), F21
-	VDUP  V21.S[0], V21.S4
-	FMOVS 4(R9), F22
-	VDUP  V22.S[0], V22.S4
-	FMOVS 8(R9), F23
-	VDUP  V23.S[0], V23.S4
-
-	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V15.S4, V19.S4, V25.S4
-	VUSHR $23, V25.S4, V24.S4
-	VUSHR $20, V25.S4, V19.S4
-	VAND  V16.B16, V25.B16, V25.B16
-	FMOVQ 672(R1), F26
-	VADD  V26.S4, V25.S4, V25.S4
-	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V19.B16], V26.B16
-	FMOVQ 304(R1), F19
-	VBIT  V4.B16, V26.B16, V19.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R1), F29
-	VFMLA V26.S4, V25.S4, V29.S4
-	FMOVQ 688(R1), F25
-	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
-	VMOV  V29.B16, V26.B16
-	VFMLA V25.S4, V26.S4, V26.S4
-	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
-	VFMLA V25.S4, V29.S4, V27.S4
-	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
-	FMOVQ 720(R1), F30
-	FMOVQ 704(R1), F31
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 736(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	FMOVQ 752(R1), F30
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 768(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
-	VFMLA V31.S4, V25.S4, V27.S4
-	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V29.B16
-	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
-	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
-	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
-	VFMLA V28.S4, V21.S4, V29.S4
-	VMOV  V30.B16, V28.B16
-	VFMLA V25.S4, V22.S4, V28.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e25d799 // fadd v25.4s, v28.4s, v5.4s
-	WORD  $0x4ea5d73c // fsub v28.4s, v25.4s, v5.4s
-	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
-	VFMLA V26.S4, V22.S4, V28.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V19.S4, V21.S4, V29.S4
-	VFMLA V26.S4, V23.S4, V29.S4
-	VFMLA V27.S4, V22.S4, V29.S4
-	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F19
-	FMOVQ 800(R1), F22
-	VFMLA V22.S4, V21.S4, V19.S4
-	FMOVQ 832(R1), F22
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V2.S4, V21.S4, V19.S4
-	VTBL  V0.B16, [V25.B16], V22.B16
-	FMOVQ 304(R1), F21
-	VBIT  V4.B16, V22.B16, V21.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
-	VFMLA V19.S4, V22.S4, V21.S4
-
-	// times 2^k
-	WORD  $0x4e35d6d3 // fadd v19.4s, v22.4s, v21.4s
-	VSHL  $20, V25.S4, V21.S4
-	FMOVQ 336(R1), F22
-	VAND  V22.B16, V21.B16, V21.B16
-	VADD  V21.S4, V19.S4, V19.S4
-
-	// x or result out of range?
-	FMOVQ 848(R1), F21
-	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
-	FMOVQ 880(R1), F22
-	VEOR  V22.B16, V25.B16, V22.B16
-	FMOVQ 864(R1), F23
-	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
-	VORR  V22.B16, V21.B16, V21.B16
-	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
-	FMOVD F21, R10
-	CBNZ  R10, slowblock
-	FMOVS (R9), F21
-	VDUP  V21.S[0], V21.S4
-	FMOVS 4(R9), F22
-	VDUP  V22.S[0], V22.S4
-	FMOVS 8(R9), F23
-	VDUP  V23.S[0], V23.S4
-
-	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V15.S4, V20.S4, V25.S4
-	VUSHR $23, V25.S4, V24.S4
-	VUSHR $20, V25.S4, V20.S4
-	VAND  V16.B16, V25.B16, V25.B16
-	FMOVQ 672(R1), F26
-	VADD  V26.S4, V25.S4, V25.S4
-	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V20.B16], V26.B16
-	FMOVQ 304(R1), F20
-	VBIT  V4.B16, V26.B16, V20.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R1), F29
-	VFMLA V26.S4, V25.S4, V29.S4
-	FMOVQ 688(R1), F25
-	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
-	VMOV  V29.B16, V26.B16
-	VFMLA V25.S4, V26.S4, V26.S4
-	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
-	VFMLA V25.S4, V29.S4, V27.S4
-	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
-	FMOVQ 720(R1), F30
-	FMOVQ 704(R1), F31
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 736(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	FMOVQ 752(R1), F30
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 768(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
-	VFMLA V31.S4, V25.S4, V27.S4
-	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V29.B16
-	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
-	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
-	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
-	VFMLA V28.S4, V21.S4, V29.S4
-	VMOV  V30.B16, V28.B16
-	VFMLA V25.S4, V22.S4, V28.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e25d799 // fadd v25.4s, v28.4s, v5.4s
-	WORD  $0x4ea5d73c // fsub v28.4s, v25.4s, v5.4s
-	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
-	VFMLA V26.S4, V22.S4, V28.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V20.S4, V21.S4, V29.S4
-	VFMLA V26.S4, V23.S4, V29.S4
-	VFMLA V27.S4, V22.S4, V29.S4
-	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F20
-	FMOVQ 800(R1), F22
-	VFMLA V22.S4, V21.S4, V20.S4
-	FMOVQ 832(R1), F22
-	VFMLA V20.S4, V21.S4, V22.S4
-	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
-	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
-	VFMLA V2.S4, V21.S4, V20.S4
-	VTBL  V0.B16, [V25.B16], V22.B16
-	FMOVQ 304(R1), F21
-	VBIT  V4.B16, V22.B16, V21.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
-	VFMLA V20.S4, V22.S4, V21.S4
-
-	// times 2^k
-	WORD  $0x4e35d6d4 // fadd v20.4s, v22.4s, v21.4s
-	VSHL  $20, V25.S4, V21.S4
-	FMOVQ 336(R1), F22
-	VAND  V22.B16, V21.B16, V21.B16
-	VADD  V21.S4, V20.S4, V20.S4
-
-	// x or result out of range?
-	FMOVQ 848(R1), F21
-	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
-	FMOVQ 880(R1), F22
-	VEOR  V22.B16, V25.B16, V22.B16
-	FMOVQ 864(R1), F23
-	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
-	VORR  V22.B16, V21.B16, V21.B16
-	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
-	FMOVD F21, R9
-	CBNZ  R9, slowblock
-
-focusdone581:
-	// loss = (alpha ce) q^gamma
-	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-
-	// loss = (alpha ce) q^gamma
-	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
-	FMOVQ F17, (R3)
-	FMOVQ F18, 16(R3)
-	JMP   nextblock
-
-othervector:
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V17.B16, V19.B16
-	WORD $0x4ea7d675 // fsub v21.4s, v19.4s, v7.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F20
-	VFMLA V8.S4, V21.S4, V20.S4
-	WORD  $0x4ea9d693 // fsub v19.4s, v20.4s, v9.4s
-
-	// r = c - n ln2
-	VFMLS V2.S4, V19.S4, V21.S4
-	VFMLS V10.S4, V19.S4, V21.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F22
-	VFMLA V11.S4, V21.S4, V22.S4
-	FMOVQ 144(R1), F19
-	VFMLA V22.S4, V21.S4, V19.S4
-	FMOVQ 160(R1), F22
-	VFMLA V19.S4, V21.S4, V22.S4
-	FMOVQ 176(R1), F19
-	VFMLA V22.S4, V21.S4, V19.S4
+	FMOVQ 176(R1), F16
+	FMOVQ 176(R1), F17
+	VFMLA V20.S4, V15.S4, V16.S4
+	VFMLA V25.S4, V24.S4, V17.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V20.B16], V21.B16
-	FMOVQ 192(R1), F22
-	VBIT  V12.B16, V21.B16, V22.B16
-	VTBL  V22.B16, [V13.B16], V21.B16
-	VSHL  $21, V20.S4, V20.S4
-	VADD  V20.S4, V21.S4, V21.S4
-	VFMLA V19.S4, V21.S4, V21.S4
-	WORD  $0x4e21d6b3 // fadd v19.4s, v21.4s, v1.4s
-	WORD  $0x6e33fc34 // fdiv v20.4s, v1.4s, v19.4s
-	WORD  $0x6e34deb6 // fmul v22.4s, v21.4s, v20.4s
-
-	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F19
-	VFMLA V14.S4, V21.S4, V19.S4
-	FMOVQ 992(R1), F23
-	VFMLA V19.S4, V21.S4, V23.S4
-	FMOVQ 1008(R1), F19
-	VFMLA V23.S4, V21.S4, V19.S4
-	FMOVQ 1024(R1), F23
-	VFMLA V19.S4, V21.S4, V23.S4
-	FMOVQ 1040(R1), F19
-	VFMLA V23.S4, V21.S4, V19.S4
-	FMOVQ 1056(R1), F23
-	VFMLA V19.S4, V21.S4, V23.S4
-	FMOVQ 1072(R1), F19
-	VFMLA V23.S4, V21.S4, V19.S4
-	WORD  $0x6e33deb3 // fmul v19.4s, v21.4s, v19.4s
-	VFMLA V19.S4, V21.S4, V21.S4
-	WORD  $0x4ea0aa37 // cmlt v23.4s, v17.4s, #0
-	VMOV  V20.B16, V19.B16
-	VBIT  V23.B16, V22.B16, V19.B16
-	VBIT  V23.B16, V20.B16, V22.B16
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eb2d434 // fsub v20.4s, v1.4s, v18.4s
-	VBSL  V20.B16, V18.B16, V23.B16
-	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
-	VFMLA V17.S4, V23.S4, V21.S4
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e32ded6 // fmul v22.4s, v22.4s, v18.4s
-	VFMLA V20.S4, V19.S4, V22.S4
-	FMOVS 12(R7), F17
-	VDUP  V17.S[0], V17.S4
-	FMOVS 16(R7), F19
-	VDUP  V19.S[0], V19.S4
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V17.S4, V19.S4
-	WORD  $0x6e35de71 // fmul v17.4s, v19.4s, v21.4s
-
-	// q^gamma
-	CMP  $1, R8
-	BGE  focusnot0_582
-	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
-	JMP  focusdone582
-
-focusnot0_582:
-	CMP   $2, R8
-	BGE   focusnot1_582
-	FMOVQ 224(R1), F22
-	JMP   focusdone582
-
-focusnot1_582:
-	CMP $3, R8
-	BGE focusnot2_582
-	JMP focusdone582
-
-focusnot2_582:
-	CMP  $4, R8
-	BGE  focusnot3_582
-	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
-	JMP  focusdone582
-
-focusnot3_582:
-	CMP   $5, R8
-	BGE   focusnot4_582
-	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
-	VMOV  V22.B16, V19.B16
-	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e23de54 // fmul v20.4s, v18.4s, v3.4s
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V22.S4, V19.S4
-	VMOV  V19.B16, V22.B16
-	JMP   focusdone582
-
-focusnot4_582:
-	CMP   $6, R8
-	BGE   focusnot5_582
-	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
-	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V22.S4, V22.S4, V21.S4
-	VMOV  V22.B16, V20.B16
-	VFMLS V18.S4, V18.S4, V20.S4
-	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
-	VFMLA V3.S4, V20.S4, V21.S4
-	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V22.S4
-	JMP   focusdone582
-
-focusnot5_582:
-	CMP   $7, R8
-	BGE   focusnot6_582
-	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V22.S4, V22.S4, V19.S4
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V22.S4, V18.S4, V19.S4
-	VMOV  V19.B16, V22.B16
-	JMP   focusdone582
-
-focusnot6_582:
-	CMP   $8, R8
-	BGE   focusnot7_582
-	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V22.S4, V22.S4, V19.S4
-	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
-	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V22.S4
-	JMP   focusdone582
-
-focusnot7_582:
-	CMP   $9, R8
-	BGE   focusnot8_582
-	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V22.S4, V22.S4, V19.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa97 // fneg v23.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V23.S4
-	VFMLA V19.S4, V21.S4, V23.S4
-	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
-	VFMLA V22.S4, V20.S4, V18.S4
-	VMOV  V18.B16, V22.B16
-	JMP   focusdone582
-
-focusnot8_582:
-	ADD   $24, R7, R9
-	FMOVS (R9), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R9), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R9), F20
-	VDUP  V20.S[0], V20.S4
-
-	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V15.S4, V22.S4, V22.S4
-	VUSHR $23, V22.S4, V21.S4
-	VUSHR $20, V22.S4, V24.S4
-	VAND  V16.B16, V22.B16, V22.B16
-	FMOVQ 672(R1), F23
-	VADD  V23.S4, V22.S4, V22.S4
-	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V24.B16], V25.B16
-	FMOVQ 304(R1), F24
-	VBIT  V4.B16, V25.B16, V24.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V25.B16
-	FMOVQ 432(R1), F26
-	VFMLA V25.S4, V22.S4, V26.S4
-	FMOVQ 688(R1), F22
-	WORD  $0x6e36df5b // fmul v27.4s, v26.4s, v22.4s
-	VMOV  V26.B16, V22.B16
-	VFMLA V27.S4, V22.S4, V22.S4
-	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
-	VFMLA V27.S4, V26.S4, V25.S4
-	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
-	FMOVQ 720(R1), F28
-	FMOVQ 704(R1), F29
-	VFMLA V29.S4, V26.S4, V28.S4
-	FMOVQ 736(R1), F29
-	VFMLA V28.S4, V26.S4, V29.S4
-	FMOVQ 752(R1), F28
-	VFMLA V29.S4, V26.S4, V28.S4
-	FMOVQ 768(R1), F29
-	VFMLA V28.S4, V26.S4, V29.S4
-	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
-	VFMLA V29.S4, V26.S4, V25.S4
-	WORD  $0x4e39d6da // fadd v26.4s, v22.4s, v25.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V27.B16
-	WORD  $0x4e3bd6fb // fadd v27.4s, v23.4s, v27.4s
-	WORD  $0x6e3bde5c // fmul v28.4s, v18.4s, v27.4s
-	WORD  $0x6ea0fb97 // fneg v23.4s, v28.4s
-	VFMLA V27.S4, V18.S4, V23.S4
-	VMOV  V28.B16, V27.B16
-	VFMLA V26.S4, V19.S4, V27.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e25d77a // fadd v26.4s, v27.4s, v5.4s
-	WORD  $0x4ea5d75b // fsub v27.4s, v26.4s, v5.4s
-	WORD  $0x4ebbd79b // fsub v27.4s, v28.4s, v27.4s
-	VFMLA V22.S4, V19.S4, V27.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
-	VFMLA V24.S4, V18.S4, V23.S4
-	VFMLA V22.S4, V20.S4, V23.S4
-	VFMLA V25.S4, V19.S4, V23.S4
-	WORD  $0x4e37d773 // fadd v19.4s, v27.4s, v23.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F18
-	FMOVQ 800(R1), F20
-	VFMLA V20.S4, V19.S4, V18.S4
-	FMOVQ 832(R1), F20
-	VFMLA V18.S4, V19.S4, V20.S4
-	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
-	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
-	VFMLA V2.S4, V19.S4, V18.S4
-	VTBL  V0.B16, [V26.B16], V20.B16
-	FMOVQ 304(R1), F19
-	VBIT  V4.B16, V20.B16, V19.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V18.S4, V20.S4, V19.S4
-
-	// times 2^k
-	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
-	VSHL  $20, V26.S4, V19.S4
-	FMOVQ 336(R1), F20
-	VAND  V20.B16, V19.B16, V19.B16
-	VADD  V19.S4, V18.S4, V22.S4
-
-	// x or result out of range?
-	FMOVQ 848(R1), F18
-	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
-	FMOVQ 880(R1), F19
-	VEOR  V19.B16, V26.B16, V19.B16
-	FMOVQ 864(R1), F20
-	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
-	VORR  V19.B16, V18.B16, V18.B16
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R9
-	CBNZ  R9, slowvector
-
-focusdone582:
-	// loss = (alpha ce) q^gamma
-	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
-	ADD   $0, R3, R9
-	CMP   $4, R2
-	BLT   partless4
-	FMOVQ F17, (R3)
-	JMP   partdone4
-
-partless4:
-	TBZ    $1, R2, partone4
-	VST1.P V17.D[0], 8(R9)
-	TBZ    $0, R2, partdone4
-	VST1   V17.S[2], (R9)
-	JMP    partdone4
-
-partone4:
-	TBZ  $0, R2, partdone4
-	VST1 V17.S[0], (R9)
-
-partdone4:
-	JMP nextvector
-
-slowblock:
-	MOVD $8, R9
-
-slow:
-	FMOVQ (R5), F17
-	FMOVQ (R6), F18
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V6.B16, V17.B16, V19.B16
-	WORD  $0x4ea7d673 // fsub v19.4s, v19.4s, v7.4s
-	FMOVQ 240(R1), F20
-	WORD  $0x4e33f694 // fmax v20.4s, v20.4s, v19.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F22
-	VFMLA V8.S4, V20.S4, V22.S4
-	WORD  $0x4ea9d6d3 // fsub v19.4s, v22.4s, v9.4s
-
-	// r = c - n ln2
-	VMOV  V20.B16, V21.B16
-	VFMLS V2.S4, V19.S4, V21.S4
-	VFMLS V10.S4, V19.S4, V21.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F23
-	VFMLA V11.S4, V21.S4, V23.S4
-	FMOVQ 144(R1), F19
-	VFMLA V23.S4, V21.S4, V19.S4
-	FMOVQ 160(R1), F23
-	VFMLA V19.S4, V21.S4, V23.S4
-	FMOVQ 176(R1), F19
-	VFMLA V23.S4, V21.S4, V19.S4
-	FMOVQ 272(R1), F21
-	WORD  $0x6eb4e6b4 // fcmgt v20.4s, v21.4s, v20.4s
-	FMOVQ 288(R1), F21
-	VAND  V20.B16, V21.B16, V20.B16
-
-	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V22.S4, V21.S4
-	VTBL  V0.B16, [V22.B16], V23.B16
-	FMOVQ 304(R1), F22
-	VBIT  V4.B16, V23.B16, V22.B16
-	FLDPQ 32(R0), (F30, F31)
-	VTBL  V22.B16, [V30.B16, V31.B16], V22.B16
-	VADD  V21.S4, V22.S4, V23.S4
-	FMOVQ 336(R1), F22
-	VAND  V22.B16, V21.B16, V21.B16
-	VADD  V20.S4, V21.S4, V21.S4
-	VFMLA V19.S4, V23.S4, V23.S4
-	WORD  $0x6e35def3 // fmul v19.4s, v23.4s, v21.4s
-
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V20.S4, V19.S4, V20.S4
-	FMOVQ 352(R1), F21
-	WORD  $0x4e35d673 // fadd v19.4s, v19.4s, v21.4s
-	FMOVQ 352(R1), F21
-	VSUB  V21.S4, V19.S4, V19.S4
-	WORD  $0x4eb36693 // smax v19.4s, v20.4s, v19.4s
-	FMOVQ 368(R1), F20
-	VUMIN V20.S4, V19.S4, V19.S4
-
-	// below 2^-60, log1p(e) and e/(1+e) are e
-	FMOVQ 624(R1), F20
-	WORD  $0x6eb3e694 // fcmgt v20.4s, v20.4s, v19.4s
-	FMOVQ 624(R1), F21
-	WORD  $0x4e33f6b6 // fmax v22.4s, v21.4s, v19.4s
-	WORD  $0x4e21d6d5 // fadd v21.4s, v22.4s, v1.4s
-	WORD  $0x6e35fc35 // fdiv v21.4s, v1.4s, v21.4s
-	WORD  $0x6e35ded9 // fmul v25.4s, v22.4s, v21.4s
-	VBIT  V20.B16, V19.B16, V25.B16
-
-	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F23
-	VFMLA V14.S4, V22.S4, V23.S4
-	FMOVQ 992(R1), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1008(R1), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1024(R1), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1040(R1), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1056(R1), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1072(R1), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	WORD  $0x6e37ded7 // fmul v23.4s, v22.4s, v23.4s
-	VFMLA V23.S4, V22.S4, V22.S4
-	VBIT  V20.B16, V19.B16, V22.B16
-	WORD  $0x4ea0aa34 // cmlt v20.4s, v17.4s, #0
-	VMOV  V21.B16, V19.B16
-	VBIT  V20.B16, V25.B16, V19.B16
-	VBIT  V20.B16, V21.B16, V25.B16
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eb2d435 // fsub v21.4s, v1.4s, v18.4s
-	VBSL  V21.B16, V18.B16, V20.B16
-	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
-	VMOVI $0, V23.B16
-	WORD  $0x6eb7e697 // fcmgt v23.4s, v20.4s, v23.4s
-	VAND  V23.B16, V17.B16, V17.B16
-	VFMLA V17.S4, V20.S4, V22.S4
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e32df31 // fmul v17.4s, v25.4s, v18.4s
-	VFMLA V21.S4, V19.S4, V17.S4
-	FMOVS 12(R7), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 16(R7), F20
-	VDUP  V20.S[0], V20.S4
-	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
-	VFMLA V18.S4, V19.S4, V20.S4
-	WORD  $0x6e36de99 // fmul v25.4s, v20.4s, v22.4s
-
-	// q^gamma
-	CMP  $1, R8
-	BGE  focusnot0_583
-	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone583
-
-focusnot0_583:
-	CMP   $2, R8
-	BGE   focusnot1_583
-	FMOVQ 224(R1), F17
-	JMP   focusdone583
-
-focusnot1_583:
-	CMP $3, R8
-	BGE focusnot2_583
-	JMP focusdone583
-
-focusnot2_583:
-	CMP  $4, R8
-	BGE  focusnot3_583
-	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone583
-
-focusnot3_583:
-	CMP   $5, R8
-	BGE   focusnot4_583
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	VMOV  V17.B16, V19.B16
-	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e23de54 // fmul v20.4s, v18.4s, v3.4s
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V17.S4, V19.S4
-	VMOV  V19.B16, V17.B16
-	JMP   focusdone583
-
-focusnot4_583:
-	CMP   $6, R8
-	BGE   focusnot5_583
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V17.S4, V17.S4, V21.S4
-	VMOV  V17.B16, V20.B16
-	VFMLS V18.S4, V18.S4, V20.S4
-	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V3.S4, V17.S4, V21.S4
-	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone583
-
-focusnot5_583:
-	CMP   $7, R8
-	BGE   focusnot6_583
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
-	VFMLA V17.S4, V18.S4, V19.S4
-	VMOV  V19.B16, V17.B16
-	JMP   focusdone583
-
-focusnot6_583:
-	CMP   $8, R8
-	BGE   focusnot7_583
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone583
-
-focusnot7_583:
-	CMP   $9, R8
-	BGE   focusnot8_583
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V22.S4
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
-	VFMLA V17.S4, V20.S4, V18.S4
-	VMOV  V18.B16, V17.B16
-	JMP   focusdone583
-
-focusnot8_583:
-	ADD   $24, R7, R10
-	FMOVS (R10), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R10), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R10), F20
-	VDUP  V20.S[0], V20.S4
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
-	VSUB  V15.S4, V21.S4, V22.S4
-	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
-	FMOVQ 896(R1), F24
-	VSUB  V24.S4, V23.S4, V23.S4
-	FMOVQ 560(R1), F24
-	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
-	VBIT  V24.B16, V23.B16, V22.B16
-	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
-	VUSHR $20, V22.S4, V24.S4
-	VAND  V16.B16, V22.B16, V22.B16
-	FMOVQ 672(R1), F26
-	VADD  V26.S4, V22.S4, V22.S4
-	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V24.B16], V26.B16
-	FMOVQ 304(R1), F24
-	VBIT  V4.B16, V26.B16, V24.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R1), F27
-	VFMLA V26.S4, V22.S4, V27.S4
-	FMOVQ 688(R1), F22
-	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
-	VMOV  V27.B16, V22.B16
-	VFMLA V28.S4, V22.S4, V22.S4
-	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
-	VFMLA V28.S4, V27.S4, V26.S4
-	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
-	FMOVQ 720(R1), F29
-	FMOVQ 704(R1), F30
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 736(R1), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	FMOVQ 752(R1), F29
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 768(R1), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
-	VFMLA V30.S4, V27.S4, V26.S4
-	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
-	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
-	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
-	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
-	VFMLA V23.S4, V18.S4, V28.S4
-	VMOV  V29.B16, V23.B16
-	VFMLA V27.S4, V19.S4, V23.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e25d6fb // fadd v27.4s, v23.4s, v5.4s
-	WORD  $0x4ea5d77e // fsub v30.4s, v27.4s, v5.4s
-	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
-	VFMLA V22.S4, V19.S4, V29.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
-	VFMLA V24.S4, V18.S4, V28.S4
-	VFMLA V22.S4, V20.S4, V28.S4
-	VFMLA V26.S4, V19.S4, V28.S4
-	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F19
-	FMOVQ 800(R1), F22
-	VFMLA V22.S4, V20.S4, V19.S4
-	FMOVQ 832(R1), F22
-	VFMLA V19.S4, V20.S4, V22.S4
-	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V2.S4, V20.S4, V19.S4
-	VTBL  V0.B16, [V27.B16], V22.B16
-	FMOVQ 304(R1), F20
-	VBIT  V4.B16, V22.B16, V20.B16
-	FLDPQ 272(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 304(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V19.S4, V22.S4, V20.S4
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V5.S4, V27.S4, V19.S4
-	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
-	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
-	VSHL  $23, V19.S4, V26.S4
-	VADD  V26.S4, V24.S4, V26.S4
-	FMOVQ 384(R1), F27
-	VUMIN V27.S4, V26.S4, V27.S4
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V26.B16
-	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
-	FMOVQ 912(R1), F26
-	VSUB  V19.S4, V26.S4, V19.S4
-	VSHL  $23, V19.S4, V19.S4
-	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
-	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
-	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
-	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
-	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
-	VSUB  V19.S4, V20.S4, V19.S4
-	VBIT  V22.B16, V19.B16, V27.B16
-
-	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R1), F19
-	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
-	FMOVQ 384(R1), F20
-	VBIF  V19.B16, V27.B16, V20.B16
-	FMOVQ 944(R1), F19
-	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
-	VMOVI $0, V19.B16
-	VCMEQ V19.S4, V21.S4, V19.S4
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	FMOVQ 384(R1), F20
-	VMOVI $0, V23.B16
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
-	FMOVQ 384(R1), F19
-	VCMEQ V19.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R1), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
-
-	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R10), F18
-	VDUP  V18.S[0], V18.S4
-	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
-	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	FMOVQ 384(R1), F20
-	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
-	VAND  V20.B16, V19.B16, V19.B16
-	FMOVS 16(R10), F20
-	VDUP  V20.S[0], V20.S4
-	VAND  V20.B16, V17.B16, V17.B16
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VAND  V17.B16, V19.B16, V17.B16
-	FMOVQ 384(R1), F19
-	WORD  $0x4eb336b3 // cmgt v19.4s, v21.4s, v19.4s
-	VORR  V19.B16, V17.B16, V19.B16
-	FMOVQ 368(R1), F17
-	VBIF  V19.B16, V18.B16, V17.B16
-
-focusdone583:
-	// loss = (alpha ce) q^gamma
-	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
-	FMOVQ 1104(R1), F18
-	WORD  $0x6e39e652 // fcmge v18.4s, v18.4s, v25.4s
-	VBIT  V18.B16, V17.B16, V25.B16
-	FMOVQ 368(R1), F17
-	VUMIN V17.S4, V25.S4, V17.S4
-	FMOVQ F17, (R3)
-	ADD   $16, R3, R3
-	ADD   $16, R5, R5
-	ADD   $16, R6, R6
-	SUB   $4, R2, R2
-	SUB   $4, R9, R9
-	CMP   $1, R9
-	BGE   slow
-	JMP   loop
-
-slowvector:
-	FMOVQ 224(R1), F17
-	ADD   $0, R5, R9
-	CMP   $4, R2
-	BLT   partless5
-	FMOVQ (R5), F17
-	JMP   partdone5
-
-partless5:
-	TBZ    $1, R2, partone5
-	VLD1.P 8(R9), V17.D[0]
-	TBZ    $0, R2, partdone5
-	VLD1   (R9), V17.S[2]
-	JMP    partdone5
-
-partone5:
-	TBZ  $0, R2, partdone5
-	VLD1 (R9), V17.S[0]
-
-partdone5:
-	VMOVI $0, V18.B16
-	ADD   $0, R6, R9
-	CMP   $4, R2
-	BLT   partless6
-	FMOVQ (R6), F18
-	JMP   partdone6
-
-partless6:
-	TBZ    $1, R2, partone6
-	VLD1.P 8(R9), V18.D[0]
-	TBZ    $0, R2, partdone6
-	VLD1   (R9), V18.S[2]
-	JMP    partdone6
-
-partone6:
-	TBZ  $0, R2, partdone6
-	VLD1 (R9), V18.S[0]
-
-partdone6:
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V6.B16, V17.B16, V19.B16
-	WORD  $0x4ea7d673 // fsub v19.4s, v19.4s, v7.4s
-	FMOVQ 240(R1), F20
-	WORD  $0x4e33f694 // fmax v20.4s, v20.4s, v19.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F22
-	VFMLA V8.S4, V20.S4, V22.S4
-	WORD  $0x4ea9d6d3 // fsub v19.4s, v22.4s, v9.4s
-
-	// r = c - n ln2
-	VMOV  V20.B16, V21.B16
-	VFMLS V2.S4, V19.S4, V21.S4
-	VFMLS V10.S4, V19.S4, V21.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F23
-	VFMLA V11.S4, V21.S4, V23.S4
-	FMOVQ 144(R1), F19
-	VFMLA V23.S4, V21.S4, V19.S4
-	FMOVQ 160(R1), F23
-	VFMLA V19.S4, V21.S4, V23.S4
-	FMOVQ 176(R1), F19
-	VFMLA V23.S4, V21.S4, V19.S4
-	FMOVQ 272(R1), F21
-	WORD  $0x6eb4e6b4 // fcmgt v20.4s, v21.4s, v20.4s
-	FMOVQ 288(R1), F21
-	VAND  V20.B16, V21.B16, V20.B16
-
-	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V22.S4, V21.S4
-	VTBL  V0.B16, [V22.B16], V23.B16
-	FMOVQ 304(R1), F22
-	VBIT  V4.B16, V23.B16, V22.B16
-	FLDPQ 32(R0), (F30, F31)
-	VTBL  V22.B16, [V30.B16, V31.B16], V22.B16
-	VADD  V21.S4, V22.S4, V23.S4
-	FMOVQ 336(R1), F22
-	VAND  V22.B16, V21.B16, V21.B16
-	VADD  V20.S4, V21.S4, V21.S4
-	VFMLA V19.S4, V23.S4, V23.S4
-	WORD  $0x6e35def3 // fmul v19.4s, v23.4s, v21.4s
-
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V20.S4, V19.S4, V20.S4
-	FMOVQ 352(R1), F21
-	WORD  $0x4e35d673 // fadd v19.4s, v19.4s, v21.4s
-	FMOVQ 352(R1), F21
-	VSUB  V21.S4, V19.S4, V19.S4
-	WORD  $0x4eb36693 // smax v19.4s, v20.4s, v19.4s
-	FMOVQ 368(R1), F20
-	VUMIN V20.S4, V19.S4, V19.S4
-
-	// below 2^-60, log1p(e) and e/(1+e) are e
-	FMOVQ 624(R1), F20
-	WORD  $0x6eb3e694 // fcmgt v20.4s, v20.4s, v19.4s
-	FMOVQ 624(R1), F21
-	WORD  $0x4e33f6b6 // fmax v22.4s, v21.4s, v19.4s
-	WORD  $0x4e21d6d5 // fadd v21.4s, v22.4s, v1.4s
-	WORD  $0x6e35fc35 // fdiv v21.4s, v1.4s, v21.4s
-	WORD  $0x6e35ded9 // fmul v25.4s, v22.4s, v21.4s
-	VBIT  V20.B16, V19.B16, V25.B16
-
-	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F23
-	VFMLA V14.S4, V22.S4, V23.S4
-	FMOVQ 992(R1), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1008(R1), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1024(R1), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1040(R1), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1056(R1), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1072(R1), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	WORD  $0x6e37ded7 // fmul v23.4s, v22.4s, v23.4s
-	VFMLA V23.S4, V22.S4, V22.S4
-	VBIT  V20.B16, V19.B16, V22.B16
-	WORD  $0x4ea0aa34 // cmlt v20.4s, v17.4s, #0
-	VMOV  V21.B16, V19.B16
-	VBIT  V20.B16, V25.B16, V19.B16
-	VBIT  V20.B16, V21.B16, V25.B16
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eb2d435 // fsub v21.4s, v1.4s, v18.4s
-	VBSL  V21.B16, V18.B16, V20.B16
-	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
-	VMOVI $0, V23.B16
-	WORD  $0x6eb7e697 // fcmgt v23.4s, v20.4s, v23.4s
-	VAND  V23.B16, V17.B16, V17.B16
-	VFMLA V17.S4, V20.S4, V22.S4
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e32df31 // fmul v17.4s, v25.4s, v18.4s
-	VFMLA V21.S4, V19.S4, V17.S4
-	FMOVS 12(R7), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 16(R7), F20
-	VDUP  V20.S[0], V20.S4
-	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
-	VFMLA V18.S4, V19.S4, V20.S4
-	WORD  $0x6e36de99 // fmul v25.4s, v20.4s, v22.4s
-
-	// q^gamma
-	CMP  $1, R8
-	BGE  focusnot0_584
-	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone584
-
-focusnot0_584:
-	CMP   $2, R8
-	BGE   focusnot1_584
-	FMOVQ 224(R1), F17
-	JMP   focusdone584
-
-focusnot1_584:
-	CMP $3, R8
-	BGE focusnot2_584
-	JMP focusdone584
-
-focusnot2_584:
-	CMP  $4, R8
-	BGE  focusnot3_584
-	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone584
-
-focusnot3_584:
-	CMP   $5, R8
-	BGE   focusnot4_584
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	VMOV  V17.B16, V19.B16
-	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e23de54 // fmul v20.4s, v18.4s, v3.4s
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V17.S4, V19.S4
-	VMOV  V19.B16, V17.B16
-	JMP   focusdone584
-
-focusnot4_584:
-	CMP   $6, R8
-	BGE   focusnot5_584
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V17.S4, V17.S4, V21.S4
-	VMOV  V17.B16, V20.B16
-	VFMLS V18.S4, V18.S4, V20.S4
-	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V3.S4, V17.S4, V21.S4
-	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone584
-
-focusnot5_584:
-	CMP   $7, R8
-	BGE   focusnot6_584
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
-	VFMLA V17.S4, V18.S4, V19.S4
-	VMOV  V19.B16, V17.B16
-	JMP   focusdone584
-
-focusnot6_584:
-	CMP   $8, R8
-	BGE   focusnot7_584
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone584
-
-focusnot7_584:
-	CMP   $9, R8
-	BGE   focusnot8_584
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V22.S4
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
-	VFMLA V17.S4, V20.S4, V18.S4
-	VMOV  V18.B16, V17.B16
-	JMP   focusdone584
-
-focusnot8_584:
-	ADD   $24, R7, R9
-	FMOVS (R9), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R9), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R9), F20
-	VDUP  V20.S[0], V20.S4
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
-	VSUB  V15.S4, V21.S4, V22.S4
-	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
-	FMOVQ 896(R1), F24
-	VSUB  V24.S4, V23.S4, V23.S4
-	FMOVQ 560(R1), F24
-	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
-	VBIT  V24.B16, V23.B16, V22.B16
-	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
-	VUSHR $20, V22.S4, V24.S4
-	VAND  V16.B16, V22.B16, V22.B16
-	FMOVQ 672(R1), F26
-	VADD  V26.S4, V22.S4, V22.S4
-	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V24.B16], V26.B16
-	FMOVQ 304(R1), F24
-	VBIT  V4.B16, V26.B16, V24.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R1), F27
-	VFMLA V26.S4, V22.S4, V27.S4
-	FMOVQ 688(R1), F22
-	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
-	VMOV  V27.B16, V22.B16
-	VFMLA V28.S4, V22.S4, V22.S4
-	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
-	VFMLA V28.S4, V27.S4, V26.S4
-	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
-	FMOVQ 720(R1), F29
-	FMOVQ 704(R1), F30
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 736(R1), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	FMOVQ 752(R1), F29
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 768(R1), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
-	VFMLA V30.S4, V27.S4, V26.S4
-	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
-	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
-	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
-	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
-	VFMLA V23.S4, V18.S4, V28.S4
-	VMOV  V29.B16, V23.B16
-	VFMLA V27.S4, V19.S4, V23.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e25d6fb // fadd v27.4s, v23.4s, v5.4s
-	WORD  $0x4ea5d77e // fsub v30.4s, v27.4s, v5.4s
-	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
-	VFMLA V22.S4, V19.S4, V29.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
-	VFMLA V24.S4, V18.S4, V28.S4
-	VFMLA V22.S4, V20.S4, V28.S4
-	VFMLA V26.S4, V19.S4, V28.S4
-	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F19
-	FMOVQ 800(R1), F22
-	VFMLA V22.S4, V20.S4, V19.S4
-	FMOVQ 832(R1), F22
-	VFMLA V19.S4, V20.S4, V22.S4
-	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V2.S4, V20.S4, V19.S4
-	VTBL  V0.B16, [V27.B16], V22.B16
-	FMOVQ 304(R1), F20
-	VBIT  V4.B16, V22.B16, V20.B16
-	FLDPQ 272(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 304(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V19.S4, V22.S4, V20.S4
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V5.S4, V27.S4, V19.S4
-	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
-	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
-	VSHL  $23, V19.S4, V26.S4
-	VADD  V26.S4, V24.S4, V26.S4
-	FMOVQ 384(R1), F27
-	VUMIN V27.S4, V26.S4, V27.S4
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V26.B16
-	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
-	FMOVQ 912(R1), F26
-	VSUB  V19.S4, V26.S4, V19.S4
-	VSHL  $23, V19.S4, V19.S4
-	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
-	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
-	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
-	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
-	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
-	VSUB  V19.S4, V20.S4, V19.S4
-	VBIT  V22.B16, V19.B16, V27.B16
-
-	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R1), F19
-	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
-	FMOVQ 384(R1), F20
-	VBIF  V19.B16, V27.B16, V20.B16
-	FMOVQ 944(R1), F19
-	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
-	VMOVI $0, V19.B16
-	VCMEQ V19.S4, V21.S4, V19.S4
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	FMOVQ 384(R1), F20
-	VMOVI $0, V23.B16
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
-	FMOVQ 384(R1), F19
-	VCMEQ V19.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R1), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
-
-	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R9), F18
-	VDUP  V18.S[0], V18.S4
-	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
-	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	FMOVQ 384(R1), F20
-	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
-	VAND  V20.B16, V19.B16, V19.B16
-	FMOVS 16(R9), F20
-	VDUP  V20.S[0], V20.S4
-	VAND  V20.B16, V17.B16, V17.B16
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VAND  V17.B16, V19.B16, V17.B16
-	FMOVQ 384(R1), F19
-	WORD  $0x4eb336b3 // cmgt v19.4s, v21.4s, v19.4s
-	VORR  V19.B16, V17.B16, V19.B16
-	FMOVQ 368(R1), F17
-	VBIF  V19.B16, V18.B16, V17.B16
-
-focusdone584:
-	// loss = (alpha ce) q^gamma
-	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
-	FMOVQ 1104(R1), F18
-	WORD  $0x6e39e652 // fcmge v18.4s, v18.4s, v25.4s
-	VBIT  V18.B16, V17.B16, V25.B16
-	FMOVQ 368(R1), F17
-	VUMIN V17.S4, V25.S4, V17.S4
-	ADD   $0, R3, R9
-	CMP   $4, R2
-	BLT   partless7
-	FMOVQ F17, (R3)
-	JMP   partdone7
-
-partless7:
-	TBZ    $1, R2, partone7
-	VST1.P V17.D[0], 8(R9)
-	TBZ    $0, R2, partdone7
-	VST1   V17.S[2], (R9)
-	JMP    partdone7
-
-partone7:
-	TBZ  $0, R2, partdone7
-	VST1 V17.S[0], (R9)
-
-partdone7:
-	ADD $16, R3, R3
-	ADD $16, R5, R5
-	ADD $16, R6, R6
-	SUB $4, R2, R2
-	CMP $1, R2
-	BGE vector
-	RET
-
-// func sigmoidGradNEON(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
-TEXT ·sigmoidGradNEON(SB), NOSPLIT, $0-56
-	MOVD  $consts<>+0(SB), R1
-	MOVD  $tables<>+0(SB), R0
-	FMOVQ (R0), F0
-	FMOVQ 224(R1), F1
-	FMOVQ 1088(R1), F2
-	FMOVQ 608(R1), F3
-	FMOVQ 80(R1), F4
-	FMOVQ 320(R1), F5
-	FMOVQ 784(R1), F6
-	FMOVQ 32(R1), F7
-	FMOVQ 48(R1), F8
-	FMOVQ 64(R1), F9
-	MOVD  n+32(FP), R2
-	MOVD  losses+0(FP), R3
-	MOVD  grad+8(FP), R5
-	MOVD  logits+16(FP), R6
-	MOVD  targets+24(FP), R7
-	MOVD  p+40(FP), R8
-	MOVD  (R8), R9
-	MOVD  scale+48(FP), R10
-
-loop:
-	CMP $8, R2
-	BLT rest
-
-block:
-	FMOVQ (R6), F12
-	FMOVQ (R7), F14
-	FMOVQ 16(R6), F16
-	FMOVQ 16(R7), F11
-	FMOVS 20(R8), F10
-	VDUP  V10.S[0], V10.S4
-
-	// any |x| > limit, or NaN?
-	WORD  $0x4ea0f98d // fabs v13.4s, v12.4s
-	WORD  $0x4ea0fa0f // fabs v15.4s, v16.4s
-	WORD  $0x4eaf65ad // smax v13.4s, v13.4s, v15.4s
-	WORD  $0x4eaa35aa // cmgt v10.4s, v13.4s, v10.4s
-	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
-	FMOVD F10, R11
-	CBNZ  R11, slowblock
-
-	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOV  V14.B16, V10.B16
-	VFMLS V10.S4, V10.S4, V10.S4
-	VMOV  V11.B16, V13.B16
-	VFMLS V13.S4, V13.S4, V13.S4
-	VORR  V13.B16, V10.B16, V10.B16
-	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
-	FMOVD F10, R11
-	CBNZ  R11, otherblock
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V3.B16, V12.B16, V13.B16
-	VORR V3.B16, V16.B16, V10.B16
-	WORD $0x4ea7d5af // fsub v15.4s, v13.4s, v7.4s
-	WORD $0x4ea7d554 // fsub v20.4s, v10.4s, v7.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F19
-	FMOVQ 64(R1), F17
-	VFMLA V8.S4, V15.S4, V19.S4
-	VFMLA V8.S4, V20.S4, V17.S4
-	WORD  $0x4ea9d66a // fsub v10.4s, v19.4s, v9.4s
-	WORD  $0x4ea9d632 // fsub v18.4s, v17.4s, v9.4s
-
-	// r = c - n ln2
-	VFMLS V4.S4, V10.S4, V15.S4
-	VFMLS V4.S4, V18.S4, V20.S4
-	FMOVQ 96(R1), F13
-	FMOVQ 96(R1), F21
-	VFMLS V13.S4, V10.S4, V15.S4
-	VFMLS V21.S4, V18.S4, V20.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F18
-	FMOVQ 128(R1), F21
-	FMOVQ 112(R1), F10
-	FMOVQ 112(R1), F13
-	VFMLA V10.S4, V15.S4, V18.S4
-	VFMLA V13.S4, V20.S4, V21.S4
-	FMOVQ 144(R1), F10
-	FMOVQ 144(R1), F13
-	VFMLA V18.S4, V15.S4, V10.S4
-	VFMLA V21.S4, V20.S4, V13.S4
-	FMOVQ 160(R1), F18
-	FMOVQ 160(R1), F21
-	VFMLA V10.S4, V15.S4, V18.S4
-	VFMLA V13.S4, V20.S4, V21.S4
-	FMOVQ 176(R1), F10
-	FMOVQ 176(R1), F13
-	VFMLA V18.S4, V15.S4, V10.S4
-	VFMLA V21.S4, V20.S4, V13.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V19.B16], V20.B16
-	VTBL  V0.B16, [V17.B16], V22.B16
-	FMOVQ 192(R1), F18
+	VTBL  V0.B16, [V23.B16], V24.B16
+	VTBL  V0.B16, [V18.B16], V26.B16
+	FMOVQ 192(R1), F20
 	FMOVQ 192(R1), F15
-	FMOVQ 208(R1), F21
-	FMOVQ 208(R1), F23
-	VBIT  V21.B16, V20.B16, V18.B16
-	VBIT  V23.B16, V22.B16, V15.B16
-	FMOVQ 16(R0), F21
-	FMOVQ 16(R0), F20
-	VTBL  V18.B16, [V21.B16], V18.B16
-	VTBL  V15.B16, [V20.B16], V15.B16
-	VSHL  $21, V19.S4, V19.S4
-	VSHL  $21, V17.S4, V17.S4
-	VADD  V19.S4, V18.S4, V19.S4
-	VADD  V17.S4, V15.S4, V15.S4
-	VFMLA V10.S4, V19.S4, V19.S4
-	VFMLA V13.S4, V15.S4, V15.S4
-	WORD  $0x4e21d66d // fadd v13.4s, v19.4s, v1.4s
-	WORD  $0x4e21d5ea // fadd v10.4s, v15.4s, v1.4s
-	WORD  $0x6e2dfc32 // fdiv v18.4s, v1.4s, v13.4s
-	WORD  $0x6e2afc35 // fdiv v21.4s, v1.4s, v10.4s
-	WORD  $0x6e32de6d // fmul v13.4s, v19.4s, v18.4s
-	WORD  $0x6e35ddea // fmul v10.4s, v15.4s, v21.4s
+	FMOVQ 208(R1), F25
+	FMOVQ 208(R1), F27
+	VBIT  V25.B16, V24.B16, V20.B16
+	VBIT  V27.B16, V26.B16, V15.B16
+	FMOVQ 16(R0), F25
+	FMOVQ 16(R0), F24
+	VTBL  V20.B16, [V25.B16], V20.B16
+	VTBL  V15.B16, [V24.B16], V15.B16
+	VSHL  $21, V23.S4, V23.S4
+	VSHL  $21, V18.S4, V18.S4
+	VADD  V23.S4, V20.S4, V20.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VFMLA V16.S4, V20.S4, V20.S4
+	VFMLA V17.S4, V15.S4, V15.S4
+	WORD  $0x4e21d690 // fadd v16.4s, v20.4s, v1.4s
+	WORD  $0x4e21d5f1 // fadd v17.4s, v15.4s, v1.4s
+	WORD  $0x6e30fc30 // fdiv v16.4s, v1.4s, v16.4s
+	WORD  $0x6e31fc31 // fdiv v17.4s, v1.4s, v17.4s
+	WORD  $0x6e30de92 // fmul v18.4s, v20.4s, v16.4s
+	WORD  $0x6e31ddf7 // fmul v23.4s, v15.4s, v17.4s
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VSHL $2, V14.S4, V20.S4
-	VSHL $2, V11.S4, V17.S4
-	VAND V3.B16, V20.B16, V20.B16
-	VAND V3.B16, V17.B16, V17.B16
-	VEOR V12.B16, V20.B16, V12.B16
-	VEOR V16.B16, V17.B16, V22.B16
-	WORD $0x4ea0a994 // cmlt v20.4s, v12.4s, #0
-	WORD $0x4ea0aad7 // cmlt v23.4s, v22.4s, #0
-	VMOV V18.B16, V16.B16
-	VBIT V20.B16, V13.B16, V16.B16
-	VMOV V21.B16, V17.B16
-	VBIT V23.B16, V10.B16, V17.B16
-	VBIT V20.B16, V18.B16, V13.B16
-	VBIT V23.B16, V21.B16, V10.B16
+	VSHL $2, V14.S4, V14.S4
+	VSHL $2, V22.S4, V22.S4
+	VAND V6.B16, V14.B16, V25.B16
+	VAND V6.B16, V22.B16, V24.B16
+	VEOR V19.B16, V25.B16, V19.B16
+	VEOR V21.B16, V24.B16, V24.B16
+	WORD $0x4ea0aa75 // cmlt v21.4s, v19.4s, #0
+	WORD $0x4ea0ab19 // cmlt v25.4s, v24.4s, #0
+	VBIT V21.B16, V18.B16, V16.B16
+	VBIT V25.B16, V23.B16, V17.B16
 
-	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F18
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	WORD  $0x6e34de92 // fmul v18.4s, v20.4s, v20.4s
+	WORD  $0x6e2fddfa // fmul v26.4s, v15.4s, v15.4s
 	FMOVQ 976(R1), F21
-	FMOVQ 960(R1), F20
-	FMOVQ 960(R1), F23
-	VFMLA V20.S4, V19.S4, V18.S4
-	VFMLA V23.S4, V15.S4, V21.S4
-	FMOVQ 992(R1), F20
-	FMOVQ 992(R1), F23
-	VFMLA V18.S4, V19.S4, V20.S4
-	VFMLA V21.S4, V15.S4, V23.S4
-	FMOVQ 1008(R1), F18
-	FMOVQ 1008(R1), F21
-	VFMLA V20.S4, V19.S4, V18.S4
-	VFMLA V23.S4, V15.S4, V21.S4
-	FMOVQ 1024(R1), F20
-	FMOVQ 1024(R1), F23
-	VFMLA V18.S4, V19.S4, V20.S4
-	VFMLA V21.S4, V15.S4, V23.S4
-	FMOVQ 1040(R1), F18
+	FMOVQ 976(R1), F27
+	VFMLA V13.S4, V18.S4, V21.S4
+	VFMLA V13.S4, V26.S4, V27.S4
+	FMOVQ 1008(R1), F23
+	FMOVQ 1008(R1), F28
+	FMOVQ 992(R1), F25
+	FMOVQ 992(R1), F29
+	VFMLA V25.S4, V18.S4, V23.S4
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 1024(R1), F25
+	FMOVQ 1024(R1), F29
+	VFMLA V21.S4, V18.S4, V25.S4
+	VFMLA V27.S4, V26.S4, V29.S4
 	FMOVQ 1040(R1), F21
-	VFMLA V20.S4, V19.S4, V18.S4
-	VFMLA V23.S4, V15.S4, V21.S4
-	FMOVQ 1056(R1), F20
+	FMOVQ 1040(R1), F27
+	VFMLA V23.S4, V18.S4, V21.S4
+	VFMLA V28.S4, V26.S4, V27.S4
 	FMOVQ 1056(R1), F23
-	VFMLA V18.S4, V19.S4, V20.S4
-	VFMLA V21.S4, V15.S4, V23.S4
-	FMOVQ 1072(R1), F18
-	FMOVQ 1072(R1), F21
-	VFMLA V20.S4, V19.S4, V18.S4
-	VFMLA V23.S4, V15.S4, V21.S4
-	WORD  $0x6e32de72 // fmul v18.4s, v19.4s, v18.4s
-	WORD  $0x6e35ddf4 // fmul v20.4s, v15.4s, v21.4s
-	VFMLA V18.S4, V19.S4, V19.S4
-	VFMLA V20.S4, V15.S4, V15.S4
+	FMOVQ 1056(R1), F28
+	VFMLA V25.S4, V18.S4, V23.S4
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 1072(R1), F25
+	FMOVQ 1072(R1), F29
+	VFMLA V21.S4, V18.S4, V25.S4
+	VFMLA V27.S4, V26.S4, V29.S4
+	VFMLA V25.S4, V20.S4, V23.S4
+	VFMLA V29.S4, V15.S4, V28.S4
+	VFMLA V23.S4, V18.S4, V20.S4
+	VFMLA V28.S4, V26.S4, V15.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0c994 // fcmgt v20.4s, v12.4s, #0.0
-	WORD  $0x4ea0cad7 // fcmgt v23.4s, v22.4s, #0.0
-	VMOVI $0, V21.B16
+	WORD  $0x4ea0ca75 // fcmgt v21.4s, v19.4s, #0.0
+	WORD  $0x4ea0cb19 // fcmgt v25.4s, v24.4s, #0.0
+	VMOVI $0, V23.B16
 	VMOVI $0, V18.B16
-	VBIT  V20.B16, V12.B16, V21.B16
-	VBIT  V23.B16, V22.B16, V18.B16
-	WORD  $0x4e35d66c // fadd v12.4s, v19.4s, v21.4s
+	VBIT  V21.B16, V19.B16, V23.B16
+	VBIT  V25.B16, V24.B16, V18.B16
+	WORD  $0x4e37d693 // fadd v19.4s, v20.4s, v23.4s
 	WORD  $0x4e32d5ef // fadd v15.4s, v15.4s, v18.4s
-
-	// D = q + gamma ce (1-q), with v's sign
-	FMOVS 8(R8), F18
-	FMOVS 8(R8), F19
+	FMOVS 12(R7), F20
+	FMOVS 12(R7), F18
+	VDUP  V20.S[0], V20.S4
+	VDUP  V18.S[0], V23.S4
+	FMOVS 16(R7), F21
+	FMOVS 16(R7), F18
+	VDUP  V21.S[0], V21.S4
 	VDUP  V18.S[0], V18.S4
-	VDUP  V19.S[0], V20.S4
-	WORD  $0x6e2ddd93 // fmul v19.4s, v12.4s, v13.4s
-	WORD  $0x6e2addf5 // fmul v21.4s, v15.4s, v10.4s
-	VMOV  V16.B16, V10.B16
-	VMOV  V17.B16, V13.B16
-	VFMLA V19.S4, V18.S4, V10.S4
-	VFMLA V21.S4, V20.S4, V13.S4
-	VSHL  $2, V14.S4, V19.S4
-	VSHL  $2, V11.S4, V18.S4
-	VAND  V3.B16, V19.B16, V19.B16
-	VAND  V3.B16, V18.B16, V18.B16
-	VEOR  V19.B16, V10.B16, V10.B16
-	VEOR  V18.B16, V13.B16, V13.B16
-	VSHL  $2, V14.S4, V18.S4
-	VSHL  $2, V11.S4, V20.S4
-	FMOVS 12(R8), F14
-	FMOVS 12(R8), F11
-	VDUP  V14.S[0], V19.S4
-	VDUP  V11.S[0], V21.S4
-	FMOVS 16(R8), F11
-	FMOVS 16(R8), F14
-	VDUP  V11.S[0], V11.S4
-	VDUP  V14.S[0], V14.S4
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	WORD  $0x4ea0aa94 // cmlt v20.4s, v20.4s, #0
-	VBIT  V18.B16, V19.B16, V11.B16
-	VBIT  V20.B16, V21.B16, V14.B16
-	WORD  $0x6e2cdd6c // fmul v12.4s, v11.4s, v12.4s
-	WORD  $0x6e2fddcf // fmul v15.4s, v14.4s, v15.4s
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	WORD  $0x4ea0aad6 // cmlt v22.4s, v22.4s, #0
+	VBIT  V14.B16, V20.B16, V21.B16
+	VBIT  V22.B16, V23.B16, V18.B16
+	WORD  $0x6e33deae // fmul v14.4s, v21.4s, v19.4s
+	WORD  $0x6e2fde4f // fmul v15.4s, v18.4s, v15.4s
 
 	// q^gamma
-	CMP  $1, R9
-	BGE  focusnot0_711
+	CMP  $1, R8
+	BGE  focusnot0_239
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone711
+	JMP  focusdone239
 
-focusnot0_711:
-	CMP   $2, R9
-	BGE   focusnot1_711
+focusnot0_239:
+	CMP   $2, R8
+	BGE   focusnot1_239
 	FMOVQ 224(R1), F16
 	FMOVQ 224(R1), F17
-	JMP   focusdone711
+	JMP   focusdone239
 
-focusnot1_711:
-	CMP $3, R9
-	BGE focusnot2_711
-	JMP focusdone711
+focusnot1_239:
+	CMP $3, R8
+	BGE focusnot2_239
+	JMP focusdone239
 
-focusnot2_711:
-	CMP  $4, R9
-	BGE  focusnot3_711
+focusnot2_239:
+	CMP  $4, R8
+	BGE  focusnot3_239
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone711
+	JMP  focusdone239
 
-focusnot3_711:
-	CMP   $5, R9
-	BGE   focusnot4_711
+focusnot3_239:
+	CMP   $5, R8
+	BGE   focusnot4_239
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e22de54 // fmul v20.4s, v18.4s, v2.4s
+	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V16.S4, V19.S4
 	VMOV  V19.B16, V16.B16
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e22de54 // fmul v20.4s, v18.4s, v2.4s
+	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone711
+	JMP   focusdone239
 
-focusnot4_711:
-	CMP   $6, R9
-	BGE   focusnot5_711
+focusnot4_239:
+	CMP   $6, R8
+	BGE   focusnot5_239
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -5264,7 +2695,7 @@ focusnot4_711:
 	VMOV  V16.B16, V20.B16
 	VFMLS V18.S4, V18.S4, V20.S4
 	WORD  $0x6e34de10 // fmul v16.4s, v16.4s, v20.4s
-	VFMLA V2.S4, V16.S4, V21.S4
+	VFMLA V5.S4, V16.S4, V21.S4
 	WORD  $0x6e32deb0 // fmul v16.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V16.S4
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
@@ -5274,14 +2705,14 @@ focusnot4_711:
 	VMOV  V17.B16, V20.B16
 	VFMLS V18.S4, V18.S4, V20.S4
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V2.S4, V17.S4, V21.S4
+	VFMLA V5.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone711
+	JMP   focusdone239
 
-focusnot5_711:
-	CMP   $7, R9
-	BGE   focusnot6_711
+focusnot5_239:
+	CMP   $7, R8
+	BGE   focusnot6_239
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5294,11 +2725,11 @@ focusnot5_711:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone711
+	JMP   focusdone239
 
-focusnot6_711:
-	CMP   $8, R9
-	BGE   focusnot7_711
+focusnot6_239:
+	CMP   $8, R8
+	BGE   focusnot7_239
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5311,11 +2742,11 @@ focusnot6_711:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone711
+	JMP   focusdone239
 
-focusnot7_711:
-	CMP   $9, R9
-	BGE   focusnot8_711
+focusnot7_239:
+	CMP   $9, R8
+	BGE   focusnot8_239
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5338,15 +2769,15 @@ focusnot7_711:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone711
+	JMP   focusdone239
 
-focusnot8_711:
-	ADD   $24, R8, R11
-	FMOVS (R11), F18
+focusnot8_239:
+	ADD   $24, R7, R9
+	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R11), F19
+	FMOVS 4(R9), F19
 	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R11), F20
+	FMOVS 8(R9), F20
 	VDUP  V20.S[0], V20.S4
 
 	// x = 2^(E-64) z; j is z's table cell
@@ -5363,7 +2794,7 @@ focusnot8_711:
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VTBL  V0.B16, [V16.B16], V23.B16
 	FMOVQ 304(R1), F16
-	VBIT  V5.B16, V23.B16, V16.B16
+	VBIT  V2.B16, V23.B16, V16.B16
 	FLDPQ 112(R0), (F30, F31)
 	VTBL  V16.B16, [V30.B16, V31.B16], V23.B16
 	FMOVQ 432(R1), F26
@@ -5399,8 +2830,8 @@ focusnot8_711:
 	VFMLA V22.S4, V19.S4, V25.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e26d736 // fadd v22.4s, v25.4s, v6.4s
-	WORD  $0x4ea6d6d9 // fsub v25.4s, v22.4s, v6.4s
+	WORD  $0x4e23d736 // fadd v22.4s, v25.4s, v3.4s
+	WORD  $0x4ea3d6d9 // fsub v25.4s, v22.4s, v3.4s
 	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
 	VFMLA V23.S4, V19.S4, V25.S4
 	FLDPQ 176(R0), (F30, F31)
@@ -5421,7 +2852,2531 @@ focusnot8_711:
 	VFMLA V4.S4, V18.S4, V16.S4
 	VTBL  V0.B16, [V22.B16], V19.B16
 	FMOVQ 304(R1), F18
-	VBIT  V5.B16, V19.B16, V18.B16
+	VBIT  V2.B16, V19.B16, V18.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V16.S4, V19.S4, V18.S4
+
+	// times 2^k
+	WORD  $0x4e32d670 // fadd v16.4s, v19.4s, v18.4s
+	VSHL  $20, V22.S4, V18.S4
+	FMOVQ 336(R1), F19
+	VAND  V19.B16, V18.B16, V18.B16
+	VADD  V18.S4, V16.S4, V16.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F18
+	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
+	FMOVQ 880(R1), F19
+	VEOR  V19.B16, V22.B16, V19.B16
+	FMOVQ 864(R1), F20
+	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
+	VORR  V19.B16, V18.B16, V18.B16
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R10
+	CBNZ  R10, slowblock
+	FMOVS (R9), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R9), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R9), F20
+	VDUP  V20.S[0], V20.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R1), F21
+	VSUB  V21.S4, V17.S4, V22.S4
+	VUSHR $23, V22.S4, V21.S4
+	VUSHR $20, V22.S4, V17.S4
+	FMOVQ 656(R1), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	FMOVQ 672(R1), F23
+	VADD  V23.S4, V22.S4, V22.S4
+	WORD  $0x4e21dab9 // scvtf v25.4s, v21.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V17.B16], V23.B16
+	FMOVQ 304(R1), F17
+	VBIT  V2.B16, V23.B16, V17.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V23.B16
+	FMOVQ 432(R1), F26
+	VFMLA V23.S4, V22.S4, V26.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df56 // fmul v22.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V23.B16
+	VFMLA V22.S4, V23.S4, V23.S4
+	WORD  $0x4eb7d758 // fsub v24.4s, v26.4s, v23.4s
+	VFMLA V22.S4, V26.S4, V24.S4
+	WORD  $0x6e3adf56 // fmul v22.4s, v26.4s, v26.4s
+	FMOVQ 720(R1), F27
+	FMOVQ 704(R1), F28
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 736(R1), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	FMOVQ 752(R1), F27
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 768(R1), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	WORD  $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
+	VFMLA V28.S4, V22.S4, V24.S4
+	WORD  $0x4e38d6f6 // fadd v22.4s, v23.4s, v24.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V26.B16
+	WORD  $0x4e3ad739 // fadd v25.4s, v25.4s, v26.4s
+	WORD  $0x6e39de5b // fmul v27.4s, v18.4s, v25.4s
+	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
+	VFMLA V25.S4, V18.S4, V26.S4
+	VMOV  V27.B16, V25.B16
+	VFMLA V22.S4, V19.S4, V25.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d736 // fadd v22.4s, v25.4s, v3.4s
+	WORD  $0x4ea3d6d9 // fsub v25.4s, v22.4s, v3.4s
+	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
+	VFMLA V23.S4, V19.S4, V25.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
+	VFMLA V17.S4, V18.S4, V26.S4
+	VFMLA V23.S4, V20.S4, V26.S4
+	VFMLA V24.S4, V19.S4, V26.S4
+	WORD  $0x4e3ad732 // fadd v18.4s, v25.4s, v26.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F17
+	FMOVQ 800(R1), F19
+	VFMLA V19.S4, V18.S4, V17.S4
+	FMOVQ 832(R1), F19
+	VFMLA V17.S4, V18.S4, V19.S4
+	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V4.S4, V18.S4, V17.S4
+	VTBL  V0.B16, [V22.B16], V19.B16
+	FMOVQ 304(R1), F18
+	VBIT  V2.B16, V19.B16, V18.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V17.S4, V19.S4, V18.S4
+
+	// times 2^k
+	WORD  $0x4e32d671 // fadd v17.4s, v19.4s, v18.4s
+	VSHL  $20, V22.S4, V18.S4
+	FMOVQ 336(R1), F19
+	VAND  V19.B16, V18.B16, V18.B16
+	VADD  V18.S4, V17.S4, V17.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F18
+	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
+	FMOVQ 880(R1), F19
+	VEOR  V19.B16, V22.B16, V19.B16
+	FMOVQ 864(R1), F20
+	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
+	VORR  V19.B16, V18.B16, V18.B16
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R9
+	CBNZ  R9, slowblock
+
+focusdone239:
+	// loss = (alpha ce) q^gamma
+	WORD $0x6e30ddce // fmul v14.4s, v14.4s, v16.4s
+
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
+	FMOVQ F14, (R3)
+	FMOVQ F15, 16(R3)
+
+nextblock:
+	ADD $32, R3, R3
+	ADD $32, R5, R5
+	ADD $32, R6, R6
+	SUB $8, R2, R2
+	CMP $8, R2
+	BGE block
+
+rest:
+	CMP $1, R2
+	BLT done
+
+vector:
+	FMOVQ 224(R1), F14
+	ADD   $0, R5, R9
+	CMP   $4, R2
+	BLT   partless1
+	FMOVQ (R5), F14
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R9), V14.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R9), V14.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R2, partdone1
+	VLD1 (R9), V14.S[0]
+
+partdone1:
+	VMOVI $0, V15.B16
+	ADD   $0, R6, R9
+	CMP   $4, R2
+	BLT   partless2
+	FMOVQ (R6), F15
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R2, partone2
+	VLD1.P 8(R9), V15.D[0]
+	TBZ    $0, R2, partdone2
+	VLD1   (R9), V15.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R2, partdone2
+	VLD1 (R9), V15.S[0]
+
+partdone2:
+	FMOVS 20(R7), F16
+	VDUP  V16.S[0], V16.S4
+
+	// any |x| > limit, or NaN?
+	WORD  $0x4ea0f9d1 // fabs v17.4s, v14.4s
+	WORD  $0x4eb03630 // cmgt v16.4s, v17.4s, v16.4s
+	WORD  $0x6eb0a610 // umaxp v16.4s, v16.4s, v16.4s
+	FMOVD F16, R9
+	CBNZ  R9, slowvector
+
+	// any target but 0 and 1? y - y^2 is 0 for these
+	VMOV  V15.B16, V16.B16
+	VFMLS V16.S4, V16.S4, V16.S4
+	WORD  $0x6eb0a610 // umaxp v16.4s, v16.4s, v16.4s
+	FMOVD F16, R9
+	CBNZ  R9, othervector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V6.B16, V14.B16, V16.B16
+	WORD $0x4ea8d612 // fsub v18.4s, v16.4s, v8.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F17
+	VFMLA V9.S4, V18.S4, V17.S4
+	WORD  $0x4eaad630 // fsub v16.4s, v17.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V4.S4, V16.S4, V18.S4
+	VFMLS V11.S4, V16.S4, V18.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F19
+	VFMLA V12.S4, V18.S4, V19.S4
+	FMOVQ 144(R1), F16
+	VFMLA V19.S4, V18.S4, V16.S4
+	FMOVQ 160(R1), F19
+	VFMLA V16.S4, V18.S4, V19.S4
+	FMOVQ 176(R1), F16
+	VFMLA V19.S4, V18.S4, V16.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V17.B16], V18.B16
+	FMOVQ 192(R1), F19
+	FMOVQ 208(R1), F20
+	VBIT  V20.B16, V18.B16, V19.B16
+	FMOVQ 16(R0), F18
+	VTBL  V19.B16, [V18.B16], V18.B16
+	VSHL  $21, V17.S4, V17.S4
+	VADD  V17.S4, V18.S4, V17.S4
+	VFMLA V16.S4, V17.S4, V17.S4
+	WORD  $0x4e21d630 // fadd v16.4s, v17.4s, v1.4s
+	WORD  $0x6e30fc33 // fdiv v19.4s, v1.4s, v16.4s
+	WORD  $0x6e33de30 // fmul v16.4s, v17.4s, v19.4s
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VSHL $2, V15.S4, V15.S4
+	VAND V6.B16, V15.B16, V18.B16
+	VEOR V14.B16, V18.B16, V14.B16
+	WORD $0x4ea0a9d2 // cmlt v18.4s, v14.4s, #0
+	VBIT V18.B16, V16.B16, V19.B16
+
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
+	FMOVQ 976(R1), F18
+	VFMLA V13.S4, V16.S4, V18.S4
+	FMOVQ 1008(R1), F20
+	FMOVQ 992(R1), F21
+	VFMLA V21.S4, V16.S4, V20.S4
+	FMOVQ 1024(R1), F21
+	VFMLA V18.S4, V16.S4, V21.S4
+	FMOVQ 1040(R1), F18
+	VFMLA V20.S4, V16.S4, V18.S4
+	FMOVQ 1056(R1), F20
+	VFMLA V21.S4, V16.S4, V20.S4
+	FMOVQ 1072(R1), F21
+	VFMLA V18.S4, V16.S4, V21.S4
+	VFMLA V21.S4, V17.S4, V20.S4
+	VFMLA V20.S4, V16.S4, V17.S4
+
+	// ce = log1p(e) + max(v, 0)
+	WORD  $0x4ea0c9d0 // fcmgt v16.4s, v14.4s, #0.0
+	VMOVI $0, V18.B16
+	VBIT  V16.B16, V14.B16, V18.B16
+	WORD  $0x4e32d62e // fadd v14.4s, v17.4s, v18.4s
+	FMOVS 12(R7), F16
+	VDUP  V16.S[0], V16.S4
+	FMOVS 16(R7), F17
+	VDUP  V17.S[0], V17.S4
+	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
+	VBIT  V15.B16, V16.B16, V17.B16
+	WORD  $0x6e2ede2e // fmul v14.4s, v17.4s, v14.4s
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_240
+	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
+	JMP  focusdone240
+
+focusnot0_240:
+	CMP   $2, R8
+	BGE   focusnot1_240
+	FMOVQ 224(R1), F19
+	JMP   focusdone240
+
+focusnot1_240:
+	CMP $3, R8
+	BGE focusnot2_240
+	JMP focusdone240
+
+focusnot2_240:
+	CMP  $4, R8
+	BGE  focusnot3_240
+	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
+	JMP  focusdone240
+
+focusnot3_240:
+	CMP   $5, R8
+	BGE   focusnot4_240
+	WORD  $0x6ea1fa6f // fsqrt v15.4s, v19.4s
+	VMOV  V19.B16, V16.B16
+	VFMLS V15.S4, V15.S4, V16.S4
+	WORD  $0x6e25ddf1 // fmul v17.4s, v15.4s, v5.4s
+	WORD  $0x6e31de10 // fmul v16.4s, v16.4s, v17.4s
+	VFMLA V15.S4, V19.S4, V16.S4
+	VMOV  V16.B16, V19.B16
+	JMP   focusdone240
+
+focusnot4_240:
+	CMP   $6, R8
+	BGE   focusnot5_240
+	WORD  $0x6ea1fa6f // fsqrt v15.4s, v19.4s
+	WORD  $0x6e33de70 // fmul v16.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
+	VFMLA V19.S4, V19.S4, V18.S4
+	VMOV  V19.B16, V17.B16
+	VFMLS V15.S4, V15.S4, V17.S4
+	WORD  $0x6e31de71 // fmul v17.4s, v19.4s, v17.4s
+	VFMLA V5.S4, V17.S4, V18.S4
+	WORD  $0x6e2fde53 // fmul v19.4s, v18.4s, v15.4s
+	VFMLA V15.S4, V16.S4, V19.S4
+	JMP   focusdone240
+
+focusnot5_240:
+	CMP   $7, R8
+	BGE   focusnot6_240
+	WORD  $0x6e33de6f // fmul v15.4s, v19.4s, v19.4s
+	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
+	VFMLA V19.S4, V19.S4, V16.S4
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V19.S4, V15.S4, V16.S4
+	VMOV  V16.B16, V19.B16
+	JMP   focusdone240
+
+focusnot6_240:
+	CMP   $8, R8
+	BGE   focusnot7_240
+	WORD  $0x6e33de6f // fmul v15.4s, v19.4s, v19.4s
+	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
+	VFMLA V19.S4, V19.S4, V16.S4
+	WORD  $0x4e2fd5f1 // fadd v17.4s, v15.4s, v15.4s
+	WORD  $0x6e30de33 // fmul v19.4s, v17.4s, v16.4s
+	VFMLA V15.S4, V15.S4, V19.S4
+	JMP   focusdone240
+
+focusnot7_240:
+	CMP   $9, R8
+	BGE   focusnot8_240
+	WORD  $0x6e33de6f // fmul v15.4s, v19.4s, v19.4s
+	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
+	VFMLA V19.S4, V19.S4, V16.S4
+	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
+	WORD  $0x4e2fd5f2 // fadd v18.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa34 // fneg v20.4s, v17.4s
+	VFMLA V15.S4, V15.S4, V20.S4
+	VFMLA V16.S4, V18.S4, V20.S4
+	WORD  $0x6e33de8f // fmul v15.4s, v20.4s, v19.4s
+	VFMLA V19.S4, V17.S4, V15.S4
+	VMOV  V15.B16, V19.B16
+	JMP   focusdone240
+
+focusnot8_240:
+	ADD   $24, R7, R9
+	FMOVS (R9), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVS 4(R9), F16
+	VDUP  V16.S[0], V16.S4
+	FMOVS 8(R9), F17
+	VDUP  V17.S[0], V17.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R1), F18
+	VSUB  V18.S4, V19.S4, V19.S4
+	VUSHR $23, V19.S4, V18.S4
+	VUSHR $20, V19.S4, V21.S4
+	FMOVQ 656(R1), F20
+	VAND  V20.B16, V19.B16, V19.B16
+	FMOVQ 672(R1), F20
+	VADD  V20.S4, V19.S4, V19.S4
+	WORD  $0x4e21da54 // scvtf v20.4s, v18.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V21.B16], V22.B16
+	FMOVQ 304(R1), F21
+	VBIT  V2.B16, V22.B16, V21.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FMOVQ 432(R1), F23
+	VFMLA V22.S4, V19.S4, V23.S4
+	FMOVQ 688(R1), F19
+	WORD  $0x6e33def8 // fmul v24.4s, v23.4s, v19.4s
+	VMOV  V23.B16, V19.B16
+	VFMLA V24.S4, V19.S4, V19.S4
+	WORD  $0x4eb3d6f6 // fsub v22.4s, v23.4s, v19.4s
+	VFMLA V24.S4, V23.S4, V22.S4
+	WORD  $0x6e37def8 // fmul v24.4s, v23.4s, v23.4s
+	FMOVQ 720(R1), F25
+	FMOVQ 704(R1), F26
+	VFMLA V26.S4, V23.S4, V25.S4
+	FMOVQ 736(R1), F26
+	VFMLA V25.S4, V23.S4, V26.S4
+	FMOVQ 752(R1), F25
+	VFMLA V26.S4, V23.S4, V25.S4
+	FMOVQ 768(R1), F26
+	VFMLA V25.S4, V23.S4, V26.S4
+	WORD  $0x6e37df17 // fmul v23.4s, v24.4s, v23.4s
+	VFMLA V26.S4, V23.S4, V22.S4
+	WORD  $0x4e36d677 // fadd v23.4s, v19.4s, v22.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V24.B16
+	WORD  $0x4e38d698 // fadd v24.4s, v20.4s, v24.4s
+	WORD  $0x6e38ddf9 // fmul v25.4s, v15.4s, v24.4s
+	WORD  $0x6ea0fb34 // fneg v20.4s, v25.4s
+	VFMLA V24.S4, V15.S4, V20.S4
+	VMOV  V25.B16, V24.B16
+	VFMLA V23.S4, V16.S4, V24.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d717 // fadd v23.4s, v24.4s, v3.4s
+	WORD  $0x4ea3d6f8 // fsub v24.4s, v23.4s, v3.4s
+	WORD  $0x4eb8d738 // fsub v24.4s, v25.4s, v24.4s
+	VFMLA V19.S4, V16.S4, V24.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V21.S4, V15.S4, V20.S4
+	VFMLA V19.S4, V17.S4, V20.S4
+	VFMLA V22.S4, V16.S4, V20.S4
+	WORD  $0x4e34d710 // fadd v16.4s, v24.4s, v20.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F15
+	FMOVQ 800(R1), F17
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 832(R1), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
+	VFMLA V4.S4, V16.S4, V15.S4
+	VTBL  V0.B16, [V23.B16], V17.B16
+	FMOVQ 304(R1), F16
+	VBIT  V2.B16, V17.B16, V16.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V17.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V17.S4, V16.S4
+
+	// times 2^k
+	WORD  $0x4e30d62f // fadd v15.4s, v17.4s, v16.4s
+	VSHL  $20, V23.S4, V16.S4
+	FMOVQ 336(R1), F17
+	VAND  V17.B16, V16.B16, V16.B16
+	VADD  V16.S4, V15.S4, V19.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F15
+	WORD  $0x4e6f1e4f // bic v15.16b, v18.16b, v15.16b
+	FMOVQ 880(R1), F16
+	VEOR  V16.B16, V23.B16, V16.B16
+	FMOVQ 864(R1), F17
+	WORD  $0x4e711e10 // bic v16.16b, v16.16b, v17.16b
+	VORR  V16.B16, V15.B16, V15.B16
+	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
+	FMOVD F15, R9
+	CBNZ  R9, slowvector
+
+focusdone240:
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e33ddce // fmul v14.4s, v14.4s, v19.4s
+	ADD   $0, R3, R9
+	CMP   $4, R2
+	BLT   partless3
+	FMOVQ F14, (R3)
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R2, partone3
+	VST1.P V14.D[0], 8(R9)
+	TBZ    $0, R2, partdone3
+	VST1   V14.S[2], (R9)
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R2, partdone3
+	VST1 V14.S[0], (R9)
+
+partdone3:
+nextvector:
+	ADD $16, R3, R3
+	ADD $16, R5, R5
+	ADD $16, R6, R6
+	SUB $4, R2, R2
+	CMP $1, R2
+	BGE vector
+
+done:
+	RET
+
+otherblock:
+	FMOVQ (R5), F16
+	FMOVQ (R6), F14
+	FMOVQ 16(R5), F24
+	FMOVQ 16(R6), F19
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V6.B16, V16.B16, V15.B16
+	VORR V6.B16, V24.B16, V17.B16
+	WORD $0x4ea8d5ef // fsub v15.4s, v15.4s, v8.4s
+	WORD $0x4ea8d637 // fsub v23.4s, v17.4s, v8.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F22
+	FMOVQ 64(R1), F21
+	VFMLA V9.S4, V15.S4, V22.S4
+	VFMLA V9.S4, V23.S4, V21.S4
+	WORD  $0x4eaad6d1 // fsub v17.4s, v22.4s, v10.4s
+	WORD  $0x4eaad6b2 // fsub v18.4s, v21.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V4.S4, V17.S4, V15.S4
+	VFMLS V4.S4, V18.S4, V23.S4
+	VFMLS V11.S4, V17.S4, V15.S4
+	VFMLS V11.S4, V18.S4, V23.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F20
+	FMOVQ 128(R1), F25
+	VFMLA V12.S4, V15.S4, V20.S4
+	VFMLA V12.S4, V23.S4, V25.S4
+	FMOVQ 144(R1), F17
+	FMOVQ 144(R1), F18
+	VFMLA V20.S4, V15.S4, V17.S4
+	VFMLA V25.S4, V23.S4, V18.S4
+	FMOVQ 160(R1), F20
+	FMOVQ 160(R1), F25
+	VFMLA V17.S4, V15.S4, V20.S4
+	VFMLA V18.S4, V23.S4, V25.S4
+	FMOVQ 176(R1), F17
+	FMOVQ 176(R1), F18
+	VFMLA V20.S4, V15.S4, V17.S4
+	VFMLA V25.S4, V23.S4, V18.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V22.B16], V23.B16
+	VTBL  V0.B16, [V21.B16], V26.B16
+	FMOVQ 192(R1), F20
+	FMOVQ 192(R1), F15
+	FMOVQ 208(R1), F25
+	FMOVQ 208(R1), F27
+	VBIT  V25.B16, V23.B16, V20.B16
+	VBIT  V27.B16, V26.B16, V15.B16
+	FMOVQ 16(R0), F25
+	FMOVQ 16(R0), F23
+	VTBL  V20.B16, [V25.B16], V20.B16
+	VTBL  V15.B16, [V23.B16], V15.B16
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V22.S4, V20.S4, V20.S4
+	VADD  V21.S4, V15.S4, V15.S4
+	VFMLA V17.S4, V20.S4, V20.S4
+	VFMLA V18.S4, V15.S4, V15.S4
+	WORD  $0x4e21d692 // fadd v18.4s, v20.4s, v1.4s
+	WORD  $0x4e21d5f1 // fadd v17.4s, v15.4s, v1.4s
+	WORD  $0x6e32fc32 // fdiv v18.4s, v1.4s, v18.4s
+	WORD  $0x6e31fc36 // fdiv v22.4s, v1.4s, v17.4s
+	WORD  $0x6e32de99 // fmul v25.4s, v20.4s, v18.4s
+	WORD  $0x6e36ddf1 // fmul v17.4s, v15.4s, v22.4s
+
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6e2fddfc // fmul v28.4s, v15.4s, v15.4s
+	FMOVQ 976(R1), F23
+	FMOVQ 976(R1), F29
+	VFMLA V13.S4, V21.S4, V23.S4
+	VFMLA V13.S4, V28.S4, V29.S4
+	FMOVQ 1008(R1), F26
+	FMOVQ 1008(R1), F30
+	FMOVQ 992(R1), F27
+	FMOVQ 992(R1), F31
+	VFMLA V27.S4, V21.S4, V26.S4
+	VFMLA V31.S4, V28.S4, V30.S4
+	FMOVQ 1024(R1), F27
+	FMOVQ 1024(R1), F31
+	VFMLA V23.S4, V21.S4, V27.S4
+	VFMLA V29.S4, V28.S4, V31.S4
+	FMOVQ 1040(R1), F23
+	FMOVQ 1040(R1), F29
+	VFMLA V26.S4, V21.S4, V23.S4
+	VFMLA V30.S4, V28.S4, V29.S4
+	FMOVQ 1056(R1), F26
+	FMOVQ 1056(R1), F30
+	VFMLA V27.S4, V21.S4, V26.S4
+	VFMLA V31.S4, V28.S4, V30.S4
+	FMOVQ 1072(R1), F27
+	FMOVQ 1072(R1), F31
+	VFMLA V23.S4, V21.S4, V27.S4
+	VFMLA V29.S4, V28.S4, V31.S4
+	VFMLA V27.S4, V20.S4, V26.S4
+	VFMLA V31.S4, V15.S4, V30.S4
+	VFMLA V26.S4, V21.S4, V20.S4
+	VFMLA V30.S4, V28.S4, V15.S4
+	WORD  $0x4ea0aa1a // cmlt v26.4s, v16.4s, #0
+	WORD  $0x4ea0ab1b // cmlt v27.4s, v24.4s, #0
+	VMOV  V18.B16, V21.B16
+	VBIT  V26.B16, V25.B16, V21.B16
+	VMOV  V22.B16, V23.B16
+	VBIT  V27.B16, V17.B16, V23.B16
+	VBIT  V26.B16, V18.B16, V25.B16
+	VBIT  V27.B16, V22.B16, V17.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eaed436 // fsub v22.4s, v1.4s, v14.4s
+	WORD  $0x4eb3d432 // fsub v18.4s, v1.4s, v19.4s
+	VBSL  V22.B16, V14.B16, V26.B16
+	VBSL  V18.B16, V19.B16, V27.B16
+	WORD  $0x4ea0fa10 // fabs v16.4s, v16.4s
+	WORD  $0x4ea0fb18 // fabs v24.4s, v24.4s
+	VFMLA V16.S4, V26.S4, V20.S4
+	VFMLA V24.S4, V27.S4, V15.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e2edf30 // fmul v16.4s, v25.4s, v14.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V22.S4, V21.S4, V16.S4
+	VFMLA V18.S4, V23.S4, V17.S4
+	FMOVS 12(R7), F21
+	FMOVS 12(R7), F23
+	VDUP  V21.S[0], V21.S4
+	VDUP  V23.S[0], V23.S4
+	FMOVS 16(R7), F25
+	FMOVS 16(R7), F24
+	VDUP  V25.S[0], V25.S4
+	VDUP  V24.S[0], V24.S4
+	WORD  $0x6e36df36 // fmul v22.4s, v25.4s, v22.4s
+	WORD  $0x6e32df12 // fmul v18.4s, v24.4s, v18.4s
+	VFMLA V14.S4, V21.S4, V22.S4
+	VFMLA V19.S4, V23.S4, V18.S4
+	WORD  $0x6e34dece // fmul v14.4s, v22.4s, v20.4s
+	WORD  $0x6e2fde4f // fmul v15.4s, v18.4s, v15.4s
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_241
+	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone241
+
+focusnot0_241:
+	CMP   $2, R8
+	BGE   focusnot1_241
+	FMOVQ 224(R1), F16
+	FMOVQ 224(R1), F17
+	JMP   focusdone241
+
+focusnot1_241:
+	CMP $3, R8
+	BGE focusnot2_241
+	JMP focusdone241
+
+focusnot2_241:
+	CMP  $4, R8
+	BGE  focusnot3_241
+	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone241
+
+focusnot3_241:
+	CMP   $5, R8
+	BGE   focusnot4_241
+	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
+	VMOV  V16.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V16.S4, V19.S4
+	VMOV  V19.B16, V16.B16
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	VMOV  V17.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone241
+
+focusnot4_241:
+	CMP   $6, R8
+	BGE   focusnot5_241
+	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
+	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V16.S4, V16.S4, V21.S4
+	VMOV  V16.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de10 // fmul v16.4s, v16.4s, v20.4s
+	VFMLA V5.S4, V16.S4, V21.S4
+	WORD  $0x6e32deb0 // fmul v16.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V16.S4
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V17.S4, V17.S4, V21.S4
+	VMOV  V17.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V5.S4, V17.S4, V21.S4
+	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V17.S4
+	JMP   focusdone241
+
+focusnot5_241:
+	CMP   $7, R8
+	BGE   focusnot6_241
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V19.S4
+	WORD  $0x6e30de73 // fmul v19.4s, v19.4s, v16.4s
+	VFMLA V16.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V16.B16
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone241
+
+focusnot6_241:
+	CMP   $8, R8
+	BGE   focusnot7_241
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V19.S4
+	WORD  $0x4e32d650 // fadd v16.4s, v18.4s, v18.4s
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V16.S4
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V17.S4
+	JMP   focusdone241
+
+focusnot7_241:
+	CMP   $9, R8
+	BGE   focusnot8_241
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e30ded2 // fmul v18.4s, v22.4s, v16.4s
+	VFMLA V16.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V16.B16
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
+	VFMLA V17.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V17.B16
+	JMP   focusdone241
+
+focusnot8_241:
+	ADD   $24, R7, R9
+	FMOVS (R9), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R9), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R9), F20
+	VDUP  V20.S[0], V20.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R1), F21
+	VSUB  V21.S4, V16.S4, V22.S4
+	VUSHR $23, V22.S4, V21.S4
+	VUSHR $20, V22.S4, V16.S4
+	FMOVQ 656(R1), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	FMOVQ 672(R1), F23
+	VADD  V23.S4, V22.S4, V22.S4
+	WORD  $0x4e21dab9 // scvtf v25.4s, v21.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V16.B16], V23.B16
+	FMOVQ 304(R1), F16
+	VBIT  V2.B16, V23.B16, V16.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V23.B16
+	FMOVQ 432(R1), F26
+	VFMLA V23.S4, V22.S4, V26.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df56 // fmul v22.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V23.B16
+	VFMLA V22.S4, V23.S4, V23.S4
+	WORD  $0x4eb7d758 // fsub v24.4s, v26.4s, v23.4s
+	VFMLA V22.S4, V26.S4, V24.S4
+	WORD  $0x6e3adf56 // fmul v22.4s, v26.4s, v26.4s
+	FMOVQ 720(R1), F27
+	FMOVQ 704(R1), F28
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 736(R1), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	FMOVQ 752(R1), F27
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 768(R1), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	WORD  $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
+	VFMLA V28.S4, V22.S4, V24.S4
+	WORD  $0x4e38d6f6 // fadd v22.4s, v23.4s, v24.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V26.B16
+	WORD  $0x4e3ad739 // fadd v25.4s, v25.4s, v26.4s
+	WORD  $0x6e39de5b // fmul v27.4s, v18.4s, v25.4s
+	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
+	VFMLA V25.S4, V18.S4, V26.S4
+	VMOV  V27.B16, V25.B16
+	VFMLA V22.S4, V19.S4, V25.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d736 // fadd v22.4s, v25.4s, v3.4s
+	WORD  $0x4ea3d6d9 // fsub v25.4s, v22.4s, v3.4s
+	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
+	VFMLA V23.S4, V19.S4, V25.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V16.S4, V18.S4, V26.S4
+	VFMLA V23.S4, V20.S4, V26.S4
+	VFMLA V24.S4, V19.S4, V26.S4
+	WORD  $0x4e3ad732 // fadd v18.4s, v25.4s, v26.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F16
+	FMOVQ 800(R1), F19
+	VFMLA V19.S4, V18.S4, V16.S4
+	FMOVQ 832(R1), F19
+	VFMLA V16.S4, V18.S4, V19.S4
+	WORD  $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V4.S4, V18.S4, V16.S4
+	VTBL  V0.B16, [V22.B16], V19.B16
+	FMOVQ 304(R1), F18
+	VBIT  V2.B16, V19.B16, V18.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V16.S4, V19.S4, V18.S4
+
+	// times 2^k
+	WORD  $0x4e32d670 // fadd v16.4s, v19.4s, v18.4s
+	VSHL  $20, V22.S4, V18.S4
+	FMOVQ 336(R1), F19
+	VAND  V19.B16, V18.B16, V18.B16
+	VADD  V18.S4, V16.S4, V16.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F18
+	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
+	FMOVQ 880(R1), F19
+	VEOR  V19.B16, V22.B16, V19.B16
+	FMOVQ 864(R1), F20
+	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
+	VORR  V19.B16, V18.B16, V18.B16
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R10
+	CBNZ  R10, slowblock
+	FMOVS (R9), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R9), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R9), F20
+	VDUP  V20.S[0], V20.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R1), F21
+	VSUB  V21.S4, V17.S4, V22.S4
+	VUSHR $23, V22.S4, V21.S4
+	VUSHR $20, V22.S4, V17.S4
+	FMOVQ 656(R1), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	FMOVQ 672(R1), F23
+	VADD  V23.S4, V22.S4, V22.S4
+	WORD  $0x4e21dab9 // scvtf v25.4s, v21.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V17.B16], V23.B16
+	FMOVQ 304(R1), F17
+	VBIT  V2.B16, V23.B16, V17.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V23.B16
+	FMOVQ 432(R1), F26
+	VFMLA V23.S4, V22.S4, V26.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df56 // fmul v22.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V23.B16
+	VFMLA V22.S4, V23.S4, V23.S4
+	WORD  $0x4eb7d758 // fsub v24.4s, v26.4s, v23.4s
+	VFMLA V22.S4, V26.S4, V24.S4
+	WORD  $0x6e3adf56 // fmul v22.4s, v26.4s, v26.4s
+	FMOVQ 720(R1), F27
+	FMOVQ 704(R1), F28
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 736(R1), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	FMOVQ 752(R1), F27
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 768(R1), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	WORD  $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
+	VFMLA V28.S4, V22.S4, V24.S4
+	WORD  $0x4e38d6f6 // fadd v22.4s, v23.4s, v24.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V26.B16
+	WORD  $0x4e3ad739 // fadd v25.4s, v25.4s, v26.4s
+	WORD  $0x6e39de5b // fmul v27.4s, v18.4s, v25.4s
+	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
+	VFMLA V25.S4, V18.S4, V26.S4
+	VMOV  V27.B16, V25.B16
+	VFMLA V22.S4, V19.S4, V25.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d736 // fadd v22.4s, v25.4s, v3.4s
+	WORD  $0x4ea3d6d9 // fsub v25.4s, v22.4s, v3.4s
+	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
+	VFMLA V23.S4, V19.S4, V25.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
+	VFMLA V17.S4, V18.S4, V26.S4
+	VFMLA V23.S4, V20.S4, V26.S4
+	VFMLA V24.S4, V19.S4, V26.S4
+	WORD  $0x4e3ad732 // fadd v18.4s, v25.4s, v26.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F17
+	FMOVQ 800(R1), F19
+	VFMLA V19.S4, V18.S4, V17.S4
+	FMOVQ 832(R1), F19
+	VFMLA V17.S4, V18.S4, V19.S4
+	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V4.S4, V18.S4, V17.S4
+	VTBL  V0.B16, [V22.B16], V19.B16
+	FMOVQ 304(R1), F18
+	VBIT  V2.B16, V19.B16, V18.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V17.S4, V19.S4, V18.S4
+
+	// times 2^k
+	WORD  $0x4e32d671 // fadd v17.4s, v19.4s, v18.4s
+	VSHL  $20, V22.S4, V18.S4
+	FMOVQ 336(R1), F19
+	VAND  V19.B16, V18.B16, V18.B16
+	VADD  V18.S4, V17.S4, V17.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F18
+	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
+	FMOVQ 880(R1), F19
+	VEOR  V19.B16, V22.B16, V19.B16
+	FMOVQ 864(R1), F20
+	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
+	VORR  V19.B16, V18.B16, V18.B16
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R9
+	CBNZ  R9, slowblock
+
+focusdone241:
+	// loss = (alpha ce) q^gamma
+	WORD $0x6e30ddce // fmul v14.4s, v14.4s, v16.4s
+
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
+	FMOVQ F14, (R3)
+	FMOVQ F15, 16(R3)
+	JMP   nextblock
+
+othervector:
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V6.B16, V14.B16, V16.B16
+	WORD $0x4ea8d612 // fsub v18.4s, v16.4s, v8.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F17
+	VFMLA V9.S4, V18.S4, V17.S4
+	WORD  $0x4eaad630 // fsub v16.4s, v17.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V4.S4, V16.S4, V18.S4
+	VFMLS V11.S4, V16.S4, V18.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F19
+	VFMLA V12.S4, V18.S4, V19.S4
+	FMOVQ 144(R1), F16
+	VFMLA V19.S4, V18.S4, V16.S4
+	FMOVQ 160(R1), F19
+	VFMLA V16.S4, V18.S4, V19.S4
+	FMOVQ 176(R1), F16
+	VFMLA V19.S4, V18.S4, V16.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V17.B16], V18.B16
+	FMOVQ 192(R1), F19
+	FMOVQ 208(R1), F20
+	VBIT  V20.B16, V18.B16, V19.B16
+	FMOVQ 16(R0), F18
+	VTBL  V19.B16, [V18.B16], V18.B16
+	VSHL  $21, V17.S4, V17.S4
+	VADD  V17.S4, V18.S4, V18.S4
+	VFMLA V16.S4, V18.S4, V18.S4
+	WORD  $0x4e21d650 // fadd v16.4s, v18.4s, v1.4s
+	WORD  $0x6e30fc31 // fdiv v17.4s, v1.4s, v16.4s
+	WORD  $0x6e31de53 // fmul v19.4s, v18.4s, v17.4s
+
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	WORD  $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
+	FMOVQ 976(R1), F20
+	VFMLA V13.S4, V16.S4, V20.S4
+	FMOVQ 1008(R1), F21
+	FMOVQ 992(R1), F22
+	VFMLA V22.S4, V16.S4, V21.S4
+	FMOVQ 1024(R1), F22
+	VFMLA V20.S4, V16.S4, V22.S4
+	FMOVQ 1040(R1), F20
+	VFMLA V21.S4, V16.S4, V20.S4
+	FMOVQ 1056(R1), F21
+	VFMLA V22.S4, V16.S4, V21.S4
+	FMOVQ 1072(R1), F22
+	VFMLA V20.S4, V16.S4, V22.S4
+	VFMLA V22.S4, V18.S4, V21.S4
+	VFMLA V21.S4, V16.S4, V18.S4
+	WORD  $0x4ea0a9d4 // cmlt v20.4s, v14.4s, #0
+	VMOV  V17.B16, V16.B16
+	VBIT  V20.B16, V19.B16, V16.B16
+	VBIT  V20.B16, V17.B16, V19.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eafd431 // fsub v17.4s, v1.4s, v15.4s
+	VBSL  V17.B16, V15.B16, V20.B16
+	WORD  $0x4ea0f9ce // fabs v14.4s, v14.4s
+	VFMLA V14.S4, V20.S4, V18.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e2fde73 // fmul v19.4s, v19.4s, v15.4s
+	VFMLA V17.S4, V16.S4, V19.S4
+	FMOVS 12(R7), F14
+	VDUP  V14.S[0], V14.S4
+	FMOVS 16(R7), F16
+	VDUP  V16.S[0], V16.S4
+	WORD  $0x6e31de10 // fmul v16.4s, v16.4s, v17.4s
+	VFMLA V15.S4, V14.S4, V16.S4
+	WORD  $0x6e32de0e // fmul v14.4s, v16.4s, v18.4s
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_242
+	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
+	JMP  focusdone242
+
+focusnot0_242:
+	CMP   $2, R8
+	BGE   focusnot1_242
+	FMOVQ 224(R1), F19
+	JMP   focusdone242
+
+focusnot1_242:
+	CMP $3, R8
+	BGE focusnot2_242
+	JMP focusdone242
+
+focusnot2_242:
+	CMP  $4, R8
+	BGE  focusnot3_242
+	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
+	JMP  focusdone242
+
+focusnot3_242:
+	CMP   $5, R8
+	BGE   focusnot4_242
+	WORD  $0x6ea1fa6f // fsqrt v15.4s, v19.4s
+	VMOV  V19.B16, V16.B16
+	VFMLS V15.S4, V15.S4, V16.S4
+	WORD  $0x6e25ddf1 // fmul v17.4s, v15.4s, v5.4s
+	WORD  $0x6e31de10 // fmul v16.4s, v16.4s, v17.4s
+	VFMLA V15.S4, V19.S4, V16.S4
+	VMOV  V16.B16, V19.B16
+	JMP   focusdone242
+
+focusnot4_242:
+	CMP   $6, R8
+	BGE   focusnot5_242
+	WORD  $0x6ea1fa6f // fsqrt v15.4s, v19.4s
+	WORD  $0x6e33de70 // fmul v16.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
+	VFMLA V19.S4, V19.S4, V18.S4
+	VMOV  V19.B16, V17.B16
+	VFMLS V15.S4, V15.S4, V17.S4
+	WORD  $0x6e31de71 // fmul v17.4s, v19.4s, v17.4s
+	VFMLA V5.S4, V17.S4, V18.S4
+	WORD  $0x6e2fde53 // fmul v19.4s, v18.4s, v15.4s
+	VFMLA V15.S4, V16.S4, V19.S4
+	JMP   focusdone242
+
+focusnot5_242:
+	CMP   $7, R8
+	BGE   focusnot6_242
+	WORD  $0x6e33de6f // fmul v15.4s, v19.4s, v19.4s
+	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
+	VFMLA V19.S4, V19.S4, V16.S4
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V19.S4, V15.S4, V16.S4
+	VMOV  V16.B16, V19.B16
+	JMP   focusdone242
+
+focusnot6_242:
+	CMP   $8, R8
+	BGE   focusnot7_242
+	WORD  $0x6e33de6f // fmul v15.4s, v19.4s, v19.4s
+	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
+	VFMLA V19.S4, V19.S4, V16.S4
+	WORD  $0x4e2fd5f1 // fadd v17.4s, v15.4s, v15.4s
+	WORD  $0x6e30de33 // fmul v19.4s, v17.4s, v16.4s
+	VFMLA V15.S4, V15.S4, V19.S4
+	JMP   focusdone242
+
+focusnot7_242:
+	CMP   $9, R8
+	BGE   focusnot8_242
+	WORD  $0x6e33de6f // fmul v15.4s, v19.4s, v19.4s
+	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
+	VFMLA V19.S4, V19.S4, V16.S4
+	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
+	WORD  $0x4e2fd5f2 // fadd v18.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa34 // fneg v20.4s, v17.4s
+	VFMLA V15.S4, V15.S4, V20.S4
+	VFMLA V16.S4, V18.S4, V20.S4
+	WORD  $0x6e33de8f // fmul v15.4s, v20.4s, v19.4s
+	VFMLA V19.S4, V17.S4, V15.S4
+	VMOV  V15.B16, V19.B16
+	JMP   focusdone242
+
+focusnot8_242:
+	ADD   $24, R7, R9
+	FMOVS (R9), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVS 4(R9), F16
+	VDUP  V16.S[0], V16.S4
+	FMOVS 8(R9), F17
+	VDUP  V17.S[0], V17.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R1), F18
+	VSUB  V18.S4, V19.S4, V19.S4
+	VUSHR $23, V19.S4, V18.S4
+	VUSHR $20, V19.S4, V21.S4
+	FMOVQ 656(R1), F20
+	VAND  V20.B16, V19.B16, V19.B16
+	FMOVQ 672(R1), F20
+	VADD  V20.S4, V19.S4, V19.S4
+	WORD  $0x4e21da54 // scvtf v20.4s, v18.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V21.B16], V22.B16
+	FMOVQ 304(R1), F21
+	VBIT  V2.B16, V22.B16, V21.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FMOVQ 432(R1), F23
+	VFMLA V22.S4, V19.S4, V23.S4
+	FMOVQ 688(R1), F19
+	WORD  $0x6e33def8 // fmul v24.4s, v23.4s, v19.4s
+	VMOV  V23.B16, V19.B16
+	VFMLA V24.S4, V19.S4, V19.S4
+	WORD  $0x4eb3d6f6 // fsub v22.4s, v23.4s, v19.4s
+	VFMLA V24.S4, V23.S4, V22.S4
+	WORD  $0x6e37def8 // fmul v24.4s, v23.4s, v23.4s
+	FMOVQ 720(R1), F25
+	FMOVQ 704(R1), F26
+	VFMLA V26.S4, V23.S4, V25.S4
+	FMOVQ 736(R1), F26
+	VFMLA V25.S4, V23.S4, V26.S4
+	FMOVQ 752(R1), F25
+	VFMLA V26.S4, V23.S4, V25.S4
+	FMOVQ 768(R1), F26
+	VFMLA V25.S4, V23.S4, V26.S4
+	WORD  $0x6e37df17 // fmul v23.4s, v24.4s, v23.4s
+	VFMLA V26.S4, V23.S4, V22.S4
+	WORD  $0x4e36d677 // fadd v23.4s, v19.4s, v22.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V24.B16
+	WORD  $0x4e38d698 // fadd v24.4s, v20.4s, v24.4s
+	WORD  $0x6e38ddf9 // fmul v25.4s, v15.4s, v24.4s
+	WORD  $0x6ea0fb34 // fneg v20.4s, v25.4s
+	VFMLA V24.S4, V15.S4, V20.S4
+	VMOV  V25.B16, V24.B16
+	VFMLA V23.S4, V16.S4, V24.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d717 // fadd v23.4s, v24.4s, v3.4s
+	WORD  $0x4ea3d6f8 // fsub v24.4s, v23.4s, v3.4s
+	WORD  $0x4eb8d738 // fsub v24.4s, v25.4s, v24.4s
+	VFMLA V19.S4, V16.S4, V24.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V21.S4, V15.S4, V20.S4
+	VFMLA V19.S4, V17.S4, V20.S4
+	VFMLA V22.S4, V16.S4, V20.S4
+	WORD  $0x4e34d710 // fadd v16.4s, v24.4s, v20.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F15
+	FMOVQ 800(R1), F17
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 832(R1), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
+	VFMLA V4.S4, V16.S4, V15.S4
+	VTBL  V0.B16, [V23.B16], V17.B16
+	FMOVQ 304(R1), F16
+	VBIT  V2.B16, V17.B16, V16.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V17.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V17.S4, V16.S4
+
+	// times 2^k
+	WORD  $0x4e30d62f // fadd v15.4s, v17.4s, v16.4s
+	VSHL  $20, V23.S4, V16.S4
+	FMOVQ 336(R1), F17
+	VAND  V17.B16, V16.B16, V16.B16
+	VADD  V16.S4, V15.S4, V19.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F15
+	WORD  $0x4e6f1e4f // bic v15.16b, v18.16b, v15.16b
+	FMOVQ 880(R1), F16
+	VEOR  V16.B16, V23.B16, V16.B16
+	FMOVQ 864(R1), F17
+	WORD  $0x4e711e10 // bic v16.16b, v16.16b, v17.16b
+	VORR  V16.B16, V15.B16, V15.B16
+	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
+	FMOVD F15, R9
+	CBNZ  R9, slowvector
+
+focusdone242:
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e33ddce // fmul v14.4s, v14.4s, v19.4s
+	ADD   $0, R3, R9
+	CMP   $4, R2
+	BLT   partless4
+	FMOVQ F14, (R3)
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R2, partone4
+	VST1.P V14.D[0], 8(R9)
+	TBZ    $0, R2, partdone4
+	VST1   V14.S[2], (R9)
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R2, partdone4
+	VST1 V14.S[0], (R9)
+
+partdone4:
+	JMP nextvector
+
+slowblock:
+	MOVD $8, R9
+
+slow:
+	FMOVQ (R5), F14
+	FMOVQ (R6), F15
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR  V6.B16, V14.B16, V16.B16
+	WORD  $0x4ea8d610 // fsub v16.4s, v16.4s, v8.4s
+	FMOVQ 240(R1), F17
+	WORD  $0x4e30f631 // fmax v17.4s, v17.4s, v16.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F19
+	VFMLA V9.S4, V17.S4, V19.S4
+	WORD  $0x4eaad670 // fsub v16.4s, v19.4s, v10.4s
+
+	// r = c - n ln2
+	VMOV  V17.B16, V18.B16
+	VFMLS V4.S4, V16.S4, V18.S4
+	VFMLS V11.S4, V16.S4, V18.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F20
+	VFMLA V12.S4, V18.S4, V20.S4
+	FMOVQ 144(R1), F16
+	VFMLA V20.S4, V18.S4, V16.S4
+	FMOVQ 160(R1), F20
+	VFMLA V16.S4, V18.S4, V20.S4
+	FMOVQ 176(R1), F16
+	VFMLA V20.S4, V18.S4, V16.S4
+	FMOVQ 272(R1), F18
+	WORD  $0x6eb1e651 // fcmgt v17.4s, v18.4s, v17.4s
+	FMOVQ 288(R1), F18
+	VAND  V17.B16, V18.B16, V17.B16
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VSHL  $20, V19.S4, V18.S4
+	VTBL  V0.B16, [V19.B16], V20.B16
+	FMOVQ 304(R1), F19
+	VBIT  V2.B16, V20.B16, V19.B16
+	FLDPQ 32(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VADD  V18.S4, V19.S4, V20.S4
+	FMOVQ 336(R1), F19
+	VAND  V19.B16, V18.B16, V18.B16
+	VADD  V17.S4, V18.S4, V18.S4
+	VFMLA V16.S4, V20.S4, V20.S4
+	WORD  $0x6e32de90 // fmul v16.4s, v20.4s, v18.4s
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VSUB  V17.S4, V16.S4, V17.S4
+	FMOVQ 352(R1), F18
+	WORD  $0x4e32d610 // fadd v16.4s, v16.4s, v18.4s
+	FMOVQ 352(R1), F18
+	VSUB  V18.S4, V16.S4, V16.S4
+	WORD  $0x4eb06630 // smax v16.4s, v17.4s, v16.4s
+	FMOVQ 368(R1), F17
+	VUMIN V17.S4, V16.S4, V16.S4
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	FMOVQ 624(R1), F17
+	WORD  $0x6eb0e631 // fcmgt v17.4s, v17.4s, v16.4s
+	FMOVQ 624(R1), F18
+	WORD  $0x4e30f653 // fmax v19.4s, v18.4s, v16.4s
+	WORD  $0x4e21d672 // fadd v18.4s, v19.4s, v1.4s
+	WORD  $0x6e32fc32 // fdiv v18.4s, v1.4s, v18.4s
+	WORD  $0x6e32de78 // fmul v24.4s, v19.4s, v18.4s
+	VBIT  V17.B16, V16.B16, V24.B16
+
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	WORD  $0x6e33de74 // fmul v20.4s, v19.4s, v19.4s
+	FMOVQ 976(R1), F21
+	VFMLA V13.S4, V20.S4, V21.S4
+	FMOVQ 1008(R1), F22
+	FMOVQ 992(R1), F23
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 1024(R1), F23
+	VFMLA V21.S4, V20.S4, V23.S4
+	FMOVQ 1040(R1), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1056(R1), F22
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 1072(R1), F23
+	VFMLA V21.S4, V20.S4, V23.S4
+	VFMLA V23.S4, V19.S4, V22.S4
+	VFMLA V22.S4, V20.S4, V19.S4
+	VBIT  V17.B16, V16.B16, V19.B16
+	WORD  $0x4ea0a9d1 // cmlt v17.4s, v14.4s, #0
+	VMOV  V18.B16, V16.B16
+	VBIT  V17.B16, V24.B16, V16.B16
+	VBIT  V17.B16, V18.B16, V24.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eafd432 // fsub v18.4s, v1.4s, v15.4s
+	VBSL  V18.B16, V15.B16, V17.B16
+	WORD  $0x4ea0f9ce // fabs v14.4s, v14.4s
+	VMOVI $0, V20.B16
+	WORD  $0x6eb4e634 // fcmgt v20.4s, v17.4s, v20.4s
+	VAND  V20.B16, V14.B16, V14.B16
+	VFMLA V14.S4, V17.S4, V19.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e2fdf0e // fmul v14.4s, v24.4s, v15.4s
+	VFMLA V18.S4, V16.S4, V14.S4
+	FMOVS 12(R7), F16
+	VDUP  V16.S[0], V16.S4
+	FMOVS 16(R7), F17
+	VDUP  V17.S[0], V17.S4
+	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
+	VFMLA V15.S4, V16.S4, V17.S4
+	WORD  $0x6e33de36 // fmul v22.4s, v17.4s, v19.4s
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_243
+	WORD $0x6e2eddce // fmul v14.4s, v14.4s, v14.4s
+	JMP  focusdone243
+
+focusnot0_243:
+	CMP   $2, R8
+	BGE   focusnot1_243
+	FMOVQ 224(R1), F14
+	JMP   focusdone243
+
+focusnot1_243:
+	CMP $3, R8
+	BGE focusnot2_243
+	JMP focusdone243
+
+focusnot2_243:
+	CMP  $4, R8
+	BGE  focusnot3_243
+	WORD $0x6ea1f9ce // fsqrt v14.4s, v14.4s
+	JMP  focusdone243
+
+focusnot3_243:
+	CMP   $5, R8
+	BGE   focusnot4_243
+	WORD  $0x6ea1f9cf // fsqrt v15.4s, v14.4s
+	VMOV  V14.B16, V16.B16
+	VFMLS V15.S4, V15.S4, V16.S4
+	WORD  $0x6e25ddf1 // fmul v17.4s, v15.4s, v5.4s
+	WORD  $0x6e31de10 // fmul v16.4s, v16.4s, v17.4s
+	VFMLA V15.S4, V14.S4, V16.S4
+	VMOV  V16.B16, V14.B16
+	JMP   focusdone243
+
+focusnot4_243:
+	CMP   $6, R8
+	BGE   focusnot5_243
+	WORD  $0x6ea1f9cf // fsqrt v15.4s, v14.4s
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V18.S4
+	VMOV  V14.B16, V17.B16
+	VFMLS V15.S4, V15.S4, V17.S4
+	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
+	VFMLA V5.S4, V14.S4, V18.S4
+	WORD  $0x6e2fde4e // fmul v14.4s, v18.4s, v15.4s
+	VFMLA V15.S4, V16.S4, V14.S4
+	JMP   focusdone243
+
+focusnot5_243:
+	CMP   $7, R8
+	BGE   focusnot6_243
+	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
+	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V16.S4
+	WORD  $0x6e2ede10 // fmul v16.4s, v16.4s, v14.4s
+	VFMLA V14.S4, V15.S4, V16.S4
+	VMOV  V16.B16, V14.B16
+	JMP   focusdone243
+
+focusnot6_243:
+	CMP   $8, R8
+	BGE   focusnot7_243
+	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
+	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V16.S4
+	WORD  $0x4e2fd5ee // fadd v14.4s, v15.4s, v15.4s
+	WORD  $0x6e30ddce // fmul v14.4s, v14.4s, v16.4s
+	VFMLA V15.S4, V15.S4, V14.S4
+	JMP   focusdone243
+
+focusnot7_243:
+	CMP   $9, R8
+	BGE   focusnot8_243
+	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
+	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V16.S4
+	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
+	WORD  $0x4e2fd5f2 // fadd v18.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
+	VFMLA V15.S4, V15.S4, V19.S4
+	VFMLA V16.S4, V18.S4, V19.S4
+	WORD  $0x6e2ede6f // fmul v15.4s, v19.4s, v14.4s
+	VFMLA V14.S4, V17.S4, V15.S4
+	VMOV  V15.B16, V14.B16
+	JMP   focusdone243
+
+focusnot8_243:
+	ADD   $24, R7, R10
+	FMOVS (R10), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVS 4(R10), F16
+	VDUP  V16.S[0], V16.S4
+	FMOVS 8(R10), F17
+	VDUP  V17.S[0], V17.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f9d2 // fabs v18.4s, v14.4s
+	FMOVQ 640(R1), F19
+	VSUB  V19.S4, V18.S4, V19.S4
+	WORD  $0x4e21da54 // scvtf v20.4s, v18.4s
+	FMOVQ 896(R1), F21
+	VSUB  V21.S4, V20.S4, V20.S4
+	FMOVQ 560(R1), F21
+	WORD  $0x4eb236b5 // cmgt v21.4s, v21.4s, v18.4s
+	VBIT  V21.B16, V20.B16, V19.B16
+	WORD  $0x4f290674 // sshr v20.4s, v19.4s, #23
+	VUSHR $20, V19.S4, V21.S4
+	FMOVQ 656(R1), F23
+	VAND  V23.B16, V19.B16, V19.B16
+	FMOVQ 672(R1), F23
+	VADD  V23.S4, V19.S4, V19.S4
+	WORD  $0x4e21da94 // scvtf v20.4s, v20.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V21.B16], V23.B16
+	FMOVQ 304(R1), F21
+	VBIT  V2.B16, V23.B16, V21.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V23.B16
+	FMOVQ 432(R1), F24
+	VFMLA V23.S4, V19.S4, V24.S4
+	FMOVQ 688(R1), F19
+	WORD  $0x6e33df19 // fmul v25.4s, v24.4s, v19.4s
+	VMOV  V24.B16, V19.B16
+	VFMLA V25.S4, V19.S4, V19.S4
+	WORD  $0x4eb3d717 // fsub v23.4s, v24.4s, v19.4s
+	VFMLA V25.S4, V24.S4, V23.S4
+	WORD  $0x6e38df19 // fmul v25.4s, v24.4s, v24.4s
+	FMOVQ 720(R1), F26
+	FMOVQ 704(R1), F27
+	VFMLA V27.S4, V24.S4, V26.S4
+	FMOVQ 736(R1), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	FMOVQ 752(R1), F26
+	VFMLA V27.S4, V24.S4, V26.S4
+	FMOVQ 768(R1), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	WORD  $0x6e38df38 // fmul v24.4s, v25.4s, v24.4s
+	VFMLA V27.S4, V24.S4, V23.S4
+	WORD  $0x4e37d678 // fadd v24.4s, v19.4s, v23.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V25.B16
+	WORD  $0x4e39d694 // fadd v20.4s, v20.4s, v25.4s
+	WORD  $0x6e34ddfa // fmul v26.4s, v15.4s, v20.4s
+	WORD  $0x6ea0fb59 // fneg v25.4s, v26.4s
+	VFMLA V20.S4, V15.S4, V25.S4
+	VMOV  V26.B16, V20.B16
+	VFMLA V24.S4, V16.S4, V20.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d698 // fadd v24.4s, v20.4s, v3.4s
+	WORD  $0x4ea3d71b // fsub v27.4s, v24.4s, v3.4s
+	WORD  $0x4ebbd75a // fsub v26.4s, v26.4s, v27.4s
+	VFMLA V19.S4, V16.S4, V26.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V21.S4, V15.S4, V25.S4
+	VFMLA V19.S4, V17.S4, V25.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	WORD  $0x4e39d751 // fadd v17.4s, v26.4s, v25.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F16
+	FMOVQ 800(R1), F19
+	VFMLA V19.S4, V17.S4, V16.S4
+	FMOVQ 832(R1), F19
+	VFMLA V16.S4, V17.S4, V19.S4
+	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V4.S4, V17.S4, V16.S4
+	VTBL  V0.B16, [V24.B16], V19.B16
+	FMOVQ 304(R1), F17
+	VBIT  V2.B16, V19.B16, V17.B16
+	FLDPQ 272(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V19.B16
+	FLDPQ 304(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
+	VFMLA V16.S4, V19.S4, V17.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V3.S4, V24.S4, V16.S4
+	WORD  $0x4f3d0610 // sshr v16.4s, v16.4s, #3
+	WORD  $0x4e31d675 // fadd v21.4s, v19.4s, v17.4s
+	VSHL  $23, V16.S4, V23.S4
+	VADD  V23.S4, V21.S4, V23.S4
+	VUMIN V7.S4, V23.S4, V24.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V23.B16
+	WORD  $0x4eb76e10 // smin v16.4s, v16.4s, v23.4s
+	FMOVQ 912(R1), F23
+	VSUB  V16.S4, V23.S4, V16.S4
+	VSHL  $23, V16.S4, V16.S4
+	WORD  $0x4e33d617 // fadd v23.4s, v16.4s, v19.4s
+	WORD  $0x4eb0d6f9 // fsub v25.4s, v23.4s, v16.4s
+	WORD  $0x4eb9d673 // fsub v19.4s, v19.4s, v25.4s
+	WORD  $0x4e31d671 // fadd v17.4s, v19.4s, v17.4s
+	WORD  $0x4e31d6f1 // fadd v17.4s, v23.4s, v17.4s
+	WORD  $0x6eb5e613 // fcmgt v19.4s, v16.4s, v21.4s
+	VSUB  V16.S4, V17.S4, V16.S4
+	VBIT  V19.B16, V16.B16, V24.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R1), F16
+	WORD  $0x6eb0e690 // fcmgt v16.4s, v20.4s, v16.4s
+	FMOVQ 384(R1), F17
+	VBIF  V16.B16, V24.B16, V17.B16
+	FMOVQ 944(R1), F16
+	WORD  $0x6eb4e610 // fcmgt v16.4s, v16.4s, v20.4s
+	VMOVI $0, V19.B16
+	VBIF  V16.B16, V17.B16, V19.B16
+	VMOVI $0, V16.B16
+	VCMEQ V16.S4, V18.S4, V16.S4
+	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
+	VMOVI $0, V17.B16
+	VBIT  V15.B16, V7.B16, V17.B16
+	VBIT  V16.B16, V17.B16, V19.B16
+	VCMEQ V7.S4, V18.S4, V16.S4
+	VMOVI $0, V17.B16
+	FMOVQ 384(R1), F20
+	VBIT  V15.B16, V17.B16, V20.B16
+	VBIT  V16.B16, V20.B16, V19.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R10), F15
+	VDUP  V15.S[0], V15.S4
+	VAND  V15.B16, V14.B16, V15.B16
+	VORR  V15.B16, V19.B16, V15.B16
+	WORD  $0x4ea08a50 // cmgt v16.4s, v18.4s, #0
+	WORD  $0x4eb234f1 // cmgt v17.4s, v7.4s, v18.4s
+	VAND  V17.B16, V16.B16, V16.B16
+	FMOVS 16(R10), F17
+	VDUP  V17.S[0], V17.S4
+	VAND  V17.B16, V14.B16, V14.B16
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V16.B16, V14.B16
+	WORD  $0x4ea73650 // cmgt v16.4s, v18.4s, v7.4s
+	VORR  V16.B16, V14.B16, V16.B16
+	FMOVQ 368(R1), F14
+	VBIF  V16.B16, V15.B16, V14.B16
+
+focusdone243:
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e2edece // fmul v14.4s, v22.4s, v14.4s
+	FMOVQ 1104(R1), F15
+	WORD  $0x6e36e5ef // fcmge v15.4s, v15.4s, v22.4s
+	VBIT  V15.B16, V14.B16, V22.B16
+	FMOVQ 368(R1), F14
+	VUMIN V14.S4, V22.S4, V14.S4
+	FMOVQ F14, (R3)
+	ADD   $16, R3, R3
+	ADD   $16, R5, R5
+	ADD   $16, R6, R6
+	SUB   $4, R2, R2
+	SUB   $4, R9, R9
+	CMP   $1, R9
+	BGE   slow
+	JMP   loop
+
+slowvector:
+	FMOVQ 224(R1), F14
+	ADD   $0, R5, R9
+	CMP   $4, R2
+	BLT   partless5
+	FMOVQ (R5), F14
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R2, partone5
+	VLD1.P 8(R9), V14.D[0]
+	TBZ    $0, R2, partdone5
+	VLD1   (R9), V14.S[2]
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R2, partdone5
+	VLD1 (R9), V14.S[0]
+
+partdone5:
+	VMOVI $0, V15.B16
+	ADD   $0, R6, R9
+	CMP   $4, R2
+	BLT   partless6
+	FMOVQ (R6), F15
+	JMP   partdone6
+
+partless6:
+	TBZ    $1, R2, partone6
+	VLD1.P 8(R9), V15.D[0]
+	TBZ    $0, R2, partdone6
+	VLD1   (R9), V15.S[2]
+	JMP    partdone6
+
+partone6:
+	TBZ  $0, R2, partdone6
+	VLD1 (R9), V15.S[0]
+
+partdone6:
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR  V6.B16, V14.B16, V16.B16
+	WORD  $0x4ea8d610 // fsub v16.4s, v16.4s, v8.4s
+	FMOVQ 240(R1), F17
+	WORD  $0x4e30f631 // fmax v17.4s, v17.4s, v16.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F19
+	VFMLA V9.S4, V17.S4, V19.S4
+	WORD  $0x4eaad670 // fsub v16.4s, v19.4s, v10.4s
+
+	// r = c - n ln2
+	VMOV  V17.B16, V18.B16
+	VFMLS V4.S4, V16.S4, V18.S4
+	VFMLS V11.S4, V16.S4, V18.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F20
+	VFMLA V12.S4, V18.S4, V20.S4
+	FMOVQ 144(R1), F16
+	VFMLA V20.S4, V18.S4, V16.S4
+	FMOVQ 160(R1), F20
+	VFMLA V16.S4, V18.S4, V20.S4
+	FMOVQ 176(R1), F16
+	VFMLA V20.S4, V18.S4, V16.S4
+	FMOVQ 272(R1), F18
+	WORD  $0x6eb1e651 // fcmgt v17.4s, v18.4s, v17.4s
+	FMOVQ 288(R1), F18
+	VAND  V17.B16, V18.B16, V17.B16
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VSHL  $20, V19.S4, V18.S4
+	VTBL  V0.B16, [V19.B16], V20.B16
+	FMOVQ 304(R1), F19
+	VBIT  V2.B16, V20.B16, V19.B16
+	FLDPQ 32(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VADD  V18.S4, V19.S4, V20.S4
+	FMOVQ 336(R1), F19
+	VAND  V19.B16, V18.B16, V18.B16
+	VADD  V17.S4, V18.S4, V18.S4
+	VFMLA V16.S4, V20.S4, V20.S4
+	WORD  $0x6e32de90 // fmul v16.4s, v20.4s, v18.4s
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VSUB  V17.S4, V16.S4, V17.S4
+	FMOVQ 352(R1), F18
+	WORD  $0x4e32d610 // fadd v16.4s, v16.4s, v18.4s
+	FMOVQ 352(R1), F18
+	VSUB  V18.S4, V16.S4, V16.S4
+	WORD  $0x4eb06630 // smax v16.4s, v17.4s, v16.4s
+	FMOVQ 368(R1), F17
+	VUMIN V17.S4, V16.S4, V16.S4
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	FMOVQ 624(R1), F17
+	WORD  $0x6eb0e631 // fcmgt v17.4s, v17.4s, v16.4s
+	FMOVQ 624(R1), F18
+	WORD  $0x4e30f653 // fmax v19.4s, v18.4s, v16.4s
+	WORD  $0x4e21d672 // fadd v18.4s, v19.4s, v1.4s
+	WORD  $0x6e32fc32 // fdiv v18.4s, v1.4s, v18.4s
+	WORD  $0x6e32de78 // fmul v24.4s, v19.4s, v18.4s
+	VBIT  V17.B16, V16.B16, V24.B16
+
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	WORD  $0x6e33de74 // fmul v20.4s, v19.4s, v19.4s
+	FMOVQ 976(R1), F21
+	VFMLA V13.S4, V20.S4, V21.S4
+	FMOVQ 1008(R1), F22
+	FMOVQ 992(R1), F23
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 1024(R1), F23
+	VFMLA V21.S4, V20.S4, V23.S4
+	FMOVQ 1040(R1), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1056(R1), F22
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 1072(R1), F23
+	VFMLA V21.S4, V20.S4, V23.S4
+	VFMLA V23.S4, V19.S4, V22.S4
+	VFMLA V22.S4, V20.S4, V19.S4
+	VBIT  V17.B16, V16.B16, V19.B16
+	WORD  $0x4ea0a9d1 // cmlt v17.4s, v14.4s, #0
+	VMOV  V18.B16, V16.B16
+	VBIT  V17.B16, V24.B16, V16.B16
+	VBIT  V17.B16, V18.B16, V24.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eafd432 // fsub v18.4s, v1.4s, v15.4s
+	VBSL  V18.B16, V15.B16, V17.B16
+	WORD  $0x4ea0f9ce // fabs v14.4s, v14.4s
+	VMOVI $0, V20.B16
+	WORD  $0x6eb4e634 // fcmgt v20.4s, v17.4s, v20.4s
+	VAND  V20.B16, V14.B16, V14.B16
+	VFMLA V14.S4, V17.S4, V19.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e2fdf0e // fmul v14.4s, v24.4s, v15.4s
+	VFMLA V18.S4, V16.S4, V14.S4
+	FMOVS 12(R7), F16
+	VDUP  V16.S[0], V16.S4
+	FMOVS 16(R7), F17
+	VDUP  V17.S[0], V17.S4
+	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
+	VFMLA V15.S4, V16.S4, V17.S4
+	WORD  $0x6e33de36 // fmul v22.4s, v17.4s, v19.4s
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_244
+	WORD $0x6e2eddce // fmul v14.4s, v14.4s, v14.4s
+	JMP  focusdone244
+
+focusnot0_244:
+	CMP   $2, R8
+	BGE   focusnot1_244
+	FMOVQ 224(R1), F14
+	JMP   focusdone244
+
+focusnot1_244:
+	CMP $3, R8
+	BGE focusnot2_244
+	JMP focusdone244
+
+focusnot2_244:
+	CMP  $4, R8
+	BGE  focusnot3_244
+	WORD $0x6ea1f9ce // fsqrt v14.4s, v14.4s
+	JMP  focusdone244
+
+focusnot3_244:
+	CMP   $5, R8
+	BGE   focusnot4_244
+	WORD  $0x6ea1f9cf // fsqrt v15.4s, v14.4s
+	VMOV  V14.B16, V16.B16
+	VFMLS V15.S4, V15.S4, V16.S4
+	WORD  $0x6e25ddf1 // fmul v17.4s, v15.4s, v5.4s
+	WORD  $0x6e31de10 // fmul v16.4s, v16.4s, v17.4s
+	VFMLA V15.S4, V14.S4, V16.S4
+	VMOV  V16.B16, V14.B16
+	JMP   focusdone244
+
+focusnot4_244:
+	CMP   $6, R8
+	BGE   focusnot5_244
+	WORD  $0x6ea1f9cf // fsqrt v15.4s, v14.4s
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V18.S4
+	VMOV  V14.B16, V17.B16
+	VFMLS V15.S4, V15.S4, V17.S4
+	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
+	VFMLA V5.S4, V14.S4, V18.S4
+	WORD  $0x6e2fde4e // fmul v14.4s, v18.4s, v15.4s
+	VFMLA V15.S4, V16.S4, V14.S4
+	JMP   focusdone244
+
+focusnot5_244:
+	CMP   $7, R8
+	BGE   focusnot6_244
+	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
+	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V16.S4
+	WORD  $0x6e2ede10 // fmul v16.4s, v16.4s, v14.4s
+	VFMLA V14.S4, V15.S4, V16.S4
+	VMOV  V16.B16, V14.B16
+	JMP   focusdone244
+
+focusnot6_244:
+	CMP   $8, R8
+	BGE   focusnot7_244
+	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
+	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V16.S4
+	WORD  $0x4e2fd5ee // fadd v14.4s, v15.4s, v15.4s
+	WORD  $0x6e30ddce // fmul v14.4s, v14.4s, v16.4s
+	VFMLA V15.S4, V15.S4, V14.S4
+	JMP   focusdone244
+
+focusnot7_244:
+	CMP   $9, R8
+	BGE   focusnot8_244
+	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
+	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V16.S4
+	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
+	WORD  $0x4e2fd5f2 // fadd v18.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
+	VFMLA V15.S4, V15.S4, V19.S4
+	VFMLA V16.S4, V18.S4, V19.S4
+	WORD  $0x6e2ede6f // fmul v15.4s, v19.4s, v14.4s
+	VFMLA V14.S4, V17.S4, V15.S4
+	VMOV  V15.B16, V14.B16
+	JMP   focusdone244
+
+focusnot8_244:
+	ADD   $24, R7, R9
+	FMOVS (R9), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVS 4(R9), F16
+	VDUP  V16.S[0], V16.S4
+	FMOVS 8(R9), F17
+	VDUP  V17.S[0], V17.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f9d2 // fabs v18.4s, v14.4s
+	FMOVQ 640(R1), F19
+	VSUB  V19.S4, V18.S4, V19.S4
+	WORD  $0x4e21da54 // scvtf v20.4s, v18.4s
+	FMOVQ 896(R1), F21
+	VSUB  V21.S4, V20.S4, V20.S4
+	FMOVQ 560(R1), F21
+	WORD  $0x4eb236b5 // cmgt v21.4s, v21.4s, v18.4s
+	VBIT  V21.B16, V20.B16, V19.B16
+	WORD  $0x4f290674 // sshr v20.4s, v19.4s, #23
+	VUSHR $20, V19.S4, V21.S4
+	FMOVQ 656(R1), F23
+	VAND  V23.B16, V19.B16, V19.B16
+	FMOVQ 672(R1), F23
+	VADD  V23.S4, V19.S4, V19.S4
+	WORD  $0x4e21da94 // scvtf v20.4s, v20.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V21.B16], V23.B16
+	FMOVQ 304(R1), F21
+	VBIT  V2.B16, V23.B16, V21.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V23.B16
+	FMOVQ 432(R1), F24
+	VFMLA V23.S4, V19.S4, V24.S4
+	FMOVQ 688(R1), F19
+	WORD  $0x6e33df19 // fmul v25.4s, v24.4s, v19.4s
+	VMOV  V24.B16, V19.B16
+	VFMLA V25.S4, V19.S4, V19.S4
+	WORD  $0x4eb3d717 // fsub v23.4s, v24.4s, v19.4s
+	VFMLA V25.S4, V24.S4, V23.S4
+	WORD  $0x6e38df19 // fmul v25.4s, v24.4s, v24.4s
+	FMOVQ 720(R1), F26
+	FMOVQ 704(R1), F27
+	VFMLA V27.S4, V24.S4, V26.S4
+	FMOVQ 736(R1), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	FMOVQ 752(R1), F26
+	VFMLA V27.S4, V24.S4, V26.S4
+	FMOVQ 768(R1), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	WORD  $0x6e38df38 // fmul v24.4s, v25.4s, v24.4s
+	VFMLA V27.S4, V24.S4, V23.S4
+	WORD  $0x4e37d678 // fadd v24.4s, v19.4s, v23.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V25.B16
+	WORD  $0x4e39d694 // fadd v20.4s, v20.4s, v25.4s
+	WORD  $0x6e34ddfa // fmul v26.4s, v15.4s, v20.4s
+	WORD  $0x6ea0fb59 // fneg v25.4s, v26.4s
+	VFMLA V20.S4, V15.S4, V25.S4
+	VMOV  V26.B16, V20.B16
+	VFMLA V24.S4, V16.S4, V20.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d698 // fadd v24.4s, v20.4s, v3.4s
+	WORD  $0x4ea3d71b // fsub v27.4s, v24.4s, v3.4s
+	WORD  $0x4ebbd75a // fsub v26.4s, v26.4s, v27.4s
+	VFMLA V19.S4, V16.S4, V26.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V21.S4, V15.S4, V25.S4
+	VFMLA V19.S4, V17.S4, V25.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	WORD  $0x4e39d751 // fadd v17.4s, v26.4s, v25.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F16
+	FMOVQ 800(R1), F19
+	VFMLA V19.S4, V17.S4, V16.S4
+	FMOVQ 832(R1), F19
+	VFMLA V16.S4, V17.S4, V19.S4
+	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V4.S4, V17.S4, V16.S4
+	VTBL  V0.B16, [V24.B16], V19.B16
+	FMOVQ 304(R1), F17
+	VBIT  V2.B16, V19.B16, V17.B16
+	FLDPQ 272(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V19.B16
+	FLDPQ 304(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
+	VFMLA V16.S4, V19.S4, V17.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V3.S4, V24.S4, V16.S4
+	WORD  $0x4f3d0610 // sshr v16.4s, v16.4s, #3
+	WORD  $0x4e31d675 // fadd v21.4s, v19.4s, v17.4s
+	VSHL  $23, V16.S4, V23.S4
+	VADD  V23.S4, V21.S4, V23.S4
+	VUMIN V7.S4, V23.S4, V24.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V23.B16
+	WORD  $0x4eb76e10 // smin v16.4s, v16.4s, v23.4s
+	FMOVQ 912(R1), F23
+	VSUB  V16.S4, V23.S4, V16.S4
+	VSHL  $23, V16.S4, V16.S4
+	WORD  $0x4e33d617 // fadd v23.4s, v16.4s, v19.4s
+	WORD  $0x4eb0d6f9 // fsub v25.4s, v23.4s, v16.4s
+	WORD  $0x4eb9d673 // fsub v19.4s, v19.4s, v25.4s
+	WORD  $0x4e31d671 // fadd v17.4s, v19.4s, v17.4s
+	WORD  $0x4e31d6f1 // fadd v17.4s, v23.4s, v17.4s
+	WORD  $0x6eb5e613 // fcmgt v19.4s, v16.4s, v21.4s
+	VSUB  V16.S4, V17.S4, V16.S4
+	VBIT  V19.B16, V16.B16, V24.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R1), F16
+	WORD  $0x6eb0e690 // fcmgt v16.4s, v20.4s, v16.4s
+	FMOVQ 384(R1), F17
+	VBIF  V16.B16, V24.B16, V17.B16
+	FMOVQ 944(R1), F16
+	WORD  $0x6eb4e610 // fcmgt v16.4s, v16.4s, v20.4s
+	VMOVI $0, V19.B16
+	VBIF  V16.B16, V17.B16, V19.B16
+	VMOVI $0, V16.B16
+	VCMEQ V16.S4, V18.S4, V16.S4
+	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
+	VMOVI $0, V17.B16
+	VBIT  V15.B16, V7.B16, V17.B16
+	VBIT  V16.B16, V17.B16, V19.B16
+	VCMEQ V7.S4, V18.S4, V16.S4
+	VMOVI $0, V17.B16
+	FMOVQ 384(R1), F20
+	VBIT  V15.B16, V17.B16, V20.B16
+	VBIT  V16.B16, V20.B16, V19.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R9), F15
+	VDUP  V15.S[0], V15.S4
+	VAND  V15.B16, V14.B16, V15.B16
+	VORR  V15.B16, V19.B16, V15.B16
+	WORD  $0x4ea08a50 // cmgt v16.4s, v18.4s, #0
+	WORD  $0x4eb234f1 // cmgt v17.4s, v7.4s, v18.4s
+	VAND  V17.B16, V16.B16, V16.B16
+	FMOVS 16(R9), F17
+	VDUP  V17.S[0], V17.S4
+	VAND  V17.B16, V14.B16, V14.B16
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V16.B16, V14.B16
+	WORD  $0x4ea73650 // cmgt v16.4s, v18.4s, v7.4s
+	VORR  V16.B16, V14.B16, V16.B16
+	FMOVQ 368(R1), F14
+	VBIF  V16.B16, V15.B16, V14.B16
+
+focusdone244:
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e2edece // fmul v14.4s, v22.4s, v14.4s
+	FMOVQ 1104(R1), F15
+	WORD  $0x6e36e5ef // fcmge v15.4s, v15.4s, v22.4s
+	VBIT  V15.B16, V14.B16, V22.B16
+	FMOVQ 368(R1), F14
+	VUMIN V14.S4, V22.S4, V14.S4
+	ADD   $0, R3, R9
+	CMP   $4, R2
+	BLT   partless7
+	FMOVQ F14, (R3)
+	JMP   partdone7
+
+partless7:
+	TBZ    $1, R2, partone7
+	VST1.P V14.D[0], 8(R9)
+	TBZ    $0, R2, partdone7
+	VST1   V14.S[2], (R9)
+	JMP    partdone7
+
+partone7:
+	TBZ  $0, R2, partdone7
+	VST1 V14.S[0], (R9)
+
+partdone7:
+	JMP nextvector
+
+// func sigmoidGradNEON(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
+TEXT ·sigmoidGradNEON(SB), NOSPLIT, $0-56
+	MOVD  $consts<>+0(SB), R1
+	MOVD  $tables<>+0(SB), R0
+	FMOVQ (R0), F0
+	FMOVQ 224(R1), F1
+	FMOVQ 1088(R1), F2
+	FMOVQ 320(R1), F3
+	FMOVQ 784(R1), F4
+	FMOVQ 80(R1), F5
+	FMOVQ 608(R1), F6
+	FMOVQ 384(R1), F7
+	FMOVQ 32(R1), F8
+	FMOVQ 48(R1), F9
+	MOVD  n+32(FP), R2
+	MOVD  losses+0(FP), R3
+	MOVD  grad+8(FP), R5
+	MOVD  logits+16(FP), R6
+	MOVD  targets+24(FP), R7
+	MOVD  p+40(FP), R8
+	MOVD  (R8), R9
+	MOVD  scale+48(FP), R10
+
+loop:
+	CMP $8, R2
+	BLT rest
+
+block:
+	FMOVQ (R6), F15
+	FMOVQ (R7), F12
+	FMOVQ 16(R6), F16
+	FMOVQ 16(R7), F17
+	FMOVS 20(R8), F10
+	VDUP  V10.S[0], V10.S4
+
+	// any |x| > limit, or NaN?
+	WORD  $0x4ea0f9eb // fabs v11.4s, v15.4s
+	WORD  $0x4ea0fa0d // fabs v13.4s, v16.4s
+	WORD  $0x4ead656b // smax v11.4s, v11.4s, v13.4s
+	WORD  $0x4eaa356a // cmgt v10.4s, v11.4s, v10.4s
+	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
+	FMOVD F10, R11
+	CBNZ  R11, slowblock
+
+	// any target but 0 and 1? y - y^2 is 0 for these
+	VMOV  V12.B16, V10.B16
+	VFMLS V10.S4, V10.S4, V10.S4
+	VMOV  V17.B16, V11.B16
+	VFMLS V11.S4, V11.S4, V11.S4
+	VORR  V11.B16, V10.B16, V10.B16
+	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
+	FMOVD F10, R11
+	CBNZ  R11, otherblock
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V6.B16, V15.B16, V11.B16
+	VORR V6.B16, V16.B16, V10.B16
+	WORD $0x4ea8d56d // fsub v13.4s, v11.4s, v8.4s
+	WORD $0x4ea8d554 // fsub v20.4s, v10.4s, v8.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F19
+	FMOVQ 64(R1), F14
+	VFMLA V9.S4, V13.S4, V19.S4
+	VFMLA V9.S4, V20.S4, V14.S4
+	FMOVQ 64(R1), F10
+	FMOVQ 64(R1), F11
+	WORD  $0x4eaad66a // fsub v10.4s, v19.4s, v10.4s
+	WORD  $0x4eabd5d2 // fsub v18.4s, v14.4s, v11.4s
+
+	// r = c - n ln2
+	VFMLS V5.S4, V10.S4, V13.S4
+	VFMLS V5.S4, V18.S4, V20.S4
+	FMOVQ 96(R1), F11
+	FMOVQ 96(R1), F21
+	VFMLS V11.S4, V10.S4, V13.S4
+	VFMLS V21.S4, V18.S4, V20.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F18
+	FMOVQ 128(R1), F21
+	FMOVQ 112(R1), F10
+	FMOVQ 112(R1), F11
+	VFMLA V10.S4, V13.S4, V18.S4
+	VFMLA V11.S4, V20.S4, V21.S4
+	FMOVQ 144(R1), F10
+	FMOVQ 144(R1), F11
+	VFMLA V18.S4, V13.S4, V10.S4
+	VFMLA V21.S4, V20.S4, V11.S4
+	FMOVQ 160(R1), F18
+	FMOVQ 160(R1), F21
+	VFMLA V10.S4, V13.S4, V18.S4
+	VFMLA V11.S4, V20.S4, V21.S4
+	FMOVQ 176(R1), F10
+	FMOVQ 176(R1), F11
+	VFMLA V18.S4, V13.S4, V10.S4
+	VFMLA V21.S4, V20.S4, V11.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V19.B16], V20.B16
+	VTBL  V0.B16, [V14.B16], V22.B16
+	FMOVQ 192(R1), F18
+	FMOVQ 192(R1), F13
+	FMOVQ 208(R1), F21
+	FMOVQ 208(R1), F23
+	VBIT  V21.B16, V20.B16, V18.B16
+	VBIT  V23.B16, V22.B16, V13.B16
+	FMOVQ 16(R0), F21
+	FMOVQ 16(R0), F20
+	VTBL  V18.B16, [V21.B16], V18.B16
+	VTBL  V13.B16, [V20.B16], V13.B16
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V14.S4, V14.S4
+	VADD  V19.S4, V18.S4, V18.S4
+	VADD  V14.S4, V13.S4, V13.S4
+	VFMLA V10.S4, V18.S4, V18.S4
+	VFMLA V11.S4, V13.S4, V13.S4
+	WORD  $0x4e21d64b // fadd v11.4s, v18.4s, v1.4s
+	WORD  $0x4e21d5aa // fadd v10.4s, v13.4s, v1.4s
+	WORD  $0x6e2bfc2e // fdiv v14.4s, v1.4s, v11.4s
+	WORD  $0x6e2afc35 // fdiv v21.4s, v1.4s, v10.4s
+	WORD  $0x6e2ede4b // fmul v11.4s, v18.4s, v14.4s
+	WORD  $0x6e35ddaa // fmul v10.4s, v13.4s, v21.4s
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VSHL $2, V12.S4, V12.S4
+	VSHL $2, V17.S4, V20.S4
+	VAND V6.B16, V12.B16, V19.B16
+	VAND V6.B16, V20.B16, V17.B16
+	VEOR V15.B16, V19.B16, V15.B16
+	VEOR V16.B16, V17.B16, V22.B16
+	WORD $0x4ea0a9f3 // cmlt v19.4s, v15.4s, #0
+	WORD $0x4ea0aad7 // cmlt v23.4s, v22.4s, #0
+	VMOV V14.B16, V16.B16
+	VBIT V19.B16, V11.B16, V16.B16
+	VMOV V21.B16, V17.B16
+	VBIT V23.B16, V10.B16, V17.B16
+	VBIT V19.B16, V14.B16, V11.B16
+	VBIT V23.B16, V21.B16, V10.B16
+
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	WORD  $0x6e32de4e // fmul v14.4s, v18.4s, v18.4s
+	WORD  $0x6e2dddb7 // fmul v23.4s, v13.4s, v13.4s
+	FMOVQ 976(R1), F19
+	FMOVQ 976(R1), F24
+	FMOVQ 960(R1), F21
+	FMOVQ 960(R1), F25
+	VFMLA V21.S4, V14.S4, V19.S4
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 1008(R1), F21
+	FMOVQ 1008(R1), F26
+	FMOVQ 992(R1), F25
+	FMOVQ 992(R1), F27
+	VFMLA V25.S4, V14.S4, V21.S4
+	VFMLA V27.S4, V23.S4, V26.S4
+	FMOVQ 1024(R1), F25
+	FMOVQ 1024(R1), F27
+	VFMLA V19.S4, V14.S4, V25.S4
+	VFMLA V24.S4, V23.S4, V27.S4
+	FMOVQ 1040(R1), F19
+	FMOVQ 1040(R1), F24
+	VFMLA V21.S4, V14.S4, V19.S4
+	VFMLA V26.S4, V23.S4, V24.S4
+	FMOVQ 1056(R1), F21
+	FMOVQ 1056(R1), F26
+	VFMLA V25.S4, V14.S4, V21.S4
+	VFMLA V27.S4, V23.S4, V26.S4
+	FMOVQ 1072(R1), F25
+	FMOVQ 1072(R1), F27
+	VFMLA V19.S4, V14.S4, V25.S4
+	VFMLA V24.S4, V23.S4, V27.S4
+	VFMLA V25.S4, V18.S4, V21.S4
+	VFMLA V27.S4, V13.S4, V26.S4
+	VFMLA V21.S4, V14.S4, V18.S4
+	VFMLA V26.S4, V23.S4, V13.S4
+
+	// ce = log1p(e) + max(v, 0)
+	WORD  $0x4ea0c9f3 // fcmgt v19.4s, v15.4s, #0.0
+	WORD  $0x4ea0cad7 // fcmgt v23.4s, v22.4s, #0.0
+	VMOVI $0, V21.B16
+	VMOVI $0, V14.B16
+	VBIT  V19.B16, V15.B16, V21.B16
+	VBIT  V23.B16, V22.B16, V14.B16
+	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
+	WORD  $0x4e2ed5af // fadd v15.4s, v13.4s, v14.4s
+
+	// D = q + gamma ce (1-q), with v's sign
+	FMOVS 8(R8), F13
+	FMOVS 8(R8), F14
+	VDUP  V13.S[0], V13.S4
+	VDUP  V14.S[0], V19.S4
+	WORD  $0x6e2bde4e // fmul v14.4s, v18.4s, v11.4s
+	WORD  $0x6e2addf5 // fmul v21.4s, v15.4s, v10.4s
+	VMOV  V16.B16, V10.B16
+	VMOV  V17.B16, V11.B16
+	VFMLA V14.S4, V13.S4, V10.S4
+	VFMLA V21.S4, V19.S4, V11.S4
+	VAND  V6.B16, V12.B16, V14.B16
+	VAND  V6.B16, V20.B16, V13.B16
+	VEOR  V14.B16, V10.B16, V10.B16
+	VEOR  V13.B16, V11.B16, V13.B16
+	FMOVS 12(R8), F14
+	FMOVS 12(R8), F11
+	VDUP  V14.S[0], V19.S4
+	VDUP  V11.S[0], V21.S4
+	FMOVS 16(R8), F11
+	FMOVS 16(R8), F14
+	VDUP  V11.S[0], V11.S4
+	VDUP  V14.S[0], V14.S4
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	WORD  $0x4ea0aa94 // cmlt v20.4s, v20.4s, #0
+	VBIT  V12.B16, V19.B16, V11.B16
+	VBIT  V20.B16, V21.B16, V14.B16
+	WORD  $0x6e32dd6c // fmul v12.4s, v11.4s, v18.4s
+	WORD  $0x6e2fddcf // fmul v15.4s, v14.4s, v15.4s
+
+	// q^gamma
+	CMP  $1, R9
+	BGE  focusnot0_281
+	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone281
+
+focusnot0_281:
+	CMP   $2, R9
+	BGE   focusnot1_281
+	FMOVQ 224(R1), F16
+	FMOVQ 224(R1), F17
+	JMP   focusdone281
+
+focusnot1_281:
+	CMP $3, R9
+	BGE focusnot2_281
+	JMP focusdone281
+
+focusnot2_281:
+	CMP  $4, R9
+	BGE  focusnot3_281
+	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone281
+
+focusnot3_281:
+	CMP   $5, R9
+	BGE   focusnot4_281
+	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
+	VMOV  V16.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e22de54 // fmul v20.4s, v18.4s, v2.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V16.S4, V19.S4
+	VMOV  V19.B16, V16.B16
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	VMOV  V17.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e22de54 // fmul v20.4s, v18.4s, v2.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone281
+
+focusnot4_281:
+	CMP   $6, R9
+	BGE   focusnot5_281
+	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
+	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V16.S4, V16.S4, V21.S4
+	VMOV  V16.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de10 // fmul v16.4s, v16.4s, v20.4s
+	VFMLA V2.S4, V16.S4, V21.S4
+	WORD  $0x6e32deb0 // fmul v16.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V16.S4
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V17.S4, V17.S4, V21.S4
+	VMOV  V17.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V2.S4, V17.S4, V21.S4
+	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V17.S4
+	JMP   focusdone281
+
+focusnot5_281:
+	CMP   $7, R9
+	BGE   focusnot6_281
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V19.S4
+	WORD  $0x6e30de73 // fmul v19.4s, v19.4s, v16.4s
+	VFMLA V16.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V16.B16
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone281
+
+focusnot6_281:
+	CMP   $8, R9
+	BGE   focusnot7_281
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V19.S4
+	WORD  $0x4e32d650 // fadd v16.4s, v18.4s, v18.4s
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V16.S4
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V17.S4
+	JMP   focusdone281
+
+focusnot7_281:
+	CMP   $9, R9
+	BGE   focusnot8_281
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e30ded2 // fmul v18.4s, v22.4s, v16.4s
+	VFMLA V16.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V16.B16
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
+	VFMLA V17.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V17.B16
+	JMP   focusdone281
+
+focusnot8_281:
+	ADD   $24, R8, R11
+	FMOVS (R11), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R11), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R11), F20
+	VDUP  V20.S[0], V20.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R1), F21
+	VSUB  V21.S4, V16.S4, V22.S4
+	VUSHR $23, V22.S4, V21.S4
+	VUSHR $20, V22.S4, V16.S4
+	FMOVQ 656(R1), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	FMOVQ 672(R1), F23
+	VADD  V23.S4, V22.S4, V22.S4
+	WORD  $0x4e21dab9 // scvtf v25.4s, v21.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V16.B16], V23.B16
+	FMOVQ 304(R1), F16
+	VBIT  V3.B16, V23.B16, V16.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V23.B16
+	FMOVQ 432(R1), F26
+	VFMLA V23.S4, V22.S4, V26.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df56 // fmul v22.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V23.B16
+	VFMLA V22.S4, V23.S4, V23.S4
+	WORD  $0x4eb7d758 // fsub v24.4s, v26.4s, v23.4s
+	VFMLA V22.S4, V26.S4, V24.S4
+	WORD  $0x6e3adf56 // fmul v22.4s, v26.4s, v26.4s
+	FMOVQ 720(R1), F27
+	FMOVQ 704(R1), F28
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 736(R1), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	FMOVQ 752(R1), F27
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 768(R1), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	WORD  $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
+	VFMLA V28.S4, V22.S4, V24.S4
+	WORD  $0x4e38d6f6 // fadd v22.4s, v23.4s, v24.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V26.B16
+	WORD  $0x4e3ad739 // fadd v25.4s, v25.4s, v26.4s
+	WORD  $0x6e39de5b // fmul v27.4s, v18.4s, v25.4s
+	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
+	VFMLA V25.S4, V18.S4, V26.S4
+	VMOV  V27.B16, V25.B16
+	VFMLA V22.S4, V19.S4, V25.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e24d736 // fadd v22.4s, v25.4s, v4.4s
+	WORD  $0x4ea4d6d9 // fsub v25.4s, v22.4s, v4.4s
+	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
+	VFMLA V23.S4, V19.S4, V25.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V16.S4, V18.S4, V26.S4
+	VFMLA V23.S4, V20.S4, V26.S4
+	VFMLA V24.S4, V19.S4, V26.S4
+	WORD  $0x4e3ad732 // fadd v18.4s, v25.4s, v26.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F16
+	FMOVQ 800(R1), F19
+	VFMLA V19.S4, V18.S4, V16.S4
+	FMOVQ 832(R1), F19
+	VFMLA V16.S4, V18.S4, V19.S4
+	WORD  $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V5.S4, V18.S4, V16.S4
+	VTBL  V0.B16, [V22.B16], V19.B16
+	FMOVQ 304(R1), F18
+	VBIT  V3.B16, V19.B16, V18.B16
 	FLDPQ 208(R0), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
 	FLDPQ 240(R0), (F30, F31)
@@ -5467,7 +5422,7 @@ focusnot8_711:
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VTBL  V0.B16, [V17.B16], V23.B16
 	FMOVQ 304(R1), F17
-	VBIT  V5.B16, V23.B16, V17.B16
+	VBIT  V3.B16, V23.B16, V17.B16
 	FLDPQ 112(R0), (F30, F31)
 	VTBL  V17.B16, [V30.B16, V31.B16], V23.B16
 	FMOVQ 432(R1), F26
@@ -5503,8 +5458,8 @@ focusnot8_711:
 	VFMLA V22.S4, V19.S4, V25.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e26d736 // fadd v22.4s, v25.4s, v6.4s
-	WORD  $0x4ea6d6d9 // fsub v25.4s, v22.4s, v6.4s
+	WORD  $0x4e24d736 // fadd v22.4s, v25.4s, v4.4s
+	WORD  $0x4ea4d6d9 // fsub v25.4s, v22.4s, v4.4s
 	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
 	VFMLA V23.S4, V19.S4, V25.S4
 	FLDPQ 176(R0), (F30, F31)
@@ -5522,10 +5477,10 @@ focusnot8_711:
 	VFMLA V17.S4, V18.S4, V19.S4
 	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V4.S4, V18.S4, V17.S4
+	VFMLA V5.S4, V18.S4, V17.S4
 	VTBL  V0.B16, [V22.B16], V19.B16
 	FMOVQ 304(R1), F18
-	VBIT  V5.B16, V19.B16, V18.B16
+	VBIT  V3.B16, V19.B16, V18.B16
 	FLDPQ 208(R0), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
 	FLDPQ 240(R0), (F30, F31)
@@ -5551,7 +5506,7 @@ focusnot8_711:
 	FMOVD F18, R11
 	CBNZ  R11, slowblock
 
-focusdone711:
+focusdone281:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
 
@@ -5607,53 +5562,54 @@ partone1:
 	VLD1 (R11), V13.S[0]
 
 partdone1:
-	VMOVI $0, V11.B16
+	VMOVI $0, V12.B16
 	ADD   $0, R7, R11
 	CMP   $4, R2
 	BLT   partless2
-	FMOVQ (R7), F11
+	FMOVQ (R7), F12
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R2, partone2
-	VLD1.P 8(R11), V11.D[0]
+	VLD1.P 8(R11), V12.D[0]
 	TBZ    $0, R2, partdone2
-	VLD1   (R11), V11.S[2]
+	VLD1   (R11), V12.S[2]
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R2, partdone2
-	VLD1 (R11), V11.S[0]
+	VLD1 (R11), V12.S[0]
 
 partdone2:
 	FMOVS 20(R8), F10
 	VDUP  V10.S[0], V10.S4
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0f9ac // fabs v12.4s, v13.4s
-	WORD  $0x4eaa358a // cmgt v10.4s, v12.4s, v10.4s
+	WORD  $0x4ea0f9ab // fabs v11.4s, v13.4s
+	WORD  $0x4eaa356a // cmgt v10.4s, v11.4s, v10.4s
 	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
 	FMOVD F10, R11
 	CBNZ  R11, slowvector
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOV  V11.B16, V10.B16
+	VMOV  V12.B16, V10.B16
 	VFMLS V10.S4, V10.S4, V10.S4
 	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
 	FMOVD F10, R11
 	CBNZ  R11, othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V3.B16, V13.B16, V10.B16
-	WORD $0x4ea7d54e // fsub v14.4s, v10.4s, v7.4s
+	VORR V6.B16, V13.B16, V10.B16
+	WORD $0x4ea8d54e // fsub v14.4s, v10.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F12
-	VFMLA V8.S4, V14.S4, V12.S4
-	WORD  $0x4ea9d58a // fsub v10.4s, v12.4s, v9.4s
+	FMOVQ 64(R1), F11
+	VFMLA V9.S4, V14.S4, V11.S4
+	FMOVQ 64(R1), F10
+	WORD  $0x4eaad56a // fsub v10.4s, v11.4s, v10.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V10.S4, V14.S4
+	VFMLS V5.S4, V10.S4, V14.S4
 	FMOVQ 96(R1), F15
 	VFMLS V15.S4, V10.S4, V14.S4
 
@@ -5669,97 +5625,95 @@ partdone2:
 	VFMLA V15.S4, V14.S4, V10.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V12.B16], V14.B16
+	VTBL  V0.B16, [V11.B16], V14.B16
 	FMOVQ 192(R1), F15
 	FMOVQ 208(R1), F16
 	VBIT  V16.B16, V14.B16, V15.B16
 	FMOVQ 16(R0), F14
 	VTBL  V15.B16, [V14.B16], V14.B16
-	VSHL  $21, V12.S4, V12.S4
-	VADD  V12.S4, V14.S4, V15.S4
+	VSHL  $21, V11.S4, V11.S4
+	VADD  V11.S4, V14.S4, V15.S4
 	VFMLA V10.S4, V15.S4, V15.S4
 	WORD  $0x4e21d5ea // fadd v10.4s, v15.4s, v1.4s
-	WORD  $0x6e2afc2c // fdiv v12.4s, v1.4s, v10.4s
-	WORD  $0x6e2cddea // fmul v10.4s, v15.4s, v12.4s
+	WORD  $0x6e2afc2b // fdiv v11.4s, v1.4s, v10.4s
+	WORD  $0x6e2bddea // fmul v10.4s, v15.4s, v11.4s
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VSHL $2, V11.S4, V14.S4
-	VAND V3.B16, V14.B16, V14.B16
+	VSHL $2, V12.S4, V12.S4
+	VAND V6.B16, V12.B16, V14.B16
 	VEOR V13.B16, V14.B16, V13.B16
 	WORD $0x4ea0a9ae // cmlt v14.4s, v13.4s, #0
-	VMOV V12.B16, V17.B16
+	VMOV V11.B16, V17.B16
 	VBIT V14.B16, V10.B16, V17.B16
-	VBIT V14.B16, V12.B16, V10.B16
+	VBIT V14.B16, V11.B16, V10.B16
 
-	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F12
-	FMOVQ 960(R1), F14
-	VFMLA V14.S4, V15.S4, V12.S4
-	FMOVQ 992(R1), F14
-	VFMLA V12.S4, V15.S4, V14.S4
-	FMOVQ 1008(R1), F12
-	VFMLA V14.S4, V15.S4, V12.S4
-	FMOVQ 1024(R1), F14
-	VFMLA V12.S4, V15.S4, V14.S4
-	FMOVQ 1040(R1), F12
-	VFMLA V14.S4, V15.S4, V12.S4
-	FMOVQ 1056(R1), F14
-	VFMLA V12.S4, V15.S4, V14.S4
-	FMOVQ 1072(R1), F12
-	VFMLA V14.S4, V15.S4, V12.S4
-	WORD  $0x6e2cddec // fmul v12.4s, v15.4s, v12.4s
-	VFMLA V12.S4, V15.S4, V15.S4
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	WORD  $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
+	FMOVQ 976(R1), F14
+	FMOVQ 960(R1), F16
+	VFMLA V16.S4, V11.S4, V14.S4
+	FMOVQ 1008(R1), F16
+	FMOVQ 992(R1), F18
+	VFMLA V18.S4, V11.S4, V16.S4
+	FMOVQ 1024(R1), F18
+	VFMLA V14.S4, V11.S4, V18.S4
+	FMOVQ 1040(R1), F14
+	VFMLA V16.S4, V11.S4, V14.S4
+	FMOVQ 1056(R1), F16
+	VFMLA V18.S4, V11.S4, V16.S4
+	FMOVQ 1072(R1), F18
+	VFMLA V14.S4, V11.S4, V18.S4
+	VFMLA V18.S4, V15.S4, V16.S4
+	VFMLA V16.S4, V11.S4, V15.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0c9ac // fcmgt v12.4s, v13.4s, #0.0
+	WORD  $0x4ea0c9ab // fcmgt v11.4s, v13.4s, #0.0
 	VMOVI $0, V14.B16
-	VBIT  V12.B16, V13.B16, V14.B16
-	WORD  $0x4e2ed5ec // fadd v12.4s, v15.4s, v14.4s
+	VBIT  V11.B16, V13.B16, V14.B16
+	WORD  $0x4e2ed5ed // fadd v13.4s, v15.4s, v14.4s
 
 	// D = q + gamma ce (1-q), with v's sign
-	FMOVS 8(R8), F13
-	VDUP  V13.S[0], V13.S4
-	WORD  $0x6e2add8a // fmul v10.4s, v12.4s, v10.4s
+	FMOVS 8(R8), F11
+	VDUP  V11.S[0], V11.S4
+	WORD  $0x6e2addaa // fmul v10.4s, v13.4s, v10.4s
 	VMOV  V17.B16, V14.B16
-	VFMLA V10.S4, V13.S4, V14.S4
-	VSHL  $2, V11.S4, V10.S4
-	VAND  V3.B16, V10.B16, V10.B16
+	VFMLA V10.S4, V11.S4, V14.S4
+	VAND  V6.B16, V12.B16, V10.B16
 	VEOR  V10.B16, V14.B16, V10.B16
-	VSHL  $2, V11.S4, V13.S4
 	FMOVS 12(R8), F11
 	VDUP  V11.S[0], V14.S4
 	FMOVS 16(R8), F11
 	VDUP  V11.S[0], V11.S4
-	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
-	VBIT  V13.B16, V14.B16, V11.B16
-	WORD  $0x6e2cdd6c // fmul v12.4s, v11.4s, v12.4s
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	VBIT  V12.B16, V14.B16, V11.B16
+	WORD  $0x6e2ddd6c // fmul v12.4s, v11.4s, v13.4s
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_712
+	BGE  focusnot0_282
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone712
+	JMP  focusdone282
 
-focusnot0_712:
+focusnot0_282:
 	CMP   $2, R9
-	BGE   focusnot1_712
+	BGE   focusnot1_282
 	FMOVQ 224(R1), F17
-	JMP   focusdone712
+	JMP   focusdone282
 
-focusnot1_712:
+focusnot1_282:
 	CMP $3, R9
-	BGE focusnot2_712
-	JMP focusdone712
+	BGE focusnot2_282
+	JMP focusdone282
 
-focusnot2_712:
+focusnot2_282:
 	CMP  $4, R9
-	BGE  focusnot3_712
+	BGE  focusnot3_282
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone712
+	JMP  focusdone282
 
-focusnot3_712:
+focusnot3_282:
 	CMP   $5, R9
-	BGE   focusnot4_712
+	BGE   focusnot4_282
 	WORD  $0x6ea1fa2d // fsqrt v13.4s, v17.4s
 	VMOV  V17.B16, V14.B16
 	VFMLS V13.S4, V13.S4, V14.S4
@@ -5767,11 +5721,11 @@ focusnot3_712:
 	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
 	VFMLA V13.S4, V17.S4, V14.S4
 	VMOV  V14.B16, V17.B16
-	JMP   focusdone712
+	JMP   focusdone282
 
-focusnot4_712:
+focusnot4_282:
 	CMP   $6, R9
-	BGE   focusnot5_712
+	BGE   focusnot5_282
 	WORD  $0x6ea1fa2d // fsqrt v13.4s, v17.4s
 	WORD  $0x6e31de2e // fmul v14.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
@@ -5782,33 +5736,33 @@ focusnot4_712:
 	VFMLA V2.S4, V15.S4, V16.S4
 	WORD  $0x6e2dde11 // fmul v17.4s, v16.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V17.S4
-	JMP   focusdone712
+	JMP   focusdone282
 
-focusnot5_712:
+focusnot5_282:
 	CMP   $7, R9
-	BGE   focusnot6_712
+	BGE   focusnot6_282
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
 	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
 	VFMLA V17.S4, V13.S4, V14.S4
 	VMOV  V14.B16, V17.B16
-	JMP   focusdone712
+	JMP   focusdone282
 
-focusnot6_712:
+focusnot6_282:
 	CMP   $8, R9
-	BGE   focusnot7_712
+	BGE   focusnot7_282
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
 	WORD  $0x4e2dd5af // fadd v15.4s, v13.4s, v13.4s
 	WORD  $0x6e2eddf1 // fmul v17.4s, v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V17.S4
-	JMP   focusdone712
+	JMP   focusdone282
 
-focusnot7_712:
+focusnot7_282:
 	CMP   $9, R9
-	BGE   focusnot8_712
+	BGE   focusnot8_282
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
@@ -5820,9 +5774,9 @@ focusnot7_712:
 	WORD  $0x6e31de4d // fmul v13.4s, v18.4s, v17.4s
 	VFMLA V17.S4, V15.S4, V13.S4
 	VMOV  V13.B16, V17.B16
-	JMP   focusdone712
+	JMP   focusdone282
 
-focusnot8_712:
+focusnot8_282:
 	ADD   $24, R8, R11
 	FMOVS (R11), F13
 	VDUP  V13.S[0], V13.S4
@@ -5845,7 +5799,7 @@ focusnot8_712:
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VTBL  V0.B16, [V19.B16], V20.B16
 	FMOVQ 304(R1), F19
-	VBIT  V5.B16, V20.B16, V19.B16
+	VBIT  V3.B16, V20.B16, V19.B16
 	FLDPQ 112(R0), (F30, F31)
 	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
 	FMOVQ 432(R1), F21
@@ -5881,8 +5835,8 @@ focusnot8_712:
 	VFMLA V21.S4, V14.S4, V22.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e26d6d5 // fadd v21.4s, v22.4s, v6.4s
-	WORD  $0x4ea6d6b6 // fsub v22.4s, v21.4s, v6.4s
+	WORD  $0x4e24d6d5 // fadd v21.4s, v22.4s, v4.4s
+	WORD  $0x4ea4d6b6 // fsub v22.4s, v21.4s, v4.4s
 	WORD  $0x4eb6d6f6 // fsub v22.4s, v23.4s, v22.4s
 	VFMLA V17.S4, V14.S4, V22.S4
 	FLDPQ 176(R0), (F30, F31)
@@ -5900,10 +5854,10 @@ focusnot8_712:
 	VFMLA V13.S4, V14.S4, V15.S4
 	WORD  $0x6e2eddcd // fmul v13.4s, v14.4s, v14.4s
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
-	VFMLA V4.S4, V14.S4, V13.S4
+	VFMLA V5.S4, V14.S4, V13.S4
 	VTBL  V0.B16, [V21.B16], V15.B16
 	FMOVQ 304(R1), F14
-	VBIT  V5.B16, V15.B16, V14.B16
+	VBIT  V3.B16, V15.B16, V14.B16
 	FLDPQ 208(R0), (F30, F31)
 	VTBL  V14.B16, [V30.B16, V31.B16], V15.B16
 	FLDPQ 240(R0), (F30, F31)
@@ -5929,7 +5883,7 @@ focusnot8_712:
 	FMOVD F13, R11
 	CBNZ  R11, slowvector
 
-focusdone712:
+focusdone282:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e31dd8c // fmul v12.4s, v12.4s, v17.4s
 
@@ -5994,22 +5948,24 @@ otherblock:
 	FMOVQ 16(R7), F27
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V3.B16, V10.B16, V13.B16
-	VORR V3.B16, V11.B16, V12.B16
-	WORD $0x4ea7d5ae // fsub v14.4s, v13.4s, v7.4s
-	WORD $0x4ea7d592 // fsub v18.4s, v12.4s, v7.4s
+	VORR V6.B16, V10.B16, V13.B16
+	VORR V6.B16, V11.B16, V12.B16
+	WORD $0x4ea8d5ae // fsub v14.4s, v13.4s, v8.4s
+	WORD $0x4ea8d592 // fsub v18.4s, v12.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R1), F17
 	FMOVQ 64(R1), F15
-	VFMLA V8.S4, V14.S4, V17.S4
-	VFMLA V8.S4, V18.S4, V15.S4
-	WORD  $0x4ea9d62c // fsub v12.4s, v17.4s, v9.4s
-	WORD  $0x4ea9d5f0 // fsub v16.4s, v15.4s, v9.4s
+	VFMLA V9.S4, V14.S4, V17.S4
+	VFMLA V9.S4, V18.S4, V15.S4
+	FMOVQ 64(R1), F12
+	FMOVQ 64(R1), F13
+	WORD  $0x4eacd62c // fsub v12.4s, v17.4s, v12.4s
+	WORD  $0x4eadd5f0 // fsub v16.4s, v15.4s, v13.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V12.S4, V14.S4
-	VFMLS V4.S4, V16.S4, V18.S4
+	VFMLS V5.S4, V12.S4, V14.S4
+	VFMLS V5.S4, V16.S4, V18.S4
 	FMOVQ 96(R1), F13
 	FMOVQ 96(R1), F19
 	VFMLS V13.S4, V12.S4, V14.S4
@@ -6061,41 +6017,41 @@ otherblock:
 	WORD  $0x6e2ede9e // fmul v30.4s, v20.4s, v14.4s
 	WORD  $0x6e2fdf1c // fmul v28.4s, v24.4s, v15.4s
 
-	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F12
-	FMOVQ 976(R1), F16
-	FMOVQ 960(R1), F13
-	FMOVQ 960(R1), F17
-	VFMLA V13.S4, V20.S4, V12.S4
-	VFMLA V17.S4, V24.S4, V16.S4
-	FMOVQ 992(R1), F13
-	FMOVQ 992(R1), F17
-	VFMLA V12.S4, V20.S4, V13.S4
-	VFMLA V16.S4, V24.S4, V17.S4
-	FMOVQ 1008(R1), F12
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	WORD  $0x6e34de8c // fmul v12.4s, v20.4s, v20.4s
+	WORD  $0x6e38df11 // fmul v17.4s, v24.4s, v24.4s
+	FMOVQ 976(R1), F13
+	FMOVQ 976(R1), F18
+	FMOVQ 960(R1), F16
+	FMOVQ 960(R1), F19
+	VFMLA V16.S4, V12.S4, V13.S4
+	VFMLA V19.S4, V17.S4, V18.S4
 	FMOVQ 1008(R1), F16
-	VFMLA V13.S4, V20.S4, V12.S4
-	VFMLA V17.S4, V24.S4, V16.S4
-	FMOVQ 1024(R1), F13
-	FMOVQ 1024(R1), F17
-	VFMLA V12.S4, V20.S4, V13.S4
-	VFMLA V16.S4, V24.S4, V17.S4
-	FMOVQ 1040(R1), F12
-	FMOVQ 1040(R1), F16
-	VFMLA V13.S4, V20.S4, V12.S4
-	VFMLA V17.S4, V24.S4, V16.S4
-	FMOVQ 1056(R1), F13
-	FMOVQ 1056(R1), F17
-	VFMLA V12.S4, V20.S4, V13.S4
-	VFMLA V16.S4, V24.S4, V17.S4
-	FMOVQ 1072(R1), F12
-	FMOVQ 1072(R1), F16
-	VFMLA V13.S4, V20.S4, V12.S4
-	VFMLA V17.S4, V24.S4, V16.S4
-	WORD  $0x6e2cde8c // fmul v12.4s, v20.4s, v12.4s
-	WORD  $0x6e30df0d // fmul v13.4s, v24.4s, v16.4s
-	VFMLA V12.S4, V20.S4, V20.S4
-	VFMLA V13.S4, V24.S4, V24.S4
+	FMOVQ 1008(R1), F22
+	FMOVQ 992(R1), F19
+	FMOVQ 992(R1), F23
+	VFMLA V19.S4, V12.S4, V16.S4
+	VFMLA V23.S4, V17.S4, V22.S4
+	FMOVQ 1024(R1), F19
+	FMOVQ 1024(R1), F23
+	VFMLA V13.S4, V12.S4, V19.S4
+	VFMLA V18.S4, V17.S4, V23.S4
+	FMOVQ 1040(R1), F13
+	FMOVQ 1040(R1), F18
+	VFMLA V16.S4, V12.S4, V13.S4
+	VFMLA V22.S4, V17.S4, V18.S4
+	FMOVQ 1056(R1), F16
+	FMOVQ 1056(R1), F22
+	VFMLA V19.S4, V12.S4, V16.S4
+	VFMLA V23.S4, V17.S4, V22.S4
+	FMOVQ 1072(R1), F19
+	FMOVQ 1072(R1), F23
+	VFMLA V13.S4, V12.S4, V19.S4
+	VFMLA V18.S4, V17.S4, V23.S4
+	VFMLA V19.S4, V20.S4, V16.S4
+	VFMLA V23.S4, V24.S4, V22.S4
+	VFMLA V16.S4, V12.S4, V20.S4
+	VFMLA V22.S4, V17.S4, V24.S4
 	WORD  $0x4ea0a94c // cmlt v12.4s, v10.4s, #0
 	WORD  $0x4ea0a96d // cmlt v13.4s, v11.4s, #0
 	VMOV  V14.B16, V18.B16
@@ -6175,33 +6131,33 @@ otherblock:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_713
+	BGE  focusnot0_283
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone713
+	JMP  focusdone283
 
-focusnot0_713:
+focusnot0_283:
 	CMP   $2, R9
-	BGE   focusnot1_713
+	BGE   focusnot1_283
 	FMOVQ 224(R1), F16
 	FMOVQ 224(R1), F17
-	JMP   focusdone713
+	JMP   focusdone283
 
-focusnot1_713:
+focusnot1_283:
 	CMP $3, R9
-	BGE focusnot2_713
-	JMP focusdone713
+	BGE focusnot2_283
+	JMP focusdone283
 
-focusnot2_713:
+focusnot2_283:
 	CMP  $4, R9
-	BGE  focusnot3_713
+	BGE  focusnot3_283
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone713
+	JMP  focusdone283
 
-focusnot3_713:
+focusnot3_283:
 	CMP   $5, R9
-	BGE   focusnot4_713
+	BGE   focusnot4_283
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -6216,11 +6172,11 @@ focusnot3_713:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone713
+	JMP   focusdone283
 
-focusnot4_713:
+focusnot4_283:
 	CMP   $6, R9
-	BGE   focusnot5_713
+	BGE   focusnot5_283
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -6241,11 +6197,11 @@ focusnot4_713:
 	VFMLA V2.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone713
+	JMP   focusdone283
 
-focusnot5_713:
+focusnot5_283:
 	CMP   $7, R9
-	BGE   focusnot6_713
+	BGE   focusnot6_283
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6258,11 +6214,11 @@ focusnot5_713:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone713
+	JMP   focusdone283
 
-focusnot6_713:
+focusnot6_283:
 	CMP   $8, R9
-	BGE   focusnot7_713
+	BGE   focusnot7_283
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6275,11 +6231,11 @@ focusnot6_713:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone713
+	JMP   focusdone283
 
-focusnot7_713:
+focusnot7_283:
 	CMP   $9, R9
-	BGE   focusnot8_713
+	BGE   focusnot8_283
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6302,9 +6258,9 @@ focusnot7_713:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone713
+	JMP   focusdone283
 
-focusnot8_713:
+focusnot8_283:
 	ADD   $24, R8, R11
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
@@ -6327,7 +6283,7 @@ focusnot8_713:
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VTBL  V0.B16, [V16.B16], V23.B16
 	FMOVQ 304(R1), F16
-	VBIT  V5.B16, V23.B16, V16.B16
+	VBIT  V3.B16, V23.B16, V16.B16
 	FLDPQ 112(R0), (F30, F31)
 	VTBL  V16.B16, [V30.B16, V31.B16], V23.B16
 	FMOVQ 432(R1), F26
@@ -6363,8 +6319,8 @@ focusnot8_713:
 	VFMLA V22.S4, V19.S4, V25.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e26d736 // fadd v22.4s, v25.4s, v6.4s
-	WORD  $0x4ea6d6d9 // fsub v25.4s, v22.4s, v6.4s
+	WORD  $0x4e24d736 // fadd v22.4s, v25.4s, v4.4s
+	WORD  $0x4ea4d6d9 // fsub v25.4s, v22.4s, v4.4s
 	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
 	VFMLA V23.S4, V19.S4, V25.S4
 	FLDPQ 176(R0), (F30, F31)
@@ -6382,10 +6338,10 @@ focusnot8_713:
 	VFMLA V16.S4, V18.S4, V19.S4
 	WORD  $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
 	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
-	VFMLA V4.S4, V18.S4, V16.S4
+	VFMLA V5.S4, V18.S4, V16.S4
 	VTBL  V0.B16, [V22.B16], V19.B16
 	FMOVQ 304(R1), F18
-	VBIT  V5.B16, V19.B16, V18.B16
+	VBIT  V3.B16, V19.B16, V18.B16
 	FLDPQ 208(R0), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
 	FLDPQ 240(R0), (F30, F31)
@@ -6431,7 +6387,7 @@ focusnot8_713:
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VTBL  V0.B16, [V17.B16], V23.B16
 	FMOVQ 304(R1), F17
-	VBIT  V5.B16, V23.B16, V17.B16
+	VBIT  V3.B16, V23.B16, V17.B16
 	FLDPQ 112(R0), (F30, F31)
 	VTBL  V17.B16, [V30.B16, V31.B16], V23.B16
 	FMOVQ 432(R1), F26
@@ -6467,8 +6423,8 @@ focusnot8_713:
 	VFMLA V22.S4, V19.S4, V25.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e26d736 // fadd v22.4s, v25.4s, v6.4s
-	WORD  $0x4ea6d6d9 // fsub v25.4s, v22.4s, v6.4s
+	WORD  $0x4e24d736 // fadd v22.4s, v25.4s, v4.4s
+	WORD  $0x4ea4d6d9 // fsub v25.4s, v22.4s, v4.4s
 	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
 	VFMLA V23.S4, V19.S4, V25.S4
 	FLDPQ 176(R0), (F30, F31)
@@ -6486,10 +6442,10 @@ focusnot8_713:
 	VFMLA V17.S4, V18.S4, V19.S4
 	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V4.S4, V18.S4, V17.S4
+	VFMLA V5.S4, V18.S4, V17.S4
 	VTBL  V0.B16, [V22.B16], V19.B16
 	FMOVQ 304(R1), F18
-	VBIT  V5.B16, V19.B16, V18.B16
+	VBIT  V3.B16, V19.B16, V18.B16
 	FLDPQ 208(R0), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
 	FLDPQ 240(R0), (F30, F31)
@@ -6515,7 +6471,7 @@ focusnot8_713:
 	FMOVD F18, R11
 	CBNZ  R11, slowblock
 
-focusdone713:
+focusdone283:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd6b // fmul v11.4s, v11.4s, v16.4s
 
@@ -6541,16 +6497,17 @@ focusdone713:
 
 othervector:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V3.B16, V13.B16, V10.B16
-	WORD $0x4ea7d54e // fsub v14.4s, v10.4s, v7.4s
+	VORR V6.B16, V13.B16, V10.B16
+	WORD $0x4ea8d54e // fsub v14.4s, v10.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F12
-	VFMLA V8.S4, V14.S4, V12.S4
-	WORD  $0x4ea9d58a // fsub v10.4s, v12.4s, v9.4s
+	FMOVQ 64(R1), F11
+	VFMLA V9.S4, V14.S4, V11.S4
+	FMOVQ 64(R1), F10
+	WORD  $0x4eaad56a // fsub v10.4s, v11.4s, v10.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V10.S4, V14.S4
+	VFMLS V5.S4, V10.S4, V14.S4
 	FMOVQ 96(R1), F15
 	VFMLS V15.S4, V10.S4, V14.S4
 
@@ -6566,62 +6523,62 @@ othervector:
 	VFMLA V15.S4, V14.S4, V10.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V12.B16], V14.B16
+	VTBL  V0.B16, [V11.B16], V14.B16
 	FMOVQ 192(R1), F15
 	FMOVQ 208(R1), F16
 	VBIT  V16.B16, V14.B16, V15.B16
 	FMOVQ 16(R0), F14
 	VTBL  V15.B16, [V14.B16], V14.B16
-	VSHL  $21, V12.S4, V12.S4
-	VADD  V12.S4, V14.S4, V16.S4
+	VSHL  $21, V11.S4, V11.S4
+	VADD  V11.S4, V14.S4, V16.S4
 	VFMLA V10.S4, V16.S4, V16.S4
 	WORD  $0x4e21d60a // fadd v10.4s, v16.4s, v1.4s
-	WORD  $0x6e2afc2c // fdiv v12.4s, v1.4s, v10.4s
-	WORD  $0x6e2cde11 // fmul v17.4s, v16.4s, v12.4s
+	WORD  $0x6e2afc2b // fdiv v11.4s, v1.4s, v10.4s
+	WORD  $0x6e2bde11 // fmul v17.4s, v16.4s, v11.4s
 
-	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F10
-	FMOVQ 960(R1), F14
-	VFMLA V14.S4, V16.S4, V10.S4
-	FMOVQ 992(R1), F14
-	VFMLA V10.S4, V16.S4, V14.S4
-	FMOVQ 1008(R1), F10
-	VFMLA V14.S4, V16.S4, V10.S4
-	FMOVQ 1024(R1), F14
-	VFMLA V10.S4, V16.S4, V14.S4
-	FMOVQ 1040(R1), F10
-	VFMLA V14.S4, V16.S4, V10.S4
-	FMOVQ 1056(R1), F14
-	VFMLA V10.S4, V16.S4, V14.S4
-	FMOVQ 1072(R1), F10
-	VFMLA V14.S4, V16.S4, V10.S4
-	WORD  $0x6e2ade0a // fmul v10.4s, v16.4s, v10.4s
-	VFMLA V10.S4, V16.S4, V16.S4
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	WORD  $0x6e30de0a // fmul v10.4s, v16.4s, v16.4s
+	FMOVQ 976(R1), F14
+	FMOVQ 960(R1), F15
+	VFMLA V15.S4, V10.S4, V14.S4
+	FMOVQ 1008(R1), F15
+	FMOVQ 992(R1), F18
+	VFMLA V18.S4, V10.S4, V15.S4
+	FMOVQ 1024(R1), F18
+	VFMLA V14.S4, V10.S4, V18.S4
+	FMOVQ 1040(R1), F14
+	VFMLA V15.S4, V10.S4, V14.S4
+	FMOVQ 1056(R1), F15
+	VFMLA V18.S4, V10.S4, V15.S4
+	FMOVQ 1072(R1), F18
+	VFMLA V14.S4, V10.S4, V18.S4
+	VFMLA V18.S4, V16.S4, V15.S4
+	VFMLA V15.S4, V10.S4, V16.S4
 	WORD  $0x4ea0a9aa // cmlt v10.4s, v13.4s, #0
-	VMOV  V12.B16, V14.B16
+	VMOV  V11.B16, V14.B16
 	VBIT  V10.B16, V17.B16, V14.B16
-	VBIT  V10.B16, V12.B16, V17.B16
+	VBIT  V10.B16, V11.B16, V17.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eabd42f // fsub v15.4s, v1.4s, v11.4s
-	VBSL  V15.B16, V11.B16, V10.B16
-	WORD  $0x4ea0f9ac // fabs v12.4s, v13.4s
-	VFMLA V12.S4, V10.S4, V16.S4
+	WORD  $0x4eacd42f // fsub v15.4s, v1.4s, v12.4s
+	VBSL  V15.B16, V12.B16, V10.B16
+	WORD  $0x4ea0f9ab // fabs v11.4s, v13.4s
+	VFMLA V11.S4, V10.S4, V16.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2bde2d // fmul v13.4s, v17.4s, v11.4s
+	WORD  $0x6e2cde2d // fmul v13.4s, v17.4s, v12.4s
 	VMOV  V13.B16, V20.B16
 	VFMLA V15.S4, V14.S4, V20.S4
 	FMOVS 12(R8), F10
-	VDUP  V10.S[0], V12.S4
+	VDUP  V10.S[0], V11.S4
 	FMOVS 16(R8), F10
 	VDUP  V10.S[0], V10.S4
 	WORD  $0x6e2fdd4a // fmul v10.4s, v10.4s, v15.4s
-	VFMLA V11.S4, V12.S4, V10.S4
-	WORD  $0x6e30dd4c // fmul v12.4s, v10.4s, v16.4s
+	VFMLA V12.S4, V11.S4, V10.S4
+	WORD  $0x6e30dd4b // fmul v11.4s, v10.4s, v16.4s
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	WORD $0x6eabe452 // fcmgt v18.4s, v2.4s, v11.4s
+	WORD $0x6eace452 // fcmgt v18.4s, v2.4s, v12.4s
 	VMOV V17.B16, V19.B16
 	VBIT V18.B16, V14.B16, V19.B16
 	WORD $0x6e34fe73 // fdiv v19.4s, v19.4s, v20.4s
@@ -6634,38 +6591,38 @@ othervector:
 	VDUP  V17.S[0], V17.S4
 	FMOVQ 224(R1), F18
 	FMOVQ 1120(R1), F19
-	VFMLS V19.S4, V11.S4, V18.S4
+	VFMLS V19.S4, V12.S4, V18.S4
 	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
-	WORD  $0x6ea0f9ab // fneg v11.4s, v13.4s
-	VFMLA V15.S4, V14.S4, V11.S4
-	VFMLA V16.S4, V17.S4, V11.S4
+	WORD  $0x6ea0f9ac // fneg v12.4s, v13.4s
+	VFMLA V15.S4, V14.S4, V12.S4
+	VFMLA V16.S4, V17.S4, V12.S4
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_714
+	BGE  focusnot0_284
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone714
+	JMP  focusdone284
 
-focusnot0_714:
+focusnot0_284:
 	CMP   $2, R9
-	BGE   focusnot1_714
+	BGE   focusnot1_284
 	FMOVQ 224(R1), F20
-	JMP   focusdone714
+	JMP   focusdone284
 
-focusnot1_714:
+focusnot1_284:
 	CMP $3, R9
-	BGE focusnot2_714
-	JMP focusdone714
+	BGE focusnot2_284
+	JMP focusdone284
 
-focusnot2_714:
+focusnot2_284:
 	CMP  $4, R9
-	BGE  focusnot3_714
+	BGE  focusnot3_284
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone714
+	JMP  focusdone284
 
-focusnot3_714:
+focusnot3_284:
 	CMP   $5, R9
-	BGE   focusnot4_714
+	BGE   focusnot4_284
 	WORD  $0x6ea1fa8d // fsqrt v13.4s, v20.4s
 	VMOV  V20.B16, V14.B16
 	VFMLS V13.S4, V13.S4, V14.S4
@@ -6673,11 +6630,11 @@ focusnot3_714:
 	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
 	VFMLA V13.S4, V20.S4, V14.S4
 	VMOV  V14.B16, V20.B16
-	JMP   focusdone714
+	JMP   focusdone284
 
-focusnot4_714:
+focusnot4_284:
 	CMP   $6, R9
-	BGE   focusnot5_714
+	BGE   focusnot5_284
 	WORD  $0x6ea1fa8d // fsqrt v13.4s, v20.4s
 	WORD  $0x6e34de8e // fmul v14.4s, v20.4s, v20.4s
 	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
@@ -6688,33 +6645,33 @@ focusnot4_714:
 	VFMLA V2.S4, V15.S4, V16.S4
 	WORD  $0x6e2dde14 // fmul v20.4s, v16.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V20.S4
-	JMP   focusdone714
+	JMP   focusdone284
 
-focusnot5_714:
+focusnot5_284:
 	CMP   $7, R9
-	BGE   focusnot6_714
+	BGE   focusnot6_284
 	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V20.S4, V20.S4, V14.S4
 	WORD  $0x6e34ddce // fmul v14.4s, v14.4s, v20.4s
 	VFMLA V20.S4, V13.S4, V14.S4
 	VMOV  V14.B16, V20.B16
-	JMP   focusdone714
+	JMP   focusdone284
 
-focusnot6_714:
+focusnot6_284:
 	CMP   $8, R9
-	BGE   focusnot7_714
+	BGE   focusnot7_284
 	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V20.S4, V20.S4, V14.S4
 	WORD  $0x4e2dd5af // fadd v15.4s, v13.4s, v13.4s
 	WORD  $0x6e2eddf4 // fmul v20.4s, v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V20.S4
-	JMP   focusdone714
+	JMP   focusdone284
 
-focusnot7_714:
+focusnot7_284:
 	CMP   $9, R9
-	BGE   focusnot8_714
+	BGE   focusnot8_284
 	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V20.S4, V20.S4, V14.S4
@@ -6726,9 +6683,9 @@ focusnot7_714:
 	WORD  $0x6e34de2d // fmul v13.4s, v17.4s, v20.4s
 	VFMLA V20.S4, V15.S4, V13.S4
 	VMOV  V13.B16, V20.B16
-	JMP   focusdone714
+	JMP   focusdone284
 
-focusnot8_714:
+focusnot8_284:
 	ADD   $24, R8, R11
 	FMOVS (R11), F13
 	VDUP  V13.S[0], V13.S4
@@ -6751,7 +6708,7 @@ focusnot8_714:
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VTBL  V0.B16, [V18.B16], V19.B16
 	FMOVQ 304(R1), F18
-	VBIT  V5.B16, V19.B16, V18.B16
+	VBIT  V3.B16, V19.B16, V18.B16
 	FLDPQ 112(R0), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
 	FMOVQ 432(R1), F22
@@ -6787,8 +6744,8 @@ focusnot8_714:
 	VFMLA V17.S4, V14.S4, V21.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e26d6b1 // fadd v17.4s, v21.4s, v6.4s
-	WORD  $0x4ea6d635 // fsub v21.4s, v17.4s, v6.4s
+	WORD  $0x4e24d6b1 // fadd v17.4s, v21.4s, v4.4s
+	WORD  $0x4ea4d635 // fsub v21.4s, v17.4s, v4.4s
 	WORD  $0x4eb5d6f5 // fsub v21.4s, v23.4s, v21.4s
 	VFMLA V19.S4, V14.S4, V21.S4
 	FLDPQ 176(R0), (F30, F31)
@@ -6806,10 +6763,10 @@ focusnot8_714:
 	VFMLA V13.S4, V14.S4, V15.S4
 	WORD  $0x6e2eddcd // fmul v13.4s, v14.4s, v14.4s
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
-	VFMLA V4.S4, V14.S4, V13.S4
+	VFMLA V5.S4, V14.S4, V13.S4
 	VTBL  V0.B16, [V17.B16], V15.B16
 	FMOVQ 304(R1), F14
-	VBIT  V5.B16, V15.B16, V14.B16
+	VBIT  V3.B16, V15.B16, V14.B16
 	FLDPQ 208(R0), (F30, F31)
 	VTBL  V14.B16, [V30.B16, V31.B16], V15.B16
 	FLDPQ 240(R0), (F30, F31)
@@ -6835,32 +6792,32 @@ focusnot8_714:
 	FMOVD F13, R11
 	CBNZ  R11, slowvector
 
-focusdone714:
+focusdone284:
 	// loss = (alpha ce) q^gamma
-	WORD $0x6e34dd8c // fmul v12.4s, v12.4s, v20.4s
+	WORD $0x6e34dd6b // fmul v11.4s, v11.4s, v20.4s
 
 	// gradient = scale alpha q^gamma D
 	FMOVS (R10), F13
 	VDUP  V13.S[0], V13.S4
 	WORD  $0x6e34dd4a // fmul v10.4s, v10.4s, v20.4s
 	WORD  $0x6e2addaa // fmul v10.4s, v13.4s, v10.4s
-	WORD  $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
 	ADD   $0, R3, R11
 	CMP   $4, R2
 	BLT   partless5
-	FMOVQ F12, (R3)
+	FMOVQ F11, (R3)
 	JMP   partdone5
 
 partless5:
 	TBZ    $1, R2, partone5
-	VST1.P V12.D[0], 8(R11)
+	VST1.P V11.D[0], 8(R11)
 	TBZ    $0, R2, partdone5
-	VST1   V12.S[2], (R11)
+	VST1   V11.S[2], (R11)
 	JMP    partdone5
 
 partone5:
 	TBZ  $0, R2, partdone5
-	VST1 V12.S[0], (R11)
+	VST1 V11.S[0], (R11)
 
 partdone5:
 	ADD   $0, R5, R11
@@ -6891,19 +6848,20 @@ slow:
 	FMOVQ (R7), F11
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V3.B16, V10.B16, V12.B16
-	WORD  $0x4ea7d58c // fsub v12.4s, v12.4s, v7.4s
+	VORR  V6.B16, V10.B16, V12.B16
+	WORD  $0x4ea8d58c // fsub v12.4s, v12.4s, v8.4s
 	FMOVQ 240(R1), F13
 	WORD  $0x4e2cf5ad // fmax v13.4s, v13.4s, v12.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R1), F15
-	VFMLA V8.S4, V13.S4, V15.S4
-	WORD  $0x4ea9d5ec // fsub v12.4s, v15.4s, v9.4s
+	VFMLA V9.S4, V13.S4, V15.S4
+	FMOVQ 64(R1), F12
+	WORD  $0x4eacd5ec // fsub v12.4s, v15.4s, v12.4s
 
 	// r = c - n ln2
 	VMOV  V13.B16, V14.B16
-	VFMLS V4.S4, V12.S4, V14.S4
+	VFMLS V5.S4, V12.S4, V14.S4
 	FMOVQ 96(R1), F16
 	VFMLS V16.S4, V12.S4, V14.S4
 
@@ -6926,7 +6884,7 @@ slow:
 	VSHL  $20, V15.S4, V14.S4
 	VTBL  V0.B16, [V15.B16], V16.B16
 	FMOVQ 304(R1), F15
-	VBIT  V5.B16, V16.B16, V15.B16
+	VBIT  V3.B16, V16.B16, V15.B16
 	FLDPQ 32(R0), (F30, F31)
 	VTBL  V15.B16, [V30.B16, V31.B16], V15.B16
 	VADD  V14.S4, V15.S4, V16.S4
@@ -6957,24 +6915,24 @@ slow:
 	WORD  $0x6e2dde14 // fmul v20.4s, v16.4s, v13.4s
 	VBIT  V14.B16, V12.B16, V20.B16
 
-	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F15
-	FMOVQ 960(R1), F17
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 992(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 1008(R1), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 1024(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 1040(R1), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 1056(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 1072(R1), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	WORD  $0x6e2fde0f // fmul v15.4s, v16.4s, v15.4s
-	VFMLA V15.S4, V16.S4, V16.S4
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	FMOVQ 976(R1), F17
+	FMOVQ 960(R1), F18
+	VFMLA V18.S4, V15.S4, V17.S4
+	FMOVQ 1008(R1), F18
+	FMOVQ 992(R1), F19
+	VFMLA V19.S4, V15.S4, V18.S4
+	FMOVQ 1024(R1), F19
+	VFMLA V17.S4, V15.S4, V19.S4
+	FMOVQ 1040(R1), F17
+	VFMLA V18.S4, V15.S4, V17.S4
+	FMOVQ 1056(R1), F18
+	VFMLA V19.S4, V15.S4, V18.S4
+	FMOVQ 1072(R1), F19
+	VFMLA V17.S4, V15.S4, V19.S4
+	VFMLA V19.S4, V16.S4, V18.S4
+	VFMLA V18.S4, V15.S4, V16.S4
 	VBIT  V14.B16, V12.B16, V16.B16
 	WORD  $0x4ea0a94c // cmlt v12.4s, v10.4s, #0
 	VMOV  V13.B16, V14.B16
@@ -7030,30 +6988,30 @@ slow:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_715
+	BGE  focusnot0_285
 	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
-	JMP  focusdone715
+	JMP  focusdone285
 
-focusnot0_715:
+focusnot0_285:
 	CMP   $2, R9
-	BGE   focusnot1_715
+	BGE   focusnot1_285
 	FMOVQ 224(R1), F12
-	JMP   focusdone715
+	JMP   focusdone285
 
-focusnot1_715:
+focusnot1_285:
 	CMP $3, R9
-	BGE focusnot2_715
-	JMP focusdone715
+	BGE focusnot2_285
+	JMP focusdone285
 
-focusnot2_715:
+focusnot2_285:
 	CMP  $4, R9
-	BGE  focusnot3_715
+	BGE  focusnot3_285
 	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
-	JMP  focusdone715
+	JMP  focusdone285
 
-focusnot3_715:
+focusnot3_285:
 	CMP   $5, R9
-	BGE   focusnot4_715
+	BGE   focusnot4_285
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	VMOV  V12.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -7061,11 +7019,11 @@ focusnot3_715:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V12.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone715
+	JMP   focusdone285
 
-focusnot4_715:
+focusnot4_285:
 	CMP   $6, R9
-	BGE   focusnot5_715
+	BGE   focusnot5_285
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -7076,33 +7034,33 @@ focusnot4_715:
 	VFMLA V2.S4, V12.S4, V17.S4
 	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V12.S4
-	JMP   focusdone715
+	JMP   focusdone285
 
-focusnot5_715:
+focusnot5_285:
 	CMP   $7, R9
-	BGE   focusnot6_715
+	BGE   focusnot6_285
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
 	VFMLA V12.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone715
+	JMP   focusdone285
 
-focusnot6_715:
+focusnot6_285:
 	CMP   $8, R9
-	BGE   focusnot7_715
+	BGE   focusnot7_285
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
 	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V12.S4
-	JMP   focusdone715
+	JMP   focusdone285
 
-focusnot7_715:
+focusnot7_285:
 	CMP   $9, R9
-	BGE   focusnot8_715
+	BGE   focusnot8_285
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
@@ -7114,9 +7072,9 @@ focusnot7_715:
 	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
 	VFMLA V12.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V12.B16
-	JMP   focusdone715
+	JMP   focusdone285
 
-focusnot8_715:
+focusnot8_285:
 	ADD   $24, R8, R12
 	FMOVS (R12), F14
 	VDUP  V14.S[0], V14.S4
@@ -7146,7 +7104,7 @@ focusnot8_715:
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VTBL  V0.B16, [V20.B16], V21.B16
 	FMOVQ 304(R1), F20
-	VBIT  V5.B16, V21.B16, V20.B16
+	VBIT  V3.B16, V21.B16, V20.B16
 	FLDPQ 112(R0), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V21.B16
 	FMOVQ 432(R1), F22
@@ -7182,8 +7140,8 @@ focusnot8_715:
 	VFMLA V22.S4, V15.S4, V19.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e26d676 // fadd v22.4s, v19.4s, v6.4s
-	WORD  $0x4ea6d6d9 // fsub v25.4s, v22.4s, v6.4s
+	WORD  $0x4e24d676 // fadd v22.4s, v19.4s, v4.4s
+	WORD  $0x4ea4d6d9 // fsub v25.4s, v22.4s, v4.4s
 	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
 	VFMLA V18.S4, V15.S4, V24.S4
 	FLDPQ 176(R0), (F30, F31)
@@ -7201,10 +7159,10 @@ focusnot8_715:
 	VFMLA V15.S4, V16.S4, V18.S4
 	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
 	WORD  $0x6e32ddef // fmul v15.4s, v15.4s, v18.4s
-	VFMLA V4.S4, V16.S4, V15.S4
+	VFMLA V5.S4, V16.S4, V15.S4
 	VTBL  V0.B16, [V22.B16], V18.B16
 	FMOVQ 304(R1), F16
-	VBIT  V5.B16, V18.B16, V16.B16
+	VBIT  V3.B16, V18.B16, V16.B16
 	FLDPQ 272(R0), (F30, F31)
 	VTBL  V16.B16, [V30.B16, V31.B16], V18.B16
 	FLDPQ 304(R0), (F30, F31)
@@ -7212,13 +7170,12 @@ focusnot8_715:
 	VFMLA V15.S4, V18.S4, V16.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V6.S4, V22.S4, V15.S4
+	VSUB  V4.S4, V22.S4, V15.S4
 	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
 	WORD  $0x4e30d654 // fadd v20.4s, v18.4s, v16.4s
 	VSHL  $23, V15.S4, V21.S4
 	VADD  V21.S4, V20.S4, V21.S4
-	FMOVQ 384(R1), F22
-	VUMIN V22.S4, V21.S4, V22.S4
+	VUMIN V7.S4, V21.S4, V22.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V21.B16
@@ -7247,12 +7204,10 @@ focusnot8_715:
 	VMOVI $0, V15.B16
 	VCMEQ V15.S4, V17.S4, V15.S4
 	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	FMOVQ 384(R1), F16
-	VMOVI $0, V19.B16
-	VBIT  V14.B16, V16.B16, V19.B16
-	VBIT  V15.B16, V19.B16, V18.B16
-	FMOVQ 384(R1), F15
-	VCMEQ V15.S4, V17.S4, V15.S4
+	VMOVI $0, V16.B16
+	VBIT  V14.B16, V7.B16, V16.B16
+	VBIT  V15.B16, V16.B16, V18.B16
+	VCMEQ V7.S4, V17.S4, V15.S4
 	VMOVI $0, V16.B16
 	FMOVQ 384(R1), F19
 	VBIT  V14.B16, V16.B16, V19.B16
@@ -7264,21 +7219,19 @@ focusnot8_715:
 	VAND  V14.B16, V12.B16, V14.B16
 	VORR  V14.B16, V18.B16, V14.B16
 	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
-	FMOVQ 384(R1), F16
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
+	WORD  $0x4eb134f0 // cmgt v16.4s, v7.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	FMOVS 16(R12), F16
 	VDUP  V16.S[0], V16.S4
 	VAND  V16.B16, V12.B16, V12.B16
 	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
 	VAND  V12.B16, V15.B16, V12.B16
-	FMOVQ 384(R1), F15
-	WORD  $0x4eaf362f // cmgt v15.4s, v17.4s, v15.4s
+	WORD  $0x4ea7362f // cmgt v15.4s, v17.4s, v7.4s
 	VORR  V15.B16, V12.B16, V15.B16
 	FMOVQ 368(R1), F12
 	VBIF  V15.B16, V14.B16, V12.B16
 
-focusdone715:
+focusdone285:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
 	FMOVQ 1104(R1), F15
@@ -7348,19 +7301,20 @@ partone8:
 
 partdone8:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V3.B16, V10.B16, V12.B16
-	WORD  $0x4ea7d58c // fsub v12.4s, v12.4s, v7.4s
+	VORR  V6.B16, V10.B16, V12.B16
+	WORD  $0x4ea8d58c // fsub v12.4s, v12.4s, v8.4s
 	FMOVQ 240(R1), F13
 	WORD  $0x4e2cf5ad // fmax v13.4s, v13.4s, v12.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R1), F15
-	VFMLA V8.S4, V13.S4, V15.S4
-	WORD  $0x4ea9d5ec // fsub v12.4s, v15.4s, v9.4s
+	VFMLA V9.S4, V13.S4, V15.S4
+	FMOVQ 64(R1), F12
+	WORD  $0x4eacd5ec // fsub v12.4s, v15.4s, v12.4s
 
 	// r = c - n ln2
 	VMOV  V13.B16, V14.B16
-	VFMLS V4.S4, V12.S4, V14.S4
+	VFMLS V5.S4, V12.S4, V14.S4
 	FMOVQ 96(R1), F16
 	VFMLS V16.S4, V12.S4, V14.S4
 
@@ -7383,7 +7337,7 @@ partdone8:
 	VSHL  $20, V15.S4, V14.S4
 	VTBL  V0.B16, [V15.B16], V16.B16
 	FMOVQ 304(R1), F15
-	VBIT  V5.B16, V16.B16, V15.B16
+	VBIT  V3.B16, V16.B16, V15.B16
 	FLDPQ 32(R0), (F30, F31)
 	VTBL  V15.B16, [V30.B16, V31.B16], V15.B16
 	VADD  V14.S4, V15.S4, V16.S4
@@ -7414,24 +7368,24 @@ partdone8:
 	WORD  $0x6e2dde14 // fmul v20.4s, v16.4s, v13.4s
 	VBIT  V14.B16, V12.B16, V20.B16
 
-	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F15
-	FMOVQ 960(R1), F17
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 992(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 1008(R1), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 1024(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 1040(R1), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 1056(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 1072(R1), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	WORD  $0x6e2fde0f // fmul v15.4s, v16.4s, v15.4s
-	VFMLA V15.S4, V16.S4, V16.S4
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	FMOVQ 976(R1), F17
+	FMOVQ 960(R1), F18
+	VFMLA V18.S4, V15.S4, V17.S4
+	FMOVQ 1008(R1), F18
+	FMOVQ 992(R1), F19
+	VFMLA V19.S4, V15.S4, V18.S4
+	FMOVQ 1024(R1), F19
+	VFMLA V17.S4, V15.S4, V19.S4
+	FMOVQ 1040(R1), F17
+	VFMLA V18.S4, V15.S4, V17.S4
+	FMOVQ 1056(R1), F18
+	VFMLA V19.S4, V15.S4, V18.S4
+	FMOVQ 1072(R1), F19
+	VFMLA V17.S4, V15.S4, V19.S4
+	VFMLA V19.S4, V16.S4, V18.S4
+	VFMLA V18.S4, V15.S4, V16.S4
 	VBIT  V14.B16, V12.B16, V16.B16
 	WORD  $0x4ea0a94c // cmlt v12.4s, v10.4s, #0
 	VMOV  V13.B16, V14.B16
@@ -7487,30 +7441,30 @@ partdone8:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_716
+	BGE  focusnot0_286
 	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
-	JMP  focusdone716
+	JMP  focusdone286
 
-focusnot0_716:
+focusnot0_286:
 	CMP   $2, R9
-	BGE   focusnot1_716
+	BGE   focusnot1_286
 	FMOVQ 224(R1), F12
-	JMP   focusdone716
+	JMP   focusdone286
 
-focusnot1_716:
+focusnot1_286:
 	CMP $3, R9
-	BGE focusnot2_716
-	JMP focusdone716
+	BGE focusnot2_286
+	JMP focusdone286
 
-focusnot2_716:
+focusnot2_286:
 	CMP  $4, R9
-	BGE  focusnot3_716
+	BGE  focusnot3_286
 	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
-	JMP  focusdone716
+	JMP  focusdone286
 
-focusnot3_716:
+focusnot3_286:
 	CMP   $5, R9
-	BGE   focusnot4_716
+	BGE   focusnot4_286
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	VMOV  V12.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -7518,11 +7472,11 @@ focusnot3_716:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V12.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone716
+	JMP   focusdone286
 
-focusnot4_716:
+focusnot4_286:
 	CMP   $6, R9
-	BGE   focusnot5_716
+	BGE   focusnot5_286
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -7533,33 +7487,33 @@ focusnot4_716:
 	VFMLA V2.S4, V12.S4, V17.S4
 	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V12.S4
-	JMP   focusdone716
+	JMP   focusdone286
 
-focusnot5_716:
+focusnot5_286:
 	CMP   $7, R9
-	BGE   focusnot6_716
+	BGE   focusnot6_286
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
 	VFMLA V12.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone716
+	JMP   focusdone286
 
-focusnot6_716:
+focusnot6_286:
 	CMP   $8, R9
-	BGE   focusnot7_716
+	BGE   focusnot7_286
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
 	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V12.S4
-	JMP   focusdone716
+	JMP   focusdone286
 
-focusnot7_716:
+focusnot7_286:
 	CMP   $9, R9
-	BGE   focusnot8_716
+	BGE   focusnot8_286
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
@@ -7571,9 +7525,9 @@ focusnot7_716:
 	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
 	VFMLA V12.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V12.B16
-	JMP   focusdone716
+	JMP   focusdone286
 
-focusnot8_716:
+focusnot8_286:
 	ADD   $24, R8, R11
 	FMOVS (R11), F14
 	VDUP  V14.S[0], V14.S4
@@ -7603,7 +7557,7 @@ focusnot8_716:
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VTBL  V0.B16, [V20.B16], V21.B16
 	FMOVQ 304(R1), F20
-	VBIT  V5.B16, V21.B16, V20.B16
+	VBIT  V3.B16, V21.B16, V20.B16
 	FLDPQ 112(R0), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V21.B16
 	FMOVQ 432(R1), F22
@@ -7639,8 +7593,8 @@ focusnot8_716:
 	VFMLA V22.S4, V15.S4, V19.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e26d676 // fadd v22.4s, v19.4s, v6.4s
-	WORD  $0x4ea6d6d9 // fsub v25.4s, v22.4s, v6.4s
+	WORD  $0x4e24d676 // fadd v22.4s, v19.4s, v4.4s
+	WORD  $0x4ea4d6d9 // fsub v25.4s, v22.4s, v4.4s
 	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
 	VFMLA V18.S4, V15.S4, V24.S4
 	FLDPQ 176(R0), (F30, F31)
@@ -7658,10 +7612,10 @@ focusnot8_716:
 	VFMLA V15.S4, V16.S4, V18.S4
 	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
 	WORD  $0x6e32ddef // fmul v15.4s, v15.4s, v18.4s
-	VFMLA V4.S4, V16.S4, V15.S4
+	VFMLA V5.S4, V16.S4, V15.S4
 	VTBL  V0.B16, [V22.B16], V18.B16
 	FMOVQ 304(R1), F16
-	VBIT  V5.B16, V18.B16, V16.B16
+	VBIT  V3.B16, V18.B16, V16.B16
 	FLDPQ 272(R0), (F30, F31)
 	VTBL  V16.B16, [V30.B16, V31.B16], V18.B16
 	FLDPQ 304(R0), (F30, F31)
@@ -7669,13 +7623,12 @@ focusnot8_716:
 	VFMLA V15.S4, V18.S4, V16.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V6.S4, V22.S4, V15.S4
+	VSUB  V4.S4, V22.S4, V15.S4
 	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
 	WORD  $0x4e30d654 // fadd v20.4s, v18.4s, v16.4s
 	VSHL  $23, V15.S4, V21.S4
 	VADD  V21.S4, V20.S4, V21.S4
-	FMOVQ 384(R1), F22
-	VUMIN V22.S4, V21.S4, V22.S4
+	VUMIN V7.S4, V21.S4, V22.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V21.B16
@@ -7704,12 +7657,10 @@ focusnot8_716:
 	VMOVI $0, V15.B16
 	VCMEQ V15.S4, V17.S4, V15.S4
 	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	FMOVQ 384(R1), F16
-	VMOVI $0, V19.B16
-	VBIT  V14.B16, V16.B16, V19.B16
-	VBIT  V15.B16, V19.B16, V18.B16
-	FMOVQ 384(R1), F15
-	VCMEQ V15.S4, V17.S4, V15.S4
+	VMOVI $0, V16.B16
+	VBIT  V14.B16, V7.B16, V16.B16
+	VBIT  V15.B16, V16.B16, V18.B16
+	VCMEQ V7.S4, V17.S4, V15.S4
 	VMOVI $0, V16.B16
 	FMOVQ 384(R1), F19
 	VBIT  V14.B16, V16.B16, V19.B16
@@ -7721,21 +7672,19 @@ focusnot8_716:
 	VAND  V14.B16, V12.B16, V14.B16
 	VORR  V14.B16, V18.B16, V14.B16
 	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
-	FMOVQ 384(R1), F16
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
+	WORD  $0x4eb134f0 // cmgt v16.4s, v7.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	FMOVS 16(R11), F16
 	VDUP  V16.S[0], V16.S4
 	VAND  V16.B16, V12.B16, V12.B16
 	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
 	VAND  V12.B16, V15.B16, V12.B16
-	FMOVQ 384(R1), F15
-	WORD  $0x4eaf362f // cmgt v15.4s, v17.4s, v15.4s
+	WORD  $0x4ea7362f // cmgt v15.4s, v17.4s, v7.4s
 	VORR  V15.B16, V12.B16, V15.B16
 	FMOVQ 368(R1), F12
 	VBIF  V15.B16, V14.B16, V12.B16
 
-focusdone716:
+focusdone286:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
 	FMOVQ 1104(R1), F15
@@ -7789,14 +7738,7 @@ partone10:
 	VST1 V12.S[0], (R11)
 
 partdone10:
-	ADD $16, R3, R3
-	ADD $16, R5, R5
-	ADD $16, R6, R6
-	ADD $16, R7, R7
-	SUB $4, R2, R2
-	CMP $1, R2
-	BGE vector
-	RET
+	JMP nextvector
 
 // func rowSumNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 TEXT ·rowSumNEON(SB), NOSPLIT, $128-48
@@ -9168,6 +9110,791 @@ slow:
 	MOVW R3, 256(R2)
 	JMP  next
 
+// func softmaxExpNEON(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
+TEXT ·softmaxExpNEON(SB), NOSPLIT, $128-56
+	MOVD  $tables<>+0(SB), R1
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 32(R0), F0
+	FMOVQ 48(R0), F1
+	FMOVQ 64(R0), F2
+	FMOVQ 80(R0), F3
+	FMOVQ 96(R0), F4
+	FMOVQ 112(R0), F5
+	FMOVQ (R1), F6
+	FMOVQ 208(R0), F7
+	FMOVQ 16(R1), F8
+	FMOVQ 1136(R0), F9
+
+row:
+	MOVD classes+40(FP), R2
+	MOVD labels+24(FP), R3
+	MOVW (R3), R3
+	MOVD logits+16(FP), R5
+
+	// the target's logit; any where there is none
+	MOVD  sums+8(FP), R6
+	ADD   $384, R6, R6
+	CMP   $0, R3
+	CSEL  LT, ZR, R3, R7
+	ADD   R7<<2, R5, R7
+	MOVW  (R7), R7
+	MOVW  R7, (R6)
+	VMOVI $0, V10.B16
+	MOVD  R2, R6
+	MOVD  R3, R7
+	MOVD  R5, R8
+
+look_block:
+	MOVD $144, R9
+	CMP  R9, R7
+	CSEL HI, R9, R7, R9
+	MOVD $target<>+576(SB), R10
+	SUB  R9<<2, R10, R9
+	MOVD $128, R10
+	CMP  R10, R6
+	CSEL HI, R10, R6, R10
+	CMP  $16, R10
+	BLT  look_part
+
+look_tile:
+	FMOVQ (R8), F11
+	FMOVQ 16(R8), F12
+	FMOVQ 32(R8), F13
+	FMOVQ 48(R8), F14
+	FMOVQ (R9), F15
+	VAND  V15.B16, V11.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 16(R9), F11
+	VAND  V11.B16, V12.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 32(R9), F11
+	VAND  V11.B16, V13.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 48(R9), F11
+	VAND  V11.B16, V14.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	ADD   $64, R8, R8
+	ADD   $64, R9, R9
+	SUB   $16, R10, R10
+	CMP   $16, R10
+	BGE   look_tile
+
+look_part:
+	CMP   $1, R10
+	BLT   look_done
+	VMOVI $0, V11.B16
+	ADD   $0, R8, R11
+	CMP   $4, R10
+	BLT   partless1
+	FMOVQ (R8), F11
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R10, partone1
+	VLD1.P 8(R11), V11.D[0]
+	TBZ    $0, R10, partdone1
+	VLD1   (R11), V11.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R10, partdone1
+	VLD1 (R11), V11.S[0]
+
+partdone1:
+	SUBS  $4, R10, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V12.B16
+	ADD   $16, R8, R11
+	CMP   $4, R10
+	BLT   partless2
+	FMOVQ 16(R8), F12
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R10, partone2
+	VLD1.P 8(R11), V12.D[0]
+	TBZ    $0, R10, partdone2
+	VLD1   (R11), V12.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R10, partdone2
+	VLD1 (R11), V12.S[0]
+
+partdone2:
+	SUBS  $4, R10, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V13.B16
+	ADD   $32, R8, R11
+	CMP   $4, R10
+	BLT   partless3
+	FMOVQ 32(R8), F13
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R10, partone3
+	VLD1.P 8(R11), V13.D[0]
+	TBZ    $0, R10, partdone3
+	VLD1   (R11), V13.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R10, partdone3
+	VLD1 (R11), V13.S[0]
+
+partdone3:
+	SUBS  $4, R10, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V14.B16
+	ADD   $48, R8, R11
+	CMP   $4, R10
+	BLT   partless4
+	FMOVQ 48(R8), F14
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R10, partone4
+	VLD1.P 8(R11), V14.D[0]
+	TBZ    $0, R10, partdone4
+	VLD1   (R11), V14.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R10, partdone4
+	VLD1 (R11), V14.S[0]
+
+partdone4:
+	FMOVQ (R9), F15
+	VAND  V15.B16, V11.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 16(R9), F11
+	VAND  V11.B16, V12.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 32(R9), F11
+	VAND  V11.B16, V13.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 48(R9), F11
+	VAND  V11.B16, V14.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+
+look_done:
+	SUB $128, R7, R7
+	SUB $128, R6, R6
+	CMP $1, R6
+	BGE look_block
+
+	// any |z| > 40, but the target's?
+	WORD  $0x4ea9354a // cmgt v10.4s, v10.4s, v9.4s
+	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
+	FMOVD F10, R6
+	CBNZ  R6, slow
+	MOVD  dst+0(FP), R6
+	VMOVI $0, V10.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
+	MOVD  $local-128(SP), R7
+	CMP   $33, R2
+	BLT   begin
+	VMOVI $0, V14.B16
+	FMOVQ F14, (R7)
+	FMOVQ F14, 16(R7)
+	FMOVQ F14, 32(R7)
+	FMOVQ F14, 48(R7)
+	FMOVQ F14, 64(R7)
+	FMOVQ F14, 80(R7)
+	FMOVQ F14, 96(R7)
+	FMOVQ F14, 112(R7)
+
+begin:
+sum_block:
+	MOVD $144, R8
+	CMP  R8, R3
+	CSEL HI, R8, R3, R8
+	MOVD $target<>+576(SB), R9
+	SUB  R8<<2, R9, R8
+	MOVD $32, R9
+	CMP  R9, R2
+	CSEL HI, R9, R2, R9
+	CMP  $16, R9
+	BLT  sum_part
+
+sum_tile:
+	FMOVQ (R5), F14
+	FMOVQ 16(R5), F15
+	FMOVQ 32(R5), F16
+	FMOVQ 48(R5), F17
+	WORD  $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F14
+	VFMLA V1.S4, V19.S4, V14.S4
+	WORD  $0x4ea2d5d2 // fsub v18.4s, v14.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V18.S4, V19.S4
+	VFMLS V4.S4, V18.S4, V19.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F18
+	VFMLA V5.S4, V19.S4, V18.S4
+	FMOVQ 144(R0), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 160(R0), F18
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 176(R0), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V14.B16], V18.B16
+	FMOVQ 192(R0), F19
+	VBIT  V7.B16, V18.B16, V19.B16
+	VTBL  V19.B16, [V8.B16], V18.B16
+	VSHL  $21, V14.S4, V14.S4
+	VADD  V14.S4, V18.S4, V14.S4
+	VFMLA V20.S4, V14.S4, V14.S4
+	FMOVQ (R8), F18
+	VAND  V18.B16, V14.B16, V14.B16
+	FMOVQ F14, (R6)
+	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	WORD  $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F14
+	VFMLA V1.S4, V18.S4, V14.S4
+	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V15.S4, V18.S4
+	VFMLS V4.S4, V15.S4, V18.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F15
+	VFMLA V5.S4, V18.S4, V15.S4
+	FMOVQ 144(R0), F19
+	VFMLA V15.S4, V18.S4, V19.S4
+	FMOVQ 160(R0), F15
+	VFMLA V19.S4, V18.S4, V15.S4
+	FMOVQ 176(R0), F19
+	VFMLA V15.S4, V18.S4, V19.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V14.B16], V15.B16
+	FMOVQ 192(R0), F18
+	VBIT  V7.B16, V15.B16, V18.B16
+	VTBL  V18.B16, [V8.B16], V15.B16
+	VSHL  $21, V14.S4, V14.S4
+	VADD  V14.S4, V15.S4, V14.S4
+	VFMLA V19.S4, V14.S4, V14.S4
+	FMOVQ 16(R8), F15
+	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ F14, 16(R6)
+	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F14
+	VFMLA V1.S4, V16.S4, V14.S4
+	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V15.S4, V16.S4
+	VFMLS V4.S4, V15.S4, V16.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F15
+	VFMLA V5.S4, V16.S4, V15.S4
+	FMOVQ 144(R0), F18
+	VFMLA V15.S4, V16.S4, V18.S4
+	FMOVQ 160(R0), F15
+	VFMLA V18.S4, V16.S4, V15.S4
+	FMOVQ 176(R0), F18
+	VFMLA V15.S4, V16.S4, V18.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V14.B16], V15.B16
+	FMOVQ 192(R0), F16
+	VBIT  V7.B16, V15.B16, V16.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VSHL  $21, V14.S4, V14.S4
+	VADD  V14.S4, V15.S4, V14.S4
+	VFMLA V18.S4, V14.S4, V14.S4
+	FMOVQ 32(R8), F15
+	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ F14, 32(R6)
+	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
+	WORD  $0x4e20d630 // fadd v16.4s, v17.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F14
+	VFMLA V1.S4, V16.S4, V14.S4
+	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V15.S4, V16.S4
+	VFMLS V4.S4, V15.S4, V16.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F15
+	VFMLA V5.S4, V16.S4, V15.S4
+	FMOVQ 144(R0), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	FMOVQ 160(R0), F15
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 176(R0), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V14.B16], V15.B16
+	FMOVQ 192(R0), F16
+	VBIT  V7.B16, V15.B16, V16.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VSHL  $21, V14.S4, V14.S4
+	VADD  V14.S4, V15.S4, V14.S4
+	VFMLA V17.S4, V14.S4, V14.S4
+	FMOVQ 48(R8), F15
+	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ F14, 48(R6)
+	WORD  $0x4e2ed5ad // fadd v13.4s, v13.4s, v14.4s
+	ADD   $64, R5, R5
+	ADD   $64, R8, R8
+	ADD   $64, R6, R6
+	SUB   $16, R9, R9
+	CMP   $16, R9
+	BGE   sum_tile
+
+sum_part:
+	CMP   $1, R9
+	BLT   sum_done
+	VMOVI $0, V14.B16
+	ADD   $0, R5, R10
+	CMP   $4, R9
+	BLT   partless5
+	FMOVQ (R5), F14
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R9, partone5
+	VLD1.P 8(R10), V14.D[0]
+	TBZ    $0, R9, partdone5
+	VLD1   (R10), V14.S[2]
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R9, partdone5
+	VLD1 (R10), V14.S[0]
+
+partdone5:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V15.B16
+	ADD   $16, R5, R11
+	CMP   $4, R10
+	BLT   partless6
+	FMOVQ 16(R5), F15
+	JMP   partdone6
+
+partless6:
+	TBZ    $1, R10, partone6
+	VLD1.P 8(R11), V15.D[0]
+	TBZ    $0, R10, partdone6
+	VLD1   (R11), V15.S[2]
+	JMP    partdone6
+
+partone6:
+	TBZ  $0, R10, partdone6
+	VLD1 (R11), V15.S[0]
+
+partdone6:
+	SUBS  $4, R10, R11
+	CSEL  LT, ZR, R11, R11
+	VMOVI $0, V16.B16
+	ADD   $32, R5, R12
+	CMP   $4, R11
+	BLT   partless7
+	FMOVQ 32(R5), F16
+	JMP   partdone7
+
+partless7:
+	TBZ    $1, R11, partone7
+	VLD1.P 8(R12), V16.D[0]
+	TBZ    $0, R11, partdone7
+	VLD1   (R12), V16.S[2]
+	JMP    partdone7
+
+partone7:
+	TBZ  $0, R11, partdone7
+	VLD1 (R12), V16.S[0]
+
+partdone7:
+	SUBS  $4, R11, R12
+	CSEL  LT, ZR, R12, R12
+	VMOVI $0, V17.B16
+	ADD   $48, R5, R13
+	CMP   $4, R12
+	BLT   partless8
+	FMOVQ 48(R5), F17
+	JMP   partdone8
+
+partless8:
+	TBZ    $1, R12, partone8
+	VLD1.P 8(R13), V17.D[0]
+	TBZ    $0, R12, partdone8
+	VLD1   (R13), V17.S[2]
+	JMP    partdone8
+
+partone8:
+	TBZ  $0, R12, partdone8
+	VLD1 (R13), V17.S[0]
+
+partdone8:
+	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F14
+	VFMLA V1.S4, V19.S4, V14.S4
+	WORD  $0x4ea2d5d2 // fsub v18.4s, v14.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V18.S4, V19.S4
+	VFMLS V4.S4, V18.S4, V19.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F18
+	VFMLA V5.S4, V19.S4, V18.S4
+	FMOVQ 144(R0), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 160(R0), F18
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 176(R0), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V14.B16], V18.B16
+	FMOVQ 192(R0), F19
+	VBIT  V7.B16, V18.B16, V19.B16
+	VTBL  V19.B16, [V8.B16], V18.B16
+	VSHL  $21, V14.S4, V14.S4
+	VADD  V14.S4, V18.S4, V14.S4
+	VFMLA V20.S4, V14.S4, V14.S4
+	FMOVQ (R8), F18
+	VAND  V18.B16, V14.B16, V14.B16
+	VDUP  R9, V18.S4
+	FMOVQ 336(R1), F19
+	WORD  $0x4eb33652 // cmgt v18.4s, v18.4s, v19.4s
+	VAND  V18.B16, V14.B16, V14.B16
+	ADD   $0, R6, R13
+	CMP   $4, R9
+	BLT   partless9
+	FMOVQ F14, (R6)
+	JMP   partdone9
+
+partless9:
+	TBZ    $1, R9, partone9
+	VST1.P V14.D[0], 8(R13)
+	TBZ    $0, R9, partdone9
+	VST1   V14.S[2], (R13)
+	JMP    partdone9
+
+partone9:
+	TBZ  $0, R9, partdone9
+	VST1 V14.S[0], (R13)
+
+partdone9:
+	WORD $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F14
+	VFMLA V1.S4, V18.S4, V14.S4
+	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V15.S4, V18.S4
+	VFMLS V4.S4, V15.S4, V18.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F15
+	VFMLA V5.S4, V18.S4, V15.S4
+	FMOVQ 144(R0), F19
+	VFMLA V15.S4, V18.S4, V19.S4
+	FMOVQ 160(R0), F15
+	VFMLA V19.S4, V18.S4, V15.S4
+	FMOVQ 176(R0), F19
+	VFMLA V15.S4, V18.S4, V19.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V14.B16], V15.B16
+	FMOVQ 192(R0), F18
+	VBIT  V7.B16, V15.B16, V18.B16
+	VTBL  V18.B16, [V8.B16], V15.B16
+	VSHL  $21, V14.S4, V14.S4
+	VADD  V14.S4, V15.S4, V14.S4
+	VFMLA V19.S4, V14.S4, V14.S4
+	FMOVQ 16(R8), F15
+	VAND  V15.B16, V14.B16, V14.B16
+	VDUP  R10, V15.S4
+	FMOVQ 336(R1), F18
+	WORD  $0x4eb235ef // cmgt v15.4s, v15.4s, v18.4s
+	VAND  V15.B16, V14.B16, V14.B16
+	ADD   $16, R6, R9
+	CMP   $4, R10
+	BLT   partless10
+	FMOVQ F14, 16(R6)
+	JMP   partdone10
+
+partless10:
+	TBZ    $1, R10, partone10
+	VST1.P V14.D[0], 8(R9)
+	TBZ    $0, R10, partdone10
+	VST1   V14.S[2], (R9)
+	JMP    partdone10
+
+partone10:
+	TBZ  $0, R10, partdone10
+	VST1 V14.S[0], (R9)
+
+partdone10:
+	WORD $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F14
+	VFMLA V1.S4, V16.S4, V14.S4
+	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V15.S4, V16.S4
+	VFMLS V4.S4, V15.S4, V16.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F15
+	VFMLA V5.S4, V16.S4, V15.S4
+	FMOVQ 144(R0), F18
+	VFMLA V15.S4, V16.S4, V18.S4
+	FMOVQ 160(R0), F15
+	VFMLA V18.S4, V16.S4, V15.S4
+	FMOVQ 176(R0), F18
+	VFMLA V15.S4, V16.S4, V18.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V14.B16], V15.B16
+	FMOVQ 192(R0), F16
+	VBIT  V7.B16, V15.B16, V16.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VSHL  $21, V14.S4, V14.S4
+	VADD  V14.S4, V15.S4, V14.S4
+	VFMLA V18.S4, V14.S4, V14.S4
+	FMOVQ 32(R8), F15
+	VAND  V15.B16, V14.B16, V14.B16
+	VDUP  R11, V15.S4
+	FMOVQ 336(R1), F16
+	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
+	VAND  V15.B16, V14.B16, V14.B16
+	ADD   $32, R6, R9
+	CMP   $4, R11
+	BLT   partless11
+	FMOVQ F14, 32(R6)
+	JMP   partdone11
+
+partless11:
+	TBZ    $1, R11, partone11
+	VST1.P V14.D[0], 8(R9)
+	TBZ    $0, R11, partdone11
+	VST1   V14.S[2], (R9)
+	JMP    partdone11
+
+partone11:
+	TBZ  $0, R11, partdone11
+	VST1 V14.S[0], (R9)
+
+partdone11:
+	WORD $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
+	WORD $0x4e20d630 // fadd v16.4s, v17.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F14
+	VFMLA V1.S4, V16.S4, V14.S4
+	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V15.S4, V16.S4
+	VFMLS V4.S4, V15.S4, V16.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F15
+	VFMLA V5.S4, V16.S4, V15.S4
+	FMOVQ 144(R0), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	FMOVQ 160(R0), F15
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 176(R0), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V14.B16], V15.B16
+	FMOVQ 192(R0), F16
+	VBIT  V7.B16, V15.B16, V16.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VSHL  $21, V14.S4, V14.S4
+	VADD  V14.S4, V15.S4, V14.S4
+	VFMLA V17.S4, V14.S4, V14.S4
+	FMOVQ 48(R8), F15
+	VAND  V15.B16, V14.B16, V14.B16
+	VDUP  R12, V15.S4
+	FMOVQ 336(R1), F16
+	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
+	VAND  V15.B16, V14.B16, V14.B16
+	ADD   $48, R6, R8
+	CMP   $4, R12
+	BLT   partless12
+	FMOVQ F14, 48(R6)
+	JMP   partdone12
+
+partless12:
+	TBZ    $1, R12, partone12
+	VST1.P V14.D[0], 8(R8)
+	TBZ    $0, R12, partdone12
+	VST1   V14.S[2], (R8)
+	JMP    partdone12
+
+partone12:
+	TBZ  $0, R12, partdone12
+	VST1 V14.S[0], (R8)
+
+partdone12:
+	WORD $0x4e2ed5ad // fadd v13.4s, v13.4s, v14.4s
+
+sum_done:
+	MOVD   classes+40(FP), R8
+	CMP    $33, R8
+	BLT    only
+	WORD   $0x0e61794e // fcvtl v14.2d, v10.2s
+	WORD   $0x4e61794a // fcvtl2 v10.2d, v10.4s
+	FMOVQ  (R7), F15
+	WORD   $0x4e6fd5ce // fadd v14.2d, v14.2d, v15.2d
+	FMOVQ  F14, (R7)
+	FMOVQ  16(R7), F14
+	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	FMOVQ  F10, 16(R7)
+	WORD   $0x0e61796a // fcvtl v10.2d, v11.2s
+	WORD   $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	FMOVQ  32(R7), F14
+	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	FMOVQ  F10, 32(R7)
+	FMOVQ  48(R7), F10
+	WORD   $0x4e6ad56b // fadd v11.2d, v11.2d, v10.2d
+	FMOVQ  F11, 48(R7)
+	WORD   $0x0e61798a // fcvtl v10.2d, v12.2s
+	WORD   $0x4e61798b // fcvtl2 v11.2d, v12.4s
+	FMOVQ  64(R7), F12
+	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
+	FMOVQ  F10, 64(R7)
+	FMOVQ  80(R7), F10
+	WORD   $0x4e6ad56b // fadd v11.2d, v11.2d, v10.2d
+	FMOVQ  F11, 80(R7)
+	WORD   $0x0e6179aa // fcvtl v10.2d, v13.2s
+	WORD   $0x4e6179ab // fcvtl2 v11.2d, v13.4s
+	FMOVQ  96(R7), F12
+	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
+	FMOVQ  F10, 96(R7)
+	FMOVQ  112(R7), F10
+	WORD   $0x4e6ad56b // fadd v11.2d, v11.2d, v10.2d
+	FMOVQ  F11, 112(R7)
+	VMOVI  $0, V10.B16
+	VMOVI  $0, V11.B16
+	VMOVI  $0, V12.B16
+	VMOVI  $0, V13.B16
+	SUB    $32, R3, R3
+	SUB    $32, R2, R2
+	CMP    $1, R2
+	BGE    sum_block
+	MOVD   sums+8(FP), R2
+	FMOVQ  (R7), F10
+	FMOVQ  16(R7), F11
+	FMOVQ  32(R7), F12
+	FMOVQ  48(R7), F13
+	FMOVQ  64(R7), F14
+	FMOVQ  80(R7), F15
+	FMOVQ  96(R7), F16
+	FMOVQ  112(R7), F17
+	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
+	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
+	WORD   $0x4e6bd54a // fadd v10.2d, v10.2d, v11.2d
+	WORD   $0x7e70d94a // faddp d10, v10.2d
+	FCVTDS F10, F10
+	FMOVS  F10, (R2)
+	JMP    summed
+
+only:
+	MOVD   sums+8(FP), R2
+	WORD   $0x0e61794e // fcvtl v14.2d, v10.2s
+	WORD   $0x4e61794a // fcvtl2 v10.2d, v10.4s
+	WORD   $0x0e61796f // fcvtl v15.2d, v11.2s
+	WORD   $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	WORD   $0x0e617990 // fcvtl v16.2d, v12.2s
+	WORD   $0x4e61798c // fcvtl2 v12.2d, v12.4s
+	WORD   $0x0e6179b1 // fcvtl v17.2d, v13.2s
+	WORD   $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
+	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
+	WORD   $0x4e71d5ef // fadd v15.2d, v15.2d, v17.2d
+	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
+	WORD   $0x4e6fd5ce // fadd v14.2d, v14.2d, v15.2d
+	WORD   $0x4e6bd54a // fadd v10.2d, v10.2d, v11.2d
+	WORD   $0x4e6ad5ce // fadd v14.2d, v14.2d, v10.2d
+	WORD   $0x7e70d9ca // faddp d10, v14.2d
+	FCVTDS F10, F10
+	FMOVS  F10, (R2)
+
+summed:
+	MOVD sums+8(FP), R2
+	MOVD $0, R3
+	MOVW R3, 128(R2)
+	MOVD $0, R3
+	MOVW R3, 256(R2)
+	MOVD $4294967295, R3
+	MOVW R3, 640(R2)
+
+next:
+	MOVD sums+8(FP), R2
+	ADD  $4, R2, R2
+	MOVD R2, sums+8(FP)
+	MOVD labels+24(FP), R2
+	ADD  $4, R2, R2
+	MOVD R2, labels+24(FP)
+	MOVD classes+40(FP), R2
+	LSL  $2, R2, R2
+	MOVD dst+0(FP), R3
+	ADD  R2, R3, R3
+	MOVD R3, dst+0(FP)
+	MOVD logits+16(FP), R3
+	ADD  R2, R3, R3
+	MOVD R3, logits+16(FP)
+	MOVD rows+32(FP), R2
+	SUB  $1, R2, R2
+	MOVD R2, rows+32(FP)
+	MOVD rows+32(FP), R2
+	CBNZ R2, row
+	RET
+
+slow:
+	MOVD slow+48(FP), R2
+	MOVD (R2), R3
+	ADD  $1, R3, R3
+	MOVD R3, (R2)
+	MOVD sums+8(FP), R2
+	MOVD $0, R3
+	MOVW R3, 640(R2)
+	MOVD sums+8(FP), R2
+	MOVD $4286578688, R3
+	MOVW R3, 256(R2)
+	JMP  next
+
 // func partSumNEON(total *[16]float64, logits *float32, n int, label int, slow *int)
 TEXT ·partSumNEON(SB), NOSPLIT, $0-40
 	MOVD  $tables<>+0(SB), R1
@@ -9641,6 +10368,490 @@ sum_done:
 	VMOVI $0, V14.B16
 	SUB   $128, R3, R3
 	SUB   $128, R2, R2
+	CMP   $1, R2
+	BGE   sum_block
+	RET
+
+slow:
+	MOVD slow+32(FP), R0
+	MOVD (R0), R1
+	ADD  $1, R1, R1
+	MOVD R1, (R0)
+	RET
+
+// func softmaxPartNEON(total *[16]float64, logits *float32, n int, label int, slow *int)
+TEXT ·softmaxPartNEON(SB), NOSPLIT, $0-40
+	MOVD  $tables<>+0(SB), R1
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 32(R0), F0
+	FMOVQ 48(R0), F1
+	FMOVQ 64(R0), F2
+	FMOVQ 80(R0), F3
+	FMOVQ 96(R0), F4
+	FMOVQ 112(R0), F5
+	FMOVQ (R1), F6
+	FMOVQ 208(R0), F7
+	FMOVQ 16(R1), F8
+	FMOVQ 1136(R0), F9
+	MOVD  n+16(FP), R2
+	MOVD  label+24(FP), R3
+	MOVD  logits+8(FP), R5
+	VMOVI $0, V10.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V14.B16
+	MOVD  total+0(FP), R6
+
+sum_block:
+	MOVD $144, R7
+	CMP  R7, R3
+	CSEL HI, R7, R3, R7
+	MOVD $target<>+576(SB), R8
+	SUB  R7<<2, R8, R7
+	MOVD $32, R8
+	CMP  R8, R2
+	CSEL HI, R8, R2, R8
+	CMP  $16, R8
+	BLT  sum_part
+
+sum_tile:
+	FMOVQ (R5), F15
+	FMOVQ 16(R5), F16
+	FMOVQ 32(R5), F17
+	FMOVQ 48(R5), F18
+	FMOVQ (R7), F19
+	VAND  V19.B16, V15.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	FMOVQ 16(R7), F19
+	VAND  V19.B16, V16.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	FMOVQ 32(R7), F19
+	VAND  V19.B16, V17.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	FMOVQ 48(R7), F19
+	VAND  V19.B16, V18.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V20.S4, V15.S4
+	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V19.S4, V20.S4
+	VFMLS V4.S4, V19.S4, V20.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F19
+	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 144(R0), F21
+	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 160(R0), F19
+	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 176(R0), F21
+	VFMLA V19.S4, V20.S4, V21.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V19.B16
+	FMOVQ 192(R0), F20
+	VBIT  V7.B16, V19.B16, V20.B16
+	VTBL  V20.B16, [V8.B16], V19.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V19.S4, V15.S4
+	VFMLA V21.S4, V15.S4, V15.S4
+	FMOVQ (R7), F19
+	VAND  V19.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
+	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V19.S4, V15.S4
+	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V16.S4, V19.S4
+	VFMLS V4.S4, V16.S4, V19.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F16
+	VFMLA V5.S4, V19.S4, V16.S4
+	FMOVQ 144(R0), F20
+	VFMLA V16.S4, V19.S4, V20.S4
+	FMOVQ 160(R0), F16
+	VFMLA V20.S4, V19.S4, V16.S4
+	FMOVQ 176(R0), F20
+	VFMLA V16.S4, V19.S4, V20.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V16.B16
+	FMOVQ 192(R0), F19
+	VBIT  V7.B16, V16.B16, V19.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V16.S4, V15.S4
+	VFMLA V20.S4, V15.S4, V15.S4
+	FMOVQ 16(R7), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V17.S4, V15.S4
+	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V16.S4, V17.S4
+	VFMLS V4.S4, V16.S4, V17.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F16
+	VFMLA V5.S4, V17.S4, V16.S4
+	FMOVQ 144(R0), F19
+	VFMLA V16.S4, V17.S4, V19.S4
+	FMOVQ 160(R0), F16
+	VFMLA V19.S4, V17.S4, V16.S4
+	FMOVQ 176(R0), F19
+	VFMLA V16.S4, V17.S4, V19.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V16.B16
+	FMOVQ 192(R0), F17
+	VBIT  V7.B16, V16.B16, V17.B16
+	VTBL  V17.B16, [V8.B16], V16.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V16.S4, V15.S4
+	VFMLA V19.S4, V15.S4, V15.S4
+	FMOVQ 32(R7), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
+	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V17.S4, V15.S4
+	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V16.S4, V17.S4
+	VFMLS V4.S4, V16.S4, V17.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F16
+	VFMLA V5.S4, V17.S4, V16.S4
+	FMOVQ 144(R0), F18
+	VFMLA V16.S4, V17.S4, V18.S4
+	FMOVQ 160(R0), F16
+	VFMLA V18.S4, V17.S4, V16.S4
+	FMOVQ 176(R0), F18
+	VFMLA V16.S4, V17.S4, V18.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V16.B16
+	FMOVQ 192(R0), F17
+	VBIT  V7.B16, V16.B16, V17.B16
+	VTBL  V17.B16, [V8.B16], V16.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V16.S4, V15.S4
+	VFMLA V18.S4, V15.S4, V15.S4
+	FMOVQ 48(R7), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
+	ADD   $64, R5, R5
+	ADD   $64, R7, R7
+	SUB   $16, R8, R8
+	CMP   $16, R8
+	BGE   sum_tile
+
+sum_part:
+	CMP   $1, R8
+	BLT   sum_done
+	VMOVI $0, V15.B16
+	ADD   $0, R5, R9
+	CMP   $4, R8
+	BLT   partless1
+	FMOVQ (R5), F15
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R8, partone1
+	VLD1.P 8(R9), V15.D[0]
+	TBZ    $0, R8, partdone1
+	VLD1   (R9), V15.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R8, partdone1
+	VLD1 (R9), V15.S[0]
+
+partdone1:
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V16.B16
+	ADD   $16, R5, R10
+	CMP   $4, R9
+	BLT   partless2
+	FMOVQ 16(R5), F16
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R9, partone2
+	VLD1.P 8(R10), V16.D[0]
+	TBZ    $0, R9, partdone2
+	VLD1   (R10), V16.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R9, partdone2
+	VLD1 (R10), V16.S[0]
+
+partdone2:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V17.B16
+	ADD   $32, R5, R11
+	CMP   $4, R10
+	BLT   partless3
+	FMOVQ 32(R5), F17
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R10, partone3
+	VLD1.P 8(R11), V17.D[0]
+	TBZ    $0, R10, partdone3
+	VLD1   (R11), V17.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R10, partdone3
+	VLD1 (R11), V17.S[0]
+
+partdone3:
+	SUBS  $4, R10, R11
+	CSEL  LT, ZR, R11, R11
+	VMOVI $0, V18.B16
+	ADD   $48, R5, R12
+	CMP   $4, R11
+	BLT   partless4
+	FMOVQ 48(R5), F18
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R11, partone4
+	VLD1.P 8(R12), V18.D[0]
+	TBZ    $0, R11, partdone4
+	VLD1   (R12), V18.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R11, partdone4
+	VLD1 (R12), V18.S[0]
+
+partdone4:
+	FMOVQ (R7), F19
+	VAND  V19.B16, V15.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	FMOVQ 16(R7), F19
+	VAND  V19.B16, V16.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	FMOVQ 32(R7), F19
+	VAND  V19.B16, V17.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	FMOVQ 48(R7), F19
+	VAND  V19.B16, V18.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V20.S4, V15.S4
+	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V19.S4, V20.S4
+	VFMLS V4.S4, V19.S4, V20.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F19
+	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 144(R0), F21
+	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 160(R0), F19
+	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 176(R0), F21
+	VFMLA V19.S4, V20.S4, V21.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V19.B16
+	FMOVQ 192(R0), F20
+	VBIT  V7.B16, V19.B16, V20.B16
+	VTBL  V20.B16, [V8.B16], V19.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V19.S4, V15.S4
+	VFMLA V21.S4, V15.S4, V15.S4
+	FMOVQ (R7), F19
+	VAND  V19.B16, V15.B16, V15.B16
+	VDUP  R8, V19.S4
+	FMOVQ 336(R1), F20
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	VAND  V19.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
+	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V19.S4, V15.S4
+	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V16.S4, V19.S4
+	VFMLS V4.S4, V16.S4, V19.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F16
+	VFMLA V5.S4, V19.S4, V16.S4
+	FMOVQ 144(R0), F20
+	VFMLA V16.S4, V19.S4, V20.S4
+	FMOVQ 160(R0), F16
+	VFMLA V20.S4, V19.S4, V16.S4
+	FMOVQ 176(R0), F20
+	VFMLA V16.S4, V19.S4, V20.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V16.B16
+	FMOVQ 192(R0), F19
+	VBIT  V7.B16, V16.B16, V19.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V16.S4, V15.S4
+	VFMLA V20.S4, V15.S4, V15.S4
+	FMOVQ 16(R7), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	VDUP  R9, V16.S4
+	FMOVQ 336(R1), F19
+	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V17.S4, V15.S4
+	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V16.S4, V17.S4
+	VFMLS V4.S4, V16.S4, V17.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F16
+	VFMLA V5.S4, V17.S4, V16.S4
+	FMOVQ 144(R0), F19
+	VFMLA V16.S4, V17.S4, V19.S4
+	FMOVQ 160(R0), F16
+	VFMLA V19.S4, V17.S4, V16.S4
+	FMOVQ 176(R0), F19
+	VFMLA V16.S4, V17.S4, V19.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V16.B16
+	FMOVQ 192(R0), F17
+	VBIT  V7.B16, V16.B16, V17.B16
+	VTBL  V17.B16, [V8.B16], V16.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V16.S4, V15.S4
+	VFMLA V19.S4, V15.S4, V15.S4
+	FMOVQ 32(R7), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	VDUP  R10, V16.S4
+	FMOVQ 336(R1), F17
+	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
+	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V17.S4, V15.S4
+	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V16.S4, V17.S4
+	VFMLS V4.S4, V16.S4, V17.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F16
+	VFMLA V5.S4, V17.S4, V16.S4
+	FMOVQ 144(R0), F18
+	VFMLA V16.S4, V17.S4, V18.S4
+	FMOVQ 160(R0), F16
+	VFMLA V18.S4, V17.S4, V16.S4
+	FMOVQ 176(R0), F18
+	VFMLA V16.S4, V17.S4, V18.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V16.B16
+	FMOVQ 192(R0), F17
+	VBIT  V7.B16, V16.B16, V17.B16
+	VTBL  V17.B16, [V8.B16], V16.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V16.S4, V15.S4
+	VFMLA V18.S4, V15.S4, V15.S4
+	FMOVQ 48(R7), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	VDUP  R11, V16.S4
+	FMOVQ 336(R1), F17
+	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
+
+sum_done:
+	// any |z| > 40, but the target's?
+	WORD  $0x4ea9354f // cmgt v15.4s, v10.4s, v9.4s
+	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
+	FMOVD F15, R7
+	CBNZ  R7, slow
+	WORD  $0x0e61796f // fcvtl v15.2d, v11.2s
+	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	FMOVQ (R6), F16
+	WORD  $0x4e70d5ef // fadd v15.2d, v15.2d, v16.2d
+	FMOVQ F15, (R6)
+	FMOVQ 16(R6), F15
+	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	FMOVQ F11, 16(R6)
+	WORD  $0x0e61798b // fcvtl v11.2d, v12.2s
+	WORD  $0x4e61798c // fcvtl2 v12.2d, v12.4s
+	FMOVQ 32(R6), F15
+	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	FMOVQ F11, 32(R6)
+	FMOVQ 48(R6), F11
+	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
+	FMOVQ F12, 48(R6)
+	WORD  $0x0e6179ab // fcvtl v11.2d, v13.2s
+	WORD  $0x4e6179ac // fcvtl2 v12.2d, v13.4s
+	FMOVQ 64(R6), F13
+	WORD  $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
+	FMOVQ F11, 64(R6)
+	FMOVQ 80(R6), F11
+	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
+	FMOVQ F12, 80(R6)
+	WORD  $0x0e6179cb // fcvtl v11.2d, v14.2s
+	WORD  $0x4e6179cc // fcvtl2 v12.2d, v14.4s
+	FMOVQ 96(R6), F13
+	WORD  $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
+	FMOVQ F11, 96(R6)
+	FMOVQ 112(R6), F11
+	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
+	FMOVQ F12, 112(R6)
+	VMOVI $0, V11.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V14.B16
+	SUB   $32, R3, R3
+	SUB   $32, R2, R2
 	CMP   $1, R2
 	BGE   sum_block
 	RET
@@ -11690,6 +12901,622 @@ next:
 	CBNZ R1, row
 	RET
 
+// func softmaxShiftedNEON(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
+TEXT ·softmaxShiftedNEON(SB), NOSPLIT, $128-48
+	MOVD  $tables<>+0(SB), R2
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 48(R0), F0
+	FMOVQ 80(R0), F1
+	FMOVQ 96(R0), F2
+	FMOVQ 1248(R0), F3
+	FMOVQ 1152(R0), F4
+	FMOVQ 384(R0), F5
+	FMOVQ 1184(R0), F6
+	FMOVQ 1168(R0), F7
+	FMOVQ 1216(R0), F8
+	FMOVQ 1232(R0), F9
+	FMOVQ 1200(R0), F10
+
+row:
+	MOVD  sums+8(FP), R1
+	MOVW  640(R1), R1
+	CBNZW R1, next
+	MOVD  classes+40(FP), R1
+	MOVD  labels+24(FP), R3
+	MOVW  (R3), R3
+	MOVD  logits+16(FP), R5
+
+	// the shift and N
+	MOVD  sums+8(FP), R6
+	FMOVS 256(R6), F11
+	VDUP  V11.S[0], V11.S4
+	WORD  $0x4ea0f96c // fabs v12.4s, v11.4s
+	WORD  $0x6ea4e58d // fcmgt v13.4s, v12.4s, v4.4s
+	WORD  $0x6eace4ac // fcmgt v12.4s, v5.4s, v12.4s
+	VAND  V12.B16, V13.B16, V12.B16
+	VAND  V12.B16, V11.B16, V12.B16
+	WORD  $0x4eacd56b // fsub v11.4s, v11.4s, v12.4s
+	WORD  $0x4eabf4cb // fmin v11.4s, v6.4s, v11.4s
+	WORD  $0x4e2bf4eb // fmax v11.4s, v7.4s, v11.4s
+	FMOVQ 1200(R0), F13
+	VFMLA V0.S4, V11.S4, V13.S4
+	VSUB  V8.S4, V13.S4, V11.S4
+	MOVD  sums+8(FP), R6
+	FMOVS F11, 128(R6)
+	WORD  $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD  $0x4ea9d56b // fsub v11.4s, v11.4s, v9.4s
+	WORD  $0x4eabd54d // fsub v13.4s, v10.4s, v11.4s
+	WORD  $0x6e21dd6b // fmul v11.4s, v11.4s, v1.4s
+	MOVD  dst+0(FP), R6
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	VMOVI $0, V17.B16
+	VMOVI $0, V18.B16
+	MOVD  $local-128(SP), R7
+	CMP   $33, R1
+	BLT   begin
+	VMOVI $0, V14.B16
+	FMOVQ F14, (R7)
+	FMOVQ F14, 16(R7)
+	FMOVQ F14, 32(R7)
+	FMOVQ F14, 48(R7)
+	FMOVQ F14, 64(R7)
+	FMOVQ F14, 80(R7)
+	FMOVQ F14, 96(R7)
+	FMOVQ F14, 112(R7)
+
+begin:
+sum_block:
+	MOVD $144, R8
+	CMP  R8, R3
+	CSEL HI, R8, R3, R8
+	MOVD $target<>+576(SB), R9
+	SUB  R8<<2, R9, R8
+	MOVD $32, R9
+	CMP  R9, R1
+	CSEL HI, R9, R1, R9
+	CMP  $16, R9
+	BLT  sum_part
+
+sum_tile:
+	FMOVQ (R5), F14
+	FMOVQ 16(R5), F19
+	FMOVQ 32(R5), F20
+	FMOVQ 48(R5), F21
+	FMOVQ (R8), F22
+	VMOVI $0, V23.B16
+	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
+	WORD  $0x4eacd5ce // fsub v14.4s, v14.4s, v12.4s
+	VAND  V22.B16, V14.B16, V23.B16
+	WORD  $0x6eb7e56e // fcmgt v14.4s, v11.4s, v23.4s
+	VBIT  V14.B16, V11.B16, V23.B16
+	VMOV  V13.B16, V14.B16
+	VFMLA V0.S4, V23.S4, V14.S4
+	WORD  $0x4eadd5d8 // fsub v24.4s, v14.4s, v13.4s
+	VFMLS V1.S4, V24.S4, V23.S4
+	VFMLS V2.S4, V24.S4, V23.S4
+	FMOVQ 1264(R0), F24
+	VFMLA V3.S4, V23.S4, V24.S4
+	FMOVQ 1280(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 1296(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 1312(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 224(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 224(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	VSHL  $23, V14.S4, V14.S4
+	VAND  V22.B16, V14.B16, V14.B16
+	WORD  $0x6e2edf36 // fmul v22.4s, v25.4s, v14.4s
+	FMOVQ F22, (R6)
+	VFMLA V14.S4, V25.S4, V15.S4
+	FMOVQ 16(R8), F14
+	VMOVI $0, V22.B16
+	WORD  $0x4eb635ce // cmgt v14.4s, v14.4s, v22.4s
+	WORD  $0x4eacd673 // fsub v19.4s, v19.4s, v12.4s
+	VAND  V14.B16, V19.B16, V22.B16
+	WORD  $0x6eb6e573 // fcmgt v19.4s, v11.4s, v22.4s
+	VBIT  V19.B16, V11.B16, V22.B16
+	VMOV  V13.B16, V19.B16
+	VFMLA V0.S4, V22.S4, V19.S4
+	WORD  $0x4eadd677 // fsub v23.4s, v19.4s, v13.4s
+	VFMLS V1.S4, V23.S4, V22.S4
+	VFMLS V2.S4, V23.S4, V22.S4
+	FMOVQ 1264(R0), F23
+	VFMLA V3.S4, V22.S4, V23.S4
+	FMOVQ 1280(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1296(R0), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1312(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 224(R0), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 224(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V14.B16, V19.B16, V14.B16
+	WORD  $0x6e2edf13 // fmul v19.4s, v24.4s, v14.4s
+	FMOVQ F19, 16(R6)
+	VFMLA V14.S4, V24.S4, V16.S4
+	FMOVQ 32(R8), F14
+	VMOVI $0, V19.B16
+	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
+	WORD  $0x4eacd693 // fsub v19.4s, v20.4s, v12.4s
+	VAND  V14.B16, V19.B16, V20.B16
+	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
+	VBIT  V19.B16, V11.B16, V20.B16
+	VMOV  V13.B16, V19.B16
+	VFMLA V0.S4, V20.S4, V19.S4
+	WORD  $0x4eadd676 // fsub v22.4s, v19.4s, v13.4s
+	VFMLS V1.S4, V22.S4, V20.S4
+	VFMLS V2.S4, V22.S4, V20.S4
+	FMOVQ 1264(R0), F22
+	VFMLA V3.S4, V20.S4, V22.S4
+	FMOVQ 1280(R0), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	FMOVQ 1296(R0), F22
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 1312(R0), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	FMOVQ 224(R0), F22
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V14.B16, V19.B16, V14.B16
+	WORD  $0x6e2edef3 // fmul v19.4s, v23.4s, v14.4s
+	FMOVQ F19, 32(R6)
+	VFMLA V14.S4, V23.S4, V17.S4
+	FMOVQ 48(R8), F14
+	VMOVI $0, V19.B16
+	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
+	WORD  $0x4eacd6b3 // fsub v19.4s, v21.4s, v12.4s
+	VAND  V14.B16, V19.B16, V20.B16
+	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
+	VBIT  V19.B16, V11.B16, V20.B16
+	VMOV  V13.B16, V19.B16
+	VFMLA V0.S4, V20.S4, V19.S4
+	WORD  $0x4eadd675 // fsub v21.4s, v19.4s, v13.4s
+	VFMLS V1.S4, V21.S4, V20.S4
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V3.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V14.B16, V19.B16, V14.B16
+	WORD  $0x6e2eded3 // fmul v19.4s, v22.4s, v14.4s
+	FMOVQ F19, 48(R6)
+	VFMLA V14.S4, V22.S4, V18.S4
+	ADD   $64, R5, R5
+	ADD   $64, R8, R8
+	ADD   $64, R6, R6
+	SUB   $16, R9, R9
+	CMP   $16, R9
+	BGE   sum_tile
+
+sum_part:
+	CMP   $1, R9
+	BLT   sum_done
+	VMOVI $0, V14.B16
+	ADD   $0, R5, R10
+	CMP   $4, R9
+	BLT   partless1
+	FMOVQ (R5), F14
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R9, partone1
+	VLD1.P 8(R10), V14.D[0]
+	TBZ    $0, R9, partdone1
+	VLD1   (R10), V14.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R9, partdone1
+	VLD1 (R10), V14.S[0]
+
+partdone1:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V19.B16
+	ADD   $16, R5, R11
+	CMP   $4, R10
+	BLT   partless2
+	FMOVQ 16(R5), F19
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R10, partone2
+	VLD1.P 8(R11), V19.D[0]
+	TBZ    $0, R10, partdone2
+	VLD1   (R11), V19.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R10, partdone2
+	VLD1 (R11), V19.S[0]
+
+partdone2:
+	SUBS  $4, R10, R11
+	CSEL  LT, ZR, R11, R11
+	VMOVI $0, V20.B16
+	ADD   $32, R5, R12
+	CMP   $4, R11
+	BLT   partless3
+	FMOVQ 32(R5), F20
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R11, partone3
+	VLD1.P 8(R12), V20.D[0]
+	TBZ    $0, R11, partdone3
+	VLD1   (R12), V20.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R11, partdone3
+	VLD1 (R12), V20.S[0]
+
+partdone3:
+	SUBS  $4, R11, R12
+	CSEL  LT, ZR, R12, R12
+	VMOVI $0, V21.B16
+	ADD   $48, R5, R13
+	CMP   $4, R12
+	BLT   partless4
+	FMOVQ 48(R5), F21
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R12, partone4
+	VLD1.P 8(R13), V21.D[0]
+	TBZ    $0, R12, partdone4
+	VLD1   (R13), V21.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R12, partdone4
+	VLD1 (R13), V21.S[0]
+
+partdone4:
+	FMOVQ (R8), F22
+	VMOVI $0, V23.B16
+	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
+	WORD  $0x4eacd5ce // fsub v14.4s, v14.4s, v12.4s
+	VAND  V22.B16, V14.B16, V14.B16
+	VDUP  R9, V23.S4
+	FMOVQ 336(R2), F24
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	VAND  V23.B16, V14.B16, V23.B16
+	WORD  $0x6eb7e56e // fcmgt v14.4s, v11.4s, v23.4s
+	VBIT  V14.B16, V11.B16, V23.B16
+	VMOV  V13.B16, V14.B16
+	VFMLA V0.S4, V23.S4, V14.S4
+	WORD  $0x4eadd5d8 // fsub v24.4s, v14.4s, v13.4s
+	VFMLS V1.S4, V24.S4, V23.S4
+	VFMLS V2.S4, V24.S4, V23.S4
+	FMOVQ 1264(R0), F24
+	VFMLA V3.S4, V23.S4, V24.S4
+	FMOVQ 1280(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 1296(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 1312(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 224(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 224(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	VSHL  $23, V14.S4, V14.S4
+	VAND  V22.B16, V14.B16, V14.B16
+	VDUP  R9, V22.S4
+	FMOVQ 336(R2), F23
+	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
+	VAND  V22.B16, V14.B16, V14.B16
+	WORD  $0x6e2edf36 // fmul v22.4s, v25.4s, v14.4s
+	ADD   $0, R6, R13
+	CMP   $4, R9
+	BLT   partless5
+	FMOVQ F22, (R6)
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R9, partone5
+	VST1.P V22.D[0], 8(R13)
+	TBZ    $0, R9, partdone5
+	VST1   V22.S[2], (R13)
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R9, partdone5
+	VST1 V22.S[0], (R13)
+
+partdone5:
+	VFMLA V14.S4, V25.S4, V15.S4
+	FMOVQ 16(R8), F14
+	VMOVI $0, V22.B16
+	WORD  $0x4eb635ce // cmgt v14.4s, v14.4s, v22.4s
+	WORD  $0x4eacd673 // fsub v19.4s, v19.4s, v12.4s
+	VAND  V14.B16, V19.B16, V19.B16
+	VDUP  R10, V22.S4
+	FMOVQ 336(R2), F23
+	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
+	VAND  V22.B16, V19.B16, V22.B16
+	WORD  $0x6eb6e573 // fcmgt v19.4s, v11.4s, v22.4s
+	VBIT  V19.B16, V11.B16, V22.B16
+	VMOV  V13.B16, V19.B16
+	VFMLA V0.S4, V22.S4, V19.S4
+	WORD  $0x4eadd677 // fsub v23.4s, v19.4s, v13.4s
+	VFMLS V1.S4, V23.S4, V22.S4
+	VFMLS V2.S4, V23.S4, V22.S4
+	FMOVQ 1264(R0), F23
+	VFMLA V3.S4, V22.S4, V23.S4
+	FMOVQ 1280(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1296(R0), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1312(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 224(R0), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 224(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V14.B16, V19.B16, V14.B16
+	VDUP  R10, V19.S4
+	FMOVQ 336(R2), F22
+	WORD  $0x4eb63673 // cmgt v19.4s, v19.4s, v22.4s
+	VAND  V19.B16, V14.B16, V14.B16
+	WORD  $0x6e2edf13 // fmul v19.4s, v24.4s, v14.4s
+	ADD   $16, R6, R9
+	CMP   $4, R10
+	BLT   partless6
+	FMOVQ F19, 16(R6)
+	JMP   partdone6
+
+partless6:
+	TBZ    $1, R10, partone6
+	VST1.P V19.D[0], 8(R9)
+	TBZ    $0, R10, partdone6
+	VST1   V19.S[2], (R9)
+	JMP    partdone6
+
+partone6:
+	TBZ  $0, R10, partdone6
+	VST1 V19.S[0], (R9)
+
+partdone6:
+	VFMLA V14.S4, V24.S4, V16.S4
+	FMOVQ 32(R8), F14
+	VMOVI $0, V19.B16
+	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
+	WORD  $0x4eacd693 // fsub v19.4s, v20.4s, v12.4s
+	VAND  V14.B16, V19.B16, V19.B16
+	VDUP  R11, V20.S4
+	FMOVQ 336(R2), F22
+	WORD  $0x4eb63694 // cmgt v20.4s, v20.4s, v22.4s
+	VAND  V20.B16, V19.B16, V20.B16
+	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
+	VBIT  V19.B16, V11.B16, V20.B16
+	VMOV  V13.B16, V19.B16
+	VFMLA V0.S4, V20.S4, V19.S4
+	WORD  $0x4eadd676 // fsub v22.4s, v19.4s, v13.4s
+	VFMLS V1.S4, V22.S4, V20.S4
+	VFMLS V2.S4, V22.S4, V20.S4
+	FMOVQ 1264(R0), F22
+	VFMLA V3.S4, V20.S4, V22.S4
+	FMOVQ 1280(R0), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	FMOVQ 1296(R0), F22
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 1312(R0), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	FMOVQ 224(R0), F22
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V14.B16, V19.B16, V14.B16
+	VDUP  R11, V19.S4
+	FMOVQ 336(R2), F20
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	VAND  V19.B16, V14.B16, V14.B16
+	WORD  $0x6e2edef3 // fmul v19.4s, v23.4s, v14.4s
+	ADD   $32, R6, R9
+	CMP   $4, R11
+	BLT   partless7
+	FMOVQ F19, 32(R6)
+	JMP   partdone7
+
+partless7:
+	TBZ    $1, R11, partone7
+	VST1.P V19.D[0], 8(R9)
+	TBZ    $0, R11, partdone7
+	VST1   V19.S[2], (R9)
+	JMP    partdone7
+
+partone7:
+	TBZ  $0, R11, partdone7
+	VST1 V19.S[0], (R9)
+
+partdone7:
+	VFMLA V14.S4, V23.S4, V17.S4
+	FMOVQ 48(R8), F14
+	VMOVI $0, V19.B16
+	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
+	WORD  $0x4eacd6b3 // fsub v19.4s, v21.4s, v12.4s
+	VAND  V14.B16, V19.B16, V19.B16
+	VDUP  R12, V20.S4
+	FMOVQ 336(R2), F21
+	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
+	VAND  V20.B16, V19.B16, V20.B16
+	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
+	VBIT  V19.B16, V11.B16, V20.B16
+	VMOV  V13.B16, V19.B16
+	VFMLA V0.S4, V20.S4, V19.S4
+	WORD  $0x4eadd675 // fsub v21.4s, v19.4s, v13.4s
+	VFMLS V1.S4, V21.S4, V20.S4
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V3.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V14.B16, V19.B16, V14.B16
+	VDUP  R12, V19.S4
+	FMOVQ 336(R2), F20
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	VAND  V19.B16, V14.B16, V14.B16
+	WORD  $0x6e2eded3 // fmul v19.4s, v22.4s, v14.4s
+	ADD   $48, R6, R8
+	CMP   $4, R12
+	BLT   partless8
+	FMOVQ F19, 48(R6)
+	JMP   partdone8
+
+partless8:
+	TBZ    $1, R12, partone8
+	VST1.P V19.D[0], 8(R8)
+	TBZ    $0, R12, partdone8
+	VST1   V19.S[2], (R8)
+	JMP    partdone8
+
+partone8:
+	TBZ  $0, R12, partdone8
+	VST1 V19.S[0], (R8)
+
+partdone8:
+	VFMLA V14.S4, V22.S4, V18.S4
+
+sum_done:
+	MOVD   classes+40(FP), R8
+	CMP    $33, R8
+	BLT    only
+	WORD   $0x0e6179ee // fcvtl v14.2d, v15.2s
+	WORD   $0x4e6179ef // fcvtl2 v15.2d, v15.4s
+	FMOVQ  (R7), F19
+	WORD   $0x4e73d5ce // fadd v14.2d, v14.2d, v19.2d
+	FMOVQ  F14, (R7)
+	FMOVQ  16(R7), F14
+	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
+	FMOVQ  F15, 16(R7)
+	WORD   $0x0e617a0e // fcvtl v14.2d, v16.2s
+	WORD   $0x4e617a0f // fcvtl2 v15.2d, v16.4s
+	FMOVQ  32(R7), F16
+	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
+	FMOVQ  F14, 32(R7)
+	FMOVQ  48(R7), F14
+	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
+	FMOVQ  F15, 48(R7)
+	WORD   $0x0e617a2e // fcvtl v14.2d, v17.2s
+	WORD   $0x4e617a2f // fcvtl2 v15.2d, v17.4s
+	FMOVQ  64(R7), F16
+	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
+	FMOVQ  F14, 64(R7)
+	FMOVQ  80(R7), F14
+	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
+	FMOVQ  F15, 80(R7)
+	WORD   $0x0e617a4e // fcvtl v14.2d, v18.2s
+	WORD   $0x4e617a4f // fcvtl2 v15.2d, v18.4s
+	FMOVQ  96(R7), F16
+	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
+	FMOVQ  F14, 96(R7)
+	FMOVQ  112(R7), F14
+	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
+	FMOVQ  F15, 112(R7)
+	VMOVI  $0, V15.B16
+	VMOVI  $0, V16.B16
+	VMOVI  $0, V17.B16
+	VMOVI  $0, V18.B16
+	SUB    $32, R3, R3
+	SUB    $32, R1, R1
+	CMP    $1, R1
+	BGE    sum_block
+	MOVD   sums+8(FP), R1
+	FMOVQ  (R7), F11
+	FMOVQ  16(R7), F12
+	FMOVQ  32(R7), F13
+	FMOVQ  48(R7), F14
+	FMOVQ  64(R7), F15
+	FMOVQ  80(R7), F16
+	FMOVQ  96(R7), F17
+	FMOVQ  112(R7), F18
+	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
+	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
+	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
+	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
+	WORD   $0x7e70d96b // faddp d11, v11.2d
+	FCVTDS F11, F11
+	FMOVS  F11, (R1)
+	JMP    summed
+
+only:
+	MOVD   sums+8(FP), R1
+	WORD   $0x0e6179eb // fcvtl v11.2d, v15.2s
+	WORD   $0x4e6179ec // fcvtl2 v12.2d, v15.4s
+	WORD   $0x0e617a0d // fcvtl v13.2d, v16.2s
+	WORD   $0x4e617a0e // fcvtl2 v14.2d, v16.4s
+	WORD   $0x0e617a2f // fcvtl v15.2d, v17.2s
+	WORD   $0x4e617a30 // fcvtl2 v16.2d, v17.4s
+	WORD   $0x0e617a51 // fcvtl v17.2d, v18.2s
+	WORD   $0x4e617a52 // fcvtl2 v18.2d, v18.4s
+	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
+	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
+	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
+	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
+	WORD   $0x7e70d96b // faddp d11, v11.2d
+	FCVTDS F11, F11
+	FMOVS  F11, (R1)
+
+summed:
+next:
+	MOVD sums+8(FP), R1
+	ADD  $4, R1, R1
+	MOVD R1, sums+8(FP)
+	MOVD labels+24(FP), R1
+	ADD  $4, R1, R1
+	MOVD R1, labels+24(FP)
+	MOVD classes+40(FP), R1
+	LSL  $2, R1, R1
+	MOVD dst+0(FP), R3
+	ADD  R1, R3, R3
+	MOVD R3, dst+0(FP)
+	MOVD logits+16(FP), R3
+	ADD  R1, R3, R3
+	MOVD R3, logits+16(FP)
+	MOVD rows+32(FP), R1
+	SUB  $1, R1, R1
+	MOVD R1, rows+32(FP)
+	MOVD rows+32(FP), R1
+	CBNZ R1, row
+	RET
+
 // func partShiftedNEON(sums *float32, total *[16]float64, logits *float32, n int, label int)
 TEXT ·partShiftedNEON(SB), NOSPLIT, $0-40
 	MOVD  $tables<>+0(SB), R6
@@ -12132,6 +13959,452 @@ sum_done:
 	VMOVI $0, V16.B16
 	SUB   $128, R2, R2
 	SUB   $128, R1, R1
+	CMP   $1, R1
+	BGE   sum_block
+	RET
+
+// func softmaxPartShiftedNEON(sums *float32, total *[16]float64, logits *float32, n int, label int)
+TEXT ·softmaxPartShiftedNEON(SB), NOSPLIT, $0-40
+	MOVD  $tables<>+0(SB), R6
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 48(R0), F0
+	FMOVQ 80(R0), F1
+	FMOVQ 96(R0), F2
+	FMOVQ 1248(R0), F3
+	FMOVQ 1152(R0), F4
+	FMOVQ 384(R0), F5
+	FMOVQ 1184(R0), F6
+	FMOVQ 1168(R0), F7
+	FMOVQ 1216(R0), F8
+	FMOVQ 1232(R0), F9
+	FMOVQ 1200(R0), F10
+	MOVD  n+24(FP), R1
+	MOVD  label+32(FP), R2
+	MOVD  logits+16(FP), R3
+
+	// the shift and N
+	MOVD  sums+0(FP), R5
+	FMOVS 256(R5), F11
+	VDUP  V11.S[0], V11.S4
+	WORD  $0x4ea0f96c // fabs v12.4s, v11.4s
+	WORD  $0x6ea4e584 // fcmgt v4.4s, v12.4s, v4.4s
+	WORD  $0x6eace4a5 // fcmgt v5.4s, v5.4s, v12.4s
+	VAND  V5.B16, V4.B16, V4.B16
+	VAND  V4.B16, V11.B16, V4.B16
+	WORD  $0x4ea4d565 // fsub v5.4s, v11.4s, v4.4s
+	WORD  $0x4ea5f4c5 // fmin v5.4s, v6.4s, v5.4s
+	WORD  $0x4e25f4e5 // fmax v5.4s, v7.4s, v5.4s
+	FMOVQ 1200(R0), F6
+	VFMLA V0.S4, V5.S4, V6.S4
+	VSUB  V8.S4, V6.S4, V5.S4
+	MOVD  sums+0(FP), R5
+	FMOVS F5, 128(R5)
+	WORD  $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD  $0x4ea9d4a5 // fsub v5.4s, v5.4s, v9.4s
+	WORD  $0x4ea5d546 // fsub v6.4s, v10.4s, v5.4s
+	WORD  $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	VMOVI $0, V13.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	MOVD  total+8(FP), R5
+
+sum_block:
+	MOVD $144, R7
+	CMP  R7, R2
+	CSEL HI, R7, R2, R7
+	MOVD $target<>+576(SB), R8
+	SUB  R7<<2, R8, R7
+	MOVD $32, R8
+	CMP  R8, R1
+	CSEL HI, R8, R1, R8
+	CMP  $16, R8
+	BLT  sum_part
+
+sum_tile:
+	FMOVQ (R3), F7
+	FMOVQ 16(R3), F8
+	FMOVQ 32(R3), F9
+	FMOVQ 48(R3), F10
+	FMOVQ (R7), F11
+	VMOVI $0, V12.B16
+	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
+	WORD  $0x4ea4d4e7 // fsub v7.4s, v7.4s, v4.4s
+	VAND  V11.B16, V7.B16, V12.B16
+	WORD  $0x6eace4a7 // fcmgt v7.4s, v5.4s, v12.4s
+	VBIT  V7.B16, V5.B16, V12.B16
+	VMOV  V6.B16, V7.B16
+	VFMLA V0.S4, V12.S4, V7.S4
+	WORD  $0x4ea6d4f1 // fsub v17.4s, v7.4s, v6.4s
+	VFMLS V1.S4, V17.S4, V12.S4
+	VFMLS V2.S4, V17.S4, V12.S4
+	FMOVQ 1264(R0), F17
+	VFMLA V3.S4, V12.S4, V17.S4
+	FMOVQ 1280(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	FMOVQ 1296(R0), F17
+	VFMLA V18.S4, V12.S4, V17.S4
+	FMOVQ 1312(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	FMOVQ 224(R0), F17
+	VFMLA V18.S4, V12.S4, V17.S4
+	FMOVQ 224(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	VSHL  $23, V7.S4, V7.S4
+	VAND  V11.B16, V7.B16, V7.B16
+	VFMLA V7.S4, V18.S4, V13.S4
+	FMOVQ 16(R7), F7
+	VMOVI $0, V11.B16
+	WORD  $0x4eab34e7 // cmgt v7.4s, v7.4s, v11.4s
+	WORD  $0x4ea4d508 // fsub v8.4s, v8.4s, v4.4s
+	VAND  V7.B16, V8.B16, V11.B16
+	WORD  $0x6eabe4a8 // fcmgt v8.4s, v5.4s, v11.4s
+	VBIT  V8.B16, V5.B16, V11.B16
+	VMOV  V6.B16, V8.B16
+	VFMLA V0.S4, V11.S4, V8.S4
+	WORD  $0x4ea6d50c // fsub v12.4s, v8.4s, v6.4s
+	VFMLS V1.S4, V12.S4, V11.S4
+	VFMLS V2.S4, V12.S4, V11.S4
+	FMOVQ 1264(R0), F12
+	VFMLA V3.S4, V11.S4, V12.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V12.S4, V11.S4, V17.S4
+	FMOVQ 1296(R0), F12
+	VFMLA V17.S4, V11.S4, V12.S4
+	FMOVQ 1312(R0), F17
+	VFMLA V12.S4, V11.S4, V17.S4
+	FMOVQ 224(R0), F12
+	VFMLA V17.S4, V11.S4, V12.S4
+	FMOVQ 224(R0), F17
+	VFMLA V12.S4, V11.S4, V17.S4
+	VSHL  $23, V8.S4, V8.S4
+	VAND  V7.B16, V8.B16, V7.B16
+	VFMLA V7.S4, V17.S4, V14.S4
+	FMOVQ 32(R7), F7
+	VMOVI $0, V8.B16
+	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
+	WORD  $0x4ea4d528 // fsub v8.4s, v9.4s, v4.4s
+	VAND  V7.B16, V8.B16, V9.B16
+	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
+	VBIT  V8.B16, V5.B16, V9.B16
+	VMOV  V6.B16, V8.B16
+	VFMLA V0.S4, V9.S4, V8.S4
+	WORD  $0x4ea6d50b // fsub v11.4s, v8.4s, v6.4s
+	VFMLS V1.S4, V11.S4, V9.S4
+	VFMLS V2.S4, V11.S4, V9.S4
+	FMOVQ 1264(R0), F11
+	VFMLA V3.S4, V9.S4, V11.S4
+	FMOVQ 1280(R0), F12
+	VFMLA V11.S4, V9.S4, V12.S4
+	FMOVQ 1296(R0), F11
+	VFMLA V12.S4, V9.S4, V11.S4
+	FMOVQ 1312(R0), F12
+	VFMLA V11.S4, V9.S4, V12.S4
+	FMOVQ 224(R0), F11
+	VFMLA V12.S4, V9.S4, V11.S4
+	FMOVQ 224(R0), F12
+	VFMLA V11.S4, V9.S4, V12.S4
+	VSHL  $23, V8.S4, V8.S4
+	VAND  V7.B16, V8.B16, V7.B16
+	VFMLA V7.S4, V12.S4, V15.S4
+	FMOVQ 48(R7), F7
+	VMOVI $0, V8.B16
+	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
+	WORD  $0x4ea4d548 // fsub v8.4s, v10.4s, v4.4s
+	VAND  V7.B16, V8.B16, V9.B16
+	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
+	VBIT  V8.B16, V5.B16, V9.B16
+	VMOV  V6.B16, V8.B16
+	VFMLA V0.S4, V9.S4, V8.S4
+	WORD  $0x4ea6d50a // fsub v10.4s, v8.4s, v6.4s
+	VFMLS V1.S4, V10.S4, V9.S4
+	VFMLS V2.S4, V10.S4, V9.S4
+	FMOVQ 1264(R0), F10
+	VFMLA V3.S4, V9.S4, V10.S4
+	FMOVQ 1280(R0), F11
+	VFMLA V10.S4, V9.S4, V11.S4
+	FMOVQ 1296(R0), F10
+	VFMLA V11.S4, V9.S4, V10.S4
+	FMOVQ 1312(R0), F11
+	VFMLA V10.S4, V9.S4, V11.S4
+	FMOVQ 224(R0), F10
+	VFMLA V11.S4, V9.S4, V10.S4
+	FMOVQ 224(R0), F11
+	VFMLA V10.S4, V9.S4, V11.S4
+	VSHL  $23, V8.S4, V8.S4
+	VAND  V7.B16, V8.B16, V7.B16
+	VFMLA V7.S4, V11.S4, V16.S4
+	ADD   $64, R3, R3
+	ADD   $64, R7, R7
+	SUB   $16, R8, R8
+	CMP   $16, R8
+	BGE   sum_tile
+
+sum_part:
+	CMP   $1, R8
+	BLT   sum_done
+	VMOVI $0, V7.B16
+	ADD   $0, R3, R9
+	CMP   $4, R8
+	BLT   partless1
+	FMOVQ (R3), F7
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R8, partone1
+	VLD1.P 8(R9), V7.D[0]
+	TBZ    $0, R8, partdone1
+	VLD1   (R9), V7.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R8, partdone1
+	VLD1 (R9), V7.S[0]
+
+partdone1:
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V8.B16
+	ADD   $16, R3, R10
+	CMP   $4, R9
+	BLT   partless2
+	FMOVQ 16(R3), F8
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R9, partone2
+	VLD1.P 8(R10), V8.D[0]
+	TBZ    $0, R9, partdone2
+	VLD1   (R10), V8.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R9, partdone2
+	VLD1 (R10), V8.S[0]
+
+partdone2:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V9.B16
+	ADD   $32, R3, R11
+	CMP   $4, R10
+	BLT   partless3
+	FMOVQ 32(R3), F9
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R10, partone3
+	VLD1.P 8(R11), V9.D[0]
+	TBZ    $0, R10, partdone3
+	VLD1   (R11), V9.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R10, partdone3
+	VLD1 (R11), V9.S[0]
+
+partdone3:
+	SUBS  $4, R10, R11
+	CSEL  LT, ZR, R11, R11
+	VMOVI $0, V10.B16
+	ADD   $48, R3, R12
+	CMP   $4, R11
+	BLT   partless4
+	FMOVQ 48(R3), F10
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R11, partone4
+	VLD1.P 8(R12), V10.D[0]
+	TBZ    $0, R11, partdone4
+	VLD1   (R12), V10.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R11, partdone4
+	VLD1 (R12), V10.S[0]
+
+partdone4:
+	FMOVQ (R7), F11
+	VMOVI $0, V12.B16
+	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
+	WORD  $0x4ea4d4e7 // fsub v7.4s, v7.4s, v4.4s
+	VAND  V11.B16, V7.B16, V7.B16
+	VDUP  R8, V12.S4
+	FMOVQ 336(R6), F17
+	WORD  $0x4eb1358c // cmgt v12.4s, v12.4s, v17.4s
+	VAND  V12.B16, V7.B16, V12.B16
+	WORD  $0x6eace4a7 // fcmgt v7.4s, v5.4s, v12.4s
+	VBIT  V7.B16, V5.B16, V12.B16
+	VMOV  V6.B16, V7.B16
+	VFMLA V0.S4, V12.S4, V7.S4
+	WORD  $0x4ea6d4f1 // fsub v17.4s, v7.4s, v6.4s
+	VFMLS V1.S4, V17.S4, V12.S4
+	VFMLS V2.S4, V17.S4, V12.S4
+	FMOVQ 1264(R0), F17
+	VFMLA V3.S4, V12.S4, V17.S4
+	FMOVQ 1280(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	FMOVQ 1296(R0), F17
+	VFMLA V18.S4, V12.S4, V17.S4
+	FMOVQ 1312(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	FMOVQ 224(R0), F17
+	VFMLA V18.S4, V12.S4, V17.S4
+	FMOVQ 224(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	VSHL  $23, V7.S4, V7.S4
+	VAND  V11.B16, V7.B16, V7.B16
+	VDUP  R8, V11.S4
+	FMOVQ 336(R6), F12
+	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
+	VAND  V11.B16, V7.B16, V7.B16
+	VFMLA V7.S4, V18.S4, V13.S4
+	FMOVQ 16(R7), F7
+	VMOVI $0, V11.B16
+	WORD  $0x4eab34e7 // cmgt v7.4s, v7.4s, v11.4s
+	WORD  $0x4ea4d508 // fsub v8.4s, v8.4s, v4.4s
+	VAND  V7.B16, V8.B16, V8.B16
+	VDUP  R9, V11.S4
+	FMOVQ 336(R6), F12
+	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
+	VAND  V11.B16, V8.B16, V11.B16
+	WORD  $0x6eabe4a8 // fcmgt v8.4s, v5.4s, v11.4s
+	VBIT  V8.B16, V5.B16, V11.B16
+	VMOV  V6.B16, V8.B16
+	VFMLA V0.S4, V11.S4, V8.S4
+	WORD  $0x4ea6d50c // fsub v12.4s, v8.4s, v6.4s
+	VFMLS V1.S4, V12.S4, V11.S4
+	VFMLS V2.S4, V12.S4, V11.S4
+	FMOVQ 1264(R0), F12
+	VFMLA V3.S4, V11.S4, V12.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V12.S4, V11.S4, V17.S4
+	FMOVQ 1296(R0), F12
+	VFMLA V17.S4, V11.S4, V12.S4
+	FMOVQ 1312(R0), F17
+	VFMLA V12.S4, V11.S4, V17.S4
+	FMOVQ 224(R0), F12
+	VFMLA V17.S4, V11.S4, V12.S4
+	FMOVQ 224(R0), F17
+	VFMLA V12.S4, V11.S4, V17.S4
+	VSHL  $23, V8.S4, V8.S4
+	VAND  V7.B16, V8.B16, V7.B16
+	VDUP  R9, V8.S4
+	FMOVQ 336(R6), F11
+	WORD  $0x4eab3508 // cmgt v8.4s, v8.4s, v11.4s
+	VAND  V8.B16, V7.B16, V7.B16
+	VFMLA V7.S4, V17.S4, V14.S4
+	FMOVQ 32(R7), F7
+	VMOVI $0, V8.B16
+	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
+	WORD  $0x4ea4d528 // fsub v8.4s, v9.4s, v4.4s
+	VAND  V7.B16, V8.B16, V8.B16
+	VDUP  R10, V9.S4
+	FMOVQ 336(R6), F11
+	WORD  $0x4eab3529 // cmgt v9.4s, v9.4s, v11.4s
+	VAND  V9.B16, V8.B16, V9.B16
+	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
+	VBIT  V8.B16, V5.B16, V9.B16
+	VMOV  V6.B16, V8.B16
+	VFMLA V0.S4, V9.S4, V8.S4
+	WORD  $0x4ea6d50b // fsub v11.4s, v8.4s, v6.4s
+	VFMLS V1.S4, V11.S4, V9.S4
+	VFMLS V2.S4, V11.S4, V9.S4
+	FMOVQ 1264(R0), F11
+	VFMLA V3.S4, V9.S4, V11.S4
+	FMOVQ 1280(R0), F12
+	VFMLA V11.S4, V9.S4, V12.S4
+	FMOVQ 1296(R0), F11
+	VFMLA V12.S4, V9.S4, V11.S4
+	FMOVQ 1312(R0), F12
+	VFMLA V11.S4, V9.S4, V12.S4
+	FMOVQ 224(R0), F11
+	VFMLA V12.S4, V9.S4, V11.S4
+	FMOVQ 224(R0), F12
+	VFMLA V11.S4, V9.S4, V12.S4
+	VSHL  $23, V8.S4, V8.S4
+	VAND  V7.B16, V8.B16, V7.B16
+	VDUP  R10, V8.S4
+	FMOVQ 336(R6), F9
+	WORD  $0x4ea93508 // cmgt v8.4s, v8.4s, v9.4s
+	VAND  V8.B16, V7.B16, V7.B16
+	VFMLA V7.S4, V12.S4, V15.S4
+	FMOVQ 48(R7), F7
+	VMOVI $0, V8.B16
+	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
+	WORD  $0x4ea4d548 // fsub v8.4s, v10.4s, v4.4s
+	VAND  V7.B16, V8.B16, V8.B16
+	VDUP  R11, V9.S4
+	FMOVQ 336(R6), F10
+	WORD  $0x4eaa3529 // cmgt v9.4s, v9.4s, v10.4s
+	VAND  V9.B16, V8.B16, V9.B16
+	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
+	VBIT  V8.B16, V5.B16, V9.B16
+	VMOV  V6.B16, V8.B16
+	VFMLA V0.S4, V9.S4, V8.S4
+	WORD  $0x4ea6d50a // fsub v10.4s, v8.4s, v6.4s
+	VFMLS V1.S4, V10.S4, V9.S4
+	VFMLS V2.S4, V10.S4, V9.S4
+	FMOVQ 1264(R0), F10
+	VFMLA V3.S4, V9.S4, V10.S4
+	FMOVQ 1280(R0), F11
+	VFMLA V10.S4, V9.S4, V11.S4
+	FMOVQ 1296(R0), F10
+	VFMLA V11.S4, V9.S4, V10.S4
+	FMOVQ 1312(R0), F11
+	VFMLA V10.S4, V9.S4, V11.S4
+	FMOVQ 224(R0), F10
+	VFMLA V11.S4, V9.S4, V10.S4
+	FMOVQ 224(R0), F11
+	VFMLA V10.S4, V9.S4, V11.S4
+	VSHL  $23, V8.S4, V8.S4
+	VAND  V7.B16, V8.B16, V7.B16
+	VDUP  R11, V8.S4
+	FMOVQ 336(R6), F9
+	WORD  $0x4ea93508 // cmgt v8.4s, v8.4s, v9.4s
+	VAND  V8.B16, V7.B16, V7.B16
+	VFMLA V7.S4, V11.S4, V16.S4
+
+sum_done:
+	WORD  $0x0e6179a7 // fcvtl v7.2d, v13.2s
+	WORD  $0x4e6179a8 // fcvtl2 v8.2d, v13.4s
+	FMOVQ (R5), F9
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	FMOVQ F7, (R5)
+	FMOVQ 16(R5), F7
+	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
+	FMOVQ F8, 16(R5)
+	WORD  $0x0e6179c7 // fcvtl v7.2d, v14.2s
+	WORD  $0x4e6179c8 // fcvtl2 v8.2d, v14.4s
+	FMOVQ 32(R5), F9
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	FMOVQ F7, 32(R5)
+	FMOVQ 48(R5), F7
+	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
+	FMOVQ F8, 48(R5)
+	WORD  $0x0e6179e7 // fcvtl v7.2d, v15.2s
+	WORD  $0x4e6179e8 // fcvtl2 v8.2d, v15.4s
+	FMOVQ 64(R5), F9
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	FMOVQ F7, 64(R5)
+	FMOVQ 80(R5), F7
+	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
+	FMOVQ F8, 80(R5)
+	WORD  $0x0e617a07 // fcvtl v7.2d, v16.2s
+	WORD  $0x4e617a08 // fcvtl2 v8.2d, v16.4s
+	FMOVQ 96(R5), F9
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	FMOVQ F7, 96(R5)
+	FMOVQ 112(R5), F7
+	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
+	FMOVQ F8, 112(R5)
+	VMOVI $0, V13.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	SUB   $32, R2, R2
+	SUB   $32, R1, R1
 	CMP   $1, R1
 	BGE   sum_block
 	RET
@@ -12670,472 +14943,794 @@ sum_done:
 
 // func narrowSumNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int, slow *int)
 TEXT ·narrowSumNEON(SB), NOSPLIT, $0-64
-	MOVD  $tables<>+0(SB), R1
+	MOVD  $tables<>+0(SB), R2
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 32(R0), F0
 	FMOVQ 48(R0), F1
 	FMOVQ 64(R0), F2
 	FMOVQ 80(R0), F3
 	FMOVQ 96(R0), F4
-	FMOVQ 112(R0), F5
-	FMOVQ (R1), F6
-	FMOVQ 208(R0), F7
-	FMOVQ 16(R1), F8
-	FMOVQ 912(R0), F9
-	FMOVQ 1328(R0), F10
-	FMOVQ 1344(R0), F11
-	FMOVQ 1136(R0), F12
 
 group:
 	MOVD  labels+16(FP), R1
-	FMOVQ (R1), F13
-	VMOVI $0, V14.B16
-	VMOVI $0, V16.B16
+	FMOVQ (R1), F5
+	VMOVI $0, V6.B16
+	VMOVI $0, V8.B16
 	MOVD  logits+8(FP), R1
-	MOVD  classes+32(FP), R2
 	MOVD  classes+32(FP), R3
 	LSL   $2, R3, R3
-	CMP   $4, R2
+	MOVD  classes+32(FP), R5
+	CMP   $4, R5
 	BLT   sum_few
-	SUB   $4, R2, R2
-	MOVD  $0, R5
+	SUB   $4, R5, R5
+	MOVD  $0, R6
 
 sum_columns:
-	MOVD  R5, R6
-	LSL   $4, R6, R6
-	MOVD  R5, R7
-	LSL   $2, R7, R7
-	ADD   R7, R1, R7
-	MOVD  e+40(FP), R8
-	ADD   R6, R8, R6
-	VDUP  R5, V15.S4
-	VSUB  V15.S4, V13.S4, V15.S4
-	ADD   R3, R7, R8
-	ADD   R3, R8, R9
-	ADD   R3, R9, R10
-	FMOVQ (R7), F17
-	FMOVQ (R8), F18
-	FMOVQ (R9), F19
-	FMOVQ (R10), F20
-	VZIP1 V18.S4, V17.S4, V21.S4
-	VZIP1 V20.S4, V19.S4, V22.S4
-	VZIP1 V22.D2, V21.D2, V23.D2
-	VZIP2 V22.D2, V21.D2, V21.D2
-	VZIP2 V18.S4, V17.S4, V17.S4
-	VZIP2 V20.S4, V19.S4, V18.S4
-	VZIP1 V18.D2, V17.D2, V19.D2
-	VZIP2 V18.D2, V17.D2, V17.D2
-	VMOVI $0, V18.B16
-	VCMEQ V18.S4, V15.S4, V18.S4
-	VBIT  V18.B16, V23.B16, V16.B16
-	WORD  $0x4ea0faf4 // fabs v20.4s, v23.4s
-	WORD  $0x4e721e94 // bic v20.16b, v20.16b, v18.16b
-	WORD  $0x4eb465ce // smax v14.4s, v14.4s, v20.4s
-	WORD  $0x4e20d6f7 // fadd v23.4s, v23.4s, v0.4s
+	MOVD  e+40(FP), R7
+	MOVD  R6, R8
+	MOVD  R6, R9
+	LSL   $4, R8, R8
+	LSL   $2, R9, R9
+	ADD   R9, R1, R9
+	ADD   R8, R7, R7
+	VDUP  R6, V7.S4
+	VSUB  V7.S4, V5.S4, V7.S4
+	ADD   R3, R9, R8
+	ADD   R3, R8, R10
+	ADD   R3, R10, R11
+	FMOVQ (R9), F9
+	FMOVQ (R8), F10
+	FMOVQ (R10), F11
+	FMOVQ (R11), F12
+	VZIP1 V10.S4, V9.S4, V13.S4
+	VZIP1 V12.S4, V11.S4, V14.S4
+	VZIP1 V14.D2, V13.D2, V15.D2
+	VZIP2 V14.D2, V13.D2, V13.D2
+	VZIP2 V10.S4, V9.S4, V9.S4
+	VZIP2 V12.S4, V11.S4, V10.S4
+	VZIP1 V10.D2, V9.D2, V11.D2
+	VZIP2 V10.D2, V9.D2, V9.D2
+	VMOVI $0, V10.B16
+	VCMEQ V10.S4, V7.S4, V10.S4
+	VBIT  V10.B16, V15.B16, V8.B16
+	WORD  $0x4ea0f9ec // fabs v12.4s, v15.4s
+	WORD  $0x4e6a1d8a // bic v10.16b, v12.16b, v10.16b
+	WORD  $0x4eaa64c6 // smax v6.4s, v6.4s, v10.4s
+	FMOVQ 912(R0), F10
+	VCMEQ V10.S4, V7.S4, V10.S4
+	VBIT  V10.B16, V13.B16, V8.B16
+	WORD  $0x4ea0f9ac // fabs v12.4s, v13.4s
+	WORD  $0x4e6a1d8a // bic v10.16b, v12.16b, v10.16b
+	WORD  $0x4eaa64c6 // smax v6.4s, v6.4s, v10.4s
+	FMOVQ 1328(R0), F10
+	VCMEQ V10.S4, V7.S4, V10.S4
+	VBIT  V10.B16, V11.B16, V8.B16
+	WORD  $0x4ea0f96c // fabs v12.4s, v11.4s
+	WORD  $0x4e6a1d8a // bic v10.16b, v12.16b, v10.16b
+	WORD  $0x4eaa64c6 // smax v6.4s, v6.4s, v10.4s
+	FMOVQ 1344(R0), F10
+	VCMEQ V10.S4, V7.S4, V10.S4
+	VBIT  V10.B16, V9.B16, V8.B16
+	WORD  $0x4ea0f92c // fabs v12.4s, v9.4s
+	WORD  $0x4e6a1d8a // bic v10.16b, v12.16b, v10.16b
+	WORD  $0x4eaa64c6 // smax v6.4s, v6.4s, v10.4s
+	FMOVQ 912(R0), F12
+	FMOVQ 1328(R0), F14
+	FMOVQ 1344(R0), F16
+	VMOVI $0, V10.B16
+	VCMEQ V12.S4, V7.S4, V12.S4
+	VCMEQ V14.S4, V7.S4, V14.S4
+	VCMEQ V16.S4, V7.S4, V16.S4
+	VCMEQ V10.S4, V7.S4, V7.S4
+	WORD  $0x4e20d5aa // fadd v10.4s, v13.4s, v0.4s
+	WORD  $0x4e20d56b // fadd v11.4s, v11.4s, v0.4s
+	WORD  $0x4e20d529 // fadd v9.4s, v9.4s, v0.4s
+	WORD  $0x4e20d5f1 // fadd v17.4s, v15.4s, v0.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F20
-	VFMLA V1.S4, V23.S4, V20.S4
-	WORD  $0x4ea2d696 // fsub v22.4s, v20.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V22.S4, V23.S4
-	VFMLS V4.S4, V22.S4, V23.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F22
-	VFMLA V5.S4, V23.S4, V22.S4
-	FMOVQ 144(R0), F24
-	VFMLA V22.S4, V23.S4, V24.S4
-	FMOVQ 160(R0), F22
-	VFMLA V24.S4, V23.S4, V22.S4
-	FMOVQ 176(R0), F24
-	VFMLA V22.S4, V23.S4, V24.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V20.B16], V22.B16
-	FMOVQ 192(R0), F23
-	VBIT  V7.B16, V22.B16, V23.B16
-	VTBL  V23.B16, [V8.B16], V22.B16
-	VSHL  $21, V20.S4, V20.S4
-	VADD  V20.S4, V22.S4, V20.S4
-	VFMLA V24.S4, V20.S4, V20.S4
-	WORD  $0x4e721e92 // bic v18.16b, v20.16b, v18.16b
-	FMOVQ F18, (R6)
-	VCMEQ V9.S4, V15.S4, V18.S4
-	VBIT  V18.B16, V21.B16, V16.B16
-	WORD  $0x4ea0fab4 // fabs v20.4s, v21.4s
-	WORD  $0x4e721e94 // bic v20.16b, v20.16b, v18.16b
-	WORD  $0x4eb465ce // smax v14.4s, v14.4s, v20.4s
-	WORD  $0x4e20d6b6 // fadd v22.4s, v21.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F20
-	VFMLA V1.S4, V22.S4, V20.S4
+	FMOVQ 64(R0), F13
+	VFMLA V1.S4, V10.S4, V18.S4
+	VFMLA V1.S4, V11.S4, V20.S4
+	VFMLA V1.S4, V9.S4, V22.S4
+	VFMLA V1.S4, V17.S4, V13.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
 	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d5af // fsub v15.4s, v13.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V21.S4, V22.S4
-	VFMLS V4.S4, V21.S4, V22.S4
-
-	// p = e^r / s - 1, s = T[0]
+	VFMLS V3.S4, V19.S4, V10.S4
+	VFMLS V3.S4, V21.S4, V11.S4
+	VFMLS V3.S4, V23.S4, V9.S4
+	VFMLS V3.S4, V15.S4, V17.S4
+	VFMLS V4.S4, V19.S4, V10.S4
+	VFMLS V4.S4, V21.S4, V11.S4
+	VFMLS V4.S4, V23.S4, V9.S4
+	VFMLS V4.S4, V15.S4, V17.S4
 	FMOVQ 128(R0), F21
-	VFMLA V5.S4, V22.S4, V21.S4
+	FMOVQ 128(R0), F24
+	FMOVQ 128(R0), F26
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F15
+	FMOVQ 112(R0), F23
+	FMOVQ 112(R0), F25
+	FMOVQ 112(R0), F27
+	FMOVQ 112(R0), F19
+	VFMLA V23.S4, V10.S4, V21.S4
+	VFMLA V25.S4, V11.S4, V24.S4
+	VFMLA V27.S4, V9.S4, V26.S4
+	VFMLA V19.S4, V17.S4, V15.S4
 	FMOVQ 144(R0), F23
-	VFMLA V21.S4, V22.S4, V23.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F27
+	FMOVQ 144(R0), F19
+	VFMLA V21.S4, V10.S4, V23.S4
+	VFMLA V24.S4, V11.S4, V25.S4
+	VFMLA V26.S4, V9.S4, V27.S4
+	VFMLA V15.S4, V17.S4, V19.S4
 	FMOVQ 160(R0), F21
-	VFMLA V23.S4, V22.S4, V21.S4
+	FMOVQ 160(R0), F24
+	FMOVQ 160(R0), F26
+	FMOVQ 160(R0), F15
+	VFMLA V23.S4, V10.S4, V21.S4
+	VFMLA V25.S4, V11.S4, V24.S4
+	VFMLA V27.S4, V9.S4, V26.S4
+	VFMLA V19.S4, V17.S4, V15.S4
 	FMOVQ 176(R0), F23
-	VFMLA V21.S4, V22.S4, V23.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F27
+	FMOVQ 176(R0), F19
+	VFMLA V21.S4, V10.S4, V23.S4
+	VFMLA V24.S4, V11.S4, V25.S4
+	VFMLA V26.S4, V9.S4, V27.S4
+	VFMLA V15.S4, V17.S4, V19.S4
+	FMOVQ (R2), F10
+	FMOVQ (R2), F11
+	FMOVQ (R2), F15
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V20.B16], V21.B16
-	FMOVQ 192(R0), F22
-	VBIT  V7.B16, V21.B16, V22.B16
-	VTBL  V22.B16, [V8.B16], V21.B16
-	VSHL  $21, V20.S4, V20.S4
-	VADD  V20.S4, V21.S4, V20.S4
-	VFMLA V23.S4, V20.S4, V20.S4
-	WORD  $0x4e721e92 // bic v18.16b, v20.16b, v18.16b
-	FMOVQ F18, 16(R6)
-	VCMEQ V10.S4, V15.S4, V18.S4
-	VBIT  V18.B16, V19.B16, V16.B16
-	WORD  $0x4ea0fa74 // fabs v20.4s, v19.4s
-	WORD  $0x4e721e94 // bic v20.16b, v20.16b, v18.16b
-	WORD  $0x4eb465ce // smax v14.4s, v14.4s, v20.4s
-	WORD  $0x4e20d675 // fadd v21.4s, v19.4s, v0.4s
+	FMOVQ (R2), F9
+	VTBL  V10.B16, [V18.B16], V10.B16
+	VTBL  V11.B16, [V20.B16], V11.B16
+	VTBL  V15.B16, [V22.B16], V15.B16
+	VTBL  V9.B16, [V13.B16], V9.B16
+	FMOVQ 192(R0), F24
+	FMOVQ 192(R0), F28
+	FMOVQ 192(R0), F30
+	FMOVQ 192(R0), F17
+	FMOVQ 208(R0), F26
+	FMOVQ 208(R0), F29
+	FMOVQ 208(R0), F31
+	FMOVQ 208(R0), F21
+	VBIT  V26.B16, V10.B16, V24.B16
+	VBIT  V29.B16, V11.B16, V28.B16
+	VBIT  V31.B16, V15.B16, V30.B16
+	VBIT  V21.B16, V9.B16, V17.B16
+	FMOVQ 16(R2), F10
+	FMOVQ 16(R2), F11
+	FMOVQ 16(R2), F15
+	FMOVQ 16(R2), F9
+	VTBL  V24.B16, [V10.B16], V10.B16
+	VTBL  V28.B16, [V11.B16], V11.B16
+	VTBL  V30.B16, [V15.B16], V15.B16
+	VTBL  V17.B16, [V9.B16], V9.B16
+	VSHL  $21, V18.S4, V17.S4
+	VSHL  $21, V20.S4, V18.S4
+	VSHL  $21, V22.S4, V20.S4
+	VSHL  $21, V13.S4, V13.S4
+	VADD  V17.S4, V10.S4, V10.S4
+	VADD  V18.S4, V11.S4, V11.S4
+	VADD  V20.S4, V15.S4, V15.S4
+	VADD  V13.S4, V9.S4, V9.S4
+	VFMLA V23.S4, V10.S4, V10.S4
+	VFMLA V25.S4, V11.S4, V11.S4
+	VFMLA V27.S4, V15.S4, V15.S4
+	VFMLA V19.S4, V9.S4, V9.S4
+	WORD  $0x4e6c1d4a // bic v10.16b, v10.16b, v12.16b
+	WORD  $0x4e6e1d6b // bic v11.16b, v11.16b, v14.16b
+	WORD  $0x4e701dec // bic v12.16b, v15.16b, v16.16b
+	WORD  $0x4e671d27 // bic v7.16b, v9.16b, v7.16b
+	FMOVQ F10, 16(R7)
+	FMOVQ F11, 32(R7)
+	FMOVQ F12, 48(R7)
+	FMOVQ F7, (R7)
+	ADD   $4, R6, R6
+	CMP   R5, R6
+	BLE   sum_columns
 
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F19
-	VFMLA V1.S4, V21.S4, V19.S4
-	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V20.S4, V21.S4
-	VFMLS V4.S4, V20.S4, V21.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F20
-	VFMLA V5.S4, V21.S4, V20.S4
-	FMOVQ 144(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
-	FMOVQ 160(R0), F20
-	VFMLA V22.S4, V21.S4, V20.S4
-	FMOVQ 176(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V19.B16], V20.B16
-	FMOVQ 192(R0), F21
-	VBIT  V7.B16, V20.B16, V21.B16
-	VTBL  V21.B16, [V8.B16], V20.B16
-	VSHL  $21, V19.S4, V19.S4
-	VADD  V19.S4, V20.S4, V19.S4
-	VFMLA V22.S4, V19.S4, V19.S4
-	WORD  $0x4e721e72 // bic v18.16b, v19.16b, v18.16b
-	FMOVQ F18, 32(R6)
-	VCMEQ V11.S4, V15.S4, V15.S4
-	VBIT  V15.B16, V17.B16, V16.B16
-	WORD  $0x4ea0fa32 // fabs v18.4s, v17.4s
-	WORD  $0x4e6f1e52 // bic v18.16b, v18.16b, v15.16b
-	WORD  $0x4eb265ce // smax v14.4s, v14.4s, v18.4s
-	WORD  $0x4e20d633 // fadd v19.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F17
-	VFMLA V1.S4, V19.S4, V17.S4
-	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V18.S4, V19.S4
-	VFMLS V4.S4, V18.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F18
-	VFMLA V5.S4, V19.S4, V18.S4
-	FMOVQ 144(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F18
-	VFMLA V20.S4, V19.S4, V18.S4
-	FMOVQ 176(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V17.B16], V18.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V18.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V18.B16
-	VSHL  $21, V17.S4, V17.S4
-	VADD  V17.S4, V18.S4, V17.S4
-	VFMLA V20.S4, V17.S4, V17.S4
-	WORD  $0x4e6f1e2f // bic v15.16b, v17.16b, v15.16b
-	FMOVQ F15, 48(R6)
-
-	// the next 4, or the last
-	CMP  R2, R5
-	BEQ  sum_done
-	ADD  $4, R5, R5
-	CMP  R2, R5
-	CSEL LT, R5, R2, R5
-	MOVD R5, R5
-	JMP  sum_columns
-
-sum_few:
-	CMP   $3, R2
-	BLT   sum_two
-	MOVD  e+40(FP), R2
+	// the columns that are left
+	SUB   R5, R6, R6
+	CMP   $4, R6
+	BGE   sum_done
+	CMP   $3, R6
+	BGE   sum_left1
+	CMP   $2, R6
+	BGE   sum_left2
+	MOVD  e+40(FP), R6
+	MOVD  R5, R7
+	MOVD  R5, R8
+	LSL   $4, R7, R7
+	LSL   $2, R8, R8
+	ADD   R8, R1, R1
+	ADD   R7, R6, R6
+	VDUP  R5, V7.S4
+	VSUB  V7.S4, V5.S4, V5.S4
 	ADD   R3, R1, R5
-	ADD   R3, R5, R6
-	ADD   R3, R6, R3
-	FMOVD (R1), F15
-	ADD   $8, R1, R1
-	VLD1  (R1), V15.S[2]
-	FMOVD (R5), F17
-	ADD   $8, R5, R1
-	VLD1  (R1), V17.S[2]
-	FMOVD (R6), F18
-	ADD   $8, R6, R1
-	VLD1  (R1), V18.S[2]
-	FMOVD (R3), F19
-	ADD   $8, R3, R1
-	VLD1  (R1), V19.S[2]
-	VZIP1 V17.S4, V15.S4, V20.S4
-	VZIP1 V19.S4, V18.S4, V21.S4
-	VZIP1 V21.D2, V20.D2, V22.D2
-	VZIP2 V21.D2, V20.D2, V20.D2
-	VZIP2 V17.S4, V15.S4, V15.S4
-	VZIP2 V19.S4, V18.S4, V17.S4
-	VZIP1 V17.D2, V15.D2, V18.D2
-	VZIP2 V17.D2, V15.D2, V15.D2
-	VMOVI $0, V15.B16
-	VCMEQ V15.S4, V13.S4, V15.S4
-	VBIT  V15.B16, V22.B16, V16.B16
-	WORD  $0x4ea0fad1 // fabs v17.4s, v22.4s
-	WORD  $0x4e6f1e31 // bic v17.16b, v17.16b, v15.16b
-	WORD  $0x4eb165ce // smax v14.4s, v14.4s, v17.4s
-	WORD  $0x4e20d6d5 // fadd v21.4s, v22.4s, v0.4s
+	ADD   R3, R5, R7
+	ADD   R3, R7, R3
+	FMOVQ (R1), F7
+	FMOVQ (R5), F9
+	FMOVQ (R7), F10
+	FMOVQ (R3), F11
+	VZIP1 V9.S4, V7.S4, V12.S4
+	VZIP1 V11.S4, V10.S4, V13.S4
+	VZIP1 V13.D2, V12.D2, V14.D2
+	VZIP2 V13.D2, V12.D2, V12.D2
+	VZIP2 V9.S4, V7.S4, V7.S4
+	VZIP2 V11.S4, V10.S4, V9.S4
+	VZIP1 V9.D2, V7.D2, V10.D2
+	VZIP2 V9.D2, V7.D2, V7.D2
+	FMOVQ 912(R0), F9
+	VCMEQ V9.S4, V5.S4, V9.S4
+	VBIT  V9.B16, V12.B16, V8.B16
+	WORD  $0x4ea0f98b // fabs v11.4s, v12.4s
+	WORD  $0x4e691d69 // bic v9.16b, v11.16b, v9.16b
+	WORD  $0x4ea964c6 // smax v6.4s, v6.4s, v9.4s
+	FMOVQ 1328(R0), F9
+	VCMEQ V9.S4, V5.S4, V9.S4
+	VBIT  V9.B16, V10.B16, V8.B16
+	WORD  $0x4ea0f94b // fabs v11.4s, v10.4s
+	WORD  $0x4e691d69 // bic v9.16b, v11.16b, v9.16b
+	WORD  $0x4ea964c6 // smax v6.4s, v6.4s, v9.4s
+	FMOVQ 1344(R0), F9
+	VCMEQ V9.S4, V5.S4, V9.S4
+	VBIT  V9.B16, V7.B16, V8.B16
+	WORD  $0x4ea0f8eb // fabs v11.4s, v7.4s
+	WORD  $0x4e691d69 // bic v9.16b, v11.16b, v9.16b
+	WORD  $0x4ea964c6 // smax v6.4s, v6.4s, v9.4s
+	FMOVQ 912(R0), F9
+	FMOVQ 1328(R0), F11
+	FMOVQ 1344(R0), F13
+	VCMEQ V9.S4, V5.S4, V9.S4
+	VCMEQ V11.S4, V5.S4, V11.S4
+	VCMEQ V13.S4, V5.S4, V5.S4
+	WORD  $0x4e20d58c // fadd v12.4s, v12.4s, v0.4s
+	WORD  $0x4e20d54a // fadd v10.4s, v10.4s, v0.4s
+	WORD  $0x4e20d4f2 // fadd v18.4s, v7.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F17
-	VFMLA V1.S4, V21.S4, V17.S4
-	WORD  $0x4ea2d633 // fsub v19.4s, v17.4s, v2.4s
+	FMOVQ 64(R0), F7
+	FMOVQ 64(R0), F14
+	FMOVQ 64(R0), F16
+	VFMLA V1.S4, V12.S4, V7.S4
+	VFMLA V1.S4, V10.S4, V14.S4
+	VFMLA V1.S4, V18.S4, V16.S4
+	WORD  $0x4ea2d4ed // fsub v13.4s, v7.4s, v2.4s
+	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
+	WORD  $0x4ea2d611 // fsub v17.4s, v16.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V21.S4
-	VFMLS V4.S4, V19.S4, V21.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V21.S4, V19.S4
-	FMOVQ 144(R0), F22
-	VFMLA V19.S4, V21.S4, V22.S4
-	FMOVQ 160(R0), F19
-	VFMLA V22.S4, V21.S4, V19.S4
-	FMOVQ 176(R0), F22
-	VFMLA V19.S4, V21.S4, V22.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V17.B16], V19.B16
-	FMOVQ 192(R0), F21
-	VBIT  V7.B16, V19.B16, V21.B16
-	VTBL  V21.B16, [V8.B16], V19.B16
-	VSHL  $21, V17.S4, V17.S4
-	VADD  V17.S4, V19.S4, V17.S4
-	VFMLA V22.S4, V17.S4, V17.S4
-	WORD  $0x4e6f1e2f // bic v15.16b, v17.16b, v15.16b
-	FMOVQ F15, (R2)
-	VCMEQ V9.S4, V13.S4, V15.S4
-	VBIT  V15.B16, V20.B16, V16.B16
-	WORD  $0x4ea0fa91 // fabs v17.4s, v20.4s
-	WORD  $0x4e6f1e31 // bic v17.16b, v17.16b, v15.16b
-	WORD  $0x4eb165ce // smax v14.4s, v14.4s, v17.4s
-	WORD  $0x4e20d694 // fadd v20.4s, v20.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F17
-	VFMLA V1.S4, V20.S4, V17.S4
-	WORD  $0x4ea2d633 // fsub v19.4s, v17.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
-	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
-	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
-	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V17.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V17.S4, V17.S4
-	VADD  V17.S4, V19.S4, V17.S4
-	VFMLA V21.S4, V17.S4, V17.S4
-	WORD  $0x4e6f1e2f // bic v15.16b, v17.16b, v15.16b
-	FMOVQ F15, 16(R2)
-	VCMEQ V10.S4, V13.S4, V13.S4
-	VBIT  V13.B16, V18.B16, V16.B16
-	WORD  $0x4ea0fa4f // fabs v15.4s, v18.4s
-	WORD  $0x4e6d1def // bic v15.16b, v15.16b, v13.16b
-	WORD  $0x4eaf65ce // smax v14.4s, v14.4s, v15.4s
-	WORD  $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V18.S4, V15.S4
-	WORD  $0x4ea2d5f1 // fsub v17.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
+	VFMLS V3.S4, V13.S4, V12.S4
+	VFMLS V3.S4, V15.S4, V10.S4
 	VFMLS V3.S4, V17.S4, V18.S4
+	VFMLS V4.S4, V13.S4, V12.S4
+	VFMLS V4.S4, V15.S4, V10.S4
 	VFMLS V4.S4, V17.S4, V18.S4
 
 	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F13
 	FMOVQ 128(R0), F17
-	VFMLA V5.S4, V18.S4, V17.S4
+	FMOVQ 128(R0), F20
+	FMOVQ 112(R0), F15
+	FMOVQ 112(R0), F19
+	FMOVQ 112(R0), F21
+	VFMLA V15.S4, V12.S4, V13.S4
+	VFMLA V19.S4, V10.S4, V17.S4
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 144(R0), F15
 	FMOVQ 144(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 144(R0), F21
+	VFMLA V13.S4, V12.S4, V15.S4
+	VFMLA V17.S4, V10.S4, V19.S4
+	VFMLA V20.S4, V18.S4, V21.S4
+	FMOVQ 160(R0), F13
 	FMOVQ 160(R0), F17
-	VFMLA V19.S4, V18.S4, V17.S4
+	FMOVQ 160(R0), F20
+	VFMLA V15.S4, V12.S4, V13.S4
+	VFMLA V19.S4, V10.S4, V17.S4
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 176(R0), F15
 	FMOVQ 176(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 176(R0), F21
+	VFMLA V13.S4, V12.S4, V15.S4
+	VFMLA V17.S4, V10.S4, V19.S4
+	VFMLA V20.S4, V18.S4, V21.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V17.B16
+	FMOVQ (R2), F10
+	FMOVQ (R2), F12
+	FMOVQ (R2), F13
+	VTBL  V10.B16, [V7.B16], V10.B16
+	VTBL  V12.B16, [V14.B16], V12.B16
+	VTBL  V13.B16, [V16.B16], V22.B16
+	FMOVQ 192(R0), F13
 	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V17.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V17.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V17.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	WORD  $0x4e6d1ded // bic v13.16b, v15.16b, v13.16b
-	FMOVQ F13, 32(R2)
+	FMOVQ 192(R0), F23
+	FMOVQ 208(R0), F17
+	FMOVQ 208(R0), F20
+	FMOVQ 208(R0), F24
+	VBIT  V17.B16, V10.B16, V13.B16
+	VBIT  V20.B16, V12.B16, V18.B16
+	VBIT  V24.B16, V22.B16, V23.B16
+	FMOVQ 16(R2), F10
+	FMOVQ 16(R2), F12
+	FMOVQ 16(R2), F17
+	VTBL  V13.B16, [V10.B16], V10.B16
+	VTBL  V18.B16, [V12.B16], V12.B16
+	VTBL  V23.B16, [V17.B16], V13.B16
+	VSHL  $21, V7.S4, V7.S4
+	VSHL  $21, V14.S4, V14.S4
+	VSHL  $21, V16.S4, V16.S4
+	VADD  V7.S4, V10.S4, V7.S4
+	VADD  V14.S4, V12.S4, V10.S4
+	VADD  V16.S4, V13.S4, V12.S4
+	VFMLA V15.S4, V7.S4, V7.S4
+	VFMLA V19.S4, V10.S4, V10.S4
+	VFMLA V21.S4, V12.S4, V12.S4
+	WORD  $0x4e691ce7 // bic v7.16b, v7.16b, v9.16b
+	WORD  $0x4e6b1d49 // bic v9.16b, v10.16b, v11.16b
+	WORD  $0x4e651d85 // bic v5.16b, v12.16b, v5.16b
+	FMOVQ F7, 16(R6)
+	FMOVQ F9, 32(R6)
+	FMOVQ F5, 48(R6)
+	JMP   sum_done
+
+sum_left2:
+	MOVD  e+40(FP), R6
+	MOVD  R5, R7
+	MOVD  R5, R8
+	LSL   $4, R7, R7
+	LSL   $2, R8, R8
+	ADD   R8, R1, R1
+	ADD   R7, R6, R6
+	VDUP  R5, V7.S4
+	VSUB  V7.S4, V5.S4, V5.S4
+	ADD   R3, R1, R5
+	ADD   R3, R5, R7
+	ADD   R3, R7, R3
+	FMOVQ (R1), F7
+	FMOVQ (R5), F9
+	FMOVQ (R7), F10
+	FMOVQ (R3), F11
+	VZIP1 V9.S4, V7.S4, V12.S4
+	VZIP1 V11.S4, V10.S4, V13.S4
+	VZIP1 V13.D2, V12.D2, V14.D2
+	VZIP2 V13.D2, V12.D2, V12.D2
+	VZIP2 V9.S4, V7.S4, V7.S4
+	VZIP2 V11.S4, V10.S4, V9.S4
+	VZIP1 V9.D2, V7.D2, V10.D2
+	VZIP2 V9.D2, V7.D2, V7.D2
+	FMOVQ 1328(R0), F9
+	VCMEQ V9.S4, V5.S4, V9.S4
+	VBIT  V9.B16, V10.B16, V8.B16
+	WORD  $0x4ea0f94b // fabs v11.4s, v10.4s
+	WORD  $0x4e691d69 // bic v9.16b, v11.16b, v9.16b
+	WORD  $0x4ea964c6 // smax v6.4s, v6.4s, v9.4s
+	FMOVQ 1344(R0), F9
+	VCMEQ V9.S4, V5.S4, V9.S4
+	VBIT  V9.B16, V7.B16, V8.B16
+	WORD  $0x4ea0f8eb // fabs v11.4s, v7.4s
+	WORD  $0x4e691d69 // bic v9.16b, v11.16b, v9.16b
+	WORD  $0x4ea964c6 // smax v6.4s, v6.4s, v9.4s
+	FMOVQ 1328(R0), F9
+	FMOVQ 1344(R0), F11
+	VCMEQ V9.S4, V5.S4, V9.S4
+	VCMEQ V11.S4, V5.S4, V5.S4
+	WORD  $0x4e20d54a // fadd v10.4s, v10.4s, v0.4s
+	WORD  $0x4e20d4ee // fadd v14.4s, v7.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F7
+	FMOVQ 64(R0), F12
+	VFMLA V1.S4, V10.S4, V7.S4
+	VFMLA V1.S4, V14.S4, V12.S4
+	WORD  $0x4ea2d4eb // fsub v11.4s, v7.4s, v2.4s
+	WORD  $0x4ea2d58d // fsub v13.4s, v12.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V11.S4, V10.S4
+	VFMLS V3.S4, V13.S4, V14.S4
+	VFMLS V4.S4, V11.S4, V10.S4
+	VFMLS V4.S4, V13.S4, V14.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F11
+	FMOVQ 128(R0), F15
+	FMOVQ 112(R0), F13
+	FMOVQ 112(R0), F16
+	VFMLA V13.S4, V10.S4, V11.S4
+	VFMLA V16.S4, V14.S4, V15.S4
+	FMOVQ 144(R0), F13
+	FMOVQ 144(R0), F16
+	VFMLA V11.S4, V10.S4, V13.S4
+	VFMLA V15.S4, V14.S4, V16.S4
+	FMOVQ 160(R0), F11
+	FMOVQ 160(R0), F15
+	VFMLA V13.S4, V10.S4, V11.S4
+	VFMLA V16.S4, V14.S4, V15.S4
+	FMOVQ 176(R0), F13
+	FMOVQ 176(R0), F16
+	VFMLA V11.S4, V10.S4, V13.S4
+	VFMLA V15.S4, V14.S4, V16.S4
+
+	// 2^n T[j] (1 + p)
+	FMOVQ (R2), F10
+	FMOVQ (R2), F11
+	VTBL  V10.B16, [V7.B16], V10.B16
+	VTBL  V11.B16, [V12.B16], V15.B16
+	FMOVQ 192(R0), F11
+	FMOVQ 192(R0), F17
+	FMOVQ 208(R0), F14
+	FMOVQ 208(R0), F18
+	VBIT  V14.B16, V10.B16, V11.B16
+	VBIT  V18.B16, V15.B16, V17.B16
+	FMOVQ 16(R2), F10
+	FMOVQ 16(R2), F14
+	VTBL  V11.B16, [V10.B16], V10.B16
+	VTBL  V17.B16, [V14.B16], V11.B16
+	VSHL  $21, V7.S4, V7.S4
+	VSHL  $21, V12.S4, V12.S4
+	VADD  V7.S4, V10.S4, V7.S4
+	VADD  V12.S4, V11.S4, V10.S4
+	VFMLA V13.S4, V7.S4, V7.S4
+	VFMLA V16.S4, V10.S4, V10.S4
+	WORD  $0x4e691ce7 // bic v7.16b, v7.16b, v9.16b
+	WORD  $0x4e651d45 // bic v5.16b, v10.16b, v5.16b
+	FMOVQ F7, 32(R6)
+	FMOVQ F5, 48(R6)
+	JMP   sum_done
+
+sum_left1:
+	MOVD  e+40(FP), R6
+	MOVD  R5, R7
+	MOVD  R5, R8
+	LSL   $4, R7, R7
+	LSL   $2, R8, R8
+	ADD   R8, R1, R1
+	ADD   R7, R6, R6
+	VDUP  R5, V7.S4
+	VSUB  V7.S4, V5.S4, V5.S4
+	ADD   R3, R1, R5
+	ADD   R3, R5, R7
+	ADD   R3, R7, R3
+	FMOVQ (R1), F7
+	FMOVQ (R5), F9
+	FMOVQ (R7), F10
+	FMOVQ (R3), F11
+	VZIP1 V9.S4, V7.S4, V12.S4
+	VZIP1 V11.S4, V10.S4, V13.S4
+	VZIP1 V13.D2, V12.D2, V14.D2
+	VZIP2 V13.D2, V12.D2, V12.D2
+	VZIP2 V9.S4, V7.S4, V7.S4
+	VZIP2 V11.S4, V10.S4, V9.S4
+	VZIP1 V9.D2, V7.D2, V10.D2
+	VZIP2 V9.D2, V7.D2, V7.D2
+	FMOVQ 1344(R0), F9
+	VCMEQ V9.S4, V5.S4, V9.S4
+	VBIT  V9.B16, V7.B16, V8.B16
+	WORD  $0x4ea0f8ea // fabs v10.4s, v7.4s
+	WORD  $0x4e691d49 // bic v9.16b, v10.16b, v9.16b
+	WORD  $0x4ea964c6 // smax v6.4s, v6.4s, v9.4s
+	FMOVQ 1344(R0), F9
+	VCMEQ V9.S4, V5.S4, V5.S4
+	WORD  $0x4e20d4ea // fadd v10.4s, v7.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F7
+	VFMLA V1.S4, V10.S4, V7.S4
+	WORD  $0x4ea2d4e9 // fsub v9.4s, v7.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V9.S4, V10.S4
+	VFMLS V4.S4, V9.S4, V10.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F9
+	FMOVQ 112(R0), F11
+	VFMLA V11.S4, V10.S4, V9.S4
+	FMOVQ 144(R0), F11
+	VFMLA V9.S4, V10.S4, V11.S4
+	FMOVQ 160(R0), F9
+	VFMLA V11.S4, V10.S4, V9.S4
+	FMOVQ 176(R0), F11
+	VFMLA V9.S4, V10.S4, V11.S4
+
+	// 2^n T[j] (1 + p)
+	FMOVQ (R2), F9
+	VTBL  V9.B16, [V7.B16], V9.B16
+	FMOVQ 192(R0), F10
+	FMOVQ 208(R0), F12
+	VBIT  V12.B16, V9.B16, V10.B16
+	FMOVQ 16(R2), F9
+	VTBL  V10.B16, [V9.B16], V9.B16
+	VSHL  $21, V7.S4, V7.S4
+	VADD  V7.S4, V9.S4, V7.S4
+	VFMLA V11.S4, V7.S4, V7.S4
+	WORD  $0x4e651ce5 // bic v5.16b, v7.16b, v5.16b
+	FMOVQ F5, 48(R6)
+	JMP   sum_done
+	JMP sum_done
+
+sum_few:
+	MOVD  classes+32(FP), R5
+	CMP   $3, R5
+	BLT   sum_two
+	MOVD  e+40(FP), R5
+	ADD   R3, R1, R6
+	ADD   R3, R6, R7
+	ADD   R3, R7, R3
+	FMOVD (R1), F7
+	ADD   $8, R1, R1
+	VLD1  (R1), V7.S[2]
+	FMOVD (R6), F9
+	ADD   $8, R6, R1
+	VLD1  (R1), V9.S[2]
+	FMOVD (R7), F10
+	ADD   $8, R7, R1
+	VLD1  (R1), V10.S[2]
+	FMOVD (R3), F11
+	ADD   $8, R3, R1
+	VLD1  (R1), V11.S[2]
+	VZIP1 V9.S4, V7.S4, V12.S4
+	VZIP1 V11.S4, V10.S4, V13.S4
+	VZIP1 V13.D2, V12.D2, V14.D2
+	VZIP2 V13.D2, V12.D2, V12.D2
+	VZIP2 V9.S4, V7.S4, V7.S4
+	VZIP2 V11.S4, V10.S4, V9.S4
+	VZIP1 V9.D2, V7.D2, V10.D2
+	VZIP2 V9.D2, V7.D2, V7.D2
+	VMOVI $0, V7.B16
+	VCMEQ V7.S4, V5.S4, V7.S4
+	VBIT  V7.B16, V14.B16, V8.B16
+	WORD  $0x4ea0f9c9 // fabs v9.4s, v14.4s
+	WORD  $0x4e671d27 // bic v7.16b, v9.16b, v7.16b
+	WORD  $0x4ea764c6 // smax v6.4s, v6.4s, v7.4s
+	FMOVQ 912(R0), F7
+	VCMEQ V7.S4, V5.S4, V7.S4
+	VBIT  V7.B16, V12.B16, V8.B16
+	WORD  $0x4ea0f989 // fabs v9.4s, v12.4s
+	WORD  $0x4e671d27 // bic v7.16b, v9.16b, v7.16b
+	WORD  $0x4ea764c6 // smax v6.4s, v6.4s, v7.4s
+	FMOVQ 1328(R0), F7
+	VCMEQ V7.S4, V5.S4, V7.S4
+	VBIT  V7.B16, V10.B16, V8.B16
+	WORD  $0x4ea0f949 // fabs v9.4s, v10.4s
+	WORD  $0x4e671d27 // bic v7.16b, v9.16b, v7.16b
+	WORD  $0x4ea764c6 // smax v6.4s, v6.4s, v7.4s
+	VMOVI $0, V7.B16
+	FMOVQ 912(R0), F9
+	FMOVQ 1328(R0), F11
+	VCMEQ V7.S4, V5.S4, V7.S4
+	VCMEQ V9.S4, V5.S4, V9.S4
+	VCMEQ V11.S4, V5.S4, V5.S4
+	WORD  $0x4e20d5cb // fadd v11.4s, v14.4s, v0.4s
+	WORD  $0x4e20d58c // fadd v12.4s, v12.4s, v0.4s
+	WORD  $0x4e20d552 // fadd v18.4s, v10.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F10
+	FMOVQ 64(R0), F14
+	FMOVQ 64(R0), F16
+	VFMLA V1.S4, V11.S4, V10.S4
+	VFMLA V1.S4, V12.S4, V14.S4
+	VFMLA V1.S4, V18.S4, V16.S4
+	WORD  $0x4ea2d54d // fsub v13.4s, v10.4s, v2.4s
+	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
+	WORD  $0x4ea2d611 // fsub v17.4s, v16.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V13.S4, V11.S4
+	VFMLS V3.S4, V15.S4, V12.S4
+	VFMLS V3.S4, V17.S4, V18.S4
+	VFMLS V4.S4, V13.S4, V11.S4
+	VFMLS V4.S4, V15.S4, V12.S4
+	VFMLS V4.S4, V17.S4, V18.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F13
+	FMOVQ 128(R0), F17
+	FMOVQ 128(R0), F20
+	FMOVQ 112(R0), F15
+	FMOVQ 112(R0), F19
+	FMOVQ 112(R0), F21
+	VFMLA V15.S4, V11.S4, V13.S4
+	VFMLA V19.S4, V12.S4, V17.S4
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 144(R0), F15
+	FMOVQ 144(R0), F19
+	FMOVQ 144(R0), F21
+	VFMLA V13.S4, V11.S4, V15.S4
+	VFMLA V17.S4, V12.S4, V19.S4
+	VFMLA V20.S4, V18.S4, V21.S4
+	FMOVQ 160(R0), F13
+	FMOVQ 160(R0), F17
+	FMOVQ 160(R0), F20
+	VFMLA V15.S4, V11.S4, V13.S4
+	VFMLA V19.S4, V12.S4, V17.S4
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 176(R0), F15
+	FMOVQ 176(R0), F19
+	FMOVQ 176(R0), F21
+	VFMLA V13.S4, V11.S4, V15.S4
+	VFMLA V17.S4, V12.S4, V19.S4
+	VFMLA V20.S4, V18.S4, V21.S4
+
+	// 2^n T[j] (1 + p)
+	FMOVQ (R2), F11
+	FMOVQ (R2), F12
+	FMOVQ (R2), F13
+	VTBL  V11.B16, [V10.B16], V11.B16
+	VTBL  V12.B16, [V14.B16], V12.B16
+	VTBL  V13.B16, [V16.B16], V22.B16
+	FMOVQ 192(R0), F13
+	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F23
+	FMOVQ 208(R0), F17
+	FMOVQ 208(R0), F20
+	FMOVQ 208(R0), F24
+	VBIT  V17.B16, V11.B16, V13.B16
+	VBIT  V20.B16, V12.B16, V18.B16
+	VBIT  V24.B16, V22.B16, V23.B16
+	FMOVQ 16(R2), F11
+	FMOVQ 16(R2), F12
+	FMOVQ 16(R2), F17
+	VTBL  V13.B16, [V11.B16], V11.B16
+	VTBL  V18.B16, [V12.B16], V12.B16
+	VTBL  V23.B16, [V17.B16], V13.B16
+	VSHL  $21, V10.S4, V10.S4
+	VSHL  $21, V14.S4, V14.S4
+	VSHL  $21, V16.S4, V16.S4
+	VADD  V10.S4, V11.S4, V10.S4
+	VADD  V14.S4, V12.S4, V11.S4
+	VADD  V16.S4, V13.S4, V12.S4
+	VFMLA V15.S4, V10.S4, V10.S4
+	VFMLA V19.S4, V11.S4, V11.S4
+	VFMLA V21.S4, V12.S4, V12.S4
+	WORD  $0x4e671d47 // bic v7.16b, v10.16b, v7.16b
+	WORD  $0x4e691d69 // bic v9.16b, v11.16b, v9.16b
+	WORD  $0x4e651d85 // bic v5.16b, v12.16b, v5.16b
+	FMOVQ F7, (R5)
+	FMOVQ F9, 16(R5)
+	FMOVQ F5, 32(R5)
 	JMP   sum_done
 
 sum_two:
-	MOVD  e+40(FP), R2
-	ADD   R3, R1, R5
-	ADD   R3, R5, R6
-	ADD   R3, R6, R3
-	FMOVD (R1), F15
-	FMOVD (R5), F17
-	FMOVD (R6), F18
-	FMOVD (R3), F19
-	VZIP1 V17.S4, V15.S4, V15.S4
-	VZIP1 V19.S4, V18.S4, V17.S4
-	VZIP1 V17.D2, V15.D2, V18.D2
-	VZIP2 V17.D2, V15.D2, V15.D2
-	VMOVI $0, V17.B16
-	VCMEQ V17.S4, V13.S4, V17.S4
-	VBIT  V17.B16, V18.B16, V16.B16
-	WORD  $0x4ea0fa53 // fabs v19.4s, v18.4s
-	WORD  $0x4e711e73 // bic v19.16b, v19.16b, v17.16b
-	WORD  $0x4eb365ce // smax v14.4s, v14.4s, v19.4s
-	WORD  $0x4e20d654 // fadd v20.4s, v18.4s, v0.4s
+	MOVD  e+40(FP), R5
+	ADD   R3, R1, R6
+	ADD   R3, R6, R7
+	ADD   R3, R7, R3
+	FMOVD (R1), F7
+	FMOVD (R6), F9
+	FMOVD (R7), F10
+	FMOVD (R3), F11
+	VZIP1 V9.S4, V7.S4, V7.S4
+	VZIP1 V11.S4, V10.S4, V9.S4
+	VZIP1 V9.D2, V7.D2, V10.D2
+	VZIP2 V9.D2, V7.D2, V7.D2
+	VMOVI $0, V9.B16
+	VCMEQ V9.S4, V5.S4, V9.S4
+	VBIT  V9.B16, V10.B16, V8.B16
+	WORD  $0x4ea0f94b // fabs v11.4s, v10.4s
+	WORD  $0x4e691d69 // bic v9.16b, v11.16b, v9.16b
+	WORD  $0x4ea964c6 // smax v6.4s, v6.4s, v9.4s
+	FMOVQ 912(R0), F9
+	VCMEQ V9.S4, V5.S4, V9.S4
+	VBIT  V9.B16, V7.B16, V8.B16
+	WORD  $0x4ea0f8eb // fabs v11.4s, v7.4s
+	WORD  $0x4e691d69 // bic v9.16b, v11.16b, v9.16b
+	WORD  $0x4ea964c6 // smax v6.4s, v6.4s, v9.4s
+	VMOVI $0, V9.B16
+	FMOVQ 912(R0), F11
+	VCMEQ V9.S4, V5.S4, V9.S4
+	VCMEQ V11.S4, V5.S4, V5.S4
+	WORD  $0x4e20d54a // fadd v10.4s, v10.4s, v0.4s
+	WORD  $0x4e20d4ee // fadd v14.4s, v7.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	VFMLA V1.S4, V20.S4, V18.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	FMOVQ 64(R0), F7
+	FMOVQ 64(R0), F12
+	VFMLA V1.S4, V10.S4, V7.S4
+	VFMLA V1.S4, V14.S4, V12.S4
+	WORD  $0x4ea2d4eb // fsub v11.4s, v7.4s, v2.4s
+	WORD  $0x4ea2d58d // fsub v13.4s, v12.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V11.S4, V10.S4
+	VFMLS V3.S4, V13.S4, V14.S4
+	VFMLS V4.S4, V11.S4, V10.S4
+	VFMLS V4.S4, V13.S4, V14.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
-	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
-	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
-	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 128(R0), F11
+	FMOVQ 128(R0), F15
+	FMOVQ 112(R0), F13
+	FMOVQ 112(R0), F16
+	VFMLA V13.S4, V10.S4, V11.S4
+	VFMLA V16.S4, V14.S4, V15.S4
+	FMOVQ 144(R0), F13
+	FMOVQ 144(R0), F16
+	VFMLA V11.S4, V10.S4, V13.S4
+	VFMLA V15.S4, V14.S4, V16.S4
+	FMOVQ 160(R0), F11
+	FMOVQ 160(R0), F15
+	VFMLA V13.S4, V10.S4, V11.S4
+	VFMLA V16.S4, V14.S4, V15.S4
+	FMOVQ 176(R0), F13
+	FMOVQ 176(R0), F16
+	VFMLA V11.S4, V10.S4, V13.S4
+	VFMLA V15.S4, V14.S4, V16.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VADD  V18.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V18.S4, V18.S4
-	WORD  $0x4e711e51 // bic v17.16b, v18.16b, v17.16b
-	FMOVQ F17, (R2)
-	VCMEQ V9.S4, V13.S4, V13.S4
-	VBIT  V13.B16, V15.B16, V16.B16
-	WORD  $0x4ea0f9f1 // fabs v17.4s, v15.4s
-	WORD  $0x4e6d1e31 // bic v17.16b, v17.16b, v13.16b
-	WORD  $0x4eb165ce // smax v14.4s, v14.4s, v17.4s
-	WORD  $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V18.S4, V15.S4
-	WORD  $0x4ea2d5f1 // fsub v17.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V17.S4, V18.S4
-	VFMLS V4.S4, V17.S4, V18.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F17
-	VFMLA V5.S4, V18.S4, V17.S4
-	FMOVQ 144(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
-	FMOVQ 160(R0), F17
-	VFMLA V19.S4, V18.S4, V17.S4
-	FMOVQ 176(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V17.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V17.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V17.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V17.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	WORD  $0x4e6d1ded // bic v13.16b, v15.16b, v13.16b
-	FMOVQ F13, 16(R2)
+	FMOVQ (R2), F10
+	FMOVQ (R2), F11
+	VTBL  V10.B16, [V7.B16], V10.B16
+	VTBL  V11.B16, [V12.B16], V15.B16
+	FMOVQ 192(R0), F11
+	FMOVQ 192(R0), F17
+	FMOVQ 208(R0), F14
+	FMOVQ 208(R0), F18
+	VBIT  V14.B16, V10.B16, V11.B16
+	VBIT  V18.B16, V15.B16, V17.B16
+	FMOVQ 16(R2), F10
+	FMOVQ 16(R2), F14
+	VTBL  V11.B16, [V10.B16], V10.B16
+	VTBL  V17.B16, [V14.B16], V11.B16
+	VSHL  $21, V7.S4, V7.S4
+	VSHL  $21, V12.S4, V12.S4
+	VADD  V7.S4, V10.S4, V7.S4
+	VADD  V12.S4, V11.S4, V10.S4
+	VFMLA V13.S4, V7.S4, V7.S4
+	VFMLA V16.S4, V10.S4, V10.S4
+	WORD  $0x4e691ce7 // bic v7.16b, v7.16b, v9.16b
+	WORD  $0x4e651d45 // bic v5.16b, v10.16b, v5.16b
+	FMOVQ F7, (R5)
+	FMOVQ F5, 16(R5)
 
 sum_done:
 	// the sums; |z| > 40 makes a row one that is not plain
-	VMOVI $0, V13.B16
+	VMOVI $0, V5.B16
 	MOVD  classes+32(FP), R1
 	CMP   $5, R1
 	BGE   more1
 	MOVD  e+40(FP), R1
-	FMOVQ (R1), F13
-	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
-	FMOVQ 16(R1), F15
-	WORD  $0x0e6179ef // fcvtl v15.2d, v15.2s
-	FMOVQ 32(R1), F17
-	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
-	FMOVQ 48(R1), F18
-	WORD  $0x0e617a52 // fcvtl v18.2d, v18.2s
-	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
-	WORD  $0x4e72d5ef // fadd v15.2d, v15.2d, v18.2d
-	WORD  $0x4e6fd5ad // fadd v13.2d, v13.2d, v15.2d
-	FMOVQ (R1), F15
-	WORD  $0x4e6179ef // fcvtl2 v15.2d, v15.4s
-	FMOVQ 16(R1), F17
-	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
-	FMOVQ 32(R1), F18
-	WORD  $0x4e617a52 // fcvtl2 v18.2d, v18.4s
-	FMOVQ 48(R1), F19
-	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
-	WORD  $0x4e72d5ef // fadd v15.2d, v15.2d, v18.2d
-	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
-	WORD  $0x4e71d5ef // fadd v15.2d, v15.2d, v17.2d
-	WORD  $0x0e6169ad // fcvtn v13.2s, v13.2d
-	WORD  $0x4e6169ed // fcvtn2 v13.4s, v15.2d
+	FMOVQ (R1), F5
+	WORD  $0x0e6178a5 // fcvtl v5.2d, v5.2s
+	FMOVQ 16(R1), F7
+	WORD  $0x0e6178e7 // fcvtl v7.2d, v7.2s
+	FMOVQ 32(R1), F9
+	WORD  $0x0e617929 // fcvtl v9.2d, v9.2s
+	FMOVQ 48(R1), F10
+	WORD  $0x0e61794a // fcvtl v10.2d, v10.2s
+	WORD  $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e67d4a5 // fadd v5.2d, v5.2d, v7.2d
+	FMOVQ (R1), F7
+	WORD  $0x4e6178e7 // fcvtl2 v7.2d, v7.4s
+	FMOVQ 16(R1), F9
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	FMOVQ 32(R1), F10
+	WORD  $0x4e61794a // fcvtl2 v10.2d, v10.4s
+	FMOVQ 48(R1), F11
+	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e6bd529 // fadd v9.2d, v9.2d, v11.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	WORD  $0x0e6168a5 // fcvtn v5.2s, v5.2d
+	WORD  $0x4e6168e5 // fcvtn2 v5.4s, v7.2d
 	JMP   folded
 
 more1:
@@ -13143,54 +15738,54 @@ more1:
 	CMP   $9, R1
 	BGE   more2
 	MOVD  e+40(FP), R1
-	FMOVQ (R1), F13
+	FMOVQ (R1), F5
+	WORD  $0x0e6178a5 // fcvtl v5.2d, v5.2s
+	FMOVQ 16(R1), F7
+	WORD  $0x0e6178e7 // fcvtl v7.2d, v7.2s
+	FMOVQ 32(R1), F9
+	WORD  $0x0e617929 // fcvtl v9.2d, v9.2s
+	FMOVQ 48(R1), F10
+	WORD  $0x0e61794a // fcvtl v10.2d, v10.2s
+	FMOVQ 64(R1), F11
+	WORD  $0x0e61796b // fcvtl v11.2d, v11.2s
+	FMOVQ 80(R1), F12
+	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
+	FMOVQ 96(R1), F13
 	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
-	FMOVQ 16(R1), F15
-	WORD  $0x0e6179ef // fcvtl v15.2d, v15.2s
-	FMOVQ 32(R1), F17
-	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
-	FMOVQ 48(R1), F18
-	WORD  $0x0e617a52 // fcvtl v18.2d, v18.2s
-	FMOVQ 64(R1), F19
-	WORD  $0x0e617a73 // fcvtl v19.2d, v19.2s
-	FMOVQ 80(R1), F20
-	WORD  $0x0e617a94 // fcvtl v20.2d, v20.2s
-	FMOVQ 96(R1), F21
-	WORD  $0x0e617ab5 // fcvtl v21.2d, v21.2s
-	FMOVQ 112(R1), F22
-	WORD  $0x0e617ad6 // fcvtl v22.2d, v22.2s
-	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
-	WORD  $0x4e74d5ef // fadd v15.2d, v15.2d, v20.2d
-	WORD  $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
-	WORD  $0x4e76d652 // fadd v18.2d, v18.2d, v22.2d
-	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
-	WORD  $0x4e72d5ef // fadd v15.2d, v15.2d, v18.2d
-	WORD  $0x4e6fd5ad // fadd v13.2d, v13.2d, v15.2d
-	FMOVQ (R1), F15
+	FMOVQ 112(R1), F14
+	WORD  $0x0e6179ce // fcvtl v14.2d, v14.2s
+	WORD  $0x4e6bd4a5 // fadd v5.2d, v5.2d, v11.2d
+	WORD  $0x4e6cd4e7 // fadd v7.2d, v7.2d, v12.2d
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD  $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD  $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e67d4a5 // fadd v5.2d, v5.2d, v7.2d
+	FMOVQ (R1), F7
+	WORD  $0x4e6178e7 // fcvtl2 v7.2d, v7.4s
+	FMOVQ 16(R1), F9
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	FMOVQ 32(R1), F10
+	WORD  $0x4e61794a // fcvtl2 v10.2d, v10.4s
+	FMOVQ 48(R1), F11
+	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	FMOVQ 64(R1), F12
+	WORD  $0x4e61798c // fcvtl2 v12.2d, v12.4s
+	FMOVQ 80(R1), F13
+	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	FMOVQ 96(R1), F14
+	WORD  $0x4e6179ce // fcvtl2 v14.2d, v14.4s
+	FMOVQ 112(R1), F15
 	WORD  $0x4e6179ef // fcvtl2 v15.2d, v15.4s
-	FMOVQ 16(R1), F17
-	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
-	FMOVQ 32(R1), F18
-	WORD  $0x4e617a52 // fcvtl2 v18.2d, v18.4s
-	FMOVQ 48(R1), F19
-	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
-	FMOVQ 64(R1), F20
-	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
-	FMOVQ 80(R1), F21
-	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
-	FMOVQ 96(R1), F22
-	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
-	FMOVQ 112(R1), F23
-	WORD  $0x4e617af7 // fcvtl2 v23.2d, v23.4s
-	WORD  $0x4e74d5ef // fadd v15.2d, v15.2d, v20.2d
-	WORD  $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
-	WORD  $0x4e76d652 // fadd v18.2d, v18.2d, v22.2d
-	WORD  $0x4e77d673 // fadd v19.2d, v19.2d, v23.2d
-	WORD  $0x4e72d5ef // fadd v15.2d, v15.2d, v18.2d
-	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
-	WORD  $0x4e71d5ef // fadd v15.2d, v15.2d, v17.2d
-	WORD  $0x0e6169ad // fcvtn v13.2s, v13.2d
-	WORD  $0x4e6169ed // fcvtn2 v13.4s, v15.2d
+	WORD  $0x4e6cd4e7 // fadd v7.2d, v7.2d, v12.2d
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD  $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e6bd529 // fadd v9.2d, v9.2d, v11.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	WORD  $0x0e6168a5 // fcvtn v5.2s, v5.2d
+	WORD  $0x4e6168e5 // fcvtn2 v5.4s, v7.2d
 	JMP   folded
 
 more2:
@@ -13198,194 +15793,195 @@ more2:
 	CMP   $13, R1
 	BGE   more3
 	MOVD  e+40(FP), R1
-	FMOVQ (R1), F13
+	FMOVQ (R1), F5
+	WORD  $0x0e6178a5 // fcvtl v5.2d, v5.2s
+	FMOVQ 16(R1), F7
+	WORD  $0x0e6178e7 // fcvtl v7.2d, v7.2s
+	FMOVQ 32(R1), F9
+	WORD  $0x0e617929 // fcvtl v9.2d, v9.2s
+	FMOVQ 48(R1), F10
+	WORD  $0x0e61794a // fcvtl v10.2d, v10.2s
+	FMOVQ 64(R1), F11
+	WORD  $0x0e61796b // fcvtl v11.2d, v11.2s
+	FMOVQ 80(R1), F12
+	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
+	FMOVQ 96(R1), F13
 	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
-	FMOVQ 16(R1), F15
+	FMOVQ 112(R1), F14
+	WORD  $0x0e6179ce // fcvtl v14.2d, v14.2s
+	FMOVQ 128(R1), F15
 	WORD  $0x0e6179ef // fcvtl v15.2d, v15.2s
-	FMOVQ 32(R1), F17
+	FMOVQ 144(R1), F16
+	WORD  $0x0e617a10 // fcvtl v16.2d, v16.2s
+	FMOVQ 160(R1), F17
 	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
-	FMOVQ 48(R1), F18
+	FMOVQ 176(R1), F18
 	WORD  $0x0e617a52 // fcvtl v18.2d, v18.2s
-	FMOVQ 64(R1), F19
-	WORD  $0x0e617a73 // fcvtl v19.2d, v19.2s
-	FMOVQ 80(R1), F20
-	WORD  $0x0e617a94 // fcvtl v20.2d, v20.2s
-	FMOVQ 96(R1), F21
-	WORD  $0x0e617ab5 // fcvtl v21.2d, v21.2s
-	FMOVQ 112(R1), F22
-	WORD  $0x0e617ad6 // fcvtl v22.2d, v22.2s
-	FMOVQ 128(R1), F23
-	WORD  $0x0e617af7 // fcvtl v23.2d, v23.2s
-	FMOVQ 144(R1), F24
-	WORD  $0x0e617b18 // fcvtl v24.2d, v24.2s
-	FMOVQ 160(R1), F25
-	WORD  $0x0e617b39 // fcvtl v25.2d, v25.2s
-	FMOVQ 176(R1), F26
-	WORD  $0x0e617b5a // fcvtl v26.2d, v26.2s
-	WORD  $0x4e77d5ad // fadd v13.2d, v13.2d, v23.2d
-	WORD  $0x4e78d5ef // fadd v15.2d, v15.2d, v24.2d
-	WORD  $0x4e79d631 // fadd v17.2d, v17.2d, v25.2d
-	WORD  $0x4e7ad652 // fadd v18.2d, v18.2d, v26.2d
-	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
-	WORD  $0x4e74d5ef // fadd v15.2d, v15.2d, v20.2d
-	WORD  $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
-	WORD  $0x4e76d652 // fadd v18.2d, v18.2d, v22.2d
-	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
-	WORD  $0x4e72d5ef // fadd v15.2d, v15.2d, v18.2d
-	WORD  $0x4e6fd5ad // fadd v13.2d, v13.2d, v15.2d
-	FMOVQ (R1), F15
+	WORD  $0x4e6fd4a5 // fadd v5.2d, v5.2d, v15.2d
+	WORD  $0x4e70d4e7 // fadd v7.2d, v7.2d, v16.2d
+	WORD  $0x4e71d529 // fadd v9.2d, v9.2d, v17.2d
+	WORD  $0x4e72d54a // fadd v10.2d, v10.2d, v18.2d
+	WORD  $0x4e6bd4a5 // fadd v5.2d, v5.2d, v11.2d
+	WORD  $0x4e6cd4e7 // fadd v7.2d, v7.2d, v12.2d
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD  $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD  $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e67d4a5 // fadd v5.2d, v5.2d, v7.2d
+	FMOVQ (R1), F7
+	WORD  $0x4e6178e7 // fcvtl2 v7.2d, v7.4s
+	FMOVQ 16(R1), F9
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	FMOVQ 32(R1), F10
+	WORD  $0x4e61794a // fcvtl2 v10.2d, v10.4s
+	FMOVQ 48(R1), F11
+	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	FMOVQ 64(R1), F12
+	WORD  $0x4e61798c // fcvtl2 v12.2d, v12.4s
+	FMOVQ 80(R1), F13
+	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	FMOVQ 96(R1), F14
+	WORD  $0x4e6179ce // fcvtl2 v14.2d, v14.4s
+	FMOVQ 112(R1), F15
 	WORD  $0x4e6179ef // fcvtl2 v15.2d, v15.4s
-	FMOVQ 16(R1), F17
+	FMOVQ 128(R1), F16
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	FMOVQ 144(R1), F17
 	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
-	FMOVQ 32(R1), F18
+	FMOVQ 160(R1), F18
 	WORD  $0x4e617a52 // fcvtl2 v18.2d, v18.4s
-	FMOVQ 48(R1), F19
+	FMOVQ 176(R1), F19
 	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
-	FMOVQ 64(R1), F20
-	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
-	FMOVQ 80(R1), F21
-	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
-	FMOVQ 96(R1), F22
-	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
-	FMOVQ 112(R1), F23
-	WORD  $0x4e617af7 // fcvtl2 v23.2d, v23.4s
-	FMOVQ 128(R1), F24
-	WORD  $0x4e617b18 // fcvtl2 v24.2d, v24.4s
-	FMOVQ 144(R1), F25
-	WORD  $0x4e617b39 // fcvtl2 v25.2d, v25.4s
-	FMOVQ 160(R1), F26
-	WORD  $0x4e617b5a // fcvtl2 v26.2d, v26.4s
-	FMOVQ 176(R1), F27
-	WORD  $0x4e617b7b // fcvtl2 v27.2d, v27.4s
-	WORD  $0x4e78d5ef // fadd v15.2d, v15.2d, v24.2d
-	WORD  $0x4e79d631 // fadd v17.2d, v17.2d, v25.2d
-	WORD  $0x4e7ad652 // fadd v18.2d, v18.2d, v26.2d
-	WORD  $0x4e7bd673 // fadd v19.2d, v19.2d, v27.2d
-	WORD  $0x4e74d5ef // fadd v15.2d, v15.2d, v20.2d
-	WORD  $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
-	WORD  $0x4e76d652 // fadd v18.2d, v18.2d, v22.2d
-	WORD  $0x4e77d673 // fadd v19.2d, v19.2d, v23.2d
-	WORD  $0x4e72d5ef // fadd v15.2d, v15.2d, v18.2d
-	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
-	WORD  $0x4e71d5ef // fadd v15.2d, v15.2d, v17.2d
-	WORD  $0x0e6169ad // fcvtn v13.2s, v13.2d
-	WORD  $0x4e6169ed // fcvtn2 v13.4s, v15.2d
+	WORD  $0x4e70d4e7 // fadd v7.2d, v7.2d, v16.2d
+	WORD  $0x4e71d529 // fadd v9.2d, v9.2d, v17.2d
+	WORD  $0x4e72d54a // fadd v10.2d, v10.2d, v18.2d
+	WORD  $0x4e73d56b // fadd v11.2d, v11.2d, v19.2d
+	WORD  $0x4e6cd4e7 // fadd v7.2d, v7.2d, v12.2d
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD  $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e6bd529 // fadd v9.2d, v9.2d, v11.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	WORD  $0x0e6168a5 // fcvtn v5.2s, v5.2d
+	WORD  $0x4e6168e5 // fcvtn2 v5.4s, v7.2d
 	JMP   folded
 
 more3:
 	MOVD  e+40(FP), R1
-	FMOVQ (R1), F13
+	FMOVQ (R1), F5
+	WORD  $0x0e6178a5 // fcvtl v5.2d, v5.2s
+	FMOVQ 16(R1), F7
+	WORD  $0x0e6178e7 // fcvtl v7.2d, v7.2s
+	FMOVQ 32(R1), F9
+	WORD  $0x0e617929 // fcvtl v9.2d, v9.2s
+	FMOVQ 48(R1), F10
+	WORD  $0x0e61794a // fcvtl v10.2d, v10.2s
+	FMOVQ 64(R1), F11
+	WORD  $0x0e61796b // fcvtl v11.2d, v11.2s
+	FMOVQ 80(R1), F12
+	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
+	FMOVQ 96(R1), F13
 	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
-	FMOVQ 16(R1), F15
+	FMOVQ 112(R1), F14
+	WORD  $0x0e6179ce // fcvtl v14.2d, v14.2s
+	FMOVQ 128(R1), F15
 	WORD  $0x0e6179ef // fcvtl v15.2d, v15.2s
-	FMOVQ 32(R1), F17
+	FMOVQ 144(R1), F16
+	WORD  $0x0e617a10 // fcvtl v16.2d, v16.2s
+	FMOVQ 160(R1), F17
 	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
-	FMOVQ 48(R1), F18
+	FMOVQ 176(R1), F18
 	WORD  $0x0e617a52 // fcvtl v18.2d, v18.2s
-	FMOVQ 64(R1), F19
+	FMOVQ 192(R1), F19
 	WORD  $0x0e617a73 // fcvtl v19.2d, v19.2s
-	FMOVQ 80(R1), F20
+	FMOVQ 208(R1), F20
 	WORD  $0x0e617a94 // fcvtl v20.2d, v20.2s
-	FMOVQ 96(R1), F21
+	FMOVQ 224(R1), F21
 	WORD  $0x0e617ab5 // fcvtl v21.2d, v21.2s
-	FMOVQ 112(R1), F22
+	FMOVQ 240(R1), F22
 	WORD  $0x0e617ad6 // fcvtl v22.2d, v22.2s
-	FMOVQ 128(R1), F23
-	WORD  $0x0e617af7 // fcvtl v23.2d, v23.2s
-	FMOVQ 144(R1), F24
-	WORD  $0x0e617b18 // fcvtl v24.2d, v24.2s
-	FMOVQ 160(R1), F25
-	WORD  $0x0e617b39 // fcvtl v25.2d, v25.2s
-	FMOVQ 176(R1), F26
-	WORD  $0x0e617b5a // fcvtl v26.2d, v26.2s
-	FMOVQ 192(R1), F27
-	WORD  $0x0e617b7b // fcvtl v27.2d, v27.2s
-	FMOVQ 208(R1), F28
-	WORD  $0x0e617b9c // fcvtl v28.2d, v28.2s
-	FMOVQ 224(R1), F29
-	WORD  $0x0e617bbd // fcvtl v29.2d, v29.2s
-	FMOVQ 240(R1), F30
-	WORD  $0x0e617bde // fcvtl v30.2d, v30.2s
-	WORD  $0x4e77d5ad // fadd v13.2d, v13.2d, v23.2d
-	WORD  $0x4e78d5ef // fadd v15.2d, v15.2d, v24.2d
-	WORD  $0x4e79d631 // fadd v17.2d, v17.2d, v25.2d
-	WORD  $0x4e7ad652 // fadd v18.2d, v18.2d, v26.2d
-	WORD  $0x4e7bd673 // fadd v19.2d, v19.2d, v27.2d
-	WORD  $0x4e7cd694 // fadd v20.2d, v20.2d, v28.2d
-	WORD  $0x4e7dd6b5 // fadd v21.2d, v21.2d, v29.2d
-	WORD  $0x4e7ed6d6 // fadd v22.2d, v22.2d, v30.2d
-	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
-	WORD  $0x4e74d5ef // fadd v15.2d, v15.2d, v20.2d
-	WORD  $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
-	WORD  $0x4e76d652 // fadd v18.2d, v18.2d, v22.2d
-	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
-	WORD  $0x4e72d5ef // fadd v15.2d, v15.2d, v18.2d
-	WORD  $0x4e6fd5ad // fadd v13.2d, v13.2d, v15.2d
-	FMOVQ (R1), F15
+	WORD  $0x4e6fd4a5 // fadd v5.2d, v5.2d, v15.2d
+	WORD  $0x4e70d4e7 // fadd v7.2d, v7.2d, v16.2d
+	WORD  $0x4e71d529 // fadd v9.2d, v9.2d, v17.2d
+	WORD  $0x4e72d54a // fadd v10.2d, v10.2d, v18.2d
+	WORD  $0x4e73d56b // fadd v11.2d, v11.2d, v19.2d
+	WORD  $0x4e74d58c // fadd v12.2d, v12.2d, v20.2d
+	WORD  $0x4e75d5ad // fadd v13.2d, v13.2d, v21.2d
+	WORD  $0x4e76d5ce // fadd v14.2d, v14.2d, v22.2d
+	WORD  $0x4e6bd4a5 // fadd v5.2d, v5.2d, v11.2d
+	WORD  $0x4e6cd4e7 // fadd v7.2d, v7.2d, v12.2d
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD  $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD  $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e67d4a5 // fadd v5.2d, v5.2d, v7.2d
+	FMOVQ (R1), F7
+	WORD  $0x4e6178e7 // fcvtl2 v7.2d, v7.4s
+	FMOVQ 16(R1), F9
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	FMOVQ 32(R1), F10
+	WORD  $0x4e61794a // fcvtl2 v10.2d, v10.4s
+	FMOVQ 48(R1), F11
+	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	FMOVQ 64(R1), F12
+	WORD  $0x4e61798c // fcvtl2 v12.2d, v12.4s
+	FMOVQ 80(R1), F13
+	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	FMOVQ 96(R1), F14
+	WORD  $0x4e6179ce // fcvtl2 v14.2d, v14.4s
+	FMOVQ 112(R1), F15
 	WORD  $0x4e6179ef // fcvtl2 v15.2d, v15.4s
-	FMOVQ 16(R1), F17
+	FMOVQ 128(R1), F16
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	FMOVQ 144(R1), F17
 	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
-	FMOVQ 32(R1), F18
+	FMOVQ 160(R1), F18
 	WORD  $0x4e617a52 // fcvtl2 v18.2d, v18.4s
-	FMOVQ 48(R1), F19
+	FMOVQ 176(R1), F19
 	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
-	FMOVQ 64(R1), F20
+	FMOVQ 192(R1), F20
 	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
-	FMOVQ 80(R1), F21
+	FMOVQ 208(R1), F21
 	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
-	FMOVQ 96(R1), F22
+	FMOVQ 224(R1), F22
 	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
-	FMOVQ 112(R1), F23
+	FMOVQ 240(R1), F23
 	WORD  $0x4e617af7 // fcvtl2 v23.2d, v23.4s
-	FMOVQ 128(R1), F24
-	WORD  $0x4e617b18 // fcvtl2 v24.2d, v24.4s
-	FMOVQ 144(R1), F25
-	WORD  $0x4e617b39 // fcvtl2 v25.2d, v25.4s
-	FMOVQ 160(R1), F26
-	WORD  $0x4e617b5a // fcvtl2 v26.2d, v26.4s
-	FMOVQ 176(R1), F27
-	WORD  $0x4e617b7b // fcvtl2 v27.2d, v27.4s
-	FMOVQ 192(R1), F28
-	WORD  $0x4e617b9c // fcvtl2 v28.2d, v28.4s
-	FMOVQ 208(R1), F29
-	WORD  $0x4e617bbd // fcvtl2 v29.2d, v29.4s
-	FMOVQ 224(R1), F30
-	WORD  $0x4e617bde // fcvtl2 v30.2d, v30.4s
-	FMOVQ 240(R1), F31
-	WORD  $0x4e617bff // fcvtl2 v31.2d, v31.4s
-	WORD  $0x4e78d5ef // fadd v15.2d, v15.2d, v24.2d
-	WORD  $0x4e79d631 // fadd v17.2d, v17.2d, v25.2d
-	WORD  $0x4e7ad652 // fadd v18.2d, v18.2d, v26.2d
-	WORD  $0x4e7bd673 // fadd v19.2d, v19.2d, v27.2d
-	WORD  $0x4e7cd694 // fadd v20.2d, v20.2d, v28.2d
-	WORD  $0x4e7dd6b5 // fadd v21.2d, v21.2d, v29.2d
-	WORD  $0x4e7ed6d6 // fadd v22.2d, v22.2d, v30.2d
-	WORD  $0x4e7fd6f7 // fadd v23.2d, v23.2d, v31.2d
-	WORD  $0x4e74d5ef // fadd v15.2d, v15.2d, v20.2d
-	WORD  $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
-	WORD  $0x4e76d652 // fadd v18.2d, v18.2d, v22.2d
-	WORD  $0x4e77d673 // fadd v19.2d, v19.2d, v23.2d
-	WORD  $0x4e72d5ef // fadd v15.2d, v15.2d, v18.2d
-	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
-	WORD  $0x4e71d5ef // fadd v15.2d, v15.2d, v17.2d
-	WORD  $0x0e6169ad // fcvtn v13.2s, v13.2d
-	WORD  $0x4e6169ed // fcvtn2 v13.4s, v15.2d
+	WORD  $0x4e70d4e7 // fadd v7.2d, v7.2d, v16.2d
+	WORD  $0x4e71d529 // fadd v9.2d, v9.2d, v17.2d
+	WORD  $0x4e72d54a // fadd v10.2d, v10.2d, v18.2d
+	WORD  $0x4e73d56b // fadd v11.2d, v11.2d, v19.2d
+	WORD  $0x4e74d58c // fadd v12.2d, v12.2d, v20.2d
+	WORD  $0x4e75d5ad // fadd v13.2d, v13.2d, v21.2d
+	WORD  $0x4e76d5ce // fadd v14.2d, v14.2d, v22.2d
+	WORD  $0x4e77d5ef // fadd v15.2d, v15.2d, v23.2d
+	WORD  $0x4e6cd4e7 // fadd v7.2d, v7.2d, v12.2d
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD  $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e6bd529 // fadd v9.2d, v9.2d, v11.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	WORD  $0x0e6168a5 // fcvtn v5.2s, v5.2d
+	WORD  $0x4e6168e5 // fcvtn2 v5.4s, v7.2d
 
 folded:
 	MOVD  sums+0(FP), R1
-	WORD  $0x4eac35ce // cmgt v14.4s, v14.4s, v12.4s
-	FMOVQ F13, (R1)
-	FMOVQ F16, 384(R1)
-	VMOVI $0, V13.B16
-	FMOVQ F13, 128(R1)
-	FMOVQ 336(R0), F13
-	VAND  V14.B16, V13.B16, V13.B16
-	FMOVQ F13, 256(R1)
-	FMOVQ 1360(R0), F13
-	WORD  $0x4e6e1dad // bic v13.16b, v13.16b, v14.16b
-	FMOVQ F13, 640(R1)
-	WORD  $0x6eaea5cd // umaxp v13.4s, v14.4s, v14.4s
-	FMOVD F13, R1
+	FMOVQ 1136(R0), F7
+	WORD  $0x4ea734c6 // cmgt v6.4s, v6.4s, v7.4s
+	FMOVQ F5, (R1)
+	FMOVQ F8, 384(R1)
+	VMOVI $0, V5.B16
+	FMOVQ F5, 128(R1)
+	FMOVQ 336(R0), F5
+	VAND  V6.B16, V5.B16, V5.B16
+	FMOVQ F5, 256(R1)
+	FMOVQ 1360(R0), F5
+	WORD  $0x4e661ca5 // bic v5.16b, v5.16b, v6.16b
+	FMOVQ F5, 640(R1)
+	WORD  $0x6ea6a4c5 // umaxp v5.4s, v6.4s, v6.4s
+	FMOVD F5, R1
 	CBNZ  R1, slow
 
 next:
@@ -13396,14 +15992,14 @@ next:
 	ADD  $16, R1, R1
 	MOVD R1, labels+16(FP)
 	MOVD step+48(FP), R1
-	MOVD e+40(FP), R2
-	ADD  R1, R2, R2
-	MOVD R2, e+40(FP)
+	MOVD e+40(FP), R3
+	ADD  R1, R3, R3
+	MOVD R3, e+40(FP)
 	MOVD classes+32(FP), R1
 	LSL  $4, R1, R1
-	MOVD logits+8(FP), R2
-	ADD  R1, R2, R2
-	MOVD R2, logits+8(FP)
+	MOVD logits+8(FP), R3
+	ADD  R1, R3, R3
+	MOVD R3, logits+8(FP)
 	MOVD rows+24(FP), R1
 	SUB  $4, R1, R1
 	MOVD R1, rows+24(FP)
@@ -13413,9 +16009,9 @@ next:
 
 slow:
 	MOVD slow+56(FP), R1
-	MOVD (R1), R2
-	ADD  $1, R2, R2
-	MOVD R2, (R1)
+	MOVD (R1), R3
+	ADD  $1, R3, R3
+	MOVD R3, (R1)
 	JMP  next
 
 // func narrowShiftedNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int)
@@ -13440,29 +16036,29 @@ group:
 	FMOVQ 336(R0), F14
 	MOVD  logits+8(FP), R1
 	MOVD  classes+32(FP), R2
+	LSL   $2, R2, R2
 	MOVD  classes+32(FP), R3
-	LSL   $2, R3, R3
-	CMP   $4, R2
+	CMP   $4, R3
 	BLT   most_few
-	SUB   $4, R2, R2
+	SUB   $4, R3, R3
 	MOVD  $0, R5
 
 most_columns:
-	MOVD  R5, R6
-	LSL   $4, R6, R6
+	MOVD  e+40(FP), R6
 	MOVD  R5, R7
-	LSL   $2, R7, R7
-	ADD   R7, R1, R7
-	MOVD  e+40(FP), R8
-	ADD   R6, R8, R6
+	MOVD  R5, R8
+	LSL   $4, R7, R7
+	LSL   $2, R8, R8
+	ADD   R8, R1, R8
+	ADD   R7, R6, R6
 	VDUP  R5, V13.S4
 	VSUB  V13.S4, V12.S4, V13.S4
-	ADD   R3, R7, R6
-	ADD   R3, R6, R8
-	ADD   R3, R8, R9
-	FMOVQ (R7), F15
+	ADD   R2, R8, R6
+	ADD   R2, R6, R7
+	ADD   R2, R7, R9
+	FMOVQ (R8), F15
 	FMOVQ (R6), F16
-	FMOVQ (R8), F17
+	FMOVQ (R7), F17
 	FMOVQ (R9), F18
 	VZIP1 V16.S4, V15.S4, V19.S4
 	VZIP1 V18.S4, V17.S4, V20.S4
@@ -13493,34 +16089,148 @@ most_columns:
 	VORR  V13.B16, V15.B16, V13.B16
 	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
 	VBIT  V15.B16, V13.B16, V14.B16
+	ADD   $4, R5, R5
+	CMP   R3, R5
+	BLE   most_columns
 
-	// the next 4, or the last
-	CMP  R2, R5
-	BEQ  most_done
-	ADD  $4, R5, R5
-	CMP  R2, R5
-	CSEL LT, R5, R2, R5
-	MOVD R5, R5
-	JMP  most_columns
+	// the columns that are left
+	SUB   R3, R5, R5
+	CMP   $4, R5
+	BGE   most_done
+	CMP   $3, R5
+	BGE   most_left1
+	CMP   $2, R5
+	BGE   most_left2
+	MOVD  e+40(FP), R5
+	MOVD  R3, R6
+	MOVD  R3, R7
+	LSL   $4, R6, R6
+	LSL   $2, R7, R7
+	ADD   R7, R1, R1
+	ADD   R6, R5, R5
+	VDUP  R3, V13.S4
+	VSUB  V13.S4, V12.S4, V13.S4
+	ADD   R2, R1, R3
+	ADD   R2, R3, R5
+	ADD   R2, R5, R2
+	FMOVQ (R1), F15
+	FMOVQ (R3), F16
+	FMOVQ (R5), F17
+	FMOVQ (R2), F18
+	VZIP1 V16.S4, V15.S4, V19.S4
+	VZIP1 V18.S4, V17.S4, V20.S4
+	VZIP1 V20.D2, V19.D2, V21.D2
+	VZIP2 V20.D2, V19.D2, V19.D2
+	VZIP2 V16.S4, V15.S4, V15.S4
+	VZIP2 V18.S4, V17.S4, V16.S4
+	VZIP1 V16.D2, V15.D2, V17.D2
+	VZIP2 V16.D2, V15.D2, V15.D2
+	VCMEQ V5.S4, V13.S4, V16.S4
+	VAND  V16.B16, V2.B16, V16.B16
+	VORR  V16.B16, V19.B16, V16.B16
+	WORD  $0x6eaee612 // fcmgt v18.4s, v16.4s, v14.4s
+	VBIT  V18.B16, V16.B16, V14.B16
+	VCMEQ V6.S4, V13.S4, V16.S4
+	VAND  V16.B16, V2.B16, V16.B16
+	VORR  V16.B16, V17.B16, V16.B16
+	WORD  $0x6eaee611 // fcmgt v17.4s, v16.4s, v14.4s
+	VBIT  V17.B16, V16.B16, V14.B16
+	VCMEQ V7.S4, V13.S4, V13.S4
+	VAND  V13.B16, V2.B16, V13.B16
+	VORR  V13.B16, V15.B16, V13.B16
+	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
+	VBIT  V15.B16, V13.B16, V14.B16
+	JMP   most_done
+
+most_left2:
+	MOVD  e+40(FP), R5
+	MOVD  R3, R6
+	MOVD  R3, R7
+	LSL   $4, R6, R6
+	LSL   $2, R7, R7
+	ADD   R7, R1, R1
+	ADD   R6, R5, R5
+	VDUP  R3, V13.S4
+	VSUB  V13.S4, V12.S4, V13.S4
+	ADD   R2, R1, R3
+	ADD   R2, R3, R5
+	ADD   R2, R5, R2
+	FMOVQ (R1), F15
+	FMOVQ (R3), F16
+	FMOVQ (R5), F17
+	FMOVQ (R2), F18
+	VZIP1 V16.S4, V15.S4, V19.S4
+	VZIP1 V18.S4, V17.S4, V20.S4
+	VZIP1 V20.D2, V19.D2, V21.D2
+	VZIP2 V20.D2, V19.D2, V19.D2
+	VZIP2 V16.S4, V15.S4, V15.S4
+	VZIP2 V18.S4, V17.S4, V16.S4
+	VZIP1 V16.D2, V15.D2, V17.D2
+	VZIP2 V16.D2, V15.D2, V15.D2
+	VCMEQ V6.S4, V13.S4, V16.S4
+	VAND  V16.B16, V2.B16, V16.B16
+	VORR  V16.B16, V17.B16, V16.B16
+	WORD  $0x6eaee611 // fcmgt v17.4s, v16.4s, v14.4s
+	VBIT  V17.B16, V16.B16, V14.B16
+	VCMEQ V7.S4, V13.S4, V13.S4
+	VAND  V13.B16, V2.B16, V13.B16
+	VORR  V13.B16, V15.B16, V13.B16
+	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
+	VBIT  V15.B16, V13.B16, V14.B16
+	JMP   most_done
+
+most_left1:
+	MOVD  e+40(FP), R5
+	MOVD  R3, R6
+	MOVD  R3, R7
+	LSL   $4, R6, R6
+	LSL   $2, R7, R7
+	ADD   R7, R1, R1
+	ADD   R6, R5, R5
+	VDUP  R3, V13.S4
+	VSUB  V13.S4, V12.S4, V13.S4
+	ADD   R2, R1, R3
+	ADD   R2, R3, R5
+	ADD   R2, R5, R2
+	FMOVQ (R1), F15
+	FMOVQ (R3), F16
+	FMOVQ (R5), F17
+	FMOVQ (R2), F18
+	VZIP1 V16.S4, V15.S4, V19.S4
+	VZIP1 V18.S4, V17.S4, V20.S4
+	VZIP1 V20.D2, V19.D2, V21.D2
+	VZIP2 V20.D2, V19.D2, V19.D2
+	VZIP2 V16.S4, V15.S4, V15.S4
+	VZIP2 V18.S4, V17.S4, V16.S4
+	VZIP1 V16.D2, V15.D2, V17.D2
+	VZIP2 V16.D2, V15.D2, V15.D2
+	VCMEQ V7.S4, V13.S4, V13.S4
+	VAND  V13.B16, V2.B16, V13.B16
+	VORR  V13.B16, V15.B16, V13.B16
+	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
+	VBIT  V15.B16, V13.B16, V14.B16
+	JMP   most_done
+	JMP most_done
 
 most_few:
-	CMP   $3, R2
+	MOVD  classes+32(FP), R3
+	CMP   $3, R3
 	BLT   most_two
-	MOVD  e+40(FP), R2
-	ADD   R3, R1, R2
-	ADD   R3, R2, R5
-	ADD   R3, R5, R3
+	MOVD  e+40(FP), R3
+	ADD   R2, R1, R3
+	ADD   R2, R3, R5
+	ADD   R2, R5, R2
 	FMOVD (R1), F13
 	ADD   $8, R1, R1
 	VLD1  (R1), V13.S[2]
-	FMOVD (R2), F15
-	ADD   $8, R2, R1
+	FMOVD (R3), F15
+	ADD   $8, R3, R1
 	VLD1  (R1), V15.S[2]
 	FMOVD (R5), F16
 	ADD   $8, R5, R1
 	VLD1  (R1), V16.S[2]
-	FMOVD (R3), F17
-	ADD   $8, R3, R1
+	FMOVD (R2), F17
+	ADD   $8, R2, R1
 	VLD1  (R1), V17.S[2]
 	VZIP1 V15.S4, V13.S4, V18.S4
 	VZIP1 V17.S4, V16.S4, V19.S4
@@ -13549,14 +16259,14 @@ most_few:
 	JMP   most_done
 
 most_two:
-	MOVD  e+40(FP), R2
-	ADD   R3, R1, R2
-	ADD   R3, R2, R5
-	ADD   R3, R5, R3
+	MOVD  e+40(FP), R3
+	ADD   R2, R1, R3
+	ADD   R2, R3, R5
+	ADD   R2, R5, R2
 	FMOVD (R1), F13
-	FMOVD (R2), F15
+	FMOVD (R3), F15
 	FMOVD (R5), F16
-	FMOVD (R3), F17
+	FMOVD (R2), F17
 	VZIP1 V15.S4, V13.S4, V13.S4
 	VZIP1 V17.S4, V16.S4, V15.S4
 	VZIP1 V15.D2, V13.D2, V16.D2
@@ -13599,28 +16309,28 @@ most_done:
 	VCMEQ V19.S4, V18.S4, V18.S4
 	MOVD  logits+8(FP), R1
 	MOVD  classes+32(FP), R2
+	LSL   $2, R2, R2
 	MOVD  classes+32(FP), R3
-	LSL   $2, R3, R3
-	CMP   $4, R2
+	CMP   $4, R3
 	BLT   sum_few
-	SUB   $4, R2, R2
+	SUB   $4, R3, R3
 	MOVD  $0, R5
 
 sum_columns:
-	MOVD  R5, R6
-	LSL   $4, R6, R6
+	MOVD  e+40(FP), R6
 	MOVD  R5, R7
-	LSL   $2, R7, R7
-	ADD   R7, R1, R7
-	MOVD  e+40(FP), R8
-	ADD   R6, R8, R6
+	MOVD  R5, R8
+	LSL   $4, R7, R7
+	LSL   $2, R8, R8
+	ADD   R8, R1, R8
+	ADD   R7, R6, R6
 	VDUP  R5, V19.S4
 	VSUB  V19.S4, V12.S4, V19.S4
-	ADD   R3, R7, R8
-	ADD   R3, R8, R9
-	ADD   R3, R9, R10
-	FMOVQ (R7), F20
-	FMOVQ (R8), F21
+	ADD   R2, R8, R7
+	ADD   R2, R7, R9
+	ADD   R2, R9, R10
+	FMOVQ (R8), F20
+	FMOVQ (R7), F21
 	FMOVQ (R9), F22
 	FMOVQ (R10), F23
 	VZIP1 V21.S4, V20.S4, V24.S4
@@ -13632,135 +16342,398 @@ sum_columns:
 	VZIP1 V21.D2, V20.D2, V22.D2
 	VZIP2 V21.D2, V20.D2, V20.D2
 	VMOVI $0, V21.B16
+	VCMEQ V5.S4, V19.S4, V23.S4
 	VCMEQ V21.S4, V19.S4, V21.S4
-	WORD  $0x4eadd757 // fsub v23.4s, v26.4s, v13.4s
-	WORD  $0x4e751ef9 // bic v25.16b, v23.16b, v21.16b
-	WORD  $0x6eb9e617 // fcmgt v23.4s, v16.4s, v25.4s
-	VBIT  V23.B16, V16.B16, V25.B16
-	VMOV  V17.B16, V23.B16
-	VFMLA V0.S4, V25.S4, V23.S4
-	WORD  $0x4eb1d6fa // fsub v26.4s, v23.4s, v17.4s
-	VFMLS V1.S4, V26.S4, V25.S4
-	VFMLS V3.S4, V26.S4, V25.S4
-	FMOVQ 1264(R0), F26
-	VFMLA V4.S4, V25.S4, V26.S4
+	WORD  $0x4eadd718 // fsub v24.4s, v24.4s, v13.4s
+	WORD  $0x4eadd759 // fsub v25.4s, v26.4s, v13.4s
+	WORD  $0x4e771f17 // bic v23.16b, v24.16b, v23.16b
+	WORD  $0x4e751f38 // bic v24.16b, v25.16b, v21.16b
+	WORD  $0x6eb7e619 // fcmgt v25.4s, v16.4s, v23.4s
+	WORD  $0x6eb8e615 // fcmgt v21.4s, v16.4s, v24.4s
+	VBIT  V25.B16, V16.B16, V23.B16
+	VBIT  V21.B16, V16.B16, V24.B16
+	VMOV  V17.B16, V26.B16
+	VMOV  V17.B16, V21.B16
+	VFMLA V0.S4, V23.S4, V26.S4
+	VFMLA V0.S4, V24.S4, V21.S4
+	WORD  $0x4eb1d75b // fsub v27.4s, v26.4s, v17.4s
+	WORD  $0x4eb1d6b9 // fsub v25.4s, v21.4s, v17.4s
+	VFMLS V1.S4, V27.S4, V23.S4
+	VFMLS V1.S4, V25.S4, V24.S4
+	VFMLS V3.S4, V27.S4, V23.S4
+	VFMLS V3.S4, V25.S4, V24.S4
+	FMOVQ 1264(R0), F28
+	FMOVQ 1264(R0), F25
+	VFMLA V4.S4, V23.S4, V28.S4
+	VFMLA V4.S4, V24.S4, V25.S4
+	FMOVQ 1280(R0), F29
 	FMOVQ 1280(R0), F27
-	VFMLA V26.S4, V25.S4, V27.S4
-	FMOVQ 1296(R0), F26
-	VFMLA V27.S4, V25.S4, V26.S4
+	VFMLA V28.S4, V23.S4, V29.S4
+	VFMLA V25.S4, V24.S4, V27.S4
+	FMOVQ 1296(R0), F28
+	FMOVQ 1296(R0), F25
+	VFMLA V29.S4, V23.S4, V28.S4
+	VFMLA V27.S4, V24.S4, V25.S4
+	FMOVQ 1312(R0), F29
 	FMOVQ 1312(R0), F27
-	VFMLA V26.S4, V25.S4, V27.S4
-	FMOVQ 224(R0), F26
-	VFMLA V27.S4, V25.S4, V26.S4
+	VFMLA V28.S4, V23.S4, V29.S4
+	VFMLA V25.S4, V24.S4, V27.S4
+	FMOVQ 224(R0), F28
+	FMOVQ 224(R0), F25
+	VFMLA V29.S4, V23.S4, V28.S4
+	VFMLA V27.S4, V24.S4, V25.S4
+	FMOVQ 224(R0), F29
 	FMOVQ 224(R0), F27
-	VFMLA V26.S4, V25.S4, V27.S4
-	VSHL  $23, V23.S4, V23.S4
-	WORD  $0x4e751ef5 // bic v21.16b, v23.16b, v21.16b
+	VFMLA V28.S4, V23.S4, V29.S4
+	VFMLA V25.S4, V24.S4, V27.S4
+	VSHL  $23, V26.S4, V23.S4
+	VSHL  $23, V21.S4, V21.S4
+	VCMEQ V5.S4, V19.S4, V25.S4
+	VMOVI $0, V24.B16
+	WORD  $0x4e791ef7 // bic v23.16b, v23.16b, v25.16b
+	VCMEQ V24.S4, V19.S4, V24.S4
+	WORD  $0x6e37dfb7 // fmul v23.4s, v29.4s, v23.4s
+	WORD  $0x4e781eb5 // bic v21.16b, v21.16b, v24.16b
+	FMOVQ 16(R6), F24
 	WORD  $0x6e35df75 // fmul v21.4s, v27.4s, v21.4s
+	VBIT  V18.B16, V23.B16, V24.B16
 	FMOVQ (R6), F23
+	FMOVQ F24, 16(R6)
 	VBIT  V18.B16, V21.B16, V23.B16
 	FMOVQ F23, (R6)
-	VCMEQ V5.S4, V19.S4, V21.S4
-	WORD  $0x4eadd717 // fsub v23.4s, v24.4s, v13.4s
-	WORD  $0x4e751ef8 // bic v24.16b, v23.16b, v21.16b
-	WORD  $0x6eb8e617 // fcmgt v23.4s, v16.4s, v24.4s
-	VBIT  V23.B16, V16.B16, V24.B16
-	VMOV  V17.B16, V23.B16
-	VFMLA V0.S4, V24.S4, V23.S4
-	WORD  $0x4eb1d6f9 // fsub v25.4s, v23.4s, v17.4s
-	VFMLS V1.S4, V25.S4, V24.S4
-	VFMLS V3.S4, V25.S4, V24.S4
-	FMOVQ 1264(R0), F25
-	VFMLA V4.S4, V24.S4, V25.S4
-	FMOVQ 1280(R0), F26
-	VFMLA V25.S4, V24.S4, V26.S4
-	FMOVQ 1296(R0), F25
-	VFMLA V26.S4, V24.S4, V25.S4
-	FMOVQ 1312(R0), F26
-	VFMLA V25.S4, V24.S4, V26.S4
-	FMOVQ 224(R0), F25
-	VFMLA V26.S4, V24.S4, V25.S4
-	FMOVQ 224(R0), F26
-	VFMLA V25.S4, V24.S4, V26.S4
-	VSHL  $23, V23.S4, V23.S4
-	WORD  $0x4e751ef5 // bic v21.16b, v23.16b, v21.16b
-	WORD  $0x6e35df55 // fmul v21.4s, v26.4s, v21.4s
-	FMOVQ 16(R6), F23
-	VBIT  V18.B16, V21.B16, V23.B16
-	FMOVQ F23, 16(R6)
 	VCMEQ V6.S4, V19.S4, V21.S4
+	VCMEQ V7.S4, V19.S4, V23.S4
 	WORD  $0x4eadd6d6 // fsub v22.4s, v22.4s, v13.4s
-	WORD  $0x4e751ed7 // bic v23.16b, v22.16b, v21.16b
-	WORD  $0x6eb7e616 // fcmgt v22.4s, v16.4s, v23.4s
-	VBIT  V22.B16, V16.B16, V23.B16
-	VMOV  V17.B16, V22.B16
-	VFMLA V0.S4, V23.S4, V22.S4
-	WORD  $0x4eb1d6d8 // fsub v24.4s, v22.4s, v17.4s
-	VFMLS V1.S4, V24.S4, V23.S4
-	VFMLS V3.S4, V24.S4, V23.S4
-	FMOVQ 1264(R0), F24
-	VFMLA V4.S4, V23.S4, V24.S4
-	FMOVQ 1280(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 1296(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 1312(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 224(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 224(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	VSHL  $23, V22.S4, V22.S4
-	WORD  $0x4e751ed5 // bic v21.16b, v22.16b, v21.16b
-	WORD  $0x6e35df35 // fmul v21.4s, v25.4s, v21.4s
-	FMOVQ 32(R6), F22
-	VBIT  V18.B16, V21.B16, V22.B16
-	FMOVQ F22, 32(R6)
-	VCMEQ V7.S4, V19.S4, V19.S4
 	WORD  $0x4eadd694 // fsub v20.4s, v20.4s, v13.4s
-	WORD  $0x4e731e95 // bic v21.16b, v20.16b, v19.16b
+	WORD  $0x4e751ed5 // bic v21.16b, v22.16b, v21.16b
+	WORD  $0x4e771e97 // bic v23.16b, v20.16b, v23.16b
 	WORD  $0x6eb5e614 // fcmgt v20.4s, v16.4s, v21.4s
+	WORD  $0x6eb7e616 // fcmgt v22.4s, v16.4s, v23.4s
 	VBIT  V20.B16, V16.B16, V21.B16
+	VBIT  V22.B16, V16.B16, V23.B16
 	VMOV  V17.B16, V20.B16
+	VMOV  V17.B16, V24.B16
 	VFMLA V0.S4, V21.S4, V20.S4
+	VFMLA V0.S4, V23.S4, V24.S4
 	WORD  $0x4eb1d696 // fsub v22.4s, v20.4s, v17.4s
+	WORD  $0x4eb1d719 // fsub v25.4s, v24.4s, v17.4s
 	VFMLS V1.S4, V22.S4, V21.S4
+	VFMLS V1.S4, V25.S4, V23.S4
 	VFMLS V3.S4, V22.S4, V21.S4
+	VFMLS V3.S4, V25.S4, V23.S4
 	FMOVQ 1264(R0), F22
+	FMOVQ 1264(R0), F26
 	VFMLA V4.S4, V21.S4, V22.S4
-	FMOVQ 1280(R0), F23
-	VFMLA V22.S4, V21.S4, V23.S4
+	VFMLA V4.S4, V23.S4, V26.S4
+	FMOVQ 1280(R0), F25
+	FMOVQ 1280(R0), F27
+	VFMLA V22.S4, V21.S4, V25.S4
+	VFMLA V26.S4, V23.S4, V27.S4
 	FMOVQ 1296(R0), F22
-	VFMLA V23.S4, V21.S4, V22.S4
-	FMOVQ 1312(R0), F23
-	VFMLA V22.S4, V21.S4, V23.S4
+	FMOVQ 1296(R0), F26
+	VFMLA V25.S4, V21.S4, V22.S4
+	VFMLA V27.S4, V23.S4, V26.S4
+	FMOVQ 1312(R0), F25
+	FMOVQ 1312(R0), F27
+	VFMLA V22.S4, V21.S4, V25.S4
+	VFMLA V26.S4, V23.S4, V27.S4
 	FMOVQ 224(R0), F22
-	VFMLA V23.S4, V21.S4, V22.S4
-	FMOVQ 224(R0), F23
-	VFMLA V22.S4, V21.S4, V23.S4
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V21.S4, V22.S4
+	VFMLA V27.S4, V23.S4, V26.S4
+	FMOVQ 224(R0), F25
+	FMOVQ 224(R0), F27
+	VFMLA V22.S4, V21.S4, V25.S4
+	VFMLA V26.S4, V23.S4, V27.S4
 	VSHL  $23, V20.S4, V20.S4
-	WORD  $0x4e731e93 // bic v19.16b, v20.16b, v19.16b
-	WORD  $0x6e33def3 // fmul v19.4s, v23.4s, v19.4s
-	FMOVQ 48(R6), F20
-	VBIT  V18.B16, V19.B16, V20.B16
-	FMOVQ F20, 48(R6)
+	VSHL  $23, V24.S4, V22.S4
+	VCMEQ V6.S4, V19.S4, V21.S4
+	VCMEQ V7.S4, V19.S4, V19.S4
+	WORD  $0x4e751e94 // bic v20.16b, v20.16b, v21.16b
+	WORD  $0x4e731ed3 // bic v19.16b, v22.16b, v19.16b
+	WORD  $0x6e34df34 // fmul v20.4s, v25.4s, v20.4s
+	WORD  $0x6e33df75 // fmul v21.4s, v27.4s, v19.4s
+	FMOVQ 32(R6), F19
+	FMOVQ 48(R6), F22
+	VBIT  V18.B16, V20.B16, V19.B16
+	VBIT  V18.B16, V21.B16, V22.B16
+	FMOVQ F19, 32(R6)
+	FMOVQ F22, 48(R6)
+	ADD   $4, R5, R5
+	CMP   R3, R5
+	BLE   sum_columns
 
-	// the next 4, or the last
-	CMP  R2, R5
-	BEQ  sum_done
-	ADD  $4, R5, R5
-	CMP  R2, R5
-	CSEL LT, R5, R2, R5
-	MOVD R5, R5
-	JMP  sum_columns
+	// the columns that are left
+	SUB   R3, R5, R5
+	CMP   $4, R5
+	BGE   sum_done
+	CMP   $3, R5
+	BGE   sum_left1
+	CMP   $2, R5
+	BGE   sum_left2
+	MOVD  e+40(FP), R5
+	MOVD  R3, R6
+	MOVD  R3, R7
+	LSL   $4, R6, R6
+	LSL   $2, R7, R7
+	ADD   R7, R1, R1
+	ADD   R6, R5, R5
+	VDUP  R3, V19.S4
+	VSUB  V19.S4, V12.S4, V12.S4
+	ADD   R2, R1, R3
+	ADD   R2, R3, R6
+	ADD   R2, R6, R2
+	FMOVQ (R1), F19
+	FMOVQ (R3), F20
+	FMOVQ (R6), F21
+	FMOVQ (R2), F22
+	VZIP1 V20.S4, V19.S4, V23.S4
+	VZIP1 V22.S4, V21.S4, V24.S4
+	VZIP1 V24.D2, V23.D2, V25.D2
+	VZIP2 V24.D2, V23.D2, V23.D2
+	VZIP2 V20.S4, V19.S4, V19.S4
+	VZIP2 V22.S4, V21.S4, V20.S4
+	VZIP1 V20.D2, V19.D2, V21.D2
+	VZIP2 V20.D2, V19.D2, V19.D2
+	VCMEQ V5.S4, V12.S4, V20.S4
+	VCMEQ V6.S4, V12.S4, V22.S4
+	WORD  $0x4eadd6f7 // fsub v23.4s, v23.4s, v13.4s
+	WORD  $0x4eadd6b5 // fsub v21.4s, v21.4s, v13.4s
+	WORD  $0x4e741ef4 // bic v20.16b, v23.16b, v20.16b
+	WORD  $0x4e761eb7 // bic v23.16b, v21.16b, v22.16b
+	WORD  $0x6eb4e615 // fcmgt v21.4s, v16.4s, v20.4s
+	WORD  $0x6eb7e616 // fcmgt v22.4s, v16.4s, v23.4s
+	VBIT  V21.B16, V16.B16, V20.B16
+	VBIT  V22.B16, V16.B16, V23.B16
+	VMOV  V17.B16, V21.B16
+	VMOV  V17.B16, V24.B16
+	VFMLA V0.S4, V20.S4, V21.S4
+	VFMLA V0.S4, V23.S4, V24.S4
+	WORD  $0x4eb1d6b6 // fsub v22.4s, v21.4s, v17.4s
+	WORD  $0x4eb1d719 // fsub v25.4s, v24.4s, v17.4s
+	VFMLS V1.S4, V22.S4, V20.S4
+	VFMLS V1.S4, V25.S4, V23.S4
+	VFMLS V3.S4, V22.S4, V20.S4
+	VFMLS V3.S4, V25.S4, V23.S4
+	FMOVQ 1264(R0), F22
+	FMOVQ 1264(R0), F26
+	VFMLA V4.S4, V20.S4, V22.S4
+	VFMLA V4.S4, V23.S4, V26.S4
+	FMOVQ 1280(R0), F25
+	FMOVQ 1280(R0), F27
+	VFMLA V22.S4, V20.S4, V25.S4
+	VFMLA V26.S4, V23.S4, V27.S4
+	FMOVQ 1296(R0), F22
+	FMOVQ 1296(R0), F26
+	VFMLA V25.S4, V20.S4, V22.S4
+	VFMLA V27.S4, V23.S4, V26.S4
+	FMOVQ 1312(R0), F25
+	FMOVQ 1312(R0), F27
+	VFMLA V22.S4, V20.S4, V25.S4
+	VFMLA V26.S4, V23.S4, V27.S4
+	FMOVQ 224(R0), F22
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V20.S4, V22.S4
+	VFMLA V27.S4, V23.S4, V26.S4
+	FMOVQ 224(R0), F25
+	FMOVQ 224(R0), F27
+	VFMLA V22.S4, V20.S4, V25.S4
+	VFMLA V26.S4, V23.S4, V27.S4
+	VSHL  $23, V21.S4, V20.S4
+	VSHL  $23, V24.S4, V22.S4
+	VCMEQ V5.S4, V12.S4, V21.S4
+	VCMEQ V6.S4, V12.S4, V23.S4
+	WORD  $0x4e751e94 // bic v20.16b, v20.16b, v21.16b
+	WORD  $0x4e771ed5 // bic v21.16b, v22.16b, v23.16b
+	WORD  $0x6e34df34 // fmul v20.4s, v25.4s, v20.4s
+	WORD  $0x6e35df76 // fmul v22.4s, v27.4s, v21.4s
+	FMOVQ 16(R5), F21
+	FMOVQ 32(R5), F23
+	VBIT  V18.B16, V20.B16, V21.B16
+	VBIT  V18.B16, V22.B16, V23.B16
+	FMOVQ F21, 16(R5)
+	FMOVQ F23, 32(R5)
+	VCMEQ V7.S4, V12.S4, V20.S4
+	WORD  $0x4eadd66d // fsub v13.4s, v19.4s, v13.4s
+	WORD  $0x4e741db3 // bic v19.16b, v13.16b, v20.16b
+	WORD  $0x6eb3e60d // fcmgt v13.4s, v16.4s, v19.4s
+	VBIT  V13.B16, V16.B16, V19.B16
+	VMOV  V17.B16, V13.B16
+	VFMLA V0.S4, V19.S4, V13.S4
+	WORD  $0x4eb1d5b0 // fsub v16.4s, v13.4s, v17.4s
+	VFMLS V1.S4, V16.S4, V19.S4
+	VFMLS V3.S4, V16.S4, V19.S4
+	FMOVQ 1264(R0), F16
+	VFMLA V4.S4, V19.S4, V16.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	FMOVQ 1296(R0), F16
+	VFMLA V17.S4, V19.S4, V16.S4
+	FMOVQ 1312(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	FMOVQ 224(R0), F16
+	VFMLA V17.S4, V19.S4, V16.S4
+	FMOVQ 224(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	VSHL  $23, V13.S4, V13.S4
+	VCMEQ V7.S4, V12.S4, V12.S4
+	WORD  $0x4e6c1dac // bic v12.16b, v13.16b, v12.16b
+	WORD  $0x6e2cde2c // fmul v12.4s, v17.4s, v12.4s
+	FMOVQ 48(R5), F13
+	VBIT  V18.B16, V12.B16, V13.B16
+	FMOVQ F13, 48(R5)
+	JMP   sum_done
+
+sum_left2:
+	MOVD  e+40(FP), R5
+	MOVD  R3, R6
+	MOVD  R3, R7
+	LSL   $4, R6, R6
+	LSL   $2, R7, R7
+	ADD   R7, R1, R1
+	ADD   R6, R5, R5
+	VDUP  R3, V19.S4
+	VSUB  V19.S4, V12.S4, V12.S4
+	ADD   R2, R1, R3
+	ADD   R2, R3, R6
+	ADD   R2, R6, R2
+	FMOVQ (R1), F19
+	FMOVQ (R3), F20
+	FMOVQ (R6), F21
+	FMOVQ (R2), F22
+	VZIP1 V20.S4, V19.S4, V23.S4
+	VZIP1 V22.S4, V21.S4, V24.S4
+	VZIP1 V24.D2, V23.D2, V25.D2
+	VZIP2 V24.D2, V23.D2, V23.D2
+	VZIP2 V20.S4, V19.S4, V19.S4
+	VZIP2 V22.S4, V21.S4, V20.S4
+	VZIP1 V20.D2, V19.D2, V21.D2
+	VZIP2 V20.D2, V19.D2, V19.D2
+	VCMEQ V6.S4, V12.S4, V20.S4
+	VCMEQ V7.S4, V12.S4, V22.S4
+	WORD  $0x4eadd6b5 // fsub v21.4s, v21.4s, v13.4s
+	WORD  $0x4eadd66d // fsub v13.4s, v19.4s, v13.4s
+	WORD  $0x4e741eb3 // bic v19.16b, v21.16b, v20.16b
+	WORD  $0x4e761db5 // bic v21.16b, v13.16b, v22.16b
+	WORD  $0x6eb3e60d // fcmgt v13.4s, v16.4s, v19.4s
+	WORD  $0x6eb5e614 // fcmgt v20.4s, v16.4s, v21.4s
+	VBIT  V13.B16, V16.B16, V19.B16
+	VBIT  V20.B16, V16.B16, V21.B16
+	VMOV  V17.B16, V13.B16
+	VMOV  V17.B16, V20.B16
+	VFMLA V0.S4, V19.S4, V13.S4
+	VFMLA V0.S4, V21.S4, V20.S4
+	WORD  $0x4eb1d5b0 // fsub v16.4s, v13.4s, v17.4s
+	WORD  $0x4eb1d691 // fsub v17.4s, v20.4s, v17.4s
+	VFMLS V1.S4, V16.S4, V19.S4
+	VFMLS V1.S4, V17.S4, V21.S4
+	VFMLS V3.S4, V16.S4, V19.S4
+	VFMLS V3.S4, V17.S4, V21.S4
+	FMOVQ 1264(R0), F16
+	FMOVQ 1264(R0), F22
+	VFMLA V4.S4, V19.S4, V16.S4
+	VFMLA V4.S4, V21.S4, V22.S4
+	FMOVQ 1280(R0), F17
+	FMOVQ 1280(R0), F23
+	VFMLA V16.S4, V19.S4, V17.S4
+	VFMLA V22.S4, V21.S4, V23.S4
+	FMOVQ 1296(R0), F16
+	FMOVQ 1296(R0), F22
+	VFMLA V17.S4, V19.S4, V16.S4
+	VFMLA V23.S4, V21.S4, V22.S4
+	FMOVQ 1312(R0), F17
+	FMOVQ 1312(R0), F23
+	VFMLA V16.S4, V19.S4, V17.S4
+	VFMLA V22.S4, V21.S4, V23.S4
+	FMOVQ 224(R0), F16
+	FMOVQ 224(R0), F22
+	VFMLA V17.S4, V19.S4, V16.S4
+	VFMLA V23.S4, V21.S4, V22.S4
+	FMOVQ 224(R0), F17
+	FMOVQ 224(R0), F23
+	VFMLA V16.S4, V19.S4, V17.S4
+	VFMLA V22.S4, V21.S4, V23.S4
+	VSHL  $23, V13.S4, V13.S4
+	VSHL  $23, V20.S4, V19.S4
+	VCMEQ V6.S4, V12.S4, V16.S4
+	VCMEQ V7.S4, V12.S4, V12.S4
+	WORD  $0x4e701dad // bic v13.16b, v13.16b, v16.16b
+	WORD  $0x4e6c1e6c // bic v12.16b, v19.16b, v12.16b
+	WORD  $0x6e2dde2d // fmul v13.4s, v17.4s, v13.4s
+	WORD  $0x6e2cdef0 // fmul v16.4s, v23.4s, v12.4s
+	FMOVQ 32(R5), F12
+	FMOVQ 48(R5), F17
+	VBIT  V18.B16, V13.B16, V12.B16
+	VBIT  V18.B16, V16.B16, V17.B16
+	FMOVQ F12, 32(R5)
+	FMOVQ F17, 48(R5)
+	JMP   sum_done
+
+sum_left1:
+	MOVD  e+40(FP), R5
+	MOVD  R3, R6
+	MOVD  R3, R7
+	LSL   $4, R6, R6
+	LSL   $2, R7, R7
+	ADD   R7, R1, R1
+	ADD   R6, R5, R5
+	VDUP  R3, V19.S4
+	VSUB  V19.S4, V12.S4, V12.S4
+	ADD   R2, R1, R3
+	ADD   R2, R3, R6
+	ADD   R2, R6, R2
+	FMOVQ (R1), F19
+	FMOVQ (R3), F20
+	FMOVQ (R6), F21
+	FMOVQ (R2), F22
+	VZIP1 V20.S4, V19.S4, V23.S4
+	VZIP1 V22.S4, V21.S4, V24.S4
+	VZIP1 V24.D2, V23.D2, V25.D2
+	VZIP2 V24.D2, V23.D2, V23.D2
+	VZIP2 V20.S4, V19.S4, V19.S4
+	VZIP2 V22.S4, V21.S4, V20.S4
+	VZIP1 V20.D2, V19.D2, V21.D2
+	VZIP2 V20.D2, V19.D2, V19.D2
+	VCMEQ V7.S4, V12.S4, V20.S4
+	WORD  $0x4eadd66d // fsub v13.4s, v19.4s, v13.4s
+	WORD  $0x4e741db3 // bic v19.16b, v13.16b, v20.16b
+	WORD  $0x6eb3e60d // fcmgt v13.4s, v16.4s, v19.4s
+	VBIT  V13.B16, V16.B16, V19.B16
+	VMOV  V17.B16, V13.B16
+	VFMLA V0.S4, V19.S4, V13.S4
+	WORD  $0x4eb1d5b0 // fsub v16.4s, v13.4s, v17.4s
+	VFMLS V1.S4, V16.S4, V19.S4
+	VFMLS V3.S4, V16.S4, V19.S4
+	FMOVQ 1264(R0), F16
+	VFMLA V4.S4, V19.S4, V16.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	FMOVQ 1296(R0), F16
+	VFMLA V17.S4, V19.S4, V16.S4
+	FMOVQ 1312(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	FMOVQ 224(R0), F16
+	VFMLA V17.S4, V19.S4, V16.S4
+	FMOVQ 224(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	VSHL  $23, V13.S4, V13.S4
+	VCMEQ V7.S4, V12.S4, V12.S4
+	WORD  $0x4e6c1dac // bic v12.16b, v13.16b, v12.16b
+	WORD  $0x6e2cde2c // fmul v12.4s, v17.4s, v12.4s
+	FMOVQ 48(R5), F13
+	VBIT  V18.B16, V12.B16, V13.B16
+	FMOVQ F13, 48(R5)
+	JMP   sum_done
+	JMP sum_done
 
 sum_few:
-	CMP   $3, R2
+	MOVD  classes+32(FP), R3
+	CMP   $3, R3
 	BLT   sum_two
-	MOVD  e+40(FP), R2
-	ADD   R3, R1, R5
-	ADD   R3, R5, R6
-	ADD   R3, R6, R3
+	MOVD  e+40(FP), R3
+	ADD   R2, R1, R5
+	ADD   R2, R5, R6
+	ADD   R2, R6, R2
 	FMOVD (R1), F19
 	ADD   $8, R1, R1
 	VLD1  (R1), V19.S[2]
@@ -13770,8 +16743,8 @@ sum_few:
 	FMOVD (R6), F21
 	ADD   $8, R6, R1
 	VLD1  (R1), V21.S[2]
-	FMOVD (R3), F22
-	ADD   $8, R3, R1
+	FMOVD (R2), F22
+	ADD   $8, R2, R1
 	VLD1  (R1), V22.S[2]
 	VZIP1 V20.S4, V19.S4, V23.S4
 	VZIP1 V22.S4, V21.S4, V24.S4
@@ -13782,65 +16755,68 @@ sum_few:
 	VZIP1 V20.D2, V19.D2, V21.D2
 	VZIP2 V20.D2, V19.D2, V19.D2
 	VMOVI $0, V19.B16
+	VCMEQ V5.S4, V12.S4, V20.S4
 	VCMEQ V19.S4, V12.S4, V19.S4
-	WORD  $0x4eadd734 // fsub v20.4s, v25.4s, v13.4s
-	WORD  $0x4e731e96 // bic v22.16b, v20.16b, v19.16b
-	WORD  $0x6eb6e614 // fcmgt v20.4s, v16.4s, v22.4s
-	VBIT  V20.B16, V16.B16, V22.B16
-	VMOV  V17.B16, V20.B16
-	VFMLA V0.S4, V22.S4, V20.S4
-	WORD  $0x4eb1d698 // fsub v24.4s, v20.4s, v17.4s
-	VFMLS V1.S4, V24.S4, V22.S4
-	VFMLS V3.S4, V24.S4, V22.S4
-	FMOVQ 1264(R0), F24
-	VFMLA V4.S4, V22.S4, V24.S4
-	FMOVQ 1280(R0), F25
-	VFMLA V24.S4, V22.S4, V25.S4
-	FMOVQ 1296(R0), F24
-	VFMLA V25.S4, V22.S4, V24.S4
-	FMOVQ 1312(R0), F25
-	VFMLA V24.S4, V22.S4, V25.S4
-	FMOVQ 224(R0), F24
-	VFMLA V25.S4, V22.S4, V24.S4
-	FMOVQ 224(R0), F25
-	VFMLA V24.S4, V22.S4, V25.S4
-	VSHL  $23, V20.S4, V20.S4
-	WORD  $0x4e731e93 // bic v19.16b, v20.16b, v19.16b
-	WORD  $0x6e33df33 // fmul v19.4s, v25.4s, v19.4s
-	FMOVQ (R2), F20
-	VBIT  V18.B16, V19.B16, V20.B16
-	FMOVQ F20, (R2)
-	VCMEQ V5.S4, V12.S4, V19.S4
-	WORD  $0x4eadd6f4 // fsub v20.4s, v23.4s, v13.4s
-	WORD  $0x4e731e96 // bic v22.16b, v20.16b, v19.16b
-	WORD  $0x6eb6e614 // fcmgt v20.4s, v16.4s, v22.4s
-	VBIT  V20.B16, V16.B16, V22.B16
-	VMOV  V17.B16, V20.B16
-	VFMLA V0.S4, V22.S4, V20.S4
-	WORD  $0x4eb1d697 // fsub v23.4s, v20.4s, v17.4s
+	WORD  $0x4eadd6f6 // fsub v22.4s, v23.4s, v13.4s
+	WORD  $0x4eadd737 // fsub v23.4s, v25.4s, v13.4s
+	WORD  $0x4e741ed4 // bic v20.16b, v22.16b, v20.16b
+	WORD  $0x4e731ef6 // bic v22.16b, v23.16b, v19.16b
+	WORD  $0x6eb4e617 // fcmgt v23.4s, v16.4s, v20.4s
+	WORD  $0x6eb6e613 // fcmgt v19.4s, v16.4s, v22.4s
+	VBIT  V23.B16, V16.B16, V20.B16
+	VBIT  V19.B16, V16.B16, V22.B16
+	VMOV  V17.B16, V24.B16
+	VMOV  V17.B16, V19.B16
+	VFMLA V0.S4, V20.S4, V24.S4
+	VFMLA V0.S4, V22.S4, V19.S4
+	WORD  $0x4eb1d719 // fsub v25.4s, v24.4s, v17.4s
+	WORD  $0x4eb1d677 // fsub v23.4s, v19.4s, v17.4s
+	VFMLS V1.S4, V25.S4, V20.S4
 	VFMLS V1.S4, V23.S4, V22.S4
+	VFMLS V3.S4, V25.S4, V20.S4
 	VFMLS V3.S4, V23.S4, V22.S4
+	FMOVQ 1264(R0), F26
 	FMOVQ 1264(R0), F23
+	VFMLA V4.S4, V20.S4, V26.S4
 	VFMLA V4.S4, V22.S4, V23.S4
-	FMOVQ 1280(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1280(R0), F27
+	FMOVQ 1280(R0), F25
+	VFMLA V26.S4, V20.S4, V27.S4
+	VFMLA V23.S4, V22.S4, V25.S4
+	FMOVQ 1296(R0), F26
 	FMOVQ 1296(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1312(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
+	VFMLA V27.S4, V20.S4, V26.S4
+	VFMLA V25.S4, V22.S4, V23.S4
+	FMOVQ 1312(R0), F27
+	FMOVQ 1312(R0), F25
+	VFMLA V26.S4, V20.S4, V27.S4
+	VFMLA V23.S4, V22.S4, V25.S4
+	FMOVQ 224(R0), F26
 	FMOVQ 224(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 224(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	VSHL  $23, V20.S4, V20.S4
-	WORD  $0x4e731e93 // bic v19.16b, v20.16b, v19.16b
-	WORD  $0x6e33df13 // fmul v19.4s, v24.4s, v19.4s
-	FMOVQ 16(R2), F20
+	VFMLA V27.S4, V20.S4, V26.S4
+	VFMLA V25.S4, V22.S4, V23.S4
+	FMOVQ 224(R0), F27
+	FMOVQ 224(R0), F25
+	VFMLA V26.S4, V20.S4, V27.S4
+	VFMLA V23.S4, V22.S4, V25.S4
+	VSHL  $23, V24.S4, V20.S4
+	VSHL  $23, V19.S4, V19.S4
+	VCMEQ V5.S4, V12.S4, V23.S4
+	VMOVI $0, V22.B16
+	WORD  $0x4e771e94 // bic v20.16b, v20.16b, v23.16b
+	VCMEQ V22.S4, V12.S4, V22.S4
+	WORD  $0x6e34df74 // fmul v20.4s, v27.4s, v20.4s
+	WORD  $0x4e761e73 // bic v19.16b, v19.16b, v22.16b
+	FMOVQ 16(R3), F22
+	WORD  $0x6e33df33 // fmul v19.4s, v25.4s, v19.4s
+	VBIT  V18.B16, V20.B16, V22.B16
+	FMOVQ (R3), F20
+	FMOVQ F22, 16(R3)
 	VBIT  V18.B16, V19.B16, V20.B16
-	FMOVQ F20, 16(R2)
-	VCMEQ V6.S4, V12.S4, V12.S4
+	FMOVQ F20, (R3)
+	VCMEQ V6.S4, V12.S4, V19.S4
 	WORD  $0x4eadd6ad // fsub v13.4s, v21.4s, v13.4s
-	WORD  $0x4e6c1db3 // bic v19.16b, v13.16b, v12.16b
+	WORD  $0x4e731db3 // bic v19.16b, v13.16b, v19.16b
 	WORD  $0x6eb3e60d // fcmgt v13.4s, v16.4s, v19.4s
 	VBIT  V13.B16, V16.B16, V19.B16
 	VMOV  V17.B16, V13.B16
@@ -13861,83 +16837,87 @@ sum_few:
 	FMOVQ 224(R0), F17
 	VFMLA V16.S4, V19.S4, V17.S4
 	VSHL  $23, V13.S4, V13.S4
+	VCMEQ V6.S4, V12.S4, V12.S4
 	WORD  $0x4e6c1dac // bic v12.16b, v13.16b, v12.16b
 	WORD  $0x6e2cde2c // fmul v12.4s, v17.4s, v12.4s
-	FMOVQ 32(R2), F13
+	FMOVQ 32(R3), F13
 	VBIT  V18.B16, V12.B16, V13.B16
-	FMOVQ F13, 32(R2)
+	FMOVQ F13, 32(R3)
 	JMP   sum_done
 
 sum_two:
-	MOVD  e+40(FP), R2
-	ADD   R3, R1, R5
-	ADD   R3, R5, R6
-	ADD   R3, R6, R3
+	MOVD  e+40(FP), R3
+	ADD   R2, R1, R5
+	ADD   R2, R5, R6
+	ADD   R2, R6, R2
 	FMOVD (R1), F19
 	FMOVD (R5), F20
 	FMOVD (R6), F21
-	FMOVD (R3), F22
+	FMOVD (R2), F22
 	VZIP1 V20.S4, V19.S4, V19.S4
 	VZIP1 V22.S4, V21.S4, V20.S4
 	VZIP1 V20.D2, V19.D2, V21.D2
 	VZIP2 V20.D2, V19.D2, V19.D2
 	VMOVI $0, V20.B16
+	VCMEQ V5.S4, V12.S4, V22.S4
 	VCMEQ V20.S4, V12.S4, V20.S4
-	WORD  $0x4eadd6b5 // fsub v21.4s, v21.4s, v13.4s
-	WORD  $0x4e741eb6 // bic v22.16b, v21.16b, v20.16b
-	WORD  $0x6eb6e615 // fcmgt v21.4s, v16.4s, v22.4s
-	VBIT  V21.B16, V16.B16, V22.B16
-	VMOV  V17.B16, V21.B16
-	VFMLA V0.S4, V22.S4, V21.S4
-	WORD  $0x4eb1d6b7 // fsub v23.4s, v21.4s, v17.4s
-	VFMLS V1.S4, V23.S4, V22.S4
-	VFMLS V3.S4, V23.S4, V22.S4
-	FMOVQ 1264(R0), F23
-	VFMLA V4.S4, V22.S4, V23.S4
-	FMOVQ 1280(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1296(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1312(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 224(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 224(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	VSHL  $23, V21.S4, V21.S4
-	WORD  $0x4e741eb4 // bic v20.16b, v21.16b, v20.16b
-	WORD  $0x6e34df14 // fmul v20.4s, v24.4s, v20.4s
-	FMOVQ (R2), F21
-	VBIT  V18.B16, V20.B16, V21.B16
-	FMOVQ F21, (R2)
-	VCMEQ V5.S4, V12.S4, V12.S4
-	WORD  $0x4eadd66d // fsub v13.4s, v19.4s, v13.4s
-	WORD  $0x4e6c1db3 // bic v19.16b, v13.16b, v12.16b
-	WORD  $0x6eb3e60d // fcmgt v13.4s, v16.4s, v19.4s
-	VBIT  V13.B16, V16.B16, V19.B16
+	WORD  $0x4eadd673 // fsub v19.4s, v19.4s, v13.4s
+	WORD  $0x4eadd6ad // fsub v13.4s, v21.4s, v13.4s
+	WORD  $0x4e761e73 // bic v19.16b, v19.16b, v22.16b
+	WORD  $0x4e741db4 // bic v20.16b, v13.16b, v20.16b
+	WORD  $0x6eb3e615 // fcmgt v21.4s, v16.4s, v19.4s
+	WORD  $0x6eb4e60d // fcmgt v13.4s, v16.4s, v20.4s
+	VBIT  V21.B16, V16.B16, V19.B16
+	VBIT  V13.B16, V16.B16, V20.B16
+	VMOV  V17.B16, V16.B16
 	VMOV  V17.B16, V13.B16
-	VFMLA V0.S4, V19.S4, V13.S4
-	WORD  $0x4eb1d5b0 // fsub v16.4s, v13.4s, v17.4s
-	VFMLS V1.S4, V16.S4, V19.S4
-	VFMLS V3.S4, V16.S4, V19.S4
-	FMOVQ 1264(R0), F16
-	VFMLA V4.S4, V19.S4, V16.S4
-	FMOVQ 1280(R0), F17
-	VFMLA V16.S4, V19.S4, V17.S4
-	FMOVQ 1296(R0), F16
-	VFMLA V17.S4, V19.S4, V16.S4
-	FMOVQ 1312(R0), F17
-	VFMLA V16.S4, V19.S4, V17.S4
-	FMOVQ 224(R0), F16
-	VFMLA V17.S4, V19.S4, V16.S4
+	VFMLA V0.S4, V19.S4, V16.S4
+	VFMLA V0.S4, V20.S4, V13.S4
+	WORD  $0x4eb1d615 // fsub v21.4s, v16.4s, v17.4s
+	WORD  $0x4eb1d5b1 // fsub v17.4s, v13.4s, v17.4s
+	VFMLS V1.S4, V21.S4, V19.S4
+	VFMLS V1.S4, V17.S4, V20.S4
+	VFMLS V3.S4, V21.S4, V19.S4
+	VFMLS V3.S4, V17.S4, V20.S4
+	FMOVQ 1264(R0), F22
+	FMOVQ 1264(R0), F17
+	VFMLA V4.S4, V19.S4, V22.S4
+	VFMLA V4.S4, V20.S4, V17.S4
+	FMOVQ 1280(R0), F23
+	FMOVQ 1280(R0), F21
+	VFMLA V22.S4, V19.S4, V23.S4
+	VFMLA V17.S4, V20.S4, V21.S4
+	FMOVQ 1296(R0), F22
+	FMOVQ 1296(R0), F17
+	VFMLA V23.S4, V19.S4, V22.S4
+	VFMLA V21.S4, V20.S4, V17.S4
+	FMOVQ 1312(R0), F23
+	FMOVQ 1312(R0), F21
+	VFMLA V22.S4, V19.S4, V23.S4
+	VFMLA V17.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F22
 	FMOVQ 224(R0), F17
-	VFMLA V16.S4, V19.S4, V17.S4
+	VFMLA V23.S4, V19.S4, V22.S4
+	VFMLA V21.S4, V20.S4, V17.S4
+	FMOVQ 224(R0), F23
+	FMOVQ 224(R0), F21
+	VFMLA V22.S4, V19.S4, V23.S4
+	VFMLA V17.S4, V20.S4, V21.S4
+	VSHL  $23, V16.S4, V16.S4
 	VSHL  $23, V13.S4, V13.S4
+	VCMEQ V5.S4, V12.S4, V19.S4
+	VMOVI $0, V17.B16
+	WORD  $0x4e731e10 // bic v16.16b, v16.16b, v19.16b
+	VCMEQ V17.S4, V12.S4, V12.S4
+	WORD  $0x6e30def0 // fmul v16.4s, v23.4s, v16.4s
 	WORD  $0x4e6c1dac // bic v12.16b, v13.16b, v12.16b
-	WORD  $0x6e2cde2c // fmul v12.4s, v17.4s, v12.4s
-	FMOVQ 16(R2), F13
-	VBIT  V18.B16, V12.B16, V13.B16
-	FMOVQ F13, 16(R2)
+	FMOVQ 16(R3), F13
+	WORD  $0x6e2cdeac // fmul v12.4s, v21.4s, v12.4s
+	VBIT  V18.B16, V16.B16, V13.B16
+	FMOVQ (R3), F16
+	FMOVQ F13, 16(R3)
+	VBIT  V18.B16, V12.B16, V16.B16
+	FMOVQ F16, (R3)
 
 sum_done:
 	VMOVI $0, V12.B16
@@ -14239,196 +17219,230 @@ folded:
 
 // func narrowSoftmaxNEON(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
 TEXT ·narrowSoftmaxNEON(SB), NOSPLIT, $0-56
-	MOVD  $consts<>+0(SB), R0
-	FMOVQ 912(R0), F0
-	FMOVQ 1328(R0), F1
-	FMOVQ 1344(R0), F2
+	MOVD $consts<>+0(SB), R1
 
 group:
-	MOVD  labels+16(FP), R1
-	FMOVQ (R1), F3
-	MOVD  sums+8(FP), R1
-	FMOVQ 512(R1), F4
-	FMOVQ (R1), F5
-	FMOVQ 384(R1), F6
-	MOVD  dst+0(FP), R1
+	MOVD  labels+16(FP), R0
+	FMOVQ (R0), F0
+	MOVD  sums+8(FP), R0
+	FMOVQ 512(R0), F1
+	FMOVQ (R0), F2
+	FMOVQ 384(R0), F3
+	MOVD  dst+0(FP), R0
 	MOVD  classes+32(FP), R2
+	LSL   $2, R2, R2
 	MOVD  classes+32(FP), R3
-	LSL   $2, R3, R3
-	CMP   $4, R2
+	CMP   $4, R3
 	BLT   all_few
-	SUB   $4, R2, R2
+	SUB   $4, R3, R3
 	MOVD  $0, R5
 
 all_columns:
-	MOVD  R5, R6
-	LSL   $4, R6, R6
+	MOVD  e+40(FP), R6
 	MOVD  R5, R7
-	LSL   $2, R7, R7
-	ADD   R7, R1, R7
-	MOVD  e+40(FP), R8
-	ADD   R6, R8, R6
-	VDUP  R5, V6.S4
-	VSUB  V6.S4, V3.S4, V6.S4
-	VMOVI $0, V7.B16
-	VCMEQ V7.S4, V6.S4, V7.S4
-	FMOVQ (R6), F7
-	WORD  $0x6e24dce8 // fmul v8.4s, v7.4s, v4.4s
-	VFMLA V5.S4, V7.S4, V8.S4
-	WORD  $0x4e28e507 // fcmeq v7.4s, v8.4s, v8.4s
-	FMOVQ 368(R0), F9
-	VBIT  V7.B16, V8.B16, V9.B16
-	VCMEQ V0.S4, V6.S4, V7.S4
-	FMOVQ 16(R6), F7
-	WORD  $0x6e24dce8 // fmul v8.4s, v7.4s, v4.4s
-	VFMLA V5.S4, V7.S4, V8.S4
-	WORD  $0x4e28e507 // fcmeq v7.4s, v8.4s, v8.4s
-	FMOVQ 368(R0), F10
-	VBIT  V7.B16, V8.B16, V10.B16
-	VCMEQ V1.S4, V6.S4, V7.S4
-	FMOVQ 32(R6), F7
-	WORD  $0x6e24dce8 // fmul v8.4s, v7.4s, v4.4s
-	VFMLA V5.S4, V7.S4, V8.S4
-	WORD  $0x4e28e507 // fcmeq v7.4s, v8.4s, v8.4s
-	FMOVQ 368(R0), F11
-	VBIT  V7.B16, V8.B16, V11.B16
-	VCMEQ V2.S4, V6.S4, V6.S4
-	FMOVQ 48(R6), F6
-	WORD  $0x6e24dcc7 // fmul v7.4s, v6.4s, v4.4s
-	VFMLA V5.S4, V6.S4, V7.S4
-	WORD  $0x4e27e4e6 // fcmeq v6.4s, v7.4s, v7.4s
-	FMOVQ 368(R0), F8
-	VBIT  V6.B16, V7.B16, V8.B16
-	ADD   R3, R7, R6
-	ADD   R3, R6, R8
-	ADD   R3, R8, R9
-	VZIP1 V10.S4, V9.S4, V6.S4
-	VZIP1 V8.S4, V11.S4, V7.S4
-	VZIP1 V7.D2, V6.D2, V12.D2
-	VZIP2 V7.D2, V6.D2, V6.D2
-	VZIP2 V10.S4, V9.S4, V7.S4
-	VZIP2 V8.S4, V11.S4, V8.S4
-	VZIP1 V8.D2, V7.D2, V9.D2
-	VZIP2 V8.D2, V7.D2, V7.D2
-	FMOVQ F12, (R7)
-	FMOVQ F6, (R6)
+	MOVD  R5, R8
+	LSL   $4, R7, R7
+	LSL   $2, R8, R8
+	ADD   R8, R0, R8
+	ADD   R7, R6, R6
+	VDUP  R5, V3.S4
+	VSUB  V3.S4, V0.S4, V3.S4
+	FMOVQ (R6), F3
+	WORD  $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
+	VFMLA V2.S4, V3.S4, V4.S4
+	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
+	FMOVQ 368(R1), F5
+	VBIT  V3.B16, V4.B16, V5.B16
+	FMOVQ 16(R6), F3
+	WORD  $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
+	VFMLA V2.S4, V3.S4, V4.S4
+	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
+	FMOVQ 368(R1), F6
+	VBIT  V3.B16, V4.B16, V6.B16
+	FMOVQ 32(R6), F3
+	WORD  $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
+	VFMLA V2.S4, V3.S4, V4.S4
+	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
+	FMOVQ 368(R1), F7
+	VBIT  V3.B16, V4.B16, V7.B16
+	FMOVQ 48(R6), F3
+	WORD  $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
+	VFMLA V2.S4, V3.S4, V4.S4
+	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
+	FMOVQ 368(R1), F8
+	VBIT  V3.B16, V4.B16, V8.B16
+	ADD   R2, R8, R6
+	ADD   R2, R6, R7
+	ADD   R2, R7, R9
+	VZIP1 V6.S4, V5.S4, V3.S4
+	VZIP1 V8.S4, V7.S4, V4.S4
+	VZIP1 V4.D2, V3.D2, V9.D2
+	VZIP2 V4.D2, V3.D2, V3.D2
+	VZIP2 V6.S4, V5.S4, V4.S4
+	VZIP2 V8.S4, V7.S4, V5.S4
+	VZIP1 V5.D2, V4.D2, V6.D2
+	VZIP2 V5.D2, V4.D2, V4.D2
 	FMOVQ F9, (R8)
-	FMOVQ F7, (R9)
+	FMOVQ F3, (R6)
+	FMOVQ F6, (R7)
+	FMOVQ F4, (R9)
+	ADD   $4, R5, R5
+	CMP   R3, R5
+	BLE   all_columns
 
-	// the next 4, or the last
-	CMP  R2, R5
-	BEQ  all_done
-	ADD  $4, R5, R5
-	CMP  R2, R5
-	CSEL LT, R5, R2, R5
-	MOVD R5, R5
-	JMP  all_columns
+	// the columns that are left
+	SUB   R3, R5, R5
+	CMP   $4, R5
+	BGE   all_done
+	MOVD  e+40(FP), R5
+	MOVD  R3, R6
+	MOVD  R3, R7
+	LSL   $4, R6, R6
+	LSL   $2, R7, R7
+	ADD   R7, R0, R0
+	ADD   R6, R5, R5
+	VDUP  R3, V3.S4
+	VSUB  V3.S4, V0.S4, V0.S4
+	FMOVQ (R5), F0
+	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V3.S4
+	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	FMOVQ 368(R1), F4
+	VBIT  V0.B16, V3.B16, V4.B16
+	FMOVQ 16(R5), F0
+	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V3.S4
+	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	FMOVQ 368(R1), F5
+	VBIT  V0.B16, V3.B16, V5.B16
+	FMOVQ 32(R5), F0
+	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V3.S4
+	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	FMOVQ 368(R1), F6
+	VBIT  V0.B16, V3.B16, V6.B16
+	FMOVQ 48(R5), F0
+	WORD  $0x6e21dc01 // fmul v1.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V1.S4
+	WORD  $0x4e21e420 // fcmeq v0.4s, v1.4s, v1.4s
+	FMOVQ 368(R1), F2
+	VBIT  V0.B16, V1.B16, V2.B16
+	ADD   R2, R0, R3
+	ADD   R2, R3, R5
+	ADD   R2, R5, R2
+	VZIP1 V5.S4, V4.S4, V0.S4
+	VZIP1 V2.S4, V6.S4, V1.S4
+	VZIP1 V1.D2, V0.D2, V3.D2
+	VZIP2 V1.D2, V0.D2, V0.D2
+	VZIP2 V5.S4, V4.S4, V1.S4
+	VZIP2 V2.S4, V6.S4, V2.S4
+	VZIP1 V2.D2, V1.D2, V4.D2
+	VZIP2 V2.D2, V1.D2, V1.D2
+	FMOVQ F3, (R0)
+	FMOVQ F0, (R3)
+	FMOVQ F4, (R5)
+	FMOVQ F1, (R2)
+	JMP   all_done
 
 all_few:
-	CMP   $3, R2
+	MOVD  classes+32(FP), R3
+	CMP   $3, R3
 	BLT   all_two
-	MOVD  e+40(FP), R2
-	VMOVI $0, V6.B16
-	VCMEQ V6.S4, V3.S4, V6.S4
-	FMOVQ (R2), F6
-	WORD  $0x6e24dcc7 // fmul v7.4s, v6.4s, v4.4s
-	VFMLA V5.S4, V6.S4, V7.S4
-	WORD  $0x4e27e4e6 // fcmeq v6.4s, v7.4s, v7.4s
-	FMOVQ 368(R0), F8
-	VBIT  V6.B16, V7.B16, V8.B16
-	VCMEQ V0.S4, V3.S4, V6.S4
-	FMOVQ 16(R2), F6
-	WORD  $0x6e24dcc7 // fmul v7.4s, v6.4s, v4.4s
-	VFMLA V5.S4, V6.S4, V7.S4
-	WORD  $0x4e27e4e6 // fcmeq v6.4s, v7.4s, v7.4s
-	FMOVQ 368(R0), F9
-	VBIT  V6.B16, V7.B16, V9.B16
-	VCMEQ V1.S4, V3.S4, V3.S4
-	FMOVQ 32(R2), F3
-	WORD  $0x6e24dc64 // fmul v4.4s, v3.4s, v4.4s
-	VFMLA V5.S4, V3.S4, V4.S4
-	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
-	FMOVQ 368(R0), F5
-	VBIT  V3.B16, V4.B16, V5.B16
-	ADD   R3, R1, R2
-	ADD   R3, R2, R5
-	ADD   R3, R5, R3
-	VZIP1 V9.S4, V8.S4, V3.S4
-	VZIP1 V8.S4, V5.S4, V4.S4
-	VZIP1 V4.D2, V3.D2, V6.D2
-	VZIP2 V4.D2, V3.D2, V3.D2
-	VZIP2 V9.S4, V8.S4, V4.S4
-	VZIP2 V8.S4, V5.S4, V5.S4
-	VZIP1 V5.D2, V4.D2, V7.D2
-	VZIP2 V5.D2, V4.D2, V4.D2
-	FMOVD F6, (R1)
-	ADD   $8, R1, R1
-	VST1  V6.S[2], (R1)
-	FMOVD F3, (R2)
-	ADD   $8, R2, R1
-	VST1  V3.S[2], (R1)
-	FMOVD F7, (R5)
-	ADD   $8, R5, R1
-	VST1  V7.S[2], (R1)
-	FMOVD F4, (R3)
-	ADD   $8, R3, R1
-	VST1  V4.S[2], (R1)
+	MOVD  e+40(FP), R3
+	FMOVQ (R3), F0
+	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V3.S4
+	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	FMOVQ 368(R1), F4
+	VBIT  V0.B16, V3.B16, V4.B16
+	FMOVQ 16(R3), F0
+	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V3.S4
+	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	FMOVQ 368(R1), F5
+	VBIT  V0.B16, V3.B16, V5.B16
+	FMOVQ 32(R3), F0
+	WORD  $0x6e21dc01 // fmul v1.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V1.S4
+	WORD  $0x4e21e420 // fcmeq v0.4s, v1.4s, v1.4s
+	FMOVQ 368(R1), F2
+	VBIT  V0.B16, V1.B16, V2.B16
+	ADD   R2, R0, R3
+	ADD   R2, R3, R5
+	ADD   R2, R5, R2
+	VZIP1 V5.S4, V4.S4, V0.S4
+	VZIP1 V4.S4, V2.S4, V1.S4
+	VZIP1 V1.D2, V0.D2, V3.D2
+	VZIP2 V1.D2, V0.D2, V0.D2
+	VZIP2 V5.S4, V4.S4, V1.S4
+	VZIP2 V4.S4, V2.S4, V2.S4
+	VZIP1 V2.D2, V1.D2, V4.D2
+	VZIP2 V2.D2, V1.D2, V1.D2
+	FMOVD F3, (R0)
+	ADD   $8, R0, R0
+	VST1  V3.S[2], (R0)
+	FMOVD F0, (R3)
+	ADD   $8, R3, R0
+	VST1  V0.S[2], (R0)
+	FMOVD F4, (R5)
+	ADD   $8, R5, R0
+	VST1  V4.S[2], (R0)
+	FMOVD F1, (R2)
+	ADD   $8, R2, R0
+	VST1  V1.S[2], (R0)
 	JMP   all_done
 
 all_two:
-	MOVD  e+40(FP), R2
-	VMOVI $0, V6.B16
-	VCMEQ V6.S4, V3.S4, V6.S4
-	FMOVQ (R2), F6
-	WORD  $0x6e24dcc7 // fmul v7.4s, v6.4s, v4.4s
-	VFMLA V5.S4, V6.S4, V7.S4
-	WORD  $0x4e27e4e6 // fcmeq v6.4s, v7.4s, v7.4s
-	FMOVQ 368(R0), F8
-	VBIT  V6.B16, V7.B16, V8.B16
-	VCMEQ V0.S4, V3.S4, V3.S4
-	FMOVQ 16(R2), F3
-	WORD  $0x6e24dc64 // fmul v4.4s, v3.4s, v4.4s
-	VFMLA V5.S4, V3.S4, V4.S4
-	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
-	FMOVQ 368(R0), F5
-	VBIT  V3.B16, V4.B16, V5.B16
-	ADD   R3, R1, R2
-	ADD   R3, R2, R5
-	ADD   R3, R5, R3
-	VZIP1 V5.S4, V8.S4, V3.S4
-	VZIP1 V8.S4, V8.S4, V4.S4
-	VZIP1 V4.D2, V3.D2, V6.D2
-	VZIP2 V4.D2, V3.D2, V3.D2
-	VZIP2 V5.S4, V8.S4, V4.S4
-	VZIP2 V8.S4, V8.S4, V5.S4
-	VZIP1 V5.D2, V4.D2, V7.D2
-	VZIP2 V5.D2, V4.D2, V4.D2
-	FMOVD F6, (R1)
-	FMOVD F3, (R2)
-	FMOVD F7, (R5)
-	FMOVD F4, (R3)
+	MOVD  e+40(FP), R3
+	FMOVQ (R3), F0
+	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V3.S4
+	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	FMOVQ 368(R1), F4
+	VBIT  V0.B16, V3.B16, V4.B16
+	FMOVQ 16(R3), F0
+	WORD  $0x6e21dc01 // fmul v1.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V1.S4
+	WORD  $0x4e21e420 // fcmeq v0.4s, v1.4s, v1.4s
+	FMOVQ 368(R1), F2
+	VBIT  V0.B16, V1.B16, V2.B16
+	ADD   R2, R0, R3
+	ADD   R2, R3, R5
+	ADD   R2, R5, R2
+	VZIP1 V2.S4, V4.S4, V0.S4
+	VZIP1 V4.S4, V4.S4, V1.S4
+	VZIP1 V1.D2, V0.D2, V3.D2
+	VZIP2 V1.D2, V0.D2, V0.D2
+	VZIP2 V2.S4, V4.S4, V1.S4
+	VZIP2 V4.S4, V4.S4, V2.S4
+	VZIP1 V2.D2, V1.D2, V4.D2
+	VZIP2 V2.D2, V1.D2, V1.D2
+	FMOVD F3, (R0)
+	FMOVD F0, (R3)
+	FMOVD F4, (R5)
+	FMOVD F1, (R2)
 
 all_done:
-	MOVD sums+8(FP), R1
-	ADD  $16, R1, R1
-	MOVD R1, sums+8(FP)
-	MOVD labels+16(FP), R1
-	ADD  $16, R1, R1
-	MOVD R1, labels+16(FP)
-	MOVD step+48(FP), R1
+	MOVD sums+8(FP), R0
+	ADD  $16, R0, R0
+	MOVD R0, sums+8(FP)
+	MOVD labels+16(FP), R0
+	ADD  $16, R0, R0
+	MOVD R0, labels+16(FP)
+	MOVD step+48(FP), R0
 	MOVD e+40(FP), R2
-	ADD  R1, R2, R2
+	ADD  R0, R2, R2
 	MOVD R2, e+40(FP)
-	MOVD classes+32(FP), R1
-	LSL  $4, R1, R1
+	MOVD classes+32(FP), R0
+	LSL  $4, R0, R0
 	MOVD dst+0(FP), R2
-	ADD  R1, R2, R2
+	ADD  R0, R2, R2
 	MOVD R2, dst+0(FP)
-	MOVD rows+24(FP), R1
-	SUB  $4, R1, R1
-	MOVD R1, rows+24(FP)
-	MOVD rows+24(FP), R1
-	CBNZ R1, group
+	MOVD rows+24(FP), R0
+	SUB  $4, R0, R0
+	MOVD R0, rows+24(FP)
+	MOVD rows+24(FP), R0
+	CBNZ R0, group
 	RET
 
 // func narrowGradNEON(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
@@ -14447,169 +17461,227 @@ group:
 	FMOVQ 384(R1), F6
 	MOVD  dst+0(FP), R1
 	MOVD  classes+32(FP), R2
+	LSL   $2, R2, R2
 	MOVD  classes+32(FP), R3
-	LSL   $2, R3, R3
-	CMP   $4, R2
+	CMP   $4, R3
 	BLT   all_few
-	SUB   $4, R2, R2
+	SUB   $4, R3, R3
 	MOVD  $0, R5
 
 all_columns:
-	MOVD  R5, R6
-	LSL   $4, R6, R6
+	MOVD  e+40(FP), R6
 	MOVD  R5, R7
-	LSL   $2, R7, R7
-	ADD   R7, R1, R7
-	MOVD  e+40(FP), R8
-	ADD   R6, R8, R6
+	MOVD  R5, R8
+	LSL   $4, R7, R7
+	LSL   $2, R8, R8
+	ADD   R8, R1, R8
+	ADD   R7, R6, R6
 	VDUP  R5, V7.S4
 	VSUB  V7.S4, V3.S4, V7.S4
+	FMOVQ (R6), F8
+	WORD  $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
+	WORD  $0x6e25dd08 // fmul v8.4s, v8.4s, v5.4s
+	WORD  $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
+	FMOVQ 368(R0), F10
+	VBIT  V9.B16, V8.B16, V10.B16
 	VMOVI $0, V8.B16
 	VCMEQ V8.S4, V7.S4, V8.S4
-	FMOVQ (R6), F9
-	WORD  $0x6e24dd29 // fmul v9.4s, v9.4s, v4.4s
-	WORD  $0x6e25dd29 // fmul v9.4s, v9.4s, v5.4s
-	WORD  $0x4e29e52a // fcmeq v10.4s, v9.4s, v9.4s
-	FMOVQ 368(R0), F11
-	VBIT  V10.B16, V9.B16, V11.B16
-	VBIT  V8.B16, V6.B16, V11.B16
-	VCMEQ V0.S4, V7.S4, V8.S4
-	FMOVQ 16(R6), F9
-	WORD  $0x6e24dd29 // fmul v9.4s, v9.4s, v4.4s
-	WORD  $0x6e25dd29 // fmul v9.4s, v9.4s, v5.4s
-	WORD  $0x4e29e52a // fcmeq v10.4s, v9.4s, v9.4s
-	FMOVQ 368(R0), F12
-	VBIT  V10.B16, V9.B16, V12.B16
-	VBIT  V8.B16, V6.B16, V12.B16
-	VCMEQ V1.S4, V7.S4, V8.S4
-	FMOVQ 32(R6), F9
-	WORD  $0x6e24dd29 // fmul v9.4s, v9.4s, v4.4s
-	WORD  $0x6e25dd29 // fmul v9.4s, v9.4s, v5.4s
-	WORD  $0x4e29e52a // fcmeq v10.4s, v9.4s, v9.4s
-	FMOVQ 368(R0), F13
-	VBIT  V10.B16, V9.B16, V13.B16
-	VBIT  V8.B16, V6.B16, V13.B16
-	VCMEQ V2.S4, V7.S4, V7.S4
-	FMOVQ 48(R6), F8
-	WORD  $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
-	WORD  $0x6e25dd08 // fmul v8.4s, v8.4s, v5.4s
-	WORD  $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
-	FMOVQ 368(R0), F10
-	VBIT  V9.B16, V8.B16, V10.B16
-	VBIT  V7.B16, V6.B16, V10.B16
-	ADD   R3, R7, R6
-	ADD   R3, R6, R8
-	ADD   R3, R8, R9
-	VZIP1 V12.S4, V11.S4, V7.S4
-	VZIP1 V10.S4, V13.S4, V8.S4
-	VZIP1 V8.D2, V7.D2, V9.D2
-	VZIP2 V8.D2, V7.D2, V7.D2
-	VZIP2 V12.S4, V11.S4, V8.S4
-	VZIP2 V10.S4, V13.S4, V10.S4
-	VZIP1 V10.D2, V8.D2, V11.D2
-	VZIP2 V10.D2, V8.D2, V8.D2
-	FMOVQ F9, (R7)
-	FMOVQ F7, (R6)
-	FMOVQ F11, (R8)
-	FMOVQ F8, (R9)
-
-	// the next 4, or the last
-	CMP  R2, R5
-	BEQ  all_done
-	ADD  $4, R5, R5
-	CMP  R2, R5
-	CSEL LT, R5, R2, R5
-	MOVD R5, R5
-	JMP  all_columns
-
-all_few:
-	CMP   $3, R2
-	BLT   all_two
-	MOVD  e+40(FP), R2
-	VMOVI $0, V7.B16
-	VCMEQ V7.S4, V3.S4, V7.S4
-	FMOVQ (R2), F8
-	WORD  $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
-	WORD  $0x6e25dd08 // fmul v8.4s, v8.4s, v5.4s
-	WORD  $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
-	FMOVQ 368(R0), F10
-	VBIT  V9.B16, V8.B16, V10.B16
-	VBIT  V7.B16, V6.B16, V10.B16
-	VCMEQ V0.S4, V3.S4, V7.S4
-	FMOVQ 16(R2), F8
+	VBIT  V8.B16, V6.B16, V10.B16
+	FMOVQ 16(R6), F8
 	WORD  $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
 	WORD  $0x6e25dd08 // fmul v8.4s, v8.4s, v5.4s
 	WORD  $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
 	FMOVQ 368(R0), F11
 	VBIT  V9.B16, V8.B16, V11.B16
+	VCMEQ V0.S4, V7.S4, V8.S4
+	VBIT  V8.B16, V6.B16, V11.B16
+	FMOVQ 32(R6), F8
+	WORD  $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
+	WORD  $0x6e25dd08 // fmul v8.4s, v8.4s, v5.4s
+	WORD  $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
+	FMOVQ 368(R0), F12
+	VBIT  V9.B16, V8.B16, V12.B16
+	VCMEQ V1.S4, V7.S4, V8.S4
+	VBIT  V8.B16, V6.B16, V12.B16
+	FMOVQ 48(R6), F8
+	WORD  $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
+	WORD  $0x6e25dd08 // fmul v8.4s, v8.4s, v5.4s
+	WORD  $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
+	FMOVQ 368(R0), F13
+	VBIT  V9.B16, V8.B16, V13.B16
+	VCMEQ V2.S4, V7.S4, V7.S4
+	VBIT  V7.B16, V6.B16, V13.B16
+	ADD   R2, R8, R6
+	ADD   R2, R6, R7
+	ADD   R2, R7, R9
+	VZIP1 V11.S4, V10.S4, V7.S4
+	VZIP1 V13.S4, V12.S4, V8.S4
+	VZIP1 V8.D2, V7.D2, V9.D2
+	VZIP2 V8.D2, V7.D2, V7.D2
+	VZIP2 V11.S4, V10.S4, V8.S4
+	VZIP2 V13.S4, V12.S4, V10.S4
+	VZIP1 V10.D2, V8.D2, V11.D2
+	VZIP2 V10.D2, V8.D2, V8.D2
+	FMOVQ F9, (R8)
+	FMOVQ F7, (R6)
+	FMOVQ F11, (R7)
+	FMOVQ F8, (R9)
+	ADD   $4, R5, R5
+	CMP   R3, R5
+	BLE   all_columns
+
+	// the columns that are left
+	SUB   R3, R5, R5
+	CMP   $4, R5
+	BGE   all_done
+	MOVD  e+40(FP), R5
+	MOVD  R3, R6
+	MOVD  R3, R7
+	LSL   $4, R6, R6
+	LSL   $2, R7, R7
+	ADD   R7, R1, R1
+	ADD   R6, R5, R5
+	VDUP  R3, V7.S4
+	VSUB  V7.S4, V3.S4, V3.S4
+	FMOVQ (R5), F7
+	WORD  $0x6e24dce7 // fmul v7.4s, v7.4s, v4.4s
+	WORD  $0x6e25dce7 // fmul v7.4s, v7.4s, v5.4s
+	WORD  $0x4e27e4e8 // fcmeq v8.4s, v7.4s, v7.4s
+	FMOVQ 368(R0), F9
+	VBIT  V8.B16, V7.B16, V9.B16
+	VMOVI $0, V7.B16
+	VCMEQ V7.S4, V3.S4, V7.S4
+	VBIT  V7.B16, V6.B16, V9.B16
+	FMOVQ 16(R5), F7
+	WORD  $0x6e24dce7 // fmul v7.4s, v7.4s, v4.4s
+	WORD  $0x6e25dce7 // fmul v7.4s, v7.4s, v5.4s
+	WORD  $0x4e27e4e8 // fcmeq v8.4s, v7.4s, v7.4s
+	FMOVQ 368(R0), F10
+	VBIT  V8.B16, V7.B16, V10.B16
+	VCMEQ V0.S4, V3.S4, V7.S4
+	VBIT  V7.B16, V6.B16, V10.B16
+	FMOVQ 32(R5), F7
+	WORD  $0x6e24dce7 // fmul v7.4s, v7.4s, v4.4s
+	WORD  $0x6e25dce7 // fmul v7.4s, v7.4s, v5.4s
+	WORD  $0x4e27e4e8 // fcmeq v8.4s, v7.4s, v7.4s
+	FMOVQ 368(R0), F11
+	VBIT  V8.B16, V7.B16, V11.B16
+	VCMEQ V1.S4, V3.S4, V7.S4
 	VBIT  V7.B16, V6.B16, V11.B16
-	VCMEQ V1.S4, V3.S4, V3.S4
-	FMOVQ 32(R2), F7
+	FMOVQ 48(R5), F7
 	WORD  $0x6e24dce4 // fmul v4.4s, v7.4s, v4.4s
 	WORD  $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
 	WORD  $0x4e24e485 // fcmeq v5.4s, v4.4s, v4.4s
 	FMOVQ 368(R0), F7
 	VBIT  V5.B16, V4.B16, V7.B16
+	VCMEQ V2.S4, V3.S4, V3.S4
 	VBIT  V3.B16, V6.B16, V7.B16
-	ADD   R3, R1, R2
-	ADD   R3, R2, R5
-	ADD   R3, R5, R3
-	VZIP1 V11.S4, V10.S4, V3.S4
-	VZIP1 V10.S4, V7.S4, V4.S4
+	ADD   R2, R1, R3
+	ADD   R2, R3, R5
+	ADD   R2, R5, R2
+	VZIP1 V10.S4, V9.S4, V3.S4
+	VZIP1 V7.S4, V11.S4, V4.S4
 	VZIP1 V4.D2, V3.D2, V5.D2
 	VZIP2 V4.D2, V3.D2, V3.D2
-	VZIP2 V11.S4, V10.S4, V4.S4
-	VZIP2 V10.S4, V7.S4, V6.S4
+	VZIP2 V10.S4, V9.S4, V4.S4
+	VZIP2 V7.S4, V11.S4, V6.S4
+	VZIP1 V6.D2, V4.D2, V7.D2
+	VZIP2 V6.D2, V4.D2, V4.D2
+	FMOVQ F5, (R1)
+	FMOVQ F3, (R3)
+	FMOVQ F7, (R5)
+	FMOVQ F4, (R2)
+	JMP   all_done
+
+all_few:
+	MOVD  classes+32(FP), R3
+	CMP   $3, R3
+	BLT   all_two
+	MOVD  e+40(FP), R3
+	FMOVQ (R3), F7
+	WORD  $0x6e24dce7 // fmul v7.4s, v7.4s, v4.4s
+	WORD  $0x6e25dce7 // fmul v7.4s, v7.4s, v5.4s
+	WORD  $0x4e27e4e8 // fcmeq v8.4s, v7.4s, v7.4s
+	FMOVQ 368(R0), F9
+	VBIT  V8.B16, V7.B16, V9.B16
+	VMOVI $0, V7.B16
+	VCMEQ V7.S4, V3.S4, V7.S4
+	VBIT  V7.B16, V6.B16, V9.B16
+	FMOVQ 16(R3), F7
+	WORD  $0x6e24dce7 // fmul v7.4s, v7.4s, v4.4s
+	WORD  $0x6e25dce7 // fmul v7.4s, v7.4s, v5.4s
+	WORD  $0x4e27e4e8 // fcmeq v8.4s, v7.4s, v7.4s
+	FMOVQ 368(R0), F10
+	VBIT  V8.B16, V7.B16, V10.B16
+	VCMEQ V0.S4, V3.S4, V7.S4
+	VBIT  V7.B16, V6.B16, V10.B16
+	FMOVQ 32(R3), F7
+	WORD  $0x6e24dce4 // fmul v4.4s, v7.4s, v4.4s
+	WORD  $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	WORD  $0x4e24e485 // fcmeq v5.4s, v4.4s, v4.4s
+	FMOVQ 368(R0), F7
+	VBIT  V5.B16, V4.B16, V7.B16
+	VCMEQ V1.S4, V3.S4, V3.S4
+	VBIT  V3.B16, V6.B16, V7.B16
+	ADD   R2, R1, R3
+	ADD   R2, R3, R5
+	ADD   R2, R5, R2
+	VZIP1 V10.S4, V9.S4, V3.S4
+	VZIP1 V9.S4, V7.S4, V4.S4
+	VZIP1 V4.D2, V3.D2, V5.D2
+	VZIP2 V4.D2, V3.D2, V3.D2
+	VZIP2 V10.S4, V9.S4, V4.S4
+	VZIP2 V9.S4, V7.S4, V6.S4
 	VZIP1 V6.D2, V4.D2, V7.D2
 	VZIP2 V6.D2, V4.D2, V4.D2
 	FMOVD F5, (R1)
 	ADD   $8, R1, R1
 	VST1  V5.S[2], (R1)
-	FMOVD F3, (R2)
-	ADD   $8, R2, R1
+	FMOVD F3, (R3)
+	ADD   $8, R3, R1
 	VST1  V3.S[2], (R1)
 	FMOVD F7, (R5)
 	ADD   $8, R5, R1
 	VST1  V7.S[2], (R1)
-	FMOVD F4, (R3)
-	ADD   $8, R3, R1
+	FMOVD F4, (R2)
+	ADD   $8, R2, R1
 	VST1  V4.S[2], (R1)
 	JMP   all_done
 
 all_two:
-	MOVD  e+40(FP), R2
+	MOVD  e+40(FP), R3
+	FMOVQ (R3), F7
+	WORD  $0x6e24dce7 // fmul v7.4s, v7.4s, v4.4s
+	WORD  $0x6e25dce7 // fmul v7.4s, v7.4s, v5.4s
+	WORD  $0x4e27e4e8 // fcmeq v8.4s, v7.4s, v7.4s
+	FMOVQ 368(R0), F9
+	VBIT  V8.B16, V7.B16, V9.B16
 	VMOVI $0, V7.B16
 	VCMEQ V7.S4, V3.S4, V7.S4
-	FMOVQ (R2), F8
-	WORD  $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
-	WORD  $0x6e25dd08 // fmul v8.4s, v8.4s, v5.4s
-	WORD  $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
-	FMOVQ 368(R0), F10
-	VBIT  V9.B16, V8.B16, V10.B16
-	VBIT  V7.B16, V6.B16, V10.B16
-	VCMEQ V0.S4, V3.S4, V3.S4
-	FMOVQ 16(R2), F7
+	VBIT  V7.B16, V6.B16, V9.B16
+	FMOVQ 16(R3), F7
 	WORD  $0x6e24dce4 // fmul v4.4s, v7.4s, v4.4s
 	WORD  $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
 	WORD  $0x4e24e485 // fcmeq v5.4s, v4.4s, v4.4s
 	FMOVQ 368(R0), F7
 	VBIT  V5.B16, V4.B16, V7.B16
+	VCMEQ V0.S4, V3.S4, V3.S4
 	VBIT  V3.B16, V6.B16, V7.B16
-	ADD   R3, R1, R2
-	ADD   R3, R2, R5
-	ADD   R3, R5, R3
-	VZIP1 V7.S4, V10.S4, V3.S4
-	VZIP1 V10.S4, V10.S4, V4.S4
+	ADD   R2, R1, R3
+	ADD   R2, R3, R5
+	ADD   R2, R5, R2
+	VZIP1 V7.S4, V9.S4, V3.S4
+	VZIP1 V9.S4, V9.S4, V4.S4
 	VZIP1 V4.D2, V3.D2, V5.D2
 	VZIP2 V4.D2, V3.D2, V3.D2
-	VZIP2 V7.S4, V10.S4, V4.S4
-	VZIP2 V10.S4, V10.S4, V6.S4
+	VZIP2 V7.S4, V9.S4, V4.S4
+	VZIP2 V9.S4, V9.S4, V6.S4
 	VZIP1 V6.D2, V4.D2, V7.D2
 	VZIP2 V6.D2, V4.D2, V4.D2
 	FMOVD F5, (R1)
-	FMOVD F3, (R2)
+	FMOVD F3, (R3)
 	FMOVD F7, (R5)
-	FMOVD F4, (R3)
+	FMOVD F4, (R2)
 
 all_done:
 	MOVD sums+8(FP), R1
@@ -14827,30 +17899,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_745
+	BGE  focusnot0_299
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone745
+	JMP  focusdone299
 
-focusnot0_745:
+focusnot0_299:
 	CMP   $2, R7
-	BGE   focusnot1_745
+	BGE   focusnot1_299
 	FMOVQ 224(R0), F17
-	JMP   focusdone745
+	JMP   focusdone299
 
-focusnot1_745:
+focusnot1_299:
 	CMP $3, R7
-	BGE focusnot2_745
-	JMP focusdone745
+	BGE focusnot2_299
+	JMP focusdone299
 
-focusnot2_745:
+focusnot2_299:
 	CMP  $4, R7
-	BGE  focusnot3_745
+	BGE  focusnot3_299
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone745
+	JMP  focusdone299
 
-focusnot3_745:
+focusnot3_299:
 	CMP   $5, R7
-	BGE   focusnot4_745
+	BGE   focusnot4_299
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -14858,11 +17930,11 @@ focusnot3_745:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone745
+	JMP   focusdone299
 
-focusnot4_745:
+focusnot4_299:
 	CMP   $6, R7
-	BGE   focusnot5_745
+	BGE   focusnot5_299
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -14873,33 +17945,33 @@ focusnot4_745:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone745
+	JMP   focusdone299
 
-focusnot5_745:
+focusnot5_299:
 	CMP   $7, R7
-	BGE   focusnot6_745
+	BGE   focusnot6_299
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone745
+	JMP   focusdone299
 
-focusnot6_745:
+focusnot6_299:
 	CMP   $8, R7
-	BGE   focusnot7_745
+	BGE   focusnot7_299
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone745
+	JMP   focusdone299
 
-focusnot7_745:
+focusnot7_299:
 	CMP   $9, R7
-	BGE   focusnot8_745
+	BGE   focusnot8_299
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -14911,9 +17983,9 @@ focusnot7_745:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone745
+	JMP   focusdone299
 
-focusnot8_745:
+focusnot8_299:
 	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -15070,7 +18142,7 @@ focusnot8_745:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone745:
+focusdone299:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
@@ -15341,30 +18413,30 @@ partdone5:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_746
+	BGE  focusnot0_300
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone746
+	JMP  focusdone300
 
-focusnot0_746:
+focusnot0_300:
 	CMP   $2, R7
-	BGE   focusnot1_746
+	BGE   focusnot1_300
 	FMOVQ 224(R0), F17
-	JMP   focusdone746
+	JMP   focusdone300
 
-focusnot1_746:
+focusnot1_300:
 	CMP $3, R7
-	BGE focusnot2_746
-	JMP focusdone746
+	BGE focusnot2_300
+	JMP focusdone300
 
-focusnot2_746:
+focusnot2_300:
 	CMP  $4, R7
-	BGE  focusnot3_746
+	BGE  focusnot3_300
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone746
+	JMP  focusdone300
 
-focusnot3_746:
+focusnot3_300:
 	CMP   $5, R7
-	BGE   focusnot4_746
+	BGE   focusnot4_300
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -15372,11 +18444,11 @@ focusnot3_746:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone746
+	JMP   focusdone300
 
-focusnot4_746:
+focusnot4_300:
 	CMP   $6, R7
-	BGE   focusnot5_746
+	BGE   focusnot5_300
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -15387,33 +18459,33 @@ focusnot4_746:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone746
+	JMP   focusdone300
 
-focusnot5_746:
+focusnot5_300:
 	CMP   $7, R7
-	BGE   focusnot6_746
+	BGE   focusnot6_300
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone746
+	JMP   focusdone300
 
-focusnot6_746:
+focusnot6_300:
 	CMP   $8, R7
-	BGE   focusnot7_746
+	BGE   focusnot7_300
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone746
+	JMP   focusdone300
 
-focusnot7_746:
+focusnot7_300:
 	CMP   $9, R7
-	BGE   focusnot8_746
+	BGE   focusnot8_300
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -15425,9 +18497,9 @@ focusnot7_746:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone746
+	JMP   focusdone300
 
-focusnot8_746:
+focusnot8_300:
 	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -15584,7 +18656,7 @@ focusnot8_746:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone746:
+focusdone300:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
@@ -15827,30 +18899,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_783
+	BGE  focusnot0_313
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone783
+	JMP  focusdone313
 
-focusnot0_783:
+focusnot0_313:
 	CMP   $2, R7
-	BGE   focusnot1_783
+	BGE   focusnot1_313
 	FMOVQ 224(R0), F17
-	JMP   focusdone783
+	JMP   focusdone313
 
-focusnot1_783:
+focusnot1_313:
 	CMP $3, R7
-	BGE focusnot2_783
-	JMP focusdone783
+	BGE focusnot2_313
+	JMP focusdone313
 
-focusnot2_783:
+focusnot2_313:
 	CMP  $4, R7
-	BGE  focusnot3_783
+	BGE  focusnot3_313
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone783
+	JMP  focusdone313
 
-focusnot3_783:
+focusnot3_313:
 	CMP   $5, R7
-	BGE   focusnot4_783
+	BGE   focusnot4_313
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -15858,11 +18930,11 @@ focusnot3_783:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone783
+	JMP   focusdone313
 
-focusnot4_783:
+focusnot4_313:
 	CMP   $6, R7
-	BGE   focusnot5_783
+	BGE   focusnot5_313
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -15873,33 +18945,33 @@ focusnot4_783:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone783
+	JMP   focusdone313
 
-focusnot5_783:
+focusnot5_313:
 	CMP   $7, R7
-	BGE   focusnot6_783
+	BGE   focusnot6_313
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone783
+	JMP   focusdone313
 
-focusnot6_783:
+focusnot6_313:
 	CMP   $8, R7
-	BGE   focusnot7_783
+	BGE   focusnot7_313
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone783
+	JMP   focusdone313
 
-focusnot7_783:
+focusnot7_313:
 	CMP   $9, R7
-	BGE   focusnot8_783
+	BGE   focusnot8_313
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -15911,9 +18983,9 @@ focusnot7_783:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone783
+	JMP   focusdone313
 
-focusnot8_783:
+focusnot8_313:
 	ADD   $24, R6, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -16070,7 +19142,7 @@ focusnot8_783:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone783:
+focusdone313:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
@@ -16393,30 +19465,30 @@ partdone5:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_784
+	BGE  focusnot0_314
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone784
+	JMP  focusdone314
 
-focusnot0_784:
+focusnot0_314:
 	CMP   $2, R7
-	BGE   focusnot1_784
+	BGE   focusnot1_314
 	FMOVQ 224(R0), F17
-	JMP   focusdone784
+	JMP   focusdone314
 
-focusnot1_784:
+focusnot1_314:
 	CMP $3, R7
-	BGE focusnot2_784
-	JMP focusdone784
+	BGE focusnot2_314
+	JMP focusdone314
 
-focusnot2_784:
+focusnot2_314:
 	CMP  $4, R7
-	BGE  focusnot3_784
+	BGE  focusnot3_314
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone784
+	JMP  focusdone314
 
-focusnot3_784:
+focusnot3_314:
 	CMP   $5, R7
-	BGE   focusnot4_784
+	BGE   focusnot4_314
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -16424,11 +19496,11 @@ focusnot3_784:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone784
+	JMP   focusdone314
 
-focusnot4_784:
+focusnot4_314:
 	CMP   $6, R7
-	BGE   focusnot5_784
+	BGE   focusnot5_314
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -16439,33 +19511,33 @@ focusnot4_784:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone784
+	JMP   focusdone314
 
-focusnot5_784:
+focusnot5_314:
 	CMP   $7, R7
-	BGE   focusnot6_784
+	BGE   focusnot6_314
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone784
+	JMP   focusdone314
 
-focusnot6_784:
+focusnot6_314:
 	CMP   $8, R7
-	BGE   focusnot7_784
+	BGE   focusnot7_314
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone784
+	JMP   focusdone314
 
-focusnot7_784:
+focusnot7_314:
 	CMP   $9, R7
-	BGE   focusnot8_784
+	BGE   focusnot8_314
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -16477,9 +19549,9 @@ focusnot7_784:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone784
+	JMP   focusdone314
 
-focusnot8_784:
+focusnot8_314:
 	ADD   $24, R6, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -16636,7 +19708,7 @@ focusnot8_784:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone784:
+focusdone314:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s

@@ -38,7 +38,7 @@ func (m *amd64) properties() properties {
 
 // kernel emits one function.
 func (m *amd64) kernel(name, signature string, emit func()) *ir.Function {
-	return m.compile(name, signature, m.fetchTo, m.lower, m.registers(), emit)
+	return m.compile(name, signature, func(*constant) operand.Op { return m.newVec() }, m.fetchTo, m.lower, m.registers(), emit)
 }
 
 // registers lists what the allocator may hand out. SP and BP hold the stack and frame; R14 is g and R15 the GOT's

@@ -266,12 +266,12 @@ func (b *builder) use(k *constant, unfoldable bool) {
 
 // compile builds a function with as many constants in registers as there are registers for: it runs emit once to see
 // which constants are wanted most, then with ever fewer of them in registers until the allocation succeeds.
-func (b *builder) compile(name, signature string, load func(*constant, operand.Op), lower func(*ir.Function), registers map[reg.Kind][]reg.Physical, emit func()) *ir.Function {
+func (b *builder) compile(name, signature string, register func(*constant) operand.Op, load func(*constant, operand.Op), lower func(*ir.Function), registers map[reg.Kind][]reg.Physical, emit func()) *ir.Function {
 	b.load = load
 	run := func(promoted []*constant) error {
 		b.begin(name, signature, promoted)
 		for _, k := range promoted {
-			k.register = b.newVec()
+			k.register = register(k)
 			load(k, k.register)
 		}
 		emit()
