@@ -177,7 +177,12 @@ func test(dir string) string {
 		log.Fatalf("%s", out)
 	}
 	// A mutant may loop for ever. One with the right bits may be slow: it is looked at last.
-	for _, args := range [][]string{{"-test.short", "-test.run=Identity|Guard|Assembly|Required"}, {"-test.run=NoCliffs"}} {
+	// The golden results take a second and catch most.
+	for _, args := range [][]string{
+		{"-test.run=Golden"},
+		{"-test.short", "-test.run=Identity|Guard|Assembly|Required"},
+		{"-test.run=NoCliffs"},
+	} {
 		run := exec.Command("./mutant.test", append(args, "-test.failfast", "-test.timeout=120s")...)
 		run.Dir = dir
 		if run.Run() != nil {
