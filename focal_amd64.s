@@ -747,101 +747,85 @@ block:
 	KORTESTW K1, K1
 	JNE      slowblock
 	VADDPS   (DX), Z3, Z14
+	VADDPS   64(DX), Z3, Z17
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Z1, Z15
 	VFMADD231PS Z4, Z14, Z15
+	VMOVAPS     Z1, Z18
+	VFMADD231PS Z4, Z17, Z18
 	VSUBPS      Z1, Z15, Z16
+	VSUBPS      Z1, Z18, Z19
 
 	// r = c - n ln2
 	VFNMADD231PS Z5, Z16, Z14
+	VFNMADD231PS Z5, Z19, Z17
 	VFNMADD231PS Z6, Z16, Z14
+	VFNMADD231PS Z6, Z19, Z17
 
 	// p = e^r / s - 1, s = T[0]
 	VMOVAPS     Z8, Z16
 	VFMADD231PS Z7, Z14, Z16
+	VMOVAPS     Z8, Z19
+	VFMADD231PS Z7, Z17, Z19
 	VFMADD213PS Z9, Z14, Z16
+	VFMADD213PS Z9, Z17, Z19
 	VFMADD213PS Z10, Z14, Z16
+	VFMADD213PS Z10, Z17, Z19
 	VFMADD213PS Z11, Z16, Z14
+	VFMADD213PS Z11, Z19, Z17
 
 	// 2^n T[j] (1 + p)
 	VPERMPS     Z12, Z15, Z16
+	VPERMPS     Z12, Z18, Z19
 	VPSLLD      $0x15, Z15, Z15
+	VPSLLD      $0x15, Z18, Z18
 	VPADDD      Z15, Z16, Z15
+	VPADDD      Z18, Z19, Z16
 	VFMADD231PS Z14, Z15, Z15
+	VFMADD231PS Z17, Z16, Z16
 	VMOVUPS     Z15, (CX)
-	VADDPS      64(DX), Z3, Z14
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z15
-	VFMADD231PS Z4, Z14, Z15
-	VSUBPS      Z1, Z15, Z16
-
-	// r = c - n ln2
-	VFNMADD231PS Z5, Z16, Z14
-	VFNMADD231PS Z6, Z16, Z14
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z8, Z16
-	VFMADD231PS Z7, Z14, Z16
-	VFMADD213PS Z9, Z14, Z16
-	VFMADD213PS Z10, Z14, Z16
-	VFMADD213PS Z11, Z16, Z14
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z12, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z14, Z15, Z15
-	VMOVUPS     Z15, 64(CX)
+	VMOVUPS     Z16, 64(CX)
 	VADDPS      128(DX), Z3, Z14
+	VADDPS      192(DX), Z3, Z17
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Z1, Z15
 	VFMADD231PS Z4, Z14, Z15
+	VMOVAPS     Z1, Z18
+	VFMADD231PS Z4, Z17, Z18
 	VSUBPS      Z1, Z15, Z16
+	VSUBPS      Z1, Z18, Z19
 
 	// r = c - n ln2
 	VFNMADD231PS Z5, Z16, Z14
+	VFNMADD231PS Z5, Z19, Z17
 	VFNMADD231PS Z6, Z16, Z14
+	VFNMADD231PS Z6, Z19, Z17
 
 	// p = e^r / s - 1, s = T[0]
 	VMOVAPS     Z8, Z16
 	VFMADD231PS Z7, Z14, Z16
+	VMOVAPS     Z8, Z19
+	VFMADD231PS Z7, Z17, Z19
 	VFMADD213PS Z9, Z14, Z16
+	VFMADD213PS Z9, Z17, Z19
 	VFMADD213PS Z10, Z14, Z16
+	VFMADD213PS Z10, Z17, Z19
 	VFMADD213PS Z11, Z16, Z14
+	VFMADD213PS Z11, Z19, Z17
 
 	// 2^n T[j] (1 + p)
 	VPERMPS     Z12, Z15, Z16
+	VPERMPS     Z12, Z18, Z19
 	VPSLLD      $0x15, Z15, Z15
+	VPSLLD      $0x15, Z18, Z18
 	VPADDD      Z15, Z16, Z15
+	VPADDD      Z18, Z19, Z16
 	VFMADD231PS Z14, Z15, Z15
+	VFMADD231PS Z17, Z16, Z16
 	VMOVUPS     Z15, 128(CX)
-	VADDPS      192(DX), Z3, Z14
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z15
-	VFMADD231PS Z4, Z14, Z15
-	VSUBPS      Z1, Z15, Z16
-
-	// r = c - n ln2
-	VFNMADD231PS Z5, Z16, Z14
-	VFNMADD231PS Z6, Z16, Z14
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z8, Z16
-	VFMADD231PS Z7, Z14, Z16
-	VFMADD213PS Z9, Z14, Z16
-	VFMADD213PS Z10, Z14, Z16
-	VFMADD213PS Z11, Z16, Z14
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z12, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z14, Z15, Z15
-	VMOVUPS     Z15, 192(CX)
+	VMOVUPS     Z16, 192(CX)
 	ADDQ        $+256, CX
 	ADDQ        $+256, DX
 	ADDQ        $-64, AX
@@ -905,135 +889,106 @@ slowblock:
 
 slow:
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VMOVUPS      (DX), Z0
-	VADDPS.BCST  consts<>+64(SB), Z0, Z0
-	VBROADCASTSS consts<>+416(SB), Z1
-	VMAXPS       Z0, Z1, Z0
-	VBROADCASTSS consts<>+448(SB), Z1
-	VMINPS       Z0, Z1, Z0
+	VADDPS       (DX), Z3, Z14
+	VBROADCASTSS consts<>+416(SB), Z15
+	VMAXPS       Z14, Z15, Z14
+	VBROADCASTSS consts<>+448(SB), Z15
+	VMINPS       Z14, Z15, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+96(SB), Z1
-	VFMADD213PS.BCST consts<>+128(SB), Z0, Z1
-	VSUBPS.BCST      consts<>+128(SB), Z1, Z2
+	VMOVAPS     Z1, Z15
+	VFMADD231PS Z4, Z14, Z15
+	VSUBPS      Z1, Z15, Z16
 
 	// r = c - n ln2
-	VMOVAPS           Z0, Z3
-	VFNMADD231PS.BCST consts<>+160(SB), Z2, Z3
-	VFNMADD231PS.BCST consts<>+192(SB), Z2, Z3
+	VMOVAPS      Z14, Z17
+	VFNMADD231PS Z5, Z16, Z17
+	VFNMADD231PS Z6, Z16, Z17
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z4
-	VFMADD213PS.BCST consts<>+256(SB), Z3, Z4
-	VFMADD213PS.BCST consts<>+288(SB), Z3, Z4
-	VFMADD213PS.BCST consts<>+320(SB), Z3, Z4
-	VFMADD213PS.BCST consts<>+352(SB), Z4, Z3
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z0, K1
-	VBROADCASTSS     consts<>+512(SB), Z0
-	VMOVAPS.Z        Z0, K1, Z0
+	VMOVAPS      Z8, Z18
+	VFMADD231PS  Z7, Z17, Z18
+	VFMADD213PS  Z9, Z17, Z18
+	VFMADD213PS  Z10, Z17, Z18
+	VFMADD213PS  Z11, Z18, Z17
+	VCMPPS.BCST  $0x11, consts<>+480(SB), Z14, K1
+	VBROADCASTSS consts<>+512(SB), Z14
+	VMOVAPS.Z    Z14, K1, Z14
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z1, Z1
-	VFMADD231PS  Z3, Z1, Z1
-	VBROADCASTSS consts<>+544(SB), Z3
-	VMOVAPS.Z    Z3, K1, Z3
-	VADDPS       Z3, Z2, Z2
-	VSCALEFPS    Z2, Z1, Z1
+	VPERMPS      exp_t<>+0(SB), Z15, Z15
+	VFMADD231PS  Z17, Z15, Z15
+	VBROADCASTSS consts<>+544(SB), Z17
+	VMOVAPS.Z    Z17, K1, Z17
+	VADDPS       Z17, Z16, Z16
+	VSCALEFPS    Z16, Z15, Z15
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z0, Z1, Z0
-	VADDPS.BCST  consts<>+576(SB), Z1, Z1
-	VPSUBD.BCST  consts<>+576(SB), Z1, Z1
-	VPMAXSD      Z1, Z0, Z0
-	VPMINUD.BCST consts<>+608(SB), Z0, Z0
-	VMOVUPS      Z0, (CX)
+	VPSUBD       Z14, Z15, Z14
+	VADDPS.BCST  consts<>+576(SB), Z15, Z15
+	VPSUBD.BCST  consts<>+576(SB), Z15, Z15
+	VPMAXSD      Z15, Z14, Z14
+	VPMINUD.BCST consts<>+608(SB), Z14, Z14
+	VMOVUPS      Z14, (CX)
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
 	ADDQ         $-16, AX
 	ADDQ         $-16, BX
 	CMPQ         BX, $+1
 	JGE          slow
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+32(SB), Z2
-	VBROADCASTSS consts<>+64(SB), Z3
-	VBROADCASTSS consts<>+96(SB), Z4
-	VBROADCASTSS consts<>+160(SB), Z5
-	VBROADCASTSS consts<>+192(SB), Z6
-	VBROADCASTSS consts<>+224(SB), Z7
-	VBROADCASTSS consts<>+256(SB), Z8
-	VBROADCASTSS consts<>+288(SB), Z9
-	VBROADCASTSS consts<>+320(SB), Z10
-	VBROADCASTSS consts<>+352(SB), Z11
-	VMOVUPS      exp_one<>+0(SB), Z12
-	VBROADCASTSS consts<>+0(SB), Z13
 	JMP          loop
 
 slowvector:
-	MOVL         $0x0000ffff, BX
-	BZHIL        AX, BX, BX
-	KMOVW        BX, K1
-	VBROADCASTSS consts<>+384(SB), Z0
-	VMOVUPS      (DX), K1, Z0
+	MOVL    $0x0000ffff, BX
+	BZHIL   AX, BX, BX
+	KMOVW   BX, K1
+	VMOVAPS Z0, Z14
+	VMOVUPS (DX), K1, Z14
 
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VADDPS.BCST  consts<>+64(SB), Z0, Z0
-	VBROADCASTSS consts<>+416(SB), Z1
-	VMAXPS       Z0, Z1, Z0
-	VBROADCASTSS consts<>+448(SB), Z1
-	VMINPS       Z0, Z1, Z0
+	VADDPS       Z3, Z14, Z14
+	VBROADCASTSS consts<>+416(SB), Z15
+	VMAXPS       Z14, Z15, Z14
+	VBROADCASTSS consts<>+448(SB), Z15
+	VMINPS       Z14, Z15, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+96(SB), Z1
-	VFMADD213PS.BCST consts<>+128(SB), Z0, Z1
-	VSUBPS.BCST      consts<>+128(SB), Z1, Z2
+	VMOVAPS     Z1, Z15
+	VFMADD231PS Z4, Z14, Z15
+	VSUBPS      Z1, Z15, Z16
 
 	// r = c - n ln2
-	VMOVAPS           Z0, Z3
-	VFNMADD231PS.BCST consts<>+160(SB), Z2, Z3
-	VFNMADD231PS.BCST consts<>+192(SB), Z2, Z3
+	VMOVAPS      Z14, Z17
+	VFNMADD231PS Z5, Z16, Z17
+	VFNMADD231PS Z6, Z16, Z17
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z4
-	VFMADD213PS.BCST consts<>+256(SB), Z3, Z4
-	VFMADD213PS.BCST consts<>+288(SB), Z3, Z4
-	VFMADD213PS.BCST consts<>+320(SB), Z3, Z4
-	VFMADD213PS.BCST consts<>+352(SB), Z4, Z3
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z0, K2
-	VBROADCASTSS     consts<>+512(SB), Z0
-	VMOVAPS.Z        Z0, K2, Z0
+	VMOVAPS      Z8, Z18
+	VFMADD231PS  Z7, Z17, Z18
+	VFMADD213PS  Z9, Z17, Z18
+	VFMADD213PS  Z10, Z17, Z18
+	VFMADD213PS  Z11, Z18, Z17
+	VCMPPS.BCST  $0x11, consts<>+480(SB), Z14, K2
+	VBROADCASTSS consts<>+512(SB), Z14
+	VMOVAPS.Z    Z14, K2, Z14
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z1, Z1
-	VFMADD231PS  Z3, Z1, Z1
-	VBROADCASTSS consts<>+544(SB), Z3
-	VMOVAPS.Z    Z3, K2, Z3
-	VADDPS       Z3, Z2, Z2
-	VSCALEFPS    Z2, Z1, Z1
+	VPERMPS      exp_t<>+0(SB), Z15, Z15
+	VFMADD231PS  Z17, Z15, Z15
+	VBROADCASTSS consts<>+544(SB), Z17
+	VMOVAPS.Z    Z17, K2, Z17
+	VADDPS       Z17, Z16, Z16
+	VSCALEFPS    Z16, Z15, Z15
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z0, Z1, Z0
-	VADDPS.BCST  consts<>+576(SB), Z1, Z1
-	VPSUBD.BCST  consts<>+576(SB), Z1, Z1
-	VPMAXSD      Z1, Z0, Z0
-	VPMINUD.BCST consts<>+608(SB), Z0, Z0
-	VMOVUPS      Z0, K1, (CX)
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+32(SB), Z2
-	VBROADCASTSS consts<>+64(SB), Z3
-	VBROADCASTSS consts<>+96(SB), Z4
-	VBROADCASTSS consts<>+160(SB), Z5
-	VBROADCASTSS consts<>+192(SB), Z6
-	VBROADCASTSS consts<>+224(SB), Z7
-	VBROADCASTSS consts<>+256(SB), Z8
-	VBROADCASTSS consts<>+288(SB), Z9
-	VBROADCASTSS consts<>+320(SB), Z10
-	VBROADCASTSS consts<>+352(SB), Z11
-	VMOVUPS      exp_one<>+0(SB), Z12
-	VBROADCASTSS consts<>+0(SB), Z13
+	VPSUBD       Z14, Z15, Z14
+	VADDPS.BCST  consts<>+576(SB), Z15, Z15
+	VPSUBD.BCST  consts<>+576(SB), Z15, Z15
+	VPMAXSD      Z15, Z14, Z14
+	VPMINUD.BCST consts<>+608(SB), Z14, Z14
+	VMOVUPS      Z14, K1, (CX)
 	JMP          nextvector
 
 // func expAVX2(dst *float32, x *float32, n int)
@@ -1049,9 +1004,6 @@ TEXT ·expAVX2(SB), NOSPLIT, $0-24
 	VMOVUPS consts<>+192(SB), Y7
 	VMOVUPS consts<>+224(SB), Y8
 	VMOVUPS consts<>+256(SB), Y9
-	VMOVUPS consts<>+288(SB), Y10
-	VMOVUPS consts<>+320(SB), Y11
-	VMOVUPS consts<>+352(SB), Y12
 	MOVQ    n+16(FP), AX
 	MOVQ    dst+0(FP), CX
 	MOVQ    x+8(FP), DX
@@ -1062,113 +1014,97 @@ loop:
 
 block:
 	// any |x| > limit, or NaN?
-	VPAND     (DX), Y3, Y13
-	VPAND     32(DX), Y3, Y14
-	VPMAXSD   Y14, Y13, Y13
-	VPAND     64(DX), Y3, Y14
-	VPMAXSD   Y14, Y13, Y13
-	VPAND     96(DX), Y3, Y14
-	VPMAXSD   Y14, Y13, Y13
-	VPCMPGTD  consts<>+0(SB), Y13, Y13
-	VMOVMSKPS Y13, BX
+	VPAND     (DX), Y3, Y10
+	VPAND     32(DX), Y3, Y11
+	VPMAXSD   Y11, Y10, Y10
+	VPAND     64(DX), Y3, Y11
+	VPMAXSD   Y11, Y10, Y10
+	VPAND     96(DX), Y3, Y11
+	VPMAXSD   Y11, Y10, Y10
+	VPCMPGTD  consts<>+0(SB), Y10, Y10
+	VMOVMSKPS Y10, BX
 	TESTL     BX, BX
 	JNE       slowblock
-	VADDPS    (DX), Y4, Y13
+	VADDPS    (DX), Y4, Y10
+	VADDPS    32(DX), Y4, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y11
+	VFMADD231PS Y5, Y10, Y11
 	VMOVAPS     Y2, Y14
 	VFMADD231PS Y5, Y13, Y14
+	VSUBPS      Y2, Y11, Y12
 	VSUBPS      Y2, Y14, Y15
 
 	// r = c - n ln2
+	VFNMADD231PS Y6, Y12, Y10
 	VFNMADD231PS Y6, Y15, Y13
+	VFNMADD231PS Y7, Y12, Y10
 	VFNMADD231PS Y7, Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y9, Y12
+	VFMADD231PS Y8, Y10, Y12
 	VMOVAPS     Y9, Y15
 	VFMADD231PS Y8, Y13, Y15
-	VFMADD213PS Y10, Y13, Y15
-	VFMADD213PS Y11, Y13, Y15
-	VFMADD213PS Y12, Y15, Y13
+	VFMADD213PS consts<>+288(SB), Y10, Y12
+	VFMADD213PS consts<>+288(SB), Y13, Y15
+	VFMADD213PS consts<>+320(SB), Y10, Y12
+	VFMADD213PS consts<>+320(SB), Y13, Y15
+	VFMADD213PS consts<>+352(SB), Y12, Y10
+	VFMADD213PS consts<>+352(SB), Y15, Y13
 
 	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y12
 	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y11, Y11
 	VPSLLD      $0x15, Y14, Y14
-	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y13, Y14, Y14
-	VMOVUPS     Y14, (CX)
-	VADDPS      32(DX), Y4, Y13
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y14
-	VFMADD231PS Y5, Y13, Y14
-	VSUBPS      Y2, Y14, Y15
-
-	// r = c - n ln2
-	VFNMADD231PS Y6, Y15, Y13
-	VFNMADD231PS Y7, Y15, Y13
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y9, Y15
-	VFMADD231PS Y8, Y13, Y15
-	VFMADD213PS Y10, Y13, Y15
-	VFMADD213PS Y11, Y13, Y15
-	VFMADD213PS Y12, Y15, Y13
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y14, Y0, Y15
-	VPSLLD      $0x15, Y14, Y14
-	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y13, Y14, Y14
-	VMOVUPS     Y14, 32(CX)
-	VADDPS      64(DX), Y4, Y13
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y14
-	VFMADD231PS Y5, Y13, Y14
-	VSUBPS      Y2, Y14, Y15
-
-	// r = c - n ln2
-	VFNMADD231PS Y6, Y15, Y13
-	VFNMADD231PS Y7, Y15, Y13
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y9, Y15
-	VFMADD231PS Y8, Y13, Y15
-	VFMADD213PS Y10, Y13, Y15
-	VFMADD213PS Y11, Y13, Y15
-	VFMADD213PS Y12, Y15, Y13
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y14, Y0, Y15
-	VPSLLD      $0x15, Y14, Y14
-	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y13, Y14, Y14
-	VMOVUPS     Y14, 64(CX)
+	VPADDD      Y11, Y12, Y11
+	VPADDD      Y14, Y15, Y12
+	VFMADD231PS Y10, Y11, Y11
+	VFMADD231PS Y13, Y12, Y12
+	VMOVUPS     Y11, (CX)
+	VMOVUPS     Y12, 32(CX)
+	VADDPS      64(DX), Y4, Y10
 	VADDPS      96(DX), Y4, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y11
+	VFMADD231PS Y5, Y10, Y11
 	VMOVAPS     Y2, Y14
 	VFMADD231PS Y5, Y13, Y14
+	VSUBPS      Y2, Y11, Y12
 	VSUBPS      Y2, Y14, Y15
 
 	// r = c - n ln2
+	VFNMADD231PS Y6, Y12, Y10
 	VFNMADD231PS Y6, Y15, Y13
+	VFNMADD231PS Y7, Y12, Y10
 	VFNMADD231PS Y7, Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y9, Y12
+	VFMADD231PS Y8, Y10, Y12
 	VMOVAPS     Y9, Y15
 	VFMADD231PS Y8, Y13, Y15
-	VFMADD213PS Y10, Y13, Y15
-	VFMADD213PS Y11, Y13, Y15
-	VFMADD213PS Y12, Y15, Y13
+	VFMADD213PS consts<>+288(SB), Y10, Y12
+	VFMADD213PS consts<>+288(SB), Y13, Y15
+	VFMADD213PS consts<>+320(SB), Y10, Y12
+	VFMADD213PS consts<>+320(SB), Y13, Y15
+	VFMADD213PS consts<>+352(SB), Y12, Y10
+	VFMADD213PS consts<>+352(SB), Y15, Y13
 
 	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y12
 	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y11, Y11
 	VPSLLD      $0x15, Y14, Y14
-	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y13, Y14, Y14
-	VMOVUPS     Y14, 96(CX)
+	VPADDD      Y11, Y12, Y11
+	VPADDD      Y14, Y15, Y12
+	VFMADD231PS Y10, Y11, Y11
+	VFMADD231PS Y13, Y12, Y12
+	VMOVUPS     Y11, 64(CX)
+	VMOVUPS     Y12, 96(CX)
 	ADDQ        $+128, CX
 	ADDQ        $+128, DX
 	ADDQ        $-32, AX
@@ -1186,63 +1122,63 @@ vector:
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y13
-	VMASKMOVPS (DX), Y13, Y14
-	VBLENDVPS  Y13, Y14, Y1, Y13
+	VMOVUPS    (BX)(SI*4), Y10
+	VMASKMOVPS (DX), Y10, Y11
+	VBLENDVPS  Y10, Y11, Y1, Y10
 
 	// any |x| > limit, or NaN?
-	VPAND     Y3, Y13, Y14
-	VPCMPGTD  consts<>+0(SB), Y14, Y14
-	VMOVMSKPS Y14, BX
+	VPAND     Y3, Y10, Y11
+	VPCMPGTD  consts<>+0(SB), Y11, Y11
+	VMOVMSKPS Y11, BX
 	TESTL     BX, BX
 	JNE       slowvector
-	VADDPS    Y4, Y13, Y13
+	VADDPS    Y4, Y10, Y10
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y14
-	VFMADD231PS Y5, Y13, Y14
-	VSUBPS      Y2, Y14, Y15
+	VMOVAPS     Y2, Y11
+	VFMADD231PS Y5, Y10, Y11
+	VSUBPS      Y2, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS Y6, Y15, Y13
-	VFNMADD231PS Y7, Y15, Y13
+	VFNMADD231PS Y6, Y12, Y10
+	VFNMADD231PS Y7, Y12, Y10
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y9, Y15
-	VFMADD231PS Y8, Y13, Y15
-	VFMADD213PS Y10, Y13, Y15
-	VFMADD213PS Y11, Y13, Y15
-	VFMADD213PS Y12, Y15, Y13
+	VMOVAPS     Y9, Y12
+	VFMADD231PS Y8, Y10, Y12
+	VFMADD213PS consts<>+288(SB), Y10, Y12
+	VFMADD213PS consts<>+320(SB), Y10, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y10
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y14, Y0, Y15
-	VPSLLD      $0x15, Y14, Y14
-	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y13, Y14, Y14
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y10, Y11, Y11
 	CMPQ        AX, $+8
 	JLT         partless1
-	VMOVUPS     Y14, (CX)
+	VMOVUPS     Y11, (CX)
 	JMP         partdone1
 
 partless1:
 	MOVQ         CX, BX
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X14, (BX)
+	VMOVUPS      X11, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y14, X14
+	VEXTRACTF128 $0x01, Y11, X11
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X14, (BX)
+	VMOVLPS X11, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X14, X14
+	VPSRLDQ $0x08, X11, X11
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X14, (BX)
+	VMOVSS X11, (BX)
 
 partdone1:
 nextvector:
@@ -1320,9 +1256,6 @@ slow:
 	VMOVUPS consts<>+192(SB), Y7
 	VMOVUPS consts<>+224(SB), Y8
 	VMOVUPS consts<>+256(SB), Y9
-	VMOVUPS consts<>+288(SB), Y10
-	VMOVUPS consts<>+320(SB), Y11
-	VMOVUPS consts<>+352(SB), Y12
 	JMP     loop
 
 slowvector:
@@ -1415,9 +1348,6 @@ partdone2:
 	VMOVUPS consts<>+192(SB), Y7
 	VMOVUPS consts<>+224(SB), Y8
 	VMOVUPS consts<>+256(SB), Y9
-	VMOVUPS consts<>+288(SB), Y10
-	VMOVUPS consts<>+320(SB), Y11
-	VMOVUPS consts<>+352(SB), Y12
 	JMP     nextvector
 
 // func logAVX512(dst *float32, x *float32, n int)
@@ -1443,129 +1373,113 @@ TEXT ·logAVX512(SB), NOSPLIT, $0-24
 
 block:
 	VMOVUPS (DX), Z12
+	VMOVUPS 64(DX), Z14
 
 	// x = 2^k z; j is z's table cell
 	VGETEXPPS  Z12, Z13
+	VGETEXPPS  Z14, Z15
 	VGETMANTPS $0x08, Z12, Z12
+	VGETMANTPS $0x08, Z14, Z17
 	VPSRLD     $0x13, Z12, Z14
+	VPSRLD     $0x13, Z17, Z18
 
 	// f = z R[j] - 1, exact
-	VPERMPS     Z1, Z14, Z15
-	VFMADD213PS Z2, Z15, Z12
-	VPERMPS     Z3, Z14, Z15
+	VPERMPS     Z1, Z14, Z16
+	VPERMPS     Z1, Z18, Z19
+	VFMADD213PS Z2, Z16, Z12
+	VFMADD213PS Z2, Z19, Z17
+	VPERMPS     Z3, Z14, Z16
+	VPERMPS     Z3, Z18, Z19
 	VPERMPS     Z4, Z14, Z14
+	VPERMPS     Z4, Z18, Z22
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS      Z12, Z12, Z16
-	VMOVAPS     Z6, Z17
-	VFMADD231PS Z5, Z12, Z17
-	VFMADD231PS Z7, Z16, Z17
-	VMOVAPS     Z9, Z18
-	VFMADD231PS Z8, Z12, Z18
-	VFMADD231PS Z17, Z16, Z18
+	VMULPS      Z12, Z12, Z18
+	VMULPS      Z17, Z17, Z23
+	VMOVAPS     Z6, Z20
+	VFMADD231PS Z5, Z12, Z20
+	VMOVAPS     Z6, Z24
+	VFMADD231PS Z5, Z17, Z24
+	VFMADD231PS Z7, Z18, Z20
+	VFMADD231PS Z7, Z23, Z24
+	VMOVAPS     Z9, Z21
+	VFMADD231PS Z8, Z12, Z21
+	VMOVAPS     Z9, Z25
+	VFMADD231PS Z8, Z17, Z25
+	VFMADD231PS Z20, Z18, Z21
+	VFMADD231PS Z24, Z23, Z25
 	VFMADD231PS Z10, Z13, Z14
-	VFMADD231PS Z18, Z16, Z14
+	VFMADD231PS Z10, Z15, Z22
+	VFMADD231PS Z21, Z18, Z14
+	VFMADD231PS Z25, Z23, Z22
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS Z11, Z13, Z15
-	VADDPS      Z12, Z15, Z13
-	VSUBPS      Z13, Z15, Z15
-	VADDPS      Z12, Z15, Z12
+	VFMADD231PS Z11, Z13, Z16
+	VFMADD231PS Z11, Z15, Z19
+	VADDPS      Z12, Z16, Z13
+	VADDPS      Z17, Z19, Z15
+	VSUBPS      Z13, Z16, Z16
+	VSUBPS      Z15, Z19, Z18
+	VADDPS      Z12, Z16, Z12
+	VADDPS      Z17, Z18, Z16
 	VADDPS      Z12, Z14, Z12
+	VADDPS      Z16, Z22, Z14
 	VADDPS      Z12, Z13, Z12
-	VMOVUPS     64(DX), Z13
-
-	// x = 2^k z; j is z's table cell
-	VGETEXPPS  Z13, Z14
-	VGETMANTPS $0x08, Z13, Z13
-	VPSRLD     $0x13, Z13, Z15
-
-	// f = z R[j] - 1, exact
-	VPERMPS     Z1, Z15, Z16
-	VFMADD213PS Z2, Z16, Z13
-	VPERMPS     Z3, Z15, Z16
-	VPERMPS     Z4, Z15, Z15
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS      Z13, Z13, Z17
-	VMOVAPS     Z6, Z18
-	VFMADD231PS Z5, Z13, Z18
-	VFMADD231PS Z7, Z17, Z18
-	VMOVAPS     Z9, Z19
-	VFMADD231PS Z8, Z13, Z19
-	VFMADD231PS Z18, Z17, Z19
-	VFMADD231PS Z10, Z14, Z15
-	VFMADD231PS Z19, Z17, Z15
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS Z11, Z14, Z16
-	VADDPS      Z13, Z16, Z14
-	VSUBPS      Z14, Z16, Z16
-	VADDPS      Z13, Z16, Z13
-	VADDPS      Z13, Z15, Z13
-	VADDPS      Z13, Z14, Z13
+	VADDPS      Z14, Z15, Z13
 	VMOVUPS     128(DX), Z14
+	VMOVUPS     192(DX), Z16
 
 	// x = 2^k z; j is z's table cell
 	VGETEXPPS  Z14, Z15
+	VGETEXPPS  Z16, Z17
 	VGETMANTPS $0x08, Z14, Z14
+	VGETMANTPS $0x08, Z16, Z19
 	VPSRLD     $0x13, Z14, Z16
+	VPSRLD     $0x13, Z19, Z20
 
 	// f = z R[j] - 1, exact
-	VPERMPS     Z1, Z16, Z17
-	VFMADD213PS Z2, Z17, Z14
-	VPERMPS     Z3, Z16, Z17
+	VPERMPS     Z1, Z16, Z18
+	VPERMPS     Z1, Z20, Z21
+	VFMADD213PS Z2, Z18, Z14
+	VFMADD213PS Z2, Z21, Z19
+	VPERMPS     Z3, Z16, Z18
+	VPERMPS     Z3, Z20, Z21
 	VPERMPS     Z4, Z16, Z16
+	VPERMPS     Z4, Z20, Z24
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS      Z14, Z14, Z18
-	VMOVAPS     Z6, Z19
-	VFMADD231PS Z5, Z14, Z19
-	VFMADD231PS Z7, Z18, Z19
-	VMOVAPS     Z9, Z20
-	VFMADD231PS Z8, Z14, Z20
-	VFMADD231PS Z19, Z18, Z20
+	VMULPS      Z14, Z14, Z20
+	VMULPS      Z19, Z19, Z25
+	VMOVAPS     Z6, Z22
+	VFMADD231PS Z5, Z14, Z22
+	VMOVAPS     Z6, Z26
+	VFMADD231PS Z5, Z19, Z26
+	VFMADD231PS Z7, Z20, Z22
+	VFMADD231PS Z7, Z25, Z26
+	VMOVAPS     Z9, Z23
+	VFMADD231PS Z8, Z14, Z23
+	VMOVAPS     Z9, Z27
+	VFMADD231PS Z8, Z19, Z27
+	VFMADD231PS Z22, Z20, Z23
+	VFMADD231PS Z26, Z25, Z27
 	VFMADD231PS Z10, Z15, Z16
-	VFMADD231PS Z20, Z18, Z16
+	VFMADD231PS Z10, Z17, Z24
+	VFMADD231PS Z23, Z20, Z16
+	VFMADD231PS Z27, Z25, Z24
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS Z11, Z15, Z17
-	VADDPS      Z14, Z17, Z15
-	VSUBPS      Z15, Z17, Z17
-	VADDPS      Z14, Z17, Z14
+	VFMADD231PS Z11, Z15, Z18
+	VFMADD231PS Z11, Z17, Z21
+	VADDPS      Z14, Z18, Z15
+	VADDPS      Z19, Z21, Z17
+	VSUBPS      Z15, Z18, Z18
+	VSUBPS      Z17, Z21, Z20
+	VADDPS      Z14, Z18, Z14
+	VADDPS      Z19, Z20, Z18
 	VADDPS      Z14, Z16, Z14
+	VADDPS      Z18, Z24, Z16
 	VADDPS      Z14, Z15, Z14
-	VMOVUPS     192(DX), Z15
-
-	// x = 2^k z; j is z's table cell
-	VGETEXPPS  Z15, Z16
-	VGETMANTPS $0x08, Z15, Z15
-	VPSRLD     $0x13, Z15, Z17
-
-	// f = z R[j] - 1, exact
-	VPERMPS     Z1, Z17, Z18
-	VFMADD213PS Z2, Z18, Z15
-	VPERMPS     Z3, Z17, Z18
-	VPERMPS     Z4, Z17, Z17
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS      Z15, Z15, Z19
-	VMOVAPS     Z6, Z20
-	VFMADD231PS Z5, Z15, Z20
-	VFMADD231PS Z7, Z19, Z20
-	VMOVAPS     Z9, Z21
-	VFMADD231PS Z8, Z15, Z21
-	VFMADD231PS Z20, Z19, Z21
-	VFMADD231PS Z10, Z16, Z17
-	VFMADD231PS Z21, Z19, Z17
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS Z11, Z16, Z18
-	VADDPS      Z15, Z18, Z16
-	VSUBPS      Z16, Z18, Z18
-	VADDPS      Z15, Z18, Z15
-	VADDPS      Z15, Z17, Z15
-	VADDPS      Z15, Z16, Z15
+	VADDPS      Z16, Z17, Z15
 
 	// any NaN?
 	VCMPPS   $0x03, Z13, Z12, K1
@@ -1645,104 +1559,80 @@ done:
 
 slowblock:
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VMOVUPS        (DX), Z0
-	VPXORD         Z1, Z1, Z1
-	VPCMPD         $0x06, Z0, Z1, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z0, K2
+	VMOVUPS        (DX), Z16
+	VPXORD         Z17, Z17, Z17
+	VPCMPD         $0x06, Z16, Z17, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z16, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z12, K1, Z1
-	VPADDD         Z0, Z0, Z2
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x00, Z3, Z2, K1
-	VBLENDMPS.BCST consts<>+640(SB), Z1, K1, Z1
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z0, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z1, K1, Z0
-	VMOVUPS        Z0, (CX)
+	VBLENDMPS.BCST consts<>+608(SB), Z12, K1, Z12
+	VPADDD         Z16, Z16, Z17
+	VPXORD         Z18, Z18, Z18
+	VPCMPD         $0x00, Z18, Z17, K1
+	VBLENDMPS.BCST consts<>+640(SB), Z12, K1, Z12
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z16, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z12, K1, Z12
+	VMOVUPS        Z12, (CX)
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VMOVUPS        64(DX), Z0
-	VPXORD         Z1, Z1, Z1
-	VPCMPD         $0x06, Z0, Z1, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z0, K2
+	VMOVUPS        64(DX), Z12
+	VPXORD         Z16, Z16, Z16
+	VPCMPD         $0x06, Z12, Z16, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z12, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z13, K1, Z1
-	VPADDD         Z0, Z0, Z2
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x00, Z3, Z2, K1
-	VBLENDMPS.BCST consts<>+640(SB), Z1, K1, Z1
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z0, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z1, K1, Z0
-	VMOVUPS        Z0, 64(CX)
+	VBLENDMPS.BCST consts<>+608(SB), Z13, K1, Z13
+	VPADDD         Z12, Z12, Z16
+	VPXORD         Z17, Z17, Z17
+	VPCMPD         $0x00, Z17, Z16, K1
+	VBLENDMPS.BCST consts<>+640(SB), Z13, K1, Z13
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z13, K1, Z12
+	VMOVUPS        Z12, 64(CX)
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VMOVUPS        128(DX), Z0
-	VPXORD         Z1, Z1, Z1
-	VPCMPD         $0x06, Z0, Z1, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z0, K2
+	VMOVUPS        128(DX), Z12
+	VPXORD         Z13, Z13, Z13
+	VPCMPD         $0x06, Z12, Z13, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z12, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z14, K1, Z1
-	VPADDD         Z0, Z0, Z2
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x00, Z3, Z2, K1
-	VBLENDMPS.BCST consts<>+640(SB), Z1, K1, Z1
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z0, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z1, K1, Z0
-	VMOVUPS        Z0, 128(CX)
+	VBLENDMPS.BCST consts<>+608(SB), Z14, K1, Z13
+	VPADDD         Z12, Z12, Z14
+	VPXORD         Z16, Z16, Z16
+	VPCMPD         $0x00, Z16, Z14, K1
+	VBLENDMPS.BCST consts<>+640(SB), Z13, K1, Z13
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z13, K1, Z12
+	VMOVUPS        Z12, 128(CX)
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VMOVUPS        192(DX), Z0
-	VPXORD         Z1, Z1, Z1
-	VPCMPD         $0x06, Z0, Z1, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z0, K2
+	VMOVUPS        192(DX), Z12
+	VPXORD         Z13, Z13, Z13
+	VPCMPD         $0x06, Z12, Z13, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z12, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z15, K1, Z1
-	VPADDD         Z0, Z0, Z2
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x00, Z3, Z2, K1
-	VBLENDMPS.BCST consts<>+640(SB), Z1, K1, Z1
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z0, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z1, K1, Z0
-	VMOVUPS        Z0, 192(CX)
-	VBROADCASTSS   consts<>+384(SB), Z0
-	VMOVUPS        log_r16<>+0(SB), Z1
-	VBROADCASTSS   consts<>+672(SB), Z2
-	VMOVUPS        log_th16<>+0(SB), Z3
-	VMOVUPS        log_tl16<>+0(SB), Z4
-	VBROADCASTSS   consts<>+736(SB), Z5
-	VBROADCASTSS   consts<>+768(SB), Z6
-	VBROADCASTSS   consts<>+704(SB), Z7
-	VBROADCASTSS   consts<>+800(SB), Z8
-	VBROADCASTSS   consts<>+832(SB), Z9
-	VBROADCASTSS   consts<>+864(SB), Z10
-	VBROADCASTSS   consts<>+896(SB), Z11
+	VBLENDMPS.BCST consts<>+608(SB), Z15, K1, Z13
+	VPADDD         Z12, Z12, Z14
+	VPXORD         Z15, Z15, Z15
+	VPCMPD         $0x00, Z15, Z14, K1
+	VBLENDMPS.BCST consts<>+640(SB), Z13, K1, Z13
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z13, K1, Z12
+	VMOVUPS        Z12, 192(CX)
 	JMP            nextblock
 
 slowvector:
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VPXORD         Z0, Z0, Z0
-	VPCMPD         $0x06, Z12, Z0, K2
+	VPXORD         Z14, Z14, Z14
+	VPCMPD         $0x06, Z12, Z14, K2
 	VPCMPD.BCST    $0x06, consts<>+928(SB), Z12, K3
 	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z13, K2, Z0
-	VPADDD         Z12, Z12, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x00, Z2, Z1, K2
-	VBLENDMPS.BCST consts<>+640(SB), Z0, K2, Z0
+	VBLENDMPS.BCST consts<>+608(SB), Z13, K2, Z13
+	VPADDD         Z12, Z12, Z14
+	VPXORD         Z15, Z15, Z15
+	VPCMPD         $0x00, Z15, Z14, K2
+	VBLENDMPS.BCST consts<>+640(SB), Z13, K2, Z13
 	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z0, K2, Z0
-	VMOVUPS        Z0, K1, (CX)
-	VBROADCASTSS   consts<>+384(SB), Z0
-	VMOVUPS        log_r16<>+0(SB), Z1
-	VBROADCASTSS   consts<>+672(SB), Z2
-	VMOVUPS        log_th16<>+0(SB), Z3
-	VMOVUPS        log_tl16<>+0(SB), Z4
-	VBROADCASTSS   consts<>+736(SB), Z5
-	VBROADCASTSS   consts<>+768(SB), Z6
-	VBROADCASTSS   consts<>+704(SB), Z7
-	VBROADCASTSS   consts<>+800(SB), Z8
-	VBROADCASTSS   consts<>+832(SB), Z9
-	VBROADCASTSS   consts<>+864(SB), Z10
-	VBROADCASTSS   consts<>+896(SB), Z11
+	VBLENDMPS.BCST consts<>+928(SB), Z13, K2, Z12
+	VMOVUPS        Z12, K1, (CX)
 	JMP            nextvector
 
 // func logAVX2(dst *float32, x *float32, n int)
@@ -2232,137 +2122,107 @@ block:
 	KORTESTW K1, K1
 	JNE      slowblock
 	VMOVUPS  (DX), Z15
+	VMOVUPS  64(DX), Z17
+	VMOVUPS  128(DX), Z19
+	VMOVUPS  192(DX), Z21
 	VPORD    Z3, Z15, Z16
+	VPORD    Z3, Z17, Z18
+	VPORD    Z3, Z19, Z20
+	VPORD    Z3, Z21, Z22
 	VSUBPS   Z4, Z16, Z16
+	VSUBPS   Z4, Z18, Z18
+	VSUBPS   Z4, Z20, Z20
+	VSUBPS   Z4, Z22, Z28
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z17
-	VFMADD231PS Z5, Z16, Z17
-	VSUBPS      Z1, Z17, Z18
+	VMOVAPS     Z1, Z22
+	VFMADD231PS Z5, Z16, Z22
+	VMOVAPS     Z1, Z24
+	VFMADD231PS Z5, Z18, Z24
+	VMOVAPS     Z1, Z26
+	VFMADD231PS Z5, Z20, Z26
+	VMOVAPS     Z1, Z29
+	VFMADD231PS Z5, Z28, Z29
+	VSUBPS      Z1, Z22, Z23
+	VSUBPS      Z1, Z24, Z25
+	VSUBPS      Z1, Z26, Z27
+	VSUBPS      Z1, Z29, Z30
 
 	// r = c - n ln2
-	VFNMADD231PS Z6, Z18, Z16
-	VFNMADD231PS Z7, Z18, Z16
+	VFNMADD231PS Z6, Z23, Z16
+	VFNMADD231PS Z6, Z25, Z18
+	VFNMADD231PS Z6, Z27, Z20
+	VFNMADD231PS Z6, Z30, Z28
+	VFNMADD231PS Z7, Z23, Z16
+	VFNMADD231PS Z7, Z25, Z18
+	VFNMADD231PS Z7, Z27, Z20
+	VFNMADD231PS Z7, Z30, Z28
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z9, Z18
-	VFMADD231PS Z8, Z16, Z18
-	VFMADD213PS Z10, Z16, Z18
-	VFMADD213PS Z11, Z16, Z18
-	VFMADD213PS Z12, Z18, Z16
+	VMOVAPS     Z9, Z23
+	VFMADD231PS Z8, Z16, Z23
+	VMOVAPS     Z9, Z25
+	VFMADD231PS Z8, Z18, Z25
+	VMOVAPS     Z9, Z27
+	VFMADD231PS Z8, Z20, Z27
+	VMOVAPS     Z9, Z30
+	VFMADD231PS Z8, Z28, Z30
+	VFMADD213PS Z10, Z16, Z23
+	VFMADD213PS Z10, Z18, Z25
+	VFMADD213PS Z10, Z20, Z27
+	VFMADD213PS Z10, Z28, Z30
+	VFMADD213PS Z11, Z16, Z23
+	VFMADD213PS Z11, Z18, Z25
+	VFMADD213PS Z11, Z20, Z27
+	VFMADD213PS Z11, Z28, Z30
+	VFMADD213PS Z12, Z23, Z16
+	VFMADD213PS Z12, Z25, Z18
+	VFMADD213PS Z12, Z27, Z20
+	VFMADD213PS Z12, Z30, Z28
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z13, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z16, Z17, Z17
+	VPERMPS     Z13, Z22, Z23
+	VPERMPS     Z13, Z24, Z25
+	VPERMPS     Z13, Z26, Z27
+	VPERMPS     Z13, Z29, Z30
+	VPSLLD      $0x15, Z22, Z22
+	VPSLLD      $0x15, Z24, Z24
+	VPSLLD      $0x15, Z26, Z26
+	VPSLLD      $0x15, Z29, Z29
+	VPADDD      Z22, Z23, Z22
+	VPADDD      Z24, Z25, Z23
+	VPADDD      Z26, Z27, Z24
+	VPADDD      Z29, Z30, Z25
+	VFMADD231PS Z16, Z22, Z22
+	VFMADD231PS Z18, Z23, Z23
+	VFMADD231PS Z20, Z24, Z24
+	VFMADD231PS Z28, Z25, Z25
 	VPMOVD2M    Z15, K1
-	VBLENDMPS   Z17, Z0, K1, Z15
+	VPMOVD2M    Z17, K2
+	VPMOVD2M    Z19, K3
+	VPMOVD2M    Z21, K4
+	VBLENDMPS   Z22, Z0, K1, Z15
+	VBLENDMPS   Z23, Z0, K2, Z17
+	VBLENDMPS   Z24, Z0, K3, Z19
+	VBLENDMPS   Z25, Z0, K4, Z21
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z17, Z16
-	VDIVPS       Z16, Z17, Z16
+	VADDPS       Z0, Z22, Z16
+	VADDPS       Z0, Z23, Z18
+	VADDPS       Z0, Z24, Z20
+	VADDPS       Z0, Z25, Z26
+	VDIVPS       Z16, Z22, Z16
+	VDIVPS       Z18, Z23, Z18
+	VDIVPS       Z20, Z24, Z20
+	VDIVPS       Z26, Z25, Z22
 	VFNMADD231PS Z16, Z15, Z15
+	VFNMADD231PS Z18, Z17, Z17
+	VFNMADD231PS Z20, Z19, Z19
+	VFNMADD231PS Z22, Z21, Z21
 	VMOVUPS      Z15, (CX)
-	VMOVUPS      64(DX), Z15
-	VPORD        Z3, Z15, Z16
-	VSUBPS       Z4, Z16, Z16
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z17
-	VFMADD231PS Z5, Z16, Z17
-	VSUBPS      Z1, Z17, Z18
-
-	// r = c - n ln2
-	VFNMADD231PS Z6, Z18, Z16
-	VFNMADD231PS Z7, Z18, Z16
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z9, Z18
-	VFMADD231PS Z8, Z16, Z18
-	VFMADD213PS Z10, Z16, Z18
-	VFMADD213PS Z11, Z16, Z18
-	VFMADD213PS Z12, Z18, Z16
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z13, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z16, Z17, Z17
-	VPMOVD2M    Z15, K1
-	VBLENDMPS   Z17, Z0, K1, Z15
-
-	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z17, Z16
-	VDIVPS       Z16, Z17, Z16
-	VFNMADD231PS Z16, Z15, Z15
-	VMOVUPS      Z15, 64(CX)
-	VMOVUPS      128(DX), Z15
-	VPORD        Z3, Z15, Z16
-	VSUBPS       Z4, Z16, Z16
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z17
-	VFMADD231PS Z5, Z16, Z17
-	VSUBPS      Z1, Z17, Z18
-
-	// r = c - n ln2
-	VFNMADD231PS Z6, Z18, Z16
-	VFNMADD231PS Z7, Z18, Z16
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z9, Z18
-	VFMADD231PS Z8, Z16, Z18
-	VFMADD213PS Z10, Z16, Z18
-	VFMADD213PS Z11, Z16, Z18
-	VFMADD213PS Z12, Z18, Z16
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z13, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z16, Z17, Z17
-	VPMOVD2M    Z15, K1
-	VBLENDMPS   Z17, Z0, K1, Z15
-
-	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z17, Z16
-	VDIVPS       Z16, Z17, Z16
-	VFNMADD231PS Z16, Z15, Z15
-	VMOVUPS      Z15, 128(CX)
-	VMOVUPS      192(DX), Z15
-	VPORD        Z3, Z15, Z16
-	VSUBPS       Z4, Z16, Z16
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z17
-	VFMADD231PS Z5, Z16, Z17
-	VSUBPS      Z1, Z17, Z18
-
-	// r = c - n ln2
-	VFNMADD231PS Z6, Z18, Z16
-	VFNMADD231PS Z7, Z18, Z16
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z9, Z18
-	VFMADD231PS Z8, Z16, Z18
-	VFMADD213PS Z10, Z16, Z18
-	VFMADD213PS Z11, Z16, Z18
-	VFMADD213PS Z12, Z18, Z16
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z13, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z16, Z17, Z17
-	VPMOVD2M    Z15, K1
-	VBLENDMPS   Z17, Z0, K1, Z15
-
-	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z17, Z16
-	VDIVPS       Z16, Z17, Z16
-	VFNMADD231PS Z16, Z15, Z15
-	VMOVUPS      Z15, 192(CX)
+	VMOVUPS      Z17, 64(CX)
+	VMOVUPS      Z19, 128(CX)
+	VMOVUPS      Z21, 192(CX)
 	ADDQ         $+256, CX
 	ADDQ         $+256, DX
 	ADDQ         $-64, AX
@@ -2433,167 +2293,135 @@ slowblock:
 	MOVQ $0x00000040, BX
 
 slow:
-	VMOVUPS (DX), Z0
+	VMOVUPS (DX), Z15
 
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPORD.BCST   consts<>+1184(SB), Z0, Z1
-	VSUBPS.BCST  consts<>+64(SB), Z1, Z1
-	VBROADCASTSS consts<>+416(SB), Z2
-	VMAXPS       Z1, Z2, Z1
+	VPORD        Z3, Z15, Z16
+	VSUBPS       Z4, Z16, Z16
+	VBROADCASTSS consts<>+416(SB), Z17
+	VMAXPS       Z16, Z17, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+96(SB), Z2
-	VFMADD213PS.BCST consts<>+128(SB), Z1, Z2
-	VSUBPS.BCST      consts<>+128(SB), Z2, Z3
+	VMOVAPS     Z1, Z17
+	VFMADD231PS Z5, Z16, Z17
+	VSUBPS      Z1, Z17, Z18
 
 	// r = c - n ln2
-	VMOVAPS           Z1, Z4
-	VFNMADD231PS.BCST consts<>+160(SB), Z3, Z4
-	VFNMADD231PS.BCST consts<>+192(SB), Z3, Z4
+	VMOVAPS      Z16, Z19
+	VFNMADD231PS Z6, Z18, Z19
+	VFNMADD231PS Z7, Z18, Z19
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z5
-	VFMADD213PS.BCST consts<>+256(SB), Z4, Z5
-	VFMADD213PS.BCST consts<>+288(SB), Z4, Z5
-	VFMADD213PS.BCST consts<>+320(SB), Z4, Z5
-	VFMADD213PS.BCST consts<>+352(SB), Z5, Z4
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z1, K1
-	VBROADCASTSS     consts<>+512(SB), Z1
-	VMOVAPS.Z        Z1, K1, Z1
+	VMOVAPS      Z9, Z20
+	VFMADD231PS  Z8, Z19, Z20
+	VFMADD213PS  Z10, Z19, Z20
+	VFMADD213PS  Z11, Z19, Z20
+	VFMADD213PS  Z12, Z20, Z19
+	VCMPPS.BCST  $0x11, consts<>+480(SB), Z16, K1
+	VBROADCASTSS consts<>+512(SB), Z16
+	VMOVAPS.Z    Z16, K1, Z16
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z2, Z2
-	VFMADD231PS  Z4, Z2, Z2
-	VBROADCASTSS consts<>+544(SB), Z4
-	VMOVAPS.Z    Z4, K1, Z4
-	VADDPS       Z4, Z3, Z3
-	VSCALEFPS    Z3, Z2, Z2
+	VPERMPS      exp_t<>+0(SB), Z17, Z17
+	VFMADD231PS  Z19, Z17, Z17
+	VBROADCASTSS consts<>+544(SB), Z19
+	VMOVAPS.Z    Z19, K1, Z19
+	VADDPS       Z19, Z18, Z18
+	VSCALEFPS    Z18, Z17, Z17
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD      Z1, Z2, Z1
-	VADDPS.BCST consts<>+576(SB), Z2, Z2
-	VPSUBD.BCST consts<>+576(SB), Z2, Z2
-	VPMAXSD     Z2, Z1, Z1
+	VPSUBD      Z16, Z17, Z16
+	VADDPS.BCST consts<>+576(SB), Z17, Z17
+	VPSUBD.BCST consts<>+576(SB), Z17, Z17
+	VPMAXSD     Z17, Z16, Z16
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	VPMOVD2M     Z0, K1
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBLENDMPS    Z1, Z0, K1, Z0
-	VBROADCASTSS consts<>+1216(SB), Z2
-	VMAXPS       Z0, Z2, Z2
-	VBROADCASTSS consts<>+1216(SB), Z3
-	VMAXPS       Z1, Z3, Z1
+	VPMOVD2M     Z15, K1
+	VBLENDMPS    Z16, Z0, K1, Z15
+	VBROADCASTSS consts<>+1216(SB), Z17
+	VMAXPS       Z15, Z17, Z17
+	VBROADCASTSS consts<>+1216(SB), Z18
+	VMAXPS       Z16, Z18, Z16
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS.BCST  consts<>+384(SB), Z1, Z3
-	VDIVPS       Z3, Z1, Z1
-	VFNMADD231PS Z1, Z2, Z2
-	VMINPS       Z2, Z0, Z0
-	VPMINUD.BCST consts<>+608(SB), Z0, Z0
-	VMOVUPS      Z0, (CX)
+	VADDPS       Z0, Z16, Z18
+	VDIVPS       Z18, Z16, Z16
+	VFNMADD231PS Z16, Z17, Z17
+	VMINPS       Z17, Z15, Z15
+	VPMINUD.BCST consts<>+608(SB), Z15, Z15
+	VMOVUPS      Z15, (CX)
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
 	ADDQ         $-16, AX
 	ADDQ         $-16, BX
 	CMPQ         BX, $+1
 	JGE          slow
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+32(SB), Z2
-	VBROADCASTSS consts<>+1184(SB), Z3
-	VBROADCASTSS consts<>+64(SB), Z4
-	VBROADCASTSS consts<>+96(SB), Z5
-	VBROADCASTSS consts<>+160(SB), Z6
-	VBROADCASTSS consts<>+192(SB), Z7
-	VBROADCASTSS consts<>+224(SB), Z8
-	VBROADCASTSS consts<>+256(SB), Z9
-	VBROADCASTSS consts<>+288(SB), Z10
-	VBROADCASTSS consts<>+320(SB), Z11
-	VBROADCASTSS consts<>+352(SB), Z12
-	VMOVUPS      exp_one<>+0(SB), Z13
-	VBROADCASTSS consts<>+0(SB), Z14
 	JMP          loop
 
 slowvector:
-	MOVL         $0x0000ffff, BX
-	BZHIL        AX, BX, BX
-	KMOVW        BX, K1
-	VBROADCASTSS consts<>+384(SB), Z0
-	VMOVUPS      (DX), K1, Z0
+	MOVL    $0x0000ffff, BX
+	BZHIL   AX, BX, BX
+	KMOVW   BX, K1
+	VMOVAPS Z0, Z15
+	VMOVUPS (DX), K1, Z15
 
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPORD.BCST   consts<>+1184(SB), Z0, Z1
-	VSUBPS.BCST  consts<>+64(SB), Z1, Z1
-	VBROADCASTSS consts<>+416(SB), Z2
-	VMAXPS       Z1, Z2, Z1
+	VPORD        Z3, Z15, Z16
+	VSUBPS       Z4, Z16, Z16
+	VBROADCASTSS consts<>+416(SB), Z17
+	VMAXPS       Z16, Z17, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+96(SB), Z2
-	VFMADD213PS.BCST consts<>+128(SB), Z1, Z2
-	VSUBPS.BCST      consts<>+128(SB), Z2, Z3
+	VMOVAPS     Z1, Z17
+	VFMADD231PS Z5, Z16, Z17
+	VSUBPS      Z1, Z17, Z18
 
 	// r = c - n ln2
-	VMOVAPS           Z1, Z4
-	VFNMADD231PS.BCST consts<>+160(SB), Z3, Z4
-	VFNMADD231PS.BCST consts<>+192(SB), Z3, Z4
+	VMOVAPS      Z16, Z19
+	VFNMADD231PS Z6, Z18, Z19
+	VFNMADD231PS Z7, Z18, Z19
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z5
-	VFMADD213PS.BCST consts<>+256(SB), Z4, Z5
-	VFMADD213PS.BCST consts<>+288(SB), Z4, Z5
-	VFMADD213PS.BCST consts<>+320(SB), Z4, Z5
-	VFMADD213PS.BCST consts<>+352(SB), Z5, Z4
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z1, K2
-	VBROADCASTSS     consts<>+512(SB), Z1
-	VMOVAPS.Z        Z1, K2, Z1
+	VMOVAPS      Z9, Z20
+	VFMADD231PS  Z8, Z19, Z20
+	VFMADD213PS  Z10, Z19, Z20
+	VFMADD213PS  Z11, Z19, Z20
+	VFMADD213PS  Z12, Z20, Z19
+	VCMPPS.BCST  $0x11, consts<>+480(SB), Z16, K2
+	VBROADCASTSS consts<>+512(SB), Z16
+	VMOVAPS.Z    Z16, K2, Z16
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z2, Z2
-	VFMADD231PS  Z4, Z2, Z2
-	VBROADCASTSS consts<>+544(SB), Z4
-	VMOVAPS.Z    Z4, K2, Z4
-	VADDPS       Z4, Z3, Z3
-	VSCALEFPS    Z3, Z2, Z2
+	VPERMPS      exp_t<>+0(SB), Z17, Z17
+	VFMADD231PS  Z19, Z17, Z17
+	VBROADCASTSS consts<>+544(SB), Z19
+	VMOVAPS.Z    Z19, K2, Z19
+	VADDPS       Z19, Z18, Z18
+	VSCALEFPS    Z18, Z17, Z17
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD      Z1, Z2, Z1
-	VADDPS.BCST consts<>+576(SB), Z2, Z2
-	VPSUBD.BCST consts<>+576(SB), Z2, Z2
-	VPMAXSD     Z2, Z1, Z1
+	VPSUBD      Z16, Z17, Z16
+	VADDPS.BCST consts<>+576(SB), Z17, Z17
+	VPSUBD.BCST consts<>+576(SB), Z17, Z17
+	VPMAXSD     Z17, Z16, Z16
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	VPMOVD2M     Z0, K2
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBLENDMPS    Z1, Z0, K2, Z0
-	VBROADCASTSS consts<>+1216(SB), Z2
-	VMAXPS       Z0, Z2, Z2
-	VBROADCASTSS consts<>+1216(SB), Z3
-	VMAXPS       Z1, Z3, Z1
+	VPMOVD2M     Z15, K2
+	VBLENDMPS    Z16, Z0, K2, Z15
+	VBROADCASTSS consts<>+1216(SB), Z17
+	VMAXPS       Z15, Z17, Z17
+	VBROADCASTSS consts<>+1216(SB), Z18
+	VMAXPS       Z16, Z18, Z16
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS.BCST  consts<>+384(SB), Z1, Z3
-	VDIVPS       Z3, Z1, Z1
-	VFNMADD231PS Z1, Z2, Z2
-	VMINPS       Z2, Z0, Z0
-	VPMINUD.BCST consts<>+608(SB), Z0, Z0
-	VMOVUPS      Z0, K1, (CX)
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+32(SB), Z2
-	VBROADCASTSS consts<>+1184(SB), Z3
-	VBROADCASTSS consts<>+64(SB), Z4
-	VBROADCASTSS consts<>+96(SB), Z5
-	VBROADCASTSS consts<>+160(SB), Z6
-	VBROADCASTSS consts<>+192(SB), Z7
-	VBROADCASTSS consts<>+224(SB), Z8
-	VBROADCASTSS consts<>+256(SB), Z9
-	VBROADCASTSS consts<>+288(SB), Z10
-	VBROADCASTSS consts<>+320(SB), Z11
-	VBROADCASTSS consts<>+352(SB), Z12
-	VMOVUPS      exp_one<>+0(SB), Z13
-	VBROADCASTSS consts<>+0(SB), Z14
+	VADDPS       Z0, Z16, Z18
+	VDIVPS       Z18, Z16, Z16
+	VFNMADD231PS Z16, Z17, Z17
+	VMINPS       Z17, Z15, Z15
+	VPMINUD.BCST consts<>+608(SB), Z15, Z15
+	VMOVUPS      Z15, K1, (CX)
 	JMP          nextvector
 
 // func sigmoidAVX2(dst *float32, x *float32, n int)
@@ -2607,10 +2435,6 @@ TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-24
 	VMOVUPS consts<>+64(SB), Y5
 	VMOVUPS consts<>+96(SB), Y6
 	VMOVUPS consts<>+160(SB), Y7
-	VMOVUPS consts<>+192(SB), Y8
-	VMOVUPS consts<>+224(SB), Y9
-	VMOVUPS consts<>+256(SB), Y10
-	VMOVUPS consts<>+288(SB), Y11
 	MOVQ    n+16(FP), AX
 	MOVQ    dst+0(FP), CX
 	MOVQ    x+8(FP), DX
@@ -2621,145 +2445,125 @@ loop:
 
 block:
 	// any |x| > limit, or NaN?
-	VPAND     (DX), Y3, Y12
-	VPAND     32(DX), Y3, Y13
-	VPMAXSD   Y13, Y12, Y12
-	VPAND     64(DX), Y3, Y13
-	VPMAXSD   Y13, Y12, Y12
-	VPAND     96(DX), Y3, Y13
-	VPMAXSD   Y13, Y12, Y12
-	VPCMPGTD  consts<>+0(SB), Y12, Y12
-	VMOVMSKPS Y12, BX
+	VPAND     (DX), Y3, Y8
+	VPAND     32(DX), Y3, Y9
+	VPMAXSD   Y9, Y8, Y8
+	VPAND     64(DX), Y3, Y9
+	VPMAXSD   Y9, Y8, Y8
+	VPAND     96(DX), Y3, Y9
+	VPMAXSD   Y9, Y8, Y8
+	VPCMPGTD  consts<>+0(SB), Y8, Y8
+	VMOVMSKPS Y8, BX
 	TESTL     BX, BX
 	JNE       slowblock
-	VMOVUPS   (DX), Y12
-	VPOR      Y4, Y12, Y13
-	VSUBPS    Y5, Y13, Y13
+	VMOVUPS   (DX), Y8
+	VMOVUPS   32(DX), Y10
+	VPOR      Y4, Y8, Y9
+	VPOR      Y4, Y10, Y11
+	VSUBPS    Y5, Y9, Y9
+	VSUBPS    Y5, Y11, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y11
+	VFMADD231PS Y6, Y9, Y11
 	VMOVAPS     Y2, Y14
 	VFMADD231PS Y6, Y13, Y14
+	VSUBPS      Y2, Y11, Y12
 	VSUBPS      Y2, Y14, Y15
 
 	// r = c - n ln2
+	VFNMADD231PS Y7, Y12, Y9
 	VFNMADD231PS Y7, Y15, Y13
-	VFNMADD231PS Y8, Y15, Y13
+	VFNMADD231PS consts<>+192(SB), Y12, Y9
+	VFNMADD231PS consts<>+192(SB), Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y15
-	VFMADD231PS Y9, Y13, Y15
-	VFMADD213PS Y11, Y13, Y15
+	VMOVUPS     consts<>+224(SB), Y12
+	VMOVUPS     consts<>+224(SB), Y15
+	VFMADD213PS consts<>+256(SB), Y9, Y12
+	VFMADD213PS consts<>+256(SB), Y13, Y15
+	VFMADD213PS consts<>+288(SB), Y9, Y12
+	VFMADD213PS consts<>+288(SB), Y13, Y15
+	VFMADD213PS consts<>+320(SB), Y9, Y12
 	VFMADD213PS consts<>+320(SB), Y13, Y15
+	VFMADD213PS consts<>+352(SB), Y12, Y9
 	VFMADD213PS consts<>+352(SB), Y15, Y13
 
 	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y1, Y12
 	VPERMILPS   Y14, Y1, Y15
+	VPSLLD      $0x15, Y11, Y11
 	VPSLLD      $0x15, Y14, Y14
-	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y13, Y14, Y14
-	VBLENDVPS   Y12, Y14, Y0, Y12
+	VPADDD      Y11, Y12, Y11
+	VPADDD      Y14, Y15, Y12
+	VFMADD231PS Y9, Y11, Y11
+	VFMADD231PS Y13, Y12, Y12
+	VBLENDVPS   Y8, Y11, Y0, Y8
+	VBLENDVPS   Y10, Y12, Y0, Y10
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y14, Y13
-	VDIVPS       Y13, Y14, Y13
-	VFNMADD231PS Y13, Y12, Y12
-	VMOVUPS      Y12, (CX)
-	VMOVUPS      32(DX), Y12
-	VPOR         Y4, Y12, Y13
-	VSUBPS       Y5, Y13, Y13
+	VADDPS       Y0, Y11, Y9
+	VADDPS       Y0, Y12, Y13
+	VDIVPS       Y9, Y11, Y9
+	VDIVPS       Y13, Y12, Y11
+	VFNMADD231PS Y9, Y8, Y8
+	VFNMADD231PS Y11, Y10, Y10
+	VMOVUPS      Y8, (CX)
+	VMOVUPS      Y10, 32(CX)
+	VMOVUPS      64(DX), Y8
+	VMOVUPS      96(DX), Y10
+	VPOR         Y4, Y8, Y9
+	VPOR         Y4, Y10, Y11
+	VSUBPS       Y5, Y9, Y9
+	VSUBPS       Y5, Y11, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y11
+	VFMADD231PS Y6, Y9, Y11
 	VMOVAPS     Y2, Y14
 	VFMADD231PS Y6, Y13, Y14
+	VSUBPS      Y2, Y11, Y12
 	VSUBPS      Y2, Y14, Y15
 
 	// r = c - n ln2
+	VFNMADD231PS Y7, Y12, Y9
 	VFNMADD231PS Y7, Y15, Y13
-	VFNMADD231PS Y8, Y15, Y13
+	VFNMADD231PS consts<>+192(SB), Y12, Y9
+	VFNMADD231PS consts<>+192(SB), Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y15
-	VFMADD231PS Y9, Y13, Y15
-	VFMADD213PS Y11, Y13, Y15
+	VMOVUPS     consts<>+224(SB), Y12
+	VMOVUPS     consts<>+224(SB), Y15
+	VFMADD213PS consts<>+256(SB), Y9, Y12
+	VFMADD213PS consts<>+256(SB), Y13, Y15
+	VFMADD213PS consts<>+288(SB), Y9, Y12
+	VFMADD213PS consts<>+288(SB), Y13, Y15
+	VFMADD213PS consts<>+320(SB), Y9, Y12
 	VFMADD213PS consts<>+320(SB), Y13, Y15
+	VFMADD213PS consts<>+352(SB), Y12, Y9
 	VFMADD213PS consts<>+352(SB), Y15, Y13
 
 	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y1, Y12
 	VPERMILPS   Y14, Y1, Y15
+	VPSLLD      $0x15, Y11, Y11
 	VPSLLD      $0x15, Y14, Y14
-	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y13, Y14, Y14
-	VBLENDVPS   Y12, Y14, Y0, Y12
+	VPADDD      Y11, Y12, Y11
+	VPADDD      Y14, Y15, Y12
+	VFMADD231PS Y9, Y11, Y11
+	VFMADD231PS Y13, Y12, Y12
+	VBLENDVPS   Y8, Y11, Y0, Y8
+	VBLENDVPS   Y10, Y12, Y0, Y10
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y14, Y13
-	VDIVPS       Y13, Y14, Y13
-	VFNMADD231PS Y13, Y12, Y12
-	VMOVUPS      Y12, 32(CX)
-	VMOVUPS      64(DX), Y12
-	VPOR         Y4, Y12, Y13
-	VSUBPS       Y5, Y13, Y13
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y14
-	VFMADD231PS Y6, Y13, Y14
-	VSUBPS      Y2, Y14, Y15
-
-	// r = c - n ln2
-	VFNMADD231PS Y7, Y15, Y13
-	VFNMADD231PS Y8, Y15, Y13
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y15
-	VFMADD231PS Y9, Y13, Y15
-	VFMADD213PS Y11, Y13, Y15
-	VFMADD213PS consts<>+320(SB), Y13, Y15
-	VFMADD213PS consts<>+352(SB), Y15, Y13
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y14, Y1, Y15
-	VPSLLD      $0x15, Y14, Y14
-	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y13, Y14, Y14
-	VBLENDVPS   Y12, Y14, Y0, Y12
-
-	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y14, Y13
-	VDIVPS       Y13, Y14, Y13
-	VFNMADD231PS Y13, Y12, Y12
-	VMOVUPS      Y12, 64(CX)
-	VMOVUPS      96(DX), Y12
-	VPOR         Y4, Y12, Y13
-	VSUBPS       Y5, Y13, Y13
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y14
-	VFMADD231PS Y6, Y13, Y14
-	VSUBPS      Y2, Y14, Y15
-
-	// r = c - n ln2
-	VFNMADD231PS Y7, Y15, Y13
-	VFNMADD231PS Y8, Y15, Y13
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y15
-	VFMADD231PS Y9, Y13, Y15
-	VFMADD213PS Y11, Y13, Y15
-	VFMADD213PS consts<>+320(SB), Y13, Y15
-	VFMADD213PS consts<>+352(SB), Y15, Y13
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y14, Y1, Y15
-	VPSLLD      $0x15, Y14, Y14
-	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y13, Y14, Y14
-	VBLENDVPS   Y12, Y14, Y0, Y12
-
-	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y14, Y13
-	VDIVPS       Y13, Y14, Y13
-	VFNMADD231PS Y13, Y12, Y12
-	VMOVUPS      Y12, 96(CX)
+	VADDPS       Y0, Y11, Y9
+	VADDPS       Y0, Y12, Y13
+	VDIVPS       Y9, Y11, Y9
+	VDIVPS       Y13, Y12, Y11
+	VFNMADD231PS Y9, Y8, Y8
+	VFNMADD231PS Y11, Y10, Y10
+	VMOVUPS      Y8, 64(CX)
+	VMOVUPS      Y10, 96(CX)
 	ADDQ         $+128, CX
 	ADDQ         $+128, DX
 	ADDQ         $-32, AX
@@ -2777,70 +2581,70 @@ vector:
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y12
-	VMASKMOVPS (DX), Y12, Y13
-	VBLENDVPS  Y12, Y13, Y0, Y12
+	VMOVUPS    (BX)(SI*4), Y8
+	VMASKMOVPS (DX), Y8, Y9
+	VBLENDVPS  Y8, Y9, Y0, Y8
 
 	// any |x| > limit, or NaN?
-	VPAND     Y3, Y12, Y13
-	VPCMPGTD  consts<>+0(SB), Y13, Y13
-	VMOVMSKPS Y13, BX
+	VPAND     Y3, Y8, Y9
+	VPCMPGTD  consts<>+0(SB), Y9, Y9
+	VMOVMSKPS Y9, BX
 	TESTL     BX, BX
 	JNE       slowvector
-	VPOR      Y4, Y12, Y13
-	VSUBPS    Y5, Y13, Y13
+	VPOR      Y4, Y8, Y9
+	VSUBPS    Y5, Y9, Y9
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y14
-	VFMADD231PS Y6, Y13, Y14
-	VSUBPS      Y2, Y14, Y15
+	VMOVAPS     Y2, Y10
+	VFMADD231PS Y6, Y9, Y10
+	VSUBPS      Y2, Y10, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS Y7, Y15, Y13
-	VFNMADD231PS Y8, Y15, Y13
+	VFNMADD231PS Y7, Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y15
-	VFMADD231PS Y9, Y13, Y15
-	VFMADD213PS Y11, Y13, Y15
-	VFMADD213PS consts<>+320(SB), Y13, Y15
-	VFMADD213PS consts<>+352(SB), Y15, Y13
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y9, Y11
+	VFMADD213PS consts<>+288(SB), Y9, Y11
+	VFMADD213PS consts<>+320(SB), Y9, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y9
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y14, Y1, Y15
-	VPSLLD      $0x15, Y14, Y14
-	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y13, Y14, Y14
-	VBLENDVPS   Y12, Y14, Y0, Y13
+	VPERMILPS   Y10, Y1, Y11
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y11, Y10
+	VFMADD231PS Y9, Y10, Y10
+	VBLENDVPS   Y8, Y10, Y0, Y9
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y14, Y12
-	VDIVPS       Y12, Y14, Y12
-	VFNMADD231PS Y12, Y13, Y13
+	VADDPS       Y0, Y10, Y8
+	VDIVPS       Y8, Y10, Y8
+	VFNMADD231PS Y8, Y9, Y9
 	CMPQ         AX, $+8
 	JLT          partless1
-	VMOVUPS      Y13, (CX)
+	VMOVUPS      Y9, (CX)
 	JMP          partdone1
 
 partless1:
 	MOVQ         CX, BX
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X13, (BX)
+	VMOVUPS      X9, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y13, X13
+	VEXTRACTF128 $0x01, Y9, X9
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X13, (BX)
+	VMOVLPS X9, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X13, X13
+	VPSRLDQ $0x08, X9, X9
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X13, (BX)
+	VMOVSS X9, (BX)
 
 partdone1:
 nextvector:
@@ -2930,10 +2734,6 @@ slow:
 	VMOVUPS      consts<>+64(SB), Y5
 	VMOVUPS      consts<>+96(SB), Y6
 	VMOVUPS      consts<>+160(SB), Y7
-	VMOVUPS      consts<>+192(SB), Y8
-	VMOVUPS      consts<>+224(SB), Y9
-	VMOVUPS      consts<>+256(SB), Y10
-	VMOVUPS      consts<>+288(SB), Y11
 	JMP          loop
 
 slowvector:
@@ -3037,10 +2837,6 @@ partdone2:
 	VMOVUPS consts<>+64(SB), Y5
 	VMOVUPS consts<>+96(SB), Y6
 	VMOVUPS consts<>+160(SB), Y7
-	VMOVUPS consts<>+192(SB), Y8
-	VMOVUPS consts<>+224(SB), Y9
-	VMOVUPS consts<>+256(SB), Y10
-	VMOVUPS consts<>+288(SB), Y11
 	JMP     nextvector
 
 // func powAVX512(dst *float32, x *float32, n int, p *powParams)
@@ -3059,19 +2855,13 @@ TEXT ·powAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS consts<>+1376(SB), Z10
 	VBROADCASTSS consts<>+1408(SB), Z11
 	VBROADCASTSS consts<>+1440(SB), Z12
-	VBROADCASTSS consts<>+1472(SB), Z13
-	VBROADCASTSS consts<>+1504(SB), Z14
-	VMOVUPS      pow_th<>+0(SB), Z15
-	VMOVUPS      pow_tl<>+0(SB), Z16
-	VBROADCASTSS consts<>+1568(SB), Z17
-	VBROADCASTSS consts<>+1600(SB), Z18
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
 	MOVQ         p+24(FP), BX
-	VBROADCASTSS (BX), Z19
-	VBROADCASTSS 4(BX), Z20
-	VBROADCASTSS 8(BX), Z21
+	VBROADCASTSS (BX), Z13
+	VBROADCASTSS 4(BX), Z14
+	VBROADCASTSS 8(BX), Z15
 
 loop:
 	CMPQ AX, $+32
@@ -3079,146 +2869,132 @@ loop:
 
 block:
 	// x = 2^(E-64) z; j is z's table cell
-	VMOVUPS   (DX), Z22
-	VPSUBD    Z4, Z22, Z22
-	VPSRLD    $0x17, Z22, Z23
-	VPSRLD    $0x14, Z22, Z24
-	VPANDD    Z5, Z22, Z22
-	VPADDD    Z6, Z22, Z22
-	VCVTDQ2PS Z23, Z25
+	VMOVUPS   (DX), Z16
+	VMOVUPS   64(DX), Z17
+	VPSUBD    Z4, Z16, Z16
+	VPSUBD    Z4, Z17, Z19
+	VPSRLD    $0x17, Z16, Z17
+	VPSRLD    $0x17, Z19, Z20
+	VPSRLD    $0x14, Z16, Z18
+	VPSRLD    $0x14, Z19, Z21
+	VPANDD    Z5, Z16, Z16
+	VPANDD    Z5, Z19, Z19
+	VPADDD    Z6, Z16, Z16
+	VPADDD    Z6, Z19, Z23
+	VCVTDQ2PS Z17, Z19
+	VCVTDQ2PS Z20, Z24
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     Z7, Z24, Z26
-	VFMADD213PS Z8, Z26, Z22
-	VMULPS      Z9, Z22, Z26
-	VMOVAPS     Z22, Z27
-	VFMADD231PS Z26, Z22, Z27
-	VSUBPS      Z27, Z22, Z28
-	VFMADD231PS Z26, Z22, Z28
-	VMULPS      Z22, Z22, Z26
-	VMOVAPS     Z11, Z29
-	VFMADD231PS Z10, Z22, Z29
-	VFMADD213PS Z12, Z22, Z29
-	VFMADD213PS Z13, Z22, Z29
-	VFMADD213PS Z14, Z22, Z29
-	VMULPS      Z22, Z26, Z22
-	VFMADD231PS Z29, Z22, Z28
-	VADDPS      Z28, Z27, Z22
+	VPERMPS          Z7, Z18, Z22
+	VPERMPS          Z7, Z21, Z25
+	VFMADD213PS      Z8, Z22, Z16
+	VFMADD213PS      Z8, Z25, Z23
+	VMULPS           Z9, Z16, Z22
+	VMULPS           Z9, Z23, Z27
+	VMOVAPS          Z16, Z25
+	VFMADD231PS      Z22, Z16, Z25
+	VMOVAPS          Z23, Z28
+	VFMADD231PS      Z27, Z23, Z28
+	VSUBPS           Z25, Z16, Z26
+	VSUBPS           Z28, Z23, Z29
+	VFMADD231PS      Z22, Z16, Z26
+	VFMADD231PS      Z27, Z23, Z29
+	VMULPS           Z16, Z16, Z22
+	VMULPS           Z23, Z23, Z30
+	VMOVAPS          Z11, Z27
+	VFMADD231PS      Z10, Z16, Z27
+	VMOVAPS          Z11, Z31
+	VFMADD231PS      Z10, Z23, Z31
+	VFMADD213PS      Z12, Z16, Z27
+	VFMADD213PS      Z12, Z23, Z31
+	VFMADD213PS.BCST consts<>+1472(SB), Z16, Z27
+	VFMADD213PS.BCST consts<>+1472(SB), Z23, Z31
+	VFMADD213PS.BCST consts<>+1504(SB), Z16, Z27
+	VFMADD213PS.BCST consts<>+1504(SB), Z23, Z31
+	VMULPS           Z16, Z22, Z16
+	VMULPS           Z23, Z30, Z22
+	VFMADD231PS      Z27, Z16, Z26
+	VFMADD231PS      Z31, Z22, Z29
+	VADDPS           Z26, Z25, Z16
+	VADDPS           Z29, Z28, Z23
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     Z15, Z24, Z26
-	VADDPS      Z26, Z25, Z25
-	VMULPS      Z25, Z19, Z26
-	VFMSUB213PS Z26, Z19, Z25
-	VFMADD213PS Z26, Z20, Z22
+	VPERMPS     pow_th<>+0(SB), Z18, Z22
+	VPERMPS     pow_th<>+0(SB), Z21, Z27
+	VADDPS      Z22, Z19, Z19
+	VADDPS      Z27, Z24, Z24
+	VMULPS      Z19, Z13, Z22
+	VMULPS      Z24, Z13, Z27
+	VFMSUB213PS Z22, Z13, Z19
+	VFMSUB213PS Z27, Z13, Z24
+	VFMADD213PS Z22, Z14, Z16
+	VFMADD213PS Z27, Z14, Z23
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z3, Z22, Z22
-	VSUBPS      Z3, Z22, Z29
-	VSUBPS      Z29, Z26, Z26
-	VFMADD231PS Z27, Z20, Z26
-	VPERMPS     Z16, Z24, Z24
-	VFMADD231PS Z24, Z19, Z25
-	VFMADD231PS Z27, Z21, Z25
-	VFMADD231PS Z28, Z20, Z25
-	VADDPS      Z25, Z26, Z24
+	VADDPS      Z3, Z16, Z16
+	VADDPS      Z3, Z23, Z30
+	VSUBPS      Z3, Z16, Z23
+	VSUBPS      Z3, Z30, Z31
+	VSUBPS      Z23, Z22, Z22
+	VSUBPS      Z31, Z27, Z23
+	VFMADD231PS Z25, Z14, Z22
+	VFMADD231PS Z28, Z14, Z23
+	VPERMPS     pow_tl<>+0(SB), Z18, Z18
+	VPERMPS     pow_tl<>+0(SB), Z21, Z21
+	VFMADD231PS Z18, Z13, Z19
+	VFMADD231PS Z21, Z13, Z24
+	VFMADD231PS Z25, Z15, Z19
+	VFMADD231PS Z28, Z15, Z24
+	VFMADD231PS Z26, Z14, Z19
+	VFMADD231PS Z29, Z14, Z24
+	VADDPS      Z19, Z22, Z18
+	VADDPS      Z24, Z23, Z22
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VMOVAPS          Z18, Z25
-	VFMADD231PS      Z17, Z24, Z25
-	VFMADD213PS.BCST consts<>+1632(SB), Z24, Z25
-	VMULPS           Z24, Z24, Z26
-	VMULPS           Z25, Z26, Z25
-	VFMADD231PS.BCST consts<>+160(SB), Z24, Z25
-	VPERMPS          pow_exp_hi<>+0(SB), Z22, Z24
-	VPERMPS          pow_exp_lo<>+0(SB), Z22, Z26
-	VFMADD231PS      Z25, Z24, Z26
+	VBROADCASTSS     consts<>+1568(SB), Z19
+	VBROADCASTSS     consts<>+1568(SB), Z23
+	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z19
+	VFMADD213PS.BCST consts<>+1600(SB), Z22, Z23
+	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z19
+	VFMADD213PS.BCST consts<>+1632(SB), Z22, Z23
+	VMULPS           Z18, Z18, Z21
+	VMULPS           Z22, Z22, Z24
+	VMULPS           Z19, Z21, Z19
+	VMULPS           Z23, Z24, Z21
+	VFMADD231PS.BCST consts<>+160(SB), Z18, Z19
+	VFMADD231PS.BCST consts<>+160(SB), Z22, Z21
+	VPERMPS          pow_exp_hi<>+0(SB), Z16, Z18
+	VPERMPS          pow_exp_hi<>+0(SB), Z30, Z23
+	VPERMPS          pow_exp_lo<>+0(SB), Z16, Z22
+	VPERMPS          pow_exp_lo<>+0(SB), Z30, Z24
+	VFMADD231PS      Z19, Z18, Z22
+	VFMADD231PS      Z21, Z23, Z24
 
 	// times 2^k
-	VADDPS      Z26, Z24, Z24
-	VPSLLD      $0x14, Z22, Z25
-	VPANDD.BCST consts<>+640(SB), Z25, Z25
-	VPADDD      Z25, Z24, Z24
+	VADDPS      Z22, Z18, Z18
+	VADDPS      Z24, Z23, Z21
+	VPSLLD      $0x14, Z16, Z19
+	VPSLLD      $0x14, Z30, Z22
+	VPANDD.BCST consts<>+640(SB), Z19, Z19
+	VPANDD.BCST consts<>+640(SB), Z22, Z22
+	VPADDD      Z19, Z18, Z18
+	VPADDD      Z22, Z21, Z19
 
 	// x or result out of range?
-	VPANDND     Z23, Z0, Z23
-	VPXORD.BCST consts<>+1728(SB), Z22, Z22
-	VPANDND     Z22, Z1, Z22
-	VPORD       Z22, Z23, Z22
-
-	// x = 2^(E-64) z; j is z's table cell
-	VMOVUPS   64(DX), Z23
-	VPSUBD    Z4, Z23, Z23
-	VPSRLD    $0x17, Z23, Z25
-	VPSRLD    $0x14, Z23, Z26
-	VPANDD    Z5, Z23, Z23
-	VPADDD    Z6, Z23, Z23
-	VCVTDQ2PS Z25, Z27
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     Z7, Z26, Z28
-	VFMADD213PS Z8, Z28, Z23
-	VMULPS      Z9, Z23, Z28
-	VMOVAPS     Z23, Z29
-	VFMADD231PS Z28, Z23, Z29
-	VSUBPS      Z29, Z23, Z30
-	VFMADD231PS Z28, Z23, Z30
-	VMULPS      Z23, Z23, Z28
-	VMOVAPS     Z11, Z31
-	VFMADD231PS Z10, Z23, Z31
-	VFMADD213PS Z12, Z23, Z31
-	VFMADD213PS Z13, Z23, Z31
-	VFMADD213PS Z14, Z23, Z31
-	VMULPS      Z23, Z28, Z23
-	VFMADD231PS Z31, Z23, Z30
-	VADDPS      Z30, Z29, Z23
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     Z15, Z26, Z28
-	VADDPS      Z28, Z27, Z27
-	VMULPS      Z27, Z19, Z28
-	VFMSUB213PS Z28, Z19, Z27
-	VFMADD213PS Z28, Z20, Z23
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z3, Z23, Z23
-	VSUBPS      Z3, Z23, Z31
-	VSUBPS      Z31, Z28, Z28
-	VFMADD231PS Z29, Z20, Z28
-	VPERMPS     Z16, Z26, Z26
-	VFMADD231PS Z26, Z19, Z27
-	VFMADD231PS Z29, Z21, Z27
-	VFMADD231PS Z30, Z20, Z27
-	VADDPS      Z27, Z28, Z26
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VMOVAPS          Z18, Z27
-	VFMADD231PS      Z17, Z26, Z27
-	VFMADD213PS.BCST consts<>+1632(SB), Z26, Z27
-	VMULPS           Z26, Z26, Z28
-	VMULPS           Z27, Z28, Z27
-	VFMADD231PS.BCST consts<>+160(SB), Z26, Z27
-	VPERMPS          pow_exp_hi<>+0(SB), Z23, Z26
-	VPERMPS          pow_exp_lo<>+0(SB), Z23, Z28
-	VFMADD231PS      Z27, Z26, Z28
-
-	// times 2^k
-	VADDPS      Z28, Z26, Z26
-	VPSLLD      $0x14, Z23, Z27
-	VPANDD.BCST consts<>+640(SB), Z27, Z27
-	VPADDD      Z27, Z26, Z26
-
-	// x or result out of range?
-	VPANDND     Z25, Z0, Z25
-	VPXORD.BCST consts<>+1728(SB), Z23, Z23
-	VPANDND     Z23, Z1, Z23
-	VPORD       Z23, Z25, Z23
-	VPORD       Z23, Z22, Z22
-	VPTESTMD    Z22, Z22, K1
+	VPANDND     Z17, Z0, Z17
+	VPANDND     Z20, Z0, Z20
+	VPXORD.BCST consts<>+1728(SB), Z16, Z16
+	VPXORD.BCST consts<>+1728(SB), Z30, Z21
+	VPANDND     Z16, Z1, Z16
+	VPANDND     Z21, Z1, Z21
+	VPORD       Z16, Z17, Z16
+	VPORD       Z21, Z20, Z17
+	VPORD       Z17, Z16, Z16
+	VPTESTMD    Z16, Z16, K1
 	KORTESTW    K1, K1
 	JNE         slowblock
-	VMOVUPS     Z24, (CX)
-	VMOVUPS     Z26, 64(CX)
+	VMOVUPS     Z18, (CX)
+	VMOVUPS     Z19, 64(CX)
 	ADDQ        $+128, CX
 	ADDQ        $+128, DX
 	ADDQ        $-32, AX
@@ -3233,79 +3009,79 @@ vector:
 	MOVL    $0x0000ffff, SI
 	BZHIL   AX, SI, SI
 	KMOVW   SI, K1
-	VMOVAPS Z2, Z22
-	VMOVUPS (DX), K1, Z22
+	VMOVAPS Z2, Z16
+	VMOVUPS (DX), K1, Z16
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    Z4, Z22, Z22
-	VPSRLD    $0x17, Z22, Z23
-	VPSRLD    $0x14, Z22, Z24
-	VPANDD    Z5, Z22, Z22
-	VPADDD    Z6, Z22, Z22
-	VCVTDQ2PS Z23, Z25
+	VPSUBD    Z4, Z16, Z16
+	VPSRLD    $0x17, Z16, Z17
+	VPSRLD    $0x14, Z16, Z18
+	VPANDD    Z5, Z16, Z16
+	VPADDD    Z6, Z16, Z16
+	VCVTDQ2PS Z17, Z19
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     Z7, Z24, Z26
-	VFMADD213PS Z8, Z26, Z22
-	VMULPS      Z9, Z22, Z26
-	VMOVAPS     Z22, Z27
-	VFMADD231PS Z26, Z22, Z27
-	VSUBPS      Z27, Z22, Z28
-	VFMADD231PS Z26, Z22, Z28
-	VMULPS      Z22, Z22, Z26
-	VMOVAPS     Z11, Z29
-	VFMADD231PS Z10, Z22, Z29
-	VFMADD213PS Z12, Z22, Z29
-	VFMADD213PS Z13, Z22, Z29
-	VFMADD213PS Z14, Z22, Z29
-	VMULPS      Z22, Z26, Z22
-	VFMADD231PS Z29, Z22, Z28
-	VADDPS      Z28, Z27, Z22
+	VPERMPS          Z7, Z18, Z20
+	VFMADD213PS      Z8, Z20, Z16
+	VMULPS           Z9, Z16, Z20
+	VMOVAPS          Z16, Z21
+	VFMADD231PS      Z20, Z16, Z21
+	VSUBPS           Z21, Z16, Z22
+	VFMADD231PS      Z20, Z16, Z22
+	VMULPS           Z16, Z16, Z20
+	VMOVAPS          Z11, Z23
+	VFMADD231PS      Z10, Z16, Z23
+	VFMADD213PS      Z12, Z16, Z23
+	VFMADD213PS.BCST consts<>+1472(SB), Z16, Z23
+	VFMADD213PS.BCST consts<>+1504(SB), Z16, Z23
+	VMULPS           Z16, Z20, Z16
+	VFMADD231PS      Z23, Z16, Z22
+	VADDPS           Z22, Z21, Z16
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     Z15, Z24, Z26
-	VADDPS      Z26, Z25, Z25
-	VMULPS      Z25, Z19, Z26
-	VFMSUB213PS Z26, Z19, Z25
-	VFMADD213PS Z26, Z20, Z22
+	VPERMPS     pow_th<>+0(SB), Z18, Z20
+	VADDPS      Z20, Z19, Z19
+	VMULPS      Z19, Z13, Z20
+	VFMSUB213PS Z20, Z13, Z19
+	VFMADD213PS Z20, Z14, Z16
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z3, Z22, Z22
-	VSUBPS      Z3, Z22, Z29
-	VSUBPS      Z29, Z26, Z26
-	VFMADD231PS Z27, Z20, Z26
-	VPERMPS     Z16, Z24, Z24
-	VFMADD231PS Z24, Z19, Z25
-	VFMADD231PS Z27, Z21, Z25
-	VFMADD231PS Z28, Z20, Z25
-	VADDPS      Z25, Z26, Z24
+	VADDPS      Z3, Z16, Z16
+	VSUBPS      Z3, Z16, Z23
+	VSUBPS      Z23, Z20, Z20
+	VFMADD231PS Z21, Z14, Z20
+	VPERMPS     pow_tl<>+0(SB), Z18, Z18
+	VFMADD231PS Z18, Z13, Z19
+	VFMADD231PS Z21, Z15, Z19
+	VFMADD231PS Z22, Z14, Z19
+	VADDPS      Z19, Z20, Z18
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VMOVAPS          Z18, Z25
-	VFMADD231PS      Z17, Z24, Z25
-	VFMADD213PS.BCST consts<>+1632(SB), Z24, Z25
-	VMULPS           Z24, Z24, Z26
-	VMULPS           Z25, Z26, Z25
-	VFMADD231PS.BCST consts<>+160(SB), Z24, Z25
-	VPERMPS          pow_exp_hi<>+0(SB), Z22, Z24
-	VPERMPS          pow_exp_lo<>+0(SB), Z22, Z26
-	VFMADD231PS      Z25, Z24, Z26
+	VBROADCASTSS     consts<>+1568(SB), Z19
+	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z19
+	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z19
+	VMULPS           Z18, Z18, Z20
+	VMULPS           Z19, Z20, Z19
+	VFMADD231PS.BCST consts<>+160(SB), Z18, Z19
+	VPERMPS          pow_exp_hi<>+0(SB), Z16, Z18
+	VPERMPS          pow_exp_lo<>+0(SB), Z16, Z20
+	VFMADD231PS      Z19, Z18, Z20
 
 	// times 2^k
-	VADDPS      Z26, Z24, Z24
-	VPSLLD      $0x14, Z22, Z25
-	VPANDD.BCST consts<>+640(SB), Z25, Z25
-	VPADDD      Z25, Z24, Z24
+	VADDPS      Z20, Z18, Z18
+	VPSLLD      $0x14, Z16, Z19
+	VPANDD.BCST consts<>+640(SB), Z19, Z19
+	VPADDD      Z19, Z18, Z18
 
 	// x or result out of range?
-	VPANDND     Z23, Z0, Z23
-	VPXORD.BCST consts<>+1728(SB), Z22, Z22
-	VPANDND     Z22, Z1, Z22
-	VPORD       Z22, Z23, Z22
-	VPTESTMD    Z22, Z22, K2
+	VPANDND     Z17, Z0, Z17
+	VPXORD.BCST consts<>+1728(SB), Z16, Z16
+	VPANDND     Z16, Z1, Z16
+	VPORD       Z16, Z17, Z16
+	VPTESTMD    Z16, Z16, K2
 	KORTESTW    K2, K2
 	JNE         slowvector
-	VMOVUPS     Z24, K1, (CX)
+	VMOVUPS     Z18, K1, (CX)
 
 nextvector:
 	ADDQ $+64, CX
@@ -3323,303 +3099,265 @@ slowblock:
 
 slow:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VMOVUPS      (DX), Z0
-	VPANDD.BCST  consts<>+32(SB), Z0, Z1
-	VPSUBD.BCST  consts<>+1248(SB), Z1, Z2
-	VCVTDQ2PS    Z1, Z3
-	VPSUBD.BCST  consts<>+1760(SB), Z3, Z3
-	VBROADCASTSS consts<>+1120(SB), Z4
-	VPCMPD       $0x06, Z1, Z4, K1
-	VBLENDMPS    Z3, Z2, K1, Z2
-	VPSRAD       $0x17, Z2, Z3
-	VPSRLD       $0x14, Z2, Z4
-	VPANDD.BCST  consts<>+1280(SB), Z2, Z2
-	VPADDD.BCST  consts<>+1312(SB), Z2, Z2
-	VCVTDQ2PS    Z3, Z3
+	VMOVUPS      (DX), Z16
+	VPANDD.BCST  consts<>+32(SB), Z16, Z17
+	VPSUBD       Z4, Z17, Z18
+	VCVTDQ2PS    Z17, Z19
+	VPSUBD.BCST  consts<>+1760(SB), Z19, Z19
+	VBROADCASTSS consts<>+1120(SB), Z20
+	VPCMPD       $0x06, Z17, Z20, K1
+	VBLENDMPS    Z19, Z18, K1, Z18
+	VPSRAD       $0x17, Z18, Z19
+	VPSRLD       $0x14, Z18, Z20
+	VPANDD       Z5, Z18, Z18
+	VPADDD       Z6, Z18, Z18
+	VCVTDQ2PS    Z19, Z19
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z4, Z5
-	VFMADD213PS.BCST consts<>+672(SB), Z5, Z2
-	VMULPS.BCST      consts<>+1344(SB), Z2, Z5
-	VMOVAPS          Z2, Z6
-	VFMADD231PS      Z5, Z2, Z6
-	VSUBPS           Z6, Z2, Z7
-	VFMADD231PS      Z5, Z2, Z7
-	VMULPS           Z2, Z2, Z5
-	VBROADCASTSS     consts<>+1376(SB), Z8
-	VFMADD213PS.BCST consts<>+1408(SB), Z2, Z8
-	VFMADD213PS.BCST consts<>+1440(SB), Z2, Z8
-	VFMADD213PS.BCST consts<>+1472(SB), Z2, Z8
-	VFMADD213PS.BCST consts<>+1504(SB), Z2, Z8
-	VMULPS           Z2, Z5, Z2
-	VFMADD231PS      Z8, Z2, Z7
-	VADDPS           Z7, Z6, Z2
+	VPERMPS          Z7, Z20, Z21
+	VFMADD213PS      Z8, Z21, Z18
+	VMULPS           Z9, Z18, Z21
+	VMOVAPS          Z18, Z22
+	VFMADD231PS      Z21, Z18, Z22
+	VSUBPS           Z22, Z18, Z23
+	VFMADD231PS      Z21, Z18, Z23
+	VMULPS           Z18, Z18, Z21
+	VMOVAPS          Z11, Z24
+	VFMADD231PS      Z10, Z18, Z24
+	VFMADD213PS      Z12, Z18, Z24
+	VFMADD213PS.BCST consts<>+1472(SB), Z18, Z24
+	VFMADD213PS.BCST consts<>+1504(SB), Z18, Z24
+	VMULPS           Z18, Z21, Z18
+	VFMADD231PS      Z24, Z18, Z23
+	VADDPS           Z23, Z22, Z18
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z4, Z5
-	VADDPS      Z5, Z3, Z3
-	VMULPS      Z3, Z19, Z5
-	VFMSUB213PS Z5, Z19, Z3
-	VFMADD213PS Z5, Z20, Z2
+	VPERMPS     pow_th<>+0(SB), Z20, Z21
+	VADDPS      Z21, Z19, Z19
+	VMULPS      Z19, Z13, Z21
+	VFMSUB213PS Z21, Z13, Z19
+	VFMADD213PS Z21, Z14, Z18
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z2, Z8
-	VSUBPS.BCST consts<>+1536(SB), Z8, Z9
-	VSUBPS      Z9, Z5, Z5
-	VFMADD231PS Z6, Z20, Z5
-	VPERMPS     pow_tl<>+0(SB), Z4, Z4
-	VFMADD231PS Z4, Z19, Z3
-	VFMADD231PS Z6, Z21, Z3
-	VFMADD231PS Z7, Z20, Z3
-	VADDPS      Z3, Z5, Z3
+	VADDPS      Z3, Z18, Z24
+	VSUBPS      Z3, Z24, Z25
+	VSUBPS      Z25, Z21, Z21
+	VFMADD231PS Z22, Z14, Z21
+	VPERMPS     pow_tl<>+0(SB), Z20, Z20
+	VFMADD231PS Z20, Z13, Z19
+	VFMADD231PS Z22, Z15, Z19
+	VFMADD231PS Z23, Z14, Z19
+	VADDPS      Z19, Z21, Z19
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z4
-	VFMADD213PS.BCST consts<>+1600(SB), Z3, Z4
-	VFMADD213PS.BCST consts<>+1632(SB), Z3, Z4
-	VMULPS           Z3, Z3, Z5
-	VMULPS           Z4, Z5, Z4
-	VFMADD231PS.BCST consts<>+160(SB), Z3, Z4
-	VPERMPS          pow_full_hi<>+0(SB), Z8, Z3
-	VPERMPS          pow_full_lo<>+0(SB), Z8, Z5
-	VFMADD231PS      Z4, Z3, Z5
+	VBROADCASTSS     consts<>+1568(SB), Z20
+	VFMADD213PS.BCST consts<>+1600(SB), Z19, Z20
+	VFMADD213PS.BCST consts<>+1632(SB), Z19, Z20
+	VMULPS           Z19, Z19, Z21
+	VMULPS           Z20, Z21, Z20
+	VFMADD231PS.BCST consts<>+160(SB), Z19, Z20
+	VPERMPS          pow_full_hi<>+0(SB), Z24, Z19
+	VPERMPS          pow_full_lo<>+0(SB), Z24, Z21
+	VFMADD231PS      Z20, Z19, Z21
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z8, Z4
-	VPSRAD       $0x03, Z4, Z4
-	VADDPS       Z5, Z3, Z6
-	VPSLLD       $0x17, Z4, Z7
-	VPADDD       Z7, Z6, Z7
-	VPMINUD.BCST consts<>+928(SB), Z7, Z7
+	VPSUBD       Z3, Z24, Z20
+	VPSRAD       $0x03, Z20, Z20
+	VADDPS       Z21, Z19, Z22
+	VPSLLD       $0x17, Z20, Z23
+	VPADDD       Z23, Z22, Z23
+	VPMINUD.BCST consts<>+928(SB), Z23, Z23
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z8, Z8, Z8
-	VPMINSD      Z8, Z4, Z4
-	VBROADCASTSS consts<>+1792(SB), Z8
-	VPSUBD       Z4, Z8, Z4
-	VPSLLD       $0x17, Z4, Z4
-	VADDPS       Z3, Z4, Z8
-	VSUBPS       Z4, Z8, Z9
-	VSUBPS       Z9, Z3, Z3
-	VADDPS       Z5, Z3, Z3
-	VADDPS       Z3, Z8, Z3
-	VCMPPS       $0x11, Z4, Z6, K1
-	VPSUBD       Z4, Z3, Z3
-	VBLENDMPS    Z3, Z7, K1, Z3
+	VPXORD       Z24, Z24, Z24
+	VPMINSD      Z24, Z20, Z20
+	VBROADCASTSS consts<>+1792(SB), Z24
+	VPSUBD       Z20, Z24, Z20
+	VPSLLD       $0x17, Z20, Z20
+	VADDPS       Z19, Z20, Z24
+	VSUBPS       Z20, Z24, Z25
+	VSUBPS       Z25, Z19, Z19
+	VADDPS       Z21, Z19, Z19
+	VADDPS       Z19, Z24, Z19
+	VCMPPS       $0x11, Z20, Z22, K1
+	VPSUBD       Z20, Z19, Z19
+	VBLENDMPS    Z19, Z23, K1, Z19
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z4
-	VCMPPS         $0x11, Z2, Z4, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z3, K1, Z3
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z2, K1
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS      Z2, Z3, K1, Z2
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x00, Z3, Z1, K1
-	VPMOVD2M       Z19, K2
-	VPXORD         Z3, Z3, Z3
-	VBLENDMPS.BCST consts<>+928(SB), Z3, K2, Z3
-	VBLENDMPS      Z3, Z2, K1, Z2
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z1, K1
-	VPMOVD2M       Z19, K2
-	VPXORD         Z3, Z3, Z3
-	VBROADCASTSS   consts<>+928(SB), Z4
-	VBLENDMPS      Z3, Z4, K2, Z3
-	VBLENDMPS      Z3, Z2, K1, Z2
+	VBROADCASTSS   consts<>+1824(SB), Z20
+	VCMPPS         $0x11, Z18, Z20, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z19, K1, Z19
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z18, K1
+	VPXORD         Z18, Z18, Z18
+	VBLENDMPS      Z18, Z19, K1, Z18
+	VPXORD         Z19, Z19, Z19
+	VPCMPD         $0x00, Z19, Z17, K1
+	VPMOVD2M       Z13, K2
+	VPXORD         Z19, Z19, Z19
+	VBLENDMPS.BCST consts<>+928(SB), Z19, K2, Z19
+	VBLENDMPS      Z19, Z18, K1, Z18
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z17, K1
+	VPMOVD2M       Z13, K2
+	VPXORD         Z19, Z19, Z19
+	VBROADCASTSS   consts<>+928(SB), Z20
+	VBLENDMPS      Z19, Z20, K2, Z19
+	VBLENDMPS      Z19, Z18, K1, Z18
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(BX), Z3
-	VPANDD         Z3, Z0, Z3
-	VPORD          Z3, Z2, Z2
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x06, Z3, Z1, K1
-	VBROADCASTSS   consts<>+928(SB), Z3
-	VPCMPD         $0x06, Z1, Z3, K2
+	VBROADCASTSS   12(BX), Z19
+	VPANDD         Z19, Z16, Z19
+	VPORD          Z19, Z18, Z18
+	VPXORD         Z19, Z19, Z19
+	VPCMPD         $0x06, Z19, Z17, K1
+	VBROADCASTSS   consts<>+928(SB), Z19
+	VPCMPD         $0x06, Z17, Z19, K2
 	KANDW          K1, K2, K1
-	VBROADCASTSS   16(BX), Z3
-	VPANDD         Z3, Z0, Z0
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x06, Z0, Z3, K2
+	VBROADCASTSS   16(BX), Z19
+	VPANDD         Z19, Z16, Z16
+	VPXORD         Z19, Z19, Z19
+	VPCMPD         $0x06, Z16, Z19, K2
 	KANDW          K1, K2, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z1, K2
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z17, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z2, K1, Z0
-	VMOVUPS        Z0, (CX)
+	VBLENDMPS.BCST consts<>+608(SB), Z18, K1, Z16
+	VMOVUPS        Z16, (CX)
 	ADDQ           $+64, CX
 	ADDQ           $+64, DX
 	ADDQ           $-16, AX
 	ADDQ           $-16, SI
 	CMPQ           SI, $+1
 	JGE            slow
-	VBROADCASTSS   consts<>+1664(SB), Z0
-	VBROADCASTSS   consts<>+1696(SB), Z1
-	VBROADCASTSS   consts<>+384(SB), Z2
-	VBROADCASTSS   consts<>+1536(SB), Z3
-	VBROADCASTSS   consts<>+1248(SB), Z4
-	VBROADCASTSS   consts<>+1280(SB), Z5
-	VBROADCASTSS   consts<>+1312(SB), Z6
-	VMOVUPS        pow_r<>+0(SB), Z7
-	VBROADCASTSS   consts<>+672(SB), Z8
-	VBROADCASTSS   consts<>+1344(SB), Z9
-	VBROADCASTSS   consts<>+1376(SB), Z10
-	VBROADCASTSS   consts<>+1408(SB), Z11
-	VBROADCASTSS   consts<>+1440(SB), Z12
-	VBROADCASTSS   consts<>+1472(SB), Z13
-	VBROADCASTSS   consts<>+1504(SB), Z14
-	VMOVUPS        pow_th<>+0(SB), Z15
-	VMOVUPS        pow_tl<>+0(SB), Z16
-	VBROADCASTSS   consts<>+1568(SB), Z17
-	VBROADCASTSS   consts<>+1600(SB), Z18
 	JMP            loop
 
 slowvector:
-	MOVL         $0x0000ffff, SI
-	BZHIL        AX, SI, SI
-	KMOVW        SI, K1
-	VBROADCASTSS consts<>+384(SB), Z0
-	VMOVUPS      (DX), K1, Z0
+	MOVL    $0x0000ffff, SI
+	BZHIL   AX, SI, SI
+	KMOVW   SI, K1
+	VMOVAPS Z2, Z16
+	VMOVUPS (DX), K1, Z16
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z0, Z1
-	VPSUBD.BCST  consts<>+1248(SB), Z1, Z2
-	VCVTDQ2PS    Z1, Z3
-	VPSUBD.BCST  consts<>+1760(SB), Z3, Z3
-	VBROADCASTSS consts<>+1120(SB), Z4
-	VPCMPD       $0x06, Z1, Z4, K2
-	VBLENDMPS    Z3, Z2, K2, Z2
-	VPSRAD       $0x17, Z2, Z3
-	VPSRLD       $0x14, Z2, Z4
-	VPANDD.BCST  consts<>+1280(SB), Z2, Z2
-	VPADDD.BCST  consts<>+1312(SB), Z2, Z2
-	VCVTDQ2PS    Z3, Z3
+	VPANDD.BCST  consts<>+32(SB), Z16, Z17
+	VPSUBD       Z4, Z17, Z18
+	VCVTDQ2PS    Z17, Z19
+	VPSUBD.BCST  consts<>+1760(SB), Z19, Z19
+	VBROADCASTSS consts<>+1120(SB), Z20
+	VPCMPD       $0x06, Z17, Z20, K2
+	VBLENDMPS    Z19, Z18, K2, Z18
+	VPSRAD       $0x17, Z18, Z19
+	VPSRLD       $0x14, Z18, Z20
+	VPANDD       Z5, Z18, Z18
+	VPADDD       Z6, Z18, Z18
+	VCVTDQ2PS    Z19, Z19
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z4, Z5
-	VFMADD213PS.BCST consts<>+672(SB), Z5, Z2
-	VMULPS.BCST      consts<>+1344(SB), Z2, Z5
-	VMOVAPS          Z2, Z6
-	VFMADD231PS      Z5, Z2, Z6
-	VSUBPS           Z6, Z2, Z7
-	VFMADD231PS      Z5, Z2, Z7
-	VMULPS           Z2, Z2, Z5
-	VBROADCASTSS     consts<>+1376(SB), Z8
-	VFMADD213PS.BCST consts<>+1408(SB), Z2, Z8
-	VFMADD213PS.BCST consts<>+1440(SB), Z2, Z8
-	VFMADD213PS.BCST consts<>+1472(SB), Z2, Z8
-	VFMADD213PS.BCST consts<>+1504(SB), Z2, Z8
-	VMULPS           Z2, Z5, Z2
-	VFMADD231PS      Z8, Z2, Z7
-	VADDPS           Z7, Z6, Z2
+	VPERMPS          Z7, Z20, Z21
+	VFMADD213PS      Z8, Z21, Z18
+	VMULPS           Z9, Z18, Z21
+	VMOVAPS          Z18, Z22
+	VFMADD231PS      Z21, Z18, Z22
+	VSUBPS           Z22, Z18, Z23
+	VFMADD231PS      Z21, Z18, Z23
+	VMULPS           Z18, Z18, Z21
+	VMOVAPS          Z11, Z24
+	VFMADD231PS      Z10, Z18, Z24
+	VFMADD213PS      Z12, Z18, Z24
+	VFMADD213PS.BCST consts<>+1472(SB), Z18, Z24
+	VFMADD213PS.BCST consts<>+1504(SB), Z18, Z24
+	VMULPS           Z18, Z21, Z18
+	VFMADD231PS      Z24, Z18, Z23
+	VADDPS           Z23, Z22, Z18
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z4, Z5
-	VADDPS      Z5, Z3, Z3
-	VMULPS      Z3, Z19, Z5
-	VFMSUB213PS Z5, Z19, Z3
-	VFMADD213PS Z5, Z20, Z2
+	VPERMPS     pow_th<>+0(SB), Z20, Z21
+	VADDPS      Z21, Z19, Z19
+	VMULPS      Z19, Z13, Z21
+	VFMSUB213PS Z21, Z13, Z19
+	VFMADD213PS Z21, Z14, Z18
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z2, Z8
-	VSUBPS.BCST consts<>+1536(SB), Z8, Z9
-	VSUBPS      Z9, Z5, Z5
-	VFMADD231PS Z6, Z20, Z5
-	VPERMPS     pow_tl<>+0(SB), Z4, Z4
-	VFMADD231PS Z4, Z19, Z3
-	VFMADD231PS Z6, Z21, Z3
-	VFMADD231PS Z7, Z20, Z3
-	VADDPS      Z3, Z5, Z3
+	VADDPS      Z3, Z18, Z24
+	VSUBPS      Z3, Z24, Z25
+	VSUBPS      Z25, Z21, Z21
+	VFMADD231PS Z22, Z14, Z21
+	VPERMPS     pow_tl<>+0(SB), Z20, Z20
+	VFMADD231PS Z20, Z13, Z19
+	VFMADD231PS Z22, Z15, Z19
+	VFMADD231PS Z23, Z14, Z19
+	VADDPS      Z19, Z21, Z19
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z4
-	VFMADD213PS.BCST consts<>+1600(SB), Z3, Z4
-	VFMADD213PS.BCST consts<>+1632(SB), Z3, Z4
-	VMULPS           Z3, Z3, Z5
-	VMULPS           Z4, Z5, Z4
-	VFMADD231PS.BCST consts<>+160(SB), Z3, Z4
-	VPERMPS          pow_full_hi<>+0(SB), Z8, Z3
-	VPERMPS          pow_full_lo<>+0(SB), Z8, Z5
-	VFMADD231PS      Z4, Z3, Z5
+	VBROADCASTSS     consts<>+1568(SB), Z20
+	VFMADD213PS.BCST consts<>+1600(SB), Z19, Z20
+	VFMADD213PS.BCST consts<>+1632(SB), Z19, Z20
+	VMULPS           Z19, Z19, Z21
+	VMULPS           Z20, Z21, Z20
+	VFMADD231PS.BCST consts<>+160(SB), Z19, Z20
+	VPERMPS          pow_full_hi<>+0(SB), Z24, Z19
+	VPERMPS          pow_full_lo<>+0(SB), Z24, Z21
+	VFMADD231PS      Z20, Z19, Z21
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z8, Z4
-	VPSRAD       $0x03, Z4, Z4
-	VADDPS       Z5, Z3, Z6
-	VPSLLD       $0x17, Z4, Z7
-	VPADDD       Z7, Z6, Z7
-	VPMINUD.BCST consts<>+928(SB), Z7, Z7
+	VPSUBD       Z3, Z24, Z20
+	VPSRAD       $0x03, Z20, Z20
+	VADDPS       Z21, Z19, Z22
+	VPSLLD       $0x17, Z20, Z23
+	VPADDD       Z23, Z22, Z23
+	VPMINUD.BCST consts<>+928(SB), Z23, Z23
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z8, Z8, Z8
-	VPMINSD      Z8, Z4, Z4
-	VBROADCASTSS consts<>+1792(SB), Z8
-	VPSUBD       Z4, Z8, Z4
-	VPSLLD       $0x17, Z4, Z4
-	VADDPS       Z3, Z4, Z8
-	VSUBPS       Z4, Z8, Z9
-	VSUBPS       Z9, Z3, Z3
-	VADDPS       Z5, Z3, Z3
-	VADDPS       Z3, Z8, Z3
-	VCMPPS       $0x11, Z4, Z6, K2
-	VPSUBD       Z4, Z3, Z3
-	VBLENDMPS    Z3, Z7, K2, Z3
+	VPXORD       Z24, Z24, Z24
+	VPMINSD      Z24, Z20, Z20
+	VBROADCASTSS consts<>+1792(SB), Z24
+	VPSUBD       Z20, Z24, Z20
+	VPSLLD       $0x17, Z20, Z20
+	VADDPS       Z19, Z20, Z24
+	VSUBPS       Z20, Z24, Z25
+	VSUBPS       Z25, Z19, Z19
+	VADDPS       Z21, Z19, Z19
+	VADDPS       Z19, Z24, Z19
+	VCMPPS       $0x11, Z20, Z22, K2
+	VPSUBD       Z20, Z19, Z19
+	VBLENDMPS    Z19, Z23, K2, Z19
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z4
-	VCMPPS         $0x11, Z2, Z4, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z3, K2, Z3
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z2, K2
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS      Z2, Z3, K2, Z2
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x00, Z3, Z1, K2
-	VPMOVD2M       Z19, K3
-	VPXORD         Z3, Z3, Z3
-	VBLENDMPS.BCST consts<>+928(SB), Z3, K3, Z3
-	VBLENDMPS      Z3, Z2, K2, Z2
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z1, K2
-	VPMOVD2M       Z19, K3
-	VPXORD         Z3, Z3, Z3
-	VBROADCASTSS   consts<>+928(SB), Z4
-	VBLENDMPS      Z3, Z4, K3, Z3
-	VBLENDMPS      Z3, Z2, K2, Z2
+	VBROADCASTSS   consts<>+1824(SB), Z20
+	VCMPPS         $0x11, Z18, Z20, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z19, K2, Z19
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z18, K2
+	VPXORD         Z18, Z18, Z18
+	VBLENDMPS      Z18, Z19, K2, Z18
+	VPXORD         Z19, Z19, Z19
+	VPCMPD         $0x00, Z19, Z17, K2
+	VPMOVD2M       Z13, K3
+	VPXORD         Z19, Z19, Z19
+	VBLENDMPS.BCST consts<>+928(SB), Z19, K3, Z19
+	VBLENDMPS      Z19, Z18, K2, Z18
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z17, K2
+	VPMOVD2M       Z13, K3
+	VPXORD         Z19, Z19, Z19
+	VBROADCASTSS   consts<>+928(SB), Z20
+	VBLENDMPS      Z19, Z20, K3, Z19
+	VBLENDMPS      Z19, Z18, K2, Z18
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(BX), Z3
-	VPANDD         Z3, Z0, Z3
-	VPORD          Z3, Z2, Z2
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x06, Z3, Z1, K2
-	VBROADCASTSS   consts<>+928(SB), Z3
-	VPCMPD         $0x06, Z1, Z3, K3
+	VBROADCASTSS   12(BX), Z19
+	VPANDD         Z19, Z16, Z19
+	VPORD          Z19, Z18, Z18
+	VPXORD         Z19, Z19, Z19
+	VPCMPD         $0x06, Z19, Z17, K2
+	VBROADCASTSS   consts<>+928(SB), Z19
+	VPCMPD         $0x06, Z17, Z19, K3
 	KANDW          K2, K3, K2
-	VBROADCASTSS   16(BX), Z3
-	VPANDD         Z3, Z0, Z0
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x06, Z0, Z3, K3
+	VBROADCASTSS   16(BX), Z19
+	VPANDD         Z19, Z16, Z16
+	VPXORD         Z19, Z19, Z19
+	VPCMPD         $0x06, Z16, Z19, K3
 	KANDW          K2, K3, K2
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z1, K3
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z17, K3
 	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z2, K2, Z0
-	VMOVUPS        Z0, K1, (CX)
-	VBROADCASTSS   consts<>+1664(SB), Z0
-	VBROADCASTSS   consts<>+1696(SB), Z1
-	VBROADCASTSS   consts<>+384(SB), Z2
-	VBROADCASTSS   consts<>+1536(SB), Z3
-	VBROADCASTSS   consts<>+1248(SB), Z4
-	VBROADCASTSS   consts<>+1280(SB), Z5
-	VBROADCASTSS   consts<>+1312(SB), Z6
-	VMOVUPS        pow_r<>+0(SB), Z7
-	VBROADCASTSS   consts<>+672(SB), Z8
-	VBROADCASTSS   consts<>+1344(SB), Z9
-	VBROADCASTSS   consts<>+1376(SB), Z10
-	VBROADCASTSS   consts<>+1408(SB), Z11
-	VBROADCASTSS   consts<>+1440(SB), Z12
-	VBROADCASTSS   consts<>+1472(SB), Z13
-	VBROADCASTSS   consts<>+1504(SB), Z14
-	VMOVUPS        pow_th<>+0(SB), Z15
-	VMOVUPS        pow_tl<>+0(SB), Z16
-	VBROADCASTSS   consts<>+1568(SB), Z17
-	VBROADCASTSS   consts<>+1600(SB), Z18
+	VBLENDMPS.BCST consts<>+608(SB), Z18, K2, Z16
+	VMOVUPS        Z16, K1, (CX)
 	JMP            nextvector
 
 // func powAVX2(dst *float32, x *float32, n int, p *powParams)
@@ -4209,9 +3947,9 @@ partdone2:
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·sigmoidLossAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+2144(SB), Z2
-	VBROADCASTSS consts<>+1184(SB), Z3
+	VBROADCASTSS consts<>+1184(SB), Z1
+	VBROADCASTSS consts<>+128(SB), Z2
+	VBROADCASTSS consts<>+2144(SB), Z3
 	VBROADCASTSS consts<>+32(SB), Z4
 	VBROADCASTSS consts<>+64(SB), Z5
 	VBROADCASTSS consts<>+96(SB), Z6
@@ -4259,18 +3997,18 @@ block:
 	JNE          otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  (DX), Z3, Z18
-	VPORD  64(DX), Z3, Z19
+	VPORD  (DX), Z1, Z18
+	VPORD  64(DX), Z1, Z19
 	VSUBPS Z5, Z18, Z18
 	VSUBPS Z5, Z19, Z21
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z19
+	VMOVAPS     Z2, Z19
 	VFMADD231PS Z6, Z18, Z19
-	VMOVAPS     Z1, Z22
+	VMOVAPS     Z2, Z22
 	VFMADD231PS Z6, Z21, Z22
-	VSUBPS      Z1, Z19, Z20
-	VSUBPS      Z1, Z22, Z23
+	VSUBPS      Z2, Z19, Z20
+	VSUBPS      Z2, Z22, Z23
 
 	// r = c - n ln2
 	VFNMADD231PS Z7, Z20, Z18
@@ -4311,8 +4049,8 @@ block:
 	VMOVUPS   64(BX), Z25
 	VPSLLD    $0x02, Z22, Z22
 	VPSLLD    $0x02, Z25, Z26
-	VPANDD    Z3, Z22, Z25
-	VPANDD    Z3, Z26, Z27
+	VPANDD    Z1, Z22, Z25
+	VPANDD    Z1, Z26, Z27
 	VPXORD    (DX), Z25, Z25
 	VPXORD    64(DX), Z27, Z27
 	VPMOVD2M  Z25, K1
@@ -4392,14 +4130,14 @@ focusnot3_37:
 	VSQRTPS      Z18, Z21
 	VMOVAPS      Z18, Z22
 	VFNMADD231PS Z21, Z21, Z22
-	VMULPS       Z2, Z21, Z23
+	VMULPS       Z3, Z21, Z23
 	VMULPS       Z23, Z22, Z22
 	VFMADD231PS  Z21, Z18, Z22
 	VMOVAPS      Z22, Z18
 	VSQRTPS      Z24, Z21
 	VMOVAPS      Z24, Z22
 	VFNMADD231PS Z21, Z21, Z22
-	VMULPS       Z2, Z21, Z23
+	VMULPS       Z3, Z21, Z23
 	VMULPS       Z23, Z22, Z22
 	VFMADD231PS  Z21, Z24, Z22
 	VMOVAPS      Z22, Z24
@@ -4415,7 +4153,7 @@ focusnot4_37:
 	VMOVAPS      Z18, Z25
 	VFNMADD231PS Z21, Z21, Z25
 	VMULPS       Z25, Z18, Z18
-	VFMADD231PS  Z2, Z18, Z23
+	VFMADD231PS  Z3, Z18, Z23
 	VMULPS       Z21, Z23, Z18
 	VFMADD231PS  Z21, Z22, Z18
 	VSQRTPS      Z24, Z21
@@ -4425,7 +4163,7 @@ focusnot4_37:
 	VMOVAPS      Z24, Z25
 	VFNMADD231PS Z21, Z21, Z25
 	VMULPS       Z25, Z24, Z24
-	VFMADD231PS  Z2, Z24, Z23
+	VFMADD231PS  Z3, Z24, Z23
 	VMULPS       Z21, Z23, Z24
 	VFMADD231PS  Z21, Z22, Z24
 	JMP          focusdone37
@@ -4489,174 +4227,156 @@ focusnot7_37:
 
 focusnot8_37:
 	LEAQ         24(SI), R8
-	VBROADCASTSS (R8), Z0
-	VBROADCASTSS 4(R8), Z1
-	VBROADCASTSS 8(R8), Z2
+	VBROADCASTSS (R8), Z21
+	VBROADCASTSS 4(R8), Z22
+	VBROADCASTSS 8(R8), Z23
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z18, Z4
-	VPSRLD      $0x17, Z4, Z3
-	VPSRLD      $0x14, Z4, Z5
-	VPANDD.BCST consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS   Z3, Z8
+	VPSUBD.BCST consts<>+1248(SB), Z18, Z26
+	VPSRLD      $0x17, Z26, Z25
+	VPSRLD      $0x14, Z26, Z18
+	VPANDD.BCST consts<>+1280(SB), Z26, Z26
+	VPADDD.BCST consts<>+1312(SB), Z26, Z26
+	VCVTDQ2PS   Z25, Z29
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
-	VMOVAPS          Z4, Z6
-	VFMADD231PS      Z9, Z4, Z6
-	VSUBPS           Z6, Z4, Z7
-	VFMADD231PS      Z9, Z4, Z7
-	VMULPS           Z4, Z4, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z9, Z4
-	VFMADD231PS      Z10, Z4, Z7
-	VADDPS           Z7, Z6, Z4
+	VPERMPS          pow_r<>+0(SB), Z18, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
+	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
+	VMOVAPS          Z26, Z27
+	VFMADD231PS      Z30, Z26, Z27
+	VSUBPS           Z27, Z26, Z28
+	VFMADD231PS      Z30, Z26, Z28
+	VMULPS           Z26, Z26, Z30
+	VBROADCASTSS     consts<>+1376(SB), Z31
+	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z31
+	VMULPS           Z26, Z30, Z26
+	VFMADD231PS      Z31, Z26, Z28
+	VADDPS           Z28, Z27, Z26
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z5, Z9
-	VADDPS      Z9, Z8, Z8
-	VMULPS      Z8, Z0, Z9
-	VFMSUB213PS Z9, Z0, Z8
-	VFMADD213PS Z9, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z18, Z30
+	VADDPS      Z30, Z29, Z29
+	VMULPS      Z29, Z21, Z30
+	VFMSUB213PS Z30, Z21, Z29
+	VFMADD213PS Z30, Z22, Z26
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z4
-	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS      Z10, Z9, Z9
-	VFMADD231PS Z6, Z1, Z9
-	VPERMPS     pow_tl<>+0(SB), Z5, Z5
-	VFMADD231PS Z5, Z0, Z8
-	VFMADD231PS Z6, Z2, Z8
-	VFMADD231PS Z7, Z1, Z8
-	VADDPS      Z8, Z9, Z0
+	VADDPS.BCST consts<>+1536(SB), Z26, Z26
+	VSUBPS.BCST consts<>+1536(SB), Z26, Z31
+	VSUBPS      Z31, Z30, Z30
+	VFMADD231PS Z27, Z22, Z30
+	VPERMPS     pow_tl<>+0(SB), Z18, Z18
+	VFMADD231PS Z18, Z21, Z29
+	VFMADD231PS Z27, Z23, Z29
+	VFMADD231PS Z28, Z22, Z29
+	VADDPS      Z29, Z30, Z18
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z1
-	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
-	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VMULPS           Z1, Z2, Z1
-	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
-	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
-	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
-	VFMADD231PS      Z1, Z0, Z2
+	VBROADCASTSS     consts<>+1568(SB), Z21
+	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z21
+	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z21
+	VMULPS           Z18, Z18, Z22
+	VMULPS           Z21, Z22, Z21
+	VFMADD231PS      Z7, Z18, Z21
+	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z18
+	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z22
+	VFMADD231PS      Z21, Z18, Z22
 
 	// times 2^k
-	VADDPS      Z2, Z0, Z0
-	VPSLLD      $0x14, Z4, Z1
-	VPANDD.BCST consts<>+640(SB), Z1, Z1
-	VPADDD      Z1, Z0, Z18
+	VADDPS      Z22, Z18, Z18
+	VPSLLD      $0x14, Z26, Z21
+	VPANDD.BCST consts<>+640(SB), Z21, Z21
+	VPADDD      Z21, Z18, Z18
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Z0
-	VPANDND      Z3, Z0, Z0
-	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VPANDND      Z1, Z2, Z1
-	VPORD        Z1, Z0, Z0
-	VPTESTMD     Z0, Z0, K1
+	VBROADCASTSS consts<>+1664(SB), Z21
+	VPANDND      Z25, Z21, Z21
+	VPXORD.BCST  consts<>+1728(SB), Z26, Z22
+	VBROADCASTSS consts<>+1696(SB), Z23
+	VPANDND      Z22, Z23, Z22
+	VPORD        Z22, Z21, Z21
+	VPTESTMD     Z21, Z21, K1
 	KORTESTW     K1, K1
 	JNE          slowblock
-	VBROADCASTSS (R8), Z0
-	VBROADCASTSS 4(R8), Z1
-	VBROADCASTSS 8(R8), Z2
+	VBROADCASTSS (R8), Z21
+	VBROADCASTSS 4(R8), Z22
+	VBROADCASTSS 8(R8), Z23
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z24, Z4
-	VPSRLD      $0x17, Z4, Z3
-	VPSRLD      $0x14, Z4, Z5
-	VPANDD.BCST consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS   Z3, Z8
+	VPSUBD.BCST consts<>+1248(SB), Z24, Z26
+	VPSRLD      $0x17, Z26, Z25
+	VPSRLD      $0x14, Z26, Z24
+	VPANDD.BCST consts<>+1280(SB), Z26, Z26
+	VPADDD.BCST consts<>+1312(SB), Z26, Z26
+	VCVTDQ2PS   Z25, Z29
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
-	VMOVAPS          Z4, Z6
-	VFMADD231PS      Z9, Z4, Z6
-	VSUBPS           Z6, Z4, Z7
-	VFMADD231PS      Z9, Z4, Z7
-	VMULPS           Z4, Z4, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z9, Z4
-	VFMADD231PS      Z10, Z4, Z7
-	VADDPS           Z7, Z6, Z4
+	VPERMPS          pow_r<>+0(SB), Z24, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
+	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
+	VMOVAPS          Z26, Z27
+	VFMADD231PS      Z30, Z26, Z27
+	VSUBPS           Z27, Z26, Z28
+	VFMADD231PS      Z30, Z26, Z28
+	VMULPS           Z26, Z26, Z30
+	VBROADCASTSS     consts<>+1376(SB), Z31
+	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z31
+	VMULPS           Z26, Z30, Z26
+	VFMADD231PS      Z31, Z26, Z28
+	VADDPS           Z28, Z27, Z26
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z5, Z9
-	VADDPS      Z9, Z8, Z8
-	VMULPS      Z8, Z0, Z9
-	VFMSUB213PS Z9, Z0, Z8
-	VFMADD213PS Z9, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z24, Z30
+	VADDPS      Z30, Z29, Z29
+	VMULPS      Z29, Z21, Z30
+	VFMSUB213PS Z30, Z21, Z29
+	VFMADD213PS Z30, Z22, Z26
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z4
-	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS      Z10, Z9, Z9
-	VFMADD231PS Z6, Z1, Z9
-	VPERMPS     pow_tl<>+0(SB), Z5, Z5
-	VFMADD231PS Z5, Z0, Z8
-	VFMADD231PS Z6, Z2, Z8
-	VFMADD231PS Z7, Z1, Z8
-	VADDPS      Z8, Z9, Z0
+	VADDPS.BCST consts<>+1536(SB), Z26, Z26
+	VSUBPS.BCST consts<>+1536(SB), Z26, Z31
+	VSUBPS      Z31, Z30, Z30
+	VFMADD231PS Z27, Z22, Z30
+	VPERMPS     pow_tl<>+0(SB), Z24, Z24
+	VFMADD231PS Z24, Z21, Z29
+	VFMADD231PS Z27, Z23, Z29
+	VFMADD231PS Z28, Z22, Z29
+	VADDPS      Z29, Z30, Z21
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z1
-	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
-	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VMULPS           Z1, Z2, Z1
-	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
-	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
-	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
-	VFMADD231PS      Z1, Z0, Z2
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z23
+	VMULPS           Z22, Z23, Z22
+	VFMADD231PS      Z7, Z21, Z22
+	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z21
+	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z23
+	VFMADD231PS      Z22, Z21, Z23
 
 	// times 2^k
-	VADDPS      Z2, Z0, Z0
-	VPSLLD      $0x14, Z4, Z1
-	VPANDD.BCST consts<>+640(SB), Z1, Z1
-	VPADDD      Z1, Z0, Z24
+	VADDPS      Z23, Z21, Z21
+	VPSLLD      $0x14, Z26, Z22
+	VPANDD.BCST consts<>+640(SB), Z22, Z22
+	VPADDD      Z22, Z21, Z24
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Z0
-	VPANDND      Z3, Z0, Z0
-	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VPANDND      Z1, Z2, Z1
-	VPORD        Z1, Z0, Z0
-	VPTESTMD     Z0, Z0, K1
+	VBROADCASTSS consts<>+1664(SB), Z21
+	VPANDND      Z25, Z21, Z21
+	VPXORD.BCST  consts<>+1728(SB), Z26, Z22
+	VBROADCASTSS consts<>+1696(SB), Z23
+	VPANDND      Z22, Z23, Z22
+	VPORD        Z22, Z21, Z21
+	VPTESTMD     Z21, Z21, K1
 	KORTESTW     K1, K1
 	JNE          slowblock
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+2144(SB), Z2
-	VBROADCASTSS consts<>+1184(SB), Z3
-	VBROADCASTSS consts<>+32(SB), Z4
-	VBROADCASTSS consts<>+64(SB), Z5
-	VBROADCASTSS consts<>+96(SB), Z6
-	VBROADCASTSS consts<>+160(SB), Z7
-	VBROADCASTSS consts<>+192(SB), Z8
-	VBROADCASTSS consts<>+224(SB), Z9
-	VBROADCASTSS consts<>+256(SB), Z10
-	VBROADCASTSS consts<>+288(SB), Z11
-	VBROADCASTSS consts<>+320(SB), Z12
-	VBROADCASTSS consts<>+352(SB), Z13
-	VMOVUPS      exp_one<>+0(SB), Z14
-	VBROADCASTSS consts<>+1888(SB), Z15
-	VBROADCASTSS consts<>+1920(SB), Z16
-	VBROADCASTSS consts<>+1952(SB), Z17
 
 focusdone37:
 	// loss = (alpha ce) q^gamma
@@ -4703,13 +4423,13 @@ vector:
 	JNE          othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z3, Z18, Z20
+	VPORD  Z1, Z18, Z20
 	VSUBPS Z5, Z20, Z20
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z21
+	VMOVAPS     Z2, Z21
 	VFMADD231PS Z6, Z20, Z21
-	VSUBPS      Z1, Z21, Z22
+	VSUBPS      Z2, Z21, Z22
 
 	// r = c - n ln2
 	VFNMADD231PS Z7, Z22, Z20
@@ -4733,7 +4453,7 @@ vector:
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
 	VPSLLD    $0x02, Z19, Z19
-	VPANDD    Z3, Z19, Z23
+	VPANDD    Z1, Z19, Z23
 	VPXORD    Z18, Z23, Z18
 	VPMOVD2M  Z18, K2
 	VBLENDMPS Z22, Z20, K2, Z22
@@ -4789,7 +4509,7 @@ focusnot3_38:
 	VSQRTPS      Z22, Z19
 	VMOVAPS      Z22, Z20
 	VFNMADD231PS Z19, Z19, Z20
-	VMULPS       Z2, Z19, Z21
+	VMULPS       Z3, Z19, Z21
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z22, Z20
 	VMOVAPS      Z20, Z22
@@ -4805,7 +4525,7 @@ focusnot4_38:
 	VMOVAPS      Z22, Z23
 	VFNMADD231PS Z19, Z19, Z23
 	VMULPS       Z23, Z22, Z22
-	VFMADD231PS  Z2, Z22, Z21
+	VFMADD231PS  Z3, Z22, Z21
 	VMULPS       Z19, Z21, Z22
 	VFMADD231PS  Z19, Z20, Z22
 	JMP          focusdone38
@@ -4848,99 +4568,81 @@ focusnot7_38:
 
 focusnot8_38:
 	LEAQ         24(SI), R8
-	VBROADCASTSS (R8), Z0
-	VBROADCASTSS 4(R8), Z1
-	VBROADCASTSS 8(R8), Z2
+	VBROADCASTSS (R8), Z19
+	VBROADCASTSS 4(R8), Z20
+	VBROADCASTSS 8(R8), Z21
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z22, Z4
-	VPSRLD      $0x17, Z4, Z3
-	VPSRLD      $0x14, Z4, Z5
-	VPANDD.BCST consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS   Z3, Z8
+	VPSUBD.BCST consts<>+1248(SB), Z22, Z24
+	VPSRLD      $0x17, Z24, Z23
+	VPSRLD      $0x14, Z24, Z22
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z23, Z27
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
-	VMOVAPS          Z4, Z6
-	VFMADD231PS      Z9, Z4, Z6
-	VSUBPS           Z6, Z4, Z7
-	VFMADD231PS      Z9, Z4, Z7
-	VMULPS           Z4, Z4, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z9, Z4
-	VFMADD231PS      Z10, Z4, Z7
-	VADDPS           Z7, Z6, Z4
+	VPERMPS          pow_r<>+0(SB), Z22, Z25
+	VFMADD213PS.BCST consts<>+672(SB), Z25, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z28
+	VMOVAPS          Z24, Z25
+	VFMADD231PS      Z28, Z24, Z25
+	VSUBPS           Z25, Z24, Z26
+	VFMADD231PS      Z28, Z24, Z26
+	VMULPS           Z24, Z24, Z28
+	VBROADCASTSS     consts<>+1376(SB), Z29
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z29
+	VMULPS           Z24, Z28, Z24
+	VFMADD231PS      Z29, Z24, Z26
+	VADDPS           Z26, Z25, Z24
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z5, Z9
-	VADDPS      Z9, Z8, Z8
-	VMULPS      Z8, Z0, Z9
-	VFMSUB213PS Z9, Z0, Z8
-	VFMADD213PS Z9, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z22, Z28
+	VADDPS      Z28, Z27, Z27
+	VMULPS      Z27, Z19, Z28
+	VFMSUB213PS Z28, Z19, Z27
+	VFMADD213PS Z28, Z20, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z4
-	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS      Z10, Z9, Z9
-	VFMADD231PS Z6, Z1, Z9
-	VPERMPS     pow_tl<>+0(SB), Z5, Z5
-	VFMADD231PS Z5, Z0, Z8
-	VFMADD231PS Z6, Z2, Z8
-	VFMADD231PS Z7, Z1, Z8
-	VADDPS      Z8, Z9, Z0
+	VADDPS.BCST consts<>+1536(SB), Z24, Z24
+	VSUBPS.BCST consts<>+1536(SB), Z24, Z29
+	VSUBPS      Z29, Z28, Z28
+	VFMADD231PS Z25, Z20, Z28
+	VPERMPS     pow_tl<>+0(SB), Z22, Z22
+	VFMADD231PS Z22, Z19, Z27
+	VFMADD231PS Z25, Z21, Z27
+	VFMADD231PS Z26, Z20, Z27
+	VADDPS      Z27, Z28, Z19
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z1
-	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
-	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VMULPS           Z1, Z2, Z1
-	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
-	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
-	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
-	VFMADD231PS      Z1, Z0, Z2
+	VBROADCASTSS     consts<>+1568(SB), Z20
+	VFMADD213PS.BCST consts<>+1600(SB), Z19, Z20
+	VFMADD213PS.BCST consts<>+1632(SB), Z19, Z20
+	VMULPS           Z19, Z19, Z21
+	VMULPS           Z20, Z21, Z20
+	VFMADD231PS      Z7, Z19, Z20
+	VPERMPS          pow_exp_hi<>+0(SB), Z24, Z19
+	VPERMPS          pow_exp_lo<>+0(SB), Z24, Z21
+	VFMADD231PS      Z20, Z19, Z21
 
 	// times 2^k
-	VADDPS      Z2, Z0, Z0
-	VPSLLD      $0x14, Z4, Z1
-	VPANDD.BCST consts<>+640(SB), Z1, Z1
-	VPADDD      Z1, Z0, Z22
+	VADDPS      Z21, Z19, Z19
+	VPSLLD      $0x14, Z24, Z20
+	VPANDD.BCST consts<>+640(SB), Z20, Z20
+	VPADDD      Z20, Z19, Z22
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Z0
-	VPANDND      Z3, Z0, Z0
-	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VPANDND      Z1, Z2, Z1
-	VPORD        Z1, Z0, Z0
-	VPTESTMD     Z0, Z0, K2
+	VBROADCASTSS consts<>+1664(SB), Z19
+	VPANDND      Z23, Z19, Z19
+	VPXORD.BCST  consts<>+1728(SB), Z24, Z20
+	VBROADCASTSS consts<>+1696(SB), Z21
+	VPANDND      Z20, Z21, Z20
+	VPORD        Z20, Z19, Z19
+	VPTESTMD     Z19, Z19, K2
 	KORTESTW     K2, K2
 	JNE          slowvector
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+2144(SB), Z2
-	VBROADCASTSS consts<>+1184(SB), Z3
-	VBROADCASTSS consts<>+32(SB), Z4
-	VBROADCASTSS consts<>+64(SB), Z5
-	VBROADCASTSS consts<>+96(SB), Z6
-	VBROADCASTSS consts<>+160(SB), Z7
-	VBROADCASTSS consts<>+192(SB), Z8
-	VBROADCASTSS consts<>+224(SB), Z9
-	VBROADCASTSS consts<>+256(SB), Z10
-	VBROADCASTSS consts<>+288(SB), Z11
-	VBROADCASTSS consts<>+320(SB), Z12
-	VBROADCASTSS consts<>+352(SB), Z13
-	VMOVUPS      exp_one<>+0(SB), Z14
-	VBROADCASTSS consts<>+1888(SB), Z15
-	VBROADCASTSS consts<>+1920(SB), Z16
-	VBROADCASTSS consts<>+1952(SB), Z17
 
 focusdone38:
 	// loss = (alpha ce) q^gamma
@@ -4966,18 +4668,18 @@ otherblock:
 	VMOVUPS 64(BX), Z22
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z3, Z18, Z20
-	VPORD  Z3, Z21, Z23
+	VPORD  Z1, Z18, Z20
+	VPORD  Z1, Z21, Z23
 	VSUBPS Z5, Z20, Z20
 	VSUBPS Z5, Z23, Z25
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z23
+	VMOVAPS     Z2, Z23
 	VFMADD231PS Z6, Z20, Z23
-	VMOVAPS     Z1, Z26
+	VMOVAPS     Z2, Z26
 	VFMADD231PS Z6, Z25, Z26
-	VSUBPS      Z1, Z23, Z24
-	VSUBPS      Z1, Z26, Z27
+	VSUBPS      Z2, Z23, Z24
+	VSUBPS      Z2, Z26, Z27
 
 	// r = c - n ln2
 	VFNMADD231PS Z7, Z24, Z20
@@ -5103,14 +4805,14 @@ focusnot3_39:
 	VSQRTPS      Z18, Z22
 	VMOVAPS      Z18, Z23
 	VFNMADD231PS Z22, Z22, Z23
-	VMULPS       Z2, Z22, Z24
+	VMULPS       Z3, Z22, Z24
 	VMULPS       Z24, Z23, Z23
 	VFMADD231PS  Z22, Z18, Z23
 	VMOVAPS      Z23, Z18
 	VSQRTPS      Z20, Z22
 	VMOVAPS      Z20, Z23
 	VFNMADD231PS Z22, Z22, Z23
-	VMULPS       Z2, Z22, Z24
+	VMULPS       Z3, Z22, Z24
 	VMULPS       Z24, Z23, Z23
 	VFMADD231PS  Z22, Z20, Z23
 	VMOVAPS      Z23, Z20
@@ -5126,7 +4828,7 @@ focusnot4_39:
 	VMOVAPS      Z18, Z25
 	VFNMADD231PS Z22, Z22, Z25
 	VMULPS       Z25, Z18, Z18
-	VFMADD231PS  Z2, Z18, Z24
+	VFMADD231PS  Z3, Z18, Z24
 	VMULPS       Z22, Z24, Z18
 	VFMADD231PS  Z22, Z23, Z18
 	VSQRTPS      Z20, Z22
@@ -5136,7 +4838,7 @@ focusnot4_39:
 	VMOVAPS      Z20, Z25
 	VFNMADD231PS Z22, Z22, Z25
 	VMULPS       Z25, Z20, Z20
-	VFMADD231PS  Z2, Z20, Z24
+	VFMADD231PS  Z3, Z20, Z24
 	VMULPS       Z22, Z24, Z20
 	VFMADD231PS  Z22, Z23, Z20
 	JMP          focusdone39
@@ -5200,174 +4902,156 @@ focusnot7_39:
 
 focusnot8_39:
 	LEAQ         24(SI), R8
-	VBROADCASTSS (R8), Z0
-	VBROADCASTSS 4(R8), Z1
-	VBROADCASTSS 8(R8), Z2
+	VBROADCASTSS (R8), Z22
+	VBROADCASTSS 4(R8), Z23
+	VBROADCASTSS 8(R8), Z24
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z18, Z4
-	VPSRLD      $0x17, Z4, Z3
-	VPSRLD      $0x14, Z4, Z5
-	VPANDD.BCST consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS   Z3, Z8
+	VPSUBD.BCST consts<>+1248(SB), Z18, Z26
+	VPSRLD      $0x17, Z26, Z25
+	VPSRLD      $0x14, Z26, Z18
+	VPANDD.BCST consts<>+1280(SB), Z26, Z26
+	VPADDD.BCST consts<>+1312(SB), Z26, Z26
+	VCVTDQ2PS   Z25, Z29
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
-	VMOVAPS          Z4, Z6
-	VFMADD231PS      Z9, Z4, Z6
-	VSUBPS           Z6, Z4, Z7
-	VFMADD231PS      Z9, Z4, Z7
-	VMULPS           Z4, Z4, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z9, Z4
-	VFMADD231PS      Z10, Z4, Z7
-	VADDPS           Z7, Z6, Z4
+	VPERMPS          pow_r<>+0(SB), Z18, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
+	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
+	VMOVAPS          Z26, Z27
+	VFMADD231PS      Z30, Z26, Z27
+	VSUBPS           Z27, Z26, Z28
+	VFMADD231PS      Z30, Z26, Z28
+	VMULPS           Z26, Z26, Z30
+	VBROADCASTSS     consts<>+1376(SB), Z31
+	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z31
+	VMULPS           Z26, Z30, Z26
+	VFMADD231PS      Z31, Z26, Z28
+	VADDPS           Z28, Z27, Z26
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z5, Z9
-	VADDPS      Z9, Z8, Z8
-	VMULPS      Z8, Z0, Z9
-	VFMSUB213PS Z9, Z0, Z8
-	VFMADD213PS Z9, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z18, Z30
+	VADDPS      Z30, Z29, Z29
+	VMULPS      Z29, Z22, Z30
+	VFMSUB213PS Z30, Z22, Z29
+	VFMADD213PS Z30, Z23, Z26
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z4
-	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS      Z10, Z9, Z9
-	VFMADD231PS Z6, Z1, Z9
-	VPERMPS     pow_tl<>+0(SB), Z5, Z5
-	VFMADD231PS Z5, Z0, Z8
-	VFMADD231PS Z6, Z2, Z8
-	VFMADD231PS Z7, Z1, Z8
-	VADDPS      Z8, Z9, Z0
+	VADDPS.BCST consts<>+1536(SB), Z26, Z26
+	VSUBPS.BCST consts<>+1536(SB), Z26, Z31
+	VSUBPS      Z31, Z30, Z30
+	VFMADD231PS Z27, Z23, Z30
+	VPERMPS     pow_tl<>+0(SB), Z18, Z18
+	VFMADD231PS Z18, Z22, Z29
+	VFMADD231PS Z27, Z24, Z29
+	VFMADD231PS Z28, Z23, Z29
+	VADDPS      Z29, Z30, Z18
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z1
-	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
-	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VMULPS           Z1, Z2, Z1
-	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
-	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
-	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
-	VFMADD231PS      Z1, Z0, Z2
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z22
+	VMULPS           Z18, Z18, Z23
+	VMULPS           Z22, Z23, Z22
+	VFMADD231PS      Z7, Z18, Z22
+	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z18
+	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z23
+	VFMADD231PS      Z22, Z18, Z23
 
 	// times 2^k
-	VADDPS      Z2, Z0, Z0
-	VPSLLD      $0x14, Z4, Z1
-	VPANDD.BCST consts<>+640(SB), Z1, Z1
-	VPADDD      Z1, Z0, Z18
+	VADDPS      Z23, Z18, Z18
+	VPSLLD      $0x14, Z26, Z22
+	VPANDD.BCST consts<>+640(SB), Z22, Z22
+	VPADDD      Z22, Z18, Z18
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Z0
-	VPANDND      Z3, Z0, Z0
-	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VPANDND      Z1, Z2, Z1
-	VPORD        Z1, Z0, Z0
-	VPTESTMD     Z0, Z0, K1
+	VBROADCASTSS consts<>+1664(SB), Z22
+	VPANDND      Z25, Z22, Z22
+	VPXORD.BCST  consts<>+1728(SB), Z26, Z23
+	VBROADCASTSS consts<>+1696(SB), Z24
+	VPANDND      Z23, Z24, Z23
+	VPORD        Z23, Z22, Z22
+	VPTESTMD     Z22, Z22, K1
 	KORTESTW     K1, K1
 	JNE          slowblock
-	VBROADCASTSS (R8), Z0
-	VBROADCASTSS 4(R8), Z1
-	VBROADCASTSS 8(R8), Z2
+	VBROADCASTSS (R8), Z22
+	VBROADCASTSS 4(R8), Z23
+	VBROADCASTSS 8(R8), Z24
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z20, Z4
-	VPSRLD      $0x17, Z4, Z3
-	VPSRLD      $0x14, Z4, Z5
-	VPANDD.BCST consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS   Z3, Z8
+	VPSUBD.BCST consts<>+1248(SB), Z20, Z26
+	VPSRLD      $0x17, Z26, Z25
+	VPSRLD      $0x14, Z26, Z20
+	VPANDD.BCST consts<>+1280(SB), Z26, Z26
+	VPADDD.BCST consts<>+1312(SB), Z26, Z26
+	VCVTDQ2PS   Z25, Z29
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
-	VMOVAPS          Z4, Z6
-	VFMADD231PS      Z9, Z4, Z6
-	VSUBPS           Z6, Z4, Z7
-	VFMADD231PS      Z9, Z4, Z7
-	VMULPS           Z4, Z4, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z9, Z4
-	VFMADD231PS      Z10, Z4, Z7
-	VADDPS           Z7, Z6, Z4
+	VPERMPS          pow_r<>+0(SB), Z20, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
+	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
+	VMOVAPS          Z26, Z27
+	VFMADD231PS      Z30, Z26, Z27
+	VSUBPS           Z27, Z26, Z28
+	VFMADD231PS      Z30, Z26, Z28
+	VMULPS           Z26, Z26, Z30
+	VBROADCASTSS     consts<>+1376(SB), Z31
+	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z31
+	VMULPS           Z26, Z30, Z26
+	VFMADD231PS      Z31, Z26, Z28
+	VADDPS           Z28, Z27, Z26
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z5, Z9
-	VADDPS      Z9, Z8, Z8
-	VMULPS      Z8, Z0, Z9
-	VFMSUB213PS Z9, Z0, Z8
-	VFMADD213PS Z9, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z20, Z30
+	VADDPS      Z30, Z29, Z29
+	VMULPS      Z29, Z22, Z30
+	VFMSUB213PS Z30, Z22, Z29
+	VFMADD213PS Z30, Z23, Z26
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z4
-	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS      Z10, Z9, Z9
-	VFMADD231PS Z6, Z1, Z9
-	VPERMPS     pow_tl<>+0(SB), Z5, Z5
-	VFMADD231PS Z5, Z0, Z8
-	VFMADD231PS Z6, Z2, Z8
-	VFMADD231PS Z7, Z1, Z8
-	VADDPS      Z8, Z9, Z0
+	VADDPS.BCST consts<>+1536(SB), Z26, Z26
+	VSUBPS.BCST consts<>+1536(SB), Z26, Z31
+	VSUBPS      Z31, Z30, Z30
+	VFMADD231PS Z27, Z23, Z30
+	VPERMPS     pow_tl<>+0(SB), Z20, Z20
+	VFMADD231PS Z20, Z22, Z29
+	VFMADD231PS Z27, Z24, Z29
+	VFMADD231PS Z28, Z23, Z29
+	VADDPS      Z29, Z30, Z20
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z1
-	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
-	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VMULPS           Z1, Z2, Z1
-	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
-	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
-	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
-	VFMADD231PS      Z1, Z0, Z2
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z22
+	VMULPS           Z20, Z20, Z23
+	VMULPS           Z22, Z23, Z22
+	VFMADD231PS      Z7, Z20, Z22
+	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z20
+	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z23
+	VFMADD231PS      Z22, Z20, Z23
 
 	// times 2^k
-	VADDPS      Z2, Z0, Z0
-	VPSLLD      $0x14, Z4, Z1
-	VPANDD.BCST consts<>+640(SB), Z1, Z1
-	VPADDD      Z1, Z0, Z20
+	VADDPS      Z23, Z20, Z20
+	VPSLLD      $0x14, Z26, Z22
+	VPANDD.BCST consts<>+640(SB), Z22, Z22
+	VPADDD      Z22, Z20, Z20
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Z0
-	VPANDND      Z3, Z0, Z0
-	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VPANDND      Z1, Z2, Z1
-	VPORD        Z1, Z0, Z0
-	VPTESTMD     Z0, Z0, K1
+	VBROADCASTSS consts<>+1664(SB), Z22
+	VPANDND      Z25, Z22, Z22
+	VPXORD.BCST  consts<>+1728(SB), Z26, Z23
+	VBROADCASTSS consts<>+1696(SB), Z24
+	VPANDND      Z23, Z24, Z23
+	VPORD        Z23, Z22, Z22
+	VPTESTMD     Z22, Z22, K1
 	KORTESTW     K1, K1
 	JNE          slowblock
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+2144(SB), Z2
-	VBROADCASTSS consts<>+1184(SB), Z3
-	VBROADCASTSS consts<>+32(SB), Z4
-	VBROADCASTSS consts<>+64(SB), Z5
-	VBROADCASTSS consts<>+96(SB), Z6
-	VBROADCASTSS consts<>+160(SB), Z7
-	VBROADCASTSS consts<>+192(SB), Z8
-	VBROADCASTSS consts<>+224(SB), Z9
-	VBROADCASTSS consts<>+256(SB), Z10
-	VBROADCASTSS consts<>+288(SB), Z11
-	VBROADCASTSS consts<>+320(SB), Z12
-	VBROADCASTSS consts<>+352(SB), Z13
-	VMOVUPS      exp_one<>+0(SB), Z14
-	VBROADCASTSS consts<>+1888(SB), Z15
-	VBROADCASTSS consts<>+1920(SB), Z16
-	VBROADCASTSS consts<>+1952(SB), Z17
 
 focusdone39:
 	// loss = (alpha ce) q^gamma
@@ -5381,13 +5065,13 @@ focusdone39:
 
 othervector:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z3, Z18, Z20
+	VPORD  Z1, Z18, Z20
 	VSUBPS Z5, Z20, Z20
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z21
+	VMOVAPS     Z2, Z21
 	VFMADD231PS Z6, Z20, Z21
-	VSUBPS      Z1, Z21, Z22
+	VSUBPS      Z2, Z21, Z22
 
 	// r = c - n ln2
 	VFNMADD231PS Z7, Z22, Z20
@@ -5470,7 +5154,7 @@ focusnot3_40:
 	VSQRTPS      Z18, Z20
 	VMOVAPS      Z18, Z21
 	VFNMADD231PS Z20, Z20, Z21
-	VMULPS       Z2, Z20, Z22
+	VMULPS       Z3, Z20, Z22
 	VMULPS       Z22, Z21, Z21
 	VFMADD231PS  Z20, Z18, Z21
 	VMOVAPS      Z21, Z18
@@ -5486,7 +5170,7 @@ focusnot4_40:
 	VMOVAPS      Z18, Z23
 	VFNMADD231PS Z20, Z20, Z23
 	VMULPS       Z23, Z18, Z18
-	VFMADD231PS  Z2, Z18, Z22
+	VFMADD231PS  Z3, Z18, Z22
 	VMULPS       Z20, Z22, Z18
 	VFMADD231PS  Z20, Z21, Z18
 	JMP          focusdone40
@@ -5529,99 +5213,81 @@ focusnot7_40:
 
 focusnot8_40:
 	LEAQ         24(SI), R8
-	VBROADCASTSS (R8), Z0
-	VBROADCASTSS 4(R8), Z1
-	VBROADCASTSS 8(R8), Z2
+	VBROADCASTSS (R8), Z20
+	VBROADCASTSS 4(R8), Z21
+	VBROADCASTSS 8(R8), Z22
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z18, Z4
-	VPSRLD      $0x17, Z4, Z3
-	VPSRLD      $0x14, Z4, Z5
-	VPANDD.BCST consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS   Z3, Z8
+	VPSUBD.BCST consts<>+1248(SB), Z18, Z24
+	VPSRLD      $0x17, Z24, Z23
+	VPSRLD      $0x14, Z24, Z18
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z23, Z27
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
-	VMOVAPS          Z4, Z6
-	VFMADD231PS      Z9, Z4, Z6
-	VSUBPS           Z6, Z4, Z7
-	VFMADD231PS      Z9, Z4, Z7
-	VMULPS           Z4, Z4, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z9, Z4
-	VFMADD231PS      Z10, Z4, Z7
-	VADDPS           Z7, Z6, Z4
+	VPERMPS          pow_r<>+0(SB), Z18, Z25
+	VFMADD213PS.BCST consts<>+672(SB), Z25, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z28
+	VMOVAPS          Z24, Z25
+	VFMADD231PS      Z28, Z24, Z25
+	VSUBPS           Z25, Z24, Z26
+	VFMADD231PS      Z28, Z24, Z26
+	VMULPS           Z24, Z24, Z28
+	VBROADCASTSS     consts<>+1376(SB), Z29
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z29
+	VMULPS           Z24, Z28, Z24
+	VFMADD231PS      Z29, Z24, Z26
+	VADDPS           Z26, Z25, Z24
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z5, Z9
-	VADDPS      Z9, Z8, Z8
-	VMULPS      Z8, Z0, Z9
-	VFMSUB213PS Z9, Z0, Z8
-	VFMADD213PS Z9, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z18, Z28
+	VADDPS      Z28, Z27, Z27
+	VMULPS      Z27, Z20, Z28
+	VFMSUB213PS Z28, Z20, Z27
+	VFMADD213PS Z28, Z21, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z4
-	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS      Z10, Z9, Z9
-	VFMADD231PS Z6, Z1, Z9
-	VPERMPS     pow_tl<>+0(SB), Z5, Z5
-	VFMADD231PS Z5, Z0, Z8
-	VFMADD231PS Z6, Z2, Z8
-	VFMADD231PS Z7, Z1, Z8
-	VADDPS      Z8, Z9, Z0
+	VADDPS.BCST consts<>+1536(SB), Z24, Z24
+	VSUBPS.BCST consts<>+1536(SB), Z24, Z29
+	VSUBPS      Z29, Z28, Z28
+	VFMADD231PS Z25, Z21, Z28
+	VPERMPS     pow_tl<>+0(SB), Z18, Z18
+	VFMADD231PS Z18, Z20, Z27
+	VFMADD231PS Z25, Z22, Z27
+	VFMADD231PS Z26, Z21, Z27
+	VADDPS      Z27, Z28, Z18
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z1
-	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
-	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VMULPS           Z1, Z2, Z1
-	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
-	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
-	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
-	VFMADD231PS      Z1, Z0, Z2
+	VBROADCASTSS     consts<>+1568(SB), Z20
+	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z20
+	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z20
+	VMULPS           Z18, Z18, Z21
+	VMULPS           Z20, Z21, Z20
+	VFMADD231PS      Z7, Z18, Z20
+	VPERMPS          pow_exp_hi<>+0(SB), Z24, Z18
+	VPERMPS          pow_exp_lo<>+0(SB), Z24, Z21
+	VFMADD231PS      Z20, Z18, Z21
 
 	// times 2^k
-	VADDPS      Z2, Z0, Z0
-	VPSLLD      $0x14, Z4, Z1
-	VPANDD.BCST consts<>+640(SB), Z1, Z1
-	VPADDD      Z1, Z0, Z18
+	VADDPS      Z21, Z18, Z18
+	VPSLLD      $0x14, Z24, Z20
+	VPANDD.BCST consts<>+640(SB), Z20, Z20
+	VPADDD      Z20, Z18, Z18
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Z0
-	VPANDND      Z3, Z0, Z0
-	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VPANDND      Z1, Z2, Z1
-	VPORD        Z1, Z0, Z0
-	VPTESTMD     Z0, Z0, K2
+	VBROADCASTSS consts<>+1664(SB), Z20
+	VPANDND      Z23, Z20, Z20
+	VPXORD.BCST  consts<>+1728(SB), Z24, Z21
+	VBROADCASTSS consts<>+1696(SB), Z22
+	VPANDND      Z21, Z22, Z21
+	VPORD        Z21, Z20, Z20
+	VPTESTMD     Z20, Z20, K2
 	KORTESTW     K2, K2
 	JNE          slowvector
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+2144(SB), Z2
-	VBROADCASTSS consts<>+1184(SB), Z3
-	VBROADCASTSS consts<>+32(SB), Z4
-	VBROADCASTSS consts<>+64(SB), Z5
-	VBROADCASTSS consts<>+96(SB), Z6
-	VBROADCASTSS consts<>+160(SB), Z7
-	VBROADCASTSS consts<>+192(SB), Z8
-	VBROADCASTSS consts<>+224(SB), Z9
-	VBROADCASTSS consts<>+256(SB), Z10
-	VBROADCASTSS consts<>+288(SB), Z11
-	VBROADCASTSS consts<>+320(SB), Z12
-	VBROADCASTSS consts<>+352(SB), Z13
-	VMOVUPS      exp_one<>+0(SB), Z14
-	VBROADCASTSS consts<>+1888(SB), Z15
-	VBROADCASTSS consts<>+1920(SB), Z16
-	VBROADCASTSS consts<>+1952(SB), Z17
 
 focusdone40:
 	// loss = (alpha ce) q^gamma
@@ -5633,109 +5299,107 @@ slowblock:
 	MOVQ $0x00000020, R8
 
 slow:
-	VMOVUPS (DX), Z0
-	VMOVUPS (BX), Z1
+	VMOVUPS (DX), Z18
+	VMOVUPS (BX), Z19
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD.BCST   consts<>+1184(SB), Z0, Z2
-	VSUBPS.BCST  consts<>+64(SB), Z2, Z2
-	VBROADCASTSS consts<>+416(SB), Z3
-	VMAXPS       Z2, Z3, Z2
+	VPORD        Z1, Z18, Z20
+	VSUBPS       Z5, Z20, Z20
+	VBROADCASTSS consts<>+416(SB), Z21
+	VMAXPS       Z20, Z21, Z20
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+96(SB), Z3
-	VFMADD213PS.BCST consts<>+128(SB), Z2, Z3
-	VSUBPS.BCST      consts<>+128(SB), Z3, Z4
+	VMOVAPS     Z2, Z21
+	VFMADD231PS Z6, Z20, Z21
+	VSUBPS      Z2, Z21, Z22
 
 	// r = c - n ln2
-	VMOVAPS           Z2, Z5
-	VFNMADD231PS.BCST consts<>+160(SB), Z4, Z5
-	VFNMADD231PS.BCST consts<>+192(SB), Z4, Z5
+	VMOVAPS      Z20, Z23
+	VFNMADD231PS Z7, Z22, Z23
+	VFNMADD231PS Z8, Z22, Z23
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z6
-	VFMADD213PS.BCST consts<>+256(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+288(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+320(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+352(SB), Z6, Z5
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z2, K1
-	VBROADCASTSS     consts<>+512(SB), Z2
-	VMOVAPS.Z        Z2, K1, Z2
+	VMOVAPS      Z10, Z24
+	VFMADD231PS  Z9, Z23, Z24
+	VFMADD213PS  Z11, Z23, Z24
+	VFMADD213PS  Z12, Z23, Z24
+	VFMADD213PS  Z13, Z24, Z23
+	VCMPPS.BCST  $0x11, consts<>+480(SB), Z20, K1
+	VBROADCASTSS consts<>+512(SB), Z20
+	VMOVAPS.Z    Z20, K1, Z20
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z3, Z3
-	VFMADD231PS  Z5, Z3, Z3
-	VBROADCASTSS consts<>+544(SB), Z5
-	VMOVAPS.Z    Z5, K1, Z5
-	VADDPS       Z5, Z4, Z4
-	VSCALEFPS    Z4, Z3, Z3
+	VPERMPS      exp_t<>+0(SB), Z21, Z21
+	VFMADD231PS  Z23, Z21, Z21
+	VBROADCASTSS consts<>+544(SB), Z23
+	VMOVAPS.Z    Z23, K1, Z23
+	VADDPS       Z23, Z22, Z22
+	VSCALEFPS    Z22, Z21, Z21
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z2, Z3, Z2
-	VADDPS.BCST  consts<>+576(SB), Z3, Z3
-	VPSUBD.BCST  consts<>+576(SB), Z3, Z3
-	VPMAXSD      Z3, Z2, Z2
-	VPMINUD.BCST consts<>+608(SB), Z2, Z2
+	VPSUBD       Z20, Z21, Z20
+	VADDPS.BCST  consts<>+576(SB), Z21, Z21
+	VPSUBD.BCST  consts<>+576(SB), Z21, Z21
+	VPMAXSD      Z21, Z20, Z20
+	VPMINUD.BCST consts<>+608(SB), Z20, Z20
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z2, K1
-	VBROADCASTSS consts<>+1216(SB), Z3
-	VMAXPS       Z2, Z3, Z3
-	VBROADCASTSS consts<>+384(SB), Z4
-	VADDPS.BCST  consts<>+384(SB), Z3, Z5
-	VDIVPS       Z5, Z4, Z4
-	VMULPS       Z4, Z3, Z5
-	VBLENDMPS    Z2, Z5, K1, Z5
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z20, K1
+	VBROADCASTSS consts<>+1216(SB), Z21
+	VMAXPS       Z20, Z21, Z21
+	VADDPS       Z0, Z21, Z22
+	VDIVPS       Z22, Z0, Z22
+	VMULPS       Z22, Z21, Z23
+	VBLENDMPS    Z20, Z23, K1, Z23
 
 	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z6
-	VFMADD213PS.BCST consts<>+1920(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+1952(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+1984(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2016(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2048(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2080(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2112(SB), Z3, Z6
-	VMULPS           Z6, Z3, Z6
-	VFMADD231PS      Z6, Z3, Z3
-	VBLENDMPS        Z2, Z3, K1, Z2
-	VPMOVD2M         Z0, K1
-	VBLENDMPS        Z5, Z4, K1, Z3
-	VPMOVD2M         Z0, K1
-	VBLENDMPS        Z4, Z5, K1, Z4
+	VMOVAPS          Z16, Z24
+	VFMADD231PS      Z15, Z21, Z24
+	VFMADD213PS      Z17, Z21, Z24
+	VFMADD213PS.BCST consts<>+1984(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2016(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2048(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2080(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2112(SB), Z21, Z24
+	VMULPS           Z24, Z21, Z24
+	VFMADD231PS      Z24, Z21, Z21
+	VBLENDMPS        Z20, Z21, K1, Z20
+	VPMOVD2M         Z18, K1
+	VBLENDMPS        Z23, Z22, K1, Z21
+	VPMOVD2M         Z18, K1
+	VBLENDMPS        Z22, Z23, K1, Z22
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VBROADCASTSS consts<>+384(SB), Z5
-	VSUBPS       Z1, Z5, Z5
-	VPMOVD2M     Z0, K1
-	VBLENDMPS    Z1, Z5, K1, Z6
-	VPANDD.BCST  consts<>+32(SB), Z0, Z0
-	VPXORD       Z7, Z7, Z7
-	VCMPPS       $0x11, Z6, Z7, K1
-	VMOVAPS.Z    Z0, K1, Z0
-	VFMADD231PS  Z0, Z6, Z2
+	VSUBPS      Z19, Z0, Z23
+	VPMOVD2M    Z18, K1
+	VBLENDMPS   Z19, Z23, K1, Z24
+	VPANDD      Z4, Z18, Z18
+	VPXORD      Z25, Z25, Z25
+	VCMPPS      $0x11, Z24, Z25, K1
+	VMOVAPS.Z   Z18, K1, Z18
+	VFMADD231PS Z18, Z24, Z20
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z1, Z4, Z0
-	VFMADD231PS  Z5, Z3, Z0
-	VBROADCASTSS 12(SI), Z3
-	VBROADCASTSS 16(SI), Z4
-	VMULPS       Z5, Z4, Z4
-	VFMADD231PS  Z1, Z3, Z4
-	VMULPS       Z2, Z4, Z1
+	VMULPS       Z19, Z22, Z18
+	VFMADD231PS  Z23, Z21, Z18
+	VBROADCASTSS 12(SI), Z21
+	VBROADCASTSS 16(SI), Z22
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z19, Z21, Z22
+	VMULPS       Z20, Z22, Z19
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_41
-	VMULPS Z0, Z0, Z0
+	VMULPS Z18, Z18, Z18
 	JMP    focusdone41
 
 focusnot0_41:
-	CMPQ         DI, $+2
-	JGE          focusnot1_41
-	VBROADCASTSS consts<>+384(SB), Z0
-	JMP          focusdone41
+	CMPQ    DI, $+2
+	JGE     focusnot1_41
+	VMOVAPS Z0, Z18
+	JMP     focusdone41
 
 focusnot1_41:
 	CMPQ DI, $+3
@@ -5745,207 +5409,207 @@ focusnot1_41:
 focusnot2_41:
 	CMPQ    DI, $+4
 	JGE     focusnot3_41
-	VSQRTPS Z0, Z0
+	VSQRTPS Z18, Z18
 	JMP     focusdone41
 
 focusnot3_41:
 	CMPQ         DI, $+5
 	JGE          focusnot4_41
-	VSQRTPS      Z0, Z2
-	VMOVAPS      Z0, Z3
-	VFNMADD231PS Z2, Z2, Z3
-	VMULPS.BCST  consts<>+2144(SB), Z2, Z4
-	VMULPS       Z4, Z3, Z3
-	VFMADD231PS  Z2, Z0, Z3
-	VMOVAPS      Z3, Z0
+	VSQRTPS      Z18, Z20
+	VMOVAPS      Z18, Z21
+	VFNMADD231PS Z20, Z20, Z21
+	VMULPS       Z3, Z20, Z22
+	VMULPS       Z22, Z21, Z21
+	VFMADD231PS  Z20, Z18, Z21
+	VMOVAPS      Z21, Z18
 	JMP          focusdone41
 
 focusnot4_41:
-	CMPQ             DI, $+6
-	JGE              focusnot5_41
-	VSQRTPS          Z0, Z2
-	VMULPS           Z0, Z0, Z3
-	VMOVAPS          Z3, Z4
-	VFMSUB231PS      Z0, Z0, Z4
-	VMOVAPS          Z0, Z5
-	VFNMADD231PS     Z2, Z2, Z5
-	VMULPS           Z5, Z0, Z0
-	VFMADD231PS.BCST consts<>+2144(SB), Z0, Z4
-	VMULPS           Z2, Z4, Z0
-	VFMADD231PS      Z2, Z3, Z0
-	JMP              focusdone41
+	CMPQ         DI, $+6
+	JGE          focusnot5_41
+	VSQRTPS      Z18, Z20
+	VMULPS       Z18, Z18, Z21
+	VMOVAPS      Z21, Z22
+	VFMSUB231PS  Z18, Z18, Z22
+	VMOVAPS      Z18, Z23
+	VFNMADD231PS Z20, Z20, Z23
+	VMULPS       Z23, Z18, Z18
+	VFMADD231PS  Z3, Z18, Z22
+	VMULPS       Z20, Z22, Z18
+	VFMADD231PS  Z20, Z21, Z18
+	JMP          focusdone41
 
 focusnot5_41:
 	CMPQ        DI, $+7
 	JGE         focusnot6_41
-	VMULPS      Z0, Z0, Z2
-	VMOVAPS     Z2, Z3
-	VFMSUB231PS Z0, Z0, Z3
-	VMULPS      Z0, Z3, Z3
-	VFMADD231PS Z0, Z2, Z3
-	VMOVAPS     Z3, Z0
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z18, Z21, Z21
+	VFMADD231PS Z18, Z20, Z21
+	VMOVAPS     Z21, Z18
 	JMP         focusdone41
 
 focusnot6_41:
 	CMPQ        DI, $+8
 	JGE         focusnot7_41
-	VMULPS      Z0, Z0, Z2
-	VFMSUB213PS Z2, Z0, Z0
-	VADDPS      Z2, Z2, Z3
-	VMULPS      Z0, Z3, Z0
-	VFMADD231PS Z2, Z2, Z0
+	VMULPS      Z18, Z18, Z20
+	VFMSUB213PS Z20, Z18, Z18
+	VADDPS      Z20, Z20, Z21
+	VMULPS      Z18, Z21, Z18
+	VFMADD231PS Z20, Z20, Z18
 	JMP         focusdone41
 
 focusnot7_41:
 	CMPQ        DI, $+9
 	JGE         focusnot8_41
-	VMULPS      Z0, Z0, Z2
-	VMOVAPS     Z2, Z3
-	VFMSUB231PS Z0, Z0, Z3
-	VMULPS      Z2, Z2, Z4
-	VADDPS      Z2, Z2, Z5
-	VFMSUB213PS Z4, Z2, Z2
-	VFMADD231PS Z3, Z5, Z2
-	VMULPS      Z0, Z2, Z2
-	VFMADD231PS Z0, Z4, Z2
-	VMOVAPS     Z2, Z0
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z20, Z20, Z22
+	VADDPS      Z20, Z20, Z23
+	VFMSUB213PS Z22, Z20, Z20
+	VFMADD231PS Z21, Z23, Z20
+	VMULPS      Z18, Z20, Z20
+	VFMADD231PS Z18, Z22, Z20
+	VMOVAPS     Z20, Z18
 	JMP         focusdone41
 
 focusnot8_41:
 	LEAQ         24(SI), R9
-	VBROADCASTSS (R9), Z2
-	VBROADCASTSS 4(R9), Z3
-	VBROADCASTSS 8(R9), Z4
+	VBROADCASTSS (R9), Z20
+	VBROADCASTSS 4(R9), Z21
+	VBROADCASTSS 8(R9), Z22
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z0, Z5
-	VPSUBD.BCST  consts<>+1248(SB), Z5, Z6
-	VCVTDQ2PS    Z5, Z7
-	VPSUBD.BCST  consts<>+1760(SB), Z7, Z7
-	VBROADCASTSS consts<>+1120(SB), Z8
-	VPCMPD       $0x06, Z5, Z8, K1
-	VBLENDMPS    Z7, Z6, K1, Z6
-	VPSRAD       $0x17, Z6, Z7
-	VPSRLD       $0x14, Z6, Z8
-	VPANDD.BCST  consts<>+1280(SB), Z6, Z6
-	VPADDD.BCST  consts<>+1312(SB), Z6, Z6
-	VCVTDQ2PS    Z7, Z7
+	VPANDD       Z4, Z18, Z23
+	VPSUBD.BCST  consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS    Z23, Z25
+	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
+	VBROADCASTSS consts<>+1120(SB), Z26
+	VPCMPD       $0x06, Z23, Z26, K1
+	VBLENDMPS    Z25, Z24, K1, Z24
+	VPSRAD       $0x17, Z24, Z25
+	VPSRLD       $0x14, Z24, Z26
+	VPANDD.BCST  consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST  consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS    Z25, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z8, Z9
-	VFMADD213PS.BCST consts<>+672(SB), Z9, Z6
-	VMULPS.BCST      consts<>+1344(SB), Z6, Z9
-	VMOVAPS          Z6, Z10
-	VFMADD231PS      Z9, Z6, Z10
-	VSUBPS           Z10, Z6, Z11
-	VFMADD231PS      Z9, Z6, Z11
-	VMULPS           Z6, Z6, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z12
-	VFMADD213PS.BCST consts<>+1408(SB), Z6, Z12
-	VFMADD213PS.BCST consts<>+1440(SB), Z6, Z12
-	VFMADD213PS.BCST consts<>+1472(SB), Z6, Z12
-	VFMADD213PS.BCST consts<>+1504(SB), Z6, Z12
-	VMULPS           Z6, Z9, Z6
-	VFMADD231PS      Z12, Z6, Z11
-	VADDPS           Z11, Z10, Z6
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z8, Z9
-	VADDPS      Z9, Z7, Z7
-	VMULPS      Z7, Z2, Z9
-	VFMSUB213PS Z9, Z2, Z7
-	VFMADD213PS Z9, Z3, Z6
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z20, Z27
+	VFMSUB213PS Z27, Z20, Z25
+	VFMADD213PS Z27, Z21, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z6, Z12
-	VSUBPS.BCST consts<>+1536(SB), Z12, Z13
-	VSUBPS      Z13, Z9, Z9
-	VFMADD231PS Z10, Z3, Z9
-	VPERMPS     pow_tl<>+0(SB), Z8, Z8
-	VFMADD231PS Z8, Z2, Z7
-	VFMADD231PS Z10, Z4, Z7
-	VFMADD231PS Z11, Z3, Z7
-	VADDPS      Z7, Z9, Z3
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z20, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z4
-	VFMADD213PS.BCST consts<>+1600(SB), Z3, Z4
-	VFMADD213PS.BCST consts<>+1632(SB), Z3, Z4
-	VMULPS           Z3, Z3, Z7
-	VMULPS           Z4, Z7, Z4
-	VFMADD231PS.BCST consts<>+160(SB), Z3, Z4
-	VPERMPS          pow_full_hi<>+0(SB), Z12, Z3
-	VPERMPS          pow_full_lo<>+0(SB), Z12, Z7
-	VFMADD231PS      Z4, Z3, Z7
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS      Z7, Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z12, Z4
-	VPSRAD       $0x03, Z4, Z4
-	VADDPS       Z7, Z3, Z8
-	VPSLLD       $0x17, Z4, Z9
-	VPADDD       Z9, Z8, Z9
-	VPMINUD.BCST consts<>+928(SB), Z9, Z9
+	VPSUBD.BCST  consts<>+1536(SB), Z30, Z22
+	VPSRAD       $0x03, Z22, Z22
+	VADDPS       Z25, Z21, Z26
+	VPSLLD       $0x17, Z22, Z27
+	VPADDD       Z27, Z26, Z27
+	VPMINUD.BCST consts<>+928(SB), Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z10, Z10, Z10
-	VPMINSD      Z10, Z4, Z4
-	VBROADCASTSS consts<>+1792(SB), Z10
-	VPSUBD       Z4, Z10, Z4
-	VPSLLD       $0x17, Z4, Z4
-	VADDPS       Z3, Z4, Z10
-	VSUBPS       Z4, Z10, Z11
-	VSUBPS       Z11, Z3, Z3
-	VADDPS       Z7, Z3, Z3
-	VADDPS       Z3, Z10, Z3
-	VCMPPS       $0x11, Z4, Z8, K1
-	VPSUBD       Z4, Z3, Z3
-	VBLENDMPS    Z3, Z9, K1, Z3
+	VPXORD       Z28, Z28, Z28
+	VPMINSD      Z28, Z22, Z22
+	VBROADCASTSS consts<>+1792(SB), Z28
+	VPSUBD       Z22, Z28, Z22
+	VPSLLD       $0x17, Z22, Z22
+	VADDPS       Z21, Z22, Z28
+	VSUBPS       Z22, Z28, Z29
+	VSUBPS       Z29, Z21, Z21
+	VADDPS       Z25, Z21, Z21
+	VADDPS       Z21, Z28, Z21
+	VCMPPS       $0x11, Z22, Z26, K1
+	VPSUBD       Z22, Z21, Z21
+	VBLENDMPS    Z21, Z27, K1, Z21
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z4
-	VCMPPS         $0x11, Z6, Z4, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z3, K1, Z3
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z6, K1
-	VPXORD         Z4, Z4, Z4
-	VBLENDMPS      Z4, Z3, K1, Z3
-	VPXORD         Z4, Z4, Z4
-	VPCMPD         $0x00, Z4, Z5, K1
-	VPMOVD2M       Z2, K2
-	VPXORD         Z4, Z4, Z4
-	VBLENDMPS.BCST consts<>+928(SB), Z4, K2, Z4
-	VBLENDMPS      Z4, Z3, K1, Z3
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z5, K1
-	VPMOVD2M       Z2, K2
-	VPXORD         Z2, Z2, Z2
-	VBROADCASTSS   consts<>+928(SB), Z4
-	VBLENDMPS      Z2, Z4, K2, Z2
-	VBLENDMPS      Z2, Z3, K1, Z2
+	VBROADCASTSS   consts<>+1824(SB), Z22
+	VCMPPS         $0x11, Z24, Z22, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z21, K1, Z21
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K1
+	VPXORD         Z22, Z22, Z22
+	VBLENDMPS      Z22, Z21, K1, Z21
+	VPXORD         Z22, Z22, Z22
+	VPCMPD         $0x00, Z22, Z23, K1
+	VPMOVD2M       Z20, K2
+	VPXORD         Z22, Z22, Z22
+	VBLENDMPS.BCST consts<>+928(SB), Z22, K2, Z22
+	VBLENDMPS      Z22, Z21, K1, Z21
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K1
+	VPMOVD2M       Z20, K2
+	VPXORD         Z20, Z20, Z20
+	VBROADCASTSS   consts<>+928(SB), Z22
+	VBLENDMPS      Z20, Z22, K2, Z20
+	VBLENDMPS      Z20, Z21, K1, Z20
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R9), Z3
-	VPANDD         Z3, Z0, Z3
-	VPORD          Z3, Z2, Z2
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x06, Z3, Z5, K1
-	VBROADCASTSS   consts<>+928(SB), Z3
-	VPCMPD         $0x06, Z5, Z3, K2
+	VBROADCASTSS   12(R9), Z21
+	VPANDD         Z21, Z18, Z21
+	VPORD          Z21, Z20, Z20
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z21, Z23, K1
+	VBROADCASTSS   consts<>+928(SB), Z21
+	VPCMPD         $0x06, Z23, Z21, K2
 	KANDW          K1, K2, K1
-	VBROADCASTSS   16(R9), Z3
-	VPANDD         Z3, Z0, Z0
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x06, Z0, Z3, K2
+	VBROADCASTSS   16(R9), Z21
+	VPANDD         Z21, Z18, Z18
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z18, Z21, K2
 	KANDW          K1, K2, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z5, K2
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z23, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z2, K1, Z0
+	VBLENDMPS.BCST consts<>+608(SB), Z20, K1, Z18
 
 focusdone41:
 	// loss = (alpha ce) q^gamma
-	VMULPS       Z0, Z1, Z0
-	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z1, K1
-	VBLENDMPS    Z0, Z1, K1, Z0
-	VPMINUD.BCST consts<>+608(SB), Z0, Z0
-	VMOVUPS      Z0, (CX)
+	VMULPS       Z18, Z19, Z18
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z19, K1
+	VBLENDMPS    Z18, Z19, K1, Z18
+	VPMINUD.BCST consts<>+608(SB), Z18, Z18
+	VMOVUPS      Z18, (CX)
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
 	ADDQ         $+64, BX
@@ -5953,135 +5617,115 @@ focusdone41:
 	ADDQ         $-16, R8
 	CMPQ         R8, $+1
 	JGE          slow
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+2144(SB), Z2
-	VBROADCASTSS consts<>+1184(SB), Z3
-	VBROADCASTSS consts<>+32(SB), Z4
-	VBROADCASTSS consts<>+64(SB), Z5
-	VBROADCASTSS consts<>+96(SB), Z6
-	VBROADCASTSS consts<>+160(SB), Z7
-	VBROADCASTSS consts<>+192(SB), Z8
-	VBROADCASTSS consts<>+224(SB), Z9
-	VBROADCASTSS consts<>+256(SB), Z10
-	VBROADCASTSS consts<>+288(SB), Z11
-	VBROADCASTSS consts<>+320(SB), Z12
-	VBROADCASTSS consts<>+352(SB), Z13
-	VMOVUPS      exp_one<>+0(SB), Z14
-	VBROADCASTSS consts<>+1888(SB), Z15
-	VBROADCASTSS consts<>+1920(SB), Z16
-	VBROADCASTSS consts<>+1952(SB), Z17
 	JMP          loop
 
 slowvector:
-	MOVL         $0x0000ffff, R8
-	BZHIL        AX, R8, R8
-	KMOVW        R8, K1
-	VBROADCASTSS consts<>+384(SB), Z0
-	VMOVUPS      (DX), K1, Z0
-	VPXORD       Z1, Z1, Z1
-	VMOVUPS      (BX), K1, Z1
+	MOVL    $0x0000ffff, R8
+	BZHIL   AX, R8, R8
+	KMOVW   R8, K1
+	VMOVAPS Z0, Z18
+	VMOVUPS (DX), K1, Z18
+	VPXORD  Z19, Z19, Z19
+	VMOVUPS (BX), K1, Z19
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD.BCST   consts<>+1184(SB), Z0, Z2
-	VSUBPS.BCST  consts<>+64(SB), Z2, Z2
-	VBROADCASTSS consts<>+416(SB), Z3
-	VMAXPS       Z2, Z3, Z2
+	VPORD        Z1, Z18, Z20
+	VSUBPS       Z5, Z20, Z20
+	VBROADCASTSS consts<>+416(SB), Z21
+	VMAXPS       Z20, Z21, Z20
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+96(SB), Z3
-	VFMADD213PS.BCST consts<>+128(SB), Z2, Z3
-	VSUBPS.BCST      consts<>+128(SB), Z3, Z4
+	VMOVAPS     Z2, Z21
+	VFMADD231PS Z6, Z20, Z21
+	VSUBPS      Z2, Z21, Z22
 
 	// r = c - n ln2
-	VMOVAPS           Z2, Z5
-	VFNMADD231PS.BCST consts<>+160(SB), Z4, Z5
-	VFNMADD231PS.BCST consts<>+192(SB), Z4, Z5
+	VMOVAPS      Z20, Z23
+	VFNMADD231PS Z7, Z22, Z23
+	VFNMADD231PS Z8, Z22, Z23
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z6
-	VFMADD213PS.BCST consts<>+256(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+288(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+320(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+352(SB), Z6, Z5
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z2, K2
-	VBROADCASTSS     consts<>+512(SB), Z2
-	VMOVAPS.Z        Z2, K2, Z2
+	VMOVAPS      Z10, Z24
+	VFMADD231PS  Z9, Z23, Z24
+	VFMADD213PS  Z11, Z23, Z24
+	VFMADD213PS  Z12, Z23, Z24
+	VFMADD213PS  Z13, Z24, Z23
+	VCMPPS.BCST  $0x11, consts<>+480(SB), Z20, K2
+	VBROADCASTSS consts<>+512(SB), Z20
+	VMOVAPS.Z    Z20, K2, Z20
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z3, Z3
-	VFMADD231PS  Z5, Z3, Z3
-	VBROADCASTSS consts<>+544(SB), Z5
-	VMOVAPS.Z    Z5, K2, Z5
-	VADDPS       Z5, Z4, Z4
-	VSCALEFPS    Z4, Z3, Z3
+	VPERMPS      exp_t<>+0(SB), Z21, Z21
+	VFMADD231PS  Z23, Z21, Z21
+	VBROADCASTSS consts<>+544(SB), Z23
+	VMOVAPS.Z    Z23, K2, Z23
+	VADDPS       Z23, Z22, Z22
+	VSCALEFPS    Z22, Z21, Z21
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z2, Z3, Z2
-	VADDPS.BCST  consts<>+576(SB), Z3, Z3
-	VPSUBD.BCST  consts<>+576(SB), Z3, Z3
-	VPMAXSD      Z3, Z2, Z2
-	VPMINUD.BCST consts<>+608(SB), Z2, Z2
+	VPSUBD       Z20, Z21, Z20
+	VADDPS.BCST  consts<>+576(SB), Z21, Z21
+	VPSUBD.BCST  consts<>+576(SB), Z21, Z21
+	VPMAXSD      Z21, Z20, Z20
+	VPMINUD.BCST consts<>+608(SB), Z20, Z20
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z2, K2
-	VBROADCASTSS consts<>+1216(SB), Z3
-	VMAXPS       Z2, Z3, Z3
-	VBROADCASTSS consts<>+384(SB), Z4
-	VADDPS.BCST  consts<>+384(SB), Z3, Z5
-	VDIVPS       Z5, Z4, Z4
-	VMULPS       Z4, Z3, Z5
-	VBLENDMPS    Z2, Z5, K2, Z5
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z20, K2
+	VBROADCASTSS consts<>+1216(SB), Z21
+	VMAXPS       Z20, Z21, Z21
+	VADDPS       Z0, Z21, Z22
+	VDIVPS       Z22, Z0, Z22
+	VMULPS       Z22, Z21, Z23
+	VBLENDMPS    Z20, Z23, K2, Z23
 
 	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z6
-	VFMADD213PS.BCST consts<>+1920(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+1952(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+1984(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2016(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2048(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2080(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2112(SB), Z3, Z6
-	VMULPS           Z6, Z3, Z6
-	VFMADD231PS      Z6, Z3, Z3
-	VBLENDMPS        Z2, Z3, K2, Z2
-	VPMOVD2M         Z0, K2
-	VBLENDMPS        Z5, Z4, K2, Z3
-	VPMOVD2M         Z0, K2
-	VBLENDMPS        Z4, Z5, K2, Z4
+	VMOVAPS          Z16, Z24
+	VFMADD231PS      Z15, Z21, Z24
+	VFMADD213PS      Z17, Z21, Z24
+	VFMADD213PS.BCST consts<>+1984(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2016(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2048(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2080(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2112(SB), Z21, Z24
+	VMULPS           Z24, Z21, Z24
+	VFMADD231PS      Z24, Z21, Z21
+	VBLENDMPS        Z20, Z21, K2, Z20
+	VPMOVD2M         Z18, K2
+	VBLENDMPS        Z23, Z22, K2, Z21
+	VPMOVD2M         Z18, K2
+	VBLENDMPS        Z22, Z23, K2, Z22
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VBROADCASTSS consts<>+384(SB), Z5
-	VSUBPS       Z1, Z5, Z5
-	VPMOVD2M     Z0, K2
-	VBLENDMPS    Z1, Z5, K2, Z6
-	VPANDD.BCST  consts<>+32(SB), Z0, Z0
-	VPXORD       Z7, Z7, Z7
-	VCMPPS       $0x11, Z6, Z7, K2
-	VMOVAPS.Z    Z0, K2, Z0
-	VFMADD231PS  Z0, Z6, Z2
+	VSUBPS      Z19, Z0, Z23
+	VPMOVD2M    Z18, K2
+	VBLENDMPS   Z19, Z23, K2, Z24
+	VPANDD      Z4, Z18, Z18
+	VPXORD      Z25, Z25, Z25
+	VCMPPS      $0x11, Z24, Z25, K2
+	VMOVAPS.Z   Z18, K2, Z18
+	VFMADD231PS Z18, Z24, Z20
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z1, Z4, Z0
-	VFMADD231PS  Z5, Z3, Z0
-	VBROADCASTSS 12(SI), Z3
-	VBROADCASTSS 16(SI), Z4
-	VMULPS       Z5, Z4, Z4
-	VFMADD231PS  Z1, Z3, Z4
-	VMULPS       Z2, Z4, Z1
+	VMULPS       Z19, Z22, Z18
+	VFMADD231PS  Z23, Z21, Z18
+	VBROADCASTSS 12(SI), Z21
+	VBROADCASTSS 16(SI), Z22
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z19, Z21, Z22
+	VMULPS       Z20, Z22, Z19
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_42
-	VMULPS Z0, Z0, Z0
+	VMULPS Z18, Z18, Z18
 	JMP    focusdone42
 
 focusnot0_42:
-	CMPQ         DI, $+2
-	JGE          focusnot1_42
-	VBROADCASTSS consts<>+384(SB), Z0
-	JMP          focusdone42
+	CMPQ    DI, $+2
+	JGE     focusnot1_42
+	VMOVAPS Z0, Z18
+	JMP     focusdone42
 
 focusnot1_42:
 	CMPQ DI, $+3
@@ -6091,225 +5735,207 @@ focusnot1_42:
 focusnot2_42:
 	CMPQ    DI, $+4
 	JGE     focusnot3_42
-	VSQRTPS Z0, Z0
+	VSQRTPS Z18, Z18
 	JMP     focusdone42
 
 focusnot3_42:
 	CMPQ         DI, $+5
 	JGE          focusnot4_42
-	VSQRTPS      Z0, Z2
-	VMOVAPS      Z0, Z3
-	VFNMADD231PS Z2, Z2, Z3
-	VMULPS.BCST  consts<>+2144(SB), Z2, Z4
-	VMULPS       Z4, Z3, Z3
-	VFMADD231PS  Z2, Z0, Z3
-	VMOVAPS      Z3, Z0
+	VSQRTPS      Z18, Z20
+	VMOVAPS      Z18, Z21
+	VFNMADD231PS Z20, Z20, Z21
+	VMULPS       Z3, Z20, Z22
+	VMULPS       Z22, Z21, Z21
+	VFMADD231PS  Z20, Z18, Z21
+	VMOVAPS      Z21, Z18
 	JMP          focusdone42
 
 focusnot4_42:
-	CMPQ             DI, $+6
-	JGE              focusnot5_42
-	VSQRTPS          Z0, Z2
-	VMULPS           Z0, Z0, Z3
-	VMOVAPS          Z3, Z4
-	VFMSUB231PS      Z0, Z0, Z4
-	VMOVAPS          Z0, Z5
-	VFNMADD231PS     Z2, Z2, Z5
-	VMULPS           Z5, Z0, Z0
-	VFMADD231PS.BCST consts<>+2144(SB), Z0, Z4
-	VMULPS           Z2, Z4, Z0
-	VFMADD231PS      Z2, Z3, Z0
-	JMP              focusdone42
+	CMPQ         DI, $+6
+	JGE          focusnot5_42
+	VSQRTPS      Z18, Z20
+	VMULPS       Z18, Z18, Z21
+	VMOVAPS      Z21, Z22
+	VFMSUB231PS  Z18, Z18, Z22
+	VMOVAPS      Z18, Z23
+	VFNMADD231PS Z20, Z20, Z23
+	VMULPS       Z23, Z18, Z18
+	VFMADD231PS  Z3, Z18, Z22
+	VMULPS       Z20, Z22, Z18
+	VFMADD231PS  Z20, Z21, Z18
+	JMP          focusdone42
 
 focusnot5_42:
 	CMPQ        DI, $+7
 	JGE         focusnot6_42
-	VMULPS      Z0, Z0, Z2
-	VMOVAPS     Z2, Z3
-	VFMSUB231PS Z0, Z0, Z3
-	VMULPS      Z0, Z3, Z3
-	VFMADD231PS Z0, Z2, Z3
-	VMOVAPS     Z3, Z0
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z18, Z21, Z21
+	VFMADD231PS Z18, Z20, Z21
+	VMOVAPS     Z21, Z18
 	JMP         focusdone42
 
 focusnot6_42:
 	CMPQ        DI, $+8
 	JGE         focusnot7_42
-	VMULPS      Z0, Z0, Z2
-	VFMSUB213PS Z2, Z0, Z0
-	VADDPS      Z2, Z2, Z3
-	VMULPS      Z0, Z3, Z0
-	VFMADD231PS Z2, Z2, Z0
+	VMULPS      Z18, Z18, Z20
+	VFMSUB213PS Z20, Z18, Z18
+	VADDPS      Z20, Z20, Z21
+	VMULPS      Z18, Z21, Z18
+	VFMADD231PS Z20, Z20, Z18
 	JMP         focusdone42
 
 focusnot7_42:
 	CMPQ        DI, $+9
 	JGE         focusnot8_42
-	VMULPS      Z0, Z0, Z2
-	VMOVAPS     Z2, Z3
-	VFMSUB231PS Z0, Z0, Z3
-	VMULPS      Z2, Z2, Z4
-	VADDPS      Z2, Z2, Z5
-	VFMSUB213PS Z4, Z2, Z2
-	VFMADD231PS Z3, Z5, Z2
-	VMULPS      Z0, Z2, Z2
-	VFMADD231PS Z0, Z4, Z2
-	VMOVAPS     Z2, Z0
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z20, Z20, Z22
+	VADDPS      Z20, Z20, Z23
+	VFMSUB213PS Z22, Z20, Z20
+	VFMADD231PS Z21, Z23, Z20
+	VMULPS      Z18, Z20, Z20
+	VFMADD231PS Z18, Z22, Z20
+	VMOVAPS     Z20, Z18
 	JMP         focusdone42
 
 focusnot8_42:
 	LEAQ         24(SI), R8
-	VBROADCASTSS (R8), Z2
-	VBROADCASTSS 4(R8), Z3
-	VBROADCASTSS 8(R8), Z4
+	VBROADCASTSS (R8), Z20
+	VBROADCASTSS 4(R8), Z21
+	VBROADCASTSS 8(R8), Z22
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z0, Z5
-	VPSUBD.BCST  consts<>+1248(SB), Z5, Z6
-	VCVTDQ2PS    Z5, Z7
-	VPSUBD.BCST  consts<>+1760(SB), Z7, Z7
-	VBROADCASTSS consts<>+1120(SB), Z8
-	VPCMPD       $0x06, Z5, Z8, K2
-	VBLENDMPS    Z7, Z6, K2, Z6
-	VPSRAD       $0x17, Z6, Z7
-	VPSRLD       $0x14, Z6, Z8
-	VPANDD.BCST  consts<>+1280(SB), Z6, Z6
-	VPADDD.BCST  consts<>+1312(SB), Z6, Z6
-	VCVTDQ2PS    Z7, Z7
+	VPANDD       Z4, Z18, Z23
+	VPSUBD.BCST  consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS    Z23, Z25
+	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
+	VBROADCASTSS consts<>+1120(SB), Z26
+	VPCMPD       $0x06, Z23, Z26, K2
+	VBLENDMPS    Z25, Z24, K2, Z24
+	VPSRAD       $0x17, Z24, Z25
+	VPSRLD       $0x14, Z24, Z26
+	VPANDD.BCST  consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST  consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS    Z25, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z8, Z9
-	VFMADD213PS.BCST consts<>+672(SB), Z9, Z6
-	VMULPS.BCST      consts<>+1344(SB), Z6, Z9
-	VMOVAPS          Z6, Z10
-	VFMADD231PS      Z9, Z6, Z10
-	VSUBPS           Z10, Z6, Z11
-	VFMADD231PS      Z9, Z6, Z11
-	VMULPS           Z6, Z6, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z12
-	VFMADD213PS.BCST consts<>+1408(SB), Z6, Z12
-	VFMADD213PS.BCST consts<>+1440(SB), Z6, Z12
-	VFMADD213PS.BCST consts<>+1472(SB), Z6, Z12
-	VFMADD213PS.BCST consts<>+1504(SB), Z6, Z12
-	VMULPS           Z6, Z9, Z6
-	VFMADD231PS      Z12, Z6, Z11
-	VADDPS           Z11, Z10, Z6
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z8, Z9
-	VADDPS      Z9, Z7, Z7
-	VMULPS      Z7, Z2, Z9
-	VFMSUB213PS Z9, Z2, Z7
-	VFMADD213PS Z9, Z3, Z6
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z20, Z27
+	VFMSUB213PS Z27, Z20, Z25
+	VFMADD213PS Z27, Z21, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z6, Z12
-	VSUBPS.BCST consts<>+1536(SB), Z12, Z13
-	VSUBPS      Z13, Z9, Z9
-	VFMADD231PS Z10, Z3, Z9
-	VPERMPS     pow_tl<>+0(SB), Z8, Z8
-	VFMADD231PS Z8, Z2, Z7
-	VFMADD231PS Z10, Z4, Z7
-	VFMADD231PS Z11, Z3, Z7
-	VADDPS      Z7, Z9, Z3
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z20, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z4
-	VFMADD213PS.BCST consts<>+1600(SB), Z3, Z4
-	VFMADD213PS.BCST consts<>+1632(SB), Z3, Z4
-	VMULPS           Z3, Z3, Z7
-	VMULPS           Z4, Z7, Z4
-	VFMADD231PS.BCST consts<>+160(SB), Z3, Z4
-	VPERMPS          pow_full_hi<>+0(SB), Z12, Z3
-	VPERMPS          pow_full_lo<>+0(SB), Z12, Z7
-	VFMADD231PS      Z4, Z3, Z7
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS      Z7, Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z12, Z4
-	VPSRAD       $0x03, Z4, Z4
-	VADDPS       Z7, Z3, Z8
-	VPSLLD       $0x17, Z4, Z9
-	VPADDD       Z9, Z8, Z9
-	VPMINUD.BCST consts<>+928(SB), Z9, Z9
+	VPSUBD.BCST  consts<>+1536(SB), Z30, Z22
+	VPSRAD       $0x03, Z22, Z22
+	VADDPS       Z25, Z21, Z26
+	VPSLLD       $0x17, Z22, Z27
+	VPADDD       Z27, Z26, Z27
+	VPMINUD.BCST consts<>+928(SB), Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z10, Z10, Z10
-	VPMINSD      Z10, Z4, Z4
-	VBROADCASTSS consts<>+1792(SB), Z10
-	VPSUBD       Z4, Z10, Z4
-	VPSLLD       $0x17, Z4, Z4
-	VADDPS       Z3, Z4, Z10
-	VSUBPS       Z4, Z10, Z11
-	VSUBPS       Z11, Z3, Z3
-	VADDPS       Z7, Z3, Z3
-	VADDPS       Z3, Z10, Z3
-	VCMPPS       $0x11, Z4, Z8, K2
-	VPSUBD       Z4, Z3, Z3
-	VBLENDMPS    Z3, Z9, K2, Z3
+	VPXORD       Z28, Z28, Z28
+	VPMINSD      Z28, Z22, Z22
+	VBROADCASTSS consts<>+1792(SB), Z28
+	VPSUBD       Z22, Z28, Z22
+	VPSLLD       $0x17, Z22, Z22
+	VADDPS       Z21, Z22, Z28
+	VSUBPS       Z22, Z28, Z29
+	VSUBPS       Z29, Z21, Z21
+	VADDPS       Z25, Z21, Z21
+	VADDPS       Z21, Z28, Z21
+	VCMPPS       $0x11, Z22, Z26, K2
+	VPSUBD       Z22, Z21, Z21
+	VBLENDMPS    Z21, Z27, K2, Z21
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z4
-	VCMPPS         $0x11, Z6, Z4, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z3, K2, Z3
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z6, K2
-	VPXORD         Z4, Z4, Z4
-	VBLENDMPS      Z4, Z3, K2, Z3
-	VPXORD         Z4, Z4, Z4
-	VPCMPD         $0x00, Z4, Z5, K2
-	VPMOVD2M       Z2, K3
-	VPXORD         Z4, Z4, Z4
-	VBLENDMPS.BCST consts<>+928(SB), Z4, K3, Z4
-	VBLENDMPS      Z4, Z3, K2, Z3
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z5, K2
-	VPMOVD2M       Z2, K3
-	VPXORD         Z2, Z2, Z2
-	VBROADCASTSS   consts<>+928(SB), Z4
-	VBLENDMPS      Z2, Z4, K3, Z2
-	VBLENDMPS      Z2, Z3, K2, Z2
+	VBROADCASTSS   consts<>+1824(SB), Z22
+	VCMPPS         $0x11, Z24, Z22, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z21, K2, Z21
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K2
+	VPXORD         Z22, Z22, Z22
+	VBLENDMPS      Z22, Z21, K2, Z21
+	VPXORD         Z22, Z22, Z22
+	VPCMPD         $0x00, Z22, Z23, K2
+	VPMOVD2M       Z20, K3
+	VPXORD         Z22, Z22, Z22
+	VBLENDMPS.BCST consts<>+928(SB), Z22, K3, Z22
+	VBLENDMPS      Z22, Z21, K2, Z21
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K2
+	VPMOVD2M       Z20, K3
+	VPXORD         Z20, Z20, Z20
+	VBROADCASTSS   consts<>+928(SB), Z22
+	VBLENDMPS      Z20, Z22, K3, Z20
+	VBLENDMPS      Z20, Z21, K2, Z20
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R8), Z3
-	VPANDD         Z3, Z0, Z3
-	VPORD          Z3, Z2, Z2
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x06, Z3, Z5, K2
-	VBROADCASTSS   consts<>+928(SB), Z3
-	VPCMPD         $0x06, Z5, Z3, K3
+	VBROADCASTSS   12(R8), Z21
+	VPANDD         Z21, Z18, Z21
+	VPORD          Z21, Z20, Z20
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z21, Z23, K2
+	VBROADCASTSS   consts<>+928(SB), Z21
+	VPCMPD         $0x06, Z23, Z21, K3
 	KANDW          K2, K3, K2
-	VBROADCASTSS   16(R8), Z3
-	VPANDD         Z3, Z0, Z0
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x06, Z0, Z3, K3
+	VBROADCASTSS   16(R8), Z21
+	VPANDD         Z21, Z18, Z18
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z18, Z21, K3
 	KANDW          K2, K3, K2
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z5, K3
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z23, K3
 	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z2, K2, Z0
+	VBLENDMPS.BCST consts<>+608(SB), Z20, K2, Z18
 
 focusdone42:
 	// loss = (alpha ce) q^gamma
-	VMULPS       Z0, Z1, Z0
-	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z1, K2
-	VBLENDMPS    Z0, Z1, K2, Z0
-	VPMINUD.BCST consts<>+608(SB), Z0, Z0
-	VMOVUPS      Z0, K1, (CX)
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+2144(SB), Z2
-	VBROADCASTSS consts<>+1184(SB), Z3
-	VBROADCASTSS consts<>+32(SB), Z4
-	VBROADCASTSS consts<>+64(SB), Z5
-	VBROADCASTSS consts<>+96(SB), Z6
-	VBROADCASTSS consts<>+160(SB), Z7
-	VBROADCASTSS consts<>+192(SB), Z8
-	VBROADCASTSS consts<>+224(SB), Z9
-	VBROADCASTSS consts<>+256(SB), Z10
-	VBROADCASTSS consts<>+288(SB), Z11
-	VBROADCASTSS consts<>+320(SB), Z12
-	VBROADCASTSS consts<>+352(SB), Z13
-	VMOVUPS      exp_one<>+0(SB), Z14
-	VBROADCASTSS consts<>+1888(SB), Z15
-	VBROADCASTSS consts<>+1920(SB), Z16
-	VBROADCASTSS consts<>+1952(SB), Z17
+	VMULPS       Z18, Z19, Z18
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z19, K2
+	VBLENDMPS    Z18, Z19, K2, Z18
+	VPMINUD.BCST consts<>+608(SB), Z18, Z18
+	VMOVUPS      Z18, K1, (CX)
 	JMP          nextvector
 
 // func sigmoidLossAVX2(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
@@ -7066,131 +6692,115 @@ done:
 
 otherblock:
 	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y3
 	VMOVUPS (BX), Y1
+	VMOVUPS 32(BX), Y4
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
 	VPOR   consts<>+1184(SB), Y0, Y2
+	VPOR   consts<>+1184(SB), Y3, Y5
 	VSUBPS consts<>+64(SB), Y2, Y2
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVUPS     consts<>+96(SB), Y3
-	VFMADD213PS consts<>+128(SB), Y2, Y3
-	VSUBPS      consts<>+128(SB), Y3, Y4
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y4, Y2
-	VFNMADD231PS consts<>+192(SB), Y4, Y2
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y4
-	VFMADD213PS consts<>+256(SB), Y2, Y4
-	VFMADD213PS consts<>+288(SB), Y2, Y4
-	VFMADD213PS consts<>+320(SB), Y2, Y4
-	VFMADD213PS consts<>+352(SB), Y4, Y2
-
-	// 2^n T[j] (1 + p)
-	VMOVUPS     exp_one<>+0(SB), Y4
-	VPERMILPS   Y3, Y4, Y4
-	VPSLLD      $0x15, Y3, Y3
-	VPADDD      Y3, Y4, Y3
-	VFMADD231PS Y2, Y3, Y3
-	VMOVUPS     consts<>+384(SB), Y2
-	VADDPS      consts<>+384(SB), Y3, Y4
-	VDIVPS      Y4, Y2, Y2
-	VMULPS      Y2, Y3, Y4
-
-	// log1p(v) = v + v (v P(v))
-	VMOVUPS     consts<>+1888(SB), Y5
-	VFMADD213PS consts<>+1920(SB), Y3, Y5
-	VFMADD213PS consts<>+1952(SB), Y3, Y5
-	VFMADD213PS consts<>+1984(SB), Y3, Y5
-	VFMADD213PS consts<>+2016(SB), Y3, Y5
-	VFMADD213PS consts<>+2048(SB), Y3, Y5
-	VFMADD213PS consts<>+2080(SB), Y3, Y5
-	VFMADD213PS consts<>+2112(SB), Y3, Y5
-	VMULPS      Y5, Y3, Y5
-	VFMADD231PS Y5, Y3, Y3
-	VBLENDVPS   Y0, Y4, Y2, Y5
-	VBLENDVPS   Y0, Y2, Y4, Y2
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VMOVUPS     consts<>+384(SB), Y4
-	VSUBPS      Y1, Y4, Y4
-	VBLENDVPS   Y0, Y1, Y4, Y6
-	VPAND       consts<>+32(SB), Y0, Y0
-	VFMADD231PS Y0, Y6, Y3
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y1, Y2, Y0
-	VFMADD231PS  Y4, Y5, Y0
-	VBROADCASTSS 12(SI), Y2
-	VBROADCASTSS 16(SI), Y5
-	VMULPS       Y4, Y5, Y4
-	VFMADD231PS  Y1, Y2, Y4
-	VMULPS       Y3, Y4, Y1
-	VMOVUPS      32(DX), Y2
-	VMOVUPS      32(BX), Y3
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y2, Y4
-	VSUBPS consts<>+64(SB), Y4, Y4
+	VSUBPS consts<>+64(SB), Y5, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVUPS     consts<>+96(SB), Y5
-	VFMADD213PS consts<>+128(SB), Y4, Y5
+	VMOVUPS     consts<>+96(SB), Y8
+	VFMADD213PS consts<>+128(SB), Y2, Y5
+	VFMADD213PS consts<>+128(SB), Y7, Y8
 	VSUBPS      consts<>+128(SB), Y5, Y6
+	VSUBPS      consts<>+128(SB), Y8, Y9
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y6, Y4
-	VFNMADD231PS consts<>+192(SB), Y6, Y4
+	VFNMADD231PS consts<>+160(SB), Y6, Y2
+	VFNMADD231PS consts<>+160(SB), Y9, Y7
+	VFNMADD231PS consts<>+192(SB), Y6, Y2
+	VFNMADD231PS consts<>+192(SB), Y9, Y7
 
 	// p = e^r / s - 1, s = T[0]
 	VMOVUPS     consts<>+224(SB), Y6
-	VFMADD213PS consts<>+256(SB), Y4, Y6
-	VFMADD213PS consts<>+288(SB), Y4, Y6
-	VFMADD213PS consts<>+320(SB), Y4, Y6
-	VFMADD213PS consts<>+352(SB), Y6, Y4
+	VMOVUPS     consts<>+224(SB), Y9
+	VFMADD213PS consts<>+256(SB), Y2, Y6
+	VFMADD213PS consts<>+256(SB), Y7, Y9
+	VFMADD213PS consts<>+288(SB), Y2, Y6
+	VFMADD213PS consts<>+288(SB), Y7, Y9
+	VFMADD213PS consts<>+320(SB), Y2, Y6
+	VFMADD213PS consts<>+320(SB), Y7, Y9
+	VFMADD213PS consts<>+352(SB), Y6, Y2
+	VFMADD213PS consts<>+352(SB), Y9, Y7
 
 	// 2^n T[j] (1 + p)
 	VMOVUPS     exp_one<>+0(SB), Y6
+	VMOVUPS     exp_one<>+0(SB), Y9
 	VPERMILPS   Y5, Y6, Y6
+	VPERMILPS   Y8, Y9, Y9
 	VPSLLD      $0x15, Y5, Y5
+	VPSLLD      $0x15, Y8, Y8
 	VPADDD      Y5, Y6, Y5
-	VFMADD231PS Y4, Y5, Y5
-	VMOVUPS     consts<>+384(SB), Y4
-	VADDPS      consts<>+384(SB), Y5, Y6
-	VDIVPS      Y6, Y4, Y4
-	VMULPS      Y4, Y5, Y6
+	VPADDD      Y8, Y9, Y6
+	VFMADD231PS Y2, Y5, Y5
+	VFMADD231PS Y7, Y6, Y6
+	VMOVUPS     consts<>+384(SB), Y2
+	VMOVUPS     consts<>+384(SB), Y8
+	VADDPS      consts<>+384(SB), Y5, Y7
+	VADDPS      consts<>+384(SB), Y6, Y9
+	VDIVPS      Y7, Y2, Y2
+	VDIVPS      Y9, Y8, Y9
+	VMULPS      Y2, Y5, Y7
+	VMULPS      Y9, Y6, Y10
 
 	// log1p(v) = v + v (v P(v))
-	VMOVUPS     consts<>+1888(SB), Y7
-	VFMADD213PS consts<>+1920(SB), Y5, Y7
-	VFMADD213PS consts<>+1952(SB), Y5, Y7
-	VFMADD213PS consts<>+1984(SB), Y5, Y7
-	VFMADD213PS consts<>+2016(SB), Y5, Y7
-	VFMADD213PS consts<>+2048(SB), Y5, Y7
-	VFMADD213PS consts<>+2080(SB), Y5, Y7
-	VFMADD213PS consts<>+2112(SB), Y5, Y7
-	VMULPS      Y7, Y5, Y7
-	VFMADD231PS Y7, Y5, Y5
-	VBLENDVPS   Y2, Y6, Y4, Y7
-	VBLENDVPS   Y2, Y4, Y6, Y4
+	VMOVUPS     consts<>+1888(SB), Y8
+	VMOVUPS     consts<>+1888(SB), Y11
+	VFMADD213PS consts<>+1920(SB), Y5, Y8
+	VFMADD213PS consts<>+1920(SB), Y6, Y11
+	VFMADD213PS consts<>+1952(SB), Y5, Y8
+	VFMADD213PS consts<>+1952(SB), Y6, Y11
+	VFMADD213PS consts<>+1984(SB), Y5, Y8
+	VFMADD213PS consts<>+1984(SB), Y6, Y11
+	VFMADD213PS consts<>+2016(SB), Y5, Y8
+	VFMADD213PS consts<>+2016(SB), Y6, Y11
+	VFMADD213PS consts<>+2048(SB), Y5, Y8
+	VFMADD213PS consts<>+2048(SB), Y6, Y11
+	VFMADD213PS consts<>+2080(SB), Y5, Y8
+	VFMADD213PS consts<>+2080(SB), Y6, Y11
+	VFMADD213PS consts<>+2112(SB), Y5, Y8
+	VFMADD213PS consts<>+2112(SB), Y6, Y11
+	VMULPS      Y8, Y5, Y8
+	VMULPS      Y11, Y6, Y11
+	VFMADD231PS Y8, Y5, Y5
+	VFMADD231PS Y11, Y6, Y6
+	VBLENDVPS   Y0, Y7, Y2, Y8
+	VBLENDVPS   Y3, Y10, Y9, Y11
+	VBLENDVPS   Y0, Y2, Y7, Y2
+	VBLENDVPS   Y3, Y9, Y10, Y9
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VMOVUPS     consts<>+384(SB), Y6
-	VSUBPS      Y3, Y6, Y6
-	VBLENDVPS   Y2, Y3, Y6, Y8
-	VPAND       consts<>+32(SB), Y2, Y2
-	VFMADD231PS Y2, Y8, Y5
+	VMOVUPS     consts<>+384(SB), Y7
+	VMOVUPS     consts<>+384(SB), Y10
+	VSUBPS      Y1, Y7, Y7
+	VSUBPS      Y4, Y10, Y12
+	VBLENDVPS   Y0, Y1, Y7, Y10
+	VBLENDVPS   Y3, Y4, Y12, Y13
+	VPAND       consts<>+32(SB), Y0, Y0
+	VPAND       consts<>+32(SB), Y3, Y3
+	VFMADD231PS Y0, Y10, Y5
+	VFMADD231PS Y3, Y13, Y6
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y3, Y4, Y2
-	VFMADD231PS  Y6, Y7, Y2
-	VBROADCASTSS 12(SI), Y4
-	VBROADCASTSS 16(SI), Y7
-	VMULPS       Y6, Y7, Y6
-	VFMADD231PS  Y3, Y4, Y6
-	VMULPS       Y5, Y6, Y3
+	VMULPS       Y1, Y2, Y0
+	VMULPS       Y4, Y9, Y2
+	VFMADD231PS  Y7, Y8, Y0
+	VFMADD231PS  Y12, Y11, Y2
+	VBROADCASTSS 12(SI), Y3
+	VBROADCASTSS 12(SI), Y9
+	VBROADCASTSS 16(SI), Y8
+	VBROADCASTSS 16(SI), Y10
+	VMULPS       Y7, Y8, Y7
+	VMULPS       Y12, Y10, Y8
+	VFMADD231PS  Y1, Y3, Y7
+	VFMADD231PS  Y4, Y9, Y8
+	VMULPS       Y5, Y7, Y1
+	VMULPS       Y6, Y8, Y3
 
 	// q^gamma
 	CMPQ   DI, $+1
@@ -8450,9 +8060,9 @@ partdone3:
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·sigmoidGradAVX512(SB), NOSPLIT, $0-56
 	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+2144(SB), Z1
-	VBROADCASTSS consts<>+1184(SB), Z2
-	VBROADCASTSS consts<>+128(SB), Z3
+	VBROADCASTSS consts<>+1184(SB), Z1
+	VBROADCASTSS consts<>+128(SB), Z2
+	VBROADCASTSS consts<>+2144(SB), Z3
 	VBROADCASTSS consts<>+32(SB), Z4
 	VBROADCASTSS consts<>+64(SB), Z5
 	VBROADCASTSS consts<>+96(SB), Z6
@@ -8496,18 +8106,18 @@ block:
 	JNE          otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  (BX), Z2, Z12
-	VPORD  64(BX), Z2, Z13
+	VPORD  (BX), Z1, Z12
+	VPORD  64(BX), Z1, Z13
 	VSUBPS Z5, Z12, Z12
 	VSUBPS Z5, Z13, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z3, Z13
+	VMOVAPS     Z2, Z13
 	VFMADD231PS Z6, Z12, Z13
-	VMOVAPS     Z3, Z16
+	VMOVAPS     Z2, Z16
 	VFMADD231PS Z6, Z15, Z16
-	VSUBPS      Z3, Z13, Z14
-	VSUBPS      Z3, Z16, Z17
+	VSUBPS      Z2, Z13, Z14
+	VSUBPS      Z2, Z16, Z17
 
 	// r = c - n ln2
 	VFNMADD231PS Z7, Z14, Z12
@@ -8548,8 +8158,8 @@ block:
 	VMOVUPS   64(SI), Z19
 	VPSLLD    $0x02, Z16, Z16
 	VPSLLD    $0x02, Z19, Z20
-	VPANDD    Z2, Z16, Z19
-	VPANDD    Z2, Z20, Z21
+	VPANDD    Z1, Z16, Z19
+	VPANDD    Z1, Z20, Z21
 	VPXORD    (BX), Z19, Z19
 	VPXORD    64(BX), Z21, Z21
 	VPMOVD2M  Z19, K1
@@ -8598,8 +8208,8 @@ block:
 	VMULPS       Z17, Z15, Z17
 	VFMADD213PS  Z22, Z12, Z14
 	VFMADD213PS  Z23, Z17, Z18
-	VPANDD       Z2, Z16, Z12
-	VPANDD       Z2, Z20, Z17
+	VPANDD       Z1, Z16, Z12
+	VPANDD       Z1, Z20, Z17
 	VPXORD       Z12, Z14, Z12
 	VPXORD       Z17, Z18, Z18
 	VBROADCASTSS 12(DI), Z14
@@ -8615,52 +8225,52 @@ block:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_181
+	JGE    focusnot0_175
 	VMULPS Z22, Z22, Z22
 	VMULPS Z23, Z23, Z23
-	JMP    focusdone181
+	JMP    focusdone175
 
-focusnot0_181:
+focusnot0_175:
 	CMPQ    R8, $+2
-	JGE     focusnot1_181
+	JGE     focusnot1_175
 	VMOVAPS Z0, Z22
 	VMOVAPS Z0, Z23
-	JMP     focusdone181
+	JMP     focusdone175
 
-focusnot1_181:
+focusnot1_175:
 	CMPQ R8, $+3
-	JGE  focusnot2_181
-	JMP  focusdone181
+	JGE  focusnot2_175
+	JMP  focusdone175
 
-focusnot2_181:
+focusnot2_175:
 	CMPQ    R8, $+4
-	JGE     focusnot3_181
+	JGE     focusnot3_175
 	VSQRTPS Z22, Z22
 	VSQRTPS Z23, Z23
-	JMP     focusdone181
+	JMP     focusdone175
 
-focusnot3_181:
+focusnot3_175:
 	CMPQ         R8, $+5
-	JGE          focusnot4_181
+	JGE          focusnot4_175
 	VSQRTPS      Z22, Z17
 	VMOVAPS      Z22, Z19
 	VFNMADD231PS Z17, Z17, Z19
-	VMULPS       Z1, Z17, Z20
+	VMULPS       Z3, Z17, Z20
 	VMULPS       Z20, Z19, Z19
 	VFMADD231PS  Z17, Z22, Z19
 	VMOVAPS      Z19, Z22
 	VSQRTPS      Z23, Z17
 	VMOVAPS      Z23, Z19
 	VFNMADD231PS Z17, Z17, Z19
-	VMULPS       Z1, Z17, Z20
+	VMULPS       Z3, Z17, Z20
 	VMULPS       Z20, Z19, Z19
 	VFMADD231PS  Z17, Z23, Z19
 	VMOVAPS      Z19, Z23
-	JMP          focusdone181
+	JMP          focusdone175
 
-focusnot4_181:
+focusnot4_175:
 	CMPQ         R8, $+6
-	JGE          focusnot5_181
+	JGE          focusnot5_175
 	VSQRTPS      Z22, Z17
 	VMULPS       Z22, Z22, Z19
 	VMOVAPS      Z19, Z20
@@ -8668,7 +8278,7 @@ focusnot4_181:
 	VMOVAPS      Z22, Z21
 	VFNMADD231PS Z17, Z17, Z21
 	VMULPS       Z21, Z22, Z21
-	VFMADD231PS  Z1, Z21, Z20
+	VFMADD231PS  Z3, Z21, Z20
 	VMULPS       Z17, Z20, Z22
 	VFMADD231PS  Z17, Z19, Z22
 	VSQRTPS      Z23, Z17
@@ -8678,14 +8288,14 @@ focusnot4_181:
 	VMOVAPS      Z23, Z21
 	VFNMADD231PS Z17, Z17, Z21
 	VMULPS       Z21, Z23, Z21
-	VFMADD231PS  Z1, Z21, Z20
+	VFMADD231PS  Z3, Z21, Z20
 	VMULPS       Z17, Z20, Z23
 	VFMADD231PS  Z17, Z19, Z23
-	JMP          focusdone181
+	JMP          focusdone175
 
-focusnot5_181:
+focusnot5_175:
 	CMPQ        R8, $+7
-	JGE         focusnot6_181
+	JGE         focusnot6_175
 	VMULPS      Z22, Z22, Z17
 	VMOVAPS     Z17, Z19
 	VFMSUB231PS Z22, Z22, Z19
@@ -8698,11 +8308,11 @@ focusnot5_181:
 	VMULPS      Z23, Z19, Z19
 	VFMADD231PS Z23, Z17, Z19
 	VMOVAPS     Z19, Z23
-	JMP         focusdone181
+	JMP         focusdone175
 
-focusnot6_181:
+focusnot6_175:
 	CMPQ        R8, $+8
-	JGE         focusnot7_181
+	JGE         focusnot7_175
 	VMULPS      Z22, Z22, Z17
 	VFMSUB213PS Z17, Z22, Z22
 	VADDPS      Z17, Z17, Z19
@@ -8713,11 +8323,11 @@ focusnot6_181:
 	VADDPS      Z17, Z17, Z19
 	VMULPS      Z23, Z19, Z23
 	VFMADD231PS Z17, Z17, Z23
-	JMP         focusdone181
+	JMP         focusdone175
 
-focusnot7_181:
+focusnot7_175:
 	CMPQ        R8, $+9
-	JGE         focusnot8_181
+	JGE         focusnot8_175
 	VMULPS      Z22, Z22, Z17
 	VMOVAPS     Z17, Z19
 	VFMSUB231PS Z22, Z22, Z19
@@ -8738,174 +8348,162 @@ focusnot7_181:
 	VMULPS      Z23, Z17, Z17
 	VFMADD231PS Z23, Z20, Z17
 	VMOVAPS     Z17, Z23
-	JMP         focusdone181
+	JMP         focusdone175
 
-focusnot8_181:
+focusnot8_175:
 	LEAQ         24(DI), R10
-	VBROADCASTSS (R10), Z0
-	VBROADCASTSS 4(R10), Z1
-	VBROADCASTSS 8(R10), Z2
+	VBROADCASTSS (R10), Z17
+	VBROADCASTSS 4(R10), Z19
+	VBROADCASTSS 8(R10), Z20
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z22, Z4
-	VPSRLD      $0x17, Z4, Z3
-	VPSRLD      $0x14, Z4, Z5
-	VPANDD.BCST consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS   Z3, Z8
+	VPSUBD.BCST consts<>+1248(SB), Z22, Z24
+	VPSRLD      $0x17, Z24, Z21
+	VPSRLD      $0x14, Z24, Z22
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z21, Z27
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
-	VMOVAPS          Z4, Z6
-	VFMADD231PS      Z9, Z4, Z6
-	VSUBPS           Z6, Z4, Z7
-	VFMADD231PS      Z9, Z4, Z7
-	VMULPS           Z4, Z4, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z9, Z4
-	VFMADD231PS      Z10, Z4, Z7
-	VADDPS           Z7, Z6, Z4
+	VPERMPS          pow_r<>+0(SB), Z22, Z25
+	VFMADD213PS.BCST consts<>+672(SB), Z25, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z28
+	VMOVAPS          Z24, Z25
+	VFMADD231PS      Z28, Z24, Z25
+	VSUBPS           Z25, Z24, Z26
+	VFMADD231PS      Z28, Z24, Z26
+	VMULPS           Z24, Z24, Z28
+	VBROADCASTSS     consts<>+1376(SB), Z29
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z29
+	VMULPS           Z24, Z28, Z24
+	VFMADD231PS      Z29, Z24, Z26
+	VADDPS           Z26, Z25, Z24
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z5, Z9
-	VADDPS      Z9, Z8, Z8
-	VMULPS      Z8, Z0, Z9
-	VFMSUB213PS Z9, Z0, Z8
-	VFMADD213PS Z9, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z22, Z28
+	VADDPS      Z28, Z27, Z27
+	VMULPS      Z27, Z17, Z28
+	VFMSUB213PS Z28, Z17, Z27
+	VFMADD213PS Z28, Z19, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z4
-	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS      Z10, Z9, Z9
-	VFMADD231PS Z6, Z1, Z9
-	VPERMPS     pow_tl<>+0(SB), Z5, Z5
-	VFMADD231PS Z5, Z0, Z8
-	VFMADD231PS Z6, Z2, Z8
-	VFMADD231PS Z7, Z1, Z8
-	VADDPS      Z8, Z9, Z0
+	VADDPS.BCST consts<>+1536(SB), Z24, Z24
+	VSUBPS.BCST consts<>+1536(SB), Z24, Z29
+	VSUBPS      Z29, Z28, Z28
+	VFMADD231PS Z25, Z19, Z28
+	VPERMPS     pow_tl<>+0(SB), Z22, Z22
+	VFMADD231PS Z22, Z17, Z27
+	VFMADD231PS Z25, Z20, Z27
+	VFMADD231PS Z26, Z19, Z27
+	VADDPS      Z27, Z28, Z17
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z1
-	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
-	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VMULPS           Z1, Z2, Z1
-	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
-	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
-	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
-	VFMADD231PS      Z1, Z0, Z2
+	VBROADCASTSS     consts<>+1568(SB), Z19
+	VFMADD213PS.BCST consts<>+1600(SB), Z17, Z19
+	VFMADD213PS.BCST consts<>+1632(SB), Z17, Z19
+	VMULPS           Z17, Z17, Z20
+	VMULPS           Z19, Z20, Z19
+	VFMADD231PS      Z7, Z17, Z19
+	VPERMPS          pow_exp_hi<>+0(SB), Z24, Z17
+	VPERMPS          pow_exp_lo<>+0(SB), Z24, Z20
+	VFMADD231PS      Z19, Z17, Z20
 
 	// times 2^k
-	VADDPS      Z2, Z0, Z0
-	VPSLLD      $0x14, Z4, Z1
-	VPANDD.BCST consts<>+640(SB), Z1, Z1
-	VPADDD      Z1, Z0, Z22
+	VADDPS      Z20, Z17, Z17
+	VPSLLD      $0x14, Z24, Z19
+	VPANDD.BCST consts<>+640(SB), Z19, Z19
+	VPADDD      Z19, Z17, Z22
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Z0
-	VPANDND      Z3, Z0, Z0
-	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VPANDND      Z1, Z2, Z1
-	VPORD        Z1, Z0, Z0
-	VPTESTMD     Z0, Z0, K1
+	VBROADCASTSS consts<>+1664(SB), Z17
+	VPANDND      Z21, Z17, Z17
+	VPXORD.BCST  consts<>+1728(SB), Z24, Z19
+	VBROADCASTSS consts<>+1696(SB), Z20
+	VPANDND      Z19, Z20, Z19
+	VPORD        Z19, Z17, Z17
+	VPTESTMD     Z17, Z17, K1
 	KORTESTW     K1, K1
 	JNE          slowblock
-	VBROADCASTSS (R10), Z0
-	VBROADCASTSS 4(R10), Z1
-	VBROADCASTSS 8(R10), Z2
+	VBROADCASTSS (R10), Z17
+	VBROADCASTSS 4(R10), Z19
+	VBROADCASTSS 8(R10), Z20
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z23, Z4
-	VPSRLD      $0x17, Z4, Z3
-	VPSRLD      $0x14, Z4, Z5
-	VPANDD.BCST consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS   Z3, Z8
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
+	VPSRLD      $0x17, Z24, Z21
+	VPSRLD      $0x14, Z24, Z23
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z21, Z27
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
-	VMOVAPS          Z4, Z6
-	VFMADD231PS      Z9, Z4, Z6
-	VSUBPS           Z6, Z4, Z7
-	VFMADD231PS      Z9, Z4, Z7
-	VMULPS           Z4, Z4, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z9, Z4
-	VFMADD231PS      Z10, Z4, Z7
-	VADDPS           Z7, Z6, Z4
+	VPERMPS          pow_r<>+0(SB), Z23, Z25
+	VFMADD213PS.BCST consts<>+672(SB), Z25, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z28
+	VMOVAPS          Z24, Z25
+	VFMADD231PS      Z28, Z24, Z25
+	VSUBPS           Z25, Z24, Z26
+	VFMADD231PS      Z28, Z24, Z26
+	VMULPS           Z24, Z24, Z28
+	VBROADCASTSS     consts<>+1376(SB), Z29
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z29
+	VMULPS           Z24, Z28, Z24
+	VFMADD231PS      Z29, Z24, Z26
+	VADDPS           Z26, Z25, Z24
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z5, Z9
-	VADDPS      Z9, Z8, Z8
-	VMULPS      Z8, Z0, Z9
-	VFMSUB213PS Z9, Z0, Z8
-	VFMADD213PS Z9, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z23, Z28
+	VADDPS      Z28, Z27, Z27
+	VMULPS      Z27, Z17, Z28
+	VFMSUB213PS Z28, Z17, Z27
+	VFMADD213PS Z28, Z19, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z4
-	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS      Z10, Z9, Z9
-	VFMADD231PS Z6, Z1, Z9
-	VPERMPS     pow_tl<>+0(SB), Z5, Z5
-	VFMADD231PS Z5, Z0, Z8
-	VFMADD231PS Z6, Z2, Z8
-	VFMADD231PS Z7, Z1, Z8
-	VADDPS      Z8, Z9, Z0
+	VADDPS.BCST consts<>+1536(SB), Z24, Z24
+	VSUBPS.BCST consts<>+1536(SB), Z24, Z29
+	VSUBPS      Z29, Z28, Z28
+	VFMADD231PS Z25, Z19, Z28
+	VPERMPS     pow_tl<>+0(SB), Z23, Z23
+	VFMADD231PS Z23, Z17, Z27
+	VFMADD231PS Z25, Z20, Z27
+	VFMADD231PS Z26, Z19, Z27
+	VADDPS      Z27, Z28, Z17
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z1
-	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
-	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VMULPS           Z1, Z2, Z1
-	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
-	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
-	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
-	VFMADD231PS      Z1, Z0, Z2
+	VBROADCASTSS     consts<>+1568(SB), Z19
+	VFMADD213PS.BCST consts<>+1600(SB), Z17, Z19
+	VFMADD213PS.BCST consts<>+1632(SB), Z17, Z19
+	VMULPS           Z17, Z17, Z20
+	VMULPS           Z19, Z20, Z19
+	VFMADD231PS      Z7, Z17, Z19
+	VPERMPS          pow_exp_hi<>+0(SB), Z24, Z17
+	VPERMPS          pow_exp_lo<>+0(SB), Z24, Z20
+	VFMADD231PS      Z19, Z17, Z20
 
 	// times 2^k
-	VADDPS      Z2, Z0, Z0
-	VPSLLD      $0x14, Z4, Z1
-	VPANDD.BCST consts<>+640(SB), Z1, Z1
-	VPADDD      Z1, Z0, Z23
+	VADDPS      Z20, Z17, Z17
+	VPSLLD      $0x14, Z24, Z19
+	VPANDD.BCST consts<>+640(SB), Z19, Z19
+	VPADDD      Z19, Z17, Z23
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Z0
-	VPANDND      Z3, Z0, Z0
-	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VPANDND      Z1, Z2, Z1
-	VPORD        Z1, Z0, Z0
-	VPTESTMD     Z0, Z0, K1
+	VBROADCASTSS consts<>+1664(SB), Z17
+	VPANDND      Z21, Z17, Z17
+	VPXORD.BCST  consts<>+1728(SB), Z24, Z19
+	VBROADCASTSS consts<>+1696(SB), Z20
+	VPANDND      Z19, Z20, Z19
+	VPORD        Z19, Z17, Z17
+	VPTESTMD     Z17, Z17, K1
 	KORTESTW     K1, K1
 	JNE          slowblock
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+2144(SB), Z1
-	VBROADCASTSS consts<>+1184(SB), Z2
-	VBROADCASTSS consts<>+128(SB), Z3
-	VBROADCASTSS consts<>+32(SB), Z4
-	VBROADCASTSS consts<>+64(SB), Z5
-	VBROADCASTSS consts<>+96(SB), Z6
-	VBROADCASTSS consts<>+160(SB), Z7
-	VBROADCASTSS consts<>+192(SB), Z8
-	VBROADCASTSS consts<>+224(SB), Z9
-	VBROADCASTSS consts<>+256(SB), Z10
-	VBROADCASTSS consts<>+288(SB), Z11
 
-focusdone181:
+focusdone175:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z22, Z13, Z13
 
@@ -8965,13 +8563,13 @@ vector:
 	JNE          othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z2, Z12, Z14
+	VPORD  Z1, Z12, Z14
 	VSUBPS Z5, Z14, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z3, Z15
+	VMOVAPS     Z2, Z15
 	VFMADD231PS Z6, Z14, Z15
-	VSUBPS      Z3, Z15, Z16
+	VSUBPS      Z2, Z15, Z16
 
 	// r = c - n ln2
 	VFNMADD231PS Z7, Z16, Z14
@@ -8995,7 +8593,7 @@ vector:
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
 	VPSLLD    $0x02, Z13, Z13
-	VPANDD    Z2, Z13, Z17
+	VPANDD    Z1, Z13, Z17
 	VPXORD    Z12, Z17, Z12
 	VPMOVD2M  Z12, K2
 	VBLENDMPS Z16, Z14, K2, Z17
@@ -9023,7 +8621,7 @@ vector:
 	VBROADCASTSS 8(DI), Z15
 	VMULPS       Z14, Z12, Z14
 	VFMADD213PS  Z17, Z14, Z15
-	VPANDD       Z2, Z13, Z14
+	VPANDD       Z1, Z13, Z14
 	VPXORD       Z14, Z15, Z14
 	VBROADCASTSS 12(DI), Z15
 	VBROADCASTSS 16(DI), Z16
@@ -9033,42 +8631,42 @@ vector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_182
+	JGE    focusnot0_176
 	VMULPS Z17, Z17, Z17
-	JMP    focusdone182
+	JMP    focusdone176
 
-focusnot0_182:
+focusnot0_176:
 	CMPQ    R8, $+2
-	JGE     focusnot1_182
+	JGE     focusnot1_176
 	VMOVAPS Z0, Z17
-	JMP     focusdone182
+	JMP     focusdone176
 
-focusnot1_182:
+focusnot1_176:
 	CMPQ R8, $+3
-	JGE  focusnot2_182
-	JMP  focusdone182
+	JGE  focusnot2_176
+	JMP  focusdone176
 
-focusnot2_182:
+focusnot2_176:
 	CMPQ    R8, $+4
-	JGE     focusnot3_182
+	JGE     focusnot3_176
 	VSQRTPS Z17, Z17
-	JMP     focusdone182
+	JMP     focusdone176
 
-focusnot3_182:
+focusnot3_176:
 	CMPQ         R8, $+5
-	JGE          focusnot4_182
+	JGE          focusnot4_176
 	VSQRTPS      Z17, Z15
 	VMOVAPS      Z17, Z16
 	VFNMADD231PS Z15, Z15, Z16
-	VMULPS       Z1, Z15, Z18
+	VMULPS       Z3, Z15, Z18
 	VMULPS       Z18, Z16, Z16
 	VFMADD231PS  Z15, Z17, Z16
 	VMOVAPS      Z16, Z17
-	JMP          focusdone182
+	JMP          focusdone176
 
-focusnot4_182:
+focusnot4_176:
 	CMPQ         R8, $+6
-	JGE          focusnot5_182
+	JGE          focusnot5_176
 	VSQRTPS      Z17, Z15
 	VMULPS       Z17, Z17, Z16
 	VMOVAPS      Z16, Z18
@@ -9076,35 +8674,35 @@ focusnot4_182:
 	VMOVAPS      Z17, Z19
 	VFNMADD231PS Z15, Z15, Z19
 	VMULPS       Z19, Z17, Z17
-	VFMADD231PS  Z1, Z17, Z18
+	VFMADD231PS  Z3, Z17, Z18
 	VMULPS       Z15, Z18, Z17
 	VFMADD231PS  Z15, Z16, Z17
-	JMP          focusdone182
+	JMP          focusdone176
 
-focusnot5_182:
+focusnot5_176:
 	CMPQ        R8, $+7
-	JGE         focusnot6_182
+	JGE         focusnot6_176
 	VMULPS      Z17, Z17, Z15
 	VMOVAPS     Z15, Z16
 	VFMSUB231PS Z17, Z17, Z16
 	VMULPS      Z17, Z16, Z16
 	VFMADD231PS Z17, Z15, Z16
 	VMOVAPS     Z16, Z17
-	JMP         focusdone182
+	JMP         focusdone176
 
-focusnot6_182:
+focusnot6_176:
 	CMPQ        R8, $+8
-	JGE         focusnot7_182
+	JGE         focusnot7_176
 	VMULPS      Z17, Z17, Z15
 	VFMSUB213PS Z15, Z17, Z17
 	VADDPS      Z15, Z15, Z16
 	VMULPS      Z17, Z16, Z17
 	VFMADD231PS Z15, Z15, Z17
-	JMP         focusdone182
+	JMP         focusdone176
 
-focusnot7_182:
+focusnot7_176:
 	CMPQ        R8, $+9
-	JGE         focusnot8_182
+	JGE         focusnot8_176
 	VMULPS      Z17, Z17, Z15
 	VMOVAPS     Z15, Z16
 	VFMSUB231PS Z17, Z17, Z16
@@ -9115,99 +8713,87 @@ focusnot7_182:
 	VMULPS      Z17, Z15, Z15
 	VFMADD231PS Z17, Z18, Z15
 	VMOVAPS     Z15, Z17
-	JMP         focusdone182
+	JMP         focusdone176
 
-focusnot8_182:
+focusnot8_176:
 	LEAQ         24(DI), R10
-	VBROADCASTSS (R10), Z0
-	VBROADCASTSS 4(R10), Z1
-	VBROADCASTSS 8(R10), Z2
+	VBROADCASTSS (R10), Z15
+	VBROADCASTSS 4(R10), Z16
+	VBROADCASTSS 8(R10), Z18
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z17, Z4
-	VPSRLD      $0x17, Z4, Z3
-	VPSRLD      $0x14, Z4, Z5
-	VPANDD.BCST consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS   Z3, Z8
+	VPSUBD.BCST consts<>+1248(SB), Z17, Z20
+	VPSRLD      $0x17, Z20, Z19
+	VPSRLD      $0x14, Z20, Z17
+	VPANDD.BCST consts<>+1280(SB), Z20, Z20
+	VPADDD.BCST consts<>+1312(SB), Z20, Z20
+	VCVTDQ2PS   Z19, Z23
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
-	VMOVAPS          Z4, Z6
-	VFMADD231PS      Z9, Z4, Z6
-	VSUBPS           Z6, Z4, Z7
-	VFMADD231PS      Z9, Z4, Z7
-	VMULPS           Z4, Z4, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z9, Z4
-	VFMADD231PS      Z10, Z4, Z7
-	VADDPS           Z7, Z6, Z4
+	VPERMPS          pow_r<>+0(SB), Z17, Z21
+	VFMADD213PS.BCST consts<>+672(SB), Z21, Z20
+	VMULPS.BCST      consts<>+1344(SB), Z20, Z24
+	VMOVAPS          Z20, Z21
+	VFMADD231PS      Z24, Z20, Z21
+	VSUBPS           Z21, Z20, Z22
+	VFMADD231PS      Z24, Z20, Z22
+	VMULPS           Z20, Z20, Z24
+	VBROADCASTSS     consts<>+1376(SB), Z25
+	VFMADD213PS.BCST consts<>+1408(SB), Z20, Z25
+	VFMADD213PS.BCST consts<>+1440(SB), Z20, Z25
+	VFMADD213PS.BCST consts<>+1472(SB), Z20, Z25
+	VFMADD213PS.BCST consts<>+1504(SB), Z20, Z25
+	VMULPS           Z20, Z24, Z20
+	VFMADD231PS      Z25, Z20, Z22
+	VADDPS           Z22, Z21, Z20
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z5, Z9
-	VADDPS      Z9, Z8, Z8
-	VMULPS      Z8, Z0, Z9
-	VFMSUB213PS Z9, Z0, Z8
-	VFMADD213PS Z9, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z17, Z24
+	VADDPS      Z24, Z23, Z23
+	VMULPS      Z23, Z15, Z24
+	VFMSUB213PS Z24, Z15, Z23
+	VFMADD213PS Z24, Z16, Z20
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z4
-	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS      Z10, Z9, Z9
-	VFMADD231PS Z6, Z1, Z9
-	VPERMPS     pow_tl<>+0(SB), Z5, Z5
-	VFMADD231PS Z5, Z0, Z8
-	VFMADD231PS Z6, Z2, Z8
-	VFMADD231PS Z7, Z1, Z8
-	VADDPS      Z8, Z9, Z0
+	VADDPS.BCST consts<>+1536(SB), Z20, Z20
+	VSUBPS.BCST consts<>+1536(SB), Z20, Z25
+	VSUBPS      Z25, Z24, Z24
+	VFMADD231PS Z21, Z16, Z24
+	VPERMPS     pow_tl<>+0(SB), Z17, Z17
+	VFMADD231PS Z17, Z15, Z23
+	VFMADD231PS Z21, Z18, Z23
+	VFMADD231PS Z22, Z16, Z23
+	VADDPS      Z23, Z24, Z15
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z1
-	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
-	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VMULPS           Z1, Z2, Z1
-	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
-	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
-	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
-	VFMADD231PS      Z1, Z0, Z2
+	VBROADCASTSS     consts<>+1568(SB), Z16
+	VFMADD213PS.BCST consts<>+1600(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+1632(SB), Z15, Z16
+	VMULPS           Z15, Z15, Z17
+	VMULPS           Z16, Z17, Z16
+	VFMADD231PS      Z7, Z15, Z16
+	VPERMPS          pow_exp_hi<>+0(SB), Z20, Z15
+	VPERMPS          pow_exp_lo<>+0(SB), Z20, Z17
+	VFMADD231PS      Z16, Z15, Z17
 
 	// times 2^k
-	VADDPS      Z2, Z0, Z0
-	VPSLLD      $0x14, Z4, Z1
-	VPANDD.BCST consts<>+640(SB), Z1, Z1
-	VPADDD      Z1, Z0, Z17
+	VADDPS      Z17, Z15, Z15
+	VPSLLD      $0x14, Z20, Z16
+	VPANDD.BCST consts<>+640(SB), Z16, Z16
+	VPADDD      Z16, Z15, Z17
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Z0
-	VPANDND      Z3, Z0, Z0
-	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VPANDND      Z1, Z2, Z1
-	VPORD        Z1, Z0, Z0
-	VPTESTMD     Z0, Z0, K2
+	VBROADCASTSS consts<>+1664(SB), Z15
+	VPANDND      Z19, Z15, Z15
+	VPXORD.BCST  consts<>+1728(SB), Z20, Z16
+	VBROADCASTSS consts<>+1696(SB), Z18
+	VPANDND      Z16, Z18, Z16
+	VPORD        Z16, Z15, Z15
+	VPTESTMD     Z15, Z15, K2
 	KORTESTW     K2, K2
 	JNE          slowvector
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+2144(SB), Z1
-	VBROADCASTSS consts<>+1184(SB), Z2
-	VBROADCASTSS consts<>+128(SB), Z3
-	VBROADCASTSS consts<>+32(SB), Z4
-	VBROADCASTSS consts<>+64(SB), Z5
-	VBROADCASTSS consts<>+96(SB), Z6
-	VBROADCASTSS consts<>+160(SB), Z7
-	VBROADCASTSS consts<>+192(SB), Z8
-	VBROADCASTSS consts<>+224(SB), Z9
-	VBROADCASTSS consts<>+256(SB), Z10
-	VBROADCASTSS consts<>+288(SB), Z11
 
-focusdone182:
+focusdone176:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z17, Z12, Z12
 
@@ -9239,18 +8825,18 @@ otherblock:
 	VMOVUPS 64(SI), Z16
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z2, Z12, Z14
-	VPORD  Z2, Z15, Z17
+	VPORD  Z1, Z12, Z14
+	VPORD  Z1, Z15, Z17
 	VSUBPS Z5, Z14, Z14
 	VSUBPS Z5, Z17, Z19
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z3, Z17
+	VMOVAPS     Z2, Z17
 	VFMADD231PS Z6, Z14, Z17
-	VMOVAPS     Z3, Z20
+	VMOVAPS     Z2, Z20
 	VFMADD231PS Z6, Z19, Z20
-	VSUBPS      Z3, Z17, Z18
-	VSUBPS      Z3, Z20, Z21
+	VSUBPS      Z2, Z17, Z18
+	VSUBPS      Z2, Z20, Z21
 
 	// r = c - n ln2
 	VFNMADD231PS Z7, Z18, Z14
@@ -9347,8 +8933,8 @@ otherblock:
 	VMULPS       Z18, Z27, Z30
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, Z1, Z13, K1
-	VCMPPS    $0x11, Z1, Z16, K2
+	VCMPPS    $0x11, Z3, Z13, K1
+	VCMPPS    $0x11, Z3, Z16, K2
 	VBLENDMPS Z20, Z14, K1, Z26
 	VBLENDMPS Z23, Z22, K2, Z31
 	VDIVPS    Z28, Z26, Z26
@@ -9374,52 +8960,52 @@ otherblock:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_183
+	JGE    focusnot0_177
 	VMULPS Z28, Z28, Z28
 	VMULPS Z29, Z29, Z29
-	JMP    focusdone183
+	JMP    focusdone177
 
-focusnot0_183:
+focusnot0_177:
 	CMPQ    R8, $+2
-	JGE     focusnot1_183
+	JGE     focusnot1_177
 	VMOVAPS Z0, Z28
 	VMOVAPS Z0, Z29
-	JMP     focusdone183
+	JMP     focusdone177
 
-focusnot1_183:
+focusnot1_177:
 	CMPQ R8, $+3
-	JGE  focusnot2_183
-	JMP  focusdone183
+	JGE  focusnot2_177
+	JMP  focusdone177
 
-focusnot2_183:
+focusnot2_177:
 	CMPQ    R8, $+4
-	JGE     focusnot3_183
+	JGE     focusnot3_177
 	VSQRTPS Z28, Z28
 	VSQRTPS Z29, Z29
-	JMP     focusdone183
+	JMP     focusdone177
 
-focusnot3_183:
+focusnot3_177:
 	CMPQ         R8, $+5
-	JGE          focusnot4_183
+	JGE          focusnot4_177
 	VSQRTPS      Z28, Z13
 	VMOVAPS      Z28, Z14
 	VFNMADD231PS Z13, Z13, Z14
-	VMULPS       Z1, Z13, Z16
+	VMULPS       Z3, Z13, Z16
 	VMULPS       Z16, Z14, Z14
 	VFMADD231PS  Z13, Z28, Z14
 	VMOVAPS      Z14, Z28
 	VSQRTPS      Z29, Z13
 	VMOVAPS      Z29, Z14
 	VFNMADD231PS Z13, Z13, Z14
-	VMULPS       Z1, Z13, Z16
+	VMULPS       Z3, Z13, Z16
 	VMULPS       Z16, Z14, Z14
 	VFMADD231PS  Z13, Z29, Z14
 	VMOVAPS      Z14, Z29
-	JMP          focusdone183
+	JMP          focusdone177
 
-focusnot4_183:
+focusnot4_177:
 	CMPQ         R8, $+6
-	JGE          focusnot5_183
+	JGE          focusnot5_177
 	VSQRTPS      Z28, Z13
 	VMULPS       Z28, Z28, Z14
 	VMOVAPS      Z14, Z16
@@ -9427,7 +9013,7 @@ focusnot4_183:
 	VMOVAPS      Z28, Z17
 	VFNMADD231PS Z13, Z13, Z17
 	VMULPS       Z17, Z28, Z17
-	VFMADD231PS  Z1, Z17, Z16
+	VFMADD231PS  Z3, Z17, Z16
 	VMULPS       Z13, Z16, Z28
 	VFMADD231PS  Z13, Z14, Z28
 	VSQRTPS      Z29, Z13
@@ -9437,14 +9023,14 @@ focusnot4_183:
 	VMOVAPS      Z29, Z17
 	VFNMADD231PS Z13, Z13, Z17
 	VMULPS       Z17, Z29, Z17
-	VFMADD231PS  Z1, Z17, Z16
+	VFMADD231PS  Z3, Z17, Z16
 	VMULPS       Z13, Z16, Z29
 	VFMADD231PS  Z13, Z14, Z29
-	JMP          focusdone183
+	JMP          focusdone177
 
-focusnot5_183:
+focusnot5_177:
 	CMPQ        R8, $+7
-	JGE         focusnot6_183
+	JGE         focusnot6_177
 	VMULPS      Z28, Z28, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z28, Z28, Z14
@@ -9457,11 +9043,11 @@ focusnot5_183:
 	VMULPS      Z29, Z14, Z14
 	VFMADD231PS Z29, Z13, Z14
 	VMOVAPS     Z14, Z29
-	JMP         focusdone183
+	JMP         focusdone177
 
-focusnot6_183:
+focusnot6_177:
 	CMPQ        R8, $+8
-	JGE         focusnot7_183
+	JGE         focusnot7_177
 	VMULPS      Z28, Z28, Z13
 	VFMSUB213PS Z13, Z28, Z28
 	VADDPS      Z13, Z13, Z14
@@ -9472,11 +9058,11 @@ focusnot6_183:
 	VADDPS      Z13, Z13, Z14
 	VMULPS      Z29, Z14, Z29
 	VFMADD231PS Z13, Z13, Z29
-	JMP         focusdone183
+	JMP         focusdone177
 
-focusnot7_183:
+focusnot7_177:
 	CMPQ        R8, $+9
-	JGE         focusnot8_183
+	JGE         focusnot8_177
 	VMULPS      Z28, Z28, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z28, Z28, Z14
@@ -9497,174 +9083,162 @@ focusnot7_183:
 	VMULPS      Z29, Z13, Z13
 	VFMADD231PS Z29, Z16, Z13
 	VMOVAPS     Z13, Z29
-	JMP         focusdone183
+	JMP         focusdone177
 
-focusnot8_183:
+focusnot8_177:
 	LEAQ         24(DI), R10
-	VBROADCASTSS (R10), Z0
-	VBROADCASTSS 4(R10), Z1
-	VBROADCASTSS 8(R10), Z2
+	VBROADCASTSS (R10), Z13
+	VBROADCASTSS 4(R10), Z14
+	VBROADCASTSS 8(R10), Z16
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z28, Z4
-	VPSRLD      $0x17, Z4, Z3
-	VPSRLD      $0x14, Z4, Z5
-	VPANDD.BCST consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS   Z3, Z8
+	VPSUBD.BCST consts<>+1248(SB), Z28, Z18
+	VPSRLD      $0x17, Z18, Z17
+	VPSRLD      $0x14, Z18, Z19
+	VPANDD.BCST consts<>+1280(SB), Z18, Z18
+	VPADDD.BCST consts<>+1312(SB), Z18, Z18
+	VCVTDQ2PS   Z17, Z23
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
-	VMOVAPS          Z4, Z6
-	VFMADD231PS      Z9, Z4, Z6
-	VSUBPS           Z6, Z4, Z7
-	VFMADD231PS      Z9, Z4, Z7
-	VMULPS           Z4, Z4, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z9, Z4
-	VFMADD231PS      Z10, Z4, Z7
-	VADDPS           Z7, Z6, Z4
+	VPERMPS          pow_r<>+0(SB), Z19, Z20
+	VFMADD213PS.BCST consts<>+672(SB), Z20, Z18
+	VMULPS.BCST      consts<>+1344(SB), Z18, Z24
+	VMOVAPS          Z18, Z20
+	VFMADD231PS      Z24, Z18, Z20
+	VSUBPS           Z20, Z18, Z22
+	VFMADD231PS      Z24, Z18, Z22
+	VMULPS           Z18, Z18, Z24
+	VBROADCASTSS     consts<>+1376(SB), Z26
+	VFMADD213PS.BCST consts<>+1408(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1440(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1472(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1504(SB), Z18, Z26
+	VMULPS           Z18, Z24, Z18
+	VFMADD231PS      Z26, Z18, Z22
+	VADDPS           Z22, Z20, Z18
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z5, Z9
-	VADDPS      Z9, Z8, Z8
-	VMULPS      Z8, Z0, Z9
-	VFMSUB213PS Z9, Z0, Z8
-	VFMADD213PS Z9, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z19, Z24
+	VADDPS      Z24, Z23, Z23
+	VMULPS      Z23, Z13, Z24
+	VFMSUB213PS Z24, Z13, Z23
+	VFMADD213PS Z24, Z14, Z18
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z4
-	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS      Z10, Z9, Z9
-	VFMADD231PS Z6, Z1, Z9
-	VPERMPS     pow_tl<>+0(SB), Z5, Z5
-	VFMADD231PS Z5, Z0, Z8
-	VFMADD231PS Z6, Z2, Z8
-	VFMADD231PS Z7, Z1, Z8
-	VADDPS      Z8, Z9, Z0
+	VADDPS.BCST consts<>+1536(SB), Z18, Z18
+	VSUBPS.BCST consts<>+1536(SB), Z18, Z26
+	VSUBPS      Z26, Z24, Z24
+	VFMADD231PS Z20, Z14, Z24
+	VPERMPS     pow_tl<>+0(SB), Z19, Z19
+	VFMADD231PS Z19, Z13, Z23
+	VFMADD231PS Z20, Z16, Z23
+	VFMADD231PS Z22, Z14, Z23
+	VADDPS      Z23, Z24, Z13
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z1
-	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
-	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VMULPS           Z1, Z2, Z1
-	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
-	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
-	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
-	VFMADD231PS      Z1, Z0, Z2
+	VBROADCASTSS     consts<>+1568(SB), Z14
+	VFMADD213PS.BCST consts<>+1600(SB), Z13, Z14
+	VFMADD213PS.BCST consts<>+1632(SB), Z13, Z14
+	VMULPS           Z13, Z13, Z16
+	VMULPS           Z14, Z16, Z14
+	VFMADD231PS      Z7, Z13, Z14
+	VPERMPS          pow_exp_hi<>+0(SB), Z18, Z13
+	VPERMPS          pow_exp_lo<>+0(SB), Z18, Z16
+	VFMADD231PS      Z14, Z13, Z16
 
 	// times 2^k
-	VADDPS      Z2, Z0, Z0
-	VPSLLD      $0x14, Z4, Z1
-	VPANDD.BCST consts<>+640(SB), Z1, Z1
-	VPADDD      Z1, Z0, Z28
+	VADDPS      Z16, Z13, Z13
+	VPSLLD      $0x14, Z18, Z14
+	VPANDD.BCST consts<>+640(SB), Z14, Z14
+	VPADDD      Z14, Z13, Z28
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Z0
-	VPANDND      Z3, Z0, Z0
-	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VPANDND      Z1, Z2, Z1
-	VPORD        Z1, Z0, Z0
-	VPTESTMD     Z0, Z0, K1
+	VBROADCASTSS consts<>+1664(SB), Z13
+	VPANDND      Z17, Z13, Z13
+	VPXORD.BCST  consts<>+1728(SB), Z18, Z14
+	VBROADCASTSS consts<>+1696(SB), Z16
+	VPANDND      Z14, Z16, Z14
+	VPORD        Z14, Z13, Z13
+	VPTESTMD     Z13, Z13, K1
 	KORTESTW     K1, K1
 	JNE          slowblock
-	VBROADCASTSS (R10), Z0
-	VBROADCASTSS 4(R10), Z1
-	VBROADCASTSS 8(R10), Z2
+	VBROADCASTSS (R10), Z13
+	VBROADCASTSS 4(R10), Z14
+	VBROADCASTSS 8(R10), Z16
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z29, Z4
-	VPSRLD      $0x17, Z4, Z3
-	VPSRLD      $0x14, Z4, Z5
-	VPANDD.BCST consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS   Z3, Z8
+	VPSUBD.BCST consts<>+1248(SB), Z29, Z18
+	VPSRLD      $0x17, Z18, Z17
+	VPSRLD      $0x14, Z18, Z19
+	VPANDD.BCST consts<>+1280(SB), Z18, Z18
+	VPADDD.BCST consts<>+1312(SB), Z18, Z18
+	VCVTDQ2PS   Z17, Z23
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
-	VMOVAPS          Z4, Z6
-	VFMADD231PS      Z9, Z4, Z6
-	VSUBPS           Z6, Z4, Z7
-	VFMADD231PS      Z9, Z4, Z7
-	VMULPS           Z4, Z4, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z9, Z4
-	VFMADD231PS      Z10, Z4, Z7
-	VADDPS           Z7, Z6, Z4
+	VPERMPS          pow_r<>+0(SB), Z19, Z20
+	VFMADD213PS.BCST consts<>+672(SB), Z20, Z18
+	VMULPS.BCST      consts<>+1344(SB), Z18, Z24
+	VMOVAPS          Z18, Z20
+	VFMADD231PS      Z24, Z18, Z20
+	VSUBPS           Z20, Z18, Z22
+	VFMADD231PS      Z24, Z18, Z22
+	VMULPS           Z18, Z18, Z24
+	VBROADCASTSS     consts<>+1376(SB), Z26
+	VFMADD213PS.BCST consts<>+1408(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1440(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1472(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1504(SB), Z18, Z26
+	VMULPS           Z18, Z24, Z18
+	VFMADD231PS      Z26, Z18, Z22
+	VADDPS           Z22, Z20, Z18
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z5, Z9
-	VADDPS      Z9, Z8, Z8
-	VMULPS      Z8, Z0, Z9
-	VFMSUB213PS Z9, Z0, Z8
-	VFMADD213PS Z9, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z19, Z24
+	VADDPS      Z24, Z23, Z23
+	VMULPS      Z23, Z13, Z24
+	VFMSUB213PS Z24, Z13, Z23
+	VFMADD213PS Z24, Z14, Z18
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z4
-	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS      Z10, Z9, Z9
-	VFMADD231PS Z6, Z1, Z9
-	VPERMPS     pow_tl<>+0(SB), Z5, Z5
-	VFMADD231PS Z5, Z0, Z8
-	VFMADD231PS Z6, Z2, Z8
-	VFMADD231PS Z7, Z1, Z8
-	VADDPS      Z8, Z9, Z0
+	VADDPS.BCST consts<>+1536(SB), Z18, Z18
+	VSUBPS.BCST consts<>+1536(SB), Z18, Z26
+	VSUBPS      Z26, Z24, Z24
+	VFMADD231PS Z20, Z14, Z24
+	VPERMPS     pow_tl<>+0(SB), Z19, Z19
+	VFMADD231PS Z19, Z13, Z23
+	VFMADD231PS Z20, Z16, Z23
+	VFMADD231PS Z22, Z14, Z23
+	VADDPS      Z23, Z24, Z13
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z1
-	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
-	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VMULPS           Z1, Z2, Z1
-	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
-	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
-	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
-	VFMADD231PS      Z1, Z0, Z2
+	VBROADCASTSS     consts<>+1568(SB), Z14
+	VFMADD213PS.BCST consts<>+1600(SB), Z13, Z14
+	VFMADD213PS.BCST consts<>+1632(SB), Z13, Z14
+	VMULPS           Z13, Z13, Z16
+	VMULPS           Z14, Z16, Z14
+	VFMADD231PS      Z7, Z13, Z14
+	VPERMPS          pow_exp_hi<>+0(SB), Z18, Z13
+	VPERMPS          pow_exp_lo<>+0(SB), Z18, Z16
+	VFMADD231PS      Z14, Z13, Z16
 
 	// times 2^k
-	VADDPS      Z2, Z0, Z0
-	VPSLLD      $0x14, Z4, Z1
-	VPANDD.BCST consts<>+640(SB), Z1, Z1
-	VPADDD      Z1, Z0, Z29
+	VADDPS      Z16, Z13, Z13
+	VPSLLD      $0x14, Z18, Z14
+	VPANDD.BCST consts<>+640(SB), Z14, Z14
+	VPADDD      Z14, Z13, Z29
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Z0
-	VPANDND      Z3, Z0, Z0
-	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VPANDND      Z1, Z2, Z1
-	VPORD        Z1, Z0, Z0
-	VPTESTMD     Z0, Z0, K1
+	VBROADCASTSS consts<>+1664(SB), Z13
+	VPANDND      Z17, Z13, Z13
+	VPXORD.BCST  consts<>+1728(SB), Z18, Z14
+	VBROADCASTSS consts<>+1696(SB), Z16
+	VPANDND      Z14, Z16, Z14
+	VPORD        Z14, Z13, Z13
+	VPTESTMD     Z13, Z13, K1
 	KORTESTW     K1, K1
 	JNE          slowblock
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+2144(SB), Z1
-	VBROADCASTSS consts<>+1184(SB), Z2
-	VBROADCASTSS consts<>+128(SB), Z3
-	VBROADCASTSS consts<>+32(SB), Z4
-	VBROADCASTSS consts<>+64(SB), Z5
-	VBROADCASTSS consts<>+96(SB), Z6
-	VBROADCASTSS consts<>+160(SB), Z7
-	VBROADCASTSS consts<>+192(SB), Z8
-	VBROADCASTSS consts<>+224(SB), Z9
-	VBROADCASTSS consts<>+256(SB), Z10
-	VBROADCASTSS consts<>+288(SB), Z11
 
-focusdone183:
+focusdone177:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z28, Z15, Z13
 
@@ -9690,13 +9264,13 @@ focusdone183:
 
 othervector:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z2, Z12, Z14
+	VPORD  Z1, Z12, Z14
 	VSUBPS Z5, Z14, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z3, Z15
+	VMOVAPS     Z2, Z15
 	VFMADD231PS Z6, Z14, Z15
-	VSUBPS      Z3, Z15, Z16
+	VSUBPS      Z2, Z15, Z16
 
 	// r = c - n ln2
 	VFNMADD231PS Z7, Z16, Z14
@@ -9752,7 +9326,7 @@ othervector:
 	VMULPS       Z15, Z19, Z18
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, Z1, Z13, K2
+	VCMPPS    $0x11, Z3, Z13, K2
 	VBLENDMPS Z17, Z14, K2, Z21
 	VDIVPS    Z20, Z21, Z21
 	VBLENDMPS Z14, Z17, K2, Z14
@@ -9768,42 +9342,42 @@ othervector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_184
+	JGE    focusnot0_178
 	VMULPS Z20, Z20, Z20
-	JMP    focusdone184
+	JMP    focusdone178
 
-focusnot0_184:
+focusnot0_178:
 	CMPQ    R8, $+2
-	JGE     focusnot1_184
+	JGE     focusnot1_178
 	VMOVAPS Z0, Z20
-	JMP     focusdone184
+	JMP     focusdone178
 
-focusnot1_184:
+focusnot1_178:
 	CMPQ R8, $+3
-	JGE  focusnot2_184
-	JMP  focusdone184
+	JGE  focusnot2_178
+	JMP  focusdone178
 
-focusnot2_184:
+focusnot2_178:
 	CMPQ    R8, $+4
-	JGE     focusnot3_184
+	JGE     focusnot3_178
 	VSQRTPS Z20, Z20
-	JMP     focusdone184
+	JMP     focusdone178
 
-focusnot3_184:
+focusnot3_178:
 	CMPQ         R8, $+5
-	JGE          focusnot4_184
+	JGE          focusnot4_178
 	VSQRTPS      Z20, Z13
 	VMOVAPS      Z20, Z14
 	VFNMADD231PS Z13, Z13, Z14
-	VMULPS       Z1, Z13, Z15
+	VMULPS       Z3, Z13, Z15
 	VMULPS       Z15, Z14, Z14
 	VFMADD231PS  Z13, Z20, Z14
 	VMOVAPS      Z14, Z20
-	JMP          focusdone184
+	JMP          focusdone178
 
-focusnot4_184:
+focusnot4_178:
 	CMPQ         R8, $+6
-	JGE          focusnot5_184
+	JGE          focusnot5_178
 	VSQRTPS      Z20, Z13
 	VMULPS       Z20, Z20, Z14
 	VMOVAPS      Z14, Z15
@@ -9811,35 +9385,35 @@ focusnot4_184:
 	VMOVAPS      Z20, Z16
 	VFNMADD231PS Z13, Z13, Z16
 	VMULPS       Z16, Z20, Z16
-	VFMADD231PS  Z1, Z16, Z15
+	VFMADD231PS  Z3, Z16, Z15
 	VMULPS       Z13, Z15, Z20
 	VFMADD231PS  Z13, Z14, Z20
-	JMP          focusdone184
+	JMP          focusdone178
 
-focusnot5_184:
+focusnot5_178:
 	CMPQ        R8, $+7
-	JGE         focusnot6_184
+	JGE         focusnot6_178
 	VMULPS      Z20, Z20, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z20, Z20, Z14
 	VMULPS      Z20, Z14, Z14
 	VFMADD231PS Z20, Z13, Z14
 	VMOVAPS     Z14, Z20
-	JMP         focusdone184
+	JMP         focusdone178
 
-focusnot6_184:
+focusnot6_178:
 	CMPQ        R8, $+8
-	JGE         focusnot7_184
+	JGE         focusnot7_178
 	VMULPS      Z20, Z20, Z13
 	VFMSUB213PS Z13, Z20, Z20
 	VADDPS      Z13, Z13, Z14
 	VMULPS      Z20, Z14, Z20
 	VFMADD231PS Z13, Z13, Z20
-	JMP         focusdone184
+	JMP         focusdone178
 
-focusnot7_184:
+focusnot7_178:
 	CMPQ        R8, $+9
-	JGE         focusnot8_184
+	JGE         focusnot8_178
 	VMULPS      Z20, Z20, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z20, Z20, Z14
@@ -9850,99 +9424,87 @@ focusnot7_184:
 	VMULPS      Z20, Z13, Z13
 	VFMADD231PS Z20, Z15, Z13
 	VMOVAPS     Z13, Z20
-	JMP         focusdone184
+	JMP         focusdone178
 
-focusnot8_184:
+focusnot8_178:
 	LEAQ         24(DI), R10
-	VBROADCASTSS (R10), Z0
-	VBROADCASTSS 4(R10), Z1
-	VBROADCASTSS 8(R10), Z2
+	VBROADCASTSS (R10), Z13
+	VBROADCASTSS 4(R10), Z14
+	VBROADCASTSS 8(R10), Z15
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z20, Z4
-	VPSRLD      $0x17, Z4, Z3
-	VPSRLD      $0x14, Z4, Z5
-	VPANDD.BCST consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS   Z3, Z8
+	VPSUBD.BCST consts<>+1248(SB), Z20, Z17
+	VPSRLD      $0x17, Z17, Z16
+	VPSRLD      $0x14, Z17, Z20
+	VPANDD.BCST consts<>+1280(SB), Z17, Z17
+	VPADDD.BCST consts<>+1312(SB), Z17, Z17
+	VCVTDQ2PS   Z16, Z23
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
-	VMOVAPS          Z4, Z6
-	VFMADD231PS      Z9, Z4, Z6
-	VSUBPS           Z6, Z4, Z7
-	VFMADD231PS      Z9, Z4, Z7
-	VMULPS           Z4, Z4, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z9, Z4
-	VFMADD231PS      Z10, Z4, Z7
-	VADDPS           Z7, Z6, Z4
+	VPERMPS          pow_r<>+0(SB), Z20, Z21
+	VFMADD213PS.BCST consts<>+672(SB), Z21, Z17
+	VMULPS.BCST      consts<>+1344(SB), Z17, Z24
+	VMOVAPS          Z17, Z21
+	VFMADD231PS      Z24, Z17, Z21
+	VSUBPS           Z21, Z17, Z22
+	VFMADD231PS      Z24, Z17, Z22
+	VMULPS           Z17, Z17, Z24
+	VBROADCASTSS     consts<>+1376(SB), Z25
+	VFMADD213PS.BCST consts<>+1408(SB), Z17, Z25
+	VFMADD213PS.BCST consts<>+1440(SB), Z17, Z25
+	VFMADD213PS.BCST consts<>+1472(SB), Z17, Z25
+	VFMADD213PS.BCST consts<>+1504(SB), Z17, Z25
+	VMULPS           Z17, Z24, Z17
+	VFMADD231PS      Z25, Z17, Z22
+	VADDPS           Z22, Z21, Z17
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z5, Z9
-	VADDPS      Z9, Z8, Z8
-	VMULPS      Z8, Z0, Z9
-	VFMSUB213PS Z9, Z0, Z8
-	VFMADD213PS Z9, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z20, Z24
+	VADDPS      Z24, Z23, Z23
+	VMULPS      Z23, Z13, Z24
+	VFMSUB213PS Z24, Z13, Z23
+	VFMADD213PS Z24, Z14, Z17
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z4
-	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS      Z10, Z9, Z9
-	VFMADD231PS Z6, Z1, Z9
-	VPERMPS     pow_tl<>+0(SB), Z5, Z5
-	VFMADD231PS Z5, Z0, Z8
-	VFMADD231PS Z6, Z2, Z8
-	VFMADD231PS Z7, Z1, Z8
-	VADDPS      Z8, Z9, Z0
+	VADDPS.BCST consts<>+1536(SB), Z17, Z17
+	VSUBPS.BCST consts<>+1536(SB), Z17, Z25
+	VSUBPS      Z25, Z24, Z24
+	VFMADD231PS Z21, Z14, Z24
+	VPERMPS     pow_tl<>+0(SB), Z20, Z20
+	VFMADD231PS Z20, Z13, Z23
+	VFMADD231PS Z21, Z15, Z23
+	VFMADD231PS Z22, Z14, Z23
+	VADDPS      Z23, Z24, Z13
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z1
-	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
-	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VMULPS           Z1, Z2, Z1
-	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
-	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
-	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
-	VFMADD231PS      Z1, Z0, Z2
+	VBROADCASTSS     consts<>+1568(SB), Z14
+	VFMADD213PS.BCST consts<>+1600(SB), Z13, Z14
+	VFMADD213PS.BCST consts<>+1632(SB), Z13, Z14
+	VMULPS           Z13, Z13, Z15
+	VMULPS           Z14, Z15, Z14
+	VFMADD231PS      Z7, Z13, Z14
+	VPERMPS          pow_exp_hi<>+0(SB), Z17, Z13
+	VPERMPS          pow_exp_lo<>+0(SB), Z17, Z15
+	VFMADD231PS      Z14, Z13, Z15
 
 	// times 2^k
-	VADDPS      Z2, Z0, Z0
-	VPSLLD      $0x14, Z4, Z1
-	VPANDD.BCST consts<>+640(SB), Z1, Z1
-	VPADDD      Z1, Z0, Z20
+	VADDPS      Z15, Z13, Z13
+	VPSLLD      $0x14, Z17, Z14
+	VPANDD.BCST consts<>+640(SB), Z14, Z14
+	VPADDD      Z14, Z13, Z20
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Z0
-	VPANDND      Z3, Z0, Z0
-	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VPANDND      Z1, Z2, Z1
-	VPORD        Z1, Z0, Z0
-	VPTESTMD     Z0, Z0, K2
+	VBROADCASTSS consts<>+1664(SB), Z13
+	VPANDND      Z16, Z13, Z13
+	VPXORD.BCST  consts<>+1728(SB), Z17, Z14
+	VBROADCASTSS consts<>+1696(SB), Z15
+	VPANDND      Z14, Z15, Z14
+	VPORD        Z14, Z13, Z13
+	VPTESTMD     Z13, Z13, K2
 	KORTESTW     K2, K2
 	JNE          slowvector
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+2144(SB), Z1
-	VBROADCASTSS consts<>+1184(SB), Z2
-	VBROADCASTSS consts<>+128(SB), Z3
-	VBROADCASTSS consts<>+32(SB), Z4
-	VBROADCASTSS consts<>+64(SB), Z5
-	VBROADCASTSS consts<>+96(SB), Z6
-	VBROADCASTSS consts<>+160(SB), Z7
-	VBROADCASTSS consts<>+192(SB), Z8
-	VBROADCASTSS consts<>+224(SB), Z9
-	VBROADCASTSS consts<>+256(SB), Z10
-	VBROADCASTSS consts<>+288(SB), Z11
 
-focusdone184:
+focusdone178:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z20, Z18, Z13
 
@@ -9959,351 +9521,348 @@ slowblock:
 	MOVQ $0x00000020, R10
 
 slow:
-	VMOVUPS (BX), Z0
-	VMOVUPS (SI), Z1
+	VMOVUPS (BX), Z12
+	VMOVUPS (SI), Z13
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD.BCST   consts<>+1184(SB), Z0, Z2
-	VSUBPS.BCST  consts<>+64(SB), Z2, Z2
-	VBROADCASTSS consts<>+416(SB), Z3
-	VMAXPS       Z2, Z3, Z2
+	VPORD        Z1, Z12, Z14
+	VSUBPS       Z5, Z14, Z14
+	VBROADCASTSS consts<>+416(SB), Z15
+	VMAXPS       Z14, Z15, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+96(SB), Z3
-	VFMADD213PS.BCST consts<>+128(SB), Z2, Z3
-	VSUBPS.BCST      consts<>+128(SB), Z3, Z4
+	VMOVAPS     Z2, Z15
+	VFMADD231PS Z6, Z14, Z15
+	VSUBPS      Z2, Z15, Z16
 
 	// r = c - n ln2
-	VMOVAPS           Z2, Z5
-	VFNMADD231PS.BCST consts<>+160(SB), Z4, Z5
-	VFNMADD231PS.BCST consts<>+192(SB), Z4, Z5
+	VMOVAPS      Z14, Z17
+	VFNMADD231PS Z7, Z16, Z17
+	VFNMADD231PS Z8, Z16, Z17
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z6
-	VFMADD213PS.BCST consts<>+256(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+288(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+320(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+352(SB), Z6, Z5
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z2, K1
-	VBROADCASTSS     consts<>+512(SB), Z2
-	VMOVAPS.Z        Z2, K1, Z2
+	VMOVAPS          Z10, Z18
+	VFMADD231PS      Z9, Z17, Z18
+	VFMADD213PS      Z11, Z17, Z18
+	VFMADD213PS.BCST consts<>+320(SB), Z17, Z18
+	VFMADD213PS.BCST consts<>+352(SB), Z18, Z17
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z14, K1
+	VBROADCASTSS     consts<>+512(SB), Z14
+	VMOVAPS.Z        Z14, K1, Z14
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z3, Z3
-	VFMADD231PS  Z5, Z3, Z3
-	VBROADCASTSS consts<>+544(SB), Z5
-	VMOVAPS.Z    Z5, K1, Z5
-	VADDPS       Z5, Z4, Z4
-	VSCALEFPS    Z4, Z3, Z3
+	VPERMPS      exp_t<>+0(SB), Z15, Z15
+	VFMADD231PS  Z17, Z15, Z15
+	VBROADCASTSS consts<>+544(SB), Z17
+	VMOVAPS.Z    Z17, K1, Z17
+	VADDPS       Z17, Z16, Z16
+	VSCALEFPS    Z16, Z15, Z15
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z2, Z3, Z2
-	VADDPS.BCST  consts<>+576(SB), Z3, Z3
-	VPSUBD.BCST  consts<>+576(SB), Z3, Z3
-	VPMAXSD      Z3, Z2, Z2
-	VPMINUD.BCST consts<>+608(SB), Z2, Z2
+	VPSUBD       Z14, Z15, Z14
+	VADDPS.BCST  consts<>+576(SB), Z15, Z15
+	VPSUBD.BCST  consts<>+576(SB), Z15, Z15
+	VPMAXSD      Z15, Z14, Z14
+	VPMINUD.BCST consts<>+608(SB), Z14, Z14
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z2, K1
-	VBROADCASTSS consts<>+1216(SB), Z3
-	VMAXPS       Z2, Z3, Z3
-	VBROADCASTSS consts<>+384(SB), Z4
-	VADDPS.BCST  consts<>+384(SB), Z3, Z5
-	VDIVPS       Z5, Z4, Z4
-	VMULPS       Z4, Z3, Z5
-	VBLENDMPS    Z2, Z5, K1, Z5
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z14, K1
+	VBROADCASTSS consts<>+1216(SB), Z15
+	VMAXPS       Z14, Z15, Z15
+	VADDPS       Z0, Z15, Z16
+	VDIVPS       Z16, Z0, Z16
+	VMULPS       Z16, Z15, Z17
+	VBLENDMPS    Z14, Z17, K1, Z17
 
 	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z6
-	VFMADD213PS.BCST consts<>+1920(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+1952(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+1984(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2016(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2048(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2080(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2112(SB), Z3, Z6
-	VMULPS           Z6, Z3, Z6
-	VFMADD231PS      Z6, Z3, Z3
-	VBLENDMPS        Z2, Z3, K1, Z2
-	VPMOVD2M         Z0, K1
-	VBLENDMPS        Z5, Z4, K1, Z3
-	VPMOVD2M         Z0, K1
-	VBLENDMPS        Z4, Z5, K1, Z4
+	VBROADCASTSS     consts<>+1888(SB), Z18
+	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+1952(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+1984(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2016(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2048(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2080(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2112(SB), Z15, Z18
+	VMULPS           Z18, Z15, Z18
+	VFMADD231PS      Z18, Z15, Z15
+	VBLENDMPS        Z14, Z15, K1, Z14
+	VPMOVD2M         Z12, K1
+	VBLENDMPS        Z17, Z16, K1, Z15
+	VPMOVD2M         Z12, K1
+	VBLENDMPS        Z16, Z17, K1, Z16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VBROADCASTSS consts<>+384(SB), Z5
-	VSUBPS       Z1, Z5, Z5
-	VPMOVD2M     Z0, K1
-	VBLENDMPS    Z1, Z5, K1, Z6
-	VPANDD.BCST  consts<>+32(SB), Z0, Z0
-	VPXORD       Z7, Z7, Z7
-	VCMPPS       $0x11, Z6, Z7, K1
-	VMOVAPS.Z    Z0, K1, Z0
-	VFMADD231PS  Z0, Z6, Z2
+	VSUBPS      Z13, Z0, Z17
+	VPMOVD2M    Z12, K1
+	VBLENDMPS   Z13, Z17, K1, Z18
+	VPANDD      Z4, Z12, Z12
+	VPXORD      Z19, Z19, Z19
+	VCMPPS      $0x11, Z18, Z19, K1
+	VMOVAPS.Z   Z12, K1, Z12
+	VFMADD231PS Z12, Z18, Z14
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z1, Z4, Z0
-	VMOVAPS      Z0, Z8
-	VFMADD231PS  Z5, Z3, Z8
-	VBROADCASTSS 12(DI), Z6
-	VBROADCASTSS 16(DI), Z7
-	VMULPS       Z5, Z7, Z7
-	VFMADD231PS  Z1, Z6, Z7
-	VMULPS       Z2, Z7, Z6
+	VMULPS       Z13, Z16, Z12
+	VMOVAPS      Z12, Z20
+	VFMADD231PS  Z17, Z15, Z20
+	VBROADCASTSS 12(DI), Z18
+	VBROADCASTSS 16(DI), Z19
+	VMULPS       Z17, Z19, Z19
+	VFMADD231PS  Z13, Z18, Z19
+	VMULPS       Z14, Z19, Z18
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS.BCST    $0x11, consts<>+2144(SB), Z1, K1
-	VBLENDMPS      Z3, Z4, K1, Z9
-	VDIVPS         Z8, Z9, Z9
-	VPXORD         Z10, Z10, Z10
-	VCMPPS         $0x00, Z10, Z8, K2
-	VBLENDMPS.BCST consts<>+384(SB), Z9, K2, Z9
-	VBLENDMPS      Z4, Z3, K1, Z4
-	VMULPS         Z9, Z4, Z4
-	VMULPS         Z4, Z2, Z2
-	VPXORD         Z9, Z9, Z9
-	VCMPPS         $0x11, Z4, Z9, K1
-	VMOVAPS.Z      Z2, K1, Z2
+	VCMPPS    $0x11, Z3, Z13, K1
+	VBLENDMPS Z15, Z16, K1, Z21
+	VDIVPS    Z20, Z21, Z21
+	VPXORD    Z22, Z22, Z22
+	VCMPPS    $0x00, Z22, Z20, K2
+	VBLENDMPS Z0, Z21, K2, Z21
+	VBLENDMPS Z16, Z15, K1, Z16
+	VMULPS    Z21, Z16, Z16
+	VMULPS    Z16, Z14, Z14
+	VPXORD    Z21, Z21, Z21
+	VCMPPS    $0x11, Z16, Z21, K1
+	VMOVAPS.Z Z14, K1, Z14
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	VBROADCASTSS      8(DI), Z4
-	VBROADCASTSS      consts<>+2208(SB), Z9
-	VFNMADD213PS.BCST consts<>+384(SB), Z9, Z1
-	VMULPS            Z1, Z4, Z1
-	VFMSUB231PS       Z5, Z3, Z0
-	VFMADD231PS       Z2, Z1, Z0
+	VBROADCASTSS      8(DI), Z16
+	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z13
+	VMULPS            Z13, Z16, Z13
+	VFMSUB231PS       Z17, Z15, Z12
+	VFMADD231PS       Z14, Z13, Z12
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_185
-	VMULPS Z8, Z8, Z8
-	JMP    focusdone185
+	JGE    focusnot0_179
+	VMULPS Z20, Z20, Z20
+	JMP    focusdone179
 
-focusnot0_185:
-	CMPQ         R8, $+2
-	JGE          focusnot1_185
-	VBROADCASTSS consts<>+384(SB), Z8
-	JMP          focusdone185
+focusnot0_179:
+	CMPQ    R8, $+2
+	JGE     focusnot1_179
+	VMOVAPS Z0, Z20
+	JMP     focusdone179
 
-focusnot1_185:
+focusnot1_179:
 	CMPQ R8, $+3
-	JGE  focusnot2_185
-	JMP  focusdone185
+	JGE  focusnot2_179
+	JMP  focusdone179
 
-focusnot2_185:
+focusnot2_179:
 	CMPQ    R8, $+4
-	JGE     focusnot3_185
-	VSQRTPS Z8, Z8
-	JMP     focusdone185
+	JGE     focusnot3_179
+	VSQRTPS Z20, Z20
+	JMP     focusdone179
 
-focusnot3_185:
+focusnot3_179:
 	CMPQ         R8, $+5
-	JGE          focusnot4_185
-	VSQRTPS      Z8, Z1
-	VMOVAPS      Z8, Z2
-	VFNMADD231PS Z1, Z1, Z2
-	VMULPS.BCST  consts<>+2144(SB), Z1, Z3
-	VMULPS       Z3, Z2, Z2
-	VFMADD231PS  Z1, Z8, Z2
-	VMOVAPS      Z2, Z8
-	JMP          focusdone185
+	JGE          focusnot4_179
+	VSQRTPS      Z20, Z13
+	VMOVAPS      Z20, Z14
+	VFNMADD231PS Z13, Z13, Z14
+	VMULPS       Z3, Z13, Z15
+	VMULPS       Z15, Z14, Z14
+	VFMADD231PS  Z13, Z20, Z14
+	VMOVAPS      Z14, Z20
+	JMP          focusdone179
 
-focusnot4_185:
-	CMPQ             R8, $+6
-	JGE              focusnot5_185
-	VSQRTPS          Z8, Z1
-	VMULPS           Z8, Z8, Z2
-	VMOVAPS          Z2, Z3
-	VFMSUB231PS      Z8, Z8, Z3
-	VMOVAPS          Z8, Z4
-	VFNMADD231PS     Z1, Z1, Z4
-	VMULPS           Z4, Z8, Z4
-	VFMADD231PS.BCST consts<>+2144(SB), Z4, Z3
-	VMULPS           Z1, Z3, Z8
-	VFMADD231PS      Z1, Z2, Z8
-	JMP              focusdone185
+focusnot4_179:
+	CMPQ         R8, $+6
+	JGE          focusnot5_179
+	VSQRTPS      Z20, Z13
+	VMULPS       Z20, Z20, Z14
+	VMOVAPS      Z14, Z15
+	VFMSUB231PS  Z20, Z20, Z15
+	VMOVAPS      Z20, Z16
+	VFNMADD231PS Z13, Z13, Z16
+	VMULPS       Z16, Z20, Z16
+	VFMADD231PS  Z3, Z16, Z15
+	VMULPS       Z13, Z15, Z20
+	VFMADD231PS  Z13, Z14, Z20
+	JMP          focusdone179
 
-focusnot5_185:
+focusnot5_179:
 	CMPQ        R8, $+7
-	JGE         focusnot6_185
-	VMULPS      Z8, Z8, Z1
-	VMOVAPS     Z1, Z2
-	VFMSUB231PS Z8, Z8, Z2
-	VMULPS      Z8, Z2, Z2
-	VFMADD231PS Z8, Z1, Z2
-	VMOVAPS     Z2, Z8
-	JMP         focusdone185
+	JGE         focusnot6_179
+	VMULPS      Z20, Z20, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z20, Z20, Z14
+	VMULPS      Z20, Z14, Z14
+	VFMADD231PS Z20, Z13, Z14
+	VMOVAPS     Z14, Z20
+	JMP         focusdone179
 
-focusnot6_185:
+focusnot6_179:
 	CMPQ        R8, $+8
-	JGE         focusnot7_185
-	VMULPS      Z8, Z8, Z1
-	VFMSUB213PS Z1, Z8, Z8
-	VADDPS      Z1, Z1, Z2
-	VMULPS      Z8, Z2, Z8
-	VFMADD231PS Z1, Z1, Z8
-	JMP         focusdone185
+	JGE         focusnot7_179
+	VMULPS      Z20, Z20, Z13
+	VFMSUB213PS Z13, Z20, Z20
+	VADDPS      Z13, Z13, Z14
+	VMULPS      Z20, Z14, Z20
+	VFMADD231PS Z13, Z13, Z20
+	JMP         focusdone179
 
-focusnot7_185:
+focusnot7_179:
 	CMPQ        R8, $+9
-	JGE         focusnot8_185
-	VMULPS      Z8, Z8, Z1
-	VMOVAPS     Z1, Z2
-	VFMSUB231PS Z8, Z8, Z2
-	VMULPS      Z1, Z1, Z3
-	VADDPS      Z1, Z1, Z4
-	VFMSUB213PS Z3, Z1, Z1
-	VFMADD231PS Z2, Z4, Z1
-	VMULPS      Z8, Z1, Z1
-	VFMADD231PS Z8, Z3, Z1
-	VMOVAPS     Z1, Z8
-	JMP         focusdone185
+	JGE         focusnot8_179
+	VMULPS      Z20, Z20, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z20, Z20, Z14
+	VMULPS      Z13, Z13, Z15
+	VADDPS      Z13, Z13, Z16
+	VFMSUB213PS Z15, Z13, Z13
+	VFMADD231PS Z14, Z16, Z13
+	VMULPS      Z20, Z13, Z13
+	VFMADD231PS Z20, Z15, Z13
+	VMOVAPS     Z13, Z20
+	JMP         focusdone179
 
-focusnot8_185:
+focusnot8_179:
 	LEAQ         24(DI), R11
-	VBROADCASTSS (R11), Z1
-	VBROADCASTSS 4(R11), Z2
-	VBROADCASTSS 8(R11), Z3
+	VBROADCASTSS (R11), Z13
+	VBROADCASTSS 4(R11), Z14
+	VBROADCASTSS 8(R11), Z15
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z8, Z4
-	VPSUBD.BCST  consts<>+1248(SB), Z4, Z5
-	VCVTDQ2PS    Z4, Z9
-	VPSUBD.BCST  consts<>+1760(SB), Z9, Z9
-	VBROADCASTSS consts<>+1120(SB), Z10
-	VPCMPD       $0x06, Z4, Z10, K1
-	VBLENDMPS    Z9, Z5, K1, Z5
-	VPSRAD       $0x17, Z5, Z9
-	VPSRLD       $0x14, Z5, Z10
-	VPANDD.BCST  consts<>+1280(SB), Z5, Z5
-	VPADDD.BCST  consts<>+1312(SB), Z5, Z5
-	VCVTDQ2PS    Z9, Z9
+	VPANDD       Z4, Z20, Z16
+	VPSUBD.BCST  consts<>+1248(SB), Z16, Z17
+	VCVTDQ2PS    Z16, Z21
+	VPSUBD.BCST  consts<>+1760(SB), Z21, Z21
+	VBROADCASTSS consts<>+1120(SB), Z22
+	VPCMPD       $0x06, Z16, Z22, K1
+	VBLENDMPS    Z21, Z17, K1, Z17
+	VPSRAD       $0x17, Z17, Z21
+	VPSRLD       $0x14, Z17, Z22
+	VPANDD.BCST  consts<>+1280(SB), Z17, Z17
+	VPADDD.BCST  consts<>+1312(SB), Z17, Z17
+	VCVTDQ2PS    Z21, Z21
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z10, Z11
-	VFMADD213PS.BCST consts<>+672(SB), Z11, Z5
-	VMULPS.BCST      consts<>+1344(SB), Z5, Z11
-	VMOVAPS          Z5, Z12
-	VFMADD231PS      Z11, Z5, Z12
-	VSUBPS           Z12, Z5, Z13
-	VFMADD231PS      Z11, Z5, Z13
-	VMULPS           Z5, Z5, Z11
-	VBROADCASTSS     consts<>+1376(SB), Z14
-	VFMADD213PS.BCST consts<>+1408(SB), Z5, Z14
-	VFMADD213PS.BCST consts<>+1440(SB), Z5, Z14
-	VFMADD213PS.BCST consts<>+1472(SB), Z5, Z14
-	VFMADD213PS.BCST consts<>+1504(SB), Z5, Z14
-	VMULPS           Z5, Z11, Z5
-	VFMADD231PS      Z14, Z5, Z13
-	VADDPS           Z13, Z12, Z5
+	VPERMPS          pow_r<>+0(SB), Z22, Z23
+	VFMADD213PS.BCST consts<>+672(SB), Z23, Z17
+	VMULPS.BCST      consts<>+1344(SB), Z17, Z23
+	VMOVAPS          Z17, Z24
+	VFMADD231PS      Z23, Z17, Z24
+	VSUBPS           Z24, Z17, Z25
+	VFMADD231PS      Z23, Z17, Z25
+	VMULPS           Z17, Z17, Z23
+	VBROADCASTSS     consts<>+1376(SB), Z26
+	VFMADD213PS.BCST consts<>+1408(SB), Z17, Z26
+	VFMADD213PS.BCST consts<>+1440(SB), Z17, Z26
+	VFMADD213PS.BCST consts<>+1472(SB), Z17, Z26
+	VFMADD213PS.BCST consts<>+1504(SB), Z17, Z26
+	VMULPS           Z17, Z23, Z17
+	VFMADD231PS      Z26, Z17, Z25
+	VADDPS           Z25, Z24, Z17
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z10, Z11
-	VADDPS      Z11, Z9, Z9
-	VMULPS      Z9, Z1, Z11
-	VFMSUB213PS Z11, Z1, Z9
-	VFMADD213PS Z11, Z2, Z5
+	VPERMPS     pow_th<>+0(SB), Z22, Z23
+	VADDPS      Z23, Z21, Z21
+	VMULPS      Z21, Z13, Z23
+	VFMSUB213PS Z23, Z13, Z21
+	VFMADD213PS Z23, Z14, Z17
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z5, Z14
-	VSUBPS.BCST consts<>+1536(SB), Z14, Z15
-	VSUBPS      Z15, Z11, Z11
-	VFMADD231PS Z12, Z2, Z11
-	VPERMPS     pow_tl<>+0(SB), Z10, Z10
-	VFMADD231PS Z10, Z1, Z9
-	VFMADD231PS Z12, Z3, Z9
-	VFMADD231PS Z13, Z2, Z9
-	VADDPS      Z9, Z11, Z2
+	VADDPS.BCST consts<>+1536(SB), Z17, Z26
+	VSUBPS.BCST consts<>+1536(SB), Z26, Z27
+	VSUBPS      Z27, Z23, Z23
+	VFMADD231PS Z24, Z14, Z23
+	VPERMPS     pow_tl<>+0(SB), Z22, Z22
+	VFMADD231PS Z22, Z13, Z21
+	VFMADD231PS Z24, Z15, Z21
+	VFMADD231PS Z25, Z14, Z21
+	VADDPS      Z21, Z23, Z14
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z3
-	VFMADD213PS.BCST consts<>+1600(SB), Z2, Z3
-	VFMADD213PS.BCST consts<>+1632(SB), Z2, Z3
-	VMULPS           Z2, Z2, Z9
-	VMULPS           Z3, Z9, Z3
-	VFMADD231PS.BCST consts<>+160(SB), Z2, Z3
-	VPERMPS          pow_full_hi<>+0(SB), Z14, Z2
-	VPERMPS          pow_full_lo<>+0(SB), Z14, Z9
-	VFMADD231PS      Z3, Z2, Z9
+	VBROADCASTSS     consts<>+1568(SB), Z15
+	VFMADD213PS.BCST consts<>+1600(SB), Z14, Z15
+	VFMADD213PS.BCST consts<>+1632(SB), Z14, Z15
+	VMULPS           Z14, Z14, Z21
+	VMULPS           Z15, Z21, Z15
+	VFMADD231PS      Z7, Z14, Z15
+	VPERMPS          pow_full_hi<>+0(SB), Z26, Z14
+	VPERMPS          pow_full_lo<>+0(SB), Z26, Z21
+	VFMADD231PS      Z15, Z14, Z21
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z14, Z3
-	VPSRAD       $0x03, Z3, Z3
-	VADDPS       Z9, Z2, Z10
-	VPSLLD       $0x17, Z3, Z11
-	VPADDD       Z11, Z10, Z11
-	VPMINUD.BCST consts<>+928(SB), Z11, Z11
+	VPSUBD.BCST  consts<>+1536(SB), Z26, Z15
+	VPSRAD       $0x03, Z15, Z15
+	VADDPS       Z21, Z14, Z22
+	VPSLLD       $0x17, Z15, Z23
+	VPADDD       Z23, Z22, Z23
+	VPMINUD.BCST consts<>+928(SB), Z23, Z23
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z12, Z12, Z12
-	VPMINSD      Z12, Z3, Z3
-	VBROADCASTSS consts<>+1792(SB), Z12
-	VPSUBD       Z3, Z12, Z3
-	VPSLLD       $0x17, Z3, Z3
-	VADDPS       Z2, Z3, Z12
-	VSUBPS       Z3, Z12, Z13
-	VSUBPS       Z13, Z2, Z2
-	VADDPS       Z9, Z2, Z2
-	VADDPS       Z2, Z12, Z2
-	VCMPPS       $0x11, Z3, Z10, K1
-	VPSUBD       Z3, Z2, Z2
-	VBLENDMPS    Z2, Z11, K1, Z2
+	VPXORD       Z24, Z24, Z24
+	VPMINSD      Z24, Z15, Z15
+	VBROADCASTSS consts<>+1792(SB), Z24
+	VPSUBD       Z15, Z24, Z15
+	VPSLLD       $0x17, Z15, Z15
+	VADDPS       Z14, Z15, Z24
+	VSUBPS       Z15, Z24, Z25
+	VSUBPS       Z25, Z14, Z14
+	VADDPS       Z21, Z14, Z14
+	VADDPS       Z14, Z24, Z14
+	VCMPPS       $0x11, Z15, Z22, K1
+	VPSUBD       Z15, Z14, Z14
+	VBLENDMPS    Z14, Z23, K1, Z14
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z3
-	VCMPPS         $0x11, Z5, Z3, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z2, K1, Z2
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z5, K1
-	VPXORD         Z3, Z3, Z3
-	VBLENDMPS      Z3, Z2, K1, Z2
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x00, Z3, Z4, K1
-	VPMOVD2M       Z1, K2
-	VPXORD         Z3, Z3, Z3
-	VBLENDMPS.BCST consts<>+928(SB), Z3, K2, Z3
-	VBLENDMPS      Z3, Z2, K1, Z2
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z4, K1
-	VPMOVD2M       Z1, K2
-	VPXORD         Z1, Z1, Z1
-	VBROADCASTSS   consts<>+928(SB), Z3
-	VBLENDMPS      Z1, Z3, K2, Z1
-	VBLENDMPS      Z1, Z2, K1, Z1
+	VBROADCASTSS   consts<>+1824(SB), Z15
+	VCMPPS         $0x11, Z17, Z15, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z14, K1, Z14
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z17, K1
+	VPXORD         Z15, Z15, Z15
+	VBLENDMPS      Z15, Z14, K1, Z14
+	VPXORD         Z15, Z15, Z15
+	VPCMPD         $0x00, Z15, Z16, K1
+	VPMOVD2M       Z13, K2
+	VPXORD         Z15, Z15, Z15
+	VBLENDMPS.BCST consts<>+928(SB), Z15, K2, Z15
+	VBLENDMPS      Z15, Z14, K1, Z14
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z16, K1
+	VPMOVD2M       Z13, K2
+	VPXORD         Z13, Z13, Z13
+	VBROADCASTSS   consts<>+928(SB), Z15
+	VBLENDMPS      Z13, Z15, K2, Z13
+	VBLENDMPS      Z13, Z14, K1, Z13
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R11), Z2
-	VPANDD         Z2, Z8, Z2
-	VPORD          Z2, Z1, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x06, Z2, Z4, K1
-	VBROADCASTSS   consts<>+928(SB), Z2
-	VPCMPD         $0x06, Z4, Z2, K2
+	VBROADCASTSS   12(R11), Z14
+	VPANDD         Z14, Z20, Z14
+	VPORD          Z14, Z13, Z13
+	VPXORD         Z14, Z14, Z14
+	VPCMPD         $0x06, Z14, Z16, K1
+	VBROADCASTSS   consts<>+928(SB), Z14
+	VPCMPD         $0x06, Z16, Z14, K2
 	KANDW          K1, K2, K1
-	VBROADCASTSS   16(R11), Z2
-	VPANDD         Z2, Z8, Z2
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x06, Z2, Z3, K2
+	VBROADCASTSS   16(R11), Z14
+	VPANDD         Z14, Z20, Z14
+	VPXORD         Z15, Z15, Z15
+	VPCMPD         $0x06, Z14, Z15, K2
 	KANDW          K1, K2, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z4, K2
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z16, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z1, K1, Z8
+	VBLENDMPS.BCST consts<>+608(SB), Z13, K1, Z20
 
-focusdone185:
+focusdone179:
 	// loss = (alpha ce) q^gamma
-	VMULPS       Z8, Z6, Z1
-	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z6, K1
-	VBLENDMPS    Z1, Z6, K1, Z1
-	VPMINUD.BCST consts<>+608(SB), Z1, Z1
+	VMULPS       Z20, Z18, Z13
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z18, K1
+	VBLENDMPS    Z13, Z18, K1, Z13
+	VPMINUD.BCST consts<>+608(SB), Z13, Z13
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS   (R9), Z2
-	VMULPS         Z8, Z7, Z3
-	VMULPS         Z3, Z2, Z2
-	VMULPS         Z0, Z2, Z0
-	VCMPPS         $0x03, Z0, Z0, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z0, K1, Z0
-	VMOVUPS        Z1, (CX)
-	VMOVUPS        Z0, (DX)
+	VBROADCASTSS   (R9), Z14
+	VMULPS         Z20, Z19, Z15
+	VMULPS         Z15, Z14, Z14
+	VMULPS         Z12, Z14, Z12
+	VCMPPS         $0x03, Z12, Z12, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z12, K1, Z12
+	VMOVUPS        Z13, (CX)
+	VMOVUPS        Z12, (DX)
 	ADDQ           $+64, CX
 	ADDQ           $+64, DX
 	ADDQ           $+64, BX
@@ -10312,383 +9871,356 @@ focusdone185:
 	ADDQ           $-16, R10
 	CMPQ           R10, $+1
 	JGE            slow
-	VBROADCASTSS   consts<>+384(SB), Z0
-	VBROADCASTSS   consts<>+2144(SB), Z1
-	VBROADCASTSS   consts<>+1184(SB), Z2
-	VBROADCASTSS   consts<>+128(SB), Z3
-	VBROADCASTSS   consts<>+32(SB), Z4
-	VBROADCASTSS   consts<>+64(SB), Z5
-	VBROADCASTSS   consts<>+96(SB), Z6
-	VBROADCASTSS   consts<>+160(SB), Z7
-	VBROADCASTSS   consts<>+192(SB), Z8
-	VBROADCASTSS   consts<>+224(SB), Z9
-	VBROADCASTSS   consts<>+256(SB), Z10
-	VBROADCASTSS   consts<>+288(SB), Z11
 	JMP            loop
 
 slowvector:
-	MOVL         $0x0000ffff, R10
-	BZHIL        AX, R10, R10
-	KMOVW        R10, K1
-	VBROADCASTSS consts<>+384(SB), Z0
-	VMOVUPS      (BX), K1, Z0
-	VPXORD       Z1, Z1, Z1
-	VMOVUPS      (SI), K1, Z1
+	MOVL    $0x0000ffff, R10
+	BZHIL   AX, R10, R10
+	KMOVW   R10, K1
+	VMOVAPS Z0, Z12
+	VMOVUPS (BX), K1, Z12
+	VPXORD  Z13, Z13, Z13
+	VMOVUPS (SI), K1, Z13
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD.BCST   consts<>+1184(SB), Z0, Z2
-	VSUBPS.BCST  consts<>+64(SB), Z2, Z2
-	VBROADCASTSS consts<>+416(SB), Z3
-	VMAXPS       Z2, Z3, Z2
+	VPORD        Z1, Z12, Z14
+	VSUBPS       Z5, Z14, Z14
+	VBROADCASTSS consts<>+416(SB), Z15
+	VMAXPS       Z14, Z15, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+96(SB), Z3
-	VFMADD213PS.BCST consts<>+128(SB), Z2, Z3
-	VSUBPS.BCST      consts<>+128(SB), Z3, Z4
+	VMOVAPS     Z2, Z15
+	VFMADD231PS Z6, Z14, Z15
+	VSUBPS      Z2, Z15, Z16
 
 	// r = c - n ln2
-	VMOVAPS           Z2, Z5
-	VFNMADD231PS.BCST consts<>+160(SB), Z4, Z5
-	VFNMADD231PS.BCST consts<>+192(SB), Z4, Z5
+	VMOVAPS      Z14, Z17
+	VFNMADD231PS Z7, Z16, Z17
+	VFNMADD231PS Z8, Z16, Z17
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z6
-	VFMADD213PS.BCST consts<>+256(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+288(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+320(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+352(SB), Z6, Z5
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z2, K2
-	VBROADCASTSS     consts<>+512(SB), Z2
-	VMOVAPS.Z        Z2, K2, Z2
+	VMOVAPS          Z10, Z18
+	VFMADD231PS      Z9, Z17, Z18
+	VFMADD213PS      Z11, Z17, Z18
+	VFMADD213PS.BCST consts<>+320(SB), Z17, Z18
+	VFMADD213PS.BCST consts<>+352(SB), Z18, Z17
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z14, K2
+	VBROADCASTSS     consts<>+512(SB), Z14
+	VMOVAPS.Z        Z14, K2, Z14
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z3, Z3
-	VFMADD231PS  Z5, Z3, Z3
-	VBROADCASTSS consts<>+544(SB), Z5
-	VMOVAPS.Z    Z5, K2, Z5
-	VADDPS       Z5, Z4, Z4
-	VSCALEFPS    Z4, Z3, Z3
+	VPERMPS      exp_t<>+0(SB), Z15, Z15
+	VFMADD231PS  Z17, Z15, Z15
+	VBROADCASTSS consts<>+544(SB), Z17
+	VMOVAPS.Z    Z17, K2, Z17
+	VADDPS       Z17, Z16, Z16
+	VSCALEFPS    Z16, Z15, Z15
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z2, Z3, Z2
-	VADDPS.BCST  consts<>+576(SB), Z3, Z3
-	VPSUBD.BCST  consts<>+576(SB), Z3, Z3
-	VPMAXSD      Z3, Z2, Z2
-	VPMINUD.BCST consts<>+608(SB), Z2, Z2
+	VPSUBD       Z14, Z15, Z14
+	VADDPS.BCST  consts<>+576(SB), Z15, Z15
+	VPSUBD.BCST  consts<>+576(SB), Z15, Z15
+	VPMAXSD      Z15, Z14, Z14
+	VPMINUD.BCST consts<>+608(SB), Z14, Z14
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z2, K2
-	VBROADCASTSS consts<>+1216(SB), Z3
-	VMAXPS       Z2, Z3, Z3
-	VBROADCASTSS consts<>+384(SB), Z4
-	VADDPS.BCST  consts<>+384(SB), Z3, Z5
-	VDIVPS       Z5, Z4, Z4
-	VMULPS       Z4, Z3, Z5
-	VBLENDMPS    Z2, Z5, K2, Z5
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z14, K2
+	VBROADCASTSS consts<>+1216(SB), Z15
+	VMAXPS       Z14, Z15, Z15
+	VADDPS       Z0, Z15, Z16
+	VDIVPS       Z16, Z0, Z16
+	VMULPS       Z16, Z15, Z17
+	VBLENDMPS    Z14, Z17, K2, Z17
 
 	// log1p(v) = v + v (v P(v))
-	VBROADCASTSS     consts<>+1888(SB), Z6
-	VFMADD213PS.BCST consts<>+1920(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+1952(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+1984(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2016(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2048(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2080(SB), Z3, Z6
-	VFMADD213PS.BCST consts<>+2112(SB), Z3, Z6
-	VMULPS           Z6, Z3, Z6
-	VFMADD231PS      Z6, Z3, Z3
-	VBLENDMPS        Z2, Z3, K2, Z2
-	VPMOVD2M         Z0, K2
-	VBLENDMPS        Z5, Z4, K2, Z3
-	VPMOVD2M         Z0, K2
-	VBLENDMPS        Z4, Z5, K2, Z4
+	VBROADCASTSS     consts<>+1888(SB), Z18
+	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+1952(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+1984(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2016(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2048(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2080(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2112(SB), Z15, Z18
+	VMULPS           Z18, Z15, Z18
+	VFMADD231PS      Z18, Z15, Z15
+	VBLENDMPS        Z14, Z15, K2, Z14
+	VPMOVD2M         Z12, K2
+	VBLENDMPS        Z17, Z16, K2, Z15
+	VPMOVD2M         Z12, K2
+	VBLENDMPS        Z16, Z17, K2, Z16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VBROADCASTSS consts<>+384(SB), Z5
-	VSUBPS       Z1, Z5, Z5
-	VPMOVD2M     Z0, K2
-	VBLENDMPS    Z1, Z5, K2, Z6
-	VPANDD.BCST  consts<>+32(SB), Z0, Z0
-	VPXORD       Z7, Z7, Z7
-	VCMPPS       $0x11, Z6, Z7, K2
-	VMOVAPS.Z    Z0, K2, Z0
-	VFMADD231PS  Z0, Z6, Z2
+	VSUBPS      Z13, Z0, Z17
+	VPMOVD2M    Z12, K2
+	VBLENDMPS   Z13, Z17, K2, Z18
+	VPANDD      Z4, Z12, Z12
+	VPXORD      Z19, Z19, Z19
+	VCMPPS      $0x11, Z18, Z19, K2
+	VMOVAPS.Z   Z12, K2, Z12
+	VFMADD231PS Z12, Z18, Z14
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z1, Z4, Z0
-	VMOVAPS      Z0, Z8
-	VFMADD231PS  Z5, Z3, Z8
-	VBROADCASTSS 12(DI), Z6
-	VBROADCASTSS 16(DI), Z7
-	VMULPS       Z5, Z7, Z7
-	VFMADD231PS  Z1, Z6, Z7
-	VMULPS       Z2, Z7, Z6
+	VMULPS       Z13, Z16, Z12
+	VMOVAPS      Z12, Z20
+	VFMADD231PS  Z17, Z15, Z20
+	VBROADCASTSS 12(DI), Z18
+	VBROADCASTSS 16(DI), Z19
+	VMULPS       Z17, Z19, Z19
+	VFMADD231PS  Z13, Z18, Z19
+	VMULPS       Z14, Z19, Z18
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS.BCST    $0x11, consts<>+2144(SB), Z1, K2
-	VBLENDMPS      Z3, Z4, K2, Z9
-	VDIVPS         Z8, Z9, Z9
-	VPXORD         Z10, Z10, Z10
-	VCMPPS         $0x00, Z10, Z8, K3
-	VBLENDMPS.BCST consts<>+384(SB), Z9, K3, Z9
-	VBLENDMPS      Z4, Z3, K2, Z4
-	VMULPS         Z9, Z4, Z4
-	VMULPS         Z4, Z2, Z2
-	VPXORD         Z9, Z9, Z9
-	VCMPPS         $0x11, Z4, Z9, K2
-	VMOVAPS.Z      Z2, K2, Z2
+	VCMPPS    $0x11, Z3, Z13, K2
+	VBLENDMPS Z15, Z16, K2, Z21
+	VDIVPS    Z20, Z21, Z21
+	VPXORD    Z22, Z22, Z22
+	VCMPPS    $0x00, Z22, Z20, K3
+	VBLENDMPS Z0, Z21, K3, Z21
+	VBLENDMPS Z16, Z15, K2, Z16
+	VMULPS    Z21, Z16, Z16
+	VMULPS    Z16, Z14, Z14
+	VPXORD    Z21, Z21, Z21
+	VCMPPS    $0x11, Z16, Z21, K2
+	VMOVAPS.Z Z14, K2, Z14
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	VBROADCASTSS      8(DI), Z4
-	VBROADCASTSS      consts<>+2208(SB), Z9
-	VFNMADD213PS.BCST consts<>+384(SB), Z9, Z1
-	VMULPS            Z1, Z4, Z1
-	VFMSUB231PS       Z5, Z3, Z0
-	VFMADD231PS       Z2, Z1, Z0
+	VBROADCASTSS      8(DI), Z16
+	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z13
+	VMULPS            Z13, Z16, Z13
+	VFMSUB231PS       Z17, Z15, Z12
+	VFMADD231PS       Z14, Z13, Z12
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_186
-	VMULPS Z8, Z8, Z8
-	JMP    focusdone186
+	JGE    focusnot0_180
+	VMULPS Z20, Z20, Z20
+	JMP    focusdone180
 
-focusnot0_186:
-	CMPQ         R8, $+2
-	JGE          focusnot1_186
-	VBROADCASTSS consts<>+384(SB), Z8
-	JMP          focusdone186
+focusnot0_180:
+	CMPQ    R8, $+2
+	JGE     focusnot1_180
+	VMOVAPS Z0, Z20
+	JMP     focusdone180
 
-focusnot1_186:
+focusnot1_180:
 	CMPQ R8, $+3
-	JGE  focusnot2_186
-	JMP  focusdone186
+	JGE  focusnot2_180
+	JMP  focusdone180
 
-focusnot2_186:
+focusnot2_180:
 	CMPQ    R8, $+4
-	JGE     focusnot3_186
-	VSQRTPS Z8, Z8
-	JMP     focusdone186
+	JGE     focusnot3_180
+	VSQRTPS Z20, Z20
+	JMP     focusdone180
 
-focusnot3_186:
+focusnot3_180:
 	CMPQ         R8, $+5
-	JGE          focusnot4_186
-	VSQRTPS      Z8, Z1
-	VMOVAPS      Z8, Z2
-	VFNMADD231PS Z1, Z1, Z2
-	VMULPS.BCST  consts<>+2144(SB), Z1, Z3
-	VMULPS       Z3, Z2, Z2
-	VFMADD231PS  Z1, Z8, Z2
-	VMOVAPS      Z2, Z8
-	JMP          focusdone186
+	JGE          focusnot4_180
+	VSQRTPS      Z20, Z13
+	VMOVAPS      Z20, Z14
+	VFNMADD231PS Z13, Z13, Z14
+	VMULPS       Z3, Z13, Z15
+	VMULPS       Z15, Z14, Z14
+	VFMADD231PS  Z13, Z20, Z14
+	VMOVAPS      Z14, Z20
+	JMP          focusdone180
 
-focusnot4_186:
-	CMPQ             R8, $+6
-	JGE              focusnot5_186
-	VSQRTPS          Z8, Z1
-	VMULPS           Z8, Z8, Z2
-	VMOVAPS          Z2, Z3
-	VFMSUB231PS      Z8, Z8, Z3
-	VMOVAPS          Z8, Z4
-	VFNMADD231PS     Z1, Z1, Z4
-	VMULPS           Z4, Z8, Z4
-	VFMADD231PS.BCST consts<>+2144(SB), Z4, Z3
-	VMULPS           Z1, Z3, Z8
-	VFMADD231PS      Z1, Z2, Z8
-	JMP              focusdone186
+focusnot4_180:
+	CMPQ         R8, $+6
+	JGE          focusnot5_180
+	VSQRTPS      Z20, Z13
+	VMULPS       Z20, Z20, Z14
+	VMOVAPS      Z14, Z15
+	VFMSUB231PS  Z20, Z20, Z15
+	VMOVAPS      Z20, Z16
+	VFNMADD231PS Z13, Z13, Z16
+	VMULPS       Z16, Z20, Z16
+	VFMADD231PS  Z3, Z16, Z15
+	VMULPS       Z13, Z15, Z20
+	VFMADD231PS  Z13, Z14, Z20
+	JMP          focusdone180
 
-focusnot5_186:
+focusnot5_180:
 	CMPQ        R8, $+7
-	JGE         focusnot6_186
-	VMULPS      Z8, Z8, Z1
-	VMOVAPS     Z1, Z2
-	VFMSUB231PS Z8, Z8, Z2
-	VMULPS      Z8, Z2, Z2
-	VFMADD231PS Z8, Z1, Z2
-	VMOVAPS     Z2, Z8
-	JMP         focusdone186
+	JGE         focusnot6_180
+	VMULPS      Z20, Z20, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z20, Z20, Z14
+	VMULPS      Z20, Z14, Z14
+	VFMADD231PS Z20, Z13, Z14
+	VMOVAPS     Z14, Z20
+	JMP         focusdone180
 
-focusnot6_186:
+focusnot6_180:
 	CMPQ        R8, $+8
-	JGE         focusnot7_186
-	VMULPS      Z8, Z8, Z1
-	VFMSUB213PS Z1, Z8, Z8
-	VADDPS      Z1, Z1, Z2
-	VMULPS      Z8, Z2, Z8
-	VFMADD231PS Z1, Z1, Z8
-	JMP         focusdone186
+	JGE         focusnot7_180
+	VMULPS      Z20, Z20, Z13
+	VFMSUB213PS Z13, Z20, Z20
+	VADDPS      Z13, Z13, Z14
+	VMULPS      Z20, Z14, Z20
+	VFMADD231PS Z13, Z13, Z20
+	JMP         focusdone180
 
-focusnot7_186:
+focusnot7_180:
 	CMPQ        R8, $+9
-	JGE         focusnot8_186
-	VMULPS      Z8, Z8, Z1
-	VMOVAPS     Z1, Z2
-	VFMSUB231PS Z8, Z8, Z2
-	VMULPS      Z1, Z1, Z3
-	VADDPS      Z1, Z1, Z4
-	VFMSUB213PS Z3, Z1, Z1
-	VFMADD231PS Z2, Z4, Z1
-	VMULPS      Z8, Z1, Z1
-	VFMADD231PS Z8, Z3, Z1
-	VMOVAPS     Z1, Z8
-	JMP         focusdone186
+	JGE         focusnot8_180
+	VMULPS      Z20, Z20, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z20, Z20, Z14
+	VMULPS      Z13, Z13, Z15
+	VADDPS      Z13, Z13, Z16
+	VFMSUB213PS Z15, Z13, Z13
+	VFMADD231PS Z14, Z16, Z13
+	VMULPS      Z20, Z13, Z13
+	VFMADD231PS Z20, Z15, Z13
+	VMOVAPS     Z13, Z20
+	JMP         focusdone180
 
-focusnot8_186:
+focusnot8_180:
 	LEAQ         24(DI), R10
-	VBROADCASTSS (R10), Z1
-	VBROADCASTSS 4(R10), Z2
-	VBROADCASTSS 8(R10), Z3
+	VBROADCASTSS (R10), Z13
+	VBROADCASTSS 4(R10), Z14
+	VBROADCASTSS 8(R10), Z15
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z8, Z4
-	VPSUBD.BCST  consts<>+1248(SB), Z4, Z5
-	VCVTDQ2PS    Z4, Z9
-	VPSUBD.BCST  consts<>+1760(SB), Z9, Z9
-	VBROADCASTSS consts<>+1120(SB), Z10
-	VPCMPD       $0x06, Z4, Z10, K2
-	VBLENDMPS    Z9, Z5, K2, Z5
-	VPSRAD       $0x17, Z5, Z9
-	VPSRLD       $0x14, Z5, Z10
-	VPANDD.BCST  consts<>+1280(SB), Z5, Z5
-	VPADDD.BCST  consts<>+1312(SB), Z5, Z5
-	VCVTDQ2PS    Z9, Z9
+	VPANDD       Z4, Z20, Z16
+	VPSUBD.BCST  consts<>+1248(SB), Z16, Z17
+	VCVTDQ2PS    Z16, Z21
+	VPSUBD.BCST  consts<>+1760(SB), Z21, Z21
+	VBROADCASTSS consts<>+1120(SB), Z22
+	VPCMPD       $0x06, Z16, Z22, K2
+	VBLENDMPS    Z21, Z17, K2, Z17
+	VPSRAD       $0x17, Z17, Z21
+	VPSRLD       $0x14, Z17, Z22
+	VPANDD.BCST  consts<>+1280(SB), Z17, Z17
+	VPADDD.BCST  consts<>+1312(SB), Z17, Z17
+	VCVTDQ2PS    Z21, Z21
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z10, Z11
-	VFMADD213PS.BCST consts<>+672(SB), Z11, Z5
-	VMULPS.BCST      consts<>+1344(SB), Z5, Z11
-	VMOVAPS          Z5, Z12
-	VFMADD231PS      Z11, Z5, Z12
-	VSUBPS           Z12, Z5, Z13
-	VFMADD231PS      Z11, Z5, Z13
-	VMULPS           Z5, Z5, Z11
-	VBROADCASTSS     consts<>+1376(SB), Z14
-	VFMADD213PS.BCST consts<>+1408(SB), Z5, Z14
-	VFMADD213PS.BCST consts<>+1440(SB), Z5, Z14
-	VFMADD213PS.BCST consts<>+1472(SB), Z5, Z14
-	VFMADD213PS.BCST consts<>+1504(SB), Z5, Z14
-	VMULPS           Z5, Z11, Z5
-	VFMADD231PS      Z14, Z5, Z13
-	VADDPS           Z13, Z12, Z5
+	VPERMPS          pow_r<>+0(SB), Z22, Z23
+	VFMADD213PS.BCST consts<>+672(SB), Z23, Z17
+	VMULPS.BCST      consts<>+1344(SB), Z17, Z23
+	VMOVAPS          Z17, Z24
+	VFMADD231PS      Z23, Z17, Z24
+	VSUBPS           Z24, Z17, Z25
+	VFMADD231PS      Z23, Z17, Z25
+	VMULPS           Z17, Z17, Z23
+	VBROADCASTSS     consts<>+1376(SB), Z26
+	VFMADD213PS.BCST consts<>+1408(SB), Z17, Z26
+	VFMADD213PS.BCST consts<>+1440(SB), Z17, Z26
+	VFMADD213PS.BCST consts<>+1472(SB), Z17, Z26
+	VFMADD213PS.BCST consts<>+1504(SB), Z17, Z26
+	VMULPS           Z17, Z23, Z17
+	VFMADD231PS      Z26, Z17, Z25
+	VADDPS           Z25, Z24, Z17
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z10, Z11
-	VADDPS      Z11, Z9, Z9
-	VMULPS      Z9, Z1, Z11
-	VFMSUB213PS Z11, Z1, Z9
-	VFMADD213PS Z11, Z2, Z5
+	VPERMPS     pow_th<>+0(SB), Z22, Z23
+	VADDPS      Z23, Z21, Z21
+	VMULPS      Z21, Z13, Z23
+	VFMSUB213PS Z23, Z13, Z21
+	VFMADD213PS Z23, Z14, Z17
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z5, Z14
-	VSUBPS.BCST consts<>+1536(SB), Z14, Z15
-	VSUBPS      Z15, Z11, Z11
-	VFMADD231PS Z12, Z2, Z11
-	VPERMPS     pow_tl<>+0(SB), Z10, Z10
-	VFMADD231PS Z10, Z1, Z9
-	VFMADD231PS Z12, Z3, Z9
-	VFMADD231PS Z13, Z2, Z9
-	VADDPS      Z9, Z11, Z2
+	VADDPS.BCST consts<>+1536(SB), Z17, Z26
+	VSUBPS.BCST consts<>+1536(SB), Z26, Z27
+	VSUBPS      Z27, Z23, Z23
+	VFMADD231PS Z24, Z14, Z23
+	VPERMPS     pow_tl<>+0(SB), Z22, Z22
+	VFMADD231PS Z22, Z13, Z21
+	VFMADD231PS Z24, Z15, Z21
+	VFMADD231PS Z25, Z14, Z21
+	VADDPS      Z21, Z23, Z14
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z3
-	VFMADD213PS.BCST consts<>+1600(SB), Z2, Z3
-	VFMADD213PS.BCST consts<>+1632(SB), Z2, Z3
-	VMULPS           Z2, Z2, Z9
-	VMULPS           Z3, Z9, Z3
-	VFMADD231PS.BCST consts<>+160(SB), Z2, Z3
-	VPERMPS          pow_full_hi<>+0(SB), Z14, Z2
-	VPERMPS          pow_full_lo<>+0(SB), Z14, Z9
-	VFMADD231PS      Z3, Z2, Z9
+	VBROADCASTSS     consts<>+1568(SB), Z15
+	VFMADD213PS.BCST consts<>+1600(SB), Z14, Z15
+	VFMADD213PS.BCST consts<>+1632(SB), Z14, Z15
+	VMULPS           Z14, Z14, Z21
+	VMULPS           Z15, Z21, Z15
+	VFMADD231PS      Z7, Z14, Z15
+	VPERMPS          pow_full_hi<>+0(SB), Z26, Z14
+	VPERMPS          pow_full_lo<>+0(SB), Z26, Z21
+	VFMADD231PS      Z15, Z14, Z21
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z14, Z3
-	VPSRAD       $0x03, Z3, Z3
-	VADDPS       Z9, Z2, Z10
-	VPSLLD       $0x17, Z3, Z11
-	VPADDD       Z11, Z10, Z11
-	VPMINUD.BCST consts<>+928(SB), Z11, Z11
+	VPSUBD.BCST  consts<>+1536(SB), Z26, Z15
+	VPSRAD       $0x03, Z15, Z15
+	VADDPS       Z21, Z14, Z22
+	VPSLLD       $0x17, Z15, Z23
+	VPADDD       Z23, Z22, Z23
+	VPMINUD.BCST consts<>+928(SB), Z23, Z23
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z12, Z12, Z12
-	VPMINSD      Z12, Z3, Z3
-	VBROADCASTSS consts<>+1792(SB), Z12
-	VPSUBD       Z3, Z12, Z3
-	VPSLLD       $0x17, Z3, Z3
-	VADDPS       Z2, Z3, Z12
-	VSUBPS       Z3, Z12, Z13
-	VSUBPS       Z13, Z2, Z2
-	VADDPS       Z9, Z2, Z2
-	VADDPS       Z2, Z12, Z2
-	VCMPPS       $0x11, Z3, Z10, K2
-	VPSUBD       Z3, Z2, Z2
-	VBLENDMPS    Z2, Z11, K2, Z2
+	VPXORD       Z24, Z24, Z24
+	VPMINSD      Z24, Z15, Z15
+	VBROADCASTSS consts<>+1792(SB), Z24
+	VPSUBD       Z15, Z24, Z15
+	VPSLLD       $0x17, Z15, Z15
+	VADDPS       Z14, Z15, Z24
+	VSUBPS       Z15, Z24, Z25
+	VSUBPS       Z25, Z14, Z14
+	VADDPS       Z21, Z14, Z14
+	VADDPS       Z14, Z24, Z14
+	VCMPPS       $0x11, Z15, Z22, K2
+	VPSUBD       Z15, Z14, Z14
+	VBLENDMPS    Z14, Z23, K2, Z14
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z3
-	VCMPPS         $0x11, Z5, Z3, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z2, K2, Z2
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z5, K2
-	VPXORD         Z3, Z3, Z3
-	VBLENDMPS      Z3, Z2, K2, Z2
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x00, Z3, Z4, K2
-	VPMOVD2M       Z1, K3
-	VPXORD         Z3, Z3, Z3
-	VBLENDMPS.BCST consts<>+928(SB), Z3, K3, Z3
-	VBLENDMPS      Z3, Z2, K2, Z2
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z4, K2
-	VPMOVD2M       Z1, K3
-	VPXORD         Z1, Z1, Z1
-	VBROADCASTSS   consts<>+928(SB), Z3
-	VBLENDMPS      Z1, Z3, K3, Z1
-	VBLENDMPS      Z1, Z2, K2, Z1
+	VBROADCASTSS   consts<>+1824(SB), Z15
+	VCMPPS         $0x11, Z17, Z15, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z14, K2, Z14
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z17, K2
+	VPXORD         Z15, Z15, Z15
+	VBLENDMPS      Z15, Z14, K2, Z14
+	VPXORD         Z15, Z15, Z15
+	VPCMPD         $0x00, Z15, Z16, K2
+	VPMOVD2M       Z13, K3
+	VPXORD         Z15, Z15, Z15
+	VBLENDMPS.BCST consts<>+928(SB), Z15, K3, Z15
+	VBLENDMPS      Z15, Z14, K2, Z14
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z16, K2
+	VPMOVD2M       Z13, K3
+	VPXORD         Z13, Z13, Z13
+	VBROADCASTSS   consts<>+928(SB), Z15
+	VBLENDMPS      Z13, Z15, K3, Z13
+	VBLENDMPS      Z13, Z14, K2, Z13
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R10), Z2
-	VPANDD         Z2, Z8, Z2
-	VPORD          Z2, Z1, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x06, Z2, Z4, K2
-	VBROADCASTSS   consts<>+928(SB), Z2
-	VPCMPD         $0x06, Z4, Z2, K3
+	VBROADCASTSS   12(R10), Z14
+	VPANDD         Z14, Z20, Z14
+	VPORD          Z14, Z13, Z13
+	VPXORD         Z14, Z14, Z14
+	VPCMPD         $0x06, Z14, Z16, K2
+	VBROADCASTSS   consts<>+928(SB), Z14
+	VPCMPD         $0x06, Z16, Z14, K3
 	KANDW          K2, K3, K2
-	VBROADCASTSS   16(R10), Z2
-	VPANDD         Z2, Z8, Z2
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x06, Z2, Z3, K3
+	VBROADCASTSS   16(R10), Z14
+	VPANDD         Z14, Z20, Z14
+	VPXORD         Z15, Z15, Z15
+	VPCMPD         $0x06, Z14, Z15, K3
 	KANDW          K2, K3, K2
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z4, K3
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z16, K3
 	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z1, K2, Z8
+	VBLENDMPS.BCST consts<>+608(SB), Z13, K2, Z20
 
-focusdone186:
+focusdone180:
 	// loss = (alpha ce) q^gamma
-	VMULPS       Z8, Z6, Z1
-	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z6, K2
-	VBLENDMPS    Z1, Z6, K2, Z1
-	VPMINUD.BCST consts<>+608(SB), Z1, Z1
+	VMULPS       Z20, Z18, Z13
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z18, K2
+	VBLENDMPS    Z13, Z18, K2, Z13
+	VPMINUD.BCST consts<>+608(SB), Z13, Z13
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS   (R9), Z2
-	VMULPS         Z8, Z7, Z3
-	VMULPS         Z3, Z2, Z2
-	VMULPS         Z0, Z2, Z0
-	VCMPPS         $0x03, Z0, Z0, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z0, K2, Z0
-	VMOVUPS        Z1, K1, (CX)
-	VMOVUPS        Z0, K1, (DX)
-	VBROADCASTSS   consts<>+384(SB), Z0
-	VBROADCASTSS   consts<>+2144(SB), Z1
-	VBROADCASTSS   consts<>+1184(SB), Z2
-	VBROADCASTSS   consts<>+128(SB), Z3
-	VBROADCASTSS   consts<>+32(SB), Z4
-	VBROADCASTSS   consts<>+64(SB), Z5
-	VBROADCASTSS   consts<>+96(SB), Z6
-	VBROADCASTSS   consts<>+160(SB), Z7
-	VBROADCASTSS   consts<>+192(SB), Z8
-	VBROADCASTSS   consts<>+224(SB), Z9
-	VBROADCASTSS   consts<>+256(SB), Z10
-	VBROADCASTSS   consts<>+288(SB), Z11
+	VBROADCASTSS   (R9), Z14
+	VMULPS         Z20, Z19, Z15
+	VMULPS         Z15, Z14, Z14
+	VMULPS         Z12, Z14, Z12
+	VCMPPS         $0x03, Z12, Z12, K2
+	VBLENDMPS.BCST consts<>+608(SB), Z12, K2, Z12
+	VMOVUPS        Z13, K1, (CX)
+	VMOVUPS        Z12, K1, (DX)
 	JMP            nextvector
 
 // func sigmoidGradAVX2(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
@@ -10858,33 +10390,33 @@ block:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_253
+	JGE    focusnot0_247
 	VMULPS Y10, Y10, Y10
 	VMULPS Y12, Y12, Y12
-	JMP    focusdone253
+	JMP    focusdone247
 
-focusnot0_253:
+focusnot0_247:
 	CMPQ    R8, $+2
-	JGE     focusnot1_253
+	JGE     focusnot1_247
 	VMOVAPS Y0, Y10
 	VMOVAPS Y0, Y12
-	JMP     focusdone253
+	JMP     focusdone247
 
-focusnot1_253:
+focusnot1_247:
 	CMPQ R8, $+3
-	JGE  focusnot2_253
-	JMP  focusdone253
+	JGE  focusnot2_247
+	JMP  focusdone247
 
-focusnot2_253:
+focusnot2_247:
 	CMPQ    R8, $+4
-	JGE     focusnot3_253
+	JGE     focusnot3_247
 	VSQRTPS Y10, Y10
 	VSQRTPS Y12, Y12
-	JMP     focusdone253
+	JMP     focusdone247
 
-focusnot3_253:
+focusnot3_247:
 	CMPQ         R8, $+5
-	JGE          focusnot4_253
+	JGE          focusnot4_247
 	VSQRTPS      Y10, Y11
 	VMOVAPS      Y10, Y13
 	VFNMADD231PS Y11, Y11, Y13
@@ -10899,11 +10431,11 @@ focusnot3_253:
 	VMULPS       Y14, Y13, Y13
 	VFMADD231PS  Y11, Y12, Y13
 	VMOVAPS      Y13, Y12
-	JMP          focusdone253
+	JMP          focusdone247
 
-focusnot4_253:
+focusnot4_247:
 	CMPQ         R8, $+6
-	JGE          focusnot5_253
+	JGE          focusnot5_247
 	VSQRTPS      Y10, Y11
 	VMULPS       Y10, Y10, Y13
 	VMOVAPS      Y13, Y14
@@ -10924,11 +10456,11 @@ focusnot4_253:
 	VFMADD231PS  consts<>+2144(SB), Y12, Y14
 	VMULPS       Y11, Y14, Y12
 	VFMADD231PS  Y11, Y13, Y12
-	JMP          focusdone253
+	JMP          focusdone247
 
-focusnot5_253:
+focusnot5_247:
 	CMPQ        R8, $+7
-	JGE         focusnot6_253
+	JGE         focusnot6_247
 	VMULPS      Y10, Y10, Y11
 	VMOVAPS     Y11, Y13
 	VFMSUB231PS Y10, Y10, Y13
@@ -10941,11 +10473,11 @@ focusnot5_253:
 	VMULPS      Y12, Y13, Y13
 	VFMADD231PS Y12, Y11, Y13
 	VMOVAPS     Y13, Y12
-	JMP         focusdone253
+	JMP         focusdone247
 
-focusnot6_253:
+focusnot6_247:
 	CMPQ        R8, $+8
-	JGE         focusnot7_253
+	JGE         focusnot7_247
 	VMULPS      Y10, Y10, Y11
 	VFMSUB213PS Y11, Y10, Y10
 	VADDPS      Y11, Y11, Y13
@@ -10956,11 +10488,11 @@ focusnot6_253:
 	VADDPS      Y11, Y11, Y13
 	VMULPS      Y12, Y13, Y12
 	VFMADD231PS Y11, Y11, Y12
-	JMP         focusdone253
+	JMP         focusdone247
 
-focusnot7_253:
+focusnot7_247:
 	CMPQ        R8, $+9
-	JGE         focusnot8_253
+	JGE         focusnot8_247
 	VMULPS      Y10, Y10, Y11
 	VMOVAPS     Y11, Y13
 	VFMSUB231PS Y10, Y10, Y13
@@ -10981,9 +10513,9 @@ focusnot7_253:
 	VMULPS      Y12, Y11, Y11
 	VFMADD231PS Y12, Y14, Y11
 	VMOVAPS     Y11, Y12
-	JMP         focusdone253
+	JMP         focusdone247
 
-focusnot8_253:
+focusnot8_247:
 	LEAQ         24(DI), R10
 	VMOVUPS      Y5, (SP)
 	VMOVUPS      Y11, 32(SP)
@@ -11174,7 +10706,7 @@ focusnot8_253:
 	VMOVUPS consts<>+1184(SB), Y2
 	VMOVUPS consts<>+128(SB), Y3
 
-focusdone253:
+focusdone247:
 	// loss = (alpha ce) q^gamma
 	VMULPS Y10, Y5, Y5
 
@@ -11307,30 +10839,30 @@ vector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_254
+	JGE    focusnot0_248
 	VMULPS Y7, Y7, Y7
-	JMP    focusdone254
+	JMP    focusdone248
 
-focusnot0_254:
+focusnot0_248:
 	CMPQ    R8, $+2
-	JGE     focusnot1_254
+	JGE     focusnot1_248
 	VMOVAPS Y0, Y7
-	JMP     focusdone254
+	JMP     focusdone248
 
-focusnot1_254:
+focusnot1_248:
 	CMPQ R8, $+3
-	JGE  focusnot2_254
-	JMP  focusdone254
+	JGE  focusnot2_248
+	JMP  focusdone248
 
-focusnot2_254:
+focusnot2_248:
 	CMPQ    R8, $+4
-	JGE     focusnot3_254
+	JGE     focusnot3_248
 	VSQRTPS Y7, Y7
-	JMP     focusdone254
+	JMP     focusdone248
 
-focusnot3_254:
+focusnot3_248:
 	CMPQ         R8, $+5
-	JGE          focusnot4_254
+	JGE          focusnot4_248
 	VSQRTPS      Y7, Y8
 	VMOVAPS      Y7, Y9
 	VFNMADD231PS Y8, Y8, Y9
@@ -11338,11 +10870,11 @@ focusnot3_254:
 	VMULPS       Y10, Y9, Y9
 	VFMADD231PS  Y8, Y7, Y9
 	VMOVAPS      Y9, Y7
-	JMP          focusdone254
+	JMP          focusdone248
 
-focusnot4_254:
+focusnot4_248:
 	CMPQ         R8, $+6
-	JGE          focusnot5_254
+	JGE          focusnot5_248
 	VSQRTPS      Y7, Y8
 	VMULPS       Y7, Y7, Y9
 	VMOVAPS      Y9, Y10
@@ -11353,32 +10885,32 @@ focusnot4_254:
 	VFMADD231PS  consts<>+2144(SB), Y7, Y10
 	VMULPS       Y8, Y10, Y7
 	VFMADD231PS  Y8, Y9, Y7
-	JMP          focusdone254
+	JMP          focusdone248
 
-focusnot5_254:
+focusnot5_248:
 	CMPQ        R8, $+7
-	JGE         focusnot6_254
+	JGE         focusnot6_248
 	VMULPS      Y7, Y7, Y8
 	VMOVAPS     Y8, Y9
 	VFMSUB231PS Y7, Y7, Y9
 	VMULPS      Y7, Y9, Y9
 	VFMADD231PS Y7, Y8, Y9
 	VMOVAPS     Y9, Y7
-	JMP         focusdone254
+	JMP         focusdone248
 
-focusnot6_254:
+focusnot6_248:
 	CMPQ        R8, $+8
-	JGE         focusnot7_254
+	JGE         focusnot7_248
 	VMULPS      Y7, Y7, Y8
 	VFMSUB213PS Y8, Y7, Y7
 	VADDPS      Y8, Y8, Y9
 	VMULPS      Y7, Y9, Y7
 	VFMADD231PS Y8, Y8, Y7
-	JMP         focusdone254
+	JMP         focusdone248
 
-focusnot7_254:
+focusnot7_248:
 	CMPQ        R8, $+9
-	JGE         focusnot8_254
+	JGE         focusnot8_248
 	VMULPS      Y7, Y7, Y8
 	VMOVAPS     Y8, Y9
 	VFMSUB231PS Y7, Y7, Y9
@@ -11389,9 +10921,9 @@ focusnot7_254:
 	VMULPS      Y7, Y8, Y8
 	VFMADD231PS Y7, Y10, Y8
 	VMOVAPS     Y8, Y7
-	JMP         focusdone254
+	JMP         focusdone248
 
-focusnot8_254:
+focusnot8_248:
 	LEAQ         24(DI), R10
 	VMOVUPS      Y5, (SP)
 	VMOVUPS      Y9, 32(SP)
@@ -11480,7 +11012,7 @@ focusnot8_254:
 	VMOVUPS consts<>+1184(SB), Y2
 	VMOVUPS consts<>+128(SB), Y3
 
-focusdone254:
+focusdone248:
 	// loss = (alpha ce) q^gamma
 	VMULPS Y7, Y5, Y8
 
@@ -11720,33 +11252,33 @@ otherblock:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_255
+	JGE    focusnot0_249
 	VMULPS Y2, Y2, Y2
 	VMULPS Y3, Y3, Y3
-	JMP    focusdone255
+	JMP    focusdone249
 
-focusnot0_255:
+focusnot0_249:
 	CMPQ    R8, $+2
-	JGE     focusnot1_255
+	JGE     focusnot1_249
 	VMOVUPS consts<>+384(SB), Y2
 	VMOVUPS consts<>+384(SB), Y3
-	JMP     focusdone255
+	JMP     focusdone249
 
-focusnot1_255:
+focusnot1_249:
 	CMPQ R8, $+3
-	JGE  focusnot2_255
-	JMP  focusdone255
+	JGE  focusnot2_249
+	JMP  focusdone249
 
-focusnot2_255:
+focusnot2_249:
 	CMPQ    R8, $+4
-	JGE     focusnot3_255
+	JGE     focusnot3_249
 	VSQRTPS Y2, Y2
 	VSQRTPS Y3, Y3
-	JMP     focusdone255
+	JMP     focusdone249
 
-focusnot3_255:
+focusnot3_249:
 	CMPQ         R8, $+5
-	JGE          focusnot4_255
+	JGE          focusnot4_249
 	VSQRTPS      Y2, Y4
 	VMOVAPS      Y2, Y5
 	VFNMADD231PS Y4, Y4, Y5
@@ -11761,11 +11293,11 @@ focusnot3_255:
 	VMULPS       Y6, Y5, Y5
 	VFMADD231PS  Y4, Y3, Y5
 	VMOVAPS      Y5, Y3
-	JMP          focusdone255
+	JMP          focusdone249
 
-focusnot4_255:
+focusnot4_249:
 	CMPQ         R8, $+6
-	JGE          focusnot5_255
+	JGE          focusnot5_249
 	VSQRTPS      Y2, Y4
 	VMULPS       Y2, Y2, Y5
 	VMOVAPS      Y5, Y6
@@ -11786,11 +11318,11 @@ focusnot4_255:
 	VFMADD231PS  consts<>+2144(SB), Y3, Y6
 	VMULPS       Y4, Y6, Y3
 	VFMADD231PS  Y4, Y5, Y3
-	JMP          focusdone255
+	JMP          focusdone249
 
-focusnot5_255:
+focusnot5_249:
 	CMPQ        R8, $+7
-	JGE         focusnot6_255
+	JGE         focusnot6_249
 	VMULPS      Y2, Y2, Y4
 	VMOVAPS     Y4, Y5
 	VFMSUB231PS Y2, Y2, Y5
@@ -11803,11 +11335,11 @@ focusnot5_255:
 	VMULPS      Y3, Y5, Y5
 	VFMADD231PS Y3, Y4, Y5
 	VMOVAPS     Y5, Y3
-	JMP         focusdone255
+	JMP         focusdone249
 
-focusnot6_255:
+focusnot6_249:
 	CMPQ        R8, $+8
-	JGE         focusnot7_255
+	JGE         focusnot7_249
 	VMULPS      Y2, Y2, Y4
 	VFMSUB213PS Y4, Y2, Y2
 	VADDPS      Y4, Y4, Y5
@@ -11818,11 +11350,11 @@ focusnot6_255:
 	VADDPS      Y4, Y4, Y5
 	VMULPS      Y3, Y5, Y3
 	VFMADD231PS Y4, Y4, Y3
-	JMP         focusdone255
+	JMP         focusdone249
 
-focusnot7_255:
+focusnot7_249:
 	CMPQ        R8, $+9
-	JGE         focusnot8_255
+	JGE         focusnot8_249
 	VMULPS      Y2, Y2, Y4
 	VMOVAPS     Y4, Y5
 	VFMSUB231PS Y2, Y2, Y5
@@ -11843,9 +11375,9 @@ focusnot7_255:
 	VMULPS      Y3, Y4, Y4
 	VFMADD231PS Y3, Y6, Y4
 	VMOVAPS     Y4, Y3
-	JMP         focusdone255
+	JMP         focusdone249
 
-focusnot8_255:
+focusnot8_249:
 	LEAQ         24(DI), R10
 	VMOVUPS      Y7, (SP)
 	VMOVUPS      Y6, 32(SP)
@@ -12032,7 +11564,7 @@ focusnot8_255:
 	VMOVUPS 224(SP), Y1
 	VMOVUPS 256(SP), Y2
 
-focusdone255:
+focusdone249:
 	// loss = (alpha ce) q^gamma
 	VMULPS Y2, Y7, Y4
 
@@ -12142,30 +11674,30 @@ othervector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_256
+	JGE    focusnot0_250
 	VMULPS Y0, Y0, Y0
-	JMP    focusdone256
+	JMP    focusdone250
 
-focusnot0_256:
+focusnot0_250:
 	CMPQ    R8, $+2
-	JGE     focusnot1_256
+	JGE     focusnot1_250
 	VMOVUPS consts<>+384(SB), Y0
-	JMP     focusdone256
+	JMP     focusdone250
 
-focusnot1_256:
+focusnot1_250:
 	CMPQ R8, $+3
-	JGE  focusnot2_256
-	JMP  focusdone256
+	JGE  focusnot2_250
+	JMP  focusdone250
 
-focusnot2_256:
+focusnot2_250:
 	CMPQ    R8, $+4
-	JGE     focusnot3_256
+	JGE     focusnot3_250
 	VSQRTPS Y0, Y0
-	JMP     focusdone256
+	JMP     focusdone250
 
-focusnot3_256:
+focusnot3_250:
 	CMPQ         R8, $+5
-	JGE          focusnot4_256
+	JGE          focusnot4_250
 	VSQRTPS      Y0, Y1
 	VMOVAPS      Y0, Y2
 	VFNMADD231PS Y1, Y1, Y2
@@ -12173,11 +11705,11 @@ focusnot3_256:
 	VMULPS       Y3, Y2, Y2
 	VFMADD231PS  Y1, Y0, Y2
 	VMOVAPS      Y2, Y0
-	JMP          focusdone256
+	JMP          focusdone250
 
-focusnot4_256:
+focusnot4_250:
 	CMPQ         R8, $+6
-	JGE          focusnot5_256
+	JGE          focusnot5_250
 	VSQRTPS      Y0, Y1
 	VMULPS       Y0, Y0, Y2
 	VMOVAPS      Y2, Y3
@@ -12188,32 +11720,32 @@ focusnot4_256:
 	VFMADD231PS  consts<>+2144(SB), Y0, Y3
 	VMULPS       Y1, Y3, Y0
 	VFMADD231PS  Y1, Y2, Y0
-	JMP          focusdone256
+	JMP          focusdone250
 
-focusnot5_256:
+focusnot5_250:
 	CMPQ        R8, $+7
-	JGE         focusnot6_256
+	JGE         focusnot6_250
 	VMULPS      Y0, Y0, Y1
 	VMOVAPS     Y1, Y2
 	VFMSUB231PS Y0, Y0, Y2
 	VMULPS      Y0, Y2, Y2
 	VFMADD231PS Y0, Y1, Y2
 	VMOVAPS     Y2, Y0
-	JMP         focusdone256
+	JMP         focusdone250
 
-focusnot6_256:
+focusnot6_250:
 	CMPQ        R8, $+8
-	JGE         focusnot7_256
+	JGE         focusnot7_250
 	VMULPS      Y0, Y0, Y1
 	VFMSUB213PS Y1, Y0, Y0
 	VADDPS      Y1, Y1, Y2
 	VMULPS      Y0, Y2, Y0
 	VFMADD231PS Y1, Y1, Y0
-	JMP         focusdone256
+	JMP         focusdone250
 
-focusnot7_256:
+focusnot7_250:
 	CMPQ        R8, $+9
-	JGE         focusnot8_256
+	JGE         focusnot8_250
 	VMULPS      Y0, Y0, Y1
 	VMOVAPS     Y1, Y2
 	VFMSUB231PS Y0, Y0, Y2
@@ -12224,9 +11756,9 @@ focusnot7_256:
 	VMULPS      Y0, Y1, Y1
 	VFMADD231PS Y0, Y3, Y1
 	VMOVAPS     Y1, Y0
-	JMP         focusdone256
+	JMP         focusdone250
 
-focusnot8_256:
+focusnot8_250:
 	LEAQ         24(DI), R10
 	VMOVUPS      Y7, (SP)
 	VMOVUPS      Y6, 32(SP)
@@ -12311,7 +11843,7 @@ focusnot8_256:
 	VMOVUPS 64(SP), Y8
 	VMOVUPS 96(SP), Y5
 
-focusdone256:
+focusdone250:
 	// loss = (alpha ce) q^gamma
 	VMULPS Y0, Y7, Y2
 
@@ -12497,30 +12029,30 @@ slow:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_257
+	JGE    focusnot0_251
 	VMULPS Y1, Y1, Y1
-	JMP    focusdone257
+	JMP    focusdone251
 
-focusnot0_257:
+focusnot0_251:
 	CMPQ    R8, $+2
-	JGE     focusnot1_257
+	JGE     focusnot1_251
 	VMOVUPS consts<>+384(SB), Y1
-	JMP     focusdone257
+	JMP     focusdone251
 
-focusnot1_257:
+focusnot1_251:
 	CMPQ R8, $+3
-	JGE  focusnot2_257
-	JMP  focusdone257
+	JGE  focusnot2_251
+	JMP  focusdone251
 
-focusnot2_257:
+focusnot2_251:
 	CMPQ    R8, $+4
-	JGE     focusnot3_257
+	JGE     focusnot3_251
 	VSQRTPS Y1, Y1
-	JMP     focusdone257
+	JMP     focusdone251
 
-focusnot3_257:
+focusnot3_251:
 	CMPQ         R8, $+5
-	JGE          focusnot4_257
+	JGE          focusnot4_251
 	VSQRTPS      Y1, Y2
 	VMOVAPS      Y1, Y3
 	VFNMADD231PS Y2, Y2, Y3
@@ -12528,11 +12060,11 @@ focusnot3_257:
 	VMULPS       Y4, Y3, Y3
 	VFMADD231PS  Y2, Y1, Y3
 	VMOVAPS      Y3, Y1
-	JMP          focusdone257
+	JMP          focusdone251
 
-focusnot4_257:
+focusnot4_251:
 	CMPQ         R8, $+6
-	JGE          focusnot5_257
+	JGE          focusnot5_251
 	VSQRTPS      Y1, Y2
 	VMULPS       Y1, Y1, Y3
 	VMOVAPS      Y3, Y4
@@ -12543,32 +12075,32 @@ focusnot4_257:
 	VFMADD231PS  consts<>+2144(SB), Y1, Y4
 	VMULPS       Y2, Y4, Y1
 	VFMADD231PS  Y2, Y3, Y1
-	JMP          focusdone257
+	JMP          focusdone251
 
-focusnot5_257:
+focusnot5_251:
 	CMPQ        R8, $+7
-	JGE         focusnot6_257
+	JGE         focusnot6_251
 	VMULPS      Y1, Y1, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y1, Y1, Y3
 	VMULPS      Y1, Y3, Y3
 	VFMADD231PS Y1, Y2, Y3
 	VMOVAPS     Y3, Y1
-	JMP         focusdone257
+	JMP         focusdone251
 
-focusnot6_257:
+focusnot6_251:
 	CMPQ        R8, $+8
-	JGE         focusnot7_257
+	JGE         focusnot7_251
 	VMULPS      Y1, Y1, Y2
 	VFMSUB213PS Y2, Y1, Y1
 	VADDPS      Y2, Y2, Y3
 	VMULPS      Y1, Y3, Y1
 	VFMADD231PS Y2, Y2, Y1
-	JMP         focusdone257
+	JMP         focusdone251
 
-focusnot7_257:
+focusnot7_251:
 	CMPQ        R8, $+9
-	JGE         focusnot8_257
+	JGE         focusnot8_251
 	VMULPS      Y1, Y1, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y1, Y1, Y3
@@ -12579,9 +12111,9 @@ focusnot7_257:
 	VMULPS      Y1, Y2, Y2
 	VFMADD231PS Y1, Y4, Y2
 	VMOVAPS     Y2, Y1
-	JMP         focusdone257
+	JMP         focusdone251
 
-focusnot8_257:
+focusnot8_251:
 	LEAQ         24(DI), R11
 	VMOVUPS      Y7, (SP)
 	VMOVUPS      Y6, 32(SP)
@@ -12715,7 +12247,7 @@ focusnot8_257:
 	VMOVUPS      64(SP), Y8
 	VMOVUPS      96(SP), Y0
 
-focusdone257:
+focusdone251:
 	// loss = (alpha ce) q^gamma
 	VMULPS    Y1, Y7, Y2
 	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y3
@@ -12872,30 +12404,30 @@ slowvector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_258
+	JGE    focusnot0_252
 	VMULPS Y0, Y0, Y0
-	JMP    focusdone258
+	JMP    focusdone252
 
-focusnot0_258:
+focusnot0_252:
 	CMPQ    R8, $+2
-	JGE     focusnot1_258
+	JGE     focusnot1_252
 	VMOVUPS consts<>+384(SB), Y0
-	JMP     focusdone258
+	JMP     focusdone252
 
-focusnot1_258:
+focusnot1_252:
 	CMPQ R8, $+3
-	JGE  focusnot2_258
-	JMP  focusdone258
+	JGE  focusnot2_252
+	JMP  focusdone252
 
-focusnot2_258:
+focusnot2_252:
 	CMPQ    R8, $+4
-	JGE     focusnot3_258
+	JGE     focusnot3_252
 	VSQRTPS Y0, Y0
-	JMP     focusdone258
+	JMP     focusdone252
 
-focusnot3_258:
+focusnot3_252:
 	CMPQ         R8, $+5
-	JGE          focusnot4_258
+	JGE          focusnot4_252
 	VSQRTPS      Y0, Y2
 	VMOVAPS      Y0, Y3
 	VFNMADD231PS Y2, Y2, Y3
@@ -12903,11 +12435,11 @@ focusnot3_258:
 	VMULPS       Y4, Y3, Y3
 	VFMADD231PS  Y2, Y0, Y3
 	VMOVAPS      Y3, Y0
-	JMP          focusdone258
+	JMP          focusdone252
 
-focusnot4_258:
+focusnot4_252:
 	CMPQ         R8, $+6
-	JGE          focusnot5_258
+	JGE          focusnot5_252
 	VSQRTPS      Y0, Y2
 	VMULPS       Y0, Y0, Y3
 	VMOVAPS      Y3, Y4
@@ -12918,32 +12450,32 @@ focusnot4_258:
 	VFMADD231PS  consts<>+2144(SB), Y0, Y4
 	VMULPS       Y2, Y4, Y0
 	VFMADD231PS  Y2, Y3, Y0
-	JMP          focusdone258
+	JMP          focusdone252
 
-focusnot5_258:
+focusnot5_252:
 	CMPQ        R8, $+7
-	JGE         focusnot6_258
+	JGE         focusnot6_252
 	VMULPS      Y0, Y0, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y0, Y0, Y3
 	VMULPS      Y0, Y3, Y3
 	VFMADD231PS Y0, Y2, Y3
 	VMOVAPS     Y3, Y0
-	JMP         focusdone258
+	JMP         focusdone252
 
-focusnot6_258:
+focusnot6_252:
 	CMPQ        R8, $+8
-	JGE         focusnot7_258
+	JGE         focusnot7_252
 	VMULPS      Y0, Y0, Y2
 	VFMSUB213PS Y2, Y0, Y0
 	VADDPS      Y2, Y2, Y3
 	VMULPS      Y0, Y3, Y0
 	VFMADD231PS Y2, Y2, Y0
-	JMP         focusdone258
+	JMP         focusdone252
 
-focusnot7_258:
+focusnot7_252:
 	CMPQ        R8, $+9
-	JGE         focusnot8_258
+	JGE         focusnot8_252
 	VMULPS      Y0, Y0, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y0, Y0, Y3
@@ -12954,9 +12486,9 @@ focusnot7_258:
 	VMULPS      Y0, Y2, Y2
 	VFMADD231PS Y0, Y4, Y2
 	VMOVAPS     Y2, Y0
-	JMP         focusdone258
+	JMP         focusdone252
 
-focusnot8_258:
+focusnot8_252:
 	LEAQ         24(DI), R10
 	VMOVUPS      Y7, (SP)
 	VMOVUPS      Y6, 32(SP)
@@ -13090,7 +12622,7 @@ focusnot8_258:
 	VMOVUPS      64(SP), Y8
 	VMOVUPS      96(SP), Y1
 
-focusdone258:
+focusdone252:
 	// loss = (alpha ce) q^gamma
 	VMULPS    Y0, Y7, Y2
 	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y3
@@ -17869,30 +17401,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_285
+	JGE    focusnot0_279
 	VMULPS Z26, Z26, Z26
-	JMP    focusdone285
+	JMP    focusdone279
 
-focusnot0_285:
+focusnot0_279:
 	CMPQ    SI, $+2
-	JGE     focusnot1_285
+	JGE     focusnot1_279
 	VMOVAPS Z0, Z26
-	JMP     focusdone285
+	JMP     focusdone279
 
-focusnot1_285:
+focusnot1_279:
 	CMPQ SI, $+3
-	JGE  focusnot2_285
-	JMP  focusdone285
+	JGE  focusnot2_279
+	JMP  focusdone279
 
-focusnot2_285:
+focusnot2_279:
 	CMPQ    SI, $+4
-	JGE     focusnot3_285
+	JGE     focusnot3_279
 	VSQRTPS Z26, Z26
-	JMP     focusdone285
+	JMP     focusdone279
 
-focusnot3_285:
+focusnot3_279:
 	CMPQ         SI, $+5
-	JGE          focusnot4_285
+	JGE          focusnot4_279
 	VSQRTPS      Z26, Z19
 	VMOVAPS      Z26, Z20
 	VFNMADD231PS Z19, Z19, Z20
@@ -17900,11 +17432,11 @@ focusnot3_285:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z26, Z20
 	VMOVAPS      Z20, Z26
-	JMP          focusdone285
+	JMP          focusdone279
 
-focusnot4_285:
+focusnot4_279:
 	CMPQ         SI, $+6
-	JGE          focusnot5_285
+	JGE          focusnot5_279
 	VSQRTPS      Z26, Z19
 	VMULPS       Z26, Z26, Z20
 	VMOVAPS      Z20, Z21
@@ -17915,32 +17447,32 @@ focusnot4_285:
 	VFMADD231PS  Z10, Z22, Z21
 	VMULPS       Z19, Z21, Z26
 	VFMADD231PS  Z19, Z20, Z26
-	JMP          focusdone285
+	JMP          focusdone279
 
-focusnot5_285:
+focusnot5_279:
 	CMPQ        SI, $+7
-	JGE         focusnot6_285
+	JGE         focusnot6_279
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
 	VMULPS      Z26, Z20, Z20
 	VFMADD231PS Z26, Z19, Z20
 	VMOVAPS     Z20, Z26
-	JMP         focusdone285
+	JMP         focusdone279
 
-focusnot6_285:
+focusnot6_279:
 	CMPQ        SI, $+8
-	JGE         focusnot7_285
+	JGE         focusnot7_279
 	VMULPS      Z26, Z26, Z19
 	VFMSUB213PS Z19, Z26, Z26
 	VADDPS      Z19, Z19, Z20
 	VMULPS      Z26, Z20, Z26
 	VFMADD231PS Z19, Z19, Z26
-	JMP         focusdone285
+	JMP         focusdone279
 
-focusnot7_285:
+focusnot7_279:
 	CMPQ        SI, $+9
-	JGE         focusnot8_285
+	JGE         focusnot8_279
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
@@ -17951,155 +17483,135 @@ focusnot7_285:
 	VMULPS      Z26, Z19, Z19
 	VFMADD231PS Z26, Z21, Z19
 	VMOVAPS     Z19, Z26
-	JMP         focusdone285
+	JMP         focusdone279
 
-focusnot8_285:
+focusnot8_279:
 	LEAQ         24(BX), DI
-	VBROADCASTSS (DI), Z0
-	VBROADCASTSS 4(DI), Z1
-	VBROADCASTSS 8(DI), Z2
+	VBROADCASTSS (DI), Z19
+	VBROADCASTSS 4(DI), Z20
+	VBROADCASTSS 8(DI), Z21
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z26, Z3
-	VPSUBD.BCST  consts<>+1248(SB), Z3, Z4
-	VCVTDQ2PS    Z3, Z5
-	VPSUBD.BCST  consts<>+1760(SB), Z5, Z5
-	VBROADCASTSS consts<>+1120(SB), Z6
-	VPCMPD       $0x06, Z3, Z6, K1
-	VBLENDMPS    Z5, Z4, K1, Z4
-	VPSRAD       $0x17, Z4, Z5
-	VPSRLD       $0x14, Z4, Z6
-	VPANDD.BCST  consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST  consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS    Z5, Z5
+	VPANDD       Z11, Z26, Z22
+	VPSUBD.BCST  consts<>+1248(SB), Z22, Z23
+	VCVTDQ2PS    Z22, Z24
+	VPSUBD.BCST  consts<>+1760(SB), Z24, Z24
+	VBROADCASTSS consts<>+1120(SB), Z25
+	VPCMPD       $0x06, Z22, Z25, K1
+	VBLENDMPS    Z24, Z23, K1, Z23
+	VPSRAD       $0x17, Z23, Z24
+	VPSRLD       $0x14, Z23, Z25
+	VPANDD.BCST  consts<>+1280(SB), Z23, Z23
+	VPADDD.BCST  consts<>+1312(SB), Z23, Z23
+	VCVTDQ2PS    Z24, Z24
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST consts<>+672(SB), Z7, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z7
-	VMOVAPS          Z4, Z8
-	VFMADD231PS      Z7, Z4, Z8
-	VSUBPS           Z8, Z4, Z9
-	VFMADD231PS      Z7, Z4, Z9
-	VMULPS           Z4, Z4, Z7
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z7, Z4
-	VFMADD231PS      Z10, Z4, Z9
-	VADDPS           Z9, Z8, Z4
+	VPERMPS          pow_r<>+0(SB), Z25, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z23
+	VMULPS.BCST      consts<>+1344(SB), Z23, Z27
+	VMOVAPS          Z23, Z28
+	VFMADD231PS      Z27, Z23, Z28
+	VSUBPS           Z28, Z23, Z29
+	VFMADD231PS      Z27, Z23, Z29
+	VMULPS           Z23, Z23, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z23, Z30
+	VMULPS           Z23, Z27, Z23
+	VFMADD231PS      Z30, Z23, Z29
+	VADDPS           Z29, Z28, Z23
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z6, Z7
-	VADDPS      Z7, Z5, Z5
-	VMULPS      Z5, Z0, Z7
-	VFMSUB213PS Z7, Z0, Z5
-	VFMADD213PS Z7, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z25, Z27
+	VADDPS      Z27, Z24, Z24
+	VMULPS      Z24, Z19, Z27
+	VFMSUB213PS Z27, Z19, Z24
+	VFMADD213PS Z27, Z20, Z23
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS.BCST consts<>+1536(SB), Z10, Z11
-	VSUBPS      Z11, Z7, Z7
-	VFMADD231PS Z8, Z1, Z7
-	VPERMPS     pow_tl<>+0(SB), Z6, Z6
-	VFMADD231PS Z6, Z0, Z5
-	VFMADD231PS Z8, Z2, Z5
-	VFMADD231PS Z9, Z1, Z5
-	VADDPS      Z5, Z7, Z1
+	VADDPS.BCST consts<>+1536(SB), Z23, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z20, Z27
+	VPERMPS     pow_tl<>+0(SB), Z25, Z25
+	VFMADD231PS Z25, Z19, Z24
+	VFMADD231PS Z28, Z21, Z24
+	VFMADD231PS Z29, Z20, Z24
+	VADDPS      Z24, Z27, Z20
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z2
-	VFMADD213PS.BCST consts<>+1600(SB), Z1, Z2
-	VFMADD213PS.BCST consts<>+1632(SB), Z1, Z2
-	VMULPS           Z1, Z1, Z5
-	VMULPS           Z2, Z5, Z2
-	VFMADD231PS.BCST consts<>+160(SB), Z1, Z2
-	VPERMPS          pow_full_hi<>+0(SB), Z10, Z1
-	VPERMPS          pow_full_lo<>+0(SB), Z10, Z5
-	VFMADD231PS      Z2, Z1, Z5
+	VBROADCASTSS     consts<>+1568(SB), Z21
+	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
+	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
+	VMULPS           Z20, Z20, Z24
+	VMULPS           Z21, Z24, Z21
+	VFMADD231PS      Z8, Z20, Z21
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z24
+	VFMADD231PS      Z21, Z20, Z24
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z10, Z2
-	VPSRAD       $0x03, Z2, Z2
-	VADDPS       Z5, Z1, Z6
-	VPSLLD       $0x17, Z2, Z7
-	VPADDD       Z7, Z6, Z7
-	VPMINUD.BCST consts<>+928(SB), Z7, Z7
+	VPSUBD.BCST consts<>+1536(SB), Z30, Z21
+	VPSRAD      $0x03, Z21, Z21
+	VADDPS      Z24, Z20, Z25
+	VPSLLD      $0x17, Z21, Z27
+	VPADDD      Z27, Z25, Z27
+	VPMINUD     Z12, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z8, Z8, Z8
-	VPMINSD      Z8, Z2, Z2
-	VBROADCASTSS consts<>+1792(SB), Z8
-	VPSUBD       Z2, Z8, Z2
-	VPSLLD       $0x17, Z2, Z2
-	VADDPS       Z1, Z2, Z8
-	VSUBPS       Z2, Z8, Z9
-	VSUBPS       Z9, Z1, Z1
-	VADDPS       Z5, Z1, Z1
-	VADDPS       Z1, Z8, Z1
-	VCMPPS       $0x11, Z2, Z6, K1
-	VPSUBD       Z2, Z1, Z1
-	VBLENDMPS    Z1, Z7, K1, Z1
+	VPXORD       Z28, Z28, Z28
+	VPMINSD      Z28, Z21, Z21
+	VBROADCASTSS consts<>+1792(SB), Z28
+	VPSUBD       Z21, Z28, Z21
+	VPSLLD       $0x17, Z21, Z21
+	VADDPS       Z20, Z21, Z28
+	VSUBPS       Z21, Z28, Z29
+	VSUBPS       Z29, Z20, Z20
+	VADDPS       Z24, Z20, Z20
+	VADDPS       Z20, Z28, Z20
+	VCMPPS       $0x11, Z21, Z25, K1
+	VPSUBD       Z21, Z20, Z20
+	VBLENDMPS    Z20, Z27, K1, Z20
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z2
-	VCMPPS         $0x11, Z4, Z2, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z1, K1, Z1
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z4, K1
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS      Z2, Z1, K1, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x00, Z2, Z3, K1
-	VPMOVD2M       Z0, K2
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS.BCST consts<>+928(SB), Z2, K2, Z2
-	VBLENDMPS      Z2, Z1, K1, Z1
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z3, K1
-	VPMOVD2M       Z0, K2
-	VPXORD         Z0, Z0, Z0
-	VBROADCASTSS   consts<>+928(SB), Z2
-	VBLENDMPS      Z0, Z2, K2, Z0
-	VBLENDMPS      Z0, Z1, K1, Z0
+	VBROADCASTSS consts<>+1824(SB), Z21
+	VCMPPS       $0x11, Z23, Z21, K1
+	VBLENDMPS    Z12, Z20, K1, Z20
+	VCMPPS.BCST  $0x11, consts<>+1856(SB), Z23, K1
+	VPXORD       Z21, Z21, Z21
+	VBLENDMPS    Z21, Z20, K1, Z20
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x00, Z21, Z22, K1
+	VPMOVD2M     Z19, K2
+	VPXORD       Z21, Z21, Z21
+	VBLENDMPS    Z12, Z21, K2, Z21
+	VBLENDMPS    Z21, Z20, K1, Z20
+	VPCMPD       $0x00, Z12, Z22, K1
+	VPMOVD2M     Z19, K2
+	VPXORD       Z19, Z19, Z19
+	VBLENDMPS    Z19, Z12, K2, Z19
+	VBLENDMPS    Z19, Z20, K1, Z19
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(DI), Z1
-	VPANDD         Z1, Z26, Z1
-	VPORD          Z1, Z0, Z0
-	VPXORD         Z1, Z1, Z1
-	VPCMPD         $0x06, Z1, Z3, K1
-	VBROADCASTSS   consts<>+928(SB), Z1
-	VPCMPD         $0x06, Z3, Z1, K2
-	KANDW          K1, K2, K1
-	VBROADCASTSS   16(DI), Z1
-	VPANDD         Z1, Z26, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x06, Z1, Z2, K2
-	KANDW          K1, K2, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z3, K2
-	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z0, K1, Z26
-	VBROADCASTSS   consts<>+384(SB), Z0
-	VBROADCASTSS   consts<>+608(SB), Z1
-	VBROADCASTSS   consts<>+2272(SB), Z2
-	VBROADCASTSS   consts<>+2336(SB), Z3
-	VBROADCASTSS   consts<>+2304(SB), Z4
-	VBROADCASTSS   consts<>+2368(SB), Z5
-	VBROADCASTSS   consts<>+2176(SB), Z6
-	VBROADCASTSS   consts<>+640(SB), Z7
-	VBROADCASTSS   consts<>+160(SB), Z8
-	VBROADCASTSS   consts<>+1664(SB), Z9
-	VBROADCASTSS   consts<>+2144(SB), Z10
-	VBROADCASTSS   consts<>+32(SB), Z11
-	VBROADCASTSS   consts<>+928(SB), Z12
-	VBROADCASTSS   consts<>+96(SB), Z13
-	VBROADCASTSS   consts<>+192(SB), Z14
-	VBROADCASTSS   consts<>+2464(SB), Z15
-	VBROADCASTSS   consts<>+2496(SB), Z16
-	VBROADCASTSS   consts<>+2528(SB), Z17
+	VBROADCASTSS 12(DI), Z20
+	VPANDD       Z20, Z26, Z20
+	VPORD        Z20, Z19, Z19
+	VPXORD       Z20, Z20, Z20
+	VPCMPD       $0x06, Z20, Z22, K1
+	VPCMPD       $0x06, Z22, Z12, K2
+	KANDW        K1, K2, K1
+	VBROADCASTSS 16(DI), Z20
+	VPANDD       Z20, Z26, Z20
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z20, Z21, K2
+	KANDW        K1, K2, K1
+	VPCMPD       $0x06, Z12, Z22, K2
+	KORW         K1, K2, K1
+	VBLENDMPS    Z1, Z19, K1, Z26
 
-focusdone285:
+focusdone279:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z6, Z18, K1
 	VMULPS    Z26, Z18, Z19
@@ -18261,30 +17773,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_286
+	JGE    focusnot0_280
 	VMULPS Z26, Z26, Z26
-	JMP    focusdone286
+	JMP    focusdone280
 
-focusnot0_286:
+focusnot0_280:
 	CMPQ    SI, $+2
-	JGE     focusnot1_286
+	JGE     focusnot1_280
 	VMOVAPS Z0, Z26
-	JMP     focusdone286
+	JMP     focusdone280
 
-focusnot1_286:
+focusnot1_280:
 	CMPQ SI, $+3
-	JGE  focusnot2_286
-	JMP  focusdone286
+	JGE  focusnot2_280
+	JMP  focusdone280
 
-focusnot2_286:
+focusnot2_280:
 	CMPQ    SI, $+4
-	JGE     focusnot3_286
+	JGE     focusnot3_280
 	VSQRTPS Z26, Z26
-	JMP     focusdone286
+	JMP     focusdone280
 
-focusnot3_286:
+focusnot3_280:
 	CMPQ         SI, $+5
-	JGE          focusnot4_286
+	JGE          focusnot4_280
 	VSQRTPS      Z26, Z19
 	VMOVAPS      Z26, Z20
 	VFNMADD231PS Z19, Z19, Z20
@@ -18292,11 +17804,11 @@ focusnot3_286:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z26, Z20
 	VMOVAPS      Z20, Z26
-	JMP          focusdone286
+	JMP          focusdone280
 
-focusnot4_286:
+focusnot4_280:
 	CMPQ         SI, $+6
-	JGE          focusnot5_286
+	JGE          focusnot5_280
 	VSQRTPS      Z26, Z19
 	VMULPS       Z26, Z26, Z20
 	VMOVAPS      Z20, Z21
@@ -18307,32 +17819,32 @@ focusnot4_286:
 	VFMADD231PS  Z10, Z22, Z21
 	VMULPS       Z19, Z21, Z26
 	VFMADD231PS  Z19, Z20, Z26
-	JMP          focusdone286
+	JMP          focusdone280
 
-focusnot5_286:
+focusnot5_280:
 	CMPQ        SI, $+7
-	JGE         focusnot6_286
+	JGE         focusnot6_280
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
 	VMULPS      Z26, Z20, Z20
 	VFMADD231PS Z26, Z19, Z20
 	VMOVAPS     Z20, Z26
-	JMP         focusdone286
+	JMP         focusdone280
 
-focusnot6_286:
+focusnot6_280:
 	CMPQ        SI, $+8
-	JGE         focusnot7_286
+	JGE         focusnot7_280
 	VMULPS      Z26, Z26, Z19
 	VFMSUB213PS Z19, Z26, Z26
 	VADDPS      Z19, Z19, Z20
 	VMULPS      Z26, Z20, Z26
 	VFMADD231PS Z19, Z19, Z26
-	JMP         focusdone286
+	JMP         focusdone280
 
-focusnot7_286:
+focusnot7_280:
 	CMPQ        SI, $+9
-	JGE         focusnot8_286
+	JGE         focusnot8_280
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
@@ -18343,155 +17855,135 @@ focusnot7_286:
 	VMULPS      Z26, Z19, Z19
 	VFMADD231PS Z26, Z21, Z19
 	VMOVAPS     Z19, Z26
-	JMP         focusdone286
+	JMP         focusdone280
 
-focusnot8_286:
+focusnot8_280:
 	LEAQ         24(BX), DI
-	VBROADCASTSS (DI), Z0
-	VBROADCASTSS 4(DI), Z1
-	VBROADCASTSS 8(DI), Z2
+	VBROADCASTSS (DI), Z19
+	VBROADCASTSS 4(DI), Z20
+	VBROADCASTSS 8(DI), Z21
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z26, Z3
-	VPSUBD.BCST  consts<>+1248(SB), Z3, Z4
-	VCVTDQ2PS    Z3, Z5
-	VPSUBD.BCST  consts<>+1760(SB), Z5, Z5
-	VBROADCASTSS consts<>+1120(SB), Z6
-	VPCMPD       $0x06, Z3, Z6, K2
-	VBLENDMPS    Z5, Z4, K2, Z4
-	VPSRAD       $0x17, Z4, Z5
-	VPSRLD       $0x14, Z4, Z6
-	VPANDD.BCST  consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST  consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS    Z5, Z5
+	VPANDD       Z11, Z26, Z22
+	VPSUBD.BCST  consts<>+1248(SB), Z22, Z23
+	VCVTDQ2PS    Z22, Z24
+	VPSUBD.BCST  consts<>+1760(SB), Z24, Z24
+	VBROADCASTSS consts<>+1120(SB), Z25
+	VPCMPD       $0x06, Z22, Z25, K2
+	VBLENDMPS    Z24, Z23, K2, Z23
+	VPSRAD       $0x17, Z23, Z24
+	VPSRLD       $0x14, Z23, Z25
+	VPANDD.BCST  consts<>+1280(SB), Z23, Z23
+	VPADDD.BCST  consts<>+1312(SB), Z23, Z23
+	VCVTDQ2PS    Z24, Z24
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST consts<>+672(SB), Z7, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z7
-	VMOVAPS          Z4, Z8
-	VFMADD231PS      Z7, Z4, Z8
-	VSUBPS           Z8, Z4, Z9
-	VFMADD231PS      Z7, Z4, Z9
-	VMULPS           Z4, Z4, Z7
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z7, Z4
-	VFMADD231PS      Z10, Z4, Z9
-	VADDPS           Z9, Z8, Z4
+	VPERMPS          pow_r<>+0(SB), Z25, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z23
+	VMULPS.BCST      consts<>+1344(SB), Z23, Z27
+	VMOVAPS          Z23, Z28
+	VFMADD231PS      Z27, Z23, Z28
+	VSUBPS           Z28, Z23, Z29
+	VFMADD231PS      Z27, Z23, Z29
+	VMULPS           Z23, Z23, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z23, Z30
+	VMULPS           Z23, Z27, Z23
+	VFMADD231PS      Z30, Z23, Z29
+	VADDPS           Z29, Z28, Z23
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z6, Z7
-	VADDPS      Z7, Z5, Z5
-	VMULPS      Z5, Z0, Z7
-	VFMSUB213PS Z7, Z0, Z5
-	VFMADD213PS Z7, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z25, Z27
+	VADDPS      Z27, Z24, Z24
+	VMULPS      Z24, Z19, Z27
+	VFMSUB213PS Z27, Z19, Z24
+	VFMADD213PS Z27, Z20, Z23
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS.BCST consts<>+1536(SB), Z10, Z11
-	VSUBPS      Z11, Z7, Z7
-	VFMADD231PS Z8, Z1, Z7
-	VPERMPS     pow_tl<>+0(SB), Z6, Z6
-	VFMADD231PS Z6, Z0, Z5
-	VFMADD231PS Z8, Z2, Z5
-	VFMADD231PS Z9, Z1, Z5
-	VADDPS      Z5, Z7, Z1
+	VADDPS.BCST consts<>+1536(SB), Z23, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z20, Z27
+	VPERMPS     pow_tl<>+0(SB), Z25, Z25
+	VFMADD231PS Z25, Z19, Z24
+	VFMADD231PS Z28, Z21, Z24
+	VFMADD231PS Z29, Z20, Z24
+	VADDPS      Z24, Z27, Z20
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z2
-	VFMADD213PS.BCST consts<>+1600(SB), Z1, Z2
-	VFMADD213PS.BCST consts<>+1632(SB), Z1, Z2
-	VMULPS           Z1, Z1, Z5
-	VMULPS           Z2, Z5, Z2
-	VFMADD231PS.BCST consts<>+160(SB), Z1, Z2
-	VPERMPS          pow_full_hi<>+0(SB), Z10, Z1
-	VPERMPS          pow_full_lo<>+0(SB), Z10, Z5
-	VFMADD231PS      Z2, Z1, Z5
+	VBROADCASTSS     consts<>+1568(SB), Z21
+	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
+	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
+	VMULPS           Z20, Z20, Z24
+	VMULPS           Z21, Z24, Z21
+	VFMADD231PS      Z8, Z20, Z21
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z24
+	VFMADD231PS      Z21, Z20, Z24
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z10, Z2
-	VPSRAD       $0x03, Z2, Z2
-	VADDPS       Z5, Z1, Z6
-	VPSLLD       $0x17, Z2, Z7
-	VPADDD       Z7, Z6, Z7
-	VPMINUD.BCST consts<>+928(SB), Z7, Z7
+	VPSUBD.BCST consts<>+1536(SB), Z30, Z21
+	VPSRAD      $0x03, Z21, Z21
+	VADDPS      Z24, Z20, Z25
+	VPSLLD      $0x17, Z21, Z27
+	VPADDD      Z27, Z25, Z27
+	VPMINUD     Z12, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z8, Z8, Z8
-	VPMINSD      Z8, Z2, Z2
-	VBROADCASTSS consts<>+1792(SB), Z8
-	VPSUBD       Z2, Z8, Z2
-	VPSLLD       $0x17, Z2, Z2
-	VADDPS       Z1, Z2, Z8
-	VSUBPS       Z2, Z8, Z9
-	VSUBPS       Z9, Z1, Z1
-	VADDPS       Z5, Z1, Z1
-	VADDPS       Z1, Z8, Z1
-	VCMPPS       $0x11, Z2, Z6, K2
-	VPSUBD       Z2, Z1, Z1
-	VBLENDMPS    Z1, Z7, K2, Z1
+	VPXORD       Z28, Z28, Z28
+	VPMINSD      Z28, Z21, Z21
+	VBROADCASTSS consts<>+1792(SB), Z28
+	VPSUBD       Z21, Z28, Z21
+	VPSLLD       $0x17, Z21, Z21
+	VADDPS       Z20, Z21, Z28
+	VSUBPS       Z21, Z28, Z29
+	VSUBPS       Z29, Z20, Z20
+	VADDPS       Z24, Z20, Z20
+	VADDPS       Z20, Z28, Z20
+	VCMPPS       $0x11, Z21, Z25, K2
+	VPSUBD       Z21, Z20, Z20
+	VBLENDMPS    Z20, Z27, K2, Z20
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z2
-	VCMPPS         $0x11, Z4, Z2, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z1, K2, Z1
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z4, K2
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS      Z2, Z1, K2, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x00, Z2, Z3, K2
-	VPMOVD2M       Z0, K3
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS.BCST consts<>+928(SB), Z2, K3, Z2
-	VBLENDMPS      Z2, Z1, K2, Z1
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z3, K2
-	VPMOVD2M       Z0, K3
-	VPXORD         Z0, Z0, Z0
-	VBROADCASTSS   consts<>+928(SB), Z2
-	VBLENDMPS      Z0, Z2, K3, Z0
-	VBLENDMPS      Z0, Z1, K2, Z0
+	VBROADCASTSS consts<>+1824(SB), Z21
+	VCMPPS       $0x11, Z23, Z21, K2
+	VBLENDMPS    Z12, Z20, K2, Z20
+	VCMPPS.BCST  $0x11, consts<>+1856(SB), Z23, K2
+	VPXORD       Z21, Z21, Z21
+	VBLENDMPS    Z21, Z20, K2, Z20
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x00, Z21, Z22, K2
+	VPMOVD2M     Z19, K3
+	VPXORD       Z21, Z21, Z21
+	VBLENDMPS    Z12, Z21, K3, Z21
+	VBLENDMPS    Z21, Z20, K2, Z20
+	VPCMPD       $0x00, Z12, Z22, K2
+	VPMOVD2M     Z19, K3
+	VPXORD       Z19, Z19, Z19
+	VBLENDMPS    Z19, Z12, K3, Z19
+	VBLENDMPS    Z19, Z20, K2, Z19
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(DI), Z1
-	VPANDD         Z1, Z26, Z1
-	VPORD          Z1, Z0, Z0
-	VPXORD         Z1, Z1, Z1
-	VPCMPD         $0x06, Z1, Z3, K2
-	VBROADCASTSS   consts<>+928(SB), Z1
-	VPCMPD         $0x06, Z3, Z1, K3
-	KANDW          K2, K3, K2
-	VBROADCASTSS   16(DI), Z1
-	VPANDD         Z1, Z26, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x06, Z1, Z2, K3
-	KANDW          K2, K3, K2
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z3, K3
-	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z0, K2, Z26
-	VBROADCASTSS   consts<>+384(SB), Z0
-	VBROADCASTSS   consts<>+608(SB), Z1
-	VBROADCASTSS   consts<>+2272(SB), Z2
-	VBROADCASTSS   consts<>+2336(SB), Z3
-	VBROADCASTSS   consts<>+2304(SB), Z4
-	VBROADCASTSS   consts<>+2368(SB), Z5
-	VBROADCASTSS   consts<>+2176(SB), Z6
-	VBROADCASTSS   consts<>+640(SB), Z7
-	VBROADCASTSS   consts<>+160(SB), Z8
-	VBROADCASTSS   consts<>+1664(SB), Z9
-	VBROADCASTSS   consts<>+2144(SB), Z10
-	VBROADCASTSS   consts<>+32(SB), Z11
-	VBROADCASTSS   consts<>+928(SB), Z12
-	VBROADCASTSS   consts<>+96(SB), Z13
-	VBROADCASTSS   consts<>+192(SB), Z14
-	VBROADCASTSS   consts<>+2464(SB), Z15
-	VBROADCASTSS   consts<>+2496(SB), Z16
-	VBROADCASTSS   consts<>+2528(SB), Z17
+	VBROADCASTSS 12(DI), Z20
+	VPANDD       Z20, Z26, Z20
+	VPORD        Z20, Z19, Z19
+	VPXORD       Z20, Z20, Z20
+	VPCMPD       $0x06, Z20, Z22, K2
+	VPCMPD       $0x06, Z22, Z12, K3
+	KANDW        K2, K3, K2
+	VBROADCASTSS 16(DI), Z20
+	VPANDD       Z20, Z26, Z20
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z20, Z21, K3
+	KANDW        K2, K3, K2
+	VPCMPD       $0x06, Z12, Z22, K3
+	KORW         K2, K3, K2
+	VBLENDMPS    Z1, Z19, K2, Z26
 
-focusdone286:
+focusdone280:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z6, Z18, K2
 	VMULPS    Z26, Z18, Z19
@@ -18664,30 +18156,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_313
+	JGE    focusnot0_307
 	VMULPS Y10, Y10, Y10
-	JMP    focusdone313
+	JMP    focusdone307
 
-focusnot0_313:
+focusnot0_307:
 	CMPQ    SI, $+2
-	JGE     focusnot1_313
+	JGE     focusnot1_307
 	VMOVAPS Y0, Y10
-	JMP     focusdone313
+	JMP     focusdone307
 
-focusnot1_313:
+focusnot1_307:
 	CMPQ SI, $+3
-	JGE  focusnot2_313
-	JMP  focusdone313
+	JGE  focusnot2_307
+	JMP  focusdone307
 
-focusnot2_313:
+focusnot2_307:
 	CMPQ    SI, $+4
-	JGE     focusnot3_313
+	JGE     focusnot3_307
 	VSQRTPS Y10, Y10
-	JMP     focusdone313
+	JMP     focusdone307
 
-focusnot3_313:
+focusnot3_307:
 	CMPQ         SI, $+5
-	JGE          focusnot4_313
+	JGE          focusnot4_307
 	VSQRTPS      Y10, Y3
 	VMOVAPS      Y10, Y4
 	VFNMADD231PS Y3, Y3, Y4
@@ -18695,11 +18187,11 @@ focusnot3_313:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y3, Y10, Y4
 	VMOVAPS      Y4, Y10
-	JMP          focusdone313
+	JMP          focusdone307
 
-focusnot4_313:
+focusnot4_307:
 	CMPQ         SI, $+6
-	JGE          focusnot5_313
+	JGE          focusnot5_307
 	VSQRTPS      Y10, Y3
 	VMULPS       Y10, Y10, Y4
 	VMOVAPS      Y4, Y5
@@ -18710,32 +18202,32 @@ focusnot4_313:
 	VFMADD231PS  consts<>+2144(SB), Y6, Y5
 	VMULPS       Y3, Y5, Y10
 	VFMADD231PS  Y3, Y4, Y10
-	JMP          focusdone313
+	JMP          focusdone307
 
-focusnot5_313:
+focusnot5_307:
 	CMPQ        SI, $+7
-	JGE         focusnot6_313
+	JGE         focusnot6_307
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
 	VMULPS      Y10, Y4, Y4
 	VFMADD231PS Y10, Y3, Y4
 	VMOVAPS     Y4, Y10
-	JMP         focusdone313
+	JMP         focusdone307
 
-focusnot6_313:
+focusnot6_307:
 	CMPQ        SI, $+8
-	JGE         focusnot7_313
+	JGE         focusnot7_307
 	VMULPS      Y10, Y10, Y3
 	VFMSUB213PS Y3, Y10, Y10
 	VADDPS      Y3, Y3, Y4
 	VMULPS      Y10, Y4, Y10
 	VFMADD231PS Y3, Y3, Y10
-	JMP         focusdone313
+	JMP         focusdone307
 
-focusnot7_313:
+focusnot7_307:
 	CMPQ        SI, $+9
-	JGE         focusnot8_313
+	JGE         focusnot8_307
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
@@ -18746,9 +18238,9 @@ focusnot7_313:
 	VMULPS      Y10, Y3, Y3
 	VFMADD231PS Y10, Y5, Y3
 	VMOVAPS     Y3, Y10
-	JMP         focusdone313
+	JMP         focusdone307
 
-focusnot8_313:
+focusnot8_307:
 	LEAQ         24(BX), DI
 	VMOVUPS      Y2, (SP)
 	VBROADCASTSS (DI), Y0
@@ -18878,7 +18370,7 @@ focusnot8_313:
 	VMOVUPS      consts<>+384(SB), Y0
 	VMOVUPS      consts<>+608(SB), Y1
 
-focusdone313:
+focusdone307:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y3
 	VMULPS    Y10, Y2, Y4
@@ -19053,30 +18545,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_314
+	JGE    focusnot0_308
 	VMULPS Y10, Y10, Y10
-	JMP    focusdone314
+	JMP    focusdone308
 
-focusnot0_314:
+focusnot0_308:
 	CMPQ    SI, $+2
-	JGE     focusnot1_314
+	JGE     focusnot1_308
 	VMOVAPS Y0, Y10
-	JMP     focusdone314
+	JMP     focusdone308
 
-focusnot1_314:
+focusnot1_308:
 	CMPQ SI, $+3
-	JGE  focusnot2_314
-	JMP  focusdone314
+	JGE  focusnot2_308
+	JMP  focusdone308
 
-focusnot2_314:
+focusnot2_308:
 	CMPQ    SI, $+4
-	JGE     focusnot3_314
+	JGE     focusnot3_308
 	VSQRTPS Y10, Y10
-	JMP     focusdone314
+	JMP     focusdone308
 
-focusnot3_314:
+focusnot3_308:
 	CMPQ         SI, $+5
-	JGE          focusnot4_314
+	JGE          focusnot4_308
 	VSQRTPS      Y10, Y3
 	VMOVAPS      Y10, Y4
 	VFNMADD231PS Y3, Y3, Y4
@@ -19084,11 +18576,11 @@ focusnot3_314:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y3, Y10, Y4
 	VMOVAPS      Y4, Y10
-	JMP          focusdone314
+	JMP          focusdone308
 
-focusnot4_314:
+focusnot4_308:
 	CMPQ         SI, $+6
-	JGE          focusnot5_314
+	JGE          focusnot5_308
 	VSQRTPS      Y10, Y3
 	VMULPS       Y10, Y10, Y4
 	VMOVAPS      Y4, Y5
@@ -19099,32 +18591,32 @@ focusnot4_314:
 	VFMADD231PS  consts<>+2144(SB), Y6, Y5
 	VMULPS       Y3, Y5, Y10
 	VFMADD231PS  Y3, Y4, Y10
-	JMP          focusdone314
+	JMP          focusdone308
 
-focusnot5_314:
+focusnot5_308:
 	CMPQ        SI, $+7
-	JGE         focusnot6_314
+	JGE         focusnot6_308
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
 	VMULPS      Y10, Y4, Y4
 	VFMADD231PS Y10, Y3, Y4
 	VMOVAPS     Y4, Y10
-	JMP         focusdone314
+	JMP         focusdone308
 
-focusnot6_314:
+focusnot6_308:
 	CMPQ        SI, $+8
-	JGE         focusnot7_314
+	JGE         focusnot7_308
 	VMULPS      Y10, Y10, Y3
 	VFMSUB213PS Y3, Y10, Y10
 	VADDPS      Y3, Y3, Y4
 	VMULPS      Y10, Y4, Y10
 	VFMADD231PS Y3, Y3, Y10
-	JMP         focusdone314
+	JMP         focusdone308
 
-focusnot7_314:
+focusnot7_308:
 	CMPQ        SI, $+9
-	JGE         focusnot8_314
+	JGE         focusnot8_308
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
@@ -19135,9 +18627,9 @@ focusnot7_314:
 	VMULPS      Y10, Y3, Y3
 	VFMADD231PS Y10, Y5, Y3
 	VMOVAPS     Y3, Y10
-	JMP         focusdone314
+	JMP         focusdone308
 
-focusnot8_314:
+focusnot8_308:
 	LEAQ         24(BX), DI
 	VMOVUPS      Y2, (SP)
 	VBROADCASTSS (DI), Y0
@@ -19267,7 +18759,7 @@ focusnot8_314:
 	VMOVUPS      consts<>+384(SB), Y0
 	VMOVUPS      consts<>+608(SB), Y1
 
-focusdone314:
+focusdone308:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y3
 	VMULPS    Y10, Y2, Y4
@@ -19326,9 +18818,6 @@ TEXT ·rowGradAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+160(SB), Z11
 	VBROADCASTSS consts<>+1664(SB), Z12
 	VBROADCASTSS consts<>+2144(SB), Z13
-	VBROADCASTSS consts<>+928(SB), Z14
-	VBROADCASTSS consts<>+96(SB), Z15
-	VBROADCASTSS consts<>+192(SB), Z16
 	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         sums+8(FP), DX
@@ -19339,163 +18828,163 @@ TEXT ·rowGradAVX512(SB), NOSPLIT, $0-40
 	JLT          rest
 
 block:
-	VMOVUPS (DX), Z17
-	VMOVUPS 256(DX), Z18
-	VMOVUPS 384(DX), Z19
-	VMOVUPS 512(DX), Z20
-	VPXORD  Z21, Z21, Z21
+	VMOVUPS (DX), Z14
+	VMOVUPS 256(DX), Z15
+	VMOVUPS 384(DX), Z16
+	VMOVUPS 512(DX), Z17
+	VPXORD  Z18, Z18, Z18
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD    Z8, Z18, Z22
-	VCMPPS    $0x11, Z22, Z2, K1
-	VCMPPS    $0x11, Z14, Z22, K2
-	KANDW     K1, K2, K1
-	VMOVAPS.Z Z18, K1, Z22
-	VCMPPS    $0x12, Z9, Z19, K1
-	VBLENDMPS Z17, Z1, K1, Z17
-	VMAXPS    Z18, Z19, Z18
-	VCMPPS    $0x00, Z10, Z18, K1
-	VBLENDMPS Z1, Z17, K1, Z17
+	VPANDD      Z8, Z15, Z19
+	VCMPPS      $0x11, Z19, Z2, K1
+	VCMPPS.BCST $0x11, consts<>+928(SB), Z19, K2
+	KANDW       K1, K2, K1
+	VMOVAPS.Z   Z15, K1, Z19
+	VCMPPS      $0x12, Z9, Z16, K1
+	VBLENDMPS   Z14, Z1, K1, Z14
+	VMAXPS      Z15, Z16, Z15
+	VCMPPS      $0x00, Z10, Z15, K1
+	VBLENDMPS   Z1, Z14, K1, Z14
 
 	// e^(r_t) = p + pLow
-	VSUBPS           Z22, Z19, Z18
-	VMINPS           Z18, Z3, Z19
-	VMAXPS           Z19, Z4, Z19
-	VMOVAPS          Z7, Z22
-	VFMADD231PS      Z15, Z19, Z22
-	VSUBPS           Z7, Z22, Z23
-	VMOVAPS          Z19, Z24
-	VFNMADD231PS     Z11, Z23, Z24
-	VFNMADD231PS     Z16, Z23, Z24
-	VCMPPS           $0x11, Z19, Z18, K1
-	VCMPPS           $0x11, Z17, Z21, K2
-	KANDW            K1, K2, K1
-	VSUBPS           Z18, Z19, Z18
-	VMOVAPS.Z        Z18, K1, Z18
-	VBROADCASTSS     consts<>+2464(SB), Z19
-	VFMADD213PS.BCST consts<>+2496(SB), Z24, Z19
-	VFMADD213PS.BCST consts<>+2528(SB), Z24, Z19
-	VFMADD213PS.BCST consts<>+2560(SB), Z24, Z19
-	VFMADD213PS.BCST consts<>+2592(SB), Z24, Z19
-	VFMADD213PS      Z0, Z24, Z19
-	VMOVAPS          Z0, Z23
-	VFMADD231PS      Z19, Z24, Z23
-	VSUBPS           Z23, Z0, Z25
-	VFMADD231PS      Z19, Z24, Z25
+	VSUBPS            Z19, Z16, Z15
+	VMINPS            Z15, Z3, Z16
+	VMAXPS            Z16, Z4, Z16
+	VMOVAPS           Z7, Z19
+	VFMADD231PS.BCST  consts<>+96(SB), Z16, Z19
+	VSUBPS            Z7, Z19, Z20
+	VMOVAPS           Z16, Z21
+	VFNMADD231PS      Z11, Z20, Z21
+	VFNMADD231PS.BCST consts<>+192(SB), Z20, Z21
+	VCMPPS            $0x11, Z16, Z15, K1
+	VCMPPS            $0x11, Z14, Z18, K2
+	KANDW             K1, K2, K1
+	VSUBPS            Z15, Z16, Z15
+	VMOVAPS.Z         Z15, K1, Z15
+	VBROADCASTSS      consts<>+2464(SB), Z16
+	VFMADD213PS.BCST  consts<>+2496(SB), Z21, Z16
+	VFMADD213PS.BCST  consts<>+2528(SB), Z21, Z16
+	VFMADD213PS.BCST  consts<>+2560(SB), Z21, Z16
+	VFMADD213PS.BCST  consts<>+2592(SB), Z21, Z16
+	VFMADD213PS       Z0, Z21, Z16
+	VMOVAPS           Z0, Z20
+	VFMADD231PS       Z16, Z21, Z20
+	VSUBPS            Z20, Z0, Z22
+	VFMADD231PS       Z16, Z21, Z22
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z23, Z0, Z19
-	VMULPS       Z19, Z17, Z24
-	VFNMADD213PS Z17, Z24, Z23
-	VMULPS       Z25, Z24, Z25
-	VSUBPS       Z25, Z23, Z23
-	VMULPS       Z19, Z23, Z19
-	VMOVUPS      128(DX), Z23
-	VPSUBD       Z7, Z22, Z22
-	VPSUBD       Z22, Z23, Z22
-	VPSRLD       $0x17, Z24, Z23
-	VPSUBD.BCST  consts<>+2624(SB), Z23, Z23
-	VPADDD       Z23, Z22, Z23
-	VPMAXSD      Z21, Z23, Z23
-	VPSUBD       Z23, Z22, Z22
-	VPMAXSD.BCST consts<>+2656(SB), Z22, Z22
-	VPSRAD       $0x01, Z22, Z25
-	VPADDD       Z12, Z25, Z26
-	VPSLLD       $0x17, Z26, Z26
-	VPSUBD       Z25, Z22, Z22
-	VPADDD       Z12, Z22, Z22
-	VPSLLD       $0x17, Z22, Z22
-	VMULPS       Z26, Z24, Z24
-	VMULPS       Z22, Z24, Z24
-	VMULPS       Z26, Z19, Z19
-	VMULPS       Z22, Z19, Z19
+	VDIVPS       Z20, Z0, Z16
+	VMULPS       Z16, Z14, Z21
+	VFNMADD213PS Z14, Z21, Z20
+	VMULPS       Z22, Z21, Z22
+	VSUBPS       Z22, Z20, Z20
+	VMULPS       Z16, Z20, Z16
+	VMOVUPS      128(DX), Z20
+	VPSUBD       Z7, Z19, Z19
+	VPSUBD       Z19, Z20, Z19
+	VPSRLD       $0x17, Z21, Z20
+	VPSUBD.BCST  consts<>+2624(SB), Z20, Z20
+	VPADDD       Z20, Z19, Z20
+	VPMAXSD      Z18, Z20, Z20
+	VPSUBD       Z20, Z19, Z19
+	VPMAXSD.BCST consts<>+2656(SB), Z19, Z19
+	VPSRAD       $0x01, Z19, Z22
+	VPADDD       Z12, Z22, Z23
+	VPSLLD       $0x17, Z23, Z23
+	VPSUBD       Z22, Z19, Z19
+	VPADDD       Z12, Z19, Z19
+	VPSLLD       $0x17, Z19, Z19
+	VMULPS       Z23, Z21, Z21
+	VMULPS       Z19, Z21, Z21
+	VMULPS       Z23, Z16, Z16
+	VMULPS       Z19, Z16, Z16
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z24, Z0, Z22
-	VMINPS       Z24, Z0, Z25
-	VADDPS       Z25, Z22, Z26
-	VSUBPS       Z22, Z26, Z22
-	VSUBPS       Z22, Z25, Z22
-	VDIVPS       Z26, Z0, Z25
-	VMULPS       Z25, Z24, Z27
-	VFNMADD213PS Z24, Z27, Z26
-	VADDPS       Z19, Z26, Z26
-	VADDPS       Z19, Z22, Z22
-	VMULPS       Z22, Z27, Z22
-	VSUBPS       Z22, Z26, Z22
-	VMULPS       Z25, Z22, Z22
-	VADDPS       Z22, Z27, Z22
-	VMINPS       Z22, Z0, Z22
+	VMAXPS       Z21, Z0, Z19
+	VMINPS       Z21, Z0, Z22
+	VADDPS       Z22, Z19, Z23
+	VSUBPS       Z19, Z23, Z19
+	VSUBPS       Z19, Z22, Z19
+	VDIVPS       Z23, Z0, Z22
+	VMULPS       Z22, Z21, Z24
+	VFNMADD213PS Z21, Z24, Z23
+	VADDPS       Z16, Z23, Z23
+	VADDPS       Z16, Z19, Z19
+	VMULPS       Z19, Z24, Z19
+	VSUBPS       Z19, Z23, Z19
+	VMULPS       Z22, Z19, Z19
+	VADDPS       Z19, Z24, Z19
+	VMINPS       Z19, Z0, Z19
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z24, Z26
-	VPSUBD.BCST consts<>+2688(SB), Z26, Z26
-	VPANDD      Z10, Z26, Z27
-	VPSRLD      $0x15, Z26, Z26
+	VADDPS      Z0, Z21, Z23
+	VPSUBD.BCST consts<>+2688(SB), Z23, Z23
+	VPANDD      Z10, Z23, Z24
+	VPSRLD      $0x15, Z23, Z23
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z27, Z0, Z28
-	VPERMPS     log_r<>+0(SB), Z26, Z29
-	VMULPS      Z29, Z28, Z28
-	VADDPS.BCST consts<>+672(SB), Z28, Z29
-	VFMADD231PS Z28, Z24, Z29
-	VCVTDQ2PS   Z27, Z24
-	VPERMPS     log_th<>+0(SB), Z26, Z27
-	VPERMPS     log_tl<>+0(SB), Z26, Z26
+	VPSUBD      Z24, Z0, Z25
+	VPERMPS     log_r<>+0(SB), Z23, Z26
+	VMULPS      Z26, Z25, Z25
+	VADDPS.BCST consts<>+672(SB), Z25, Z26
+	VFMADD231PS Z25, Z21, Z26
+	VCVTDQ2PS   Z24, Z21
+	VPERMPS     log_th<>+0(SB), Z23, Z24
+	VPERMPS     log_tl<>+0(SB), Z23, Z23
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z29, Z29, Z28
-	VBROADCASTSS     consts<>+2752(SB), Z30
-	VFMADD213PS.BCST consts<>+2784(SB), Z29, Z30
-	VFMADD231PS.BCST consts<>+2720(SB), Z28, Z30
-	VBROADCASTSS     consts<>+2816(SB), Z31
-	VFMADD213PS.BCST consts<>+2848(SB), Z29, Z31
-	VFMADD231PS      Z30, Z28, Z31
-	VFMADD231PS.BCST consts<>+1056(SB), Z24, Z26
-	VFMADD231PS      Z31, Z28, Z26
+	VMULPS           Z26, Z26, Z25
+	VBROADCASTSS     consts<>+2752(SB), Z27
+	VFMADD213PS.BCST consts<>+2784(SB), Z26, Z27
+	VFMADD231PS.BCST consts<>+2720(SB), Z25, Z27
+	VBROADCASTSS     consts<>+2816(SB), Z28
+	VFMADD213PS.BCST consts<>+2848(SB), Z26, Z28
+	VFMADD231PS      Z27, Z25, Z28
+	VFMADD231PS.BCST consts<>+1056(SB), Z21, Z23
+	VFMADD231PS      Z28, Z25, Z23
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z24, Z27
-	VADDPS           Z29, Z27, Z24
-	VSUBPS           Z24, Z27, Z27
-	VADDPS           Z29, Z27, Z27
-	VADDPS           Z27, Z26, Z26
+	VFMADD231PS.BCST consts<>+1088(SB), Z21, Z24
+	VADDPS           Z26, Z24, Z21
+	VSUBPS           Z21, Z24, Z24
 	VADDPS           Z26, Z24, Z24
-	VMULPS           Z25, Z19, Z19
-	VADDPS           Z19, Z24, Z19
-	VCVTDQ2PS        Z23, Z24
-	VFMADD231PS      Z11, Z24, Z19
-	VADDPS           Z18, Z19, Z18
-	VMULPS           Z18, Z20, Z19
-	VCMPPS           $0x00, Z21, Z20, K1
-	VCMPPS           $0x00, Z18, Z18, K2
+	VADDPS           Z24, Z23, Z23
+	VADDPS           Z23, Z21, Z21
+	VMULPS           Z22, Z16, Z16
+	VADDPS           Z16, Z21, Z16
+	VCVTDQ2PS        Z20, Z21
+	VFMADD231PS      Z11, Z21, Z16
+	VADDPS           Z15, Z16, Z15
+	VMULPS           Z15, Z17, Z16
+	VCMPPS           $0x00, Z18, Z17, K1
+	VCMPPS           $0x00, Z15, Z15, K2
 	KANDW            K1, K2, K1
-	VBLENDMPS        Z21, Z19, K1, Z19
+	VBLENDMPS        Z18, Z16, K1, Z16
 
 	// 1 + gamma p_t l / q
-	VPCMPD       $0x06, Z21, Z23, K1
-	VBLENDMPS    Z21, Z25, K1, Z23
-	VCMPPS       $0x00, Z21, Z22, K1
-	VDIVPS       Z22, Z18, Z18
-	VBLENDMPS    Z0, Z18, K1, Z18
-	VCMPPS       $0x00, Z21, Z23, K1
-	VMULPS       Z18, Z23, Z18
-	VBLENDMPS    Z21, Z18, K1, Z18
-	VBROADCASTSS 8(BX), Z21
-	VFMADD213PS  Z0, Z18, Z21
-	VMOVAPS      Z22, Z25
+	VPCMPD       $0x06, Z18, Z20, K1
+	VBLENDMPS    Z18, Z22, K1, Z20
+	VCMPPS       $0x00, Z18, Z19, K1
+	VDIVPS       Z19, Z15, Z15
+	VBLENDMPS    Z0, Z15, K1, Z15
+	VCMPPS       $0x00, Z18, Z20, K1
+	VMULPS       Z15, Z20, Z15
+	VBLENDMPS    Z18, Z15, K1, Z15
+	VBROADCASTSS 8(BX), Z18
+	VFMADD213PS  Z0, Z15, Z18
+	VMOVAPS      Z19, Z22
 
 	// q^gamma
 	CMPQ   SI, $+1
 	JGE    focusnot0_343
-	VMULPS Z25, Z25, Z25
+	VMULPS Z22, Z22, Z22
 	JMP    focusdone343
 
 focusnot0_343:
 	CMPQ    SI, $+2
 	JGE     focusnot1_343
-	VMOVAPS Z0, Z25
+	VMOVAPS Z0, Z22
 	JMP     focusdone343
 
 focusnot1_343:
@@ -19506,250 +18995,233 @@ focusnot1_343:
 focusnot2_343:
 	CMPQ    SI, $+4
 	JGE     focusnot3_343
-	VSQRTPS Z25, Z25
+	VSQRTPS Z22, Z22
 	JMP     focusdone343
 
 focusnot3_343:
 	CMPQ         SI, $+5
 	JGE          focusnot4_343
-	VSQRTPS      Z25, Z18
-	VMOVAPS      Z25, Z23
-	VFNMADD231PS Z18, Z18, Z23
-	VMULPS       Z13, Z18, Z24
-	VMULPS       Z24, Z23, Z23
-	VFMADD231PS  Z18, Z25, Z23
-	VMOVAPS      Z23, Z25
+	VSQRTPS      Z22, Z15
+	VMOVAPS      Z22, Z20
+	VFNMADD231PS Z15, Z15, Z20
+	VMULPS       Z13, Z15, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z15, Z22, Z20
+	VMOVAPS      Z20, Z22
 	JMP          focusdone343
 
 focusnot4_343:
 	CMPQ         SI, $+6
 	JGE          focusnot5_343
-	VSQRTPS      Z25, Z18
-	VMULPS       Z25, Z25, Z23
-	VMOVAPS      Z23, Z24
-	VFMSUB231PS  Z25, Z25, Z24
-	VMOVAPS      Z25, Z26
-	VFNMADD231PS Z18, Z18, Z26
-	VMULPS       Z26, Z25, Z25
-	VFMADD231PS  Z13, Z25, Z24
-	VMULPS       Z18, Z24, Z25
-	VFMADD231PS  Z18, Z23, Z25
+	VSQRTPS      Z22, Z15
+	VMULPS       Z22, Z22, Z20
+	VMOVAPS      Z20, Z21
+	VFMSUB231PS  Z22, Z22, Z21
+	VMOVAPS      Z22, Z23
+	VFNMADD231PS Z15, Z15, Z23
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z13, Z22, Z21
+	VMULPS       Z15, Z21, Z22
+	VFMADD231PS  Z15, Z20, Z22
 	JMP          focusdone343
 
 focusnot5_343:
 	CMPQ        SI, $+7
 	JGE         focusnot6_343
-	VMULPS      Z25, Z25, Z18
-	VMOVAPS     Z18, Z23
-	VFMSUB231PS Z25, Z25, Z23
-	VMULPS      Z25, Z23, Z23
-	VFMADD231PS Z25, Z18, Z23
-	VMOVAPS     Z23, Z25
+	VMULPS      Z22, Z22, Z15
+	VMOVAPS     Z15, Z20
+	VFMSUB231PS Z22, Z22, Z20
+	VMULPS      Z22, Z20, Z20
+	VFMADD231PS Z22, Z15, Z20
+	VMOVAPS     Z20, Z22
 	JMP         focusdone343
 
 focusnot6_343:
 	CMPQ        SI, $+8
 	JGE         focusnot7_343
-	VMULPS      Z25, Z25, Z18
-	VFMSUB213PS Z18, Z25, Z25
-	VADDPS      Z18, Z18, Z23
-	VMULPS      Z25, Z23, Z25
-	VFMADD231PS Z18, Z18, Z25
+	VMULPS      Z22, Z22, Z15
+	VFMSUB213PS Z15, Z22, Z22
+	VADDPS      Z15, Z15, Z20
+	VMULPS      Z22, Z20, Z22
+	VFMADD231PS Z15, Z15, Z22
 	JMP         focusdone343
 
 focusnot7_343:
 	CMPQ        SI, $+9
 	JGE         focusnot8_343
-	VMULPS      Z25, Z25, Z18
-	VMOVAPS     Z18, Z23
-	VFMSUB231PS Z25, Z25, Z23
-	VMULPS      Z18, Z18, Z24
-	VADDPS      Z18, Z18, Z26
-	VFMSUB213PS Z24, Z18, Z18
-	VFMADD231PS Z23, Z26, Z18
-	VMULPS      Z25, Z18, Z18
-	VFMADD231PS Z25, Z24, Z18
-	VMOVAPS     Z18, Z25
+	VMULPS      Z22, Z22, Z15
+	VMOVAPS     Z15, Z20
+	VFMSUB231PS Z22, Z22, Z20
+	VMULPS      Z15, Z15, Z21
+	VADDPS      Z15, Z15, Z23
+	VFMSUB213PS Z21, Z15, Z15
+	VFMADD231PS Z20, Z23, Z15
+	VMULPS      Z22, Z15, Z15
+	VFMADD231PS Z22, Z21, Z15
+	VMOVAPS     Z15, Z22
 	JMP         focusdone343
 
 focusnot8_343:
 	LEAQ         24(BX), R8
-	VBROADCASTSS (R8), Z0
-	VBROADCASTSS 4(R8), Z1
-	VBROADCASTSS 8(R8), Z2
+	VBROADCASTSS (R8), Z15
+	VBROADCASTSS 4(R8), Z20
+	VBROADCASTSS 8(R8), Z21
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z25, Z3
-	VPSUBD.BCST  consts<>+1248(SB), Z3, Z4
-	VCVTDQ2PS    Z3, Z5
-	VPSUBD.BCST  consts<>+1760(SB), Z5, Z5
-	VBROADCASTSS consts<>+1120(SB), Z6
-	VPCMPD       $0x06, Z3, Z6, K1
-	VBLENDMPS    Z5, Z4, K1, Z4
-	VPSRAD       $0x17, Z4, Z5
-	VPSRLD       $0x14, Z4, Z6
-	VPANDD.BCST  consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST  consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS    Z5, Z5
+	VPANDD       Z8, Z22, Z23
+	VPSUBD.BCST  consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS    Z23, Z25
+	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
+	VBROADCASTSS consts<>+1120(SB), Z26
+	VPCMPD       $0x06, Z23, Z26, K1
+	VBLENDMPS    Z25, Z24, K1, Z24
+	VPSRAD       $0x17, Z24, Z25
+	VPSRLD       $0x14, Z24, Z26
+	VPANDD.BCST  consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST  consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS    Z25, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST consts<>+672(SB), Z7, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z7
-	VMOVAPS          Z4, Z8
-	VFMADD231PS      Z7, Z4, Z8
-	VSUBPS           Z8, Z4, Z9
-	VFMADD231PS      Z7, Z4, Z9
-	VMULPS           Z4, Z4, Z7
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z7, Z4
-	VFMADD231PS      Z10, Z4, Z9
-	VADDPS           Z9, Z8, Z4
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z6, Z7
-	VADDPS      Z7, Z5, Z5
-	VMULPS      Z5, Z0, Z7
-	VFMSUB213PS Z7, Z0, Z5
-	VFMADD213PS Z7, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z15, Z27
+	VFMSUB213PS Z27, Z15, Z25
+	VFMADD213PS Z27, Z20, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS.BCST consts<>+1536(SB), Z10, Z11
-	VSUBPS      Z11, Z7, Z7
-	VFMADD231PS Z8, Z1, Z7
-	VPERMPS     pow_tl<>+0(SB), Z6, Z6
-	VFMADD231PS Z6, Z0, Z5
-	VFMADD231PS Z8, Z2, Z5
-	VFMADD231PS Z9, Z1, Z5
-	VADDPS      Z5, Z7, Z1
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z20, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z15, Z25
+	VFMADD231PS Z28, Z21, Z25
+	VFMADD231PS Z29, Z20, Z25
+	VADDPS      Z25, Z27, Z20
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z2
-	VFMADD213PS.BCST consts<>+1600(SB), Z1, Z2
-	VFMADD213PS.BCST consts<>+1632(SB), Z1, Z2
-	VMULPS           Z1, Z1, Z5
-	VMULPS           Z2, Z5, Z2
-	VFMADD231PS.BCST consts<>+160(SB), Z1, Z2
-	VPERMPS          pow_full_hi<>+0(SB), Z10, Z1
-	VPERMPS          pow_full_lo<>+0(SB), Z10, Z5
-	VFMADD231PS      Z2, Z1, Z5
+	VBROADCASTSS     consts<>+1568(SB), Z21
+	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
+	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
+	VMULPS           Z20, Z20, Z25
+	VMULPS           Z21, Z25, Z21
+	VFMADD231PS      Z11, Z20, Z21
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z21, Z20, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z10, Z2
-	VPSRAD       $0x03, Z2, Z2
-	VADDPS       Z5, Z1, Z6
-	VPSLLD       $0x17, Z2, Z7
-	VPADDD       Z7, Z6, Z7
-	VPMINUD.BCST consts<>+928(SB), Z7, Z7
+	VPSUBD.BCST  consts<>+1536(SB), Z30, Z21
+	VPSRAD       $0x03, Z21, Z21
+	VADDPS       Z25, Z20, Z26
+	VPSLLD       $0x17, Z21, Z27
+	VPADDD       Z27, Z26, Z27
+	VPMINUD.BCST consts<>+928(SB), Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z8, Z8, Z8
-	VPMINSD      Z8, Z2, Z2
-	VBROADCASTSS consts<>+1792(SB), Z8
-	VPSUBD       Z2, Z8, Z2
-	VPSLLD       $0x17, Z2, Z2
-	VADDPS       Z1, Z2, Z8
-	VSUBPS       Z2, Z8, Z9
-	VSUBPS       Z9, Z1, Z1
-	VADDPS       Z5, Z1, Z1
-	VADDPS       Z1, Z8, Z1
-	VCMPPS       $0x11, Z2, Z6, K1
-	VPSUBD       Z2, Z1, Z1
-	VBLENDMPS    Z1, Z7, K1, Z1
+	VPXORD       Z28, Z28, Z28
+	VPMINSD      Z28, Z21, Z21
+	VBROADCASTSS consts<>+1792(SB), Z28
+	VPSUBD       Z21, Z28, Z21
+	VPSLLD       $0x17, Z21, Z21
+	VADDPS       Z20, Z21, Z28
+	VSUBPS       Z21, Z28, Z29
+	VSUBPS       Z29, Z20, Z20
+	VADDPS       Z25, Z20, Z20
+	VADDPS       Z20, Z28, Z20
+	VCMPPS       $0x11, Z21, Z26, K1
+	VPSUBD       Z21, Z20, Z20
+	VBLENDMPS    Z20, Z27, K1, Z20
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z2
-	VCMPPS         $0x11, Z4, Z2, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z1, K1, Z1
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z4, K1
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS      Z2, Z1, K1, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x00, Z2, Z3, K1
-	VPMOVD2M       Z0, K2
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS.BCST consts<>+928(SB), Z2, K2, Z2
-	VBLENDMPS      Z2, Z1, K1, Z1
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z3, K1
-	VPMOVD2M       Z0, K2
-	VPXORD         Z0, Z0, Z0
-	VBROADCASTSS   consts<>+928(SB), Z2
-	VBLENDMPS      Z0, Z2, K2, Z0
-	VBLENDMPS      Z0, Z1, K1, Z0
+	VBROADCASTSS   consts<>+1824(SB), Z21
+	VCMPPS         $0x11, Z24, Z21, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z20, K1, Z20
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K1
+	VPXORD         Z21, Z21, Z21
+	VBLENDMPS      Z21, Z20, K1, Z20
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x00, Z21, Z23, K1
+	VPMOVD2M       Z15, K2
+	VPXORD         Z21, Z21, Z21
+	VBLENDMPS.BCST consts<>+928(SB), Z21, K2, Z21
+	VBLENDMPS      Z21, Z20, K1, Z20
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K1
+	VPMOVD2M       Z15, K2
+	VPXORD         Z15, Z15, Z15
+	VBROADCASTSS   consts<>+928(SB), Z21
+	VBLENDMPS      Z15, Z21, K2, Z15
+	VBLENDMPS      Z15, Z20, K1, Z15
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R8), Z1
-	VPANDD         Z1, Z25, Z1
-	VPORD          Z1, Z0, Z0
-	VPXORD         Z1, Z1, Z1
-	VPCMPD         $0x06, Z1, Z3, K1
-	VBROADCASTSS   consts<>+928(SB), Z1
-	VPCMPD         $0x06, Z3, Z1, K2
-	KANDW          K1, K2, K1
-	VBROADCASTSS   16(R8), Z1
-	VPANDD         Z1, Z25, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x06, Z1, Z2, K2
-	KANDW          K1, K2, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z3, K2
-	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z0, K1, Z25
-	VBROADCASTSS   consts<>+384(SB), Z0
-	VBROADCASTSS   consts<>+608(SB), Z1
-	VBROADCASTSS   consts<>+2272(SB), Z2
-	VBROADCASTSS   consts<>+2336(SB), Z3
-	VBROADCASTSS   consts<>+2304(SB), Z4
-	VBROADCASTSS   consts<>+2880(SB), Z5
-	VBROADCASTSS   consts<>+2944(SB), Z6
-	VBROADCASTSS   consts<>+2368(SB), Z7
-	VBROADCASTSS   consts<>+32(SB), Z8
-	VBROADCASTSS   consts<>+2176(SB), Z9
-	VBROADCASTSS   consts<>+640(SB), Z10
-	VBROADCASTSS   consts<>+160(SB), Z11
-	VBROADCASTSS   consts<>+1664(SB), Z12
-	VBROADCASTSS   consts<>+2144(SB), Z13
-	VBROADCASTSS   consts<>+928(SB), Z14
-	VBROADCASTSS   consts<>+96(SB), Z15
-	VBROADCASTSS   consts<>+192(SB), Z16
+	VBROADCASTSS 12(R8), Z20
+	VPANDD       Z20, Z22, Z20
+	VPORD        Z20, Z15, Z15
+	VPXORD       Z20, Z20, Z20
+	VPCMPD       $0x06, Z20, Z23, K1
+	VBROADCASTSS consts<>+928(SB), Z20
+	VPCMPD       $0x06, Z23, Z20, K2
+	KANDW        K1, K2, K1
+	VBROADCASTSS 16(R8), Z20
+	VPANDD       Z20, Z22, Z20
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z20, Z21, K2
+	KANDW        K1, K2, K1
+	VPCMPD.BCST  $0x06, consts<>+928(SB), Z23, K2
+	KORW         K1, K2, K1
+	VBLENDMPS    Z1, Z15, K1, Z22
 
 focusdone343:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, Z9, Z19, K1
-	VMULPS    Z25, Z19, Z18
-	VBLENDMPS Z18, Z19, K1, Z18
-	VPMINUD   Z1, Z18, Z18
+	VCMPPS    $0x12, Z9, Z16, K1
+	VMULPS    Z22, Z16, Z15
+	VBLENDMPS Z15, Z16, K1, Z15
+	VPMINUD   Z1, Z15, Z15
 
 	// s q, pre and f
-	VBROADCASTSS   (DI), Z19
-	VMULPS         Z25, Z20, Z20
-	VMULPS         Z21, Z20, Z20
-	VMULPS         Z20, Z19, Z19
-	VMULPS         Z22, Z19, Z19
-	VPANDD         Z8, Z19, Z20
-	VCMPPS         $0x12, Z20, Z5, K1
-	VCMPPS         $0x11, Z0, Z17, K2
-	VBLENDMPS.BCST consts<>+2912(SB), Z0, K2, Z20
-	VBLENDMPS      Z20, Z6, K1, Z20
-	VMULPS         Z20, Z17, Z21
-	VDIVPS         Z21, Z19, Z21
-	VPXORD         Z22, Z22, Z22
-	VCMPPS         $0x00, Z22, Z17, K1
-	VPXORD         Z17, Z17, Z17
-	VBLENDMPS      Z17, Z21, K1, Z17
-	VPXORD.BCST    consts<>+1184(SB), Z19, Z19
-	VCMPPS         $0x03, Z19, Z19, K1
-	VBLENDMPS      Z1, Z19, K1, Z19
-	VCMPPS         $0x03, Z17, Z17, K1
-	VBLENDMPS      Z1, Z17, K1, Z17
-	VMOVUPS        Z18, (CX)
-	VMOVUPS        Z19, 384(DX)
-	VMOVUPS        Z20, 512(DX)
-	VMOVUPS        Z17, (DX)
+	VBROADCASTSS   (DI), Z16
+	VMULPS         Z22, Z17, Z17
+	VMULPS         Z18, Z17, Z17
+	VMULPS         Z17, Z16, Z16
+	VMULPS         Z19, Z16, Z16
+	VPANDD         Z8, Z16, Z17
+	VCMPPS         $0x12, Z17, Z5, K1
+	VCMPPS         $0x11, Z0, Z14, K2
+	VBLENDMPS.BCST consts<>+2912(SB), Z0, K2, Z17
+	VBLENDMPS      Z17, Z6, K1, Z17
+	VMULPS         Z17, Z14, Z18
+	VDIVPS         Z18, Z16, Z18
+	VPXORD         Z19, Z19, Z19
+	VCMPPS         $0x00, Z19, Z14, K1
+	VPXORD         Z14, Z14, Z14
+	VBLENDMPS      Z14, Z18, K1, Z14
+	VPXORD.BCST    consts<>+1184(SB), Z16, Z16
+	VCMPPS         $0x03, Z16, Z16, K1
+	VBLENDMPS      Z1, Z16, K1, Z16
+	VCMPPS         $0x03, Z14, Z14, K1
+	VBLENDMPS      Z1, Z14, K1, Z14
+	VMOVUPS        Z15, (CX)
+	VMOVUPS        Z16, 384(DX)
+	VMOVUPS        Z17, 512(DX)
+	VMOVUPS        Z14, (DX)
 	ADDQ           $+64, CX
 	ADDQ           $+64, DX
 	ADDQ           $-16, AX
@@ -19764,168 +19236,168 @@ vector:
 	MOVL    $0x0000ffff, R8
 	BZHIL   AX, R8, R8
 	KMOVW   R8, K1
-	VMOVAPS Z0, Z17
-	VMOVUPS (DX), K1, Z17
-	VPXORD  Z18, Z18, Z18
-	VMOVUPS 128(DX), K1, Z18
+	VMOVAPS Z0, Z14
+	VMOVUPS (DX), K1, Z14
+	VPXORD  Z15, Z15, Z15
+	VMOVUPS 128(DX), K1, Z15
+	VPXORD  Z16, Z16, Z16
+	VMOVUPS 256(DX), K1, Z16
+	VPXORD  Z17, Z17, Z17
+	VMOVUPS 384(DX), K1, Z17
+	VMOVAPS Z0, Z18
+	VMOVUPS 512(DX), K1, Z18
 	VPXORD  Z19, Z19, Z19
-	VMOVUPS 256(DX), K1, Z19
-	VPXORD  Z20, Z20, Z20
-	VMOVUPS 384(DX), K1, Z20
-	VMOVAPS Z0, Z21
-	VMOVUPS 512(DX), K1, Z21
-	VPXORD  Z22, Z22, Z22
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD    Z8, Z19, Z23
-	VCMPPS    $0x11, Z23, Z2, K2
-	VCMPPS    $0x11, Z14, Z23, K3
-	KANDW     K2, K3, K2
-	VMOVAPS.Z Z19, K2, Z23
-	VCMPPS    $0x12, Z9, Z20, K2
-	VBLENDMPS Z17, Z1, K2, Z17
-	VMAXPS    Z19, Z20, Z19
-	VCMPPS    $0x00, Z10, Z19, K2
-	VBLENDMPS Z1, Z17, K2, Z17
+	VPANDD      Z8, Z16, Z20
+	VCMPPS      $0x11, Z20, Z2, K2
+	VCMPPS.BCST $0x11, consts<>+928(SB), Z20, K3
+	KANDW       K2, K3, K2
+	VMOVAPS.Z   Z16, K2, Z20
+	VCMPPS      $0x12, Z9, Z17, K2
+	VBLENDMPS   Z14, Z1, K2, Z14
+	VMAXPS      Z16, Z17, Z16
+	VCMPPS      $0x00, Z10, Z16, K2
+	VBLENDMPS   Z1, Z14, K2, Z14
 
 	// e^(r_t) = p + pLow
-	VSUBPS           Z23, Z20, Z19
-	VMINPS           Z19, Z3, Z20
-	VMAXPS           Z20, Z4, Z20
-	VMOVAPS          Z7, Z23
-	VFMADD231PS      Z15, Z20, Z23
-	VSUBPS           Z7, Z23, Z24
-	VMOVAPS          Z20, Z25
-	VFNMADD231PS     Z11, Z24, Z25
-	VFNMADD231PS     Z16, Z24, Z25
-	VCMPPS           $0x11, Z20, Z19, K2
-	VCMPPS           $0x11, Z17, Z22, K3
-	KANDW            K2, K3, K2
-	VSUBPS           Z19, Z20, Z19
-	VMOVAPS.Z        Z19, K2, Z19
-	VBROADCASTSS     consts<>+2464(SB), Z20
-	VFMADD213PS.BCST consts<>+2496(SB), Z25, Z20
-	VFMADD213PS.BCST consts<>+2528(SB), Z25, Z20
-	VFMADD213PS.BCST consts<>+2560(SB), Z25, Z20
-	VFMADD213PS.BCST consts<>+2592(SB), Z25, Z20
-	VFMADD213PS      Z0, Z25, Z20
-	VMOVAPS          Z0, Z24
-	VFMADD231PS      Z20, Z25, Z24
-	VSUBPS           Z24, Z0, Z26
-	VFMADD231PS      Z20, Z25, Z26
+	VSUBPS            Z20, Z17, Z16
+	VMINPS            Z16, Z3, Z17
+	VMAXPS            Z17, Z4, Z17
+	VMOVAPS           Z7, Z20
+	VFMADD231PS.BCST  consts<>+96(SB), Z17, Z20
+	VSUBPS            Z7, Z20, Z21
+	VMOVAPS           Z17, Z22
+	VFNMADD231PS      Z11, Z21, Z22
+	VFNMADD231PS.BCST consts<>+192(SB), Z21, Z22
+	VCMPPS            $0x11, Z17, Z16, K2
+	VCMPPS            $0x11, Z14, Z19, K3
+	KANDW             K2, K3, K2
+	VSUBPS            Z16, Z17, Z16
+	VMOVAPS.Z         Z16, K2, Z16
+	VBROADCASTSS      consts<>+2464(SB), Z17
+	VFMADD213PS.BCST  consts<>+2496(SB), Z22, Z17
+	VFMADD213PS.BCST  consts<>+2528(SB), Z22, Z17
+	VFMADD213PS.BCST  consts<>+2560(SB), Z22, Z17
+	VFMADD213PS.BCST  consts<>+2592(SB), Z22, Z17
+	VFMADD213PS       Z0, Z22, Z17
+	VMOVAPS           Z0, Z21
+	VFMADD231PS       Z17, Z22, Z21
+	VSUBPS            Z21, Z0, Z23
+	VFMADD231PS       Z17, Z22, Z23
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z24, Z0, Z20
-	VMULPS       Z20, Z17, Z25
-	VFNMADD213PS Z17, Z25, Z24
-	VMULPS       Z26, Z25, Z26
-	VSUBPS       Z26, Z24, Z24
-	VMULPS       Z20, Z24, Z20
-	VPSUBD       Z7, Z23, Z23
-	VPSUBD       Z23, Z18, Z18
-	VPSRLD       $0x17, Z25, Z23
-	VPSUBD.BCST  consts<>+2624(SB), Z23, Z23
-	VPADDD       Z23, Z18, Z23
-	VPMAXSD      Z22, Z23, Z23
-	VPSUBD       Z23, Z18, Z18
-	VPMAXSD.BCST consts<>+2656(SB), Z18, Z18
-	VPSRAD       $0x01, Z18, Z24
-	VPADDD       Z12, Z24, Z26
-	VPSLLD       $0x17, Z26, Z26
-	VPSUBD       Z24, Z18, Z18
-	VPADDD       Z12, Z18, Z18
-	VPSLLD       $0x17, Z18, Z18
-	VMULPS       Z26, Z25, Z24
-	VMULPS       Z18, Z24, Z24
-	VMULPS       Z26, Z20, Z20
-	VMULPS       Z18, Z20, Z18
+	VDIVPS       Z21, Z0, Z17
+	VMULPS       Z17, Z14, Z22
+	VFNMADD213PS Z14, Z22, Z21
+	VMULPS       Z23, Z22, Z23
+	VSUBPS       Z23, Z21, Z21
+	VMULPS       Z17, Z21, Z17
+	VPSUBD       Z7, Z20, Z20
+	VPSUBD       Z20, Z15, Z15
+	VPSRLD       $0x17, Z22, Z20
+	VPSUBD.BCST  consts<>+2624(SB), Z20, Z20
+	VPADDD       Z20, Z15, Z20
+	VPMAXSD      Z19, Z20, Z20
+	VPSUBD       Z20, Z15, Z15
+	VPMAXSD.BCST consts<>+2656(SB), Z15, Z15
+	VPSRAD       $0x01, Z15, Z21
+	VPADDD       Z12, Z21, Z23
+	VPSLLD       $0x17, Z23, Z23
+	VPSUBD       Z21, Z15, Z15
+	VPADDD       Z12, Z15, Z15
+	VPSLLD       $0x17, Z15, Z15
+	VMULPS       Z23, Z22, Z21
+	VMULPS       Z15, Z21, Z21
+	VMULPS       Z23, Z17, Z17
+	VMULPS       Z15, Z17, Z15
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z24, Z0, Z20
-	VMINPS       Z24, Z0, Z25
-	VADDPS       Z25, Z20, Z26
-	VSUBPS       Z20, Z26, Z20
-	VSUBPS       Z20, Z25, Z20
-	VDIVPS       Z26, Z0, Z25
-	VMULPS       Z25, Z24, Z27
-	VFNMADD213PS Z24, Z27, Z26
-	VADDPS       Z18, Z26, Z26
-	VADDPS       Z18, Z20, Z20
-	VMULPS       Z20, Z27, Z20
-	VSUBPS       Z20, Z26, Z20
-	VMULPS       Z25, Z20, Z20
-	VADDPS       Z20, Z27, Z20
-	VMINPS       Z20, Z0, Z20
+	VMAXPS       Z21, Z0, Z17
+	VMINPS       Z21, Z0, Z22
+	VADDPS       Z22, Z17, Z23
+	VSUBPS       Z17, Z23, Z17
+	VSUBPS       Z17, Z22, Z17
+	VDIVPS       Z23, Z0, Z22
+	VMULPS       Z22, Z21, Z24
+	VFNMADD213PS Z21, Z24, Z23
+	VADDPS       Z15, Z23, Z23
+	VADDPS       Z15, Z17, Z17
+	VMULPS       Z17, Z24, Z17
+	VSUBPS       Z17, Z23, Z17
+	VMULPS       Z22, Z17, Z17
+	VADDPS       Z17, Z24, Z17
+	VMINPS       Z17, Z0, Z17
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z24, Z26
-	VPSUBD.BCST consts<>+2688(SB), Z26, Z26
-	VPANDD      Z10, Z26, Z27
-	VPSRLD      $0x15, Z26, Z26
+	VADDPS      Z0, Z21, Z23
+	VPSUBD.BCST consts<>+2688(SB), Z23, Z23
+	VPANDD      Z10, Z23, Z24
+	VPSRLD      $0x15, Z23, Z23
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z27, Z0, Z28
-	VPERMPS     log_r<>+0(SB), Z26, Z29
-	VMULPS      Z29, Z28, Z28
-	VADDPS.BCST consts<>+672(SB), Z28, Z29
-	VFMADD231PS Z28, Z24, Z29
-	VCVTDQ2PS   Z27, Z24
-	VPERMPS     log_th<>+0(SB), Z26, Z27
-	VPERMPS     log_tl<>+0(SB), Z26, Z26
+	VPSUBD      Z24, Z0, Z25
+	VPERMPS     log_r<>+0(SB), Z23, Z26
+	VMULPS      Z26, Z25, Z25
+	VADDPS.BCST consts<>+672(SB), Z25, Z26
+	VFMADD231PS Z25, Z21, Z26
+	VCVTDQ2PS   Z24, Z21
+	VPERMPS     log_th<>+0(SB), Z23, Z24
+	VPERMPS     log_tl<>+0(SB), Z23, Z23
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z29, Z29, Z28
-	VBROADCASTSS     consts<>+2752(SB), Z30
-	VFMADD213PS.BCST consts<>+2784(SB), Z29, Z30
-	VFMADD231PS.BCST consts<>+2720(SB), Z28, Z30
-	VBROADCASTSS     consts<>+2816(SB), Z31
-	VFMADD213PS.BCST consts<>+2848(SB), Z29, Z31
-	VFMADD231PS      Z30, Z28, Z31
-	VFMADD231PS.BCST consts<>+1056(SB), Z24, Z26
-	VFMADD231PS      Z31, Z28, Z26
+	VMULPS           Z26, Z26, Z25
+	VBROADCASTSS     consts<>+2752(SB), Z27
+	VFMADD213PS.BCST consts<>+2784(SB), Z26, Z27
+	VFMADD231PS.BCST consts<>+2720(SB), Z25, Z27
+	VBROADCASTSS     consts<>+2816(SB), Z28
+	VFMADD213PS.BCST consts<>+2848(SB), Z26, Z28
+	VFMADD231PS      Z27, Z25, Z28
+	VFMADD231PS.BCST consts<>+1056(SB), Z21, Z23
+	VFMADD231PS      Z28, Z25, Z23
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z24, Z27
-	VADDPS           Z29, Z27, Z24
-	VSUBPS           Z24, Z27, Z27
-	VADDPS           Z29, Z27, Z27
-	VADDPS           Z27, Z26, Z26
+	VFMADD231PS.BCST consts<>+1088(SB), Z21, Z24
+	VADDPS           Z26, Z24, Z21
+	VSUBPS           Z21, Z24, Z24
 	VADDPS           Z26, Z24, Z24
-	VMULPS           Z25, Z18, Z18
-	VADDPS           Z18, Z24, Z18
-	VCVTDQ2PS        Z23, Z24
-	VFMADD231PS      Z11, Z24, Z18
-	VADDPS           Z19, Z18, Z18
-	VMULPS           Z18, Z21, Z19
-	VCMPPS           $0x00, Z22, Z21, K2
-	VCMPPS           $0x00, Z18, Z18, K3
+	VADDPS           Z24, Z23, Z23
+	VADDPS           Z23, Z21, Z21
+	VMULPS           Z22, Z15, Z15
+	VADDPS           Z15, Z21, Z15
+	VCVTDQ2PS        Z20, Z21
+	VFMADD231PS      Z11, Z21, Z15
+	VADDPS           Z16, Z15, Z15
+	VMULPS           Z15, Z18, Z16
+	VCMPPS           $0x00, Z19, Z18, K2
+	VCMPPS           $0x00, Z15, Z15, K3
 	KANDW            K2, K3, K2
-	VBLENDMPS        Z22, Z19, K2, Z19
+	VBLENDMPS        Z19, Z16, K2, Z16
 
 	// 1 + gamma p_t l / q
-	VPCMPD       $0x06, Z22, Z23, K2
-	VBLENDMPS    Z22, Z25, K2, Z23
-	VCMPPS       $0x00, Z22, Z20, K2
-	VDIVPS       Z20, Z18, Z18
-	VBLENDMPS    Z0, Z18, K2, Z18
-	VCMPPS       $0x00, Z22, Z23, K2
-	VMULPS       Z18, Z23, Z18
-	VBLENDMPS    Z22, Z18, K2, Z18
-	VBROADCASTSS 8(BX), Z22
-	VFMADD213PS  Z0, Z18, Z22
-	VMOVAPS      Z20, Z25
+	VPCMPD       $0x06, Z19, Z20, K2
+	VBLENDMPS    Z19, Z22, K2, Z20
+	VCMPPS       $0x00, Z19, Z17, K2
+	VDIVPS       Z17, Z15, Z15
+	VBLENDMPS    Z0, Z15, K2, Z15
+	VCMPPS       $0x00, Z19, Z20, K2
+	VMULPS       Z15, Z20, Z15
+	VBLENDMPS    Z19, Z15, K2, Z15
+	VBROADCASTSS 8(BX), Z19
+	VFMADD213PS  Z0, Z15, Z19
+	VMOVAPS      Z17, Z22
 
 	// q^gamma
 	CMPQ   SI, $+1
 	JGE    focusnot0_344
-	VMULPS Z25, Z25, Z25
+	VMULPS Z22, Z22, Z22
 	JMP    focusdone344
 
 focusnot0_344:
 	CMPQ    SI, $+2
 	JGE     focusnot1_344
-	VMOVAPS Z0, Z25
+	VMOVAPS Z0, Z22
 	JMP     focusdone344
 
 focusnot1_344:
@@ -19936,250 +19408,233 @@ focusnot1_344:
 focusnot2_344:
 	CMPQ    SI, $+4
 	JGE     focusnot3_344
-	VSQRTPS Z25, Z25
+	VSQRTPS Z22, Z22
 	JMP     focusdone344
 
 focusnot3_344:
 	CMPQ         SI, $+5
 	JGE          focusnot4_344
-	VSQRTPS      Z25, Z18
-	VMOVAPS      Z25, Z23
-	VFNMADD231PS Z18, Z18, Z23
-	VMULPS       Z13, Z18, Z24
-	VMULPS       Z24, Z23, Z23
-	VFMADD231PS  Z18, Z25, Z23
-	VMOVAPS      Z23, Z25
+	VSQRTPS      Z22, Z15
+	VMOVAPS      Z22, Z20
+	VFNMADD231PS Z15, Z15, Z20
+	VMULPS       Z13, Z15, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z15, Z22, Z20
+	VMOVAPS      Z20, Z22
 	JMP          focusdone344
 
 focusnot4_344:
 	CMPQ         SI, $+6
 	JGE          focusnot5_344
-	VSQRTPS      Z25, Z18
-	VMULPS       Z25, Z25, Z23
-	VMOVAPS      Z23, Z24
-	VFMSUB231PS  Z25, Z25, Z24
-	VMOVAPS      Z25, Z26
-	VFNMADD231PS Z18, Z18, Z26
-	VMULPS       Z26, Z25, Z25
-	VFMADD231PS  Z13, Z25, Z24
-	VMULPS       Z18, Z24, Z25
-	VFMADD231PS  Z18, Z23, Z25
+	VSQRTPS      Z22, Z15
+	VMULPS       Z22, Z22, Z20
+	VMOVAPS      Z20, Z21
+	VFMSUB231PS  Z22, Z22, Z21
+	VMOVAPS      Z22, Z23
+	VFNMADD231PS Z15, Z15, Z23
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z13, Z22, Z21
+	VMULPS       Z15, Z21, Z22
+	VFMADD231PS  Z15, Z20, Z22
 	JMP          focusdone344
 
 focusnot5_344:
 	CMPQ        SI, $+7
 	JGE         focusnot6_344
-	VMULPS      Z25, Z25, Z18
-	VMOVAPS     Z18, Z23
-	VFMSUB231PS Z25, Z25, Z23
-	VMULPS      Z25, Z23, Z23
-	VFMADD231PS Z25, Z18, Z23
-	VMOVAPS     Z23, Z25
+	VMULPS      Z22, Z22, Z15
+	VMOVAPS     Z15, Z20
+	VFMSUB231PS Z22, Z22, Z20
+	VMULPS      Z22, Z20, Z20
+	VFMADD231PS Z22, Z15, Z20
+	VMOVAPS     Z20, Z22
 	JMP         focusdone344
 
 focusnot6_344:
 	CMPQ        SI, $+8
 	JGE         focusnot7_344
-	VMULPS      Z25, Z25, Z18
-	VFMSUB213PS Z18, Z25, Z25
-	VADDPS      Z18, Z18, Z23
-	VMULPS      Z25, Z23, Z25
-	VFMADD231PS Z18, Z18, Z25
+	VMULPS      Z22, Z22, Z15
+	VFMSUB213PS Z15, Z22, Z22
+	VADDPS      Z15, Z15, Z20
+	VMULPS      Z22, Z20, Z22
+	VFMADD231PS Z15, Z15, Z22
 	JMP         focusdone344
 
 focusnot7_344:
 	CMPQ        SI, $+9
 	JGE         focusnot8_344
-	VMULPS      Z25, Z25, Z18
-	VMOVAPS     Z18, Z23
-	VFMSUB231PS Z25, Z25, Z23
-	VMULPS      Z18, Z18, Z24
-	VADDPS      Z18, Z18, Z26
-	VFMSUB213PS Z24, Z18, Z18
-	VFMADD231PS Z23, Z26, Z18
-	VMULPS      Z25, Z18, Z18
-	VFMADD231PS Z25, Z24, Z18
-	VMOVAPS     Z18, Z25
+	VMULPS      Z22, Z22, Z15
+	VMOVAPS     Z15, Z20
+	VFMSUB231PS Z22, Z22, Z20
+	VMULPS      Z15, Z15, Z21
+	VADDPS      Z15, Z15, Z23
+	VFMSUB213PS Z21, Z15, Z15
+	VFMADD231PS Z20, Z23, Z15
+	VMULPS      Z22, Z15, Z15
+	VFMADD231PS Z22, Z21, Z15
+	VMOVAPS     Z15, Z22
 	JMP         focusdone344
 
 focusnot8_344:
 	LEAQ         24(BX), R8
-	VBROADCASTSS (R8), Z0
-	VBROADCASTSS 4(R8), Z1
-	VBROADCASTSS 8(R8), Z2
+	VBROADCASTSS (R8), Z15
+	VBROADCASTSS 4(R8), Z20
+	VBROADCASTSS 8(R8), Z21
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z25, Z3
-	VPSUBD.BCST  consts<>+1248(SB), Z3, Z4
-	VCVTDQ2PS    Z3, Z5
-	VPSUBD.BCST  consts<>+1760(SB), Z5, Z5
-	VBROADCASTSS consts<>+1120(SB), Z6
-	VPCMPD       $0x06, Z3, Z6, K2
-	VBLENDMPS    Z5, Z4, K2, Z4
-	VPSRAD       $0x17, Z4, Z5
-	VPSRLD       $0x14, Z4, Z6
-	VPANDD.BCST  consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST  consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS    Z5, Z5
+	VPANDD       Z8, Z22, Z23
+	VPSUBD.BCST  consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS    Z23, Z25
+	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
+	VBROADCASTSS consts<>+1120(SB), Z26
+	VPCMPD       $0x06, Z23, Z26, K2
+	VBLENDMPS    Z25, Z24, K2, Z24
+	VPSRAD       $0x17, Z24, Z25
+	VPSRLD       $0x14, Z24, Z26
+	VPANDD.BCST  consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST  consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS    Z25, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST consts<>+672(SB), Z7, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z7
-	VMOVAPS          Z4, Z8
-	VFMADD231PS      Z7, Z4, Z8
-	VSUBPS           Z8, Z4, Z9
-	VFMADD231PS      Z7, Z4, Z9
-	VMULPS           Z4, Z4, Z7
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z7, Z4
-	VFMADD231PS      Z10, Z4, Z9
-	VADDPS           Z9, Z8, Z4
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z6, Z7
-	VADDPS      Z7, Z5, Z5
-	VMULPS      Z5, Z0, Z7
-	VFMSUB213PS Z7, Z0, Z5
-	VFMADD213PS Z7, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z15, Z27
+	VFMSUB213PS Z27, Z15, Z25
+	VFMADD213PS Z27, Z20, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS.BCST consts<>+1536(SB), Z10, Z11
-	VSUBPS      Z11, Z7, Z7
-	VFMADD231PS Z8, Z1, Z7
-	VPERMPS     pow_tl<>+0(SB), Z6, Z6
-	VFMADD231PS Z6, Z0, Z5
-	VFMADD231PS Z8, Z2, Z5
-	VFMADD231PS Z9, Z1, Z5
-	VADDPS      Z5, Z7, Z1
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z20, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z15, Z25
+	VFMADD231PS Z28, Z21, Z25
+	VFMADD231PS Z29, Z20, Z25
+	VADDPS      Z25, Z27, Z20
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z2
-	VFMADD213PS.BCST consts<>+1600(SB), Z1, Z2
-	VFMADD213PS.BCST consts<>+1632(SB), Z1, Z2
-	VMULPS           Z1, Z1, Z5
-	VMULPS           Z2, Z5, Z2
-	VFMADD231PS.BCST consts<>+160(SB), Z1, Z2
-	VPERMPS          pow_full_hi<>+0(SB), Z10, Z1
-	VPERMPS          pow_full_lo<>+0(SB), Z10, Z5
-	VFMADD231PS      Z2, Z1, Z5
+	VBROADCASTSS     consts<>+1568(SB), Z21
+	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
+	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
+	VMULPS           Z20, Z20, Z25
+	VMULPS           Z21, Z25, Z21
+	VFMADD231PS      Z11, Z20, Z21
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z21, Z20, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z10, Z2
-	VPSRAD       $0x03, Z2, Z2
-	VADDPS       Z5, Z1, Z6
-	VPSLLD       $0x17, Z2, Z7
-	VPADDD       Z7, Z6, Z7
-	VPMINUD.BCST consts<>+928(SB), Z7, Z7
+	VPSUBD.BCST  consts<>+1536(SB), Z30, Z21
+	VPSRAD       $0x03, Z21, Z21
+	VADDPS       Z25, Z20, Z26
+	VPSLLD       $0x17, Z21, Z27
+	VPADDD       Z27, Z26, Z27
+	VPMINUD.BCST consts<>+928(SB), Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z8, Z8, Z8
-	VPMINSD      Z8, Z2, Z2
-	VBROADCASTSS consts<>+1792(SB), Z8
-	VPSUBD       Z2, Z8, Z2
-	VPSLLD       $0x17, Z2, Z2
-	VADDPS       Z1, Z2, Z8
-	VSUBPS       Z2, Z8, Z9
-	VSUBPS       Z9, Z1, Z1
-	VADDPS       Z5, Z1, Z1
-	VADDPS       Z1, Z8, Z1
-	VCMPPS       $0x11, Z2, Z6, K2
-	VPSUBD       Z2, Z1, Z1
-	VBLENDMPS    Z1, Z7, K2, Z1
+	VPXORD       Z28, Z28, Z28
+	VPMINSD      Z28, Z21, Z21
+	VBROADCASTSS consts<>+1792(SB), Z28
+	VPSUBD       Z21, Z28, Z21
+	VPSLLD       $0x17, Z21, Z21
+	VADDPS       Z20, Z21, Z28
+	VSUBPS       Z21, Z28, Z29
+	VSUBPS       Z29, Z20, Z20
+	VADDPS       Z25, Z20, Z20
+	VADDPS       Z20, Z28, Z20
+	VCMPPS       $0x11, Z21, Z26, K2
+	VPSUBD       Z21, Z20, Z20
+	VBLENDMPS    Z20, Z27, K2, Z20
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z2
-	VCMPPS         $0x11, Z4, Z2, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z1, K2, Z1
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z4, K2
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS      Z2, Z1, K2, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x00, Z2, Z3, K2
-	VPMOVD2M       Z0, K3
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS.BCST consts<>+928(SB), Z2, K3, Z2
-	VBLENDMPS      Z2, Z1, K2, Z1
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z3, K2
-	VPMOVD2M       Z0, K3
-	VPXORD         Z0, Z0, Z0
-	VBROADCASTSS   consts<>+928(SB), Z2
-	VBLENDMPS      Z0, Z2, K3, Z0
-	VBLENDMPS      Z0, Z1, K2, Z0
+	VBROADCASTSS   consts<>+1824(SB), Z21
+	VCMPPS         $0x11, Z24, Z21, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z20, K2, Z20
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K2
+	VPXORD         Z21, Z21, Z21
+	VBLENDMPS      Z21, Z20, K2, Z20
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x00, Z21, Z23, K2
+	VPMOVD2M       Z15, K3
+	VPXORD         Z21, Z21, Z21
+	VBLENDMPS.BCST consts<>+928(SB), Z21, K3, Z21
+	VBLENDMPS      Z21, Z20, K2, Z20
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K2
+	VPMOVD2M       Z15, K3
+	VPXORD         Z15, Z15, Z15
+	VBROADCASTSS   consts<>+928(SB), Z21
+	VBLENDMPS      Z15, Z21, K3, Z15
+	VBLENDMPS      Z15, Z20, K2, Z15
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R8), Z1
-	VPANDD         Z1, Z25, Z1
-	VPORD          Z1, Z0, Z0
-	VPXORD         Z1, Z1, Z1
-	VPCMPD         $0x06, Z1, Z3, K2
-	VBROADCASTSS   consts<>+928(SB), Z1
-	VPCMPD         $0x06, Z3, Z1, K3
-	KANDW          K2, K3, K2
-	VBROADCASTSS   16(R8), Z1
-	VPANDD         Z1, Z25, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x06, Z1, Z2, K3
-	KANDW          K2, K3, K2
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z3, K3
-	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z0, K2, Z25
-	VBROADCASTSS   consts<>+384(SB), Z0
-	VBROADCASTSS   consts<>+608(SB), Z1
-	VBROADCASTSS   consts<>+2272(SB), Z2
-	VBROADCASTSS   consts<>+2336(SB), Z3
-	VBROADCASTSS   consts<>+2304(SB), Z4
-	VBROADCASTSS   consts<>+2880(SB), Z5
-	VBROADCASTSS   consts<>+2944(SB), Z6
-	VBROADCASTSS   consts<>+2368(SB), Z7
-	VBROADCASTSS   consts<>+32(SB), Z8
-	VBROADCASTSS   consts<>+2176(SB), Z9
-	VBROADCASTSS   consts<>+640(SB), Z10
-	VBROADCASTSS   consts<>+160(SB), Z11
-	VBROADCASTSS   consts<>+1664(SB), Z12
-	VBROADCASTSS   consts<>+2144(SB), Z13
-	VBROADCASTSS   consts<>+928(SB), Z14
-	VBROADCASTSS   consts<>+96(SB), Z15
-	VBROADCASTSS   consts<>+192(SB), Z16
+	VBROADCASTSS 12(R8), Z20
+	VPANDD       Z20, Z22, Z20
+	VPORD        Z20, Z15, Z15
+	VPXORD       Z20, Z20, Z20
+	VPCMPD       $0x06, Z20, Z23, K2
+	VBROADCASTSS consts<>+928(SB), Z20
+	VPCMPD       $0x06, Z23, Z20, K3
+	KANDW        K2, K3, K2
+	VBROADCASTSS 16(R8), Z20
+	VPANDD       Z20, Z22, Z20
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z20, Z21, K3
+	KANDW        K2, K3, K2
+	VPCMPD.BCST  $0x06, consts<>+928(SB), Z23, K3
+	KORW         K2, K3, K2
+	VBLENDMPS    Z1, Z15, K2, Z22
 
 focusdone344:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, Z9, Z19, K2
-	VMULPS    Z25, Z19, Z18
-	VBLENDMPS Z18, Z19, K2, Z18
-	VPMINUD   Z1, Z18, Z18
+	VCMPPS    $0x12, Z9, Z16, K2
+	VMULPS    Z22, Z16, Z15
+	VBLENDMPS Z15, Z16, K2, Z15
+	VPMINUD   Z1, Z15, Z15
 
 	// s q, pre and f
-	VBROADCASTSS   (DI), Z19
-	VMULPS         Z25, Z21, Z21
-	VMULPS         Z22, Z21, Z21
-	VMULPS         Z21, Z19, Z19
-	VMULPS         Z20, Z19, Z19
-	VPANDD         Z8, Z19, Z20
-	VCMPPS         $0x12, Z20, Z5, K2
-	VCMPPS         $0x11, Z0, Z17, K3
-	VBLENDMPS.BCST consts<>+2912(SB), Z0, K3, Z20
-	VBLENDMPS      Z20, Z6, K2, Z20
-	VMULPS         Z20, Z17, Z21
-	VDIVPS         Z21, Z19, Z21
-	VPXORD         Z22, Z22, Z22
-	VCMPPS         $0x00, Z22, Z17, K2
-	VPXORD         Z17, Z17, Z17
-	VBLENDMPS      Z17, Z21, K2, Z17
-	VPXORD.BCST    consts<>+1184(SB), Z19, Z19
-	VCMPPS         $0x03, Z19, Z19, K2
-	VBLENDMPS      Z1, Z19, K2, Z19
-	VCMPPS         $0x03, Z17, Z17, K2
-	VBLENDMPS      Z1, Z17, K2, Z17
-	VMOVUPS        Z18, K1, (CX)
-	VMOVUPS        Z19, K1, 384(DX)
-	VMOVUPS        Z20, K1, 512(DX)
-	VMOVUPS        Z17, K1, (DX)
+	VBROADCASTSS   (DI), Z16
+	VMULPS         Z22, Z18, Z18
+	VMULPS         Z19, Z18, Z18
+	VMULPS         Z18, Z16, Z16
+	VMULPS         Z17, Z16, Z16
+	VPANDD         Z8, Z16, Z17
+	VCMPPS         $0x12, Z17, Z5, K2
+	VCMPPS         $0x11, Z0, Z14, K3
+	VBLENDMPS.BCST consts<>+2912(SB), Z0, K3, Z17
+	VBLENDMPS      Z17, Z6, K2, Z17
+	VMULPS         Z17, Z14, Z18
+	VDIVPS         Z18, Z16, Z18
+	VPXORD         Z19, Z19, Z19
+	VCMPPS         $0x00, Z19, Z14, K2
+	VPXORD         Z14, Z14, Z14
+	VBLENDMPS      Z14, Z18, K2, Z14
+	VPXORD.BCST    consts<>+1184(SB), Z16, Z16
+	VCMPPS         $0x03, Z16, Z16, K2
+	VBLENDMPS      Z1, Z16, K2, Z16
+	VCMPPS         $0x03, Z14, Z14, K2
+	VBLENDMPS      Z1, Z14, K2, Z14
+	VMOVUPS        Z15, K1, (CX)
+	VMOVUPS        Z16, K1, 384(DX)
+	VMOVUPS        Z17, K1, 512(DX)
+	VMOVUPS        Z14, K1, (DX)
 	ADDQ           $+64, CX
 	ADDQ           $+64, DX
 	ADDQ           $-16, AX

@@ -293,7 +293,7 @@ func sigmoidLossKernel(m machine, grad bool) {
 			}
 			m.jumpIfBits(bits, soft)
 		},
-		otherSteps: steps(m.properties().registers >= 32, func(x, y vec) sigmoidTerm { return newSoftTerm(m, x, y, args, grad, false) }),
+		otherSteps: steps(!grad || m.properties().registers >= 32, func(x, y vec) sigmoidTerm { return newSoftTerm(m, x, y, args, grad, false) }),
 		slow: func(m machine, x []vec) []vec {
 			return sigmoidLosses(m, []sigmoidTerm{newSoftTerm(m, x[0], x[1], args, grad, true)}, args, grad, "")[0]
 		},
