@@ -364,6 +364,7 @@ type rowLoss struct {
 func newRowLoss(params lossParams, top int, ignore []int32) rowLoss {
 	ignore = slices.Clone(ignore)
 	slices.Sort(ignore)
+	params.ignores = len(ignore) > 0
 	return rowLoss{params: params, top: uint32(min(top, math.MaxInt32)), ignore: slices.Compact(ignore)}
 }
 

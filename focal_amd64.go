@@ -84,6 +84,16 @@ func rowExpAVX512(dst *float32, sums *float32, logits *float32, labels *int32, r
 //go:noescape
 func rowExpAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 
+// softmaxExpAVX512 is softmaxExpGeneric on n > 0 elements.
+//
+//go:noescape
+func softmaxExpAVX512(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
+
+// softmaxExpAVX2 is softmaxExpGeneric on n > 0 elements.
+//
+//go:noescape
+func softmaxExpAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
+
 // partSumAVX512 is partSumGeneric on n > 0 elements.
 //
 //go:noescape
@@ -93,6 +103,16 @@ func partSumAVX512(total *[16]float64, logits *float32, n int, label int, slow *
 //
 //go:noescape
 func partSumAVX2(total *[16]float64, logits *float32, n int, label int, slow *int)
+
+// softmaxPartAVX512 is softmaxPartGeneric on n > 0 elements.
+//
+//go:noescape
+func softmaxPartAVX512(total *[16]float64, logits *float32, n int, label int, slow *int)
+
+// softmaxPartAVX2 is softmaxPartGeneric on n > 0 elements.
+//
+//go:noescape
+func softmaxPartAVX2(total *[16]float64, logits *float32, n int, label int, slow *int)
 
 // partExpAVX512 is partExpGeneric on n > 0 elements.
 //
@@ -124,6 +144,26 @@ func rowShiftedAVX512(sums *float32, logits *float32, labels *int32, rows int, c
 //go:noescape
 func rowShiftedAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int)
 
+// rowShiftedExpAVX512 is rowShiftedExpGeneric on n > 0 elements.
+//
+//go:noescape
+func rowShiftedExpAVX512(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
+
+// rowShiftedExpAVX2 is rowShiftedExpGeneric on n > 0 elements.
+//
+//go:noescape
+func rowShiftedExpAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
+
+// softmaxShiftedAVX512 is softmaxShiftedGeneric on n > 0 elements.
+//
+//go:noescape
+func softmaxShiftedAVX512(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
+
+// softmaxShiftedAVX2 is softmaxShiftedGeneric on n > 0 elements.
+//
+//go:noescape
+func softmaxShiftedAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
+
 // partShiftedAVX512 is partShiftedGeneric on n > 0 elements.
 //
 //go:noescape
@@ -133,6 +173,66 @@ func partShiftedAVX512(sums *float32, total *[16]float64, logits *float32, n int
 //
 //go:noescape
 func partShiftedAVX2(sums *float32, total *[16]float64, logits *float32, n int, label int)
+
+// softmaxPartShiftedAVX512 is softmaxPartShiftedGeneric on n > 0 elements.
+//
+//go:noescape
+func softmaxPartShiftedAVX512(sums *float32, total *[16]float64, logits *float32, n int, label int)
+
+// softmaxPartShiftedAVX2 is softmaxPartShiftedGeneric on n > 0 elements.
+//
+//go:noescape
+func softmaxPartShiftedAVX2(sums *float32, total *[16]float64, logits *float32, n int, label int)
+
+// partShiftedExpAVX512 is partShiftedExpGeneric on n > 0 elements.
+//
+//go:noescape
+func partShiftedExpAVX512(dst *float32, sums *float32, total *[16]float64, logits *float32, n int, label int)
+
+// partShiftedExpAVX2 is partShiftedExpGeneric on n > 0 elements.
+//
+//go:noescape
+func partShiftedExpAVX2(dst *float32, sums *float32, total *[16]float64, logits *float32, n int, label int)
+
+// narrowSumAVX512 is narrowSumGeneric on n > 0 elements.
+//
+//go:noescape
+func narrowSumAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int, slow *int)
+
+// narrowSumAVX2 is narrowSumGeneric on n > 0 elements.
+//
+//go:noescape
+func narrowSumAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int, slow *int)
+
+// narrowShiftedAVX512 is narrowShiftedGeneric on n > 0 elements.
+//
+//go:noescape
+func narrowShiftedAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int)
+
+// narrowShiftedAVX2 is narrowShiftedGeneric on n > 0 elements.
+//
+//go:noescape
+func narrowShiftedAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int)
+
+// narrowSoftmaxAVX512 is narrowSoftmaxGeneric on n > 0 elements.
+//
+//go:noescape
+func narrowSoftmaxAVX512(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
+
+// narrowSoftmaxAVX2 is narrowSoftmaxGeneric on n > 0 elements.
+//
+//go:noescape
+func narrowSoftmaxAVX2(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
+
+// narrowGradAVX512 is narrowGradGeneric on n > 0 elements.
+//
+//go:noescape
+func narrowGradAVX512(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
+
+// narrowGradAVX2 is narrowGradGeneric on n > 0 elements.
+//
+//go:noescape
+func narrowGradAVX2(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
 
 // rowLossAVX512 is rowLossGeneric on n > 0 elements.
 //
@@ -214,16 +314,6 @@ func softmaxScaleAVX512(dst *float32, sums *float32, rows int, classes int)
 //go:noescape
 func softmaxScaleAVX2(dst *float32, sums *float32, rows int, classes int)
 
-// softmaxRowsAVX512 is softmaxRowsGeneric on n > 0 elements.
-//
-//go:noescape
-func softmaxRowsAVX512(dst *float32, sums *float32, logits *float32, rows int, classes int)
-
-// softmaxRowsAVX2 is softmaxRowsGeneric on n > 0 elements.
-//
-//go:noescape
-func softmaxRowsAVX2(dst *float32, sums *float32, logits *float32, rows int, classes int)
-
 // gradScaleAVX512 is gradScaleGeneric on n > 0 elements.
 //
 //go:noescape
@@ -233,16 +323,6 @@ func gradScaleAVX512(dst *float32, sums *float32, rows int, classes int)
 //
 //go:noescape
 func gradScaleAVX2(dst *float32, sums *float32, rows int, classes int)
-
-// gradRowsAVX512 is gradRowsGeneric on n > 0 elements.
-//
-//go:noescape
-func gradRowsAVX512(dst *float32, sums *float32, logits *float32, rows int, classes int)
-
-// gradRowsAVX2 is gradRowsGeneric on n > 0 elements.
-//
-//go:noescape
-func gradRowsAVX2(dst *float32, sums *float32, logits *float32, rows int, classes int)
 
 // rowFirstAVX512 is rowFirstGeneric on n > 0 elements.
 //
@@ -336,12 +416,30 @@ func rowExpAsm(dst, sums, logits *float32, labels *int32, rows, classes int, slo
 	}
 }
 
+func softmaxExpAsm(dst, sums, logits *float32, labels *int32, rows, classes int, slow *int) {
+	switch active {
+	case avx512:
+		softmaxExpAVX512(dst, sums, logits, labels, rows, classes, slow)
+	default:
+		softmaxExpAVX2(dst, sums, logits, labels, rows, classes, slow)
+	}
+}
+
 func partSumAsm(total *[16]float64, logits *float32, n, label int, slow *int) {
 	switch active {
 	case avx512:
 		partSumAVX512(total, logits, n, label, slow)
 	default:
 		partSumAVX2(total, logits, n, label, slow)
+	}
+}
+
+func softmaxPartAsm(total *[16]float64, logits *float32, n, label int, slow *int) {
+	switch active {
+	case avx512:
+		softmaxPartAVX512(total, logits, n, label, slow)
+	default:
+		softmaxPartAVX2(total, logits, n, label, slow)
 	}
 }
 
@@ -372,12 +470,84 @@ func rowShiftedAsm(sums, logits *float32, labels *int32, rows, classes int) {
 	}
 }
 
+func rowShiftedExpAsm(dst, sums, logits *float32, labels *int32, rows, classes int) {
+	switch active {
+	case avx512:
+		rowShiftedExpAVX512(dst, sums, logits, labels, rows, classes)
+	default:
+		rowShiftedExpAVX2(dst, sums, logits, labels, rows, classes)
+	}
+}
+
+func softmaxShiftedAsm(dst, sums, logits *float32, labels *int32, rows, classes int) {
+	switch active {
+	case avx512:
+		softmaxShiftedAVX512(dst, sums, logits, labels, rows, classes)
+	default:
+		softmaxShiftedAVX2(dst, sums, logits, labels, rows, classes)
+	}
+}
+
 func partShiftedAsm(sums *float32, total *[16]float64, logits *float32, n, label int) {
 	switch active {
 	case avx512:
 		partShiftedAVX512(sums, total, logits, n, label)
 	default:
 		partShiftedAVX2(sums, total, logits, n, label)
+	}
+}
+
+func softmaxPartShiftedAsm(sums *float32, total *[16]float64, logits *float32, n, label int) {
+	switch active {
+	case avx512:
+		softmaxPartShiftedAVX512(sums, total, logits, n, label)
+	default:
+		softmaxPartShiftedAVX2(sums, total, logits, n, label)
+	}
+}
+
+func partShiftedExpAsm(dst, sums *float32, total *[16]float64, logits *float32, n, label int) {
+	switch active {
+	case avx512:
+		partShiftedExpAVX512(dst, sums, total, logits, n, label)
+	default:
+		partShiftedExpAVX2(dst, sums, total, logits, n, label)
+	}
+}
+
+func narrowSumAsm(sums, logits *float32, labels *int32, rows, classes int, e *float32, step int, slow *int) {
+	switch active {
+	case avx512:
+		narrowSumAVX512(sums, logits, labels, rows, classes, e, step, slow)
+	default:
+		narrowSumAVX2(sums, logits, labels, rows, classes, e, step, slow)
+	}
+}
+
+func narrowShiftedAsm(sums, logits *float32, labels *int32, rows, classes int, e *float32, step int) {
+	switch active {
+	case avx512:
+		narrowShiftedAVX512(sums, logits, labels, rows, classes, e, step)
+	default:
+		narrowShiftedAVX2(sums, logits, labels, rows, classes, e, step)
+	}
+}
+
+func narrowSoftmaxAsm(dst, sums *float32, labels *int32, rows, classes int, e *float32, step int) {
+	switch active {
+	case avx512:
+		narrowSoftmaxAVX512(dst, sums, labels, rows, classes, e, step)
+	default:
+		narrowSoftmaxAVX2(dst, sums, labels, rows, classes, e, step)
+	}
+}
+
+func narrowGradAsm(dst, sums *float32, labels *int32, rows, classes int, e *float32, step int) {
+	switch active {
+	case avx512:
+		narrowGradAVX512(dst, sums, labels, rows, classes, e, step)
+	default:
+		narrowGradAVX2(dst, sums, labels, rows, classes, e, step)
 	}
 }
 
@@ -453,30 +623,12 @@ func softmaxScaleAsm(dst, sums *float32, rows, classes int) {
 	}
 }
 
-func softmaxRowsAsm(dst, sums, logits *float32, rows, classes int) {
-	switch active {
-	case avx512:
-		softmaxRowsAVX512(dst, sums, logits, rows, classes)
-	default:
-		softmaxRowsAVX2(dst, sums, logits, rows, classes)
-	}
-}
-
 func gradScaleAsm(dst, sums *float32, rows, classes int) {
 	switch active {
 	case avx512:
 		gradScaleAVX512(dst, sums, rows, classes)
 	default:
 		gradScaleAVX2(dst, sums, rows, classes)
-	}
-}
-
-func gradRowsAsm(dst, sums, logits *float32, rows, classes int) {
-	switch active {
-	case avx512:
-		gradRowsAVX512(dst, sums, logits, rows, classes)
-	default:
-		gradRowsAVX2(dst, sums, logits, rows, classes)
 	}
 }
 

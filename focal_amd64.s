@@ -332,55 +332,67 @@ DATA consts<>+2592(SB)/8, $0x3efffffe3efffffe
 DATA consts<>+2600(SB)/8, $0x3efffffe3efffffe
 DATA consts<>+2608(SB)/8, $0x3efffffe3efffffe
 DATA consts<>+2616(SB)/8, $0x3efffffe3efffffe
-DATA consts<>+2624(SB)/8, $0x000000e3000000e3
-DATA consts<>+2632(SB)/8, $0x000000e3000000e3
-DATA consts<>+2640(SB)/8, $0x000000e3000000e3
-DATA consts<>+2648(SB)/8, $0x000000e3000000e3
-DATA consts<>+2656(SB)/8, $0xffffff04ffffff04
-DATA consts<>+2664(SB)/8, $0xffffff04ffffff04
-DATA consts<>+2672(SB)/8, $0xffffff04ffffff04
-DATA consts<>+2680(SB)/8, $0xffffff04ffffff04
-DATA consts<>+2688(SB)/8, $0x3f7300003f730000
-DATA consts<>+2696(SB)/8, $0x3f7300003f730000
-DATA consts<>+2704(SB)/8, $0x3f7300003f730000
-DATA consts<>+2712(SB)/8, $0x3f7300003f730000
-DATA consts<>+2720(SB)/8, $0xbe0fb5e1be0fb5e1
-DATA consts<>+2728(SB)/8, $0xbe0fb5e1be0fb5e1
-DATA consts<>+2736(SB)/8, $0xbe0fb5e1be0fb5e1
-DATA consts<>+2744(SB)/8, $0xbe0fb5e1be0fb5e1
-DATA consts<>+2752(SB)/8, $0x3e4cb9db3e4cb9db
-DATA consts<>+2760(SB)/8, $0x3e4cb9db3e4cb9db
-DATA consts<>+2768(SB)/8, $0x3e4cb9db3e4cb9db
-DATA consts<>+2776(SB)/8, $0x3e4cb9db3e4cb9db
-DATA consts<>+2784(SB)/8, $0xbe801964be801964
-DATA consts<>+2792(SB)/8, $0xbe801964be801964
-DATA consts<>+2800(SB)/8, $0xbe801964be801964
-DATA consts<>+2808(SB)/8, $0xbe801964be801964
-DATA consts<>+2816(SB)/8, $0x3eaaab1a3eaaab1a
-DATA consts<>+2824(SB)/8, $0x3eaaab1a3eaaab1a
-DATA consts<>+2832(SB)/8, $0x3eaaab1a3eaaab1a
-DATA consts<>+2840(SB)/8, $0x3eaaab1a3eaaab1a
-DATA consts<>+2848(SB)/8, $0xbefffff6befffff6
-DATA consts<>+2856(SB)/8, $0xbefffff6befffff6
-DATA consts<>+2864(SB)/8, $0xbefffff6befffff6
-DATA consts<>+2872(SB)/8, $0xbefffff6befffff6
-DATA consts<>+2880(SB)/8, $0x3080000030800000
-DATA consts<>+2888(SB)/8, $0x3080000030800000
-DATA consts<>+2896(SB)/8, $0x3080000030800000
-DATA consts<>+2904(SB)/8, $0x3080000030800000
-DATA consts<>+2912(SB)/8, $0x5f8000005f800000
-DATA consts<>+2920(SB)/8, $0x5f8000005f800000
-DATA consts<>+2928(SB)/8, $0x5f8000005f800000
-DATA consts<>+2936(SB)/8, $0x5f8000005f800000
-DATA consts<>+2944(SB)/8, $0x1f8000001f800000
-DATA consts<>+2952(SB)/8, $0x1f8000001f800000
-DATA consts<>+2960(SB)/8, $0x1f8000001f800000
-DATA consts<>+2968(SB)/8, $0x1f8000001f800000
-DATA consts<>+2976(SB)/8, $0x0000001000000010
-DATA consts<>+2984(SB)/8, $0x0000001000000010
-DATA consts<>+2992(SB)/8, $0x0000001000000010
-DATA consts<>+3000(SB)/8, $0x0000001000000010
-GLOBL consts<>(SB), RODATA|NOPTR, $3008
+DATA consts<>+2624(SB)/8, $0x0000000200000002
+DATA consts<>+2632(SB)/8, $0x0000000200000002
+DATA consts<>+2640(SB)/8, $0x0000000200000002
+DATA consts<>+2648(SB)/8, $0x0000000200000002
+DATA consts<>+2656(SB)/8, $0x0000000300000003
+DATA consts<>+2664(SB)/8, $0x0000000300000003
+DATA consts<>+2672(SB)/8, $0x0000000300000003
+DATA consts<>+2680(SB)/8, $0x0000000300000003
+DATA consts<>+2688(SB)/8, $0xffffffffffffffff
+DATA consts<>+2696(SB)/8, $0xffffffffffffffff
+DATA consts<>+2704(SB)/8, $0xffffffffffffffff
+DATA consts<>+2712(SB)/8, $0xffffffffffffffff
+DATA consts<>+2720(SB)/8, $0x000000e3000000e3
+DATA consts<>+2728(SB)/8, $0x000000e3000000e3
+DATA consts<>+2736(SB)/8, $0x000000e3000000e3
+DATA consts<>+2744(SB)/8, $0x000000e3000000e3
+DATA consts<>+2752(SB)/8, $0xffffff04ffffff04
+DATA consts<>+2760(SB)/8, $0xffffff04ffffff04
+DATA consts<>+2768(SB)/8, $0xffffff04ffffff04
+DATA consts<>+2776(SB)/8, $0xffffff04ffffff04
+DATA consts<>+2784(SB)/8, $0x3f7300003f730000
+DATA consts<>+2792(SB)/8, $0x3f7300003f730000
+DATA consts<>+2800(SB)/8, $0x3f7300003f730000
+DATA consts<>+2808(SB)/8, $0x3f7300003f730000
+DATA consts<>+2816(SB)/8, $0xbe0fb5e1be0fb5e1
+DATA consts<>+2824(SB)/8, $0xbe0fb5e1be0fb5e1
+DATA consts<>+2832(SB)/8, $0xbe0fb5e1be0fb5e1
+DATA consts<>+2840(SB)/8, $0xbe0fb5e1be0fb5e1
+DATA consts<>+2848(SB)/8, $0x3e4cb9db3e4cb9db
+DATA consts<>+2856(SB)/8, $0x3e4cb9db3e4cb9db
+DATA consts<>+2864(SB)/8, $0x3e4cb9db3e4cb9db
+DATA consts<>+2872(SB)/8, $0x3e4cb9db3e4cb9db
+DATA consts<>+2880(SB)/8, $0xbe801964be801964
+DATA consts<>+2888(SB)/8, $0xbe801964be801964
+DATA consts<>+2896(SB)/8, $0xbe801964be801964
+DATA consts<>+2904(SB)/8, $0xbe801964be801964
+DATA consts<>+2912(SB)/8, $0x3eaaab1a3eaaab1a
+DATA consts<>+2920(SB)/8, $0x3eaaab1a3eaaab1a
+DATA consts<>+2928(SB)/8, $0x3eaaab1a3eaaab1a
+DATA consts<>+2936(SB)/8, $0x3eaaab1a3eaaab1a
+DATA consts<>+2944(SB)/8, $0xbefffff6befffff6
+DATA consts<>+2952(SB)/8, $0xbefffff6befffff6
+DATA consts<>+2960(SB)/8, $0xbefffff6befffff6
+DATA consts<>+2968(SB)/8, $0xbefffff6befffff6
+DATA consts<>+2976(SB)/8, $0x3080000030800000
+DATA consts<>+2984(SB)/8, $0x3080000030800000
+DATA consts<>+2992(SB)/8, $0x3080000030800000
+DATA consts<>+3000(SB)/8, $0x3080000030800000
+DATA consts<>+3008(SB)/8, $0x5f8000005f800000
+DATA consts<>+3016(SB)/8, $0x5f8000005f800000
+DATA consts<>+3024(SB)/8, $0x5f8000005f800000
+DATA consts<>+3032(SB)/8, $0x5f8000005f800000
+DATA consts<>+3040(SB)/8, $0x1f8000001f800000
+DATA consts<>+3048(SB)/8, $0x1f8000001f800000
+DATA consts<>+3056(SB)/8, $0x1f8000001f800000
+DATA consts<>+3064(SB)/8, $0x1f8000001f800000
+DATA consts<>+3072(SB)/8, $0x0000001000000010
+DATA consts<>+3080(SB)/8, $0x0000001000000010
+DATA consts<>+3088(SB)/8, $0x0000001000000010
+DATA consts<>+3096(SB)/8, $0x0000001000000010
+GLOBL consts<>(SB), RODATA|NOPTR, $3104
 
 DATA exp_one<>+0(SB)/8, $0xc078a904c0805f16
 DATA exp_one<>+8(SB)/8, $0xc077e4e7c0758b6c
@@ -6079,33 +6091,33 @@ block:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_97
+	JGE    focusnot0_73
 	VMULPS Y6, Y6, Y6
 	VMULPS Y12, Y12, Y12
-	JMP    focusdone97
+	JMP    focusdone73
 
-focusnot0_97:
+focusnot0_73:
 	CMPQ    DI, $+2
-	JGE     focusnot1_97
+	JGE     focusnot1_73
 	VMOVAPS Y0, Y6
 	VMOVAPS Y0, Y12
-	JMP     focusdone97
+	JMP     focusdone73
 
-focusnot1_97:
+focusnot1_73:
 	CMPQ DI, $+3
-	JGE  focusnot2_97
-	JMP  focusdone97
+	JGE  focusnot2_73
+	JMP  focusdone73
 
-focusnot2_97:
+focusnot2_73:
 	CMPQ    DI, $+4
-	JGE     focusnot3_97
+	JGE     focusnot3_73
 	VSQRTPS Y6, Y6
 	VSQRTPS Y12, Y12
-	JMP     focusdone97
+	JMP     focusdone73
 
-focusnot3_97:
+focusnot3_73:
 	CMPQ         DI, $+5
-	JGE          focusnot4_97
+	JGE          focusnot4_73
 	VSQRTPS      Y6, Y9
 	VMOVAPS      Y6, Y10
 	VFNMADD231PS Y9, Y9, Y10
@@ -6120,11 +6132,11 @@ focusnot3_97:
 	VMULPS       Y11, Y10, Y10
 	VFMADD231PS  Y9, Y12, Y10
 	VMOVAPS      Y10, Y12
-	JMP          focusdone97
+	JMP          focusdone73
 
-focusnot4_97:
+focusnot4_73:
 	CMPQ         DI, $+6
-	JGE          focusnot5_97
+	JGE          focusnot5_73
 	VSQRTPS      Y6, Y9
 	VMULPS       Y6, Y6, Y10
 	VMOVAPS      Y10, Y11
@@ -6145,11 +6157,11 @@ focusnot4_97:
 	VFMADD231PS  Y4, Y12, Y11
 	VMULPS       Y9, Y11, Y12
 	VFMADD231PS  Y9, Y10, Y12
-	JMP          focusdone97
+	JMP          focusdone73
 
-focusnot5_97:
+focusnot5_73:
 	CMPQ        DI, $+7
-	JGE         focusnot6_97
+	JGE         focusnot6_73
 	VMULPS      Y6, Y6, Y9
 	VMOVAPS     Y9, Y10
 	VFMSUB231PS Y6, Y6, Y10
@@ -6162,11 +6174,11 @@ focusnot5_97:
 	VMULPS      Y12, Y10, Y10
 	VFMADD231PS Y12, Y9, Y10
 	VMOVAPS     Y10, Y12
-	JMP         focusdone97
+	JMP         focusdone73
 
-focusnot6_97:
+focusnot6_73:
 	CMPQ        DI, $+8
-	JGE         focusnot7_97
+	JGE         focusnot7_73
 	VMULPS      Y6, Y6, Y9
 	VFMSUB213PS Y9, Y6, Y6
 	VADDPS      Y9, Y9, Y10
@@ -6177,11 +6189,11 @@ focusnot6_97:
 	VADDPS      Y9, Y9, Y10
 	VMULPS      Y12, Y10, Y12
 	VFMADD231PS Y9, Y9, Y12
-	JMP         focusdone97
+	JMP         focusdone73
 
-focusnot7_97:
+focusnot7_73:
 	CMPQ        DI, $+9
-	JGE         focusnot8_97
+	JGE         focusnot8_73
 	VMULPS      Y6, Y6, Y9
 	VMOVAPS     Y9, Y10
 	VFMSUB231PS Y6, Y6, Y10
@@ -6202,9 +6214,9 @@ focusnot7_97:
 	VMULPS      Y12, Y9, Y9
 	VFMADD231PS Y12, Y11, Y9
 	VMOVAPS     Y9, Y12
-	JMP         focusdone97
+	JMP         focusdone73
 
-focusnot8_97:
+focusnot8_73:
 	LEAQ         24(SI), R8
 	VMOVUPS      Y7, (SP)
 	VMOVUPS      Y8, 32(SP)
@@ -6373,7 +6385,7 @@ focusnot8_97:
 	VMOVUPS consts<>+2144(SB), Y4
 	VMOVUPS consts<>+32(SB), Y5
 
-focusdone97:
+focusdone73:
 	// loss = (alpha ce) q^gamma
 	VMULPS Y6, Y7, Y6
 
@@ -6480,30 +6492,30 @@ vector:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_98
+	JGE    focusnot0_74
 	VMULPS Y10, Y10, Y10
-	JMP    focusdone98
+	JMP    focusdone74
 
-focusnot0_98:
+focusnot0_74:
 	CMPQ    DI, $+2
-	JGE     focusnot1_98
+	JGE     focusnot1_74
 	VMOVAPS Y0, Y10
-	JMP     focusdone98
+	JMP     focusdone74
 
-focusnot1_98:
+focusnot1_74:
 	CMPQ DI, $+3
-	JGE  focusnot2_98
-	JMP  focusdone98
+	JGE  focusnot2_74
+	JMP  focusdone74
 
-focusnot2_98:
+focusnot2_74:
 	CMPQ    DI, $+4
-	JGE     focusnot3_98
+	JGE     focusnot3_74
 	VSQRTPS Y10, Y10
-	JMP     focusdone98
+	JMP     focusdone74
 
-focusnot3_98:
+focusnot3_74:
 	CMPQ         DI, $+5
-	JGE          focusnot4_98
+	JGE          focusnot4_74
 	VSQRTPS      Y10, Y7
 	VMOVAPS      Y10, Y8
 	VFNMADD231PS Y7, Y7, Y8
@@ -6511,11 +6523,11 @@ focusnot3_98:
 	VMULPS       Y9, Y8, Y8
 	VFMADD231PS  Y7, Y10, Y8
 	VMOVAPS      Y8, Y10
-	JMP          focusdone98
+	JMP          focusdone74
 
-focusnot4_98:
+focusnot4_74:
 	CMPQ         DI, $+6
-	JGE          focusnot5_98
+	JGE          focusnot5_74
 	VSQRTPS      Y10, Y7
 	VMULPS       Y10, Y10, Y8
 	VMOVAPS      Y8, Y9
@@ -6526,32 +6538,32 @@ focusnot4_98:
 	VFMADD231PS  Y4, Y10, Y9
 	VMULPS       Y7, Y9, Y10
 	VFMADD231PS  Y7, Y8, Y10
-	JMP          focusdone98
+	JMP          focusdone74
 
-focusnot5_98:
+focusnot5_74:
 	CMPQ        DI, $+7
-	JGE         focusnot6_98
+	JGE         focusnot6_74
 	VMULPS      Y10, Y10, Y7
 	VMOVAPS     Y7, Y8
 	VFMSUB231PS Y10, Y10, Y8
 	VMULPS      Y10, Y8, Y8
 	VFMADD231PS Y10, Y7, Y8
 	VMOVAPS     Y8, Y10
-	JMP         focusdone98
+	JMP         focusdone74
 
-focusnot6_98:
+focusnot6_74:
 	CMPQ        DI, $+8
-	JGE         focusnot7_98
+	JGE         focusnot7_74
 	VMULPS      Y10, Y10, Y7
 	VFMSUB213PS Y7, Y10, Y10
 	VADDPS      Y7, Y7, Y8
 	VMULPS      Y10, Y8, Y10
 	VFMADD231PS Y7, Y7, Y10
-	JMP         focusdone98
+	JMP         focusdone74
 
-focusnot7_98:
+focusnot7_74:
 	CMPQ        DI, $+9
-	JGE         focusnot8_98
+	JGE         focusnot8_74
 	VMULPS      Y10, Y10, Y7
 	VMOVAPS     Y7, Y8
 	VFMSUB231PS Y10, Y10, Y8
@@ -6562,9 +6574,9 @@ focusnot7_98:
 	VMULPS      Y10, Y7, Y7
 	VFMADD231PS Y10, Y9, Y7
 	VMOVAPS     Y7, Y10
-	JMP         focusdone98
+	JMP         focusdone74
 
-focusnot8_98:
+focusnot8_74:
 	LEAQ         24(SI), R8
 	VMOVUPS      Y6, (SP)
 	VBROADCASTSS (R8), Y0
@@ -6649,7 +6661,7 @@ focusnot8_98:
 	VMOVUPS consts<>+2144(SB), Y4
 	VMOVUPS consts<>+32(SB), Y5
 
-focusdone98:
+focusdone74:
 	// loss = (alpha ce) q^gamma
 	VMULPS  Y10, Y6, Y6
 	CMPQ    AX, $+8
@@ -6804,33 +6816,33 @@ otherblock:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_99
+	JGE    focusnot0_75
 	VMULPS Y0, Y0, Y0
 	VMULPS Y2, Y2, Y2
-	JMP    focusdone99
+	JMP    focusdone75
 
-focusnot0_99:
+focusnot0_75:
 	CMPQ    DI, $+2
-	JGE     focusnot1_99
+	JGE     focusnot1_75
 	VMOVUPS consts<>+384(SB), Y0
 	VMOVUPS consts<>+384(SB), Y2
-	JMP     focusdone99
+	JMP     focusdone75
 
-focusnot1_99:
+focusnot1_75:
 	CMPQ DI, $+3
-	JGE  focusnot2_99
-	JMP  focusdone99
+	JGE  focusnot2_75
+	JMP  focusdone75
 
-focusnot2_99:
+focusnot2_75:
 	CMPQ    DI, $+4
-	JGE     focusnot3_99
+	JGE     focusnot3_75
 	VSQRTPS Y0, Y0
 	VSQRTPS Y2, Y2
-	JMP     focusdone99
+	JMP     focusdone75
 
-focusnot3_99:
+focusnot3_75:
 	CMPQ         DI, $+5
-	JGE          focusnot4_99
+	JGE          focusnot4_75
 	VSQRTPS      Y0, Y4
 	VMOVAPS      Y0, Y5
 	VFNMADD231PS Y4, Y4, Y5
@@ -6845,11 +6857,11 @@ focusnot3_99:
 	VMULPS       Y6, Y5, Y5
 	VFMADD231PS  Y4, Y2, Y5
 	VMOVAPS      Y5, Y2
-	JMP          focusdone99
+	JMP          focusdone75
 
-focusnot4_99:
+focusnot4_75:
 	CMPQ         DI, $+6
-	JGE          focusnot5_99
+	JGE          focusnot5_75
 	VSQRTPS      Y0, Y4
 	VMULPS       Y0, Y0, Y5
 	VMOVAPS      Y5, Y6
@@ -6870,11 +6882,11 @@ focusnot4_99:
 	VFMADD231PS  consts<>+2144(SB), Y2, Y6
 	VMULPS       Y4, Y6, Y2
 	VFMADD231PS  Y4, Y5, Y2
-	JMP          focusdone99
+	JMP          focusdone75
 
-focusnot5_99:
+focusnot5_75:
 	CMPQ        DI, $+7
-	JGE         focusnot6_99
+	JGE         focusnot6_75
 	VMULPS      Y0, Y0, Y4
 	VMOVAPS     Y4, Y5
 	VFMSUB231PS Y0, Y0, Y5
@@ -6887,11 +6899,11 @@ focusnot5_99:
 	VMULPS      Y2, Y5, Y5
 	VFMADD231PS Y2, Y4, Y5
 	VMOVAPS     Y5, Y2
-	JMP         focusdone99
+	JMP         focusdone75
 
-focusnot6_99:
+focusnot6_75:
 	CMPQ        DI, $+8
-	JGE         focusnot7_99
+	JGE         focusnot7_75
 	VMULPS      Y0, Y0, Y4
 	VFMSUB213PS Y4, Y0, Y0
 	VADDPS      Y4, Y4, Y5
@@ -6902,11 +6914,11 @@ focusnot6_99:
 	VADDPS      Y4, Y4, Y5
 	VMULPS      Y2, Y5, Y2
 	VFMADD231PS Y4, Y4, Y2
-	JMP         focusdone99
+	JMP         focusdone75
 
-focusnot7_99:
+focusnot7_75:
 	CMPQ        DI, $+9
-	JGE         focusnot8_99
+	JGE         focusnot8_75
 	VMULPS      Y0, Y0, Y4
 	VMOVAPS     Y4, Y5
 	VFMSUB231PS Y0, Y0, Y5
@@ -6927,9 +6939,9 @@ focusnot7_99:
 	VMULPS      Y2, Y4, Y4
 	VFMADD231PS Y2, Y6, Y4
 	VMOVAPS     Y4, Y2
-	JMP         focusdone99
+	JMP         focusdone75
 
-focusnot8_99:
+focusnot8_75:
 	LEAQ         24(SI), R8
 	VMOVUPS      Y1, (SP)
 	VMOVUPS      Y3, 32(SP)
@@ -7092,7 +7104,7 @@ focusnot8_99:
 	VMOVUPS 32(SP), Y3
 	VMOVUPS 64(SP), Y0
 
-focusdone99:
+focusdone75:
 	// loss = (alpha ce) q^gamma
 	VMULPS Y0, Y1, Y0
 
@@ -7172,30 +7184,30 @@ othervector:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_100
+	JGE    focusnot0_76
 	VMULPS Y0, Y0, Y0
-	JMP    focusdone100
+	JMP    focusdone76
 
-focusnot0_100:
+focusnot0_76:
 	CMPQ    DI, $+2
-	JGE     focusnot1_100
+	JGE     focusnot1_76
 	VMOVUPS consts<>+384(SB), Y0
-	JMP     focusdone100
+	JMP     focusdone76
 
-focusnot1_100:
+focusnot1_76:
 	CMPQ DI, $+3
-	JGE  focusnot2_100
-	JMP  focusdone100
+	JGE  focusnot2_76
+	JMP  focusdone76
 
-focusnot2_100:
+focusnot2_76:
 	CMPQ    DI, $+4
-	JGE     focusnot3_100
+	JGE     focusnot3_76
 	VSQRTPS Y0, Y0
-	JMP     focusdone100
+	JMP     focusdone76
 
-focusnot3_100:
+focusnot3_76:
 	CMPQ         DI, $+5
-	JGE          focusnot4_100
+	JGE          focusnot4_76
 	VSQRTPS      Y0, Y2
 	VMOVAPS      Y0, Y3
 	VFNMADD231PS Y2, Y2, Y3
@@ -7203,11 +7215,11 @@ focusnot3_100:
 	VMULPS       Y4, Y3, Y3
 	VFMADD231PS  Y2, Y0, Y3
 	VMOVAPS      Y3, Y0
-	JMP          focusdone100
+	JMP          focusdone76
 
-focusnot4_100:
+focusnot4_76:
 	CMPQ         DI, $+6
-	JGE          focusnot5_100
+	JGE          focusnot5_76
 	VSQRTPS      Y0, Y2
 	VMULPS       Y0, Y0, Y3
 	VMOVAPS      Y3, Y4
@@ -7218,32 +7230,32 @@ focusnot4_100:
 	VFMADD231PS  consts<>+2144(SB), Y0, Y4
 	VMULPS       Y2, Y4, Y0
 	VFMADD231PS  Y2, Y3, Y0
-	JMP          focusdone100
+	JMP          focusdone76
 
-focusnot5_100:
+focusnot5_76:
 	CMPQ        DI, $+7
-	JGE         focusnot6_100
+	JGE         focusnot6_76
 	VMULPS      Y0, Y0, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y0, Y0, Y3
 	VMULPS      Y0, Y3, Y3
 	VFMADD231PS Y0, Y2, Y3
 	VMOVAPS     Y3, Y0
-	JMP         focusdone100
+	JMP         focusdone76
 
-focusnot6_100:
+focusnot6_76:
 	CMPQ        DI, $+8
-	JGE         focusnot7_100
+	JGE         focusnot7_76
 	VMULPS      Y0, Y0, Y2
 	VFMSUB213PS Y2, Y0, Y0
 	VADDPS      Y2, Y2, Y3
 	VMULPS      Y0, Y3, Y0
 	VFMADD231PS Y2, Y2, Y0
-	JMP         focusdone100
+	JMP         focusdone76
 
-focusnot7_100:
+focusnot7_76:
 	CMPQ        DI, $+9
-	JGE         focusnot8_100
+	JGE         focusnot8_76
 	VMULPS      Y0, Y0, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y0, Y0, Y3
@@ -7254,9 +7266,9 @@ focusnot7_100:
 	VMULPS      Y0, Y2, Y2
 	VFMADD231PS Y0, Y4, Y2
 	VMOVAPS     Y2, Y0
-	JMP         focusdone100
+	JMP         focusdone76
 
-focusnot8_100:
+focusnot8_76:
 	LEAQ         24(SI), R8
 	VMOVUPS      Y1, (SP)
 	VBROADCASTSS (R8), Y1
@@ -7335,7 +7347,7 @@ focusnot8_100:
 	JNE     slowvector
 	VMOVUPS (SP), Y1
 
-focusdone100:
+focusdone76:
 	// loss = (alpha ce) q^gamma
 	VMULPS  Y0, Y1, Y0
 	CMPQ    AX, $+8
@@ -7467,30 +7479,30 @@ slow:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_101
+	JGE    focusnot0_77
 	VMULPS Y0, Y0, Y0
-	JMP    focusdone101
+	JMP    focusdone77
 
-focusnot0_101:
+focusnot0_77:
 	CMPQ    DI, $+2
-	JGE     focusnot1_101
+	JGE     focusnot1_77
 	VMOVUPS consts<>+384(SB), Y0
-	JMP     focusdone101
+	JMP     focusdone77
 
-focusnot1_101:
+focusnot1_77:
 	CMPQ DI, $+3
-	JGE  focusnot2_101
-	JMP  focusdone101
+	JGE  focusnot2_77
+	JMP  focusdone77
 
-focusnot2_101:
+focusnot2_77:
 	CMPQ    DI, $+4
-	JGE     focusnot3_101
+	JGE     focusnot3_77
 	VSQRTPS Y0, Y0
-	JMP     focusdone101
+	JMP     focusdone77
 
-focusnot3_101:
+focusnot3_77:
 	CMPQ         DI, $+5
-	JGE          focusnot4_101
+	JGE          focusnot4_77
 	VSQRTPS      Y0, Y2
 	VMOVAPS      Y0, Y3
 	VFNMADD231PS Y2, Y2, Y3
@@ -7498,11 +7510,11 @@ focusnot3_101:
 	VMULPS       Y4, Y3, Y3
 	VFMADD231PS  Y2, Y0, Y3
 	VMOVAPS      Y3, Y0
-	JMP          focusdone101
+	JMP          focusdone77
 
-focusnot4_101:
+focusnot4_77:
 	CMPQ         DI, $+6
-	JGE          focusnot5_101
+	JGE          focusnot5_77
 	VSQRTPS      Y0, Y2
 	VMULPS       Y0, Y0, Y3
 	VMOVAPS      Y3, Y4
@@ -7513,32 +7525,32 @@ focusnot4_101:
 	VFMADD231PS  consts<>+2144(SB), Y0, Y4
 	VMULPS       Y2, Y4, Y0
 	VFMADD231PS  Y2, Y3, Y0
-	JMP          focusdone101
+	JMP          focusdone77
 
-focusnot5_101:
+focusnot5_77:
 	CMPQ        DI, $+7
-	JGE         focusnot6_101
+	JGE         focusnot6_77
 	VMULPS      Y0, Y0, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y0, Y0, Y3
 	VMULPS      Y0, Y3, Y3
 	VFMADD231PS Y0, Y2, Y3
 	VMOVAPS     Y3, Y0
-	JMP         focusdone101
+	JMP         focusdone77
 
-focusnot6_101:
+focusnot6_77:
 	CMPQ        DI, $+8
-	JGE         focusnot7_101
+	JGE         focusnot7_77
 	VMULPS      Y0, Y0, Y2
 	VFMSUB213PS Y2, Y0, Y0
 	VADDPS      Y2, Y2, Y3
 	VMULPS      Y0, Y3, Y0
 	VFMADD231PS Y2, Y2, Y0
-	JMP         focusdone101
+	JMP         focusdone77
 
-focusnot7_101:
+focusnot7_77:
 	CMPQ        DI, $+9
-	JGE         focusnot8_101
+	JGE         focusnot8_77
 	VMULPS      Y0, Y0, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y0, Y0, Y3
@@ -7549,9 +7561,9 @@ focusnot7_101:
 	VMULPS      Y0, Y2, Y2
 	VFMADD231PS Y0, Y4, Y2
 	VMOVAPS     Y2, Y0
-	JMP         focusdone101
+	JMP         focusdone77
 
-focusnot8_101:
+focusnot8_77:
 	LEAQ         24(SI), R9
 	VMOVUPS      Y1, (SP)
 	VBROADCASTSS (R9), Y1
@@ -7679,7 +7691,7 @@ focusnot8_101:
 	VBLENDVPS    Y0, consts<>+608(SB), Y1, Y0
 	VMOVUPS      (SP), Y1
 
-focusdone101:
+focusdone77:
 	// loss = (alpha ce) q^gamma
 	VMULPS    Y0, Y1, Y0
 	VCMPPS    $0x12, consts<>+2176(SB), Y1, Y2
@@ -7804,30 +7816,30 @@ slowvector:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_102
+	JGE    focusnot0_78
 	VMULPS Y1, Y1, Y1
-	JMP    focusdone102
+	JMP    focusdone78
 
-focusnot0_102:
+focusnot0_78:
 	CMPQ    DI, $+2
-	JGE     focusnot1_102
+	JGE     focusnot1_78
 	VMOVUPS consts<>+384(SB), Y1
-	JMP     focusdone102
+	JMP     focusdone78
 
-focusnot1_102:
+focusnot1_78:
 	CMPQ DI, $+3
-	JGE  focusnot2_102
-	JMP  focusdone102
+	JGE  focusnot2_78
+	JMP  focusdone78
 
-focusnot2_102:
+focusnot2_78:
 	CMPQ    DI, $+4
-	JGE     focusnot3_102
+	JGE     focusnot3_78
 	VSQRTPS Y1, Y1
-	JMP     focusdone102
+	JMP     focusdone78
 
-focusnot3_102:
+focusnot3_78:
 	CMPQ         DI, $+5
-	JGE          focusnot4_102
+	JGE          focusnot4_78
 	VSQRTPS      Y1, Y2
 	VMOVAPS      Y1, Y3
 	VFNMADD231PS Y2, Y2, Y3
@@ -7835,11 +7847,11 @@ focusnot3_102:
 	VMULPS       Y4, Y3, Y3
 	VFMADD231PS  Y2, Y1, Y3
 	VMOVAPS      Y3, Y1
-	JMP          focusdone102
+	JMP          focusdone78
 
-focusnot4_102:
+focusnot4_78:
 	CMPQ         DI, $+6
-	JGE          focusnot5_102
+	JGE          focusnot5_78
 	VSQRTPS      Y1, Y2
 	VMULPS       Y1, Y1, Y3
 	VMOVAPS      Y3, Y4
@@ -7850,32 +7862,32 @@ focusnot4_102:
 	VFMADD231PS  consts<>+2144(SB), Y1, Y4
 	VMULPS       Y2, Y4, Y1
 	VFMADD231PS  Y2, Y3, Y1
-	JMP          focusdone102
+	JMP          focusdone78
 
-focusnot5_102:
+focusnot5_78:
 	CMPQ        DI, $+7
-	JGE         focusnot6_102
+	JGE         focusnot6_78
 	VMULPS      Y1, Y1, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y1, Y1, Y3
 	VMULPS      Y1, Y3, Y3
 	VFMADD231PS Y1, Y2, Y3
 	VMOVAPS     Y3, Y1
-	JMP         focusdone102
+	JMP         focusdone78
 
-focusnot6_102:
+focusnot6_78:
 	CMPQ        DI, $+8
-	JGE         focusnot7_102
+	JGE         focusnot7_78
 	VMULPS      Y1, Y1, Y2
 	VFMSUB213PS Y2, Y1, Y1
 	VADDPS      Y2, Y2, Y3
 	VMULPS      Y1, Y3, Y1
 	VFMADD231PS Y2, Y2, Y1
-	JMP         focusdone102
+	JMP         focusdone78
 
-focusnot7_102:
+focusnot7_78:
 	CMPQ        DI, $+9
-	JGE         focusnot8_102
+	JGE         focusnot8_78
 	VMULPS      Y1, Y1, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y1, Y1, Y3
@@ -7886,9 +7898,9 @@ focusnot7_102:
 	VMULPS      Y1, Y2, Y2
 	VFMADD231PS Y1, Y4, Y2
 	VMOVAPS     Y2, Y1
-	JMP         focusdone102
+	JMP         focusdone78
 
-focusnot8_102:
+focusnot8_78:
 	LEAQ         24(SI), R8
 	VMOVUPS      Y0, (SP)
 	VBROADCASTSS (R8), Y0
@@ -8016,7 +8028,7 @@ focusnot8_102:
 	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y1
 	VMOVUPS      (SP), Y0
 
-focusdone102:
+focusdone78:
 	// loss = (alpha ce) q^gamma
 	VMULPS    Y1, Y0, Y1
 	VCMPPS    $0x12, consts<>+2176(SB), Y0, Y2
@@ -8225,33 +8237,33 @@ block:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_175
+	JGE    focusnot0_115
 	VMULPS Z22, Z22, Z22
 	VMULPS Z23, Z23, Z23
-	JMP    focusdone175
+	JMP    focusdone115
 
-focusnot0_175:
+focusnot0_115:
 	CMPQ    R8, $+2
-	JGE     focusnot1_175
+	JGE     focusnot1_115
 	VMOVAPS Z0, Z22
 	VMOVAPS Z0, Z23
-	JMP     focusdone175
+	JMP     focusdone115
 
-focusnot1_175:
+focusnot1_115:
 	CMPQ R8, $+3
-	JGE  focusnot2_175
-	JMP  focusdone175
+	JGE  focusnot2_115
+	JMP  focusdone115
 
-focusnot2_175:
+focusnot2_115:
 	CMPQ    R8, $+4
-	JGE     focusnot3_175
+	JGE     focusnot3_115
 	VSQRTPS Z22, Z22
 	VSQRTPS Z23, Z23
-	JMP     focusdone175
+	JMP     focusdone115
 
-focusnot3_175:
+focusnot3_115:
 	CMPQ         R8, $+5
-	JGE          focusnot4_175
+	JGE          focusnot4_115
 	VSQRTPS      Z22, Z17
 	VMOVAPS      Z22, Z19
 	VFNMADD231PS Z17, Z17, Z19
@@ -8266,11 +8278,11 @@ focusnot3_175:
 	VMULPS       Z20, Z19, Z19
 	VFMADD231PS  Z17, Z23, Z19
 	VMOVAPS      Z19, Z23
-	JMP          focusdone175
+	JMP          focusdone115
 
-focusnot4_175:
+focusnot4_115:
 	CMPQ         R8, $+6
-	JGE          focusnot5_175
+	JGE          focusnot5_115
 	VSQRTPS      Z22, Z17
 	VMULPS       Z22, Z22, Z19
 	VMOVAPS      Z19, Z20
@@ -8291,11 +8303,11 @@ focusnot4_175:
 	VFMADD231PS  Z3, Z21, Z20
 	VMULPS       Z17, Z20, Z23
 	VFMADD231PS  Z17, Z19, Z23
-	JMP          focusdone175
+	JMP          focusdone115
 
-focusnot5_175:
+focusnot5_115:
 	CMPQ        R8, $+7
-	JGE         focusnot6_175
+	JGE         focusnot6_115
 	VMULPS      Z22, Z22, Z17
 	VMOVAPS     Z17, Z19
 	VFMSUB231PS Z22, Z22, Z19
@@ -8308,11 +8320,11 @@ focusnot5_175:
 	VMULPS      Z23, Z19, Z19
 	VFMADD231PS Z23, Z17, Z19
 	VMOVAPS     Z19, Z23
-	JMP         focusdone175
+	JMP         focusdone115
 
-focusnot6_175:
+focusnot6_115:
 	CMPQ        R8, $+8
-	JGE         focusnot7_175
+	JGE         focusnot7_115
 	VMULPS      Z22, Z22, Z17
 	VFMSUB213PS Z17, Z22, Z22
 	VADDPS      Z17, Z17, Z19
@@ -8323,11 +8335,11 @@ focusnot6_175:
 	VADDPS      Z17, Z17, Z19
 	VMULPS      Z23, Z19, Z23
 	VFMADD231PS Z17, Z17, Z23
-	JMP         focusdone175
+	JMP         focusdone115
 
-focusnot7_175:
+focusnot7_115:
 	CMPQ        R8, $+9
-	JGE         focusnot8_175
+	JGE         focusnot8_115
 	VMULPS      Z22, Z22, Z17
 	VMOVAPS     Z17, Z19
 	VFMSUB231PS Z22, Z22, Z19
@@ -8348,9 +8360,9 @@ focusnot7_175:
 	VMULPS      Z23, Z17, Z17
 	VFMADD231PS Z23, Z20, Z17
 	VMOVAPS     Z17, Z23
-	JMP         focusdone175
+	JMP         focusdone115
 
-focusnot8_175:
+focusnot8_115:
 	LEAQ         24(DI), R10
 	VBROADCASTSS (R10), Z17
 	VBROADCASTSS 4(R10), Z19
@@ -8503,7 +8515,7 @@ focusnot8_175:
 	KORTESTW     K1, K1
 	JNE          slowblock
 
-focusdone175:
+focusdone115:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z22, Z13, Z13
 
@@ -8631,30 +8643,30 @@ vector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_176
+	JGE    focusnot0_116
 	VMULPS Z17, Z17, Z17
-	JMP    focusdone176
+	JMP    focusdone116
 
-focusnot0_176:
+focusnot0_116:
 	CMPQ    R8, $+2
-	JGE     focusnot1_176
+	JGE     focusnot1_116
 	VMOVAPS Z0, Z17
-	JMP     focusdone176
+	JMP     focusdone116
 
-focusnot1_176:
+focusnot1_116:
 	CMPQ R8, $+3
-	JGE  focusnot2_176
-	JMP  focusdone176
+	JGE  focusnot2_116
+	JMP  focusdone116
 
-focusnot2_176:
+focusnot2_116:
 	CMPQ    R8, $+4
-	JGE     focusnot3_176
+	JGE     focusnot3_116
 	VSQRTPS Z17, Z17
-	JMP     focusdone176
+	JMP     focusdone116
 
-focusnot3_176:
+focusnot3_116:
 	CMPQ         R8, $+5
-	JGE          focusnot4_176
+	JGE          focusnot4_116
 	VSQRTPS      Z17, Z15
 	VMOVAPS      Z17, Z16
 	VFNMADD231PS Z15, Z15, Z16
@@ -8662,11 +8674,11 @@ focusnot3_176:
 	VMULPS       Z18, Z16, Z16
 	VFMADD231PS  Z15, Z17, Z16
 	VMOVAPS      Z16, Z17
-	JMP          focusdone176
+	JMP          focusdone116
 
-focusnot4_176:
+focusnot4_116:
 	CMPQ         R8, $+6
-	JGE          focusnot5_176
+	JGE          focusnot5_116
 	VSQRTPS      Z17, Z15
 	VMULPS       Z17, Z17, Z16
 	VMOVAPS      Z16, Z18
@@ -8677,32 +8689,32 @@ focusnot4_176:
 	VFMADD231PS  Z3, Z17, Z18
 	VMULPS       Z15, Z18, Z17
 	VFMADD231PS  Z15, Z16, Z17
-	JMP          focusdone176
+	JMP          focusdone116
 
-focusnot5_176:
+focusnot5_116:
 	CMPQ        R8, $+7
-	JGE         focusnot6_176
+	JGE         focusnot6_116
 	VMULPS      Z17, Z17, Z15
 	VMOVAPS     Z15, Z16
 	VFMSUB231PS Z17, Z17, Z16
 	VMULPS      Z17, Z16, Z16
 	VFMADD231PS Z17, Z15, Z16
 	VMOVAPS     Z16, Z17
-	JMP         focusdone176
+	JMP         focusdone116
 
-focusnot6_176:
+focusnot6_116:
 	CMPQ        R8, $+8
-	JGE         focusnot7_176
+	JGE         focusnot7_116
 	VMULPS      Z17, Z17, Z15
 	VFMSUB213PS Z15, Z17, Z17
 	VADDPS      Z15, Z15, Z16
 	VMULPS      Z17, Z16, Z17
 	VFMADD231PS Z15, Z15, Z17
-	JMP         focusdone176
+	JMP         focusdone116
 
-focusnot7_176:
+focusnot7_116:
 	CMPQ        R8, $+9
-	JGE         focusnot8_176
+	JGE         focusnot8_116
 	VMULPS      Z17, Z17, Z15
 	VMOVAPS     Z15, Z16
 	VFMSUB231PS Z17, Z17, Z16
@@ -8713,9 +8725,9 @@ focusnot7_176:
 	VMULPS      Z17, Z15, Z15
 	VFMADD231PS Z17, Z18, Z15
 	VMOVAPS     Z15, Z17
-	JMP         focusdone176
+	JMP         focusdone116
 
-focusnot8_176:
+focusnot8_116:
 	LEAQ         24(DI), R10
 	VBROADCASTSS (R10), Z15
 	VBROADCASTSS 4(R10), Z16
@@ -8793,7 +8805,7 @@ focusnot8_176:
 	KORTESTW     K2, K2
 	JNE          slowvector
 
-focusdone176:
+focusdone116:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z17, Z12, Z12
 
@@ -8960,33 +8972,33 @@ otherblock:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_177
+	JGE    focusnot0_117
 	VMULPS Z28, Z28, Z28
 	VMULPS Z29, Z29, Z29
-	JMP    focusdone177
+	JMP    focusdone117
 
-focusnot0_177:
+focusnot0_117:
 	CMPQ    R8, $+2
-	JGE     focusnot1_177
+	JGE     focusnot1_117
 	VMOVAPS Z0, Z28
 	VMOVAPS Z0, Z29
-	JMP     focusdone177
+	JMP     focusdone117
 
-focusnot1_177:
+focusnot1_117:
 	CMPQ R8, $+3
-	JGE  focusnot2_177
-	JMP  focusdone177
+	JGE  focusnot2_117
+	JMP  focusdone117
 
-focusnot2_177:
+focusnot2_117:
 	CMPQ    R8, $+4
-	JGE     focusnot3_177
+	JGE     focusnot3_117
 	VSQRTPS Z28, Z28
 	VSQRTPS Z29, Z29
-	JMP     focusdone177
+	JMP     focusdone117
 
-focusnot3_177:
+focusnot3_117:
 	CMPQ         R8, $+5
-	JGE          focusnot4_177
+	JGE          focusnot4_117
 	VSQRTPS      Z28, Z13
 	VMOVAPS      Z28, Z14
 	VFNMADD231PS Z13, Z13, Z14
@@ -9001,11 +9013,11 @@ focusnot3_177:
 	VMULPS       Z16, Z14, Z14
 	VFMADD231PS  Z13, Z29, Z14
 	VMOVAPS      Z14, Z29
-	JMP          focusdone177
+	JMP          focusdone117
 
-focusnot4_177:
+focusnot4_117:
 	CMPQ         R8, $+6
-	JGE          focusnot5_177
+	JGE          focusnot5_117
 	VSQRTPS      Z28, Z13
 	VMULPS       Z28, Z28, Z14
 	VMOVAPS      Z14, Z16
@@ -9026,11 +9038,11 @@ focusnot4_177:
 	VFMADD231PS  Z3, Z17, Z16
 	VMULPS       Z13, Z16, Z29
 	VFMADD231PS  Z13, Z14, Z29
-	JMP          focusdone177
+	JMP          focusdone117
 
-focusnot5_177:
+focusnot5_117:
 	CMPQ        R8, $+7
-	JGE         focusnot6_177
+	JGE         focusnot6_117
 	VMULPS      Z28, Z28, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z28, Z28, Z14
@@ -9043,11 +9055,11 @@ focusnot5_177:
 	VMULPS      Z29, Z14, Z14
 	VFMADD231PS Z29, Z13, Z14
 	VMOVAPS     Z14, Z29
-	JMP         focusdone177
+	JMP         focusdone117
 
-focusnot6_177:
+focusnot6_117:
 	CMPQ        R8, $+8
-	JGE         focusnot7_177
+	JGE         focusnot7_117
 	VMULPS      Z28, Z28, Z13
 	VFMSUB213PS Z13, Z28, Z28
 	VADDPS      Z13, Z13, Z14
@@ -9058,11 +9070,11 @@ focusnot6_177:
 	VADDPS      Z13, Z13, Z14
 	VMULPS      Z29, Z14, Z29
 	VFMADD231PS Z13, Z13, Z29
-	JMP         focusdone177
+	JMP         focusdone117
 
-focusnot7_177:
+focusnot7_117:
 	CMPQ        R8, $+9
-	JGE         focusnot8_177
+	JGE         focusnot8_117
 	VMULPS      Z28, Z28, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z28, Z28, Z14
@@ -9083,9 +9095,9 @@ focusnot7_177:
 	VMULPS      Z29, Z13, Z13
 	VFMADD231PS Z29, Z16, Z13
 	VMOVAPS     Z13, Z29
-	JMP         focusdone177
+	JMP         focusdone117
 
-focusnot8_177:
+focusnot8_117:
 	LEAQ         24(DI), R10
 	VBROADCASTSS (R10), Z13
 	VBROADCASTSS 4(R10), Z14
@@ -9238,7 +9250,7 @@ focusnot8_177:
 	KORTESTW     K1, K1
 	JNE          slowblock
 
-focusdone177:
+focusdone117:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z28, Z15, Z13
 
@@ -9342,30 +9354,30 @@ othervector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_178
+	JGE    focusnot0_118
 	VMULPS Z20, Z20, Z20
-	JMP    focusdone178
+	JMP    focusdone118
 
-focusnot0_178:
+focusnot0_118:
 	CMPQ    R8, $+2
-	JGE     focusnot1_178
+	JGE     focusnot1_118
 	VMOVAPS Z0, Z20
-	JMP     focusdone178
+	JMP     focusdone118
 
-focusnot1_178:
+focusnot1_118:
 	CMPQ R8, $+3
-	JGE  focusnot2_178
-	JMP  focusdone178
+	JGE  focusnot2_118
+	JMP  focusdone118
 
-focusnot2_178:
+focusnot2_118:
 	CMPQ    R8, $+4
-	JGE     focusnot3_178
+	JGE     focusnot3_118
 	VSQRTPS Z20, Z20
-	JMP     focusdone178
+	JMP     focusdone118
 
-focusnot3_178:
+focusnot3_118:
 	CMPQ         R8, $+5
-	JGE          focusnot4_178
+	JGE          focusnot4_118
 	VSQRTPS      Z20, Z13
 	VMOVAPS      Z20, Z14
 	VFNMADD231PS Z13, Z13, Z14
@@ -9373,11 +9385,11 @@ focusnot3_178:
 	VMULPS       Z15, Z14, Z14
 	VFMADD231PS  Z13, Z20, Z14
 	VMOVAPS      Z14, Z20
-	JMP          focusdone178
+	JMP          focusdone118
 
-focusnot4_178:
+focusnot4_118:
 	CMPQ         R8, $+6
-	JGE          focusnot5_178
+	JGE          focusnot5_118
 	VSQRTPS      Z20, Z13
 	VMULPS       Z20, Z20, Z14
 	VMOVAPS      Z14, Z15
@@ -9388,32 +9400,32 @@ focusnot4_178:
 	VFMADD231PS  Z3, Z16, Z15
 	VMULPS       Z13, Z15, Z20
 	VFMADD231PS  Z13, Z14, Z20
-	JMP          focusdone178
+	JMP          focusdone118
 
-focusnot5_178:
+focusnot5_118:
 	CMPQ        R8, $+7
-	JGE         focusnot6_178
+	JGE         focusnot6_118
 	VMULPS      Z20, Z20, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z20, Z20, Z14
 	VMULPS      Z20, Z14, Z14
 	VFMADD231PS Z20, Z13, Z14
 	VMOVAPS     Z14, Z20
-	JMP         focusdone178
+	JMP         focusdone118
 
-focusnot6_178:
+focusnot6_118:
 	CMPQ        R8, $+8
-	JGE         focusnot7_178
+	JGE         focusnot7_118
 	VMULPS      Z20, Z20, Z13
 	VFMSUB213PS Z13, Z20, Z20
 	VADDPS      Z13, Z13, Z14
 	VMULPS      Z20, Z14, Z20
 	VFMADD231PS Z13, Z13, Z20
-	JMP         focusdone178
+	JMP         focusdone118
 
-focusnot7_178:
+focusnot7_118:
 	CMPQ        R8, $+9
-	JGE         focusnot8_178
+	JGE         focusnot8_118
 	VMULPS      Z20, Z20, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z20, Z20, Z14
@@ -9424,9 +9436,9 @@ focusnot7_178:
 	VMULPS      Z20, Z13, Z13
 	VFMADD231PS Z20, Z15, Z13
 	VMOVAPS     Z13, Z20
-	JMP         focusdone178
+	JMP         focusdone118
 
-focusnot8_178:
+focusnot8_118:
 	LEAQ         24(DI), R10
 	VBROADCASTSS (R10), Z13
 	VBROADCASTSS 4(R10), Z14
@@ -9504,7 +9516,7 @@ focusnot8_178:
 	KORTESTW     K2, K2
 	JNE          slowvector
 
-focusdone178:
+focusdone118:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z20, Z18, Z13
 
@@ -9635,30 +9647,30 @@ slow:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_179
+	JGE    focusnot0_119
 	VMULPS Z20, Z20, Z20
-	JMP    focusdone179
+	JMP    focusdone119
 
-focusnot0_179:
+focusnot0_119:
 	CMPQ    R8, $+2
-	JGE     focusnot1_179
+	JGE     focusnot1_119
 	VMOVAPS Z0, Z20
-	JMP     focusdone179
+	JMP     focusdone119
 
-focusnot1_179:
+focusnot1_119:
 	CMPQ R8, $+3
-	JGE  focusnot2_179
-	JMP  focusdone179
+	JGE  focusnot2_119
+	JMP  focusdone119
 
-focusnot2_179:
+focusnot2_119:
 	CMPQ    R8, $+4
-	JGE     focusnot3_179
+	JGE     focusnot3_119
 	VSQRTPS Z20, Z20
-	JMP     focusdone179
+	JMP     focusdone119
 
-focusnot3_179:
+focusnot3_119:
 	CMPQ         R8, $+5
-	JGE          focusnot4_179
+	JGE          focusnot4_119
 	VSQRTPS      Z20, Z13
 	VMOVAPS      Z20, Z14
 	VFNMADD231PS Z13, Z13, Z14
@@ -9666,11 +9678,11 @@ focusnot3_179:
 	VMULPS       Z15, Z14, Z14
 	VFMADD231PS  Z13, Z20, Z14
 	VMOVAPS      Z14, Z20
-	JMP          focusdone179
+	JMP          focusdone119
 
-focusnot4_179:
+focusnot4_119:
 	CMPQ         R8, $+6
-	JGE          focusnot5_179
+	JGE          focusnot5_119
 	VSQRTPS      Z20, Z13
 	VMULPS       Z20, Z20, Z14
 	VMOVAPS      Z14, Z15
@@ -9681,32 +9693,32 @@ focusnot4_179:
 	VFMADD231PS  Z3, Z16, Z15
 	VMULPS       Z13, Z15, Z20
 	VFMADD231PS  Z13, Z14, Z20
-	JMP          focusdone179
+	JMP          focusdone119
 
-focusnot5_179:
+focusnot5_119:
 	CMPQ        R8, $+7
-	JGE         focusnot6_179
+	JGE         focusnot6_119
 	VMULPS      Z20, Z20, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z20, Z20, Z14
 	VMULPS      Z20, Z14, Z14
 	VFMADD231PS Z20, Z13, Z14
 	VMOVAPS     Z14, Z20
-	JMP         focusdone179
+	JMP         focusdone119
 
-focusnot6_179:
+focusnot6_119:
 	CMPQ        R8, $+8
-	JGE         focusnot7_179
+	JGE         focusnot7_119
 	VMULPS      Z20, Z20, Z13
 	VFMSUB213PS Z13, Z20, Z20
 	VADDPS      Z13, Z13, Z14
 	VMULPS      Z20, Z14, Z20
 	VFMADD231PS Z13, Z13, Z20
-	JMP         focusdone179
+	JMP         focusdone119
 
-focusnot7_179:
+focusnot7_119:
 	CMPQ        R8, $+9
-	JGE         focusnot8_179
+	JGE         focusnot8_119
 	VMULPS      Z20, Z20, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z20, Z20, Z14
@@ -9717,9 +9729,9 @@ focusnot7_179:
 	VMULPS      Z20, Z13, Z13
 	VFMADD231PS Z20, Z15, Z13
 	VMOVAPS     Z13, Z20
-	JMP         focusdone179
+	JMP         focusdone119
 
-focusnot8_179:
+focusnot8_119:
 	LEAQ         24(DI), R11
 	VBROADCASTSS (R11), Z13
 	VBROADCASTSS 4(R11), Z14
@@ -9847,7 +9859,7 @@ focusnot8_179:
 	KORW           K1, K2, K1
 	VBLENDMPS.BCST consts<>+608(SB), Z13, K1, Z20
 
-focusdone179:
+focusdone119:
 	// loss = (alpha ce) q^gamma
 	VMULPS       Z20, Z18, Z13
 	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z18, K1
@@ -9993,30 +10005,30 @@ slowvector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_180
+	JGE    focusnot0_120
 	VMULPS Z20, Z20, Z20
-	JMP    focusdone180
+	JMP    focusdone120
 
-focusnot0_180:
+focusnot0_120:
 	CMPQ    R8, $+2
-	JGE     focusnot1_180
+	JGE     focusnot1_120
 	VMOVAPS Z0, Z20
-	JMP     focusdone180
+	JMP     focusdone120
 
-focusnot1_180:
+focusnot1_120:
 	CMPQ R8, $+3
-	JGE  focusnot2_180
-	JMP  focusdone180
+	JGE  focusnot2_120
+	JMP  focusdone120
 
-focusnot2_180:
+focusnot2_120:
 	CMPQ    R8, $+4
-	JGE     focusnot3_180
+	JGE     focusnot3_120
 	VSQRTPS Z20, Z20
-	JMP     focusdone180
+	JMP     focusdone120
 
-focusnot3_180:
+focusnot3_120:
 	CMPQ         R8, $+5
-	JGE          focusnot4_180
+	JGE          focusnot4_120
 	VSQRTPS      Z20, Z13
 	VMOVAPS      Z20, Z14
 	VFNMADD231PS Z13, Z13, Z14
@@ -10024,11 +10036,11 @@ focusnot3_180:
 	VMULPS       Z15, Z14, Z14
 	VFMADD231PS  Z13, Z20, Z14
 	VMOVAPS      Z14, Z20
-	JMP          focusdone180
+	JMP          focusdone120
 
-focusnot4_180:
+focusnot4_120:
 	CMPQ         R8, $+6
-	JGE          focusnot5_180
+	JGE          focusnot5_120
 	VSQRTPS      Z20, Z13
 	VMULPS       Z20, Z20, Z14
 	VMOVAPS      Z14, Z15
@@ -10039,32 +10051,32 @@ focusnot4_180:
 	VFMADD231PS  Z3, Z16, Z15
 	VMULPS       Z13, Z15, Z20
 	VFMADD231PS  Z13, Z14, Z20
-	JMP          focusdone180
+	JMP          focusdone120
 
-focusnot5_180:
+focusnot5_120:
 	CMPQ        R8, $+7
-	JGE         focusnot6_180
+	JGE         focusnot6_120
 	VMULPS      Z20, Z20, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z20, Z20, Z14
 	VMULPS      Z20, Z14, Z14
 	VFMADD231PS Z20, Z13, Z14
 	VMOVAPS     Z14, Z20
-	JMP         focusdone180
+	JMP         focusdone120
 
-focusnot6_180:
+focusnot6_120:
 	CMPQ        R8, $+8
-	JGE         focusnot7_180
+	JGE         focusnot7_120
 	VMULPS      Z20, Z20, Z13
 	VFMSUB213PS Z13, Z20, Z20
 	VADDPS      Z13, Z13, Z14
 	VMULPS      Z20, Z14, Z20
 	VFMADD231PS Z13, Z13, Z20
-	JMP         focusdone180
+	JMP         focusdone120
 
-focusnot7_180:
+focusnot7_120:
 	CMPQ        R8, $+9
-	JGE         focusnot8_180
+	JGE         focusnot8_120
 	VMULPS      Z20, Z20, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z20, Z20, Z14
@@ -10075,9 +10087,9 @@ focusnot7_180:
 	VMULPS      Z20, Z13, Z13
 	VFMADD231PS Z20, Z15, Z13
 	VMOVAPS     Z13, Z20
-	JMP         focusdone180
+	JMP         focusdone120
 
-focusnot8_180:
+focusnot8_120:
 	LEAQ         24(DI), R10
 	VBROADCASTSS (R10), Z13
 	VBROADCASTSS 4(R10), Z14
@@ -10205,7 +10217,7 @@ focusnot8_180:
 	KORW           K2, K3, K2
 	VBLENDMPS.BCST consts<>+608(SB), Z13, K2, Z20
 
-focusdone180:
+focusdone120:
 	// loss = (alpha ce) q^gamma
 	VMULPS       Z20, Z18, Z13
 	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z18, K2
@@ -10390,33 +10402,33 @@ block:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_247
+	JGE    focusnot0_151
 	VMULPS Y10, Y10, Y10
 	VMULPS Y12, Y12, Y12
-	JMP    focusdone247
+	JMP    focusdone151
 
-focusnot0_247:
+focusnot0_151:
 	CMPQ    R8, $+2
-	JGE     focusnot1_247
+	JGE     focusnot1_151
 	VMOVAPS Y0, Y10
 	VMOVAPS Y0, Y12
-	JMP     focusdone247
+	JMP     focusdone151
 
-focusnot1_247:
+focusnot1_151:
 	CMPQ R8, $+3
-	JGE  focusnot2_247
-	JMP  focusdone247
+	JGE  focusnot2_151
+	JMP  focusdone151
 
-focusnot2_247:
+focusnot2_151:
 	CMPQ    R8, $+4
-	JGE     focusnot3_247
+	JGE     focusnot3_151
 	VSQRTPS Y10, Y10
 	VSQRTPS Y12, Y12
-	JMP     focusdone247
+	JMP     focusdone151
 
-focusnot3_247:
+focusnot3_151:
 	CMPQ         R8, $+5
-	JGE          focusnot4_247
+	JGE          focusnot4_151
 	VSQRTPS      Y10, Y11
 	VMOVAPS      Y10, Y13
 	VFNMADD231PS Y11, Y11, Y13
@@ -10431,11 +10443,11 @@ focusnot3_247:
 	VMULPS       Y14, Y13, Y13
 	VFMADD231PS  Y11, Y12, Y13
 	VMOVAPS      Y13, Y12
-	JMP          focusdone247
+	JMP          focusdone151
 
-focusnot4_247:
+focusnot4_151:
 	CMPQ         R8, $+6
-	JGE          focusnot5_247
+	JGE          focusnot5_151
 	VSQRTPS      Y10, Y11
 	VMULPS       Y10, Y10, Y13
 	VMOVAPS      Y13, Y14
@@ -10456,11 +10468,11 @@ focusnot4_247:
 	VFMADD231PS  consts<>+2144(SB), Y12, Y14
 	VMULPS       Y11, Y14, Y12
 	VFMADD231PS  Y11, Y13, Y12
-	JMP          focusdone247
+	JMP          focusdone151
 
-focusnot5_247:
+focusnot5_151:
 	CMPQ        R8, $+7
-	JGE         focusnot6_247
+	JGE         focusnot6_151
 	VMULPS      Y10, Y10, Y11
 	VMOVAPS     Y11, Y13
 	VFMSUB231PS Y10, Y10, Y13
@@ -10473,11 +10485,11 @@ focusnot5_247:
 	VMULPS      Y12, Y13, Y13
 	VFMADD231PS Y12, Y11, Y13
 	VMOVAPS     Y13, Y12
-	JMP         focusdone247
+	JMP         focusdone151
 
-focusnot6_247:
+focusnot6_151:
 	CMPQ        R8, $+8
-	JGE         focusnot7_247
+	JGE         focusnot7_151
 	VMULPS      Y10, Y10, Y11
 	VFMSUB213PS Y11, Y10, Y10
 	VADDPS      Y11, Y11, Y13
@@ -10488,11 +10500,11 @@ focusnot6_247:
 	VADDPS      Y11, Y11, Y13
 	VMULPS      Y12, Y13, Y12
 	VFMADD231PS Y11, Y11, Y12
-	JMP         focusdone247
+	JMP         focusdone151
 
-focusnot7_247:
+focusnot7_151:
 	CMPQ        R8, $+9
-	JGE         focusnot8_247
+	JGE         focusnot8_151
 	VMULPS      Y10, Y10, Y11
 	VMOVAPS     Y11, Y13
 	VFMSUB231PS Y10, Y10, Y13
@@ -10513,9 +10525,9 @@ focusnot7_247:
 	VMULPS      Y12, Y11, Y11
 	VFMADD231PS Y12, Y14, Y11
 	VMOVAPS     Y11, Y12
-	JMP         focusdone247
+	JMP         focusdone151
 
-focusnot8_247:
+focusnot8_151:
 	LEAQ         24(DI), R10
 	VMOVUPS      Y5, (SP)
 	VMOVUPS      Y11, 32(SP)
@@ -10706,7 +10718,7 @@ focusnot8_247:
 	VMOVUPS consts<>+1184(SB), Y2
 	VMOVUPS consts<>+128(SB), Y3
 
-focusdone247:
+focusdone151:
 	// loss = (alpha ce) q^gamma
 	VMULPS Y10, Y5, Y5
 
@@ -10839,30 +10851,30 @@ vector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_248
+	JGE    focusnot0_152
 	VMULPS Y7, Y7, Y7
-	JMP    focusdone248
+	JMP    focusdone152
 
-focusnot0_248:
+focusnot0_152:
 	CMPQ    R8, $+2
-	JGE     focusnot1_248
+	JGE     focusnot1_152
 	VMOVAPS Y0, Y7
-	JMP     focusdone248
+	JMP     focusdone152
 
-focusnot1_248:
+focusnot1_152:
 	CMPQ R8, $+3
-	JGE  focusnot2_248
-	JMP  focusdone248
+	JGE  focusnot2_152
+	JMP  focusdone152
 
-focusnot2_248:
+focusnot2_152:
 	CMPQ    R8, $+4
-	JGE     focusnot3_248
+	JGE     focusnot3_152
 	VSQRTPS Y7, Y7
-	JMP     focusdone248
+	JMP     focusdone152
 
-focusnot3_248:
+focusnot3_152:
 	CMPQ         R8, $+5
-	JGE          focusnot4_248
+	JGE          focusnot4_152
 	VSQRTPS      Y7, Y8
 	VMOVAPS      Y7, Y9
 	VFNMADD231PS Y8, Y8, Y9
@@ -10870,11 +10882,11 @@ focusnot3_248:
 	VMULPS       Y10, Y9, Y9
 	VFMADD231PS  Y8, Y7, Y9
 	VMOVAPS      Y9, Y7
-	JMP          focusdone248
+	JMP          focusdone152
 
-focusnot4_248:
+focusnot4_152:
 	CMPQ         R8, $+6
-	JGE          focusnot5_248
+	JGE          focusnot5_152
 	VSQRTPS      Y7, Y8
 	VMULPS       Y7, Y7, Y9
 	VMOVAPS      Y9, Y10
@@ -10885,32 +10897,32 @@ focusnot4_248:
 	VFMADD231PS  consts<>+2144(SB), Y7, Y10
 	VMULPS       Y8, Y10, Y7
 	VFMADD231PS  Y8, Y9, Y7
-	JMP          focusdone248
+	JMP          focusdone152
 
-focusnot5_248:
+focusnot5_152:
 	CMPQ        R8, $+7
-	JGE         focusnot6_248
+	JGE         focusnot6_152
 	VMULPS      Y7, Y7, Y8
 	VMOVAPS     Y8, Y9
 	VFMSUB231PS Y7, Y7, Y9
 	VMULPS      Y7, Y9, Y9
 	VFMADD231PS Y7, Y8, Y9
 	VMOVAPS     Y9, Y7
-	JMP         focusdone248
+	JMP         focusdone152
 
-focusnot6_248:
+focusnot6_152:
 	CMPQ        R8, $+8
-	JGE         focusnot7_248
+	JGE         focusnot7_152
 	VMULPS      Y7, Y7, Y8
 	VFMSUB213PS Y8, Y7, Y7
 	VADDPS      Y8, Y8, Y9
 	VMULPS      Y7, Y9, Y7
 	VFMADD231PS Y8, Y8, Y7
-	JMP         focusdone248
+	JMP         focusdone152
 
-focusnot7_248:
+focusnot7_152:
 	CMPQ        R8, $+9
-	JGE         focusnot8_248
+	JGE         focusnot8_152
 	VMULPS      Y7, Y7, Y8
 	VMOVAPS     Y8, Y9
 	VFMSUB231PS Y7, Y7, Y9
@@ -10921,9 +10933,9 @@ focusnot7_248:
 	VMULPS      Y7, Y8, Y8
 	VFMADD231PS Y7, Y10, Y8
 	VMOVAPS     Y8, Y7
-	JMP         focusdone248
+	JMP         focusdone152
 
-focusnot8_248:
+focusnot8_152:
 	LEAQ         24(DI), R10
 	VMOVUPS      Y5, (SP)
 	VMOVUPS      Y9, 32(SP)
@@ -11012,7 +11024,7 @@ focusnot8_248:
 	VMOVUPS consts<>+1184(SB), Y2
 	VMOVUPS consts<>+128(SB), Y3
 
-focusdone248:
+focusdone152:
 	// loss = (alpha ce) q^gamma
 	VMULPS Y7, Y5, Y8
 
@@ -11252,33 +11264,33 @@ otherblock:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_249
+	JGE    focusnot0_153
 	VMULPS Y2, Y2, Y2
 	VMULPS Y3, Y3, Y3
-	JMP    focusdone249
+	JMP    focusdone153
 
-focusnot0_249:
+focusnot0_153:
 	CMPQ    R8, $+2
-	JGE     focusnot1_249
+	JGE     focusnot1_153
 	VMOVUPS consts<>+384(SB), Y2
 	VMOVUPS consts<>+384(SB), Y3
-	JMP     focusdone249
+	JMP     focusdone153
 
-focusnot1_249:
+focusnot1_153:
 	CMPQ R8, $+3
-	JGE  focusnot2_249
-	JMP  focusdone249
+	JGE  focusnot2_153
+	JMP  focusdone153
 
-focusnot2_249:
+focusnot2_153:
 	CMPQ    R8, $+4
-	JGE     focusnot3_249
+	JGE     focusnot3_153
 	VSQRTPS Y2, Y2
 	VSQRTPS Y3, Y3
-	JMP     focusdone249
+	JMP     focusdone153
 
-focusnot3_249:
+focusnot3_153:
 	CMPQ         R8, $+5
-	JGE          focusnot4_249
+	JGE          focusnot4_153
 	VSQRTPS      Y2, Y4
 	VMOVAPS      Y2, Y5
 	VFNMADD231PS Y4, Y4, Y5
@@ -11293,11 +11305,11 @@ focusnot3_249:
 	VMULPS       Y6, Y5, Y5
 	VFMADD231PS  Y4, Y3, Y5
 	VMOVAPS      Y5, Y3
-	JMP          focusdone249
+	JMP          focusdone153
 
-focusnot4_249:
+focusnot4_153:
 	CMPQ         R8, $+6
-	JGE          focusnot5_249
+	JGE          focusnot5_153
 	VSQRTPS      Y2, Y4
 	VMULPS       Y2, Y2, Y5
 	VMOVAPS      Y5, Y6
@@ -11318,11 +11330,11 @@ focusnot4_249:
 	VFMADD231PS  consts<>+2144(SB), Y3, Y6
 	VMULPS       Y4, Y6, Y3
 	VFMADD231PS  Y4, Y5, Y3
-	JMP          focusdone249
+	JMP          focusdone153
 
-focusnot5_249:
+focusnot5_153:
 	CMPQ        R8, $+7
-	JGE         focusnot6_249
+	JGE         focusnot6_153
 	VMULPS      Y2, Y2, Y4
 	VMOVAPS     Y4, Y5
 	VFMSUB231PS Y2, Y2, Y5
@@ -11335,11 +11347,11 @@ focusnot5_249:
 	VMULPS      Y3, Y5, Y5
 	VFMADD231PS Y3, Y4, Y5
 	VMOVAPS     Y5, Y3
-	JMP         focusdone249
+	JMP         focusdone153
 
-focusnot6_249:
+focusnot6_153:
 	CMPQ        R8, $+8
-	JGE         focusnot7_249
+	JGE         focusnot7_153
 	VMULPS      Y2, Y2, Y4
 	VFMSUB213PS Y4, Y2, Y2
 	VADDPS      Y4, Y4, Y5
@@ -11350,11 +11362,11 @@ focusnot6_249:
 	VADDPS      Y4, Y4, Y5
 	VMULPS      Y3, Y5, Y3
 	VFMADD231PS Y4, Y4, Y3
-	JMP         focusdone249
+	JMP         focusdone153
 
-focusnot7_249:
+focusnot7_153:
 	CMPQ        R8, $+9
-	JGE         focusnot8_249
+	JGE         focusnot8_153
 	VMULPS      Y2, Y2, Y4
 	VMOVAPS     Y4, Y5
 	VFMSUB231PS Y2, Y2, Y5
@@ -11375,9 +11387,9 @@ focusnot7_249:
 	VMULPS      Y3, Y4, Y4
 	VFMADD231PS Y3, Y6, Y4
 	VMOVAPS     Y4, Y3
-	JMP         focusdone249
+	JMP         focusdone153
 
-focusnot8_249:
+focusnot8_153:
 	LEAQ         24(DI), R10
 	VMOVUPS      Y7, (SP)
 	VMOVUPS      Y6, 32(SP)
@@ -11564,7 +11576,7 @@ focusnot8_249:
 	VMOVUPS 224(SP), Y1
 	VMOVUPS 256(SP), Y2
 
-focusdone249:
+focusdone153:
 	// loss = (alpha ce) q^gamma
 	VMULPS Y2, Y7, Y4
 
@@ -11674,30 +11686,30 @@ othervector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_250
+	JGE    focusnot0_154
 	VMULPS Y0, Y0, Y0
-	JMP    focusdone250
+	JMP    focusdone154
 
-focusnot0_250:
+focusnot0_154:
 	CMPQ    R8, $+2
-	JGE     focusnot1_250
+	JGE     focusnot1_154
 	VMOVUPS consts<>+384(SB), Y0
-	JMP     focusdone250
+	JMP     focusdone154
 
-focusnot1_250:
+focusnot1_154:
 	CMPQ R8, $+3
-	JGE  focusnot2_250
-	JMP  focusdone250
+	JGE  focusnot2_154
+	JMP  focusdone154
 
-focusnot2_250:
+focusnot2_154:
 	CMPQ    R8, $+4
-	JGE     focusnot3_250
+	JGE     focusnot3_154
 	VSQRTPS Y0, Y0
-	JMP     focusdone250
+	JMP     focusdone154
 
-focusnot3_250:
+focusnot3_154:
 	CMPQ         R8, $+5
-	JGE          focusnot4_250
+	JGE          focusnot4_154
 	VSQRTPS      Y0, Y1
 	VMOVAPS      Y0, Y2
 	VFNMADD231PS Y1, Y1, Y2
@@ -11705,11 +11717,11 @@ focusnot3_250:
 	VMULPS       Y3, Y2, Y2
 	VFMADD231PS  Y1, Y0, Y2
 	VMOVAPS      Y2, Y0
-	JMP          focusdone250
+	JMP          focusdone154
 
-focusnot4_250:
+focusnot4_154:
 	CMPQ         R8, $+6
-	JGE          focusnot5_250
+	JGE          focusnot5_154
 	VSQRTPS      Y0, Y1
 	VMULPS       Y0, Y0, Y2
 	VMOVAPS      Y2, Y3
@@ -11720,32 +11732,32 @@ focusnot4_250:
 	VFMADD231PS  consts<>+2144(SB), Y0, Y3
 	VMULPS       Y1, Y3, Y0
 	VFMADD231PS  Y1, Y2, Y0
-	JMP          focusdone250
+	JMP          focusdone154
 
-focusnot5_250:
+focusnot5_154:
 	CMPQ        R8, $+7
-	JGE         focusnot6_250
+	JGE         focusnot6_154
 	VMULPS      Y0, Y0, Y1
 	VMOVAPS     Y1, Y2
 	VFMSUB231PS Y0, Y0, Y2
 	VMULPS      Y0, Y2, Y2
 	VFMADD231PS Y0, Y1, Y2
 	VMOVAPS     Y2, Y0
-	JMP         focusdone250
+	JMP         focusdone154
 
-focusnot6_250:
+focusnot6_154:
 	CMPQ        R8, $+8
-	JGE         focusnot7_250
+	JGE         focusnot7_154
 	VMULPS      Y0, Y0, Y1
 	VFMSUB213PS Y1, Y0, Y0
 	VADDPS      Y1, Y1, Y2
 	VMULPS      Y0, Y2, Y0
 	VFMADD231PS Y1, Y1, Y0
-	JMP         focusdone250
+	JMP         focusdone154
 
-focusnot7_250:
+focusnot7_154:
 	CMPQ        R8, $+9
-	JGE         focusnot8_250
+	JGE         focusnot8_154
 	VMULPS      Y0, Y0, Y1
 	VMOVAPS     Y1, Y2
 	VFMSUB231PS Y0, Y0, Y2
@@ -11756,9 +11768,9 @@ focusnot7_250:
 	VMULPS      Y0, Y1, Y1
 	VFMADD231PS Y0, Y3, Y1
 	VMOVAPS     Y1, Y0
-	JMP         focusdone250
+	JMP         focusdone154
 
-focusnot8_250:
+focusnot8_154:
 	LEAQ         24(DI), R10
 	VMOVUPS      Y7, (SP)
 	VMOVUPS      Y6, 32(SP)
@@ -11843,7 +11855,7 @@ focusnot8_250:
 	VMOVUPS 64(SP), Y8
 	VMOVUPS 96(SP), Y5
 
-focusdone250:
+focusdone154:
 	// loss = (alpha ce) q^gamma
 	VMULPS Y0, Y7, Y2
 
@@ -12029,30 +12041,30 @@ slow:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_251
+	JGE    focusnot0_155
 	VMULPS Y1, Y1, Y1
-	JMP    focusdone251
+	JMP    focusdone155
 
-focusnot0_251:
+focusnot0_155:
 	CMPQ    R8, $+2
-	JGE     focusnot1_251
+	JGE     focusnot1_155
 	VMOVUPS consts<>+384(SB), Y1
-	JMP     focusdone251
+	JMP     focusdone155
 
-focusnot1_251:
+focusnot1_155:
 	CMPQ R8, $+3
-	JGE  focusnot2_251
-	JMP  focusdone251
+	JGE  focusnot2_155
+	JMP  focusdone155
 
-focusnot2_251:
+focusnot2_155:
 	CMPQ    R8, $+4
-	JGE     focusnot3_251
+	JGE     focusnot3_155
 	VSQRTPS Y1, Y1
-	JMP     focusdone251
+	JMP     focusdone155
 
-focusnot3_251:
+focusnot3_155:
 	CMPQ         R8, $+5
-	JGE          focusnot4_251
+	JGE          focusnot4_155
 	VSQRTPS      Y1, Y2
 	VMOVAPS      Y1, Y3
 	VFNMADD231PS Y2, Y2, Y3
@@ -12060,11 +12072,11 @@ focusnot3_251:
 	VMULPS       Y4, Y3, Y3
 	VFMADD231PS  Y2, Y1, Y3
 	VMOVAPS      Y3, Y1
-	JMP          focusdone251
+	JMP          focusdone155
 
-focusnot4_251:
+focusnot4_155:
 	CMPQ         R8, $+6
-	JGE          focusnot5_251
+	JGE          focusnot5_155
 	VSQRTPS      Y1, Y2
 	VMULPS       Y1, Y1, Y3
 	VMOVAPS      Y3, Y4
@@ -12075,32 +12087,32 @@ focusnot4_251:
 	VFMADD231PS  consts<>+2144(SB), Y1, Y4
 	VMULPS       Y2, Y4, Y1
 	VFMADD231PS  Y2, Y3, Y1
-	JMP          focusdone251
+	JMP          focusdone155
 
-focusnot5_251:
+focusnot5_155:
 	CMPQ        R8, $+7
-	JGE         focusnot6_251
+	JGE         focusnot6_155
 	VMULPS      Y1, Y1, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y1, Y1, Y3
 	VMULPS      Y1, Y3, Y3
 	VFMADD231PS Y1, Y2, Y3
 	VMOVAPS     Y3, Y1
-	JMP         focusdone251
+	JMP         focusdone155
 
-focusnot6_251:
+focusnot6_155:
 	CMPQ        R8, $+8
-	JGE         focusnot7_251
+	JGE         focusnot7_155
 	VMULPS      Y1, Y1, Y2
 	VFMSUB213PS Y2, Y1, Y1
 	VADDPS      Y2, Y2, Y3
 	VMULPS      Y1, Y3, Y1
 	VFMADD231PS Y2, Y2, Y1
-	JMP         focusdone251
+	JMP         focusdone155
 
-focusnot7_251:
+focusnot7_155:
 	CMPQ        R8, $+9
-	JGE         focusnot8_251
+	JGE         focusnot8_155
 	VMULPS      Y1, Y1, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y1, Y1, Y3
@@ -12111,9 +12123,9 @@ focusnot7_251:
 	VMULPS      Y1, Y2, Y2
 	VFMADD231PS Y1, Y4, Y2
 	VMOVAPS     Y2, Y1
-	JMP         focusdone251
+	JMP         focusdone155
 
-focusnot8_251:
+focusnot8_155:
 	LEAQ         24(DI), R11
 	VMOVUPS      Y7, (SP)
 	VMOVUPS      Y6, 32(SP)
@@ -12247,7 +12259,7 @@ focusnot8_251:
 	VMOVUPS      64(SP), Y8
 	VMOVUPS      96(SP), Y0
 
-focusdone251:
+focusdone155:
 	// loss = (alpha ce) q^gamma
 	VMULPS    Y1, Y7, Y2
 	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y3
@@ -12404,30 +12416,30 @@ slowvector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_252
+	JGE    focusnot0_156
 	VMULPS Y0, Y0, Y0
-	JMP    focusdone252
+	JMP    focusdone156
 
-focusnot0_252:
+focusnot0_156:
 	CMPQ    R8, $+2
-	JGE     focusnot1_252
+	JGE     focusnot1_156
 	VMOVUPS consts<>+384(SB), Y0
-	JMP     focusdone252
+	JMP     focusdone156
 
-focusnot1_252:
+focusnot1_156:
 	CMPQ R8, $+3
-	JGE  focusnot2_252
-	JMP  focusdone252
+	JGE  focusnot2_156
+	JMP  focusdone156
 
-focusnot2_252:
+focusnot2_156:
 	CMPQ    R8, $+4
-	JGE     focusnot3_252
+	JGE     focusnot3_156
 	VSQRTPS Y0, Y0
-	JMP     focusdone252
+	JMP     focusdone156
 
-focusnot3_252:
+focusnot3_156:
 	CMPQ         R8, $+5
-	JGE          focusnot4_252
+	JGE          focusnot4_156
 	VSQRTPS      Y0, Y2
 	VMOVAPS      Y0, Y3
 	VFNMADD231PS Y2, Y2, Y3
@@ -12435,11 +12447,11 @@ focusnot3_252:
 	VMULPS       Y4, Y3, Y3
 	VFMADD231PS  Y2, Y0, Y3
 	VMOVAPS      Y3, Y0
-	JMP          focusdone252
+	JMP          focusdone156
 
-focusnot4_252:
+focusnot4_156:
 	CMPQ         R8, $+6
-	JGE          focusnot5_252
+	JGE          focusnot5_156
 	VSQRTPS      Y0, Y2
 	VMULPS       Y0, Y0, Y3
 	VMOVAPS      Y3, Y4
@@ -12450,32 +12462,32 @@ focusnot4_252:
 	VFMADD231PS  consts<>+2144(SB), Y0, Y4
 	VMULPS       Y2, Y4, Y0
 	VFMADD231PS  Y2, Y3, Y0
-	JMP          focusdone252
+	JMP          focusdone156
 
-focusnot5_252:
+focusnot5_156:
 	CMPQ        R8, $+7
-	JGE         focusnot6_252
+	JGE         focusnot6_156
 	VMULPS      Y0, Y0, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y0, Y0, Y3
 	VMULPS      Y0, Y3, Y3
 	VFMADD231PS Y0, Y2, Y3
 	VMOVAPS     Y3, Y0
-	JMP         focusdone252
+	JMP         focusdone156
 
-focusnot6_252:
+focusnot6_156:
 	CMPQ        R8, $+8
-	JGE         focusnot7_252
+	JGE         focusnot7_156
 	VMULPS      Y0, Y0, Y2
 	VFMSUB213PS Y2, Y0, Y0
 	VADDPS      Y2, Y2, Y3
 	VMULPS      Y0, Y3, Y0
 	VFMADD231PS Y2, Y2, Y0
-	JMP         focusdone252
+	JMP         focusdone156
 
-focusnot7_252:
+focusnot7_156:
 	CMPQ        R8, $+9
-	JGE         focusnot8_252
+	JGE         focusnot8_156
 	VMULPS      Y0, Y0, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y0, Y0, Y3
@@ -12486,9 +12498,9 @@ focusnot7_252:
 	VMULPS      Y0, Y2, Y2
 	VFMADD231PS Y0, Y4, Y2
 	VMOVAPS     Y2, Y0
-	JMP         focusdone252
+	JMP         focusdone156
 
-focusnot8_252:
+focusnot8_156:
 	LEAQ         24(DI), R10
 	VMOVUPS      Y7, (SP)
 	VMOVUPS      Y6, 32(SP)
@@ -12622,7 +12634,7 @@ focusnot8_252:
 	VMOVUPS      64(SP), Y8
 	VMOVUPS      96(SP), Y1
 
-focusdone252:
+focusdone156:
 	// loss = (alpha ce) q^gamma
 	VMULPS    Y0, Y7, Y2
 	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y3
@@ -12696,7 +12708,7 @@ partdone6:
 
 // func rowSumAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·rowSumAVX512(SB), NOSPLIT, $128-48
+TEXT ·rowSumAVX512(SB), NOSPLIT, $192-48
 	VBROADCASTSS consts<>+128(SB), Z0
 	VBROADCASTSS consts<>+64(SB), Z1
 	VBROADCASTSS consts<>+96(SB), Z2
@@ -12728,7 +12740,8 @@ row:
 	MOVL    SI, (BX)
 	VPXORD  Z13, Z13, Z13
 	VPXORD  Z14, Z14, Z14
-	LEAQ    (SP), BX
+	LEAQ    63(SP), BX
+	ANDQ    $-64, BX
 	CMPQ    AX, $+129
 	JLT     begin
 	VPXORD  Z12, Z12, Z12
@@ -13025,7 +13038,7 @@ slow:
 
 // func rowSumAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·rowSumAVX2(SB), NOSPLIT, $128-48
+TEXT ·rowSumAVX2(SB), NOSPLIT, $192-48
 	VMOVUPS exp_one<>+0(SB), Y0
 	VMOVUPS consts<>+128(SB), Y1
 	VMOVUPS consts<>+64(SB), Y2
@@ -13053,7 +13066,8 @@ row:
 	VPXOR   Y8, Y8, Y8
 	VPXOR   Y9, Y9, Y9
 	VPXOR   Y10, Y10, Y10
-	LEAQ    (SP), BX
+	LEAQ    63(SP), BX
+	ANDQ    $-64, BX
 	CMPQ    AX, $+129
 	JLT     begin
 	VPXOR   Y7, Y7, Y7
@@ -13439,7 +13453,7 @@ slow:
 
 // func rowExpAVX512(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·rowExpAVX512(SB), NOSPLIT, $128-56
+TEXT ·rowExpAVX512(SB), NOSPLIT, $192-56
 	VBROADCASTSS consts<>+128(SB), Z0
 	VBROADCASTSS consts<>+64(SB), Z1
 	VBROADCASTSS consts<>+96(SB), Z2
@@ -13546,7 +13560,8 @@ look_done:
 	JNE      slow
 	MOVQ     dst+0(FP), BX
 	VPXORD   Z13, Z13, Z13
-	LEAQ     (SP), SI
+	LEAQ     63(SP), SI
+	ANDQ     $-64, SI
 	CMPQ     AX, $+129
 	JLT      begin
 	VPXORD   Z12, Z12, Z12
@@ -13836,7 +13851,7 @@ slow:
 
 // func rowExpAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·rowExpAVX2(SB), NOSPLIT, $128-56
+TEXT ·rowExpAVX2(SB), NOSPLIT, $192-56
 	VMOVUPS exp_one<>+0(SB), Y0
 	VMOVUPS consts<>+128(SB), Y1
 	VMOVUPS consts<>+64(SB), Y2
@@ -13965,7 +13980,8 @@ look_done:
 	MOVQ      dst+0(FP), BX
 	VPXOR     Y9, Y9, Y9
 	VPXOR     Y10, Y10, Y10
-	LEAQ      (SP), SI
+	LEAQ      63(SP), SI
+	ANDQ      $-64, SI
 	CMPQ      AX, $+129
 	JLT       begin
 	VPXOR     Y8, Y8, Y8
@@ -14329,6 +14345,962 @@ sum_done:
 	VPXOR        Y10, Y10, Y10
 	ADDQ         $-128, CX
 	ADDQ         $-128, AX
+	CMPQ         AX, $+1
+	JGE          sum_block
+	MOVQ         sums+8(FP), AX
+	VMOVUPS      (SI), Y8
+	VADDPD       64(SI), Y8, Y8
+	VMOVUPS      32(SI), Y9
+	VADDPD       96(SI), Y9, Y9
+	VADDPD       Y9, Y8, Y8
+	VEXTRACTF128 $0x01, Y8, X9
+	VADDPD       X9, X8, X8
+	VPERMILPD    $0x01, X8, X9
+	VADDSD       X9, X8, X8
+	VCVTSD2SS    X8, X8, X8
+	VMOVSS       X8, (AX)
+	JMP          summed
+
+only:
+	MOVQ         sums+8(FP), AX
+	VCVTPS2PD    X9, Y8
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y9
+	VCVTPS2PD    X10, Y11
+	VEXTRACTF128 $0x01, Y10, X10
+	VCVTPS2PD    X10, Y10
+	VADDPD       Y11, Y8, Y8
+	VADDPD       Y10, Y9, Y9
+	VADDPD       Y9, Y8, Y8
+	VEXTRACTF128 $0x01, Y8, X9
+	VADDPD       X9, X8, X8
+	VPERMILPD    $0x01, X8, X9
+	VADDSD       X9, X8, X8
+	VCVTSD2SS    X8, X8, X8
+	VMOVSS       X8, (AX)
+
+summed:
+	MOVQ sums+8(FP), AX
+	MOVL $0x00000000, 128(AX)
+	MOVL $0x00000000, 256(AX)
+	MOVL $0xffffffff, 640(AX)
+
+next:
+	ADDQ $+4, sums+8(FP)
+	ADDQ $+4, labels+24(FP)
+	MOVQ classes+40(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ AX, logits+16(FP)
+	ADDQ $-1, rows+32(FP)
+	CMPQ rows+32(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+48(FP), AX
+	INCQ (AX)
+	MOVQ sums+8(FP), AX
+	MOVL $0x00000000, 640(AX)
+	MOVQ sums+8(FP), AX
+	MOVL $0xff800000, 256(AX)
+	JMP  next
+
+// func softmaxExpAVX512(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
+// Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·softmaxExpAVX512(SB), NOSPLIT, $192-56
+	VBROADCASTSS consts<>+128(SB), Z0
+	VBROADCASTSS consts<>+64(SB), Z1
+	VBROADCASTSS consts<>+96(SB), Z2
+	VBROADCASTSS consts<>+160(SB), Z3
+	VBROADCASTSS consts<>+192(SB), Z4
+	VBROADCASTSS consts<>+224(SB), Z5
+	VBROADCASTSS consts<>+256(SB), Z6
+	VBROADCASTSS consts<>+288(SB), Z7
+	VBROADCASTSS consts<>+320(SB), Z8
+	VBROADCASTSS consts<>+352(SB), Z9
+	VMOVUPS      exp_one<>+0(SB), Z10
+	VBROADCASTSS consts<>+2240(SB), Z11
+
+row:
+	MOVQ    classes+40(FP), AX
+	MOVQ    labels+24(FP), CX
+	MOVLQSX (CX), CX
+	MOVQ    logits+16(FP), DX
+
+	// the target's logit; any where there is none
+	MOVQ    sums+8(FP), BX
+	LEAQ    384(BX), BX
+	MOVQ    $0x00000000, DI
+	MOVQ    CX, SI
+	TESTQ   SI, SI
+	CMOVQLT DI, SI
+	LEAQ    (DX)(SI*4), SI
+	MOVL    (SI), SI
+	MOVL    SI, (BX)
+	VPXORD  Z13, Z13, Z13
+	MOVQ    AX, BX
+	MOVQ    CX, SI
+	MOVQ    DX, DI
+
+look_block:
+	MOVQ    $0x00000090, R9
+	MOVQ    SI, R8
+	CMPQ    R8, R9
+	CMOVQHI R9, R8
+	LEAQ    target<>+576(SB), R9
+	MOVQ    R8, R8
+	NEGQ    R8
+	LEAQ    (R9)(R8*4), R9
+	MOVQ    $0x00000080, R10
+	MOVQ    BX, R8
+	CMPQ    R8, R10
+	CMOVQHI R10, R8
+	CMPQ    R8, $+64
+	JLT     look_few
+
+look_round:
+	VMOVUPS (DI), Z12
+	VPANDD  (R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+	VMOVUPS 64(DI), Z12
+	VPANDD  64(R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+	VMOVUPS 128(DI), Z12
+	VPANDD  128(R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+	VMOVUPS 192(DI), Z12
+	VPANDD  192(R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+	ADDQ    $+256, DI
+	ADDQ    $+256, R9
+	ADDQ    $-64, R8
+	CMPQ    R8, $+64
+	JGE     look_round
+
+look_few:
+	CMPQ R8, $+16
+	JLT  look_part
+
+look_tile:
+	VMOVUPS (DI), Z12
+	VPANDD  (R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+	ADDQ    $+64, DI
+	ADDQ    $+64, R9
+	ADDQ    $-16, R8
+	CMPQ    R8, $+16
+	JGE     look_tile
+
+look_part:
+	CMPQ    R8, $+1
+	JLT     look_done
+	MOVL    $0x0000ffff, R10
+	BZHIL   R8, R10, R10
+	KMOVW   R10, K1
+	VPXORD  Z12, Z12, Z12
+	VMOVUPS (DI), K1, Z12
+	VPANDD  (R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+
+look_done:
+	ADDQ $-128, SI
+	ADDQ $-128, BX
+	CMPQ BX, $+1
+	JGE  look_block
+
+	// any |z| > 40, but the target's?
+	VPCMPD   $0x06, Z11, Z13, K1
+	KORTESTW K1, K1
+	JNE      slow
+	MOVQ     dst+0(FP), BX
+	VPXORD   Z13, Z13, Z13
+	LEAQ     63(SP), SI
+	ANDQ     $-64, SI
+	CMPQ     AX, $+33
+	JLT      begin
+	VPXORD   Z12, Z12, Z12
+	VMOVUPS  Z12, (SI)
+	VMOVUPS  Z12, 64(SI)
+
+begin:
+sum_block:
+	MOVQ    $0x00000090, R8
+	MOVQ    CX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	LEAQ    target<>+576(SB), R8
+	MOVQ    DI, DI
+	NEGQ    DI
+	LEAQ    (R8)(DI*4), R8
+	MOVQ    $0x00000020, R9
+	MOVQ    AX, DI
+	CMPQ    DI, R9
+	CMOVQHI R9, DI
+	CMPQ    DI, $+64
+	JLT     sum_few
+
+sum_round:
+	VMOVUPS (DX), Z12
+	VADDPS  Z1, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z12, Z14
+	VSUBPS      Z0, Z14, Z15
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z15, Z12
+	VFNMADD231PS Z4, Z15, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z15
+	VFMADD231PS Z5, Z12, Z15
+	VFMADD213PS Z7, Z12, Z15
+	VFMADD213PS Z8, Z12, Z15
+	VFMADD213PS Z9, Z15, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z14, Z15
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z15, Z14
+	VFMADD231PS Z12, Z14, Z14
+	VPANDD      (R8), Z14, Z12
+	VMOVUPS     Z12, (BX)
+	VADDPS      Z12, Z13, Z13
+	VMOVUPS     64(DX), Z12
+	VADDPS      Z1, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z12, Z14
+	VSUBPS      Z0, Z14, Z15
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z15, Z12
+	VFNMADD231PS Z4, Z15, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z15
+	VFMADD231PS Z5, Z12, Z15
+	VFMADD213PS Z7, Z12, Z15
+	VFMADD213PS Z8, Z12, Z15
+	VFMADD213PS Z9, Z15, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z14, Z15
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z15, Z14
+	VFMADD231PS Z12, Z14, Z14
+	VPANDD      64(R8), Z14, Z12
+	VMOVUPS     Z12, 64(BX)
+	VADDPS      Z12, Z13, Z13
+	VMOVUPS     128(DX), Z12
+	VADDPS      Z1, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z12, Z14
+	VSUBPS      Z0, Z14, Z15
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z15, Z12
+	VFNMADD231PS Z4, Z15, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z15
+	VFMADD231PS Z5, Z12, Z15
+	VFMADD213PS Z7, Z12, Z15
+	VFMADD213PS Z8, Z12, Z15
+	VFMADD213PS Z9, Z15, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z14, Z15
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z15, Z14
+	VFMADD231PS Z12, Z14, Z14
+	VPANDD      128(R8), Z14, Z12
+	VMOVUPS     Z12, 128(BX)
+	VADDPS      Z12, Z13, Z13
+	VMOVUPS     192(DX), Z12
+	VADDPS      Z1, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z12, Z14
+	VSUBPS      Z0, Z14, Z15
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z15, Z12
+	VFNMADD231PS Z4, Z15, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z15
+	VFMADD231PS Z5, Z12, Z15
+	VFMADD213PS Z7, Z12, Z15
+	VFMADD213PS Z8, Z12, Z15
+	VFMADD213PS Z9, Z15, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z14, Z15
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z15, Z14
+	VFMADD231PS Z12, Z14, Z14
+	VPANDD      192(R8), Z14, Z12
+	VMOVUPS     Z12, 192(BX)
+	VADDPS      Z12, Z13, Z13
+	ADDQ        $+256, DX
+	ADDQ        $+256, R8
+	ADDQ        $+256, BX
+	ADDQ        $-64, DI
+	CMPQ        DI, $+64
+	JGE         sum_round
+
+sum_few:
+	CMPQ DI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VMOVUPS (DX), Z12
+	VADDPS  Z1, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z12, Z14
+	VSUBPS      Z0, Z14, Z15
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z15, Z12
+	VFNMADD231PS Z4, Z15, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z15
+	VFMADD231PS Z5, Z12, Z15
+	VFMADD213PS Z7, Z12, Z15
+	VFMADD213PS Z8, Z12, Z15
+	VFMADD213PS Z9, Z15, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z14, Z15
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z15, Z14
+	VFMADD231PS Z12, Z14, Z14
+	VPANDD      (R8), Z14, Z12
+	VMOVUPS     Z12, (BX)
+	VADDPS      Z12, Z13, Z13
+	ADDQ        $+64, DX
+	ADDQ        $+64, R8
+	ADDQ        $+64, BX
+	ADDQ        $-16, DI
+	CMPQ        DI, $+16
+	JGE         sum_tile
+
+sum_part:
+	CMPQ    DI, $+1
+	JLT     sum_done
+	MOVL    $0x0000ffff, R9
+	BZHIL   DI, R9, R9
+	KMOVW   R9, K1
+	VPXORD  Z12, Z12, Z12
+	VMOVUPS (DX), K1, Z12
+	VADDPS  Z1, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z12, Z14
+	VSUBPS      Z0, Z14, Z15
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z15, Z12
+	VFNMADD231PS Z4, Z15, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z15
+	VFMADD231PS Z5, Z12, Z15
+	VFMADD213PS Z7, Z12, Z15
+	VFMADD213PS Z8, Z12, Z15
+	VFMADD213PS Z9, Z15, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z14, Z15
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z15, Z14
+	VFMADD231PS Z12, Z14, Z14
+	VPANDD      (R8), Z14, Z12
+	VMOVAPS.Z   Z12, K1, Z12
+	VMOVUPS     Z12, K1, (BX)
+	VADDPS      Z12, Z13, Z13
+
+sum_done:
+	MOVQ          classes+40(FP), DI
+	CMPQ          DI, $+33
+	JLT           only
+	VCVTPS2PD     Y13, Z12
+	VEXTRACTF64X4 $0x01, Z13, Y13
+	VCVTPS2PD     Y13, Z13
+	VADDPD        (SI), Z12, Z12
+	VMOVUPS       Z12, (SI)
+	VADDPD        64(SI), Z13, Z13
+	VMOVUPS       Z13, 64(SI)
+	VPXORD        Z13, Z13, Z13
+	ADDQ          $-32, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+1
+	JGE           sum_block
+	MOVQ          sums+8(FP), AX
+	VMOVUPS       (SI), Z12
+	VMOVUPS       64(SI), Z13
+	VADDPD        Z13, Z12, Z12
+	VEXTRACTF64X4 $0x01, Z12, Y13
+	VADDPD        Y13, Y12, Y12
+	VEXTRACTF32X4 $0x01, Y12, X13
+	VADDPD        X13, X12, X12
+	VPERMILPD     $0x01, X12, X13
+	VADDSD        X13, X12, X12
+	VCVTSD2SS     X12, X12, X12
+	VMOVSS        X12, (AX)
+	JMP           summed
+
+only:
+	MOVQ          sums+8(FP), AX
+	VCVTPS2PD     Y13, Z12
+	VEXTRACTF64X4 $0x01, Z13, Y13
+	VCVTPS2PD     Y13, Z13
+	VADDPD        Z13, Z12, Z12
+	VEXTRACTF64X4 $0x01, Z12, Y13
+	VADDPD        Y13, Y12, Y12
+	VEXTRACTF32X4 $0x01, Y12, X13
+	VADDPD        X13, X12, X12
+	VPERMILPD     $0x01, X12, X13
+	VADDSD        X13, X12, X12
+	VCVTSD2SS     X12, X12, X12
+	VMOVSS        X12, (AX)
+
+summed:
+	MOVQ sums+8(FP), AX
+	MOVL $0x00000000, 128(AX)
+	MOVL $0x00000000, 256(AX)
+	MOVL $0xffffffff, 640(AX)
+
+next:
+	ADDQ $+4, sums+8(FP)
+	ADDQ $+4, labels+24(FP)
+	MOVQ classes+40(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ AX, logits+16(FP)
+	ADDQ $-1, rows+32(FP)
+	CMPQ rows+32(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+48(FP), AX
+	INCQ (AX)
+	MOVQ sums+8(FP), AX
+	MOVL $0x00000000, 640(AX)
+	MOVQ sums+8(FP), AX
+	MOVL $0xff800000, 256(AX)
+	JMP  next
+
+// func softmaxExpAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·softmaxExpAVX2(SB), NOSPLIT, $192-56
+	VMOVUPS exp_one<>+0(SB), Y0
+	VMOVUPS consts<>+128(SB), Y1
+	VMOVUPS consts<>+64(SB), Y2
+	VMOVUPS consts<>+96(SB), Y3
+	VMOVUPS consts<>+160(SB), Y4
+	VMOVUPS consts<>+192(SB), Y5
+	VMOVUPS consts<>+224(SB), Y6
+	VMOVUPS consts<>+256(SB), Y7
+
+row:
+	MOVQ    classes+40(FP), AX
+	MOVQ    labels+24(FP), CX
+	MOVLQSX (CX), CX
+	MOVQ    logits+16(FP), DX
+
+	// the target's logit; any where there is none
+	MOVQ    sums+8(FP), BX
+	LEAQ    384(BX), BX
+	MOVQ    $0x00000000, DI
+	MOVQ    CX, SI
+	TESTQ   SI, SI
+	CMOVQLT DI, SI
+	LEAQ    (DX)(SI*4), SI
+	MOVL    (SI), SI
+	MOVL    SI, (BX)
+	VPXOR   Y9, Y9, Y9
+	MOVQ    AX, BX
+	MOVQ    CX, SI
+	MOVQ    DX, DI
+
+look_block:
+	MOVQ    $0x00000090, R9
+	MOVQ    SI, R8
+	CMPQ    R8, R9
+	CMOVQHI R9, R8
+	LEAQ    target<>+576(SB), R9
+	MOVQ    R8, R8
+	NEGQ    R8
+	LEAQ    (R9)(R8*4), R9
+	MOVQ    $0x00000080, R10
+	MOVQ    BX, R8
+	CMPQ    R8, R10
+	CMOVQHI R10, R8
+	CMPQ    R8, $+32
+	JLT     look_few
+
+look_round:
+	VMOVUPS (DI), Y8
+	VPAND   (R9), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	VMOVUPS 32(DI), Y8
+	VPAND   32(R9), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	VMOVUPS 64(DI), Y8
+	VPAND   64(R9), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	VMOVUPS 96(DI), Y8
+	VPAND   96(R9), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	ADDQ    $+128, DI
+	ADDQ    $+128, R9
+	ADDQ    $-32, R8
+	CMPQ    R8, $+32
+	JGE     look_round
+
+look_few:
+	CMPQ R8, $+16
+	JLT  look_part
+
+look_tile:
+	VMOVUPS (DI), Y8
+	VPAND   (R9), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	VMOVUPS 32(DI), Y8
+	VPAND   32(R9), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	ADDQ    $+64, DI
+	ADDQ    $+64, R9
+	ADDQ    $-16, R8
+	CMPQ    R8, $+16
+	JGE     look_tile
+
+look_part:
+	CMPQ       R8, $+1
+	JLT        look_done
+	MOVQ       $0x00000008, R10
+	MOVQ       R8, R11
+	CMPQ       R11, R10
+	CMOVQGT    R10, R11
+	NEGQ       R11
+	LEAQ       lane_mask<>+32(SB), R10
+	VMOVUPS    (R10)(R11*4), Y8
+	VMASKMOVPS (DI), Y8, Y10
+	VPXOR      Y11, Y11, Y11
+	VBLENDVPS  Y8, Y10, Y11, Y8
+	MOVQ       $0x00000000, R10
+	MOVQ       R8, R8
+	SUBQ       $+8, R8
+	CMOVQLT    R10, R8
+	MOVQ       $0x00000008, R10
+	MOVQ       R8, R8
+	CMPQ       R8, R10
+	CMOVQGT    R10, R8
+	NEGQ       R8
+	LEAQ       lane_mask<>+32(SB), R10
+	VMOVUPS    (R10)(R8*4), Y10
+	VMASKMOVPS 32(DI), Y10, Y11
+	VPXOR      Y12, Y12, Y12
+	VBLENDVPS  Y10, Y11, Y12, Y10
+	VPAND      (R9), Y8, Y8
+	VPMAXSD    Y8, Y9, Y9
+	VPAND      32(R9), Y10, Y8
+	VPMAXSD    Y8, Y9, Y9
+
+look_done:
+	ADDQ $-128, SI
+	ADDQ $-128, BX
+	CMPQ BX, $+1
+	JGE  look_block
+
+	// any |z| > 40, but the target's?
+	VPCMPGTD  consts<>+2240(SB), Y9, Y8
+	VMOVMSKPS Y8, BX
+	TESTL     BX, BX
+	JNE       slow
+	MOVQ      dst+0(FP), BX
+	VPXOR     Y9, Y9, Y9
+	VPXOR     Y10, Y10, Y10
+	LEAQ      63(SP), SI
+	ANDQ      $-64, SI
+	CMPQ      AX, $+33
+	JLT       begin
+	VPXOR     Y8, Y8, Y8
+	VMOVUPS   Y8, (SI)
+	VMOVUPS   Y8, 32(SI)
+	VMOVUPS   Y8, 64(SI)
+	VMOVUPS   Y8, 96(SI)
+
+begin:
+sum_block:
+	MOVQ    $0x00000090, R8
+	MOVQ    CX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	LEAQ    target<>+576(SB), R8
+	MOVQ    DI, DI
+	NEGQ    DI
+	LEAQ    (R8)(DI*4), R8
+	MOVQ    $0x00000020, R9
+	MOVQ    AX, DI
+	CMPQ    DI, R9
+	CMOVQHI R9, DI
+	CMPQ    DI, $+32
+	JLT     sum_few
+
+sum_round:
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y11
+	VADDPS  Y2, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y8, Y12
+	VSUBPS      Y1, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y8, Y12, Y12
+	VPAND       (R8), Y12, Y8
+	VMOVUPS     Y8, (BX)
+	VADDPS      Y8, Y9, Y9
+	VADDPS      Y2, Y11, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y8, Y11
+	VSUBPS      Y1, Y11, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y12
+	VFMADD231PS Y6, Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y8, Y11, Y11
+	VPAND       32(R8), Y11, Y8
+	VMOVUPS     Y8, 32(BX)
+	VADDPS      Y8, Y10, Y10
+	VMOVUPS     64(DX), Y8
+	VMOVUPS     96(DX), Y11
+	VADDPS      Y2, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y8, Y12
+	VSUBPS      Y1, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y8, Y12, Y12
+	VPAND       64(R8), Y12, Y8
+	VMOVUPS     Y8, 64(BX)
+	VADDPS      Y8, Y9, Y9
+	VADDPS      Y2, Y11, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y8, Y11
+	VSUBPS      Y1, Y11, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y12
+	VFMADD231PS Y6, Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y8, Y11, Y11
+	VPAND       96(R8), Y11, Y8
+	VMOVUPS     Y8, 96(BX)
+	VADDPS      Y8, Y10, Y10
+	ADDQ        $+128, DX
+	ADDQ        $+128, R8
+	ADDQ        $+128, BX
+	ADDQ        $-32, DI
+	CMPQ        DI, $+32
+	JGE         sum_round
+
+sum_few:
+	CMPQ DI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y11
+	VADDPS  Y2, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y8, Y12
+	VSUBPS      Y1, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y8, Y12, Y12
+	VPAND       (R8), Y12, Y8
+	VMOVUPS     Y8, (BX)
+	VADDPS      Y8, Y9, Y9
+	VADDPS      Y2, Y11, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y8, Y11
+	VSUBPS      Y1, Y11, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y12
+	VFMADD231PS Y6, Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y8, Y11, Y11
+	VPAND       32(R8), Y11, Y8
+	VMOVUPS     Y8, 32(BX)
+	VADDPS      Y8, Y10, Y10
+	ADDQ        $+64, DX
+	ADDQ        $+64, R8
+	ADDQ        $+64, BX
+	ADDQ        $-16, DI
+	CMPQ        DI, $+16
+	JGE         sum_tile
+
+sum_part:
+	CMPQ       DI, $+1
+	JLT        sum_done
+	MOVQ       $0x00000008, R9
+	MOVQ       DI, R10
+	CMPQ       R10, R9
+	CMOVQGT    R9, R10
+	NEGQ       R10
+	LEAQ       lane_mask<>+32(SB), R9
+	VMOVUPS    (R9)(R10*4), Y8
+	VMASKMOVPS (DX), Y8, Y11
+	VPXOR      Y12, Y12, Y12
+	VBLENDVPS  Y8, Y11, Y12, Y11
+	MOVQ       $0x00000000, R10
+	MOVQ       DI, R9
+	SUBQ       $+8, R9
+	CMOVQLT    R10, R9
+	MOVQ       $0x00000008, R10
+	MOVQ       R9, R11
+	CMPQ       R11, R10
+	CMOVQGT    R10, R11
+	NEGQ       R11
+	LEAQ       lane_mask<>+32(SB), R10
+	VMOVUPS    (R10)(R11*4), Y12
+	VMASKMOVPS 32(DX), Y12, Y13
+	VPXOR      Y14, Y14, Y14
+	VBLENDVPS  Y12, Y13, Y14, Y13
+	VADDPS     Y2, Y11, Y11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y14
+	VFMADD231PS Y3, Y11, Y14
+	VSUBPS      Y1, Y14, Y15
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y15, Y11
+	VFNMADD231PS Y5, Y15, Y11
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y15
+	VFMADD231PS Y6, Y11, Y15
+	VFMADD213PS consts<>+288(SB), Y11, Y15
+	VFMADD213PS consts<>+320(SB), Y11, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y11
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y11, Y14, Y14
+	VPAND       (R8), Y14, Y11
+	VPAND       Y11, Y8, Y8
+	CMPQ        DI, $+8
+	JLT         partless1
+	VMOVUPS     Y8, (BX)
+	JMP         partdone1
+
+partless1:
+	MOVQ         BX, R10
+	VMOVAPS      X8, X11
+	TESTQ        $0x00000004, DI
+	JEQ          partfour1
+	VMOVUPS      X11, (R10)
+	ADDQ         $+16, R10
+	VEXTRACTF128 $0x01, Y8, X11
+
+partfour1:
+	TESTQ   $0x00000002, DI
+	JEQ     parttwo1
+	VMOVLPS X11, (R10)
+	ADDQ    $+8, R10
+	VPSRLDQ $0x08, X11, X11
+
+parttwo1:
+	TESTQ  $0x00000001, DI
+	JEQ    partdone1
+	VMOVSS X11, (R10)
+
+partdone1:
+	VADDPS Y8, Y9, Y9
+	VADDPS Y2, Y13, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y8, Y11
+	VSUBPS      Y1, Y11, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y13
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y13, Y11
+	VFMADD231PS Y8, Y11, Y11
+	VPAND       32(R8), Y11, Y8
+	VPAND       Y8, Y12, Y8
+	CMPQ        R9, $+8
+	JLT         partless2
+	VMOVUPS     Y8, 32(BX)
+	JMP         partdone2
+
+partless2:
+	MOVQ         BX, DI
+	VMOVAPS      X8, X11
+	TESTQ        $0x00000004, R9
+	JEQ          partfour2
+	VMOVUPS      X11, 32(DI)
+	ADDQ         $+16, DI
+	VEXTRACTF128 $0x01, Y8, X11
+
+partfour2:
+	TESTQ   $0x00000002, R9
+	JEQ     parttwo2
+	VMOVLPS X11, 32(DI)
+	ADDQ    $+8, DI
+	VPSRLDQ $0x08, X11, X11
+
+parttwo2:
+	TESTQ  $0x00000001, R9
+	JEQ    partdone2
+	VMOVSS X11, 32(DI)
+
+partdone2:
+	VADDPS Y8, Y10, Y10
+
+sum_done:
+	MOVQ         classes+40(FP), DI
+	CMPQ         DI, $+33
+	JLT          only
+	VCVTPS2PD    X9, Y8
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       (SI), Y8, Y8
+	VMOVUPS      Y8, (SI)
+	VADDPD       32(SI), Y9, Y9
+	VMOVUPS      Y9, 32(SI)
+	VCVTPS2PD    X10, Y8
+	VEXTRACTF128 $0x01, Y10, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       64(SI), Y8, Y8
+	VMOVUPS      Y8, 64(SI)
+	VADDPD       96(SI), Y9, Y9
+	VMOVUPS      Y9, 96(SI)
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	ADDQ         $-32, CX
+	ADDQ         $-32, AX
 	CMPQ         AX, $+1
 	JGE          sum_block
 	MOVQ         sums+8(FP), AX
@@ -14978,6 +15950,604 @@ sum_done:
 	VPXOR        Y12, Y12, Y12
 	ADDQ         $-128, CX
 	ADDQ         $-128, AX
+	CMPQ         AX, $+1
+	JGE          sum_block
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+32(FP), AX
+	INCQ (AX)
+	VZEROUPPER
+	RET
+
+// func softmaxPartAVX512(total *[16]float64, logits *float32, n int, label int, slow *int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·softmaxPartAVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+128(SB), Z0
+	VBROADCASTSS consts<>+64(SB), Z1
+	VBROADCASTSS consts<>+96(SB), Z2
+	VBROADCASTSS consts<>+160(SB), Z3
+	VBROADCASTSS consts<>+192(SB), Z4
+	VBROADCASTSS consts<>+224(SB), Z5
+	VBROADCASTSS consts<>+256(SB), Z6
+	VBROADCASTSS consts<>+288(SB), Z7
+	VBROADCASTSS consts<>+320(SB), Z8
+	VBROADCASTSS consts<>+352(SB), Z9
+	VMOVUPS      exp_one<>+0(SB), Z10
+	VBROADCASTSS consts<>+2240(SB), Z11
+	MOVQ         n+16(FP), AX
+	MOVQ         label+24(FP), CX
+	MOVQ         logits+8(FP), DX
+	VPXORD       Z14, Z14, Z14
+	VPXORD       Z15, Z15, Z15
+	MOVQ         total+0(FP), BX
+
+sum_block:
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000020, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+64
+	JLT     sum_few
+
+sum_round:
+	VMOVUPS (DX), Z12
+	VPANDD  (DI), Z12, Z13
+	VPMAXSD Z13, Z14, Z14
+	VADDPS  Z1, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z12, Z13
+	VSUBPS      Z0, Z13, Z16
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z16
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z16, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VPANDD      (DI), Z13, Z12
+	VADDPS      Z12, Z15, Z15
+	VMOVUPS     64(DX), Z12
+	VPANDD      64(DI), Z12, Z13
+	VPMAXSD     Z13, Z14, Z14
+	VADDPS      Z1, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z12, Z13
+	VSUBPS      Z0, Z13, Z16
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z16
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z16, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VPANDD      64(DI), Z13, Z12
+	VADDPS      Z12, Z15, Z15
+	VMOVUPS     128(DX), Z12
+	VPANDD      128(DI), Z12, Z13
+	VPMAXSD     Z13, Z14, Z14
+	VADDPS      Z1, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z12, Z13
+	VSUBPS      Z0, Z13, Z16
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z16
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z16, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VPANDD      128(DI), Z13, Z12
+	VADDPS      Z12, Z15, Z15
+	VMOVUPS     192(DX), Z12
+	VPANDD      192(DI), Z12, Z13
+	VPMAXSD     Z13, Z14, Z14
+	VADDPS      Z1, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z12, Z13
+	VSUBPS      Z0, Z13, Z16
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z16
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z16, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VPANDD      192(DI), Z13, Z12
+	VADDPS      Z12, Z15, Z15
+	ADDQ        $+256, DX
+	ADDQ        $+256, DI
+	ADDQ        $-64, SI
+	CMPQ        SI, $+64
+	JGE         sum_round
+
+sum_few:
+	CMPQ SI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VMOVUPS (DX), Z12
+	VPANDD  (DI), Z12, Z13
+	VPMAXSD Z13, Z14, Z14
+	VADDPS  Z1, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z12, Z13
+	VSUBPS      Z0, Z13, Z16
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z16
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z16, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VPANDD      (DI), Z13, Z12
+	VADDPS      Z12, Z15, Z15
+	ADDQ        $+64, DX
+	ADDQ        $+64, DI
+	ADDQ        $-16, SI
+	CMPQ        SI, $+16
+	JGE         sum_tile
+
+sum_part:
+	CMPQ    SI, $+1
+	JLT     sum_done
+	MOVL    $0x0000ffff, R8
+	BZHIL   SI, R8, R8
+	KMOVW   R8, K1
+	VPXORD  Z12, Z12, Z12
+	VMOVUPS (DX), K1, Z12
+	VPANDD  (DI), Z12, Z13
+	VPMAXSD Z13, Z14, Z14
+	VADDPS  Z1, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z12, Z13
+	VSUBPS      Z0, Z13, Z16
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z16
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z16, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VPANDD      (DI), Z13, Z12
+	VMOVAPS.Z   Z12, K1, Z12
+	VADDPS      Z12, Z15, Z15
+
+sum_done:
+	// any |z| > 40, but the target's?
+	VPCMPD        $0x06, Z11, Z14, K1
+	KORTESTW      K1, K1
+	JNE           slow
+	VCVTPS2PD     Y15, Z12
+	VEXTRACTF64X4 $0x01, Z15, Y13
+	VCVTPS2PD     Y13, Z13
+	VADDPD        (BX), Z12, Z12
+	VMOVUPS       Z12, (BX)
+	VADDPD        64(BX), Z13, Z13
+	VMOVUPS       Z13, 64(BX)
+	VPXORD        Z15, Z15, Z15
+	ADDQ          $-32, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+1
+	JGE           sum_block
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+32(FP), AX
+	INCQ (AX)
+	VZEROUPPER
+	RET
+
+// func softmaxPartAVX2(total *[16]float64, logits *float32, n int, label int, slow *int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·softmaxPartAVX2(SB), NOSPLIT, $0-40
+	VMOVUPS exp_one<>+0(SB), Y0
+	VMOVUPS consts<>+128(SB), Y1
+	VMOVUPS consts<>+64(SB), Y2
+	VMOVUPS consts<>+96(SB), Y3
+	VMOVUPS consts<>+160(SB), Y4
+	VMOVUPS consts<>+192(SB), Y5
+	VMOVUPS consts<>+224(SB), Y6
+	MOVQ    n+16(FP), AX
+	MOVQ    label+24(FP), CX
+	MOVQ    logits+8(FP), DX
+	VPXOR   Y10, Y10, Y10
+	VPXOR   Y11, Y11, Y11
+	VPXOR   Y12, Y12, Y12
+	MOVQ    total+0(FP), BX
+
+sum_block:
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000020, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+32
+	JLT     sum_few
+
+sum_round:
+	VMOVUPS (DX), Y7
+	VMOVUPS 32(DX), Y8
+	VPAND   (DI), Y7, Y9
+	VPMAXSD Y9, Y10, Y10
+	VPAND   32(DI), Y8, Y9
+	VPMAXSD Y9, Y10, Y10
+	VADDPS  Y2, Y7, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y9
+	VFMADD231PS Y3, Y7, Y9
+	VSUBPS      Y1, Y9, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y13
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y13, Y9
+	VFMADD231PS Y7, Y9, Y9
+	VPAND       (DI), Y9, Y7
+	VADDPS      Y7, Y11, Y11
+	VADDPS      Y2, Y8, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y8
+	VFMADD231PS Y3, Y7, Y8
+	VSUBPS      Y1, Y8, Y9
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y9, Y7
+	VFNMADD231PS Y5, Y9, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y9
+	VFMADD213PS consts<>+256(SB), Y6, Y9
+	VFMADD213PS consts<>+288(SB), Y7, Y9
+	VFMADD213PS consts<>+320(SB), Y7, Y9
+	VFMADD213PS consts<>+352(SB), Y9, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y0, Y9
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y9, Y8
+	VFMADD231PS Y7, Y8, Y8
+	VPAND       32(DI), Y8, Y7
+	VADDPS      Y7, Y12, Y12
+	VMOVUPS     64(DX), Y7
+	VMOVUPS     96(DX), Y8
+	VPAND       64(DI), Y7, Y9
+	VPMAXSD     Y9, Y10, Y10
+	VPAND       96(DI), Y8, Y9
+	VPMAXSD     Y9, Y10, Y10
+	VADDPS      Y2, Y7, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y9
+	VFMADD231PS Y3, Y7, Y9
+	VSUBPS      Y1, Y9, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y13
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y13, Y9
+	VFMADD231PS Y7, Y9, Y9
+	VPAND       64(DI), Y9, Y7
+	VADDPS      Y7, Y11, Y11
+	VADDPS      Y2, Y8, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y8
+	VFMADD231PS Y3, Y7, Y8
+	VSUBPS      Y1, Y8, Y9
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y9, Y7
+	VFNMADD231PS Y5, Y9, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y9
+	VFMADD213PS consts<>+256(SB), Y6, Y9
+	VFMADD213PS consts<>+288(SB), Y7, Y9
+	VFMADD213PS consts<>+320(SB), Y7, Y9
+	VFMADD213PS consts<>+352(SB), Y9, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y0, Y9
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y9, Y8
+	VFMADD231PS Y7, Y8, Y8
+	VPAND       96(DI), Y8, Y7
+	VADDPS      Y7, Y12, Y12
+	ADDQ        $+128, DX
+	ADDQ        $+128, DI
+	ADDQ        $-32, SI
+	CMPQ        SI, $+32
+	JGE         sum_round
+
+sum_few:
+	CMPQ SI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VMOVUPS (DX), Y7
+	VMOVUPS 32(DX), Y8
+	VPAND   (DI), Y7, Y9
+	VPMAXSD Y9, Y10, Y10
+	VPAND   32(DI), Y8, Y9
+	VPMAXSD Y9, Y10, Y10
+	VADDPS  Y2, Y7, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y9
+	VFMADD231PS Y3, Y7, Y9
+	VSUBPS      Y1, Y9, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y13
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y13, Y9
+	VFMADD231PS Y7, Y9, Y9
+	VPAND       (DI), Y9, Y7
+	VADDPS      Y7, Y11, Y11
+	VADDPS      Y2, Y8, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y8
+	VFMADD231PS Y3, Y7, Y8
+	VSUBPS      Y1, Y8, Y9
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y9, Y7
+	VFNMADD231PS Y5, Y9, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y9
+	VFMADD213PS consts<>+256(SB), Y6, Y9
+	VFMADD213PS consts<>+288(SB), Y7, Y9
+	VFMADD213PS consts<>+320(SB), Y7, Y9
+	VFMADD213PS consts<>+352(SB), Y9, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y0, Y9
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y9, Y8
+	VFMADD231PS Y7, Y8, Y8
+	VPAND       32(DI), Y8, Y7
+	VADDPS      Y7, Y12, Y12
+	ADDQ        $+64, DX
+	ADDQ        $+64, DI
+	ADDQ        $-16, SI
+	CMPQ        SI, $+16
+	JGE         sum_tile
+
+sum_part:
+	CMPQ       SI, $+1
+	JLT        sum_done
+	MOVQ       $0x00000008, R8
+	MOVQ       SI, R9
+	CMPQ       R9, R8
+	CMOVQGT    R8, R9
+	NEGQ       R9
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(R9*4), Y7
+	VMASKMOVPS (DX), Y7, Y8
+	VPXOR      Y9, Y9, Y9
+	VBLENDVPS  Y7, Y8, Y9, Y8
+	MOVQ       $0x00000000, R8
+	MOVQ       SI, SI
+	SUBQ       $+8, SI
+	CMOVQLT    R8, SI
+	MOVQ       $0x00000008, R8
+	MOVQ       SI, SI
+	CMPQ       SI, R8
+	CMOVQGT    R8, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(SI*4), Y9
+	VMASKMOVPS 32(DX), Y9, Y13
+	VPXOR      Y14, Y14, Y14
+	VBLENDVPS  Y9, Y13, Y14, Y13
+	VPAND      (DI), Y8, Y14
+	VPMAXSD    Y14, Y10, Y10
+	VPAND      32(DI), Y13, Y14
+	VPMAXSD    Y14, Y10, Y10
+	VADDPS     Y2, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y14
+	VFMADD231PS Y3, Y8, Y14
+	VSUBPS      Y1, Y14, Y15
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y15, Y8
+	VFNMADD231PS Y5, Y15, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y8, Y15
+	VFMADD213PS consts<>+256(SB), Y6, Y15
+	VFMADD213PS consts<>+288(SB), Y8, Y15
+	VFMADD213PS consts<>+320(SB), Y8, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y8, Y14, Y14
+	VPAND       (DI), Y14, Y8
+	VPAND       Y8, Y7, Y7
+	VADDPS      Y7, Y11, Y11
+	VADDPS      Y2, Y13, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y8
+	VFMADD231PS Y3, Y7, Y8
+	VSUBPS      Y1, Y8, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y0, Y13
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y13, Y8
+	VFMADD231PS Y7, Y8, Y8
+	VPAND       32(DI), Y8, Y7
+	VPAND       Y7, Y9, Y7
+	VADDPS      Y7, Y12, Y12
+
+sum_done:
+	// any |z| > 40, but the target's?
+	VPCMPGTD     consts<>+2240(SB), Y10, Y7
+	VMOVMSKPS    Y7, SI
+	TESTL        SI, SI
+	JNE          slow
+	VCVTPS2PD    X11, Y7
+	VEXTRACTF128 $0x01, Y11, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       (BX), Y7, Y7
+	VMOVUPS      Y7, (BX)
+	VADDPD       32(BX), Y8, Y8
+	VMOVUPS      Y8, 32(BX)
+	VCVTPS2PD    X12, Y7
+	VEXTRACTF128 $0x01, Y12, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       64(BX), Y7, Y7
+	VMOVUPS      Y7, 64(BX)
+	VADDPD       96(BX), Y8, Y8
+	VMOVUPS      Y8, 96(BX)
+	VPXOR        Y11, Y11, Y11
+	VPXOR        Y12, Y12, Y12
+	ADDQ         $-32, CX
+	ADDQ         $-32, AX
 	CMPQ         AX, $+1
 	JGE          sum_block
 	VZEROUPPER
@@ -16048,7 +17618,7 @@ next:
 
 // func rowShiftedAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int)
 // Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·rowShiftedAVX512(SB), NOSPLIT, $128-40
+TEXT ·rowShiftedAVX512(SB), NOSPLIT, $192-40
 	VBROADCASTSS consts<>+2368(SB), Z0
 	VBROADCASTSS consts<>+2272(SB), Z1
 	VBROADCASTSS consts<>+2336(SB), Z2
@@ -16096,7 +17666,8 @@ row:
 	VSUBPS       Z17, Z0, Z19
 	VMULPS       Z6, Z17, Z17
 	VPXORD       Z21, Z21, Z21
-	LEAQ         (SP), BX
+	LEAQ         63(SP), BX
+	ANDQ         $-64, BX
 	CMPQ         AX, $+129
 	JLT          begin
 	VPXORD       Z20, Z20, Z20
@@ -16340,7 +17911,7 @@ next:
 
 // func rowShiftedAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·rowShiftedAVX2(SB), NOSPLIT, $128-40
+TEXT ·rowShiftedAVX2(SB), NOSPLIT, $192-40
 	VMOVUPS consts<>+2368(SB), Y0
 	VMOVUPS consts<>+2272(SB), Y1
 	VMOVUPS consts<>+2336(SB), Y2
@@ -16376,7 +17947,8 @@ row:
 	VMULPS       consts<>+160(SB), Y4, Y4
 	VPXOR        Y8, Y8, Y8
 	VPXOR        Y9, Y9, Y9
-	LEAQ         (SP), BX
+	LEAQ         63(SP), BX
+	ANDQ         $-64, BX
 	CMPQ         AX, $+129
 	JLT          begin
 	VPXOR        Y7, Y7, Y7
@@ -16691,6 +18263,1480 @@ next:
 	ADDQ AX, logits+8(FP)
 	ADDQ $-1, rows+24(FP)
 	CMPQ rows+24(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func rowShiftedExpAVX512(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
+// Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·rowShiftedExpAVX512(SB), NOSPLIT, $192-48
+	VBROADCASTSS consts<>+2368(SB), Z0
+	VBROADCASTSS consts<>+2272(SB), Z1
+	VBROADCASTSS consts<>+2336(SB), Z2
+	VBROADCASTSS consts<>+2304(SB), Z3
+	VBROADCASTSS consts<>+384(SB), Z4
+	VBROADCASTSS consts<>+96(SB), Z5
+	VBROADCASTSS consts<>+160(SB), Z6
+	VBROADCASTSS consts<>+192(SB), Z7
+	VBROADCASTSS consts<>+2464(SB), Z8
+	VBROADCASTSS consts<>+2496(SB), Z9
+	VBROADCASTSS consts<>+2528(SB), Z10
+	VBROADCASTSS consts<>+2560(SB), Z11
+	VBROADCASTSS consts<>+2592(SB), Z12
+	VBROADCASTSS consts<>+32(SB), Z13
+	VBROADCASTSS consts<>+928(SB), Z14
+	VBROADCASTSS consts<>+2400(SB), Z15
+	VBROADCASTSS consts<>+2432(SB), Z16
+
+row:
+	MOVQ    sums+8(FP), AX
+	CMPL    640(AX), $0x00
+	JNE     next
+	MOVQ    classes+40(FP), AX
+	MOVQ    labels+24(FP), CX
+	MOVLQSX (CX), CX
+	MOVQ    logits+16(FP), DX
+
+	// the shift and N
+	MOVQ         sums+8(FP), BX
+	VBROADCASTSS 256(BX), Z17
+	VPANDD       Z13, Z17, Z18
+	VCMPPS       $0x11, Z18, Z1, K1
+	VCMPPS       $0x11, Z14, Z18, K2
+	KANDW        K1, K2, K1
+	VMOVAPS.Z    Z17, K1, Z18
+	VSUBPS       Z18, Z17, Z17
+	VMINPS       Z17, Z2, Z17
+	VMAXPS       Z17, Z3, Z17
+	VFMADD213PS  Z0, Z5, Z17
+	VPSUBD       Z15, Z17, Z17
+	MOVQ         sums+8(FP), BX
+	VMOVSS       X17, 128(BX)
+	VCVTDQ2PS    Z17, Z17
+	VSUBPS       Z16, Z17, Z17
+	VSUBPS       Z17, Z0, Z19
+	VMULPS       Z6, Z17, Z17
+	MOVQ         dst+0(FP), BX
+	VPXORD       Z21, Z21, Z21
+	LEAQ         63(SP), SI
+	ANDQ         $-64, SI
+	CMPQ         AX, $+129
+	JLT          begin
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      Z20, (SI)
+	VMOVUPS      Z20, 64(SI)
+
+begin:
+sum_block:
+	MOVQ    $0x00000090, R8
+	MOVQ    CX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	LEAQ    target<>+576(SB), R8
+	MOVQ    DI, DI
+	NEGQ    DI
+	LEAQ    (R8)(DI*4), R8
+	MOVQ    $0x00000080, R9
+	MOVQ    AX, DI
+	CMPQ    DI, R9
+	CMOVQHI R9, DI
+	CMPQ    DI, $+64
+	JLT     sum_few
+
+sum_round:
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      (R8), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      (DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, (BX)
+	VFMADD231PS  Z22, Z20, Z21
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      64(R8), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      64(DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, 64(BX)
+	VFMADD231PS  Z22, Z20, Z21
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      128(R8), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      128(DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, 128(BX)
+	VFMADD231PS  Z22, Z20, Z21
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      192(R8), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      192(DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, 192(BX)
+	VFMADD231PS  Z22, Z20, Z21
+	ADDQ         $+256, DX
+	ADDQ         $+256, R8
+	ADDQ         $+256, BX
+	ADDQ         $-64, DI
+	CMPQ         DI, $+64
+	JGE          sum_round
+
+sum_few:
+	CMPQ DI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      (R8), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      (DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, (BX)
+	VFMADD231PS  Z22, Z20, Z21
+	ADDQ         $+64, DX
+	ADDQ         $+64, R8
+	ADDQ         $+64, BX
+	ADDQ         $-16, DI
+	CMPQ         DI, $+16
+	JGE          sum_tile
+
+sum_part:
+	CMPQ         DI, $+1
+	JLT          sum_done
+	MOVL         $0x0000ffff, R9
+	BZHIL        DI, R9, R9
+	KMOVW        R9, K1
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      (DX), K1, Z20
+	VPXORD       Z22, Z22, Z22
+	VMOVUPS      (R8), Z23
+	VPCMPD       $0x06, Z22, Z23, K2
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K2, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K2, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, K1, (BX)
+	VFMADD231PS  Z22, Z20, Z21
+
+sum_done:
+	MOVQ          classes+40(FP), DI
+	CMPQ          DI, $+129
+	JLT           only
+	VCVTPS2PD     Y21, Z20
+	VEXTRACTF64X4 $0x01, Z21, Y21
+	VCVTPS2PD     Y21, Z21
+	VADDPD        (SI), Z20, Z20
+	VMOVUPS       Z20, (SI)
+	VADDPD        64(SI), Z21, Z21
+	VMOVUPS       Z21, 64(SI)
+	VPXORD        Z21, Z21, Z21
+	ADDQ          $-128, CX
+	ADDQ          $-128, AX
+	CMPQ          AX, $+1
+	JGE           sum_block
+	MOVQ          sums+8(FP), AX
+	VMOVUPS       (SI), Z17
+	VMOVUPS       64(SI), Z18
+	VADDPD        Z18, Z17, Z17
+	VEXTRACTF64X4 $0x01, Z17, Y18
+	VADDPD        Y18, Y17, Y17
+	VEXTRACTF32X4 $0x01, Y17, X18
+	VADDPD        X18, X17, X17
+	VPERMILPD     $0x01, X17, X18
+	VADDSD        X18, X17, X17
+	VCVTSD2SS     X17, X17, X17
+	VMOVSS        X17, (AX)
+	JMP           summed
+
+only:
+	MOVQ          sums+8(FP), AX
+	VCVTPS2PD     Y21, Z17
+	VEXTRACTF64X4 $0x01, Z21, Y18
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z17, Z17
+	VEXTRACTF64X4 $0x01, Z17, Y18
+	VADDPD        Y18, Y17, Y17
+	VEXTRACTF32X4 $0x01, Y17, X18
+	VADDPD        X18, X17, X17
+	VPERMILPD     $0x01, X17, X18
+	VADDSD        X18, X17, X17
+	VCVTSD2SS     X17, X17, X17
+	VMOVSS        X17, (AX)
+
+summed:
+next:
+	ADDQ $+4, sums+8(FP)
+	ADDQ $+4, labels+24(FP)
+	MOVQ classes+40(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ AX, logits+16(FP)
+	ADDQ $-1, rows+32(FP)
+	CMPQ rows+32(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func rowShiftedExpAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·rowShiftedExpAVX2(SB), NOSPLIT, $192-48
+	VMOVUPS consts<>+2368(SB), Y0
+	VMOVUPS consts<>+2272(SB), Y1
+	VMOVUPS consts<>+2336(SB), Y2
+	VMOVUPS consts<>+2304(SB), Y3
+
+row:
+	MOVQ    sums+8(FP), AX
+	CMPL    640(AX), $0x00
+	JNE     next
+	MOVQ    classes+40(FP), AX
+	MOVQ    labels+24(FP), CX
+	MOVLQSX (CX), CX
+	MOVQ    logits+16(FP), DX
+
+	// the shift and N
+	MOVQ         sums+8(FP), BX
+	VBROADCASTSS 256(BX), Y4
+	VPAND        consts<>+32(SB), Y4, Y5
+	VCMPPS       $0x11, Y5, Y1, Y6
+	VCMPPS       $0x11, consts<>+928(SB), Y5, Y5
+	VPAND        Y6, Y5, Y5
+	VPAND        Y4, Y5, Y5
+	VSUBPS       Y5, Y4, Y4
+	VMINPS       Y4, Y2, Y4
+	VMAXPS       Y4, Y3, Y4
+	VFMADD132PS  consts<>+96(SB), Y0, Y4
+	VPSUBD       consts<>+2400(SB), Y4, Y4
+	MOVQ         sums+8(FP), BX
+	VMOVSS       X4, 128(BX)
+	VCVTDQ2PS    Y4, Y4
+	VSUBPS       consts<>+2432(SB), Y4, Y4
+	VSUBPS       Y4, Y0, Y6
+	VMULPS       consts<>+160(SB), Y4, Y4
+	MOVQ         dst+0(FP), BX
+	VPXOR        Y8, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	LEAQ         63(SP), SI
+	ANDQ         $-64, SI
+	CMPQ         AX, $+129
+	JLT          begin
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      Y7, (SI)
+	VMOVUPS      Y7, 32(SI)
+	VMOVUPS      Y7, 64(SI)
+	VMOVUPS      Y7, 96(SI)
+
+begin:
+sum_block:
+	MOVQ    $0x00000090, R8
+	MOVQ    CX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	LEAQ    target<>+576(SB), R8
+	MOVQ    DI, DI
+	NEGQ    DI
+	LEAQ    (R8)(DI*4), R8
+	MOVQ    $0x00000080, R9
+	MOVQ    AX, DI
+	CMPQ    DI, R9
+	CMOVQHI R9, DI
+	CMPQ    DI, $+32
+	JLT     sum_few
+
+sum_round:
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      (R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      (DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, (BX)
+	VFMADD231PS  Y7, Y10, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      32(R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      32(DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, 32(BX)
+	VFMADD231PS  Y7, Y10, Y9
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      64(R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      64(DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, 64(BX)
+	VFMADD231PS  Y7, Y10, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      96(R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      96(DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, 96(BX)
+	VFMADD231PS  Y7, Y10, Y9
+	ADDQ         $+128, DX
+	ADDQ         $+128, R8
+	ADDQ         $+128, BX
+	ADDQ         $-32, DI
+	CMPQ         DI, $+32
+	JGE          sum_round
+
+sum_few:
+	CMPQ DI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      (R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      (DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, (BX)
+	VFMADD231PS  Y7, Y10, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      32(R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      32(DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, 32(BX)
+	VFMADD231PS  Y7, Y10, Y9
+	ADDQ         $+64, DX
+	ADDQ         $+64, R8
+	ADDQ         $+64, BX
+	ADDQ         $-16, DI
+	CMPQ         DI, $+16
+	JGE          sum_tile
+
+sum_part:
+	CMPQ         DI, $+1
+	JLT          sum_done
+	MOVQ         $0x00000008, R9
+	MOVQ         DI, R10
+	CMPQ         R10, R9
+	CMOVQGT      R9, R10
+	NEGQ         R10
+	LEAQ         lane_mask<>+32(SB), R9
+	VMOVUPS      (R9)(R10*4), Y7
+	VMASKMOVPS   (DX), Y7, Y10
+	VPXOR        Y11, Y11, Y11
+	VBLENDVPS    Y7, Y10, Y11, Y10
+	MOVQ         $0x00000000, R10
+	MOVQ         DI, R9
+	SUBQ         $+8, R9
+	CMOVQLT      R10, R9
+	MOVQ         $0x00000008, R10
+	MOVQ         R9, R11
+	CMPQ         R11, R10
+	CMOVQGT      R10, R11
+	NEGQ         R11
+	LEAQ         lane_mask<>+32(SB), R10
+	VMOVUPS      (R10)(R11*4), Y11
+	VMASKMOVPS   32(DX), Y11, Y12
+	VPXOR        Y13, Y13, Y13
+	VBLENDVPS    Y11, Y12, Y13, Y12
+	VPXOR        Y13, Y13, Y13
+	VMOVUPS      (R8), Y14
+	VPCMPGTD     Y13, Y14, Y13
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y13, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y14
+	VFMADD231PS  consts<>+96(SB), Y10, Y14
+	VSUBPS       Y6, Y14, Y15
+	VFNMADD231PS consts<>+160(SB), Y15, Y10
+	VFNMADD231PS consts<>+192(SB), Y15, Y10
+	VMOVUPS      consts<>+2464(SB), Y15
+	VFMADD213PS  consts<>+2496(SB), Y10, Y15
+	VFMADD213PS  consts<>+2528(SB), Y10, Y15
+	VFMADD213PS  consts<>+2560(SB), Y10, Y15
+	VFMADD213PS  consts<>+2592(SB), Y10, Y15
+	VFMADD213PS  consts<>+384(SB), Y10, Y15
+	VFMADD213PS  consts<>+384(SB), Y15, Y10
+	VPSLLD       $0x17, Y14, Y14
+	VPAND        Y14, Y13, Y13
+	VPAND        Y13, Y7, Y7
+	VMULPS       Y7, Y10, Y13
+	CMPQ         DI, $+8
+	JLT          partless1
+	VMOVUPS      Y13, (BX)
+	JMP          partdone1
+
+partless1:
+	MOVQ         BX, R10
+	TESTQ        $0x00000004, DI
+	JEQ          partfour1
+	VMOVUPS      X13, (R10)
+	ADDQ         $+16, R10
+	VEXTRACTF128 $0x01, Y13, X13
+
+partfour1:
+	TESTQ   $0x00000002, DI
+	JEQ     parttwo1
+	VMOVLPS X13, (R10)
+	ADDQ    $+8, R10
+	VPSRLDQ $0x08, X13, X13
+
+parttwo1:
+	TESTQ  $0x00000001, DI
+	JEQ    partdone1
+	VMOVSS X13, (R10)
+
+partdone1:
+	VFMADD231PS  Y7, Y10, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      32(R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VSUBPS       Y5, Y12, Y10
+	VPAND        Y10, Y7, Y10
+	VPAND        Y10, Y11, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y12
+	VFMADD231PS  consts<>+96(SB), Y10, Y12
+	VSUBPS       Y6, Y12, Y13
+	VFNMADD231PS consts<>+160(SB), Y13, Y10
+	VFNMADD231PS consts<>+192(SB), Y13, Y10
+	VMOVUPS      consts<>+2464(SB), Y13
+	VFMADD213PS  consts<>+2496(SB), Y10, Y13
+	VFMADD213PS  consts<>+2528(SB), Y10, Y13
+	VFMADD213PS  consts<>+2560(SB), Y10, Y13
+	VFMADD213PS  consts<>+2592(SB), Y10, Y13
+	VFMADD213PS  consts<>+384(SB), Y10, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y10
+	VPSLLD       $0x17, Y12, Y12
+	VPAND        Y12, Y7, Y7
+	VPAND        Y7, Y11, Y7
+	VMULPS       Y7, Y10, Y11
+	CMPQ         R9, $+8
+	JLT          partless2
+	VMOVUPS      Y11, 32(BX)
+	JMP          partdone2
+
+partless2:
+	MOVQ         BX, DI
+	TESTQ        $0x00000004, R9
+	JEQ          partfour2
+	VMOVUPS      X11, 32(DI)
+	ADDQ         $+16, DI
+	VEXTRACTF128 $0x01, Y11, X11
+
+partfour2:
+	TESTQ   $0x00000002, R9
+	JEQ     parttwo2
+	VMOVLPS X11, 32(DI)
+	ADDQ    $+8, DI
+	VPSRLDQ $0x08, X11, X11
+
+parttwo2:
+	TESTQ  $0x00000001, R9
+	JEQ    partdone2
+	VMOVSS X11, 32(DI)
+
+partdone2:
+	VFMADD231PS Y7, Y10, Y9
+
+sum_done:
+	MOVQ         classes+40(FP), DI
+	CMPQ         DI, $+129
+	JLT          only
+	VCVTPS2PD    X8, Y7
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       (SI), Y7, Y7
+	VMOVUPS      Y7, (SI)
+	VADDPD       32(SI), Y8, Y8
+	VMOVUPS      Y8, 32(SI)
+	VCVTPS2PD    X9, Y7
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       64(SI), Y7, Y7
+	VMOVUPS      Y7, 64(SI)
+	VADDPD       96(SI), Y8, Y8
+	VMOVUPS      Y8, 96(SI)
+	VPXOR        Y8, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	ADDQ         $-128, CX
+	ADDQ         $-128, AX
+	CMPQ         AX, $+1
+	JGE          sum_block
+	MOVQ         sums+8(FP), AX
+	VMOVUPS      (SI), Y4
+	VADDPD       64(SI), Y4, Y4
+	VMOVUPS      32(SI), Y5
+	VADDPD       96(SI), Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPD       X5, X4, X4
+	VPERMILPD    $0x01, X4, X5
+	VADDSD       X5, X4, X4
+	VCVTSD2SS    X4, X4, X4
+	VMOVSS       X4, (AX)
+	JMP          summed
+
+only:
+	MOVQ         sums+8(FP), AX
+	VCVTPS2PD    X8, Y4
+	VEXTRACTF128 $0x01, Y8, X5
+	VCVTPS2PD    X5, Y5
+	VCVTPS2PD    X9, Y6
+	VEXTRACTF128 $0x01, Y9, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y6, Y4, Y4
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPD       X5, X4, X4
+	VPERMILPD    $0x01, X4, X5
+	VADDSD       X5, X4, X4
+	VCVTSD2SS    X4, X4, X4
+	VMOVSS       X4, (AX)
+
+summed:
+next:
+	ADDQ $+4, sums+8(FP)
+	ADDQ $+4, labels+24(FP)
+	MOVQ classes+40(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ AX, logits+16(FP)
+	ADDQ $-1, rows+32(FP)
+	CMPQ rows+32(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func softmaxShiftedAVX512(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
+// Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·softmaxShiftedAVX512(SB), NOSPLIT, $192-48
+	VBROADCASTSS consts<>+2368(SB), Z0
+	VBROADCASTSS consts<>+2272(SB), Z1
+	VBROADCASTSS consts<>+2336(SB), Z2
+	VBROADCASTSS consts<>+2304(SB), Z3
+	VBROADCASTSS consts<>+384(SB), Z4
+	VBROADCASTSS consts<>+96(SB), Z5
+	VBROADCASTSS consts<>+160(SB), Z6
+	VBROADCASTSS consts<>+192(SB), Z7
+	VBROADCASTSS consts<>+2464(SB), Z8
+	VBROADCASTSS consts<>+2496(SB), Z9
+	VBROADCASTSS consts<>+2528(SB), Z10
+	VBROADCASTSS consts<>+2560(SB), Z11
+	VBROADCASTSS consts<>+2592(SB), Z12
+	VBROADCASTSS consts<>+32(SB), Z13
+	VBROADCASTSS consts<>+928(SB), Z14
+	VBROADCASTSS consts<>+2400(SB), Z15
+	VBROADCASTSS consts<>+2432(SB), Z16
+
+row:
+	MOVQ    sums+8(FP), AX
+	CMPL    640(AX), $0x00
+	JNE     next
+	MOVQ    classes+40(FP), AX
+	MOVQ    labels+24(FP), CX
+	MOVLQSX (CX), CX
+	MOVQ    logits+16(FP), DX
+
+	// the shift and N
+	MOVQ         sums+8(FP), BX
+	VBROADCASTSS 256(BX), Z17
+	VPANDD       Z13, Z17, Z18
+	VCMPPS       $0x11, Z18, Z1, K1
+	VCMPPS       $0x11, Z14, Z18, K2
+	KANDW        K1, K2, K1
+	VMOVAPS.Z    Z17, K1, Z18
+	VSUBPS       Z18, Z17, Z17
+	VMINPS       Z17, Z2, Z17
+	VMAXPS       Z17, Z3, Z17
+	VFMADD213PS  Z0, Z5, Z17
+	VPSUBD       Z15, Z17, Z17
+	MOVQ         sums+8(FP), BX
+	VMOVSS       X17, 128(BX)
+	VCVTDQ2PS    Z17, Z17
+	VSUBPS       Z16, Z17, Z17
+	VSUBPS       Z17, Z0, Z19
+	VMULPS       Z6, Z17, Z17
+	MOVQ         dst+0(FP), BX
+	VPXORD       Z21, Z21, Z21
+	LEAQ         63(SP), SI
+	ANDQ         $-64, SI
+	CMPQ         AX, $+33
+	JLT          begin
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      Z20, (SI)
+	VMOVUPS      Z20, 64(SI)
+
+begin:
+sum_block:
+	MOVQ    $0x00000090, R8
+	MOVQ    CX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	LEAQ    target<>+576(SB), R8
+	MOVQ    DI, DI
+	NEGQ    DI
+	LEAQ    (R8)(DI*4), R8
+	MOVQ    $0x00000020, R9
+	MOVQ    AX, DI
+	CMPQ    DI, R9
+	CMOVQHI R9, DI
+	CMPQ    DI, $+64
+	JLT     sum_few
+
+sum_round:
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      (R8), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      (DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, (BX)
+	VFMADD231PS  Z22, Z20, Z21
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      64(R8), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      64(DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, 64(BX)
+	VFMADD231PS  Z22, Z20, Z21
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      128(R8), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      128(DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, 128(BX)
+	VFMADD231PS  Z22, Z20, Z21
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      192(R8), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      192(DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, 192(BX)
+	VFMADD231PS  Z22, Z20, Z21
+	ADDQ         $+256, DX
+	ADDQ         $+256, R8
+	ADDQ         $+256, BX
+	ADDQ         $-64, DI
+	CMPQ         DI, $+64
+	JGE          sum_round
+
+sum_few:
+	CMPQ DI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      (R8), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      (DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, (BX)
+	VFMADD231PS  Z22, Z20, Z21
+	ADDQ         $+64, DX
+	ADDQ         $+64, R8
+	ADDQ         $+64, BX
+	ADDQ         $-16, DI
+	CMPQ         DI, $+16
+	JGE          sum_tile
+
+sum_part:
+	CMPQ         DI, $+1
+	JLT          sum_done
+	MOVL         $0x0000ffff, R9
+	BZHIL        DI, R9, R9
+	KMOVW        R9, K1
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      (DX), K1, Z20
+	VPXORD       Z22, Z22, Z22
+	VMOVUPS      (R8), Z23
+	VPCMPD       $0x06, Z22, Z23, K2
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K2, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K2, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, K1, (BX)
+	VFMADD231PS  Z22, Z20, Z21
+
+sum_done:
+	MOVQ          classes+40(FP), DI
+	CMPQ          DI, $+33
+	JLT           only
+	VCVTPS2PD     Y21, Z20
+	VEXTRACTF64X4 $0x01, Z21, Y21
+	VCVTPS2PD     Y21, Z21
+	VADDPD        (SI), Z20, Z20
+	VMOVUPS       Z20, (SI)
+	VADDPD        64(SI), Z21, Z21
+	VMOVUPS       Z21, 64(SI)
+	VPXORD        Z21, Z21, Z21
+	ADDQ          $-32, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+1
+	JGE           sum_block
+	MOVQ          sums+8(FP), AX
+	VMOVUPS       (SI), Z17
+	VMOVUPS       64(SI), Z18
+	VADDPD        Z18, Z17, Z17
+	VEXTRACTF64X4 $0x01, Z17, Y18
+	VADDPD        Y18, Y17, Y17
+	VEXTRACTF32X4 $0x01, Y17, X18
+	VADDPD        X18, X17, X17
+	VPERMILPD     $0x01, X17, X18
+	VADDSD        X18, X17, X17
+	VCVTSD2SS     X17, X17, X17
+	VMOVSS        X17, (AX)
+	JMP           summed
+
+only:
+	MOVQ          sums+8(FP), AX
+	VCVTPS2PD     Y21, Z17
+	VEXTRACTF64X4 $0x01, Z21, Y18
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z17, Z17
+	VEXTRACTF64X4 $0x01, Z17, Y18
+	VADDPD        Y18, Y17, Y17
+	VEXTRACTF32X4 $0x01, Y17, X18
+	VADDPD        X18, X17, X17
+	VPERMILPD     $0x01, X17, X18
+	VADDSD        X18, X17, X17
+	VCVTSD2SS     X17, X17, X17
+	VMOVSS        X17, (AX)
+
+summed:
+next:
+	ADDQ $+4, sums+8(FP)
+	ADDQ $+4, labels+24(FP)
+	MOVQ classes+40(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ AX, logits+16(FP)
+	ADDQ $-1, rows+32(FP)
+	CMPQ rows+32(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func softmaxShiftedAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·softmaxShiftedAVX2(SB), NOSPLIT, $192-48
+	VMOVUPS consts<>+2368(SB), Y0
+	VMOVUPS consts<>+2272(SB), Y1
+	VMOVUPS consts<>+2336(SB), Y2
+	VMOVUPS consts<>+2304(SB), Y3
+
+row:
+	MOVQ    sums+8(FP), AX
+	CMPL    640(AX), $0x00
+	JNE     next
+	MOVQ    classes+40(FP), AX
+	MOVQ    labels+24(FP), CX
+	MOVLQSX (CX), CX
+	MOVQ    logits+16(FP), DX
+
+	// the shift and N
+	MOVQ         sums+8(FP), BX
+	VBROADCASTSS 256(BX), Y4
+	VPAND        consts<>+32(SB), Y4, Y5
+	VCMPPS       $0x11, Y5, Y1, Y6
+	VCMPPS       $0x11, consts<>+928(SB), Y5, Y5
+	VPAND        Y6, Y5, Y5
+	VPAND        Y4, Y5, Y5
+	VSUBPS       Y5, Y4, Y4
+	VMINPS       Y4, Y2, Y4
+	VMAXPS       Y4, Y3, Y4
+	VFMADD132PS  consts<>+96(SB), Y0, Y4
+	VPSUBD       consts<>+2400(SB), Y4, Y4
+	MOVQ         sums+8(FP), BX
+	VMOVSS       X4, 128(BX)
+	VCVTDQ2PS    Y4, Y4
+	VSUBPS       consts<>+2432(SB), Y4, Y4
+	VSUBPS       Y4, Y0, Y6
+	VMULPS       consts<>+160(SB), Y4, Y4
+	MOVQ         dst+0(FP), BX
+	VPXOR        Y8, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	LEAQ         63(SP), SI
+	ANDQ         $-64, SI
+	CMPQ         AX, $+33
+	JLT          begin
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      Y7, (SI)
+	VMOVUPS      Y7, 32(SI)
+	VMOVUPS      Y7, 64(SI)
+	VMOVUPS      Y7, 96(SI)
+
+begin:
+sum_block:
+	MOVQ    $0x00000090, R8
+	MOVQ    CX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	LEAQ    target<>+576(SB), R8
+	MOVQ    DI, DI
+	NEGQ    DI
+	LEAQ    (R8)(DI*4), R8
+	MOVQ    $0x00000020, R9
+	MOVQ    AX, DI
+	CMPQ    DI, R9
+	CMOVQHI R9, DI
+	CMPQ    DI, $+32
+	JLT     sum_few
+
+sum_round:
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      (R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      (DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, (BX)
+	VFMADD231PS  Y7, Y10, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      32(R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      32(DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, 32(BX)
+	VFMADD231PS  Y7, Y10, Y9
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      64(R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      64(DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, 64(BX)
+	VFMADD231PS  Y7, Y10, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      96(R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      96(DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, 96(BX)
+	VFMADD231PS  Y7, Y10, Y9
+	ADDQ         $+128, DX
+	ADDQ         $+128, R8
+	ADDQ         $+128, BX
+	ADDQ         $-32, DI
+	CMPQ         DI, $+32
+	JGE          sum_round
+
+sum_few:
+	CMPQ DI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      (R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      (DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, (BX)
+	VFMADD231PS  Y7, Y10, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      32(R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      32(DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, 32(BX)
+	VFMADD231PS  Y7, Y10, Y9
+	ADDQ         $+64, DX
+	ADDQ         $+64, R8
+	ADDQ         $+64, BX
+	ADDQ         $-16, DI
+	CMPQ         DI, $+16
+	JGE          sum_tile
+
+sum_part:
+	CMPQ         DI, $+1
+	JLT          sum_done
+	MOVQ         $0x00000008, R9
+	MOVQ         DI, R10
+	CMPQ         R10, R9
+	CMOVQGT      R9, R10
+	NEGQ         R10
+	LEAQ         lane_mask<>+32(SB), R9
+	VMOVUPS      (R9)(R10*4), Y7
+	VMASKMOVPS   (DX), Y7, Y10
+	VPXOR        Y11, Y11, Y11
+	VBLENDVPS    Y7, Y10, Y11, Y10
+	MOVQ         $0x00000000, R10
+	MOVQ         DI, R9
+	SUBQ         $+8, R9
+	CMOVQLT      R10, R9
+	MOVQ         $0x00000008, R10
+	MOVQ         R9, R11
+	CMPQ         R11, R10
+	CMOVQGT      R10, R11
+	NEGQ         R11
+	LEAQ         lane_mask<>+32(SB), R10
+	VMOVUPS      (R10)(R11*4), Y11
+	VMASKMOVPS   32(DX), Y11, Y12
+	VPXOR        Y13, Y13, Y13
+	VBLENDVPS    Y11, Y12, Y13, Y12
+	VPXOR        Y13, Y13, Y13
+	VMOVUPS      (R8), Y14
+	VPCMPGTD     Y13, Y14, Y13
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y13, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y14
+	VFMADD231PS  consts<>+96(SB), Y10, Y14
+	VSUBPS       Y6, Y14, Y15
+	VFNMADD231PS consts<>+160(SB), Y15, Y10
+	VFNMADD231PS consts<>+192(SB), Y15, Y10
+	VMOVUPS      consts<>+2464(SB), Y15
+	VFMADD213PS  consts<>+2496(SB), Y10, Y15
+	VFMADD213PS  consts<>+2528(SB), Y10, Y15
+	VFMADD213PS  consts<>+2560(SB), Y10, Y15
+	VFMADD213PS  consts<>+2592(SB), Y10, Y15
+	VFMADD213PS  consts<>+384(SB), Y10, Y15
+	VFMADD213PS  consts<>+384(SB), Y15, Y10
+	VPSLLD       $0x17, Y14, Y14
+	VPAND        Y14, Y13, Y13
+	VPAND        Y13, Y7, Y7
+	VMULPS       Y7, Y10, Y13
+	CMPQ         DI, $+8
+	JLT          partless1
+	VMOVUPS      Y13, (BX)
+	JMP          partdone1
+
+partless1:
+	MOVQ         BX, R10
+	TESTQ        $0x00000004, DI
+	JEQ          partfour1
+	VMOVUPS      X13, (R10)
+	ADDQ         $+16, R10
+	VEXTRACTF128 $0x01, Y13, X13
+
+partfour1:
+	TESTQ   $0x00000002, DI
+	JEQ     parttwo1
+	VMOVLPS X13, (R10)
+	ADDQ    $+8, R10
+	VPSRLDQ $0x08, X13, X13
+
+parttwo1:
+	TESTQ  $0x00000001, DI
+	JEQ    partdone1
+	VMOVSS X13, (R10)
+
+partdone1:
+	VFMADD231PS  Y7, Y10, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      32(R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VSUBPS       Y5, Y12, Y10
+	VPAND        Y10, Y7, Y10
+	VPAND        Y10, Y11, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y12
+	VFMADD231PS  consts<>+96(SB), Y10, Y12
+	VSUBPS       Y6, Y12, Y13
+	VFNMADD231PS consts<>+160(SB), Y13, Y10
+	VFNMADD231PS consts<>+192(SB), Y13, Y10
+	VMOVUPS      consts<>+2464(SB), Y13
+	VFMADD213PS  consts<>+2496(SB), Y10, Y13
+	VFMADD213PS  consts<>+2528(SB), Y10, Y13
+	VFMADD213PS  consts<>+2560(SB), Y10, Y13
+	VFMADD213PS  consts<>+2592(SB), Y10, Y13
+	VFMADD213PS  consts<>+384(SB), Y10, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y10
+	VPSLLD       $0x17, Y12, Y12
+	VPAND        Y12, Y7, Y7
+	VPAND        Y7, Y11, Y7
+	VMULPS       Y7, Y10, Y11
+	CMPQ         R9, $+8
+	JLT          partless2
+	VMOVUPS      Y11, 32(BX)
+	JMP          partdone2
+
+partless2:
+	MOVQ         BX, DI
+	TESTQ        $0x00000004, R9
+	JEQ          partfour2
+	VMOVUPS      X11, 32(DI)
+	ADDQ         $+16, DI
+	VEXTRACTF128 $0x01, Y11, X11
+
+partfour2:
+	TESTQ   $0x00000002, R9
+	JEQ     parttwo2
+	VMOVLPS X11, 32(DI)
+	ADDQ    $+8, DI
+	VPSRLDQ $0x08, X11, X11
+
+parttwo2:
+	TESTQ  $0x00000001, R9
+	JEQ    partdone2
+	VMOVSS X11, 32(DI)
+
+partdone2:
+	VFMADD231PS Y7, Y10, Y9
+
+sum_done:
+	MOVQ         classes+40(FP), DI
+	CMPQ         DI, $+33
+	JLT          only
+	VCVTPS2PD    X8, Y7
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       (SI), Y7, Y7
+	VMOVUPS      Y7, (SI)
+	VADDPD       32(SI), Y8, Y8
+	VMOVUPS      Y8, 32(SI)
+	VCVTPS2PD    X9, Y7
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       64(SI), Y7, Y7
+	VMOVUPS      Y7, 64(SI)
+	VADDPD       96(SI), Y8, Y8
+	VMOVUPS      Y8, 96(SI)
+	VPXOR        Y8, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	ADDQ         $-32, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+1
+	JGE          sum_block
+	MOVQ         sums+8(FP), AX
+	VMOVUPS      (SI), Y4
+	VADDPD       64(SI), Y4, Y4
+	VMOVUPS      32(SI), Y5
+	VADDPD       96(SI), Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPD       X5, X4, X4
+	VPERMILPD    $0x01, X4, X5
+	VADDSD       X5, X4, X4
+	VCVTSD2SS    X4, X4, X4
+	VMOVSS       X4, (AX)
+	JMP          summed
+
+only:
+	MOVQ         sums+8(FP), AX
+	VCVTPS2PD    X8, Y4
+	VEXTRACTF128 $0x01, Y8, X5
+	VCVTPS2PD    X5, Y5
+	VCVTPS2PD    X9, Y6
+	VEXTRACTF128 $0x01, Y9, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y6, Y4, Y4
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPD       X5, X4, X4
+	VPERMILPD    $0x01, X4, X5
+	VADDSD       X5, X4, X4
+	VCVTSD2SS    X4, X4, X4
+	VMOVSS       X4, (AX)
+
+summed:
+next:
+	ADDQ $+4, sums+8(FP)
+	ADDQ $+4, labels+24(FP)
+	MOVQ classes+40(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ AX, logits+16(FP)
+	ADDQ $-1, rows+32(FP)
+	CMPQ rows+32(FP), $0x00
 	JNE  row
 	VZEROUPPER
 	RET
@@ -17235,6 +20281,6553 @@ sum_done:
 	VZEROUPPER
 	RET
 
+// func softmaxPartShiftedAVX512(sums *float32, total *[16]float64, logits *float32, n int, label int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·softmaxPartShiftedAVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+2368(SB), Z0
+	VBROADCASTSS consts<>+2272(SB), Z1
+	VBROADCASTSS consts<>+2336(SB), Z2
+	VBROADCASTSS consts<>+2304(SB), Z3
+	VBROADCASTSS consts<>+384(SB), Z4
+	VBROADCASTSS consts<>+96(SB), Z5
+	VBROADCASTSS consts<>+160(SB), Z6
+	VBROADCASTSS consts<>+192(SB), Z7
+	VBROADCASTSS consts<>+2464(SB), Z8
+	VBROADCASTSS consts<>+2496(SB), Z9
+	VBROADCASTSS consts<>+2528(SB), Z10
+	VBROADCASTSS consts<>+2560(SB), Z11
+	VBROADCASTSS consts<>+2592(SB), Z12
+	VBROADCASTSS consts<>+32(SB), Z13
+	VBROADCASTSS consts<>+928(SB), Z14
+	VBROADCASTSS consts<>+2400(SB), Z15
+	VBROADCASTSS consts<>+2432(SB), Z16
+	MOVQ         n+24(FP), AX
+	MOVQ         label+32(FP), CX
+	MOVQ         logits+16(FP), DX
+
+	// the shift and N
+	MOVQ         sums+0(FP), BX
+	VBROADCASTSS 256(BX), Z17
+	VPANDD       Z13, Z17, Z13
+	VCMPPS       $0x11, Z13, Z1, K1
+	VCMPPS       $0x11, Z14, Z13, K2
+	KANDW        K1, K2, K1
+	VMOVAPS.Z    Z17, K1, Z1
+	VSUBPS       Z1, Z17, Z13
+	VMINPS       Z13, Z2, Z2
+	VMAXPS       Z2, Z3, Z2
+	VFMADD213PS  Z0, Z5, Z2
+	VPSUBD       Z15, Z2, Z2
+	MOVQ         sums+0(FP), BX
+	VMOVSS       X2, 128(BX)
+	VCVTDQ2PS    Z2, Z2
+	VSUBPS       Z16, Z2, Z2
+	VSUBPS       Z2, Z0, Z0
+	VMULPS       Z6, Z2, Z2
+	VPXORD       Z14, Z14, Z14
+	MOVQ         total+8(FP), BX
+
+sum_block:
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000020, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+64
+	JLT     sum_few
+
+sum_round:
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      (DI), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      (DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VFMADD231PS  Z13, Z3, Z14
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      64(DI), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      64(DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VFMADD231PS  Z13, Z3, Z14
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      128(DI), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      128(DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VFMADD231PS  Z13, Z3, Z14
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      192(DI), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      192(DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VFMADD231PS  Z13, Z3, Z14
+	ADDQ         $+256, DX
+	ADDQ         $+256, DI
+	ADDQ         $-64, SI
+	CMPQ         SI, $+64
+	JGE          sum_round
+
+sum_few:
+	CMPQ SI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      (DI), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      (DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VFMADD231PS  Z13, Z3, Z14
+	ADDQ         $+64, DX
+	ADDQ         $+64, DI
+	ADDQ         $-16, SI
+	CMPQ         SI, $+16
+	JGE          sum_tile
+
+sum_part:
+	CMPQ         SI, $+1
+	JLT          sum_done
+	MOVL         $0x0000ffff, R8
+	BZHIL        SI, R8, R8
+	KMOVW        R8, K1
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      (DX), K1, Z3
+	VPXORD       Z13, Z13, Z13
+	VMOVUPS      (DI), Z15
+	VPCMPD       $0x06, Z13, Z15, K2
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K2, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K2, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VFMADD231PS  Z13, Z3, Z14
+
+sum_done:
+	VCVTPS2PD     Y14, Z3
+	VEXTRACTF64X4 $0x01, Z14, Y13
+	VCVTPS2PD     Y13, Z13
+	VADDPD        (BX), Z3, Z3
+	VMOVUPS       Z3, (BX)
+	VADDPD        64(BX), Z13, Z13
+	VMOVUPS       Z13, 64(BX)
+	VPXORD        Z14, Z14, Z14
+	ADDQ          $-32, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+1
+	JGE           sum_block
+	VZEROUPPER
+	RET
+
+// func softmaxPartShiftedAVX2(sums *float32, total *[16]float64, logits *float32, n int, label int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·softmaxPartShiftedAVX2(SB), NOSPLIT, $0-40
+	VMOVUPS consts<>+2368(SB), Y0
+	VMOVUPS consts<>+2272(SB), Y1
+	VMOVUPS consts<>+2336(SB), Y2
+	VMOVUPS consts<>+2304(SB), Y3
+	VMOVUPS consts<>+384(SB), Y4
+	VMOVUPS consts<>+96(SB), Y5
+	VMOVUPS consts<>+160(SB), Y6
+	VMOVUPS consts<>+192(SB), Y7
+	MOVQ    n+24(FP), AX
+	MOVQ    label+32(FP), CX
+	MOVQ    logits+16(FP), DX
+
+	// the shift and N
+	MOVQ         sums+0(FP), BX
+	VBROADCASTSS 256(BX), Y8
+	VPAND        consts<>+32(SB), Y8, Y9
+	VCMPPS       $0x11, Y9, Y1, Y1
+	VCMPPS       $0x11, consts<>+928(SB), Y9, Y9
+	VPAND        Y1, Y9, Y1
+	VPAND        Y8, Y1, Y1
+	VSUBPS       Y1, Y8, Y8
+	VMINPS       Y8, Y2, Y2
+	VMAXPS       Y2, Y3, Y2
+	VFMADD213PS  Y0, Y5, Y2
+	VPSUBD       consts<>+2400(SB), Y2, Y2
+	MOVQ         sums+0(FP), BX
+	VMOVSS       X2, 128(BX)
+	VCVTDQ2PS    Y2, Y2
+	VSUBPS       consts<>+2432(SB), Y2, Y2
+	VSUBPS       Y2, Y0, Y0
+	VMULPS       Y6, Y2, Y2
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	MOVQ         total+8(FP), BX
+
+sum_block:
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000020, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+32
+	JLT     sum_few
+
+sum_round:
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      (DI), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      (DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VFMADD231PS  Y3, Y8, Y9
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      32(DI), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      32(DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VFMADD231PS  Y3, Y8, Y10
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      64(DI), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      64(DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VFMADD231PS  Y3, Y8, Y9
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      96(DI), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      96(DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VFMADD231PS  Y3, Y8, Y10
+	ADDQ         $+128, DX
+	ADDQ         $+128, DI
+	ADDQ         $-32, SI
+	CMPQ         SI, $+32
+	JGE          sum_round
+
+sum_few:
+	CMPQ SI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      (DI), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      (DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VFMADD231PS  Y3, Y8, Y9
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      32(DI), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      32(DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VFMADD231PS  Y3, Y8, Y10
+	ADDQ         $+64, DX
+	ADDQ         $+64, DI
+	ADDQ         $-16, SI
+	CMPQ         SI, $+16
+	JGE          sum_tile
+
+sum_part:
+	CMPQ         SI, $+1
+	JLT          sum_done
+	MOVQ         $0x00000008, R8
+	MOVQ         SI, R9
+	CMPQ         R9, R8
+	CMOVQGT      R8, R9
+	NEGQ         R9
+	LEAQ         lane_mask<>+32(SB), R8
+	VMOVUPS      (R8)(R9*4), Y3
+	VMASKMOVPS   (DX), Y3, Y8
+	VPXOR        Y11, Y11, Y11
+	VBLENDVPS    Y3, Y8, Y11, Y8
+	MOVQ         $0x00000000, R8
+	MOVQ         SI, SI
+	SUBQ         $+8, SI
+	CMOVQLT      R8, SI
+	MOVQ         $0x00000008, R8
+	MOVQ         SI, SI
+	CMPQ         SI, R8
+	CMOVQGT      R8, SI
+	NEGQ         SI
+	LEAQ         lane_mask<>+32(SB), R8
+	VMOVUPS      (R8)(SI*4), Y11
+	VMASKMOVPS   32(DX), Y11, Y12
+	VPXOR        Y13, Y13, Y13
+	VBLENDVPS    Y11, Y12, Y13, Y12
+	VPXOR        Y13, Y13, Y13
+	VMOVUPS      (DI), Y14
+	VPCMPGTD     Y13, Y14, Y13
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y13, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y14
+	VFMADD231PS  Y5, Y8, Y14
+	VSUBPS       Y0, Y14, Y15
+	VFNMADD231PS Y6, Y15, Y8
+	VFNMADD231PS Y7, Y15, Y8
+	VMOVUPS      consts<>+2464(SB), Y15
+	VFMADD213PS  consts<>+2496(SB), Y8, Y15
+	VFMADD213PS  consts<>+2528(SB), Y8, Y15
+	VFMADD213PS  consts<>+2560(SB), Y8, Y15
+	VFMADD213PS  consts<>+2592(SB), Y8, Y15
+	VFMADD213PS  Y4, Y8, Y15
+	VFMADD213PS  Y4, Y15, Y8
+	VPSLLD       $0x17, Y14, Y14
+	VPAND        Y14, Y13, Y13
+	VPAND        Y13, Y3, Y3
+	VFMADD231PS  Y3, Y8, Y9
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      32(DI), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VSUBPS       Y1, Y12, Y8
+	VPAND        Y8, Y3, Y8
+	VPAND        Y8, Y11, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y12
+	VFMADD231PS  Y5, Y8, Y12
+	VSUBPS       Y0, Y12, Y13
+	VFNMADD231PS Y6, Y13, Y8
+	VFNMADD231PS Y7, Y13, Y8
+	VMOVUPS      consts<>+2464(SB), Y13
+	VFMADD213PS  consts<>+2496(SB), Y8, Y13
+	VFMADD213PS  consts<>+2528(SB), Y8, Y13
+	VFMADD213PS  consts<>+2560(SB), Y8, Y13
+	VFMADD213PS  consts<>+2592(SB), Y8, Y13
+	VFMADD213PS  Y4, Y8, Y13
+	VFMADD213PS  Y4, Y13, Y8
+	VPSLLD       $0x17, Y12, Y12
+	VPAND        Y12, Y3, Y3
+	VPAND        Y3, Y11, Y3
+	VFMADD231PS  Y3, Y8, Y10
+
+sum_done:
+	VCVTPS2PD    X9, Y3
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       (BX), Y3, Y3
+	VMOVUPS      Y3, (BX)
+	VADDPD       32(BX), Y8, Y8
+	VMOVUPS      Y8, 32(BX)
+	VCVTPS2PD    X10, Y3
+	VEXTRACTF128 $0x01, Y10, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       64(BX), Y3, Y3
+	VMOVUPS      Y3, 64(BX)
+	VADDPD       96(BX), Y8, Y8
+	VMOVUPS      Y8, 96(BX)
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	ADDQ         $-32, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+1
+	JGE          sum_block
+	VZEROUPPER
+	RET
+
+// func partShiftedExpAVX512(dst *float32, sums *float32, total *[16]float64, logits *float32, n int, label int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·partShiftedExpAVX512(SB), NOSPLIT, $0-48
+	VBROADCASTSS consts<>+2368(SB), Z0
+	VBROADCASTSS consts<>+2272(SB), Z1
+	VBROADCASTSS consts<>+2336(SB), Z2
+	VBROADCASTSS consts<>+2304(SB), Z3
+	VBROADCASTSS consts<>+384(SB), Z4
+	VBROADCASTSS consts<>+96(SB), Z5
+	VBROADCASTSS consts<>+160(SB), Z6
+	VBROADCASTSS consts<>+192(SB), Z7
+	VBROADCASTSS consts<>+2464(SB), Z8
+	VBROADCASTSS consts<>+2496(SB), Z9
+	VBROADCASTSS consts<>+2528(SB), Z10
+	VBROADCASTSS consts<>+2560(SB), Z11
+	VBROADCASTSS consts<>+2592(SB), Z12
+	VBROADCASTSS consts<>+32(SB), Z13
+	VBROADCASTSS consts<>+928(SB), Z14
+	VBROADCASTSS consts<>+2400(SB), Z15
+	VBROADCASTSS consts<>+2432(SB), Z16
+	MOVQ         n+32(FP), AX
+	MOVQ         label+40(FP), CX
+	MOVQ         logits+24(FP), DX
+
+	// the shift and N
+	MOVQ         sums+8(FP), BX
+	VBROADCASTSS 256(BX), Z17
+	VPANDD       Z13, Z17, Z13
+	VCMPPS       $0x11, Z13, Z1, K1
+	VCMPPS       $0x11, Z14, Z13, K2
+	KANDW        K1, K2, K1
+	VMOVAPS.Z    Z17, K1, Z1
+	VSUBPS       Z1, Z17, Z13
+	VMINPS       Z13, Z2, Z2
+	VMAXPS       Z2, Z3, Z2
+	VFMADD213PS  Z0, Z5, Z2
+	VPSUBD       Z15, Z2, Z2
+	MOVQ         sums+8(FP), BX
+	VMOVSS       X2, 128(BX)
+	VCVTDQ2PS    Z2, Z2
+	VSUBPS       Z16, Z2, Z2
+	VSUBPS       Z2, Z0, Z0
+	VMULPS       Z6, Z2, Z2
+	MOVQ         dst+0(FP), BX
+	VPXORD       Z14, Z14, Z14
+	MOVQ         total+16(FP), SI
+
+sum_block:
+	MOVQ    $0x00000090, R8
+	MOVQ    CX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	LEAQ    target<>+576(SB), R8
+	MOVQ    DI, DI
+	NEGQ    DI
+	LEAQ    (R8)(DI*4), R8
+	MOVQ    $0x00000080, R9
+	MOVQ    AX, DI
+	CMPQ    DI, R9
+	CMOVQHI R9, DI
+	CMPQ    DI, $+64
+	JLT     sum_few
+
+sum_round:
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      (R8), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      (DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VMULPS       Z13, Z3, Z15
+	VMOVUPS      Z15, (BX)
+	VFMADD231PS  Z13, Z3, Z14
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      64(R8), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      64(DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VMULPS       Z13, Z3, Z15
+	VMOVUPS      Z15, 64(BX)
+	VFMADD231PS  Z13, Z3, Z14
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      128(R8), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      128(DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VMULPS       Z13, Z3, Z15
+	VMOVUPS      Z15, 128(BX)
+	VFMADD231PS  Z13, Z3, Z14
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      192(R8), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      192(DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VMULPS       Z13, Z3, Z15
+	VMOVUPS      Z15, 192(BX)
+	VFMADD231PS  Z13, Z3, Z14
+	ADDQ         $+256, DX
+	ADDQ         $+256, R8
+	ADDQ         $+256, BX
+	ADDQ         $-64, DI
+	CMPQ         DI, $+64
+	JGE          sum_round
+
+sum_few:
+	CMPQ DI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      (R8), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      (DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VMULPS       Z13, Z3, Z15
+	VMOVUPS      Z15, (BX)
+	VFMADD231PS  Z13, Z3, Z14
+	ADDQ         $+64, DX
+	ADDQ         $+64, R8
+	ADDQ         $+64, BX
+	ADDQ         $-16, DI
+	CMPQ         DI, $+16
+	JGE          sum_tile
+
+sum_part:
+	CMPQ         DI, $+1
+	JLT          sum_done
+	MOVL         $0x0000ffff, R9
+	BZHIL        DI, R9, R9
+	KMOVW        R9, K1
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      (DX), K1, Z3
+	VPXORD       Z13, Z13, Z13
+	VMOVUPS      (R8), Z15
+	VPCMPD       $0x06, Z13, Z15, K2
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K2, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K2, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VMULPS       Z13, Z3, Z15
+	VMOVUPS      Z15, K1, (BX)
+	VFMADD231PS  Z13, Z3, Z14
+
+sum_done:
+	VCVTPS2PD     Y14, Z3
+	VEXTRACTF64X4 $0x01, Z14, Y13
+	VCVTPS2PD     Y13, Z13
+	VADDPD        (SI), Z3, Z3
+	VMOVUPS       Z3, (SI)
+	VADDPD        64(SI), Z13, Z13
+	VMOVUPS       Z13, 64(SI)
+	VPXORD        Z14, Z14, Z14
+	ADDQ          $-128, CX
+	ADDQ          $-128, AX
+	CMPQ          AX, $+1
+	JGE           sum_block
+	VZEROUPPER
+	RET
+
+// func partShiftedExpAVX2(dst *float32, sums *float32, total *[16]float64, logits *float32, n int, label int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·partShiftedExpAVX2(SB), NOSPLIT, $0-48
+	VMOVUPS consts<>+2368(SB), Y0
+	VMOVUPS consts<>+2272(SB), Y1
+	VMOVUPS consts<>+2336(SB), Y2
+	VMOVUPS consts<>+2304(SB), Y3
+	VMOVUPS consts<>+384(SB), Y4
+	VMOVUPS consts<>+96(SB), Y5
+	VMOVUPS consts<>+160(SB), Y6
+	VMOVUPS consts<>+192(SB), Y7
+	MOVQ    n+32(FP), AX
+	MOVQ    label+40(FP), CX
+	MOVQ    logits+24(FP), DX
+
+	// the shift and N
+	MOVQ         sums+8(FP), BX
+	VBROADCASTSS 256(BX), Y8
+	VPAND        consts<>+32(SB), Y8, Y9
+	VCMPPS       $0x11, Y9, Y1, Y1
+	VCMPPS       $0x11, consts<>+928(SB), Y9, Y9
+	VPAND        Y1, Y9, Y1
+	VPAND        Y8, Y1, Y1
+	VSUBPS       Y1, Y8, Y8
+	VMINPS       Y8, Y2, Y2
+	VMAXPS       Y2, Y3, Y2
+	VFMADD213PS  Y0, Y5, Y2
+	VPSUBD       consts<>+2400(SB), Y2, Y2
+	MOVQ         sums+8(FP), BX
+	VMOVSS       X2, 128(BX)
+	VCVTDQ2PS    Y2, Y2
+	VSUBPS       consts<>+2432(SB), Y2, Y2
+	VSUBPS       Y2, Y0, Y0
+	VMULPS       Y6, Y2, Y2
+	MOVQ         dst+0(FP), BX
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	MOVQ         total+16(FP), SI
+
+sum_block:
+	MOVQ    $0x00000090, R8
+	MOVQ    CX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	LEAQ    target<>+576(SB), R8
+	MOVQ    DI, DI
+	NEGQ    DI
+	LEAQ    (R8)(DI*4), R8
+	MOVQ    $0x00000080, R9
+	MOVQ    AX, DI
+	CMPQ    DI, R9
+	CMOVQHI R9, DI
+	CMPQ    DI, $+32
+	JLT     sum_few
+
+sum_round:
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      (R8), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      (DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VMULPS       Y3, Y8, Y11
+	VMOVUPS      Y11, (BX)
+	VFMADD231PS  Y3, Y8, Y9
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      32(R8), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      32(DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VMULPS       Y3, Y8, Y11
+	VMOVUPS      Y11, 32(BX)
+	VFMADD231PS  Y3, Y8, Y10
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      64(R8), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      64(DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VMULPS       Y3, Y8, Y11
+	VMOVUPS      Y11, 64(BX)
+	VFMADD231PS  Y3, Y8, Y9
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      96(R8), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      96(DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VMULPS       Y3, Y8, Y11
+	VMOVUPS      Y11, 96(BX)
+	VFMADD231PS  Y3, Y8, Y10
+	ADDQ         $+128, DX
+	ADDQ         $+128, R8
+	ADDQ         $+128, BX
+	ADDQ         $-32, DI
+	CMPQ         DI, $+32
+	JGE          sum_round
+
+sum_few:
+	CMPQ DI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      (R8), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      (DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VMULPS       Y3, Y8, Y11
+	VMOVUPS      Y11, (BX)
+	VFMADD231PS  Y3, Y8, Y9
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      32(R8), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      32(DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VMULPS       Y3, Y8, Y11
+	VMOVUPS      Y11, 32(BX)
+	VFMADD231PS  Y3, Y8, Y10
+	ADDQ         $+64, DX
+	ADDQ         $+64, R8
+	ADDQ         $+64, BX
+	ADDQ         $-16, DI
+	CMPQ         DI, $+16
+	JGE          sum_tile
+
+sum_part:
+	CMPQ         DI, $+1
+	JLT          sum_done
+	MOVQ         $0x00000008, R9
+	MOVQ         DI, R10
+	CMPQ         R10, R9
+	CMOVQGT      R9, R10
+	NEGQ         R10
+	LEAQ         lane_mask<>+32(SB), R9
+	VMOVUPS      (R9)(R10*4), Y3
+	VMASKMOVPS   (DX), Y3, Y8
+	VPXOR        Y11, Y11, Y11
+	VBLENDVPS    Y3, Y8, Y11, Y8
+	MOVQ         $0x00000000, R10
+	MOVQ         DI, R9
+	SUBQ         $+8, R9
+	CMOVQLT      R10, R9
+	MOVQ         $0x00000008, R10
+	MOVQ         R9, R11
+	CMPQ         R11, R10
+	CMOVQGT      R10, R11
+	NEGQ         R11
+	LEAQ         lane_mask<>+32(SB), R10
+	VMOVUPS      (R10)(R11*4), Y11
+	VMASKMOVPS   32(DX), Y11, Y12
+	VPXOR        Y13, Y13, Y13
+	VBLENDVPS    Y11, Y12, Y13, Y12
+	VPXOR        Y13, Y13, Y13
+	VMOVUPS      (R8), Y14
+	VPCMPGTD     Y13, Y14, Y13
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y13, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y14
+	VFMADD231PS  Y5, Y8, Y14
+	VSUBPS       Y0, Y14, Y15
+	VFNMADD231PS Y6, Y15, Y8
+	VFNMADD231PS Y7, Y15, Y8
+	VMOVUPS      consts<>+2464(SB), Y15
+	VFMADD213PS  consts<>+2496(SB), Y8, Y15
+	VFMADD213PS  consts<>+2528(SB), Y8, Y15
+	VFMADD213PS  consts<>+2560(SB), Y8, Y15
+	VFMADD213PS  consts<>+2592(SB), Y8, Y15
+	VFMADD213PS  Y4, Y8, Y15
+	VFMADD213PS  Y4, Y15, Y8
+	VPSLLD       $0x17, Y14, Y14
+	VPAND        Y14, Y13, Y13
+	VPAND        Y13, Y3, Y3
+	VMULPS       Y3, Y8, Y13
+	CMPQ         DI, $+8
+	JLT          partless1
+	VMOVUPS      Y13, (BX)
+	JMP          partdone1
+
+partless1:
+	MOVQ         BX, R10
+	TESTQ        $0x00000004, DI
+	JEQ          partfour1
+	VMOVUPS      X13, (R10)
+	ADDQ         $+16, R10
+	VEXTRACTF128 $0x01, Y13, X13
+
+partfour1:
+	TESTQ   $0x00000002, DI
+	JEQ     parttwo1
+	VMOVLPS X13, (R10)
+	ADDQ    $+8, R10
+	VPSRLDQ $0x08, X13, X13
+
+parttwo1:
+	TESTQ  $0x00000001, DI
+	JEQ    partdone1
+	VMOVSS X13, (R10)
+
+partdone1:
+	VFMADD231PS  Y3, Y8, Y9
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      32(R8), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VSUBPS       Y1, Y12, Y8
+	VPAND        Y8, Y3, Y8
+	VPAND        Y8, Y11, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y12
+	VFMADD231PS  Y5, Y8, Y12
+	VSUBPS       Y0, Y12, Y13
+	VFNMADD231PS Y6, Y13, Y8
+	VFNMADD231PS Y7, Y13, Y8
+	VMOVUPS      consts<>+2464(SB), Y13
+	VFMADD213PS  consts<>+2496(SB), Y8, Y13
+	VFMADD213PS  consts<>+2528(SB), Y8, Y13
+	VFMADD213PS  consts<>+2560(SB), Y8, Y13
+	VFMADD213PS  consts<>+2592(SB), Y8, Y13
+	VFMADD213PS  Y4, Y8, Y13
+	VFMADD213PS  Y4, Y13, Y8
+	VPSLLD       $0x17, Y12, Y12
+	VPAND        Y12, Y3, Y3
+	VPAND        Y3, Y11, Y3
+	VMULPS       Y3, Y8, Y11
+	CMPQ         R9, $+8
+	JLT          partless2
+	VMOVUPS      Y11, 32(BX)
+	JMP          partdone2
+
+partless2:
+	MOVQ         BX, DI
+	TESTQ        $0x00000004, R9
+	JEQ          partfour2
+	VMOVUPS      X11, 32(DI)
+	ADDQ         $+16, DI
+	VEXTRACTF128 $0x01, Y11, X11
+
+partfour2:
+	TESTQ   $0x00000002, R9
+	JEQ     parttwo2
+	VMOVLPS X11, 32(DI)
+	ADDQ    $+8, DI
+	VPSRLDQ $0x08, X11, X11
+
+parttwo2:
+	TESTQ  $0x00000001, R9
+	JEQ    partdone2
+	VMOVSS X11, 32(DI)
+
+partdone2:
+	VFMADD231PS Y3, Y8, Y10
+
+sum_done:
+	VCVTPS2PD    X9, Y3
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       (SI), Y3, Y3
+	VMOVUPS      Y3, (SI)
+	VADDPD       32(SI), Y8, Y8
+	VMOVUPS      Y8, 32(SI)
+	VCVTPS2PD    X10, Y3
+	VEXTRACTF128 $0x01, Y10, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       64(SI), Y3, Y3
+	VMOVUPS      Y3, 64(SI)
+	VADDPD       96(SI), Y8, Y8
+	VMOVUPS      Y8, 96(SI)
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	ADDQ         $-128, CX
+	ADDQ         $-128, AX
+	CMPQ         AX, $+1
+	JGE          sum_block
+	VZEROUPPER
+	RET
+
+// func narrowSumAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int, slow *int)
+// Requires: AVX, AVX512F
+TEXT ·narrowSumAVX512(SB), NOSPLIT, $0-64
+	VBROADCASTSS consts<>+1792(SB), Z0
+	VBROADCASTSS consts<>+2624(SB), Z1
+	VBROADCASTSS consts<>+2656(SB), Z2
+	VBROADCASTSS consts<>+640(SB), Z3
+	VBROADCASTSS consts<>+2688(SB), Z4
+	VBROADCASTSS consts<>+128(SB), Z5
+	VBROADCASTSS consts<>+32(SB), Z6
+	VBROADCASTSS consts<>+64(SB), Z7
+	VBROADCASTSS consts<>+96(SB), Z8
+	VBROADCASTSS consts<>+160(SB), Z9
+	VBROADCASTSS consts<>+192(SB), Z10
+	VBROADCASTSS consts<>+224(SB), Z11
+	VBROADCASTSS consts<>+256(SB), Z12
+	VBROADCASTSS consts<>+288(SB), Z13
+	VBROADCASTSS consts<>+320(SB), Z14
+
+group:
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Z15
+	VPXORD  Z19, Z19, Z19
+	VPXORD  Z18, Z18, Z18
+	MOVQ    logits+8(FP), AX
+	MOVQ    classes+32(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    classes+32(FP), DX
+	CMPQ    DX, $+4
+	JLT     sum_few
+	ADDQ    $-4, DX
+	MOVQ    $0x00000000, BX
+
+sum_columns:
+	MOVQ         e+40(FP), SI
+	MOVQ         BX, DI
+	MOVQ         BX, R8
+	SHLQ         $0x06, DI
+	SHLQ         $0x02, R8
+	LEAQ         (AX)(R8*1), R8
+	LEAQ         (SI)(DI*1), SI
+	VPBROADCASTD BX, Z16
+	VPSUBD       Z16, Z15, Z16
+	LEAQ         (CX)(CX*2), DI
+	LEAQ         (R8)(CX*4), R9
+	LEAQ         (R9)(CX*4), R10
+	LEAQ         (R10)(CX*4), R11
+	VMOVUPS      (R8), X17
+	VINSERTF32X4 $0x01, (R9), Z17, Z21
+	VINSERTF32X4 $0x02, (R10), Z21, Z21
+	VINSERTF32X4 $0x03, (R11), Z21, Z21
+	VMOVUPS      (R8)(CX*1), X17
+	VINSERTF32X4 $0x01, (R9)(CX*1), Z17, Z22
+	VINSERTF32X4 $0x02, (R10)(CX*1), Z22, Z22
+	VINSERTF32X4 $0x03, (R11)(CX*1), Z22, Z22
+	VMOVUPS      (R8)(CX*2), X17
+	VINSERTF32X4 $0x01, (R9)(CX*2), Z17, Z23
+	VINSERTF32X4 $0x02, (R10)(CX*2), Z23, Z23
+	VINSERTF32X4 $0x03, (R11)(CX*2), Z23, Z23
+	VMOVUPS      (R8)(DI*1), X17
+	VINSERTF32X4 $0x01, (R9)(DI*1), Z17, Z24
+	VINSERTF32X4 $0x02, (R10)(DI*1), Z24, Z24
+	VINSERTF32X4 $0x03, (R11)(DI*1), Z24, Z24
+	VUNPCKLPS    Z22, Z21, Z25
+	VUNPCKLPS    Z24, Z23, Z26
+	VUNPCKHPS    Z22, Z21, Z21
+	VUNPCKHPS    Z24, Z23, Z22
+	VUNPCKLPD    Z26, Z25, Z23
+	VUNPCKHPD    Z26, Z25, Z24
+	VUNPCKLPD    Z22, Z21, Z25
+	VUNPCKHPD    Z22, Z21, Z21
+	VPXORD       Z22, Z22, Z22
+	VPCMPD       $0x00, Z22, Z16, K1
+	VBLENDMPS    Z23, Z18, K1, Z18
+	VPANDD       Z6, Z23, Z22
+	VPXORD       Z26, Z26, Z26
+	VBLENDMPS    Z26, Z22, K1, Z22
+	VPMAXSD      Z22, Z19, Z19
+	VPCMPD       $0x00, Z0, Z16, K1
+	VBLENDMPS    Z24, Z18, K1, Z18
+	VPANDD       Z6, Z24, Z22
+	VPXORD       Z26, Z26, Z26
+	VBLENDMPS    Z26, Z22, K1, Z22
+	VPMAXSD      Z22, Z19, Z19
+	VPCMPD       $0x00, Z1, Z16, K1
+	VBLENDMPS    Z25, Z18, K1, Z18
+	VPANDD       Z6, Z25, Z22
+	VPXORD       Z26, Z26, Z26
+	VBLENDMPS    Z26, Z22, K1, Z22
+	VPMAXSD      Z22, Z19, Z19
+	VPCMPD       $0x00, Z2, Z16, K1
+	VBLENDMPS    Z21, Z18, K1, Z18
+	VPANDD       Z6, Z21, Z22
+	VPXORD       Z26, Z26, Z26
+	VBLENDMPS    Z26, Z22, K1, Z22
+	VPMAXSD      Z22, Z19, Z19
+	VPXORD       Z22, Z22, Z22
+	VPCMPD       $0x00, Z0, Z16, K2
+	VPCMPD       $0x00, Z1, Z16, K3
+	VPCMPD       $0x00, Z2, Z16, K4
+	VPCMPD       $0x00, Z22, Z16, K1
+	VADDPS       Z7, Z24, Z16
+	VADDPS       Z7, Z25, Z22
+	VADDPS       Z7, Z21, Z21
+	VADDPS       Z7, Z23, Z23
+	VMOVAPS      Z5, Z26
+	VFMADD231PS  Z8, Z16, Z26
+	VMOVAPS      Z5, Z28
+	VFMADD231PS  Z8, Z22, Z28
+	VMOVAPS      Z5, Z30
+	VFMADD231PS  Z8, Z21, Z30
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS      Z5, Z24
+	VFMADD231PS  Z8, Z23, Z24
+	VSUBPS       Z5, Z26, Z27
+	VSUBPS       Z5, Z28, Z29
+	VSUBPS       Z5, Z30, Z31
+	VSUBPS       Z5, Z24, Z25
+	VFNMADD231PS Z9, Z27, Z16
+	VFNMADD231PS Z9, Z29, Z22
+	VFNMADD231PS Z9, Z31, Z21
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z25, Z23
+	VFNMADD231PS Z10, Z27, Z16
+	VFNMADD231PS Z10, Z29, Z22
+	VFNMADD231PS Z10, Z31, Z21
+	VFNMADD231PS Z10, Z25, Z23
+	VMOVAPS      Z12, Z27
+	VFMADD231PS  Z11, Z16, Z27
+	VMOVAPS      Z12, Z29
+	VFMADD231PS  Z11, Z22, Z29
+	VMOVAPS      Z12, Z31
+	VFMADD231PS  Z11, Z21, Z31
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS          Z12, Z25
+	VFMADD231PS      Z11, Z23, Z25
+	VFMADD213PS      Z13, Z16, Z27
+	VFMADD213PS      Z13, Z22, Z29
+	VFMADD213PS      Z13, Z21, Z31
+	VFMADD213PS      Z13, Z23, Z25
+	VFMADD213PS      Z14, Z16, Z27
+	VFMADD213PS      Z14, Z22, Z29
+	VFMADD213PS      Z14, Z21, Z31
+	VFMADD213PS      Z14, Z23, Z25
+	VFMADD213PS.BCST consts<>+352(SB), Z27, Z16
+	VFMADD213PS.BCST consts<>+352(SB), Z29, Z22
+	VFMADD213PS.BCST consts<>+352(SB), Z31, Z21
+	VFMADD213PS.BCST consts<>+352(SB), Z25, Z23
+	VPERMPS          exp_one<>+0(SB), Z26, Z27
+	VPERMPS          exp_one<>+0(SB), Z28, Z29
+	VPERMPS          exp_one<>+0(SB), Z30, Z31
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z24, Z25
+	VPSLLD      $0x15, Z26, Z26
+	VPSLLD      $0x15, Z28, Z28
+	VPSLLD      $0x15, Z30, Z30
+	VPSLLD      $0x15, Z24, Z24
+	VPADDD      Z26, Z27, Z26
+	VPADDD      Z28, Z29, Z27
+	VPADDD      Z30, Z31, Z28
+	VPADDD      Z24, Z25, Z24
+	VFMADD231PS Z16, Z26, Z26
+	VFMADD231PS Z22, Z27, Z27
+	VFMADD231PS Z21, Z28, Z28
+	VFMADD231PS Z23, Z24, Z24
+	VPXORD      Z21, Z21, Z21
+	VPXORD      Z22, Z22, Z22
+	VPXORD      Z23, Z23, Z23
+	VPXORD      Z16, Z16, Z16
+	VBLENDMPS   Z21, Z26, K2, Z21
+	VBLENDMPS   Z22, Z27, K3, Z22
+	VBLENDMPS   Z23, Z28, K4, Z23
+	VBLENDMPS   Z16, Z24, K1, Z16
+	VMOVUPS     Z21, 64(SI)
+	VMOVUPS     Z22, 128(SI)
+	VMOVUPS     Z23, 192(SI)
+	VMOVUPS     Z16, (SI)
+	ADDQ        $+4, BX
+	CMPQ        BX, DX
+	JLE         sum_columns
+
+	// the columns that are left
+	SUBQ         DX, BX
+	CMPQ         BX, $+4
+	JGE          sum_done
+	CMPQ         BX, $+3
+	JGE          sum_left1
+	CMPQ         BX, $+2
+	JGE          sum_left2
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x06, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VPBROADCASTD DX, Z16
+	VPSUBD       Z16, Z15, Z15
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), SI
+	LEAQ         (SI)(CX*4), DI
+	LEAQ         (DI)(CX*4), R8
+	VMOVUPS      (AX), X17
+	VINSERTF32X4 $0x01, (SI), Z17, Z16
+	VINSERTF32X4 $0x02, (DI), Z16, Z16
+	VINSERTF32X4 $0x03, (R8), Z16, Z16
+	VMOVUPS      (AX)(CX*1), X17
+	VINSERTF32X4 $0x01, (SI)(CX*1), Z17, Z21
+	VINSERTF32X4 $0x02, (DI)(CX*1), Z21, Z21
+	VINSERTF32X4 $0x03, (R8)(CX*1), Z21, Z21
+	VMOVUPS      (AX)(CX*2), X17
+	VINSERTF32X4 $0x01, (SI)(CX*2), Z17, Z22
+	VINSERTF32X4 $0x02, (DI)(CX*2), Z22, Z22
+	VINSERTF32X4 $0x03, (R8)(CX*2), Z22, Z22
+	VMOVUPS      (AX)(DX*1), X17
+	VINSERTF32X4 $0x01, (SI)(DX*1), Z17, Z23
+	VINSERTF32X4 $0x02, (DI)(DX*1), Z23, Z23
+	VINSERTF32X4 $0x03, (R8)(DX*1), Z23, Z23
+	VUNPCKLPS    Z21, Z16, Z24
+	VUNPCKLPS    Z23, Z22, Z25
+	VUNPCKHPS    Z21, Z16, Z16
+	VUNPCKHPS    Z23, Z22, Z21
+	VUNPCKLPD    Z25, Z24, Z22
+	VUNPCKHPD    Z25, Z24, Z22
+	VUNPCKLPD    Z21, Z16, Z23
+	VUNPCKHPD    Z21, Z16, Z16
+	VPCMPD       $0x00, Z0, Z15, K1
+	VBLENDMPS    Z22, Z18, K1, Z18
+	VPANDD       Z6, Z22, Z21
+	VPXORD       Z24, Z24, Z24
+	VBLENDMPS    Z24, Z21, K1, Z21
+	VPMAXSD      Z21, Z19, Z19
+	VPCMPD       $0x00, Z1, Z15, K1
+	VBLENDMPS    Z23, Z18, K1, Z18
+	VPANDD       Z6, Z23, Z21
+	VPXORD       Z24, Z24, Z24
+	VBLENDMPS    Z24, Z21, K1, Z21
+	VPMAXSD      Z21, Z19, Z19
+	VPCMPD       $0x00, Z2, Z15, K1
+	VBLENDMPS    Z16, Z18, K1, Z18
+	VPANDD       Z6, Z16, Z21
+	VPXORD       Z24, Z24, Z24
+	VBLENDMPS    Z24, Z21, K1, Z21
+	VPMAXSD      Z21, Z19, Z19
+	VPCMPD       $0x00, Z0, Z15, K1
+	VPCMPD       $0x00, Z1, Z15, K2
+	VPCMPD       $0x00, Z2, Z15, K3
+	VADDPS       Z7, Z22, Z15
+	VADDPS       Z7, Z23, Z21
+	VADDPS       Z7, Z16, Z25
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z16
+	VFMADD231PS Z8, Z15, Z16
+	VMOVAPS     Z5, Z23
+	VFMADD231PS Z8, Z21, Z23
+	VMOVAPS     Z5, Z26
+	VFMADD231PS Z8, Z25, Z26
+	VSUBPS      Z5, Z16, Z22
+	VSUBPS      Z5, Z23, Z24
+	VSUBPS      Z5, Z26, Z27
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z22, Z15
+	VFNMADD231PS Z9, Z24, Z21
+	VFNMADD231PS Z9, Z27, Z25
+	VFNMADD231PS Z10, Z22, Z15
+	VFNMADD231PS Z10, Z24, Z21
+	VFNMADD231PS Z10, Z27, Z25
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS          Z12, Z22
+	VFMADD231PS      Z11, Z15, Z22
+	VMOVAPS          Z12, Z24
+	VFMADD231PS      Z11, Z21, Z24
+	VMOVAPS          Z12, Z27
+	VFMADD231PS      Z11, Z25, Z27
+	VFMADD213PS      Z13, Z15, Z22
+	VFMADD213PS      Z13, Z21, Z24
+	VFMADD213PS      Z13, Z25, Z27
+	VFMADD213PS      Z14, Z15, Z22
+	VFMADD213PS      Z14, Z21, Z24
+	VFMADD213PS      Z14, Z25, Z27
+	VFMADD213PS.BCST consts<>+352(SB), Z22, Z15
+	VFMADD213PS.BCST consts<>+352(SB), Z24, Z21
+	VFMADD213PS.BCST consts<>+352(SB), Z27, Z25
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z16, Z22
+	VPERMPS     exp_one<>+0(SB), Z23, Z24
+	VPERMPS     exp_one<>+0(SB), Z26, Z27
+	VPSLLD      $0x15, Z16, Z16
+	VPSLLD      $0x15, Z23, Z23
+	VPSLLD      $0x15, Z26, Z26
+	VPADDD      Z16, Z22, Z16
+	VPADDD      Z23, Z24, Z22
+	VPADDD      Z26, Z27, Z23
+	VFMADD231PS Z15, Z16, Z16
+	VFMADD231PS Z21, Z22, Z22
+	VFMADD231PS Z25, Z23, Z23
+	VPXORD      Z15, Z15, Z15
+	VPXORD      Z21, Z21, Z21
+	VPXORD      Z24, Z24, Z24
+	VBLENDMPS   Z15, Z16, K1, Z15
+	VBLENDMPS   Z21, Z22, K2, Z16
+	VBLENDMPS   Z24, Z23, K3, Z21
+	VMOVUPS     Z15, 64(BX)
+	VMOVUPS     Z16, 128(BX)
+	VMOVUPS     Z21, 192(BX)
+	JMP         sum_done
+
+sum_left2:
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x06, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VPBROADCASTD DX, Z16
+	VPSUBD       Z16, Z15, Z15
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), SI
+	LEAQ         (SI)(CX*4), DI
+	LEAQ         (DI)(CX*4), R8
+	VMOVUPS      (AX), X17
+	VINSERTF32X4 $0x01, (SI), Z17, Z16
+	VINSERTF32X4 $0x02, (DI), Z16, Z16
+	VINSERTF32X4 $0x03, (R8), Z16, Z16
+	VMOVUPS      (AX)(CX*1), X17
+	VINSERTF32X4 $0x01, (SI)(CX*1), Z17, Z21
+	VINSERTF32X4 $0x02, (DI)(CX*1), Z21, Z21
+	VINSERTF32X4 $0x03, (R8)(CX*1), Z21, Z21
+	VMOVUPS      (AX)(CX*2), X17
+	VINSERTF32X4 $0x01, (SI)(CX*2), Z17, Z22
+	VINSERTF32X4 $0x02, (DI)(CX*2), Z22, Z22
+	VINSERTF32X4 $0x03, (R8)(CX*2), Z22, Z22
+	VMOVUPS      (AX)(DX*1), X17
+	VINSERTF32X4 $0x01, (SI)(DX*1), Z17, Z23
+	VINSERTF32X4 $0x02, (DI)(DX*1), Z23, Z23
+	VINSERTF32X4 $0x03, (R8)(DX*1), Z23, Z23
+	VUNPCKLPS    Z21, Z16, Z24
+	VUNPCKLPS    Z23, Z22, Z25
+	VUNPCKHPS    Z21, Z16, Z16
+	VUNPCKHPS    Z23, Z22, Z21
+	VUNPCKLPD    Z25, Z24, Z22
+	VUNPCKHPD    Z25, Z24, Z22
+	VUNPCKLPD    Z21, Z16, Z22
+	VUNPCKHPD    Z21, Z16, Z16
+	VPCMPD       $0x00, Z1, Z15, K1
+	VBLENDMPS    Z22, Z18, K1, Z18
+	VPANDD       Z6, Z22, Z21
+	VPXORD       Z23, Z23, Z23
+	VBLENDMPS    Z23, Z21, K1, Z21
+	VPMAXSD      Z21, Z19, Z19
+	VPCMPD       $0x00, Z2, Z15, K1
+	VBLENDMPS    Z16, Z18, K1, Z18
+	VPANDD       Z6, Z16, Z21
+	VPXORD       Z23, Z23, Z23
+	VBLENDMPS    Z23, Z21, K1, Z21
+	VPMAXSD      Z21, Z19, Z19
+	VPCMPD       $0x00, Z1, Z15, K1
+	VPCMPD       $0x00, Z2, Z15, K2
+	VADDPS       Z7, Z22, Z15
+	VADDPS       Z7, Z16, Z22
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z16
+	VFMADD231PS Z8, Z15, Z16
+	VMOVAPS     Z5, Z23
+	VFMADD231PS Z8, Z22, Z23
+	VSUBPS      Z5, Z16, Z21
+	VSUBPS      Z5, Z23, Z24
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z21, Z15
+	VFNMADD231PS Z9, Z24, Z22
+	VFNMADD231PS Z10, Z21, Z15
+	VFNMADD231PS Z10, Z24, Z22
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS          Z12, Z21
+	VFMADD231PS      Z11, Z15, Z21
+	VMOVAPS          Z12, Z24
+	VFMADD231PS      Z11, Z22, Z24
+	VFMADD213PS      Z13, Z15, Z21
+	VFMADD213PS      Z13, Z22, Z24
+	VFMADD213PS      Z14, Z15, Z21
+	VFMADD213PS      Z14, Z22, Z24
+	VFMADD213PS.BCST consts<>+352(SB), Z21, Z15
+	VFMADD213PS.BCST consts<>+352(SB), Z24, Z22
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z16, Z21
+	VPERMPS     exp_one<>+0(SB), Z23, Z24
+	VPSLLD      $0x15, Z16, Z16
+	VPSLLD      $0x15, Z23, Z23
+	VPADDD      Z16, Z21, Z16
+	VPADDD      Z23, Z24, Z21
+	VFMADD231PS Z15, Z16, Z16
+	VFMADD231PS Z22, Z21, Z21
+	VPXORD      Z15, Z15, Z15
+	VPXORD      Z22, Z22, Z22
+	VBLENDMPS   Z15, Z16, K1, Z15
+	VBLENDMPS   Z22, Z21, K2, Z16
+	VMOVUPS     Z15, 128(BX)
+	VMOVUPS     Z16, 192(BX)
+	JMP         sum_done
+
+sum_left1:
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x06, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VPBROADCASTD DX, Z16
+	VPSUBD       Z16, Z15, Z15
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), SI
+	LEAQ         (SI)(CX*4), DI
+	LEAQ         (DI)(CX*4), R8
+	VMOVUPS      (AX), X17
+	VINSERTF32X4 $0x01, (SI), Z17, Z16
+	VINSERTF32X4 $0x02, (DI), Z16, Z16
+	VINSERTF32X4 $0x03, (R8), Z16, Z16
+	VMOVUPS      (AX)(CX*1), X17
+	VINSERTF32X4 $0x01, (SI)(CX*1), Z17, Z21
+	VINSERTF32X4 $0x02, (DI)(CX*1), Z21, Z21
+	VINSERTF32X4 $0x03, (R8)(CX*1), Z21, Z21
+	VMOVUPS      (AX)(CX*2), X17
+	VINSERTF32X4 $0x01, (SI)(CX*2), Z17, Z22
+	VINSERTF32X4 $0x02, (DI)(CX*2), Z22, Z22
+	VINSERTF32X4 $0x03, (R8)(CX*2), Z22, Z22
+	VMOVUPS      (AX)(DX*1), X17
+	VINSERTF32X4 $0x01, (SI)(DX*1), Z17, Z23
+	VINSERTF32X4 $0x02, (DI)(DX*1), Z23, Z23
+	VINSERTF32X4 $0x03, (R8)(DX*1), Z23, Z23
+	VUNPCKLPS    Z21, Z16, Z24
+	VUNPCKLPS    Z23, Z22, Z25
+	VUNPCKHPS    Z21, Z16, Z16
+	VUNPCKHPS    Z23, Z22, Z21
+	VUNPCKLPD    Z25, Z24, Z22
+	VUNPCKHPD    Z25, Z24, Z22
+	VUNPCKLPD    Z21, Z16, Z22
+	VUNPCKHPD    Z21, Z16, Z16
+	VPCMPD       $0x00, Z2, Z15, K1
+	VBLENDMPS    Z16, Z18, K1, Z18
+	VPANDD       Z6, Z16, Z21
+	VPXORD       Z22, Z22, Z22
+	VBLENDMPS    Z22, Z21, K1, Z21
+	VPMAXSD      Z21, Z19, Z19
+	VPCMPD       $0x00, Z2, Z15, K1
+	VADDPS       Z7, Z16, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z16
+	VFMADD231PS Z8, Z15, Z16
+	VSUBPS      Z5, Z16, Z21
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z21, Z15
+	VFNMADD231PS Z10, Z21, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS          Z12, Z21
+	VFMADD231PS      Z11, Z15, Z21
+	VFMADD213PS      Z13, Z15, Z21
+	VFMADD213PS      Z14, Z15, Z21
+	VFMADD213PS.BCST consts<>+352(SB), Z21, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z16, Z21
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z21, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VPXORD      Z15, Z15, Z15
+	VBLENDMPS   Z15, Z16, K1, Z15
+	VMOVUPS     Z15, 192(BX)
+	JMP         sum_done
+	JMP sum_done
+
+sum_few:
+	MOVQ         classes+32(FP), DX
+	CMPQ         DX, $+3
+	JLT          sum_two
+	MOVQ         e+40(FP), DX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (AX)(CX*4), SI
+	LEAQ         (SI)(CX*4), DI
+	LEAQ         (DI)(CX*4), R8
+	VMOVSD       (AX), X16
+	VINSERTPS    $0x20, 8(AX), X16, X17
+	VMOVSD       (SI), X16
+	VINSERTPS    $0x20, 8(SI), X16, X16
+	VINSERTF32X4 $0x01, X16, Z17, Z16
+	VMOVSD       (DI), X17
+	VINSERTPS    $0x20, 8(DI), X17, X17
+	VINSERTF32X4 $0x02, X17, Z16, Z16
+	VMOVSD       (R8), X17
+	VINSERTPS    $0x20, 8(R8), X17, X17
+	VINSERTF32X4 $0x03, X17, Z16, Z16
+	VMOVSD       (AX)(CX*1), X17
+	VINSERTPS    $0x20, 8(AX)(CX*1), X17, X17
+	VMOVSD       (SI)(CX*1), X20
+	VINSERTPS    $0x20, 8(SI)(CX*1), X20, X20
+	VINSERTF32X4 $0x01, X20, Z17, Z21
+	VMOVSD       (DI)(CX*1), X17
+	VINSERTPS    $0x20, 8(DI)(CX*1), X17, X17
+	VINSERTF32X4 $0x02, X17, Z21, Z21
+	VMOVSD       (R8)(CX*1), X17
+	VINSERTPS    $0x20, 8(R8)(CX*1), X17, X17
+	VINSERTF32X4 $0x03, X17, Z21, Z21
+	VMOVSD       (AX)(CX*2), X17
+	VINSERTPS    $0x20, 8(AX)(CX*2), X17, X17
+	VMOVSD       (SI)(CX*2), X20
+	VINSERTPS    $0x20, 8(SI)(CX*2), X20, X20
+	VINSERTF32X4 $0x01, X20, Z17, Z22
+	VMOVSD       (DI)(CX*2), X17
+	VINSERTPS    $0x20, 8(DI)(CX*2), X17, X17
+	VINSERTF32X4 $0x02, X17, Z22, Z22
+	VMOVSD       (R8)(CX*2), X17
+	VINSERTPS    $0x20, 8(R8)(CX*2), X17, X17
+	VINSERTF32X4 $0x03, X17, Z22, Z22
+	VMOVSD       (AX)(BX*1), X17
+	VINSERTPS    $0x20, 8(AX)(BX*1), X17, X17
+	VMOVSD       (SI)(BX*1), X20
+	VINSERTPS    $0x20, 8(SI)(BX*1), X20, X20
+	VINSERTF32X4 $0x01, X20, Z17, Z23
+	VMOVSD       (DI)(BX*1), X17
+	VINSERTPS    $0x20, 8(DI)(BX*1), X17, X17
+	VINSERTF32X4 $0x02, X17, Z23, Z23
+	VMOVSD       (R8)(BX*1), X17
+	VINSERTPS    $0x20, 8(R8)(BX*1), X17, X17
+	VINSERTF32X4 $0x03, X17, Z23, Z23
+	VUNPCKLPS    Z21, Z16, Z24
+	VUNPCKLPS    Z23, Z22, Z25
+	VUNPCKHPS    Z21, Z16, Z16
+	VUNPCKHPS    Z23, Z22, Z21
+	VUNPCKLPD    Z25, Z24, Z22
+	VUNPCKHPD    Z25, Z24, Z23
+	VUNPCKLPD    Z21, Z16, Z24
+	VUNPCKHPD    Z21, Z16, Z16
+	VPXORD       Z16, Z16, Z16
+	VPCMPD       $0x00, Z16, Z15, K1
+	VBLENDMPS    Z22, Z18, K1, Z18
+	VPANDD       Z6, Z22, Z16
+	VPXORD       Z21, Z21, Z21
+	VBLENDMPS    Z21, Z16, K1, Z16
+	VPMAXSD      Z16, Z19, Z19
+	VPCMPD       $0x00, Z0, Z15, K1
+	VBLENDMPS    Z23, Z18, K1, Z18
+	VPANDD       Z6, Z23, Z16
+	VPXORD       Z21, Z21, Z21
+	VBLENDMPS    Z21, Z16, K1, Z16
+	VPMAXSD      Z16, Z19, Z19
+	VPCMPD       $0x00, Z1, Z15, K1
+	VBLENDMPS    Z24, Z18, K1, Z18
+	VPANDD       Z6, Z24, Z16
+	VPXORD       Z21, Z21, Z21
+	VBLENDMPS    Z21, Z16, K1, Z16
+	VPMAXSD      Z16, Z19, Z19
+	VPXORD       Z16, Z16, Z16
+	VPCMPD       $0x00, Z0, Z15, K2
+	VPCMPD       $0x00, Z1, Z15, K3
+	VPCMPD       $0x00, Z16, Z15, K1
+	VADDPS       Z7, Z23, Z15
+	VADDPS       Z7, Z24, Z16
+	VADDPS       Z7, Z22, Z21
+	VMOVAPS      Z5, Z24
+	VFMADD231PS  Z8, Z15, Z24
+	VMOVAPS      Z5, Z26
+	VFMADD231PS  Z8, Z16, Z26
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS      Z5, Z22
+	VFMADD231PS  Z8, Z21, Z22
+	VSUBPS       Z5, Z24, Z25
+	VSUBPS       Z5, Z26, Z27
+	VSUBPS       Z5, Z22, Z23
+	VFNMADD231PS Z9, Z25, Z15
+	VFNMADD231PS Z9, Z27, Z16
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z23, Z21
+	VFNMADD231PS Z10, Z25, Z15
+	VFNMADD231PS Z10, Z27, Z16
+	VFNMADD231PS Z10, Z23, Z21
+	VMOVAPS      Z12, Z25
+	VFMADD231PS  Z11, Z15, Z25
+	VMOVAPS      Z12, Z27
+	VFMADD231PS  Z11, Z16, Z27
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS          Z12, Z23
+	VFMADD231PS      Z11, Z21, Z23
+	VFMADD213PS      Z13, Z15, Z25
+	VFMADD213PS      Z13, Z16, Z27
+	VFMADD213PS      Z13, Z21, Z23
+	VFMADD213PS      Z14, Z15, Z25
+	VFMADD213PS      Z14, Z16, Z27
+	VFMADD213PS      Z14, Z21, Z23
+	VFMADD213PS.BCST consts<>+352(SB), Z25, Z15
+	VFMADD213PS.BCST consts<>+352(SB), Z27, Z16
+	VFMADD213PS.BCST consts<>+352(SB), Z23, Z21
+	VPERMPS          exp_one<>+0(SB), Z24, Z25
+	VPERMPS          exp_one<>+0(SB), Z26, Z27
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z22, Z23
+	VPSLLD      $0x15, Z24, Z24
+	VPSLLD      $0x15, Z26, Z26
+	VPSLLD      $0x15, Z22, Z22
+	VPADDD      Z24, Z25, Z24
+	VPADDD      Z26, Z27, Z25
+	VPADDD      Z22, Z23, Z22
+	VFMADD231PS Z15, Z24, Z24
+	VFMADD231PS Z16, Z25, Z25
+	VFMADD231PS Z21, Z22, Z22
+	VPXORD      Z16, Z16, Z16
+	VPXORD      Z21, Z21, Z21
+	VPXORD      Z15, Z15, Z15
+	VBLENDMPS   Z16, Z24, K2, Z16
+	VBLENDMPS   Z21, Z25, K3, Z21
+	VBLENDMPS   Z15, Z22, K1, Z15
+	VMOVUPS     Z16, 64(DX)
+	VMOVUPS     Z21, 128(DX)
+	VMOVUPS     Z15, (DX)
+	JMP         sum_done
+
+sum_two:
+	MOVQ         e+40(FP), DX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (AX)(CX*4), SI
+	LEAQ         (SI)(CX*4), DI
+	LEAQ         (DI)(CX*4), R8
+	VMOVSD       (AX), X17
+	VMOVSD       (SI), X16
+	VINSERTF32X4 $0x01, X16, Z17, Z16
+	VMOVSD       (DI), X17
+	VINSERTF32X4 $0x02, X17, Z16, Z16
+	VMOVSD       (R8), X17
+	VINSERTF32X4 $0x03, X17, Z16, Z16
+	VMOVSD       (AX)(CX*1), X17
+	VMOVSD       (SI)(CX*1), X20
+	VINSERTF32X4 $0x01, X20, Z17, Z21
+	VMOVSD       (DI)(CX*1), X17
+	VINSERTF32X4 $0x02, X17, Z21, Z21
+	VMOVSD       (R8)(CX*1), X17
+	VINSERTF32X4 $0x03, X17, Z21, Z21
+	VMOVSD       (AX)(CX*2), X17
+	VMOVSD       (SI)(CX*2), X20
+	VINSERTF32X4 $0x01, X20, Z17, Z22
+	VMOVSD       (DI)(CX*2), X17
+	VINSERTF32X4 $0x02, X17, Z22, Z22
+	VMOVSD       (R8)(CX*2), X17
+	VINSERTF32X4 $0x03, X17, Z22, Z22
+	VMOVSD       (AX)(BX*1), X17
+	VMOVSD       (SI)(BX*1), X20
+	VINSERTF32X4 $0x01, X20, Z17, Z23
+	VMOVSD       (DI)(BX*1), X17
+	VINSERTF32X4 $0x02, X17, Z23, Z23
+	VMOVSD       (R8)(BX*1), X17
+	VINSERTF32X4 $0x03, X17, Z23, Z23
+	VUNPCKLPS    Z21, Z16, Z24
+	VUNPCKLPS    Z23, Z22, Z25
+	VUNPCKHPS    Z21, Z16, Z16
+	VUNPCKHPS    Z23, Z22, Z21
+	VUNPCKLPD    Z25, Z24, Z22
+	VUNPCKHPD    Z25, Z24, Z23
+	VUNPCKLPD    Z21, Z16, Z24
+	VUNPCKHPD    Z21, Z16, Z16
+	VPXORD       Z16, Z16, Z16
+	VPCMPD       $0x00, Z16, Z15, K1
+	VBLENDMPS    Z22, Z18, K1, Z18
+	VPANDD       Z6, Z22, Z16
+	VPXORD       Z21, Z21, Z21
+	VBLENDMPS    Z21, Z16, K1, Z16
+	VPMAXSD      Z16, Z19, Z19
+	VPCMPD       $0x00, Z0, Z15, K1
+	VBLENDMPS    Z23, Z18, K1, Z18
+	VPANDD       Z6, Z23, Z16
+	VPXORD       Z21, Z21, Z21
+	VBLENDMPS    Z21, Z16, K1, Z16
+	VPMAXSD      Z16, Z19, Z19
+	VPXORD       Z16, Z16, Z16
+	VPCMPD       $0x00, Z0, Z15, K2
+	VPCMPD       $0x00, Z16, Z15, K1
+	VADDPS       Z7, Z23, Z15
+	VADDPS       Z7, Z22, Z16
+	VMOVAPS      Z5, Z23
+	VFMADD231PS  Z8, Z15, Z23
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS      Z5, Z21
+	VFMADD231PS  Z8, Z16, Z21
+	VSUBPS       Z5, Z23, Z24
+	VSUBPS       Z5, Z21, Z22
+	VFNMADD231PS Z9, Z24, Z15
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z22, Z16
+	VFNMADD231PS Z10, Z24, Z15
+	VFNMADD231PS Z10, Z22, Z16
+	VMOVAPS      Z12, Z24
+	VFMADD231PS  Z11, Z15, Z24
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS          Z12, Z22
+	VFMADD231PS      Z11, Z16, Z22
+	VFMADD213PS      Z13, Z15, Z24
+	VFMADD213PS      Z13, Z16, Z22
+	VFMADD213PS      Z14, Z15, Z24
+	VFMADD213PS      Z14, Z16, Z22
+	VFMADD213PS.BCST consts<>+352(SB), Z24, Z15
+	VFMADD213PS.BCST consts<>+352(SB), Z22, Z16
+	VPERMPS          exp_one<>+0(SB), Z23, Z24
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z21, Z22
+	VPSLLD      $0x15, Z23, Z23
+	VPSLLD      $0x15, Z21, Z21
+	VPADDD      Z23, Z24, Z23
+	VPADDD      Z21, Z22, Z21
+	VFMADD231PS Z15, Z23, Z23
+	VFMADD231PS Z16, Z21, Z21
+	VPXORD      Z16, Z16, Z16
+	VPXORD      Z15, Z15, Z15
+	VBLENDMPS   Z16, Z23, K2, Z16
+	VBLENDMPS   Z15, Z21, K1, Z15
+	VMOVUPS     Z16, 64(DX)
+	VMOVUPS     Z15, (DX)
+
+sum_done:
+	// the sums; |z| > 40 makes a row one that is not plain
+	VPXORD       Z15, Z15, Z15
+	MOVQ         classes+32(FP), AX
+	CMPQ         AX, $+5
+	JGE          more1
+	MOVQ         e+40(FP), AX
+	VCVTPS2PD    (AX), Z15
+	VCVTPS2PD    64(AX), Z16
+	VCVTPS2PD    128(AX), Z21
+	VCVTPS2PD    192(AX), Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y20
+	VCVTPS2PD    32(AX), Z15
+	VCVTPS2PD    96(AX), Z16
+	VCVTPS2PD    160(AX), Z21
+	VCVTPS2PD    224(AX), Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y15
+	VINSERTF64X4 $0x01, Y15, Z20, Z15
+	JMP          folded
+
+more1:
+	MOVQ         classes+32(FP), AX
+	CMPQ         AX, $+9
+	JGE          more2
+	MOVQ         e+40(FP), AX
+	VCVTPS2PD    (AX), Z15
+	VCVTPS2PD    256(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    64(AX), Z16
+	VCVTPS2PD    320(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    128(AX), Z21
+	VCVTPS2PD    384(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    192(AX), Z22
+	VCVTPS2PD    448(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y20
+	VCVTPS2PD    32(AX), Z15
+	VCVTPS2PD    288(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    96(AX), Z16
+	VCVTPS2PD    352(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    160(AX), Z21
+	VCVTPS2PD    416(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    224(AX), Z22
+	VCVTPS2PD    480(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y15
+	VINSERTF64X4 $0x01, Y15, Z20, Z15
+	JMP          folded
+
+more2:
+	MOVQ         classes+32(FP), AX
+	CMPQ         AX, $+13
+	JGE          more3
+	MOVQ         e+40(FP), AX
+	VCVTPS2PD    (AX), Z15
+	VCVTPS2PD    512(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    256(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    64(AX), Z16
+	VCVTPS2PD    576(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    320(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    128(AX), Z21
+	VCVTPS2PD    640(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    384(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    192(AX), Z22
+	VCVTPS2PD    704(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VCVTPS2PD    448(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y20
+	VCVTPS2PD    32(AX), Z15
+	VCVTPS2PD    544(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    288(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    96(AX), Z16
+	VCVTPS2PD    608(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    352(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    160(AX), Z21
+	VCVTPS2PD    672(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    416(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    224(AX), Z22
+	VCVTPS2PD    736(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VCVTPS2PD    480(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y15
+	VINSERTF64X4 $0x01, Y15, Z20, Z15
+	JMP          folded
+
+more3:
+	MOVQ         e+40(FP), AX
+	VCVTPS2PD    (AX), Z15
+	VCVTPS2PD    512(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    256(AX), Z16
+	VCVTPS2PD    768(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    64(AX), Z16
+	VCVTPS2PD    576(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    320(AX), Z21
+	VCVTPS2PD    832(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    128(AX), Z21
+	VCVTPS2PD    640(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    384(AX), Z22
+	VCVTPS2PD    896(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    192(AX), Z22
+	VCVTPS2PD    704(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VCVTPS2PD    448(AX), Z23
+	VCVTPS2PD    960(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y20
+	VCVTPS2PD    32(AX), Z15
+	VCVTPS2PD    544(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    288(AX), Z16
+	VCVTPS2PD    800(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    96(AX), Z16
+	VCVTPS2PD    608(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    352(AX), Z21
+	VCVTPS2PD    864(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    160(AX), Z21
+	VCVTPS2PD    672(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    416(AX), Z22
+	VCVTPS2PD    928(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    224(AX), Z22
+	VCVTPS2PD    736(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VCVTPS2PD    480(AX), Z23
+	VCVTPS2PD    992(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y15
+	VINSERTF64X4 $0x01, Y15, Z20, Z15
+
+folded:
+	MOVQ        sums+0(FP), AX
+	VPCMPD.BCST $0x06, consts<>+2240(SB), Z19, K1
+	VMOVUPS     Z15, (AX)
+	VMOVUPS     Z18, 384(AX)
+	VPXORD      Z15, Z15, Z15
+	VMOVUPS     Z15, 128(AX)
+	VMOVAPS.Z   Z3, K1, Z15
+	VMOVUPS     Z15, 256(AX)
+	VPXORD      Z15, Z15, Z15
+	VBLENDMPS   Z15, Z4, K1, Z15
+	VMOVUPS     Z15, 640(AX)
+	KORTESTW    K1, K1
+	JNE         slow
+
+next:
+	ADDQ $+64, sums+0(FP)
+	ADDQ $+64, labels+16(FP)
+	MOVQ step+48(FP), AX
+	ADDQ AX, e+40(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x06, AX
+	ADDQ AX, logits+8(FP)
+	ADDQ $-16, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  group
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+56(FP), AX
+	INCQ (AX)
+	JMP  next
+
+// func narrowSumAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int, slow *int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·narrowSumAVX2(SB), NOSPLIT, $0-64
+	VMOVUPS exp_one<>+0(SB), Y0
+
+group:
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Y1
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y4, Y4, Y4
+	MOVQ    logits+8(FP), AX
+	MOVQ    classes+32(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    classes+32(FP), DX
+	CMPQ    DX, $+4
+	JLT     sum_few
+	ADDQ    $-4, DX
+	MOVQ    $0x00000000, BX
+
+sum_columns:
+	MOVQ         e+40(FP), SI
+	MOVQ         BX, DI
+	MOVQ         BX, R8
+	SHLQ         $0x05, DI
+	SHLQ         $0x02, R8
+	LEAQ         (AX)(R8*1), R8
+	LEAQ         (SI)(DI*1), SI
+	VMOVD        BX, X2
+	VPBROADCASTD X2, Y2
+	VPSUBD       Y2, Y1, Y2
+	LEAQ         (CX)(CX*2), DI
+	LEAQ         (R8)(CX*4), R9
+	VMOVUPS      (R8), X3
+	VINSERTF128  $0x01, (R9), Y3, Y6
+	VMOVUPS      (R8)(CX*1), X3
+	VINSERTF128  $0x01, (R9)(CX*1), Y3, Y7
+	VMOVUPS      (R8)(CX*2), X3
+	VINSERTF128  $0x01, (R9)(CX*2), Y3, Y8
+	VMOVUPS      (R8)(DI*1), X3
+	VINSERTF128  $0x01, (R9)(DI*1), Y3, Y9
+	VUNPCKLPS    Y7, Y6, Y10
+	VUNPCKLPS    Y9, Y8, Y11
+	VUNPCKHPS    Y7, Y6, Y6
+	VUNPCKHPS    Y9, Y8, Y7
+	VUNPCKLPD    Y11, Y10, Y8
+	VUNPCKHPD    Y11, Y10, Y9
+	VUNPCKLPD    Y7, Y6, Y10
+	VUNPCKHPD    Y7, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	VPCMPEQD     Y7, Y2, Y7
+	VBLENDVPS    Y7, Y8, Y4, Y4
+	VPAND        consts<>+32(SB), Y8, Y11
+	VPANDN       Y11, Y7, Y7
+	VPMAXSD      Y7, Y5, Y5
+	VMOVUPS      consts<>+1792(SB), Y7
+	VPCMPEQD     Y7, Y2, Y7
+	VBLENDVPS    Y7, Y9, Y4, Y4
+	VPAND        consts<>+32(SB), Y9, Y11
+	VPANDN       Y11, Y7, Y7
+	VPMAXSD      Y7, Y5, Y5
+	VMOVUPS      consts<>+2624(SB), Y7
+	VPCMPEQD     Y7, Y2, Y7
+	VBLENDVPS    Y7, Y10, Y4, Y4
+	VPAND        consts<>+32(SB), Y10, Y11
+	VPANDN       Y11, Y7, Y7
+	VPMAXSD      Y7, Y5, Y5
+	VMOVUPS      consts<>+2656(SB), Y7
+	VPCMPEQD     Y7, Y2, Y7
+	VBLENDVPS    Y7, Y6, Y4, Y4
+	VPAND        consts<>+32(SB), Y6, Y11
+	VPANDN       Y11, Y7, Y7
+	VPMAXSD      Y7, Y5, Y5
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      consts<>+1792(SB), Y11
+	VPCMPEQD     Y7, Y2, Y7
+	VPCMPEQD     Y11, Y2, Y11
+	VADDPS       consts<>+64(SB), Y8, Y8
+	VADDPS       consts<>+64(SB), Y9, Y13
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y9
+	VMOVUPS     consts<>+96(SB), Y14
+	VFMADD213PS consts<>+128(SB), Y8, Y9
+	VFMADD213PS consts<>+128(SB), Y13, Y14
+	VSUBPS      consts<>+128(SB), Y9, Y12
+	VSUBPS      consts<>+128(SB), Y14, Y15
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+160(SB), Y15, Y13
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y15, Y13
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y12
+	VMOVUPS     consts<>+224(SB), Y15
+	VFMADD213PS consts<>+256(SB), Y8, Y12
+	VFMADD213PS consts<>+256(SB), Y13, Y15
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y13, Y15
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y13, Y15
+	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VFMADD213PS consts<>+352(SB), Y15, Y13
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y12
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y9, Y9
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y9, Y12, Y9
+	VPADDD      Y14, Y15, Y12
+	VFMADD231PS Y8, Y9, Y9
+	VFMADD231PS Y13, Y12, Y12
+	VPANDN      Y9, Y7, Y7
+	VPANDN      Y12, Y11, Y8
+	VMOVUPS     Y7, (SI)
+	VMOVUPS     Y8, 32(SI)
+	VMOVUPS     consts<>+2624(SB), Y7
+	VMOVUPS     consts<>+2656(SB), Y8
+	VPCMPEQD    Y7, Y2, Y7
+	VPCMPEQD    Y8, Y2, Y2
+	VADDPS      consts<>+64(SB), Y10, Y8
+	VADDPS      consts<>+64(SB), Y6, Y10
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y6
+	VMOVUPS     consts<>+96(SB), Y11
+	VFMADD213PS consts<>+128(SB), Y8, Y6
+	VFMADD213PS consts<>+128(SB), Y10, Y11
+	VSUBPS      consts<>+128(SB), Y6, Y9
+	VSUBPS      consts<>+128(SB), Y11, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y9, Y8
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y9, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y9
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y8, Y9
+	VFMADD213PS consts<>+256(SB), Y10, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y9
+	VFMADD213PS consts<>+288(SB), Y10, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y9
+	VFMADD213PS consts<>+320(SB), Y10, Y12
+	VFMADD213PS consts<>+352(SB), Y9, Y8
+	VFMADD213PS consts<>+352(SB), Y12, Y10
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y6, Y0, Y9
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y6, Y6
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y6, Y9, Y6
+	VPADDD      Y11, Y12, Y9
+	VFMADD231PS Y8, Y6, Y6
+	VFMADD231PS Y10, Y9, Y9
+	VPANDN      Y6, Y7, Y6
+	VPANDN      Y9, Y2, Y2
+	VMOVUPS     Y6, 64(SI)
+	VMOVUPS     Y2, 96(SI)
+	ADDQ        $+4, BX
+	CMPQ        BX, DX
+	JLE         sum_columns
+
+	// the columns that are left
+	SUBQ         DX, BX
+	CMPQ         BX, $+4
+	JGE          sum_done
+	CMPQ         BX, $+3
+	JGE          sum_left1
+	CMPQ         BX, $+2
+	JGE          sum_left2
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x05, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VMOVD        DX, X2
+	VPBROADCASTD X2, Y2
+	VPSUBD       Y2, Y1, Y1
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), SI
+	VMOVUPS      (AX), X3
+	VINSERTF128  $0x01, (SI), Y3, Y2
+	VMOVUPS      (AX)(CX*1), X3
+	VINSERTF128  $0x01, (SI)(CX*1), Y3, Y6
+	VMOVUPS      (AX)(CX*2), X3
+	VINSERTF128  $0x01, (SI)(CX*2), Y3, Y7
+	VMOVUPS      (AX)(DX*1), X3
+	VINSERTF128  $0x01, (SI)(DX*1), Y3, Y8
+	VUNPCKLPS    Y6, Y2, Y9
+	VUNPCKLPS    Y8, Y7, Y10
+	VUNPCKHPS    Y6, Y2, Y2
+	VUNPCKHPS    Y8, Y7, Y6
+	VUNPCKLPD    Y10, Y9, Y7
+	VUNPCKHPD    Y10, Y9, Y7
+	VUNPCKLPD    Y6, Y2, Y8
+	VUNPCKHPD    Y6, Y2, Y2
+	VMOVUPS      consts<>+1792(SB), Y6
+	VPCMPEQD     Y6, Y1, Y6
+	VBLENDVPS    Y6, Y7, Y4, Y4
+	VPAND        consts<>+32(SB), Y7, Y9
+	VPANDN       Y9, Y6, Y6
+	VPMAXSD      Y6, Y5, Y5
+	VMOVUPS      consts<>+2624(SB), Y6
+	VPCMPEQD     Y6, Y1, Y6
+	VBLENDVPS    Y6, Y8, Y4, Y4
+	VPAND        consts<>+32(SB), Y8, Y9
+	VPANDN       Y9, Y6, Y6
+	VPMAXSD      Y6, Y5, Y5
+	VMOVUPS      consts<>+2656(SB), Y6
+	VPCMPEQD     Y6, Y1, Y6
+	VBLENDVPS    Y6, Y2, Y4, Y4
+	VPAND        consts<>+32(SB), Y2, Y9
+	VPANDN       Y9, Y6, Y6
+	VPMAXSD      Y6, Y5, Y5
+	VMOVUPS      consts<>+1792(SB), Y6
+	VMOVUPS      consts<>+2624(SB), Y9
+	VPCMPEQD     Y6, Y1, Y6
+	VPCMPEQD     Y9, Y1, Y9
+	VADDPS       consts<>+64(SB), Y7, Y7
+	VADDPS       consts<>+64(SB), Y8, Y11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y8
+	VMOVUPS     consts<>+96(SB), Y12
+	VFMADD213PS consts<>+128(SB), Y7, Y8
+	VFMADD213PS consts<>+128(SB), Y11, Y12
+	VSUBPS      consts<>+128(SB), Y8, Y10
+	VSUBPS      consts<>+128(SB), Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y10, Y7
+	VFNMADD231PS consts<>+160(SB), Y13, Y11
+	VFNMADD231PS consts<>+192(SB), Y10, Y7
+	VFNMADD231PS consts<>+192(SB), Y13, Y11
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y10
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y10
+	VFMADD213PS consts<>+256(SB), Y11, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y10
+	VFMADD213PS consts<>+288(SB), Y11, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y10
+	VFMADD213PS consts<>+320(SB), Y11, Y13
+	VFMADD213PS consts<>+352(SB), Y10, Y7
+	VFMADD213PS consts<>+352(SB), Y13, Y11
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y0, Y10
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y8, Y8
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y8, Y10, Y8
+	VPADDD      Y12, Y13, Y10
+	VFMADD231PS Y7, Y8, Y8
+	VFMADD231PS Y11, Y10, Y10
+	VPANDN      Y8, Y6, Y6
+	VPANDN      Y10, Y9, Y7
+	VMOVUPS     Y6, 32(BX)
+	VMOVUPS     Y7, 64(BX)
+	VMOVUPS     consts<>+2656(SB), Y6
+	VPCMPEQD    Y6, Y1, Y1
+	VADDPS      consts<>+64(SB), Y2, Y2
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y6
+	VFMADD213PS consts<>+128(SB), Y2, Y6
+	VSUBPS      consts<>+128(SB), Y6, Y7
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y7, Y2
+	VFNMADD231PS consts<>+192(SB), Y7, Y2
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y7
+	VFMADD213PS consts<>+256(SB), Y2, Y7
+	VFMADD213PS consts<>+288(SB), Y2, Y7
+	VFMADD213PS consts<>+320(SB), Y2, Y7
+	VFMADD213PS consts<>+352(SB), Y7, Y2
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y6, Y0, Y7
+	VPSLLD      $0x15, Y6, Y6
+	VPADDD      Y6, Y7, Y6
+	VFMADD231PS Y2, Y6, Y6
+	VPANDN      Y6, Y1, Y1
+	VMOVUPS     Y1, 96(BX)
+	JMP         sum_done
+
+sum_left2:
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x05, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VMOVD        DX, X2
+	VPBROADCASTD X2, Y2
+	VPSUBD       Y2, Y1, Y1
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), SI
+	VMOVUPS      (AX), X3
+	VINSERTF128  $0x01, (SI), Y3, Y2
+	VMOVUPS      (AX)(CX*1), X3
+	VINSERTF128  $0x01, (SI)(CX*1), Y3, Y6
+	VMOVUPS      (AX)(CX*2), X3
+	VINSERTF128  $0x01, (SI)(CX*2), Y3, Y7
+	VMOVUPS      (AX)(DX*1), X3
+	VINSERTF128  $0x01, (SI)(DX*1), Y3, Y8
+	VUNPCKLPS    Y6, Y2, Y9
+	VUNPCKLPS    Y8, Y7, Y10
+	VUNPCKHPS    Y6, Y2, Y2
+	VUNPCKHPS    Y8, Y7, Y6
+	VUNPCKLPD    Y10, Y9, Y7
+	VUNPCKHPD    Y10, Y9, Y7
+	VUNPCKLPD    Y6, Y2, Y7
+	VUNPCKHPD    Y6, Y2, Y2
+	VMOVUPS      consts<>+2624(SB), Y6
+	VPCMPEQD     Y6, Y1, Y6
+	VBLENDVPS    Y6, Y7, Y4, Y4
+	VPAND        consts<>+32(SB), Y7, Y8
+	VPANDN       Y8, Y6, Y6
+	VPMAXSD      Y6, Y5, Y5
+	VMOVUPS      consts<>+2656(SB), Y6
+	VPCMPEQD     Y6, Y1, Y6
+	VBLENDVPS    Y6, Y2, Y4, Y4
+	VPAND        consts<>+32(SB), Y2, Y8
+	VPANDN       Y8, Y6, Y6
+	VPMAXSD      Y6, Y5, Y5
+	VMOVUPS      consts<>+2624(SB), Y6
+	VMOVUPS      consts<>+2656(SB), Y8
+	VPCMPEQD     Y6, Y1, Y6
+	VPCMPEQD     Y8, Y1, Y1
+	VADDPS       consts<>+64(SB), Y7, Y7
+	VADDPS       consts<>+64(SB), Y2, Y9
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y2
+	VMOVUPS     consts<>+96(SB), Y10
+	VFMADD213PS consts<>+128(SB), Y7, Y2
+	VFMADD213PS consts<>+128(SB), Y9, Y10
+	VSUBPS      consts<>+128(SB), Y2, Y8
+	VSUBPS      consts<>+128(SB), Y10, Y11
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y8, Y7
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y8, Y7
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y8
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y7, Y8
+	VFMADD213PS consts<>+256(SB), Y9, Y11
+	VFMADD213PS consts<>+288(SB), Y7, Y8
+	VFMADD213PS consts<>+288(SB), Y9, Y11
+	VFMADD213PS consts<>+320(SB), Y7, Y8
+	VFMADD213PS consts<>+320(SB), Y9, Y11
+	VFMADD213PS consts<>+352(SB), Y8, Y7
+	VFMADD213PS consts<>+352(SB), Y11, Y9
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y2, Y0, Y8
+	VPERMILPS   Y10, Y0, Y11
+	VPSLLD      $0x15, Y2, Y2
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y2, Y8, Y2
+	VPADDD      Y10, Y11, Y8
+	VFMADD231PS Y7, Y2, Y2
+	VFMADD231PS Y9, Y8, Y8
+	VPANDN      Y2, Y6, Y2
+	VPANDN      Y8, Y1, Y1
+	VMOVUPS     Y2, 64(BX)
+	VMOVUPS     Y1, 96(BX)
+	JMP         sum_done
+
+sum_left1:
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x05, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VMOVD        DX, X2
+	VPBROADCASTD X2, Y2
+	VPSUBD       Y2, Y1, Y1
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), SI
+	VMOVUPS      (AX), X3
+	VINSERTF128  $0x01, (SI), Y3, Y2
+	VMOVUPS      (AX)(CX*1), X3
+	VINSERTF128  $0x01, (SI)(CX*1), Y3, Y6
+	VMOVUPS      (AX)(CX*2), X3
+	VINSERTF128  $0x01, (SI)(CX*2), Y3, Y7
+	VMOVUPS      (AX)(DX*1), X3
+	VINSERTF128  $0x01, (SI)(DX*1), Y3, Y8
+	VUNPCKLPS    Y6, Y2, Y9
+	VUNPCKLPS    Y8, Y7, Y10
+	VUNPCKHPS    Y6, Y2, Y2
+	VUNPCKHPS    Y8, Y7, Y6
+	VUNPCKLPD    Y10, Y9, Y7
+	VUNPCKHPD    Y10, Y9, Y7
+	VUNPCKLPD    Y6, Y2, Y7
+	VUNPCKHPD    Y6, Y2, Y2
+	VMOVUPS      consts<>+2656(SB), Y6
+	VPCMPEQD     Y6, Y1, Y6
+	VBLENDVPS    Y6, Y2, Y4, Y4
+	VPAND        consts<>+32(SB), Y2, Y7
+	VPANDN       Y7, Y6, Y6
+	VPMAXSD      Y6, Y5, Y5
+	VMOVUPS      consts<>+2656(SB), Y6
+	VPCMPEQD     Y6, Y1, Y1
+	VADDPS       consts<>+64(SB), Y2, Y2
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y6
+	VFMADD213PS consts<>+128(SB), Y2, Y6
+	VSUBPS      consts<>+128(SB), Y6, Y7
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y7, Y2
+	VFNMADD231PS consts<>+192(SB), Y7, Y2
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y7
+	VFMADD213PS consts<>+256(SB), Y2, Y7
+	VFMADD213PS consts<>+288(SB), Y2, Y7
+	VFMADD213PS consts<>+320(SB), Y2, Y7
+	VFMADD213PS consts<>+352(SB), Y7, Y2
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y6, Y0, Y7
+	VPSLLD      $0x15, Y6, Y6
+	VPADDD      Y6, Y7, Y6
+	VFMADD231PS Y2, Y6, Y6
+	VPANDN      Y6, Y1, Y1
+	VMOVUPS     Y1, 96(BX)
+	JMP         sum_done
+	JMP sum_done
+
+sum_few:
+	MOVQ        classes+32(FP), DX
+	CMPQ        DX, $+3
+	JLT         sum_two
+	MOVQ        e+40(FP), DX
+	LEAQ        (CX)(CX*2), BX
+	LEAQ        (AX)(CX*4), SI
+	VMOVSD      (AX), X2
+	VINSERTPS   $0x20, 8(AX), X2, X3
+	VMOVSD      (SI), X2
+	VINSERTPS   $0x20, 8(SI), X2, X2
+	VINSERTF128 $0x01, X2, Y3, Y2
+	VMOVSD      (AX)(CX*1), X3
+	VINSERTPS   $0x20, 8(AX)(CX*1), X3, X3
+	VMOVSD      (SI)(CX*1), X6
+	VINSERTPS   $0x20, 8(SI)(CX*1), X6, X6
+	VINSERTF128 $0x01, X6, Y3, Y6
+	VMOVSD      (AX)(CX*2), X3
+	VINSERTPS   $0x20, 8(AX)(CX*2), X3, X3
+	VMOVSD      (SI)(CX*2), X7
+	VINSERTPS   $0x20, 8(SI)(CX*2), X7, X7
+	VINSERTF128 $0x01, X7, Y3, Y7
+	VMOVSD      (AX)(BX*1), X3
+	VINSERTPS   $0x20, 8(AX)(BX*1), X3, X3
+	VMOVSD      (SI)(BX*1), X8
+	VINSERTPS   $0x20, 8(SI)(BX*1), X8, X8
+	VINSERTF128 $0x01, X8, Y3, Y8
+	VUNPCKLPS   Y6, Y2, Y9
+	VUNPCKLPS   Y8, Y7, Y10
+	VUNPCKHPS   Y6, Y2, Y2
+	VUNPCKHPS   Y8, Y7, Y6
+	VUNPCKLPD   Y10, Y9, Y7
+	VUNPCKHPD   Y10, Y9, Y8
+	VUNPCKLPD   Y6, Y2, Y9
+	VUNPCKHPD   Y6, Y2, Y2
+	VPXOR       Y2, Y2, Y2
+	VPCMPEQD    Y2, Y1, Y2
+	VBLENDVPS   Y2, Y7, Y4, Y4
+	VPAND       consts<>+32(SB), Y7, Y6
+	VPANDN      Y6, Y2, Y2
+	VPMAXSD     Y2, Y5, Y5
+	VMOVUPS     consts<>+1792(SB), Y2
+	VPCMPEQD    Y2, Y1, Y2
+	VBLENDVPS   Y2, Y8, Y4, Y4
+	VPAND       consts<>+32(SB), Y8, Y6
+	VPANDN      Y6, Y2, Y2
+	VPMAXSD     Y2, Y5, Y5
+	VMOVUPS     consts<>+2624(SB), Y2
+	VPCMPEQD    Y2, Y1, Y2
+	VBLENDVPS   Y2, Y9, Y4, Y4
+	VPAND       consts<>+32(SB), Y9, Y6
+	VPANDN      Y6, Y2, Y2
+	VPMAXSD     Y2, Y5, Y5
+	VPXOR       Y2, Y2, Y2
+	VMOVUPS     consts<>+1792(SB), Y6
+	VPCMPEQD    Y2, Y1, Y2
+	VPCMPEQD    Y6, Y1, Y6
+	VADDPS      consts<>+64(SB), Y7, Y7
+	VADDPS      consts<>+64(SB), Y8, Y11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y8
+	VMOVUPS     consts<>+96(SB), Y12
+	VFMADD213PS consts<>+128(SB), Y7, Y8
+	VFMADD213PS consts<>+128(SB), Y11, Y12
+	VSUBPS      consts<>+128(SB), Y8, Y10
+	VSUBPS      consts<>+128(SB), Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y10, Y7
+	VFNMADD231PS consts<>+160(SB), Y13, Y11
+	VFNMADD231PS consts<>+192(SB), Y10, Y7
+	VFNMADD231PS consts<>+192(SB), Y13, Y11
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y10
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y10
+	VFMADD213PS consts<>+256(SB), Y11, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y10
+	VFMADD213PS consts<>+288(SB), Y11, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y10
+	VFMADD213PS consts<>+320(SB), Y11, Y13
+	VFMADD213PS consts<>+352(SB), Y10, Y7
+	VFMADD213PS consts<>+352(SB), Y13, Y11
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y0, Y10
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y8, Y8
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y8, Y10, Y8
+	VPADDD      Y12, Y13, Y10
+	VFMADD231PS Y7, Y8, Y8
+	VFMADD231PS Y11, Y10, Y10
+	VPANDN      Y8, Y2, Y2
+	VPANDN      Y10, Y6, Y6
+	VMOVUPS     Y2, (DX)
+	VMOVUPS     Y6, 32(DX)
+	VMOVUPS     consts<>+2624(SB), Y2
+	VPCMPEQD    Y2, Y1, Y1
+	VADDPS      consts<>+64(SB), Y9, Y2
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y6
+	VFMADD213PS consts<>+128(SB), Y2, Y6
+	VSUBPS      consts<>+128(SB), Y6, Y7
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y7, Y2
+	VFNMADD231PS consts<>+192(SB), Y7, Y2
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y7
+	VFMADD213PS consts<>+256(SB), Y2, Y7
+	VFMADD213PS consts<>+288(SB), Y2, Y7
+	VFMADD213PS consts<>+320(SB), Y2, Y7
+	VFMADD213PS consts<>+352(SB), Y7, Y2
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y6, Y0, Y7
+	VPSLLD      $0x15, Y6, Y6
+	VPADDD      Y6, Y7, Y6
+	VFMADD231PS Y2, Y6, Y6
+	VPANDN      Y6, Y1, Y1
+	VMOVUPS     Y1, 64(DX)
+	JMP         sum_done
+
+sum_two:
+	MOVQ        e+40(FP), DX
+	LEAQ        (CX)(CX*2), BX
+	LEAQ        (AX)(CX*4), SI
+	VMOVSD      (AX), X3
+	VMOVSD      (SI), X2
+	VINSERTF128 $0x01, X2, Y3, Y2
+	VMOVSD      (AX)(CX*1), X3
+	VMOVSD      (SI)(CX*1), X6
+	VINSERTF128 $0x01, X6, Y3, Y6
+	VMOVSD      (AX)(CX*2), X3
+	VMOVSD      (SI)(CX*2), X7
+	VINSERTF128 $0x01, X7, Y3, Y7
+	VMOVSD      (AX)(BX*1), X3
+	VMOVSD      (SI)(BX*1), X8
+	VINSERTF128 $0x01, X8, Y3, Y8
+	VUNPCKLPS   Y6, Y2, Y9
+	VUNPCKLPS   Y8, Y7, Y10
+	VUNPCKHPS   Y6, Y2, Y2
+	VUNPCKHPS   Y8, Y7, Y6
+	VUNPCKLPD   Y10, Y9, Y7
+	VUNPCKHPD   Y10, Y9, Y8
+	VUNPCKLPD   Y6, Y2, Y9
+	VUNPCKHPD   Y6, Y2, Y2
+	VPXOR       Y2, Y2, Y2
+	VPCMPEQD    Y2, Y1, Y2
+	VBLENDVPS   Y2, Y7, Y4, Y4
+	VPAND       consts<>+32(SB), Y7, Y6
+	VPANDN      Y6, Y2, Y2
+	VPMAXSD     Y2, Y5, Y5
+	VMOVUPS     consts<>+1792(SB), Y2
+	VPCMPEQD    Y2, Y1, Y2
+	VBLENDVPS   Y2, Y8, Y4, Y4
+	VPAND       consts<>+32(SB), Y8, Y6
+	VPANDN      Y6, Y2, Y2
+	VPMAXSD     Y2, Y5, Y5
+	VPXOR       Y2, Y2, Y2
+	VMOVUPS     consts<>+1792(SB), Y6
+	VPCMPEQD    Y2, Y1, Y2
+	VPCMPEQD    Y6, Y1, Y1
+	VADDPS      consts<>+64(SB), Y7, Y6
+	VADDPS      consts<>+64(SB), Y8, Y9
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y7
+	VMOVUPS     consts<>+96(SB), Y10
+	VFMADD213PS consts<>+128(SB), Y6, Y7
+	VFMADD213PS consts<>+128(SB), Y9, Y10
+	VSUBPS      consts<>+128(SB), Y7, Y8
+	VSUBPS      consts<>+128(SB), Y10, Y11
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y8, Y6
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y8, Y6
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y8
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y6, Y8
+	VFMADD213PS consts<>+256(SB), Y9, Y11
+	VFMADD213PS consts<>+288(SB), Y6, Y8
+	VFMADD213PS consts<>+288(SB), Y9, Y11
+	VFMADD213PS consts<>+320(SB), Y6, Y8
+	VFMADD213PS consts<>+320(SB), Y9, Y11
+	VFMADD213PS consts<>+352(SB), Y8, Y6
+	VFMADD213PS consts<>+352(SB), Y11, Y9
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y7, Y0, Y8
+	VPERMILPS   Y10, Y0, Y11
+	VPSLLD      $0x15, Y7, Y7
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y7, Y8, Y7
+	VPADDD      Y10, Y11, Y8
+	VFMADD231PS Y6, Y7, Y7
+	VFMADD231PS Y9, Y8, Y8
+	VPANDN      Y7, Y2, Y2
+	VPANDN      Y8, Y1, Y1
+	VMOVUPS     Y2, (DX)
+	VMOVUPS     Y1, 32(DX)
+
+sum_done:
+	// the sums; |z| > 40 makes a row one that is not plain
+	VPXOR       Y1, Y1, Y1
+	MOVQ        classes+32(FP), AX
+	CMPQ        AX, $+5
+	JGE         more1
+	MOVQ        e+40(FP), AX
+	VCVTPS2PD   (AX), Y1
+	VCVTPS2PD   32(AX), Y2
+	VCVTPS2PD   64(AX), Y6
+	VCVTPS2PD   96(AX), Y7
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X3
+	VCVTPS2PD   16(AX), Y1
+	VCVTPS2PD   48(AX), Y2
+	VCVTPS2PD   80(AX), Y6
+	VCVTPS2PD   112(AX), Y7
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X1
+	VINSERTF128 $0x01, X1, Y3, Y1
+	JMP         folded
+
+more1:
+	MOVQ        classes+32(FP), AX
+	CMPQ        AX, $+9
+	JGE         more2
+	MOVQ        e+40(FP), AX
+	VCVTPS2PD   (AX), Y1
+	VCVTPS2PD   128(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   32(AX), Y2
+	VCVTPS2PD   160(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   64(AX), Y6
+	VCVTPS2PD   192(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   96(AX), Y7
+	VCVTPS2PD   224(AX), Y8
+	VADDPD      Y8, Y7, Y7
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X3
+	VCVTPS2PD   16(AX), Y1
+	VCVTPS2PD   144(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   48(AX), Y2
+	VCVTPS2PD   176(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   80(AX), Y6
+	VCVTPS2PD   208(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   112(AX), Y7
+	VCVTPS2PD   240(AX), Y8
+	VADDPD      Y8, Y7, Y7
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X1
+	VINSERTF128 $0x01, X1, Y3, Y1
+	JMP         folded
+
+more2:
+	MOVQ        classes+32(FP), AX
+	CMPQ        AX, $+13
+	JGE         more3
+	MOVQ        e+40(FP), AX
+	VCVTPS2PD   (AX), Y1
+	VCVTPS2PD   256(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   128(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   32(AX), Y2
+	VCVTPS2PD   288(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   160(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   64(AX), Y6
+	VCVTPS2PD   320(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   192(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   96(AX), Y7
+	VCVTPS2PD   352(AX), Y8
+	VADDPD      Y8, Y7, Y7
+	VCVTPS2PD   224(AX), Y8
+	VADDPD      Y8, Y7, Y7
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X3
+	VCVTPS2PD   16(AX), Y1
+	VCVTPS2PD   272(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   144(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   48(AX), Y2
+	VCVTPS2PD   304(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   176(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   80(AX), Y6
+	VCVTPS2PD   336(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   208(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   112(AX), Y7
+	VCVTPS2PD   368(AX), Y8
+	VADDPD      Y8, Y7, Y7
+	VCVTPS2PD   240(AX), Y8
+	VADDPD      Y8, Y7, Y7
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X1
+	VINSERTF128 $0x01, X1, Y3, Y1
+	JMP         folded
+
+more3:
+	MOVQ        e+40(FP), AX
+	VCVTPS2PD   (AX), Y1
+	VCVTPS2PD   256(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   128(AX), Y2
+	VCVTPS2PD   384(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   32(AX), Y2
+	VCVTPS2PD   288(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   160(AX), Y6
+	VCVTPS2PD   416(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   64(AX), Y6
+	VCVTPS2PD   320(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   192(AX), Y7
+	VCVTPS2PD   448(AX), Y8
+	VADDPD      Y8, Y7, Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   96(AX), Y7
+	VCVTPS2PD   352(AX), Y8
+	VADDPD      Y8, Y7, Y7
+	VCVTPS2PD   224(AX), Y8
+	VCVTPS2PD   480(AX), Y9
+	VADDPD      Y9, Y8, Y8
+	VADDPD      Y8, Y7, Y7
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X3
+	VCVTPS2PD   16(AX), Y1
+	VCVTPS2PD   272(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   144(AX), Y2
+	VCVTPS2PD   400(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   48(AX), Y2
+	VCVTPS2PD   304(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   176(AX), Y6
+	VCVTPS2PD   432(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   80(AX), Y6
+	VCVTPS2PD   336(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   208(AX), Y7
+	VCVTPS2PD   464(AX), Y8
+	VADDPD      Y8, Y7, Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   112(AX), Y7
+	VCVTPS2PD   368(AX), Y8
+	VADDPD      Y8, Y7, Y7
+	VCVTPS2PD   240(AX), Y8
+	VCVTPS2PD   496(AX), Y9
+	VADDPD      Y9, Y8, Y8
+	VADDPD      Y8, Y7, Y7
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X1
+	VINSERTF128 $0x01, X1, Y3, Y1
+
+folded:
+	MOVQ      sums+0(FP), AX
+	VPCMPGTD  consts<>+2240(SB), Y5, Y2
+	VMOVUPS   Y1, (AX)
+	VMOVUPS   Y4, 384(AX)
+	VPXOR     Y1, Y1, Y1
+	VMOVUPS   Y1, 128(AX)
+	VPAND     consts<>+640(SB), Y2, Y1
+	VMOVUPS   Y1, 256(AX)
+	VPANDN    consts<>+2688(SB), Y2, Y1
+	VMOVUPS   Y1, 640(AX)
+	VMOVMSKPS Y2, AX
+	TESTL     AX, AX
+	JNE       slow
+
+next:
+	ADDQ $+32, sums+0(FP)
+	ADDQ $+32, labels+16(FP)
+	MOVQ step+48(FP), AX
+	ADDQ AX, e+40(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x05, AX
+	ADDQ AX, logits+8(FP)
+	ADDQ $-8, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  group
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+56(FP), AX
+	INCQ (AX)
+	JMP  next
+
+// func narrowShiftedAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int)
+// Requires: AVX, AVX512F
+TEXT ·narrowShiftedAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS consts<>+608(SB), Z0
+	VBROADCASTSS consts<>+1792(SB), Z1
+	VBROADCASTSS consts<>+2624(SB), Z2
+	VBROADCASTSS consts<>+2656(SB), Z3
+	VBROADCASTSS consts<>+2368(SB), Z4
+	VBROADCASTSS consts<>+640(SB), Z5
+	VBROADCASTSS consts<>+2272(SB), Z6
+	VBROADCASTSS consts<>+2336(SB), Z7
+	VBROADCASTSS consts<>+2304(SB), Z8
+	VBROADCASTSS consts<>+384(SB), Z9
+	VBROADCASTSS consts<>+96(SB), Z10
+	VBROADCASTSS consts<>+160(SB), Z11
+	VBROADCASTSS consts<>+192(SB), Z12
+	VBROADCASTSS consts<>+2464(SB), Z13
+	VBROADCASTSS consts<>+2496(SB), Z14
+
+group:
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Z15
+	VMOVAPS Z5, Z18
+	MOVQ    logits+8(FP), AX
+	MOVQ    classes+32(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    classes+32(FP), DX
+	CMPQ    DX, $+4
+	JLT     most_few
+	ADDQ    $-4, DX
+	MOVQ    $0x00000000, BX
+
+most_columns:
+	MOVQ         e+40(FP), SI
+	MOVQ         BX, DI
+	MOVQ         BX, R8
+	SHLQ         $0x06, DI
+	SHLQ         $0x02, R8
+	LEAQ         (AX)(R8*1), R8
+	LEAQ         (SI)(DI*1), SI
+	VPBROADCASTD BX, Z16
+	VPSUBD       Z16, Z15, Z16
+	LEAQ         (CX)(CX*2), SI
+	LEAQ         (R8)(CX*4), DI
+	LEAQ         (DI)(CX*4), R9
+	LEAQ         (R9)(CX*4), R10
+	VMOVUPS      (R8), X17
+	VINSERTF32X4 $0x01, (DI), Z17, Z20
+	VINSERTF32X4 $0x02, (R9), Z20, Z20
+	VINSERTF32X4 $0x03, (R10), Z20, Z20
+	VMOVUPS      (R8)(CX*1), X17
+	VINSERTF32X4 $0x01, (DI)(CX*1), Z17, Z21
+	VINSERTF32X4 $0x02, (R9)(CX*1), Z21, Z21
+	VINSERTF32X4 $0x03, (R10)(CX*1), Z21, Z21
+	VMOVUPS      (R8)(CX*2), X17
+	VINSERTF32X4 $0x01, (DI)(CX*2), Z17, Z22
+	VINSERTF32X4 $0x02, (R9)(CX*2), Z22, Z22
+	VINSERTF32X4 $0x03, (R10)(CX*2), Z22, Z22
+	VMOVUPS      (R8)(SI*1), X17
+	VINSERTF32X4 $0x01, (DI)(SI*1), Z17, Z23
+	VINSERTF32X4 $0x02, (R9)(SI*1), Z23, Z23
+	VINSERTF32X4 $0x03, (R10)(SI*1), Z23, Z23
+	VUNPCKLPS    Z21, Z20, Z24
+	VUNPCKLPS    Z23, Z22, Z25
+	VUNPCKHPS    Z21, Z20, Z20
+	VUNPCKHPS    Z23, Z22, Z21
+	VUNPCKLPD    Z25, Z24, Z22
+	VUNPCKHPD    Z25, Z24, Z23
+	VUNPCKLPD    Z21, Z20, Z24
+	VUNPCKHPD    Z21, Z20, Z20
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x00, Z21, Z16, K1
+	VMOVAPS.Z    Z0, K1, Z21
+	VPORD        Z21, Z22, Z21
+	VMAXPS       Z18, Z21, Z18
+	VPCMPD       $0x00, Z1, Z16, K1
+	VMOVAPS.Z    Z0, K1, Z21
+	VPORD        Z21, Z23, Z21
+	VMAXPS       Z18, Z21, Z18
+	VPCMPD       $0x00, Z2, Z16, K1
+	VMOVAPS.Z    Z0, K1, Z21
+	VPORD        Z21, Z24, Z21
+	VMAXPS       Z18, Z21, Z18
+	VPCMPD       $0x00, Z3, Z16, K1
+	VMOVAPS.Z    Z0, K1, Z16
+	VPORD        Z16, Z20, Z16
+	VMAXPS       Z18, Z16, Z18
+	ADDQ         $+4, BX
+	CMPQ         BX, DX
+	JLE          most_columns
+
+	// the columns that are left
+	SUBQ         DX, BX
+	CMPQ         BX, $+4
+	JGE          most_done
+	CMPQ         BX, $+3
+	JGE          most_left1
+	CMPQ         BX, $+2
+	JGE          most_left2
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x06, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VPBROADCASTD DX, Z16
+	VPSUBD       Z16, Z15, Z16
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), BX
+	LEAQ         (BX)(CX*4), SI
+	LEAQ         (SI)(CX*4), DI
+	VMOVUPS      (AX), X17
+	VINSERTF32X4 $0x01, (BX), Z17, Z20
+	VINSERTF32X4 $0x02, (SI), Z20, Z20
+	VINSERTF32X4 $0x03, (DI), Z20, Z20
+	VMOVUPS      (AX)(CX*1), X17
+	VINSERTF32X4 $0x01, (BX)(CX*1), Z17, Z21
+	VINSERTF32X4 $0x02, (SI)(CX*1), Z21, Z21
+	VINSERTF32X4 $0x03, (DI)(CX*1), Z21, Z21
+	VMOVUPS      (AX)(CX*2), X17
+	VINSERTF32X4 $0x01, (BX)(CX*2), Z17, Z22
+	VINSERTF32X4 $0x02, (SI)(CX*2), Z22, Z22
+	VINSERTF32X4 $0x03, (DI)(CX*2), Z22, Z22
+	VMOVUPS      (AX)(DX*1), X17
+	VINSERTF32X4 $0x01, (BX)(DX*1), Z17, Z23
+	VINSERTF32X4 $0x02, (SI)(DX*1), Z23, Z23
+	VINSERTF32X4 $0x03, (DI)(DX*1), Z23, Z23
+	VUNPCKLPS    Z21, Z20, Z24
+	VUNPCKLPS    Z23, Z22, Z25
+	VUNPCKHPS    Z21, Z20, Z20
+	VUNPCKHPS    Z23, Z22, Z21
+	VUNPCKLPD    Z25, Z24, Z22
+	VUNPCKHPD    Z25, Z24, Z22
+	VUNPCKLPD    Z21, Z20, Z23
+	VUNPCKHPD    Z21, Z20, Z20
+	VPCMPD       $0x00, Z1, Z16, K1
+	VMOVAPS.Z    Z0, K1, Z21
+	VPORD        Z21, Z22, Z21
+	VMAXPS       Z18, Z21, Z18
+	VPCMPD       $0x00, Z2, Z16, K1
+	VMOVAPS.Z    Z0, K1, Z21
+	VPORD        Z21, Z23, Z21
+	VMAXPS       Z18, Z21, Z18
+	VPCMPD       $0x00, Z3, Z16, K1
+	VMOVAPS.Z    Z0, K1, Z16
+	VPORD        Z16, Z20, Z16
+	VMAXPS       Z18, Z16, Z18
+	JMP          most_done
+
+most_left2:
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x06, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VPBROADCASTD DX, Z16
+	VPSUBD       Z16, Z15, Z16
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), BX
+	LEAQ         (BX)(CX*4), SI
+	LEAQ         (SI)(CX*4), DI
+	VMOVUPS      (AX), X17
+	VINSERTF32X4 $0x01, (BX), Z17, Z20
+	VINSERTF32X4 $0x02, (SI), Z20, Z20
+	VINSERTF32X4 $0x03, (DI), Z20, Z20
+	VMOVUPS      (AX)(CX*1), X17
+	VINSERTF32X4 $0x01, (BX)(CX*1), Z17, Z21
+	VINSERTF32X4 $0x02, (SI)(CX*1), Z21, Z21
+	VINSERTF32X4 $0x03, (DI)(CX*1), Z21, Z21
+	VMOVUPS      (AX)(CX*2), X17
+	VINSERTF32X4 $0x01, (BX)(CX*2), Z17, Z22
+	VINSERTF32X4 $0x02, (SI)(CX*2), Z22, Z22
+	VINSERTF32X4 $0x03, (DI)(CX*2), Z22, Z22
+	VMOVUPS      (AX)(DX*1), X17
+	VINSERTF32X4 $0x01, (BX)(DX*1), Z17, Z23
+	VINSERTF32X4 $0x02, (SI)(DX*1), Z23, Z23
+	VINSERTF32X4 $0x03, (DI)(DX*1), Z23, Z23
+	VUNPCKLPS    Z21, Z20, Z24
+	VUNPCKLPS    Z23, Z22, Z25
+	VUNPCKHPS    Z21, Z20, Z20
+	VUNPCKHPS    Z23, Z22, Z21
+	VUNPCKLPD    Z25, Z24, Z22
+	VUNPCKHPD    Z25, Z24, Z22
+	VUNPCKLPD    Z21, Z20, Z22
+	VUNPCKHPD    Z21, Z20, Z20
+	VPCMPD       $0x00, Z2, Z16, K1
+	VMOVAPS.Z    Z0, K1, Z21
+	VPORD        Z21, Z22, Z21
+	VMAXPS       Z18, Z21, Z18
+	VPCMPD       $0x00, Z3, Z16, K1
+	VMOVAPS.Z    Z0, K1, Z16
+	VPORD        Z16, Z20, Z16
+	VMAXPS       Z18, Z16, Z18
+	JMP          most_done
+
+most_left1:
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x06, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VPBROADCASTD DX, Z16
+	VPSUBD       Z16, Z15, Z16
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), BX
+	LEAQ         (BX)(CX*4), SI
+	LEAQ         (SI)(CX*4), DI
+	VMOVUPS      (AX), X17
+	VINSERTF32X4 $0x01, (BX), Z17, Z20
+	VINSERTF32X4 $0x02, (SI), Z20, Z20
+	VINSERTF32X4 $0x03, (DI), Z20, Z20
+	VMOVUPS      (AX)(CX*1), X17
+	VINSERTF32X4 $0x01, (BX)(CX*1), Z17, Z21
+	VINSERTF32X4 $0x02, (SI)(CX*1), Z21, Z21
+	VINSERTF32X4 $0x03, (DI)(CX*1), Z21, Z21
+	VMOVUPS      (AX)(CX*2), X17
+	VINSERTF32X4 $0x01, (BX)(CX*2), Z17, Z22
+	VINSERTF32X4 $0x02, (SI)(CX*2), Z22, Z22
+	VINSERTF32X4 $0x03, (DI)(CX*2), Z22, Z22
+	VMOVUPS      (AX)(DX*1), X17
+	VINSERTF32X4 $0x01, (BX)(DX*1), Z17, Z23
+	VINSERTF32X4 $0x02, (SI)(DX*1), Z23, Z23
+	VINSERTF32X4 $0x03, (DI)(DX*1), Z23, Z23
+	VUNPCKLPS    Z21, Z20, Z24
+	VUNPCKLPS    Z23, Z22, Z25
+	VUNPCKHPS    Z21, Z20, Z20
+	VUNPCKHPS    Z23, Z22, Z21
+	VUNPCKLPD    Z25, Z24, Z22
+	VUNPCKHPD    Z25, Z24, Z22
+	VUNPCKLPD    Z21, Z20, Z22
+	VUNPCKHPD    Z21, Z20, Z20
+	VPCMPD       $0x00, Z3, Z16, K1
+	VMOVAPS.Z    Z0, K1, Z16
+	VPORD        Z16, Z20, Z16
+	VMAXPS       Z18, Z16, Z18
+	JMP          most_done
+	JMP most_done
+
+most_few:
+	MOVQ         classes+32(FP), DX
+	CMPQ         DX, $+3
+	JLT          most_two
+	MOVQ         e+40(FP), DX
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), BX
+	LEAQ         (BX)(CX*4), SI
+	LEAQ         (SI)(CX*4), DI
+	VMOVSD       (AX), X16
+	VINSERTPS    $0x20, 8(AX), X16, X17
+	VMOVSD       (BX), X16
+	VINSERTPS    $0x20, 8(BX), X16, X16
+	VINSERTF32X4 $0x01, X16, Z17, Z16
+	VMOVSD       (SI), X17
+	VINSERTPS    $0x20, 8(SI), X17, X17
+	VINSERTF32X4 $0x02, X17, Z16, Z16
+	VMOVSD       (DI), X17
+	VINSERTPS    $0x20, 8(DI), X17, X17
+	VINSERTF32X4 $0x03, X17, Z16, Z16
+	VMOVSD       (AX)(CX*1), X17
+	VINSERTPS    $0x20, 8(AX)(CX*1), X17, X17
+	VMOVSD       (BX)(CX*1), X19
+	VINSERTPS    $0x20, 8(BX)(CX*1), X19, X19
+	VINSERTF32X4 $0x01, X19, Z17, Z20
+	VMOVSD       (SI)(CX*1), X17
+	VINSERTPS    $0x20, 8(SI)(CX*1), X17, X17
+	VINSERTF32X4 $0x02, X17, Z20, Z20
+	VMOVSD       (DI)(CX*1), X17
+	VINSERTPS    $0x20, 8(DI)(CX*1), X17, X17
+	VINSERTF32X4 $0x03, X17, Z20, Z20
+	VMOVSD       (AX)(CX*2), X17
+	VINSERTPS    $0x20, 8(AX)(CX*2), X17, X17
+	VMOVSD       (BX)(CX*2), X19
+	VINSERTPS    $0x20, 8(BX)(CX*2), X19, X19
+	VINSERTF32X4 $0x01, X19, Z17, Z21
+	VMOVSD       (SI)(CX*2), X17
+	VINSERTPS    $0x20, 8(SI)(CX*2), X17, X17
+	VINSERTF32X4 $0x02, X17, Z21, Z21
+	VMOVSD       (DI)(CX*2), X17
+	VINSERTPS    $0x20, 8(DI)(CX*2), X17, X17
+	VINSERTF32X4 $0x03, X17, Z21, Z21
+	VMOVSD       (AX)(DX*1), X17
+	VINSERTPS    $0x20, 8(AX)(DX*1), X17, X17
+	VMOVSD       (BX)(DX*1), X19
+	VINSERTPS    $0x20, 8(BX)(DX*1), X19, X19
+	VINSERTF32X4 $0x01, X19, Z17, Z22
+	VMOVSD       (SI)(DX*1), X17
+	VINSERTPS    $0x20, 8(SI)(DX*1), X17, X17
+	VINSERTF32X4 $0x02, X17, Z22, Z22
+	VMOVSD       (DI)(DX*1), X17
+	VINSERTPS    $0x20, 8(DI)(DX*1), X17, X17
+	VINSERTF32X4 $0x03, X17, Z22, Z22
+	VUNPCKLPS    Z20, Z16, Z23
+	VUNPCKLPS    Z22, Z21, Z24
+	VUNPCKHPS    Z20, Z16, Z16
+	VUNPCKHPS    Z22, Z21, Z20
+	VUNPCKLPD    Z24, Z23, Z21
+	VUNPCKHPD    Z24, Z23, Z22
+	VUNPCKLPD    Z20, Z16, Z23
+	VUNPCKHPD    Z20, Z16, Z16
+	VPXORD       Z16, Z16, Z16
+	VPCMPD       $0x00, Z16, Z15, K1
+	VMOVAPS.Z    Z0, K1, Z16
+	VPORD        Z16, Z21, Z16
+	VMAXPS       Z18, Z16, Z18
+	VPCMPD       $0x00, Z1, Z15, K1
+	VMOVAPS.Z    Z0, K1, Z16
+	VPORD        Z16, Z22, Z16
+	VMAXPS       Z18, Z16, Z18
+	VPCMPD       $0x00, Z2, Z15, K1
+	VMOVAPS.Z    Z0, K1, Z16
+	VPORD        Z16, Z23, Z16
+	VMAXPS       Z18, Z16, Z18
+	JMP          most_done
+
+most_two:
+	MOVQ         e+40(FP), DX
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), BX
+	LEAQ         (BX)(CX*4), SI
+	LEAQ         (SI)(CX*4), DI
+	VMOVSD       (AX), X17
+	VMOVSD       (BX), X16
+	VINSERTF32X4 $0x01, X16, Z17, Z16
+	VMOVSD       (SI), X17
+	VINSERTF32X4 $0x02, X17, Z16, Z16
+	VMOVSD       (DI), X17
+	VINSERTF32X4 $0x03, X17, Z16, Z16
+	VMOVSD       (AX)(CX*1), X17
+	VMOVSD       (BX)(CX*1), X19
+	VINSERTF32X4 $0x01, X19, Z17, Z20
+	VMOVSD       (SI)(CX*1), X17
+	VINSERTF32X4 $0x02, X17, Z20, Z20
+	VMOVSD       (DI)(CX*1), X17
+	VINSERTF32X4 $0x03, X17, Z20, Z20
+	VMOVSD       (AX)(CX*2), X17
+	VMOVSD       (BX)(CX*2), X19
+	VINSERTF32X4 $0x01, X19, Z17, Z21
+	VMOVSD       (SI)(CX*2), X17
+	VINSERTF32X4 $0x02, X17, Z21, Z21
+	VMOVSD       (DI)(CX*2), X17
+	VINSERTF32X4 $0x03, X17, Z21, Z21
+	VMOVSD       (AX)(DX*1), X17
+	VMOVSD       (BX)(DX*1), X19
+	VINSERTF32X4 $0x01, X19, Z17, Z22
+	VMOVSD       (SI)(DX*1), X17
+	VINSERTF32X4 $0x02, X17, Z22, Z22
+	VMOVSD       (DI)(DX*1), X17
+	VINSERTF32X4 $0x03, X17, Z22, Z22
+	VUNPCKLPS    Z20, Z16, Z23
+	VUNPCKLPS    Z22, Z21, Z24
+	VUNPCKHPS    Z20, Z16, Z16
+	VUNPCKHPS    Z22, Z21, Z20
+	VUNPCKLPD    Z24, Z23, Z21
+	VUNPCKHPD    Z24, Z23, Z22
+	VUNPCKLPD    Z20, Z16, Z23
+	VUNPCKHPD    Z20, Z16, Z16
+	VPXORD       Z16, Z16, Z16
+	VPCMPD       $0x00, Z16, Z15, K1
+	VMOVAPS.Z    Z0, K1, Z16
+	VPORD        Z16, Z21, Z16
+	VMAXPS       Z18, Z16, Z18
+	VPCMPD       $0x00, Z1, Z15, K1
+	VMOVAPS.Z    Z0, K1, Z16
+	VPORD        Z16, Z22, Z16
+	VMAXPS       Z18, Z16, Z18
+
+most_done:
+	// the shift and N
+	VPANDD.BCST consts<>+32(SB), Z18, Z16
+	VCMPPS      $0x11, Z16, Z6, K1
+	VCMPPS.BCST $0x11, consts<>+928(SB), Z16, K2
+	KANDW       K1, K2, K1
+	VMOVAPS.Z   Z18, K1, Z16
+	VSUBPS      Z16, Z18, Z20
+	VMINPS      Z20, Z7, Z20
+	VMAXPS      Z20, Z8, Z20
+	VFMADD213PS Z4, Z10, Z20
+	VPSUBD.BCST consts<>+2400(SB), Z20, Z20
+	VCVTDQ2PS   Z20, Z21
+	VSUBPS.BCST consts<>+2432(SB), Z21, Z21
+	VSUBPS      Z21, Z4, Z22
+	VMULPS      Z11, Z21, Z21
+	MOVQ        sums+0(FP), AX
+	VPXORD      Z23, Z23, Z23
+	VMOVUPS     640(AX), Z24
+	VPCMPD      $0x00, Z23, Z24, K1
+	MOVQ        logits+8(FP), AX
+	MOVQ        classes+32(FP), CX
+	SHLQ        $0x02, CX
+	MOVQ        classes+32(FP), DX
+	CMPQ        DX, $+4
+	JLT         sum_few
+	ADDQ        $-4, DX
+	MOVQ        $0x00000000, BX
+
+sum_columns:
+	MOVQ             e+40(FP), SI
+	MOVQ             BX, DI
+	MOVQ             BX, R8
+	SHLQ             $0x06, DI
+	SHLQ             $0x02, R8
+	LEAQ             (AX)(R8*1), R8
+	LEAQ             (SI)(DI*1), SI
+	VPBROADCASTD     BX, Z23
+	VPSUBD           Z23, Z15, Z23
+	LEAQ             (CX)(CX*2), DI
+	LEAQ             (R8)(CX*4), R9
+	LEAQ             (R9)(CX*4), R10
+	LEAQ             (R10)(CX*4), R11
+	VMOVUPS          (R8), X17
+	VINSERTF32X4     $0x01, (R9), Z17, Z24
+	VINSERTF32X4     $0x02, (R10), Z24, Z24
+	VINSERTF32X4     $0x03, (R11), Z24, Z24
+	VMOVUPS          (R8)(CX*1), X17
+	VINSERTF32X4     $0x01, (R9)(CX*1), Z17, Z25
+	VINSERTF32X4     $0x02, (R10)(CX*1), Z25, Z25
+	VINSERTF32X4     $0x03, (R11)(CX*1), Z25, Z25
+	VMOVUPS          (R8)(CX*2), X17
+	VINSERTF32X4     $0x01, (R9)(CX*2), Z17, Z26
+	VINSERTF32X4     $0x02, (R10)(CX*2), Z26, Z26
+	VINSERTF32X4     $0x03, (R11)(CX*2), Z26, Z26
+	VMOVUPS          (R8)(DI*1), X17
+	VINSERTF32X4     $0x01, (R9)(DI*1), Z17, Z27
+	VINSERTF32X4     $0x02, (R10)(DI*1), Z27, Z27
+	VINSERTF32X4     $0x03, (R11)(DI*1), Z27, Z27
+	VUNPCKLPS        Z25, Z24, Z28
+	VUNPCKLPS        Z27, Z26, Z29
+	VUNPCKHPS        Z25, Z24, Z24
+	VUNPCKHPS        Z27, Z26, Z25
+	VUNPCKLPD        Z29, Z28, Z26
+	VUNPCKHPD        Z29, Z28, Z27
+	VUNPCKLPD        Z25, Z24, Z28
+	VUNPCKHPD        Z25, Z24, Z24
+	VPXORD           Z25, Z25, Z25
+	VPCMPD           $0x00, Z1, Z23, K3
+	VPCMPD           $0x00, Z25, Z23, K2
+	VSUBPS           Z16, Z27, Z25
+	VSUBPS           Z16, Z26, Z26
+	VPXORD           Z29, Z29, Z29
+	VPXORD           Z27, Z27, Z27
+	VBLENDMPS        Z29, Z25, K3, Z25
+	VBLENDMPS        Z27, Z26, K2, Z26
+	VMAXPS           Z25, Z21, Z25
+	VMAXPS           Z26, Z21, Z26
+	VMOVAPS          Z22, Z30
+	VFMADD231PS      Z10, Z25, Z30
+	VMOVAPS          Z22, Z27
+	VFMADD231PS      Z10, Z26, Z27
+	VSUBPS           Z22, Z30, Z31
+	VSUBPS           Z22, Z27, Z29
+	VFNMADD231PS     Z11, Z31, Z25
+	VFNMADD231PS     Z11, Z29, Z26
+	VFNMADD231PS     Z12, Z31, Z25
+	VFNMADD231PS     Z12, Z29, Z26
+	VMOVAPS          Z14, Z31
+	VFMADD231PS      Z13, Z25, Z31
+	VMOVAPS          Z14, Z29
+	VFMADD231PS      Z13, Z26, Z29
+	VFMADD213PS.BCST consts<>+2528(SB), Z25, Z31
+	VFMADD213PS.BCST consts<>+2528(SB), Z26, Z29
+	VFMADD213PS.BCST consts<>+2560(SB), Z25, Z31
+	VFMADD213PS.BCST consts<>+2560(SB), Z26, Z29
+	VFMADD213PS.BCST consts<>+2592(SB), Z25, Z31
+	VFMADD213PS.BCST consts<>+2592(SB), Z26, Z29
+	VFMADD213PS      Z9, Z25, Z31
+	VFMADD213PS      Z9, Z26, Z29
+	VFMADD213PS      Z9, Z31, Z25
+	VFMADD213PS      Z9, Z29, Z26
+	VPSLLD           $0x17, Z30, Z29
+	VPSLLD           $0x17, Z27, Z27
+	VPCMPD           $0x00, Z1, Z23, K3
+	VPXORD           Z30, Z30, Z30
+	VPXORD           Z31, Z31, Z31
+	VPCMPD           $0x00, Z30, Z23, K2
+	VBLENDMPS        Z31, Z29, K3, Z30
+	VPXORD           Z29, Z29, Z29
+	VMULPS           Z30, Z25, Z25
+	VBLENDMPS        Z29, Z27, K2, Z27
+	VMOVUPS          64(SI), Z29
+	VMULPS           Z27, Z26, Z26
+	VBLENDMPS        Z25, Z29, K1, Z27
+	VMOVUPS          (SI), Z25
+	VMOVUPS          Z27, 64(SI)
+	VBLENDMPS        Z26, Z25, K1, Z25
+	VMOVUPS          Z25, (SI)
+	VPCMPD           $0x00, Z2, Z23, K2
+	VPCMPD           $0x00, Z3, Z23, K3
+	VSUBPS           Z16, Z28, Z25
+	VSUBPS           Z16, Z24, Z26
+	VPXORD           Z24, Z24, Z24
+	VPXORD           Z27, Z27, Z27
+	VBLENDMPS        Z24, Z25, K2, Z24
+	VBLENDMPS        Z27, Z26, K3, Z25
+	VMAXPS           Z24, Z21, Z24
+	VMAXPS           Z25, Z21, Z27
+	VMOVAPS          Z22, Z25
+	VFMADD231PS      Z10, Z24, Z25
+	VMOVAPS          Z22, Z28
+	VFMADD231PS      Z10, Z27, Z28
+	VSUBPS           Z22, Z25, Z26
+	VSUBPS           Z22, Z28, Z29
+	VFNMADD231PS     Z11, Z26, Z24
+	VFNMADD231PS     Z11, Z29, Z27
+	VFNMADD231PS     Z12, Z26, Z24
+	VFNMADD231PS     Z12, Z29, Z27
+	VMOVAPS          Z14, Z26
+	VFMADD231PS      Z13, Z24, Z26
+	VMOVAPS          Z14, Z29
+	VFMADD231PS      Z13, Z27, Z29
+	VFMADD213PS.BCST consts<>+2528(SB), Z24, Z26
+	VFMADD213PS.BCST consts<>+2528(SB), Z27, Z29
+	VFMADD213PS.BCST consts<>+2560(SB), Z24, Z26
+	VFMADD213PS.BCST consts<>+2560(SB), Z27, Z29
+	VFMADD213PS.BCST consts<>+2592(SB), Z24, Z26
+	VFMADD213PS.BCST consts<>+2592(SB), Z27, Z29
+	VFMADD213PS      Z9, Z24, Z26
+	VFMADD213PS      Z9, Z27, Z29
+	VFMADD213PS      Z9, Z26, Z24
+	VFMADD213PS      Z9, Z29, Z27
+	VPSLLD           $0x17, Z25, Z25
+	VPSLLD           $0x17, Z28, Z26
+	VPCMPD           $0x00, Z2, Z23, K2
+	VPCMPD           $0x00, Z3, Z23, K3
+	VPXORD           Z23, Z23, Z23
+	VPXORD           Z28, Z28, Z28
+	VBLENDMPS        Z23, Z25, K2, Z23
+	VBLENDMPS        Z28, Z26, K3, Z25
+	VMULPS           Z23, Z24, Z23
+	VMULPS           Z25, Z27, Z25
+	VMOVUPS          128(SI), Z24
+	VMOVUPS          192(SI), Z26
+	VBLENDMPS        Z23, Z24, K1, Z23
+	VBLENDMPS        Z25, Z26, K1, Z24
+	VMOVUPS          Z23, 128(SI)
+	VMOVUPS          Z24, 192(SI)
+	ADDQ             $+4, BX
+	CMPQ             BX, DX
+	JLE              sum_columns
+
+	// the columns that are left
+	SUBQ             DX, BX
+	CMPQ             BX, $+4
+	JGE              sum_done
+	CMPQ             BX, $+3
+	JGE              sum_left1
+	CMPQ             BX, $+2
+	JGE              sum_left2
+	MOVQ             e+40(FP), BX
+	MOVQ             DX, SI
+	MOVQ             DX, DI
+	SHLQ             $0x06, SI
+	SHLQ             $0x02, DI
+	LEAQ             (AX)(DI*1), AX
+	LEAQ             (BX)(SI*1), BX
+	VPBROADCASTD     DX, Z23
+	VPSUBD           Z23, Z15, Z15
+	LEAQ             (CX)(CX*2), DX
+	LEAQ             (AX)(CX*4), SI
+	LEAQ             (SI)(CX*4), DI
+	LEAQ             (DI)(CX*4), R8
+	VMOVUPS          (AX), X17
+	VINSERTF32X4     $0x01, (SI), Z17, Z23
+	VINSERTF32X4     $0x02, (DI), Z23, Z23
+	VINSERTF32X4     $0x03, (R8), Z23, Z23
+	VMOVUPS          (AX)(CX*1), X17
+	VINSERTF32X4     $0x01, (SI)(CX*1), Z17, Z24
+	VINSERTF32X4     $0x02, (DI)(CX*1), Z24, Z24
+	VINSERTF32X4     $0x03, (R8)(CX*1), Z24, Z24
+	VMOVUPS          (AX)(CX*2), X17
+	VINSERTF32X4     $0x01, (SI)(CX*2), Z17, Z25
+	VINSERTF32X4     $0x02, (DI)(CX*2), Z25, Z25
+	VINSERTF32X4     $0x03, (R8)(CX*2), Z25, Z25
+	VMOVUPS          (AX)(DX*1), X17
+	VINSERTF32X4     $0x01, (SI)(DX*1), Z17, Z26
+	VINSERTF32X4     $0x02, (DI)(DX*1), Z26, Z26
+	VINSERTF32X4     $0x03, (R8)(DX*1), Z26, Z26
+	VUNPCKLPS        Z24, Z23, Z27
+	VUNPCKLPS        Z26, Z25, Z28
+	VUNPCKHPS        Z24, Z23, Z23
+	VUNPCKHPS        Z26, Z25, Z24
+	VUNPCKLPD        Z28, Z27, Z25
+	VUNPCKHPD        Z28, Z27, Z25
+	VUNPCKLPD        Z24, Z23, Z26
+	VUNPCKHPD        Z24, Z23, Z23
+	VPCMPD           $0x00, Z1, Z15, K2
+	VPCMPD           $0x00, Z2, Z15, K3
+	VSUBPS           Z16, Z25, Z24
+	VSUBPS           Z16, Z26, Z26
+	VPXORD           Z25, Z25, Z25
+	VPXORD           Z27, Z27, Z27
+	VBLENDMPS        Z25, Z24, K2, Z24
+	VBLENDMPS        Z27, Z26, K3, Z25
+	VMAXPS           Z24, Z21, Z24
+	VMAXPS           Z25, Z21, Z27
+	VMOVAPS          Z22, Z25
+	VFMADD231PS      Z10, Z24, Z25
+	VMOVAPS          Z22, Z28
+	VFMADD231PS      Z10, Z27, Z28
+	VSUBPS           Z22, Z25, Z26
+	VSUBPS           Z22, Z28, Z29
+	VFNMADD231PS     Z11, Z26, Z24
+	VFNMADD231PS     Z11, Z29, Z27
+	VFNMADD231PS     Z12, Z26, Z24
+	VFNMADD231PS     Z12, Z29, Z27
+	VMOVAPS          Z14, Z26
+	VFMADD231PS      Z13, Z24, Z26
+	VMOVAPS          Z14, Z29
+	VFMADD231PS      Z13, Z27, Z29
+	VFMADD213PS.BCST consts<>+2528(SB), Z24, Z26
+	VFMADD213PS.BCST consts<>+2528(SB), Z27, Z29
+	VFMADD213PS.BCST consts<>+2560(SB), Z24, Z26
+	VFMADD213PS.BCST consts<>+2560(SB), Z27, Z29
+	VFMADD213PS.BCST consts<>+2592(SB), Z24, Z26
+	VFMADD213PS.BCST consts<>+2592(SB), Z27, Z29
+	VFMADD213PS      Z9, Z24, Z26
+	VFMADD213PS      Z9, Z27, Z29
+	VFMADD213PS      Z9, Z26, Z24
+	VFMADD213PS      Z9, Z29, Z27
+	VPSLLD           $0x17, Z25, Z25
+	VPSLLD           $0x17, Z28, Z28
+	VPCMPD           $0x00, Z1, Z15, K2
+	VPCMPD           $0x00, Z2, Z15, K3
+	VPXORD           Z26, Z26, Z26
+	VPXORD           Z29, Z29, Z29
+	VBLENDMPS        Z26, Z25, K2, Z25
+	VBLENDMPS        Z29, Z28, K3, Z26
+	VMULPS           Z25, Z24, Z24
+	VMULPS           Z26, Z27, Z26
+	VMOVUPS          64(BX), Z25
+	VMOVUPS          128(BX), Z27
+	VBLENDMPS        Z24, Z25, K1, Z24
+	VBLENDMPS        Z26, Z27, K1, Z25
+	VMOVUPS          Z24, 64(BX)
+	VMOVUPS          Z25, 128(BX)
+	VPCMPD           $0x00, Z3, Z15, K2
+	VSUBPS           Z16, Z23, Z16
+	VPXORD           Z23, Z23, Z23
+	VBLENDMPS        Z23, Z16, K2, Z16
+	VMAXPS           Z16, Z21, Z16
+	VMOVAPS          Z22, Z21
+	VFMADD231PS      Z10, Z16, Z21
+	VSUBPS           Z22, Z21, Z22
+	VFNMADD231PS     Z11, Z22, Z16
+	VFNMADD231PS     Z12, Z22, Z16
+	VMOVAPS          Z14, Z22
+	VFMADD231PS      Z13, Z16, Z22
+	VFMADD213PS.BCST consts<>+2528(SB), Z16, Z22
+	VFMADD213PS.BCST consts<>+2560(SB), Z16, Z22
+	VFMADD213PS.BCST consts<>+2592(SB), Z16, Z22
+	VFMADD213PS      Z9, Z16, Z22
+	VFMADD213PS      Z9, Z22, Z16
+	VPSLLD           $0x17, Z21, Z21
+	VPCMPD           $0x00, Z3, Z15, K2
+	VPXORD           Z15, Z15, Z15
+	VBLENDMPS        Z15, Z21, K2, Z15
+	VMULPS           Z15, Z16, Z15
+	VMOVUPS          192(BX), Z16
+	VBLENDMPS        Z15, Z16, K1, Z15
+	VMOVUPS          Z15, 192(BX)
+	JMP              sum_done
+
+sum_left2:
+	MOVQ             e+40(FP), BX
+	MOVQ             DX, SI
+	MOVQ             DX, DI
+	SHLQ             $0x06, SI
+	SHLQ             $0x02, DI
+	LEAQ             (AX)(DI*1), AX
+	LEAQ             (BX)(SI*1), BX
+	VPBROADCASTD     DX, Z23
+	VPSUBD           Z23, Z15, Z15
+	LEAQ             (CX)(CX*2), DX
+	LEAQ             (AX)(CX*4), SI
+	LEAQ             (SI)(CX*4), DI
+	LEAQ             (DI)(CX*4), R8
+	VMOVUPS          (AX), X17
+	VINSERTF32X4     $0x01, (SI), Z17, Z23
+	VINSERTF32X4     $0x02, (DI), Z23, Z23
+	VINSERTF32X4     $0x03, (R8), Z23, Z23
+	VMOVUPS          (AX)(CX*1), X17
+	VINSERTF32X4     $0x01, (SI)(CX*1), Z17, Z24
+	VINSERTF32X4     $0x02, (DI)(CX*1), Z24, Z24
+	VINSERTF32X4     $0x03, (R8)(CX*1), Z24, Z24
+	VMOVUPS          (AX)(CX*2), X17
+	VINSERTF32X4     $0x01, (SI)(CX*2), Z17, Z25
+	VINSERTF32X4     $0x02, (DI)(CX*2), Z25, Z25
+	VINSERTF32X4     $0x03, (R8)(CX*2), Z25, Z25
+	VMOVUPS          (AX)(DX*1), X17
+	VINSERTF32X4     $0x01, (SI)(DX*1), Z17, Z26
+	VINSERTF32X4     $0x02, (DI)(DX*1), Z26, Z26
+	VINSERTF32X4     $0x03, (R8)(DX*1), Z26, Z26
+	VUNPCKLPS        Z24, Z23, Z27
+	VUNPCKLPS        Z26, Z25, Z28
+	VUNPCKHPS        Z24, Z23, Z23
+	VUNPCKHPS        Z26, Z25, Z24
+	VUNPCKLPD        Z28, Z27, Z25
+	VUNPCKHPD        Z28, Z27, Z25
+	VUNPCKLPD        Z24, Z23, Z25
+	VUNPCKHPD        Z24, Z23, Z23
+	VPCMPD           $0x00, Z2, Z15, K2
+	VPCMPD           $0x00, Z3, Z15, K3
+	VSUBPS           Z16, Z25, Z24
+	VSUBPS           Z16, Z23, Z23
+	VPXORD           Z16, Z16, Z16
+	VPXORD           Z25, Z25, Z25
+	VBLENDMPS        Z16, Z24, K2, Z16
+	VBLENDMPS        Z25, Z23, K3, Z23
+	VMAXPS           Z16, Z21, Z16
+	VMAXPS           Z23, Z21, Z24
+	VMOVAPS          Z22, Z21
+	VFMADD231PS      Z10, Z16, Z21
+	VMOVAPS          Z22, Z25
+	VFMADD231PS      Z10, Z24, Z25
+	VSUBPS           Z22, Z21, Z23
+	VSUBPS           Z22, Z25, Z22
+	VFNMADD231PS     Z11, Z23, Z16
+	VFNMADD231PS     Z11, Z22, Z24
+	VFNMADD231PS     Z12, Z23, Z16
+	VFNMADD231PS     Z12, Z22, Z24
+	VMOVAPS          Z14, Z22
+	VFMADD231PS      Z13, Z16, Z22
+	VMOVAPS          Z14, Z23
+	VFMADD231PS      Z13, Z24, Z23
+	VFMADD213PS.BCST consts<>+2528(SB), Z16, Z22
+	VFMADD213PS.BCST consts<>+2528(SB), Z24, Z23
+	VFMADD213PS.BCST consts<>+2560(SB), Z16, Z22
+	VFMADD213PS.BCST consts<>+2560(SB), Z24, Z23
+	VFMADD213PS.BCST consts<>+2592(SB), Z16, Z22
+	VFMADD213PS.BCST consts<>+2592(SB), Z24, Z23
+	VFMADD213PS      Z9, Z16, Z22
+	VFMADD213PS      Z9, Z24, Z23
+	VFMADD213PS      Z9, Z22, Z16
+	VFMADD213PS      Z9, Z23, Z24
+	VPSLLD           $0x17, Z21, Z21
+	VPSLLD           $0x17, Z25, Z22
+	VPCMPD           $0x00, Z2, Z15, K2
+	VPCMPD           $0x00, Z3, Z15, K3
+	VPXORD           Z15, Z15, Z15
+	VPXORD           Z23, Z23, Z23
+	VBLENDMPS        Z15, Z21, K2, Z15
+	VBLENDMPS        Z23, Z22, K3, Z21
+	VMULPS           Z15, Z16, Z15
+	VMULPS           Z21, Z24, Z21
+	VMOVUPS          128(BX), Z16
+	VMOVUPS          192(BX), Z22
+	VBLENDMPS        Z15, Z16, K1, Z15
+	VBLENDMPS        Z21, Z22, K1, Z16
+	VMOVUPS          Z15, 128(BX)
+	VMOVUPS          Z16, 192(BX)
+	JMP              sum_done
+
+sum_left1:
+	MOVQ             e+40(FP), BX
+	MOVQ             DX, SI
+	MOVQ             DX, DI
+	SHLQ             $0x06, SI
+	SHLQ             $0x02, DI
+	LEAQ             (AX)(DI*1), AX
+	LEAQ             (BX)(SI*1), BX
+	VPBROADCASTD     DX, Z23
+	VPSUBD           Z23, Z15, Z15
+	LEAQ             (CX)(CX*2), DX
+	LEAQ             (AX)(CX*4), SI
+	LEAQ             (SI)(CX*4), DI
+	LEAQ             (DI)(CX*4), R8
+	VMOVUPS          (AX), X17
+	VINSERTF32X4     $0x01, (SI), Z17, Z23
+	VINSERTF32X4     $0x02, (DI), Z23, Z23
+	VINSERTF32X4     $0x03, (R8), Z23, Z23
+	VMOVUPS          (AX)(CX*1), X17
+	VINSERTF32X4     $0x01, (SI)(CX*1), Z17, Z24
+	VINSERTF32X4     $0x02, (DI)(CX*1), Z24, Z24
+	VINSERTF32X4     $0x03, (R8)(CX*1), Z24, Z24
+	VMOVUPS          (AX)(CX*2), X17
+	VINSERTF32X4     $0x01, (SI)(CX*2), Z17, Z25
+	VINSERTF32X4     $0x02, (DI)(CX*2), Z25, Z25
+	VINSERTF32X4     $0x03, (R8)(CX*2), Z25, Z25
+	VMOVUPS          (AX)(DX*1), X17
+	VINSERTF32X4     $0x01, (SI)(DX*1), Z17, Z26
+	VINSERTF32X4     $0x02, (DI)(DX*1), Z26, Z26
+	VINSERTF32X4     $0x03, (R8)(DX*1), Z26, Z26
+	VUNPCKLPS        Z24, Z23, Z27
+	VUNPCKLPS        Z26, Z25, Z28
+	VUNPCKHPS        Z24, Z23, Z23
+	VUNPCKHPS        Z26, Z25, Z24
+	VUNPCKLPD        Z28, Z27, Z25
+	VUNPCKHPD        Z28, Z27, Z25
+	VUNPCKLPD        Z24, Z23, Z25
+	VUNPCKHPD        Z24, Z23, Z23
+	VPCMPD           $0x00, Z3, Z15, K2
+	VSUBPS           Z16, Z23, Z16
+	VPXORD           Z23, Z23, Z23
+	VBLENDMPS        Z23, Z16, K2, Z16
+	VMAXPS           Z16, Z21, Z16
+	VMOVAPS          Z22, Z21
+	VFMADD231PS      Z10, Z16, Z21
+	VSUBPS           Z22, Z21, Z22
+	VFNMADD231PS     Z11, Z22, Z16
+	VFNMADD231PS     Z12, Z22, Z16
+	VMOVAPS          Z14, Z22
+	VFMADD231PS      Z13, Z16, Z22
+	VFMADD213PS.BCST consts<>+2528(SB), Z16, Z22
+	VFMADD213PS.BCST consts<>+2560(SB), Z16, Z22
+	VFMADD213PS.BCST consts<>+2592(SB), Z16, Z22
+	VFMADD213PS      Z9, Z16, Z22
+	VFMADD213PS      Z9, Z22, Z16
+	VPSLLD           $0x17, Z21, Z21
+	VPCMPD           $0x00, Z3, Z15, K2
+	VPXORD           Z15, Z15, Z15
+	VBLENDMPS        Z15, Z21, K2, Z15
+	VMULPS           Z15, Z16, Z15
+	VMOVUPS          192(BX), Z16
+	VBLENDMPS        Z15, Z16, K1, Z15
+	VMOVUPS          Z15, 192(BX)
+	JMP              sum_done
+	JMP sum_done
+
+sum_few:
+	MOVQ             classes+32(FP), DX
+	CMPQ             DX, $+3
+	JLT              sum_two
+	MOVQ             e+40(FP), DX
+	LEAQ             (CX)(CX*2), BX
+	LEAQ             (AX)(CX*4), SI
+	LEAQ             (SI)(CX*4), DI
+	LEAQ             (DI)(CX*4), R8
+	VMOVSD           (AX), X17
+	VINSERTPS        $0x20, 8(AX), X17, X17
+	VMOVSD           (SI), X19
+	VINSERTPS        $0x20, 8(SI), X19, X19
+	VINSERTF32X4     $0x01, X19, Z17, Z23
+	VMOVSD           (DI), X17
+	VINSERTPS        $0x20, 8(DI), X17, X17
+	VINSERTF32X4     $0x02, X17, Z23, Z23
+	VMOVSD           (R8), X17
+	VINSERTPS        $0x20, 8(R8), X17, X17
+	VINSERTF32X4     $0x03, X17, Z23, Z23
+	VMOVSD           (AX)(CX*1), X17
+	VINSERTPS        $0x20, 8(AX)(CX*1), X17, X17
+	VMOVSD           (SI)(CX*1), X19
+	VINSERTPS        $0x20, 8(SI)(CX*1), X19, X19
+	VINSERTF32X4     $0x01, X19, Z17, Z24
+	VMOVSD           (DI)(CX*1), X17
+	VINSERTPS        $0x20, 8(DI)(CX*1), X17, X17
+	VINSERTF32X4     $0x02, X17, Z24, Z24
+	VMOVSD           (R8)(CX*1), X17
+	VINSERTPS        $0x20, 8(R8)(CX*1), X17, X17
+	VINSERTF32X4     $0x03, X17, Z24, Z24
+	VMOVSD           (AX)(CX*2), X17
+	VINSERTPS        $0x20, 8(AX)(CX*2), X17, X17
+	VMOVSD           (SI)(CX*2), X19
+	VINSERTPS        $0x20, 8(SI)(CX*2), X19, X19
+	VINSERTF32X4     $0x01, X19, Z17, Z25
+	VMOVSD           (DI)(CX*2), X17
+	VINSERTPS        $0x20, 8(DI)(CX*2), X17, X17
+	VINSERTF32X4     $0x02, X17, Z25, Z25
+	VMOVSD           (R8)(CX*2), X17
+	VINSERTPS        $0x20, 8(R8)(CX*2), X17, X17
+	VINSERTF32X4     $0x03, X17, Z25, Z25
+	VMOVSD           (AX)(BX*1), X17
+	VINSERTPS        $0x20, 8(AX)(BX*1), X17, X17
+	VMOVSD           (SI)(BX*1), X19
+	VINSERTPS        $0x20, 8(SI)(BX*1), X19, X19
+	VINSERTF32X4     $0x01, X19, Z17, Z26
+	VMOVSD           (DI)(BX*1), X17
+	VINSERTPS        $0x20, 8(DI)(BX*1), X17, X17
+	VINSERTF32X4     $0x02, X17, Z26, Z26
+	VMOVSD           (R8)(BX*1), X17
+	VINSERTPS        $0x20, 8(R8)(BX*1), X17, X17
+	VINSERTF32X4     $0x03, X17, Z26, Z26
+	VUNPCKLPS        Z24, Z23, Z27
+	VUNPCKLPS        Z26, Z25, Z28
+	VUNPCKHPS        Z24, Z23, Z23
+	VUNPCKHPS        Z26, Z25, Z24
+	VUNPCKLPD        Z28, Z27, Z25
+	VUNPCKHPD        Z28, Z27, Z26
+	VUNPCKLPD        Z24, Z23, Z27
+	VUNPCKHPD        Z24, Z23, Z23
+	VPXORD           Z23, Z23, Z23
+	VPCMPD           $0x00, Z1, Z15, K3
+	VPCMPD           $0x00, Z23, Z15, K2
+	VSUBPS           Z16, Z26, Z23
+	VSUBPS           Z16, Z25, Z24
+	VPXORD           Z26, Z26, Z26
+	VPXORD           Z25, Z25, Z25
+	VBLENDMPS        Z26, Z23, K3, Z23
+	VBLENDMPS        Z25, Z24, K2, Z24
+	VMAXPS           Z23, Z21, Z23
+	VMAXPS           Z24, Z21, Z24
+	VMOVAPS          Z22, Z28
+	VFMADD231PS      Z10, Z23, Z28
+	VMOVAPS          Z22, Z25
+	VFMADD231PS      Z10, Z24, Z25
+	VSUBPS           Z22, Z28, Z29
+	VSUBPS           Z22, Z25, Z26
+	VFNMADD231PS     Z11, Z29, Z23
+	VFNMADD231PS     Z11, Z26, Z24
+	VFNMADD231PS     Z12, Z29, Z23
+	VFNMADD231PS     Z12, Z26, Z24
+	VMOVAPS          Z14, Z29
+	VFMADD231PS      Z13, Z23, Z29
+	VMOVAPS          Z14, Z26
+	VFMADD231PS      Z13, Z24, Z26
+	VFMADD213PS.BCST consts<>+2528(SB), Z23, Z29
+	VFMADD213PS.BCST consts<>+2528(SB), Z24, Z26
+	VFMADD213PS.BCST consts<>+2560(SB), Z23, Z29
+	VFMADD213PS.BCST consts<>+2560(SB), Z24, Z26
+	VFMADD213PS.BCST consts<>+2592(SB), Z23, Z29
+	VFMADD213PS.BCST consts<>+2592(SB), Z24, Z26
+	VFMADD213PS      Z9, Z23, Z29
+	VFMADD213PS      Z9, Z24, Z26
+	VFMADD213PS      Z9, Z29, Z23
+	VFMADD213PS      Z9, Z26, Z24
+	VPSLLD           $0x17, Z28, Z26
+	VPSLLD           $0x17, Z25, Z25
+	VPCMPD           $0x00, Z1, Z15, K3
+	VPXORD           Z28, Z28, Z28
+	VPXORD           Z29, Z29, Z29
+	VPCMPD           $0x00, Z28, Z15, K2
+	VBLENDMPS        Z29, Z26, K3, Z28
+	VPXORD           Z26, Z26, Z26
+	VMULPS           Z28, Z23, Z23
+	VBLENDMPS        Z26, Z25, K2, Z25
+	VMOVUPS          64(DX), Z26
+	VMULPS           Z25, Z24, Z24
+	VBLENDMPS        Z23, Z26, K1, Z25
+	VMOVUPS          (DX), Z23
+	VMOVUPS          Z25, 64(DX)
+	VBLENDMPS        Z24, Z23, K1, Z23
+	VMOVUPS          Z23, (DX)
+	VPCMPD           $0x00, Z2, Z15, K2
+	VSUBPS           Z16, Z27, Z16
+	VPXORD           Z23, Z23, Z23
+	VBLENDMPS        Z23, Z16, K2, Z16
+	VMAXPS           Z16, Z21, Z16
+	VMOVAPS          Z22, Z21
+	VFMADD231PS      Z10, Z16, Z21
+	VSUBPS           Z22, Z21, Z22
+	VFNMADD231PS     Z11, Z22, Z16
+	VFNMADD231PS     Z12, Z22, Z16
+	VMOVAPS          Z14, Z22
+	VFMADD231PS      Z13, Z16, Z22
+	VFMADD213PS.BCST consts<>+2528(SB), Z16, Z22
+	VFMADD213PS.BCST consts<>+2560(SB), Z16, Z22
+	VFMADD213PS.BCST consts<>+2592(SB), Z16, Z22
+	VFMADD213PS      Z9, Z16, Z22
+	VFMADD213PS      Z9, Z22, Z16
+	VPSLLD           $0x17, Z21, Z21
+	VPCMPD           $0x00, Z2, Z15, K2
+	VPXORD           Z15, Z15, Z15
+	VBLENDMPS        Z15, Z21, K2, Z15
+	VMULPS           Z15, Z16, Z15
+	VMOVUPS          128(DX), Z16
+	VBLENDMPS        Z15, Z16, K1, Z15
+	VMOVUPS          Z15, 128(DX)
+	JMP              sum_done
+
+sum_two:
+	MOVQ             e+40(FP), DX
+	LEAQ             (CX)(CX*2), BX
+	LEAQ             (AX)(CX*4), SI
+	LEAQ             (SI)(CX*4), DI
+	LEAQ             (DI)(CX*4), R8
+	VMOVSD           (AX), X17
+	VMOVSD           (SI), X19
+	VINSERTF32X4     $0x01, X19, Z17, Z23
+	VMOVSD           (DI), X17
+	VINSERTF32X4     $0x02, X17, Z23, Z23
+	VMOVSD           (R8), X17
+	VINSERTF32X4     $0x03, X17, Z23, Z23
+	VMOVSD           (AX)(CX*1), X17
+	VMOVSD           (SI)(CX*1), X19
+	VINSERTF32X4     $0x01, X19, Z17, Z24
+	VMOVSD           (DI)(CX*1), X17
+	VINSERTF32X4     $0x02, X17, Z24, Z24
+	VMOVSD           (R8)(CX*1), X17
+	VINSERTF32X4     $0x03, X17, Z24, Z24
+	VMOVSD           (AX)(CX*2), X17
+	VMOVSD           (SI)(CX*2), X19
+	VINSERTF32X4     $0x01, X19, Z17, Z25
+	VMOVSD           (DI)(CX*2), X17
+	VINSERTF32X4     $0x02, X17, Z25, Z25
+	VMOVSD           (R8)(CX*2), X17
+	VINSERTF32X4     $0x03, X17, Z25, Z25
+	VMOVSD           (AX)(BX*1), X17
+	VMOVSD           (SI)(BX*1), X19
+	VINSERTF32X4     $0x01, X19, Z17, Z26
+	VMOVSD           (DI)(BX*1), X17
+	VINSERTF32X4     $0x02, X17, Z26, Z26
+	VMOVSD           (R8)(BX*1), X17
+	VINSERTF32X4     $0x03, X17, Z26, Z26
+	VUNPCKLPS        Z24, Z23, Z27
+	VUNPCKLPS        Z26, Z25, Z28
+	VUNPCKHPS        Z24, Z23, Z23
+	VUNPCKHPS        Z26, Z25, Z24
+	VUNPCKLPD        Z28, Z27, Z25
+	VUNPCKHPD        Z28, Z27, Z26
+	VUNPCKLPD        Z24, Z23, Z27
+	VUNPCKHPD        Z24, Z23, Z23
+	VPXORD           Z23, Z23, Z23
+	VPCMPD           $0x00, Z1, Z15, K3
+	VPCMPD           $0x00, Z23, Z15, K2
+	VSUBPS           Z16, Z26, Z23
+	VSUBPS           Z16, Z25, Z16
+	VPXORD           Z25, Z25, Z25
+	VPXORD           Z24, Z24, Z24
+	VBLENDMPS        Z25, Z23, K3, Z23
+	VBLENDMPS        Z24, Z16, K2, Z16
+	VMAXPS           Z23, Z21, Z23
+	VMAXPS           Z16, Z21, Z16
+	VMOVAPS          Z22, Z24
+	VFMADD231PS      Z10, Z23, Z24
+	VMOVAPS          Z22, Z21
+	VFMADD231PS      Z10, Z16, Z21
+	VSUBPS           Z22, Z24, Z25
+	VSUBPS           Z22, Z21, Z22
+	VFNMADD231PS     Z11, Z25, Z23
+	VFNMADD231PS     Z11, Z22, Z16
+	VFNMADD231PS     Z12, Z25, Z23
+	VFNMADD231PS     Z12, Z22, Z16
+	VMOVAPS          Z14, Z25
+	VFMADD231PS      Z13, Z23, Z25
+	VMOVAPS          Z14, Z22
+	VFMADD231PS      Z13, Z16, Z22
+	VFMADD213PS.BCST consts<>+2528(SB), Z23, Z25
+	VFMADD213PS.BCST consts<>+2528(SB), Z16, Z22
+	VFMADD213PS.BCST consts<>+2560(SB), Z23, Z25
+	VFMADD213PS.BCST consts<>+2560(SB), Z16, Z22
+	VFMADD213PS.BCST consts<>+2592(SB), Z23, Z25
+	VFMADD213PS.BCST consts<>+2592(SB), Z16, Z22
+	VFMADD213PS      Z9, Z23, Z25
+	VFMADD213PS      Z9, Z16, Z22
+	VFMADD213PS      Z9, Z25, Z23
+	VFMADD213PS      Z9, Z22, Z16
+	VPSLLD           $0x17, Z24, Z22
+	VPSLLD           $0x17, Z21, Z21
+	VPCMPD           $0x00, Z1, Z15, K3
+	VPXORD           Z24, Z24, Z24
+	VPXORD           Z25, Z25, Z25
+	VPCMPD           $0x00, Z24, Z15, K2
+	VBLENDMPS        Z25, Z22, K3, Z22
+	VPXORD           Z15, Z15, Z15
+	VMULPS           Z22, Z23, Z22
+	VBLENDMPS        Z15, Z21, K2, Z15
+	VMOVUPS          64(DX), Z21
+	VMULPS           Z15, Z16, Z15
+	VBLENDMPS        Z22, Z21, K1, Z21
+	VMOVUPS          (DX), Z16
+	VMOVUPS          Z21, 64(DX)
+	VBLENDMPS        Z15, Z16, K1, Z15
+	VMOVUPS          Z15, (DX)
+
+sum_done:
+	VPXORD       Z15, Z15, Z15
+	MOVQ         classes+32(FP), AX
+	CMPQ         AX, $+5
+	JGE          more1
+	MOVQ         e+40(FP), AX
+	VCVTPS2PD    (AX), Z15
+	VCVTPS2PD    64(AX), Z16
+	VCVTPS2PD    128(AX), Z21
+	VCVTPS2PD    192(AX), Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y19
+	VCVTPS2PD    32(AX), Z15
+	VCVTPS2PD    96(AX), Z16
+	VCVTPS2PD    160(AX), Z21
+	VCVTPS2PD    224(AX), Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y15
+	VINSERTF64X4 $0x01, Y15, Z19, Z15
+	JMP          folded
+
+more1:
+	MOVQ         classes+32(FP), AX
+	CMPQ         AX, $+9
+	JGE          more2
+	MOVQ         e+40(FP), AX
+	VCVTPS2PD    (AX), Z15
+	VCVTPS2PD    256(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    64(AX), Z16
+	VCVTPS2PD    320(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    128(AX), Z21
+	VCVTPS2PD    384(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    192(AX), Z22
+	VCVTPS2PD    448(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y19
+	VCVTPS2PD    32(AX), Z15
+	VCVTPS2PD    288(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    96(AX), Z16
+	VCVTPS2PD    352(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    160(AX), Z21
+	VCVTPS2PD    416(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    224(AX), Z22
+	VCVTPS2PD    480(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y15
+	VINSERTF64X4 $0x01, Y15, Z19, Z15
+	JMP          folded
+
+more2:
+	MOVQ         classes+32(FP), AX
+	CMPQ         AX, $+13
+	JGE          more3
+	MOVQ         e+40(FP), AX
+	VCVTPS2PD    (AX), Z15
+	VCVTPS2PD    512(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    256(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    64(AX), Z16
+	VCVTPS2PD    576(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    320(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    128(AX), Z21
+	VCVTPS2PD    640(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    384(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    192(AX), Z22
+	VCVTPS2PD    704(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VCVTPS2PD    448(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y19
+	VCVTPS2PD    32(AX), Z15
+	VCVTPS2PD    544(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    288(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    96(AX), Z16
+	VCVTPS2PD    608(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    352(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    160(AX), Z21
+	VCVTPS2PD    672(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    416(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    224(AX), Z22
+	VCVTPS2PD    736(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VCVTPS2PD    480(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y15
+	VINSERTF64X4 $0x01, Y15, Z19, Z15
+	JMP          folded
+
+more3:
+	MOVQ         e+40(FP), AX
+	VCVTPS2PD    (AX), Z15
+	VCVTPS2PD    512(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    256(AX), Z16
+	VCVTPS2PD    768(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    64(AX), Z16
+	VCVTPS2PD    576(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    320(AX), Z21
+	VCVTPS2PD    832(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    128(AX), Z21
+	VCVTPS2PD    640(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    384(AX), Z22
+	VCVTPS2PD    896(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    192(AX), Z22
+	VCVTPS2PD    704(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VCVTPS2PD    448(AX), Z23
+	VCVTPS2PD    960(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y19
+	VCVTPS2PD    32(AX), Z15
+	VCVTPS2PD    544(AX), Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    288(AX), Z16
+	VCVTPS2PD    800(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPS2PD    96(AX), Z16
+	VCVTPS2PD    608(AX), Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    352(AX), Z21
+	VCVTPS2PD    864(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VADDPD       Z21, Z16, Z16
+	VCVTPS2PD    160(AX), Z21
+	VCVTPS2PD    672(AX), Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    416(AX), Z22
+	VCVTPS2PD    928(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z22, Z21, Z21
+	VCVTPS2PD    224(AX), Z22
+	VCVTPS2PD    736(AX), Z23
+	VADDPD       Z23, Z22, Z22
+	VCVTPS2PD    480(AX), Z23
+	VCVTPS2PD    992(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VADDPD       Z23, Z22, Z22
+	VADDPD       Z21, Z15, Z15
+	VADDPD       Z22, Z16, Z16
+	VADDPD       Z16, Z15, Z15
+	VCVTPD2PS    Z15, Y15
+	VINSERTF64X4 $0x01, Y15, Z19, Z15
+
+folded:
+	MOVQ      sums+0(FP), AX
+	VMOVUPS   (AX), Z16
+	VBLENDMPS Z15, Z16, K1, Z15
+	VMOVUPS   Z15, (AX)
+	VMOVUPS   128(AX), Z15
+	VBLENDMPS Z20, Z15, K1, Z15
+	VMOVUPS   Z15, 128(AX)
+	VMOVUPS   256(AX), Z15
+	VBLENDMPS Z18, Z15, K1, Z15
+	VMOVUPS   Z15, 256(AX)
+	ADDQ      $+64, sums+0(FP)
+	ADDQ      $+64, labels+16(FP)
+	MOVQ      step+48(FP), AX
+	ADDQ      AX, e+40(FP)
+	MOVQ      classes+32(FP), AX
+	SHLQ      $0x06, AX
+	ADDQ      AX, logits+8(FP)
+	ADDQ      $-16, rows+24(FP)
+	CMPQ      rows+24(FP), $0x00
+	JNE       group
+	VZEROUPPER
+	RET
+
+// func narrowShiftedAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·narrowShiftedAVX2(SB), NOSPLIT, $0-56
+	VMOVUPS consts<>+1792(SB), Y0
+
+group:
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Y1
+	VMOVUPS consts<>+640(SB), Y4
+	MOVQ    logits+8(FP), AX
+	MOVQ    classes+32(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    classes+32(FP), DX
+	CMPQ    DX, $+4
+	JLT     most_few
+	ADDQ    $-4, DX
+	MOVQ    $0x00000000, BX
+
+most_columns:
+	MOVQ         e+40(FP), SI
+	MOVQ         BX, DI
+	MOVQ         BX, R8
+	SHLQ         $0x05, DI
+	SHLQ         $0x02, R8
+	LEAQ         (AX)(R8*1), R8
+	LEAQ         (SI)(DI*1), SI
+	VMOVD        BX, X2
+	VPBROADCASTD X2, Y2
+	VPSUBD       Y2, Y1, Y2
+	LEAQ         (CX)(CX*2), SI
+	LEAQ         (R8)(CX*4), DI
+	VMOVUPS      (R8), X3
+	VINSERTF128  $0x01, (DI), Y3, Y5
+	VMOVUPS      (R8)(CX*1), X3
+	VINSERTF128  $0x01, (DI)(CX*1), Y3, Y6
+	VMOVUPS      (R8)(CX*2), X3
+	VINSERTF128  $0x01, (DI)(CX*2), Y3, Y7
+	VMOVUPS      (R8)(SI*1), X3
+	VINSERTF128  $0x01, (DI)(SI*1), Y3, Y8
+	VUNPCKLPS    Y6, Y5, Y9
+	VUNPCKLPS    Y8, Y7, Y10
+	VUNPCKHPS    Y6, Y5, Y5
+	VUNPCKHPS    Y8, Y7, Y6
+	VUNPCKLPD    Y10, Y9, Y7
+	VUNPCKHPD    Y10, Y9, Y8
+	VUNPCKLPD    Y6, Y5, Y9
+	VUNPCKHPD    Y6, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPCMPEQD     Y6, Y2, Y6
+	VPAND        consts<>+608(SB), Y6, Y6
+	VPOR         Y6, Y7, Y6
+	VMAXPS       Y4, Y6, Y4
+	VPCMPEQD     Y0, Y2, Y6
+	VPAND        consts<>+608(SB), Y6, Y6
+	VPOR         Y6, Y8, Y6
+	VMAXPS       Y4, Y6, Y4
+	VMOVUPS      consts<>+2624(SB), Y6
+	VPCMPEQD     Y6, Y2, Y6
+	VPAND        consts<>+608(SB), Y6, Y6
+	VPOR         Y6, Y9, Y6
+	VMAXPS       Y4, Y6, Y4
+	VMOVUPS      consts<>+2656(SB), Y6
+	VPCMPEQD     Y6, Y2, Y2
+	VPAND        consts<>+608(SB), Y2, Y2
+	VPOR         Y2, Y5, Y2
+	VMAXPS       Y4, Y2, Y4
+	ADDQ         $+4, BX
+	CMPQ         BX, DX
+	JLE          most_columns
+
+	// the columns that are left
+	SUBQ         DX, BX
+	CMPQ         BX, $+4
+	JGE          most_done
+	CMPQ         BX, $+3
+	JGE          most_left1
+	CMPQ         BX, $+2
+	JGE          most_left2
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x05, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VMOVD        DX, X2
+	VPBROADCASTD X2, Y2
+	VPSUBD       Y2, Y1, Y2
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), BX
+	VMOVUPS      (AX), X3
+	VINSERTF128  $0x01, (BX), Y3, Y5
+	VMOVUPS      (AX)(CX*1), X3
+	VINSERTF128  $0x01, (BX)(CX*1), Y3, Y6
+	VMOVUPS      (AX)(CX*2), X3
+	VINSERTF128  $0x01, (BX)(CX*2), Y3, Y7
+	VMOVUPS      (AX)(DX*1), X3
+	VINSERTF128  $0x01, (BX)(DX*1), Y3, Y8
+	VUNPCKLPS    Y6, Y5, Y9
+	VUNPCKLPS    Y8, Y7, Y10
+	VUNPCKHPS    Y6, Y5, Y5
+	VUNPCKHPS    Y8, Y7, Y6
+	VUNPCKLPD    Y10, Y9, Y7
+	VUNPCKHPD    Y10, Y9, Y7
+	VUNPCKLPD    Y6, Y5, Y8
+	VUNPCKHPD    Y6, Y5, Y5
+	VPCMPEQD     Y0, Y2, Y6
+	VPAND        consts<>+608(SB), Y6, Y6
+	VPOR         Y6, Y7, Y6
+	VMAXPS       Y4, Y6, Y4
+	VMOVUPS      consts<>+2624(SB), Y6
+	VPCMPEQD     Y6, Y2, Y6
+	VPAND        consts<>+608(SB), Y6, Y6
+	VPOR         Y6, Y8, Y6
+	VMAXPS       Y4, Y6, Y4
+	VMOVUPS      consts<>+2656(SB), Y6
+	VPCMPEQD     Y6, Y2, Y2
+	VPAND        consts<>+608(SB), Y2, Y2
+	VPOR         Y2, Y5, Y2
+	VMAXPS       Y4, Y2, Y4
+	JMP          most_done
+
+most_left2:
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x05, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VMOVD        DX, X2
+	VPBROADCASTD X2, Y2
+	VPSUBD       Y2, Y1, Y2
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), BX
+	VMOVUPS      (AX), X3
+	VINSERTF128  $0x01, (BX), Y3, Y5
+	VMOVUPS      (AX)(CX*1), X3
+	VINSERTF128  $0x01, (BX)(CX*1), Y3, Y6
+	VMOVUPS      (AX)(CX*2), X3
+	VINSERTF128  $0x01, (BX)(CX*2), Y3, Y7
+	VMOVUPS      (AX)(DX*1), X3
+	VINSERTF128  $0x01, (BX)(DX*1), Y3, Y8
+	VUNPCKLPS    Y6, Y5, Y9
+	VUNPCKLPS    Y8, Y7, Y10
+	VUNPCKHPS    Y6, Y5, Y5
+	VUNPCKHPS    Y8, Y7, Y6
+	VUNPCKLPD    Y10, Y9, Y7
+	VUNPCKHPD    Y10, Y9, Y7
+	VUNPCKLPD    Y6, Y5, Y7
+	VUNPCKHPD    Y6, Y5, Y5
+	VMOVUPS      consts<>+2624(SB), Y6
+	VPCMPEQD     Y6, Y2, Y6
+	VPAND        consts<>+608(SB), Y6, Y6
+	VPOR         Y6, Y7, Y6
+	VMAXPS       Y4, Y6, Y4
+	VMOVUPS      consts<>+2656(SB), Y6
+	VPCMPEQD     Y6, Y2, Y2
+	VPAND        consts<>+608(SB), Y2, Y2
+	VPOR         Y2, Y5, Y2
+	VMAXPS       Y4, Y2, Y4
+	JMP          most_done
+
+most_left1:
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x05, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VMOVD        DX, X2
+	VPBROADCASTD X2, Y2
+	VPSUBD       Y2, Y1, Y2
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), BX
+	VMOVUPS      (AX), X3
+	VINSERTF128  $0x01, (BX), Y3, Y5
+	VMOVUPS      (AX)(CX*1), X3
+	VINSERTF128  $0x01, (BX)(CX*1), Y3, Y6
+	VMOVUPS      (AX)(CX*2), X3
+	VINSERTF128  $0x01, (BX)(CX*2), Y3, Y7
+	VMOVUPS      (AX)(DX*1), X3
+	VINSERTF128  $0x01, (BX)(DX*1), Y3, Y8
+	VUNPCKLPS    Y6, Y5, Y9
+	VUNPCKLPS    Y8, Y7, Y10
+	VUNPCKHPS    Y6, Y5, Y5
+	VUNPCKHPS    Y8, Y7, Y6
+	VUNPCKLPD    Y10, Y9, Y7
+	VUNPCKHPD    Y10, Y9, Y7
+	VUNPCKLPD    Y6, Y5, Y7
+	VUNPCKHPD    Y6, Y5, Y5
+	VMOVUPS      consts<>+2656(SB), Y6
+	VPCMPEQD     Y6, Y2, Y2
+	VPAND        consts<>+608(SB), Y2, Y2
+	VPOR         Y2, Y5, Y2
+	VMAXPS       Y4, Y2, Y4
+	JMP          most_done
+	JMP most_done
+
+most_few:
+	MOVQ        classes+32(FP), DX
+	CMPQ        DX, $+3
+	JLT         most_two
+	MOVQ        e+40(FP), DX
+	LEAQ        (CX)(CX*2), DX
+	LEAQ        (AX)(CX*4), BX
+	VMOVSD      (AX), X2
+	VINSERTPS   $0x20, 8(AX), X2, X3
+	VMOVSD      (BX), X2
+	VINSERTPS   $0x20, 8(BX), X2, X2
+	VINSERTF128 $0x01, X2, Y3, Y2
+	VMOVSD      (AX)(CX*1), X3
+	VINSERTPS   $0x20, 8(AX)(CX*1), X3, X3
+	VMOVSD      (BX)(CX*1), X5
+	VINSERTPS   $0x20, 8(BX)(CX*1), X5, X5
+	VINSERTF128 $0x01, X5, Y3, Y5
+	VMOVSD      (AX)(CX*2), X3
+	VINSERTPS   $0x20, 8(AX)(CX*2), X3, X3
+	VMOVSD      (BX)(CX*2), X6
+	VINSERTPS   $0x20, 8(BX)(CX*2), X6, X6
+	VINSERTF128 $0x01, X6, Y3, Y6
+	VMOVSD      (AX)(DX*1), X3
+	VINSERTPS   $0x20, 8(AX)(DX*1), X3, X3
+	VMOVSD      (BX)(DX*1), X7
+	VINSERTPS   $0x20, 8(BX)(DX*1), X7, X7
+	VINSERTF128 $0x01, X7, Y3, Y7
+	VUNPCKLPS   Y5, Y2, Y8
+	VUNPCKLPS   Y7, Y6, Y9
+	VUNPCKHPS   Y5, Y2, Y2
+	VUNPCKHPS   Y7, Y6, Y5
+	VUNPCKLPD   Y9, Y8, Y6
+	VUNPCKHPD   Y9, Y8, Y7
+	VUNPCKLPD   Y5, Y2, Y8
+	VUNPCKHPD   Y5, Y2, Y2
+	VPXOR       Y2, Y2, Y2
+	VPCMPEQD    Y2, Y1, Y2
+	VPAND       consts<>+608(SB), Y2, Y2
+	VPOR        Y2, Y6, Y2
+	VMAXPS      Y4, Y2, Y4
+	VPCMPEQD    Y0, Y1, Y2
+	VPAND       consts<>+608(SB), Y2, Y2
+	VPOR        Y2, Y7, Y2
+	VMAXPS      Y4, Y2, Y4
+	VMOVUPS     consts<>+2624(SB), Y2
+	VPCMPEQD    Y2, Y1, Y2
+	VPAND       consts<>+608(SB), Y2, Y2
+	VPOR        Y2, Y8, Y2
+	VMAXPS      Y4, Y2, Y4
+	JMP         most_done
+
+most_two:
+	MOVQ        e+40(FP), DX
+	LEAQ        (CX)(CX*2), DX
+	LEAQ        (AX)(CX*4), BX
+	VMOVSD      (AX), X3
+	VMOVSD      (BX), X2
+	VINSERTF128 $0x01, X2, Y3, Y2
+	VMOVSD      (AX)(CX*1), X3
+	VMOVSD      (BX)(CX*1), X5
+	VINSERTF128 $0x01, X5, Y3, Y5
+	VMOVSD      (AX)(CX*2), X3
+	VMOVSD      (BX)(CX*2), X6
+	VINSERTF128 $0x01, X6, Y3, Y6
+	VMOVSD      (AX)(DX*1), X3
+	VMOVSD      (BX)(DX*1), X7
+	VINSERTF128 $0x01, X7, Y3, Y7
+	VUNPCKLPS   Y5, Y2, Y8
+	VUNPCKLPS   Y7, Y6, Y9
+	VUNPCKHPS   Y5, Y2, Y2
+	VUNPCKHPS   Y7, Y6, Y5
+	VUNPCKLPD   Y9, Y8, Y6
+	VUNPCKHPD   Y9, Y8, Y7
+	VUNPCKLPD   Y5, Y2, Y8
+	VUNPCKHPD   Y5, Y2, Y2
+	VPXOR       Y2, Y2, Y2
+	VPCMPEQD    Y2, Y1, Y2
+	VPAND       consts<>+608(SB), Y2, Y2
+	VPOR        Y2, Y6, Y2
+	VMAXPS      Y4, Y2, Y4
+	VPCMPEQD    Y0, Y1, Y2
+	VPAND       consts<>+608(SB), Y2, Y2
+	VPOR        Y2, Y7, Y2
+	VMAXPS      Y4, Y2, Y4
+
+most_done:
+	// the shift and N
+	VPAND       consts<>+32(SB), Y4, Y2
+	VMOVUPS     consts<>+2272(SB), Y5
+	VCMPPS      $0x11, Y2, Y5, Y5
+	VCMPPS      $0x11, consts<>+928(SB), Y2, Y2
+	VPAND       Y5, Y2, Y2
+	VPAND       Y4, Y2, Y2
+	VSUBPS      Y2, Y4, Y5
+	VMOVUPS     consts<>+2336(SB), Y6
+	VMINPS      Y5, Y6, Y5
+	VMOVUPS     consts<>+2304(SB), Y6
+	VMAXPS      Y5, Y6, Y5
+	VMOVUPS     consts<>+96(SB), Y6
+	VFMADD213PS consts<>+2368(SB), Y6, Y5
+	VPSUBD      consts<>+2400(SB), Y5, Y5
+	VCVTDQ2PS   Y5, Y6
+	VSUBPS      consts<>+2432(SB), Y6, Y6
+	VMOVUPS     consts<>+2368(SB), Y7
+	VSUBPS      Y6, Y7, Y7
+	VMULPS      consts<>+160(SB), Y6, Y6
+	MOVQ        sums+0(FP), AX
+	VPXOR       Y8, Y8, Y8
+	VMOVUPS     640(AX), Y9
+	VPCMPEQD    Y8, Y9, Y8
+	MOVQ        logits+8(FP), AX
+	MOVQ        classes+32(FP), CX
+	SHLQ        $0x02, CX
+	MOVQ        classes+32(FP), DX
+	CMPQ        DX, $+4
+	JLT         sum_few
+	ADDQ        $-4, DX
+	MOVQ        $0x00000000, BX
+
+sum_columns:
+	MOVQ         e+40(FP), SI
+	MOVQ         BX, DI
+	MOVQ         BX, R8
+	SHLQ         $0x05, DI
+	SHLQ         $0x02, R8
+	LEAQ         (AX)(R8*1), R8
+	LEAQ         (SI)(DI*1), SI
+	VMOVD        BX, X3
+	VPBROADCASTD X3, Y9
+	VPSUBD       Y9, Y1, Y9
+	LEAQ         (CX)(CX*2), DI
+	LEAQ         (R8)(CX*4), R9
+	VMOVUPS      (R8), X3
+	VINSERTF128  $0x01, (R9), Y3, Y10
+	VMOVUPS      (R8)(CX*1), X3
+	VINSERTF128  $0x01, (R9)(CX*1), Y3, Y11
+	VMOVUPS      (R8)(CX*2), X3
+	VINSERTF128  $0x01, (R9)(CX*2), Y3, Y12
+	VMOVUPS      (R8)(DI*1), X3
+	VINSERTF128  $0x01, (R9)(DI*1), Y3, Y13
+	VUNPCKLPS    Y11, Y10, Y14
+	VUNPCKLPS    Y13, Y12, Y15
+	VUNPCKHPS    Y11, Y10, Y10
+	VUNPCKHPS    Y13, Y12, Y11
+	VUNPCKLPD    Y15, Y14, Y12
+	VUNPCKHPD    Y15, Y14, Y13
+	VUNPCKLPD    Y11, Y10, Y14
+	VUNPCKHPD    Y11, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VPCMPEQD     Y11, Y9, Y11
+	VSUBPS       Y2, Y12, Y12
+	VPANDN       Y12, Y11, Y11
+	VMAXPS       Y11, Y6, Y11
+	VMOVAPS      Y7, Y12
+	VFMADD231PS  consts<>+96(SB), Y11, Y12
+	VSUBPS       Y7, Y12, Y15
+	VFNMADD231PS consts<>+160(SB), Y15, Y11
+	VFNMADD231PS consts<>+192(SB), Y15, Y11
+	VMOVUPS      consts<>+2464(SB), Y15
+	VFMADD213PS  consts<>+2496(SB), Y11, Y15
+	VFMADD213PS  consts<>+2528(SB), Y11, Y15
+	VFMADD213PS  consts<>+2560(SB), Y11, Y15
+	VFMADD213PS  consts<>+2592(SB), Y11, Y15
+	VFMADD213PS  consts<>+384(SB), Y11, Y15
+	VFMADD213PS  consts<>+384(SB), Y15, Y11
+	VPSLLD       $0x17, Y12, Y12
+	VPXOR        Y15, Y15, Y15
+	VPCMPEQD     Y15, Y9, Y15
+	VPANDN       Y12, Y15, Y12
+	VMULPS       Y12, Y11, Y11
+	VMOVUPS      (SI), Y12
+	VBLENDVPS    Y8, Y11, Y12, Y11
+	VMOVUPS      Y11, (SI)
+	VPCMPEQD     Y0, Y9, Y11
+	VSUBPS       Y2, Y13, Y12
+	VPANDN       Y12, Y11, Y11
+	VMAXPS       Y11, Y6, Y11
+	VMOVAPS      Y7, Y12
+	VFMADD231PS  consts<>+96(SB), Y11, Y12
+	VSUBPS       Y7, Y12, Y13
+	VFNMADD231PS consts<>+160(SB), Y13, Y11
+	VFNMADD231PS consts<>+192(SB), Y13, Y11
+	VMOVUPS      consts<>+2464(SB), Y13
+	VFMADD213PS  consts<>+2496(SB), Y11, Y13
+	VFMADD213PS  consts<>+2528(SB), Y11, Y13
+	VFMADD213PS  consts<>+2560(SB), Y11, Y13
+	VFMADD213PS  consts<>+2592(SB), Y11, Y13
+	VFMADD213PS  consts<>+384(SB), Y11, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y11
+	VPSLLD       $0x17, Y12, Y12
+	VPCMPEQD     Y0, Y9, Y13
+	VPANDN       Y12, Y13, Y12
+	VMULPS       Y12, Y11, Y11
+	VMOVUPS      32(SI), Y12
+	VBLENDVPS    Y8, Y11, Y12, Y11
+	VMOVUPS      Y11, 32(SI)
+	VMOVUPS      consts<>+2624(SB), Y11
+	VPCMPEQD     Y11, Y9, Y11
+	VSUBPS       Y2, Y14, Y12
+	VPANDN       Y12, Y11, Y11
+	VMAXPS       Y11, Y6, Y11
+	VMOVAPS      Y7, Y12
+	VFMADD231PS  consts<>+96(SB), Y11, Y12
+	VSUBPS       Y7, Y12, Y13
+	VFNMADD231PS consts<>+160(SB), Y13, Y11
+	VFNMADD231PS consts<>+192(SB), Y13, Y11
+	VMOVUPS      consts<>+2464(SB), Y13
+	VFMADD213PS  consts<>+2496(SB), Y11, Y13
+	VFMADD213PS  consts<>+2528(SB), Y11, Y13
+	VFMADD213PS  consts<>+2560(SB), Y11, Y13
+	VFMADD213PS  consts<>+2592(SB), Y11, Y13
+	VFMADD213PS  consts<>+384(SB), Y11, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y11
+	VPSLLD       $0x17, Y12, Y12
+	VMOVUPS      consts<>+2624(SB), Y13
+	VPCMPEQD     Y13, Y9, Y13
+	VPANDN       Y12, Y13, Y12
+	VMULPS       Y12, Y11, Y11
+	VMOVUPS      64(SI), Y12
+	VBLENDVPS    Y8, Y11, Y12, Y11
+	VMOVUPS      Y11, 64(SI)
+	VMOVUPS      consts<>+2656(SB), Y11
+	VPCMPEQD     Y11, Y9, Y11
+	VSUBPS       Y2, Y10, Y10
+	VPANDN       Y10, Y11, Y10
+	VMAXPS       Y10, Y6, Y10
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y7, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VMOVUPS      consts<>+2656(SB), Y12
+	VPCMPEQD     Y12, Y9, Y9
+	VPANDN       Y11, Y9, Y9
+	VMULPS       Y9, Y10, Y9
+	VMOVUPS      96(SI), Y10
+	VBLENDVPS    Y8, Y9, Y10, Y9
+	VMOVUPS      Y9, 96(SI)
+	ADDQ         $+4, BX
+	CMPQ         BX, DX
+	JLE          sum_columns
+
+	// the columns that are left
+	SUBQ         DX, BX
+	CMPQ         BX, $+4
+	JGE          sum_done
+	CMPQ         BX, $+3
+	JGE          sum_left1
+	CMPQ         BX, $+2
+	JGE          sum_left2
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x05, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VMOVD        DX, X3
+	VPBROADCASTD X3, Y9
+	VPSUBD       Y9, Y1, Y1
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), SI
+	VMOVUPS      (AX), X3
+	VINSERTF128  $0x01, (SI), Y3, Y9
+	VMOVUPS      (AX)(CX*1), X3
+	VINSERTF128  $0x01, (SI)(CX*1), Y3, Y10
+	VMOVUPS      (AX)(CX*2), X3
+	VINSERTF128  $0x01, (SI)(CX*2), Y3, Y11
+	VMOVUPS      (AX)(DX*1), X3
+	VINSERTF128  $0x01, (SI)(DX*1), Y3, Y12
+	VUNPCKLPS    Y10, Y9, Y13
+	VUNPCKLPS    Y12, Y11, Y14
+	VUNPCKHPS    Y10, Y9, Y9
+	VUNPCKHPS    Y12, Y11, Y10
+	VUNPCKLPD    Y14, Y13, Y11
+	VUNPCKHPD    Y14, Y13, Y11
+	VUNPCKLPD    Y10, Y9, Y12
+	VUNPCKHPD    Y10, Y9, Y9
+	VPCMPEQD     Y0, Y1, Y10
+	VSUBPS       Y2, Y11, Y11
+	VPANDN       Y11, Y10, Y10
+	VMAXPS       Y10, Y6, Y10
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y7, Y11, Y13
+	VFNMADD231PS consts<>+160(SB), Y13, Y10
+	VFNMADD231PS consts<>+192(SB), Y13, Y10
+	VMOVUPS      consts<>+2464(SB), Y13
+	VFMADD213PS  consts<>+2496(SB), Y10, Y13
+	VFMADD213PS  consts<>+2528(SB), Y10, Y13
+	VFMADD213PS  consts<>+2560(SB), Y10, Y13
+	VFMADD213PS  consts<>+2592(SB), Y10, Y13
+	VFMADD213PS  consts<>+384(SB), Y10, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPCMPEQD     Y0, Y1, Y13
+	VPANDN       Y11, Y13, Y11
+	VMULPS       Y11, Y10, Y10
+	VMOVUPS      32(BX), Y11
+	VBLENDVPS    Y8, Y10, Y11, Y10
+	VMOVUPS      Y10, 32(BX)
+	VMOVUPS      consts<>+2624(SB), Y10
+	VPCMPEQD     Y10, Y1, Y10
+	VSUBPS       Y2, Y12, Y11
+	VPANDN       Y11, Y10, Y10
+	VMAXPS       Y10, Y6, Y10
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y7, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VMOVUPS      consts<>+2624(SB), Y12
+	VPCMPEQD     Y12, Y1, Y12
+	VPANDN       Y11, Y12, Y11
+	VMULPS       Y11, Y10, Y10
+	VMOVUPS      64(BX), Y11
+	VBLENDVPS    Y8, Y10, Y11, Y10
+	VMOVUPS      Y10, 64(BX)
+	VMOVUPS      consts<>+2656(SB), Y10
+	VPCMPEQD     Y10, Y1, Y10
+	VSUBPS       Y2, Y9, Y2
+	VPANDN       Y2, Y10, Y2
+	VMAXPS       Y2, Y6, Y2
+	VMOVAPS      Y7, Y6
+	VFMADD231PS  consts<>+96(SB), Y2, Y6
+	VSUBPS       Y7, Y6, Y7
+	VFNMADD231PS consts<>+160(SB), Y7, Y2
+	VFNMADD231PS consts<>+192(SB), Y7, Y2
+	VMOVUPS      consts<>+2464(SB), Y7
+	VFMADD213PS  consts<>+2496(SB), Y2, Y7
+	VFMADD213PS  consts<>+2528(SB), Y2, Y7
+	VFMADD213PS  consts<>+2560(SB), Y2, Y7
+	VFMADD213PS  consts<>+2592(SB), Y2, Y7
+	VFMADD213PS  consts<>+384(SB), Y2, Y7
+	VFMADD213PS  consts<>+384(SB), Y7, Y2
+	VPSLLD       $0x17, Y6, Y6
+	VMOVUPS      consts<>+2656(SB), Y7
+	VPCMPEQD     Y7, Y1, Y1
+	VPANDN       Y6, Y1, Y1
+	VMULPS       Y1, Y2, Y1
+	VMOVUPS      96(BX), Y2
+	VBLENDVPS    Y8, Y1, Y2, Y1
+	VMOVUPS      Y1, 96(BX)
+	JMP          sum_done
+
+sum_left2:
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x05, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VMOVD        DX, X3
+	VPBROADCASTD X3, Y9
+	VPSUBD       Y9, Y1, Y1
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), SI
+	VMOVUPS      (AX), X3
+	VINSERTF128  $0x01, (SI), Y3, Y9
+	VMOVUPS      (AX)(CX*1), X3
+	VINSERTF128  $0x01, (SI)(CX*1), Y3, Y10
+	VMOVUPS      (AX)(CX*2), X3
+	VINSERTF128  $0x01, (SI)(CX*2), Y3, Y11
+	VMOVUPS      (AX)(DX*1), X3
+	VINSERTF128  $0x01, (SI)(DX*1), Y3, Y12
+	VUNPCKLPS    Y10, Y9, Y13
+	VUNPCKLPS    Y12, Y11, Y14
+	VUNPCKHPS    Y10, Y9, Y9
+	VUNPCKHPS    Y12, Y11, Y10
+	VUNPCKLPD    Y14, Y13, Y11
+	VUNPCKHPD    Y14, Y13, Y11
+	VUNPCKLPD    Y10, Y9, Y11
+	VUNPCKHPD    Y10, Y9, Y9
+	VMOVUPS      consts<>+2624(SB), Y10
+	VPCMPEQD     Y10, Y1, Y10
+	VSUBPS       Y2, Y11, Y11
+	VPANDN       Y11, Y10, Y10
+	VMAXPS       Y10, Y6, Y10
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y7, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VMOVUPS      consts<>+2624(SB), Y12
+	VPCMPEQD     Y12, Y1, Y12
+	VPANDN       Y11, Y12, Y11
+	VMULPS       Y11, Y10, Y10
+	VMOVUPS      64(BX), Y11
+	VBLENDVPS    Y8, Y10, Y11, Y10
+	VMOVUPS      Y10, 64(BX)
+	VMOVUPS      consts<>+2656(SB), Y10
+	VPCMPEQD     Y10, Y1, Y10
+	VSUBPS       Y2, Y9, Y2
+	VPANDN       Y2, Y10, Y2
+	VMAXPS       Y2, Y6, Y2
+	VMOVAPS      Y7, Y6
+	VFMADD231PS  consts<>+96(SB), Y2, Y6
+	VSUBPS       Y7, Y6, Y7
+	VFNMADD231PS consts<>+160(SB), Y7, Y2
+	VFNMADD231PS consts<>+192(SB), Y7, Y2
+	VMOVUPS      consts<>+2464(SB), Y7
+	VFMADD213PS  consts<>+2496(SB), Y2, Y7
+	VFMADD213PS  consts<>+2528(SB), Y2, Y7
+	VFMADD213PS  consts<>+2560(SB), Y2, Y7
+	VFMADD213PS  consts<>+2592(SB), Y2, Y7
+	VFMADD213PS  consts<>+384(SB), Y2, Y7
+	VFMADD213PS  consts<>+384(SB), Y7, Y2
+	VPSLLD       $0x17, Y6, Y6
+	VMOVUPS      consts<>+2656(SB), Y7
+	VPCMPEQD     Y7, Y1, Y1
+	VPANDN       Y6, Y1, Y1
+	VMULPS       Y1, Y2, Y1
+	VMOVUPS      96(BX), Y2
+	VBLENDVPS    Y8, Y1, Y2, Y1
+	VMOVUPS      Y1, 96(BX)
+	JMP          sum_done
+
+sum_left1:
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x05, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VMOVD        DX, X3
+	VPBROADCASTD X3, Y9
+	VPSUBD       Y9, Y1, Y1
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), SI
+	VMOVUPS      (AX), X3
+	VINSERTF128  $0x01, (SI), Y3, Y9
+	VMOVUPS      (AX)(CX*1), X3
+	VINSERTF128  $0x01, (SI)(CX*1), Y3, Y10
+	VMOVUPS      (AX)(CX*2), X3
+	VINSERTF128  $0x01, (SI)(CX*2), Y3, Y11
+	VMOVUPS      (AX)(DX*1), X3
+	VINSERTF128  $0x01, (SI)(DX*1), Y3, Y12
+	VUNPCKLPS    Y10, Y9, Y13
+	VUNPCKLPS    Y12, Y11, Y14
+	VUNPCKHPS    Y10, Y9, Y9
+	VUNPCKHPS    Y12, Y11, Y10
+	VUNPCKLPD    Y14, Y13, Y11
+	VUNPCKHPD    Y14, Y13, Y11
+	VUNPCKLPD    Y10, Y9, Y11
+	VUNPCKHPD    Y10, Y9, Y9
+	VMOVUPS      consts<>+2656(SB), Y10
+	VPCMPEQD     Y10, Y1, Y10
+	VSUBPS       Y2, Y9, Y2
+	VPANDN       Y2, Y10, Y2
+	VMAXPS       Y2, Y6, Y2
+	VMOVAPS      Y7, Y6
+	VFMADD231PS  consts<>+96(SB), Y2, Y6
+	VSUBPS       Y7, Y6, Y7
+	VFNMADD231PS consts<>+160(SB), Y7, Y2
+	VFNMADD231PS consts<>+192(SB), Y7, Y2
+	VMOVUPS      consts<>+2464(SB), Y7
+	VFMADD213PS  consts<>+2496(SB), Y2, Y7
+	VFMADD213PS  consts<>+2528(SB), Y2, Y7
+	VFMADD213PS  consts<>+2560(SB), Y2, Y7
+	VFMADD213PS  consts<>+2592(SB), Y2, Y7
+	VFMADD213PS  consts<>+384(SB), Y2, Y7
+	VFMADD213PS  consts<>+384(SB), Y7, Y2
+	VPSLLD       $0x17, Y6, Y6
+	VMOVUPS      consts<>+2656(SB), Y7
+	VPCMPEQD     Y7, Y1, Y1
+	VPANDN       Y6, Y1, Y1
+	VMULPS       Y1, Y2, Y1
+	VMOVUPS      96(BX), Y2
+	VBLENDVPS    Y8, Y1, Y2, Y1
+	VMOVUPS      Y1, 96(BX)
+	JMP          sum_done
+	JMP sum_done
+
+sum_few:
+	MOVQ         classes+32(FP), DX
+	CMPQ         DX, $+3
+	JLT          sum_two
+	MOVQ         e+40(FP), DX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (AX)(CX*4), SI
+	VMOVSD       (AX), X3
+	VINSERTPS    $0x20, 8(AX), X3, X3
+	VMOVSD       (SI), X9
+	VINSERTPS    $0x20, 8(SI), X9, X9
+	VINSERTF128  $0x01, X9, Y3, Y9
+	VMOVSD       (AX)(CX*1), X3
+	VINSERTPS    $0x20, 8(AX)(CX*1), X3, X3
+	VMOVSD       (SI)(CX*1), X10
+	VINSERTPS    $0x20, 8(SI)(CX*1), X10, X10
+	VINSERTF128  $0x01, X10, Y3, Y10
+	VMOVSD       (AX)(CX*2), X3
+	VINSERTPS    $0x20, 8(AX)(CX*2), X3, X3
+	VMOVSD       (SI)(CX*2), X11
+	VINSERTPS    $0x20, 8(SI)(CX*2), X11, X11
+	VINSERTF128  $0x01, X11, Y3, Y11
+	VMOVSD       (AX)(BX*1), X3
+	VINSERTPS    $0x20, 8(AX)(BX*1), X3, X3
+	VMOVSD       (SI)(BX*1), X12
+	VINSERTPS    $0x20, 8(SI)(BX*1), X12, X12
+	VINSERTF128  $0x01, X12, Y3, Y12
+	VUNPCKLPS    Y10, Y9, Y13
+	VUNPCKLPS    Y12, Y11, Y14
+	VUNPCKHPS    Y10, Y9, Y9
+	VUNPCKHPS    Y12, Y11, Y10
+	VUNPCKLPD    Y14, Y13, Y11
+	VUNPCKHPD    Y14, Y13, Y12
+	VUNPCKLPD    Y10, Y9, Y13
+	VUNPCKHPD    Y10, Y9, Y9
+	VPXOR        Y9, Y9, Y9
+	VPCMPEQD     Y9, Y1, Y9
+	VSUBPS       Y2, Y11, Y10
+	VPANDN       Y10, Y9, Y9
+	VMAXPS       Y9, Y6, Y9
+	VMOVAPS      Y7, Y10
+	VFMADD231PS  consts<>+96(SB), Y9, Y10
+	VSUBPS       Y7, Y10, Y11
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
+	VMOVUPS      consts<>+2464(SB), Y11
+	VFMADD213PS  consts<>+2496(SB), Y9, Y11
+	VFMADD213PS  consts<>+2528(SB), Y9, Y11
+	VFMADD213PS  consts<>+2560(SB), Y9, Y11
+	VFMADD213PS  consts<>+2592(SB), Y9, Y11
+	VFMADD213PS  consts<>+384(SB), Y9, Y11
+	VFMADD213PS  consts<>+384(SB), Y11, Y9
+	VPSLLD       $0x17, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VPCMPEQD     Y11, Y1, Y11
+	VPANDN       Y10, Y11, Y10
+	VMULPS       Y10, Y9, Y9
+	VMOVUPS      (DX), Y10
+	VBLENDVPS    Y8, Y9, Y10, Y9
+	VMOVUPS      Y9, (DX)
+	VPCMPEQD     Y0, Y1, Y9
+	VSUBPS       Y2, Y12, Y10
+	VPANDN       Y10, Y9, Y9
+	VMAXPS       Y9, Y6, Y9
+	VMOVAPS      Y7, Y10
+	VFMADD231PS  consts<>+96(SB), Y9, Y10
+	VSUBPS       Y7, Y10, Y11
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
+	VMOVUPS      consts<>+2464(SB), Y11
+	VFMADD213PS  consts<>+2496(SB), Y9, Y11
+	VFMADD213PS  consts<>+2528(SB), Y9, Y11
+	VFMADD213PS  consts<>+2560(SB), Y9, Y11
+	VFMADD213PS  consts<>+2592(SB), Y9, Y11
+	VFMADD213PS  consts<>+384(SB), Y9, Y11
+	VFMADD213PS  consts<>+384(SB), Y11, Y9
+	VPSLLD       $0x17, Y10, Y10
+	VPCMPEQD     Y0, Y1, Y11
+	VPANDN       Y10, Y11, Y10
+	VMULPS       Y10, Y9, Y9
+	VMOVUPS      32(DX), Y10
+	VBLENDVPS    Y8, Y9, Y10, Y9
+	VMOVUPS      Y9, 32(DX)
+	VMOVUPS      consts<>+2624(SB), Y9
+	VPCMPEQD     Y9, Y1, Y9
+	VSUBPS       Y2, Y13, Y2
+	VPANDN       Y2, Y9, Y2
+	VMAXPS       Y2, Y6, Y2
+	VMOVAPS      Y7, Y6
+	VFMADD231PS  consts<>+96(SB), Y2, Y6
+	VSUBPS       Y7, Y6, Y7
+	VFNMADD231PS consts<>+160(SB), Y7, Y2
+	VFNMADD231PS consts<>+192(SB), Y7, Y2
+	VMOVUPS      consts<>+2464(SB), Y7
+	VFMADD213PS  consts<>+2496(SB), Y2, Y7
+	VFMADD213PS  consts<>+2528(SB), Y2, Y7
+	VFMADD213PS  consts<>+2560(SB), Y2, Y7
+	VFMADD213PS  consts<>+2592(SB), Y2, Y7
+	VFMADD213PS  consts<>+384(SB), Y2, Y7
+	VFMADD213PS  consts<>+384(SB), Y7, Y2
+	VPSLLD       $0x17, Y6, Y6
+	VMOVUPS      consts<>+2624(SB), Y7
+	VPCMPEQD     Y7, Y1, Y1
+	VPANDN       Y6, Y1, Y1
+	VMULPS       Y1, Y2, Y1
+	VMOVUPS      64(DX), Y2
+	VBLENDVPS    Y8, Y1, Y2, Y1
+	VMOVUPS      Y1, 64(DX)
+	JMP          sum_done
+
+sum_two:
+	MOVQ         e+40(FP), DX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (AX)(CX*4), SI
+	VMOVSD       (AX), X3
+	VMOVSD       (SI), X9
+	VINSERTF128  $0x01, X9, Y3, Y9
+	VMOVSD       (AX)(CX*1), X3
+	VMOVSD       (SI)(CX*1), X10
+	VINSERTF128  $0x01, X10, Y3, Y10
+	VMOVSD       (AX)(CX*2), X3
+	VMOVSD       (SI)(CX*2), X11
+	VINSERTF128  $0x01, X11, Y3, Y11
+	VMOVSD       (AX)(BX*1), X3
+	VMOVSD       (SI)(BX*1), X12
+	VINSERTF128  $0x01, X12, Y3, Y12
+	VUNPCKLPS    Y10, Y9, Y13
+	VUNPCKLPS    Y12, Y11, Y14
+	VUNPCKHPS    Y10, Y9, Y9
+	VUNPCKHPS    Y12, Y11, Y10
+	VUNPCKLPD    Y14, Y13, Y11
+	VUNPCKHPD    Y14, Y13, Y12
+	VUNPCKLPD    Y10, Y9, Y13
+	VUNPCKHPD    Y10, Y9, Y9
+	VPXOR        Y9, Y9, Y9
+	VPCMPEQD     Y9, Y1, Y9
+	VSUBPS       Y2, Y11, Y10
+	VPANDN       Y10, Y9, Y9
+	VMAXPS       Y9, Y6, Y9
+	VMOVAPS      Y7, Y10
+	VFMADD231PS  consts<>+96(SB), Y9, Y10
+	VSUBPS       Y7, Y10, Y11
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
+	VMOVUPS      consts<>+2464(SB), Y11
+	VFMADD213PS  consts<>+2496(SB), Y9, Y11
+	VFMADD213PS  consts<>+2528(SB), Y9, Y11
+	VFMADD213PS  consts<>+2560(SB), Y9, Y11
+	VFMADD213PS  consts<>+2592(SB), Y9, Y11
+	VFMADD213PS  consts<>+384(SB), Y9, Y11
+	VFMADD213PS  consts<>+384(SB), Y11, Y9
+	VPSLLD       $0x17, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VPCMPEQD     Y11, Y1, Y11
+	VPANDN       Y10, Y11, Y10
+	VMULPS       Y10, Y9, Y9
+	VMOVUPS      (DX), Y10
+	VBLENDVPS    Y8, Y9, Y10, Y9
+	VMOVUPS      Y9, (DX)
+	VPCMPEQD     Y0, Y1, Y9
+	VSUBPS       Y2, Y12, Y2
+	VPANDN       Y2, Y9, Y2
+	VMAXPS       Y2, Y6, Y2
+	VMOVAPS      Y7, Y6
+	VFMADD231PS  consts<>+96(SB), Y2, Y6
+	VSUBPS       Y7, Y6, Y7
+	VFNMADD231PS consts<>+160(SB), Y7, Y2
+	VFNMADD231PS consts<>+192(SB), Y7, Y2
+	VMOVUPS      consts<>+2464(SB), Y7
+	VFMADD213PS  consts<>+2496(SB), Y2, Y7
+	VFMADD213PS  consts<>+2528(SB), Y2, Y7
+	VFMADD213PS  consts<>+2560(SB), Y2, Y7
+	VFMADD213PS  consts<>+2592(SB), Y2, Y7
+	VFMADD213PS  consts<>+384(SB), Y2, Y7
+	VFMADD213PS  consts<>+384(SB), Y7, Y2
+	VPSLLD       $0x17, Y6, Y6
+	VPCMPEQD     Y0, Y1, Y1
+	VPANDN       Y6, Y1, Y1
+	VMULPS       Y1, Y2, Y1
+	VMOVUPS      32(DX), Y2
+	VBLENDVPS    Y8, Y1, Y2, Y1
+	VMOVUPS      Y1, 32(DX)
+
+sum_done:
+	VPXOR       Y1, Y1, Y1
+	MOVQ        classes+32(FP), AX
+	CMPQ        AX, $+5
+	JGE         more1
+	MOVQ        e+40(FP), AX
+	VCVTPS2PD   (AX), Y1
+	VCVTPS2PD   32(AX), Y2
+	VCVTPS2PD   64(AX), Y6
+	VCVTPS2PD   96(AX), Y7
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X3
+	VCVTPS2PD   16(AX), Y1
+	VCVTPS2PD   48(AX), Y2
+	VCVTPS2PD   80(AX), Y6
+	VCVTPS2PD   112(AX), Y7
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X1
+	VINSERTF128 $0x01, X1, Y3, Y1
+	JMP         folded
+
+more1:
+	MOVQ        classes+32(FP), AX
+	CMPQ        AX, $+9
+	JGE         more2
+	MOVQ        e+40(FP), AX
+	VCVTPS2PD   (AX), Y1
+	VCVTPS2PD   128(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   32(AX), Y2
+	VCVTPS2PD   160(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   64(AX), Y6
+	VCVTPS2PD   192(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   96(AX), Y7
+	VCVTPS2PD   224(AX), Y9
+	VADDPD      Y9, Y7, Y7
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X3
+	VCVTPS2PD   16(AX), Y1
+	VCVTPS2PD   144(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   48(AX), Y2
+	VCVTPS2PD   176(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   80(AX), Y6
+	VCVTPS2PD   208(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   112(AX), Y7
+	VCVTPS2PD   240(AX), Y9
+	VADDPD      Y9, Y7, Y7
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X1
+	VINSERTF128 $0x01, X1, Y3, Y1
+	JMP         folded
+
+more2:
+	MOVQ        classes+32(FP), AX
+	CMPQ        AX, $+13
+	JGE         more3
+	MOVQ        e+40(FP), AX
+	VCVTPS2PD   (AX), Y1
+	VCVTPS2PD   256(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   128(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   32(AX), Y2
+	VCVTPS2PD   288(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   160(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   64(AX), Y6
+	VCVTPS2PD   320(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   192(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   96(AX), Y7
+	VCVTPS2PD   352(AX), Y9
+	VADDPD      Y9, Y7, Y7
+	VCVTPS2PD   224(AX), Y9
+	VADDPD      Y9, Y7, Y7
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X3
+	VCVTPS2PD   16(AX), Y1
+	VCVTPS2PD   272(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   144(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   48(AX), Y2
+	VCVTPS2PD   304(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   176(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   80(AX), Y6
+	VCVTPS2PD   336(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   208(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   112(AX), Y7
+	VCVTPS2PD   368(AX), Y9
+	VADDPD      Y9, Y7, Y7
+	VCVTPS2PD   240(AX), Y9
+	VADDPD      Y9, Y7, Y7
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X1
+	VINSERTF128 $0x01, X1, Y3, Y1
+	JMP         folded
+
+more3:
+	MOVQ        e+40(FP), AX
+	VCVTPS2PD   (AX), Y1
+	VCVTPS2PD   256(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   128(AX), Y2
+	VCVTPS2PD   384(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   32(AX), Y2
+	VCVTPS2PD   288(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   160(AX), Y6
+	VCVTPS2PD   416(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   64(AX), Y6
+	VCVTPS2PD   320(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   192(AX), Y7
+	VCVTPS2PD   448(AX), Y9
+	VADDPD      Y9, Y7, Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   96(AX), Y7
+	VCVTPS2PD   352(AX), Y9
+	VADDPD      Y9, Y7, Y7
+	VCVTPS2PD   224(AX), Y9
+	VCVTPS2PD   480(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VADDPD      Y9, Y7, Y7
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X3
+	VCVTPS2PD   16(AX), Y1
+	VCVTPS2PD   272(AX), Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   144(AX), Y2
+	VCVTPS2PD   400(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPS2PD   48(AX), Y2
+	VCVTPS2PD   304(AX), Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   176(AX), Y6
+	VCVTPS2PD   432(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VADDPD      Y6, Y2, Y2
+	VCVTPS2PD   80(AX), Y6
+	VCVTPS2PD   336(AX), Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   208(AX), Y7
+	VCVTPS2PD   464(AX), Y9
+	VADDPD      Y9, Y7, Y7
+	VADDPD      Y7, Y6, Y6
+	VCVTPS2PD   112(AX), Y7
+	VCVTPS2PD   368(AX), Y9
+	VADDPD      Y9, Y7, Y7
+	VCVTPS2PD   240(AX), Y9
+	VCVTPS2PD   496(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VADDPD      Y9, Y7, Y7
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y7, Y2, Y2
+	VADDPD      Y2, Y1, Y1
+	VCVTPD2PSY  Y1, X1
+	VINSERTF128 $0x01, X1, Y3, Y1
+
+folded:
+	MOVQ      sums+0(FP), AX
+	VMOVUPS   (AX), Y2
+	VBLENDVPS Y8, Y1, Y2, Y1
+	VMOVUPS   Y1, (AX)
+	VMOVUPS   128(AX), Y1
+	VBLENDVPS Y8, Y5, Y1, Y1
+	VMOVUPS   Y1, 128(AX)
+	VMOVUPS   256(AX), Y1
+	VBLENDVPS Y8, Y4, Y1, Y1
+	VMOVUPS   Y1, 256(AX)
+	ADDQ      $+32, sums+0(FP)
+	ADDQ      $+32, labels+16(FP)
+	MOVQ      step+48(FP), AX
+	ADDQ      AX, e+40(FP)
+	MOVQ      classes+32(FP), AX
+	SHLQ      $0x05, AX
+	ADDQ      AX, logits+8(FP)
+	ADDQ      $-8, rows+24(FP)
+	CMPQ      rows+24(FP), $0x00
+	JNE       group
+	VZEROUPPER
+	RET
+
+// func narrowSoftmaxAVX512(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
+// Requires: AVX, AVX512F
+TEXT ·narrowSoftmaxAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS consts<>+608(SB), Z0
+
+group:
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Z1
+	MOVQ    sums+8(FP), AX
+	VMOVUPS 512(AX), Z2
+	VMOVUPS (AX), Z3
+	VMOVUPS 384(AX), Z4
+	MOVQ    dst+0(FP), AX
+	MOVQ    classes+32(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    classes+32(FP), DX
+	CMPQ    DX, $+4
+	JLT     all_few
+	ADDQ    $-4, DX
+	MOVQ    $0x00000000, BX
+
+all_columns:
+	MOVQ          e+40(FP), SI
+	MOVQ          BX, DI
+	MOVQ          BX, R8
+	SHLQ          $0x06, DI
+	SHLQ          $0x02, R8
+	LEAQ          (AX)(R8*1), R8
+	LEAQ          (SI)(DI*1), SI
+	VPBROADCASTD  BX, Z4
+	VPSUBD        Z4, Z1, Z4
+	VMOVUPS       (SI), Z4
+	VMULPS        Z2, Z4, Z5
+	VFMADD231PS   Z3, Z4, Z5
+	VCMPPS        $0x03, Z5, Z5, K1
+	VBLENDMPS     Z0, Z5, K1, Z4
+	VMOVUPS       64(SI), Z5
+	VMULPS        Z2, Z5, Z6
+	VFMADD231PS   Z3, Z5, Z6
+	VCMPPS        $0x03, Z6, Z6, K1
+	VBLENDMPS     Z0, Z6, K1, Z5
+	VMOVUPS       128(SI), Z6
+	VMULPS        Z2, Z6, Z7
+	VFMADD231PS   Z3, Z6, Z7
+	VCMPPS        $0x03, Z7, Z7, K1
+	VBLENDMPS     Z0, Z7, K1, Z6
+	VMOVUPS       192(SI), Z7
+	VMULPS        Z2, Z7, Z8
+	VFMADD231PS   Z3, Z7, Z8
+	VCMPPS        $0x03, Z8, Z8, K1
+	VBLENDMPS     Z0, Z8, K1, Z7
+	LEAQ          (CX)(CX*2), SI
+	LEAQ          (R8)(CX*4), DI
+	LEAQ          (DI)(CX*4), R9
+	LEAQ          (R9)(CX*4), R10
+	VUNPCKLPS     Z5, Z4, Z8
+	VUNPCKLPS     Z7, Z6, Z9
+	VUNPCKHPS     Z5, Z4, Z4
+	VUNPCKHPS     Z7, Z6, Z5
+	VUNPCKLPD     Z9, Z8, Z6
+	VUNPCKHPD     Z9, Z8, Z7
+	VUNPCKLPD     Z5, Z4, Z8
+	VUNPCKHPD     Z5, Z4, Z4
+	VMOVUPS       X6, (R8)
+	VEXTRACTF32X4 $0x01, Z6, X5
+	VMOVUPS       X5, (DI)
+	VEXTRACTF32X4 $0x02, Z6, X5
+	VMOVUPS       X5, (R9)
+	VEXTRACTF32X4 $0x03, Z6, X5
+	VMOVUPS       X5, (R10)
+	VMOVUPS       X7, (R8)(CX*1)
+	VEXTRACTF32X4 $0x01, Z7, X5
+	VMOVUPS       X5, (DI)(CX*1)
+	VEXTRACTF32X4 $0x02, Z7, X5
+	VMOVUPS       X5, (R9)(CX*1)
+	VEXTRACTF32X4 $0x03, Z7, X5
+	VMOVUPS       X5, (R10)(CX*1)
+	VMOVUPS       X8, (R8)(CX*2)
+	VEXTRACTF32X4 $0x01, Z8, X5
+	VMOVUPS       X5, (DI)(CX*2)
+	VEXTRACTF32X4 $0x02, Z8, X5
+	VMOVUPS       X5, (R9)(CX*2)
+	VEXTRACTF32X4 $0x03, Z8, X5
+	VMOVUPS       X5, (R10)(CX*2)
+	VMOVUPS       X4, (R8)(SI*1)
+	VEXTRACTF32X4 $0x01, Z4, X5
+	VMOVUPS       X5, (DI)(SI*1)
+	VEXTRACTF32X4 $0x02, Z4, X5
+	VMOVUPS       X5, (R9)(SI*1)
+	VEXTRACTF32X4 $0x03, Z4, X4
+	VMOVUPS       X4, (R10)(SI*1)
+	ADDQ          $+4, BX
+	CMPQ          BX, DX
+	JLE           all_columns
+
+	// the columns that are left
+	SUBQ          DX, BX
+	CMPQ          BX, $+4
+	JGE           all_done
+	MOVQ          e+40(FP), BX
+	MOVQ          DX, SI
+	MOVQ          DX, DI
+	SHLQ          $0x06, SI
+	SHLQ          $0x02, DI
+	LEAQ          (AX)(DI*1), AX
+	LEAQ          (BX)(SI*1), BX
+	VPBROADCASTD  DX, Z4
+	VPSUBD        Z4, Z1, Z1
+	VMOVUPS       (BX), Z1
+	VMULPS        Z2, Z1, Z4
+	VFMADD231PS   Z3, Z1, Z4
+	VCMPPS        $0x03, Z4, Z4, K1
+	VBLENDMPS     Z0, Z4, K1, Z1
+	VMOVUPS       64(BX), Z4
+	VMULPS        Z2, Z4, Z5
+	VFMADD231PS   Z3, Z4, Z5
+	VCMPPS        $0x03, Z5, Z5, K1
+	VBLENDMPS     Z0, Z5, K1, Z4
+	VMOVUPS       128(BX), Z5
+	VMULPS        Z2, Z5, Z6
+	VFMADD231PS   Z3, Z5, Z6
+	VCMPPS        $0x03, Z6, Z6, K1
+	VBLENDMPS     Z0, Z6, K1, Z5
+	VMOVUPS       192(BX), Z6
+	VMULPS        Z2, Z6, Z2
+	VFMADD231PS   Z3, Z6, Z2
+	VCMPPS        $0x03, Z2, Z2, K1
+	VBLENDMPS     Z0, Z2, K1, Z2
+	LEAQ          (CX)(CX*2), DX
+	LEAQ          (AX)(CX*4), BX
+	LEAQ          (BX)(CX*4), SI
+	LEAQ          (SI)(CX*4), DI
+	VUNPCKLPS     Z4, Z1, Z3
+	VUNPCKLPS     Z2, Z5, Z6
+	VUNPCKHPS     Z4, Z1, Z1
+	VUNPCKHPS     Z2, Z5, Z2
+	VUNPCKLPD     Z6, Z3, Z4
+	VUNPCKHPD     Z6, Z3, Z3
+	VUNPCKLPD     Z2, Z1, Z5
+	VUNPCKHPD     Z2, Z1, Z1
+	VMOVUPS       X4, (AX)
+	VEXTRACTF32X4 $0x01, Z4, X2
+	VMOVUPS       X2, (BX)
+	VEXTRACTF32X4 $0x02, Z4, X2
+	VMOVUPS       X2, (SI)
+	VEXTRACTF32X4 $0x03, Z4, X2
+	VMOVUPS       X2, (DI)
+	VMOVUPS       X3, (AX)(CX*1)
+	VEXTRACTF32X4 $0x01, Z3, X2
+	VMOVUPS       X2, (BX)(CX*1)
+	VEXTRACTF32X4 $0x02, Z3, X2
+	VMOVUPS       X2, (SI)(CX*1)
+	VEXTRACTF32X4 $0x03, Z3, X2
+	VMOVUPS       X2, (DI)(CX*1)
+	VMOVUPS       X5, (AX)(CX*2)
+	VEXTRACTF32X4 $0x01, Z5, X2
+	VMOVUPS       X2, (BX)(CX*2)
+	VEXTRACTF32X4 $0x02, Z5, X2
+	VMOVUPS       X2, (SI)(CX*2)
+	VEXTRACTF32X4 $0x03, Z5, X2
+	VMOVUPS       X2, (DI)(CX*2)
+	VMOVUPS       X1, (AX)(DX*1)
+	VEXTRACTF32X4 $0x01, Z1, X2
+	VMOVUPS       X2, (BX)(DX*1)
+	VEXTRACTF32X4 $0x02, Z1, X2
+	VMOVUPS       X2, (SI)(DX*1)
+	VEXTRACTF32X4 $0x03, Z1, X1
+	VMOVUPS       X1, (DI)(DX*1)
+	JMP           all_done
+
+all_few:
+	MOVQ          classes+32(FP), DX
+	CMPQ          DX, $+3
+	JLT           all_two
+	MOVQ          e+40(FP), DX
+	VMOVUPS       (DX), Z1
+	VMULPS        Z2, Z1, Z4
+	VFMADD231PS   Z3, Z1, Z4
+	VCMPPS        $0x03, Z4, Z4, K1
+	VBLENDMPS     Z0, Z4, K1, Z1
+	VMOVUPS       64(DX), Z4
+	VMULPS        Z2, Z4, Z5
+	VFMADD231PS   Z3, Z4, Z5
+	VCMPPS        $0x03, Z5, Z5, K1
+	VBLENDMPS     Z0, Z5, K1, Z4
+	VMOVUPS       128(DX), Z5
+	VMULPS        Z2, Z5, Z2
+	VFMADD231PS   Z3, Z5, Z2
+	VCMPPS        $0x03, Z2, Z2, K1
+	VBLENDMPS     Z0, Z2, K1, Z2
+	LEAQ          (CX)(CX*2), DX
+	LEAQ          (AX)(CX*4), BX
+	LEAQ          (BX)(CX*4), SI
+	LEAQ          (SI)(CX*4), DI
+	VUNPCKLPS     Z4, Z1, Z3
+	VUNPCKLPS     Z1, Z2, Z5
+	VUNPCKHPS     Z4, Z1, Z4
+	VUNPCKHPS     Z1, Z2, Z1
+	VUNPCKLPD     Z5, Z3, Z2
+	VUNPCKHPD     Z5, Z3, Z3
+	VUNPCKLPD     Z1, Z4, Z5
+	VUNPCKHPD     Z1, Z4, Z1
+	VMOVLPS       X2, (AX)
+	VEXTRACTPS    $0x02, X2, 8(AX)
+	VEXTRACTF32X4 $0x01, Z2, X4
+	VMOVLPS       X4, (BX)
+	VEXTRACTPS    $0x02, X4, 8(BX)
+	VEXTRACTF32X4 $0x02, Z2, X4
+	VMOVLPS       X4, (SI)
+	VEXTRACTPS    $0x02, X4, 8(SI)
+	VEXTRACTF32X4 $0x03, Z2, X2
+	VMOVLPS       X2, (DI)
+	VEXTRACTPS    $0x02, X2, 8(DI)
+	VMOVLPS       X3, (AX)(CX*1)
+	VEXTRACTPS    $0x02, X3, 8(AX)(CX*1)
+	VEXTRACTF32X4 $0x01, Z3, X2
+	VMOVLPS       X2, (BX)(CX*1)
+	VEXTRACTPS    $0x02, X2, 8(BX)(CX*1)
+	VEXTRACTF32X4 $0x02, Z3, X2
+	VMOVLPS       X2, (SI)(CX*1)
+	VEXTRACTPS    $0x02, X2, 8(SI)(CX*1)
+	VEXTRACTF32X4 $0x03, Z3, X2
+	VMOVLPS       X2, (DI)(CX*1)
+	VEXTRACTPS    $0x02, X2, 8(DI)(CX*1)
+	VMOVLPS       X5, (AX)(CX*2)
+	VEXTRACTPS    $0x02, X5, 8(AX)(CX*2)
+	VEXTRACTF32X4 $0x01, Z5, X2
+	VMOVLPS       X2, (BX)(CX*2)
+	VEXTRACTPS    $0x02, X2, 8(BX)(CX*2)
+	VEXTRACTF32X4 $0x02, Z5, X2
+	VMOVLPS       X2, (SI)(CX*2)
+	VEXTRACTPS    $0x02, X2, 8(SI)(CX*2)
+	VEXTRACTF32X4 $0x03, Z5, X2
+	VMOVLPS       X2, (DI)(CX*2)
+	VEXTRACTPS    $0x02, X2, 8(DI)(CX*2)
+	VMOVLPS       X1, (AX)(DX*1)
+	VEXTRACTPS    $0x02, X1, 8(AX)(DX*1)
+	VEXTRACTF32X4 $0x01, Z1, X2
+	VMOVLPS       X2, (BX)(DX*1)
+	VEXTRACTPS    $0x02, X2, 8(BX)(DX*1)
+	VEXTRACTF32X4 $0x02, Z1, X2
+	VMOVLPS       X2, (SI)(DX*1)
+	VEXTRACTPS    $0x02, X2, 8(SI)(DX*1)
+	VEXTRACTF32X4 $0x03, Z1, X1
+	VMOVLPS       X1, (DI)(DX*1)
+	VEXTRACTPS    $0x02, X1, 8(DI)(DX*1)
+	JMP           all_done
+
+all_two:
+	MOVQ          e+40(FP), DX
+	VMOVUPS       (DX), Z1
+	VMULPS        Z2, Z1, Z4
+	VFMADD231PS   Z3, Z1, Z4
+	VCMPPS        $0x03, Z4, Z4, K1
+	VBLENDMPS     Z0, Z4, K1, Z1
+	VMOVUPS       64(DX), Z4
+	VMULPS        Z2, Z4, Z2
+	VFMADD231PS   Z3, Z4, Z2
+	VCMPPS        $0x03, Z2, Z2, K1
+	VBLENDMPS     Z0, Z2, K1, Z2
+	LEAQ          (CX)(CX*2), DX
+	LEAQ          (AX)(CX*4), BX
+	LEAQ          (BX)(CX*4), SI
+	LEAQ          (SI)(CX*4), DI
+	VUNPCKLPS     Z2, Z1, Z3
+	VUNPCKLPS     Z1, Z1, Z4
+	VUNPCKHPS     Z2, Z1, Z2
+	VUNPCKHPS     Z1, Z1, Z1
+	VUNPCKLPD     Z4, Z3, Z5
+	VUNPCKHPD     Z4, Z3, Z3
+	VUNPCKLPD     Z1, Z2, Z4
+	VUNPCKHPD     Z1, Z2, Z1
+	VMOVLPS       X5, (AX)
+	VEXTRACTF32X4 $0x01, Z5, X2
+	VMOVLPS       X2, (BX)
+	VEXTRACTF32X4 $0x02, Z5, X2
+	VMOVLPS       X2, (SI)
+	VEXTRACTF32X4 $0x03, Z5, X2
+	VMOVLPS       X2, (DI)
+	VMOVLPS       X3, (AX)(CX*1)
+	VEXTRACTF32X4 $0x01, Z3, X2
+	VMOVLPS       X2, (BX)(CX*1)
+	VEXTRACTF32X4 $0x02, Z3, X2
+	VMOVLPS       X2, (SI)(CX*1)
+	VEXTRACTF32X4 $0x03, Z3, X2
+	VMOVLPS       X2, (DI)(CX*1)
+	VMOVLPS       X4, (AX)(CX*2)
+	VEXTRACTF32X4 $0x01, Z4, X2
+	VMOVLPS       X2, (BX)(CX*2)
+	VEXTRACTF32X4 $0x02, Z4, X2
+	VMOVLPS       X2, (SI)(CX*2)
+	VEXTRACTF32X4 $0x03, Z4, X2
+	VMOVLPS       X2, (DI)(CX*2)
+	VMOVLPS       X1, (AX)(DX*1)
+	VEXTRACTF32X4 $0x01, Z1, X2
+	VMOVLPS       X2, (BX)(DX*1)
+	VEXTRACTF32X4 $0x02, Z1, X2
+	VMOVLPS       X2, (SI)(DX*1)
+	VEXTRACTF32X4 $0x03, Z1, X1
+	VMOVLPS       X1, (DI)(DX*1)
+
+all_done:
+	ADDQ $+64, sums+8(FP)
+	ADDQ $+64, labels+16(FP)
+	MOVQ step+48(FP), AX
+	ADDQ AX, e+40(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x06, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ $-16, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  group
+	VZEROUPPER
+	RET
+
+// func narrowSoftmaxAVX2(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·narrowSoftmaxAVX2(SB), NOSPLIT, $0-56
+	VMOVUPS consts<>+608(SB), Y0
+
+group:
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Y1
+	MOVQ    sums+8(FP), AX
+	VMOVUPS 512(AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS 384(AX), Y4
+	MOVQ    dst+0(FP), AX
+	MOVQ    classes+32(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    classes+32(FP), DX
+	CMPQ    DX, $+4
+	JLT     all_few
+	ADDQ    $-4, DX
+	MOVQ    $0x00000000, BX
+
+all_columns:
+	MOVQ         e+40(FP), SI
+	MOVQ         BX, DI
+	MOVQ         BX, R8
+	SHLQ         $0x05, DI
+	SHLQ         $0x02, R8
+	LEAQ         (AX)(R8*1), R8
+	LEAQ         (SI)(DI*1), SI
+	VMOVD        BX, X4
+	VPBROADCASTD X4, Y4
+	VPSUBD       Y4, Y1, Y4
+	VMOVUPS      (SI), Y4
+	VMULPS       Y2, Y4, Y5
+	VFMADD231PS  Y3, Y4, Y5
+	VCMPPS       $0x03, Y5, Y5, Y4
+	VBLENDVPS    Y4, Y0, Y5, Y4
+	VMOVUPS      32(SI), Y5
+	VMULPS       Y2, Y5, Y6
+	VFMADD231PS  Y3, Y5, Y6
+	VCMPPS       $0x03, Y6, Y6, Y5
+	VBLENDVPS    Y5, Y0, Y6, Y5
+	VMOVUPS      64(SI), Y6
+	VMULPS       Y2, Y6, Y7
+	VFMADD231PS  Y3, Y6, Y7
+	VCMPPS       $0x03, Y7, Y7, Y6
+	VBLENDVPS    Y6, Y0, Y7, Y6
+	VMOVUPS      96(SI), Y7
+	VMULPS       Y2, Y7, Y8
+	VFMADD231PS  Y3, Y7, Y8
+	VCMPPS       $0x03, Y8, Y8, Y7
+	VBLENDVPS    Y7, Y0, Y8, Y7
+	LEAQ         (CX)(CX*2), SI
+	LEAQ         (R8)(CX*4), DI
+	VUNPCKLPS    Y5, Y4, Y8
+	VUNPCKLPS    Y7, Y6, Y9
+	VUNPCKHPS    Y5, Y4, Y4
+	VUNPCKHPS    Y7, Y6, Y5
+	VUNPCKLPD    Y9, Y8, Y6
+	VUNPCKHPD    Y9, Y8, Y7
+	VUNPCKLPD    Y5, Y4, Y8
+	VUNPCKHPD    Y5, Y4, Y4
+	VMOVUPS      X6, (R8)
+	VEXTRACTF128 $0x01, Y6, X5
+	VMOVUPS      X5, (DI)
+	VMOVUPS      X7, (R8)(CX*1)
+	VEXTRACTF128 $0x01, Y7, X5
+	VMOVUPS      X5, (DI)(CX*1)
+	VMOVUPS      X8, (R8)(CX*2)
+	VEXTRACTF128 $0x01, Y8, X5
+	VMOVUPS      X5, (DI)(CX*2)
+	VMOVUPS      X4, (R8)(SI*1)
+	VEXTRACTF128 $0x01, Y4, X4
+	VMOVUPS      X4, (DI)(SI*1)
+	ADDQ         $+4, BX
+	CMPQ         BX, DX
+	JLE          all_columns
+
+	// the columns that are left
+	SUBQ         DX, BX
+	CMPQ         BX, $+4
+	JGE          all_done
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x05, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VMOVD        DX, X4
+	VPBROADCASTD X4, Y4
+	VPSUBD       Y4, Y1, Y1
+	VMOVUPS      (BX), Y1
+	VMULPS       Y2, Y1, Y4
+	VFMADD231PS  Y3, Y1, Y4
+	VCMPPS       $0x03, Y4, Y4, Y1
+	VBLENDVPS    Y1, Y0, Y4, Y1
+	VMOVUPS      32(BX), Y4
+	VMULPS       Y2, Y4, Y5
+	VFMADD231PS  Y3, Y4, Y5
+	VCMPPS       $0x03, Y5, Y5, Y4
+	VBLENDVPS    Y4, Y0, Y5, Y4
+	VMOVUPS      64(BX), Y5
+	VMULPS       Y2, Y5, Y6
+	VFMADD231PS  Y3, Y5, Y6
+	VCMPPS       $0x03, Y6, Y6, Y5
+	VBLENDVPS    Y5, Y0, Y6, Y5
+	VMOVUPS      96(BX), Y6
+	VMULPS       Y2, Y6, Y2
+	VFMADD231PS  Y3, Y6, Y2
+	VCMPPS       $0x03, Y2, Y2, Y3
+	VBLENDVPS    Y3, Y0, Y2, Y2
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), BX
+	VUNPCKLPS    Y4, Y1, Y3
+	VUNPCKLPS    Y2, Y5, Y6
+	VUNPCKHPS    Y4, Y1, Y1
+	VUNPCKHPS    Y2, Y5, Y2
+	VUNPCKLPD    Y6, Y3, Y4
+	VUNPCKHPD    Y6, Y3, Y3
+	VUNPCKLPD    Y2, Y1, Y5
+	VUNPCKHPD    Y2, Y1, Y1
+	VMOVUPS      X4, (AX)
+	VEXTRACTF128 $0x01, Y4, X2
+	VMOVUPS      X2, (BX)
+	VMOVUPS      X3, (AX)(CX*1)
+	VEXTRACTF128 $0x01, Y3, X2
+	VMOVUPS      X2, (BX)(CX*1)
+	VMOVUPS      X5, (AX)(CX*2)
+	VEXTRACTF128 $0x01, Y5, X2
+	VMOVUPS      X2, (BX)(CX*2)
+	VMOVUPS      X1, (AX)(DX*1)
+	VEXTRACTF128 $0x01, Y1, X1
+	VMOVUPS      X1, (BX)(DX*1)
+	JMP          all_done
+
+all_few:
+	MOVQ         classes+32(FP), DX
+	CMPQ         DX, $+3
+	JLT          all_two
+	MOVQ         e+40(FP), DX
+	VMOVUPS      (DX), Y1
+	VMULPS       Y2, Y1, Y4
+	VFMADD231PS  Y3, Y1, Y4
+	VCMPPS       $0x03, Y4, Y4, Y1
+	VBLENDVPS    Y1, Y0, Y4, Y1
+	VMOVUPS      32(DX), Y4
+	VMULPS       Y2, Y4, Y5
+	VFMADD231PS  Y3, Y4, Y5
+	VCMPPS       $0x03, Y5, Y5, Y4
+	VBLENDVPS    Y4, Y0, Y5, Y4
+	VMOVUPS      64(DX), Y5
+	VMULPS       Y2, Y5, Y2
+	VFMADD231PS  Y3, Y5, Y2
+	VCMPPS       $0x03, Y2, Y2, Y3
+	VBLENDVPS    Y3, Y0, Y2, Y2
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), BX
+	VUNPCKLPS    Y4, Y1, Y3
+	VUNPCKLPS    Y1, Y2, Y5
+	VUNPCKHPS    Y4, Y1, Y4
+	VUNPCKHPS    Y1, Y2, Y1
+	VUNPCKLPD    Y5, Y3, Y2
+	VUNPCKHPD    Y5, Y3, Y3
+	VUNPCKLPD    Y1, Y4, Y5
+	VUNPCKHPD    Y1, Y4, Y1
+	VMOVLPS      X2, (AX)
+	VEXTRACTPS   $0x02, X2, 8(AX)
+	VEXTRACTF128 $0x01, Y2, X2
+	VMOVLPS      X2, (BX)
+	VEXTRACTPS   $0x02, X2, 8(BX)
+	VMOVLPS      X3, (AX)(CX*1)
+	VEXTRACTPS   $0x02, X3, 8(AX)(CX*1)
+	VEXTRACTF128 $0x01, Y3, X2
+	VMOVLPS      X2, (BX)(CX*1)
+	VEXTRACTPS   $0x02, X2, 8(BX)(CX*1)
+	VMOVLPS      X5, (AX)(CX*2)
+	VEXTRACTPS   $0x02, X5, 8(AX)(CX*2)
+	VEXTRACTF128 $0x01, Y5, X2
+	VMOVLPS      X2, (BX)(CX*2)
+	VEXTRACTPS   $0x02, X2, 8(BX)(CX*2)
+	VMOVLPS      X1, (AX)(DX*1)
+	VEXTRACTPS   $0x02, X1, 8(AX)(DX*1)
+	VEXTRACTF128 $0x01, Y1, X1
+	VMOVLPS      X1, (BX)(DX*1)
+	VEXTRACTPS   $0x02, X1, 8(BX)(DX*1)
+	JMP          all_done
+
+all_two:
+	MOVQ         e+40(FP), DX
+	VMOVUPS      (DX), Y1
+	VMULPS       Y2, Y1, Y4
+	VFMADD231PS  Y3, Y1, Y4
+	VCMPPS       $0x03, Y4, Y4, Y1
+	VBLENDVPS    Y1, Y0, Y4, Y1
+	VMOVUPS      32(DX), Y4
+	VMULPS       Y2, Y4, Y2
+	VFMADD231PS  Y3, Y4, Y2
+	VCMPPS       $0x03, Y2, Y2, Y3
+	VBLENDVPS    Y3, Y0, Y2, Y2
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), BX
+	VUNPCKLPS    Y2, Y1, Y3
+	VUNPCKLPS    Y1, Y1, Y4
+	VUNPCKHPS    Y2, Y1, Y2
+	VUNPCKHPS    Y1, Y1, Y1
+	VUNPCKLPD    Y4, Y3, Y5
+	VUNPCKHPD    Y4, Y3, Y3
+	VUNPCKLPD    Y1, Y2, Y4
+	VUNPCKHPD    Y1, Y2, Y1
+	VMOVLPS      X5, (AX)
+	VEXTRACTF128 $0x01, Y5, X2
+	VMOVLPS      X2, (BX)
+	VMOVLPS      X3, (AX)(CX*1)
+	VEXTRACTF128 $0x01, Y3, X2
+	VMOVLPS      X2, (BX)(CX*1)
+	VMOVLPS      X4, (AX)(CX*2)
+	VEXTRACTF128 $0x01, Y4, X2
+	VMOVLPS      X2, (BX)(CX*2)
+	VMOVLPS      X1, (AX)(DX*1)
+	VEXTRACTF128 $0x01, Y1, X1
+	VMOVLPS      X1, (BX)(DX*1)
+
+all_done:
+	ADDQ $+32, sums+8(FP)
+	ADDQ $+32, labels+16(FP)
+	MOVQ step+48(FP), AX
+	ADDQ AX, e+40(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x05, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ $-8, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  group
+	VZEROUPPER
+	RET
+
+// func narrowGradAVX512(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
+// Requires: AVX, AVX512F
+TEXT ·narrowGradAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS consts<>+1792(SB), Z0
+	VBROADCASTSS consts<>+2624(SB), Z1
+	VBROADCASTSS consts<>+2656(SB), Z2
+	VBROADCASTSS consts<>+608(SB), Z3
+
+group:
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Z4
+	MOVQ    sums+8(FP), AX
+	VMOVUPS 512(AX), Z5
+	VMOVUPS (AX), Z6
+	VMOVUPS 384(AX), Z7
+	MOVQ    dst+0(FP), AX
+	MOVQ    classes+32(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    classes+32(FP), DX
+	CMPQ    DX, $+4
+	JLT     all_few
+	ADDQ    $-4, DX
+	MOVQ    $0x00000000, BX
+
+all_columns:
+	MOVQ          e+40(FP), SI
+	MOVQ          BX, DI
+	MOVQ          BX, R8
+	SHLQ          $0x06, DI
+	SHLQ          $0x02, R8
+	LEAQ          (AX)(R8*1), R8
+	LEAQ          (SI)(DI*1), SI
+	VPBROADCASTD  BX, Z8
+	VPSUBD        Z8, Z4, Z8
+	VMOVUPS       (SI), Z9
+	VMULPS        Z5, Z9, Z9
+	VMULPS        Z6, Z9, Z9
+	VCMPPS        $0x03, Z9, Z9, K1
+	VBLENDMPS     Z3, Z9, K1, Z9
+	VPXORD        Z10, Z10, Z10
+	VPCMPD        $0x00, Z10, Z8, K1
+	VBLENDMPS     Z7, Z9, K1, Z9
+	VMOVUPS       64(SI), Z10
+	VMULPS        Z5, Z10, Z10
+	VMULPS        Z6, Z10, Z10
+	VCMPPS        $0x03, Z10, Z10, K1
+	VBLENDMPS     Z3, Z10, K1, Z10
+	VPCMPD        $0x00, Z0, Z8, K1
+	VBLENDMPS     Z7, Z10, K1, Z10
+	VMOVUPS       128(SI), Z11
+	VMULPS        Z5, Z11, Z11
+	VMULPS        Z6, Z11, Z11
+	VCMPPS        $0x03, Z11, Z11, K1
+	VBLENDMPS     Z3, Z11, K1, Z11
+	VPCMPD        $0x00, Z1, Z8, K1
+	VBLENDMPS     Z7, Z11, K1, Z11
+	VMOVUPS       192(SI), Z12
+	VMULPS        Z5, Z12, Z12
+	VMULPS        Z6, Z12, Z12
+	VCMPPS        $0x03, Z12, Z12, K1
+	VBLENDMPS     Z3, Z12, K1, Z12
+	VPCMPD        $0x00, Z2, Z8, K1
+	VBLENDMPS     Z7, Z12, K1, Z8
+	LEAQ          (CX)(CX*2), SI
+	LEAQ          (R8)(CX*4), DI
+	LEAQ          (DI)(CX*4), R9
+	LEAQ          (R9)(CX*4), R10
+	VUNPCKLPS     Z10, Z9, Z12
+	VUNPCKLPS     Z8, Z11, Z13
+	VUNPCKHPS     Z10, Z9, Z9
+	VUNPCKHPS     Z8, Z11, Z8
+	VUNPCKLPD     Z13, Z12, Z10
+	VUNPCKHPD     Z13, Z12, Z11
+	VUNPCKLPD     Z8, Z9, Z12
+	VUNPCKHPD     Z8, Z9, Z8
+	VMOVUPS       X10, (R8)
+	VEXTRACTF32X4 $0x01, Z10, X9
+	VMOVUPS       X9, (DI)
+	VEXTRACTF32X4 $0x02, Z10, X9
+	VMOVUPS       X9, (R9)
+	VEXTRACTF32X4 $0x03, Z10, X9
+	VMOVUPS       X9, (R10)
+	VMOVUPS       X11, (R8)(CX*1)
+	VEXTRACTF32X4 $0x01, Z11, X9
+	VMOVUPS       X9, (DI)(CX*1)
+	VEXTRACTF32X4 $0x02, Z11, X9
+	VMOVUPS       X9, (R9)(CX*1)
+	VEXTRACTF32X4 $0x03, Z11, X9
+	VMOVUPS       X9, (R10)(CX*1)
+	VMOVUPS       X12, (R8)(CX*2)
+	VEXTRACTF32X4 $0x01, Z12, X9
+	VMOVUPS       X9, (DI)(CX*2)
+	VEXTRACTF32X4 $0x02, Z12, X9
+	VMOVUPS       X9, (R9)(CX*2)
+	VEXTRACTF32X4 $0x03, Z12, X9
+	VMOVUPS       X9, (R10)(CX*2)
+	VMOVUPS       X8, (R8)(SI*1)
+	VEXTRACTF32X4 $0x01, Z8, X9
+	VMOVUPS       X9, (DI)(SI*1)
+	VEXTRACTF32X4 $0x02, Z8, X9
+	VMOVUPS       X9, (R9)(SI*1)
+	VEXTRACTF32X4 $0x03, Z8, X8
+	VMOVUPS       X8, (R10)(SI*1)
+	ADDQ          $+4, BX
+	CMPQ          BX, DX
+	JLE           all_columns
+
+	// the columns that are left
+	SUBQ          DX, BX
+	CMPQ          BX, $+4
+	JGE           all_done
+	MOVQ          e+40(FP), BX
+	MOVQ          DX, SI
+	MOVQ          DX, DI
+	SHLQ          $0x06, SI
+	SHLQ          $0x02, DI
+	LEAQ          (AX)(DI*1), AX
+	LEAQ          (BX)(SI*1), BX
+	VPBROADCASTD  DX, Z8
+	VPSUBD        Z8, Z4, Z4
+	VMOVUPS       (BX), Z8
+	VMULPS        Z5, Z8, Z8
+	VMULPS        Z6, Z8, Z8
+	VCMPPS        $0x03, Z8, Z8, K1
+	VBLENDMPS     Z3, Z8, K1, Z8
+	VPXORD        Z9, Z9, Z9
+	VPCMPD        $0x00, Z9, Z4, K1
+	VBLENDMPS     Z7, Z8, K1, Z8
+	VMOVUPS       64(BX), Z9
+	VMULPS        Z5, Z9, Z9
+	VMULPS        Z6, Z9, Z9
+	VCMPPS        $0x03, Z9, Z9, K1
+	VBLENDMPS     Z3, Z9, K1, Z9
+	VPCMPD        $0x00, Z0, Z4, K1
+	VBLENDMPS     Z7, Z9, K1, Z9
+	VMOVUPS       128(BX), Z10
+	VMULPS        Z5, Z10, Z10
+	VMULPS        Z6, Z10, Z10
+	VCMPPS        $0x03, Z10, Z10, K1
+	VBLENDMPS     Z3, Z10, K1, Z10
+	VPCMPD        $0x00, Z1, Z4, K1
+	VBLENDMPS     Z7, Z10, K1, Z10
+	VMOVUPS       192(BX), Z11
+	VMULPS        Z5, Z11, Z5
+	VMULPS        Z6, Z5, Z5
+	VCMPPS        $0x03, Z5, Z5, K1
+	VBLENDMPS     Z3, Z5, K1, Z5
+	VPCMPD        $0x00, Z2, Z4, K1
+	VBLENDMPS     Z7, Z5, K1, Z4
+	LEAQ          (CX)(CX*2), DX
+	LEAQ          (AX)(CX*4), BX
+	LEAQ          (BX)(CX*4), SI
+	LEAQ          (SI)(CX*4), DI
+	VUNPCKLPS     Z9, Z8, Z5
+	VUNPCKLPS     Z4, Z10, Z6
+	VUNPCKHPS     Z9, Z8, Z7
+	VUNPCKHPS     Z4, Z10, Z4
+	VUNPCKLPD     Z6, Z5, Z8
+	VUNPCKHPD     Z6, Z5, Z5
+	VUNPCKLPD     Z4, Z7, Z6
+	VUNPCKHPD     Z4, Z7, Z4
+	VMOVUPS       X8, (AX)
+	VEXTRACTF32X4 $0x01, Z8, X7
+	VMOVUPS       X7, (BX)
+	VEXTRACTF32X4 $0x02, Z8, X7
+	VMOVUPS       X7, (SI)
+	VEXTRACTF32X4 $0x03, Z8, X7
+	VMOVUPS       X7, (DI)
+	VMOVUPS       X5, (AX)(CX*1)
+	VEXTRACTF32X4 $0x01, Z5, X7
+	VMOVUPS       X7, (BX)(CX*1)
+	VEXTRACTF32X4 $0x02, Z5, X7
+	VMOVUPS       X7, (SI)(CX*1)
+	VEXTRACTF32X4 $0x03, Z5, X5
+	VMOVUPS       X5, (DI)(CX*1)
+	VMOVUPS       X6, (AX)(CX*2)
+	VEXTRACTF32X4 $0x01, Z6, X5
+	VMOVUPS       X5, (BX)(CX*2)
+	VEXTRACTF32X4 $0x02, Z6, X5
+	VMOVUPS       X5, (SI)(CX*2)
+	VEXTRACTF32X4 $0x03, Z6, X5
+	VMOVUPS       X5, (DI)(CX*2)
+	VMOVUPS       X4, (AX)(DX*1)
+	VEXTRACTF32X4 $0x01, Z4, X5
+	VMOVUPS       X5, (BX)(DX*1)
+	VEXTRACTF32X4 $0x02, Z4, X5
+	VMOVUPS       X5, (SI)(DX*1)
+	VEXTRACTF32X4 $0x03, Z4, X4
+	VMOVUPS       X4, (DI)(DX*1)
+	JMP           all_done
+
+all_few:
+	MOVQ          classes+32(FP), DX
+	CMPQ          DX, $+3
+	JLT           all_two
+	MOVQ          e+40(FP), DX
+	VMOVUPS       (DX), Z8
+	VMULPS        Z5, Z8, Z8
+	VMULPS        Z6, Z8, Z8
+	VCMPPS        $0x03, Z8, Z8, K1
+	VBLENDMPS     Z3, Z8, K1, Z8
+	VPXORD        Z9, Z9, Z9
+	VPCMPD        $0x00, Z9, Z4, K1
+	VBLENDMPS     Z7, Z8, K1, Z8
+	VMOVUPS       64(DX), Z9
+	VMULPS        Z5, Z9, Z9
+	VMULPS        Z6, Z9, Z9
+	VCMPPS        $0x03, Z9, Z9, K1
+	VBLENDMPS     Z3, Z9, K1, Z9
+	VPCMPD        $0x00, Z0, Z4, K1
+	VBLENDMPS     Z7, Z9, K1, Z9
+	VMOVUPS       128(DX), Z10
+	VMULPS        Z5, Z10, Z5
+	VMULPS        Z6, Z5, Z5
+	VCMPPS        $0x03, Z5, Z5, K1
+	VBLENDMPS     Z3, Z5, K1, Z5
+	VPCMPD        $0x00, Z1, Z4, K1
+	VBLENDMPS     Z7, Z5, K1, Z4
+	LEAQ          (CX)(CX*2), DX
+	LEAQ          (AX)(CX*4), BX
+	LEAQ          (BX)(CX*4), SI
+	LEAQ          (SI)(CX*4), DI
+	VUNPCKLPS     Z9, Z8, Z5
+	VUNPCKLPS     Z8, Z4, Z6
+	VUNPCKHPS     Z9, Z8, Z7
+	VUNPCKHPS     Z8, Z4, Z4
+	VUNPCKLPD     Z6, Z5, Z8
+	VUNPCKHPD     Z6, Z5, Z5
+	VUNPCKLPD     Z4, Z7, Z6
+	VUNPCKHPD     Z4, Z7, Z4
+	VMOVLPS       X8, (AX)
+	VEXTRACTPS    $0x02, X8, 8(AX)
+	VEXTRACTF32X4 $0x01, Z8, X7
+	VMOVLPS       X7, (BX)
+	VEXTRACTPS    $0x02, X7, 8(BX)
+	VEXTRACTF32X4 $0x02, Z8, X7
+	VMOVLPS       X7, (SI)
+	VEXTRACTPS    $0x02, X7, 8(SI)
+	VEXTRACTF32X4 $0x03, Z8, X7
+	VMOVLPS       X7, (DI)
+	VEXTRACTPS    $0x02, X7, 8(DI)
+	VMOVLPS       X5, (AX)(CX*1)
+	VEXTRACTPS    $0x02, X5, 8(AX)(CX*1)
+	VEXTRACTF32X4 $0x01, Z5, X7
+	VMOVLPS       X7, (BX)(CX*1)
+	VEXTRACTPS    $0x02, X7, 8(BX)(CX*1)
+	VEXTRACTF32X4 $0x02, Z5, X7
+	VMOVLPS       X7, (SI)(CX*1)
+	VEXTRACTPS    $0x02, X7, 8(SI)(CX*1)
+	VEXTRACTF32X4 $0x03, Z5, X5
+	VMOVLPS       X5, (DI)(CX*1)
+	VEXTRACTPS    $0x02, X5, 8(DI)(CX*1)
+	VMOVLPS       X6, (AX)(CX*2)
+	VEXTRACTPS    $0x02, X6, 8(AX)(CX*2)
+	VEXTRACTF32X4 $0x01, Z6, X5
+	VMOVLPS       X5, (BX)(CX*2)
+	VEXTRACTPS    $0x02, X5, 8(BX)(CX*2)
+	VEXTRACTF32X4 $0x02, Z6, X5
+	VMOVLPS       X5, (SI)(CX*2)
+	VEXTRACTPS    $0x02, X5, 8(SI)(CX*2)
+	VEXTRACTF32X4 $0x03, Z6, X5
+	VMOVLPS       X5, (DI)(CX*2)
+	VEXTRACTPS    $0x02, X5, 8(DI)(CX*2)
+	VMOVLPS       X4, (AX)(DX*1)
+	VEXTRACTPS    $0x02, X4, 8(AX)(DX*1)
+	VEXTRACTF32X4 $0x01, Z4, X5
+	VMOVLPS       X5, (BX)(DX*1)
+	VEXTRACTPS    $0x02, X5, 8(BX)(DX*1)
+	VEXTRACTF32X4 $0x02, Z4, X5
+	VMOVLPS       X5, (SI)(DX*1)
+	VEXTRACTPS    $0x02, X5, 8(SI)(DX*1)
+	VEXTRACTF32X4 $0x03, Z4, X4
+	VMOVLPS       X4, (DI)(DX*1)
+	VEXTRACTPS    $0x02, X4, 8(DI)(DX*1)
+	JMP           all_done
+
+all_two:
+	MOVQ          e+40(FP), DX
+	VMOVUPS       (DX), Z8
+	VMULPS        Z5, Z8, Z8
+	VMULPS        Z6, Z8, Z8
+	VCMPPS        $0x03, Z8, Z8, K1
+	VBLENDMPS     Z3, Z8, K1, Z8
+	VPXORD        Z9, Z9, Z9
+	VPCMPD        $0x00, Z9, Z4, K1
+	VBLENDMPS     Z7, Z8, K1, Z8
+	VMOVUPS       64(DX), Z9
+	VMULPS        Z5, Z9, Z5
+	VMULPS        Z6, Z5, Z5
+	VCMPPS        $0x03, Z5, Z5, K1
+	VBLENDMPS     Z3, Z5, K1, Z5
+	VPCMPD        $0x00, Z0, Z4, K1
+	VBLENDMPS     Z7, Z5, K1, Z4
+	LEAQ          (CX)(CX*2), DX
+	LEAQ          (AX)(CX*4), BX
+	LEAQ          (BX)(CX*4), SI
+	LEAQ          (SI)(CX*4), DI
+	VUNPCKLPS     Z4, Z8, Z5
+	VUNPCKLPS     Z8, Z8, Z6
+	VUNPCKHPS     Z4, Z8, Z4
+	VUNPCKHPS     Z8, Z8, Z7
+	VUNPCKLPD     Z6, Z5, Z8
+	VUNPCKHPD     Z6, Z5, Z5
+	VUNPCKLPD     Z7, Z4, Z6
+	VUNPCKHPD     Z7, Z4, Z4
+	VMOVLPS       X8, (AX)
+	VEXTRACTF32X4 $0x01, Z8, X7
+	VMOVLPS       X7, (BX)
+	VEXTRACTF32X4 $0x02, Z8, X7
+	VMOVLPS       X7, (SI)
+	VEXTRACTF32X4 $0x03, Z8, X7
+	VMOVLPS       X7, (DI)
+	VMOVLPS       X5, (AX)(CX*1)
+	VEXTRACTF32X4 $0x01, Z5, X7
+	VMOVLPS       X7, (BX)(CX*1)
+	VEXTRACTF32X4 $0x02, Z5, X7
+	VMOVLPS       X7, (SI)(CX*1)
+	VEXTRACTF32X4 $0x03, Z5, X5
+	VMOVLPS       X5, (DI)(CX*1)
+	VMOVLPS       X6, (AX)(CX*2)
+	VEXTRACTF32X4 $0x01, Z6, X5
+	VMOVLPS       X5, (BX)(CX*2)
+	VEXTRACTF32X4 $0x02, Z6, X5
+	VMOVLPS       X5, (SI)(CX*2)
+	VEXTRACTF32X4 $0x03, Z6, X5
+	VMOVLPS       X5, (DI)(CX*2)
+	VMOVLPS       X4, (AX)(DX*1)
+	VEXTRACTF32X4 $0x01, Z4, X5
+	VMOVLPS       X5, (BX)(DX*1)
+	VEXTRACTF32X4 $0x02, Z4, X5
+	VMOVLPS       X5, (SI)(DX*1)
+	VEXTRACTF32X4 $0x03, Z4, X4
+	VMOVLPS       X4, (DI)(DX*1)
+
+all_done:
+	ADDQ $+64, sums+8(FP)
+	ADDQ $+64, labels+16(FP)
+	MOVQ step+48(FP), AX
+	ADDQ AX, e+40(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x06, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ $-16, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  group
+	VZEROUPPER
+	RET
+
+// func narrowGradAVX2(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
+// Requires: AVX, AVX2
+TEXT ·narrowGradAVX2(SB), NOSPLIT, $0-56
+	VMOVUPS consts<>+1792(SB), Y0
+	VMOVUPS consts<>+2624(SB), Y1
+	VMOVUPS consts<>+2656(SB), Y2
+	VMOVUPS consts<>+608(SB), Y3
+
+group:
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Y4
+	MOVQ    sums+8(FP), AX
+	VMOVUPS 512(AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS 384(AX), Y7
+	MOVQ    dst+0(FP), AX
+	MOVQ    classes+32(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    classes+32(FP), DX
+	CMPQ    DX, $+4
+	JLT     all_few
+	ADDQ    $-4, DX
+	MOVQ    $0x00000000, BX
+
+all_columns:
+	MOVQ         e+40(FP), SI
+	MOVQ         BX, DI
+	MOVQ         BX, R8
+	SHLQ         $0x05, DI
+	SHLQ         $0x02, R8
+	LEAQ         (AX)(R8*1), R8
+	LEAQ         (SI)(DI*1), SI
+	VMOVD        BX, X8
+	VPBROADCASTD X8, Y8
+	VPSUBD       Y8, Y4, Y8
+	VMOVUPS      (SI), Y9
+	VMULPS       Y5, Y9, Y9
+	VMULPS       Y6, Y9, Y9
+	VCMPPS       $0x03, Y9, Y9, Y10
+	VBLENDVPS    Y10, Y3, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	VPCMPEQD     Y10, Y8, Y10
+	VBLENDVPS    Y10, Y7, Y9, Y9
+	VMOVUPS      32(SI), Y10
+	VMULPS       Y5, Y10, Y10
+	VMULPS       Y6, Y10, Y10
+	VCMPPS       $0x03, Y10, Y10, Y11
+	VBLENDVPS    Y11, Y3, Y10, Y10
+	VPCMPEQD     Y0, Y8, Y11
+	VBLENDVPS    Y11, Y7, Y10, Y10
+	VMOVUPS      64(SI), Y11
+	VMULPS       Y5, Y11, Y11
+	VMULPS       Y6, Y11, Y11
+	VCMPPS       $0x03, Y11, Y11, Y12
+	VBLENDVPS    Y12, Y3, Y11, Y11
+	VPCMPEQD     Y1, Y8, Y12
+	VBLENDVPS    Y12, Y7, Y11, Y11
+	VMOVUPS      96(SI), Y12
+	VMULPS       Y5, Y12, Y12
+	VMULPS       Y6, Y12, Y12
+	VCMPPS       $0x03, Y12, Y12, Y13
+	VBLENDVPS    Y13, Y3, Y12, Y12
+	VPCMPEQD     Y2, Y8, Y8
+	VBLENDVPS    Y8, Y7, Y12, Y8
+	LEAQ         (CX)(CX*2), SI
+	LEAQ         (R8)(CX*4), DI
+	VUNPCKLPS    Y10, Y9, Y12
+	VUNPCKLPS    Y8, Y11, Y13
+	VUNPCKHPS    Y10, Y9, Y9
+	VUNPCKHPS    Y8, Y11, Y8
+	VUNPCKLPD    Y13, Y12, Y10
+	VUNPCKHPD    Y13, Y12, Y11
+	VUNPCKLPD    Y8, Y9, Y12
+	VUNPCKHPD    Y8, Y9, Y8
+	VMOVUPS      X10, (R8)
+	VEXTRACTF128 $0x01, Y10, X9
+	VMOVUPS      X9, (DI)
+	VMOVUPS      X11, (R8)(CX*1)
+	VEXTRACTF128 $0x01, Y11, X9
+	VMOVUPS      X9, (DI)(CX*1)
+	VMOVUPS      X12, (R8)(CX*2)
+	VEXTRACTF128 $0x01, Y12, X9
+	VMOVUPS      X9, (DI)(CX*2)
+	VMOVUPS      X8, (R8)(SI*1)
+	VEXTRACTF128 $0x01, Y8, X8
+	VMOVUPS      X8, (DI)(SI*1)
+	ADDQ         $+4, BX
+	CMPQ         BX, DX
+	JLE          all_columns
+
+	// the columns that are left
+	SUBQ         DX, BX
+	CMPQ         BX, $+4
+	JGE          all_done
+	MOVQ         e+40(FP), BX
+	MOVQ         DX, SI
+	MOVQ         DX, DI
+	SHLQ         $0x05, SI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (BX)(SI*1), BX
+	VMOVD        DX, X8
+	VPBROADCASTD X8, Y8
+	VPSUBD       Y8, Y4, Y4
+	VMOVUPS      (BX), Y8
+	VMULPS       Y5, Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VCMPPS       $0x03, Y8, Y8, Y9
+	VBLENDVPS    Y9, Y3, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	VPCMPEQD     Y9, Y4, Y9
+	VBLENDVPS    Y9, Y7, Y8, Y8
+	VMOVUPS      32(BX), Y9
+	VMULPS       Y5, Y9, Y9
+	VMULPS       Y6, Y9, Y9
+	VCMPPS       $0x03, Y9, Y9, Y10
+	VBLENDVPS    Y10, Y3, Y9, Y9
+	VPCMPEQD     Y0, Y4, Y10
+	VBLENDVPS    Y10, Y7, Y9, Y9
+	VMOVUPS      64(BX), Y10
+	VMULPS       Y5, Y10, Y10
+	VMULPS       Y6, Y10, Y10
+	VCMPPS       $0x03, Y10, Y10, Y11
+	VBLENDVPS    Y11, Y3, Y10, Y10
+	VPCMPEQD     Y1, Y4, Y11
+	VBLENDVPS    Y11, Y7, Y10, Y10
+	VMOVUPS      96(BX), Y11
+	VMULPS       Y5, Y11, Y5
+	VMULPS       Y6, Y5, Y5
+	VCMPPS       $0x03, Y5, Y5, Y6
+	VBLENDVPS    Y6, Y3, Y5, Y5
+	VPCMPEQD     Y2, Y4, Y4
+	VBLENDVPS    Y4, Y7, Y5, Y4
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), BX
+	VUNPCKLPS    Y9, Y8, Y5
+	VUNPCKLPS    Y4, Y10, Y6
+	VUNPCKHPS    Y9, Y8, Y7
+	VUNPCKHPS    Y4, Y10, Y4
+	VUNPCKLPD    Y6, Y5, Y8
+	VUNPCKHPD    Y6, Y5, Y5
+	VUNPCKLPD    Y4, Y7, Y6
+	VUNPCKHPD    Y4, Y7, Y4
+	VMOVUPS      X8, (AX)
+	VEXTRACTF128 $0x01, Y8, X7
+	VMOVUPS      X7, (BX)
+	VMOVUPS      X5, (AX)(CX*1)
+	VEXTRACTF128 $0x01, Y5, X5
+	VMOVUPS      X5, (BX)(CX*1)
+	VMOVUPS      X6, (AX)(CX*2)
+	VEXTRACTF128 $0x01, Y6, X5
+	VMOVUPS      X5, (BX)(CX*2)
+	VMOVUPS      X4, (AX)(DX*1)
+	VEXTRACTF128 $0x01, Y4, X4
+	VMOVUPS      X4, (BX)(DX*1)
+	JMP          all_done
+
+all_few:
+	MOVQ         classes+32(FP), DX
+	CMPQ         DX, $+3
+	JLT          all_two
+	MOVQ         e+40(FP), DX
+	VMOVUPS      (DX), Y8
+	VMULPS       Y5, Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VCMPPS       $0x03, Y8, Y8, Y9
+	VBLENDVPS    Y9, Y3, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	VPCMPEQD     Y9, Y4, Y9
+	VBLENDVPS    Y9, Y7, Y8, Y8
+	VMOVUPS      32(DX), Y9
+	VMULPS       Y5, Y9, Y9
+	VMULPS       Y6, Y9, Y9
+	VCMPPS       $0x03, Y9, Y9, Y10
+	VBLENDVPS    Y10, Y3, Y9, Y9
+	VPCMPEQD     Y0, Y4, Y10
+	VBLENDVPS    Y10, Y7, Y9, Y9
+	VMOVUPS      64(DX), Y10
+	VMULPS       Y5, Y10, Y5
+	VMULPS       Y6, Y5, Y5
+	VCMPPS       $0x03, Y5, Y5, Y6
+	VBLENDVPS    Y6, Y3, Y5, Y5
+	VPCMPEQD     Y1, Y4, Y4
+	VBLENDVPS    Y4, Y7, Y5, Y4
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), BX
+	VUNPCKLPS    Y9, Y8, Y5
+	VUNPCKLPS    Y8, Y4, Y6
+	VUNPCKHPS    Y9, Y8, Y7
+	VUNPCKHPS    Y8, Y4, Y4
+	VUNPCKLPD    Y6, Y5, Y8
+	VUNPCKHPD    Y6, Y5, Y5
+	VUNPCKLPD    Y4, Y7, Y6
+	VUNPCKHPD    Y4, Y7, Y4
+	VMOVLPS      X8, (AX)
+	VEXTRACTPS   $0x02, X8, 8(AX)
+	VEXTRACTF128 $0x01, Y8, X7
+	VMOVLPS      X7, (BX)
+	VEXTRACTPS   $0x02, X7, 8(BX)
+	VMOVLPS      X5, (AX)(CX*1)
+	VEXTRACTPS   $0x02, X5, 8(AX)(CX*1)
+	VEXTRACTF128 $0x01, Y5, X5
+	VMOVLPS      X5, (BX)(CX*1)
+	VEXTRACTPS   $0x02, X5, 8(BX)(CX*1)
+	VMOVLPS      X6, (AX)(CX*2)
+	VEXTRACTPS   $0x02, X6, 8(AX)(CX*2)
+	VEXTRACTF128 $0x01, Y6, X5
+	VMOVLPS      X5, (BX)(CX*2)
+	VEXTRACTPS   $0x02, X5, 8(BX)(CX*2)
+	VMOVLPS      X4, (AX)(DX*1)
+	VEXTRACTPS   $0x02, X4, 8(AX)(DX*1)
+	VEXTRACTF128 $0x01, Y4, X4
+	VMOVLPS      X4, (BX)(DX*1)
+	VEXTRACTPS   $0x02, X4, 8(BX)(DX*1)
+	JMP          all_done
+
+all_two:
+	MOVQ         e+40(FP), DX
+	VMOVUPS      (DX), Y8
+	VMULPS       Y5, Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VCMPPS       $0x03, Y8, Y8, Y9
+	VBLENDVPS    Y9, Y3, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	VPCMPEQD     Y9, Y4, Y9
+	VBLENDVPS    Y9, Y7, Y8, Y8
+	VMOVUPS      32(DX), Y9
+	VMULPS       Y5, Y9, Y5
+	VMULPS       Y6, Y5, Y5
+	VCMPPS       $0x03, Y5, Y5, Y6
+	VBLENDVPS    Y6, Y3, Y5, Y5
+	VPCMPEQD     Y0, Y4, Y4
+	VBLENDVPS    Y4, Y7, Y5, Y4
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (AX)(CX*4), BX
+	VUNPCKLPS    Y4, Y8, Y5
+	VUNPCKLPS    Y8, Y8, Y6
+	VUNPCKHPS    Y4, Y8, Y4
+	VUNPCKHPS    Y8, Y8, Y7
+	VUNPCKLPD    Y6, Y5, Y8
+	VUNPCKHPD    Y6, Y5, Y5
+	VUNPCKLPD    Y7, Y4, Y6
+	VUNPCKHPD    Y7, Y4, Y4
+	VMOVLPS      X8, (AX)
+	VEXTRACTF128 $0x01, Y8, X7
+	VMOVLPS      X7, (BX)
+	VMOVLPS      X5, (AX)(CX*1)
+	VEXTRACTF128 $0x01, Y5, X5
+	VMOVLPS      X5, (BX)(CX*1)
+	VMOVLPS      X6, (AX)(CX*2)
+	VEXTRACTF128 $0x01, Y6, X5
+	VMOVLPS      X5, (BX)(CX*2)
+	VMOVLPS      X4, (AX)(DX*1)
+	VEXTRACTF128 $0x01, Y4, X4
+	VMOVLPS      X4, (BX)(DX*1)
+
+all_done:
+	ADDQ $+32, sums+8(FP)
+	ADDQ $+32, labels+16(FP)
+	MOVQ step+48(FP), AX
+	ADDQ AX, e+40(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x05, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ $-8, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  group
+	VZEROUPPER
+	RET
+
 // func rowLossAVX512(losses *float32, sums *float32, n int, p *lossParams)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·rowLossAVX512(SB), NOSPLIT, $0-32
@@ -17320,11 +26913,11 @@ block:
 	VPSUBD       Z5, Z23, Z23
 	VPSUBD       Z23, Z20, Z20
 	VPSRLD       $0x17, Z25, Z23
-	VPSUBD.BCST  consts<>+2624(SB), Z23, Z23
+	VPSUBD.BCST  consts<>+2720(SB), Z23, Z23
 	VPADDD       Z23, Z20, Z23
 	VPMAXSD      Z22, Z23, Z23
 	VPSUBD       Z23, Z20, Z20
-	VPMAXSD.BCST consts<>+2656(SB), Z20, Z20
+	VPMAXSD.BCST consts<>+2752(SB), Z20, Z20
 	VPSRAD       $0x01, Z20, Z24
 	VPADDD       Z9, Z24, Z26
 	VPSLLD       $0x17, Z26, Z26
@@ -17356,7 +26949,7 @@ block:
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS      Z0, Z24, Z20
-	VPSUBD.BCST consts<>+2688(SB), Z20, Z20
+	VPSUBD.BCST consts<>+2784(SB), Z20, Z20
 	VPANDD      Z7, Z20, Z27
 	VPSRLD      $0x15, Z20, Z20
 
@@ -17372,11 +26965,11 @@ block:
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS           Z29, Z29, Z28
-	VBROADCASTSS     consts<>+2752(SB), Z30
-	VFMADD213PS.BCST consts<>+2784(SB), Z29, Z30
-	VFMADD231PS.BCST consts<>+2720(SB), Z28, Z30
-	VBROADCASTSS     consts<>+2816(SB), Z31
-	VFMADD213PS.BCST consts<>+2848(SB), Z29, Z31
+	VBROADCASTSS     consts<>+2848(SB), Z30
+	VFMADD213PS.BCST consts<>+2880(SB), Z29, Z30
+	VFMADD231PS.BCST consts<>+2816(SB), Z28, Z30
+	VBROADCASTSS     consts<>+2912(SB), Z31
+	VFMADD213PS.BCST consts<>+2944(SB), Z29, Z31
 	VFMADD231PS      Z30, Z28, Z31
 	VFMADD231PS.BCST consts<>+1056(SB), Z24, Z20
 	VFMADD231PS      Z31, Z28, Z20
@@ -17401,30 +26994,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_279
+	JGE    focusnot0_169
 	VMULPS Z26, Z26, Z26
-	JMP    focusdone279
+	JMP    focusdone169
 
-focusnot0_279:
+focusnot0_169:
 	CMPQ    SI, $+2
-	JGE     focusnot1_279
+	JGE     focusnot1_169
 	VMOVAPS Z0, Z26
-	JMP     focusdone279
+	JMP     focusdone169
 
-focusnot1_279:
+focusnot1_169:
 	CMPQ SI, $+3
-	JGE  focusnot2_279
-	JMP  focusdone279
+	JGE  focusnot2_169
+	JMP  focusdone169
 
-focusnot2_279:
+focusnot2_169:
 	CMPQ    SI, $+4
-	JGE     focusnot3_279
+	JGE     focusnot3_169
 	VSQRTPS Z26, Z26
-	JMP     focusdone279
+	JMP     focusdone169
 
-focusnot3_279:
+focusnot3_169:
 	CMPQ         SI, $+5
-	JGE          focusnot4_279
+	JGE          focusnot4_169
 	VSQRTPS      Z26, Z19
 	VMOVAPS      Z26, Z20
 	VFNMADD231PS Z19, Z19, Z20
@@ -17432,11 +27025,11 @@ focusnot3_279:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z26, Z20
 	VMOVAPS      Z20, Z26
-	JMP          focusdone279
+	JMP          focusdone169
 
-focusnot4_279:
+focusnot4_169:
 	CMPQ         SI, $+6
-	JGE          focusnot5_279
+	JGE          focusnot5_169
 	VSQRTPS      Z26, Z19
 	VMULPS       Z26, Z26, Z20
 	VMOVAPS      Z20, Z21
@@ -17447,32 +27040,32 @@ focusnot4_279:
 	VFMADD231PS  Z10, Z22, Z21
 	VMULPS       Z19, Z21, Z26
 	VFMADD231PS  Z19, Z20, Z26
-	JMP          focusdone279
+	JMP          focusdone169
 
-focusnot5_279:
+focusnot5_169:
 	CMPQ        SI, $+7
-	JGE         focusnot6_279
+	JGE         focusnot6_169
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
 	VMULPS      Z26, Z20, Z20
 	VFMADD231PS Z26, Z19, Z20
 	VMOVAPS     Z20, Z26
-	JMP         focusdone279
+	JMP         focusdone169
 
-focusnot6_279:
+focusnot6_169:
 	CMPQ        SI, $+8
-	JGE         focusnot7_279
+	JGE         focusnot7_169
 	VMULPS      Z26, Z26, Z19
 	VFMSUB213PS Z19, Z26, Z26
 	VADDPS      Z19, Z19, Z20
 	VMULPS      Z26, Z20, Z26
 	VFMADD231PS Z19, Z19, Z26
-	JMP         focusdone279
+	JMP         focusdone169
 
-focusnot7_279:
+focusnot7_169:
 	CMPQ        SI, $+9
-	JGE         focusnot8_279
+	JGE         focusnot8_169
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
@@ -17483,9 +27076,9 @@ focusnot7_279:
 	VMULPS      Z26, Z19, Z19
 	VFMADD231PS Z26, Z21, Z19
 	VMOVAPS     Z19, Z26
-	JMP         focusdone279
+	JMP         focusdone169
 
-focusnot8_279:
+focusnot8_169:
 	LEAQ         24(BX), DI
 	VBROADCASTSS (DI), Z19
 	VBROADCASTSS 4(DI), Z20
@@ -17611,7 +27204,7 @@ focusnot8_279:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z1, Z19, K1, Z26
 
-focusdone279:
+focusdone169:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z6, Z18, K1
 	VMULPS    Z26, Z18, Z19
@@ -17692,11 +27285,11 @@ vector:
 	VPSUBD       Z5, Z24, Z21
 	VPSUBD       Z21, Z19, Z19
 	VPSRLD       $0x17, Z26, Z21
-	VPSUBD.BCST  consts<>+2624(SB), Z21, Z21
+	VPSUBD.BCST  consts<>+2720(SB), Z21, Z21
 	VPADDD       Z21, Z19, Z21
 	VPMAXSD      Z23, Z21, Z21
 	VPSUBD       Z21, Z19, Z19
-	VPMAXSD.BCST consts<>+2656(SB), Z19, Z19
+	VPMAXSD.BCST consts<>+2752(SB), Z19, Z19
 	VPSRAD       $0x01, Z19, Z24
 	VPADDD       Z9, Z24, Z25
 	VPSLLD       $0x17, Z25, Z25
@@ -17728,7 +27321,7 @@ vector:
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS      Z0, Z24, Z19
-	VPSUBD.BCST consts<>+2688(SB), Z19, Z19
+	VPSUBD.BCST consts<>+2784(SB), Z19, Z19
 	VPANDD      Z7, Z19, Z27
 	VPSRLD      $0x15, Z19, Z19
 
@@ -17744,11 +27337,11 @@ vector:
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS           Z29, Z29, Z28
-	VBROADCASTSS     consts<>+2752(SB), Z30
-	VFMADD213PS.BCST consts<>+2784(SB), Z29, Z30
-	VFMADD231PS.BCST consts<>+2720(SB), Z28, Z30
-	VBROADCASTSS     consts<>+2816(SB), Z31
-	VFMADD213PS.BCST consts<>+2848(SB), Z29, Z31
+	VBROADCASTSS     consts<>+2848(SB), Z30
+	VFMADD213PS.BCST consts<>+2880(SB), Z29, Z30
+	VFMADD231PS.BCST consts<>+2816(SB), Z28, Z30
+	VBROADCASTSS     consts<>+2912(SB), Z31
+	VFMADD213PS.BCST consts<>+2944(SB), Z29, Z31
 	VFMADD231PS      Z30, Z28, Z31
 	VFMADD231PS.BCST consts<>+1056(SB), Z24, Z19
 	VFMADD231PS      Z31, Z28, Z19
@@ -17773,30 +27366,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_280
+	JGE    focusnot0_170
 	VMULPS Z26, Z26, Z26
-	JMP    focusdone280
+	JMP    focusdone170
 
-focusnot0_280:
+focusnot0_170:
 	CMPQ    SI, $+2
-	JGE     focusnot1_280
+	JGE     focusnot1_170
 	VMOVAPS Z0, Z26
-	JMP     focusdone280
+	JMP     focusdone170
 
-focusnot1_280:
+focusnot1_170:
 	CMPQ SI, $+3
-	JGE  focusnot2_280
-	JMP  focusdone280
+	JGE  focusnot2_170
+	JMP  focusdone170
 
-focusnot2_280:
+focusnot2_170:
 	CMPQ    SI, $+4
-	JGE     focusnot3_280
+	JGE     focusnot3_170
 	VSQRTPS Z26, Z26
-	JMP     focusdone280
+	JMP     focusdone170
 
-focusnot3_280:
+focusnot3_170:
 	CMPQ         SI, $+5
-	JGE          focusnot4_280
+	JGE          focusnot4_170
 	VSQRTPS      Z26, Z19
 	VMOVAPS      Z26, Z20
 	VFNMADD231PS Z19, Z19, Z20
@@ -17804,11 +27397,11 @@ focusnot3_280:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z26, Z20
 	VMOVAPS      Z20, Z26
-	JMP          focusdone280
+	JMP          focusdone170
 
-focusnot4_280:
+focusnot4_170:
 	CMPQ         SI, $+6
-	JGE          focusnot5_280
+	JGE          focusnot5_170
 	VSQRTPS      Z26, Z19
 	VMULPS       Z26, Z26, Z20
 	VMOVAPS      Z20, Z21
@@ -17819,32 +27412,32 @@ focusnot4_280:
 	VFMADD231PS  Z10, Z22, Z21
 	VMULPS       Z19, Z21, Z26
 	VFMADD231PS  Z19, Z20, Z26
-	JMP          focusdone280
+	JMP          focusdone170
 
-focusnot5_280:
+focusnot5_170:
 	CMPQ        SI, $+7
-	JGE         focusnot6_280
+	JGE         focusnot6_170
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
 	VMULPS      Z26, Z20, Z20
 	VFMADD231PS Z26, Z19, Z20
 	VMOVAPS     Z20, Z26
-	JMP         focusdone280
+	JMP         focusdone170
 
-focusnot6_280:
+focusnot6_170:
 	CMPQ        SI, $+8
-	JGE         focusnot7_280
+	JGE         focusnot7_170
 	VMULPS      Z26, Z26, Z19
 	VFMSUB213PS Z19, Z26, Z26
 	VADDPS      Z19, Z19, Z20
 	VMULPS      Z26, Z20, Z26
 	VFMADD231PS Z19, Z19, Z26
-	JMP         focusdone280
+	JMP         focusdone170
 
-focusnot7_280:
+focusnot7_170:
 	CMPQ        SI, $+9
-	JGE         focusnot8_280
+	JGE         focusnot8_170
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
@@ -17855,9 +27448,9 @@ focusnot7_280:
 	VMULPS      Z26, Z19, Z19
 	VFMADD231PS Z26, Z21, Z19
 	VMOVAPS     Z19, Z26
-	JMP         focusdone280
+	JMP         focusdone170
 
-focusnot8_280:
+focusnot8_170:
 	LEAQ         24(BX), DI
 	VBROADCASTSS (DI), Z19
 	VBROADCASTSS 4(DI), Z20
@@ -17983,7 +27576,7 @@ focusnot8_280:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z1, Z19, K2, Z26
 
-focusdone280:
+focusdone170:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z6, Z18, K2
 	VMULPS    Z26, Z18, Z19
@@ -18072,11 +27665,11 @@ block:
 	VPSUBD       consts<>+2368(SB), Y7, Y7
 	VPSUBD       Y7, Y4, Y4
 	VPSRLD       $0x17, Y9, Y7
-	VPSUBD       consts<>+2624(SB), Y7, Y7
+	VPSUBD       consts<>+2720(SB), Y7, Y7
 	VPADDD       Y7, Y4, Y7
 	VPMAXSD      Y6, Y7, Y7
 	VPSUBD       Y7, Y4, Y4
-	VPMAXSD      consts<>+2656(SB), Y4, Y4
+	VPMAXSD      consts<>+2752(SB), Y4, Y4
 	VPSRAD       $0x01, Y4, Y8
 	VPADDD       consts<>+1664(SB), Y8, Y10
 	VPSLLD       $0x17, Y10, Y10
@@ -18108,7 +27701,7 @@ block:
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS Y0, Y8, Y4
-	VPSUBD consts<>+2688(SB), Y4, Y4
+	VPSUBD consts<>+2784(SB), Y4, Y4
 	VPAND  consts<>+640(SB), Y4, Y11
 	VPSRLD $0x15, Y4, Y4
 
@@ -18127,11 +27720,11 @@ block:
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS      Y13, Y13, Y12
-	VMOVUPS     consts<>+2752(SB), Y14
-	VFMADD213PS consts<>+2784(SB), Y13, Y14
-	VFMADD231PS consts<>+2720(SB), Y12, Y14
-	VMOVUPS     consts<>+2816(SB), Y15
-	VFMADD213PS consts<>+2848(SB), Y13, Y15
+	VMOVUPS     consts<>+2848(SB), Y14
+	VFMADD213PS consts<>+2880(SB), Y13, Y14
+	VFMADD231PS consts<>+2816(SB), Y12, Y14
+	VMOVUPS     consts<>+2912(SB), Y15
+	VFMADD213PS consts<>+2944(SB), Y13, Y15
 	VFMADD231PS Y14, Y12, Y15
 	VFMADD231PS consts<>+1056(SB), Y8, Y4
 	VFMADD231PS Y15, Y12, Y4
@@ -18156,30 +27749,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_307
+	JGE    focusnot0_181
 	VMULPS Y10, Y10, Y10
-	JMP    focusdone307
+	JMP    focusdone181
 
-focusnot0_307:
+focusnot0_181:
 	CMPQ    SI, $+2
-	JGE     focusnot1_307
+	JGE     focusnot1_181
 	VMOVAPS Y0, Y10
-	JMP     focusdone307
+	JMP     focusdone181
 
-focusnot1_307:
+focusnot1_181:
 	CMPQ SI, $+3
-	JGE  focusnot2_307
-	JMP  focusdone307
+	JGE  focusnot2_181
+	JMP  focusdone181
 
-focusnot2_307:
+focusnot2_181:
 	CMPQ    SI, $+4
-	JGE     focusnot3_307
+	JGE     focusnot3_181
 	VSQRTPS Y10, Y10
-	JMP     focusdone307
+	JMP     focusdone181
 
-focusnot3_307:
+focusnot3_181:
 	CMPQ         SI, $+5
-	JGE          focusnot4_307
+	JGE          focusnot4_181
 	VSQRTPS      Y10, Y3
 	VMOVAPS      Y10, Y4
 	VFNMADD231PS Y3, Y3, Y4
@@ -18187,11 +27780,11 @@ focusnot3_307:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y3, Y10, Y4
 	VMOVAPS      Y4, Y10
-	JMP          focusdone307
+	JMP          focusdone181
 
-focusnot4_307:
+focusnot4_181:
 	CMPQ         SI, $+6
-	JGE          focusnot5_307
+	JGE          focusnot5_181
 	VSQRTPS      Y10, Y3
 	VMULPS       Y10, Y10, Y4
 	VMOVAPS      Y4, Y5
@@ -18202,32 +27795,32 @@ focusnot4_307:
 	VFMADD231PS  consts<>+2144(SB), Y6, Y5
 	VMULPS       Y3, Y5, Y10
 	VFMADD231PS  Y3, Y4, Y10
-	JMP          focusdone307
+	JMP          focusdone181
 
-focusnot5_307:
+focusnot5_181:
 	CMPQ        SI, $+7
-	JGE         focusnot6_307
+	JGE         focusnot6_181
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
 	VMULPS      Y10, Y4, Y4
 	VFMADD231PS Y10, Y3, Y4
 	VMOVAPS     Y4, Y10
-	JMP         focusdone307
+	JMP         focusdone181
 
-focusnot6_307:
+focusnot6_181:
 	CMPQ        SI, $+8
-	JGE         focusnot7_307
+	JGE         focusnot7_181
 	VMULPS      Y10, Y10, Y3
 	VFMSUB213PS Y3, Y10, Y10
 	VADDPS      Y3, Y3, Y4
 	VMULPS      Y10, Y4, Y10
 	VFMADD231PS Y3, Y3, Y10
-	JMP         focusdone307
+	JMP         focusdone181
 
-focusnot7_307:
+focusnot7_181:
 	CMPQ        SI, $+9
-	JGE         focusnot8_307
+	JGE         focusnot8_181
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
@@ -18238,9 +27831,9 @@ focusnot7_307:
 	VMULPS      Y10, Y3, Y3
 	VFMADD231PS Y10, Y5, Y3
 	VMOVAPS     Y3, Y10
-	JMP         focusdone307
+	JMP         focusdone181
 
-focusnot8_307:
+focusnot8_181:
 	LEAQ         24(BX), DI
 	VMOVUPS      Y2, (SP)
 	VBROADCASTSS (DI), Y0
@@ -18370,7 +27963,7 @@ focusnot8_307:
 	VMOVUPS      consts<>+384(SB), Y0
 	VMOVUPS      consts<>+608(SB), Y1
 
-focusdone307:
+focusdone181:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y3
 	VMULPS    Y10, Y2, Y4
@@ -18461,11 +28054,11 @@ vector:
 	VPSUBD       consts<>+2368(SB), Y8, Y6
 	VPSUBD       Y6, Y4, Y4
 	VPSRLD       $0x17, Y10, Y6
-	VPSUBD       consts<>+2624(SB), Y6, Y6
+	VPSUBD       consts<>+2720(SB), Y6, Y6
 	VPADDD       Y6, Y4, Y6
 	VPMAXSD      Y7, Y6, Y6
 	VPSUBD       Y6, Y4, Y4
-	VPMAXSD      consts<>+2656(SB), Y4, Y4
+	VPMAXSD      consts<>+2752(SB), Y4, Y4
 	VPSRAD       $0x01, Y4, Y8
 	VPADDD       consts<>+1664(SB), Y8, Y9
 	VPSLLD       $0x17, Y9, Y9
@@ -18497,7 +28090,7 @@ vector:
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS Y0, Y8, Y4
-	VPSUBD consts<>+2688(SB), Y4, Y4
+	VPSUBD consts<>+2784(SB), Y4, Y4
 	VPAND  consts<>+640(SB), Y4, Y11
 	VPSRLD $0x15, Y4, Y4
 
@@ -18516,11 +28109,11 @@ vector:
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS      Y13, Y13, Y12
-	VMOVUPS     consts<>+2752(SB), Y14
-	VFMADD213PS consts<>+2784(SB), Y13, Y14
-	VFMADD231PS consts<>+2720(SB), Y12, Y14
-	VMOVUPS     consts<>+2816(SB), Y15
-	VFMADD213PS consts<>+2848(SB), Y13, Y15
+	VMOVUPS     consts<>+2848(SB), Y14
+	VFMADD213PS consts<>+2880(SB), Y13, Y14
+	VFMADD231PS consts<>+2816(SB), Y12, Y14
+	VMOVUPS     consts<>+2912(SB), Y15
+	VFMADD213PS consts<>+2944(SB), Y13, Y15
 	VFMADD231PS Y14, Y12, Y15
 	VFMADD231PS consts<>+1056(SB), Y8, Y4
 	VFMADD231PS Y15, Y12, Y4
@@ -18545,30 +28138,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_308
+	JGE    focusnot0_182
 	VMULPS Y10, Y10, Y10
-	JMP    focusdone308
+	JMP    focusdone182
 
-focusnot0_308:
+focusnot0_182:
 	CMPQ    SI, $+2
-	JGE     focusnot1_308
+	JGE     focusnot1_182
 	VMOVAPS Y0, Y10
-	JMP     focusdone308
+	JMP     focusdone182
 
-focusnot1_308:
+focusnot1_182:
 	CMPQ SI, $+3
-	JGE  focusnot2_308
-	JMP  focusdone308
+	JGE  focusnot2_182
+	JMP  focusdone182
 
-focusnot2_308:
+focusnot2_182:
 	CMPQ    SI, $+4
-	JGE     focusnot3_308
+	JGE     focusnot3_182
 	VSQRTPS Y10, Y10
-	JMP     focusdone308
+	JMP     focusdone182
 
-focusnot3_308:
+focusnot3_182:
 	CMPQ         SI, $+5
-	JGE          focusnot4_308
+	JGE          focusnot4_182
 	VSQRTPS      Y10, Y3
 	VMOVAPS      Y10, Y4
 	VFNMADD231PS Y3, Y3, Y4
@@ -18576,11 +28169,11 @@ focusnot3_308:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y3, Y10, Y4
 	VMOVAPS      Y4, Y10
-	JMP          focusdone308
+	JMP          focusdone182
 
-focusnot4_308:
+focusnot4_182:
 	CMPQ         SI, $+6
-	JGE          focusnot5_308
+	JGE          focusnot5_182
 	VSQRTPS      Y10, Y3
 	VMULPS       Y10, Y10, Y4
 	VMOVAPS      Y4, Y5
@@ -18591,32 +28184,32 @@ focusnot4_308:
 	VFMADD231PS  consts<>+2144(SB), Y6, Y5
 	VMULPS       Y3, Y5, Y10
 	VFMADD231PS  Y3, Y4, Y10
-	JMP          focusdone308
+	JMP          focusdone182
 
-focusnot5_308:
+focusnot5_182:
 	CMPQ        SI, $+7
-	JGE         focusnot6_308
+	JGE         focusnot6_182
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
 	VMULPS      Y10, Y4, Y4
 	VFMADD231PS Y10, Y3, Y4
 	VMOVAPS     Y4, Y10
-	JMP         focusdone308
+	JMP         focusdone182
 
-focusnot6_308:
+focusnot6_182:
 	CMPQ        SI, $+8
-	JGE         focusnot7_308
+	JGE         focusnot7_182
 	VMULPS      Y10, Y10, Y3
 	VFMSUB213PS Y3, Y10, Y10
 	VADDPS      Y3, Y3, Y4
 	VMULPS      Y10, Y4, Y10
 	VFMADD231PS Y3, Y3, Y10
-	JMP         focusdone308
+	JMP         focusdone182
 
-focusnot7_308:
+focusnot7_182:
 	CMPQ        SI, $+9
-	JGE         focusnot8_308
+	JGE         focusnot8_182
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
@@ -18627,9 +28220,9 @@ focusnot7_308:
 	VMULPS      Y10, Y3, Y3
 	VFMADD231PS Y10, Y5, Y3
 	VMOVAPS     Y3, Y10
-	JMP         focusdone308
+	JMP         focusdone182
 
-focusnot8_308:
+focusnot8_182:
 	LEAQ         24(BX), DI
 	VMOVUPS      Y2, (SP)
 	VBROADCASTSS (DI), Y0
@@ -18759,7 +28352,7 @@ focusnot8_308:
 	VMOVUPS      consts<>+384(SB), Y0
 	VMOVUPS      consts<>+608(SB), Y1
 
-focusdone308:
+focusdone182:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y3
 	VMULPS    Y10, Y2, Y4
@@ -18809,8 +28402,8 @@ TEXT ·rowGradAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+2272(SB), Z2
 	VBROADCASTSS consts<>+2336(SB), Z3
 	VBROADCASTSS consts<>+2304(SB), Z4
-	VBROADCASTSS consts<>+2880(SB), Z5
-	VBROADCASTSS consts<>+2944(SB), Z6
+	VBROADCASTSS consts<>+2976(SB), Z5
+	VBROADCASTSS consts<>+3040(SB), Z6
 	VBROADCASTSS consts<>+2368(SB), Z7
 	VBROADCASTSS consts<>+32(SB), Z8
 	VBROADCASTSS consts<>+2176(SB), Z9
@@ -18883,11 +28476,11 @@ block:
 	VPSUBD       Z7, Z19, Z19
 	VPSUBD       Z19, Z20, Z19
 	VPSRLD       $0x17, Z21, Z20
-	VPSUBD.BCST  consts<>+2624(SB), Z20, Z20
+	VPSUBD.BCST  consts<>+2720(SB), Z20, Z20
 	VPADDD       Z20, Z19, Z20
 	VPMAXSD      Z18, Z20, Z20
 	VPSUBD       Z20, Z19, Z19
-	VPMAXSD.BCST consts<>+2656(SB), Z19, Z19
+	VPMAXSD.BCST consts<>+2752(SB), Z19, Z19
 	VPSRAD       $0x01, Z19, Z22
 	VPADDD       Z12, Z22, Z23
 	VPSLLD       $0x17, Z23, Z23
@@ -18919,7 +28512,7 @@ block:
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS      Z0, Z21, Z23
-	VPSUBD.BCST consts<>+2688(SB), Z23, Z23
+	VPSUBD.BCST consts<>+2784(SB), Z23, Z23
 	VPANDD      Z10, Z23, Z24
 	VPSRLD      $0x15, Z23, Z23
 
@@ -18935,11 +28528,11 @@ block:
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS           Z26, Z26, Z25
-	VBROADCASTSS     consts<>+2752(SB), Z27
-	VFMADD213PS.BCST consts<>+2784(SB), Z26, Z27
-	VFMADD231PS.BCST consts<>+2720(SB), Z25, Z27
-	VBROADCASTSS     consts<>+2816(SB), Z28
-	VFMADD213PS.BCST consts<>+2848(SB), Z26, Z28
+	VBROADCASTSS     consts<>+2848(SB), Z27
+	VFMADD213PS.BCST consts<>+2880(SB), Z26, Z27
+	VFMADD231PS.BCST consts<>+2816(SB), Z25, Z27
+	VBROADCASTSS     consts<>+2912(SB), Z28
+	VFMADD213PS.BCST consts<>+2944(SB), Z26, Z28
 	VFMADD231PS      Z27, Z25, Z28
 	VFMADD231PS.BCST consts<>+1056(SB), Z21, Z23
 	VFMADD231PS      Z28, Z25, Z23
@@ -18977,30 +28570,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_343
+	JGE    focusnot0_195
 	VMULPS Z22, Z22, Z22
-	JMP    focusdone343
+	JMP    focusdone195
 
-focusnot0_343:
+focusnot0_195:
 	CMPQ    SI, $+2
-	JGE     focusnot1_343
+	JGE     focusnot1_195
 	VMOVAPS Z0, Z22
-	JMP     focusdone343
+	JMP     focusdone195
 
-focusnot1_343:
+focusnot1_195:
 	CMPQ SI, $+3
-	JGE  focusnot2_343
-	JMP  focusdone343
+	JGE  focusnot2_195
+	JMP  focusdone195
 
-focusnot2_343:
+focusnot2_195:
 	CMPQ    SI, $+4
-	JGE     focusnot3_343
+	JGE     focusnot3_195
 	VSQRTPS Z22, Z22
-	JMP     focusdone343
+	JMP     focusdone195
 
-focusnot3_343:
+focusnot3_195:
 	CMPQ         SI, $+5
-	JGE          focusnot4_343
+	JGE          focusnot4_195
 	VSQRTPS      Z22, Z15
 	VMOVAPS      Z22, Z20
 	VFNMADD231PS Z15, Z15, Z20
@@ -19008,11 +28601,11 @@ focusnot3_343:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z15, Z22, Z20
 	VMOVAPS      Z20, Z22
-	JMP          focusdone343
+	JMP          focusdone195
 
-focusnot4_343:
+focusnot4_195:
 	CMPQ         SI, $+6
-	JGE          focusnot5_343
+	JGE          focusnot5_195
 	VSQRTPS      Z22, Z15
 	VMULPS       Z22, Z22, Z20
 	VMOVAPS      Z20, Z21
@@ -19023,32 +28616,32 @@ focusnot4_343:
 	VFMADD231PS  Z13, Z22, Z21
 	VMULPS       Z15, Z21, Z22
 	VFMADD231PS  Z15, Z20, Z22
-	JMP          focusdone343
+	JMP          focusdone195
 
-focusnot5_343:
+focusnot5_195:
 	CMPQ        SI, $+7
-	JGE         focusnot6_343
+	JGE         focusnot6_195
 	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z20
 	VFMSUB231PS Z22, Z22, Z20
 	VMULPS      Z22, Z20, Z20
 	VFMADD231PS Z22, Z15, Z20
 	VMOVAPS     Z20, Z22
-	JMP         focusdone343
+	JMP         focusdone195
 
-focusnot6_343:
+focusnot6_195:
 	CMPQ        SI, $+8
-	JGE         focusnot7_343
+	JGE         focusnot7_195
 	VMULPS      Z22, Z22, Z15
 	VFMSUB213PS Z15, Z22, Z22
 	VADDPS      Z15, Z15, Z20
 	VMULPS      Z22, Z20, Z22
 	VFMADD231PS Z15, Z15, Z22
-	JMP         focusdone343
+	JMP         focusdone195
 
-focusnot7_343:
+focusnot7_195:
 	CMPQ        SI, $+9
-	JGE         focusnot8_343
+	JGE         focusnot8_195
 	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z20
 	VFMSUB231PS Z22, Z22, Z20
@@ -19059,9 +28652,9 @@ focusnot7_343:
 	VMULPS      Z22, Z15, Z15
 	VFMADD231PS Z22, Z21, Z15
 	VMOVAPS     Z15, Z22
-	JMP         focusdone343
+	JMP         focusdone195
 
-focusnot8_343:
+focusnot8_195:
 	LEAQ         24(BX), R8
 	VBROADCASTSS (R8), Z15
 	VBROADCASTSS 4(R8), Z20
@@ -19189,7 +28782,7 @@ focusnot8_343:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z1, Z15, K1, Z22
 
-focusdone343:
+focusdone195:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z9, Z16, K1
 	VMULPS    Z22, Z16, Z15
@@ -19205,7 +28798,7 @@ focusdone343:
 	VPANDD         Z8, Z16, Z17
 	VCMPPS         $0x12, Z17, Z5, K1
 	VCMPPS         $0x11, Z0, Z14, K2
-	VBLENDMPS.BCST consts<>+2912(SB), Z0, K2, Z17
+	VBLENDMPS.BCST consts<>+3008(SB), Z0, K2, Z17
 	VBLENDMPS      Z17, Z6, K1, Z17
 	VMULPS         Z17, Z14, Z18
 	VDIVPS         Z18, Z16, Z18
@@ -19296,11 +28889,11 @@ vector:
 	VPSUBD       Z7, Z20, Z20
 	VPSUBD       Z20, Z15, Z15
 	VPSRLD       $0x17, Z22, Z20
-	VPSUBD.BCST  consts<>+2624(SB), Z20, Z20
+	VPSUBD.BCST  consts<>+2720(SB), Z20, Z20
 	VPADDD       Z20, Z15, Z20
 	VPMAXSD      Z19, Z20, Z20
 	VPSUBD       Z20, Z15, Z15
-	VPMAXSD.BCST consts<>+2656(SB), Z15, Z15
+	VPMAXSD.BCST consts<>+2752(SB), Z15, Z15
 	VPSRAD       $0x01, Z15, Z21
 	VPADDD       Z12, Z21, Z23
 	VPSLLD       $0x17, Z23, Z23
@@ -19332,7 +28925,7 @@ vector:
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS      Z0, Z21, Z23
-	VPSUBD.BCST consts<>+2688(SB), Z23, Z23
+	VPSUBD.BCST consts<>+2784(SB), Z23, Z23
 	VPANDD      Z10, Z23, Z24
 	VPSRLD      $0x15, Z23, Z23
 
@@ -19348,11 +28941,11 @@ vector:
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS           Z26, Z26, Z25
-	VBROADCASTSS     consts<>+2752(SB), Z27
-	VFMADD213PS.BCST consts<>+2784(SB), Z26, Z27
-	VFMADD231PS.BCST consts<>+2720(SB), Z25, Z27
-	VBROADCASTSS     consts<>+2816(SB), Z28
-	VFMADD213PS.BCST consts<>+2848(SB), Z26, Z28
+	VBROADCASTSS     consts<>+2848(SB), Z27
+	VFMADD213PS.BCST consts<>+2880(SB), Z26, Z27
+	VFMADD231PS.BCST consts<>+2816(SB), Z25, Z27
+	VBROADCASTSS     consts<>+2912(SB), Z28
+	VFMADD213PS.BCST consts<>+2944(SB), Z26, Z28
 	VFMADD231PS      Z27, Z25, Z28
 	VFMADD231PS.BCST consts<>+1056(SB), Z21, Z23
 	VFMADD231PS      Z28, Z25, Z23
@@ -19390,30 +28983,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_344
+	JGE    focusnot0_196
 	VMULPS Z22, Z22, Z22
-	JMP    focusdone344
+	JMP    focusdone196
 
-focusnot0_344:
+focusnot0_196:
 	CMPQ    SI, $+2
-	JGE     focusnot1_344
+	JGE     focusnot1_196
 	VMOVAPS Z0, Z22
-	JMP     focusdone344
+	JMP     focusdone196
 
-focusnot1_344:
+focusnot1_196:
 	CMPQ SI, $+3
-	JGE  focusnot2_344
-	JMP  focusdone344
+	JGE  focusnot2_196
+	JMP  focusdone196
 
-focusnot2_344:
+focusnot2_196:
 	CMPQ    SI, $+4
-	JGE     focusnot3_344
+	JGE     focusnot3_196
 	VSQRTPS Z22, Z22
-	JMP     focusdone344
+	JMP     focusdone196
 
-focusnot3_344:
+focusnot3_196:
 	CMPQ         SI, $+5
-	JGE          focusnot4_344
+	JGE          focusnot4_196
 	VSQRTPS      Z22, Z15
 	VMOVAPS      Z22, Z20
 	VFNMADD231PS Z15, Z15, Z20
@@ -19421,11 +29014,11 @@ focusnot3_344:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z15, Z22, Z20
 	VMOVAPS      Z20, Z22
-	JMP          focusdone344
+	JMP          focusdone196
 
-focusnot4_344:
+focusnot4_196:
 	CMPQ         SI, $+6
-	JGE          focusnot5_344
+	JGE          focusnot5_196
 	VSQRTPS      Z22, Z15
 	VMULPS       Z22, Z22, Z20
 	VMOVAPS      Z20, Z21
@@ -19436,32 +29029,32 @@ focusnot4_344:
 	VFMADD231PS  Z13, Z22, Z21
 	VMULPS       Z15, Z21, Z22
 	VFMADD231PS  Z15, Z20, Z22
-	JMP          focusdone344
+	JMP          focusdone196
 
-focusnot5_344:
+focusnot5_196:
 	CMPQ        SI, $+7
-	JGE         focusnot6_344
+	JGE         focusnot6_196
 	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z20
 	VFMSUB231PS Z22, Z22, Z20
 	VMULPS      Z22, Z20, Z20
 	VFMADD231PS Z22, Z15, Z20
 	VMOVAPS     Z20, Z22
-	JMP         focusdone344
+	JMP         focusdone196
 
-focusnot6_344:
+focusnot6_196:
 	CMPQ        SI, $+8
-	JGE         focusnot7_344
+	JGE         focusnot7_196
 	VMULPS      Z22, Z22, Z15
 	VFMSUB213PS Z15, Z22, Z22
 	VADDPS      Z15, Z15, Z20
 	VMULPS      Z22, Z20, Z22
 	VFMADD231PS Z15, Z15, Z22
-	JMP         focusdone344
+	JMP         focusdone196
 
-focusnot7_344:
+focusnot7_196:
 	CMPQ        SI, $+9
-	JGE         focusnot8_344
+	JGE         focusnot8_196
 	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z20
 	VFMSUB231PS Z22, Z22, Z20
@@ -19472,9 +29065,9 @@ focusnot7_344:
 	VMULPS      Z22, Z15, Z15
 	VFMADD231PS Z22, Z21, Z15
 	VMOVAPS     Z15, Z22
-	JMP         focusdone344
+	JMP         focusdone196
 
-focusnot8_344:
+focusnot8_196:
 	LEAQ         24(BX), R8
 	VBROADCASTSS (R8), Z15
 	VBROADCASTSS 4(R8), Z20
@@ -19602,7 +29195,7 @@ focusnot8_344:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z1, Z15, K2, Z22
 
-focusdone344:
+focusdone196:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z9, Z16, K2
 	VMULPS    Z22, Z16, Z15
@@ -19618,7 +29211,7 @@ focusdone344:
 	VPANDD         Z8, Z16, Z17
 	VCMPPS         $0x12, Z17, Z5, K2
 	VCMPPS         $0x11, Z0, Z14, K3
-	VBLENDMPS.BCST consts<>+2912(SB), Z0, K3, Z17
+	VBLENDMPS.BCST consts<>+3008(SB), Z0, K3, Z17
 	VBLENDMPS      Z17, Z6, K2, Z17
 	VMULPS         Z17, Z14, Z18
 	VDIVPS         Z18, Z16, Z18
@@ -19718,11 +29311,11 @@ block:
 	VPSUBD       consts<>+2368(SB), Y6, Y6
 	VPSUBD       Y6, Y7, Y6
 	VPSRLD       $0x17, Y8, Y7
-	VPSUBD       consts<>+2624(SB), Y7, Y7
+	VPSUBD       consts<>+2720(SB), Y7, Y7
 	VPADDD       Y7, Y6, Y7
 	VPMAXSD      Y5, Y7, Y7
 	VPSUBD       Y7, Y6, Y6
-	VPMAXSD      consts<>+2656(SB), Y6, Y6
+	VPMAXSD      consts<>+2752(SB), Y6, Y6
 	VPSRAD       $0x01, Y6, Y9
 	VPADDD       consts<>+1664(SB), Y9, Y10
 	VPSLLD       $0x17, Y10, Y10
@@ -19754,7 +29347,7 @@ block:
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS Y0, Y8, Y10
-	VPSUBD consts<>+2688(SB), Y10, Y10
+	VPSUBD consts<>+2784(SB), Y10, Y10
 	VPAND  consts<>+640(SB), Y10, Y11
 	VPSRLD $0x15, Y10, Y10
 
@@ -19773,11 +29366,11 @@ block:
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS      Y13, Y13, Y12
-	VMOVUPS     consts<>+2752(SB), Y14
-	VFMADD213PS consts<>+2784(SB), Y13, Y14
-	VFMADD231PS consts<>+2720(SB), Y12, Y14
-	VMOVUPS     consts<>+2816(SB), Y15
-	VFMADD213PS consts<>+2848(SB), Y13, Y15
+	VMOVUPS     consts<>+2848(SB), Y14
+	VFMADD213PS consts<>+2880(SB), Y13, Y14
+	VFMADD231PS consts<>+2816(SB), Y12, Y14
+	VMOVUPS     consts<>+2912(SB), Y15
+	VFMADD213PS consts<>+2944(SB), Y13, Y15
 	VFMADD231PS Y14, Y12, Y15
 	VFMADD231PS consts<>+1056(SB), Y8, Y10
 	VFMADD231PS Y15, Y12, Y10
@@ -19815,30 +29408,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_373
+	JGE    focusnot0_207
 	VMULPS Y2, Y2, Y2
-	JMP    focusdone373
+	JMP    focusdone207
 
-focusnot0_373:
+focusnot0_207:
 	CMPQ    SI, $+2
-	JGE     focusnot1_373
+	JGE     focusnot1_207
 	VMOVAPS Y0, Y2
-	JMP     focusdone373
+	JMP     focusdone207
 
-focusnot1_373:
+focusnot1_207:
 	CMPQ SI, $+3
-	JGE  focusnot2_373
-	JMP  focusdone373
+	JGE  focusnot2_207
+	JMP  focusdone207
 
-focusnot2_373:
+focusnot2_207:
 	CMPQ    SI, $+4
-	JGE     focusnot3_373
+	JGE     focusnot3_207
 	VSQRTPS Y2, Y2
-	JMP     focusdone373
+	JMP     focusdone207
 
-focusnot3_373:
+focusnot3_207:
 	CMPQ         SI, $+5
-	JGE          focusnot4_373
+	JGE          focusnot4_207
 	VSQRTPS      Y2, Y5
 	VMOVAPS      Y2, Y8
 	VFNMADD231PS Y5, Y5, Y8
@@ -19846,11 +29439,11 @@ focusnot3_373:
 	VMULPS       Y9, Y8, Y8
 	VFMADD231PS  Y5, Y2, Y8
 	VMOVAPS      Y8, Y2
-	JMP          focusdone373
+	JMP          focusdone207
 
-focusnot4_373:
+focusnot4_207:
 	CMPQ         SI, $+6
-	JGE          focusnot5_373
+	JGE          focusnot5_207
 	VSQRTPS      Y2, Y5
 	VMULPS       Y2, Y2, Y8
 	VMOVAPS      Y8, Y9
@@ -19861,32 +29454,32 @@ focusnot4_373:
 	VFMADD231PS  consts<>+2144(SB), Y2, Y9
 	VMULPS       Y5, Y9, Y2
 	VFMADD231PS  Y5, Y8, Y2
-	JMP          focusdone373
+	JMP          focusdone207
 
-focusnot5_373:
+focusnot5_207:
 	CMPQ        SI, $+7
-	JGE         focusnot6_373
+	JGE         focusnot6_207
 	VMULPS      Y2, Y2, Y5
 	VMOVAPS     Y5, Y8
 	VFMSUB231PS Y2, Y2, Y8
 	VMULPS      Y2, Y8, Y8
 	VFMADD231PS Y2, Y5, Y8
 	VMOVAPS     Y8, Y2
-	JMP         focusdone373
+	JMP         focusdone207
 
-focusnot6_373:
+focusnot6_207:
 	CMPQ        SI, $+8
-	JGE         focusnot7_373
+	JGE         focusnot7_207
 	VMULPS      Y2, Y2, Y5
 	VFMSUB213PS Y5, Y2, Y2
 	VADDPS      Y5, Y5, Y8
 	VMULPS      Y2, Y8, Y2
 	VFMADD231PS Y5, Y5, Y2
-	JMP         focusdone373
+	JMP         focusdone207
 
-focusnot7_373:
+focusnot7_207:
 	CMPQ        SI, $+9
-	JGE         focusnot8_373
+	JGE         focusnot8_207
 	VMULPS      Y2, Y2, Y5
 	VMOVAPS     Y5, Y8
 	VFMSUB231PS Y2, Y2, Y8
@@ -19897,9 +29490,9 @@ focusnot7_373:
 	VMULPS      Y2, Y5, Y5
 	VFMADD231PS Y2, Y9, Y5
 	VMOVAPS     Y5, Y2
-	JMP         focusdone373
+	JMP         focusdone207
 
-focusnot8_373:
+focusnot8_207:
 	LEAQ         24(BX), R8
 	VMOVUPS      Y3, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -20038,7 +29631,7 @@ focusnot8_373:
 	VMOVUPS      160(SP), Y5
 	VMOVUPS      consts<>+384(SB), Y0
 
-focusdone373:
+focusdone207:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y3, Y5
 	VMULPS    Y2, Y3, Y8
@@ -20051,12 +29644,12 @@ focusdone373:
 	VMULPS       Y7, Y2, Y2
 	VMULPS       Y2, Y5, Y2
 	VMULPS       Y6, Y2, Y2
-	VMOVUPS      consts<>+2880(SB), Y4
+	VMOVUPS      consts<>+2976(SB), Y4
 	VPAND        consts<>+32(SB), Y2, Y5
 	VCMPPS       $0x12, Y5, Y4, Y4
 	VCMPPS       $0x11, Y0, Y1, Y5
-	VBLENDVPS    Y5, consts<>+2912(SB), Y0, Y5
-	VMOVUPS      consts<>+2944(SB), Y6
+	VBLENDVPS    Y5, consts<>+3008(SB), Y0, Y5
+	VMOVUPS      consts<>+3040(SB), Y6
 	VBLENDVPS    Y4, Y5, Y6, Y4
 	VMULPS       Y4, Y1, Y5
 	VDIVPS       Y5, Y2, Y5
@@ -20158,11 +29751,11 @@ vector:
 	VPSUBD       consts<>+2368(SB), Y7, Y7
 	VPSUBD       Y7, Y3, Y3
 	VPSRLD       $0x17, Y9, Y7
-	VPSUBD       consts<>+2624(SB), Y7, Y7
+	VPSUBD       consts<>+2720(SB), Y7, Y7
 	VPADDD       Y7, Y3, Y7
 	VPMAXSD      Y6, Y7, Y7
 	VPSUBD       Y7, Y3, Y3
-	VPMAXSD      consts<>+2656(SB), Y3, Y3
+	VPMAXSD      consts<>+2752(SB), Y3, Y3
 	VPSRAD       $0x01, Y3, Y8
 	VPADDD       consts<>+1664(SB), Y8, Y10
 	VPSLLD       $0x17, Y10, Y10
@@ -20194,7 +29787,7 @@ vector:
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS Y0, Y8, Y10
-	VPSUBD consts<>+2688(SB), Y10, Y10
+	VPSUBD consts<>+2784(SB), Y10, Y10
 	VPAND  consts<>+640(SB), Y10, Y11
 	VPSRLD $0x15, Y10, Y10
 
@@ -20213,11 +29806,11 @@ vector:
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS      Y13, Y13, Y12
-	VMOVUPS     consts<>+2752(SB), Y14
-	VFMADD213PS consts<>+2784(SB), Y13, Y14
-	VFMADD231PS consts<>+2720(SB), Y12, Y14
-	VMOVUPS     consts<>+2816(SB), Y15
-	VFMADD213PS consts<>+2848(SB), Y13, Y15
+	VMOVUPS     consts<>+2848(SB), Y14
+	VFMADD213PS consts<>+2880(SB), Y13, Y14
+	VFMADD231PS consts<>+2816(SB), Y12, Y14
+	VMOVUPS     consts<>+2912(SB), Y15
+	VFMADD213PS consts<>+2944(SB), Y13, Y15
 	VFMADD231PS Y14, Y12, Y15
 	VFMADD231PS consts<>+1056(SB), Y8, Y10
 	VFMADD231PS Y15, Y12, Y10
@@ -20255,30 +29848,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_374
+	JGE    focusnot0_208
 	VMULPS Y3, Y3, Y3
-	JMP    focusdone374
+	JMP    focusdone208
 
-focusnot0_374:
+focusnot0_208:
 	CMPQ    SI, $+2
-	JGE     focusnot1_374
+	JGE     focusnot1_208
 	VMOVAPS Y0, Y3
-	JMP     focusdone374
+	JMP     focusdone208
 
-focusnot1_374:
+focusnot1_208:
 	CMPQ SI, $+3
-	JGE  focusnot2_374
-	JMP  focusdone374
+	JGE  focusnot2_208
+	JMP  focusdone208
 
-focusnot2_374:
+focusnot2_208:
 	CMPQ    SI, $+4
-	JGE     focusnot3_374
+	JGE     focusnot3_208
 	VSQRTPS Y3, Y3
-	JMP     focusdone374
+	JMP     focusdone208
 
-focusnot3_374:
+focusnot3_208:
 	CMPQ         SI, $+5
-	JGE          focusnot4_374
+	JGE          focusnot4_208
 	VSQRTPS      Y3, Y6
 	VMOVAPS      Y3, Y8
 	VFNMADD231PS Y6, Y6, Y8
@@ -20286,11 +29879,11 @@ focusnot3_374:
 	VMULPS       Y9, Y8, Y8
 	VFMADD231PS  Y6, Y3, Y8
 	VMOVAPS      Y8, Y3
-	JMP          focusdone374
+	JMP          focusdone208
 
-focusnot4_374:
+focusnot4_208:
 	CMPQ         SI, $+6
-	JGE          focusnot5_374
+	JGE          focusnot5_208
 	VSQRTPS      Y3, Y6
 	VMULPS       Y3, Y3, Y8
 	VMOVAPS      Y8, Y9
@@ -20301,32 +29894,32 @@ focusnot4_374:
 	VFMADD231PS  consts<>+2144(SB), Y3, Y9
 	VMULPS       Y6, Y9, Y3
 	VFMADD231PS  Y6, Y8, Y3
-	JMP          focusdone374
+	JMP          focusdone208
 
-focusnot5_374:
+focusnot5_208:
 	CMPQ        SI, $+7
-	JGE         focusnot6_374
+	JGE         focusnot6_208
 	VMULPS      Y3, Y3, Y6
 	VMOVAPS     Y6, Y8
 	VFMSUB231PS Y3, Y3, Y8
 	VMULPS      Y3, Y8, Y8
 	VFMADD231PS Y3, Y6, Y8
 	VMOVAPS     Y8, Y3
-	JMP         focusdone374
+	JMP         focusdone208
 
-focusnot6_374:
+focusnot6_208:
 	CMPQ        SI, $+8
-	JGE         focusnot7_374
+	JGE         focusnot7_208
 	VMULPS      Y3, Y3, Y6
 	VFMSUB213PS Y6, Y3, Y3
 	VADDPS      Y6, Y6, Y8
 	VMULPS      Y3, Y8, Y3
 	VFMADD231PS Y6, Y6, Y3
-	JMP         focusdone374
+	JMP         focusdone208
 
-focusnot7_374:
+focusnot7_208:
 	CMPQ        SI, $+9
-	JGE         focusnot8_374
+	JGE         focusnot8_208
 	VMULPS      Y3, Y3, Y6
 	VMOVAPS     Y6, Y8
 	VFMSUB231PS Y3, Y3, Y8
@@ -20337,9 +29930,9 @@ focusnot7_374:
 	VMULPS      Y3, Y6, Y6
 	VFMADD231PS Y3, Y9, Y6
 	VMOVAPS     Y6, Y3
-	JMP         focusdone374
+	JMP         focusdone208
 
-focusnot8_374:
+focusnot8_208:
 	LEAQ         24(BX), R8
 	VMOVUPS      Y4, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -20478,7 +30071,7 @@ focusnot8_374:
 	VMOVUPS      160(SP), Y6
 	VMOVUPS      consts<>+384(SB), Y0
 
-focusdone374:
+focusdone208:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y4, Y6
 	VMULPS    Y3, Y4, Y8
@@ -20491,12 +30084,12 @@ focusdone374:
 	VMULPS       Y7, Y1, Y1
 	VMULPS       Y1, Y4, Y1
 	VMULPS       Y5, Y1, Y1
-	VMOVUPS      consts<>+2880(SB), Y3
+	VMOVUPS      consts<>+2976(SB), Y3
 	VPAND        consts<>+32(SB), Y1, Y4
 	VCMPPS       $0x12, Y4, Y3, Y3
 	VCMPPS       $0x11, Y0, Y2, Y4
-	VBLENDVPS    Y4, consts<>+2912(SB), Y0, Y4
-	VMOVUPS      consts<>+2944(SB), Y5
+	VBLENDVPS    Y4, consts<>+3008(SB), Y0, Y4
+	VMOVUPS      consts<>+3040(SB), Y5
 	VBLENDVPS    Y3, Y4, Y5, Y4
 	VMULPS       Y4, Y2, Y3
 	VDIVPS       Y3, Y1, Y3
@@ -20772,11 +30365,12 @@ words_done:
 
 // func foldRowsAVX512(losses *float32, terms *float32, rows int, classes int)
 // Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·foldRowsAVX512(SB), NOSPLIT, $128-32
+TEXT ·foldRowsAVX512(SB), NOSPLIT, $192-32
 	VBROADCASTSS consts<>+608(SB), Z0
 	MOVQ         terms+8(FP), AX
 	MOVQ         rows+16(FP), CX
-	LEAQ         (SP), DX
+	LEAQ         63(SP), DX
+	ANDQ         $-64, DX
 	VPXORD       Z3, Z3, Z3
 
 row:
@@ -20924,11 +30518,12 @@ long_done:
 
 // func foldRowsAVX2(losses *float32, terms *float32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV
-TEXT ·foldRowsAVX2(SB), NOSPLIT, $128-32
+TEXT ·foldRowsAVX2(SB), NOSPLIT, $192-32
 	VMOVUPS consts<>+608(SB), Y0
 	MOVQ    terms+8(FP), AX
 	MOVQ    rows+16(FP), CX
-	LEAQ    (SP), DX
+	LEAQ    63(SP), DX
+	ANDQ    $-64, DX
 	VPXOR   Y5, Y5, Y5
 	VPXOR   Y6, Y6, Y6
 
@@ -21605,68 +31200,78 @@ done:
 // func softmaxScaleAVX512(dst *float32, sums *float32, rows int, classes int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·softmaxScaleAVX512(SB), NOSPLIT, $0-32
+	VBROADCASTSS consts<>+608(SB), Z0
+
 row:
 	MOVQ         sums+8(FP), AX
-	CMPL         640(AX), $0x00
-	JEQ          next
-	MOVQ         sums+8(FP), AX
-	VBROADCASTSS (AX), Z0
+	MOVQ         dst+0(FP), CX
 	VBROADCASTSS 512(AX), Z1
-	MOVQ         dst+0(FP), AX
-	MOVQ         classes+24(FP), CX
-	CMPQ         CX, $+64
+	VBROADCASTSS (AX), Z2
+	MOVQ         classes+24(FP), AX
+	CMPQ         AX, $+64
 	JLT          all_few
 
 all_round:
-	VMOVUPS     (AX), Z2
-	VMULPS      Z1, Z2, Z3
-	VFMADD231PS Z0, Z2, Z3
-	VMOVUPS     Z3, (AX)
-	VMOVUPS     64(AX), Z2
-	VMULPS      Z1, Z2, Z3
-	VFMADD231PS Z0, Z2, Z3
-	VMOVUPS     Z3, 64(AX)
-	VMOVUPS     128(AX), Z2
-	VMULPS      Z1, Z2, Z3
-	VFMADD231PS Z0, Z2, Z3
-	VMOVUPS     Z3, 128(AX)
-	VMOVUPS     192(AX), Z2
-	VMULPS      Z1, Z2, Z3
-	VFMADD231PS Z0, Z2, Z3
-	VMOVUPS     Z3, 192(AX)
-	ADDQ        $+256, AX
-	ADDQ        $-64, CX
-	CMPQ        CX, $+64
+	VMOVUPS     (CX), Z3
+	VMULPS      Z1, Z3, Z4
+	VFMADD231PS Z2, Z3, Z4
+	VCMPPS      $0x03, Z4, Z4, K1
+	VBLENDMPS   Z0, Z4, K1, Z3
+	VMOVUPS     Z3, (CX)
+	VMOVUPS     64(CX), Z3
+	VMULPS      Z1, Z3, Z4
+	VFMADD231PS Z2, Z3, Z4
+	VCMPPS      $0x03, Z4, Z4, K1
+	VBLENDMPS   Z0, Z4, K1, Z3
+	VMOVUPS     Z3, 64(CX)
+	VMOVUPS     128(CX), Z3
+	VMULPS      Z1, Z3, Z4
+	VFMADD231PS Z2, Z3, Z4
+	VCMPPS      $0x03, Z4, Z4, K1
+	VBLENDMPS   Z0, Z4, K1, Z3
+	VMOVUPS     Z3, 128(CX)
+	VMOVUPS     192(CX), Z3
+	VMULPS      Z1, Z3, Z4
+	VFMADD231PS Z2, Z3, Z4
+	VCMPPS      $0x03, Z4, Z4, K1
+	VBLENDMPS   Z0, Z4, K1, Z3
+	VMOVUPS     Z3, 192(CX)
+	ADDQ        $+256, CX
+	ADDQ        $-64, AX
+	CMPQ        AX, $+64
 	JGE         all_round
 
 all_few:
-	CMPQ CX, $+16
+	CMPQ AX, $+16
 	JLT  all_part
 
 all_tile:
-	VMOVUPS     (AX), Z2
-	VMULPS      Z1, Z2, Z3
-	VFMADD231PS Z0, Z2, Z3
-	VMOVUPS     Z3, (AX)
-	ADDQ        $+64, AX
-	ADDQ        $-16, CX
-	CMPQ        CX, $+16
+	VMOVUPS     (CX), Z3
+	VMULPS      Z1, Z3, Z4
+	VFMADD231PS Z2, Z3, Z4
+	VCMPPS      $0x03, Z4, Z4, K1
+	VBLENDMPS   Z0, Z4, K1, Z3
+	VMOVUPS     Z3, (CX)
+	ADDQ        $+64, CX
+	ADDQ        $-16, AX
+	CMPQ        AX, $+16
 	JGE         all_tile
 
 all_part:
-	CMPQ        CX, $+1
+	CMPQ        AX, $+1
 	JLT         all_done
 	MOVL        $0x0000ffff, DX
-	BZHIL       CX, DX, DX
+	BZHIL       AX, DX, DX
 	KMOVW       DX, K1
-	VPXORD      Z2, Z2, Z2
-	VMOVUPS     (AX), K1, Z2
-	VMULPS      Z1, Z2, Z1
-	VFMADD231PS Z0, Z2, Z1
-	VMOVUPS     Z1, K1, (AX)
+	VPXORD      Z3, Z3, Z3
+	VMOVUPS     (CX), K1, Z3
+	VMULPS      Z1, Z3, Z1
+	VFMADD231PS Z2, Z3, Z1
+	VCMPPS      $0x03, Z1, Z1, K2
+	VBLENDMPS   Z0, Z1, K2, Z1
+	VMOVUPS     Z1, K1, (CX)
 
 all_done:
-next:
 	ADDQ $+4, sums+8(FP)
 	MOVQ classes+24(FP), AX
 	SHLQ $0x02, AX
@@ -21680,73 +31285,84 @@ next:
 // func softmaxScaleAVX2(dst *float32, sums *float32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·softmaxScaleAVX2(SB), NOSPLIT, $0-32
+	VMOVUPS consts<>+608(SB), Y0
+
 row:
 	MOVQ         sums+8(FP), AX
-	CMPL         640(AX), $0x00
-	JEQ          next
-	MOVQ         sums+8(FP), AX
-	VBROADCASTSS (AX), Y0
+	MOVQ         dst+0(FP), CX
 	VBROADCASTSS 512(AX), Y1
-	MOVQ         dst+0(FP), AX
-	MOVQ         classes+24(FP), CX
-	CMPQ         CX, $+32
+	VBROADCASTSS (AX), Y2
+	MOVQ         classes+24(FP), AX
+	CMPQ         AX, $+32
 	JLT          all_few
 
 all_round:
-	VMOVUPS     (AX), Y2
-	VMULPS      Y1, Y2, Y3
-	VFMADD231PS Y0, Y2, Y3
-	VMOVUPS     Y3, (AX)
-	VMOVUPS     32(AX), Y2
-	VMULPS      Y1, Y2, Y3
-	VFMADD231PS Y0, Y2, Y3
-	VMOVUPS     Y3, 32(AX)
-	VMOVUPS     64(AX), Y2
-	VMULPS      Y1, Y2, Y3
-	VFMADD231PS Y0, Y2, Y3
-	VMOVUPS     Y3, 64(AX)
-	VMOVUPS     96(AX), Y2
-	VMULPS      Y1, Y2, Y3
-	VFMADD231PS Y0, Y2, Y3
-	VMOVUPS     Y3, 96(AX)
-	ADDQ        $+128, AX
-	ADDQ        $-32, CX
-	CMPQ        CX, $+32
+	VMOVUPS     (CX), Y3
+	VMULPS      Y1, Y3, Y4
+	VFMADD231PS Y2, Y3, Y4
+	VCMPPS      $0x03, Y4, Y4, Y3
+	VBLENDVPS   Y3, Y0, Y4, Y3
+	VMOVUPS     Y3, (CX)
+	VMOVUPS     32(CX), Y3
+	VMULPS      Y1, Y3, Y4
+	VFMADD231PS Y2, Y3, Y4
+	VCMPPS      $0x03, Y4, Y4, Y3
+	VBLENDVPS   Y3, Y0, Y4, Y3
+	VMOVUPS     Y3, 32(CX)
+	VMOVUPS     64(CX), Y3
+	VMULPS      Y1, Y3, Y4
+	VFMADD231PS Y2, Y3, Y4
+	VCMPPS      $0x03, Y4, Y4, Y3
+	VBLENDVPS   Y3, Y0, Y4, Y3
+	VMOVUPS     Y3, 64(CX)
+	VMOVUPS     96(CX), Y3
+	VMULPS      Y1, Y3, Y4
+	VFMADD231PS Y2, Y3, Y4
+	VCMPPS      $0x03, Y4, Y4, Y3
+	VBLENDVPS   Y3, Y0, Y4, Y3
+	VMOVUPS     Y3, 96(CX)
+	ADDQ        $+128, CX
+	ADDQ        $-32, AX
+	CMPQ        AX, $+32
 	JGE         all_round
 
 all_few:
-	CMPQ CX, $+16
+	CMPQ AX, $+16
 	JLT  all_part
 
 all_tile:
-	VMOVUPS     (AX), Y2
-	VMULPS      Y1, Y2, Y3
-	VFMADD231PS Y0, Y2, Y3
-	VMOVUPS     Y3, (AX)
-	VMOVUPS     32(AX), Y2
-	VMULPS      Y1, Y2, Y3
-	VFMADD231PS Y0, Y2, Y3
-	VMOVUPS     Y3, 32(AX)
-	ADDQ        $+64, AX
-	ADDQ        $-16, CX
-	CMPQ        CX, $+16
+	VMOVUPS     (CX), Y3
+	VMULPS      Y1, Y3, Y4
+	VFMADD231PS Y2, Y3, Y4
+	VCMPPS      $0x03, Y4, Y4, Y3
+	VBLENDVPS   Y3, Y0, Y4, Y3
+	VMOVUPS     Y3, (CX)
+	VMOVUPS     32(CX), Y3
+	VMULPS      Y1, Y3, Y4
+	VFMADD231PS Y2, Y3, Y4
+	VCMPPS      $0x03, Y4, Y4, Y3
+	VBLENDVPS   Y3, Y0, Y4, Y3
+	VMOVUPS     Y3, 32(CX)
+	ADDQ        $+64, CX
+	ADDQ        $-16, AX
+	CMPQ        AX, $+16
 	JGE         all_tile
 
 all_part:
-	CMPQ        CX, $+1
+	CMPQ        AX, $+1
 	JLT         all_done
 	MOVQ        $0x00000008, DX
-	MOVQ        CX, BX
+	MOVQ        AX, BX
 	CMPQ        BX, DX
 	CMOVQGT     DX, BX
 	NEGQ        BX
 	LEAQ        lane_mask<>+32(SB), DX
-	VMOVUPS     (DX)(BX*4), Y2
-	VMASKMOVPS  (AX), Y2, Y3
-	VPXOR       Y4, Y4, Y4
-	VBLENDVPS   Y2, Y3, Y4, Y2
+	VMOVUPS     (DX)(BX*4), Y3
+	VMASKMOVPS  (CX), Y3, Y4
+	VPXOR       Y5, Y5, Y5
+	VBLENDVPS   Y3, Y4, Y5, Y3
 	MOVQ        $0x00000000, BX
-	MOVQ        CX, DX
+	MOVQ        AX, DX
 	SUBQ        $+8, DX
 	CMOVQLT     BX, DX
 	MOVQ        $0x00000008, BX
@@ -21755,47 +31371,51 @@ all_part:
 	CMOVQGT     BX, SI
 	NEGQ        SI
 	LEAQ        lane_mask<>+32(SB), BX
-	VMOVUPS     (BX)(SI*4), Y3
-	VMASKMOVPS  32(AX), Y3, Y4
-	VPXOR       Y5, Y5, Y5
-	VBLENDVPS   Y3, Y4, Y5, Y3
-	VMULPS      Y1, Y2, Y4
-	VFMADD231PS Y0, Y2, Y4
-	CMPQ        CX, $+8
+	VMOVUPS     (BX)(SI*4), Y4
+	VMASKMOVPS  32(CX), Y4, Y5
+	VPXOR       Y6, Y6, Y6
+	VBLENDVPS   Y4, Y5, Y6, Y4
+	VMULPS      Y1, Y3, Y5
+	VFMADD231PS Y2, Y3, Y5
+	VCMPPS      $0x03, Y5, Y5, Y3
+	VBLENDVPS   Y3, Y0, Y5, Y3
+	CMPQ        AX, $+8
 	JLT         partless1
-	VMOVUPS     Y4, (AX)
+	VMOVUPS     Y3, (CX)
 	JMP         partdone1
 
 partless1:
-	MOVQ         AX, BX
-	TESTQ        $0x00000004, CX
+	MOVQ         CX, BX
+	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X4, (BX)
+	VMOVUPS      X3, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y4, X4
+	VEXTRACTF128 $0x01, Y3, X3
 
 partfour1:
-	TESTQ   $0x00000002, CX
+	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X4, (BX)
+	VMOVLPS X3, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X4, X4
+	VPSRLDQ $0x08, X3, X3
 
 parttwo1:
-	TESTQ  $0x00000001, CX
+	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X4, (BX)
+	VMOVSS X3, (BX)
 
 partdone1:
-	VMULPS      Y1, Y3, Y1
-	VFMADD231PS Y0, Y3, Y1
+	VMULPS      Y1, Y4, Y1
+	VFMADD231PS Y2, Y4, Y1
+	VCMPPS      $0x03, Y1, Y1, Y2
+	VBLENDVPS   Y2, Y0, Y1, Y1
 	CMPQ        DX, $+8
 	JLT         partless2
-	VMOVUPS     Y1, 32(AX)
+	VMOVUPS     Y1, 32(CX)
 	JMP         partdone2
 
 partless2:
-	MOVQ         AX, AX
+	MOVQ         CX, AX
 	TESTQ        $0x00000004, DX
 	JEQ          partfour2
 	VMOVUPS      X1, 32(AX)
@@ -21816,7 +31436,6 @@ parttwo2:
 
 partdone2:
 all_done:
-next:
 	ADDQ $+4, sums+8(FP)
 	MOVQ classes+24(FP), AX
 	SHLQ $0x02, AX
@@ -21827,597 +31446,81 @@ next:
 	VZEROUPPER
 	RET
 
-// func softmaxRowsAVX512(dst *float32, sums *float32, logits *float32, rows int, classes int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·softmaxRowsAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+2368(SB), Z0
-	VBROADCASTSS consts<>+2272(SB), Z1
-	VBROADCASTSS consts<>+384(SB), Z2
-	VBROADCASTSS consts<>+160(SB), Z3
-	VBROADCASTSS consts<>+96(SB), Z4
-	VBROADCASTSS consts<>+192(SB), Z5
-	VBROADCASTSS consts<>+2464(SB), Z6
-	VBROADCASTSS consts<>+2496(SB), Z7
-	VBROADCASTSS consts<>+2528(SB), Z8
-	VBROADCASTSS consts<>+2560(SB), Z9
-	VBROADCASTSS consts<>+2592(SB), Z10
-	VBROADCASTSS consts<>+608(SB), Z11
-	VBROADCASTSS consts<>+2432(SB), Z12
-	VBROADCASTSS consts<>+32(SB), Z13
-	VBROADCASTSS consts<>+928(SB), Z14
-
-row:
-	MOVQ         sums+8(FP), AX
-	CMPL         640(AX), $0x00
-	JNE          next
-	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 128(AX), Z15
-	VCVTDQ2PS    Z15, Z15
-	VSUBPS       Z12, Z15, Z15
-	VSUBPS       Z15, Z0, Z16
-	VMULPS       Z3, Z15, Z15
-	VBROADCASTSS 256(AX), Z17
-	VPANDD       Z13, Z17, Z18
-	VCMPPS       $0x11, Z18, Z1, K1
-	VCMPPS       $0x11, Z14, Z18, K2
-	KANDW        K1, K2, K1
-	VMOVAPS.Z    Z17, K1, Z17
-	VBROADCASTSS (AX), Z18
-	VBROADCASTSS 512(AX), Z19
-	MOVQ         logits+16(FP), AX
-	MOVQ         dst+0(FP), CX
-	MOVQ         classes+32(FP), DX
-	CMPQ         DX, $+64
-	JLT          all_few
-
-all_round:
-	VMOVUPS      (AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z19, Z20, Z21
-	VFMADD231PS  Z18, Z20, Z21
-	VCMPPS       $0x03, Z21, Z21, K1
-	VBLENDMPS    Z11, Z21, K1, Z20
-	VMOVUPS      Z20, (CX)
-	VMOVUPS      64(AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z19, Z20, Z21
-	VFMADD231PS  Z18, Z20, Z21
-	VCMPPS       $0x03, Z21, Z21, K1
-	VBLENDMPS    Z11, Z21, K1, Z20
-	VMOVUPS      Z20, 64(CX)
-	VMOVUPS      128(AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z19, Z20, Z21
-	VFMADD231PS  Z18, Z20, Z21
-	VCMPPS       $0x03, Z21, Z21, K1
-	VBLENDMPS    Z11, Z21, K1, Z20
-	VMOVUPS      Z20, 128(CX)
-	VMOVUPS      192(AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z19, Z20, Z21
-	VFMADD231PS  Z18, Z20, Z21
-	VCMPPS       $0x03, Z21, Z21, K1
-	VBLENDMPS    Z11, Z21, K1, Z20
-	VMOVUPS      Z20, 192(CX)
-	ADDQ         $+256, AX
-	ADDQ         $+256, CX
-	ADDQ         $-64, DX
-	CMPQ         DX, $+64
-	JGE          all_round
-
-all_few:
-	CMPQ DX, $+16
-	JLT  all_part
-
-all_tile:
-	VMOVUPS      (AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z19, Z20, Z21
-	VFMADD231PS  Z18, Z20, Z21
-	VCMPPS       $0x03, Z21, Z21, K1
-	VBLENDMPS    Z11, Z21, K1, Z20
-	VMOVUPS      Z20, (CX)
-	ADDQ         $+64, AX
-	ADDQ         $+64, CX
-	ADDQ         $-16, DX
-	CMPQ         DX, $+16
-	JGE          all_tile
-
-all_part:
-	CMPQ         DX, $+1
-	JLT          all_done
-	MOVL         $0x0000ffff, BX
-	BZHIL        DX, BX, BX
-	KMOVW        BX, K1
-	VPXORD       Z20, Z20, Z20
-	VMOVUPS      (AX), K1, Z20
-	VSUBPS       Z17, Z20, Z17
-	VMAXPS       Z17, Z15, Z15
-	VMOVAPS      Z16, Z17
-	VFMADD231PS  Z4, Z15, Z17
-	VSUBPS       Z16, Z17, Z16
-	VFNMADD231PS Z3, Z16, Z15
-	VFNMADD231PS Z5, Z16, Z15
-	VMOVAPS      Z7, Z16
-	VFMADD231PS  Z6, Z15, Z16
-	VFMADD213PS  Z8, Z15, Z16
-	VFMADD213PS  Z9, Z15, Z16
-	VFMADD213PS  Z10, Z15, Z16
-	VFMADD213PS  Z2, Z15, Z16
-	VFMADD213PS  Z2, Z16, Z15
-	VPSLLD       $0x17, Z17, Z16
-	VMULPS       Z16, Z15, Z15
-	VMULPS       Z19, Z15, Z16
-	VFMADD231PS  Z18, Z15, Z16
-	VCMPPS       $0x03, Z16, Z16, K2
-	VBLENDMPS    Z11, Z16, K2, Z15
-	VMOVUPS      Z15, K1, (CX)
-
-all_done:
-next:
-	ADDQ $+4, sums+8(FP)
-	MOVQ classes+32(FP), AX
-	SHLQ $0x02, AX
-	ADDQ AX, dst+0(FP)
-	ADDQ AX, logits+16(FP)
-	ADDQ $-1, rows+24(FP)
-	CMPQ rows+24(FP), $0x00
-	JNE  row
-	VZEROUPPER
-	RET
-
-// func softmaxRowsAVX2(dst *float32, sums *float32, logits *float32, rows int, classes int)
-// Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·softmaxRowsAVX2(SB), NOSPLIT, $0-40
-	VMOVUPS consts<>+2368(SB), Y0
-	VMOVUPS consts<>+2272(SB), Y1
-	VMOVUPS consts<>+384(SB), Y2
-	VMOVUPS consts<>+160(SB), Y3
-	VMOVUPS consts<>+96(SB), Y4
-	VMOVUPS consts<>+192(SB), Y5
-	VMOVUPS consts<>+2464(SB), Y6
-
-row:
-	MOVQ         sums+8(FP), AX
-	CMPL         640(AX), $0x00
-	JNE          next
-	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 128(AX), Y7
-	VCVTDQ2PS    Y7, Y7
-	VSUBPS       consts<>+2432(SB), Y7, Y7
-	VSUBPS       Y7, Y0, Y8
-	VMULPS       Y3, Y7, Y7
-	VBROADCASTSS 256(AX), Y9
-	VPAND        consts<>+32(SB), Y9, Y10
-	VCMPPS       $0x11, Y10, Y1, Y11
-	VCMPPS       $0x11, consts<>+928(SB), Y10, Y10
-	VPAND        Y11, Y10, Y10
-	VPAND        Y9, Y10, Y9
-	VBROADCASTSS (AX), Y10
-	VBROADCASTSS 512(AX), Y11
-	MOVQ         logits+16(FP), AX
-	MOVQ         dst+0(FP), CX
-	MOVQ         classes+32(FP), DX
-	CMPQ         DX, $+32
-	JLT          all_few
-
-all_round:
-	VMOVUPS      (AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y6, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  consts<>+2560(SB), Y12, Y14
-	VFMADD213PS  consts<>+2592(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y11, Y12, Y13
-	VFMADD231PS  Y10, Y12, Y13
-	VCMPPS       $0x03, Y13, Y13, Y12
-	VBLENDVPS    Y12, consts<>+608(SB), Y13, Y12
-	VMOVUPS      Y12, (CX)
-	VMOVUPS      32(AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y6, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  consts<>+2560(SB), Y12, Y14
-	VFMADD213PS  consts<>+2592(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y11, Y12, Y13
-	VFMADD231PS  Y10, Y12, Y13
-	VCMPPS       $0x03, Y13, Y13, Y12
-	VBLENDVPS    Y12, consts<>+608(SB), Y13, Y12
-	VMOVUPS      Y12, 32(CX)
-	VMOVUPS      64(AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y6, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  consts<>+2560(SB), Y12, Y14
-	VFMADD213PS  consts<>+2592(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y11, Y12, Y13
-	VFMADD231PS  Y10, Y12, Y13
-	VCMPPS       $0x03, Y13, Y13, Y12
-	VBLENDVPS    Y12, consts<>+608(SB), Y13, Y12
-	VMOVUPS      Y12, 64(CX)
-	VMOVUPS      96(AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y6, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  consts<>+2560(SB), Y12, Y14
-	VFMADD213PS  consts<>+2592(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y11, Y12, Y13
-	VFMADD231PS  Y10, Y12, Y13
-	VCMPPS       $0x03, Y13, Y13, Y12
-	VBLENDVPS    Y12, consts<>+608(SB), Y13, Y12
-	VMOVUPS      Y12, 96(CX)
-	ADDQ         $+128, AX
-	ADDQ         $+128, CX
-	ADDQ         $-32, DX
-	CMPQ         DX, $+32
-	JGE          all_round
-
-all_few:
-	CMPQ DX, $+16
-	JLT  all_part
-
-all_tile:
-	VMOVUPS      (AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y6, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  consts<>+2560(SB), Y12, Y14
-	VFMADD213PS  consts<>+2592(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y11, Y12, Y13
-	VFMADD231PS  Y10, Y12, Y13
-	VCMPPS       $0x03, Y13, Y13, Y12
-	VBLENDVPS    Y12, consts<>+608(SB), Y13, Y12
-	VMOVUPS      Y12, (CX)
-	VMOVUPS      32(AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y6, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  consts<>+2560(SB), Y12, Y14
-	VFMADD213PS  consts<>+2592(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y11, Y12, Y13
-	VFMADD231PS  Y10, Y12, Y13
-	VCMPPS       $0x03, Y13, Y13, Y12
-	VBLENDVPS    Y12, consts<>+608(SB), Y13, Y12
-	VMOVUPS      Y12, 32(CX)
-	ADDQ         $+64, AX
-	ADDQ         $+64, CX
-	ADDQ         $-16, DX
-	CMPQ         DX, $+16
-	JGE          all_tile
-
-all_part:
-	CMPQ         DX, $+1
-	JLT          all_done
-	MOVQ         $0x00000008, BX
-	MOVQ         DX, SI
-	CMPQ         SI, BX
-	CMOVQGT      BX, SI
-	NEGQ         SI
-	LEAQ         lane_mask<>+32(SB), BX
-	VMOVUPS      (BX)(SI*4), Y12
-	VMASKMOVPS   (AX), Y12, Y13
-	VPXOR        Y14, Y14, Y14
-	VBLENDVPS    Y12, Y13, Y14, Y12
-	MOVQ         $0x00000000, SI
-	MOVQ         DX, BX
-	SUBQ         $+8, BX
-	CMOVQLT      SI, BX
-	MOVQ         $0x00000008, SI
-	MOVQ         BX, DI
-	CMPQ         DI, SI
-	CMOVQGT      SI, DI
-	NEGQ         DI
-	LEAQ         lane_mask<>+32(SB), SI
-	VMOVUPS      (SI)(DI*4), Y13
-	VMASKMOVPS   32(AX), Y13, Y14
-	VPXOR        Y15, Y15, Y15
-	VBLENDVPS    Y13, Y14, Y15, Y13
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y14
-	VFMADD231PS  Y4, Y12, Y14
-	VSUBPS       Y8, Y14, Y15
-	VFNMADD231PS Y3, Y15, Y12
-	VFNMADD231PS Y5, Y15, Y12
-	VMOVAPS      Y12, Y15
-	VFMADD213PS  consts<>+2496(SB), Y6, Y15
-	VFMADD213PS  consts<>+2528(SB), Y12, Y15
-	VFMADD213PS  consts<>+2560(SB), Y12, Y15
-	VFMADD213PS  consts<>+2592(SB), Y12, Y15
-	VFMADD213PS  Y2, Y12, Y15
-	VFMADD213PS  Y2, Y15, Y12
-	VPSLLD       $0x17, Y14, Y14
-	VMULPS       Y14, Y12, Y12
-	VMULPS       Y11, Y12, Y14
-	VFMADD231PS  Y10, Y12, Y14
-	VCMPPS       $0x03, Y14, Y14, Y12
-	VBLENDVPS    Y12, consts<>+608(SB), Y14, Y12
-	CMPQ         DX, $+8
-	JLT          partless1
-	VMOVUPS      Y12, (CX)
-	JMP          partdone1
-
-partless1:
-	MOVQ         CX, AX
-	TESTQ        $0x00000004, DX
-	JEQ          partfour1
-	VMOVUPS      X12, (AX)
-	ADDQ         $+16, AX
-	VEXTRACTF128 $0x01, Y12, X12
-
-partfour1:
-	TESTQ   $0x00000002, DX
-	JEQ     parttwo1
-	VMOVLPS X12, (AX)
-	ADDQ    $+8, AX
-	VPSRLDQ $0x08, X12, X12
-
-parttwo1:
-	TESTQ  $0x00000001, DX
-	JEQ    partdone1
-	VMOVSS X12, (AX)
-
-partdone1:
-	VSUBPS       Y9, Y13, Y9
-	VMAXPS       Y9, Y7, Y7
-	VMOVAPS      Y8, Y9
-	VFMADD231PS  Y4, Y7, Y9
-	VSUBPS       Y8, Y9, Y8
-	VFNMADD231PS Y3, Y8, Y7
-	VFNMADD231PS Y5, Y8, Y7
-	VMOVAPS      Y7, Y8
-	VFMADD213PS  consts<>+2496(SB), Y6, Y8
-	VFMADD213PS  consts<>+2528(SB), Y7, Y8
-	VFMADD213PS  consts<>+2560(SB), Y7, Y8
-	VFMADD213PS  consts<>+2592(SB), Y7, Y8
-	VFMADD213PS  Y2, Y7, Y8
-	VFMADD213PS  Y2, Y8, Y7
-	VPSLLD       $0x17, Y9, Y8
-	VMULPS       Y8, Y7, Y7
-	VMULPS       Y11, Y7, Y8
-	VFMADD231PS  Y10, Y7, Y8
-	VCMPPS       $0x03, Y8, Y8, Y7
-	VBLENDVPS    Y7, consts<>+608(SB), Y8, Y7
-	CMPQ         BX, $+8
-	JLT          partless2
-	VMOVUPS      Y7, 32(CX)
-	JMP          partdone2
-
-partless2:
-	MOVQ         CX, AX
-	TESTQ        $0x00000004, BX
-	JEQ          partfour2
-	VMOVUPS      X7, 32(AX)
-	ADDQ         $+16, AX
-	VEXTRACTF128 $0x01, Y7, X7
-
-partfour2:
-	TESTQ   $0x00000002, BX
-	JEQ     parttwo2
-	VMOVLPS X7, 32(AX)
-	ADDQ    $+8, AX
-	VPSRLDQ $0x08, X7, X7
-
-parttwo2:
-	TESTQ  $0x00000001, BX
-	JEQ    partdone2
-	VMOVSS X7, 32(AX)
-
-partdone2:
-all_done:
-next:
-	ADDQ $+4, sums+8(FP)
-	MOVQ classes+32(FP), AX
-	SHLQ $0x02, AX
-	ADDQ AX, dst+0(FP)
-	ADDQ AX, logits+16(FP)
-	ADDQ $-1, rows+24(FP)
-	CMPQ rows+24(FP), $0x00
-	JNE  row
-	VZEROUPPER
-	RET
-
 // func gradScaleAVX512(dst *float32, sums *float32, rows int, classes int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·gradScaleAVX512(SB), NOSPLIT, $0-32
+	VBROADCASTSS consts<>+608(SB), Z0
+
 row:
 	MOVQ         sums+8(FP), AX
-	CMPL         640(AX), $0x00
-	JEQ          next
-	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 512(AX), Z0
-	VBROADCASTSS (AX), Z1
-	MOVQ         dst+0(FP), AX
-	MOVQ         classes+24(FP), CX
-	CMPQ         CX, $+64
+	MOVQ         dst+0(FP), CX
+	VBROADCASTSS 512(AX), Z1
+	VBROADCASTSS (AX), Z2
+	MOVQ         classes+24(FP), AX
+	CMPQ         AX, $+64
 	JLT          all_few
 
 all_round:
-	VMULPS  (AX), Z0, Z2
-	VMULPS  Z1, Z2, Z2
-	VMOVUPS Z2, (AX)
-	VMULPS  64(AX), Z0, Z2
-	VMULPS  Z1, Z2, Z2
-	VMOVUPS Z2, 64(AX)
-	VMULPS  128(AX), Z0, Z2
-	VMULPS  Z1, Z2, Z2
-	VMOVUPS Z2, 128(AX)
-	VMULPS  192(AX), Z0, Z2
-	VMULPS  Z1, Z2, Z2
-	VMOVUPS Z2, 192(AX)
-	ADDQ    $+256, AX
-	ADDQ    $-64, CX
-	CMPQ    CX, $+64
-	JGE     all_round
+	VMOVUPS   (CX), Z3
+	VMULPS    Z1, Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, (CX)
+	VMOVUPS   64(CX), Z3
+	VMULPS    Z1, Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, 64(CX)
+	VMOVUPS   128(CX), Z3
+	VMULPS    Z1, Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, 128(CX)
+	VMOVUPS   192(CX), Z3
+	VMULPS    Z1, Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, 192(CX)
+	ADDQ      $+256, CX
+	ADDQ      $-64, AX
+	CMPQ      AX, $+64
+	JGE       all_round
 
 all_few:
-	CMPQ CX, $+16
+	CMPQ AX, $+16
 	JLT  all_part
 
 all_tile:
-	VMULPS  (AX), Z0, Z2
-	VMULPS  Z1, Z2, Z2
-	VMOVUPS Z2, (AX)
-	ADDQ    $+64, AX
-	ADDQ    $-16, CX
-	CMPQ    CX, $+16
-	JGE     all_tile
+	VMOVUPS   (CX), Z3
+	VMULPS    Z1, Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, (CX)
+	ADDQ      $+64, CX
+	ADDQ      $-16, AX
+	CMPQ      AX, $+16
+	JGE       all_tile
 
 all_part:
-	CMPQ    CX, $+1
-	JLT     all_done
-	MOVL    $0x0000ffff, DX
-	BZHIL   CX, DX, DX
-	KMOVW   DX, K1
-	VPXORD  Z2, Z2, Z2
-	VMOVUPS (AX), K1, Z2
-	VMULPS  Z0, Z2, Z0
-	VMULPS  Z1, Z0, Z0
-	VMOVUPS Z0, K1, (AX)
+	CMPQ      AX, $+1
+	JLT       all_done
+	MOVL      $0x0000ffff, DX
+	BZHIL     AX, DX, DX
+	KMOVW     DX, K1
+	VPXORD    Z3, Z3, Z3
+	VMOVUPS   (CX), K1, Z3
+	VMULPS    Z1, Z3, Z1
+	VMULPS    Z2, Z1, Z1
+	VCMPPS    $0x03, Z1, Z1, K2
+	VBLENDMPS Z0, Z1, K2, Z1
+	VMOVUPS   Z1, K1, (CX)
 
 all_done:
-next:
 	ADDQ $+4, sums+8(FP)
 	MOVQ classes+24(FP), AX
 	SHLQ $0x02, AX
@@ -22431,67 +31534,84 @@ next:
 // func gradScaleAVX2(dst *float32, sums *float32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV
 TEXT ·gradScaleAVX2(SB), NOSPLIT, $0-32
+	VMOVUPS consts<>+608(SB), Y0
+
 row:
 	MOVQ         sums+8(FP), AX
-	CMPL         640(AX), $0x00
-	JEQ          next
-	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 512(AX), Y0
-	VBROADCASTSS (AX), Y1
-	MOVQ         dst+0(FP), AX
-	MOVQ         classes+24(FP), CX
-	CMPQ         CX, $+32
+	MOVQ         dst+0(FP), CX
+	VBROADCASTSS 512(AX), Y1
+	VBROADCASTSS (AX), Y2
+	MOVQ         classes+24(FP), AX
+	CMPQ         AX, $+32
 	JLT          all_few
 
 all_round:
-	VMULPS  (AX), Y0, Y2
-	VMULPS  Y1, Y2, Y2
-	VMOVUPS Y2, (AX)
-	VMULPS  32(AX), Y0, Y2
-	VMULPS  Y1, Y2, Y2
-	VMOVUPS Y2, 32(AX)
-	VMULPS  64(AX), Y0, Y2
-	VMULPS  Y1, Y2, Y2
-	VMOVUPS Y2, 64(AX)
-	VMULPS  96(AX), Y0, Y2
-	VMULPS  Y1, Y2, Y2
-	VMOVUPS Y2, 96(AX)
-	ADDQ    $+128, AX
-	ADDQ    $-32, CX
-	CMPQ    CX, $+32
-	JGE     all_round
+	VMOVUPS   (CX), Y3
+	VMULPS    Y1, Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, (CX)
+	VMOVUPS   32(CX), Y3
+	VMULPS    Y1, Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, 32(CX)
+	VMOVUPS   64(CX), Y3
+	VMULPS    Y1, Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, 64(CX)
+	VMOVUPS   96(CX), Y3
+	VMULPS    Y1, Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, 96(CX)
+	ADDQ      $+128, CX
+	ADDQ      $-32, AX
+	CMPQ      AX, $+32
+	JGE       all_round
 
 all_few:
-	CMPQ CX, $+16
+	CMPQ AX, $+16
 	JLT  all_part
 
 all_tile:
-	VMULPS  (AX), Y0, Y2
-	VMULPS  Y1, Y2, Y2
-	VMOVUPS Y2, (AX)
-	VMULPS  32(AX), Y0, Y2
-	VMULPS  Y1, Y2, Y2
-	VMOVUPS Y2, 32(AX)
-	ADDQ    $+64, AX
-	ADDQ    $-16, CX
-	CMPQ    CX, $+16
-	JGE     all_tile
+	VMOVUPS   (CX), Y3
+	VMULPS    Y1, Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, (CX)
+	VMOVUPS   32(CX), Y3
+	VMULPS    Y1, Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, 32(CX)
+	ADDQ      $+64, CX
+	ADDQ      $-16, AX
+	CMPQ      AX, $+16
+	JGE       all_tile
 
 all_part:
-	CMPQ       CX, $+1
+	CMPQ       AX, $+1
 	JLT        all_done
 	MOVQ       $0x00000008, DX
-	MOVQ       CX, BX
+	MOVQ       AX, BX
 	CMPQ       BX, DX
 	CMOVQGT    DX, BX
 	NEGQ       BX
 	LEAQ       lane_mask<>+32(SB), DX
-	VMOVUPS    (DX)(BX*4), Y2
-	VMASKMOVPS (AX), Y2, Y3
-	VPXOR      Y4, Y4, Y4
-	VBLENDVPS  Y2, Y3, Y4, Y2
+	VMOVUPS    (DX)(BX*4), Y3
+	VMASKMOVPS (CX), Y3, Y4
+	VPXOR      Y5, Y5, Y5
+	VBLENDVPS  Y3, Y4, Y5, Y3
 	MOVQ       $0x00000000, BX
-	MOVQ       CX, DX
+	MOVQ       AX, DX
 	SUBQ       $+8, DX
 	CMOVQLT    BX, DX
 	MOVQ       $0x00000008, BX
@@ -22500,68 +31620,71 @@ all_part:
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y3
-	VMASKMOVPS 32(AX), Y3, Y4
-	VPXOR      Y5, Y5, Y5
-	VBLENDVPS  Y3, Y4, Y5, Y3
-	VMULPS     Y0, Y2, Y2
-	VMULPS     Y1, Y2, Y2
-	CMPQ       CX, $+8
+	VMOVUPS    (BX)(SI*4), Y4
+	VMASKMOVPS 32(CX), Y4, Y5
+	VPXOR      Y6, Y6, Y6
+	VBLENDVPS  Y4, Y5, Y6, Y4
+	VMULPS     Y1, Y3, Y3
+	VMULPS     Y2, Y3, Y3
+	VCMPPS     $0x03, Y3, Y3, Y5
+	VBLENDVPS  Y5, Y0, Y3, Y3
+	CMPQ       AX, $+8
 	JLT        partless1
-	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y3, (CX)
 	JMP        partdone1
 
 partless1:
-	MOVQ         AX, BX
-	TESTQ        $0x00000004, CX
+	MOVQ         CX, BX
+	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X2, (BX)
+	VMOVUPS      X3, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y2, X2
+	VEXTRACTF128 $0x01, Y3, X3
 
 partfour1:
-	TESTQ   $0x00000002, CX
+	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X2, (BX)
+	VMOVLPS X3, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X2, X2
+	VPSRLDQ $0x08, X3, X3
 
 parttwo1:
-	TESTQ  $0x00000001, CX
+	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X2, (BX)
+	VMOVSS X3, (BX)
 
 partdone1:
-	VMULPS  Y0, Y3, Y0
-	VMULPS  Y1, Y0, Y0
-	CMPQ    DX, $+8
-	JLT     partless2
-	VMOVUPS Y0, 32(AX)
-	JMP     partdone2
+	VMULPS    Y1, Y4, Y1
+	VMULPS    Y2, Y1, Y1
+	VCMPPS    $0x03, Y1, Y1, Y2
+	VBLENDVPS Y2, Y0, Y1, Y1
+	CMPQ      DX, $+8
+	JLT       partless2
+	VMOVUPS   Y1, 32(CX)
+	JMP       partdone2
 
 partless2:
-	MOVQ         AX, AX
+	MOVQ         CX, AX
 	TESTQ        $0x00000004, DX
 	JEQ          partfour2
-	VMOVUPS      X0, 32(AX)
+	VMOVUPS      X1, 32(AX)
 	ADDQ         $+16, AX
-	VEXTRACTF128 $0x01, Y0, X0
+	VEXTRACTF128 $0x01, Y1, X1
 
 partfour2:
 	TESTQ   $0x00000002, DX
 	JEQ     parttwo2
-	VMOVLPS X0, 32(AX)
+	VMOVLPS X1, 32(AX)
 	ADDQ    $+8, AX
-	VPSRLDQ $0x08, X0, X0
+	VPSRLDQ $0x08, X1, X1
 
 parttwo2:
 	TESTQ  $0x00000001, DX
 	JEQ    partdone2
-	VMOVSS X0, 32(AX)
+	VMOVSS X1, 32(AX)
 
 partdone2:
 all_done:
-next:
 	ADDQ $+4, sums+8(FP)
 	MOVQ classes+24(FP), AX
 	SHLQ $0x02, AX
@@ -22572,544 +31695,13 @@ next:
 	VZEROUPPER
 	RET
 
-// func gradRowsAVX512(dst *float32, sums *float32, logits *float32, rows int, classes int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·gradRowsAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+2368(SB), Z0
-	VBROADCASTSS consts<>+2272(SB), Z1
-	VBROADCASTSS consts<>+384(SB), Z2
-	VBROADCASTSS consts<>+160(SB), Z3
-	VBROADCASTSS consts<>+96(SB), Z4
-	VBROADCASTSS consts<>+192(SB), Z5
-	VBROADCASTSS consts<>+2464(SB), Z6
-	VBROADCASTSS consts<>+2496(SB), Z7
-	VBROADCASTSS consts<>+2528(SB), Z8
-	VBROADCASTSS consts<>+2560(SB), Z9
-	VBROADCASTSS consts<>+2592(SB), Z10
-	VBROADCASTSS consts<>+608(SB), Z11
-	VBROADCASTSS consts<>+2432(SB), Z12
-	VBROADCASTSS consts<>+32(SB), Z13
-	VBROADCASTSS consts<>+928(SB), Z14
-
-row:
-	MOVQ         sums+8(FP), AX
-	CMPL         640(AX), $0x00
-	JNE          next
-	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 128(AX), Z15
-	VCVTDQ2PS    Z15, Z15
-	VSUBPS       Z12, Z15, Z15
-	VSUBPS       Z15, Z0, Z16
-	VMULPS       Z3, Z15, Z15
-	VBROADCASTSS 256(AX), Z17
-	VPANDD       Z13, Z17, Z18
-	VCMPPS       $0x11, Z18, Z1, K1
-	VCMPPS       $0x11, Z14, Z18, K2
-	KANDW        K1, K2, K1
-	VMOVAPS.Z    Z17, K1, Z17
-	VBROADCASTSS 512(AX), Z18
-	VBROADCASTSS (AX), Z19
-	MOVQ         logits+16(FP), AX
-	MOVQ         dst+0(FP), CX
-	MOVQ         classes+32(FP), DX
-	CMPQ         DX, $+64
-	JLT          all_few
-
-all_round:
-	VMOVUPS      (AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z18, Z20, Z20
-	VMULPS       Z19, Z20, Z20
-	VCMPPS       $0x03, Z20, Z20, K1
-	VBLENDMPS    Z11, Z20, K1, Z20
-	VMOVUPS      Z20, (CX)
-	VMOVUPS      64(AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z18, Z20, Z20
-	VMULPS       Z19, Z20, Z20
-	VCMPPS       $0x03, Z20, Z20, K1
-	VBLENDMPS    Z11, Z20, K1, Z20
-	VMOVUPS      Z20, 64(CX)
-	VMOVUPS      128(AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z18, Z20, Z20
-	VMULPS       Z19, Z20, Z20
-	VCMPPS       $0x03, Z20, Z20, K1
-	VBLENDMPS    Z11, Z20, K1, Z20
-	VMOVUPS      Z20, 128(CX)
-	VMOVUPS      192(AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z18, Z20, Z20
-	VMULPS       Z19, Z20, Z20
-	VCMPPS       $0x03, Z20, Z20, K1
-	VBLENDMPS    Z11, Z20, K1, Z20
-	VMOVUPS      Z20, 192(CX)
-	ADDQ         $+256, AX
-	ADDQ         $+256, CX
-	ADDQ         $-64, DX
-	CMPQ         DX, $+64
-	JGE          all_round
-
-all_few:
-	CMPQ DX, $+16
-	JLT  all_part
-
-all_tile:
-	VMOVUPS      (AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z18, Z20, Z20
-	VMULPS       Z19, Z20, Z20
-	VCMPPS       $0x03, Z20, Z20, K1
-	VBLENDMPS    Z11, Z20, K1, Z20
-	VMOVUPS      Z20, (CX)
-	ADDQ         $+64, AX
-	ADDQ         $+64, CX
-	ADDQ         $-16, DX
-	CMPQ         DX, $+16
-	JGE          all_tile
-
-all_part:
-	CMPQ         DX, $+1
-	JLT          all_done
-	MOVL         $0x0000ffff, BX
-	BZHIL        DX, BX, BX
-	KMOVW        BX, K1
-	VPXORD       Z20, Z20, Z20
-	VMOVUPS      (AX), K1, Z20
-	VSUBPS       Z17, Z20, Z17
-	VMAXPS       Z17, Z15, Z15
-	VMOVAPS      Z16, Z17
-	VFMADD231PS  Z4, Z15, Z17
-	VSUBPS       Z16, Z17, Z16
-	VFNMADD231PS Z3, Z16, Z15
-	VFNMADD231PS Z5, Z16, Z15
-	VMOVAPS      Z7, Z16
-	VFMADD231PS  Z6, Z15, Z16
-	VFMADD213PS  Z8, Z15, Z16
-	VFMADD213PS  Z9, Z15, Z16
-	VFMADD213PS  Z10, Z15, Z16
-	VFMADD213PS  Z2, Z15, Z16
-	VFMADD213PS  Z2, Z16, Z15
-	VPSLLD       $0x17, Z17, Z16
-	VMULPS       Z16, Z15, Z15
-	VMULPS       Z18, Z15, Z15
-	VMULPS       Z19, Z15, Z15
-	VCMPPS       $0x03, Z15, Z15, K2
-	VBLENDMPS    Z11, Z15, K2, Z15
-	VMOVUPS      Z15, K1, (CX)
-
-all_done:
-next:
-	ADDQ $+4, sums+8(FP)
-	MOVQ classes+32(FP), AX
-	SHLQ $0x02, AX
-	ADDQ AX, dst+0(FP)
-	ADDQ AX, logits+16(FP)
-	ADDQ $-1, rows+24(FP)
-	CMPQ rows+24(FP), $0x00
-	JNE  row
-	VZEROUPPER
-	RET
-
-// func gradRowsAVX2(dst *float32, sums *float32, logits *float32, rows int, classes int)
-// Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·gradRowsAVX2(SB), NOSPLIT, $0-40
-	VMOVUPS consts<>+2368(SB), Y0
-	VMOVUPS consts<>+2272(SB), Y1
-	VMOVUPS consts<>+384(SB), Y2
-	VMOVUPS consts<>+160(SB), Y3
-	VMOVUPS consts<>+96(SB), Y4
-	VMOVUPS consts<>+192(SB), Y5
-	VMOVUPS consts<>+2464(SB), Y6
-
-row:
-	MOVQ         sums+8(FP), AX
-	CMPL         640(AX), $0x00
-	JNE          next
-	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 128(AX), Y7
-	VCVTDQ2PS    Y7, Y7
-	VSUBPS       consts<>+2432(SB), Y7, Y7
-	VSUBPS       Y7, Y0, Y8
-	VMULPS       Y3, Y7, Y7
-	VBROADCASTSS 256(AX), Y9
-	VPAND        consts<>+32(SB), Y9, Y10
-	VCMPPS       $0x11, Y10, Y1, Y11
-	VCMPPS       $0x11, consts<>+928(SB), Y10, Y10
-	VPAND        Y11, Y10, Y10
-	VPAND        Y9, Y10, Y9
-	VBROADCASTSS 512(AX), Y10
-	VBROADCASTSS (AX), Y11
-	MOVQ         logits+16(FP), AX
-	MOVQ         dst+0(FP), CX
-	MOVQ         classes+32(FP), DX
-	CMPQ         DX, $+32
-	JLT          all_few
-
-all_round:
-	VMOVUPS      (AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y6, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  consts<>+2560(SB), Y12, Y14
-	VFMADD213PS  consts<>+2592(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y10, Y12, Y12
-	VMULPS       Y11, Y12, Y12
-	VCMPPS       $0x03, Y12, Y12, Y13
-	VBLENDVPS    Y13, consts<>+608(SB), Y12, Y12
-	VMOVUPS      Y12, (CX)
-	VMOVUPS      32(AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y6, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  consts<>+2560(SB), Y12, Y14
-	VFMADD213PS  consts<>+2592(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y10, Y12, Y12
-	VMULPS       Y11, Y12, Y12
-	VCMPPS       $0x03, Y12, Y12, Y13
-	VBLENDVPS    Y13, consts<>+608(SB), Y12, Y12
-	VMOVUPS      Y12, 32(CX)
-	VMOVUPS      64(AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y6, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  consts<>+2560(SB), Y12, Y14
-	VFMADD213PS  consts<>+2592(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y10, Y12, Y12
-	VMULPS       Y11, Y12, Y12
-	VCMPPS       $0x03, Y12, Y12, Y13
-	VBLENDVPS    Y13, consts<>+608(SB), Y12, Y12
-	VMOVUPS      Y12, 64(CX)
-	VMOVUPS      96(AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y6, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  consts<>+2560(SB), Y12, Y14
-	VFMADD213PS  consts<>+2592(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y10, Y12, Y12
-	VMULPS       Y11, Y12, Y12
-	VCMPPS       $0x03, Y12, Y12, Y13
-	VBLENDVPS    Y13, consts<>+608(SB), Y12, Y12
-	VMOVUPS      Y12, 96(CX)
-	ADDQ         $+128, AX
-	ADDQ         $+128, CX
-	ADDQ         $-32, DX
-	CMPQ         DX, $+32
-	JGE          all_round
-
-all_few:
-	CMPQ DX, $+16
-	JLT  all_part
-
-all_tile:
-	VMOVUPS      (AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y6, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  consts<>+2560(SB), Y12, Y14
-	VFMADD213PS  consts<>+2592(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y10, Y12, Y12
-	VMULPS       Y11, Y12, Y12
-	VCMPPS       $0x03, Y12, Y12, Y13
-	VBLENDVPS    Y13, consts<>+608(SB), Y12, Y12
-	VMOVUPS      Y12, (CX)
-	VMOVUPS      32(AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y6, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  consts<>+2560(SB), Y12, Y14
-	VFMADD213PS  consts<>+2592(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y10, Y12, Y12
-	VMULPS       Y11, Y12, Y12
-	VCMPPS       $0x03, Y12, Y12, Y13
-	VBLENDVPS    Y13, consts<>+608(SB), Y12, Y12
-	VMOVUPS      Y12, 32(CX)
-	ADDQ         $+64, AX
-	ADDQ         $+64, CX
-	ADDQ         $-16, DX
-	CMPQ         DX, $+16
-	JGE          all_tile
-
-all_part:
-	CMPQ         DX, $+1
-	JLT          all_done
-	MOVQ         $0x00000008, BX
-	MOVQ         DX, SI
-	CMPQ         SI, BX
-	CMOVQGT      BX, SI
-	NEGQ         SI
-	LEAQ         lane_mask<>+32(SB), BX
-	VMOVUPS      (BX)(SI*4), Y12
-	VMASKMOVPS   (AX), Y12, Y13
-	VPXOR        Y14, Y14, Y14
-	VBLENDVPS    Y12, Y13, Y14, Y12
-	MOVQ         $0x00000000, SI
-	MOVQ         DX, BX
-	SUBQ         $+8, BX
-	CMOVQLT      SI, BX
-	MOVQ         $0x00000008, SI
-	MOVQ         BX, DI
-	CMPQ         DI, SI
-	CMOVQGT      SI, DI
-	NEGQ         DI
-	LEAQ         lane_mask<>+32(SB), SI
-	VMOVUPS      (SI)(DI*4), Y13
-	VMASKMOVPS   32(AX), Y13, Y14
-	VPXOR        Y15, Y15, Y15
-	VBLENDVPS    Y13, Y14, Y15, Y13
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y14
-	VFMADD231PS  Y4, Y12, Y14
-	VSUBPS       Y8, Y14, Y15
-	VFNMADD231PS Y3, Y15, Y12
-	VFNMADD231PS Y5, Y15, Y12
-	VMOVAPS      Y12, Y15
-	VFMADD213PS  consts<>+2496(SB), Y6, Y15
-	VFMADD213PS  consts<>+2528(SB), Y12, Y15
-	VFMADD213PS  consts<>+2560(SB), Y12, Y15
-	VFMADD213PS  consts<>+2592(SB), Y12, Y15
-	VFMADD213PS  Y2, Y12, Y15
-	VFMADD213PS  Y2, Y15, Y12
-	VPSLLD       $0x17, Y14, Y14
-	VMULPS       Y14, Y12, Y12
-	VMULPS       Y10, Y12, Y12
-	VMULPS       Y11, Y12, Y12
-	VCMPPS       $0x03, Y12, Y12, Y14
-	VBLENDVPS    Y14, consts<>+608(SB), Y12, Y12
-	CMPQ         DX, $+8
-	JLT          partless1
-	VMOVUPS      Y12, (CX)
-	JMP          partdone1
-
-partless1:
-	MOVQ         CX, AX
-	TESTQ        $0x00000004, DX
-	JEQ          partfour1
-	VMOVUPS      X12, (AX)
-	ADDQ         $+16, AX
-	VEXTRACTF128 $0x01, Y12, X12
-
-partfour1:
-	TESTQ   $0x00000002, DX
-	JEQ     parttwo1
-	VMOVLPS X12, (AX)
-	ADDQ    $+8, AX
-	VPSRLDQ $0x08, X12, X12
-
-parttwo1:
-	TESTQ  $0x00000001, DX
-	JEQ    partdone1
-	VMOVSS X12, (AX)
-
-partdone1:
-	VSUBPS       Y9, Y13, Y9
-	VMAXPS       Y9, Y7, Y7
-	VMOVAPS      Y8, Y9
-	VFMADD231PS  Y4, Y7, Y9
-	VSUBPS       Y8, Y9, Y8
-	VFNMADD231PS Y3, Y8, Y7
-	VFNMADD231PS Y5, Y8, Y7
-	VMOVAPS      Y7, Y8
-	VFMADD213PS  consts<>+2496(SB), Y6, Y8
-	VFMADD213PS  consts<>+2528(SB), Y7, Y8
-	VFMADD213PS  consts<>+2560(SB), Y7, Y8
-	VFMADD213PS  consts<>+2592(SB), Y7, Y8
-	VFMADD213PS  Y2, Y7, Y8
-	VFMADD213PS  Y2, Y8, Y7
-	VPSLLD       $0x17, Y9, Y8
-	VMULPS       Y8, Y7, Y7
-	VMULPS       Y10, Y7, Y7
-	VMULPS       Y11, Y7, Y7
-	VCMPPS       $0x03, Y7, Y7, Y8
-	VBLENDVPS    Y8, consts<>+608(SB), Y7, Y7
-	CMPQ         BX, $+8
-	JLT          partless2
-	VMOVUPS      Y7, 32(CX)
-	JMP          partdone2
-
-partless2:
-	MOVQ         CX, AX
-	TESTQ        $0x00000004, BX
-	JEQ          partfour2
-	VMOVUPS      X7, 32(AX)
-	ADDQ         $+16, AX
-	VEXTRACTF128 $0x01, Y7, X7
-
-partfour2:
-	TESTQ   $0x00000002, BX
-	JEQ     parttwo2
-	VMOVLPS X7, 32(AX)
-	ADDQ    $+8, AX
-	VPSRLDQ $0x08, X7, X7
-
-parttwo2:
-	TESTQ  $0x00000001, BX
-	JEQ    partdone2
-	VMOVSS X7, 32(AX)
-
-partdone2:
-all_done:
-next:
-	ADDQ $+4, sums+8(FP)
-	MOVQ classes+32(FP), AX
-	SHLQ $0x02, AX
-	ADDQ AX, dst+0(FP)
-	ADDQ AX, logits+16(FP)
-	ADDQ $-1, rows+24(FP)
-	CMPQ rows+24(FP), $0x00
-	JNE  row
-	VZEROUPPER
-	RET
-
 // func rowFirstAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·rowFirstAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+32(SB), Z0
 	VBROADCASTSS consts<>+640(SB), Z1
 	VBROADCASTSS consts<>+608(SB), Z2
-	VBROADCASTSS consts<>+2976(SB), Z3
+	VBROADCASTSS consts<>+3072(SB), Z3
 
 row:
 	VMOVAPS Z1, Z6
@@ -23216,7 +31808,7 @@ TEXT ·rowFirstAVX2(SB), NOSPLIT, $0-40
 	VMOVUPS consts<>+32(SB), Y0
 	VMOVUPS consts<>+640(SB), Y1
 	VMOVUPS consts<>+608(SB), Y2
-	VMOVUPS consts<>+2976(SB), Y3
+	VMOVUPS consts<>+3072(SB), Y3
 
 row:
 	VMOVAPS Y1, Y7

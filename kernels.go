@@ -196,37 +196,117 @@ func sigmoidGradKernel(losses, grad, logits, targets []float32, p *lossParams, s
 	}
 }
 
-// sumRows is newRow for some rows, whose labels are noLabel where there is none. With dst it leaves the e_j of plain rows
-// there. It reports whether all rows are plain.
-func sumRows(sums *rowSums, dst, logits []float32, labels []int32, classes int) bool {
-	rows, slow := len(labels), 0
-	switch {
-	case classes > rowChunk:
-		return sumLongRow(sums, logits, int(labels[0]))
-	case classes == 1 && labels[0] != noLabel: // no row is plain
-		slow = rows
-		for i := range labels {
-			sums.target[i], sums.plain[i], sums.most[i] = logits[i], 0, float32(math.Inf(-1))
-		}
-	case dst != nil:
-		rowExpAsm(&dst[0], &sums.sum[0], &logits[0], &labels[0], rows, classes, &slow)
-	default:
-		rowSumAsm(&sums.sum[0], &logits[0], &labels[0], rows, classes, &slow)
-	}
-	if slow > 0 {
-		rowMostAsm(&sums.sum[0], &logits[0], &labels[0], rows, classes)
-		rowShiftedAsm(&sums.sum[0], &logits[0], &labels[0], rows, classes)
-	}
-	return slow == 0
+// A rowPass is the work on some rows, at most rowsAtOnce: sums is what the first pass leaves for the second. Columns are
+// the e_j of narrow rows; the e_j of others are kept in the output.
+type rowPass struct {
+	rows, classes int
+	targets       bool // rows have targets
+	softmax       bool // the sum is Softmax's
+	narrow        int  // how many rows, the first ones, are computed with a lane per row
+	step          int  // the distance in bytes between the columns of two groups of narrow rows
+	plain         bool
 }
 
-// sumLongRow is sumRows for a row that is longer than a chunk.
-func sumLongRow(sums *rowSums, logits []float32, t int) bool {
+// narrowMost is the largest number of classes of narrow rows, which have a virtual lane per class in the order of the sum.
+const narrowMost = lanes
+
+// columns are the e_j of narrow rows, a column of rows for each class; those behind the last class are 0.
+type columns [rowsAtOnce * narrowMost]float32
+
+// newPass plans the work on n rows; keep says that the e_j are wanted after the sum.
+func newPass(n, classes int, targets, keep bool) rowPass {
+	r := rowPass{rows: n, classes: classes, targets: targets, softmax: keep && !targets, plain: true}
+	if classes > 1 && classes <= narrowMost {
+		vector := vectorLanes[active]
+		r.narrow = n - n%vector
+		if keep {
+			r.step = 4 * vector * ((classes + 3) &^ 3)
+		}
+	}
+	return r
+}
+
+// vectorLanes is how many float32 lanes a vector of a variant has.
+var vectorLanes = [...]int{neon: 4, avx2: 8, avx512: 16}
+
+// sum is newRow for the rows, whose labels are noLabel where there is none. dst and e get their e_j; dst may be nil, and e
+// where no row is narrow.
+func (r *rowPass) sum(sums *rowSums, e *columns, dst, logits []float32, labels []int32) {
+	c, slow := r.classes, 0
+	if r.narrow > 0 {
+		narrowSumAsm(&sums.sum[0], &logits[0], &labels[0], r.narrow, c, &e[0], r.step, &slow)
+		if slow > 0 {
+			r.plain = false
+			narrowShiftedAsm(&sums.sum[0], &logits[0], &labels[0], r.narrow, c, &e[0], r.step)
+		}
+	}
+	i, n := r.narrow, r.rows-r.narrow
+	if n == 0 {
+		return
+	}
+	logits, labels, slow = logits[i*c:], labels[i:], 0
+	if dst != nil {
+		dst = dst[i*c:]
+	}
+	switch {
+	case c > rowChunk:
+		r.plain = r.sumLong(sums, logits, int(labels[0]))
+		return
+	case c == 1 && r.targets: // no row is plain
+		slow = n
+		for i := range n {
+			sums.target[i], sums.plain[i], sums.most[i] = logits[i], 0, float32(math.Inf(-1))
+		}
+	case r.softmax:
+		softmaxExpAsm(&dst[0], &sums.sum[i], &logits[0], &labels[0], n, c, &slow)
+	case dst != nil:
+		rowExpAsm(&dst[0], &sums.sum[i], &logits[0], &labels[0], n, c, &slow)
+	default:
+		rowSumAsm(&sums.sum[i], &logits[0], &labels[0], n, c, &slow)
+	}
+	if slow == 0 {
+		return
+	}
+	r.plain = false
+	rowMostAsm(&sums.sum[i], &logits[0], &labels[0], n, c)
+	switch {
+	case r.softmax:
+		softmaxShiftedAsm(&dst[0], &sums.sum[i], &logits[0], &labels[0], n, c)
+	case dst != nil:
+		rowShiftedExpAsm(&dst[0], &sums.sum[i], &logits[0], &labels[0], n, c)
+	default:
+		rowShiftedAsm(&sums.sum[i], &logits[0], &labels[0], n, c)
+	}
+}
+
+// write finishes the rows of dst from their e_j.
+func (r *rowPass) write(sums *rowSums, e *columns, dst, logits []float32, labels []int32, out output) {
+	c := r.classes
+	if c > rowChunk {
+		for start := 0; start < c; start += rowChunk {
+			out.writePart(sums, part(dst, start), part(logits, start), int(labels[0])-start, r.plain)
+		}
+		return
+	}
+	if r.narrow > 0 {
+		if out == gradients {
+			narrowGradAsm(&dst[0], &sums.sum[0], &labels[0], r.narrow, c, &e[0], r.step)
+		} else {
+			narrowSoftmaxAsm(&dst[0], &sums.sum[0], &labels[0], r.narrow, c, &e[0], r.step)
+		}
+	}
+	if r.narrow < r.rows {
+		out.scale(&sums.sum[r.narrow], dst[r.narrow*c:], r.rows-r.narrow, c)
+	}
+}
+
+// sumLong is rowPass.sum for a row that is longer than a chunk.
+func (r *rowPass) sumLong(sums *rowSums, logits []float32, t int) bool {
 	sums.target[0] = logits[max(t, 0)]
 	var total [lanes]float64
 	sums.plain[0], sums.n[0], sums.most[0] = ^uint32(0), 0, 0
 	for start := 0; start < len(logits); start += rowChunk {
-		if !sumPart(&total, part(logits, start), t-start) {
+		if !r.sumPart(&total, part(logits, start), t-start) {
 			sums.plain[0], sums.most[0] = 0, float32(math.Inf(-1))
 			total = [lanes]float64{}
 			break
@@ -237,7 +317,7 @@ func sumLongRow(sums *rowSums, logits []float32, t int) bool {
 			mostOfPart(sums, part(logits, start), t-start)
 		}
 		for start := 0; start < len(logits); start += rowChunk {
-			sumShiftedPart(sums, &total, part(logits, start), t-start)
+			r.sumShiftedPart(sums, &total, part(logits, start), t-start)
 		}
 	}
 	sums.sum[0] = float32(fold(&total))
@@ -249,9 +329,13 @@ func part(x []float32, start int) []float32 { return x[start:min(start+rowChunk,
 // The parts of a long row. Functions that are not inlined, so that the garbage collection can stop where they begin.
 
 //go:noinline
-func sumPart(total *[lanes]float64, z []float32, t int) bool {
+func (r *rowPass) sumPart(total *[lanes]float64, z []float32, t int) bool {
 	slow := 0
-	partSumAsm(total, &z[0], len(z), t, &slow)
+	if r.softmax {
+		softmaxPartAsm(total, &z[0], len(z), t, &slow)
+	} else {
+		partSumAsm(total, &z[0], len(z), t, &slow)
+	}
 	return slow == 0
 }
 
@@ -262,8 +346,12 @@ func mostOfPart(sums *rowSums, z []float32, t int) {
 }
 
 //go:noinline
-func sumShiftedPart(sums *rowSums, total *[lanes]float64, z []float32, t int) {
-	partShiftedAsm(&sums.sum[0], total, &z[0], len(z), t)
+func (r *rowPass) sumShiftedPart(sums *rowSums, total *[lanes]float64, z []float32, t int) {
+	if r.softmax {
+		softmaxPartShiftedAsm(&sums.sum[0], total, &z[0], len(z), t)
+	} else {
+		partShiftedAsm(&sums.sum[0], total, &z[0], len(z), t)
+	}
 }
 
 // An output is what is made of the e_j of rows.
@@ -274,46 +362,23 @@ const (
 	gradients     output = true
 )
 
-// write finishes rows, some of which are not plain unless plain says so: dst has the e_j of those that are, if they are no
-// longer than a chunk.
-func (o output) write(sums *rowSums, dst, logits []float32, t int32, rows, classes int, plain bool) {
-	if classes <= rowChunk {
-		o.scale(sums, dst, rows, classes)
-		if !plain {
-			o.recompute(sums, dst, logits, rows, classes)
-		}
-		return
-	}
-	for start := 0; start < classes; start += rowChunk {
-		o.writePart(sums, part(dst, start), part(logits, start), int(t)-start, plain)
-	}
-}
-
 //go:noinline
 func (o output) writePart(sums *rowSums, dst, logits []float32, t int, plain bool) {
-	if !plain {
-		o.recompute(sums, dst, logits, 1, len(dst))
-		return
-	}
 	var total [lanes]float64
-	slow := 0
-	partExpAsm(&dst[0], &total, &logits[0], len(dst), t, &slow)
-	o.scale(sums, dst, 1, len(dst))
-}
-
-func (o output) scale(sums *rowSums, dst []float32, rows, classes int) {
-	if o == gradients {
-		gradScaleAsm(&dst[0], &sums.sum[0], rows, classes)
+	if plain {
+		slow := 0
+		partExpAsm(&dst[0], &total, &logits[0], len(dst), t, &slow)
 	} else {
-		softmaxScaleAsm(&dst[0], &sums.sum[0], rows, classes)
+		partShiftedExpAsm(&dst[0], &sums.sum[0], &total, &logits[0], len(dst), t)
 	}
+	o.scale(&sums.sum[0], dst, 1, len(dst))
 }
 
-func (o output) recompute(sums *rowSums, dst, logits []float32, rows, classes int) {
+func (o output) scale(sums *float32, dst []float32, rows, classes int) {
 	if o == gradients {
-		gradRowsAsm(&dst[0], &sums.sum[0], &logits[0], rows, classes)
+		gradScaleAsm(&dst[0], sums, rows, classes)
 	} else {
-		softmaxRowsAsm(&dst[0], &sums.sum[0], &logits[0], rows, classes)
+		softmaxScaleAsm(&dst[0], sums, rows, classes)
 	}
 }
 
@@ -350,6 +415,15 @@ func softmaxGradKernel(losses, grad, logits []float32, labels []int32, p *lossPa
 
 // softmaxLosses writes the gradients too, unless grad is nil.
 func softmaxLosses(losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
+	if p.classes <= narrowMost && len(labels) >= vectorLanes[active] {
+		var e columns
+		softmaxRows(&e, losses, grad, logits, labels, p, scale)
+		return
+	}
+	softmaxRows(nil, losses, grad, logits, labels, p, scale)
+}
+
+func softmaxRows(e *columns, losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
 	var sums rowSums
 	c := p.classes
 	rows := rowsPerCall(c, rowChunk)
@@ -363,35 +437,48 @@ func softmaxLosses(losses, grad, logits []float32, labels []int32, p *lossParams
 		if grad != nil {
 			g, grad = grad[:n*c], grad[n*c:]
 		}
-		plain := sumRows(&sums, g, z, t, c)
+		pass := newPass(n, c, true, g != nil)
+		pass.sum(&sums, e, g, z, t)
 		p.weights(&sums, t)
 		if g == nil {
 			rowLossAsm(&losses[0], &sums.sum[0], n, p)
 		} else {
 			rowGradAsm(&losses[0], &sums.sum[0], n, p, &scale)
-			gradients.write(&sums, g, z, t[0], n, c, plain)
+			pass.write(&sums, e, g, z, t, gradients)
 		}
-		for i, label := range t {
-			switch {
-			case label == noLabel:
-				losses[i] = 0
-				if g != nil {
-					clear(g[i*c:][:c])
+		if g != nil {
+			for i := pass.narrow; i < n; i++ {
+				if t[i] != noLabel {
+					g[i*c+int(t[i])] = sums.target[i]
 				}
-			case g != nil:
-				g[i*c+int(label)] = sums.target[i]
+			}
+		}
+		if p.ignores {
+			for i, label := range t {
+				if label == noLabel {
+					losses[i] = 0
+					if g != nil {
+						clear(g[i*c:][:c])
+					}
+				}
 			}
 		}
 		losses, logits, labels = losses[n:], logits[n*c:], labels[n:]
 	}
 }
 
+// ones are the weights of rows without.
+var ones = func() (w [rowsAtOnce]float32) {
+	for i := range w {
+		w[i] = 1
+	}
+	return w
+}()
+
 // weights sets the weights of some rows.
 func (p *lossParams) weights(sums *rowSums, labels []int32) {
 	if p.alpha == nil {
-		for i := range labels {
-			sums.weight[i] = 1
-		}
+		copy(sums.weight[:len(labels)], ones[:])
 		return
 	}
 	for i, t := range labels {
@@ -405,13 +492,15 @@ func softmaxKernel(dst, logits []float32, classes int) {
 		return
 	}
 	var sums rowSums
+	var e columns
 	rows := rowsPerCall(classes, cachedRows)
 	for len(logits) > 0 {
 		n := min(rows, len(logits)/classes)
 		z, d := logits[:n*classes], dst[:n*classes]
-		plain := sumRows(&sums, d, z, noLabels[:n], classes)
+		pass := newPass(n, classes, false, true)
+		pass.sum(&sums, &e, d, z, noLabels[:n])
 		reciprocalsAsm(&sums.sum[0], n)
-		probabilities.write(&sums, d, z, noLabel, n, classes, plain)
+		pass.write(&sums, &e, d, z, noLabels[:n], probabilities)
 		dst, logits = dst[n*classes:], logits[n*classes:]
 	}
 }
@@ -425,6 +514,7 @@ func logSoftmaxKernel(dst, logits []float32, classes int) {
 		return
 	}
 	var sums rowSums
+	var e columns
 	var first [rowsAtOnce]float32
 	var labels [rowsAtOnce]int32
 	rows := rowsPerCall(classes, cachedRows)
@@ -432,7 +522,8 @@ func logSoftmaxKernel(dst, logits []float32, classes int) {
 		n := min(rows, len(logits)/classes)
 		z := logits[:n*classes]
 		firstMaxima(&first, &labels, z, n, classes)
-		sumRows(&sums, nil, z, labels[:n], classes)
+		pass := newPass(n, classes, true, false)
+		pass.sum(&sums, &e, nil, z, labels[:n])
 		logParams.weights(&sums, labels[:n])
 		rowLossAsm(&sums.sum[0], &sums.sum[0], n, &logParams)
 		sums.most = first
@@ -469,10 +560,12 @@ func logSumExpKernel(dst, logits []float32, classes int) {
 		return
 	}
 	var sums rowSums
+	var e columns
 	rows := rowsPerCall(classes, rowChunk)
 	for len(dst) > 0 {
 		n := min(rows, len(dst))
-		sumRows(&sums, nil, logits[:n*classes], noLabels[:n], classes)
+		pass := newPass(n, classes, false, false)
+		pass.sum(&sums, &e, nil, logits[:n*classes], noLabels[:n])
 		for i := range n {
 			r := row{sums.sum[i], sums.n[i], sums.most[i], sums.plain[i] != 0}
 			dst[i] = r.logSum(logits[i*classes:][:classes])

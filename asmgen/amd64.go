@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math/bits"
 	"slices"
 	"strconv"
 
@@ -37,7 +38,7 @@ func (m *amd64) properties() properties {
 
 // kernel emits one function.
 func (m *amd64) kernel(name, signature string, emit func()) *ir.Function {
-	return m.compile(name, signature, m.fetchTo, m.lower, m.registers(), emit)
+	return m.compile(name, signature, func(*constant) operand.Op { return m.newVec() }, m.fetchTo, m.lower, m.registers(), emit)
 }
 
 // registers lists what the allocator may hand out. SP and BP hold the stack and frame; R14 is g and R15 the GOT's
@@ -400,7 +401,7 @@ func (m *amd64) compare(predicate int, a, b vec) mask {
 	} else {
 		m.emit(x86.VCMPPS(operand.U8(predicate), src, other, d))
 	}
-	return mask{d}
+	return mask{op: d}
 }
 
 func (m *amd64) igt(a, b vec) mask { return m.icompare(icmpGT, x86.VPCMPGTD, a, b) }
@@ -417,7 +418,7 @@ func (m *amd64) icompare(predicate int, narrow constructor, a, b vec) mask {
 	default:
 		m.emit(x86.VPCMPD(operand.U8(predicate), src, other, d))
 	}
-	return mask{d}
+	return mask{op: d}
 }
 
 func (m *amd64) both(a, b mask) mask {
@@ -427,7 +428,7 @@ func (m *amd64) both(a, b mask) mask {
 	} else {
 		m.emit(x86.VPAND(a.op, b.op, d))
 	}
-	return mask{d}
+	return mask{op: d}
 }
 
 func (m *amd64) either(a, b mask) mask {
@@ -437,7 +438,7 @@ func (m *amd64) either(a, b mask) mask {
 	} else {
 		m.emit(x86.VPOR(a.op, b.op, d))
 	}
-	return mask{d}
+	return mask{op: d}
 }
 
 // writesAll takes the destination from the inputs: avo takes a blend for an operation that keeps lanes of it.
@@ -473,6 +474,17 @@ func (m *amd64) keep(k mask, a vec) vec {
 	return vec{op: d}
 }
 
+func (m *amd64) drop(k mask, a vec) vec {
+	d := m.newVec()
+	if m.wide {
+		zero := m.zero()
+		m.emit(writesAll(x86.VBLENDMPS(zero, m.inRegister(a), k.op, d)))
+	} else {
+		m.emit(x86.VPANDN(m.anywhere(a), k.op, d))
+	}
+	return vec{op: d}
+}
+
 func (m *amd64) pickNegative(x, a, b vec) vec {
 	if !m.wide {
 		d := m.newVec()
@@ -482,7 +494,7 @@ func (m *amd64) pickNegative(x, a, b vec) vec {
 	}
 	k := m.newMask()
 	m.emit(x86.VPMOVD2M(m.inRegister(x), k))
-	return m.pick(mask{k}, a, b)
+	return m.pick(mask{op: k}, a, b)
 }
 
 // Exponents
@@ -598,7 +610,7 @@ func (m *amd64) loadPart(k part, p gp, offset int, fill vec) vec {
 	return vec{op: filled}
 }
 
-func (m *amd64) keepPart(k part, a vec) vec { return m.keep(mask{k.op}, a) }
+func (m *amd64) keepPart(k part, a vec) vec { return m.keep(mask{op: k.op}, a) }
 
 func (m *amd64) storePart(k part, p gp, offset int, a vec) {
 	if m.wide {
@@ -634,6 +646,169 @@ func (m *amd64) storePart(k part, p gp, offset int, a vec) {
 	m.emit(x86.JEQ(operand.LabelRef(name("done"))))
 	m.emit(x86.VMOVSS(low, at(d, offset)))
 	m.label(name("done"))
+}
+
+// rowAddresses are the addresses of rows 0, 4, 8, ... and the distances of rows 0 to 3 from them.
+func (m *amd64) rowAddresses(p, stride gp) func(row int) operand.Mem {
+	three := m.regs.GP64()
+	m.emit(x86.LEAQ(operand.Mem{Base: stride.r, Index: stride.r, Scale: 2}, three))
+	bases := []gp{p}
+	for range m.properties().lanes/4 - 1 {
+		next := gp{m.regs.GP64()}
+		m.emit(x86.LEAQ(operand.Mem{Base: bases[len(bases)-1].r, Index: stride.r, Scale: 4}, next.r))
+		bases = append(bases, next)
+	}
+	return func(row int) operand.Mem {
+		base := bases[row/4].r
+		switch row % 4 {
+		case 0:
+			return operand.Mem{Base: base}
+		case 3:
+			return operand.Mem{Base: base, Index: three, Scale: 1}
+		}
+		return operand.Mem{Base: base, Index: stride.r, Scale: uint8(row % 4)}
+	}
+}
+
+// loadColumns puts row 4 i + k in quarter i of register k, and transposes the quarters.
+func (m *amd64) loadColumns(p, stride gp, width int) []vec {
+	address := m.rowAddresses(p, stride)
+	load := func(row int) reg.Register {
+		x := m.regs.XMM()
+		if width == 4 {
+			m.emit(x86.VMOVUPS(address(row), x))
+			return x
+		}
+		m.emit(x86.VMOVSD(address(row), x))
+		if width == 3 {
+			y := m.regs.XMM()
+			m.emit(x86.VINSERTPS(operand.U8(0x20), address(row).Offset(8), x, y))
+			return y
+		}
+		return x
+	}
+	var rows []operand.Op
+	for k := range 4 {
+		d := load(k)
+		all := reg.Register(m.newVec())
+		for i := 1; i < m.properties().lanes/4; i++ {
+			before := d
+			if i == 1 {
+				before = reg.NewVirtual(d.ID().Index(), reg.KindVector, m.vecSpec)
+			} else {
+				before = all
+			}
+			var src operand.Op = address(4*i + k)
+			if width < 4 {
+				src = load(4*i + k)
+			}
+			next := m.newVec()
+			if m.wide {
+				m.emit(x86.VINSERTF32X4(operand.U8(i), src, before, next))
+			} else {
+				m.emit(x86.VINSERTF128(operand.U8(i), src, before, next))
+			}
+			all = next
+		}
+		rows = append(rows, all)
+	}
+	var columns []vec
+	for _, c := range m.transpose(rows)[:width] {
+		columns = append(columns, vec{op: c})
+	}
+	return columns
+}
+
+// transpose transposes the 4 x 4 words that each quarter of four registers is.
+func (m *amd64) transpose(r []operand.Op) []operand.Op {
+	two := func(f constructor, a, b operand.Op) operand.Op {
+		d := m.newVec()
+		m.emit(f(b, a, d))
+		return d
+	}
+	a, b := two(x86.VUNPCKLPS, r[0], r[1]), two(x86.VUNPCKLPS, r[2], r[3])
+	c, d := two(x86.VUNPCKHPS, r[0], r[1]), two(x86.VUNPCKHPS, r[2], r[3])
+	return []operand.Op{
+		two(x86.VUNPCKLPD, a, b), two(x86.VUNPCKHPD, a, b), two(x86.VUNPCKLPD, c, d), two(x86.VUNPCKHPD, c, d),
+	}
+}
+
+func (m *amd64) storeColumns(p, stride gp, columns []vec) {
+	width := len(columns)
+	var r []operand.Op
+	for _, c := range columns {
+		r = append(r, m.inRegister(c))
+	}
+	for len(r) < 4 {
+		r = append(r, r[0])
+	}
+	address := m.rowAddresses(p, stride)
+	for k, row := range m.transpose(r) {
+		for i := range m.properties().lanes / 4 {
+			x := lowPart(row, reg.S128)
+			if i > 0 {
+				x = m.regs.XMM()
+				if m.wide {
+					m.emit(x86.VEXTRACTF32X4(operand.U8(i), row, x))
+				} else {
+					m.emit(x86.VEXTRACTF128(operand.U8(i), row, x))
+				}
+			}
+			to := address(4*i + k)
+			if width == 4 {
+				m.emit(x86.VMOVUPS(x, to))
+				continue
+			}
+			m.emit(x86.VMOVLPS(x, to))
+			if width == 3 {
+				m.emit(x86.VEXTRACTPS(operand.U8(2), x, to.Offset(8)))
+			}
+		}
+	}
+}
+
+func (m *amd64) columnFold(p gp, columns int) vec {
+	size := int(m.vecSpec.Size())
+	half := func(column, h int) operand.Op { // half a column as float64
+		d := m.newVec()
+		m.emit(x86.VCVTPS2PD(at(p, column*size+h*size/2), d))
+		return d
+	}
+	var parts [2]operand.Op
+	for h := range parts {
+		var lanes [4]operand.Op
+		for i := range lanes {
+			lanes[i] = half(i, h)
+			if columns > 8 { // (i, i+8)
+				m.emit(x86.VADDPD(half(i+8, h), lanes[i], lanes[i]))
+			}
+			if columns > 4 { // (i, i+4), each with its (i, i+8)
+				other := half(i+4, h)
+				if columns > 12 {
+					m.emit(x86.VADDPD(half(i+12, h), other, other))
+				}
+				m.emit(x86.VADDPD(other, lanes[i], lanes[i]))
+			}
+		}
+		m.emit(x86.VADDPD(lanes[2], lanes[0], lanes[0]))
+		m.emit(x86.VADDPD(lanes[3], lanes[1], lanes[1]))
+		m.emit(x86.VADDPD(lanes[1], lanes[0], lanes[0]))
+		if m.wide {
+			parts[h] = m.regs.YMM()
+			m.emit(x86.VCVTPD2PS(lanes[0], parts[h]))
+		} else {
+			parts[h] = m.regs.XMM()
+			m.emit(x86.VCVTPD2PSY(lanes[0], parts[h]))
+		}
+	}
+	d := m.newVec()
+	low := reg.NewVirtual(parts[0].(reg.Register).ID().Index(), reg.KindVector, m.vecSpec)
+	if m.wide {
+		m.emit(x86.VINSERTF64X4(operand.U8(1), parts[1], low, d))
+	} else {
+		m.emit(x86.VINSERTF128(operand.U8(1), parts[1], low, d))
+	}
+	return vec{op: d}
 }
 
 func (m *amd64) swapped(v vec, h int) vec {
@@ -681,6 +856,34 @@ func (m *amd64) indexed(p, i gp) gp {
 }
 
 func (m *amd64) quadruple(n gp) { m.emit(x86.SHLQ(operand.U8(2), n.r)) }
+
+func (m *amd64) times(n gp, by int) { m.emit(x86.SHLQ(operand.U8(bits.TrailingZeros(uint(by))), n.r)) }
+
+func (m *amd64) sum(a, b gp) gp {
+	d := gp{m.regs.GP64()}
+	m.emit(x86.LEAQ(operand.Mem{Base: a.r, Index: b.r, Scale: 1}, d.r))
+	return d
+}
+
+func (m *amd64) smaller(a, b gp) gp {
+	d := gp{m.regs.GP64()}
+	m.emit(x86.MOVQ(a.r, d.r))
+	m.emit(x86.CMPQ(d.r, b.r))
+	m.emit(x86.CMOVQGT(b.r, d.r))
+	return d
+}
+
+func (m *amd64) broadcastCount(n gp) vec {
+	d := m.newVec()
+	if m.wide {
+		m.emit(x86.VPBROADCASTD(n.r.As32(), d))
+	} else {
+		x := m.regs.XMM()
+		m.emit(x86.VMOVD(n.r.As32(), x))
+		m.emit(x86.VPBROADCASTD(x, d))
+	}
+	return vec{op: d}
+}
 
 func (m *amd64) notNegative(n gp) gp {
 	d, zero := gp{m.regs.GP64()}, m.count(0)
@@ -778,8 +981,11 @@ func (m *amd64) doublesAdd(p gp, tile []vec) {
 }
 
 func (m *amd64) local() gp {
+	// On a cache line's border: what crosses one is slow to store and load in turn.
+	const line = 64
 	p := m.regs.GP64()
-	m.emit(x86.LEAQ(m.fn.AllocLocal(8*rowTile), p))
+	m.emit(x86.LEAQ(m.fn.AllocLocal(8*rowTile+line).Offset(line-1), p))
+	m.emit(x86.ANDQ(operand.I8(-line), p))
 	return gp{p}
 }
 
@@ -860,14 +1066,6 @@ func (m *amd64) rounded(x reg.Register) vec {
 
 // Control flow
 
-func (m *amd64) paramAddress(name string) operand.Mem {
-	b, err := m.fn.Signature.Params().Lookup(name).Resolve()
-	if err != nil {
-		m.fatal("%v", err)
-	}
-	return b.Addr
-}
-
 func (m *amd64) param(name string) gp {
 	r := m.regs.GP64()
 	m.emit(x86.MOVQ(m.paramAddress(name), r))
@@ -897,6 +1095,11 @@ func (m *amd64) jumpIfLess(n gp, limit int, name string) {
 func (m *amd64) jumpIfAtLeast(n gp, limit int, name string) {
 	m.emit(x86.CMPQ(n.r, immediate(limit)))
 	m.emit(x86.JGE(operand.LabelRef(name)))
+}
+
+func (m *amd64) jumpIfAtMost(a, b gp, name string) {
+	m.emit(x86.CMPQ(a.r, b.r))
+	m.emit(x86.JLE(operand.LabelRef(name)))
 }
 
 func (m *amd64) jumpIfAny(k mask, name string) {

@@ -107,21 +107,22 @@ func (e elementwise) emit(m machine) {
 			}
 		}
 	}
+	loaded := inputs()
 	if e.guard != nil {
-		e.guard(m, transposed(inputs()), "slowblock")
+		e.guard(m, transposed(loaded), "slowblock")
 	}
 	if e.otherGuard != nil {
-		e.otherGuard(m, transposed(inputs()), "otherblock")
+		e.otherGuard(m, transposed(loaded), "otherblock")
 	}
 	if e.steps != nil {
-		store(e.steps(m, inputs(), "slowblock"))
+		store(e.steps(m, loaded, "slowblock"))
 	}
 	var late [][]vec // results that wait for the check
 	for u := 0; u < e.unroll && e.steps == nil; u += max(e.together, 1) {
 		y := make([][]vec, max(e.together, 1))
 		var fs []func()
 		for i := range y {
-			x := input(u + i)
+			x := loaded[u+i]
 			fs = append(fs, func() { y[i] = e.step(m, x) })
 		}
 		m.interleave(fs...)

@@ -23,8 +23,11 @@ type vec struct {
 	konst *constant  // what op is a constant of, if it is one that has not been loaded
 }
 
-// A mask is a truth value in every lane.
-type mask struct{ op operand.Op }
+// A mask is a truth value in every lane; with not, the opposite of what op says.
+type mask struct {
+	op  operand.Op
+	not bool
+}
 
 // A gp is a general-purpose register: a pointer or a count.
 type gp struct{ r reg.GPVirtual }
@@ -120,6 +123,8 @@ type machine interface {
 	// pick is a where k is true, else b. keep is a where k is true, else 0.
 	pick(k mask, a, b vec) vec
 	keep(k mask, a vec) vec
+	// drop is +0 where k is true, else a.
+	drop(k mask, a vec) vec
 	// pickNegative is a where the sign bit of x is set, else b.
 	pickNegative(x, a, b vec) vec
 
@@ -159,6 +164,11 @@ type machine interface {
 	keepPart(k part, a vec) vec
 	storePart(k part, p gp, offset int, a vec)
 
+	// loadColumns reads width (2, 3 or 4) consecutive floats at each of p, p + stride, p + 2 stride, ... (bytes), a row for
+	// each lane, and nothing else: vector k of the result has float k of each row. storeColumns writes them like that.
+	loadColumns(p, stride gp, width int) []vec
+	storeColumns(p, stride gp, columns []vec)
+
 	// swapped is v with lane i and lane i^h exchanged; h is a power of two below the number of lanes.
 	swapped(v vec, h int) vec
 	// storeFirst writes lane 0.
@@ -167,8 +177,13 @@ type machine interface {
 	loadInt32(p gp, offset int) gp
 	copyWord(to, from gp)
 	indexed(p, i gp) gp
-	// quadruple multiplies by 4.
+	// quadruple multiplies by 4, times by a power of two. sum is a + b, smaller the smaller one, signed; broadcastCount is the low 32 bits of n in every
+	// lane.
 	quadruple(n gp)
+	times(n gp, by int)
+	sum(a, b gp) gp
+	smaller(a, b gp) gp
+	broadcastCount(n gp) vec
 	// notNegative is the larger of n and 0. increment adds 1 to the 64-bit integer at p. jumpIfZero and
 	// jumpUnlessZero look at the 32 bits at p + offset. storeWord writes 32 bits.
 	notNegative(n gp) gp
@@ -191,6 +206,8 @@ type machine interface {
 	doublesAdd(p gp, tile []vec)
 	doublesFold(p gp) vec
 	tileFold(tile []vec) vec
+	// columnFold folds 4, 8, 12 or 16 vectors at p, each of which is a virtual lane of as many folds as a vector has lanes.
+	columnFold(p gp, columns int) vec
 	local() gp
 	// laneSums are such lanes in registers, +0; laneSumsAdd adds a tile; laneSumsFold adds the lanes, and writes a float64.
 	laneSums() laneSums
@@ -203,6 +220,7 @@ type machine interface {
 	jump(name string)
 	jumpIfLess(n gp, limit int, name string)
 	jumpIfAtLeast(n gp, limit int, name string)
+	jumpIfAtMost(a, b gp, name string)
 	jumpIfAny(k mask, name string)
 	jumpIfBits(a vec, name string) // if any bit of any lane is set
 	count(n int) gp

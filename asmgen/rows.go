@@ -12,11 +12,13 @@ import (
 const (
 	rowTile  = 16  // virtual lanes
 	rowBlock = 128 // a block of the sum
-	rowBias  = 64
-	plainMax = 40
-	clampAt  = 0x1p21
-	shiftAt  = 0x1p20
-	rowMagic = 0x1.8p23 // round(x log2 e) in the low bits
+	// softmaxBlock is one in Softmax.
+	softmaxBlock = 32
+	rowBias      = 64
+	plainMax     = 40
+	clampAt      = 0x1p21
+	shiftAt      = 0x1p20
+	rowMagic     = 0x1.8p23 // round(x log2 e) in the low bits
 )
 
 // rowsAtOnce is the number of rows in a call, and the distance of the arrays in rowSums of kernels.go.
@@ -157,17 +159,17 @@ func tiles(m machine, name string, left, z gp, others []gp, fill vec, step func(
 	m.label(name + "_done")
 }
 
-// blocks runs step for every tile of a row, block by block: words points to the tile's words of targetTable. end follows
+// blocks runs step for every tile of a row, in blocks of at most targetWords - rowTile elements: words points to the tile's words of targetTable. end follows
 // each block; it may be nil. label and z are used up, others move along with z.
-func blocks(m machine, name string, left, label, z gp, others []gp, fill vec, step func(t tile, words gp), end func()) {
+func blocks(m machine, name string, block int, left, label, z gp, others []gp, fill vec, step func(t tile, words gp), end func()) {
 	m.label(name + "_block")
 	words := m.wordBefore(targetTable, targetWords, m.atMost(label, targetWords))
-	tiles(m, name, m.atMost(left, rowBlock), z, append([]gp{words}, others...), fill, func(t tile) { step(t, words) })
+	tiles(m, name, m.atMost(left, block), z, append([]gp{words}, others...), fill, func(t tile) { step(t, words) })
 	if end != nil {
 		end()
 	}
-	m.advance(label, -rowBlock)
-	m.advance(left, -rowBlock)
+	m.advance(label, -block)
+	m.advance(left, -block)
 	m.jumpIfAtLeast(left, 1, name+"_block")
 }
 
@@ -176,6 +178,7 @@ func blocks(m machine, name string, left, label, z gp, others []gp, fill vec, st
 type rowLoop struct {
 	matrices     []string
 	labels, part bool
+	block        int // of the sum
 }
 
 func (l rowLoop) writes() bool { return l.matrices[0] == "dst" }
@@ -204,14 +207,14 @@ func (l rowLoop) sum(m machine, left, label, z gp, others []gp, step func(t tile
 		total = m.param("total")
 	} else {
 		total = m.local()
-		m.jumpIfLess(left, rowBlock+1, "begin")
+		m.jumpIfLess(left, l.block+1, "begin")
 		m.doublesClear(total)
 		m.label("begin")
 	}
-	blocks(m, "sum", left, label, z, others, m.u32(0), func(t tile, words gp) { step(t, words, acc) }, func() {
+	blocks(m, "sum", l.block, left, label, z, others, m.u32(0), func(t tile, words gp) { step(t, words, acc) }, func() {
 		check()
 		if !l.part {
-			m.jumpIfLess(m.param("classes"), rowBlock+1, "only") // one block is folded as it is
+			m.jumpIfLess(m.param("classes"), l.block+1, "only") // one block is folded as it is
 		}
 		m.doublesAdd(total, acc)
 		for u := range acc {
@@ -269,7 +272,7 @@ func rowSum(m machine, l rowLoop) {
 	}
 	var others []gp
 	if l.writes() {
-		blocks(m, "look", m.copyOf(left), m.copyOf(label), m.copyOf(z), nil, m.u32(0), look, nil)
+		blocks(m, "look", rowBlock, m.copyOf(left), m.copyOf(label), m.copyOf(z), nil, m.u32(0), look, nil)
 		judge()
 		others = []gp{m.param("dst")}
 	}
@@ -318,7 +321,7 @@ func rowMost(m machine) {
 	for u := range most {
 		most[u] = m.variable(m.broadcast(m.param("sums"), rowMostField))
 	}
-	blocks(m, "most", m.param("classes"), m.loadInt32(m.param("labels"), 0), m.param("logits"), nil, m.u32(nanBits),
+	blocks(m, "most", rowBlock, m.param("classes"), m.loadInt32(m.param("labels"), 0), m.param("logits"), nil, m.u32(nanBits),
 		func(t tile, words gp) {
 			for u, v := range t.x {
 				out := m.andnot(t.vector(m, words, u), m.u32(0x7fffffff)) // makes the target a NaN, which max passes over
@@ -333,7 +336,7 @@ func rowMost(m machine) {
 	rowLoop{matrices: []string{"logits"}, labels: true}.next(m)
 }
 
-// rowShifted sums rows that are not plain, as newRow does, and writes their N. most is known.
+// rowShifted sums rows that are not plain, as newRow does, and writes their N; with dst the e_j too. most is known.
 func rowShifted(m machine, l rowLoop) {
 	left, label, z := l.begin(m, true)
 	m.comment("the shift and N")
@@ -343,12 +346,20 @@ func rowShifted(m machine, l rowLoop) {
 	m.storeFirst(m.param("sums"), rowNField, n)
 	bias, least := rowConstants(m, n)
 	bias, least = m.hold(bias), m.hold(least)
-	l.sum(m, left, label, z, nil, func(t tile, words gp, acc []vec) {
+	var others []gp
+	if l.writes() {
+		others = []gp{m.param("dst")}
+	}
+	l.sum(m, left, label, z, others, func(t tile, words gp, acc []vec) {
 		for u, v := range t.x {
 			counts := m.igt(t.vector(m, words, u), m.hold(m.u32(0)))
 			x := t.present(m, u, m.keep(counts, m.sub(m.hold(v), shift))) // finite where nothing counts
 			p, power := rowExp(m, x, bias, least)
-			m.set(acc[u], m.fma(p, t.present(m, u, m.keep(counts, power)), acc[u]))
+			power = t.present(m, u, m.keep(counts, power))
+			if l.writes() {
+				t.store(m, others[0], u, m.mul(p, power))
+			}
+			m.set(acc[u], m.fma(p, power, acc[u]))
 		}
 	}, func() {})
 	l.next(m)
@@ -356,73 +367,26 @@ func rowShifted(m machine, l rowLoop) {
 
 func canonical(m machine, x vec) vec { return m.pick(m.unordered(x, x), m.u32(nanBits), x) }
 
-// rowMap maps rows of dst, or of logits to dst: those that are plain or those that are not. prepare loads what sums has
-// for the row, step maps a vector.
-func rowMap(m machine, from string, plain bool, prepare func(sums gp) []vec, step func(x vec, row []vec) vec) {
-	l := rowLoop{matrices: []string{"dst"}}
-	if from != "dst" {
-		l.matrices = append(l.matrices, from)
+// scaled is the last step of softmaxRow, 1/S and its rounding error being in row[1] and row[0]; with grad, of
+// softmaxGradGeneric, where f and pre are.
+func scaled(m machine, e vec, row []vec, grad bool) vec {
+	if grad {
+		return canonical(m, m.mul(m.mul(e, row[0]), row[1]))
 	}
+	return canonical(m, m.fma(e, row[1], m.mul(e, row[0])))
+}
+
+// rowScale finishes rows whose e_j stand in dst.
+func rowScale(m machine, grad bool) {
 	m.label("row")
-	if plain {
-		m.jumpIfZero(m.param("sums"), rowPlainField, "next")
-	} else {
-		m.jumpUnlessZero(m.param("sums"), rowPlainField, "next")
-	}
-	row := prepare(m.param("sums"))
-	z := m.param(from)
-	dst := z
-	var others []gp
-	if from != "dst" {
-		dst = m.param("dst")
-		others = []gp{dst}
-	}
-	tiles(m, "all", m.param("classes"), z, others, m.u32(0), func(t tile) {
+	sums, dst := m.param("sums"), m.param("dst")
+	row := []vec{m.hold(m.broadcast(sums, rowWeightField)), m.hold(m.broadcast(sums, rowSumField))}
+	tiles(m, "all", m.param("classes"), dst, nil, m.u32(0), func(t tile) {
 		for u, v := range t.x {
-			t.store(m, dst, u, step(v, row))
+			t.store(m, dst, u, scaled(m, m.hold(v), row, grad))
 		}
 	})
-	l.next(m)
-}
-
-// rowTerm is e_j of a row that is not plain.
-func rowTerm(m machine, x vec, row []vec) vec {
-	p, power := rowExp(m, m.sub(m.hold(x), row[0]), row[1], row[2])
-	return m.mul(p, power)
-}
-
-func prepareTerm(m machine, sums gp) []vec {
-	bias, least := rowConstants(m, m.broadcast(sums, rowNField))
-	return []vec{m.hold(rowShift(m, m.broadcast(sums, rowMostField))), m.hold(bias), m.hold(least)}
-}
-
-// softmaxRows is the second half of softmaxRow; 1/S and its rounding error stand in sum and weight. With plain, dst has
-// the e_j.
-func softmaxRows(m machine, plain bool) {
-	scale := func(e vec, row []vec) vec { return m.fma(e, row[0], m.mul(e, row[1])) }
-	factors := func(sums gp) []vec {
-		return []vec{m.broadcast(sums, rowSumField), m.broadcast(sums, rowWeightField)}
-	}
-	if plain {
-		rowMap(m, "dst", true, factors, func(x vec, row []vec) vec { return scale(m.hold(x), row) })
-		return
-	}
-	rowMap(m, "logits", false, func(sums gp) []vec { return append(prepareTerm(m, sums), factors(sums)...) },
-		func(x vec, row []vec) vec { return canonical(m, scale(rowTerm(m, x, row), row[3:])) })
-}
-
-// gradRows is the last loop of softmaxGradGeneric; pre and f stand in weight and sum. With plain, dst has the e_j.
-func gradRows(m machine, plain bool) {
-	scale := func(e vec, row []vec) vec { return m.mul(m.mul(e, row[0]), row[1]) }
-	factors := func(sums gp) []vec {
-		return []vec{m.broadcast(sums, rowWeightField), m.broadcast(sums, rowSumField)}
-	}
-	if plain { // e_j is finite, f canonical
-		rowMap(m, "dst", true, factors, func(x vec, row []vec) vec { return scale(x, row) })
-		return
-	}
-	rowMap(m, "logits", false, func(sums gp) []vec { return append(prepareTerm(m, sums), factors(sums)...) },
-		func(x vec, row []vec) vec { return canonical(m, scale(rowTerm(m, x, row), row[3:])) })
+	rowLoop{matrices: []string{"dst"}}.next(m)
 }
 
 // rowFirst finds each row's first maximum and its place, 0 where all is -Inf or NaN.
