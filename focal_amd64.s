@@ -4055,12 +4055,14 @@ block:
 	VDIVPS      Z21, Z0, Z23
 	VMULPS      Z18, Z19, Z21
 	VMULPS      Z23, Z20, Z24
+	VMOVUPS     (BX), Z22
+	VMOVUPS     64(BX), Z25
+	VPSLLD      $0x02, Z22, Z22
+	VPSLLD      $0x02, Z25, Z26
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VMOVUPS   (BX), Z22
-	VMOVUPS   64(BX), Z25
-	VPSLLD    $0x02, Z22, Z22
-	VPSLLD    $0x02, Z25, Z26
+	VMOVUPS   (DX), Z25
+	VMOVUPS   64(DX), Z25
 	VPANDD    Z1, Z22, Z25
 	VPANDD    Z1, Z26, Z27
 	VPXORD    (DX), Z25, Z25
@@ -4099,14 +4101,14 @@ block:
 	VMAXPS       Z23, Z27, Z23
 	VADDPS       Z21, Z19, Z19
 	VADDPS       Z23, Z20, Z23
-	VBROADCASTSS 12(SI), Z20
-	VBROADCASTSS 12(SI), Z25
-	VBROADCASTSS 16(SI), Z21
-	VBROADCASTSS 16(SI), Z27
+	VBROADCASTSS 16(SI), Z20
+	VBROADCASTSS 16(SI), Z25
+	VBROADCASTSS 12(SI), Z21
+	VBROADCASTSS 12(SI), Z27
 	VPMOVD2M     Z22, K1
 	VPMOVD2M     Z26, K2
-	VBLENDMPS    Z20, Z21, K1, Z20
-	VBLENDMPS    Z25, Z27, K2, Z21
+	VBLENDMPS    Z21, Z20, K1, Z20
+	VBLENDMPS    Z27, Z25, K2, Z21
 	VMULPS       Z19, Z20, Z19
 	VMULPS       Z23, Z21, Z20
 
@@ -4462,9 +4464,9 @@ vector:
 	VADDPS      Z0, Z21, Z20
 	VDIVPS      Z20, Z0, Z20
 	VMULPS      Z20, Z21, Z22
+	VPSLLD      $0x02, Z19, Z19
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VPSLLD    $0x02, Z19, Z19
 	VPANDD    Z1, Z19, Z23
 	VPXORD    Z18, Z23, Z18
 	VPMOVD2M  Z18, K2
@@ -4486,10 +4488,10 @@ vector:
 	VPXORD       Z20, Z20, Z20
 	VMAXPS       Z20, Z18, Z18
 	VADDPS       Z18, Z21, Z18
-	VBROADCASTSS 12(SI), Z20
-	VBROADCASTSS 16(SI), Z21
+	VBROADCASTSS 16(SI), Z20
+	VBROADCASTSS 12(SI), Z21
 	VPMOVD2M     Z19, K2
-	VBLENDMPS    Z20, Z21, K2, Z19
+	VBLENDMPS    Z21, Z20, K2, Z19
 	VMULPS       Z18, Z19, Z18
 
 	// q^gamma
@@ -6038,12 +6040,14 @@ block:
 	VDIVPS      Y9, Y0, Y11
 	VMULPS      Y6, Y7, Y9
 	VMULPS      Y11, Y8, Y12
+	VMOVUPS     (BX), Y10
+	VMOVUPS     32(BX), Y13
+	VPSLLD      $0x02, Y10, Y10
+	VPSLLD      $0x02, Y13, Y14
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VMOVUPS   (BX), Y10
-	VMOVUPS   32(BX), Y13
-	VPSLLD    $0x02, Y10, Y10
-	VPSLLD    $0x02, Y13, Y14
+	VMOVUPS   (DX), Y13
+	VMOVUPS   32(DX), Y13
 	VPAND     Y2, Y10, Y13
 	VPAND     Y2, Y14, Y15
 	VPXOR     (DX), Y13, Y13
@@ -6080,12 +6084,12 @@ block:
 	VMAXPS       Y11, Y15, Y11
 	VADDPS       Y9, Y7, Y7
 	VADDPS       Y11, Y8, Y11
-	VBROADCASTSS 12(SI), Y8
-	VBROADCASTSS 12(SI), Y13
-	VBROADCASTSS 16(SI), Y9
-	VBROADCASTSS 16(SI), Y15
-	VBLENDVPS    Y10, Y8, Y9, Y8
-	VBLENDVPS    Y14, Y13, Y15, Y9
+	VBROADCASTSS 16(SI), Y8
+	VBROADCASTSS 16(SI), Y13
+	VBROADCASTSS 12(SI), Y9
+	VBROADCASTSS 12(SI), Y15
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VBLENDVPS    Y14, Y15, Y13, Y9
 	VMULPS       Y7, Y8, Y7
 	VMULPS       Y11, Y9, Y8
 
@@ -6462,9 +6466,9 @@ vector:
 	VADDPS      Y0, Y9, Y8
 	VDIVPS      Y8, Y0, Y8
 	VMULPS      Y8, Y9, Y10
+	VPSLLD      $0x02, Y6, Y6
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VPSLLD    $0x02, Y6, Y6
 	VPAND     Y2, Y6, Y11
 	VPXOR     Y7, Y11, Y7
 	VBLENDVPS Y7, Y10, Y8, Y10
@@ -6485,9 +6489,9 @@ vector:
 	VPXOR        Y8, Y8, Y8
 	VMAXPS       Y8, Y7, Y7
 	VADDPS       Y7, Y9, Y7
-	VBROADCASTSS 12(SI), Y8
-	VBROADCASTSS 16(SI), Y9
-	VBLENDVPS    Y6, Y8, Y9, Y6
+	VBROADCASTSS 16(SI), Y8
+	VBROADCASTSS 12(SI), Y9
+	VBLENDVPS    Y6, Y9, Y8, Y6
 	VMULPS       Y7, Y6, Y6
 
 	// q^gamma
@@ -8164,12 +8168,14 @@ block:
 	VDIVPS      Z15, Z0, Z17
 	VMULPS      Z12, Z13, Z15
 	VMULPS      Z17, Z14, Z18
+	VMOVUPS     (SI), Z16
+	VMOVUPS     64(SI), Z19
+	VPSLLD      $0x02, Z16, Z16
+	VPSLLD      $0x02, Z19, Z20
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VMOVUPS   (SI), Z16
-	VMOVUPS   64(SI), Z19
-	VPSLLD    $0x02, Z16, Z16
-	VPSLLD    $0x02, Z19, Z20
+	VMOVUPS   (BX), Z19
+	VMOVUPS   64(BX), Z19
 	VPANDD    Z1, Z16, Z19
 	VPANDD    Z1, Z20, Z21
 	VPXORD    (BX), Z19, Z19
@@ -8224,14 +8230,14 @@ block:
 	VPANDD       Z1, Z20, Z17
 	VPXORD       Z12, Z14, Z12
 	VPXORD       Z17, Z18, Z18
-	VBROADCASTSS 12(DI), Z14
-	VBROADCASTSS 12(DI), Z19
-	VBROADCASTSS 16(DI), Z17
-	VBROADCASTSS 16(DI), Z21
+	VBROADCASTSS 16(DI), Z14
+	VBROADCASTSS 16(DI), Z19
+	VBROADCASTSS 12(DI), Z17
+	VBROADCASTSS 12(DI), Z21
 	VPMOVD2M     Z16, K1
 	VPMOVD2M     Z20, K2
-	VBLENDMPS    Z14, Z17, K1, Z14
-	VBLENDMPS    Z19, Z21, K2, Z16
+	VBLENDMPS    Z17, Z14, K1, Z14
+	VBLENDMPS    Z21, Z19, K2, Z16
 	VMULPS       Z13, Z14, Z13
 	VMULPS       Z15, Z16, Z15
 
@@ -8602,9 +8608,9 @@ vector:
 	VADDPS      Z0, Z15, Z14
 	VDIVPS      Z14, Z0, Z14
 	VMULPS      Z14, Z15, Z16
+	VPSLLD      $0x02, Z13, Z13
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VPSLLD    $0x02, Z13, Z13
 	VPANDD    Z1, Z13, Z17
 	VPXORD    Z12, Z17, Z12
 	VPMOVD2M  Z12, K2
@@ -8635,10 +8641,10 @@ vector:
 	VFMADD213PS  Z17, Z14, Z15
 	VPANDD       Z1, Z13, Z14
 	VPXORD       Z14, Z15, Z14
-	VBROADCASTSS 12(DI), Z15
-	VBROADCASTSS 16(DI), Z16
+	VBROADCASTSS 16(DI), Z15
+	VBROADCASTSS 12(DI), Z16
 	VPMOVD2M     Z13, K2
-	VBLENDMPS    Z15, Z16, K2, Z13
+	VBLENDMPS    Z16, Z15, K2, Z13
 	VMULPS       Z12, Z13, Z12
 
 	// q^gamma
@@ -10327,6 +10333,8 @@ block:
 	VMULPS      Y9, Y6, Y10
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VMOVUPS   (BX), Y8
+	VMOVUPS   32(BX), Y8
 	VMOVUPS   (SI), Y8
 	VMOVUPS   32(SI), Y11
 	VPSLLD    $0x02, Y8, Y8
@@ -10384,19 +10392,19 @@ block:
 	VPAND        Y2, Y4, Y4
 	VPAND        Y2, Y9, Y9
 	VPXOR        Y4, Y6, Y4
-	VPXOR        Y9, Y8, Y8
-	VMOVUPS      (SI), Y6
-	VMOVUPS      32(SI), Y9
-	VPSLLD       $0x02, Y6, Y6
-	VPSLLD       $0x02, Y9, Y12
-	VBROADCASTSS 12(DI), Y9
-	VBROADCASTSS 12(DI), Y14
+	VPXOR        Y9, Y8, Y9
+	VBROADCASTSS 16(DI), Y6
 	VBROADCASTSS 16(DI), Y10
-	VBROADCASTSS 16(DI), Y15
-	VBLENDVPS    Y6, Y9, Y10, Y6
-	VBLENDVPS    Y12, Y14, Y15, Y9
+	VMOVUPS      (SI), Y8
+	VMOVUPS      32(SI), Y12
+	VPSLLD       $0x02, Y8, Y8
+	VPSLLD       $0x02, Y12, Y14
+	VBROADCASTSS 12(DI), Y12
+	VBROADCASTSS 12(DI), Y15
+	VBLENDVPS    Y8, Y12, Y6, Y6
+	VBLENDVPS    Y14, Y15, Y10, Y8
 	VMULPS       Y5, Y6, Y5
-	VMULPS       Y7, Y9, Y7
+	VMULPS       Y7, Y8, Y7
 	VMOVAPS      Y11, Y10
 	VMOVAPS      Y13, Y12
 
@@ -10535,8 +10543,8 @@ focusnot8_151:
 	VMOVUPS      Y4, 96(SP)
 	VMOVUPS      Y7, 128(SP)
 	VMOVUPS      Y13, 160(SP)
-	VMOVUPS      Y9, 192(SP)
-	VMOVUPS      Y8, 224(SP)
+	VMOVUPS      Y8, 192(SP)
+	VMOVUPS      Y9, 224(SP)
 	VMOVUPS      Y12, 256(SP)
 	VBROADCASTSS (R10), Y0
 	VBROADCASTSS 4(R10), Y1
@@ -10618,8 +10626,8 @@ focusnot8_151:
 	VMOVUPS      96(SP), Y4
 	VMOVUPS      128(SP), Y7
 	VMOVUPS      160(SP), Y13
-	VMOVUPS      192(SP), Y9
-	VMOVUPS      224(SP), Y8
+	VMOVUPS      192(SP), Y8
+	VMOVUPS      224(SP), Y9
 	VMOVUPS      256(SP), Y12
 	VMOVUPS      Y5, (SP)
 	VMOVUPS      Y11, 32(SP)
@@ -10627,8 +10635,8 @@ focusnot8_151:
 	VMOVUPS      Y4, 96(SP)
 	VMOVUPS      Y7, 128(SP)
 	VMOVUPS      Y13, 160(SP)
-	VMOVUPS      Y9, 192(SP)
-	VMOVUPS      Y8, 224(SP)
+	VMOVUPS      Y8, 192(SP)
+	VMOVUPS      Y9, 224(SP)
 	VMOVUPS      Y10, 256(SP)
 	VBROADCASTSS (R10), Y0
 	VBROADCASTSS 4(R10), Y1
@@ -10710,8 +10718,8 @@ focusnot8_151:
 	VMOVUPS 96(SP), Y4
 	VMOVUPS 128(SP), Y7
 	VMOVUPS 160(SP), Y13
-	VMOVUPS 192(SP), Y9
-	VMOVUPS 224(SP), Y8
+	VMOVUPS 192(SP), Y8
+	VMOVUPS 224(SP), Y9
 	VMOVUPS 256(SP), Y10
 	VMOVUPS consts<>+384(SB), Y0
 	VMOVUPS exp_one<>+0(SB), Y1
@@ -10733,9 +10741,9 @@ focusdone151:
 
 	// gradient = scale alpha q^gamma D
 	VBROADCASTSS (R9), Y7
-	VMULPS       Y12, Y9, Y9
-	VMULPS       Y9, Y7, Y7
+	VMULPS       Y12, Y8, Y8
 	VMULPS       Y8, Y7, Y7
+	VMULPS       Y9, Y7, Y7
 	VMOVUPS      Y5, (CX)
 	VMOVUPS      Y4, (DX)
 	VMOVUPS      Y6, 32(CX)
@@ -10842,10 +10850,10 @@ vector:
 	VPSLLD       $0x02, Y4, Y6
 	VPAND        Y2, Y6, Y6
 	VPXOR        Y6, Y7, Y6
+	VBROADCASTSS 16(DI), Y7
 	VPSLLD       $0x02, Y4, Y4
-	VBROADCASTSS 12(DI), Y7
-	VBROADCASTSS 16(DI), Y8
-	VBLENDVPS    Y4, Y7, Y8, Y4
+	VBROADCASTSS 12(DI), Y8
+	VBLENDVPS    Y4, Y8, Y7, Y4
 	VMULPS       Y5, Y4, Y5
 	VMOVAPS      Y9, Y7
 
@@ -12704,6 +12712,5740 @@ partdone6:
 	VMOVUPS exp_one<>+0(SB), Y1
 	VMOVUPS consts<>+1184(SB), Y2
 	VMOVUPS consts<>+128(SB), Y3
+	JMP     nextvector
+
+// func backgroundLossAVX512(losses *float32, logits *float32, n int, p *lossParams)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·backgroundLossAVX512(SB), NOSPLIT, $0-32
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+128(SB), Z1
+	VBROADCASTSS consts<>+2144(SB), Z2
+	VBROADCASTSS consts<>+32(SB), Z3
+	VBROADCASTSS consts<>+1184(SB), Z4
+	VBROADCASTSS consts<>+64(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+224(SB), Z9
+	VBROADCASTSS consts<>+256(SB), Z10
+	VBROADCASTSS consts<>+288(SB), Z11
+	VBROADCASTSS consts<>+320(SB), Z12
+	VBROADCASTSS consts<>+352(SB), Z13
+	VMOVUPS      exp_one<>+0(SB), Z14
+	VBROADCASTSS consts<>+1888(SB), Z15
+	VBROADCASTSS consts<>+1920(SB), Z16
+	VBROADCASTSS consts<>+1952(SB), Z17
+	MOVQ         n+16(FP), AX
+	MOVQ         losses+0(FP), CX
+	MOVQ         logits+8(FP), DX
+	MOVQ         p+24(FP), BX
+	MOVQ         (BX), SI
+
+loop:
+	CMPQ AX, $+32
+	JLT  rest
+
+block:
+	VBROADCASTSS 20(BX), Z18
+
+	// any |x| > limit, or NaN?
+	VPANDD   (DX), Z3, Z19
+	VPANDD   64(DX), Z3, Z20
+	VPMAXSD  Z20, Z19, Z19
+	VPCMPD   $0x06, Z18, Z19, K1
+	KORTESTW K1, K1
+	JNE      slowblock
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD  (DX), Z4, Z18
+	VPORD  64(DX), Z4, Z19
+	VSUBPS Z5, Z18, Z18
+	VSUBPS Z5, Z19, Z21
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z19
+	VFMADD231PS Z6, Z18, Z19
+	VMOVAPS     Z1, Z22
+	VFMADD231PS Z6, Z21, Z22
+	VSUBPS      Z1, Z19, Z20
+	VSUBPS      Z1, Z22, Z23
+
+	// r = c - n ln2
+	VFNMADD231PS Z7, Z20, Z18
+	VFNMADD231PS Z7, Z23, Z21
+	VFNMADD231PS Z8, Z20, Z18
+	VFNMADD231PS Z8, Z23, Z21
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z10, Z20
+	VFMADD231PS Z9, Z18, Z20
+	VMOVAPS     Z10, Z23
+	VFMADD231PS Z9, Z21, Z23
+	VFMADD213PS Z11, Z18, Z20
+	VFMADD213PS Z11, Z21, Z23
+	VFMADD213PS Z12, Z18, Z20
+	VFMADD213PS Z12, Z21, Z23
+	VFMADD213PS Z13, Z20, Z18
+	VFMADD213PS Z13, Z23, Z21
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z14, Z19, Z20
+	VPERMPS     Z14, Z22, Z23
+	VPSLLD      $0x15, Z19, Z19
+	VPSLLD      $0x15, Z22, Z22
+	VPADDD      Z19, Z20, Z19
+	VPADDD      Z22, Z23, Z20
+	VFMADD231PS Z18, Z19, Z19
+	VFMADD231PS Z21, Z20, Z20
+	VADDPS      Z0, Z19, Z18
+	VADDPS      Z0, Z20, Z21
+	VDIVPS      Z18, Z0, Z18
+	VDIVPS      Z21, Z0, Z23
+	VMULPS      Z18, Z19, Z21
+	VMULPS      Z23, Z20, Z24
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VMOVUPS   (DX), Z22
+	VMOVUPS   64(DX), Z25
+	VPMOVD2M  Z22, K1
+	VPMOVD2M  Z25, K2
+	VBLENDMPS Z21, Z18, K1, Z18
+	VBLENDMPS Z24, Z23, K2, Z24
+
+	// log1p(v) = v + v (v P(v))
+	VMOVAPS          Z16, Z21
+	VFMADD231PS      Z15, Z19, Z21
+	VMOVAPS          Z16, Z23
+	VFMADD231PS      Z15, Z20, Z23
+	VFMADD213PS      Z17, Z19, Z21
+	VFMADD213PS      Z17, Z20, Z23
+	VFMADD213PS.BCST consts<>+1984(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+1984(SB), Z20, Z23
+	VFMADD213PS.BCST consts<>+2016(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+2016(SB), Z20, Z23
+	VFMADD213PS.BCST consts<>+2048(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+2048(SB), Z20, Z23
+	VFMADD213PS.BCST consts<>+2080(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+2080(SB), Z20, Z23
+	VFMADD213PS.BCST consts<>+2112(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+2112(SB), Z20, Z23
+	VMULPS           Z21, Z19, Z21
+	VMULPS           Z23, Z20, Z23
+	VFMADD231PS      Z21, Z19, Z19
+	VFMADD231PS      Z23, Z20, Z20
+
+	// ce = log1p(e) + max(v, 0)
+	VPXORD       Z21, Z21, Z21
+	VPXORD       Z23, Z23, Z23
+	VMAXPS       Z21, Z22, Z21
+	VMAXPS       Z23, Z25, Z22
+	VADDPS       Z21, Z19, Z19
+	VADDPS       Z22, Z20, Z21
+	VBROADCASTSS 16(BX), Z20
+	VBROADCASTSS 16(BX), Z22
+	VMULPS       Z19, Z20, Z19
+	VMULPS       Z21, Z22, Z20
+
+	// q^gamma
+	CMPQ   SI, $+1
+	JGE    focusnot0_181
+	VMULPS Z18, Z18, Z18
+	VMULPS Z24, Z24, Z24
+	JMP    focusdone181
+
+focusnot0_181:
+	CMPQ    SI, $+2
+	JGE     focusnot1_181
+	VMOVAPS Z0, Z18
+	VMOVAPS Z0, Z24
+	JMP     focusdone181
+
+focusnot1_181:
+	CMPQ SI, $+3
+	JGE  focusnot2_181
+	JMP  focusdone181
+
+focusnot2_181:
+	CMPQ    SI, $+4
+	JGE     focusnot3_181
+	VSQRTPS Z18, Z18
+	VSQRTPS Z24, Z24
+	JMP     focusdone181
+
+focusnot3_181:
+	CMPQ         SI, $+5
+	JGE          focusnot4_181
+	VSQRTPS      Z18, Z21
+	VMOVAPS      Z18, Z22
+	VFNMADD231PS Z21, Z21, Z22
+	VMULPS       Z2, Z21, Z23
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z21, Z18, Z22
+	VMOVAPS      Z22, Z18
+	VSQRTPS      Z24, Z21
+	VMOVAPS      Z24, Z22
+	VFNMADD231PS Z21, Z21, Z22
+	VMULPS       Z2, Z21, Z23
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z21, Z24, Z22
+	VMOVAPS      Z22, Z24
+	JMP          focusdone181
+
+focusnot4_181:
+	CMPQ         SI, $+6
+	JGE          focusnot5_181
+	VSQRTPS      Z18, Z21
+	VMULPS       Z18, Z18, Z22
+	VMOVAPS      Z22, Z23
+	VFMSUB231PS  Z18, Z18, Z23
+	VMOVAPS      Z18, Z25
+	VFNMADD231PS Z21, Z21, Z25
+	VMULPS       Z25, Z18, Z18
+	VFMADD231PS  Z2, Z18, Z23
+	VMULPS       Z21, Z23, Z18
+	VFMADD231PS  Z21, Z22, Z18
+	VSQRTPS      Z24, Z21
+	VMULPS       Z24, Z24, Z22
+	VMOVAPS      Z22, Z23
+	VFMSUB231PS  Z24, Z24, Z23
+	VMOVAPS      Z24, Z25
+	VFNMADD231PS Z21, Z21, Z25
+	VMULPS       Z25, Z24, Z24
+	VFMADD231PS  Z2, Z24, Z23
+	VMULPS       Z21, Z23, Z24
+	VFMADD231PS  Z21, Z22, Z24
+	JMP          focusdone181
+
+focusnot5_181:
+	CMPQ        SI, $+7
+	JGE         focusnot6_181
+	VMULPS      Z18, Z18, Z21
+	VMOVAPS     Z21, Z22
+	VFMSUB231PS Z18, Z18, Z22
+	VMULPS      Z18, Z22, Z22
+	VFMADD231PS Z18, Z21, Z22
+	VMOVAPS     Z22, Z18
+	VMULPS      Z24, Z24, Z21
+	VMOVAPS     Z21, Z22
+	VFMSUB231PS Z24, Z24, Z22
+	VMULPS      Z24, Z22, Z22
+	VFMADD231PS Z24, Z21, Z22
+	VMOVAPS     Z22, Z24
+	JMP         focusdone181
+
+focusnot6_181:
+	CMPQ        SI, $+8
+	JGE         focusnot7_181
+	VMULPS      Z18, Z18, Z21
+	VFMSUB213PS Z21, Z18, Z18
+	VADDPS      Z21, Z21, Z22
+	VMULPS      Z18, Z22, Z18
+	VFMADD231PS Z21, Z21, Z18
+	VMULPS      Z24, Z24, Z21
+	VFMSUB213PS Z21, Z24, Z24
+	VADDPS      Z21, Z21, Z22
+	VMULPS      Z24, Z22, Z24
+	VFMADD231PS Z21, Z21, Z24
+	JMP         focusdone181
+
+focusnot7_181:
+	CMPQ        SI, $+9
+	JGE         focusnot8_181
+	VMULPS      Z18, Z18, Z21
+	VMOVAPS     Z21, Z22
+	VFMSUB231PS Z18, Z18, Z22
+	VMULPS      Z21, Z21, Z23
+	VADDPS      Z21, Z21, Z25
+	VFMSUB213PS Z23, Z21, Z21
+	VFMADD231PS Z22, Z25, Z21
+	VMULPS      Z18, Z21, Z21
+	VFMADD231PS Z18, Z23, Z21
+	VMOVAPS     Z21, Z18
+	VMULPS      Z24, Z24, Z21
+	VMOVAPS     Z21, Z22
+	VFMSUB231PS Z24, Z24, Z22
+	VMULPS      Z21, Z21, Z23
+	VADDPS      Z21, Z21, Z25
+	VFMSUB213PS Z23, Z21, Z21
+	VFMADD231PS Z22, Z25, Z21
+	VMULPS      Z24, Z21, Z21
+	VFMADD231PS Z24, Z23, Z21
+	VMOVAPS     Z21, Z24
+	JMP         focusdone181
+
+focusnot8_181:
+	LEAQ         24(BX), DI
+	VBROADCASTSS (DI), Z21
+	VBROADCASTSS 4(DI), Z22
+	VBROADCASTSS 8(DI), Z23
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z18, Z26
+	VPSRLD      $0x17, Z26, Z25
+	VPSRLD      $0x14, Z26, Z18
+	VPANDD.BCST consts<>+1280(SB), Z26, Z26
+	VPADDD.BCST consts<>+1312(SB), Z26, Z26
+	VCVTDQ2PS   Z25, Z29
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z18, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
+	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
+	VMOVAPS          Z26, Z27
+	VFMADD231PS      Z30, Z26, Z27
+	VSUBPS           Z27, Z26, Z28
+	VFMADD231PS      Z30, Z26, Z28
+	VMULPS           Z26, Z26, Z30
+	VBROADCASTSS     consts<>+1376(SB), Z31
+	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z31
+	VMULPS           Z26, Z30, Z26
+	VFMADD231PS      Z31, Z26, Z28
+	VADDPS           Z28, Z27, Z26
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z18, Z30
+	VADDPS      Z30, Z29, Z29
+	VMULPS      Z29, Z21, Z30
+	VFMSUB213PS Z30, Z21, Z29
+	VFMADD213PS Z30, Z22, Z26
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z26, Z26
+	VSUBPS.BCST consts<>+1536(SB), Z26, Z31
+	VSUBPS      Z31, Z30, Z30
+	VFMADD231PS Z27, Z22, Z30
+	VPERMPS     pow_tl<>+0(SB), Z18, Z18
+	VFMADD231PS Z18, Z21, Z29
+	VFMADD231PS Z27, Z23, Z29
+	VFMADD231PS Z28, Z22, Z29
+	VADDPS      Z29, Z30, Z18
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z21
+	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z21
+	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z21
+	VMULPS           Z18, Z18, Z22
+	VMULPS           Z21, Z22, Z21
+	VFMADD231PS      Z7, Z18, Z21
+	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z18
+	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z22
+	VFMADD231PS      Z21, Z18, Z22
+
+	// times 2^k
+	VADDPS      Z22, Z18, Z18
+	VPSLLD      $0x14, Z26, Z21
+	VPANDD.BCST consts<>+640(SB), Z21, Z21
+	VPADDD      Z21, Z18, Z18
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Z21
+	VPANDND      Z25, Z21, Z21
+	VPXORD.BCST  consts<>+1728(SB), Z26, Z22
+	VBROADCASTSS consts<>+1696(SB), Z23
+	VPANDND      Z22, Z23, Z22
+	VPORD        Z22, Z21, Z21
+	VPTESTMD     Z21, Z21, K1
+	KORTESTW     K1, K1
+	JNE          slowblock
+	VBROADCASTSS (DI), Z21
+	VBROADCASTSS 4(DI), Z22
+	VBROADCASTSS 8(DI), Z23
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z24, Z26
+	VPSRLD      $0x17, Z26, Z25
+	VPSRLD      $0x14, Z26, Z24
+	VPANDD.BCST consts<>+1280(SB), Z26, Z26
+	VPADDD.BCST consts<>+1312(SB), Z26, Z26
+	VCVTDQ2PS   Z25, Z29
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z24, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
+	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
+	VMOVAPS          Z26, Z27
+	VFMADD231PS      Z30, Z26, Z27
+	VSUBPS           Z27, Z26, Z28
+	VFMADD231PS      Z30, Z26, Z28
+	VMULPS           Z26, Z26, Z30
+	VBROADCASTSS     consts<>+1376(SB), Z31
+	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z31
+	VMULPS           Z26, Z30, Z26
+	VFMADD231PS      Z31, Z26, Z28
+	VADDPS           Z28, Z27, Z26
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z24, Z30
+	VADDPS      Z30, Z29, Z29
+	VMULPS      Z29, Z21, Z30
+	VFMSUB213PS Z30, Z21, Z29
+	VFMADD213PS Z30, Z22, Z26
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z26, Z26
+	VSUBPS.BCST consts<>+1536(SB), Z26, Z31
+	VSUBPS      Z31, Z30, Z30
+	VFMADD231PS Z27, Z22, Z30
+	VPERMPS     pow_tl<>+0(SB), Z24, Z24
+	VFMADD231PS Z24, Z21, Z29
+	VFMADD231PS Z27, Z23, Z29
+	VFMADD231PS Z28, Z22, Z29
+	VADDPS      Z29, Z30, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z23
+	VMULPS           Z22, Z23, Z22
+	VFMADD231PS      Z7, Z21, Z22
+	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z21
+	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z23
+	VFMADD231PS      Z22, Z21, Z23
+
+	// times 2^k
+	VADDPS      Z23, Z21, Z21
+	VPSLLD      $0x14, Z26, Z22
+	VPANDD.BCST consts<>+640(SB), Z22, Z22
+	VPADDD      Z22, Z21, Z24
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Z21
+	VPANDND      Z25, Z21, Z21
+	VPXORD.BCST  consts<>+1728(SB), Z26, Z22
+	VBROADCASTSS consts<>+1696(SB), Z23
+	VPANDND      Z22, Z23, Z22
+	VPORD        Z22, Z21, Z21
+	VPTESTMD     Z21, Z21, K1
+	KORTESTW     K1, K1
+	JNE          slowblock
+
+focusdone181:
+	// loss = (alpha ce) q^gamma
+	VMULPS Z18, Z19, Z18
+
+	// loss = (alpha ce) q^gamma
+	VMULPS  Z24, Z20, Z19
+	VMOVUPS Z18, (CX)
+	VMOVUPS Z19, 64(CX)
+	ADDQ    $+128, CX
+	ADDQ    $+128, DX
+	ADDQ    $-32, AX
+	CMPQ    AX, $+32
+	JGE     block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVL         $0x0000ffff, DI
+	BZHIL        AX, DI, DI
+	KMOVW        DI, K1
+	VMOVAPS      Z0, Z18
+	VMOVUPS      (DX), K1, Z18
+	VBROADCASTSS 20(BX), Z19
+
+	// any |x| > limit, or NaN?
+	VPANDD   Z3, Z18, Z20
+	VPCMPD   $0x06, Z19, Z20, K2
+	KORTESTW K2, K2
+	JNE      slowvector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD  Z4, Z18, Z19
+	VSUBPS Z5, Z19, Z19
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z20
+	VFMADD231PS Z6, Z19, Z20
+	VSUBPS      Z1, Z20, Z21
+
+	// r = c - n ln2
+	VFNMADD231PS Z7, Z21, Z19
+	VFNMADD231PS Z8, Z21, Z19
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z10, Z21
+	VFMADD231PS Z9, Z19, Z21
+	VFMADD213PS Z11, Z19, Z21
+	VFMADD213PS Z12, Z19, Z21
+	VFMADD213PS Z13, Z21, Z19
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z14, Z20, Z21
+	VPSLLD      $0x15, Z20, Z20
+	VPADDD      Z20, Z21, Z20
+	VFMADD231PS Z19, Z20, Z20
+	VADDPS      Z0, Z20, Z19
+	VDIVPS      Z19, Z0, Z19
+	VMULPS      Z19, Z20, Z21
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VPMOVD2M  Z18, K2
+	VBLENDMPS Z21, Z19, K2, Z21
+
+	// log1p(v) = v + v (v P(v))
+	VMOVAPS          Z16, Z19
+	VFMADD231PS      Z15, Z20, Z19
+	VFMADD213PS      Z17, Z20, Z19
+	VFMADD213PS.BCST consts<>+1984(SB), Z20, Z19
+	VFMADD213PS.BCST consts<>+2016(SB), Z20, Z19
+	VFMADD213PS.BCST consts<>+2048(SB), Z20, Z19
+	VFMADD213PS.BCST consts<>+2080(SB), Z20, Z19
+	VFMADD213PS.BCST consts<>+2112(SB), Z20, Z19
+	VMULPS           Z19, Z20, Z19
+	VFMADD231PS      Z19, Z20, Z20
+
+	// ce = log1p(e) + max(v, 0)
+	VPXORD       Z19, Z19, Z19
+	VMAXPS       Z19, Z18, Z18
+	VADDPS       Z18, Z20, Z18
+	VBROADCASTSS 16(BX), Z19
+	VMULPS       Z18, Z19, Z18
+
+	// q^gamma
+	CMPQ   SI, $+1
+	JGE    focusnot0_182
+	VMULPS Z21, Z21, Z21
+	JMP    focusdone182
+
+focusnot0_182:
+	CMPQ    SI, $+2
+	JGE     focusnot1_182
+	VMOVAPS Z0, Z21
+	JMP     focusdone182
+
+focusnot1_182:
+	CMPQ SI, $+3
+	JGE  focusnot2_182
+	JMP  focusdone182
+
+focusnot2_182:
+	CMPQ    SI, $+4
+	JGE     focusnot3_182
+	VSQRTPS Z21, Z21
+	JMP     focusdone182
+
+focusnot3_182:
+	CMPQ         SI, $+5
+	JGE          focusnot4_182
+	VSQRTPS      Z21, Z19
+	VMOVAPS      Z21, Z20
+	VFNMADD231PS Z19, Z19, Z20
+	VMULPS       Z2, Z19, Z22
+	VMULPS       Z22, Z20, Z20
+	VFMADD231PS  Z19, Z21, Z20
+	VMOVAPS      Z20, Z21
+	JMP          focusdone182
+
+focusnot4_182:
+	CMPQ         SI, $+6
+	JGE          focusnot5_182
+	VSQRTPS      Z21, Z19
+	VMULPS       Z21, Z21, Z20
+	VMOVAPS      Z20, Z22
+	VFMSUB231PS  Z21, Z21, Z22
+	VMOVAPS      Z21, Z23
+	VFNMADD231PS Z19, Z19, Z23
+	VMULPS       Z23, Z21, Z21
+	VFMADD231PS  Z2, Z21, Z22
+	VMULPS       Z19, Z22, Z21
+	VFMADD231PS  Z19, Z20, Z21
+	JMP          focusdone182
+
+focusnot5_182:
+	CMPQ        SI, $+7
+	JGE         focusnot6_182
+	VMULPS      Z21, Z21, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z21, Z21, Z20
+	VMULPS      Z21, Z20, Z20
+	VFMADD231PS Z21, Z19, Z20
+	VMOVAPS     Z20, Z21
+	JMP         focusdone182
+
+focusnot6_182:
+	CMPQ        SI, $+8
+	JGE         focusnot7_182
+	VMULPS      Z21, Z21, Z19
+	VFMSUB213PS Z19, Z21, Z21
+	VADDPS      Z19, Z19, Z20
+	VMULPS      Z21, Z20, Z21
+	VFMADD231PS Z19, Z19, Z21
+	JMP         focusdone182
+
+focusnot7_182:
+	CMPQ        SI, $+9
+	JGE         focusnot8_182
+	VMULPS      Z21, Z21, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z21, Z21, Z20
+	VMULPS      Z19, Z19, Z22
+	VADDPS      Z19, Z19, Z23
+	VFMSUB213PS Z22, Z19, Z19
+	VFMADD231PS Z20, Z23, Z19
+	VMULPS      Z21, Z19, Z19
+	VFMADD231PS Z21, Z22, Z19
+	VMOVAPS     Z19, Z21
+	JMP         focusdone182
+
+focusnot8_182:
+	LEAQ         24(BX), DI
+	VBROADCASTSS (DI), Z19
+	VBROADCASTSS 4(DI), Z20
+	VBROADCASTSS 8(DI), Z22
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z21, Z24
+	VPSRLD      $0x17, Z24, Z23
+	VPSRLD      $0x14, Z24, Z21
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z23, Z27
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z21, Z25
+	VFMADD213PS.BCST consts<>+672(SB), Z25, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z28
+	VMOVAPS          Z24, Z25
+	VFMADD231PS      Z28, Z24, Z25
+	VSUBPS           Z25, Z24, Z26
+	VFMADD231PS      Z28, Z24, Z26
+	VMULPS           Z24, Z24, Z28
+	VBROADCASTSS     consts<>+1376(SB), Z29
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z29
+	VMULPS           Z24, Z28, Z24
+	VFMADD231PS      Z29, Z24, Z26
+	VADDPS           Z26, Z25, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z21, Z28
+	VADDPS      Z28, Z27, Z27
+	VMULPS      Z27, Z19, Z28
+	VFMSUB213PS Z28, Z19, Z27
+	VFMADD213PS Z28, Z20, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z24, Z24
+	VSUBPS.BCST consts<>+1536(SB), Z24, Z29
+	VSUBPS      Z29, Z28, Z28
+	VFMADD231PS Z25, Z20, Z28
+	VPERMPS     pow_tl<>+0(SB), Z21, Z21
+	VFMADD231PS Z21, Z19, Z27
+	VFMADD231PS Z25, Z22, Z27
+	VFMADD231PS Z26, Z20, Z27
+	VADDPS      Z27, Z28, Z19
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z20
+	VFMADD213PS.BCST consts<>+1600(SB), Z19, Z20
+	VFMADD213PS.BCST consts<>+1632(SB), Z19, Z20
+	VMULPS           Z19, Z19, Z21
+	VMULPS           Z20, Z21, Z20
+	VFMADD231PS      Z7, Z19, Z20
+	VPERMPS          pow_exp_hi<>+0(SB), Z24, Z19
+	VPERMPS          pow_exp_lo<>+0(SB), Z24, Z21
+	VFMADD231PS      Z20, Z19, Z21
+
+	// times 2^k
+	VADDPS      Z21, Z19, Z19
+	VPSLLD      $0x14, Z24, Z20
+	VPANDD.BCST consts<>+640(SB), Z20, Z20
+	VPADDD      Z20, Z19, Z21
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Z19
+	VPANDND      Z23, Z19, Z19
+	VPXORD.BCST  consts<>+1728(SB), Z24, Z20
+	VBROADCASTSS consts<>+1696(SB), Z22
+	VPANDND      Z20, Z22, Z20
+	VPORD        Z20, Z19, Z19
+	VPTESTMD     Z19, Z19, K2
+	KORTESTW     K2, K2
+	JNE          slowvector
+
+focusdone182:
+	// loss = (alpha ce) q^gamma
+	VMULPS  Z21, Z18, Z18
+	VMOVUPS Z18, K1, (CX)
+
+nextvector:
+	ADDQ $+64, CX
+	ADDQ $+64, DX
+	ADDQ $-16, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
+slowblock:
+	MOVQ $0x00000020, DI
+
+slow:
+	VMOVUPS (DX), Z18
+	VPXORD  Z19, Z19, Z19
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD        Z4, Z18, Z20
+	VSUBPS       Z5, Z20, Z20
+	VBROADCASTSS consts<>+416(SB), Z21
+	VMAXPS       Z20, Z21, Z20
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z21
+	VFMADD231PS Z6, Z20, Z21
+	VSUBPS      Z1, Z21, Z22
+
+	// r = c - n ln2
+	VMOVAPS      Z20, Z23
+	VFNMADD231PS Z7, Z22, Z23
+	VFNMADD231PS Z8, Z22, Z23
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS      Z10, Z24
+	VFMADD231PS  Z9, Z23, Z24
+	VFMADD213PS  Z11, Z23, Z24
+	VFMADD213PS  Z12, Z23, Z24
+	VFMADD213PS  Z13, Z24, Z23
+	VCMPPS.BCST  $0x11, consts<>+480(SB), Z20, K1
+	VBROADCASTSS consts<>+512(SB), Z20
+	VMOVAPS.Z    Z20, K1, Z20
+
+	// y = 2^n T[j] (1 + p)
+	VPERMPS      exp_t<>+0(SB), Z21, Z21
+	VFMADD231PS  Z23, Z21, Z21
+	VBROADCASTSS consts<>+544(SB), Z23
+	VMOVAPS.Z    Z23, K1, Z23
+	VADDPS       Z23, Z22, Z22
+	VSCALEFPS    Z22, Z21, Z21
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD       Z20, Z21, Z20
+	VADDPS.BCST  consts<>+576(SB), Z21, Z21
+	VPSUBD.BCST  consts<>+576(SB), Z21, Z21
+	VPMAXSD      Z21, Z20, Z20
+	VPMINUD.BCST consts<>+608(SB), Z20, Z20
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z20, K1
+	VBROADCASTSS consts<>+1216(SB), Z21
+	VMAXPS       Z20, Z21, Z21
+	VADDPS       Z0, Z21, Z22
+	VDIVPS       Z22, Z0, Z22
+	VMULPS       Z22, Z21, Z23
+	VBLENDMPS    Z20, Z23, K1, Z23
+
+	// log1p(v) = v + v (v P(v))
+	VMOVAPS          Z16, Z24
+	VFMADD231PS      Z15, Z21, Z24
+	VFMADD213PS      Z17, Z21, Z24
+	VFMADD213PS.BCST consts<>+1984(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2016(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2048(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2080(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2112(SB), Z21, Z24
+	VMULPS           Z24, Z21, Z24
+	VFMADD231PS      Z24, Z21, Z21
+	VBLENDMPS        Z20, Z21, K1, Z20
+	VPMOVD2M         Z18, K1
+	VBLENDMPS        Z23, Z22, K1, Z21
+	VPMOVD2M         Z18, K1
+	VBLENDMPS        Z22, Z23, K1, Z22
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z19, Z0, Z23
+	VPMOVD2M    Z18, K1
+	VBLENDMPS   Z19, Z23, K1, Z24
+	VPANDD      Z3, Z18, Z18
+	VPXORD      Z25, Z25, Z25
+	VCMPPS      $0x11, Z24, Z25, K1
+	VMOVAPS.Z   Z18, K1, Z18
+	VFMADD231PS Z18, Z24, Z20
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z19, Z22, Z18
+	VFMADD231PS  Z23, Z21, Z18
+	VBROADCASTSS 12(BX), Z21
+	VBROADCASTSS 16(BX), Z22
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z19, Z21, Z22
+	VMULPS       Z20, Z22, Z19
+
+	// q^gamma
+	CMPQ   SI, $+1
+	JGE    focusnot0_183
+	VMULPS Z18, Z18, Z18
+	JMP    focusdone183
+
+focusnot0_183:
+	CMPQ    SI, $+2
+	JGE     focusnot1_183
+	VMOVAPS Z0, Z18
+	JMP     focusdone183
+
+focusnot1_183:
+	CMPQ SI, $+3
+	JGE  focusnot2_183
+	JMP  focusdone183
+
+focusnot2_183:
+	CMPQ    SI, $+4
+	JGE     focusnot3_183
+	VSQRTPS Z18, Z18
+	JMP     focusdone183
+
+focusnot3_183:
+	CMPQ         SI, $+5
+	JGE          focusnot4_183
+	VSQRTPS      Z18, Z20
+	VMOVAPS      Z18, Z21
+	VFNMADD231PS Z20, Z20, Z21
+	VMULPS       Z2, Z20, Z22
+	VMULPS       Z22, Z21, Z21
+	VFMADD231PS  Z20, Z18, Z21
+	VMOVAPS      Z21, Z18
+	JMP          focusdone183
+
+focusnot4_183:
+	CMPQ         SI, $+6
+	JGE          focusnot5_183
+	VSQRTPS      Z18, Z20
+	VMULPS       Z18, Z18, Z21
+	VMOVAPS      Z21, Z22
+	VFMSUB231PS  Z18, Z18, Z22
+	VMOVAPS      Z18, Z23
+	VFNMADD231PS Z20, Z20, Z23
+	VMULPS       Z23, Z18, Z18
+	VFMADD231PS  Z2, Z18, Z22
+	VMULPS       Z20, Z22, Z18
+	VFMADD231PS  Z20, Z21, Z18
+	JMP          focusdone183
+
+focusnot5_183:
+	CMPQ        SI, $+7
+	JGE         focusnot6_183
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z18, Z21, Z21
+	VFMADD231PS Z18, Z20, Z21
+	VMOVAPS     Z21, Z18
+	JMP         focusdone183
+
+focusnot6_183:
+	CMPQ        SI, $+8
+	JGE         focusnot7_183
+	VMULPS      Z18, Z18, Z20
+	VFMSUB213PS Z20, Z18, Z18
+	VADDPS      Z20, Z20, Z21
+	VMULPS      Z18, Z21, Z18
+	VFMADD231PS Z20, Z20, Z18
+	JMP         focusdone183
+
+focusnot7_183:
+	CMPQ        SI, $+9
+	JGE         focusnot8_183
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z20, Z20, Z22
+	VADDPS      Z20, Z20, Z23
+	VFMSUB213PS Z22, Z20, Z20
+	VFMADD231PS Z21, Z23, Z20
+	VMULPS      Z18, Z20, Z20
+	VFMADD231PS Z18, Z22, Z20
+	VMOVAPS     Z20, Z18
+	JMP         focusdone183
+
+focusnot8_183:
+	LEAQ         24(BX), R8
+	VBROADCASTSS (R8), Z20
+	VBROADCASTSS 4(R8), Z21
+	VBROADCASTSS 8(R8), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD       Z3, Z18, Z23
+	VPSUBD.BCST  consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS    Z23, Z25
+	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
+	VBROADCASTSS consts<>+1120(SB), Z26
+	VPCMPD       $0x06, Z23, Z26, K1
+	VBLENDMPS    Z25, Z24, K1, Z24
+	VPSRAD       $0x17, Z24, Z25
+	VPSRLD       $0x14, Z24, Z26
+	VPANDD.BCST  consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST  consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS    Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z20, Z27
+	VFMSUB213PS Z27, Z20, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z20, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS      Z7, Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST  consts<>+1536(SB), Z30, Z22
+	VPSRAD       $0x03, Z22, Z22
+	VADDPS       Z25, Z21, Z26
+	VPSLLD       $0x17, Z22, Z27
+	VPADDD       Z27, Z26, Z27
+	VPMINUD.BCST consts<>+928(SB), Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXORD       Z28, Z28, Z28
+	VPMINSD      Z28, Z22, Z22
+	VBROADCASTSS consts<>+1792(SB), Z28
+	VPSUBD       Z22, Z28, Z22
+	VPSLLD       $0x17, Z22, Z22
+	VADDPS       Z21, Z22, Z28
+	VSUBPS       Z22, Z28, Z29
+	VSUBPS       Z29, Z21, Z21
+	VADDPS       Z25, Z21, Z21
+	VADDPS       Z21, Z28, Z21
+	VCMPPS       $0x11, Z22, Z26, K1
+	VPSUBD       Z22, Z21, Z21
+	VBLENDMPS    Z21, Z27, K1, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS   consts<>+1824(SB), Z22
+	VCMPPS         $0x11, Z24, Z22, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z21, K1, Z21
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K1
+	VPXORD         Z22, Z22, Z22
+	VBLENDMPS      Z22, Z21, K1, Z21
+	VPXORD         Z22, Z22, Z22
+	VPCMPD         $0x00, Z22, Z23, K1
+	VPMOVD2M       Z20, K2
+	VPXORD         Z22, Z22, Z22
+	VBLENDMPS.BCST consts<>+928(SB), Z22, K2, Z22
+	VBLENDMPS      Z22, Z21, K1, Z21
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K1
+	VPMOVD2M       Z20, K2
+	VPXORD         Z20, Z20, Z20
+	VBROADCASTSS   consts<>+928(SB), Z22
+	VBLENDMPS      Z20, Z22, K2, Z20
+	VBLENDMPS      Z20, Z21, K1, Z20
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   12(R8), Z21
+	VPANDD         Z21, Z18, Z21
+	VPORD          Z21, Z20, Z20
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z21, Z23, K1
+	VBROADCASTSS   consts<>+928(SB), Z21
+	VPCMPD         $0x06, Z23, Z21, K2
+	KANDW          K1, K2, K1
+	VBROADCASTSS   16(R8), Z21
+	VPANDD         Z21, Z18, Z18
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z18, Z21, K2
+	KANDW          K1, K2, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z23, K2
+	KORW           K1, K2, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z20, K1, Z18
+
+focusdone183:
+	// loss = (alpha ce) q^gamma
+	VMULPS       Z18, Z19, Z18
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z19, K1
+	VBLENDMPS    Z18, Z19, K1, Z18
+	VPMINUD.BCST consts<>+608(SB), Z18, Z18
+	VMOVUPS      Z18, (CX)
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $-16, AX
+	ADDQ         $-16, DI
+	CMPQ         DI, $+1
+	JGE          slow
+	JMP          loop
+
+slowvector:
+	MOVL    $0x0000ffff, DI
+	BZHIL   AX, DI, DI
+	KMOVW   DI, K1
+	VMOVAPS Z0, Z18
+	VMOVUPS (DX), K1, Z18
+	VPXORD  Z19, Z19, Z19
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD        Z4, Z18, Z20
+	VSUBPS       Z5, Z20, Z20
+	VBROADCASTSS consts<>+416(SB), Z21
+	VMAXPS       Z20, Z21, Z20
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z21
+	VFMADD231PS Z6, Z20, Z21
+	VSUBPS      Z1, Z21, Z22
+
+	// r = c - n ln2
+	VMOVAPS      Z20, Z23
+	VFNMADD231PS Z7, Z22, Z23
+	VFNMADD231PS Z8, Z22, Z23
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS      Z10, Z24
+	VFMADD231PS  Z9, Z23, Z24
+	VFMADD213PS  Z11, Z23, Z24
+	VFMADD213PS  Z12, Z23, Z24
+	VFMADD213PS  Z13, Z24, Z23
+	VCMPPS.BCST  $0x11, consts<>+480(SB), Z20, K2
+	VBROADCASTSS consts<>+512(SB), Z20
+	VMOVAPS.Z    Z20, K2, Z20
+
+	// y = 2^n T[j] (1 + p)
+	VPERMPS      exp_t<>+0(SB), Z21, Z21
+	VFMADD231PS  Z23, Z21, Z21
+	VBROADCASTSS consts<>+544(SB), Z23
+	VMOVAPS.Z    Z23, K2, Z23
+	VADDPS       Z23, Z22, Z22
+	VSCALEFPS    Z22, Z21, Z21
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD       Z20, Z21, Z20
+	VADDPS.BCST  consts<>+576(SB), Z21, Z21
+	VPSUBD.BCST  consts<>+576(SB), Z21, Z21
+	VPMAXSD      Z21, Z20, Z20
+	VPMINUD.BCST consts<>+608(SB), Z20, Z20
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z20, K2
+	VBROADCASTSS consts<>+1216(SB), Z21
+	VMAXPS       Z20, Z21, Z21
+	VADDPS       Z0, Z21, Z22
+	VDIVPS       Z22, Z0, Z22
+	VMULPS       Z22, Z21, Z23
+	VBLENDMPS    Z20, Z23, K2, Z23
+
+	// log1p(v) = v + v (v P(v))
+	VMOVAPS          Z16, Z24
+	VFMADD231PS      Z15, Z21, Z24
+	VFMADD213PS      Z17, Z21, Z24
+	VFMADD213PS.BCST consts<>+1984(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2016(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2048(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2080(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2112(SB), Z21, Z24
+	VMULPS           Z24, Z21, Z24
+	VFMADD231PS      Z24, Z21, Z21
+	VBLENDMPS        Z20, Z21, K2, Z20
+	VPMOVD2M         Z18, K2
+	VBLENDMPS        Z23, Z22, K2, Z21
+	VPMOVD2M         Z18, K2
+	VBLENDMPS        Z22, Z23, K2, Z22
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z19, Z0, Z23
+	VPMOVD2M    Z18, K2
+	VBLENDMPS   Z19, Z23, K2, Z24
+	VPANDD      Z3, Z18, Z18
+	VPXORD      Z25, Z25, Z25
+	VCMPPS      $0x11, Z24, Z25, K2
+	VMOVAPS.Z   Z18, K2, Z18
+	VFMADD231PS Z18, Z24, Z20
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z19, Z22, Z18
+	VFMADD231PS  Z23, Z21, Z18
+	VBROADCASTSS 12(BX), Z21
+	VBROADCASTSS 16(BX), Z22
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z19, Z21, Z22
+	VMULPS       Z20, Z22, Z19
+
+	// q^gamma
+	CMPQ   SI, $+1
+	JGE    focusnot0_184
+	VMULPS Z18, Z18, Z18
+	JMP    focusdone184
+
+focusnot0_184:
+	CMPQ    SI, $+2
+	JGE     focusnot1_184
+	VMOVAPS Z0, Z18
+	JMP     focusdone184
+
+focusnot1_184:
+	CMPQ SI, $+3
+	JGE  focusnot2_184
+	JMP  focusdone184
+
+focusnot2_184:
+	CMPQ    SI, $+4
+	JGE     focusnot3_184
+	VSQRTPS Z18, Z18
+	JMP     focusdone184
+
+focusnot3_184:
+	CMPQ         SI, $+5
+	JGE          focusnot4_184
+	VSQRTPS      Z18, Z20
+	VMOVAPS      Z18, Z21
+	VFNMADD231PS Z20, Z20, Z21
+	VMULPS       Z2, Z20, Z22
+	VMULPS       Z22, Z21, Z21
+	VFMADD231PS  Z20, Z18, Z21
+	VMOVAPS      Z21, Z18
+	JMP          focusdone184
+
+focusnot4_184:
+	CMPQ         SI, $+6
+	JGE          focusnot5_184
+	VSQRTPS      Z18, Z20
+	VMULPS       Z18, Z18, Z21
+	VMOVAPS      Z21, Z22
+	VFMSUB231PS  Z18, Z18, Z22
+	VMOVAPS      Z18, Z23
+	VFNMADD231PS Z20, Z20, Z23
+	VMULPS       Z23, Z18, Z18
+	VFMADD231PS  Z2, Z18, Z22
+	VMULPS       Z20, Z22, Z18
+	VFMADD231PS  Z20, Z21, Z18
+	JMP          focusdone184
+
+focusnot5_184:
+	CMPQ        SI, $+7
+	JGE         focusnot6_184
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z18, Z21, Z21
+	VFMADD231PS Z18, Z20, Z21
+	VMOVAPS     Z21, Z18
+	JMP         focusdone184
+
+focusnot6_184:
+	CMPQ        SI, $+8
+	JGE         focusnot7_184
+	VMULPS      Z18, Z18, Z20
+	VFMSUB213PS Z20, Z18, Z18
+	VADDPS      Z20, Z20, Z21
+	VMULPS      Z18, Z21, Z18
+	VFMADD231PS Z20, Z20, Z18
+	JMP         focusdone184
+
+focusnot7_184:
+	CMPQ        SI, $+9
+	JGE         focusnot8_184
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z20, Z20, Z22
+	VADDPS      Z20, Z20, Z23
+	VFMSUB213PS Z22, Z20, Z20
+	VFMADD231PS Z21, Z23, Z20
+	VMULPS      Z18, Z20, Z20
+	VFMADD231PS Z18, Z22, Z20
+	VMOVAPS     Z20, Z18
+	JMP         focusdone184
+
+focusnot8_184:
+	LEAQ         24(BX), DI
+	VBROADCASTSS (DI), Z20
+	VBROADCASTSS 4(DI), Z21
+	VBROADCASTSS 8(DI), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD       Z3, Z18, Z23
+	VPSUBD.BCST  consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS    Z23, Z25
+	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
+	VBROADCASTSS consts<>+1120(SB), Z26
+	VPCMPD       $0x06, Z23, Z26, K2
+	VBLENDMPS    Z25, Z24, K2, Z24
+	VPSRAD       $0x17, Z24, Z25
+	VPSRLD       $0x14, Z24, Z26
+	VPANDD.BCST  consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST  consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS    Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z20, Z27
+	VFMSUB213PS Z27, Z20, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z20, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS      Z7, Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST  consts<>+1536(SB), Z30, Z22
+	VPSRAD       $0x03, Z22, Z22
+	VADDPS       Z25, Z21, Z26
+	VPSLLD       $0x17, Z22, Z27
+	VPADDD       Z27, Z26, Z27
+	VPMINUD.BCST consts<>+928(SB), Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXORD       Z28, Z28, Z28
+	VPMINSD      Z28, Z22, Z22
+	VBROADCASTSS consts<>+1792(SB), Z28
+	VPSUBD       Z22, Z28, Z22
+	VPSLLD       $0x17, Z22, Z22
+	VADDPS       Z21, Z22, Z28
+	VSUBPS       Z22, Z28, Z29
+	VSUBPS       Z29, Z21, Z21
+	VADDPS       Z25, Z21, Z21
+	VADDPS       Z21, Z28, Z21
+	VCMPPS       $0x11, Z22, Z26, K2
+	VPSUBD       Z22, Z21, Z21
+	VBLENDMPS    Z21, Z27, K2, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS   consts<>+1824(SB), Z22
+	VCMPPS         $0x11, Z24, Z22, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z21, K2, Z21
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K2
+	VPXORD         Z22, Z22, Z22
+	VBLENDMPS      Z22, Z21, K2, Z21
+	VPXORD         Z22, Z22, Z22
+	VPCMPD         $0x00, Z22, Z23, K2
+	VPMOVD2M       Z20, K3
+	VPXORD         Z22, Z22, Z22
+	VBLENDMPS.BCST consts<>+928(SB), Z22, K3, Z22
+	VBLENDMPS      Z22, Z21, K2, Z21
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K2
+	VPMOVD2M       Z20, K3
+	VPXORD         Z20, Z20, Z20
+	VBROADCASTSS   consts<>+928(SB), Z22
+	VBLENDMPS      Z20, Z22, K3, Z20
+	VBLENDMPS      Z20, Z21, K2, Z20
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   12(DI), Z21
+	VPANDD         Z21, Z18, Z21
+	VPORD          Z21, Z20, Z20
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z21, Z23, K2
+	VBROADCASTSS   consts<>+928(SB), Z21
+	VPCMPD         $0x06, Z23, Z21, K3
+	KANDW          K2, K3, K2
+	VBROADCASTSS   16(DI), Z21
+	VPANDD         Z21, Z18, Z18
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z18, Z21, K3
+	KANDW          K2, K3, K2
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z23, K3
+	KORW           K2, K3, K2
+	VBLENDMPS.BCST consts<>+608(SB), Z20, K2, Z18
+
+focusdone184:
+	// loss = (alpha ce) q^gamma
+	VMULPS       Z18, Z19, Z18
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z19, K2
+	VBLENDMPS    Z18, Z19, K2, Z18
+	VPMINUD.BCST consts<>+608(SB), Z18, Z18
+	VMOVUPS      Z18, K1, (CX)
+	JMP          nextvector
+
+// func backgroundLossAVX2(losses *float32, logits *float32, n int, p *lossParams)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·backgroundLossAVX2(SB), NOSPLIT, $96-32
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+128(SB), Y2
+	VMOVUPS consts<>+2144(SB), Y3
+	VMOVUPS consts<>+32(SB), Y4
+	VMOVUPS consts<>+1184(SB), Y5
+	VMOVUPS consts<>+64(SB), Y6
+	VMOVUPS consts<>+96(SB), Y7
+	MOVQ    n+16(FP), AX
+	MOVQ    losses+0(FP), CX
+	MOVQ    logits+8(FP), DX
+	MOVQ    p+24(FP), BX
+	MOVQ    (BX), SI
+
+loop:
+	CMPQ AX, $+16
+	JLT  rest
+
+block:
+	VBROADCASTSS 20(BX), Y8
+
+	// any |x| > limit, or NaN?
+	VPAND     (DX), Y4, Y9
+	VPAND     32(DX), Y4, Y10
+	VPMAXSD   Y10, Y9, Y9
+	VPCMPGTD  Y8, Y9, Y8
+	VMOVMSKPS Y8, DI
+	TESTL     DI, DI
+	JNE       slowblock
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR   (DX), Y5, Y8
+	VPOR   32(DX), Y5, Y9
+	VSUBPS Y6, Y8, Y8
+	VSUBPS Y6, Y9, Y11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y9
+	VFMADD231PS Y7, Y8, Y9
+	VMOVAPS     Y2, Y12
+	VFMADD231PS Y7, Y11, Y12
+	VSUBPS      Y2, Y9, Y10
+	VSUBPS      Y2, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y10, Y8
+	VFNMADD231PS consts<>+160(SB), Y13, Y11
+	VFNMADD231PS consts<>+192(SB), Y10, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y11
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y10
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y8, Y10
+	VFMADD213PS consts<>+256(SB), Y11, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y10
+	VFMADD213PS consts<>+288(SB), Y11, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y10
+	VFMADD213PS consts<>+320(SB), Y11, Y13
+	VFMADD213PS consts<>+352(SB), Y10, Y8
+	VFMADD213PS consts<>+352(SB), Y13, Y11
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y1, Y10
+	VPERMILPS   Y12, Y1, Y13
+	VPSLLD      $0x15, Y9, Y9
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y9, Y10, Y9
+	VPADDD      Y12, Y13, Y10
+	VFMADD231PS Y8, Y9, Y9
+	VFMADD231PS Y11, Y10, Y10
+	VADDPS      Y0, Y9, Y8
+	VADDPS      Y0, Y10, Y11
+	VDIVPS      Y8, Y0, Y8
+	VDIVPS      Y11, Y0, Y13
+	VMULPS      Y8, Y9, Y11
+	VMULPS      Y13, Y10, Y14
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VMOVUPS   (DX), Y12
+	VMOVUPS   32(DX), Y15
+	VBLENDVPS Y12, Y11, Y8, Y8
+	VBLENDVPS Y15, Y14, Y13, Y14
+
+	// log1p(v) = v + v (v P(v))
+	VMOVUPS     consts<>+1888(SB), Y11
+	VMOVUPS     consts<>+1888(SB), Y13
+	VFMADD213PS consts<>+1920(SB), Y9, Y11
+	VFMADD213PS consts<>+1920(SB), Y10, Y13
+	VFMADD213PS consts<>+1952(SB), Y9, Y11
+	VFMADD213PS consts<>+1952(SB), Y10, Y13
+	VFMADD213PS consts<>+1984(SB), Y9, Y11
+	VFMADD213PS consts<>+1984(SB), Y10, Y13
+	VFMADD213PS consts<>+2016(SB), Y9, Y11
+	VFMADD213PS consts<>+2016(SB), Y10, Y13
+	VFMADD213PS consts<>+2048(SB), Y9, Y11
+	VFMADD213PS consts<>+2048(SB), Y10, Y13
+	VFMADD213PS consts<>+2080(SB), Y9, Y11
+	VFMADD213PS consts<>+2080(SB), Y10, Y13
+	VFMADD213PS consts<>+2112(SB), Y9, Y11
+	VFMADD213PS consts<>+2112(SB), Y10, Y13
+	VMULPS      Y11, Y9, Y11
+	VMULPS      Y13, Y10, Y13
+	VFMADD231PS Y11, Y9, Y9
+	VFMADD231PS Y13, Y10, Y10
+
+	// ce = log1p(e) + max(v, 0)
+	VPXOR        Y11, Y11, Y11
+	VPXOR        Y13, Y13, Y13
+	VMAXPS       Y11, Y12, Y11
+	VMAXPS       Y13, Y15, Y12
+	VADDPS       Y11, Y9, Y9
+	VADDPS       Y12, Y10, Y11
+	VBROADCASTSS 16(BX), Y10
+	VBROADCASTSS 16(BX), Y12
+	VMULPS       Y9, Y10, Y9
+	VMULPS       Y11, Y12, Y10
+
+	// q^gamma
+	CMPQ   SI, $+1
+	JGE    focusnot0_205
+	VMULPS Y8, Y8, Y8
+	VMULPS Y14, Y14, Y14
+	JMP    focusdone205
+
+focusnot0_205:
+	CMPQ    SI, $+2
+	JGE     focusnot1_205
+	VMOVAPS Y0, Y8
+	VMOVAPS Y0, Y14
+	JMP     focusdone205
+
+focusnot1_205:
+	CMPQ SI, $+3
+	JGE  focusnot2_205
+	JMP  focusdone205
+
+focusnot2_205:
+	CMPQ    SI, $+4
+	JGE     focusnot3_205
+	VSQRTPS Y8, Y8
+	VSQRTPS Y14, Y14
+	JMP     focusdone205
+
+focusnot3_205:
+	CMPQ         SI, $+5
+	JGE          focusnot4_205
+	VSQRTPS      Y8, Y11
+	VMOVAPS      Y8, Y12
+	VFNMADD231PS Y11, Y11, Y12
+	VMULPS       Y3, Y11, Y13
+	VMULPS       Y13, Y12, Y12
+	VFMADD231PS  Y11, Y8, Y12
+	VMOVAPS      Y12, Y8
+	VSQRTPS      Y14, Y11
+	VMOVAPS      Y14, Y12
+	VFNMADD231PS Y11, Y11, Y12
+	VMULPS       Y3, Y11, Y13
+	VMULPS       Y13, Y12, Y12
+	VFMADD231PS  Y11, Y14, Y12
+	VMOVAPS      Y12, Y14
+	JMP          focusdone205
+
+focusnot4_205:
+	CMPQ         SI, $+6
+	JGE          focusnot5_205
+	VSQRTPS      Y8, Y11
+	VMULPS       Y8, Y8, Y12
+	VMOVAPS      Y12, Y13
+	VFMSUB231PS  Y8, Y8, Y13
+	VMOVAPS      Y8, Y15
+	VFNMADD231PS Y11, Y11, Y15
+	VMULPS       Y15, Y8, Y8
+	VFMADD231PS  Y3, Y8, Y13
+	VMULPS       Y11, Y13, Y8
+	VFMADD231PS  Y11, Y12, Y8
+	VSQRTPS      Y14, Y11
+	VMULPS       Y14, Y14, Y12
+	VMOVAPS      Y12, Y13
+	VFMSUB231PS  Y14, Y14, Y13
+	VMOVAPS      Y14, Y15
+	VFNMADD231PS Y11, Y11, Y15
+	VMULPS       Y15, Y14, Y14
+	VFMADD231PS  Y3, Y14, Y13
+	VMULPS       Y11, Y13, Y14
+	VFMADD231PS  Y11, Y12, Y14
+	JMP          focusdone205
+
+focusnot5_205:
+	CMPQ        SI, $+7
+	JGE         focusnot6_205
+	VMULPS      Y8, Y8, Y11
+	VMOVAPS     Y11, Y12
+	VFMSUB231PS Y8, Y8, Y12
+	VMULPS      Y8, Y12, Y12
+	VFMADD231PS Y8, Y11, Y12
+	VMOVAPS     Y12, Y8
+	VMULPS      Y14, Y14, Y11
+	VMOVAPS     Y11, Y12
+	VFMSUB231PS Y14, Y14, Y12
+	VMULPS      Y14, Y12, Y12
+	VFMADD231PS Y14, Y11, Y12
+	VMOVAPS     Y12, Y14
+	JMP         focusdone205
+
+focusnot6_205:
+	CMPQ        SI, $+8
+	JGE         focusnot7_205
+	VMULPS      Y8, Y8, Y11
+	VFMSUB213PS Y11, Y8, Y8
+	VADDPS      Y11, Y11, Y12
+	VMULPS      Y8, Y12, Y8
+	VFMADD231PS Y11, Y11, Y8
+	VMULPS      Y14, Y14, Y11
+	VFMSUB213PS Y11, Y14, Y14
+	VADDPS      Y11, Y11, Y12
+	VMULPS      Y14, Y12, Y14
+	VFMADD231PS Y11, Y11, Y14
+	JMP         focusdone205
+
+focusnot7_205:
+	CMPQ        SI, $+9
+	JGE         focusnot8_205
+	VMULPS      Y8, Y8, Y11
+	VMOVAPS     Y11, Y12
+	VFMSUB231PS Y8, Y8, Y12
+	VMULPS      Y11, Y11, Y13
+	VADDPS      Y11, Y11, Y15
+	VFMSUB213PS Y13, Y11, Y11
+	VFMADD231PS Y12, Y15, Y11
+	VMULPS      Y8, Y11, Y11
+	VFMADD231PS Y8, Y13, Y11
+	VMOVAPS     Y11, Y8
+	VMULPS      Y14, Y14, Y11
+	VMOVAPS     Y11, Y12
+	VFMSUB231PS Y14, Y14, Y12
+	VMULPS      Y11, Y11, Y13
+	VADDPS      Y11, Y11, Y15
+	VFMSUB213PS Y13, Y11, Y11
+	VFMADD231PS Y12, Y15, Y11
+	VMULPS      Y14, Y11, Y11
+	VFMADD231PS Y14, Y13, Y11
+	VMOVAPS     Y11, Y14
+	JMP         focusdone205
+
+focusnot8_205:
+	LEAQ         24(BX), DI
+	VMOVUPS      Y9, (SP)
+	VMOVUPS      Y10, 32(SP)
+	VMOVUPS      Y14, 64(SP)
+	VBROADCASTSS (DI), Y0
+	VBROADCASTSS 4(DI), Y1
+	VBROADCASTSS 8(DI), Y2
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y8, Y4
+	VPSRLD    $0x17, Y4, Y3
+	VPSRLD    $0x14, Y4, Y5
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y3, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y9
+	VMOVAPS     Y4, Y6
+	VFMADD231PS Y9, Y4, Y6
+	VSUBPS      Y6, Y4, Y7
+	VFMADD231PS Y9, Y4, Y7
+	VMULPS      Y4, Y4, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y4, Y10
+	VFMADD213PS consts<>+1440(SB), Y4, Y10
+	VFMADD213PS consts<>+1472(SB), Y4, Y10
+	VFMADD213PS consts<>+1504(SB), Y4, Y10
+	VMULPS      Y4, Y9, Y4
+	VFMADD231PS Y10, Y4, Y7
+	VADDPS      Y7, Y6, Y4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y5, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y5, Y5
+	VFMADD231PS Y5, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y4, Y2
+	VFMADD231PS Y1, Y0, Y2
+
+	// times 2^k
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y4, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y8
+
+	// x or result out of range?
+	VMOVUPS      consts<>+1664(SB), Y0
+	VPANDN       Y3, Y0, Y0
+	VPXOR        consts<>+1728(SB), Y4, Y1
+	VMOVUPS      consts<>+1696(SB), Y2
+	VPANDN       Y1, Y2, Y1
+	VPOR         Y1, Y0, Y0
+	VPTEST       Y0, Y0
+	JNE          slowblock
+	VMOVUPS      (SP), Y9
+	VMOVUPS      32(SP), Y10
+	VMOVUPS      64(SP), Y14
+	VMOVUPS      Y9, (SP)
+	VMOVUPS      Y10, 32(SP)
+	VMOVUPS      Y8, 64(SP)
+	VBROADCASTSS (DI), Y0
+	VBROADCASTSS 4(DI), Y1
+	VBROADCASTSS 8(DI), Y2
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y14, Y4
+	VPSRLD    $0x17, Y4, Y3
+	VPSRLD    $0x14, Y4, Y5
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y3, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y9
+	VMOVAPS     Y4, Y6
+	VFMADD231PS Y9, Y4, Y6
+	VSUBPS      Y6, Y4, Y7
+	VFMADD231PS Y9, Y4, Y7
+	VMULPS      Y4, Y4, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y4, Y10
+	VFMADD213PS consts<>+1440(SB), Y4, Y10
+	VFMADD213PS consts<>+1472(SB), Y4, Y10
+	VFMADD213PS consts<>+1504(SB), Y4, Y10
+	VMULPS      Y4, Y9, Y4
+	VFMADD231PS Y10, Y4, Y7
+	VADDPS      Y7, Y6, Y4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y5, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y5, Y5
+	VFMADD231PS Y5, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y4, Y2
+	VFMADD231PS Y1, Y0, Y2
+
+	// times 2^k
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y4, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y14
+
+	// x or result out of range?
+	VMOVUPS consts<>+1664(SB), Y0
+	VPANDN  Y3, Y0, Y0
+	VPXOR   consts<>+1728(SB), Y4, Y1
+	VMOVUPS consts<>+1696(SB), Y2
+	VPANDN  Y1, Y2, Y1
+	VPOR    Y1, Y0, Y0
+	VPTEST  Y0, Y0
+	JNE     slowblock
+	VMOVUPS (SP), Y9
+	VMOVUPS 32(SP), Y10
+	VMOVUPS 64(SP), Y8
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+128(SB), Y2
+	VMOVUPS consts<>+2144(SB), Y3
+	VMOVUPS consts<>+32(SB), Y4
+	VMOVUPS consts<>+1184(SB), Y5
+	VMOVUPS consts<>+64(SB), Y6
+	VMOVUPS consts<>+96(SB), Y7
+
+focusdone205:
+	// loss = (alpha ce) q^gamma
+	VMULPS Y8, Y9, Y8
+
+	// loss = (alpha ce) q^gamma
+	VMULPS  Y14, Y10, Y9
+	VMOVUPS Y8, (CX)
+	VMOVUPS Y9, 32(CX)
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $-16, AX
+	CMPQ    AX, $+16
+	JGE     block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVQ         $0x00000008, DI
+	MOVQ         AX, R8
+	CMPQ         R8, DI
+	CMOVQGT      DI, R8
+	NEGQ         R8
+	LEAQ         lane_mask<>+32(SB), DI
+	VMOVUPS      (DI)(R8*4), Y8
+	VMASKMOVPS   (DX), Y8, Y9
+	VBLENDVPS    Y8, Y9, Y0, Y8
+	VBROADCASTSS 20(BX), Y9
+
+	// any |x| > limit, or NaN?
+	VPAND     Y4, Y8, Y10
+	VPCMPGTD  Y9, Y10, Y9
+	VMOVMSKPS Y9, DI
+	TESTL     DI, DI
+	JNE       slowvector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR   Y5, Y8, Y9
+	VSUBPS Y6, Y9, Y9
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y10
+	VFMADD231PS Y7, Y9, Y10
+	VSUBPS      Y2, Y10, Y11
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y9, Y11
+	VFMADD213PS consts<>+288(SB), Y9, Y11
+	VFMADD213PS consts<>+320(SB), Y9, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y9
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y10, Y1, Y11
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y11, Y10
+	VFMADD231PS Y9, Y10, Y10
+	VADDPS      Y0, Y10, Y9
+	VDIVPS      Y9, Y0, Y9
+	VMULPS      Y9, Y10, Y11
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VBLENDVPS Y8, Y11, Y9, Y11
+
+	// log1p(v) = v + v (v P(v))
+	VMOVUPS     consts<>+1888(SB), Y9
+	VFMADD213PS consts<>+1920(SB), Y10, Y9
+	VFMADD213PS consts<>+1952(SB), Y10, Y9
+	VFMADD213PS consts<>+1984(SB), Y10, Y9
+	VFMADD213PS consts<>+2016(SB), Y10, Y9
+	VFMADD213PS consts<>+2048(SB), Y10, Y9
+	VFMADD213PS consts<>+2080(SB), Y10, Y9
+	VFMADD213PS consts<>+2112(SB), Y10, Y9
+	VMULPS      Y9, Y10, Y9
+	VFMADD231PS Y9, Y10, Y10
+
+	// ce = log1p(e) + max(v, 0)
+	VPXOR        Y9, Y9, Y9
+	VMAXPS       Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y8
+	VBROADCASTSS 16(BX), Y9
+	VMULPS       Y8, Y9, Y8
+
+	// q^gamma
+	CMPQ   SI, $+1
+	JGE    focusnot0_206
+	VMULPS Y11, Y11, Y11
+	JMP    focusdone206
+
+focusnot0_206:
+	CMPQ    SI, $+2
+	JGE     focusnot1_206
+	VMOVAPS Y0, Y11
+	JMP     focusdone206
+
+focusnot1_206:
+	CMPQ SI, $+3
+	JGE  focusnot2_206
+	JMP  focusdone206
+
+focusnot2_206:
+	CMPQ    SI, $+4
+	JGE     focusnot3_206
+	VSQRTPS Y11, Y11
+	JMP     focusdone206
+
+focusnot3_206:
+	CMPQ         SI, $+5
+	JGE          focusnot4_206
+	VSQRTPS      Y11, Y9
+	VMOVAPS      Y11, Y10
+	VFNMADD231PS Y9, Y9, Y10
+	VMULPS       Y3, Y9, Y12
+	VMULPS       Y12, Y10, Y10
+	VFMADD231PS  Y9, Y11, Y10
+	VMOVAPS      Y10, Y11
+	JMP          focusdone206
+
+focusnot4_206:
+	CMPQ         SI, $+6
+	JGE          focusnot5_206
+	VSQRTPS      Y11, Y9
+	VMULPS       Y11, Y11, Y10
+	VMOVAPS      Y10, Y12
+	VFMSUB231PS  Y11, Y11, Y12
+	VMOVAPS      Y11, Y13
+	VFNMADD231PS Y9, Y9, Y13
+	VMULPS       Y13, Y11, Y11
+	VFMADD231PS  Y3, Y11, Y12
+	VMULPS       Y9, Y12, Y11
+	VFMADD231PS  Y9, Y10, Y11
+	JMP          focusdone206
+
+focusnot5_206:
+	CMPQ        SI, $+7
+	JGE         focusnot6_206
+	VMULPS      Y11, Y11, Y9
+	VMOVAPS     Y9, Y10
+	VFMSUB231PS Y11, Y11, Y10
+	VMULPS      Y11, Y10, Y10
+	VFMADD231PS Y11, Y9, Y10
+	VMOVAPS     Y10, Y11
+	JMP         focusdone206
+
+focusnot6_206:
+	CMPQ        SI, $+8
+	JGE         focusnot7_206
+	VMULPS      Y11, Y11, Y9
+	VFMSUB213PS Y9, Y11, Y11
+	VADDPS      Y9, Y9, Y10
+	VMULPS      Y11, Y10, Y11
+	VFMADD231PS Y9, Y9, Y11
+	JMP         focusdone206
+
+focusnot7_206:
+	CMPQ        SI, $+9
+	JGE         focusnot8_206
+	VMULPS      Y11, Y11, Y9
+	VMOVAPS     Y9, Y10
+	VFMSUB231PS Y11, Y11, Y10
+	VMULPS      Y9, Y9, Y12
+	VADDPS      Y9, Y9, Y13
+	VFMSUB213PS Y12, Y9, Y9
+	VFMADD231PS Y10, Y13, Y9
+	VMULPS      Y11, Y9, Y9
+	VFMADD231PS Y11, Y12, Y9
+	VMOVAPS     Y9, Y11
+	JMP         focusdone206
+
+focusnot8_206:
+	LEAQ         24(BX), DI
+	VMOVUPS      Y8, (SP)
+	VBROADCASTSS (DI), Y0
+	VBROADCASTSS 4(DI), Y1
+	VBROADCASTSS 8(DI), Y2
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y11, Y4
+	VPSRLD    $0x17, Y4, Y3
+	VPSRLD    $0x14, Y4, Y5
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y3, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y9
+	VMOVAPS     Y4, Y6
+	VFMADD231PS Y9, Y4, Y6
+	VSUBPS      Y6, Y4, Y7
+	VFMADD231PS Y9, Y4, Y7
+	VMULPS      Y4, Y4, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y4, Y10
+	VFMADD213PS consts<>+1440(SB), Y4, Y10
+	VFMADD213PS consts<>+1472(SB), Y4, Y10
+	VFMADD213PS consts<>+1504(SB), Y4, Y10
+	VMULPS      Y4, Y9, Y4
+	VFMADD231PS Y10, Y4, Y7
+	VADDPS      Y7, Y6, Y4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y5, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y5, Y5
+	VFMADD231PS Y5, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y4, Y2
+	VFMADD231PS Y1, Y0, Y2
+
+	// times 2^k
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y4, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y11
+
+	// x or result out of range?
+	VMOVUPS consts<>+1664(SB), Y0
+	VPANDN  Y3, Y0, Y0
+	VPXOR   consts<>+1728(SB), Y4, Y1
+	VMOVUPS consts<>+1696(SB), Y2
+	VPANDN  Y1, Y2, Y1
+	VPOR    Y1, Y0, Y0
+	VPTEST  Y0, Y0
+	JNE     slowvector
+	VMOVUPS (SP), Y8
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+128(SB), Y2
+	VMOVUPS consts<>+2144(SB), Y3
+	VMOVUPS consts<>+32(SB), Y4
+	VMOVUPS consts<>+1184(SB), Y5
+	VMOVUPS consts<>+64(SB), Y6
+	VMOVUPS consts<>+96(SB), Y7
+
+focusdone206:
+	// loss = (alpha ce) q^gamma
+	VMULPS  Y11, Y8, Y8
+	CMPQ    AX, $+8
+	JLT     partless1
+	VMOVUPS Y8, (CX)
+	JMP     partdone1
+
+partless1:
+	MOVQ         CX, DI
+	TESTQ        $0x00000004, AX
+	JEQ          partfour1
+	VMOVUPS      X8, (DI)
+	ADDQ         $+16, DI
+	VEXTRACTF128 $0x01, Y8, X8
+
+partfour1:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo1
+	VMOVLPS X8, (DI)
+	ADDQ    $+8, DI
+	VPSRLDQ $0x08, X8, X8
+
+parttwo1:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone1
+	VMOVSS X8, (DI)
+
+partdone1:
+nextvector:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
+slowblock:
+	MOVQ $0x00000010, DI
+
+slow:
+	VMOVUPS (DX), Y0
+	VPXOR   Y1, Y1, Y1
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR    consts<>+1184(SB), Y0, Y2
+	VSUBPS  consts<>+64(SB), Y2, Y2
+	VMOVUPS consts<>+416(SB), Y3
+	VMAXPS  Y2, Y3, Y2
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y3
+	VFMADD213PS consts<>+128(SB), Y2, Y3
+	VSUBPS      consts<>+128(SB), Y3, Y4
+
+	// r = c - n ln2
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS consts<>+160(SB), Y4, Y5
+	VFNMADD231PS consts<>+192(SB), Y4, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y4
+	VFMADD213PS consts<>+256(SB), Y5, Y4
+	VFMADD213PS consts<>+288(SB), Y5, Y4
+	VFMADD213PS consts<>+320(SB), Y5, Y4
+	VFMADD213PS consts<>+352(SB), Y4, Y5
+	VCMPPS      $0x11, consts<>+480(SB), Y2, Y2
+	VPAND       consts<>+512(SB), Y2, Y2
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y3, Y4
+	VPERMPS     exp_half<>+0(SB), Y3, Y3
+	VPADDD      Y4, Y3, Y3
+	VPAND       consts<>+640(SB), Y4, Y4
+	VPADDD      Y2, Y4, Y4
+	VFMADD231PS Y5, Y3, Y3
+	VMULPS      Y4, Y3, Y3
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y2, Y3, Y2
+	VADDPS  consts<>+576(SB), Y3, Y3
+	VPSUBD  consts<>+576(SB), Y3, Y3
+	VPMAXSD Y3, Y2, Y2
+	VPMINUD consts<>+608(SB), Y2, Y2
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS    $0x11, consts<>+1216(SB), Y2, Y3
+	VMOVUPS   consts<>+1216(SB), Y4
+	VMAXPS    Y2, Y4, Y4
+	VMOVUPS   consts<>+384(SB), Y5
+	VADDPS    consts<>+384(SB), Y4, Y6
+	VDIVPS    Y6, Y5, Y5
+	VMULPS    Y5, Y4, Y6
+	VBLENDVPS Y3, Y2, Y6, Y6
+
+	// log1p(v) = v + v (v P(v))
+	VMOVUPS     consts<>+1888(SB), Y7
+	VFMADD213PS consts<>+1920(SB), Y4, Y7
+	VFMADD213PS consts<>+1952(SB), Y4, Y7
+	VFMADD213PS consts<>+1984(SB), Y4, Y7
+	VFMADD213PS consts<>+2016(SB), Y4, Y7
+	VFMADD213PS consts<>+2048(SB), Y4, Y7
+	VFMADD213PS consts<>+2080(SB), Y4, Y7
+	VFMADD213PS consts<>+2112(SB), Y4, Y7
+	VMULPS      Y7, Y4, Y7
+	VFMADD231PS Y7, Y4, Y4
+	VBLENDVPS   Y3, Y2, Y4, Y2
+	VBLENDVPS   Y0, Y6, Y5, Y3
+	VBLENDVPS   Y0, Y5, Y6, Y4
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VMOVUPS     consts<>+384(SB), Y5
+	VSUBPS      Y1, Y5, Y5
+	VBLENDVPS   Y0, Y1, Y5, Y6
+	VPAND       consts<>+32(SB), Y0, Y0
+	VPXOR       Y7, Y7, Y7
+	VCMPPS      $0x11, Y6, Y7, Y7
+	VPAND       Y0, Y7, Y0
+	VFMADD231PS Y0, Y6, Y2
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y1, Y4, Y0
+	VFMADD231PS  Y5, Y3, Y0
+	VBROADCASTSS 12(BX), Y3
+	VBROADCASTSS 16(BX), Y4
+	VMULPS       Y5, Y4, Y4
+	VFMADD231PS  Y1, Y3, Y4
+	VMULPS       Y2, Y4, Y1
+
+	// q^gamma
+	CMPQ   SI, $+1
+	JGE    focusnot0_207
+	VMULPS Y0, Y0, Y0
+	JMP    focusdone207
+
+focusnot0_207:
+	CMPQ    SI, $+2
+	JGE     focusnot1_207
+	VMOVUPS consts<>+384(SB), Y0
+	JMP     focusdone207
+
+focusnot1_207:
+	CMPQ SI, $+3
+	JGE  focusnot2_207
+	JMP  focusdone207
+
+focusnot2_207:
+	CMPQ    SI, $+4
+	JGE     focusnot3_207
+	VSQRTPS Y0, Y0
+	JMP     focusdone207
+
+focusnot3_207:
+	CMPQ         SI, $+5
+	JGE          focusnot4_207
+	VSQRTPS      Y0, Y2
+	VMOVAPS      Y0, Y3
+	VFNMADD231PS Y2, Y2, Y3
+	VMULPS       consts<>+2144(SB), Y2, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  Y2, Y0, Y3
+	VMOVAPS      Y3, Y0
+	JMP          focusdone207
+
+focusnot4_207:
+	CMPQ         SI, $+6
+	JGE          focusnot5_207
+	VSQRTPS      Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y0, Y0, Y4
+	VMOVAPS      Y0, Y5
+	VFNMADD231PS Y2, Y2, Y5
+	VMULPS       Y5, Y0, Y0
+	VFMADD231PS  consts<>+2144(SB), Y0, Y4
+	VMULPS       Y2, Y4, Y0
+	VFMADD231PS  Y2, Y3, Y0
+	JMP          focusdone207
+
+focusnot5_207:
+	CMPQ        SI, $+7
+	JGE         focusnot6_207
+	VMULPS      Y0, Y0, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y0, Y0, Y3
+	VMULPS      Y0, Y3, Y3
+	VFMADD231PS Y0, Y2, Y3
+	VMOVAPS     Y3, Y0
+	JMP         focusdone207
+
+focusnot6_207:
+	CMPQ        SI, $+8
+	JGE         focusnot7_207
+	VMULPS      Y0, Y0, Y2
+	VFMSUB213PS Y2, Y0, Y0
+	VADDPS      Y2, Y2, Y3
+	VMULPS      Y0, Y3, Y0
+	VFMADD231PS Y2, Y2, Y0
+	JMP         focusdone207
+
+focusnot7_207:
+	CMPQ        SI, $+9
+	JGE         focusnot8_207
+	VMULPS      Y0, Y0, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y0, Y0, Y3
+	VMULPS      Y2, Y2, Y4
+	VADDPS      Y2, Y2, Y5
+	VFMSUB213PS Y4, Y2, Y2
+	VFMADD231PS Y3, Y5, Y2
+	VMULPS      Y0, Y2, Y2
+	VFMADD231PS Y0, Y4, Y2
+	VMOVAPS     Y2, Y0
+	JMP         focusdone207
+
+focusnot8_207:
+	LEAQ         24(BX), R8
+	VMOVUPS      Y1, (SP)
+	VBROADCASTSS (R8), Y1
+	VBROADCASTSS 4(R8), Y2
+	VBROADCASTSS 8(R8), Y3
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND     consts<>+32(SB), Y0, Y4
+	VPSUBD    consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS Y4, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y4, Y7, Y7
+	VBLENDVPS Y7, Y6, Y5, Y5
+	VPSRAD    $0x17, Y5, Y6
+	VPSRLD    $0x14, Y5, Y7
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y6, Y6
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y8
+	VMOVAPS     Y5, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VSUBPS      Y9, Y5, Y10
+	VFMADD231PS Y8, Y5, Y10
+	VMULPS      Y5, Y5, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y5, Y11
+	VFMADD213PS consts<>+1440(SB), Y5, Y11
+	VFMADD213PS consts<>+1472(SB), Y5, Y11
+	VFMADD213PS consts<>+1504(SB), Y5, Y11
+	VMULPS      Y5, Y8, Y5
+	VFMADD231PS Y11, Y5, Y10
+	VADDPS      Y10, Y9, Y5
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y1, Y8
+	VFMSUB213PS Y8, Y1, Y6
+	VFMADD213PS Y8, Y2, Y5
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y2, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y1, Y6
+	VFMADD231PS Y9, Y3, Y6
+	VFMADD231PS Y10, Y2, Y6
+	VADDPS      Y6, Y8, Y2
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y3
+	VFMADD213PS consts<>+1600(SB), Y2, Y3
+	VFMADD213PS consts<>+1632(SB), Y2, Y3
+	VMULPS      Y2, Y2, Y6
+	VMULPS      Y3, Y6, Y3
+	VFMADD231PS consts<>+160(SB), Y2, Y3
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y2
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y3, Y2, Y6
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y11, Y3
+	VPSRAD  $0x03, Y3, Y3
+	VADDPS  Y6, Y2, Y7
+	VPSLLD  $0x17, Y3, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXOR     Y9, Y9, Y9
+	VPMINSD   Y9, Y3, Y3
+	VMOVUPS   consts<>+1792(SB), Y9
+	VPSUBD    Y3, Y9, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VADDPS    Y2, Y3, Y9
+	VSUBPS    Y3, Y9, Y10
+	VSUBPS    Y10, Y2, Y2
+	VADDPS    Y6, Y2, Y2
+	VADDPS    Y2, Y9, Y2
+	VCMPPS    $0x11, Y3, Y7, Y6
+	VPSUBD    Y3, Y2, Y2
+	VBLENDVPS Y6, Y2, Y8, Y2
+
+	// overflow, underflow, x = 0 and Inf
+	VMOVUPS   consts<>+1824(SB), Y3
+	VCMPPS    $0x11, Y5, Y3, Y3
+	VBLENDVPS Y3, consts<>+928(SB), Y2, Y2
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPXOR     Y3, Y3, Y3
+	VPCMPEQD  Y3, Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y1, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPCMPEQD  consts<>+928(SB), Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y1, Y5, Y6, Y1
+	VBLENDVPS Y3, Y1, Y2, Y1
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R8), Y2
+	VPAND        Y2, Y0, Y2
+	VPOR         Y2, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPCMPGTD     Y2, Y4, Y2
+	VMOVUPS      consts<>+928(SB), Y3
+	VPCMPGTD     Y4, Y3, Y3
+	VPAND        Y2, Y3, Y2
+	VBROADCASTSS 16(R8), Y3
+	VPAND        Y3, Y0, Y0
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y0, Y3, Y0
+	VPAND        Y2, Y0, Y0
+	VPCMPGTD     consts<>+928(SB), Y4, Y2
+	VPOR         Y0, Y2, Y0
+	VBLENDVPS    Y0, consts<>+608(SB), Y1, Y0
+	VMOVUPS      (SP), Y1
+
+focusdone207:
+	// loss = (alpha ce) q^gamma
+	VMULPS    Y0, Y1, Y0
+	VCMPPS    $0x12, consts<>+2176(SB), Y1, Y2
+	VBLENDVPS Y2, Y0, Y1, Y0
+	VPMINUD   consts<>+608(SB), Y0, Y0
+	VMOVUPS   Y0, (CX)
+	ADDQ      $+32, CX
+	ADDQ      $+32, DX
+	ADDQ      $-8, AX
+	ADDQ      $-8, DI
+	CMPQ      DI, $+1
+	JGE       slow
+	VMOVUPS   consts<>+384(SB), Y0
+	VMOVUPS   exp_one<>+0(SB), Y1
+	VMOVUPS   consts<>+128(SB), Y2
+	VMOVUPS   consts<>+2144(SB), Y3
+	VMOVUPS   consts<>+32(SB), Y4
+	VMOVUPS   consts<>+1184(SB), Y5
+	VMOVUPS   consts<>+64(SB), Y6
+	VMOVUPS   consts<>+96(SB), Y7
+	JMP       loop
+
+slowvector:
+	MOVQ       $0x00000008, DI
+	MOVQ       AX, R8
+	CMPQ       R8, DI
+	CMOVQGT    DI, R8
+	NEGQ       R8
+	LEAQ       lane_mask<>+32(SB), DI
+	VMOVUPS    (DI)(R8*4), Y0
+	VMASKMOVPS (DX), Y0, Y1
+	VMOVUPS    consts<>+384(SB), Y2
+	VBLENDVPS  Y0, Y1, Y2, Y0
+	VPXOR      Y1, Y1, Y1
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR    consts<>+1184(SB), Y0, Y2
+	VSUBPS  consts<>+64(SB), Y2, Y2
+	VMOVUPS consts<>+416(SB), Y3
+	VMAXPS  Y2, Y3, Y2
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y3
+	VFMADD213PS consts<>+128(SB), Y2, Y3
+	VSUBPS      consts<>+128(SB), Y3, Y4
+
+	// r = c - n ln2
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS consts<>+160(SB), Y4, Y5
+	VFNMADD231PS consts<>+192(SB), Y4, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y4
+	VFMADD213PS consts<>+256(SB), Y5, Y4
+	VFMADD213PS consts<>+288(SB), Y5, Y4
+	VFMADD213PS consts<>+320(SB), Y5, Y4
+	VFMADD213PS consts<>+352(SB), Y4, Y5
+	VCMPPS      $0x11, consts<>+480(SB), Y2, Y2
+	VPAND       consts<>+512(SB), Y2, Y2
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y3, Y4
+	VPERMPS     exp_half<>+0(SB), Y3, Y3
+	VPADDD      Y4, Y3, Y3
+	VPAND       consts<>+640(SB), Y4, Y4
+	VPADDD      Y2, Y4, Y4
+	VFMADD231PS Y5, Y3, Y3
+	VMULPS      Y4, Y3, Y3
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y2, Y3, Y2
+	VADDPS  consts<>+576(SB), Y3, Y3
+	VPSUBD  consts<>+576(SB), Y3, Y3
+	VPMAXSD Y3, Y2, Y2
+	VPMINUD consts<>+608(SB), Y2, Y2
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS    $0x11, consts<>+1216(SB), Y2, Y3
+	VMOVUPS   consts<>+1216(SB), Y4
+	VMAXPS    Y2, Y4, Y4
+	VMOVUPS   consts<>+384(SB), Y5
+	VADDPS    consts<>+384(SB), Y4, Y6
+	VDIVPS    Y6, Y5, Y5
+	VMULPS    Y5, Y4, Y6
+	VBLENDVPS Y3, Y2, Y6, Y6
+
+	// log1p(v) = v + v (v P(v))
+	VMOVUPS     consts<>+1888(SB), Y7
+	VFMADD213PS consts<>+1920(SB), Y4, Y7
+	VFMADD213PS consts<>+1952(SB), Y4, Y7
+	VFMADD213PS consts<>+1984(SB), Y4, Y7
+	VFMADD213PS consts<>+2016(SB), Y4, Y7
+	VFMADD213PS consts<>+2048(SB), Y4, Y7
+	VFMADD213PS consts<>+2080(SB), Y4, Y7
+	VFMADD213PS consts<>+2112(SB), Y4, Y7
+	VMULPS      Y7, Y4, Y7
+	VFMADD231PS Y7, Y4, Y4
+	VBLENDVPS   Y3, Y2, Y4, Y2
+	VBLENDVPS   Y0, Y6, Y5, Y3
+	VBLENDVPS   Y0, Y5, Y6, Y4
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VMOVUPS     consts<>+384(SB), Y5
+	VSUBPS      Y1, Y5, Y5
+	VBLENDVPS   Y0, Y1, Y5, Y6
+	VPAND       consts<>+32(SB), Y0, Y0
+	VPXOR       Y7, Y7, Y7
+	VCMPPS      $0x11, Y6, Y7, Y7
+	VPAND       Y0, Y7, Y0
+	VFMADD231PS Y0, Y6, Y2
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y1, Y4, Y0
+	VFMADD231PS  Y5, Y3, Y0
+	VBROADCASTSS 12(BX), Y3
+	VBROADCASTSS 16(BX), Y4
+	VMULPS       Y5, Y4, Y4
+	VFMADD231PS  Y1, Y3, Y4
+	VMULPS       Y2, Y4, Y1
+
+	// q^gamma
+	CMPQ   SI, $+1
+	JGE    focusnot0_208
+	VMULPS Y0, Y0, Y0
+	JMP    focusdone208
+
+focusnot0_208:
+	CMPQ    SI, $+2
+	JGE     focusnot1_208
+	VMOVUPS consts<>+384(SB), Y0
+	JMP     focusdone208
+
+focusnot1_208:
+	CMPQ SI, $+3
+	JGE  focusnot2_208
+	JMP  focusdone208
+
+focusnot2_208:
+	CMPQ    SI, $+4
+	JGE     focusnot3_208
+	VSQRTPS Y0, Y0
+	JMP     focusdone208
+
+focusnot3_208:
+	CMPQ         SI, $+5
+	JGE          focusnot4_208
+	VSQRTPS      Y0, Y2
+	VMOVAPS      Y0, Y3
+	VFNMADD231PS Y2, Y2, Y3
+	VMULPS       consts<>+2144(SB), Y2, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  Y2, Y0, Y3
+	VMOVAPS      Y3, Y0
+	JMP          focusdone208
+
+focusnot4_208:
+	CMPQ         SI, $+6
+	JGE          focusnot5_208
+	VSQRTPS      Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y0, Y0, Y4
+	VMOVAPS      Y0, Y5
+	VFNMADD231PS Y2, Y2, Y5
+	VMULPS       Y5, Y0, Y0
+	VFMADD231PS  consts<>+2144(SB), Y0, Y4
+	VMULPS       Y2, Y4, Y0
+	VFMADD231PS  Y2, Y3, Y0
+	JMP          focusdone208
+
+focusnot5_208:
+	CMPQ        SI, $+7
+	JGE         focusnot6_208
+	VMULPS      Y0, Y0, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y0, Y0, Y3
+	VMULPS      Y0, Y3, Y3
+	VFMADD231PS Y0, Y2, Y3
+	VMOVAPS     Y3, Y0
+	JMP         focusdone208
+
+focusnot6_208:
+	CMPQ        SI, $+8
+	JGE         focusnot7_208
+	VMULPS      Y0, Y0, Y2
+	VFMSUB213PS Y2, Y0, Y0
+	VADDPS      Y2, Y2, Y3
+	VMULPS      Y0, Y3, Y0
+	VFMADD231PS Y2, Y2, Y0
+	JMP         focusdone208
+
+focusnot7_208:
+	CMPQ        SI, $+9
+	JGE         focusnot8_208
+	VMULPS      Y0, Y0, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y0, Y0, Y3
+	VMULPS      Y2, Y2, Y4
+	VADDPS      Y2, Y2, Y5
+	VFMSUB213PS Y4, Y2, Y2
+	VFMADD231PS Y3, Y5, Y2
+	VMULPS      Y0, Y2, Y2
+	VFMADD231PS Y0, Y4, Y2
+	VMOVAPS     Y2, Y0
+	JMP         focusdone208
+
+focusnot8_208:
+	LEAQ         24(BX), DI
+	VMOVUPS      Y1, (SP)
+	VBROADCASTSS (DI), Y1
+	VBROADCASTSS 4(DI), Y2
+	VBROADCASTSS 8(DI), Y3
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND     consts<>+32(SB), Y0, Y4
+	VPSUBD    consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS Y4, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y4, Y7, Y7
+	VBLENDVPS Y7, Y6, Y5, Y5
+	VPSRAD    $0x17, Y5, Y6
+	VPSRLD    $0x14, Y5, Y7
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y6, Y6
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y8
+	VMOVAPS     Y5, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VSUBPS      Y9, Y5, Y10
+	VFMADD231PS Y8, Y5, Y10
+	VMULPS      Y5, Y5, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y5, Y11
+	VFMADD213PS consts<>+1440(SB), Y5, Y11
+	VFMADD213PS consts<>+1472(SB), Y5, Y11
+	VFMADD213PS consts<>+1504(SB), Y5, Y11
+	VMULPS      Y5, Y8, Y5
+	VFMADD231PS Y11, Y5, Y10
+	VADDPS      Y10, Y9, Y5
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y1, Y8
+	VFMSUB213PS Y8, Y1, Y6
+	VFMADD213PS Y8, Y2, Y5
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y2, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y1, Y6
+	VFMADD231PS Y9, Y3, Y6
+	VFMADD231PS Y10, Y2, Y6
+	VADDPS      Y6, Y8, Y2
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y3
+	VFMADD213PS consts<>+1600(SB), Y2, Y3
+	VFMADD213PS consts<>+1632(SB), Y2, Y3
+	VMULPS      Y2, Y2, Y6
+	VMULPS      Y3, Y6, Y3
+	VFMADD231PS consts<>+160(SB), Y2, Y3
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y2
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y3, Y2, Y6
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y11, Y3
+	VPSRAD  $0x03, Y3, Y3
+	VADDPS  Y6, Y2, Y7
+	VPSLLD  $0x17, Y3, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXOR     Y9, Y9, Y9
+	VPMINSD   Y9, Y3, Y3
+	VMOVUPS   consts<>+1792(SB), Y9
+	VPSUBD    Y3, Y9, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VADDPS    Y2, Y3, Y9
+	VSUBPS    Y3, Y9, Y10
+	VSUBPS    Y10, Y2, Y2
+	VADDPS    Y6, Y2, Y2
+	VADDPS    Y2, Y9, Y2
+	VCMPPS    $0x11, Y3, Y7, Y6
+	VPSUBD    Y3, Y2, Y2
+	VBLENDVPS Y6, Y2, Y8, Y2
+
+	// overflow, underflow, x = 0 and Inf
+	VMOVUPS   consts<>+1824(SB), Y3
+	VCMPPS    $0x11, Y5, Y3, Y3
+	VBLENDVPS Y3, consts<>+928(SB), Y2, Y2
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPXOR     Y3, Y3, Y3
+	VPCMPEQD  Y3, Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y1, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPCMPEQD  consts<>+928(SB), Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y1, Y5, Y6, Y1
+	VBLENDVPS Y3, Y1, Y2, Y1
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(DI), Y2
+	VPAND        Y2, Y0, Y2
+	VPOR         Y2, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPCMPGTD     Y2, Y4, Y2
+	VMOVUPS      consts<>+928(SB), Y3
+	VPCMPGTD     Y4, Y3, Y3
+	VPAND        Y2, Y3, Y2
+	VBROADCASTSS 16(DI), Y3
+	VPAND        Y3, Y0, Y0
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y0, Y3, Y0
+	VPAND        Y2, Y0, Y0
+	VPCMPGTD     consts<>+928(SB), Y4, Y2
+	VPOR         Y0, Y2, Y0
+	VBLENDVPS    Y0, consts<>+608(SB), Y1, Y0
+	VMOVUPS      (SP), Y1
+
+focusdone208:
+	// loss = (alpha ce) q^gamma
+	VMULPS    Y0, Y1, Y0
+	VCMPPS    $0x12, consts<>+2176(SB), Y1, Y2
+	VBLENDVPS Y2, Y0, Y1, Y0
+	VPMINUD   consts<>+608(SB), Y0, Y0
+	CMPQ      AX, $+8
+	JLT       partless2
+	VMOVUPS   Y0, (CX)
+	JMP       partdone2
+
+partless2:
+	MOVQ         CX, DI
+	TESTQ        $0x00000004, AX
+	JEQ          partfour2
+	VMOVUPS      X0, (DI)
+	ADDQ         $+16, DI
+	VEXTRACTF128 $0x01, Y0, X0
+
+partfour2:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo2
+	VMOVLPS X0, (DI)
+	ADDQ    $+8, DI
+	VPSRLDQ $0x08, X0, X0
+
+parttwo2:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone2
+	VMOVSS X0, (DI)
+
+partdone2:
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+128(SB), Y2
+	VMOVUPS consts<>+2144(SB), Y3
+	VMOVUPS consts<>+32(SB), Y4
+	VMOVUPS consts<>+1184(SB), Y5
+	VMOVUPS consts<>+64(SB), Y6
+	VMOVUPS consts<>+96(SB), Y7
+	JMP     nextvector
+
+// func backgroundGradAVX512(losses *float32, grad *float32, logits *float32, n int, p *lossParams, scale *float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·backgroundGradAVX512(SB), NOSPLIT, $0-48
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+128(SB), Z1
+	VBROADCASTSS consts<>+2144(SB), Z2
+	VBROADCASTSS consts<>+32(SB), Z3
+	VBROADCASTSS consts<>+1184(SB), Z4
+	VBROADCASTSS consts<>+64(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+224(SB), Z9
+	VBROADCASTSS consts<>+256(SB), Z10
+	VBROADCASTSS consts<>+288(SB), Z11
+	VBROADCASTSS consts<>+320(SB), Z12
+	VBROADCASTSS consts<>+352(SB), Z13
+	MOVQ         n+24(FP), AX
+	MOVQ         losses+0(FP), CX
+	MOVQ         grad+8(FP), DX
+	MOVQ         logits+16(FP), BX
+	MOVQ         p+32(FP), SI
+	MOVQ         (SI), DI
+	MOVQ         scale+40(FP), R8
+
+loop:
+	CMPQ AX, $+32
+	JLT  rest
+
+block:
+	VBROADCASTSS 20(SI), Z14
+
+	// any |x| > limit, or NaN?
+	VPANDD   (BX), Z3, Z15
+	VPANDD   64(BX), Z3, Z16
+	VPMAXSD  Z16, Z15, Z15
+	VPCMPD   $0x06, Z14, Z15, K1
+	KORTESTW K1, K1
+	JNE      slowblock
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD  (BX), Z4, Z14
+	VPORD  64(BX), Z4, Z15
+	VSUBPS Z5, Z14, Z14
+	VSUBPS Z5, Z15, Z17
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z15
+	VFMADD231PS Z6, Z14, Z15
+	VMOVAPS     Z1, Z18
+	VFMADD231PS Z6, Z17, Z18
+	VSUBPS      Z1, Z15, Z16
+	VSUBPS      Z1, Z18, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z7, Z16, Z14
+	VFNMADD231PS Z7, Z19, Z17
+	VFNMADD231PS Z8, Z16, Z14
+	VFNMADD231PS Z8, Z19, Z17
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z10, Z16
+	VFMADD231PS Z9, Z14, Z16
+	VMOVAPS     Z10, Z19
+	VFMADD231PS Z9, Z17, Z19
+	VFMADD213PS Z11, Z14, Z16
+	VFMADD213PS Z11, Z17, Z19
+	VFMADD213PS Z12, Z14, Z16
+	VFMADD213PS Z12, Z17, Z19
+	VFMADD213PS Z13, Z16, Z14
+	VFMADD213PS Z13, Z19, Z17
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z15, Z16
+	VPERMPS     exp_one<>+0(SB), Z18, Z19
+	VPSLLD      $0x15, Z15, Z15
+	VPSLLD      $0x15, Z18, Z18
+	VPADDD      Z15, Z16, Z15
+	VPADDD      Z18, Z19, Z16
+	VFMADD231PS Z14, Z15, Z15
+	VFMADD231PS Z17, Z16, Z16
+	VADDPS      Z0, Z15, Z14
+	VADDPS      Z0, Z16, Z17
+	VDIVPS      Z14, Z0, Z14
+	VDIVPS      Z17, Z0, Z19
+	VMULPS      Z14, Z15, Z17
+	VMULPS      Z19, Z16, Z20
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VMOVUPS   (BX), Z18
+	VMOVUPS   64(BX), Z21
+	VPMOVD2M  Z18, K1
+	VPMOVD2M  Z21, K2
+	VBLENDMPS Z17, Z14, K1, Z22
+	VBLENDMPS Z20, Z19, K2, Z23
+	VPMOVD2M  Z18, K1
+	VPMOVD2M  Z21, K2
+	VBLENDMPS Z14, Z17, K1, Z14
+	VBLENDMPS Z19, Z20, K2, Z19
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z17
+	VBROADCASTSS     consts<>+1888(SB), Z20
+	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+1920(SB), Z16, Z20
+	VFMADD213PS.BCST consts<>+1952(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+1952(SB), Z16, Z20
+	VFMADD213PS.BCST consts<>+1984(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+1984(SB), Z16, Z20
+	VFMADD213PS.BCST consts<>+2016(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+2016(SB), Z16, Z20
+	VFMADD213PS.BCST consts<>+2048(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+2048(SB), Z16, Z20
+	VFMADD213PS.BCST consts<>+2080(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+2080(SB), Z16, Z20
+	VFMADD213PS.BCST consts<>+2112(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+2112(SB), Z16, Z20
+	VMULPS           Z17, Z15, Z17
+	VMULPS           Z20, Z16, Z20
+	VFMADD231PS      Z17, Z15, Z15
+	VFMADD231PS      Z20, Z16, Z16
+
+	// ce = log1p(e) + max(v, 0)
+	VPXORD Z17, Z17, Z17
+	VPXORD Z20, Z20, Z20
+	VMAXPS Z17, Z18, Z17
+	VMAXPS Z20, Z21, Z18
+	VADDPS Z17, Z15, Z15
+	VADDPS Z18, Z16, Z17
+
+	// D = q + gamma ce (1-q), with v's sign
+	VBROADCASTSS 8(SI), Z16
+	VBROADCASTSS 8(SI), Z18
+	VMULPS       Z14, Z15, Z14
+	VMULPS       Z19, Z17, Z19
+	VFMADD213PS  Z22, Z14, Z16
+	VFMADD213PS  Z23, Z19, Z18
+	VBROADCASTSS 16(SI), Z14
+	VBROADCASTSS 16(SI), Z19
+	VMULPS       Z15, Z14, Z15
+	VMULPS       Z17, Z19, Z17
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_229
+	VMULPS Z22, Z22, Z22
+	VMULPS Z23, Z23, Z23
+	JMP    focusdone229
+
+focusnot0_229:
+	CMPQ    DI, $+2
+	JGE     focusnot1_229
+	VMOVAPS Z0, Z22
+	VMOVAPS Z0, Z23
+	JMP     focusdone229
+
+focusnot1_229:
+	CMPQ DI, $+3
+	JGE  focusnot2_229
+	JMP  focusdone229
+
+focusnot2_229:
+	CMPQ    DI, $+4
+	JGE     focusnot3_229
+	VSQRTPS Z22, Z22
+	VSQRTPS Z23, Z23
+	JMP     focusdone229
+
+focusnot3_229:
+	CMPQ         DI, $+5
+	JGE          focusnot4_229
+	VSQRTPS      Z22, Z20
+	VMOVAPS      Z22, Z21
+	VFNMADD231PS Z20, Z20, Z21
+	VMULPS       Z2, Z20, Z24
+	VMULPS       Z24, Z21, Z21
+	VFMADD231PS  Z20, Z22, Z21
+	VMOVAPS      Z21, Z22
+	VSQRTPS      Z23, Z20
+	VMOVAPS      Z23, Z21
+	VFNMADD231PS Z20, Z20, Z21
+	VMULPS       Z2, Z20, Z24
+	VMULPS       Z24, Z21, Z21
+	VFMADD231PS  Z20, Z23, Z21
+	VMOVAPS      Z21, Z23
+	JMP          focusdone229
+
+focusnot4_229:
+	CMPQ         DI, $+6
+	JGE          focusnot5_229
+	VSQRTPS      Z22, Z20
+	VMULPS       Z22, Z22, Z21
+	VMOVAPS      Z21, Z24
+	VFMSUB231PS  Z22, Z22, Z24
+	VMOVAPS      Z22, Z25
+	VFNMADD231PS Z20, Z20, Z25
+	VMULPS       Z25, Z22, Z22
+	VFMADD231PS  Z2, Z22, Z24
+	VMULPS       Z20, Z24, Z22
+	VFMADD231PS  Z20, Z21, Z22
+	VSQRTPS      Z23, Z20
+	VMULPS       Z23, Z23, Z21
+	VMOVAPS      Z21, Z24
+	VFMSUB231PS  Z23, Z23, Z24
+	VMOVAPS      Z23, Z25
+	VFNMADD231PS Z20, Z20, Z25
+	VMULPS       Z25, Z23, Z23
+	VFMADD231PS  Z2, Z23, Z24
+	VMULPS       Z20, Z24, Z23
+	VFMADD231PS  Z20, Z21, Z23
+	JMP          focusdone229
+
+focusnot5_229:
+	CMPQ        DI, $+7
+	JGE         focusnot6_229
+	VMULPS      Z22, Z22, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z22, Z22, Z21
+	VMULPS      Z22, Z21, Z21
+	VFMADD231PS Z22, Z20, Z21
+	VMOVAPS     Z21, Z22
+	VMULPS      Z23, Z23, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z23, Z23, Z21
+	VMULPS      Z23, Z21, Z21
+	VFMADD231PS Z23, Z20, Z21
+	VMOVAPS     Z21, Z23
+	JMP         focusdone229
+
+focusnot6_229:
+	CMPQ        DI, $+8
+	JGE         focusnot7_229
+	VMULPS      Z22, Z22, Z20
+	VFMSUB213PS Z20, Z22, Z22
+	VADDPS      Z20, Z20, Z21
+	VMULPS      Z22, Z21, Z22
+	VFMADD231PS Z20, Z20, Z22
+	VMULPS      Z23, Z23, Z20
+	VFMSUB213PS Z20, Z23, Z23
+	VADDPS      Z20, Z20, Z21
+	VMULPS      Z23, Z21, Z23
+	VFMADD231PS Z20, Z20, Z23
+	JMP         focusdone229
+
+focusnot7_229:
+	CMPQ        DI, $+9
+	JGE         focusnot8_229
+	VMULPS      Z22, Z22, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z22, Z22, Z21
+	VMULPS      Z20, Z20, Z24
+	VADDPS      Z20, Z20, Z25
+	VFMSUB213PS Z24, Z20, Z20
+	VFMADD231PS Z21, Z25, Z20
+	VMULPS      Z22, Z20, Z20
+	VFMADD231PS Z22, Z24, Z20
+	VMOVAPS     Z20, Z22
+	VMULPS      Z23, Z23, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z23, Z23, Z21
+	VMULPS      Z20, Z20, Z24
+	VADDPS      Z20, Z20, Z25
+	VFMSUB213PS Z24, Z20, Z20
+	VFMADD231PS Z21, Z25, Z20
+	VMULPS      Z23, Z20, Z20
+	VFMADD231PS Z23, Z24, Z20
+	VMOVAPS     Z20, Z23
+	JMP         focusdone229
+
+focusnot8_229:
+	LEAQ         24(SI), R9
+	VBROADCASTSS (R9), Z20
+	VBROADCASTSS 4(R9), Z21
+	VBROADCASTSS 8(R9), Z24
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z22, Z26
+	VPSRLD      $0x17, Z26, Z25
+	VPSRLD      $0x14, Z26, Z22
+	VPANDD.BCST consts<>+1280(SB), Z26, Z26
+	VPADDD.BCST consts<>+1312(SB), Z26, Z26
+	VCVTDQ2PS   Z25, Z29
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z22, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
+	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
+	VMOVAPS          Z26, Z27
+	VFMADD231PS      Z30, Z26, Z27
+	VSUBPS           Z27, Z26, Z28
+	VFMADD231PS      Z30, Z26, Z28
+	VMULPS           Z26, Z26, Z30
+	VBROADCASTSS     consts<>+1376(SB), Z31
+	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z31
+	VMULPS           Z26, Z30, Z26
+	VFMADD231PS      Z31, Z26, Z28
+	VADDPS           Z28, Z27, Z26
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z22, Z30
+	VADDPS      Z30, Z29, Z29
+	VMULPS      Z29, Z20, Z30
+	VFMSUB213PS Z30, Z20, Z29
+	VFMADD213PS Z30, Z21, Z26
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z26, Z26
+	VSUBPS.BCST consts<>+1536(SB), Z26, Z31
+	VSUBPS      Z31, Z30, Z30
+	VFMADD231PS Z27, Z21, Z30
+	VPERMPS     pow_tl<>+0(SB), Z22, Z22
+	VFMADD231PS Z22, Z20, Z29
+	VFMADD231PS Z27, Z24, Z29
+	VFMADD231PS Z28, Z21, Z29
+	VADDPS      Z29, Z30, Z20
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z21
+	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
+	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
+	VMULPS           Z20, Z20, Z22
+	VMULPS           Z21, Z22, Z21
+	VFMADD231PS      Z7, Z20, Z21
+	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z20
+	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z22
+	VFMADD231PS      Z21, Z20, Z22
+
+	// times 2^k
+	VADDPS      Z22, Z20, Z20
+	VPSLLD      $0x14, Z26, Z21
+	VPANDD.BCST consts<>+640(SB), Z21, Z21
+	VPADDD      Z21, Z20, Z22
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Z20
+	VPANDND      Z25, Z20, Z20
+	VPXORD.BCST  consts<>+1728(SB), Z26, Z21
+	VBROADCASTSS consts<>+1696(SB), Z24
+	VPANDND      Z21, Z24, Z21
+	VPORD        Z21, Z20, Z20
+	VPTESTMD     Z20, Z20, K1
+	KORTESTW     K1, K1
+	JNE          slowblock
+	VBROADCASTSS (R9), Z20
+	VBROADCASTSS 4(R9), Z21
+	VBROADCASTSS 8(R9), Z24
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z26
+	VPSRLD      $0x17, Z26, Z25
+	VPSRLD      $0x14, Z26, Z23
+	VPANDD.BCST consts<>+1280(SB), Z26, Z26
+	VPADDD.BCST consts<>+1312(SB), Z26, Z26
+	VCVTDQ2PS   Z25, Z29
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z23, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
+	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
+	VMOVAPS          Z26, Z27
+	VFMADD231PS      Z30, Z26, Z27
+	VSUBPS           Z27, Z26, Z28
+	VFMADD231PS      Z30, Z26, Z28
+	VMULPS           Z26, Z26, Z30
+	VBROADCASTSS     consts<>+1376(SB), Z31
+	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z31
+	VMULPS           Z26, Z30, Z26
+	VFMADD231PS      Z31, Z26, Z28
+	VADDPS           Z28, Z27, Z26
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z23, Z30
+	VADDPS      Z30, Z29, Z29
+	VMULPS      Z29, Z20, Z30
+	VFMSUB213PS Z30, Z20, Z29
+	VFMADD213PS Z30, Z21, Z26
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z26, Z26
+	VSUBPS.BCST consts<>+1536(SB), Z26, Z31
+	VSUBPS      Z31, Z30, Z30
+	VFMADD231PS Z27, Z21, Z30
+	VPERMPS     pow_tl<>+0(SB), Z23, Z23
+	VFMADD231PS Z23, Z20, Z29
+	VFMADD231PS Z27, Z24, Z29
+	VFMADD231PS Z28, Z21, Z29
+	VADDPS      Z29, Z30, Z20
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z21
+	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
+	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
+	VMULPS           Z20, Z20, Z23
+	VMULPS           Z21, Z23, Z21
+	VFMADD231PS      Z7, Z20, Z21
+	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z20
+	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z23
+	VFMADD231PS      Z21, Z20, Z23
+
+	// times 2^k
+	VADDPS      Z23, Z20, Z20
+	VPSLLD      $0x14, Z26, Z21
+	VPANDD.BCST consts<>+640(SB), Z21, Z21
+	VPADDD      Z21, Z20, Z23
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Z20
+	VPANDND      Z25, Z20, Z20
+	VPXORD.BCST  consts<>+1728(SB), Z26, Z21
+	VBROADCASTSS consts<>+1696(SB), Z24
+	VPANDND      Z21, Z24, Z21
+	VPORD        Z21, Z20, Z20
+	VPTESTMD     Z20, Z20, K1
+	KORTESTW     K1, K1
+	JNE          slowblock
+
+focusdone229:
+	// loss = (alpha ce) q^gamma
+	VMULPS Z22, Z15, Z15
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R8), Z20
+	VMULPS       Z22, Z14, Z14
+	VMULPS       Z14, Z20, Z14
+	VMULPS       Z16, Z14, Z14
+
+	// loss = (alpha ce) q^gamma
+	VMULPS Z23, Z17, Z16
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R8), Z17
+	VMULPS       Z23, Z19, Z19
+	VMULPS       Z19, Z17, Z17
+	VMULPS       Z18, Z17, Z17
+	VMOVUPS      Z15, (CX)
+	VMOVUPS      Z14, (DX)
+	VMOVUPS      Z16, 64(CX)
+	VMOVUPS      Z17, 64(DX)
+	ADDQ         $+128, CX
+	ADDQ         $+128, DX
+	ADDQ         $+128, BX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+32
+	JGE          block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVL         $0x0000ffff, R9
+	BZHIL        AX, R9, R9
+	KMOVW        R9, K1
+	VMOVAPS      Z0, Z14
+	VMOVUPS      (BX), K1, Z14
+	VBROADCASTSS 20(SI), Z15
+
+	// any |x| > limit, or NaN?
+	VPANDD   Z3, Z14, Z16
+	VPCMPD   $0x06, Z15, Z16, K2
+	KORTESTW K2, K2
+	JNE      slowvector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD  Z4, Z14, Z15
+	VSUBPS Z5, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z16
+	VFMADD231PS Z6, Z15, Z16
+	VSUBPS      Z1, Z16, Z17
+
+	// r = c - n ln2
+	VFNMADD231PS Z7, Z17, Z15
+	VFNMADD231PS Z8, Z17, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z10, Z17
+	VFMADD231PS Z9, Z15, Z17
+	VFMADD213PS Z11, Z15, Z17
+	VFMADD213PS Z12, Z15, Z17
+	VFMADD213PS Z13, Z17, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VADDPS      Z0, Z16, Z15
+	VDIVPS      Z15, Z0, Z15
+	VMULPS      Z15, Z16, Z17
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VPMOVD2M  Z14, K2
+	VBLENDMPS Z17, Z15, K2, Z18
+	VPMOVD2M  Z14, K2
+	VBLENDMPS Z15, Z17, K2, Z15
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z17
+	VFMADD213PS.BCST consts<>+1920(SB), Z16, Z17
+	VFMADD213PS.BCST consts<>+1952(SB), Z16, Z17
+	VFMADD213PS.BCST consts<>+1984(SB), Z16, Z17
+	VFMADD213PS.BCST consts<>+2016(SB), Z16, Z17
+	VFMADD213PS.BCST consts<>+2048(SB), Z16, Z17
+	VFMADD213PS.BCST consts<>+2080(SB), Z16, Z17
+	VFMADD213PS.BCST consts<>+2112(SB), Z16, Z17
+	VMULPS           Z17, Z16, Z17
+	VFMADD231PS      Z17, Z16, Z16
+
+	// ce = log1p(e) + max(v, 0)
+	VPXORD Z17, Z17, Z17
+	VMAXPS Z17, Z14, Z14
+	VADDPS Z14, Z16, Z14
+
+	// D = q + gamma ce (1-q), with v's sign
+	VBROADCASTSS 8(SI), Z16
+	VMULPS       Z15, Z14, Z15
+	VFMADD213PS  Z18, Z15, Z16
+	VBROADCASTSS 16(SI), Z15
+	VMULPS       Z14, Z15, Z14
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_230
+	VMULPS Z18, Z18, Z18
+	JMP    focusdone230
+
+focusnot0_230:
+	CMPQ    DI, $+2
+	JGE     focusnot1_230
+	VMOVAPS Z0, Z18
+	JMP     focusdone230
+
+focusnot1_230:
+	CMPQ DI, $+3
+	JGE  focusnot2_230
+	JMP  focusdone230
+
+focusnot2_230:
+	CMPQ    DI, $+4
+	JGE     focusnot3_230
+	VSQRTPS Z18, Z18
+	JMP     focusdone230
+
+focusnot3_230:
+	CMPQ         DI, $+5
+	JGE          focusnot4_230
+	VSQRTPS      Z18, Z17
+	VMOVAPS      Z18, Z19
+	VFNMADD231PS Z17, Z17, Z19
+	VMULPS       Z2, Z17, Z20
+	VMULPS       Z20, Z19, Z19
+	VFMADD231PS  Z17, Z18, Z19
+	VMOVAPS      Z19, Z18
+	JMP          focusdone230
+
+focusnot4_230:
+	CMPQ         DI, $+6
+	JGE          focusnot5_230
+	VSQRTPS      Z18, Z17
+	VMULPS       Z18, Z18, Z19
+	VMOVAPS      Z19, Z20
+	VFMSUB231PS  Z18, Z18, Z20
+	VMOVAPS      Z18, Z21
+	VFNMADD231PS Z17, Z17, Z21
+	VMULPS       Z21, Z18, Z18
+	VFMADD231PS  Z2, Z18, Z20
+	VMULPS       Z17, Z20, Z18
+	VFMADD231PS  Z17, Z19, Z18
+	JMP          focusdone230
+
+focusnot5_230:
+	CMPQ        DI, $+7
+	JGE         focusnot6_230
+	VMULPS      Z18, Z18, Z17
+	VMOVAPS     Z17, Z19
+	VFMSUB231PS Z18, Z18, Z19
+	VMULPS      Z18, Z19, Z19
+	VFMADD231PS Z18, Z17, Z19
+	VMOVAPS     Z19, Z18
+	JMP         focusdone230
+
+focusnot6_230:
+	CMPQ        DI, $+8
+	JGE         focusnot7_230
+	VMULPS      Z18, Z18, Z17
+	VFMSUB213PS Z17, Z18, Z18
+	VADDPS      Z17, Z17, Z19
+	VMULPS      Z18, Z19, Z18
+	VFMADD231PS Z17, Z17, Z18
+	JMP         focusdone230
+
+focusnot7_230:
+	CMPQ        DI, $+9
+	JGE         focusnot8_230
+	VMULPS      Z18, Z18, Z17
+	VMOVAPS     Z17, Z19
+	VFMSUB231PS Z18, Z18, Z19
+	VMULPS      Z17, Z17, Z20
+	VADDPS      Z17, Z17, Z21
+	VFMSUB213PS Z20, Z17, Z17
+	VFMADD231PS Z19, Z21, Z17
+	VMULPS      Z18, Z17, Z17
+	VFMADD231PS Z18, Z20, Z17
+	VMOVAPS     Z17, Z18
+	JMP         focusdone230
+
+focusnot8_230:
+	LEAQ         24(SI), R9
+	VBROADCASTSS (R9), Z17
+	VBROADCASTSS 4(R9), Z19
+	VBROADCASTSS 8(R9), Z20
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z18, Z22
+	VPSRLD      $0x17, Z22, Z21
+	VPSRLD      $0x14, Z22, Z18
+	VPANDD.BCST consts<>+1280(SB), Z22, Z22
+	VPADDD.BCST consts<>+1312(SB), Z22, Z22
+	VCVTDQ2PS   Z21, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z18, Z23
+	VFMADD213PS.BCST consts<>+672(SB), Z23, Z22
+	VMULPS.BCST      consts<>+1344(SB), Z22, Z26
+	VMOVAPS          Z22, Z23
+	VFMADD231PS      Z26, Z22, Z23
+	VSUBPS           Z23, Z22, Z24
+	VFMADD231PS      Z26, Z22, Z24
+	VMULPS           Z22, Z22, Z26
+	VBROADCASTSS     consts<>+1376(SB), Z27
+	VFMADD213PS.BCST consts<>+1408(SB), Z22, Z27
+	VFMADD213PS.BCST consts<>+1440(SB), Z22, Z27
+	VFMADD213PS.BCST consts<>+1472(SB), Z22, Z27
+	VFMADD213PS.BCST consts<>+1504(SB), Z22, Z27
+	VMULPS           Z22, Z26, Z22
+	VFMADD231PS      Z27, Z22, Z24
+	VADDPS           Z24, Z23, Z22
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z18, Z26
+	VADDPS      Z26, Z25, Z25
+	VMULPS      Z25, Z17, Z26
+	VFMSUB213PS Z26, Z17, Z25
+	VFMADD213PS Z26, Z19, Z22
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z22, Z22
+	VSUBPS.BCST consts<>+1536(SB), Z22, Z27
+	VSUBPS      Z27, Z26, Z26
+	VFMADD231PS Z23, Z19, Z26
+	VPERMPS     pow_tl<>+0(SB), Z18, Z18
+	VFMADD231PS Z18, Z17, Z25
+	VFMADD231PS Z23, Z20, Z25
+	VFMADD231PS Z24, Z19, Z25
+	VADDPS      Z25, Z26, Z17
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z18
+	VFMADD213PS.BCST consts<>+1600(SB), Z17, Z18
+	VFMADD213PS.BCST consts<>+1632(SB), Z17, Z18
+	VMULPS           Z17, Z17, Z19
+	VMULPS           Z18, Z19, Z18
+	VFMADD231PS      Z7, Z17, Z18
+	VPERMPS          pow_exp_hi<>+0(SB), Z22, Z17
+	VPERMPS          pow_exp_lo<>+0(SB), Z22, Z19
+	VFMADD231PS      Z18, Z17, Z19
+
+	// times 2^k
+	VADDPS      Z19, Z17, Z17
+	VPSLLD      $0x14, Z22, Z18
+	VPANDD.BCST consts<>+640(SB), Z18, Z18
+	VPADDD      Z18, Z17, Z18
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Z17
+	VPANDND      Z21, Z17, Z17
+	VPXORD.BCST  consts<>+1728(SB), Z22, Z19
+	VBROADCASTSS consts<>+1696(SB), Z20
+	VPANDND      Z19, Z20, Z19
+	VPORD        Z19, Z17, Z17
+	VPTESTMD     Z17, Z17, K2
+	KORTESTW     K2, K2
+	JNE          slowvector
+
+focusdone230:
+	// loss = (alpha ce) q^gamma
+	VMULPS Z18, Z14, Z14
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R8), Z17
+	VMULPS       Z18, Z15, Z15
+	VMULPS       Z15, Z17, Z15
+	VMULPS       Z16, Z15, Z15
+	VMOVUPS      Z14, K1, (CX)
+	VMOVUPS      Z15, K1, (DX)
+
+nextvector:
+	ADDQ $+64, CX
+	ADDQ $+64, DX
+	ADDQ $+64, BX
+	ADDQ $-16, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
+slowblock:
+	MOVQ $0x00000020, R9
+
+slow:
+	VMOVUPS (BX), Z14
+	VPXORD  Z15, Z15, Z15
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD        Z4, Z14, Z16
+	VSUBPS       Z5, Z16, Z16
+	VBROADCASTSS consts<>+416(SB), Z17
+	VMAXPS       Z16, Z17, Z16
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z17
+	VFMADD231PS Z6, Z16, Z17
+	VSUBPS      Z1, Z17, Z18
+
+	// r = c - n ln2
+	VMOVAPS      Z16, Z19
+	VFNMADD231PS Z7, Z18, Z19
+	VFNMADD231PS Z8, Z18, Z19
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS      Z10, Z20
+	VFMADD231PS  Z9, Z19, Z20
+	VFMADD213PS  Z11, Z19, Z20
+	VFMADD213PS  Z12, Z19, Z20
+	VFMADD213PS  Z13, Z20, Z19
+	VCMPPS.BCST  $0x11, consts<>+480(SB), Z16, K1
+	VBROADCASTSS consts<>+512(SB), Z16
+	VMOVAPS.Z    Z16, K1, Z16
+
+	// y = 2^n T[j] (1 + p)
+	VPERMPS      exp_t<>+0(SB), Z17, Z17
+	VFMADD231PS  Z19, Z17, Z17
+	VBROADCASTSS consts<>+544(SB), Z19
+	VMOVAPS.Z    Z19, K1, Z19
+	VADDPS       Z19, Z18, Z18
+	VSCALEFPS    Z18, Z17, Z17
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD       Z16, Z17, Z16
+	VADDPS.BCST  consts<>+576(SB), Z17, Z17
+	VPSUBD.BCST  consts<>+576(SB), Z17, Z17
+	VPMAXSD      Z17, Z16, Z16
+	VPMINUD.BCST consts<>+608(SB), Z16, Z16
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z16, K1
+	VBROADCASTSS consts<>+1216(SB), Z17
+	VMAXPS       Z16, Z17, Z17
+	VADDPS       Z0, Z17, Z18
+	VDIVPS       Z18, Z0, Z18
+	VMULPS       Z18, Z17, Z19
+	VBLENDMPS    Z16, Z19, K1, Z19
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z20
+	VFMADD213PS.BCST consts<>+1920(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+1952(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+1984(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+2016(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+2048(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+2080(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+2112(SB), Z17, Z20
+	VMULPS           Z20, Z17, Z20
+	VFMADD231PS      Z20, Z17, Z17
+	VBLENDMPS        Z16, Z17, K1, Z16
+	VPMOVD2M         Z14, K1
+	VBLENDMPS        Z19, Z18, K1, Z17
+	VPMOVD2M         Z14, K1
+	VBLENDMPS        Z18, Z19, K1, Z18
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z15, Z0, Z19
+	VPMOVD2M    Z14, K1
+	VBLENDMPS   Z15, Z19, K1, Z20
+	VPANDD      Z3, Z14, Z14
+	VPXORD      Z21, Z21, Z21
+	VCMPPS      $0x11, Z20, Z21, K1
+	VMOVAPS.Z   Z14, K1, Z14
+	VFMADD231PS Z14, Z20, Z16
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z15, Z18, Z14
+	VMOVAPS      Z14, Z22
+	VFMADD231PS  Z19, Z17, Z22
+	VBROADCASTSS 12(SI), Z20
+	VBROADCASTSS 16(SI), Z21
+	VMULPS       Z19, Z21, Z21
+	VFMADD231PS  Z15, Z20, Z21
+	VMULPS       Z16, Z21, Z20
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, Z2, Z15, K1
+	VBLENDMPS Z17, Z18, K1, Z23
+	VDIVPS    Z22, Z23, Z23
+	VPXORD    Z24, Z24, Z24
+	VCMPPS    $0x00, Z24, Z22, K2
+	VBLENDMPS Z0, Z23, K2, Z23
+	VBLENDMPS Z18, Z17, K1, Z18
+	VMULPS    Z23, Z18, Z18
+	VMULPS    Z18, Z16, Z16
+	VPXORD    Z23, Z23, Z23
+	VCMPPS    $0x11, Z18, Z23, K1
+	VMOVAPS.Z Z16, K1, Z16
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	VBROADCASTSS      8(SI), Z18
+	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z15
+	VMULPS            Z15, Z18, Z15
+	VFMSUB231PS       Z19, Z17, Z14
+	VFMADD231PS       Z16, Z15, Z14
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_231
+	VMULPS Z22, Z22, Z22
+	JMP    focusdone231
+
+focusnot0_231:
+	CMPQ    DI, $+2
+	JGE     focusnot1_231
+	VMOVAPS Z0, Z22
+	JMP     focusdone231
+
+focusnot1_231:
+	CMPQ DI, $+3
+	JGE  focusnot2_231
+	JMP  focusdone231
+
+focusnot2_231:
+	CMPQ    DI, $+4
+	JGE     focusnot3_231
+	VSQRTPS Z22, Z22
+	JMP     focusdone231
+
+focusnot3_231:
+	CMPQ         DI, $+5
+	JGE          focusnot4_231
+	VSQRTPS      Z22, Z15
+	VMOVAPS      Z22, Z16
+	VFNMADD231PS Z15, Z15, Z16
+	VMULPS       Z2, Z15, Z17
+	VMULPS       Z17, Z16, Z16
+	VFMADD231PS  Z15, Z22, Z16
+	VMOVAPS      Z16, Z22
+	JMP          focusdone231
+
+focusnot4_231:
+	CMPQ         DI, $+6
+	JGE          focusnot5_231
+	VSQRTPS      Z22, Z15
+	VMULPS       Z22, Z22, Z16
+	VMOVAPS      Z16, Z17
+	VFMSUB231PS  Z22, Z22, Z17
+	VMOVAPS      Z22, Z18
+	VFNMADD231PS Z15, Z15, Z18
+	VMULPS       Z18, Z22, Z18
+	VFMADD231PS  Z2, Z18, Z17
+	VMULPS       Z15, Z17, Z22
+	VFMADD231PS  Z15, Z16, Z22
+	JMP          focusdone231
+
+focusnot5_231:
+	CMPQ        DI, $+7
+	JGE         focusnot6_231
+	VMULPS      Z22, Z22, Z15
+	VMOVAPS     Z15, Z16
+	VFMSUB231PS Z22, Z22, Z16
+	VMULPS      Z22, Z16, Z16
+	VFMADD231PS Z22, Z15, Z16
+	VMOVAPS     Z16, Z22
+	JMP         focusdone231
+
+focusnot6_231:
+	CMPQ        DI, $+8
+	JGE         focusnot7_231
+	VMULPS      Z22, Z22, Z15
+	VFMSUB213PS Z15, Z22, Z22
+	VADDPS      Z15, Z15, Z16
+	VMULPS      Z22, Z16, Z22
+	VFMADD231PS Z15, Z15, Z22
+	JMP         focusdone231
+
+focusnot7_231:
+	CMPQ        DI, $+9
+	JGE         focusnot8_231
+	VMULPS      Z22, Z22, Z15
+	VMOVAPS     Z15, Z16
+	VFMSUB231PS Z22, Z22, Z16
+	VMULPS      Z15, Z15, Z17
+	VADDPS      Z15, Z15, Z18
+	VFMSUB213PS Z17, Z15, Z15
+	VFMADD231PS Z16, Z18, Z15
+	VMULPS      Z22, Z15, Z15
+	VFMADD231PS Z22, Z17, Z15
+	VMOVAPS     Z15, Z22
+	JMP         focusdone231
+
+focusnot8_231:
+	LEAQ         24(SI), R10
+	VBROADCASTSS (R10), Z15
+	VBROADCASTSS 4(R10), Z16
+	VBROADCASTSS 8(R10), Z17
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD       Z3, Z22, Z18
+	VPSUBD.BCST  consts<>+1248(SB), Z18, Z19
+	VCVTDQ2PS    Z18, Z23
+	VPSUBD.BCST  consts<>+1760(SB), Z23, Z23
+	VBROADCASTSS consts<>+1120(SB), Z24
+	VPCMPD       $0x06, Z18, Z24, K1
+	VBLENDMPS    Z23, Z19, K1, Z19
+	VPSRAD       $0x17, Z19, Z23
+	VPSRLD       $0x14, Z19, Z24
+	VPANDD.BCST  consts<>+1280(SB), Z19, Z19
+	VPADDD.BCST  consts<>+1312(SB), Z19, Z19
+	VCVTDQ2PS    Z23, Z23
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z24, Z25
+	VFMADD213PS.BCST consts<>+672(SB), Z25, Z19
+	VMULPS.BCST      consts<>+1344(SB), Z19, Z25
+	VMOVAPS          Z19, Z26
+	VFMADD231PS      Z25, Z19, Z26
+	VSUBPS           Z26, Z19, Z27
+	VFMADD231PS      Z25, Z19, Z27
+	VMULPS           Z19, Z19, Z25
+	VBROADCASTSS     consts<>+1376(SB), Z28
+	VFMADD213PS.BCST consts<>+1408(SB), Z19, Z28
+	VFMADD213PS.BCST consts<>+1440(SB), Z19, Z28
+	VFMADD213PS.BCST consts<>+1472(SB), Z19, Z28
+	VFMADD213PS.BCST consts<>+1504(SB), Z19, Z28
+	VMULPS           Z19, Z25, Z19
+	VFMADD231PS      Z28, Z19, Z27
+	VADDPS           Z27, Z26, Z19
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z24, Z25
+	VADDPS      Z25, Z23, Z23
+	VMULPS      Z23, Z15, Z25
+	VFMSUB213PS Z25, Z15, Z23
+	VFMADD213PS Z25, Z16, Z19
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z19, Z28
+	VSUBPS.BCST consts<>+1536(SB), Z28, Z29
+	VSUBPS      Z29, Z25, Z25
+	VFMADD231PS Z26, Z16, Z25
+	VPERMPS     pow_tl<>+0(SB), Z24, Z24
+	VFMADD231PS Z24, Z15, Z23
+	VFMADD231PS Z26, Z17, Z23
+	VFMADD231PS Z27, Z16, Z23
+	VADDPS      Z23, Z25, Z16
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z17
+	VFMADD213PS.BCST consts<>+1600(SB), Z16, Z17
+	VFMADD213PS.BCST consts<>+1632(SB), Z16, Z17
+	VMULPS           Z16, Z16, Z23
+	VMULPS           Z17, Z23, Z17
+	VFMADD231PS      Z7, Z16, Z17
+	VPERMPS          pow_full_hi<>+0(SB), Z28, Z16
+	VPERMPS          pow_full_lo<>+0(SB), Z28, Z23
+	VFMADD231PS      Z17, Z16, Z23
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST  consts<>+1536(SB), Z28, Z17
+	VPSRAD       $0x03, Z17, Z17
+	VADDPS       Z23, Z16, Z24
+	VPSLLD       $0x17, Z17, Z25
+	VPADDD       Z25, Z24, Z25
+	VPMINUD.BCST consts<>+928(SB), Z25, Z25
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXORD       Z26, Z26, Z26
+	VPMINSD      Z26, Z17, Z17
+	VBROADCASTSS consts<>+1792(SB), Z26
+	VPSUBD       Z17, Z26, Z17
+	VPSLLD       $0x17, Z17, Z17
+	VADDPS       Z16, Z17, Z26
+	VSUBPS       Z17, Z26, Z27
+	VSUBPS       Z27, Z16, Z16
+	VADDPS       Z23, Z16, Z16
+	VADDPS       Z16, Z26, Z16
+	VCMPPS       $0x11, Z17, Z24, K1
+	VPSUBD       Z17, Z16, Z16
+	VBLENDMPS    Z16, Z25, K1, Z16
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS   consts<>+1824(SB), Z17
+	VCMPPS         $0x11, Z19, Z17, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z16, K1, Z16
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z19, K1
+	VPXORD         Z17, Z17, Z17
+	VBLENDMPS      Z17, Z16, K1, Z16
+	VPXORD         Z17, Z17, Z17
+	VPCMPD         $0x00, Z17, Z18, K1
+	VPMOVD2M       Z15, K2
+	VPXORD         Z17, Z17, Z17
+	VBLENDMPS.BCST consts<>+928(SB), Z17, K2, Z17
+	VBLENDMPS      Z17, Z16, K1, Z16
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z18, K1
+	VPMOVD2M       Z15, K2
+	VPXORD         Z15, Z15, Z15
+	VBROADCASTSS   consts<>+928(SB), Z17
+	VBLENDMPS      Z15, Z17, K2, Z15
+	VBLENDMPS      Z15, Z16, K1, Z15
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   12(R10), Z16
+	VPANDD         Z16, Z22, Z16
+	VPORD          Z16, Z15, Z15
+	VPXORD         Z16, Z16, Z16
+	VPCMPD         $0x06, Z16, Z18, K1
+	VBROADCASTSS   consts<>+928(SB), Z16
+	VPCMPD         $0x06, Z18, Z16, K2
+	KANDW          K1, K2, K1
+	VBROADCASTSS   16(R10), Z16
+	VPANDD         Z16, Z22, Z16
+	VPXORD         Z17, Z17, Z17
+	VPCMPD         $0x06, Z16, Z17, K2
+	KANDW          K1, K2, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z18, K2
+	KORW           K1, K2, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z15, K1, Z22
+
+focusdone231:
+	// loss = (alpha ce) q^gamma
+	VMULPS       Z22, Z20, Z15
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z20, K1
+	VBLENDMPS    Z15, Z20, K1, Z15
+	VPMINUD.BCST consts<>+608(SB), Z15, Z15
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS   (R8), Z16
+	VMULPS         Z22, Z21, Z17
+	VMULPS         Z17, Z16, Z16
+	VMULPS         Z14, Z16, Z14
+	VCMPPS         $0x03, Z14, Z14, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z14, K1, Z14
+	VMOVUPS        Z15, (CX)
+	VMOVUPS        Z14, (DX)
+	ADDQ           $+64, CX
+	ADDQ           $+64, DX
+	ADDQ           $+64, BX
+	ADDQ           $-16, AX
+	ADDQ           $-16, R9
+	CMPQ           R9, $+1
+	JGE            slow
+	JMP            loop
+
+slowvector:
+	MOVL    $0x0000ffff, R9
+	BZHIL   AX, R9, R9
+	KMOVW   R9, K1
+	VMOVAPS Z0, Z14
+	VMOVUPS (BX), K1, Z14
+	VPXORD  Z15, Z15, Z15
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD        Z4, Z14, Z16
+	VSUBPS       Z5, Z16, Z16
+	VBROADCASTSS consts<>+416(SB), Z17
+	VMAXPS       Z16, Z17, Z16
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z17
+	VFMADD231PS Z6, Z16, Z17
+	VSUBPS      Z1, Z17, Z18
+
+	// r = c - n ln2
+	VMOVAPS      Z16, Z19
+	VFNMADD231PS Z7, Z18, Z19
+	VFNMADD231PS Z8, Z18, Z19
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS      Z10, Z20
+	VFMADD231PS  Z9, Z19, Z20
+	VFMADD213PS  Z11, Z19, Z20
+	VFMADD213PS  Z12, Z19, Z20
+	VFMADD213PS  Z13, Z20, Z19
+	VCMPPS.BCST  $0x11, consts<>+480(SB), Z16, K2
+	VBROADCASTSS consts<>+512(SB), Z16
+	VMOVAPS.Z    Z16, K2, Z16
+
+	// y = 2^n T[j] (1 + p)
+	VPERMPS      exp_t<>+0(SB), Z17, Z17
+	VFMADD231PS  Z19, Z17, Z17
+	VBROADCASTSS consts<>+544(SB), Z19
+	VMOVAPS.Z    Z19, K2, Z19
+	VADDPS       Z19, Z18, Z18
+	VSCALEFPS    Z18, Z17, Z17
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD       Z16, Z17, Z16
+	VADDPS.BCST  consts<>+576(SB), Z17, Z17
+	VPSUBD.BCST  consts<>+576(SB), Z17, Z17
+	VPMAXSD      Z17, Z16, Z16
+	VPMINUD.BCST consts<>+608(SB), Z16, Z16
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z16, K2
+	VBROADCASTSS consts<>+1216(SB), Z17
+	VMAXPS       Z16, Z17, Z17
+	VADDPS       Z0, Z17, Z18
+	VDIVPS       Z18, Z0, Z18
+	VMULPS       Z18, Z17, Z19
+	VBLENDMPS    Z16, Z19, K2, Z19
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z20
+	VFMADD213PS.BCST consts<>+1920(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+1952(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+1984(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+2016(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+2048(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+2080(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+2112(SB), Z17, Z20
+	VMULPS           Z20, Z17, Z20
+	VFMADD231PS      Z20, Z17, Z17
+	VBLENDMPS        Z16, Z17, K2, Z16
+	VPMOVD2M         Z14, K2
+	VBLENDMPS        Z19, Z18, K2, Z17
+	VPMOVD2M         Z14, K2
+	VBLENDMPS        Z18, Z19, K2, Z18
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z15, Z0, Z19
+	VPMOVD2M    Z14, K2
+	VBLENDMPS   Z15, Z19, K2, Z20
+	VPANDD      Z3, Z14, Z14
+	VPXORD      Z21, Z21, Z21
+	VCMPPS      $0x11, Z20, Z21, K2
+	VMOVAPS.Z   Z14, K2, Z14
+	VFMADD231PS Z14, Z20, Z16
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z15, Z18, Z14
+	VMOVAPS      Z14, Z22
+	VFMADD231PS  Z19, Z17, Z22
+	VBROADCASTSS 12(SI), Z20
+	VBROADCASTSS 16(SI), Z21
+	VMULPS       Z19, Z21, Z21
+	VFMADD231PS  Z15, Z20, Z21
+	VMULPS       Z16, Z21, Z20
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, Z2, Z15, K2
+	VBLENDMPS Z17, Z18, K2, Z23
+	VDIVPS    Z22, Z23, Z23
+	VPXORD    Z24, Z24, Z24
+	VCMPPS    $0x00, Z24, Z22, K3
+	VBLENDMPS Z0, Z23, K3, Z23
+	VBLENDMPS Z18, Z17, K2, Z18
+	VMULPS    Z23, Z18, Z18
+	VMULPS    Z18, Z16, Z16
+	VPXORD    Z23, Z23, Z23
+	VCMPPS    $0x11, Z18, Z23, K2
+	VMOVAPS.Z Z16, K2, Z16
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	VBROADCASTSS      8(SI), Z18
+	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z15
+	VMULPS            Z15, Z18, Z15
+	VFMSUB231PS       Z19, Z17, Z14
+	VFMADD231PS       Z16, Z15, Z14
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_232
+	VMULPS Z22, Z22, Z22
+	JMP    focusdone232
+
+focusnot0_232:
+	CMPQ    DI, $+2
+	JGE     focusnot1_232
+	VMOVAPS Z0, Z22
+	JMP     focusdone232
+
+focusnot1_232:
+	CMPQ DI, $+3
+	JGE  focusnot2_232
+	JMP  focusdone232
+
+focusnot2_232:
+	CMPQ    DI, $+4
+	JGE     focusnot3_232
+	VSQRTPS Z22, Z22
+	JMP     focusdone232
+
+focusnot3_232:
+	CMPQ         DI, $+5
+	JGE          focusnot4_232
+	VSQRTPS      Z22, Z15
+	VMOVAPS      Z22, Z16
+	VFNMADD231PS Z15, Z15, Z16
+	VMULPS       Z2, Z15, Z17
+	VMULPS       Z17, Z16, Z16
+	VFMADD231PS  Z15, Z22, Z16
+	VMOVAPS      Z16, Z22
+	JMP          focusdone232
+
+focusnot4_232:
+	CMPQ         DI, $+6
+	JGE          focusnot5_232
+	VSQRTPS      Z22, Z15
+	VMULPS       Z22, Z22, Z16
+	VMOVAPS      Z16, Z17
+	VFMSUB231PS  Z22, Z22, Z17
+	VMOVAPS      Z22, Z18
+	VFNMADD231PS Z15, Z15, Z18
+	VMULPS       Z18, Z22, Z18
+	VFMADD231PS  Z2, Z18, Z17
+	VMULPS       Z15, Z17, Z22
+	VFMADD231PS  Z15, Z16, Z22
+	JMP          focusdone232
+
+focusnot5_232:
+	CMPQ        DI, $+7
+	JGE         focusnot6_232
+	VMULPS      Z22, Z22, Z15
+	VMOVAPS     Z15, Z16
+	VFMSUB231PS Z22, Z22, Z16
+	VMULPS      Z22, Z16, Z16
+	VFMADD231PS Z22, Z15, Z16
+	VMOVAPS     Z16, Z22
+	JMP         focusdone232
+
+focusnot6_232:
+	CMPQ        DI, $+8
+	JGE         focusnot7_232
+	VMULPS      Z22, Z22, Z15
+	VFMSUB213PS Z15, Z22, Z22
+	VADDPS      Z15, Z15, Z16
+	VMULPS      Z22, Z16, Z22
+	VFMADD231PS Z15, Z15, Z22
+	JMP         focusdone232
+
+focusnot7_232:
+	CMPQ        DI, $+9
+	JGE         focusnot8_232
+	VMULPS      Z22, Z22, Z15
+	VMOVAPS     Z15, Z16
+	VFMSUB231PS Z22, Z22, Z16
+	VMULPS      Z15, Z15, Z17
+	VADDPS      Z15, Z15, Z18
+	VFMSUB213PS Z17, Z15, Z15
+	VFMADD231PS Z16, Z18, Z15
+	VMULPS      Z22, Z15, Z15
+	VFMADD231PS Z22, Z17, Z15
+	VMOVAPS     Z15, Z22
+	JMP         focusdone232
+
+focusnot8_232:
+	LEAQ         24(SI), R9
+	VBROADCASTSS (R9), Z15
+	VBROADCASTSS 4(R9), Z16
+	VBROADCASTSS 8(R9), Z17
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD       Z3, Z22, Z18
+	VPSUBD.BCST  consts<>+1248(SB), Z18, Z19
+	VCVTDQ2PS    Z18, Z23
+	VPSUBD.BCST  consts<>+1760(SB), Z23, Z23
+	VBROADCASTSS consts<>+1120(SB), Z24
+	VPCMPD       $0x06, Z18, Z24, K2
+	VBLENDMPS    Z23, Z19, K2, Z19
+	VPSRAD       $0x17, Z19, Z23
+	VPSRLD       $0x14, Z19, Z24
+	VPANDD.BCST  consts<>+1280(SB), Z19, Z19
+	VPADDD.BCST  consts<>+1312(SB), Z19, Z19
+	VCVTDQ2PS    Z23, Z23
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z24, Z25
+	VFMADD213PS.BCST consts<>+672(SB), Z25, Z19
+	VMULPS.BCST      consts<>+1344(SB), Z19, Z25
+	VMOVAPS          Z19, Z26
+	VFMADD231PS      Z25, Z19, Z26
+	VSUBPS           Z26, Z19, Z27
+	VFMADD231PS      Z25, Z19, Z27
+	VMULPS           Z19, Z19, Z25
+	VBROADCASTSS     consts<>+1376(SB), Z28
+	VFMADD213PS.BCST consts<>+1408(SB), Z19, Z28
+	VFMADD213PS.BCST consts<>+1440(SB), Z19, Z28
+	VFMADD213PS.BCST consts<>+1472(SB), Z19, Z28
+	VFMADD213PS.BCST consts<>+1504(SB), Z19, Z28
+	VMULPS           Z19, Z25, Z19
+	VFMADD231PS      Z28, Z19, Z27
+	VADDPS           Z27, Z26, Z19
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z24, Z25
+	VADDPS      Z25, Z23, Z23
+	VMULPS      Z23, Z15, Z25
+	VFMSUB213PS Z25, Z15, Z23
+	VFMADD213PS Z25, Z16, Z19
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z19, Z28
+	VSUBPS.BCST consts<>+1536(SB), Z28, Z29
+	VSUBPS      Z29, Z25, Z25
+	VFMADD231PS Z26, Z16, Z25
+	VPERMPS     pow_tl<>+0(SB), Z24, Z24
+	VFMADD231PS Z24, Z15, Z23
+	VFMADD231PS Z26, Z17, Z23
+	VFMADD231PS Z27, Z16, Z23
+	VADDPS      Z23, Z25, Z16
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z17
+	VFMADD213PS.BCST consts<>+1600(SB), Z16, Z17
+	VFMADD213PS.BCST consts<>+1632(SB), Z16, Z17
+	VMULPS           Z16, Z16, Z23
+	VMULPS           Z17, Z23, Z17
+	VFMADD231PS      Z7, Z16, Z17
+	VPERMPS          pow_full_hi<>+0(SB), Z28, Z16
+	VPERMPS          pow_full_lo<>+0(SB), Z28, Z23
+	VFMADD231PS      Z17, Z16, Z23
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST  consts<>+1536(SB), Z28, Z17
+	VPSRAD       $0x03, Z17, Z17
+	VADDPS       Z23, Z16, Z24
+	VPSLLD       $0x17, Z17, Z25
+	VPADDD       Z25, Z24, Z25
+	VPMINUD.BCST consts<>+928(SB), Z25, Z25
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXORD       Z26, Z26, Z26
+	VPMINSD      Z26, Z17, Z17
+	VBROADCASTSS consts<>+1792(SB), Z26
+	VPSUBD       Z17, Z26, Z17
+	VPSLLD       $0x17, Z17, Z17
+	VADDPS       Z16, Z17, Z26
+	VSUBPS       Z17, Z26, Z27
+	VSUBPS       Z27, Z16, Z16
+	VADDPS       Z23, Z16, Z16
+	VADDPS       Z16, Z26, Z16
+	VCMPPS       $0x11, Z17, Z24, K2
+	VPSUBD       Z17, Z16, Z16
+	VBLENDMPS    Z16, Z25, K2, Z16
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS   consts<>+1824(SB), Z17
+	VCMPPS         $0x11, Z19, Z17, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z16, K2, Z16
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z19, K2
+	VPXORD         Z17, Z17, Z17
+	VBLENDMPS      Z17, Z16, K2, Z16
+	VPXORD         Z17, Z17, Z17
+	VPCMPD         $0x00, Z17, Z18, K2
+	VPMOVD2M       Z15, K3
+	VPXORD         Z17, Z17, Z17
+	VBLENDMPS.BCST consts<>+928(SB), Z17, K3, Z17
+	VBLENDMPS      Z17, Z16, K2, Z16
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z18, K2
+	VPMOVD2M       Z15, K3
+	VPXORD         Z15, Z15, Z15
+	VBROADCASTSS   consts<>+928(SB), Z17
+	VBLENDMPS      Z15, Z17, K3, Z15
+	VBLENDMPS      Z15, Z16, K2, Z15
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   12(R9), Z16
+	VPANDD         Z16, Z22, Z16
+	VPORD          Z16, Z15, Z15
+	VPXORD         Z16, Z16, Z16
+	VPCMPD         $0x06, Z16, Z18, K2
+	VBROADCASTSS   consts<>+928(SB), Z16
+	VPCMPD         $0x06, Z18, Z16, K3
+	KANDW          K2, K3, K2
+	VBROADCASTSS   16(R9), Z16
+	VPANDD         Z16, Z22, Z16
+	VPXORD         Z17, Z17, Z17
+	VPCMPD         $0x06, Z16, Z17, K3
+	KANDW          K2, K3, K2
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z18, K3
+	KORW           K2, K3, K2
+	VBLENDMPS.BCST consts<>+608(SB), Z15, K2, Z22
+
+focusdone232:
+	// loss = (alpha ce) q^gamma
+	VMULPS       Z22, Z20, Z15
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z20, K2
+	VBLENDMPS    Z15, Z20, K2, Z15
+	VPMINUD.BCST consts<>+608(SB), Z15, Z15
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS   (R8), Z16
+	VMULPS         Z22, Z21, Z17
+	VMULPS         Z17, Z16, Z16
+	VMULPS         Z14, Z16, Z14
+	VCMPPS         $0x03, Z14, Z14, K2
+	VBLENDMPS.BCST consts<>+608(SB), Z14, K2, Z14
+	VMOVUPS        Z15, K1, (CX)
+	VMOVUPS        Z14, K1, (DX)
+	JMP            nextvector
+
+// func backgroundGradAVX2(losses *float32, grad *float32, logits *float32, n int, p *lossParams, scale *float32)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·backgroundGradAVX2(SB), NOSPLIT, $288-48
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+128(SB), Y2
+	VMOVUPS consts<>+2144(SB), Y3
+	MOVQ    n+24(FP), AX
+	MOVQ    losses+0(FP), CX
+	MOVQ    grad+8(FP), DX
+	MOVQ    logits+16(FP), BX
+	MOVQ    p+32(FP), SI
+	MOVQ    (SI), DI
+	MOVQ    scale+40(FP), R8
+
+loop:
+	CMPQ AX, $+16
+	JLT  rest
+
+block:
+	VBROADCASTSS 20(SI), Y4
+
+	// any |x| > limit, or NaN?
+	VMOVUPS   (BX), Y5
+	VPAND     consts<>+32(SB), Y5, Y5
+	VMOVUPS   32(BX), Y6
+	VPAND     consts<>+32(SB), Y6, Y6
+	VPMAXSD   Y6, Y5, Y5
+	VPCMPGTD  Y4, Y5, Y4
+	VMOVMSKPS Y4, R9
+	TESTL     R9, R9
+	JNE       slowblock
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VMOVUPS (BX), Y4
+	VMOVUPS 32(BX), Y5
+	VPOR    consts<>+1184(SB), Y4, Y4
+	VPOR    consts<>+1184(SB), Y5, Y5
+	VSUBPS  consts<>+64(SB), Y4, Y4
+	VSUBPS  consts<>+64(SB), Y5, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y5
+	VFMADD231PS consts<>+96(SB), Y4, Y5
+	VMOVAPS     Y2, Y8
+	VFMADD231PS consts<>+96(SB), Y7, Y8
+	VSUBPS      Y2, Y5, Y6
+	VSUBPS      Y2, Y8, Y9
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y6, Y4
+	VFNMADD231PS consts<>+160(SB), Y9, Y7
+	VFNMADD231PS consts<>+192(SB), Y6, Y4
+	VFNMADD231PS consts<>+192(SB), Y9, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y6
+	VMOVUPS     consts<>+224(SB), Y9
+	VFMADD213PS consts<>+256(SB), Y4, Y6
+	VFMADD213PS consts<>+256(SB), Y7, Y9
+	VFMADD213PS consts<>+288(SB), Y4, Y6
+	VFMADD213PS consts<>+288(SB), Y7, Y9
+	VFMADD213PS consts<>+320(SB), Y4, Y6
+	VFMADD213PS consts<>+320(SB), Y7, Y9
+	VFMADD213PS consts<>+352(SB), Y6, Y4
+	VFMADD213PS consts<>+352(SB), Y9, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y5, Y1, Y6
+	VPERMILPS   Y8, Y1, Y9
+	VPSLLD      $0x15, Y5, Y5
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y5, Y6, Y5
+	VPADDD      Y8, Y9, Y6
+	VFMADD231PS Y4, Y5, Y5
+	VFMADD231PS Y7, Y6, Y6
+	VADDPS      Y0, Y5, Y4
+	VADDPS      Y0, Y6, Y7
+	VDIVPS      Y4, Y0, Y4
+	VDIVPS      Y7, Y0, Y10
+	VMULPS      Y4, Y5, Y7
+	VMULPS      Y10, Y6, Y11
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VMOVUPS   (BX), Y8
+	VMOVUPS   32(BX), Y12
+	VBLENDVPS Y8, Y7, Y4, Y9
+	VBLENDVPS Y12, Y11, Y10, Y13
+	VBLENDVPS Y8, Y4, Y7, Y4
+	VBLENDVPS Y12, Y10, Y11, Y10
+
+	// log1p(v) = v + v (v P(v))
+	VMOVUPS     consts<>+1888(SB), Y7
+	VMOVUPS     consts<>+1888(SB), Y11
+	VFMADD213PS consts<>+1920(SB), Y5, Y7
+	VFMADD213PS consts<>+1920(SB), Y6, Y11
+	VFMADD213PS consts<>+1952(SB), Y5, Y7
+	VFMADD213PS consts<>+1952(SB), Y6, Y11
+	VFMADD213PS consts<>+1984(SB), Y5, Y7
+	VFMADD213PS consts<>+1984(SB), Y6, Y11
+	VFMADD213PS consts<>+2016(SB), Y5, Y7
+	VFMADD213PS consts<>+2016(SB), Y6, Y11
+	VFMADD213PS consts<>+2048(SB), Y5, Y7
+	VFMADD213PS consts<>+2048(SB), Y6, Y11
+	VFMADD213PS consts<>+2080(SB), Y5, Y7
+	VFMADD213PS consts<>+2080(SB), Y6, Y11
+	VFMADD213PS consts<>+2112(SB), Y5, Y7
+	VFMADD213PS consts<>+2112(SB), Y6, Y11
+	VMULPS      Y7, Y5, Y7
+	VMULPS      Y11, Y6, Y11
+	VFMADD231PS Y7, Y5, Y5
+	VFMADD231PS Y11, Y6, Y6
+
+	// ce = log1p(e) + max(v, 0)
+	VPXOR  Y7, Y7, Y7
+	VPXOR  Y11, Y11, Y11
+	VMAXPS Y7, Y8, Y7
+	VMAXPS Y11, Y12, Y8
+	VADDPS Y7, Y5, Y5
+	VADDPS Y8, Y6, Y7
+
+	// D = q + gamma ce (1-q), with v's sign
+	VBROADCASTSS 8(SI), Y6
+	VBROADCASTSS 8(SI), Y8
+	VMULPS       Y4, Y5, Y4
+	VMULPS       Y10, Y7, Y10
+	VFMADD213PS  Y9, Y4, Y6
+	VFMADD213PS  Y13, Y10, Y8
+	VBROADCASTSS 16(SI), Y4
+	VBROADCASTSS 16(SI), Y10
+	VMULPS       Y5, Y4, Y5
+	VMULPS       Y7, Y10, Y7
+	VMOVAPS      Y9, Y11
+	VMOVAPS      Y13, Y12
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_253
+	VMULPS Y11, Y11, Y11
+	VMULPS Y12, Y12, Y12
+	JMP    focusdone253
+
+focusnot0_253:
+	CMPQ    DI, $+2
+	JGE     focusnot1_253
+	VMOVAPS Y0, Y11
+	VMOVAPS Y0, Y12
+	JMP     focusdone253
+
+focusnot1_253:
+	CMPQ DI, $+3
+	JGE  focusnot2_253
+	JMP  focusdone253
+
+focusnot2_253:
+	CMPQ    DI, $+4
+	JGE     focusnot3_253
+	VSQRTPS Y11, Y11
+	VSQRTPS Y12, Y12
+	JMP     focusdone253
+
+focusnot3_253:
+	CMPQ         DI, $+5
+	JGE          focusnot4_253
+	VSQRTPS      Y11, Y9
+	VMOVAPS      Y11, Y13
+	VFNMADD231PS Y9, Y9, Y13
+	VMULPS       Y3, Y9, Y14
+	VMULPS       Y14, Y13, Y13
+	VFMADD231PS  Y9, Y11, Y13
+	VMOVAPS      Y13, Y11
+	VSQRTPS      Y12, Y9
+	VMOVAPS      Y12, Y13
+	VFNMADD231PS Y9, Y9, Y13
+	VMULPS       Y3, Y9, Y14
+	VMULPS       Y14, Y13, Y13
+	VFMADD231PS  Y9, Y12, Y13
+	VMOVAPS      Y13, Y12
+	JMP          focusdone253
+
+focusnot4_253:
+	CMPQ         DI, $+6
+	JGE          focusnot5_253
+	VSQRTPS      Y11, Y9
+	VMULPS       Y11, Y11, Y13
+	VMOVAPS      Y13, Y14
+	VFMSUB231PS  Y11, Y11, Y14
+	VMOVAPS      Y11, Y15
+	VFNMADD231PS Y9, Y9, Y15
+	VMULPS       Y15, Y11, Y11
+	VFMADD231PS  Y3, Y11, Y14
+	VMULPS       Y9, Y14, Y11
+	VFMADD231PS  Y9, Y13, Y11
+	VSQRTPS      Y12, Y9
+	VMULPS       Y12, Y12, Y13
+	VMOVAPS      Y13, Y14
+	VFMSUB231PS  Y12, Y12, Y14
+	VMOVAPS      Y12, Y15
+	VFNMADD231PS Y9, Y9, Y15
+	VMULPS       Y15, Y12, Y12
+	VFMADD231PS  Y3, Y12, Y14
+	VMULPS       Y9, Y14, Y12
+	VFMADD231PS  Y9, Y13, Y12
+	JMP          focusdone253
+
+focusnot5_253:
+	CMPQ        DI, $+7
+	JGE         focusnot6_253
+	VMULPS      Y11, Y11, Y9
+	VMOVAPS     Y9, Y13
+	VFMSUB231PS Y11, Y11, Y13
+	VMULPS      Y11, Y13, Y13
+	VFMADD231PS Y11, Y9, Y13
+	VMOVAPS     Y13, Y11
+	VMULPS      Y12, Y12, Y9
+	VMOVAPS     Y9, Y13
+	VFMSUB231PS Y12, Y12, Y13
+	VMULPS      Y12, Y13, Y13
+	VFMADD231PS Y12, Y9, Y13
+	VMOVAPS     Y13, Y12
+	JMP         focusdone253
+
+focusnot6_253:
+	CMPQ        DI, $+8
+	JGE         focusnot7_253
+	VMULPS      Y11, Y11, Y9
+	VFMSUB213PS Y9, Y11, Y11
+	VADDPS      Y9, Y9, Y13
+	VMULPS      Y11, Y13, Y11
+	VFMADD231PS Y9, Y9, Y11
+	VMULPS      Y12, Y12, Y9
+	VFMSUB213PS Y9, Y12, Y12
+	VADDPS      Y9, Y9, Y13
+	VMULPS      Y12, Y13, Y12
+	VFMADD231PS Y9, Y9, Y12
+	JMP         focusdone253
+
+focusnot7_253:
+	CMPQ        DI, $+9
+	JGE         focusnot8_253
+	VMULPS      Y11, Y11, Y9
+	VMOVAPS     Y9, Y13
+	VFMSUB231PS Y11, Y11, Y13
+	VMULPS      Y9, Y9, Y14
+	VADDPS      Y9, Y9, Y15
+	VFMSUB213PS Y14, Y9, Y9
+	VFMADD231PS Y13, Y15, Y9
+	VMULPS      Y11, Y9, Y9
+	VFMADD231PS Y11, Y14, Y9
+	VMOVAPS     Y9, Y11
+	VMULPS      Y12, Y12, Y9
+	VMOVAPS     Y9, Y13
+	VFMSUB231PS Y12, Y12, Y13
+	VMULPS      Y9, Y9, Y14
+	VADDPS      Y9, Y9, Y15
+	VFMSUB213PS Y14, Y9, Y9
+	VFMADD231PS Y13, Y15, Y9
+	VMULPS      Y12, Y9, Y9
+	VFMADD231PS Y12, Y14, Y9
+	VMOVAPS     Y9, Y12
+	JMP         focusdone253
+
+focusnot8_253:
+	LEAQ         24(SI), R9
+	VMOVUPS      Y5, (SP)
+	VMOVUPS      Y9, 32(SP)
+	VMOVUPS      Y4, 64(SP)
+	VMOVUPS      Y6, 96(SP)
+	VMOVUPS      Y7, 128(SP)
+	VMOVUPS      Y13, 160(SP)
+	VMOVUPS      Y10, 192(SP)
+	VMOVUPS      Y8, 224(SP)
+	VMOVUPS      Y12, 256(SP)
+	VBROADCASTSS (R9), Y0
+	VBROADCASTSS 4(R9), Y1
+	VBROADCASTSS 8(R9), Y2
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y11, Y4
+	VPSRLD    $0x17, Y4, Y3
+	VPSRLD    $0x14, Y4, Y5
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y3, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y9
+	VMOVAPS     Y4, Y6
+	VFMADD231PS Y9, Y4, Y6
+	VSUBPS      Y6, Y4, Y7
+	VFMADD231PS Y9, Y4, Y7
+	VMULPS      Y4, Y4, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y4, Y10
+	VFMADD213PS consts<>+1440(SB), Y4, Y10
+	VFMADD213PS consts<>+1472(SB), Y4, Y10
+	VFMADD213PS consts<>+1504(SB), Y4, Y10
+	VMULPS      Y4, Y9, Y4
+	VFMADD231PS Y10, Y4, Y7
+	VADDPS      Y7, Y6, Y4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y5, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y5, Y5
+	VFMADD231PS Y5, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y4, Y2
+	VFMADD231PS Y1, Y0, Y2
+
+	// times 2^k
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y4, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y11
+
+	// x or result out of range?
+	VMOVUPS      consts<>+1664(SB), Y0
+	VPANDN       Y3, Y0, Y0
+	VPXOR        consts<>+1728(SB), Y4, Y1
+	VMOVUPS      consts<>+1696(SB), Y2
+	VPANDN       Y1, Y2, Y1
+	VPOR         Y1, Y0, Y0
+	VPTEST       Y0, Y0
+	JNE          slowblock
+	VMOVUPS      (SP), Y5
+	VMOVUPS      32(SP), Y9
+	VMOVUPS      64(SP), Y4
+	VMOVUPS      96(SP), Y6
+	VMOVUPS      128(SP), Y7
+	VMOVUPS      160(SP), Y13
+	VMOVUPS      192(SP), Y10
+	VMOVUPS      224(SP), Y8
+	VMOVUPS      256(SP), Y12
+	VMOVUPS      Y5, (SP)
+	VMOVUPS      Y9, 32(SP)
+	VMOVUPS      Y4, 64(SP)
+	VMOVUPS      Y6, 96(SP)
+	VMOVUPS      Y7, 128(SP)
+	VMOVUPS      Y13, 160(SP)
+	VMOVUPS      Y10, 192(SP)
+	VMOVUPS      Y8, 224(SP)
+	VMOVUPS      Y11, 256(SP)
+	VBROADCASTSS (R9), Y0
+	VBROADCASTSS 4(R9), Y1
+	VBROADCASTSS 8(R9), Y2
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y12, Y4
+	VPSRLD    $0x17, Y4, Y3
+	VPSRLD    $0x14, Y4, Y5
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y3, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y9
+	VMOVAPS     Y4, Y6
+	VFMADD231PS Y9, Y4, Y6
+	VSUBPS      Y6, Y4, Y7
+	VFMADD231PS Y9, Y4, Y7
+	VMULPS      Y4, Y4, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y4, Y10
+	VFMADD213PS consts<>+1440(SB), Y4, Y10
+	VFMADD213PS consts<>+1472(SB), Y4, Y10
+	VFMADD213PS consts<>+1504(SB), Y4, Y10
+	VMULPS      Y4, Y9, Y4
+	VFMADD231PS Y10, Y4, Y7
+	VADDPS      Y7, Y6, Y4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y5, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y5, Y5
+	VFMADD231PS Y5, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y4, Y2
+	VFMADD231PS Y1, Y0, Y2
+
+	// times 2^k
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y4, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y12
+
+	// x or result out of range?
+	VMOVUPS consts<>+1664(SB), Y0
+	VPANDN  Y3, Y0, Y0
+	VPXOR   consts<>+1728(SB), Y4, Y1
+	VMOVUPS consts<>+1696(SB), Y2
+	VPANDN  Y1, Y2, Y1
+	VPOR    Y1, Y0, Y0
+	VPTEST  Y0, Y0
+	JNE     slowblock
+	VMOVUPS (SP), Y5
+	VMOVUPS 32(SP), Y9
+	VMOVUPS 64(SP), Y4
+	VMOVUPS 96(SP), Y6
+	VMOVUPS 128(SP), Y7
+	VMOVUPS 160(SP), Y13
+	VMOVUPS 192(SP), Y10
+	VMOVUPS 224(SP), Y8
+	VMOVUPS 256(SP), Y11
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+128(SB), Y2
+	VMOVUPS consts<>+2144(SB), Y3
+
+focusdone253:
+	// loss = (alpha ce) q^gamma
+	VMULPS Y11, Y5, Y5
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R8), Y9
+	VMULPS       Y11, Y4, Y4
+	VMULPS       Y4, Y9, Y4
+	VMULPS       Y6, Y4, Y4
+
+	// loss = (alpha ce) q^gamma
+	VMULPS Y12, Y7, Y6
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R8), Y7
+	VMULPS       Y12, Y10, Y9
+	VMULPS       Y9, Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VMOVUPS      Y5, (CX)
+	VMOVUPS      Y4, (DX)
+	VMOVUPS      Y6, 32(CX)
+	VMOVUPS      Y7, 32(DX)
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $-16, AX
+	CMPQ         AX, $+16
+	JGE          block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVQ         $0x00000008, R9
+	MOVQ         AX, R10
+	CMPQ         R10, R9
+	CMOVQGT      R9, R10
+	NEGQ         R10
+	LEAQ         lane_mask<>+32(SB), R9
+	VMOVUPS      (R9)(R10*4), Y4
+	VMASKMOVPS   (BX), Y4, Y5
+	VBLENDVPS    Y4, Y5, Y0, Y4
+	VBROADCASTSS 20(SI), Y5
+
+	// any |x| > limit, or NaN?
+	VPAND     consts<>+32(SB), Y4, Y6
+	VPCMPGTD  Y5, Y6, Y5
+	VMOVMSKPS Y5, R9
+	TESTL     R9, R9
+	JNE       slowvector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR   consts<>+1184(SB), Y4, Y5
+	VSUBPS consts<>+64(SB), Y5, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y6
+	VFMADD231PS consts<>+96(SB), Y5, Y6
+	VSUBPS      Y2, Y6, Y7
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y7, Y5
+	VFNMADD231PS consts<>+192(SB), Y7, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y7
+	VFMADD213PS consts<>+256(SB), Y5, Y7
+	VFMADD213PS consts<>+288(SB), Y5, Y7
+	VFMADD213PS consts<>+320(SB), Y5, Y7
+	VFMADD213PS consts<>+352(SB), Y7, Y5
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y6, Y1, Y7
+	VPSLLD      $0x15, Y6, Y6
+	VPADDD      Y6, Y7, Y6
+	VFMADD231PS Y5, Y6, Y6
+	VADDPS      Y0, Y6, Y5
+	VDIVPS      Y5, Y0, Y5
+	VMULPS      Y5, Y6, Y7
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VBLENDVPS Y4, Y7, Y5, Y8
+	VBLENDVPS Y4, Y5, Y7, Y5
+
+	// log1p(v) = v + v (v P(v))
+	VMOVUPS     consts<>+1888(SB), Y7
+	VFMADD213PS consts<>+1920(SB), Y6, Y7
+	VFMADD213PS consts<>+1952(SB), Y6, Y7
+	VFMADD213PS consts<>+1984(SB), Y6, Y7
+	VFMADD213PS consts<>+2016(SB), Y6, Y7
+	VFMADD213PS consts<>+2048(SB), Y6, Y7
+	VFMADD213PS consts<>+2080(SB), Y6, Y7
+	VFMADD213PS consts<>+2112(SB), Y6, Y7
+	VMULPS      Y7, Y6, Y7
+	VFMADD231PS Y7, Y6, Y6
+
+	// ce = log1p(e) + max(v, 0)
+	VPXOR  Y7, Y7, Y7
+	VMAXPS Y7, Y4, Y4
+	VADDPS Y4, Y6, Y4
+
+	// D = q + gamma ce (1-q), with v's sign
+	VBROADCASTSS 8(SI), Y6
+	VMULPS       Y5, Y4, Y5
+	VFMADD213PS  Y8, Y5, Y6
+	VBROADCASTSS 16(SI), Y5
+	VMULPS       Y4, Y5, Y4
+	VMOVAPS      Y8, Y7
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_254
+	VMULPS Y7, Y7, Y7
+	JMP    focusdone254
+
+focusnot0_254:
+	CMPQ    DI, $+2
+	JGE     focusnot1_254
+	VMOVAPS Y0, Y7
+	JMP     focusdone254
+
+focusnot1_254:
+	CMPQ DI, $+3
+	JGE  focusnot2_254
+	JMP  focusdone254
+
+focusnot2_254:
+	CMPQ    DI, $+4
+	JGE     focusnot3_254
+	VSQRTPS Y7, Y7
+	JMP     focusdone254
+
+focusnot3_254:
+	CMPQ         DI, $+5
+	JGE          focusnot4_254
+	VSQRTPS      Y7, Y8
+	VMOVAPS      Y7, Y9
+	VFNMADD231PS Y8, Y8, Y9
+	VMULPS       Y3, Y8, Y10
+	VMULPS       Y10, Y9, Y9
+	VFMADD231PS  Y8, Y7, Y9
+	VMOVAPS      Y9, Y7
+	JMP          focusdone254
+
+focusnot4_254:
+	CMPQ         DI, $+6
+	JGE          focusnot5_254
+	VSQRTPS      Y7, Y8
+	VMULPS       Y7, Y7, Y9
+	VMOVAPS      Y9, Y10
+	VFMSUB231PS  Y7, Y7, Y10
+	VMOVAPS      Y7, Y11
+	VFNMADD231PS Y8, Y8, Y11
+	VMULPS       Y11, Y7, Y7
+	VFMADD231PS  Y3, Y7, Y10
+	VMULPS       Y8, Y10, Y7
+	VFMADD231PS  Y8, Y9, Y7
+	JMP          focusdone254
+
+focusnot5_254:
+	CMPQ        DI, $+7
+	JGE         focusnot6_254
+	VMULPS      Y7, Y7, Y8
+	VMOVAPS     Y8, Y9
+	VFMSUB231PS Y7, Y7, Y9
+	VMULPS      Y7, Y9, Y9
+	VFMADD231PS Y7, Y8, Y9
+	VMOVAPS     Y9, Y7
+	JMP         focusdone254
+
+focusnot6_254:
+	CMPQ        DI, $+8
+	JGE         focusnot7_254
+	VMULPS      Y7, Y7, Y8
+	VFMSUB213PS Y8, Y7, Y7
+	VADDPS      Y8, Y8, Y9
+	VMULPS      Y7, Y9, Y7
+	VFMADD231PS Y8, Y8, Y7
+	JMP         focusdone254
+
+focusnot7_254:
+	CMPQ        DI, $+9
+	JGE         focusnot8_254
+	VMULPS      Y7, Y7, Y8
+	VMOVAPS     Y8, Y9
+	VFMSUB231PS Y7, Y7, Y9
+	VMULPS      Y8, Y8, Y10
+	VADDPS      Y8, Y8, Y11
+	VFMSUB213PS Y10, Y8, Y8
+	VFMADD231PS Y9, Y11, Y8
+	VMULPS      Y7, Y8, Y8
+	VFMADD231PS Y7, Y10, Y8
+	VMOVAPS     Y8, Y7
+	JMP         focusdone254
+
+focusnot8_254:
+	LEAQ         24(SI), R9
+	VMOVUPS      Y4, (SP)
+	VMOVUPS      Y8, 32(SP)
+	VMOVUPS      Y5, 64(SP)
+	VMOVUPS      Y6, 96(SP)
+	VBROADCASTSS (R9), Y0
+	VBROADCASTSS 4(R9), Y1
+	VBROADCASTSS 8(R9), Y2
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y7, Y4
+	VPSRLD    $0x17, Y4, Y3
+	VPSRLD    $0x14, Y4, Y5
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y3, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y9
+	VMOVAPS     Y4, Y6
+	VFMADD231PS Y9, Y4, Y6
+	VSUBPS      Y6, Y4, Y7
+	VFMADD231PS Y9, Y4, Y7
+	VMULPS      Y4, Y4, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y4, Y10
+	VFMADD213PS consts<>+1440(SB), Y4, Y10
+	VFMADD213PS consts<>+1472(SB), Y4, Y10
+	VFMADD213PS consts<>+1504(SB), Y4, Y10
+	VMULPS      Y4, Y9, Y4
+	VFMADD231PS Y10, Y4, Y7
+	VADDPS      Y7, Y6, Y4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y5, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y5, Y5
+	VFMADD231PS Y5, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y4, Y2
+	VFMADD231PS Y1, Y0, Y2
+
+	// times 2^k
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y4, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y7
+
+	// x or result out of range?
+	VMOVUPS consts<>+1664(SB), Y0
+	VPANDN  Y3, Y0, Y0
+	VPXOR   consts<>+1728(SB), Y4, Y1
+	VMOVUPS consts<>+1696(SB), Y2
+	VPANDN  Y1, Y2, Y1
+	VPOR    Y1, Y0, Y0
+	VPTEST  Y0, Y0
+	JNE     slowvector
+	VMOVUPS (SP), Y4
+	VMOVUPS 32(SP), Y8
+	VMOVUPS 64(SP), Y5
+	VMOVUPS 96(SP), Y6
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+128(SB), Y2
+	VMOVUPS consts<>+2144(SB), Y3
+
+focusdone254:
+	// loss = (alpha ce) q^gamma
+	VMULPS Y7, Y4, Y8
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R8), Y4
+	VMULPS       Y7, Y5, Y5
+	VMULPS       Y5, Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	CMPQ         AX, $+8
+	JLT          partless1
+	VMOVUPS      Y8, (CX)
+	JMP          partdone1
+
+partless1:
+	MOVQ         CX, R9
+	TESTQ        $0x00000004, AX
+	JEQ          partfour1
+	VMOVUPS      X8, (R9)
+	ADDQ         $+16, R9
+	VEXTRACTF128 $0x01, Y8, X8
+
+partfour1:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo1
+	VMOVLPS X8, (R9)
+	ADDQ    $+8, R9
+	VPSRLDQ $0x08, X8, X8
+
+parttwo1:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone1
+	VMOVSS X8, (R9)
+
+partdone1:
+	CMPQ    AX, $+8
+	JLT     partless2
+	VMOVUPS Y4, (DX)
+	JMP     partdone2
+
+partless2:
+	MOVQ         DX, R9
+	TESTQ        $0x00000004, AX
+	JEQ          partfour2
+	VMOVUPS      X4, (R9)
+	ADDQ         $+16, R9
+	VEXTRACTF128 $0x01, Y4, X4
+
+partfour2:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo2
+	VMOVLPS X4, (R9)
+	ADDQ    $+8, R9
+	VPSRLDQ $0x08, X4, X4
+
+parttwo2:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone2
+	VMOVSS X4, (R9)
+
+partdone2:
+nextvector:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $+32, BX
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
+slowblock:
+	MOVQ $0x00000010, R9
+
+slow:
+	VMOVUPS (BX), Y0
+	VPXOR   Y1, Y1, Y1
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR    consts<>+1184(SB), Y0, Y2
+	VSUBPS  consts<>+64(SB), Y2, Y2
+	VMOVUPS consts<>+416(SB), Y3
+	VMAXPS  Y2, Y3, Y2
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y3
+	VFMADD213PS consts<>+128(SB), Y2, Y3
+	VSUBPS      consts<>+128(SB), Y3, Y4
+
+	// r = c - n ln2
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS consts<>+160(SB), Y4, Y5
+	VFNMADD231PS consts<>+192(SB), Y4, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y4
+	VFMADD213PS consts<>+256(SB), Y5, Y4
+	VFMADD213PS consts<>+288(SB), Y5, Y4
+	VFMADD213PS consts<>+320(SB), Y5, Y4
+	VFMADD213PS consts<>+352(SB), Y4, Y5
+	VCMPPS      $0x11, consts<>+480(SB), Y2, Y2
+	VPAND       consts<>+512(SB), Y2, Y2
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y3, Y4
+	VPERMPS     exp_half<>+0(SB), Y3, Y3
+	VPADDD      Y4, Y3, Y3
+	VPAND       consts<>+640(SB), Y4, Y4
+	VPADDD      Y2, Y4, Y4
+	VFMADD231PS Y5, Y3, Y3
+	VMULPS      Y4, Y3, Y3
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y2, Y3, Y2
+	VADDPS  consts<>+576(SB), Y3, Y3
+	VPSUBD  consts<>+576(SB), Y3, Y3
+	VPMAXSD Y3, Y2, Y2
+	VPMINUD consts<>+608(SB), Y2, Y2
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS    $0x11, consts<>+1216(SB), Y2, Y3
+	VMOVUPS   consts<>+1216(SB), Y4
+	VMAXPS    Y2, Y4, Y4
+	VMOVUPS   consts<>+384(SB), Y5
+	VADDPS    consts<>+384(SB), Y4, Y6
+	VDIVPS    Y6, Y5, Y5
+	VMULPS    Y5, Y4, Y6
+	VBLENDVPS Y3, Y2, Y6, Y6
+
+	// log1p(v) = v + v (v P(v))
+	VMOVUPS     consts<>+1888(SB), Y7
+	VFMADD213PS consts<>+1920(SB), Y4, Y7
+	VFMADD213PS consts<>+1952(SB), Y4, Y7
+	VFMADD213PS consts<>+1984(SB), Y4, Y7
+	VFMADD213PS consts<>+2016(SB), Y4, Y7
+	VFMADD213PS consts<>+2048(SB), Y4, Y7
+	VFMADD213PS consts<>+2080(SB), Y4, Y7
+	VFMADD213PS consts<>+2112(SB), Y4, Y7
+	VMULPS      Y7, Y4, Y7
+	VFMADD231PS Y7, Y4, Y4
+	VBLENDVPS   Y3, Y2, Y4, Y2
+	VBLENDVPS   Y0, Y6, Y5, Y3
+	VBLENDVPS   Y0, Y5, Y6, Y4
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VMOVUPS     consts<>+384(SB), Y5
+	VSUBPS      Y1, Y5, Y5
+	VBLENDVPS   Y0, Y1, Y5, Y6
+	VPAND       consts<>+32(SB), Y0, Y0
+	VPXOR       Y7, Y7, Y7
+	VCMPPS      $0x11, Y6, Y7, Y7
+	VPAND       Y0, Y7, Y0
+	VFMADD231PS Y0, Y6, Y2
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y1, Y4, Y0
+	VMOVAPS      Y0, Y6
+	VFMADD231PS  Y5, Y3, Y6
+	VBROADCASTSS 12(SI), Y7
+	VBROADCASTSS 16(SI), Y8
+	VMULPS       Y5, Y8, Y8
+	VFMADD231PS  Y1, Y7, Y8
+	VMULPS       Y2, Y8, Y7
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, consts<>+2144(SB), Y1, Y9
+	VBLENDVPS Y9, Y3, Y4, Y10
+	VDIVPS    Y6, Y10, Y10
+	VPXOR     Y11, Y11, Y11
+	VCMPPS    $0x00, Y11, Y6, Y11
+	VBLENDVPS Y11, consts<>+384(SB), Y10, Y10
+	VBLENDVPS Y9, Y4, Y3, Y4
+	VMULPS    Y10, Y4, Y4
+	VMULPS    Y4, Y2, Y2
+	VPXOR     Y9, Y9, Y9
+	VCMPPS    $0x11, Y4, Y9, Y4
+	VPAND     Y2, Y4, Y2
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	VBROADCASTSS 8(SI), Y4
+	VMOVUPS      consts<>+2208(SB), Y9
+	VFNMADD213PS consts<>+384(SB), Y9, Y1
+	VMULPS       Y1, Y4, Y1
+	VFMSUB231PS  Y5, Y3, Y0
+	VFMADD231PS  Y2, Y1, Y0
+	VMOVAPS      Y6, Y1
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_255
+	VMULPS Y1, Y1, Y1
+	JMP    focusdone255
+
+focusnot0_255:
+	CMPQ    DI, $+2
+	JGE     focusnot1_255
+	VMOVUPS consts<>+384(SB), Y1
+	JMP     focusdone255
+
+focusnot1_255:
+	CMPQ DI, $+3
+	JGE  focusnot2_255
+	JMP  focusdone255
+
+focusnot2_255:
+	CMPQ    DI, $+4
+	JGE     focusnot3_255
+	VSQRTPS Y1, Y1
+	JMP     focusdone255
+
+focusnot3_255:
+	CMPQ         DI, $+5
+	JGE          focusnot4_255
+	VSQRTPS      Y1, Y2
+	VMOVAPS      Y1, Y3
+	VFNMADD231PS Y2, Y2, Y3
+	VMULPS       consts<>+2144(SB), Y2, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  Y2, Y1, Y3
+	VMOVAPS      Y3, Y1
+	JMP          focusdone255
+
+focusnot4_255:
+	CMPQ         DI, $+6
+	JGE          focusnot5_255
+	VSQRTPS      Y1, Y2
+	VMULPS       Y1, Y1, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y1, Y1, Y4
+	VMOVAPS      Y1, Y5
+	VFNMADD231PS Y2, Y2, Y5
+	VMULPS       Y5, Y1, Y1
+	VFMADD231PS  consts<>+2144(SB), Y1, Y4
+	VMULPS       Y2, Y4, Y1
+	VFMADD231PS  Y2, Y3, Y1
+	JMP          focusdone255
+
+focusnot5_255:
+	CMPQ        DI, $+7
+	JGE         focusnot6_255
+	VMULPS      Y1, Y1, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y1, Y1, Y3
+	VMULPS      Y1, Y3, Y3
+	VFMADD231PS Y1, Y2, Y3
+	VMOVAPS     Y3, Y1
+	JMP         focusdone255
+
+focusnot6_255:
+	CMPQ        DI, $+8
+	JGE         focusnot7_255
+	VMULPS      Y1, Y1, Y2
+	VFMSUB213PS Y2, Y1, Y1
+	VADDPS      Y2, Y2, Y3
+	VMULPS      Y1, Y3, Y1
+	VFMADD231PS Y2, Y2, Y1
+	JMP         focusdone255
+
+focusnot7_255:
+	CMPQ        DI, $+9
+	JGE         focusnot8_255
+	VMULPS      Y1, Y1, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y1, Y1, Y3
+	VMULPS      Y2, Y2, Y4
+	VADDPS      Y2, Y2, Y5
+	VFMSUB213PS Y4, Y2, Y2
+	VFMADD231PS Y3, Y5, Y2
+	VMULPS      Y1, Y2, Y2
+	VFMADD231PS Y1, Y4, Y2
+	VMOVAPS     Y2, Y1
+	JMP         focusdone255
+
+focusnot8_255:
+	LEAQ         24(SI), R10
+	VMOVUPS      Y7, (SP)
+	VMOVUPS      Y6, 32(SP)
+	VMOVUPS      Y8, 64(SP)
+	VMOVUPS      Y0, 96(SP)
+	VBROADCASTSS (R10), Y0
+	VBROADCASTSS 4(R10), Y2
+	VBROADCASTSS 8(R10), Y3
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND     consts<>+32(SB), Y1, Y4
+	VPSUBD    consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS Y4, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y4, Y7, Y7
+	VBLENDVPS Y7, Y6, Y5, Y5
+	VPSRAD    $0x17, Y5, Y6
+	VPSRLD    $0x14, Y5, Y7
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y6, Y6
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y8
+	VMOVAPS     Y5, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VSUBPS      Y9, Y5, Y10
+	VFMADD231PS Y8, Y5, Y10
+	VMULPS      Y5, Y5, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y5, Y11
+	VFMADD213PS consts<>+1440(SB), Y5, Y11
+	VFMADD213PS consts<>+1472(SB), Y5, Y11
+	VFMADD213PS consts<>+1504(SB), Y5, Y11
+	VMULPS      Y5, Y8, Y5
+	VFMADD231PS Y11, Y5, Y10
+	VADDPS      Y10, Y9, Y5
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y6
+	VFMADD213PS Y8, Y2, Y5
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y2, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y0, Y6
+	VFMADD231PS Y9, Y3, Y6
+	VFMADD231PS Y10, Y2, Y6
+	VADDPS      Y6, Y8, Y2
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y3
+	VFMADD213PS consts<>+1600(SB), Y2, Y3
+	VFMADD213PS consts<>+1632(SB), Y2, Y3
+	VMULPS      Y2, Y2, Y6
+	VMULPS      Y3, Y6, Y3
+	VFMADD231PS consts<>+160(SB), Y2, Y3
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y2
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y3, Y2, Y6
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y11, Y3
+	VPSRAD  $0x03, Y3, Y3
+	VADDPS  Y6, Y2, Y7
+	VPSLLD  $0x17, Y3, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXOR     Y9, Y9, Y9
+	VPMINSD   Y9, Y3, Y3
+	VMOVUPS   consts<>+1792(SB), Y9
+	VPSUBD    Y3, Y9, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VADDPS    Y2, Y3, Y9
+	VSUBPS    Y3, Y9, Y10
+	VSUBPS    Y10, Y2, Y2
+	VADDPS    Y6, Y2, Y2
+	VADDPS    Y2, Y9, Y2
+	VCMPPS    $0x11, Y3, Y7, Y6
+	VPSUBD    Y3, Y2, Y2
+	VBLENDVPS Y6, Y2, Y8, Y2
+
+	// overflow, underflow, x = 0 and Inf
+	VMOVUPS   consts<>+1824(SB), Y3
+	VCMPPS    $0x11, Y5, Y3, Y3
+	VBLENDVPS Y3, consts<>+928(SB), Y2, Y2
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPXOR     Y3, Y3, Y3
+	VPCMPEQD  Y3, Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y0, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPCMPEQD  consts<>+928(SB), Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y0, Y5, Y6, Y0
+	VBLENDVPS Y3, Y0, Y2, Y0
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R10), Y2
+	VPAND        Y2, Y1, Y2
+	VPOR         Y2, Y0, Y0
+	VPXOR        Y2, Y2, Y2
+	VPCMPGTD     Y2, Y4, Y2
+	VMOVUPS      consts<>+928(SB), Y3
+	VPCMPGTD     Y4, Y3, Y3
+	VPAND        Y2, Y3, Y2
+	VBROADCASTSS 16(R10), Y3
+	VPAND        Y3, Y1, Y1
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y1, Y3, Y1
+	VPAND        Y2, Y1, Y1
+	VPCMPGTD     consts<>+928(SB), Y4, Y2
+	VPOR         Y1, Y2, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y1
+	VMOVUPS      (SP), Y7
+	VMOVUPS      32(SP), Y6
+	VMOVUPS      64(SP), Y8
+	VMOVUPS      96(SP), Y0
+
+focusdone255:
+	// loss = (alpha ce) q^gamma
+	VMULPS    Y1, Y7, Y2
+	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y3
+	VBLENDVPS Y3, Y2, Y7, Y2
+	VPMINUD   consts<>+608(SB), Y2, Y2
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R8), Y3
+	VMULPS       Y1, Y8, Y1
+	VMULPS       Y1, Y3, Y1
+	VMULPS       Y0, Y1, Y0
+	VCMPPS       $0x03, Y0, Y0, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y0
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y0, (DX)
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	ADDQ         $+32, BX
+	ADDQ         $-8, AX
+	ADDQ         $-8, R9
+	CMPQ         R9, $+1
+	JGE          slow
+	VMOVUPS      consts<>+384(SB), Y0
+	VMOVUPS      exp_one<>+0(SB), Y1
+	VMOVUPS      consts<>+128(SB), Y2
+	VMOVUPS      consts<>+2144(SB), Y3
+	JMP          loop
+
+slowvector:
+	MOVQ       $0x00000008, R9
+	MOVQ       AX, R10
+	CMPQ       R10, R9
+	CMOVQGT    R9, R10
+	NEGQ       R10
+	LEAQ       lane_mask<>+32(SB), R9
+	VMOVUPS    (R9)(R10*4), Y0
+	VMASKMOVPS (BX), Y0, Y1
+	VMOVUPS    consts<>+384(SB), Y2
+	VBLENDVPS  Y0, Y1, Y2, Y0
+	VPXOR      Y1, Y1, Y1
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR    consts<>+1184(SB), Y0, Y2
+	VSUBPS  consts<>+64(SB), Y2, Y2
+	VMOVUPS consts<>+416(SB), Y3
+	VMAXPS  Y2, Y3, Y2
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y3
+	VFMADD213PS consts<>+128(SB), Y2, Y3
+	VSUBPS      consts<>+128(SB), Y3, Y4
+
+	// r = c - n ln2
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS consts<>+160(SB), Y4, Y5
+	VFNMADD231PS consts<>+192(SB), Y4, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y4
+	VFMADD213PS consts<>+256(SB), Y5, Y4
+	VFMADD213PS consts<>+288(SB), Y5, Y4
+	VFMADD213PS consts<>+320(SB), Y5, Y4
+	VFMADD213PS consts<>+352(SB), Y4, Y5
+	VCMPPS      $0x11, consts<>+480(SB), Y2, Y2
+	VPAND       consts<>+512(SB), Y2, Y2
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y3, Y4
+	VPERMPS     exp_half<>+0(SB), Y3, Y3
+	VPADDD      Y4, Y3, Y3
+	VPAND       consts<>+640(SB), Y4, Y4
+	VPADDD      Y2, Y4, Y4
+	VFMADD231PS Y5, Y3, Y3
+	VMULPS      Y4, Y3, Y3
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y2, Y3, Y2
+	VADDPS  consts<>+576(SB), Y3, Y3
+	VPSUBD  consts<>+576(SB), Y3, Y3
+	VPMAXSD Y3, Y2, Y2
+	VPMINUD consts<>+608(SB), Y2, Y2
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS    $0x11, consts<>+1216(SB), Y2, Y3
+	VMOVUPS   consts<>+1216(SB), Y4
+	VMAXPS    Y2, Y4, Y4
+	VMOVUPS   consts<>+384(SB), Y5
+	VADDPS    consts<>+384(SB), Y4, Y6
+	VDIVPS    Y6, Y5, Y5
+	VMULPS    Y5, Y4, Y6
+	VBLENDVPS Y3, Y2, Y6, Y6
+
+	// log1p(v) = v + v (v P(v))
+	VMOVUPS     consts<>+1888(SB), Y7
+	VFMADD213PS consts<>+1920(SB), Y4, Y7
+	VFMADD213PS consts<>+1952(SB), Y4, Y7
+	VFMADD213PS consts<>+1984(SB), Y4, Y7
+	VFMADD213PS consts<>+2016(SB), Y4, Y7
+	VFMADD213PS consts<>+2048(SB), Y4, Y7
+	VFMADD213PS consts<>+2080(SB), Y4, Y7
+	VFMADD213PS consts<>+2112(SB), Y4, Y7
+	VMULPS      Y7, Y4, Y7
+	VFMADD231PS Y7, Y4, Y4
+	VBLENDVPS   Y3, Y2, Y4, Y2
+	VBLENDVPS   Y0, Y6, Y5, Y3
+	VBLENDVPS   Y0, Y5, Y6, Y4
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VMOVUPS     consts<>+384(SB), Y5
+	VSUBPS      Y1, Y5, Y5
+	VBLENDVPS   Y0, Y1, Y5, Y6
+	VPAND       consts<>+32(SB), Y0, Y0
+	VPXOR       Y7, Y7, Y7
+	VCMPPS      $0x11, Y6, Y7, Y7
+	VPAND       Y0, Y7, Y0
+	VFMADD231PS Y0, Y6, Y2
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y1, Y4, Y0
+	VMOVAPS      Y0, Y6
+	VFMADD231PS  Y5, Y3, Y6
+	VBROADCASTSS 12(SI), Y7
+	VBROADCASTSS 16(SI), Y8
+	VMULPS       Y5, Y8, Y8
+	VFMADD231PS  Y1, Y7, Y8
+	VMULPS       Y2, Y8, Y7
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, consts<>+2144(SB), Y1, Y9
+	VBLENDVPS Y9, Y3, Y4, Y10
+	VDIVPS    Y6, Y10, Y10
+	VPXOR     Y11, Y11, Y11
+	VCMPPS    $0x00, Y11, Y6, Y11
+	VBLENDVPS Y11, consts<>+384(SB), Y10, Y10
+	VBLENDVPS Y9, Y4, Y3, Y4
+	VMULPS    Y10, Y4, Y4
+	VMULPS    Y4, Y2, Y2
+	VPXOR     Y9, Y9, Y9
+	VCMPPS    $0x11, Y4, Y9, Y4
+	VPAND     Y2, Y4, Y2
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	VBROADCASTSS 8(SI), Y4
+	VMOVUPS      consts<>+2208(SB), Y9
+	VFNMADD213PS consts<>+384(SB), Y9, Y1
+	VMULPS       Y1, Y4, Y1
+	VFMSUB231PS  Y5, Y3, Y0
+	VFMADD231PS  Y2, Y1, Y0
+	VMOVAPS      Y6, Y1
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_256
+	VMULPS Y1, Y1, Y1
+	JMP    focusdone256
+
+focusnot0_256:
+	CMPQ    DI, $+2
+	JGE     focusnot1_256
+	VMOVUPS consts<>+384(SB), Y1
+	JMP     focusdone256
+
+focusnot1_256:
+	CMPQ DI, $+3
+	JGE  focusnot2_256
+	JMP  focusdone256
+
+focusnot2_256:
+	CMPQ    DI, $+4
+	JGE     focusnot3_256
+	VSQRTPS Y1, Y1
+	JMP     focusdone256
+
+focusnot3_256:
+	CMPQ         DI, $+5
+	JGE          focusnot4_256
+	VSQRTPS      Y1, Y2
+	VMOVAPS      Y1, Y3
+	VFNMADD231PS Y2, Y2, Y3
+	VMULPS       consts<>+2144(SB), Y2, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  Y2, Y1, Y3
+	VMOVAPS      Y3, Y1
+	JMP          focusdone256
+
+focusnot4_256:
+	CMPQ         DI, $+6
+	JGE          focusnot5_256
+	VSQRTPS      Y1, Y2
+	VMULPS       Y1, Y1, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y1, Y1, Y4
+	VMOVAPS      Y1, Y5
+	VFNMADD231PS Y2, Y2, Y5
+	VMULPS       Y5, Y1, Y1
+	VFMADD231PS  consts<>+2144(SB), Y1, Y4
+	VMULPS       Y2, Y4, Y1
+	VFMADD231PS  Y2, Y3, Y1
+	JMP          focusdone256
+
+focusnot5_256:
+	CMPQ        DI, $+7
+	JGE         focusnot6_256
+	VMULPS      Y1, Y1, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y1, Y1, Y3
+	VMULPS      Y1, Y3, Y3
+	VFMADD231PS Y1, Y2, Y3
+	VMOVAPS     Y3, Y1
+	JMP         focusdone256
+
+focusnot6_256:
+	CMPQ        DI, $+8
+	JGE         focusnot7_256
+	VMULPS      Y1, Y1, Y2
+	VFMSUB213PS Y2, Y1, Y1
+	VADDPS      Y2, Y2, Y3
+	VMULPS      Y1, Y3, Y1
+	VFMADD231PS Y2, Y2, Y1
+	JMP         focusdone256
+
+focusnot7_256:
+	CMPQ        DI, $+9
+	JGE         focusnot8_256
+	VMULPS      Y1, Y1, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y1, Y1, Y3
+	VMULPS      Y2, Y2, Y4
+	VADDPS      Y2, Y2, Y5
+	VFMSUB213PS Y4, Y2, Y2
+	VFMADD231PS Y3, Y5, Y2
+	VMULPS      Y1, Y2, Y2
+	VFMADD231PS Y1, Y4, Y2
+	VMOVAPS     Y2, Y1
+	JMP         focusdone256
+
+focusnot8_256:
+	LEAQ         24(SI), R9
+	VMOVUPS      Y7, (SP)
+	VMOVUPS      Y6, 32(SP)
+	VMOVUPS      Y8, 64(SP)
+	VMOVUPS      Y0, 96(SP)
+	VBROADCASTSS (R9), Y0
+	VBROADCASTSS 4(R9), Y2
+	VBROADCASTSS 8(R9), Y3
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND     consts<>+32(SB), Y1, Y4
+	VPSUBD    consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS Y4, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y4, Y7, Y7
+	VBLENDVPS Y7, Y6, Y5, Y5
+	VPSRAD    $0x17, Y5, Y6
+	VPSRLD    $0x14, Y5, Y7
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y6, Y6
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y8
+	VMOVAPS     Y5, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VSUBPS      Y9, Y5, Y10
+	VFMADD231PS Y8, Y5, Y10
+	VMULPS      Y5, Y5, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y5, Y11
+	VFMADD213PS consts<>+1440(SB), Y5, Y11
+	VFMADD213PS consts<>+1472(SB), Y5, Y11
+	VFMADD213PS consts<>+1504(SB), Y5, Y11
+	VMULPS      Y5, Y8, Y5
+	VFMADD231PS Y11, Y5, Y10
+	VADDPS      Y10, Y9, Y5
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y6
+	VFMADD213PS Y8, Y2, Y5
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y2, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y0, Y6
+	VFMADD231PS Y9, Y3, Y6
+	VFMADD231PS Y10, Y2, Y6
+	VADDPS      Y6, Y8, Y2
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y3
+	VFMADD213PS consts<>+1600(SB), Y2, Y3
+	VFMADD213PS consts<>+1632(SB), Y2, Y3
+	VMULPS      Y2, Y2, Y6
+	VMULPS      Y3, Y6, Y3
+	VFMADD231PS consts<>+160(SB), Y2, Y3
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y2
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y3, Y2, Y6
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y11, Y3
+	VPSRAD  $0x03, Y3, Y3
+	VADDPS  Y6, Y2, Y7
+	VPSLLD  $0x17, Y3, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXOR     Y9, Y9, Y9
+	VPMINSD   Y9, Y3, Y3
+	VMOVUPS   consts<>+1792(SB), Y9
+	VPSUBD    Y3, Y9, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VADDPS    Y2, Y3, Y9
+	VSUBPS    Y3, Y9, Y10
+	VSUBPS    Y10, Y2, Y2
+	VADDPS    Y6, Y2, Y2
+	VADDPS    Y2, Y9, Y2
+	VCMPPS    $0x11, Y3, Y7, Y6
+	VPSUBD    Y3, Y2, Y2
+	VBLENDVPS Y6, Y2, Y8, Y2
+
+	// overflow, underflow, x = 0 and Inf
+	VMOVUPS   consts<>+1824(SB), Y3
+	VCMPPS    $0x11, Y5, Y3, Y3
+	VBLENDVPS Y3, consts<>+928(SB), Y2, Y2
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPXOR     Y3, Y3, Y3
+	VPCMPEQD  Y3, Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y0, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPCMPEQD  consts<>+928(SB), Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y0, Y5, Y6, Y0
+	VBLENDVPS Y3, Y0, Y2, Y0
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R9), Y2
+	VPAND        Y2, Y1, Y2
+	VPOR         Y2, Y0, Y0
+	VPXOR        Y2, Y2, Y2
+	VPCMPGTD     Y2, Y4, Y2
+	VMOVUPS      consts<>+928(SB), Y3
+	VPCMPGTD     Y4, Y3, Y3
+	VPAND        Y2, Y3, Y2
+	VBROADCASTSS 16(R9), Y3
+	VPAND        Y3, Y1, Y1
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y1, Y3, Y1
+	VPAND        Y2, Y1, Y1
+	VPCMPGTD     consts<>+928(SB), Y4, Y2
+	VPOR         Y1, Y2, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y1
+	VMOVUPS      (SP), Y7
+	VMOVUPS      32(SP), Y6
+	VMOVUPS      64(SP), Y8
+	VMOVUPS      96(SP), Y0
+
+focusdone256:
+	// loss = (alpha ce) q^gamma
+	VMULPS    Y1, Y7, Y2
+	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y3
+	VBLENDVPS Y3, Y2, Y7, Y2
+	VPMINUD   consts<>+608(SB), Y2, Y3
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R8), Y2
+	VMULPS       Y1, Y8, Y1
+	VMULPS       Y1, Y2, Y1
+	VMULPS       Y0, Y1, Y0
+	VCMPPS       $0x03, Y0, Y0, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y0
+	CMPQ         AX, $+8
+	JLT          partless3
+	VMOVUPS      Y3, (CX)
+	JMP          partdone3
+
+partless3:
+	MOVQ         CX, R9
+	TESTQ        $0x00000004, AX
+	JEQ          partfour3
+	VMOVUPS      X3, (R9)
+	ADDQ         $+16, R9
+	VEXTRACTF128 $0x01, Y3, X3
+
+partfour3:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo3
+	VMOVLPS X3, (R9)
+	ADDQ    $+8, R9
+	VPSRLDQ $0x08, X3, X3
+
+parttwo3:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone3
+	VMOVSS X3, (R9)
+
+partdone3:
+	CMPQ    AX, $+8
+	JLT     partless4
+	VMOVUPS Y0, (DX)
+	JMP     partdone4
+
+partless4:
+	MOVQ         DX, R9
+	TESTQ        $0x00000004, AX
+	JEQ          partfour4
+	VMOVUPS      X0, (R9)
+	ADDQ         $+16, R9
+	VEXTRACTF128 $0x01, Y0, X0
+
+partfour4:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo4
+	VMOVLPS X0, (R9)
+	ADDQ    $+8, R9
+	VPSRLDQ $0x08, X0, X0
+
+parttwo4:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone4
+	VMOVSS X0, (R9)
+
+partdone4:
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+128(SB), Y2
+	VMOVUPS consts<>+2144(SB), Y3
 	JMP     nextvector
 
 // func rowSumAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
@@ -26994,30 +32736,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_169
+	JGE    focusnot0_269
 	VMULPS Z26, Z26, Z26
-	JMP    focusdone169
+	JMP    focusdone269
 
-focusnot0_169:
+focusnot0_269:
 	CMPQ    SI, $+2
-	JGE     focusnot1_169
+	JGE     focusnot1_269
 	VMOVAPS Z0, Z26
-	JMP     focusdone169
+	JMP     focusdone269
 
-focusnot1_169:
+focusnot1_269:
 	CMPQ SI, $+3
-	JGE  focusnot2_169
-	JMP  focusdone169
+	JGE  focusnot2_269
+	JMP  focusdone269
 
-focusnot2_169:
+focusnot2_269:
 	CMPQ    SI, $+4
-	JGE     focusnot3_169
+	JGE     focusnot3_269
 	VSQRTPS Z26, Z26
-	JMP     focusdone169
+	JMP     focusdone269
 
-focusnot3_169:
+focusnot3_269:
 	CMPQ         SI, $+5
-	JGE          focusnot4_169
+	JGE          focusnot4_269
 	VSQRTPS      Z26, Z19
 	VMOVAPS      Z26, Z20
 	VFNMADD231PS Z19, Z19, Z20
@@ -27025,11 +32767,11 @@ focusnot3_169:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z26, Z20
 	VMOVAPS      Z20, Z26
-	JMP          focusdone169
+	JMP          focusdone269
 
-focusnot4_169:
+focusnot4_269:
 	CMPQ         SI, $+6
-	JGE          focusnot5_169
+	JGE          focusnot5_269
 	VSQRTPS      Z26, Z19
 	VMULPS       Z26, Z26, Z20
 	VMOVAPS      Z20, Z21
@@ -27040,32 +32782,32 @@ focusnot4_169:
 	VFMADD231PS  Z10, Z22, Z21
 	VMULPS       Z19, Z21, Z26
 	VFMADD231PS  Z19, Z20, Z26
-	JMP          focusdone169
+	JMP          focusdone269
 
-focusnot5_169:
+focusnot5_269:
 	CMPQ        SI, $+7
-	JGE         focusnot6_169
+	JGE         focusnot6_269
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
 	VMULPS      Z26, Z20, Z20
 	VFMADD231PS Z26, Z19, Z20
 	VMOVAPS     Z20, Z26
-	JMP         focusdone169
+	JMP         focusdone269
 
-focusnot6_169:
+focusnot6_269:
 	CMPQ        SI, $+8
-	JGE         focusnot7_169
+	JGE         focusnot7_269
 	VMULPS      Z26, Z26, Z19
 	VFMSUB213PS Z19, Z26, Z26
 	VADDPS      Z19, Z19, Z20
 	VMULPS      Z26, Z20, Z26
 	VFMADD231PS Z19, Z19, Z26
-	JMP         focusdone169
+	JMP         focusdone269
 
-focusnot7_169:
+focusnot7_269:
 	CMPQ        SI, $+9
-	JGE         focusnot8_169
+	JGE         focusnot8_269
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
@@ -27076,9 +32818,9 @@ focusnot7_169:
 	VMULPS      Z26, Z19, Z19
 	VFMADD231PS Z26, Z21, Z19
 	VMOVAPS     Z19, Z26
-	JMP         focusdone169
+	JMP         focusdone269
 
-focusnot8_169:
+focusnot8_269:
 	LEAQ         24(BX), DI
 	VBROADCASTSS (DI), Z19
 	VBROADCASTSS 4(DI), Z20
@@ -27204,7 +32946,7 @@ focusnot8_169:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z1, Z19, K1, Z26
 
-focusdone169:
+focusdone269:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z6, Z18, K1
 	VMULPS    Z26, Z18, Z19
@@ -27366,30 +33108,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_170
+	JGE    focusnot0_270
 	VMULPS Z26, Z26, Z26
-	JMP    focusdone170
+	JMP    focusdone270
 
-focusnot0_170:
+focusnot0_270:
 	CMPQ    SI, $+2
-	JGE     focusnot1_170
+	JGE     focusnot1_270
 	VMOVAPS Z0, Z26
-	JMP     focusdone170
+	JMP     focusdone270
 
-focusnot1_170:
+focusnot1_270:
 	CMPQ SI, $+3
-	JGE  focusnot2_170
-	JMP  focusdone170
+	JGE  focusnot2_270
+	JMP  focusdone270
 
-focusnot2_170:
+focusnot2_270:
 	CMPQ    SI, $+4
-	JGE     focusnot3_170
+	JGE     focusnot3_270
 	VSQRTPS Z26, Z26
-	JMP     focusdone170
+	JMP     focusdone270
 
-focusnot3_170:
+focusnot3_270:
 	CMPQ         SI, $+5
-	JGE          focusnot4_170
+	JGE          focusnot4_270
 	VSQRTPS      Z26, Z19
 	VMOVAPS      Z26, Z20
 	VFNMADD231PS Z19, Z19, Z20
@@ -27397,11 +33139,11 @@ focusnot3_170:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z26, Z20
 	VMOVAPS      Z20, Z26
-	JMP          focusdone170
+	JMP          focusdone270
 
-focusnot4_170:
+focusnot4_270:
 	CMPQ         SI, $+6
-	JGE          focusnot5_170
+	JGE          focusnot5_270
 	VSQRTPS      Z26, Z19
 	VMULPS       Z26, Z26, Z20
 	VMOVAPS      Z20, Z21
@@ -27412,32 +33154,32 @@ focusnot4_170:
 	VFMADD231PS  Z10, Z22, Z21
 	VMULPS       Z19, Z21, Z26
 	VFMADD231PS  Z19, Z20, Z26
-	JMP          focusdone170
+	JMP          focusdone270
 
-focusnot5_170:
+focusnot5_270:
 	CMPQ        SI, $+7
-	JGE         focusnot6_170
+	JGE         focusnot6_270
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
 	VMULPS      Z26, Z20, Z20
 	VFMADD231PS Z26, Z19, Z20
 	VMOVAPS     Z20, Z26
-	JMP         focusdone170
+	JMP         focusdone270
 
-focusnot6_170:
+focusnot6_270:
 	CMPQ        SI, $+8
-	JGE         focusnot7_170
+	JGE         focusnot7_270
 	VMULPS      Z26, Z26, Z19
 	VFMSUB213PS Z19, Z26, Z26
 	VADDPS      Z19, Z19, Z20
 	VMULPS      Z26, Z20, Z26
 	VFMADD231PS Z19, Z19, Z26
-	JMP         focusdone170
+	JMP         focusdone270
 
-focusnot7_170:
+focusnot7_270:
 	CMPQ        SI, $+9
-	JGE         focusnot8_170
+	JGE         focusnot8_270
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
@@ -27448,9 +33190,9 @@ focusnot7_170:
 	VMULPS      Z26, Z19, Z19
 	VFMADD231PS Z26, Z21, Z19
 	VMOVAPS     Z19, Z26
-	JMP         focusdone170
+	JMP         focusdone270
 
-focusnot8_170:
+focusnot8_270:
 	LEAQ         24(BX), DI
 	VBROADCASTSS (DI), Z19
 	VBROADCASTSS 4(DI), Z20
@@ -27576,7 +33318,7 @@ focusnot8_170:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z1, Z19, K2, Z26
 
-focusdone170:
+focusdone270:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z6, Z18, K2
 	VMULPS    Z26, Z18, Z19
@@ -27749,30 +33491,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_181
+	JGE    focusnot0_281
 	VMULPS Y10, Y10, Y10
-	JMP    focusdone181
+	JMP    focusdone281
 
-focusnot0_181:
+focusnot0_281:
 	CMPQ    SI, $+2
-	JGE     focusnot1_181
+	JGE     focusnot1_281
 	VMOVAPS Y0, Y10
-	JMP     focusdone181
+	JMP     focusdone281
 
-focusnot1_181:
+focusnot1_281:
 	CMPQ SI, $+3
-	JGE  focusnot2_181
-	JMP  focusdone181
+	JGE  focusnot2_281
+	JMP  focusdone281
 
-focusnot2_181:
+focusnot2_281:
 	CMPQ    SI, $+4
-	JGE     focusnot3_181
+	JGE     focusnot3_281
 	VSQRTPS Y10, Y10
-	JMP     focusdone181
+	JMP     focusdone281
 
-focusnot3_181:
+focusnot3_281:
 	CMPQ         SI, $+5
-	JGE          focusnot4_181
+	JGE          focusnot4_281
 	VSQRTPS      Y10, Y3
 	VMOVAPS      Y10, Y4
 	VFNMADD231PS Y3, Y3, Y4
@@ -27780,11 +33522,11 @@ focusnot3_181:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y3, Y10, Y4
 	VMOVAPS      Y4, Y10
-	JMP          focusdone181
+	JMP          focusdone281
 
-focusnot4_181:
+focusnot4_281:
 	CMPQ         SI, $+6
-	JGE          focusnot5_181
+	JGE          focusnot5_281
 	VSQRTPS      Y10, Y3
 	VMULPS       Y10, Y10, Y4
 	VMOVAPS      Y4, Y5
@@ -27795,32 +33537,32 @@ focusnot4_181:
 	VFMADD231PS  consts<>+2144(SB), Y6, Y5
 	VMULPS       Y3, Y5, Y10
 	VFMADD231PS  Y3, Y4, Y10
-	JMP          focusdone181
+	JMP          focusdone281
 
-focusnot5_181:
+focusnot5_281:
 	CMPQ        SI, $+7
-	JGE         focusnot6_181
+	JGE         focusnot6_281
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
 	VMULPS      Y10, Y4, Y4
 	VFMADD231PS Y10, Y3, Y4
 	VMOVAPS     Y4, Y10
-	JMP         focusdone181
+	JMP         focusdone281
 
-focusnot6_181:
+focusnot6_281:
 	CMPQ        SI, $+8
-	JGE         focusnot7_181
+	JGE         focusnot7_281
 	VMULPS      Y10, Y10, Y3
 	VFMSUB213PS Y3, Y10, Y10
 	VADDPS      Y3, Y3, Y4
 	VMULPS      Y10, Y4, Y10
 	VFMADD231PS Y3, Y3, Y10
-	JMP         focusdone181
+	JMP         focusdone281
 
-focusnot7_181:
+focusnot7_281:
 	CMPQ        SI, $+9
-	JGE         focusnot8_181
+	JGE         focusnot8_281
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
@@ -27831,9 +33573,9 @@ focusnot7_181:
 	VMULPS      Y10, Y3, Y3
 	VFMADD231PS Y10, Y5, Y3
 	VMOVAPS     Y3, Y10
-	JMP         focusdone181
+	JMP         focusdone281
 
-focusnot8_181:
+focusnot8_281:
 	LEAQ         24(BX), DI
 	VMOVUPS      Y2, (SP)
 	VBROADCASTSS (DI), Y0
@@ -27963,7 +33705,7 @@ focusnot8_181:
 	VMOVUPS      consts<>+384(SB), Y0
 	VMOVUPS      consts<>+608(SB), Y1
 
-focusdone181:
+focusdone281:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y3
 	VMULPS    Y10, Y2, Y4
@@ -28138,30 +33880,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_182
+	JGE    focusnot0_282
 	VMULPS Y10, Y10, Y10
-	JMP    focusdone182
+	JMP    focusdone282
 
-focusnot0_182:
+focusnot0_282:
 	CMPQ    SI, $+2
-	JGE     focusnot1_182
+	JGE     focusnot1_282
 	VMOVAPS Y0, Y10
-	JMP     focusdone182
+	JMP     focusdone282
 
-focusnot1_182:
+focusnot1_282:
 	CMPQ SI, $+3
-	JGE  focusnot2_182
-	JMP  focusdone182
+	JGE  focusnot2_282
+	JMP  focusdone282
 
-focusnot2_182:
+focusnot2_282:
 	CMPQ    SI, $+4
-	JGE     focusnot3_182
+	JGE     focusnot3_282
 	VSQRTPS Y10, Y10
-	JMP     focusdone182
+	JMP     focusdone282
 
-focusnot3_182:
+focusnot3_282:
 	CMPQ         SI, $+5
-	JGE          focusnot4_182
+	JGE          focusnot4_282
 	VSQRTPS      Y10, Y3
 	VMOVAPS      Y10, Y4
 	VFNMADD231PS Y3, Y3, Y4
@@ -28169,11 +33911,11 @@ focusnot3_182:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y3, Y10, Y4
 	VMOVAPS      Y4, Y10
-	JMP          focusdone182
+	JMP          focusdone282
 
-focusnot4_182:
+focusnot4_282:
 	CMPQ         SI, $+6
-	JGE          focusnot5_182
+	JGE          focusnot5_282
 	VSQRTPS      Y10, Y3
 	VMULPS       Y10, Y10, Y4
 	VMOVAPS      Y4, Y5
@@ -28184,32 +33926,32 @@ focusnot4_182:
 	VFMADD231PS  consts<>+2144(SB), Y6, Y5
 	VMULPS       Y3, Y5, Y10
 	VFMADD231PS  Y3, Y4, Y10
-	JMP          focusdone182
+	JMP          focusdone282
 
-focusnot5_182:
+focusnot5_282:
 	CMPQ        SI, $+7
-	JGE         focusnot6_182
+	JGE         focusnot6_282
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
 	VMULPS      Y10, Y4, Y4
 	VFMADD231PS Y10, Y3, Y4
 	VMOVAPS     Y4, Y10
-	JMP         focusdone182
+	JMP         focusdone282
 
-focusnot6_182:
+focusnot6_282:
 	CMPQ        SI, $+8
-	JGE         focusnot7_182
+	JGE         focusnot7_282
 	VMULPS      Y10, Y10, Y3
 	VFMSUB213PS Y3, Y10, Y10
 	VADDPS      Y3, Y3, Y4
 	VMULPS      Y10, Y4, Y10
 	VFMADD231PS Y3, Y3, Y10
-	JMP         focusdone182
+	JMP         focusdone282
 
-focusnot7_182:
+focusnot7_282:
 	CMPQ        SI, $+9
-	JGE         focusnot8_182
+	JGE         focusnot8_282
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
@@ -28220,9 +33962,9 @@ focusnot7_182:
 	VMULPS      Y10, Y3, Y3
 	VFMADD231PS Y10, Y5, Y3
 	VMOVAPS     Y3, Y10
-	JMP         focusdone182
+	JMP         focusdone282
 
-focusnot8_182:
+focusnot8_282:
 	LEAQ         24(BX), DI
 	VMOVUPS      Y2, (SP)
 	VBROADCASTSS (DI), Y0
@@ -28352,7 +34094,7 @@ focusnot8_182:
 	VMOVUPS      consts<>+384(SB), Y0
 	VMOVUPS      consts<>+608(SB), Y1
 
-focusdone182:
+focusdone282:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y3
 	VMULPS    Y10, Y2, Y4
@@ -28570,30 +34312,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_195
+	JGE    focusnot0_295
 	VMULPS Z22, Z22, Z22
-	JMP    focusdone195
+	JMP    focusdone295
 
-focusnot0_195:
+focusnot0_295:
 	CMPQ    SI, $+2
-	JGE     focusnot1_195
+	JGE     focusnot1_295
 	VMOVAPS Z0, Z22
-	JMP     focusdone195
+	JMP     focusdone295
 
-focusnot1_195:
+focusnot1_295:
 	CMPQ SI, $+3
-	JGE  focusnot2_195
-	JMP  focusdone195
+	JGE  focusnot2_295
+	JMP  focusdone295
 
-focusnot2_195:
+focusnot2_295:
 	CMPQ    SI, $+4
-	JGE     focusnot3_195
+	JGE     focusnot3_295
 	VSQRTPS Z22, Z22
-	JMP     focusdone195
+	JMP     focusdone295
 
-focusnot3_195:
+focusnot3_295:
 	CMPQ         SI, $+5
-	JGE          focusnot4_195
+	JGE          focusnot4_295
 	VSQRTPS      Z22, Z15
 	VMOVAPS      Z22, Z20
 	VFNMADD231PS Z15, Z15, Z20
@@ -28601,11 +34343,11 @@ focusnot3_195:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z15, Z22, Z20
 	VMOVAPS      Z20, Z22
-	JMP          focusdone195
+	JMP          focusdone295
 
-focusnot4_195:
+focusnot4_295:
 	CMPQ         SI, $+6
-	JGE          focusnot5_195
+	JGE          focusnot5_295
 	VSQRTPS      Z22, Z15
 	VMULPS       Z22, Z22, Z20
 	VMOVAPS      Z20, Z21
@@ -28616,32 +34358,32 @@ focusnot4_195:
 	VFMADD231PS  Z13, Z22, Z21
 	VMULPS       Z15, Z21, Z22
 	VFMADD231PS  Z15, Z20, Z22
-	JMP          focusdone195
+	JMP          focusdone295
 
-focusnot5_195:
+focusnot5_295:
 	CMPQ        SI, $+7
-	JGE         focusnot6_195
+	JGE         focusnot6_295
 	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z20
 	VFMSUB231PS Z22, Z22, Z20
 	VMULPS      Z22, Z20, Z20
 	VFMADD231PS Z22, Z15, Z20
 	VMOVAPS     Z20, Z22
-	JMP         focusdone195
+	JMP         focusdone295
 
-focusnot6_195:
+focusnot6_295:
 	CMPQ        SI, $+8
-	JGE         focusnot7_195
+	JGE         focusnot7_295
 	VMULPS      Z22, Z22, Z15
 	VFMSUB213PS Z15, Z22, Z22
 	VADDPS      Z15, Z15, Z20
 	VMULPS      Z22, Z20, Z22
 	VFMADD231PS Z15, Z15, Z22
-	JMP         focusdone195
+	JMP         focusdone295
 
-focusnot7_195:
+focusnot7_295:
 	CMPQ        SI, $+9
-	JGE         focusnot8_195
+	JGE         focusnot8_295
 	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z20
 	VFMSUB231PS Z22, Z22, Z20
@@ -28652,9 +34394,9 @@ focusnot7_195:
 	VMULPS      Z22, Z15, Z15
 	VFMADD231PS Z22, Z21, Z15
 	VMOVAPS     Z15, Z22
-	JMP         focusdone195
+	JMP         focusdone295
 
-focusnot8_195:
+focusnot8_295:
 	LEAQ         24(BX), R8
 	VBROADCASTSS (R8), Z15
 	VBROADCASTSS 4(R8), Z20
@@ -28782,7 +34524,7 @@ focusnot8_195:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z1, Z15, K1, Z22
 
-focusdone195:
+focusdone295:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z9, Z16, K1
 	VMULPS    Z22, Z16, Z15
@@ -28983,30 +34725,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_196
+	JGE    focusnot0_296
 	VMULPS Z22, Z22, Z22
-	JMP    focusdone196
+	JMP    focusdone296
 
-focusnot0_196:
+focusnot0_296:
 	CMPQ    SI, $+2
-	JGE     focusnot1_196
+	JGE     focusnot1_296
 	VMOVAPS Z0, Z22
-	JMP     focusdone196
+	JMP     focusdone296
 
-focusnot1_196:
+focusnot1_296:
 	CMPQ SI, $+3
-	JGE  focusnot2_196
-	JMP  focusdone196
+	JGE  focusnot2_296
+	JMP  focusdone296
 
-focusnot2_196:
+focusnot2_296:
 	CMPQ    SI, $+4
-	JGE     focusnot3_196
+	JGE     focusnot3_296
 	VSQRTPS Z22, Z22
-	JMP     focusdone196
+	JMP     focusdone296
 
-focusnot3_196:
+focusnot3_296:
 	CMPQ         SI, $+5
-	JGE          focusnot4_196
+	JGE          focusnot4_296
 	VSQRTPS      Z22, Z15
 	VMOVAPS      Z22, Z20
 	VFNMADD231PS Z15, Z15, Z20
@@ -29014,11 +34756,11 @@ focusnot3_196:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z15, Z22, Z20
 	VMOVAPS      Z20, Z22
-	JMP          focusdone196
+	JMP          focusdone296
 
-focusnot4_196:
+focusnot4_296:
 	CMPQ         SI, $+6
-	JGE          focusnot5_196
+	JGE          focusnot5_296
 	VSQRTPS      Z22, Z15
 	VMULPS       Z22, Z22, Z20
 	VMOVAPS      Z20, Z21
@@ -29029,32 +34771,32 @@ focusnot4_196:
 	VFMADD231PS  Z13, Z22, Z21
 	VMULPS       Z15, Z21, Z22
 	VFMADD231PS  Z15, Z20, Z22
-	JMP          focusdone196
+	JMP          focusdone296
 
-focusnot5_196:
+focusnot5_296:
 	CMPQ        SI, $+7
-	JGE         focusnot6_196
+	JGE         focusnot6_296
 	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z20
 	VFMSUB231PS Z22, Z22, Z20
 	VMULPS      Z22, Z20, Z20
 	VFMADD231PS Z22, Z15, Z20
 	VMOVAPS     Z20, Z22
-	JMP         focusdone196
+	JMP         focusdone296
 
-focusnot6_196:
+focusnot6_296:
 	CMPQ        SI, $+8
-	JGE         focusnot7_196
+	JGE         focusnot7_296
 	VMULPS      Z22, Z22, Z15
 	VFMSUB213PS Z15, Z22, Z22
 	VADDPS      Z15, Z15, Z20
 	VMULPS      Z22, Z20, Z22
 	VFMADD231PS Z15, Z15, Z22
-	JMP         focusdone196
+	JMP         focusdone296
 
-focusnot7_196:
+focusnot7_296:
 	CMPQ        SI, $+9
-	JGE         focusnot8_196
+	JGE         focusnot8_296
 	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z20
 	VFMSUB231PS Z22, Z22, Z20
@@ -29065,9 +34807,9 @@ focusnot7_196:
 	VMULPS      Z22, Z15, Z15
 	VFMADD231PS Z22, Z21, Z15
 	VMOVAPS     Z15, Z22
-	JMP         focusdone196
+	JMP         focusdone296
 
-focusnot8_196:
+focusnot8_296:
 	LEAQ         24(BX), R8
 	VBROADCASTSS (R8), Z15
 	VBROADCASTSS 4(R8), Z20
@@ -29195,7 +34937,7 @@ focusnot8_196:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z1, Z15, K2, Z22
 
-focusdone196:
+focusdone296:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z9, Z16, K2
 	VMULPS    Z22, Z16, Z15
@@ -29408,30 +35150,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_207
+	JGE    focusnot0_307
 	VMULPS Y2, Y2, Y2
-	JMP    focusdone207
+	JMP    focusdone307
 
-focusnot0_207:
+focusnot0_307:
 	CMPQ    SI, $+2
-	JGE     focusnot1_207
+	JGE     focusnot1_307
 	VMOVAPS Y0, Y2
-	JMP     focusdone207
+	JMP     focusdone307
 
-focusnot1_207:
+focusnot1_307:
 	CMPQ SI, $+3
-	JGE  focusnot2_207
-	JMP  focusdone207
+	JGE  focusnot2_307
+	JMP  focusdone307
 
-focusnot2_207:
+focusnot2_307:
 	CMPQ    SI, $+4
-	JGE     focusnot3_207
+	JGE     focusnot3_307
 	VSQRTPS Y2, Y2
-	JMP     focusdone207
+	JMP     focusdone307
 
-focusnot3_207:
+focusnot3_307:
 	CMPQ         SI, $+5
-	JGE          focusnot4_207
+	JGE          focusnot4_307
 	VSQRTPS      Y2, Y5
 	VMOVAPS      Y2, Y8
 	VFNMADD231PS Y5, Y5, Y8
@@ -29439,11 +35181,11 @@ focusnot3_207:
 	VMULPS       Y9, Y8, Y8
 	VFMADD231PS  Y5, Y2, Y8
 	VMOVAPS      Y8, Y2
-	JMP          focusdone207
+	JMP          focusdone307
 
-focusnot4_207:
+focusnot4_307:
 	CMPQ         SI, $+6
-	JGE          focusnot5_207
+	JGE          focusnot5_307
 	VSQRTPS      Y2, Y5
 	VMULPS       Y2, Y2, Y8
 	VMOVAPS      Y8, Y9
@@ -29454,32 +35196,32 @@ focusnot4_207:
 	VFMADD231PS  consts<>+2144(SB), Y2, Y9
 	VMULPS       Y5, Y9, Y2
 	VFMADD231PS  Y5, Y8, Y2
-	JMP          focusdone207
+	JMP          focusdone307
 
-focusnot5_207:
+focusnot5_307:
 	CMPQ        SI, $+7
-	JGE         focusnot6_207
+	JGE         focusnot6_307
 	VMULPS      Y2, Y2, Y5
 	VMOVAPS     Y5, Y8
 	VFMSUB231PS Y2, Y2, Y8
 	VMULPS      Y2, Y8, Y8
 	VFMADD231PS Y2, Y5, Y8
 	VMOVAPS     Y8, Y2
-	JMP         focusdone207
+	JMP         focusdone307
 
-focusnot6_207:
+focusnot6_307:
 	CMPQ        SI, $+8
-	JGE         focusnot7_207
+	JGE         focusnot7_307
 	VMULPS      Y2, Y2, Y5
 	VFMSUB213PS Y5, Y2, Y2
 	VADDPS      Y5, Y5, Y8
 	VMULPS      Y2, Y8, Y2
 	VFMADD231PS Y5, Y5, Y2
-	JMP         focusdone207
+	JMP         focusdone307
 
-focusnot7_207:
+focusnot7_307:
 	CMPQ        SI, $+9
-	JGE         focusnot8_207
+	JGE         focusnot8_307
 	VMULPS      Y2, Y2, Y5
 	VMOVAPS     Y5, Y8
 	VFMSUB231PS Y2, Y2, Y8
@@ -29490,9 +35232,9 @@ focusnot7_207:
 	VMULPS      Y2, Y5, Y5
 	VFMADD231PS Y2, Y9, Y5
 	VMOVAPS     Y5, Y2
-	JMP         focusdone207
+	JMP         focusdone307
 
-focusnot8_207:
+focusnot8_307:
 	LEAQ         24(BX), R8
 	VMOVUPS      Y3, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -29631,7 +35373,7 @@ focusnot8_207:
 	VMOVUPS      160(SP), Y5
 	VMOVUPS      consts<>+384(SB), Y0
 
-focusdone207:
+focusdone307:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y3, Y5
 	VMULPS    Y2, Y3, Y8
@@ -29848,30 +35590,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_208
+	JGE    focusnot0_308
 	VMULPS Y3, Y3, Y3
-	JMP    focusdone208
+	JMP    focusdone308
 
-focusnot0_208:
+focusnot0_308:
 	CMPQ    SI, $+2
-	JGE     focusnot1_208
+	JGE     focusnot1_308
 	VMOVAPS Y0, Y3
-	JMP     focusdone208
+	JMP     focusdone308
 
-focusnot1_208:
+focusnot1_308:
 	CMPQ SI, $+3
-	JGE  focusnot2_208
-	JMP  focusdone208
+	JGE  focusnot2_308
+	JMP  focusdone308
 
-focusnot2_208:
+focusnot2_308:
 	CMPQ    SI, $+4
-	JGE     focusnot3_208
+	JGE     focusnot3_308
 	VSQRTPS Y3, Y3
-	JMP     focusdone208
+	JMP     focusdone308
 
-focusnot3_208:
+focusnot3_308:
 	CMPQ         SI, $+5
-	JGE          focusnot4_208
+	JGE          focusnot4_308
 	VSQRTPS      Y3, Y6
 	VMOVAPS      Y3, Y8
 	VFNMADD231PS Y6, Y6, Y8
@@ -29879,11 +35621,11 @@ focusnot3_208:
 	VMULPS       Y9, Y8, Y8
 	VFMADD231PS  Y6, Y3, Y8
 	VMOVAPS      Y8, Y3
-	JMP          focusdone208
+	JMP          focusdone308
 
-focusnot4_208:
+focusnot4_308:
 	CMPQ         SI, $+6
-	JGE          focusnot5_208
+	JGE          focusnot5_308
 	VSQRTPS      Y3, Y6
 	VMULPS       Y3, Y3, Y8
 	VMOVAPS      Y8, Y9
@@ -29894,32 +35636,32 @@ focusnot4_208:
 	VFMADD231PS  consts<>+2144(SB), Y3, Y9
 	VMULPS       Y6, Y9, Y3
 	VFMADD231PS  Y6, Y8, Y3
-	JMP          focusdone208
+	JMP          focusdone308
 
-focusnot5_208:
+focusnot5_308:
 	CMPQ        SI, $+7
-	JGE         focusnot6_208
+	JGE         focusnot6_308
 	VMULPS      Y3, Y3, Y6
 	VMOVAPS     Y6, Y8
 	VFMSUB231PS Y3, Y3, Y8
 	VMULPS      Y3, Y8, Y8
 	VFMADD231PS Y3, Y6, Y8
 	VMOVAPS     Y8, Y3
-	JMP         focusdone208
+	JMP         focusdone308
 
-focusnot6_208:
+focusnot6_308:
 	CMPQ        SI, $+8
-	JGE         focusnot7_208
+	JGE         focusnot7_308
 	VMULPS      Y3, Y3, Y6
 	VFMSUB213PS Y6, Y3, Y3
 	VADDPS      Y6, Y6, Y8
 	VMULPS      Y3, Y8, Y3
 	VFMADD231PS Y6, Y6, Y3
-	JMP         focusdone208
+	JMP         focusdone308
 
-focusnot7_208:
+focusnot7_308:
 	CMPQ        SI, $+9
-	JGE         focusnot8_208
+	JGE         focusnot8_308
 	VMULPS      Y3, Y3, Y6
 	VMOVAPS     Y6, Y8
 	VFMSUB231PS Y3, Y3, Y8
@@ -29930,9 +35672,9 @@ focusnot7_208:
 	VMULPS      Y3, Y6, Y6
 	VFMADD231PS Y3, Y9, Y6
 	VMOVAPS     Y6, Y3
-	JMP         focusdone208
+	JMP         focusdone308
 
-focusnot8_208:
+focusnot8_308:
 	LEAQ         24(BX), R8
 	VMOVUPS      Y4, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -30071,7 +35813,7 @@ focusnot8_208:
 	VMOVUPS      160(SP), Y6
 	VMOVUPS      consts<>+384(SB), Y0
 
-focusdone208:
+focusdone308:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y4, Y6
 	VMULPS    Y3, Y4, Y8

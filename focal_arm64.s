@@ -2523,10 +2523,10 @@ block:
 	WORD  $0x6e34fc34 // fdiv v20.4s, v1.4s, v20.4s
 	WORD  $0x6e33def5 // fmul v21.4s, v23.4s, v19.4s
 	WORD  $0x6e34de5a // fmul v26.4s, v18.4s, v20.4s
+	VSHL  $2, V17.S4, V17.S4
+	VSHL  $2, V25.S4, V25.S4
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VSHL $2, V17.S4, V17.S4
-	VSHL $2, V25.S4, V25.S4
 	VAND V6.B16, V17.B16, V28.B16
 	VAND V6.B16, V25.B16, V27.B16
 	VEOR V22.B16, V28.B16, V22.B16
@@ -2579,14 +2579,14 @@ block:
 	VBIT  V28.B16, V27.B16, V21.B16
 	WORD  $0x4e3ad6f6 // fadd v22.4s, v23.4s, v26.4s
 	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
-	FMOVS 12(R7), F23
-	FMOVS 12(R7), F21
-	VDUP  V23.S[0], V23.S4
-	VDUP  V21.S[0], V26.S4
-	FMOVS 16(R7), F24
+	FMOVS 16(R7), F23
 	FMOVS 16(R7), F21
-	VDUP  V24.S[0], V24.S4
+	VDUP  V23.S[0], V24.S4
 	VDUP  V21.S[0], V21.S4
+	FMOVS 12(R7), F23
+	FMOVS 12(R7), F26
+	VDUP  V23.S[0], V23.S4
+	VDUP  V26.S[0], V26.S4
 	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
 	WORD  $0x4ea0ab39 // cmlt v25.4s, v25.4s, #0
 	VBIT  V17.B16, V23.B16, V24.B16
@@ -2596,33 +2596,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_245
+	BGE  focusnot0_345
 	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone245
+	JMP  focusdone345
 
-focusnot0_245:
+focusnot0_345:
 	CMP   $2, R8
-	BGE   focusnot1_245
+	BGE   focusnot1_345
 	FMOVQ 224(R1), F19
 	FMOVQ 224(R1), F20
-	JMP   focusdone245
+	JMP   focusdone345
 
-focusnot1_245:
+focusnot1_345:
 	CMP $3, R8
-	BGE focusnot2_245
-	JMP focusdone245
+	BGE focusnot2_345
+	JMP focusdone345
 
-focusnot2_245:
+focusnot2_345:
 	CMP  $4, R8
-	BGE  focusnot3_245
+	BGE  focusnot3_345
 	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone245
+	JMP  focusdone345
 
-focusnot3_245:
+focusnot3_345:
 	CMP   $5, R8
-	BGE   focusnot4_245
+	BGE   focusnot4_345
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	VMOV  V19.B16, V22.B16
 	VFMLS V21.S4, V21.S4, V22.S4
@@ -2637,11 +2637,11 @@ focusnot3_245:
 	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
 	VFMLA V21.S4, V20.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone245
+	JMP   focusdone345
 
-focusnot4_245:
+focusnot4_345:
 	CMP   $6, R8
-	BGE   focusnot5_245
+	BGE   focusnot5_345
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
@@ -2662,11 +2662,11 @@ focusnot4_245:
 	VFMLA V5.S4, V20.S4, V24.S4
 	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
 	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone245
+	JMP   focusdone345
 
-focusnot5_245:
+focusnot5_345:
 	CMP   $7, R8
-	BGE   focusnot6_245
+	BGE   focusnot6_345
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -2679,11 +2679,11 @@ focusnot5_245:
 	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
 	VFMLA V20.S4, V21.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone245
+	JMP   focusdone345
 
-focusnot6_245:
+focusnot6_345:
 	CMP   $8, R8
-	BGE   focusnot7_245
+	BGE   focusnot7_345
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -2696,11 +2696,11 @@ focusnot6_245:
 	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
 	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone245
+	JMP   focusdone345
 
-focusnot7_245:
+focusnot7_345:
 	CMP   $9, R8
-	BGE   focusnot8_245
+	BGE   focusnot8_345
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -2723,9 +2723,9 @@ focusnot7_245:
 	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
 	VFMLA V20.S4, V23.S4, V21.S4
 	VMOV  V21.B16, V20.B16
-	JMP   focusdone245
+	JMP   focusdone345
 
-focusnot8_245:
+focusnot8_345:
 	ADD   $24, R7, R9
 	FMOVS (R9), F21
 	VDUP  V21.S[0], V21.S4
@@ -2930,7 +2930,7 @@ focusnot8_245:
 	FMOVD F21, R9
 	CBNZ  R9, slowblock
 
-focusdone245:
+focusdone345:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 
@@ -3043,9 +3043,9 @@ partdone2:
 	WORD  $0x4e21d693 // fadd v19.4s, v20.4s, v1.4s
 	WORD  $0x6e33fc36 // fdiv v22.4s, v1.4s, v19.4s
 	WORD  $0x6e36de93 // fmul v19.4s, v20.4s, v22.4s
+	VSHL  $2, V18.S4, V18.S4
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VSHL $2, V18.S4, V18.S4
 	VAND V6.B16, V18.B16, V21.B16
 	VEOR V17.B16, V21.B16, V17.B16
 	WORD $0x4ea0aa35 // cmlt v21.4s, v17.4s, #0
@@ -3074,40 +3074,40 @@ partdone2:
 	VMOVI $0, V21.B16
 	VBIT  V19.B16, V17.B16, V21.B16
 	WORD  $0x4e35d691 // fadd v17.4s, v20.4s, v21.4s
+	FMOVS 16(R7), F19
+	VDUP  V19.S[0], V20.S4
 	FMOVS 12(R7), F19
 	VDUP  V19.S[0], V19.S4
-	FMOVS 16(R7), F20
-	VDUP  V20.S[0], V20.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
 	VBIT  V18.B16, V19.B16, V20.B16
 	WORD  $0x6e31de91 // fmul v17.4s, v20.4s, v17.4s
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_246
+	BGE  focusnot0_346
 	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
-	JMP  focusdone246
+	JMP  focusdone346
 
-focusnot0_246:
+focusnot0_346:
 	CMP   $2, R8
-	BGE   focusnot1_246
+	BGE   focusnot1_346
 	FMOVQ 224(R1), F22
-	JMP   focusdone246
+	JMP   focusdone346
 
-focusnot1_246:
+focusnot1_346:
 	CMP $3, R8
-	BGE focusnot2_246
-	JMP focusdone246
+	BGE focusnot2_346
+	JMP focusdone346
 
-focusnot2_246:
+focusnot2_346:
 	CMP  $4, R8
-	BGE  focusnot3_246
+	BGE  focusnot3_346
 	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
-	JMP  focusdone246
+	JMP  focusdone346
 
-focusnot3_246:
+focusnot3_346:
 	CMP   $5, R8
-	BGE   focusnot4_246
+	BGE   focusnot4_346
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	VMOV  V22.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -3115,11 +3115,11 @@ focusnot3_246:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V22.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone246
+	JMP   focusdone346
 
-focusnot4_246:
+focusnot4_346:
 	CMP   $6, R8
-	BGE   focusnot5_246
+	BGE   focusnot5_346
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -3130,33 +3130,33 @@ focusnot4_246:
 	VFMLA V5.S4, V20.S4, V21.S4
 	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V22.S4
-	JMP   focusdone246
+	JMP   focusdone346
 
-focusnot5_246:
+focusnot5_346:
 	CMP   $7, R8
-	BGE   focusnot6_246
+	BGE   focusnot6_346
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
 	VFMLA V22.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone246
+	JMP   focusdone346
 
-focusnot6_246:
+focusnot6_346:
 	CMP   $8, R8
-	BGE   focusnot7_246
+	BGE   focusnot7_346
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
 	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V22.S4
-	JMP   focusdone246
+	JMP   focusdone346
 
-focusnot7_246:
+focusnot7_346:
 	CMP   $9, R8
-	BGE   focusnot8_246
+	BGE   focusnot8_346
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
@@ -3168,9 +3168,9 @@ focusnot7_246:
 	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
 	VFMLA V22.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V22.B16
-	JMP   focusdone246
+	JMP   focusdone346
 
-focusnot8_246:
+focusnot8_346:
 	ADD   $24, R7, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -3274,7 +3274,7 @@ focusnot8_246:
 	FMOVD F18, R9
 	CBNZ  R9, slowvector
 
-focusdone246:
+focusdone346:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
 	ADD   $0, R3, R9
@@ -3450,33 +3450,33 @@ otherblock:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_247
+	BGE  focusnot0_347
 	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone247
+	JMP  focusdone347
 
-focusnot0_247:
+focusnot0_347:
 	CMP   $2, R8
-	BGE   focusnot1_247
+	BGE   focusnot1_347
 	FMOVQ 224(R1), F19
 	FMOVQ 224(R1), F20
-	JMP   focusdone247
+	JMP   focusdone347
 
-focusnot1_247:
+focusnot1_347:
 	CMP $3, R8
-	BGE focusnot2_247
-	JMP focusdone247
+	BGE focusnot2_347
+	JMP focusdone347
 
-focusnot2_247:
+focusnot2_347:
 	CMP  $4, R8
-	BGE  focusnot3_247
+	BGE  focusnot3_347
 	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone247
+	JMP  focusdone347
 
-focusnot3_247:
+focusnot3_347:
 	CMP   $5, R8
-	BGE   focusnot4_247
+	BGE   focusnot4_347
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	VMOV  V19.B16, V22.B16
 	VFMLS V21.S4, V21.S4, V22.S4
@@ -3491,11 +3491,11 @@ focusnot3_247:
 	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
 	VFMLA V21.S4, V20.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone247
+	JMP   focusdone347
 
-focusnot4_247:
+focusnot4_347:
 	CMP   $6, R8
-	BGE   focusnot5_247
+	BGE   focusnot5_347
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
@@ -3516,11 +3516,11 @@ focusnot4_247:
 	VFMLA V5.S4, V20.S4, V24.S4
 	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
 	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone247
+	JMP   focusdone347
 
-focusnot5_247:
+focusnot5_347:
 	CMP   $7, R8
-	BGE   focusnot6_247
+	BGE   focusnot6_347
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -3533,11 +3533,11 @@ focusnot5_247:
 	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
 	VFMLA V20.S4, V21.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone247
+	JMP   focusdone347
 
-focusnot6_247:
+focusnot6_347:
 	CMP   $8, R8
-	BGE   focusnot7_247
+	BGE   focusnot7_347
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -3550,11 +3550,11 @@ focusnot6_247:
 	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
 	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone247
+	JMP   focusdone347
 
-focusnot7_247:
+focusnot7_347:
 	CMP   $9, R8
-	BGE   focusnot8_247
+	BGE   focusnot8_347
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -3577,9 +3577,9 @@ focusnot7_247:
 	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
 	VFMLA V20.S4, V23.S4, V21.S4
 	VMOV  V21.B16, V20.B16
-	JMP   focusdone247
+	JMP   focusdone347
 
-focusnot8_247:
+focusnot8_347:
 	ADD   $24, R7, R9
 	FMOVS (R9), F21
 	VDUP  V21.S[0], V21.S4
@@ -3784,7 +3784,7 @@ focusnot8_247:
 	FMOVD F21, R9
 	CBNZ  R9, slowblock
 
-focusdone247:
+focusdone347:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 
@@ -3873,30 +3873,30 @@ othervector:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_248
+	BGE  focusnot0_348
 	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
-	JMP  focusdone248
+	JMP  focusdone348
 
-focusnot0_248:
+focusnot0_348:
 	CMP   $2, R8
-	BGE   focusnot1_248
+	BGE   focusnot1_348
 	FMOVQ 224(R1), F22
-	JMP   focusdone248
+	JMP   focusdone348
 
-focusnot1_248:
+focusnot1_348:
 	CMP $3, R8
-	BGE focusnot2_248
-	JMP focusdone248
+	BGE focusnot2_348
+	JMP focusdone348
 
-focusnot2_248:
+focusnot2_348:
 	CMP  $4, R8
-	BGE  focusnot3_248
+	BGE  focusnot3_348
 	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
-	JMP  focusdone248
+	JMP  focusdone348
 
-focusnot3_248:
+focusnot3_348:
 	CMP   $5, R8
-	BGE   focusnot4_248
+	BGE   focusnot4_348
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	VMOV  V22.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -3904,11 +3904,11 @@ focusnot3_248:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V22.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone248
+	JMP   focusdone348
 
-focusnot4_248:
+focusnot4_348:
 	CMP   $6, R8
-	BGE   focusnot5_248
+	BGE   focusnot5_348
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -3919,33 +3919,33 @@ focusnot4_248:
 	VFMLA V5.S4, V20.S4, V21.S4
 	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V22.S4
-	JMP   focusdone248
+	JMP   focusdone348
 
-focusnot5_248:
+focusnot5_348:
 	CMP   $7, R8
-	BGE   focusnot6_248
+	BGE   focusnot6_348
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
 	VFMLA V22.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone248
+	JMP   focusdone348
 
-focusnot6_248:
+focusnot6_348:
 	CMP   $8, R8
-	BGE   focusnot7_248
+	BGE   focusnot7_348
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
 	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V22.S4
-	JMP   focusdone248
+	JMP   focusdone348
 
-focusnot7_248:
+focusnot7_348:
 	CMP   $9, R8
-	BGE   focusnot8_248
+	BGE   focusnot8_348
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
@@ -3957,9 +3957,9 @@ focusnot7_248:
 	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
 	VFMLA V22.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V22.B16
-	JMP   focusdone248
+	JMP   focusdone348
 
-focusnot8_248:
+focusnot8_348:
 	ADD   $24, R7, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -4063,7 +4063,7 @@ focusnot8_248:
 	FMOVD F18, R9
 	CBNZ  R9, slowvector
 
-focusdone248:
+focusdone348:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
 	ADD   $0, R3, R9
@@ -4203,30 +4203,30 @@ slow:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_249
+	BGE  focusnot0_349
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone249
+	JMP  focusdone349
 
-focusnot0_249:
+focusnot0_349:
 	CMP   $2, R8
-	BGE   focusnot1_249
+	BGE   focusnot1_349
 	FMOVQ 224(R1), F17
-	JMP   focusdone249
+	JMP   focusdone349
 
-focusnot1_249:
+focusnot1_349:
 	CMP $3, R8
-	BGE focusnot2_249
-	JMP focusdone249
+	BGE focusnot2_349
+	JMP focusdone349
 
-focusnot2_249:
+focusnot2_349:
 	CMP  $4, R8
-	BGE  focusnot3_249
+	BGE  focusnot3_349
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone249
+	JMP  focusdone349
 
-focusnot3_249:
+focusnot3_349:
 	CMP   $5, R8
-	BGE   focusnot4_249
+	BGE   focusnot4_349
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -4234,11 +4234,11 @@ focusnot3_249:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone249
+	JMP   focusdone349
 
-focusnot4_249:
+focusnot4_349:
 	CMP   $6, R8
-	BGE   focusnot5_249
+	BGE   focusnot5_349
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -4249,33 +4249,33 @@ focusnot4_249:
 	VFMLA V5.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone249
+	JMP   focusdone349
 
-focusnot5_249:
+focusnot5_349:
 	CMP   $7, R8
-	BGE   focusnot6_249
+	BGE   focusnot6_349
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone249
+	JMP   focusdone349
 
-focusnot6_249:
+focusnot6_349:
 	CMP   $8, R8
-	BGE   focusnot7_249
+	BGE   focusnot7_349
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone249
+	JMP   focusdone349
 
-focusnot7_249:
+focusnot7_349:
 	CMP   $9, R8
-	BGE   focusnot8_249
+	BGE   focusnot8_349
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -4287,9 +4287,9 @@ focusnot7_249:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone249
+	JMP   focusdone349
 
-focusnot8_249:
+focusnot8_349:
 	ADD   $24, R7, R10
 	FMOVS (R10), F18
 	VDUP  V18.S[0], V18.S4
@@ -4443,7 +4443,7 @@ focusnot8_249:
 	FMOVQ 368(R1), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone249:
+focusdone349:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
 	FMOVQ 1104(R1), F18
@@ -4610,30 +4610,30 @@ partdone6:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_250
+	BGE  focusnot0_350
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone250
+	JMP  focusdone350
 
-focusnot0_250:
+focusnot0_350:
 	CMP   $2, R8
-	BGE   focusnot1_250
+	BGE   focusnot1_350
 	FMOVQ 224(R1), F17
-	JMP   focusdone250
+	JMP   focusdone350
 
-focusnot1_250:
+focusnot1_350:
 	CMP $3, R8
-	BGE focusnot2_250
-	JMP focusdone250
+	BGE focusnot2_350
+	JMP focusdone350
 
-focusnot2_250:
+focusnot2_350:
 	CMP  $4, R8
-	BGE  focusnot3_250
+	BGE  focusnot3_350
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone250
+	JMP  focusdone350
 
-focusnot3_250:
+focusnot3_350:
 	CMP   $5, R8
-	BGE   focusnot4_250
+	BGE   focusnot4_350
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -4641,11 +4641,11 @@ focusnot3_250:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone250
+	JMP   focusdone350
 
-focusnot4_250:
+focusnot4_350:
 	CMP   $6, R8
-	BGE   focusnot5_250
+	BGE   focusnot5_350
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -4656,33 +4656,33 @@ focusnot4_250:
 	VFMLA V5.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone250
+	JMP   focusdone350
 
-focusnot5_250:
+focusnot5_350:
 	CMP   $7, R8
-	BGE   focusnot6_250
+	BGE   focusnot6_350
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone250
+	JMP   focusdone350
 
-focusnot6_250:
+focusnot6_350:
 	CMP   $8, R8
-	BGE   focusnot7_250
+	BGE   focusnot7_350
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone250
+	JMP   focusdone350
 
-focusnot7_250:
+focusnot7_350:
 	CMP   $9, R8
-	BGE   focusnot8_250
+	BGE   focusnot8_350
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -4694,9 +4694,9 @@ focusnot7_250:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone250
+	JMP   focusdone350
 
-focusnot8_250:
+focusnot8_350:
 	ADD   $24, R7, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -4850,7 +4850,7 @@ focusnot8_250:
 	FMOVQ 368(R1), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone250:
+focusdone350:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
 	FMOVQ 1104(R1), F18
@@ -5001,10 +5001,10 @@ block:
 	WORD  $0x6e2afc35 // fdiv v21.4s, v1.4s, v10.4s
 	WORD  $0x6e2ede4b // fmul v11.4s, v18.4s, v14.4s
 	WORD  $0x6e35ddaa // fmul v10.4s, v13.4s, v21.4s
+	VSHL  $2, V12.S4, V12.S4
+	VSHL  $2, V17.S4, V20.S4
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VSHL $2, V12.S4, V12.S4
-	VSHL $2, V17.S4, V20.S4
 	VAND V6.B16, V12.B16, V19.B16
 	VAND V6.B16, V20.B16, V17.B16
 	VEOR V15.B16, V19.B16, V15.B16
@@ -5079,14 +5079,14 @@ block:
 	VAND  V6.B16, V20.B16, V13.B16
 	VEOR  V14.B16, V10.B16, V10.B16
 	VEOR  V13.B16, V11.B16, V13.B16
-	FMOVS 12(R8), F14
-	FMOVS 12(R8), F11
-	VDUP  V14.S[0], V19.S4
-	VDUP  V11.S[0], V21.S4
 	FMOVS 16(R8), F11
 	FMOVS 16(R8), F14
 	VDUP  V11.S[0], V11.S4
 	VDUP  V14.S[0], V14.S4
+	FMOVS 12(R8), F19
+	FMOVS 12(R8), F21
+	VDUP  V19.S[0], V19.S4
+	VDUP  V21.S[0], V21.S4
 	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
 	WORD  $0x4ea0aa94 // cmlt v20.4s, v20.4s, #0
 	VBIT  V12.B16, V19.B16, V11.B16
@@ -5096,33 +5096,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_287
+	BGE  focusnot0_387
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone287
+	JMP  focusdone387
 
-focusnot0_287:
+focusnot0_387:
 	CMP   $2, R9
-	BGE   focusnot1_287
+	BGE   focusnot1_387
 	FMOVQ 224(R1), F16
 	FMOVQ 224(R1), F17
-	JMP   focusdone287
+	JMP   focusdone387
 
-focusnot1_287:
+focusnot1_387:
 	CMP $3, R9
-	BGE focusnot2_287
-	JMP focusdone287
+	BGE focusnot2_387
+	JMP focusdone387
 
-focusnot2_287:
+focusnot2_387:
 	CMP  $4, R9
-	BGE  focusnot3_287
+	BGE  focusnot3_387
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone287
+	JMP  focusdone387
 
-focusnot3_287:
+focusnot3_387:
 	CMP   $5, R9
-	BGE   focusnot4_287
+	BGE   focusnot4_387
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -5137,11 +5137,11 @@ focusnot3_287:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone287
+	JMP   focusdone387
 
-focusnot4_287:
+focusnot4_387:
 	CMP   $6, R9
-	BGE   focusnot5_287
+	BGE   focusnot5_387
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -5162,11 +5162,11 @@ focusnot4_287:
 	VFMLA V2.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone287
+	JMP   focusdone387
 
-focusnot5_287:
+focusnot5_387:
 	CMP   $7, R9
-	BGE   focusnot6_287
+	BGE   focusnot6_387
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5179,11 +5179,11 @@ focusnot5_287:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone287
+	JMP   focusdone387
 
-focusnot6_287:
+focusnot6_387:
 	CMP   $8, R9
-	BGE   focusnot7_287
+	BGE   focusnot7_387
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5196,11 +5196,11 @@ focusnot6_287:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone287
+	JMP   focusdone387
 
-focusnot7_287:
+focusnot7_387:
 	CMP   $9, R9
-	BGE   focusnot8_287
+	BGE   focusnot8_387
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5223,9 +5223,9 @@ focusnot7_287:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone287
+	JMP   focusdone387
 
-focusnot8_287:
+focusnot8_387:
 	ADD   $24, R8, R11
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
@@ -5436,7 +5436,7 @@ focusnot8_287:
 	FMOVD F18, R11
 	CBNZ  R11, slowblock
 
-focusdone287:
+focusdone387:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
 
@@ -5567,9 +5567,9 @@ partdone2:
 	WORD  $0x4e21d5ea // fadd v10.4s, v15.4s, v1.4s
 	WORD  $0x6e2afc2b // fdiv v11.4s, v1.4s, v10.4s
 	WORD  $0x6e2bddea // fmul v10.4s, v15.4s, v11.4s
+	VSHL  $2, V12.S4, V12.S4
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VSHL $2, V12.S4, V12.S4
 	VAND V6.B16, V12.B16, V14.B16
 	VEOR V13.B16, V14.B16, V13.B16
 	WORD $0x4ea0a9ae // cmlt v14.4s, v13.4s, #0
@@ -5610,40 +5610,40 @@ partdone2:
 	VFMLA V10.S4, V11.S4, V14.S4
 	VAND  V6.B16, V12.B16, V10.B16
 	VEOR  V10.B16, V14.B16, V10.B16
-	FMOVS 12(R8), F11
-	VDUP  V11.S[0], V14.S4
 	FMOVS 16(R8), F11
 	VDUP  V11.S[0], V11.S4
+	FMOVS 12(R8), F14
+	VDUP  V14.S[0], V14.S4
 	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
 	VBIT  V12.B16, V14.B16, V11.B16
 	WORD  $0x6e2ddd6c // fmul v12.4s, v11.4s, v13.4s
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_288
+	BGE  focusnot0_388
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone288
+	JMP  focusdone388
 
-focusnot0_288:
+focusnot0_388:
 	CMP   $2, R9
-	BGE   focusnot1_288
+	BGE   focusnot1_388
 	FMOVQ 224(R1), F17
-	JMP   focusdone288
+	JMP   focusdone388
 
-focusnot1_288:
+focusnot1_388:
 	CMP $3, R9
-	BGE focusnot2_288
-	JMP focusdone288
+	BGE focusnot2_388
+	JMP focusdone388
 
-focusnot2_288:
+focusnot2_388:
 	CMP  $4, R9
-	BGE  focusnot3_288
+	BGE  focusnot3_388
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone288
+	JMP  focusdone388
 
-focusnot3_288:
+focusnot3_388:
 	CMP   $5, R9
-	BGE   focusnot4_288
+	BGE   focusnot4_388
 	WORD  $0x6ea1fa2d // fsqrt v13.4s, v17.4s
 	VMOV  V17.B16, V14.B16
 	VFMLS V13.S4, V13.S4, V14.S4
@@ -5651,11 +5651,11 @@ focusnot3_288:
 	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
 	VFMLA V13.S4, V17.S4, V14.S4
 	VMOV  V14.B16, V17.B16
-	JMP   focusdone288
+	JMP   focusdone388
 
-focusnot4_288:
+focusnot4_388:
 	CMP   $6, R9
-	BGE   focusnot5_288
+	BGE   focusnot5_388
 	WORD  $0x6ea1fa2d // fsqrt v13.4s, v17.4s
 	WORD  $0x6e31de2e // fmul v14.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
@@ -5666,33 +5666,33 @@ focusnot4_288:
 	VFMLA V2.S4, V15.S4, V16.S4
 	WORD  $0x6e2dde11 // fmul v17.4s, v16.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V17.S4
-	JMP   focusdone288
+	JMP   focusdone388
 
-focusnot5_288:
+focusnot5_388:
 	CMP   $7, R9
-	BGE   focusnot6_288
+	BGE   focusnot6_388
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
 	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
 	VFMLA V17.S4, V13.S4, V14.S4
 	VMOV  V14.B16, V17.B16
-	JMP   focusdone288
+	JMP   focusdone388
 
-focusnot6_288:
+focusnot6_388:
 	CMP   $8, R9
-	BGE   focusnot7_288
+	BGE   focusnot7_388
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
 	WORD  $0x4e2dd5af // fadd v15.4s, v13.4s, v13.4s
 	WORD  $0x6e2eddf1 // fmul v17.4s, v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V17.S4
-	JMP   focusdone288
+	JMP   focusdone388
 
-focusnot7_288:
+focusnot7_388:
 	CMP   $9, R9
-	BGE   focusnot8_288
+	BGE   focusnot8_388
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
@@ -5704,9 +5704,9 @@ focusnot7_288:
 	WORD  $0x6e31de4d // fmul v13.4s, v18.4s, v17.4s
 	VFMLA V17.S4, V15.S4, V13.S4
 	VMOV  V13.B16, V17.B16
-	JMP   focusdone288
+	JMP   focusdone388
 
-focusnot8_288:
+focusnot8_388:
 	ADD   $24, R8, R11
 	FMOVS (R11), F13
 	VDUP  V13.S[0], V13.S4
@@ -5813,7 +5813,7 @@ focusnot8_288:
 	FMOVD F13, R11
 	CBNZ  R11, slowvector
 
-focusdone288:
+focusdone388:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e31dd8c // fmul v12.4s, v12.4s, v17.4s
 
@@ -6061,33 +6061,33 @@ otherblock:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_289
+	BGE  focusnot0_389
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone289
+	JMP  focusdone389
 
-focusnot0_289:
+focusnot0_389:
 	CMP   $2, R9
-	BGE   focusnot1_289
+	BGE   focusnot1_389
 	FMOVQ 224(R1), F16
 	FMOVQ 224(R1), F17
-	JMP   focusdone289
+	JMP   focusdone389
 
-focusnot1_289:
+focusnot1_389:
 	CMP $3, R9
-	BGE focusnot2_289
-	JMP focusdone289
+	BGE focusnot2_389
+	JMP focusdone389
 
-focusnot2_289:
+focusnot2_389:
 	CMP  $4, R9
-	BGE  focusnot3_289
+	BGE  focusnot3_389
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone289
+	JMP  focusdone389
 
-focusnot3_289:
+focusnot3_389:
 	CMP   $5, R9
-	BGE   focusnot4_289
+	BGE   focusnot4_389
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -6102,11 +6102,11 @@ focusnot3_289:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone289
+	JMP   focusdone389
 
-focusnot4_289:
+focusnot4_389:
 	CMP   $6, R9
-	BGE   focusnot5_289
+	BGE   focusnot5_389
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -6127,11 +6127,11 @@ focusnot4_289:
 	VFMLA V2.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone289
+	JMP   focusdone389
 
-focusnot5_289:
+focusnot5_389:
 	CMP   $7, R9
-	BGE   focusnot6_289
+	BGE   focusnot6_389
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6144,11 +6144,11 @@ focusnot5_289:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone289
+	JMP   focusdone389
 
-focusnot6_289:
+focusnot6_389:
 	CMP   $8, R9
-	BGE   focusnot7_289
+	BGE   focusnot7_389
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6161,11 +6161,11 @@ focusnot6_289:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone289
+	JMP   focusdone389
 
-focusnot7_289:
+focusnot7_389:
 	CMP   $9, R9
-	BGE   focusnot8_289
+	BGE   focusnot8_389
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6188,9 +6188,9 @@ focusnot7_289:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone289
+	JMP   focusdone389
 
-focusnot8_289:
+focusnot8_389:
 	ADD   $24, R8, R11
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
@@ -6401,7 +6401,7 @@ focusnot8_289:
 	FMOVD F18, R11
 	CBNZ  R11, slowblock
 
-focusdone289:
+focusdone389:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd6b // fmul v11.4s, v11.4s, v16.4s
 
@@ -6529,30 +6529,30 @@ othervector:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_290
+	BGE  focusnot0_390
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone290
+	JMP  focusdone390
 
-focusnot0_290:
+focusnot0_390:
 	CMP   $2, R9
-	BGE   focusnot1_290
+	BGE   focusnot1_390
 	FMOVQ 224(R1), F20
-	JMP   focusdone290
+	JMP   focusdone390
 
-focusnot1_290:
+focusnot1_390:
 	CMP $3, R9
-	BGE focusnot2_290
-	JMP focusdone290
+	BGE focusnot2_390
+	JMP focusdone390
 
-focusnot2_290:
+focusnot2_390:
 	CMP  $4, R9
-	BGE  focusnot3_290
+	BGE  focusnot3_390
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone290
+	JMP  focusdone390
 
-focusnot3_290:
+focusnot3_390:
 	CMP   $5, R9
-	BGE   focusnot4_290
+	BGE   focusnot4_390
 	WORD  $0x6ea1fa8d // fsqrt v13.4s, v20.4s
 	VMOV  V20.B16, V14.B16
 	VFMLS V13.S4, V13.S4, V14.S4
@@ -6560,11 +6560,11 @@ focusnot3_290:
 	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
 	VFMLA V13.S4, V20.S4, V14.S4
 	VMOV  V14.B16, V20.B16
-	JMP   focusdone290
+	JMP   focusdone390
 
-focusnot4_290:
+focusnot4_390:
 	CMP   $6, R9
-	BGE   focusnot5_290
+	BGE   focusnot5_390
 	WORD  $0x6ea1fa8d // fsqrt v13.4s, v20.4s
 	WORD  $0x6e34de8e // fmul v14.4s, v20.4s, v20.4s
 	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
@@ -6575,33 +6575,33 @@ focusnot4_290:
 	VFMLA V2.S4, V15.S4, V16.S4
 	WORD  $0x6e2dde14 // fmul v20.4s, v16.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V20.S4
-	JMP   focusdone290
+	JMP   focusdone390
 
-focusnot5_290:
+focusnot5_390:
 	CMP   $7, R9
-	BGE   focusnot6_290
+	BGE   focusnot6_390
 	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V20.S4, V20.S4, V14.S4
 	WORD  $0x6e34ddce // fmul v14.4s, v14.4s, v20.4s
 	VFMLA V20.S4, V13.S4, V14.S4
 	VMOV  V14.B16, V20.B16
-	JMP   focusdone290
+	JMP   focusdone390
 
-focusnot6_290:
+focusnot6_390:
 	CMP   $8, R9
-	BGE   focusnot7_290
+	BGE   focusnot7_390
 	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V20.S4, V20.S4, V14.S4
 	WORD  $0x4e2dd5af // fadd v15.4s, v13.4s, v13.4s
 	WORD  $0x6e2eddf4 // fmul v20.4s, v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V20.S4
-	JMP   focusdone290
+	JMP   focusdone390
 
-focusnot7_290:
+focusnot7_390:
 	CMP   $9, R9
-	BGE   focusnot8_290
+	BGE   focusnot8_390
 	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V20.S4, V20.S4, V14.S4
@@ -6613,9 +6613,9 @@ focusnot7_290:
 	WORD  $0x6e34de2d // fmul v13.4s, v17.4s, v20.4s
 	VFMLA V20.S4, V15.S4, V13.S4
 	VMOV  V13.B16, V20.B16
-	JMP   focusdone290
+	JMP   focusdone390
 
-focusnot8_290:
+focusnot8_390:
 	ADD   $24, R8, R11
 	FMOVS (R11), F13
 	VDUP  V13.S[0], V13.S4
@@ -6722,7 +6722,7 @@ focusnot8_290:
 	FMOVD F13, R11
 	CBNZ  R11, slowvector
 
-focusdone290:
+focusdone390:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e34dd6b // fmul v11.4s, v11.4s, v20.4s
 
@@ -6918,30 +6918,30 @@ slow:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_291
+	BGE  focusnot0_391
 	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
-	JMP  focusdone291
+	JMP  focusdone391
 
-focusnot0_291:
+focusnot0_391:
 	CMP   $2, R9
-	BGE   focusnot1_291
+	BGE   focusnot1_391
 	FMOVQ 224(R1), F12
-	JMP   focusdone291
+	JMP   focusdone391
 
-focusnot1_291:
+focusnot1_391:
 	CMP $3, R9
-	BGE focusnot2_291
-	JMP focusdone291
+	BGE focusnot2_391
+	JMP focusdone391
 
-focusnot2_291:
+focusnot2_391:
 	CMP  $4, R9
-	BGE  focusnot3_291
+	BGE  focusnot3_391
 	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
-	JMP  focusdone291
+	JMP  focusdone391
 
-focusnot3_291:
+focusnot3_391:
 	CMP   $5, R9
-	BGE   focusnot4_291
+	BGE   focusnot4_391
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	VMOV  V12.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -6949,11 +6949,11 @@ focusnot3_291:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V12.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone291
+	JMP   focusdone391
 
-focusnot4_291:
+focusnot4_391:
 	CMP   $6, R9
-	BGE   focusnot5_291
+	BGE   focusnot5_391
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -6964,33 +6964,33 @@ focusnot4_291:
 	VFMLA V2.S4, V12.S4, V17.S4
 	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V12.S4
-	JMP   focusdone291
+	JMP   focusdone391
 
-focusnot5_291:
+focusnot5_391:
 	CMP   $7, R9
-	BGE   focusnot6_291
+	BGE   focusnot6_391
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
 	VFMLA V12.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone291
+	JMP   focusdone391
 
-focusnot6_291:
+focusnot6_391:
 	CMP   $8, R9
-	BGE   focusnot7_291
+	BGE   focusnot7_391
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
 	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V12.S4
-	JMP   focusdone291
+	JMP   focusdone391
 
-focusnot7_291:
+focusnot7_391:
 	CMP   $9, R9
-	BGE   focusnot8_291
+	BGE   focusnot8_391
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
@@ -7002,9 +7002,9 @@ focusnot7_291:
 	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
 	VFMLA V12.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V12.B16
-	JMP   focusdone291
+	JMP   focusdone391
 
-focusnot8_291:
+focusnot8_391:
 	ADD   $24, R8, R12
 	FMOVS (R12), F14
 	VDUP  V14.S[0], V14.S4
@@ -7161,7 +7161,7 @@ focusnot8_291:
 	FMOVQ 368(R1), F12
 	VBIF  V15.B16, V14.B16, V12.B16
 
-focusdone291:
+focusdone391:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
 	FMOVQ 1104(R1), F15
@@ -7371,30 +7371,30 @@ partdone8:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_292
+	BGE  focusnot0_392
 	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
-	JMP  focusdone292
+	JMP  focusdone392
 
-focusnot0_292:
+focusnot0_392:
 	CMP   $2, R9
-	BGE   focusnot1_292
+	BGE   focusnot1_392
 	FMOVQ 224(R1), F12
-	JMP   focusdone292
+	JMP   focusdone392
 
-focusnot1_292:
+focusnot1_392:
 	CMP $3, R9
-	BGE focusnot2_292
-	JMP focusdone292
+	BGE focusnot2_392
+	JMP focusdone392
 
-focusnot2_292:
+focusnot2_392:
 	CMP  $4, R9
-	BGE  focusnot3_292
+	BGE  focusnot3_392
 	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
-	JMP  focusdone292
+	JMP  focusdone392
 
-focusnot3_292:
+focusnot3_392:
 	CMP   $5, R9
-	BGE   focusnot4_292
+	BGE   focusnot4_392
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	VMOV  V12.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -7402,11 +7402,11 @@ focusnot3_292:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V12.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone292
+	JMP   focusdone392
 
-focusnot4_292:
+focusnot4_392:
 	CMP   $6, R9
-	BGE   focusnot5_292
+	BGE   focusnot5_392
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -7417,33 +7417,33 @@ focusnot4_292:
 	VFMLA V2.S4, V12.S4, V17.S4
 	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V12.S4
-	JMP   focusdone292
+	JMP   focusdone392
 
-focusnot5_292:
+focusnot5_392:
 	CMP   $7, R9
-	BGE   focusnot6_292
+	BGE   focusnot6_392
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
 	VFMLA V12.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone292
+	JMP   focusdone392
 
-focusnot6_292:
+focusnot6_392:
 	CMP   $8, R9
-	BGE   focusnot7_292
+	BGE   focusnot7_392
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
 	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V12.S4
-	JMP   focusdone292
+	JMP   focusdone392
 
-focusnot7_292:
+focusnot7_392:
 	CMP   $9, R9
-	BGE   focusnot8_292
+	BGE   focusnot8_392
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
@@ -7455,9 +7455,9 @@ focusnot7_292:
 	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
 	VFMLA V12.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V12.B16
-	JMP   focusdone292
+	JMP   focusdone392
 
-focusnot8_292:
+focusnot8_392:
 	ADD   $24, R8, R11
 	FMOVS (R11), F14
 	VDUP  V14.S[0], V14.S4
@@ -7614,7 +7614,7 @@ focusnot8_292:
 	FMOVQ 368(R1), F12
 	VBIF  V15.B16, V14.B16, V12.B16
 
-focusdone292:
+focusdone392:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
 	FMOVQ 1104(R1), F15
@@ -7668,6 +7668,3414 @@ partone10:
 	VST1 V12.S[0], (R11)
 
 partdone10:
+	JMP nextvector
+
+// func backgroundLossNEON(losses *float32, logits *float32, n int, p *lossParams)
+TEXT ·backgroundLossNEON(SB), NOSPLIT, $0-32
+	MOVD  $consts<>+0(SB), R1
+	MOVD  $tables<>+0(SB), R0
+	FMOVQ (R0), F0
+	FMOVQ 224(R1), F1
+	FMOVQ 320(R1), F2
+	FMOVQ 784(R1), F3
+	FMOVQ 80(R1), F4
+	FMOVQ 1088(R1), F5
+	FMOVQ 384(R1), F6
+	FMOVQ 608(R1), F7
+	FMOVQ 32(R1), F8
+	FMOVQ 48(R1), F9
+	FMOVQ 64(R1), F10
+	FMOVQ 96(R1), F11
+	FMOVQ 112(R1), F12
+	FMOVQ 960(R1), F13
+	FMOVQ 640(R1), F14
+	FMOVQ 656(R1), F15
+	FMOVQ 672(R1), F16
+	MOVD  n+16(FP), R2
+	MOVD  losses+0(FP), R3
+	MOVD  logits+8(FP), R5
+	MOVD  p+24(FP), R6
+	MOVD  (R6), R7
+
+loop:
+	CMP $8, R2
+	BLT rest
+
+block:
+	FMOVQ (R5), F17
+	FMOVQ 16(R5), F22
+	FMOVS 20(R6), F18
+	VDUP  V18.S[0], V18.S4
+
+	// any |x| > limit, or NaN?
+	WORD  $0x4ea0fa33 // fabs v19.4s, v17.4s
+	WORD  $0x4ea0fad4 // fabs v20.4s, v22.4s
+	WORD  $0x4eb46673 // smax v19.4s, v19.4s, v20.4s
+	WORD  $0x4eb23672 // cmgt v18.4s, v19.4s, v18.4s
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R8
+	CBNZ  R8, slowblock
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V7.B16, V17.B16, V18.B16
+	VORR V7.B16, V22.B16, V19.B16
+	WORD $0x4ea8d652 // fsub v18.4s, v18.4s, v8.4s
+	WORD $0x4ea8d679 // fsub v25.4s, v19.4s, v8.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F24
+	FMOVQ 64(R1), F21
+	VFMLA V9.S4, V18.S4, V24.S4
+	VFMLA V9.S4, V25.S4, V21.S4
+	WORD  $0x4eaad713 // fsub v19.4s, v24.4s, v10.4s
+	WORD  $0x4eaad6b4 // fsub v20.4s, v21.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V4.S4, V19.S4, V18.S4
+	VFMLS V4.S4, V20.S4, V25.S4
+	VFMLS V11.S4, V19.S4, V18.S4
+	VFMLS V11.S4, V20.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F23
+	FMOVQ 128(R1), F26
+	VFMLA V12.S4, V18.S4, V23.S4
+	VFMLA V12.S4, V25.S4, V26.S4
+	FMOVQ 144(R1), F19
+	FMOVQ 144(R1), F20
+	VFMLA V23.S4, V18.S4, V19.S4
+	VFMLA V26.S4, V25.S4, V20.S4
+	FMOVQ 160(R1), F23
+	FMOVQ 160(R1), F26
+	VFMLA V19.S4, V18.S4, V23.S4
+	VFMLA V20.S4, V25.S4, V26.S4
+	FMOVQ 176(R1), F19
+	FMOVQ 176(R1), F20
+	VFMLA V23.S4, V18.S4, V19.S4
+	VFMLA V26.S4, V25.S4, V20.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V24.B16], V25.B16
+	VTBL  V0.B16, [V21.B16], V27.B16
+	FMOVQ 192(R1), F23
+	FMOVQ 192(R1), F18
+	FMOVQ 208(R1), F26
+	FMOVQ 208(R1), F28
+	VBIT  V26.B16, V25.B16, V23.B16
+	VBIT  V28.B16, V27.B16, V18.B16
+	FMOVQ 16(R0), F26
+	FMOVQ 16(R0), F25
+	VTBL  V23.B16, [V26.B16], V23.B16
+	VTBL  V18.B16, [V25.B16], V18.B16
+	VSHL  $21, V24.S4, V24.S4
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V24.S4, V23.S4, V23.S4
+	VADD  V21.S4, V18.S4, V18.S4
+	VFMLA V19.S4, V23.S4, V23.S4
+	VFMLA V20.S4, V18.S4, V18.S4
+	WORD  $0x4e21d6f3 // fadd v19.4s, v23.4s, v1.4s
+	WORD  $0x4e21d654 // fadd v20.4s, v18.4s, v1.4s
+	WORD  $0x6e33fc33 // fdiv v19.4s, v1.4s, v19.4s
+	WORD  $0x6e34fc34 // fdiv v20.4s, v1.4s, v20.4s
+	WORD  $0x6e33def5 // fmul v21.4s, v23.4s, v19.4s
+	WORD  $0x6e34de59 // fmul v25.4s, v18.4s, v20.4s
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	WORD $0x4ea0aa38 // cmlt v24.4s, v17.4s, #0
+	WORD $0x4ea0aada // cmlt v26.4s, v22.4s, #0
+	VBIT V24.B16, V21.B16, V19.B16
+	VBIT V26.B16, V25.B16, V20.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F21
+	FMOVQ 976(R1), F25
+	VFMLA V13.S4, V23.S4, V21.S4
+	VFMLA V13.S4, V18.S4, V25.S4
+	FMOVQ 992(R1), F24
+	FMOVQ 992(R1), F26
+	VFMLA V21.S4, V23.S4, V24.S4
+	VFMLA V25.S4, V18.S4, V26.S4
+	FMOVQ 1008(R1), F21
+	FMOVQ 1008(R1), F25
+	VFMLA V24.S4, V23.S4, V21.S4
+	VFMLA V26.S4, V18.S4, V25.S4
+	FMOVQ 1024(R1), F24
+	FMOVQ 1024(R1), F26
+	VFMLA V21.S4, V23.S4, V24.S4
+	VFMLA V25.S4, V18.S4, V26.S4
+	FMOVQ 1040(R1), F21
+	FMOVQ 1040(R1), F25
+	VFMLA V24.S4, V23.S4, V21.S4
+	VFMLA V26.S4, V18.S4, V25.S4
+	FMOVQ 1056(R1), F24
+	FMOVQ 1056(R1), F26
+	VFMLA V21.S4, V23.S4, V24.S4
+	VFMLA V25.S4, V18.S4, V26.S4
+	FMOVQ 1072(R1), F21
+	FMOVQ 1072(R1), F25
+	VFMLA V24.S4, V23.S4, V21.S4
+	VFMLA V26.S4, V18.S4, V25.S4
+	WORD  $0x6e35def5 // fmul v21.4s, v23.4s, v21.4s
+	WORD  $0x6e39de58 // fmul v24.4s, v18.4s, v25.4s
+	VFMLA V21.S4, V23.S4, V23.S4
+	VFMLA V24.S4, V18.S4, V18.S4
+
+	// ce = log1p(e) + max(v, 0)
+	WORD  $0x4ea0ca38 // fcmgt v24.4s, v17.4s, #0.0
+	WORD  $0x4ea0cada // fcmgt v26.4s, v22.4s, #0.0
+	VMOVI $0, V25.B16
+	VMOVI $0, V21.B16
+	VBIT  V24.B16, V17.B16, V25.B16
+	VBIT  V26.B16, V22.B16, V21.B16
+	WORD  $0x4e39d6f1 // fadd v17.4s, v23.4s, v25.4s
+	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
+	FMOVS 16(R6), F22
+	FMOVS 16(R6), F21
+	VDUP  V22.S[0], V22.S4
+	VDUP  V21.S[0], V21.S4
+	WORD  $0x6e31ded1 // fmul v17.4s, v22.4s, v17.4s
+	WORD  $0x6e32deb2 // fmul v18.4s, v21.4s, v18.4s
+
+	// q^gamma
+	CMP  $1, R7
+	BGE  focusnot0_417
+	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
+	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
+	JMP  focusdone417
+
+focusnot0_417:
+	CMP   $2, R7
+	BGE   focusnot1_417
+	FMOVQ 224(R1), F19
+	FMOVQ 224(R1), F20
+	JMP   focusdone417
+
+focusnot1_417:
+	CMP $3, R7
+	BGE focusnot2_417
+	JMP focusdone417
+
+focusnot2_417:
+	CMP  $4, R7
+	BGE  focusnot3_417
+	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
+	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
+	JMP  focusdone417
+
+focusnot3_417:
+	CMP   $5, R7
+	BGE   focusnot4_417
+	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
+	VMOV  V19.B16, V22.B16
+	VFMLS V21.S4, V21.S4, V22.S4
+	WORD  $0x6e25deb7 // fmul v23.4s, v21.4s, v5.4s
+	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VFMLA V21.S4, V19.S4, V22.S4
+	VMOV  V22.B16, V19.B16
+	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
+	VMOV  V20.B16, V22.B16
+	VFMLS V21.S4, V21.S4, V22.S4
+	WORD  $0x6e25deb7 // fmul v23.4s, v21.4s, v5.4s
+	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VFMLA V21.S4, V20.S4, V22.S4
+	VMOV  V22.B16, V20.B16
+	JMP   focusdone417
+
+focusnot4_417:
+	CMP   $6, R7
+	BGE   focusnot5_417
+	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
+	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
+	VFMLA V19.S4, V19.S4, V24.S4
+	VMOV  V19.B16, V23.B16
+	VFMLS V21.S4, V21.S4, V23.S4
+	WORD  $0x6e37de73 // fmul v19.4s, v19.4s, v23.4s
+	VFMLA V5.S4, V19.S4, V24.S4
+	WORD  $0x6e35df13 // fmul v19.4s, v24.4s, v21.4s
+	VFMLA V21.S4, V22.S4, V19.S4
+	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
+	WORD  $0x6e34de96 // fmul v22.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
+	VFMLA V20.S4, V20.S4, V24.S4
+	VMOV  V20.B16, V23.B16
+	VFMLS V21.S4, V21.S4, V23.S4
+	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
+	VFMLA V5.S4, V20.S4, V24.S4
+	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
+	VFMLA V21.S4, V22.S4, V20.S4
+	JMP   focusdone417
+
+focusnot5_417:
+	CMP   $7, R7
+	BGE   focusnot6_417
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x6e33ded6 // fmul v22.4s, v22.4s, v19.4s
+	VFMLA V19.S4, V21.S4, V22.S4
+	VMOV  V22.B16, V19.B16
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
+	VFMLA V20.S4, V21.S4, V22.S4
+	VMOV  V22.B16, V20.B16
+	JMP   focusdone417
+
+focusnot6_417:
+	CMP   $8, R7
+	BGE   focusnot7_417
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x4e35d6b3 // fadd v19.4s, v21.4s, v21.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V21.S4, V21.S4, V19.S4
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V21.S4, V21.S4, V20.S4
+	JMP   focusdone417
+
+focusnot7_417:
+	CMP   $9, R7
+	BGE   focusnot8_417
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
+	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
+	VFMLA V21.S4, V21.S4, V25.S4
+	VFMLA V22.S4, V24.S4, V25.S4
+	WORD  $0x6e33df35 // fmul v21.4s, v25.4s, v19.4s
+	VFMLA V19.S4, V23.S4, V21.S4
+	VMOV  V21.B16, V19.B16
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
+	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
+	VFMLA V21.S4, V21.S4, V25.S4
+	VFMLA V22.S4, V24.S4, V25.S4
+	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
+	VFMLA V20.S4, V23.S4, V21.S4
+	VMOV  V21.B16, V20.B16
+	JMP   focusdone417
+
+focusnot8_417:
+	ADD   $24, R6, R8
+	FMOVS (R8), F21
+	VDUP  V21.S[0], V21.S4
+	FMOVS 4(R8), F22
+	VDUP  V22.S[0], V22.S4
+	FMOVS 8(R8), F23
+	VDUP  V23.S[0], V23.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V14.S4, V19.S4, V25.S4
+	VUSHR $23, V25.S4, V24.S4
+	VUSHR $20, V25.S4, V19.S4
+	VAND  V15.B16, V25.B16, V25.B16
+	VADD  V16.S4, V25.S4, V25.S4
+	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V19.B16], V26.B16
+	FMOVQ 304(R1), F19
+	VBIT  V2.B16, V26.B16, V19.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F29
+	VFMLA V26.S4, V25.S4, V29.S4
+	FMOVQ 688(R1), F25
+	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
+	VMOV  V29.B16, V26.B16
+	VFMLA V25.S4, V26.S4, V26.S4
+	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
+	VFMLA V25.S4, V29.S4, V27.S4
+	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
+	FMOVQ 720(R1), F30
+	FMOVQ 704(R1), F31
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 736(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 752(R1), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 768(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
+	VFMLA V31.S4, V25.S4, V27.S4
+	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V29.B16
+	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
+	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
+	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
+	VFMLA V28.S4, V21.S4, V29.S4
+	VMOV  V30.B16, V28.B16
+	VFMLA V25.S4, V22.S4, V28.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d799 // fadd v25.4s, v28.4s, v3.4s
+	WORD  $0x4ea3d73c // fsub v28.4s, v25.4s, v3.4s
+	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
+	VFMLA V26.S4, V22.S4, V28.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V19.S4, V21.S4, V29.S4
+	VFMLA V26.S4, V23.S4, V29.S4
+	VFMLA V27.S4, V22.S4, V29.S4
+	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F19
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V21.S4, V19.S4
+	FMOVQ 832(R1), F22
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V4.S4, V21.S4, V19.S4
+	VTBL  V0.B16, [V25.B16], V22.B16
+	FMOVQ 304(R1), F21
+	VBIT  V2.B16, V22.B16, V21.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V19.S4, V22.S4, V21.S4
+
+	// times 2^k
+	WORD  $0x4e35d6d3 // fadd v19.4s, v22.4s, v21.4s
+	VSHL  $20, V25.S4, V21.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V21.S4, V19.S4, V19.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F21
+	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
+	FMOVQ 880(R1), F22
+	VEOR  V22.B16, V25.B16, V22.B16
+	FMOVQ 864(R1), F23
+	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
+	VORR  V22.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R9
+	CBNZ  R9, slowblock
+	FMOVS (R8), F21
+	VDUP  V21.S[0], V21.S4
+	FMOVS 4(R8), F22
+	VDUP  V22.S[0], V22.S4
+	FMOVS 8(R8), F23
+	VDUP  V23.S[0], V23.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V14.S4, V20.S4, V25.S4
+	VUSHR $23, V25.S4, V24.S4
+	VUSHR $20, V25.S4, V20.S4
+	VAND  V15.B16, V25.B16, V25.B16
+	VADD  V16.S4, V25.S4, V25.S4
+	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V20.B16], V26.B16
+	FMOVQ 304(R1), F20
+	VBIT  V2.B16, V26.B16, V20.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F29
+	VFMLA V26.S4, V25.S4, V29.S4
+	FMOVQ 688(R1), F25
+	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
+	VMOV  V29.B16, V26.B16
+	VFMLA V25.S4, V26.S4, V26.S4
+	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
+	VFMLA V25.S4, V29.S4, V27.S4
+	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
+	FMOVQ 720(R1), F30
+	FMOVQ 704(R1), F31
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 736(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 752(R1), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 768(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
+	VFMLA V31.S4, V25.S4, V27.S4
+	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V29.B16
+	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
+	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
+	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
+	VFMLA V28.S4, V21.S4, V29.S4
+	VMOV  V30.B16, V28.B16
+	VFMLA V25.S4, V22.S4, V28.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d799 // fadd v25.4s, v28.4s, v3.4s
+	WORD  $0x4ea3d73c // fsub v28.4s, v25.4s, v3.4s
+	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
+	VFMLA V26.S4, V22.S4, V28.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V20.S4, V21.S4, V29.S4
+	VFMLA V26.S4, V23.S4, V29.S4
+	VFMLA V27.S4, V22.S4, V29.S4
+	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F20
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V21.S4, V20.S4
+	FMOVQ 832(R1), F22
+	VFMLA V20.S4, V21.S4, V22.S4
+	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V4.S4, V21.S4, V20.S4
+	VTBL  V0.B16, [V25.B16], V22.B16
+	FMOVQ 304(R1), F21
+	VBIT  V2.B16, V22.B16, V21.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V20.S4, V22.S4, V21.S4
+
+	// times 2^k
+	WORD  $0x4e35d6d4 // fadd v20.4s, v22.4s, v21.4s
+	VSHL  $20, V25.S4, V21.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V21.S4, V20.S4, V20.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F21
+	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
+	FMOVQ 880(R1), F22
+	VEOR  V22.B16, V25.B16, V22.B16
+	FMOVQ 864(R1), F23
+	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
+	VORR  V22.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R8
+	CBNZ  R8, slowblock
+
+focusdone417:
+	// loss = (alpha ce) q^gamma
+	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	FMOVQ F17, (R3)
+	FMOVQ F18, 16(R3)
+	ADD   $32, R3, R3
+	ADD   $32, R5, R5
+	SUB   $8, R2, R2
+	CMP   $8, R2
+	BGE   block
+
+rest:
+	CMP $1, R2
+	BLT done
+
+vector:
+	FMOVQ 224(R1), F17
+	ADD   $0, R5, R8
+	CMP   $4, R2
+	BLT   partless1
+	FMOVQ (R5), F17
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R8), V17.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R8), V17.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R2, partdone1
+	VLD1 (R8), V17.S[0]
+
+partdone1:
+	FMOVS 20(R6), F18
+	VDUP  V18.S[0], V18.S4
+
+	// any |x| > limit, or NaN?
+	WORD  $0x4ea0fa33 // fabs v19.4s, v17.4s
+	WORD  $0x4eb23672 // cmgt v18.4s, v19.4s, v18.4s
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R8
+	CBNZ  R8, slowvector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V7.B16, V17.B16, V18.B16
+	WORD $0x4ea8d654 // fsub v20.4s, v18.4s, v8.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F19
+	VFMLA V9.S4, V20.S4, V19.S4
+	WORD  $0x4eaad672 // fsub v18.4s, v19.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V4.S4, V18.S4, V20.S4
+	VFMLS V11.S4, V18.S4, V20.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F21
+	VFMLA V12.S4, V20.S4, V21.S4
+	FMOVQ 144(R1), F18
+	VFMLA V21.S4, V20.S4, V18.S4
+	FMOVQ 160(R1), F21
+	VFMLA V18.S4, V20.S4, V21.S4
+	FMOVQ 176(R1), F18
+	VFMLA V21.S4, V20.S4, V18.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V19.B16], V20.B16
+	FMOVQ 192(R1), F21
+	FMOVQ 208(R1), F22
+	VBIT  V22.B16, V20.B16, V21.B16
+	FMOVQ 16(R0), F20
+	VTBL  V21.B16, [V20.B16], V20.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V20.S4, V20.S4
+	VFMLA V18.S4, V20.S4, V20.S4
+	WORD  $0x4e21d692 // fadd v18.4s, v20.4s, v1.4s
+	WORD  $0x6e32fc36 // fdiv v22.4s, v1.4s, v18.4s
+	WORD  $0x6e36de92 // fmul v18.4s, v20.4s, v22.4s
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	WORD $0x4ea0aa33 // cmlt v19.4s, v17.4s, #0
+	VBIT V19.B16, V18.B16, V22.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F18
+	VFMLA V13.S4, V20.S4, V18.S4
+	FMOVQ 992(R1), F19
+	VFMLA V18.S4, V20.S4, V19.S4
+	FMOVQ 1008(R1), F18
+	VFMLA V19.S4, V20.S4, V18.S4
+	FMOVQ 1024(R1), F19
+	VFMLA V18.S4, V20.S4, V19.S4
+	FMOVQ 1040(R1), F18
+	VFMLA V19.S4, V20.S4, V18.S4
+	FMOVQ 1056(R1), F19
+	VFMLA V18.S4, V20.S4, V19.S4
+	FMOVQ 1072(R1), F18
+	VFMLA V19.S4, V20.S4, V18.S4
+	WORD  $0x6e32de92 // fmul v18.4s, v20.4s, v18.4s
+	VFMLA V18.S4, V20.S4, V20.S4
+
+	// ce = log1p(e) + max(v, 0)
+	WORD  $0x4ea0ca32 // fcmgt v18.4s, v17.4s, #0.0
+	VMOVI $0, V19.B16
+	VBIT  V18.B16, V17.B16, V19.B16
+	WORD  $0x4e33d691 // fadd v17.4s, v20.4s, v19.4s
+	FMOVS 16(R6), F18
+	VDUP  V18.S[0], V18.S4
+	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
+
+	// q^gamma
+	CMP  $1, R7
+	BGE  focusnot0_418
+	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
+	JMP  focusdone418
+
+focusnot0_418:
+	CMP   $2, R7
+	BGE   focusnot1_418
+	FMOVQ 224(R1), F22
+	JMP   focusdone418
+
+focusnot1_418:
+	CMP $3, R7
+	BGE focusnot2_418
+	JMP focusdone418
+
+focusnot2_418:
+	CMP  $4, R7
+	BGE  focusnot3_418
+	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
+	JMP  focusdone418
+
+focusnot3_418:
+	CMP   $5, R7
+	BGE   focusnot4_418
+	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
+	VMOV  V22.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V22.S4, V19.S4
+	VMOV  V19.B16, V22.B16
+	JMP   focusdone418
+
+focusnot4_418:
+	CMP   $6, R7
+	BGE   focusnot5_418
+	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
+	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V22.S4, V22.S4, V21.S4
+	VMOV  V22.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
+	VFMLA V5.S4, V20.S4, V21.S4
+	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V22.S4
+	JMP   focusdone418
+
+focusnot5_418:
+	CMP   $7, R7
+	BGE   focusnot6_418
+	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V22.S4, V22.S4, V19.S4
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V22.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V22.B16
+	JMP   focusdone418
+
+focusnot6_418:
+	CMP   $8, R7
+	BGE   focusnot7_418
+	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V22.S4, V22.S4, V19.S4
+	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
+	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	JMP   focusdone418
+
+focusnot7_418:
+	CMP   $9, R7
+	BGE   focusnot8_418
+	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V22.S4, V22.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa97 // fneg v23.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V23.S4
+	VFMLA V19.S4, V21.S4, V23.S4
+	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
+	VFMLA V22.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V22.B16
+	JMP   focusdone418
+
+focusnot8_418:
+	ADD   $24, R6, R8
+	FMOVS (R8), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R8), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R8), F20
+	VDUP  V20.S[0], V20.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V14.S4, V22.S4, V22.S4
+	VUSHR $23, V22.S4, V21.S4
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V15.B16, V22.B16, V22.B16
+	VADD  V16.S4, V22.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V24.B16], V25.B16
+	FMOVQ 304(R1), F24
+	VBIT  V2.B16, V25.B16, V24.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V25.B16
+	FMOVQ 432(R1), F26
+	VFMLA V25.S4, V22.S4, V26.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df5b // fmul v27.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V22.B16
+	VFMLA V27.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
+	VFMLA V27.S4, V26.S4, V25.S4
+	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
+	FMOVQ 720(R1), F28
+	FMOVQ 704(R1), F29
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 736(R1), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 752(R1), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 768(R1), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
+	VFMLA V29.S4, V26.S4, V25.S4
+	WORD  $0x4e39d6da // fadd v26.4s, v22.4s, v25.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V27.B16
+	WORD  $0x4e3bd6fb // fadd v27.4s, v23.4s, v27.4s
+	WORD  $0x6e3bde5c // fmul v28.4s, v18.4s, v27.4s
+	WORD  $0x6ea0fb97 // fneg v23.4s, v28.4s
+	VFMLA V27.S4, V18.S4, V23.S4
+	VMOV  V28.B16, V27.B16
+	VFMLA V26.S4, V19.S4, V27.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d77a // fadd v26.4s, v27.4s, v3.4s
+	WORD  $0x4ea3d75b // fsub v27.4s, v26.4s, v3.4s
+	WORD  $0x4ebbd79b // fsub v27.4s, v28.4s, v27.4s
+	VFMLA V22.S4, V19.S4, V27.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V23.S4
+	VFMLA V22.S4, V20.S4, V23.S4
+	VFMLA V25.S4, V19.S4, V23.S4
+	WORD  $0x4e37d773 // fadd v19.4s, v27.4s, v23.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F18
+	FMOVQ 800(R1), F20
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 832(R1), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	VFMLA V4.S4, V19.S4, V18.S4
+	VTBL  V0.B16, [V26.B16], V20.B16
+	FMOVQ 304(R1), F19
+	VBIT  V2.B16, V20.B16, V19.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V18.S4, V20.S4, V19.S4
+
+	// times 2^k
+	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
+	VSHL  $20, V26.S4, V19.S4
+	FMOVQ 336(R1), F20
+	VAND  V20.B16, V19.B16, V19.B16
+	VADD  V19.S4, V18.S4, V22.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F18
+	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
+	FMOVQ 880(R1), F19
+	VEOR  V19.B16, V26.B16, V19.B16
+	FMOVQ 864(R1), F20
+	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
+	VORR  V19.B16, V18.B16, V18.B16
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R8
+	CBNZ  R8, slowvector
+
+focusdone418:
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
+	ADD   $0, R3, R8
+	CMP   $4, R2
+	BLT   partless2
+	FMOVQ F17, (R3)
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R2, partone2
+	VST1.P V17.D[0], 8(R8)
+	TBZ    $0, R2, partdone2
+	VST1   V17.S[2], (R8)
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R2, partdone2
+	VST1 V17.S[0], (R8)
+
+partdone2:
+nextvector:
+	ADD $16, R3, R3
+	ADD $16, R5, R5
+	SUB $4, R2, R2
+	CMP $1, R2
+	BGE vector
+
+done:
+	RET
+
+slowblock:
+	MOVD $8, R8
+
+slow:
+	FMOVQ (R5), F17
+	VMOVI $0, V18.B16
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR  V7.B16, V17.B16, V19.B16
+	WORD  $0x4ea8d673 // fsub v19.4s, v19.4s, v8.4s
+	FMOVQ 240(R1), F20
+	WORD  $0x4e33f694 // fmax v20.4s, v20.4s, v19.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F22
+	VFMLA V9.S4, V20.S4, V22.S4
+	WORD  $0x4eaad6d3 // fsub v19.4s, v22.4s, v10.4s
+
+	// r = c - n ln2
+	VMOV  V20.B16, V21.B16
+	VFMLS V4.S4, V19.S4, V21.S4
+	VFMLS V11.S4, V19.S4, V21.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F23
+	VFMLA V12.S4, V21.S4, V23.S4
+	FMOVQ 144(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	FMOVQ 160(R1), F23
+	VFMLA V19.S4, V21.S4, V23.S4
+	FMOVQ 176(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	FMOVQ 272(R1), F21
+	WORD  $0x6eb4e6b4 // fcmgt v20.4s, v21.4s, v20.4s
+	FMOVQ 288(R1), F21
+	VAND  V20.B16, V21.B16, V20.B16
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VSHL  $20, V22.S4, V21.S4
+	VTBL  V0.B16, [V22.B16], V23.B16
+	FMOVQ 304(R1), F22
+	VBIT  V2.B16, V23.B16, V22.B16
+	FLDPQ 32(R0), (F30, F31)
+	VTBL  V22.B16, [V30.B16, V31.B16], V22.B16
+	VADD  V21.S4, V22.S4, V23.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V20.S4, V21.S4, V21.S4
+	VFMLA V19.S4, V23.S4, V23.S4
+	WORD  $0x6e35def3 // fmul v19.4s, v23.4s, v21.4s
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VSUB  V20.S4, V19.S4, V20.S4
+	FMOVQ 352(R1), F21
+	WORD  $0x4e35d673 // fadd v19.4s, v19.4s, v21.4s
+	FMOVQ 352(R1), F21
+	VSUB  V21.S4, V19.S4, V19.S4
+	WORD  $0x4eb36693 // smax v19.4s, v20.4s, v19.4s
+	FMOVQ 368(R1), F20
+	VUMIN V20.S4, V19.S4, V19.S4
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	FMOVQ 624(R1), F20
+	WORD  $0x6eb3e694 // fcmgt v20.4s, v20.4s, v19.4s
+	FMOVQ 624(R1), F21
+	WORD  $0x4e33f6b6 // fmax v22.4s, v21.4s, v19.4s
+	WORD  $0x4e21d6d5 // fadd v21.4s, v22.4s, v1.4s
+	WORD  $0x6e35fc35 // fdiv v21.4s, v1.4s, v21.4s
+	WORD  $0x6e35ded9 // fmul v25.4s, v22.4s, v21.4s
+	VBIT  V20.B16, V19.B16, V25.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F23
+	VFMLA V13.S4, V22.S4, V23.S4
+	FMOVQ 992(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1008(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1024(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1040(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1056(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1072(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	WORD  $0x6e37ded7 // fmul v23.4s, v22.4s, v23.4s
+	VFMLA V23.S4, V22.S4, V22.S4
+	VBIT  V20.B16, V19.B16, V22.B16
+	WORD  $0x4ea0aa34 // cmlt v20.4s, v17.4s, #0
+	VMOV  V21.B16, V19.B16
+	VBIT  V20.B16, V25.B16, V19.B16
+	VBIT  V20.B16, V21.B16, V25.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eb2d435 // fsub v21.4s, v1.4s, v18.4s
+	VBSL  V21.B16, V18.B16, V20.B16
+	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
+	VMOVI $0, V23.B16
+	WORD  $0x6eb7e697 // fcmgt v23.4s, v20.4s, v23.4s
+	VAND  V23.B16, V17.B16, V17.B16
+	VFMLA V17.S4, V20.S4, V22.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e32df31 // fmul v17.4s, v25.4s, v18.4s
+	VFMLA V21.S4, V19.S4, V17.S4
+	FMOVS 12(R6), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 16(R6), F20
+	VDUP  V20.S[0], V20.S4
+	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
+	VFMLA V18.S4, V19.S4, V20.S4
+	WORD  $0x6e36de99 // fmul v25.4s, v20.4s, v22.4s
+
+	// q^gamma
+	CMP  $1, R7
+	BGE  focusnot0_419
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone419
+
+focusnot0_419:
+	CMP   $2, R7
+	BGE   focusnot1_419
+	FMOVQ 224(R1), F17
+	JMP   focusdone419
+
+focusnot1_419:
+	CMP $3, R7
+	BGE focusnot2_419
+	JMP focusdone419
+
+focusnot2_419:
+	CMP  $4, R7
+	BGE  focusnot3_419
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone419
+
+focusnot3_419:
+	CMP   $5, R7
+	BGE   focusnot4_419
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	VMOV  V17.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone419
+
+focusnot4_419:
+	CMP   $6, R7
+	BGE   focusnot5_419
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V17.S4, V17.S4, V21.S4
+	VMOV  V17.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V5.S4, V17.S4, V21.S4
+	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V17.S4
+	JMP   focusdone419
+
+focusnot5_419:
+	CMP   $7, R7
+	BGE   focusnot6_419
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone419
+
+focusnot6_419:
+	CMP   $8, R7
+	BGE   focusnot7_419
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V17.S4
+	JMP   focusdone419
+
+focusnot7_419:
+	CMP   $9, R7
+	BGE   focusnot8_419
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
+	VFMLA V17.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V17.B16
+	JMP   focusdone419
+
+focusnot8_419:
+	ADD   $24, R6, R9
+	FMOVS (R9), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R9), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R9), F20
+	VDUP  V20.S[0], V20.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
+	VSUB  V14.S4, V21.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+	FMOVQ 896(R1), F24
+	VSUB  V24.S4, V23.S4, V23.S4
+	FMOVQ 560(R1), F24
+	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
+	VBIT  V24.B16, V23.B16, V22.B16
+	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V15.B16, V22.B16, V22.B16
+	VADD  V16.S4, V22.S4, V22.S4
+	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V24.B16], V26.B16
+	FMOVQ 304(R1), F24
+	VBIT  V2.B16, V26.B16, V24.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F27
+	VFMLA V26.S4, V22.S4, V27.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
+	VMOV  V27.B16, V22.B16
+	VFMLA V28.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
+	VFMLA V28.S4, V27.S4, V26.S4
+	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
+	FMOVQ 720(R1), F29
+	FMOVQ 704(R1), F30
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 736(R1), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	FMOVQ 752(R1), F29
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 768(R1), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
+	VFMLA V30.S4, V27.S4, V26.S4
+	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
+	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
+	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
+	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
+	VFMLA V23.S4, V18.S4, V28.S4
+	VMOV  V29.B16, V23.B16
+	VFMLA V27.S4, V19.S4, V23.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d6fb // fadd v27.4s, v23.4s, v3.4s
+	WORD  $0x4ea3d77e // fsub v30.4s, v27.4s, v3.4s
+	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
+	VFMLA V22.S4, V19.S4, V29.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V28.S4
+	VFMLA V22.S4, V20.S4, V28.S4
+	VFMLA V26.S4, V19.S4, V28.S4
+	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F19
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V20.S4, V19.S4
+	FMOVQ 832(R1), F22
+	VFMLA V19.S4, V20.S4, V22.S4
+	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V4.S4, V20.S4, V19.S4
+	VTBL  V0.B16, [V27.B16], V22.B16
+	FMOVQ 304(R1), F20
+	VBIT  V2.B16, V22.B16, V20.B16
+	FLDPQ 272(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 304(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V19.S4, V22.S4, V20.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V3.S4, V27.S4, V19.S4
+	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
+	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
+	VSHL  $23, V19.S4, V26.S4
+	VADD  V26.S4, V24.S4, V26.S4
+	VUMIN V6.S4, V26.S4, V27.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
+	FMOVQ 912(R1), F26
+	VSUB  V19.S4, V26.S4, V19.S4
+	VSHL  $23, V19.S4, V19.S4
+	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
+	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
+	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
+	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
+	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
+	VSUB  V19.S4, V20.S4, V19.S4
+	VBIT  V22.B16, V19.B16, V27.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R1), F19
+	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
+	FMOVQ 384(R1), F20
+	VBIF  V19.B16, V27.B16, V20.B16
+	FMOVQ 944(R1), F19
+	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
+	VMOVI $0, V22.B16
+	VBIF  V19.B16, V20.B16, V22.B16
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	VMOVI $0, V20.B16
+	VBIT  V18.B16, V6.B16, V20.B16
+	VBIT  V19.B16, V20.B16, V22.B16
+	VCMEQ V6.S4, V21.S4, V19.S4
+	VMOVI $0, V20.B16
+	FMOVQ 384(R1), F23
+	VBIT  V18.B16, V20.B16, V23.B16
+	VBIT  V19.B16, V23.B16, V22.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R9), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V17.B16, V18.B16
+	VORR  V18.B16, V22.B16, V18.B16
+	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
+	WORD  $0x4eb534d4 // cmgt v20.4s, v6.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	FMOVS 16(R9), F20
+	VDUP  V20.S[0], V20.S4
+	VAND  V20.B16, V17.B16, V17.B16
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VAND  V17.B16, V19.B16, V17.B16
+	WORD  $0x4ea636b3 // cmgt v19.4s, v21.4s, v6.4s
+	VORR  V19.B16, V17.B16, V19.B16
+	FMOVQ 368(R1), F17
+	VBIF  V19.B16, V18.B16, V17.B16
+
+focusdone419:
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
+	FMOVQ 1104(R1), F18
+	WORD  $0x6e39e652 // fcmge v18.4s, v18.4s, v25.4s
+	VBIT  V18.B16, V17.B16, V25.B16
+	FMOVQ 368(R1), F17
+	VUMIN V17.S4, V25.S4, V17.S4
+	FMOVQ F17, (R3)
+	ADD   $16, R3, R3
+	ADD   $16, R5, R5
+	SUB   $4, R2, R2
+	SUB   $4, R8, R8
+	CMP   $1, R8
+	BGE   slow
+	JMP   loop
+
+slowvector:
+	FMOVQ 224(R1), F17
+	ADD   $0, R5, R8
+	CMP   $4, R2
+	BLT   partless3
+	FMOVQ (R5), F17
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R2, partone3
+	VLD1.P 8(R8), V17.D[0]
+	TBZ    $0, R2, partdone3
+	VLD1   (R8), V17.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R2, partdone3
+	VLD1 (R8), V17.S[0]
+
+partdone3:
+	VMOVI $0, V18.B16
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR  V7.B16, V17.B16, V19.B16
+	WORD  $0x4ea8d673 // fsub v19.4s, v19.4s, v8.4s
+	FMOVQ 240(R1), F20
+	WORD  $0x4e33f694 // fmax v20.4s, v20.4s, v19.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F22
+	VFMLA V9.S4, V20.S4, V22.S4
+	WORD  $0x4eaad6d3 // fsub v19.4s, v22.4s, v10.4s
+
+	// r = c - n ln2
+	VMOV  V20.B16, V21.B16
+	VFMLS V4.S4, V19.S4, V21.S4
+	VFMLS V11.S4, V19.S4, V21.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F23
+	VFMLA V12.S4, V21.S4, V23.S4
+	FMOVQ 144(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	FMOVQ 160(R1), F23
+	VFMLA V19.S4, V21.S4, V23.S4
+	FMOVQ 176(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	FMOVQ 272(R1), F21
+	WORD  $0x6eb4e6b4 // fcmgt v20.4s, v21.4s, v20.4s
+	FMOVQ 288(R1), F21
+	VAND  V20.B16, V21.B16, V20.B16
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VSHL  $20, V22.S4, V21.S4
+	VTBL  V0.B16, [V22.B16], V23.B16
+	FMOVQ 304(R1), F22
+	VBIT  V2.B16, V23.B16, V22.B16
+	FLDPQ 32(R0), (F30, F31)
+	VTBL  V22.B16, [V30.B16, V31.B16], V22.B16
+	VADD  V21.S4, V22.S4, V23.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V20.S4, V21.S4, V21.S4
+	VFMLA V19.S4, V23.S4, V23.S4
+	WORD  $0x6e35def3 // fmul v19.4s, v23.4s, v21.4s
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VSUB  V20.S4, V19.S4, V20.S4
+	FMOVQ 352(R1), F21
+	WORD  $0x4e35d673 // fadd v19.4s, v19.4s, v21.4s
+	FMOVQ 352(R1), F21
+	VSUB  V21.S4, V19.S4, V19.S4
+	WORD  $0x4eb36693 // smax v19.4s, v20.4s, v19.4s
+	FMOVQ 368(R1), F20
+	VUMIN V20.S4, V19.S4, V19.S4
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	FMOVQ 624(R1), F20
+	WORD  $0x6eb3e694 // fcmgt v20.4s, v20.4s, v19.4s
+	FMOVQ 624(R1), F21
+	WORD  $0x4e33f6b6 // fmax v22.4s, v21.4s, v19.4s
+	WORD  $0x4e21d6d5 // fadd v21.4s, v22.4s, v1.4s
+	WORD  $0x6e35fc35 // fdiv v21.4s, v1.4s, v21.4s
+	WORD  $0x6e35ded9 // fmul v25.4s, v22.4s, v21.4s
+	VBIT  V20.B16, V19.B16, V25.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F23
+	VFMLA V13.S4, V22.S4, V23.S4
+	FMOVQ 992(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1008(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1024(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1040(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1056(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1072(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	WORD  $0x6e37ded7 // fmul v23.4s, v22.4s, v23.4s
+	VFMLA V23.S4, V22.S4, V22.S4
+	VBIT  V20.B16, V19.B16, V22.B16
+	WORD  $0x4ea0aa34 // cmlt v20.4s, v17.4s, #0
+	VMOV  V21.B16, V19.B16
+	VBIT  V20.B16, V25.B16, V19.B16
+	VBIT  V20.B16, V21.B16, V25.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eb2d435 // fsub v21.4s, v1.4s, v18.4s
+	VBSL  V21.B16, V18.B16, V20.B16
+	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
+	VMOVI $0, V23.B16
+	WORD  $0x6eb7e697 // fcmgt v23.4s, v20.4s, v23.4s
+	VAND  V23.B16, V17.B16, V17.B16
+	VFMLA V17.S4, V20.S4, V22.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e32df31 // fmul v17.4s, v25.4s, v18.4s
+	VFMLA V21.S4, V19.S4, V17.S4
+	FMOVS 12(R6), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 16(R6), F20
+	VDUP  V20.S[0], V20.S4
+	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
+	VFMLA V18.S4, V19.S4, V20.S4
+	WORD  $0x6e36de99 // fmul v25.4s, v20.4s, v22.4s
+
+	// q^gamma
+	CMP  $1, R7
+	BGE  focusnot0_420
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone420
+
+focusnot0_420:
+	CMP   $2, R7
+	BGE   focusnot1_420
+	FMOVQ 224(R1), F17
+	JMP   focusdone420
+
+focusnot1_420:
+	CMP $3, R7
+	BGE focusnot2_420
+	JMP focusdone420
+
+focusnot2_420:
+	CMP  $4, R7
+	BGE  focusnot3_420
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone420
+
+focusnot3_420:
+	CMP   $5, R7
+	BGE   focusnot4_420
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	VMOV  V17.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone420
+
+focusnot4_420:
+	CMP   $6, R7
+	BGE   focusnot5_420
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V17.S4, V17.S4, V21.S4
+	VMOV  V17.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V5.S4, V17.S4, V21.S4
+	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V17.S4
+	JMP   focusdone420
+
+focusnot5_420:
+	CMP   $7, R7
+	BGE   focusnot6_420
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone420
+
+focusnot6_420:
+	CMP   $8, R7
+	BGE   focusnot7_420
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V17.S4
+	JMP   focusdone420
+
+focusnot7_420:
+	CMP   $9, R7
+	BGE   focusnot8_420
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
+	VFMLA V17.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V17.B16
+	JMP   focusdone420
+
+focusnot8_420:
+	ADD   $24, R6, R8
+	FMOVS (R8), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R8), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R8), F20
+	VDUP  V20.S[0], V20.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
+	VSUB  V14.S4, V21.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+	FMOVQ 896(R1), F24
+	VSUB  V24.S4, V23.S4, V23.S4
+	FMOVQ 560(R1), F24
+	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
+	VBIT  V24.B16, V23.B16, V22.B16
+	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V15.B16, V22.B16, V22.B16
+	VADD  V16.S4, V22.S4, V22.S4
+	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V24.B16], V26.B16
+	FMOVQ 304(R1), F24
+	VBIT  V2.B16, V26.B16, V24.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F27
+	VFMLA V26.S4, V22.S4, V27.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
+	VMOV  V27.B16, V22.B16
+	VFMLA V28.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
+	VFMLA V28.S4, V27.S4, V26.S4
+	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
+	FMOVQ 720(R1), F29
+	FMOVQ 704(R1), F30
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 736(R1), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	FMOVQ 752(R1), F29
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 768(R1), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
+	VFMLA V30.S4, V27.S4, V26.S4
+	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
+	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
+	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
+	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
+	VFMLA V23.S4, V18.S4, V28.S4
+	VMOV  V29.B16, V23.B16
+	VFMLA V27.S4, V19.S4, V23.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d6fb // fadd v27.4s, v23.4s, v3.4s
+	WORD  $0x4ea3d77e // fsub v30.4s, v27.4s, v3.4s
+	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
+	VFMLA V22.S4, V19.S4, V29.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V28.S4
+	VFMLA V22.S4, V20.S4, V28.S4
+	VFMLA V26.S4, V19.S4, V28.S4
+	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F19
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V20.S4, V19.S4
+	FMOVQ 832(R1), F22
+	VFMLA V19.S4, V20.S4, V22.S4
+	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V4.S4, V20.S4, V19.S4
+	VTBL  V0.B16, [V27.B16], V22.B16
+	FMOVQ 304(R1), F20
+	VBIT  V2.B16, V22.B16, V20.B16
+	FLDPQ 272(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 304(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V19.S4, V22.S4, V20.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V3.S4, V27.S4, V19.S4
+	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
+	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
+	VSHL  $23, V19.S4, V26.S4
+	VADD  V26.S4, V24.S4, V26.S4
+	VUMIN V6.S4, V26.S4, V27.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
+	FMOVQ 912(R1), F26
+	VSUB  V19.S4, V26.S4, V19.S4
+	VSHL  $23, V19.S4, V19.S4
+	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
+	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
+	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
+	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
+	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
+	VSUB  V19.S4, V20.S4, V19.S4
+	VBIT  V22.B16, V19.B16, V27.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R1), F19
+	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
+	FMOVQ 384(R1), F20
+	VBIF  V19.B16, V27.B16, V20.B16
+	FMOVQ 944(R1), F19
+	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
+	VMOVI $0, V22.B16
+	VBIF  V19.B16, V20.B16, V22.B16
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	VMOVI $0, V20.B16
+	VBIT  V18.B16, V6.B16, V20.B16
+	VBIT  V19.B16, V20.B16, V22.B16
+	VCMEQ V6.S4, V21.S4, V19.S4
+	VMOVI $0, V20.B16
+	FMOVQ 384(R1), F23
+	VBIT  V18.B16, V20.B16, V23.B16
+	VBIT  V19.B16, V23.B16, V22.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R8), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V17.B16, V18.B16
+	VORR  V18.B16, V22.B16, V18.B16
+	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
+	WORD  $0x4eb534d4 // cmgt v20.4s, v6.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	FMOVS 16(R8), F20
+	VDUP  V20.S[0], V20.S4
+	VAND  V20.B16, V17.B16, V17.B16
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VAND  V17.B16, V19.B16, V17.B16
+	WORD  $0x4ea636b3 // cmgt v19.4s, v21.4s, v6.4s
+	VORR  V19.B16, V17.B16, V19.B16
+	FMOVQ 368(R1), F17
+	VBIF  V19.B16, V18.B16, V17.B16
+
+focusdone420:
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
+	FMOVQ 1104(R1), F18
+	WORD  $0x6e39e652 // fcmge v18.4s, v18.4s, v25.4s
+	VBIT  V18.B16, V17.B16, V25.B16
+	FMOVQ 368(R1), F17
+	VUMIN V17.S4, V25.S4, V17.S4
+	ADD   $0, R3, R8
+	CMP   $4, R2
+	BLT   partless4
+	FMOVQ F17, (R3)
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R2, partone4
+	VST1.P V17.D[0], 8(R8)
+	TBZ    $0, R2, partdone4
+	VST1   V17.S[2], (R8)
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R2, partdone4
+	VST1 V17.S[0], (R8)
+
+partdone4:
+	JMP nextvector
+
+// func backgroundGradNEON(losses *float32, grad *float32, logits *float32, n int, p *lossParams, scale *float32)
+TEXT ·backgroundGradNEON(SB), NOSPLIT, $0-48
+	MOVD  $consts<>+0(SB), R1
+	MOVD  $tables<>+0(SB), R0
+	FMOVQ (R0), F0
+	FMOVQ 224(R1), F1
+	FMOVQ 1088(R1), F2
+	FMOVQ 320(R1), F3
+	FMOVQ 784(R1), F4
+	FMOVQ 80(R1), F5
+	FMOVQ 384(R1), F6
+	FMOVQ 608(R1), F7
+	FMOVQ 32(R1), F8
+	FMOVQ 48(R1), F9
+	FMOVQ 64(R1), F10
+	FMOVQ 96(R1), F11
+	FMOVQ 112(R1), F12
+	MOVD  n+24(FP), R2
+	MOVD  losses+0(FP), R3
+	MOVD  grad+8(FP), R5
+	MOVD  logits+16(FP), R6
+	MOVD  p+32(FP), R7
+	MOVD  (R7), R8
+	MOVD  scale+40(FP), R9
+
+loop:
+	CMP $8, R2
+	BLT rest
+
+block:
+	FMOVQ (R6), F15
+	FMOVQ 16(R6), F18
+	FMOVS 20(R7), F13
+	VDUP  V13.S[0], V13.S4
+
+	// any |x| > limit, or NaN?
+	WORD  $0x4ea0f9ee // fabs v14.4s, v15.4s
+	WORD  $0x4ea0fa50 // fabs v16.4s, v18.4s
+	WORD  $0x4eb065ce // smax v14.4s, v14.4s, v16.4s
+	WORD  $0x4ead35cd // cmgt v13.4s, v14.4s, v13.4s
+	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
+	FMOVD F13, R10
+	CBNZ  R10, slowblock
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V7.B16, V15.B16, V14.B16
+	VORR V7.B16, V18.B16, V13.B16
+	WORD $0x4ea8d5ce // fsub v14.4s, v14.4s, v8.4s
+	WORD $0x4ea8d5b5 // fsub v21.4s, v13.4s, v8.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F20
+	FMOVQ 64(R1), F17
+	VFMLA V9.S4, V14.S4, V20.S4
+	VFMLA V9.S4, V21.S4, V17.S4
+	WORD  $0x4eaad68d // fsub v13.4s, v20.4s, v10.4s
+	WORD  $0x4eaad630 // fsub v16.4s, v17.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V5.S4, V13.S4, V14.S4
+	VFMLS V5.S4, V16.S4, V21.S4
+	VFMLS V11.S4, V13.S4, V14.S4
+	VFMLS V11.S4, V16.S4, V21.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F19
+	FMOVQ 128(R1), F22
+	VFMLA V12.S4, V14.S4, V19.S4
+	VFMLA V12.S4, V21.S4, V22.S4
+	FMOVQ 144(R1), F13
+	FMOVQ 144(R1), F16
+	VFMLA V19.S4, V14.S4, V13.S4
+	VFMLA V22.S4, V21.S4, V16.S4
+	FMOVQ 160(R1), F19
+	FMOVQ 160(R1), F22
+	VFMLA V13.S4, V14.S4, V19.S4
+	VFMLA V16.S4, V21.S4, V22.S4
+	FMOVQ 176(R1), F13
+	FMOVQ 176(R1), F16
+	VFMLA V19.S4, V14.S4, V13.S4
+	VFMLA V22.S4, V21.S4, V16.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V20.B16], V21.B16
+	VTBL  V0.B16, [V17.B16], V23.B16
+	FMOVQ 192(R1), F19
+	FMOVQ 192(R1), F14
+	FMOVQ 208(R1), F22
+	FMOVQ 208(R1), F24
+	VBIT  V22.B16, V21.B16, V19.B16
+	VBIT  V24.B16, V23.B16, V14.B16
+	FMOVQ 16(R0), F22
+	FMOVQ 16(R0), F21
+	VTBL  V19.B16, [V22.B16], V19.B16
+	VTBL  V14.B16, [V21.B16], V14.B16
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V17.S4, V17.S4
+	VADD  V20.S4, V19.S4, V21.S4
+	VADD  V17.S4, V14.S4, V14.S4
+	VFMLA V13.S4, V21.S4, V21.S4
+	VFMLA V16.S4, V14.S4, V14.S4
+	WORD  $0x4e21d6b0 // fadd v16.4s, v21.4s, v1.4s
+	WORD  $0x4e21d5cd // fadd v13.4s, v14.4s, v1.4s
+	WORD  $0x6e30fc31 // fdiv v17.4s, v1.4s, v16.4s
+	WORD  $0x6e2dfc37 // fdiv v23.4s, v1.4s, v13.4s
+	WORD  $0x6e31deb0 // fmul v16.4s, v21.4s, v17.4s
+	WORD  $0x6e37ddcd // fmul v13.4s, v14.4s, v23.4s
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	WORD $0x4ea0a9f6 // cmlt v22.4s, v15.4s, #0
+	WORD $0x4ea0aa58 // cmlt v24.4s, v18.4s, #0
+	VMOV V17.B16, V19.B16
+	VBIT V22.B16, V16.B16, V19.B16
+	VMOV V23.B16, V20.B16
+	VBIT V24.B16, V13.B16, V20.B16
+	VBIT V22.B16, V17.B16, V16.B16
+	VBIT V24.B16, V23.B16, V13.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F17
+	FMOVQ 976(R1), F23
+	FMOVQ 960(R1), F22
+	FMOVQ 960(R1), F24
+	VFMLA V22.S4, V21.S4, V17.S4
+	VFMLA V24.S4, V14.S4, V23.S4
+	FMOVQ 992(R1), F22
+	FMOVQ 992(R1), F24
+	VFMLA V17.S4, V21.S4, V22.S4
+	VFMLA V23.S4, V14.S4, V24.S4
+	FMOVQ 1008(R1), F17
+	FMOVQ 1008(R1), F23
+	VFMLA V22.S4, V21.S4, V17.S4
+	VFMLA V24.S4, V14.S4, V23.S4
+	FMOVQ 1024(R1), F22
+	FMOVQ 1024(R1), F24
+	VFMLA V17.S4, V21.S4, V22.S4
+	VFMLA V23.S4, V14.S4, V24.S4
+	FMOVQ 1040(R1), F17
+	FMOVQ 1040(R1), F23
+	VFMLA V22.S4, V21.S4, V17.S4
+	VFMLA V24.S4, V14.S4, V23.S4
+	FMOVQ 1056(R1), F22
+	FMOVQ 1056(R1), F24
+	VFMLA V17.S4, V21.S4, V22.S4
+	VFMLA V23.S4, V14.S4, V24.S4
+	FMOVQ 1072(R1), F17
+	FMOVQ 1072(R1), F23
+	VFMLA V22.S4, V21.S4, V17.S4
+	VFMLA V24.S4, V14.S4, V23.S4
+	WORD  $0x6e31deb1 // fmul v17.4s, v21.4s, v17.4s
+	WORD  $0x6e37ddd6 // fmul v22.4s, v14.4s, v23.4s
+	VFMLA V17.S4, V21.S4, V21.S4
+	VFMLA V22.S4, V14.S4, V14.S4
+
+	// ce = log1p(e) + max(v, 0)
+	WORD  $0x4ea0c9f6 // fcmgt v22.4s, v15.4s, #0.0
+	WORD  $0x4ea0ca58 // fcmgt v24.4s, v18.4s, #0.0
+	VMOVI $0, V23.B16
+	VMOVI $0, V17.B16
+	VBIT  V22.B16, V15.B16, V23.B16
+	VBIT  V24.B16, V18.B16, V17.B16
+	WORD  $0x4e37d6af // fadd v15.4s, v21.4s, v23.4s
+	WORD  $0x4e31d5d2 // fadd v18.4s, v14.4s, v17.4s
+
+	// D = q + gamma ce (1-q), with v's sign
+	FMOVS 8(R7), F14
+	FMOVS 8(R7), F17
+	VDUP  V14.S[0], V14.S4
+	VDUP  V17.S[0], V21.S4
+	WORD  $0x6e30ddf1 // fmul v17.4s, v15.4s, v16.4s
+	WORD  $0x6e2dde56 // fmul v22.4s, v18.4s, v13.4s
+	VMOV  V19.B16, V13.B16
+	VMOV  V20.B16, V16.B16
+	VFMLA V17.S4, V14.S4, V13.S4
+	VFMLA V22.S4, V21.S4, V16.S4
+	FMOVS 16(R7), F14
+	FMOVS 16(R7), F17
+	VDUP  V14.S[0], V14.S4
+	VDUP  V17.S[0], V17.S4
+	WORD  $0x6e2fddcf // fmul v15.4s, v14.4s, v15.4s
+	WORD  $0x6e32de32 // fmul v18.4s, v17.4s, v18.4s
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_445
+	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
+	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
+	JMP  focusdone445
+
+focusnot0_445:
+	CMP   $2, R8
+	BGE   focusnot1_445
+	FMOVQ 224(R1), F19
+	FMOVQ 224(R1), F20
+	JMP   focusdone445
+
+focusnot1_445:
+	CMP $3, R8
+	BGE focusnot2_445
+	JMP focusdone445
+
+focusnot2_445:
+	CMP  $4, R8
+	BGE  focusnot3_445
+	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
+	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
+	JMP  focusdone445
+
+focusnot3_445:
+	CMP   $5, R8
+	BGE   focusnot4_445
+	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
+	VMOV  V19.B16, V22.B16
+	VFMLS V21.S4, V21.S4, V22.S4
+	WORD  $0x6e22deb7 // fmul v23.4s, v21.4s, v2.4s
+	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VFMLA V21.S4, V19.S4, V22.S4
+	VMOV  V22.B16, V19.B16
+	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
+	VMOV  V20.B16, V22.B16
+	VFMLS V21.S4, V21.S4, V22.S4
+	WORD  $0x6e22deb7 // fmul v23.4s, v21.4s, v2.4s
+	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VFMLA V21.S4, V20.S4, V22.S4
+	VMOV  V22.B16, V20.B16
+	JMP   focusdone445
+
+focusnot4_445:
+	CMP   $6, R8
+	BGE   focusnot5_445
+	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
+	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
+	VFMLA V19.S4, V19.S4, V24.S4
+	VMOV  V19.B16, V23.B16
+	VFMLS V21.S4, V21.S4, V23.S4
+	WORD  $0x6e37de73 // fmul v19.4s, v19.4s, v23.4s
+	VFMLA V2.S4, V19.S4, V24.S4
+	WORD  $0x6e35df13 // fmul v19.4s, v24.4s, v21.4s
+	VFMLA V21.S4, V22.S4, V19.S4
+	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
+	WORD  $0x6e34de96 // fmul v22.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
+	VFMLA V20.S4, V20.S4, V24.S4
+	VMOV  V20.B16, V23.B16
+	VFMLS V21.S4, V21.S4, V23.S4
+	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
+	VFMLA V2.S4, V20.S4, V24.S4
+	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
+	VFMLA V21.S4, V22.S4, V20.S4
+	JMP   focusdone445
+
+focusnot5_445:
+	CMP   $7, R8
+	BGE   focusnot6_445
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x6e33ded6 // fmul v22.4s, v22.4s, v19.4s
+	VFMLA V19.S4, V21.S4, V22.S4
+	VMOV  V22.B16, V19.B16
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
+	VFMLA V20.S4, V21.S4, V22.S4
+	VMOV  V22.B16, V20.B16
+	JMP   focusdone445
+
+focusnot6_445:
+	CMP   $8, R8
+	BGE   focusnot7_445
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x4e35d6b3 // fadd v19.4s, v21.4s, v21.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V21.S4, V21.S4, V19.S4
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V21.S4, V21.S4, V20.S4
+	JMP   focusdone445
+
+focusnot7_445:
+	CMP   $9, R8
+	BGE   focusnot8_445
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
+	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
+	VFMLA V21.S4, V21.S4, V25.S4
+	VFMLA V22.S4, V24.S4, V25.S4
+	WORD  $0x6e33df35 // fmul v21.4s, v25.4s, v19.4s
+	VFMLA V19.S4, V23.S4, V21.S4
+	VMOV  V21.B16, V19.B16
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
+	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
+	VFMLA V21.S4, V21.S4, V25.S4
+	VFMLA V22.S4, V24.S4, V25.S4
+	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
+	VFMLA V20.S4, V23.S4, V21.S4
+	VMOV  V21.B16, V20.B16
+	JMP   focusdone445
+
+focusnot8_445:
+	ADD   $24, R7, R10
+	FMOVS (R10), F21
+	VDUP  V21.S[0], V21.S4
+	FMOVS 4(R10), F22
+	VDUP  V22.S[0], V22.S4
+	FMOVS 8(R10), F23
+	VDUP  V23.S[0], V23.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R1), F24
+	VSUB  V24.S4, V19.S4, V25.S4
+	VUSHR $23, V25.S4, V24.S4
+	VUSHR $20, V25.S4, V19.S4
+	FMOVQ 656(R1), F26
+	VAND  V26.B16, V25.B16, V25.B16
+	FMOVQ 672(R1), F26
+	VADD  V26.S4, V25.S4, V25.S4
+	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V19.B16], V26.B16
+	FMOVQ 304(R1), F19
+	VBIT  V3.B16, V26.B16, V19.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F29
+	VFMLA V26.S4, V25.S4, V29.S4
+	FMOVQ 688(R1), F25
+	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
+	VMOV  V29.B16, V26.B16
+	VFMLA V25.S4, V26.S4, V26.S4
+	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
+	VFMLA V25.S4, V29.S4, V27.S4
+	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
+	FMOVQ 720(R1), F30
+	FMOVQ 704(R1), F31
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 736(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 752(R1), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 768(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
+	VFMLA V31.S4, V25.S4, V27.S4
+	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V29.B16
+	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
+	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
+	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
+	VFMLA V28.S4, V21.S4, V29.S4
+	VMOV  V30.B16, V28.B16
+	VFMLA V25.S4, V22.S4, V28.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e24d799 // fadd v25.4s, v28.4s, v4.4s
+	WORD  $0x4ea4d73c // fsub v28.4s, v25.4s, v4.4s
+	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
+	VFMLA V26.S4, V22.S4, V28.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V19.S4, V21.S4, V29.S4
+	VFMLA V26.S4, V23.S4, V29.S4
+	VFMLA V27.S4, V22.S4, V29.S4
+	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F19
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V21.S4, V19.S4
+	FMOVQ 832(R1), F22
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V5.S4, V21.S4, V19.S4
+	VTBL  V0.B16, [V25.B16], V22.B16
+	FMOVQ 304(R1), F21
+	VBIT  V3.B16, V22.B16, V21.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V19.S4, V22.S4, V21.S4
+
+	// times 2^k
+	WORD  $0x4e35d6d3 // fadd v19.4s, v22.4s, v21.4s
+	VSHL  $20, V25.S4, V21.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V21.S4, V19.S4, V19.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F21
+	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
+	FMOVQ 880(R1), F22
+	VEOR  V22.B16, V25.B16, V22.B16
+	FMOVQ 864(R1), F23
+	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
+	VORR  V22.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R11
+	CBNZ  R11, slowblock
+	FMOVS (R10), F21
+	VDUP  V21.S[0], V21.S4
+	FMOVS 4(R10), F22
+	VDUP  V22.S[0], V22.S4
+	FMOVS 8(R10), F23
+	VDUP  V23.S[0], V23.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R1), F24
+	VSUB  V24.S4, V20.S4, V25.S4
+	VUSHR $23, V25.S4, V24.S4
+	VUSHR $20, V25.S4, V20.S4
+	FMOVQ 656(R1), F26
+	VAND  V26.B16, V25.B16, V25.B16
+	FMOVQ 672(R1), F26
+	VADD  V26.S4, V25.S4, V25.S4
+	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V20.B16], V26.B16
+	FMOVQ 304(R1), F20
+	VBIT  V3.B16, V26.B16, V20.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F29
+	VFMLA V26.S4, V25.S4, V29.S4
+	FMOVQ 688(R1), F25
+	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
+	VMOV  V29.B16, V26.B16
+	VFMLA V25.S4, V26.S4, V26.S4
+	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
+	VFMLA V25.S4, V29.S4, V27.S4
+	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
+	FMOVQ 720(R1), F30
+	FMOVQ 704(R1), F31
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 736(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 752(R1), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 768(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
+	VFMLA V31.S4, V25.S4, V27.S4
+	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V29.B16
+	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
+	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
+	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
+	VFMLA V28.S4, V21.S4, V29.S4
+	VMOV  V30.B16, V28.B16
+	VFMLA V25.S4, V22.S4, V28.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e24d799 // fadd v25.4s, v28.4s, v4.4s
+	WORD  $0x4ea4d73c // fsub v28.4s, v25.4s, v4.4s
+	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
+	VFMLA V26.S4, V22.S4, V28.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V20.S4, V21.S4, V29.S4
+	VFMLA V26.S4, V23.S4, V29.S4
+	VFMLA V27.S4, V22.S4, V29.S4
+	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F20
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V21.S4, V20.S4
+	FMOVQ 832(R1), F22
+	VFMLA V20.S4, V21.S4, V22.S4
+	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V5.S4, V21.S4, V20.S4
+	VTBL  V0.B16, [V25.B16], V22.B16
+	FMOVQ 304(R1), F21
+	VBIT  V3.B16, V22.B16, V21.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V20.S4, V22.S4, V21.S4
+
+	// times 2^k
+	WORD  $0x4e35d6d4 // fadd v20.4s, v22.4s, v21.4s
+	VSHL  $20, V25.S4, V21.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V21.S4, V20.S4, V20.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F21
+	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
+	FMOVQ 880(R1), F22
+	VEOR  V22.B16, V25.B16, V22.B16
+	FMOVQ 864(R1), F23
+	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
+	VORR  V22.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R10
+	CBNZ  R10, slowblock
+
+focusdone445:
+	// loss = (alpha ce) q^gamma
+	WORD $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
+
+	// gradient = scale alpha q^gamma D
+	FMOVS (R9), F21
+	VDUP  V21.S[0], V21.S4
+	WORD  $0x6e33ddce // fmul v14.4s, v14.4s, v19.4s
+	WORD  $0x6e2edeae // fmul v14.4s, v21.4s, v14.4s
+	WORD  $0x6e2dddcd // fmul v13.4s, v14.4s, v13.4s
+
+	// loss = (alpha ce) q^gamma
+	WORD $0x6e34de4e // fmul v14.4s, v18.4s, v20.4s
+
+	// gradient = scale alpha q^gamma D
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	WORD  $0x6e31deb1 // fmul v17.4s, v21.4s, v17.4s
+	WORD  $0x6e30de30 // fmul v16.4s, v17.4s, v16.4s
+	FMOVQ F15, (R3)
+	FMOVQ F13, (R5)
+	FMOVQ F14, 16(R3)
+	FMOVQ F16, 16(R5)
+	ADD   $32, R3, R3
+	ADD   $32, R5, R5
+	ADD   $32, R6, R6
+	SUB   $8, R2, R2
+	CMP   $8, R2
+	BGE   block
+
+rest:
+	CMP $1, R2
+	BLT done
+
+vector:
+	FMOVQ 224(R1), F14
+	ADD   $0, R6, R10
+	CMP   $4, R2
+	BLT   partless1
+	FMOVQ (R6), F14
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R10), V14.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R10), V14.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R2, partdone1
+	VLD1 (R10), V14.S[0]
+
+partdone1:
+	FMOVS 20(R7), F13
+	VDUP  V13.S[0], V13.S4
+
+	// any |x| > limit, or NaN?
+	WORD  $0x4ea0f9cf // fabs v15.4s, v14.4s
+	WORD  $0x4ead35ed // cmgt v13.4s, v15.4s, v13.4s
+	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
+	FMOVD F13, R10
+	CBNZ  R10, slowvector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V7.B16, V14.B16, V13.B16
+	WORD $0x4ea8d5b0 // fsub v16.4s, v13.4s, v8.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F15
+	VFMLA V9.S4, V16.S4, V15.S4
+	WORD  $0x4eaad5ed // fsub v13.4s, v15.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V5.S4, V13.S4, V16.S4
+	VFMLS V11.S4, V13.S4, V16.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F17
+	VFMLA V12.S4, V16.S4, V17.S4
+	FMOVQ 144(R1), F13
+	VFMLA V17.S4, V16.S4, V13.S4
+	FMOVQ 160(R1), F17
+	VFMLA V13.S4, V16.S4, V17.S4
+	FMOVQ 176(R1), F13
+	VFMLA V17.S4, V16.S4, V13.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V15.B16], V16.B16
+	FMOVQ 192(R1), F17
+	FMOVQ 208(R1), F18
+	VBIT  V18.B16, V16.B16, V17.B16
+	FMOVQ 16(R0), F16
+	VTBL  V17.B16, [V16.B16], V16.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V16.S4, V17.S4
+	VFMLA V13.S4, V17.S4, V17.S4
+	WORD  $0x4e21d62d // fadd v13.4s, v17.4s, v1.4s
+	WORD  $0x6e2dfc2f // fdiv v15.4s, v1.4s, v13.4s
+	WORD  $0x6e2fde2d // fmul v13.4s, v17.4s, v15.4s
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	WORD $0x4ea0a9d0 // cmlt v16.4s, v14.4s, #0
+	VMOV V15.B16, V20.B16
+	VBIT V16.B16, V13.B16, V20.B16
+	VBIT V16.B16, V15.B16, V13.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F15
+	FMOVQ 960(R1), F16
+	VFMLA V16.S4, V17.S4, V15.S4
+	FMOVQ 992(R1), F16
+	VFMLA V15.S4, V17.S4, V16.S4
+	FMOVQ 1008(R1), F15
+	VFMLA V16.S4, V17.S4, V15.S4
+	FMOVQ 1024(R1), F16
+	VFMLA V15.S4, V17.S4, V16.S4
+	FMOVQ 1040(R1), F15
+	VFMLA V16.S4, V17.S4, V15.S4
+	FMOVQ 1056(R1), F16
+	VFMLA V15.S4, V17.S4, V16.S4
+	FMOVQ 1072(R1), F15
+	VFMLA V16.S4, V17.S4, V15.S4
+	WORD  $0x6e2fde2f // fmul v15.4s, v17.4s, v15.4s
+	VFMLA V15.S4, V17.S4, V17.S4
+
+	// ce = log1p(e) + max(v, 0)
+	WORD  $0x4ea0c9cf // fcmgt v15.4s, v14.4s, #0.0
+	VMOVI $0, V16.B16
+	VBIT  V15.B16, V14.B16, V16.B16
+	WORD  $0x4e30d62f // fadd v15.4s, v17.4s, v16.4s
+
+	// D = q + gamma ce (1-q), with v's sign
+	FMOVS 8(R7), F14
+	VDUP  V14.S[0], V14.S4
+	WORD  $0x6e2dddf0 // fmul v16.4s, v15.4s, v13.4s
+	VMOV  V20.B16, V13.B16
+	VFMLA V16.S4, V14.S4, V13.S4
+	FMOVS 16(R7), F14
+	VDUP  V14.S[0], V14.S4
+	WORD  $0x6e2fddcf // fmul v15.4s, v14.4s, v15.4s
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_446
+	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
+	JMP  focusdone446
+
+focusnot0_446:
+	CMP   $2, R8
+	BGE   focusnot1_446
+	FMOVQ 224(R1), F20
+	JMP   focusdone446
+
+focusnot1_446:
+	CMP $3, R8
+	BGE focusnot2_446
+	JMP focusdone446
+
+focusnot2_446:
+	CMP  $4, R8
+	BGE  focusnot3_446
+	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
+	JMP  focusdone446
+
+focusnot3_446:
+	CMP   $5, R8
+	BGE   focusnot4_446
+	WORD  $0x6ea1fa90 // fsqrt v16.4s, v20.4s
+	VMOV  V20.B16, V17.B16
+	VFMLS V16.S4, V16.S4, V17.S4
+	WORD  $0x6e22de12 // fmul v18.4s, v16.4s, v2.4s
+	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
+	VFMLA V16.S4, V20.S4, V17.S4
+	VMOV  V17.B16, V20.B16
+	JMP   focusdone446
+
+focusnot4_446:
+	CMP   $6, R8
+	BGE   focusnot5_446
+	WORD  $0x6ea1fa90 // fsqrt v16.4s, v20.4s
+	WORD  $0x6e34de91 // fmul v17.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
+	VFMLA V20.S4, V20.S4, V19.S4
+	VMOV  V20.B16, V18.B16
+	VFMLS V16.S4, V16.S4, V18.S4
+	WORD  $0x6e32de92 // fmul v18.4s, v20.4s, v18.4s
+	VFMLA V2.S4, V18.S4, V19.S4
+	WORD  $0x6e30de74 // fmul v20.4s, v19.4s, v16.4s
+	VFMLA V16.S4, V17.S4, V20.S4
+	JMP   focusdone446
+
+focusnot5_446:
+	CMP   $7, R8
+	BGE   focusnot6_446
+	WORD  $0x6e34de90 // fmul v16.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
+	VFMLA V20.S4, V20.S4, V17.S4
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V20.S4, V16.S4, V17.S4
+	VMOV  V17.B16, V20.B16
+	JMP   focusdone446
+
+focusnot6_446:
+	CMP   $8, R8
+	BGE   focusnot7_446
+	WORD  $0x6e34de90 // fmul v16.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
+	VFMLA V20.S4, V20.S4, V17.S4
+	WORD  $0x4e30d612 // fadd v18.4s, v16.4s, v16.4s
+	WORD  $0x6e31de54 // fmul v20.4s, v18.4s, v17.4s
+	VFMLA V16.S4, V16.S4, V20.S4
+	JMP   focusdone446
+
+focusnot7_446:
+	CMP   $9, R8
+	BGE   focusnot8_446
+	WORD  $0x6e34de90 // fmul v16.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
+	VFMLA V20.S4, V20.S4, V17.S4
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x4e30d613 // fadd v19.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa55 // fneg v21.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V21.S4
+	VFMLA V17.S4, V19.S4, V21.S4
+	WORD  $0x6e34deb0 // fmul v16.4s, v21.4s, v20.4s
+	VFMLA V20.S4, V18.S4, V16.S4
+	VMOV  V16.B16, V20.B16
+	JMP   focusdone446
+
+focusnot8_446:
+	ADD   $24, R7, R10
+	FMOVS (R10), F16
+	VDUP  V16.S[0], V16.S4
+	FMOVS 4(R10), F17
+	VDUP  V17.S[0], V17.S4
+	FMOVS 8(R10), F18
+	VDUP  V18.S[0], V18.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R1), F19
+	VSUB  V19.S4, V20.S4, V20.S4
+	VUSHR $23, V20.S4, V19.S4
+	VUSHR $20, V20.S4, V22.S4
+	FMOVQ 656(R1), F21
+	VAND  V21.B16, V20.B16, V20.B16
+	FMOVQ 672(R1), F21
+	VADD  V21.S4, V20.S4, V20.S4
+	WORD  $0x4e21da75 // scvtf v21.4s, v19.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V22.B16], V23.B16
+	FMOVQ 304(R1), F22
+	VBIT  V3.B16, V23.B16, V22.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V22.B16, [V30.B16, V31.B16], V23.B16
+	FMOVQ 432(R1), F24
+	VFMLA V23.S4, V20.S4, V24.S4
+	FMOVQ 688(R1), F20
+	WORD  $0x6e34df19 // fmul v25.4s, v24.4s, v20.4s
+	VMOV  V24.B16, V20.B16
+	VFMLA V25.S4, V20.S4, V20.S4
+	WORD  $0x4eb4d717 // fsub v23.4s, v24.4s, v20.4s
+	VFMLA V25.S4, V24.S4, V23.S4
+	WORD  $0x6e38df19 // fmul v25.4s, v24.4s, v24.4s
+	FMOVQ 720(R1), F26
+	FMOVQ 704(R1), F27
+	VFMLA V27.S4, V24.S4, V26.S4
+	FMOVQ 736(R1), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	FMOVQ 752(R1), F26
+	VFMLA V27.S4, V24.S4, V26.S4
+	FMOVQ 768(R1), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	WORD  $0x6e38df38 // fmul v24.4s, v25.4s, v24.4s
+	VFMLA V27.S4, V24.S4, V23.S4
+	WORD  $0x4e37d698 // fadd v24.4s, v20.4s, v23.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V22.B16, [V30.B16, V31.B16], V25.B16
+	WORD  $0x4e39d6b9 // fadd v25.4s, v21.4s, v25.4s
+	WORD  $0x6e39de1a // fmul v26.4s, v16.4s, v25.4s
+	WORD  $0x6ea0fb55 // fneg v21.4s, v26.4s
+	VFMLA V25.S4, V16.S4, V21.S4
+	VMOV  V26.B16, V25.B16
+	VFMLA V24.S4, V17.S4, V25.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e24d738 // fadd v24.4s, v25.4s, v4.4s
+	WORD  $0x4ea4d719 // fsub v25.4s, v24.4s, v4.4s
+	WORD  $0x4eb9d759 // fsub v25.4s, v26.4s, v25.4s
+	VFMLA V20.S4, V17.S4, V25.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V22.B16, [V30.B16, V31.B16], V22.B16
+	VFMLA V22.S4, V16.S4, V21.S4
+	VFMLA V20.S4, V18.S4, V21.S4
+	VFMLA V23.S4, V17.S4, V21.S4
+	WORD  $0x4e35d731 // fadd v17.4s, v25.4s, v21.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F16
+	FMOVQ 800(R1), F18
+	VFMLA V18.S4, V17.S4, V16.S4
+	FMOVQ 832(R1), F18
+	VFMLA V16.S4, V17.S4, V18.S4
+	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
+	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
+	VFMLA V5.S4, V17.S4, V16.S4
+	VTBL  V0.B16, [V24.B16], V18.B16
+	FMOVQ 304(R1), F17
+	VBIT  V3.B16, V18.B16, V17.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V18.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
+	VFMLA V16.S4, V18.S4, V17.S4
+
+	// times 2^k
+	WORD  $0x4e31d650 // fadd v16.4s, v18.4s, v17.4s
+	VSHL  $20, V24.S4, V17.S4
+	FMOVQ 336(R1), F18
+	VAND  V18.B16, V17.B16, V17.B16
+	VADD  V17.S4, V16.S4, V20.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F16
+	WORD  $0x4e701e70 // bic v16.16b, v19.16b, v16.16b
+	FMOVQ 880(R1), F17
+	VEOR  V17.B16, V24.B16, V17.B16
+	FMOVQ 864(R1), F18
+	WORD  $0x4e721e31 // bic v17.16b, v17.16b, v18.16b
+	VORR  V17.B16, V16.B16, V16.B16
+	WORD  $0x6eb0a610 // umaxp v16.4s, v16.4s, v16.4s
+	FMOVD F16, R10
+	CBNZ  R10, slowvector
+
+focusdone446:
+	// loss = (alpha ce) q^gamma
+	WORD $0x6e34ddef // fmul v15.4s, v15.4s, v20.4s
+
+	// gradient = scale alpha q^gamma D
+	FMOVS (R9), F16
+	VDUP  V16.S[0], V16.S4
+	WORD  $0x6e34ddce // fmul v14.4s, v14.4s, v20.4s
+	WORD  $0x6e2ede0e // fmul v14.4s, v16.4s, v14.4s
+	WORD  $0x6e2dddcd // fmul v13.4s, v14.4s, v13.4s
+	ADD   $0, R3, R10
+	CMP   $4, R2
+	BLT   partless2
+	FMOVQ F15, (R3)
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R2, partone2
+	VST1.P V15.D[0], 8(R10)
+	TBZ    $0, R2, partdone2
+	VST1   V15.S[2], (R10)
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R2, partdone2
+	VST1 V15.S[0], (R10)
+
+partdone2:
+	ADD   $0, R5, R10
+	CMP   $4, R2
+	BLT   partless3
+	FMOVQ F13, (R5)
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R2, partone3
+	VST1.P V13.D[0], 8(R10)
+	TBZ    $0, R2, partdone3
+	VST1   V13.S[2], (R10)
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R2, partdone3
+	VST1 V13.S[0], (R10)
+
+partdone3:
+nextvector:
+	ADD $16, R3, R3
+	ADD $16, R5, R5
+	ADD $16, R6, R6
+	SUB $4, R2, R2
+	CMP $1, R2
+	BGE vector
+
+done:
+	RET
+
+slowblock:
+	MOVD $8, R10
+
+slow:
+	FMOVQ (R6), F13
+	VMOVI $0, V14.B16
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR  V7.B16, V13.B16, V15.B16
+	WORD  $0x4ea8d5ef // fsub v15.4s, v15.4s, v8.4s
+	FMOVQ 240(R1), F16
+	WORD  $0x4e2ff610 // fmax v16.4s, v16.4s, v15.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F18
+	VFMLA V9.S4, V16.S4, V18.S4
+	WORD  $0x4eaad64f // fsub v15.4s, v18.4s, v10.4s
+
+	// r = c - n ln2
+	VMOV  V16.B16, V17.B16
+	VFMLS V5.S4, V15.S4, V17.S4
+	VFMLS V11.S4, V15.S4, V17.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F19
+	VFMLA V12.S4, V17.S4, V19.S4
+	FMOVQ 144(R1), F15
+	VFMLA V19.S4, V17.S4, V15.S4
+	FMOVQ 160(R1), F19
+	VFMLA V15.S4, V17.S4, V19.S4
+	FMOVQ 176(R1), F15
+	VFMLA V19.S4, V17.S4, V15.S4
+	FMOVQ 272(R1), F17
+	WORD  $0x6eb0e630 // fcmgt v16.4s, v17.4s, v16.4s
+	FMOVQ 288(R1), F17
+	VAND  V16.B16, V17.B16, V16.B16
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VSHL  $20, V18.S4, V17.S4
+	VTBL  V0.B16, [V18.B16], V19.B16
+	FMOVQ 304(R1), F18
+	VBIT  V3.B16, V19.B16, V18.B16
+	FLDPQ 32(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VADD  V17.S4, V18.S4, V19.S4
+	FMOVQ 336(R1), F18
+	VAND  V18.B16, V17.B16, V17.B16
+	VADD  V16.S4, V17.S4, V17.S4
+	VFMLA V15.S4, V19.S4, V19.S4
+	WORD  $0x6e31de6f // fmul v15.4s, v19.4s, v17.4s
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VSUB  V16.S4, V15.S4, V16.S4
+	FMOVQ 352(R1), F17
+	WORD  $0x4e31d5ef // fadd v15.4s, v15.4s, v17.4s
+	FMOVQ 352(R1), F17
+	VSUB  V17.S4, V15.S4, V15.S4
+	WORD  $0x4eaf660f // smax v15.4s, v16.4s, v15.4s
+	FMOVQ 368(R1), F16
+	VUMIN V16.S4, V15.S4, V15.S4
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	FMOVQ 624(R1), F16
+	WORD  $0x6eafe611 // fcmgt v17.4s, v16.4s, v15.4s
+	FMOVQ 624(R1), F16
+	WORD  $0x4e2ff613 // fmax v19.4s, v16.4s, v15.4s
+	WORD  $0x4e21d670 // fadd v16.4s, v19.4s, v1.4s
+	WORD  $0x6e30fc30 // fdiv v16.4s, v1.4s, v16.4s
+	WORD  $0x6e30de77 // fmul v23.4s, v19.4s, v16.4s
+	VBIT  V17.B16, V15.B16, V23.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F18
+	FMOVQ 960(R1), F20
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 992(R1), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 1008(R1), F18
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 1024(R1), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 1040(R1), F18
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 1056(R1), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 1072(R1), F18
+	VFMLA V20.S4, V19.S4, V18.S4
+	WORD  $0x6e32de72 // fmul v18.4s, v19.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V19.S4
+	VBIT  V17.B16, V15.B16, V19.B16
+	WORD  $0x4ea0a9af // cmlt v15.4s, v13.4s, #0
+	VMOV  V16.B16, V17.B16
+	VBIT  V15.B16, V23.B16, V17.B16
+	VBIT  V15.B16, V16.B16, V23.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eaed432 // fsub v18.4s, v1.4s, v14.4s
+	VBSL  V18.B16, V14.B16, V15.B16
+	WORD  $0x4ea0f9ad // fabs v13.4s, v13.4s
+	VMOVI $0, V16.B16
+	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
+	VAND  V16.B16, V13.B16, V13.B16
+	VFMLA V13.S4, V15.S4, V19.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e2edef4 // fmul v20.4s, v23.4s, v14.4s
+	VMOV  V20.B16, V15.B16
+	VFMLA V18.S4, V17.S4, V15.S4
+	FMOVS 12(R7), F13
+	VDUP  V13.S[0], V16.S4
+	FMOVS 16(R7), F13
+	VDUP  V13.S[0], V13.S4
+	WORD  $0x6e32ddad // fmul v13.4s, v13.4s, v18.4s
+	VFMLA V14.S4, V16.S4, V13.S4
+	WORD  $0x6e33ddb0 // fmul v16.4s, v13.4s, v19.4s
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	WORD  $0x6eaee455 // fcmgt v21.4s, v2.4s, v14.4s
+	VMOV  V23.B16, V22.B16
+	VBIT  V21.B16, V17.B16, V22.B16
+	WORD  $0x6e2ffed6 // fdiv v22.4s, v22.4s, v15.4s
+	WORD  $0x4ea0d9f8 // fcmeq v24.4s, v15.4s, #0.0
+	FMOVQ 224(R1), F25
+	VBIF  V24.B16, V22.B16, V25.B16
+	VBIF  V21.B16, V17.B16, V23.B16
+	WORD  $0x6e39def5 // fmul v21.4s, v23.4s, v25.4s
+	WORD  $0x6e35de73 // fmul v19.4s, v19.4s, v21.4s
+	VMOVI $0, V22.B16
+	WORD  $0x6eb6e6b5 // fcmgt v21.4s, v21.4s, v22.4s
+	VAND  V21.B16, V19.B16, V19.B16
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	FMOVS 8(R7), F21
+	VDUP  V21.S[0], V21.S4
+	FMOVQ 224(R1), F22
+	FMOVQ 1120(R1), F23
+	VFMLS V23.S4, V14.S4, V22.S4
+	WORD  $0x6e36deb5 // fmul v21.4s, v21.4s, v22.4s
+	WORD  $0x6ea0fa8e // fneg v14.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V14.S4
+	VFMLA V19.S4, V21.S4, V14.S4
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_447
+	WORD $0x6e2fddef // fmul v15.4s, v15.4s, v15.4s
+	JMP  focusdone447
+
+focusnot0_447:
+	CMP   $2, R8
+	BGE   focusnot1_447
+	FMOVQ 224(R1), F15
+	JMP   focusdone447
+
+focusnot1_447:
+	CMP $3, R8
+	BGE focusnot2_447
+	JMP focusdone447
+
+focusnot2_447:
+	CMP  $4, R8
+	BGE  focusnot3_447
+	WORD $0x6ea1f9ef // fsqrt v15.4s, v15.4s
+	JMP  focusdone447
+
+focusnot3_447:
+	CMP   $5, R8
+	BGE   focusnot4_447
+	WORD  $0x6ea1f9f1 // fsqrt v17.4s, v15.4s
+	VMOV  V15.B16, V18.B16
+	VFMLS V17.S4, V17.S4, V18.S4
+	WORD  $0x6e22de33 // fmul v19.4s, v17.4s, v2.4s
+	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
+	VFMLA V17.S4, V15.S4, V18.S4
+	VMOV  V18.B16, V15.B16
+	JMP   focusdone447
+
+focusnot4_447:
+	CMP   $6, R8
+	BGE   focusnot5_447
+	WORD  $0x6ea1f9f1 // fsqrt v17.4s, v15.4s
+	WORD  $0x6e2fddf2 // fmul v18.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
+	VFMLA V15.S4, V15.S4, V20.S4
+	VMOV  V15.B16, V19.B16
+	VFMLS V17.S4, V17.S4, V19.S4
+	WORD  $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
+	VFMLA V2.S4, V15.S4, V20.S4
+	WORD  $0x6e31de8f // fmul v15.4s, v20.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V15.S4
+	JMP   focusdone447
+
+focusnot5_447:
+	CMP   $7, R8
+	BGE   focusnot6_447
+	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
+	VFMLA V15.S4, V15.S4, V18.S4
+	WORD  $0x6e2fde52 // fmul v18.4s, v18.4s, v15.4s
+	VFMLA V15.S4, V17.S4, V18.S4
+	VMOV  V18.B16, V15.B16
+	JMP   focusdone447
+
+focusnot6_447:
+	CMP   $8, R8
+	BGE   focusnot7_447
+	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
+	VFMLA V15.S4, V15.S4, V18.S4
+	WORD  $0x4e31d62f // fadd v15.4s, v17.4s, v17.4s
+	WORD  $0x6e32ddef // fmul v15.4s, v15.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V15.S4
+	JMP   focusdone447
+
+focusnot7_447:
+	CMP   $9, R8
+	BGE   focusnot8_447
+	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
+	VFMLA V15.S4, V15.S4, V18.S4
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x4e31d634 // fadd v20.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V17.S4, V17.S4, V21.S4
+	VFMLA V18.S4, V20.S4, V21.S4
+	WORD  $0x6e2fdeb1 // fmul v17.4s, v21.4s, v15.4s
+	VFMLA V15.S4, V19.S4, V17.S4
+	VMOV  V17.B16, V15.B16
+	JMP   focusdone447
+
+focusnot8_447:
+	ADD   $24, R7, R11
+	FMOVS (R11), F17
+	VDUP  V17.S[0], V17.S4
+	FMOVS 4(R11), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 8(R11), F19
+	VDUP  V19.S[0], V19.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f9f4 // fabs v20.4s, v15.4s
+	FMOVQ 640(R1), F21
+	VSUB  V21.S4, V20.S4, V21.S4
+	WORD  $0x4e21da96 // scvtf v22.4s, v20.4s
+	FMOVQ 896(R1), F23
+	VSUB  V23.S4, V22.S4, V22.S4
+	FMOVQ 560(R1), F23
+	WORD  $0x4eb436f7 // cmgt v23.4s, v23.4s, v20.4s
+	VBIT  V23.B16, V22.B16, V21.B16
+	WORD  $0x4f2906b6 // sshr v22.4s, v21.4s, #23
+	VUSHR $20, V21.S4, V23.S4
+	FMOVQ 656(R1), F24
+	VAND  V24.B16, V21.B16, V21.B16
+	FMOVQ 672(R1), F24
+	VADD  V24.S4, V21.S4, V21.S4
+	WORD  $0x4e21dad6 // scvtf v22.4s, v22.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V23.B16], V24.B16
+	FMOVQ 304(R1), F23
+	VBIT  V3.B16, V24.B16, V23.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V24.B16
+	FMOVQ 432(R1), F25
+	VFMLA V24.S4, V21.S4, V25.S4
+	FMOVQ 688(R1), F21
+	WORD  $0x6e35df3a // fmul v26.4s, v25.4s, v21.4s
+	VMOV  V25.B16, V21.B16
+	VFMLA V26.S4, V21.S4, V21.S4
+	WORD  $0x4eb5d738 // fsub v24.4s, v25.4s, v21.4s
+	VFMLA V26.S4, V25.S4, V24.S4
+	WORD  $0x6e39df3a // fmul v26.4s, v25.4s, v25.4s
+	FMOVQ 720(R1), F27
+	FMOVQ 704(R1), F28
+	VFMLA V28.S4, V25.S4, V27.S4
+	FMOVQ 736(R1), F28
+	VFMLA V27.S4, V25.S4, V28.S4
+	FMOVQ 752(R1), F27
+	VFMLA V28.S4, V25.S4, V27.S4
+	FMOVQ 768(R1), F28
+	VFMLA V27.S4, V25.S4, V28.S4
+	WORD  $0x6e39df59 // fmul v25.4s, v26.4s, v25.4s
+	VFMLA V28.S4, V25.S4, V24.S4
+	WORD  $0x4e38d6b9 // fadd v25.4s, v21.4s, v24.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V26.B16
+	WORD  $0x4e3ad6d6 // fadd v22.4s, v22.4s, v26.4s
+	WORD  $0x6e36de3b // fmul v27.4s, v17.4s, v22.4s
+	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
+	VFMLA V22.S4, V17.S4, V26.S4
+	VMOV  V27.B16, V22.B16
+	VFMLA V25.S4, V18.S4, V22.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e24d6d9 // fadd v25.4s, v22.4s, v4.4s
+	WORD  $0x4ea4d73c // fsub v28.4s, v25.4s, v4.4s
+	WORD  $0x4ebcd77b // fsub v27.4s, v27.4s, v28.4s
+	VFMLA V21.S4, V18.S4, V27.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V23.B16
+	VFMLA V23.S4, V17.S4, V26.S4
+	VFMLA V21.S4, V19.S4, V26.S4
+	VFMLA V24.S4, V18.S4, V26.S4
+	WORD  $0x4e3ad773 // fadd v19.4s, v27.4s, v26.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F18
+	FMOVQ 800(R1), F21
+	VFMLA V21.S4, V19.S4, V18.S4
+	FMOVQ 832(R1), F21
+	VFMLA V18.S4, V19.S4, V21.S4
+	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
+	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
+	VFMLA V5.S4, V19.S4, V18.S4
+	VTBL  V0.B16, [V25.B16], V21.B16
+	FMOVQ 304(R1), F19
+	VBIT  V3.B16, V21.B16, V19.B16
+	FLDPQ 272(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V21.B16
+	FLDPQ 304(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V18.S4, V21.S4, V19.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V4.S4, V25.S4, V18.S4
+	WORD  $0x4f3d0652 // sshr v18.4s, v18.4s, #3
+	WORD  $0x4e33d6b7 // fadd v23.4s, v21.4s, v19.4s
+	VSHL  $23, V18.S4, V24.S4
+	VADD  V24.S4, V23.S4, V24.S4
+	VUMIN V6.S4, V24.S4, V25.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V24.B16
+	WORD  $0x4eb86e52 // smin v18.4s, v18.4s, v24.4s
+	FMOVQ 912(R1), F24
+	VSUB  V18.S4, V24.S4, V18.S4
+	VSHL  $23, V18.S4, V18.S4
+	WORD  $0x4e35d658 // fadd v24.4s, v18.4s, v21.4s
+	WORD  $0x4eb2d71a // fsub v26.4s, v24.4s, v18.4s
+	WORD  $0x4ebad6b5 // fsub v21.4s, v21.4s, v26.4s
+	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
+	WORD  $0x4e33d713 // fadd v19.4s, v24.4s, v19.4s
+	WORD  $0x6eb7e655 // fcmgt v21.4s, v18.4s, v23.4s
+	VSUB  V18.S4, V19.S4, V18.S4
+	VBIT  V21.B16, V18.B16, V25.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R1), F18
+	WORD  $0x6eb2e6d2 // fcmgt v18.4s, v22.4s, v18.4s
+	FMOVQ 384(R1), F19
+	VBIF  V18.B16, V25.B16, V19.B16
+	FMOVQ 944(R1), F18
+	WORD  $0x6eb6e652 // fcmgt v18.4s, v18.4s, v22.4s
+	VMOVI $0, V21.B16
+	VBIF  V18.B16, V19.B16, V21.B16
+	VMOVI $0, V18.B16
+	VCMEQ V18.S4, V20.S4, V18.S4
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VMOVI $0, V19.B16
+	VBIT  V17.B16, V6.B16, V19.B16
+	VBIT  V18.B16, V19.B16, V21.B16
+	VCMEQ V6.S4, V20.S4, V18.S4
+	VMOVI $0, V19.B16
+	FMOVQ 384(R1), F22
+	VBIT  V17.B16, V19.B16, V22.B16
+	VBIT  V18.B16, V22.B16, V21.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R11), F17
+	VDUP  V17.S[0], V17.S4
+	VAND  V17.B16, V15.B16, V17.B16
+	VORR  V17.B16, V21.B16, V17.B16
+	WORD  $0x4ea08a92 // cmgt v18.4s, v20.4s, #0
+	WORD  $0x4eb434d3 // cmgt v19.4s, v6.4s, v20.4s
+	VAND  V19.B16, V18.B16, V18.B16
+	FMOVS 16(R11), F19
+	VDUP  V19.S[0], V19.S4
+	VAND  V19.B16, V15.B16, V15.B16
+	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
+	VAND  V15.B16, V18.B16, V15.B16
+	WORD  $0x4ea63692 // cmgt v18.4s, v20.4s, v6.4s
+	VORR  V18.B16, V15.B16, V18.B16
+	FMOVQ 368(R1), F15
+	VBIF  V18.B16, V17.B16, V15.B16
+
+focusdone447:
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e2fde11 // fmul v17.4s, v16.4s, v15.4s
+	FMOVQ 1104(R1), F18
+	WORD  $0x6e30e652 // fcmge v18.4s, v18.4s, v16.4s
+	VBIT  V18.B16, V17.B16, V16.B16
+	FMOVQ 368(R1), F17
+	VUMIN V17.S4, V16.S4, V16.S4
+
+	// gradient = scale alpha q^gamma D
+	FMOVS (R9), F17
+	VDUP  V17.S[0], V17.S4
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	WORD  $0x6e2dde2d // fmul v13.4s, v17.4s, v13.4s
+	WORD  $0x6e2eddad // fmul v13.4s, v13.4s, v14.4s
+	WORD  $0x4e2de5ae // fcmeq v14.4s, v13.4s, v13.4s
+	FMOVQ 368(R1), F15
+	VBIT  V14.B16, V13.B16, V15.B16
+	FMOVQ F16, (R3)
+	FMOVQ F15, (R5)
+	ADD   $16, R3, R3
+	ADD   $16, R5, R5
+	ADD   $16, R6, R6
+	SUB   $4, R2, R2
+	SUB   $4, R10, R10
+	CMP   $1, R10
+	BGE   slow
+	JMP   loop
+
+slowvector:
+	FMOVQ 224(R1), F13
+	ADD   $0, R6, R10
+	CMP   $4, R2
+	BLT   partless4
+	FMOVQ (R6), F13
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R2, partone4
+	VLD1.P 8(R10), V13.D[0]
+	TBZ    $0, R2, partdone4
+	VLD1   (R10), V13.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R2, partdone4
+	VLD1 (R10), V13.S[0]
+
+partdone4:
+	VMOVI $0, V14.B16
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR  V7.B16, V13.B16, V15.B16
+	WORD  $0x4ea8d5ef // fsub v15.4s, v15.4s, v8.4s
+	FMOVQ 240(R1), F16
+	WORD  $0x4e2ff610 // fmax v16.4s, v16.4s, v15.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F18
+	VFMLA V9.S4, V16.S4, V18.S4
+	WORD  $0x4eaad64f // fsub v15.4s, v18.4s, v10.4s
+
+	// r = c - n ln2
+	VMOV  V16.B16, V17.B16
+	VFMLS V5.S4, V15.S4, V17.S4
+	VFMLS V11.S4, V15.S4, V17.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F19
+	VFMLA V12.S4, V17.S4, V19.S4
+	FMOVQ 144(R1), F15
+	VFMLA V19.S4, V17.S4, V15.S4
+	FMOVQ 160(R1), F19
+	VFMLA V15.S4, V17.S4, V19.S4
+	FMOVQ 176(R1), F15
+	VFMLA V19.S4, V17.S4, V15.S4
+	FMOVQ 272(R1), F17
+	WORD  $0x6eb0e630 // fcmgt v16.4s, v17.4s, v16.4s
+	FMOVQ 288(R1), F17
+	VAND  V16.B16, V17.B16, V16.B16
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VSHL  $20, V18.S4, V17.S4
+	VTBL  V0.B16, [V18.B16], V19.B16
+	FMOVQ 304(R1), F18
+	VBIT  V3.B16, V19.B16, V18.B16
+	FLDPQ 32(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VADD  V17.S4, V18.S4, V19.S4
+	FMOVQ 336(R1), F18
+	VAND  V18.B16, V17.B16, V17.B16
+	VADD  V16.S4, V17.S4, V17.S4
+	VFMLA V15.S4, V19.S4, V19.S4
+	WORD  $0x6e31de6f // fmul v15.4s, v19.4s, v17.4s
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VSUB  V16.S4, V15.S4, V16.S4
+	FMOVQ 352(R1), F17
+	WORD  $0x4e31d5ef // fadd v15.4s, v15.4s, v17.4s
+	FMOVQ 352(R1), F17
+	VSUB  V17.S4, V15.S4, V15.S4
+	WORD  $0x4eaf660f // smax v15.4s, v16.4s, v15.4s
+	FMOVQ 368(R1), F16
+	VUMIN V16.S4, V15.S4, V15.S4
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	FMOVQ 624(R1), F16
+	WORD  $0x6eafe611 // fcmgt v17.4s, v16.4s, v15.4s
+	FMOVQ 624(R1), F16
+	WORD  $0x4e2ff613 // fmax v19.4s, v16.4s, v15.4s
+	WORD  $0x4e21d670 // fadd v16.4s, v19.4s, v1.4s
+	WORD  $0x6e30fc30 // fdiv v16.4s, v1.4s, v16.4s
+	WORD  $0x6e30de77 // fmul v23.4s, v19.4s, v16.4s
+	VBIT  V17.B16, V15.B16, V23.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F18
+	FMOVQ 960(R1), F20
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 992(R1), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 1008(R1), F18
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 1024(R1), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 1040(R1), F18
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 1056(R1), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 1072(R1), F18
+	VFMLA V20.S4, V19.S4, V18.S4
+	WORD  $0x6e32de72 // fmul v18.4s, v19.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V19.S4
+	VBIT  V17.B16, V15.B16, V19.B16
+	WORD  $0x4ea0a9af // cmlt v15.4s, v13.4s, #0
+	VMOV  V16.B16, V17.B16
+	VBIT  V15.B16, V23.B16, V17.B16
+	VBIT  V15.B16, V16.B16, V23.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eaed432 // fsub v18.4s, v1.4s, v14.4s
+	VBSL  V18.B16, V14.B16, V15.B16
+	WORD  $0x4ea0f9ad // fabs v13.4s, v13.4s
+	VMOVI $0, V16.B16
+	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
+	VAND  V16.B16, V13.B16, V13.B16
+	VFMLA V13.S4, V15.S4, V19.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e2edef4 // fmul v20.4s, v23.4s, v14.4s
+	VMOV  V20.B16, V15.B16
+	VFMLA V18.S4, V17.S4, V15.S4
+	FMOVS 12(R7), F13
+	VDUP  V13.S[0], V16.S4
+	FMOVS 16(R7), F13
+	VDUP  V13.S[0], V13.S4
+	WORD  $0x6e32ddad // fmul v13.4s, v13.4s, v18.4s
+	VFMLA V14.S4, V16.S4, V13.S4
+	WORD  $0x6e33ddb0 // fmul v16.4s, v13.4s, v19.4s
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	WORD  $0x6eaee455 // fcmgt v21.4s, v2.4s, v14.4s
+	VMOV  V23.B16, V22.B16
+	VBIT  V21.B16, V17.B16, V22.B16
+	WORD  $0x6e2ffed6 // fdiv v22.4s, v22.4s, v15.4s
+	WORD  $0x4ea0d9f8 // fcmeq v24.4s, v15.4s, #0.0
+	FMOVQ 224(R1), F25
+	VBIF  V24.B16, V22.B16, V25.B16
+	VBIF  V21.B16, V17.B16, V23.B16
+	WORD  $0x6e39def5 // fmul v21.4s, v23.4s, v25.4s
+	WORD  $0x6e35de73 // fmul v19.4s, v19.4s, v21.4s
+	VMOVI $0, V22.B16
+	WORD  $0x6eb6e6b5 // fcmgt v21.4s, v21.4s, v22.4s
+	VAND  V21.B16, V19.B16, V19.B16
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	FMOVS 8(R7), F21
+	VDUP  V21.S[0], V21.S4
+	FMOVQ 224(R1), F22
+	FMOVQ 1120(R1), F23
+	VFMLS V23.S4, V14.S4, V22.S4
+	WORD  $0x6e36deb5 // fmul v21.4s, v21.4s, v22.4s
+	WORD  $0x6ea0fa8e // fneg v14.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V14.S4
+	VFMLA V19.S4, V21.S4, V14.S4
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_448
+	WORD $0x6e2fddef // fmul v15.4s, v15.4s, v15.4s
+	JMP  focusdone448
+
+focusnot0_448:
+	CMP   $2, R8
+	BGE   focusnot1_448
+	FMOVQ 224(R1), F15
+	JMP   focusdone448
+
+focusnot1_448:
+	CMP $3, R8
+	BGE focusnot2_448
+	JMP focusdone448
+
+focusnot2_448:
+	CMP  $4, R8
+	BGE  focusnot3_448
+	WORD $0x6ea1f9ef // fsqrt v15.4s, v15.4s
+	JMP  focusdone448
+
+focusnot3_448:
+	CMP   $5, R8
+	BGE   focusnot4_448
+	WORD  $0x6ea1f9f1 // fsqrt v17.4s, v15.4s
+	VMOV  V15.B16, V18.B16
+	VFMLS V17.S4, V17.S4, V18.S4
+	WORD  $0x6e22de33 // fmul v19.4s, v17.4s, v2.4s
+	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
+	VFMLA V17.S4, V15.S4, V18.S4
+	VMOV  V18.B16, V15.B16
+	JMP   focusdone448
+
+focusnot4_448:
+	CMP   $6, R8
+	BGE   focusnot5_448
+	WORD  $0x6ea1f9f1 // fsqrt v17.4s, v15.4s
+	WORD  $0x6e2fddf2 // fmul v18.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
+	VFMLA V15.S4, V15.S4, V20.S4
+	VMOV  V15.B16, V19.B16
+	VFMLS V17.S4, V17.S4, V19.S4
+	WORD  $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
+	VFMLA V2.S4, V15.S4, V20.S4
+	WORD  $0x6e31de8f // fmul v15.4s, v20.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V15.S4
+	JMP   focusdone448
+
+focusnot5_448:
+	CMP   $7, R8
+	BGE   focusnot6_448
+	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
+	VFMLA V15.S4, V15.S4, V18.S4
+	WORD  $0x6e2fde52 // fmul v18.4s, v18.4s, v15.4s
+	VFMLA V15.S4, V17.S4, V18.S4
+	VMOV  V18.B16, V15.B16
+	JMP   focusdone448
+
+focusnot6_448:
+	CMP   $8, R8
+	BGE   focusnot7_448
+	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
+	VFMLA V15.S4, V15.S4, V18.S4
+	WORD  $0x4e31d62f // fadd v15.4s, v17.4s, v17.4s
+	WORD  $0x6e32ddef // fmul v15.4s, v15.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V15.S4
+	JMP   focusdone448
+
+focusnot7_448:
+	CMP   $9, R8
+	BGE   focusnot8_448
+	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
+	VFMLA V15.S4, V15.S4, V18.S4
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x4e31d634 // fadd v20.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V17.S4, V17.S4, V21.S4
+	VFMLA V18.S4, V20.S4, V21.S4
+	WORD  $0x6e2fdeb1 // fmul v17.4s, v21.4s, v15.4s
+	VFMLA V15.S4, V19.S4, V17.S4
+	VMOV  V17.B16, V15.B16
+	JMP   focusdone448
+
+focusnot8_448:
+	ADD   $24, R7, R10
+	FMOVS (R10), F17
+	VDUP  V17.S[0], V17.S4
+	FMOVS 4(R10), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 8(R10), F19
+	VDUP  V19.S[0], V19.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f9f4 // fabs v20.4s, v15.4s
+	FMOVQ 640(R1), F21
+	VSUB  V21.S4, V20.S4, V21.S4
+	WORD  $0x4e21da96 // scvtf v22.4s, v20.4s
+	FMOVQ 896(R1), F23
+	VSUB  V23.S4, V22.S4, V22.S4
+	FMOVQ 560(R1), F23
+	WORD  $0x4eb436f7 // cmgt v23.4s, v23.4s, v20.4s
+	VBIT  V23.B16, V22.B16, V21.B16
+	WORD  $0x4f2906b6 // sshr v22.4s, v21.4s, #23
+	VUSHR $20, V21.S4, V23.S4
+	FMOVQ 656(R1), F24
+	VAND  V24.B16, V21.B16, V21.B16
+	FMOVQ 672(R1), F24
+	VADD  V24.S4, V21.S4, V21.S4
+	WORD  $0x4e21dad6 // scvtf v22.4s, v22.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V23.B16], V24.B16
+	FMOVQ 304(R1), F23
+	VBIT  V3.B16, V24.B16, V23.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V24.B16
+	FMOVQ 432(R1), F25
+	VFMLA V24.S4, V21.S4, V25.S4
+	FMOVQ 688(R1), F21
+	WORD  $0x6e35df3a // fmul v26.4s, v25.4s, v21.4s
+	VMOV  V25.B16, V21.B16
+	VFMLA V26.S4, V21.S4, V21.S4
+	WORD  $0x4eb5d738 // fsub v24.4s, v25.4s, v21.4s
+	VFMLA V26.S4, V25.S4, V24.S4
+	WORD  $0x6e39df3a // fmul v26.4s, v25.4s, v25.4s
+	FMOVQ 720(R1), F27
+	FMOVQ 704(R1), F28
+	VFMLA V28.S4, V25.S4, V27.S4
+	FMOVQ 736(R1), F28
+	VFMLA V27.S4, V25.S4, V28.S4
+	FMOVQ 752(R1), F27
+	VFMLA V28.S4, V25.S4, V27.S4
+	FMOVQ 768(R1), F28
+	VFMLA V27.S4, V25.S4, V28.S4
+	WORD  $0x6e39df59 // fmul v25.4s, v26.4s, v25.4s
+	VFMLA V28.S4, V25.S4, V24.S4
+	WORD  $0x4e38d6b9 // fadd v25.4s, v21.4s, v24.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V26.B16
+	WORD  $0x4e3ad6d6 // fadd v22.4s, v22.4s, v26.4s
+	WORD  $0x6e36de3b // fmul v27.4s, v17.4s, v22.4s
+	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
+	VFMLA V22.S4, V17.S4, V26.S4
+	VMOV  V27.B16, V22.B16
+	VFMLA V25.S4, V18.S4, V22.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e24d6d9 // fadd v25.4s, v22.4s, v4.4s
+	WORD  $0x4ea4d73c // fsub v28.4s, v25.4s, v4.4s
+	WORD  $0x4ebcd77b // fsub v27.4s, v27.4s, v28.4s
+	VFMLA V21.S4, V18.S4, V27.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V23.B16
+	VFMLA V23.S4, V17.S4, V26.S4
+	VFMLA V21.S4, V19.S4, V26.S4
+	VFMLA V24.S4, V18.S4, V26.S4
+	WORD  $0x4e3ad773 // fadd v19.4s, v27.4s, v26.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F18
+	FMOVQ 800(R1), F21
+	VFMLA V21.S4, V19.S4, V18.S4
+	FMOVQ 832(R1), F21
+	VFMLA V18.S4, V19.S4, V21.S4
+	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
+	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
+	VFMLA V5.S4, V19.S4, V18.S4
+	VTBL  V0.B16, [V25.B16], V21.B16
+	FMOVQ 304(R1), F19
+	VBIT  V3.B16, V21.B16, V19.B16
+	FLDPQ 272(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V21.B16
+	FLDPQ 304(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V18.S4, V21.S4, V19.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V4.S4, V25.S4, V18.S4
+	WORD  $0x4f3d0652 // sshr v18.4s, v18.4s, #3
+	WORD  $0x4e33d6b7 // fadd v23.4s, v21.4s, v19.4s
+	VSHL  $23, V18.S4, V24.S4
+	VADD  V24.S4, V23.S4, V24.S4
+	VUMIN V6.S4, V24.S4, V25.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V24.B16
+	WORD  $0x4eb86e52 // smin v18.4s, v18.4s, v24.4s
+	FMOVQ 912(R1), F24
+	VSUB  V18.S4, V24.S4, V18.S4
+	VSHL  $23, V18.S4, V18.S4
+	WORD  $0x4e35d658 // fadd v24.4s, v18.4s, v21.4s
+	WORD  $0x4eb2d71a // fsub v26.4s, v24.4s, v18.4s
+	WORD  $0x4ebad6b5 // fsub v21.4s, v21.4s, v26.4s
+	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
+	WORD  $0x4e33d713 // fadd v19.4s, v24.4s, v19.4s
+	WORD  $0x6eb7e655 // fcmgt v21.4s, v18.4s, v23.4s
+	VSUB  V18.S4, V19.S4, V18.S4
+	VBIT  V21.B16, V18.B16, V25.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R1), F18
+	WORD  $0x6eb2e6d2 // fcmgt v18.4s, v22.4s, v18.4s
+	FMOVQ 384(R1), F19
+	VBIF  V18.B16, V25.B16, V19.B16
+	FMOVQ 944(R1), F18
+	WORD  $0x6eb6e652 // fcmgt v18.4s, v18.4s, v22.4s
+	VMOVI $0, V21.B16
+	VBIF  V18.B16, V19.B16, V21.B16
+	VMOVI $0, V18.B16
+	VCMEQ V18.S4, V20.S4, V18.S4
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VMOVI $0, V19.B16
+	VBIT  V17.B16, V6.B16, V19.B16
+	VBIT  V18.B16, V19.B16, V21.B16
+	VCMEQ V6.S4, V20.S4, V18.S4
+	VMOVI $0, V19.B16
+	FMOVQ 384(R1), F22
+	VBIT  V17.B16, V19.B16, V22.B16
+	VBIT  V18.B16, V22.B16, V21.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R10), F17
+	VDUP  V17.S[0], V17.S4
+	VAND  V17.B16, V15.B16, V17.B16
+	VORR  V17.B16, V21.B16, V17.B16
+	WORD  $0x4ea08a92 // cmgt v18.4s, v20.4s, #0
+	WORD  $0x4eb434d3 // cmgt v19.4s, v6.4s, v20.4s
+	VAND  V19.B16, V18.B16, V18.B16
+	FMOVS 16(R10), F19
+	VDUP  V19.S[0], V19.S4
+	VAND  V19.B16, V15.B16, V15.B16
+	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
+	VAND  V15.B16, V18.B16, V15.B16
+	WORD  $0x4ea63692 // cmgt v18.4s, v20.4s, v6.4s
+	VORR  V18.B16, V15.B16, V18.B16
+	FMOVQ 368(R1), F15
+	VBIF  V18.B16, V17.B16, V15.B16
+
+focusdone448:
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e2fde11 // fmul v17.4s, v16.4s, v15.4s
+	FMOVQ 1104(R1), F18
+	WORD  $0x6e30e652 // fcmge v18.4s, v18.4s, v16.4s
+	VBIT  V18.B16, V17.B16, V16.B16
+	FMOVQ 368(R1), F17
+	VUMIN V17.S4, V16.S4, V16.S4
+
+	// gradient = scale alpha q^gamma D
+	FMOVS (R9), F17
+	VDUP  V17.S[0], V17.S4
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	WORD  $0x6e2dde2d // fmul v13.4s, v17.4s, v13.4s
+	WORD  $0x6e2eddad // fmul v13.4s, v13.4s, v14.4s
+	WORD  $0x4e2de5ae // fcmeq v14.4s, v13.4s, v13.4s
+	FMOVQ 368(R1), F15
+	VBIT  V14.B16, V13.B16, V15.B16
+	ADD   $0, R3, R10
+	CMP   $4, R2
+	BLT   partless5
+	FMOVQ F16, (R3)
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R2, partone5
+	VST1.P V16.D[0], 8(R10)
+	TBZ    $0, R2, partdone5
+	VST1   V16.S[2], (R10)
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R2, partdone5
+	VST1 V16.S[0], (R10)
+
+partdone5:
+	ADD   $0, R5, R10
+	CMP   $4, R2
+	BLT   partless6
+	FMOVQ F15, (R5)
+	JMP   partdone6
+
+partless6:
+	TBZ    $1, R2, partone6
+	VST1.P V15.D[0], 8(R10)
+	TBZ    $0, R2, partdone6
+	VST1   V15.S[2], (R10)
+	JMP    partdone6
+
+partone6:
+	TBZ  $0, R2, partdone6
+	VST1 V15.S[0], (R10)
+
+partdone6:
 	JMP nextvector
 
 // func rowSumNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
@@ -17829,30 +21237,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_305
+	BGE  focusnot0_461
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone305
+	JMP  focusdone461
 
-focusnot0_305:
+focusnot0_461:
 	CMP   $2, R7
-	BGE   focusnot1_305
+	BGE   focusnot1_461
 	FMOVQ 224(R0), F17
-	JMP   focusdone305
+	JMP   focusdone461
 
-focusnot1_305:
+focusnot1_461:
 	CMP $3, R7
-	BGE focusnot2_305
-	JMP focusdone305
+	BGE focusnot2_461
+	JMP focusdone461
 
-focusnot2_305:
+focusnot2_461:
 	CMP  $4, R7
-	BGE  focusnot3_305
+	BGE  focusnot3_461
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone305
+	JMP  focusdone461
 
-focusnot3_305:
+focusnot3_461:
 	CMP   $5, R7
-	BGE   focusnot4_305
+	BGE   focusnot4_461
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -17860,11 +21268,11 @@ focusnot3_305:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone305
+	JMP   focusdone461
 
-focusnot4_305:
+focusnot4_461:
 	CMP   $6, R7
-	BGE   focusnot5_305
+	BGE   focusnot5_461
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -17875,33 +21283,33 @@ focusnot4_305:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone305
+	JMP   focusdone461
 
-focusnot5_305:
+focusnot5_461:
 	CMP   $7, R7
-	BGE   focusnot6_305
+	BGE   focusnot6_461
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone305
+	JMP   focusdone461
 
-focusnot6_305:
+focusnot6_461:
 	CMP   $8, R7
-	BGE   focusnot7_305
+	BGE   focusnot7_461
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone305
+	JMP   focusdone461
 
-focusnot7_305:
+focusnot7_461:
 	CMP   $9, R7
-	BGE   focusnot8_305
+	BGE   focusnot8_461
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -17913,9 +21321,9 @@ focusnot7_305:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone305
+	JMP   focusdone461
 
-focusnot8_305:
+focusnot8_461:
 	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -18072,7 +21480,7 @@ focusnot8_305:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone305:
+focusdone461:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
@@ -18343,30 +21751,30 @@ partdone5:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_306
+	BGE  focusnot0_462
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone306
+	JMP  focusdone462
 
-focusnot0_306:
+focusnot0_462:
 	CMP   $2, R7
-	BGE   focusnot1_306
+	BGE   focusnot1_462
 	FMOVQ 224(R0), F17
-	JMP   focusdone306
+	JMP   focusdone462
 
-focusnot1_306:
+focusnot1_462:
 	CMP $3, R7
-	BGE focusnot2_306
-	JMP focusdone306
+	BGE focusnot2_462
+	JMP focusdone462
 
-focusnot2_306:
+focusnot2_462:
 	CMP  $4, R7
-	BGE  focusnot3_306
+	BGE  focusnot3_462
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone306
+	JMP  focusdone462
 
-focusnot3_306:
+focusnot3_462:
 	CMP   $5, R7
-	BGE   focusnot4_306
+	BGE   focusnot4_462
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -18374,11 +21782,11 @@ focusnot3_306:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone306
+	JMP   focusdone462
 
-focusnot4_306:
+focusnot4_462:
 	CMP   $6, R7
-	BGE   focusnot5_306
+	BGE   focusnot5_462
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -18389,33 +21797,33 @@ focusnot4_306:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone306
+	JMP   focusdone462
 
-focusnot5_306:
+focusnot5_462:
 	CMP   $7, R7
-	BGE   focusnot6_306
+	BGE   focusnot6_462
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone306
+	JMP   focusdone462
 
-focusnot6_306:
+focusnot6_462:
 	CMP   $8, R7
-	BGE   focusnot7_306
+	BGE   focusnot7_462
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone306
+	JMP   focusdone462
 
-focusnot7_306:
+focusnot7_462:
 	CMP   $9, R7
-	BGE   focusnot8_306
+	BGE   focusnot8_462
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -18427,9 +21835,9 @@ focusnot7_306:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone306
+	JMP   focusdone462
 
-focusnot8_306:
+focusnot8_462:
 	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -18586,7 +21994,7 @@ focusnot8_306:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone306:
+focusdone462:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
@@ -18829,30 +22237,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_319
+	BGE  focusnot0_475
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone319
+	JMP  focusdone475
 
-focusnot0_319:
+focusnot0_475:
 	CMP   $2, R7
-	BGE   focusnot1_319
+	BGE   focusnot1_475
 	FMOVQ 224(R0), F17
-	JMP   focusdone319
+	JMP   focusdone475
 
-focusnot1_319:
+focusnot1_475:
 	CMP $3, R7
-	BGE focusnot2_319
-	JMP focusdone319
+	BGE focusnot2_475
+	JMP focusdone475
 
-focusnot2_319:
+focusnot2_475:
 	CMP  $4, R7
-	BGE  focusnot3_319
+	BGE  focusnot3_475
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone319
+	JMP  focusdone475
 
-focusnot3_319:
+focusnot3_475:
 	CMP   $5, R7
-	BGE   focusnot4_319
+	BGE   focusnot4_475
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -18860,11 +22268,11 @@ focusnot3_319:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone319
+	JMP   focusdone475
 
-focusnot4_319:
+focusnot4_475:
 	CMP   $6, R7
-	BGE   focusnot5_319
+	BGE   focusnot5_475
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -18875,33 +22283,33 @@ focusnot4_319:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone319
+	JMP   focusdone475
 
-focusnot5_319:
+focusnot5_475:
 	CMP   $7, R7
-	BGE   focusnot6_319
+	BGE   focusnot6_475
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone319
+	JMP   focusdone475
 
-focusnot6_319:
+focusnot6_475:
 	CMP   $8, R7
-	BGE   focusnot7_319
+	BGE   focusnot7_475
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone319
+	JMP   focusdone475
 
-focusnot7_319:
+focusnot7_475:
 	CMP   $9, R7
-	BGE   focusnot8_319
+	BGE   focusnot8_475
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -18913,9 +22321,9 @@ focusnot7_319:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone319
+	JMP   focusdone475
 
-focusnot8_319:
+focusnot8_475:
 	ADD   $24, R6, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -19072,7 +22480,7 @@ focusnot8_319:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone319:
+focusdone475:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
@@ -19395,30 +22803,30 @@ partdone5:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_320
+	BGE  focusnot0_476
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone320
+	JMP  focusdone476
 
-focusnot0_320:
+focusnot0_476:
 	CMP   $2, R7
-	BGE   focusnot1_320
+	BGE   focusnot1_476
 	FMOVQ 224(R0), F17
-	JMP   focusdone320
+	JMP   focusdone476
 
-focusnot1_320:
+focusnot1_476:
 	CMP $3, R7
-	BGE focusnot2_320
-	JMP focusdone320
+	BGE focusnot2_476
+	JMP focusdone476
 
-focusnot2_320:
+focusnot2_476:
 	CMP  $4, R7
-	BGE  focusnot3_320
+	BGE  focusnot3_476
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone320
+	JMP  focusdone476
 
-focusnot3_320:
+focusnot3_476:
 	CMP   $5, R7
-	BGE   focusnot4_320
+	BGE   focusnot4_476
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -19426,11 +22834,11 @@ focusnot3_320:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone320
+	JMP   focusdone476
 
-focusnot4_320:
+focusnot4_476:
 	CMP   $6, R7
-	BGE   focusnot5_320
+	BGE   focusnot5_476
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -19441,33 +22849,33 @@ focusnot4_320:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone320
+	JMP   focusdone476
 
-focusnot5_320:
+focusnot5_476:
 	CMP   $7, R7
-	BGE   focusnot6_320
+	BGE   focusnot6_476
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone320
+	JMP   focusdone476
 
-focusnot6_320:
+focusnot6_476:
 	CMP   $8, R7
-	BGE   focusnot7_320
+	BGE   focusnot7_476
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone320
+	JMP   focusdone476
 
-focusnot7_320:
+focusnot7_476:
 	CMP   $9, R7
-	BGE   focusnot8_320
+	BGE   focusnot8_476
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -19479,9 +22887,9 @@ focusnot7_320:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone320
+	JMP   focusdone476
 
-focusnot8_320:
+focusnot8_476:
 	ADD   $24, R6, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -19638,7 +23046,7 @@ focusnot8_320:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone320:
+focusdone476:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s

@@ -82,10 +82,16 @@ var kernels = []kernel{
 		}.emit(m)
 	}},
 	{name: "sigmoidLoss", args: "losses, logits, targets *float32, n int, p *lossParams", body: func(m machine) {
-		sigmoidLossKernel(m, false)
+		sigmoidLossKernel(m, false, true)
 	}},
 	{name: "sigmoidGrad", args: "losses, grad, logits, targets *float32, n int, p *lossParams, scale *float32", body: func(m machine) {
-		sigmoidLossKernel(m, true)
+		sigmoidLossKernel(m, true, true)
+	}},
+	{name: "backgroundLoss", args: "losses, logits *float32, n int, p *lossParams", body: func(m machine) {
+		sigmoidLossKernel(m, false, false)
+	}},
+	{name: "backgroundGrad", args: "losses, grad, logits *float32, n int, p *lossParams, scale *float32", body: func(m machine) {
+		sigmoidLossKernel(m, true, false)
 	}},
 	{name: "rowSum", args: "sums, logits *float32, labels *int32, rows, classes int, slow *int", body: func(m machine) {
 		rowSum(m, rowLoop{matrices: []string{"logits"}, labels: true, block: rowBlock})
