@@ -443,126 +443,102 @@ block:
 	WORD  $0x6eaea5ce // umaxp v14.4s, v14.4s, v14.4s
 	FMOVD F14, R6
 	CBNZ  R6, slowblock
-	WORD  $0x4e20d54f // fadd v15.4s, v10.4s, v0.4s
+	WORD  $0x4e20d54a // fadd v10.4s, v10.4s, v0.4s
+	WORD  $0x4e20d56b // fadd v11.4s, v11.4s, v0.4s
+	WORD  $0x4e20d58c // fadd v12.4s, v12.4s, v0.4s
+	WORD  $0x4e20d5b5 // fadd v21.4s, v13.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F10
-	VFMLA V1.S4, V15.S4, V10.S4
-	WORD  $0x4ea2d54e // fsub v14.4s, v10.4s, v2.4s
+	FMOVQ 64(R0), F13
+	FMOVQ 64(R0), F15
+	FMOVQ 64(R0), F17
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V10.S4, V13.S4
+	VFMLA V1.S4, V11.S4, V15.S4
+	VFMLA V1.S4, V12.S4, V17.S4
+	VFMLA V1.S4, V21.S4, V19.S4
+	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
+	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
+	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V15.S4
-	VFMLS V4.S4, V14.S4, V15.S4
+	VFMLS V3.S4, V14.S4, V10.S4
+	VFMLS V3.S4, V16.S4, V11.S4
+	VFMLS V3.S4, V18.S4, V12.S4
+	VFMLS V3.S4, V20.S4, V21.S4
+	VFMLS V4.S4, V14.S4, V10.S4
+	VFMLS V4.S4, V16.S4, V11.S4
+	VFMLS V4.S4, V18.S4, V12.S4
+	VFMLS V4.S4, V20.S4, V21.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V15.S4, V14.S4
+	FMOVQ 128(R0), F18
+	FMOVQ 128(R0), F22
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V10.S4, V14.S4
+	VFMLA V5.S4, V11.S4, V18.S4
+	VFMLA V5.S4, V12.S4, V22.S4
+	VFMLA V5.S4, V21.S4, V24.S4
 	FMOVQ 144(R0), F16
-	VFMLA V14.S4, V15.S4, V16.S4
+	FMOVQ 144(R0), F20
+	FMOVQ 144(R0), F23
+	FMOVQ 144(R0), F25
+	VFMLA V14.S4, V10.S4, V16.S4
+	VFMLA V18.S4, V11.S4, V20.S4
+	VFMLA V22.S4, V12.S4, V23.S4
+	VFMLA V24.S4, V21.S4, V25.S4
 	FMOVQ 160(R0), F14
-	VFMLA V16.S4, V15.S4, V14.S4
+	FMOVQ 160(R0), F18
+	FMOVQ 160(R0), F22
+	FMOVQ 160(R0), F24
+	VFMLA V16.S4, V10.S4, V14.S4
+	VFMLA V20.S4, V11.S4, V18.S4
+	VFMLA V23.S4, V12.S4, V22.S4
+	VFMLA V25.S4, V21.S4, V24.S4
 	FMOVQ 176(R0), F16
-	VFMLA V14.S4, V15.S4, V16.S4
+	FMOVQ 176(R0), F20
+	FMOVQ 176(R0), F23
+	FMOVQ 176(R0), F25
+	VFMLA V14.S4, V10.S4, V16.S4
+	VFMLA V18.S4, V11.S4, V20.S4
+	VFMLA V22.S4, V12.S4, V23.S4
+	VFMLA V24.S4, V21.S4, V25.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V10.B16], V14.B16
-	FMOVQ 192(R0), F15
-	VBIT  V7.B16, V14.B16, V15.B16
-	VTBL  V15.B16, [V8.B16], V14.B16
-	VSHL  $21, V10.S4, V10.S4
-	VADD  V10.S4, V14.S4, V10.S4
-	VFMLA V16.S4, V10.S4, V10.S4
-	FMOVQ F10, (R3)
-	WORD  $0x4e20d56e // fadd v14.4s, v11.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F10
-	VFMLA V1.S4, V14.S4, V10.S4
-	WORD  $0x4ea2d54b // fsub v11.4s, v10.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V11.S4, V14.S4
-	VFMLS V4.S4, V11.S4, V14.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F11
-	VFMLA V5.S4, V14.S4, V11.S4
-	FMOVQ 144(R0), F15
-	VFMLA V11.S4, V14.S4, V15.S4
-	FMOVQ 160(R0), F11
-	VFMLA V15.S4, V14.S4, V11.S4
-	FMOVQ 176(R0), F15
-	VFMLA V11.S4, V14.S4, V15.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V10.B16], V11.B16
+	VTBL  V6.B16, [V13.B16], V10.B16
+	VTBL  V6.B16, [V15.B16], V12.B16
+	VTBL  V6.B16, [V17.B16], V18.B16
+	VTBL  V6.B16, [V19.B16], V22.B16
+	FMOVQ 192(R0), F11
 	FMOVQ 192(R0), F14
-	VBIT  V7.B16, V11.B16, V14.B16
+	FMOVQ 192(R0), F21
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V10.B16, V11.B16
+	VBIT  V7.B16, V12.B16, V14.B16
+	VBIT  V7.B16, V18.B16, V21.B16
+	VBIT  V7.B16, V22.B16, V24.B16
+	VTBL  V11.B16, [V8.B16], V10.B16
 	VTBL  V14.B16, [V8.B16], V11.B16
-	VSHL  $21, V10.S4, V10.S4
-	VADD  V10.S4, V11.S4, V10.S4
-	VFMLA V15.S4, V10.S4, V10.S4
-	FMOVQ F10, 16(R3)
-	WORD  $0x4e20d58c // fadd v12.4s, v12.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F10
-	VFMLA V1.S4, V12.S4, V10.S4
-	WORD  $0x4ea2d54b // fsub v11.4s, v10.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V11.S4, V12.S4
-	VFMLS V4.S4, V11.S4, V12.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F11
-	VFMLA V5.S4, V12.S4, V11.S4
-	FMOVQ 144(R0), F14
-	VFMLA V11.S4, V12.S4, V14.S4
-	FMOVQ 160(R0), F11
-	VFMLA V14.S4, V12.S4, V11.S4
-	FMOVQ 176(R0), F14
-	VFMLA V11.S4, V12.S4, V14.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V10.B16], V11.B16
-	FMOVQ 192(R0), F12
-	VBIT  V7.B16, V11.B16, V12.B16
-	VTBL  V12.B16, [V8.B16], V11.B16
-	VSHL  $21, V10.S4, V10.S4
-	VADD  V10.S4, V11.S4, V10.S4
-	VFMLA V14.S4, V10.S4, V10.S4
-	FMOVQ F10, 32(R3)
-	WORD  $0x4e20d5ac // fadd v12.4s, v13.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F10
-	VFMLA V1.S4, V12.S4, V10.S4
-	WORD  $0x4ea2d54b // fsub v11.4s, v10.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V11.S4, V12.S4
-	VFMLS V4.S4, V11.S4, V12.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F11
-	VFMLA V5.S4, V12.S4, V11.S4
-	FMOVQ 144(R0), F13
-	VFMLA V11.S4, V12.S4, V13.S4
-	FMOVQ 160(R0), F11
-	VFMLA V13.S4, V12.S4, V11.S4
-	FMOVQ 176(R0), F13
-	VFMLA V11.S4, V12.S4, V13.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V10.B16], V11.B16
-	FMOVQ 192(R0), F12
-	VBIT  V7.B16, V11.B16, V12.B16
-	VTBL  V12.B16, [V8.B16], V11.B16
-	VSHL  $21, V10.S4, V10.S4
-	VADD  V10.S4, V11.S4, V10.S4
-	VFMLA V13.S4, V10.S4, V10.S4
-	FMOVQ F10, 48(R3)
+	VTBL  V21.B16, [V8.B16], V12.B16
+	VTBL  V24.B16, [V8.B16], V14.B16
+	VSHL  $21, V13.S4, V13.S4
+	VSHL  $21, V15.S4, V15.S4
+	VSHL  $21, V17.S4, V17.S4
+	VSHL  $21, V19.S4, V18.S4
+	VADD  V13.S4, V10.S4, V10.S4
+	VADD  V15.S4, V11.S4, V11.S4
+	VADD  V17.S4, V12.S4, V12.S4
+	VADD  V18.S4, V14.S4, V13.S4
+	VFMLA V16.S4, V10.S4, V10.S4
+	VFMLA V20.S4, V11.S4, V11.S4
+	VFMLA V23.S4, V12.S4, V12.S4
+	VFMLA V25.S4, V13.S4, V13.S4
+	FMOVQ F10, (R3)
+	FMOVQ F11, 16(R3)
+	FMOVQ F12, 32(R3)
+	FMOVQ F13, 48(R3)
 	ADD   $64, R3, R3
 	ADD   $64, R5, R5
 	SUB   $16, R2, R2
@@ -874,151 +850,135 @@ block:
 
 	// x = 2^k z; e = k << 23, j is z's table cell
 	VSUB  V1.S4, V14.S4, V18.S4
+	VSUB  V1.S4, V15.S4, V20.S4
 	VAND  V2.B16, V18.B16, V19.B16
+	VAND  V2.B16, V20.B16, V21.B16
 	VUSHR $21, V18.S4, V18.S4
+	VUSHR $21, V20.S4, V20.S4
 	VSUB  V19.S4, V14.S4, V14.S4
+	VSUB  V21.S4, V15.S4, V15.S4
 
 	// f = z R[j] - 1, exact
 	VTBL  V3.B16, [V18.B16], V18.B16
+	VTBL  V3.B16, [V20.B16], V22.B16
 	FMOVQ 192(R0), F20
+	FMOVQ 192(R0), F23
 	VBIT  V4.B16, V18.B16, V20.B16
+	VBIT  V4.B16, V22.B16, V23.B16
 	VTBL  V20.B16, [V5.B16], V18.B16
-	FMOVQ 432(R0), F21
-	VFMLA V18.S4, V14.S4, V21.S4
+	VTBL  V23.B16, [V5.B16], V24.B16
+	FMOVQ 432(R0), F22
+	FMOVQ 432(R0), F25
+	VFMLA V18.S4, V14.S4, V22.S4
+	VFMLA V24.S4, V15.S4, V25.S4
 	WORD  $0x4e21da6e // scvtf v14.4s, v19.4s
-	VTBL  V20.B16, [V6.B16], V18.B16
-	VTBL  V20.B16, [V7.B16], V23.B16
+	WORD  $0x4e21dab2 // scvtf v18.4s, v21.4s
+	VTBL  V20.B16, [V6.B16], V15.B16
+	VTBL  V23.B16, [V6.B16], V19.B16
+	VTBL  V20.B16, [V7.B16], V20.B16
+	VTBL  V23.B16, [V7.B16], V29.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
-	FMOVQ 480(R0), F20
-	VFMLA V8.S4, V21.S4, V20.S4
-	VFMLA V9.S4, V19.S4, V20.S4
-	FMOVQ 512(R0), F22
-	VFMLA V10.S4, V21.S4, V22.S4
-	VFMLA V20.S4, V19.S4, V22.S4
-	VFMLA V11.S4, V14.S4, V23.S4
-	VFMLA V22.S4, V19.S4, V23.S4
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V14.S4, V18.S4
-	WORD  $0x4e35d64e // fadd v14.4s, v18.4s, v21.4s
-	WORD  $0x4eaed652 // fsub v18.4s, v18.4s, v14.4s
-	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
-	WORD  $0x4e32d6f2 // fadd v18.4s, v23.4s, v18.4s
-	WORD  $0x4e32d5ce // fadd v14.4s, v14.4s, v18.4s
-	FMOVQ F14, (R2)
-
-	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V15.S4, V14.S4
-	VAND  V2.B16, V14.B16, V18.B16
-	VUSHR $21, V14.S4, V14.S4
-	VSUB  V18.S4, V15.S4, V15.S4
-
-	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V14.B16], V14.B16
-	FMOVQ 192(R0), F19
-	VBIT  V4.B16, V14.B16, V19.B16
-	VTBL  V19.B16, [V5.B16], V14.B16
-	FMOVQ 432(R0), F20
-	VFMLA V14.S4, V15.S4, V20.S4
-	WORD  $0x4e21da4e // scvtf v14.4s, v18.4s
-	VTBL  V19.B16, [V6.B16], V15.B16
-	VTBL  V19.B16, [V7.B16], V22.B16
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e34de92 // fmul v18.4s, v20.4s, v20.4s
-	FMOVQ 480(R0), F19
-	VFMLA V8.S4, V20.S4, V19.S4
-	VFMLA V9.S4, V18.S4, V19.S4
-	FMOVQ 512(R0), F21
-	VFMLA V10.S4, V20.S4, V21.S4
-	VFMLA V19.S4, V18.S4, V21.S4
-	VFMLA V11.S4, V14.S4, V22.S4
-	VFMLA V21.S4, V18.S4, V22.S4
+	WORD  $0x6e36ded5 // fmul v21.4s, v22.4s, v22.4s
+	WORD  $0x6e39df3a // fmul v26.4s, v25.4s, v25.4s
+	FMOVQ 480(R0), F23
+	FMOVQ 480(R0), F27
+	VFMLA V8.S4, V22.S4, V23.S4
+	VFMLA V8.S4, V25.S4, V27.S4
+	VFMLA V9.S4, V21.S4, V23.S4
+	VFMLA V9.S4, V26.S4, V27.S4
+	FMOVQ 512(R0), F24
+	FMOVQ 512(R0), F28
+	VFMLA V10.S4, V22.S4, V24.S4
+	VFMLA V10.S4, V25.S4, V28.S4
+	VFMLA V23.S4, V21.S4, V24.S4
+	VFMLA V27.S4, V26.S4, V28.S4
+	VFMLA V11.S4, V14.S4, V20.S4
+	VFMLA V11.S4, V18.S4, V29.S4
+	VFMLA V24.S4, V21.S4, V20.S4
+	VFMLA V28.S4, V26.S4, V29.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	VFMLA V12.S4, V14.S4, V15.S4
-	WORD  $0x4e34d5ee // fadd v14.4s, v15.4s, v20.4s
+	VFMLA V12.S4, V18.S4, V19.S4
+	WORD  $0x4e36d5ee // fadd v14.4s, v15.4s, v22.4s
+	WORD  $0x4e39d672 // fadd v18.4s, v19.4s, v25.4s
 	WORD  $0x4eaed5ef // fsub v15.4s, v15.4s, v14.4s
-	WORD  $0x4e34d5ef // fadd v15.4s, v15.4s, v20.4s
-	WORD  $0x4e2fd6cf // fadd v15.4s, v22.4s, v15.4s
+	WORD  $0x4eb2d673 // fsub v19.4s, v19.4s, v18.4s
+	WORD  $0x4e36d5ef // fadd v15.4s, v15.4s, v22.4s
+	WORD  $0x4e39d673 // fadd v19.4s, v19.4s, v25.4s
+	WORD  $0x4e2fd68f // fadd v15.4s, v20.4s, v15.4s
+	WORD  $0x4e33d7b3 // fadd v19.4s, v29.4s, v19.4s
 	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
-	FMOVQ F14, 16(R2)
+	WORD  $0x4e33d64f // fadd v15.4s, v18.4s, v19.4s
+	FMOVQ F14, (R2)
+	FMOVQ F15, 16(R2)
 
 	// x = 2^k z; e = k << 23, j is z's table cell
 	VSUB  V1.S4, V16.S4, V14.S4
+	VSUB  V1.S4, V17.S4, V18.S4
 	VAND  V2.B16, V14.B16, V15.B16
+	VAND  V2.B16, V18.B16, V19.B16
 	VUSHR $21, V14.S4, V14.S4
+	VUSHR $21, V18.S4, V18.S4
 	VSUB  V15.S4, V16.S4, V16.S4
+	VSUB  V19.S4, V17.S4, V17.S4
 
 	// f = z R[j] - 1, exact
 	VTBL  V3.B16, [V14.B16], V14.B16
+	VTBL  V3.B16, [V18.B16], V20.B16
 	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F21
 	VBIT  V4.B16, V14.B16, V18.B16
+	VBIT  V4.B16, V20.B16, V21.B16
 	VTBL  V18.B16, [V5.B16], V14.B16
-	FMOVQ 432(R0), F19
-	VFMLA V14.S4, V16.S4, V19.S4
+	VTBL  V21.B16, [V5.B16], V22.B16
+	FMOVQ 432(R0), F20
+	FMOVQ 432(R0), F23
+	VFMLA V14.S4, V16.S4, V20.S4
+	VFMLA V22.S4, V17.S4, V23.S4
 	WORD  $0x4e21d9ee // scvtf v14.4s, v15.4s
+	WORD  $0x4e21da70 // scvtf v16.4s, v19.4s
 	VTBL  V18.B16, [V6.B16], V15.B16
-	VTBL  V18.B16, [V7.B16], V21.B16
+	VTBL  V21.B16, [V6.B16], V17.B16
+	VTBL  V18.B16, [V7.B16], V18.B16
+	VTBL  V21.B16, [V7.B16], V27.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e33de70 // fmul v16.4s, v19.4s, v19.4s
-	FMOVQ 480(R0), F18
-	VFMLA V8.S4, V19.S4, V18.S4
-	VFMLA V9.S4, V16.S4, V18.S4
-	FMOVQ 512(R0), F20
-	VFMLA V10.S4, V19.S4, V20.S4
-	VFMLA V18.S4, V16.S4, V20.S4
-	VFMLA V11.S4, V14.S4, V21.S4
-	VFMLA V20.S4, V16.S4, V21.S4
+	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
+	WORD  $0x6e37def8 // fmul v24.4s, v23.4s, v23.4s
+	FMOVQ 480(R0), F21
+	FMOVQ 480(R0), F25
+	VFMLA V8.S4, V20.S4, V21.S4
+	VFMLA V8.S4, V23.S4, V25.S4
+	VFMLA V9.S4, V19.S4, V21.S4
+	VFMLA V9.S4, V24.S4, V25.S4
+	FMOVQ 512(R0), F22
+	FMOVQ 512(R0), F26
+	VFMLA V10.S4, V20.S4, V22.S4
+	VFMLA V10.S4, V23.S4, V26.S4
+	VFMLA V21.S4, V19.S4, V22.S4
+	VFMLA V25.S4, V24.S4, V26.S4
+	VFMLA V11.S4, V14.S4, V18.S4
+	VFMLA V11.S4, V16.S4, V27.S4
+	VFMLA V22.S4, V19.S4, V18.S4
+	VFMLA V26.S4, V24.S4, V27.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	VFMLA V12.S4, V14.S4, V15.S4
-	WORD  $0x4e33d5ee // fadd v14.4s, v15.4s, v19.4s
+	VFMLA V12.S4, V16.S4, V17.S4
+	WORD  $0x4e34d5ee // fadd v14.4s, v15.4s, v20.4s
+	WORD  $0x4e37d630 // fadd v16.4s, v17.4s, v23.4s
 	WORD  $0x4eaed5ef // fsub v15.4s, v15.4s, v14.4s
-	WORD  $0x4e33d5ef // fadd v15.4s, v15.4s, v19.4s
-	WORD  $0x4e2fd6af // fadd v15.4s, v21.4s, v15.4s
+	WORD  $0x4eb0d631 // fsub v17.4s, v17.4s, v16.4s
+	WORD  $0x4e34d5ef // fadd v15.4s, v15.4s, v20.4s
+	WORD  $0x4e37d631 // fadd v17.4s, v17.4s, v23.4s
+	WORD  $0x4e2fd64f // fadd v15.4s, v18.4s, v15.4s
+	WORD  $0x4e31d771 // fadd v17.4s, v27.4s, v17.4s
 	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
+	WORD  $0x4e31d60f // fadd v15.4s, v16.4s, v17.4s
 	FMOVQ F14, 32(R2)
-
-	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V17.S4, V14.S4
-	VAND  V2.B16, V14.B16, V15.B16
-	VUSHR $21, V14.S4, V14.S4
-	VSUB  V15.S4, V17.S4, V16.S4
-
-	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V14.B16], V14.B16
-	FMOVQ 192(R0), F17
-	VBIT  V4.B16, V14.B16, V17.B16
-	VTBL  V17.B16, [V5.B16], V14.B16
-	FMOVQ 432(R0), F18
-	VFMLA V14.S4, V16.S4, V18.S4
-	WORD  $0x4e21d9ee // scvtf v14.4s, v15.4s
-	VTBL  V17.B16, [V6.B16], V15.B16
-	VTBL  V17.B16, [V7.B16], V20.B16
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
-	FMOVQ 480(R0), F17
-	VFMLA V8.S4, V18.S4, V17.S4
-	VFMLA V9.S4, V16.S4, V17.S4
-	FMOVQ 512(R0), F19
-	VFMLA V10.S4, V18.S4, V19.S4
-	VFMLA V17.S4, V16.S4, V19.S4
-	VFMLA V11.S4, V14.S4, V20.S4
-	VFMLA V19.S4, V16.S4, V20.S4
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V14.S4, V15.S4
-	WORD  $0x4e32d5ee // fadd v14.4s, v15.4s, v18.4s
-	WORD  $0x4eaed5ef // fsub v15.4s, v15.4s, v14.4s
-	WORD  $0x4e32d5ef // fadd v15.4s, v15.4s, v18.4s
-	WORD  $0x4e2fd68f // fadd v15.4s, v20.4s, v15.4s
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
-	FMOVQ F14, 48(R2)
+	FMOVQ F15, 48(R2)
 	ADD   $64, R2, R2
 	ADD   $64, R3, R3
 	SUB   $16, R1, R1
@@ -1339,161 +1299,131 @@ block:
 	FMOVD F16, R6
 	CBNZ  R6, slowblock
 	VORR  V0.B16, V12.B16, V16.B16
-	WORD  $0x4ea1d612 // fsub v18.4s, v16.4s, v1.4s
+	VORR  V0.B16, V13.B16, V17.B16
+	VORR  V0.B16, V14.B16, V18.B16
+	VORR  V0.B16, V15.B16, V19.B16
+	WORD  $0x4ea1d610 // fsub v16.4s, v16.4s, v1.4s
+	WORD  $0x4ea1d631 // fsub v17.4s, v17.4s, v1.4s
+	WORD  $0x4ea1d652 // fsub v18.4s, v18.4s, v1.4s
+	WORD  $0x4ea1d67b // fsub v27.4s, v19.4s, v1.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F16
-	VFMLA V2.S4, V18.S4, V16.S4
-	WORD  $0x4ea3d611 // fsub v17.4s, v16.4s, v3.4s
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	FMOVQ 64(R0), F25
+	VFMLA V2.S4, V16.S4, V19.S4
+	VFMLA V2.S4, V17.S4, V21.S4
+	VFMLA V2.S4, V18.S4, V23.S4
+	VFMLA V2.S4, V27.S4, V25.S4
+	WORD  $0x4ea3d674 // fsub v20.4s, v19.4s, v3.4s
+	WORD  $0x4ea3d6b6 // fsub v22.4s, v21.4s, v3.4s
+	WORD  $0x4ea3d6f8 // fsub v24.4s, v23.4s, v3.4s
+	WORD  $0x4ea3d73a // fsub v26.4s, v25.4s, v3.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V17.S4, V18.S4
-	VFMLS V5.S4, V17.S4, V18.S4
+	VFMLS V4.S4, V20.S4, V16.S4
+	VFMLS V4.S4, V22.S4, V17.S4
+	VFMLS V4.S4, V24.S4, V18.S4
+	VFMLS V4.S4, V26.S4, V27.S4
+	VFMLS V5.S4, V20.S4, V16.S4
+	VFMLS V5.S4, V22.S4, V17.S4
+	VFMLS V5.S4, V24.S4, V18.S4
+	VFMLS V5.S4, V26.S4, V27.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F17
-	VFMLA V6.S4, V18.S4, V17.S4
-	FMOVQ 144(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
-	FMOVQ 160(R0), F17
-	VFMLA V19.S4, V18.S4, V17.S4
-	FMOVQ 176(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 128(R0), F20
+	FMOVQ 128(R0), F24
+	FMOVQ 128(R0), F28
+	FMOVQ 128(R0), F30
+	VFMLA V6.S4, V16.S4, V20.S4
+	VFMLA V6.S4, V17.S4, V24.S4
+	VFMLA V6.S4, V18.S4, V28.S4
+	VFMLA V6.S4, V27.S4, V30.S4
+	FMOVQ 144(R0), F22
+	FMOVQ 144(R0), F26
+	FMOVQ 144(R0), F29
+	FMOVQ 144(R0), F31
+	VFMLA V20.S4, V16.S4, V22.S4
+	VFMLA V24.S4, V17.S4, V26.S4
+	VFMLA V28.S4, V18.S4, V29.S4
+	VFMLA V30.S4, V27.S4, V31.S4
+	FMOVQ 160(R0), F20
+	FMOVQ 160(R0), F24
+	FMOVQ 160(R0), F28
+	FMOVQ 160(R0), F30
+	VFMLA V22.S4, V16.S4, V20.S4
+	VFMLA V26.S4, V17.S4, V24.S4
+	VFMLA V29.S4, V18.S4, V28.S4
+	VFMLA V31.S4, V27.S4, V30.S4
+	FMOVQ 176(R0), F22
+	FMOVQ 176(R0), F26
+	FMOVQ 176(R0), F29
+	FMOVQ 176(R0), F31
+	VFMLA V20.S4, V16.S4, V22.S4
+	VFMLA V24.S4, V17.S4, V26.S4
+	VFMLA V28.S4, V18.S4, V29.S4
+	VFMLA V30.S4, V27.S4, V31.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V16.B16], V17.B16
-	FMOVQ 192(R0), F18
-	VBIT  V8.B16, V17.B16, V18.B16
-	VTBL  V18.B16, [V9.B16], V17.B16
-	VSHL  $21, V16.S4, V16.S4
-	VADD  V16.S4, V17.S4, V16.S4
-	VFMLA V19.S4, V16.S4, V16.S4
+	VTBL  V7.B16, [V19.B16], V16.B16
+	VTBL  V7.B16, [V21.B16], V18.B16
+	VTBL  V7.B16, [V23.B16], V24.B16
+	VTBL  V7.B16, [V25.B16], V28.B16
+	FMOVQ 192(R0), F17
+	FMOVQ 192(R0), F20
+	FMOVQ 192(R0), F27
+	FMOVQ 192(R0), F30
+	VBIT  V8.B16, V16.B16, V17.B16
+	VBIT  V8.B16, V18.B16, V20.B16
+	VBIT  V8.B16, V24.B16, V27.B16
+	VBIT  V8.B16, V28.B16, V30.B16
+	VTBL  V17.B16, [V9.B16], V16.B16
+	VTBL  V20.B16, [V9.B16], V17.B16
+	VTBL  V27.B16, [V9.B16], V18.B16
+	VTBL  V30.B16, [V9.B16], V20.B16
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V23.S4
+	VSHL  $21, V25.S4, V24.S4
+	VADD  V19.S4, V16.S4, V16.S4
+	VADD  V21.S4, V17.S4, V17.S4
+	VADD  V23.S4, V18.S4, V18.S4
+	VADD  V24.S4, V20.S4, V19.S4
+	VFMLA V22.S4, V16.S4, V16.S4
+	VFMLA V26.S4, V17.S4, V17.S4
+	VFMLA V29.S4, V18.S4, V18.S4
+	VFMLA V31.S4, V19.S4, V19.S4
 	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
-	FMOVQ 224(R0), F17
-	VBIT  V12.B16, V16.B16, V17.B16
+	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	WORD  $0x4ea0a9f6 // cmlt v22.4s, v15.4s, #0
+	FMOVQ 224(R0), F15
+	FMOVQ 224(R0), F20
+	FMOVQ 224(R0), F21
+	FMOVQ 224(R0), F23
+	VBIT  V12.B16, V16.B16, V15.B16
+	VBIT  V13.B16, V17.B16, V20.B16
+	VBIT  V14.B16, V18.B16, V21.B16
+	VBIT  V22.B16, V19.B16, V23.B16
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
 	WORD  $0x4e2ad60c // fadd v12.4s, v16.4s, v10.4s
+	WORD  $0x4e2ad62d // fadd v13.4s, v17.4s, v10.4s
+	WORD  $0x4e2ad64e // fadd v14.4s, v18.4s, v10.4s
+	WORD  $0x4e2ad676 // fadd v22.4s, v19.4s, v10.4s
 	WORD  $0x6e2cfe0c // fdiv v12.4s, v16.4s, v12.4s
-	VFMLS V12.S4, V17.S4, V17.S4
-	FMOVQ F17, (R3)
-	VORR  V0.B16, V13.B16, V12.B16
-	WORD  $0x4ea1d591 // fsub v17.4s, v12.4s, v1.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F12
-	VFMLA V2.S4, V17.S4, V12.S4
-	WORD  $0x4ea3d590 // fsub v16.4s, v12.4s, v3.4s
-
-	// r = c - n ln2
-	VFMLS V4.S4, V16.S4, V17.S4
-	VFMLS V5.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V6.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V12.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V8.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V9.B16], V16.B16
-	VSHL  $21, V12.S4, V12.S4
-	VADD  V12.S4, V16.S4, V12.S4
-	VFMLA V18.S4, V12.S4, V12.S4
-	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
-	FMOVQ 224(R0), F16
-	VBIT  V13.B16, V12.B16, V16.B16
-
-	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e2ad58d // fadd v13.4s, v12.4s, v10.4s
-	WORD  $0x6e2dfd8c // fdiv v12.4s, v12.4s, v13.4s
-	VFMLS V12.S4, V16.S4, V16.S4
-	FMOVQ F16, 16(R3)
-	VORR  V0.B16, V14.B16, V12.B16
-	WORD  $0x4ea1d590 // fsub v16.4s, v12.4s, v1.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F12
-	VFMLA V2.S4, V16.S4, V12.S4
-	WORD  $0x4ea3d58d // fsub v13.4s, v12.4s, v3.4s
-
-	// r = c - n ln2
-	VFMLS V4.S4, V13.S4, V16.S4
-	VFMLS V5.S4, V13.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F13
-	VFMLA V6.S4, V16.S4, V13.S4
-	FMOVQ 144(R0), F17
-	VFMLA V13.S4, V16.S4, V17.S4
-	FMOVQ 160(R0), F13
-	VFMLA V17.S4, V16.S4, V13.S4
-	FMOVQ 176(R0), F17
-	VFMLA V13.S4, V16.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V12.B16], V13.B16
-	FMOVQ 192(R0), F16
-	VBIT  V8.B16, V13.B16, V16.B16
-	VTBL  V16.B16, [V9.B16], V13.B16
-	VSHL  $21, V12.S4, V12.S4
-	VADD  V12.S4, V13.S4, V12.S4
-	VFMLA V17.S4, V12.S4, V12.S4
-	WORD  $0x4ea0a9cd // cmlt v13.4s, v14.4s, #0
-	FMOVQ 224(R0), F14
-	VBIT  V13.B16, V12.B16, V14.B16
-
-	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e2ad58d // fadd v13.4s, v12.4s, v10.4s
-	WORD  $0x6e2dfd8c // fdiv v12.4s, v12.4s, v13.4s
-	VFMLS V12.S4, V14.S4, V14.S4
-	FMOVQ F14, 32(R3)
-	VORR  V0.B16, V15.B16, V12.B16
-	WORD  $0x4ea1d58e // fsub v14.4s, v12.4s, v1.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F12
-	VFMLA V2.S4, V14.S4, V12.S4
-	WORD  $0x4ea3d58d // fsub v13.4s, v12.4s, v3.4s
-
-	// r = c - n ln2
-	VFMLS V4.S4, V13.S4, V14.S4
-	VFMLS V5.S4, V13.S4, V14.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F13
-	VFMLA V6.S4, V14.S4, V13.S4
-	FMOVQ 144(R0), F16
-	VFMLA V13.S4, V14.S4, V16.S4
-	FMOVQ 160(R0), F13
-	VFMLA V16.S4, V14.S4, V13.S4
-	FMOVQ 176(R0), F16
-	VFMLA V13.S4, V14.S4, V16.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V12.B16], V13.B16
-	FMOVQ 192(R0), F14
-	VBIT  V8.B16, V13.B16, V14.B16
-	VTBL  V14.B16, [V9.B16], V13.B16
-	VSHL  $21, V12.S4, V12.S4
-	VADD  V12.S4, V13.S4, V12.S4
-	VFMLA V16.S4, V12.S4, V12.S4
-	WORD  $0x4ea0a9ed // cmlt v13.4s, v15.4s, #0
-	FMOVQ 224(R0), F14
-	VBIT  V13.B16, V12.B16, V14.B16
-
-	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e2ad58d // fadd v13.4s, v12.4s, v10.4s
-	WORD  $0x6e2dfd8c // fdiv v12.4s, v12.4s, v13.4s
-	VFMLS V12.S4, V14.S4, V14.S4
-	FMOVQ F14, 48(R3)
+	WORD  $0x6e2dfe2d // fdiv v13.4s, v17.4s, v13.4s
+	WORD  $0x6e2efe4e // fdiv v14.4s, v18.4s, v14.4s
+	WORD  $0x6e36fe70 // fdiv v16.4s, v19.4s, v22.4s
+	VFMLS V12.S4, V15.S4, V15.S4
+	VFMLS V13.S4, V20.S4, V20.S4
+	VFMLS V14.S4, V21.S4, V21.S4
+	VFMLS V16.S4, V23.S4, V23.S4
+	FMOVQ F15, (R3)
+	FMOVQ F20, 16(R3)
+	FMOVQ F21, 32(R3)
+	FMOVQ F23, 48(R3)
 	ADD   $64, R3, R3
 	ADD   $64, R5, R5
 	SUB   $16, R2, R2
@@ -1810,205 +1740,196 @@ TEXT ·powNEON(SB), NOSPLIT, $0-32
 	FLDPQ 112(R0), (F28, F29)
 	FMOVQ 688(R1), F6
 	FMOVQ 704(R1), F7
-	FLDPQ 144(R0), (F26, F27)
-	FLDPQ 176(R0), (F24, F25)
-	FMOVQ 800(R1), F8
-	FMOVQ 80(R1), F9
-	FLDPQ 208(R0), (F22, F23)
 	MOVD  n+16(FP), R2
 	MOVD  dst+0(FP), R3
 	MOVD  x+8(FP), R5
 	MOVD  p+24(FP), R6
-	FMOVS (R6), F10
+	FMOVS (R6), F8
+	VDUP  V8.S[0], V8.S4
+	FMOVS 4(R6), F9
+	VDUP  V9.S[0], V9.S4
+	FMOVS 8(R6), F10
 	VDUP  V10.S[0], V10.S4
-	FMOVS 4(R6), F11
-	VDUP  V11.S[0], V11.S4
-	FMOVS 8(R6), F12
-	VDUP  V12.S[0], V12.S4
 
 loop:
 	CMP $8, R2
 	BLT rest
 
 block:
-	FMOVQ (R5), F14
-	FMOVQ 16(R5), F13
+	FMOVQ (R5), F12
+	FMOVQ 16(R5), F11
 
 	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V3.S4, V14.S4, V16.S4
-	VUSHR $23, V16.S4, V14.S4
-	VUSHR $20, V16.S4, V15.S4
-	VAND  V4.B16, V16.B16, V16.B16
-	VADD  V5.S4, V16.S4, V17.S4
-	WORD  $0x4e21d9d3 // scvtf v19.4s, v14.4s
+	VSUB  V3.S4, V12.S4, V14.S4
+	VSUB  V3.S4, V11.S4, V12.S4
+	VUSHR $23, V14.S4, V11.S4
+	VUSHR $23, V12.S4, V18.S4
+	VUSHR $20, V14.S4, V15.S4
+	VUSHR $20, V12.S4, V13.S4
+	VAND  V4.B16, V14.B16, V14.B16
+	VAND  V4.B16, V12.B16, V12.B16
+	VADD  V5.S4, V14.S4, V14.S4
+	VADD  V5.S4, V12.S4, V17.S4
+	WORD  $0x4e21d96c // scvtf v12.4s, v11.4s
+	WORD  $0x4e21da53 // scvtf v19.4s, v18.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VTBL  V0.B16, [V15.B16], V15.B16
-	FMOVQ 304(R1), F16
-	VBIT  V1.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V28.B16, V29.B16], V18.B16
-	FMOVQ 432(R1), F15
-	VFMLA V18.S4, V17.S4, V15.S4
-	WORD  $0x6e26ddf4 // fmul v20.4s, v15.4s, v6.4s
-	VMOV  V15.B16, V17.B16
-	VFMLA V20.S4, V17.S4, V17.S4
-	WORD  $0x4eb1d5f2 // fsub v18.4s, v15.4s, v17.4s
-	VFMLA V20.S4, V15.S4, V18.S4
-	WORD  $0x6e2fddf4 // fmul v20.4s, v15.4s, v15.4s
-	FMOVQ 720(R1), F21
-	VFMLA V7.S4, V15.S4, V21.S4
+	VTBL  V0.B16, [V13.B16], V16.B16
+	FMOVQ 304(R1), F13
+	FMOVQ 304(R1), F20
+	VBIT  V1.B16, V15.B16, V13.B16
+	VBIT  V1.B16, V16.B16, V20.B16
+	VTBL  V13.B16, [V28.B16, V29.B16], V15.B16
+	VTBL  V20.B16, [V28.B16, V29.B16], V21.B16
+	FMOVQ 432(R1), F16
+	FMOVQ 432(R1), F23
+	VFMLA V15.S4, V14.S4, V16.S4
+	VFMLA V21.S4, V17.S4, V23.S4
+	WORD  $0x6e26de11 // fmul v17.4s, v16.4s, v6.4s
+	WORD  $0x6e26def8 // fmul v24.4s, v23.4s, v6.4s
+	VMOV  V16.B16, V14.B16
+	VMOV  V23.B16, V21.B16
+	VFMLA V17.S4, V14.S4, V14.S4
+	VFMLA V24.S4, V21.S4, V21.S4
+	WORD  $0x4eaed60f // fsub v15.4s, v16.4s, v14.4s
+	WORD  $0x4eb5d6f6 // fsub v22.4s, v23.4s, v21.4s
+	VFMLA V17.S4, V16.S4, V15.S4
+	VFMLA V24.S4, V23.S4, V22.S4
+	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
+	WORD  $0x6e37defa // fmul v26.4s, v23.4s, v23.4s
+	FMOVQ 720(R1), F24
+	FMOVQ 720(R1), F27
+	VFMLA V7.S4, V16.S4, V24.S4
+	VFMLA V7.S4, V23.S4, V27.S4
+	FMOVQ 736(R1), F25
 	FMOVQ 736(R1), F30
-	VFMLA V21.S4, V15.S4, V30.S4
-	FMOVQ 752(R1), F21
-	VFMLA V30.S4, V15.S4, V21.S4
+	VFMLA V24.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V23.S4, V30.S4
+	FMOVQ 752(R1), F24
+	FMOVQ 752(R1), F27
+	VFMLA V25.S4, V16.S4, V24.S4
+	VFMLA V30.S4, V23.S4, V27.S4
+	FMOVQ 768(R1), F25
 	FMOVQ 768(R1), F30
-	VFMLA V21.S4, V15.S4, V30.S4
-	WORD  $0x6e2fde8f // fmul v15.4s, v20.4s, v15.4s
-	VFMLA V30.S4, V15.S4, V18.S4
-	WORD  $0x4e32d62f // fadd v15.4s, v17.4s, v18.4s
+	VFMLA V24.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V23.S4, V30.S4
+	WORD  $0x6e30de30 // fmul v16.4s, v17.4s, v16.4s
+	WORD  $0x6e37df51 // fmul v17.4s, v26.4s, v23.4s
+	VFMLA V25.S4, V16.S4, V15.S4
+	VFMLA V30.S4, V17.S4, V22.S4
+	WORD  $0x4e2fd5d0 // fadd v16.4s, v14.4s, v15.4s
+	WORD  $0x4e36d6b7 // fadd v23.4s, v21.4s, v22.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VTBL  V16.B16, [V26.B16, V27.B16], V20.B16
-	WORD  $0x4e34d674 // fadd v20.4s, v19.4s, v20.4s
-	WORD  $0x6e34dd53 // fmul v19.4s, v10.4s, v20.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V20.S4, V10.S4, V21.S4
-	VMOV  V19.B16, V20.B16
-	VFMLA V15.S4, V11.S4, V20.S4
+	FLDPQ 144(R0), (F30, F31)
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V17.B16
+	VTBL  V20.B16, [V30.B16, V31.B16], V24.B16
+	WORD  $0x4e31d58c // fadd v12.4s, v12.4s, v17.4s
+	WORD  $0x4e38d679 // fadd v25.4s, v19.4s, v24.4s
+	WORD  $0x6e2cdd18 // fmul v24.4s, v8.4s, v12.4s
+	WORD  $0x6e39dd1a // fmul v26.4s, v8.4s, v25.4s
+	WORD  $0x6ea0fb11 // fneg v17.4s, v24.4s
+	WORD  $0x6ea0fb53 // fneg v19.4s, v26.4s
+	VFMLA V12.S4, V8.S4, V17.S4
+	VFMLA V25.S4, V8.S4, V19.S4
+	VMOV  V24.B16, V12.B16
+	VMOV  V26.B16, V25.B16
+	VFMLA V16.S4, V9.S4, V12.S4
+	VFMLA V23.S4, V9.S4, V25.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e22d68f // fadd v15.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d5f4 // fsub v20.4s, v15.4s, v2.4s
-	WORD  $0x4eb4d673 // fsub v19.4s, v19.4s, v20.4s
-	VFMLA V17.S4, V11.S4, V19.S4
-	VTBL  V16.B16, [V24.B16, V25.B16], V16.B16
-	VFMLA V16.S4, V10.S4, V21.S4
-	VFMLA V17.S4, V12.S4, V21.S4
-	VFMLA V18.S4, V11.S4, V21.S4
-	WORD  $0x4e35d671 // fadd v17.4s, v19.4s, v21.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F16
-	VFMLA V8.S4, V17.S4, V16.S4
-	FMOVQ 832(R1), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
-	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
-	VFMLA V9.S4, V17.S4, V16.S4
-	VTBL  V0.B16, [V15.B16], V18.B16
-	FMOVQ 304(R1), F17
-	VBIT  V1.B16, V18.B16, V17.B16
-	VTBL  V17.B16, [V22.B16, V23.B16], V18.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
-	VFMLA V16.S4, V18.S4, V17.S4
-
-	// times 2^k
-	WORD  $0x4e31d650 // fadd v16.4s, v18.4s, v17.4s
-	VSHL  $20, V15.S4, V17.S4
-	FMOVQ 336(R1), F18
-	VAND  V18.B16, V17.B16, V17.B16
-	VADD  V17.S4, V16.S4, V16.S4
-
-	// x or result out of range?
-	FMOVQ 848(R1), F17
-	WORD  $0x4e711dce // bic v14.16b, v14.16b, v17.16b
-	FMOVQ 880(R1), F17
-	VEOR  V17.B16, V15.B16, V15.B16
-	FMOVQ 864(R1), F17
-	WORD  $0x4e711def // bic v15.16b, v15.16b, v17.16b
-	VORR  V15.B16, V14.B16, V14.B16
-
-	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V3.S4, V13.S4, V17.S4
-	VUSHR $23, V17.S4, V13.S4
-	VUSHR $20, V17.S4, V15.S4
-	VAND  V4.B16, V17.B16, V17.B16
-	VADD  V5.S4, V17.S4, V18.S4
-	WORD  $0x4e21d9b4 // scvtf v20.4s, v13.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V15.B16], V15.B16
-	FMOVQ 304(R1), F17
-	VBIT  V1.B16, V15.B16, V17.B16
-	VTBL  V17.B16, [V28.B16, V29.B16], V19.B16
-	FMOVQ 432(R1), F15
-	VFMLA V19.S4, V18.S4, V15.S4
-	WORD  $0x6e26ddf5 // fmul v21.4s, v15.4s, v6.4s
-	VMOV  V15.B16, V18.B16
-	VFMLA V21.S4, V18.S4, V18.S4
-	WORD  $0x4eb2d5f3 // fsub v19.4s, v15.4s, v18.4s
-	VFMLA V21.S4, V15.S4, V19.S4
-	WORD  $0x6e2fddf5 // fmul v21.4s, v15.4s, v15.4s
-	FMOVQ 720(R1), F30
-	VFMLA V7.S4, V15.S4, V30.S4
-	FMOVQ 736(R1), F31
-	VFMLA V30.S4, V15.S4, V31.S4
-	FMOVQ 752(R1), F30
-	VFMLA V31.S4, V15.S4, V30.S4
-	FMOVQ 768(R1), F31
-	VFMLA V30.S4, V15.S4, V31.S4
-	WORD  $0x6e2fdeaf // fmul v15.4s, v21.4s, v15.4s
-	VFMLA V31.S4, V15.S4, V19.S4
-	WORD  $0x4e33d64f // fadd v15.4s, v18.4s, v19.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VTBL  V17.B16, [V26.B16, V27.B16], V21.B16
-	WORD  $0x4e35d695 // fadd v21.4s, v20.4s, v21.4s
-	WORD  $0x6e35dd54 // fmul v20.4s, v10.4s, v21.4s
-	WORD  $0x6ea0fa9e // fneg v30.4s, v20.4s
-	VFMLA V21.S4, V10.S4, V30.S4
-	VMOV  V20.B16, V21.B16
-	VFMLA V15.S4, V11.S4, V21.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e22d6af // fadd v15.4s, v21.4s, v2.4s
-	WORD  $0x4ea2d5f5 // fsub v21.4s, v15.4s, v2.4s
-	WORD  $0x4eb5d694 // fsub v20.4s, v20.4s, v21.4s
-	VFMLA V18.S4, V11.S4, V20.S4
-	VTBL  V17.B16, [V24.B16, V25.B16], V17.B16
-	VFMLA V17.S4, V10.S4, V30.S4
-	VFMLA V18.S4, V12.S4, V30.S4
-	VFMLA V19.S4, V11.S4, V30.S4
-	WORD  $0x4e3ed692 // fadd v18.4s, v20.4s, v30.4s
+	WORD  $0x4e22d58c // fadd v12.4s, v12.4s, v2.4s
+	WORD  $0x4e22d730 // fadd v16.4s, v25.4s, v2.4s
+	WORD  $0x4ea2d597 // fsub v23.4s, v12.4s, v2.4s
+	WORD  $0x4ea2d619 // fsub v25.4s, v16.4s, v2.4s
+	WORD  $0x4eb7d717 // fsub v23.4s, v24.4s, v23.4s
+	WORD  $0x4eb9d758 // fsub v24.4s, v26.4s, v25.4s
+	VFMLA V14.S4, V9.S4, V23.S4
+	VFMLA V21.S4, V9.S4, V24.S4
+	FLDPQ 176(R0), (F30, F31)
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V13.B16
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V13.S4, V8.S4, V17.S4
+	VFMLA V20.S4, V8.S4, V19.S4
+	VFMLA V14.S4, V10.S4, V17.S4
+	VFMLA V21.S4, V10.S4, V19.S4
+	VFMLA V15.S4, V9.S4, V17.S4
+	VFMLA V22.S4, V9.S4, V19.S4
+	WORD  $0x4e31d6ed // fadd v13.4s, v23.4s, v17.4s
+	WORD  $0x4e33d713 // fadd v19.4s, v24.4s, v19.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
 	FMOVQ 816(R1), F17
-	VFMLA V8.S4, V18.S4, V17.S4
-	FMOVQ 832(R1), F19
-	VFMLA V17.S4, V18.S4, V19.S4
-	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V9.S4, V18.S4, V17.S4
-	VTBL  V0.B16, [V15.B16], V19.B16
-	FMOVQ 304(R1), F18
-	VBIT  V1.B16, V19.B16, V18.B16
-	VTBL  V18.B16, [V22.B16, V23.B16], V19.B16
+	FMOVQ 816(R1), F20
+	FMOVQ 800(R1), F14
+	FMOVQ 800(R1), F15
+	VFMLA V14.S4, V13.S4, V17.S4
+	VFMLA V15.S4, V19.S4, V20.S4
+	FMOVQ 832(R1), F14
+	FMOVQ 832(R1), F15
+	VFMLA V17.S4, V13.S4, V14.S4
+	VFMLA V20.S4, V19.S4, V15.S4
+	WORD  $0x6e2dddb4 // fmul v20.4s, v13.4s, v13.4s
+	WORD  $0x6e33de71 // fmul v17.4s, v19.4s, v19.4s
+	WORD  $0x6e2ede8e // fmul v14.4s, v20.4s, v14.4s
+	WORD  $0x6e2fde2f // fmul v15.4s, v17.4s, v15.4s
+	FMOVQ 80(R1), F17
+	FMOVQ 80(R1), F20
+	VFMLA V17.S4, V13.S4, V14.S4
+	VFMLA V20.S4, V19.S4, V15.S4
+	VTBL  V0.B16, [V12.B16], V17.B16
+	VTBL  V0.B16, [V16.B16], V20.B16
+	FMOVQ 304(R1), F13
+	FMOVQ 304(R1), F19
+	VBIT  V1.B16, V17.B16, V13.B16
+	VBIT  V1.B16, V20.B16, V19.B16
+	FLDPQ 208(R0), (F30, F31)
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V17.B16
+	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
 	FLDPQ 240(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
-	VFMLA V17.S4, V19.S4, V18.S4
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V13.B16
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V14.S4, V17.S4, V13.S4
+	VFMLA V15.S4, V20.S4, V19.S4
 
 	// times 2^k
-	WORD  $0x4e32d671 // fadd v17.4s, v19.4s, v18.4s
-	VSHL  $20, V15.S4, V18.S4
-	FMOVQ 336(R1), F19
-	VAND  V19.B16, V18.B16, V18.B16
-	VADD  V18.S4, V17.S4, V17.S4
+	WORD  $0x4e2dd62d // fadd v13.4s, v17.4s, v13.4s
+	WORD  $0x4e33d691 // fadd v17.4s, v20.4s, v19.4s
+	VSHL  $20, V12.S4, V14.S4
+	VSHL  $20, V16.S4, V19.S4
+	FMOVQ 336(R1), F15
+	FMOVQ 336(R1), F20
+	VAND  V15.B16, V14.B16, V14.B16
+	VAND  V20.B16, V19.B16, V15.B16
+	VADD  V14.S4, V13.S4, V13.S4
+	VADD  V15.S4, V17.S4, V15.S4
 
 	// x or result out of range?
-	FMOVQ 848(R1), F18
-	WORD  $0x4e721dad // bic v13.16b, v13.16b, v18.16b
+	FMOVQ 848(R1), F14
+	FMOVQ 848(R1), F17
+	WORD  $0x4e6e1d6b // bic v11.16b, v11.16b, v14.16b
+	WORD  $0x4e711e51 // bic v17.16b, v18.16b, v17.16b
+	FMOVQ 880(R1), F14
 	FMOVQ 880(R1), F18
-	VEOR  V18.B16, V15.B16, V15.B16
+	VEOR  V14.B16, V12.B16, V12.B16
+	VEOR  V18.B16, V16.B16, V16.B16
+	FMOVQ 864(R1), F14
 	FMOVQ 864(R1), F18
-	WORD  $0x4e721def // bic v15.16b, v15.16b, v18.16b
-	VORR  V15.B16, V13.B16, V13.B16
-	VORR  V13.B16, V14.B16, V13.B16
-	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
-	FMOVD F13, R7
+	WORD  $0x4e6e1d8c // bic v12.16b, v12.16b, v14.16b
+	WORD  $0x4e721e0e // bic v14.16b, v16.16b, v18.16b
+	VORR  V12.B16, V11.B16, V11.B16
+	VORR  V14.B16, V17.B16, V12.B16
+	VORR  V12.B16, V11.B16, V11.B16
+	WORD  $0x6eaba56b // umaxp v11.4s, v11.4s, v11.4s
+	FMOVD F11, R7
 	CBNZ  R7, slowblock
-	FMOVQ F16, (R3)
-	FMOVQ F17, 16(R3)
+	FMOVQ F13, (R3)
+	FMOVQ F15, 16(R3)
 	ADD   $32, R3, R3
 	ADD   $32, R5, R5
 	SUB   $8, R2, R2
@@ -2020,128 +1941,133 @@ rest:
 	BLT done
 
 vector:
-	FMOVQ 224(R1), F13
+	FMOVQ 224(R1), F11
 	ADD   $0, R5, R7
 	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R5), F13
+	FMOVQ (R5), F11
 	JMP   partdone1
 
 partless1:
 	TBZ    $1, R2, partone1
-	VLD1.P 8(R7), V13.D[0]
+	VLD1.P 8(R7), V11.D[0]
 	TBZ    $0, R2, partdone1
-	VLD1   (R7), V13.S[2]
+	VLD1   (R7), V11.S[2]
 	JMP    partdone1
 
 partone1:
 	TBZ  $0, R2, partdone1
-	VLD1 (R7), V13.S[0]
+	VLD1 (R7), V11.S[0]
 
 partdone1:
 	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V3.S4, V13.S4, V15.S4
-	VUSHR $23, V15.S4, V13.S4
-	VUSHR $20, V15.S4, V14.S4
-	VAND  V4.B16, V15.B16, V15.B16
-	VADD  V5.S4, V15.S4, V16.S4
-	WORD  $0x4e21d9b2 // scvtf v18.4s, v13.4s
+	VSUB  V3.S4, V11.S4, V12.S4
+	VUSHR $23, V12.S4, V11.S4
+	VUSHR $20, V12.S4, V13.S4
+	VAND  V4.B16, V12.B16, V12.B16
+	VADD  V5.S4, V12.S4, V14.S4
+	WORD  $0x4e21d96c // scvtf v12.4s, v11.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V14.B16], V14.B16
-	FMOVQ 304(R1), F15
-	VBIT  V1.B16, V14.B16, V15.B16
-	VTBL  V15.B16, [V28.B16, V29.B16], V17.B16
-	FMOVQ 432(R1), F14
-	VFMLA V17.S4, V16.S4, V14.S4
-	WORD  $0x6e26ddd3 // fmul v19.4s, v14.4s, v6.4s
-	VMOV  V14.B16, V16.B16
-	VFMLA V19.S4, V16.S4, V16.S4
-	WORD  $0x4eb0d5d1 // fsub v17.4s, v14.4s, v16.4s
-	VFMLA V19.S4, V14.S4, V17.S4
-	WORD  $0x6e2eddd3 // fmul v19.4s, v14.4s, v14.4s
-	FMOVQ 720(R1), F20
-	VFMLA V7.S4, V14.S4, V20.S4
-	FMOVQ 736(R1), F21
-	VFMLA V20.S4, V14.S4, V21.S4
-	FMOVQ 752(R1), F20
-	VFMLA V21.S4, V14.S4, V20.S4
-	FMOVQ 768(R1), F21
-	VFMLA V20.S4, V14.S4, V21.S4
-	WORD  $0x6e2ede6e // fmul v14.4s, v19.4s, v14.4s
-	VFMLA V21.S4, V14.S4, V17.S4
-	WORD  $0x4e31d60e // fadd v14.4s, v16.4s, v17.4s
+	VTBL  V0.B16, [V13.B16], V15.B16
+	FMOVQ 304(R1), F13
+	VBIT  V1.B16, V15.B16, V13.B16
+	VTBL  V13.B16, [V28.B16, V29.B16], V15.B16
+	FMOVQ 432(R1), F16
+	VFMLA V15.S4, V14.S4, V16.S4
+	WORD  $0x6e26de11 // fmul v17.4s, v16.4s, v6.4s
+	VMOV  V16.B16, V14.B16
+	VFMLA V17.S4, V14.S4, V14.S4
+	WORD  $0x4eaed60f // fsub v15.4s, v16.4s, v14.4s
+	VFMLA V17.S4, V16.S4, V15.S4
+	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
+	FMOVQ 720(R1), F18
+	VFMLA V7.S4, V16.S4, V18.S4
+	FMOVQ 736(R1), F19
+	VFMLA V18.S4, V16.S4, V19.S4
+	FMOVQ 752(R1), F18
+	VFMLA V19.S4, V16.S4, V18.S4
+	FMOVQ 768(R1), F19
+	VFMLA V18.S4, V16.S4, V19.S4
+	WORD  $0x6e30de30 // fmul v16.4s, v17.4s, v16.4s
+	VFMLA V19.S4, V16.S4, V15.S4
+	WORD  $0x4e2fd5d0 // fadd v16.4s, v14.4s, v15.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VTBL  V15.B16, [V26.B16, V27.B16], V19.B16
-	WORD  $0x4e33d653 // fadd v19.4s, v18.4s, v19.4s
-	WORD  $0x6e33dd52 // fmul v18.4s, v10.4s, v19.4s
-	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
-	VFMLA V19.S4, V10.S4, V20.S4
-	VMOV  V18.B16, V19.B16
-	VFMLA V14.S4, V11.S4, V19.S4
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V17.B16
+	WORD  $0x4e31d591 // fadd v17.4s, v12.4s, v17.4s
+	WORD  $0x6e31dd12 // fmul v18.4s, v8.4s, v17.4s
+	WORD  $0x6ea0fa4c // fneg v12.4s, v18.4s
+	VFMLA V17.S4, V8.S4, V12.S4
+	VMOV  V18.B16, V17.B16
+	VFMLA V16.S4, V9.S4, V17.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e22d66e // fadd v14.4s, v19.4s, v2.4s
-	WORD  $0x4ea2d5d3 // fsub v19.4s, v14.4s, v2.4s
-	WORD  $0x4eb3d652 // fsub v18.4s, v18.4s, v19.4s
-	VFMLA V16.S4, V11.S4, V18.S4
-	VTBL  V15.B16, [V24.B16, V25.B16], V15.B16
-	VFMLA V15.S4, V10.S4, V20.S4
-	VFMLA V16.S4, V12.S4, V20.S4
-	VFMLA V17.S4, V11.S4, V20.S4
-	WORD  $0x4e34d650 // fadd v16.4s, v18.4s, v20.4s
+	WORD  $0x4e22d630 // fadd v16.4s, v17.4s, v2.4s
+	WORD  $0x4ea2d611 // fsub v17.4s, v16.4s, v2.4s
+	WORD  $0x4eb1d651 // fsub v17.4s, v18.4s, v17.4s
+	VFMLA V14.S4, V9.S4, V17.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V13.B16
+	VFMLA V13.S4, V8.S4, V12.S4
+	VFMLA V14.S4, V10.S4, V12.S4
+	VFMLA V15.S4, V9.S4, V12.S4
+	WORD  $0x4e2cd62d // fadd v13.4s, v17.4s, v12.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F15
-	VFMLA V8.S4, V16.S4, V15.S4
-	FMOVQ 832(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
-	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
-	VFMLA V9.S4, V16.S4, V15.S4
-	VTBL  V0.B16, [V14.B16], V17.B16
-	FMOVQ 304(R1), F16
-	VBIT  V1.B16, V17.B16, V16.B16
-	VTBL  V16.B16, [V22.B16, V23.B16], V17.B16
+	FMOVQ 816(R1), F12
+	FMOVQ 800(R1), F14
+	VFMLA V14.S4, V13.S4, V12.S4
+	FMOVQ 832(R1), F14
+	VFMLA V12.S4, V13.S4, V14.S4
+	WORD  $0x6e2dddac // fmul v12.4s, v13.4s, v13.4s
+	WORD  $0x6e2edd8c // fmul v12.4s, v12.4s, v14.4s
+	FMOVQ 80(R1), F14
+	VFMLA V14.S4, V13.S4, V12.S4
+	VTBL  V0.B16, [V16.B16], V14.B16
+	FMOVQ 304(R1), F13
+	VBIT  V1.B16, V14.B16, V13.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V14.B16
 	FLDPQ 240(R0), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
-	VFMLA V15.S4, V17.S4, V16.S4
+	VTBL  V13.B16, [V30.B16, V31.B16], V13.B16
+	VFMLA V12.S4, V14.S4, V13.S4
 
 	// times 2^k
-	WORD  $0x4e30d62f // fadd v15.4s, v17.4s, v16.4s
-	VSHL  $20, V14.S4, V16.S4
-	FMOVQ 336(R1), F17
-	VAND  V17.B16, V16.B16, V16.B16
-	VADD  V16.S4, V15.S4, V15.S4
+	WORD  $0x4e2dd5cc // fadd v12.4s, v14.4s, v13.4s
+	VSHL  $20, V16.S4, V13.S4
+	FMOVQ 336(R1), F14
+	VAND  V14.B16, V13.B16, V13.B16
+	VADD  V13.S4, V12.S4, V12.S4
 
 	// x or result out of range?
-	FMOVQ 848(R1), F16
-	WORD  $0x4e701dad // bic v13.16b, v13.16b, v16.16b
-	FMOVQ 880(R1), F16
-	VEOR  V16.B16, V14.B16, V14.B16
-	FMOVQ 864(R1), F16
-	WORD  $0x4e701dce // bic v14.16b, v14.16b, v16.16b
-	VORR  V14.B16, V13.B16, V13.B16
-	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
-	FMOVD F13, R7
+	FMOVQ 848(R1), F13
+	WORD  $0x4e6d1d6b // bic v11.16b, v11.16b, v13.16b
+	FMOVQ 880(R1), F13
+	VEOR  V13.B16, V16.B16, V13.B16
+	FMOVQ 864(R1), F14
+	WORD  $0x4e6e1dad // bic v13.16b, v13.16b, v14.16b
+	VORR  V13.B16, V11.B16, V11.B16
+	WORD  $0x6eaba56b // umaxp v11.4s, v11.4s, v11.4s
+	FMOVD F11, R7
 	CBNZ  R7, slowvector
 	ADD   $0, R3, R7
 	CMP   $4, R2
 	BLT   partless2
-	FMOVQ F15, (R3)
+	FMOVQ F12, (R3)
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R2, partone2
-	VST1.P V15.D[0], 8(R7)
+	VST1.P V12.D[0], 8(R7)
 	TBZ    $0, R2, partdone2
-	VST1   V15.S[2], (R7)
+	VST1   V12.S[2], (R7)
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R2, partdone2
-	VST1 V15.S[0], (R7)
+	VST1 V12.S[0], (R7)
 
 partdone2:
 	ADD $16, R3, R3
@@ -2157,152 +2083,156 @@ slowblock:
 	MOVD $8, R7
 
 slow:
-	FMOVQ (R5), F13
+	FMOVQ (R5), F11
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f9ae // fabs v14.4s, v13.4s
-	VSUB  V3.S4, V14.S4, V17.S4
-	WORD  $0x4e21d9cf // scvtf v15.4s, v14.4s
-	FMOVQ 896(R1), F16
-	VSUB  V16.S4, V15.S4, V15.S4
-	FMOVQ 560(R1), F16
-	WORD  $0x4eae3610 // cmgt v16.4s, v16.4s, v14.4s
-	VBIT  V16.B16, V15.B16, V17.B16
-	WORD  $0x4f29062f // sshr v15.4s, v17.4s, #23
-	VUSHR $20, V17.S4, V16.S4
-	VAND  V4.B16, V17.B16, V17.B16
-	VADD  V5.S4, V17.S4, V18.S4
-	WORD  $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD  $0x4ea0f96c // fabs v12.4s, v11.4s
+	VSUB  V3.S4, V12.S4, V15.S4
+	WORD  $0x4e21d98d // scvtf v13.4s, v12.4s
+	FMOVQ 896(R1), F14
+	VSUB  V14.S4, V13.S4, V13.S4
+	FMOVQ 560(R1), F14
+	WORD  $0x4eac35ce // cmgt v14.4s, v14.4s, v12.4s
+	VBIT  V14.B16, V13.B16, V15.B16
+	WORD  $0x4f2905ed // sshr v13.4s, v15.4s, #23
+	VUSHR $20, V15.S4, V14.S4
+	VAND  V4.B16, V15.B16, V15.B16
+	VADD  V5.S4, V15.S4, V15.S4
+	WORD  $0x4e21d9ad // scvtf v13.4s, v13.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V16.B16], V16.B16
-	FMOVQ 304(R1), F17
-	VBIT  V1.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V28.B16, V29.B16], V19.B16
-	FMOVQ 432(R1), F16
-	VFMLA V19.S4, V18.S4, V16.S4
-	WORD  $0x6e26de14 // fmul v20.4s, v16.4s, v6.4s
-	VMOV  V16.B16, V18.B16
-	VFMLA V20.S4, V18.S4, V18.S4
-	WORD  $0x4eb2d613 // fsub v19.4s, v16.4s, v18.4s
-	VFMLA V20.S4, V16.S4, V19.S4
-	WORD  $0x6e30de14 // fmul v20.4s, v16.4s, v16.4s
-	FMOVQ 720(R1), F21
-	VFMLA V7.S4, V16.S4, V21.S4
-	FMOVQ 736(R1), F30
-	VFMLA V21.S4, V16.S4, V30.S4
-	FMOVQ 752(R1), F21
-	VFMLA V30.S4, V16.S4, V21.S4
-	FMOVQ 768(R1), F30
-	VFMLA V21.S4, V16.S4, V30.S4
-	WORD  $0x6e30de90 // fmul v16.4s, v20.4s, v16.4s
-	VFMLA V30.S4, V16.S4, V19.S4
-	WORD  $0x4e33d650 // fadd v16.4s, v18.4s, v19.4s
+	VTBL  V0.B16, [V14.B16], V16.B16
+	FMOVQ 304(R1), F14
+	VBIT  V1.B16, V16.B16, V14.B16
+	VTBL  V14.B16, [V28.B16, V29.B16], V16.B16
+	FMOVQ 432(R1), F17
+	VFMLA V16.S4, V15.S4, V17.S4
+	WORD  $0x6e26de32 // fmul v18.4s, v17.4s, v6.4s
+	VMOV  V17.B16, V15.B16
+	VFMLA V18.S4, V15.S4, V15.S4
+	WORD  $0x4eafd630 // fsub v16.4s, v17.4s, v15.4s
+	VFMLA V18.S4, V17.S4, V16.S4
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	FMOVQ 720(R1), F19
+	VFMLA V7.S4, V17.S4, V19.S4
+	FMOVQ 736(R1), F20
+	VFMLA V19.S4, V17.S4, V20.S4
+	FMOVQ 752(R1), F19
+	VFMLA V20.S4, V17.S4, V19.S4
+	FMOVQ 768(R1), F20
+	VFMLA V19.S4, V17.S4, V20.S4
+	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
+	VFMLA V20.S4, V17.S4, V16.S4
+	WORD  $0x4e30d5f1 // fadd v17.4s, v15.4s, v16.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VTBL  V17.B16, [V26.B16, V27.B16], V20.B16
-	WORD  $0x4e34d5ef // fadd v15.4s, v15.4s, v20.4s
-	WORD  $0x6e2fdd54 // fmul v20.4s, v10.4s, v15.4s
-	WORD  $0x6ea0fa9e // fneg v30.4s, v20.4s
-	VFMLA V15.S4, V10.S4, V30.S4
-	VMOV  V20.B16, V15.B16
-	VFMLA V16.S4, V11.S4, V15.S4
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V18.B16
+	WORD  $0x4e32d5ad // fadd v13.4s, v13.4s, v18.4s
+	WORD  $0x6e2ddd13 // fmul v19.4s, v8.4s, v13.4s
+	WORD  $0x6ea0fa72 // fneg v18.4s, v19.4s
+	VFMLA V13.S4, V8.S4, V18.S4
+	VMOV  V19.B16, V13.B16
+	VFMLA V17.S4, V9.S4, V13.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e22d5f0 // fadd v16.4s, v15.4s, v2.4s
-	WORD  $0x4ea2d615 // fsub v21.4s, v16.4s, v2.4s
-	WORD  $0x4eb5d694 // fsub v20.4s, v20.4s, v21.4s
-	VFMLA V18.S4, V11.S4, V20.S4
-	VTBL  V17.B16, [V24.B16, V25.B16], V17.B16
-	VFMLA V17.S4, V10.S4, V30.S4
-	VFMLA V18.S4, V12.S4, V30.S4
-	VFMLA V19.S4, V11.S4, V30.S4
-	WORD  $0x4e3ed692 // fadd v18.4s, v20.4s, v30.4s
+	WORD  $0x4e22d5b1 // fadd v17.4s, v13.4s, v2.4s
+	WORD  $0x4ea2d634 // fsub v20.4s, v17.4s, v2.4s
+	WORD  $0x4eb4d673 // fsub v19.4s, v19.4s, v20.4s
+	VFMLA V15.S4, V9.S4, V19.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
+	VFMLA V14.S4, V8.S4, V18.S4
+	VFMLA V15.S4, V10.S4, V18.S4
+	VFMLA V16.S4, V9.S4, V18.S4
+	WORD  $0x4e32d66f // fadd v15.4s, v19.4s, v18.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F17
-	VFMLA V8.S4, V18.S4, V17.S4
-	FMOVQ 832(R1), F19
-	VFMLA V17.S4, V18.S4, V19.S4
-	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V9.S4, V18.S4, V17.S4
-	VTBL  V0.B16, [V16.B16], V19.B16
-	FMOVQ 304(R1), F18
-	VBIT  V1.B16, V19.B16, V18.B16
+	FMOVQ 816(R1), F14
+	FMOVQ 800(R1), F16
+	VFMLA V16.S4, V15.S4, V14.S4
+	FMOVQ 832(R1), F16
+	VFMLA V14.S4, V15.S4, V16.S4
+	WORD  $0x6e2fddee // fmul v14.4s, v15.4s, v15.4s
+	WORD  $0x6e30ddce // fmul v14.4s, v14.4s, v16.4s
+	FMOVQ 80(R1), F16
+	VFMLA V16.S4, V15.S4, V14.S4
+	VTBL  V0.B16, [V17.B16], V16.B16
+	FMOVQ 304(R1), F15
+	VBIT  V1.B16, V16.B16, V15.B16
 	FLDPQ 272(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
+	VTBL  V15.B16, [V30.B16, V31.B16], V16.B16
 	FLDPQ 304(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
-	VFMLA V17.S4, V19.S4, V18.S4
+	VTBL  V15.B16, [V30.B16, V31.B16], V15.B16
+	VFMLA V14.S4, V16.S4, V15.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V2.S4, V16.S4, V16.S4
-	WORD  $0x4f3d0610 // sshr v16.4s, v16.4s, #3
-	WORD  $0x4e32d671 // fadd v17.4s, v19.4s, v18.4s
-	VSHL  $23, V16.S4, V20.S4
-	VADD  V20.S4, V17.S4, V20.S4
-	FMOVQ 384(R1), F21
-	VUMIN V21.S4, V20.S4, V21.S4
+	VSUB  V2.S4, V17.S4, V14.S4
+	WORD  $0x4f3d05ce // sshr v14.4s, v14.4s, #3
+	WORD  $0x4e2fd611 // fadd v17.4s, v16.4s, v15.4s
+	VSHL  $23, V14.S4, V18.S4
+	VADD  V18.S4, V17.S4, V18.S4
+	FMOVQ 384(R1), F19
+	VUMIN V19.S4, V18.S4, V19.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V20.B16
-	WORD  $0x4eb46e10 // smin v16.4s, v16.4s, v20.4s
-	FMOVQ 912(R1), F20
-	VSUB  V16.S4, V20.S4, V16.S4
-	VSHL  $23, V16.S4, V16.S4
-	WORD  $0x4e33d614 // fadd v20.4s, v16.4s, v19.4s
-	WORD  $0x4eb0d69e // fsub v30.4s, v20.4s, v16.4s
-	WORD  $0x4ebed673 // fsub v19.4s, v19.4s, v30.4s
-	WORD  $0x4e32d672 // fadd v18.4s, v19.4s, v18.4s
-	WORD  $0x4e32d692 // fadd v18.4s, v20.4s, v18.4s
-	WORD  $0x6eb1e611 // fcmgt v17.4s, v16.4s, v17.4s
-	VSUB  V16.S4, V18.S4, V16.S4
-	VBIT  V17.B16, V16.B16, V21.B16
+	VMOVI $0, V18.B16
+	WORD  $0x4eb26dce // smin v14.4s, v14.4s, v18.4s
+	FMOVQ 912(R1), F18
+	VSUB  V14.S4, V18.S4, V14.S4
+	VSHL  $23, V14.S4, V14.S4
+	WORD  $0x4e30d5d2 // fadd v18.4s, v14.4s, v16.4s
+	WORD  $0x4eaed654 // fsub v20.4s, v18.4s, v14.4s
+	WORD  $0x4eb4d610 // fsub v16.4s, v16.4s, v20.4s
+	WORD  $0x4e2fd60f // fadd v15.4s, v16.4s, v15.4s
+	WORD  $0x4e2fd64f // fadd v15.4s, v18.4s, v15.4s
+	WORD  $0x6eb1e5d0 // fcmgt v16.4s, v14.4s, v17.4s
+	VSUB  V14.S4, V15.S4, V14.S4
+	VBIT  V16.B16, V14.B16, V19.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R1), F16
-	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
-	FMOVQ 384(R1), F17
-	VBIF  V16.B16, V21.B16, V17.B16
-	FMOVQ 944(R1), F16
-	WORD  $0x6eafe60f // fcmgt v15.4s, v16.4s, v15.4s
-	VMOVI $0, V16.B16
-	VBIF  V15.B16, V17.B16, V16.B16
-	VMOVI $0, V15.B16
-	VCMEQ V15.S4, V14.S4, V15.S4
-	WORD  $0x4ea0a951 // cmlt v17.4s, v10.4s, #0
-	FMOVQ 384(R1), F18
-	VMOVI $0, V19.B16
-	VBIT  V17.B16, V18.B16, V19.B16
-	VBIT  V15.B16, V19.B16, V16.B16
+	FMOVQ 928(R1), F14
+	WORD  $0x6eaee5ae // fcmgt v14.4s, v13.4s, v14.4s
 	FMOVQ 384(R1), F15
-	VCMEQ V15.S4, V14.S4, V15.S4
-	VMOVI $0, V18.B16
-	FMOVQ 384(R1), F19
-	VBIT  V17.B16, V18.B16, V19.B16
-	VBIT  V15.B16, V19.B16, V16.B16
+	VBIF  V14.B16, V19.B16, V15.B16
+	FMOVQ 944(R1), F14
+	WORD  $0x6eade5cd // fcmgt v13.4s, v14.4s, v13.4s
+	VMOVI $0, V14.B16
+	VBIF  V13.B16, V15.B16, V14.B16
+	VMOVI $0, V13.B16
+	VCMEQ V13.S4, V12.S4, V13.S4
+	WORD  $0x4ea0a90f // cmlt v15.4s, v8.4s, #0
+	FMOVQ 384(R1), F16
+	VMOVI $0, V17.B16
+	VBIT  V15.B16, V16.B16, V17.B16
+	VBIT  V13.B16, V17.B16, V14.B16
+	FMOVQ 384(R1), F13
+	VCMEQ V13.S4, V12.S4, V13.S4
+	VMOVI $0, V16.B16
+	FMOVQ 384(R1), F17
+	VBIT  V15.B16, V16.B16, V17.B16
+	VBIT  V13.B16, V17.B16, V14.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R6), F15
+	FMOVS 12(R6), F13
+	VDUP  V13.S[0], V13.S4
+	VAND  V13.B16, V11.B16, V13.B16
+	VORR  V13.B16, V14.B16, V13.B16
+	WORD  $0x4ea0898e // cmgt v14.4s, v12.4s, #0
+	FMOVQ 384(R1), F15
+	WORD  $0x4eac35ef // cmgt v15.4s, v15.4s, v12.4s
+	VAND  V15.B16, V14.B16, V14.B16
+	FMOVS 16(R6), F15
 	VDUP  V15.S[0], V15.S4
-	VAND  V15.B16, V13.B16, V15.B16
-	VORR  V15.B16, V16.B16, V15.B16
-	WORD  $0x4ea089d0 // cmgt v16.4s, v14.4s, #0
-	FMOVQ 384(R1), F17
-	WORD  $0x4eae3631 // cmgt v17.4s, v17.4s, v14.4s
-	VAND  V17.B16, V16.B16, V16.B16
-	FMOVS 16(R6), F17
-	VDUP  V17.S[0], V17.S4
-	VAND  V17.B16, V13.B16, V13.B16
-	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
-	VAND  V13.B16, V16.B16, V13.B16
-	FMOVQ 384(R1), F16
-	WORD  $0x4eb035ce // cmgt v14.4s, v14.4s, v16.4s
-	VORR  V14.B16, V13.B16, V13.B16
-	FMOVQ 368(R1), F14
-	VBIF  V13.B16, V15.B16, V14.B16
-	FMOVQ F14, (R3)
+	VAND  V15.B16, V11.B16, V11.B16
+	WORD  $0x4ea0a96b // cmlt v11.4s, v11.4s, #0
+	VAND  V11.B16, V14.B16, V11.B16
+	FMOVQ 384(R1), F14
+	WORD  $0x4eae358c // cmgt v12.4s, v12.4s, v14.4s
+	VORR  V12.B16, V11.B16, V11.B16
+	FMOVQ 368(R1), F12
+	VBIF  V11.B16, V13.B16, V12.B16
+	FMOVQ F12, (R3)
 	ADD   $16, R3, R3
 	ADD   $16, R5, R5
 	SUB   $4, R2, R2
@@ -2312,184 +2242,188 @@ slow:
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R1), F13
+	FMOVQ 224(R1), F11
 	ADD   $0, R5, R7
 	CMP   $4, R2
 	BLT   partless3
-	FMOVQ (R5), F13
+	FMOVQ (R5), F11
 	JMP   partdone3
 
 partless3:
 	TBZ    $1, R2, partone3
-	VLD1.P 8(R7), V13.D[0]
+	VLD1.P 8(R7), V11.D[0]
 	TBZ    $0, R2, partdone3
-	VLD1   (R7), V13.S[2]
+	VLD1   (R7), V11.S[2]
 	JMP    partdone3
 
 partone3:
 	TBZ  $0, R2, partdone3
-	VLD1 (R7), V13.S[0]
+	VLD1 (R7), V11.S[0]
 
 partdone3:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f9ae // fabs v14.4s, v13.4s
-	VSUB  V3.S4, V14.S4, V17.S4
-	WORD  $0x4e21d9cf // scvtf v15.4s, v14.4s
-	FMOVQ 896(R1), F16
-	VSUB  V16.S4, V15.S4, V15.S4
-	FMOVQ 560(R1), F16
-	WORD  $0x4eae3610 // cmgt v16.4s, v16.4s, v14.4s
-	VBIT  V16.B16, V15.B16, V17.B16
-	WORD  $0x4f29062f // sshr v15.4s, v17.4s, #23
-	VUSHR $20, V17.S4, V16.S4
-	VAND  V4.B16, V17.B16, V17.B16
-	VADD  V5.S4, V17.S4, V18.S4
-	WORD  $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD  $0x4ea0f96c // fabs v12.4s, v11.4s
+	VSUB  V3.S4, V12.S4, V15.S4
+	WORD  $0x4e21d98d // scvtf v13.4s, v12.4s
+	FMOVQ 896(R1), F14
+	VSUB  V14.S4, V13.S4, V13.S4
+	FMOVQ 560(R1), F14
+	WORD  $0x4eac35ce // cmgt v14.4s, v14.4s, v12.4s
+	VBIT  V14.B16, V13.B16, V15.B16
+	WORD  $0x4f2905ed // sshr v13.4s, v15.4s, #23
+	VUSHR $20, V15.S4, V14.S4
+	VAND  V4.B16, V15.B16, V15.B16
+	VADD  V5.S4, V15.S4, V15.S4
+	WORD  $0x4e21d9ad // scvtf v13.4s, v13.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V16.B16], V16.B16
-	FMOVQ 304(R1), F17
-	VBIT  V1.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V28.B16, V29.B16], V19.B16
-	FMOVQ 432(R1), F16
-	VFMLA V19.S4, V18.S4, V16.S4
-	WORD  $0x6e26de14 // fmul v20.4s, v16.4s, v6.4s
-	VMOV  V16.B16, V18.B16
-	VFMLA V20.S4, V18.S4, V18.S4
-	WORD  $0x4eb2d613 // fsub v19.4s, v16.4s, v18.4s
-	VFMLA V20.S4, V16.S4, V19.S4
-	WORD  $0x6e30de14 // fmul v20.4s, v16.4s, v16.4s
-	FMOVQ 720(R1), F21
-	VFMLA V7.S4, V16.S4, V21.S4
-	FMOVQ 736(R1), F30
-	VFMLA V21.S4, V16.S4, V30.S4
-	FMOVQ 752(R1), F21
-	VFMLA V30.S4, V16.S4, V21.S4
-	FMOVQ 768(R1), F30
-	VFMLA V21.S4, V16.S4, V30.S4
-	WORD  $0x6e30de90 // fmul v16.4s, v20.4s, v16.4s
-	VFMLA V30.S4, V16.S4, V19.S4
-	WORD  $0x4e33d650 // fadd v16.4s, v18.4s, v19.4s
+	VTBL  V0.B16, [V14.B16], V16.B16
+	FMOVQ 304(R1), F14
+	VBIT  V1.B16, V16.B16, V14.B16
+	VTBL  V14.B16, [V28.B16, V29.B16], V16.B16
+	FMOVQ 432(R1), F17
+	VFMLA V16.S4, V15.S4, V17.S4
+	WORD  $0x6e26de32 // fmul v18.4s, v17.4s, v6.4s
+	VMOV  V17.B16, V15.B16
+	VFMLA V18.S4, V15.S4, V15.S4
+	WORD  $0x4eafd630 // fsub v16.4s, v17.4s, v15.4s
+	VFMLA V18.S4, V17.S4, V16.S4
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	FMOVQ 720(R1), F19
+	VFMLA V7.S4, V17.S4, V19.S4
+	FMOVQ 736(R1), F20
+	VFMLA V19.S4, V17.S4, V20.S4
+	FMOVQ 752(R1), F19
+	VFMLA V20.S4, V17.S4, V19.S4
+	FMOVQ 768(R1), F20
+	VFMLA V19.S4, V17.S4, V20.S4
+	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
+	VFMLA V20.S4, V17.S4, V16.S4
+	WORD  $0x4e30d5f1 // fadd v17.4s, v15.4s, v16.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VTBL  V17.B16, [V26.B16, V27.B16], V20.B16
-	WORD  $0x4e34d5ef // fadd v15.4s, v15.4s, v20.4s
-	WORD  $0x6e2fdd54 // fmul v20.4s, v10.4s, v15.4s
-	WORD  $0x6ea0fa9e // fneg v30.4s, v20.4s
-	VFMLA V15.S4, V10.S4, V30.S4
-	VMOV  V20.B16, V15.B16
-	VFMLA V16.S4, V11.S4, V15.S4
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V18.B16
+	WORD  $0x4e32d5ad // fadd v13.4s, v13.4s, v18.4s
+	WORD  $0x6e2ddd13 // fmul v19.4s, v8.4s, v13.4s
+	WORD  $0x6ea0fa72 // fneg v18.4s, v19.4s
+	VFMLA V13.S4, V8.S4, V18.S4
+	VMOV  V19.B16, V13.B16
+	VFMLA V17.S4, V9.S4, V13.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e22d5f0 // fadd v16.4s, v15.4s, v2.4s
-	WORD  $0x4ea2d615 // fsub v21.4s, v16.4s, v2.4s
-	WORD  $0x4eb5d694 // fsub v20.4s, v20.4s, v21.4s
-	VFMLA V18.S4, V11.S4, V20.S4
-	VTBL  V17.B16, [V24.B16, V25.B16], V17.B16
-	VFMLA V17.S4, V10.S4, V30.S4
-	VFMLA V18.S4, V12.S4, V30.S4
-	VFMLA V19.S4, V11.S4, V30.S4
-	WORD  $0x4e3ed692 // fadd v18.4s, v20.4s, v30.4s
+	WORD  $0x4e22d5b1 // fadd v17.4s, v13.4s, v2.4s
+	WORD  $0x4ea2d634 // fsub v20.4s, v17.4s, v2.4s
+	WORD  $0x4eb4d673 // fsub v19.4s, v19.4s, v20.4s
+	VFMLA V15.S4, V9.S4, V19.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
+	VFMLA V14.S4, V8.S4, V18.S4
+	VFMLA V15.S4, V10.S4, V18.S4
+	VFMLA V16.S4, V9.S4, V18.S4
+	WORD  $0x4e32d66f // fadd v15.4s, v19.4s, v18.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F17
-	VFMLA V8.S4, V18.S4, V17.S4
-	FMOVQ 832(R1), F19
-	VFMLA V17.S4, V18.S4, V19.S4
-	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V9.S4, V18.S4, V17.S4
-	VTBL  V0.B16, [V16.B16], V19.B16
-	FMOVQ 304(R1), F18
-	VBIT  V1.B16, V19.B16, V18.B16
+	FMOVQ 816(R1), F14
+	FMOVQ 800(R1), F16
+	VFMLA V16.S4, V15.S4, V14.S4
+	FMOVQ 832(R1), F16
+	VFMLA V14.S4, V15.S4, V16.S4
+	WORD  $0x6e2fddee // fmul v14.4s, v15.4s, v15.4s
+	WORD  $0x6e30ddce // fmul v14.4s, v14.4s, v16.4s
+	FMOVQ 80(R1), F16
+	VFMLA V16.S4, V15.S4, V14.S4
+	VTBL  V0.B16, [V17.B16], V16.B16
+	FMOVQ 304(R1), F15
+	VBIT  V1.B16, V16.B16, V15.B16
 	FLDPQ 272(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
+	VTBL  V15.B16, [V30.B16, V31.B16], V16.B16
 	FLDPQ 304(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
-	VFMLA V17.S4, V19.S4, V18.S4
+	VTBL  V15.B16, [V30.B16, V31.B16], V15.B16
+	VFMLA V14.S4, V16.S4, V15.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V2.S4, V16.S4, V16.S4
-	WORD  $0x4f3d0610 // sshr v16.4s, v16.4s, #3
-	WORD  $0x4e32d671 // fadd v17.4s, v19.4s, v18.4s
-	VSHL  $23, V16.S4, V20.S4
-	VADD  V20.S4, V17.S4, V20.S4
-	FMOVQ 384(R1), F21
-	VUMIN V21.S4, V20.S4, V21.S4
+	VSUB  V2.S4, V17.S4, V14.S4
+	WORD  $0x4f3d05ce // sshr v14.4s, v14.4s, #3
+	WORD  $0x4e2fd611 // fadd v17.4s, v16.4s, v15.4s
+	VSHL  $23, V14.S4, V18.S4
+	VADD  V18.S4, V17.S4, V18.S4
+	FMOVQ 384(R1), F19
+	VUMIN V19.S4, V18.S4, V19.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V20.B16
-	WORD  $0x4eb46e10 // smin v16.4s, v16.4s, v20.4s
-	FMOVQ 912(R1), F20
-	VSUB  V16.S4, V20.S4, V16.S4
-	VSHL  $23, V16.S4, V16.S4
-	WORD  $0x4e33d614 // fadd v20.4s, v16.4s, v19.4s
-	WORD  $0x4eb0d69e // fsub v30.4s, v20.4s, v16.4s
-	WORD  $0x4ebed673 // fsub v19.4s, v19.4s, v30.4s
-	WORD  $0x4e32d672 // fadd v18.4s, v19.4s, v18.4s
-	WORD  $0x4e32d692 // fadd v18.4s, v20.4s, v18.4s
-	WORD  $0x6eb1e611 // fcmgt v17.4s, v16.4s, v17.4s
-	VSUB  V16.S4, V18.S4, V16.S4
-	VBIT  V17.B16, V16.B16, V21.B16
+	VMOVI $0, V18.B16
+	WORD  $0x4eb26dce // smin v14.4s, v14.4s, v18.4s
+	FMOVQ 912(R1), F18
+	VSUB  V14.S4, V18.S4, V14.S4
+	VSHL  $23, V14.S4, V14.S4
+	WORD  $0x4e30d5d2 // fadd v18.4s, v14.4s, v16.4s
+	WORD  $0x4eaed654 // fsub v20.4s, v18.4s, v14.4s
+	WORD  $0x4eb4d610 // fsub v16.4s, v16.4s, v20.4s
+	WORD  $0x4e2fd60f // fadd v15.4s, v16.4s, v15.4s
+	WORD  $0x4e2fd64f // fadd v15.4s, v18.4s, v15.4s
+	WORD  $0x6eb1e5d0 // fcmgt v16.4s, v14.4s, v17.4s
+	VSUB  V14.S4, V15.S4, V14.S4
+	VBIT  V16.B16, V14.B16, V19.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R1), F16
-	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
-	FMOVQ 384(R1), F17
-	VBIF  V16.B16, V21.B16, V17.B16
-	FMOVQ 944(R1), F16
-	WORD  $0x6eafe60f // fcmgt v15.4s, v16.4s, v15.4s
-	VMOVI $0, V16.B16
-	VBIF  V15.B16, V17.B16, V16.B16
-	VMOVI $0, V15.B16
-	VCMEQ V15.S4, V14.S4, V15.S4
-	WORD  $0x4ea0a951 // cmlt v17.4s, v10.4s, #0
-	FMOVQ 384(R1), F18
-	VMOVI $0, V19.B16
-	VBIT  V17.B16, V18.B16, V19.B16
-	VBIT  V15.B16, V19.B16, V16.B16
+	FMOVQ 928(R1), F14
+	WORD  $0x6eaee5ae // fcmgt v14.4s, v13.4s, v14.4s
 	FMOVQ 384(R1), F15
-	VCMEQ V15.S4, V14.S4, V15.S4
-	VMOVI $0, V18.B16
-	FMOVQ 384(R1), F19
-	VBIT  V17.B16, V18.B16, V19.B16
-	VBIT  V15.B16, V19.B16, V16.B16
+	VBIF  V14.B16, V19.B16, V15.B16
+	FMOVQ 944(R1), F14
+	WORD  $0x6eade5cd // fcmgt v13.4s, v14.4s, v13.4s
+	VMOVI $0, V14.B16
+	VBIF  V13.B16, V15.B16, V14.B16
+	VMOVI $0, V13.B16
+	VCMEQ V13.S4, V12.S4, V13.S4
+	WORD  $0x4ea0a90f // cmlt v15.4s, v8.4s, #0
+	FMOVQ 384(R1), F16
+	VMOVI $0, V17.B16
+	VBIT  V15.B16, V16.B16, V17.B16
+	VBIT  V13.B16, V17.B16, V14.B16
+	FMOVQ 384(R1), F13
+	VCMEQ V13.S4, V12.S4, V13.S4
+	VMOVI $0, V16.B16
+	FMOVQ 384(R1), F17
+	VBIT  V15.B16, V16.B16, V17.B16
+	VBIT  V13.B16, V17.B16, V14.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R6), F15
+	FMOVS 12(R6), F13
+	VDUP  V13.S[0], V13.S4
+	VAND  V13.B16, V11.B16, V13.B16
+	VORR  V13.B16, V14.B16, V13.B16
+	WORD  $0x4ea0898e // cmgt v14.4s, v12.4s, #0
+	FMOVQ 384(R1), F15
+	WORD  $0x4eac35ef // cmgt v15.4s, v15.4s, v12.4s
+	VAND  V15.B16, V14.B16, V14.B16
+	FMOVS 16(R6), F15
 	VDUP  V15.S[0], V15.S4
-	VAND  V15.B16, V13.B16, V15.B16
-	VORR  V15.B16, V16.B16, V15.B16
-	WORD  $0x4ea089d0 // cmgt v16.4s, v14.4s, #0
-	FMOVQ 384(R1), F17
-	WORD  $0x4eae3631 // cmgt v17.4s, v17.4s, v14.4s
-	VAND  V17.B16, V16.B16, V16.B16
-	FMOVS 16(R6), F17
-	VDUP  V17.S[0], V17.S4
-	VAND  V17.B16, V13.B16, V13.B16
-	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
-	VAND  V13.B16, V16.B16, V13.B16
-	FMOVQ 384(R1), F16
-	WORD  $0x4eb035ce // cmgt v14.4s, v14.4s, v16.4s
-	VORR  V14.B16, V13.B16, V13.B16
-	FMOVQ 368(R1), F14
-	VBIF  V13.B16, V15.B16, V14.B16
+	VAND  V15.B16, V11.B16, V11.B16
+	WORD  $0x4ea0a96b // cmlt v11.4s, v11.4s, #0
+	VAND  V11.B16, V14.B16, V11.B16
+	FMOVQ 384(R1), F14
+	WORD  $0x4eae358c // cmgt v12.4s, v12.4s, v14.4s
+	VORR  V12.B16, V11.B16, V11.B16
+	FMOVQ 368(R1), F12
+	VBIF  V11.B16, V13.B16, V12.B16
 	ADD   $0, R3, R7
 	CMP   $4, R2
 	BLT   partless4
-	FMOVQ F14, (R3)
+	FMOVQ F12, (R3)
 	JMP   partdone4
 
 partless4:
 	TBZ    $1, R2, partone4
-	VST1.P V14.D[0], 8(R7)
+	VST1.P V12.D[0], 8(R7)
 	TBZ    $0, R2, partdone4
-	VST1   V14.S[2], (R7)
+	VST1   V12.S[2], (R7)
 	JMP    partdone4
 
 partone4:
 	TBZ  $0, R2, partdone4
-	VST1 V14.S[0], (R7)
+	VST1 V12.S[0], (R7)
 
 partdone4:
 	ADD $16, R3, R3
@@ -5211,33 +5145,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_711
+	BGE  focusnot0_801
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone711
+	JMP  focusdone801
 
-focusnot0_711:
+focusnot0_801:
 	CMP   $2, R9
-	BGE   focusnot1_711
+	BGE   focusnot1_801
 	FMOVQ 224(R1), F16
 	FMOVQ 224(R1), F17
-	JMP   focusdone711
+	JMP   focusdone801
 
-focusnot1_711:
+focusnot1_801:
 	CMP $3, R9
-	BGE focusnot2_711
-	JMP focusdone711
+	BGE focusnot2_801
+	JMP focusdone801
 
-focusnot2_711:
+focusnot2_801:
 	CMP  $4, R9
-	BGE  focusnot3_711
+	BGE  focusnot3_801
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone711
+	JMP  focusdone801
 
-focusnot3_711:
+focusnot3_801:
 	CMP   $5, R9
-	BGE   focusnot4_711
+	BGE   focusnot4_801
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -5252,11 +5186,11 @@ focusnot3_711:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone711
+	JMP   focusdone801
 
-focusnot4_711:
+focusnot4_801:
 	CMP   $6, R9
-	BGE   focusnot5_711
+	BGE   focusnot5_801
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -5277,11 +5211,11 @@ focusnot4_711:
 	VFMLA V2.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone711
+	JMP   focusdone801
 
-focusnot5_711:
+focusnot5_801:
 	CMP   $7, R9
-	BGE   focusnot6_711
+	BGE   focusnot6_801
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5294,11 +5228,11 @@ focusnot5_711:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone711
+	JMP   focusdone801
 
-focusnot6_711:
+focusnot6_801:
 	CMP   $8, R9
-	BGE   focusnot7_711
+	BGE   focusnot7_801
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5311,11 +5245,11 @@ focusnot6_711:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone711
+	JMP   focusdone801
 
-focusnot7_711:
+focusnot7_801:
 	CMP   $9, R9
-	BGE   focusnot8_711
+	BGE   focusnot8_801
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5338,9 +5272,9 @@ focusnot7_711:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone711
+	JMP   focusdone801
 
-focusnot8_711:
+focusnot8_801:
 	ADD   $24, R8, R11
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
@@ -5551,7 +5485,7 @@ focusnot8_711:
 	FMOVD F18, R11
 	CBNZ  R11, slowblock
 
-focusdone711:
+focusdone801:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
 
@@ -5736,30 +5670,30 @@ partdone2:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_712
+	BGE  focusnot0_802
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone712
+	JMP  focusdone802
 
-focusnot0_712:
+focusnot0_802:
 	CMP   $2, R9
-	BGE   focusnot1_712
+	BGE   focusnot1_802
 	FMOVQ 224(R1), F17
-	JMP   focusdone712
+	JMP   focusdone802
 
-focusnot1_712:
+focusnot1_802:
 	CMP $3, R9
-	BGE focusnot2_712
-	JMP focusdone712
+	BGE focusnot2_802
+	JMP focusdone802
 
-focusnot2_712:
+focusnot2_802:
 	CMP  $4, R9
-	BGE  focusnot3_712
+	BGE  focusnot3_802
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone712
+	JMP  focusdone802
 
-focusnot3_712:
+focusnot3_802:
 	CMP   $5, R9
-	BGE   focusnot4_712
+	BGE   focusnot4_802
 	WORD  $0x6ea1fa2d // fsqrt v13.4s, v17.4s
 	VMOV  V17.B16, V14.B16
 	VFMLS V13.S4, V13.S4, V14.S4
@@ -5767,11 +5701,11 @@ focusnot3_712:
 	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
 	VFMLA V13.S4, V17.S4, V14.S4
 	VMOV  V14.B16, V17.B16
-	JMP   focusdone712
+	JMP   focusdone802
 
-focusnot4_712:
+focusnot4_802:
 	CMP   $6, R9
-	BGE   focusnot5_712
+	BGE   focusnot5_802
 	WORD  $0x6ea1fa2d // fsqrt v13.4s, v17.4s
 	WORD  $0x6e31de2e // fmul v14.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
@@ -5782,33 +5716,33 @@ focusnot4_712:
 	VFMLA V2.S4, V15.S4, V16.S4
 	WORD  $0x6e2dde11 // fmul v17.4s, v16.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V17.S4
-	JMP   focusdone712
+	JMP   focusdone802
 
-focusnot5_712:
+focusnot5_802:
 	CMP   $7, R9
-	BGE   focusnot6_712
+	BGE   focusnot6_802
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
 	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
 	VFMLA V17.S4, V13.S4, V14.S4
 	VMOV  V14.B16, V17.B16
-	JMP   focusdone712
+	JMP   focusdone802
 
-focusnot6_712:
+focusnot6_802:
 	CMP   $8, R9
-	BGE   focusnot7_712
+	BGE   focusnot7_802
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
 	WORD  $0x4e2dd5af // fadd v15.4s, v13.4s, v13.4s
 	WORD  $0x6e2eddf1 // fmul v17.4s, v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V17.S4
-	JMP   focusdone712
+	JMP   focusdone802
 
-focusnot7_712:
+focusnot7_802:
 	CMP   $9, R9
-	BGE   focusnot8_712
+	BGE   focusnot8_802
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
@@ -5820,9 +5754,9 @@ focusnot7_712:
 	WORD  $0x6e31de4d // fmul v13.4s, v18.4s, v17.4s
 	VFMLA V17.S4, V15.S4, V13.S4
 	VMOV  V13.B16, V17.B16
-	JMP   focusdone712
+	JMP   focusdone802
 
-focusnot8_712:
+focusnot8_802:
 	ADD   $24, R8, R11
 	FMOVS (R11), F13
 	VDUP  V13.S[0], V13.S4
@@ -5929,7 +5863,7 @@ focusnot8_712:
 	FMOVD F13, R11
 	CBNZ  R11, slowvector
 
-focusdone712:
+focusdone802:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e31dd8c // fmul v12.4s, v12.4s, v17.4s
 
@@ -6175,33 +6109,33 @@ otherblock:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_713
+	BGE  focusnot0_803
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone713
+	JMP  focusdone803
 
-focusnot0_713:
+focusnot0_803:
 	CMP   $2, R9
-	BGE   focusnot1_713
+	BGE   focusnot1_803
 	FMOVQ 224(R1), F16
 	FMOVQ 224(R1), F17
-	JMP   focusdone713
+	JMP   focusdone803
 
-focusnot1_713:
+focusnot1_803:
 	CMP $3, R9
-	BGE focusnot2_713
-	JMP focusdone713
+	BGE focusnot2_803
+	JMP focusdone803
 
-focusnot2_713:
+focusnot2_803:
 	CMP  $4, R9
-	BGE  focusnot3_713
+	BGE  focusnot3_803
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone713
+	JMP  focusdone803
 
-focusnot3_713:
+focusnot3_803:
 	CMP   $5, R9
-	BGE   focusnot4_713
+	BGE   focusnot4_803
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -6216,11 +6150,11 @@ focusnot3_713:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone713
+	JMP   focusdone803
 
-focusnot4_713:
+focusnot4_803:
 	CMP   $6, R9
-	BGE   focusnot5_713
+	BGE   focusnot5_803
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -6241,11 +6175,11 @@ focusnot4_713:
 	VFMLA V2.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone713
+	JMP   focusdone803
 
-focusnot5_713:
+focusnot5_803:
 	CMP   $7, R9
-	BGE   focusnot6_713
+	BGE   focusnot6_803
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6258,11 +6192,11 @@ focusnot5_713:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone713
+	JMP   focusdone803
 
-focusnot6_713:
+focusnot6_803:
 	CMP   $8, R9
-	BGE   focusnot7_713
+	BGE   focusnot7_803
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6275,11 +6209,11 @@ focusnot6_713:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone713
+	JMP   focusdone803
 
-focusnot7_713:
+focusnot7_803:
 	CMP   $9, R9
-	BGE   focusnot8_713
+	BGE   focusnot8_803
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6302,9 +6236,9 @@ focusnot7_713:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone713
+	JMP   focusdone803
 
-focusnot8_713:
+focusnot8_803:
 	ADD   $24, R8, R11
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
@@ -6515,7 +6449,7 @@ focusnot8_713:
 	FMOVD F18, R11
 	CBNZ  R11, slowblock
 
-focusdone713:
+focusdone803:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd6b // fmul v11.4s, v11.4s, v16.4s
 
@@ -6642,30 +6576,30 @@ othervector:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_714
+	BGE  focusnot0_804
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone714
+	JMP  focusdone804
 
-focusnot0_714:
+focusnot0_804:
 	CMP   $2, R9
-	BGE   focusnot1_714
+	BGE   focusnot1_804
 	FMOVQ 224(R1), F20
-	JMP   focusdone714
+	JMP   focusdone804
 
-focusnot1_714:
+focusnot1_804:
 	CMP $3, R9
-	BGE focusnot2_714
-	JMP focusdone714
+	BGE focusnot2_804
+	JMP focusdone804
 
-focusnot2_714:
+focusnot2_804:
 	CMP  $4, R9
-	BGE  focusnot3_714
+	BGE  focusnot3_804
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone714
+	JMP  focusdone804
 
-focusnot3_714:
+focusnot3_804:
 	CMP   $5, R9
-	BGE   focusnot4_714
+	BGE   focusnot4_804
 	WORD  $0x6ea1fa8d // fsqrt v13.4s, v20.4s
 	VMOV  V20.B16, V14.B16
 	VFMLS V13.S4, V13.S4, V14.S4
@@ -6673,11 +6607,11 @@ focusnot3_714:
 	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
 	VFMLA V13.S4, V20.S4, V14.S4
 	VMOV  V14.B16, V20.B16
-	JMP   focusdone714
+	JMP   focusdone804
 
-focusnot4_714:
+focusnot4_804:
 	CMP   $6, R9
-	BGE   focusnot5_714
+	BGE   focusnot5_804
 	WORD  $0x6ea1fa8d // fsqrt v13.4s, v20.4s
 	WORD  $0x6e34de8e // fmul v14.4s, v20.4s, v20.4s
 	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
@@ -6688,33 +6622,33 @@ focusnot4_714:
 	VFMLA V2.S4, V15.S4, V16.S4
 	WORD  $0x6e2dde14 // fmul v20.4s, v16.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V20.S4
-	JMP   focusdone714
+	JMP   focusdone804
 
-focusnot5_714:
+focusnot5_804:
 	CMP   $7, R9
-	BGE   focusnot6_714
+	BGE   focusnot6_804
 	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V20.S4, V20.S4, V14.S4
 	WORD  $0x6e34ddce // fmul v14.4s, v14.4s, v20.4s
 	VFMLA V20.S4, V13.S4, V14.S4
 	VMOV  V14.B16, V20.B16
-	JMP   focusdone714
+	JMP   focusdone804
 
-focusnot6_714:
+focusnot6_804:
 	CMP   $8, R9
-	BGE   focusnot7_714
+	BGE   focusnot7_804
 	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V20.S4, V20.S4, V14.S4
 	WORD  $0x4e2dd5af // fadd v15.4s, v13.4s, v13.4s
 	WORD  $0x6e2eddf4 // fmul v20.4s, v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V20.S4
-	JMP   focusdone714
+	JMP   focusdone804
 
-focusnot7_714:
+focusnot7_804:
 	CMP   $9, R9
-	BGE   focusnot8_714
+	BGE   focusnot8_804
 	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V20.S4, V20.S4, V14.S4
@@ -6726,9 +6660,9 @@ focusnot7_714:
 	WORD  $0x6e34de2d // fmul v13.4s, v17.4s, v20.4s
 	VFMLA V20.S4, V15.S4, V13.S4
 	VMOV  V13.B16, V20.B16
-	JMP   focusdone714
+	JMP   focusdone804
 
-focusnot8_714:
+focusnot8_804:
 	ADD   $24, R8, R11
 	FMOVS (R11), F13
 	VDUP  V13.S[0], V13.S4
@@ -6835,7 +6769,7 @@ focusnot8_714:
 	FMOVD F13, R11
 	CBNZ  R11, slowvector
 
-focusdone714:
+focusdone804:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e34dd8c // fmul v12.4s, v12.4s, v20.4s
 
@@ -7030,30 +6964,30 @@ slow:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_715
+	BGE  focusnot0_805
 	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
-	JMP  focusdone715
+	JMP  focusdone805
 
-focusnot0_715:
+focusnot0_805:
 	CMP   $2, R9
-	BGE   focusnot1_715
+	BGE   focusnot1_805
 	FMOVQ 224(R1), F12
-	JMP   focusdone715
+	JMP   focusdone805
 
-focusnot1_715:
+focusnot1_805:
 	CMP $3, R9
-	BGE focusnot2_715
-	JMP focusdone715
+	BGE focusnot2_805
+	JMP focusdone805
 
-focusnot2_715:
+focusnot2_805:
 	CMP  $4, R9
-	BGE  focusnot3_715
+	BGE  focusnot3_805
 	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
-	JMP  focusdone715
+	JMP  focusdone805
 
-focusnot3_715:
+focusnot3_805:
 	CMP   $5, R9
-	BGE   focusnot4_715
+	BGE   focusnot4_805
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	VMOV  V12.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -7061,11 +6995,11 @@ focusnot3_715:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V12.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone715
+	JMP   focusdone805
 
-focusnot4_715:
+focusnot4_805:
 	CMP   $6, R9
-	BGE   focusnot5_715
+	BGE   focusnot5_805
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -7076,33 +7010,33 @@ focusnot4_715:
 	VFMLA V2.S4, V12.S4, V17.S4
 	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V12.S4
-	JMP   focusdone715
+	JMP   focusdone805
 
-focusnot5_715:
+focusnot5_805:
 	CMP   $7, R9
-	BGE   focusnot6_715
+	BGE   focusnot6_805
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
 	VFMLA V12.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone715
+	JMP   focusdone805
 
-focusnot6_715:
+focusnot6_805:
 	CMP   $8, R9
-	BGE   focusnot7_715
+	BGE   focusnot7_805
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
 	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V12.S4
-	JMP   focusdone715
+	JMP   focusdone805
 
-focusnot7_715:
+focusnot7_805:
 	CMP   $9, R9
-	BGE   focusnot8_715
+	BGE   focusnot8_805
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
@@ -7114,9 +7048,9 @@ focusnot7_715:
 	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
 	VFMLA V12.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V12.B16
-	JMP   focusdone715
+	JMP   focusdone805
 
-focusnot8_715:
+focusnot8_805:
 	ADD   $24, R8, R12
 	FMOVS (R12), F14
 	VDUP  V14.S[0], V14.S4
@@ -7278,7 +7212,7 @@ focusnot8_715:
 	FMOVQ 368(R1), F12
 	VBIF  V15.B16, V14.B16, V12.B16
 
-focusdone715:
+focusdone805:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
 	FMOVQ 1104(R1), F15
@@ -7487,30 +7421,30 @@ partdone8:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_716
+	BGE  focusnot0_806
 	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
-	JMP  focusdone716
+	JMP  focusdone806
 
-focusnot0_716:
+focusnot0_806:
 	CMP   $2, R9
-	BGE   focusnot1_716
+	BGE   focusnot1_806
 	FMOVQ 224(R1), F12
-	JMP   focusdone716
+	JMP   focusdone806
 
-focusnot1_716:
+focusnot1_806:
 	CMP $3, R9
-	BGE focusnot2_716
-	JMP focusdone716
+	BGE focusnot2_806
+	JMP focusdone806
 
-focusnot2_716:
+focusnot2_806:
 	CMP  $4, R9
-	BGE  focusnot3_716
+	BGE  focusnot3_806
 	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
-	JMP  focusdone716
+	JMP  focusdone806
 
-focusnot3_716:
+focusnot3_806:
 	CMP   $5, R9
-	BGE   focusnot4_716
+	BGE   focusnot4_806
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	VMOV  V12.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -7518,11 +7452,11 @@ focusnot3_716:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V12.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone716
+	JMP   focusdone806
 
-focusnot4_716:
+focusnot4_806:
 	CMP   $6, R9
-	BGE   focusnot5_716
+	BGE   focusnot5_806
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -7533,33 +7467,33 @@ focusnot4_716:
 	VFMLA V2.S4, V12.S4, V17.S4
 	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V12.S4
-	JMP   focusdone716
+	JMP   focusdone806
 
-focusnot5_716:
+focusnot5_806:
 	CMP   $7, R9
-	BGE   focusnot6_716
+	BGE   focusnot6_806
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
 	VFMLA V12.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone716
+	JMP   focusdone806
 
-focusnot6_716:
+focusnot6_806:
 	CMP   $8, R9
-	BGE   focusnot7_716
+	BGE   focusnot7_806
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
 	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V12.S4
-	JMP   focusdone716
+	JMP   focusdone806
 
-focusnot7_716:
+focusnot7_806:
 	CMP   $9, R9
-	BGE   focusnot8_716
+	BGE   focusnot8_806
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
@@ -7571,9 +7505,9 @@ focusnot7_716:
 	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
 	VFMLA V12.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V12.B16
-	JMP   focusdone716
+	JMP   focusdone806
 
-focusnot8_716:
+focusnot8_806:
 	ADD   $24, R8, R11
 	FMOVS (R11), F14
 	VDUP  V14.S[0], V14.S4
@@ -7735,7 +7669,7 @@ focusnot8_716:
 	FMOVQ 368(R1), F12
 	VBIF  V15.B16, V14.B16, V12.B16
 
-focusdone716:
+focusdone806:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
 	FMOVQ 1104(R1), F15
@@ -14827,30 +14761,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_745
+	BGE  focusnot0_967
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone745
+	JMP  focusdone967
 
-focusnot0_745:
+focusnot0_967:
 	CMP   $2, R7
-	BGE   focusnot1_745
+	BGE   focusnot1_967
 	FMOVQ 224(R0), F17
-	JMP   focusdone745
+	JMP   focusdone967
 
-focusnot1_745:
+focusnot1_967:
 	CMP $3, R7
-	BGE focusnot2_745
-	JMP focusdone745
+	BGE focusnot2_967
+	JMP focusdone967
 
-focusnot2_745:
+focusnot2_967:
 	CMP  $4, R7
-	BGE  focusnot3_745
+	BGE  focusnot3_967
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone745
+	JMP  focusdone967
 
-focusnot3_745:
+focusnot3_967:
 	CMP   $5, R7
-	BGE   focusnot4_745
+	BGE   focusnot4_967
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -14858,11 +14792,11 @@ focusnot3_745:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone745
+	JMP   focusdone967
 
-focusnot4_745:
+focusnot4_967:
 	CMP   $6, R7
-	BGE   focusnot5_745
+	BGE   focusnot5_967
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -14873,33 +14807,33 @@ focusnot4_745:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone745
+	JMP   focusdone967
 
-focusnot5_745:
+focusnot5_967:
 	CMP   $7, R7
-	BGE   focusnot6_745
+	BGE   focusnot6_967
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone745
+	JMP   focusdone967
 
-focusnot6_745:
+focusnot6_967:
 	CMP   $8, R7
-	BGE   focusnot7_745
+	BGE   focusnot7_967
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone745
+	JMP   focusdone967
 
-focusnot7_745:
+focusnot7_967:
 	CMP   $9, R7
-	BGE   focusnot8_745
+	BGE   focusnot8_967
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -14911,9 +14845,9 @@ focusnot7_745:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone745
+	JMP   focusdone967
 
-focusnot8_745:
+focusnot8_967:
 	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -15070,7 +15004,7 @@ focusnot8_745:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone745:
+focusdone967:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
@@ -15341,30 +15275,30 @@ partdone5:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_746
+	BGE  focusnot0_968
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone746
+	JMP  focusdone968
 
-focusnot0_746:
+focusnot0_968:
 	CMP   $2, R7
-	BGE   focusnot1_746
+	BGE   focusnot1_968
 	FMOVQ 224(R0), F17
-	JMP   focusdone746
+	JMP   focusdone968
 
-focusnot1_746:
+focusnot1_968:
 	CMP $3, R7
-	BGE focusnot2_746
-	JMP focusdone746
+	BGE focusnot2_968
+	JMP focusdone968
 
-focusnot2_746:
+focusnot2_968:
 	CMP  $4, R7
-	BGE  focusnot3_746
+	BGE  focusnot3_968
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone746
+	JMP  focusdone968
 
-focusnot3_746:
+focusnot3_968:
 	CMP   $5, R7
-	BGE   focusnot4_746
+	BGE   focusnot4_968
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -15372,11 +15306,11 @@ focusnot3_746:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone746
+	JMP   focusdone968
 
-focusnot4_746:
+focusnot4_968:
 	CMP   $6, R7
-	BGE   focusnot5_746
+	BGE   focusnot5_968
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -15387,33 +15321,33 @@ focusnot4_746:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone746
+	JMP   focusdone968
 
-focusnot5_746:
+focusnot5_968:
 	CMP   $7, R7
-	BGE   focusnot6_746
+	BGE   focusnot6_968
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone746
+	JMP   focusdone968
 
-focusnot6_746:
+focusnot6_968:
 	CMP   $8, R7
-	BGE   focusnot7_746
+	BGE   focusnot7_968
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone746
+	JMP   focusdone968
 
-focusnot7_746:
+focusnot7_968:
 	CMP   $9, R7
-	BGE   focusnot8_746
+	BGE   focusnot8_968
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -15425,9 +15359,9 @@ focusnot7_746:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone746
+	JMP   focusdone968
 
-focusnot8_746:
+focusnot8_968:
 	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -15584,7 +15518,7 @@ focusnot8_746:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone746:
+focusdone968:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
@@ -15827,30 +15761,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_783
+	BGE  focusnot0_1035
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone783
+	JMP  focusdone1035
 
-focusnot0_783:
+focusnot0_1035:
 	CMP   $2, R7
-	BGE   focusnot1_783
+	BGE   focusnot1_1035
 	FMOVQ 224(R0), F17
-	JMP   focusdone783
+	JMP   focusdone1035
 
-focusnot1_783:
+focusnot1_1035:
 	CMP $3, R7
-	BGE focusnot2_783
-	JMP focusdone783
+	BGE focusnot2_1035
+	JMP focusdone1035
 
-focusnot2_783:
+focusnot2_1035:
 	CMP  $4, R7
-	BGE  focusnot3_783
+	BGE  focusnot3_1035
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone783
+	JMP  focusdone1035
 
-focusnot3_783:
+focusnot3_1035:
 	CMP   $5, R7
-	BGE   focusnot4_783
+	BGE   focusnot4_1035
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -15858,11 +15792,11 @@ focusnot3_783:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone783
+	JMP   focusdone1035
 
-focusnot4_783:
+focusnot4_1035:
 	CMP   $6, R7
-	BGE   focusnot5_783
+	BGE   focusnot5_1035
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -15873,33 +15807,33 @@ focusnot4_783:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone783
+	JMP   focusdone1035
 
-focusnot5_783:
+focusnot5_1035:
 	CMP   $7, R7
-	BGE   focusnot6_783
+	BGE   focusnot6_1035
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone783
+	JMP   focusdone1035
 
-focusnot6_783:
+focusnot6_1035:
 	CMP   $8, R7
-	BGE   focusnot7_783
+	BGE   focusnot7_1035
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone783
+	JMP   focusdone1035
 
-focusnot7_783:
+focusnot7_1035:
 	CMP   $9, R7
-	BGE   focusnot8_783
+	BGE   focusnot8_1035
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -15911,9 +15845,9 @@ focusnot7_783:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone783
+	JMP   focusdone1035
 
-focusnot8_783:
+focusnot8_1035:
 	ADD   $24, R6, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -16070,7 +16004,7 @@ focusnot8_783:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone783:
+focusdone1035:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
@@ -16393,30 +16327,30 @@ partdone5:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_784
+	BGE  focusnot0_1036
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone784
+	JMP  focusdone1036
 
-focusnot0_784:
+focusnot0_1036:
 	CMP   $2, R7
-	BGE   focusnot1_784
+	BGE   focusnot1_1036
 	FMOVQ 224(R0), F17
-	JMP   focusdone784
+	JMP   focusdone1036
 
-focusnot1_784:
+focusnot1_1036:
 	CMP $3, R7
-	BGE focusnot2_784
-	JMP focusdone784
+	BGE focusnot2_1036
+	JMP focusdone1036
 
-focusnot2_784:
+focusnot2_1036:
 	CMP  $4, R7
-	BGE  focusnot3_784
+	BGE  focusnot3_1036
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone784
+	JMP  focusdone1036
 
-focusnot3_784:
+focusnot3_1036:
 	CMP   $5, R7
-	BGE   focusnot4_784
+	BGE   focusnot4_1036
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -16424,11 +16358,11 @@ focusnot3_784:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone784
+	JMP   focusdone1036
 
-focusnot4_784:
+focusnot4_1036:
 	CMP   $6, R7
-	BGE   focusnot5_784
+	BGE   focusnot5_1036
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -16439,33 +16373,33 @@ focusnot4_784:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone784
+	JMP   focusdone1036
 
-focusnot5_784:
+focusnot5_1036:
 	CMP   $7, R7
-	BGE   focusnot6_784
+	BGE   focusnot6_1036
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone784
+	JMP   focusdone1036
 
-focusnot6_784:
+focusnot6_1036:
 	CMP   $8, R7
-	BGE   focusnot7_784
+	BGE   focusnot7_1036
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone784
+	JMP   focusdone1036
 
-focusnot7_784:
+focusnot7_1036:
 	CMP   $9, R7
-	BGE   focusnot8_784
+	BGE   focusnot8_1036
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -16477,9 +16411,9 @@ focusnot7_784:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone784
+	JMP   focusdone1036
 
-focusnot8_784:
+focusnot8_1036:
 	ADD   $24, R6, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -16636,7 +16570,7 @@ focusnot8_784:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone784:
+focusdone1036:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s

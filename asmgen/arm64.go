@@ -23,8 +23,11 @@ type arm64 struct {
 	builder
 	// known has what the straight line of code up to here has computed or loaded already.
 	known map[any]operand.Op
-	pairs int           // tables of two registers that have their own
-	bases map[string]gp // the registers that hold the addresses of data
+	pairs int // tables of two registers that have their own
+	// together is the property; tried says that the function asked what it does.
+	together int
+	tried    bool
+	bases    map[string]gp // the registers that hold the addresses of data
 }
 
 var _ machine = (*arm64)(nil)
@@ -35,13 +38,26 @@ func newARM64(p *pool) *arm64 {
 	return m
 }
 
-func (m *arm64) properties() properties { return properties{lanes: 4, registers: 32} }
+func (m *arm64) properties() properties {
+	return properties{lanes: 4, registers: 32, together: m.together}
+}
 
 // kernel emits one function.
 func (m *arm64) kernel(name, signature string, emit func()) *ir.Function {
-	fn := m.compile(name, signature, m.promote, m.lower, m.registers(), emit)
-	toGo(fn)
-	return fn
+	// As many vectors together as cost no constant its register: the least instructions.
+	var best *ir.Function
+	for _, m.together = range []int{4, 2} {
+		m.tried = false
+		fn := m.compile(name, signature, m.promote, m.lower, m.registers(), emit)
+		if best == nil || len(fn.Instructions()) < len(best.Instructions()) {
+			best = fn
+		}
+		if !m.tried {
+			break
+		}
+	}
+	toGo(best)
+	return best
 }
 
 // start forgets the function before.
@@ -112,6 +128,7 @@ func (m *arm64) forget() { clear(m.known) }
 
 // interleave lets no function use what another one has computed: that may come later now.
 func (m *arm64) interleave(fs ...func()) {
+	m.tried = true
 	alone := make([]func(), len(fs))
 	for i, f := range fs {
 		alone[i] = func() {

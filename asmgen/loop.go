@@ -118,21 +118,28 @@ func (e elementwise) emit(m machine) {
 		store(e.steps(m, loaded, "slowblock"))
 	}
 	var late [][]vec // results that wait for the check
-	for u := range e.unroll {
-		if e.steps != nil {
-			break
+	together := max(1, m.properties().together)
+	for first := 0; e.steps == nil && first < e.unroll; first += together {
+		y := make([][]vec, min(together, e.unroll-first))
+		var fs []func()
+		for u := range y {
+			fs = append(fs, func() { y[u] = e.step(m, loaded[first+u]) })
 		}
-		y := e.step(m, loaded[u])
-		if e.check == nil {
-			for i, p := range outs {
-				m.store(p.p, p.offset+4*u*lanes, y[i])
+		m.interleave(fs...)
+		if e.check != nil {
+			if late == nil {
+				late = make([][]vec, len(y[0]))
+			}
+			for _, y := range y {
+				appendEach(late, y)
 			}
 			continue
 		}
-		if late == nil {
-			late = make([][]vec, len(y))
+		for u, y := range y {
+			for i, p := range outs {
+				m.store(p.p, p.offset+4*(first+u)*lanes, y[i])
+			}
 		}
-		appendEach(late, y)
 	}
 	if e.check != nil {
 		e.check(m, late, "slowblock")
