@@ -124,22 +124,22 @@ DATA consts<>+928(SB)/8, $0x4301000043010000
 DATA consts<>+936(SB)/8, $0x4301000043010000
 DATA consts<>+944(SB)/8, $0xc3180000c3180000
 DATA consts<>+952(SB)/8, $0xc3180000c3180000
-DATA consts<>+960(SB)/8, $0x3bafd06d3bafd06d
-DATA consts<>+968(SB)/8, $0x3bafd06d3bafd06d
-DATA consts<>+976(SB)/8, $0xbcf651ccbcf651cc
-DATA consts<>+984(SB)/8, $0xbcf651ccbcf651cc
-DATA consts<>+992(SB)/8, $0x3da2383d3da2383d
-DATA consts<>+1000(SB)/8, $0x3da2383d3da2383d
-DATA consts<>+1008(SB)/8, $0xbe0cd7c7be0cd7c7
-DATA consts<>+1016(SB)/8, $0xbe0cd7c7be0cd7c7
-DATA consts<>+1024(SB)/8, $0x3e4422aa3e4422aa
-DATA consts<>+1032(SB)/8, $0x3e4422aa3e4422aa
-DATA consts<>+1040(SB)/8, $0xbe7e89b4be7e89b4
-DATA consts<>+1048(SB)/8, $0xbe7e89b4be7e89b4
-DATA consts<>+1056(SB)/8, $0x3eaa9aef3eaa9aef
-DATA consts<>+1064(SB)/8, $0x3eaa9aef3eaa9aef
-DATA consts<>+1072(SB)/8, $0xbeffff8abeffff8a
-DATA consts<>+1080(SB)/8, $0xbeffff8abeffff8a
+DATA consts<>+960(SB)/8, $0xbcf651ccbcf651cc
+DATA consts<>+968(SB)/8, $0xbcf651ccbcf651cc
+DATA consts<>+976(SB)/8, $0xbe0cd7c7be0cd7c7
+DATA consts<>+984(SB)/8, $0xbe0cd7c7be0cd7c7
+DATA consts<>+992(SB)/8, $0x3bafd06d3bafd06d
+DATA consts<>+1000(SB)/8, $0x3bafd06d3bafd06d
+DATA consts<>+1008(SB)/8, $0x3da2383d3da2383d
+DATA consts<>+1016(SB)/8, $0x3da2383d3da2383d
+DATA consts<>+1024(SB)/8, $0xbe7e89b4be7e89b4
+DATA consts<>+1032(SB)/8, $0xbe7e89b4be7e89b4
+DATA consts<>+1040(SB)/8, $0x3e4422aa3e4422aa
+DATA consts<>+1048(SB)/8, $0x3e4422aa3e4422aa
+DATA consts<>+1056(SB)/8, $0xbeffff8abeffff8a
+DATA consts<>+1064(SB)/8, $0xbeffff8abeffff8a
+DATA consts<>+1072(SB)/8, $0x3eaa9aef3eaa9aef
+DATA consts<>+1080(SB)/8, $0x3eaa9aef3eaa9aef
 DATA consts<>+1088(SB)/8, $0x3f0000003f000000
 DATA consts<>+1096(SB)/8, $0x3f0000003f000000
 DATA consts<>+1104(SB)/8, $0x7f7fffff7f7fffff
@@ -416,392 +416,385 @@ TEXT ·expNEON(SB), NOSPLIT, $0-24
 	FMOVQ (R1), F6
 	FMOVQ 208(R0), F7
 	FMOVQ 16(R1), F8
-	FMOVQ (R0), F9
-	MOVD  n+16(FP), R2
-	MOVD  dst+0(FP), R3
-	MOVD  x+8(FP), R5
+	FMOVQ 352(R0), F9
+	FMOVQ (R0), F10
+	FMOVQ 240(R0), F11
+	FMOVQ 256(R0), F12
+	FMOVQ 272(R0), F13
+	FMOVQ 288(R0), F14
+	FMOVQ 320(R0), F15
+	FLDPQ 32(R1), (F28, F29)
+	FMOVQ 336(R0), F16
+	FMOVQ 368(R0), F17
+	MOVD  n+16(FP), R1
+	MOVD  dst+0(FP), R2
+	MOVD  x+8(FP), R3
 
 loop:
-	CMP $16, R2
+	CMP $16, R1
 	BLT rest
 
 block:
-	FMOVQ (R5), F10
-	FMOVQ 16(R5), F11
-	FMOVQ 32(R5), F12
-	FMOVQ 48(R5), F13
+	FMOVQ (R3), F18
+	FMOVQ 16(R3), F19
+	FMOVQ 32(R3), F20
+	FMOVQ 48(R3), F21
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0f94e // fabs v14.4s, v10.4s
-	WORD  $0x4ea0f96f // fabs v15.4s, v11.4s
-	WORD  $0x4eaf65ce // smax v14.4s, v14.4s, v15.4s
-	WORD  $0x4ea0f98f // fabs v15.4s, v12.4s
-	WORD  $0x4eaf65ce // smax v14.4s, v14.4s, v15.4s
-	WORD  $0x4ea0f9af // fabs v15.4s, v13.4s
-	WORD  $0x4eaf65ce // smax v14.4s, v14.4s, v15.4s
-	WORD  $0x4ea935ce // cmgt v14.4s, v14.4s, v9.4s
-	WORD  $0x6eaea5ce // umaxp v14.4s, v14.4s, v14.4s
-	FMOVD F14, R6
-	CBNZ  R6, slowblock
-	WORD  $0x4e20d54a // fadd v10.4s, v10.4s, v0.4s
-	WORD  $0x4e20d56b // fadd v11.4s, v11.4s, v0.4s
-	WORD  $0x4e20d58c // fadd v12.4s, v12.4s, v0.4s
-	WORD  $0x4e20d5b5 // fadd v21.4s, v13.4s, v0.4s
+	WORD  $0x4ea0fa56 // fabs v22.4s, v18.4s
+	WORD  $0x4ea0fa77 // fabs v23.4s, v19.4s
+	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
+	WORD  $0x4ea0fa97 // fabs v23.4s, v20.4s
+	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
+	WORD  $0x4ea0fab7 // fabs v23.4s, v21.4s
+	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
+	WORD  $0x4eaa36d6 // cmgt v22.4s, v22.4s, v10.4s
+	WORD  $0x6eb6a6d6 // umaxp v22.4s, v22.4s, v22.4s
+	FMOVD F22, R5
+	CBNZ  R5, slowblock
+	WORD  $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
+	WORD  $0x4e20d679 // fadd v25.4s, v19.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	FMOVQ 64(R0), F15
-	FMOVQ 64(R0), F17
 	FMOVQ 64(R0), F19
-	VFMLA V1.S4, V10.S4, V13.S4
-	VFMLA V1.S4, V11.S4, V15.S4
-	VFMLA V1.S4, V12.S4, V17.S4
-	VFMLA V1.S4, V21.S4, V19.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
-	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V18.S4, V19.S4
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d676 // fsub v22.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V10.S4
-	VFMLS V3.S4, V16.S4, V11.S4
-	VFMLS V3.S4, V18.S4, V12.S4
-	VFMLS V3.S4, V20.S4, V21.S4
-	VFMLS V4.S4, V14.S4, V10.S4
-	VFMLS V4.S4, V16.S4, V11.S4
-	VFMLS V4.S4, V18.S4, V12.S4
-	VFMLS V4.S4, V20.S4, V21.S4
+	VFMLS V3.S4, V22.S4, V18.S4
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V22.S4, V18.S4
+	VFMLS V4.S4, V24.S4, V25.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	FMOVQ 128(R0), F18
 	FMOVQ 128(R0), F22
-	FMOVQ 128(R0), F24
-	VFMLA V5.S4, V10.S4, V14.S4
-	VFMLA V5.S4, V11.S4, V18.S4
-	VFMLA V5.S4, V12.S4, V22.S4
-	VFMLA V5.S4, V21.S4, V24.S4
-	FMOVQ 144(R0), F16
-	FMOVQ 144(R0), F20
-	FMOVQ 144(R0), F23
-	FMOVQ 144(R0), F25
-	VFMLA V14.S4, V10.S4, V16.S4
-	VFMLA V18.S4, V11.S4, V20.S4
-	VFMLA V22.S4, V12.S4, V23.S4
-	VFMLA V24.S4, V21.S4, V25.S4
-	FMOVQ 160(R0), F14
-	FMOVQ 160(R0), F18
+	FMOVQ 128(R0), F26
+	VFMLA V5.S4, V18.S4, V22.S4
+	VFMLA V5.S4, V25.S4, V26.S4
+	FMOVQ 144(R0), F24
+	FMOVQ 144(R0), F27
+	VFMLA V22.S4, V18.S4, V24.S4
+	VFMLA V26.S4, V25.S4, V27.S4
 	FMOVQ 160(R0), F22
-	FMOVQ 160(R0), F24
-	VFMLA V16.S4, V10.S4, V14.S4
-	VFMLA V20.S4, V11.S4, V18.S4
-	VFMLA V23.S4, V12.S4, V22.S4
-	VFMLA V25.S4, V21.S4, V24.S4
-	FMOVQ 176(R0), F16
-	FMOVQ 176(R0), F20
-	FMOVQ 176(R0), F23
-	FMOVQ 176(R0), F25
-	VFMLA V14.S4, V10.S4, V16.S4
-	VFMLA V18.S4, V11.S4, V20.S4
-	VFMLA V22.S4, V12.S4, V23.S4
-	VFMLA V24.S4, V21.S4, V25.S4
+	FMOVQ 160(R0), F26
+	VFMLA V24.S4, V18.S4, V22.S4
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 176(R0), F24
+	FMOVQ 176(R0), F27
+	VFMLA V22.S4, V18.S4, V24.S4
+	VFMLA V26.S4, V25.S4, V27.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V10.B16
-	VTBL  V6.B16, [V15.B16], V12.B16
-	VTBL  V6.B16, [V17.B16], V18.B16
-	VTBL  V6.B16, [V19.B16], V22.B16
-	FMOVQ 192(R0), F11
-	FMOVQ 192(R0), F14
-	FMOVQ 192(R0), F21
+	VTBL  V6.B16, [V19.B16], V18.B16
+	VTBL  V6.B16, [V23.B16], V25.B16
+	FMOVQ 192(R0), F22
+	FMOVQ 192(R0), F26
+	VBIT  V7.B16, V18.B16, V22.B16
+	VBIT  V7.B16, V25.B16, V26.B16
+	VTBL  V22.B16, [V8.B16], V18.B16
+	VTBL  V26.B16, [V8.B16], V22.B16
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V19.S4, V18.S4, V18.S4
+	VADD  V23.S4, V22.S4, V19.S4
+	VFMLA V24.S4, V18.S4, V18.S4
+	VFMLA V27.S4, V19.S4, V19.S4
+	FMOVQ F18, (R2)
+	FMOVQ F19, 16(R2)
+	WORD  $0x4e20d692 // fadd v18.4s, v20.4s, v0.4s
+	WORD  $0x4e20d6b7 // fadd v23.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V18.S4, V19.S4
+	VFMLA V1.S4, V23.S4, V21.S4
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V20.S4, V18.S4
+	VFMLS V3.S4, V22.S4, V23.S4
+	VFMLS V4.S4, V20.S4, V18.S4
+	VFMLS V4.S4, V22.S4, V23.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F20
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V18.S4, V20.S4
+	VFMLA V5.S4, V23.S4, V24.S4
+	FMOVQ 144(R0), F22
+	FMOVQ 144(R0), F25
+	VFMLA V20.S4, V18.S4, V22.S4
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 160(R0), F20
+	FMOVQ 160(R0), F24
+	VFMLA V22.S4, V18.S4, V20.S4
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 176(R0), F22
+	FMOVQ 176(R0), F25
+	VFMLA V20.S4, V18.S4, V22.S4
+	VFMLA V24.S4, V23.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V18.B16
+	VTBL  V6.B16, [V21.B16], V23.B16
+	FMOVQ 192(R0), F20
 	FMOVQ 192(R0), F24
-	VBIT  V7.B16, V10.B16, V11.B16
-	VBIT  V7.B16, V12.B16, V14.B16
-	VBIT  V7.B16, V18.B16, V21.B16
-	VBIT  V7.B16, V22.B16, V24.B16
-	VTBL  V11.B16, [V8.B16], V10.B16
-	VTBL  V14.B16, [V8.B16], V11.B16
-	VTBL  V21.B16, [V8.B16], V12.B16
-	VTBL  V24.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VSHL  $21, V15.S4, V15.S4
-	VSHL  $21, V17.S4, V17.S4
-	VSHL  $21, V19.S4, V18.S4
-	VADD  V13.S4, V10.S4, V10.S4
-	VADD  V15.S4, V11.S4, V11.S4
-	VADD  V17.S4, V12.S4, V12.S4
-	VADD  V18.S4, V14.S4, V13.S4
-	VFMLA V16.S4, V10.S4, V10.S4
-	VFMLA V20.S4, V11.S4, V11.S4
-	VFMLA V23.S4, V12.S4, V12.S4
-	VFMLA V25.S4, V13.S4, V13.S4
-	FMOVQ F10, (R3)
-	FMOVQ F11, 16(R3)
-	FMOVQ F12, 32(R3)
-	FMOVQ F13, 48(R3)
+	VBIT  V7.B16, V18.B16, V20.B16
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V20.B16, [V8.B16], V18.B16
+	VTBL  V24.B16, [V8.B16], V20.B16
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V19.S4, V18.S4, V18.S4
+	VADD  V21.S4, V20.S4, V19.S4
+	VFMLA V22.S4, V18.S4, V18.S4
+	VFMLA V25.S4, V19.S4, V19.S4
+	FMOVQ F18, 32(R2)
+	FMOVQ F19, 48(R2)
+	ADD   $64, R2, R2
 	ADD   $64, R3, R3
-	ADD   $64, R5, R5
-	SUB   $16, R2, R2
-	CMP   $16, R2
+	SUB   $16, R1, R1
+	CMP   $16, R1
 	BGE   block
 
 rest:
-	CMP $1, R2
+	CMP $1, R1
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F10
-	ADD   $0, R5, R6
-	CMP   $4, R2
+	FMOVQ 224(R0), F18
+	ADD   $0, R3, R5
+	CMP   $4, R1
 	BLT   partless1
-	FMOVQ (R5), F10
+	FMOVQ (R3), F18
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R2, partone1
-	VLD1.P 8(R6), V10.D[0]
-	TBZ    $0, R2, partdone1
-	VLD1   (R6), V10.S[2]
+	TBZ    $1, R1, partone1
+	VLD1.P 8(R5), V18.D[0]
+	TBZ    $0, R1, partdone1
+	VLD1   (R5), V18.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R2, partdone1
-	VLD1 (R6), V10.S[0]
+	TBZ  $0, R1, partdone1
+	VLD1 (R5), V18.S[0]
 
 partdone1:
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0f94b // fabs v11.4s, v10.4s
-	WORD  $0x4ea9356b // cmgt v11.4s, v11.4s, v9.4s
-	WORD  $0x6eaba56b // umaxp v11.4s, v11.4s, v11.4s
-	FMOVD F11, R6
-	CBNZ  R6, slowvector
-	WORD  $0x4e20d54c // fadd v12.4s, v10.4s, v0.4s
+	WORD  $0x4ea0fa53 // fabs v19.4s, v18.4s
+	WORD  $0x4eaa3673 // cmgt v19.4s, v19.4s, v10.4s
+	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
+	FMOVD F19, R5
+	CBNZ  R5, slowvector
+	WORD  $0x4e20d654 // fadd v20.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F10
-	VFMLA V1.S4, V12.S4, V10.S4
-	WORD  $0x4ea2d54b // fsub v11.4s, v10.4s, v2.4s
+	FMOVQ 64(R0), F18
+	VFMLA V1.S4, V20.S4, V18.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V11.S4, V12.S4
-	VFMLS V4.S4, V11.S4, V12.S4
+	VFMLS V3.S4, V19.S4, V20.S4
+	VFMLS V4.S4, V19.S4, V20.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F11
-	VFMLA V5.S4, V12.S4, V11.S4
-	FMOVQ 144(R0), F13
-	VFMLA V11.S4, V12.S4, V13.S4
-	FMOVQ 160(R0), F11
-	VFMLA V13.S4, V12.S4, V11.S4
-	FMOVQ 176(R0), F13
-	VFMLA V11.S4, V12.S4, V13.S4
+	FMOVQ 128(R0), F19
+	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 144(R0), F21
+	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 160(R0), F19
+	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 176(R0), F21
+	VFMLA V19.S4, V20.S4, V21.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V10.B16], V11.B16
-	FMOVQ 192(R0), F12
-	VBIT  V7.B16, V11.B16, V12.B16
-	VTBL  V12.B16, [V8.B16], V11.B16
-	VSHL  $21, V10.S4, V10.S4
-	VADD  V10.S4, V11.S4, V10.S4
-	VFMLA V13.S4, V10.S4, V10.S4
-	ADD   $0, R3, R6
-	CMP   $4, R2
+	VTBL  V6.B16, [V18.B16], V19.B16
+	FMOVQ 192(R0), F20
+	VBIT  V7.B16, V19.B16, V20.B16
+	VTBL  V20.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VADD  V18.S4, V19.S4, V18.S4
+	VFMLA V21.S4, V18.S4, V18.S4
+	ADD   $0, R2, R5
+	CMP   $4, R1
 	BLT   partless2
-	FMOVQ F10, (R3)
+	FMOVQ F18, (R2)
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R2, partone2
-	VST1.P V10.D[0], 8(R6)
-	TBZ    $0, R2, partdone2
-	VST1   V10.S[2], (R6)
+	TBZ    $1, R1, partone2
+	VST1.P V18.D[0], 8(R5)
+	TBZ    $0, R1, partdone2
+	VST1   V18.S[2], (R5)
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R2, partdone2
-	VST1 V10.S[0], (R6)
+	TBZ  $0, R1, partdone2
+	VST1 V18.S[0], (R5)
 
 partdone2:
+nextvector:
+	ADD $16, R2, R2
 	ADD $16, R3, R3
-	ADD $16, R5, R5
-	SUB $4, R2, R2
-	CMP $1, R2
+	SUB $4, R1, R1
+	CMP $1, R1
 	BGE vector
 
 done:
 	RET
 
 slowblock:
-	MOVD $16, R6
+	MOVD $16, R5
 
 slow:
-	FMOVQ (R5), F10
+	FMOVQ (R3), F18
 
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	WORD  $0x4e20d54a // fadd v10.4s, v10.4s, v0.4s
-	FMOVQ 240(R0), F11
-	WORD  $0x4e2af56a // fmax v10.4s, v11.4s, v10.4s
-	FMOVQ 256(R0), F11
-	WORD  $0x4eaaf56b // fmin v11.4s, v11.4s, v10.4s
+	WORD $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
+	WORD $0x4e32f572 // fmax v18.4s, v11.4s, v18.4s
+	WORD $0x4eb2f592 // fmin v18.4s, v12.4s, v18.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V11.S4, V13.S4
-	WORD  $0x4ea2d5aa // fsub v10.4s, v13.4s, v2.4s
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V18.S4, V19.S4
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
 
 	// r = c - n ln2
-	VMOV  V11.B16, V12.B16
-	VFMLS V3.S4, V10.S4, V12.S4
-	VFMLS V4.S4, V10.S4, V12.S4
+	VMOV  V18.B16, V21.B16
+	VFMLS V3.S4, V20.S4, V21.S4
+	VFMLS V4.S4, V20.S4, V21.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V12.S4, V14.S4
-	FMOVQ 144(R0), F10
-	VFMLA V14.S4, V12.S4, V10.S4
-	FMOVQ 160(R0), F14
-	VFMLA V10.S4, V12.S4, V14.S4
-	FMOVQ 176(R0), F10
-	VFMLA V14.S4, V12.S4, V10.S4
-	FMOVQ 272(R0), F12
-	WORD  $0x6eabe58b // fcmgt v11.4s, v12.4s, v11.4s
-	FMOVQ 288(R0), F12
-	VAND  V11.B16, V12.B16, V11.B16
+	FMOVQ 128(R0), F20
+	VFMLA V5.S4, V21.S4, V20.S4
+	FMOVQ 144(R0), F22
+	VFMLA V20.S4, V21.S4, V22.S4
+	FMOVQ 160(R0), F20
+	VFMLA V22.S4, V21.S4, V20.S4
+	FMOVQ 176(R0), F22
+	VFMLA V20.S4, V21.S4, V22.S4
+	WORD  $0x6eb2e5b2 // fcmgt v18.4s, v13.4s, v18.4s
+	VAND  V18.B16, V14.B16, V18.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V13.S4, V12.S4
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 304(R0), F13
-	FMOVQ 320(R0), F15
-	VBIT  V15.B16, V14.B16, V13.B16
-	FLDPQ 32(R1), (F30, F31)
-	VTBL  V13.B16, [V30.B16, V31.B16], V13.B16
-	VADD  V12.S4, V13.S4, V14.S4
-	FMOVQ 336(R0), F13
-	VAND  V13.B16, V12.B16, V12.B16
-	VADD  V11.S4, V12.S4, V12.S4
-	VFMLA V10.S4, V14.S4, V14.S4
-	WORD  $0x6e2cddca // fmul v10.4s, v14.4s, v12.4s
+	VSHL  $20, V19.S4, V20.S4
+	VTBL  V6.B16, [V19.B16], V19.B16
+	FMOVQ 304(R0), F21
+	VBIT  V15.B16, V19.B16, V21.B16
+	VTBL  V21.B16, [V28.B16, V29.B16], V19.B16
+	VADD  V20.S4, V19.S4, V19.S4
+	VAND  V16.B16, V20.B16, V20.B16
+	VADD  V18.S4, V20.S4, V20.S4
+	VFMLA V22.S4, V19.S4, V19.S4
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V11.S4, V10.S4, V11.S4
-	FMOVQ 352(R0), F12
-	WORD  $0x4e2cd54a // fadd v10.4s, v10.4s, v12.4s
-	FMOVQ 352(R0), F12
-	VSUB  V12.S4, V10.S4, V10.S4
-	WORD  $0x4eaa656a // smax v10.4s, v11.4s, v10.4s
-	FMOVQ 368(R0), F11
-	VUMIN V11.S4, V10.S4, V10.S4
-	FMOVQ F10, (R3)
+	VSUB  V18.S4, V19.S4, V18.S4
+	WORD  $0x4e29d673 // fadd v19.4s, v19.4s, v9.4s
+	VSUB  V9.S4, V19.S4, V19.S4
+	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
+	VUMIN V17.S4, V18.S4, V18.S4
+	FMOVQ F18, (R2)
+	ADD   $16, R2, R2
 	ADD   $16, R3, R3
-	ADD   $16, R5, R5
-	SUB   $4, R2, R2
-	SUB   $4, R6, R6
-	CMP   $1, R6
+	SUB   $4, R1, R1
+	SUB   $4, R5, R5
+	CMP   $1, R5
 	BGE   slow
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R0), F10
-	ADD   $0, R5, R6
-	CMP   $4, R2
+	FMOVQ 224(R0), F18
+	ADD   $0, R3, R5
+	CMP   $4, R1
 	BLT   partless3
-	FMOVQ (R5), F10
+	FMOVQ (R3), F18
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R2, partone3
-	VLD1.P 8(R6), V10.D[0]
-	TBZ    $0, R2, partdone3
-	VLD1   (R6), V10.S[2]
+	TBZ    $1, R1, partone3
+	VLD1.P 8(R5), V18.D[0]
+	TBZ    $0, R1, partdone3
+	VLD1   (R5), V18.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R2, partdone3
-	VLD1 (R6), V10.S[0]
+	TBZ  $0, R1, partdone3
+	VLD1 (R5), V18.S[0]
 
 partdone3:
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	WORD  $0x4e20d54a // fadd v10.4s, v10.4s, v0.4s
-	FMOVQ 240(R0), F11
-	WORD  $0x4e2af56a // fmax v10.4s, v11.4s, v10.4s
-	FMOVQ 256(R0), F11
-	WORD  $0x4eaaf56b // fmin v11.4s, v11.4s, v10.4s
+	WORD $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
+	WORD $0x4e32f572 // fmax v18.4s, v11.4s, v18.4s
+	WORD $0x4eb2f592 // fmin v18.4s, v12.4s, v18.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V11.S4, V13.S4
-	WORD  $0x4ea2d5aa // fsub v10.4s, v13.4s, v2.4s
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V18.S4, V19.S4
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
 
 	// r = c - n ln2
-	VMOV  V11.B16, V12.B16
-	VFMLS V3.S4, V10.S4, V12.S4
-	VFMLS V4.S4, V10.S4, V12.S4
+	VMOV  V18.B16, V21.B16
+	VFMLS V3.S4, V20.S4, V21.S4
+	VFMLS V4.S4, V20.S4, V21.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V12.S4, V14.S4
-	FMOVQ 144(R0), F10
-	VFMLA V14.S4, V12.S4, V10.S4
-	FMOVQ 160(R0), F14
-	VFMLA V10.S4, V12.S4, V14.S4
-	FMOVQ 176(R0), F10
-	VFMLA V14.S4, V12.S4, V10.S4
-	FMOVQ 272(R0), F12
-	WORD  $0x6eabe58b // fcmgt v11.4s, v12.4s, v11.4s
-	FMOVQ 288(R0), F12
-	VAND  V11.B16, V12.B16, V11.B16
+	FMOVQ 128(R0), F20
+	VFMLA V5.S4, V21.S4, V20.S4
+	FMOVQ 144(R0), F22
+	VFMLA V20.S4, V21.S4, V22.S4
+	FMOVQ 160(R0), F20
+	VFMLA V22.S4, V21.S4, V20.S4
+	FMOVQ 176(R0), F22
+	VFMLA V20.S4, V21.S4, V22.S4
+	WORD  $0x6eb2e5b2 // fcmgt v18.4s, v13.4s, v18.4s
+	VAND  V18.B16, V14.B16, V18.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V13.S4, V12.S4
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 304(R0), F13
-	FMOVQ 320(R0), F15
-	VBIT  V15.B16, V14.B16, V13.B16
-	FLDPQ 32(R1), (F30, F31)
-	VTBL  V13.B16, [V30.B16, V31.B16], V13.B16
-	VADD  V12.S4, V13.S4, V14.S4
-	FMOVQ 336(R0), F13
-	VAND  V13.B16, V12.B16, V12.B16
-	VADD  V11.S4, V12.S4, V12.S4
-	VFMLA V10.S4, V14.S4, V14.S4
-	WORD  $0x6e2cddca // fmul v10.4s, v14.4s, v12.4s
+	VSHL  $20, V19.S4, V20.S4
+	VTBL  V6.B16, [V19.B16], V19.B16
+	FMOVQ 304(R0), F21
+	VBIT  V15.B16, V19.B16, V21.B16
+	VTBL  V21.B16, [V28.B16, V29.B16], V19.B16
+	VADD  V20.S4, V19.S4, V19.S4
+	VAND  V16.B16, V20.B16, V20.B16
+	VADD  V18.S4, V20.S4, V20.S4
+	VFMLA V22.S4, V19.S4, V19.S4
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V11.S4, V10.S4, V11.S4
-	FMOVQ 352(R0), F12
-	WORD  $0x4e2cd54a // fadd v10.4s, v10.4s, v12.4s
-	FMOVQ 352(R0), F12
-	VSUB  V12.S4, V10.S4, V10.S4
-	WORD  $0x4eaa656a // smax v10.4s, v11.4s, v10.4s
-	FMOVQ 368(R0), F11
-	VUMIN V11.S4, V10.S4, V10.S4
-	ADD   $0, R3, R6
-	CMP   $4, R2
+	VSUB  V18.S4, V19.S4, V18.S4
+	WORD  $0x4e29d673 // fadd v19.4s, v19.4s, v9.4s
+	VSUB  V9.S4, V19.S4, V19.S4
+	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
+	VUMIN V17.S4, V18.S4, V18.S4
+	ADD   $0, R2, R5
+	CMP   $4, R1
 	BLT   partless4
-	FMOVQ F10, (R3)
+	FMOVQ F18, (R2)
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R2, partone4
-	VST1.P V10.D[0], 8(R6)
-	TBZ    $0, R2, partdone4
-	VST1   V10.S[2], (R6)
+	TBZ    $1, R1, partone4
+	VST1.P V18.D[0], 8(R5)
+	TBZ    $0, R1, partdone4
+	VST1   V18.S[2], (R5)
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R2, partdone4
-	VST1 V10.S[0], (R6)
+	TBZ  $0, R1, partdone4
+	VST1 V18.S[0], (R5)
 
 partdone4:
-	ADD $16, R3, R3
-	ADD $16, R5, R5
-	SUB $4, R2, R2
-	CMP $1, R2
-	BGE vector
-	RET
+	JMP nextvector
 
 // func logNEON(dst *float32, x *float32, n int)
 TEXT ·logNEON(SB), NOSPLIT, $0-24
@@ -821,6 +814,8 @@ TEXT ·logNEON(SB), NOSPLIT, $0-24
 	FMOVQ 528(R0), F11
 	FMOVQ 544(R0), F12
 	FMOVQ 400(R0), F13
+	FMOVQ 560(R0), F14
+	FMOVQ 576(R0), F15
 	MOVD  n+16(FP), R1
 	MOVD  dst+0(FP), R2
 	MOVD  x+8(FP), R3
@@ -830,50 +825,116 @@ loop:
 	BLT rest
 
 block:
-	FMOVQ (R3), F14
-	FMOVQ 16(R3), F15
-	FMOVQ 32(R3), F16
-	FMOVQ 48(R3), F17
+	FMOVQ (R3), F16
+	FMOVQ 16(R3), F17
+	FMOVQ 32(R3), F18
+	FMOVQ 48(R3), F19
 
 	// any x not in [2^-126, Inf)?
-	VADD  V0.S4, V14.S4, V18.S4
-	VADD  V0.S4, V15.S4, V19.S4
-	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
-	VADD  V0.S4, V16.S4, V19.S4
-	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
-	VADD  V0.S4, V17.S4, V19.S4
-	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
-	WORD  $0x4ead3652 // cmgt v18.4s, v18.4s, v13.4s
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R5
+	VADD  V0.S4, V16.S4, V20.S4
+	VADD  V0.S4, V17.S4, V21.S4
+	WORD  $0x4eb56694 // smax v20.4s, v20.4s, v21.4s
+	VADD  V0.S4, V18.S4, V21.S4
+	WORD  $0x4eb56694 // smax v20.4s, v20.4s, v21.4s
+	VADD  V0.S4, V19.S4, V21.S4
+	WORD  $0x4eb56694 // smax v20.4s, v20.4s, v21.4s
+	WORD  $0x4ead3694 // cmgt v20.4s, v20.4s, v13.4s
+	WORD  $0x6eb4a694 // umaxp v20.4s, v20.4s, v20.4s
+	FMOVD F20, R5
 	CBNZ  R5, slowblock
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V14.S4, V18.S4
-	VSUB  V1.S4, V15.S4, V20.S4
-	VAND  V2.B16, V18.B16, V19.B16
+	VSUB  V1.S4, V16.S4, V20.S4
+	VSUB  V1.S4, V17.S4, V22.S4
 	VAND  V2.B16, V20.B16, V21.B16
-	VUSHR $21, V18.S4, V18.S4
+	VAND  V2.B16, V22.B16, V23.B16
 	VUSHR $21, V20.S4, V20.S4
-	VSUB  V19.S4, V14.S4, V14.S4
-	VSUB  V21.S4, V15.S4, V15.S4
+	VUSHR $21, V22.S4, V22.S4
+	VSUB  V21.S4, V16.S4, V16.S4
+	VSUB  V23.S4, V17.S4, V17.S4
 
 	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V18.B16], V18.B16
+	VTBL  V3.B16, [V20.B16], V20.B16
+	VTBL  V3.B16, [V22.B16], V24.B16
+	FMOVQ 192(R0), F22
+	FMOVQ 192(R0), F25
+	VBIT  V4.B16, V20.B16, V22.B16
+	VBIT  V4.B16, V24.B16, V25.B16
+	VTBL  V22.B16, [V5.B16], V20.B16
+	VTBL  V25.B16, [V5.B16], V26.B16
+	FMOVQ 432(R0), F24
+	FMOVQ 432(R0), F27
+	VFMLA V20.S4, V16.S4, V24.S4
+	VFMLA V26.S4, V17.S4, V27.S4
+	WORD  $0x4e21dab0 // scvtf v16.4s, v21.4s
+	WORD  $0x4e21daf4 // scvtf v20.4s, v23.4s
+	VTBL  V22.B16, [V6.B16], V17.B16
+	VTBL  V25.B16, [V6.B16], V21.B16
+	VTBL  V22.B16, [V7.B16], V22.B16
+	VTBL  V25.B16, [V7.B16], V31.B16
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	WORD  $0x6e38df17 // fmul v23.4s, v24.4s, v24.4s
+	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
+	FMOVQ 480(R0), F25
+	FMOVQ 480(R0), F29
+	VFMLA V8.S4, V24.S4, V25.S4
+	VFMLA V8.S4, V27.S4, V29.S4
+	VFMLA V9.S4, V23.S4, V25.S4
+	VFMLA V9.S4, V28.S4, V29.S4
+	FMOVQ 512(R0), F26
+	FMOVQ 512(R0), F30
+	VFMLA V10.S4, V24.S4, V26.S4
+	VFMLA V10.S4, V27.S4, V30.S4
+	VFMLA V25.S4, V23.S4, V26.S4
+	VFMLA V29.S4, V28.S4, V30.S4
+	VFMLA V11.S4, V16.S4, V22.S4
+	VFMLA V11.S4, V20.S4, V31.S4
+	VFMLA V26.S4, V23.S4, V22.S4
+	VFMLA V30.S4, V28.S4, V31.S4
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMLA V12.S4, V16.S4, V17.S4
+	VFMLA V12.S4, V20.S4, V21.S4
+	WORD  $0x4e38d630 // fadd v16.4s, v17.4s, v24.4s
+	WORD  $0x4e3bd6b4 // fadd v20.4s, v21.4s, v27.4s
+	WORD  $0x4eb0d631 // fsub v17.4s, v17.4s, v16.4s
+	WORD  $0x4eb4d6b5 // fsub v21.4s, v21.4s, v20.4s
+	WORD  $0x4e38d631 // fadd v17.4s, v17.4s, v24.4s
+	WORD  $0x4e3bd6b5 // fadd v21.4s, v21.4s, v27.4s
+	WORD  $0x4e31d6d1 // fadd v17.4s, v22.4s, v17.4s
+	WORD  $0x4e35d7f5 // fadd v21.4s, v31.4s, v21.4s
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
+	WORD  $0x4e35d691 // fadd v17.4s, v20.4s, v21.4s
+	FMOVQ F16, (R2)
+	FMOVQ F17, 16(R2)
+
+	// x = 2^k z; e = k << 23, j is z's table cell
+	VSUB  V1.S4, V18.S4, V16.S4
+	VSUB  V1.S4, V19.S4, V20.S4
+	VAND  V2.B16, V16.B16, V17.B16
+	VAND  V2.B16, V20.B16, V21.B16
+	VUSHR $21, V16.S4, V16.S4
+	VUSHR $21, V20.S4, V20.S4
+	VSUB  V17.S4, V18.S4, V18.S4
+	VSUB  V21.S4, V19.S4, V19.S4
+
+	// f = z R[j] - 1, exact
+	VTBL  V3.B16, [V16.B16], V16.B16
 	VTBL  V3.B16, [V20.B16], V22.B16
 	FMOVQ 192(R0), F20
 	FMOVQ 192(R0), F23
-	VBIT  V4.B16, V18.B16, V20.B16
+	VBIT  V4.B16, V16.B16, V20.B16
 	VBIT  V4.B16, V22.B16, V23.B16
-	VTBL  V20.B16, [V5.B16], V18.B16
+	VTBL  V20.B16, [V5.B16], V16.B16
 	VTBL  V23.B16, [V5.B16], V24.B16
 	FMOVQ 432(R0), F22
 	FMOVQ 432(R0), F25
-	VFMLA V18.S4, V14.S4, V22.S4
-	VFMLA V24.S4, V15.S4, V25.S4
-	WORD  $0x4e21da6e // scvtf v14.4s, v19.4s
+	VFMLA V16.S4, V18.S4, V22.S4
+	VFMLA V24.S4, V19.S4, V25.S4
+	WORD  $0x4e21da30 // scvtf v16.4s, v17.4s
 	WORD  $0x4e21dab2 // scvtf v18.4s, v21.4s
-	VTBL  V20.B16, [V6.B16], V15.B16
+	VTBL  V20.B16, [V6.B16], V17.B16
 	VTBL  V23.B16, [V6.B16], V19.B16
 	VTBL  V20.B16, [V7.B16], V20.B16
 	VTBL  V23.B16, [V7.B16], V29.B16
@@ -893,92 +954,26 @@ block:
 	VFMLA V10.S4, V25.S4, V28.S4
 	VFMLA V23.S4, V21.S4, V24.S4
 	VFMLA V27.S4, V26.S4, V28.S4
-	VFMLA V11.S4, V14.S4, V20.S4
+	VFMLA V11.S4, V16.S4, V20.S4
 	VFMLA V11.S4, V18.S4, V29.S4
 	VFMLA V24.S4, V21.S4, V20.S4
 	VFMLA V28.S4, V26.S4, V29.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V14.S4, V15.S4
-	VFMLA V12.S4, V18.S4, V19.S4
-	WORD  $0x4e36d5ee // fadd v14.4s, v15.4s, v22.4s
-	WORD  $0x4e39d672 // fadd v18.4s, v19.4s, v25.4s
-	WORD  $0x4eaed5ef // fsub v15.4s, v15.4s, v14.4s
-	WORD  $0x4eb2d673 // fsub v19.4s, v19.4s, v18.4s
-	WORD  $0x4e36d5ef // fadd v15.4s, v15.4s, v22.4s
-	WORD  $0x4e39d673 // fadd v19.4s, v19.4s, v25.4s
-	WORD  $0x4e2fd68f // fadd v15.4s, v20.4s, v15.4s
-	WORD  $0x4e33d7b3 // fadd v19.4s, v29.4s, v19.4s
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
-	WORD  $0x4e33d64f // fadd v15.4s, v18.4s, v19.4s
-	FMOVQ F14, (R2)
-	FMOVQ F15, 16(R2)
-
-	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V16.S4, V14.S4
-	VSUB  V1.S4, V17.S4, V18.S4
-	VAND  V2.B16, V14.B16, V15.B16
-	VAND  V2.B16, V18.B16, V19.B16
-	VUSHR $21, V14.S4, V14.S4
-	VUSHR $21, V18.S4, V18.S4
-	VSUB  V15.S4, V16.S4, V16.S4
-	VSUB  V19.S4, V17.S4, V17.S4
-
-	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V14.B16], V14.B16
-	VTBL  V3.B16, [V18.B16], V20.B16
-	FMOVQ 192(R0), F18
-	FMOVQ 192(R0), F21
-	VBIT  V4.B16, V14.B16, V18.B16
-	VBIT  V4.B16, V20.B16, V21.B16
-	VTBL  V18.B16, [V5.B16], V14.B16
-	VTBL  V21.B16, [V5.B16], V22.B16
-	FMOVQ 432(R0), F20
-	FMOVQ 432(R0), F23
-	VFMLA V14.S4, V16.S4, V20.S4
-	VFMLA V22.S4, V17.S4, V23.S4
-	WORD  $0x4e21d9ee // scvtf v14.4s, v15.4s
-	WORD  $0x4e21da70 // scvtf v16.4s, v19.4s
-	VTBL  V18.B16, [V6.B16], V15.B16
-	VTBL  V21.B16, [V6.B16], V17.B16
-	VTBL  V18.B16, [V7.B16], V18.B16
-	VTBL  V21.B16, [V7.B16], V27.B16
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
-	WORD  $0x6e37def8 // fmul v24.4s, v23.4s, v23.4s
-	FMOVQ 480(R0), F21
-	FMOVQ 480(R0), F25
-	VFMLA V8.S4, V20.S4, V21.S4
-	VFMLA V8.S4, V23.S4, V25.S4
-	VFMLA V9.S4, V19.S4, V21.S4
-	VFMLA V9.S4, V24.S4, V25.S4
-	FMOVQ 512(R0), F22
-	FMOVQ 512(R0), F26
-	VFMLA V10.S4, V20.S4, V22.S4
-	VFMLA V10.S4, V23.S4, V26.S4
-	VFMLA V21.S4, V19.S4, V22.S4
-	VFMLA V25.S4, V24.S4, V26.S4
-	VFMLA V11.S4, V14.S4, V18.S4
-	VFMLA V11.S4, V16.S4, V27.S4
-	VFMLA V22.S4, V19.S4, V18.S4
-	VFMLA V26.S4, V24.S4, V27.S4
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V14.S4, V15.S4
 	VFMLA V12.S4, V16.S4, V17.S4
-	WORD  $0x4e34d5ee // fadd v14.4s, v15.4s, v20.4s
-	WORD  $0x4e37d630 // fadd v16.4s, v17.4s, v23.4s
-	WORD  $0x4eaed5ef // fsub v15.4s, v15.4s, v14.4s
+	VFMLA V12.S4, V18.S4, V19.S4
+	WORD  $0x4e36d630 // fadd v16.4s, v17.4s, v22.4s
+	WORD  $0x4e39d672 // fadd v18.4s, v19.4s, v25.4s
 	WORD  $0x4eb0d631 // fsub v17.4s, v17.4s, v16.4s
-	WORD  $0x4e34d5ef // fadd v15.4s, v15.4s, v20.4s
-	WORD  $0x4e37d631 // fadd v17.4s, v17.4s, v23.4s
-	WORD  $0x4e2fd64f // fadd v15.4s, v18.4s, v15.4s
-	WORD  $0x4e31d771 // fadd v17.4s, v27.4s, v17.4s
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
-	WORD  $0x4e31d60f // fadd v15.4s, v16.4s, v17.4s
-	FMOVQ F14, 32(R2)
-	FMOVQ F15, 48(R2)
+	WORD  $0x4eb2d673 // fsub v19.4s, v19.4s, v18.4s
+	WORD  $0x4e36d631 // fadd v17.4s, v17.4s, v22.4s
+	WORD  $0x4e39d673 // fadd v19.4s, v19.4s, v25.4s
+	WORD  $0x4e31d691 // fadd v17.4s, v20.4s, v17.4s
+	WORD  $0x4e33d7b3 // fadd v19.4s, v29.4s, v19.4s
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
+	WORD  $0x4e33d651 // fadd v17.4s, v18.4s, v19.4s
+	FMOVQ F16, 32(R2)
+	FMOVQ F17, 48(R2)
 	ADD   $64, R2, R2
 	ADD   $64, R3, R3
 	SUB   $16, R1, R1
@@ -990,85 +985,86 @@ rest:
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F14
+	FMOVQ 224(R0), F16
 	ADD   $0, R3, R5
 	CMP   $4, R1
 	BLT   partless1
-	FMOVQ (R3), F14
+	FMOVQ (R3), F16
 	JMP   partdone1
 
 partless1:
 	TBZ    $1, R1, partone1
-	VLD1.P 8(R5), V14.D[0]
+	VLD1.P 8(R5), V16.D[0]
 	TBZ    $0, R1, partdone1
-	VLD1   (R5), V14.S[2]
+	VLD1   (R5), V16.S[2]
 	JMP    partdone1
 
 partone1:
 	TBZ  $0, R1, partdone1
-	VLD1 (R5), V14.S[0]
+	VLD1 (R5), V16.S[0]
 
 partdone1:
 	// any x not in [2^-126, Inf)?
-	VADD  V0.S4, V14.S4, V15.S4
-	WORD  $0x4ead35ef // cmgt v15.4s, v15.4s, v13.4s
-	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
-	FMOVD F15, R5
+	VADD  V0.S4, V16.S4, V17.S4
+	WORD  $0x4ead3631 // cmgt v17.4s, v17.4s, v13.4s
+	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
+	FMOVD F17, R5
 	CBNZ  R5, slowvector
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V14.S4, V15.S4
-	VAND  V2.B16, V15.B16, V16.B16
-	VUSHR $21, V15.S4, V15.S4
-	VSUB  V16.S4, V14.S4, V14.S4
+	VSUB  V1.S4, V16.S4, V17.S4
+	VAND  V2.B16, V17.B16, V18.B16
+	VUSHR $21, V17.S4, V17.S4
+	VSUB  V18.S4, V16.S4, V16.S4
 
 	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V15.B16], V15.B16
-	FMOVQ 192(R0), F17
-	VBIT  V4.B16, V15.B16, V17.B16
-	VTBL  V17.B16, [V5.B16], V15.B16
-	FMOVQ 432(R0), F18
-	VFMLA V15.S4, V14.S4, V18.S4
-	WORD  $0x4e21da0e // scvtf v14.4s, v16.4s
-	VTBL  V17.B16, [V6.B16], V15.B16
-	VTBL  V17.B16, [V7.B16], V20.B16
+	VTBL  V3.B16, [V17.B16], V17.B16
+	FMOVQ 192(R0), F19
+	VBIT  V4.B16, V17.B16, V19.B16
+	VTBL  V19.B16, [V5.B16], V17.B16
+	FMOVQ 432(R0), F20
+	VFMLA V17.S4, V16.S4, V20.S4
+	WORD  $0x4e21da50 // scvtf v16.4s, v18.4s
+	VTBL  V19.B16, [V6.B16], V17.B16
+	VTBL  V19.B16, [V7.B16], V22.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
-	FMOVQ 480(R0), F17
-	VFMLA V8.S4, V18.S4, V17.S4
-	VFMLA V9.S4, V16.S4, V17.S4
-	FMOVQ 512(R0), F19
-	VFMLA V10.S4, V18.S4, V19.S4
-	VFMLA V17.S4, V16.S4, V19.S4
-	VFMLA V11.S4, V14.S4, V20.S4
-	VFMLA V19.S4, V16.S4, V20.S4
+	WORD  $0x6e34de92 // fmul v18.4s, v20.4s, v20.4s
+	FMOVQ 480(R0), F19
+	VFMLA V8.S4, V20.S4, V19.S4
+	VFMLA V9.S4, V18.S4, V19.S4
+	FMOVQ 512(R0), F21
+	VFMLA V10.S4, V20.S4, V21.S4
+	VFMLA V19.S4, V18.S4, V21.S4
+	VFMLA V11.S4, V16.S4, V22.S4
+	VFMLA V21.S4, V18.S4, V22.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V14.S4, V15.S4
-	WORD  $0x4e32d5ee // fadd v14.4s, v15.4s, v18.4s
-	WORD  $0x4eaed5ef // fsub v15.4s, v15.4s, v14.4s
-	WORD  $0x4e32d5ef // fadd v15.4s, v15.4s, v18.4s
-	WORD  $0x4e2fd68f // fadd v15.4s, v20.4s, v15.4s
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
+	VFMLA V12.S4, V16.S4, V17.S4
+	WORD  $0x4e34d630 // fadd v16.4s, v17.4s, v20.4s
+	WORD  $0x4eb0d631 // fsub v17.4s, v17.4s, v16.4s
+	WORD  $0x4e34d631 // fadd v17.4s, v17.4s, v20.4s
+	WORD  $0x4e31d6d1 // fadd v17.4s, v22.4s, v17.4s
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 	ADD   $0, R2, R5
 	CMP   $4, R1
 	BLT   partless2
-	FMOVQ F14, (R2)
+	FMOVQ F16, (R2)
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R1, partone2
-	VST1.P V14.D[0], 8(R5)
+	VST1.P V16.D[0], 8(R5)
 	TBZ    $0, R1, partdone2
-	VST1   V14.S[2], (R5)
+	VST1   V16.S[2], (R5)
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R1, partdone2
-	VST1 V14.S[0], (R5)
+	VST1 V16.S[0], (R5)
 
 partdone2:
+nextvector:
 	ADD $16, R2, R2
 	ADD $16, R3, R3
 	SUB $4, R1, R1
@@ -1082,68 +1078,66 @@ slowblock:
 	MOVD $16, R5
 
 slow:
-	FMOVQ (R3), F14
+	FMOVQ (R3), F16
 
 	// a subnormal x is the integer bits(x), times 2^-149
-	FMOVQ 560(R0), F15
-	WORD  $0x4eae35ef // cmgt v15.4s, v15.4s, v14.4s
-	WORD  $0x4e21d9d0 // scvtf v16.4s, v14.4s
-	VBIF  V15.B16, V14.B16, V16.B16
-	FMOVQ 576(R0), F17
-	VAND  V15.B16, V17.B16, V15.B16
+	WORD $0x4eb035d1 // cmgt v17.4s, v14.4s, v16.4s
+	WORD $0x4e21da12 // scvtf v18.4s, v16.4s
+	VBIF V17.B16, V16.B16, V18.B16
+	VAND V17.B16, V15.B16, V17.B16
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V16.S4, V17.S4
-	VAND  V2.B16, V17.B16, V18.B16
-	VUSHR $21, V17.S4, V17.S4
-	VSUB  V18.S4, V16.S4, V16.S4
-	VSUB  V15.S4, V18.S4, V15.S4
+	VSUB  V1.S4, V18.S4, V19.S4
+	VAND  V2.B16, V19.B16, V20.B16
+	VUSHR $21, V19.S4, V19.S4
+	VSUB  V20.S4, V18.S4, V18.S4
+	VSUB  V17.S4, V20.S4, V17.S4
 
 	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V17.B16], V17.B16
-	FMOVQ 192(R0), F18
-	VBIT  V4.B16, V17.B16, V18.B16
-	VTBL  V18.B16, [V5.B16], V17.B16
-	FMOVQ 432(R0), F19
-	VFMLA V17.S4, V16.S4, V19.S4
-	WORD  $0x4e21d9ef // scvtf v15.4s, v15.4s
-	VTBL  V18.B16, [V6.B16], V16.B16
-	VTBL  V18.B16, [V7.B16], V21.B16
+	VTBL  V3.B16, [V19.B16], V19.B16
+	FMOVQ 192(R0), F20
+	VBIT  V4.B16, V19.B16, V20.B16
+	VTBL  V20.B16, [V5.B16], V19.B16
+	FMOVQ 432(R0), F21
+	VFMLA V19.S4, V18.S4, V21.S4
+	WORD  $0x4e21da31 // scvtf v17.4s, v17.4s
+	VTBL  V20.B16, [V6.B16], V18.B16
+	VTBL  V20.B16, [V7.B16], V23.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e33de71 // fmul v17.4s, v19.4s, v19.4s
-	FMOVQ 480(R0), F18
-	VFMLA V8.S4, V19.S4, V18.S4
-	VFMLA V9.S4, V17.S4, V18.S4
-	FMOVQ 512(R0), F20
-	VFMLA V10.S4, V19.S4, V20.S4
-	VFMLA V18.S4, V17.S4, V20.S4
-	VFMLA V11.S4, V15.S4, V21.S4
-	VFMLA V20.S4, V17.S4, V21.S4
+	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
+	FMOVQ 480(R0), F20
+	VFMLA V8.S4, V21.S4, V20.S4
+	VFMLA V9.S4, V19.S4, V20.S4
+	FMOVQ 512(R0), F22
+	VFMLA V10.S4, V21.S4, V22.S4
+	VFMLA V20.S4, V19.S4, V22.S4
+	VFMLA V11.S4, V17.S4, V23.S4
+	VFMLA V22.S4, V19.S4, V23.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V15.S4, V16.S4
-	WORD  $0x4e33d60f // fadd v15.4s, v16.4s, v19.4s
-	WORD  $0x4eafd610 // fsub v16.4s, v16.4s, v15.4s
-	WORD  $0x4e33d610 // fadd v16.4s, v16.4s, v19.4s
-	WORD  $0x4e30d6b0 // fadd v16.4s, v21.4s, v16.4s
-	WORD  $0x4e30d5ef // fadd v15.4s, v15.4s, v16.4s
+	VFMLA V12.S4, V17.S4, V18.S4
+	WORD  $0x4e35d651 // fadd v17.4s, v18.4s, v21.4s
+	WORD  $0x4eb1d652 // fsub v18.4s, v18.4s, v17.4s
+	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
+	WORD  $0x4e32d6f2 // fadd v18.4s, v23.4s, v18.4s
+	WORD  $0x4e32d631 // fadd v17.4s, v17.4s, v18.4s
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	WORD  $0x4ea0a9d0 // cmlt v16.4s, v14.4s, #0
-	WORD  $0x4ea035d1 // cmgt v17.4s, v14.4s, v0.4s
-	VORR  V17.B16, V16.B16, V16.B16
-	FMOVQ 368(R0), F17
-	VBIF  V16.B16, V15.B16, V17.B16
-	VADD  V14.S4, V14.S4, V15.S4
-	VMOVI $0, V16.B16
-	VCMEQ V16.S4, V15.S4, V15.S4
-	FMOVQ 336(R0), F16
-	VBIF  V15.B16, V17.B16, V16.B16
-	VCMEQ V0.S4, V14.S4, V14.S4
-	FMOVQ 384(R0), F15
-	VBIF  V14.B16, V16.B16, V15.B16
-	FMOVQ F15, (R2)
+	WORD  $0x4ea0aa12 // cmlt v18.4s, v16.4s, #0
+	WORD  $0x4ea03613 // cmgt v19.4s, v16.4s, v0.4s
+	VORR  V19.B16, V18.B16, V18.B16
+	FMOVQ 368(R0), F19
+	VBIF  V18.B16, V17.B16, V19.B16
+	VADD  V16.S4, V16.S4, V17.S4
+	VMOVI $0, V18.B16
+	VCMEQ V18.S4, V17.S4, V17.S4
+	FMOVQ 336(R0), F18
+	VBIF  V17.B16, V19.B16, V18.B16
+	VCMEQ V0.S4, V16.S4, V16.S4
+	FMOVQ 384(R0), F17
+	VBIF  V16.B16, V18.B16, V17.B16
+	FMOVQ F17, (R2)
 	ADD   $16, R2, R2
 	ADD   $16, R3, R3
 	SUB   $4, R1, R1
@@ -1153,108 +1147,101 @@ slow:
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R0), F14
+	FMOVQ 224(R0), F16
 	ADD   $0, R3, R5
 	CMP   $4, R1
 	BLT   partless3
-	FMOVQ (R3), F14
+	FMOVQ (R3), F16
 	JMP   partdone3
 
 partless3:
 	TBZ    $1, R1, partone3
-	VLD1.P 8(R5), V14.D[0]
+	VLD1.P 8(R5), V16.D[0]
 	TBZ    $0, R1, partdone3
-	VLD1   (R5), V14.S[2]
+	VLD1   (R5), V16.S[2]
 	JMP    partdone3
 
 partone3:
 	TBZ  $0, R1, partdone3
-	VLD1 (R5), V14.S[0]
+	VLD1 (R5), V16.S[0]
 
 partdone3:
 	// a subnormal x is the integer bits(x), times 2^-149
-	FMOVQ 560(R0), F15
-	WORD  $0x4eae35ef // cmgt v15.4s, v15.4s, v14.4s
-	WORD  $0x4e21d9d0 // scvtf v16.4s, v14.4s
-	VBIF  V15.B16, V14.B16, V16.B16
-	FMOVQ 576(R0), F17
-	VAND  V15.B16, V17.B16, V15.B16
+	WORD $0x4eb035d1 // cmgt v17.4s, v14.4s, v16.4s
+	WORD $0x4e21da12 // scvtf v18.4s, v16.4s
+	VBIF V17.B16, V16.B16, V18.B16
+	VAND V17.B16, V15.B16, V17.B16
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V16.S4, V17.S4
-	VAND  V2.B16, V17.B16, V18.B16
-	VUSHR $21, V17.S4, V17.S4
-	VSUB  V18.S4, V16.S4, V16.S4
-	VSUB  V15.S4, V18.S4, V15.S4
+	VSUB  V1.S4, V18.S4, V19.S4
+	VAND  V2.B16, V19.B16, V20.B16
+	VUSHR $21, V19.S4, V19.S4
+	VSUB  V20.S4, V18.S4, V18.S4
+	VSUB  V17.S4, V20.S4, V17.S4
 
 	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V17.B16], V17.B16
-	FMOVQ 192(R0), F18
-	VBIT  V4.B16, V17.B16, V18.B16
-	VTBL  V18.B16, [V5.B16], V17.B16
-	FMOVQ 432(R0), F19
-	VFMLA V17.S4, V16.S4, V19.S4
-	WORD  $0x4e21d9ef // scvtf v15.4s, v15.4s
-	VTBL  V18.B16, [V6.B16], V16.B16
-	VTBL  V18.B16, [V7.B16], V21.B16
+	VTBL  V3.B16, [V19.B16], V19.B16
+	FMOVQ 192(R0), F20
+	VBIT  V4.B16, V19.B16, V20.B16
+	VTBL  V20.B16, [V5.B16], V19.B16
+	FMOVQ 432(R0), F21
+	VFMLA V19.S4, V18.S4, V21.S4
+	WORD  $0x4e21da31 // scvtf v17.4s, v17.4s
+	VTBL  V20.B16, [V6.B16], V18.B16
+	VTBL  V20.B16, [V7.B16], V23.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e33de71 // fmul v17.4s, v19.4s, v19.4s
-	FMOVQ 480(R0), F18
-	VFMLA V8.S4, V19.S4, V18.S4
-	VFMLA V9.S4, V17.S4, V18.S4
-	FMOVQ 512(R0), F20
-	VFMLA V10.S4, V19.S4, V20.S4
-	VFMLA V18.S4, V17.S4, V20.S4
-	VFMLA V11.S4, V15.S4, V21.S4
-	VFMLA V20.S4, V17.S4, V21.S4
+	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
+	FMOVQ 480(R0), F20
+	VFMLA V8.S4, V21.S4, V20.S4
+	VFMLA V9.S4, V19.S4, V20.S4
+	FMOVQ 512(R0), F22
+	VFMLA V10.S4, V21.S4, V22.S4
+	VFMLA V20.S4, V19.S4, V22.S4
+	VFMLA V11.S4, V17.S4, V23.S4
+	VFMLA V22.S4, V19.S4, V23.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V15.S4, V16.S4
-	WORD  $0x4e33d60f // fadd v15.4s, v16.4s, v19.4s
-	WORD  $0x4eafd610 // fsub v16.4s, v16.4s, v15.4s
-	WORD  $0x4e33d610 // fadd v16.4s, v16.4s, v19.4s
-	WORD  $0x4e30d6b0 // fadd v16.4s, v21.4s, v16.4s
-	WORD  $0x4e30d5ef // fadd v15.4s, v15.4s, v16.4s
+	VFMLA V12.S4, V17.S4, V18.S4
+	WORD  $0x4e35d651 // fadd v17.4s, v18.4s, v21.4s
+	WORD  $0x4eb1d652 // fsub v18.4s, v18.4s, v17.4s
+	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
+	WORD  $0x4e32d6f2 // fadd v18.4s, v23.4s, v18.4s
+	WORD  $0x4e32d631 // fadd v17.4s, v17.4s, v18.4s
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	WORD  $0x4ea0a9d0 // cmlt v16.4s, v14.4s, #0
-	WORD  $0x4ea035d1 // cmgt v17.4s, v14.4s, v0.4s
-	VORR  V17.B16, V16.B16, V16.B16
-	FMOVQ 368(R0), F17
-	VBIF  V16.B16, V15.B16, V17.B16
-	VADD  V14.S4, V14.S4, V15.S4
-	VMOVI $0, V16.B16
-	VCMEQ V16.S4, V15.S4, V15.S4
-	FMOVQ 336(R0), F16
-	VBIF  V15.B16, V17.B16, V16.B16
-	VCMEQ V0.S4, V14.S4, V14.S4
-	FMOVQ 384(R0), F15
-	VBIF  V14.B16, V16.B16, V15.B16
+	WORD  $0x4ea0aa12 // cmlt v18.4s, v16.4s, #0
+	WORD  $0x4ea03613 // cmgt v19.4s, v16.4s, v0.4s
+	VORR  V19.B16, V18.B16, V18.B16
+	FMOVQ 368(R0), F19
+	VBIF  V18.B16, V17.B16, V19.B16
+	VADD  V16.S4, V16.S4, V17.S4
+	VMOVI $0, V18.B16
+	VCMEQ V18.S4, V17.S4, V17.S4
+	FMOVQ 336(R0), F18
+	VBIF  V17.B16, V19.B16, V18.B16
+	VCMEQ V0.S4, V16.S4, V16.S4
+	FMOVQ 384(R0), F17
+	VBIF  V16.B16, V18.B16, V17.B16
 	ADD   $0, R2, R5
 	CMP   $4, R1
 	BLT   partless4
-	FMOVQ F15, (R2)
+	FMOVQ F17, (R2)
 	JMP   partdone4
 
 partless4:
 	TBZ    $1, R1, partone4
-	VST1.P V15.D[0], 8(R5)
+	VST1.P V17.D[0], 8(R5)
 	TBZ    $0, R1, partdone4
-	VST1   V15.S[2], (R5)
+	VST1   V17.S[2], (R5)
 	JMP    partdone4
 
 partone4:
 	TBZ  $0, R1, partdone4
-	VST1 V15.S[0], (R5)
+	VST1 V17.S[0], (R5)
 
 partdone4:
-	ADD $16, R2, R2
-	ADD $16, R3, R3
-	SUB $4, R1, R1
-	CMP $1, R1
-	BGE vector
-	RET
+	JMP nextvector
 
 // func sigmoidNEON(dst *float32, x *float32, n int)
 TEXT ·sigmoidNEON(SB), NOSPLIT, $0-24
@@ -1268,668 +1255,664 @@ TEXT ·sigmoidNEON(SB), NOSPLIT, $0-24
 	FMOVQ 96(R0), F5
 	FMOVQ 112(R0), F6
 	FMOVQ (R1), F7
-	FMOVQ 208(R0), F8
-	FMOVQ 16(R1), F9
-	FMOVQ 224(R0), F10
-	FMOVQ (R0), F11
-	MOVD  n+16(FP), R2
-	MOVD  dst+0(FP), R3
-	MOVD  x+8(FP), R5
+	FMOVQ 224(R0), F8
+	FMOVQ 208(R0), F9
+	FMOVQ 16(R1), F10
+	FMOVQ 352(R0), F11
+	FMOVQ 624(R0), F12
+	FMOVQ (R0), F13
+	FMOVQ 240(R0), F14
+	FMOVQ 272(R0), F15
+	FMOVQ 288(R0), F16
+	FMOVQ 320(R0), F17
+	FLDPQ 32(R1), (F28, F29)
+	MOVD  n+16(FP), R1
+	MOVD  dst+0(FP), R2
+	MOVD  x+8(FP), R3
 
 loop:
-	CMP $16, R2
+	CMP $16, R1
 	BLT rest
 
 block:
-	FMOVQ (R5), F12
-	FMOVQ 16(R5), F13
-	FMOVQ 32(R5), F14
-	FMOVQ 48(R5), F15
+	FMOVQ (R3), F18
+	FMOVQ 16(R3), F19
+	FMOVQ 32(R3), F20
+	FMOVQ 48(R3), F21
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0f990 // fabs v16.4s, v12.4s
-	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
-	WORD  $0x4eb16610 // smax v16.4s, v16.4s, v17.4s
-	WORD  $0x4ea0f9d1 // fabs v17.4s, v14.4s
-	WORD  $0x4eb16610 // smax v16.4s, v16.4s, v17.4s
-	WORD  $0x4ea0f9f1 // fabs v17.4s, v15.4s
-	WORD  $0x4eb16610 // smax v16.4s, v16.4s, v17.4s
-	WORD  $0x4eab3610 // cmgt v16.4s, v16.4s, v11.4s
-	WORD  $0x6eb0a610 // umaxp v16.4s, v16.4s, v16.4s
-	FMOVD F16, R6
-	CBNZ  R6, slowblock
-	VORR  V0.B16, V12.B16, V16.B16
-	VORR  V0.B16, V13.B16, V17.B16
-	VORR  V0.B16, V14.B16, V18.B16
-	VORR  V0.B16, V15.B16, V19.B16
-	WORD  $0x4ea1d610 // fsub v16.4s, v16.4s, v1.4s
-	WORD  $0x4ea1d631 // fsub v17.4s, v17.4s, v1.4s
-	WORD  $0x4ea1d652 // fsub v18.4s, v18.4s, v1.4s
-	WORD  $0x4ea1d67b // fsub v27.4s, v19.4s, v1.4s
+	WORD  $0x4ea0fa56 // fabs v22.4s, v18.4s
+	WORD  $0x4ea0fa77 // fabs v23.4s, v19.4s
+	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
+	WORD  $0x4ea0fa97 // fabs v23.4s, v20.4s
+	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
+	WORD  $0x4ea0fab7 // fabs v23.4s, v21.4s
+	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
+	WORD  $0x4ead36d6 // cmgt v22.4s, v22.4s, v13.4s
+	WORD  $0x6eb6a6d6 // umaxp v22.4s, v22.4s, v22.4s
+	FMOVD F22, R5
+	CBNZ  R5, slowblock
+	VORR  V0.B16, V18.B16, V22.B16
+	VORR  V0.B16, V19.B16, V23.B16
+	WORD  $0x4ea1d6d6 // fsub v22.4s, v22.4s, v1.4s
+	WORD  $0x4ea1d6fb // fsub v27.4s, v23.4s, v1.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F19
-	FMOVQ 64(R0), F21
 	FMOVQ 64(R0), F23
 	FMOVQ 64(R0), F25
-	VFMLA V2.S4, V16.S4, V19.S4
-	VFMLA V2.S4, V17.S4, V21.S4
-	VFMLA V2.S4, V18.S4, V23.S4
+	VFMLA V2.S4, V22.S4, V23.S4
 	VFMLA V2.S4, V27.S4, V25.S4
-	WORD  $0x4ea3d674 // fsub v20.4s, v19.4s, v3.4s
-	WORD  $0x4ea3d6b6 // fsub v22.4s, v21.4s, v3.4s
 	WORD  $0x4ea3d6f8 // fsub v24.4s, v23.4s, v3.4s
 	WORD  $0x4ea3d73a // fsub v26.4s, v25.4s, v3.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V20.S4, V16.S4
-	VFMLS V4.S4, V22.S4, V17.S4
-	VFMLS V4.S4, V24.S4, V18.S4
+	VFMLS V4.S4, V24.S4, V22.S4
 	VFMLS V4.S4, V26.S4, V27.S4
-	VFMLS V5.S4, V20.S4, V16.S4
-	VFMLS V5.S4, V22.S4, V17.S4
-	VFMLS V5.S4, V24.S4, V18.S4
+	VFMLS V5.S4, V24.S4, V22.S4
 	VFMLS V5.S4, V26.S4, V27.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F20
 	FMOVQ 128(R0), F24
-	FMOVQ 128(R0), F28
 	FMOVQ 128(R0), F30
-	VFMLA V6.S4, V16.S4, V20.S4
-	VFMLA V6.S4, V17.S4, V24.S4
-	VFMLA V6.S4, V18.S4, V28.S4
+	VFMLA V6.S4, V22.S4, V24.S4
 	VFMLA V6.S4, V27.S4, V30.S4
-	FMOVQ 144(R0), F22
 	FMOVQ 144(R0), F26
-	FMOVQ 144(R0), F29
 	FMOVQ 144(R0), F31
-	VFMLA V20.S4, V16.S4, V22.S4
-	VFMLA V24.S4, V17.S4, V26.S4
-	VFMLA V28.S4, V18.S4, V29.S4
+	VFMLA V24.S4, V22.S4, V26.S4
 	VFMLA V30.S4, V27.S4, V31.S4
-	FMOVQ 160(R0), F20
 	FMOVQ 160(R0), F24
-	FMOVQ 160(R0), F28
 	FMOVQ 160(R0), F30
-	VFMLA V22.S4, V16.S4, V20.S4
-	VFMLA V26.S4, V17.S4, V24.S4
-	VFMLA V29.S4, V18.S4, V28.S4
+	VFMLA V26.S4, V22.S4, V24.S4
 	VFMLA V31.S4, V27.S4, V30.S4
-	FMOVQ 176(R0), F22
 	FMOVQ 176(R0), F26
-	FMOVQ 176(R0), F29
 	FMOVQ 176(R0), F31
-	VFMLA V20.S4, V16.S4, V22.S4
-	VFMLA V24.S4, V17.S4, V26.S4
-	VFMLA V28.S4, V18.S4, V29.S4
+	VFMLA V24.S4, V22.S4, V26.S4
 	VFMLA V30.S4, V27.S4, V31.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V19.B16], V16.B16
-	VTBL  V7.B16, [V21.B16], V18.B16
-	VTBL  V7.B16, [V23.B16], V24.B16
-	VTBL  V7.B16, [V25.B16], V28.B16
-	FMOVQ 192(R0), F17
-	FMOVQ 192(R0), F20
-	FMOVQ 192(R0), F27
+	VTBL  V7.B16, [V23.B16], V22.B16
+	VTBL  V7.B16, [V25.B16], V27.B16
+	FMOVQ 192(R0), F24
 	FMOVQ 192(R0), F30
-	VBIT  V8.B16, V16.B16, V17.B16
-	VBIT  V8.B16, V18.B16, V20.B16
-	VBIT  V8.B16, V24.B16, V27.B16
-	VBIT  V8.B16, V28.B16, V30.B16
-	VTBL  V17.B16, [V9.B16], V16.B16
-	VTBL  V20.B16, [V9.B16], V17.B16
-	VTBL  V27.B16, [V9.B16], V18.B16
-	VTBL  V30.B16, [V9.B16], V20.B16
-	VSHL  $21, V19.S4, V19.S4
-	VSHL  $21, V21.S4, V21.S4
+	VBIT  V9.B16, V22.B16, V24.B16
+	VBIT  V9.B16, V27.B16, V30.B16
+	VTBL  V24.B16, [V10.B16], V22.B16
+	VTBL  V30.B16, [V10.B16], V24.B16
 	VSHL  $21, V23.S4, V23.S4
-	VSHL  $21, V25.S4, V24.S4
-	VADD  V19.S4, V16.S4, V16.S4
-	VADD  V21.S4, V17.S4, V17.S4
-	VADD  V23.S4, V18.S4, V18.S4
-	VADD  V24.S4, V20.S4, V19.S4
-	VFMLA V22.S4, V16.S4, V16.S4
-	VFMLA V26.S4, V17.S4, V17.S4
-	VFMLA V29.S4, V18.S4, V18.S4
-	VFMLA V31.S4, V19.S4, V19.S4
-	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
-	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
-	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	WORD  $0x4ea0a9f6 // cmlt v22.4s, v15.4s, #0
-	FMOVQ 224(R0), F15
-	FMOVQ 224(R0), F20
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V23.S4, V22.S4, V22.S4
+	VADD  V25.S4, V24.S4, V23.S4
+	VFMLA V26.S4, V22.S4, V22.S4
+	VFMLA V31.S4, V23.S4, V23.S4
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	WORD  $0x4ea0aa78 // cmlt v24.4s, v19.4s, #0
+	FMOVQ 224(R0), F19
+	FMOVQ 224(R0), F25
+	VBIT  V18.B16, V22.B16, V19.B16
+	VBIT  V24.B16, V23.B16, V25.B16
+
+	// q = y/(1+y); v - v q, v = y for x < 0, else 1
+	WORD  $0x4e28d6d2 // fadd v18.4s, v22.4s, v8.4s
+	WORD  $0x4e28d6f8 // fadd v24.4s, v23.4s, v8.4s
+	WORD  $0x6e32fed2 // fdiv v18.4s, v22.4s, v18.4s
+	WORD  $0x6e38fef6 // fdiv v22.4s, v23.4s, v24.4s
+	VFMLS V18.S4, V19.S4, V19.S4
+	VFMLS V22.S4, V25.S4, V25.S4
+	FMOVQ F19, (R2)
+	FMOVQ F25, 16(R2)
+	VORR  V0.B16, V20.B16, V18.B16
+	VORR  V0.B16, V21.B16, V19.B16
+	WORD  $0x4ea1d652 // fsub v18.4s, v18.4s, v1.4s
+	WORD  $0x4ea1d679 // fsub v25.4s, v19.4s, v1.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F23
+	VFMLA V2.S4, V18.S4, V19.S4
+	VFMLA V2.S4, V25.S4, V23.S4
+	WORD  $0x4ea3d676 // fsub v22.4s, v19.4s, v3.4s
+	WORD  $0x4ea3d6f8 // fsub v24.4s, v23.4s, v3.4s
+
+	// r = c - n ln2
+	VFMLS V4.S4, V22.S4, V18.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+	VFMLS V5.S4, V22.S4, V18.S4
+	VFMLS V5.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F22
+	FMOVQ 128(R0), F26
+	VFMLA V6.S4, V18.S4, V22.S4
+	VFMLA V6.S4, V25.S4, V26.S4
+	FMOVQ 144(R0), F24
+	FMOVQ 144(R0), F27
+	VFMLA V22.S4, V18.S4, V24.S4
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 160(R0), F22
+	FMOVQ 160(R0), F26
+	VFMLA V24.S4, V18.S4, V22.S4
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 176(R0), F24
+	FMOVQ 176(R0), F27
+	VFMLA V22.S4, V18.S4, V24.S4
+	VFMLA V26.S4, V25.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V7.B16, [V19.B16], V18.B16
+	VTBL  V7.B16, [V23.B16], V25.B16
+	FMOVQ 192(R0), F22
+	FMOVQ 192(R0), F26
+	VBIT  V9.B16, V18.B16, V22.B16
+	VBIT  V9.B16, V25.B16, V26.B16
+	VTBL  V22.B16, [V10.B16], V18.B16
+	VTBL  V26.B16, [V10.B16], V22.B16
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V19.S4, V18.S4, V18.S4
+	VADD  V23.S4, V22.S4, V19.S4
+	VFMLA V24.S4, V18.S4, V18.S4
+	VFMLA V27.S4, V19.S4, V19.S4
+	WORD  $0x4ea0aa94 // cmlt v20.4s, v20.4s, #0
+	WORD  $0x4ea0aab6 // cmlt v22.4s, v21.4s, #0
 	FMOVQ 224(R0), F21
 	FMOVQ 224(R0), F23
-	VBIT  V12.B16, V16.B16, V15.B16
-	VBIT  V13.B16, V17.B16, V20.B16
-	VBIT  V14.B16, V18.B16, V21.B16
+	VBIT  V20.B16, V18.B16, V21.B16
 	VBIT  V22.B16, V19.B16, V23.B16
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e2ad60c // fadd v12.4s, v16.4s, v10.4s
-	WORD  $0x4e2ad62d // fadd v13.4s, v17.4s, v10.4s
-	WORD  $0x4e2ad64e // fadd v14.4s, v18.4s, v10.4s
-	WORD  $0x4e2ad676 // fadd v22.4s, v19.4s, v10.4s
-	WORD  $0x6e2cfe0c // fdiv v12.4s, v16.4s, v12.4s
-	WORD  $0x6e2dfe2d // fdiv v13.4s, v17.4s, v13.4s
-	WORD  $0x6e2efe4e // fdiv v14.4s, v18.4s, v14.4s
-	WORD  $0x6e36fe70 // fdiv v16.4s, v19.4s, v22.4s
-	VFMLS V12.S4, V15.S4, V15.S4
-	VFMLS V13.S4, V20.S4, V20.S4
-	VFMLS V14.S4, V21.S4, V21.S4
-	VFMLS V16.S4, V23.S4, V23.S4
-	FMOVQ F15, (R3)
-	FMOVQ F20, 16(R3)
-	FMOVQ F21, 32(R3)
-	FMOVQ F23, 48(R3)
+	WORD  $0x4e28d654 // fadd v20.4s, v18.4s, v8.4s
+	WORD  $0x4e28d676 // fadd v22.4s, v19.4s, v8.4s
+	WORD  $0x6e34fe52 // fdiv v18.4s, v18.4s, v20.4s
+	WORD  $0x6e36fe73 // fdiv v19.4s, v19.4s, v22.4s
+	VFMLS V18.S4, V21.S4, V21.S4
+	VFMLS V19.S4, V23.S4, V23.S4
+	FMOVQ F21, 32(R2)
+	FMOVQ F23, 48(R2)
+	ADD   $64, R2, R2
 	ADD   $64, R3, R3
-	ADD   $64, R5, R5
-	SUB   $16, R2, R2
-	CMP   $16, R2
+	SUB   $16, R1, R1
+	CMP   $16, R1
 	BGE   block
 
 rest:
-	CMP $1, R2
+	CMP $1, R1
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F12
-	ADD   $0, R5, R6
-	CMP   $4, R2
+	FMOVQ 224(R0), F18
+	ADD   $0, R3, R5
+	CMP   $4, R1
 	BLT   partless1
-	FMOVQ (R5), F12
+	FMOVQ (R3), F18
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R2, partone1
-	VLD1.P 8(R6), V12.D[0]
-	TBZ    $0, R2, partdone1
-	VLD1   (R6), V12.S[2]
+	TBZ    $1, R1, partone1
+	VLD1.P 8(R5), V18.D[0]
+	TBZ    $0, R1, partdone1
+	VLD1   (R5), V18.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R2, partdone1
-	VLD1 (R6), V12.S[0]
+	TBZ  $0, R1, partdone1
+	VLD1 (R5), V18.S[0]
 
 partdone1:
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0f98d // fabs v13.4s, v12.4s
-	WORD  $0x4eab35ad // cmgt v13.4s, v13.4s, v11.4s
-	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
-	FMOVD F13, R6
-	CBNZ  R6, slowvector
-	VORR  V0.B16, V12.B16, V13.B16
-	WORD  $0x4ea1d5af // fsub v15.4s, v13.4s, v1.4s
+	WORD  $0x4ea0fa53 // fabs v19.4s, v18.4s
+	WORD  $0x4ead3673 // cmgt v19.4s, v19.4s, v13.4s
+	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
+	FMOVD F19, R5
+	CBNZ  R5, slowvector
+	VORR  V0.B16, V18.B16, V19.B16
+	WORD  $0x4ea1d675 // fsub v21.4s, v19.4s, v1.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V2.S4, V15.S4, V13.S4
-	WORD  $0x4ea3d5ae // fsub v14.4s, v13.4s, v3.4s
+	FMOVQ 64(R0), F19
+	VFMLA V2.S4, V21.S4, V19.S4
+	WORD  $0x4ea3d674 // fsub v20.4s, v19.4s, v3.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V14.S4, V15.S4
-	VFMLS V5.S4, V14.S4, V15.S4
+	VFMLS V4.S4, V20.S4, V21.S4
+	VFMLS V5.S4, V20.S4, V21.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V6.S4, V15.S4, V14.S4
-	FMOVQ 144(R0), F16
-	VFMLA V14.S4, V15.S4, V16.S4
-	FMOVQ 160(R0), F14
-	VFMLA V16.S4, V15.S4, V14.S4
-	FMOVQ 176(R0), F16
-	VFMLA V14.S4, V15.S4, V16.S4
+	FMOVQ 128(R0), F20
+	VFMLA V6.S4, V21.S4, V20.S4
+	FMOVQ 144(R0), F22
+	VFMLA V20.S4, V21.S4, V22.S4
+	FMOVQ 160(R0), F20
+	VFMLA V22.S4, V21.S4, V20.S4
+	FMOVQ 176(R0), F22
+	VFMLA V20.S4, V21.S4, V22.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F15
-	VBIT  V8.B16, V14.B16, V15.B16
-	VTBL  V15.B16, [V9.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V16.S4, V13.S4, V13.S4
-	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
-	FMOVQ 224(R0), F14
-	VBIT  V12.B16, V13.B16, V14.B16
+	VTBL  V7.B16, [V19.B16], V20.B16
+	FMOVQ 192(R0), F21
+	VBIT  V9.B16, V20.B16, V21.B16
+	VTBL  V21.B16, [V10.B16], V20.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V20.S4, V19.S4
+	VFMLA V22.S4, V19.S4, V19.S4
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	FMOVQ 224(R0), F20
+	VBIT  V18.B16, V19.B16, V20.B16
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e2ad5ac // fadd v12.4s, v13.4s, v10.4s
-	WORD  $0x6e2cfdac // fdiv v12.4s, v13.4s, v12.4s
-	VFMLS V12.S4, V14.S4, V14.S4
-	ADD   $0, R3, R6
-	CMP   $4, R2
+	WORD  $0x4e28d672 // fadd v18.4s, v19.4s, v8.4s
+	WORD  $0x6e32fe72 // fdiv v18.4s, v19.4s, v18.4s
+	VFMLS V18.S4, V20.S4, V20.S4
+	ADD   $0, R2, R5
+	CMP   $4, R1
 	BLT   partless2
-	FMOVQ F14, (R3)
+	FMOVQ F20, (R2)
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R2, partone2
-	VST1.P V14.D[0], 8(R6)
-	TBZ    $0, R2, partdone2
-	VST1   V14.S[2], (R6)
+	TBZ    $1, R1, partone2
+	VST1.P V20.D[0], 8(R5)
+	TBZ    $0, R1, partdone2
+	VST1   V20.S[2], (R5)
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R2, partdone2
-	VST1 V14.S[0], (R6)
+	TBZ  $0, R1, partdone2
+	VST1 V20.S[0], (R5)
 
 partdone2:
+nextvector:
+	ADD $16, R2, R2
 	ADD $16, R3, R3
-	ADD $16, R5, R5
-	SUB $4, R2, R2
-	CMP $1, R2
+	SUB $4, R1, R1
+	CMP $1, R1
 	BGE vector
 
 done:
 	RET
 
 slowblock:
-	MOVD $16, R6
+	MOVD $16, R5
 
 slow:
-	FMOVQ (R5), F12
+	FMOVQ (R3), F18
 
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VORR  V0.B16, V12.B16, V13.B16
-	WORD  $0x4ea1d5ad // fsub v13.4s, v13.4s, v1.4s
-	FMOVQ 240(R0), F14
-	WORD  $0x4e2df5ce // fmax v14.4s, v14.4s, v13.4s
+	VORR V0.B16, V18.B16, V19.B16
+	WORD $0x4ea1d673 // fsub v19.4s, v19.4s, v1.4s
+	WORD $0x4e33f5d3 // fmax v19.4s, v14.4s, v19.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F16
-	VFMLA V2.S4, V14.S4, V16.S4
-	WORD  $0x4ea3d60d // fsub v13.4s, v16.4s, v3.4s
+	FMOVQ 64(R0), F20
+	VFMLA V2.S4, V19.S4, V20.S4
+	WORD  $0x4ea3d695 // fsub v21.4s, v20.4s, v3.4s
 
 	// r = c - n ln2
-	VMOV  V14.B16, V15.B16
-	VFMLS V4.S4, V13.S4, V15.S4
-	VFMLS V5.S4, V13.S4, V15.S4
+	VMOV  V19.B16, V22.B16
+	VFMLS V4.S4, V21.S4, V22.S4
+	VFMLS V5.S4, V21.S4, V22.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F17
-	VFMLA V6.S4, V15.S4, V17.S4
-	FMOVQ 144(R0), F13
-	VFMLA V17.S4, V15.S4, V13.S4
-	FMOVQ 160(R0), F17
-	VFMLA V13.S4, V15.S4, V17.S4
-	FMOVQ 176(R0), F13
-	VFMLA V17.S4, V15.S4, V13.S4
-	FMOVQ 272(R0), F15
-	WORD  $0x6eaee5ee // fcmgt v14.4s, v15.4s, v14.4s
-	FMOVQ 288(R0), F15
-	VAND  V14.B16, V15.B16, V14.B16
+	FMOVQ 128(R0), F21
+	VFMLA V6.S4, V22.S4, V21.S4
+	FMOVQ 144(R0), F23
+	VFMLA V21.S4, V22.S4, V23.S4
+	FMOVQ 160(R0), F21
+	VFMLA V23.S4, V22.S4, V21.S4
+	FMOVQ 176(R0), F23
+	VFMLA V21.S4, V22.S4, V23.S4
+	WORD  $0x6eb3e5f3 // fcmgt v19.4s, v15.4s, v19.4s
+	VAND  V19.B16, V16.B16, V19.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V16.S4, V15.S4
-	VTBL  V7.B16, [V16.B16], V17.B16
-	FMOVQ 304(R0), F16
-	FMOVQ 320(R0), F18
-	VBIT  V18.B16, V17.B16, V16.B16
-	FLDPQ 32(R1), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
-	VADD  V15.S4, V16.S4, V17.S4
-	FMOVQ 336(R0), F16
-	VAND  V16.B16, V15.B16, V15.B16
-	VADD  V14.S4, V15.S4, V15.S4
-	VFMLA V13.S4, V17.S4, V17.S4
-	WORD  $0x6e2fde2d // fmul v13.4s, v17.4s, v15.4s
+	VSHL  $20, V20.S4, V21.S4
+	VTBL  V7.B16, [V20.B16], V20.B16
+	FMOVQ 304(R0), F22
+	VBIT  V17.B16, V20.B16, V22.B16
+	VTBL  V22.B16, [V28.B16, V29.B16], V20.B16
+	VADD  V21.S4, V20.S4, V22.S4
+	FMOVQ 336(R0), F20
+	VAND  V20.B16, V21.B16, V20.B16
+	VADD  V19.S4, V20.S4, V20.S4
+	VFMLA V23.S4, V22.S4, V22.S4
+	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V14.S4, V13.S4, V14.S4
-	FMOVQ 352(R0), F15
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	FMOVQ 352(R0), F15
-	VSUB  V15.S4, V13.S4, V13.S4
-	WORD  $0x4ead65cd // smax v13.4s, v14.4s, v13.4s
+	VSUB V19.S4, V20.S4, V19.S4
+	WORD $0x4e2bd694 // fadd v20.4s, v20.4s, v11.4s
+	VSUB V11.S4, V20.S4, V20.S4
+	WORD $0x4eb46673 // smax v19.4s, v19.4s, v20.4s
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
-	FMOVQ 224(R0), F14
-	VBIT  V12.B16, V13.B16, V14.B16
-	FMOVQ 624(R0), F12
-	WORD  $0x4e2ef58f // fmax v15.4s, v12.4s, v14.4s
-	FMOVQ 624(R0), F12
-	WORD  $0x4e2df58c // fmax v12.4s, v12.4s, v13.4s
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	FMOVQ 224(R0), F20
+	VBIT  V18.B16, V19.B16, V20.B16
+	WORD  $0x4e34f592 // fmax v18.4s, v12.4s, v20.4s
+	WORD  $0x4e33f593 // fmax v19.4s, v12.4s, v19.4s
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e2ad58d // fadd v13.4s, v12.4s, v10.4s
-	WORD  $0x6e2dfd8c // fdiv v12.4s, v12.4s, v13.4s
-	VFMLS V12.S4, V15.S4, V15.S4
-	WORD  $0x6eaee5ec // fcmgt v12.4s, v15.4s, v14.4s
-	VBIT  V12.B16, V14.B16, V15.B16
-	FMOVQ 368(R0), F12
-	VUMIN V12.S4, V15.S4, V12.S4
-	FMOVQ F12, (R3)
+	WORD  $0x4e28d675 // fadd v21.4s, v19.4s, v8.4s
+	WORD  $0x6e35fe73 // fdiv v19.4s, v19.4s, v21.4s
+	VFMLS V19.S4, V18.S4, V18.S4
+	WORD  $0x6eb4e653 // fcmgt v19.4s, v18.4s, v20.4s
+	VBIT  V19.B16, V20.B16, V18.B16
+	FMOVQ 368(R0), F19
+	VUMIN V19.S4, V18.S4, V18.S4
+	FMOVQ F18, (R2)
+	ADD   $16, R2, R2
 	ADD   $16, R3, R3
-	ADD   $16, R5, R5
-	SUB   $4, R2, R2
-	SUB   $4, R6, R6
-	CMP   $1, R6
+	SUB   $4, R1, R1
+	SUB   $4, R5, R5
+	CMP   $1, R5
 	BGE   slow
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R0), F12
-	ADD   $0, R5, R6
-	CMP   $4, R2
+	FMOVQ 224(R0), F18
+	ADD   $0, R3, R5
+	CMP   $4, R1
 	BLT   partless3
-	FMOVQ (R5), F12
+	FMOVQ (R3), F18
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R2, partone3
-	VLD1.P 8(R6), V12.D[0]
-	TBZ    $0, R2, partdone3
-	VLD1   (R6), V12.S[2]
+	TBZ    $1, R1, partone3
+	VLD1.P 8(R5), V18.D[0]
+	TBZ    $0, R1, partdone3
+	VLD1   (R5), V18.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R2, partdone3
-	VLD1 (R6), V12.S[0]
+	TBZ  $0, R1, partdone3
+	VLD1 (R5), V18.S[0]
 
 partdone3:
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VORR  V0.B16, V12.B16, V13.B16
-	WORD  $0x4ea1d5ad // fsub v13.4s, v13.4s, v1.4s
-	FMOVQ 240(R0), F14
-	WORD  $0x4e2df5ce // fmax v14.4s, v14.4s, v13.4s
+	VORR V0.B16, V18.B16, V19.B16
+	WORD $0x4ea1d673 // fsub v19.4s, v19.4s, v1.4s
+	WORD $0x4e33f5d3 // fmax v19.4s, v14.4s, v19.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F16
-	VFMLA V2.S4, V14.S4, V16.S4
-	WORD  $0x4ea3d60d // fsub v13.4s, v16.4s, v3.4s
+	FMOVQ 64(R0), F20
+	VFMLA V2.S4, V19.S4, V20.S4
+	WORD  $0x4ea3d695 // fsub v21.4s, v20.4s, v3.4s
 
 	// r = c - n ln2
-	VMOV  V14.B16, V15.B16
-	VFMLS V4.S4, V13.S4, V15.S4
-	VFMLS V5.S4, V13.S4, V15.S4
+	VMOV  V19.B16, V22.B16
+	VFMLS V4.S4, V21.S4, V22.S4
+	VFMLS V5.S4, V21.S4, V22.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F17
-	VFMLA V6.S4, V15.S4, V17.S4
-	FMOVQ 144(R0), F13
-	VFMLA V17.S4, V15.S4, V13.S4
-	FMOVQ 160(R0), F17
-	VFMLA V13.S4, V15.S4, V17.S4
-	FMOVQ 176(R0), F13
-	VFMLA V17.S4, V15.S4, V13.S4
-	FMOVQ 272(R0), F15
-	WORD  $0x6eaee5ee // fcmgt v14.4s, v15.4s, v14.4s
-	FMOVQ 288(R0), F15
-	VAND  V14.B16, V15.B16, V14.B16
+	FMOVQ 128(R0), F21
+	VFMLA V6.S4, V22.S4, V21.S4
+	FMOVQ 144(R0), F23
+	VFMLA V21.S4, V22.S4, V23.S4
+	FMOVQ 160(R0), F21
+	VFMLA V23.S4, V22.S4, V21.S4
+	FMOVQ 176(R0), F23
+	VFMLA V21.S4, V22.S4, V23.S4
+	WORD  $0x6eb3e5f3 // fcmgt v19.4s, v15.4s, v19.4s
+	VAND  V19.B16, V16.B16, V19.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V16.S4, V15.S4
-	VTBL  V7.B16, [V16.B16], V17.B16
-	FMOVQ 304(R0), F16
-	FMOVQ 320(R0), F18
-	VBIT  V18.B16, V17.B16, V16.B16
-	FLDPQ 32(R1), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
-	VADD  V15.S4, V16.S4, V17.S4
-	FMOVQ 336(R0), F16
-	VAND  V16.B16, V15.B16, V15.B16
-	VADD  V14.S4, V15.S4, V15.S4
-	VFMLA V13.S4, V17.S4, V17.S4
-	WORD  $0x6e2fde2d // fmul v13.4s, v17.4s, v15.4s
+	VSHL  $20, V20.S4, V21.S4
+	VTBL  V7.B16, [V20.B16], V20.B16
+	FMOVQ 304(R0), F22
+	VBIT  V17.B16, V20.B16, V22.B16
+	VTBL  V22.B16, [V28.B16, V29.B16], V20.B16
+	VADD  V21.S4, V20.S4, V22.S4
+	FMOVQ 336(R0), F20
+	VAND  V20.B16, V21.B16, V20.B16
+	VADD  V19.S4, V20.S4, V20.S4
+	VFMLA V23.S4, V22.S4, V22.S4
+	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V14.S4, V13.S4, V14.S4
-	FMOVQ 352(R0), F15
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	FMOVQ 352(R0), F15
-	VSUB  V15.S4, V13.S4, V13.S4
-	WORD  $0x4ead65cd // smax v13.4s, v14.4s, v13.4s
+	VSUB V19.S4, V20.S4, V19.S4
+	WORD $0x4e2bd694 // fadd v20.4s, v20.4s, v11.4s
+	VSUB V11.S4, V20.S4, V20.S4
+	WORD $0x4eb46673 // smax v19.4s, v19.4s, v20.4s
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
-	FMOVQ 224(R0), F14
-	VBIT  V12.B16, V13.B16, V14.B16
-	FMOVQ 624(R0), F12
-	WORD  $0x4e2ef58f // fmax v15.4s, v12.4s, v14.4s
-	FMOVQ 624(R0), F12
-	WORD  $0x4e2df58c // fmax v12.4s, v12.4s, v13.4s
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	FMOVQ 224(R0), F20
+	VBIT  V18.B16, V19.B16, V20.B16
+	WORD  $0x4e34f592 // fmax v18.4s, v12.4s, v20.4s
+	WORD  $0x4e33f593 // fmax v19.4s, v12.4s, v19.4s
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e2ad58d // fadd v13.4s, v12.4s, v10.4s
-	WORD  $0x6e2dfd8c // fdiv v12.4s, v12.4s, v13.4s
-	VFMLS V12.S4, V15.S4, V15.S4
-	WORD  $0x6eaee5ec // fcmgt v12.4s, v15.4s, v14.4s
-	VBIT  V12.B16, V14.B16, V15.B16
-	FMOVQ 368(R0), F12
-	VUMIN V12.S4, V15.S4, V12.S4
-	ADD   $0, R3, R6
-	CMP   $4, R2
+	WORD  $0x4e28d675 // fadd v21.4s, v19.4s, v8.4s
+	WORD  $0x6e35fe73 // fdiv v19.4s, v19.4s, v21.4s
+	VFMLS V19.S4, V18.S4, V18.S4
+	WORD  $0x6eb4e653 // fcmgt v19.4s, v18.4s, v20.4s
+	VBIT  V19.B16, V20.B16, V18.B16
+	FMOVQ 368(R0), F19
+	VUMIN V19.S4, V18.S4, V18.S4
+	ADD   $0, R2, R5
+	CMP   $4, R1
 	BLT   partless4
-	FMOVQ F12, (R3)
+	FMOVQ F18, (R2)
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R2, partone4
-	VST1.P V12.D[0], 8(R6)
-	TBZ    $0, R2, partdone4
-	VST1   V12.S[2], (R6)
+	TBZ    $1, R1, partone4
+	VST1.P V18.D[0], 8(R5)
+	TBZ    $0, R1, partdone4
+	VST1   V18.S[2], (R5)
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R2, partdone4
-	VST1 V12.S[0], (R6)
+	TBZ  $0, R1, partdone4
+	VST1 V18.S[0], (R5)
 
 partdone4:
-	ADD $16, R3, R3
-	ADD $16, R5, R5
-	SUB $4, R2, R2
-	CMP $1, R2
-	BGE vector
-	RET
+	JMP nextvector
 
 // func powNEON(dst *float32, x *float32, n int, p *powParams)
 TEXT ·powNEON(SB), NOSPLIT, $0-32
-	MOVD  $consts<>+0(SB), R1
-	MOVD  $tables<>+0(SB), R0
-	FMOVQ (R0), F0
-	FMOVQ 320(R1), F1
-	FMOVQ 784(R1), F2
-	FMOVQ 640(R1), F3
-	FMOVQ 656(R1), F4
-	FMOVQ 672(R1), F5
-	FLDPQ 112(R0), (F28, F29)
-	FMOVQ 688(R1), F6
-	FMOVQ 704(R1), F7
+	MOVD  $tables<>+0(SB), R1
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 784(R0), F0
+	FMOVQ (R1), F1
+	FMOVQ 320(R0), F2
+	FMOVQ 384(R0), F3
+	FMOVQ 640(R0), F4
+	FMOVQ 656(R0), F5
+	FMOVQ 672(R0), F6
+	FLDPQ 112(R1), (F28, F29)
+	FMOVQ 688(R0), F7
+	FMOVQ 704(R0), F8
 	MOVD  n+16(FP), R2
 	MOVD  dst+0(FP), R3
 	MOVD  x+8(FP), R5
 	MOVD  p+24(FP), R6
-	FMOVS (R6), F8
-	VDUP  V8.S[0], V8.S4
-	FMOVS 4(R6), F9
+	FMOVS (R6), F9
 	VDUP  V9.S[0], V9.S4
-	FMOVS 8(R6), F10
+	FMOVS 4(R6), F10
 	VDUP  V10.S[0], V10.S4
+	FMOVS 8(R6), F11
+	VDUP  V11.S[0], V11.S4
 
 loop:
 	CMP $8, R2
 	BLT rest
 
 block:
-	FMOVQ (R5), F12
-	FMOVQ 16(R5), F11
+	FMOVQ (R5), F13
+	FMOVQ 16(R5), F12
 
 	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V3.S4, V12.S4, V14.S4
-	VSUB  V3.S4, V11.S4, V12.S4
-	VUSHR $23, V14.S4, V11.S4
-	VUSHR $23, V12.S4, V18.S4
-	VUSHR $20, V14.S4, V15.S4
-	VUSHR $20, V12.S4, V13.S4
-	VAND  V4.B16, V14.B16, V14.B16
-	VAND  V4.B16, V12.B16, V12.B16
-	VADD  V5.S4, V14.S4, V14.S4
-	VADD  V5.S4, V12.S4, V17.S4
-	WORD  $0x4e21d96c // scvtf v12.4s, v11.4s
-	WORD  $0x4e21da53 // scvtf v19.4s, v18.4s
+	VSUB  V4.S4, V13.S4, V15.S4
+	VSUB  V4.S4, V12.S4, V13.S4
+	VUSHR $23, V15.S4, V12.S4
+	VUSHR $23, V13.S4, V19.S4
+	VUSHR $20, V15.S4, V16.S4
+	VUSHR $20, V13.S4, V14.S4
+	VAND  V5.B16, V15.B16, V15.B16
+	VAND  V5.B16, V13.B16, V13.B16
+	VADD  V6.S4, V15.S4, V15.S4
+	VADD  V6.S4, V13.S4, V18.S4
+	WORD  $0x4e21d98d // scvtf v13.4s, v12.4s
+	WORD  $0x4e21da74 // scvtf v20.4s, v19.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V15.B16], V15.B16
-	VTBL  V0.B16, [V13.B16], V16.B16
-	FMOVQ 304(R1), F13
-	FMOVQ 304(R1), F20
-	VBIT  V1.B16, V15.B16, V13.B16
-	VBIT  V1.B16, V16.B16, V20.B16
-	VTBL  V13.B16, [V28.B16, V29.B16], V15.B16
-	VTBL  V20.B16, [V28.B16, V29.B16], V21.B16
-	FMOVQ 432(R1), F16
-	FMOVQ 432(R1), F23
-	VFMLA V15.S4, V14.S4, V16.S4
-	VFMLA V21.S4, V17.S4, V23.S4
-	WORD  $0x6e26de11 // fmul v17.4s, v16.4s, v6.4s
-	WORD  $0x6e26def8 // fmul v24.4s, v23.4s, v6.4s
-	VMOV  V16.B16, V14.B16
-	VMOV  V23.B16, V21.B16
-	VFMLA V17.S4, V14.S4, V14.S4
-	VFMLA V24.S4, V21.S4, V21.S4
-	WORD  $0x4eaed60f // fsub v15.4s, v16.4s, v14.4s
-	WORD  $0x4eb5d6f6 // fsub v22.4s, v23.4s, v21.4s
-	VFMLA V17.S4, V16.S4, V15.S4
-	VFMLA V24.S4, V23.S4, V22.S4
-	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
-	WORD  $0x6e37defa // fmul v26.4s, v23.4s, v23.4s
-	FMOVQ 720(R1), F24
-	FMOVQ 720(R1), F27
-	VFMLA V7.S4, V16.S4, V24.S4
-	VFMLA V7.S4, V23.S4, V27.S4
-	FMOVQ 736(R1), F25
-	FMOVQ 736(R1), F30
-	VFMLA V24.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V23.S4, V30.S4
-	FMOVQ 752(R1), F24
-	FMOVQ 752(R1), F27
-	VFMLA V25.S4, V16.S4, V24.S4
-	VFMLA V30.S4, V23.S4, V27.S4
-	FMOVQ 768(R1), F25
-	FMOVQ 768(R1), F30
-	VFMLA V24.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V23.S4, V30.S4
-	WORD  $0x6e30de30 // fmul v16.4s, v17.4s, v16.4s
-	WORD  $0x6e37df51 // fmul v17.4s, v26.4s, v23.4s
-	VFMLA V25.S4, V16.S4, V15.S4
-	VFMLA V30.S4, V17.S4, V22.S4
-	WORD  $0x4e2fd5d0 // fadd v16.4s, v14.4s, v15.4s
-	WORD  $0x4e36d6b7 // fadd v23.4s, v21.4s, v22.4s
+	VTBL  V1.B16, [V16.B16], V16.B16
+	VTBL  V1.B16, [V14.B16], V17.B16
+	FMOVQ 304(R0), F14
+	FMOVQ 304(R0), F21
+	VBIT  V2.B16, V16.B16, V14.B16
+	VBIT  V2.B16, V17.B16, V21.B16
+	VTBL  V14.B16, [V28.B16, V29.B16], V16.B16
+	VTBL  V21.B16, [V28.B16, V29.B16], V22.B16
+	FMOVQ 432(R0), F17
+	FMOVQ 432(R0), F24
+	VFMLA V16.S4, V15.S4, V17.S4
+	VFMLA V22.S4, V18.S4, V24.S4
+	WORD  $0x6e27de32 // fmul v18.4s, v17.4s, v7.4s
+	WORD  $0x6e27df19 // fmul v25.4s, v24.4s, v7.4s
+	VMOV  V17.B16, V15.B16
+	VMOV  V24.B16, V22.B16
+	VFMLA V18.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	WORD  $0x4eafd630 // fsub v16.4s, v17.4s, v15.4s
+	WORD  $0x4eb6d717 // fsub v23.4s, v24.4s, v22.4s
+	VFMLA V18.S4, V17.S4, V16.S4
+	VFMLA V25.S4, V24.S4, V23.S4
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6e38df1b // fmul v27.4s, v24.4s, v24.4s
+	FMOVQ 720(R0), F25
+	FMOVQ 720(R0), F30
+	VFMLA V8.S4, V17.S4, V25.S4
+	VFMLA V8.S4, V24.S4, V30.S4
+	FMOVQ 736(R0), F26
+	FMOVQ 736(R0), F31
+	VFMLA V25.S4, V17.S4, V26.S4
+	VFMLA V30.S4, V24.S4, V31.S4
+	FMOVQ 752(R0), F25
+	FMOVQ 752(R0), F30
+	VFMLA V26.S4, V17.S4, V25.S4
+	VFMLA V31.S4, V24.S4, V30.S4
+	FMOVQ 768(R0), F26
+	FMOVQ 768(R0), F31
+	VFMLA V25.S4, V17.S4, V26.S4
+	VFMLA V30.S4, V24.S4, V31.S4
+	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
+	WORD  $0x6e38df72 // fmul v18.4s, v27.4s, v24.4s
+	VFMLA V26.S4, V17.S4, V16.S4
+	VFMLA V31.S4, V18.S4, V23.S4
+	WORD  $0x4e30d5f1 // fadd v17.4s, v15.4s, v16.4s
+	WORD  $0x4e37d6d8 // fadd v24.4s, v22.4s, v23.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V13.B16, [V30.B16, V31.B16], V17.B16
-	VTBL  V20.B16, [V30.B16, V31.B16], V24.B16
-	WORD  $0x4e31d58c // fadd v12.4s, v12.4s, v17.4s
-	WORD  $0x4e38d679 // fadd v25.4s, v19.4s, v24.4s
-	WORD  $0x6e2cdd18 // fmul v24.4s, v8.4s, v12.4s
-	WORD  $0x6e39dd1a // fmul v26.4s, v8.4s, v25.4s
-	WORD  $0x6ea0fb11 // fneg v17.4s, v24.4s
-	WORD  $0x6ea0fb53 // fneg v19.4s, v26.4s
-	VFMLA V12.S4, V8.S4, V17.S4
-	VFMLA V25.S4, V8.S4, V19.S4
-	VMOV  V24.B16, V12.B16
-	VMOV  V26.B16, V25.B16
-	VFMLA V16.S4, V9.S4, V12.S4
-	VFMLA V23.S4, V9.S4, V25.S4
+	FLDPQ 144(R1), (F30, F31)
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V18.B16
+	VTBL  V21.B16, [V30.B16, V31.B16], V25.B16
+	WORD  $0x4e32d5ad // fadd v13.4s, v13.4s, v18.4s
+	WORD  $0x4e39d69a // fadd v26.4s, v20.4s, v25.4s
+	WORD  $0x6e2ddd39 // fmul v25.4s, v9.4s, v13.4s
+	WORD  $0x6e3add3b // fmul v27.4s, v9.4s, v26.4s
+	WORD  $0x6ea0fb32 // fneg v18.4s, v25.4s
+	WORD  $0x6ea0fb74 // fneg v20.4s, v27.4s
+	VFMLA V13.S4, V9.S4, V18.S4
+	VFMLA V26.S4, V9.S4, V20.S4
+	VMOV  V25.B16, V13.B16
+	VMOV  V27.B16, V26.B16
+	VFMLA V17.S4, V10.S4, V13.S4
+	VFMLA V24.S4, V10.S4, V26.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e22d58c // fadd v12.4s, v12.4s, v2.4s
-	WORD  $0x4e22d730 // fadd v16.4s, v25.4s, v2.4s
-	WORD  $0x4ea2d597 // fsub v23.4s, v12.4s, v2.4s
-	WORD  $0x4ea2d619 // fsub v25.4s, v16.4s, v2.4s
-	WORD  $0x4eb7d717 // fsub v23.4s, v24.4s, v23.4s
-	WORD  $0x4eb9d758 // fsub v24.4s, v26.4s, v25.4s
-	VFMLA V14.S4, V9.S4, V23.S4
-	VFMLA V21.S4, V9.S4, V24.S4
-	FLDPQ 176(R0), (F30, F31)
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V13.B16, [V30.B16, V31.B16], V13.B16
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V13.S4, V8.S4, V17.S4
-	VFMLA V20.S4, V8.S4, V19.S4
-	VFMLA V14.S4, V10.S4, V17.S4
-	VFMLA V21.S4, V10.S4, V19.S4
-	VFMLA V15.S4, V9.S4, V17.S4
-	VFMLA V22.S4, V9.S4, V19.S4
-	WORD  $0x4e31d6ed // fadd v13.4s, v23.4s, v17.4s
-	WORD  $0x4e33d713 // fadd v19.4s, v24.4s, v19.4s
+	WORD  $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
+	WORD  $0x4e20d751 // fadd v17.4s, v26.4s, v0.4s
+	WORD  $0x4ea0d5b8 // fsub v24.4s, v13.4s, v0.4s
+	WORD  $0x4ea0d63a // fsub v26.4s, v17.4s, v0.4s
+	WORD  $0x4eb8d738 // fsub v24.4s, v25.4s, v24.4s
+	WORD  $0x4ebad779 // fsub v25.4s, v27.4s, v26.4s
+	VFMLA V15.S4, V10.S4, V24.S4
+	VFMLA V22.S4, V10.S4, V25.S4
+	FLDPQ 176(R1), (F30, F31)
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V14.S4, V9.S4, V18.S4
+	VFMLA V21.S4, V9.S4, V20.S4
+	VFMLA V15.S4, V11.S4, V18.S4
+	VFMLA V22.S4, V11.S4, V20.S4
+	VFMLA V16.S4, V10.S4, V18.S4
+	VFMLA V23.S4, V10.S4, V20.S4
+	WORD  $0x4e32d70e // fadd v14.4s, v24.4s, v18.4s
+	WORD  $0x4e34d734 // fadd v20.4s, v25.4s, v20.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F17
-	FMOVQ 816(R1), F20
-	FMOVQ 800(R1), F14
-	FMOVQ 800(R1), F15
-	VFMLA V14.S4, V13.S4, V17.S4
-	VFMLA V15.S4, V19.S4, V20.S4
-	FMOVQ 832(R1), F14
-	FMOVQ 832(R1), F15
-	VFMLA V17.S4, V13.S4, V14.S4
-	VFMLA V20.S4, V19.S4, V15.S4
-	WORD  $0x6e2dddb4 // fmul v20.4s, v13.4s, v13.4s
-	WORD  $0x6e33de71 // fmul v17.4s, v19.4s, v19.4s
-	WORD  $0x6e2ede8e // fmul v14.4s, v20.4s, v14.4s
-	WORD  $0x6e2fde2f // fmul v15.4s, v17.4s, v15.4s
-	FMOVQ 80(R1), F17
-	FMOVQ 80(R1), F20
-	VFMLA V17.S4, V13.S4, V14.S4
-	VFMLA V20.S4, V19.S4, V15.S4
-	VTBL  V0.B16, [V12.B16], V17.B16
-	VTBL  V0.B16, [V16.B16], V20.B16
-	FMOVQ 304(R1), F13
-	FMOVQ 304(R1), F19
-	VBIT  V1.B16, V17.B16, V13.B16
-	VBIT  V1.B16, V20.B16, V19.B16
-	FLDPQ 208(R0), (F30, F31)
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V13.B16, [V30.B16, V31.B16], V17.B16
-	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
-	FLDPQ 240(R0), (F30, F31)
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V13.B16, [V30.B16, V31.B16], V13.B16
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V14.S4, V17.S4, V13.S4
-	VFMLA V15.S4, V20.S4, V19.S4
+	FMOVQ 816(R0), F18
+	FMOVQ 816(R0), F21
+	FMOVQ 800(R0), F15
+	FMOVQ 800(R0), F16
+	VFMLA V15.S4, V14.S4, V18.S4
+	VFMLA V16.S4, V20.S4, V21.S4
+	FMOVQ 832(R0), F15
+	FMOVQ 832(R0), F16
+	VFMLA V18.S4, V14.S4, V15.S4
+	VFMLA V21.S4, V20.S4, V16.S4
+	WORD  $0x6e2eddd5 // fmul v21.4s, v14.4s, v14.4s
+	WORD  $0x6e34de92 // fmul v18.4s, v20.4s, v20.4s
+	WORD  $0x6e2fdeaf // fmul v15.4s, v21.4s, v15.4s
+	WORD  $0x6e30de50 // fmul v16.4s, v18.4s, v16.4s
+	FMOVQ 80(R0), F18
+	FMOVQ 80(R0), F21
+	VFMLA V18.S4, V14.S4, V15.S4
+	VFMLA V21.S4, V20.S4, V16.S4
+	VTBL  V1.B16, [V13.B16], V18.B16
+	VTBL  V1.B16, [V17.B16], V21.B16
+	FMOVQ 304(R0), F14
+	FMOVQ 304(R0), F20
+	VBIT  V2.B16, V18.B16, V14.B16
+	VBIT  V2.B16, V21.B16, V20.B16
+	FLDPQ 208(R1), (F30, F31)
+	FLDPQ 208(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V18.B16
+	VTBL  V20.B16, [V30.B16, V31.B16], V21.B16
+	FLDPQ 240(R1), (F30, F31)
+	FLDPQ 240(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V15.S4, V18.S4, V14.S4
+	VFMLA V16.S4, V21.S4, V20.S4
 
 	// times 2^k
-	WORD  $0x4e2dd62d // fadd v13.4s, v17.4s, v13.4s
-	WORD  $0x4e33d691 // fadd v17.4s, v20.4s, v19.4s
-	VSHL  $20, V12.S4, V14.S4
-	VSHL  $20, V16.S4, V19.S4
-	FMOVQ 336(R1), F15
-	FMOVQ 336(R1), F20
-	VAND  V15.B16, V14.B16, V14.B16
-	VAND  V20.B16, V19.B16, V15.B16
-	VADD  V14.S4, V13.S4, V13.S4
-	VADD  V15.S4, V17.S4, V15.S4
+	WORD  $0x4e2ed64e // fadd v14.4s, v18.4s, v14.4s
+	WORD  $0x4e34d6b2 // fadd v18.4s, v21.4s, v20.4s
+	VSHL  $20, V13.S4, V15.S4
+	VSHL  $20, V17.S4, V20.S4
+	FMOVQ 336(R0), F16
+	FMOVQ 336(R0), F21
+	VAND  V16.B16, V15.B16, V15.B16
+	VAND  V21.B16, V20.B16, V16.B16
+	VADD  V15.S4, V14.S4, V14.S4
+	VADD  V16.S4, V18.S4, V16.S4
 
 	// x or result out of range?
-	FMOVQ 848(R1), F14
-	FMOVQ 848(R1), F17
-	WORD  $0x4e6e1d6b // bic v11.16b, v11.16b, v14.16b
-	WORD  $0x4e711e51 // bic v17.16b, v18.16b, v17.16b
-	FMOVQ 880(R1), F14
-	FMOVQ 880(R1), F18
-	VEOR  V14.B16, V12.B16, V12.B16
-	VEOR  V18.B16, V16.B16, V16.B16
-	FMOVQ 864(R1), F14
-	FMOVQ 864(R1), F18
-	WORD  $0x4e6e1d8c // bic v12.16b, v12.16b, v14.16b
-	WORD  $0x4e721e0e // bic v14.16b, v16.16b, v18.16b
-	VORR  V12.B16, V11.B16, V11.B16
-	VORR  V14.B16, V17.B16, V12.B16
-	VORR  V12.B16, V11.B16, V11.B16
-	WORD  $0x6eaba56b // umaxp v11.4s, v11.4s, v11.4s
-	FMOVD F11, R7
+	FMOVQ 848(R0), F15
+	FMOVQ 848(R0), F18
+	WORD  $0x4e6f1d8c // bic v12.16b, v12.16b, v15.16b
+	WORD  $0x4e721e72 // bic v18.16b, v19.16b, v18.16b
+	FMOVQ 880(R0), F15
+	FMOVQ 880(R0), F19
+	VEOR  V15.B16, V13.B16, V13.B16
+	VEOR  V19.B16, V17.B16, V17.B16
+	FMOVQ 864(R0), F15
+	FMOVQ 864(R0), F19
+	WORD  $0x4e6f1dad // bic v13.16b, v13.16b, v15.16b
+	WORD  $0x4e731e2f // bic v15.16b, v17.16b, v19.16b
+	VORR  V13.B16, V12.B16, V12.B16
+	VORR  V15.B16, V18.B16, V13.B16
+	VORR  V13.B16, V12.B16, V12.B16
+	WORD  $0x6eaca58c // umaxp v12.4s, v12.4s, v12.4s
+	FMOVD F12, R7
 	CBNZ  R7, slowblock
-	FMOVQ F13, (R3)
-	FMOVQ F15, 16(R3)
+	FMOVQ F14, (R3)
+	FMOVQ F16, 16(R3)
 	ADD   $32, R3, R3
 	ADD   $32, R5, R5
 	SUB   $8, R2, R2
@@ -1941,135 +1924,136 @@ rest:
 	BLT done
 
 vector:
-	FMOVQ 224(R1), F11
+	FMOVQ 224(R0), F12
 	ADD   $0, R5, R7
 	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R5), F11
+	FMOVQ (R5), F12
 	JMP   partdone1
 
 partless1:
 	TBZ    $1, R2, partone1
-	VLD1.P 8(R7), V11.D[0]
+	VLD1.P 8(R7), V12.D[0]
 	TBZ    $0, R2, partdone1
-	VLD1   (R7), V11.S[2]
+	VLD1   (R7), V12.S[2]
 	JMP    partdone1
 
 partone1:
 	TBZ  $0, R2, partdone1
-	VLD1 (R7), V11.S[0]
+	VLD1 (R7), V12.S[0]
 
 partdone1:
 	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V3.S4, V11.S4, V12.S4
-	VUSHR $23, V12.S4, V11.S4
-	VUSHR $20, V12.S4, V13.S4
-	VAND  V4.B16, V12.B16, V12.B16
-	VADD  V5.S4, V12.S4, V14.S4
-	WORD  $0x4e21d96c // scvtf v12.4s, v11.4s
+	VSUB  V4.S4, V12.S4, V13.S4
+	VUSHR $23, V13.S4, V12.S4
+	VUSHR $20, V13.S4, V14.S4
+	VAND  V5.B16, V13.B16, V13.B16
+	VADD  V6.S4, V13.S4, V15.S4
+	WORD  $0x4e21d98d // scvtf v13.4s, v12.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V13.B16], V15.B16
-	FMOVQ 304(R1), F13
-	VBIT  V1.B16, V15.B16, V13.B16
-	VTBL  V13.B16, [V28.B16, V29.B16], V15.B16
-	FMOVQ 432(R1), F16
-	VFMLA V15.S4, V14.S4, V16.S4
-	WORD  $0x6e26de11 // fmul v17.4s, v16.4s, v6.4s
-	VMOV  V16.B16, V14.B16
-	VFMLA V17.S4, V14.S4, V14.S4
-	WORD  $0x4eaed60f // fsub v15.4s, v16.4s, v14.4s
-	VFMLA V17.S4, V16.S4, V15.S4
-	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
-	FMOVQ 720(R1), F18
-	VFMLA V7.S4, V16.S4, V18.S4
-	FMOVQ 736(R1), F19
-	VFMLA V18.S4, V16.S4, V19.S4
-	FMOVQ 752(R1), F18
-	VFMLA V19.S4, V16.S4, V18.S4
-	FMOVQ 768(R1), F19
-	VFMLA V18.S4, V16.S4, V19.S4
-	WORD  $0x6e30de30 // fmul v16.4s, v17.4s, v16.4s
-	VFMLA V19.S4, V16.S4, V15.S4
-	WORD  $0x4e2fd5d0 // fadd v16.4s, v14.4s, v15.4s
+	VTBL  V1.B16, [V14.B16], V16.B16
+	FMOVQ 304(R0), F14
+	VBIT  V2.B16, V16.B16, V14.B16
+	VTBL  V14.B16, [V28.B16, V29.B16], V16.B16
+	FMOVQ 432(R0), F17
+	VFMLA V16.S4, V15.S4, V17.S4
+	WORD  $0x6e27de32 // fmul v18.4s, v17.4s, v7.4s
+	VMOV  V17.B16, V15.B16
+	VFMLA V18.S4, V15.S4, V15.S4
+	WORD  $0x4eafd630 // fsub v16.4s, v17.4s, v15.4s
+	VFMLA V18.S4, V17.S4, V16.S4
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	FMOVQ 720(R0), F19
+	VFMLA V8.S4, V17.S4, V19.S4
+	FMOVQ 736(R0), F20
+	VFMLA V19.S4, V17.S4, V20.S4
+	FMOVQ 752(R0), F19
+	VFMLA V20.S4, V17.S4, V19.S4
+	FMOVQ 768(R0), F20
+	VFMLA V19.S4, V17.S4, V20.S4
+	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
+	VFMLA V20.S4, V17.S4, V16.S4
+	WORD  $0x4e30d5f1 // fadd v17.4s, v15.4s, v16.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V13.B16, [V30.B16, V31.B16], V17.B16
-	WORD  $0x4e31d591 // fadd v17.4s, v12.4s, v17.4s
-	WORD  $0x6e31dd12 // fmul v18.4s, v8.4s, v17.4s
-	WORD  $0x6ea0fa4c // fneg v12.4s, v18.4s
-	VFMLA V17.S4, V8.S4, V12.S4
-	VMOV  V18.B16, V17.B16
-	VFMLA V16.S4, V9.S4, V17.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V18.B16
+	WORD  $0x4e32d5b2 // fadd v18.4s, v13.4s, v18.4s
+	WORD  $0x6e32dd33 // fmul v19.4s, v9.4s, v18.4s
+	WORD  $0x6ea0fa6d // fneg v13.4s, v19.4s
+	VFMLA V18.S4, V9.S4, V13.S4
+	VMOV  V19.B16, V18.B16
+	VFMLA V17.S4, V10.S4, V18.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e22d630 // fadd v16.4s, v17.4s, v2.4s
-	WORD  $0x4ea2d611 // fsub v17.4s, v16.4s, v2.4s
-	WORD  $0x4eb1d651 // fsub v17.4s, v18.4s, v17.4s
-	VFMLA V14.S4, V9.S4, V17.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V13.B16, [V30.B16, V31.B16], V13.B16
-	VFMLA V13.S4, V8.S4, V12.S4
-	VFMLA V14.S4, V10.S4, V12.S4
-	VFMLA V15.S4, V9.S4, V12.S4
-	WORD  $0x4e2cd62d // fadd v13.4s, v17.4s, v12.4s
+	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
+	WORD  $0x4ea0d632 // fsub v18.4s, v17.4s, v0.4s
+	WORD  $0x4eb2d672 // fsub v18.4s, v19.4s, v18.4s
+	VFMLA V15.S4, V10.S4, V18.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
+	VFMLA V14.S4, V9.S4, V13.S4
+	VFMLA V15.S4, V11.S4, V13.S4
+	VFMLA V16.S4, V10.S4, V13.S4
+	WORD  $0x4e2dd64e // fadd v14.4s, v18.4s, v13.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F12
-	FMOVQ 800(R1), F14
-	VFMLA V14.S4, V13.S4, V12.S4
-	FMOVQ 832(R1), F14
-	VFMLA V12.S4, V13.S4, V14.S4
-	WORD  $0x6e2dddac // fmul v12.4s, v13.4s, v13.4s
-	WORD  $0x6e2edd8c // fmul v12.4s, v12.4s, v14.4s
-	FMOVQ 80(R1), F14
-	VFMLA V14.S4, V13.S4, V12.S4
-	VTBL  V0.B16, [V16.B16], V14.B16
-	FMOVQ 304(R1), F13
-	VBIT  V1.B16, V14.B16, V13.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V13.B16, [V30.B16, V31.B16], V14.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V13.B16, [V30.B16, V31.B16], V13.B16
-	VFMLA V12.S4, V14.S4, V13.S4
+	FMOVQ 816(R0), F13
+	FMOVQ 800(R0), F15
+	VFMLA V15.S4, V14.S4, V13.S4
+	FMOVQ 832(R0), F15
+	VFMLA V13.S4, V14.S4, V15.S4
+	WORD  $0x6e2eddcd // fmul v13.4s, v14.4s, v14.4s
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	FMOVQ 80(R0), F15
+	VFMLA V15.S4, V14.S4, V13.S4
+	VTBL  V1.B16, [V17.B16], V15.B16
+	FMOVQ 304(R0), F14
+	VBIT  V2.B16, V15.B16, V14.B16
+	FLDPQ 208(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V15.B16
+	FLDPQ 240(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
+	VFMLA V13.S4, V15.S4, V14.S4
 
 	// times 2^k
-	WORD  $0x4e2dd5cc // fadd v12.4s, v14.4s, v13.4s
-	VSHL  $20, V16.S4, V13.S4
-	FMOVQ 336(R1), F14
-	VAND  V14.B16, V13.B16, V13.B16
-	VADD  V13.S4, V12.S4, V12.S4
+	WORD  $0x4e2ed5ed // fadd v13.4s, v15.4s, v14.4s
+	VSHL  $20, V17.S4, V14.S4
+	FMOVQ 336(R0), F15
+	VAND  V15.B16, V14.B16, V14.B16
+	VADD  V14.S4, V13.S4, V13.S4
 
 	// x or result out of range?
-	FMOVQ 848(R1), F13
-	WORD  $0x4e6d1d6b // bic v11.16b, v11.16b, v13.16b
-	FMOVQ 880(R1), F13
-	VEOR  V13.B16, V16.B16, V13.B16
-	FMOVQ 864(R1), F14
-	WORD  $0x4e6e1dad // bic v13.16b, v13.16b, v14.16b
-	VORR  V13.B16, V11.B16, V11.B16
-	WORD  $0x6eaba56b // umaxp v11.4s, v11.4s, v11.4s
-	FMOVD F11, R7
+	FMOVQ 848(R0), F14
+	WORD  $0x4e6e1d8c // bic v12.16b, v12.16b, v14.16b
+	FMOVQ 880(R0), F14
+	VEOR  V14.B16, V17.B16, V14.B16
+	FMOVQ 864(R0), F15
+	WORD  $0x4e6f1dce // bic v14.16b, v14.16b, v15.16b
+	VORR  V14.B16, V12.B16, V12.B16
+	WORD  $0x6eaca58c // umaxp v12.4s, v12.4s, v12.4s
+	FMOVD F12, R7
 	CBNZ  R7, slowvector
 	ADD   $0, R3, R7
 	CMP   $4, R2
 	BLT   partless2
-	FMOVQ F12, (R3)
+	FMOVQ F13, (R3)
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R2, partone2
-	VST1.P V12.D[0], 8(R7)
+	VST1.P V13.D[0], 8(R7)
 	TBZ    $0, R2, partdone2
-	VST1   V12.S[2], (R7)
+	VST1   V13.S[2], (R7)
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R2, partdone2
-	VST1 V12.S[0], (R7)
+	VST1 V13.S[0], (R7)
 
 partdone2:
+nextvector:
 	ADD $16, R3, R3
 	ADD $16, R5, R5
 	SUB $4, R2, R2
@@ -2083,156 +2067,151 @@ slowblock:
 	MOVD $8, R7
 
 slow:
-	FMOVQ (R5), F11
+	FMOVQ (R5), F12
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f96c // fabs v12.4s, v11.4s
-	VSUB  V3.S4, V12.S4, V15.S4
-	WORD  $0x4e21d98d // scvtf v13.4s, v12.4s
-	FMOVQ 896(R1), F14
-	VSUB  V14.S4, V13.S4, V13.S4
-	FMOVQ 560(R1), F14
-	WORD  $0x4eac35ce // cmgt v14.4s, v14.4s, v12.4s
-	VBIT  V14.B16, V13.B16, V15.B16
-	WORD  $0x4f2905ed // sshr v13.4s, v15.4s, #23
-	VUSHR $20, V15.S4, V14.S4
-	VAND  V4.B16, V15.B16, V15.B16
-	VADD  V5.S4, V15.S4, V15.S4
-	WORD  $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD  $0x4ea0f98d // fabs v13.4s, v12.4s
+	VSUB  V4.S4, V13.S4, V16.S4
+	WORD  $0x4e21d9ae // scvtf v14.4s, v13.4s
+	FMOVQ 896(R0), F15
+	VSUB  V15.S4, V14.S4, V14.S4
+	FMOVQ 560(R0), F15
+	WORD  $0x4ead35ef // cmgt v15.4s, v15.4s, v13.4s
+	VBIT  V15.B16, V14.B16, V16.B16
+	WORD  $0x4f29060e // sshr v14.4s, v16.4s, #23
+	VUSHR $20, V16.S4, V15.S4
+	VAND  V5.B16, V16.B16, V16.B16
+	VADD  V6.S4, V16.S4, V16.S4
+	WORD  $0x4e21d9ce // scvtf v14.4s, v14.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V14.B16], V16.B16
-	FMOVQ 304(R1), F14
-	VBIT  V1.B16, V16.B16, V14.B16
-	VTBL  V14.B16, [V28.B16, V29.B16], V16.B16
-	FMOVQ 432(R1), F17
-	VFMLA V16.S4, V15.S4, V17.S4
-	WORD  $0x6e26de32 // fmul v18.4s, v17.4s, v6.4s
-	VMOV  V17.B16, V15.B16
-	VFMLA V18.S4, V15.S4, V15.S4
-	WORD  $0x4eafd630 // fsub v16.4s, v17.4s, v15.4s
-	VFMLA V18.S4, V17.S4, V16.S4
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	FMOVQ 720(R1), F19
-	VFMLA V7.S4, V17.S4, V19.S4
-	FMOVQ 736(R1), F20
-	VFMLA V19.S4, V17.S4, V20.S4
-	FMOVQ 752(R1), F19
-	VFMLA V20.S4, V17.S4, V19.S4
-	FMOVQ 768(R1), F20
-	VFMLA V19.S4, V17.S4, V20.S4
-	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
-	VFMLA V20.S4, V17.S4, V16.S4
-	WORD  $0x4e30d5f1 // fadd v17.4s, v15.4s, v16.4s
+	VTBL  V1.B16, [V15.B16], V17.B16
+	FMOVQ 304(R0), F15
+	VBIT  V2.B16, V17.B16, V15.B16
+	VTBL  V15.B16, [V28.B16, V29.B16], V17.B16
+	FMOVQ 432(R0), F18
+	VFMLA V17.S4, V16.S4, V18.S4
+	WORD  $0x6e27de53 // fmul v19.4s, v18.4s, v7.4s
+	VMOV  V18.B16, V16.B16
+	VFMLA V19.S4, V16.S4, V16.S4
+	WORD  $0x4eb0d651 // fsub v17.4s, v18.4s, v16.4s
+	VFMLA V19.S4, V18.S4, V17.S4
+	WORD  $0x6e32de53 // fmul v19.4s, v18.4s, v18.4s
+	FMOVQ 720(R0), F20
+	VFMLA V8.S4, V18.S4, V20.S4
+	FMOVQ 736(R0), F21
+	VFMLA V20.S4, V18.S4, V21.S4
+	FMOVQ 752(R0), F20
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 768(R0), F21
+	VFMLA V20.S4, V18.S4, V21.S4
+	WORD  $0x6e32de72 // fmul v18.4s, v19.4s, v18.4s
+	VFMLA V21.S4, V18.S4, V17.S4
+	WORD  $0x4e31d612 // fadd v18.4s, v16.4s, v17.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V14.B16, [V30.B16, V31.B16], V18.B16
-	WORD  $0x4e32d5ad // fadd v13.4s, v13.4s, v18.4s
-	WORD  $0x6e2ddd13 // fmul v19.4s, v8.4s, v13.4s
-	WORD  $0x6ea0fa72 // fneg v18.4s, v19.4s
-	VFMLA V13.S4, V8.S4, V18.S4
-	VMOV  V19.B16, V13.B16
-	VFMLA V17.S4, V9.S4, V13.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V15.B16, [V30.B16, V31.B16], V19.B16
+	WORD  $0x4e33d5ce // fadd v14.4s, v14.4s, v19.4s
+	WORD  $0x6e2edd34 // fmul v20.4s, v9.4s, v14.4s
+	WORD  $0x6ea0fa93 // fneg v19.4s, v20.4s
+	VFMLA V14.S4, V9.S4, V19.S4
+	VMOV  V20.B16, V14.B16
+	VFMLA V18.S4, V10.S4, V14.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e22d5b1 // fadd v17.4s, v13.4s, v2.4s
-	WORD  $0x4ea2d634 // fsub v20.4s, v17.4s, v2.4s
-	WORD  $0x4eb4d673 // fsub v19.4s, v19.4s, v20.4s
+	WORD  $0x4e20d5d2 // fadd v18.4s, v14.4s, v0.4s
+	WORD  $0x4ea0d655 // fsub v21.4s, v18.4s, v0.4s
+	WORD  $0x4eb5d694 // fsub v20.4s, v20.4s, v21.4s
+	VFMLA V16.S4, V10.S4, V20.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V15.B16, [V30.B16, V31.B16], V15.B16
 	VFMLA V15.S4, V9.S4, V19.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
-	VFMLA V14.S4, V8.S4, V18.S4
-	VFMLA V15.S4, V10.S4, V18.S4
-	VFMLA V16.S4, V9.S4, V18.S4
-	WORD  $0x4e32d66f // fadd v15.4s, v19.4s, v18.4s
+	VFMLA V16.S4, V11.S4, V19.S4
+	VFMLA V17.S4, V10.S4, V19.S4
+	WORD  $0x4e33d690 // fadd v16.4s, v20.4s, v19.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F14
-	FMOVQ 800(R1), F16
-	VFMLA V16.S4, V15.S4, V14.S4
-	FMOVQ 832(R1), F16
-	VFMLA V14.S4, V15.S4, V16.S4
-	WORD  $0x6e2fddee // fmul v14.4s, v15.4s, v15.4s
-	WORD  $0x6e30ddce // fmul v14.4s, v14.4s, v16.4s
-	FMOVQ 80(R1), F16
-	VFMLA V16.S4, V15.S4, V14.S4
-	VTBL  V0.B16, [V17.B16], V16.B16
-	FMOVQ 304(R1), F15
-	VBIT  V1.B16, V16.B16, V15.B16
-	FLDPQ 272(R0), (F30, F31)
-	VTBL  V15.B16, [V30.B16, V31.B16], V16.B16
-	FLDPQ 304(R0), (F30, F31)
-	VTBL  V15.B16, [V30.B16, V31.B16], V15.B16
-	VFMLA V14.S4, V16.S4, V15.S4
+	FMOVQ 816(R0), F15
+	FMOVQ 800(R0), F17
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 832(R0), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
+	FMOVQ 80(R0), F17
+	VFMLA V17.S4, V16.S4, V15.S4
+	VTBL  V1.B16, [V18.B16], V17.B16
+	FMOVQ 304(R0), F16
+	VBIT  V2.B16, V17.B16, V16.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V17.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V17.S4, V16.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V2.S4, V17.S4, V14.S4
-	WORD  $0x4f3d05ce // sshr v14.4s, v14.4s, #3
-	WORD  $0x4e2fd611 // fadd v17.4s, v16.4s, v15.4s
-	VSHL  $23, V14.S4, V18.S4
-	VADD  V18.S4, V17.S4, V18.S4
-	FMOVQ 384(R1), F19
-	VUMIN V19.S4, V18.S4, V19.S4
+	VSUB  V0.S4, V18.S4, V15.S4
+	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
+	WORD  $0x4e30d632 // fadd v18.4s, v17.4s, v16.4s
+	VSHL  $23, V15.S4, V19.S4
+	VADD  V19.S4, V18.S4, V19.S4
+	VUMIN V3.S4, V19.S4, V20.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V18.B16
-	WORD  $0x4eb26dce // smin v14.4s, v14.4s, v18.4s
-	FMOVQ 912(R1), F18
-	VSUB  V14.S4, V18.S4, V14.S4
-	VSHL  $23, V14.S4, V14.S4
-	WORD  $0x4e30d5d2 // fadd v18.4s, v14.4s, v16.4s
-	WORD  $0x4eaed654 // fsub v20.4s, v18.4s, v14.4s
-	WORD  $0x4eb4d610 // fsub v16.4s, v16.4s, v20.4s
-	WORD  $0x4e2fd60f // fadd v15.4s, v16.4s, v15.4s
-	WORD  $0x4e2fd64f // fadd v15.4s, v18.4s, v15.4s
-	WORD  $0x6eb1e5d0 // fcmgt v16.4s, v14.4s, v17.4s
-	VSUB  V14.S4, V15.S4, V14.S4
-	VBIT  V16.B16, V14.B16, V19.B16
+	VMOVI $0, V19.B16
+	WORD  $0x4eb36def // smin v15.4s, v15.4s, v19.4s
+	FMOVQ 912(R0), F19
+	VSUB  V15.S4, V19.S4, V15.S4
+	VSHL  $23, V15.S4, V15.S4
+	WORD  $0x4e31d5f3 // fadd v19.4s, v15.4s, v17.4s
+	WORD  $0x4eafd675 // fsub v21.4s, v19.4s, v15.4s
+	WORD  $0x4eb5d631 // fsub v17.4s, v17.4s, v21.4s
+	WORD  $0x4e30d630 // fadd v16.4s, v17.4s, v16.4s
+	WORD  $0x4e30d670 // fadd v16.4s, v19.4s, v16.4s
+	WORD  $0x6eb2e5f1 // fcmgt v17.4s, v15.4s, v18.4s
+	VSUB  V15.S4, V16.S4, V15.S4
+	VBIT  V17.B16, V15.B16, V20.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R1), F14
-	WORD  $0x6eaee5ae // fcmgt v14.4s, v13.4s, v14.4s
-	FMOVQ 384(R1), F15
-	VBIF  V14.B16, V19.B16, V15.B16
-	FMOVQ 944(R1), F14
-	WORD  $0x6eade5cd // fcmgt v13.4s, v14.4s, v13.4s
+	FMOVQ 928(R0), F15
+	WORD  $0x6eafe5cf // fcmgt v15.4s, v14.4s, v15.4s
+	FMOVQ 384(R0), F16
+	VBIF  V15.B16, V20.B16, V16.B16
+	FMOVQ 944(R0), F15
+	WORD  $0x6eaee5ee // fcmgt v14.4s, v15.4s, v14.4s
+	VMOVI $0, V15.B16
+	VBIF  V14.B16, V16.B16, V15.B16
 	VMOVI $0, V14.B16
-	VBIF  V13.B16, V15.B16, V14.B16
-	VMOVI $0, V13.B16
-	VCMEQ V13.S4, V12.S4, V13.S4
-	WORD  $0x4ea0a90f // cmlt v15.4s, v8.4s, #0
-	FMOVQ 384(R1), F16
+	VCMEQ V14.S4, V13.S4, V14.S4
+	WORD  $0x4ea0a930 // cmlt v16.4s, v9.4s, #0
 	VMOVI $0, V17.B16
-	VBIT  V15.B16, V16.B16, V17.B16
-	VBIT  V13.B16, V17.B16, V14.B16
-	FMOVQ 384(R1), F13
-	VCMEQ V13.S4, V12.S4, V13.S4
-	VMOVI $0, V16.B16
-	FMOVQ 384(R1), F17
-	VBIT  V15.B16, V16.B16, V17.B16
-	VBIT  V13.B16, V17.B16, V14.B16
+	VBIT  V16.B16, V3.B16, V17.B16
+	VBIT  V14.B16, V17.B16, V15.B16
+	VCMEQ V3.S4, V13.S4, V14.S4
+	VMOVI $0, V17.B16
+	FMOVQ 384(R0), F18
+	VBIT  V16.B16, V17.B16, V18.B16
+	VBIT  V14.B16, V18.B16, V15.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R6), F13
-	VDUP  V13.S[0], V13.S4
-	VAND  V13.B16, V11.B16, V13.B16
-	VORR  V13.B16, V14.B16, V13.B16
-	WORD  $0x4ea0898e // cmgt v14.4s, v12.4s, #0
-	FMOVQ 384(R1), F15
-	WORD  $0x4eac35ef // cmgt v15.4s, v15.4s, v12.4s
-	VAND  V15.B16, V14.B16, V14.B16
-	FMOVS 16(R6), F15
-	VDUP  V15.S[0], V15.S4
-	VAND  V15.B16, V11.B16, V11.B16
-	WORD  $0x4ea0a96b // cmlt v11.4s, v11.4s, #0
-	VAND  V11.B16, V14.B16, V11.B16
-	FMOVQ 384(R1), F14
-	WORD  $0x4eae358c // cmgt v12.4s, v12.4s, v14.4s
-	VORR  V12.B16, V11.B16, V11.B16
-	FMOVQ 368(R1), F12
-	VBIF  V11.B16, V13.B16, V12.B16
-	FMOVQ F12, (R3)
+	FMOVS 12(R6), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V12.B16, V14.B16
+	VORR  V14.B16, V15.B16, V14.B16
+	WORD  $0x4ea089af // cmgt v15.4s, v13.4s, #0
+	WORD  $0x4ead3470 // cmgt v16.4s, v3.4s, v13.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	FMOVS 16(R6), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V12.B16, V12.B16
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	VAND  V12.B16, V15.B16, V12.B16
+	WORD  $0x4ea335ad // cmgt v13.4s, v13.4s, v3.4s
+	VORR  V13.B16, V12.B16, V12.B16
+	FMOVQ 368(R0), F13
+	VBIF  V12.B16, V14.B16, V13.B16
+	FMOVQ F13, (R3)
 	ADD   $16, R3, R3
 	ADD   $16, R5, R5
 	SUB   $4, R2, R2
@@ -2242,196 +2221,186 @@ slow:
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R1), F11
+	FMOVQ 224(R0), F12
 	ADD   $0, R5, R7
 	CMP   $4, R2
 	BLT   partless3
-	FMOVQ (R5), F11
+	FMOVQ (R5), F12
 	JMP   partdone3
 
 partless3:
 	TBZ    $1, R2, partone3
-	VLD1.P 8(R7), V11.D[0]
+	VLD1.P 8(R7), V12.D[0]
 	TBZ    $0, R2, partdone3
-	VLD1   (R7), V11.S[2]
+	VLD1   (R7), V12.S[2]
 	JMP    partdone3
 
 partone3:
 	TBZ  $0, R2, partdone3
-	VLD1 (R7), V11.S[0]
+	VLD1 (R7), V12.S[0]
 
 partdone3:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f96c // fabs v12.4s, v11.4s
-	VSUB  V3.S4, V12.S4, V15.S4
-	WORD  $0x4e21d98d // scvtf v13.4s, v12.4s
-	FMOVQ 896(R1), F14
-	VSUB  V14.S4, V13.S4, V13.S4
-	FMOVQ 560(R1), F14
-	WORD  $0x4eac35ce // cmgt v14.4s, v14.4s, v12.4s
-	VBIT  V14.B16, V13.B16, V15.B16
-	WORD  $0x4f2905ed // sshr v13.4s, v15.4s, #23
-	VUSHR $20, V15.S4, V14.S4
-	VAND  V4.B16, V15.B16, V15.B16
-	VADD  V5.S4, V15.S4, V15.S4
-	WORD  $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD  $0x4ea0f98d // fabs v13.4s, v12.4s
+	VSUB  V4.S4, V13.S4, V16.S4
+	WORD  $0x4e21d9ae // scvtf v14.4s, v13.4s
+	FMOVQ 896(R0), F15
+	VSUB  V15.S4, V14.S4, V14.S4
+	FMOVQ 560(R0), F15
+	WORD  $0x4ead35ef // cmgt v15.4s, v15.4s, v13.4s
+	VBIT  V15.B16, V14.B16, V16.B16
+	WORD  $0x4f29060e // sshr v14.4s, v16.4s, #23
+	VUSHR $20, V16.S4, V15.S4
+	VAND  V5.B16, V16.B16, V16.B16
+	VADD  V6.S4, V16.S4, V16.S4
+	WORD  $0x4e21d9ce // scvtf v14.4s, v14.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V14.B16], V16.B16
-	FMOVQ 304(R1), F14
-	VBIT  V1.B16, V16.B16, V14.B16
-	VTBL  V14.B16, [V28.B16, V29.B16], V16.B16
-	FMOVQ 432(R1), F17
-	VFMLA V16.S4, V15.S4, V17.S4
-	WORD  $0x6e26de32 // fmul v18.4s, v17.4s, v6.4s
-	VMOV  V17.B16, V15.B16
-	VFMLA V18.S4, V15.S4, V15.S4
-	WORD  $0x4eafd630 // fsub v16.4s, v17.4s, v15.4s
-	VFMLA V18.S4, V17.S4, V16.S4
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	FMOVQ 720(R1), F19
-	VFMLA V7.S4, V17.S4, V19.S4
-	FMOVQ 736(R1), F20
-	VFMLA V19.S4, V17.S4, V20.S4
-	FMOVQ 752(R1), F19
-	VFMLA V20.S4, V17.S4, V19.S4
-	FMOVQ 768(R1), F20
-	VFMLA V19.S4, V17.S4, V20.S4
-	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
-	VFMLA V20.S4, V17.S4, V16.S4
-	WORD  $0x4e30d5f1 // fadd v17.4s, v15.4s, v16.4s
+	VTBL  V1.B16, [V15.B16], V17.B16
+	FMOVQ 304(R0), F15
+	VBIT  V2.B16, V17.B16, V15.B16
+	VTBL  V15.B16, [V28.B16, V29.B16], V17.B16
+	FMOVQ 432(R0), F18
+	VFMLA V17.S4, V16.S4, V18.S4
+	WORD  $0x6e27de53 // fmul v19.4s, v18.4s, v7.4s
+	VMOV  V18.B16, V16.B16
+	VFMLA V19.S4, V16.S4, V16.S4
+	WORD  $0x4eb0d651 // fsub v17.4s, v18.4s, v16.4s
+	VFMLA V19.S4, V18.S4, V17.S4
+	WORD  $0x6e32de53 // fmul v19.4s, v18.4s, v18.4s
+	FMOVQ 720(R0), F20
+	VFMLA V8.S4, V18.S4, V20.S4
+	FMOVQ 736(R0), F21
+	VFMLA V20.S4, V18.S4, V21.S4
+	FMOVQ 752(R0), F20
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 768(R0), F21
+	VFMLA V20.S4, V18.S4, V21.S4
+	WORD  $0x6e32de72 // fmul v18.4s, v19.4s, v18.4s
+	VFMLA V21.S4, V18.S4, V17.S4
+	WORD  $0x4e31d612 // fadd v18.4s, v16.4s, v17.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V14.B16, [V30.B16, V31.B16], V18.B16
-	WORD  $0x4e32d5ad // fadd v13.4s, v13.4s, v18.4s
-	WORD  $0x6e2ddd13 // fmul v19.4s, v8.4s, v13.4s
-	WORD  $0x6ea0fa72 // fneg v18.4s, v19.4s
-	VFMLA V13.S4, V8.S4, V18.S4
-	VMOV  V19.B16, V13.B16
-	VFMLA V17.S4, V9.S4, V13.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V15.B16, [V30.B16, V31.B16], V19.B16
+	WORD  $0x4e33d5ce // fadd v14.4s, v14.4s, v19.4s
+	WORD  $0x6e2edd34 // fmul v20.4s, v9.4s, v14.4s
+	WORD  $0x6ea0fa93 // fneg v19.4s, v20.4s
+	VFMLA V14.S4, V9.S4, V19.S4
+	VMOV  V20.B16, V14.B16
+	VFMLA V18.S4, V10.S4, V14.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e22d5b1 // fadd v17.4s, v13.4s, v2.4s
-	WORD  $0x4ea2d634 // fsub v20.4s, v17.4s, v2.4s
-	WORD  $0x4eb4d673 // fsub v19.4s, v19.4s, v20.4s
+	WORD  $0x4e20d5d2 // fadd v18.4s, v14.4s, v0.4s
+	WORD  $0x4ea0d655 // fsub v21.4s, v18.4s, v0.4s
+	WORD  $0x4eb5d694 // fsub v20.4s, v20.4s, v21.4s
+	VFMLA V16.S4, V10.S4, V20.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V15.B16, [V30.B16, V31.B16], V15.B16
 	VFMLA V15.S4, V9.S4, V19.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
-	VFMLA V14.S4, V8.S4, V18.S4
-	VFMLA V15.S4, V10.S4, V18.S4
-	VFMLA V16.S4, V9.S4, V18.S4
-	WORD  $0x4e32d66f // fadd v15.4s, v19.4s, v18.4s
+	VFMLA V16.S4, V11.S4, V19.S4
+	VFMLA V17.S4, V10.S4, V19.S4
+	WORD  $0x4e33d690 // fadd v16.4s, v20.4s, v19.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F14
-	FMOVQ 800(R1), F16
-	VFMLA V16.S4, V15.S4, V14.S4
-	FMOVQ 832(R1), F16
-	VFMLA V14.S4, V15.S4, V16.S4
-	WORD  $0x6e2fddee // fmul v14.4s, v15.4s, v15.4s
-	WORD  $0x6e30ddce // fmul v14.4s, v14.4s, v16.4s
-	FMOVQ 80(R1), F16
-	VFMLA V16.S4, V15.S4, V14.S4
-	VTBL  V0.B16, [V17.B16], V16.B16
-	FMOVQ 304(R1), F15
-	VBIT  V1.B16, V16.B16, V15.B16
-	FLDPQ 272(R0), (F30, F31)
-	VTBL  V15.B16, [V30.B16, V31.B16], V16.B16
-	FLDPQ 304(R0), (F30, F31)
-	VTBL  V15.B16, [V30.B16, V31.B16], V15.B16
-	VFMLA V14.S4, V16.S4, V15.S4
+	FMOVQ 816(R0), F15
+	FMOVQ 800(R0), F17
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 832(R0), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
+	FMOVQ 80(R0), F17
+	VFMLA V17.S4, V16.S4, V15.S4
+	VTBL  V1.B16, [V18.B16], V17.B16
+	FMOVQ 304(R0), F16
+	VBIT  V2.B16, V17.B16, V16.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V17.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V17.S4, V16.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V2.S4, V17.S4, V14.S4
-	WORD  $0x4f3d05ce // sshr v14.4s, v14.4s, #3
-	WORD  $0x4e2fd611 // fadd v17.4s, v16.4s, v15.4s
-	VSHL  $23, V14.S4, V18.S4
-	VADD  V18.S4, V17.S4, V18.S4
-	FMOVQ 384(R1), F19
-	VUMIN V19.S4, V18.S4, V19.S4
+	VSUB  V0.S4, V18.S4, V15.S4
+	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
+	WORD  $0x4e30d632 // fadd v18.4s, v17.4s, v16.4s
+	VSHL  $23, V15.S4, V19.S4
+	VADD  V19.S4, V18.S4, V19.S4
+	VUMIN V3.S4, V19.S4, V20.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V18.B16
-	WORD  $0x4eb26dce // smin v14.4s, v14.4s, v18.4s
-	FMOVQ 912(R1), F18
-	VSUB  V14.S4, V18.S4, V14.S4
-	VSHL  $23, V14.S4, V14.S4
-	WORD  $0x4e30d5d2 // fadd v18.4s, v14.4s, v16.4s
-	WORD  $0x4eaed654 // fsub v20.4s, v18.4s, v14.4s
-	WORD  $0x4eb4d610 // fsub v16.4s, v16.4s, v20.4s
-	WORD  $0x4e2fd60f // fadd v15.4s, v16.4s, v15.4s
-	WORD  $0x4e2fd64f // fadd v15.4s, v18.4s, v15.4s
-	WORD  $0x6eb1e5d0 // fcmgt v16.4s, v14.4s, v17.4s
-	VSUB  V14.S4, V15.S4, V14.S4
-	VBIT  V16.B16, V14.B16, V19.B16
+	VMOVI $0, V19.B16
+	WORD  $0x4eb36def // smin v15.4s, v15.4s, v19.4s
+	FMOVQ 912(R0), F19
+	VSUB  V15.S4, V19.S4, V15.S4
+	VSHL  $23, V15.S4, V15.S4
+	WORD  $0x4e31d5f3 // fadd v19.4s, v15.4s, v17.4s
+	WORD  $0x4eafd675 // fsub v21.4s, v19.4s, v15.4s
+	WORD  $0x4eb5d631 // fsub v17.4s, v17.4s, v21.4s
+	WORD  $0x4e30d630 // fadd v16.4s, v17.4s, v16.4s
+	WORD  $0x4e30d670 // fadd v16.4s, v19.4s, v16.4s
+	WORD  $0x6eb2e5f1 // fcmgt v17.4s, v15.4s, v18.4s
+	VSUB  V15.S4, V16.S4, V15.S4
+	VBIT  V17.B16, V15.B16, V20.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R1), F14
-	WORD  $0x6eaee5ae // fcmgt v14.4s, v13.4s, v14.4s
-	FMOVQ 384(R1), F15
-	VBIF  V14.B16, V19.B16, V15.B16
-	FMOVQ 944(R1), F14
-	WORD  $0x6eade5cd // fcmgt v13.4s, v14.4s, v13.4s
+	FMOVQ 928(R0), F15
+	WORD  $0x6eafe5cf // fcmgt v15.4s, v14.4s, v15.4s
+	FMOVQ 384(R0), F16
+	VBIF  V15.B16, V20.B16, V16.B16
+	FMOVQ 944(R0), F15
+	WORD  $0x6eaee5ee // fcmgt v14.4s, v15.4s, v14.4s
+	VMOVI $0, V15.B16
+	VBIF  V14.B16, V16.B16, V15.B16
 	VMOVI $0, V14.B16
-	VBIF  V13.B16, V15.B16, V14.B16
-	VMOVI $0, V13.B16
-	VCMEQ V13.S4, V12.S4, V13.S4
-	WORD  $0x4ea0a90f // cmlt v15.4s, v8.4s, #0
-	FMOVQ 384(R1), F16
+	VCMEQ V14.S4, V13.S4, V14.S4
+	WORD  $0x4ea0a930 // cmlt v16.4s, v9.4s, #0
 	VMOVI $0, V17.B16
-	VBIT  V15.B16, V16.B16, V17.B16
-	VBIT  V13.B16, V17.B16, V14.B16
-	FMOVQ 384(R1), F13
-	VCMEQ V13.S4, V12.S4, V13.S4
-	VMOVI $0, V16.B16
-	FMOVQ 384(R1), F17
-	VBIT  V15.B16, V16.B16, V17.B16
-	VBIT  V13.B16, V17.B16, V14.B16
+	VBIT  V16.B16, V3.B16, V17.B16
+	VBIT  V14.B16, V17.B16, V15.B16
+	VCMEQ V3.S4, V13.S4, V14.S4
+	VMOVI $0, V17.B16
+	FMOVQ 384(R0), F18
+	VBIT  V16.B16, V17.B16, V18.B16
+	VBIT  V14.B16, V18.B16, V15.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R6), F13
-	VDUP  V13.S[0], V13.S4
-	VAND  V13.B16, V11.B16, V13.B16
-	VORR  V13.B16, V14.B16, V13.B16
-	WORD  $0x4ea0898e // cmgt v14.4s, v12.4s, #0
-	FMOVQ 384(R1), F15
-	WORD  $0x4eac35ef // cmgt v15.4s, v15.4s, v12.4s
-	VAND  V15.B16, V14.B16, V14.B16
-	FMOVS 16(R6), F15
-	VDUP  V15.S[0], V15.S4
-	VAND  V15.B16, V11.B16, V11.B16
-	WORD  $0x4ea0a96b // cmlt v11.4s, v11.4s, #0
-	VAND  V11.B16, V14.B16, V11.B16
-	FMOVQ 384(R1), F14
-	WORD  $0x4eae358c // cmgt v12.4s, v12.4s, v14.4s
-	VORR  V12.B16, V11.B16, V11.B16
-	FMOVQ 368(R1), F12
-	VBIF  V11.B16, V13.B16, V12.B16
+	FMOVS 12(R6), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V12.B16, V14.B16
+	VORR  V14.B16, V15.B16, V14.B16
+	WORD  $0x4ea089af // cmgt v15.4s, v13.4s, #0
+	WORD  $0x4ead3470 // cmgt v16.4s, v3.4s, v13.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	FMOVS 16(R6), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V12.B16, V12.B16
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	VAND  V12.B16, V15.B16, V12.B16
+	WORD  $0x4ea335ad // cmgt v13.4s, v13.4s, v3.4s
+	VORR  V13.B16, V12.B16, V12.B16
+	FMOVQ 368(R0), F13
+	VBIF  V12.B16, V14.B16, V13.B16
 	ADD   $0, R3, R7
 	CMP   $4, R2
 	BLT   partless4
-	FMOVQ F12, (R3)
+	FMOVQ F13, (R3)
 	JMP   partdone4
 
 partless4:
 	TBZ    $1, R2, partone4
-	VST1.P V12.D[0], 8(R7)
+	VST1.P V13.D[0], 8(R7)
 	TBZ    $0, R2, partdone4
-	VST1   V12.S[2], (R7)
+	VST1   V13.S[2], (R7)
 	JMP    partdone4
 
 partone4:
 	TBZ  $0, R2, partdone4
-	VST1 V12.S[0], (R7)
+	VST1 V13.S[0], (R7)
 
 partdone4:
-	ADD $16, R3, R3
-	ADD $16, R5, R5
-	SUB $4, R2, R2
-	CMP $1, R2
-	BGE vector
-	RET
+	JMP nextvector
 
 // func sigmoidLossNEON(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
 TEXT ·sigmoidLossNEON(SB), NOSPLIT, $0-40
@@ -2439,21 +2408,18 @@ TEXT ·sigmoidLossNEON(SB), NOSPLIT, $0-40
 	MOVD  $tables<>+0(SB), R0
 	FMOVQ (R0), F0
 	FMOVQ 224(R1), F1
-	FMOVQ 80(R1), F2
-	FMOVQ 1088(R1), F3
-	FMOVQ 320(R1), F4
-	FMOVQ 784(R1), F5
+	FMOVQ 320(R1), F2
+	FMOVQ 784(R1), F3
+	FMOVQ 80(R1), F4
+	FMOVQ 1088(R1), F5
 	FMOVQ 608(R1), F6
-	FMOVQ 32(R1), F7
-	FMOVQ 48(R1), F8
-	FMOVQ 64(R1), F9
-	FMOVQ 96(R1), F10
-	FMOVQ 112(R1), F11
-	FMOVQ 208(R1), F12
-	FMOVQ 16(R0), F13
-	FMOVQ 960(R1), F14
-	FMOVQ 640(R1), F15
-	FMOVQ 656(R1), F16
+	FMOVQ 384(R1), F7
+	FMOVQ 32(R1), F8
+	FMOVQ 48(R1), F9
+	FMOVQ 64(R1), F10
+	FMOVQ 96(R1), F11
+	FMOVQ 112(R1), F12
+	FMOVQ 960(R1), F13
 	MOVD  n+24(FP), R2
 	MOVD  losses+0(FP), R3
 	MOVD  logits+8(FP), R5
@@ -2466,2731 +2432,214 @@ loop:
 	BLT rest
 
 block:
-	FMOVQ (R5), F17
-	FMOVQ (R6), F22
-	FMOVQ 16(R5), F25
-	FMOVQ 16(R6), F21
-	FMOVS 20(R7), F18
-	VDUP  V18.S[0], V18.S4
+	FMOVQ (R5), F19
+	FMOVQ (R6), F14
+	FMOVQ 16(R5), F21
+	FMOVQ 16(R6), F22
+	FMOVS 20(R7), F15
+	VDUP  V15.S[0], V15.S4
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fa33 // fabs v19.4s, v17.4s
-	WORD  $0x4ea0fb34 // fabs v20.4s, v25.4s
-	WORD  $0x4eb46673 // smax v19.4s, v19.4s, v20.4s
-	WORD  $0x4eb23672 // cmgt v18.4s, v19.4s, v18.4s
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R9
+	WORD  $0x4ea0fa70 // fabs v16.4s, v19.4s
+	WORD  $0x4ea0fab1 // fabs v17.4s, v21.4s
+	WORD  $0x4eb16610 // smax v16.4s, v16.4s, v17.4s
+	WORD  $0x4eaf360f // cmgt v15.4s, v16.4s, v15.4s
+	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
+	FMOVD F15, R9
 	CBNZ  R9, slowblock
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOV  V22.B16, V18.B16
-	VFMLS V18.S4, V18.S4, V18.S4
-	VMOV  V21.B16, V19.B16
-	VFMLS V19.S4, V19.S4, V19.S4
-	VORR  V19.B16, V18.B16, V18.B16
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R9
+	VMOV  V14.B16, V15.B16
+	VFMLS V15.S4, V15.S4, V15.S4
+	VMOV  V22.B16, V16.B16
+	VFMLS V16.S4, V16.S4, V16.S4
+	VORR  V16.B16, V15.B16, V15.B16
+	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
+	FMOVD F15, R9
 	CBNZ  R9, otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V17.B16, V18.B16
-	VORR V6.B16, V25.B16, V19.B16
-	WORD $0x4ea7d652 // fsub v18.4s, v18.4s, v7.4s
-	WORD $0x4ea7d67b // fsub v27.4s, v19.4s, v7.4s
+	VORR V6.B16, V19.B16, V15.B16
+	VORR V6.B16, V21.B16, V16.B16
+	WORD $0x4ea8d5ef // fsub v15.4s, v15.4s, v8.4s
+	WORD $0x4ea8d618 // fsub v24.4s, v16.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F26
 	FMOVQ 64(R1), F23
-	VFMLA V8.S4, V18.S4, V26.S4
-	VFMLA V8.S4, V27.S4, V23.S4
-	WORD  $0x4ea9d753 // fsub v19.4s, v26.4s, v9.4s
-	WORD  $0x4ea9d6f4 // fsub v20.4s, v23.4s, v9.4s
+	FMOVQ 64(R1), F18
+	VFMLA V9.S4, V15.S4, V23.S4
+	VFMLA V9.S4, V24.S4, V18.S4
+	WORD  $0x4eaad6f0 // fsub v16.4s, v23.4s, v10.4s
+	WORD  $0x4eaad651 // fsub v17.4s, v18.4s, v10.4s
 
 	// r = c - n ln2
-	VFMLS V2.S4, V19.S4, V18.S4
-	VFMLS V2.S4, V20.S4, V27.S4
-	VFMLS V10.S4, V19.S4, V18.S4
-	VFMLS V10.S4, V20.S4, V27.S4
+	VFMLS V4.S4, V16.S4, V15.S4
+	VFMLS V4.S4, V17.S4, V24.S4
+	VFMLS V11.S4, V16.S4, V15.S4
+	VFMLS V11.S4, V17.S4, V24.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F24
-	FMOVQ 128(R1), F28
-	VFMLA V11.S4, V18.S4, V24.S4
-	VFMLA V11.S4, V27.S4, V28.S4
-	FMOVQ 144(R1), F19
-	FMOVQ 144(R1), F20
-	VFMLA V24.S4, V18.S4, V19.S4
-	VFMLA V28.S4, V27.S4, V20.S4
-	FMOVQ 160(R1), F24
-	FMOVQ 160(R1), F28
-	VFMLA V19.S4, V18.S4, V24.S4
-	VFMLA V20.S4, V27.S4, V28.S4
-	FMOVQ 176(R1), F19
-	FMOVQ 176(R1), F20
-	VFMLA V24.S4, V18.S4, V19.S4
-	VFMLA V28.S4, V27.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V26.B16], V24.B16
-	VTBL  V0.B16, [V23.B16], V28.B16
-	FMOVQ 192(R1), F27
-	FMOVQ 192(R1), F18
-	VBIT  V12.B16, V24.B16, V27.B16
-	VBIT  V12.B16, V28.B16, V18.B16
-	VTBL  V27.B16, [V13.B16], V24.B16
-	VTBL  V18.B16, [V13.B16], V18.B16
-	VSHL  $21, V26.S4, V26.S4
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V26.S4, V24.S4, V24.S4
-	VADD  V23.S4, V18.S4, V18.S4
-	VFMLA V19.S4, V24.S4, V24.S4
-	VFMLA V20.S4, V18.S4, V18.S4
-	WORD  $0x4e21d713 // fadd v19.4s, v24.4s, v1.4s
-	WORD  $0x4e21d654 // fadd v20.4s, v18.4s, v1.4s
-	WORD  $0x6e33fc33 // fdiv v19.4s, v1.4s, v19.4s
-	WORD  $0x6e34fc34 // fdiv v20.4s, v1.4s, v20.4s
-	WORD  $0x6e33df17 // fmul v23.4s, v24.4s, v19.4s
-	WORD  $0x6e34de5a // fmul v26.4s, v18.4s, v20.4s
-
-	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VSHL $2, V22.S4, V28.S4
-	VSHL $2, V21.S4, V27.S4
-	VAND V6.B16, V28.B16, V28.B16
-	VAND V6.B16, V27.B16, V27.B16
-	VEOR V17.B16, V28.B16, V17.B16
-	VEOR V25.B16, V27.B16, V27.B16
-	WORD $0x4ea0aa39 // cmlt v25.4s, v17.4s, #0
-	WORD $0x4ea0ab7c // cmlt v28.4s, v27.4s, #0
-	VBIT V25.B16, V23.B16, V19.B16
-	VBIT V28.B16, V26.B16, V20.B16
-
-	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F23
-	FMOVQ 976(R1), F26
-	VFMLA V14.S4, V24.S4, V23.S4
-	VFMLA V14.S4, V18.S4, V26.S4
-	FMOVQ 992(R1), F25
-	FMOVQ 992(R1), F28
-	VFMLA V23.S4, V24.S4, V25.S4
-	VFMLA V26.S4, V18.S4, V28.S4
-	FMOVQ 1008(R1), F23
-	FMOVQ 1008(R1), F26
-	VFMLA V25.S4, V24.S4, V23.S4
-	VFMLA V28.S4, V18.S4, V26.S4
-	FMOVQ 1024(R1), F25
-	FMOVQ 1024(R1), F28
-	VFMLA V23.S4, V24.S4, V25.S4
-	VFMLA V26.S4, V18.S4, V28.S4
-	FMOVQ 1040(R1), F23
-	FMOVQ 1040(R1), F26
-	VFMLA V25.S4, V24.S4, V23.S4
-	VFMLA V28.S4, V18.S4, V26.S4
-	FMOVQ 1056(R1), F25
-	FMOVQ 1056(R1), F28
-	VFMLA V23.S4, V24.S4, V25.S4
-	VFMLA V26.S4, V18.S4, V28.S4
-	FMOVQ 1072(R1), F23
-	FMOVQ 1072(R1), F26
-	VFMLA V25.S4, V24.S4, V23.S4
-	VFMLA V28.S4, V18.S4, V26.S4
-	WORD  $0x6e37df17 // fmul v23.4s, v24.4s, v23.4s
-	WORD  $0x6e3ade59 // fmul v25.4s, v18.4s, v26.4s
-	VFMLA V23.S4, V24.S4, V24.S4
-	VFMLA V25.S4, V18.S4, V18.S4
-
-	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0ca39 // fcmgt v25.4s, v17.4s, #0.0
-	WORD  $0x4ea0cb7c // fcmgt v28.4s, v27.4s, #0.0
-	VMOVI $0, V26.B16
-	VMOVI $0, V23.B16
-	VBIT  V25.B16, V17.B16, V26.B16
-	VBIT  V28.B16, V27.B16, V23.B16
-	WORD  $0x4e3ad711 // fadd v17.4s, v24.4s, v26.4s
-	WORD  $0x4e37d652 // fadd v18.4s, v18.4s, v23.4s
-	VSHL  $2, V22.S4, V22.S4
-	VSHL  $2, V21.S4, V25.S4
-	FMOVS 12(R7), F23
-	FMOVS 12(R7), F21
-	VDUP  V23.S[0], V23.S4
-	VDUP  V21.S[0], V26.S4
-	FMOVS 16(R7), F24
-	FMOVS 16(R7), F21
-	VDUP  V24.S[0], V24.S4
-	VDUP  V21.S[0], V21.S4
-	WORD  $0x4ea0aad6 // cmlt v22.4s, v22.4s, #0
-	WORD  $0x4ea0ab39 // cmlt v25.4s, v25.4s, #0
-	VBIT  V22.B16, V23.B16, V24.B16
-	VBIT  V25.B16, V26.B16, V21.B16
-	WORD  $0x6e31df11 // fmul v17.4s, v24.4s, v17.4s
-	WORD  $0x6e32deb2 // fmul v18.4s, v21.4s, v18.4s
-
-	// q^gamma
-	CMP  $1, R8
-	BGE  focusnot0_579
-	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
-	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone579
-
-focusnot0_579:
-	CMP   $2, R8
-	BGE   focusnot1_579
-	FMOVQ 224(R1), F19
-	FMOVQ 224(R1), F20
-	JMP   focusdone579
-
-focusnot1_579:
-	CMP $3, R8
-	BGE focusnot2_579
-	JMP focusdone579
-
-focusnot2_579:
-	CMP  $4, R8
-	BGE  focusnot3_579
-	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
-	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone579
-
-focusnot3_579:
-	CMP   $5, R8
-	BGE   focusnot4_579
-	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
-	VMOV  V19.B16, V22.B16
-	VFMLS V21.S4, V21.S4, V22.S4
-	WORD  $0x6e23deb7 // fmul v23.4s, v21.4s, v3.4s
-	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
-	VFMLA V21.S4, V19.S4, V22.S4
-	VMOV  V22.B16, V19.B16
-	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
-	VMOV  V20.B16, V22.B16
-	VFMLS V21.S4, V21.S4, V22.S4
-	WORD  $0x6e23deb7 // fmul v23.4s, v21.4s, v3.4s
-	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
-	VFMLA V21.S4, V20.S4, V22.S4
-	VMOV  V22.B16, V20.B16
-	JMP   focusdone579
-
-focusnot4_579:
-	CMP   $6, R8
-	BGE   focusnot5_579
-	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
-	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
-	VFMLA V19.S4, V19.S4, V24.S4
-	VMOV  V19.B16, V23.B16
-	VFMLS V21.S4, V21.S4, V23.S4
-	WORD  $0x6e37de73 // fmul v19.4s, v19.4s, v23.4s
-	VFMLA V3.S4, V19.S4, V24.S4
-	WORD  $0x6e35df13 // fmul v19.4s, v24.4s, v21.4s
-	VFMLA V21.S4, V22.S4, V19.S4
-	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
-	WORD  $0x6e34de96 // fmul v22.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
-	VFMLA V20.S4, V20.S4, V24.S4
-	VMOV  V20.B16, V23.B16
-	VFMLS V21.S4, V21.S4, V23.S4
-	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
-	VFMLA V3.S4, V20.S4, V24.S4
-	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
-	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone579
-
-focusnot5_579:
-	CMP   $7, R8
-	BGE   focusnot6_579
-	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V19.S4, V19.S4, V22.S4
-	WORD  $0x6e33ded6 // fmul v22.4s, v22.4s, v19.4s
-	VFMLA V19.S4, V21.S4, V22.S4
-	VMOV  V22.B16, V19.B16
-	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V20.S4, V20.S4, V22.S4
-	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
-	VFMLA V20.S4, V21.S4, V22.S4
-	VMOV  V22.B16, V20.B16
-	JMP   focusdone579
-
-focusnot6_579:
-	CMP   $8, R8
-	BGE   focusnot7_579
-	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V19.S4, V19.S4, V22.S4
-	WORD  $0x4e35d6b3 // fadd v19.4s, v21.4s, v21.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V21.S4, V21.S4, V19.S4
-	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V20.S4, V20.S4, V22.S4
-	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
-	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
-	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone579
-
-focusnot7_579:
-	CMP   $9, R8
-	BGE   focusnot8_579
-	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V19.S4, V19.S4, V22.S4
-	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
-	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
-	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
-	VFMLA V21.S4, V21.S4, V25.S4
-	VFMLA V22.S4, V24.S4, V25.S4
-	WORD  $0x6e33df35 // fmul v21.4s, v25.4s, v19.4s
-	VFMLA V19.S4, V23.S4, V21.S4
-	VMOV  V21.B16, V19.B16
-	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V20.S4, V20.S4, V22.S4
-	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
-	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
-	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
-	VFMLA V21.S4, V21.S4, V25.S4
-	VFMLA V22.S4, V24.S4, V25.S4
-	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
-	VFMLA V20.S4, V23.S4, V21.S4
-	VMOV  V21.B16, V20.B16
-	JMP   focusdone579
-
-focusnot8_579:
-	ADD   $24, R7, R9
-	FMOVS (R9), F21
-	VDUP  V21.S[0], V21.S4
-	FMOVS 4(R9), F22
-	VDUP  V22.S[0], V22.S4
-	FMOVS 8(R9), F23
-	VDUP  V23.S[0], V23.S4
-
-	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V15.S4, V19.S4, V25.S4
-	VUSHR $23, V25.S4, V24.S4
-	VUSHR $20, V25.S4, V19.S4
-	VAND  V16.B16, V25.B16, V25.B16
-	FMOVQ 672(R1), F26
-	VADD  V26.S4, V25.S4, V25.S4
-	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V19.B16], V26.B16
-	FMOVQ 304(R1), F19
-	VBIT  V4.B16, V26.B16, V19.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R1), F29
-	VFMLA V26.S4, V25.S4, V29.S4
-	FMOVQ 688(R1), F25
-	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
-	VMOV  V29.B16, V26.B16
-	VFMLA V25.S4, V26.S4, V26.S4
-	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
-	VFMLA V25.S4, V29.S4, V27.S4
-	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
-	FMOVQ 720(R1), F30
-	FMOVQ 704(R1), F31
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 736(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	FMOVQ 752(R1), F30
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 768(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
-	VFMLA V31.S4, V25.S4, V27.S4
-	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V29.B16
-	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
-	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
-	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
-	VFMLA V28.S4, V21.S4, V29.S4
-	VMOV  V30.B16, V28.B16
-	VFMLA V25.S4, V22.S4, V28.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e25d799 // fadd v25.4s, v28.4s, v5.4s
-	WORD  $0x4ea5d73c // fsub v28.4s, v25.4s, v5.4s
-	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
-	VFMLA V26.S4, V22.S4, V28.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V19.S4, V21.S4, V29.S4
-	VFMLA V26.S4, V23.S4, V29.S4
-	VFMLA V27.S4, V22.S4, V29.S4
-	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F19
-	FMOVQ 800(R1), F22
-	VFMLA V22.S4, V21.S4, V19.S4
-	FMOVQ 832(R1), F22
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V2.S4, V21.S4, V19.S4
-	VTBL  V0.B16, [V25.B16], V22.B16
-	FMOVQ 304(R1), F21
-	VBIT  V4.B16, V22.B16, V21.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
-	VFMLA V19.S4, V22.S4, V21.S4
-
-	// times 2^k
-	WORD  $0x4e35d6d3 // fadd v19.4s, v22.4s, v21.4s
-	VSHL  $20, V25.S4, V21.S4
-	FMOVQ 336(R1), F22
-	VAND  V22.B16, V21.B16, V21.B16
-	VADD  V21.S4, V19.S4, V19.S4
-
-	// x or result out of range?
-	FMOVQ 848(R1), F21
-	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
-	FMOVQ 880(R1), F22
-	VEOR  V22.B16, V25.B16, V22.B16
-	FMOVQ 864(R1), F23
-	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
-	VORR  V22.B16, V21.B16, V21.B16
-	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
-	FMOVD F21, R10
-	CBNZ  R10, slowblock
-	FMOVS (R9), F21
-	VDUP  V21.S[0], V21.S4
-	FMOVS 4(R9), F22
-	VDUP  V22.S[0], V22.S4
-	FMOVS 8(R9), F23
-	VDUP  V23.S[0], V23.S4
-
-	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V15.S4, V20.S4, V25.S4
-	VUSHR $23, V25.S4, V24.S4
-	VUSHR $20, V25.S4, V20.S4
-	VAND  V16.B16, V25.B16, V25.B16
-	FMOVQ 672(R1), F26
-	VADD  V26.S4, V25.S4, V25.S4
-	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V20.B16], V26.B16
-	FMOVQ 304(R1), F20
-	VBIT  V4.B16, V26.B16, V20.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R1), F29
-	VFMLA V26.S4, V25.S4, V29.S4
-	FMOVQ 688(R1), F25
-	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
-	VMOV  V29.B16, V26.B16
-	VFMLA V25.S4, V26.S4, V26.S4
-	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
-	VFMLA V25.S4, V29.S4, V27.S4
-	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
-	FMOVQ 720(R1), F30
-	FMOVQ 704(R1), F31
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 736(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	FMOVQ 752(R1), F30
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 768(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
-	VFMLA V31.S4, V25.S4, V27.S4
-	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V29.B16
-	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
-	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
-	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
-	VFMLA V28.S4, V21.S4, V29.S4
-	VMOV  V30.B16, V28.B16
-	VFMLA V25.S4, V22.S4, V28.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e25d799 // fadd v25.4s, v28.4s, v5.4s
-	WORD  $0x4ea5d73c // fsub v28.4s, v25.4s, v5.4s
-	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
-	VFMLA V26.S4, V22.S4, V28.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V20.S4, V21.S4, V29.S4
-	VFMLA V26.S4, V23.S4, V29.S4
-	VFMLA V27.S4, V22.S4, V29.S4
-	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F20
-	FMOVQ 800(R1), F22
-	VFMLA V22.S4, V21.S4, V20.S4
-	FMOVQ 832(R1), F22
-	VFMLA V20.S4, V21.S4, V22.S4
-	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
-	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
-	VFMLA V2.S4, V21.S4, V20.S4
-	VTBL  V0.B16, [V25.B16], V22.B16
-	FMOVQ 304(R1), F21
-	VBIT  V4.B16, V22.B16, V21.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
-	VFMLA V20.S4, V22.S4, V21.S4
-
-	// times 2^k
-	WORD  $0x4e35d6d4 // fadd v20.4s, v22.4s, v21.4s
-	VSHL  $20, V25.S4, V21.S4
-	FMOVQ 336(R1), F22
-	VAND  V22.B16, V21.B16, V21.B16
-	VADD  V21.S4, V20.S4, V20.S4
-
-	// x or result out of range?
-	FMOVQ 848(R1), F21
-	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
-	FMOVQ 880(R1), F22
-	VEOR  V22.B16, V25.B16, V22.B16
-	FMOVQ 864(R1), F23
-	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
-	VORR  V22.B16, V21.B16, V21.B16
-	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
-	FMOVD F21, R9
-	CBNZ  R9, slowblock
-
-focusdone579:
-	// loss = (alpha ce) q^gamma
-	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-
-	// loss = (alpha ce) q^gamma
-	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
-	FMOVQ F17, (R3)
-	FMOVQ F18, 16(R3)
-
-nextblock:
-	ADD $32, R3, R3
-	ADD $32, R5, R5
-	ADD $32, R6, R6
-	SUB $8, R2, R2
-	CMP $8, R2
-	BGE block
-
-rest:
-	CMP $1, R2
-	BLT done
-
-vector:
-	FMOVQ 224(R1), F17
-	ADD   $0, R5, R9
-	CMP   $4, R2
-	BLT   partless1
-	FMOVQ (R5), F17
-	JMP   partdone1
-
-partless1:
-	TBZ    $1, R2, partone1
-	VLD1.P 8(R9), V17.D[0]
-	TBZ    $0, R2, partdone1
-	VLD1   (R9), V17.S[2]
-	JMP    partdone1
-
-partone1:
-	TBZ  $0, R2, partdone1
-	VLD1 (R9), V17.S[0]
-
-partdone1:
-	VMOVI $0, V18.B16
-	ADD   $0, R6, R9
-	CMP   $4, R2
-	BLT   partless2
-	FMOVQ (R6), F18
-	JMP   partdone2
-
-partless2:
-	TBZ    $1, R2, partone2
-	VLD1.P 8(R9), V18.D[0]
-	TBZ    $0, R2, partdone2
-	VLD1   (R9), V18.S[2]
-	JMP    partdone2
-
-partone2:
-	TBZ  $0, R2, partdone2
-	VLD1 (R9), V18.S[0]
-
-partdone2:
-	FMOVS 20(R7), F19
-	VDUP  V19.S[0], V19.S4
-
-	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fa34 // fabs v20.4s, v17.4s
-	WORD  $0x4eb33693 // cmgt v19.4s, v20.4s, v19.4s
-	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
-	FMOVD F19, R9
-	CBNZ  R9, slowvector
-
-	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOV  V18.B16, V19.B16
-	VFMLS V19.S4, V19.S4, V19.S4
-	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
-	FMOVD F19, R9
-	CBNZ  R9, othervector
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V17.B16, V19.B16
-	WORD $0x4ea7d675 // fsub v21.4s, v19.4s, v7.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F20
-	VFMLA V8.S4, V21.S4, V20.S4
-	WORD  $0x4ea9d693 // fsub v19.4s, v20.4s, v9.4s
-
-	// r = c - n ln2
-	VFMLS V2.S4, V19.S4, V21.S4
-	VFMLS V10.S4, V19.S4, V21.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F22
-	VFMLA V11.S4, V21.S4, V22.S4
-	FMOVQ 144(R1), F19
-	VFMLA V22.S4, V21.S4, V19.S4
-	FMOVQ 160(R1), F22
-	VFMLA V19.S4, V21.S4, V22.S4
-	FMOVQ 176(R1), F19
-	VFMLA V22.S4, V21.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V20.B16], V21.B16
-	FMOVQ 192(R1), F22
-	VBIT  V12.B16, V21.B16, V22.B16
-	VTBL  V22.B16, [V13.B16], V21.B16
-	VSHL  $21, V20.S4, V20.S4
-	VADD  V20.S4, V21.S4, V21.S4
-	VFMLA V19.S4, V21.S4, V21.S4
-	WORD  $0x4e21d6b3 // fadd v19.4s, v21.4s, v1.4s
-	WORD  $0x6e33fc36 // fdiv v22.4s, v1.4s, v19.4s
-	WORD  $0x6e36deb3 // fmul v19.4s, v21.4s, v22.4s
-
-	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VSHL $2, V18.S4, V20.S4
-	VAND V6.B16, V20.B16, V20.B16
-	VEOR V17.B16, V20.B16, V17.B16
-	WORD $0x4ea0aa34 // cmlt v20.4s, v17.4s, #0
-	VBIT V20.B16, V19.B16, V22.B16
-
-	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F19
-	VFMLA V14.S4, V21.S4, V19.S4
-	FMOVQ 992(R1), F20
-	VFMLA V19.S4, V21.S4, V20.S4
-	FMOVQ 1008(R1), F19
-	VFMLA V20.S4, V21.S4, V19.S4
-	FMOVQ 1024(R1), F20
-	VFMLA V19.S4, V21.S4, V20.S4
-	FMOVQ 1040(R1), F19
-	VFMLA V20.S4, V21.S4, V19.S4
-	FMOVQ 1056(R1), F20
-	VFMLA V19.S4, V21.S4, V20.S4
-	FMOVQ 1072(R1), F19
-	VFMLA V20.S4, V21.S4, V19.S4
-	WORD  $0x6e33deb3 // fmul v19.4s, v21.4s, v19.4s
-	VFMLA V19.S4, V21.S4, V21.S4
-
-	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0ca33 // fcmgt v19.4s, v17.4s, #0.0
-	VMOVI $0, V20.B16
-	VBIT  V19.B16, V17.B16, V20.B16
-	WORD  $0x4e34d6b1 // fadd v17.4s, v21.4s, v20.4s
-	VSHL  $2, V18.S4, V18.S4
-	FMOVS 12(R7), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 16(R7), F20
-	VDUP  V20.S[0], V20.S4
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VBIT  V18.B16, V19.B16, V20.B16
-	WORD  $0x6e31de91 // fmul v17.4s, v20.4s, v17.4s
-
-	// q^gamma
-	CMP  $1, R8
-	BGE  focusnot0_580
-	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
-	JMP  focusdone580
-
-focusnot0_580:
-	CMP   $2, R8
-	BGE   focusnot1_580
-	FMOVQ 224(R1), F22
-	JMP   focusdone580
-
-focusnot1_580:
-	CMP $3, R8
-	BGE focusnot2_580
-	JMP focusdone580
-
-focusnot2_580:
-	CMP  $4, R8
-	BGE  focusnot3_580
-	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
-	JMP  focusdone580
-
-focusnot3_580:
-	CMP   $5, R8
-	BGE   focusnot4_580
-	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
-	VMOV  V22.B16, V19.B16
-	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e23de54 // fmul v20.4s, v18.4s, v3.4s
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V22.S4, V19.S4
-	VMOV  V19.B16, V22.B16
-	JMP   focusdone580
-
-focusnot4_580:
-	CMP   $6, R8
-	BGE   focusnot5_580
-	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
-	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V22.S4, V22.S4, V21.S4
-	VMOV  V22.B16, V20.B16
-	VFMLS V18.S4, V18.S4, V20.S4
-	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
-	VFMLA V3.S4, V20.S4, V21.S4
-	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V22.S4
-	JMP   focusdone580
-
-focusnot5_580:
-	CMP   $7, R8
-	BGE   focusnot6_580
-	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V22.S4, V22.S4, V19.S4
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V22.S4, V18.S4, V19.S4
-	VMOV  V19.B16, V22.B16
-	JMP   focusdone580
-
-focusnot6_580:
-	CMP   $8, R8
-	BGE   focusnot7_580
-	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V22.S4, V22.S4, V19.S4
-	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
-	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V22.S4
-	JMP   focusdone580
-
-focusnot7_580:
-	CMP   $9, R8
-	BGE   focusnot8_580
-	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V22.S4, V22.S4, V19.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa97 // fneg v23.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V23.S4
-	VFMLA V19.S4, V21.S4, V23.S4
-	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
-	VFMLA V22.S4, V20.S4, V18.S4
-	VMOV  V18.B16, V22.B16
-	JMP   focusdone580
-
-focusnot8_580:
-	ADD   $24, R7, R9
-	FMOVS (R9), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R9), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R9), F20
-	VDUP  V20.S[0], V20.S4
-
-	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V15.S4, V22.S4, V22.S4
-	VUSHR $23, V22.S4, V21.S4
-	VUSHR $20, V22.S4, V24.S4
-	VAND  V16.B16, V22.B16, V22.B16
-	FMOVQ 672(R1), F23
-	VADD  V23.S4, V22.S4, V22.S4
-	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V24.B16], V25.B16
-	FMOVQ 304(R1), F24
-	VBIT  V4.B16, V25.B16, V24.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V25.B16
-	FMOVQ 432(R1), F26
-	VFMLA V25.S4, V22.S4, V26.S4
-	FMOVQ 688(R1), F22
-	WORD  $0x6e36df5b // fmul v27.4s, v26.4s, v22.4s
-	VMOV  V26.B16, V22.B16
-	VFMLA V27.S4, V22.S4, V22.S4
-	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
-	VFMLA V27.S4, V26.S4, V25.S4
-	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
-	FMOVQ 720(R1), F28
-	FMOVQ 704(R1), F29
-	VFMLA V29.S4, V26.S4, V28.S4
-	FMOVQ 736(R1), F29
-	VFMLA V28.S4, V26.S4, V29.S4
-	FMOVQ 752(R1), F28
-	VFMLA V29.S4, V26.S4, V28.S4
-	FMOVQ 768(R1), F29
-	VFMLA V28.S4, V26.S4, V29.S4
-	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
-	VFMLA V29.S4, V26.S4, V25.S4
-	WORD  $0x4e39d6da // fadd v26.4s, v22.4s, v25.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V27.B16
-	WORD  $0x4e3bd6fb // fadd v27.4s, v23.4s, v27.4s
-	WORD  $0x6e3bde5c // fmul v28.4s, v18.4s, v27.4s
-	WORD  $0x6ea0fb97 // fneg v23.4s, v28.4s
-	VFMLA V27.S4, V18.S4, V23.S4
-	VMOV  V28.B16, V27.B16
-	VFMLA V26.S4, V19.S4, V27.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e25d77a // fadd v26.4s, v27.4s, v5.4s
-	WORD  $0x4ea5d75b // fsub v27.4s, v26.4s, v5.4s
-	WORD  $0x4ebbd79b // fsub v27.4s, v28.4s, v27.4s
-	VFMLA V22.S4, V19.S4, V27.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
-	VFMLA V24.S4, V18.S4, V23.S4
-	VFMLA V22.S4, V20.S4, V23.S4
-	VFMLA V25.S4, V19.S4, V23.S4
-	WORD  $0x4e37d773 // fadd v19.4s, v27.4s, v23.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F18
-	FMOVQ 800(R1), F20
-	VFMLA V20.S4, V19.S4, V18.S4
-	FMOVQ 832(R1), F20
-	VFMLA V18.S4, V19.S4, V20.S4
-	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
-	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
-	VFMLA V2.S4, V19.S4, V18.S4
-	VTBL  V0.B16, [V26.B16], V20.B16
-	FMOVQ 304(R1), F19
-	VBIT  V4.B16, V20.B16, V19.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V18.S4, V20.S4, V19.S4
-
-	// times 2^k
-	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
-	VSHL  $20, V26.S4, V19.S4
-	FMOVQ 336(R1), F20
-	VAND  V20.B16, V19.B16, V19.B16
-	VADD  V19.S4, V18.S4, V22.S4
-
-	// x or result out of range?
-	FMOVQ 848(R1), F18
-	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
-	FMOVQ 880(R1), F19
-	VEOR  V19.B16, V26.B16, V19.B16
-	FMOVQ 864(R1), F20
-	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
-	VORR  V19.B16, V18.B16, V18.B16
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R9
-	CBNZ  R9, slowvector
-
-focusdone580:
-	// loss = (alpha ce) q^gamma
-	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
-	ADD   $0, R3, R9
-	CMP   $4, R2
-	BLT   partless3
-	FMOVQ F17, (R3)
-	JMP   partdone3
-
-partless3:
-	TBZ    $1, R2, partone3
-	VST1.P V17.D[0], 8(R9)
-	TBZ    $0, R2, partdone3
-	VST1   V17.S[2], (R9)
-	JMP    partdone3
-
-partone3:
-	TBZ  $0, R2, partdone3
-	VST1 V17.S[0], (R9)
-
-partdone3:
-nextvector:
-	ADD $16, R3, R3
-	ADD $16, R5, R5
-	ADD $16, R6, R6
-	SUB $4, R2, R2
-	CMP $1, R2
-	BGE vector
-
-done:
-	RET
-
-otherblock:
-	FMOVQ (R5), F19
-	FMOVQ (R6), F17
-	FMOVQ 16(R5), F27
-	FMOVQ 16(R6), F22
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V19.B16, V18.B16
-	VORR V6.B16, V27.B16, V20.B16
-	WORD $0x4ea7d652 // fsub v18.4s, v18.4s, v7.4s
-	WORD $0x4ea7d69a // fsub v26.4s, v20.4s, v7.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F25
-	FMOVQ 64(R1), F24
-	VFMLA V8.S4, V18.S4, V25.S4
-	VFMLA V8.S4, V26.S4, V24.S4
-	WORD  $0x4ea9d734 // fsub v20.4s, v25.4s, v9.4s
-	WORD  $0x4ea9d715 // fsub v21.4s, v24.4s, v9.4s
-
-	// r = c - n ln2
-	VFMLS V2.S4, V20.S4, V18.S4
-	VFMLS V2.S4, V21.S4, V26.S4
-	VFMLS V10.S4, V20.S4, V18.S4
-	VFMLS V10.S4, V21.S4, V26.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F23
-	FMOVQ 128(R1), F28
-	VFMLA V11.S4, V18.S4, V23.S4
-	VFMLA V11.S4, V26.S4, V28.S4
-	FMOVQ 144(R1), F20
-	FMOVQ 144(R1), F21
-	VFMLA V23.S4, V18.S4, V20.S4
-	VFMLA V28.S4, V26.S4, V21.S4
-	FMOVQ 160(R1), F23
-	FMOVQ 160(R1), F28
-	VFMLA V20.S4, V18.S4, V23.S4
-	VFMLA V21.S4, V26.S4, V28.S4
-	FMOVQ 176(R1), F20
-	FMOVQ 176(R1), F21
-	VFMLA V23.S4, V18.S4, V20.S4
-	VFMLA V28.S4, V26.S4, V21.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V25.B16], V23.B16
-	VTBL  V0.B16, [V24.B16], V28.B16
-	FMOVQ 192(R1), F26
-	FMOVQ 192(R1), F18
-	VBIT  V12.B16, V23.B16, V26.B16
-	VBIT  V12.B16, V28.B16, V18.B16
-	VTBL  V26.B16, [V13.B16], V23.B16
-	VTBL  V18.B16, [V13.B16], V18.B16
-	VSHL  $21, V25.S4, V25.S4
-	VSHL  $21, V24.S4, V24.S4
-	VADD  V25.S4, V23.S4, V23.S4
-	VADD  V24.S4, V18.S4, V18.S4
-	VFMLA V20.S4, V23.S4, V23.S4
-	VFMLA V21.S4, V18.S4, V18.S4
-	WORD  $0x4e21d6f5 // fadd v21.4s, v23.4s, v1.4s
-	WORD  $0x4e21d654 // fadd v20.4s, v18.4s, v1.4s
-	WORD  $0x6e35fc35 // fdiv v21.4s, v1.4s, v21.4s
-	WORD  $0x6e34fc39 // fdiv v25.4s, v1.4s, v20.4s
-	WORD  $0x6e35defc // fmul v28.4s, v23.4s, v21.4s
-	WORD  $0x6e39de54 // fmul v20.4s, v18.4s, v25.4s
-
-	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F24
-	FMOVQ 976(R1), F29
-	VFMLA V14.S4, V23.S4, V24.S4
-	VFMLA V14.S4, V18.S4, V29.S4
-	FMOVQ 992(R1), F26
-	FMOVQ 992(R1), F30
-	VFMLA V24.S4, V23.S4, V26.S4
-	VFMLA V29.S4, V18.S4, V30.S4
-	FMOVQ 1008(R1), F24
-	FMOVQ 1008(R1), F29
-	VFMLA V26.S4, V23.S4, V24.S4
-	VFMLA V30.S4, V18.S4, V29.S4
-	FMOVQ 1024(R1), F26
-	FMOVQ 1024(R1), F30
-	VFMLA V24.S4, V23.S4, V26.S4
-	VFMLA V29.S4, V18.S4, V30.S4
-	FMOVQ 1040(R1), F24
-	FMOVQ 1040(R1), F29
-	VFMLA V26.S4, V23.S4, V24.S4
-	VFMLA V30.S4, V18.S4, V29.S4
-	FMOVQ 1056(R1), F26
-	FMOVQ 1056(R1), F30
-	VFMLA V24.S4, V23.S4, V26.S4
-	VFMLA V29.S4, V18.S4, V30.S4
-	FMOVQ 1072(R1), F24
-	FMOVQ 1072(R1), F29
-	VFMLA V26.S4, V23.S4, V24.S4
-	VFMLA V30.S4, V18.S4, V29.S4
-	WORD  $0x6e38def8 // fmul v24.4s, v23.4s, v24.4s
-	WORD  $0x6e3dde5a // fmul v26.4s, v18.4s, v29.4s
-	VFMLA V24.S4, V23.S4, V23.S4
-	VFMLA V26.S4, V18.S4, V18.S4
-	WORD  $0x4ea0aa7d // cmlt v29.4s, v19.4s, #0
-	WORD  $0x4ea0ab7e // cmlt v30.4s, v27.4s, #0
-	VMOV  V21.B16, V24.B16
-	VBIT  V29.B16, V28.B16, V24.B16
-	VMOV  V25.B16, V26.B16
-	VBIT  V30.B16, V20.B16, V26.B16
-	VBIT  V29.B16, V21.B16, V28.B16
-	VBIT  V30.B16, V25.B16, V20.B16
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eb1d439 // fsub v25.4s, v1.4s, v17.4s
-	WORD  $0x4eb6d435 // fsub v21.4s, v1.4s, v22.4s
-	VBSL  V25.B16, V17.B16, V29.B16
-	VBSL  V21.B16, V22.B16, V30.B16
-	WORD  $0x4ea0fa73 // fabs v19.4s, v19.4s
-	WORD  $0x4ea0fb7b // fabs v27.4s, v27.4s
-	VFMLA V19.S4, V29.S4, V23.S4
-	VFMLA V27.S4, V30.S4, V18.S4
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e31df93 // fmul v19.4s, v28.4s, v17.4s
-	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
-	VFMLA V25.S4, V24.S4, V19.S4
-	VFMLA V21.S4, V26.S4, V20.S4
-	FMOVS 12(R7), F24
-	FMOVS 12(R7), F26
-	VDUP  V24.S[0], V24.S4
-	VDUP  V26.S[0], V26.S4
-	FMOVS 16(R7), F28
-	FMOVS 16(R7), F27
-	VDUP  V28.S[0], V28.S4
-	VDUP  V27.S[0], V27.S4
-	WORD  $0x6e39df99 // fmul v25.4s, v28.4s, v25.4s
-	WORD  $0x6e35df75 // fmul v21.4s, v27.4s, v21.4s
+	FMOVQ 128(R1), F20
+	FMOVQ 128(R1), F25
+	VFMLA V12.S4, V15.S4, V20.S4
+	VFMLA V12.S4, V24.S4, V25.S4
+	FMOVQ 144(R1), F16
+	FMOVQ 144(R1), F17
+	VFMLA V20.S4, V15.S4, V16.S4
+	VFMLA V25.S4, V24.S4, V17.S4
+	FMOVQ 160(R1), F20
+	FMOVQ 160(R1), F25
+	VFMLA V16.S4, V15.S4, V20.S4
 	VFMLA V17.S4, V24.S4, V25.S4
-	VFMLA V22.S4, V26.S4, V21.S4
-	WORD  $0x6e37df31 // fmul v17.4s, v25.4s, v23.4s
-	WORD  $0x6e32deb2 // fmul v18.4s, v21.4s, v18.4s
-
-	// q^gamma
-	CMP  $1, R8
-	BGE  focusnot0_581
-	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
-	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone581
-
-focusnot0_581:
-	CMP   $2, R8
-	BGE   focusnot1_581
-	FMOVQ 224(R1), F19
-	FMOVQ 224(R1), F20
-	JMP   focusdone581
-
-focusnot1_581:
-	CMP $3, R8
-	BGE focusnot2_581
-	JMP focusdone581
-
-focusnot2_581:
-	CMP  $4, R8
-	BGE  focusnot3_581
-	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
-	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone581
-
-focusnot3_581:
-	CMP   $5, R8
-	BGE   focusnot4_581
-	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
-	VMOV  V19.B16, V22.B16
-	VFMLS V21.S4, V21.S4, V22.S4
-	WORD  $0x6e23deb7 // fmul v23.4s, v21.4s, v3.4s
-	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
-	VFMLA V21.S4, V19.S4, V22.S4
-	VMOV  V22.B16, V19.B16
-	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
-	VMOV  V20.B16, V22.B16
-	VFMLS V21.S4, V21.S4, V22.S4
-	WORD  $0x6e23deb7 // fmul v23.4s, v21.4s, v3.4s
-	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
-	VFMLA V21.S4, V20.S4, V22.S4
-	VMOV  V22.B16, V20.B16
-	JMP   focusdone581
-
-focusnot4_581:
-	CMP   $6, R8
-	BGE   focusnot5_581
-	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
-	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
-	VFMLA V19.S4, V19.S4, V24.S4
-	VMOV  V19.B16, V23.B16
-	VFMLS V21.S4, V21.S4, V23.S4
-	WORD  $0x6e37de73 // fmul v19.4s, v19.4s, v23.4s
-	VFMLA V3.S4, V19.S4, V24.S4
-	WORD  $0x6e35df13 // fmul v19.4s, v24.4s, v21.4s
-	VFMLA V21.S4, V22.S4, V19.S4
-	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
-	WORD  $0x6e34de96 // fmul v22.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
-	VFMLA V20.S4, V20.S4, V24.S4
-	VMOV  V20.B16, V23.B16
-	VFMLS V21.S4, V21.S4, V23.S4
-	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
-	VFMLA V3.S4, V20.S4, V24.S4
-	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
-	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone581
-
-focusnot5_581:
-	CMP   $7, R8
-	BGE   focusnot6_581
-	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V19.S4, V19.S4, V22.S4
-	WORD  $0x6e33ded6 // fmul v22.4s, v22.4s, v19.4s
-	VFMLA V19.S4, V21.S4, V22.S4
-	VMOV  V22.B16, V19.B16
-	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V20.S4, V20.S4, V22.S4
-	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
-	VFMLA V20.S4, V21.S4, V22.S4
-	VMOV  V22.B16, V20.B16
-	JMP   focusdone581
-
-focusnot6_581:
-	CMP   $8, R8
-	BGE   focusnot7_581
-	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V19.S4, V19.S4, V22.S4
-	WORD  $0x4e35d6b3 // fadd v19.4s, v21.4s, v21.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V21.S4, V21.S4, V19.S4
-	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V20.S4, V20.S4, V22.S4
-	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
-	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
-	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone581
-
-focusnot7_581:
-	CMP   $9, R8
-	BGE   focusnot8_581
-	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V19.S4, V19.S4, V22.S4
-	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
-	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
-	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
-	VFMLA V21.S4, V21.S4, V25.S4
-	VFMLA V22.S4, V24.S4, V25.S4
-	WORD  $0x6e33df35 // fmul v21.4s, v25.4s, v19.4s
-	VFMLA V19.S4, V23.S4, V21.S4
-	VMOV  V21.B16, V19.B16
-	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V20.S4, V20.S4, V22.S4
-	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
-	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
-	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
-	VFMLA V21.S4, V21.S4, V25.S4
-	VFMLA V22.S4, V24.S4, V25.S4
-	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
-	VFMLA V20.S4, V23.S4, V21.S4
-	VMOV  V21.B16, V20.B16
-	JMP   focusdone581
-
-focusnot8_581:
-	ADD   $24, R7, R9
-	FMOVS (R9), F21
-	VDUP  V21.S[0], V21.S4
-	FMOVS 4(R9), F22
-	VDUP  V22.S[0], V22.S4
-	FMOVS 8(R9), F23
-	VDUP  V23.S[0], V23.S4
-
-	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V15.S4, V19.S4, V25.S4
-	VUSHR $23, V25.S4, V24.S4
-	VUSHR $20, V25.S4, V19.S4
-	VAND  V16.B16, V25.B16, V25.B16
-	FMOVQ 672(R1), F26
-	VADD  V26.S4, V25.S4, V25.S4
-	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V19.B16], V26.B16
-	FMOVQ 304(R1), F19
-	VBIT  V4.B16, V26.B16, V19.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R1), F29
-	VFMLA V26.S4, V25.S4, V29.S4
-	FMOVQ 688(R1), F25
-	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
-	VMOV  V29.B16, V26.B16
-	VFMLA V25.S4, V26.S4, V26.S4
-	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
-	VFMLA V25.S4, V29.S4, V27.S4
-	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
-	FMOVQ 720(R1), F30
-	FMOVQ 704(R1), F31
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 736(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	FMOVQ 752(R1), F30
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 768(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
-	VFMLA V31.S4, V25.S4, V27.S4
-	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V29.B16
-	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
-	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
-	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
-	VFMLA V28.S4, V21.S4, V29.S4
-	VMOV  V30.B16, V28.B16
-	VFMLA V25.S4, V22.S4, V28.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e25d799 // fadd v25.4s, v28.4s, v5.4s
-	WORD  $0x4ea5d73c // fsub v28.4s, v25.4s, v5.4s
-	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
-	VFMLA V26.S4, V22.S4, V28.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V19.S4, V21.S4, V29.S4
-	VFMLA V26.S4, V23.S4, V29.S4
-	VFMLA V27.S4, V22.S4, V29.S4
-	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F19
-	FMOVQ 800(R1), F22
-	VFMLA V22.S4, V21.S4, V19.S4
-	FMOVQ 832(R1), F22
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V2.S4, V21.S4, V19.S4
-	VTBL  V0.B16, [V25.B16], V22.B16
-	FMOVQ 304(R1), F21
-	VBIT  V4.B16, V22.B16, V21.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
-	VFMLA V19.S4, V22.S4, V21.S4
-
-	// times 2^k
-	WORD  $0x4e35d6d3 // fadd v19.4s, v22.4s, v21.4s
-	VSHL  $20, V25.S4, V21.S4
-	FMOVQ 336(R1), F22
-	VAND  V22.B16, V21.B16, V21.B16
-	VADD  V21.S4, V19.S4, V19.S4
-
-	// x or result out of range?
-	FMOVQ 848(R1), F21
-	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
-	FMOVQ 880(R1), F22
-	VEOR  V22.B16, V25.B16, V22.B16
-	FMOVQ 864(R1), F23
-	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
-	VORR  V22.B16, V21.B16, V21.B16
-	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
-	FMOVD F21, R10
-	CBNZ  R10, slowblock
-	FMOVS (R9), F21
-	VDUP  V21.S[0], V21.S4
-	FMOVS 4(R9), F22
-	VDUP  V22.S[0], V22.S4
-	FMOVS 8(R9), F23
-	VDUP  V23.S[0], V23.S4
-
-	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V15.S4, V20.S4, V25.S4
-	VUSHR $23, V25.S4, V24.S4
-	VUSHR $20, V25.S4, V20.S4
-	VAND  V16.B16, V25.B16, V25.B16
-	FMOVQ 672(R1), F26
-	VADD  V26.S4, V25.S4, V25.S4
-	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V20.B16], V26.B16
-	FMOVQ 304(R1), F20
-	VBIT  V4.B16, V26.B16, V20.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R1), F29
-	VFMLA V26.S4, V25.S4, V29.S4
-	FMOVQ 688(R1), F25
-	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
-	VMOV  V29.B16, V26.B16
-	VFMLA V25.S4, V26.S4, V26.S4
-	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
-	VFMLA V25.S4, V29.S4, V27.S4
-	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
-	FMOVQ 720(R1), F30
-	FMOVQ 704(R1), F31
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 736(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	FMOVQ 752(R1), F30
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 768(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
-	VFMLA V31.S4, V25.S4, V27.S4
-	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V29.B16
-	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
-	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
-	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
-	VFMLA V28.S4, V21.S4, V29.S4
-	VMOV  V30.B16, V28.B16
-	VFMLA V25.S4, V22.S4, V28.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e25d799 // fadd v25.4s, v28.4s, v5.4s
-	WORD  $0x4ea5d73c // fsub v28.4s, v25.4s, v5.4s
-	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
-	VFMLA V26.S4, V22.S4, V28.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V20.S4, V21.S4, V29.S4
-	VFMLA V26.S4, V23.S4, V29.S4
-	VFMLA V27.S4, V22.S4, V29.S4
-	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F20
-	FMOVQ 800(R1), F22
-	VFMLA V22.S4, V21.S4, V20.S4
-	FMOVQ 832(R1), F22
-	VFMLA V20.S4, V21.S4, V22.S4
-	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
-	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
-	VFMLA V2.S4, V21.S4, V20.S4
-	VTBL  V0.B16, [V25.B16], V22.B16
-	FMOVQ 304(R1), F21
-	VBIT  V4.B16, V22.B16, V21.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
-	VFMLA V20.S4, V22.S4, V21.S4
-
-	// times 2^k
-	WORD  $0x4e35d6d4 // fadd v20.4s, v22.4s, v21.4s
-	VSHL  $20, V25.S4, V21.S4
-	FMOVQ 336(R1), F22
-	VAND  V22.B16, V21.B16, V21.B16
-	VADD  V21.S4, V20.S4, V20.S4
-
-	// x or result out of range?
-	FMOVQ 848(R1), F21
-	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
-	FMOVQ 880(R1), F22
-	VEOR  V22.B16, V25.B16, V22.B16
-	FMOVQ 864(R1), F23
-	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
-	VORR  V22.B16, V21.B16, V21.B16
-	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
-	FMOVD F21, R9
-	CBNZ  R9, slowblock
-
-focusdone581:
-	// loss = (alpha ce) q^gamma
-	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-
-	// loss = (alpha ce) q^gamma
-	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
-	FMOVQ F17, (R3)
-	FMOVQ F18, 16(R3)
-	JMP   nextblock
-
-othervector:
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V17.B16, V19.B16
-	WORD $0x4ea7d675 // fsub v21.4s, v19.4s, v7.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F20
-	VFMLA V8.S4, V21.S4, V20.S4
-	WORD  $0x4ea9d693 // fsub v19.4s, v20.4s, v9.4s
-
-	// r = c - n ln2
-	VFMLS V2.S4, V19.S4, V21.S4
-	VFMLS V10.S4, V19.S4, V21.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F22
-	VFMLA V11.S4, V21.S4, V22.S4
-	FMOVQ 144(R1), F19
-	VFMLA V22.S4, V21.S4, V19.S4
-	FMOVQ 160(R1), F22
-	VFMLA V19.S4, V21.S4, V22.S4
-	FMOVQ 176(R1), F19
-	VFMLA V22.S4, V21.S4, V19.S4
+	FMOVQ 176(R1), F16
+	FMOVQ 176(R1), F17
+	VFMLA V20.S4, V15.S4, V16.S4
+	VFMLA V25.S4, V24.S4, V17.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V20.B16], V21.B16
-	FMOVQ 192(R1), F22
-	VBIT  V12.B16, V21.B16, V22.B16
-	VTBL  V22.B16, [V13.B16], V21.B16
-	VSHL  $21, V20.S4, V20.S4
-	VADD  V20.S4, V21.S4, V21.S4
-	VFMLA V19.S4, V21.S4, V21.S4
-	WORD  $0x4e21d6b3 // fadd v19.4s, v21.4s, v1.4s
-	WORD  $0x6e33fc34 // fdiv v20.4s, v1.4s, v19.4s
-	WORD  $0x6e34deb6 // fmul v22.4s, v21.4s, v20.4s
-
-	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F19
-	VFMLA V14.S4, V21.S4, V19.S4
-	FMOVQ 992(R1), F23
-	VFMLA V19.S4, V21.S4, V23.S4
-	FMOVQ 1008(R1), F19
-	VFMLA V23.S4, V21.S4, V19.S4
-	FMOVQ 1024(R1), F23
-	VFMLA V19.S4, V21.S4, V23.S4
-	FMOVQ 1040(R1), F19
-	VFMLA V23.S4, V21.S4, V19.S4
-	FMOVQ 1056(R1), F23
-	VFMLA V19.S4, V21.S4, V23.S4
-	FMOVQ 1072(R1), F19
-	VFMLA V23.S4, V21.S4, V19.S4
-	WORD  $0x6e33deb3 // fmul v19.4s, v21.4s, v19.4s
-	VFMLA V19.S4, V21.S4, V21.S4
-	WORD  $0x4ea0aa37 // cmlt v23.4s, v17.4s, #0
-	VMOV  V20.B16, V19.B16
-	VBIT  V23.B16, V22.B16, V19.B16
-	VBIT  V23.B16, V20.B16, V22.B16
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eb2d434 // fsub v20.4s, v1.4s, v18.4s
-	VBSL  V20.B16, V18.B16, V23.B16
-	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
-	VFMLA V17.S4, V23.S4, V21.S4
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e32ded6 // fmul v22.4s, v22.4s, v18.4s
-	VFMLA V20.S4, V19.S4, V22.S4
-	FMOVS 12(R7), F17
-	VDUP  V17.S[0], V17.S4
-	FMOVS 16(R7), F19
-	VDUP  V19.S[0], V19.S4
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V17.S4, V19.S4
-	WORD  $0x6e35de71 // fmul v17.4s, v19.4s, v21.4s
-
-	// q^gamma
-	CMP  $1, R8
-	BGE  focusnot0_582
-	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
-	JMP  focusdone582
-
-focusnot0_582:
-	CMP   $2, R8
-	BGE   focusnot1_582
-	FMOVQ 224(R1), F22
-	JMP   focusdone582
-
-focusnot1_582:
-	CMP $3, R8
-	BGE focusnot2_582
-	JMP focusdone582
-
-focusnot2_582:
-	CMP  $4, R8
-	BGE  focusnot3_582
-	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
-	JMP  focusdone582
-
-focusnot3_582:
-	CMP   $5, R8
-	BGE   focusnot4_582
-	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
-	VMOV  V22.B16, V19.B16
-	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e23de54 // fmul v20.4s, v18.4s, v3.4s
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V22.S4, V19.S4
-	VMOV  V19.B16, V22.B16
-	JMP   focusdone582
-
-focusnot4_582:
-	CMP   $6, R8
-	BGE   focusnot5_582
-	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
-	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V22.S4, V22.S4, V21.S4
-	VMOV  V22.B16, V20.B16
-	VFMLS V18.S4, V18.S4, V20.S4
-	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
-	VFMLA V3.S4, V20.S4, V21.S4
-	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V22.S4
-	JMP   focusdone582
-
-focusnot5_582:
-	CMP   $7, R8
-	BGE   focusnot6_582
-	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V22.S4, V22.S4, V19.S4
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V22.S4, V18.S4, V19.S4
-	VMOV  V19.B16, V22.B16
-	JMP   focusdone582
-
-focusnot6_582:
-	CMP   $8, R8
-	BGE   focusnot7_582
-	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V22.S4, V22.S4, V19.S4
-	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
-	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V22.S4
-	JMP   focusdone582
-
-focusnot7_582:
-	CMP   $9, R8
-	BGE   focusnot8_582
-	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V22.S4, V22.S4, V19.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa97 // fneg v23.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V23.S4
-	VFMLA V19.S4, V21.S4, V23.S4
-	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
-	VFMLA V22.S4, V20.S4, V18.S4
-	VMOV  V18.B16, V22.B16
-	JMP   focusdone582
-
-focusnot8_582:
-	ADD   $24, R7, R9
-	FMOVS (R9), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R9), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R9), F20
-	VDUP  V20.S[0], V20.S4
-
-	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V15.S4, V22.S4, V22.S4
-	VUSHR $23, V22.S4, V21.S4
-	VUSHR $20, V22.S4, V24.S4
-	VAND  V16.B16, V22.B16, V22.B16
-	FMOVQ 672(R1), F23
-	VADD  V23.S4, V22.S4, V22.S4
-	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V24.B16], V25.B16
-	FMOVQ 304(R1), F24
-	VBIT  V4.B16, V25.B16, V24.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V25.B16
-	FMOVQ 432(R1), F26
-	VFMLA V25.S4, V22.S4, V26.S4
-	FMOVQ 688(R1), F22
-	WORD  $0x6e36df5b // fmul v27.4s, v26.4s, v22.4s
-	VMOV  V26.B16, V22.B16
-	VFMLA V27.S4, V22.S4, V22.S4
-	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
-	VFMLA V27.S4, V26.S4, V25.S4
-	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
-	FMOVQ 720(R1), F28
-	FMOVQ 704(R1), F29
-	VFMLA V29.S4, V26.S4, V28.S4
-	FMOVQ 736(R1), F29
-	VFMLA V28.S4, V26.S4, V29.S4
-	FMOVQ 752(R1), F28
-	VFMLA V29.S4, V26.S4, V28.S4
-	FMOVQ 768(R1), F29
-	VFMLA V28.S4, V26.S4, V29.S4
-	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
-	VFMLA V29.S4, V26.S4, V25.S4
-	WORD  $0x4e39d6da // fadd v26.4s, v22.4s, v25.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V27.B16
-	WORD  $0x4e3bd6fb // fadd v27.4s, v23.4s, v27.4s
-	WORD  $0x6e3bde5c // fmul v28.4s, v18.4s, v27.4s
-	WORD  $0x6ea0fb97 // fneg v23.4s, v28.4s
-	VFMLA V27.S4, V18.S4, V23.S4
-	VMOV  V28.B16, V27.B16
-	VFMLA V26.S4, V19.S4, V27.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e25d77a // fadd v26.4s, v27.4s, v5.4s
-	WORD  $0x4ea5d75b // fsub v27.4s, v26.4s, v5.4s
-	WORD  $0x4ebbd79b // fsub v27.4s, v28.4s, v27.4s
-	VFMLA V22.S4, V19.S4, V27.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
-	VFMLA V24.S4, V18.S4, V23.S4
-	VFMLA V22.S4, V20.S4, V23.S4
-	VFMLA V25.S4, V19.S4, V23.S4
-	WORD  $0x4e37d773 // fadd v19.4s, v27.4s, v23.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F18
-	FMOVQ 800(R1), F20
-	VFMLA V20.S4, V19.S4, V18.S4
-	FMOVQ 832(R1), F20
-	VFMLA V18.S4, V19.S4, V20.S4
-	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
-	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
-	VFMLA V2.S4, V19.S4, V18.S4
-	VTBL  V0.B16, [V26.B16], V20.B16
-	FMOVQ 304(R1), F19
-	VBIT  V4.B16, V20.B16, V19.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V18.S4, V20.S4, V19.S4
-
-	// times 2^k
-	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
-	VSHL  $20, V26.S4, V19.S4
-	FMOVQ 336(R1), F20
-	VAND  V20.B16, V19.B16, V19.B16
-	VADD  V19.S4, V18.S4, V22.S4
-
-	// x or result out of range?
-	FMOVQ 848(R1), F18
-	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
-	FMOVQ 880(R1), F19
-	VEOR  V19.B16, V26.B16, V19.B16
-	FMOVQ 864(R1), F20
-	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
-	VORR  V19.B16, V18.B16, V18.B16
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R9
-	CBNZ  R9, slowvector
-
-focusdone582:
-	// loss = (alpha ce) q^gamma
-	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
-	ADD   $0, R3, R9
-	CMP   $4, R2
-	BLT   partless4
-	FMOVQ F17, (R3)
-	JMP   partdone4
-
-partless4:
-	TBZ    $1, R2, partone4
-	VST1.P V17.D[0], 8(R9)
-	TBZ    $0, R2, partdone4
-	VST1   V17.S[2], (R9)
-	JMP    partdone4
-
-partone4:
-	TBZ  $0, R2, partdone4
-	VST1 V17.S[0], (R9)
-
-partdone4:
-	JMP nextvector
-
-slowblock:
-	MOVD $8, R9
-
-slow:
-	FMOVQ (R5), F17
-	FMOVQ (R6), F18
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V6.B16, V17.B16, V19.B16
-	WORD  $0x4ea7d673 // fsub v19.4s, v19.4s, v7.4s
-	FMOVQ 240(R1), F20
-	WORD  $0x4e33f694 // fmax v20.4s, v20.4s, v19.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F22
-	VFMLA V8.S4, V20.S4, V22.S4
-	WORD  $0x4ea9d6d3 // fsub v19.4s, v22.4s, v9.4s
-
-	// r = c - n ln2
-	VMOV  V20.B16, V21.B16
-	VFMLS V2.S4, V19.S4, V21.S4
-	VFMLS V10.S4, V19.S4, V21.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F23
-	VFMLA V11.S4, V21.S4, V23.S4
-	FMOVQ 144(R1), F19
-	VFMLA V23.S4, V21.S4, V19.S4
-	FMOVQ 160(R1), F23
-	VFMLA V19.S4, V21.S4, V23.S4
-	FMOVQ 176(R1), F19
-	VFMLA V23.S4, V21.S4, V19.S4
-	FMOVQ 272(R1), F21
-	WORD  $0x6eb4e6b4 // fcmgt v20.4s, v21.4s, v20.4s
-	FMOVQ 288(R1), F21
-	VAND  V20.B16, V21.B16, V20.B16
-
-	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V22.S4, V21.S4
-	VTBL  V0.B16, [V22.B16], V23.B16
-	FMOVQ 304(R1), F22
-	VBIT  V4.B16, V23.B16, V22.B16
-	FLDPQ 32(R0), (F30, F31)
-	VTBL  V22.B16, [V30.B16, V31.B16], V22.B16
-	VADD  V21.S4, V22.S4, V23.S4
-	FMOVQ 336(R1), F22
-	VAND  V22.B16, V21.B16, V21.B16
-	VADD  V20.S4, V21.S4, V21.S4
-	VFMLA V19.S4, V23.S4, V23.S4
-	WORD  $0x6e35def3 // fmul v19.4s, v23.4s, v21.4s
-
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V20.S4, V19.S4, V20.S4
-	FMOVQ 352(R1), F21
-	WORD  $0x4e35d673 // fadd v19.4s, v19.4s, v21.4s
-	FMOVQ 352(R1), F21
-	VSUB  V21.S4, V19.S4, V19.S4
-	WORD  $0x4eb36693 // smax v19.4s, v20.4s, v19.4s
-	FMOVQ 368(R1), F20
-	VUMIN V20.S4, V19.S4, V19.S4
-
-	// below 2^-60, log1p(e) and e/(1+e) are e
-	FMOVQ 624(R1), F20
-	WORD  $0x6eb3e694 // fcmgt v20.4s, v20.4s, v19.4s
-	FMOVQ 624(R1), F21
-	WORD  $0x4e33f6b6 // fmax v22.4s, v21.4s, v19.4s
-	WORD  $0x4e21d6d5 // fadd v21.4s, v22.4s, v1.4s
-	WORD  $0x6e35fc35 // fdiv v21.4s, v1.4s, v21.4s
-	WORD  $0x6e35ded9 // fmul v25.4s, v22.4s, v21.4s
-	VBIT  V20.B16, V19.B16, V25.B16
-
-	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F23
-	VFMLA V14.S4, V22.S4, V23.S4
-	FMOVQ 992(R1), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1008(R1), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1024(R1), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1040(R1), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1056(R1), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1072(R1), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	WORD  $0x6e37ded7 // fmul v23.4s, v22.4s, v23.4s
-	VFMLA V23.S4, V22.S4, V22.S4
-	VBIT  V20.B16, V19.B16, V22.B16
-	WORD  $0x4ea0aa34 // cmlt v20.4s, v17.4s, #0
-	VMOV  V21.B16, V19.B16
-	VBIT  V20.B16, V25.B16, V19.B16
-	VBIT  V20.B16, V21.B16, V25.B16
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eb2d435 // fsub v21.4s, v1.4s, v18.4s
-	VBSL  V21.B16, V18.B16, V20.B16
-	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
-	VMOVI $0, V23.B16
-	WORD  $0x6eb7e697 // fcmgt v23.4s, v20.4s, v23.4s
-	VAND  V23.B16, V17.B16, V17.B16
-	VFMLA V17.S4, V20.S4, V22.S4
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e32df31 // fmul v17.4s, v25.4s, v18.4s
-	VFMLA V21.S4, V19.S4, V17.S4
-	FMOVS 12(R7), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 16(R7), F20
-	VDUP  V20.S[0], V20.S4
-	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
-	VFMLA V18.S4, V19.S4, V20.S4
-	WORD  $0x6e36de99 // fmul v25.4s, v20.4s, v22.4s
-
-	// q^gamma
-	CMP  $1, R8
-	BGE  focusnot0_583
-	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone583
-
-focusnot0_583:
-	CMP   $2, R8
-	BGE   focusnot1_583
-	FMOVQ 224(R1), F17
-	JMP   focusdone583
-
-focusnot1_583:
-	CMP $3, R8
-	BGE focusnot2_583
-	JMP focusdone583
-
-focusnot2_583:
-	CMP  $4, R8
-	BGE  focusnot3_583
-	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone583
-
-focusnot3_583:
-	CMP   $5, R8
-	BGE   focusnot4_583
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	VMOV  V17.B16, V19.B16
-	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e23de54 // fmul v20.4s, v18.4s, v3.4s
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V17.S4, V19.S4
-	VMOV  V19.B16, V17.B16
-	JMP   focusdone583
-
-focusnot4_583:
-	CMP   $6, R8
-	BGE   focusnot5_583
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V17.S4, V17.S4, V21.S4
-	VMOV  V17.B16, V20.B16
-	VFMLS V18.S4, V18.S4, V20.S4
-	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V3.S4, V17.S4, V21.S4
-	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone583
-
-focusnot5_583:
-	CMP   $7, R8
-	BGE   focusnot6_583
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
-	VFMLA V17.S4, V18.S4, V19.S4
-	VMOV  V19.B16, V17.B16
-	JMP   focusdone583
-
-focusnot6_583:
-	CMP   $8, R8
-	BGE   focusnot7_583
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone583
-
-focusnot7_583:
-	CMP   $9, R8
-	BGE   focusnot8_583
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V22.S4
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
-	VFMLA V17.S4, V20.S4, V18.S4
-	VMOV  V18.B16, V17.B16
-	JMP   focusdone583
-
-focusnot8_583:
-	ADD   $24, R7, R10
-	FMOVS (R10), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R10), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R10), F20
-	VDUP  V20.S[0], V20.S4
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
-	VSUB  V15.S4, V21.S4, V22.S4
-	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
-	FMOVQ 896(R1), F24
-	VSUB  V24.S4, V23.S4, V23.S4
-	FMOVQ 560(R1), F24
-	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
-	VBIT  V24.B16, V23.B16, V22.B16
-	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
-	VUSHR $20, V22.S4, V24.S4
-	VAND  V16.B16, V22.B16, V22.B16
-	FMOVQ 672(R1), F26
-	VADD  V26.S4, V22.S4, V22.S4
-	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V24.B16], V26.B16
-	FMOVQ 304(R1), F24
-	VBIT  V4.B16, V26.B16, V24.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R1), F27
-	VFMLA V26.S4, V22.S4, V27.S4
-	FMOVQ 688(R1), F22
-	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
-	VMOV  V27.B16, V22.B16
-	VFMLA V28.S4, V22.S4, V22.S4
-	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
-	VFMLA V28.S4, V27.S4, V26.S4
-	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
-	FMOVQ 720(R1), F29
-	FMOVQ 704(R1), F30
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 736(R1), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	FMOVQ 752(R1), F29
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 768(R1), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
-	VFMLA V30.S4, V27.S4, V26.S4
-	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
-	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
-	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
-	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
-	VFMLA V23.S4, V18.S4, V28.S4
-	VMOV  V29.B16, V23.B16
-	VFMLA V27.S4, V19.S4, V23.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e25d6fb // fadd v27.4s, v23.4s, v5.4s
-	WORD  $0x4ea5d77e // fsub v30.4s, v27.4s, v5.4s
-	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
-	VFMLA V22.S4, V19.S4, V29.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
-	VFMLA V24.S4, V18.S4, V28.S4
-	VFMLA V22.S4, V20.S4, V28.S4
-	VFMLA V26.S4, V19.S4, V28.S4
-	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F19
-	FMOVQ 800(R1), F22
-	VFMLA V22.S4, V20.S4, V19.S4
-	FMOVQ 832(R1), F22
-	VFMLA V19.S4, V20.S4, V22.S4
-	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V2.S4, V20.S4, V19.S4
-	VTBL  V0.B16, [V27.B16], V22.B16
-	FMOVQ 304(R1), F20
-	VBIT  V4.B16, V22.B16, V20.B16
-	FLDPQ 272(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 304(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V19.S4, V22.S4, V20.S4
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V5.S4, V27.S4, V19.S4
-	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
-	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
-	VSHL  $23, V19.S4, V26.S4
-	VADD  V26.S4, V24.S4, V26.S4
-	FMOVQ 384(R1), F27
-	VUMIN V27.S4, V26.S4, V27.S4
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V26.B16
-	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
-	FMOVQ 912(R1), F26
-	VSUB  V19.S4, V26.S4, V19.S4
-	VSHL  $23, V19.S4, V19.S4
-	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
-	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
-	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
-	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
-	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
-	VSUB  V19.S4, V20.S4, V19.S4
-	VBIT  V22.B16, V19.B16, V27.B16
-
-	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R1), F19
-	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
-	FMOVQ 384(R1), F20
-	VBIF  V19.B16, V27.B16, V20.B16
-	FMOVQ 944(R1), F19
-	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
-	VMOVI $0, V19.B16
-	VCMEQ V19.S4, V21.S4, V19.S4
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	FMOVQ 384(R1), F20
-	VMOVI $0, V23.B16
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
-	FMOVQ 384(R1), F19
-	VCMEQ V19.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R1), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
-
-	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R10), F18
-	VDUP  V18.S[0], V18.S4
-	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
-	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	FMOVQ 384(R1), F20
-	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
-	VAND  V20.B16, V19.B16, V19.B16
-	FMOVS 16(R10), F20
-	VDUP  V20.S[0], V20.S4
-	VAND  V20.B16, V17.B16, V17.B16
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VAND  V17.B16, V19.B16, V17.B16
-	FMOVQ 384(R1), F19
-	WORD  $0x4eb336b3 // cmgt v19.4s, v21.4s, v19.4s
-	VORR  V19.B16, V17.B16, V19.B16
-	FMOVQ 368(R1), F17
-	VBIF  V19.B16, V18.B16, V17.B16
-
-focusdone583:
-	// loss = (alpha ce) q^gamma
-	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
-	FMOVQ 1104(R1), F18
-	WORD  $0x6e39e652 // fcmge v18.4s, v18.4s, v25.4s
-	VBIT  V18.B16, V17.B16, V25.B16
-	FMOVQ 368(R1), F17
-	VUMIN V17.S4, V25.S4, V17.S4
-	FMOVQ F17, (R3)
-	ADD   $16, R3, R3
-	ADD   $16, R5, R5
-	ADD   $16, R6, R6
-	SUB   $4, R2, R2
-	SUB   $4, R9, R9
-	CMP   $1, R9
-	BGE   slow
-	JMP   loop
-
-slowvector:
-	FMOVQ 224(R1), F17
-	ADD   $0, R5, R9
-	CMP   $4, R2
-	BLT   partless5
-	FMOVQ (R5), F17
-	JMP   partdone5
-
-partless5:
-	TBZ    $1, R2, partone5
-	VLD1.P 8(R9), V17.D[0]
-	TBZ    $0, R2, partdone5
-	VLD1   (R9), V17.S[2]
-	JMP    partdone5
-
-partone5:
-	TBZ  $0, R2, partdone5
-	VLD1 (R9), V17.S[0]
-
-partdone5:
-	VMOVI $0, V18.B16
-	ADD   $0, R6, R9
-	CMP   $4, R2
-	BLT   partless6
-	FMOVQ (R6), F18
-	JMP   partdone6
-
-partless6:
-	TBZ    $1, R2, partone6
-	VLD1.P 8(R9), V18.D[0]
-	TBZ    $0, R2, partdone6
-	VLD1   (R9), V18.S[2]
-	JMP    partdone6
-
-partone6:
-	TBZ  $0, R2, partdone6
-	VLD1 (R9), V18.S[0]
-
-partdone6:
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V6.B16, V17.B16, V19.B16
-	WORD  $0x4ea7d673 // fsub v19.4s, v19.4s, v7.4s
-	FMOVQ 240(R1), F20
-	WORD  $0x4e33f694 // fmax v20.4s, v20.4s, v19.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F22
-	VFMLA V8.S4, V20.S4, V22.S4
-	WORD  $0x4ea9d6d3 // fsub v19.4s, v22.4s, v9.4s
-
-	// r = c - n ln2
-	VMOV  V20.B16, V21.B16
-	VFMLS V2.S4, V19.S4, V21.S4
-	VFMLS V10.S4, V19.S4, V21.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F23
-	VFMLA V11.S4, V21.S4, V23.S4
-	FMOVQ 144(R1), F19
-	VFMLA V23.S4, V21.S4, V19.S4
-	FMOVQ 160(R1), F23
-	VFMLA V19.S4, V21.S4, V23.S4
-	FMOVQ 176(R1), F19
-	VFMLA V23.S4, V21.S4, V19.S4
-	FMOVQ 272(R1), F21
-	WORD  $0x6eb4e6b4 // fcmgt v20.4s, v21.4s, v20.4s
-	FMOVQ 288(R1), F21
-	VAND  V20.B16, V21.B16, V20.B16
-
-	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V22.S4, V21.S4
-	VTBL  V0.B16, [V22.B16], V23.B16
-	FMOVQ 304(R1), F22
-	VBIT  V4.B16, V23.B16, V22.B16
-	FLDPQ 32(R0), (F30, F31)
-	VTBL  V22.B16, [V30.B16, V31.B16], V22.B16
-	VADD  V21.S4, V22.S4, V23.S4
-	FMOVQ 336(R1), F22
-	VAND  V22.B16, V21.B16, V21.B16
-	VADD  V20.S4, V21.S4, V21.S4
-	VFMLA V19.S4, V23.S4, V23.S4
-	WORD  $0x6e35def3 // fmul v19.4s, v23.4s, v21.4s
-
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V20.S4, V19.S4, V20.S4
-	FMOVQ 352(R1), F21
-	WORD  $0x4e35d673 // fadd v19.4s, v19.4s, v21.4s
-	FMOVQ 352(R1), F21
-	VSUB  V21.S4, V19.S4, V19.S4
-	WORD  $0x4eb36693 // smax v19.4s, v20.4s, v19.4s
-	FMOVQ 368(R1), F20
-	VUMIN V20.S4, V19.S4, V19.S4
-
-	// below 2^-60, log1p(e) and e/(1+e) are e
-	FMOVQ 624(R1), F20
-	WORD  $0x6eb3e694 // fcmgt v20.4s, v20.4s, v19.4s
-	FMOVQ 624(R1), F21
-	WORD  $0x4e33f6b6 // fmax v22.4s, v21.4s, v19.4s
-	WORD  $0x4e21d6d5 // fadd v21.4s, v22.4s, v1.4s
-	WORD  $0x6e35fc35 // fdiv v21.4s, v1.4s, v21.4s
-	WORD  $0x6e35ded9 // fmul v25.4s, v22.4s, v21.4s
-	VBIT  V20.B16, V19.B16, V25.B16
-
-	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F23
-	VFMLA V14.S4, V22.S4, V23.S4
-	FMOVQ 992(R1), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1008(R1), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1024(R1), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1040(R1), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1056(R1), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1072(R1), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	WORD  $0x6e37ded7 // fmul v23.4s, v22.4s, v23.4s
-	VFMLA V23.S4, V22.S4, V22.S4
-	VBIT  V20.B16, V19.B16, V22.B16
-	WORD  $0x4ea0aa34 // cmlt v20.4s, v17.4s, #0
-	VMOV  V21.B16, V19.B16
-	VBIT  V20.B16, V25.B16, V19.B16
-	VBIT  V20.B16, V21.B16, V25.B16
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eb2d435 // fsub v21.4s, v1.4s, v18.4s
-	VBSL  V21.B16, V18.B16, V20.B16
-	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
-	VMOVI $0, V23.B16
-	WORD  $0x6eb7e697 // fcmgt v23.4s, v20.4s, v23.4s
-	VAND  V23.B16, V17.B16, V17.B16
-	VFMLA V17.S4, V20.S4, V22.S4
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e32df31 // fmul v17.4s, v25.4s, v18.4s
-	VFMLA V21.S4, V19.S4, V17.S4
-	FMOVS 12(R7), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 16(R7), F20
-	VDUP  V20.S[0], V20.S4
-	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
-	VFMLA V18.S4, V19.S4, V20.S4
-	WORD  $0x6e36de99 // fmul v25.4s, v20.4s, v22.4s
-
-	// q^gamma
-	CMP  $1, R8
-	BGE  focusnot0_584
-	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone584
-
-focusnot0_584:
-	CMP   $2, R8
-	BGE   focusnot1_584
-	FMOVQ 224(R1), F17
-	JMP   focusdone584
-
-focusnot1_584:
-	CMP $3, R8
-	BGE focusnot2_584
-	JMP focusdone584
-
-focusnot2_584:
-	CMP  $4, R8
-	BGE  focusnot3_584
-	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone584
-
-focusnot3_584:
-	CMP   $5, R8
-	BGE   focusnot4_584
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	VMOV  V17.B16, V19.B16
-	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e23de54 // fmul v20.4s, v18.4s, v3.4s
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V17.S4, V19.S4
-	VMOV  V19.B16, V17.B16
-	JMP   focusdone584
-
-focusnot4_584:
-	CMP   $6, R8
-	BGE   focusnot5_584
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V17.S4, V17.S4, V21.S4
-	VMOV  V17.B16, V20.B16
-	VFMLS V18.S4, V18.S4, V20.S4
-	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V3.S4, V17.S4, V21.S4
-	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone584
-
-focusnot5_584:
-	CMP   $7, R8
-	BGE   focusnot6_584
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
-	VFMLA V17.S4, V18.S4, V19.S4
-	VMOV  V19.B16, V17.B16
-	JMP   focusdone584
-
-focusnot6_584:
-	CMP   $8, R8
-	BGE   focusnot7_584
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone584
-
-focusnot7_584:
-	CMP   $9, R8
-	BGE   focusnot8_584
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V22.S4
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
-	VFMLA V17.S4, V20.S4, V18.S4
-	VMOV  V18.B16, V17.B16
-	JMP   focusdone584
-
-focusnot8_584:
-	ADD   $24, R7, R9
-	FMOVS (R9), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R9), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R9), F20
-	VDUP  V20.S[0], V20.S4
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
-	VSUB  V15.S4, V21.S4, V22.S4
-	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
-	FMOVQ 896(R1), F24
-	VSUB  V24.S4, V23.S4, V23.S4
-	FMOVQ 560(R1), F24
-	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
-	VBIT  V24.B16, V23.B16, V22.B16
-	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
-	VUSHR $20, V22.S4, V24.S4
-	VAND  V16.B16, V22.B16, V22.B16
-	FMOVQ 672(R1), F26
-	VADD  V26.S4, V22.S4, V22.S4
-	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V24.B16], V26.B16
-	FMOVQ 304(R1), F24
-	VBIT  V4.B16, V26.B16, V24.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R1), F27
-	VFMLA V26.S4, V22.S4, V27.S4
-	FMOVQ 688(R1), F22
-	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
-	VMOV  V27.B16, V22.B16
-	VFMLA V28.S4, V22.S4, V22.S4
-	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
-	VFMLA V28.S4, V27.S4, V26.S4
-	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
-	FMOVQ 720(R1), F29
-	FMOVQ 704(R1), F30
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 736(R1), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	FMOVQ 752(R1), F29
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 768(R1), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
-	VFMLA V30.S4, V27.S4, V26.S4
-	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
-	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
-	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
-	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
-	VFMLA V23.S4, V18.S4, V28.S4
-	VMOV  V29.B16, V23.B16
-	VFMLA V27.S4, V19.S4, V23.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e25d6fb // fadd v27.4s, v23.4s, v5.4s
-	WORD  $0x4ea5d77e // fsub v30.4s, v27.4s, v5.4s
-	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
-	VFMLA V22.S4, V19.S4, V29.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
-	VFMLA V24.S4, V18.S4, V28.S4
-	VFMLA V22.S4, V20.S4, V28.S4
-	VFMLA V26.S4, V19.S4, V28.S4
-	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F19
-	FMOVQ 800(R1), F22
-	VFMLA V22.S4, V20.S4, V19.S4
-	FMOVQ 832(R1), F22
-	VFMLA V19.S4, V20.S4, V22.S4
-	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V2.S4, V20.S4, V19.S4
-	VTBL  V0.B16, [V27.B16], V22.B16
-	FMOVQ 304(R1), F20
-	VBIT  V4.B16, V22.B16, V20.B16
-	FLDPQ 272(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 304(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V19.S4, V22.S4, V20.S4
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V5.S4, V27.S4, V19.S4
-	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
-	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
-	VSHL  $23, V19.S4, V26.S4
-	VADD  V26.S4, V24.S4, V26.S4
-	FMOVQ 384(R1), F27
-	VUMIN V27.S4, V26.S4, V27.S4
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V26.B16
-	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
-	FMOVQ 912(R1), F26
-	VSUB  V19.S4, V26.S4, V19.S4
-	VSHL  $23, V19.S4, V19.S4
-	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
-	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
-	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
-	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
-	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
-	VSUB  V19.S4, V20.S4, V19.S4
-	VBIT  V22.B16, V19.B16, V27.B16
-
-	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R1), F19
-	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
-	FMOVQ 384(R1), F20
-	VBIF  V19.B16, V27.B16, V20.B16
-	FMOVQ 944(R1), F19
-	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
-	VMOVI $0, V19.B16
-	VCMEQ V19.S4, V21.S4, V19.S4
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	FMOVQ 384(R1), F20
-	VMOVI $0, V23.B16
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
-	FMOVQ 384(R1), F19
-	VCMEQ V19.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R1), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
-
-	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R9), F18
-	VDUP  V18.S[0], V18.S4
-	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
-	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	FMOVQ 384(R1), F20
-	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
-	VAND  V20.B16, V19.B16, V19.B16
-	FMOVS 16(R9), F20
-	VDUP  V20.S[0], V20.S4
-	VAND  V20.B16, V17.B16, V17.B16
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VAND  V17.B16, V19.B16, V17.B16
-	FMOVQ 384(R1), F19
-	WORD  $0x4eb336b3 // cmgt v19.4s, v21.4s, v19.4s
-	VORR  V19.B16, V17.B16, V19.B16
-	FMOVQ 368(R1), F17
-	VBIF  V19.B16, V18.B16, V17.B16
-
-focusdone584:
-	// loss = (alpha ce) q^gamma
-	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
-	FMOVQ 1104(R1), F18
-	WORD  $0x6e39e652 // fcmge v18.4s, v18.4s, v25.4s
-	VBIT  V18.B16, V17.B16, V25.B16
-	FMOVQ 368(R1), F17
-	VUMIN V17.S4, V25.S4, V17.S4
-	ADD   $0, R3, R9
-	CMP   $4, R2
-	BLT   partless7
-	FMOVQ F17, (R3)
-	JMP   partdone7
-
-partless7:
-	TBZ    $1, R2, partone7
-	VST1.P V17.D[0], 8(R9)
-	TBZ    $0, R2, partdone7
-	VST1   V17.S[2], (R9)
-	JMP    partdone7
-
-partone7:
-	TBZ  $0, R2, partdone7
-	VST1 V17.S[0], (R9)
-
-partdone7:
-	ADD $16, R3, R3
-	ADD $16, R5, R5
-	ADD $16, R6, R6
-	SUB $4, R2, R2
-	CMP $1, R2
-	BGE vector
-	RET
-
-// func sigmoidGradNEON(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
-TEXT ·sigmoidGradNEON(SB), NOSPLIT, $0-56
-	MOVD  $consts<>+0(SB), R1
-	MOVD  $tables<>+0(SB), R0
-	FMOVQ (R0), F0
-	FMOVQ 224(R1), F1
-	FMOVQ 1088(R1), F2
-	FMOVQ 608(R1), F3
-	FMOVQ 80(R1), F4
-	FMOVQ 320(R1), F5
-	FMOVQ 784(R1), F6
-	FMOVQ 32(R1), F7
-	FMOVQ 48(R1), F8
-	FMOVQ 64(R1), F9
-	MOVD  n+32(FP), R2
-	MOVD  losses+0(FP), R3
-	MOVD  grad+8(FP), R5
-	MOVD  logits+16(FP), R6
-	MOVD  targets+24(FP), R7
-	MOVD  p+40(FP), R8
-	MOVD  (R8), R9
-	MOVD  scale+48(FP), R10
-
-loop:
-	CMP $8, R2
-	BLT rest
-
-block:
-	FMOVQ (R6), F12
-	FMOVQ (R7), F14
-	FMOVQ 16(R6), F16
-	FMOVQ 16(R7), F11
-	FMOVS 20(R8), F10
-	VDUP  V10.S[0], V10.S4
-
-	// any |x| > limit, or NaN?
-	WORD  $0x4ea0f98d // fabs v13.4s, v12.4s
-	WORD  $0x4ea0fa0f // fabs v15.4s, v16.4s
-	WORD  $0x4eaf65ad // smax v13.4s, v13.4s, v15.4s
-	WORD  $0x4eaa35aa // cmgt v10.4s, v13.4s, v10.4s
-	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
-	FMOVD F10, R11
-	CBNZ  R11, slowblock
-
-	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOV  V14.B16, V10.B16
-	VFMLS V10.S4, V10.S4, V10.S4
-	VMOV  V11.B16, V13.B16
-	VFMLS V13.S4, V13.S4, V13.S4
-	VORR  V13.B16, V10.B16, V10.B16
-	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
-	FMOVD F10, R11
-	CBNZ  R11, otherblock
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V3.B16, V12.B16, V13.B16
-	VORR V3.B16, V16.B16, V10.B16
-	WORD $0x4ea7d5af // fsub v15.4s, v13.4s, v7.4s
-	WORD $0x4ea7d554 // fsub v20.4s, v10.4s, v7.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F19
-	FMOVQ 64(R1), F17
-	VFMLA V8.S4, V15.S4, V19.S4
-	VFMLA V8.S4, V20.S4, V17.S4
-	WORD  $0x4ea9d66a // fsub v10.4s, v19.4s, v9.4s
-	WORD  $0x4ea9d632 // fsub v18.4s, v17.4s, v9.4s
-
-	// r = c - n ln2
-	VFMLS V4.S4, V10.S4, V15.S4
-	VFMLS V4.S4, V18.S4, V20.S4
-	FMOVQ 96(R1), F13
-	FMOVQ 96(R1), F21
-	VFMLS V13.S4, V10.S4, V15.S4
-	VFMLS V21.S4, V18.S4, V20.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F18
-	FMOVQ 128(R1), F21
-	FMOVQ 112(R1), F10
-	FMOVQ 112(R1), F13
-	VFMLA V10.S4, V15.S4, V18.S4
-	VFMLA V13.S4, V20.S4, V21.S4
-	FMOVQ 144(R1), F10
-	FMOVQ 144(R1), F13
-	VFMLA V18.S4, V15.S4, V10.S4
-	VFMLA V21.S4, V20.S4, V13.S4
-	FMOVQ 160(R1), F18
-	FMOVQ 160(R1), F21
-	VFMLA V10.S4, V15.S4, V18.S4
-	VFMLA V13.S4, V20.S4, V21.S4
-	FMOVQ 176(R1), F10
-	FMOVQ 176(R1), F13
-	VFMLA V18.S4, V15.S4, V10.S4
-	VFMLA V21.S4, V20.S4, V13.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V19.B16], V20.B16
-	VTBL  V0.B16, [V17.B16], V22.B16
-	FMOVQ 192(R1), F18
+	VTBL  V0.B16, [V23.B16], V24.B16
+	VTBL  V0.B16, [V18.B16], V26.B16
+	FMOVQ 192(R1), F20
 	FMOVQ 192(R1), F15
-	FMOVQ 208(R1), F21
-	FMOVQ 208(R1), F23
-	VBIT  V21.B16, V20.B16, V18.B16
-	VBIT  V23.B16, V22.B16, V15.B16
-	FMOVQ 16(R0), F21
-	FMOVQ 16(R0), F20
-	VTBL  V18.B16, [V21.B16], V18.B16
-	VTBL  V15.B16, [V20.B16], V15.B16
-	VSHL  $21, V19.S4, V19.S4
-	VSHL  $21, V17.S4, V17.S4
-	VADD  V19.S4, V18.S4, V19.S4
-	VADD  V17.S4, V15.S4, V15.S4
-	VFMLA V10.S4, V19.S4, V19.S4
-	VFMLA V13.S4, V15.S4, V15.S4
-	WORD  $0x4e21d66d // fadd v13.4s, v19.4s, v1.4s
-	WORD  $0x4e21d5ea // fadd v10.4s, v15.4s, v1.4s
-	WORD  $0x6e2dfc32 // fdiv v18.4s, v1.4s, v13.4s
-	WORD  $0x6e2afc35 // fdiv v21.4s, v1.4s, v10.4s
-	WORD  $0x6e32de6d // fmul v13.4s, v19.4s, v18.4s
-	WORD  $0x6e35ddea // fmul v10.4s, v15.4s, v21.4s
+	FMOVQ 208(R1), F25
+	FMOVQ 208(R1), F27
+	VBIT  V25.B16, V24.B16, V20.B16
+	VBIT  V27.B16, V26.B16, V15.B16
+	FMOVQ 16(R0), F25
+	FMOVQ 16(R0), F24
+	VTBL  V20.B16, [V25.B16], V20.B16
+	VTBL  V15.B16, [V24.B16], V15.B16
+	VSHL  $21, V23.S4, V23.S4
+	VSHL  $21, V18.S4, V18.S4
+	VADD  V23.S4, V20.S4, V20.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VFMLA V16.S4, V20.S4, V20.S4
+	VFMLA V17.S4, V15.S4, V15.S4
+	WORD  $0x4e21d690 // fadd v16.4s, v20.4s, v1.4s
+	WORD  $0x4e21d5f1 // fadd v17.4s, v15.4s, v1.4s
+	WORD  $0x6e30fc30 // fdiv v16.4s, v1.4s, v16.4s
+	WORD  $0x6e31fc31 // fdiv v17.4s, v1.4s, v17.4s
+	WORD  $0x6e30de92 // fmul v18.4s, v20.4s, v16.4s
+	WORD  $0x6e31ddf7 // fmul v23.4s, v15.4s, v17.4s
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VSHL $2, V14.S4, V20.S4
-	VSHL $2, V11.S4, V17.S4
-	VAND V3.B16, V20.B16, V20.B16
-	VAND V3.B16, V17.B16, V17.B16
-	VEOR V12.B16, V20.B16, V12.B16
-	VEOR V16.B16, V17.B16, V22.B16
-	WORD $0x4ea0a994 // cmlt v20.4s, v12.4s, #0
-	WORD $0x4ea0aad7 // cmlt v23.4s, v22.4s, #0
-	VMOV V18.B16, V16.B16
-	VBIT V20.B16, V13.B16, V16.B16
-	VMOV V21.B16, V17.B16
-	VBIT V23.B16, V10.B16, V17.B16
-	VBIT V20.B16, V18.B16, V13.B16
-	VBIT V23.B16, V21.B16, V10.B16
+	VSHL $2, V14.S4, V14.S4
+	VSHL $2, V22.S4, V22.S4
+	VAND V6.B16, V14.B16, V25.B16
+	VAND V6.B16, V22.B16, V24.B16
+	VEOR V19.B16, V25.B16, V19.B16
+	VEOR V21.B16, V24.B16, V24.B16
+	WORD $0x4ea0aa75 // cmlt v21.4s, v19.4s, #0
+	WORD $0x4ea0ab19 // cmlt v25.4s, v24.4s, #0
+	VBIT V21.B16, V18.B16, V16.B16
+	VBIT V25.B16, V23.B16, V17.B16
 
-	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F18
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	WORD  $0x6e34de92 // fmul v18.4s, v20.4s, v20.4s
+	WORD  $0x6e2fddfa // fmul v26.4s, v15.4s, v15.4s
 	FMOVQ 976(R1), F21
-	FMOVQ 960(R1), F20
-	FMOVQ 960(R1), F23
-	VFMLA V20.S4, V19.S4, V18.S4
-	VFMLA V23.S4, V15.S4, V21.S4
-	FMOVQ 992(R1), F20
-	FMOVQ 992(R1), F23
-	VFMLA V18.S4, V19.S4, V20.S4
-	VFMLA V21.S4, V15.S4, V23.S4
-	FMOVQ 1008(R1), F18
-	FMOVQ 1008(R1), F21
-	VFMLA V20.S4, V19.S4, V18.S4
-	VFMLA V23.S4, V15.S4, V21.S4
-	FMOVQ 1024(R1), F20
-	FMOVQ 1024(R1), F23
-	VFMLA V18.S4, V19.S4, V20.S4
-	VFMLA V21.S4, V15.S4, V23.S4
-	FMOVQ 1040(R1), F18
+	FMOVQ 976(R1), F27
+	VFMLA V13.S4, V18.S4, V21.S4
+	VFMLA V13.S4, V26.S4, V27.S4
+	FMOVQ 1008(R1), F23
+	FMOVQ 1008(R1), F28
+	FMOVQ 992(R1), F25
+	FMOVQ 992(R1), F29
+	VFMLA V25.S4, V18.S4, V23.S4
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 1024(R1), F25
+	FMOVQ 1024(R1), F29
+	VFMLA V21.S4, V18.S4, V25.S4
+	VFMLA V27.S4, V26.S4, V29.S4
 	FMOVQ 1040(R1), F21
-	VFMLA V20.S4, V19.S4, V18.S4
-	VFMLA V23.S4, V15.S4, V21.S4
-	FMOVQ 1056(R1), F20
+	FMOVQ 1040(R1), F27
+	VFMLA V23.S4, V18.S4, V21.S4
+	VFMLA V28.S4, V26.S4, V27.S4
 	FMOVQ 1056(R1), F23
-	VFMLA V18.S4, V19.S4, V20.S4
-	VFMLA V21.S4, V15.S4, V23.S4
-	FMOVQ 1072(R1), F18
-	FMOVQ 1072(R1), F21
-	VFMLA V20.S4, V19.S4, V18.S4
-	VFMLA V23.S4, V15.S4, V21.S4
-	WORD  $0x6e32de72 // fmul v18.4s, v19.4s, v18.4s
-	WORD  $0x6e35ddf4 // fmul v20.4s, v15.4s, v21.4s
-	VFMLA V18.S4, V19.S4, V19.S4
-	VFMLA V20.S4, V15.S4, V15.S4
+	FMOVQ 1056(R1), F28
+	VFMLA V25.S4, V18.S4, V23.S4
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 1072(R1), F25
+	FMOVQ 1072(R1), F29
+	VFMLA V21.S4, V18.S4, V25.S4
+	VFMLA V27.S4, V26.S4, V29.S4
+	VFMLA V25.S4, V20.S4, V23.S4
+	VFMLA V29.S4, V15.S4, V28.S4
+	VFMLA V23.S4, V18.S4, V20.S4
+	VFMLA V28.S4, V26.S4, V15.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0c994 // fcmgt v20.4s, v12.4s, #0.0
-	WORD  $0x4ea0cad7 // fcmgt v23.4s, v22.4s, #0.0
-	VMOVI $0, V21.B16
+	WORD  $0x4ea0ca75 // fcmgt v21.4s, v19.4s, #0.0
+	WORD  $0x4ea0cb19 // fcmgt v25.4s, v24.4s, #0.0
+	VMOVI $0, V23.B16
 	VMOVI $0, V18.B16
-	VBIT  V20.B16, V12.B16, V21.B16
-	VBIT  V23.B16, V22.B16, V18.B16
-	WORD  $0x4e35d66c // fadd v12.4s, v19.4s, v21.4s
+	VBIT  V21.B16, V19.B16, V23.B16
+	VBIT  V25.B16, V24.B16, V18.B16
+	WORD  $0x4e37d693 // fadd v19.4s, v20.4s, v23.4s
 	WORD  $0x4e32d5ef // fadd v15.4s, v15.4s, v18.4s
-
-	// D = q + gamma ce (1-q), with v's sign
-	FMOVS 8(R8), F18
-	FMOVS 8(R8), F19
+	FMOVS 12(R7), F20
+	FMOVS 12(R7), F18
+	VDUP  V20.S[0], V20.S4
+	VDUP  V18.S[0], V23.S4
+	FMOVS 16(R7), F21
+	FMOVS 16(R7), F18
+	VDUP  V21.S[0], V21.S4
 	VDUP  V18.S[0], V18.S4
-	VDUP  V19.S[0], V20.S4
-	WORD  $0x6e2ddd93 // fmul v19.4s, v12.4s, v13.4s
-	WORD  $0x6e2addf5 // fmul v21.4s, v15.4s, v10.4s
-	VMOV  V16.B16, V10.B16
-	VMOV  V17.B16, V13.B16
-	VFMLA V19.S4, V18.S4, V10.S4
-	VFMLA V21.S4, V20.S4, V13.S4
-	VSHL  $2, V14.S4, V19.S4
-	VSHL  $2, V11.S4, V18.S4
-	VAND  V3.B16, V19.B16, V19.B16
-	VAND  V3.B16, V18.B16, V18.B16
-	VEOR  V19.B16, V10.B16, V10.B16
-	VEOR  V18.B16, V13.B16, V13.B16
-	VSHL  $2, V14.S4, V18.S4
-	VSHL  $2, V11.S4, V20.S4
-	FMOVS 12(R8), F14
-	FMOVS 12(R8), F11
-	VDUP  V14.S[0], V19.S4
-	VDUP  V11.S[0], V21.S4
-	FMOVS 16(R8), F11
-	FMOVS 16(R8), F14
-	VDUP  V11.S[0], V11.S4
-	VDUP  V14.S[0], V14.S4
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	WORD  $0x4ea0aa94 // cmlt v20.4s, v20.4s, #0
-	VBIT  V18.B16, V19.B16, V11.B16
-	VBIT  V20.B16, V21.B16, V14.B16
-	WORD  $0x6e2cdd6c // fmul v12.4s, v11.4s, v12.4s
-	WORD  $0x6e2fddcf // fmul v15.4s, v14.4s, v15.4s
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	WORD  $0x4ea0aad6 // cmlt v22.4s, v22.4s, #0
+	VBIT  V14.B16, V20.B16, V21.B16
+	VBIT  V22.B16, V23.B16, V18.B16
+	WORD  $0x6e33deae // fmul v14.4s, v21.4s, v19.4s
+	WORD  $0x6e2fde4f // fmul v15.4s, v18.4s, v15.4s
 
 	// q^gamma
-	CMP  $1, R9
-	BGE  focusnot0_801
+	CMP  $1, R8
+	BGE  focusnot0_239
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone801
+	JMP  focusdone239
 
-focusnot0_801:
-	CMP   $2, R9
-	BGE   focusnot1_801
+focusnot0_239:
+	CMP   $2, R8
+	BGE   focusnot1_239
 	FMOVQ 224(R1), F16
 	FMOVQ 224(R1), F17
-	JMP   focusdone801
+	JMP   focusdone239
 
-focusnot1_801:
-	CMP $3, R9
-	BGE focusnot2_801
-	JMP focusdone801
+focusnot1_239:
+	CMP $3, R8
+	BGE focusnot2_239
+	JMP focusdone239
 
-focusnot2_801:
-	CMP  $4, R9
-	BGE  focusnot3_801
+focusnot2_239:
+	CMP  $4, R8
+	BGE  focusnot3_239
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone801
+	JMP  focusdone239
 
-focusnot3_801:
-	CMP   $5, R9
-	BGE   focusnot4_801
+focusnot3_239:
+	CMP   $5, R8
+	BGE   focusnot4_239
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e22de54 // fmul v20.4s, v18.4s, v2.4s
+	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V16.S4, V19.S4
 	VMOV  V19.B16, V16.B16
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e22de54 // fmul v20.4s, v18.4s, v2.4s
+	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone801
+	JMP   focusdone239
 
-focusnot4_801:
-	CMP   $6, R9
-	BGE   focusnot5_801
+focusnot4_239:
+	CMP   $6, R8
+	BGE   focusnot5_239
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -5198,7 +2647,7 @@ focusnot4_801:
 	VMOV  V16.B16, V20.B16
 	VFMLS V18.S4, V18.S4, V20.S4
 	WORD  $0x6e34de10 // fmul v16.4s, v16.4s, v20.4s
-	VFMLA V2.S4, V16.S4, V21.S4
+	VFMLA V5.S4, V16.S4, V21.S4
 	WORD  $0x6e32deb0 // fmul v16.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V16.S4
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
@@ -5208,14 +2657,14 @@ focusnot4_801:
 	VMOV  V17.B16, V20.B16
 	VFMLS V18.S4, V18.S4, V20.S4
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V2.S4, V17.S4, V21.S4
+	VFMLA V5.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone801
+	JMP   focusdone239
 
-focusnot5_801:
-	CMP   $7, R9
-	BGE   focusnot6_801
+focusnot5_239:
+	CMP   $7, R8
+	BGE   focusnot6_239
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5228,11 +2677,11 @@ focusnot5_801:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone801
+	JMP   focusdone239
 
-focusnot6_801:
-	CMP   $8, R9
-	BGE   focusnot7_801
+focusnot6_239:
+	CMP   $8, R8
+	BGE   focusnot7_239
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5245,11 +2694,11 @@ focusnot6_801:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone801
+	JMP   focusdone239
 
-focusnot7_801:
-	CMP   $9, R9
-	BGE   focusnot8_801
+focusnot7_239:
+	CMP   $9, R8
+	BGE   focusnot8_239
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5272,15 +2721,15 @@ focusnot7_801:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone801
+	JMP   focusdone239
 
-focusnot8_801:
-	ADD   $24, R8, R11
-	FMOVS (R11), F18
+focusnot8_239:
+	ADD   $24, R7, R9
+	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R11), F19
+	FMOVS 4(R9), F19
 	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R11), F20
+	FMOVS 8(R9), F20
 	VDUP  V20.S[0], V20.S4
 
 	// x = 2^(E-64) z; j is z's table cell
@@ -5297,7 +2746,7 @@ focusnot8_801:
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VTBL  V0.B16, [V16.B16], V23.B16
 	FMOVQ 304(R1), F16
-	VBIT  V5.B16, V23.B16, V16.B16
+	VBIT  V2.B16, V23.B16, V16.B16
 	FLDPQ 112(R0), (F30, F31)
 	VTBL  V16.B16, [V30.B16, V31.B16], V23.B16
 	FMOVQ 432(R1), F26
@@ -5333,8 +2782,8 @@ focusnot8_801:
 	VFMLA V22.S4, V19.S4, V25.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e26d736 // fadd v22.4s, v25.4s, v6.4s
-	WORD  $0x4ea6d6d9 // fsub v25.4s, v22.4s, v6.4s
+	WORD  $0x4e23d736 // fadd v22.4s, v25.4s, v3.4s
+	WORD  $0x4ea3d6d9 // fsub v25.4s, v22.4s, v3.4s
 	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
 	VFMLA V23.S4, V19.S4, V25.S4
 	FLDPQ 176(R0), (F30, F31)
@@ -5355,7 +2804,2531 @@ focusnot8_801:
 	VFMLA V4.S4, V18.S4, V16.S4
 	VTBL  V0.B16, [V22.B16], V19.B16
 	FMOVQ 304(R1), F18
-	VBIT  V5.B16, V19.B16, V18.B16
+	VBIT  V2.B16, V19.B16, V18.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V16.S4, V19.S4, V18.S4
+
+	// times 2^k
+	WORD  $0x4e32d670 // fadd v16.4s, v19.4s, v18.4s
+	VSHL  $20, V22.S4, V18.S4
+	FMOVQ 336(R1), F19
+	VAND  V19.B16, V18.B16, V18.B16
+	VADD  V18.S4, V16.S4, V16.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F18
+	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
+	FMOVQ 880(R1), F19
+	VEOR  V19.B16, V22.B16, V19.B16
+	FMOVQ 864(R1), F20
+	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
+	VORR  V19.B16, V18.B16, V18.B16
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R10
+	CBNZ  R10, slowblock
+	FMOVS (R9), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R9), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R9), F20
+	VDUP  V20.S[0], V20.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R1), F21
+	VSUB  V21.S4, V17.S4, V22.S4
+	VUSHR $23, V22.S4, V21.S4
+	VUSHR $20, V22.S4, V17.S4
+	FMOVQ 656(R1), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	FMOVQ 672(R1), F23
+	VADD  V23.S4, V22.S4, V22.S4
+	WORD  $0x4e21dab9 // scvtf v25.4s, v21.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V17.B16], V23.B16
+	FMOVQ 304(R1), F17
+	VBIT  V2.B16, V23.B16, V17.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V23.B16
+	FMOVQ 432(R1), F26
+	VFMLA V23.S4, V22.S4, V26.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df56 // fmul v22.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V23.B16
+	VFMLA V22.S4, V23.S4, V23.S4
+	WORD  $0x4eb7d758 // fsub v24.4s, v26.4s, v23.4s
+	VFMLA V22.S4, V26.S4, V24.S4
+	WORD  $0x6e3adf56 // fmul v22.4s, v26.4s, v26.4s
+	FMOVQ 720(R1), F27
+	FMOVQ 704(R1), F28
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 736(R1), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	FMOVQ 752(R1), F27
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 768(R1), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	WORD  $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
+	VFMLA V28.S4, V22.S4, V24.S4
+	WORD  $0x4e38d6f6 // fadd v22.4s, v23.4s, v24.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V26.B16
+	WORD  $0x4e3ad739 // fadd v25.4s, v25.4s, v26.4s
+	WORD  $0x6e39de5b // fmul v27.4s, v18.4s, v25.4s
+	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
+	VFMLA V25.S4, V18.S4, V26.S4
+	VMOV  V27.B16, V25.B16
+	VFMLA V22.S4, V19.S4, V25.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d736 // fadd v22.4s, v25.4s, v3.4s
+	WORD  $0x4ea3d6d9 // fsub v25.4s, v22.4s, v3.4s
+	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
+	VFMLA V23.S4, V19.S4, V25.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
+	VFMLA V17.S4, V18.S4, V26.S4
+	VFMLA V23.S4, V20.S4, V26.S4
+	VFMLA V24.S4, V19.S4, V26.S4
+	WORD  $0x4e3ad732 // fadd v18.4s, v25.4s, v26.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F17
+	FMOVQ 800(R1), F19
+	VFMLA V19.S4, V18.S4, V17.S4
+	FMOVQ 832(R1), F19
+	VFMLA V17.S4, V18.S4, V19.S4
+	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V4.S4, V18.S4, V17.S4
+	VTBL  V0.B16, [V22.B16], V19.B16
+	FMOVQ 304(R1), F18
+	VBIT  V2.B16, V19.B16, V18.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V17.S4, V19.S4, V18.S4
+
+	// times 2^k
+	WORD  $0x4e32d671 // fadd v17.4s, v19.4s, v18.4s
+	VSHL  $20, V22.S4, V18.S4
+	FMOVQ 336(R1), F19
+	VAND  V19.B16, V18.B16, V18.B16
+	VADD  V18.S4, V17.S4, V17.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F18
+	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
+	FMOVQ 880(R1), F19
+	VEOR  V19.B16, V22.B16, V19.B16
+	FMOVQ 864(R1), F20
+	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
+	VORR  V19.B16, V18.B16, V18.B16
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R9
+	CBNZ  R9, slowblock
+
+focusdone239:
+	// loss = (alpha ce) q^gamma
+	WORD $0x6e30ddce // fmul v14.4s, v14.4s, v16.4s
+
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
+	FMOVQ F14, (R3)
+	FMOVQ F15, 16(R3)
+
+nextblock:
+	ADD $32, R3, R3
+	ADD $32, R5, R5
+	ADD $32, R6, R6
+	SUB $8, R2, R2
+	CMP $8, R2
+	BGE block
+
+rest:
+	CMP $1, R2
+	BLT done
+
+vector:
+	FMOVQ 224(R1), F14
+	ADD   $0, R5, R9
+	CMP   $4, R2
+	BLT   partless1
+	FMOVQ (R5), F14
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R9), V14.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R9), V14.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R2, partdone1
+	VLD1 (R9), V14.S[0]
+
+partdone1:
+	VMOVI $0, V15.B16
+	ADD   $0, R6, R9
+	CMP   $4, R2
+	BLT   partless2
+	FMOVQ (R6), F15
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R2, partone2
+	VLD1.P 8(R9), V15.D[0]
+	TBZ    $0, R2, partdone2
+	VLD1   (R9), V15.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R2, partdone2
+	VLD1 (R9), V15.S[0]
+
+partdone2:
+	FMOVS 20(R7), F16
+	VDUP  V16.S[0], V16.S4
+
+	// any |x| > limit, or NaN?
+	WORD  $0x4ea0f9d1 // fabs v17.4s, v14.4s
+	WORD  $0x4eb03630 // cmgt v16.4s, v17.4s, v16.4s
+	WORD  $0x6eb0a610 // umaxp v16.4s, v16.4s, v16.4s
+	FMOVD F16, R9
+	CBNZ  R9, slowvector
+
+	// any target but 0 and 1? y - y^2 is 0 for these
+	VMOV  V15.B16, V16.B16
+	VFMLS V16.S4, V16.S4, V16.S4
+	WORD  $0x6eb0a610 // umaxp v16.4s, v16.4s, v16.4s
+	FMOVD F16, R9
+	CBNZ  R9, othervector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V6.B16, V14.B16, V16.B16
+	WORD $0x4ea8d612 // fsub v18.4s, v16.4s, v8.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F17
+	VFMLA V9.S4, V18.S4, V17.S4
+	WORD  $0x4eaad630 // fsub v16.4s, v17.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V4.S4, V16.S4, V18.S4
+	VFMLS V11.S4, V16.S4, V18.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F19
+	VFMLA V12.S4, V18.S4, V19.S4
+	FMOVQ 144(R1), F16
+	VFMLA V19.S4, V18.S4, V16.S4
+	FMOVQ 160(R1), F19
+	VFMLA V16.S4, V18.S4, V19.S4
+	FMOVQ 176(R1), F16
+	VFMLA V19.S4, V18.S4, V16.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V17.B16], V18.B16
+	FMOVQ 192(R1), F19
+	FMOVQ 208(R1), F20
+	VBIT  V20.B16, V18.B16, V19.B16
+	FMOVQ 16(R0), F18
+	VTBL  V19.B16, [V18.B16], V18.B16
+	VSHL  $21, V17.S4, V17.S4
+	VADD  V17.S4, V18.S4, V17.S4
+	VFMLA V16.S4, V17.S4, V17.S4
+	WORD  $0x4e21d630 // fadd v16.4s, v17.4s, v1.4s
+	WORD  $0x6e30fc33 // fdiv v19.4s, v1.4s, v16.4s
+	WORD  $0x6e33de30 // fmul v16.4s, v17.4s, v19.4s
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VSHL $2, V15.S4, V15.S4
+	VAND V6.B16, V15.B16, V18.B16
+	VEOR V14.B16, V18.B16, V14.B16
+	WORD $0x4ea0a9d2 // cmlt v18.4s, v14.4s, #0
+	VBIT V18.B16, V16.B16, V19.B16
+
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
+	FMOVQ 976(R1), F18
+	VFMLA V13.S4, V16.S4, V18.S4
+	FMOVQ 1008(R1), F20
+	FMOVQ 992(R1), F21
+	VFMLA V21.S4, V16.S4, V20.S4
+	FMOVQ 1024(R1), F21
+	VFMLA V18.S4, V16.S4, V21.S4
+	FMOVQ 1040(R1), F18
+	VFMLA V20.S4, V16.S4, V18.S4
+	FMOVQ 1056(R1), F20
+	VFMLA V21.S4, V16.S4, V20.S4
+	FMOVQ 1072(R1), F21
+	VFMLA V18.S4, V16.S4, V21.S4
+	VFMLA V21.S4, V17.S4, V20.S4
+	VFMLA V20.S4, V16.S4, V17.S4
+
+	// ce = log1p(e) + max(v, 0)
+	WORD  $0x4ea0c9d0 // fcmgt v16.4s, v14.4s, #0.0
+	VMOVI $0, V18.B16
+	VBIT  V16.B16, V14.B16, V18.B16
+	WORD  $0x4e32d62e // fadd v14.4s, v17.4s, v18.4s
+	FMOVS 12(R7), F16
+	VDUP  V16.S[0], V16.S4
+	FMOVS 16(R7), F17
+	VDUP  V17.S[0], V17.S4
+	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
+	VBIT  V15.B16, V16.B16, V17.B16
+	WORD  $0x6e2ede2e // fmul v14.4s, v17.4s, v14.4s
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_240
+	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
+	JMP  focusdone240
+
+focusnot0_240:
+	CMP   $2, R8
+	BGE   focusnot1_240
+	FMOVQ 224(R1), F19
+	JMP   focusdone240
+
+focusnot1_240:
+	CMP $3, R8
+	BGE focusnot2_240
+	JMP focusdone240
+
+focusnot2_240:
+	CMP  $4, R8
+	BGE  focusnot3_240
+	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
+	JMP  focusdone240
+
+focusnot3_240:
+	CMP   $5, R8
+	BGE   focusnot4_240
+	WORD  $0x6ea1fa6f // fsqrt v15.4s, v19.4s
+	VMOV  V19.B16, V16.B16
+	VFMLS V15.S4, V15.S4, V16.S4
+	WORD  $0x6e25ddf1 // fmul v17.4s, v15.4s, v5.4s
+	WORD  $0x6e31de10 // fmul v16.4s, v16.4s, v17.4s
+	VFMLA V15.S4, V19.S4, V16.S4
+	VMOV  V16.B16, V19.B16
+	JMP   focusdone240
+
+focusnot4_240:
+	CMP   $6, R8
+	BGE   focusnot5_240
+	WORD  $0x6ea1fa6f // fsqrt v15.4s, v19.4s
+	WORD  $0x6e33de70 // fmul v16.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
+	VFMLA V19.S4, V19.S4, V18.S4
+	VMOV  V19.B16, V17.B16
+	VFMLS V15.S4, V15.S4, V17.S4
+	WORD  $0x6e31de71 // fmul v17.4s, v19.4s, v17.4s
+	VFMLA V5.S4, V17.S4, V18.S4
+	WORD  $0x6e2fde53 // fmul v19.4s, v18.4s, v15.4s
+	VFMLA V15.S4, V16.S4, V19.S4
+	JMP   focusdone240
+
+focusnot5_240:
+	CMP   $7, R8
+	BGE   focusnot6_240
+	WORD  $0x6e33de6f // fmul v15.4s, v19.4s, v19.4s
+	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
+	VFMLA V19.S4, V19.S4, V16.S4
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V19.S4, V15.S4, V16.S4
+	VMOV  V16.B16, V19.B16
+	JMP   focusdone240
+
+focusnot6_240:
+	CMP   $8, R8
+	BGE   focusnot7_240
+	WORD  $0x6e33de6f // fmul v15.4s, v19.4s, v19.4s
+	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
+	VFMLA V19.S4, V19.S4, V16.S4
+	WORD  $0x4e2fd5f1 // fadd v17.4s, v15.4s, v15.4s
+	WORD  $0x6e30de33 // fmul v19.4s, v17.4s, v16.4s
+	VFMLA V15.S4, V15.S4, V19.S4
+	JMP   focusdone240
+
+focusnot7_240:
+	CMP   $9, R8
+	BGE   focusnot8_240
+	WORD  $0x6e33de6f // fmul v15.4s, v19.4s, v19.4s
+	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
+	VFMLA V19.S4, V19.S4, V16.S4
+	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
+	WORD  $0x4e2fd5f2 // fadd v18.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa34 // fneg v20.4s, v17.4s
+	VFMLA V15.S4, V15.S4, V20.S4
+	VFMLA V16.S4, V18.S4, V20.S4
+	WORD  $0x6e33de8f // fmul v15.4s, v20.4s, v19.4s
+	VFMLA V19.S4, V17.S4, V15.S4
+	VMOV  V15.B16, V19.B16
+	JMP   focusdone240
+
+focusnot8_240:
+	ADD   $24, R7, R9
+	FMOVS (R9), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVS 4(R9), F16
+	VDUP  V16.S[0], V16.S4
+	FMOVS 8(R9), F17
+	VDUP  V17.S[0], V17.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R1), F18
+	VSUB  V18.S4, V19.S4, V19.S4
+	VUSHR $23, V19.S4, V18.S4
+	VUSHR $20, V19.S4, V21.S4
+	FMOVQ 656(R1), F20
+	VAND  V20.B16, V19.B16, V19.B16
+	FMOVQ 672(R1), F20
+	VADD  V20.S4, V19.S4, V19.S4
+	WORD  $0x4e21da54 // scvtf v20.4s, v18.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V21.B16], V22.B16
+	FMOVQ 304(R1), F21
+	VBIT  V2.B16, V22.B16, V21.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FMOVQ 432(R1), F23
+	VFMLA V22.S4, V19.S4, V23.S4
+	FMOVQ 688(R1), F19
+	WORD  $0x6e33def8 // fmul v24.4s, v23.4s, v19.4s
+	VMOV  V23.B16, V19.B16
+	VFMLA V24.S4, V19.S4, V19.S4
+	WORD  $0x4eb3d6f6 // fsub v22.4s, v23.4s, v19.4s
+	VFMLA V24.S4, V23.S4, V22.S4
+	WORD  $0x6e37def8 // fmul v24.4s, v23.4s, v23.4s
+	FMOVQ 720(R1), F25
+	FMOVQ 704(R1), F26
+	VFMLA V26.S4, V23.S4, V25.S4
+	FMOVQ 736(R1), F26
+	VFMLA V25.S4, V23.S4, V26.S4
+	FMOVQ 752(R1), F25
+	VFMLA V26.S4, V23.S4, V25.S4
+	FMOVQ 768(R1), F26
+	VFMLA V25.S4, V23.S4, V26.S4
+	WORD  $0x6e37df17 // fmul v23.4s, v24.4s, v23.4s
+	VFMLA V26.S4, V23.S4, V22.S4
+	WORD  $0x4e36d677 // fadd v23.4s, v19.4s, v22.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V24.B16
+	WORD  $0x4e38d698 // fadd v24.4s, v20.4s, v24.4s
+	WORD  $0x6e38ddf9 // fmul v25.4s, v15.4s, v24.4s
+	WORD  $0x6ea0fb34 // fneg v20.4s, v25.4s
+	VFMLA V24.S4, V15.S4, V20.S4
+	VMOV  V25.B16, V24.B16
+	VFMLA V23.S4, V16.S4, V24.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d717 // fadd v23.4s, v24.4s, v3.4s
+	WORD  $0x4ea3d6f8 // fsub v24.4s, v23.4s, v3.4s
+	WORD  $0x4eb8d738 // fsub v24.4s, v25.4s, v24.4s
+	VFMLA V19.S4, V16.S4, V24.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V21.S4, V15.S4, V20.S4
+	VFMLA V19.S4, V17.S4, V20.S4
+	VFMLA V22.S4, V16.S4, V20.S4
+	WORD  $0x4e34d710 // fadd v16.4s, v24.4s, v20.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F15
+	FMOVQ 800(R1), F17
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 832(R1), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
+	VFMLA V4.S4, V16.S4, V15.S4
+	VTBL  V0.B16, [V23.B16], V17.B16
+	FMOVQ 304(R1), F16
+	VBIT  V2.B16, V17.B16, V16.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V17.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V17.S4, V16.S4
+
+	// times 2^k
+	WORD  $0x4e30d62f // fadd v15.4s, v17.4s, v16.4s
+	VSHL  $20, V23.S4, V16.S4
+	FMOVQ 336(R1), F17
+	VAND  V17.B16, V16.B16, V16.B16
+	VADD  V16.S4, V15.S4, V19.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F15
+	WORD  $0x4e6f1e4f // bic v15.16b, v18.16b, v15.16b
+	FMOVQ 880(R1), F16
+	VEOR  V16.B16, V23.B16, V16.B16
+	FMOVQ 864(R1), F17
+	WORD  $0x4e711e10 // bic v16.16b, v16.16b, v17.16b
+	VORR  V16.B16, V15.B16, V15.B16
+	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
+	FMOVD F15, R9
+	CBNZ  R9, slowvector
+
+focusdone240:
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e33ddce // fmul v14.4s, v14.4s, v19.4s
+	ADD   $0, R3, R9
+	CMP   $4, R2
+	BLT   partless3
+	FMOVQ F14, (R3)
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R2, partone3
+	VST1.P V14.D[0], 8(R9)
+	TBZ    $0, R2, partdone3
+	VST1   V14.S[2], (R9)
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R2, partdone3
+	VST1 V14.S[0], (R9)
+
+partdone3:
+nextvector:
+	ADD $16, R3, R3
+	ADD $16, R5, R5
+	ADD $16, R6, R6
+	SUB $4, R2, R2
+	CMP $1, R2
+	BGE vector
+
+done:
+	RET
+
+otherblock:
+	FMOVQ (R5), F16
+	FMOVQ (R6), F14
+	FMOVQ 16(R5), F24
+	FMOVQ 16(R6), F19
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V6.B16, V16.B16, V15.B16
+	VORR V6.B16, V24.B16, V17.B16
+	WORD $0x4ea8d5ef // fsub v15.4s, v15.4s, v8.4s
+	WORD $0x4ea8d637 // fsub v23.4s, v17.4s, v8.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F22
+	FMOVQ 64(R1), F21
+	VFMLA V9.S4, V15.S4, V22.S4
+	VFMLA V9.S4, V23.S4, V21.S4
+	WORD  $0x4eaad6d1 // fsub v17.4s, v22.4s, v10.4s
+	WORD  $0x4eaad6b2 // fsub v18.4s, v21.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V4.S4, V17.S4, V15.S4
+	VFMLS V4.S4, V18.S4, V23.S4
+	VFMLS V11.S4, V17.S4, V15.S4
+	VFMLS V11.S4, V18.S4, V23.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F20
+	FMOVQ 128(R1), F25
+	VFMLA V12.S4, V15.S4, V20.S4
+	VFMLA V12.S4, V23.S4, V25.S4
+	FMOVQ 144(R1), F17
+	FMOVQ 144(R1), F18
+	VFMLA V20.S4, V15.S4, V17.S4
+	VFMLA V25.S4, V23.S4, V18.S4
+	FMOVQ 160(R1), F20
+	FMOVQ 160(R1), F25
+	VFMLA V17.S4, V15.S4, V20.S4
+	VFMLA V18.S4, V23.S4, V25.S4
+	FMOVQ 176(R1), F17
+	FMOVQ 176(R1), F18
+	VFMLA V20.S4, V15.S4, V17.S4
+	VFMLA V25.S4, V23.S4, V18.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V22.B16], V23.B16
+	VTBL  V0.B16, [V21.B16], V26.B16
+	FMOVQ 192(R1), F20
+	FMOVQ 192(R1), F15
+	FMOVQ 208(R1), F25
+	FMOVQ 208(R1), F27
+	VBIT  V25.B16, V23.B16, V20.B16
+	VBIT  V27.B16, V26.B16, V15.B16
+	FMOVQ 16(R0), F25
+	FMOVQ 16(R0), F23
+	VTBL  V20.B16, [V25.B16], V20.B16
+	VTBL  V15.B16, [V23.B16], V15.B16
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V22.S4, V20.S4, V20.S4
+	VADD  V21.S4, V15.S4, V15.S4
+	VFMLA V17.S4, V20.S4, V20.S4
+	VFMLA V18.S4, V15.S4, V15.S4
+	WORD  $0x4e21d692 // fadd v18.4s, v20.4s, v1.4s
+	WORD  $0x4e21d5f1 // fadd v17.4s, v15.4s, v1.4s
+	WORD  $0x6e32fc32 // fdiv v18.4s, v1.4s, v18.4s
+	WORD  $0x6e31fc36 // fdiv v22.4s, v1.4s, v17.4s
+	WORD  $0x6e32de99 // fmul v25.4s, v20.4s, v18.4s
+	WORD  $0x6e36ddf1 // fmul v17.4s, v15.4s, v22.4s
+
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6e2fddfc // fmul v28.4s, v15.4s, v15.4s
+	FMOVQ 976(R1), F23
+	FMOVQ 976(R1), F29
+	VFMLA V13.S4, V21.S4, V23.S4
+	VFMLA V13.S4, V28.S4, V29.S4
+	FMOVQ 1008(R1), F26
+	FMOVQ 1008(R1), F30
+	FMOVQ 992(R1), F27
+	FMOVQ 992(R1), F31
+	VFMLA V27.S4, V21.S4, V26.S4
+	VFMLA V31.S4, V28.S4, V30.S4
+	FMOVQ 1024(R1), F27
+	FMOVQ 1024(R1), F31
+	VFMLA V23.S4, V21.S4, V27.S4
+	VFMLA V29.S4, V28.S4, V31.S4
+	FMOVQ 1040(R1), F23
+	FMOVQ 1040(R1), F29
+	VFMLA V26.S4, V21.S4, V23.S4
+	VFMLA V30.S4, V28.S4, V29.S4
+	FMOVQ 1056(R1), F26
+	FMOVQ 1056(R1), F30
+	VFMLA V27.S4, V21.S4, V26.S4
+	VFMLA V31.S4, V28.S4, V30.S4
+	FMOVQ 1072(R1), F27
+	FMOVQ 1072(R1), F31
+	VFMLA V23.S4, V21.S4, V27.S4
+	VFMLA V29.S4, V28.S4, V31.S4
+	VFMLA V27.S4, V20.S4, V26.S4
+	VFMLA V31.S4, V15.S4, V30.S4
+	VFMLA V26.S4, V21.S4, V20.S4
+	VFMLA V30.S4, V28.S4, V15.S4
+	WORD  $0x4ea0aa1a // cmlt v26.4s, v16.4s, #0
+	WORD  $0x4ea0ab1b // cmlt v27.4s, v24.4s, #0
+	VMOV  V18.B16, V21.B16
+	VBIT  V26.B16, V25.B16, V21.B16
+	VMOV  V22.B16, V23.B16
+	VBIT  V27.B16, V17.B16, V23.B16
+	VBIT  V26.B16, V18.B16, V25.B16
+	VBIT  V27.B16, V22.B16, V17.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eaed436 // fsub v22.4s, v1.4s, v14.4s
+	WORD  $0x4eb3d432 // fsub v18.4s, v1.4s, v19.4s
+	VBSL  V22.B16, V14.B16, V26.B16
+	VBSL  V18.B16, V19.B16, V27.B16
+	WORD  $0x4ea0fa10 // fabs v16.4s, v16.4s
+	WORD  $0x4ea0fb18 // fabs v24.4s, v24.4s
+	VFMLA V16.S4, V26.S4, V20.S4
+	VFMLA V24.S4, V27.S4, V15.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e2edf30 // fmul v16.4s, v25.4s, v14.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V22.S4, V21.S4, V16.S4
+	VFMLA V18.S4, V23.S4, V17.S4
+	FMOVS 12(R7), F21
+	FMOVS 12(R7), F23
+	VDUP  V21.S[0], V21.S4
+	VDUP  V23.S[0], V23.S4
+	FMOVS 16(R7), F25
+	FMOVS 16(R7), F24
+	VDUP  V25.S[0], V25.S4
+	VDUP  V24.S[0], V24.S4
+	WORD  $0x6e36df36 // fmul v22.4s, v25.4s, v22.4s
+	WORD  $0x6e32df12 // fmul v18.4s, v24.4s, v18.4s
+	VFMLA V14.S4, V21.S4, V22.S4
+	VFMLA V19.S4, V23.S4, V18.S4
+	WORD  $0x6e34dece // fmul v14.4s, v22.4s, v20.4s
+	WORD  $0x6e2fde4f // fmul v15.4s, v18.4s, v15.4s
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_241
+	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone241
+
+focusnot0_241:
+	CMP   $2, R8
+	BGE   focusnot1_241
+	FMOVQ 224(R1), F16
+	FMOVQ 224(R1), F17
+	JMP   focusdone241
+
+focusnot1_241:
+	CMP $3, R8
+	BGE focusnot2_241
+	JMP focusdone241
+
+focusnot2_241:
+	CMP  $4, R8
+	BGE  focusnot3_241
+	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone241
+
+focusnot3_241:
+	CMP   $5, R8
+	BGE   focusnot4_241
+	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
+	VMOV  V16.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V16.S4, V19.S4
+	VMOV  V19.B16, V16.B16
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	VMOV  V17.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone241
+
+focusnot4_241:
+	CMP   $6, R8
+	BGE   focusnot5_241
+	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
+	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V16.S4, V16.S4, V21.S4
+	VMOV  V16.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de10 // fmul v16.4s, v16.4s, v20.4s
+	VFMLA V5.S4, V16.S4, V21.S4
+	WORD  $0x6e32deb0 // fmul v16.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V16.S4
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V17.S4, V17.S4, V21.S4
+	VMOV  V17.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V5.S4, V17.S4, V21.S4
+	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V17.S4
+	JMP   focusdone241
+
+focusnot5_241:
+	CMP   $7, R8
+	BGE   focusnot6_241
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V19.S4
+	WORD  $0x6e30de73 // fmul v19.4s, v19.4s, v16.4s
+	VFMLA V16.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V16.B16
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone241
+
+focusnot6_241:
+	CMP   $8, R8
+	BGE   focusnot7_241
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V19.S4
+	WORD  $0x4e32d650 // fadd v16.4s, v18.4s, v18.4s
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V16.S4
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V17.S4
+	JMP   focusdone241
+
+focusnot7_241:
+	CMP   $9, R8
+	BGE   focusnot8_241
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e30ded2 // fmul v18.4s, v22.4s, v16.4s
+	VFMLA V16.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V16.B16
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
+	VFMLA V17.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V17.B16
+	JMP   focusdone241
+
+focusnot8_241:
+	ADD   $24, R7, R9
+	FMOVS (R9), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R9), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R9), F20
+	VDUP  V20.S[0], V20.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R1), F21
+	VSUB  V21.S4, V16.S4, V22.S4
+	VUSHR $23, V22.S4, V21.S4
+	VUSHR $20, V22.S4, V16.S4
+	FMOVQ 656(R1), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	FMOVQ 672(R1), F23
+	VADD  V23.S4, V22.S4, V22.S4
+	WORD  $0x4e21dab9 // scvtf v25.4s, v21.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V16.B16], V23.B16
+	FMOVQ 304(R1), F16
+	VBIT  V2.B16, V23.B16, V16.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V23.B16
+	FMOVQ 432(R1), F26
+	VFMLA V23.S4, V22.S4, V26.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df56 // fmul v22.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V23.B16
+	VFMLA V22.S4, V23.S4, V23.S4
+	WORD  $0x4eb7d758 // fsub v24.4s, v26.4s, v23.4s
+	VFMLA V22.S4, V26.S4, V24.S4
+	WORD  $0x6e3adf56 // fmul v22.4s, v26.4s, v26.4s
+	FMOVQ 720(R1), F27
+	FMOVQ 704(R1), F28
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 736(R1), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	FMOVQ 752(R1), F27
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 768(R1), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	WORD  $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
+	VFMLA V28.S4, V22.S4, V24.S4
+	WORD  $0x4e38d6f6 // fadd v22.4s, v23.4s, v24.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V26.B16
+	WORD  $0x4e3ad739 // fadd v25.4s, v25.4s, v26.4s
+	WORD  $0x6e39de5b // fmul v27.4s, v18.4s, v25.4s
+	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
+	VFMLA V25.S4, V18.S4, V26.S4
+	VMOV  V27.B16, V25.B16
+	VFMLA V22.S4, V19.S4, V25.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d736 // fadd v22.4s, v25.4s, v3.4s
+	WORD  $0x4ea3d6d9 // fsub v25.4s, v22.4s, v3.4s
+	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
+	VFMLA V23.S4, V19.S4, V25.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V16.S4, V18.S4, V26.S4
+	VFMLA V23.S4, V20.S4, V26.S4
+	VFMLA V24.S4, V19.S4, V26.S4
+	WORD  $0x4e3ad732 // fadd v18.4s, v25.4s, v26.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F16
+	FMOVQ 800(R1), F19
+	VFMLA V19.S4, V18.S4, V16.S4
+	FMOVQ 832(R1), F19
+	VFMLA V16.S4, V18.S4, V19.S4
+	WORD  $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V4.S4, V18.S4, V16.S4
+	VTBL  V0.B16, [V22.B16], V19.B16
+	FMOVQ 304(R1), F18
+	VBIT  V2.B16, V19.B16, V18.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V16.S4, V19.S4, V18.S4
+
+	// times 2^k
+	WORD  $0x4e32d670 // fadd v16.4s, v19.4s, v18.4s
+	VSHL  $20, V22.S4, V18.S4
+	FMOVQ 336(R1), F19
+	VAND  V19.B16, V18.B16, V18.B16
+	VADD  V18.S4, V16.S4, V16.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F18
+	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
+	FMOVQ 880(R1), F19
+	VEOR  V19.B16, V22.B16, V19.B16
+	FMOVQ 864(R1), F20
+	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
+	VORR  V19.B16, V18.B16, V18.B16
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R10
+	CBNZ  R10, slowblock
+	FMOVS (R9), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R9), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R9), F20
+	VDUP  V20.S[0], V20.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R1), F21
+	VSUB  V21.S4, V17.S4, V22.S4
+	VUSHR $23, V22.S4, V21.S4
+	VUSHR $20, V22.S4, V17.S4
+	FMOVQ 656(R1), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	FMOVQ 672(R1), F23
+	VADD  V23.S4, V22.S4, V22.S4
+	WORD  $0x4e21dab9 // scvtf v25.4s, v21.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V17.B16], V23.B16
+	FMOVQ 304(R1), F17
+	VBIT  V2.B16, V23.B16, V17.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V23.B16
+	FMOVQ 432(R1), F26
+	VFMLA V23.S4, V22.S4, V26.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df56 // fmul v22.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V23.B16
+	VFMLA V22.S4, V23.S4, V23.S4
+	WORD  $0x4eb7d758 // fsub v24.4s, v26.4s, v23.4s
+	VFMLA V22.S4, V26.S4, V24.S4
+	WORD  $0x6e3adf56 // fmul v22.4s, v26.4s, v26.4s
+	FMOVQ 720(R1), F27
+	FMOVQ 704(R1), F28
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 736(R1), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	FMOVQ 752(R1), F27
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 768(R1), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	WORD  $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
+	VFMLA V28.S4, V22.S4, V24.S4
+	WORD  $0x4e38d6f6 // fadd v22.4s, v23.4s, v24.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V26.B16
+	WORD  $0x4e3ad739 // fadd v25.4s, v25.4s, v26.4s
+	WORD  $0x6e39de5b // fmul v27.4s, v18.4s, v25.4s
+	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
+	VFMLA V25.S4, V18.S4, V26.S4
+	VMOV  V27.B16, V25.B16
+	VFMLA V22.S4, V19.S4, V25.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d736 // fadd v22.4s, v25.4s, v3.4s
+	WORD  $0x4ea3d6d9 // fsub v25.4s, v22.4s, v3.4s
+	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
+	VFMLA V23.S4, V19.S4, V25.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
+	VFMLA V17.S4, V18.S4, V26.S4
+	VFMLA V23.S4, V20.S4, V26.S4
+	VFMLA V24.S4, V19.S4, V26.S4
+	WORD  $0x4e3ad732 // fadd v18.4s, v25.4s, v26.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F17
+	FMOVQ 800(R1), F19
+	VFMLA V19.S4, V18.S4, V17.S4
+	FMOVQ 832(R1), F19
+	VFMLA V17.S4, V18.S4, V19.S4
+	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V4.S4, V18.S4, V17.S4
+	VTBL  V0.B16, [V22.B16], V19.B16
+	FMOVQ 304(R1), F18
+	VBIT  V2.B16, V19.B16, V18.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V17.S4, V19.S4, V18.S4
+
+	// times 2^k
+	WORD  $0x4e32d671 // fadd v17.4s, v19.4s, v18.4s
+	VSHL  $20, V22.S4, V18.S4
+	FMOVQ 336(R1), F19
+	VAND  V19.B16, V18.B16, V18.B16
+	VADD  V18.S4, V17.S4, V17.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F18
+	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
+	FMOVQ 880(R1), F19
+	VEOR  V19.B16, V22.B16, V19.B16
+	FMOVQ 864(R1), F20
+	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
+	VORR  V19.B16, V18.B16, V18.B16
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R9
+	CBNZ  R9, slowblock
+
+focusdone241:
+	// loss = (alpha ce) q^gamma
+	WORD $0x6e30ddce // fmul v14.4s, v14.4s, v16.4s
+
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
+	FMOVQ F14, (R3)
+	FMOVQ F15, 16(R3)
+	JMP   nextblock
+
+othervector:
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V6.B16, V14.B16, V16.B16
+	WORD $0x4ea8d612 // fsub v18.4s, v16.4s, v8.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F17
+	VFMLA V9.S4, V18.S4, V17.S4
+	WORD  $0x4eaad630 // fsub v16.4s, v17.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V4.S4, V16.S4, V18.S4
+	VFMLS V11.S4, V16.S4, V18.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F19
+	VFMLA V12.S4, V18.S4, V19.S4
+	FMOVQ 144(R1), F16
+	VFMLA V19.S4, V18.S4, V16.S4
+	FMOVQ 160(R1), F19
+	VFMLA V16.S4, V18.S4, V19.S4
+	FMOVQ 176(R1), F16
+	VFMLA V19.S4, V18.S4, V16.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V17.B16], V18.B16
+	FMOVQ 192(R1), F19
+	FMOVQ 208(R1), F20
+	VBIT  V20.B16, V18.B16, V19.B16
+	FMOVQ 16(R0), F18
+	VTBL  V19.B16, [V18.B16], V18.B16
+	VSHL  $21, V17.S4, V17.S4
+	VADD  V17.S4, V18.S4, V18.S4
+	VFMLA V16.S4, V18.S4, V18.S4
+	WORD  $0x4e21d650 // fadd v16.4s, v18.4s, v1.4s
+	WORD  $0x6e30fc31 // fdiv v17.4s, v1.4s, v16.4s
+	WORD  $0x6e31de53 // fmul v19.4s, v18.4s, v17.4s
+
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	WORD  $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
+	FMOVQ 976(R1), F20
+	VFMLA V13.S4, V16.S4, V20.S4
+	FMOVQ 1008(R1), F21
+	FMOVQ 992(R1), F22
+	VFMLA V22.S4, V16.S4, V21.S4
+	FMOVQ 1024(R1), F22
+	VFMLA V20.S4, V16.S4, V22.S4
+	FMOVQ 1040(R1), F20
+	VFMLA V21.S4, V16.S4, V20.S4
+	FMOVQ 1056(R1), F21
+	VFMLA V22.S4, V16.S4, V21.S4
+	FMOVQ 1072(R1), F22
+	VFMLA V20.S4, V16.S4, V22.S4
+	VFMLA V22.S4, V18.S4, V21.S4
+	VFMLA V21.S4, V16.S4, V18.S4
+	WORD  $0x4ea0a9d4 // cmlt v20.4s, v14.4s, #0
+	VMOV  V17.B16, V16.B16
+	VBIT  V20.B16, V19.B16, V16.B16
+	VBIT  V20.B16, V17.B16, V19.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eafd431 // fsub v17.4s, v1.4s, v15.4s
+	VBSL  V17.B16, V15.B16, V20.B16
+	WORD  $0x4ea0f9ce // fabs v14.4s, v14.4s
+	VFMLA V14.S4, V20.S4, V18.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e2fde73 // fmul v19.4s, v19.4s, v15.4s
+	VFMLA V17.S4, V16.S4, V19.S4
+	FMOVS 12(R7), F14
+	VDUP  V14.S[0], V14.S4
+	FMOVS 16(R7), F16
+	VDUP  V16.S[0], V16.S4
+	WORD  $0x6e31de10 // fmul v16.4s, v16.4s, v17.4s
+	VFMLA V15.S4, V14.S4, V16.S4
+	WORD  $0x6e32de0e // fmul v14.4s, v16.4s, v18.4s
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_242
+	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
+	JMP  focusdone242
+
+focusnot0_242:
+	CMP   $2, R8
+	BGE   focusnot1_242
+	FMOVQ 224(R1), F19
+	JMP   focusdone242
+
+focusnot1_242:
+	CMP $3, R8
+	BGE focusnot2_242
+	JMP focusdone242
+
+focusnot2_242:
+	CMP  $4, R8
+	BGE  focusnot3_242
+	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
+	JMP  focusdone242
+
+focusnot3_242:
+	CMP   $5, R8
+	BGE   focusnot4_242
+	WORD  $0x6ea1fa6f // fsqrt v15.4s, v19.4s
+	VMOV  V19.B16, V16.B16
+	VFMLS V15.S4, V15.S4, V16.S4
+	WORD  $0x6e25ddf1 // fmul v17.4s, v15.4s, v5.4s
+	WORD  $0x6e31de10 // fmul v16.4s, v16.4s, v17.4s
+	VFMLA V15.S4, V19.S4, V16.S4
+	VMOV  V16.B16, V19.B16
+	JMP   focusdone242
+
+focusnot4_242:
+	CMP   $6, R8
+	BGE   focusnot5_242
+	WORD  $0x6ea1fa6f // fsqrt v15.4s, v19.4s
+	WORD  $0x6e33de70 // fmul v16.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
+	VFMLA V19.S4, V19.S4, V18.S4
+	VMOV  V19.B16, V17.B16
+	VFMLS V15.S4, V15.S4, V17.S4
+	WORD  $0x6e31de71 // fmul v17.4s, v19.4s, v17.4s
+	VFMLA V5.S4, V17.S4, V18.S4
+	WORD  $0x6e2fde53 // fmul v19.4s, v18.4s, v15.4s
+	VFMLA V15.S4, V16.S4, V19.S4
+	JMP   focusdone242
+
+focusnot5_242:
+	CMP   $7, R8
+	BGE   focusnot6_242
+	WORD  $0x6e33de6f // fmul v15.4s, v19.4s, v19.4s
+	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
+	VFMLA V19.S4, V19.S4, V16.S4
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V19.S4, V15.S4, V16.S4
+	VMOV  V16.B16, V19.B16
+	JMP   focusdone242
+
+focusnot6_242:
+	CMP   $8, R8
+	BGE   focusnot7_242
+	WORD  $0x6e33de6f // fmul v15.4s, v19.4s, v19.4s
+	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
+	VFMLA V19.S4, V19.S4, V16.S4
+	WORD  $0x4e2fd5f1 // fadd v17.4s, v15.4s, v15.4s
+	WORD  $0x6e30de33 // fmul v19.4s, v17.4s, v16.4s
+	VFMLA V15.S4, V15.S4, V19.S4
+	JMP   focusdone242
+
+focusnot7_242:
+	CMP   $9, R8
+	BGE   focusnot8_242
+	WORD  $0x6e33de6f // fmul v15.4s, v19.4s, v19.4s
+	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
+	VFMLA V19.S4, V19.S4, V16.S4
+	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
+	WORD  $0x4e2fd5f2 // fadd v18.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa34 // fneg v20.4s, v17.4s
+	VFMLA V15.S4, V15.S4, V20.S4
+	VFMLA V16.S4, V18.S4, V20.S4
+	WORD  $0x6e33de8f // fmul v15.4s, v20.4s, v19.4s
+	VFMLA V19.S4, V17.S4, V15.S4
+	VMOV  V15.B16, V19.B16
+	JMP   focusdone242
+
+focusnot8_242:
+	ADD   $24, R7, R9
+	FMOVS (R9), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVS 4(R9), F16
+	VDUP  V16.S[0], V16.S4
+	FMOVS 8(R9), F17
+	VDUP  V17.S[0], V17.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R1), F18
+	VSUB  V18.S4, V19.S4, V19.S4
+	VUSHR $23, V19.S4, V18.S4
+	VUSHR $20, V19.S4, V21.S4
+	FMOVQ 656(R1), F20
+	VAND  V20.B16, V19.B16, V19.B16
+	FMOVQ 672(R1), F20
+	VADD  V20.S4, V19.S4, V19.S4
+	WORD  $0x4e21da54 // scvtf v20.4s, v18.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V21.B16], V22.B16
+	FMOVQ 304(R1), F21
+	VBIT  V2.B16, V22.B16, V21.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FMOVQ 432(R1), F23
+	VFMLA V22.S4, V19.S4, V23.S4
+	FMOVQ 688(R1), F19
+	WORD  $0x6e33def8 // fmul v24.4s, v23.4s, v19.4s
+	VMOV  V23.B16, V19.B16
+	VFMLA V24.S4, V19.S4, V19.S4
+	WORD  $0x4eb3d6f6 // fsub v22.4s, v23.4s, v19.4s
+	VFMLA V24.S4, V23.S4, V22.S4
+	WORD  $0x6e37def8 // fmul v24.4s, v23.4s, v23.4s
+	FMOVQ 720(R1), F25
+	FMOVQ 704(R1), F26
+	VFMLA V26.S4, V23.S4, V25.S4
+	FMOVQ 736(R1), F26
+	VFMLA V25.S4, V23.S4, V26.S4
+	FMOVQ 752(R1), F25
+	VFMLA V26.S4, V23.S4, V25.S4
+	FMOVQ 768(R1), F26
+	VFMLA V25.S4, V23.S4, V26.S4
+	WORD  $0x6e37df17 // fmul v23.4s, v24.4s, v23.4s
+	VFMLA V26.S4, V23.S4, V22.S4
+	WORD  $0x4e36d677 // fadd v23.4s, v19.4s, v22.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V24.B16
+	WORD  $0x4e38d698 // fadd v24.4s, v20.4s, v24.4s
+	WORD  $0x6e38ddf9 // fmul v25.4s, v15.4s, v24.4s
+	WORD  $0x6ea0fb34 // fneg v20.4s, v25.4s
+	VFMLA V24.S4, V15.S4, V20.S4
+	VMOV  V25.B16, V24.B16
+	VFMLA V23.S4, V16.S4, V24.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d717 // fadd v23.4s, v24.4s, v3.4s
+	WORD  $0x4ea3d6f8 // fsub v24.4s, v23.4s, v3.4s
+	WORD  $0x4eb8d738 // fsub v24.4s, v25.4s, v24.4s
+	VFMLA V19.S4, V16.S4, V24.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V21.S4, V15.S4, V20.S4
+	VFMLA V19.S4, V17.S4, V20.S4
+	VFMLA V22.S4, V16.S4, V20.S4
+	WORD  $0x4e34d710 // fadd v16.4s, v24.4s, v20.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F15
+	FMOVQ 800(R1), F17
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 832(R1), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
+	VFMLA V4.S4, V16.S4, V15.S4
+	VTBL  V0.B16, [V23.B16], V17.B16
+	FMOVQ 304(R1), F16
+	VBIT  V2.B16, V17.B16, V16.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V17.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V17.S4, V16.S4
+
+	// times 2^k
+	WORD  $0x4e30d62f // fadd v15.4s, v17.4s, v16.4s
+	VSHL  $20, V23.S4, V16.S4
+	FMOVQ 336(R1), F17
+	VAND  V17.B16, V16.B16, V16.B16
+	VADD  V16.S4, V15.S4, V19.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F15
+	WORD  $0x4e6f1e4f // bic v15.16b, v18.16b, v15.16b
+	FMOVQ 880(R1), F16
+	VEOR  V16.B16, V23.B16, V16.B16
+	FMOVQ 864(R1), F17
+	WORD  $0x4e711e10 // bic v16.16b, v16.16b, v17.16b
+	VORR  V16.B16, V15.B16, V15.B16
+	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
+	FMOVD F15, R9
+	CBNZ  R9, slowvector
+
+focusdone242:
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e33ddce // fmul v14.4s, v14.4s, v19.4s
+	ADD   $0, R3, R9
+	CMP   $4, R2
+	BLT   partless4
+	FMOVQ F14, (R3)
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R2, partone4
+	VST1.P V14.D[0], 8(R9)
+	TBZ    $0, R2, partdone4
+	VST1   V14.S[2], (R9)
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R2, partdone4
+	VST1 V14.S[0], (R9)
+
+partdone4:
+	JMP nextvector
+
+slowblock:
+	MOVD $8, R9
+
+slow:
+	FMOVQ (R5), F14
+	FMOVQ (R6), F15
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR  V6.B16, V14.B16, V16.B16
+	WORD  $0x4ea8d610 // fsub v16.4s, v16.4s, v8.4s
+	FMOVQ 240(R1), F17
+	WORD  $0x4e30f631 // fmax v17.4s, v17.4s, v16.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F19
+	VFMLA V9.S4, V17.S4, V19.S4
+	WORD  $0x4eaad670 // fsub v16.4s, v19.4s, v10.4s
+
+	// r = c - n ln2
+	VMOV  V17.B16, V18.B16
+	VFMLS V4.S4, V16.S4, V18.S4
+	VFMLS V11.S4, V16.S4, V18.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F20
+	VFMLA V12.S4, V18.S4, V20.S4
+	FMOVQ 144(R1), F16
+	VFMLA V20.S4, V18.S4, V16.S4
+	FMOVQ 160(R1), F20
+	VFMLA V16.S4, V18.S4, V20.S4
+	FMOVQ 176(R1), F16
+	VFMLA V20.S4, V18.S4, V16.S4
+	FMOVQ 272(R1), F18
+	WORD  $0x6eb1e651 // fcmgt v17.4s, v18.4s, v17.4s
+	FMOVQ 288(R1), F18
+	VAND  V17.B16, V18.B16, V17.B16
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VSHL  $20, V19.S4, V18.S4
+	VTBL  V0.B16, [V19.B16], V20.B16
+	FMOVQ 304(R1), F19
+	VBIT  V2.B16, V20.B16, V19.B16
+	FLDPQ 32(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VADD  V18.S4, V19.S4, V20.S4
+	FMOVQ 336(R1), F19
+	VAND  V19.B16, V18.B16, V18.B16
+	VADD  V17.S4, V18.S4, V18.S4
+	VFMLA V16.S4, V20.S4, V20.S4
+	WORD  $0x6e32de90 // fmul v16.4s, v20.4s, v18.4s
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VSUB  V17.S4, V16.S4, V17.S4
+	FMOVQ 352(R1), F18
+	WORD  $0x4e32d610 // fadd v16.4s, v16.4s, v18.4s
+	FMOVQ 352(R1), F18
+	VSUB  V18.S4, V16.S4, V16.S4
+	WORD  $0x4eb06630 // smax v16.4s, v17.4s, v16.4s
+	FMOVQ 368(R1), F17
+	VUMIN V17.S4, V16.S4, V16.S4
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	FMOVQ 624(R1), F17
+	WORD  $0x6eb0e631 // fcmgt v17.4s, v17.4s, v16.4s
+	FMOVQ 624(R1), F18
+	WORD  $0x4e30f653 // fmax v19.4s, v18.4s, v16.4s
+	WORD  $0x4e21d672 // fadd v18.4s, v19.4s, v1.4s
+	WORD  $0x6e32fc32 // fdiv v18.4s, v1.4s, v18.4s
+	WORD  $0x6e32de78 // fmul v24.4s, v19.4s, v18.4s
+	VBIT  V17.B16, V16.B16, V24.B16
+
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	WORD  $0x6e33de74 // fmul v20.4s, v19.4s, v19.4s
+	FMOVQ 976(R1), F21
+	VFMLA V13.S4, V20.S4, V21.S4
+	FMOVQ 1008(R1), F22
+	FMOVQ 992(R1), F23
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 1024(R1), F23
+	VFMLA V21.S4, V20.S4, V23.S4
+	FMOVQ 1040(R1), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1056(R1), F22
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 1072(R1), F23
+	VFMLA V21.S4, V20.S4, V23.S4
+	VFMLA V23.S4, V19.S4, V22.S4
+	VFMLA V22.S4, V20.S4, V19.S4
+	VBIT  V17.B16, V16.B16, V19.B16
+	WORD  $0x4ea0a9d1 // cmlt v17.4s, v14.4s, #0
+	VMOV  V18.B16, V16.B16
+	VBIT  V17.B16, V24.B16, V16.B16
+	VBIT  V17.B16, V18.B16, V24.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eafd432 // fsub v18.4s, v1.4s, v15.4s
+	VBSL  V18.B16, V15.B16, V17.B16
+	WORD  $0x4ea0f9ce // fabs v14.4s, v14.4s
+	VMOVI $0, V20.B16
+	WORD  $0x6eb4e634 // fcmgt v20.4s, v17.4s, v20.4s
+	VAND  V20.B16, V14.B16, V14.B16
+	VFMLA V14.S4, V17.S4, V19.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e2fdf0e // fmul v14.4s, v24.4s, v15.4s
+	VFMLA V18.S4, V16.S4, V14.S4
+	FMOVS 12(R7), F16
+	VDUP  V16.S[0], V16.S4
+	FMOVS 16(R7), F17
+	VDUP  V17.S[0], V17.S4
+	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
+	VFMLA V15.S4, V16.S4, V17.S4
+	WORD  $0x6e33de36 // fmul v22.4s, v17.4s, v19.4s
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_243
+	WORD $0x6e2eddce // fmul v14.4s, v14.4s, v14.4s
+	JMP  focusdone243
+
+focusnot0_243:
+	CMP   $2, R8
+	BGE   focusnot1_243
+	FMOVQ 224(R1), F14
+	JMP   focusdone243
+
+focusnot1_243:
+	CMP $3, R8
+	BGE focusnot2_243
+	JMP focusdone243
+
+focusnot2_243:
+	CMP  $4, R8
+	BGE  focusnot3_243
+	WORD $0x6ea1f9ce // fsqrt v14.4s, v14.4s
+	JMP  focusdone243
+
+focusnot3_243:
+	CMP   $5, R8
+	BGE   focusnot4_243
+	WORD  $0x6ea1f9cf // fsqrt v15.4s, v14.4s
+	VMOV  V14.B16, V16.B16
+	VFMLS V15.S4, V15.S4, V16.S4
+	WORD  $0x6e25ddf1 // fmul v17.4s, v15.4s, v5.4s
+	WORD  $0x6e31de10 // fmul v16.4s, v16.4s, v17.4s
+	VFMLA V15.S4, V14.S4, V16.S4
+	VMOV  V16.B16, V14.B16
+	JMP   focusdone243
+
+focusnot4_243:
+	CMP   $6, R8
+	BGE   focusnot5_243
+	WORD  $0x6ea1f9cf // fsqrt v15.4s, v14.4s
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V18.S4
+	VMOV  V14.B16, V17.B16
+	VFMLS V15.S4, V15.S4, V17.S4
+	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
+	VFMLA V5.S4, V14.S4, V18.S4
+	WORD  $0x6e2fde4e // fmul v14.4s, v18.4s, v15.4s
+	VFMLA V15.S4, V16.S4, V14.S4
+	JMP   focusdone243
+
+focusnot5_243:
+	CMP   $7, R8
+	BGE   focusnot6_243
+	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
+	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V16.S4
+	WORD  $0x6e2ede10 // fmul v16.4s, v16.4s, v14.4s
+	VFMLA V14.S4, V15.S4, V16.S4
+	VMOV  V16.B16, V14.B16
+	JMP   focusdone243
+
+focusnot6_243:
+	CMP   $8, R8
+	BGE   focusnot7_243
+	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
+	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V16.S4
+	WORD  $0x4e2fd5ee // fadd v14.4s, v15.4s, v15.4s
+	WORD  $0x6e30ddce // fmul v14.4s, v14.4s, v16.4s
+	VFMLA V15.S4, V15.S4, V14.S4
+	JMP   focusdone243
+
+focusnot7_243:
+	CMP   $9, R8
+	BGE   focusnot8_243
+	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
+	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V16.S4
+	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
+	WORD  $0x4e2fd5f2 // fadd v18.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
+	VFMLA V15.S4, V15.S4, V19.S4
+	VFMLA V16.S4, V18.S4, V19.S4
+	WORD  $0x6e2ede6f // fmul v15.4s, v19.4s, v14.4s
+	VFMLA V14.S4, V17.S4, V15.S4
+	VMOV  V15.B16, V14.B16
+	JMP   focusdone243
+
+focusnot8_243:
+	ADD   $24, R7, R10
+	FMOVS (R10), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVS 4(R10), F16
+	VDUP  V16.S[0], V16.S4
+	FMOVS 8(R10), F17
+	VDUP  V17.S[0], V17.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f9d2 // fabs v18.4s, v14.4s
+	FMOVQ 640(R1), F19
+	VSUB  V19.S4, V18.S4, V19.S4
+	WORD  $0x4e21da54 // scvtf v20.4s, v18.4s
+	FMOVQ 896(R1), F21
+	VSUB  V21.S4, V20.S4, V20.S4
+	FMOVQ 560(R1), F21
+	WORD  $0x4eb236b5 // cmgt v21.4s, v21.4s, v18.4s
+	VBIT  V21.B16, V20.B16, V19.B16
+	WORD  $0x4f290674 // sshr v20.4s, v19.4s, #23
+	VUSHR $20, V19.S4, V21.S4
+	FMOVQ 656(R1), F23
+	VAND  V23.B16, V19.B16, V19.B16
+	FMOVQ 672(R1), F23
+	VADD  V23.S4, V19.S4, V19.S4
+	WORD  $0x4e21da94 // scvtf v20.4s, v20.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V21.B16], V23.B16
+	FMOVQ 304(R1), F21
+	VBIT  V2.B16, V23.B16, V21.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V23.B16
+	FMOVQ 432(R1), F24
+	VFMLA V23.S4, V19.S4, V24.S4
+	FMOVQ 688(R1), F19
+	WORD  $0x6e33df19 // fmul v25.4s, v24.4s, v19.4s
+	VMOV  V24.B16, V19.B16
+	VFMLA V25.S4, V19.S4, V19.S4
+	WORD  $0x4eb3d717 // fsub v23.4s, v24.4s, v19.4s
+	VFMLA V25.S4, V24.S4, V23.S4
+	WORD  $0x6e38df19 // fmul v25.4s, v24.4s, v24.4s
+	FMOVQ 720(R1), F26
+	FMOVQ 704(R1), F27
+	VFMLA V27.S4, V24.S4, V26.S4
+	FMOVQ 736(R1), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	FMOVQ 752(R1), F26
+	VFMLA V27.S4, V24.S4, V26.S4
+	FMOVQ 768(R1), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	WORD  $0x6e38df38 // fmul v24.4s, v25.4s, v24.4s
+	VFMLA V27.S4, V24.S4, V23.S4
+	WORD  $0x4e37d678 // fadd v24.4s, v19.4s, v23.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V25.B16
+	WORD  $0x4e39d694 // fadd v20.4s, v20.4s, v25.4s
+	WORD  $0x6e34ddfa // fmul v26.4s, v15.4s, v20.4s
+	WORD  $0x6ea0fb59 // fneg v25.4s, v26.4s
+	VFMLA V20.S4, V15.S4, V25.S4
+	VMOV  V26.B16, V20.B16
+	VFMLA V24.S4, V16.S4, V20.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d698 // fadd v24.4s, v20.4s, v3.4s
+	WORD  $0x4ea3d71b // fsub v27.4s, v24.4s, v3.4s
+	WORD  $0x4ebbd75a // fsub v26.4s, v26.4s, v27.4s
+	VFMLA V19.S4, V16.S4, V26.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V21.S4, V15.S4, V25.S4
+	VFMLA V19.S4, V17.S4, V25.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	WORD  $0x4e39d751 // fadd v17.4s, v26.4s, v25.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F16
+	FMOVQ 800(R1), F19
+	VFMLA V19.S4, V17.S4, V16.S4
+	FMOVQ 832(R1), F19
+	VFMLA V16.S4, V17.S4, V19.S4
+	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V4.S4, V17.S4, V16.S4
+	VTBL  V0.B16, [V24.B16], V19.B16
+	FMOVQ 304(R1), F17
+	VBIT  V2.B16, V19.B16, V17.B16
+	FLDPQ 272(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V19.B16
+	FLDPQ 304(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
+	VFMLA V16.S4, V19.S4, V17.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V3.S4, V24.S4, V16.S4
+	WORD  $0x4f3d0610 // sshr v16.4s, v16.4s, #3
+	WORD  $0x4e31d675 // fadd v21.4s, v19.4s, v17.4s
+	VSHL  $23, V16.S4, V23.S4
+	VADD  V23.S4, V21.S4, V23.S4
+	VUMIN V7.S4, V23.S4, V24.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V23.B16
+	WORD  $0x4eb76e10 // smin v16.4s, v16.4s, v23.4s
+	FMOVQ 912(R1), F23
+	VSUB  V16.S4, V23.S4, V16.S4
+	VSHL  $23, V16.S4, V16.S4
+	WORD  $0x4e33d617 // fadd v23.4s, v16.4s, v19.4s
+	WORD  $0x4eb0d6f9 // fsub v25.4s, v23.4s, v16.4s
+	WORD  $0x4eb9d673 // fsub v19.4s, v19.4s, v25.4s
+	WORD  $0x4e31d671 // fadd v17.4s, v19.4s, v17.4s
+	WORD  $0x4e31d6f1 // fadd v17.4s, v23.4s, v17.4s
+	WORD  $0x6eb5e613 // fcmgt v19.4s, v16.4s, v21.4s
+	VSUB  V16.S4, V17.S4, V16.S4
+	VBIT  V19.B16, V16.B16, V24.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R1), F16
+	WORD  $0x6eb0e690 // fcmgt v16.4s, v20.4s, v16.4s
+	FMOVQ 384(R1), F17
+	VBIF  V16.B16, V24.B16, V17.B16
+	FMOVQ 944(R1), F16
+	WORD  $0x6eb4e610 // fcmgt v16.4s, v16.4s, v20.4s
+	VMOVI $0, V19.B16
+	VBIF  V16.B16, V17.B16, V19.B16
+	VMOVI $0, V16.B16
+	VCMEQ V16.S4, V18.S4, V16.S4
+	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
+	VMOVI $0, V17.B16
+	VBIT  V15.B16, V7.B16, V17.B16
+	VBIT  V16.B16, V17.B16, V19.B16
+	VCMEQ V7.S4, V18.S4, V16.S4
+	VMOVI $0, V17.B16
+	FMOVQ 384(R1), F20
+	VBIT  V15.B16, V17.B16, V20.B16
+	VBIT  V16.B16, V20.B16, V19.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R10), F15
+	VDUP  V15.S[0], V15.S4
+	VAND  V15.B16, V14.B16, V15.B16
+	VORR  V15.B16, V19.B16, V15.B16
+	WORD  $0x4ea08a50 // cmgt v16.4s, v18.4s, #0
+	WORD  $0x4eb234f1 // cmgt v17.4s, v7.4s, v18.4s
+	VAND  V17.B16, V16.B16, V16.B16
+	FMOVS 16(R10), F17
+	VDUP  V17.S[0], V17.S4
+	VAND  V17.B16, V14.B16, V14.B16
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V16.B16, V14.B16
+	WORD  $0x4ea73650 // cmgt v16.4s, v18.4s, v7.4s
+	VORR  V16.B16, V14.B16, V16.B16
+	FMOVQ 368(R1), F14
+	VBIF  V16.B16, V15.B16, V14.B16
+
+focusdone243:
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e2edece // fmul v14.4s, v22.4s, v14.4s
+	FMOVQ 1104(R1), F15
+	WORD  $0x6e36e5ef // fcmge v15.4s, v15.4s, v22.4s
+	VBIT  V15.B16, V14.B16, V22.B16
+	FMOVQ 368(R1), F14
+	VUMIN V14.S4, V22.S4, V14.S4
+	FMOVQ F14, (R3)
+	ADD   $16, R3, R3
+	ADD   $16, R5, R5
+	ADD   $16, R6, R6
+	SUB   $4, R2, R2
+	SUB   $4, R9, R9
+	CMP   $1, R9
+	BGE   slow
+	JMP   loop
+
+slowvector:
+	FMOVQ 224(R1), F14
+	ADD   $0, R5, R9
+	CMP   $4, R2
+	BLT   partless5
+	FMOVQ (R5), F14
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R2, partone5
+	VLD1.P 8(R9), V14.D[0]
+	TBZ    $0, R2, partdone5
+	VLD1   (R9), V14.S[2]
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R2, partdone5
+	VLD1 (R9), V14.S[0]
+
+partdone5:
+	VMOVI $0, V15.B16
+	ADD   $0, R6, R9
+	CMP   $4, R2
+	BLT   partless6
+	FMOVQ (R6), F15
+	JMP   partdone6
+
+partless6:
+	TBZ    $1, R2, partone6
+	VLD1.P 8(R9), V15.D[0]
+	TBZ    $0, R2, partdone6
+	VLD1   (R9), V15.S[2]
+	JMP    partdone6
+
+partone6:
+	TBZ  $0, R2, partdone6
+	VLD1 (R9), V15.S[0]
+
+partdone6:
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR  V6.B16, V14.B16, V16.B16
+	WORD  $0x4ea8d610 // fsub v16.4s, v16.4s, v8.4s
+	FMOVQ 240(R1), F17
+	WORD  $0x4e30f631 // fmax v17.4s, v17.4s, v16.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F19
+	VFMLA V9.S4, V17.S4, V19.S4
+	WORD  $0x4eaad670 // fsub v16.4s, v19.4s, v10.4s
+
+	// r = c - n ln2
+	VMOV  V17.B16, V18.B16
+	VFMLS V4.S4, V16.S4, V18.S4
+	VFMLS V11.S4, V16.S4, V18.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F20
+	VFMLA V12.S4, V18.S4, V20.S4
+	FMOVQ 144(R1), F16
+	VFMLA V20.S4, V18.S4, V16.S4
+	FMOVQ 160(R1), F20
+	VFMLA V16.S4, V18.S4, V20.S4
+	FMOVQ 176(R1), F16
+	VFMLA V20.S4, V18.S4, V16.S4
+	FMOVQ 272(R1), F18
+	WORD  $0x6eb1e651 // fcmgt v17.4s, v18.4s, v17.4s
+	FMOVQ 288(R1), F18
+	VAND  V17.B16, V18.B16, V17.B16
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VSHL  $20, V19.S4, V18.S4
+	VTBL  V0.B16, [V19.B16], V20.B16
+	FMOVQ 304(R1), F19
+	VBIT  V2.B16, V20.B16, V19.B16
+	FLDPQ 32(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VADD  V18.S4, V19.S4, V20.S4
+	FMOVQ 336(R1), F19
+	VAND  V19.B16, V18.B16, V18.B16
+	VADD  V17.S4, V18.S4, V18.S4
+	VFMLA V16.S4, V20.S4, V20.S4
+	WORD  $0x6e32de90 // fmul v16.4s, v20.4s, v18.4s
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VSUB  V17.S4, V16.S4, V17.S4
+	FMOVQ 352(R1), F18
+	WORD  $0x4e32d610 // fadd v16.4s, v16.4s, v18.4s
+	FMOVQ 352(R1), F18
+	VSUB  V18.S4, V16.S4, V16.S4
+	WORD  $0x4eb06630 // smax v16.4s, v17.4s, v16.4s
+	FMOVQ 368(R1), F17
+	VUMIN V17.S4, V16.S4, V16.S4
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	FMOVQ 624(R1), F17
+	WORD  $0x6eb0e631 // fcmgt v17.4s, v17.4s, v16.4s
+	FMOVQ 624(R1), F18
+	WORD  $0x4e30f653 // fmax v19.4s, v18.4s, v16.4s
+	WORD  $0x4e21d672 // fadd v18.4s, v19.4s, v1.4s
+	WORD  $0x6e32fc32 // fdiv v18.4s, v1.4s, v18.4s
+	WORD  $0x6e32de78 // fmul v24.4s, v19.4s, v18.4s
+	VBIT  V17.B16, V16.B16, V24.B16
+
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	WORD  $0x6e33de74 // fmul v20.4s, v19.4s, v19.4s
+	FMOVQ 976(R1), F21
+	VFMLA V13.S4, V20.S4, V21.S4
+	FMOVQ 1008(R1), F22
+	FMOVQ 992(R1), F23
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 1024(R1), F23
+	VFMLA V21.S4, V20.S4, V23.S4
+	FMOVQ 1040(R1), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1056(R1), F22
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 1072(R1), F23
+	VFMLA V21.S4, V20.S4, V23.S4
+	VFMLA V23.S4, V19.S4, V22.S4
+	VFMLA V22.S4, V20.S4, V19.S4
+	VBIT  V17.B16, V16.B16, V19.B16
+	WORD  $0x4ea0a9d1 // cmlt v17.4s, v14.4s, #0
+	VMOV  V18.B16, V16.B16
+	VBIT  V17.B16, V24.B16, V16.B16
+	VBIT  V17.B16, V18.B16, V24.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eafd432 // fsub v18.4s, v1.4s, v15.4s
+	VBSL  V18.B16, V15.B16, V17.B16
+	WORD  $0x4ea0f9ce // fabs v14.4s, v14.4s
+	VMOVI $0, V20.B16
+	WORD  $0x6eb4e634 // fcmgt v20.4s, v17.4s, v20.4s
+	VAND  V20.B16, V14.B16, V14.B16
+	VFMLA V14.S4, V17.S4, V19.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e2fdf0e // fmul v14.4s, v24.4s, v15.4s
+	VFMLA V18.S4, V16.S4, V14.S4
+	FMOVS 12(R7), F16
+	VDUP  V16.S[0], V16.S4
+	FMOVS 16(R7), F17
+	VDUP  V17.S[0], V17.S4
+	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
+	VFMLA V15.S4, V16.S4, V17.S4
+	WORD  $0x6e33de36 // fmul v22.4s, v17.4s, v19.4s
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_244
+	WORD $0x6e2eddce // fmul v14.4s, v14.4s, v14.4s
+	JMP  focusdone244
+
+focusnot0_244:
+	CMP   $2, R8
+	BGE   focusnot1_244
+	FMOVQ 224(R1), F14
+	JMP   focusdone244
+
+focusnot1_244:
+	CMP $3, R8
+	BGE focusnot2_244
+	JMP focusdone244
+
+focusnot2_244:
+	CMP  $4, R8
+	BGE  focusnot3_244
+	WORD $0x6ea1f9ce // fsqrt v14.4s, v14.4s
+	JMP  focusdone244
+
+focusnot3_244:
+	CMP   $5, R8
+	BGE   focusnot4_244
+	WORD  $0x6ea1f9cf // fsqrt v15.4s, v14.4s
+	VMOV  V14.B16, V16.B16
+	VFMLS V15.S4, V15.S4, V16.S4
+	WORD  $0x6e25ddf1 // fmul v17.4s, v15.4s, v5.4s
+	WORD  $0x6e31de10 // fmul v16.4s, v16.4s, v17.4s
+	VFMLA V15.S4, V14.S4, V16.S4
+	VMOV  V16.B16, V14.B16
+	JMP   focusdone244
+
+focusnot4_244:
+	CMP   $6, R8
+	BGE   focusnot5_244
+	WORD  $0x6ea1f9cf // fsqrt v15.4s, v14.4s
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V18.S4
+	VMOV  V14.B16, V17.B16
+	VFMLS V15.S4, V15.S4, V17.S4
+	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
+	VFMLA V5.S4, V14.S4, V18.S4
+	WORD  $0x6e2fde4e // fmul v14.4s, v18.4s, v15.4s
+	VFMLA V15.S4, V16.S4, V14.S4
+	JMP   focusdone244
+
+focusnot5_244:
+	CMP   $7, R8
+	BGE   focusnot6_244
+	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
+	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V16.S4
+	WORD  $0x6e2ede10 // fmul v16.4s, v16.4s, v14.4s
+	VFMLA V14.S4, V15.S4, V16.S4
+	VMOV  V16.B16, V14.B16
+	JMP   focusdone244
+
+focusnot6_244:
+	CMP   $8, R8
+	BGE   focusnot7_244
+	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
+	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V16.S4
+	WORD  $0x4e2fd5ee // fadd v14.4s, v15.4s, v15.4s
+	WORD  $0x6e30ddce // fmul v14.4s, v14.4s, v16.4s
+	VFMLA V15.S4, V15.S4, V14.S4
+	JMP   focusdone244
+
+focusnot7_244:
+	CMP   $9, R8
+	BGE   focusnot8_244
+	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
+	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V16.S4
+	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
+	WORD  $0x4e2fd5f2 // fadd v18.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
+	VFMLA V15.S4, V15.S4, V19.S4
+	VFMLA V16.S4, V18.S4, V19.S4
+	WORD  $0x6e2ede6f // fmul v15.4s, v19.4s, v14.4s
+	VFMLA V14.S4, V17.S4, V15.S4
+	VMOV  V15.B16, V14.B16
+	JMP   focusdone244
+
+focusnot8_244:
+	ADD   $24, R7, R9
+	FMOVS (R9), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVS 4(R9), F16
+	VDUP  V16.S[0], V16.S4
+	FMOVS 8(R9), F17
+	VDUP  V17.S[0], V17.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f9d2 // fabs v18.4s, v14.4s
+	FMOVQ 640(R1), F19
+	VSUB  V19.S4, V18.S4, V19.S4
+	WORD  $0x4e21da54 // scvtf v20.4s, v18.4s
+	FMOVQ 896(R1), F21
+	VSUB  V21.S4, V20.S4, V20.S4
+	FMOVQ 560(R1), F21
+	WORD  $0x4eb236b5 // cmgt v21.4s, v21.4s, v18.4s
+	VBIT  V21.B16, V20.B16, V19.B16
+	WORD  $0x4f290674 // sshr v20.4s, v19.4s, #23
+	VUSHR $20, V19.S4, V21.S4
+	FMOVQ 656(R1), F23
+	VAND  V23.B16, V19.B16, V19.B16
+	FMOVQ 672(R1), F23
+	VADD  V23.S4, V19.S4, V19.S4
+	WORD  $0x4e21da94 // scvtf v20.4s, v20.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V21.B16], V23.B16
+	FMOVQ 304(R1), F21
+	VBIT  V2.B16, V23.B16, V21.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V23.B16
+	FMOVQ 432(R1), F24
+	VFMLA V23.S4, V19.S4, V24.S4
+	FMOVQ 688(R1), F19
+	WORD  $0x6e33df19 // fmul v25.4s, v24.4s, v19.4s
+	VMOV  V24.B16, V19.B16
+	VFMLA V25.S4, V19.S4, V19.S4
+	WORD  $0x4eb3d717 // fsub v23.4s, v24.4s, v19.4s
+	VFMLA V25.S4, V24.S4, V23.S4
+	WORD  $0x6e38df19 // fmul v25.4s, v24.4s, v24.4s
+	FMOVQ 720(R1), F26
+	FMOVQ 704(R1), F27
+	VFMLA V27.S4, V24.S4, V26.S4
+	FMOVQ 736(R1), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	FMOVQ 752(R1), F26
+	VFMLA V27.S4, V24.S4, V26.S4
+	FMOVQ 768(R1), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	WORD  $0x6e38df38 // fmul v24.4s, v25.4s, v24.4s
+	VFMLA V27.S4, V24.S4, V23.S4
+	WORD  $0x4e37d678 // fadd v24.4s, v19.4s, v23.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V25.B16
+	WORD  $0x4e39d694 // fadd v20.4s, v20.4s, v25.4s
+	WORD  $0x6e34ddfa // fmul v26.4s, v15.4s, v20.4s
+	WORD  $0x6ea0fb59 // fneg v25.4s, v26.4s
+	VFMLA V20.S4, V15.S4, V25.S4
+	VMOV  V26.B16, V20.B16
+	VFMLA V24.S4, V16.S4, V20.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d698 // fadd v24.4s, v20.4s, v3.4s
+	WORD  $0x4ea3d71b // fsub v27.4s, v24.4s, v3.4s
+	WORD  $0x4ebbd75a // fsub v26.4s, v26.4s, v27.4s
+	VFMLA V19.S4, V16.S4, V26.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V21.S4, V15.S4, V25.S4
+	VFMLA V19.S4, V17.S4, V25.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	WORD  $0x4e39d751 // fadd v17.4s, v26.4s, v25.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F16
+	FMOVQ 800(R1), F19
+	VFMLA V19.S4, V17.S4, V16.S4
+	FMOVQ 832(R1), F19
+	VFMLA V16.S4, V17.S4, V19.S4
+	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V4.S4, V17.S4, V16.S4
+	VTBL  V0.B16, [V24.B16], V19.B16
+	FMOVQ 304(R1), F17
+	VBIT  V2.B16, V19.B16, V17.B16
+	FLDPQ 272(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V19.B16
+	FLDPQ 304(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
+	VFMLA V16.S4, V19.S4, V17.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V3.S4, V24.S4, V16.S4
+	WORD  $0x4f3d0610 // sshr v16.4s, v16.4s, #3
+	WORD  $0x4e31d675 // fadd v21.4s, v19.4s, v17.4s
+	VSHL  $23, V16.S4, V23.S4
+	VADD  V23.S4, V21.S4, V23.S4
+	VUMIN V7.S4, V23.S4, V24.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V23.B16
+	WORD  $0x4eb76e10 // smin v16.4s, v16.4s, v23.4s
+	FMOVQ 912(R1), F23
+	VSUB  V16.S4, V23.S4, V16.S4
+	VSHL  $23, V16.S4, V16.S4
+	WORD  $0x4e33d617 // fadd v23.4s, v16.4s, v19.4s
+	WORD  $0x4eb0d6f9 // fsub v25.4s, v23.4s, v16.4s
+	WORD  $0x4eb9d673 // fsub v19.4s, v19.4s, v25.4s
+	WORD  $0x4e31d671 // fadd v17.4s, v19.4s, v17.4s
+	WORD  $0x4e31d6f1 // fadd v17.4s, v23.4s, v17.4s
+	WORD  $0x6eb5e613 // fcmgt v19.4s, v16.4s, v21.4s
+	VSUB  V16.S4, V17.S4, V16.S4
+	VBIT  V19.B16, V16.B16, V24.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R1), F16
+	WORD  $0x6eb0e690 // fcmgt v16.4s, v20.4s, v16.4s
+	FMOVQ 384(R1), F17
+	VBIF  V16.B16, V24.B16, V17.B16
+	FMOVQ 944(R1), F16
+	WORD  $0x6eb4e610 // fcmgt v16.4s, v16.4s, v20.4s
+	VMOVI $0, V19.B16
+	VBIF  V16.B16, V17.B16, V19.B16
+	VMOVI $0, V16.B16
+	VCMEQ V16.S4, V18.S4, V16.S4
+	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
+	VMOVI $0, V17.B16
+	VBIT  V15.B16, V7.B16, V17.B16
+	VBIT  V16.B16, V17.B16, V19.B16
+	VCMEQ V7.S4, V18.S4, V16.S4
+	VMOVI $0, V17.B16
+	FMOVQ 384(R1), F20
+	VBIT  V15.B16, V17.B16, V20.B16
+	VBIT  V16.B16, V20.B16, V19.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R9), F15
+	VDUP  V15.S[0], V15.S4
+	VAND  V15.B16, V14.B16, V15.B16
+	VORR  V15.B16, V19.B16, V15.B16
+	WORD  $0x4ea08a50 // cmgt v16.4s, v18.4s, #0
+	WORD  $0x4eb234f1 // cmgt v17.4s, v7.4s, v18.4s
+	VAND  V17.B16, V16.B16, V16.B16
+	FMOVS 16(R9), F17
+	VDUP  V17.S[0], V17.S4
+	VAND  V17.B16, V14.B16, V14.B16
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V16.B16, V14.B16
+	WORD  $0x4ea73650 // cmgt v16.4s, v18.4s, v7.4s
+	VORR  V16.B16, V14.B16, V16.B16
+	FMOVQ 368(R1), F14
+	VBIF  V16.B16, V15.B16, V14.B16
+
+focusdone244:
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e2edece // fmul v14.4s, v22.4s, v14.4s
+	FMOVQ 1104(R1), F15
+	WORD  $0x6e36e5ef // fcmge v15.4s, v15.4s, v22.4s
+	VBIT  V15.B16, V14.B16, V22.B16
+	FMOVQ 368(R1), F14
+	VUMIN V14.S4, V22.S4, V14.S4
+	ADD   $0, R3, R9
+	CMP   $4, R2
+	BLT   partless7
+	FMOVQ F14, (R3)
+	JMP   partdone7
+
+partless7:
+	TBZ    $1, R2, partone7
+	VST1.P V14.D[0], 8(R9)
+	TBZ    $0, R2, partdone7
+	VST1   V14.S[2], (R9)
+	JMP    partdone7
+
+partone7:
+	TBZ  $0, R2, partdone7
+	VST1 V14.S[0], (R9)
+
+partdone7:
+	JMP nextvector
+
+// func sigmoidGradNEON(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
+TEXT ·sigmoidGradNEON(SB), NOSPLIT, $0-56
+	MOVD  $consts<>+0(SB), R1
+	MOVD  $tables<>+0(SB), R0
+	FMOVQ (R0), F0
+	FMOVQ 224(R1), F1
+	FMOVQ 1088(R1), F2
+	FMOVQ 320(R1), F3
+	FMOVQ 784(R1), F4
+	FMOVQ 80(R1), F5
+	FMOVQ 608(R1), F6
+	FMOVQ 384(R1), F7
+	FMOVQ 32(R1), F8
+	FMOVQ 48(R1), F9
+	MOVD  n+32(FP), R2
+	MOVD  losses+0(FP), R3
+	MOVD  grad+8(FP), R5
+	MOVD  logits+16(FP), R6
+	MOVD  targets+24(FP), R7
+	MOVD  p+40(FP), R8
+	MOVD  (R8), R9
+	MOVD  scale+48(FP), R10
+
+loop:
+	CMP $8, R2
+	BLT rest
+
+block:
+	FMOVQ (R6), F15
+	FMOVQ (R7), F12
+	FMOVQ 16(R6), F16
+	FMOVQ 16(R7), F17
+	FMOVS 20(R8), F10
+	VDUP  V10.S[0], V10.S4
+
+	// any |x| > limit, or NaN?
+	WORD  $0x4ea0f9eb // fabs v11.4s, v15.4s
+	WORD  $0x4ea0fa0d // fabs v13.4s, v16.4s
+	WORD  $0x4ead656b // smax v11.4s, v11.4s, v13.4s
+	WORD  $0x4eaa356a // cmgt v10.4s, v11.4s, v10.4s
+	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
+	FMOVD F10, R11
+	CBNZ  R11, slowblock
+
+	// any target but 0 and 1? y - y^2 is 0 for these
+	VMOV  V12.B16, V10.B16
+	VFMLS V10.S4, V10.S4, V10.S4
+	VMOV  V17.B16, V11.B16
+	VFMLS V11.S4, V11.S4, V11.S4
+	VORR  V11.B16, V10.B16, V10.B16
+	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
+	FMOVD F10, R11
+	CBNZ  R11, otherblock
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V6.B16, V15.B16, V11.B16
+	VORR V6.B16, V16.B16, V10.B16
+	WORD $0x4ea8d56d // fsub v13.4s, v11.4s, v8.4s
+	WORD $0x4ea8d554 // fsub v20.4s, v10.4s, v8.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F19
+	FMOVQ 64(R1), F14
+	VFMLA V9.S4, V13.S4, V19.S4
+	VFMLA V9.S4, V20.S4, V14.S4
+	FMOVQ 64(R1), F10
+	FMOVQ 64(R1), F11
+	WORD  $0x4eaad66a // fsub v10.4s, v19.4s, v10.4s
+	WORD  $0x4eabd5d2 // fsub v18.4s, v14.4s, v11.4s
+
+	// r = c - n ln2
+	VFMLS V5.S4, V10.S4, V13.S4
+	VFMLS V5.S4, V18.S4, V20.S4
+	FMOVQ 96(R1), F11
+	FMOVQ 96(R1), F21
+	VFMLS V11.S4, V10.S4, V13.S4
+	VFMLS V21.S4, V18.S4, V20.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F18
+	FMOVQ 128(R1), F21
+	FMOVQ 112(R1), F10
+	FMOVQ 112(R1), F11
+	VFMLA V10.S4, V13.S4, V18.S4
+	VFMLA V11.S4, V20.S4, V21.S4
+	FMOVQ 144(R1), F10
+	FMOVQ 144(R1), F11
+	VFMLA V18.S4, V13.S4, V10.S4
+	VFMLA V21.S4, V20.S4, V11.S4
+	FMOVQ 160(R1), F18
+	FMOVQ 160(R1), F21
+	VFMLA V10.S4, V13.S4, V18.S4
+	VFMLA V11.S4, V20.S4, V21.S4
+	FMOVQ 176(R1), F10
+	FMOVQ 176(R1), F11
+	VFMLA V18.S4, V13.S4, V10.S4
+	VFMLA V21.S4, V20.S4, V11.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V19.B16], V20.B16
+	VTBL  V0.B16, [V14.B16], V22.B16
+	FMOVQ 192(R1), F18
+	FMOVQ 192(R1), F13
+	FMOVQ 208(R1), F21
+	FMOVQ 208(R1), F23
+	VBIT  V21.B16, V20.B16, V18.B16
+	VBIT  V23.B16, V22.B16, V13.B16
+	FMOVQ 16(R0), F21
+	FMOVQ 16(R0), F20
+	VTBL  V18.B16, [V21.B16], V18.B16
+	VTBL  V13.B16, [V20.B16], V13.B16
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V14.S4, V14.S4
+	VADD  V19.S4, V18.S4, V18.S4
+	VADD  V14.S4, V13.S4, V13.S4
+	VFMLA V10.S4, V18.S4, V18.S4
+	VFMLA V11.S4, V13.S4, V13.S4
+	WORD  $0x4e21d64b // fadd v11.4s, v18.4s, v1.4s
+	WORD  $0x4e21d5aa // fadd v10.4s, v13.4s, v1.4s
+	WORD  $0x6e2bfc2e // fdiv v14.4s, v1.4s, v11.4s
+	WORD  $0x6e2afc35 // fdiv v21.4s, v1.4s, v10.4s
+	WORD  $0x6e2ede4b // fmul v11.4s, v18.4s, v14.4s
+	WORD  $0x6e35ddaa // fmul v10.4s, v13.4s, v21.4s
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VSHL $2, V12.S4, V12.S4
+	VSHL $2, V17.S4, V20.S4
+	VAND V6.B16, V12.B16, V19.B16
+	VAND V6.B16, V20.B16, V17.B16
+	VEOR V15.B16, V19.B16, V15.B16
+	VEOR V16.B16, V17.B16, V22.B16
+	WORD $0x4ea0a9f3 // cmlt v19.4s, v15.4s, #0
+	WORD $0x4ea0aad7 // cmlt v23.4s, v22.4s, #0
+	VMOV V14.B16, V16.B16
+	VBIT V19.B16, V11.B16, V16.B16
+	VMOV V21.B16, V17.B16
+	VBIT V23.B16, V10.B16, V17.B16
+	VBIT V19.B16, V14.B16, V11.B16
+	VBIT V23.B16, V21.B16, V10.B16
+
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	WORD  $0x6e32de4e // fmul v14.4s, v18.4s, v18.4s
+	WORD  $0x6e2dddb7 // fmul v23.4s, v13.4s, v13.4s
+	FMOVQ 976(R1), F19
+	FMOVQ 976(R1), F24
+	FMOVQ 960(R1), F21
+	FMOVQ 960(R1), F25
+	VFMLA V21.S4, V14.S4, V19.S4
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 1008(R1), F21
+	FMOVQ 1008(R1), F26
+	FMOVQ 992(R1), F25
+	FMOVQ 992(R1), F27
+	VFMLA V25.S4, V14.S4, V21.S4
+	VFMLA V27.S4, V23.S4, V26.S4
+	FMOVQ 1024(R1), F25
+	FMOVQ 1024(R1), F27
+	VFMLA V19.S4, V14.S4, V25.S4
+	VFMLA V24.S4, V23.S4, V27.S4
+	FMOVQ 1040(R1), F19
+	FMOVQ 1040(R1), F24
+	VFMLA V21.S4, V14.S4, V19.S4
+	VFMLA V26.S4, V23.S4, V24.S4
+	FMOVQ 1056(R1), F21
+	FMOVQ 1056(R1), F26
+	VFMLA V25.S4, V14.S4, V21.S4
+	VFMLA V27.S4, V23.S4, V26.S4
+	FMOVQ 1072(R1), F25
+	FMOVQ 1072(R1), F27
+	VFMLA V19.S4, V14.S4, V25.S4
+	VFMLA V24.S4, V23.S4, V27.S4
+	VFMLA V25.S4, V18.S4, V21.S4
+	VFMLA V27.S4, V13.S4, V26.S4
+	VFMLA V21.S4, V14.S4, V18.S4
+	VFMLA V26.S4, V23.S4, V13.S4
+
+	// ce = log1p(e) + max(v, 0)
+	WORD  $0x4ea0c9f3 // fcmgt v19.4s, v15.4s, #0.0
+	WORD  $0x4ea0cad7 // fcmgt v23.4s, v22.4s, #0.0
+	VMOVI $0, V21.B16
+	VMOVI $0, V14.B16
+	VBIT  V19.B16, V15.B16, V21.B16
+	VBIT  V23.B16, V22.B16, V14.B16
+	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
+	WORD  $0x4e2ed5af // fadd v15.4s, v13.4s, v14.4s
+
+	// D = q + gamma ce (1-q), with v's sign
+	FMOVS 8(R8), F13
+	FMOVS 8(R8), F14
+	VDUP  V13.S[0], V13.S4
+	VDUP  V14.S[0], V19.S4
+	WORD  $0x6e2bde4e // fmul v14.4s, v18.4s, v11.4s
+	WORD  $0x6e2addf5 // fmul v21.4s, v15.4s, v10.4s
+	VMOV  V16.B16, V10.B16
+	VMOV  V17.B16, V11.B16
+	VFMLA V14.S4, V13.S4, V10.S4
+	VFMLA V21.S4, V19.S4, V11.S4
+	VAND  V6.B16, V12.B16, V14.B16
+	VAND  V6.B16, V20.B16, V13.B16
+	VEOR  V14.B16, V10.B16, V10.B16
+	VEOR  V13.B16, V11.B16, V13.B16
+	FMOVS 12(R8), F14
+	FMOVS 12(R8), F11
+	VDUP  V14.S[0], V19.S4
+	VDUP  V11.S[0], V21.S4
+	FMOVS 16(R8), F11
+	FMOVS 16(R8), F14
+	VDUP  V11.S[0], V11.S4
+	VDUP  V14.S[0], V14.S4
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	WORD  $0x4ea0aa94 // cmlt v20.4s, v20.4s, #0
+	VBIT  V12.B16, V19.B16, V11.B16
+	VBIT  V20.B16, V21.B16, V14.B16
+	WORD  $0x6e32dd6c // fmul v12.4s, v11.4s, v18.4s
+	WORD  $0x6e2fddcf // fmul v15.4s, v14.4s, v15.4s
+
+	// q^gamma
+	CMP  $1, R9
+	BGE  focusnot0_323
+	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone323
+
+focusnot0_323:
+	CMP   $2, R9
+	BGE   focusnot1_323
+	FMOVQ 224(R1), F16
+	FMOVQ 224(R1), F17
+	JMP   focusdone323
+
+focusnot1_323:
+	CMP $3, R9
+	BGE focusnot2_323
+	JMP focusdone323
+
+focusnot2_323:
+	CMP  $4, R9
+	BGE  focusnot3_323
+	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone323
+
+focusnot3_323:
+	CMP   $5, R9
+	BGE   focusnot4_323
+	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
+	VMOV  V16.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e22de54 // fmul v20.4s, v18.4s, v2.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V16.S4, V19.S4
+	VMOV  V19.B16, V16.B16
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	VMOV  V17.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e22de54 // fmul v20.4s, v18.4s, v2.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone323
+
+focusnot4_323:
+	CMP   $6, R9
+	BGE   focusnot5_323
+	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
+	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V16.S4, V16.S4, V21.S4
+	VMOV  V16.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de10 // fmul v16.4s, v16.4s, v20.4s
+	VFMLA V2.S4, V16.S4, V21.S4
+	WORD  $0x6e32deb0 // fmul v16.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V16.S4
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V17.S4, V17.S4, V21.S4
+	VMOV  V17.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V2.S4, V17.S4, V21.S4
+	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V17.S4
+	JMP   focusdone323
+
+focusnot5_323:
+	CMP   $7, R9
+	BGE   focusnot6_323
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V19.S4
+	WORD  $0x6e30de73 // fmul v19.4s, v19.4s, v16.4s
+	VFMLA V16.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V16.B16
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone323
+
+focusnot6_323:
+	CMP   $8, R9
+	BGE   focusnot7_323
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V19.S4
+	WORD  $0x4e32d650 // fadd v16.4s, v18.4s, v18.4s
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V16.S4
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V17.S4
+	JMP   focusdone323
+
+focusnot7_323:
+	CMP   $9, R9
+	BGE   focusnot8_323
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e30ded2 // fmul v18.4s, v22.4s, v16.4s
+	VFMLA V16.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V16.B16
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
+	VFMLA V17.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V17.B16
+	JMP   focusdone323
+
+focusnot8_323:
+	ADD   $24, R8, R11
+	FMOVS (R11), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R11), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R11), F20
+	VDUP  V20.S[0], V20.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R1), F21
+	VSUB  V21.S4, V16.S4, V22.S4
+	VUSHR $23, V22.S4, V21.S4
+	VUSHR $20, V22.S4, V16.S4
+	FMOVQ 656(R1), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	FMOVQ 672(R1), F23
+	VADD  V23.S4, V22.S4, V22.S4
+	WORD  $0x4e21dab9 // scvtf v25.4s, v21.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V16.B16], V23.B16
+	FMOVQ 304(R1), F16
+	VBIT  V3.B16, V23.B16, V16.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V23.B16
+	FMOVQ 432(R1), F26
+	VFMLA V23.S4, V22.S4, V26.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df56 // fmul v22.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V23.B16
+	VFMLA V22.S4, V23.S4, V23.S4
+	WORD  $0x4eb7d758 // fsub v24.4s, v26.4s, v23.4s
+	VFMLA V22.S4, V26.S4, V24.S4
+	WORD  $0x6e3adf56 // fmul v22.4s, v26.4s, v26.4s
+	FMOVQ 720(R1), F27
+	FMOVQ 704(R1), F28
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 736(R1), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	FMOVQ 752(R1), F27
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 768(R1), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	WORD  $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
+	VFMLA V28.S4, V22.S4, V24.S4
+	WORD  $0x4e38d6f6 // fadd v22.4s, v23.4s, v24.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V26.B16
+	WORD  $0x4e3ad739 // fadd v25.4s, v25.4s, v26.4s
+	WORD  $0x6e39de5b // fmul v27.4s, v18.4s, v25.4s
+	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
+	VFMLA V25.S4, V18.S4, V26.S4
+	VMOV  V27.B16, V25.B16
+	VFMLA V22.S4, V19.S4, V25.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e24d736 // fadd v22.4s, v25.4s, v4.4s
+	WORD  $0x4ea4d6d9 // fsub v25.4s, v22.4s, v4.4s
+	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
+	VFMLA V23.S4, V19.S4, V25.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V16.S4, V18.S4, V26.S4
+	VFMLA V23.S4, V20.S4, V26.S4
+	VFMLA V24.S4, V19.S4, V26.S4
+	WORD  $0x4e3ad732 // fadd v18.4s, v25.4s, v26.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F16
+	FMOVQ 800(R1), F19
+	VFMLA V19.S4, V18.S4, V16.S4
+	FMOVQ 832(R1), F19
+	VFMLA V16.S4, V18.S4, V19.S4
+	WORD  $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V5.S4, V18.S4, V16.S4
+	VTBL  V0.B16, [V22.B16], V19.B16
+	FMOVQ 304(R1), F18
+	VBIT  V3.B16, V19.B16, V18.B16
 	FLDPQ 208(R0), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
 	FLDPQ 240(R0), (F30, F31)
@@ -5401,7 +5374,7 @@ focusnot8_801:
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VTBL  V0.B16, [V17.B16], V23.B16
 	FMOVQ 304(R1), F17
-	VBIT  V5.B16, V23.B16, V17.B16
+	VBIT  V3.B16, V23.B16, V17.B16
 	FLDPQ 112(R0), (F30, F31)
 	VTBL  V17.B16, [V30.B16, V31.B16], V23.B16
 	FMOVQ 432(R1), F26
@@ -5437,8 +5410,8 @@ focusnot8_801:
 	VFMLA V22.S4, V19.S4, V25.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e26d736 // fadd v22.4s, v25.4s, v6.4s
-	WORD  $0x4ea6d6d9 // fsub v25.4s, v22.4s, v6.4s
+	WORD  $0x4e24d736 // fadd v22.4s, v25.4s, v4.4s
+	WORD  $0x4ea4d6d9 // fsub v25.4s, v22.4s, v4.4s
 	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
 	VFMLA V23.S4, V19.S4, V25.S4
 	FLDPQ 176(R0), (F30, F31)
@@ -5456,10 +5429,10 @@ focusnot8_801:
 	VFMLA V17.S4, V18.S4, V19.S4
 	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V4.S4, V18.S4, V17.S4
+	VFMLA V5.S4, V18.S4, V17.S4
 	VTBL  V0.B16, [V22.B16], V19.B16
 	FMOVQ 304(R1), F18
-	VBIT  V5.B16, V19.B16, V18.B16
+	VBIT  V3.B16, V19.B16, V18.B16
 	FLDPQ 208(R0), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
 	FLDPQ 240(R0), (F30, F31)
@@ -5485,7 +5458,7 @@ focusnot8_801:
 	FMOVD F18, R11
 	CBNZ  R11, slowblock
 
-focusdone801:
+focusdone323:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
 
@@ -5541,53 +5514,54 @@ partone1:
 	VLD1 (R11), V13.S[0]
 
 partdone1:
-	VMOVI $0, V11.B16
+	VMOVI $0, V12.B16
 	ADD   $0, R7, R11
 	CMP   $4, R2
 	BLT   partless2
-	FMOVQ (R7), F11
+	FMOVQ (R7), F12
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R2, partone2
-	VLD1.P 8(R11), V11.D[0]
+	VLD1.P 8(R11), V12.D[0]
 	TBZ    $0, R2, partdone2
-	VLD1   (R11), V11.S[2]
+	VLD1   (R11), V12.S[2]
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R2, partdone2
-	VLD1 (R11), V11.S[0]
+	VLD1 (R11), V12.S[0]
 
 partdone2:
 	FMOVS 20(R8), F10
 	VDUP  V10.S[0], V10.S4
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0f9ac // fabs v12.4s, v13.4s
-	WORD  $0x4eaa358a // cmgt v10.4s, v12.4s, v10.4s
+	WORD  $0x4ea0f9ab // fabs v11.4s, v13.4s
+	WORD  $0x4eaa356a // cmgt v10.4s, v11.4s, v10.4s
 	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
 	FMOVD F10, R11
 	CBNZ  R11, slowvector
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOV  V11.B16, V10.B16
+	VMOV  V12.B16, V10.B16
 	VFMLS V10.S4, V10.S4, V10.S4
 	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
 	FMOVD F10, R11
 	CBNZ  R11, othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V3.B16, V13.B16, V10.B16
-	WORD $0x4ea7d54e // fsub v14.4s, v10.4s, v7.4s
+	VORR V6.B16, V13.B16, V10.B16
+	WORD $0x4ea8d54e // fsub v14.4s, v10.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F12
-	VFMLA V8.S4, V14.S4, V12.S4
-	WORD  $0x4ea9d58a // fsub v10.4s, v12.4s, v9.4s
+	FMOVQ 64(R1), F11
+	VFMLA V9.S4, V14.S4, V11.S4
+	FMOVQ 64(R1), F10
+	WORD  $0x4eaad56a // fsub v10.4s, v11.4s, v10.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V10.S4, V14.S4
+	VFMLS V5.S4, V10.S4, V14.S4
 	FMOVQ 96(R1), F15
 	VFMLS V15.S4, V10.S4, V14.S4
 
@@ -5603,97 +5577,95 @@ partdone2:
 	VFMLA V15.S4, V14.S4, V10.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V12.B16], V14.B16
+	VTBL  V0.B16, [V11.B16], V14.B16
 	FMOVQ 192(R1), F15
 	FMOVQ 208(R1), F16
 	VBIT  V16.B16, V14.B16, V15.B16
 	FMOVQ 16(R0), F14
 	VTBL  V15.B16, [V14.B16], V14.B16
-	VSHL  $21, V12.S4, V12.S4
-	VADD  V12.S4, V14.S4, V15.S4
+	VSHL  $21, V11.S4, V11.S4
+	VADD  V11.S4, V14.S4, V15.S4
 	VFMLA V10.S4, V15.S4, V15.S4
 	WORD  $0x4e21d5ea // fadd v10.4s, v15.4s, v1.4s
-	WORD  $0x6e2afc2c // fdiv v12.4s, v1.4s, v10.4s
-	WORD  $0x6e2cddea // fmul v10.4s, v15.4s, v12.4s
+	WORD  $0x6e2afc2b // fdiv v11.4s, v1.4s, v10.4s
+	WORD  $0x6e2bddea // fmul v10.4s, v15.4s, v11.4s
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VSHL $2, V11.S4, V14.S4
-	VAND V3.B16, V14.B16, V14.B16
+	VSHL $2, V12.S4, V12.S4
+	VAND V6.B16, V12.B16, V14.B16
 	VEOR V13.B16, V14.B16, V13.B16
 	WORD $0x4ea0a9ae // cmlt v14.4s, v13.4s, #0
-	VMOV V12.B16, V17.B16
+	VMOV V11.B16, V17.B16
 	VBIT V14.B16, V10.B16, V17.B16
-	VBIT V14.B16, V12.B16, V10.B16
+	VBIT V14.B16, V11.B16, V10.B16
 
-	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F12
-	FMOVQ 960(R1), F14
-	VFMLA V14.S4, V15.S4, V12.S4
-	FMOVQ 992(R1), F14
-	VFMLA V12.S4, V15.S4, V14.S4
-	FMOVQ 1008(R1), F12
-	VFMLA V14.S4, V15.S4, V12.S4
-	FMOVQ 1024(R1), F14
-	VFMLA V12.S4, V15.S4, V14.S4
-	FMOVQ 1040(R1), F12
-	VFMLA V14.S4, V15.S4, V12.S4
-	FMOVQ 1056(R1), F14
-	VFMLA V12.S4, V15.S4, V14.S4
-	FMOVQ 1072(R1), F12
-	VFMLA V14.S4, V15.S4, V12.S4
-	WORD  $0x6e2cddec // fmul v12.4s, v15.4s, v12.4s
-	VFMLA V12.S4, V15.S4, V15.S4
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	WORD  $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
+	FMOVQ 976(R1), F14
+	FMOVQ 960(R1), F16
+	VFMLA V16.S4, V11.S4, V14.S4
+	FMOVQ 1008(R1), F16
+	FMOVQ 992(R1), F18
+	VFMLA V18.S4, V11.S4, V16.S4
+	FMOVQ 1024(R1), F18
+	VFMLA V14.S4, V11.S4, V18.S4
+	FMOVQ 1040(R1), F14
+	VFMLA V16.S4, V11.S4, V14.S4
+	FMOVQ 1056(R1), F16
+	VFMLA V18.S4, V11.S4, V16.S4
+	FMOVQ 1072(R1), F18
+	VFMLA V14.S4, V11.S4, V18.S4
+	VFMLA V18.S4, V15.S4, V16.S4
+	VFMLA V16.S4, V11.S4, V15.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0c9ac // fcmgt v12.4s, v13.4s, #0.0
+	WORD  $0x4ea0c9ab // fcmgt v11.4s, v13.4s, #0.0
 	VMOVI $0, V14.B16
-	VBIT  V12.B16, V13.B16, V14.B16
-	WORD  $0x4e2ed5ec // fadd v12.4s, v15.4s, v14.4s
+	VBIT  V11.B16, V13.B16, V14.B16
+	WORD  $0x4e2ed5ed // fadd v13.4s, v15.4s, v14.4s
 
 	// D = q + gamma ce (1-q), with v's sign
-	FMOVS 8(R8), F13
-	VDUP  V13.S[0], V13.S4
-	WORD  $0x6e2add8a // fmul v10.4s, v12.4s, v10.4s
+	FMOVS 8(R8), F11
+	VDUP  V11.S[0], V11.S4
+	WORD  $0x6e2addaa // fmul v10.4s, v13.4s, v10.4s
 	VMOV  V17.B16, V14.B16
-	VFMLA V10.S4, V13.S4, V14.S4
-	VSHL  $2, V11.S4, V10.S4
-	VAND  V3.B16, V10.B16, V10.B16
+	VFMLA V10.S4, V11.S4, V14.S4
+	VAND  V6.B16, V12.B16, V10.B16
 	VEOR  V10.B16, V14.B16, V10.B16
-	VSHL  $2, V11.S4, V13.S4
 	FMOVS 12(R8), F11
 	VDUP  V11.S[0], V14.S4
 	FMOVS 16(R8), F11
 	VDUP  V11.S[0], V11.S4
-	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
-	VBIT  V13.B16, V14.B16, V11.B16
-	WORD  $0x6e2cdd6c // fmul v12.4s, v11.4s, v12.4s
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	VBIT  V12.B16, V14.B16, V11.B16
+	WORD  $0x6e2ddd6c // fmul v12.4s, v11.4s, v13.4s
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_802
+	BGE  focusnot0_324
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone802
+	JMP  focusdone324
 
-focusnot0_802:
+focusnot0_324:
 	CMP   $2, R9
-	BGE   focusnot1_802
+	BGE   focusnot1_324
 	FMOVQ 224(R1), F17
-	JMP   focusdone802
+	JMP   focusdone324
 
-focusnot1_802:
+focusnot1_324:
 	CMP $3, R9
-	BGE focusnot2_802
-	JMP focusdone802
+	BGE focusnot2_324
+	JMP focusdone324
 
-focusnot2_802:
+focusnot2_324:
 	CMP  $4, R9
-	BGE  focusnot3_802
+	BGE  focusnot3_324
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone802
+	JMP  focusdone324
 
-focusnot3_802:
+focusnot3_324:
 	CMP   $5, R9
-	BGE   focusnot4_802
+	BGE   focusnot4_324
 	WORD  $0x6ea1fa2d // fsqrt v13.4s, v17.4s
 	VMOV  V17.B16, V14.B16
 	VFMLS V13.S4, V13.S4, V14.S4
@@ -5701,11 +5673,11 @@ focusnot3_802:
 	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
 	VFMLA V13.S4, V17.S4, V14.S4
 	VMOV  V14.B16, V17.B16
-	JMP   focusdone802
+	JMP   focusdone324
 
-focusnot4_802:
+focusnot4_324:
 	CMP   $6, R9
-	BGE   focusnot5_802
+	BGE   focusnot5_324
 	WORD  $0x6ea1fa2d // fsqrt v13.4s, v17.4s
 	WORD  $0x6e31de2e // fmul v14.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
@@ -5716,33 +5688,33 @@ focusnot4_802:
 	VFMLA V2.S4, V15.S4, V16.S4
 	WORD  $0x6e2dde11 // fmul v17.4s, v16.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V17.S4
-	JMP   focusdone802
+	JMP   focusdone324
 
-focusnot5_802:
+focusnot5_324:
 	CMP   $7, R9
-	BGE   focusnot6_802
+	BGE   focusnot6_324
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
 	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
 	VFMLA V17.S4, V13.S4, V14.S4
 	VMOV  V14.B16, V17.B16
-	JMP   focusdone802
+	JMP   focusdone324
 
-focusnot6_802:
+focusnot6_324:
 	CMP   $8, R9
-	BGE   focusnot7_802
+	BGE   focusnot7_324
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
 	WORD  $0x4e2dd5af // fadd v15.4s, v13.4s, v13.4s
 	WORD  $0x6e2eddf1 // fmul v17.4s, v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V17.S4
-	JMP   focusdone802
+	JMP   focusdone324
 
-focusnot7_802:
+focusnot7_324:
 	CMP   $9, R9
-	BGE   focusnot8_802
+	BGE   focusnot8_324
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
@@ -5754,9 +5726,9 @@ focusnot7_802:
 	WORD  $0x6e31de4d // fmul v13.4s, v18.4s, v17.4s
 	VFMLA V17.S4, V15.S4, V13.S4
 	VMOV  V13.B16, V17.B16
-	JMP   focusdone802
+	JMP   focusdone324
 
-focusnot8_802:
+focusnot8_324:
 	ADD   $24, R8, R11
 	FMOVS (R11), F13
 	VDUP  V13.S[0], V13.S4
@@ -5779,7 +5751,7 @@ focusnot8_802:
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VTBL  V0.B16, [V19.B16], V20.B16
 	FMOVQ 304(R1), F19
-	VBIT  V5.B16, V20.B16, V19.B16
+	VBIT  V3.B16, V20.B16, V19.B16
 	FLDPQ 112(R0), (F30, F31)
 	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
 	FMOVQ 432(R1), F21
@@ -5815,8 +5787,8 @@ focusnot8_802:
 	VFMLA V21.S4, V14.S4, V22.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e26d6d5 // fadd v21.4s, v22.4s, v6.4s
-	WORD  $0x4ea6d6b6 // fsub v22.4s, v21.4s, v6.4s
+	WORD  $0x4e24d6d5 // fadd v21.4s, v22.4s, v4.4s
+	WORD  $0x4ea4d6b6 // fsub v22.4s, v21.4s, v4.4s
 	WORD  $0x4eb6d6f6 // fsub v22.4s, v23.4s, v22.4s
 	VFMLA V17.S4, V14.S4, V22.S4
 	FLDPQ 176(R0), (F30, F31)
@@ -5834,10 +5806,10 @@ focusnot8_802:
 	VFMLA V13.S4, V14.S4, V15.S4
 	WORD  $0x6e2eddcd // fmul v13.4s, v14.4s, v14.4s
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
-	VFMLA V4.S4, V14.S4, V13.S4
+	VFMLA V5.S4, V14.S4, V13.S4
 	VTBL  V0.B16, [V21.B16], V15.B16
 	FMOVQ 304(R1), F14
-	VBIT  V5.B16, V15.B16, V14.B16
+	VBIT  V3.B16, V15.B16, V14.B16
 	FLDPQ 208(R0), (F30, F31)
 	VTBL  V14.B16, [V30.B16, V31.B16], V15.B16
 	FLDPQ 240(R0), (F30, F31)
@@ -5863,7 +5835,7 @@ focusnot8_802:
 	FMOVD F13, R11
 	CBNZ  R11, slowvector
 
-focusdone802:
+focusdone324:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e31dd8c // fmul v12.4s, v12.4s, v17.4s
 
@@ -5928,22 +5900,24 @@ otherblock:
 	FMOVQ 16(R7), F27
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V3.B16, V10.B16, V13.B16
-	VORR V3.B16, V11.B16, V12.B16
-	WORD $0x4ea7d5ae // fsub v14.4s, v13.4s, v7.4s
-	WORD $0x4ea7d592 // fsub v18.4s, v12.4s, v7.4s
+	VORR V6.B16, V10.B16, V13.B16
+	VORR V6.B16, V11.B16, V12.B16
+	WORD $0x4ea8d5ae // fsub v14.4s, v13.4s, v8.4s
+	WORD $0x4ea8d592 // fsub v18.4s, v12.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R1), F17
 	FMOVQ 64(R1), F15
-	VFMLA V8.S4, V14.S4, V17.S4
-	VFMLA V8.S4, V18.S4, V15.S4
-	WORD  $0x4ea9d62c // fsub v12.4s, v17.4s, v9.4s
-	WORD  $0x4ea9d5f0 // fsub v16.4s, v15.4s, v9.4s
+	VFMLA V9.S4, V14.S4, V17.S4
+	VFMLA V9.S4, V18.S4, V15.S4
+	FMOVQ 64(R1), F12
+	FMOVQ 64(R1), F13
+	WORD  $0x4eacd62c // fsub v12.4s, v17.4s, v12.4s
+	WORD  $0x4eadd5f0 // fsub v16.4s, v15.4s, v13.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V12.S4, V14.S4
-	VFMLS V4.S4, V16.S4, V18.S4
+	VFMLS V5.S4, V12.S4, V14.S4
+	VFMLS V5.S4, V16.S4, V18.S4
 	FMOVQ 96(R1), F13
 	FMOVQ 96(R1), F19
 	VFMLS V13.S4, V12.S4, V14.S4
@@ -5995,41 +5969,41 @@ otherblock:
 	WORD  $0x6e2ede9e // fmul v30.4s, v20.4s, v14.4s
 	WORD  $0x6e2fdf1c // fmul v28.4s, v24.4s, v15.4s
 
-	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F12
-	FMOVQ 976(R1), F16
-	FMOVQ 960(R1), F13
-	FMOVQ 960(R1), F17
-	VFMLA V13.S4, V20.S4, V12.S4
-	VFMLA V17.S4, V24.S4, V16.S4
-	FMOVQ 992(R1), F13
-	FMOVQ 992(R1), F17
-	VFMLA V12.S4, V20.S4, V13.S4
-	VFMLA V16.S4, V24.S4, V17.S4
-	FMOVQ 1008(R1), F12
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	WORD  $0x6e34de8c // fmul v12.4s, v20.4s, v20.4s
+	WORD  $0x6e38df11 // fmul v17.4s, v24.4s, v24.4s
+	FMOVQ 976(R1), F13
+	FMOVQ 976(R1), F18
+	FMOVQ 960(R1), F16
+	FMOVQ 960(R1), F19
+	VFMLA V16.S4, V12.S4, V13.S4
+	VFMLA V19.S4, V17.S4, V18.S4
 	FMOVQ 1008(R1), F16
-	VFMLA V13.S4, V20.S4, V12.S4
-	VFMLA V17.S4, V24.S4, V16.S4
-	FMOVQ 1024(R1), F13
-	FMOVQ 1024(R1), F17
-	VFMLA V12.S4, V20.S4, V13.S4
-	VFMLA V16.S4, V24.S4, V17.S4
-	FMOVQ 1040(R1), F12
-	FMOVQ 1040(R1), F16
-	VFMLA V13.S4, V20.S4, V12.S4
-	VFMLA V17.S4, V24.S4, V16.S4
-	FMOVQ 1056(R1), F13
-	FMOVQ 1056(R1), F17
-	VFMLA V12.S4, V20.S4, V13.S4
-	VFMLA V16.S4, V24.S4, V17.S4
-	FMOVQ 1072(R1), F12
-	FMOVQ 1072(R1), F16
-	VFMLA V13.S4, V20.S4, V12.S4
-	VFMLA V17.S4, V24.S4, V16.S4
-	WORD  $0x6e2cde8c // fmul v12.4s, v20.4s, v12.4s
-	WORD  $0x6e30df0d // fmul v13.4s, v24.4s, v16.4s
-	VFMLA V12.S4, V20.S4, V20.S4
-	VFMLA V13.S4, V24.S4, V24.S4
+	FMOVQ 1008(R1), F22
+	FMOVQ 992(R1), F19
+	FMOVQ 992(R1), F23
+	VFMLA V19.S4, V12.S4, V16.S4
+	VFMLA V23.S4, V17.S4, V22.S4
+	FMOVQ 1024(R1), F19
+	FMOVQ 1024(R1), F23
+	VFMLA V13.S4, V12.S4, V19.S4
+	VFMLA V18.S4, V17.S4, V23.S4
+	FMOVQ 1040(R1), F13
+	FMOVQ 1040(R1), F18
+	VFMLA V16.S4, V12.S4, V13.S4
+	VFMLA V22.S4, V17.S4, V18.S4
+	FMOVQ 1056(R1), F16
+	FMOVQ 1056(R1), F22
+	VFMLA V19.S4, V12.S4, V16.S4
+	VFMLA V23.S4, V17.S4, V22.S4
+	FMOVQ 1072(R1), F19
+	FMOVQ 1072(R1), F23
+	VFMLA V13.S4, V12.S4, V19.S4
+	VFMLA V18.S4, V17.S4, V23.S4
+	VFMLA V19.S4, V20.S4, V16.S4
+	VFMLA V23.S4, V24.S4, V22.S4
+	VFMLA V16.S4, V12.S4, V20.S4
+	VFMLA V22.S4, V17.S4, V24.S4
 	WORD  $0x4ea0a94c // cmlt v12.4s, v10.4s, #0
 	WORD  $0x4ea0a96d // cmlt v13.4s, v11.4s, #0
 	VMOV  V14.B16, V18.B16
@@ -6109,33 +6083,33 @@ otherblock:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_803
+	BGE  focusnot0_325
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone803
+	JMP  focusdone325
 
-focusnot0_803:
+focusnot0_325:
 	CMP   $2, R9
-	BGE   focusnot1_803
+	BGE   focusnot1_325
 	FMOVQ 224(R1), F16
 	FMOVQ 224(R1), F17
-	JMP   focusdone803
+	JMP   focusdone325
 
-focusnot1_803:
+focusnot1_325:
 	CMP $3, R9
-	BGE focusnot2_803
-	JMP focusdone803
+	BGE focusnot2_325
+	JMP focusdone325
 
-focusnot2_803:
+focusnot2_325:
 	CMP  $4, R9
-	BGE  focusnot3_803
+	BGE  focusnot3_325
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone803
+	JMP  focusdone325
 
-focusnot3_803:
+focusnot3_325:
 	CMP   $5, R9
-	BGE   focusnot4_803
+	BGE   focusnot4_325
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -6150,11 +6124,11 @@ focusnot3_803:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone803
+	JMP   focusdone325
 
-focusnot4_803:
+focusnot4_325:
 	CMP   $6, R9
-	BGE   focusnot5_803
+	BGE   focusnot5_325
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -6175,11 +6149,11 @@ focusnot4_803:
 	VFMLA V2.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone803
+	JMP   focusdone325
 
-focusnot5_803:
+focusnot5_325:
 	CMP   $7, R9
-	BGE   focusnot6_803
+	BGE   focusnot6_325
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6192,11 +6166,11 @@ focusnot5_803:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone803
+	JMP   focusdone325
 
-focusnot6_803:
+focusnot6_325:
 	CMP   $8, R9
-	BGE   focusnot7_803
+	BGE   focusnot7_325
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6209,11 +6183,11 @@ focusnot6_803:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone803
+	JMP   focusdone325
 
-focusnot7_803:
+focusnot7_325:
 	CMP   $9, R9
-	BGE   focusnot8_803
+	BGE   focusnot8_325
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6236,9 +6210,9 @@ focusnot7_803:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone803
+	JMP   focusdone325
 
-focusnot8_803:
+focusnot8_325:
 	ADD   $24, R8, R11
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
@@ -6261,7 +6235,7 @@ focusnot8_803:
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VTBL  V0.B16, [V16.B16], V23.B16
 	FMOVQ 304(R1), F16
-	VBIT  V5.B16, V23.B16, V16.B16
+	VBIT  V3.B16, V23.B16, V16.B16
 	FLDPQ 112(R0), (F30, F31)
 	VTBL  V16.B16, [V30.B16, V31.B16], V23.B16
 	FMOVQ 432(R1), F26
@@ -6297,8 +6271,8 @@ focusnot8_803:
 	VFMLA V22.S4, V19.S4, V25.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e26d736 // fadd v22.4s, v25.4s, v6.4s
-	WORD  $0x4ea6d6d9 // fsub v25.4s, v22.4s, v6.4s
+	WORD  $0x4e24d736 // fadd v22.4s, v25.4s, v4.4s
+	WORD  $0x4ea4d6d9 // fsub v25.4s, v22.4s, v4.4s
 	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
 	VFMLA V23.S4, V19.S4, V25.S4
 	FLDPQ 176(R0), (F30, F31)
@@ -6316,10 +6290,10 @@ focusnot8_803:
 	VFMLA V16.S4, V18.S4, V19.S4
 	WORD  $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
 	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
-	VFMLA V4.S4, V18.S4, V16.S4
+	VFMLA V5.S4, V18.S4, V16.S4
 	VTBL  V0.B16, [V22.B16], V19.B16
 	FMOVQ 304(R1), F18
-	VBIT  V5.B16, V19.B16, V18.B16
+	VBIT  V3.B16, V19.B16, V18.B16
 	FLDPQ 208(R0), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
 	FLDPQ 240(R0), (F30, F31)
@@ -6365,7 +6339,7 @@ focusnot8_803:
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VTBL  V0.B16, [V17.B16], V23.B16
 	FMOVQ 304(R1), F17
-	VBIT  V5.B16, V23.B16, V17.B16
+	VBIT  V3.B16, V23.B16, V17.B16
 	FLDPQ 112(R0), (F30, F31)
 	VTBL  V17.B16, [V30.B16, V31.B16], V23.B16
 	FMOVQ 432(R1), F26
@@ -6401,8 +6375,8 @@ focusnot8_803:
 	VFMLA V22.S4, V19.S4, V25.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e26d736 // fadd v22.4s, v25.4s, v6.4s
-	WORD  $0x4ea6d6d9 // fsub v25.4s, v22.4s, v6.4s
+	WORD  $0x4e24d736 // fadd v22.4s, v25.4s, v4.4s
+	WORD  $0x4ea4d6d9 // fsub v25.4s, v22.4s, v4.4s
 	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
 	VFMLA V23.S4, V19.S4, V25.S4
 	FLDPQ 176(R0), (F30, F31)
@@ -6420,10 +6394,10 @@ focusnot8_803:
 	VFMLA V17.S4, V18.S4, V19.S4
 	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V4.S4, V18.S4, V17.S4
+	VFMLA V5.S4, V18.S4, V17.S4
 	VTBL  V0.B16, [V22.B16], V19.B16
 	FMOVQ 304(R1), F18
-	VBIT  V5.B16, V19.B16, V18.B16
+	VBIT  V3.B16, V19.B16, V18.B16
 	FLDPQ 208(R0), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
 	FLDPQ 240(R0), (F30, F31)
@@ -6449,7 +6423,7 @@ focusnot8_803:
 	FMOVD F18, R11
 	CBNZ  R11, slowblock
 
-focusdone803:
+focusdone325:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd6b // fmul v11.4s, v11.4s, v16.4s
 
@@ -6475,16 +6449,17 @@ focusdone803:
 
 othervector:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V3.B16, V13.B16, V10.B16
-	WORD $0x4ea7d54e // fsub v14.4s, v10.4s, v7.4s
+	VORR V6.B16, V13.B16, V10.B16
+	WORD $0x4ea8d54e // fsub v14.4s, v10.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F12
-	VFMLA V8.S4, V14.S4, V12.S4
-	WORD  $0x4ea9d58a // fsub v10.4s, v12.4s, v9.4s
+	FMOVQ 64(R1), F11
+	VFMLA V9.S4, V14.S4, V11.S4
+	FMOVQ 64(R1), F10
+	WORD  $0x4eaad56a // fsub v10.4s, v11.4s, v10.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V10.S4, V14.S4
+	VFMLS V5.S4, V10.S4, V14.S4
 	FMOVQ 96(R1), F15
 	VFMLS V15.S4, V10.S4, V14.S4
 
@@ -6500,62 +6475,62 @@ othervector:
 	VFMLA V15.S4, V14.S4, V10.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V12.B16], V14.B16
+	VTBL  V0.B16, [V11.B16], V14.B16
 	FMOVQ 192(R1), F15
 	FMOVQ 208(R1), F16
 	VBIT  V16.B16, V14.B16, V15.B16
 	FMOVQ 16(R0), F14
 	VTBL  V15.B16, [V14.B16], V14.B16
-	VSHL  $21, V12.S4, V12.S4
-	VADD  V12.S4, V14.S4, V16.S4
+	VSHL  $21, V11.S4, V11.S4
+	VADD  V11.S4, V14.S4, V16.S4
 	VFMLA V10.S4, V16.S4, V16.S4
 	WORD  $0x4e21d60a // fadd v10.4s, v16.4s, v1.4s
-	WORD  $0x6e2afc2c // fdiv v12.4s, v1.4s, v10.4s
-	WORD  $0x6e2cde11 // fmul v17.4s, v16.4s, v12.4s
+	WORD  $0x6e2afc2b // fdiv v11.4s, v1.4s, v10.4s
+	WORD  $0x6e2bde11 // fmul v17.4s, v16.4s, v11.4s
 
-	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F10
-	FMOVQ 960(R1), F14
-	VFMLA V14.S4, V16.S4, V10.S4
-	FMOVQ 992(R1), F14
-	VFMLA V10.S4, V16.S4, V14.S4
-	FMOVQ 1008(R1), F10
-	VFMLA V14.S4, V16.S4, V10.S4
-	FMOVQ 1024(R1), F14
-	VFMLA V10.S4, V16.S4, V14.S4
-	FMOVQ 1040(R1), F10
-	VFMLA V14.S4, V16.S4, V10.S4
-	FMOVQ 1056(R1), F14
-	VFMLA V10.S4, V16.S4, V14.S4
-	FMOVQ 1072(R1), F10
-	VFMLA V14.S4, V16.S4, V10.S4
-	WORD  $0x6e2ade0a // fmul v10.4s, v16.4s, v10.4s
-	VFMLA V10.S4, V16.S4, V16.S4
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	WORD  $0x6e30de0a // fmul v10.4s, v16.4s, v16.4s
+	FMOVQ 976(R1), F14
+	FMOVQ 960(R1), F15
+	VFMLA V15.S4, V10.S4, V14.S4
+	FMOVQ 1008(R1), F15
+	FMOVQ 992(R1), F18
+	VFMLA V18.S4, V10.S4, V15.S4
+	FMOVQ 1024(R1), F18
+	VFMLA V14.S4, V10.S4, V18.S4
+	FMOVQ 1040(R1), F14
+	VFMLA V15.S4, V10.S4, V14.S4
+	FMOVQ 1056(R1), F15
+	VFMLA V18.S4, V10.S4, V15.S4
+	FMOVQ 1072(R1), F18
+	VFMLA V14.S4, V10.S4, V18.S4
+	VFMLA V18.S4, V16.S4, V15.S4
+	VFMLA V15.S4, V10.S4, V16.S4
 	WORD  $0x4ea0a9aa // cmlt v10.4s, v13.4s, #0
-	VMOV  V12.B16, V14.B16
+	VMOV  V11.B16, V14.B16
 	VBIT  V10.B16, V17.B16, V14.B16
-	VBIT  V10.B16, V12.B16, V17.B16
+	VBIT  V10.B16, V11.B16, V17.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eabd42f // fsub v15.4s, v1.4s, v11.4s
-	VBSL  V15.B16, V11.B16, V10.B16
-	WORD  $0x4ea0f9ac // fabs v12.4s, v13.4s
-	VFMLA V12.S4, V10.S4, V16.S4
+	WORD  $0x4eacd42f // fsub v15.4s, v1.4s, v12.4s
+	VBSL  V15.B16, V12.B16, V10.B16
+	WORD  $0x4ea0f9ab // fabs v11.4s, v13.4s
+	VFMLA V11.S4, V10.S4, V16.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2bde2d // fmul v13.4s, v17.4s, v11.4s
+	WORD  $0x6e2cde2d // fmul v13.4s, v17.4s, v12.4s
 	VMOV  V13.B16, V20.B16
 	VFMLA V15.S4, V14.S4, V20.S4
 	FMOVS 12(R8), F10
-	VDUP  V10.S[0], V12.S4
+	VDUP  V10.S[0], V11.S4
 	FMOVS 16(R8), F10
 	VDUP  V10.S[0], V10.S4
 	WORD  $0x6e2fdd4a // fmul v10.4s, v10.4s, v15.4s
-	VFMLA V11.S4, V12.S4, V10.S4
-	WORD  $0x6e30dd4c // fmul v12.4s, v10.4s, v16.4s
+	VFMLA V12.S4, V11.S4, V10.S4
+	WORD  $0x6e30dd4b // fmul v11.4s, v10.4s, v16.4s
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	WORD $0x6eabe452 // fcmgt v18.4s, v2.4s, v11.4s
+	WORD $0x6eace452 // fcmgt v18.4s, v2.4s, v12.4s
 	VMOV V17.B16, V19.B16
 	VBIT V18.B16, V14.B16, V19.B16
 	WORD $0x6e34fe73 // fdiv v19.4s, v19.4s, v20.4s
@@ -6568,38 +6543,38 @@ othervector:
 	VDUP  V17.S[0], V17.S4
 	FMOVQ 224(R1), F18
 	FMOVQ 1120(R1), F19
-	VFMLS V19.S4, V11.S4, V18.S4
+	VFMLS V19.S4, V12.S4, V18.S4
 	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
-	WORD  $0x6ea0f9ab // fneg v11.4s, v13.4s
-	VFMLA V15.S4, V14.S4, V11.S4
-	VFMLA V16.S4, V17.S4, V11.S4
+	WORD  $0x6ea0f9ac // fneg v12.4s, v13.4s
+	VFMLA V15.S4, V14.S4, V12.S4
+	VFMLA V16.S4, V17.S4, V12.S4
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_804
+	BGE  focusnot0_326
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone804
+	JMP  focusdone326
 
-focusnot0_804:
+focusnot0_326:
 	CMP   $2, R9
-	BGE   focusnot1_804
+	BGE   focusnot1_326
 	FMOVQ 224(R1), F20
-	JMP   focusdone804
+	JMP   focusdone326
 
-focusnot1_804:
+focusnot1_326:
 	CMP $3, R9
-	BGE focusnot2_804
-	JMP focusdone804
+	BGE focusnot2_326
+	JMP focusdone326
 
-focusnot2_804:
+focusnot2_326:
 	CMP  $4, R9
-	BGE  focusnot3_804
+	BGE  focusnot3_326
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone804
+	JMP  focusdone326
 
-focusnot3_804:
+focusnot3_326:
 	CMP   $5, R9
-	BGE   focusnot4_804
+	BGE   focusnot4_326
 	WORD  $0x6ea1fa8d // fsqrt v13.4s, v20.4s
 	VMOV  V20.B16, V14.B16
 	VFMLS V13.S4, V13.S4, V14.S4
@@ -6607,11 +6582,11 @@ focusnot3_804:
 	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
 	VFMLA V13.S4, V20.S4, V14.S4
 	VMOV  V14.B16, V20.B16
-	JMP   focusdone804
+	JMP   focusdone326
 
-focusnot4_804:
+focusnot4_326:
 	CMP   $6, R9
-	BGE   focusnot5_804
+	BGE   focusnot5_326
 	WORD  $0x6ea1fa8d // fsqrt v13.4s, v20.4s
 	WORD  $0x6e34de8e // fmul v14.4s, v20.4s, v20.4s
 	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
@@ -6622,33 +6597,33 @@ focusnot4_804:
 	VFMLA V2.S4, V15.S4, V16.S4
 	WORD  $0x6e2dde14 // fmul v20.4s, v16.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V20.S4
-	JMP   focusdone804
+	JMP   focusdone326
 
-focusnot5_804:
+focusnot5_326:
 	CMP   $7, R9
-	BGE   focusnot6_804
+	BGE   focusnot6_326
 	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V20.S4, V20.S4, V14.S4
 	WORD  $0x6e34ddce // fmul v14.4s, v14.4s, v20.4s
 	VFMLA V20.S4, V13.S4, V14.S4
 	VMOV  V14.B16, V20.B16
-	JMP   focusdone804
+	JMP   focusdone326
 
-focusnot6_804:
+focusnot6_326:
 	CMP   $8, R9
-	BGE   focusnot7_804
+	BGE   focusnot7_326
 	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V20.S4, V20.S4, V14.S4
 	WORD  $0x4e2dd5af // fadd v15.4s, v13.4s, v13.4s
 	WORD  $0x6e2eddf4 // fmul v20.4s, v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V20.S4
-	JMP   focusdone804
+	JMP   focusdone326
 
-focusnot7_804:
+focusnot7_326:
 	CMP   $9, R9
-	BGE   focusnot8_804
+	BGE   focusnot8_326
 	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V20.S4, V20.S4, V14.S4
@@ -6660,9 +6635,9 @@ focusnot7_804:
 	WORD  $0x6e34de2d // fmul v13.4s, v17.4s, v20.4s
 	VFMLA V20.S4, V15.S4, V13.S4
 	VMOV  V13.B16, V20.B16
-	JMP   focusdone804
+	JMP   focusdone326
 
-focusnot8_804:
+focusnot8_326:
 	ADD   $24, R8, R11
 	FMOVS (R11), F13
 	VDUP  V13.S[0], V13.S4
@@ -6685,7 +6660,7 @@ focusnot8_804:
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VTBL  V0.B16, [V18.B16], V19.B16
 	FMOVQ 304(R1), F18
-	VBIT  V5.B16, V19.B16, V18.B16
+	VBIT  V3.B16, V19.B16, V18.B16
 	FLDPQ 112(R0), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
 	FMOVQ 432(R1), F22
@@ -6721,8 +6696,8 @@ focusnot8_804:
 	VFMLA V17.S4, V14.S4, V21.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e26d6b1 // fadd v17.4s, v21.4s, v6.4s
-	WORD  $0x4ea6d635 // fsub v21.4s, v17.4s, v6.4s
+	WORD  $0x4e24d6b1 // fadd v17.4s, v21.4s, v4.4s
+	WORD  $0x4ea4d635 // fsub v21.4s, v17.4s, v4.4s
 	WORD  $0x4eb5d6f5 // fsub v21.4s, v23.4s, v21.4s
 	VFMLA V19.S4, V14.S4, V21.S4
 	FLDPQ 176(R0), (F30, F31)
@@ -6740,10 +6715,10 @@ focusnot8_804:
 	VFMLA V13.S4, V14.S4, V15.S4
 	WORD  $0x6e2eddcd // fmul v13.4s, v14.4s, v14.4s
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
-	VFMLA V4.S4, V14.S4, V13.S4
+	VFMLA V5.S4, V14.S4, V13.S4
 	VTBL  V0.B16, [V17.B16], V15.B16
 	FMOVQ 304(R1), F14
-	VBIT  V5.B16, V15.B16, V14.B16
+	VBIT  V3.B16, V15.B16, V14.B16
 	FLDPQ 208(R0), (F30, F31)
 	VTBL  V14.B16, [V30.B16, V31.B16], V15.B16
 	FLDPQ 240(R0), (F30, F31)
@@ -6769,32 +6744,32 @@ focusnot8_804:
 	FMOVD F13, R11
 	CBNZ  R11, slowvector
 
-focusdone804:
+focusdone326:
 	// loss = (alpha ce) q^gamma
-	WORD $0x6e34dd8c // fmul v12.4s, v12.4s, v20.4s
+	WORD $0x6e34dd6b // fmul v11.4s, v11.4s, v20.4s
 
 	// gradient = scale alpha q^gamma D
 	FMOVS (R10), F13
 	VDUP  V13.S[0], V13.S4
 	WORD  $0x6e34dd4a // fmul v10.4s, v10.4s, v20.4s
 	WORD  $0x6e2addaa // fmul v10.4s, v13.4s, v10.4s
-	WORD  $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
 	ADD   $0, R3, R11
 	CMP   $4, R2
 	BLT   partless5
-	FMOVQ F12, (R3)
+	FMOVQ F11, (R3)
 	JMP   partdone5
 
 partless5:
 	TBZ    $1, R2, partone5
-	VST1.P V12.D[0], 8(R11)
+	VST1.P V11.D[0], 8(R11)
 	TBZ    $0, R2, partdone5
-	VST1   V12.S[2], (R11)
+	VST1   V11.S[2], (R11)
 	JMP    partdone5
 
 partone5:
 	TBZ  $0, R2, partdone5
-	VST1 V12.S[0], (R11)
+	VST1 V11.S[0], (R11)
 
 partdone5:
 	ADD   $0, R5, R11
@@ -6825,19 +6800,20 @@ slow:
 	FMOVQ (R7), F11
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V3.B16, V10.B16, V12.B16
-	WORD  $0x4ea7d58c // fsub v12.4s, v12.4s, v7.4s
+	VORR  V6.B16, V10.B16, V12.B16
+	WORD  $0x4ea8d58c // fsub v12.4s, v12.4s, v8.4s
 	FMOVQ 240(R1), F13
 	WORD  $0x4e2cf5ad // fmax v13.4s, v13.4s, v12.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R1), F15
-	VFMLA V8.S4, V13.S4, V15.S4
-	WORD  $0x4ea9d5ec // fsub v12.4s, v15.4s, v9.4s
+	VFMLA V9.S4, V13.S4, V15.S4
+	FMOVQ 64(R1), F12
+	WORD  $0x4eacd5ec // fsub v12.4s, v15.4s, v12.4s
 
 	// r = c - n ln2
 	VMOV  V13.B16, V14.B16
-	VFMLS V4.S4, V12.S4, V14.S4
+	VFMLS V5.S4, V12.S4, V14.S4
 	FMOVQ 96(R1), F16
 	VFMLS V16.S4, V12.S4, V14.S4
 
@@ -6860,7 +6836,7 @@ slow:
 	VSHL  $20, V15.S4, V14.S4
 	VTBL  V0.B16, [V15.B16], V16.B16
 	FMOVQ 304(R1), F15
-	VBIT  V5.B16, V16.B16, V15.B16
+	VBIT  V3.B16, V16.B16, V15.B16
 	FLDPQ 32(R0), (F30, F31)
 	VTBL  V15.B16, [V30.B16, V31.B16], V15.B16
 	VADD  V14.S4, V15.S4, V16.S4
@@ -6891,24 +6867,24 @@ slow:
 	WORD  $0x6e2dde14 // fmul v20.4s, v16.4s, v13.4s
 	VBIT  V14.B16, V12.B16, V20.B16
 
-	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F15
-	FMOVQ 960(R1), F17
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 992(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 1008(R1), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 1024(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 1040(R1), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 1056(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 1072(R1), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	WORD  $0x6e2fde0f // fmul v15.4s, v16.4s, v15.4s
-	VFMLA V15.S4, V16.S4, V16.S4
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	FMOVQ 976(R1), F17
+	FMOVQ 960(R1), F18
+	VFMLA V18.S4, V15.S4, V17.S4
+	FMOVQ 1008(R1), F18
+	FMOVQ 992(R1), F19
+	VFMLA V19.S4, V15.S4, V18.S4
+	FMOVQ 1024(R1), F19
+	VFMLA V17.S4, V15.S4, V19.S4
+	FMOVQ 1040(R1), F17
+	VFMLA V18.S4, V15.S4, V17.S4
+	FMOVQ 1056(R1), F18
+	VFMLA V19.S4, V15.S4, V18.S4
+	FMOVQ 1072(R1), F19
+	VFMLA V17.S4, V15.S4, V19.S4
+	VFMLA V19.S4, V16.S4, V18.S4
+	VFMLA V18.S4, V15.S4, V16.S4
 	VBIT  V14.B16, V12.B16, V16.B16
 	WORD  $0x4ea0a94c // cmlt v12.4s, v10.4s, #0
 	VMOV  V13.B16, V14.B16
@@ -6964,30 +6940,30 @@ slow:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_805
+	BGE  focusnot0_327
 	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
-	JMP  focusdone805
+	JMP  focusdone327
 
-focusnot0_805:
+focusnot0_327:
 	CMP   $2, R9
-	BGE   focusnot1_805
+	BGE   focusnot1_327
 	FMOVQ 224(R1), F12
-	JMP   focusdone805
+	JMP   focusdone327
 
-focusnot1_805:
+focusnot1_327:
 	CMP $3, R9
-	BGE focusnot2_805
-	JMP focusdone805
+	BGE focusnot2_327
+	JMP focusdone327
 
-focusnot2_805:
+focusnot2_327:
 	CMP  $4, R9
-	BGE  focusnot3_805
+	BGE  focusnot3_327
 	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
-	JMP  focusdone805
+	JMP  focusdone327
 
-focusnot3_805:
+focusnot3_327:
 	CMP   $5, R9
-	BGE   focusnot4_805
+	BGE   focusnot4_327
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	VMOV  V12.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -6995,11 +6971,11 @@ focusnot3_805:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V12.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone805
+	JMP   focusdone327
 
-focusnot4_805:
+focusnot4_327:
 	CMP   $6, R9
-	BGE   focusnot5_805
+	BGE   focusnot5_327
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -7010,33 +6986,33 @@ focusnot4_805:
 	VFMLA V2.S4, V12.S4, V17.S4
 	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V12.S4
-	JMP   focusdone805
+	JMP   focusdone327
 
-focusnot5_805:
+focusnot5_327:
 	CMP   $7, R9
-	BGE   focusnot6_805
+	BGE   focusnot6_327
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
 	VFMLA V12.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone805
+	JMP   focusdone327
 
-focusnot6_805:
+focusnot6_327:
 	CMP   $8, R9
-	BGE   focusnot7_805
+	BGE   focusnot7_327
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
 	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V12.S4
-	JMP   focusdone805
+	JMP   focusdone327
 
-focusnot7_805:
+focusnot7_327:
 	CMP   $9, R9
-	BGE   focusnot8_805
+	BGE   focusnot8_327
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
@@ -7048,9 +7024,9 @@ focusnot7_805:
 	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
 	VFMLA V12.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V12.B16
-	JMP   focusdone805
+	JMP   focusdone327
 
-focusnot8_805:
+focusnot8_327:
 	ADD   $24, R8, R12
 	FMOVS (R12), F14
 	VDUP  V14.S[0], V14.S4
@@ -7080,7 +7056,7 @@ focusnot8_805:
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VTBL  V0.B16, [V20.B16], V21.B16
 	FMOVQ 304(R1), F20
-	VBIT  V5.B16, V21.B16, V20.B16
+	VBIT  V3.B16, V21.B16, V20.B16
 	FLDPQ 112(R0), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V21.B16
 	FMOVQ 432(R1), F22
@@ -7116,8 +7092,8 @@ focusnot8_805:
 	VFMLA V22.S4, V15.S4, V19.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e26d676 // fadd v22.4s, v19.4s, v6.4s
-	WORD  $0x4ea6d6d9 // fsub v25.4s, v22.4s, v6.4s
+	WORD  $0x4e24d676 // fadd v22.4s, v19.4s, v4.4s
+	WORD  $0x4ea4d6d9 // fsub v25.4s, v22.4s, v4.4s
 	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
 	VFMLA V18.S4, V15.S4, V24.S4
 	FLDPQ 176(R0), (F30, F31)
@@ -7135,10 +7111,10 @@ focusnot8_805:
 	VFMLA V15.S4, V16.S4, V18.S4
 	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
 	WORD  $0x6e32ddef // fmul v15.4s, v15.4s, v18.4s
-	VFMLA V4.S4, V16.S4, V15.S4
+	VFMLA V5.S4, V16.S4, V15.S4
 	VTBL  V0.B16, [V22.B16], V18.B16
 	FMOVQ 304(R1), F16
-	VBIT  V5.B16, V18.B16, V16.B16
+	VBIT  V3.B16, V18.B16, V16.B16
 	FLDPQ 272(R0), (F30, F31)
 	VTBL  V16.B16, [V30.B16, V31.B16], V18.B16
 	FLDPQ 304(R0), (F30, F31)
@@ -7146,13 +7122,12 @@ focusnot8_805:
 	VFMLA V15.S4, V18.S4, V16.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V6.S4, V22.S4, V15.S4
+	VSUB  V4.S4, V22.S4, V15.S4
 	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
 	WORD  $0x4e30d654 // fadd v20.4s, v18.4s, v16.4s
 	VSHL  $23, V15.S4, V21.S4
 	VADD  V21.S4, V20.S4, V21.S4
-	FMOVQ 384(R1), F22
-	VUMIN V22.S4, V21.S4, V22.S4
+	VUMIN V7.S4, V21.S4, V22.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V21.B16
@@ -7181,12 +7156,10 @@ focusnot8_805:
 	VMOVI $0, V15.B16
 	VCMEQ V15.S4, V17.S4, V15.S4
 	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	FMOVQ 384(R1), F16
-	VMOVI $0, V19.B16
-	VBIT  V14.B16, V16.B16, V19.B16
-	VBIT  V15.B16, V19.B16, V18.B16
-	FMOVQ 384(R1), F15
-	VCMEQ V15.S4, V17.S4, V15.S4
+	VMOVI $0, V16.B16
+	VBIT  V14.B16, V7.B16, V16.B16
+	VBIT  V15.B16, V16.B16, V18.B16
+	VCMEQ V7.S4, V17.S4, V15.S4
 	VMOVI $0, V16.B16
 	FMOVQ 384(R1), F19
 	VBIT  V14.B16, V16.B16, V19.B16
@@ -7198,21 +7171,19 @@ focusnot8_805:
 	VAND  V14.B16, V12.B16, V14.B16
 	VORR  V14.B16, V18.B16, V14.B16
 	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
-	FMOVQ 384(R1), F16
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
+	WORD  $0x4eb134f0 // cmgt v16.4s, v7.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	FMOVS 16(R12), F16
 	VDUP  V16.S[0], V16.S4
 	VAND  V16.B16, V12.B16, V12.B16
 	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
 	VAND  V12.B16, V15.B16, V12.B16
-	FMOVQ 384(R1), F15
-	WORD  $0x4eaf362f // cmgt v15.4s, v17.4s, v15.4s
+	WORD  $0x4ea7362f // cmgt v15.4s, v17.4s, v7.4s
 	VORR  V15.B16, V12.B16, V15.B16
 	FMOVQ 368(R1), F12
 	VBIF  V15.B16, V14.B16, V12.B16
 
-focusdone805:
+focusdone327:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
 	FMOVQ 1104(R1), F15
@@ -7282,19 +7253,20 @@ partone8:
 
 partdone8:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V3.B16, V10.B16, V12.B16
-	WORD  $0x4ea7d58c // fsub v12.4s, v12.4s, v7.4s
+	VORR  V6.B16, V10.B16, V12.B16
+	WORD  $0x4ea8d58c // fsub v12.4s, v12.4s, v8.4s
 	FMOVQ 240(R1), F13
 	WORD  $0x4e2cf5ad // fmax v13.4s, v13.4s, v12.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R1), F15
-	VFMLA V8.S4, V13.S4, V15.S4
-	WORD  $0x4ea9d5ec // fsub v12.4s, v15.4s, v9.4s
+	VFMLA V9.S4, V13.S4, V15.S4
+	FMOVQ 64(R1), F12
+	WORD  $0x4eacd5ec // fsub v12.4s, v15.4s, v12.4s
 
 	// r = c - n ln2
 	VMOV  V13.B16, V14.B16
-	VFMLS V4.S4, V12.S4, V14.S4
+	VFMLS V5.S4, V12.S4, V14.S4
 	FMOVQ 96(R1), F16
 	VFMLS V16.S4, V12.S4, V14.S4
 
@@ -7317,7 +7289,7 @@ partdone8:
 	VSHL  $20, V15.S4, V14.S4
 	VTBL  V0.B16, [V15.B16], V16.B16
 	FMOVQ 304(R1), F15
-	VBIT  V5.B16, V16.B16, V15.B16
+	VBIT  V3.B16, V16.B16, V15.B16
 	FLDPQ 32(R0), (F30, F31)
 	VTBL  V15.B16, [V30.B16, V31.B16], V15.B16
 	VADD  V14.S4, V15.S4, V16.S4
@@ -7348,24 +7320,24 @@ partdone8:
 	WORD  $0x6e2dde14 // fmul v20.4s, v16.4s, v13.4s
 	VBIT  V14.B16, V12.B16, V20.B16
 
-	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F15
-	FMOVQ 960(R1), F17
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 992(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 1008(R1), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 1024(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 1040(R1), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 1056(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 1072(R1), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	WORD  $0x6e2fde0f // fmul v15.4s, v16.4s, v15.4s
-	VFMLA V15.S4, V16.S4, V16.S4
+	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	FMOVQ 976(R1), F17
+	FMOVQ 960(R1), F18
+	VFMLA V18.S4, V15.S4, V17.S4
+	FMOVQ 1008(R1), F18
+	FMOVQ 992(R1), F19
+	VFMLA V19.S4, V15.S4, V18.S4
+	FMOVQ 1024(R1), F19
+	VFMLA V17.S4, V15.S4, V19.S4
+	FMOVQ 1040(R1), F17
+	VFMLA V18.S4, V15.S4, V17.S4
+	FMOVQ 1056(R1), F18
+	VFMLA V19.S4, V15.S4, V18.S4
+	FMOVQ 1072(R1), F19
+	VFMLA V17.S4, V15.S4, V19.S4
+	VFMLA V19.S4, V16.S4, V18.S4
+	VFMLA V18.S4, V15.S4, V16.S4
 	VBIT  V14.B16, V12.B16, V16.B16
 	WORD  $0x4ea0a94c // cmlt v12.4s, v10.4s, #0
 	VMOV  V13.B16, V14.B16
@@ -7421,30 +7393,30 @@ partdone8:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_806
+	BGE  focusnot0_328
 	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
-	JMP  focusdone806
+	JMP  focusdone328
 
-focusnot0_806:
+focusnot0_328:
 	CMP   $2, R9
-	BGE   focusnot1_806
+	BGE   focusnot1_328
 	FMOVQ 224(R1), F12
-	JMP   focusdone806
+	JMP   focusdone328
 
-focusnot1_806:
+focusnot1_328:
 	CMP $3, R9
-	BGE focusnot2_806
-	JMP focusdone806
+	BGE focusnot2_328
+	JMP focusdone328
 
-focusnot2_806:
+focusnot2_328:
 	CMP  $4, R9
-	BGE  focusnot3_806
+	BGE  focusnot3_328
 	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
-	JMP  focusdone806
+	JMP  focusdone328
 
-focusnot3_806:
+focusnot3_328:
 	CMP   $5, R9
-	BGE   focusnot4_806
+	BGE   focusnot4_328
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	VMOV  V12.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -7452,11 +7424,11 @@ focusnot3_806:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V12.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone806
+	JMP   focusdone328
 
-focusnot4_806:
+focusnot4_328:
 	CMP   $6, R9
-	BGE   focusnot5_806
+	BGE   focusnot5_328
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -7467,33 +7439,33 @@ focusnot4_806:
 	VFMLA V2.S4, V12.S4, V17.S4
 	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V12.S4
-	JMP   focusdone806
+	JMP   focusdone328
 
-focusnot5_806:
+focusnot5_328:
 	CMP   $7, R9
-	BGE   focusnot6_806
+	BGE   focusnot6_328
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
 	VFMLA V12.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone806
+	JMP   focusdone328
 
-focusnot6_806:
+focusnot6_328:
 	CMP   $8, R9
-	BGE   focusnot7_806
+	BGE   focusnot7_328
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
 	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V12.S4
-	JMP   focusdone806
+	JMP   focusdone328
 
-focusnot7_806:
+focusnot7_328:
 	CMP   $9, R9
-	BGE   focusnot8_806
+	BGE   focusnot8_328
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
@@ -7505,9 +7477,9 @@ focusnot7_806:
 	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
 	VFMLA V12.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V12.B16
-	JMP   focusdone806
+	JMP   focusdone328
 
-focusnot8_806:
+focusnot8_328:
 	ADD   $24, R8, R11
 	FMOVS (R11), F14
 	VDUP  V14.S[0], V14.S4
@@ -7537,7 +7509,7 @@ focusnot8_806:
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VTBL  V0.B16, [V20.B16], V21.B16
 	FMOVQ 304(R1), F20
-	VBIT  V5.B16, V21.B16, V20.B16
+	VBIT  V3.B16, V21.B16, V20.B16
 	FLDPQ 112(R0), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V21.B16
 	FMOVQ 432(R1), F22
@@ -7573,8 +7545,8 @@ focusnot8_806:
 	VFMLA V22.S4, V15.S4, V19.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e26d676 // fadd v22.4s, v19.4s, v6.4s
-	WORD  $0x4ea6d6d9 // fsub v25.4s, v22.4s, v6.4s
+	WORD  $0x4e24d676 // fadd v22.4s, v19.4s, v4.4s
+	WORD  $0x4ea4d6d9 // fsub v25.4s, v22.4s, v4.4s
 	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
 	VFMLA V18.S4, V15.S4, V24.S4
 	FLDPQ 176(R0), (F30, F31)
@@ -7592,10 +7564,10 @@ focusnot8_806:
 	VFMLA V15.S4, V16.S4, V18.S4
 	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
 	WORD  $0x6e32ddef // fmul v15.4s, v15.4s, v18.4s
-	VFMLA V4.S4, V16.S4, V15.S4
+	VFMLA V5.S4, V16.S4, V15.S4
 	VTBL  V0.B16, [V22.B16], V18.B16
 	FMOVQ 304(R1), F16
-	VBIT  V5.B16, V18.B16, V16.B16
+	VBIT  V3.B16, V18.B16, V16.B16
 	FLDPQ 272(R0), (F30, F31)
 	VTBL  V16.B16, [V30.B16, V31.B16], V18.B16
 	FLDPQ 304(R0), (F30, F31)
@@ -7603,13 +7575,12 @@ focusnot8_806:
 	VFMLA V15.S4, V18.S4, V16.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V6.S4, V22.S4, V15.S4
+	VSUB  V4.S4, V22.S4, V15.S4
 	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
 	WORD  $0x4e30d654 // fadd v20.4s, v18.4s, v16.4s
 	VSHL  $23, V15.S4, V21.S4
 	VADD  V21.S4, V20.S4, V21.S4
-	FMOVQ 384(R1), F22
-	VUMIN V22.S4, V21.S4, V22.S4
+	VUMIN V7.S4, V21.S4, V22.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V21.B16
@@ -7638,12 +7609,10 @@ focusnot8_806:
 	VMOVI $0, V15.B16
 	VCMEQ V15.S4, V17.S4, V15.S4
 	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	FMOVQ 384(R1), F16
-	VMOVI $0, V19.B16
-	VBIT  V14.B16, V16.B16, V19.B16
-	VBIT  V15.B16, V19.B16, V18.B16
-	FMOVQ 384(R1), F15
-	VCMEQ V15.S4, V17.S4, V15.S4
+	VMOVI $0, V16.B16
+	VBIT  V14.B16, V7.B16, V16.B16
+	VBIT  V15.B16, V16.B16, V18.B16
+	VCMEQ V7.S4, V17.S4, V15.S4
 	VMOVI $0, V16.B16
 	FMOVQ 384(R1), F19
 	VBIT  V14.B16, V16.B16, V19.B16
@@ -7655,21 +7624,19 @@ focusnot8_806:
 	VAND  V14.B16, V12.B16, V14.B16
 	VORR  V14.B16, V18.B16, V14.B16
 	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
-	FMOVQ 384(R1), F16
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
+	WORD  $0x4eb134f0 // cmgt v16.4s, v7.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	FMOVS 16(R11), F16
 	VDUP  V16.S[0], V16.S4
 	VAND  V16.B16, V12.B16, V12.B16
 	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
 	VAND  V12.B16, V15.B16, V12.B16
-	FMOVQ 384(R1), F15
-	WORD  $0x4eaf362f // cmgt v15.4s, v17.4s, v15.4s
+	WORD  $0x4ea7362f // cmgt v15.4s, v17.4s, v7.4s
 	VORR  V15.B16, V12.B16, V15.B16
 	FMOVQ 368(R1), F12
 	VBIF  V15.B16, V14.B16, V12.B16
 
-focusdone806:
+focusdone328:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
 	FMOVQ 1104(R1), F15
@@ -7723,14 +7690,7 @@ partone10:
 	VST1 V12.S[0], (R11)
 
 partdone10:
-	ADD $16, R3, R3
-	ADD $16, R5, R5
-	ADD $16, R6, R6
-	ADD $16, R7, R7
-	SUB $4, R2, R2
-	CMP $1, R2
-	BGE vector
-	RET
+	JMP nextvector
 
 // func rowSumNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 TEXT ·rowSumNEON(SB), NOSPLIT, $128-48
@@ -9102,6 +9062,791 @@ slow:
 	MOVW R3, 256(R2)
 	JMP  next
 
+// func softmaxExpNEON(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
+TEXT ·softmaxExpNEON(SB), NOSPLIT, $128-56
+	MOVD  $tables<>+0(SB), R1
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 32(R0), F0
+	FMOVQ 48(R0), F1
+	FMOVQ 64(R0), F2
+	FMOVQ 80(R0), F3
+	FMOVQ 96(R0), F4
+	FMOVQ 112(R0), F5
+	FMOVQ (R1), F6
+	FMOVQ 208(R0), F7
+	FMOVQ 16(R1), F8
+	FMOVQ 1136(R0), F9
+
+row:
+	MOVD classes+40(FP), R2
+	MOVD labels+24(FP), R3
+	MOVW (R3), R3
+	MOVD logits+16(FP), R5
+
+	// the target's logit; any where there is none
+	MOVD  sums+8(FP), R6
+	ADD   $384, R6, R6
+	CMP   $0, R3
+	CSEL  LT, ZR, R3, R7
+	ADD   R7<<2, R5, R7
+	MOVW  (R7), R7
+	MOVW  R7, (R6)
+	VMOVI $0, V10.B16
+	MOVD  R2, R6
+	MOVD  R3, R7
+	MOVD  R5, R8
+
+look_block:
+	MOVD $144, R9
+	CMP  R9, R7
+	CSEL HI, R9, R7, R9
+	MOVD $target<>+576(SB), R10
+	SUB  R9<<2, R10, R9
+	MOVD $128, R10
+	CMP  R10, R6
+	CSEL HI, R10, R6, R10
+	CMP  $16, R10
+	BLT  look_part
+
+look_tile:
+	FMOVQ (R8), F11
+	FMOVQ 16(R8), F12
+	FMOVQ 32(R8), F13
+	FMOVQ 48(R8), F14
+	FMOVQ (R9), F15
+	VAND  V15.B16, V11.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 16(R9), F11
+	VAND  V11.B16, V12.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 32(R9), F11
+	VAND  V11.B16, V13.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 48(R9), F11
+	VAND  V11.B16, V14.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	ADD   $64, R8, R8
+	ADD   $64, R9, R9
+	SUB   $16, R10, R10
+	CMP   $16, R10
+	BGE   look_tile
+
+look_part:
+	CMP   $1, R10
+	BLT   look_done
+	VMOVI $0, V11.B16
+	ADD   $0, R8, R11
+	CMP   $4, R10
+	BLT   partless1
+	FMOVQ (R8), F11
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R10, partone1
+	VLD1.P 8(R11), V11.D[0]
+	TBZ    $0, R10, partdone1
+	VLD1   (R11), V11.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R10, partdone1
+	VLD1 (R11), V11.S[0]
+
+partdone1:
+	SUBS  $4, R10, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V12.B16
+	ADD   $16, R8, R11
+	CMP   $4, R10
+	BLT   partless2
+	FMOVQ 16(R8), F12
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R10, partone2
+	VLD1.P 8(R11), V12.D[0]
+	TBZ    $0, R10, partdone2
+	VLD1   (R11), V12.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R10, partdone2
+	VLD1 (R11), V12.S[0]
+
+partdone2:
+	SUBS  $4, R10, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V13.B16
+	ADD   $32, R8, R11
+	CMP   $4, R10
+	BLT   partless3
+	FMOVQ 32(R8), F13
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R10, partone3
+	VLD1.P 8(R11), V13.D[0]
+	TBZ    $0, R10, partdone3
+	VLD1   (R11), V13.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R10, partdone3
+	VLD1 (R11), V13.S[0]
+
+partdone3:
+	SUBS  $4, R10, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V14.B16
+	ADD   $48, R8, R11
+	CMP   $4, R10
+	BLT   partless4
+	FMOVQ 48(R8), F14
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R10, partone4
+	VLD1.P 8(R11), V14.D[0]
+	TBZ    $0, R10, partdone4
+	VLD1   (R11), V14.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R10, partdone4
+	VLD1 (R11), V14.S[0]
+
+partdone4:
+	FMOVQ (R9), F15
+	VAND  V15.B16, V11.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 16(R9), F11
+	VAND  V11.B16, V12.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 32(R9), F11
+	VAND  V11.B16, V13.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 48(R9), F11
+	VAND  V11.B16, V14.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+
+look_done:
+	SUB $128, R7, R7
+	SUB $128, R6, R6
+	CMP $1, R6
+	BGE look_block
+
+	// any |z| > 40, but the target's?
+	WORD  $0x4ea9354a // cmgt v10.4s, v10.4s, v9.4s
+	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
+	FMOVD F10, R6
+	CBNZ  R6, slow
+	MOVD  dst+0(FP), R6
+	VMOVI $0, V10.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
+	MOVD  $local-128(SP), R7
+	CMP   $33, R2
+	BLT   begin
+	VMOVI $0, V14.B16
+	FMOVQ F14, (R7)
+	FMOVQ F14, 16(R7)
+	FMOVQ F14, 32(R7)
+	FMOVQ F14, 48(R7)
+	FMOVQ F14, 64(R7)
+	FMOVQ F14, 80(R7)
+	FMOVQ F14, 96(R7)
+	FMOVQ F14, 112(R7)
+
+begin:
+sum_block:
+	MOVD $144, R8
+	CMP  R8, R3
+	CSEL HI, R8, R3, R8
+	MOVD $target<>+576(SB), R9
+	SUB  R8<<2, R9, R8
+	MOVD $32, R9
+	CMP  R9, R2
+	CSEL HI, R9, R2, R9
+	CMP  $16, R9
+	BLT  sum_part
+
+sum_tile:
+	FMOVQ (R5), F14
+	FMOVQ 16(R5), F15
+	FMOVQ 32(R5), F16
+	FMOVQ 48(R5), F17
+	WORD  $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F14
+	VFMLA V1.S4, V19.S4, V14.S4
+	WORD  $0x4ea2d5d2 // fsub v18.4s, v14.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V18.S4, V19.S4
+	VFMLS V4.S4, V18.S4, V19.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F18
+	VFMLA V5.S4, V19.S4, V18.S4
+	FMOVQ 144(R0), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 160(R0), F18
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 176(R0), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V14.B16], V18.B16
+	FMOVQ 192(R0), F19
+	VBIT  V7.B16, V18.B16, V19.B16
+	VTBL  V19.B16, [V8.B16], V18.B16
+	VSHL  $21, V14.S4, V14.S4
+	VADD  V14.S4, V18.S4, V14.S4
+	VFMLA V20.S4, V14.S4, V14.S4
+	FMOVQ (R8), F18
+	VAND  V18.B16, V14.B16, V14.B16
+	FMOVQ F14, (R6)
+	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	WORD  $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F14
+	VFMLA V1.S4, V18.S4, V14.S4
+	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V15.S4, V18.S4
+	VFMLS V4.S4, V15.S4, V18.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F15
+	VFMLA V5.S4, V18.S4, V15.S4
+	FMOVQ 144(R0), F19
+	VFMLA V15.S4, V18.S4, V19.S4
+	FMOVQ 160(R0), F15
+	VFMLA V19.S4, V18.S4, V15.S4
+	FMOVQ 176(R0), F19
+	VFMLA V15.S4, V18.S4, V19.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V14.B16], V15.B16
+	FMOVQ 192(R0), F18
+	VBIT  V7.B16, V15.B16, V18.B16
+	VTBL  V18.B16, [V8.B16], V15.B16
+	VSHL  $21, V14.S4, V14.S4
+	VADD  V14.S4, V15.S4, V14.S4
+	VFMLA V19.S4, V14.S4, V14.S4
+	FMOVQ 16(R8), F15
+	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ F14, 16(R6)
+	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F14
+	VFMLA V1.S4, V16.S4, V14.S4
+	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V15.S4, V16.S4
+	VFMLS V4.S4, V15.S4, V16.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F15
+	VFMLA V5.S4, V16.S4, V15.S4
+	FMOVQ 144(R0), F18
+	VFMLA V15.S4, V16.S4, V18.S4
+	FMOVQ 160(R0), F15
+	VFMLA V18.S4, V16.S4, V15.S4
+	FMOVQ 176(R0), F18
+	VFMLA V15.S4, V16.S4, V18.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V14.B16], V15.B16
+	FMOVQ 192(R0), F16
+	VBIT  V7.B16, V15.B16, V16.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VSHL  $21, V14.S4, V14.S4
+	VADD  V14.S4, V15.S4, V14.S4
+	VFMLA V18.S4, V14.S4, V14.S4
+	FMOVQ 32(R8), F15
+	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ F14, 32(R6)
+	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
+	WORD  $0x4e20d630 // fadd v16.4s, v17.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F14
+	VFMLA V1.S4, V16.S4, V14.S4
+	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V15.S4, V16.S4
+	VFMLS V4.S4, V15.S4, V16.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F15
+	VFMLA V5.S4, V16.S4, V15.S4
+	FMOVQ 144(R0), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	FMOVQ 160(R0), F15
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 176(R0), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V14.B16], V15.B16
+	FMOVQ 192(R0), F16
+	VBIT  V7.B16, V15.B16, V16.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VSHL  $21, V14.S4, V14.S4
+	VADD  V14.S4, V15.S4, V14.S4
+	VFMLA V17.S4, V14.S4, V14.S4
+	FMOVQ 48(R8), F15
+	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ F14, 48(R6)
+	WORD  $0x4e2ed5ad // fadd v13.4s, v13.4s, v14.4s
+	ADD   $64, R5, R5
+	ADD   $64, R8, R8
+	ADD   $64, R6, R6
+	SUB   $16, R9, R9
+	CMP   $16, R9
+	BGE   sum_tile
+
+sum_part:
+	CMP   $1, R9
+	BLT   sum_done
+	VMOVI $0, V14.B16
+	ADD   $0, R5, R10
+	CMP   $4, R9
+	BLT   partless5
+	FMOVQ (R5), F14
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R9, partone5
+	VLD1.P 8(R10), V14.D[0]
+	TBZ    $0, R9, partdone5
+	VLD1   (R10), V14.S[2]
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R9, partdone5
+	VLD1 (R10), V14.S[0]
+
+partdone5:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V15.B16
+	ADD   $16, R5, R11
+	CMP   $4, R10
+	BLT   partless6
+	FMOVQ 16(R5), F15
+	JMP   partdone6
+
+partless6:
+	TBZ    $1, R10, partone6
+	VLD1.P 8(R11), V15.D[0]
+	TBZ    $0, R10, partdone6
+	VLD1   (R11), V15.S[2]
+	JMP    partdone6
+
+partone6:
+	TBZ  $0, R10, partdone6
+	VLD1 (R11), V15.S[0]
+
+partdone6:
+	SUBS  $4, R10, R11
+	CSEL  LT, ZR, R11, R11
+	VMOVI $0, V16.B16
+	ADD   $32, R5, R12
+	CMP   $4, R11
+	BLT   partless7
+	FMOVQ 32(R5), F16
+	JMP   partdone7
+
+partless7:
+	TBZ    $1, R11, partone7
+	VLD1.P 8(R12), V16.D[0]
+	TBZ    $0, R11, partdone7
+	VLD1   (R12), V16.S[2]
+	JMP    partdone7
+
+partone7:
+	TBZ  $0, R11, partdone7
+	VLD1 (R12), V16.S[0]
+
+partdone7:
+	SUBS  $4, R11, R12
+	CSEL  LT, ZR, R12, R12
+	VMOVI $0, V17.B16
+	ADD   $48, R5, R13
+	CMP   $4, R12
+	BLT   partless8
+	FMOVQ 48(R5), F17
+	JMP   partdone8
+
+partless8:
+	TBZ    $1, R12, partone8
+	VLD1.P 8(R13), V17.D[0]
+	TBZ    $0, R12, partdone8
+	VLD1   (R13), V17.S[2]
+	JMP    partdone8
+
+partone8:
+	TBZ  $0, R12, partdone8
+	VLD1 (R13), V17.S[0]
+
+partdone8:
+	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F14
+	VFMLA V1.S4, V19.S4, V14.S4
+	WORD  $0x4ea2d5d2 // fsub v18.4s, v14.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V18.S4, V19.S4
+	VFMLS V4.S4, V18.S4, V19.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F18
+	VFMLA V5.S4, V19.S4, V18.S4
+	FMOVQ 144(R0), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 160(R0), F18
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 176(R0), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V14.B16], V18.B16
+	FMOVQ 192(R0), F19
+	VBIT  V7.B16, V18.B16, V19.B16
+	VTBL  V19.B16, [V8.B16], V18.B16
+	VSHL  $21, V14.S4, V14.S4
+	VADD  V14.S4, V18.S4, V14.S4
+	VFMLA V20.S4, V14.S4, V14.S4
+	FMOVQ (R8), F18
+	VAND  V18.B16, V14.B16, V14.B16
+	VDUP  R9, V18.S4
+	FMOVQ 336(R1), F19
+	WORD  $0x4eb33652 // cmgt v18.4s, v18.4s, v19.4s
+	VAND  V18.B16, V14.B16, V14.B16
+	ADD   $0, R6, R13
+	CMP   $4, R9
+	BLT   partless9
+	FMOVQ F14, (R6)
+	JMP   partdone9
+
+partless9:
+	TBZ    $1, R9, partone9
+	VST1.P V14.D[0], 8(R13)
+	TBZ    $0, R9, partdone9
+	VST1   V14.S[2], (R13)
+	JMP    partdone9
+
+partone9:
+	TBZ  $0, R9, partdone9
+	VST1 V14.S[0], (R13)
+
+partdone9:
+	WORD $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F14
+	VFMLA V1.S4, V18.S4, V14.S4
+	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V15.S4, V18.S4
+	VFMLS V4.S4, V15.S4, V18.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F15
+	VFMLA V5.S4, V18.S4, V15.S4
+	FMOVQ 144(R0), F19
+	VFMLA V15.S4, V18.S4, V19.S4
+	FMOVQ 160(R0), F15
+	VFMLA V19.S4, V18.S4, V15.S4
+	FMOVQ 176(R0), F19
+	VFMLA V15.S4, V18.S4, V19.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V14.B16], V15.B16
+	FMOVQ 192(R0), F18
+	VBIT  V7.B16, V15.B16, V18.B16
+	VTBL  V18.B16, [V8.B16], V15.B16
+	VSHL  $21, V14.S4, V14.S4
+	VADD  V14.S4, V15.S4, V14.S4
+	VFMLA V19.S4, V14.S4, V14.S4
+	FMOVQ 16(R8), F15
+	VAND  V15.B16, V14.B16, V14.B16
+	VDUP  R10, V15.S4
+	FMOVQ 336(R1), F18
+	WORD  $0x4eb235ef // cmgt v15.4s, v15.4s, v18.4s
+	VAND  V15.B16, V14.B16, V14.B16
+	ADD   $16, R6, R9
+	CMP   $4, R10
+	BLT   partless10
+	FMOVQ F14, 16(R6)
+	JMP   partdone10
+
+partless10:
+	TBZ    $1, R10, partone10
+	VST1.P V14.D[0], 8(R9)
+	TBZ    $0, R10, partdone10
+	VST1   V14.S[2], (R9)
+	JMP    partdone10
+
+partone10:
+	TBZ  $0, R10, partdone10
+	VST1 V14.S[0], (R9)
+
+partdone10:
+	WORD $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F14
+	VFMLA V1.S4, V16.S4, V14.S4
+	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V15.S4, V16.S4
+	VFMLS V4.S4, V15.S4, V16.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F15
+	VFMLA V5.S4, V16.S4, V15.S4
+	FMOVQ 144(R0), F18
+	VFMLA V15.S4, V16.S4, V18.S4
+	FMOVQ 160(R0), F15
+	VFMLA V18.S4, V16.S4, V15.S4
+	FMOVQ 176(R0), F18
+	VFMLA V15.S4, V16.S4, V18.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V14.B16], V15.B16
+	FMOVQ 192(R0), F16
+	VBIT  V7.B16, V15.B16, V16.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VSHL  $21, V14.S4, V14.S4
+	VADD  V14.S4, V15.S4, V14.S4
+	VFMLA V18.S4, V14.S4, V14.S4
+	FMOVQ 32(R8), F15
+	VAND  V15.B16, V14.B16, V14.B16
+	VDUP  R11, V15.S4
+	FMOVQ 336(R1), F16
+	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
+	VAND  V15.B16, V14.B16, V14.B16
+	ADD   $32, R6, R9
+	CMP   $4, R11
+	BLT   partless11
+	FMOVQ F14, 32(R6)
+	JMP   partdone11
+
+partless11:
+	TBZ    $1, R11, partone11
+	VST1.P V14.D[0], 8(R9)
+	TBZ    $0, R11, partdone11
+	VST1   V14.S[2], (R9)
+	JMP    partdone11
+
+partone11:
+	TBZ  $0, R11, partdone11
+	VST1 V14.S[0], (R9)
+
+partdone11:
+	WORD $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
+	WORD $0x4e20d630 // fadd v16.4s, v17.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F14
+	VFMLA V1.S4, V16.S4, V14.S4
+	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V15.S4, V16.S4
+	VFMLS V4.S4, V15.S4, V16.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F15
+	VFMLA V5.S4, V16.S4, V15.S4
+	FMOVQ 144(R0), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	FMOVQ 160(R0), F15
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 176(R0), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V14.B16], V15.B16
+	FMOVQ 192(R0), F16
+	VBIT  V7.B16, V15.B16, V16.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VSHL  $21, V14.S4, V14.S4
+	VADD  V14.S4, V15.S4, V14.S4
+	VFMLA V17.S4, V14.S4, V14.S4
+	FMOVQ 48(R8), F15
+	VAND  V15.B16, V14.B16, V14.B16
+	VDUP  R12, V15.S4
+	FMOVQ 336(R1), F16
+	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
+	VAND  V15.B16, V14.B16, V14.B16
+	ADD   $48, R6, R8
+	CMP   $4, R12
+	BLT   partless12
+	FMOVQ F14, 48(R6)
+	JMP   partdone12
+
+partless12:
+	TBZ    $1, R12, partone12
+	VST1.P V14.D[0], 8(R8)
+	TBZ    $0, R12, partdone12
+	VST1   V14.S[2], (R8)
+	JMP    partdone12
+
+partone12:
+	TBZ  $0, R12, partdone12
+	VST1 V14.S[0], (R8)
+
+partdone12:
+	WORD $0x4e2ed5ad // fadd v13.4s, v13.4s, v14.4s
+
+sum_done:
+	MOVD   classes+40(FP), R8
+	CMP    $33, R8
+	BLT    only
+	WORD   $0x0e61794e // fcvtl v14.2d, v10.2s
+	WORD   $0x4e61794a // fcvtl2 v10.2d, v10.4s
+	FMOVQ  (R7), F15
+	WORD   $0x4e6fd5ce // fadd v14.2d, v14.2d, v15.2d
+	FMOVQ  F14, (R7)
+	FMOVQ  16(R7), F14
+	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	FMOVQ  F10, 16(R7)
+	WORD   $0x0e61796a // fcvtl v10.2d, v11.2s
+	WORD   $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	FMOVQ  32(R7), F14
+	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	FMOVQ  F10, 32(R7)
+	FMOVQ  48(R7), F10
+	WORD   $0x4e6ad56b // fadd v11.2d, v11.2d, v10.2d
+	FMOVQ  F11, 48(R7)
+	WORD   $0x0e61798a // fcvtl v10.2d, v12.2s
+	WORD   $0x4e61798b // fcvtl2 v11.2d, v12.4s
+	FMOVQ  64(R7), F12
+	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
+	FMOVQ  F10, 64(R7)
+	FMOVQ  80(R7), F10
+	WORD   $0x4e6ad56b // fadd v11.2d, v11.2d, v10.2d
+	FMOVQ  F11, 80(R7)
+	WORD   $0x0e6179aa // fcvtl v10.2d, v13.2s
+	WORD   $0x4e6179ab // fcvtl2 v11.2d, v13.4s
+	FMOVQ  96(R7), F12
+	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
+	FMOVQ  F10, 96(R7)
+	FMOVQ  112(R7), F10
+	WORD   $0x4e6ad56b // fadd v11.2d, v11.2d, v10.2d
+	FMOVQ  F11, 112(R7)
+	VMOVI  $0, V10.B16
+	VMOVI  $0, V11.B16
+	VMOVI  $0, V12.B16
+	VMOVI  $0, V13.B16
+	SUB    $32, R3, R3
+	SUB    $32, R2, R2
+	CMP    $1, R2
+	BGE    sum_block
+	MOVD   sums+8(FP), R2
+	FMOVQ  (R7), F10
+	FMOVQ  16(R7), F11
+	FMOVQ  32(R7), F12
+	FMOVQ  48(R7), F13
+	FMOVQ  64(R7), F14
+	FMOVQ  80(R7), F15
+	FMOVQ  96(R7), F16
+	FMOVQ  112(R7), F17
+	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
+	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
+	WORD   $0x4e6bd54a // fadd v10.2d, v10.2d, v11.2d
+	WORD   $0x7e70d94a // faddp d10, v10.2d
+	FCVTDS F10, F10
+	FMOVS  F10, (R2)
+	JMP    summed
+
+only:
+	MOVD   sums+8(FP), R2
+	WORD   $0x0e61794e // fcvtl v14.2d, v10.2s
+	WORD   $0x4e61794a // fcvtl2 v10.2d, v10.4s
+	WORD   $0x0e61796f // fcvtl v15.2d, v11.2s
+	WORD   $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	WORD   $0x0e617990 // fcvtl v16.2d, v12.2s
+	WORD   $0x4e61798c // fcvtl2 v12.2d, v12.4s
+	WORD   $0x0e6179b1 // fcvtl v17.2d, v13.2s
+	WORD   $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
+	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
+	WORD   $0x4e71d5ef // fadd v15.2d, v15.2d, v17.2d
+	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
+	WORD   $0x4e6fd5ce // fadd v14.2d, v14.2d, v15.2d
+	WORD   $0x4e6bd54a // fadd v10.2d, v10.2d, v11.2d
+	WORD   $0x4e6ad5ce // fadd v14.2d, v14.2d, v10.2d
+	WORD   $0x7e70d9ca // faddp d10, v14.2d
+	FCVTDS F10, F10
+	FMOVS  F10, (R2)
+
+summed:
+	MOVD sums+8(FP), R2
+	MOVD $0, R3
+	MOVW R3, 128(R2)
+	MOVD $0, R3
+	MOVW R3, 256(R2)
+	MOVD $4294967295, R3
+	MOVW R3, 640(R2)
+
+next:
+	MOVD sums+8(FP), R2
+	ADD  $4, R2, R2
+	MOVD R2, sums+8(FP)
+	MOVD labels+24(FP), R2
+	ADD  $4, R2, R2
+	MOVD R2, labels+24(FP)
+	MOVD classes+40(FP), R2
+	LSL  $2, R2, R2
+	MOVD dst+0(FP), R3
+	ADD  R2, R3, R3
+	MOVD R3, dst+0(FP)
+	MOVD logits+16(FP), R3
+	ADD  R2, R3, R3
+	MOVD R3, logits+16(FP)
+	MOVD rows+32(FP), R2
+	SUB  $1, R2, R2
+	MOVD R2, rows+32(FP)
+	MOVD rows+32(FP), R2
+	CBNZ R2, row
+	RET
+
+slow:
+	MOVD slow+48(FP), R2
+	MOVD (R2), R3
+	ADD  $1, R3, R3
+	MOVD R3, (R2)
+	MOVD sums+8(FP), R2
+	MOVD $0, R3
+	MOVW R3, 640(R2)
+	MOVD sums+8(FP), R2
+	MOVD $4286578688, R3
+	MOVW R3, 256(R2)
+	JMP  next
+
 // func partSumNEON(total *[16]float64, logits *float32, n int, label int, slow *int)
 TEXT ·partSumNEON(SB), NOSPLIT, $0-40
 	MOVD  $tables<>+0(SB), R1
@@ -9575,6 +10320,490 @@ sum_done:
 	VMOVI $0, V14.B16
 	SUB   $128, R3, R3
 	SUB   $128, R2, R2
+	CMP   $1, R2
+	BGE   sum_block
+	RET
+
+slow:
+	MOVD slow+32(FP), R0
+	MOVD (R0), R1
+	ADD  $1, R1, R1
+	MOVD R1, (R0)
+	RET
+
+// func softmaxPartNEON(total *[16]float64, logits *float32, n int, label int, slow *int)
+TEXT ·softmaxPartNEON(SB), NOSPLIT, $0-40
+	MOVD  $tables<>+0(SB), R1
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 32(R0), F0
+	FMOVQ 48(R0), F1
+	FMOVQ 64(R0), F2
+	FMOVQ 80(R0), F3
+	FMOVQ 96(R0), F4
+	FMOVQ 112(R0), F5
+	FMOVQ (R1), F6
+	FMOVQ 208(R0), F7
+	FMOVQ 16(R1), F8
+	FMOVQ 1136(R0), F9
+	MOVD  n+16(FP), R2
+	MOVD  label+24(FP), R3
+	MOVD  logits+8(FP), R5
+	VMOVI $0, V10.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V14.B16
+	MOVD  total+0(FP), R6
+
+sum_block:
+	MOVD $144, R7
+	CMP  R7, R3
+	CSEL HI, R7, R3, R7
+	MOVD $target<>+576(SB), R8
+	SUB  R7<<2, R8, R7
+	MOVD $32, R8
+	CMP  R8, R2
+	CSEL HI, R8, R2, R8
+	CMP  $16, R8
+	BLT  sum_part
+
+sum_tile:
+	FMOVQ (R5), F15
+	FMOVQ 16(R5), F16
+	FMOVQ 32(R5), F17
+	FMOVQ 48(R5), F18
+	FMOVQ (R7), F19
+	VAND  V19.B16, V15.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	FMOVQ 16(R7), F19
+	VAND  V19.B16, V16.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	FMOVQ 32(R7), F19
+	VAND  V19.B16, V17.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	FMOVQ 48(R7), F19
+	VAND  V19.B16, V18.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V20.S4, V15.S4
+	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V19.S4, V20.S4
+	VFMLS V4.S4, V19.S4, V20.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F19
+	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 144(R0), F21
+	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 160(R0), F19
+	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 176(R0), F21
+	VFMLA V19.S4, V20.S4, V21.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V19.B16
+	FMOVQ 192(R0), F20
+	VBIT  V7.B16, V19.B16, V20.B16
+	VTBL  V20.B16, [V8.B16], V19.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V19.S4, V15.S4
+	VFMLA V21.S4, V15.S4, V15.S4
+	FMOVQ (R7), F19
+	VAND  V19.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
+	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V19.S4, V15.S4
+	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V16.S4, V19.S4
+	VFMLS V4.S4, V16.S4, V19.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F16
+	VFMLA V5.S4, V19.S4, V16.S4
+	FMOVQ 144(R0), F20
+	VFMLA V16.S4, V19.S4, V20.S4
+	FMOVQ 160(R0), F16
+	VFMLA V20.S4, V19.S4, V16.S4
+	FMOVQ 176(R0), F20
+	VFMLA V16.S4, V19.S4, V20.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V16.B16
+	FMOVQ 192(R0), F19
+	VBIT  V7.B16, V16.B16, V19.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V16.S4, V15.S4
+	VFMLA V20.S4, V15.S4, V15.S4
+	FMOVQ 16(R7), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V17.S4, V15.S4
+	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V16.S4, V17.S4
+	VFMLS V4.S4, V16.S4, V17.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F16
+	VFMLA V5.S4, V17.S4, V16.S4
+	FMOVQ 144(R0), F19
+	VFMLA V16.S4, V17.S4, V19.S4
+	FMOVQ 160(R0), F16
+	VFMLA V19.S4, V17.S4, V16.S4
+	FMOVQ 176(R0), F19
+	VFMLA V16.S4, V17.S4, V19.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V16.B16
+	FMOVQ 192(R0), F17
+	VBIT  V7.B16, V16.B16, V17.B16
+	VTBL  V17.B16, [V8.B16], V16.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V16.S4, V15.S4
+	VFMLA V19.S4, V15.S4, V15.S4
+	FMOVQ 32(R7), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
+	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V17.S4, V15.S4
+	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V16.S4, V17.S4
+	VFMLS V4.S4, V16.S4, V17.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F16
+	VFMLA V5.S4, V17.S4, V16.S4
+	FMOVQ 144(R0), F18
+	VFMLA V16.S4, V17.S4, V18.S4
+	FMOVQ 160(R0), F16
+	VFMLA V18.S4, V17.S4, V16.S4
+	FMOVQ 176(R0), F18
+	VFMLA V16.S4, V17.S4, V18.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V16.B16
+	FMOVQ 192(R0), F17
+	VBIT  V7.B16, V16.B16, V17.B16
+	VTBL  V17.B16, [V8.B16], V16.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V16.S4, V15.S4
+	VFMLA V18.S4, V15.S4, V15.S4
+	FMOVQ 48(R7), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
+	ADD   $64, R5, R5
+	ADD   $64, R7, R7
+	SUB   $16, R8, R8
+	CMP   $16, R8
+	BGE   sum_tile
+
+sum_part:
+	CMP   $1, R8
+	BLT   sum_done
+	VMOVI $0, V15.B16
+	ADD   $0, R5, R9
+	CMP   $4, R8
+	BLT   partless1
+	FMOVQ (R5), F15
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R8, partone1
+	VLD1.P 8(R9), V15.D[0]
+	TBZ    $0, R8, partdone1
+	VLD1   (R9), V15.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R8, partdone1
+	VLD1 (R9), V15.S[0]
+
+partdone1:
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V16.B16
+	ADD   $16, R5, R10
+	CMP   $4, R9
+	BLT   partless2
+	FMOVQ 16(R5), F16
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R9, partone2
+	VLD1.P 8(R10), V16.D[0]
+	TBZ    $0, R9, partdone2
+	VLD1   (R10), V16.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R9, partdone2
+	VLD1 (R10), V16.S[0]
+
+partdone2:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V17.B16
+	ADD   $32, R5, R11
+	CMP   $4, R10
+	BLT   partless3
+	FMOVQ 32(R5), F17
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R10, partone3
+	VLD1.P 8(R11), V17.D[0]
+	TBZ    $0, R10, partdone3
+	VLD1   (R11), V17.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R10, partdone3
+	VLD1 (R11), V17.S[0]
+
+partdone3:
+	SUBS  $4, R10, R11
+	CSEL  LT, ZR, R11, R11
+	VMOVI $0, V18.B16
+	ADD   $48, R5, R12
+	CMP   $4, R11
+	BLT   partless4
+	FMOVQ 48(R5), F18
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R11, partone4
+	VLD1.P 8(R12), V18.D[0]
+	TBZ    $0, R11, partdone4
+	VLD1   (R12), V18.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R11, partdone4
+	VLD1 (R12), V18.S[0]
+
+partdone4:
+	FMOVQ (R7), F19
+	VAND  V19.B16, V15.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	FMOVQ 16(R7), F19
+	VAND  V19.B16, V16.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	FMOVQ 32(R7), F19
+	VAND  V19.B16, V17.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	FMOVQ 48(R7), F19
+	VAND  V19.B16, V18.B16, V19.B16
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V20.S4, V15.S4
+	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V19.S4, V20.S4
+	VFMLS V4.S4, V19.S4, V20.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F19
+	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 144(R0), F21
+	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 160(R0), F19
+	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 176(R0), F21
+	VFMLA V19.S4, V20.S4, V21.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V19.B16
+	FMOVQ 192(R0), F20
+	VBIT  V7.B16, V19.B16, V20.B16
+	VTBL  V20.B16, [V8.B16], V19.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V19.S4, V15.S4
+	VFMLA V21.S4, V15.S4, V15.S4
+	FMOVQ (R7), F19
+	VAND  V19.B16, V15.B16, V15.B16
+	VDUP  R8, V19.S4
+	FMOVQ 336(R1), F20
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	VAND  V19.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
+	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V19.S4, V15.S4
+	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V16.S4, V19.S4
+	VFMLS V4.S4, V16.S4, V19.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F16
+	VFMLA V5.S4, V19.S4, V16.S4
+	FMOVQ 144(R0), F20
+	VFMLA V16.S4, V19.S4, V20.S4
+	FMOVQ 160(R0), F16
+	VFMLA V20.S4, V19.S4, V16.S4
+	FMOVQ 176(R0), F20
+	VFMLA V16.S4, V19.S4, V20.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V16.B16
+	FMOVQ 192(R0), F19
+	VBIT  V7.B16, V16.B16, V19.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V16.S4, V15.S4
+	VFMLA V20.S4, V15.S4, V15.S4
+	FMOVQ 16(R7), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	VDUP  R9, V16.S4
+	FMOVQ 336(R1), F19
+	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V17.S4, V15.S4
+	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V16.S4, V17.S4
+	VFMLS V4.S4, V16.S4, V17.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F16
+	VFMLA V5.S4, V17.S4, V16.S4
+	FMOVQ 144(R0), F19
+	VFMLA V16.S4, V17.S4, V19.S4
+	FMOVQ 160(R0), F16
+	VFMLA V19.S4, V17.S4, V16.S4
+	FMOVQ 176(R0), F19
+	VFMLA V16.S4, V17.S4, V19.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V16.B16
+	FMOVQ 192(R0), F17
+	VBIT  V7.B16, V16.B16, V17.B16
+	VTBL  V17.B16, [V8.B16], V16.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V16.S4, V15.S4
+	VFMLA V19.S4, V15.S4, V15.S4
+	FMOVQ 32(R7), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	VDUP  R10, V16.S4
+	FMOVQ 336(R1), F17
+	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
+	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F15
+	VFMLA V1.S4, V17.S4, V15.S4
+	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V16.S4, V17.S4
+	VFMLS V4.S4, V16.S4, V17.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F16
+	VFMLA V5.S4, V17.S4, V16.S4
+	FMOVQ 144(R0), F18
+	VFMLA V16.S4, V17.S4, V18.S4
+	FMOVQ 160(R0), F16
+	VFMLA V18.S4, V17.S4, V16.S4
+	FMOVQ 176(R0), F18
+	VFMLA V16.S4, V17.S4, V18.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V15.B16], V16.B16
+	FMOVQ 192(R0), F17
+	VBIT  V7.B16, V16.B16, V17.B16
+	VTBL  V17.B16, [V8.B16], V16.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V16.S4, V15.S4
+	VFMLA V18.S4, V15.S4, V15.S4
+	FMOVQ 48(R7), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	VDUP  R11, V16.S4
+	FMOVQ 336(R1), F17
+	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
+
+sum_done:
+	// any |z| > 40, but the target's?
+	WORD  $0x4ea9354f // cmgt v15.4s, v10.4s, v9.4s
+	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
+	FMOVD F15, R7
+	CBNZ  R7, slow
+	WORD  $0x0e61796f // fcvtl v15.2d, v11.2s
+	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	FMOVQ (R6), F16
+	WORD  $0x4e70d5ef // fadd v15.2d, v15.2d, v16.2d
+	FMOVQ F15, (R6)
+	FMOVQ 16(R6), F15
+	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	FMOVQ F11, 16(R6)
+	WORD  $0x0e61798b // fcvtl v11.2d, v12.2s
+	WORD  $0x4e61798c // fcvtl2 v12.2d, v12.4s
+	FMOVQ 32(R6), F15
+	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	FMOVQ F11, 32(R6)
+	FMOVQ 48(R6), F11
+	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
+	FMOVQ F12, 48(R6)
+	WORD  $0x0e6179ab // fcvtl v11.2d, v13.2s
+	WORD  $0x4e6179ac // fcvtl2 v12.2d, v13.4s
+	FMOVQ 64(R6), F13
+	WORD  $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
+	FMOVQ F11, 64(R6)
+	FMOVQ 80(R6), F11
+	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
+	FMOVQ F12, 80(R6)
+	WORD  $0x0e6179cb // fcvtl v11.2d, v14.2s
+	WORD  $0x4e6179cc // fcvtl2 v12.2d, v14.4s
+	FMOVQ 96(R6), F13
+	WORD  $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
+	FMOVQ F11, 96(R6)
+	FMOVQ 112(R6), F11
+	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
+	FMOVQ F12, 112(R6)
+	VMOVI $0, V11.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V14.B16
+	SUB   $32, R3, R3
+	SUB   $32, R2, R2
 	CMP   $1, R2
 	BGE   sum_block
 	RET
@@ -11624,6 +12853,622 @@ next:
 	CBNZ R1, row
 	RET
 
+// func softmaxShiftedNEON(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
+TEXT ·softmaxShiftedNEON(SB), NOSPLIT, $128-48
+	MOVD  $tables<>+0(SB), R2
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 48(R0), F0
+	FMOVQ 80(R0), F1
+	FMOVQ 96(R0), F2
+	FMOVQ 1248(R0), F3
+	FMOVQ 1152(R0), F4
+	FMOVQ 384(R0), F5
+	FMOVQ 1184(R0), F6
+	FMOVQ 1168(R0), F7
+	FMOVQ 1216(R0), F8
+	FMOVQ 1232(R0), F9
+	FMOVQ 1200(R0), F10
+
+row:
+	MOVD  sums+8(FP), R1
+	MOVW  640(R1), R1
+	CBNZW R1, next
+	MOVD  classes+40(FP), R1
+	MOVD  labels+24(FP), R3
+	MOVW  (R3), R3
+	MOVD  logits+16(FP), R5
+
+	// the shift and N
+	MOVD  sums+8(FP), R6
+	FMOVS 256(R6), F11
+	VDUP  V11.S[0], V11.S4
+	WORD  $0x4ea0f96c // fabs v12.4s, v11.4s
+	WORD  $0x6ea4e58d // fcmgt v13.4s, v12.4s, v4.4s
+	WORD  $0x6eace4ac // fcmgt v12.4s, v5.4s, v12.4s
+	VAND  V12.B16, V13.B16, V12.B16
+	VAND  V12.B16, V11.B16, V12.B16
+	WORD  $0x4eacd56b // fsub v11.4s, v11.4s, v12.4s
+	WORD  $0x4eabf4cb // fmin v11.4s, v6.4s, v11.4s
+	WORD  $0x4e2bf4eb // fmax v11.4s, v7.4s, v11.4s
+	FMOVQ 1200(R0), F13
+	VFMLA V0.S4, V11.S4, V13.S4
+	VSUB  V8.S4, V13.S4, V11.S4
+	MOVD  sums+8(FP), R6
+	FMOVS F11, 128(R6)
+	WORD  $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD  $0x4ea9d56b // fsub v11.4s, v11.4s, v9.4s
+	WORD  $0x4eabd54d // fsub v13.4s, v10.4s, v11.4s
+	WORD  $0x6e21dd6b // fmul v11.4s, v11.4s, v1.4s
+	MOVD  dst+0(FP), R6
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	VMOVI $0, V17.B16
+	VMOVI $0, V18.B16
+	MOVD  $local-128(SP), R7
+	CMP   $33, R1
+	BLT   begin
+	VMOVI $0, V14.B16
+	FMOVQ F14, (R7)
+	FMOVQ F14, 16(R7)
+	FMOVQ F14, 32(R7)
+	FMOVQ F14, 48(R7)
+	FMOVQ F14, 64(R7)
+	FMOVQ F14, 80(R7)
+	FMOVQ F14, 96(R7)
+	FMOVQ F14, 112(R7)
+
+begin:
+sum_block:
+	MOVD $144, R8
+	CMP  R8, R3
+	CSEL HI, R8, R3, R8
+	MOVD $target<>+576(SB), R9
+	SUB  R8<<2, R9, R8
+	MOVD $32, R9
+	CMP  R9, R1
+	CSEL HI, R9, R1, R9
+	CMP  $16, R9
+	BLT  sum_part
+
+sum_tile:
+	FMOVQ (R5), F14
+	FMOVQ 16(R5), F19
+	FMOVQ 32(R5), F20
+	FMOVQ 48(R5), F21
+	FMOVQ (R8), F22
+	VMOVI $0, V23.B16
+	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
+	WORD  $0x4eacd5ce // fsub v14.4s, v14.4s, v12.4s
+	VAND  V22.B16, V14.B16, V23.B16
+	WORD  $0x6eb7e56e // fcmgt v14.4s, v11.4s, v23.4s
+	VBIT  V14.B16, V11.B16, V23.B16
+	VMOV  V13.B16, V14.B16
+	VFMLA V0.S4, V23.S4, V14.S4
+	WORD  $0x4eadd5d8 // fsub v24.4s, v14.4s, v13.4s
+	VFMLS V1.S4, V24.S4, V23.S4
+	VFMLS V2.S4, V24.S4, V23.S4
+	FMOVQ 1264(R0), F24
+	VFMLA V3.S4, V23.S4, V24.S4
+	FMOVQ 1280(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 1296(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 1312(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 224(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 224(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	VSHL  $23, V14.S4, V14.S4
+	VAND  V22.B16, V14.B16, V14.B16
+	WORD  $0x6e2edf36 // fmul v22.4s, v25.4s, v14.4s
+	FMOVQ F22, (R6)
+	VFMLA V14.S4, V25.S4, V15.S4
+	FMOVQ 16(R8), F14
+	VMOVI $0, V22.B16
+	WORD  $0x4eb635ce // cmgt v14.4s, v14.4s, v22.4s
+	WORD  $0x4eacd673 // fsub v19.4s, v19.4s, v12.4s
+	VAND  V14.B16, V19.B16, V22.B16
+	WORD  $0x6eb6e573 // fcmgt v19.4s, v11.4s, v22.4s
+	VBIT  V19.B16, V11.B16, V22.B16
+	VMOV  V13.B16, V19.B16
+	VFMLA V0.S4, V22.S4, V19.S4
+	WORD  $0x4eadd677 // fsub v23.4s, v19.4s, v13.4s
+	VFMLS V1.S4, V23.S4, V22.S4
+	VFMLS V2.S4, V23.S4, V22.S4
+	FMOVQ 1264(R0), F23
+	VFMLA V3.S4, V22.S4, V23.S4
+	FMOVQ 1280(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1296(R0), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1312(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 224(R0), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 224(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V14.B16, V19.B16, V14.B16
+	WORD  $0x6e2edf13 // fmul v19.4s, v24.4s, v14.4s
+	FMOVQ F19, 16(R6)
+	VFMLA V14.S4, V24.S4, V16.S4
+	FMOVQ 32(R8), F14
+	VMOVI $0, V19.B16
+	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
+	WORD  $0x4eacd693 // fsub v19.4s, v20.4s, v12.4s
+	VAND  V14.B16, V19.B16, V20.B16
+	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
+	VBIT  V19.B16, V11.B16, V20.B16
+	VMOV  V13.B16, V19.B16
+	VFMLA V0.S4, V20.S4, V19.S4
+	WORD  $0x4eadd676 // fsub v22.4s, v19.4s, v13.4s
+	VFMLS V1.S4, V22.S4, V20.S4
+	VFMLS V2.S4, V22.S4, V20.S4
+	FMOVQ 1264(R0), F22
+	VFMLA V3.S4, V20.S4, V22.S4
+	FMOVQ 1280(R0), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	FMOVQ 1296(R0), F22
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 1312(R0), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	FMOVQ 224(R0), F22
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V14.B16, V19.B16, V14.B16
+	WORD  $0x6e2edef3 // fmul v19.4s, v23.4s, v14.4s
+	FMOVQ F19, 32(R6)
+	VFMLA V14.S4, V23.S4, V17.S4
+	FMOVQ 48(R8), F14
+	VMOVI $0, V19.B16
+	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
+	WORD  $0x4eacd6b3 // fsub v19.4s, v21.4s, v12.4s
+	VAND  V14.B16, V19.B16, V20.B16
+	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
+	VBIT  V19.B16, V11.B16, V20.B16
+	VMOV  V13.B16, V19.B16
+	VFMLA V0.S4, V20.S4, V19.S4
+	WORD  $0x4eadd675 // fsub v21.4s, v19.4s, v13.4s
+	VFMLS V1.S4, V21.S4, V20.S4
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V3.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V14.B16, V19.B16, V14.B16
+	WORD  $0x6e2eded3 // fmul v19.4s, v22.4s, v14.4s
+	FMOVQ F19, 48(R6)
+	VFMLA V14.S4, V22.S4, V18.S4
+	ADD   $64, R5, R5
+	ADD   $64, R8, R8
+	ADD   $64, R6, R6
+	SUB   $16, R9, R9
+	CMP   $16, R9
+	BGE   sum_tile
+
+sum_part:
+	CMP   $1, R9
+	BLT   sum_done
+	VMOVI $0, V14.B16
+	ADD   $0, R5, R10
+	CMP   $4, R9
+	BLT   partless1
+	FMOVQ (R5), F14
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R9, partone1
+	VLD1.P 8(R10), V14.D[0]
+	TBZ    $0, R9, partdone1
+	VLD1   (R10), V14.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R9, partdone1
+	VLD1 (R10), V14.S[0]
+
+partdone1:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V19.B16
+	ADD   $16, R5, R11
+	CMP   $4, R10
+	BLT   partless2
+	FMOVQ 16(R5), F19
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R10, partone2
+	VLD1.P 8(R11), V19.D[0]
+	TBZ    $0, R10, partdone2
+	VLD1   (R11), V19.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R10, partdone2
+	VLD1 (R11), V19.S[0]
+
+partdone2:
+	SUBS  $4, R10, R11
+	CSEL  LT, ZR, R11, R11
+	VMOVI $0, V20.B16
+	ADD   $32, R5, R12
+	CMP   $4, R11
+	BLT   partless3
+	FMOVQ 32(R5), F20
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R11, partone3
+	VLD1.P 8(R12), V20.D[0]
+	TBZ    $0, R11, partdone3
+	VLD1   (R12), V20.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R11, partdone3
+	VLD1 (R12), V20.S[0]
+
+partdone3:
+	SUBS  $4, R11, R12
+	CSEL  LT, ZR, R12, R12
+	VMOVI $0, V21.B16
+	ADD   $48, R5, R13
+	CMP   $4, R12
+	BLT   partless4
+	FMOVQ 48(R5), F21
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R12, partone4
+	VLD1.P 8(R13), V21.D[0]
+	TBZ    $0, R12, partdone4
+	VLD1   (R13), V21.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R12, partdone4
+	VLD1 (R13), V21.S[0]
+
+partdone4:
+	FMOVQ (R8), F22
+	VMOVI $0, V23.B16
+	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
+	WORD  $0x4eacd5ce // fsub v14.4s, v14.4s, v12.4s
+	VAND  V22.B16, V14.B16, V14.B16
+	VDUP  R9, V23.S4
+	FMOVQ 336(R2), F24
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	VAND  V23.B16, V14.B16, V23.B16
+	WORD  $0x6eb7e56e // fcmgt v14.4s, v11.4s, v23.4s
+	VBIT  V14.B16, V11.B16, V23.B16
+	VMOV  V13.B16, V14.B16
+	VFMLA V0.S4, V23.S4, V14.S4
+	WORD  $0x4eadd5d8 // fsub v24.4s, v14.4s, v13.4s
+	VFMLS V1.S4, V24.S4, V23.S4
+	VFMLS V2.S4, V24.S4, V23.S4
+	FMOVQ 1264(R0), F24
+	VFMLA V3.S4, V23.S4, V24.S4
+	FMOVQ 1280(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 1296(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 1312(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 224(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 224(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	VSHL  $23, V14.S4, V14.S4
+	VAND  V22.B16, V14.B16, V14.B16
+	VDUP  R9, V22.S4
+	FMOVQ 336(R2), F23
+	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
+	VAND  V22.B16, V14.B16, V14.B16
+	WORD  $0x6e2edf36 // fmul v22.4s, v25.4s, v14.4s
+	ADD   $0, R6, R13
+	CMP   $4, R9
+	BLT   partless5
+	FMOVQ F22, (R6)
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R9, partone5
+	VST1.P V22.D[0], 8(R13)
+	TBZ    $0, R9, partdone5
+	VST1   V22.S[2], (R13)
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R9, partdone5
+	VST1 V22.S[0], (R13)
+
+partdone5:
+	VFMLA V14.S4, V25.S4, V15.S4
+	FMOVQ 16(R8), F14
+	VMOVI $0, V22.B16
+	WORD  $0x4eb635ce // cmgt v14.4s, v14.4s, v22.4s
+	WORD  $0x4eacd673 // fsub v19.4s, v19.4s, v12.4s
+	VAND  V14.B16, V19.B16, V19.B16
+	VDUP  R10, V22.S4
+	FMOVQ 336(R2), F23
+	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
+	VAND  V22.B16, V19.B16, V22.B16
+	WORD  $0x6eb6e573 // fcmgt v19.4s, v11.4s, v22.4s
+	VBIT  V19.B16, V11.B16, V22.B16
+	VMOV  V13.B16, V19.B16
+	VFMLA V0.S4, V22.S4, V19.S4
+	WORD  $0x4eadd677 // fsub v23.4s, v19.4s, v13.4s
+	VFMLS V1.S4, V23.S4, V22.S4
+	VFMLS V2.S4, V23.S4, V22.S4
+	FMOVQ 1264(R0), F23
+	VFMLA V3.S4, V22.S4, V23.S4
+	FMOVQ 1280(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1296(R0), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1312(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 224(R0), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 224(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V14.B16, V19.B16, V14.B16
+	VDUP  R10, V19.S4
+	FMOVQ 336(R2), F22
+	WORD  $0x4eb63673 // cmgt v19.4s, v19.4s, v22.4s
+	VAND  V19.B16, V14.B16, V14.B16
+	WORD  $0x6e2edf13 // fmul v19.4s, v24.4s, v14.4s
+	ADD   $16, R6, R9
+	CMP   $4, R10
+	BLT   partless6
+	FMOVQ F19, 16(R6)
+	JMP   partdone6
+
+partless6:
+	TBZ    $1, R10, partone6
+	VST1.P V19.D[0], 8(R9)
+	TBZ    $0, R10, partdone6
+	VST1   V19.S[2], (R9)
+	JMP    partdone6
+
+partone6:
+	TBZ  $0, R10, partdone6
+	VST1 V19.S[0], (R9)
+
+partdone6:
+	VFMLA V14.S4, V24.S4, V16.S4
+	FMOVQ 32(R8), F14
+	VMOVI $0, V19.B16
+	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
+	WORD  $0x4eacd693 // fsub v19.4s, v20.4s, v12.4s
+	VAND  V14.B16, V19.B16, V19.B16
+	VDUP  R11, V20.S4
+	FMOVQ 336(R2), F22
+	WORD  $0x4eb63694 // cmgt v20.4s, v20.4s, v22.4s
+	VAND  V20.B16, V19.B16, V20.B16
+	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
+	VBIT  V19.B16, V11.B16, V20.B16
+	VMOV  V13.B16, V19.B16
+	VFMLA V0.S4, V20.S4, V19.S4
+	WORD  $0x4eadd676 // fsub v22.4s, v19.4s, v13.4s
+	VFMLS V1.S4, V22.S4, V20.S4
+	VFMLS V2.S4, V22.S4, V20.S4
+	FMOVQ 1264(R0), F22
+	VFMLA V3.S4, V20.S4, V22.S4
+	FMOVQ 1280(R0), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	FMOVQ 1296(R0), F22
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 1312(R0), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	FMOVQ 224(R0), F22
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V14.B16, V19.B16, V14.B16
+	VDUP  R11, V19.S4
+	FMOVQ 336(R2), F20
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	VAND  V19.B16, V14.B16, V14.B16
+	WORD  $0x6e2edef3 // fmul v19.4s, v23.4s, v14.4s
+	ADD   $32, R6, R9
+	CMP   $4, R11
+	BLT   partless7
+	FMOVQ F19, 32(R6)
+	JMP   partdone7
+
+partless7:
+	TBZ    $1, R11, partone7
+	VST1.P V19.D[0], 8(R9)
+	TBZ    $0, R11, partdone7
+	VST1   V19.S[2], (R9)
+	JMP    partdone7
+
+partone7:
+	TBZ  $0, R11, partdone7
+	VST1 V19.S[0], (R9)
+
+partdone7:
+	VFMLA V14.S4, V23.S4, V17.S4
+	FMOVQ 48(R8), F14
+	VMOVI $0, V19.B16
+	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
+	WORD  $0x4eacd6b3 // fsub v19.4s, v21.4s, v12.4s
+	VAND  V14.B16, V19.B16, V19.B16
+	VDUP  R12, V20.S4
+	FMOVQ 336(R2), F21
+	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
+	VAND  V20.B16, V19.B16, V20.B16
+	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
+	VBIT  V19.B16, V11.B16, V20.B16
+	VMOV  V13.B16, V19.B16
+	VFMLA V0.S4, V20.S4, V19.S4
+	WORD  $0x4eadd675 // fsub v21.4s, v19.4s, v13.4s
+	VFMLS V1.S4, V21.S4, V20.S4
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V3.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V14.B16, V19.B16, V14.B16
+	VDUP  R12, V19.S4
+	FMOVQ 336(R2), F20
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	VAND  V19.B16, V14.B16, V14.B16
+	WORD  $0x6e2eded3 // fmul v19.4s, v22.4s, v14.4s
+	ADD   $48, R6, R8
+	CMP   $4, R12
+	BLT   partless8
+	FMOVQ F19, 48(R6)
+	JMP   partdone8
+
+partless8:
+	TBZ    $1, R12, partone8
+	VST1.P V19.D[0], 8(R8)
+	TBZ    $0, R12, partdone8
+	VST1   V19.S[2], (R8)
+	JMP    partdone8
+
+partone8:
+	TBZ  $0, R12, partdone8
+	VST1 V19.S[0], (R8)
+
+partdone8:
+	VFMLA V14.S4, V22.S4, V18.S4
+
+sum_done:
+	MOVD   classes+40(FP), R8
+	CMP    $33, R8
+	BLT    only
+	WORD   $0x0e6179ee // fcvtl v14.2d, v15.2s
+	WORD   $0x4e6179ef // fcvtl2 v15.2d, v15.4s
+	FMOVQ  (R7), F19
+	WORD   $0x4e73d5ce // fadd v14.2d, v14.2d, v19.2d
+	FMOVQ  F14, (R7)
+	FMOVQ  16(R7), F14
+	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
+	FMOVQ  F15, 16(R7)
+	WORD   $0x0e617a0e // fcvtl v14.2d, v16.2s
+	WORD   $0x4e617a0f // fcvtl2 v15.2d, v16.4s
+	FMOVQ  32(R7), F16
+	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
+	FMOVQ  F14, 32(R7)
+	FMOVQ  48(R7), F14
+	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
+	FMOVQ  F15, 48(R7)
+	WORD   $0x0e617a2e // fcvtl v14.2d, v17.2s
+	WORD   $0x4e617a2f // fcvtl2 v15.2d, v17.4s
+	FMOVQ  64(R7), F16
+	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
+	FMOVQ  F14, 64(R7)
+	FMOVQ  80(R7), F14
+	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
+	FMOVQ  F15, 80(R7)
+	WORD   $0x0e617a4e // fcvtl v14.2d, v18.2s
+	WORD   $0x4e617a4f // fcvtl2 v15.2d, v18.4s
+	FMOVQ  96(R7), F16
+	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
+	FMOVQ  F14, 96(R7)
+	FMOVQ  112(R7), F14
+	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
+	FMOVQ  F15, 112(R7)
+	VMOVI  $0, V15.B16
+	VMOVI  $0, V16.B16
+	VMOVI  $0, V17.B16
+	VMOVI  $0, V18.B16
+	SUB    $32, R3, R3
+	SUB    $32, R1, R1
+	CMP    $1, R1
+	BGE    sum_block
+	MOVD   sums+8(FP), R1
+	FMOVQ  (R7), F11
+	FMOVQ  16(R7), F12
+	FMOVQ  32(R7), F13
+	FMOVQ  48(R7), F14
+	FMOVQ  64(R7), F15
+	FMOVQ  80(R7), F16
+	FMOVQ  96(R7), F17
+	FMOVQ  112(R7), F18
+	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
+	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
+	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
+	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
+	WORD   $0x7e70d96b // faddp d11, v11.2d
+	FCVTDS F11, F11
+	FMOVS  F11, (R1)
+	JMP    summed
+
+only:
+	MOVD   sums+8(FP), R1
+	WORD   $0x0e6179eb // fcvtl v11.2d, v15.2s
+	WORD   $0x4e6179ec // fcvtl2 v12.2d, v15.4s
+	WORD   $0x0e617a0d // fcvtl v13.2d, v16.2s
+	WORD   $0x4e617a0e // fcvtl2 v14.2d, v16.4s
+	WORD   $0x0e617a2f // fcvtl v15.2d, v17.2s
+	WORD   $0x4e617a30 // fcvtl2 v16.2d, v17.4s
+	WORD   $0x0e617a51 // fcvtl v17.2d, v18.2s
+	WORD   $0x4e617a52 // fcvtl2 v18.2d, v18.4s
+	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
+	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
+	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
+	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
+	WORD   $0x7e70d96b // faddp d11, v11.2d
+	FCVTDS F11, F11
+	FMOVS  F11, (R1)
+
+summed:
+next:
+	MOVD sums+8(FP), R1
+	ADD  $4, R1, R1
+	MOVD R1, sums+8(FP)
+	MOVD labels+24(FP), R1
+	ADD  $4, R1, R1
+	MOVD R1, labels+24(FP)
+	MOVD classes+40(FP), R1
+	LSL  $2, R1, R1
+	MOVD dst+0(FP), R3
+	ADD  R1, R3, R3
+	MOVD R3, dst+0(FP)
+	MOVD logits+16(FP), R3
+	ADD  R1, R3, R3
+	MOVD R3, logits+16(FP)
+	MOVD rows+32(FP), R1
+	SUB  $1, R1, R1
+	MOVD R1, rows+32(FP)
+	MOVD rows+32(FP), R1
+	CBNZ R1, row
+	RET
+
 // func partShiftedNEON(sums *float32, total *[16]float64, logits *float32, n int, label int)
 TEXT ·partShiftedNEON(SB), NOSPLIT, $0-40
 	MOVD  $tables<>+0(SB), R6
@@ -12066,6 +13911,452 @@ sum_done:
 	VMOVI $0, V16.B16
 	SUB   $128, R2, R2
 	SUB   $128, R1, R1
+	CMP   $1, R1
+	BGE   sum_block
+	RET
+
+// func softmaxPartShiftedNEON(sums *float32, total *[16]float64, logits *float32, n int, label int)
+TEXT ·softmaxPartShiftedNEON(SB), NOSPLIT, $0-40
+	MOVD  $tables<>+0(SB), R6
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 48(R0), F0
+	FMOVQ 80(R0), F1
+	FMOVQ 96(R0), F2
+	FMOVQ 1248(R0), F3
+	FMOVQ 1152(R0), F4
+	FMOVQ 384(R0), F5
+	FMOVQ 1184(R0), F6
+	FMOVQ 1168(R0), F7
+	FMOVQ 1216(R0), F8
+	FMOVQ 1232(R0), F9
+	FMOVQ 1200(R0), F10
+	MOVD  n+24(FP), R1
+	MOVD  label+32(FP), R2
+	MOVD  logits+16(FP), R3
+
+	// the shift and N
+	MOVD  sums+0(FP), R5
+	FMOVS 256(R5), F11
+	VDUP  V11.S[0], V11.S4
+	WORD  $0x4ea0f96c // fabs v12.4s, v11.4s
+	WORD  $0x6ea4e584 // fcmgt v4.4s, v12.4s, v4.4s
+	WORD  $0x6eace4a5 // fcmgt v5.4s, v5.4s, v12.4s
+	VAND  V5.B16, V4.B16, V4.B16
+	VAND  V4.B16, V11.B16, V4.B16
+	WORD  $0x4ea4d565 // fsub v5.4s, v11.4s, v4.4s
+	WORD  $0x4ea5f4c5 // fmin v5.4s, v6.4s, v5.4s
+	WORD  $0x4e25f4e5 // fmax v5.4s, v7.4s, v5.4s
+	FMOVQ 1200(R0), F6
+	VFMLA V0.S4, V5.S4, V6.S4
+	VSUB  V8.S4, V6.S4, V5.S4
+	MOVD  sums+0(FP), R5
+	FMOVS F5, 128(R5)
+	WORD  $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD  $0x4ea9d4a5 // fsub v5.4s, v5.4s, v9.4s
+	WORD  $0x4ea5d546 // fsub v6.4s, v10.4s, v5.4s
+	WORD  $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	VMOVI $0, V13.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	MOVD  total+8(FP), R5
+
+sum_block:
+	MOVD $144, R7
+	CMP  R7, R2
+	CSEL HI, R7, R2, R7
+	MOVD $target<>+576(SB), R8
+	SUB  R7<<2, R8, R7
+	MOVD $32, R8
+	CMP  R8, R1
+	CSEL HI, R8, R1, R8
+	CMP  $16, R8
+	BLT  sum_part
+
+sum_tile:
+	FMOVQ (R3), F7
+	FMOVQ 16(R3), F8
+	FMOVQ 32(R3), F9
+	FMOVQ 48(R3), F10
+	FMOVQ (R7), F11
+	VMOVI $0, V12.B16
+	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
+	WORD  $0x4ea4d4e7 // fsub v7.4s, v7.4s, v4.4s
+	VAND  V11.B16, V7.B16, V12.B16
+	WORD  $0x6eace4a7 // fcmgt v7.4s, v5.4s, v12.4s
+	VBIT  V7.B16, V5.B16, V12.B16
+	VMOV  V6.B16, V7.B16
+	VFMLA V0.S4, V12.S4, V7.S4
+	WORD  $0x4ea6d4f1 // fsub v17.4s, v7.4s, v6.4s
+	VFMLS V1.S4, V17.S4, V12.S4
+	VFMLS V2.S4, V17.S4, V12.S4
+	FMOVQ 1264(R0), F17
+	VFMLA V3.S4, V12.S4, V17.S4
+	FMOVQ 1280(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	FMOVQ 1296(R0), F17
+	VFMLA V18.S4, V12.S4, V17.S4
+	FMOVQ 1312(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	FMOVQ 224(R0), F17
+	VFMLA V18.S4, V12.S4, V17.S4
+	FMOVQ 224(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	VSHL  $23, V7.S4, V7.S4
+	VAND  V11.B16, V7.B16, V7.B16
+	VFMLA V7.S4, V18.S4, V13.S4
+	FMOVQ 16(R7), F7
+	VMOVI $0, V11.B16
+	WORD  $0x4eab34e7 // cmgt v7.4s, v7.4s, v11.4s
+	WORD  $0x4ea4d508 // fsub v8.4s, v8.4s, v4.4s
+	VAND  V7.B16, V8.B16, V11.B16
+	WORD  $0x6eabe4a8 // fcmgt v8.4s, v5.4s, v11.4s
+	VBIT  V8.B16, V5.B16, V11.B16
+	VMOV  V6.B16, V8.B16
+	VFMLA V0.S4, V11.S4, V8.S4
+	WORD  $0x4ea6d50c // fsub v12.4s, v8.4s, v6.4s
+	VFMLS V1.S4, V12.S4, V11.S4
+	VFMLS V2.S4, V12.S4, V11.S4
+	FMOVQ 1264(R0), F12
+	VFMLA V3.S4, V11.S4, V12.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V12.S4, V11.S4, V17.S4
+	FMOVQ 1296(R0), F12
+	VFMLA V17.S4, V11.S4, V12.S4
+	FMOVQ 1312(R0), F17
+	VFMLA V12.S4, V11.S4, V17.S4
+	FMOVQ 224(R0), F12
+	VFMLA V17.S4, V11.S4, V12.S4
+	FMOVQ 224(R0), F17
+	VFMLA V12.S4, V11.S4, V17.S4
+	VSHL  $23, V8.S4, V8.S4
+	VAND  V7.B16, V8.B16, V7.B16
+	VFMLA V7.S4, V17.S4, V14.S4
+	FMOVQ 32(R7), F7
+	VMOVI $0, V8.B16
+	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
+	WORD  $0x4ea4d528 // fsub v8.4s, v9.4s, v4.4s
+	VAND  V7.B16, V8.B16, V9.B16
+	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
+	VBIT  V8.B16, V5.B16, V9.B16
+	VMOV  V6.B16, V8.B16
+	VFMLA V0.S4, V9.S4, V8.S4
+	WORD  $0x4ea6d50b // fsub v11.4s, v8.4s, v6.4s
+	VFMLS V1.S4, V11.S4, V9.S4
+	VFMLS V2.S4, V11.S4, V9.S4
+	FMOVQ 1264(R0), F11
+	VFMLA V3.S4, V9.S4, V11.S4
+	FMOVQ 1280(R0), F12
+	VFMLA V11.S4, V9.S4, V12.S4
+	FMOVQ 1296(R0), F11
+	VFMLA V12.S4, V9.S4, V11.S4
+	FMOVQ 1312(R0), F12
+	VFMLA V11.S4, V9.S4, V12.S4
+	FMOVQ 224(R0), F11
+	VFMLA V12.S4, V9.S4, V11.S4
+	FMOVQ 224(R0), F12
+	VFMLA V11.S4, V9.S4, V12.S4
+	VSHL  $23, V8.S4, V8.S4
+	VAND  V7.B16, V8.B16, V7.B16
+	VFMLA V7.S4, V12.S4, V15.S4
+	FMOVQ 48(R7), F7
+	VMOVI $0, V8.B16
+	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
+	WORD  $0x4ea4d548 // fsub v8.4s, v10.4s, v4.4s
+	VAND  V7.B16, V8.B16, V9.B16
+	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
+	VBIT  V8.B16, V5.B16, V9.B16
+	VMOV  V6.B16, V8.B16
+	VFMLA V0.S4, V9.S4, V8.S4
+	WORD  $0x4ea6d50a // fsub v10.4s, v8.4s, v6.4s
+	VFMLS V1.S4, V10.S4, V9.S4
+	VFMLS V2.S4, V10.S4, V9.S4
+	FMOVQ 1264(R0), F10
+	VFMLA V3.S4, V9.S4, V10.S4
+	FMOVQ 1280(R0), F11
+	VFMLA V10.S4, V9.S4, V11.S4
+	FMOVQ 1296(R0), F10
+	VFMLA V11.S4, V9.S4, V10.S4
+	FMOVQ 1312(R0), F11
+	VFMLA V10.S4, V9.S4, V11.S4
+	FMOVQ 224(R0), F10
+	VFMLA V11.S4, V9.S4, V10.S4
+	FMOVQ 224(R0), F11
+	VFMLA V10.S4, V9.S4, V11.S4
+	VSHL  $23, V8.S4, V8.S4
+	VAND  V7.B16, V8.B16, V7.B16
+	VFMLA V7.S4, V11.S4, V16.S4
+	ADD   $64, R3, R3
+	ADD   $64, R7, R7
+	SUB   $16, R8, R8
+	CMP   $16, R8
+	BGE   sum_tile
+
+sum_part:
+	CMP   $1, R8
+	BLT   sum_done
+	VMOVI $0, V7.B16
+	ADD   $0, R3, R9
+	CMP   $4, R8
+	BLT   partless1
+	FMOVQ (R3), F7
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R8, partone1
+	VLD1.P 8(R9), V7.D[0]
+	TBZ    $0, R8, partdone1
+	VLD1   (R9), V7.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R8, partdone1
+	VLD1 (R9), V7.S[0]
+
+partdone1:
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V8.B16
+	ADD   $16, R3, R10
+	CMP   $4, R9
+	BLT   partless2
+	FMOVQ 16(R3), F8
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R9, partone2
+	VLD1.P 8(R10), V8.D[0]
+	TBZ    $0, R9, partdone2
+	VLD1   (R10), V8.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R9, partdone2
+	VLD1 (R10), V8.S[0]
+
+partdone2:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V9.B16
+	ADD   $32, R3, R11
+	CMP   $4, R10
+	BLT   partless3
+	FMOVQ 32(R3), F9
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R10, partone3
+	VLD1.P 8(R11), V9.D[0]
+	TBZ    $0, R10, partdone3
+	VLD1   (R11), V9.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R10, partdone3
+	VLD1 (R11), V9.S[0]
+
+partdone3:
+	SUBS  $4, R10, R11
+	CSEL  LT, ZR, R11, R11
+	VMOVI $0, V10.B16
+	ADD   $48, R3, R12
+	CMP   $4, R11
+	BLT   partless4
+	FMOVQ 48(R3), F10
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R11, partone4
+	VLD1.P 8(R12), V10.D[0]
+	TBZ    $0, R11, partdone4
+	VLD1   (R12), V10.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R11, partdone4
+	VLD1 (R12), V10.S[0]
+
+partdone4:
+	FMOVQ (R7), F11
+	VMOVI $0, V12.B16
+	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
+	WORD  $0x4ea4d4e7 // fsub v7.4s, v7.4s, v4.4s
+	VAND  V11.B16, V7.B16, V7.B16
+	VDUP  R8, V12.S4
+	FMOVQ 336(R6), F17
+	WORD  $0x4eb1358c // cmgt v12.4s, v12.4s, v17.4s
+	VAND  V12.B16, V7.B16, V12.B16
+	WORD  $0x6eace4a7 // fcmgt v7.4s, v5.4s, v12.4s
+	VBIT  V7.B16, V5.B16, V12.B16
+	VMOV  V6.B16, V7.B16
+	VFMLA V0.S4, V12.S4, V7.S4
+	WORD  $0x4ea6d4f1 // fsub v17.4s, v7.4s, v6.4s
+	VFMLS V1.S4, V17.S4, V12.S4
+	VFMLS V2.S4, V17.S4, V12.S4
+	FMOVQ 1264(R0), F17
+	VFMLA V3.S4, V12.S4, V17.S4
+	FMOVQ 1280(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	FMOVQ 1296(R0), F17
+	VFMLA V18.S4, V12.S4, V17.S4
+	FMOVQ 1312(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	FMOVQ 224(R0), F17
+	VFMLA V18.S4, V12.S4, V17.S4
+	FMOVQ 224(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	VSHL  $23, V7.S4, V7.S4
+	VAND  V11.B16, V7.B16, V7.B16
+	VDUP  R8, V11.S4
+	FMOVQ 336(R6), F12
+	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
+	VAND  V11.B16, V7.B16, V7.B16
+	VFMLA V7.S4, V18.S4, V13.S4
+	FMOVQ 16(R7), F7
+	VMOVI $0, V11.B16
+	WORD  $0x4eab34e7 // cmgt v7.4s, v7.4s, v11.4s
+	WORD  $0x4ea4d508 // fsub v8.4s, v8.4s, v4.4s
+	VAND  V7.B16, V8.B16, V8.B16
+	VDUP  R9, V11.S4
+	FMOVQ 336(R6), F12
+	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
+	VAND  V11.B16, V8.B16, V11.B16
+	WORD  $0x6eabe4a8 // fcmgt v8.4s, v5.4s, v11.4s
+	VBIT  V8.B16, V5.B16, V11.B16
+	VMOV  V6.B16, V8.B16
+	VFMLA V0.S4, V11.S4, V8.S4
+	WORD  $0x4ea6d50c // fsub v12.4s, v8.4s, v6.4s
+	VFMLS V1.S4, V12.S4, V11.S4
+	VFMLS V2.S4, V12.S4, V11.S4
+	FMOVQ 1264(R0), F12
+	VFMLA V3.S4, V11.S4, V12.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V12.S4, V11.S4, V17.S4
+	FMOVQ 1296(R0), F12
+	VFMLA V17.S4, V11.S4, V12.S4
+	FMOVQ 1312(R0), F17
+	VFMLA V12.S4, V11.S4, V17.S4
+	FMOVQ 224(R0), F12
+	VFMLA V17.S4, V11.S4, V12.S4
+	FMOVQ 224(R0), F17
+	VFMLA V12.S4, V11.S4, V17.S4
+	VSHL  $23, V8.S4, V8.S4
+	VAND  V7.B16, V8.B16, V7.B16
+	VDUP  R9, V8.S4
+	FMOVQ 336(R6), F11
+	WORD  $0x4eab3508 // cmgt v8.4s, v8.4s, v11.4s
+	VAND  V8.B16, V7.B16, V7.B16
+	VFMLA V7.S4, V17.S4, V14.S4
+	FMOVQ 32(R7), F7
+	VMOVI $0, V8.B16
+	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
+	WORD  $0x4ea4d528 // fsub v8.4s, v9.4s, v4.4s
+	VAND  V7.B16, V8.B16, V8.B16
+	VDUP  R10, V9.S4
+	FMOVQ 336(R6), F11
+	WORD  $0x4eab3529 // cmgt v9.4s, v9.4s, v11.4s
+	VAND  V9.B16, V8.B16, V9.B16
+	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
+	VBIT  V8.B16, V5.B16, V9.B16
+	VMOV  V6.B16, V8.B16
+	VFMLA V0.S4, V9.S4, V8.S4
+	WORD  $0x4ea6d50b // fsub v11.4s, v8.4s, v6.4s
+	VFMLS V1.S4, V11.S4, V9.S4
+	VFMLS V2.S4, V11.S4, V9.S4
+	FMOVQ 1264(R0), F11
+	VFMLA V3.S4, V9.S4, V11.S4
+	FMOVQ 1280(R0), F12
+	VFMLA V11.S4, V9.S4, V12.S4
+	FMOVQ 1296(R0), F11
+	VFMLA V12.S4, V9.S4, V11.S4
+	FMOVQ 1312(R0), F12
+	VFMLA V11.S4, V9.S4, V12.S4
+	FMOVQ 224(R0), F11
+	VFMLA V12.S4, V9.S4, V11.S4
+	FMOVQ 224(R0), F12
+	VFMLA V11.S4, V9.S4, V12.S4
+	VSHL  $23, V8.S4, V8.S4
+	VAND  V7.B16, V8.B16, V7.B16
+	VDUP  R10, V8.S4
+	FMOVQ 336(R6), F9
+	WORD  $0x4ea93508 // cmgt v8.4s, v8.4s, v9.4s
+	VAND  V8.B16, V7.B16, V7.B16
+	VFMLA V7.S4, V12.S4, V15.S4
+	FMOVQ 48(R7), F7
+	VMOVI $0, V8.B16
+	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
+	WORD  $0x4ea4d548 // fsub v8.4s, v10.4s, v4.4s
+	VAND  V7.B16, V8.B16, V8.B16
+	VDUP  R11, V9.S4
+	FMOVQ 336(R6), F10
+	WORD  $0x4eaa3529 // cmgt v9.4s, v9.4s, v10.4s
+	VAND  V9.B16, V8.B16, V9.B16
+	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
+	VBIT  V8.B16, V5.B16, V9.B16
+	VMOV  V6.B16, V8.B16
+	VFMLA V0.S4, V9.S4, V8.S4
+	WORD  $0x4ea6d50a // fsub v10.4s, v8.4s, v6.4s
+	VFMLS V1.S4, V10.S4, V9.S4
+	VFMLS V2.S4, V10.S4, V9.S4
+	FMOVQ 1264(R0), F10
+	VFMLA V3.S4, V9.S4, V10.S4
+	FMOVQ 1280(R0), F11
+	VFMLA V10.S4, V9.S4, V11.S4
+	FMOVQ 1296(R0), F10
+	VFMLA V11.S4, V9.S4, V10.S4
+	FMOVQ 1312(R0), F11
+	VFMLA V10.S4, V9.S4, V11.S4
+	FMOVQ 224(R0), F10
+	VFMLA V11.S4, V9.S4, V10.S4
+	FMOVQ 224(R0), F11
+	VFMLA V10.S4, V9.S4, V11.S4
+	VSHL  $23, V8.S4, V8.S4
+	VAND  V7.B16, V8.B16, V7.B16
+	VDUP  R11, V8.S4
+	FMOVQ 336(R6), F9
+	WORD  $0x4ea93508 // cmgt v8.4s, v8.4s, v9.4s
+	VAND  V8.B16, V7.B16, V7.B16
+	VFMLA V7.S4, V11.S4, V16.S4
+
+sum_done:
+	WORD  $0x0e6179a7 // fcvtl v7.2d, v13.2s
+	WORD  $0x4e6179a8 // fcvtl2 v8.2d, v13.4s
+	FMOVQ (R5), F9
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	FMOVQ F7, (R5)
+	FMOVQ 16(R5), F7
+	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
+	FMOVQ F8, 16(R5)
+	WORD  $0x0e6179c7 // fcvtl v7.2d, v14.2s
+	WORD  $0x4e6179c8 // fcvtl2 v8.2d, v14.4s
+	FMOVQ 32(R5), F9
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	FMOVQ F7, 32(R5)
+	FMOVQ 48(R5), F7
+	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
+	FMOVQ F8, 48(R5)
+	WORD  $0x0e6179e7 // fcvtl v7.2d, v15.2s
+	WORD  $0x4e6179e8 // fcvtl2 v8.2d, v15.4s
+	FMOVQ 64(R5), F9
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	FMOVQ F7, 64(R5)
+	FMOVQ 80(R5), F7
+	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
+	FMOVQ F8, 80(R5)
+	WORD  $0x0e617a07 // fcvtl v7.2d, v16.2s
+	WORD  $0x4e617a08 // fcvtl2 v8.2d, v16.4s
+	FMOVQ 96(R5), F9
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	FMOVQ F7, 96(R5)
+	FMOVQ 112(R5), F7
+	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
+	FMOVQ F8, 112(R5)
+	VMOVI $0, V13.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	SUB   $32, R2, R2
+	SUB   $32, R1, R1
 	CMP   $1, R1
 	BGE   sum_block
 	RET
@@ -12604,472 +14895,794 @@ sum_done:
 
 // func narrowSumNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int, slow *int)
 TEXT ·narrowSumNEON(SB), NOSPLIT, $0-64
-	MOVD  $tables<>+0(SB), R1
+	MOVD  $tables<>+0(SB), R2
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 32(R0), F0
 	FMOVQ 48(R0), F1
 	FMOVQ 64(R0), F2
 	FMOVQ 80(R0), F3
 	FMOVQ 96(R0), F4
-	FMOVQ 112(R0), F5
-	FMOVQ (R1), F6
-	FMOVQ 208(R0), F7
-	FMOVQ 16(R1), F8
-	FMOVQ 912(R0), F9
-	FMOVQ 1328(R0), F10
-	FMOVQ 1344(R0), F11
-	FMOVQ 1136(R0), F12
 
 group:
 	MOVD  labels+16(FP), R1
-	FMOVQ (R1), F13
-	VMOVI $0, V14.B16
-	VMOVI $0, V16.B16
+	FMOVQ (R1), F5
+	VMOVI $0, V6.B16
+	VMOVI $0, V8.B16
 	MOVD  logits+8(FP), R1
-	MOVD  classes+32(FP), R2
 	MOVD  classes+32(FP), R3
 	LSL   $2, R3, R3
-	CMP   $4, R2
+	MOVD  classes+32(FP), R5
+	CMP   $4, R5
 	BLT   sum_few
-	SUB   $4, R2, R2
-	MOVD  $0, R5
+	SUB   $4, R5, R5
+	MOVD  $0, R6
 
 sum_columns:
-	MOVD  R5, R6
-	LSL   $4, R6, R6
-	MOVD  R5, R7
-	LSL   $2, R7, R7
-	ADD   R7, R1, R7
-	MOVD  e+40(FP), R8
-	ADD   R6, R8, R6
-	VDUP  R5, V15.S4
-	VSUB  V15.S4, V13.S4, V15.S4
-	ADD   R3, R7, R8
-	ADD   R3, R8, R9
-	ADD   R3, R9, R10
-	FMOVQ (R7), F17
-	FMOVQ (R8), F18
-	FMOVQ (R9), F19
-	FMOVQ (R10), F20
-	VZIP1 V18.S4, V17.S4, V21.S4
-	VZIP1 V20.S4, V19.S4, V22.S4
-	VZIP1 V22.D2, V21.D2, V23.D2
-	VZIP2 V22.D2, V21.D2, V21.D2
-	VZIP2 V18.S4, V17.S4, V17.S4
-	VZIP2 V20.S4, V19.S4, V18.S4
-	VZIP1 V18.D2, V17.D2, V19.D2
-	VZIP2 V18.D2, V17.D2, V17.D2
-	VMOVI $0, V18.B16
-	VCMEQ V18.S4, V15.S4, V18.S4
-	VBIT  V18.B16, V23.B16, V16.B16
-	WORD  $0x4ea0faf4 // fabs v20.4s, v23.4s
-	WORD  $0x4e721e94 // bic v20.16b, v20.16b, v18.16b
-	WORD  $0x4eb465ce // smax v14.4s, v14.4s, v20.4s
-	WORD  $0x4e20d6f7 // fadd v23.4s, v23.4s, v0.4s
+	MOVD  e+40(FP), R7
+	MOVD  R6, R8
+	MOVD  R6, R9
+	LSL   $4, R8, R8
+	LSL   $2, R9, R9
+	ADD   R9, R1, R9
+	ADD   R8, R7, R7
+	VDUP  R6, V7.S4
+	VSUB  V7.S4, V5.S4, V7.S4
+	ADD   R3, R9, R8
+	ADD   R3, R8, R10
+	ADD   R3, R10, R11
+	FMOVQ (R9), F9
+	FMOVQ (R8), F10
+	FMOVQ (R10), F11
+	FMOVQ (R11), F12
+	VZIP1 V10.S4, V9.S4, V13.S4
+	VZIP1 V12.S4, V11.S4, V14.S4
+	VZIP1 V14.D2, V13.D2, V15.D2
+	VZIP2 V14.D2, V13.D2, V13.D2
+	VZIP2 V10.S4, V9.S4, V9.S4
+	VZIP2 V12.S4, V11.S4, V10.S4
+	VZIP1 V10.D2, V9.D2, V11.D2
+	VZIP2 V10.D2, V9.D2, V9.D2
+	VMOVI $0, V10.B16
+	VCMEQ V10.S4, V7.S4, V10.S4
+	VBIT  V10.B16, V15.B16, V8.B16
+	WORD  $0x4ea0f9ec // fabs v12.4s, v15.4s
+	WORD  $0x4e6a1d8a // bic v10.16b, v12.16b, v10.16b
+	WORD  $0x4eaa64c6 // smax v6.4s, v6.4s, v10.4s
+	FMOVQ 912(R0), F10
+	VCMEQ V10.S4, V7.S4, V10.S4
+	VBIT  V10.B16, V13.B16, V8.B16
+	WORD  $0x4ea0f9ac // fabs v12.4s, v13.4s
+	WORD  $0x4e6a1d8a // bic v10.16b, v12.16b, v10.16b
+	WORD  $0x4eaa64c6 // smax v6.4s, v6.4s, v10.4s
+	FMOVQ 1328(R0), F10
+	VCMEQ V10.S4, V7.S4, V10.S4
+	VBIT  V10.B16, V11.B16, V8.B16
+	WORD  $0x4ea0f96c // fabs v12.4s, v11.4s
+	WORD  $0x4e6a1d8a // bic v10.16b, v12.16b, v10.16b
+	WORD  $0x4eaa64c6 // smax v6.4s, v6.4s, v10.4s
+	FMOVQ 1344(R0), F10
+	VCMEQ V10.S4, V7.S4, V10.S4
+	VBIT  V10.B16, V9.B16, V8.B16
+	WORD  $0x4ea0f92c // fabs v12.4s, v9.4s
+	WORD  $0x4e6a1d8a // bic v10.16b, v12.16b, v10.16b
+	WORD  $0x4eaa64c6 // smax v6.4s, v6.4s, v10.4s
+	FMOVQ 912(R0), F12
+	FMOVQ 1328(R0), F14
+	FMOVQ 1344(R0), F16
+	VMOVI $0, V10.B16
+	VCMEQ V12.S4, V7.S4, V12.S4
+	VCMEQ V14.S4, V7.S4, V14.S4
+	VCMEQ V16.S4, V7.S4, V16.S4
+	VCMEQ V10.S4, V7.S4, V7.S4
+	WORD  $0x4e20d5aa // fadd v10.4s, v13.4s, v0.4s
+	WORD  $0x4e20d56b // fadd v11.4s, v11.4s, v0.4s
+	WORD  $0x4e20d529 // fadd v9.4s, v9.4s, v0.4s
+	WORD  $0x4e20d5f1 // fadd v17.4s, v15.4s, v0.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F20
-	VFMLA V1.S4, V23.S4, V20.S4
-	WORD  $0x4ea2d696 // fsub v22.4s, v20.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V22.S4, V23.S4
-	VFMLS V4.S4, V22.S4, V23.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F22
-	VFMLA V5.S4, V23.S4, V22.S4
-	FMOVQ 144(R0), F24
-	VFMLA V22.S4, V23.S4, V24.S4
-	FMOVQ 160(R0), F22
-	VFMLA V24.S4, V23.S4, V22.S4
-	FMOVQ 176(R0), F24
-	VFMLA V22.S4, V23.S4, V24.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V20.B16], V22.B16
-	FMOVQ 192(R0), F23
-	VBIT  V7.B16, V22.B16, V23.B16
-	VTBL  V23.B16, [V8.B16], V22.B16
-	VSHL  $21, V20.S4, V20.S4
-	VADD  V20.S4, V22.S4, V20.S4
-	VFMLA V24.S4, V20.S4, V20.S4
-	WORD  $0x4e721e92 // bic v18.16b, v20.16b, v18.16b
-	FMOVQ F18, (R6)
-	VCMEQ V9.S4, V15.S4, V18.S4
-	VBIT  V18.B16, V21.B16, V16.B16
-	WORD  $0x4ea0fab4 // fabs v20.4s, v21.4s
-	WORD  $0x4e721e94 // bic v20.16b, v20.16b, v18.16b
-	WORD  $0x4eb465ce // smax v14.4s, v14.4s, v20.4s
-	WORD  $0x4e20d6b6 // fadd v22.4s, v21.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F20
-	VFMLA V1.S4, V22.S4, V20.S4
+	FMOVQ 64(R0), F13
+	VFMLA V1.S4, V10.S4, V18.S4
+	VFMLA V1.S4, V11.S4, V20.S4
+	VFMLA V1.S4, V9.S4, V22.S4
+	VFMLA V1.S4, V17.S4, V13.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
 	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d5af // fsub v15.4s, v13.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V21.S4, V22.S4
-	VFMLS V4.S4, V21.S4, V22.S4
-
-	// p = e^r / s - 1, s = T[0]
+	VFMLS V3.S4, V19.S4, V10.S4
+	VFMLS V3.S4, V21.S4, V11.S4
+	VFMLS V3.S4, V23.S4, V9.S4
+	VFMLS V3.S4, V15.S4, V17.S4
+	VFMLS V4.S4, V19.S4, V10.S4
+	VFMLS V4.S4, V21.S4, V11.S4
+	VFMLS V4.S4, V23.S4, V9.S4
+	VFMLS V4.S4, V15.S4, V17.S4
 	FMOVQ 128(R0), F21
-	VFMLA V5.S4, V22.S4, V21.S4
+	FMOVQ 128(R0), F24
+	FMOVQ 128(R0), F26
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F15
+	FMOVQ 112(R0), F23
+	FMOVQ 112(R0), F25
+	FMOVQ 112(R0), F27
+	FMOVQ 112(R0), F19
+	VFMLA V23.S4, V10.S4, V21.S4
+	VFMLA V25.S4, V11.S4, V24.S4
+	VFMLA V27.S4, V9.S4, V26.S4
+	VFMLA V19.S4, V17.S4, V15.S4
 	FMOVQ 144(R0), F23
-	VFMLA V21.S4, V22.S4, V23.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F27
+	FMOVQ 144(R0), F19
+	VFMLA V21.S4, V10.S4, V23.S4
+	VFMLA V24.S4, V11.S4, V25.S4
+	VFMLA V26.S4, V9.S4, V27.S4
+	VFMLA V15.S4, V17.S4, V19.S4
 	FMOVQ 160(R0), F21
-	VFMLA V23.S4, V22.S4, V21.S4
+	FMOVQ 160(R0), F24
+	FMOVQ 160(R0), F26
+	FMOVQ 160(R0), F15
+	VFMLA V23.S4, V10.S4, V21.S4
+	VFMLA V25.S4, V11.S4, V24.S4
+	VFMLA V27.S4, V9.S4, V26.S4
+	VFMLA V19.S4, V17.S4, V15.S4
 	FMOVQ 176(R0), F23
-	VFMLA V21.S4, V22.S4, V23.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F27
+	FMOVQ 176(R0), F19
+	VFMLA V21.S4, V10.S4, V23.S4
+	VFMLA V24.S4, V11.S4, V25.S4
+	VFMLA V26.S4, V9.S4, V27.S4
+	VFMLA V15.S4, V17.S4, V19.S4
+	FMOVQ (R2), F10
+	FMOVQ (R2), F11
+	FMOVQ (R2), F15
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V20.B16], V21.B16
-	FMOVQ 192(R0), F22
-	VBIT  V7.B16, V21.B16, V22.B16
-	VTBL  V22.B16, [V8.B16], V21.B16
-	VSHL  $21, V20.S4, V20.S4
-	VADD  V20.S4, V21.S4, V20.S4
-	VFMLA V23.S4, V20.S4, V20.S4
-	WORD  $0x4e721e92 // bic v18.16b, v20.16b, v18.16b
-	FMOVQ F18, 16(R6)
-	VCMEQ V10.S4, V15.S4, V18.S4
-	VBIT  V18.B16, V19.B16, V16.B16
-	WORD  $0x4ea0fa74 // fabs v20.4s, v19.4s
-	WORD  $0x4e721e94 // bic v20.16b, v20.16b, v18.16b
-	WORD  $0x4eb465ce // smax v14.4s, v14.4s, v20.4s
-	WORD  $0x4e20d675 // fadd v21.4s, v19.4s, v0.4s
+	FMOVQ (R2), F9
+	VTBL  V10.B16, [V18.B16], V10.B16
+	VTBL  V11.B16, [V20.B16], V11.B16
+	VTBL  V15.B16, [V22.B16], V15.B16
+	VTBL  V9.B16, [V13.B16], V9.B16
+	FMOVQ 192(R0), F24
+	FMOVQ 192(R0), F28
+	FMOVQ 192(R0), F30
+	FMOVQ 192(R0), F17
+	FMOVQ 208(R0), F26
+	FMOVQ 208(R0), F29
+	FMOVQ 208(R0), F31
+	FMOVQ 208(R0), F21
+	VBIT  V26.B16, V10.B16, V24.B16
+	VBIT  V29.B16, V11.B16, V28.B16
+	VBIT  V31.B16, V15.B16, V30.B16
+	VBIT  V21.B16, V9.B16, V17.B16
+	FMOVQ 16(R2), F10
+	FMOVQ 16(R2), F11
+	FMOVQ 16(R2), F15
+	FMOVQ 16(R2), F9
+	VTBL  V24.B16, [V10.B16], V10.B16
+	VTBL  V28.B16, [V11.B16], V11.B16
+	VTBL  V30.B16, [V15.B16], V15.B16
+	VTBL  V17.B16, [V9.B16], V9.B16
+	VSHL  $21, V18.S4, V17.S4
+	VSHL  $21, V20.S4, V18.S4
+	VSHL  $21, V22.S4, V20.S4
+	VSHL  $21, V13.S4, V13.S4
+	VADD  V17.S4, V10.S4, V10.S4
+	VADD  V18.S4, V11.S4, V11.S4
+	VADD  V20.S4, V15.S4, V15.S4
+	VADD  V13.S4, V9.S4, V9.S4
+	VFMLA V23.S4, V10.S4, V10.S4
+	VFMLA V25.S4, V11.S4, V11.S4
+	VFMLA V27.S4, V15.S4, V15.S4
+	VFMLA V19.S4, V9.S4, V9.S4
+	WORD  $0x4e6c1d4a // bic v10.16b, v10.16b, v12.16b
+	WORD  $0x4e6e1d6b // bic v11.16b, v11.16b, v14.16b
+	WORD  $0x4e701dec // bic v12.16b, v15.16b, v16.16b
+	WORD  $0x4e671d27 // bic v7.16b, v9.16b, v7.16b
+	FMOVQ F10, 16(R7)
+	FMOVQ F11, 32(R7)
+	FMOVQ F12, 48(R7)
+	FMOVQ F7, (R7)
+	ADD   $4, R6, R6
+	CMP   R5, R6
+	BLE   sum_columns
 
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F19
-	VFMLA V1.S4, V21.S4, V19.S4
-	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V20.S4, V21.S4
-	VFMLS V4.S4, V20.S4, V21.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F20
-	VFMLA V5.S4, V21.S4, V20.S4
-	FMOVQ 144(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
-	FMOVQ 160(R0), F20
-	VFMLA V22.S4, V21.S4, V20.S4
-	FMOVQ 176(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V19.B16], V20.B16
-	FMOVQ 192(R0), F21
-	VBIT  V7.B16, V20.B16, V21.B16
-	VTBL  V21.B16, [V8.B16], V20.B16
-	VSHL  $21, V19.S4, V19.S4
-	VADD  V19.S4, V20.S4, V19.S4
-	VFMLA V22.S4, V19.S4, V19.S4
-	WORD  $0x4e721e72 // bic v18.16b, v19.16b, v18.16b
-	FMOVQ F18, 32(R6)
-	VCMEQ V11.S4, V15.S4, V15.S4
-	VBIT  V15.B16, V17.B16, V16.B16
-	WORD  $0x4ea0fa32 // fabs v18.4s, v17.4s
-	WORD  $0x4e6f1e52 // bic v18.16b, v18.16b, v15.16b
-	WORD  $0x4eb265ce // smax v14.4s, v14.4s, v18.4s
-	WORD  $0x4e20d633 // fadd v19.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F17
-	VFMLA V1.S4, V19.S4, V17.S4
-	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V18.S4, V19.S4
-	VFMLS V4.S4, V18.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F18
-	VFMLA V5.S4, V19.S4, V18.S4
-	FMOVQ 144(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F18
-	VFMLA V20.S4, V19.S4, V18.S4
-	FMOVQ 176(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V17.B16], V18.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V18.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V18.B16
-	VSHL  $21, V17.S4, V17.S4
-	VADD  V17.S4, V18.S4, V17.S4
-	VFMLA V20.S4, V17.S4, V17.S4
-	WORD  $0x4e6f1e2f // bic v15.16b, v17.16b, v15.16b
-	FMOVQ F15, 48(R6)
-
-	// the next 4, or the last
-	CMP  R2, R5
-	BEQ  sum_done
-	ADD  $4, R5, R5
-	CMP  R2, R5
-	CSEL LT, R5, R2, R5
-	MOVD R5, R5
-	JMP  sum_columns
-
-sum_few:
-	CMP   $3, R2
-	BLT   sum_two
-	MOVD  e+40(FP), R2
+	// the columns that are left
+	SUB   R5, R6, R6
+	CMP   $4, R6
+	BGE   sum_done
+	CMP   $3, R6
+	BGE   sum_left1
+	CMP   $2, R6
+	BGE   sum_left2
+	MOVD  e+40(FP), R6
+	MOVD  R5, R7
+	MOVD  R5, R8
+	LSL   $4, R7, R7
+	LSL   $2, R8, R8
+	ADD   R8, R1, R1
+	ADD   R7, R6, R6
+	VDUP  R5, V7.S4
+	VSUB  V7.S4, V5.S4, V5.S4
 	ADD   R3, R1, R5
-	ADD   R3, R5, R6
-	ADD   R3, R6, R3
-	FMOVD (R1), F15
-	ADD   $8, R1, R1
-	VLD1  (R1), V15.S[2]
-	FMOVD (R5), F17
-	ADD   $8, R5, R1
-	VLD1  (R1), V17.S[2]
-	FMOVD (R6), F18
-	ADD   $8, R6, R1
-	VLD1  (R1), V18.S[2]
-	FMOVD (R3), F19
-	ADD   $8, R3, R1
-	VLD1  (R1), V19.S[2]
-	VZIP1 V17.S4, V15.S4, V20.S4
-	VZIP1 V19.S4, V18.S4, V21.S4
-	VZIP1 V21.D2, V20.D2, V22.D2
-	VZIP2 V21.D2, V20.D2, V20.D2
-	VZIP2 V17.S4, V15.S4, V15.S4
-	VZIP2 V19.S4, V18.S4, V17.S4
-	VZIP1 V17.D2, V15.D2, V18.D2
-	VZIP2 V17.D2, V15.D2, V15.D2
-	VMOVI $0, V15.B16
-	VCMEQ V15.S4, V13.S4, V15.S4
-	VBIT  V15.B16, V22.B16, V16.B16
-	WORD  $0x4ea0fad1 // fabs v17.4s, v22.4s
-	WORD  $0x4e6f1e31 // bic v17.16b, v17.16b, v15.16b
-	WORD  $0x4eb165ce // smax v14.4s, v14.4s, v17.4s
-	WORD  $0x4e20d6d5 // fadd v21.4s, v22.4s, v0.4s
+	ADD   R3, R5, R7
+	ADD   R3, R7, R3
+	FMOVQ (R1), F7
+	FMOVQ (R5), F9
+	FMOVQ (R7), F10
+	FMOVQ (R3), F11
+	VZIP1 V9.S4, V7.S4, V12.S4
+	VZIP1 V11.S4, V10.S4, V13.S4
+	VZIP1 V13.D2, V12.D2, V14.D2
+	VZIP2 V13.D2, V12.D2, V12.D2
+	VZIP2 V9.S4, V7.S4, V7.S4
+	VZIP2 V11.S4, V10.S4, V9.S4
+	VZIP1 V9.D2, V7.D2, V10.D2
+	VZIP2 V9.D2, V7.D2, V7.D2
+	FMOVQ 912(R0), F9
+	VCMEQ V9.S4, V5.S4, V9.S4
+	VBIT  V9.B16, V12.B16, V8.B16
+	WORD  $0x4ea0f98b // fabs v11.4s, v12.4s
+	WORD  $0x4e691d69 // bic v9.16b, v11.16b, v9.16b
+	WORD  $0x4ea964c6 // smax v6.4s, v6.4s, v9.4s
+	FMOVQ 1328(R0), F9
+	VCMEQ V9.S4, V5.S4, V9.S4
+	VBIT  V9.B16, V10.B16, V8.B16
+	WORD  $0x4ea0f94b // fabs v11.4s, v10.4s
+	WORD  $0x4e691d69 // bic v9.16b, v11.16b, v9.16b
+	WORD  $0x4ea964c6 // smax v6.4s, v6.4s, v9.4s
+	FMOVQ 1344(R0), F9
+	VCMEQ V9.S4, V5.S4, V9.S4
+	VBIT  V9.B16, V7.B16, V8.B16
+	WORD  $0x4ea0f8eb // fabs v11.4s, v7.4s
+	WORD  $0x4e691d69 // bic v9.16b, v11.16b, v9.16b
+	WORD  $0x4ea964c6 // smax v6.4s, v6.4s, v9.4s
+	FMOVQ 912(R0), F9
+	FMOVQ 1328(R0), F11
+	FMOVQ 1344(R0), F13
+	VCMEQ V9.S4, V5.S4, V9.S4
+	VCMEQ V11.S4, V5.S4, V11.S4
+	VCMEQ V13.S4, V5.S4, V5.S4
+	WORD  $0x4e20d58c // fadd v12.4s, v12.4s, v0.4s
+	WORD  $0x4e20d54a // fadd v10.4s, v10.4s, v0.4s
+	WORD  $0x4e20d4f2 // fadd v18.4s, v7.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F17
-	VFMLA V1.S4, V21.S4, V17.S4
-	WORD  $0x4ea2d633 // fsub v19.4s, v17.4s, v2.4s
+	FMOVQ 64(R0), F7
+	FMOVQ 64(R0), F14
+	FMOVQ 64(R0), F16
+	VFMLA V1.S4, V12.S4, V7.S4
+	VFMLA V1.S4, V10.S4, V14.S4
+	VFMLA V1.S4, V18.S4, V16.S4
+	WORD  $0x4ea2d4ed // fsub v13.4s, v7.4s, v2.4s
+	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
+	WORD  $0x4ea2d611 // fsub v17.4s, v16.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V21.S4
-	VFMLS V4.S4, V19.S4, V21.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V21.S4, V19.S4
-	FMOVQ 144(R0), F22
-	VFMLA V19.S4, V21.S4, V22.S4
-	FMOVQ 160(R0), F19
-	VFMLA V22.S4, V21.S4, V19.S4
-	FMOVQ 176(R0), F22
-	VFMLA V19.S4, V21.S4, V22.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V17.B16], V19.B16
-	FMOVQ 192(R0), F21
-	VBIT  V7.B16, V19.B16, V21.B16
-	VTBL  V21.B16, [V8.B16], V19.B16
-	VSHL  $21, V17.S4, V17.S4
-	VADD  V17.S4, V19.S4, V17.S4
-	VFMLA V22.S4, V17.S4, V17.S4
-	WORD  $0x4e6f1e2f // bic v15.16b, v17.16b, v15.16b
-	FMOVQ F15, (R2)
-	VCMEQ V9.S4, V13.S4, V15.S4
-	VBIT  V15.B16, V20.B16, V16.B16
-	WORD  $0x4ea0fa91 // fabs v17.4s, v20.4s
-	WORD  $0x4e6f1e31 // bic v17.16b, v17.16b, v15.16b
-	WORD  $0x4eb165ce // smax v14.4s, v14.4s, v17.4s
-	WORD  $0x4e20d694 // fadd v20.4s, v20.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F17
-	VFMLA V1.S4, V20.S4, V17.S4
-	WORD  $0x4ea2d633 // fsub v19.4s, v17.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
-	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
-	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
-	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V17.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V17.S4, V17.S4
-	VADD  V17.S4, V19.S4, V17.S4
-	VFMLA V21.S4, V17.S4, V17.S4
-	WORD  $0x4e6f1e2f // bic v15.16b, v17.16b, v15.16b
-	FMOVQ F15, 16(R2)
-	VCMEQ V10.S4, V13.S4, V13.S4
-	VBIT  V13.B16, V18.B16, V16.B16
-	WORD  $0x4ea0fa4f // fabs v15.4s, v18.4s
-	WORD  $0x4e6d1def // bic v15.16b, v15.16b, v13.16b
-	WORD  $0x4eaf65ce // smax v14.4s, v14.4s, v15.4s
-	WORD  $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V18.S4, V15.S4
-	WORD  $0x4ea2d5f1 // fsub v17.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
+	VFMLS V3.S4, V13.S4, V12.S4
+	VFMLS V3.S4, V15.S4, V10.S4
 	VFMLS V3.S4, V17.S4, V18.S4
+	VFMLS V4.S4, V13.S4, V12.S4
+	VFMLS V4.S4, V15.S4, V10.S4
 	VFMLS V4.S4, V17.S4, V18.S4
 
 	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F13
 	FMOVQ 128(R0), F17
-	VFMLA V5.S4, V18.S4, V17.S4
+	FMOVQ 128(R0), F20
+	FMOVQ 112(R0), F15
+	FMOVQ 112(R0), F19
+	FMOVQ 112(R0), F21
+	VFMLA V15.S4, V12.S4, V13.S4
+	VFMLA V19.S4, V10.S4, V17.S4
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 144(R0), F15
 	FMOVQ 144(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 144(R0), F21
+	VFMLA V13.S4, V12.S4, V15.S4
+	VFMLA V17.S4, V10.S4, V19.S4
+	VFMLA V20.S4, V18.S4, V21.S4
+	FMOVQ 160(R0), F13
 	FMOVQ 160(R0), F17
-	VFMLA V19.S4, V18.S4, V17.S4
+	FMOVQ 160(R0), F20
+	VFMLA V15.S4, V12.S4, V13.S4
+	VFMLA V19.S4, V10.S4, V17.S4
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 176(R0), F15
 	FMOVQ 176(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 176(R0), F21
+	VFMLA V13.S4, V12.S4, V15.S4
+	VFMLA V17.S4, V10.S4, V19.S4
+	VFMLA V20.S4, V18.S4, V21.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V17.B16
+	FMOVQ (R2), F10
+	FMOVQ (R2), F12
+	FMOVQ (R2), F13
+	VTBL  V10.B16, [V7.B16], V10.B16
+	VTBL  V12.B16, [V14.B16], V12.B16
+	VTBL  V13.B16, [V16.B16], V22.B16
+	FMOVQ 192(R0), F13
 	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V17.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V17.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V17.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	WORD  $0x4e6d1ded // bic v13.16b, v15.16b, v13.16b
-	FMOVQ F13, 32(R2)
+	FMOVQ 192(R0), F23
+	FMOVQ 208(R0), F17
+	FMOVQ 208(R0), F20
+	FMOVQ 208(R0), F24
+	VBIT  V17.B16, V10.B16, V13.B16
+	VBIT  V20.B16, V12.B16, V18.B16
+	VBIT  V24.B16, V22.B16, V23.B16
+	FMOVQ 16(R2), F10
+	FMOVQ 16(R2), F12
+	FMOVQ 16(R2), F17
+	VTBL  V13.B16, [V10.B16], V10.B16
+	VTBL  V18.B16, [V12.B16], V12.B16
+	VTBL  V23.B16, [V17.B16], V13.B16
+	VSHL  $21, V7.S4, V7.S4
+	VSHL  $21, V14.S4, V14.S4
+	VSHL  $21, V16.S4, V16.S4
+	VADD  V7.S4, V10.S4, V7.S4
+	VADD  V14.S4, V12.S4, V10.S4
+	VADD  V16.S4, V13.S4, V12.S4
+	VFMLA V15.S4, V7.S4, V7.S4
+	VFMLA V19.S4, V10.S4, V10.S4
+	VFMLA V21.S4, V12.S4, V12.S4
+	WORD  $0x4e691ce7 // bic v7.16b, v7.16b, v9.16b
+	WORD  $0x4e6b1d49 // bic v9.16b, v10.16b, v11.16b
+	WORD  $0x4e651d85 // bic v5.16b, v12.16b, v5.16b
+	FMOVQ F7, 16(R6)
+	FMOVQ F9, 32(R6)
+	FMOVQ F5, 48(R6)
+	JMP   sum_done
+
+sum_left2:
+	MOVD  e+40(FP), R6
+	MOVD  R5, R7
+	MOVD  R5, R8
+	LSL   $4, R7, R7
+	LSL   $2, R8, R8
+	ADD   R8, R1, R1
+	ADD   R7, R6, R6
+	VDUP  R5, V7.S4
+	VSUB  V7.S4, V5.S4, V5.S4
+	ADD   R3, R1, R5
+	ADD   R3, R5, R7
+	ADD   R3, R7, R3
+	FMOVQ (R1), F7
+	FMOVQ (R5), F9
+	FMOVQ (R7), F10
+	FMOVQ (R3), F11
+	VZIP1 V9.S4, V7.S4, V12.S4
+	VZIP1 V11.S4, V10.S4, V13.S4
+	VZIP1 V13.D2, V12.D2, V14.D2
+	VZIP2 V13.D2, V12.D2, V12.D2
+	VZIP2 V9.S4, V7.S4, V7.S4
+	VZIP2 V11.S4, V10.S4, V9.S4
+	VZIP1 V9.D2, V7.D2, V10.D2
+	VZIP2 V9.D2, V7.D2, V7.D2
+	FMOVQ 1328(R0), F9
+	VCMEQ V9.S4, V5.S4, V9.S4
+	VBIT  V9.B16, V10.B16, V8.B16
+	WORD  $0x4ea0f94b // fabs v11.4s, v10.4s
+	WORD  $0x4e691d69 // bic v9.16b, v11.16b, v9.16b
+	WORD  $0x4ea964c6 // smax v6.4s, v6.4s, v9.4s
+	FMOVQ 1344(R0), F9
+	VCMEQ V9.S4, V5.S4, V9.S4
+	VBIT  V9.B16, V7.B16, V8.B16
+	WORD  $0x4ea0f8eb // fabs v11.4s, v7.4s
+	WORD  $0x4e691d69 // bic v9.16b, v11.16b, v9.16b
+	WORD  $0x4ea964c6 // smax v6.4s, v6.4s, v9.4s
+	FMOVQ 1328(R0), F9
+	FMOVQ 1344(R0), F11
+	VCMEQ V9.S4, V5.S4, V9.S4
+	VCMEQ V11.S4, V5.S4, V5.S4
+	WORD  $0x4e20d54a // fadd v10.4s, v10.4s, v0.4s
+	WORD  $0x4e20d4ee // fadd v14.4s, v7.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F7
+	FMOVQ 64(R0), F12
+	VFMLA V1.S4, V10.S4, V7.S4
+	VFMLA V1.S4, V14.S4, V12.S4
+	WORD  $0x4ea2d4eb // fsub v11.4s, v7.4s, v2.4s
+	WORD  $0x4ea2d58d // fsub v13.4s, v12.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V11.S4, V10.S4
+	VFMLS V3.S4, V13.S4, V14.S4
+	VFMLS V4.S4, V11.S4, V10.S4
+	VFMLS V4.S4, V13.S4, V14.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F11
+	FMOVQ 128(R0), F15
+	FMOVQ 112(R0), F13
+	FMOVQ 112(R0), F16
+	VFMLA V13.S4, V10.S4, V11.S4
+	VFMLA V16.S4, V14.S4, V15.S4
+	FMOVQ 144(R0), F13
+	FMOVQ 144(R0), F16
+	VFMLA V11.S4, V10.S4, V13.S4
+	VFMLA V15.S4, V14.S4, V16.S4
+	FMOVQ 160(R0), F11
+	FMOVQ 160(R0), F15
+	VFMLA V13.S4, V10.S4, V11.S4
+	VFMLA V16.S4, V14.S4, V15.S4
+	FMOVQ 176(R0), F13
+	FMOVQ 176(R0), F16
+	VFMLA V11.S4, V10.S4, V13.S4
+	VFMLA V15.S4, V14.S4, V16.S4
+
+	// 2^n T[j] (1 + p)
+	FMOVQ (R2), F10
+	FMOVQ (R2), F11
+	VTBL  V10.B16, [V7.B16], V10.B16
+	VTBL  V11.B16, [V12.B16], V15.B16
+	FMOVQ 192(R0), F11
+	FMOVQ 192(R0), F17
+	FMOVQ 208(R0), F14
+	FMOVQ 208(R0), F18
+	VBIT  V14.B16, V10.B16, V11.B16
+	VBIT  V18.B16, V15.B16, V17.B16
+	FMOVQ 16(R2), F10
+	FMOVQ 16(R2), F14
+	VTBL  V11.B16, [V10.B16], V10.B16
+	VTBL  V17.B16, [V14.B16], V11.B16
+	VSHL  $21, V7.S4, V7.S4
+	VSHL  $21, V12.S4, V12.S4
+	VADD  V7.S4, V10.S4, V7.S4
+	VADD  V12.S4, V11.S4, V10.S4
+	VFMLA V13.S4, V7.S4, V7.S4
+	VFMLA V16.S4, V10.S4, V10.S4
+	WORD  $0x4e691ce7 // bic v7.16b, v7.16b, v9.16b
+	WORD  $0x4e651d45 // bic v5.16b, v10.16b, v5.16b
+	FMOVQ F7, 32(R6)
+	FMOVQ F5, 48(R6)
+	JMP   sum_done
+
+sum_left1:
+	MOVD  e+40(FP), R6
+	MOVD  R5, R7
+	MOVD  R5, R8
+	LSL   $4, R7, R7
+	LSL   $2, R8, R8
+	ADD   R8, R1, R1
+	ADD   R7, R6, R6
+	VDUP  R5, V7.S4
+	VSUB  V7.S4, V5.S4, V5.S4
+	ADD   R3, R1, R5
+	ADD   R3, R5, R7
+	ADD   R3, R7, R3
+	FMOVQ (R1), F7
+	FMOVQ (R5), F9
+	FMOVQ (R7), F10
+	FMOVQ (R3), F11
+	VZIP1 V9.S4, V7.S4, V12.S4
+	VZIP1 V11.S4, V10.S4, V13.S4
+	VZIP1 V13.D2, V12.D2, V14.D2
+	VZIP2 V13.D2, V12.D2, V12.D2
+	VZIP2 V9.S4, V7.S4, V7.S4
+	VZIP2 V11.S4, V10.S4, V9.S4
+	VZIP1 V9.D2, V7.D2, V10.D2
+	VZIP2 V9.D2, V7.D2, V7.D2
+	FMOVQ 1344(R0), F9
+	VCMEQ V9.S4, V5.S4, V9.S4
+	VBIT  V9.B16, V7.B16, V8.B16
+	WORD  $0x4ea0f8ea // fabs v10.4s, v7.4s
+	WORD  $0x4e691d49 // bic v9.16b, v10.16b, v9.16b
+	WORD  $0x4ea964c6 // smax v6.4s, v6.4s, v9.4s
+	FMOVQ 1344(R0), F9
+	VCMEQ V9.S4, V5.S4, V5.S4
+	WORD  $0x4e20d4ea // fadd v10.4s, v7.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F7
+	VFMLA V1.S4, V10.S4, V7.S4
+	WORD  $0x4ea2d4e9 // fsub v9.4s, v7.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V9.S4, V10.S4
+	VFMLS V4.S4, V9.S4, V10.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F9
+	FMOVQ 112(R0), F11
+	VFMLA V11.S4, V10.S4, V9.S4
+	FMOVQ 144(R0), F11
+	VFMLA V9.S4, V10.S4, V11.S4
+	FMOVQ 160(R0), F9
+	VFMLA V11.S4, V10.S4, V9.S4
+	FMOVQ 176(R0), F11
+	VFMLA V9.S4, V10.S4, V11.S4
+
+	// 2^n T[j] (1 + p)
+	FMOVQ (R2), F9
+	VTBL  V9.B16, [V7.B16], V9.B16
+	FMOVQ 192(R0), F10
+	FMOVQ 208(R0), F12
+	VBIT  V12.B16, V9.B16, V10.B16
+	FMOVQ 16(R2), F9
+	VTBL  V10.B16, [V9.B16], V9.B16
+	VSHL  $21, V7.S4, V7.S4
+	VADD  V7.S4, V9.S4, V7.S4
+	VFMLA V11.S4, V7.S4, V7.S4
+	WORD  $0x4e651ce5 // bic v5.16b, v7.16b, v5.16b
+	FMOVQ F5, 48(R6)
+	JMP   sum_done
+	JMP sum_done
+
+sum_few:
+	MOVD  classes+32(FP), R5
+	CMP   $3, R5
+	BLT   sum_two
+	MOVD  e+40(FP), R5
+	ADD   R3, R1, R6
+	ADD   R3, R6, R7
+	ADD   R3, R7, R3
+	FMOVD (R1), F7
+	ADD   $8, R1, R1
+	VLD1  (R1), V7.S[2]
+	FMOVD (R6), F9
+	ADD   $8, R6, R1
+	VLD1  (R1), V9.S[2]
+	FMOVD (R7), F10
+	ADD   $8, R7, R1
+	VLD1  (R1), V10.S[2]
+	FMOVD (R3), F11
+	ADD   $8, R3, R1
+	VLD1  (R1), V11.S[2]
+	VZIP1 V9.S4, V7.S4, V12.S4
+	VZIP1 V11.S4, V10.S4, V13.S4
+	VZIP1 V13.D2, V12.D2, V14.D2
+	VZIP2 V13.D2, V12.D2, V12.D2
+	VZIP2 V9.S4, V7.S4, V7.S4
+	VZIP2 V11.S4, V10.S4, V9.S4
+	VZIP1 V9.D2, V7.D2, V10.D2
+	VZIP2 V9.D2, V7.D2, V7.D2
+	VMOVI $0, V7.B16
+	VCMEQ V7.S4, V5.S4, V7.S4
+	VBIT  V7.B16, V14.B16, V8.B16
+	WORD  $0x4ea0f9c9 // fabs v9.4s, v14.4s
+	WORD  $0x4e671d27 // bic v7.16b, v9.16b, v7.16b
+	WORD  $0x4ea764c6 // smax v6.4s, v6.4s, v7.4s
+	FMOVQ 912(R0), F7
+	VCMEQ V7.S4, V5.S4, V7.S4
+	VBIT  V7.B16, V12.B16, V8.B16
+	WORD  $0x4ea0f989 // fabs v9.4s, v12.4s
+	WORD  $0x4e671d27 // bic v7.16b, v9.16b, v7.16b
+	WORD  $0x4ea764c6 // smax v6.4s, v6.4s, v7.4s
+	FMOVQ 1328(R0), F7
+	VCMEQ V7.S4, V5.S4, V7.S4
+	VBIT  V7.B16, V10.B16, V8.B16
+	WORD  $0x4ea0f949 // fabs v9.4s, v10.4s
+	WORD  $0x4e671d27 // bic v7.16b, v9.16b, v7.16b
+	WORD  $0x4ea764c6 // smax v6.4s, v6.4s, v7.4s
+	VMOVI $0, V7.B16
+	FMOVQ 912(R0), F9
+	FMOVQ 1328(R0), F11
+	VCMEQ V7.S4, V5.S4, V7.S4
+	VCMEQ V9.S4, V5.S4, V9.S4
+	VCMEQ V11.S4, V5.S4, V5.S4
+	WORD  $0x4e20d5cb // fadd v11.4s, v14.4s, v0.4s
+	WORD  $0x4e20d58c // fadd v12.4s, v12.4s, v0.4s
+	WORD  $0x4e20d552 // fadd v18.4s, v10.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F10
+	FMOVQ 64(R0), F14
+	FMOVQ 64(R0), F16
+	VFMLA V1.S4, V11.S4, V10.S4
+	VFMLA V1.S4, V12.S4, V14.S4
+	VFMLA V1.S4, V18.S4, V16.S4
+	WORD  $0x4ea2d54d // fsub v13.4s, v10.4s, v2.4s
+	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
+	WORD  $0x4ea2d611 // fsub v17.4s, v16.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V13.S4, V11.S4
+	VFMLS V3.S4, V15.S4, V12.S4
+	VFMLS V3.S4, V17.S4, V18.S4
+	VFMLS V4.S4, V13.S4, V11.S4
+	VFMLS V4.S4, V15.S4, V12.S4
+	VFMLS V4.S4, V17.S4, V18.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F13
+	FMOVQ 128(R0), F17
+	FMOVQ 128(R0), F20
+	FMOVQ 112(R0), F15
+	FMOVQ 112(R0), F19
+	FMOVQ 112(R0), F21
+	VFMLA V15.S4, V11.S4, V13.S4
+	VFMLA V19.S4, V12.S4, V17.S4
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 144(R0), F15
+	FMOVQ 144(R0), F19
+	FMOVQ 144(R0), F21
+	VFMLA V13.S4, V11.S4, V15.S4
+	VFMLA V17.S4, V12.S4, V19.S4
+	VFMLA V20.S4, V18.S4, V21.S4
+	FMOVQ 160(R0), F13
+	FMOVQ 160(R0), F17
+	FMOVQ 160(R0), F20
+	VFMLA V15.S4, V11.S4, V13.S4
+	VFMLA V19.S4, V12.S4, V17.S4
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 176(R0), F15
+	FMOVQ 176(R0), F19
+	FMOVQ 176(R0), F21
+	VFMLA V13.S4, V11.S4, V15.S4
+	VFMLA V17.S4, V12.S4, V19.S4
+	VFMLA V20.S4, V18.S4, V21.S4
+
+	// 2^n T[j] (1 + p)
+	FMOVQ (R2), F11
+	FMOVQ (R2), F12
+	FMOVQ (R2), F13
+	VTBL  V11.B16, [V10.B16], V11.B16
+	VTBL  V12.B16, [V14.B16], V12.B16
+	VTBL  V13.B16, [V16.B16], V22.B16
+	FMOVQ 192(R0), F13
+	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F23
+	FMOVQ 208(R0), F17
+	FMOVQ 208(R0), F20
+	FMOVQ 208(R0), F24
+	VBIT  V17.B16, V11.B16, V13.B16
+	VBIT  V20.B16, V12.B16, V18.B16
+	VBIT  V24.B16, V22.B16, V23.B16
+	FMOVQ 16(R2), F11
+	FMOVQ 16(R2), F12
+	FMOVQ 16(R2), F17
+	VTBL  V13.B16, [V11.B16], V11.B16
+	VTBL  V18.B16, [V12.B16], V12.B16
+	VTBL  V23.B16, [V17.B16], V13.B16
+	VSHL  $21, V10.S4, V10.S4
+	VSHL  $21, V14.S4, V14.S4
+	VSHL  $21, V16.S4, V16.S4
+	VADD  V10.S4, V11.S4, V10.S4
+	VADD  V14.S4, V12.S4, V11.S4
+	VADD  V16.S4, V13.S4, V12.S4
+	VFMLA V15.S4, V10.S4, V10.S4
+	VFMLA V19.S4, V11.S4, V11.S4
+	VFMLA V21.S4, V12.S4, V12.S4
+	WORD  $0x4e671d47 // bic v7.16b, v10.16b, v7.16b
+	WORD  $0x4e691d69 // bic v9.16b, v11.16b, v9.16b
+	WORD  $0x4e651d85 // bic v5.16b, v12.16b, v5.16b
+	FMOVQ F7, (R5)
+	FMOVQ F9, 16(R5)
+	FMOVQ F5, 32(R5)
 	JMP   sum_done
 
 sum_two:
-	MOVD  e+40(FP), R2
-	ADD   R3, R1, R5
-	ADD   R3, R5, R6
-	ADD   R3, R6, R3
-	FMOVD (R1), F15
-	FMOVD (R5), F17
-	FMOVD (R6), F18
-	FMOVD (R3), F19
-	VZIP1 V17.S4, V15.S4, V15.S4
-	VZIP1 V19.S4, V18.S4, V17.S4
-	VZIP1 V17.D2, V15.D2, V18.D2
-	VZIP2 V17.D2, V15.D2, V15.D2
-	VMOVI $0, V17.B16
-	VCMEQ V17.S4, V13.S4, V17.S4
-	VBIT  V17.B16, V18.B16, V16.B16
-	WORD  $0x4ea0fa53 // fabs v19.4s, v18.4s
-	WORD  $0x4e711e73 // bic v19.16b, v19.16b, v17.16b
-	WORD  $0x4eb365ce // smax v14.4s, v14.4s, v19.4s
-	WORD  $0x4e20d654 // fadd v20.4s, v18.4s, v0.4s
+	MOVD  e+40(FP), R5
+	ADD   R3, R1, R6
+	ADD   R3, R6, R7
+	ADD   R3, R7, R3
+	FMOVD (R1), F7
+	FMOVD (R6), F9
+	FMOVD (R7), F10
+	FMOVD (R3), F11
+	VZIP1 V9.S4, V7.S4, V7.S4
+	VZIP1 V11.S4, V10.S4, V9.S4
+	VZIP1 V9.D2, V7.D2, V10.D2
+	VZIP2 V9.D2, V7.D2, V7.D2
+	VMOVI $0, V9.B16
+	VCMEQ V9.S4, V5.S4, V9.S4
+	VBIT  V9.B16, V10.B16, V8.B16
+	WORD  $0x4ea0f94b // fabs v11.4s, v10.4s
+	WORD  $0x4e691d69 // bic v9.16b, v11.16b, v9.16b
+	WORD  $0x4ea964c6 // smax v6.4s, v6.4s, v9.4s
+	FMOVQ 912(R0), F9
+	VCMEQ V9.S4, V5.S4, V9.S4
+	VBIT  V9.B16, V7.B16, V8.B16
+	WORD  $0x4ea0f8eb // fabs v11.4s, v7.4s
+	WORD  $0x4e691d69 // bic v9.16b, v11.16b, v9.16b
+	WORD  $0x4ea964c6 // smax v6.4s, v6.4s, v9.4s
+	VMOVI $0, V9.B16
+	FMOVQ 912(R0), F11
+	VCMEQ V9.S4, V5.S4, V9.S4
+	VCMEQ V11.S4, V5.S4, V5.S4
+	WORD  $0x4e20d54a // fadd v10.4s, v10.4s, v0.4s
+	WORD  $0x4e20d4ee // fadd v14.4s, v7.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	VFMLA V1.S4, V20.S4, V18.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	FMOVQ 64(R0), F7
+	FMOVQ 64(R0), F12
+	VFMLA V1.S4, V10.S4, V7.S4
+	VFMLA V1.S4, V14.S4, V12.S4
+	WORD  $0x4ea2d4eb // fsub v11.4s, v7.4s, v2.4s
+	WORD  $0x4ea2d58d // fsub v13.4s, v12.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V11.S4, V10.S4
+	VFMLS V3.S4, V13.S4, V14.S4
+	VFMLS V4.S4, V11.S4, V10.S4
+	VFMLS V4.S4, V13.S4, V14.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
-	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
-	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
-	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 128(R0), F11
+	FMOVQ 128(R0), F15
+	FMOVQ 112(R0), F13
+	FMOVQ 112(R0), F16
+	VFMLA V13.S4, V10.S4, V11.S4
+	VFMLA V16.S4, V14.S4, V15.S4
+	FMOVQ 144(R0), F13
+	FMOVQ 144(R0), F16
+	VFMLA V11.S4, V10.S4, V13.S4
+	VFMLA V15.S4, V14.S4, V16.S4
+	FMOVQ 160(R0), F11
+	FMOVQ 160(R0), F15
+	VFMLA V13.S4, V10.S4, V11.S4
+	VFMLA V16.S4, V14.S4, V15.S4
+	FMOVQ 176(R0), F13
+	FMOVQ 176(R0), F16
+	VFMLA V11.S4, V10.S4, V13.S4
+	VFMLA V15.S4, V14.S4, V16.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VADD  V18.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V18.S4, V18.S4
-	WORD  $0x4e711e51 // bic v17.16b, v18.16b, v17.16b
-	FMOVQ F17, (R2)
-	VCMEQ V9.S4, V13.S4, V13.S4
-	VBIT  V13.B16, V15.B16, V16.B16
-	WORD  $0x4ea0f9f1 // fabs v17.4s, v15.4s
-	WORD  $0x4e6d1e31 // bic v17.16b, v17.16b, v13.16b
-	WORD  $0x4eb165ce // smax v14.4s, v14.4s, v17.4s
-	WORD  $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V18.S4, V15.S4
-	WORD  $0x4ea2d5f1 // fsub v17.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V17.S4, V18.S4
-	VFMLS V4.S4, V17.S4, V18.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F17
-	VFMLA V5.S4, V18.S4, V17.S4
-	FMOVQ 144(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
-	FMOVQ 160(R0), F17
-	VFMLA V19.S4, V18.S4, V17.S4
-	FMOVQ 176(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V17.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V17.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V17.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V17.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	WORD  $0x4e6d1ded // bic v13.16b, v15.16b, v13.16b
-	FMOVQ F13, 16(R2)
+	FMOVQ (R2), F10
+	FMOVQ (R2), F11
+	VTBL  V10.B16, [V7.B16], V10.B16
+	VTBL  V11.B16, [V12.B16], V15.B16
+	FMOVQ 192(R0), F11
+	FMOVQ 192(R0), F17
+	FMOVQ 208(R0), F14
+	FMOVQ 208(R0), F18
+	VBIT  V14.B16, V10.B16, V11.B16
+	VBIT  V18.B16, V15.B16, V17.B16
+	FMOVQ 16(R2), F10
+	FMOVQ 16(R2), F14
+	VTBL  V11.B16, [V10.B16], V10.B16
+	VTBL  V17.B16, [V14.B16], V11.B16
+	VSHL  $21, V7.S4, V7.S4
+	VSHL  $21, V12.S4, V12.S4
+	VADD  V7.S4, V10.S4, V7.S4
+	VADD  V12.S4, V11.S4, V10.S4
+	VFMLA V13.S4, V7.S4, V7.S4
+	VFMLA V16.S4, V10.S4, V10.S4
+	WORD  $0x4e691ce7 // bic v7.16b, v7.16b, v9.16b
+	WORD  $0x4e651d45 // bic v5.16b, v10.16b, v5.16b
+	FMOVQ F7, (R5)
+	FMOVQ F5, 16(R5)
 
 sum_done:
 	// the sums; |z| > 40 makes a row one that is not plain
-	VMOVI $0, V13.B16
+	VMOVI $0, V5.B16
 	MOVD  classes+32(FP), R1
 	CMP   $5, R1
 	BGE   more1
 	MOVD  e+40(FP), R1
-	FMOVQ (R1), F13
-	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
-	FMOVQ 16(R1), F15
-	WORD  $0x0e6179ef // fcvtl v15.2d, v15.2s
-	FMOVQ 32(R1), F17
-	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
-	FMOVQ 48(R1), F18
-	WORD  $0x0e617a52 // fcvtl v18.2d, v18.2s
-	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
-	WORD  $0x4e72d5ef // fadd v15.2d, v15.2d, v18.2d
-	WORD  $0x4e6fd5ad // fadd v13.2d, v13.2d, v15.2d
-	FMOVQ (R1), F15
-	WORD  $0x4e6179ef // fcvtl2 v15.2d, v15.4s
-	FMOVQ 16(R1), F17
-	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
-	FMOVQ 32(R1), F18
-	WORD  $0x4e617a52 // fcvtl2 v18.2d, v18.4s
-	FMOVQ 48(R1), F19
-	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
-	WORD  $0x4e72d5ef // fadd v15.2d, v15.2d, v18.2d
-	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
-	WORD  $0x4e71d5ef // fadd v15.2d, v15.2d, v17.2d
-	WORD  $0x0e6169ad // fcvtn v13.2s, v13.2d
-	WORD  $0x4e6169ed // fcvtn2 v13.4s, v15.2d
+	FMOVQ (R1), F5
+	WORD  $0x0e6178a5 // fcvtl v5.2d, v5.2s
+	FMOVQ 16(R1), F7
+	WORD  $0x0e6178e7 // fcvtl v7.2d, v7.2s
+	FMOVQ 32(R1), F9
+	WORD  $0x0e617929 // fcvtl v9.2d, v9.2s
+	FMOVQ 48(R1), F10
+	WORD  $0x0e61794a // fcvtl v10.2d, v10.2s
+	WORD  $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e67d4a5 // fadd v5.2d, v5.2d, v7.2d
+	FMOVQ (R1), F7
+	WORD  $0x4e6178e7 // fcvtl2 v7.2d, v7.4s
+	FMOVQ 16(R1), F9
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	FMOVQ 32(R1), F10
+	WORD  $0x4e61794a // fcvtl2 v10.2d, v10.4s
+	FMOVQ 48(R1), F11
+	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e6bd529 // fadd v9.2d, v9.2d, v11.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	WORD  $0x0e6168a5 // fcvtn v5.2s, v5.2d
+	WORD  $0x4e6168e5 // fcvtn2 v5.4s, v7.2d
 	JMP   folded
 
 more1:
@@ -13077,54 +15690,54 @@ more1:
 	CMP   $9, R1
 	BGE   more2
 	MOVD  e+40(FP), R1
-	FMOVQ (R1), F13
+	FMOVQ (R1), F5
+	WORD  $0x0e6178a5 // fcvtl v5.2d, v5.2s
+	FMOVQ 16(R1), F7
+	WORD  $0x0e6178e7 // fcvtl v7.2d, v7.2s
+	FMOVQ 32(R1), F9
+	WORD  $0x0e617929 // fcvtl v9.2d, v9.2s
+	FMOVQ 48(R1), F10
+	WORD  $0x0e61794a // fcvtl v10.2d, v10.2s
+	FMOVQ 64(R1), F11
+	WORD  $0x0e61796b // fcvtl v11.2d, v11.2s
+	FMOVQ 80(R1), F12
+	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
+	FMOVQ 96(R1), F13
 	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
-	FMOVQ 16(R1), F15
-	WORD  $0x0e6179ef // fcvtl v15.2d, v15.2s
-	FMOVQ 32(R1), F17
-	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
-	FMOVQ 48(R1), F18
-	WORD  $0x0e617a52 // fcvtl v18.2d, v18.2s
-	FMOVQ 64(R1), F19
-	WORD  $0x0e617a73 // fcvtl v19.2d, v19.2s
-	FMOVQ 80(R1), F20
-	WORD  $0x0e617a94 // fcvtl v20.2d, v20.2s
-	FMOVQ 96(R1), F21
-	WORD  $0x0e617ab5 // fcvtl v21.2d, v21.2s
-	FMOVQ 112(R1), F22
-	WORD  $0x0e617ad6 // fcvtl v22.2d, v22.2s
-	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
-	WORD  $0x4e74d5ef // fadd v15.2d, v15.2d, v20.2d
-	WORD  $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
-	WORD  $0x4e76d652 // fadd v18.2d, v18.2d, v22.2d
-	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
-	WORD  $0x4e72d5ef // fadd v15.2d, v15.2d, v18.2d
-	WORD  $0x4e6fd5ad // fadd v13.2d, v13.2d, v15.2d
-	FMOVQ (R1), F15
+	FMOVQ 112(R1), F14
+	WORD  $0x0e6179ce // fcvtl v14.2d, v14.2s
+	WORD  $0x4e6bd4a5 // fadd v5.2d, v5.2d, v11.2d
+	WORD  $0x4e6cd4e7 // fadd v7.2d, v7.2d, v12.2d
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD  $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD  $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e67d4a5 // fadd v5.2d, v5.2d, v7.2d
+	FMOVQ (R1), F7
+	WORD  $0x4e6178e7 // fcvtl2 v7.2d, v7.4s
+	FMOVQ 16(R1), F9
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	FMOVQ 32(R1), F10
+	WORD  $0x4e61794a // fcvtl2 v10.2d, v10.4s
+	FMOVQ 48(R1), F11
+	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	FMOVQ 64(R1), F12
+	WORD  $0x4e61798c // fcvtl2 v12.2d, v12.4s
+	FMOVQ 80(R1), F13
+	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	FMOVQ 96(R1), F14
+	WORD  $0x4e6179ce // fcvtl2 v14.2d, v14.4s
+	FMOVQ 112(R1), F15
 	WORD  $0x4e6179ef // fcvtl2 v15.2d, v15.4s
-	FMOVQ 16(R1), F17
-	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
-	FMOVQ 32(R1), F18
-	WORD  $0x4e617a52 // fcvtl2 v18.2d, v18.4s
-	FMOVQ 48(R1), F19
-	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
-	FMOVQ 64(R1), F20
-	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
-	FMOVQ 80(R1), F21
-	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
-	FMOVQ 96(R1), F22
-	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
-	FMOVQ 112(R1), F23
-	WORD  $0x4e617af7 // fcvtl2 v23.2d, v23.4s
-	WORD  $0x4e74d5ef // fadd v15.2d, v15.2d, v20.2d
-	WORD  $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
-	WORD  $0x4e76d652 // fadd v18.2d, v18.2d, v22.2d
-	WORD  $0x4e77d673 // fadd v19.2d, v19.2d, v23.2d
-	WORD  $0x4e72d5ef // fadd v15.2d, v15.2d, v18.2d
-	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
-	WORD  $0x4e71d5ef // fadd v15.2d, v15.2d, v17.2d
-	WORD  $0x0e6169ad // fcvtn v13.2s, v13.2d
-	WORD  $0x4e6169ed // fcvtn2 v13.4s, v15.2d
+	WORD  $0x4e6cd4e7 // fadd v7.2d, v7.2d, v12.2d
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD  $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e6bd529 // fadd v9.2d, v9.2d, v11.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	WORD  $0x0e6168a5 // fcvtn v5.2s, v5.2d
+	WORD  $0x4e6168e5 // fcvtn2 v5.4s, v7.2d
 	JMP   folded
 
 more2:
@@ -13132,194 +15745,195 @@ more2:
 	CMP   $13, R1
 	BGE   more3
 	MOVD  e+40(FP), R1
-	FMOVQ (R1), F13
+	FMOVQ (R1), F5
+	WORD  $0x0e6178a5 // fcvtl v5.2d, v5.2s
+	FMOVQ 16(R1), F7
+	WORD  $0x0e6178e7 // fcvtl v7.2d, v7.2s
+	FMOVQ 32(R1), F9
+	WORD  $0x0e617929 // fcvtl v9.2d, v9.2s
+	FMOVQ 48(R1), F10
+	WORD  $0x0e61794a // fcvtl v10.2d, v10.2s
+	FMOVQ 64(R1), F11
+	WORD  $0x0e61796b // fcvtl v11.2d, v11.2s
+	FMOVQ 80(R1), F12
+	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
+	FMOVQ 96(R1), F13
 	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
-	FMOVQ 16(R1), F15
+	FMOVQ 112(R1), F14
+	WORD  $0x0e6179ce // fcvtl v14.2d, v14.2s
+	FMOVQ 128(R1), F15
 	WORD  $0x0e6179ef // fcvtl v15.2d, v15.2s
-	FMOVQ 32(R1), F17
+	FMOVQ 144(R1), F16
+	WORD  $0x0e617a10 // fcvtl v16.2d, v16.2s
+	FMOVQ 160(R1), F17
 	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
-	FMOVQ 48(R1), F18
+	FMOVQ 176(R1), F18
 	WORD  $0x0e617a52 // fcvtl v18.2d, v18.2s
-	FMOVQ 64(R1), F19
-	WORD  $0x0e617a73 // fcvtl v19.2d, v19.2s
-	FMOVQ 80(R1), F20
-	WORD  $0x0e617a94 // fcvtl v20.2d, v20.2s
-	FMOVQ 96(R1), F21
-	WORD  $0x0e617ab5 // fcvtl v21.2d, v21.2s
-	FMOVQ 112(R1), F22
-	WORD  $0x0e617ad6 // fcvtl v22.2d, v22.2s
-	FMOVQ 128(R1), F23
-	WORD  $0x0e617af7 // fcvtl v23.2d, v23.2s
-	FMOVQ 144(R1), F24
-	WORD  $0x0e617b18 // fcvtl v24.2d, v24.2s
-	FMOVQ 160(R1), F25
-	WORD  $0x0e617b39 // fcvtl v25.2d, v25.2s
-	FMOVQ 176(R1), F26
-	WORD  $0x0e617b5a // fcvtl v26.2d, v26.2s
-	WORD  $0x4e77d5ad // fadd v13.2d, v13.2d, v23.2d
-	WORD  $0x4e78d5ef // fadd v15.2d, v15.2d, v24.2d
-	WORD  $0x4e79d631 // fadd v17.2d, v17.2d, v25.2d
-	WORD  $0x4e7ad652 // fadd v18.2d, v18.2d, v26.2d
-	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
-	WORD  $0x4e74d5ef // fadd v15.2d, v15.2d, v20.2d
-	WORD  $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
-	WORD  $0x4e76d652 // fadd v18.2d, v18.2d, v22.2d
-	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
-	WORD  $0x4e72d5ef // fadd v15.2d, v15.2d, v18.2d
-	WORD  $0x4e6fd5ad // fadd v13.2d, v13.2d, v15.2d
-	FMOVQ (R1), F15
+	WORD  $0x4e6fd4a5 // fadd v5.2d, v5.2d, v15.2d
+	WORD  $0x4e70d4e7 // fadd v7.2d, v7.2d, v16.2d
+	WORD  $0x4e71d529 // fadd v9.2d, v9.2d, v17.2d
+	WORD  $0x4e72d54a // fadd v10.2d, v10.2d, v18.2d
+	WORD  $0x4e6bd4a5 // fadd v5.2d, v5.2d, v11.2d
+	WORD  $0x4e6cd4e7 // fadd v7.2d, v7.2d, v12.2d
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD  $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD  $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e67d4a5 // fadd v5.2d, v5.2d, v7.2d
+	FMOVQ (R1), F7
+	WORD  $0x4e6178e7 // fcvtl2 v7.2d, v7.4s
+	FMOVQ 16(R1), F9
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	FMOVQ 32(R1), F10
+	WORD  $0x4e61794a // fcvtl2 v10.2d, v10.4s
+	FMOVQ 48(R1), F11
+	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	FMOVQ 64(R1), F12
+	WORD  $0x4e61798c // fcvtl2 v12.2d, v12.4s
+	FMOVQ 80(R1), F13
+	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	FMOVQ 96(R1), F14
+	WORD  $0x4e6179ce // fcvtl2 v14.2d, v14.4s
+	FMOVQ 112(R1), F15
 	WORD  $0x4e6179ef // fcvtl2 v15.2d, v15.4s
-	FMOVQ 16(R1), F17
+	FMOVQ 128(R1), F16
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	FMOVQ 144(R1), F17
 	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
-	FMOVQ 32(R1), F18
+	FMOVQ 160(R1), F18
 	WORD  $0x4e617a52 // fcvtl2 v18.2d, v18.4s
-	FMOVQ 48(R1), F19
+	FMOVQ 176(R1), F19
 	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
-	FMOVQ 64(R1), F20
-	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
-	FMOVQ 80(R1), F21
-	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
-	FMOVQ 96(R1), F22
-	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
-	FMOVQ 112(R1), F23
-	WORD  $0x4e617af7 // fcvtl2 v23.2d, v23.4s
-	FMOVQ 128(R1), F24
-	WORD  $0x4e617b18 // fcvtl2 v24.2d, v24.4s
-	FMOVQ 144(R1), F25
-	WORD  $0x4e617b39 // fcvtl2 v25.2d, v25.4s
-	FMOVQ 160(R1), F26
-	WORD  $0x4e617b5a // fcvtl2 v26.2d, v26.4s
-	FMOVQ 176(R1), F27
-	WORD  $0x4e617b7b // fcvtl2 v27.2d, v27.4s
-	WORD  $0x4e78d5ef // fadd v15.2d, v15.2d, v24.2d
-	WORD  $0x4e79d631 // fadd v17.2d, v17.2d, v25.2d
-	WORD  $0x4e7ad652 // fadd v18.2d, v18.2d, v26.2d
-	WORD  $0x4e7bd673 // fadd v19.2d, v19.2d, v27.2d
-	WORD  $0x4e74d5ef // fadd v15.2d, v15.2d, v20.2d
-	WORD  $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
-	WORD  $0x4e76d652 // fadd v18.2d, v18.2d, v22.2d
-	WORD  $0x4e77d673 // fadd v19.2d, v19.2d, v23.2d
-	WORD  $0x4e72d5ef // fadd v15.2d, v15.2d, v18.2d
-	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
-	WORD  $0x4e71d5ef // fadd v15.2d, v15.2d, v17.2d
-	WORD  $0x0e6169ad // fcvtn v13.2s, v13.2d
-	WORD  $0x4e6169ed // fcvtn2 v13.4s, v15.2d
+	WORD  $0x4e70d4e7 // fadd v7.2d, v7.2d, v16.2d
+	WORD  $0x4e71d529 // fadd v9.2d, v9.2d, v17.2d
+	WORD  $0x4e72d54a // fadd v10.2d, v10.2d, v18.2d
+	WORD  $0x4e73d56b // fadd v11.2d, v11.2d, v19.2d
+	WORD  $0x4e6cd4e7 // fadd v7.2d, v7.2d, v12.2d
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD  $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e6bd529 // fadd v9.2d, v9.2d, v11.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	WORD  $0x0e6168a5 // fcvtn v5.2s, v5.2d
+	WORD  $0x4e6168e5 // fcvtn2 v5.4s, v7.2d
 	JMP   folded
 
 more3:
 	MOVD  e+40(FP), R1
-	FMOVQ (R1), F13
+	FMOVQ (R1), F5
+	WORD  $0x0e6178a5 // fcvtl v5.2d, v5.2s
+	FMOVQ 16(R1), F7
+	WORD  $0x0e6178e7 // fcvtl v7.2d, v7.2s
+	FMOVQ 32(R1), F9
+	WORD  $0x0e617929 // fcvtl v9.2d, v9.2s
+	FMOVQ 48(R1), F10
+	WORD  $0x0e61794a // fcvtl v10.2d, v10.2s
+	FMOVQ 64(R1), F11
+	WORD  $0x0e61796b // fcvtl v11.2d, v11.2s
+	FMOVQ 80(R1), F12
+	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
+	FMOVQ 96(R1), F13
 	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
-	FMOVQ 16(R1), F15
+	FMOVQ 112(R1), F14
+	WORD  $0x0e6179ce // fcvtl v14.2d, v14.2s
+	FMOVQ 128(R1), F15
 	WORD  $0x0e6179ef // fcvtl v15.2d, v15.2s
-	FMOVQ 32(R1), F17
+	FMOVQ 144(R1), F16
+	WORD  $0x0e617a10 // fcvtl v16.2d, v16.2s
+	FMOVQ 160(R1), F17
 	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
-	FMOVQ 48(R1), F18
+	FMOVQ 176(R1), F18
 	WORD  $0x0e617a52 // fcvtl v18.2d, v18.2s
-	FMOVQ 64(R1), F19
+	FMOVQ 192(R1), F19
 	WORD  $0x0e617a73 // fcvtl v19.2d, v19.2s
-	FMOVQ 80(R1), F20
+	FMOVQ 208(R1), F20
 	WORD  $0x0e617a94 // fcvtl v20.2d, v20.2s
-	FMOVQ 96(R1), F21
+	FMOVQ 224(R1), F21
 	WORD  $0x0e617ab5 // fcvtl v21.2d, v21.2s
-	FMOVQ 112(R1), F22
+	FMOVQ 240(R1), F22
 	WORD  $0x0e617ad6 // fcvtl v22.2d, v22.2s
-	FMOVQ 128(R1), F23
-	WORD  $0x0e617af7 // fcvtl v23.2d, v23.2s
-	FMOVQ 144(R1), F24
-	WORD  $0x0e617b18 // fcvtl v24.2d, v24.2s
-	FMOVQ 160(R1), F25
-	WORD  $0x0e617b39 // fcvtl v25.2d, v25.2s
-	FMOVQ 176(R1), F26
-	WORD  $0x0e617b5a // fcvtl v26.2d, v26.2s
-	FMOVQ 192(R1), F27
-	WORD  $0x0e617b7b // fcvtl v27.2d, v27.2s
-	FMOVQ 208(R1), F28
-	WORD  $0x0e617b9c // fcvtl v28.2d, v28.2s
-	FMOVQ 224(R1), F29
-	WORD  $0x0e617bbd // fcvtl v29.2d, v29.2s
-	FMOVQ 240(R1), F30
-	WORD  $0x0e617bde // fcvtl v30.2d, v30.2s
-	WORD  $0x4e77d5ad // fadd v13.2d, v13.2d, v23.2d
-	WORD  $0x4e78d5ef // fadd v15.2d, v15.2d, v24.2d
-	WORD  $0x4e79d631 // fadd v17.2d, v17.2d, v25.2d
-	WORD  $0x4e7ad652 // fadd v18.2d, v18.2d, v26.2d
-	WORD  $0x4e7bd673 // fadd v19.2d, v19.2d, v27.2d
-	WORD  $0x4e7cd694 // fadd v20.2d, v20.2d, v28.2d
-	WORD  $0x4e7dd6b5 // fadd v21.2d, v21.2d, v29.2d
-	WORD  $0x4e7ed6d6 // fadd v22.2d, v22.2d, v30.2d
-	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
-	WORD  $0x4e74d5ef // fadd v15.2d, v15.2d, v20.2d
-	WORD  $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
-	WORD  $0x4e76d652 // fadd v18.2d, v18.2d, v22.2d
-	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
-	WORD  $0x4e72d5ef // fadd v15.2d, v15.2d, v18.2d
-	WORD  $0x4e6fd5ad // fadd v13.2d, v13.2d, v15.2d
-	FMOVQ (R1), F15
+	WORD  $0x4e6fd4a5 // fadd v5.2d, v5.2d, v15.2d
+	WORD  $0x4e70d4e7 // fadd v7.2d, v7.2d, v16.2d
+	WORD  $0x4e71d529 // fadd v9.2d, v9.2d, v17.2d
+	WORD  $0x4e72d54a // fadd v10.2d, v10.2d, v18.2d
+	WORD  $0x4e73d56b // fadd v11.2d, v11.2d, v19.2d
+	WORD  $0x4e74d58c // fadd v12.2d, v12.2d, v20.2d
+	WORD  $0x4e75d5ad // fadd v13.2d, v13.2d, v21.2d
+	WORD  $0x4e76d5ce // fadd v14.2d, v14.2d, v22.2d
+	WORD  $0x4e6bd4a5 // fadd v5.2d, v5.2d, v11.2d
+	WORD  $0x4e6cd4e7 // fadd v7.2d, v7.2d, v12.2d
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD  $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD  $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e67d4a5 // fadd v5.2d, v5.2d, v7.2d
+	FMOVQ (R1), F7
+	WORD  $0x4e6178e7 // fcvtl2 v7.2d, v7.4s
+	FMOVQ 16(R1), F9
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	FMOVQ 32(R1), F10
+	WORD  $0x4e61794a // fcvtl2 v10.2d, v10.4s
+	FMOVQ 48(R1), F11
+	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	FMOVQ 64(R1), F12
+	WORD  $0x4e61798c // fcvtl2 v12.2d, v12.4s
+	FMOVQ 80(R1), F13
+	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	FMOVQ 96(R1), F14
+	WORD  $0x4e6179ce // fcvtl2 v14.2d, v14.4s
+	FMOVQ 112(R1), F15
 	WORD  $0x4e6179ef // fcvtl2 v15.2d, v15.4s
-	FMOVQ 16(R1), F17
+	FMOVQ 128(R1), F16
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	FMOVQ 144(R1), F17
 	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
-	FMOVQ 32(R1), F18
+	FMOVQ 160(R1), F18
 	WORD  $0x4e617a52 // fcvtl2 v18.2d, v18.4s
-	FMOVQ 48(R1), F19
+	FMOVQ 176(R1), F19
 	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
-	FMOVQ 64(R1), F20
+	FMOVQ 192(R1), F20
 	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
-	FMOVQ 80(R1), F21
+	FMOVQ 208(R1), F21
 	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
-	FMOVQ 96(R1), F22
+	FMOVQ 224(R1), F22
 	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
-	FMOVQ 112(R1), F23
+	FMOVQ 240(R1), F23
 	WORD  $0x4e617af7 // fcvtl2 v23.2d, v23.4s
-	FMOVQ 128(R1), F24
-	WORD  $0x4e617b18 // fcvtl2 v24.2d, v24.4s
-	FMOVQ 144(R1), F25
-	WORD  $0x4e617b39 // fcvtl2 v25.2d, v25.4s
-	FMOVQ 160(R1), F26
-	WORD  $0x4e617b5a // fcvtl2 v26.2d, v26.4s
-	FMOVQ 176(R1), F27
-	WORD  $0x4e617b7b // fcvtl2 v27.2d, v27.4s
-	FMOVQ 192(R1), F28
-	WORD  $0x4e617b9c // fcvtl2 v28.2d, v28.4s
-	FMOVQ 208(R1), F29
-	WORD  $0x4e617bbd // fcvtl2 v29.2d, v29.4s
-	FMOVQ 224(R1), F30
-	WORD  $0x4e617bde // fcvtl2 v30.2d, v30.4s
-	FMOVQ 240(R1), F31
-	WORD  $0x4e617bff // fcvtl2 v31.2d, v31.4s
-	WORD  $0x4e78d5ef // fadd v15.2d, v15.2d, v24.2d
-	WORD  $0x4e79d631 // fadd v17.2d, v17.2d, v25.2d
-	WORD  $0x4e7ad652 // fadd v18.2d, v18.2d, v26.2d
-	WORD  $0x4e7bd673 // fadd v19.2d, v19.2d, v27.2d
-	WORD  $0x4e7cd694 // fadd v20.2d, v20.2d, v28.2d
-	WORD  $0x4e7dd6b5 // fadd v21.2d, v21.2d, v29.2d
-	WORD  $0x4e7ed6d6 // fadd v22.2d, v22.2d, v30.2d
-	WORD  $0x4e7fd6f7 // fadd v23.2d, v23.2d, v31.2d
-	WORD  $0x4e74d5ef // fadd v15.2d, v15.2d, v20.2d
-	WORD  $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
-	WORD  $0x4e76d652 // fadd v18.2d, v18.2d, v22.2d
-	WORD  $0x4e77d673 // fadd v19.2d, v19.2d, v23.2d
-	WORD  $0x4e72d5ef // fadd v15.2d, v15.2d, v18.2d
-	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
-	WORD  $0x4e71d5ef // fadd v15.2d, v15.2d, v17.2d
-	WORD  $0x0e6169ad // fcvtn v13.2s, v13.2d
-	WORD  $0x4e6169ed // fcvtn2 v13.4s, v15.2d
+	WORD  $0x4e70d4e7 // fadd v7.2d, v7.2d, v16.2d
+	WORD  $0x4e71d529 // fadd v9.2d, v9.2d, v17.2d
+	WORD  $0x4e72d54a // fadd v10.2d, v10.2d, v18.2d
+	WORD  $0x4e73d56b // fadd v11.2d, v11.2d, v19.2d
+	WORD  $0x4e74d58c // fadd v12.2d, v12.2d, v20.2d
+	WORD  $0x4e75d5ad // fadd v13.2d, v13.2d, v21.2d
+	WORD  $0x4e76d5ce // fadd v14.2d, v14.2d, v22.2d
+	WORD  $0x4e77d5ef // fadd v15.2d, v15.2d, v23.2d
+	WORD  $0x4e6cd4e7 // fadd v7.2d, v7.2d, v12.2d
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD  $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e6bd529 // fadd v9.2d, v9.2d, v11.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	WORD  $0x0e6168a5 // fcvtn v5.2s, v5.2d
+	WORD  $0x4e6168e5 // fcvtn2 v5.4s, v7.2d
 
 folded:
 	MOVD  sums+0(FP), R1
-	WORD  $0x4eac35ce // cmgt v14.4s, v14.4s, v12.4s
-	FMOVQ F13, (R1)
-	FMOVQ F16, 384(R1)
-	VMOVI $0, V13.B16
-	FMOVQ F13, 128(R1)
-	FMOVQ 336(R0), F13
-	VAND  V14.B16, V13.B16, V13.B16
-	FMOVQ F13, 256(R1)
-	FMOVQ 1360(R0), F13
-	WORD  $0x4e6e1dad // bic v13.16b, v13.16b, v14.16b
-	FMOVQ F13, 640(R1)
-	WORD  $0x6eaea5cd // umaxp v13.4s, v14.4s, v14.4s
-	FMOVD F13, R1
+	FMOVQ 1136(R0), F7
+	WORD  $0x4ea734c6 // cmgt v6.4s, v6.4s, v7.4s
+	FMOVQ F5, (R1)
+	FMOVQ F8, 384(R1)
+	VMOVI $0, V5.B16
+	FMOVQ F5, 128(R1)
+	FMOVQ 336(R0), F5
+	VAND  V6.B16, V5.B16, V5.B16
+	FMOVQ F5, 256(R1)
+	FMOVQ 1360(R0), F5
+	WORD  $0x4e661ca5 // bic v5.16b, v5.16b, v6.16b
+	FMOVQ F5, 640(R1)
+	WORD  $0x6ea6a4c5 // umaxp v5.4s, v6.4s, v6.4s
+	FMOVD F5, R1
 	CBNZ  R1, slow
 
 next:
@@ -13330,14 +15944,14 @@ next:
 	ADD  $16, R1, R1
 	MOVD R1, labels+16(FP)
 	MOVD step+48(FP), R1
-	MOVD e+40(FP), R2
-	ADD  R1, R2, R2
-	MOVD R2, e+40(FP)
+	MOVD e+40(FP), R3
+	ADD  R1, R3, R3
+	MOVD R3, e+40(FP)
 	MOVD classes+32(FP), R1
 	LSL  $4, R1, R1
-	MOVD logits+8(FP), R2
-	ADD  R1, R2, R2
-	MOVD R2, logits+8(FP)
+	MOVD logits+8(FP), R3
+	ADD  R1, R3, R3
+	MOVD R3, logits+8(FP)
 	MOVD rows+24(FP), R1
 	SUB  $4, R1, R1
 	MOVD R1, rows+24(FP)
@@ -13347,9 +15961,9 @@ next:
 
 slow:
 	MOVD slow+56(FP), R1
-	MOVD (R1), R2
-	ADD  $1, R2, R2
-	MOVD R2, (R1)
+	MOVD (R1), R3
+	ADD  $1, R3, R3
+	MOVD R3, (R1)
 	JMP  next
 
 // func narrowShiftedNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int)
@@ -13374,29 +15988,29 @@ group:
 	FMOVQ 336(R0), F14
 	MOVD  logits+8(FP), R1
 	MOVD  classes+32(FP), R2
+	LSL   $2, R2, R2
 	MOVD  classes+32(FP), R3
-	LSL   $2, R3, R3
-	CMP   $4, R2
+	CMP   $4, R3
 	BLT   most_few
-	SUB   $4, R2, R2
+	SUB   $4, R3, R3
 	MOVD  $0, R5
 
 most_columns:
-	MOVD  R5, R6
-	LSL   $4, R6, R6
+	MOVD  e+40(FP), R6
 	MOVD  R5, R7
-	LSL   $2, R7, R7
-	ADD   R7, R1, R7
-	MOVD  e+40(FP), R8
-	ADD   R6, R8, R6
+	MOVD  R5, R8
+	LSL   $4, R7, R7
+	LSL   $2, R8, R8
+	ADD   R8, R1, R8
+	ADD   R7, R6, R6
 	VDUP  R5, V13.S4
 	VSUB  V13.S4, V12.S4, V13.S4
-	ADD   R3, R7, R6
-	ADD   R3, R6, R8
-	ADD   R3, R8, R9
-	FMOVQ (R7), F15
+	ADD   R2, R8, R6
+	ADD   R2, R6, R7
+	ADD   R2, R7, R9
+	FMOVQ (R8), F15
 	FMOVQ (R6), F16
-	FMOVQ (R8), F17
+	FMOVQ (R7), F17
 	FMOVQ (R9), F18
 	VZIP1 V16.S4, V15.S4, V19.S4
 	VZIP1 V18.S4, V17.S4, V20.S4
@@ -13427,34 +16041,148 @@ most_columns:
 	VORR  V13.B16, V15.B16, V13.B16
 	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
 	VBIT  V15.B16, V13.B16, V14.B16
+	ADD   $4, R5, R5
+	CMP   R3, R5
+	BLE   most_columns
 
-	// the next 4, or the last
-	CMP  R2, R5
-	BEQ  most_done
-	ADD  $4, R5, R5
-	CMP  R2, R5
-	CSEL LT, R5, R2, R5
-	MOVD R5, R5
-	JMP  most_columns
+	// the columns that are left
+	SUB   R3, R5, R5
+	CMP   $4, R5
+	BGE   most_done
+	CMP   $3, R5
+	BGE   most_left1
+	CMP   $2, R5
+	BGE   most_left2
+	MOVD  e+40(FP), R5
+	MOVD  R3, R6
+	MOVD  R3, R7
+	LSL   $4, R6, R6
+	LSL   $2, R7, R7
+	ADD   R7, R1, R1
+	ADD   R6, R5, R5
+	VDUP  R3, V13.S4
+	VSUB  V13.S4, V12.S4, V13.S4
+	ADD   R2, R1, R3
+	ADD   R2, R3, R5
+	ADD   R2, R5, R2
+	FMOVQ (R1), F15
+	FMOVQ (R3), F16
+	FMOVQ (R5), F17
+	FMOVQ (R2), F18
+	VZIP1 V16.S4, V15.S4, V19.S4
+	VZIP1 V18.S4, V17.S4, V20.S4
+	VZIP1 V20.D2, V19.D2, V21.D2
+	VZIP2 V20.D2, V19.D2, V19.D2
+	VZIP2 V16.S4, V15.S4, V15.S4
+	VZIP2 V18.S4, V17.S4, V16.S4
+	VZIP1 V16.D2, V15.D2, V17.D2
+	VZIP2 V16.D2, V15.D2, V15.D2
+	VCMEQ V5.S4, V13.S4, V16.S4
+	VAND  V16.B16, V2.B16, V16.B16
+	VORR  V16.B16, V19.B16, V16.B16
+	WORD  $0x6eaee612 // fcmgt v18.4s, v16.4s, v14.4s
+	VBIT  V18.B16, V16.B16, V14.B16
+	VCMEQ V6.S4, V13.S4, V16.S4
+	VAND  V16.B16, V2.B16, V16.B16
+	VORR  V16.B16, V17.B16, V16.B16
+	WORD  $0x6eaee611 // fcmgt v17.4s, v16.4s, v14.4s
+	VBIT  V17.B16, V16.B16, V14.B16
+	VCMEQ V7.S4, V13.S4, V13.S4
+	VAND  V13.B16, V2.B16, V13.B16
+	VORR  V13.B16, V15.B16, V13.B16
+	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
+	VBIT  V15.B16, V13.B16, V14.B16
+	JMP   most_done
+
+most_left2:
+	MOVD  e+40(FP), R5
+	MOVD  R3, R6
+	MOVD  R3, R7
+	LSL   $4, R6, R6
+	LSL   $2, R7, R7
+	ADD   R7, R1, R1
+	ADD   R6, R5, R5
+	VDUP  R3, V13.S4
+	VSUB  V13.S4, V12.S4, V13.S4
+	ADD   R2, R1, R3
+	ADD   R2, R3, R5
+	ADD   R2, R5, R2
+	FMOVQ (R1), F15
+	FMOVQ (R3), F16
+	FMOVQ (R5), F17
+	FMOVQ (R2), F18
+	VZIP1 V16.S4, V15.S4, V19.S4
+	VZIP1 V18.S4, V17.S4, V20.S4
+	VZIP1 V20.D2, V19.D2, V21.D2
+	VZIP2 V20.D2, V19.D2, V19.D2
+	VZIP2 V16.S4, V15.S4, V15.S4
+	VZIP2 V18.S4, V17.S4, V16.S4
+	VZIP1 V16.D2, V15.D2, V17.D2
+	VZIP2 V16.D2, V15.D2, V15.D2
+	VCMEQ V6.S4, V13.S4, V16.S4
+	VAND  V16.B16, V2.B16, V16.B16
+	VORR  V16.B16, V17.B16, V16.B16
+	WORD  $0x6eaee611 // fcmgt v17.4s, v16.4s, v14.4s
+	VBIT  V17.B16, V16.B16, V14.B16
+	VCMEQ V7.S4, V13.S4, V13.S4
+	VAND  V13.B16, V2.B16, V13.B16
+	VORR  V13.B16, V15.B16, V13.B16
+	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
+	VBIT  V15.B16, V13.B16, V14.B16
+	JMP   most_done
+
+most_left1:
+	MOVD  e+40(FP), R5
+	MOVD  R3, R6
+	MOVD  R3, R7
+	LSL   $4, R6, R6
+	LSL   $2, R7, R7
+	ADD   R7, R1, R1
+	ADD   R6, R5, R5
+	VDUP  R3, V13.S4
+	VSUB  V13.S4, V12.S4, V13.S4
+	ADD   R2, R1, R3
+	ADD   R2, R3, R5
+	ADD   R2, R5, R2
+	FMOVQ (R1), F15
+	FMOVQ (R3), F16
+	FMOVQ (R5), F17
+	FMOVQ (R2), F18
+	VZIP1 V16.S4, V15.S4, V19.S4
+	VZIP1 V18.S4, V17.S4, V20.S4
+	VZIP1 V20.D2, V19.D2, V21.D2
+	VZIP2 V20.D2, V19.D2, V19.D2
+	VZIP2 V16.S4, V15.S4, V15.S4
+	VZIP2 V18.S4, V17.S4, V16.S4
+	VZIP1 V16.D2, V15.D2, V17.D2
+	VZIP2 V16.D2, V15.D2, V15.D2
+	VCMEQ V7.S4, V13.S4, V13.S4
+	VAND  V13.B16, V2.B16, V13.B16
+	VORR  V13.B16, V15.B16, V13.B16
+	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
+	VBIT  V15.B16, V13.B16, V14.B16
+	JMP   most_done
+	JMP most_done
 
 most_few:
-	CMP   $3, R2
+	MOVD  classes+32(FP), R3
+	CMP   $3, R3
 	BLT   most_two
-	MOVD  e+40(FP), R2
-	ADD   R3, R1, R2
-	ADD   R3, R2, R5
-	ADD   R3, R5, R3
+	MOVD  e+40(FP), R3
+	ADD   R2, R1, R3
+	ADD   R2, R3, R5
+	ADD   R2, R5, R2
 	FMOVD (R1), F13
 	ADD   $8, R1, R1
 	VLD1  (R1), V13.S[2]
-	FMOVD (R2), F15
-	ADD   $8, R2, R1
+	FMOVD (R3), F15
+	ADD   $8, R3, R1
 	VLD1  (R1), V15.S[2]
 	FMOVD (R5), F16
 	ADD   $8, R5, R1
 	VLD1  (R1), V16.S[2]
-	FMOVD (R3), F17
-	ADD   $8, R3, R1
+	FMOVD (R2), F17
+	ADD   $8, R2, R1
 	VLD1  (R1), V17.S[2]
 	VZIP1 V15.S4, V13.S4, V18.S4
 	VZIP1 V17.S4, V16.S4, V19.S4
@@ -13483,14 +16211,14 @@ most_few:
 	JMP   most_done
 
 most_two:
-	MOVD  e+40(FP), R2
-	ADD   R3, R1, R2
-	ADD   R3, R2, R5
-	ADD   R3, R5, R3
+	MOVD  e+40(FP), R3
+	ADD   R2, R1, R3
+	ADD   R2, R3, R5
+	ADD   R2, R5, R2
 	FMOVD (R1), F13
-	FMOVD (R2), F15
+	FMOVD (R3), F15
 	FMOVD (R5), F16
-	FMOVD (R3), F17
+	FMOVD (R2), F17
 	VZIP1 V15.S4, V13.S4, V13.S4
 	VZIP1 V17.S4, V16.S4, V15.S4
 	VZIP1 V15.D2, V13.D2, V16.D2
@@ -13533,28 +16261,28 @@ most_done:
 	VCMEQ V19.S4, V18.S4, V18.S4
 	MOVD  logits+8(FP), R1
 	MOVD  classes+32(FP), R2
+	LSL   $2, R2, R2
 	MOVD  classes+32(FP), R3
-	LSL   $2, R3, R3
-	CMP   $4, R2
+	CMP   $4, R3
 	BLT   sum_few
-	SUB   $4, R2, R2
+	SUB   $4, R3, R3
 	MOVD  $0, R5
 
 sum_columns:
-	MOVD  R5, R6
-	LSL   $4, R6, R6
+	MOVD  e+40(FP), R6
 	MOVD  R5, R7
-	LSL   $2, R7, R7
-	ADD   R7, R1, R7
-	MOVD  e+40(FP), R8
-	ADD   R6, R8, R6
+	MOVD  R5, R8
+	LSL   $4, R7, R7
+	LSL   $2, R8, R8
+	ADD   R8, R1, R8
+	ADD   R7, R6, R6
 	VDUP  R5, V19.S4
 	VSUB  V19.S4, V12.S4, V19.S4
-	ADD   R3, R7, R8
-	ADD   R3, R8, R9
-	ADD   R3, R9, R10
-	FMOVQ (R7), F20
-	FMOVQ (R8), F21
+	ADD   R2, R8, R7
+	ADD   R2, R7, R9
+	ADD   R2, R9, R10
+	FMOVQ (R8), F20
+	FMOVQ (R7), F21
 	FMOVQ (R9), F22
 	FMOVQ (R10), F23
 	VZIP1 V21.S4, V20.S4, V24.S4
@@ -13566,135 +16294,398 @@ sum_columns:
 	VZIP1 V21.D2, V20.D2, V22.D2
 	VZIP2 V21.D2, V20.D2, V20.D2
 	VMOVI $0, V21.B16
+	VCMEQ V5.S4, V19.S4, V23.S4
 	VCMEQ V21.S4, V19.S4, V21.S4
-	WORD  $0x4eadd757 // fsub v23.4s, v26.4s, v13.4s
-	WORD  $0x4e751ef9 // bic v25.16b, v23.16b, v21.16b
-	WORD  $0x6eb9e617 // fcmgt v23.4s, v16.4s, v25.4s
-	VBIT  V23.B16, V16.B16, V25.B16
-	VMOV  V17.B16, V23.B16
-	VFMLA V0.S4, V25.S4, V23.S4
-	WORD  $0x4eb1d6fa // fsub v26.4s, v23.4s, v17.4s
-	VFMLS V1.S4, V26.S4, V25.S4
-	VFMLS V3.S4, V26.S4, V25.S4
-	FMOVQ 1264(R0), F26
-	VFMLA V4.S4, V25.S4, V26.S4
+	WORD  $0x4eadd718 // fsub v24.4s, v24.4s, v13.4s
+	WORD  $0x4eadd759 // fsub v25.4s, v26.4s, v13.4s
+	WORD  $0x4e771f17 // bic v23.16b, v24.16b, v23.16b
+	WORD  $0x4e751f38 // bic v24.16b, v25.16b, v21.16b
+	WORD  $0x6eb7e619 // fcmgt v25.4s, v16.4s, v23.4s
+	WORD  $0x6eb8e615 // fcmgt v21.4s, v16.4s, v24.4s
+	VBIT  V25.B16, V16.B16, V23.B16
+	VBIT  V21.B16, V16.B16, V24.B16
+	VMOV  V17.B16, V26.B16
+	VMOV  V17.B16, V21.B16
+	VFMLA V0.S4, V23.S4, V26.S4
+	VFMLA V0.S4, V24.S4, V21.S4
+	WORD  $0x4eb1d75b // fsub v27.4s, v26.4s, v17.4s
+	WORD  $0x4eb1d6b9 // fsub v25.4s, v21.4s, v17.4s
+	VFMLS V1.S4, V27.S4, V23.S4
+	VFMLS V1.S4, V25.S4, V24.S4
+	VFMLS V3.S4, V27.S4, V23.S4
+	VFMLS V3.S4, V25.S4, V24.S4
+	FMOVQ 1264(R0), F28
+	FMOVQ 1264(R0), F25
+	VFMLA V4.S4, V23.S4, V28.S4
+	VFMLA V4.S4, V24.S4, V25.S4
+	FMOVQ 1280(R0), F29
 	FMOVQ 1280(R0), F27
-	VFMLA V26.S4, V25.S4, V27.S4
-	FMOVQ 1296(R0), F26
-	VFMLA V27.S4, V25.S4, V26.S4
+	VFMLA V28.S4, V23.S4, V29.S4
+	VFMLA V25.S4, V24.S4, V27.S4
+	FMOVQ 1296(R0), F28
+	FMOVQ 1296(R0), F25
+	VFMLA V29.S4, V23.S4, V28.S4
+	VFMLA V27.S4, V24.S4, V25.S4
+	FMOVQ 1312(R0), F29
 	FMOVQ 1312(R0), F27
-	VFMLA V26.S4, V25.S4, V27.S4
-	FMOVQ 224(R0), F26
-	VFMLA V27.S4, V25.S4, V26.S4
+	VFMLA V28.S4, V23.S4, V29.S4
+	VFMLA V25.S4, V24.S4, V27.S4
+	FMOVQ 224(R0), F28
+	FMOVQ 224(R0), F25
+	VFMLA V29.S4, V23.S4, V28.S4
+	VFMLA V27.S4, V24.S4, V25.S4
+	FMOVQ 224(R0), F29
 	FMOVQ 224(R0), F27
-	VFMLA V26.S4, V25.S4, V27.S4
-	VSHL  $23, V23.S4, V23.S4
-	WORD  $0x4e751ef5 // bic v21.16b, v23.16b, v21.16b
+	VFMLA V28.S4, V23.S4, V29.S4
+	VFMLA V25.S4, V24.S4, V27.S4
+	VSHL  $23, V26.S4, V23.S4
+	VSHL  $23, V21.S4, V21.S4
+	VCMEQ V5.S4, V19.S4, V25.S4
+	VMOVI $0, V24.B16
+	WORD  $0x4e791ef7 // bic v23.16b, v23.16b, v25.16b
+	VCMEQ V24.S4, V19.S4, V24.S4
+	WORD  $0x6e37dfb7 // fmul v23.4s, v29.4s, v23.4s
+	WORD  $0x4e781eb5 // bic v21.16b, v21.16b, v24.16b
+	FMOVQ 16(R6), F24
 	WORD  $0x6e35df75 // fmul v21.4s, v27.4s, v21.4s
+	VBIT  V18.B16, V23.B16, V24.B16
 	FMOVQ (R6), F23
+	FMOVQ F24, 16(R6)
 	VBIT  V18.B16, V21.B16, V23.B16
 	FMOVQ F23, (R6)
-	VCMEQ V5.S4, V19.S4, V21.S4
-	WORD  $0x4eadd717 // fsub v23.4s, v24.4s, v13.4s
-	WORD  $0x4e751ef8 // bic v24.16b, v23.16b, v21.16b
-	WORD  $0x6eb8e617 // fcmgt v23.4s, v16.4s, v24.4s
-	VBIT  V23.B16, V16.B16, V24.B16
-	VMOV  V17.B16, V23.B16
-	VFMLA V0.S4, V24.S4, V23.S4
-	WORD  $0x4eb1d6f9 // fsub v25.4s, v23.4s, v17.4s
-	VFMLS V1.S4, V25.S4, V24.S4
-	VFMLS V3.S4, V25.S4, V24.S4
-	FMOVQ 1264(R0), F25
-	VFMLA V4.S4, V24.S4, V25.S4
-	FMOVQ 1280(R0), F26
-	VFMLA V25.S4, V24.S4, V26.S4
-	FMOVQ 1296(R0), F25
-	VFMLA V26.S4, V24.S4, V25.S4
-	FMOVQ 1312(R0), F26
-	VFMLA V25.S4, V24.S4, V26.S4
-	FMOVQ 224(R0), F25
-	VFMLA V26.S4, V24.S4, V25.S4
-	FMOVQ 224(R0), F26
-	VFMLA V25.S4, V24.S4, V26.S4
-	VSHL  $23, V23.S4, V23.S4
-	WORD  $0x4e751ef5 // bic v21.16b, v23.16b, v21.16b
-	WORD  $0x6e35df55 // fmul v21.4s, v26.4s, v21.4s
-	FMOVQ 16(R6), F23
-	VBIT  V18.B16, V21.B16, V23.B16
-	FMOVQ F23, 16(R6)
 	VCMEQ V6.S4, V19.S4, V21.S4
+	VCMEQ V7.S4, V19.S4, V23.S4
 	WORD  $0x4eadd6d6 // fsub v22.4s, v22.4s, v13.4s
-	WORD  $0x4e751ed7 // bic v23.16b, v22.16b, v21.16b
-	WORD  $0x6eb7e616 // fcmgt v22.4s, v16.4s, v23.4s
-	VBIT  V22.B16, V16.B16, V23.B16
-	VMOV  V17.B16, V22.B16
-	VFMLA V0.S4, V23.S4, V22.S4
-	WORD  $0x4eb1d6d8 // fsub v24.4s, v22.4s, v17.4s
-	VFMLS V1.S4, V24.S4, V23.S4
-	VFMLS V3.S4, V24.S4, V23.S4
-	FMOVQ 1264(R0), F24
-	VFMLA V4.S4, V23.S4, V24.S4
-	FMOVQ 1280(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 1296(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 1312(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 224(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 224(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	VSHL  $23, V22.S4, V22.S4
-	WORD  $0x4e751ed5 // bic v21.16b, v22.16b, v21.16b
-	WORD  $0x6e35df35 // fmul v21.4s, v25.4s, v21.4s
-	FMOVQ 32(R6), F22
-	VBIT  V18.B16, V21.B16, V22.B16
-	FMOVQ F22, 32(R6)
-	VCMEQ V7.S4, V19.S4, V19.S4
 	WORD  $0x4eadd694 // fsub v20.4s, v20.4s, v13.4s
-	WORD  $0x4e731e95 // bic v21.16b, v20.16b, v19.16b
+	WORD  $0x4e751ed5 // bic v21.16b, v22.16b, v21.16b
+	WORD  $0x4e771e97 // bic v23.16b, v20.16b, v23.16b
 	WORD  $0x6eb5e614 // fcmgt v20.4s, v16.4s, v21.4s
+	WORD  $0x6eb7e616 // fcmgt v22.4s, v16.4s, v23.4s
 	VBIT  V20.B16, V16.B16, V21.B16
+	VBIT  V22.B16, V16.B16, V23.B16
 	VMOV  V17.B16, V20.B16
+	VMOV  V17.B16, V24.B16
 	VFMLA V0.S4, V21.S4, V20.S4
+	VFMLA V0.S4, V23.S4, V24.S4
 	WORD  $0x4eb1d696 // fsub v22.4s, v20.4s, v17.4s
+	WORD  $0x4eb1d719 // fsub v25.4s, v24.4s, v17.4s
 	VFMLS V1.S4, V22.S4, V21.S4
+	VFMLS V1.S4, V25.S4, V23.S4
 	VFMLS V3.S4, V22.S4, V21.S4
+	VFMLS V3.S4, V25.S4, V23.S4
 	FMOVQ 1264(R0), F22
+	FMOVQ 1264(R0), F26
 	VFMLA V4.S4, V21.S4, V22.S4
-	FMOVQ 1280(R0), F23
-	VFMLA V22.S4, V21.S4, V23.S4
+	VFMLA V4.S4, V23.S4, V26.S4
+	FMOVQ 1280(R0), F25
+	FMOVQ 1280(R0), F27
+	VFMLA V22.S4, V21.S4, V25.S4
+	VFMLA V26.S4, V23.S4, V27.S4
 	FMOVQ 1296(R0), F22
-	VFMLA V23.S4, V21.S4, V22.S4
-	FMOVQ 1312(R0), F23
-	VFMLA V22.S4, V21.S4, V23.S4
+	FMOVQ 1296(R0), F26
+	VFMLA V25.S4, V21.S4, V22.S4
+	VFMLA V27.S4, V23.S4, V26.S4
+	FMOVQ 1312(R0), F25
+	FMOVQ 1312(R0), F27
+	VFMLA V22.S4, V21.S4, V25.S4
+	VFMLA V26.S4, V23.S4, V27.S4
 	FMOVQ 224(R0), F22
-	VFMLA V23.S4, V21.S4, V22.S4
-	FMOVQ 224(R0), F23
-	VFMLA V22.S4, V21.S4, V23.S4
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V21.S4, V22.S4
+	VFMLA V27.S4, V23.S4, V26.S4
+	FMOVQ 224(R0), F25
+	FMOVQ 224(R0), F27
+	VFMLA V22.S4, V21.S4, V25.S4
+	VFMLA V26.S4, V23.S4, V27.S4
 	VSHL  $23, V20.S4, V20.S4
-	WORD  $0x4e731e93 // bic v19.16b, v20.16b, v19.16b
-	WORD  $0x6e33def3 // fmul v19.4s, v23.4s, v19.4s
-	FMOVQ 48(R6), F20
-	VBIT  V18.B16, V19.B16, V20.B16
-	FMOVQ F20, 48(R6)
+	VSHL  $23, V24.S4, V22.S4
+	VCMEQ V6.S4, V19.S4, V21.S4
+	VCMEQ V7.S4, V19.S4, V19.S4
+	WORD  $0x4e751e94 // bic v20.16b, v20.16b, v21.16b
+	WORD  $0x4e731ed3 // bic v19.16b, v22.16b, v19.16b
+	WORD  $0x6e34df34 // fmul v20.4s, v25.4s, v20.4s
+	WORD  $0x6e33df75 // fmul v21.4s, v27.4s, v19.4s
+	FMOVQ 32(R6), F19
+	FMOVQ 48(R6), F22
+	VBIT  V18.B16, V20.B16, V19.B16
+	VBIT  V18.B16, V21.B16, V22.B16
+	FMOVQ F19, 32(R6)
+	FMOVQ F22, 48(R6)
+	ADD   $4, R5, R5
+	CMP   R3, R5
+	BLE   sum_columns
 
-	// the next 4, or the last
-	CMP  R2, R5
-	BEQ  sum_done
-	ADD  $4, R5, R5
-	CMP  R2, R5
-	CSEL LT, R5, R2, R5
-	MOVD R5, R5
-	JMP  sum_columns
+	// the columns that are left
+	SUB   R3, R5, R5
+	CMP   $4, R5
+	BGE   sum_done
+	CMP   $3, R5
+	BGE   sum_left1
+	CMP   $2, R5
+	BGE   sum_left2
+	MOVD  e+40(FP), R5
+	MOVD  R3, R6
+	MOVD  R3, R7
+	LSL   $4, R6, R6
+	LSL   $2, R7, R7
+	ADD   R7, R1, R1
+	ADD   R6, R5, R5
+	VDUP  R3, V19.S4
+	VSUB  V19.S4, V12.S4, V12.S4
+	ADD   R2, R1, R3
+	ADD   R2, R3, R6
+	ADD   R2, R6, R2
+	FMOVQ (R1), F19
+	FMOVQ (R3), F20
+	FMOVQ (R6), F21
+	FMOVQ (R2), F22
+	VZIP1 V20.S4, V19.S4, V23.S4
+	VZIP1 V22.S4, V21.S4, V24.S4
+	VZIP1 V24.D2, V23.D2, V25.D2
+	VZIP2 V24.D2, V23.D2, V23.D2
+	VZIP2 V20.S4, V19.S4, V19.S4
+	VZIP2 V22.S4, V21.S4, V20.S4
+	VZIP1 V20.D2, V19.D2, V21.D2
+	VZIP2 V20.D2, V19.D2, V19.D2
+	VCMEQ V5.S4, V12.S4, V20.S4
+	VCMEQ V6.S4, V12.S4, V22.S4
+	WORD  $0x4eadd6f7 // fsub v23.4s, v23.4s, v13.4s
+	WORD  $0x4eadd6b5 // fsub v21.4s, v21.4s, v13.4s
+	WORD  $0x4e741ef4 // bic v20.16b, v23.16b, v20.16b
+	WORD  $0x4e761eb7 // bic v23.16b, v21.16b, v22.16b
+	WORD  $0x6eb4e615 // fcmgt v21.4s, v16.4s, v20.4s
+	WORD  $0x6eb7e616 // fcmgt v22.4s, v16.4s, v23.4s
+	VBIT  V21.B16, V16.B16, V20.B16
+	VBIT  V22.B16, V16.B16, V23.B16
+	VMOV  V17.B16, V21.B16
+	VMOV  V17.B16, V24.B16
+	VFMLA V0.S4, V20.S4, V21.S4
+	VFMLA V0.S4, V23.S4, V24.S4
+	WORD  $0x4eb1d6b6 // fsub v22.4s, v21.4s, v17.4s
+	WORD  $0x4eb1d719 // fsub v25.4s, v24.4s, v17.4s
+	VFMLS V1.S4, V22.S4, V20.S4
+	VFMLS V1.S4, V25.S4, V23.S4
+	VFMLS V3.S4, V22.S4, V20.S4
+	VFMLS V3.S4, V25.S4, V23.S4
+	FMOVQ 1264(R0), F22
+	FMOVQ 1264(R0), F26
+	VFMLA V4.S4, V20.S4, V22.S4
+	VFMLA V4.S4, V23.S4, V26.S4
+	FMOVQ 1280(R0), F25
+	FMOVQ 1280(R0), F27
+	VFMLA V22.S4, V20.S4, V25.S4
+	VFMLA V26.S4, V23.S4, V27.S4
+	FMOVQ 1296(R0), F22
+	FMOVQ 1296(R0), F26
+	VFMLA V25.S4, V20.S4, V22.S4
+	VFMLA V27.S4, V23.S4, V26.S4
+	FMOVQ 1312(R0), F25
+	FMOVQ 1312(R0), F27
+	VFMLA V22.S4, V20.S4, V25.S4
+	VFMLA V26.S4, V23.S4, V27.S4
+	FMOVQ 224(R0), F22
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V20.S4, V22.S4
+	VFMLA V27.S4, V23.S4, V26.S4
+	FMOVQ 224(R0), F25
+	FMOVQ 224(R0), F27
+	VFMLA V22.S4, V20.S4, V25.S4
+	VFMLA V26.S4, V23.S4, V27.S4
+	VSHL  $23, V21.S4, V20.S4
+	VSHL  $23, V24.S4, V22.S4
+	VCMEQ V5.S4, V12.S4, V21.S4
+	VCMEQ V6.S4, V12.S4, V23.S4
+	WORD  $0x4e751e94 // bic v20.16b, v20.16b, v21.16b
+	WORD  $0x4e771ed5 // bic v21.16b, v22.16b, v23.16b
+	WORD  $0x6e34df34 // fmul v20.4s, v25.4s, v20.4s
+	WORD  $0x6e35df76 // fmul v22.4s, v27.4s, v21.4s
+	FMOVQ 16(R5), F21
+	FMOVQ 32(R5), F23
+	VBIT  V18.B16, V20.B16, V21.B16
+	VBIT  V18.B16, V22.B16, V23.B16
+	FMOVQ F21, 16(R5)
+	FMOVQ F23, 32(R5)
+	VCMEQ V7.S4, V12.S4, V20.S4
+	WORD  $0x4eadd66d // fsub v13.4s, v19.4s, v13.4s
+	WORD  $0x4e741db3 // bic v19.16b, v13.16b, v20.16b
+	WORD  $0x6eb3e60d // fcmgt v13.4s, v16.4s, v19.4s
+	VBIT  V13.B16, V16.B16, V19.B16
+	VMOV  V17.B16, V13.B16
+	VFMLA V0.S4, V19.S4, V13.S4
+	WORD  $0x4eb1d5b0 // fsub v16.4s, v13.4s, v17.4s
+	VFMLS V1.S4, V16.S4, V19.S4
+	VFMLS V3.S4, V16.S4, V19.S4
+	FMOVQ 1264(R0), F16
+	VFMLA V4.S4, V19.S4, V16.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	FMOVQ 1296(R0), F16
+	VFMLA V17.S4, V19.S4, V16.S4
+	FMOVQ 1312(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	FMOVQ 224(R0), F16
+	VFMLA V17.S4, V19.S4, V16.S4
+	FMOVQ 224(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	VSHL  $23, V13.S4, V13.S4
+	VCMEQ V7.S4, V12.S4, V12.S4
+	WORD  $0x4e6c1dac // bic v12.16b, v13.16b, v12.16b
+	WORD  $0x6e2cde2c // fmul v12.4s, v17.4s, v12.4s
+	FMOVQ 48(R5), F13
+	VBIT  V18.B16, V12.B16, V13.B16
+	FMOVQ F13, 48(R5)
+	JMP   sum_done
+
+sum_left2:
+	MOVD  e+40(FP), R5
+	MOVD  R3, R6
+	MOVD  R3, R7
+	LSL   $4, R6, R6
+	LSL   $2, R7, R7
+	ADD   R7, R1, R1
+	ADD   R6, R5, R5
+	VDUP  R3, V19.S4
+	VSUB  V19.S4, V12.S4, V12.S4
+	ADD   R2, R1, R3
+	ADD   R2, R3, R6
+	ADD   R2, R6, R2
+	FMOVQ (R1), F19
+	FMOVQ (R3), F20
+	FMOVQ (R6), F21
+	FMOVQ (R2), F22
+	VZIP1 V20.S4, V19.S4, V23.S4
+	VZIP1 V22.S4, V21.S4, V24.S4
+	VZIP1 V24.D2, V23.D2, V25.D2
+	VZIP2 V24.D2, V23.D2, V23.D2
+	VZIP2 V20.S4, V19.S4, V19.S4
+	VZIP2 V22.S4, V21.S4, V20.S4
+	VZIP1 V20.D2, V19.D2, V21.D2
+	VZIP2 V20.D2, V19.D2, V19.D2
+	VCMEQ V6.S4, V12.S4, V20.S4
+	VCMEQ V7.S4, V12.S4, V22.S4
+	WORD  $0x4eadd6b5 // fsub v21.4s, v21.4s, v13.4s
+	WORD  $0x4eadd66d // fsub v13.4s, v19.4s, v13.4s
+	WORD  $0x4e741eb3 // bic v19.16b, v21.16b, v20.16b
+	WORD  $0x4e761db5 // bic v21.16b, v13.16b, v22.16b
+	WORD  $0x6eb3e60d // fcmgt v13.4s, v16.4s, v19.4s
+	WORD  $0x6eb5e614 // fcmgt v20.4s, v16.4s, v21.4s
+	VBIT  V13.B16, V16.B16, V19.B16
+	VBIT  V20.B16, V16.B16, V21.B16
+	VMOV  V17.B16, V13.B16
+	VMOV  V17.B16, V20.B16
+	VFMLA V0.S4, V19.S4, V13.S4
+	VFMLA V0.S4, V21.S4, V20.S4
+	WORD  $0x4eb1d5b0 // fsub v16.4s, v13.4s, v17.4s
+	WORD  $0x4eb1d691 // fsub v17.4s, v20.4s, v17.4s
+	VFMLS V1.S4, V16.S4, V19.S4
+	VFMLS V1.S4, V17.S4, V21.S4
+	VFMLS V3.S4, V16.S4, V19.S4
+	VFMLS V3.S4, V17.S4, V21.S4
+	FMOVQ 1264(R0), F16
+	FMOVQ 1264(R0), F22
+	VFMLA V4.S4, V19.S4, V16.S4
+	VFMLA V4.S4, V21.S4, V22.S4
+	FMOVQ 1280(R0), F17
+	FMOVQ 1280(R0), F23
+	VFMLA V16.S4, V19.S4, V17.S4
+	VFMLA V22.S4, V21.S4, V23.S4
+	FMOVQ 1296(R0), F16
+	FMOVQ 1296(R0), F22
+	VFMLA V17.S4, V19.S4, V16.S4
+	VFMLA V23.S4, V21.S4, V22.S4
+	FMOVQ 1312(R0), F17
+	FMOVQ 1312(R0), F23
+	VFMLA V16.S4, V19.S4, V17.S4
+	VFMLA V22.S4, V21.S4, V23.S4
+	FMOVQ 224(R0), F16
+	FMOVQ 224(R0), F22
+	VFMLA V17.S4, V19.S4, V16.S4
+	VFMLA V23.S4, V21.S4, V22.S4
+	FMOVQ 224(R0), F17
+	FMOVQ 224(R0), F23
+	VFMLA V16.S4, V19.S4, V17.S4
+	VFMLA V22.S4, V21.S4, V23.S4
+	VSHL  $23, V13.S4, V13.S4
+	VSHL  $23, V20.S4, V19.S4
+	VCMEQ V6.S4, V12.S4, V16.S4
+	VCMEQ V7.S4, V12.S4, V12.S4
+	WORD  $0x4e701dad // bic v13.16b, v13.16b, v16.16b
+	WORD  $0x4e6c1e6c // bic v12.16b, v19.16b, v12.16b
+	WORD  $0x6e2dde2d // fmul v13.4s, v17.4s, v13.4s
+	WORD  $0x6e2cdef0 // fmul v16.4s, v23.4s, v12.4s
+	FMOVQ 32(R5), F12
+	FMOVQ 48(R5), F17
+	VBIT  V18.B16, V13.B16, V12.B16
+	VBIT  V18.B16, V16.B16, V17.B16
+	FMOVQ F12, 32(R5)
+	FMOVQ F17, 48(R5)
+	JMP   sum_done
+
+sum_left1:
+	MOVD  e+40(FP), R5
+	MOVD  R3, R6
+	MOVD  R3, R7
+	LSL   $4, R6, R6
+	LSL   $2, R7, R7
+	ADD   R7, R1, R1
+	ADD   R6, R5, R5
+	VDUP  R3, V19.S4
+	VSUB  V19.S4, V12.S4, V12.S4
+	ADD   R2, R1, R3
+	ADD   R2, R3, R6
+	ADD   R2, R6, R2
+	FMOVQ (R1), F19
+	FMOVQ (R3), F20
+	FMOVQ (R6), F21
+	FMOVQ (R2), F22
+	VZIP1 V20.S4, V19.S4, V23.S4
+	VZIP1 V22.S4, V21.S4, V24.S4
+	VZIP1 V24.D2, V23.D2, V25.D2
+	VZIP2 V24.D2, V23.D2, V23.D2
+	VZIP2 V20.S4, V19.S4, V19.S4
+	VZIP2 V22.S4, V21.S4, V20.S4
+	VZIP1 V20.D2, V19.D2, V21.D2
+	VZIP2 V20.D2, V19.D2, V19.D2
+	VCMEQ V7.S4, V12.S4, V20.S4
+	WORD  $0x4eadd66d // fsub v13.4s, v19.4s, v13.4s
+	WORD  $0x4e741db3 // bic v19.16b, v13.16b, v20.16b
+	WORD  $0x6eb3e60d // fcmgt v13.4s, v16.4s, v19.4s
+	VBIT  V13.B16, V16.B16, V19.B16
+	VMOV  V17.B16, V13.B16
+	VFMLA V0.S4, V19.S4, V13.S4
+	WORD  $0x4eb1d5b0 // fsub v16.4s, v13.4s, v17.4s
+	VFMLS V1.S4, V16.S4, V19.S4
+	VFMLS V3.S4, V16.S4, V19.S4
+	FMOVQ 1264(R0), F16
+	VFMLA V4.S4, V19.S4, V16.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	FMOVQ 1296(R0), F16
+	VFMLA V17.S4, V19.S4, V16.S4
+	FMOVQ 1312(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	FMOVQ 224(R0), F16
+	VFMLA V17.S4, V19.S4, V16.S4
+	FMOVQ 224(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	VSHL  $23, V13.S4, V13.S4
+	VCMEQ V7.S4, V12.S4, V12.S4
+	WORD  $0x4e6c1dac // bic v12.16b, v13.16b, v12.16b
+	WORD  $0x6e2cde2c // fmul v12.4s, v17.4s, v12.4s
+	FMOVQ 48(R5), F13
+	VBIT  V18.B16, V12.B16, V13.B16
+	FMOVQ F13, 48(R5)
+	JMP   sum_done
+	JMP sum_done
 
 sum_few:
-	CMP   $3, R2
+	MOVD  classes+32(FP), R3
+	CMP   $3, R3
 	BLT   sum_two
-	MOVD  e+40(FP), R2
-	ADD   R3, R1, R5
-	ADD   R3, R5, R6
-	ADD   R3, R6, R3
+	MOVD  e+40(FP), R3
+	ADD   R2, R1, R5
+	ADD   R2, R5, R6
+	ADD   R2, R6, R2
 	FMOVD (R1), F19
 	ADD   $8, R1, R1
 	VLD1  (R1), V19.S[2]
@@ -13704,8 +16695,8 @@ sum_few:
 	FMOVD (R6), F21
 	ADD   $8, R6, R1
 	VLD1  (R1), V21.S[2]
-	FMOVD (R3), F22
-	ADD   $8, R3, R1
+	FMOVD (R2), F22
+	ADD   $8, R2, R1
 	VLD1  (R1), V22.S[2]
 	VZIP1 V20.S4, V19.S4, V23.S4
 	VZIP1 V22.S4, V21.S4, V24.S4
@@ -13716,65 +16707,68 @@ sum_few:
 	VZIP1 V20.D2, V19.D2, V21.D2
 	VZIP2 V20.D2, V19.D2, V19.D2
 	VMOVI $0, V19.B16
+	VCMEQ V5.S4, V12.S4, V20.S4
 	VCMEQ V19.S4, V12.S4, V19.S4
-	WORD  $0x4eadd734 // fsub v20.4s, v25.4s, v13.4s
-	WORD  $0x4e731e96 // bic v22.16b, v20.16b, v19.16b
-	WORD  $0x6eb6e614 // fcmgt v20.4s, v16.4s, v22.4s
-	VBIT  V20.B16, V16.B16, V22.B16
-	VMOV  V17.B16, V20.B16
-	VFMLA V0.S4, V22.S4, V20.S4
-	WORD  $0x4eb1d698 // fsub v24.4s, v20.4s, v17.4s
-	VFMLS V1.S4, V24.S4, V22.S4
-	VFMLS V3.S4, V24.S4, V22.S4
-	FMOVQ 1264(R0), F24
-	VFMLA V4.S4, V22.S4, V24.S4
-	FMOVQ 1280(R0), F25
-	VFMLA V24.S4, V22.S4, V25.S4
-	FMOVQ 1296(R0), F24
-	VFMLA V25.S4, V22.S4, V24.S4
-	FMOVQ 1312(R0), F25
-	VFMLA V24.S4, V22.S4, V25.S4
-	FMOVQ 224(R0), F24
-	VFMLA V25.S4, V22.S4, V24.S4
-	FMOVQ 224(R0), F25
-	VFMLA V24.S4, V22.S4, V25.S4
-	VSHL  $23, V20.S4, V20.S4
-	WORD  $0x4e731e93 // bic v19.16b, v20.16b, v19.16b
-	WORD  $0x6e33df33 // fmul v19.4s, v25.4s, v19.4s
-	FMOVQ (R2), F20
-	VBIT  V18.B16, V19.B16, V20.B16
-	FMOVQ F20, (R2)
-	VCMEQ V5.S4, V12.S4, V19.S4
-	WORD  $0x4eadd6f4 // fsub v20.4s, v23.4s, v13.4s
-	WORD  $0x4e731e96 // bic v22.16b, v20.16b, v19.16b
-	WORD  $0x6eb6e614 // fcmgt v20.4s, v16.4s, v22.4s
-	VBIT  V20.B16, V16.B16, V22.B16
-	VMOV  V17.B16, V20.B16
-	VFMLA V0.S4, V22.S4, V20.S4
-	WORD  $0x4eb1d697 // fsub v23.4s, v20.4s, v17.4s
+	WORD  $0x4eadd6f6 // fsub v22.4s, v23.4s, v13.4s
+	WORD  $0x4eadd737 // fsub v23.4s, v25.4s, v13.4s
+	WORD  $0x4e741ed4 // bic v20.16b, v22.16b, v20.16b
+	WORD  $0x4e731ef6 // bic v22.16b, v23.16b, v19.16b
+	WORD  $0x6eb4e617 // fcmgt v23.4s, v16.4s, v20.4s
+	WORD  $0x6eb6e613 // fcmgt v19.4s, v16.4s, v22.4s
+	VBIT  V23.B16, V16.B16, V20.B16
+	VBIT  V19.B16, V16.B16, V22.B16
+	VMOV  V17.B16, V24.B16
+	VMOV  V17.B16, V19.B16
+	VFMLA V0.S4, V20.S4, V24.S4
+	VFMLA V0.S4, V22.S4, V19.S4
+	WORD  $0x4eb1d719 // fsub v25.4s, v24.4s, v17.4s
+	WORD  $0x4eb1d677 // fsub v23.4s, v19.4s, v17.4s
+	VFMLS V1.S4, V25.S4, V20.S4
 	VFMLS V1.S4, V23.S4, V22.S4
+	VFMLS V3.S4, V25.S4, V20.S4
 	VFMLS V3.S4, V23.S4, V22.S4
+	FMOVQ 1264(R0), F26
 	FMOVQ 1264(R0), F23
+	VFMLA V4.S4, V20.S4, V26.S4
 	VFMLA V4.S4, V22.S4, V23.S4
-	FMOVQ 1280(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1280(R0), F27
+	FMOVQ 1280(R0), F25
+	VFMLA V26.S4, V20.S4, V27.S4
+	VFMLA V23.S4, V22.S4, V25.S4
+	FMOVQ 1296(R0), F26
 	FMOVQ 1296(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1312(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
+	VFMLA V27.S4, V20.S4, V26.S4
+	VFMLA V25.S4, V22.S4, V23.S4
+	FMOVQ 1312(R0), F27
+	FMOVQ 1312(R0), F25
+	VFMLA V26.S4, V20.S4, V27.S4
+	VFMLA V23.S4, V22.S4, V25.S4
+	FMOVQ 224(R0), F26
 	FMOVQ 224(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 224(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	VSHL  $23, V20.S4, V20.S4
-	WORD  $0x4e731e93 // bic v19.16b, v20.16b, v19.16b
-	WORD  $0x6e33df13 // fmul v19.4s, v24.4s, v19.4s
-	FMOVQ 16(R2), F20
+	VFMLA V27.S4, V20.S4, V26.S4
+	VFMLA V25.S4, V22.S4, V23.S4
+	FMOVQ 224(R0), F27
+	FMOVQ 224(R0), F25
+	VFMLA V26.S4, V20.S4, V27.S4
+	VFMLA V23.S4, V22.S4, V25.S4
+	VSHL  $23, V24.S4, V20.S4
+	VSHL  $23, V19.S4, V19.S4
+	VCMEQ V5.S4, V12.S4, V23.S4
+	VMOVI $0, V22.B16
+	WORD  $0x4e771e94 // bic v20.16b, v20.16b, v23.16b
+	VCMEQ V22.S4, V12.S4, V22.S4
+	WORD  $0x6e34df74 // fmul v20.4s, v27.4s, v20.4s
+	WORD  $0x4e761e73 // bic v19.16b, v19.16b, v22.16b
+	FMOVQ 16(R3), F22
+	WORD  $0x6e33df33 // fmul v19.4s, v25.4s, v19.4s
+	VBIT  V18.B16, V20.B16, V22.B16
+	FMOVQ (R3), F20
+	FMOVQ F22, 16(R3)
 	VBIT  V18.B16, V19.B16, V20.B16
-	FMOVQ F20, 16(R2)
-	VCMEQ V6.S4, V12.S4, V12.S4
+	FMOVQ F20, (R3)
+	VCMEQ V6.S4, V12.S4, V19.S4
 	WORD  $0x4eadd6ad // fsub v13.4s, v21.4s, v13.4s
-	WORD  $0x4e6c1db3 // bic v19.16b, v13.16b, v12.16b
+	WORD  $0x4e731db3 // bic v19.16b, v13.16b, v19.16b
 	WORD  $0x6eb3e60d // fcmgt v13.4s, v16.4s, v19.4s
 	VBIT  V13.B16, V16.B16, V19.B16
 	VMOV  V17.B16, V13.B16
@@ -13795,83 +16789,87 @@ sum_few:
 	FMOVQ 224(R0), F17
 	VFMLA V16.S4, V19.S4, V17.S4
 	VSHL  $23, V13.S4, V13.S4
+	VCMEQ V6.S4, V12.S4, V12.S4
 	WORD  $0x4e6c1dac // bic v12.16b, v13.16b, v12.16b
 	WORD  $0x6e2cde2c // fmul v12.4s, v17.4s, v12.4s
-	FMOVQ 32(R2), F13
+	FMOVQ 32(R3), F13
 	VBIT  V18.B16, V12.B16, V13.B16
-	FMOVQ F13, 32(R2)
+	FMOVQ F13, 32(R3)
 	JMP   sum_done
 
 sum_two:
-	MOVD  e+40(FP), R2
-	ADD   R3, R1, R5
-	ADD   R3, R5, R6
-	ADD   R3, R6, R3
+	MOVD  e+40(FP), R3
+	ADD   R2, R1, R5
+	ADD   R2, R5, R6
+	ADD   R2, R6, R2
 	FMOVD (R1), F19
 	FMOVD (R5), F20
 	FMOVD (R6), F21
-	FMOVD (R3), F22
+	FMOVD (R2), F22
 	VZIP1 V20.S4, V19.S4, V19.S4
 	VZIP1 V22.S4, V21.S4, V20.S4
 	VZIP1 V20.D2, V19.D2, V21.D2
 	VZIP2 V20.D2, V19.D2, V19.D2
 	VMOVI $0, V20.B16
+	VCMEQ V5.S4, V12.S4, V22.S4
 	VCMEQ V20.S4, V12.S4, V20.S4
-	WORD  $0x4eadd6b5 // fsub v21.4s, v21.4s, v13.4s
-	WORD  $0x4e741eb6 // bic v22.16b, v21.16b, v20.16b
-	WORD  $0x6eb6e615 // fcmgt v21.4s, v16.4s, v22.4s
-	VBIT  V21.B16, V16.B16, V22.B16
-	VMOV  V17.B16, V21.B16
-	VFMLA V0.S4, V22.S4, V21.S4
-	WORD  $0x4eb1d6b7 // fsub v23.4s, v21.4s, v17.4s
-	VFMLS V1.S4, V23.S4, V22.S4
-	VFMLS V3.S4, V23.S4, V22.S4
-	FMOVQ 1264(R0), F23
-	VFMLA V4.S4, V22.S4, V23.S4
-	FMOVQ 1280(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1296(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1312(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 224(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 224(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	VSHL  $23, V21.S4, V21.S4
-	WORD  $0x4e741eb4 // bic v20.16b, v21.16b, v20.16b
-	WORD  $0x6e34df14 // fmul v20.4s, v24.4s, v20.4s
-	FMOVQ (R2), F21
-	VBIT  V18.B16, V20.B16, V21.B16
-	FMOVQ F21, (R2)
-	VCMEQ V5.S4, V12.S4, V12.S4
-	WORD  $0x4eadd66d // fsub v13.4s, v19.4s, v13.4s
-	WORD  $0x4e6c1db3 // bic v19.16b, v13.16b, v12.16b
-	WORD  $0x6eb3e60d // fcmgt v13.4s, v16.4s, v19.4s
-	VBIT  V13.B16, V16.B16, V19.B16
+	WORD  $0x4eadd673 // fsub v19.4s, v19.4s, v13.4s
+	WORD  $0x4eadd6ad // fsub v13.4s, v21.4s, v13.4s
+	WORD  $0x4e761e73 // bic v19.16b, v19.16b, v22.16b
+	WORD  $0x4e741db4 // bic v20.16b, v13.16b, v20.16b
+	WORD  $0x6eb3e615 // fcmgt v21.4s, v16.4s, v19.4s
+	WORD  $0x6eb4e60d // fcmgt v13.4s, v16.4s, v20.4s
+	VBIT  V21.B16, V16.B16, V19.B16
+	VBIT  V13.B16, V16.B16, V20.B16
+	VMOV  V17.B16, V16.B16
 	VMOV  V17.B16, V13.B16
-	VFMLA V0.S4, V19.S4, V13.S4
-	WORD  $0x4eb1d5b0 // fsub v16.4s, v13.4s, v17.4s
-	VFMLS V1.S4, V16.S4, V19.S4
-	VFMLS V3.S4, V16.S4, V19.S4
-	FMOVQ 1264(R0), F16
-	VFMLA V4.S4, V19.S4, V16.S4
-	FMOVQ 1280(R0), F17
-	VFMLA V16.S4, V19.S4, V17.S4
-	FMOVQ 1296(R0), F16
-	VFMLA V17.S4, V19.S4, V16.S4
-	FMOVQ 1312(R0), F17
-	VFMLA V16.S4, V19.S4, V17.S4
-	FMOVQ 224(R0), F16
-	VFMLA V17.S4, V19.S4, V16.S4
+	VFMLA V0.S4, V19.S4, V16.S4
+	VFMLA V0.S4, V20.S4, V13.S4
+	WORD  $0x4eb1d615 // fsub v21.4s, v16.4s, v17.4s
+	WORD  $0x4eb1d5b1 // fsub v17.4s, v13.4s, v17.4s
+	VFMLS V1.S4, V21.S4, V19.S4
+	VFMLS V1.S4, V17.S4, V20.S4
+	VFMLS V3.S4, V21.S4, V19.S4
+	VFMLS V3.S4, V17.S4, V20.S4
+	FMOVQ 1264(R0), F22
+	FMOVQ 1264(R0), F17
+	VFMLA V4.S4, V19.S4, V22.S4
+	VFMLA V4.S4, V20.S4, V17.S4
+	FMOVQ 1280(R0), F23
+	FMOVQ 1280(R0), F21
+	VFMLA V22.S4, V19.S4, V23.S4
+	VFMLA V17.S4, V20.S4, V21.S4
+	FMOVQ 1296(R0), F22
+	FMOVQ 1296(R0), F17
+	VFMLA V23.S4, V19.S4, V22.S4
+	VFMLA V21.S4, V20.S4, V17.S4
+	FMOVQ 1312(R0), F23
+	FMOVQ 1312(R0), F21
+	VFMLA V22.S4, V19.S4, V23.S4
+	VFMLA V17.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F22
 	FMOVQ 224(R0), F17
-	VFMLA V16.S4, V19.S4, V17.S4
+	VFMLA V23.S4, V19.S4, V22.S4
+	VFMLA V21.S4, V20.S4, V17.S4
+	FMOVQ 224(R0), F23
+	FMOVQ 224(R0), F21
+	VFMLA V22.S4, V19.S4, V23.S4
+	VFMLA V17.S4, V20.S4, V21.S4
+	VSHL  $23, V16.S4, V16.S4
 	VSHL  $23, V13.S4, V13.S4
+	VCMEQ V5.S4, V12.S4, V19.S4
+	VMOVI $0, V17.B16
+	WORD  $0x4e731e10 // bic v16.16b, v16.16b, v19.16b
+	VCMEQ V17.S4, V12.S4, V12.S4
+	WORD  $0x6e30def0 // fmul v16.4s, v23.4s, v16.4s
 	WORD  $0x4e6c1dac // bic v12.16b, v13.16b, v12.16b
-	WORD  $0x6e2cde2c // fmul v12.4s, v17.4s, v12.4s
-	FMOVQ 16(R2), F13
-	VBIT  V18.B16, V12.B16, V13.B16
-	FMOVQ F13, 16(R2)
+	FMOVQ 16(R3), F13
+	WORD  $0x6e2cdeac // fmul v12.4s, v21.4s, v12.4s
+	VBIT  V18.B16, V16.B16, V13.B16
+	FMOVQ (R3), F16
+	FMOVQ F13, 16(R3)
+	VBIT  V18.B16, V12.B16, V16.B16
+	FMOVQ F16, (R3)
 
 sum_done:
 	VMOVI $0, V12.B16
@@ -14173,196 +17171,230 @@ folded:
 
 // func narrowSoftmaxNEON(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
 TEXT ·narrowSoftmaxNEON(SB), NOSPLIT, $0-56
-	MOVD  $consts<>+0(SB), R0
-	FMOVQ 912(R0), F0
-	FMOVQ 1328(R0), F1
-	FMOVQ 1344(R0), F2
+	MOVD $consts<>+0(SB), R1
 
 group:
-	MOVD  labels+16(FP), R1
-	FMOVQ (R1), F3
-	MOVD  sums+8(FP), R1
-	FMOVQ 512(R1), F4
-	FMOVQ (R1), F5
-	FMOVQ 384(R1), F6
-	MOVD  dst+0(FP), R1
+	MOVD  labels+16(FP), R0
+	FMOVQ (R0), F0
+	MOVD  sums+8(FP), R0
+	FMOVQ 512(R0), F1
+	FMOVQ (R0), F2
+	FMOVQ 384(R0), F3
+	MOVD  dst+0(FP), R0
 	MOVD  classes+32(FP), R2
+	LSL   $2, R2, R2
 	MOVD  classes+32(FP), R3
-	LSL   $2, R3, R3
-	CMP   $4, R2
+	CMP   $4, R3
 	BLT   all_few
-	SUB   $4, R2, R2
+	SUB   $4, R3, R3
 	MOVD  $0, R5
 
 all_columns:
-	MOVD  R5, R6
-	LSL   $4, R6, R6
+	MOVD  e+40(FP), R6
 	MOVD  R5, R7
-	LSL   $2, R7, R7
-	ADD   R7, R1, R7
-	MOVD  e+40(FP), R8
-	ADD   R6, R8, R6
-	VDUP  R5, V6.S4
-	VSUB  V6.S4, V3.S4, V6.S4
-	VMOVI $0, V7.B16
-	VCMEQ V7.S4, V6.S4, V7.S4
-	FMOVQ (R6), F7
-	WORD  $0x6e24dce8 // fmul v8.4s, v7.4s, v4.4s
-	VFMLA V5.S4, V7.S4, V8.S4
-	WORD  $0x4e28e507 // fcmeq v7.4s, v8.4s, v8.4s
-	FMOVQ 368(R0), F9
-	VBIT  V7.B16, V8.B16, V9.B16
-	VCMEQ V0.S4, V6.S4, V7.S4
-	FMOVQ 16(R6), F7
-	WORD  $0x6e24dce8 // fmul v8.4s, v7.4s, v4.4s
-	VFMLA V5.S4, V7.S4, V8.S4
-	WORD  $0x4e28e507 // fcmeq v7.4s, v8.4s, v8.4s
-	FMOVQ 368(R0), F10
-	VBIT  V7.B16, V8.B16, V10.B16
-	VCMEQ V1.S4, V6.S4, V7.S4
-	FMOVQ 32(R6), F7
-	WORD  $0x6e24dce8 // fmul v8.4s, v7.4s, v4.4s
-	VFMLA V5.S4, V7.S4, V8.S4
-	WORD  $0x4e28e507 // fcmeq v7.4s, v8.4s, v8.4s
-	FMOVQ 368(R0), F11
-	VBIT  V7.B16, V8.B16, V11.B16
-	VCMEQ V2.S4, V6.S4, V6.S4
-	FMOVQ 48(R6), F6
-	WORD  $0x6e24dcc7 // fmul v7.4s, v6.4s, v4.4s
-	VFMLA V5.S4, V6.S4, V7.S4
-	WORD  $0x4e27e4e6 // fcmeq v6.4s, v7.4s, v7.4s
-	FMOVQ 368(R0), F8
-	VBIT  V6.B16, V7.B16, V8.B16
-	ADD   R3, R7, R6
-	ADD   R3, R6, R8
-	ADD   R3, R8, R9
-	VZIP1 V10.S4, V9.S4, V6.S4
-	VZIP1 V8.S4, V11.S4, V7.S4
-	VZIP1 V7.D2, V6.D2, V12.D2
-	VZIP2 V7.D2, V6.D2, V6.D2
-	VZIP2 V10.S4, V9.S4, V7.S4
-	VZIP2 V8.S4, V11.S4, V8.S4
-	VZIP1 V8.D2, V7.D2, V9.D2
-	VZIP2 V8.D2, V7.D2, V7.D2
-	FMOVQ F12, (R7)
-	FMOVQ F6, (R6)
+	MOVD  R5, R8
+	LSL   $4, R7, R7
+	LSL   $2, R8, R8
+	ADD   R8, R0, R8
+	ADD   R7, R6, R6
+	VDUP  R5, V3.S4
+	VSUB  V3.S4, V0.S4, V3.S4
+	FMOVQ (R6), F3
+	WORD  $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
+	VFMLA V2.S4, V3.S4, V4.S4
+	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
+	FMOVQ 368(R1), F5
+	VBIT  V3.B16, V4.B16, V5.B16
+	FMOVQ 16(R6), F3
+	WORD  $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
+	VFMLA V2.S4, V3.S4, V4.S4
+	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
+	FMOVQ 368(R1), F6
+	VBIT  V3.B16, V4.B16, V6.B16
+	FMOVQ 32(R6), F3
+	WORD  $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
+	VFMLA V2.S4, V3.S4, V4.S4
+	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
+	FMOVQ 368(R1), F7
+	VBIT  V3.B16, V4.B16, V7.B16
+	FMOVQ 48(R6), F3
+	WORD  $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
+	VFMLA V2.S4, V3.S4, V4.S4
+	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
+	FMOVQ 368(R1), F8
+	VBIT  V3.B16, V4.B16, V8.B16
+	ADD   R2, R8, R6
+	ADD   R2, R6, R7
+	ADD   R2, R7, R9
+	VZIP1 V6.S4, V5.S4, V3.S4
+	VZIP1 V8.S4, V7.S4, V4.S4
+	VZIP1 V4.D2, V3.D2, V9.D2
+	VZIP2 V4.D2, V3.D2, V3.D2
+	VZIP2 V6.S4, V5.S4, V4.S4
+	VZIP2 V8.S4, V7.S4, V5.S4
+	VZIP1 V5.D2, V4.D2, V6.D2
+	VZIP2 V5.D2, V4.D2, V4.D2
 	FMOVQ F9, (R8)
-	FMOVQ F7, (R9)
+	FMOVQ F3, (R6)
+	FMOVQ F6, (R7)
+	FMOVQ F4, (R9)
+	ADD   $4, R5, R5
+	CMP   R3, R5
+	BLE   all_columns
 
-	// the next 4, or the last
-	CMP  R2, R5
-	BEQ  all_done
-	ADD  $4, R5, R5
-	CMP  R2, R5
-	CSEL LT, R5, R2, R5
-	MOVD R5, R5
-	JMP  all_columns
+	// the columns that are left
+	SUB   R3, R5, R5
+	CMP   $4, R5
+	BGE   all_done
+	MOVD  e+40(FP), R5
+	MOVD  R3, R6
+	MOVD  R3, R7
+	LSL   $4, R6, R6
+	LSL   $2, R7, R7
+	ADD   R7, R0, R0
+	ADD   R6, R5, R5
+	VDUP  R3, V3.S4
+	VSUB  V3.S4, V0.S4, V0.S4
+	FMOVQ (R5), F0
+	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V3.S4
+	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	FMOVQ 368(R1), F4
+	VBIT  V0.B16, V3.B16, V4.B16
+	FMOVQ 16(R5), F0
+	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V3.S4
+	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	FMOVQ 368(R1), F5
+	VBIT  V0.B16, V3.B16, V5.B16
+	FMOVQ 32(R5), F0
+	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V3.S4
+	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	FMOVQ 368(R1), F6
+	VBIT  V0.B16, V3.B16, V6.B16
+	FMOVQ 48(R5), F0
+	WORD  $0x6e21dc01 // fmul v1.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V1.S4
+	WORD  $0x4e21e420 // fcmeq v0.4s, v1.4s, v1.4s
+	FMOVQ 368(R1), F2
+	VBIT  V0.B16, V1.B16, V2.B16
+	ADD   R2, R0, R3
+	ADD   R2, R3, R5
+	ADD   R2, R5, R2
+	VZIP1 V5.S4, V4.S4, V0.S4
+	VZIP1 V2.S4, V6.S4, V1.S4
+	VZIP1 V1.D2, V0.D2, V3.D2
+	VZIP2 V1.D2, V0.D2, V0.D2
+	VZIP2 V5.S4, V4.S4, V1.S4
+	VZIP2 V2.S4, V6.S4, V2.S4
+	VZIP1 V2.D2, V1.D2, V4.D2
+	VZIP2 V2.D2, V1.D2, V1.D2
+	FMOVQ F3, (R0)
+	FMOVQ F0, (R3)
+	FMOVQ F4, (R5)
+	FMOVQ F1, (R2)
+	JMP   all_done
 
 all_few:
-	CMP   $3, R2
+	MOVD  classes+32(FP), R3
+	CMP   $3, R3
 	BLT   all_two
-	MOVD  e+40(FP), R2
-	VMOVI $0, V6.B16
-	VCMEQ V6.S4, V3.S4, V6.S4
-	FMOVQ (R2), F6
-	WORD  $0x6e24dcc7 // fmul v7.4s, v6.4s, v4.4s
-	VFMLA V5.S4, V6.S4, V7.S4
-	WORD  $0x4e27e4e6 // fcmeq v6.4s, v7.4s, v7.4s
-	FMOVQ 368(R0), F8
-	VBIT  V6.B16, V7.B16, V8.B16
-	VCMEQ V0.S4, V3.S4, V6.S4
-	FMOVQ 16(R2), F6
-	WORD  $0x6e24dcc7 // fmul v7.4s, v6.4s, v4.4s
-	VFMLA V5.S4, V6.S4, V7.S4
-	WORD  $0x4e27e4e6 // fcmeq v6.4s, v7.4s, v7.4s
-	FMOVQ 368(R0), F9
-	VBIT  V6.B16, V7.B16, V9.B16
-	VCMEQ V1.S4, V3.S4, V3.S4
-	FMOVQ 32(R2), F3
-	WORD  $0x6e24dc64 // fmul v4.4s, v3.4s, v4.4s
-	VFMLA V5.S4, V3.S4, V4.S4
-	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
-	FMOVQ 368(R0), F5
-	VBIT  V3.B16, V4.B16, V5.B16
-	ADD   R3, R1, R2
-	ADD   R3, R2, R5
-	ADD   R3, R5, R3
-	VZIP1 V9.S4, V8.S4, V3.S4
-	VZIP1 V8.S4, V5.S4, V4.S4
-	VZIP1 V4.D2, V3.D2, V6.D2
-	VZIP2 V4.D2, V3.D2, V3.D2
-	VZIP2 V9.S4, V8.S4, V4.S4
-	VZIP2 V8.S4, V5.S4, V5.S4
-	VZIP1 V5.D2, V4.D2, V7.D2
-	VZIP2 V5.D2, V4.D2, V4.D2
-	FMOVD F6, (R1)
-	ADD   $8, R1, R1
-	VST1  V6.S[2], (R1)
-	FMOVD F3, (R2)
-	ADD   $8, R2, R1
-	VST1  V3.S[2], (R1)
-	FMOVD F7, (R5)
-	ADD   $8, R5, R1
-	VST1  V7.S[2], (R1)
-	FMOVD F4, (R3)
-	ADD   $8, R3, R1
-	VST1  V4.S[2], (R1)
+	MOVD  e+40(FP), R3
+	FMOVQ (R3), F0
+	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V3.S4
+	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	FMOVQ 368(R1), F4
+	VBIT  V0.B16, V3.B16, V4.B16
+	FMOVQ 16(R3), F0
+	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V3.S4
+	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	FMOVQ 368(R1), F5
+	VBIT  V0.B16, V3.B16, V5.B16
+	FMOVQ 32(R3), F0
+	WORD  $0x6e21dc01 // fmul v1.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V1.S4
+	WORD  $0x4e21e420 // fcmeq v0.4s, v1.4s, v1.4s
+	FMOVQ 368(R1), F2
+	VBIT  V0.B16, V1.B16, V2.B16
+	ADD   R2, R0, R3
+	ADD   R2, R3, R5
+	ADD   R2, R5, R2
+	VZIP1 V5.S4, V4.S4, V0.S4
+	VZIP1 V4.S4, V2.S4, V1.S4
+	VZIP1 V1.D2, V0.D2, V3.D2
+	VZIP2 V1.D2, V0.D2, V0.D2
+	VZIP2 V5.S4, V4.S4, V1.S4
+	VZIP2 V4.S4, V2.S4, V2.S4
+	VZIP1 V2.D2, V1.D2, V4.D2
+	VZIP2 V2.D2, V1.D2, V1.D2
+	FMOVD F3, (R0)
+	ADD   $8, R0, R0
+	VST1  V3.S[2], (R0)
+	FMOVD F0, (R3)
+	ADD   $8, R3, R0
+	VST1  V0.S[2], (R0)
+	FMOVD F4, (R5)
+	ADD   $8, R5, R0
+	VST1  V4.S[2], (R0)
+	FMOVD F1, (R2)
+	ADD   $8, R2, R0
+	VST1  V1.S[2], (R0)
 	JMP   all_done
 
 all_two:
-	MOVD  e+40(FP), R2
-	VMOVI $0, V6.B16
-	VCMEQ V6.S4, V3.S4, V6.S4
-	FMOVQ (R2), F6
-	WORD  $0x6e24dcc7 // fmul v7.4s, v6.4s, v4.4s
-	VFMLA V5.S4, V6.S4, V7.S4
-	WORD  $0x4e27e4e6 // fcmeq v6.4s, v7.4s, v7.4s
-	FMOVQ 368(R0), F8
-	VBIT  V6.B16, V7.B16, V8.B16
-	VCMEQ V0.S4, V3.S4, V3.S4
-	FMOVQ 16(R2), F3
-	WORD  $0x6e24dc64 // fmul v4.4s, v3.4s, v4.4s
-	VFMLA V5.S4, V3.S4, V4.S4
-	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
-	FMOVQ 368(R0), F5
-	VBIT  V3.B16, V4.B16, V5.B16
-	ADD   R3, R1, R2
-	ADD   R3, R2, R5
-	ADD   R3, R5, R3
-	VZIP1 V5.S4, V8.S4, V3.S4
-	VZIP1 V8.S4, V8.S4, V4.S4
-	VZIP1 V4.D2, V3.D2, V6.D2
-	VZIP2 V4.D2, V3.D2, V3.D2
-	VZIP2 V5.S4, V8.S4, V4.S4
-	VZIP2 V8.S4, V8.S4, V5.S4
-	VZIP1 V5.D2, V4.D2, V7.D2
-	VZIP2 V5.D2, V4.D2, V4.D2
-	FMOVD F6, (R1)
-	FMOVD F3, (R2)
-	FMOVD F7, (R5)
-	FMOVD F4, (R3)
+	MOVD  e+40(FP), R3
+	FMOVQ (R3), F0
+	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V3.S4
+	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	FMOVQ 368(R1), F4
+	VBIT  V0.B16, V3.B16, V4.B16
+	FMOVQ 16(R3), F0
+	WORD  $0x6e21dc01 // fmul v1.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V1.S4
+	WORD  $0x4e21e420 // fcmeq v0.4s, v1.4s, v1.4s
+	FMOVQ 368(R1), F2
+	VBIT  V0.B16, V1.B16, V2.B16
+	ADD   R2, R0, R3
+	ADD   R2, R3, R5
+	ADD   R2, R5, R2
+	VZIP1 V2.S4, V4.S4, V0.S4
+	VZIP1 V4.S4, V4.S4, V1.S4
+	VZIP1 V1.D2, V0.D2, V3.D2
+	VZIP2 V1.D2, V0.D2, V0.D2
+	VZIP2 V2.S4, V4.S4, V1.S4
+	VZIP2 V4.S4, V4.S4, V2.S4
+	VZIP1 V2.D2, V1.D2, V4.D2
+	VZIP2 V2.D2, V1.D2, V1.D2
+	FMOVD F3, (R0)
+	FMOVD F0, (R3)
+	FMOVD F4, (R5)
+	FMOVD F1, (R2)
 
 all_done:
-	MOVD sums+8(FP), R1
-	ADD  $16, R1, R1
-	MOVD R1, sums+8(FP)
-	MOVD labels+16(FP), R1
-	ADD  $16, R1, R1
-	MOVD R1, labels+16(FP)
-	MOVD step+48(FP), R1
+	MOVD sums+8(FP), R0
+	ADD  $16, R0, R0
+	MOVD R0, sums+8(FP)
+	MOVD labels+16(FP), R0
+	ADD  $16, R0, R0
+	MOVD R0, labels+16(FP)
+	MOVD step+48(FP), R0
 	MOVD e+40(FP), R2
-	ADD  R1, R2, R2
+	ADD  R0, R2, R2
 	MOVD R2, e+40(FP)
-	MOVD classes+32(FP), R1
-	LSL  $4, R1, R1
+	MOVD classes+32(FP), R0
+	LSL  $4, R0, R0
 	MOVD dst+0(FP), R2
-	ADD  R1, R2, R2
+	ADD  R0, R2, R2
 	MOVD R2, dst+0(FP)
-	MOVD rows+24(FP), R1
-	SUB  $4, R1, R1
-	MOVD R1, rows+24(FP)
-	MOVD rows+24(FP), R1
-	CBNZ R1, group
+	MOVD rows+24(FP), R0
+	SUB  $4, R0, R0
+	MOVD R0, rows+24(FP)
+	MOVD rows+24(FP), R0
+	CBNZ R0, group
 	RET
 
 // func narrowGradNEON(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
@@ -14381,169 +17413,227 @@ group:
 	FMOVQ 384(R1), F6
 	MOVD  dst+0(FP), R1
 	MOVD  classes+32(FP), R2
+	LSL   $2, R2, R2
 	MOVD  classes+32(FP), R3
-	LSL   $2, R3, R3
-	CMP   $4, R2
+	CMP   $4, R3
 	BLT   all_few
-	SUB   $4, R2, R2
+	SUB   $4, R3, R3
 	MOVD  $0, R5
 
 all_columns:
-	MOVD  R5, R6
-	LSL   $4, R6, R6
+	MOVD  e+40(FP), R6
 	MOVD  R5, R7
-	LSL   $2, R7, R7
-	ADD   R7, R1, R7
-	MOVD  e+40(FP), R8
-	ADD   R6, R8, R6
+	MOVD  R5, R8
+	LSL   $4, R7, R7
+	LSL   $2, R8, R8
+	ADD   R8, R1, R8
+	ADD   R7, R6, R6
 	VDUP  R5, V7.S4
 	VSUB  V7.S4, V3.S4, V7.S4
+	FMOVQ (R6), F8
+	WORD  $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
+	WORD  $0x6e25dd08 // fmul v8.4s, v8.4s, v5.4s
+	WORD  $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
+	FMOVQ 368(R0), F10
+	VBIT  V9.B16, V8.B16, V10.B16
 	VMOVI $0, V8.B16
 	VCMEQ V8.S4, V7.S4, V8.S4
-	FMOVQ (R6), F9
-	WORD  $0x6e24dd29 // fmul v9.4s, v9.4s, v4.4s
-	WORD  $0x6e25dd29 // fmul v9.4s, v9.4s, v5.4s
-	WORD  $0x4e29e52a // fcmeq v10.4s, v9.4s, v9.4s
-	FMOVQ 368(R0), F11
-	VBIT  V10.B16, V9.B16, V11.B16
-	VBIT  V8.B16, V6.B16, V11.B16
-	VCMEQ V0.S4, V7.S4, V8.S4
-	FMOVQ 16(R6), F9
-	WORD  $0x6e24dd29 // fmul v9.4s, v9.4s, v4.4s
-	WORD  $0x6e25dd29 // fmul v9.4s, v9.4s, v5.4s
-	WORD  $0x4e29e52a // fcmeq v10.4s, v9.4s, v9.4s
-	FMOVQ 368(R0), F12
-	VBIT  V10.B16, V9.B16, V12.B16
-	VBIT  V8.B16, V6.B16, V12.B16
-	VCMEQ V1.S4, V7.S4, V8.S4
-	FMOVQ 32(R6), F9
-	WORD  $0x6e24dd29 // fmul v9.4s, v9.4s, v4.4s
-	WORD  $0x6e25dd29 // fmul v9.4s, v9.4s, v5.4s
-	WORD  $0x4e29e52a // fcmeq v10.4s, v9.4s, v9.4s
-	FMOVQ 368(R0), F13
-	VBIT  V10.B16, V9.B16, V13.B16
-	VBIT  V8.B16, V6.B16, V13.B16
-	VCMEQ V2.S4, V7.S4, V7.S4
-	FMOVQ 48(R6), F8
-	WORD  $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
-	WORD  $0x6e25dd08 // fmul v8.4s, v8.4s, v5.4s
-	WORD  $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
-	FMOVQ 368(R0), F10
-	VBIT  V9.B16, V8.B16, V10.B16
-	VBIT  V7.B16, V6.B16, V10.B16
-	ADD   R3, R7, R6
-	ADD   R3, R6, R8
-	ADD   R3, R8, R9
-	VZIP1 V12.S4, V11.S4, V7.S4
-	VZIP1 V10.S4, V13.S4, V8.S4
-	VZIP1 V8.D2, V7.D2, V9.D2
-	VZIP2 V8.D2, V7.D2, V7.D2
-	VZIP2 V12.S4, V11.S4, V8.S4
-	VZIP2 V10.S4, V13.S4, V10.S4
-	VZIP1 V10.D2, V8.D2, V11.D2
-	VZIP2 V10.D2, V8.D2, V8.D2
-	FMOVQ F9, (R7)
-	FMOVQ F7, (R6)
-	FMOVQ F11, (R8)
-	FMOVQ F8, (R9)
-
-	// the next 4, or the last
-	CMP  R2, R5
-	BEQ  all_done
-	ADD  $4, R5, R5
-	CMP  R2, R5
-	CSEL LT, R5, R2, R5
-	MOVD R5, R5
-	JMP  all_columns
-
-all_few:
-	CMP   $3, R2
-	BLT   all_two
-	MOVD  e+40(FP), R2
-	VMOVI $0, V7.B16
-	VCMEQ V7.S4, V3.S4, V7.S4
-	FMOVQ (R2), F8
-	WORD  $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
-	WORD  $0x6e25dd08 // fmul v8.4s, v8.4s, v5.4s
-	WORD  $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
-	FMOVQ 368(R0), F10
-	VBIT  V9.B16, V8.B16, V10.B16
-	VBIT  V7.B16, V6.B16, V10.B16
-	VCMEQ V0.S4, V3.S4, V7.S4
-	FMOVQ 16(R2), F8
+	VBIT  V8.B16, V6.B16, V10.B16
+	FMOVQ 16(R6), F8
 	WORD  $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
 	WORD  $0x6e25dd08 // fmul v8.4s, v8.4s, v5.4s
 	WORD  $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
 	FMOVQ 368(R0), F11
 	VBIT  V9.B16, V8.B16, V11.B16
+	VCMEQ V0.S4, V7.S4, V8.S4
+	VBIT  V8.B16, V6.B16, V11.B16
+	FMOVQ 32(R6), F8
+	WORD  $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
+	WORD  $0x6e25dd08 // fmul v8.4s, v8.4s, v5.4s
+	WORD  $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
+	FMOVQ 368(R0), F12
+	VBIT  V9.B16, V8.B16, V12.B16
+	VCMEQ V1.S4, V7.S4, V8.S4
+	VBIT  V8.B16, V6.B16, V12.B16
+	FMOVQ 48(R6), F8
+	WORD  $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
+	WORD  $0x6e25dd08 // fmul v8.4s, v8.4s, v5.4s
+	WORD  $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
+	FMOVQ 368(R0), F13
+	VBIT  V9.B16, V8.B16, V13.B16
+	VCMEQ V2.S4, V7.S4, V7.S4
+	VBIT  V7.B16, V6.B16, V13.B16
+	ADD   R2, R8, R6
+	ADD   R2, R6, R7
+	ADD   R2, R7, R9
+	VZIP1 V11.S4, V10.S4, V7.S4
+	VZIP1 V13.S4, V12.S4, V8.S4
+	VZIP1 V8.D2, V7.D2, V9.D2
+	VZIP2 V8.D2, V7.D2, V7.D2
+	VZIP2 V11.S4, V10.S4, V8.S4
+	VZIP2 V13.S4, V12.S4, V10.S4
+	VZIP1 V10.D2, V8.D2, V11.D2
+	VZIP2 V10.D2, V8.D2, V8.D2
+	FMOVQ F9, (R8)
+	FMOVQ F7, (R6)
+	FMOVQ F11, (R7)
+	FMOVQ F8, (R9)
+	ADD   $4, R5, R5
+	CMP   R3, R5
+	BLE   all_columns
+
+	// the columns that are left
+	SUB   R3, R5, R5
+	CMP   $4, R5
+	BGE   all_done
+	MOVD  e+40(FP), R5
+	MOVD  R3, R6
+	MOVD  R3, R7
+	LSL   $4, R6, R6
+	LSL   $2, R7, R7
+	ADD   R7, R1, R1
+	ADD   R6, R5, R5
+	VDUP  R3, V7.S4
+	VSUB  V7.S4, V3.S4, V3.S4
+	FMOVQ (R5), F7
+	WORD  $0x6e24dce7 // fmul v7.4s, v7.4s, v4.4s
+	WORD  $0x6e25dce7 // fmul v7.4s, v7.4s, v5.4s
+	WORD  $0x4e27e4e8 // fcmeq v8.4s, v7.4s, v7.4s
+	FMOVQ 368(R0), F9
+	VBIT  V8.B16, V7.B16, V9.B16
+	VMOVI $0, V7.B16
+	VCMEQ V7.S4, V3.S4, V7.S4
+	VBIT  V7.B16, V6.B16, V9.B16
+	FMOVQ 16(R5), F7
+	WORD  $0x6e24dce7 // fmul v7.4s, v7.4s, v4.4s
+	WORD  $0x6e25dce7 // fmul v7.4s, v7.4s, v5.4s
+	WORD  $0x4e27e4e8 // fcmeq v8.4s, v7.4s, v7.4s
+	FMOVQ 368(R0), F10
+	VBIT  V8.B16, V7.B16, V10.B16
+	VCMEQ V0.S4, V3.S4, V7.S4
+	VBIT  V7.B16, V6.B16, V10.B16
+	FMOVQ 32(R5), F7
+	WORD  $0x6e24dce7 // fmul v7.4s, v7.4s, v4.4s
+	WORD  $0x6e25dce7 // fmul v7.4s, v7.4s, v5.4s
+	WORD  $0x4e27e4e8 // fcmeq v8.4s, v7.4s, v7.4s
+	FMOVQ 368(R0), F11
+	VBIT  V8.B16, V7.B16, V11.B16
+	VCMEQ V1.S4, V3.S4, V7.S4
 	VBIT  V7.B16, V6.B16, V11.B16
-	VCMEQ V1.S4, V3.S4, V3.S4
-	FMOVQ 32(R2), F7
+	FMOVQ 48(R5), F7
 	WORD  $0x6e24dce4 // fmul v4.4s, v7.4s, v4.4s
 	WORD  $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
 	WORD  $0x4e24e485 // fcmeq v5.4s, v4.4s, v4.4s
 	FMOVQ 368(R0), F7
 	VBIT  V5.B16, V4.B16, V7.B16
+	VCMEQ V2.S4, V3.S4, V3.S4
 	VBIT  V3.B16, V6.B16, V7.B16
-	ADD   R3, R1, R2
-	ADD   R3, R2, R5
-	ADD   R3, R5, R3
-	VZIP1 V11.S4, V10.S4, V3.S4
-	VZIP1 V10.S4, V7.S4, V4.S4
+	ADD   R2, R1, R3
+	ADD   R2, R3, R5
+	ADD   R2, R5, R2
+	VZIP1 V10.S4, V9.S4, V3.S4
+	VZIP1 V7.S4, V11.S4, V4.S4
 	VZIP1 V4.D2, V3.D2, V5.D2
 	VZIP2 V4.D2, V3.D2, V3.D2
-	VZIP2 V11.S4, V10.S4, V4.S4
-	VZIP2 V10.S4, V7.S4, V6.S4
+	VZIP2 V10.S4, V9.S4, V4.S4
+	VZIP2 V7.S4, V11.S4, V6.S4
+	VZIP1 V6.D2, V4.D2, V7.D2
+	VZIP2 V6.D2, V4.D2, V4.D2
+	FMOVQ F5, (R1)
+	FMOVQ F3, (R3)
+	FMOVQ F7, (R5)
+	FMOVQ F4, (R2)
+	JMP   all_done
+
+all_few:
+	MOVD  classes+32(FP), R3
+	CMP   $3, R3
+	BLT   all_two
+	MOVD  e+40(FP), R3
+	FMOVQ (R3), F7
+	WORD  $0x6e24dce7 // fmul v7.4s, v7.4s, v4.4s
+	WORD  $0x6e25dce7 // fmul v7.4s, v7.4s, v5.4s
+	WORD  $0x4e27e4e8 // fcmeq v8.4s, v7.4s, v7.4s
+	FMOVQ 368(R0), F9
+	VBIT  V8.B16, V7.B16, V9.B16
+	VMOVI $0, V7.B16
+	VCMEQ V7.S4, V3.S4, V7.S4
+	VBIT  V7.B16, V6.B16, V9.B16
+	FMOVQ 16(R3), F7
+	WORD  $0x6e24dce7 // fmul v7.4s, v7.4s, v4.4s
+	WORD  $0x6e25dce7 // fmul v7.4s, v7.4s, v5.4s
+	WORD  $0x4e27e4e8 // fcmeq v8.4s, v7.4s, v7.4s
+	FMOVQ 368(R0), F10
+	VBIT  V8.B16, V7.B16, V10.B16
+	VCMEQ V0.S4, V3.S4, V7.S4
+	VBIT  V7.B16, V6.B16, V10.B16
+	FMOVQ 32(R3), F7
+	WORD  $0x6e24dce4 // fmul v4.4s, v7.4s, v4.4s
+	WORD  $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	WORD  $0x4e24e485 // fcmeq v5.4s, v4.4s, v4.4s
+	FMOVQ 368(R0), F7
+	VBIT  V5.B16, V4.B16, V7.B16
+	VCMEQ V1.S4, V3.S4, V3.S4
+	VBIT  V3.B16, V6.B16, V7.B16
+	ADD   R2, R1, R3
+	ADD   R2, R3, R5
+	ADD   R2, R5, R2
+	VZIP1 V10.S4, V9.S4, V3.S4
+	VZIP1 V9.S4, V7.S4, V4.S4
+	VZIP1 V4.D2, V3.D2, V5.D2
+	VZIP2 V4.D2, V3.D2, V3.D2
+	VZIP2 V10.S4, V9.S4, V4.S4
+	VZIP2 V9.S4, V7.S4, V6.S4
 	VZIP1 V6.D2, V4.D2, V7.D2
 	VZIP2 V6.D2, V4.D2, V4.D2
 	FMOVD F5, (R1)
 	ADD   $8, R1, R1
 	VST1  V5.S[2], (R1)
-	FMOVD F3, (R2)
-	ADD   $8, R2, R1
+	FMOVD F3, (R3)
+	ADD   $8, R3, R1
 	VST1  V3.S[2], (R1)
 	FMOVD F7, (R5)
 	ADD   $8, R5, R1
 	VST1  V7.S[2], (R1)
-	FMOVD F4, (R3)
-	ADD   $8, R3, R1
+	FMOVD F4, (R2)
+	ADD   $8, R2, R1
 	VST1  V4.S[2], (R1)
 	JMP   all_done
 
 all_two:
-	MOVD  e+40(FP), R2
+	MOVD  e+40(FP), R3
+	FMOVQ (R3), F7
+	WORD  $0x6e24dce7 // fmul v7.4s, v7.4s, v4.4s
+	WORD  $0x6e25dce7 // fmul v7.4s, v7.4s, v5.4s
+	WORD  $0x4e27e4e8 // fcmeq v8.4s, v7.4s, v7.4s
+	FMOVQ 368(R0), F9
+	VBIT  V8.B16, V7.B16, V9.B16
 	VMOVI $0, V7.B16
 	VCMEQ V7.S4, V3.S4, V7.S4
-	FMOVQ (R2), F8
-	WORD  $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
-	WORD  $0x6e25dd08 // fmul v8.4s, v8.4s, v5.4s
-	WORD  $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
-	FMOVQ 368(R0), F10
-	VBIT  V9.B16, V8.B16, V10.B16
-	VBIT  V7.B16, V6.B16, V10.B16
-	VCMEQ V0.S4, V3.S4, V3.S4
-	FMOVQ 16(R2), F7
+	VBIT  V7.B16, V6.B16, V9.B16
+	FMOVQ 16(R3), F7
 	WORD  $0x6e24dce4 // fmul v4.4s, v7.4s, v4.4s
 	WORD  $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
 	WORD  $0x4e24e485 // fcmeq v5.4s, v4.4s, v4.4s
 	FMOVQ 368(R0), F7
 	VBIT  V5.B16, V4.B16, V7.B16
+	VCMEQ V0.S4, V3.S4, V3.S4
 	VBIT  V3.B16, V6.B16, V7.B16
-	ADD   R3, R1, R2
-	ADD   R3, R2, R5
-	ADD   R3, R5, R3
-	VZIP1 V7.S4, V10.S4, V3.S4
-	VZIP1 V10.S4, V10.S4, V4.S4
+	ADD   R2, R1, R3
+	ADD   R2, R3, R5
+	ADD   R2, R5, R2
+	VZIP1 V7.S4, V9.S4, V3.S4
+	VZIP1 V9.S4, V9.S4, V4.S4
 	VZIP1 V4.D2, V3.D2, V5.D2
 	VZIP2 V4.D2, V3.D2, V3.D2
-	VZIP2 V7.S4, V10.S4, V4.S4
-	VZIP2 V10.S4, V10.S4, V6.S4
+	VZIP2 V7.S4, V9.S4, V4.S4
+	VZIP2 V9.S4, V9.S4, V6.S4
 	VZIP1 V6.D2, V4.D2, V7.D2
 	VZIP2 V6.D2, V4.D2, V4.D2
 	FMOVD F5, (R1)
-	FMOVD F3, (R2)
+	FMOVD F3, (R3)
 	FMOVD F7, (R5)
-	FMOVD F4, (R3)
+	FMOVD F4, (R2)
 
 all_done:
 	MOVD sums+8(FP), R1
@@ -14761,30 +17851,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_967
+	BGE  focusnot0_383
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone967
+	JMP  focusdone383
 
-focusnot0_967:
+focusnot0_383:
 	CMP   $2, R7
-	BGE   focusnot1_967
+	BGE   focusnot1_383
 	FMOVQ 224(R0), F17
-	JMP   focusdone967
+	JMP   focusdone383
 
-focusnot1_967:
+focusnot1_383:
 	CMP $3, R7
-	BGE focusnot2_967
-	JMP focusdone967
+	BGE focusnot2_383
+	JMP focusdone383
 
-focusnot2_967:
+focusnot2_383:
 	CMP  $4, R7
-	BGE  focusnot3_967
+	BGE  focusnot3_383
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone967
+	JMP  focusdone383
 
-focusnot3_967:
+focusnot3_383:
 	CMP   $5, R7
-	BGE   focusnot4_967
+	BGE   focusnot4_383
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -14792,11 +17882,11 @@ focusnot3_967:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone967
+	JMP   focusdone383
 
-focusnot4_967:
+focusnot4_383:
 	CMP   $6, R7
-	BGE   focusnot5_967
+	BGE   focusnot5_383
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -14807,33 +17897,33 @@ focusnot4_967:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone967
+	JMP   focusdone383
 
-focusnot5_967:
+focusnot5_383:
 	CMP   $7, R7
-	BGE   focusnot6_967
+	BGE   focusnot6_383
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone967
+	JMP   focusdone383
 
-focusnot6_967:
+focusnot6_383:
 	CMP   $8, R7
-	BGE   focusnot7_967
+	BGE   focusnot7_383
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone967
+	JMP   focusdone383
 
-focusnot7_967:
+focusnot7_383:
 	CMP   $9, R7
-	BGE   focusnot8_967
+	BGE   focusnot8_383
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -14845,9 +17935,9 @@ focusnot7_967:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone967
+	JMP   focusdone383
 
-focusnot8_967:
+focusnot8_383:
 	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -15004,7 +18094,7 @@ focusnot8_967:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone967:
+focusdone383:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
@@ -15275,30 +18365,30 @@ partdone5:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_968
+	BGE  focusnot0_384
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone968
+	JMP  focusdone384
 
-focusnot0_968:
+focusnot0_384:
 	CMP   $2, R7
-	BGE   focusnot1_968
+	BGE   focusnot1_384
 	FMOVQ 224(R0), F17
-	JMP   focusdone968
+	JMP   focusdone384
 
-focusnot1_968:
+focusnot1_384:
 	CMP $3, R7
-	BGE focusnot2_968
-	JMP focusdone968
+	BGE focusnot2_384
+	JMP focusdone384
 
-focusnot2_968:
+focusnot2_384:
 	CMP  $4, R7
-	BGE  focusnot3_968
+	BGE  focusnot3_384
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone968
+	JMP  focusdone384
 
-focusnot3_968:
+focusnot3_384:
 	CMP   $5, R7
-	BGE   focusnot4_968
+	BGE   focusnot4_384
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -15306,11 +18396,11 @@ focusnot3_968:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone968
+	JMP   focusdone384
 
-focusnot4_968:
+focusnot4_384:
 	CMP   $6, R7
-	BGE   focusnot5_968
+	BGE   focusnot5_384
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -15321,33 +18411,33 @@ focusnot4_968:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone968
+	JMP   focusdone384
 
-focusnot5_968:
+focusnot5_384:
 	CMP   $7, R7
-	BGE   focusnot6_968
+	BGE   focusnot6_384
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone968
+	JMP   focusdone384
 
-focusnot6_968:
+focusnot6_384:
 	CMP   $8, R7
-	BGE   focusnot7_968
+	BGE   focusnot7_384
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone968
+	JMP   focusdone384
 
-focusnot7_968:
+focusnot7_384:
 	CMP   $9, R7
-	BGE   focusnot8_968
+	BGE   focusnot8_384
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -15359,9 +18449,9 @@ focusnot7_968:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone968
+	JMP   focusdone384
 
-focusnot8_968:
+focusnot8_384:
 	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -15518,7 +18608,7 @@ focusnot8_968:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone968:
+focusdone384:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
@@ -15761,30 +18851,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_1035
+	BGE  focusnot0_411
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone1035
+	JMP  focusdone411
 
-focusnot0_1035:
+focusnot0_411:
 	CMP   $2, R7
-	BGE   focusnot1_1035
+	BGE   focusnot1_411
 	FMOVQ 224(R0), F17
-	JMP   focusdone1035
+	JMP   focusdone411
 
-focusnot1_1035:
+focusnot1_411:
 	CMP $3, R7
-	BGE focusnot2_1035
-	JMP focusdone1035
+	BGE focusnot2_411
+	JMP focusdone411
 
-focusnot2_1035:
+focusnot2_411:
 	CMP  $4, R7
-	BGE  focusnot3_1035
+	BGE  focusnot3_411
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone1035
+	JMP  focusdone411
 
-focusnot3_1035:
+focusnot3_411:
 	CMP   $5, R7
-	BGE   focusnot4_1035
+	BGE   focusnot4_411
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -15792,11 +18882,11 @@ focusnot3_1035:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone1035
+	JMP   focusdone411
 
-focusnot4_1035:
+focusnot4_411:
 	CMP   $6, R7
-	BGE   focusnot5_1035
+	BGE   focusnot5_411
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -15807,33 +18897,33 @@ focusnot4_1035:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone1035
+	JMP   focusdone411
 
-focusnot5_1035:
+focusnot5_411:
 	CMP   $7, R7
-	BGE   focusnot6_1035
+	BGE   focusnot6_411
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone1035
+	JMP   focusdone411
 
-focusnot6_1035:
+focusnot6_411:
 	CMP   $8, R7
-	BGE   focusnot7_1035
+	BGE   focusnot7_411
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone1035
+	JMP   focusdone411
 
-focusnot7_1035:
+focusnot7_411:
 	CMP   $9, R7
-	BGE   focusnot8_1035
+	BGE   focusnot8_411
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -15845,9 +18935,9 @@ focusnot7_1035:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone1035
+	JMP   focusdone411
 
-focusnot8_1035:
+focusnot8_411:
 	ADD   $24, R6, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -16004,7 +19094,7 @@ focusnot8_1035:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone1035:
+focusdone411:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
@@ -16327,30 +19417,30 @@ partdone5:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_1036
+	BGE  focusnot0_412
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone1036
+	JMP  focusdone412
 
-focusnot0_1036:
+focusnot0_412:
 	CMP   $2, R7
-	BGE   focusnot1_1036
+	BGE   focusnot1_412
 	FMOVQ 224(R0), F17
-	JMP   focusdone1036
+	JMP   focusdone412
 
-focusnot1_1036:
+focusnot1_412:
 	CMP $3, R7
-	BGE focusnot2_1036
-	JMP focusdone1036
+	BGE focusnot2_412
+	JMP focusdone412
 
-focusnot2_1036:
+focusnot2_412:
 	CMP  $4, R7
-	BGE  focusnot3_1036
+	BGE  focusnot3_412
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone1036
+	JMP  focusdone412
 
-focusnot3_1036:
+focusnot3_412:
 	CMP   $5, R7
-	BGE   focusnot4_1036
+	BGE   focusnot4_412
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -16358,11 +19448,11 @@ focusnot3_1036:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone1036
+	JMP   focusdone412
 
-focusnot4_1036:
+focusnot4_412:
 	CMP   $6, R7
-	BGE   focusnot5_1036
+	BGE   focusnot5_412
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -16373,33 +19463,33 @@ focusnot4_1036:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone1036
+	JMP   focusdone412
 
-focusnot5_1036:
+focusnot5_412:
 	CMP   $7, R7
-	BGE   focusnot6_1036
+	BGE   focusnot6_412
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone1036
+	JMP   focusdone412
 
-focusnot6_1036:
+focusnot6_412:
 	CMP   $8, R7
-	BGE   focusnot7_1036
+	BGE   focusnot7_412
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone1036
+	JMP   focusdone412
 
-focusnot7_1036:
+focusnot7_412:
 	CMP   $9, R7
-	BGE   focusnot8_1036
+	BGE   focusnot8_412
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -16411,9 +19501,9 @@ focusnot7_1036:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone1036
+	JMP   focusdone412
 
-focusnot8_1036:
+focusnot8_412:
 	ADD   $24, R6, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -16570,7 +19660,7 @@ focusnot8_1036:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone1036:
+focusdone412:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s

@@ -38,7 +38,7 @@ func (m *amd64) properties() properties {
 
 // kernel emits one function.
 func (m *amd64) kernel(name, signature string, emit func()) *ir.Function {
-	return m.compile(name, signature, m.promote, m.lower, m.registers(), emit)
+	return m.compile(name, signature, func(*constant) operand.Op { return m.newVec() }, m.fetchTo, m.lower, m.registers(), emit)
 }
 
 // registers lists what the allocator may hand out. SP and BP hold the stack and frame; R14 is g and R15 the GOT's
@@ -60,18 +60,19 @@ func (m *amd64) registers() map[reg.Kind][]reg.Physical {
 
 // Operands
 
-// promote loads a constant into a register for the whole function.
-func (m *amd64) promote(k *constant) operand.Op { return m.fetch(k) }
-
 // fetch loads a constant.
 func (m *amd64) fetch(k *constant) operand.Op {
 	d := m.newVec()
-	if k.table {
+	m.fetchTo(k, d)
+	return d
+}
+
+func (m *amd64) fetchTo(k *constant, d operand.Op) {
+	if k.table || !m.wide { // constants are in memory eight times
 		m.emit(x86.VMOVUPS(k.mem(), d))
 	} else {
 		m.emit(x86.VBROADCASTSS(k.mem(), d))
 	}
-	return d
 }
 
 // inRegister is a as a register.
@@ -81,8 +82,8 @@ func (m *amd64) inRegister(a vec) operand.Op {
 			return m.zero()
 		}
 		m.use(k, true)
-		if k.register != nil {
-			return k.register
+		if r := m.promotedTo(k); r != nil {
+			return r
 		}
 		return m.fetch(k)
 	}
@@ -112,8 +113,8 @@ func (m *amd64) anywhere(a vec) operand.Op {
 			return m.zero()
 		}
 		m.use(k, false)
-		if k.register != nil {
-			return k.register
+		if r := m.promotedTo(k); r != nil {
+			return r
 		}
 	}
 	return a.op
@@ -121,7 +122,7 @@ func (m *amd64) anywhere(a vec) operand.Op {
 
 func (m *amd64) inMemory(a vec) bool {
 	if a.konst != nil {
-		return a.konst.register == nil && !a.konst.zero
+		return m.promotedTo(a.konst) == nil && !a.konst.zero
 	}
 	return !operand.IsRegister(a.op)
 }
@@ -945,7 +946,13 @@ func (m *amd64) widened(v vec) [2]operand.Op {
 	if m.wide {
 		half = reg.S256
 	}
-	a, low, high, upper := m.inRegister(v), m.newVec(), m.newVec(), m.regs.Vec(half)
+	low, high, upper := m.newVec(), m.newVec(), m.regs.Vec(half)
+	if mem, ok := v.op.(operand.Mem); ok && v.konst == nil {
+		m.emit(x86.VCVTPS2PD(mem, low))
+		m.emit(x86.VCVTPS2PD(mem.Offset(int(half.Size())), high))
+		return [2]operand.Op{low, high}
+	}
+	a := m.inRegister(v)
 	m.emit(x86.VCVTPS2PD(lowPart(a, half), low))
 	if m.wide {
 		m.emit(x86.VEXTRACTF64X4(operand.U8(1), a, upper))
@@ -1090,9 +1097,9 @@ func (m *amd64) jumpIfAtLeast(n gp, limit int, name string) {
 	m.emit(x86.JGE(operand.LabelRef(name)))
 }
 
-func (m *amd64) jumpIfSame(a, b gp, name string) {
+func (m *amd64) jumpIfAtMost(a, b gp, name string) {
 	m.emit(x86.CMPQ(a.r, b.r))
-	m.emit(x86.JEQ(operand.LabelRef(name)))
+	m.emit(x86.JLE(operand.LabelRef(name)))
 }
 
 func (m *amd64) jumpIfAny(k mask, name string) {

@@ -48,7 +48,7 @@ func (m *arm64) kernel(name, signature string, emit func()) *ir.Function {
 	var best *ir.Function
 	for _, m.together = range []int{4, 2} {
 		m.tried = false
-		fn := m.compile(name, signature, m.promote, m.lower, m.registers(), emit)
+		fn := m.compile(name, signature, m.promoted, m.fetchTo, m.lower, m.registers(), emit)
 		if best == nil || len(fn.Instructions()) < len(best.Instructions()) {
 			best = fn
 		}
@@ -161,16 +161,29 @@ func pairFromEnd(n int) [2]operand.Op {
 	return [2]operand.Op{r(30 - 2*n), r(31 - 2*n)}
 }
 
-// promote loads a constant into a register for the whole function.
-func (m *arm64) promote(k *constant) operand.Op {
+// promoted is the register for a constant that is kept, a pair's first one.
+func (m *arm64) promoted(k *constant) operand.Op {
 	if k.table && k.size == 32 {
 		m.pairs++
-		pair := pairFromEnd(m.pairs)
-		m.do("ldp", pair[0], pair[1], m.place(k))
-		return pair[0]
+		return pairFromEnd(m.pairs)[0]
 	}
-	return m.fetch(k)
+	return m.newVec()
 }
+
+// fetchTo loads a constant into its register.
+func (m *arm64) fetchTo(k *constant, d operand.Op) {
+	if k.table && k.size == 32 {
+		first := int(d.(reg.Physical).PhysicalIndex())
+		pair := pairFromEnd((30 - first) / 2)
+		m.do("ldp", pair[0], pair[1], m.place(k))
+		return
+	}
+	m.do("ldr", d, m.place(k))
+}
+
+// cold and reload: 32 registers are enough for constants everywhere.
+func (m *arm64) cold(f func()) { f() }
+func (m *arm64) reload()       {}
 
 func (m *arm64) fetch(k *constant) operand.Op { return m.result("ldr", m.place(k)).op }
 
@@ -868,9 +881,9 @@ func (m *arm64) jumpIfAtLeast(n gp, limit int, name string) {
 	m.do("b.ge", operand.LabelRef(name))
 }
 
-func (m *arm64) jumpIfSame(a, b gp, name string) {
+func (m *arm64) jumpIfAtMost(a, b gp, name string) {
 	m.do("cmpr", a.r, b.r)
-	m.do("b.eq", operand.LabelRef(name))
+	m.do("b.le", operand.LabelRef(name))
 }
 
 func (m *arm64) jumpIfAny(k mask, name string) {

@@ -135,6 +135,7 @@ var arm64Ops = map[string]arm64Op{
 	// Control flow
 	"b":     {text: "JMP %[1]s", branch: true},
 	"b.lt":  {text: "BLT %[1]s", branch: true, conditional: true},
+	"b.le":  {text: "BLE %[1]s", branch: true, conditional: true},
 	"b.eq":  {text: "BEQ %[1]s", branch: true, conditional: true},
 	"b.ge":  {text: "BGE %[1]s", branch: true, conditional: true},
 	"cbnz":  {text: "CBNZ R%[2]d, %[1]s", branch: true, conditional: true},

@@ -30,7 +30,7 @@ type constant struct {
 	size   int    // bytes of a table
 	// In the function under construction: how often it was used, and how often in a place that memory cannot stand in.
 	uses, unfoldable int
-	register         operand.Op // where it has been loaded, else nil
+	register         operand.Op // where it has been loaded for all but cold code, else nil
 }
 
 func (k *constant) mem() operand.Mem {
@@ -126,6 +126,7 @@ type builder struct {
 	vecSpec  reg.Spec
 	used     []*constant // in order of first use
 	promoted []*constant
+	load     func(*constant, operand.Op)
 	isCold   bool
 	labels   int           // numbers the labels that operations make
 	slots    []operand.Mem // where values are kept on the stack
@@ -178,36 +179,56 @@ func (b *builder) emit(i *ir.Instruction, err error) {
 
 func (b *builder) newVec() reg.VecVirtual { return b.regs.Vec(b.vecSpec) }
 
-// interleave emits what the functions emit in turns, an instruction of each: they must not jump.
+// interleave emits what the functions emit in turns, an instruction of each: they must not jump. (To load a constant
+// once for all of them takes registers and an instruction more, and was slower.)
 func (b *builder) interleave(fs ...func()) {
 	start := len(b.fn.Nodes)
-	var streams [][]ir.Node
-	for _, f := range fs {
+	streams := make([][]ir.Node, len(fs))
+	for s, f := range fs {
 		f()
-		streams = append(streams, slices.Clone(b.fn.Nodes[start:]))
+		for _, n := range b.fn.Nodes[start:] {
+			if _, ok := n.(*ir.Comment); !ok || s == 0 { // one stream's comments are enough
+				streams[s] = append(streams[s], n)
+			}
+		}
 		b.fn.Nodes = b.fn.Nodes[:start]
 	}
-	for more := true; more; {
-		more = false
-		for i, s := range streams {
-			for len(s) > 0 { // with its comments, of which those of the first stream are enough
-				n := s[0]
-				s = s[1:]
-				_, comment := n.(*ir.Comment)
-				if i == 0 || !comment {
-					b.fn.AddNode(n)
-				}
-				if !comment {
+	for len(streams[0]) > 0 {
+		for s := range streams {
+			for len(streams[s]) > 0 {
+				n := streams[s][0]
+				streams[s] = streams[s][1:]
+				b.fn.AddNode(n)
+				if _, ok := n.(*ir.Comment); !ok {
 					break
 				}
 			}
-			streams[i] = s
-			more = more || len(s) > 0
 		}
 	}
 }
 
-func (b *builder) cold() { b.isCold = true }
+func (b *builder) cold(f func()) {
+	was := b.isCold
+	b.isCold = true
+	f()
+	b.isCold = was
+}
+
+func (b *builder) reload() {
+	if !b.isCold {
+		for _, k := range b.promoted {
+			b.load(k, k.register)
+		}
+	}
+}
+
+// promotedTo is the register that k is in here, nil if none.
+func (b *builder) promotedTo(k *constant) operand.Op {
+	if b.isCold {
+		return nil
+	}
+	return k.register
+}
 
 func (b *builder) comment(text string) { b.fn.AddComment(text) }
 func (b *builder) label(name string)   { b.fn.AddLabel(ir.Label(name)) }
@@ -245,11 +266,13 @@ func (b *builder) use(k *constant, unfoldable bool) {
 
 // compile builds a function with as many constants in registers as there are registers for: it runs emit once to see
 // which constants are wanted most, then with ever fewer of them in registers until the allocation succeeds.
-func (b *builder) compile(name, signature string, load func(*constant) operand.Op, lower func(*ir.Function), registers map[reg.Kind][]reg.Physical, emit func()) *ir.Function {
+func (b *builder) compile(name, signature string, register func(*constant) operand.Op, load func(*constant, operand.Op), lower func(*ir.Function), registers map[reg.Kind][]reg.Physical, emit func()) *ir.Function {
+	b.load = load
 	run := func(promoted []*constant) error {
 		b.begin(name, signature, promoted)
 		for _, k := range promoted {
-			k.register = load(k)
+			k.register = register(k)
+			load(k, k.register)
 		}
 		emit()
 		return b.finish(lower, registers)
@@ -264,17 +287,26 @@ func (b *builder) compile(name, signature string, load func(*constant) operand.O
 		return x.uses > y.uses
 	})
 	wanted = wanted[:min(len(wanted), len(registers[reg.KindVector])-2)]
-	var err error
-	for n := len(wanted); n >= 0; n-- {
-		if err = run(wanted[:n]); err == nil {
-			return b.fn
-		}
-		if !strings.Contains(err.Error(), "allocat") {
-			break
+	// The largest number of constants for which the allocation succeeds, by bisection: best is known to, tooMany not to.
+	best, tooMany := -1, len(wanted)+1
+	for tooMany-best > 1 {
+		n := (best + tooMany) / 2
+		switch err := run(wanted[:n]); {
+		case err == nil:
+			best = n
+		case strings.Contains(err.Error(), "allocat"):
+			tooMany = n
+		default:
+			b.fatal("%v", err)
 		}
 	}
-	b.fatal("%v", err)
-	return nil
+	if best < 0 {
+		b.fatal("too few registers, even with all constants in memory")
+	}
+	if err := run(wanted[:best]); err != nil {
+		b.fatal("%v", err)
+	}
+	return b.fn
 }
 
 // finish takes the function from virtual to real registers.

@@ -88,29 +88,41 @@ var kernels = []kernel{
 		sigmoidLossKernel(m, true)
 	}},
 	{name: "rowSum", args: "sums, logits *float32, labels *int32, rows, classes int, slow *int", body: func(m machine) {
-		rowSum(m, rowLoop{matrices: []string{"logits"}, labels: true})
+		rowSum(m, rowLoop{matrices: []string{"logits"}, labels: true, block: rowBlock})
 	}},
 	{name: "rowExp", args: "dst, sums, logits *float32, labels *int32, rows, classes int, slow *int", body: func(m machine) {
-		rowSum(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true})
+		rowSum(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true, block: rowBlock})
+	}},
+	{name: "softmaxExp", args: "dst, sums, logits *float32, labels *int32, rows, classes int, slow *int", body: func(m machine) {
+		rowSum(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true, block: softmaxBlock})
 	}},
 	{name: "partSum", args: "total *[16]float64, logits *float32, n, label int, slow *int", body: func(m machine) {
-		rowSum(m, rowLoop{matrices: []string{"logits"}, part: true})
+		rowSum(m, rowLoop{matrices: []string{"logits"}, part: true, block: rowBlock})
+	}},
+	{name: "softmaxPart", args: "total *[16]float64, logits *float32, n, label int, slow *int", body: func(m machine) {
+		rowSum(m, rowLoop{matrices: []string{"logits"}, part: true, block: softmaxBlock})
 	}},
 	{name: "partExp", args: "dst *float32, total *[16]float64, logits *float32, n, label int, slow *int", body: func(m machine) {
-		rowSum(m, rowLoop{matrices: []string{"dst", "logits"}, part: true})
+		rowSum(m, rowLoop{matrices: []string{"dst", "logits"}, part: true, block: rowBlock})
 	}},
 	{name: "rowMost", args: "sums, logits *float32, labels *int32, rows, classes int", body: rowMost},
 	{name: "rowShifted", args: "sums, logits *float32, labels *int32, rows, classes int", body: func(m machine) {
-		rowShifted(m, rowLoop{matrices: []string{"logits"}, labels: true})
+		rowShifted(m, rowLoop{matrices: []string{"logits"}, labels: true, block: rowBlock})
 	}},
 	{name: "rowShiftedExp", args: "dst, sums, logits *float32, labels *int32, rows, classes int", body: func(m machine) {
-		rowShifted(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true})
+		rowShifted(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true, block: rowBlock})
+	}},
+	{name: "softmaxShifted", args: "dst, sums, logits *float32, labels *int32, rows, classes int", body: func(m machine) {
+		rowShifted(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true, block: softmaxBlock})
 	}},
 	{name: "partShifted", args: "sums *float32, total *[16]float64, logits *float32, n, label int", body: func(m machine) {
-		rowShifted(m, rowLoop{matrices: []string{"logits"}, part: true})
+		rowShifted(m, rowLoop{matrices: []string{"logits"}, part: true, block: rowBlock})
+	}},
+	{name: "softmaxPartShifted", args: "sums *float32, total *[16]float64, logits *float32, n, label int", body: func(m machine) {
+		rowShifted(m, rowLoop{matrices: []string{"logits"}, part: true, block: softmaxBlock})
 	}},
 	{name: "partShiftedExp", args: "dst, sums *float32, total *[16]float64, logits *float32, n, label int", body: func(m machine) {
-		rowShifted(m, rowLoop{matrices: []string{"dst", "logits"}, part: true})
+		rowShifted(m, rowLoop{matrices: []string{"dst", "logits"}, part: true, block: rowBlock})
 	}},
 	{name: "narrowSum", args: "sums, logits *float32, labels *int32, rows, classes int, e *float32, step int, slow *int", body: narrowSum},
 	{name: "narrowShifted", args: "sums, logits *float32, labels *int32, rows, classes int, e *float32, step int", body: narrowShifted},
