@@ -423,375 +423,370 @@ TEXT ·expNEON(SB), NOSPLIT, $0-24
 	FMOVQ 272(R0), F13
 	FMOVQ 288(R0), F14
 	FMOVQ 320(R0), F15
-	FLDPQ 32(R1), (F28, F29)
-	FMOVQ 336(R0), F16
-	FMOVQ 368(R0), F17
-	MOVD  n+16(FP), R1
-	MOVD  dst+0(FP), R2
-	MOVD  x+8(FP), R3
+	MOVD  n+16(FP), R2
+	MOVD  dst+0(FP), R3
+	MOVD  x+8(FP), R5
 
 loop:
-	CMP $16, R1
+	CMP $16, R2
 	BLT rest
 
 block:
-	FMOVQ (R3), F18
-	FMOVQ 16(R3), F19
-	FMOVQ 32(R3), F20
-	FMOVQ 48(R3), F21
+	FMOVQ (R5), F16
+	FMOVQ 16(R5), F17
+	FMOVQ 32(R5), F18
+	FMOVQ 48(R5), F19
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fa56 // fabs v22.4s, v18.4s
-	WORD  $0x4ea0fa77 // fabs v23.4s, v19.4s
-	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
-	WORD  $0x4ea0fa97 // fabs v23.4s, v20.4s
-	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
-	WORD  $0x4ea0fab7 // fabs v23.4s, v21.4s
-	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
-	WORD  $0x4eaa36d6 // cmgt v22.4s, v22.4s, v10.4s
-	WORD  $0x6eb6a6d6 // umaxp v22.4s, v22.4s, v22.4s
-	FMOVD F22, R5
-	CBNZ  R5, slowblock
+	WORD  $0x4ea0fa14 // fabs v20.4s, v16.4s
+	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
+	WORD  $0x4eb56694 // smax v20.4s, v20.4s, v21.4s
+	WORD  $0x4ea0fa55 // fabs v21.4s, v18.4s
+	WORD  $0x4eb56694 // smax v20.4s, v20.4s, v21.4s
+	WORD  $0x4ea0fa75 // fabs v21.4s, v19.4s
+	WORD  $0x4eb56694 // smax v20.4s, v20.4s, v21.4s
+	WORD  $0x4eaa3694 // cmgt v20.4s, v20.4s, v10.4s
+	WORD  $0x6eb4a694 // umaxp v20.4s, v20.4s, v20.4s
+	FMOVD F20, R6
+	CBNZ  R6, slowblock
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
 	WORD  $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
-	WORD  $0x4e20d679 // fadd v25.4s, v19.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F19
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V18.S4, V19.S4
-	VFMLA V1.S4, V25.S4, V23.S4
-	WORD  $0x4ea2d676 // fsub v22.4s, v19.4s, v2.4s
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V22.S4, V18.S4
-	VFMLS V3.S4, V24.S4, V25.S4
-	VFMLS V4.S4, V22.S4, V18.S4
-	VFMLS V4.S4, V24.S4, V25.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F22
-	FMOVQ 128(R0), F26
-	VFMLA V5.S4, V18.S4, V22.S4
-	VFMLA V5.S4, V25.S4, V26.S4
-	FMOVQ 144(R0), F24
-	FMOVQ 144(R0), F27
-	VFMLA V22.S4, V18.S4, V24.S4
-	VFMLA V26.S4, V25.S4, V27.S4
-	FMOVQ 160(R0), F22
-	FMOVQ 160(R0), F26
-	VFMLA V24.S4, V18.S4, V22.S4
-	VFMLA V27.S4, V25.S4, V26.S4
-	FMOVQ 176(R0), F24
-	FMOVQ 176(R0), F27
-	VFMLA V22.S4, V18.S4, V24.S4
-	VFMLA V26.S4, V25.S4, V27.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V19.B16], V18.B16
-	VTBL  V6.B16, [V23.B16], V25.B16
-	FMOVQ 192(R0), F22
-	FMOVQ 192(R0), F26
-	VBIT  V7.B16, V18.B16, V22.B16
-	VBIT  V7.B16, V25.B16, V26.B16
-	VTBL  V22.B16, [V8.B16], V18.B16
-	VTBL  V26.B16, [V8.B16], V22.B16
-	VSHL  $21, V19.S4, V19.S4
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V19.S4, V18.S4, V18.S4
-	VADD  V23.S4, V22.S4, V19.S4
-	VFMLA V24.S4, V18.S4, V18.S4
-	VFMLA V27.S4, V19.S4, V19.S4
-	FMOVQ F18, (R2)
-	FMOVQ F19, 16(R2)
-	WORD  $0x4e20d692 // fadd v18.4s, v20.4s, v0.4s
-	WORD  $0x4e20d6b7 // fadd v23.4s, v21.4s, v0.4s
+	WORD  $0x4e20d67b // fadd v27.4s, v19.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R0), F19
 	FMOVQ 64(R0), F21
-	VFMLA V1.S4, V18.S4, V19.S4
-	VFMLA V1.S4, V23.S4, V21.S4
+	FMOVQ 64(R0), F23
+	FMOVQ 64(R0), F25
+	VFMLA V1.S4, V16.S4, V19.S4
+	VFMLA V1.S4, V17.S4, V21.S4
+	VFMLA V1.S4, V18.S4, V23.S4
+	VFMLA V1.S4, V27.S4, V25.S4
 	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
 	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+	WORD  $0x4ea2d73a // fsub v26.4s, v25.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V20.S4, V18.S4
-	VFMLS V3.S4, V22.S4, V23.S4
-	VFMLS V4.S4, V20.S4, V18.S4
-	VFMLS V4.S4, V22.S4, V23.S4
+	VFMLS V3.S4, V20.S4, V16.S4
+	VFMLS V3.S4, V22.S4, V17.S4
+	VFMLS V3.S4, V24.S4, V18.S4
+	VFMLS V3.S4, V26.S4, V27.S4
+	VFMLS V4.S4, V20.S4, V16.S4
+	VFMLS V4.S4, V22.S4, V17.S4
+	VFMLS V4.S4, V24.S4, V18.S4
+	VFMLS V4.S4, V26.S4, V27.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F20
 	FMOVQ 128(R0), F24
-	VFMLA V5.S4, V18.S4, V20.S4
-	VFMLA V5.S4, V23.S4, V24.S4
+	FMOVQ 128(R0), F28
+	FMOVQ 128(R0), F30
+	VFMLA V5.S4, V16.S4, V20.S4
+	VFMLA V5.S4, V17.S4, V24.S4
+	VFMLA V5.S4, V18.S4, V28.S4
+	VFMLA V5.S4, V27.S4, V30.S4
 	FMOVQ 144(R0), F22
-	FMOVQ 144(R0), F25
-	VFMLA V20.S4, V18.S4, V22.S4
-	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 144(R0), F26
+	FMOVQ 144(R0), F29
+	FMOVQ 144(R0), F31
+	VFMLA V20.S4, V16.S4, V22.S4
+	VFMLA V24.S4, V17.S4, V26.S4
+	VFMLA V28.S4, V18.S4, V29.S4
+	VFMLA V30.S4, V27.S4, V31.S4
 	FMOVQ 160(R0), F20
 	FMOVQ 160(R0), F24
-	VFMLA V22.S4, V18.S4, V20.S4
-	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 160(R0), F28
+	FMOVQ 160(R0), F30
+	VFMLA V22.S4, V16.S4, V20.S4
+	VFMLA V26.S4, V17.S4, V24.S4
+	VFMLA V29.S4, V18.S4, V28.S4
+	VFMLA V31.S4, V27.S4, V30.S4
 	FMOVQ 176(R0), F22
-	FMOVQ 176(R0), F25
-	VFMLA V20.S4, V18.S4, V22.S4
-	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 176(R0), F26
+	FMOVQ 176(R0), F29
+	FMOVQ 176(R0), F31
+	VFMLA V20.S4, V16.S4, V22.S4
+	VFMLA V24.S4, V17.S4, V26.S4
+	VFMLA V28.S4, V18.S4, V29.S4
+	VFMLA V30.S4, V27.S4, V31.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V19.B16], V18.B16
-	VTBL  V6.B16, [V21.B16], V23.B16
+	VTBL  V6.B16, [V19.B16], V16.B16
+	VTBL  V6.B16, [V21.B16], V18.B16
+	VTBL  V6.B16, [V23.B16], V24.B16
+	VTBL  V6.B16, [V25.B16], V28.B16
+	FMOVQ 192(R0), F17
 	FMOVQ 192(R0), F20
-	FMOVQ 192(R0), F24
+	FMOVQ 192(R0), F27
+	FMOVQ 192(R0), F30
+	VBIT  V7.B16, V16.B16, V17.B16
 	VBIT  V7.B16, V18.B16, V20.B16
-	VBIT  V7.B16, V23.B16, V24.B16
-	VTBL  V20.B16, [V8.B16], V18.B16
-	VTBL  V24.B16, [V8.B16], V20.B16
+	VBIT  V7.B16, V24.B16, V27.B16
+	VBIT  V7.B16, V28.B16, V30.B16
+	VTBL  V17.B16, [V8.B16], V16.B16
+	VTBL  V20.B16, [V8.B16], V17.B16
+	VTBL  V27.B16, [V8.B16], V18.B16
+	VTBL  V30.B16, [V8.B16], V20.B16
 	VSHL  $21, V19.S4, V19.S4
 	VSHL  $21, V21.S4, V21.S4
-	VADD  V19.S4, V18.S4, V18.S4
-	VADD  V21.S4, V20.S4, V19.S4
-	VFMLA V22.S4, V18.S4, V18.S4
-	VFMLA V25.S4, V19.S4, V19.S4
-	FMOVQ F18, 32(R2)
-	FMOVQ F19, 48(R2)
-	ADD   $64, R2, R2
+	VSHL  $21, V23.S4, V23.S4
+	VSHL  $21, V25.S4, V24.S4
+	VADD  V19.S4, V16.S4, V16.S4
+	VADD  V21.S4, V17.S4, V17.S4
+	VADD  V23.S4, V18.S4, V18.S4
+	VADD  V24.S4, V20.S4, V19.S4
+	VFMLA V22.S4, V16.S4, V16.S4
+	VFMLA V26.S4, V17.S4, V17.S4
+	VFMLA V29.S4, V18.S4, V18.S4
+	VFMLA V31.S4, V19.S4, V19.S4
+	FMOVQ F16, (R3)
+	FMOVQ F17, 16(R3)
+	FMOVQ F18, 32(R3)
+	FMOVQ F19, 48(R3)
 	ADD   $64, R3, R3
-	SUB   $16, R1, R1
-	CMP   $16, R1
+	ADD   $64, R5, R5
+	SUB   $16, R2, R2
+	CMP   $16, R2
 	BGE   block
 
 rest:
-	CMP $1, R1
+	CMP $1, R2
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F18
-	ADD   $0, R3, R5
-	CMP   $4, R1
+	FMOVQ 224(R0), F16
+	ADD   $0, R5, R6
+	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R3), F18
+	FMOVQ (R5), F16
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R1, partone1
-	VLD1.P 8(R5), V18.D[0]
-	TBZ    $0, R1, partdone1
-	VLD1   (R5), V18.S[2]
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R6), V16.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R6), V16.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R1, partdone1
-	VLD1 (R5), V18.S[0]
+	TBZ  $0, R2, partdone1
+	VLD1 (R6), V16.S[0]
 
 partdone1:
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fa53 // fabs v19.4s, v18.4s
-	WORD  $0x4eaa3673 // cmgt v19.4s, v19.4s, v10.4s
-	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
-	FMOVD F19, R5
-	CBNZ  R5, slowvector
-	WORD  $0x4e20d654 // fadd v20.4s, v18.4s, v0.4s
+	WORD  $0x4ea0fa11 // fabs v17.4s, v16.4s
+	WORD  $0x4eaa3631 // cmgt v17.4s, v17.4s, v10.4s
+	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
+	FMOVD F17, R6
+	CBNZ  R6, slowvector
+	WORD  $0x4e20d612 // fadd v18.4s, v16.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	VFMLA V1.S4, V20.S4, V18.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	FMOVQ 64(R0), F16
+	VFMLA V1.S4, V18.S4, V16.S4
+	WORD  $0x4ea2d611 // fsub v17.4s, v16.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V17.S4, V18.S4
+	VFMLS V4.S4, V17.S4, V18.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
-	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
-	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
-	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 128(R0), F17
+	VFMLA V5.S4, V18.S4, V17.S4
+	FMOVQ 144(R0), F19
+	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 160(R0), F17
+	VFMLA V19.S4, V18.S4, V17.S4
+	FMOVQ 176(R0), F19
+	VFMLA V17.S4, V18.S4, V19.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VADD  V18.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V18.S4, V18.S4
-	ADD   $0, R2, R5
-	CMP   $4, R1
+	VTBL  V6.B16, [V16.B16], V17.B16
+	FMOVQ 192(R0), F18
+	VBIT  V7.B16, V17.B16, V18.B16
+	VTBL  V18.B16, [V8.B16], V17.B16
+	VSHL  $21, V16.S4, V16.S4
+	VADD  V16.S4, V17.S4, V16.S4
+	VFMLA V19.S4, V16.S4, V16.S4
+	ADD   $0, R3, R6
+	CMP   $4, R2
 	BLT   partless2
-	FMOVQ F18, (R2)
+	FMOVQ F16, (R3)
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R1, partone2
-	VST1.P V18.D[0], 8(R5)
-	TBZ    $0, R1, partdone2
-	VST1   V18.S[2], (R5)
+	TBZ    $1, R2, partone2
+	VST1.P V16.D[0], 8(R6)
+	TBZ    $0, R2, partdone2
+	VST1   V16.S[2], (R6)
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R1, partdone2
-	VST1 V18.S[0], (R5)
+	TBZ  $0, R2, partdone2
+	VST1 V16.S[0], (R6)
 
 partdone2:
 nextvector:
-	ADD $16, R2, R2
 	ADD $16, R3, R3
-	SUB $4, R1, R1
-	CMP $1, R1
+	ADD $16, R5, R5
+	SUB $4, R2, R2
+	CMP $1, R2
 	BGE vector
 
 done:
 	RET
 
 slowblock:
-	MOVD $16, R5
+	MOVD $16, R6
 
 slow:
-	FMOVQ (R3), F18
+	FMOVQ (R5), F16
 
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	WORD $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
-	WORD $0x4e32f572 // fmax v18.4s, v11.4s, v18.4s
-	WORD $0x4eb2f592 // fmin v18.4s, v12.4s, v18.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e30f570 // fmax v16.4s, v11.4s, v16.4s
+	WORD $0x4eb0f591 // fmin v17.4s, v12.4s, v16.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R0), F19
-	VFMLA V1.S4, V18.S4, V19.S4
-	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	VFMLA V1.S4, V17.S4, V19.S4
+	WORD  $0x4ea2d670 // fsub v16.4s, v19.4s, v2.4s
 
 	// r = c - n ln2
-	VMOV  V18.B16, V21.B16
-	VFMLS V3.S4, V20.S4, V21.S4
-	VFMLS V4.S4, V20.S4, V21.S4
+	VMOV  V17.B16, V18.B16
+	VFMLS V3.S4, V16.S4, V18.S4
+	VFMLS V4.S4, V16.S4, V18.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F20
-	VFMLA V5.S4, V21.S4, V20.S4
-	FMOVQ 144(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
+	VFMLA V5.S4, V18.S4, V20.S4
+	FMOVQ 144(R0), F16
+	VFMLA V20.S4, V18.S4, V16.S4
 	FMOVQ 160(R0), F20
-	VFMLA V22.S4, V21.S4, V20.S4
-	FMOVQ 176(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
-	WORD  $0x6eb2e5b2 // fcmgt v18.4s, v13.4s, v18.4s
-	VAND  V18.B16, V14.B16, V18.B16
+	VFMLA V16.S4, V18.S4, V20.S4
+	FMOVQ 176(R0), F16
+	VFMLA V20.S4, V18.S4, V16.S4
+	WORD  $0x6eb1e5b1 // fcmgt v17.4s, v13.4s, v17.4s
+	VAND  V17.B16, V14.B16, V17.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V19.S4, V20.S4
-	VTBL  V6.B16, [V19.B16], V19.B16
-	FMOVQ 304(R0), F21
-	VBIT  V15.B16, V19.B16, V21.B16
-	VTBL  V21.B16, [V28.B16, V29.B16], V19.B16
-	VADD  V20.S4, V19.S4, V19.S4
-	VAND  V16.B16, V20.B16, V20.B16
-	VADD  V18.S4, V20.S4, V20.S4
-	VFMLA V22.S4, V19.S4, V19.S4
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VSHL  $20, V19.S4, V18.S4
+	VTBL  V6.B16, [V19.B16], V20.B16
+	FMOVQ 304(R0), F19
+	VBIT  V15.B16, V20.B16, V19.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VADD  V18.S4, V19.S4, V20.S4
+	FMOVQ 336(R0), F19
+	VAND  V19.B16, V18.B16, V18.B16
+	VADD  V17.S4, V18.S4, V18.S4
+	VFMLA V16.S4, V20.S4, V20.S4
+	WORD  $0x6e32de90 // fmul v16.4s, v20.4s, v18.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V18.S4, V19.S4, V18.S4
-	WORD  $0x4e29d673 // fadd v19.4s, v19.4s, v9.4s
-	VSUB  V9.S4, V19.S4, V19.S4
-	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
-	VUMIN V17.S4, V18.S4, V18.S4
-	FMOVQ F18, (R2)
-	ADD   $16, R2, R2
+	VSUB  V17.S4, V16.S4, V17.S4
+	WORD  $0x4e29d610 // fadd v16.4s, v16.4s, v9.4s
+	VSUB  V9.S4, V16.S4, V16.S4
+	WORD  $0x4eb06630 // smax v16.4s, v17.4s, v16.4s
+	FMOVQ 368(R0), F17
+	VUMIN V17.S4, V16.S4, V16.S4
+	FMOVQ F16, (R3)
 	ADD   $16, R3, R3
-	SUB   $4, R1, R1
-	SUB   $4, R5, R5
-	CMP   $1, R5
+	ADD   $16, R5, R5
+	SUB   $4, R2, R2
+	SUB   $4, R6, R6
+	CMP   $1, R6
 	BGE   slow
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R0), F18
-	ADD   $0, R3, R5
-	CMP   $4, R1
+	FMOVQ 224(R0), F16
+	ADD   $0, R5, R6
+	CMP   $4, R2
 	BLT   partless3
-	FMOVQ (R3), F18
+	FMOVQ (R5), F16
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R1, partone3
-	VLD1.P 8(R5), V18.D[0]
-	TBZ    $0, R1, partdone3
-	VLD1   (R5), V18.S[2]
+	TBZ    $1, R2, partone3
+	VLD1.P 8(R6), V16.D[0]
+	TBZ    $0, R2, partdone3
+	VLD1   (R6), V16.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R1, partdone3
-	VLD1 (R5), V18.S[0]
+	TBZ  $0, R2, partdone3
+	VLD1 (R6), V16.S[0]
 
 partdone3:
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	WORD $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
-	WORD $0x4e32f572 // fmax v18.4s, v11.4s, v18.4s
-	WORD $0x4eb2f592 // fmin v18.4s, v12.4s, v18.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e30f570 // fmax v16.4s, v11.4s, v16.4s
+	WORD $0x4eb0f591 // fmin v17.4s, v12.4s, v16.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R0), F19
-	VFMLA V1.S4, V18.S4, V19.S4
-	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	VFMLA V1.S4, V17.S4, V19.S4
+	WORD  $0x4ea2d670 // fsub v16.4s, v19.4s, v2.4s
 
 	// r = c - n ln2
-	VMOV  V18.B16, V21.B16
-	VFMLS V3.S4, V20.S4, V21.S4
-	VFMLS V4.S4, V20.S4, V21.S4
+	VMOV  V17.B16, V18.B16
+	VFMLS V3.S4, V16.S4, V18.S4
+	VFMLS V4.S4, V16.S4, V18.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F20
-	VFMLA V5.S4, V21.S4, V20.S4
-	FMOVQ 144(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
+	VFMLA V5.S4, V18.S4, V20.S4
+	FMOVQ 144(R0), F16
+	VFMLA V20.S4, V18.S4, V16.S4
 	FMOVQ 160(R0), F20
-	VFMLA V22.S4, V21.S4, V20.S4
-	FMOVQ 176(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
-	WORD  $0x6eb2e5b2 // fcmgt v18.4s, v13.4s, v18.4s
-	VAND  V18.B16, V14.B16, V18.B16
+	VFMLA V16.S4, V18.S4, V20.S4
+	FMOVQ 176(R0), F16
+	VFMLA V20.S4, V18.S4, V16.S4
+	WORD  $0x6eb1e5b1 // fcmgt v17.4s, v13.4s, v17.4s
+	VAND  V17.B16, V14.B16, V17.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V19.S4, V20.S4
-	VTBL  V6.B16, [V19.B16], V19.B16
-	FMOVQ 304(R0), F21
-	VBIT  V15.B16, V19.B16, V21.B16
-	VTBL  V21.B16, [V28.B16, V29.B16], V19.B16
-	VADD  V20.S4, V19.S4, V19.S4
-	VAND  V16.B16, V20.B16, V20.B16
-	VADD  V18.S4, V20.S4, V20.S4
-	VFMLA V22.S4, V19.S4, V19.S4
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VSHL  $20, V19.S4, V18.S4
+	VTBL  V6.B16, [V19.B16], V20.B16
+	FMOVQ 304(R0), F19
+	VBIT  V15.B16, V20.B16, V19.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VADD  V18.S4, V19.S4, V20.S4
+	FMOVQ 336(R0), F19
+	VAND  V19.B16, V18.B16, V18.B16
+	VADD  V17.S4, V18.S4, V18.S4
+	VFMLA V16.S4, V20.S4, V20.S4
+	WORD  $0x6e32de90 // fmul v16.4s, v20.4s, v18.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V18.S4, V19.S4, V18.S4
-	WORD  $0x4e29d673 // fadd v19.4s, v19.4s, v9.4s
-	VSUB  V9.S4, V19.S4, V19.S4
-	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
-	VUMIN V17.S4, V18.S4, V18.S4
-	ADD   $0, R2, R5
-	CMP   $4, R1
+	VSUB  V17.S4, V16.S4, V17.S4
+	WORD  $0x4e29d610 // fadd v16.4s, v16.4s, v9.4s
+	VSUB  V9.S4, V16.S4, V16.S4
+	WORD  $0x4eb06630 // smax v16.4s, v17.4s, v16.4s
+	FMOVQ 368(R0), F17
+	VUMIN V17.S4, V16.S4, V16.S4
+	ADD   $0, R3, R6
+	CMP   $4, R2
 	BLT   partless4
-	FMOVQ F18, (R2)
+	FMOVQ F16, (R3)
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R1, partone4
-	VST1.P V18.D[0], 8(R5)
-	TBZ    $0, R1, partdone4
-	VST1   V18.S[2], (R5)
+	TBZ    $1, R2, partone4
+	VST1.P V16.D[0], 8(R6)
+	TBZ    $0, R2, partdone4
+	VST1   V16.S[2], (R6)
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R1, partdone4
-	VST1 V18.S[0], (R5)
+	TBZ  $0, R2, partdone4
+	VST1 V16.S[0], (R6)
 
 partdone4:
 	JMP nextvector
@@ -1259,452 +1254,451 @@ TEXT ·sigmoidNEON(SB), NOSPLIT, $0-24
 	FMOVQ 208(R0), F9
 	FMOVQ 16(R1), F10
 	FMOVQ 352(R0), F11
-	FMOVQ 624(R0), F12
-	FMOVQ (R0), F13
-	FMOVQ 240(R0), F14
-	FMOVQ 272(R0), F15
-	FMOVQ 288(R0), F16
-	FMOVQ 320(R0), F17
-	FLDPQ 32(R1), (F28, F29)
-	MOVD  n+16(FP), R1
-	MOVD  dst+0(FP), R2
-	MOVD  x+8(FP), R3
+	MOVD  n+16(FP), R2
+	MOVD  dst+0(FP), R3
+	MOVD  x+8(FP), R5
 
 loop:
-	CMP $16, R1
+	CMP $16, R2
 	BLT rest
 
 block:
-	FMOVQ (R3), F18
-	FMOVQ 16(R3), F19
-	FMOVQ 32(R3), F20
-	FMOVQ 48(R3), F21
+	FMOVQ (R5), F12
+	FMOVQ 16(R5), F13
+	FMOVQ 32(R5), F14
+	FMOVQ 48(R5), F15
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fa56 // fabs v22.4s, v18.4s
-	WORD  $0x4ea0fa77 // fabs v23.4s, v19.4s
-	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
-	WORD  $0x4ea0fa97 // fabs v23.4s, v20.4s
-	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
-	WORD  $0x4ea0fab7 // fabs v23.4s, v21.4s
-	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
-	WORD  $0x4ead36d6 // cmgt v22.4s, v22.4s, v13.4s
-	WORD  $0x6eb6a6d6 // umaxp v22.4s, v22.4s, v22.4s
-	FMOVD F22, R5
-	CBNZ  R5, slowblock
-	VORR  V0.B16, V18.B16, V22.B16
-	VORR  V0.B16, V19.B16, V23.B16
-	WORD  $0x4ea1d6d6 // fsub v22.4s, v22.4s, v1.4s
-	WORD  $0x4ea1d6fb // fsub v27.4s, v23.4s, v1.4s
+	WORD  $0x4ea0f990 // fabs v16.4s, v12.4s
+	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
+	WORD  $0x4eb16610 // smax v16.4s, v16.4s, v17.4s
+	WORD  $0x4ea0f9d1 // fabs v17.4s, v14.4s
+	WORD  $0x4eb16610 // smax v16.4s, v16.4s, v17.4s
+	WORD  $0x4ea0f9f1 // fabs v17.4s, v15.4s
+	WORD  $0x4eb16610 // smax v16.4s, v16.4s, v17.4s
+	FMOVQ (R0), F17
+	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
+	WORD  $0x6eb0a610 // umaxp v16.4s, v16.4s, v16.4s
+	FMOVD F16, R6
+	CBNZ  R6, slowblock
+	VORR  V0.B16, V12.B16, V16.B16
+	VORR  V0.B16, V13.B16, V17.B16
+	VORR  V0.B16, V14.B16, V18.B16
+	VORR  V0.B16, V15.B16, V19.B16
+	WORD  $0x4ea1d610 // fsub v16.4s, v16.4s, v1.4s
+	WORD  $0x4ea1d631 // fsub v17.4s, v17.4s, v1.4s
+	WORD  $0x4ea1d652 // fsub v18.4s, v18.4s, v1.4s
+	WORD  $0x4ea1d67b // fsub v27.4s, v19.4s, v1.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
 	FMOVQ 64(R0), F23
 	FMOVQ 64(R0), F25
-	VFMLA V2.S4, V22.S4, V23.S4
+	VFMLA V2.S4, V16.S4, V19.S4
+	VFMLA V2.S4, V17.S4, V21.S4
+	VFMLA V2.S4, V18.S4, V23.S4
 	VFMLA V2.S4, V27.S4, V25.S4
+	WORD  $0x4ea3d674 // fsub v20.4s, v19.4s, v3.4s
+	WORD  $0x4ea3d6b6 // fsub v22.4s, v21.4s, v3.4s
 	WORD  $0x4ea3d6f8 // fsub v24.4s, v23.4s, v3.4s
 	WORD  $0x4ea3d73a // fsub v26.4s, v25.4s, v3.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V24.S4, V22.S4
+	VFMLS V4.S4, V20.S4, V16.S4
+	VFMLS V4.S4, V22.S4, V17.S4
+	VFMLS V4.S4, V24.S4, V18.S4
 	VFMLS V4.S4, V26.S4, V27.S4
-	VFMLS V5.S4, V24.S4, V22.S4
+	VFMLS V5.S4, V20.S4, V16.S4
+	VFMLS V5.S4, V22.S4, V17.S4
+	VFMLS V5.S4, V24.S4, V18.S4
 	VFMLS V5.S4, V26.S4, V27.S4
 
 	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F20
 	FMOVQ 128(R0), F24
+	FMOVQ 128(R0), F28
 	FMOVQ 128(R0), F30
-	VFMLA V6.S4, V22.S4, V24.S4
+	VFMLA V6.S4, V16.S4, V20.S4
+	VFMLA V6.S4, V17.S4, V24.S4
+	VFMLA V6.S4, V18.S4, V28.S4
 	VFMLA V6.S4, V27.S4, V30.S4
+	FMOVQ 144(R0), F22
 	FMOVQ 144(R0), F26
+	FMOVQ 144(R0), F29
 	FMOVQ 144(R0), F31
-	VFMLA V24.S4, V22.S4, V26.S4
+	VFMLA V20.S4, V16.S4, V22.S4
+	VFMLA V24.S4, V17.S4, V26.S4
+	VFMLA V28.S4, V18.S4, V29.S4
 	VFMLA V30.S4, V27.S4, V31.S4
+	FMOVQ 160(R0), F20
 	FMOVQ 160(R0), F24
+	FMOVQ 160(R0), F28
 	FMOVQ 160(R0), F30
-	VFMLA V26.S4, V22.S4, V24.S4
+	VFMLA V22.S4, V16.S4, V20.S4
+	VFMLA V26.S4, V17.S4, V24.S4
+	VFMLA V29.S4, V18.S4, V28.S4
 	VFMLA V31.S4, V27.S4, V30.S4
+	FMOVQ 176(R0), F22
 	FMOVQ 176(R0), F26
+	FMOVQ 176(R0), F29
 	FMOVQ 176(R0), F31
-	VFMLA V24.S4, V22.S4, V26.S4
+	VFMLA V20.S4, V16.S4, V22.S4
+	VFMLA V24.S4, V17.S4, V26.S4
+	VFMLA V28.S4, V18.S4, V29.S4
 	VFMLA V30.S4, V27.S4, V31.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V23.B16], V22.B16
-	VTBL  V7.B16, [V25.B16], V27.B16
-	FMOVQ 192(R0), F24
+	VTBL  V7.B16, [V19.B16], V16.B16
+	VTBL  V7.B16, [V21.B16], V18.B16
+	VTBL  V7.B16, [V23.B16], V24.B16
+	VTBL  V7.B16, [V25.B16], V28.B16
+	FMOVQ 192(R0), F17
+	FMOVQ 192(R0), F20
+	FMOVQ 192(R0), F27
 	FMOVQ 192(R0), F30
-	VBIT  V9.B16, V22.B16, V24.B16
-	VBIT  V9.B16, V27.B16, V30.B16
-	VTBL  V24.B16, [V10.B16], V22.B16
-	VTBL  V30.B16, [V10.B16], V24.B16
-	VSHL  $21, V23.S4, V23.S4
-	VSHL  $21, V25.S4, V25.S4
-	VADD  V23.S4, V22.S4, V22.S4
-	VADD  V25.S4, V24.S4, V23.S4
-	VFMLA V26.S4, V22.S4, V22.S4
-	VFMLA V31.S4, V23.S4, V23.S4
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	WORD  $0x4ea0aa78 // cmlt v24.4s, v19.4s, #0
-	FMOVQ 224(R0), F19
-	FMOVQ 224(R0), F25
-	VBIT  V18.B16, V22.B16, V19.B16
-	VBIT  V24.B16, V23.B16, V25.B16
-
-	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e28d6d2 // fadd v18.4s, v22.4s, v8.4s
-	WORD  $0x4e28d6f8 // fadd v24.4s, v23.4s, v8.4s
-	WORD  $0x6e32fed2 // fdiv v18.4s, v22.4s, v18.4s
-	WORD  $0x6e38fef6 // fdiv v22.4s, v23.4s, v24.4s
-	VFMLS V18.S4, V19.S4, V19.S4
-	VFMLS V22.S4, V25.S4, V25.S4
-	FMOVQ F19, (R2)
-	FMOVQ F25, 16(R2)
-	VORR  V0.B16, V20.B16, V18.B16
-	VORR  V0.B16, V21.B16, V19.B16
-	WORD  $0x4ea1d652 // fsub v18.4s, v18.4s, v1.4s
-	WORD  $0x4ea1d679 // fsub v25.4s, v19.4s, v1.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F19
-	FMOVQ 64(R0), F23
-	VFMLA V2.S4, V18.S4, V19.S4
-	VFMLA V2.S4, V25.S4, V23.S4
-	WORD  $0x4ea3d676 // fsub v22.4s, v19.4s, v3.4s
-	WORD  $0x4ea3d6f8 // fsub v24.4s, v23.4s, v3.4s
-
-	// r = c - n ln2
-	VFMLS V4.S4, V22.S4, V18.S4
-	VFMLS V4.S4, V24.S4, V25.S4
-	VFMLS V5.S4, V22.S4, V18.S4
-	VFMLS V5.S4, V24.S4, V25.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F22
-	FMOVQ 128(R0), F26
-	VFMLA V6.S4, V18.S4, V22.S4
-	VFMLA V6.S4, V25.S4, V26.S4
-	FMOVQ 144(R0), F24
-	FMOVQ 144(R0), F27
-	VFMLA V22.S4, V18.S4, V24.S4
-	VFMLA V26.S4, V25.S4, V27.S4
-	FMOVQ 160(R0), F22
-	FMOVQ 160(R0), F26
-	VFMLA V24.S4, V18.S4, V22.S4
-	VFMLA V27.S4, V25.S4, V26.S4
-	FMOVQ 176(R0), F24
-	FMOVQ 176(R0), F27
-	VFMLA V22.S4, V18.S4, V24.S4
-	VFMLA V26.S4, V25.S4, V27.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V19.B16], V18.B16
-	VTBL  V7.B16, [V23.B16], V25.B16
-	FMOVQ 192(R0), F22
-	FMOVQ 192(R0), F26
-	VBIT  V9.B16, V18.B16, V22.B16
-	VBIT  V9.B16, V25.B16, V26.B16
-	VTBL  V22.B16, [V10.B16], V18.B16
-	VTBL  V26.B16, [V10.B16], V22.B16
+	VBIT  V9.B16, V16.B16, V17.B16
+	VBIT  V9.B16, V18.B16, V20.B16
+	VBIT  V9.B16, V24.B16, V27.B16
+	VBIT  V9.B16, V28.B16, V30.B16
+	VTBL  V17.B16, [V10.B16], V16.B16
+	VTBL  V20.B16, [V10.B16], V17.B16
+	VTBL  V27.B16, [V10.B16], V18.B16
+	VTBL  V30.B16, [V10.B16], V20.B16
 	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
 	VSHL  $21, V23.S4, V23.S4
-	VADD  V19.S4, V18.S4, V18.S4
-	VADD  V23.S4, V22.S4, V19.S4
-	VFMLA V24.S4, V18.S4, V18.S4
-	VFMLA V27.S4, V19.S4, V19.S4
-	WORD  $0x4ea0aa94 // cmlt v20.4s, v20.4s, #0
-	WORD  $0x4ea0aab6 // cmlt v22.4s, v21.4s, #0
+	VSHL  $21, V25.S4, V24.S4
+	VADD  V19.S4, V16.S4, V16.S4
+	VADD  V21.S4, V17.S4, V17.S4
+	VADD  V23.S4, V18.S4, V18.S4
+	VADD  V24.S4, V20.S4, V19.S4
+	VFMLA V22.S4, V16.S4, V16.S4
+	VFMLA V26.S4, V17.S4, V17.S4
+	VFMLA V29.S4, V18.S4, V18.S4
+	VFMLA V31.S4, V19.S4, V19.S4
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	WORD  $0x4ea0a9f6 // cmlt v22.4s, v15.4s, #0
+	FMOVQ 224(R0), F15
+	FMOVQ 224(R0), F20
 	FMOVQ 224(R0), F21
 	FMOVQ 224(R0), F23
-	VBIT  V20.B16, V18.B16, V21.B16
+	VBIT  V12.B16, V16.B16, V15.B16
+	VBIT  V13.B16, V17.B16, V20.B16
+	VBIT  V14.B16, V18.B16, V21.B16
 	VBIT  V22.B16, V19.B16, V23.B16
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e28d654 // fadd v20.4s, v18.4s, v8.4s
+	WORD  $0x4e28d60c // fadd v12.4s, v16.4s, v8.4s
+	WORD  $0x4e28d62d // fadd v13.4s, v17.4s, v8.4s
+	WORD  $0x4e28d64e // fadd v14.4s, v18.4s, v8.4s
 	WORD  $0x4e28d676 // fadd v22.4s, v19.4s, v8.4s
-	WORD  $0x6e34fe52 // fdiv v18.4s, v18.4s, v20.4s
-	WORD  $0x6e36fe73 // fdiv v19.4s, v19.4s, v22.4s
-	VFMLS V18.S4, V21.S4, V21.S4
-	VFMLS V19.S4, V23.S4, V23.S4
-	FMOVQ F21, 32(R2)
-	FMOVQ F23, 48(R2)
-	ADD   $64, R2, R2
+	WORD  $0x6e2cfe0c // fdiv v12.4s, v16.4s, v12.4s
+	WORD  $0x6e2dfe2d // fdiv v13.4s, v17.4s, v13.4s
+	WORD  $0x6e2efe4e // fdiv v14.4s, v18.4s, v14.4s
+	WORD  $0x6e36fe70 // fdiv v16.4s, v19.4s, v22.4s
+	VFMLS V12.S4, V15.S4, V15.S4
+	VFMLS V13.S4, V20.S4, V20.S4
+	VFMLS V14.S4, V21.S4, V21.S4
+	VFMLS V16.S4, V23.S4, V23.S4
+	FMOVQ F15, (R3)
+	FMOVQ F20, 16(R3)
+	FMOVQ F21, 32(R3)
+	FMOVQ F23, 48(R3)
 	ADD   $64, R3, R3
-	SUB   $16, R1, R1
-	CMP   $16, R1
+	ADD   $64, R5, R5
+	SUB   $16, R2, R2
+	CMP   $16, R2
 	BGE   block
 
 rest:
-	CMP $1, R1
+	CMP $1, R2
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F18
-	ADD   $0, R3, R5
-	CMP   $4, R1
+	FMOVQ 224(R0), F12
+	ADD   $0, R5, R6
+	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R3), F18
+	FMOVQ (R5), F12
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R1, partone1
-	VLD1.P 8(R5), V18.D[0]
-	TBZ    $0, R1, partdone1
-	VLD1   (R5), V18.S[2]
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R6), V12.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R6), V12.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R1, partdone1
-	VLD1 (R5), V18.S[0]
+	TBZ  $0, R2, partdone1
+	VLD1 (R6), V12.S[0]
 
 partdone1:
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fa53 // fabs v19.4s, v18.4s
-	WORD  $0x4ead3673 // cmgt v19.4s, v19.4s, v13.4s
-	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
-	FMOVD F19, R5
-	CBNZ  R5, slowvector
-	VORR  V0.B16, V18.B16, V19.B16
-	WORD  $0x4ea1d675 // fsub v21.4s, v19.4s, v1.4s
+	WORD  $0x4ea0f98d // fabs v13.4s, v12.4s
+	FMOVQ (R0), F14
+	WORD  $0x4eae35ad // cmgt v13.4s, v13.4s, v14.4s
+	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
+	FMOVD F13, R6
+	CBNZ  R6, slowvector
+	VORR  V0.B16, V12.B16, V13.B16
+	WORD  $0x4ea1d5af // fsub v15.4s, v13.4s, v1.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F19
-	VFMLA V2.S4, V21.S4, V19.S4
-	WORD  $0x4ea3d674 // fsub v20.4s, v19.4s, v3.4s
+	FMOVQ 64(R0), F13
+	VFMLA V2.S4, V15.S4, V13.S4
+	WORD  $0x4ea3d5ae // fsub v14.4s, v13.4s, v3.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V20.S4, V21.S4
-	VFMLS V5.S4, V20.S4, V21.S4
+	VFMLS V4.S4, V14.S4, V15.S4
+	VFMLS V5.S4, V14.S4, V15.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F20
-	VFMLA V6.S4, V21.S4, V20.S4
-	FMOVQ 144(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
-	FMOVQ 160(R0), F20
-	VFMLA V22.S4, V21.S4, V20.S4
-	FMOVQ 176(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
+	FMOVQ 128(R0), F14
+	VFMLA V6.S4, V15.S4, V14.S4
+	FMOVQ 144(R0), F16
+	VFMLA V14.S4, V15.S4, V16.S4
+	FMOVQ 160(R0), F14
+	VFMLA V16.S4, V15.S4, V14.S4
+	FMOVQ 176(R0), F16
+	VFMLA V14.S4, V15.S4, V16.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V19.B16], V20.B16
-	FMOVQ 192(R0), F21
-	VBIT  V9.B16, V20.B16, V21.B16
-	VTBL  V21.B16, [V10.B16], V20.B16
-	VSHL  $21, V19.S4, V19.S4
-	VADD  V19.S4, V20.S4, V19.S4
-	VFMLA V22.S4, V19.S4, V19.S4
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	FMOVQ 224(R0), F20
-	VBIT  V18.B16, V19.B16, V20.B16
+	VTBL  V7.B16, [V13.B16], V14.B16
+	FMOVQ 192(R0), F15
+	VBIT  V9.B16, V14.B16, V15.B16
+	VTBL  V15.B16, [V10.B16], V14.B16
+	VSHL  $21, V13.S4, V13.S4
+	VADD  V13.S4, V14.S4, V13.S4
+	VFMLA V16.S4, V13.S4, V13.S4
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	FMOVQ 224(R0), F14
+	VBIT  V12.B16, V13.B16, V14.B16
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e28d672 // fadd v18.4s, v19.4s, v8.4s
-	WORD  $0x6e32fe72 // fdiv v18.4s, v19.4s, v18.4s
-	VFMLS V18.S4, V20.S4, V20.S4
-	ADD   $0, R2, R5
-	CMP   $4, R1
+	WORD  $0x4e28d5ac // fadd v12.4s, v13.4s, v8.4s
+	WORD  $0x6e2cfdac // fdiv v12.4s, v13.4s, v12.4s
+	VFMLS V12.S4, V14.S4, V14.S4
+	ADD   $0, R3, R6
+	CMP   $4, R2
 	BLT   partless2
-	FMOVQ F20, (R2)
+	FMOVQ F14, (R3)
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R1, partone2
-	VST1.P V20.D[0], 8(R5)
-	TBZ    $0, R1, partdone2
-	VST1   V20.S[2], (R5)
+	TBZ    $1, R2, partone2
+	VST1.P V14.D[0], 8(R6)
+	TBZ    $0, R2, partdone2
+	VST1   V14.S[2], (R6)
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R1, partdone2
-	VST1 V20.S[0], (R5)
+	TBZ  $0, R2, partdone2
+	VST1 V14.S[0], (R6)
 
 partdone2:
 nextvector:
-	ADD $16, R2, R2
 	ADD $16, R3, R3
-	SUB $4, R1, R1
-	CMP $1, R1
+	ADD $16, R5, R5
+	SUB $4, R2, R2
+	CMP $1, R2
 	BGE vector
 
 done:
 	RET
 
 slowblock:
-	MOVD $16, R5
+	MOVD $16, R6
 
 slow:
-	FMOVQ (R3), F18
+	FMOVQ (R5), F12
 
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VORR V0.B16, V18.B16, V19.B16
-	WORD $0x4ea1d673 // fsub v19.4s, v19.4s, v1.4s
-	WORD $0x4e33f5d3 // fmax v19.4s, v14.4s, v19.4s
+	VORR  V0.B16, V12.B16, V13.B16
+	WORD  $0x4ea1d5ad // fsub v13.4s, v13.4s, v1.4s
+	FMOVQ 240(R0), F14
+	WORD  $0x4e2df5ce // fmax v14.4s, v14.4s, v13.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F20
-	VFMLA V2.S4, V19.S4, V20.S4
-	WORD  $0x4ea3d695 // fsub v21.4s, v20.4s, v3.4s
+	FMOVQ 64(R0), F16
+	VFMLA V2.S4, V14.S4, V16.S4
+	WORD  $0x4ea3d60d // fsub v13.4s, v16.4s, v3.4s
 
 	// r = c - n ln2
-	VMOV  V19.B16, V22.B16
-	VFMLS V4.S4, V21.S4, V22.S4
-	VFMLS V5.S4, V21.S4, V22.S4
+	VMOV  V14.B16, V15.B16
+	VFMLS V4.S4, V13.S4, V15.S4
+	VFMLS V5.S4, V13.S4, V15.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F21
-	VFMLA V6.S4, V22.S4, V21.S4
-	FMOVQ 144(R0), F23
-	VFMLA V21.S4, V22.S4, V23.S4
-	FMOVQ 160(R0), F21
-	VFMLA V23.S4, V22.S4, V21.S4
-	FMOVQ 176(R0), F23
-	VFMLA V21.S4, V22.S4, V23.S4
-	WORD  $0x6eb3e5f3 // fcmgt v19.4s, v15.4s, v19.4s
-	VAND  V19.B16, V16.B16, V19.B16
+	FMOVQ 128(R0), F17
+	VFMLA V6.S4, V15.S4, V17.S4
+	FMOVQ 144(R0), F13
+	VFMLA V17.S4, V15.S4, V13.S4
+	FMOVQ 160(R0), F17
+	VFMLA V13.S4, V15.S4, V17.S4
+	FMOVQ 176(R0), F13
+	VFMLA V17.S4, V15.S4, V13.S4
+	FMOVQ 272(R0), F15
+	WORD  $0x6eaee5ee // fcmgt v14.4s, v15.4s, v14.4s
+	FMOVQ 288(R0), F15
+	VAND  V14.B16, V15.B16, V14.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V20.S4, V21.S4
-	VTBL  V7.B16, [V20.B16], V20.B16
-	FMOVQ 304(R0), F22
-	VBIT  V17.B16, V20.B16, V22.B16
-	VTBL  V22.B16, [V28.B16, V29.B16], V20.B16
-	VADD  V21.S4, V20.S4, V22.S4
-	FMOVQ 336(R0), F20
-	VAND  V20.B16, V21.B16, V20.B16
-	VADD  V19.S4, V20.S4, V20.S4
-	VFMLA V23.S4, V22.S4, V22.S4
-	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
+	VSHL  $20, V16.S4, V15.S4
+	VTBL  V7.B16, [V16.B16], V17.B16
+	FMOVQ 304(R0), F16
+	FMOVQ 320(R0), F18
+	VBIT  V18.B16, V17.B16, V16.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VADD  V15.S4, V16.S4, V17.S4
+	FMOVQ 336(R0), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	VADD  V14.S4, V15.S4, V15.S4
+	VFMLA V13.S4, V17.S4, V17.S4
+	WORD  $0x6e2fde2d // fmul v13.4s, v17.4s, v15.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB V19.S4, V20.S4, V19.S4
-	WORD $0x4e2bd694 // fadd v20.4s, v20.4s, v11.4s
-	VSUB V11.S4, V20.S4, V20.S4
-	WORD $0x4eb46673 // smax v19.4s, v19.4s, v20.4s
+	VSUB V14.S4, V13.S4, V14.S4
+	WORD $0x4e2bd5ad // fadd v13.4s, v13.4s, v11.4s
+	VSUB V11.S4, V13.S4, V13.S4
+	WORD $0x4ead65cd // smax v13.4s, v14.4s, v13.4s
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	FMOVQ 224(R0), F20
-	VBIT  V18.B16, V19.B16, V20.B16
-	WORD  $0x4e34f592 // fmax v18.4s, v12.4s, v20.4s
-	WORD  $0x4e33f593 // fmax v19.4s, v12.4s, v19.4s
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	FMOVQ 224(R0), F14
+	VBIT  V12.B16, V13.B16, V14.B16
+	FMOVQ 624(R0), F12
+	WORD  $0x4e2ef58f // fmax v15.4s, v12.4s, v14.4s
+	FMOVQ 624(R0), F12
+	WORD  $0x4e2df58c // fmax v12.4s, v12.4s, v13.4s
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e28d675 // fadd v21.4s, v19.4s, v8.4s
-	WORD  $0x6e35fe73 // fdiv v19.4s, v19.4s, v21.4s
-	VFMLS V19.S4, V18.S4, V18.S4
-	WORD  $0x6eb4e653 // fcmgt v19.4s, v18.4s, v20.4s
-	VBIT  V19.B16, V20.B16, V18.B16
-	FMOVQ 368(R0), F19
-	VUMIN V19.S4, V18.S4, V18.S4
-	FMOVQ F18, (R2)
-	ADD   $16, R2, R2
+	WORD  $0x4e28d58d // fadd v13.4s, v12.4s, v8.4s
+	WORD  $0x6e2dfd8c // fdiv v12.4s, v12.4s, v13.4s
+	VFMLS V12.S4, V15.S4, V15.S4
+	WORD  $0x6eaee5ec // fcmgt v12.4s, v15.4s, v14.4s
+	VBIT  V12.B16, V14.B16, V15.B16
+	FMOVQ 368(R0), F12
+	VUMIN V12.S4, V15.S4, V12.S4
+	FMOVQ F12, (R3)
 	ADD   $16, R3, R3
-	SUB   $4, R1, R1
-	SUB   $4, R5, R5
-	CMP   $1, R5
+	ADD   $16, R5, R5
+	SUB   $4, R2, R2
+	SUB   $4, R6, R6
+	CMP   $1, R6
 	BGE   slow
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R0), F18
-	ADD   $0, R3, R5
-	CMP   $4, R1
+	FMOVQ 224(R0), F12
+	ADD   $0, R5, R6
+	CMP   $4, R2
 	BLT   partless3
-	FMOVQ (R3), F18
+	FMOVQ (R5), F12
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R1, partone3
-	VLD1.P 8(R5), V18.D[0]
-	TBZ    $0, R1, partdone3
-	VLD1   (R5), V18.S[2]
+	TBZ    $1, R2, partone3
+	VLD1.P 8(R6), V12.D[0]
+	TBZ    $0, R2, partdone3
+	VLD1   (R6), V12.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R1, partdone3
-	VLD1 (R5), V18.S[0]
+	TBZ  $0, R2, partdone3
+	VLD1 (R6), V12.S[0]
 
 partdone3:
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VORR V0.B16, V18.B16, V19.B16
-	WORD $0x4ea1d673 // fsub v19.4s, v19.4s, v1.4s
-	WORD $0x4e33f5d3 // fmax v19.4s, v14.4s, v19.4s
+	VORR  V0.B16, V12.B16, V13.B16
+	WORD  $0x4ea1d5ad // fsub v13.4s, v13.4s, v1.4s
+	FMOVQ 240(R0), F14
+	WORD  $0x4e2df5ce // fmax v14.4s, v14.4s, v13.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F20
-	VFMLA V2.S4, V19.S4, V20.S4
-	WORD  $0x4ea3d695 // fsub v21.4s, v20.4s, v3.4s
+	FMOVQ 64(R0), F16
+	VFMLA V2.S4, V14.S4, V16.S4
+	WORD  $0x4ea3d60d // fsub v13.4s, v16.4s, v3.4s
 
 	// r = c - n ln2
-	VMOV  V19.B16, V22.B16
-	VFMLS V4.S4, V21.S4, V22.S4
-	VFMLS V5.S4, V21.S4, V22.S4
+	VMOV  V14.B16, V15.B16
+	VFMLS V4.S4, V13.S4, V15.S4
+	VFMLS V5.S4, V13.S4, V15.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F21
-	VFMLA V6.S4, V22.S4, V21.S4
-	FMOVQ 144(R0), F23
-	VFMLA V21.S4, V22.S4, V23.S4
-	FMOVQ 160(R0), F21
-	VFMLA V23.S4, V22.S4, V21.S4
-	FMOVQ 176(R0), F23
-	VFMLA V21.S4, V22.S4, V23.S4
-	WORD  $0x6eb3e5f3 // fcmgt v19.4s, v15.4s, v19.4s
-	VAND  V19.B16, V16.B16, V19.B16
+	FMOVQ 128(R0), F17
+	VFMLA V6.S4, V15.S4, V17.S4
+	FMOVQ 144(R0), F13
+	VFMLA V17.S4, V15.S4, V13.S4
+	FMOVQ 160(R0), F17
+	VFMLA V13.S4, V15.S4, V17.S4
+	FMOVQ 176(R0), F13
+	VFMLA V17.S4, V15.S4, V13.S4
+	FMOVQ 272(R0), F15
+	WORD  $0x6eaee5ee // fcmgt v14.4s, v15.4s, v14.4s
+	FMOVQ 288(R0), F15
+	VAND  V14.B16, V15.B16, V14.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V20.S4, V21.S4
-	VTBL  V7.B16, [V20.B16], V20.B16
-	FMOVQ 304(R0), F22
-	VBIT  V17.B16, V20.B16, V22.B16
-	VTBL  V22.B16, [V28.B16, V29.B16], V20.B16
-	VADD  V21.S4, V20.S4, V22.S4
-	FMOVQ 336(R0), F20
-	VAND  V20.B16, V21.B16, V20.B16
-	VADD  V19.S4, V20.S4, V20.S4
-	VFMLA V23.S4, V22.S4, V22.S4
-	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
+	VSHL  $20, V16.S4, V15.S4
+	VTBL  V7.B16, [V16.B16], V17.B16
+	FMOVQ 304(R0), F16
+	FMOVQ 320(R0), F18
+	VBIT  V18.B16, V17.B16, V16.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VADD  V15.S4, V16.S4, V17.S4
+	FMOVQ 336(R0), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	VADD  V14.S4, V15.S4, V15.S4
+	VFMLA V13.S4, V17.S4, V17.S4
+	WORD  $0x6e2fde2d // fmul v13.4s, v17.4s, v15.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB V19.S4, V20.S4, V19.S4
-	WORD $0x4e2bd694 // fadd v20.4s, v20.4s, v11.4s
-	VSUB V11.S4, V20.S4, V20.S4
-	WORD $0x4eb46673 // smax v19.4s, v19.4s, v20.4s
+	VSUB V14.S4, V13.S4, V14.S4
+	WORD $0x4e2bd5ad // fadd v13.4s, v13.4s, v11.4s
+	VSUB V11.S4, V13.S4, V13.S4
+	WORD $0x4ead65cd // smax v13.4s, v14.4s, v13.4s
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	FMOVQ 224(R0), F20
-	VBIT  V18.B16, V19.B16, V20.B16
-	WORD  $0x4e34f592 // fmax v18.4s, v12.4s, v20.4s
-	WORD  $0x4e33f593 // fmax v19.4s, v12.4s, v19.4s
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	FMOVQ 224(R0), F14
+	VBIT  V12.B16, V13.B16, V14.B16
+	FMOVQ 624(R0), F12
+	WORD  $0x4e2ef58f // fmax v15.4s, v12.4s, v14.4s
+	FMOVQ 624(R0), F12
+	WORD  $0x4e2df58c // fmax v12.4s, v12.4s, v13.4s
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e28d675 // fadd v21.4s, v19.4s, v8.4s
-	WORD  $0x6e35fe73 // fdiv v19.4s, v19.4s, v21.4s
-	VFMLS V19.S4, V18.S4, V18.S4
-	WORD  $0x6eb4e653 // fcmgt v19.4s, v18.4s, v20.4s
-	VBIT  V19.B16, V20.B16, V18.B16
-	FMOVQ 368(R0), F19
-	VUMIN V19.S4, V18.S4, V18.S4
-	ADD   $0, R2, R5
-	CMP   $4, R1
+	WORD  $0x4e28d58d // fadd v13.4s, v12.4s, v8.4s
+	WORD  $0x6e2dfd8c // fdiv v12.4s, v12.4s, v13.4s
+	VFMLS V12.S4, V15.S4, V15.S4
+	WORD  $0x6eaee5ec // fcmgt v12.4s, v15.4s, v14.4s
+	VBIT  V12.B16, V14.B16, V15.B16
+	FMOVQ 368(R0), F12
+	VUMIN V12.S4, V15.S4, V12.S4
+	ADD   $0, R3, R6
+	CMP   $4, R2
 	BLT   partless4
-	FMOVQ F18, (R2)
+	FMOVQ F12, (R3)
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R1, partone4
-	VST1.P V18.D[0], 8(R5)
-	TBZ    $0, R1, partdone4
-	VST1   V18.S[2], (R5)
+	TBZ    $1, R2, partone4
+	VST1.P V12.D[0], 8(R6)
+	TBZ    $0, R2, partdone4
+	VST1   V12.S[2], (R6)
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R1, partdone4
-	VST1 V18.S[0], (R5)
+	TBZ  $0, R2, partdone4
+	VST1 V12.S[0], (R6)
 
 partdone4:
 	JMP nextvector
@@ -1714,9 +1708,9 @@ TEXT ·powNEON(SB), NOSPLIT, $0-32
 	MOVD  $tables<>+0(SB), R1
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 784(R0), F0
-	FMOVQ (R1), F1
-	FMOVQ 320(R0), F2
-	FMOVQ 384(R0), F3
+	FMOVQ 384(R0), F1
+	FMOVQ (R1), F2
+	FMOVQ 320(R0), F3
 	FMOVQ 640(R0), F4
 	FMOVQ 656(R0), F5
 	FMOVQ 672(R0), F6
@@ -1757,12 +1751,12 @@ block:
 	WORD  $0x4e21da74 // scvtf v20.4s, v19.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V16.B16], V16.B16
-	VTBL  V1.B16, [V14.B16], V17.B16
+	VTBL  V2.B16, [V16.B16], V16.B16
+	VTBL  V2.B16, [V14.B16], V17.B16
 	FMOVQ 304(R0), F14
 	FMOVQ 304(R0), F21
-	VBIT  V2.B16, V16.B16, V14.B16
-	VBIT  V2.B16, V17.B16, V21.B16
+	VBIT  V3.B16, V16.B16, V14.B16
+	VBIT  V3.B16, V17.B16, V21.B16
 	VTBL  V14.B16, [V28.B16, V29.B16], V16.B16
 	VTBL  V21.B16, [V28.B16, V29.B16], V22.B16
 	FMOVQ 432(R0), F17
@@ -1863,12 +1857,12 @@ block:
 	FMOVQ 80(R0), F21
 	VFMLA V18.S4, V14.S4, V15.S4
 	VFMLA V21.S4, V20.S4, V16.S4
-	VTBL  V1.B16, [V13.B16], V18.B16
-	VTBL  V1.B16, [V17.B16], V21.B16
+	VTBL  V2.B16, [V13.B16], V18.B16
+	VTBL  V2.B16, [V17.B16], V21.B16
 	FMOVQ 304(R0), F14
 	FMOVQ 304(R0), F20
-	VBIT  V2.B16, V18.B16, V14.B16
-	VBIT  V2.B16, V21.B16, V20.B16
+	VBIT  V3.B16, V18.B16, V14.B16
+	VBIT  V3.B16, V21.B16, V20.B16
 	FLDPQ 208(R1), (F30, F31)
 	FLDPQ 208(R1), (F30, F31)
 	VTBL  V14.B16, [V30.B16, V31.B16], V18.B16
@@ -1952,9 +1946,9 @@ partdone1:
 	WORD  $0x4e21d98d // scvtf v13.4s, v12.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V14.B16], V16.B16
+	VTBL  V2.B16, [V14.B16], V16.B16
 	FMOVQ 304(R0), F14
-	VBIT  V2.B16, V16.B16, V14.B16
+	VBIT  V3.B16, V16.B16, V14.B16
 	VTBL  V14.B16, [V28.B16, V29.B16], V16.B16
 	FMOVQ 432(R0), F17
 	VFMLA V16.S4, V15.S4, V17.S4
@@ -2008,9 +2002,9 @@ partdone1:
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
 	FMOVQ 80(R0), F15
 	VFMLA V15.S4, V14.S4, V13.S4
-	VTBL  V1.B16, [V17.B16], V15.B16
+	VTBL  V2.B16, [V17.B16], V15.B16
 	FMOVQ 304(R0), F14
-	VBIT  V2.B16, V15.B16, V14.B16
+	VBIT  V3.B16, V15.B16, V14.B16
 	FLDPQ 208(R1), (F30, F31)
 	VTBL  V14.B16, [V30.B16, V31.B16], V15.B16
 	FLDPQ 240(R1), (F30, F31)
@@ -2085,9 +2079,9 @@ slow:
 	WORD  $0x4e21d9ce // scvtf v14.4s, v14.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V15.B16], V17.B16
+	VTBL  V2.B16, [V15.B16], V17.B16
 	FMOVQ 304(R0), F15
-	VBIT  V2.B16, V17.B16, V15.B16
+	VBIT  V3.B16, V17.B16, V15.B16
 	VTBL  V15.B16, [V28.B16, V29.B16], V17.B16
 	FMOVQ 432(R0), F18
 	VFMLA V17.S4, V16.S4, V18.S4
@@ -2141,9 +2135,9 @@ slow:
 	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
 	FMOVQ 80(R0), F17
 	VFMLA V17.S4, V16.S4, V15.S4
-	VTBL  V1.B16, [V18.B16], V17.B16
+	VTBL  V2.B16, [V18.B16], V17.B16
 	FMOVQ 304(R0), F16
-	VBIT  V2.B16, V17.B16, V16.B16
+	VBIT  V3.B16, V17.B16, V16.B16
 	FLDPQ 272(R1), (F30, F31)
 	VTBL  V16.B16, [V30.B16, V31.B16], V17.B16
 	FLDPQ 304(R1), (F30, F31)
@@ -2156,7 +2150,7 @@ slow:
 	WORD  $0x4e30d632 // fadd v18.4s, v17.4s, v16.4s
 	VSHL  $23, V15.S4, V19.S4
 	VADD  V19.S4, V18.S4, V19.S4
-	VUMIN V3.S4, V19.S4, V20.S4
+	VUMIN V1.S4, V19.S4, V20.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V19.B16
@@ -2180,19 +2174,15 @@ slow:
 	VBIF  V15.B16, V20.B16, V16.B16
 	FMOVQ 944(R0), F15
 	WORD  $0x6eaee5ee // fcmgt v14.4s, v15.4s, v14.4s
-	VMOVI $0, V15.B16
-	VBIF  V14.B16, V16.B16, V15.B16
+	WORD  $0x4e6e1e0f // bic v15.16b, v16.16b, v14.16b
 	VMOVI $0, V14.B16
 	VCMEQ V14.S4, V13.S4, V14.S4
 	WORD  $0x4ea0a930 // cmlt v16.4s, v9.4s, #0
-	VMOVI $0, V17.B16
-	VBIT  V16.B16, V3.B16, V17.B16
+	VAND  V16.B16, V1.B16, V17.B16
 	VBIT  V14.B16, V17.B16, V15.B16
-	VCMEQ V3.S4, V13.S4, V14.S4
-	VMOVI $0, V17.B16
-	FMOVQ 384(R0), F18
-	VBIT  V16.B16, V17.B16, V18.B16
-	VBIT  V14.B16, V18.B16, V15.B16
+	VCMEQ V1.S4, V13.S4, V14.S4
+	WORD  $0x4e701c30 // bic v16.16b, v1.16b, v16.16b
+	VBIT  V14.B16, V16.B16, V15.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R6), F14
@@ -2200,14 +2190,14 @@ slow:
 	VAND  V14.B16, V12.B16, V14.B16
 	VORR  V14.B16, V15.B16, V14.B16
 	WORD  $0x4ea089af // cmgt v15.4s, v13.4s, #0
-	WORD  $0x4ead3470 // cmgt v16.4s, v3.4s, v13.4s
+	WORD  $0x4ead3430 // cmgt v16.4s, v1.4s, v13.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	FMOVS 16(R6), F16
 	VDUP  V16.S[0], V16.S4
 	VAND  V16.B16, V12.B16, V12.B16
 	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
 	VAND  V12.B16, V15.B16, V12.B16
-	WORD  $0x4ea335ad // cmgt v13.4s, v13.4s, v3.4s
+	WORD  $0x4ea135ad // cmgt v13.4s, v13.4s, v1.4s
 	VORR  V13.B16, V12.B16, V12.B16
 	FMOVQ 368(R0), F13
 	VBIF  V12.B16, V14.B16, V13.B16
@@ -2256,9 +2246,9 @@ partdone3:
 	WORD  $0x4e21d9ce // scvtf v14.4s, v14.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V15.B16], V17.B16
+	VTBL  V2.B16, [V15.B16], V17.B16
 	FMOVQ 304(R0), F15
-	VBIT  V2.B16, V17.B16, V15.B16
+	VBIT  V3.B16, V17.B16, V15.B16
 	VTBL  V15.B16, [V28.B16, V29.B16], V17.B16
 	FMOVQ 432(R0), F18
 	VFMLA V17.S4, V16.S4, V18.S4
@@ -2312,9 +2302,9 @@ partdone3:
 	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
 	FMOVQ 80(R0), F17
 	VFMLA V17.S4, V16.S4, V15.S4
-	VTBL  V1.B16, [V18.B16], V17.B16
+	VTBL  V2.B16, [V18.B16], V17.B16
 	FMOVQ 304(R0), F16
-	VBIT  V2.B16, V17.B16, V16.B16
+	VBIT  V3.B16, V17.B16, V16.B16
 	FLDPQ 272(R1), (F30, F31)
 	VTBL  V16.B16, [V30.B16, V31.B16], V17.B16
 	FLDPQ 304(R1), (F30, F31)
@@ -2327,7 +2317,7 @@ partdone3:
 	WORD  $0x4e30d632 // fadd v18.4s, v17.4s, v16.4s
 	VSHL  $23, V15.S4, V19.S4
 	VADD  V19.S4, V18.S4, V19.S4
-	VUMIN V3.S4, V19.S4, V20.S4
+	VUMIN V1.S4, V19.S4, V20.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V19.B16
@@ -2351,19 +2341,15 @@ partdone3:
 	VBIF  V15.B16, V20.B16, V16.B16
 	FMOVQ 944(R0), F15
 	WORD  $0x6eaee5ee // fcmgt v14.4s, v15.4s, v14.4s
-	VMOVI $0, V15.B16
-	VBIF  V14.B16, V16.B16, V15.B16
+	WORD  $0x4e6e1e0f // bic v15.16b, v16.16b, v14.16b
 	VMOVI $0, V14.B16
 	VCMEQ V14.S4, V13.S4, V14.S4
 	WORD  $0x4ea0a930 // cmlt v16.4s, v9.4s, #0
-	VMOVI $0, V17.B16
-	VBIT  V16.B16, V3.B16, V17.B16
+	VAND  V16.B16, V1.B16, V17.B16
 	VBIT  V14.B16, V17.B16, V15.B16
-	VCMEQ V3.S4, V13.S4, V14.S4
-	VMOVI $0, V17.B16
-	FMOVQ 384(R0), F18
-	VBIT  V16.B16, V17.B16, V18.B16
-	VBIT  V14.B16, V18.B16, V15.B16
+	VCMEQ V1.S4, V13.S4, V14.S4
+	WORD  $0x4e701c30 // bic v16.16b, v1.16b, v16.16b
+	VBIT  V14.B16, V16.B16, V15.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R6), F14
@@ -2371,14 +2357,14 @@ partdone3:
 	VAND  V14.B16, V12.B16, V14.B16
 	VORR  V14.B16, V15.B16, V14.B16
 	WORD  $0x4ea089af // cmgt v15.4s, v13.4s, #0
-	WORD  $0x4ead3470 // cmgt v16.4s, v3.4s, v13.4s
+	WORD  $0x4ead3430 // cmgt v16.4s, v1.4s, v13.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	FMOVS 16(R6), F16
 	VDUP  V16.S[0], V16.S4
 	VAND  V16.B16, V12.B16, V12.B16
 	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
 	VAND  V12.B16, V15.B16, V12.B16
-	WORD  $0x4ea335ad // cmgt v13.4s, v13.4s, v3.4s
+	WORD  $0x4ea135ad // cmgt v13.4s, v13.4s, v1.4s
 	VORR  V13.B16, V12.B16, V12.B16
 	FMOVQ 368(R0), F13
 	VBIF  V12.B16, V14.B16, V13.B16
@@ -2412,8 +2398,8 @@ TEXT ·sigmoidLossNEON(SB), NOSPLIT, $0-40
 	FMOVQ 784(R1), F3
 	FMOVQ 80(R1), F4
 	FMOVQ 1088(R1), F5
-	FMOVQ 608(R1), F6
-	FMOVQ 384(R1), F7
+	FMOVQ 384(R1), F6
+	FMOVQ 608(R1), F7
 	FMOVQ 32(R1), F8
 	FMOVQ 48(R1), F9
 	FMOVQ 64(R1), F10
@@ -2432,16 +2418,16 @@ loop:
 	BLT rest
 
 block:
-	FMOVQ (R5), F19
+	FMOVQ (R5), F20
 	FMOVQ (R6), F14
-	FMOVQ 16(R5), F21
+	FMOVQ 16(R5), F18
 	FMOVQ 16(R6), F22
 	FMOVS 20(R7), F15
 	VDUP  V15.S[0], V15.S4
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fa70 // fabs v16.4s, v19.4s
-	WORD  $0x4ea0fab1 // fabs v17.4s, v21.4s
+	WORD  $0x4ea0fa90 // fabs v16.4s, v20.4s
+	WORD  $0x4ea0fa51 // fabs v17.4s, v18.4s
 	WORD  $0x4eb16610 // smax v16.4s, v16.4s, v17.4s
 	WORD  $0x4eaf360f // cmgt v15.4s, v16.4s, v15.4s
 	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
@@ -2459,18 +2445,18 @@ block:
 	CBNZ  R9, otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V19.B16, V15.B16
-	VORR V6.B16, V21.B16, V16.B16
+	VORR V7.B16, V20.B16, V15.B16
+	VORR V7.B16, V18.B16, V16.B16
 	WORD $0x4ea8d5ef // fsub v15.4s, v15.4s, v8.4s
 	WORD $0x4ea8d618 // fsub v24.4s, v16.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R1), F23
-	FMOVQ 64(R1), F18
+	FMOVQ 64(R1), F21
 	VFMLA V9.S4, V15.S4, V23.S4
-	VFMLA V9.S4, V24.S4, V18.S4
+	VFMLA V9.S4, V24.S4, V21.S4
 	WORD  $0x4eaad6f0 // fsub v16.4s, v23.4s, v10.4s
-	WORD  $0x4eaad651 // fsub v17.4s, v18.4s, v10.4s
+	WORD  $0x4eaad6b1 // fsub v17.4s, v21.4s, v10.4s
 
 	// r = c - n ln2
 	VFMLS V4.S4, V16.S4, V15.S4
@@ -2479,103 +2465,101 @@ block:
 	VFMLS V11.S4, V17.S4, V24.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F20
+	FMOVQ 128(R1), F19
 	FMOVQ 128(R1), F25
-	VFMLA V12.S4, V15.S4, V20.S4
+	VFMLA V12.S4, V15.S4, V19.S4
 	VFMLA V12.S4, V24.S4, V25.S4
 	FMOVQ 144(R1), F16
 	FMOVQ 144(R1), F17
-	VFMLA V20.S4, V15.S4, V16.S4
+	VFMLA V19.S4, V15.S4, V16.S4
 	VFMLA V25.S4, V24.S4, V17.S4
-	FMOVQ 160(R1), F20
+	FMOVQ 160(R1), F19
 	FMOVQ 160(R1), F25
-	VFMLA V16.S4, V15.S4, V20.S4
+	VFMLA V16.S4, V15.S4, V19.S4
 	VFMLA V17.S4, V24.S4, V25.S4
 	FMOVQ 176(R1), F16
 	FMOVQ 176(R1), F17
-	VFMLA V20.S4, V15.S4, V16.S4
+	VFMLA V19.S4, V15.S4, V16.S4
 	VFMLA V25.S4, V24.S4, V17.S4
 
 	// 2^n T[j] (1 + p)
 	VTBL  V0.B16, [V23.B16], V24.B16
-	VTBL  V0.B16, [V18.B16], V26.B16
-	FMOVQ 192(R1), F20
+	VTBL  V0.B16, [V21.B16], V26.B16
+	FMOVQ 192(R1), F19
 	FMOVQ 192(R1), F15
 	FMOVQ 208(R1), F25
 	FMOVQ 208(R1), F27
-	VBIT  V25.B16, V24.B16, V20.B16
+	VBIT  V25.B16, V24.B16, V19.B16
 	VBIT  V27.B16, V26.B16, V15.B16
 	FMOVQ 16(R0), F25
 	FMOVQ 16(R0), F24
-	VTBL  V20.B16, [V25.B16], V20.B16
+	VTBL  V19.B16, [V25.B16], V19.B16
 	VTBL  V15.B16, [V24.B16], V15.B16
 	VSHL  $21, V23.S4, V23.S4
-	VSHL  $21, V18.S4, V18.S4
-	VADD  V23.S4, V20.S4, V20.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VFMLA V16.S4, V20.S4, V20.S4
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V23.S4, V19.S4, V19.S4
+	VADD  V21.S4, V15.S4, V15.S4
+	VFMLA V16.S4, V19.S4, V19.S4
 	VFMLA V17.S4, V15.S4, V15.S4
-	WORD  $0x4e21d690 // fadd v16.4s, v20.4s, v1.4s
+	WORD  $0x4e21d670 // fadd v16.4s, v19.4s, v1.4s
 	WORD  $0x4e21d5f1 // fadd v17.4s, v15.4s, v1.4s
 	WORD  $0x6e30fc30 // fdiv v16.4s, v1.4s, v16.4s
 	WORD  $0x6e31fc31 // fdiv v17.4s, v1.4s, v17.4s
-	WORD  $0x6e30de92 // fmul v18.4s, v20.4s, v16.4s
-	WORD  $0x6e31ddf7 // fmul v23.4s, v15.4s, v17.4s
+	WORD  $0x6e30de75 // fmul v21.4s, v19.4s, v16.4s
+	WORD  $0x6e31ddf8 // fmul v24.4s, v15.4s, v17.4s
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
 	VSHL $2, V14.S4, V14.S4
 	VSHL $2, V22.S4, V22.S4
-	VAND V6.B16, V14.B16, V25.B16
-	VAND V6.B16, V22.B16, V24.B16
-	VEOR V19.B16, V25.B16, V19.B16
-	VEOR V21.B16, V24.B16, V24.B16
-	WORD $0x4ea0aa75 // cmlt v21.4s, v19.4s, #0
-	WORD $0x4ea0ab19 // cmlt v25.4s, v24.4s, #0
-	VBIT V21.B16, V18.B16, V16.B16
-	VBIT V25.B16, V23.B16, V17.B16
+	VAND V7.B16, V14.B16, V25.B16
+	VAND V7.B16, V22.B16, V23.B16
+	VEOR V20.B16, V25.B16, V20.B16
+	VEOR V18.B16, V23.B16, V18.B16
+	WORD $0x4ea0aa97 // cmlt v23.4s, v20.4s, #0
+	WORD $0x4ea0aa59 // cmlt v25.4s, v18.4s, #0
+	VBIT V23.B16, V21.B16, V16.B16
+	VBIT V25.B16, V24.B16, V17.B16
 
 	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	WORD  $0x6e34de92 // fmul v18.4s, v20.4s, v20.4s
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6e2fddfa // fmul v26.4s, v15.4s, v15.4s
-	FMOVQ 976(R1), F21
+	FMOVQ 976(R1), F23
 	FMOVQ 976(R1), F27
-	VFMLA V13.S4, V18.S4, V21.S4
+	VFMLA V13.S4, V21.S4, V23.S4
 	VFMLA V13.S4, V26.S4, V27.S4
-	FMOVQ 1008(R1), F23
+	FMOVQ 1008(R1), F24
 	FMOVQ 1008(R1), F28
 	FMOVQ 992(R1), F25
 	FMOVQ 992(R1), F29
-	VFMLA V25.S4, V18.S4, V23.S4
+	VFMLA V25.S4, V21.S4, V24.S4
 	VFMLA V29.S4, V26.S4, V28.S4
 	FMOVQ 1024(R1), F25
 	FMOVQ 1024(R1), F29
-	VFMLA V21.S4, V18.S4, V25.S4
+	VFMLA V23.S4, V21.S4, V25.S4
 	VFMLA V27.S4, V26.S4, V29.S4
-	FMOVQ 1040(R1), F21
+	FMOVQ 1040(R1), F23
 	FMOVQ 1040(R1), F27
-	VFMLA V23.S4, V18.S4, V21.S4
+	VFMLA V24.S4, V21.S4, V23.S4
 	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 1056(R1), F23
+	FMOVQ 1056(R1), F24
 	FMOVQ 1056(R1), F28
-	VFMLA V25.S4, V18.S4, V23.S4
+	VFMLA V25.S4, V21.S4, V24.S4
 	VFMLA V29.S4, V26.S4, V28.S4
 	FMOVQ 1072(R1), F25
 	FMOVQ 1072(R1), F29
-	VFMLA V21.S4, V18.S4, V25.S4
+	VFMLA V23.S4, V21.S4, V25.S4
 	VFMLA V27.S4, V26.S4, V29.S4
-	VFMLA V25.S4, V20.S4, V23.S4
+	VFMLA V25.S4, V19.S4, V24.S4
 	VFMLA V29.S4, V15.S4, V28.S4
-	VFMLA V23.S4, V18.S4, V20.S4
+	VFMLA V24.S4, V21.S4, V19.S4
 	VFMLA V28.S4, V26.S4, V15.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0ca75 // fcmgt v21.4s, v19.4s, #0.0
-	WORD  $0x4ea0cb19 // fcmgt v25.4s, v24.4s, #0.0
-	VMOVI $0, V23.B16
-	VMOVI $0, V18.B16
-	VBIT  V21.B16, V19.B16, V23.B16
-	VBIT  V25.B16, V24.B16, V18.B16
-	WORD  $0x4e37d693 // fadd v19.4s, v20.4s, v23.4s
+	WORD  $0x4ea0ca97 // fcmgt v23.4s, v20.4s, #0.0
+	WORD  $0x4ea0ca55 // fcmgt v21.4s, v18.4s, #0.0
+	VAND  V23.B16, V20.B16, V20.B16
+	VAND  V21.B16, V18.B16, V18.B16
+	WORD  $0x4e34d673 // fadd v19.4s, v19.4s, v20.4s
 	WORD  $0x4e32d5ef // fadd v15.4s, v15.4s, v18.4s
 	FMOVS 12(R7), F20
 	FMOVS 12(R7), F18
@@ -3012,7 +2996,7 @@ partdone2:
 	CBNZ  R9, othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V14.B16, V16.B16
+	VORR V7.B16, V14.B16, V16.B16
 	WORD $0x4ea8d612 // fsub v18.4s, v16.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -3050,7 +3034,7 @@ partdone2:
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
 	VSHL $2, V15.S4, V15.S4
-	VAND V6.B16, V15.B16, V18.B16
+	VAND V7.B16, V15.B16, V18.B16
 	VEOR V14.B16, V18.B16, V14.B16
 	WORD $0x4ea0a9d2 // cmlt v18.4s, v14.4s, #0
 	VBIT V18.B16, V16.B16, V19.B16
@@ -3075,9 +3059,8 @@ partdone2:
 
 	// ce = log1p(e) + max(v, 0)
 	WORD  $0x4ea0c9d0 // fcmgt v16.4s, v14.4s, #0.0
-	VMOVI $0, V18.B16
-	VBIT  V16.B16, V14.B16, V18.B16
-	WORD  $0x4e32d62e // fadd v14.4s, v17.4s, v18.4s
+	VAND  V16.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed62e // fadd v14.4s, v17.4s, v14.4s
 	FMOVS 12(R7), F16
 	VDUP  V16.S[0], V16.S4
 	FMOVS 16(R7), F17
@@ -3320,8 +3303,8 @@ otherblock:
 	FMOVQ 16(R6), F19
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V16.B16, V15.B16
-	VORR V6.B16, V24.B16, V17.B16
+	VORR V7.B16, V16.B16, V15.B16
+	VORR V7.B16, V24.B16, V17.B16
 	WORD $0x4ea8d5ef // fsub v15.4s, v15.4s, v8.4s
 	WORD $0x4ea8d637 // fsub v23.4s, v17.4s, v8.4s
 
@@ -3809,7 +3792,7 @@ focusdone241:
 
 othervector:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V14.B16, V16.B16
+	VORR V7.B16, V14.B16, V16.B16
 	WORD $0x4ea8d612 // fsub v18.4s, v16.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -4110,7 +4093,7 @@ slow:
 	FMOVQ (R6), F15
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V6.B16, V14.B16, V16.B16
+	VORR  V7.B16, V14.B16, V16.B16
 	WORD  $0x4ea8d610 // fsub v16.4s, v16.4s, v8.4s
 	FMOVQ 240(R1), F17
 	WORD  $0x4e30f631 // fmax v17.4s, v17.4s, v16.4s
@@ -4406,7 +4389,7 @@ focusnot8_243:
 	WORD  $0x4e31d675 // fadd v21.4s, v19.4s, v17.4s
 	VSHL  $23, V16.S4, V23.S4
 	VADD  V23.S4, V21.S4, V23.S4
-	VUMIN V7.S4, V23.S4, V24.S4
+	VUMIN V6.S4, V23.S4, V24.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V23.B16
@@ -4430,34 +4413,30 @@ focusnot8_243:
 	VBIF  V16.B16, V24.B16, V17.B16
 	FMOVQ 944(R1), F16
 	WORD  $0x6eb4e610 // fcmgt v16.4s, v16.4s, v20.4s
-	VMOVI $0, V19.B16
-	VBIF  V16.B16, V17.B16, V19.B16
+	WORD  $0x4e701e31 // bic v17.16b, v17.16b, v16.16b
 	VMOVI $0, V16.B16
 	VCMEQ V16.S4, V18.S4, V16.S4
 	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
-	VMOVI $0, V17.B16
-	VBIT  V15.B16, V7.B16, V17.B16
-	VBIT  V16.B16, V17.B16, V19.B16
-	VCMEQ V7.S4, V18.S4, V16.S4
-	VMOVI $0, V17.B16
-	FMOVQ 384(R1), F20
-	VBIT  V15.B16, V17.B16, V20.B16
-	VBIT  V16.B16, V20.B16, V19.B16
+	VAND  V15.B16, V6.B16, V19.B16
+	VBIT  V16.B16, V19.B16, V17.B16
+	VCMEQ V6.S4, V18.S4, V16.S4
+	WORD  $0x4e6f1ccf // bic v15.16b, v6.16b, v15.16b
+	VBIT  V16.B16, V15.B16, V17.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R10), F15
 	VDUP  V15.S[0], V15.S4
 	VAND  V15.B16, V14.B16, V15.B16
-	VORR  V15.B16, V19.B16, V15.B16
+	VORR  V15.B16, V17.B16, V15.B16
 	WORD  $0x4ea08a50 // cmgt v16.4s, v18.4s, #0
-	WORD  $0x4eb234f1 // cmgt v17.4s, v7.4s, v18.4s
+	WORD  $0x4eb234d1 // cmgt v17.4s, v6.4s, v18.4s
 	VAND  V17.B16, V16.B16, V16.B16
 	FMOVS 16(R10), F17
 	VDUP  V17.S[0], V17.S4
 	VAND  V17.B16, V14.B16, V14.B16
 	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
 	VAND  V14.B16, V16.B16, V14.B16
-	WORD  $0x4ea73650 // cmgt v16.4s, v18.4s, v7.4s
+	WORD  $0x4ea63650 // cmgt v16.4s, v18.4s, v6.4s
 	VORR  V16.B16, V14.B16, V16.B16
 	FMOVQ 368(R1), F14
 	VBIF  V16.B16, V15.B16, V14.B16
@@ -4520,7 +4499,7 @@ partone6:
 
 partdone6:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V6.B16, V14.B16, V16.B16
+	VORR  V7.B16, V14.B16, V16.B16
 	WORD  $0x4ea8d610 // fsub v16.4s, v16.4s, v8.4s
 	FMOVQ 240(R1), F17
 	WORD  $0x4e30f631 // fmax v17.4s, v17.4s, v16.4s
@@ -4816,7 +4795,7 @@ focusnot8_244:
 	WORD  $0x4e31d675 // fadd v21.4s, v19.4s, v17.4s
 	VSHL  $23, V16.S4, V23.S4
 	VADD  V23.S4, V21.S4, V23.S4
-	VUMIN V7.S4, V23.S4, V24.S4
+	VUMIN V6.S4, V23.S4, V24.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V23.B16
@@ -4840,34 +4819,30 @@ focusnot8_244:
 	VBIF  V16.B16, V24.B16, V17.B16
 	FMOVQ 944(R1), F16
 	WORD  $0x6eb4e610 // fcmgt v16.4s, v16.4s, v20.4s
-	VMOVI $0, V19.B16
-	VBIF  V16.B16, V17.B16, V19.B16
+	WORD  $0x4e701e31 // bic v17.16b, v17.16b, v16.16b
 	VMOVI $0, V16.B16
 	VCMEQ V16.S4, V18.S4, V16.S4
 	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
-	VMOVI $0, V17.B16
-	VBIT  V15.B16, V7.B16, V17.B16
-	VBIT  V16.B16, V17.B16, V19.B16
-	VCMEQ V7.S4, V18.S4, V16.S4
-	VMOVI $0, V17.B16
-	FMOVQ 384(R1), F20
-	VBIT  V15.B16, V17.B16, V20.B16
-	VBIT  V16.B16, V20.B16, V19.B16
+	VAND  V15.B16, V6.B16, V19.B16
+	VBIT  V16.B16, V19.B16, V17.B16
+	VCMEQ V6.S4, V18.S4, V16.S4
+	WORD  $0x4e6f1ccf // bic v15.16b, v6.16b, v15.16b
+	VBIT  V16.B16, V15.B16, V17.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R9), F15
 	VDUP  V15.S[0], V15.S4
 	VAND  V15.B16, V14.B16, V15.B16
-	VORR  V15.B16, V19.B16, V15.B16
+	VORR  V15.B16, V17.B16, V15.B16
 	WORD  $0x4ea08a50 // cmgt v16.4s, v18.4s, #0
-	WORD  $0x4eb234f1 // cmgt v17.4s, v7.4s, v18.4s
+	WORD  $0x4eb234d1 // cmgt v17.4s, v6.4s, v18.4s
 	VAND  V17.B16, V16.B16, V16.B16
 	FMOVS 16(R9), F17
 	VDUP  V17.S[0], V17.S4
 	VAND  V17.B16, V14.B16, V14.B16
 	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
 	VAND  V14.B16, V16.B16, V14.B16
-	WORD  $0x4ea73650 // cmgt v16.4s, v18.4s, v7.4s
+	WORD  $0x4ea63650 // cmgt v16.4s, v18.4s, v6.4s
 	VORR  V16.B16, V14.B16, V16.B16
 	FMOVQ 368(R1), F14
 	VBIF  V16.B16, V15.B16, V14.B16
@@ -4928,16 +4903,16 @@ loop:
 	BLT rest
 
 block:
-	FMOVQ (R6), F15
+	FMOVQ (R6), F17
 	FMOVQ (R7), F12
-	FMOVQ 16(R6), F16
-	FMOVQ 16(R7), F17
+	FMOVQ 16(R6), F14
+	FMOVQ 16(R7), F16
 	FMOVS 20(R8), F10
 	VDUP  V10.S[0], V10.S4
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0f9eb // fabs v11.4s, v15.4s
-	WORD  $0x4ea0fa0d // fabs v13.4s, v16.4s
+	WORD  $0x4ea0fa2b // fabs v11.4s, v17.4s
+	WORD  $0x4ea0f9cd // fabs v13.4s, v14.4s
 	WORD  $0x4ead656b // smax v11.4s, v11.4s, v13.4s
 	WORD  $0x4eaa356a // cmgt v10.4s, v11.4s, v10.4s
 	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
@@ -4947,7 +4922,7 @@ block:
 	// any target but 0 and 1? y - y^2 is 0 for these
 	VMOV  V12.B16, V10.B16
 	VFMLS V10.S4, V10.S4, V10.S4
-	VMOV  V17.B16, V11.B16
+	VMOV  V16.B16, V11.B16
 	VFMLS V11.S4, V11.S4, V11.S4
 	VORR  V11.B16, V10.B16, V10.B16
 	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
@@ -4955,136 +4930,134 @@ block:
 	CBNZ  R11, otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V15.B16, V11.B16
-	VORR V6.B16, V16.B16, V10.B16
+	VORR V6.B16, V17.B16, V11.B16
+	VORR V6.B16, V14.B16, V10.B16
 	WORD $0x4ea8d56d // fsub v13.4s, v11.4s, v8.4s
 	WORD $0x4ea8d554 // fsub v20.4s, v10.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R1), F19
-	FMOVQ 64(R1), F14
+	FMOVQ 64(R1), F18
 	VFMLA V9.S4, V13.S4, V19.S4
-	VFMLA V9.S4, V20.S4, V14.S4
+	VFMLA V9.S4, V20.S4, V18.S4
 	FMOVQ 64(R1), F10
 	FMOVQ 64(R1), F11
 	WORD  $0x4eaad66a // fsub v10.4s, v19.4s, v10.4s
-	WORD  $0x4eabd5d2 // fsub v18.4s, v14.4s, v11.4s
+	WORD  $0x4eabd64f // fsub v15.4s, v18.4s, v11.4s
 
 	// r = c - n ln2
 	VFMLS V5.S4, V10.S4, V13.S4
-	VFMLS V5.S4, V18.S4, V20.S4
+	VFMLS V5.S4, V15.S4, V20.S4
 	FMOVQ 96(R1), F11
 	FMOVQ 96(R1), F21
 	VFMLS V11.S4, V10.S4, V13.S4
-	VFMLS V21.S4, V18.S4, V20.S4
+	VFMLS V21.S4, V15.S4, V20.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F18
+	FMOVQ 128(R1), F15
 	FMOVQ 128(R1), F21
 	FMOVQ 112(R1), F10
 	FMOVQ 112(R1), F11
-	VFMLA V10.S4, V13.S4, V18.S4
+	VFMLA V10.S4, V13.S4, V15.S4
 	VFMLA V11.S4, V20.S4, V21.S4
 	FMOVQ 144(R1), F10
 	FMOVQ 144(R1), F11
-	VFMLA V18.S4, V13.S4, V10.S4
+	VFMLA V15.S4, V13.S4, V10.S4
 	VFMLA V21.S4, V20.S4, V11.S4
-	FMOVQ 160(R1), F18
+	FMOVQ 160(R1), F15
 	FMOVQ 160(R1), F21
-	VFMLA V10.S4, V13.S4, V18.S4
+	VFMLA V10.S4, V13.S4, V15.S4
 	VFMLA V11.S4, V20.S4, V21.S4
 	FMOVQ 176(R1), F10
 	FMOVQ 176(R1), F11
-	VFMLA V18.S4, V13.S4, V10.S4
+	VFMLA V15.S4, V13.S4, V10.S4
 	VFMLA V21.S4, V20.S4, V11.S4
 
 	// 2^n T[j] (1 + p)
 	VTBL  V0.B16, [V19.B16], V20.B16
-	VTBL  V0.B16, [V14.B16], V22.B16
-	FMOVQ 192(R1), F18
+	VTBL  V0.B16, [V18.B16], V22.B16
+	FMOVQ 192(R1), F15
 	FMOVQ 192(R1), F13
 	FMOVQ 208(R1), F21
 	FMOVQ 208(R1), F23
-	VBIT  V21.B16, V20.B16, V18.B16
+	VBIT  V21.B16, V20.B16, V15.B16
 	VBIT  V23.B16, V22.B16, V13.B16
 	FMOVQ 16(R0), F21
 	FMOVQ 16(R0), F20
-	VTBL  V18.B16, [V21.B16], V18.B16
+	VTBL  V15.B16, [V21.B16], V15.B16
 	VTBL  V13.B16, [V20.B16], V13.B16
 	VSHL  $21, V19.S4, V19.S4
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V19.S4, V18.S4, V18.S4
-	VADD  V14.S4, V13.S4, V13.S4
-	VFMLA V10.S4, V18.S4, V18.S4
+	VSHL  $21, V18.S4, V18.S4
+	VADD  V19.S4, V15.S4, V15.S4
+	VADD  V18.S4, V13.S4, V13.S4
+	VFMLA V10.S4, V15.S4, V15.S4
 	VFMLA V11.S4, V13.S4, V13.S4
-	WORD  $0x4e21d64b // fadd v11.4s, v18.4s, v1.4s
+	WORD  $0x4e21d5eb // fadd v11.4s, v15.4s, v1.4s
 	WORD  $0x4e21d5aa // fadd v10.4s, v13.4s, v1.4s
-	WORD  $0x6e2bfc2e // fdiv v14.4s, v1.4s, v11.4s
-	WORD  $0x6e2afc35 // fdiv v21.4s, v1.4s, v10.4s
-	WORD  $0x6e2ede4b // fmul v11.4s, v18.4s, v14.4s
-	WORD  $0x6e35ddaa // fmul v10.4s, v13.4s, v21.4s
+	WORD  $0x6e2bfc33 // fdiv v19.4s, v1.4s, v11.4s
+	WORD  $0x6e2afc36 // fdiv v22.4s, v1.4s, v10.4s
+	WORD  $0x6e33ddeb // fmul v11.4s, v15.4s, v19.4s
+	WORD  $0x6e36ddaa // fmul v10.4s, v13.4s, v22.4s
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
 	VSHL $2, V12.S4, V12.S4
-	VSHL $2, V17.S4, V20.S4
-	VAND V6.B16, V12.B16, V19.B16
-	VAND V6.B16, V20.B16, V17.B16
-	VEOR V15.B16, V19.B16, V15.B16
-	VEOR V16.B16, V17.B16, V22.B16
-	WORD $0x4ea0a9f3 // cmlt v19.4s, v15.4s, #0
-	WORD $0x4ea0aad7 // cmlt v23.4s, v22.4s, #0
-	VMOV V14.B16, V16.B16
-	VBIT V19.B16, V11.B16, V16.B16
-	VMOV V21.B16, V17.B16
+	VSHL $2, V16.S4, V20.S4
+	VAND V6.B16, V12.B16, V18.B16
+	VAND V6.B16, V20.B16, V16.B16
+	VEOR V17.B16, V18.B16, V18.B16
+	VEOR V14.B16, V16.B16, V14.B16
+	WORD $0x4ea0aa55 // cmlt v21.4s, v18.4s, #0
+	WORD $0x4ea0a9d7 // cmlt v23.4s, v14.4s, #0
+	VMOV V19.B16, V16.B16
+	VBIT V21.B16, V11.B16, V16.B16
+	VMOV V22.B16, V17.B16
 	VBIT V23.B16, V10.B16, V17.B16
-	VBIT V19.B16, V14.B16, V11.B16
-	VBIT V23.B16, V21.B16, V10.B16
+	VBIT V21.B16, V19.B16, V11.B16
+	VBIT V23.B16, V22.B16, V10.B16
 
 	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	WORD  $0x6e32de4e // fmul v14.4s, v18.4s, v18.4s
+	WORD  $0x6e2fddf3 // fmul v19.4s, v15.4s, v15.4s
 	WORD  $0x6e2dddb7 // fmul v23.4s, v13.4s, v13.4s
-	FMOVQ 976(R1), F19
+	FMOVQ 976(R1), F21
 	FMOVQ 976(R1), F24
-	FMOVQ 960(R1), F21
+	FMOVQ 960(R1), F22
 	FMOVQ 960(R1), F25
-	VFMLA V21.S4, V14.S4, V19.S4
+	VFMLA V22.S4, V19.S4, V21.S4
 	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 1008(R1), F21
+	FMOVQ 1008(R1), F22
 	FMOVQ 1008(R1), F26
 	FMOVQ 992(R1), F25
 	FMOVQ 992(R1), F27
-	VFMLA V25.S4, V14.S4, V21.S4
+	VFMLA V25.S4, V19.S4, V22.S4
 	VFMLA V27.S4, V23.S4, V26.S4
 	FMOVQ 1024(R1), F25
 	FMOVQ 1024(R1), F27
-	VFMLA V19.S4, V14.S4, V25.S4
+	VFMLA V21.S4, V19.S4, V25.S4
 	VFMLA V24.S4, V23.S4, V27.S4
-	FMOVQ 1040(R1), F19
+	FMOVQ 1040(R1), F21
 	FMOVQ 1040(R1), F24
-	VFMLA V21.S4, V14.S4, V19.S4
+	VFMLA V22.S4, V19.S4, V21.S4
 	VFMLA V26.S4, V23.S4, V24.S4
-	FMOVQ 1056(R1), F21
+	FMOVQ 1056(R1), F22
 	FMOVQ 1056(R1), F26
-	VFMLA V25.S4, V14.S4, V21.S4
+	VFMLA V25.S4, V19.S4, V22.S4
 	VFMLA V27.S4, V23.S4, V26.S4
 	FMOVQ 1072(R1), F25
 	FMOVQ 1072(R1), F27
-	VFMLA V19.S4, V14.S4, V25.S4
+	VFMLA V21.S4, V19.S4, V25.S4
 	VFMLA V24.S4, V23.S4, V27.S4
-	VFMLA V25.S4, V18.S4, V21.S4
+	VFMLA V25.S4, V15.S4, V22.S4
 	VFMLA V27.S4, V13.S4, V26.S4
-	VFMLA V21.S4, V14.S4, V18.S4
+	VFMLA V22.S4, V19.S4, V15.S4
 	VFMLA V26.S4, V23.S4, V13.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0c9f3 // fcmgt v19.4s, v15.4s, #0.0
-	WORD  $0x4ea0cad7 // fcmgt v23.4s, v22.4s, #0.0
-	VMOVI $0, V21.B16
-	VMOVI $0, V14.B16
-	VBIT  V19.B16, V15.B16, V21.B16
-	VBIT  V23.B16, V22.B16, V14.B16
-	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
-	WORD  $0x4e2ed5af // fadd v15.4s, v13.4s, v14.4s
+	WORD $0x4ea0ca55 // fcmgt v21.4s, v18.4s, #0.0
+	WORD $0x4ea0c9d3 // fcmgt v19.4s, v14.4s, #0.0
+	VAND V21.B16, V18.B16, V18.B16
+	VAND V19.B16, V14.B16, V14.B16
+	WORD $0x4e32d5f2 // fadd v18.4s, v15.4s, v18.4s
+	WORD $0x4e2ed5af // fadd v15.4s, v13.4s, v14.4s
 
 	// D = q + gamma ce (1-q), with v's sign
 	FMOVS 8(R8), F13
@@ -5619,10 +5592,9 @@ partdone2:
 	VFMLA V16.S4, V11.S4, V15.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0c9ab // fcmgt v11.4s, v13.4s, #0.0
-	VMOVI $0, V14.B16
-	VBIT  V11.B16, V13.B16, V14.B16
-	WORD  $0x4e2ed5ed // fadd v13.4s, v15.4s, v14.4s
+	WORD $0x4ea0c9ab // fcmgt v11.4s, v13.4s, #0.0
+	VAND V11.B16, V13.B16, V11.B16
+	WORD $0x4e2bd5ed // fadd v13.4s, v15.4s, v11.4s
 
 	// D = q + gamma ce (1-q), with v's sign
 	FMOVS 8(R8), F11
@@ -7151,25 +7123,21 @@ focusnot8_327:
 	VBIF  V15.B16, V22.B16, V16.B16
 	FMOVQ 944(R1), F15
 	WORD  $0x6eb3e5ef // fcmgt v15.4s, v15.4s, v19.4s
-	VMOVI $0, V18.B16
-	VBIF  V15.B16, V16.B16, V18.B16
+	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
 	VMOVI $0, V15.B16
 	VCMEQ V15.S4, V17.S4, V15.S4
 	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	VMOVI $0, V16.B16
-	VBIT  V14.B16, V7.B16, V16.B16
-	VBIT  V15.B16, V16.B16, V18.B16
+	VAND  V14.B16, V7.B16, V18.B16
+	VBIT  V15.B16, V18.B16, V16.B16
 	VCMEQ V7.S4, V17.S4, V15.S4
-	VMOVI $0, V16.B16
-	FMOVQ 384(R1), F19
-	VBIT  V14.B16, V16.B16, V19.B16
-	VBIT  V15.B16, V19.B16, V18.B16
+	WORD  $0x4e6e1cee // bic v14.16b, v7.16b, v14.16b
+	VBIT  V15.B16, V14.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R12), F14
 	VDUP  V14.S[0], V14.S4
 	VAND  V14.B16, V12.B16, V14.B16
-	VORR  V14.B16, V18.B16, V14.B16
+	VORR  V14.B16, V16.B16, V14.B16
 	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
 	WORD  $0x4eb134f0 // cmgt v16.4s, v7.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
@@ -7604,25 +7572,21 @@ focusnot8_328:
 	VBIF  V15.B16, V22.B16, V16.B16
 	FMOVQ 944(R1), F15
 	WORD  $0x6eb3e5ef // fcmgt v15.4s, v15.4s, v19.4s
-	VMOVI $0, V18.B16
-	VBIF  V15.B16, V16.B16, V18.B16
+	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
 	VMOVI $0, V15.B16
 	VCMEQ V15.S4, V17.S4, V15.S4
 	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	VMOVI $0, V16.B16
-	VBIT  V14.B16, V7.B16, V16.B16
-	VBIT  V15.B16, V16.B16, V18.B16
+	VAND  V14.B16, V7.B16, V18.B16
+	VBIT  V15.B16, V18.B16, V16.B16
 	VCMEQ V7.S4, V17.S4, V15.S4
-	VMOVI $0, V16.B16
-	FMOVQ 384(R1), F19
-	VBIT  V14.B16, V16.B16, V19.B16
-	VBIT  V15.B16, V19.B16, V18.B16
+	WORD  $0x4e6e1cee // bic v14.16b, v7.16b, v14.16b
+	VBIT  V15.B16, V14.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R11), F14
 	VDUP  V14.S[0], V14.S4
 	VAND  V14.B16, V12.B16, V14.B16
-	VORR  V14.B16, V18.B16, V14.B16
+	VORR  V14.B16, V16.B16, V14.B16
 	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
 	WORD  $0x4eb134f0 // cmgt v16.4s, v7.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
@@ -7769,133 +7733,109 @@ sum_tile:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
 	ADD   $64, R5, R5
 	ADD   $64, R7, R7
@@ -8000,35 +7940,98 @@ partdone4:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	VDUP  R8, V19.S4
@@ -8036,109 +8039,22 @@ partdone4:
 	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	VDUP  R9, V16.S4
 	FMOVQ 336(R1), F19
 	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	VDUP  R10, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	VDUP  R11, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
@@ -8491,136 +8407,112 @@ sum_tile:
 	FMOVQ 16(R5), F15
 	FMOVQ 32(R5), F16
 	FMOVQ 48(R5), F17
-	WORD  $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD  $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d639 // fadd v25.4s, v17.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V19.S4, V14.S4
-	WORD  $0x4ea2d5d2 // fsub v18.4s, v14.4s, v2.4s
+	FMOVQ 64(R0), F17
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V14.S4, V17.S4
+	VFMLA V1.S4, V15.S4, V19.S4
+	VFMLA V1.S4, V16.S4, V21.S4
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V18.S4, V19.S4
-	VFMLS V4.S4, V18.S4, V19.S4
+	VFMLS V3.S4, V18.S4, V14.S4
+	VFMLS V3.S4, V20.S4, V15.S4
+	VFMLS V3.S4, V22.S4, V16.S4
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V18.S4, V14.S4
+	VFMLS V4.S4, V20.S4, V15.S4
+	VFMLS V4.S4, V22.S4, V16.S4
+	VFMLS V4.S4, V24.S4, V25.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F18
-	VFMLA V5.S4, V19.S4, V18.S4
+	FMOVQ 128(R0), F22
+	FMOVQ 128(R0), F26
+	FMOVQ 128(R0), F28
+	VFMLA V5.S4, V14.S4, V18.S4
+	VFMLA V5.S4, V15.S4, V22.S4
+	VFMLA V5.S4, V16.S4, V26.S4
+	VFMLA V5.S4, V25.S4, V28.S4
 	FMOVQ 144(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 144(R0), F24
+	FMOVQ 144(R0), F27
+	FMOVQ 144(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 	FMOVQ 160(R0), F18
-	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 160(R0), F22
+	FMOVQ 160(R0), F26
+	FMOVQ 160(R0), F28
+	VFMLA V20.S4, V14.S4, V18.S4
+	VFMLA V24.S4, V15.S4, V22.S4
+	VFMLA V27.S4, V16.S4, V26.S4
+	VFMLA V29.S4, V25.S4, V28.S4
 	FMOVQ 176(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 176(R0), F24
+	FMOVQ 176(R0), F27
+	FMOVQ 176(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V18.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V18.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V18.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V18.S4, V14.S4
+	VTBL  V6.B16, [V17.B16], V14.B16
+	VTBL  V6.B16, [V19.B16], V16.B16
+	VTBL  V6.B16, [V21.B16], V22.B16
+	VTBL  V6.B16, [V23.B16], V26.B16
+	FMOVQ 192(R0), F15
+	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F25
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V14.B16, V15.B16
+	VBIT  V7.B16, V16.B16, V18.B16
+	VBIT  V7.B16, V22.B16, V25.B16
+	VBIT  V7.B16, V26.B16, V28.B16
+	VTBL  V15.B16, [V8.B16], V14.B16
+	VTBL  V18.B16, [V8.B16], V15.B16
+	VTBL  V25.B16, [V8.B16], V16.B16
+	VTBL  V28.B16, [V8.B16], V18.B16
+	VSHL  $21, V17.S4, V17.S4
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V22.S4
+	VADD  V17.S4, V14.S4, V14.S4
+	VADD  V19.S4, V15.S4, V15.S4
+	VADD  V21.S4, V16.S4, V16.S4
+	VADD  V22.S4, V18.S4, V17.S4
 	VFMLA V20.S4, V14.S4, V14.S4
+	VFMLA V24.S4, V15.S4, V15.S4
+	VFMLA V27.S4, V16.S4, V16.S4
+	VFMLA V29.S4, V17.S4, V17.S4
 	FMOVQ (R8), F18
 	VAND  V18.B16, V14.B16, V14.B16
 	FMOVQ F14, (R6)
 	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	WORD  $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V18.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V18.S4
-	VFMLS V4.S4, V15.S4, V18.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V18.S4, V15.S4
-	FMOVQ 144(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-	FMOVQ 160(R0), F15
-	VFMLA V19.S4, V18.S4, V15.S4
-	FMOVQ 176(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V15.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V19.S4, V14.S4, V14.S4
-	FMOVQ 16(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 16(R8), F14
+	VAND  V14.B16, V15.B16, V14.B16
 	FMOVQ F14, 16(R6)
 	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-	FMOVQ 160(R0), F15
-	VFMLA V18.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V18.S4, V14.S4, V14.S4
-	FMOVQ 32(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 32(R8), F14
+	VAND  V14.B16, V16.B16, V14.B16
 	FMOVQ F14, 32(R6)
 	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	WORD  $0x4e20d630 // fadd v16.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 160(R0), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V17.S4, V14.S4, V14.S4
-	FMOVQ 48(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 48(R8), F14
+	VAND  V14.B16, V17.B16, V14.B16
 	FMOVQ F14, 48(R6)
 	WORD  $0x4e2ed5ad // fadd v13.4s, v13.4s, v14.4s
 	ADD   $64, R5, R5
@@ -8715,35 +8607,98 @@ partone8:
 	VLD1 (R13), V17.S[0]
 
 partdone8:
-	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e20d639 // fadd v25.4s, v17.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V19.S4, V14.S4
-	WORD  $0x4ea2d5d2 // fsub v18.4s, v14.4s, v2.4s
+	FMOVQ 64(R0), F17
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V14.S4, V17.S4
+	VFMLA V1.S4, V15.S4, V19.S4
+	VFMLA V1.S4, V16.S4, V21.S4
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V18.S4, V19.S4
-	VFMLS V4.S4, V18.S4, V19.S4
+	VFMLS V3.S4, V18.S4, V14.S4
+	VFMLS V3.S4, V20.S4, V15.S4
+	VFMLS V3.S4, V22.S4, V16.S4
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V18.S4, V14.S4
+	VFMLS V4.S4, V20.S4, V15.S4
+	VFMLS V4.S4, V22.S4, V16.S4
+	VFMLS V4.S4, V24.S4, V25.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F18
-	VFMLA V5.S4, V19.S4, V18.S4
+	FMOVQ 128(R0), F22
+	FMOVQ 128(R0), F26
+	FMOVQ 128(R0), F28
+	VFMLA V5.S4, V14.S4, V18.S4
+	VFMLA V5.S4, V15.S4, V22.S4
+	VFMLA V5.S4, V16.S4, V26.S4
+	VFMLA V5.S4, V25.S4, V28.S4
 	FMOVQ 144(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 144(R0), F24
+	FMOVQ 144(R0), F27
+	FMOVQ 144(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 	FMOVQ 160(R0), F18
-	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 160(R0), F22
+	FMOVQ 160(R0), F26
+	FMOVQ 160(R0), F28
+	VFMLA V20.S4, V14.S4, V18.S4
+	VFMLA V24.S4, V15.S4, V22.S4
+	VFMLA V27.S4, V16.S4, V26.S4
+	VFMLA V29.S4, V25.S4, V28.S4
 	FMOVQ 176(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 176(R0), F24
+	FMOVQ 176(R0), F27
+	FMOVQ 176(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V18.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V18.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V18.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V18.S4, V14.S4
+	VTBL  V6.B16, [V17.B16], V14.B16
+	VTBL  V6.B16, [V19.B16], V16.B16
+	VTBL  V6.B16, [V21.B16], V22.B16
+	VTBL  V6.B16, [V23.B16], V26.B16
+	FMOVQ 192(R0), F15
+	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F25
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V14.B16, V15.B16
+	VBIT  V7.B16, V16.B16, V18.B16
+	VBIT  V7.B16, V22.B16, V25.B16
+	VBIT  V7.B16, V26.B16, V28.B16
+	VTBL  V15.B16, [V8.B16], V14.B16
+	VTBL  V18.B16, [V8.B16], V15.B16
+	VTBL  V25.B16, [V8.B16], V16.B16
+	VTBL  V28.B16, [V8.B16], V18.B16
+	VSHL  $21, V17.S4, V17.S4
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V22.S4
+	VADD  V17.S4, V14.S4, V14.S4
+	VADD  V19.S4, V15.S4, V15.S4
+	VADD  V21.S4, V16.S4, V16.S4
+	VADD  V22.S4, V18.S4, V17.S4
 	VFMLA V20.S4, V14.S4, V14.S4
+	VFMLA V24.S4, V15.S4, V15.S4
+	VFMLA V27.S4, V16.S4, V16.S4
+	VFMLA V29.S4, V17.S4, V17.S4
 	FMOVQ (R8), F18
 	VAND  V18.B16, V14.B16, V14.B16
 	VDUP  R9, V18.S4
@@ -8768,38 +8723,9 @@ partone9:
 	VST1 V14.S[0], (R13)
 
 partdone9:
-	WORD $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V18.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V18.S4
-	VFMLS V4.S4, V15.S4, V18.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V18.S4, V15.S4
-	FMOVQ 144(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-	FMOVQ 160(R0), F15
-	VFMLA V19.S4, V18.S4, V15.S4
-	FMOVQ 176(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V15.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V19.S4, V14.S4, V14.S4
-	FMOVQ 16(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	FMOVQ 16(R8), F14
+	VAND  V14.B16, V15.B16, V14.B16
 	VDUP  R10, V15.S4
 	FMOVQ 336(R1), F18
 	WORD  $0x4eb235ef // cmgt v15.4s, v15.4s, v18.4s
@@ -8822,38 +8748,9 @@ partone10:
 	VST1 V14.S[0], (R9)
 
 partdone10:
-	WORD $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
-	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-	FMOVQ 160(R0), F15
-	VFMLA V18.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V18.S4, V14.S4, V14.S4
-	FMOVQ 32(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
+	FMOVQ 32(R8), F14
+	VAND  V14.B16, V16.B16, V14.B16
 	VDUP  R11, V15.S4
 	FMOVQ 336(R1), F16
 	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
@@ -8876,38 +8773,9 @@ partone11:
 	VST1 V14.S[0], (R9)
 
 partdone11:
-	WORD $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	WORD $0x4e20d630 // fadd v16.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 160(R0), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V17.S4, V14.S4, V14.S4
-	FMOVQ 48(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
+	FMOVQ 48(R8), F14
+	VAND  V14.B16, V17.B16, V14.B16
 	VDUP  R12, V15.S4
 	FMOVQ 336(R1), F16
 	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
@@ -9276,136 +9144,112 @@ sum_tile:
 	FMOVQ 16(R5), F15
 	FMOVQ 32(R5), F16
 	FMOVQ 48(R5), F17
-	WORD  $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD  $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d639 // fadd v25.4s, v17.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V19.S4, V14.S4
-	WORD  $0x4ea2d5d2 // fsub v18.4s, v14.4s, v2.4s
+	FMOVQ 64(R0), F17
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V14.S4, V17.S4
+	VFMLA V1.S4, V15.S4, V19.S4
+	VFMLA V1.S4, V16.S4, V21.S4
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V18.S4, V19.S4
-	VFMLS V4.S4, V18.S4, V19.S4
+	VFMLS V3.S4, V18.S4, V14.S4
+	VFMLS V3.S4, V20.S4, V15.S4
+	VFMLS V3.S4, V22.S4, V16.S4
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V18.S4, V14.S4
+	VFMLS V4.S4, V20.S4, V15.S4
+	VFMLS V4.S4, V22.S4, V16.S4
+	VFMLS V4.S4, V24.S4, V25.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F18
-	VFMLA V5.S4, V19.S4, V18.S4
+	FMOVQ 128(R0), F22
+	FMOVQ 128(R0), F26
+	FMOVQ 128(R0), F28
+	VFMLA V5.S4, V14.S4, V18.S4
+	VFMLA V5.S4, V15.S4, V22.S4
+	VFMLA V5.S4, V16.S4, V26.S4
+	VFMLA V5.S4, V25.S4, V28.S4
 	FMOVQ 144(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 144(R0), F24
+	FMOVQ 144(R0), F27
+	FMOVQ 144(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 	FMOVQ 160(R0), F18
-	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 160(R0), F22
+	FMOVQ 160(R0), F26
+	FMOVQ 160(R0), F28
+	VFMLA V20.S4, V14.S4, V18.S4
+	VFMLA V24.S4, V15.S4, V22.S4
+	VFMLA V27.S4, V16.S4, V26.S4
+	VFMLA V29.S4, V25.S4, V28.S4
 	FMOVQ 176(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 176(R0), F24
+	FMOVQ 176(R0), F27
+	FMOVQ 176(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V18.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V18.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V18.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V18.S4, V14.S4
+	VTBL  V6.B16, [V17.B16], V14.B16
+	VTBL  V6.B16, [V19.B16], V16.B16
+	VTBL  V6.B16, [V21.B16], V22.B16
+	VTBL  V6.B16, [V23.B16], V26.B16
+	FMOVQ 192(R0), F15
+	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F25
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V14.B16, V15.B16
+	VBIT  V7.B16, V16.B16, V18.B16
+	VBIT  V7.B16, V22.B16, V25.B16
+	VBIT  V7.B16, V26.B16, V28.B16
+	VTBL  V15.B16, [V8.B16], V14.B16
+	VTBL  V18.B16, [V8.B16], V15.B16
+	VTBL  V25.B16, [V8.B16], V16.B16
+	VTBL  V28.B16, [V8.B16], V18.B16
+	VSHL  $21, V17.S4, V17.S4
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V22.S4
+	VADD  V17.S4, V14.S4, V14.S4
+	VADD  V19.S4, V15.S4, V15.S4
+	VADD  V21.S4, V16.S4, V16.S4
+	VADD  V22.S4, V18.S4, V17.S4
 	VFMLA V20.S4, V14.S4, V14.S4
+	VFMLA V24.S4, V15.S4, V15.S4
+	VFMLA V27.S4, V16.S4, V16.S4
+	VFMLA V29.S4, V17.S4, V17.S4
 	FMOVQ (R8), F18
 	VAND  V18.B16, V14.B16, V14.B16
 	FMOVQ F14, (R6)
 	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	WORD  $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V18.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V18.S4
-	VFMLS V4.S4, V15.S4, V18.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V18.S4, V15.S4
-	FMOVQ 144(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-	FMOVQ 160(R0), F15
-	VFMLA V19.S4, V18.S4, V15.S4
-	FMOVQ 176(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V15.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V19.S4, V14.S4, V14.S4
-	FMOVQ 16(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 16(R8), F14
+	VAND  V14.B16, V15.B16, V14.B16
 	FMOVQ F14, 16(R6)
 	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-	FMOVQ 160(R0), F15
-	VFMLA V18.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V18.S4, V14.S4, V14.S4
-	FMOVQ 32(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 32(R8), F14
+	VAND  V14.B16, V16.B16, V14.B16
 	FMOVQ F14, 32(R6)
 	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	WORD  $0x4e20d630 // fadd v16.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 160(R0), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V17.S4, V14.S4, V14.S4
-	FMOVQ 48(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 48(R8), F14
+	VAND  V14.B16, V17.B16, V14.B16
 	FMOVQ F14, 48(R6)
 	WORD  $0x4e2ed5ad // fadd v13.4s, v13.4s, v14.4s
 	ADD   $64, R5, R5
@@ -9500,35 +9344,98 @@ partone8:
 	VLD1 (R13), V17.S[0]
 
 partdone8:
-	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e20d639 // fadd v25.4s, v17.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V19.S4, V14.S4
-	WORD  $0x4ea2d5d2 // fsub v18.4s, v14.4s, v2.4s
+	FMOVQ 64(R0), F17
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V14.S4, V17.S4
+	VFMLA V1.S4, V15.S4, V19.S4
+	VFMLA V1.S4, V16.S4, V21.S4
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V18.S4, V19.S4
-	VFMLS V4.S4, V18.S4, V19.S4
+	VFMLS V3.S4, V18.S4, V14.S4
+	VFMLS V3.S4, V20.S4, V15.S4
+	VFMLS V3.S4, V22.S4, V16.S4
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V18.S4, V14.S4
+	VFMLS V4.S4, V20.S4, V15.S4
+	VFMLS V4.S4, V22.S4, V16.S4
+	VFMLS V4.S4, V24.S4, V25.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F18
-	VFMLA V5.S4, V19.S4, V18.S4
+	FMOVQ 128(R0), F22
+	FMOVQ 128(R0), F26
+	FMOVQ 128(R0), F28
+	VFMLA V5.S4, V14.S4, V18.S4
+	VFMLA V5.S4, V15.S4, V22.S4
+	VFMLA V5.S4, V16.S4, V26.S4
+	VFMLA V5.S4, V25.S4, V28.S4
 	FMOVQ 144(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 144(R0), F24
+	FMOVQ 144(R0), F27
+	FMOVQ 144(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 	FMOVQ 160(R0), F18
-	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 160(R0), F22
+	FMOVQ 160(R0), F26
+	FMOVQ 160(R0), F28
+	VFMLA V20.S4, V14.S4, V18.S4
+	VFMLA V24.S4, V15.S4, V22.S4
+	VFMLA V27.S4, V16.S4, V26.S4
+	VFMLA V29.S4, V25.S4, V28.S4
 	FMOVQ 176(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 176(R0), F24
+	FMOVQ 176(R0), F27
+	FMOVQ 176(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V18.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V18.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V18.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V18.S4, V14.S4
+	VTBL  V6.B16, [V17.B16], V14.B16
+	VTBL  V6.B16, [V19.B16], V16.B16
+	VTBL  V6.B16, [V21.B16], V22.B16
+	VTBL  V6.B16, [V23.B16], V26.B16
+	FMOVQ 192(R0), F15
+	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F25
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V14.B16, V15.B16
+	VBIT  V7.B16, V16.B16, V18.B16
+	VBIT  V7.B16, V22.B16, V25.B16
+	VBIT  V7.B16, V26.B16, V28.B16
+	VTBL  V15.B16, [V8.B16], V14.B16
+	VTBL  V18.B16, [V8.B16], V15.B16
+	VTBL  V25.B16, [V8.B16], V16.B16
+	VTBL  V28.B16, [V8.B16], V18.B16
+	VSHL  $21, V17.S4, V17.S4
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V22.S4
+	VADD  V17.S4, V14.S4, V14.S4
+	VADD  V19.S4, V15.S4, V15.S4
+	VADD  V21.S4, V16.S4, V16.S4
+	VADD  V22.S4, V18.S4, V17.S4
 	VFMLA V20.S4, V14.S4, V14.S4
+	VFMLA V24.S4, V15.S4, V15.S4
+	VFMLA V27.S4, V16.S4, V16.S4
+	VFMLA V29.S4, V17.S4, V17.S4
 	FMOVQ (R8), F18
 	VAND  V18.B16, V14.B16, V14.B16
 	VDUP  R9, V18.S4
@@ -9553,38 +9460,9 @@ partone9:
 	VST1 V14.S[0], (R13)
 
 partdone9:
-	WORD $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V18.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V18.S4
-	VFMLS V4.S4, V15.S4, V18.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V18.S4, V15.S4
-	FMOVQ 144(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-	FMOVQ 160(R0), F15
-	VFMLA V19.S4, V18.S4, V15.S4
-	FMOVQ 176(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V15.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V19.S4, V14.S4, V14.S4
-	FMOVQ 16(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	FMOVQ 16(R8), F14
+	VAND  V14.B16, V15.B16, V14.B16
 	VDUP  R10, V15.S4
 	FMOVQ 336(R1), F18
 	WORD  $0x4eb235ef // cmgt v15.4s, v15.4s, v18.4s
@@ -9607,38 +9485,9 @@ partone10:
 	VST1 V14.S[0], (R9)
 
 partdone10:
-	WORD $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
-	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-	FMOVQ 160(R0), F15
-	VFMLA V18.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V18.S4, V14.S4, V14.S4
-	FMOVQ 32(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
+	FMOVQ 32(R8), F14
+	VAND  V14.B16, V16.B16, V14.B16
 	VDUP  R11, V15.S4
 	FMOVQ 336(R1), F16
 	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
@@ -9661,38 +9510,9 @@ partone11:
 	VST1 V14.S[0], (R9)
 
 partdone11:
-	WORD $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	WORD $0x4e20d630 // fadd v16.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 160(R0), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V17.S4, V14.S4, V14.S4
-	FMOVQ 48(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
+	FMOVQ 48(R8), F14
+	VAND  V14.B16, V17.B16, V14.B16
 	VDUP  R12, V15.S4
 	FMOVQ 336(R1), F16
 	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
@@ -9900,133 +9720,109 @@ sum_tile:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
 	ADD   $64, R5, R5
 	ADD   $64, R7, R7
@@ -10131,35 +9927,98 @@ partdone4:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	VDUP  R8, V19.S4
@@ -10167,109 +10026,22 @@ partdone4:
 	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	VDUP  R9, V16.S4
 	FMOVQ 336(R1), F19
 	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	VDUP  R10, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	VDUP  R11, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
@@ -10384,133 +10156,109 @@ sum_tile:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
 	ADD   $64, R5, R5
 	ADD   $64, R7, R7
@@ -10615,35 +10363,98 @@ partdone4:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	VDUP  R8, V19.S4
@@ -10651,109 +10462,22 @@ partdone4:
 	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	VDUP  R9, V16.S4
 	FMOVQ 336(R1), F19
 	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	VDUP  R10, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	VDUP  R11, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
@@ -11005,136 +10729,112 @@ sum_tile:
 	FMOVQ 16(R5), F14
 	FMOVQ 32(R5), F15
 	FMOVQ 48(R5), F16
-	WORD  $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD  $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
+	WORD  $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d618 // fadd v24.4s, v16.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V18.S4, V13.S4
-	WORD  $0x4ea2d5b1 // fsub v17.4s, v13.4s, v2.4s
+	FMOVQ 64(R0), F16
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V13.S4, V16.S4
+	VFMLA V1.S4, V14.S4, V18.S4
+	VFMLA V1.S4, V15.S4, V20.S4
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d611 // fsub v17.4s, v16.4s, v2.4s
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V17.S4, V18.S4
-	VFMLS V4.S4, V17.S4, V18.S4
+	VFMLS V3.S4, V17.S4, V13.S4
+	VFMLS V3.S4, V19.S4, V14.S4
+	VFMLS V3.S4, V21.S4, V15.S4
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V17.S4, V13.S4
+	VFMLS V4.S4, V19.S4, V14.S4
+	VFMLS V4.S4, V21.S4, V15.S4
+	VFMLS V4.S4, V23.S4, V24.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F17
-	VFMLA V5.S4, V18.S4, V17.S4
+	FMOVQ 128(R0), F21
+	FMOVQ 128(R0), F25
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V13.S4, V17.S4
+	VFMLA V5.S4, V14.S4, V21.S4
+	VFMLA V5.S4, V15.S4, V25.S4
+	VFMLA V5.S4, V24.S4, V27.S4
 	FMOVQ 144(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 144(R0), F23
+	FMOVQ 144(R0), F26
+	FMOVQ 144(R0), F28
+	VFMLA V17.S4, V13.S4, V19.S4
+	VFMLA V21.S4, V14.S4, V23.S4
+	VFMLA V25.S4, V15.S4, V26.S4
+	VFMLA V27.S4, V24.S4, V28.S4
 	FMOVQ 160(R0), F17
-	VFMLA V19.S4, V18.S4, V17.S4
+	FMOVQ 160(R0), F21
+	FMOVQ 160(R0), F25
+	FMOVQ 160(R0), F27
+	VFMLA V19.S4, V13.S4, V17.S4
+	VFMLA V23.S4, V14.S4, V21.S4
+	VFMLA V26.S4, V15.S4, V25.S4
+	VFMLA V28.S4, V24.S4, V27.S4
 	FMOVQ 176(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 176(R0), F23
+	FMOVQ 176(R0), F26
+	FMOVQ 176(R0), F28
+	VFMLA V17.S4, V13.S4, V19.S4
+	VFMLA V21.S4, V14.S4, V23.S4
+	VFMLA V25.S4, V15.S4, V26.S4
+	VFMLA V27.S4, V24.S4, V28.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V17.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V17.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V17.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V17.S4, V13.S4
+	VTBL  V6.B16, [V16.B16], V13.B16
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V21.B16
+	VTBL  V6.B16, [V22.B16], V25.B16
+	FMOVQ 192(R0), F14
+	FMOVQ 192(R0), F17
+	FMOVQ 192(R0), F24
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V13.B16, V14.B16
+	VBIT  V7.B16, V15.B16, V17.B16
+	VBIT  V7.B16, V21.B16, V24.B16
+	VBIT  V7.B16, V25.B16, V27.B16
+	VTBL  V14.B16, [V8.B16], V13.B16
+	VTBL  V17.B16, [V8.B16], V14.B16
+	VTBL  V24.B16, [V8.B16], V15.B16
+	VTBL  V27.B16, [V8.B16], V17.B16
+	VSHL  $21, V16.S4, V16.S4
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V21.S4
+	VADD  V16.S4, V13.S4, V13.S4
+	VADD  V18.S4, V14.S4, V14.S4
+	VADD  V20.S4, V15.S4, V15.S4
+	VADD  V21.S4, V17.S4, V16.S4
 	VFMLA V19.S4, V13.S4, V13.S4
+	VFMLA V23.S4, V14.S4, V14.S4
+	VFMLA V26.S4, V15.S4, V15.S4
+	VFMLA V28.S4, V16.S4, V16.S4
 	FMOVQ (R8), F17
 	VAND  V17.B16, V13.B16, V13.B16
 	FMOVQ F13, (R6)
 	WORD  $0x4e2dd529 // fadd v9.4s, v9.4s, v13.4s
-	WORD  $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V17.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V17.S4
-	VFMLS V4.S4, V14.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V17.S4, V14.S4
-	FMOVQ 144(R0), F18
-	VFMLA V14.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F14
-	VFMLA V18.S4, V17.S4, V14.S4
-	FMOVQ 176(R0), F18
-	VFMLA V14.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V14.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V18.S4, V13.S4, V13.S4
-	FMOVQ 16(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	FMOVQ 16(R8), F13
+	VAND  V13.B16, V14.B16, V13.B16
 	FMOVQ F13, 16(R6)
 	WORD  $0x4e2dd54a // fadd v10.4s, v10.4s, v13.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V15.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V15.S4
-	VFMLS V4.S4, V14.S4, V15.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V15.S4, V14.S4
-	FMOVQ 144(R0), F17
-	VFMLA V14.S4, V15.S4, V17.S4
-	FMOVQ 160(R0), F14
-	VFMLA V17.S4, V15.S4, V14.S4
-	FMOVQ 176(R0), F17
-	VFMLA V14.S4, V15.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F15
-	VBIT  V7.B16, V14.B16, V15.B16
-	VTBL  V15.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V17.S4, V13.S4, V13.S4
-	FMOVQ 32(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	FMOVQ 32(R8), F13
+	VAND  V13.B16, V15.B16, V13.B16
 	FMOVQ F13, 32(R6)
 	WORD  $0x4e2dd56b // fadd v11.4s, v11.4s, v13.4s
-	WORD  $0x4e20d60f // fadd v15.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V15.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V15.S4
-	VFMLS V4.S4, V14.S4, V15.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V15.S4, V14.S4
-	FMOVQ 144(R0), F16
-	VFMLA V14.S4, V15.S4, V16.S4
-	FMOVQ 160(R0), F14
-	VFMLA V16.S4, V15.S4, V14.S4
-	FMOVQ 176(R0), F16
-	VFMLA V14.S4, V15.S4, V16.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F15
-	VBIT  V7.B16, V14.B16, V15.B16
-	VTBL  V15.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V16.S4, V13.S4, V13.S4
-	FMOVQ 48(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	FMOVQ 48(R8), F13
+	VAND  V13.B16, V16.B16, V13.B16
 	FMOVQ F13, 48(R6)
 	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
 	ADD   $64, R5, R5
@@ -11229,35 +10929,98 @@ partone8:
 	VLD1 (R13), V16.S[0]
 
 partdone8:
-	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
+	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD $0x4e20d618 // fadd v24.4s, v16.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V18.S4, V13.S4
-	WORD  $0x4ea2d5b1 // fsub v17.4s, v13.4s, v2.4s
+	FMOVQ 64(R0), F16
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V13.S4, V16.S4
+	VFMLA V1.S4, V14.S4, V18.S4
+	VFMLA V1.S4, V15.S4, V20.S4
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d611 // fsub v17.4s, v16.4s, v2.4s
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V17.S4, V18.S4
-	VFMLS V4.S4, V17.S4, V18.S4
+	VFMLS V3.S4, V17.S4, V13.S4
+	VFMLS V3.S4, V19.S4, V14.S4
+	VFMLS V3.S4, V21.S4, V15.S4
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V17.S4, V13.S4
+	VFMLS V4.S4, V19.S4, V14.S4
+	VFMLS V4.S4, V21.S4, V15.S4
+	VFMLS V4.S4, V23.S4, V24.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F17
-	VFMLA V5.S4, V18.S4, V17.S4
+	FMOVQ 128(R0), F21
+	FMOVQ 128(R0), F25
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V13.S4, V17.S4
+	VFMLA V5.S4, V14.S4, V21.S4
+	VFMLA V5.S4, V15.S4, V25.S4
+	VFMLA V5.S4, V24.S4, V27.S4
 	FMOVQ 144(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 144(R0), F23
+	FMOVQ 144(R0), F26
+	FMOVQ 144(R0), F28
+	VFMLA V17.S4, V13.S4, V19.S4
+	VFMLA V21.S4, V14.S4, V23.S4
+	VFMLA V25.S4, V15.S4, V26.S4
+	VFMLA V27.S4, V24.S4, V28.S4
 	FMOVQ 160(R0), F17
-	VFMLA V19.S4, V18.S4, V17.S4
+	FMOVQ 160(R0), F21
+	FMOVQ 160(R0), F25
+	FMOVQ 160(R0), F27
+	VFMLA V19.S4, V13.S4, V17.S4
+	VFMLA V23.S4, V14.S4, V21.S4
+	VFMLA V26.S4, V15.S4, V25.S4
+	VFMLA V28.S4, V24.S4, V27.S4
 	FMOVQ 176(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 176(R0), F23
+	FMOVQ 176(R0), F26
+	FMOVQ 176(R0), F28
+	VFMLA V17.S4, V13.S4, V19.S4
+	VFMLA V21.S4, V14.S4, V23.S4
+	VFMLA V25.S4, V15.S4, V26.S4
+	VFMLA V27.S4, V24.S4, V28.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V17.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V17.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V17.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V17.S4, V13.S4
+	VTBL  V6.B16, [V16.B16], V13.B16
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V21.B16
+	VTBL  V6.B16, [V22.B16], V25.B16
+	FMOVQ 192(R0), F14
+	FMOVQ 192(R0), F17
+	FMOVQ 192(R0), F24
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V13.B16, V14.B16
+	VBIT  V7.B16, V15.B16, V17.B16
+	VBIT  V7.B16, V21.B16, V24.B16
+	VBIT  V7.B16, V25.B16, V27.B16
+	VTBL  V14.B16, [V8.B16], V13.B16
+	VTBL  V17.B16, [V8.B16], V14.B16
+	VTBL  V24.B16, [V8.B16], V15.B16
+	VTBL  V27.B16, [V8.B16], V17.B16
+	VSHL  $21, V16.S4, V16.S4
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V21.S4
+	VADD  V16.S4, V13.S4, V13.S4
+	VADD  V18.S4, V14.S4, V14.S4
+	VADD  V20.S4, V15.S4, V15.S4
+	VADD  V21.S4, V17.S4, V16.S4
 	VFMLA V19.S4, V13.S4, V13.S4
+	VFMLA V23.S4, V14.S4, V14.S4
+	VFMLA V26.S4, V15.S4, V15.S4
+	VFMLA V28.S4, V16.S4, V16.S4
 	FMOVQ (R8), F17
 	VAND  V17.B16, V13.B16, V13.B16
 	VDUP  R9, V17.S4
@@ -11282,38 +11045,9 @@ partone9:
 	VST1 V13.S[0], (R13)
 
 partdone9:
-	WORD $0x4e2dd529 // fadd v9.4s, v9.4s, v13.4s
-	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V17.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V17.S4
-	VFMLS V4.S4, V14.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V17.S4, V14.S4
-	FMOVQ 144(R0), F18
-	VFMLA V14.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F14
-	VFMLA V18.S4, V17.S4, V14.S4
-	FMOVQ 176(R0), F18
-	VFMLA V14.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V14.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V18.S4, V13.S4, V13.S4
-	FMOVQ 16(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	WORD  $0x4e2dd529 // fadd v9.4s, v9.4s, v13.4s
+	FMOVQ 16(R8), F13
+	VAND  V13.B16, V14.B16, V13.B16
 	VDUP  R10, V14.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb135ce // cmgt v14.4s, v14.4s, v17.4s
@@ -11336,38 +11070,9 @@ partone10:
 	VST1 V13.S[0], (R9)
 
 partdone10:
-	WORD $0x4e2dd54a // fadd v10.4s, v10.4s, v13.4s
-	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V15.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V15.S4
-	VFMLS V4.S4, V14.S4, V15.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V15.S4, V14.S4
-	FMOVQ 144(R0), F17
-	VFMLA V14.S4, V15.S4, V17.S4
-	FMOVQ 160(R0), F14
-	VFMLA V17.S4, V15.S4, V14.S4
-	FMOVQ 176(R0), F17
-	VFMLA V14.S4, V15.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F15
-	VBIT  V7.B16, V14.B16, V15.B16
-	VTBL  V15.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V17.S4, V13.S4, V13.S4
-	FMOVQ 32(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	WORD  $0x4e2dd54a // fadd v10.4s, v10.4s, v13.4s
+	FMOVQ 32(R8), F13
+	VAND  V13.B16, V15.B16, V13.B16
 	VDUP  R11, V14.S4
 	FMOVQ 336(R1), F15
 	WORD  $0x4eaf35ce // cmgt v14.4s, v14.4s, v15.4s
@@ -11390,38 +11095,9 @@ partone11:
 	VST1 V13.S[0], (R9)
 
 partdone11:
-	WORD $0x4e2dd56b // fadd v11.4s, v11.4s, v13.4s
-	WORD $0x4e20d60f // fadd v15.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V15.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V15.S4
-	VFMLS V4.S4, V14.S4, V15.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V15.S4, V14.S4
-	FMOVQ 144(R0), F16
-	VFMLA V14.S4, V15.S4, V16.S4
-	FMOVQ 160(R0), F14
-	VFMLA V16.S4, V15.S4, V14.S4
-	FMOVQ 176(R0), F16
-	VFMLA V14.S4, V15.S4, V16.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F15
-	VBIT  V7.B16, V14.B16, V15.B16
-	VTBL  V15.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V16.S4, V13.S4, V13.S4
-	FMOVQ 48(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	WORD  $0x4e2dd56b // fadd v11.4s, v11.4s, v13.4s
+	FMOVQ 48(R8), F13
+	VAND  V13.B16, V16.B16, V13.B16
 	VDUP  R12, V14.S4
 	FMOVQ 336(R1), F15
 	WORD  $0x4eaf35ce // cmgt v14.4s, v14.4s, v15.4s
@@ -18062,25 +17738,21 @@ focusnot8_383:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V1.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
+	VAND  V18.B16, V1.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
 	VCMEQ V1.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R0), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R8), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
 	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
@@ -18576,25 +18248,21 @@ focusnot8_384:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V1.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
+	VAND  V18.B16, V1.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
 	VCMEQ V1.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R0), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R8), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
 	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
@@ -19062,25 +18730,21 @@ focusnot8_411:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V1.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
+	VAND  V18.B16, V1.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
 	VCMEQ V1.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R0), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R9), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
 	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
@@ -19628,25 +19292,21 @@ focusnot8_412:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V1.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
+	VAND  V18.B16, V1.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
 	VCMEQ V1.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R0), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R9), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
 	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16

@@ -44,12 +44,13 @@ func (m *arm64) properties() properties {
 
 // kernel emits one function.
 func (m *arm64) kernel(name, signature string, emit func()) *ir.Function {
-	// As many vectors together as cost no constant its register: the least instructions.
+	// Four vectors together, or two where four cost so many constants their registers that the function grows by a
+	// sixteenth.
 	var best *ir.Function
 	for _, m.together = range []int{4, 2} {
 		m.tried = false
 		fn := m.compile(name, signature, m.promoted, m.fetchTo, m.lower, m.registers(), emit)
-		if best == nil || len(fn.Instructions()) < len(best.Instructions()) {
+		if best == nil || 16*len(fn.Instructions()) < 15*len(best.Instructions()) {
 			best = fn
 		}
 		if !m.tried {
@@ -418,9 +419,13 @@ func (m *arm64) combine(plain, opposite, dual string, a, b mask) mask {
 // pick loads the operand that is a constant and overwrites it; else lower finds one that nobody needs.
 func (m *arm64) pick(k mask, a, b vec) vec {
 	if k.not {
-		a, b = b, a
+		a, b, k.not = b, a, false
 	}
 	switch {
+	case m.is(b, 0):
+		return m.keep(k, a)
+	case m.is(a, 0):
+		return m.drop(k, b)
 	case b.konst != nil:
 		x, d := m.inRegister(a), m.copied(b)
 		m.do("bit", d, x, k.op)

@@ -100,11 +100,14 @@ func (e elementwise) emit(m machine) {
 		}
 		return x
 	}
-	store := func(y [][]vec) {
+	store := func(u int, y []vec) {
+		for i, p := range outs {
+			m.store(p.p, p.offset+4*u*lanes, y[i])
+		}
+	}
+	storeAll := func(y [][]vec) {
 		for u := range y {
-			for i, p := range outs {
-				m.store(p.p, p.offset+4*u*lanes, y[u][i])
-			}
+			store(u, y[u])
 		}
 	}
 	loaded := inputs()
@@ -115,31 +118,21 @@ func (e elementwise) emit(m machine) {
 		e.otherGuard(m, transposed(loaded), "otherblock")
 	}
 	if e.steps != nil {
-		store(e.steps(m, loaded, "slowblock"))
+		storeAll(e.steps(m, loaded, "slowblock"))
 	}
 	var late [][]vec // results that wait for the check
-	together := max(1, m.properties().together)
-	for first := 0; e.steps == nil && first < e.unroll; first += together {
-		y := make([][]vec, min(together, e.unroll-first))
-		var fs []func()
-		for u := range y {
-			fs = append(fs, func() { y[u] = e.step(m, loaded[first+u]) })
-		}
-		m.interleave(fs...)
-		if e.check != nil {
+	if e.steps == nil {
+		y := make([][]vec, e.unroll)
+		together(m, e.unroll, func(u int) { y[u] = e.step(m, loaded[u]) }, func(u int) {
+			if e.check == nil {
+				store(u, y[u])
+				return
+			}
 			if late == nil {
-				late = make([][]vec, len(y[0]))
+				late = make([][]vec, len(y[u]))
 			}
-			for _, y := range y {
-				appendEach(late, y)
-			}
-			continue
-		}
-		for u, y := range y {
-			for i, p := range outs {
-				m.store(p.p, p.offset+4*(first+u)*lanes, y[i])
-			}
-		}
+			appendEach(late, y[u])
+		})
 	}
 	if e.check != nil {
 		e.check(m, late, "slowblock")
@@ -204,7 +197,7 @@ func (e elementwise) emit(m machine) {
 		if m.properties().registers < 32 {
 			emit = rare
 		}
-		emit("otherblock", func() { store(e.otherSteps(m, inputs(), "slowblock")) }, "nextblock")
+		emit("otherblock", func() { storeAll(e.otherSteps(m, inputs(), "slowblock")) }, "nextblock")
 		emit("othervector", func() { storePart(e.otherSteps(m, [][]vec{x}, "slowvector")[0]) }, "nextvector")
 	}
 	if e.patch != nil {
@@ -241,6 +234,21 @@ func (e elementwise) emit(m machine) {
 		k = m.part(n)
 		storePart(e.slow(m, parts(k)))
 	}, "nextvector")
+}
+
+// together runs step and then end for u = 0, ..., n-1: as many steps interleaved as the target has use for, then their ends.
+func together(m machine, n int, step, end func(u int)) {
+	some := max(1, m.properties().together)
+	for first := 0; first < n; first += some {
+		var fs []func()
+		for u := first; u < min(first+some, n); u++ {
+			fs = append(fs, func() { step(u) })
+		}
+		m.interleave(fs...)
+		for u := first; u < min(first+some, n); u++ {
+			end(u)
+		}
+	}
 }
 
 // appendEach appends v[i] to lists[i].
