@@ -423,375 +423,370 @@ TEXT ·expNEON(SB), NOSPLIT, $0-24
 	FMOVQ 272(R0), F13
 	FMOVQ 288(R0), F14
 	FMOVQ 320(R0), F15
-	FLDPQ 32(R1), (F28, F29)
-	FMOVQ 336(R0), F16
-	FMOVQ 368(R0), F17
-	MOVD  n+16(FP), R1
-	MOVD  dst+0(FP), R2
-	MOVD  x+8(FP), R3
+	MOVD  n+16(FP), R2
+	MOVD  dst+0(FP), R3
+	MOVD  x+8(FP), R5
 
 loop:
-	CMP $16, R1
+	CMP $16, R2
 	BLT rest
 
 block:
-	FMOVQ (R3), F18
-	FMOVQ 16(R3), F19
-	FMOVQ 32(R3), F20
-	FMOVQ 48(R3), F21
+	FMOVQ (R5), F16
+	FMOVQ 16(R5), F17
+	FMOVQ 32(R5), F18
+	FMOVQ 48(R5), F19
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fa56 // fabs v22.4s, v18.4s
-	WORD  $0x4ea0fa77 // fabs v23.4s, v19.4s
-	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
-	WORD  $0x4ea0fa97 // fabs v23.4s, v20.4s
-	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
-	WORD  $0x4ea0fab7 // fabs v23.4s, v21.4s
-	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
-	WORD  $0x4eaa36d6 // cmgt v22.4s, v22.4s, v10.4s
-	WORD  $0x6eb6a6d6 // umaxp v22.4s, v22.4s, v22.4s
-	FMOVD F22, R5
-	CBNZ  R5, slowblock
+	WORD  $0x4ea0fa14 // fabs v20.4s, v16.4s
+	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
+	WORD  $0x4eb56694 // smax v20.4s, v20.4s, v21.4s
+	WORD  $0x4ea0fa55 // fabs v21.4s, v18.4s
+	WORD  $0x4eb56694 // smax v20.4s, v20.4s, v21.4s
+	WORD  $0x4ea0fa75 // fabs v21.4s, v19.4s
+	WORD  $0x4eb56694 // smax v20.4s, v20.4s, v21.4s
+	WORD  $0x4eaa3694 // cmgt v20.4s, v20.4s, v10.4s
+	WORD  $0x6eb4a694 // umaxp v20.4s, v20.4s, v20.4s
+	FMOVD F20, R6
+	CBNZ  R6, slowblock
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
 	WORD  $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
-	WORD  $0x4e20d679 // fadd v25.4s, v19.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F19
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V18.S4, V19.S4
-	VFMLA V1.S4, V25.S4, V23.S4
-	WORD  $0x4ea2d676 // fsub v22.4s, v19.4s, v2.4s
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V22.S4, V18.S4
-	VFMLS V3.S4, V24.S4, V25.S4
-	VFMLS V4.S4, V22.S4, V18.S4
-	VFMLS V4.S4, V24.S4, V25.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F22
-	FMOVQ 128(R0), F26
-	VFMLA V5.S4, V18.S4, V22.S4
-	VFMLA V5.S4, V25.S4, V26.S4
-	FMOVQ 144(R0), F24
-	FMOVQ 144(R0), F27
-	VFMLA V22.S4, V18.S4, V24.S4
-	VFMLA V26.S4, V25.S4, V27.S4
-	FMOVQ 160(R0), F22
-	FMOVQ 160(R0), F26
-	VFMLA V24.S4, V18.S4, V22.S4
-	VFMLA V27.S4, V25.S4, V26.S4
-	FMOVQ 176(R0), F24
-	FMOVQ 176(R0), F27
-	VFMLA V22.S4, V18.S4, V24.S4
-	VFMLA V26.S4, V25.S4, V27.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V19.B16], V18.B16
-	VTBL  V6.B16, [V23.B16], V25.B16
-	FMOVQ 192(R0), F22
-	FMOVQ 192(R0), F26
-	VBIT  V7.B16, V18.B16, V22.B16
-	VBIT  V7.B16, V25.B16, V26.B16
-	VTBL  V22.B16, [V8.B16], V18.B16
-	VTBL  V26.B16, [V8.B16], V22.B16
-	VSHL  $21, V19.S4, V19.S4
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V19.S4, V18.S4, V18.S4
-	VADD  V23.S4, V22.S4, V19.S4
-	VFMLA V24.S4, V18.S4, V18.S4
-	VFMLA V27.S4, V19.S4, V19.S4
-	FMOVQ F18, (R2)
-	FMOVQ F19, 16(R2)
-	WORD  $0x4e20d692 // fadd v18.4s, v20.4s, v0.4s
-	WORD  $0x4e20d6b7 // fadd v23.4s, v21.4s, v0.4s
+	WORD  $0x4e20d67b // fadd v27.4s, v19.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R0), F19
 	FMOVQ 64(R0), F21
-	VFMLA V1.S4, V18.S4, V19.S4
-	VFMLA V1.S4, V23.S4, V21.S4
+	FMOVQ 64(R0), F23
+	FMOVQ 64(R0), F25
+	VFMLA V1.S4, V16.S4, V19.S4
+	VFMLA V1.S4, V17.S4, V21.S4
+	VFMLA V1.S4, V18.S4, V23.S4
+	VFMLA V1.S4, V27.S4, V25.S4
 	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
 	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+	WORD  $0x4ea2d73a // fsub v26.4s, v25.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V20.S4, V18.S4
-	VFMLS V3.S4, V22.S4, V23.S4
-	VFMLS V4.S4, V20.S4, V18.S4
-	VFMLS V4.S4, V22.S4, V23.S4
+	VFMLS V3.S4, V20.S4, V16.S4
+	VFMLS V3.S4, V22.S4, V17.S4
+	VFMLS V3.S4, V24.S4, V18.S4
+	VFMLS V3.S4, V26.S4, V27.S4
+	VFMLS V4.S4, V20.S4, V16.S4
+	VFMLS V4.S4, V22.S4, V17.S4
+	VFMLS V4.S4, V24.S4, V18.S4
+	VFMLS V4.S4, V26.S4, V27.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F20
 	FMOVQ 128(R0), F24
-	VFMLA V5.S4, V18.S4, V20.S4
-	VFMLA V5.S4, V23.S4, V24.S4
+	FMOVQ 128(R0), F28
+	FMOVQ 128(R0), F30
+	VFMLA V5.S4, V16.S4, V20.S4
+	VFMLA V5.S4, V17.S4, V24.S4
+	VFMLA V5.S4, V18.S4, V28.S4
+	VFMLA V5.S4, V27.S4, V30.S4
 	FMOVQ 144(R0), F22
-	FMOVQ 144(R0), F25
-	VFMLA V20.S4, V18.S4, V22.S4
-	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 144(R0), F26
+	FMOVQ 144(R0), F29
+	FMOVQ 144(R0), F31
+	VFMLA V20.S4, V16.S4, V22.S4
+	VFMLA V24.S4, V17.S4, V26.S4
+	VFMLA V28.S4, V18.S4, V29.S4
+	VFMLA V30.S4, V27.S4, V31.S4
 	FMOVQ 160(R0), F20
 	FMOVQ 160(R0), F24
-	VFMLA V22.S4, V18.S4, V20.S4
-	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 160(R0), F28
+	FMOVQ 160(R0), F30
+	VFMLA V22.S4, V16.S4, V20.S4
+	VFMLA V26.S4, V17.S4, V24.S4
+	VFMLA V29.S4, V18.S4, V28.S4
+	VFMLA V31.S4, V27.S4, V30.S4
 	FMOVQ 176(R0), F22
-	FMOVQ 176(R0), F25
-	VFMLA V20.S4, V18.S4, V22.S4
-	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 176(R0), F26
+	FMOVQ 176(R0), F29
+	FMOVQ 176(R0), F31
+	VFMLA V20.S4, V16.S4, V22.S4
+	VFMLA V24.S4, V17.S4, V26.S4
+	VFMLA V28.S4, V18.S4, V29.S4
+	VFMLA V30.S4, V27.S4, V31.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V19.B16], V18.B16
-	VTBL  V6.B16, [V21.B16], V23.B16
+	VTBL  V6.B16, [V19.B16], V16.B16
+	VTBL  V6.B16, [V21.B16], V18.B16
+	VTBL  V6.B16, [V23.B16], V24.B16
+	VTBL  V6.B16, [V25.B16], V28.B16
+	FMOVQ 192(R0), F17
 	FMOVQ 192(R0), F20
-	FMOVQ 192(R0), F24
+	FMOVQ 192(R0), F27
+	FMOVQ 192(R0), F30
+	VBIT  V7.B16, V16.B16, V17.B16
 	VBIT  V7.B16, V18.B16, V20.B16
-	VBIT  V7.B16, V23.B16, V24.B16
-	VTBL  V20.B16, [V8.B16], V18.B16
-	VTBL  V24.B16, [V8.B16], V20.B16
+	VBIT  V7.B16, V24.B16, V27.B16
+	VBIT  V7.B16, V28.B16, V30.B16
+	VTBL  V17.B16, [V8.B16], V16.B16
+	VTBL  V20.B16, [V8.B16], V17.B16
+	VTBL  V27.B16, [V8.B16], V18.B16
+	VTBL  V30.B16, [V8.B16], V20.B16
 	VSHL  $21, V19.S4, V19.S4
 	VSHL  $21, V21.S4, V21.S4
-	VADD  V19.S4, V18.S4, V18.S4
-	VADD  V21.S4, V20.S4, V19.S4
-	VFMLA V22.S4, V18.S4, V18.S4
-	VFMLA V25.S4, V19.S4, V19.S4
-	FMOVQ F18, 32(R2)
-	FMOVQ F19, 48(R2)
-	ADD   $64, R2, R2
+	VSHL  $21, V23.S4, V23.S4
+	VSHL  $21, V25.S4, V24.S4
+	VADD  V19.S4, V16.S4, V16.S4
+	VADD  V21.S4, V17.S4, V17.S4
+	VADD  V23.S4, V18.S4, V18.S4
+	VADD  V24.S4, V20.S4, V19.S4
+	VFMLA V22.S4, V16.S4, V16.S4
+	VFMLA V26.S4, V17.S4, V17.S4
+	VFMLA V29.S4, V18.S4, V18.S4
+	VFMLA V31.S4, V19.S4, V19.S4
+	FMOVQ F16, (R3)
+	FMOVQ F17, 16(R3)
+	FMOVQ F18, 32(R3)
+	FMOVQ F19, 48(R3)
 	ADD   $64, R3, R3
-	SUB   $16, R1, R1
-	CMP   $16, R1
+	ADD   $64, R5, R5
+	SUB   $16, R2, R2
+	CMP   $16, R2
 	BGE   block
 
 rest:
-	CMP $1, R1
+	CMP $1, R2
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F18
-	ADD   $0, R3, R5
-	CMP   $4, R1
+	FMOVQ 224(R0), F16
+	ADD   $0, R5, R6
+	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R3), F18
+	FMOVQ (R5), F16
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R1, partone1
-	VLD1.P 8(R5), V18.D[0]
-	TBZ    $0, R1, partdone1
-	VLD1   (R5), V18.S[2]
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R6), V16.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R6), V16.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R1, partdone1
-	VLD1 (R5), V18.S[0]
+	TBZ  $0, R2, partdone1
+	VLD1 (R6), V16.S[0]
 
 partdone1:
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fa53 // fabs v19.4s, v18.4s
-	WORD  $0x4eaa3673 // cmgt v19.4s, v19.4s, v10.4s
-	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
-	FMOVD F19, R5
-	CBNZ  R5, slowvector
-	WORD  $0x4e20d654 // fadd v20.4s, v18.4s, v0.4s
+	WORD  $0x4ea0fa11 // fabs v17.4s, v16.4s
+	WORD  $0x4eaa3631 // cmgt v17.4s, v17.4s, v10.4s
+	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
+	FMOVD F17, R6
+	CBNZ  R6, slowvector
+	WORD  $0x4e20d612 // fadd v18.4s, v16.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	VFMLA V1.S4, V20.S4, V18.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	FMOVQ 64(R0), F16
+	VFMLA V1.S4, V18.S4, V16.S4
+	WORD  $0x4ea2d611 // fsub v17.4s, v16.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V17.S4, V18.S4
+	VFMLS V4.S4, V17.S4, V18.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
-	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
-	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
-	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 128(R0), F17
+	VFMLA V5.S4, V18.S4, V17.S4
+	FMOVQ 144(R0), F19
+	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 160(R0), F17
+	VFMLA V19.S4, V18.S4, V17.S4
+	FMOVQ 176(R0), F19
+	VFMLA V17.S4, V18.S4, V19.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VADD  V18.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V18.S4, V18.S4
-	ADD   $0, R2, R5
-	CMP   $4, R1
+	VTBL  V6.B16, [V16.B16], V17.B16
+	FMOVQ 192(R0), F18
+	VBIT  V7.B16, V17.B16, V18.B16
+	VTBL  V18.B16, [V8.B16], V17.B16
+	VSHL  $21, V16.S4, V16.S4
+	VADD  V16.S4, V17.S4, V16.S4
+	VFMLA V19.S4, V16.S4, V16.S4
+	ADD   $0, R3, R6
+	CMP   $4, R2
 	BLT   partless2
-	FMOVQ F18, (R2)
+	FMOVQ F16, (R3)
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R1, partone2
-	VST1.P V18.D[0], 8(R5)
-	TBZ    $0, R1, partdone2
-	VST1   V18.S[2], (R5)
+	TBZ    $1, R2, partone2
+	VST1.P V16.D[0], 8(R6)
+	TBZ    $0, R2, partdone2
+	VST1   V16.S[2], (R6)
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R1, partdone2
-	VST1 V18.S[0], (R5)
+	TBZ  $0, R2, partdone2
+	VST1 V16.S[0], (R6)
 
 partdone2:
 nextvector:
-	ADD $16, R2, R2
 	ADD $16, R3, R3
-	SUB $4, R1, R1
-	CMP $1, R1
+	ADD $16, R5, R5
+	SUB $4, R2, R2
+	CMP $1, R2
 	BGE vector
 
 done:
 	RET
 
 slowblock:
-	MOVD $16, R5
+	MOVD $16, R6
 
 slow:
-	FMOVQ (R3), F18
+	FMOVQ (R5), F16
 
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	WORD $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
-	WORD $0x4e32f572 // fmax v18.4s, v11.4s, v18.4s
-	WORD $0x4eb2f592 // fmin v18.4s, v12.4s, v18.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e30f570 // fmax v16.4s, v11.4s, v16.4s
+	WORD $0x4eb0f591 // fmin v17.4s, v12.4s, v16.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R0), F19
-	VFMLA V1.S4, V18.S4, V19.S4
-	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	VFMLA V1.S4, V17.S4, V19.S4
+	WORD  $0x4ea2d670 // fsub v16.4s, v19.4s, v2.4s
 
 	// r = c - n ln2
-	VMOV  V18.B16, V21.B16
-	VFMLS V3.S4, V20.S4, V21.S4
-	VFMLS V4.S4, V20.S4, V21.S4
+	VMOV  V17.B16, V18.B16
+	VFMLS V3.S4, V16.S4, V18.S4
+	VFMLS V4.S4, V16.S4, V18.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F20
-	VFMLA V5.S4, V21.S4, V20.S4
-	FMOVQ 144(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
+	VFMLA V5.S4, V18.S4, V20.S4
+	FMOVQ 144(R0), F16
+	VFMLA V20.S4, V18.S4, V16.S4
 	FMOVQ 160(R0), F20
-	VFMLA V22.S4, V21.S4, V20.S4
-	FMOVQ 176(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
-	WORD  $0x6eb2e5b2 // fcmgt v18.4s, v13.4s, v18.4s
-	VAND  V18.B16, V14.B16, V18.B16
+	VFMLA V16.S4, V18.S4, V20.S4
+	FMOVQ 176(R0), F16
+	VFMLA V20.S4, V18.S4, V16.S4
+	WORD  $0x6eb1e5b1 // fcmgt v17.4s, v13.4s, v17.4s
+	VAND  V17.B16, V14.B16, V17.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V19.S4, V20.S4
-	VTBL  V6.B16, [V19.B16], V19.B16
-	FMOVQ 304(R0), F21
-	VBIT  V15.B16, V19.B16, V21.B16
-	VTBL  V21.B16, [V28.B16, V29.B16], V19.B16
-	VADD  V20.S4, V19.S4, V19.S4
-	VAND  V16.B16, V20.B16, V20.B16
-	VADD  V18.S4, V20.S4, V20.S4
-	VFMLA V22.S4, V19.S4, V19.S4
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VSHL  $20, V19.S4, V18.S4
+	VTBL  V6.B16, [V19.B16], V20.B16
+	FMOVQ 304(R0), F19
+	VBIT  V15.B16, V20.B16, V19.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VADD  V18.S4, V19.S4, V20.S4
+	FMOVQ 336(R0), F19
+	VAND  V19.B16, V18.B16, V18.B16
+	VADD  V17.S4, V18.S4, V18.S4
+	VFMLA V16.S4, V20.S4, V20.S4
+	WORD  $0x6e32de90 // fmul v16.4s, v20.4s, v18.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V18.S4, V19.S4, V18.S4
-	WORD  $0x4e29d673 // fadd v19.4s, v19.4s, v9.4s
-	VSUB  V9.S4, V19.S4, V19.S4
-	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
-	VUMIN V17.S4, V18.S4, V18.S4
-	FMOVQ F18, (R2)
-	ADD   $16, R2, R2
+	VSUB  V17.S4, V16.S4, V17.S4
+	WORD  $0x4e29d610 // fadd v16.4s, v16.4s, v9.4s
+	VSUB  V9.S4, V16.S4, V16.S4
+	WORD  $0x4eb06630 // smax v16.4s, v17.4s, v16.4s
+	FMOVQ 368(R0), F17
+	VUMIN V17.S4, V16.S4, V16.S4
+	FMOVQ F16, (R3)
 	ADD   $16, R3, R3
-	SUB   $4, R1, R1
-	SUB   $4, R5, R5
-	CMP   $1, R5
+	ADD   $16, R5, R5
+	SUB   $4, R2, R2
+	SUB   $4, R6, R6
+	CMP   $1, R6
 	BGE   slow
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R0), F18
-	ADD   $0, R3, R5
-	CMP   $4, R1
+	FMOVQ 224(R0), F16
+	ADD   $0, R5, R6
+	CMP   $4, R2
 	BLT   partless3
-	FMOVQ (R3), F18
+	FMOVQ (R5), F16
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R1, partone3
-	VLD1.P 8(R5), V18.D[0]
-	TBZ    $0, R1, partdone3
-	VLD1   (R5), V18.S[2]
+	TBZ    $1, R2, partone3
+	VLD1.P 8(R6), V16.D[0]
+	TBZ    $0, R2, partdone3
+	VLD1   (R6), V16.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R1, partdone3
-	VLD1 (R5), V18.S[0]
+	TBZ  $0, R2, partdone3
+	VLD1 (R6), V16.S[0]
 
 partdone3:
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	WORD $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
-	WORD $0x4e32f572 // fmax v18.4s, v11.4s, v18.4s
-	WORD $0x4eb2f592 // fmin v18.4s, v12.4s, v18.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e30f570 // fmax v16.4s, v11.4s, v16.4s
+	WORD $0x4eb0f591 // fmin v17.4s, v12.4s, v16.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R0), F19
-	VFMLA V1.S4, V18.S4, V19.S4
-	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	VFMLA V1.S4, V17.S4, V19.S4
+	WORD  $0x4ea2d670 // fsub v16.4s, v19.4s, v2.4s
 
 	// r = c - n ln2
-	VMOV  V18.B16, V21.B16
-	VFMLS V3.S4, V20.S4, V21.S4
-	VFMLS V4.S4, V20.S4, V21.S4
+	VMOV  V17.B16, V18.B16
+	VFMLS V3.S4, V16.S4, V18.S4
+	VFMLS V4.S4, V16.S4, V18.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F20
-	VFMLA V5.S4, V21.S4, V20.S4
-	FMOVQ 144(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
+	VFMLA V5.S4, V18.S4, V20.S4
+	FMOVQ 144(R0), F16
+	VFMLA V20.S4, V18.S4, V16.S4
 	FMOVQ 160(R0), F20
-	VFMLA V22.S4, V21.S4, V20.S4
-	FMOVQ 176(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
-	WORD  $0x6eb2e5b2 // fcmgt v18.4s, v13.4s, v18.4s
-	VAND  V18.B16, V14.B16, V18.B16
+	VFMLA V16.S4, V18.S4, V20.S4
+	FMOVQ 176(R0), F16
+	VFMLA V20.S4, V18.S4, V16.S4
+	WORD  $0x6eb1e5b1 // fcmgt v17.4s, v13.4s, v17.4s
+	VAND  V17.B16, V14.B16, V17.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V19.S4, V20.S4
-	VTBL  V6.B16, [V19.B16], V19.B16
-	FMOVQ 304(R0), F21
-	VBIT  V15.B16, V19.B16, V21.B16
-	VTBL  V21.B16, [V28.B16, V29.B16], V19.B16
-	VADD  V20.S4, V19.S4, V19.S4
-	VAND  V16.B16, V20.B16, V20.B16
-	VADD  V18.S4, V20.S4, V20.S4
-	VFMLA V22.S4, V19.S4, V19.S4
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VSHL  $20, V19.S4, V18.S4
+	VTBL  V6.B16, [V19.B16], V20.B16
+	FMOVQ 304(R0), F19
+	VBIT  V15.B16, V20.B16, V19.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VADD  V18.S4, V19.S4, V20.S4
+	FMOVQ 336(R0), F19
+	VAND  V19.B16, V18.B16, V18.B16
+	VADD  V17.S4, V18.S4, V18.S4
+	VFMLA V16.S4, V20.S4, V20.S4
+	WORD  $0x6e32de90 // fmul v16.4s, v20.4s, v18.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V18.S4, V19.S4, V18.S4
-	WORD  $0x4e29d673 // fadd v19.4s, v19.4s, v9.4s
-	VSUB  V9.S4, V19.S4, V19.S4
-	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
-	VUMIN V17.S4, V18.S4, V18.S4
-	ADD   $0, R2, R5
-	CMP   $4, R1
+	VSUB  V17.S4, V16.S4, V17.S4
+	WORD  $0x4e29d610 // fadd v16.4s, v16.4s, v9.4s
+	VSUB  V9.S4, V16.S4, V16.S4
+	WORD  $0x4eb06630 // smax v16.4s, v17.4s, v16.4s
+	FMOVQ 368(R0), F17
+	VUMIN V17.S4, V16.S4, V16.S4
+	ADD   $0, R3, R6
+	CMP   $4, R2
 	BLT   partless4
-	FMOVQ F18, (R2)
+	FMOVQ F16, (R3)
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R1, partone4
-	VST1.P V18.D[0], 8(R5)
-	TBZ    $0, R1, partdone4
-	VST1   V18.S[2], (R5)
+	TBZ    $1, R2, partone4
+	VST1.P V16.D[0], 8(R6)
+	TBZ    $0, R2, partdone4
+	VST1   V16.S[2], (R6)
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R1, partdone4
-	VST1 V18.S[0], (R5)
+	TBZ  $0, R2, partdone4
+	VST1 V16.S[0], (R6)
 
 partdone4:
 	JMP nextvector
@@ -1713,9 +1708,9 @@ TEXT ·powNEON(SB), NOSPLIT, $0-32
 	MOVD  $tables<>+0(SB), R1
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 784(R0), F0
-	FMOVQ (R1), F1
-	FMOVQ 320(R0), F2
-	FMOVQ 384(R0), F3
+	FMOVQ 384(R0), F1
+	FMOVQ (R1), F2
+	FMOVQ 320(R0), F3
 	FMOVQ 640(R0), F4
 	FMOVQ 656(R0), F5
 	FMOVQ 672(R0), F6
@@ -1756,12 +1751,12 @@ block:
 	WORD  $0x4e21da74 // scvtf v20.4s, v19.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V16.B16], V16.B16
-	VTBL  V1.B16, [V14.B16], V17.B16
+	VTBL  V2.B16, [V16.B16], V16.B16
+	VTBL  V2.B16, [V14.B16], V17.B16
 	FMOVQ 304(R0), F14
 	FMOVQ 304(R0), F21
-	VBIT  V2.B16, V16.B16, V14.B16
-	VBIT  V2.B16, V17.B16, V21.B16
+	VBIT  V3.B16, V16.B16, V14.B16
+	VBIT  V3.B16, V17.B16, V21.B16
 	VTBL  V14.B16, [V28.B16, V29.B16], V16.B16
 	VTBL  V21.B16, [V28.B16, V29.B16], V22.B16
 	FMOVQ 432(R0), F17
@@ -1862,12 +1857,12 @@ block:
 	FMOVQ 80(R0), F21
 	VFMLA V18.S4, V14.S4, V15.S4
 	VFMLA V21.S4, V20.S4, V16.S4
-	VTBL  V1.B16, [V13.B16], V18.B16
-	VTBL  V1.B16, [V17.B16], V21.B16
+	VTBL  V2.B16, [V13.B16], V18.B16
+	VTBL  V2.B16, [V17.B16], V21.B16
 	FMOVQ 304(R0), F14
 	FMOVQ 304(R0), F20
-	VBIT  V2.B16, V18.B16, V14.B16
-	VBIT  V2.B16, V21.B16, V20.B16
+	VBIT  V3.B16, V18.B16, V14.B16
+	VBIT  V3.B16, V21.B16, V20.B16
 	FLDPQ 208(R1), (F30, F31)
 	FLDPQ 208(R1), (F30, F31)
 	VTBL  V14.B16, [V30.B16, V31.B16], V18.B16
@@ -1951,9 +1946,9 @@ partdone1:
 	WORD  $0x4e21d98d // scvtf v13.4s, v12.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V14.B16], V16.B16
+	VTBL  V2.B16, [V14.B16], V16.B16
 	FMOVQ 304(R0), F14
-	VBIT  V2.B16, V16.B16, V14.B16
+	VBIT  V3.B16, V16.B16, V14.B16
 	VTBL  V14.B16, [V28.B16, V29.B16], V16.B16
 	FMOVQ 432(R0), F17
 	VFMLA V16.S4, V15.S4, V17.S4
@@ -2007,9 +2002,9 @@ partdone1:
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
 	FMOVQ 80(R0), F15
 	VFMLA V15.S4, V14.S4, V13.S4
-	VTBL  V1.B16, [V17.B16], V15.B16
+	VTBL  V2.B16, [V17.B16], V15.B16
 	FMOVQ 304(R0), F14
-	VBIT  V2.B16, V15.B16, V14.B16
+	VBIT  V3.B16, V15.B16, V14.B16
 	FLDPQ 208(R1), (F30, F31)
 	VTBL  V14.B16, [V30.B16, V31.B16], V15.B16
 	FLDPQ 240(R1), (F30, F31)
@@ -2084,9 +2079,9 @@ slow:
 	WORD  $0x4e21d9ce // scvtf v14.4s, v14.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V15.B16], V17.B16
+	VTBL  V2.B16, [V15.B16], V17.B16
 	FMOVQ 304(R0), F15
-	VBIT  V2.B16, V17.B16, V15.B16
+	VBIT  V3.B16, V17.B16, V15.B16
 	VTBL  V15.B16, [V28.B16, V29.B16], V17.B16
 	FMOVQ 432(R0), F18
 	VFMLA V17.S4, V16.S4, V18.S4
@@ -2140,9 +2135,9 @@ slow:
 	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
 	FMOVQ 80(R0), F17
 	VFMLA V17.S4, V16.S4, V15.S4
-	VTBL  V1.B16, [V18.B16], V17.B16
+	VTBL  V2.B16, [V18.B16], V17.B16
 	FMOVQ 304(R0), F16
-	VBIT  V2.B16, V17.B16, V16.B16
+	VBIT  V3.B16, V17.B16, V16.B16
 	FLDPQ 272(R1), (F30, F31)
 	VTBL  V16.B16, [V30.B16, V31.B16], V17.B16
 	FLDPQ 304(R1), (F30, F31)
@@ -2155,7 +2150,7 @@ slow:
 	WORD  $0x4e30d632 // fadd v18.4s, v17.4s, v16.4s
 	VSHL  $23, V15.S4, V19.S4
 	VADD  V19.S4, V18.S4, V19.S4
-	VUMIN V3.S4, V19.S4, V20.S4
+	VUMIN V1.S4, V19.S4, V20.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V19.B16
@@ -2179,19 +2174,15 @@ slow:
 	VBIF  V15.B16, V20.B16, V16.B16
 	FMOVQ 944(R0), F15
 	WORD  $0x6eaee5ee // fcmgt v14.4s, v15.4s, v14.4s
-	VMOVI $0, V15.B16
-	VBIF  V14.B16, V16.B16, V15.B16
+	WORD  $0x4e6e1e0f // bic v15.16b, v16.16b, v14.16b
 	VMOVI $0, V14.B16
 	VCMEQ V14.S4, V13.S4, V14.S4
 	WORD  $0x4ea0a930 // cmlt v16.4s, v9.4s, #0
-	VMOVI $0, V17.B16
-	VBIT  V16.B16, V3.B16, V17.B16
+	VAND  V16.B16, V1.B16, V17.B16
 	VBIT  V14.B16, V17.B16, V15.B16
-	VCMEQ V3.S4, V13.S4, V14.S4
-	VMOVI $0, V17.B16
-	FMOVQ 384(R0), F18
-	VBIT  V16.B16, V17.B16, V18.B16
-	VBIT  V14.B16, V18.B16, V15.B16
+	VCMEQ V1.S4, V13.S4, V14.S4
+	WORD  $0x4e701c30 // bic v16.16b, v1.16b, v16.16b
+	VBIT  V14.B16, V16.B16, V15.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R6), F14
@@ -2199,14 +2190,14 @@ slow:
 	VAND  V14.B16, V12.B16, V14.B16
 	VORR  V14.B16, V15.B16, V14.B16
 	WORD  $0x4ea089af // cmgt v15.4s, v13.4s, #0
-	WORD  $0x4ead3470 // cmgt v16.4s, v3.4s, v13.4s
+	WORD  $0x4ead3430 // cmgt v16.4s, v1.4s, v13.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	FMOVS 16(R6), F16
 	VDUP  V16.S[0], V16.S4
 	VAND  V16.B16, V12.B16, V12.B16
 	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
 	VAND  V12.B16, V15.B16, V12.B16
-	WORD  $0x4ea335ad // cmgt v13.4s, v13.4s, v3.4s
+	WORD  $0x4ea135ad // cmgt v13.4s, v13.4s, v1.4s
 	VORR  V13.B16, V12.B16, V12.B16
 	FMOVQ 368(R0), F13
 	VBIF  V12.B16, V14.B16, V13.B16
@@ -2255,9 +2246,9 @@ partdone3:
 	WORD  $0x4e21d9ce // scvtf v14.4s, v14.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V15.B16], V17.B16
+	VTBL  V2.B16, [V15.B16], V17.B16
 	FMOVQ 304(R0), F15
-	VBIT  V2.B16, V17.B16, V15.B16
+	VBIT  V3.B16, V17.B16, V15.B16
 	VTBL  V15.B16, [V28.B16, V29.B16], V17.B16
 	FMOVQ 432(R0), F18
 	VFMLA V17.S4, V16.S4, V18.S4
@@ -2311,9 +2302,9 @@ partdone3:
 	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
 	FMOVQ 80(R0), F17
 	VFMLA V17.S4, V16.S4, V15.S4
-	VTBL  V1.B16, [V18.B16], V17.B16
+	VTBL  V2.B16, [V18.B16], V17.B16
 	FMOVQ 304(R0), F16
-	VBIT  V2.B16, V17.B16, V16.B16
+	VBIT  V3.B16, V17.B16, V16.B16
 	FLDPQ 272(R1), (F30, F31)
 	VTBL  V16.B16, [V30.B16, V31.B16], V17.B16
 	FLDPQ 304(R1), (F30, F31)
@@ -2326,7 +2317,7 @@ partdone3:
 	WORD  $0x4e30d632 // fadd v18.4s, v17.4s, v16.4s
 	VSHL  $23, V15.S4, V19.S4
 	VADD  V19.S4, V18.S4, V19.S4
-	VUMIN V3.S4, V19.S4, V20.S4
+	VUMIN V1.S4, V19.S4, V20.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V19.B16
@@ -2350,19 +2341,15 @@ partdone3:
 	VBIF  V15.B16, V20.B16, V16.B16
 	FMOVQ 944(R0), F15
 	WORD  $0x6eaee5ee // fcmgt v14.4s, v15.4s, v14.4s
-	VMOVI $0, V15.B16
-	VBIF  V14.B16, V16.B16, V15.B16
+	WORD  $0x4e6e1e0f // bic v15.16b, v16.16b, v14.16b
 	VMOVI $0, V14.B16
 	VCMEQ V14.S4, V13.S4, V14.S4
 	WORD  $0x4ea0a930 // cmlt v16.4s, v9.4s, #0
-	VMOVI $0, V17.B16
-	VBIT  V16.B16, V3.B16, V17.B16
+	VAND  V16.B16, V1.B16, V17.B16
 	VBIT  V14.B16, V17.B16, V15.B16
-	VCMEQ V3.S4, V13.S4, V14.S4
-	VMOVI $0, V17.B16
-	FMOVQ 384(R0), F18
-	VBIT  V16.B16, V17.B16, V18.B16
-	VBIT  V14.B16, V18.B16, V15.B16
+	VCMEQ V1.S4, V13.S4, V14.S4
+	WORD  $0x4e701c30 // bic v16.16b, v1.16b, v16.16b
+	VBIT  V14.B16, V16.B16, V15.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R6), F14
@@ -2370,14 +2357,14 @@ partdone3:
 	VAND  V14.B16, V12.B16, V14.B16
 	VORR  V14.B16, V15.B16, V14.B16
 	WORD  $0x4ea089af // cmgt v15.4s, v13.4s, #0
-	WORD  $0x4ead3470 // cmgt v16.4s, v3.4s, v13.4s
+	WORD  $0x4ead3430 // cmgt v16.4s, v1.4s, v13.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	FMOVS 16(R6), F16
 	VDUP  V16.S[0], V16.S4
 	VAND  V16.B16, V12.B16, V12.B16
 	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
 	VAND  V12.B16, V15.B16, V12.B16
-	WORD  $0x4ea335ad // cmgt v13.4s, v13.4s, v3.4s
+	WORD  $0x4ea135ad // cmgt v13.4s, v13.4s, v1.4s
 	VORR  V13.B16, V12.B16, V12.B16
 	FMOVQ 368(R0), F13
 	VBIF  V12.B16, V14.B16, V13.B16
@@ -2411,8 +2398,8 @@ TEXT ·sigmoidLossNEON(SB), NOSPLIT, $0-40
 	FMOVQ 784(R1), F3
 	FMOVQ 80(R1), F4
 	FMOVQ 1088(R1), F5
-	FMOVQ 608(R1), F6
-	FMOVQ 384(R1), F7
+	FMOVQ 384(R1), F6
+	FMOVQ 608(R1), F7
 	FMOVQ 32(R1), F8
 	FMOVQ 48(R1), F9
 	FMOVQ 64(R1), F10
@@ -2434,16 +2421,16 @@ loop:
 	BLT rest
 
 block:
-	FMOVQ (R5), F22
+	FMOVQ (R5), F23
 	FMOVQ (R6), F17
-	FMOVQ 16(R5), F24
+	FMOVQ 16(R5), F21
 	FMOVQ 16(R6), F25
 	FMOVS 20(R7), F18
 	VDUP  V18.S[0], V18.S4
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fad3 // fabs v19.4s, v22.4s
-	WORD  $0x4ea0fb14 // fabs v20.4s, v24.4s
+	WORD  $0x4ea0faf3 // fabs v19.4s, v23.4s
+	WORD  $0x4ea0fab4 // fabs v20.4s, v21.4s
 	WORD  $0x4eb46673 // smax v19.4s, v19.4s, v20.4s
 	WORD  $0x4eb23672 // cmgt v18.4s, v19.4s, v18.4s
 	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
@@ -2461,18 +2448,18 @@ block:
 	CBNZ  R9, otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V22.B16, V18.B16
-	VORR V6.B16, V24.B16, V19.B16
+	VORR V7.B16, V23.B16, V18.B16
+	VORR V7.B16, V21.B16, V19.B16
 	WORD $0x4ea8d652 // fsub v18.4s, v18.4s, v8.4s
 	WORD $0x4ea8d67b // fsub v27.4s, v19.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R1), F26
-	FMOVQ 64(R1), F21
+	FMOVQ 64(R1), F24
 	VFMLA V9.S4, V18.S4, V26.S4
-	VFMLA V9.S4, V27.S4, V21.S4
+	VFMLA V9.S4, V27.S4, V24.S4
 	WORD  $0x4eaad753 // fsub v19.4s, v26.4s, v10.4s
-	WORD  $0x4eaad6b4 // fsub v20.4s, v21.4s, v10.4s
+	WORD  $0x4eaad714 // fsub v20.4s, v24.4s, v10.4s
 
 	// r = c - n ln2
 	VFMLS V4.S4, V19.S4, V18.S4
@@ -2481,103 +2468,101 @@ block:
 	VFMLS V11.S4, V20.S4, V27.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F23
+	FMOVQ 128(R1), F22
 	FMOVQ 128(R1), F28
-	VFMLA V12.S4, V18.S4, V23.S4
+	VFMLA V12.S4, V18.S4, V22.S4
 	VFMLA V12.S4, V27.S4, V28.S4
 	FMOVQ 144(R1), F19
 	FMOVQ 144(R1), F20
-	VFMLA V23.S4, V18.S4, V19.S4
+	VFMLA V22.S4, V18.S4, V19.S4
 	VFMLA V28.S4, V27.S4, V20.S4
-	FMOVQ 160(R1), F23
+	FMOVQ 160(R1), F22
 	FMOVQ 160(R1), F28
-	VFMLA V19.S4, V18.S4, V23.S4
+	VFMLA V19.S4, V18.S4, V22.S4
 	VFMLA V20.S4, V27.S4, V28.S4
 	FMOVQ 176(R1), F19
 	FMOVQ 176(R1), F20
-	VFMLA V23.S4, V18.S4, V19.S4
+	VFMLA V22.S4, V18.S4, V19.S4
 	VFMLA V28.S4, V27.S4, V20.S4
 
 	// 2^n T[j] (1 + p)
 	VTBL  V0.B16, [V26.B16], V27.B16
-	VTBL  V0.B16, [V21.B16], V29.B16
-	FMOVQ 192(R1), F23
+	VTBL  V0.B16, [V24.B16], V29.B16
+	FMOVQ 192(R1), F22
 	FMOVQ 192(R1), F18
 	FMOVQ 208(R1), F28
 	FMOVQ 208(R1), F30
-	VBIT  V28.B16, V27.B16, V23.B16
+	VBIT  V28.B16, V27.B16, V22.B16
 	VBIT  V30.B16, V29.B16, V18.B16
 	FMOVQ 16(R0), F28
 	FMOVQ 16(R0), F27
-	VTBL  V23.B16, [V28.B16], V23.B16
+	VTBL  V22.B16, [V28.B16], V22.B16
 	VTBL  V18.B16, [V27.B16], V18.B16
 	VSHL  $21, V26.S4, V26.S4
-	VSHL  $21, V21.S4, V21.S4
-	VADD  V26.S4, V23.S4, V23.S4
-	VADD  V21.S4, V18.S4, V18.S4
-	VFMLA V19.S4, V23.S4, V23.S4
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V26.S4, V22.S4, V22.S4
+	VADD  V24.S4, V18.S4, V18.S4
+	VFMLA V19.S4, V22.S4, V22.S4
 	VFMLA V20.S4, V18.S4, V18.S4
-	WORD  $0x4e21d6f3 // fadd v19.4s, v23.4s, v1.4s
+	WORD  $0x4e21d6d3 // fadd v19.4s, v22.4s, v1.4s
 	WORD  $0x4e21d654 // fadd v20.4s, v18.4s, v1.4s
 	WORD  $0x6e33fc33 // fdiv v19.4s, v1.4s, v19.4s
 	WORD  $0x6e34fc34 // fdiv v20.4s, v1.4s, v20.4s
-	WORD  $0x6e33def5 // fmul v21.4s, v23.4s, v19.4s
-	WORD  $0x6e34de5a // fmul v26.4s, v18.4s, v20.4s
+	WORD  $0x6e33ded8 // fmul v24.4s, v22.4s, v19.4s
+	WORD  $0x6e34de5b // fmul v27.4s, v18.4s, v20.4s
 	VSHL  $2, V17.S4, V17.S4
 	VSHL  $2, V25.S4, V25.S4
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VAND V6.B16, V17.B16, V28.B16
-	VAND V6.B16, V25.B16, V27.B16
-	VEOR V22.B16, V28.B16, V22.B16
-	VEOR V24.B16, V27.B16, V27.B16
-	WORD $0x4ea0aad8 // cmlt v24.4s, v22.4s, #0
-	WORD $0x4ea0ab7c // cmlt v28.4s, v27.4s, #0
-	VBIT V24.B16, V21.B16, V19.B16
-	VBIT V28.B16, V26.B16, V20.B16
+	VAND V7.B16, V17.B16, V28.B16
+	VAND V7.B16, V25.B16, V26.B16
+	VEOR V23.B16, V28.B16, V23.B16
+	VEOR V21.B16, V26.B16, V21.B16
+	WORD $0x4ea0aafa // cmlt v26.4s, v23.4s, #0
+	WORD $0x4ea0aabc // cmlt v28.4s, v21.4s, #0
+	VBIT V26.B16, V24.B16, V19.B16
+	VBIT V28.B16, V27.B16, V20.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F21
-	FMOVQ 976(R1), F26
-	VFMLA V13.S4, V23.S4, V21.S4
-	VFMLA V13.S4, V18.S4, V26.S4
-	FMOVQ 992(R1), F24
+	FMOVQ 976(R1), F24
+	FMOVQ 976(R1), F27
+	VFMLA V13.S4, V22.S4, V24.S4
+	VFMLA V13.S4, V18.S4, V27.S4
+	FMOVQ 992(R1), F26
 	FMOVQ 992(R1), F28
-	VFMLA V21.S4, V23.S4, V24.S4
-	VFMLA V26.S4, V18.S4, V28.S4
-	FMOVQ 1008(R1), F21
-	FMOVQ 1008(R1), F26
-	VFMLA V24.S4, V23.S4, V21.S4
-	VFMLA V28.S4, V18.S4, V26.S4
-	FMOVQ 1024(R1), F24
+	VFMLA V24.S4, V22.S4, V26.S4
+	VFMLA V27.S4, V18.S4, V28.S4
+	FMOVQ 1008(R1), F24
+	FMOVQ 1008(R1), F27
+	VFMLA V26.S4, V22.S4, V24.S4
+	VFMLA V28.S4, V18.S4, V27.S4
+	FMOVQ 1024(R1), F26
 	FMOVQ 1024(R1), F28
-	VFMLA V21.S4, V23.S4, V24.S4
-	VFMLA V26.S4, V18.S4, V28.S4
-	FMOVQ 1040(R1), F21
-	FMOVQ 1040(R1), F26
-	VFMLA V24.S4, V23.S4, V21.S4
-	VFMLA V28.S4, V18.S4, V26.S4
-	FMOVQ 1056(R1), F24
+	VFMLA V24.S4, V22.S4, V26.S4
+	VFMLA V27.S4, V18.S4, V28.S4
+	FMOVQ 1040(R1), F24
+	FMOVQ 1040(R1), F27
+	VFMLA V26.S4, V22.S4, V24.S4
+	VFMLA V28.S4, V18.S4, V27.S4
+	FMOVQ 1056(R1), F26
 	FMOVQ 1056(R1), F28
-	VFMLA V21.S4, V23.S4, V24.S4
-	VFMLA V26.S4, V18.S4, V28.S4
-	FMOVQ 1072(R1), F21
-	FMOVQ 1072(R1), F26
-	VFMLA V24.S4, V23.S4, V21.S4
-	VFMLA V28.S4, V18.S4, V26.S4
-	WORD  $0x6e35def5 // fmul v21.4s, v23.4s, v21.4s
-	WORD  $0x6e3ade58 // fmul v24.4s, v18.4s, v26.4s
-	VFMLA V21.S4, V23.S4, V23.S4
-	VFMLA V24.S4, V18.S4, V18.S4
+	VFMLA V24.S4, V22.S4, V26.S4
+	VFMLA V27.S4, V18.S4, V28.S4
+	FMOVQ 1072(R1), F24
+	FMOVQ 1072(R1), F27
+	VFMLA V26.S4, V22.S4, V24.S4
+	VFMLA V28.S4, V18.S4, V27.S4
+	WORD  $0x6e38ded8 // fmul v24.4s, v22.4s, v24.4s
+	WORD  $0x6e3bde5a // fmul v26.4s, v18.4s, v27.4s
+	VFMLA V24.S4, V22.S4, V22.S4
+	VFMLA V26.S4, V18.S4, V18.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0cad8 // fcmgt v24.4s, v22.4s, #0.0
-	WORD  $0x4ea0cb7c // fcmgt v28.4s, v27.4s, #0.0
-	VMOVI $0, V26.B16
-	VMOVI $0, V21.B16
-	VBIT  V24.B16, V22.B16, V26.B16
-	VBIT  V28.B16, V27.B16, V21.B16
-	WORD  $0x4e3ad6f6 // fadd v22.4s, v23.4s, v26.4s
+	WORD  $0x4ea0cafa // fcmgt v26.4s, v23.4s, #0.0
+	WORD  $0x4ea0cab8 // fcmgt v24.4s, v21.4s, #0.0
+	VAND  V26.B16, V23.B16, V23.B16
+	VAND  V24.B16, V21.B16, V21.B16
+	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
 	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
 	FMOVS 16(R7), F23
 	FMOVS 16(R7), F21
@@ -2596,33 +2581,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_345
+	BGE  focusnot0_339
 	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone345
+	JMP  focusdone339
 
-focusnot0_345:
+focusnot0_339:
 	CMP   $2, R8
-	BGE   focusnot1_345
+	BGE   focusnot1_339
 	FMOVQ 224(R1), F19
 	FMOVQ 224(R1), F20
-	JMP   focusdone345
+	JMP   focusdone339
 
-focusnot1_345:
+focusnot1_339:
 	CMP $3, R8
-	BGE focusnot2_345
-	JMP focusdone345
+	BGE focusnot2_339
+	JMP focusdone339
 
-focusnot2_345:
+focusnot2_339:
 	CMP  $4, R8
-	BGE  focusnot3_345
+	BGE  focusnot3_339
 	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone345
+	JMP  focusdone339
 
-focusnot3_345:
+focusnot3_339:
 	CMP   $5, R8
-	BGE   focusnot4_345
+	BGE   focusnot4_339
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	VMOV  V19.B16, V22.B16
 	VFMLS V21.S4, V21.S4, V22.S4
@@ -2637,11 +2622,11 @@ focusnot3_345:
 	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
 	VFMLA V21.S4, V20.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone345
+	JMP   focusdone339
 
-focusnot4_345:
+focusnot4_339:
 	CMP   $6, R8
-	BGE   focusnot5_345
+	BGE   focusnot5_339
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
@@ -2662,11 +2647,11 @@ focusnot4_345:
 	VFMLA V5.S4, V20.S4, V24.S4
 	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
 	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone345
+	JMP   focusdone339
 
-focusnot5_345:
+focusnot5_339:
 	CMP   $7, R8
-	BGE   focusnot6_345
+	BGE   focusnot6_339
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -2679,11 +2664,11 @@ focusnot5_345:
 	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
 	VFMLA V20.S4, V21.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone345
+	JMP   focusdone339
 
-focusnot6_345:
+focusnot6_339:
 	CMP   $8, R8
-	BGE   focusnot7_345
+	BGE   focusnot7_339
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -2696,11 +2681,11 @@ focusnot6_345:
 	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
 	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone345
+	JMP   focusdone339
 
-focusnot7_345:
+focusnot7_339:
 	CMP   $9, R8
-	BGE   focusnot8_345
+	BGE   focusnot8_339
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -2723,9 +2708,9 @@ focusnot7_345:
 	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
 	VFMLA V20.S4, V23.S4, V21.S4
 	VMOV  V21.B16, V20.B16
-	JMP   focusdone345
+	JMP   focusdone339
 
-focusnot8_345:
+focusnot8_339:
 	ADD   $24, R7, R9
 	FMOVS (R9), F21
 	VDUP  V21.S[0], V21.S4
@@ -2930,7 +2915,7 @@ focusnot8_345:
 	FMOVD F21, R9
 	CBNZ  R9, slowblock
 
-focusdone345:
+focusdone339:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 
@@ -3008,7 +2993,7 @@ partdone2:
 	CBNZ  R9, othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V17.B16, V19.B16
+	VORR V7.B16, V17.B16, V19.B16
 	WORD $0x4ea8d675 // fsub v21.4s, v19.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -3046,7 +3031,7 @@ partdone2:
 	VSHL  $2, V18.S4, V18.S4
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VAND V6.B16, V18.B16, V21.B16
+	VAND V7.B16, V18.B16, V21.B16
 	VEOR V17.B16, V21.B16, V17.B16
 	WORD $0x4ea0aa35 // cmlt v21.4s, v17.4s, #0
 	VBIT V21.B16, V19.B16, V22.B16
@@ -3071,9 +3056,8 @@ partdone2:
 
 	// ce = log1p(e) + max(v, 0)
 	WORD  $0x4ea0ca33 // fcmgt v19.4s, v17.4s, #0.0
-	VMOVI $0, V21.B16
-	VBIT  V19.B16, V17.B16, V21.B16
-	WORD  $0x4e35d691 // fadd v17.4s, v20.4s, v21.4s
+	VAND  V19.B16, V17.B16, V17.B16
+	WORD  $0x4e31d691 // fadd v17.4s, v20.4s, v17.4s
 	FMOVS 16(R7), F19
 	VDUP  V19.S[0], V20.S4
 	FMOVS 12(R7), F19
@@ -3084,30 +3068,30 @@ partdone2:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_346
+	BGE  focusnot0_340
 	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
-	JMP  focusdone346
+	JMP  focusdone340
 
-focusnot0_346:
+focusnot0_340:
 	CMP   $2, R8
-	BGE   focusnot1_346
+	BGE   focusnot1_340
 	FMOVQ 224(R1), F22
-	JMP   focusdone346
+	JMP   focusdone340
 
-focusnot1_346:
+focusnot1_340:
 	CMP $3, R8
-	BGE focusnot2_346
-	JMP focusdone346
+	BGE focusnot2_340
+	JMP focusdone340
 
-focusnot2_346:
+focusnot2_340:
 	CMP  $4, R8
-	BGE  focusnot3_346
+	BGE  focusnot3_340
 	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
-	JMP  focusdone346
+	JMP  focusdone340
 
-focusnot3_346:
+focusnot3_340:
 	CMP   $5, R8
-	BGE   focusnot4_346
+	BGE   focusnot4_340
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	VMOV  V22.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -3115,11 +3099,11 @@ focusnot3_346:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V22.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone346
+	JMP   focusdone340
 
-focusnot4_346:
+focusnot4_340:
 	CMP   $6, R8
-	BGE   focusnot5_346
+	BGE   focusnot5_340
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -3130,33 +3114,33 @@ focusnot4_346:
 	VFMLA V5.S4, V20.S4, V21.S4
 	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V22.S4
-	JMP   focusdone346
+	JMP   focusdone340
 
-focusnot5_346:
+focusnot5_340:
 	CMP   $7, R8
-	BGE   focusnot6_346
+	BGE   focusnot6_340
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
 	VFMLA V22.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone346
+	JMP   focusdone340
 
-focusnot6_346:
+focusnot6_340:
 	CMP   $8, R8
-	BGE   focusnot7_346
+	BGE   focusnot7_340
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
 	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V22.S4
-	JMP   focusdone346
+	JMP   focusdone340
 
-focusnot7_346:
+focusnot7_340:
 	CMP   $9, R8
-	BGE   focusnot8_346
+	BGE   focusnot8_340
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
@@ -3168,9 +3152,9 @@ focusnot7_346:
 	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
 	VFMLA V22.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V22.B16
-	JMP   focusdone346
+	JMP   focusdone340
 
-focusnot8_346:
+focusnot8_340:
 	ADD   $24, R7, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -3274,7 +3258,7 @@ focusnot8_346:
 	FMOVD F18, R9
 	CBNZ  R9, slowvector
 
-focusdone346:
+focusdone340:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
 	ADD   $0, R3, R9
@@ -3313,8 +3297,8 @@ otherblock:
 	FMOVQ 16(R6), F22
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V19.B16, V18.B16
-	VORR V6.B16, V27.B16, V20.B16
+	VORR V7.B16, V19.B16, V18.B16
+	VORR V7.B16, V27.B16, V20.B16
 	WORD $0x4ea8d652 // fsub v18.4s, v18.4s, v8.4s
 	WORD $0x4ea8d69a // fsub v26.4s, v20.4s, v8.4s
 
@@ -3450,33 +3434,33 @@ otherblock:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_347
+	BGE  focusnot0_341
 	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone347
+	JMP  focusdone341
 
-focusnot0_347:
+focusnot0_341:
 	CMP   $2, R8
-	BGE   focusnot1_347
+	BGE   focusnot1_341
 	FMOVQ 224(R1), F19
 	FMOVQ 224(R1), F20
-	JMP   focusdone347
+	JMP   focusdone341
 
-focusnot1_347:
+focusnot1_341:
 	CMP $3, R8
-	BGE focusnot2_347
-	JMP focusdone347
+	BGE focusnot2_341
+	JMP focusdone341
 
-focusnot2_347:
+focusnot2_341:
 	CMP  $4, R8
-	BGE  focusnot3_347
+	BGE  focusnot3_341
 	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone347
+	JMP  focusdone341
 
-focusnot3_347:
+focusnot3_341:
 	CMP   $5, R8
-	BGE   focusnot4_347
+	BGE   focusnot4_341
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	VMOV  V19.B16, V22.B16
 	VFMLS V21.S4, V21.S4, V22.S4
@@ -3491,11 +3475,11 @@ focusnot3_347:
 	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
 	VFMLA V21.S4, V20.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone347
+	JMP   focusdone341
 
-focusnot4_347:
+focusnot4_341:
 	CMP   $6, R8
-	BGE   focusnot5_347
+	BGE   focusnot5_341
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
@@ -3516,11 +3500,11 @@ focusnot4_347:
 	VFMLA V5.S4, V20.S4, V24.S4
 	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
 	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone347
+	JMP   focusdone341
 
-focusnot5_347:
+focusnot5_341:
 	CMP   $7, R8
-	BGE   focusnot6_347
+	BGE   focusnot6_341
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -3533,11 +3517,11 @@ focusnot5_347:
 	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
 	VFMLA V20.S4, V21.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone347
+	JMP   focusdone341
 
-focusnot6_347:
+focusnot6_341:
 	CMP   $8, R8
-	BGE   focusnot7_347
+	BGE   focusnot7_341
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -3550,11 +3534,11 @@ focusnot6_347:
 	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
 	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone347
+	JMP   focusdone341
 
-focusnot7_347:
+focusnot7_341:
 	CMP   $9, R8
-	BGE   focusnot8_347
+	BGE   focusnot8_341
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -3577,9 +3561,9 @@ focusnot7_347:
 	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
 	VFMLA V20.S4, V23.S4, V21.S4
 	VMOV  V21.B16, V20.B16
-	JMP   focusdone347
+	JMP   focusdone341
 
-focusnot8_347:
+focusnot8_341:
 	ADD   $24, R7, R9
 	FMOVS (R9), F21
 	VDUP  V21.S[0], V21.S4
@@ -3784,7 +3768,7 @@ focusnot8_347:
 	FMOVD F21, R9
 	CBNZ  R9, slowblock
 
-focusdone347:
+focusdone341:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 
@@ -3796,7 +3780,7 @@ focusdone347:
 
 othervector:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V17.B16, V19.B16
+	VORR V7.B16, V17.B16, V19.B16
 	WORD $0x4ea8d675 // fsub v21.4s, v19.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -3873,30 +3857,30 @@ othervector:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_348
+	BGE  focusnot0_342
 	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
-	JMP  focusdone348
+	JMP  focusdone342
 
-focusnot0_348:
+focusnot0_342:
 	CMP   $2, R8
-	BGE   focusnot1_348
+	BGE   focusnot1_342
 	FMOVQ 224(R1), F22
-	JMP   focusdone348
+	JMP   focusdone342
 
-focusnot1_348:
+focusnot1_342:
 	CMP $3, R8
-	BGE focusnot2_348
-	JMP focusdone348
+	BGE focusnot2_342
+	JMP focusdone342
 
-focusnot2_348:
+focusnot2_342:
 	CMP  $4, R8
-	BGE  focusnot3_348
+	BGE  focusnot3_342
 	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
-	JMP  focusdone348
+	JMP  focusdone342
 
-focusnot3_348:
+focusnot3_342:
 	CMP   $5, R8
-	BGE   focusnot4_348
+	BGE   focusnot4_342
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	VMOV  V22.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -3904,11 +3888,11 @@ focusnot3_348:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V22.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone348
+	JMP   focusdone342
 
-focusnot4_348:
+focusnot4_342:
 	CMP   $6, R8
-	BGE   focusnot5_348
+	BGE   focusnot5_342
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -3919,33 +3903,33 @@ focusnot4_348:
 	VFMLA V5.S4, V20.S4, V21.S4
 	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V22.S4
-	JMP   focusdone348
+	JMP   focusdone342
 
-focusnot5_348:
+focusnot5_342:
 	CMP   $7, R8
-	BGE   focusnot6_348
+	BGE   focusnot6_342
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
 	VFMLA V22.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone348
+	JMP   focusdone342
 
-focusnot6_348:
+focusnot6_342:
 	CMP   $8, R8
-	BGE   focusnot7_348
+	BGE   focusnot7_342
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
 	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V22.S4
-	JMP   focusdone348
+	JMP   focusdone342
 
-focusnot7_348:
+focusnot7_342:
 	CMP   $9, R8
-	BGE   focusnot8_348
+	BGE   focusnot8_342
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
@@ -3957,9 +3941,9 @@ focusnot7_348:
 	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
 	VFMLA V22.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V22.B16
-	JMP   focusdone348
+	JMP   focusdone342
 
-focusnot8_348:
+focusnot8_342:
 	ADD   $24, R7, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -4063,7 +4047,7 @@ focusnot8_348:
 	FMOVD F18, R9
 	CBNZ  R9, slowvector
 
-focusdone348:
+focusdone342:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
 	ADD   $0, R3, R9
@@ -4094,7 +4078,7 @@ slow:
 	FMOVQ (R6), F18
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V6.B16, V17.B16, V19.B16
+	VORR  V7.B16, V17.B16, V19.B16
 	WORD  $0x4ea8d673 // fsub v19.4s, v19.4s, v8.4s
 	FMOVQ 240(R1), F20
 	WORD  $0x4e33f694 // fmax v20.4s, v20.4s, v19.4s
@@ -4203,30 +4187,30 @@ slow:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_349
+	BGE  focusnot0_343
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone349
+	JMP  focusdone343
 
-focusnot0_349:
+focusnot0_343:
 	CMP   $2, R8
-	BGE   focusnot1_349
+	BGE   focusnot1_343
 	FMOVQ 224(R1), F17
-	JMP   focusdone349
+	JMP   focusdone343
 
-focusnot1_349:
+focusnot1_343:
 	CMP $3, R8
-	BGE focusnot2_349
-	JMP focusdone349
+	BGE focusnot2_343
+	JMP focusdone343
 
-focusnot2_349:
+focusnot2_343:
 	CMP  $4, R8
-	BGE  focusnot3_349
+	BGE  focusnot3_343
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone349
+	JMP  focusdone343
 
-focusnot3_349:
+focusnot3_343:
 	CMP   $5, R8
-	BGE   focusnot4_349
+	BGE   focusnot4_343
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -4234,11 +4218,11 @@ focusnot3_349:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone349
+	JMP   focusdone343
 
-focusnot4_349:
+focusnot4_343:
 	CMP   $6, R8
-	BGE   focusnot5_349
+	BGE   focusnot5_343
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -4249,33 +4233,33 @@ focusnot4_349:
 	VFMLA V5.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone349
+	JMP   focusdone343
 
-focusnot5_349:
+focusnot5_343:
 	CMP   $7, R8
-	BGE   focusnot6_349
+	BGE   focusnot6_343
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone349
+	JMP   focusdone343
 
-focusnot6_349:
+focusnot6_343:
 	CMP   $8, R8
-	BGE   focusnot7_349
+	BGE   focusnot7_343
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone349
+	JMP   focusdone343
 
-focusnot7_349:
+focusnot7_343:
 	CMP   $9, R8
-	BGE   focusnot8_349
+	BGE   focusnot8_343
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -4287,9 +4271,9 @@ focusnot7_349:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone349
+	JMP   focusdone343
 
-focusnot8_349:
+focusnot8_343:
 	ADD   $24, R7, R10
 	FMOVS (R10), F18
 	VDUP  V18.S[0], V18.S4
@@ -4387,7 +4371,7 @@ focusnot8_349:
 	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
 	VSHL  $23, V19.S4, V26.S4
 	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V7.S4, V26.S4, V27.S4
+	VUMIN V6.S4, V26.S4, V27.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V26.B16
@@ -4411,39 +4395,35 @@ focusnot8_349:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R1), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V7.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
-	VCMEQ V7.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R1), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	VAND  V18.B16, V6.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
+	VCMEQ V6.S4, V21.S4, V19.S4
+	WORD  $0x4e721cd2 // bic v18.16b, v6.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R10), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb534f4 // cmgt v20.4s, v7.4s, v21.4s
+	WORD  $0x4eb534d4 // cmgt v20.4s, v6.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
 	FMOVS 16(R10), F20
 	VDUP  V20.S[0], V20.S4
 	VAND  V20.B16, V17.B16, V17.B16
 	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
 	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea736b3 // cmgt v19.4s, v21.4s, v7.4s
+	WORD  $0x4ea636b3 // cmgt v19.4s, v21.4s, v6.4s
 	VORR  V19.B16, V17.B16, V19.B16
 	FMOVQ 368(R1), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone349:
+focusdone343:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
 	FMOVQ 1104(R1), F18
@@ -4501,7 +4481,7 @@ partone6:
 
 partdone6:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V6.B16, V17.B16, V19.B16
+	VORR  V7.B16, V17.B16, V19.B16
 	WORD  $0x4ea8d673 // fsub v19.4s, v19.4s, v8.4s
 	FMOVQ 240(R1), F20
 	WORD  $0x4e33f694 // fmax v20.4s, v20.4s, v19.4s
@@ -4610,30 +4590,30 @@ partdone6:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_350
+	BGE  focusnot0_344
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone350
+	JMP  focusdone344
 
-focusnot0_350:
+focusnot0_344:
 	CMP   $2, R8
-	BGE   focusnot1_350
+	BGE   focusnot1_344
 	FMOVQ 224(R1), F17
-	JMP   focusdone350
+	JMP   focusdone344
 
-focusnot1_350:
+focusnot1_344:
 	CMP $3, R8
-	BGE focusnot2_350
-	JMP focusdone350
+	BGE focusnot2_344
+	JMP focusdone344
 
-focusnot2_350:
+focusnot2_344:
 	CMP  $4, R8
-	BGE  focusnot3_350
+	BGE  focusnot3_344
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone350
+	JMP  focusdone344
 
-focusnot3_350:
+focusnot3_344:
 	CMP   $5, R8
-	BGE   focusnot4_350
+	BGE   focusnot4_344
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -4641,11 +4621,11 @@ focusnot3_350:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone350
+	JMP   focusdone344
 
-focusnot4_350:
+focusnot4_344:
 	CMP   $6, R8
-	BGE   focusnot5_350
+	BGE   focusnot5_344
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -4656,33 +4636,33 @@ focusnot4_350:
 	VFMLA V5.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone350
+	JMP   focusdone344
 
-focusnot5_350:
+focusnot5_344:
 	CMP   $7, R8
-	BGE   focusnot6_350
+	BGE   focusnot6_344
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone350
+	JMP   focusdone344
 
-focusnot6_350:
+focusnot6_344:
 	CMP   $8, R8
-	BGE   focusnot7_350
+	BGE   focusnot7_344
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone350
+	JMP   focusdone344
 
-focusnot7_350:
+focusnot7_344:
 	CMP   $9, R8
-	BGE   focusnot8_350
+	BGE   focusnot8_344
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -4694,9 +4674,9 @@ focusnot7_350:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone350
+	JMP   focusdone344
 
-focusnot8_350:
+focusnot8_344:
 	ADD   $24, R7, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -4794,7 +4774,7 @@ focusnot8_350:
 	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
 	VSHL  $23, V19.S4, V26.S4
 	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V7.S4, V26.S4, V27.S4
+	VUMIN V6.S4, V26.S4, V27.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V26.B16
@@ -4818,39 +4798,35 @@ focusnot8_350:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R1), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V7.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
-	VCMEQ V7.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R1), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	VAND  V18.B16, V6.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
+	VCMEQ V6.S4, V21.S4, V19.S4
+	WORD  $0x4e721cd2 // bic v18.16b, v6.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R9), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb534f4 // cmgt v20.4s, v7.4s, v21.4s
+	WORD  $0x4eb534d4 // cmgt v20.4s, v6.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
 	FMOVS 16(R9), F20
 	VDUP  V20.S[0], V20.S4
 	VAND  V20.B16, V17.B16, V17.B16
 	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
 	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea736b3 // cmgt v19.4s, v21.4s, v7.4s
+	WORD  $0x4ea636b3 // cmgt v19.4s, v21.4s, v6.4s
 	VORR  V19.B16, V17.B16, V19.B16
 	FMOVQ 368(R1), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone350:
+focusdone344:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
 	FMOVQ 1104(R1), F18
@@ -4906,16 +4882,16 @@ loop:
 	BLT rest
 
 block:
-	FMOVQ (R6), F15
+	FMOVQ (R6), F17
 	FMOVQ (R7), F12
-	FMOVQ 16(R6), F16
-	FMOVQ 16(R7), F17
+	FMOVQ 16(R6), F14
+	FMOVQ 16(R7), F16
 	FMOVS 20(R8), F10
 	VDUP  V10.S[0], V10.S4
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0f9eb // fabs v11.4s, v15.4s
-	WORD  $0x4ea0fa0d // fabs v13.4s, v16.4s
+	WORD  $0x4ea0fa2b // fabs v11.4s, v17.4s
+	WORD  $0x4ea0f9cd // fabs v13.4s, v14.4s
 	WORD  $0x4ead656b // smax v11.4s, v11.4s, v13.4s
 	WORD  $0x4eaa356a // cmgt v10.4s, v11.4s, v10.4s
 	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
@@ -4925,7 +4901,7 @@ block:
 	// any target but 0 and 1? y - y^2 is 0 for these
 	VMOV  V12.B16, V10.B16
 	VFMLS V10.S4, V10.S4, V10.S4
-	VMOV  V17.B16, V11.B16
+	VMOV  V16.B16, V11.B16
 	VFMLS V11.S4, V11.S4, V11.S4
 	VORR  V11.B16, V10.B16, V10.B16
 	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
@@ -4933,136 +4909,134 @@ block:
 	CBNZ  R11, otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V15.B16, V11.B16
-	VORR V6.B16, V16.B16, V10.B16
+	VORR V6.B16, V17.B16, V11.B16
+	VORR V6.B16, V14.B16, V10.B16
 	WORD $0x4ea8d56d // fsub v13.4s, v11.4s, v8.4s
 	WORD $0x4ea8d554 // fsub v20.4s, v10.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R1), F19
-	FMOVQ 64(R1), F14
+	FMOVQ 64(R1), F18
 	VFMLA V9.S4, V13.S4, V19.S4
-	VFMLA V9.S4, V20.S4, V14.S4
+	VFMLA V9.S4, V20.S4, V18.S4
 	FMOVQ 64(R1), F10
 	FMOVQ 64(R1), F11
 	WORD  $0x4eaad66a // fsub v10.4s, v19.4s, v10.4s
-	WORD  $0x4eabd5d2 // fsub v18.4s, v14.4s, v11.4s
+	WORD  $0x4eabd64f // fsub v15.4s, v18.4s, v11.4s
 
 	// r = c - n ln2
 	VFMLS V5.S4, V10.S4, V13.S4
-	VFMLS V5.S4, V18.S4, V20.S4
+	VFMLS V5.S4, V15.S4, V20.S4
 	FMOVQ 96(R1), F11
 	FMOVQ 96(R1), F21
 	VFMLS V11.S4, V10.S4, V13.S4
-	VFMLS V21.S4, V18.S4, V20.S4
+	VFMLS V21.S4, V15.S4, V20.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F18
+	FMOVQ 128(R1), F15
 	FMOVQ 128(R1), F21
 	FMOVQ 112(R1), F10
 	FMOVQ 112(R1), F11
-	VFMLA V10.S4, V13.S4, V18.S4
+	VFMLA V10.S4, V13.S4, V15.S4
 	VFMLA V11.S4, V20.S4, V21.S4
 	FMOVQ 144(R1), F10
 	FMOVQ 144(R1), F11
-	VFMLA V18.S4, V13.S4, V10.S4
+	VFMLA V15.S4, V13.S4, V10.S4
 	VFMLA V21.S4, V20.S4, V11.S4
-	FMOVQ 160(R1), F18
+	FMOVQ 160(R1), F15
 	FMOVQ 160(R1), F21
-	VFMLA V10.S4, V13.S4, V18.S4
+	VFMLA V10.S4, V13.S4, V15.S4
 	VFMLA V11.S4, V20.S4, V21.S4
 	FMOVQ 176(R1), F10
 	FMOVQ 176(R1), F11
-	VFMLA V18.S4, V13.S4, V10.S4
+	VFMLA V15.S4, V13.S4, V10.S4
 	VFMLA V21.S4, V20.S4, V11.S4
 
 	// 2^n T[j] (1 + p)
 	VTBL  V0.B16, [V19.B16], V20.B16
-	VTBL  V0.B16, [V14.B16], V22.B16
-	FMOVQ 192(R1), F18
+	VTBL  V0.B16, [V18.B16], V22.B16
+	FMOVQ 192(R1), F15
 	FMOVQ 192(R1), F13
 	FMOVQ 208(R1), F21
 	FMOVQ 208(R1), F23
-	VBIT  V21.B16, V20.B16, V18.B16
+	VBIT  V21.B16, V20.B16, V15.B16
 	VBIT  V23.B16, V22.B16, V13.B16
 	FMOVQ 16(R0), F21
 	FMOVQ 16(R0), F20
-	VTBL  V18.B16, [V21.B16], V18.B16
+	VTBL  V15.B16, [V21.B16], V15.B16
 	VTBL  V13.B16, [V20.B16], V13.B16
 	VSHL  $21, V19.S4, V19.S4
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V19.S4, V18.S4, V18.S4
-	VADD  V14.S4, V13.S4, V13.S4
-	VFMLA V10.S4, V18.S4, V18.S4
+	VSHL  $21, V18.S4, V18.S4
+	VADD  V19.S4, V15.S4, V15.S4
+	VADD  V18.S4, V13.S4, V13.S4
+	VFMLA V10.S4, V15.S4, V15.S4
 	VFMLA V11.S4, V13.S4, V13.S4
-	WORD  $0x4e21d64b // fadd v11.4s, v18.4s, v1.4s
+	WORD  $0x4e21d5eb // fadd v11.4s, v15.4s, v1.4s
 	WORD  $0x4e21d5aa // fadd v10.4s, v13.4s, v1.4s
-	WORD  $0x6e2bfc2e // fdiv v14.4s, v1.4s, v11.4s
-	WORD  $0x6e2afc35 // fdiv v21.4s, v1.4s, v10.4s
-	WORD  $0x6e2ede4b // fmul v11.4s, v18.4s, v14.4s
-	WORD  $0x6e35ddaa // fmul v10.4s, v13.4s, v21.4s
+	WORD  $0x6e2bfc33 // fdiv v19.4s, v1.4s, v11.4s
+	WORD  $0x6e2afc36 // fdiv v22.4s, v1.4s, v10.4s
+	WORD  $0x6e33ddeb // fmul v11.4s, v15.4s, v19.4s
+	WORD  $0x6e36ddaa // fmul v10.4s, v13.4s, v22.4s
 	VSHL  $2, V12.S4, V12.S4
-	VSHL  $2, V17.S4, V20.S4
+	VSHL  $2, V16.S4, V20.S4
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VAND V6.B16, V12.B16, V19.B16
-	VAND V6.B16, V20.B16, V17.B16
-	VEOR V15.B16, V19.B16, V15.B16
-	VEOR V16.B16, V17.B16, V22.B16
-	WORD $0x4ea0a9f3 // cmlt v19.4s, v15.4s, #0
-	WORD $0x4ea0aad7 // cmlt v23.4s, v22.4s, #0
-	VMOV V14.B16, V16.B16
-	VBIT V19.B16, V11.B16, V16.B16
-	VMOV V21.B16, V17.B16
+	VAND V6.B16, V12.B16, V18.B16
+	VAND V6.B16, V20.B16, V16.B16
+	VEOR V17.B16, V18.B16, V18.B16
+	VEOR V14.B16, V16.B16, V14.B16
+	WORD $0x4ea0aa55 // cmlt v21.4s, v18.4s, #0
+	WORD $0x4ea0a9d7 // cmlt v23.4s, v14.4s, #0
+	VMOV V19.B16, V16.B16
+	VBIT V21.B16, V11.B16, V16.B16
+	VMOV V22.B16, V17.B16
 	VBIT V23.B16, V10.B16, V17.B16
-	VBIT V19.B16, V14.B16, V11.B16
-	VBIT V23.B16, V21.B16, V10.B16
+	VBIT V21.B16, V19.B16, V11.B16
+	VBIT V23.B16, V22.B16, V10.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F14
-	FMOVQ 976(R1), F21
-	FMOVQ 960(R1), F19
+	FMOVQ 976(R1), F19
+	FMOVQ 976(R1), F22
+	FMOVQ 960(R1), F21
 	FMOVQ 960(R1), F23
-	VFMLA V19.S4, V18.S4, V14.S4
-	VFMLA V23.S4, V13.S4, V21.S4
-	FMOVQ 992(R1), F19
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V23.S4, V13.S4, V22.S4
+	FMOVQ 992(R1), F21
 	FMOVQ 992(R1), F23
-	VFMLA V14.S4, V18.S4, V19.S4
-	VFMLA V21.S4, V13.S4, V23.S4
-	FMOVQ 1008(R1), F14
-	FMOVQ 1008(R1), F21
-	VFMLA V19.S4, V18.S4, V14.S4
-	VFMLA V23.S4, V13.S4, V21.S4
-	FMOVQ 1024(R1), F19
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V22.S4, V13.S4, V23.S4
+	FMOVQ 1008(R1), F19
+	FMOVQ 1008(R1), F22
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V23.S4, V13.S4, V22.S4
+	FMOVQ 1024(R1), F21
 	FMOVQ 1024(R1), F23
-	VFMLA V14.S4, V18.S4, V19.S4
-	VFMLA V21.S4, V13.S4, V23.S4
-	FMOVQ 1040(R1), F14
-	FMOVQ 1040(R1), F21
-	VFMLA V19.S4, V18.S4, V14.S4
-	VFMLA V23.S4, V13.S4, V21.S4
-	FMOVQ 1056(R1), F19
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V22.S4, V13.S4, V23.S4
+	FMOVQ 1040(R1), F19
+	FMOVQ 1040(R1), F22
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V23.S4, V13.S4, V22.S4
+	FMOVQ 1056(R1), F21
 	FMOVQ 1056(R1), F23
-	VFMLA V14.S4, V18.S4, V19.S4
-	VFMLA V21.S4, V13.S4, V23.S4
-	FMOVQ 1072(R1), F14
-	FMOVQ 1072(R1), F21
-	VFMLA V19.S4, V18.S4, V14.S4
-	VFMLA V23.S4, V13.S4, V21.S4
-	WORD  $0x6e2ede4e // fmul v14.4s, v18.4s, v14.4s
-	WORD  $0x6e35ddb3 // fmul v19.4s, v13.4s, v21.4s
-	VFMLA V14.S4, V18.S4, V18.S4
-	VFMLA V19.S4, V13.S4, V13.S4
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V22.S4, V13.S4, V23.S4
+	FMOVQ 1072(R1), F19
+	FMOVQ 1072(R1), F22
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V23.S4, V13.S4, V22.S4
+	WORD  $0x6e33ddf3 // fmul v19.4s, v15.4s, v19.4s
+	WORD  $0x6e36ddb5 // fmul v21.4s, v13.4s, v22.4s
+	VFMLA V19.S4, V15.S4, V15.S4
+	VFMLA V21.S4, V13.S4, V13.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0c9f3 // fcmgt v19.4s, v15.4s, #0.0
-	WORD  $0x4ea0cad7 // fcmgt v23.4s, v22.4s, #0.0
-	VMOVI $0, V21.B16
-	VMOVI $0, V14.B16
-	VBIT  V19.B16, V15.B16, V21.B16
-	VBIT  V23.B16, V22.B16, V14.B16
-	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
-	WORD  $0x4e2ed5af // fadd v15.4s, v13.4s, v14.4s
+	WORD $0x4ea0ca55 // fcmgt v21.4s, v18.4s, #0.0
+	WORD $0x4ea0c9d3 // fcmgt v19.4s, v14.4s, #0.0
+	VAND V21.B16, V18.B16, V18.B16
+	VAND V19.B16, V14.B16, V14.B16
+	WORD $0x4e32d5f2 // fadd v18.4s, v15.4s, v18.4s
+	WORD $0x4e2ed5af // fadd v15.4s, v13.4s, v14.4s
 
 	// D = q + gamma ce (1-q), with v's sign
 	FMOVS 8(R8), F13
@@ -5096,33 +5070,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_387
+	BGE  focusnot0_423
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone387
+	JMP  focusdone423
 
-focusnot0_387:
+focusnot0_423:
 	CMP   $2, R9
-	BGE   focusnot1_387
+	BGE   focusnot1_423
 	FMOVQ 224(R1), F16
 	FMOVQ 224(R1), F17
-	JMP   focusdone387
+	JMP   focusdone423
 
-focusnot1_387:
+focusnot1_423:
 	CMP $3, R9
-	BGE focusnot2_387
-	JMP focusdone387
+	BGE focusnot2_423
+	JMP focusdone423
 
-focusnot2_387:
+focusnot2_423:
 	CMP  $4, R9
-	BGE  focusnot3_387
+	BGE  focusnot3_423
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone387
+	JMP  focusdone423
 
-focusnot3_387:
+focusnot3_423:
 	CMP   $5, R9
-	BGE   focusnot4_387
+	BGE   focusnot4_423
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -5137,11 +5111,11 @@ focusnot3_387:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone387
+	JMP   focusdone423
 
-focusnot4_387:
+focusnot4_423:
 	CMP   $6, R9
-	BGE   focusnot5_387
+	BGE   focusnot5_423
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -5162,11 +5136,11 @@ focusnot4_387:
 	VFMLA V2.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone387
+	JMP   focusdone423
 
-focusnot5_387:
+focusnot5_423:
 	CMP   $7, R9
-	BGE   focusnot6_387
+	BGE   focusnot6_423
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5179,11 +5153,11 @@ focusnot5_387:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone387
+	JMP   focusdone423
 
-focusnot6_387:
+focusnot6_423:
 	CMP   $8, R9
-	BGE   focusnot7_387
+	BGE   focusnot7_423
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5196,11 +5170,11 @@ focusnot6_387:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone387
+	JMP   focusdone423
 
-focusnot7_387:
+focusnot7_423:
 	CMP   $9, R9
-	BGE   focusnot8_387
+	BGE   focusnot8_423
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5223,9 +5197,9 @@ focusnot7_387:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone387
+	JMP   focusdone423
 
-focusnot8_387:
+focusnot8_423:
 	ADD   $24, R8, R11
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
@@ -5436,7 +5410,7 @@ focusnot8_387:
 	FMOVD F18, R11
 	CBNZ  R11, slowblock
 
-focusdone387:
+focusdone423:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
 
@@ -5597,10 +5571,9 @@ partdone2:
 	VFMLA V11.S4, V15.S4, V15.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0c9ab // fcmgt v11.4s, v13.4s, #0.0
-	VMOVI $0, V14.B16
-	VBIT  V11.B16, V13.B16, V14.B16
-	WORD  $0x4e2ed5ed // fadd v13.4s, v15.4s, v14.4s
+	WORD $0x4ea0c9ab // fcmgt v11.4s, v13.4s, #0.0
+	VAND V11.B16, V13.B16, V11.B16
+	WORD $0x4e2bd5ed // fadd v13.4s, v15.4s, v11.4s
 
 	// D = q + gamma ce (1-q), with v's sign
 	FMOVS 8(R8), F11
@@ -5620,30 +5593,30 @@ partdone2:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_388
+	BGE  focusnot0_424
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone388
+	JMP  focusdone424
 
-focusnot0_388:
+focusnot0_424:
 	CMP   $2, R9
-	BGE   focusnot1_388
+	BGE   focusnot1_424
 	FMOVQ 224(R1), F17
-	JMP   focusdone388
+	JMP   focusdone424
 
-focusnot1_388:
+focusnot1_424:
 	CMP $3, R9
-	BGE focusnot2_388
-	JMP focusdone388
+	BGE focusnot2_424
+	JMP focusdone424
 
-focusnot2_388:
+focusnot2_424:
 	CMP  $4, R9
-	BGE  focusnot3_388
+	BGE  focusnot3_424
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone388
+	JMP  focusdone424
 
-focusnot3_388:
+focusnot3_424:
 	CMP   $5, R9
-	BGE   focusnot4_388
+	BGE   focusnot4_424
 	WORD  $0x6ea1fa2d // fsqrt v13.4s, v17.4s
 	VMOV  V17.B16, V14.B16
 	VFMLS V13.S4, V13.S4, V14.S4
@@ -5651,11 +5624,11 @@ focusnot3_388:
 	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
 	VFMLA V13.S4, V17.S4, V14.S4
 	VMOV  V14.B16, V17.B16
-	JMP   focusdone388
+	JMP   focusdone424
 
-focusnot4_388:
+focusnot4_424:
 	CMP   $6, R9
-	BGE   focusnot5_388
+	BGE   focusnot5_424
 	WORD  $0x6ea1fa2d // fsqrt v13.4s, v17.4s
 	WORD  $0x6e31de2e // fmul v14.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
@@ -5666,33 +5639,33 @@ focusnot4_388:
 	VFMLA V2.S4, V15.S4, V16.S4
 	WORD  $0x6e2dde11 // fmul v17.4s, v16.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V17.S4
-	JMP   focusdone388
+	JMP   focusdone424
 
-focusnot5_388:
+focusnot5_424:
 	CMP   $7, R9
-	BGE   focusnot6_388
+	BGE   focusnot6_424
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
 	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
 	VFMLA V17.S4, V13.S4, V14.S4
 	VMOV  V14.B16, V17.B16
-	JMP   focusdone388
+	JMP   focusdone424
 
-focusnot6_388:
+focusnot6_424:
 	CMP   $8, R9
-	BGE   focusnot7_388
+	BGE   focusnot7_424
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
 	WORD  $0x4e2dd5af // fadd v15.4s, v13.4s, v13.4s
 	WORD  $0x6e2eddf1 // fmul v17.4s, v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V17.S4
-	JMP   focusdone388
+	JMP   focusdone424
 
-focusnot7_388:
+focusnot7_424:
 	CMP   $9, R9
-	BGE   focusnot8_388
+	BGE   focusnot8_424
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
@@ -5704,9 +5677,9 @@ focusnot7_388:
 	WORD  $0x6e31de4d // fmul v13.4s, v18.4s, v17.4s
 	VFMLA V17.S4, V15.S4, V13.S4
 	VMOV  V13.B16, V17.B16
-	JMP   focusdone388
+	JMP   focusdone424
 
-focusnot8_388:
+focusnot8_424:
 	ADD   $24, R8, R11
 	FMOVS (R11), F13
 	VDUP  V13.S[0], V13.S4
@@ -5813,7 +5786,7 @@ focusnot8_388:
 	FMOVD F13, R11
 	CBNZ  R11, slowvector
 
-focusdone388:
+focusdone424:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e31dd8c // fmul v12.4s, v12.4s, v17.4s
 
@@ -6061,33 +6034,33 @@ otherblock:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_389
+	BGE  focusnot0_425
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone389
+	JMP  focusdone425
 
-focusnot0_389:
+focusnot0_425:
 	CMP   $2, R9
-	BGE   focusnot1_389
+	BGE   focusnot1_425
 	FMOVQ 224(R1), F16
 	FMOVQ 224(R1), F17
-	JMP   focusdone389
+	JMP   focusdone425
 
-focusnot1_389:
+focusnot1_425:
 	CMP $3, R9
-	BGE focusnot2_389
-	JMP focusdone389
+	BGE focusnot2_425
+	JMP focusdone425
 
-focusnot2_389:
+focusnot2_425:
 	CMP  $4, R9
-	BGE  focusnot3_389
+	BGE  focusnot3_425
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone389
+	JMP  focusdone425
 
-focusnot3_389:
+focusnot3_425:
 	CMP   $5, R9
-	BGE   focusnot4_389
+	BGE   focusnot4_425
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -6102,11 +6075,11 @@ focusnot3_389:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone389
+	JMP   focusdone425
 
-focusnot4_389:
+focusnot4_425:
 	CMP   $6, R9
-	BGE   focusnot5_389
+	BGE   focusnot5_425
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -6127,11 +6100,11 @@ focusnot4_389:
 	VFMLA V2.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone389
+	JMP   focusdone425
 
-focusnot5_389:
+focusnot5_425:
 	CMP   $7, R9
-	BGE   focusnot6_389
+	BGE   focusnot6_425
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6144,11 +6117,11 @@ focusnot5_389:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone389
+	JMP   focusdone425
 
-focusnot6_389:
+focusnot6_425:
 	CMP   $8, R9
-	BGE   focusnot7_389
+	BGE   focusnot7_425
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6161,11 +6134,11 @@ focusnot6_389:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone389
+	JMP   focusdone425
 
-focusnot7_389:
+focusnot7_425:
 	CMP   $9, R9
-	BGE   focusnot8_389
+	BGE   focusnot8_425
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6188,9 +6161,9 @@ focusnot7_389:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone389
+	JMP   focusdone425
 
-focusnot8_389:
+focusnot8_425:
 	ADD   $24, R8, R11
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
@@ -6401,7 +6374,7 @@ focusnot8_389:
 	FMOVD F18, R11
 	CBNZ  R11, slowblock
 
-focusdone389:
+focusdone425:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd6b // fmul v11.4s, v11.4s, v16.4s
 
@@ -6529,30 +6502,30 @@ othervector:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_390
+	BGE  focusnot0_426
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone390
+	JMP  focusdone426
 
-focusnot0_390:
+focusnot0_426:
 	CMP   $2, R9
-	BGE   focusnot1_390
+	BGE   focusnot1_426
 	FMOVQ 224(R1), F20
-	JMP   focusdone390
+	JMP   focusdone426
 
-focusnot1_390:
+focusnot1_426:
 	CMP $3, R9
-	BGE focusnot2_390
-	JMP focusdone390
+	BGE focusnot2_426
+	JMP focusdone426
 
-focusnot2_390:
+focusnot2_426:
 	CMP  $4, R9
-	BGE  focusnot3_390
+	BGE  focusnot3_426
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone390
+	JMP  focusdone426
 
-focusnot3_390:
+focusnot3_426:
 	CMP   $5, R9
-	BGE   focusnot4_390
+	BGE   focusnot4_426
 	WORD  $0x6ea1fa8d // fsqrt v13.4s, v20.4s
 	VMOV  V20.B16, V14.B16
 	VFMLS V13.S4, V13.S4, V14.S4
@@ -6560,11 +6533,11 @@ focusnot3_390:
 	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
 	VFMLA V13.S4, V20.S4, V14.S4
 	VMOV  V14.B16, V20.B16
-	JMP   focusdone390
+	JMP   focusdone426
 
-focusnot4_390:
+focusnot4_426:
 	CMP   $6, R9
-	BGE   focusnot5_390
+	BGE   focusnot5_426
 	WORD  $0x6ea1fa8d // fsqrt v13.4s, v20.4s
 	WORD  $0x6e34de8e // fmul v14.4s, v20.4s, v20.4s
 	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
@@ -6575,33 +6548,33 @@ focusnot4_390:
 	VFMLA V2.S4, V15.S4, V16.S4
 	WORD  $0x6e2dde14 // fmul v20.4s, v16.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V20.S4
-	JMP   focusdone390
+	JMP   focusdone426
 
-focusnot5_390:
+focusnot5_426:
 	CMP   $7, R9
-	BGE   focusnot6_390
+	BGE   focusnot6_426
 	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V20.S4, V20.S4, V14.S4
 	WORD  $0x6e34ddce // fmul v14.4s, v14.4s, v20.4s
 	VFMLA V20.S4, V13.S4, V14.S4
 	VMOV  V14.B16, V20.B16
-	JMP   focusdone390
+	JMP   focusdone426
 
-focusnot6_390:
+focusnot6_426:
 	CMP   $8, R9
-	BGE   focusnot7_390
+	BGE   focusnot7_426
 	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V20.S4, V20.S4, V14.S4
 	WORD  $0x4e2dd5af // fadd v15.4s, v13.4s, v13.4s
 	WORD  $0x6e2eddf4 // fmul v20.4s, v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V20.S4
-	JMP   focusdone390
+	JMP   focusdone426
 
-focusnot7_390:
+focusnot7_426:
 	CMP   $9, R9
-	BGE   focusnot8_390
+	BGE   focusnot8_426
 	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V20.S4, V20.S4, V14.S4
@@ -6613,9 +6586,9 @@ focusnot7_390:
 	WORD  $0x6e34de2d // fmul v13.4s, v17.4s, v20.4s
 	VFMLA V20.S4, V15.S4, V13.S4
 	VMOV  V13.B16, V20.B16
-	JMP   focusdone390
+	JMP   focusdone426
 
-focusnot8_390:
+focusnot8_426:
 	ADD   $24, R8, R11
 	FMOVS (R11), F13
 	VDUP  V13.S[0], V13.S4
@@ -6722,7 +6695,7 @@ focusnot8_390:
 	FMOVD F13, R11
 	CBNZ  R11, slowvector
 
-focusdone390:
+focusdone426:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e34dd6b // fmul v11.4s, v11.4s, v20.4s
 
@@ -6918,30 +6891,30 @@ slow:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_391
+	BGE  focusnot0_427
 	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
-	JMP  focusdone391
+	JMP  focusdone427
 
-focusnot0_391:
+focusnot0_427:
 	CMP   $2, R9
-	BGE   focusnot1_391
+	BGE   focusnot1_427
 	FMOVQ 224(R1), F12
-	JMP   focusdone391
+	JMP   focusdone427
 
-focusnot1_391:
+focusnot1_427:
 	CMP $3, R9
-	BGE focusnot2_391
-	JMP focusdone391
+	BGE focusnot2_427
+	JMP focusdone427
 
-focusnot2_391:
+focusnot2_427:
 	CMP  $4, R9
-	BGE  focusnot3_391
+	BGE  focusnot3_427
 	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
-	JMP  focusdone391
+	JMP  focusdone427
 
-focusnot3_391:
+focusnot3_427:
 	CMP   $5, R9
-	BGE   focusnot4_391
+	BGE   focusnot4_427
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	VMOV  V12.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -6949,11 +6922,11 @@ focusnot3_391:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V12.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone391
+	JMP   focusdone427
 
-focusnot4_391:
+focusnot4_427:
 	CMP   $6, R9
-	BGE   focusnot5_391
+	BGE   focusnot5_427
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -6964,33 +6937,33 @@ focusnot4_391:
 	VFMLA V2.S4, V12.S4, V17.S4
 	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V12.S4
-	JMP   focusdone391
+	JMP   focusdone427
 
-focusnot5_391:
+focusnot5_427:
 	CMP   $7, R9
-	BGE   focusnot6_391
+	BGE   focusnot6_427
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
 	VFMLA V12.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone391
+	JMP   focusdone427
 
-focusnot6_391:
+focusnot6_427:
 	CMP   $8, R9
-	BGE   focusnot7_391
+	BGE   focusnot7_427
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
 	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V12.S4
-	JMP   focusdone391
+	JMP   focusdone427
 
-focusnot7_391:
+focusnot7_427:
 	CMP   $9, R9
-	BGE   focusnot8_391
+	BGE   focusnot8_427
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
@@ -7002,9 +6975,9 @@ focusnot7_391:
 	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
 	VFMLA V12.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V12.B16
-	JMP   focusdone391
+	JMP   focusdone427
 
-focusnot8_391:
+focusnot8_427:
 	ADD   $24, R8, R12
 	FMOVS (R12), F14
 	VDUP  V14.S[0], V14.S4
@@ -7129,25 +7102,21 @@ focusnot8_391:
 	VBIF  V15.B16, V22.B16, V16.B16
 	FMOVQ 944(R1), F15
 	WORD  $0x6eb3e5ef // fcmgt v15.4s, v15.4s, v19.4s
-	VMOVI $0, V18.B16
-	VBIF  V15.B16, V16.B16, V18.B16
+	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
 	VMOVI $0, V15.B16
 	VCMEQ V15.S4, V17.S4, V15.S4
 	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	VMOVI $0, V16.B16
-	VBIT  V14.B16, V7.B16, V16.B16
-	VBIT  V15.B16, V16.B16, V18.B16
+	VAND  V14.B16, V7.B16, V18.B16
+	VBIT  V15.B16, V18.B16, V16.B16
 	VCMEQ V7.S4, V17.S4, V15.S4
-	VMOVI $0, V16.B16
-	FMOVQ 384(R1), F19
-	VBIT  V14.B16, V16.B16, V19.B16
-	VBIT  V15.B16, V19.B16, V18.B16
+	WORD  $0x4e6e1cee // bic v14.16b, v7.16b, v14.16b
+	VBIT  V15.B16, V14.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R12), F14
 	VDUP  V14.S[0], V14.S4
 	VAND  V14.B16, V12.B16, V14.B16
-	VORR  V14.B16, V18.B16, V14.B16
+	VORR  V14.B16, V16.B16, V14.B16
 	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
 	WORD  $0x4eb134f0 // cmgt v16.4s, v7.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
@@ -7161,7 +7130,7 @@ focusnot8_391:
 	FMOVQ 368(R1), F12
 	VBIF  V15.B16, V14.B16, V12.B16
 
-focusdone391:
+focusdone427:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
 	FMOVQ 1104(R1), F15
@@ -7371,30 +7340,30 @@ partdone8:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_392
+	BGE  focusnot0_428
 	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
-	JMP  focusdone392
+	JMP  focusdone428
 
-focusnot0_392:
+focusnot0_428:
 	CMP   $2, R9
-	BGE   focusnot1_392
+	BGE   focusnot1_428
 	FMOVQ 224(R1), F12
-	JMP   focusdone392
+	JMP   focusdone428
 
-focusnot1_392:
+focusnot1_428:
 	CMP $3, R9
-	BGE focusnot2_392
-	JMP focusdone392
+	BGE focusnot2_428
+	JMP focusdone428
 
-focusnot2_392:
+focusnot2_428:
 	CMP  $4, R9
-	BGE  focusnot3_392
+	BGE  focusnot3_428
 	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
-	JMP  focusdone392
+	JMP  focusdone428
 
-focusnot3_392:
+focusnot3_428:
 	CMP   $5, R9
-	BGE   focusnot4_392
+	BGE   focusnot4_428
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	VMOV  V12.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -7402,11 +7371,11 @@ focusnot3_392:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V12.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone392
+	JMP   focusdone428
 
-focusnot4_392:
+focusnot4_428:
 	CMP   $6, R9
-	BGE   focusnot5_392
+	BGE   focusnot5_428
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -7417,33 +7386,33 @@ focusnot4_392:
 	VFMLA V2.S4, V12.S4, V17.S4
 	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V12.S4
-	JMP   focusdone392
+	JMP   focusdone428
 
-focusnot5_392:
+focusnot5_428:
 	CMP   $7, R9
-	BGE   focusnot6_392
+	BGE   focusnot6_428
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
 	VFMLA V12.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone392
+	JMP   focusdone428
 
-focusnot6_392:
+focusnot6_428:
 	CMP   $8, R9
-	BGE   focusnot7_392
+	BGE   focusnot7_428
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
 	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V12.S4
-	JMP   focusdone392
+	JMP   focusdone428
 
-focusnot7_392:
+focusnot7_428:
 	CMP   $9, R9
-	BGE   focusnot8_392
+	BGE   focusnot8_428
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
@@ -7455,9 +7424,9 @@ focusnot7_392:
 	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
 	VFMLA V12.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V12.B16
-	JMP   focusdone392
+	JMP   focusdone428
 
-focusnot8_392:
+focusnot8_428:
 	ADD   $24, R8, R11
 	FMOVS (R11), F14
 	VDUP  V14.S[0], V14.S4
@@ -7582,25 +7551,21 @@ focusnot8_392:
 	VBIF  V15.B16, V22.B16, V16.B16
 	FMOVQ 944(R1), F15
 	WORD  $0x6eb3e5ef // fcmgt v15.4s, v15.4s, v19.4s
-	VMOVI $0, V18.B16
-	VBIF  V15.B16, V16.B16, V18.B16
+	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
 	VMOVI $0, V15.B16
 	VCMEQ V15.S4, V17.S4, V15.S4
 	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	VMOVI $0, V16.B16
-	VBIT  V14.B16, V7.B16, V16.B16
-	VBIT  V15.B16, V16.B16, V18.B16
+	VAND  V14.B16, V7.B16, V18.B16
+	VBIT  V15.B16, V18.B16, V16.B16
 	VCMEQ V7.S4, V17.S4, V15.S4
-	VMOVI $0, V16.B16
-	FMOVQ 384(R1), F19
-	VBIT  V14.B16, V16.B16, V19.B16
-	VBIT  V15.B16, V19.B16, V18.B16
+	WORD  $0x4e6e1cee // bic v14.16b, v7.16b, v14.16b
+	VBIT  V15.B16, V14.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R11), F14
 	VDUP  V14.S[0], V14.S4
 	VAND  V14.B16, V12.B16, V14.B16
-	VORR  V14.B16, V18.B16, V14.B16
+	VORR  V14.B16, V16.B16, V14.B16
 	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
 	WORD  $0x4eb134f0 // cmgt v16.4s, v7.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
@@ -7614,7 +7579,7 @@ focusnot8_392:
 	FMOVQ 368(R1), F12
 	VBIF  V15.B16, V14.B16, V12.B16
 
-focusdone392:
+focusdone428:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
 	FMOVQ 1104(R1), F15
@@ -7678,9 +7643,9 @@ TEXT ·backgroundLossNEON(SB), NOSPLIT, $0-32
 	FMOVQ 224(R1), F1
 	FMOVQ 320(R1), F2
 	FMOVQ 784(R1), F3
-	FMOVQ 80(R1), F4
-	FMOVQ 1088(R1), F5
-	FMOVQ 384(R1), F6
+	FMOVQ 384(R1), F4
+	FMOVQ 80(R1), F5
+	FMOVQ 1088(R1), F6
 	FMOVQ 608(R1), F7
 	FMOVQ 32(R1), F8
 	FMOVQ 48(R1), F9
@@ -7702,132 +7667,130 @@ loop:
 	BLT rest
 
 block:
-	FMOVQ (R5), F17
-	FMOVQ 16(R5), F22
-	FMOVS 20(R6), F18
-	VDUP  V18.S[0], V18.S4
+	FMOVQ (R5), F22
+	FMOVQ 16(R5), F21
+	FMOVS 20(R6), F17
+	VDUP  V17.S[0], V17.S4
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fa33 // fabs v19.4s, v17.4s
-	WORD  $0x4ea0fad4 // fabs v20.4s, v22.4s
-	WORD  $0x4eb46673 // smax v19.4s, v19.4s, v20.4s
-	WORD  $0x4eb23672 // cmgt v18.4s, v19.4s, v18.4s
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R8
+	WORD  $0x4ea0fad2 // fabs v18.4s, v22.4s
+	WORD  $0x4ea0fab3 // fabs v19.4s, v21.4s
+	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
+	WORD  $0x4eb13651 // cmgt v17.4s, v18.4s, v17.4s
+	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
+	FMOVD F17, R8
 	CBNZ  R8, slowblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V7.B16, V17.B16, V18.B16
-	VORR V7.B16, V22.B16, V19.B16
-	WORD $0x4ea8d652 // fsub v18.4s, v18.4s, v8.4s
-	WORD $0x4ea8d679 // fsub v25.4s, v19.4s, v8.4s
+	VORR V7.B16, V22.B16, V17.B16
+	VORR V7.B16, V21.B16, V18.B16
+	WORD $0x4ea8d631 // fsub v17.4s, v17.4s, v8.4s
+	WORD $0x4ea8d659 // fsub v25.4s, v18.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R1), F24
-	FMOVQ 64(R1), F21
-	VFMLA V9.S4, V18.S4, V24.S4
-	VFMLA V9.S4, V25.S4, V21.S4
-	WORD  $0x4eaad713 // fsub v19.4s, v24.4s, v10.4s
-	WORD  $0x4eaad6b4 // fsub v20.4s, v21.4s, v10.4s
+	FMOVQ 64(R1), F23
+	VFMLA V9.S4, V17.S4, V24.S4
+	VFMLA V9.S4, V25.S4, V23.S4
+	WORD  $0x4eaad712 // fsub v18.4s, v24.4s, v10.4s
+	WORD  $0x4eaad6f3 // fsub v19.4s, v23.4s, v10.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V19.S4, V18.S4
-	VFMLS V4.S4, V20.S4, V25.S4
-	VFMLS V11.S4, V19.S4, V18.S4
-	VFMLS V11.S4, V20.S4, V25.S4
+	VFMLS V5.S4, V18.S4, V17.S4
+	VFMLS V5.S4, V19.S4, V25.S4
+	VFMLS V11.S4, V18.S4, V17.S4
+	VFMLS V11.S4, V19.S4, V25.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F23
+	FMOVQ 128(R1), F18
 	FMOVQ 128(R1), F26
-	VFMLA V12.S4, V18.S4, V23.S4
+	VFMLA V12.S4, V17.S4, V18.S4
 	VFMLA V12.S4, V25.S4, V26.S4
 	FMOVQ 144(R1), F19
 	FMOVQ 144(R1), F20
-	VFMLA V23.S4, V18.S4, V19.S4
+	VFMLA V18.S4, V17.S4, V19.S4
 	VFMLA V26.S4, V25.S4, V20.S4
-	FMOVQ 160(R1), F23
+	FMOVQ 160(R1), F18
 	FMOVQ 160(R1), F26
-	VFMLA V19.S4, V18.S4, V23.S4
+	VFMLA V19.S4, V17.S4, V18.S4
 	VFMLA V20.S4, V25.S4, V26.S4
 	FMOVQ 176(R1), F19
 	FMOVQ 176(R1), F20
-	VFMLA V23.S4, V18.S4, V19.S4
+	VFMLA V18.S4, V17.S4, V19.S4
 	VFMLA V26.S4, V25.S4, V20.S4
 
 	// 2^n T[j] (1 + p)
 	VTBL  V0.B16, [V24.B16], V25.B16
-	VTBL  V0.B16, [V21.B16], V27.B16
-	FMOVQ 192(R1), F23
+	VTBL  V0.B16, [V23.B16], V27.B16
+	FMOVQ 192(R1), F17
 	FMOVQ 192(R1), F18
 	FMOVQ 208(R1), F26
 	FMOVQ 208(R1), F28
-	VBIT  V26.B16, V25.B16, V23.B16
+	VBIT  V26.B16, V25.B16, V17.B16
 	VBIT  V28.B16, V27.B16, V18.B16
 	FMOVQ 16(R0), F26
 	FMOVQ 16(R0), F25
-	VTBL  V23.B16, [V26.B16], V23.B16
+	VTBL  V17.B16, [V26.B16], V17.B16
 	VTBL  V18.B16, [V25.B16], V18.B16
 	VSHL  $21, V24.S4, V24.S4
-	VSHL  $21, V21.S4, V21.S4
-	VADD  V24.S4, V23.S4, V23.S4
-	VADD  V21.S4, V18.S4, V18.S4
-	VFMLA V19.S4, V23.S4, V23.S4
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V24.S4, V17.S4, V17.S4
+	VADD  V23.S4, V18.S4, V18.S4
+	VFMLA V19.S4, V17.S4, V17.S4
 	VFMLA V20.S4, V18.S4, V18.S4
-	WORD  $0x4e21d6f3 // fadd v19.4s, v23.4s, v1.4s
+	WORD  $0x4e21d633 // fadd v19.4s, v17.4s, v1.4s
 	WORD  $0x4e21d654 // fadd v20.4s, v18.4s, v1.4s
 	WORD  $0x6e33fc33 // fdiv v19.4s, v1.4s, v19.4s
 	WORD  $0x6e34fc34 // fdiv v20.4s, v1.4s, v20.4s
-	WORD  $0x6e33def5 // fmul v21.4s, v23.4s, v19.4s
+	WORD  $0x6e33de37 // fmul v23.4s, v17.4s, v19.4s
 	WORD  $0x6e34de59 // fmul v25.4s, v18.4s, v20.4s
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	WORD $0x4ea0aa38 // cmlt v24.4s, v17.4s, #0
-	WORD $0x4ea0aada // cmlt v26.4s, v22.4s, #0
-	VBIT V24.B16, V21.B16, V19.B16
+	WORD $0x4ea0aad8 // cmlt v24.4s, v22.4s, #0
+	WORD $0x4ea0aaba // cmlt v26.4s, v21.4s, #0
+	VBIT V24.B16, V23.B16, V19.B16
 	VBIT V26.B16, V25.B16, V20.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F21
+	FMOVQ 976(R1), F23
 	FMOVQ 976(R1), F25
-	VFMLA V13.S4, V23.S4, V21.S4
+	VFMLA V13.S4, V17.S4, V23.S4
 	VFMLA V13.S4, V18.S4, V25.S4
 	FMOVQ 992(R1), F24
 	FMOVQ 992(R1), F26
-	VFMLA V21.S4, V23.S4, V24.S4
+	VFMLA V23.S4, V17.S4, V24.S4
 	VFMLA V25.S4, V18.S4, V26.S4
-	FMOVQ 1008(R1), F21
+	FMOVQ 1008(R1), F23
 	FMOVQ 1008(R1), F25
-	VFMLA V24.S4, V23.S4, V21.S4
+	VFMLA V24.S4, V17.S4, V23.S4
 	VFMLA V26.S4, V18.S4, V25.S4
 	FMOVQ 1024(R1), F24
 	FMOVQ 1024(R1), F26
-	VFMLA V21.S4, V23.S4, V24.S4
+	VFMLA V23.S4, V17.S4, V24.S4
 	VFMLA V25.S4, V18.S4, V26.S4
-	FMOVQ 1040(R1), F21
+	FMOVQ 1040(R1), F23
 	FMOVQ 1040(R1), F25
-	VFMLA V24.S4, V23.S4, V21.S4
+	VFMLA V24.S4, V17.S4, V23.S4
 	VFMLA V26.S4, V18.S4, V25.S4
 	FMOVQ 1056(R1), F24
 	FMOVQ 1056(R1), F26
-	VFMLA V21.S4, V23.S4, V24.S4
+	VFMLA V23.S4, V17.S4, V24.S4
 	VFMLA V25.S4, V18.S4, V26.S4
-	FMOVQ 1072(R1), F21
+	FMOVQ 1072(R1), F23
 	FMOVQ 1072(R1), F25
-	VFMLA V24.S4, V23.S4, V21.S4
+	VFMLA V24.S4, V17.S4, V23.S4
 	VFMLA V26.S4, V18.S4, V25.S4
-	WORD  $0x6e35def5 // fmul v21.4s, v23.4s, v21.4s
+	WORD  $0x6e37de37 // fmul v23.4s, v17.4s, v23.4s
 	WORD  $0x6e39de58 // fmul v24.4s, v18.4s, v25.4s
-	VFMLA V21.S4, V23.S4, V23.S4
+	VFMLA V23.S4, V17.S4, V17.S4
 	VFMLA V24.S4, V18.S4, V18.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0ca38 // fcmgt v24.4s, v17.4s, #0.0
-	WORD  $0x4ea0cada // fcmgt v26.4s, v22.4s, #0.0
-	VMOVI $0, V25.B16
-	VMOVI $0, V21.B16
-	VBIT  V24.B16, V17.B16, V25.B16
-	VBIT  V26.B16, V22.B16, V21.B16
-	WORD  $0x4e39d6f1 // fadd v17.4s, v23.4s, v25.4s
+	WORD  $0x4ea0cad8 // fcmgt v24.4s, v22.4s, #0.0
+	WORD  $0x4ea0cab7 // fcmgt v23.4s, v21.4s, #0.0
+	VAND  V24.B16, V22.B16, V22.B16
+	VAND  V23.B16, V21.B16, V21.B16
+	WORD  $0x4e36d631 // fadd v17.4s, v17.4s, v22.4s
 	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
 	FMOVS 16(R6), F22
 	FMOVS 16(R6), F21
@@ -7838,52 +7801,52 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_417
+	BGE  focusnot0_495
 	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone417
+	JMP  focusdone495
 
-focusnot0_417:
+focusnot0_495:
 	CMP   $2, R7
-	BGE   focusnot1_417
+	BGE   focusnot1_495
 	FMOVQ 224(R1), F19
 	FMOVQ 224(R1), F20
-	JMP   focusdone417
+	JMP   focusdone495
 
-focusnot1_417:
+focusnot1_495:
 	CMP $3, R7
-	BGE focusnot2_417
-	JMP focusdone417
+	BGE focusnot2_495
+	JMP focusdone495
 
-focusnot2_417:
+focusnot2_495:
 	CMP  $4, R7
-	BGE  focusnot3_417
+	BGE  focusnot3_495
 	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone417
+	JMP  focusdone495
 
-focusnot3_417:
+focusnot3_495:
 	CMP   $5, R7
-	BGE   focusnot4_417
+	BGE   focusnot4_495
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	VMOV  V19.B16, V22.B16
 	VFMLS V21.S4, V21.S4, V22.S4
-	WORD  $0x6e25deb7 // fmul v23.4s, v21.4s, v5.4s
+	WORD  $0x6e26deb7 // fmul v23.4s, v21.4s, v6.4s
 	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
 	VFMLA V21.S4, V19.S4, V22.S4
 	VMOV  V22.B16, V19.B16
 	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
 	VMOV  V20.B16, V22.B16
 	VFMLS V21.S4, V21.S4, V22.S4
-	WORD  $0x6e25deb7 // fmul v23.4s, v21.4s, v5.4s
+	WORD  $0x6e26deb7 // fmul v23.4s, v21.4s, v6.4s
 	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
 	VFMLA V21.S4, V20.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone417
+	JMP   focusdone495
 
-focusnot4_417:
+focusnot4_495:
 	CMP   $6, R7
-	BGE   focusnot5_417
+	BGE   focusnot5_495
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
@@ -7891,7 +7854,7 @@ focusnot4_417:
 	VMOV  V19.B16, V23.B16
 	VFMLS V21.S4, V21.S4, V23.S4
 	WORD  $0x6e37de73 // fmul v19.4s, v19.4s, v23.4s
-	VFMLA V5.S4, V19.S4, V24.S4
+	VFMLA V6.S4, V19.S4, V24.S4
 	WORD  $0x6e35df13 // fmul v19.4s, v24.4s, v21.4s
 	VFMLA V21.S4, V22.S4, V19.S4
 	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
@@ -7901,14 +7864,14 @@ focusnot4_417:
 	VMOV  V20.B16, V23.B16
 	VFMLS V21.S4, V21.S4, V23.S4
 	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
-	VFMLA V5.S4, V20.S4, V24.S4
+	VFMLA V6.S4, V20.S4, V24.S4
 	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
 	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone417
+	JMP   focusdone495
 
-focusnot5_417:
+focusnot5_495:
 	CMP   $7, R7
-	BGE   focusnot6_417
+	BGE   focusnot6_495
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -7921,11 +7884,11 @@ focusnot5_417:
 	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
 	VFMLA V20.S4, V21.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone417
+	JMP   focusdone495
 
-focusnot6_417:
+focusnot6_495:
 	CMP   $8, R7
-	BGE   focusnot7_417
+	BGE   focusnot7_495
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -7938,11 +7901,11 @@ focusnot6_417:
 	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
 	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone417
+	JMP   focusdone495
 
-focusnot7_417:
+focusnot7_495:
 	CMP   $9, R7
-	BGE   focusnot8_417
+	BGE   focusnot8_495
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -7965,9 +7928,9 @@ focusnot7_417:
 	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
 	VFMLA V20.S4, V23.S4, V21.S4
 	VMOV  V21.B16, V20.B16
-	JMP   focusdone417
+	JMP   focusdone495
 
-focusnot8_417:
+focusnot8_495:
 	ADD   $24, R6, R8
 	FMOVS (R8), F21
 	VDUP  V21.S[0], V21.S4
@@ -8042,7 +8005,7 @@ focusnot8_417:
 	VFMLA V19.S4, V21.S4, V22.S4
 	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V4.S4, V21.S4, V19.S4
+	VFMLA V5.S4, V21.S4, V19.S4
 	VTBL  V0.B16, [V25.B16], V22.B16
 	FMOVQ 304(R1), F21
 	VBIT  V2.B16, V22.B16, V21.B16
@@ -8143,7 +8106,7 @@ focusnot8_417:
 	VFMLA V20.S4, V21.S4, V22.S4
 	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
-	VFMLA V4.S4, V21.S4, V20.S4
+	VFMLA V5.S4, V21.S4, V20.S4
 	VTBL  V0.B16, [V25.B16], V22.B16
 	FMOVQ 304(R1), F21
 	VBIT  V2.B16, V22.B16, V21.B16
@@ -8172,7 +8135,7 @@ focusnot8_417:
 	FMOVD F21, R8
 	CBNZ  R8, slowblock
 
-focusdone417:
+focusdone495:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 
@@ -8230,7 +8193,7 @@ partdone1:
 	WORD  $0x4eaad672 // fsub v18.4s, v19.4s, v10.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V18.S4, V20.S4
+	VFMLS V5.S4, V18.S4, V20.S4
 	VFMLS V11.S4, V18.S4, V20.S4
 
 	// p = e^r / s - 1, s = T[0]
@@ -8281,51 +8244,50 @@ partdone1:
 
 	// ce = log1p(e) + max(v, 0)
 	WORD  $0x4ea0ca32 // fcmgt v18.4s, v17.4s, #0.0
-	VMOVI $0, V19.B16
-	VBIT  V18.B16, V17.B16, V19.B16
-	WORD  $0x4e33d691 // fadd v17.4s, v20.4s, v19.4s
+	VAND  V18.B16, V17.B16, V17.B16
+	WORD  $0x4e31d691 // fadd v17.4s, v20.4s, v17.4s
 	FMOVS 16(R6), F18
 	VDUP  V18.S[0], V18.S4
 	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_418
+	BGE  focusnot0_496
 	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
-	JMP  focusdone418
+	JMP  focusdone496
 
-focusnot0_418:
+focusnot0_496:
 	CMP   $2, R7
-	BGE   focusnot1_418
+	BGE   focusnot1_496
 	FMOVQ 224(R1), F22
-	JMP   focusdone418
+	JMP   focusdone496
 
-focusnot1_418:
+focusnot1_496:
 	CMP $3, R7
-	BGE focusnot2_418
-	JMP focusdone418
+	BGE focusnot2_496
+	JMP focusdone496
 
-focusnot2_418:
+focusnot2_496:
 	CMP  $4, R7
-	BGE  focusnot3_418
+	BGE  focusnot3_496
 	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
-	JMP  focusdone418
+	JMP  focusdone496
 
-focusnot3_418:
+focusnot3_496:
 	CMP   $5, R7
-	BGE   focusnot4_418
+	BGE   focusnot4_496
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	VMOV  V22.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
+	WORD  $0x6e26de54 // fmul v20.4s, v18.4s, v6.4s
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V22.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone418
+	JMP   focusdone496
 
-focusnot4_418:
+focusnot4_496:
 	CMP   $6, R7
-	BGE   focusnot5_418
+	BGE   focusnot5_496
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -8333,36 +8295,36 @@ focusnot4_418:
 	VMOV  V22.B16, V20.B16
 	VFMLS V18.S4, V18.S4, V20.S4
 	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
-	VFMLA V5.S4, V20.S4, V21.S4
+	VFMLA V6.S4, V20.S4, V21.S4
 	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V22.S4
-	JMP   focusdone418
+	JMP   focusdone496
 
-focusnot5_418:
+focusnot5_496:
 	CMP   $7, R7
-	BGE   focusnot6_418
+	BGE   focusnot6_496
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
 	VFMLA V22.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone418
+	JMP   focusdone496
 
-focusnot6_418:
+focusnot6_496:
 	CMP   $8, R7
-	BGE   focusnot7_418
+	BGE   focusnot7_496
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
 	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V22.S4
-	JMP   focusdone418
+	JMP   focusdone496
 
-focusnot7_418:
+focusnot7_496:
 	CMP   $9, R7
-	BGE   focusnot8_418
+	BGE   focusnot8_496
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
@@ -8374,9 +8336,9 @@ focusnot7_418:
 	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
 	VFMLA V22.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V22.B16
-	JMP   focusdone418
+	JMP   focusdone496
 
-focusnot8_418:
+focusnot8_496:
 	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -8451,7 +8413,7 @@ focusnot8_418:
 	VFMLA V18.S4, V19.S4, V20.S4
 	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
 	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
-	VFMLA V4.S4, V19.S4, V18.S4
+	VFMLA V5.S4, V19.S4, V18.S4
 	VTBL  V0.B16, [V26.B16], V20.B16
 	FMOVQ 304(R1), F19
 	VBIT  V2.B16, V20.B16, V19.B16
@@ -8480,7 +8442,7 @@ focusnot8_418:
 	FMOVD F18, R8
 	CBNZ  R8, slowvector
 
-focusdone418:
+focusdone496:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
 	ADD   $0, R3, R8
@@ -8531,7 +8493,7 @@ slow:
 
 	// r = c - n ln2
 	VMOV  V20.B16, V21.B16
-	VFMLS V4.S4, V19.S4, V21.S4
+	VFMLS V5.S4, V19.S4, V21.S4
 	VFMLS V11.S4, V19.S4, V21.S4
 
 	// p = e^r / s - 1, s = T[0]
@@ -8628,42 +8590,42 @@ slow:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_419
+	BGE  focusnot0_497
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone419
+	JMP  focusdone497
 
-focusnot0_419:
+focusnot0_497:
 	CMP   $2, R7
-	BGE   focusnot1_419
+	BGE   focusnot1_497
 	FMOVQ 224(R1), F17
-	JMP   focusdone419
+	JMP   focusdone497
 
-focusnot1_419:
+focusnot1_497:
 	CMP $3, R7
-	BGE focusnot2_419
-	JMP focusdone419
+	BGE focusnot2_497
+	JMP focusdone497
 
-focusnot2_419:
+focusnot2_497:
 	CMP  $4, R7
-	BGE  focusnot3_419
+	BGE  focusnot3_497
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone419
+	JMP  focusdone497
 
-focusnot3_419:
+focusnot3_497:
 	CMP   $5, R7
-	BGE   focusnot4_419
+	BGE   focusnot4_497
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
+	WORD  $0x6e26de54 // fmul v20.4s, v18.4s, v6.4s
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone419
+	JMP   focusdone497
 
-focusnot4_419:
+focusnot4_497:
 	CMP   $6, R7
-	BGE   focusnot5_419
+	BGE   focusnot5_497
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -8671,36 +8633,36 @@ focusnot4_419:
 	VMOV  V17.B16, V20.B16
 	VFMLS V18.S4, V18.S4, V20.S4
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V5.S4, V17.S4, V21.S4
+	VFMLA V6.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone419
+	JMP   focusdone497
 
-focusnot5_419:
+focusnot5_497:
 	CMP   $7, R7
-	BGE   focusnot6_419
+	BGE   focusnot6_497
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone419
+	JMP   focusdone497
 
-focusnot6_419:
+focusnot6_497:
 	CMP   $8, R7
-	BGE   focusnot7_419
+	BGE   focusnot7_497
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone419
+	JMP   focusdone497
 
-focusnot7_419:
+focusnot7_497:
 	CMP   $9, R7
-	BGE   focusnot8_419
+	BGE   focusnot8_497
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -8712,9 +8674,9 @@ focusnot7_419:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone419
+	JMP   focusdone497
 
-focusnot8_419:
+focusnot8_497:
 	ADD   $24, R6, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -8796,7 +8758,7 @@ focusnot8_419:
 	VFMLA V19.S4, V20.S4, V22.S4
 	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V4.S4, V20.S4, V19.S4
+	VFMLA V5.S4, V20.S4, V19.S4
 	VTBL  V0.B16, [V27.B16], V22.B16
 	FMOVQ 304(R1), F20
 	VBIT  V2.B16, V22.B16, V20.B16
@@ -8812,7 +8774,7 @@ focusnot8_419:
 	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
 	VSHL  $23, V19.S4, V26.S4
 	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V6.S4, V26.S4, V27.S4
+	VUMIN V4.S4, V26.S4, V27.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V26.B16
@@ -8836,39 +8798,35 @@ focusnot8_419:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R1), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V6.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
-	VCMEQ V6.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R1), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	VAND  V18.B16, V4.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
+	VCMEQ V4.S4, V21.S4, V19.S4
+	WORD  $0x4e721c92 // bic v18.16b, v4.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R9), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb534d4 // cmgt v20.4s, v6.4s, v21.4s
+	WORD  $0x4eb53494 // cmgt v20.4s, v4.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
 	FMOVS 16(R9), F20
 	VDUP  V20.S[0], V20.S4
 	VAND  V20.B16, V17.B16, V17.B16
 	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
 	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea636b3 // cmgt v19.4s, v21.4s, v6.4s
+	WORD  $0x4ea436b3 // cmgt v19.4s, v21.4s, v4.4s
 	VORR  V19.B16, V17.B16, V19.B16
 	FMOVQ 368(R1), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone419:
+focusdone497:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
 	FMOVQ 1104(R1), F18
@@ -8920,7 +8878,7 @@ partdone3:
 
 	// r = c - n ln2
 	VMOV  V20.B16, V21.B16
-	VFMLS V4.S4, V19.S4, V21.S4
+	VFMLS V5.S4, V19.S4, V21.S4
 	VFMLS V11.S4, V19.S4, V21.S4
 
 	// p = e^r / s - 1, s = T[0]
@@ -9017,42 +8975,42 @@ partdone3:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_420
+	BGE  focusnot0_498
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone420
+	JMP  focusdone498
 
-focusnot0_420:
+focusnot0_498:
 	CMP   $2, R7
-	BGE   focusnot1_420
+	BGE   focusnot1_498
 	FMOVQ 224(R1), F17
-	JMP   focusdone420
+	JMP   focusdone498
 
-focusnot1_420:
+focusnot1_498:
 	CMP $3, R7
-	BGE focusnot2_420
-	JMP focusdone420
+	BGE focusnot2_498
+	JMP focusdone498
 
-focusnot2_420:
+focusnot2_498:
 	CMP  $4, R7
-	BGE  focusnot3_420
+	BGE  focusnot3_498
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone420
+	JMP  focusdone498
 
-focusnot3_420:
+focusnot3_498:
 	CMP   $5, R7
-	BGE   focusnot4_420
+	BGE   focusnot4_498
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
+	WORD  $0x6e26de54 // fmul v20.4s, v18.4s, v6.4s
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone420
+	JMP   focusdone498
 
-focusnot4_420:
+focusnot4_498:
 	CMP   $6, R7
-	BGE   focusnot5_420
+	BGE   focusnot5_498
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -9060,36 +9018,36 @@ focusnot4_420:
 	VMOV  V17.B16, V20.B16
 	VFMLS V18.S4, V18.S4, V20.S4
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V5.S4, V17.S4, V21.S4
+	VFMLA V6.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone420
+	JMP   focusdone498
 
-focusnot5_420:
+focusnot5_498:
 	CMP   $7, R7
-	BGE   focusnot6_420
+	BGE   focusnot6_498
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone420
+	JMP   focusdone498
 
-focusnot6_420:
+focusnot6_498:
 	CMP   $8, R7
-	BGE   focusnot7_420
+	BGE   focusnot7_498
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone420
+	JMP   focusdone498
 
-focusnot7_420:
+focusnot7_498:
 	CMP   $9, R7
-	BGE   focusnot8_420
+	BGE   focusnot8_498
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -9101,9 +9059,9 @@ focusnot7_420:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone420
+	JMP   focusdone498
 
-focusnot8_420:
+focusnot8_498:
 	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -9185,7 +9143,7 @@ focusnot8_420:
 	VFMLA V19.S4, V20.S4, V22.S4
 	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V4.S4, V20.S4, V19.S4
+	VFMLA V5.S4, V20.S4, V19.S4
 	VTBL  V0.B16, [V27.B16], V22.B16
 	FMOVQ 304(R1), F20
 	VBIT  V2.B16, V22.B16, V20.B16
@@ -9201,7 +9159,7 @@ focusnot8_420:
 	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
 	VSHL  $23, V19.S4, V26.S4
 	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V6.S4, V26.S4, V27.S4
+	VUMIN V4.S4, V26.S4, V27.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V26.B16
@@ -9225,39 +9183,35 @@ focusnot8_420:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R1), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V6.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
-	VCMEQ V6.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R1), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	VAND  V18.B16, V4.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
+	VCMEQ V4.S4, V21.S4, V19.S4
+	WORD  $0x4e721c92 // bic v18.16b, v4.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R8), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb534d4 // cmgt v20.4s, v6.4s, v21.4s
+	WORD  $0x4eb53494 // cmgt v20.4s, v4.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
 	FMOVS 16(R8), F20
 	VDUP  V20.S[0], V20.S4
 	VAND  V20.B16, V17.B16, V17.B16
 	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
 	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea636b3 // cmgt v19.4s, v21.4s, v6.4s
+	WORD  $0x4ea436b3 // cmgt v19.4s, v21.4s, v4.4s
 	VORR  V19.B16, V17.B16, V19.B16
 	FMOVQ 368(R1), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone420:
+focusdone498:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
 	FMOVQ 1104(R1), F18
@@ -9294,8 +9248,8 @@ TEXT ·backgroundGradNEON(SB), NOSPLIT, $0-48
 	FMOVQ 1088(R1), F2
 	FMOVQ 320(R1), F3
 	FMOVQ 784(R1), F4
-	FMOVQ 80(R1), F5
-	FMOVQ 384(R1), F6
+	FMOVQ 384(R1), F5
+	FMOVQ 80(R1), F6
 	FMOVQ 608(R1), F7
 	FMOVQ 32(R1), F8
 	FMOVQ 48(R1), F9
@@ -9315,139 +9269,137 @@ loop:
 	BLT rest
 
 block:
-	FMOVQ (R6), F15
-	FMOVQ 16(R6), F18
+	FMOVQ (R6), F18
+	FMOVQ 16(R6), F17
 	FMOVS 20(R7), F13
 	VDUP  V13.S[0], V13.S4
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0f9ee // fabs v14.4s, v15.4s
-	WORD  $0x4ea0fa50 // fabs v16.4s, v18.4s
-	WORD  $0x4eb065ce // smax v14.4s, v14.4s, v16.4s
+	WORD  $0x4ea0fa4e // fabs v14.4s, v18.4s
+	WORD  $0x4ea0fa2f // fabs v15.4s, v17.4s
+	WORD  $0x4eaf65ce // smax v14.4s, v14.4s, v15.4s
 	WORD  $0x4ead35cd // cmgt v13.4s, v14.4s, v13.4s
 	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
 	FMOVD F13, R10
 	CBNZ  R10, slowblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V7.B16, V15.B16, V14.B16
-	VORR V7.B16, V18.B16, V13.B16
+	VORR V7.B16, V18.B16, V14.B16
+	VORR V7.B16, V17.B16, V13.B16
 	WORD $0x4ea8d5ce // fsub v14.4s, v14.4s, v8.4s
 	WORD $0x4ea8d5b5 // fsub v21.4s, v13.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R1), F20
-	FMOVQ 64(R1), F17
+	FMOVQ 64(R1), F19
 	VFMLA V9.S4, V14.S4, V20.S4
-	VFMLA V9.S4, V21.S4, V17.S4
+	VFMLA V9.S4, V21.S4, V19.S4
 	WORD  $0x4eaad68d // fsub v13.4s, v20.4s, v10.4s
-	WORD  $0x4eaad630 // fsub v16.4s, v17.4s, v10.4s
+	WORD  $0x4eaad66f // fsub v15.4s, v19.4s, v10.4s
 
 	// r = c - n ln2
-	VFMLS V5.S4, V13.S4, V14.S4
-	VFMLS V5.S4, V16.S4, V21.S4
+	VFMLS V6.S4, V13.S4, V14.S4
+	VFMLS V6.S4, V15.S4, V21.S4
 	VFMLS V11.S4, V13.S4, V14.S4
-	VFMLS V11.S4, V16.S4, V21.S4
+	VFMLS V11.S4, V15.S4, V21.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F19
+	FMOVQ 128(R1), F15
 	FMOVQ 128(R1), F22
-	VFMLA V12.S4, V14.S4, V19.S4
+	VFMLA V12.S4, V14.S4, V15.S4
 	VFMLA V12.S4, V21.S4, V22.S4
 	FMOVQ 144(R1), F13
 	FMOVQ 144(R1), F16
-	VFMLA V19.S4, V14.S4, V13.S4
+	VFMLA V15.S4, V14.S4, V13.S4
 	VFMLA V22.S4, V21.S4, V16.S4
-	FMOVQ 160(R1), F19
+	FMOVQ 160(R1), F15
 	FMOVQ 160(R1), F22
-	VFMLA V13.S4, V14.S4, V19.S4
+	VFMLA V13.S4, V14.S4, V15.S4
 	VFMLA V16.S4, V21.S4, V22.S4
 	FMOVQ 176(R1), F13
 	FMOVQ 176(R1), F16
-	VFMLA V19.S4, V14.S4, V13.S4
+	VFMLA V15.S4, V14.S4, V13.S4
 	VFMLA V22.S4, V21.S4, V16.S4
 
 	// 2^n T[j] (1 + p)
 	VTBL  V0.B16, [V20.B16], V21.B16
-	VTBL  V0.B16, [V17.B16], V23.B16
-	FMOVQ 192(R1), F19
+	VTBL  V0.B16, [V19.B16], V23.B16
+	FMOVQ 192(R1), F15
 	FMOVQ 192(R1), F14
 	FMOVQ 208(R1), F22
 	FMOVQ 208(R1), F24
-	VBIT  V22.B16, V21.B16, V19.B16
+	VBIT  V22.B16, V21.B16, V15.B16
 	VBIT  V24.B16, V23.B16, V14.B16
 	FMOVQ 16(R0), F22
 	FMOVQ 16(R0), F21
-	VTBL  V19.B16, [V22.B16], V19.B16
+	VTBL  V15.B16, [V22.B16], V15.B16
 	VTBL  V14.B16, [V21.B16], V14.B16
 	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V17.S4, V17.S4
-	VADD  V20.S4, V19.S4, V21.S4
-	VADD  V17.S4, V14.S4, V14.S4
-	VFMLA V13.S4, V21.S4, V21.S4
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V20.S4, V15.S4, V15.S4
+	VADD  V19.S4, V14.S4, V14.S4
+	VFMLA V13.S4, V15.S4, V15.S4
 	VFMLA V16.S4, V14.S4, V14.S4
-	WORD  $0x4e21d6b0 // fadd v16.4s, v21.4s, v1.4s
+	WORD  $0x4e21d5f0 // fadd v16.4s, v15.4s, v1.4s
 	WORD  $0x4e21d5cd // fadd v13.4s, v14.4s, v1.4s
-	WORD  $0x6e30fc31 // fdiv v17.4s, v1.4s, v16.4s
+	WORD  $0x6e30fc35 // fdiv v21.4s, v1.4s, v16.4s
 	WORD  $0x6e2dfc37 // fdiv v23.4s, v1.4s, v13.4s
-	WORD  $0x6e31deb0 // fmul v16.4s, v21.4s, v17.4s
+	WORD  $0x6e35ddf0 // fmul v16.4s, v15.4s, v21.4s
 	WORD  $0x6e37ddcd // fmul v13.4s, v14.4s, v23.4s
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	WORD $0x4ea0a9f6 // cmlt v22.4s, v15.4s, #0
-	WORD $0x4ea0aa58 // cmlt v24.4s, v18.4s, #0
-	VMOV V17.B16, V19.B16
+	WORD $0x4ea0aa56 // cmlt v22.4s, v18.4s, #0
+	WORD $0x4ea0aa38 // cmlt v24.4s, v17.4s, #0
+	VMOV V21.B16, V19.B16
 	VBIT V22.B16, V16.B16, V19.B16
 	VMOV V23.B16, V20.B16
 	VBIT V24.B16, V13.B16, V20.B16
-	VBIT V22.B16, V17.B16, V16.B16
+	VBIT V22.B16, V21.B16, V16.B16
 	VBIT V24.B16, V23.B16, V13.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F17
+	FMOVQ 976(R1), F21
 	FMOVQ 976(R1), F23
 	FMOVQ 960(R1), F22
 	FMOVQ 960(R1), F24
-	VFMLA V22.S4, V21.S4, V17.S4
+	VFMLA V22.S4, V15.S4, V21.S4
 	VFMLA V24.S4, V14.S4, V23.S4
 	FMOVQ 992(R1), F22
 	FMOVQ 992(R1), F24
-	VFMLA V17.S4, V21.S4, V22.S4
+	VFMLA V21.S4, V15.S4, V22.S4
 	VFMLA V23.S4, V14.S4, V24.S4
-	FMOVQ 1008(R1), F17
+	FMOVQ 1008(R1), F21
 	FMOVQ 1008(R1), F23
-	VFMLA V22.S4, V21.S4, V17.S4
+	VFMLA V22.S4, V15.S4, V21.S4
 	VFMLA V24.S4, V14.S4, V23.S4
 	FMOVQ 1024(R1), F22
 	FMOVQ 1024(R1), F24
-	VFMLA V17.S4, V21.S4, V22.S4
+	VFMLA V21.S4, V15.S4, V22.S4
 	VFMLA V23.S4, V14.S4, V24.S4
-	FMOVQ 1040(R1), F17
+	FMOVQ 1040(R1), F21
 	FMOVQ 1040(R1), F23
-	VFMLA V22.S4, V21.S4, V17.S4
+	VFMLA V22.S4, V15.S4, V21.S4
 	VFMLA V24.S4, V14.S4, V23.S4
 	FMOVQ 1056(R1), F22
 	FMOVQ 1056(R1), F24
-	VFMLA V17.S4, V21.S4, V22.S4
+	VFMLA V21.S4, V15.S4, V22.S4
 	VFMLA V23.S4, V14.S4, V24.S4
-	FMOVQ 1072(R1), F17
+	FMOVQ 1072(R1), F21
 	FMOVQ 1072(R1), F23
-	VFMLA V22.S4, V21.S4, V17.S4
+	VFMLA V22.S4, V15.S4, V21.S4
 	VFMLA V24.S4, V14.S4, V23.S4
-	WORD  $0x6e31deb1 // fmul v17.4s, v21.4s, v17.4s
+	WORD  $0x6e35ddf5 // fmul v21.4s, v15.4s, v21.4s
 	WORD  $0x6e37ddd6 // fmul v22.4s, v14.4s, v23.4s
-	VFMLA V17.S4, V21.S4, V21.S4
+	VFMLA V21.S4, V15.S4, V15.S4
 	VFMLA V22.S4, V14.S4, V14.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0c9f6 // fcmgt v22.4s, v15.4s, #0.0
-	WORD  $0x4ea0ca58 // fcmgt v24.4s, v18.4s, #0.0
-	VMOVI $0, V23.B16
-	VMOVI $0, V17.B16
-	VBIT  V22.B16, V15.B16, V23.B16
-	VBIT  V24.B16, V18.B16, V17.B16
-	WORD  $0x4e37d6af // fadd v15.4s, v21.4s, v23.4s
-	WORD  $0x4e31d5d2 // fadd v18.4s, v14.4s, v17.4s
+	WORD $0x4ea0ca56 // fcmgt v22.4s, v18.4s, #0.0
+	WORD $0x4ea0ca35 // fcmgt v21.4s, v17.4s, #0.0
+	VAND V22.B16, V18.B16, V18.B16
+	VAND V21.B16, V17.B16, V17.B16
+	WORD $0x4e32d5ef // fadd v15.4s, v15.4s, v18.4s
+	WORD $0x4e31d5d2 // fadd v18.4s, v14.4s, v17.4s
 
 	// D = q + gamma ce (1-q), with v's sign
 	FMOVS 8(R7), F14
@@ -9469,33 +9421,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_445
+	BGE  focusnot0_551
 	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone445
+	JMP  focusdone551
 
-focusnot0_445:
+focusnot0_551:
 	CMP   $2, R8
-	BGE   focusnot1_445
+	BGE   focusnot1_551
 	FMOVQ 224(R1), F19
 	FMOVQ 224(R1), F20
-	JMP   focusdone445
+	JMP   focusdone551
 
-focusnot1_445:
+focusnot1_551:
 	CMP $3, R8
-	BGE focusnot2_445
-	JMP focusdone445
+	BGE focusnot2_551
+	JMP focusdone551
 
-focusnot2_445:
+focusnot2_551:
 	CMP  $4, R8
-	BGE  focusnot3_445
+	BGE  focusnot3_551
 	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone445
+	JMP  focusdone551
 
-focusnot3_445:
+focusnot3_551:
 	CMP   $5, R8
-	BGE   focusnot4_445
+	BGE   focusnot4_551
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	VMOV  V19.B16, V22.B16
 	VFMLS V21.S4, V21.S4, V22.S4
@@ -9510,11 +9462,11 @@ focusnot3_445:
 	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
 	VFMLA V21.S4, V20.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone445
+	JMP   focusdone551
 
-focusnot4_445:
+focusnot4_551:
 	CMP   $6, R8
-	BGE   focusnot5_445
+	BGE   focusnot5_551
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
@@ -9535,11 +9487,11 @@ focusnot4_445:
 	VFMLA V2.S4, V20.S4, V24.S4
 	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
 	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone445
+	JMP   focusdone551
 
-focusnot5_445:
+focusnot5_551:
 	CMP   $7, R8
-	BGE   focusnot6_445
+	BGE   focusnot6_551
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -9552,11 +9504,11 @@ focusnot5_445:
 	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
 	VFMLA V20.S4, V21.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone445
+	JMP   focusdone551
 
-focusnot6_445:
+focusnot6_551:
 	CMP   $8, R8
-	BGE   focusnot7_445
+	BGE   focusnot7_551
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -9569,11 +9521,11 @@ focusnot6_445:
 	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
 	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone445
+	JMP   focusdone551
 
-focusnot7_445:
+focusnot7_551:
 	CMP   $9, R8
-	BGE   focusnot8_445
+	BGE   focusnot8_551
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -9596,9 +9548,9 @@ focusnot7_445:
 	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
 	VFMLA V20.S4, V23.S4, V21.S4
 	VMOV  V21.B16, V20.B16
-	JMP   focusdone445
+	JMP   focusdone551
 
-focusnot8_445:
+focusnot8_551:
 	ADD   $24, R7, R10
 	FMOVS (R10), F21
 	VDUP  V21.S[0], V21.S4
@@ -9676,7 +9628,7 @@ focusnot8_445:
 	VFMLA V19.S4, V21.S4, V22.S4
 	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V5.S4, V21.S4, V19.S4
+	VFMLA V6.S4, V21.S4, V19.S4
 	VTBL  V0.B16, [V25.B16], V22.B16
 	FMOVQ 304(R1), F21
 	VBIT  V3.B16, V22.B16, V21.B16
@@ -9780,7 +9732,7 @@ focusnot8_445:
 	VFMLA V20.S4, V21.S4, V22.S4
 	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
-	VFMLA V5.S4, V21.S4, V20.S4
+	VFMLA V6.S4, V21.S4, V20.S4
 	VTBL  V0.B16, [V25.B16], V22.B16
 	FMOVQ 304(R1), F21
 	VBIT  V3.B16, V22.B16, V21.B16
@@ -9809,7 +9761,7 @@ focusnot8_445:
 	FMOVD F21, R10
 	CBNZ  R10, slowblock
 
-focusdone445:
+focusdone551:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
 
@@ -9882,7 +9834,7 @@ partdone1:
 	WORD  $0x4eaad5ed // fsub v13.4s, v15.4s, v10.4s
 
 	// r = c - n ln2
-	VFMLS V5.S4, V13.S4, V16.S4
+	VFMLS V6.S4, V13.S4, V16.S4
 	VFMLS V11.S4, V13.S4, V16.S4
 
 	// p = e^r / s - 1, s = T[0]
@@ -9935,10 +9887,9 @@ partdone1:
 	VFMLA V15.S4, V17.S4, V17.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0c9cf // fcmgt v15.4s, v14.4s, #0.0
-	VMOVI $0, V16.B16
-	VBIT  V15.B16, V14.B16, V16.B16
-	WORD  $0x4e30d62f // fadd v15.4s, v17.4s, v16.4s
+	WORD $0x4ea0c9cf // fcmgt v15.4s, v14.4s, #0.0
+	VAND V15.B16, V14.B16, V14.B16
+	WORD $0x4e2ed62f // fadd v15.4s, v17.4s, v14.4s
 
 	// D = q + gamma ce (1-q), with v's sign
 	FMOVS 8(R7), F14
@@ -9952,30 +9903,30 @@ partdone1:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_446
+	BGE  focusnot0_552
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone446
+	JMP  focusdone552
 
-focusnot0_446:
+focusnot0_552:
 	CMP   $2, R8
-	BGE   focusnot1_446
+	BGE   focusnot1_552
 	FMOVQ 224(R1), F20
-	JMP   focusdone446
+	JMP   focusdone552
 
-focusnot1_446:
+focusnot1_552:
 	CMP $3, R8
-	BGE focusnot2_446
-	JMP focusdone446
+	BGE focusnot2_552
+	JMP focusdone552
 
-focusnot2_446:
+focusnot2_552:
 	CMP  $4, R8
-	BGE  focusnot3_446
+	BGE  focusnot3_552
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone446
+	JMP  focusdone552
 
-focusnot3_446:
+focusnot3_552:
 	CMP   $5, R8
-	BGE   focusnot4_446
+	BGE   focusnot4_552
 	WORD  $0x6ea1fa90 // fsqrt v16.4s, v20.4s
 	VMOV  V20.B16, V17.B16
 	VFMLS V16.S4, V16.S4, V17.S4
@@ -9983,11 +9934,11 @@ focusnot3_446:
 	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
 	VFMLA V16.S4, V20.S4, V17.S4
 	VMOV  V17.B16, V20.B16
-	JMP   focusdone446
+	JMP   focusdone552
 
-focusnot4_446:
+focusnot4_552:
 	CMP   $6, R8
-	BGE   focusnot5_446
+	BGE   focusnot5_552
 	WORD  $0x6ea1fa90 // fsqrt v16.4s, v20.4s
 	WORD  $0x6e34de91 // fmul v17.4s, v20.4s, v20.4s
 	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
@@ -9998,33 +9949,33 @@ focusnot4_446:
 	VFMLA V2.S4, V18.S4, V19.S4
 	WORD  $0x6e30de74 // fmul v20.4s, v19.4s, v16.4s
 	VFMLA V16.S4, V17.S4, V20.S4
-	JMP   focusdone446
+	JMP   focusdone552
 
-focusnot5_446:
+focusnot5_552:
 	CMP   $7, R8
-	BGE   focusnot6_446
+	BGE   focusnot6_552
 	WORD  $0x6e34de90 // fmul v16.4s, v20.4s, v20.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V20.S4, V20.S4, V17.S4
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
 	VFMLA V20.S4, V16.S4, V17.S4
 	VMOV  V17.B16, V20.B16
-	JMP   focusdone446
+	JMP   focusdone552
 
-focusnot6_446:
+focusnot6_552:
 	CMP   $8, R8
-	BGE   focusnot7_446
+	BGE   focusnot7_552
 	WORD  $0x6e34de90 // fmul v16.4s, v20.4s, v20.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V20.S4, V20.S4, V17.S4
 	WORD  $0x4e30d612 // fadd v18.4s, v16.4s, v16.4s
 	WORD  $0x6e31de54 // fmul v20.4s, v18.4s, v17.4s
 	VFMLA V16.S4, V16.S4, V20.S4
-	JMP   focusdone446
+	JMP   focusdone552
 
-focusnot7_446:
+focusnot7_552:
 	CMP   $9, R8
-	BGE   focusnot8_446
+	BGE   focusnot8_552
 	WORD  $0x6e34de90 // fmul v16.4s, v20.4s, v20.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V20.S4, V20.S4, V17.S4
@@ -10036,9 +9987,9 @@ focusnot7_446:
 	WORD  $0x6e34deb0 // fmul v16.4s, v21.4s, v20.4s
 	VFMLA V20.S4, V18.S4, V16.S4
 	VMOV  V16.B16, V20.B16
-	JMP   focusdone446
+	JMP   focusdone552
 
-focusnot8_446:
+focusnot8_552:
 	ADD   $24, R7, R10
 	FMOVS (R10), F16
 	VDUP  V16.S[0], V16.S4
@@ -10116,7 +10067,7 @@ focusnot8_446:
 	VFMLA V16.S4, V17.S4, V18.S4
 	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
 	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
-	VFMLA V5.S4, V17.S4, V16.S4
+	VFMLA V6.S4, V17.S4, V16.S4
 	VTBL  V0.B16, [V24.B16], V18.B16
 	FMOVQ 304(R1), F17
 	VBIT  V3.B16, V18.B16, V17.B16
@@ -10145,7 +10096,7 @@ focusnot8_446:
 	FMOVD F16, R10
 	CBNZ  R10, slowvector
 
-focusdone446:
+focusdone552:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e34ddef // fmul v15.4s, v15.4s, v20.4s
 
@@ -10222,7 +10173,7 @@ slow:
 
 	// r = c - n ln2
 	VMOV  V16.B16, V17.B16
-	VFMLS V5.S4, V15.S4, V17.S4
+	VFMLS V6.S4, V15.S4, V17.S4
 	VFMLS V11.S4, V15.S4, V17.S4
 
 	// p = e^r / s - 1, s = T[0]
@@ -10347,30 +10298,30 @@ slow:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_447
+	BGE  focusnot0_553
 	WORD $0x6e2fddef // fmul v15.4s, v15.4s, v15.4s
-	JMP  focusdone447
+	JMP  focusdone553
 
-focusnot0_447:
+focusnot0_553:
 	CMP   $2, R8
-	BGE   focusnot1_447
+	BGE   focusnot1_553
 	FMOVQ 224(R1), F15
-	JMP   focusdone447
+	JMP   focusdone553
 
-focusnot1_447:
+focusnot1_553:
 	CMP $3, R8
-	BGE focusnot2_447
-	JMP focusdone447
+	BGE focusnot2_553
+	JMP focusdone553
 
-focusnot2_447:
+focusnot2_553:
 	CMP  $4, R8
-	BGE  focusnot3_447
+	BGE  focusnot3_553
 	WORD $0x6ea1f9ef // fsqrt v15.4s, v15.4s
-	JMP  focusdone447
+	JMP  focusdone553
 
-focusnot3_447:
+focusnot3_553:
 	CMP   $5, R8
-	BGE   focusnot4_447
+	BGE   focusnot4_553
 	WORD  $0x6ea1f9f1 // fsqrt v17.4s, v15.4s
 	VMOV  V15.B16, V18.B16
 	VFMLS V17.S4, V17.S4, V18.S4
@@ -10378,11 +10329,11 @@ focusnot3_447:
 	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
 	VFMLA V17.S4, V15.S4, V18.S4
 	VMOV  V18.B16, V15.B16
-	JMP   focusdone447
+	JMP   focusdone553
 
-focusnot4_447:
+focusnot4_553:
 	CMP   $6, R8
-	BGE   focusnot5_447
+	BGE   focusnot5_553
 	WORD  $0x6ea1f9f1 // fsqrt v17.4s, v15.4s
 	WORD  $0x6e2fddf2 // fmul v18.4s, v15.4s, v15.4s
 	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
@@ -10393,33 +10344,33 @@ focusnot4_447:
 	VFMLA V2.S4, V15.S4, V20.S4
 	WORD  $0x6e31de8f // fmul v15.4s, v20.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V15.S4
-	JMP   focusdone447
+	JMP   focusdone553
 
-focusnot5_447:
+focusnot5_553:
 	CMP   $7, R8
-	BGE   focusnot6_447
+	BGE   focusnot6_553
 	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
 	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
 	VFMLA V15.S4, V15.S4, V18.S4
 	WORD  $0x6e2fde52 // fmul v18.4s, v18.4s, v15.4s
 	VFMLA V15.S4, V17.S4, V18.S4
 	VMOV  V18.B16, V15.B16
-	JMP   focusdone447
+	JMP   focusdone553
 
-focusnot6_447:
+focusnot6_553:
 	CMP   $8, R8
-	BGE   focusnot7_447
+	BGE   focusnot7_553
 	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
 	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
 	VFMLA V15.S4, V15.S4, V18.S4
 	WORD  $0x4e31d62f // fadd v15.4s, v17.4s, v17.4s
 	WORD  $0x6e32ddef // fmul v15.4s, v15.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V15.S4
-	JMP   focusdone447
+	JMP   focusdone553
 
-focusnot7_447:
+focusnot7_553:
 	CMP   $9, R8
-	BGE   focusnot8_447
+	BGE   focusnot8_553
 	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
 	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
 	VFMLA V15.S4, V15.S4, V18.S4
@@ -10431,9 +10382,9 @@ focusnot7_447:
 	WORD  $0x6e2fdeb1 // fmul v17.4s, v21.4s, v15.4s
 	VFMLA V15.S4, V19.S4, V17.S4
 	VMOV  V17.B16, V15.B16
-	JMP   focusdone447
+	JMP   focusdone553
 
-focusnot8_447:
+focusnot8_553:
 	ADD   $24, R7, R11
 	FMOVS (R11), F17
 	VDUP  V17.S[0], V17.S4
@@ -10518,7 +10469,7 @@ focusnot8_447:
 	VFMLA V18.S4, V19.S4, V21.S4
 	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
 	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
-	VFMLA V5.S4, V19.S4, V18.S4
+	VFMLA V6.S4, V19.S4, V18.S4
 	VTBL  V0.B16, [V25.B16], V21.B16
 	FMOVQ 304(R1), F19
 	VBIT  V3.B16, V21.B16, V19.B16
@@ -10534,7 +10485,7 @@ focusnot8_447:
 	WORD  $0x4e33d6b7 // fadd v23.4s, v21.4s, v19.4s
 	VSHL  $23, V18.S4, V24.S4
 	VADD  V24.S4, V23.S4, V24.S4
-	VUMIN V6.S4, V24.S4, V25.S4
+	VUMIN V5.S4, V24.S4, V25.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V24.B16
@@ -10558,39 +10509,35 @@ focusnot8_447:
 	VBIF  V18.B16, V25.B16, V19.B16
 	FMOVQ 944(R1), F18
 	WORD  $0x6eb6e652 // fcmgt v18.4s, v18.4s, v22.4s
-	VMOVI $0, V21.B16
-	VBIF  V18.B16, V19.B16, V21.B16
+	WORD  $0x4e721e73 // bic v19.16b, v19.16b, v18.16b
 	VMOVI $0, V18.B16
 	VCMEQ V18.S4, V20.S4, V18.S4
 	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VMOVI $0, V19.B16
-	VBIT  V17.B16, V6.B16, V19.B16
-	VBIT  V18.B16, V19.B16, V21.B16
-	VCMEQ V6.S4, V20.S4, V18.S4
-	VMOVI $0, V19.B16
-	FMOVQ 384(R1), F22
-	VBIT  V17.B16, V19.B16, V22.B16
-	VBIT  V18.B16, V22.B16, V21.B16
+	VAND  V17.B16, V5.B16, V21.B16
+	VBIT  V18.B16, V21.B16, V19.B16
+	VCMEQ V5.S4, V20.S4, V18.S4
+	WORD  $0x4e711cb1 // bic v17.16b, v5.16b, v17.16b
+	VBIT  V18.B16, V17.B16, V19.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R11), F17
 	VDUP  V17.S[0], V17.S4
 	VAND  V17.B16, V15.B16, V17.B16
-	VORR  V17.B16, V21.B16, V17.B16
+	VORR  V17.B16, V19.B16, V17.B16
 	WORD  $0x4ea08a92 // cmgt v18.4s, v20.4s, #0
-	WORD  $0x4eb434d3 // cmgt v19.4s, v6.4s, v20.4s
+	WORD  $0x4eb434b3 // cmgt v19.4s, v5.4s, v20.4s
 	VAND  V19.B16, V18.B16, V18.B16
 	FMOVS 16(R11), F19
 	VDUP  V19.S[0], V19.S4
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
 	VAND  V15.B16, V18.B16, V15.B16
-	WORD  $0x4ea63692 // cmgt v18.4s, v20.4s, v6.4s
+	WORD  $0x4ea53692 // cmgt v18.4s, v20.4s, v5.4s
 	VORR  V18.B16, V15.B16, V18.B16
 	FMOVQ 368(R1), F15
 	VBIF  V18.B16, V17.B16, V15.B16
 
-focusdone447:
+focusdone553:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2fde11 // fmul v17.4s, v16.4s, v15.4s
 	FMOVQ 1104(R1), F18
@@ -10654,7 +10601,7 @@ partdone4:
 
 	// r = c - n ln2
 	VMOV  V16.B16, V17.B16
-	VFMLS V5.S4, V15.S4, V17.S4
+	VFMLS V6.S4, V15.S4, V17.S4
 	VFMLS V11.S4, V15.S4, V17.S4
 
 	// p = e^r / s - 1, s = T[0]
@@ -10779,30 +10726,30 @@ partdone4:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_448
+	BGE  focusnot0_554
 	WORD $0x6e2fddef // fmul v15.4s, v15.4s, v15.4s
-	JMP  focusdone448
+	JMP  focusdone554
 
-focusnot0_448:
+focusnot0_554:
 	CMP   $2, R8
-	BGE   focusnot1_448
+	BGE   focusnot1_554
 	FMOVQ 224(R1), F15
-	JMP   focusdone448
+	JMP   focusdone554
 
-focusnot1_448:
+focusnot1_554:
 	CMP $3, R8
-	BGE focusnot2_448
-	JMP focusdone448
+	BGE focusnot2_554
+	JMP focusdone554
 
-focusnot2_448:
+focusnot2_554:
 	CMP  $4, R8
-	BGE  focusnot3_448
+	BGE  focusnot3_554
 	WORD $0x6ea1f9ef // fsqrt v15.4s, v15.4s
-	JMP  focusdone448
+	JMP  focusdone554
 
-focusnot3_448:
+focusnot3_554:
 	CMP   $5, R8
-	BGE   focusnot4_448
+	BGE   focusnot4_554
 	WORD  $0x6ea1f9f1 // fsqrt v17.4s, v15.4s
 	VMOV  V15.B16, V18.B16
 	VFMLS V17.S4, V17.S4, V18.S4
@@ -10810,11 +10757,11 @@ focusnot3_448:
 	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
 	VFMLA V17.S4, V15.S4, V18.S4
 	VMOV  V18.B16, V15.B16
-	JMP   focusdone448
+	JMP   focusdone554
 
-focusnot4_448:
+focusnot4_554:
 	CMP   $6, R8
-	BGE   focusnot5_448
+	BGE   focusnot5_554
 	WORD  $0x6ea1f9f1 // fsqrt v17.4s, v15.4s
 	WORD  $0x6e2fddf2 // fmul v18.4s, v15.4s, v15.4s
 	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
@@ -10825,33 +10772,33 @@ focusnot4_448:
 	VFMLA V2.S4, V15.S4, V20.S4
 	WORD  $0x6e31de8f // fmul v15.4s, v20.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V15.S4
-	JMP   focusdone448
+	JMP   focusdone554
 
-focusnot5_448:
+focusnot5_554:
 	CMP   $7, R8
-	BGE   focusnot6_448
+	BGE   focusnot6_554
 	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
 	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
 	VFMLA V15.S4, V15.S4, V18.S4
 	WORD  $0x6e2fde52 // fmul v18.4s, v18.4s, v15.4s
 	VFMLA V15.S4, V17.S4, V18.S4
 	VMOV  V18.B16, V15.B16
-	JMP   focusdone448
+	JMP   focusdone554
 
-focusnot6_448:
+focusnot6_554:
 	CMP   $8, R8
-	BGE   focusnot7_448
+	BGE   focusnot7_554
 	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
 	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
 	VFMLA V15.S4, V15.S4, V18.S4
 	WORD  $0x4e31d62f // fadd v15.4s, v17.4s, v17.4s
 	WORD  $0x6e32ddef // fmul v15.4s, v15.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V15.S4
-	JMP   focusdone448
+	JMP   focusdone554
 
-focusnot7_448:
+focusnot7_554:
 	CMP   $9, R8
-	BGE   focusnot8_448
+	BGE   focusnot8_554
 	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
 	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
 	VFMLA V15.S4, V15.S4, V18.S4
@@ -10863,9 +10810,9 @@ focusnot7_448:
 	WORD  $0x6e2fdeb1 // fmul v17.4s, v21.4s, v15.4s
 	VFMLA V15.S4, V19.S4, V17.S4
 	VMOV  V17.B16, V15.B16
-	JMP   focusdone448
+	JMP   focusdone554
 
-focusnot8_448:
+focusnot8_554:
 	ADD   $24, R7, R10
 	FMOVS (R10), F17
 	VDUP  V17.S[0], V17.S4
@@ -10950,7 +10897,7 @@ focusnot8_448:
 	VFMLA V18.S4, V19.S4, V21.S4
 	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
 	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
-	VFMLA V5.S4, V19.S4, V18.S4
+	VFMLA V6.S4, V19.S4, V18.S4
 	VTBL  V0.B16, [V25.B16], V21.B16
 	FMOVQ 304(R1), F19
 	VBIT  V3.B16, V21.B16, V19.B16
@@ -10966,7 +10913,7 @@ focusnot8_448:
 	WORD  $0x4e33d6b7 // fadd v23.4s, v21.4s, v19.4s
 	VSHL  $23, V18.S4, V24.S4
 	VADD  V24.S4, V23.S4, V24.S4
-	VUMIN V6.S4, V24.S4, V25.S4
+	VUMIN V5.S4, V24.S4, V25.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V24.B16
@@ -10990,39 +10937,35 @@ focusnot8_448:
 	VBIF  V18.B16, V25.B16, V19.B16
 	FMOVQ 944(R1), F18
 	WORD  $0x6eb6e652 // fcmgt v18.4s, v18.4s, v22.4s
-	VMOVI $0, V21.B16
-	VBIF  V18.B16, V19.B16, V21.B16
+	WORD  $0x4e721e73 // bic v19.16b, v19.16b, v18.16b
 	VMOVI $0, V18.B16
 	VCMEQ V18.S4, V20.S4, V18.S4
 	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VMOVI $0, V19.B16
-	VBIT  V17.B16, V6.B16, V19.B16
-	VBIT  V18.B16, V19.B16, V21.B16
-	VCMEQ V6.S4, V20.S4, V18.S4
-	VMOVI $0, V19.B16
-	FMOVQ 384(R1), F22
-	VBIT  V17.B16, V19.B16, V22.B16
-	VBIT  V18.B16, V22.B16, V21.B16
+	VAND  V17.B16, V5.B16, V21.B16
+	VBIT  V18.B16, V21.B16, V19.B16
+	VCMEQ V5.S4, V20.S4, V18.S4
+	WORD  $0x4e711cb1 // bic v17.16b, v5.16b, v17.16b
+	VBIT  V18.B16, V17.B16, V19.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R10), F17
 	VDUP  V17.S[0], V17.S4
 	VAND  V17.B16, V15.B16, V17.B16
-	VORR  V17.B16, V21.B16, V17.B16
+	VORR  V17.B16, V19.B16, V17.B16
 	WORD  $0x4ea08a92 // cmgt v18.4s, v20.4s, #0
-	WORD  $0x4eb434d3 // cmgt v19.4s, v6.4s, v20.4s
+	WORD  $0x4eb434b3 // cmgt v19.4s, v5.4s, v20.4s
 	VAND  V19.B16, V18.B16, V18.B16
 	FMOVS 16(R10), F19
 	VDUP  V19.S[0], V19.S4
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
 	VAND  V15.B16, V18.B16, V15.B16
-	WORD  $0x4ea63692 // cmgt v18.4s, v20.4s, v6.4s
+	WORD  $0x4ea53692 // cmgt v18.4s, v20.4s, v5.4s
 	VORR  V18.B16, V15.B16, V18.B16
 	FMOVQ 368(R1), F15
 	VBIF  V18.B16, V17.B16, V15.B16
 
-focusdone448:
+focusdone554:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2fde11 // fmul v17.4s, v16.4s, v15.4s
 	FMOVQ 1104(R1), F18
@@ -11155,133 +11098,109 @@ sum_tile:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
 	ADD   $64, R5, R5
 	ADD   $64, R7, R7
@@ -11386,35 +11305,98 @@ partdone4:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	VDUP  R8, V19.S4
@@ -11422,109 +11404,22 @@ partdone4:
 	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	VDUP  R9, V16.S4
 	FMOVQ 336(R1), F19
 	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	VDUP  R10, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	VDUP  R11, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
@@ -11877,136 +11772,112 @@ sum_tile:
 	FMOVQ 16(R5), F15
 	FMOVQ 32(R5), F16
 	FMOVQ 48(R5), F17
-	WORD  $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD  $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d639 // fadd v25.4s, v17.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V19.S4, V14.S4
-	WORD  $0x4ea2d5d2 // fsub v18.4s, v14.4s, v2.4s
+	FMOVQ 64(R0), F17
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V14.S4, V17.S4
+	VFMLA V1.S4, V15.S4, V19.S4
+	VFMLA V1.S4, V16.S4, V21.S4
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V18.S4, V19.S4
-	VFMLS V4.S4, V18.S4, V19.S4
+	VFMLS V3.S4, V18.S4, V14.S4
+	VFMLS V3.S4, V20.S4, V15.S4
+	VFMLS V3.S4, V22.S4, V16.S4
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V18.S4, V14.S4
+	VFMLS V4.S4, V20.S4, V15.S4
+	VFMLS V4.S4, V22.S4, V16.S4
+	VFMLS V4.S4, V24.S4, V25.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F18
-	VFMLA V5.S4, V19.S4, V18.S4
+	FMOVQ 128(R0), F22
+	FMOVQ 128(R0), F26
+	FMOVQ 128(R0), F28
+	VFMLA V5.S4, V14.S4, V18.S4
+	VFMLA V5.S4, V15.S4, V22.S4
+	VFMLA V5.S4, V16.S4, V26.S4
+	VFMLA V5.S4, V25.S4, V28.S4
 	FMOVQ 144(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 144(R0), F24
+	FMOVQ 144(R0), F27
+	FMOVQ 144(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 	FMOVQ 160(R0), F18
-	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 160(R0), F22
+	FMOVQ 160(R0), F26
+	FMOVQ 160(R0), F28
+	VFMLA V20.S4, V14.S4, V18.S4
+	VFMLA V24.S4, V15.S4, V22.S4
+	VFMLA V27.S4, V16.S4, V26.S4
+	VFMLA V29.S4, V25.S4, V28.S4
 	FMOVQ 176(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 176(R0), F24
+	FMOVQ 176(R0), F27
+	FMOVQ 176(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V18.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V18.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V18.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V18.S4, V14.S4
+	VTBL  V6.B16, [V17.B16], V14.B16
+	VTBL  V6.B16, [V19.B16], V16.B16
+	VTBL  V6.B16, [V21.B16], V22.B16
+	VTBL  V6.B16, [V23.B16], V26.B16
+	FMOVQ 192(R0), F15
+	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F25
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V14.B16, V15.B16
+	VBIT  V7.B16, V16.B16, V18.B16
+	VBIT  V7.B16, V22.B16, V25.B16
+	VBIT  V7.B16, V26.B16, V28.B16
+	VTBL  V15.B16, [V8.B16], V14.B16
+	VTBL  V18.B16, [V8.B16], V15.B16
+	VTBL  V25.B16, [V8.B16], V16.B16
+	VTBL  V28.B16, [V8.B16], V18.B16
+	VSHL  $21, V17.S4, V17.S4
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V22.S4
+	VADD  V17.S4, V14.S4, V14.S4
+	VADD  V19.S4, V15.S4, V15.S4
+	VADD  V21.S4, V16.S4, V16.S4
+	VADD  V22.S4, V18.S4, V17.S4
 	VFMLA V20.S4, V14.S4, V14.S4
+	VFMLA V24.S4, V15.S4, V15.S4
+	VFMLA V27.S4, V16.S4, V16.S4
+	VFMLA V29.S4, V17.S4, V17.S4
 	FMOVQ (R8), F18
 	VAND  V18.B16, V14.B16, V14.B16
 	FMOVQ F14, (R6)
 	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	WORD  $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V18.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V18.S4
-	VFMLS V4.S4, V15.S4, V18.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V18.S4, V15.S4
-	FMOVQ 144(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-	FMOVQ 160(R0), F15
-	VFMLA V19.S4, V18.S4, V15.S4
-	FMOVQ 176(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V15.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V19.S4, V14.S4, V14.S4
-	FMOVQ 16(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 16(R8), F14
+	VAND  V14.B16, V15.B16, V14.B16
 	FMOVQ F14, 16(R6)
 	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-	FMOVQ 160(R0), F15
-	VFMLA V18.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V18.S4, V14.S4, V14.S4
-	FMOVQ 32(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 32(R8), F14
+	VAND  V14.B16, V16.B16, V14.B16
 	FMOVQ F14, 32(R6)
 	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	WORD  $0x4e20d630 // fadd v16.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 160(R0), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V17.S4, V14.S4, V14.S4
-	FMOVQ 48(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 48(R8), F14
+	VAND  V14.B16, V17.B16, V14.B16
 	FMOVQ F14, 48(R6)
 	WORD  $0x4e2ed5ad // fadd v13.4s, v13.4s, v14.4s
 	ADD   $64, R5, R5
@@ -12101,35 +11972,98 @@ partone8:
 	VLD1 (R13), V17.S[0]
 
 partdone8:
-	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e20d639 // fadd v25.4s, v17.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V19.S4, V14.S4
-	WORD  $0x4ea2d5d2 // fsub v18.4s, v14.4s, v2.4s
+	FMOVQ 64(R0), F17
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V14.S4, V17.S4
+	VFMLA V1.S4, V15.S4, V19.S4
+	VFMLA V1.S4, V16.S4, V21.S4
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V18.S4, V19.S4
-	VFMLS V4.S4, V18.S4, V19.S4
+	VFMLS V3.S4, V18.S4, V14.S4
+	VFMLS V3.S4, V20.S4, V15.S4
+	VFMLS V3.S4, V22.S4, V16.S4
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V18.S4, V14.S4
+	VFMLS V4.S4, V20.S4, V15.S4
+	VFMLS V4.S4, V22.S4, V16.S4
+	VFMLS V4.S4, V24.S4, V25.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F18
-	VFMLA V5.S4, V19.S4, V18.S4
+	FMOVQ 128(R0), F22
+	FMOVQ 128(R0), F26
+	FMOVQ 128(R0), F28
+	VFMLA V5.S4, V14.S4, V18.S4
+	VFMLA V5.S4, V15.S4, V22.S4
+	VFMLA V5.S4, V16.S4, V26.S4
+	VFMLA V5.S4, V25.S4, V28.S4
 	FMOVQ 144(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 144(R0), F24
+	FMOVQ 144(R0), F27
+	FMOVQ 144(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 	FMOVQ 160(R0), F18
-	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 160(R0), F22
+	FMOVQ 160(R0), F26
+	FMOVQ 160(R0), F28
+	VFMLA V20.S4, V14.S4, V18.S4
+	VFMLA V24.S4, V15.S4, V22.S4
+	VFMLA V27.S4, V16.S4, V26.S4
+	VFMLA V29.S4, V25.S4, V28.S4
 	FMOVQ 176(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 176(R0), F24
+	FMOVQ 176(R0), F27
+	FMOVQ 176(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V18.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V18.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V18.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V18.S4, V14.S4
+	VTBL  V6.B16, [V17.B16], V14.B16
+	VTBL  V6.B16, [V19.B16], V16.B16
+	VTBL  V6.B16, [V21.B16], V22.B16
+	VTBL  V6.B16, [V23.B16], V26.B16
+	FMOVQ 192(R0), F15
+	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F25
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V14.B16, V15.B16
+	VBIT  V7.B16, V16.B16, V18.B16
+	VBIT  V7.B16, V22.B16, V25.B16
+	VBIT  V7.B16, V26.B16, V28.B16
+	VTBL  V15.B16, [V8.B16], V14.B16
+	VTBL  V18.B16, [V8.B16], V15.B16
+	VTBL  V25.B16, [V8.B16], V16.B16
+	VTBL  V28.B16, [V8.B16], V18.B16
+	VSHL  $21, V17.S4, V17.S4
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V22.S4
+	VADD  V17.S4, V14.S4, V14.S4
+	VADD  V19.S4, V15.S4, V15.S4
+	VADD  V21.S4, V16.S4, V16.S4
+	VADD  V22.S4, V18.S4, V17.S4
 	VFMLA V20.S4, V14.S4, V14.S4
+	VFMLA V24.S4, V15.S4, V15.S4
+	VFMLA V27.S4, V16.S4, V16.S4
+	VFMLA V29.S4, V17.S4, V17.S4
 	FMOVQ (R8), F18
 	VAND  V18.B16, V14.B16, V14.B16
 	VDUP  R9, V18.S4
@@ -12154,38 +12088,9 @@ partone9:
 	VST1 V14.S[0], (R13)
 
 partdone9:
-	WORD $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V18.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V18.S4
-	VFMLS V4.S4, V15.S4, V18.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V18.S4, V15.S4
-	FMOVQ 144(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-	FMOVQ 160(R0), F15
-	VFMLA V19.S4, V18.S4, V15.S4
-	FMOVQ 176(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V15.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V19.S4, V14.S4, V14.S4
-	FMOVQ 16(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	FMOVQ 16(R8), F14
+	VAND  V14.B16, V15.B16, V14.B16
 	VDUP  R10, V15.S4
 	FMOVQ 336(R1), F18
 	WORD  $0x4eb235ef // cmgt v15.4s, v15.4s, v18.4s
@@ -12208,38 +12113,9 @@ partone10:
 	VST1 V14.S[0], (R9)
 
 partdone10:
-	WORD $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
-	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-	FMOVQ 160(R0), F15
-	VFMLA V18.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V18.S4, V14.S4, V14.S4
-	FMOVQ 32(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
+	FMOVQ 32(R8), F14
+	VAND  V14.B16, V16.B16, V14.B16
 	VDUP  R11, V15.S4
 	FMOVQ 336(R1), F16
 	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
@@ -12262,38 +12138,9 @@ partone11:
 	VST1 V14.S[0], (R9)
 
 partdone11:
-	WORD $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	WORD $0x4e20d630 // fadd v16.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 160(R0), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V17.S4, V14.S4, V14.S4
-	FMOVQ 48(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
+	FMOVQ 48(R8), F14
+	VAND  V14.B16, V17.B16, V14.B16
 	VDUP  R12, V15.S4
 	FMOVQ 336(R1), F16
 	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
@@ -12662,136 +12509,112 @@ sum_tile:
 	FMOVQ 16(R5), F15
 	FMOVQ 32(R5), F16
 	FMOVQ 48(R5), F17
-	WORD  $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD  $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d639 // fadd v25.4s, v17.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V19.S4, V14.S4
-	WORD  $0x4ea2d5d2 // fsub v18.4s, v14.4s, v2.4s
+	FMOVQ 64(R0), F17
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V14.S4, V17.S4
+	VFMLA V1.S4, V15.S4, V19.S4
+	VFMLA V1.S4, V16.S4, V21.S4
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V18.S4, V19.S4
-	VFMLS V4.S4, V18.S4, V19.S4
+	VFMLS V3.S4, V18.S4, V14.S4
+	VFMLS V3.S4, V20.S4, V15.S4
+	VFMLS V3.S4, V22.S4, V16.S4
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V18.S4, V14.S4
+	VFMLS V4.S4, V20.S4, V15.S4
+	VFMLS V4.S4, V22.S4, V16.S4
+	VFMLS V4.S4, V24.S4, V25.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F18
-	VFMLA V5.S4, V19.S4, V18.S4
+	FMOVQ 128(R0), F22
+	FMOVQ 128(R0), F26
+	FMOVQ 128(R0), F28
+	VFMLA V5.S4, V14.S4, V18.S4
+	VFMLA V5.S4, V15.S4, V22.S4
+	VFMLA V5.S4, V16.S4, V26.S4
+	VFMLA V5.S4, V25.S4, V28.S4
 	FMOVQ 144(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 144(R0), F24
+	FMOVQ 144(R0), F27
+	FMOVQ 144(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 	FMOVQ 160(R0), F18
-	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 160(R0), F22
+	FMOVQ 160(R0), F26
+	FMOVQ 160(R0), F28
+	VFMLA V20.S4, V14.S4, V18.S4
+	VFMLA V24.S4, V15.S4, V22.S4
+	VFMLA V27.S4, V16.S4, V26.S4
+	VFMLA V29.S4, V25.S4, V28.S4
 	FMOVQ 176(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 176(R0), F24
+	FMOVQ 176(R0), F27
+	FMOVQ 176(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V18.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V18.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V18.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V18.S4, V14.S4
+	VTBL  V6.B16, [V17.B16], V14.B16
+	VTBL  V6.B16, [V19.B16], V16.B16
+	VTBL  V6.B16, [V21.B16], V22.B16
+	VTBL  V6.B16, [V23.B16], V26.B16
+	FMOVQ 192(R0), F15
+	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F25
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V14.B16, V15.B16
+	VBIT  V7.B16, V16.B16, V18.B16
+	VBIT  V7.B16, V22.B16, V25.B16
+	VBIT  V7.B16, V26.B16, V28.B16
+	VTBL  V15.B16, [V8.B16], V14.B16
+	VTBL  V18.B16, [V8.B16], V15.B16
+	VTBL  V25.B16, [V8.B16], V16.B16
+	VTBL  V28.B16, [V8.B16], V18.B16
+	VSHL  $21, V17.S4, V17.S4
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V22.S4
+	VADD  V17.S4, V14.S4, V14.S4
+	VADD  V19.S4, V15.S4, V15.S4
+	VADD  V21.S4, V16.S4, V16.S4
+	VADD  V22.S4, V18.S4, V17.S4
 	VFMLA V20.S4, V14.S4, V14.S4
+	VFMLA V24.S4, V15.S4, V15.S4
+	VFMLA V27.S4, V16.S4, V16.S4
+	VFMLA V29.S4, V17.S4, V17.S4
 	FMOVQ (R8), F18
 	VAND  V18.B16, V14.B16, V14.B16
 	FMOVQ F14, (R6)
 	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	WORD  $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V18.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V18.S4
-	VFMLS V4.S4, V15.S4, V18.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V18.S4, V15.S4
-	FMOVQ 144(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-	FMOVQ 160(R0), F15
-	VFMLA V19.S4, V18.S4, V15.S4
-	FMOVQ 176(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V15.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V19.S4, V14.S4, V14.S4
-	FMOVQ 16(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 16(R8), F14
+	VAND  V14.B16, V15.B16, V14.B16
 	FMOVQ F14, 16(R6)
 	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-	FMOVQ 160(R0), F15
-	VFMLA V18.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V18.S4, V14.S4, V14.S4
-	FMOVQ 32(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 32(R8), F14
+	VAND  V14.B16, V16.B16, V14.B16
 	FMOVQ F14, 32(R6)
 	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	WORD  $0x4e20d630 // fadd v16.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 160(R0), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V17.S4, V14.S4, V14.S4
-	FMOVQ 48(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 48(R8), F14
+	VAND  V14.B16, V17.B16, V14.B16
 	FMOVQ F14, 48(R6)
 	WORD  $0x4e2ed5ad // fadd v13.4s, v13.4s, v14.4s
 	ADD   $64, R5, R5
@@ -12886,35 +12709,98 @@ partone8:
 	VLD1 (R13), V17.S[0]
 
 partdone8:
-	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e20d639 // fadd v25.4s, v17.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V19.S4, V14.S4
-	WORD  $0x4ea2d5d2 // fsub v18.4s, v14.4s, v2.4s
+	FMOVQ 64(R0), F17
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V14.S4, V17.S4
+	VFMLA V1.S4, V15.S4, V19.S4
+	VFMLA V1.S4, V16.S4, V21.S4
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V18.S4, V19.S4
-	VFMLS V4.S4, V18.S4, V19.S4
+	VFMLS V3.S4, V18.S4, V14.S4
+	VFMLS V3.S4, V20.S4, V15.S4
+	VFMLS V3.S4, V22.S4, V16.S4
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V18.S4, V14.S4
+	VFMLS V4.S4, V20.S4, V15.S4
+	VFMLS V4.S4, V22.S4, V16.S4
+	VFMLS V4.S4, V24.S4, V25.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F18
-	VFMLA V5.S4, V19.S4, V18.S4
+	FMOVQ 128(R0), F22
+	FMOVQ 128(R0), F26
+	FMOVQ 128(R0), F28
+	VFMLA V5.S4, V14.S4, V18.S4
+	VFMLA V5.S4, V15.S4, V22.S4
+	VFMLA V5.S4, V16.S4, V26.S4
+	VFMLA V5.S4, V25.S4, V28.S4
 	FMOVQ 144(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 144(R0), F24
+	FMOVQ 144(R0), F27
+	FMOVQ 144(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 	FMOVQ 160(R0), F18
-	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 160(R0), F22
+	FMOVQ 160(R0), F26
+	FMOVQ 160(R0), F28
+	VFMLA V20.S4, V14.S4, V18.S4
+	VFMLA V24.S4, V15.S4, V22.S4
+	VFMLA V27.S4, V16.S4, V26.S4
+	VFMLA V29.S4, V25.S4, V28.S4
 	FMOVQ 176(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 176(R0), F24
+	FMOVQ 176(R0), F27
+	FMOVQ 176(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V18.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V18.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V18.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V18.S4, V14.S4
+	VTBL  V6.B16, [V17.B16], V14.B16
+	VTBL  V6.B16, [V19.B16], V16.B16
+	VTBL  V6.B16, [V21.B16], V22.B16
+	VTBL  V6.B16, [V23.B16], V26.B16
+	FMOVQ 192(R0), F15
+	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F25
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V14.B16, V15.B16
+	VBIT  V7.B16, V16.B16, V18.B16
+	VBIT  V7.B16, V22.B16, V25.B16
+	VBIT  V7.B16, V26.B16, V28.B16
+	VTBL  V15.B16, [V8.B16], V14.B16
+	VTBL  V18.B16, [V8.B16], V15.B16
+	VTBL  V25.B16, [V8.B16], V16.B16
+	VTBL  V28.B16, [V8.B16], V18.B16
+	VSHL  $21, V17.S4, V17.S4
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V22.S4
+	VADD  V17.S4, V14.S4, V14.S4
+	VADD  V19.S4, V15.S4, V15.S4
+	VADD  V21.S4, V16.S4, V16.S4
+	VADD  V22.S4, V18.S4, V17.S4
 	VFMLA V20.S4, V14.S4, V14.S4
+	VFMLA V24.S4, V15.S4, V15.S4
+	VFMLA V27.S4, V16.S4, V16.S4
+	VFMLA V29.S4, V17.S4, V17.S4
 	FMOVQ (R8), F18
 	VAND  V18.B16, V14.B16, V14.B16
 	VDUP  R9, V18.S4
@@ -12939,38 +12825,9 @@ partone9:
 	VST1 V14.S[0], (R13)
 
 partdone9:
-	WORD $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V18.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V18.S4
-	VFMLS V4.S4, V15.S4, V18.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V18.S4, V15.S4
-	FMOVQ 144(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-	FMOVQ 160(R0), F15
-	VFMLA V19.S4, V18.S4, V15.S4
-	FMOVQ 176(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V15.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V19.S4, V14.S4, V14.S4
-	FMOVQ 16(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	FMOVQ 16(R8), F14
+	VAND  V14.B16, V15.B16, V14.B16
 	VDUP  R10, V15.S4
 	FMOVQ 336(R1), F18
 	WORD  $0x4eb235ef // cmgt v15.4s, v15.4s, v18.4s
@@ -12993,38 +12850,9 @@ partone10:
 	VST1 V14.S[0], (R9)
 
 partdone10:
-	WORD $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
-	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-	FMOVQ 160(R0), F15
-	VFMLA V18.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V18.S4, V14.S4, V14.S4
-	FMOVQ 32(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
+	FMOVQ 32(R8), F14
+	VAND  V14.B16, V16.B16, V14.B16
 	VDUP  R11, V15.S4
 	FMOVQ 336(R1), F16
 	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
@@ -13047,38 +12875,9 @@ partone11:
 	VST1 V14.S[0], (R9)
 
 partdone11:
-	WORD $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	WORD $0x4e20d630 // fadd v16.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 160(R0), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V17.S4, V14.S4, V14.S4
-	FMOVQ 48(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
+	FMOVQ 48(R8), F14
+	VAND  V14.B16, V17.B16, V14.B16
 	VDUP  R12, V15.S4
 	FMOVQ 336(R1), F16
 	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
@@ -13286,133 +13085,109 @@ sum_tile:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
 	ADD   $64, R5, R5
 	ADD   $64, R7, R7
@@ -13517,35 +13292,98 @@ partdone4:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	VDUP  R8, V19.S4
@@ -13553,109 +13391,22 @@ partdone4:
 	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	VDUP  R9, V16.S4
 	FMOVQ 336(R1), F19
 	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	VDUP  R10, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	VDUP  R11, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
@@ -13770,133 +13521,109 @@ sum_tile:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
 	ADD   $64, R5, R5
 	ADD   $64, R7, R7
@@ -14001,35 +13728,98 @@ partdone4:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	VDUP  R8, V19.S4
@@ -14037,109 +13827,22 @@ partdone4:
 	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	VDUP  R9, V16.S4
 	FMOVQ 336(R1), F19
 	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	VDUP  R10, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	VDUP  R11, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
@@ -14391,136 +14094,112 @@ sum_tile:
 	FMOVQ 16(R5), F14
 	FMOVQ 32(R5), F15
 	FMOVQ 48(R5), F16
-	WORD  $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD  $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
+	WORD  $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d618 // fadd v24.4s, v16.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V18.S4, V13.S4
-	WORD  $0x4ea2d5b1 // fsub v17.4s, v13.4s, v2.4s
+	FMOVQ 64(R0), F16
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V13.S4, V16.S4
+	VFMLA V1.S4, V14.S4, V18.S4
+	VFMLA V1.S4, V15.S4, V20.S4
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d611 // fsub v17.4s, v16.4s, v2.4s
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V17.S4, V18.S4
-	VFMLS V4.S4, V17.S4, V18.S4
+	VFMLS V3.S4, V17.S4, V13.S4
+	VFMLS V3.S4, V19.S4, V14.S4
+	VFMLS V3.S4, V21.S4, V15.S4
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V17.S4, V13.S4
+	VFMLS V4.S4, V19.S4, V14.S4
+	VFMLS V4.S4, V21.S4, V15.S4
+	VFMLS V4.S4, V23.S4, V24.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F17
-	VFMLA V5.S4, V18.S4, V17.S4
+	FMOVQ 128(R0), F21
+	FMOVQ 128(R0), F25
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V13.S4, V17.S4
+	VFMLA V5.S4, V14.S4, V21.S4
+	VFMLA V5.S4, V15.S4, V25.S4
+	VFMLA V5.S4, V24.S4, V27.S4
 	FMOVQ 144(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 144(R0), F23
+	FMOVQ 144(R0), F26
+	FMOVQ 144(R0), F28
+	VFMLA V17.S4, V13.S4, V19.S4
+	VFMLA V21.S4, V14.S4, V23.S4
+	VFMLA V25.S4, V15.S4, V26.S4
+	VFMLA V27.S4, V24.S4, V28.S4
 	FMOVQ 160(R0), F17
-	VFMLA V19.S4, V18.S4, V17.S4
+	FMOVQ 160(R0), F21
+	FMOVQ 160(R0), F25
+	FMOVQ 160(R0), F27
+	VFMLA V19.S4, V13.S4, V17.S4
+	VFMLA V23.S4, V14.S4, V21.S4
+	VFMLA V26.S4, V15.S4, V25.S4
+	VFMLA V28.S4, V24.S4, V27.S4
 	FMOVQ 176(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 176(R0), F23
+	FMOVQ 176(R0), F26
+	FMOVQ 176(R0), F28
+	VFMLA V17.S4, V13.S4, V19.S4
+	VFMLA V21.S4, V14.S4, V23.S4
+	VFMLA V25.S4, V15.S4, V26.S4
+	VFMLA V27.S4, V24.S4, V28.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V17.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V17.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V17.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V17.S4, V13.S4
+	VTBL  V6.B16, [V16.B16], V13.B16
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V21.B16
+	VTBL  V6.B16, [V22.B16], V25.B16
+	FMOVQ 192(R0), F14
+	FMOVQ 192(R0), F17
+	FMOVQ 192(R0), F24
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V13.B16, V14.B16
+	VBIT  V7.B16, V15.B16, V17.B16
+	VBIT  V7.B16, V21.B16, V24.B16
+	VBIT  V7.B16, V25.B16, V27.B16
+	VTBL  V14.B16, [V8.B16], V13.B16
+	VTBL  V17.B16, [V8.B16], V14.B16
+	VTBL  V24.B16, [V8.B16], V15.B16
+	VTBL  V27.B16, [V8.B16], V17.B16
+	VSHL  $21, V16.S4, V16.S4
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V21.S4
+	VADD  V16.S4, V13.S4, V13.S4
+	VADD  V18.S4, V14.S4, V14.S4
+	VADD  V20.S4, V15.S4, V15.S4
+	VADD  V21.S4, V17.S4, V16.S4
 	VFMLA V19.S4, V13.S4, V13.S4
+	VFMLA V23.S4, V14.S4, V14.S4
+	VFMLA V26.S4, V15.S4, V15.S4
+	VFMLA V28.S4, V16.S4, V16.S4
 	FMOVQ (R8), F17
 	VAND  V17.B16, V13.B16, V13.B16
 	FMOVQ F13, (R6)
 	WORD  $0x4e2dd529 // fadd v9.4s, v9.4s, v13.4s
-	WORD  $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V17.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V17.S4
-	VFMLS V4.S4, V14.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V17.S4, V14.S4
-	FMOVQ 144(R0), F18
-	VFMLA V14.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F14
-	VFMLA V18.S4, V17.S4, V14.S4
-	FMOVQ 176(R0), F18
-	VFMLA V14.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V14.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V18.S4, V13.S4, V13.S4
-	FMOVQ 16(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	FMOVQ 16(R8), F13
+	VAND  V13.B16, V14.B16, V13.B16
 	FMOVQ F13, 16(R6)
 	WORD  $0x4e2dd54a // fadd v10.4s, v10.4s, v13.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V15.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V15.S4
-	VFMLS V4.S4, V14.S4, V15.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V15.S4, V14.S4
-	FMOVQ 144(R0), F17
-	VFMLA V14.S4, V15.S4, V17.S4
-	FMOVQ 160(R0), F14
-	VFMLA V17.S4, V15.S4, V14.S4
-	FMOVQ 176(R0), F17
-	VFMLA V14.S4, V15.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F15
-	VBIT  V7.B16, V14.B16, V15.B16
-	VTBL  V15.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V17.S4, V13.S4, V13.S4
-	FMOVQ 32(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	FMOVQ 32(R8), F13
+	VAND  V13.B16, V15.B16, V13.B16
 	FMOVQ F13, 32(R6)
 	WORD  $0x4e2dd56b // fadd v11.4s, v11.4s, v13.4s
-	WORD  $0x4e20d60f // fadd v15.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V15.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V15.S4
-	VFMLS V4.S4, V14.S4, V15.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V15.S4, V14.S4
-	FMOVQ 144(R0), F16
-	VFMLA V14.S4, V15.S4, V16.S4
-	FMOVQ 160(R0), F14
-	VFMLA V16.S4, V15.S4, V14.S4
-	FMOVQ 176(R0), F16
-	VFMLA V14.S4, V15.S4, V16.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F15
-	VBIT  V7.B16, V14.B16, V15.B16
-	VTBL  V15.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V16.S4, V13.S4, V13.S4
-	FMOVQ 48(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	FMOVQ 48(R8), F13
+	VAND  V13.B16, V16.B16, V13.B16
 	FMOVQ F13, 48(R6)
 	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
 	ADD   $64, R5, R5
@@ -14615,35 +14294,98 @@ partone8:
 	VLD1 (R13), V16.S[0]
 
 partdone8:
-	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
+	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD $0x4e20d618 // fadd v24.4s, v16.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V18.S4, V13.S4
-	WORD  $0x4ea2d5b1 // fsub v17.4s, v13.4s, v2.4s
+	FMOVQ 64(R0), F16
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V13.S4, V16.S4
+	VFMLA V1.S4, V14.S4, V18.S4
+	VFMLA V1.S4, V15.S4, V20.S4
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d611 // fsub v17.4s, v16.4s, v2.4s
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V17.S4, V18.S4
-	VFMLS V4.S4, V17.S4, V18.S4
+	VFMLS V3.S4, V17.S4, V13.S4
+	VFMLS V3.S4, V19.S4, V14.S4
+	VFMLS V3.S4, V21.S4, V15.S4
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V17.S4, V13.S4
+	VFMLS V4.S4, V19.S4, V14.S4
+	VFMLS V4.S4, V21.S4, V15.S4
+	VFMLS V4.S4, V23.S4, V24.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F17
-	VFMLA V5.S4, V18.S4, V17.S4
+	FMOVQ 128(R0), F21
+	FMOVQ 128(R0), F25
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V13.S4, V17.S4
+	VFMLA V5.S4, V14.S4, V21.S4
+	VFMLA V5.S4, V15.S4, V25.S4
+	VFMLA V5.S4, V24.S4, V27.S4
 	FMOVQ 144(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 144(R0), F23
+	FMOVQ 144(R0), F26
+	FMOVQ 144(R0), F28
+	VFMLA V17.S4, V13.S4, V19.S4
+	VFMLA V21.S4, V14.S4, V23.S4
+	VFMLA V25.S4, V15.S4, V26.S4
+	VFMLA V27.S4, V24.S4, V28.S4
 	FMOVQ 160(R0), F17
-	VFMLA V19.S4, V18.S4, V17.S4
+	FMOVQ 160(R0), F21
+	FMOVQ 160(R0), F25
+	FMOVQ 160(R0), F27
+	VFMLA V19.S4, V13.S4, V17.S4
+	VFMLA V23.S4, V14.S4, V21.S4
+	VFMLA V26.S4, V15.S4, V25.S4
+	VFMLA V28.S4, V24.S4, V27.S4
 	FMOVQ 176(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 176(R0), F23
+	FMOVQ 176(R0), F26
+	FMOVQ 176(R0), F28
+	VFMLA V17.S4, V13.S4, V19.S4
+	VFMLA V21.S4, V14.S4, V23.S4
+	VFMLA V25.S4, V15.S4, V26.S4
+	VFMLA V27.S4, V24.S4, V28.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V17.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V17.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V17.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V17.S4, V13.S4
+	VTBL  V6.B16, [V16.B16], V13.B16
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V21.B16
+	VTBL  V6.B16, [V22.B16], V25.B16
+	FMOVQ 192(R0), F14
+	FMOVQ 192(R0), F17
+	FMOVQ 192(R0), F24
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V13.B16, V14.B16
+	VBIT  V7.B16, V15.B16, V17.B16
+	VBIT  V7.B16, V21.B16, V24.B16
+	VBIT  V7.B16, V25.B16, V27.B16
+	VTBL  V14.B16, [V8.B16], V13.B16
+	VTBL  V17.B16, [V8.B16], V14.B16
+	VTBL  V24.B16, [V8.B16], V15.B16
+	VTBL  V27.B16, [V8.B16], V17.B16
+	VSHL  $21, V16.S4, V16.S4
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V21.S4
+	VADD  V16.S4, V13.S4, V13.S4
+	VADD  V18.S4, V14.S4, V14.S4
+	VADD  V20.S4, V15.S4, V15.S4
+	VADD  V21.S4, V17.S4, V16.S4
 	VFMLA V19.S4, V13.S4, V13.S4
+	VFMLA V23.S4, V14.S4, V14.S4
+	VFMLA V26.S4, V15.S4, V15.S4
+	VFMLA V28.S4, V16.S4, V16.S4
 	FMOVQ (R8), F17
 	VAND  V17.B16, V13.B16, V13.B16
 	VDUP  R9, V17.S4
@@ -14668,38 +14410,9 @@ partone9:
 	VST1 V13.S[0], (R13)
 
 partdone9:
-	WORD $0x4e2dd529 // fadd v9.4s, v9.4s, v13.4s
-	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V17.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V17.S4
-	VFMLS V4.S4, V14.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V17.S4, V14.S4
-	FMOVQ 144(R0), F18
-	VFMLA V14.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F14
-	VFMLA V18.S4, V17.S4, V14.S4
-	FMOVQ 176(R0), F18
-	VFMLA V14.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V14.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V18.S4, V13.S4, V13.S4
-	FMOVQ 16(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	WORD  $0x4e2dd529 // fadd v9.4s, v9.4s, v13.4s
+	FMOVQ 16(R8), F13
+	VAND  V13.B16, V14.B16, V13.B16
 	VDUP  R10, V14.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb135ce // cmgt v14.4s, v14.4s, v17.4s
@@ -14722,38 +14435,9 @@ partone10:
 	VST1 V13.S[0], (R9)
 
 partdone10:
-	WORD $0x4e2dd54a // fadd v10.4s, v10.4s, v13.4s
-	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V15.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V15.S4
-	VFMLS V4.S4, V14.S4, V15.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V15.S4, V14.S4
-	FMOVQ 144(R0), F17
-	VFMLA V14.S4, V15.S4, V17.S4
-	FMOVQ 160(R0), F14
-	VFMLA V17.S4, V15.S4, V14.S4
-	FMOVQ 176(R0), F17
-	VFMLA V14.S4, V15.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F15
-	VBIT  V7.B16, V14.B16, V15.B16
-	VTBL  V15.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V17.S4, V13.S4, V13.S4
-	FMOVQ 32(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	WORD  $0x4e2dd54a // fadd v10.4s, v10.4s, v13.4s
+	FMOVQ 32(R8), F13
+	VAND  V13.B16, V15.B16, V13.B16
 	VDUP  R11, V14.S4
 	FMOVQ 336(R1), F15
 	WORD  $0x4eaf35ce // cmgt v14.4s, v14.4s, v15.4s
@@ -14776,38 +14460,9 @@ partone11:
 	VST1 V13.S[0], (R9)
 
 partdone11:
-	WORD $0x4e2dd56b // fadd v11.4s, v11.4s, v13.4s
-	WORD $0x4e20d60f // fadd v15.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V15.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V15.S4
-	VFMLS V4.S4, V14.S4, V15.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V15.S4, V14.S4
-	FMOVQ 144(R0), F16
-	VFMLA V14.S4, V15.S4, V16.S4
-	FMOVQ 160(R0), F14
-	VFMLA V16.S4, V15.S4, V14.S4
-	FMOVQ 176(R0), F16
-	VFMLA V14.S4, V15.S4, V16.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F15
-	VBIT  V7.B16, V14.B16, V15.B16
-	VTBL  V15.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V16.S4, V13.S4, V13.S4
-	FMOVQ 48(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	WORD  $0x4e2dd56b // fadd v11.4s, v11.4s, v13.4s
+	FMOVQ 48(R8), F13
+	VAND  V13.B16, V16.B16, V13.B16
 	VDUP  R12, V14.S4
 	FMOVQ 336(R1), F15
 	WORD  $0x4eaf35ce // cmgt v14.4s, v14.4s, v15.4s
@@ -21237,30 +20892,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_461
+	BGE  focusnot0_595
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone461
+	JMP  focusdone595
 
-focusnot0_461:
+focusnot0_595:
 	CMP   $2, R7
-	BGE   focusnot1_461
+	BGE   focusnot1_595
 	FMOVQ 224(R0), F17
-	JMP   focusdone461
+	JMP   focusdone595
 
-focusnot1_461:
+focusnot1_595:
 	CMP $3, R7
-	BGE focusnot2_461
-	JMP focusdone461
+	BGE focusnot2_595
+	JMP focusdone595
 
-focusnot2_461:
+focusnot2_595:
 	CMP  $4, R7
-	BGE  focusnot3_461
+	BGE  focusnot3_595
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone461
+	JMP  focusdone595
 
-focusnot3_461:
+focusnot3_595:
 	CMP   $5, R7
-	BGE   focusnot4_461
+	BGE   focusnot4_595
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -21268,11 +20923,11 @@ focusnot3_461:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone461
+	JMP   focusdone595
 
-focusnot4_461:
+focusnot4_595:
 	CMP   $6, R7
-	BGE   focusnot5_461
+	BGE   focusnot5_595
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -21283,33 +20938,33 @@ focusnot4_461:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone461
+	JMP   focusdone595
 
-focusnot5_461:
+focusnot5_595:
 	CMP   $7, R7
-	BGE   focusnot6_461
+	BGE   focusnot6_595
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone461
+	JMP   focusdone595
 
-focusnot6_461:
+focusnot6_595:
 	CMP   $8, R7
-	BGE   focusnot7_461
+	BGE   focusnot7_595
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone461
+	JMP   focusdone595
 
-focusnot7_461:
+focusnot7_595:
 	CMP   $9, R7
-	BGE   focusnot8_461
+	BGE   focusnot8_595
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -21321,9 +20976,9 @@ focusnot7_461:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone461
+	JMP   focusdone595
 
-focusnot8_461:
+focusnot8_595:
 	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -21448,25 +21103,21 @@ focusnot8_461:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V1.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
+	VAND  V18.B16, V1.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
 	VCMEQ V1.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R0), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R8), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
 	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
@@ -21480,7 +21131,7 @@ focusnot8_461:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone461:
+focusdone595:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
@@ -21751,30 +21402,30 @@ partdone5:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_462
+	BGE  focusnot0_596
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone462
+	JMP  focusdone596
 
-focusnot0_462:
+focusnot0_596:
 	CMP   $2, R7
-	BGE   focusnot1_462
+	BGE   focusnot1_596
 	FMOVQ 224(R0), F17
-	JMP   focusdone462
+	JMP   focusdone596
 
-focusnot1_462:
+focusnot1_596:
 	CMP $3, R7
-	BGE focusnot2_462
-	JMP focusdone462
+	BGE focusnot2_596
+	JMP focusdone596
 
-focusnot2_462:
+focusnot2_596:
 	CMP  $4, R7
-	BGE  focusnot3_462
+	BGE  focusnot3_596
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone462
+	JMP  focusdone596
 
-focusnot3_462:
+focusnot3_596:
 	CMP   $5, R7
-	BGE   focusnot4_462
+	BGE   focusnot4_596
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -21782,11 +21433,11 @@ focusnot3_462:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone462
+	JMP   focusdone596
 
-focusnot4_462:
+focusnot4_596:
 	CMP   $6, R7
-	BGE   focusnot5_462
+	BGE   focusnot5_596
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -21797,33 +21448,33 @@ focusnot4_462:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone462
+	JMP   focusdone596
 
-focusnot5_462:
+focusnot5_596:
 	CMP   $7, R7
-	BGE   focusnot6_462
+	BGE   focusnot6_596
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone462
+	JMP   focusdone596
 
-focusnot6_462:
+focusnot6_596:
 	CMP   $8, R7
-	BGE   focusnot7_462
+	BGE   focusnot7_596
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone462
+	JMP   focusdone596
 
-focusnot7_462:
+focusnot7_596:
 	CMP   $9, R7
-	BGE   focusnot8_462
+	BGE   focusnot8_596
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -21835,9 +21486,9 @@ focusnot7_462:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone462
+	JMP   focusdone596
 
-focusnot8_462:
+focusnot8_596:
 	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -21962,25 +21613,21 @@ focusnot8_462:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V1.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
+	VAND  V18.B16, V1.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
 	VCMEQ V1.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R0), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R8), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
 	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
@@ -21994,7 +21641,7 @@ focusnot8_462:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone462:
+focusdone596:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
@@ -22237,30 +21884,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_475
+	BGE  focusnot0_623
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone475
+	JMP  focusdone623
 
-focusnot0_475:
+focusnot0_623:
 	CMP   $2, R7
-	BGE   focusnot1_475
+	BGE   focusnot1_623
 	FMOVQ 224(R0), F17
-	JMP   focusdone475
+	JMP   focusdone623
 
-focusnot1_475:
+focusnot1_623:
 	CMP $3, R7
-	BGE focusnot2_475
-	JMP focusdone475
+	BGE focusnot2_623
+	JMP focusdone623
 
-focusnot2_475:
+focusnot2_623:
 	CMP  $4, R7
-	BGE  focusnot3_475
+	BGE  focusnot3_623
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone475
+	JMP  focusdone623
 
-focusnot3_475:
+focusnot3_623:
 	CMP   $5, R7
-	BGE   focusnot4_475
+	BGE   focusnot4_623
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -22268,11 +21915,11 @@ focusnot3_475:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone475
+	JMP   focusdone623
 
-focusnot4_475:
+focusnot4_623:
 	CMP   $6, R7
-	BGE   focusnot5_475
+	BGE   focusnot5_623
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -22283,33 +21930,33 @@ focusnot4_475:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone475
+	JMP   focusdone623
 
-focusnot5_475:
+focusnot5_623:
 	CMP   $7, R7
-	BGE   focusnot6_475
+	BGE   focusnot6_623
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone475
+	JMP   focusdone623
 
-focusnot6_475:
+focusnot6_623:
 	CMP   $8, R7
-	BGE   focusnot7_475
+	BGE   focusnot7_623
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone475
+	JMP   focusdone623
 
-focusnot7_475:
+focusnot7_623:
 	CMP   $9, R7
-	BGE   focusnot8_475
+	BGE   focusnot8_623
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -22321,9 +21968,9 @@ focusnot7_475:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone475
+	JMP   focusdone623
 
-focusnot8_475:
+focusnot8_623:
 	ADD   $24, R6, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -22448,25 +22095,21 @@ focusnot8_475:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V1.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
+	VAND  V18.B16, V1.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
 	VCMEQ V1.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R0), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R9), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
 	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
@@ -22480,7 +22123,7 @@ focusnot8_475:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone475:
+focusdone623:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
@@ -22803,30 +22446,30 @@ partdone5:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_476
+	BGE  focusnot0_624
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone476
+	JMP  focusdone624
 
-focusnot0_476:
+focusnot0_624:
 	CMP   $2, R7
-	BGE   focusnot1_476
+	BGE   focusnot1_624
 	FMOVQ 224(R0), F17
-	JMP   focusdone476
+	JMP   focusdone624
 
-focusnot1_476:
+focusnot1_624:
 	CMP $3, R7
-	BGE focusnot2_476
-	JMP focusdone476
+	BGE focusnot2_624
+	JMP focusdone624
 
-focusnot2_476:
+focusnot2_624:
 	CMP  $4, R7
-	BGE  focusnot3_476
+	BGE  focusnot3_624
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone476
+	JMP  focusdone624
 
-focusnot3_476:
+focusnot3_624:
 	CMP   $5, R7
-	BGE   focusnot4_476
+	BGE   focusnot4_624
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -22834,11 +22477,11 @@ focusnot3_476:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone476
+	JMP   focusdone624
 
-focusnot4_476:
+focusnot4_624:
 	CMP   $6, R7
-	BGE   focusnot5_476
+	BGE   focusnot5_624
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -22849,33 +22492,33 @@ focusnot4_476:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone476
+	JMP   focusdone624
 
-focusnot5_476:
+focusnot5_624:
 	CMP   $7, R7
-	BGE   focusnot6_476
+	BGE   focusnot6_624
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone476
+	JMP   focusdone624
 
-focusnot6_476:
+focusnot6_624:
 	CMP   $8, R7
-	BGE   focusnot7_476
+	BGE   focusnot7_624
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone476
+	JMP   focusdone624
 
-focusnot7_476:
+focusnot7_624:
 	CMP   $9, R7
-	BGE   focusnot8_476
+	BGE   focusnot8_624
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -22887,9 +22530,9 @@ focusnot7_476:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone476
+	JMP   focusdone624
 
-focusnot8_476:
+focusnot8_624:
 	ADD   $24, R6, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -23014,25 +22657,21 @@ focusnot8_476:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V1.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
+	VAND  V18.B16, V1.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
 	VCMEQ V1.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R0), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R9), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
 	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
@@ -23046,7 +22685,7 @@ focusnot8_476:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone476:
+focusdone624:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
