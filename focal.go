@@ -1,9 +1,13 @@
 // Package focal computes focal loss, forward and gradient, and the vector functions that it is built on, with the same
 // bits on every CPU.
 //
+//	loss, err := focal.NewSoftmaxLoss(focal.SoftmaxConfig{Classes: 80, Gamma: 2})
+//	...
+//	mean, err := loss.Mean(logits, labels) // 80 logits (float32) for each label (int32)
+//
 // # The losses
 //
-// Focal loss (Lin, Goyal, Girshick, He and Dollár, Focal Loss for Dense Object Detection, 2017, arXiv 1708.02002) is a
+// Focal loss (Lin, Goyal, Girshick, He and Dollár, [Focal Loss for Dense Object Detection], 2017, arXiv 1708.02002) is a
 // cross-entropy that gives little weight to what is already right. With p_t the probability of the right answer,
 //
 //	loss = -alpha_t (1 - p_t)^gamma log p_t
@@ -21,18 +25,19 @@
 //   - Sum and Mean give a scalar.
 //   - Each gives the losses one by one, unreduced.
 //   - Grad is the forward and the backward pass in one.
+//   - Count, and Positives in RetinaNet's form, are what a sum may be divided by.
 //
 // A row is a sample, an anchor or a pixel: a [B, N, C] batch is the same memory as [B*N, C]. All matrices are row-major
 // slices of float32. Logits are the raw outputs of a model, no softmax or sigmoid applied. Labels are class indices
-// from 0, not 0/1 targets: those are for [SigmoidLoss].
+// from 0, not 0/1 targets: those are for [SigmoidLoss]. Outputs are slices of the caller's, overwritten completely.
 //
 // # Wrong input
 //
 // The methods of the losses return an error for wrong input, and then have written nothing: [ErrNotConfigured], a
-// *[ShapeError], [ErrOverlap], a *[LabelError] or a *[TargetError], looked for in this order. Logits are never wrong:
-// every float32 has its documented result. An output may be the very slice that is an input where its method says so;
-// any other memory in common is [ErrOverlap]. Slices without elements, nil or not, overlap nothing and are valid where
-// the shapes match.
+// *[ShapeError], [ErrOverlap], a *[LabelError] or a *[TargetError], looked for in this order. The number that comes with
+// an error is 0. Logits are never wrong: every float32 has its documented result. An output may be the very slice that is
+// an input where its method says so; any other memory in common is [ErrOverlap]. Slices without elements, nil or not,
+// overlap nothing and are valid where the shapes match.
 //
 // The vector functions ([Exp] to [LogSumExp]) have no error to return: they panic, also before they write anything.
 //
@@ -45,6 +50,7 @@
 // Sums can be split: Sum, and the sum that Grad returns, depend only on the float32 values that Each writes. Each block
 // of [SumBlock] of them, from the slice's start, is added in float64 in one fixed order; then the blocks from left to
 // right. So sums of single blocks, computed on any goroutines or machines and added in order, are the sum of one call.
+// A call itself stays on its goroutine.
 //
 // # Accuracy
 //
@@ -56,15 +62,17 @@
 //
 // # Special values
 //
-// No finite logit and no gamma gives NaN. In the row functions and [SoftmaxLoss] a logit of -Inf is a
-// masked class, of probability 0; NaN, +Inf or a row of nothing but -Inf makes the results of that row NaN, and of no
-// other. The sigmoid forms take the limit at +Inf and -Inf. Every float32 NaN that is written has the bits 0x7fc00000,
-// every float64 NaN that is returned is [math.NaN]'s.
+// No finite logit and no gamma gives NaN. In the row functions and [SoftmaxLoss] a logit of -Inf is a masked class, of
+// probability 0; NaN, +Inf or a row of nothing but -Inf makes the results of that row NaN, and of no other. The sigmoid
+// forms take the limit at +Inf and -Inf. Every float32 NaN that is written has the bits 0x7fc00000, every float64 NaN
+// that is returned is [math.NaN]'s.
 //
 // # Environment
 //
 // FOCAL_DISABLE=avx512,avx2,neon, read once at start, takes variants away; avx2 takes avx512 with it, and all leaves
-// only the Go code. The build tag purego leaves the assembly out.
+// only the Go code. Unknown names are ignored. The build tag purego leaves the assembly out.
+//
+// [Focal Loss for Dense Object Detection]: https://arxiv.org/abs/1708.02002
 package focal
 
 import (
@@ -84,9 +92,9 @@ var (
 
 // A LabelError reports the first label that is neither a class, nor background where there is one, nor ignored.
 type LabelError struct {
-	Row     int
-	Label   int32
-	Classes int
+	Row     int   // the label's index
+	Label   int32 // its value
+	Classes int   // the loss's Classes
 }
 
 func (e *LabelError) Error() string {
@@ -95,8 +103,8 @@ func (e *LabelError) Error() string {
 
 // A TargetError reports the first target that is not in [0, 1].
 type TargetError struct {
-	Index  int
-	Target float32
+	Index  int     // the target's index
+	Target float32 // its value, which may be NaN
 }
 
 func (e *TargetError) Error() string {
@@ -240,7 +248,7 @@ func (l *SoftmaxLoss) rowLoss() *rowLoss {
 // a loss, 8 (1 + gamma) ULP for a gradient; see Accuracy in the package documentation.
 //
 // NaN stays in its row's loss and its own gradient. At ±Inf the limit is taken: for target 1 loss and gradient are 0 at
-// +Inf, and +Inf and -Alpha at -Inf; mirrored for target 0.
+// +Inf, and +Inf and -Alpha at -Inf (-1 where Alpha is 0); mirrored for target 0.
 type OneVsRestLoss struct{ rows rowLoss }
 
 // NewOneVsRestLoss checks and copies the configuration. The error is a *[ConfigError].
@@ -597,7 +605,8 @@ func meanOf(sum float64, count int) float64 {
 // (1 + gamma) 2^-24 times the sum of the magnitudes of its terms. See Accuracy in the package documentation.
 //
 // NaN stays in its element. At ±Inf the limit is taken: for target 1 loss and gradient are 0 at +Inf, and +Inf and
-// -Alpha at -Inf; mirrored for target 0.
+// -Alpha at -Inf (-1 where Alpha is 0); mirrored for target 0. For targets between, the loss is +Inf at either end and
+// the gradient finite.
 type SigmoidLoss struct {
 	params lossParams // classes is 1, or 0 in a loss that is not configured
 }
@@ -731,7 +740,7 @@ func checkTargets(targets []float32, first int) error {
 }
 
 // BackgroundAlpha gives the weights [background, 1-background, 1-background, ...] for a [SoftmaxConfig] whose class 0
-// is the background, as kornia and MONAI have it. It panics if classes < 1.
+// is the background, as kornia and MONAI have it: their alpha is 1-background. It panics if classes < 1.
 func BackgroundAlpha(background float32, classes int) []float32 {
 	if classes < 1 {
 		panic(fmt.Sprintf("focal: BackgroundAlpha: classes is %d, must be at least 1", classes))

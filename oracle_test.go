@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -43,6 +44,8 @@ type oracleCase struct {
 	Loss          []hexFloat
 	Sum, Mean     hexFloat
 	Grad          []hexFloat `json:"grad_of_sum"`
+	TorchLoss     []hexFloat `json:"torch_float32_loss"`
+	TorchGrad     []hexFloat `json:"torch_float32_grad_of_sum"`
 }
 
 func readOracle(t *testing.T) []oracleCase {
@@ -334,4 +337,33 @@ func TestRandomSigmoid(t *testing.T) {
 			v.log()
 		}
 	})
+}
+
+// TestPyTorch counts what float32 formulas that subtract p_t from 1 get wrong in the oracle's cases. README.md quotes it.
+func TestPyTorch(t *testing.T) {
+	values, wrong, nans := 0, 0, 0
+	count := func(got, want []hexFloat) {
+		if len(got) != len(want) {
+			t.Fatalf("%d values of PyTorch, want %d", len(got), len(want))
+		}
+		for i, w := range want {
+			g, w := float64(got[i]), float64(w)
+			values++
+			switch {
+			case g != g:
+				nans++
+			case math.Abs(w) > 0x1p-126 && !(math.Abs(g-w) < math.Abs(w)/2):
+				wrong++
+			}
+		}
+	}
+	for _, c := range readOracle(t) {
+		count(c.TorchLoss, c.Loss)
+		count(c.TorchGrad, c.Grad)
+	}
+	quote := fmt.Sprintf("Of its %d losses and gradients %d are wrong by half of their value or more and %d are NaN", values, wrong, nans)
+	t.Log(quote)
+	if !strings.Contains(readme(t), quote) {
+		t.Errorf("README.md does not say: %s", quote)
+	}
 }

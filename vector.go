@@ -37,7 +37,7 @@ func Log(dst, x []float32) {
 // Lengths and aliasing as in [Exp].
 //
 // Error: at most 1 ULP (measured: 0.70). Special values are those of C99, Annex F: x^±0 = 1 and 1^y = 1 for every x and
-// y, NaN too; a negative x gives NaN unless y is an integer; ±0 and ±Inf keep their sign for odd integers y.
+// y, NaN too; a finite x < 0 gives NaN for a finite y that is no integer; ±0 and ±Inf keep their sign for odd integers y.
 func Pow(dst, x []float32, y float32) {
 	checkVector("Pow", dst, x)
 	raceRead(x)
