@@ -85,8 +85,8 @@ func TestOracle(t *testing.T) {
 			})
 		}
 		loss.t, grad.t = t, t
-		loss.log()
-		grad.log()
+		loss.log("")
+		grad.log("")
 	})
 }
 
@@ -227,9 +227,11 @@ func TestRandomRows(t *testing.T) {
 			row("spread", 1<<20)
 			row("ties", 1<<20)
 		}
-		for _, w := range []*worst{loss, grad, softmax, logSoftmax, logSumExp} {
-			w.log()
-		}
+		loss.log("`SoftmaxLoss`, loss")
+		grad.log("`SoftmaxLoss`, gradient")
+		softmax.log("`Softmax`")
+		logSoftmax.log("`LogSoftmax`")
+		logSumExp.log("`LogSumExp`")
 	})
 }
 
@@ -333,9 +335,10 @@ func TestRandomSigmoid(t *testing.T) {
 				w[kind+" gradient"].check(grads[i], grad, where)
 			}
 		}
-		for _, v := range w {
-			v.log()
-		}
+		w["hard loss"].log("`SigmoidLoss`, loss")
+		w["hard gradient"].log("`SigmoidLoss`, gradient")
+		w["soft loss"].log("targets between 0 and 1, loss")
+		w["soft gradient"].log("targets between 0 and 1, gradient")
 	})
 }
 

@@ -157,9 +157,14 @@ func (w *worst) check(got float32, want want, where func() string) {
 	}
 }
 
-// log prints the worst error.
-func (w *worst) log() {
+// log prints the worst error, and holds it against the measured error in the row of README.md's table, if one is named.
+func (w *worst) log(row string) {
 	w.t.Helper()
+	if row != "" {
+		if _, measured := readmeError(w.t, row); !(w.units <= measured) {
+			w.t.Errorf("%s: README.md says that an error of %v was measured, this is %.3f", w.name, measured, w.units)
+		}
+	}
 	if w.failures > 5 {
 		w.t.Errorf("%s: %d results out of bounds", w.name, w.failures)
 	}
