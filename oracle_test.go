@@ -208,7 +208,7 @@ func TestRandomRows(t *testing.T) {
 	forEachVariant(t, func(t *testing.T) {
 		loss, grad := &worst{t: t, name: "loss"}, &worst{t: t, name: "gradient"}
 		softmax, logSoftmax, logSumExp := &worst{t: t, name: "Softmax"}, &worst{t: t, name: "LogSoftmax"}, &worst{t: t, name: "LogSumExp"}
-		r := newRNG(1)
+		r := newRNG(*seed)
 		row := func(kind string, classes int) {
 			z, label := randomRow(r, kind, classes)
 			checkRow(t, z, softmax, logSoftmax, logSumExp)
@@ -291,7 +291,7 @@ func TestRandomSigmoid(t *testing.T) {
 		for _, name := range []string{"hard loss", "hard gradient", "soft loss", "soft gradient"} {
 			w[name] = &worst{t: t, name: name}
 		}
-		r := newRNG(2)
+		r := newRNG(*seed + 1)
 		const block = 64
 		for range n / block {
 			alpha, gamma, scale := float32(r.float()), randomGamma(r), float32(r.normal())
