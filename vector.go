@@ -37,7 +37,7 @@ func Log(dst, x []float32) {
 // Lengths and aliasing as in [Exp].
 //
 // Error: at most 1 ULP (measured: 0.70). Special values are those of C99, Annex F: x^±0 = 1 and 1^y = 1 for every x and
-// y, NaN too; a negative x gives NaN unless y is an integer; ±0 and ±Inf keep their sign for odd integers y.
+// y, NaN too; a finite x < 0 gives NaN for a finite y that is no integer; ±0 and ±Inf keep their sign for odd integers y.
 func Pow(dst, x []float32, y float32) {
 	checkVector("Pow", dst, x)
 	raceRead(x)
@@ -64,8 +64,8 @@ func Sigmoid(dst, x []float32) {
 // len(dst) must equal len(logits). dst may be logits; it may not overlap it otherwise. Softmax panics before it writes
 // anything if that does not hold.
 //
-// Error: at most 4 ULP; 4 units of 2^-149 below 2^-126. A logit of -Inf is a masked class, its probability 0. A NaN, a
-// +Inf or nothing but -Inf in a row makes that row NaN, and no other.
+// Error: at most 4 ULP (measured: 4.0); 4 units of 2^-149 below 2^-126. A logit of -Inf is a masked class, its
+// probability 0. A NaN, a +Inf or nothing but -Inf in a row makes that row NaN, and no other.
 func Softmax(dst, logits []float32, classes int) {
 	checkRows("Softmax", dst, logits, classes, len(logits))
 	raceRead(logits)
@@ -75,7 +75,9 @@ func Softmax(dst, logits []float32, classes int) {
 
 // LogSoftmax sets each row of dst to the logarithm of the softmax of the same row of logits, z_j - log sum_k e^z_k.
 //
-// Shapes, aliasing, error and special values as in [Softmax]; a masked class gives -Inf.
+// Shapes and aliasing as in [Softmax].
+//
+// Error: at most 4 ULP (measured: 3.2). Special values as in [Softmax]; a masked class gives -Inf.
 func LogSoftmax(dst, logits []float32, classes int) {
 	checkRows("LogSoftmax", dst, logits, classes, len(logits))
 	raceRead(logits)
@@ -88,8 +90,8 @@ func LogSoftmax(dst, logits []float32, classes int) {
 // Shapes as in [Softmax], but len(dst) must equal the number of rows, and dst may not overlap logits (with one class it
 // may be logits).
 //
-// Error: at most 4 * 2^-23 * max(1, the largest logit's magnitude), since the result crosses zero. A NaN in a row gives
-// NaN; else a +Inf gives +Inf; a row of -Inf gives -Inf.
+// Error: at most 4 units of 2^-23 max(1, the largest logit's magnitude), since the result crosses zero (measured: 2.9). A
+// NaN in a row gives NaN; else a +Inf gives +Inf; a row of -Inf gives -Inf.
 func LogSumExp(dst, logits []float32, classes int) {
 	rows := 0
 	if classes >= 1 {
