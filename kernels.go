@@ -1,6 +1,7 @@
 package focal
 
 import (
+	"math"
 	"os"
 	"strings"
 )
@@ -65,20 +66,23 @@ const lossChunk = 1024
 // rowChunk is chunk for rows, whose elements take at most 0.5 ns.
 const rowChunk = 32768
 
-// rowsAtOnce is how many rows a kernel of the softmax form gets at most.
-const rowsAtOnce = 64
+// cachedRows is how many elements of rows are summed before their exponentials, kept in the output, are scaled: what fits
+// the first-level cache beside the logits.
+const cachedRows = 4096
 
-// rowSums is what the pass over the logits of some rows leaves for the rest: see rowSum. Assembly knows the order of the
-// fields.
+// rowsAtOnce is how many rows a kernel of the softmax form gets at most: more would only make rowSums, which Go clears for
+// every call, larger.
+const rowsAtOnce = 32
+
+// rowSums is what the pass over the logits of some rows leaves for the rest: see row in focal_generic.go. Assembly knows
+// the order of the fields.
 type rowSums struct {
-	sum    [rowsAtOnce]float32
+	sum    [rowsAtOnce]float32 // R or S; then a factor of the second pass
 	n      [rowsAtOnce]int32
-	most   [rowsAtOnce]float32 // the largest logit but the target's
-	target [rowsAtOnce]float32 // the target's logit
-	shift  [rowsAtOnce]float32 // what is subtracted from the logits
-	pre    [rowsAtOnce]float32 // factors of the second pass
-	factor [rowsAtOnce]float32
-	low    [rowsAtOnce]float32 // the rounding error of factor; the label's weight
+	most   [rowsAtOnce]float32
+	target [rowsAtOnce]float32 // the target's logit; then its gradient
+	weight [rowsAtOnce]float32 // the label's weight; then another factor of the second pass
+	plain  [rowsAtOnce]uint32  // all ones for plain rows, else 0
 }
 
 // A kernel computes one block: it knows nothing of errors, configuration or goroutines. Its arguments have been
@@ -175,6 +179,10 @@ func sigmoidGradKernel(losses, grad, logits, targets []float32, p *lossParams, s
 		clear(grad)
 		return
 	}
+	if finite := scale - scale; finite != 0 { // the fast path does not look for NaN
+		slow := *p
+		slow.limit, p = -1, &slow
+	}
 	for len(logits) > lossChunk {
 		sigmoidGradKernel(losses[:lossChunk], grad[:lossChunk], logits[:lossChunk], targets[:lossChunk], p, scale)
 		losses, grad, logits, targets = losses[lossChunk:], grad[lossChunk:], logits[lossChunk:], targets[lossChunk:]
@@ -188,21 +196,180 @@ func sigmoidGradKernel(losses, grad, logits, targets []float32, p *lossParams, s
 	}
 }
 
-// sumRows fills sums for some rows, whose labels are -1 where there is none.
-func sumRows(sums *rowSums, logits []float32, labels []int32, classes int) {
-	for i, t := range labels {
-		if t >= 0 {
-			sums.target[i] = logits[i*classes+int(t)]
+// A rowPass is the work on some rows, at most rowsAtOnce: sums is what the first pass leaves for the second. Columns are
+// the e_j of narrow rows; the e_j of others are kept in the output.
+type rowPass struct {
+	rows, classes int
+	targets       bool // rows have targets
+	narrow        int  // how many rows, the first ones, are computed with a lane per row
+	step          int  // the distance in bytes between the columns of two groups of narrow rows
+	plain         bool
+}
+
+// narrowMost is the largest number of classes of narrow rows, which have a virtual lane per class in the order of the sum.
+const narrowMost = lanes
+
+// columns are the e_j of narrow rows, a column of rows for each class; those behind the last class are 0.
+type columns [rowsAtOnce * narrowMost]float32
+
+// newPass plans the work on n rows; keep says that the e_j are wanted after the sum.
+func newPass(n, classes int, targets, keep bool) rowPass {
+	r := rowPass{rows: n, classes: classes, targets: targets, plain: true}
+	if classes > 1 && classes <= narrowMost {
+		vector := vectorLanes[active]
+		r.narrow = n - n%vector
+		if keep {
+			r.step = 4 * vector * ((classes + 3) &^ 3)
 		}
 	}
-	softmaxSumAsm(sums, &logits[0], &labels[0], len(labels), classes)
-	for i := range labels {
-		sums.shift[i] = rowShift(sums.most[i])
+	return r
+}
+
+// vectorLanes is how many float32 lanes a vector of a variant has.
+var vectorLanes = [...]int{neon: 4, avx2: 8, avx512: 16}
+
+// sum is newRow for the rows, whose labels are noLabel where there is none. dst and e get their e_j; dst may be nil, and e
+// where no row is narrow.
+func (r *rowPass) sum(sums *rowSums, e *columns, dst, logits []float32, labels []int32) {
+	c, slow := r.classes, 0
+	if r.narrow > 0 {
+		narrowSumAsm(&sums.sum[0], &logits[0], &labels[0], r.narrow, c, &e[0], r.step, &slow)
+		if slow > 0 {
+			r.plain = false
+			narrowShiftedAsm(&sums.sum[0], &logits[0], &labels[0], r.narrow, c, &e[0], r.step)
+		}
+	}
+	i, n := r.narrow, r.rows-r.narrow
+	if n == 0 {
+		return
+	}
+	logits, labels, slow = logits[i*c:], labels[i:], 0
+	if dst != nil {
+		dst = dst[i*c:]
+	}
+	switch {
+	case c > rowChunk:
+		r.plain = sumLongRow(sums, logits, int(labels[0]))
+		return
+	case c == 1 && r.targets: // no row is plain
+		slow = n
+		for i := range n {
+			sums.target[i], sums.plain[i], sums.most[i] = logits[i], 0, float32(math.Inf(-1))
+		}
+	case dst != nil:
+		rowExpAsm(&dst[0], &sums.sum[i], &logits[0], &labels[0], n, c, &slow)
+	default:
+		rowSumAsm(&sums.sum[i], &logits[0], &labels[0], n, c, &slow)
+	}
+	if slow == 0 {
+		return
+	}
+	r.plain = false
+	rowMostAsm(&sums.sum[i], &logits[0], &labels[0], n, c)
+	if dst != nil {
+		rowShiftedExpAsm(&dst[0], &sums.sum[i], &logits[0], &labels[0], n, c)
+	} else {
+		rowShiftedAsm(&sums.sum[i], &logits[0], &labels[0], n, c)
 	}
 }
 
-// rowsPerCall is how many rows of some classes a call of assembly gets.
-func rowsPerCall(classes int) int { return max(1, min(rowsAtOnce, rowChunk/classes)) }
+// write finishes the rows of dst from their e_j.
+func (r *rowPass) write(sums *rowSums, e *columns, dst, logits []float32, labels []int32, out output) {
+	c := r.classes
+	if c > rowChunk {
+		for start := 0; start < c; start += rowChunk {
+			out.writePart(sums, part(dst, start), part(logits, start), int(labels[0])-start, r.plain)
+		}
+		return
+	}
+	if r.narrow > 0 {
+		if out == gradients {
+			narrowGradAsm(&dst[0], &sums.sum[0], &labels[0], r.narrow, c, &e[0], r.step)
+		} else {
+			narrowSoftmaxAsm(&dst[0], &sums.sum[0], &labels[0], r.narrow, c, &e[0], r.step)
+		}
+	}
+	if r.narrow < r.rows {
+		out.scale(&sums.sum[r.narrow], dst[r.narrow*c:], r.rows-r.narrow, c)
+	}
+}
+
+// sumLongRow is rowPass.sum for a row that is longer than a chunk.
+func sumLongRow(sums *rowSums, logits []float32, t int) bool {
+	sums.target[0] = logits[max(t, 0)]
+	var total [lanes]float64
+	sums.plain[0], sums.n[0], sums.most[0] = ^uint32(0), 0, 0
+	for start := 0; start < len(logits); start += rowChunk {
+		if !sumPart(&total, part(logits, start), t-start) {
+			sums.plain[0], sums.most[0] = 0, float32(math.Inf(-1))
+			total = [lanes]float64{}
+			break
+		}
+	}
+	if sums.plain[0] == 0 {
+		for start := 0; start < len(logits); start += rowChunk {
+			mostOfPart(sums, part(logits, start), t-start)
+		}
+		for start := 0; start < len(logits); start += rowChunk {
+			sumShiftedPart(sums, &total, part(logits, start), t-start)
+		}
+	}
+	sums.sum[0] = float32(fold(&total))
+	return sums.plain[0] != 0
+}
+
+func part(x []float32, start int) []float32 { return x[start:min(start+rowChunk, len(x))] }
+
+// The parts of a long row. Functions that are not inlined, so that the garbage collection can stop where they begin.
+
+//go:noinline
+func sumPart(total *[lanes]float64, z []float32, t int) bool {
+	slow := 0
+	partSumAsm(total, &z[0], len(z), t, &slow)
+	return slow == 0
+}
+
+//go:noinline
+func mostOfPart(sums *rowSums, z []float32, t int) {
+	label := int32(t)
+	rowMostAsm(&sums.sum[0], &z[0], &label, 1, len(z))
+}
+
+//go:noinline
+func sumShiftedPart(sums *rowSums, total *[lanes]float64, z []float32, t int) {
+	partShiftedAsm(&sums.sum[0], total, &z[0], len(z), t)
+}
+
+// An output is what is made of the e_j of rows.
+type output bool
+
+const (
+	probabilities output = false
+	gradients     output = true
+)
+
+//go:noinline
+func (o output) writePart(sums *rowSums, dst, logits []float32, t int, plain bool) {
+	var total [lanes]float64
+	if plain {
+		slow := 0
+		partExpAsm(&dst[0], &total, &logits[0], len(dst), t, &slow)
+	} else {
+		partShiftedExpAsm(&dst[0], &sums.sum[0], &total, &logits[0], len(dst), t)
+	}
+	o.scale(&sums.sum[0], dst, 1, len(dst))
+}
+
+func (o output) scale(sums *float32, dst []float32, rows, classes int) {
+	if o == gradients {
+		gradScaleAsm(&dst[0], sums, rows, classes)
+	} else {
+		softmaxScaleAsm(&dst[0], sums, rows, classes)
+	}
+}
+
+// rowsPerCall is how many rows of some classes are computed at once: some elements' worth, at least one.
+func rowsPerCall(classes, elements int) int { return max(1, min(rowsAtOnce, elements/classes)) }
 
 // noLabels are the labels of rows without.
 var noLabels = func() (l [rowsAtOnce]int32) {
@@ -234,36 +401,62 @@ func softmaxGradKernel(losses, grad, logits []float32, labels []int32, p *lossPa
 
 // softmaxLosses writes the gradients too, unless grad is nil.
 func softmaxLosses(losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
+	if p.classes <= narrowMost && len(labels) >= vectorLanes[active] {
+		var e columns
+		softmaxRows(&e, losses, grad, logits, labels, p, scale)
+		return
+	}
+	softmaxRows(nil, losses, grad, logits, labels, p, scale)
+}
+
+func softmaxRows(e *columns, losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
 	var sums rowSums
-	c, rows := p.classes, rowsPerCall(p.classes)
+	c := p.classes
+	rows := rowsPerCall(c, rowChunk)
+	if grad != nil {
+		rows = rowsPerCall(c, cachedRows)
+	}
 	for len(labels) > 0 {
 		n := min(rows, len(labels))
-		sumRows(&sums, logits[:n*c], labels[:n], c)
-		for i, t := range labels[:n] {
-			sums.low[i] = p.weight(max(t, 0))
-		}
-		if grad == nil {
-			rowLossAsm(&losses[0], &sums, n, p)
-		} else {
-			rowGradAsm(&losses[0], &sums, n, p, &scale)
-		}
-		for i, t := range labels[:n] {
-			if t == noLabel {
-				losses[i] = 0
-			}
-		}
+		z, t := logits[:n*c], labels[:n]
+		var g []float32
 		if grad != nil {
-			softmaxGradRowsAsm(&grad[0], &logits[0], &sums, n, c)
-			for i, t := range labels[:n] {
-				if t == noLabel {
-					clear(grad[i*c:][:c])
-				} else {
-					grad[i*c+int(t)] = canonical(-sums.target[i])
+			g, grad = grad[:n*c], grad[n*c:]
+		}
+		pass := newPass(n, c, true, g != nil)
+		pass.sum(&sums, e, g, z, t)
+		p.weights(&sums, t)
+		if g == nil {
+			rowLossAsm(&losses[0], &sums.sum[0], n, p)
+		} else {
+			rowGradAsm(&losses[0], &sums.sum[0], n, p, &scale)
+			pass.write(&sums, e, g, z, t, gradients)
+		}
+		for i, label := range t {
+			switch {
+			case label == noLabel:
+				losses[i] = 0
+				if g != nil {
+					clear(g[i*c:][:c])
 				}
+			case g != nil && i >= pass.narrow:
+				g[i*c+int(label)] = sums.target[i]
 			}
-			grad = grad[n*c:]
 		}
 		losses, logits, labels = losses[n:], logits[n*c:], labels[n:]
+	}
+}
+
+// weights sets the weights of some rows.
+func (p *lossParams) weights(sums *rowSums, labels []int32) {
+	if p.alpha == nil {
+		for i := range labels {
+			sums.weight[i] = 1
+		}
+		return
+	}
+	for i, t := range labels {
+		sums.weight[i] = p.alpha[max(t, 0)]
 	}
 }
 
@@ -273,16 +466,21 @@ func softmaxKernel(dst, logits []float32, classes int) {
 		return
 	}
 	var sums rowSums
+	var e columns
+	rows := rowsPerCall(classes, cachedRows)
 	for len(logits) > 0 {
-		n := min(rowsPerCall(classes), len(logits)/classes)
-		sumRows(&sums, logits, noLabels[:n], classes)
-		for i := range n {
-			sums.factor[i], sums.low[i] = reciprocal(sums.sum[i])
-		}
-		softmaxRowsAsm(&dst[0], &logits[0], &sums, n, classes)
+		n := min(rows, len(logits)/classes)
+		z, d := logits[:n*classes], dst[:n*classes]
+		pass := newPass(n, classes, false, true)
+		pass.sum(&sums, &e, d, z, noLabels[:n])
+		reciprocalsAsm(&sums.sum[0], n)
+		pass.write(&sums, &e, d, z, noLabels[:n], probabilities)
 		dst, logits = dst[n*classes:], logits[n*classes:]
 	}
 }
+
+// logParams make rowLoss give -log p_t.
+var logParams = newLossParams(1, 0, nil, 1, 1)
 
 func logSoftmaxKernel(dst, logits []float32, classes int) {
 	if active == generic {
@@ -290,32 +488,44 @@ func logSoftmaxKernel(dst, logits []float32, classes int) {
 		return
 	}
 	var sums rowSums
+	var e columns
+	var first [rowsAtOnce]float32
 	var labels [rowsAtOnce]int32
+	rows := rowsPerCall(classes, cachedRows)
 	for len(logits) > 0 {
-		n := min(rowsPerCall(classes), len(logits)/classes)
-		sumRows(&sums, logits, noLabels[:n], classes) // for the maxima
-		for i := range n {
-			labels[i] = int32(firstIndex(logits[i*classes:][:classes], sums.most[i]))
+		n := min(rows, len(logits)/classes)
+		z := logits[:n*classes]
+		firstMaxima(&first, &labels, z, n, classes)
+		pass := newPass(n, classes, true, false)
+		pass.sum(&sums, &e, nil, z, labels[:n])
+		logParams.weights(&sums, labels[:n])
+		rowLossAsm(&sums.sum[0], &sums.sum[0], n, &logParams)
+		sums.most = first
+		for start := 0; start < len(z); start += max(rowChunk, len(z)) {
+			logSoftmaxRowsAsm(&dst[start], &sums.sum[0], &z[start], n, classes)
 		}
-		most := sums.most
-		sumRows(&sums, logits, labels[:n], classes)
-		for i := range n {
-			sums.factor[i] = finishRow(sums.sum[i], sums.n[i], sums.most[i], sums.target[i]).nll
-		}
-		sums.most = most
-		logSoftmaxRowsAsm(&dst[0], &logits[0], &sums, n, classes)
 		dst, logits = dst[n*classes:], logits[n*classes:]
 	}
 }
 
-// firstIndex is the index of the first m in z, 0 if there is none.
-func firstIndex(z []float32, m float32) int {
-	for j, x := range z {
-		if x == m {
-			return j
+// firstMaxima gives the first maximum of each row, and its place.
+func firstMaxima(first *[rowsAtOnce]float32, labels *[rowsAtOnce]int32, logits []float32, rows, classes int) {
+	if classes <= rowChunk {
+		rowFirstAsm(&first[0], &logits[0], &labels[0], rows, classes)
+		return
+	}
+	first[0], labels[0] = float32(math.Inf(-1)), 0
+	for start := 0; start < classes; start += rowChunk {
+		if m, t := firstOfPart(part(logits, start)); m > first[0] {
+			first[0], labels[0] = m, int32(start)+t
 		}
 	}
-	return 0
+}
+
+//go:noinline
+func firstOfPart(z []float32) (m float32, t int32) {
+	rowFirstAsm(&m, &z[0], &t, 1, len(z))
+	return m, t
 }
 
 func logSumExpKernel(dst, logits []float32, classes int) {
@@ -324,11 +534,15 @@ func logSumExpKernel(dst, logits []float32, classes int) {
 		return
 	}
 	var sums rowSums
+	var e columns
+	rows := rowsPerCall(classes, rowChunk)
 	for len(dst) > 0 {
-		n := min(rowsPerCall(classes), len(dst))
-		sumRows(&sums, logits, noLabels[:n], classes)
+		n := min(rows, len(dst))
+		pass := newPass(n, classes, false, false)
+		pass.sum(&sums, &e, nil, logits[:n*classes], noLabels[:n])
 		for i := range n {
-			dst[i] = finishLogSumExp(logits[i*classes:][:classes], sums.sum[i], sums.n[i], sums.most[i])
+			r := row{sums.sum[i], sums.n[i], sums.most[i], sums.plain[i] != 0}
+			dst[i] = r.logSum(logits[i*classes:][:classes])
 		}
 		dst, logits = dst[n:], logits[n*classes:]
 	}
@@ -353,41 +567,47 @@ func oneVsRestGradKernel(losses, grad, logits []float32, labels []int32, p *loss
 // oneVsRestLosses writes the gradients too, unless grad is nil. The targets and the losses of some rows, or of a piece of a
 // long one, are kept in the cache.
 func oneVsRestLosses(losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
+	if len(logits) <= smallTerms { // Go clears the buffers
+		var targets, terms [smallTerms]float32
+		oneVsRestTerms(targets[:], terms[:], losses, grad, logits, labels, p, scale)
+		return
+	}
 	var targets, terms [lossChunk]float32
-	c := p.classes
+	oneVsRestTerms(targets[:], terms[:], losses, grad, logits, labels, p, scale)
+}
+
+const smallTerms = 128
+
+// oneVsRestTerms has room for some targets, all 0, and terms.
+func oneVsRestTerms(targets, terms, losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
+	c, room := p.classes, len(terms)
 	for len(labels) > 0 {
-		rows := min(max(1, lossChunk/c), len(labels))
-		for i := range rows {
-			losses[i] = 0
-		}
+		rows := min(max(1, room/c), len(labels))
 		var total [lanes]float64
-		for start := 0; start < rows*c; start += lossChunk { // more than once only where a row is longer
-			n := min(lossChunk, rows*c-start)
-			for i, t := range labels[:rows] {
-				if at := i*c + int(t) - start; t >= 0 && int(t) < c && at >= 0 && at < n {
-					targets[at] = 1
+		for start := 0; start < rows*c; start += room { // more than once only where a row is longer
+			n := min(room, rows*c-start)
+			positives := func(y float32) {
+				for i, t := range labels[:rows] {
+					if at := i*c + int(t) - start; uint(t) < uint(c) && uint(at) < uint(n) {
+						targets[at] = y
+					}
 				}
 			}
+			positives(1)
 			if grad == nil {
 				sigmoidLossKernel(terms[:n], logits[start:start+n], targets[:n], p)
 			} else {
 				sigmoidGradKernel(terms[:n], grad[start:start+n], logits[start:start+n], targets[:n], p, scale)
 			}
-			for i, t := range labels[:rows] {
-				if at := i*c + int(t) - start; t >= 0 && int(t) < c && at >= 0 && at < n {
-					targets[at] = 0
-				}
-				if c <= lossChunk {
-					total = [lanes]float64{}
-				}
-				addBlocks(&total, terms[min(i*c, n):min(i*c+c, n)])
-				if c <= lossChunk {
-					losses[i] = canonical(float32(fold(&total)))
-				}
+			positives(0)
+			if c > room {
+				addBlocksAsm(&total, &terms[0], n)
 			}
 		}
-		if c > lossChunk {
+		if c > room {
 			losses[0] = canonical(float32(fold(&total)))
+		} else {
+			foldRowsAsm(&losses[0], &terms[0], rows, c)
 		}
 		for i, t := range labels[:rows] {
 			if t == noLabel {
@@ -404,16 +624,24 @@ func oneVsRestLosses(losses, grad, logits []float32, labels []int32, p *lossPara
 	}
 }
 
-// addBlocks adds x to total, in blocks of rowBlock.
-func addBlocks(total *[lanes]float64, x []float32) {
-	addBlocksAsm(total, &x[0], len(x))
+// maxWordKernel is the largest of some words, 0 of none.
+func maxWordKernel(words []uint32) uint32 {
+	var most uint32
+	if active == generic || len(words) < lanes { // a call takes as long
+		for _, w := range words {
+			most = max(most, w)
+		}
+		return most
+	}
+	maxWordAsm(&most, &words[0], len(words))
+	return most
 }
 
 func sumBlock(losses []float32) float64 {
 	if active == generic || len(losses) == 0 {
 		return sumBlockGeneric(losses)
 	}
-	var total [lanes]float64
-	addLossesAsm(&total, &losses[0], len(losses))
-	return fold(&total)
+	var sum float64
+	sumLossesAsm(&sum, &losses[0], len(losses))
+	return sum
 }

@@ -87,18 +87,54 @@ var kernels = []kernel{
 	{name: "sigmoidGrad", args: "losses, grad, logits, targets *float32, n int, p *lossParams, scale *float32", body: func(m machine) {
 		sigmoidLossKernel(m, true)
 	}},
-	{name: "softmaxSum", args: "sums *rowSums, logits *float32, labels *int32, rows, classes int", body: softmaxSum},
-	{name: "rowLoss", args: "losses *float32, sums *rowSums, n int, p *lossParams", body: func(m machine) {
+	{name: "rowSum", args: "sums, logits *float32, labels *int32, rows, classes int, slow *int", body: func(m machine) {
+		rowSum(m, rowLoop{matrices: []string{"logits"}, labels: true})
+	}},
+	{name: "rowExp", args: "dst, sums, logits *float32, labels *int32, rows, classes int, slow *int", body: func(m machine) {
+		rowSum(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true})
+	}},
+	{name: "partSum", args: "total *[16]float64, logits *float32, n, label int, slow *int", body: func(m machine) {
+		rowSum(m, rowLoop{matrices: []string{"logits"}, part: true})
+	}},
+	{name: "partExp", args: "dst *float32, total *[16]float64, logits *float32, n, label int, slow *int", body: func(m machine) {
+		rowSum(m, rowLoop{matrices: []string{"dst", "logits"}, part: true})
+	}},
+	{name: "rowMost", args: "sums, logits *float32, labels *int32, rows, classes int", body: rowMost},
+	{name: "rowShifted", args: "sums, logits *float32, labels *int32, rows, classes int", body: func(m machine) {
+		rowShifted(m, rowLoop{matrices: []string{"logits"}, labels: true})
+	}},
+	{name: "rowShiftedExp", args: "dst, sums, logits *float32, labels *int32, rows, classes int", body: func(m machine) {
+		rowShifted(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true})
+	}},
+	{name: "partShifted", args: "sums *float32, total *[16]float64, logits *float32, n, label int", body: func(m machine) {
+		rowShifted(m, rowLoop{matrices: []string{"logits"}, part: true})
+	}},
+	{name: "partShiftedExp", args: "dst, sums *float32, total *[16]float64, logits *float32, n, label int", body: func(m machine) {
+		rowShifted(m, rowLoop{matrices: []string{"dst", "logits"}, part: true})
+	}},
+	{name: "narrowSum", args: "sums, logits *float32, labels *int32, rows, classes int, e *float32, step int, slow *int", body: narrowSum},
+	{name: "narrowShifted", args: "sums, logits *float32, labels *int32, rows, classes int, e *float32, step int", body: narrowShifted},
+	{name: "narrowSoftmax", args: "dst, sums *float32, labels *int32, rows, classes int, e *float32, step int", body: func(m machine) {
+		narrowScale(m, false)
+	}},
+	{name: "narrowGrad", args: "dst, sums *float32, labels *int32, rows, classes int, e *float32, step int", body: func(m machine) {
+		narrowScale(m, true)
+	}},
+	{name: "rowLoss", args: "losses *float32, sums *float32, n int, p *lossParams", body: func(m machine) {
 		rowEndKernel(m, false)
 	}},
-	{name: "rowGrad", args: "losses *float32, sums *rowSums, n int, p *lossParams, scale *float32", body: func(m machine) {
+	{name: "rowGrad", args: "losses *float32, sums *float32, n int, p *lossParams, scale *float32", body: func(m machine) {
 		rowEndKernel(m, true)
 	}},
-	{name: "addLosses", args: "total *[16]float64, x *float32, n int", body: func(m machine) { addLanes(m, rowTile) }},
-	{name: "addBlocks", args: "total *[16]float64, x *float32, n int", body: func(m machine) { addLanes(m, rowBlock) }},
-	{name: "softmaxRows", args: "dst, logits *float32, sums *rowSums, rows, classes int", body: softmaxRows},
-	{name: "softmaxGradRows", args: "dst, logits *float32, sums *rowSums, rows, classes int", body: softmaxGradRows},
-	{name: "logSoftmaxRows", args: "dst, logits *float32, sums *rowSums, rows, classes int", body: logSoftmaxRows},
+	{name: "maxWord", args: "most, x *uint32, n int", body: maxWord},
+	{name: "foldRows", args: "losses, terms *float32, rows, classes int", body: foldRows},
+	{name: "sumLosses", args: "sum *float64, x *float32, n int", body: sumLosses},
+	{name: "addBlocks", args: "total *[16]float64, x *float32, n int", body: addBlocks},
+	{name: "reciprocals", args: "sums *float32, n int", body: reciprocals},
+	{name: "softmaxScale", args: "dst, sums *float32, rows, classes int", body: func(m machine) { rowScale(m, false) }},
+	{name: "gradScale", args: "dst, sums *float32, rows, classes int", body: func(m machine) { rowScale(m, true) }},
+	{name: "rowFirst", args: "sums, logits *float32, labels *int32, rows, classes int", body: rowFirst},
+	{name: "logSoftmaxRows", args: "dst, sums, logits *float32, rows, classes int", body: logSoftmaxRows},
 }
 
 // nanCheck jumps to slow if there is a NaN among some vectors.
@@ -258,6 +294,7 @@ func testTable() []byte {
 	field("lossParams", "factor", lossFields.factor)
 	field("lossParams", "positive", lossFields.positive)
 	field("lossParams", "negative", lossFields.negative)
+	field("lossParams", "limit", lossFields.limit)
 	field("lossParams", "power", lossFields.power)
 	fmt.Fprintf(&b, "}\n")
 	text, err := format.Source(bytes.ReplaceAll(b.Bytes(), []byte(", }"), []byte("}")))
