@@ -108,6 +108,7 @@ const accuracyFile = "testdata/accuracy.json"
 // An accuracy is what was found about a function, on all variants.
 type accuracy struct {
 	Inputs              int      `json:"inputs"`
+	Specified           int      `json:"by_specification"` // how many of these the specification computed, not a variant
 	NotCorrectlyRounded int      `json:"not_correctly_rounded"`
 	Normal              witness  `json:"normal"`    // results from 2^-126 on, in ULP
 	Subnormal           witness  `json:"subnormal"` // results below, in units of 2^-149
