@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"math"
+	"runtime"
 	"slices"
 	"time"
 )
@@ -77,6 +78,7 @@ func measure(ctx context.Context, peers []*peer, in *input, e effort) ([]timing,
 		most = max(most, n.rounds)
 		list = append(list, n)
 	}
+	runtime.GC() // not during the rounds
 	for round := range most {
 		for _, n := range list {
 			// A slow peer sits out rounds, evenly.
