@@ -55,6 +55,8 @@ func render(args []string) error {
 	return nil
 }
 
+var errNoResults = errors.New("no results: run go run -C bench . record")
+
 // readResults reads the reports of all machines, the newest first.
 func readResults() ([]*report, error) {
 	paths, err := filepath.Glob(filepath.Join(resultsDir, "*.json"))
@@ -70,7 +72,7 @@ func readResults() ([]*report, error) {
 		reports = append(reports, r)
 	}
 	if len(reports) == 0 {
-		return nil, errors.New("no results: run go run -C bench . record")
+		return nil, errNoResults
 	}
 	slices.SortStableFunc(reports, func(a, b *report) int { return b.Date.Compare(a.Date) })
 	return reports, nil
