@@ -183,18 +183,24 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if o.bars {
 		r.printBars(text)
 	}
+	err = nil
 	switch {
 	case o.json == "-":
-		return r.writeJSON(stdout)
+		err = r.writeJSON(stdout)
 	case o.json != "":
-		return r.writeFile(o.json)
+		err = r.writeFile(o.json)
 	case o.record && !r.Partial:
 		path := r.Machine.fileName()
 		fmt.Fprintln(stderr, "bench: writing", path)
-		return r.writeFile(path)
+		err = r.writeFile(path)
 	}
-	return nil
+	if r.Partial {
+		err = errors.Join(err, errInterrupted)
+	}
+	return err
 }
+
+var errInterrupted = errors.New("interrupted")
 
 // startPeers starts focal in every variant, then the others.
 func startPeers(o *options, dir string, skip func(name string, err error)) ([]*peer, error) {

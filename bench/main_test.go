@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -103,8 +104,9 @@ func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var out bytes.Buffer
-	if err := run(ctx, []string{"-quick", "-filter", "^Exp/n=64$", "-json", "-"}, &out, io.Discard); err != nil {
-		t.Fatal(err)
+	err := run(ctx, []string{"-quick", "-filter", "^Exp/n=64$", "-json", "-"}, &out, io.Discard)
+	if !errors.Is(err, errInterrupted) {
+		t.Errorf("error %v, want %v", err, errInterrupted)
 	}
 	var r report
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
