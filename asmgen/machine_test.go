@@ -266,7 +266,7 @@ func TestOperations(t *testing.T) {
 			name: "op_" + o.name, args: "dst, a, b, c *float32, n int",
 			body: func(m machine) {
 				elementwise{
-					outs: []string{"dst"}, ins: []string{"a", "b", "c"}, unroll: 2, fill: []float32{1, 1, 1},
+					outs: at0("dst"), ins: at0("a", "b", "c"), unroll: 2, fill: []float32{1, 1, 1},
 					step: func(m machine, x []vec) []vec {
 						if o.needs != nil && !o.needs(m.properties()) {
 							return []vec{x[0]}
