@@ -462,9 +462,15 @@ func (in *input) at(i int) string {
 
 func results(p *peer, in *input) ([]float32, bool, error) {
 	ok, err := p.prepare(in)
-	if !ok || err != nil {
-		return nil, ok, err
+	if err != nil {
+		return nil, false, &peerError{p, in, err}
+	}
+	if !ok {
+		return nil, false, nil
 	}
 	out, err := p.result()
-	return out, true, err
+	if err != nil {
+		return nil, false, &peerError{p, in, err}
+	}
+	return out, true, nil
 }

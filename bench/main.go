@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -169,12 +170,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			r.Peers = append(r.Peers, p.peerInfo)
 		}
 	}
-	if o.record && len(r.Skipped) > 0 {
-		return fmt.Errorf("recorded results have all peers, but skipped: %s", r.Skipped)
+	allPeers := func() error {
+		if o.record && len(r.Skipped) > 0 {
+			return fmt.Errorf("recorded results have all peers, but skipped: %s", r.Skipped)
+		}
+		return nil
 	}
-
+	if err := allPeers(); err != nil {
+		return err
+	}
 	err = r.measure(ctx, o, works, peers, stderr)
 	if err != nil && ctx.Err() == nil {
+		return err
+	}
+	if err := allPeers(); err != nil {
 		return err
 	}
 	r.Partial = ctx.Err() != nil
@@ -243,11 +252,11 @@ func startPeers(o *options, dir string, skip func(name string, err error)) ([]*p
 }
 
 // measure fills the report, first with the accuracy of the functions that works name, then with their times. What has
-// been measured stays when it is interrupted.
+// been measured stays when it is interrupted, and when a peer fails: that one is left out from then on.
 func (r *report) measure(ctx context.Context, o *options, works []work, peers []*peer, stderr io.Writer) error {
 	var names []*function
-	for i, w := range works {
-		if i == 0 || works[i-1].f != w.f {
+	for _, w := range works {
+		if !slices.Contains(names, w.f) {
 			names = append(names, w.f)
 		}
 	}
@@ -255,13 +264,18 @@ func (r *report) measure(ctx context.Context, o *options, works []work, peers []
 		progressbar.OptionSetVisibility(isTerminal(stderr)), progressbar.OptionClearOnFinish(),
 		progressbar.OptionSetElapsedTime(true))
 	defer progress.Finish()
-	done := map[*function]bool{}
-	for _, f := range names {
-		progress.Add(1)
-		if done[f] {
-			continue
+
+	// leaveOut takes a peer away that failed, unless it is focal.
+	leaveOut := func(err error) error {
+		var failed *peerError
+		if ctx.Err() != nil || !errors.As(err, &failed) || failed.peer.Focal || failed.peer.hidden {
+			return err
 		}
-		done[f] = true
+		r.Skipped = append(r.Skipped, err.Error())
+		peers = slices.DeleteFunc(slices.Clone(peers), func(p *peer) bool { return p == failed.peer })
+		return nil
+	}
+	for _, f := range names {
 		progress.Describe(f.name + ": accuracy")
 		c := newCheck(f)
 		for _, p := range peers {
@@ -271,24 +285,11 @@ func (r *report) measure(ctx context.Context, o *options, works []work, peers []
 			if p.hidden {
 				continue
 			}
-			a, ok, err := c.evaluate(p)
-			if err != nil {
-				return fmt.Errorf("%s, %s: %w", f.name, p.Name, err)
-			}
-			if ok {
-				r.Accuracy = append(r.Accuracy, a)
-			}
-			if !o.sweep {
-				continue
-			}
-			curve, ok, err := newCurve(f, p)
-			if err != nil {
-				return fmt.Errorf("%s, %s: %w", f.name, p.Name, err)
-			}
-			if ok {
-				r.Curves = append(r.Curves, curve)
+			if err := leaveOut(r.check(c, p, o.sweep)); err != nil {
+				return err
 			}
 		}
+		progress.Add(1)
 	}
 	e := normalEffort
 	if o.quick {
@@ -296,14 +297,37 @@ func (r *report) measure(ctx context.Context, o *options, works []work, peers []
 	}
 	for _, w := range works {
 		progress.Describe(w.name())
-		timings, err := measure(ctx, peers, newInput(w.f, w.shape), e)
-		if err != nil {
-			return fmt.Errorf("%s: %w", w.name(), err)
+		in := newInput(w.f, w.shape)
+		for {
+			timings, err := measure(ctx, peers, in, e)
+			if err == nil {
+				r.Timings = append(r.Timings, timings...)
+				break
+			}
+			if err := leaveOut(err); err != nil {
+				return err
+			}
 		}
-		r.Timings = append(r.Timings, timings...)
 		progress.Add(1)
 	}
 	return nil
+}
+
+// check adds the accuracy of a peer, and the curve of its errors.
+func (r *report) check(c *check, p *peer, curves bool) error {
+	a, ok, err := c.evaluate(p)
+	if !ok || err != nil {
+		return err
+	}
+	r.Accuracy = append(r.Accuracy, a)
+	if !curves {
+		return nil
+	}
+	curve, ok, err := newCurve(c.sample.f, p)
+	if ok && err == nil {
+		r.Curves = append(r.Curves, curve)
+	}
+	return err
 }
 
 func (r *report) writeFile(path string) error {

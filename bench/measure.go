@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"runtime"
 	"slices"
@@ -25,11 +26,23 @@ type timing struct {
 // spread is the distance of the quartiles, as a part of the median.
 func (t *timing) spread() float64 { return (t.Three - t.Quarter) / t.Median }
 
+// A peerError says which peer failed, and on what.
+type peerError struct {
+	peer *peer
+	in   *input
+	err  error
+}
+
+func (e *peerError) Error() string {
+	return fmt.Sprintf("%s failed on %s: %v", e.peer.Name, e.in, e.err)
+}
+func (e *peerError) Unwrap() error { return e.err }
+
 // effort says how much time to spend.
 type effort struct {
 	round  time.Duration // what one round of one peer should take
 	rounds int
-	budget time.Duration // what the rounds of one peer on one row may take in all; there are three rounds at least
+	budget time.Duration // what the rounds of one peer on one row may take in all, but there are three at least
 }
 
 var (
@@ -50,7 +63,7 @@ func measure(ctx context.Context, peers []*peer, in *input, e effort) ([]timing,
 	for _, p := range peers {
 		ok, err := p.prepare(in)
 		if err != nil {
-			return nil, err
+			return nil, &peerError{p, in, err}
 		}
 		if !ok {
 			continue
@@ -59,7 +72,7 @@ func measure(ctx context.Context, peers []*peer, in *input, e effort) ([]timing,
 		for {
 			d, err := p.time(0, n.reps)
 			if err != nil {
-				return nil, err
+				return nil, &peerError{p, in, err}
 			}
 			if d < e.round/4 && n.reps < 1<<24 {
 				n.reps *= 4
@@ -73,6 +86,10 @@ func measure(ctx context.Context, peers []*peer, in *input, e effort) ([]timing,
 			}
 			round := time.Duration(call * float64(n.warm+n.reps))
 			n.rounds = min(e.rounds, max(3, int(e.budget/max(round, 1))))
+			if round > e.budget { // this was a round
+				n.ns = append(n.ns, call/float64(in.elements()))
+				n.rounds = 2
+			}
 			break
 		}
 		most = max(most, n.rounds)
@@ -90,7 +107,7 @@ func measure(ctx context.Context, peers []*peer, in *input, e effort) ([]timing,
 			}
 			d, err := n.time(n.warm, n.reps)
 			if err != nil {
-				return nil, err
+				return nil, &peerError{n.peer, in, err}
 			}
 			n.ns = append(n.ns, float64(d)/float64(n.reps*in.elements()))
 		}

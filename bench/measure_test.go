@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -62,15 +64,17 @@ func TestMeasure(t *testing.T) {
 		&clockwork{name: "lacks it", lack: true},
 		&clockwork{name: "b", call: 2 * time.Microsecond},
 		&clockwork{name: "slow", call: 6 * time.Millisecond},
+		&clockwork{name: "slowest", call: 30 * time.Millisecond},
 	)
 	timings, err := measure(t.Context(), peers, in, e)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]timing{
-		"a":    {Median: 10, Reps: 1000, Rounds: 12},
-		"b":    {Median: 20, Reps: 500, Rounds: 12},
-		"slow": {Median: 60_000, Reps: 1, Rounds: 4},
+		"a":       {Median: 10, Reps: 1000, Rounds: 12},
+		"b":       {Median: 20, Reps: 500, Rounds: 12},
+		"slow":    {Median: 60_000, Reps: 1, Rounds: 4},
+		"slowest": {Median: 300_000, Reps: 1, Rounds: 3},
 	}
 	if len(timings) != len(want) {
 		t.Fatalf("%d timings, want %d", len(timings), len(want))
@@ -83,10 +87,10 @@ func TestMeasure(t *testing.T) {
 		}
 	}
 	// The rounds alternate, and the slow peer's are spread among them.
-	rounds := log[slices.Index(log, "slow")+1:]
-	period := []string{"a", "b", "a", "b", "a", "b", "slow"}
-	if want := slices.Repeat(period, 4); !slices.Equal(rounds, want) {
-		t.Errorf("rounds were %v, want %v", rounds, want)
+	rounds := strings.Join(log[slices.Index(log, "slowest")+1:], " ")
+	const half = "a b a b a b slow a b a b a b slow slowest"
+	if want := half + " " + half; rounds != want {
+		t.Errorf("rounds were %q, want %q", rounds, want)
 	}
 }
 
@@ -95,8 +99,9 @@ func TestMeasureErrors(t *testing.T) {
 	var log []string
 	broken := errors.New("broken")
 	peers := clockworks(&log, &clockwork{name: "a", call: 1}, &clockwork{name: "b", call: 1, err: broken})
-	if _, err := measure(t.Context(), peers, in, quickEffort); !errors.Is(err, broken) {
-		t.Errorf("error %v, want %v", err, broken)
+	_, err := measure(t.Context(), peers, in, quickEffort)
+	if !errors.Is(err, broken) || !strings.Contains(err.Error(), "b failed on Exp/n=100") {
+		t.Errorf("error %v, want %v, with names", err, broken)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -113,3 +118,27 @@ func TestClock(t *testing.T) {
 		t.Errorf("clock() = %v GHz", ghz)
 	}
 }
+
+// TestFailingPeer holds that a peer that fails is left out, with a word, and the others stay.
+func TestFailingPeer(t *testing.T) {
+	ok := &peer{peerInfo: peerInfo{Name: "fine"}, runner: &local{ops: plainOps()}}
+	bad := &peer{peerInfo: peerInfo{Name: "bad"}, runner: &failing{local{ops: plainOps()}}}
+	w := work{functionNamed("Exp"), shape{1, 16}}
+	r := &report{}
+	if err := r.measure(t.Context(), &options{quick: true}, []work{w}, []*peer{bad, ok}, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Timings) != 1 || r.Timings[0].Peer != "fine" || len(r.Skipped) != 1 || !strings.Contains(r.Skipped[0], "bad failed on Exp") {
+		t.Errorf("%+v", r)
+	}
+	bad.Focal = true
+	if err := r.measure(t.Context(), &options{quick: true}, []work{w}, []*peer{bad, ok}, io.Discard); !errors.Is(err, errFailing) {
+		t.Errorf("error %v, want %v", err, errFailing)
+	}
+}
+
+type failing struct{ local }
+
+var errFailing = errors.New("crashed")
+
+func (*failing) time(warm, reps int) (time.Duration, error) { return 0, errFailing }
