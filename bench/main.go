@@ -21,12 +21,14 @@ import (
 const usage = `Bench times every function of focal, in every variant that this CPU has, against
 what its users would pick instead, and measures how accurate each is.
 
-	go run -C bench . [flags]             run, and print tables
-	go run -C bench . record [flags]      run with all peers and the rows of the pictures; keep the results in results/
-	go run -C bench . compare A.json B.json   put two results side by side
-	go run -C bench . render              make the README's table and pictures from results/
+	go run -C bench . [flags]                run, and print tables
+	go run -C bench . record                 run with all peers and the rows of the
+	                                         pictures; keep the results in results/
+	go run -C bench . compare A.json B.json  put two results side by side
+	go run -C bench . render                 make the README's table and the pictures
+	                                         from results/
 
-Flags of a run:
+Files are relative to bench/. Flags of a run:
 
 `
 
@@ -97,6 +99,9 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 		return nil, fmt.Errorf("unknown command %q", flags.Arg(0))
 	}
 	if o.record {
+		if *filter != "" || o.quick || o.json != "" {
+			return nil, errors.New("record runs all rows at full length: it takes no -filter, -quick or -json")
+		}
 		o.c, o.onnx, o.torch, o.sweep = true, true, true, true
 	}
 	var err error

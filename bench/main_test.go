@@ -34,6 +34,8 @@ func TestBadFlags(t *testing.T) {
 		{[]string{"-filter", "no such row"}, "matches no row"},
 		{[]string{"-filter", "("}, "-filter"},
 		{[]string{"-filter", "rows=200700", "-quick"}, "matches no row"},
+		{[]string{"record", "-quick"}, "record runs all rows"},
+		{[]string{"record", "-filter", "Exp"}, "record runs all rows"},
 		{[]string{"frobnicate"}, `unknown command "frobnicate"`},
 		{[]string{"compare"}, "two files"},
 		{[]string{"compare", "a.json", "b.json"}, "a.json"},

@@ -59,6 +59,7 @@ var styles = []struct {
 	{"libmvec avx2", style{[2]color.Color{rgb(0x2da44e), rgb(0x3fb950)}, 1.2, dashed}},
 	{"SLEEF u10 avx512", style{[2]color.Color{rgb(0x8250df), rgb(0xbc8cff)}, 1.2, nil}},
 	{"SLEEF u10 avx2", style{[2]color.Color{rgb(0x8250df), rgb(0xbc8cff)}, 1.2, dashed}},
+	{"C -Ofast", style{[2]color.Color{rgb(0x2da44e), rgb(0x3fb950)}, 1.2, nil}},
 	{"ONNX Runtime", style{[2]color.Color{rgb(0xcf222e), rgb(0xff7b72)}, 1.2, nil}},
 	{"PyTorch", style{[2]color.Color{rgb(0xd4700a), rgb(0xffa657)}, 1.2, nil}},
 	{"vek", style{[2]color.Color{rgb(0x9a6700), rgb(0xd9b44a)}, 1.2, dashed}},

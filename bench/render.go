@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -165,12 +164,9 @@ func readmeText(reports []*report) string {
 	return b.String()
 }
 
-// readmeError is the worst error of a function; that of a sum is that of what it adds.
+// readmeError is the worst error of a function.
 func (r *report) readmeError(function, peer string) string {
-	if s, ok := strings.CutSuffix(function, ".Sum"); ok {
-		function = s + ".Each"
-	}
-	a := r.accuracyOf(function, peer)
+	a := r.trust(function, peer)
 	if a == nil {
 		return ""
 	}
@@ -178,5 +174,5 @@ func (r *report) readmeError(function, peer string) string {
 	if a.wrong() {
 		mark = " **!**"
 	}
-	return cmp.Or(a.ulpText(), "0") + mark
+	return a.ulpText() + mark
 }

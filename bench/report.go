@@ -181,6 +181,15 @@ func (r *report) accuracyOf(function, peer string) *accuracy {
 	return nil
 }
 
+// trust is the accuracy that tells whether to trust a function: that of a sum is that of what it adds, where errors of
+// opposite signs have not met.
+func (r *report) trust(function, peer string) *accuracy {
+	if s, ok := strings.CutSuffix(function, ".Sum"); ok {
+		function = s + ".Each"
+	}
+	return r.accuracyOf(function, peer)
+}
+
 // wrong reports whether a result should not be trusted: more than two of seven digits are lost, or special values are
 // wrong.
 func (a *accuracy) wrong() bool {
@@ -228,7 +237,7 @@ func (r *report) printTimings(out io.Writer) {
 				switch {
 				case t == nil:
 					fmt.Fprint(w, "\t")
-				case r.accuracyOf(f, column).wrong():
+				case r.trust(f, column).wrong():
 					fmt.Fprintf(w, "%s!\t", digits(t.Median))
 				default:
 					fmt.Fprintf(w, "%s \t", digits(t.Median))

@@ -26,18 +26,20 @@ __m512 _ZGVeN16v_expf(__m512), _ZGVeN16v_logf(__m512), _ZGVeN16vv_powf(__m512, _
 #define LOOP(name, isa, lanes, prefix, type, expr)                                       \
 	isa static void name(void) {                                                         \
 		long i = 0, n = work.n;                                                          \
+		const float *x = work.x;                                                         \
+		float *out = work.out;                                                           \
 		const type y = prefix##_set1_ps(work.exponent), one = prefix##_set1_ps(1);       \
 		(void)y, (void)one;                                                              \
 		for (; i + lanes <= n; i += lanes) {                                             \
-			type v = prefix##_loadu_ps(work.x + i);                                      \
-			prefix##_storeu_ps(work.out + i, expr);                                      \
+			type v = prefix##_loadu_ps(x + i);                                           \
+			prefix##_storeu_ps(out + i, expr);                                           \
 		}                                                                                \
 		if (i < n) {                                                                     \
 			float last[lanes] = {0};                                                     \
-			memcpy(last, work.x + i, 4 * (n - i));                                       \
+			memcpy(last, x + i, 4 * (n - i));                                            \
 			type v = prefix##_loadu_ps(last);                                            \
 			prefix##_storeu_ps(last, expr);                                              \
-			memcpy(work.out + i, last, 4 * (n - i));                                     \
+			memcpy(out + i, last, 4 * (n - i));                                          \
 		}                                                                                \
 	}
 
