@@ -180,6 +180,9 @@ func TestChecks(t *testing.T) {
 	p := activeFocal()
 	for i := range functions {
 		f := &functions[i]
+		if f.name != accurateName(f.name) {
+			continue
+		}
 		a, ok, err := newCheck(f).evaluate(p)
 		if !ok || err != nil {
 			t.Fatal(f.name, ok, err)
@@ -187,7 +190,7 @@ func TestChecks(t *testing.T) {
 		if a.wrong() || a.ULP > 30 || a.Lost > 1.6 {
 			t.Errorf("%+v", a)
 		}
-		if sum := f.outputs(9, 9) == 1; !sum && a.Special == 0 {
+		if a.Special == 0 {
 			t.Errorf("%s has no special values", f.name)
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+
+	"github.com/klauspost/cpuid/v2"
 )
 
 //go:embed c/server.h
@@ -37,7 +39,10 @@ func writeSources(dir string) error {
 	return nil
 }
 
-var errNoCompiler = errors.New("no C compiler: install gcc")
+var (
+	errNoCompiler = errors.New("no C compiler: install gcc")
+	errPlatform   = errors.New("not on this machine")
+)
 
 // compile builds a C program in dir.
 func compile(dir, name string, args ...string) (string, error) {
@@ -80,12 +85,15 @@ func cPeers(dir string, skip func(name string, err error)) []*peer {
 			libraries = nil
 		}
 		for _, l := range libraries {
-			for _, isa := range []string{"avx2", "avx512"} {
-				add(l.name+isa, isa, program, l.argument+isa)
+			add(l.name+"avx2", "avx2", program, l.argument+"avx2")
+			if cpuid.CPU.Supports(cpuid.AVX512F) {
+				add(l.name+"avx512", "avx512", program, l.argument+"avx512")
+			} else {
+				skip(l.name+"avx512", fmt.Errorf("%w: no AVX-512", errPlatform))
 			}
 		}
 	} else {
-		skip("libmvec, SLEEF", errors.New("only on linux/amd64"))
+		skip("libmvec, SLEEF", fmt.Errorf("%w: only linux/amd64", errPlatform))
 	}
 	args := []string{"-Ofast", "-march=native", "-lm"}
 	if runtime.GOARCH == "amd64" {

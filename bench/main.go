@@ -159,8 +159,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	absent := 0
 	peers, err := startPeers(o, dir, func(name string, err error) {
 		r.Skipped = append(r.Skipped, fmt.Sprintf("%s: %v", name, err))
+		if !errors.Is(err, errPlatform) {
+			absent++
+		}
 	})
 	defer func() {
 		for _, p := range peers {
@@ -175,21 +179,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			r.Peers = append(r.Peers, p.peerInfo)
 		}
 	}
-	allPeers := func() error {
-		if o.record && len(r.Skipped) > 0 {
-			return fmt.Errorf("recorded results have all peers, but skipped: %s", r.Skipped)
-		}
-		return nil
+	if o.record && absent > 0 {
+		return fmt.Errorf("recorded results have all peers, but skipped: %s", r.Skipped)
 	}
-	if err := allPeers(); err != nil {
-		return err
-	}
+	skipped := len(r.Skipped)
 	err = r.measure(ctx, o, works, peers, stderr)
 	if err != nil && ctx.Err() == nil {
 		return err
 	}
-	if err := allPeers(); err != nil {
-		return err
+	if o.record && len(r.Skipped) > skipped {
+		return fmt.Errorf("recorded results have all peers, but %s", r.Skipped[skipped:])
 	}
 	r.Partial = ctx.Err() != nil
 	r.Warnings = warnings(&r.Machine, clock(), r.Timings)
@@ -261,8 +260,8 @@ func startPeers(o *options, dir string, skip func(name string, err error)) ([]*p
 func (r *report) measure(ctx context.Context, o *options, works []work, peers []*peer, stderr io.Writer) error {
 	var names []*function
 	for _, w := range works {
-		if !slices.Contains(names, w.f) {
-			names = append(names, w.f)
+		if f := functionNamed(accurateName(w.f.name)); !slices.Contains(names, f) {
+			names = append(names, f)
 		}
 	}
 	progress := progressbar.NewOptions(len(names)+len(works), progressbar.OptionSetWriter(stderr),

@@ -166,7 +166,7 @@ func readmeText(reports []*report) string {
 
 // readmeError is the worst error of a function.
 func (r *report) readmeError(function, peer string) string {
-	a := r.trust(function, peer)
+	a := r.accuracyOf(function, peer)
 	if a == nil {
 		return ""
 	}
