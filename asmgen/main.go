@@ -103,8 +103,22 @@ var kernels = []kernel{
 	{name: "rowShifted", args: "sums, logits *float32, labels *int32, rows, classes int", body: func(m machine) {
 		rowShifted(m, rowLoop{matrices: []string{"logits"}, labels: true})
 	}},
+	{name: "rowShiftedExp", args: "dst, sums, logits *float32, labels *int32, rows, classes int", body: func(m machine) {
+		rowShifted(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true})
+	}},
 	{name: "partShifted", args: "sums *float32, total *[16]float64, logits *float32, n, label int", body: func(m machine) {
 		rowShifted(m, rowLoop{matrices: []string{"logits"}, part: true})
+	}},
+	{name: "partShiftedExp", args: "dst, sums *float32, total *[16]float64, logits *float32, n, label int", body: func(m machine) {
+		rowShifted(m, rowLoop{matrices: []string{"dst", "logits"}, part: true})
+	}},
+	{name: "narrowSum", args: "sums, logits *float32, labels *int32, rows, classes int, e *float32, step int, slow *int", body: narrowSum},
+	{name: "narrowShifted", args: "sums, logits *float32, labels *int32, rows, classes int, e *float32, step int", body: narrowShifted},
+	{name: "narrowSoftmax", args: "dst, sums *float32, labels *int32, rows, classes int, e *float32, step int", body: func(m machine) {
+		narrowScale(m, false)
+	}},
+	{name: "narrowGrad", args: "dst, sums *float32, labels *int32, rows, classes int, e *float32, step int", body: func(m machine) {
+		narrowScale(m, true)
 	}},
 	{name: "rowLoss", args: "losses *float32, sums *float32, n int, p *lossParams", body: func(m machine) {
 		rowEndKernel(m, false)
@@ -112,13 +126,13 @@ var kernels = []kernel{
 	{name: "rowGrad", args: "losses *float32, sums *float32, n int, p *lossParams, scale *float32", body: func(m machine) {
 		rowEndKernel(m, true)
 	}},
-	{name: "addLosses", args: "total *[16]float64, x *float32, n int", body: func(m machine) { addLanes(m, rowTile) }},
-	{name: "addBlocks", args: "total *[16]float64, x *float32, n int", body: func(m machine) { addLanes(m, rowBlock) }},
+	{name: "maxWord", args: "most, x *uint32, n int", body: maxWord},
+	{name: "foldRows", args: "losses, terms *float32, rows, classes int", body: foldRows},
+	{name: "sumLosses", args: "sum *float64, x *float32, n int", body: sumLosses},
+	{name: "addBlocks", args: "total *[16]float64, x *float32, n int", body: addBlocks},
 	{name: "reciprocals", args: "sums *float32, n int", body: reciprocals},
-	{name: "softmaxScale", args: "dst, sums *float32, rows, classes int", body: func(m machine) { softmaxRows(m, true) }},
-	{name: "softmaxRows", args: "dst, sums, logits *float32, rows, classes int", body: func(m machine) { softmaxRows(m, false) }},
-	{name: "gradScale", args: "dst, sums *float32, rows, classes int", body: func(m machine) { gradRows(m, true) }},
-	{name: "gradRows", args: "dst, sums, logits *float32, rows, classes int", body: func(m machine) { gradRows(m, false) }},
+	{name: "softmaxScale", args: "dst, sums *float32, rows, classes int", body: func(m machine) { rowScale(m, false) }},
+	{name: "gradScale", args: "dst, sums *float32, rows, classes int", body: func(m machine) { rowScale(m, true) }},
 	{name: "rowFirst", args: "sums, logits *float32, labels *int32, rows, classes int", body: rowFirst},
 	{name: "logSoftmaxRows", args: "dst, sums, logits *float32, rows, classes int", body: logSoftmaxRows},
 }
@@ -280,6 +294,7 @@ func testTable() []byte {
 	field("lossParams", "factor", lossFields.factor)
 	field("lossParams", "positive", lossFields.positive)
 	field("lossParams", "negative", lossFields.negative)
+	field("lossParams", "limit", lossFields.limit)
 	field("lossParams", "power", lossFields.power)
 	fmt.Fprintf(&b, "}\n")
 	text, err := format.Source(bytes.ReplaceAll(b.Bytes(), []byte(", }"), []byte("}")))
