@@ -148,12 +148,13 @@ func TestCheckSeesWrong(t *testing.T) {
 		t.Errorf("a right one is %+v", a)
 	}
 	for name, f := range map[string]func(float32) float32{
-		"inaccurate":  func(x float32) float32 { return right(x) * (1 + 2e-5) },
-		"never small": func(x float32) float32 { return max(right(x), 0x1p-120) },
-		"infinite":    func(x float32) float32 { return right(min(x, 80)) },
-		"no NaN":      func(x float32) float32 { return right(clearNaN(x)) },
-		"flushed":     func(x float32) float32 { return flush(right(x)) },
-		"NaN":         func(x float32) float32 { return right(x) + float32(math.Inf(1))*0 },
+		"inaccurate":    func(x float32) float32 { return right(x) * (1 + 2e-5) },
+		"never small":   func(x float32) float32 { return max(right(x), 0x1p-120) },
+		"infinite":      func(x float32) float32 { return right(min(x, 80)) },
+		"no NaN":        func(x float32) float32 { return right(clearNaN(x)) },
+		"NaN at places": func(x float32) float32 { return nanAround20(right(x), x) },
+		"flushed":       func(x float32) float32 { return flush(right(x)) },
+		"NaN":           func(x float32) float32 { return right(x) + float32(math.Inf(1))*0 },
 	} {
 		if a := evaluate(f); !a.wrong() {
 			t.Errorf("%s: %+v passes for right", name, a)
@@ -166,6 +167,13 @@ func clearNaN(x float32) float32 {
 		return 0
 	}
 	return x
+}
+
+func nanAround20(y, x float32) float32 {
+	if x > 20 && x < 20.1 {
+		return float32(math.NaN())
+	}
+	return y
 }
 
 func flush(x float32) float32 {

@@ -121,7 +121,7 @@ func readmeText(reports []*report) string {
 				variants = append(variants, p.Name)
 			}
 		}
-		fmt.Fprintf(&b, "| ns per element | %s | best other | time, of its | our error | its |\n", strings.Join(variants, " | "))
+		fmt.Fprintf(&b, "| ns per element | %s | best other | our time, of its | our error | its |\n", strings.Join(variants, " | "))
 		fmt.Fprintf(&b, "|---|%s---|--:|--:|--:|\n", strings.Repeat("--:|", len(variants)))
 		for _, want := range readmeRows {
 			function := functionOf(want.work)

@@ -166,7 +166,7 @@ func TestReadmeText(t *testing.T) {
 	got := readmeText([]*report{testReport()})
 	for _, want := range []string{
 		"**Example CPU**, linux, go1.26, one thread (4 March 2026)",
-		"| ns per element | focal avx2 | focal generic | best other | time, of its | our error | its |\n|---|--:|--:|---|--:|--:|--:|",
+		"| ns per element | focal avx2 | focal generic | best other | our time, of its | our error | its |\n|---|--:|--:|---|--:|--:|--:|",
 		"| Exp, 4096 elements | 0.250 | 12.0 | vek, 0.500 | 50% | 0.650 | 0.970 **!** |",
 		"| SigmoidLoss.Sum, 4096 elements | 1.25 | | | | | |",
 		"bench/pictures/speed-dark.svg",
