@@ -1,6 +1,9 @@
 package main
 
-import "math"
+import (
+	"math"
+	"strconv"
+)
 
 // Rows of few classes, a lane per row: the columns of some rows are loaded by transposing them. A column of e_j is kept at e,
 // where the fold of the sums and the gradient find it; Go has cleared the columns behind the last, up to a multiple of 4,
@@ -9,65 +12,96 @@ import "math"
 // narrowMost is the largest number of classes: each has a virtual lane of its own in the order of the sum.
 const narrowMost = rowTile
 
-// A column is column at + k of some rows. What it is called for may be stored at out, the place of the column at e.
+// A column is a class of some rows.
 type column struct {
-	k      int
-	target mask // the rows whose label it is
-	out    gp
+	x      vec         // the logits, where they are read
+	target func() mask // the rows whose label it is
+	out    gp          // the column's place at e, and offset bytes
 	offset int
 }
 
-// columns runs step for the columns of the rows at z, 4 at a time; the last 4 may have columns that were among those before.
-// step returns what to write to the rows at z, or nothing. z may be none: then x is.
-func columns(m machine, name string, z gp, labels vec, step func(c column, x vec) vec, write bool, read bool) {
+// columns runs step for the columns of the rows at z, up to 4 at a time. Where it returns vectors, they are written to the rows
+// at z; then the last 4 columns may have some that were written before.
+func columns(m machine, name string, z gp, labels vec, write bool, step func(c []column) []vec) {
 	size := 4 * m.properties().lanes
-	classes := m.param("classes")
 	stride := m.param("classes")
 	m.quadruple(stride)
-	some := func(width int, z, out gp, rel vec) {
-		var x []vec
-		if read {
-			x = m.loadColumns(z, stride, width)
-		} else {
-			x = make([]vec, width)
+	// some does the last count of the columns at, at+1, ..., at+width-1.
+	some := func(width, count int, at gp) {
+		place, out, rel := z, m.param("e"), labels
+		if at != (gp{}) {
+			column, row := m.copyOf(at), m.copyOf(at)
+			m.times(column, size)
+			m.quadruple(row)
+			place, out, rel = m.sum(z, row), m.sum(out, column), m.isub(labels, m.broadcastCount(at))
 		}
-		var y []vec
-		for k := range width {
-			c := column{k: k, target: m.ieq(rel, m.hold(m.u32(uint32(k)))), out: out, offset: k * size}
-			y = append(y, step(c, x[k]))
+		cs := make([]column, width)
+		if !write {
+			for k, x := range m.loadColumns(place, stride, width) {
+				cs[k].x = x
+			}
 		}
-		if write {
-			m.storeColumns(z, stride, y)
+		for k := range cs {
+			cs[k].out, cs[k].offset = out, k*size
+		}
+		cs = cs[width-count:]
+		for k := range cs {
+			cs[k].target = func() mask { return m.ieq(rel, m.hold(m.u32(uint32(width-count+k)))) }
+		}
+		if y := step(cs); write {
+			m.storeColumns(place, stride, y)
 		}
 	}
-	m.jumpIfLess(classes, 4, name+"_few")
-	m.advance(classes, -4)
+	last := m.param("classes")
+	m.jumpIfLess(last, 4, name+"_few")
+	m.advance(last, -4)
 	at := m.count(0)
 	m.label(name + "_columns")
-	out := m.copyOf(at)
-	m.times(out, size)
-	column := m.copyOf(at)
-	m.quadruple(column)
-	some(4, m.sum(z, column), m.sum(m.param("e"), out), m.isub(labels, m.broadcastCount(at)))
-	m.comment("the next 4, or the last")
-	m.jumpIfSame(at, classes, name+"_done")
+	some(4, 4, at)
 	m.advance(at, 4)
-	m.setCopy(at, m.smaller(at, classes))
-	m.jump(name + "_columns")
+	m.jumpIfAtMost(at, last, name+"_columns")
+	m.comment("the columns that are left")
+	m.subtract(at, last)
+	m.jumpIfAtLeast(at, 4, name+"_done")
+	if write {
+		some(4, 4, last)
+	} else {
+		m.jumpIfAtLeast(at, 3, name+"_left1")
+		m.jumpIfAtLeast(at, 2, name+"_left2")
+		for count := 3; count > 0; count-- {
+			m.label(name + "_left" + strconv.Itoa(count))
+			some(4, count, last)
+			m.jump(name + "_done")
+		}
+	}
+	m.jump(name + "_done")
 	m.label(name + "_few")
-	m.jumpIfLess(classes, 3, name+"_two")
-	some(3, z, m.param("e"), labels)
+	m.jumpIfLess(m.param("classes"), 3, name+"_two")
+	some(3, 3, gp{})
 	m.jump(name + "_done")
 	m.label(name + "_two")
-	some(2, z, m.param("e"), labels)
+	some(2, 2, gp{})
 	m.label(name + "_done")
+}
+
+// abreast emits f for each column, as many side by side as there are registers for if each takes some.
+func abreast(m machine, cs []column, registers int, f func(c column)) {
+	n := m.properties().registers / registers
+	for len(cs) > 0 {
+		var fs []func()
+		for _, c := range cs[:min(n, len(cs))] {
+			fs = append(fs, func() { f(c) })
+		}
+		m.interleave(fs...)
+		cs = cs[len(fs):]
+	}
 }
 
 // narrowFold is the sum of the rows from the columns at e.
 func narrowFold(m machine) vec {
 	sum := m.variable(m.u32(0))
 	for columns := 4; columns <= narrowMost; columns += 4 {
-		next := "more" + string(rune('0'+columns/4))
+		next := "more" + strconv.Itoa(columns/4)
 		if columns < narrowMost {
 			m.jumpIfAtLeast(m.param("classes"), columns+1, next)
 		}
@@ -101,12 +135,15 @@ func narrowSum(m machine) {
 	m.label("group")
 	labels := m.hold(m.load(m.param("labels"), 0))
 	large, target := m.variable(m.u32(0)), m.variable(m.u32(0))
-	columns(m, "sum", m.param("logits"), labels, func(c column, x vec) vec {
-		m.set(target, m.pick(c.target, x, target))
-		m.set(large, m.smax(large, m.drop(c.target, m.and(x, m.u32(0x7fffffff)))))
-		m.store(c.out, c.offset, m.drop(c.target, exp(m, x)))
-		return vec{}
-	}, false, true)
+	columns(m, "sum", m.param("logits"), labels, false, func(cs []column) []vec {
+		for _, c := range cs {
+			here := c.target()
+			m.set(target, m.pick(here, c.x, target))
+			m.set(large, m.smax(large, m.drop(here, m.and(c.x, m.u32(0x7fffffff)))))
+		}
+		abreast(m, cs, 8, func(c column) { m.store(c.out, c.offset, m.drop(c.target(), exp(m, c.x))) })
+		return nil
+	})
 	m.comment("the sums; |z| > 40 makes a row one that is not plain")
 	sum := narrowFold(m)
 	sums := m.param("sums")
@@ -128,21 +165,26 @@ func narrowShifted(m machine) {
 	m.label("group")
 	labels := m.hold(m.load(m.param("labels"), 0))
 	most := m.variable(m.u32(0xff800000))
-	columns(m, "most", m.param("logits"), labels, func(c column, x vec) vec {
-		m.set(most, m.max(m.or(x, m.keep(c.target, m.u32(nanBits))), most)) // NaN is passed over
-		return vec{}
-	}, false, true)
+	columns(m, "most", m.param("logits"), labels, false, func(cs []column) []vec {
+		for _, c := range cs {
+			m.set(most, m.max(m.or(c.x, m.keep(c.target(), m.u32(nanBits))), most)) // NaN is passed over
+		}
+		return nil
+	})
 	m.comment("the shift and N")
 	shift := m.hold(rowShift(m, most))
 	n := m.hold(rowExponent(m, m.sub(most, shift)))
 	bias, least := rowConstants(m, n)
 	bias, least = m.hold(bias), m.hold(least)
 	shifted := m.ieq(m.load(m.param("sums"), rowPlainField), m.hold(m.u32(0)))
-	columns(m, "sum", m.param("logits"), labels, func(c column, x vec) vec {
-		p, power := rowExp(m, m.drop(c.target, m.sub(x, shift)), bias, least)
-		m.store(c.out, c.offset, m.pick(shifted, m.mul(p, m.drop(c.target, power)), m.hold(m.load(c.out, c.offset))))
-		return vec{}
-	}, false, true)
+	columns(m, "sum", m.param("logits"), labels, false, func(cs []column) []vec {
+		abreast(m, cs, 16, func(c column) {
+			p, power := rowExp(m, m.drop(c.target(), m.sub(c.x, shift)), bias, least)
+			e := m.mul(p, m.drop(c.target(), power))
+			m.store(c.out, c.offset, m.pick(shifted, e, m.hold(m.load(c.out, c.offset))))
+		})
+		return nil
+	})
 	sum := narrowFold(m)
 	sums := m.param("sums")
 	for _, f := range []struct {
@@ -161,12 +203,14 @@ func narrowScale(m machine, grad bool) {
 	sums := m.param("sums")
 	row := []vec{m.hold(m.load(sums, rowWeightField)), m.hold(m.load(sums, rowSumField))}
 	target := m.hold(m.load(sums, rowTargetField))
-	columns(m, "all", m.param("dst"), labels, func(c column, _ vec) vec {
-		y := scaled(m, m.hold(m.load(c.out, c.offset)), row, grad)
-		if grad {
-			y = m.pick(c.target, target, y)
+	columns(m, "all", m.param("dst"), labels, true, func(cs []column) (y []vec) {
+		for k, c := range cs {
+			y = append(y, scaled(m, m.hold(m.load(c.out, c.offset)), row, grad))
+			if grad {
+				y[k] = m.pick(c.target(), target, y[k])
+			}
 		}
 		return y
-	}, true, false)
+	})
 	narrowNext(m, "dst")
 }
