@@ -205,7 +205,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case o.record && !r.Partial:
 		path := r.Machine.fileName()
 		fmt.Fprintln(stderr, "bench: writing", path)
-		err = r.writeFile(path)
+		if err = os.MkdirAll(resultsDir, 0o755); err == nil {
+			err = r.writeFile(path)
+		}
 	}
 	if r.Partial {
 		err = errors.Join(err, errInterrupted)
