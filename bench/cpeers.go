@@ -115,7 +115,8 @@ func onnxPeer(dir string) (*peer, error) {
 		if arch == "" {
 			arch = runtime.GOARCH
 		}
-		found, err := filepath.Glob("node_modules/onnxruntime-node/bin/napi-v*/" + runtime.GOOS + "/" + arch + "/libonnxruntime.so*")
+		found, err := filepath.Glob(filepath.Join("node_modules/onnxruntime-node/bin/napi-v*", runtime.GOOS, arch,
+			"libonnxruntime.*"))
 		if err != nil {
 			return nil, err
 		}
