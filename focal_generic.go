@@ -10,8 +10,9 @@ import (
 // bits. It uses what a vector lane can do: IEEE operations, fused multiply-adds (fma32), bit operations, table look-ups of
 // 4 or 8 entries, and blends, which are ifs here.
 //
-// A compiler may fuse x*y + z, in float64 too. So a product that is added is wrapped in a conversion, unless it is exact:
-// in float64 every product of two float32 values is.
+// A compiler may fuse x*y + z, in float64 too and across statements; on amd64 it usually doesn't, so mistakes hide there.
+// So a product that is added is wrapped in a conversion, unless it is exact: in float64 every product of two float32
+// values is.
 
 // fma32 is x*y + z, rounded once.
 //

@@ -42,14 +42,6 @@ func (r *rng) normal() float64 {
 // bits returns a float32 with random bits.
 func (r *rng) bits() float32 { return math.Float32frombits(uint32(r.next() >> 32)) }
 
-// shuffle permutes x.
-func shuffle[T any](r *rng, x []T) {
-	for i := len(x) - 1; i > 0; i-- {
-		j := r.below(i + 1)
-		x[i], x[j] = x[j], x[i]
-	}
-}
-
 // benignKinds are the kinds of rows whose 1 - p_t lies above 2^-440, so that math/big can follow with bigPrec bits.
 var benignKinds = []string{"normal", "confident", "ties", "spread", "masks", "near", "hopeless"}
 
