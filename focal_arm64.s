@@ -124,22 +124,22 @@ DATA consts<>+928(SB)/8, $0x4301000043010000
 DATA consts<>+936(SB)/8, $0x4301000043010000
 DATA consts<>+944(SB)/8, $0xc3180000c3180000
 DATA consts<>+952(SB)/8, $0xc3180000c3180000
-DATA consts<>+960(SB)/8, $0xbcf651ccbcf651cc
-DATA consts<>+968(SB)/8, $0xbcf651ccbcf651cc
-DATA consts<>+976(SB)/8, $0xbe0cd7c7be0cd7c7
-DATA consts<>+984(SB)/8, $0xbe0cd7c7be0cd7c7
-DATA consts<>+992(SB)/8, $0x3bafd06d3bafd06d
-DATA consts<>+1000(SB)/8, $0x3bafd06d3bafd06d
-DATA consts<>+1008(SB)/8, $0x3da2383d3da2383d
-DATA consts<>+1016(SB)/8, $0x3da2383d3da2383d
-DATA consts<>+1024(SB)/8, $0xbe7e89b4be7e89b4
-DATA consts<>+1032(SB)/8, $0xbe7e89b4be7e89b4
-DATA consts<>+1040(SB)/8, $0x3e4422aa3e4422aa
-DATA consts<>+1048(SB)/8, $0x3e4422aa3e4422aa
-DATA consts<>+1056(SB)/8, $0xbeffff8abeffff8a
-DATA consts<>+1064(SB)/8, $0xbeffff8abeffff8a
-DATA consts<>+1072(SB)/8, $0x3eaa9aef3eaa9aef
-DATA consts<>+1080(SB)/8, $0x3eaa9aef3eaa9aef
+DATA consts<>+960(SB)/8, $0x3bafd06d3bafd06d
+DATA consts<>+968(SB)/8, $0x3bafd06d3bafd06d
+DATA consts<>+976(SB)/8, $0xbcf651ccbcf651cc
+DATA consts<>+984(SB)/8, $0xbcf651ccbcf651cc
+DATA consts<>+992(SB)/8, $0x3da2383d3da2383d
+DATA consts<>+1000(SB)/8, $0x3da2383d3da2383d
+DATA consts<>+1008(SB)/8, $0xbe0cd7c7be0cd7c7
+DATA consts<>+1016(SB)/8, $0xbe0cd7c7be0cd7c7
+DATA consts<>+1024(SB)/8, $0x3e4422aa3e4422aa
+DATA consts<>+1032(SB)/8, $0x3e4422aa3e4422aa
+DATA consts<>+1040(SB)/8, $0xbe7e89b4be7e89b4
+DATA consts<>+1048(SB)/8, $0xbe7e89b4be7e89b4
+DATA consts<>+1056(SB)/8, $0x3eaa9aef3eaa9aef
+DATA consts<>+1064(SB)/8, $0x3eaa9aef3eaa9aef
+DATA consts<>+1072(SB)/8, $0xbeffff8abeffff8a
+DATA consts<>+1080(SB)/8, $0xbeffff8abeffff8a
 DATA consts<>+1088(SB)/8, $0x3f0000003f000000
 DATA consts<>+1096(SB)/8, $0x3f0000003f000000
 DATA consts<>+1104(SB)/8, $0x7f7fffff7f7fffff
@@ -423,391 +423,370 @@ TEXT ·expNEON(SB), NOSPLIT, $0-24
 	FMOVQ 272(R0), F13
 	FMOVQ 288(R0), F14
 	FMOVQ 320(R0), F15
-	FLDPQ 32(R1), (F28, F29)
-	FMOVQ 336(R0), F16
-	FMOVQ 368(R0), F17
-	MOVD  n+16(FP), R1
-	MOVD  dst+0(FP), R2
-	MOVD  x+8(FP), R3
+	MOVD  n+16(FP), R2
+	MOVD  dst+0(FP), R3
+	MOVD  x+8(FP), R5
 
 loop:
-	CMP $16, R1
+	CMP $16, R2
 	BLT rest
 
 block:
-	FMOVQ (R3), F18
-	FMOVQ 16(R3), F19
-	FMOVQ 32(R3), F20
-	FMOVQ 48(R3), F21
+	FMOVQ (R5), F16
+	FMOVQ 16(R5), F17
+	FMOVQ 32(R5), F18
+	FMOVQ 48(R5), F19
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fa56 // fabs v22.4s, v18.4s
-	WORD  $0x4ea0fa77 // fabs v23.4s, v19.4s
-	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
-	WORD  $0x4ea0fa97 // fabs v23.4s, v20.4s
-	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
-	WORD  $0x4ea0fab7 // fabs v23.4s, v21.4s
-	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
-	WORD  $0x4eaa36d6 // cmgt v22.4s, v22.4s, v10.4s
-	WORD  $0x6eb6a6d6 // umaxp v22.4s, v22.4s, v22.4s
-	FMOVD F22, R5
-	CBNZ  R5, slowblock
-	WORD  $0x4e20d657 // fadd v23.4s, v18.4s, v0.4s
+	WORD  $0x4ea0fa14 // fabs v20.4s, v16.4s
+	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
+	WORD  $0x4eb56694 // smax v20.4s, v20.4s, v21.4s
+	WORD  $0x4ea0fa55 // fabs v21.4s, v18.4s
+	WORD  $0x4eb56694 // smax v20.4s, v20.4s, v21.4s
+	WORD  $0x4ea0fa75 // fabs v21.4s, v19.4s
+	WORD  $0x4eb56694 // smax v20.4s, v20.4s, v21.4s
+	WORD  $0x4eaa3694 // cmgt v20.4s, v20.4s, v10.4s
+	WORD  $0x6eb4a694 // umaxp v20.4s, v20.4s, v20.4s
+	FMOVD F20, R6
+	CBNZ  R6, slowblock
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
+	WORD  $0x4e20d67b // fadd v27.4s, v19.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	VFMLA V1.S4, V23.S4, V18.S4
-	WORD  $0x4ea2d656 // fsub v22.4s, v18.4s, v2.4s
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	FMOVQ 64(R0), F25
+	VFMLA V1.S4, V16.S4, V19.S4
+	VFMLA V1.S4, V17.S4, V21.S4
+	VFMLA V1.S4, V18.S4, V23.S4
+	VFMLA V1.S4, V27.S4, V25.S4
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+	WORD  $0x4ea2d73a // fsub v26.4s, v25.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V22.S4, V23.S4
-	VFMLS V4.S4, V22.S4, V23.S4
+	VFMLS V3.S4, V20.S4, V16.S4
+	VFMLS V3.S4, V22.S4, V17.S4
+	VFMLS V3.S4, V24.S4, V18.S4
+	VFMLS V3.S4, V26.S4, V27.S4
+	VFMLS V4.S4, V20.S4, V16.S4
+	VFMLS V4.S4, V22.S4, V17.S4
+	VFMLS V4.S4, V24.S4, V18.S4
+	VFMLS V4.S4, V26.S4, V27.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F22
-	VFMLA V5.S4, V23.S4, V22.S4
-	FMOVQ 144(R0), F24
-	VFMLA V22.S4, V23.S4, V24.S4
-	FMOVQ 160(R0), F22
-	VFMLA V24.S4, V23.S4, V22.S4
-	FMOVQ 176(R0), F24
-	VFMLA V22.S4, V23.S4, V24.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V22.B16
-	FMOVQ 192(R0), F23
-	VBIT  V7.B16, V22.B16, V23.B16
-	VTBL  V23.B16, [V8.B16], V22.B16
-	VSHL  $21, V18.S4, V18.S4
-	VADD  V18.S4, V22.S4, V18.S4
-	VFMLA V24.S4, V18.S4, V18.S4
-	FMOVQ F18, (R2)
-	WORD  $0x4e20d676 // fadd v22.4s, v19.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	VFMLA V1.S4, V22.S4, V18.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V22.S4
-	VFMLS V4.S4, V19.S4, V22.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V22.S4, V19.S4
-	FMOVQ 144(R0), F23
-	VFMLA V19.S4, V22.S4, V23.S4
-	FMOVQ 160(R0), F19
-	VFMLA V23.S4, V22.S4, V19.S4
-	FMOVQ 176(R0), F23
-	VFMLA V19.S4, V22.S4, V23.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V19.B16
-	FMOVQ 192(R0), F22
-	VBIT  V7.B16, V19.B16, V22.B16
-	VTBL  V22.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VADD  V18.S4, V19.S4, V18.S4
-	VFMLA V23.S4, V18.S4, V18.S4
-	FMOVQ F18, 16(R2)
-	WORD  $0x4e20d694 // fadd v20.4s, v20.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	VFMLA V1.S4, V20.S4, V18.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F20
+	FMOVQ 128(R0), F24
+	FMOVQ 128(R0), F28
+	FMOVQ 128(R0), F30
+	VFMLA V5.S4, V16.S4, V20.S4
+	VFMLA V5.S4, V17.S4, V24.S4
+	VFMLA V5.S4, V18.S4, V28.S4
+	VFMLA V5.S4, V27.S4, V30.S4
 	FMOVQ 144(R0), F22
-	VFMLA V19.S4, V20.S4, V22.S4
-	FMOVQ 160(R0), F19
-	VFMLA V22.S4, V20.S4, V19.S4
+	FMOVQ 144(R0), F26
+	FMOVQ 144(R0), F29
+	FMOVQ 144(R0), F31
+	VFMLA V20.S4, V16.S4, V22.S4
+	VFMLA V24.S4, V17.S4, V26.S4
+	VFMLA V28.S4, V18.S4, V29.S4
+	VFMLA V30.S4, V27.S4, V31.S4
+	FMOVQ 160(R0), F20
+	FMOVQ 160(R0), F24
+	FMOVQ 160(R0), F28
+	FMOVQ 160(R0), F30
+	VFMLA V22.S4, V16.S4, V20.S4
+	VFMLA V26.S4, V17.S4, V24.S4
+	VFMLA V29.S4, V18.S4, V28.S4
+	VFMLA V31.S4, V27.S4, V30.S4
 	FMOVQ 176(R0), F22
-	VFMLA V19.S4, V20.S4, V22.S4
+	FMOVQ 176(R0), F26
+	FMOVQ 176(R0), F29
+	FMOVQ 176(R0), F31
+	VFMLA V20.S4, V16.S4, V22.S4
+	VFMLA V24.S4, V17.S4, V26.S4
+	VFMLA V28.S4, V18.S4, V29.S4
+	VFMLA V30.S4, V27.S4, V31.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V19.B16
+	VTBL  V6.B16, [V19.B16], V16.B16
+	VTBL  V6.B16, [V21.B16], V18.B16
+	VTBL  V6.B16, [V23.B16], V24.B16
+	VTBL  V6.B16, [V25.B16], V28.B16
+	FMOVQ 192(R0), F17
 	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VADD  V18.S4, V19.S4, V18.S4
-	VFMLA V22.S4, V18.S4, V18.S4
-	FMOVQ F18, 32(R2)
-	WORD  $0x4e20d6b4 // fadd v20.4s, v21.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	VFMLA V1.S4, V20.S4, V18.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
-	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
-	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
-	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VADD  V18.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V18.S4, V18.S4
-	FMOVQ F18, 48(R2)
-	ADD   $64, R2, R2
+	FMOVQ 192(R0), F27
+	FMOVQ 192(R0), F30
+	VBIT  V7.B16, V16.B16, V17.B16
+	VBIT  V7.B16, V18.B16, V20.B16
+	VBIT  V7.B16, V24.B16, V27.B16
+	VBIT  V7.B16, V28.B16, V30.B16
+	VTBL  V17.B16, [V8.B16], V16.B16
+	VTBL  V20.B16, [V8.B16], V17.B16
+	VTBL  V27.B16, [V8.B16], V18.B16
+	VTBL  V30.B16, [V8.B16], V20.B16
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V23.S4
+	VSHL  $21, V25.S4, V24.S4
+	VADD  V19.S4, V16.S4, V16.S4
+	VADD  V21.S4, V17.S4, V17.S4
+	VADD  V23.S4, V18.S4, V18.S4
+	VADD  V24.S4, V20.S4, V19.S4
+	VFMLA V22.S4, V16.S4, V16.S4
+	VFMLA V26.S4, V17.S4, V17.S4
+	VFMLA V29.S4, V18.S4, V18.S4
+	VFMLA V31.S4, V19.S4, V19.S4
+	FMOVQ F16, (R3)
+	FMOVQ F17, 16(R3)
+	FMOVQ F18, 32(R3)
+	FMOVQ F19, 48(R3)
 	ADD   $64, R3, R3
-	SUB   $16, R1, R1
-	CMP   $16, R1
+	ADD   $64, R5, R5
+	SUB   $16, R2, R2
+	CMP   $16, R2
 	BGE   block
 
 rest:
-	CMP $1, R1
+	CMP $1, R2
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F18
-	ADD   $0, R3, R5
-	CMP   $4, R1
+	FMOVQ 224(R0), F16
+	ADD   $0, R5, R6
+	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R3), F18
+	FMOVQ (R5), F16
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R1, partone1
-	VLD1.P 8(R5), V18.D[0]
-	TBZ    $0, R1, partdone1
-	VLD1   (R5), V18.S[2]
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R6), V16.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R6), V16.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R1, partdone1
-	VLD1 (R5), V18.S[0]
+	TBZ  $0, R2, partdone1
+	VLD1 (R6), V16.S[0]
 
 partdone1:
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fa53 // fabs v19.4s, v18.4s
-	WORD  $0x4eaa3673 // cmgt v19.4s, v19.4s, v10.4s
-	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
-	FMOVD F19, R5
-	CBNZ  R5, slowvector
-	WORD  $0x4e20d654 // fadd v20.4s, v18.4s, v0.4s
+	WORD  $0x4ea0fa11 // fabs v17.4s, v16.4s
+	WORD  $0x4eaa3631 // cmgt v17.4s, v17.4s, v10.4s
+	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
+	FMOVD F17, R6
+	CBNZ  R6, slowvector
+	WORD  $0x4e20d612 // fadd v18.4s, v16.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	VFMLA V1.S4, V20.S4, V18.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	FMOVQ 64(R0), F16
+	VFMLA V1.S4, V18.S4, V16.S4
+	WORD  $0x4ea2d611 // fsub v17.4s, v16.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V17.S4, V18.S4
+	VFMLS V4.S4, V17.S4, V18.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
-	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
-	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
-	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 128(R0), F17
+	VFMLA V5.S4, V18.S4, V17.S4
+	FMOVQ 144(R0), F19
+	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 160(R0), F17
+	VFMLA V19.S4, V18.S4, V17.S4
+	FMOVQ 176(R0), F19
+	VFMLA V17.S4, V18.S4, V19.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VADD  V18.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V18.S4, V18.S4
-	ADD   $0, R2, R5
-	CMP   $4, R1
+	VTBL  V6.B16, [V16.B16], V17.B16
+	FMOVQ 192(R0), F18
+	VBIT  V7.B16, V17.B16, V18.B16
+	VTBL  V18.B16, [V8.B16], V17.B16
+	VSHL  $21, V16.S4, V16.S4
+	VADD  V16.S4, V17.S4, V16.S4
+	VFMLA V19.S4, V16.S4, V16.S4
+	ADD   $0, R3, R6
+	CMP   $4, R2
 	BLT   partless2
-	FMOVQ F18, (R2)
+	FMOVQ F16, (R3)
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R1, partone2
-	VST1.P V18.D[0], 8(R5)
-	TBZ    $0, R1, partdone2
-	VST1   V18.S[2], (R5)
+	TBZ    $1, R2, partone2
+	VST1.P V16.D[0], 8(R6)
+	TBZ    $0, R2, partdone2
+	VST1   V16.S[2], (R6)
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R1, partdone2
-	VST1 V18.S[0], (R5)
+	TBZ  $0, R2, partdone2
+	VST1 V16.S[0], (R6)
 
 partdone2:
 nextvector:
-	ADD $16, R2, R2
 	ADD $16, R3, R3
-	SUB $4, R1, R1
-	CMP $1, R1
+	ADD $16, R5, R5
+	SUB $4, R2, R2
+	CMP $1, R2
 	BGE vector
 
 done:
 	RET
 
 slowblock:
-	MOVD $16, R5
+	MOVD $16, R6
 
 slow:
-	FMOVQ (R3), F18
+	FMOVQ (R5), F16
 
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	WORD $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
-	WORD $0x4e32f572 // fmax v18.4s, v11.4s, v18.4s
-	WORD $0x4eb2f592 // fmin v18.4s, v12.4s, v18.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e30f570 // fmax v16.4s, v11.4s, v16.4s
+	WORD $0x4eb0f591 // fmin v17.4s, v12.4s, v16.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R0), F19
-	VFMLA V1.S4, V18.S4, V19.S4
-	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	VFMLA V1.S4, V17.S4, V19.S4
+	WORD  $0x4ea2d670 // fsub v16.4s, v19.4s, v2.4s
 
 	// r = c - n ln2
-	VMOV  V18.B16, V21.B16
-	VFMLS V3.S4, V20.S4, V21.S4
-	VFMLS V4.S4, V20.S4, V21.S4
+	VMOV  V17.B16, V18.B16
+	VFMLS V3.S4, V16.S4, V18.S4
+	VFMLS V4.S4, V16.S4, V18.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F20
-	VFMLA V5.S4, V21.S4, V20.S4
-	FMOVQ 144(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
+	VFMLA V5.S4, V18.S4, V20.S4
+	FMOVQ 144(R0), F16
+	VFMLA V20.S4, V18.S4, V16.S4
 	FMOVQ 160(R0), F20
-	VFMLA V22.S4, V21.S4, V20.S4
-	FMOVQ 176(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
-	WORD  $0x6eb2e5b2 // fcmgt v18.4s, v13.4s, v18.4s
-	VAND  V18.B16, V14.B16, V18.B16
+	VFMLA V16.S4, V18.S4, V20.S4
+	FMOVQ 176(R0), F16
+	VFMLA V20.S4, V18.S4, V16.S4
+	WORD  $0x6eb1e5b1 // fcmgt v17.4s, v13.4s, v17.4s
+	VAND  V17.B16, V14.B16, V17.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V19.S4, V20.S4
-	VTBL  V6.B16, [V19.B16], V19.B16
-	FMOVQ 304(R0), F21
-	VBIT  V15.B16, V19.B16, V21.B16
-	VTBL  V21.B16, [V28.B16, V29.B16], V19.B16
-	VADD  V20.S4, V19.S4, V19.S4
-	VAND  V16.B16, V20.B16, V20.B16
-	VADD  V18.S4, V20.S4, V20.S4
-	VFMLA V22.S4, V19.S4, V19.S4
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VSHL  $20, V19.S4, V18.S4
+	VTBL  V6.B16, [V19.B16], V20.B16
+	FMOVQ 304(R0), F19
+	VBIT  V15.B16, V20.B16, V19.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VADD  V18.S4, V19.S4, V20.S4
+	FMOVQ 336(R0), F19
+	VAND  V19.B16, V18.B16, V18.B16
+	VADD  V17.S4, V18.S4, V18.S4
+	VFMLA V16.S4, V20.S4, V20.S4
+	WORD  $0x6e32de90 // fmul v16.4s, v20.4s, v18.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V18.S4, V19.S4, V18.S4
-	WORD  $0x4e29d673 // fadd v19.4s, v19.4s, v9.4s
-	VSUB  V9.S4, V19.S4, V19.S4
-	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
-	VUMIN V17.S4, V18.S4, V18.S4
-	FMOVQ F18, (R2)
-	ADD   $16, R2, R2
+	VSUB  V17.S4, V16.S4, V17.S4
+	WORD  $0x4e29d610 // fadd v16.4s, v16.4s, v9.4s
+	VSUB  V9.S4, V16.S4, V16.S4
+	WORD  $0x4eb06630 // smax v16.4s, v17.4s, v16.4s
+	FMOVQ 368(R0), F17
+	VUMIN V17.S4, V16.S4, V16.S4
+	FMOVQ F16, (R3)
 	ADD   $16, R3, R3
-	SUB   $4, R1, R1
-	SUB   $4, R5, R5
-	CMP   $1, R5
+	ADD   $16, R5, R5
+	SUB   $4, R2, R2
+	SUB   $4, R6, R6
+	CMP   $1, R6
 	BGE   slow
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R0), F18
-	ADD   $0, R3, R5
-	CMP   $4, R1
+	FMOVQ 224(R0), F16
+	ADD   $0, R5, R6
+	CMP   $4, R2
 	BLT   partless3
-	FMOVQ (R3), F18
+	FMOVQ (R5), F16
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R1, partone3
-	VLD1.P 8(R5), V18.D[0]
-	TBZ    $0, R1, partdone3
-	VLD1   (R5), V18.S[2]
+	TBZ    $1, R2, partone3
+	VLD1.P 8(R6), V16.D[0]
+	TBZ    $0, R2, partdone3
+	VLD1   (R6), V16.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R1, partdone3
-	VLD1 (R5), V18.S[0]
+	TBZ  $0, R2, partdone3
+	VLD1 (R6), V16.S[0]
 
 partdone3:
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	WORD $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
-	WORD $0x4e32f572 // fmax v18.4s, v11.4s, v18.4s
-	WORD $0x4eb2f592 // fmin v18.4s, v12.4s, v18.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e30f570 // fmax v16.4s, v11.4s, v16.4s
+	WORD $0x4eb0f591 // fmin v17.4s, v12.4s, v16.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R0), F19
-	VFMLA V1.S4, V18.S4, V19.S4
-	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	VFMLA V1.S4, V17.S4, V19.S4
+	WORD  $0x4ea2d670 // fsub v16.4s, v19.4s, v2.4s
 
 	// r = c - n ln2
-	VMOV  V18.B16, V21.B16
-	VFMLS V3.S4, V20.S4, V21.S4
-	VFMLS V4.S4, V20.S4, V21.S4
+	VMOV  V17.B16, V18.B16
+	VFMLS V3.S4, V16.S4, V18.S4
+	VFMLS V4.S4, V16.S4, V18.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F20
-	VFMLA V5.S4, V21.S4, V20.S4
-	FMOVQ 144(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
+	VFMLA V5.S4, V18.S4, V20.S4
+	FMOVQ 144(R0), F16
+	VFMLA V20.S4, V18.S4, V16.S4
 	FMOVQ 160(R0), F20
-	VFMLA V22.S4, V21.S4, V20.S4
-	FMOVQ 176(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
-	WORD  $0x6eb2e5b2 // fcmgt v18.4s, v13.4s, v18.4s
-	VAND  V18.B16, V14.B16, V18.B16
+	VFMLA V16.S4, V18.S4, V20.S4
+	FMOVQ 176(R0), F16
+	VFMLA V20.S4, V18.S4, V16.S4
+	WORD  $0x6eb1e5b1 // fcmgt v17.4s, v13.4s, v17.4s
+	VAND  V17.B16, V14.B16, V17.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V19.S4, V20.S4
-	VTBL  V6.B16, [V19.B16], V19.B16
-	FMOVQ 304(R0), F21
-	VBIT  V15.B16, V19.B16, V21.B16
-	VTBL  V21.B16, [V28.B16, V29.B16], V19.B16
-	VADD  V20.S4, V19.S4, V19.S4
-	VAND  V16.B16, V20.B16, V20.B16
-	VADD  V18.S4, V20.S4, V20.S4
-	VFMLA V22.S4, V19.S4, V19.S4
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VSHL  $20, V19.S4, V18.S4
+	VTBL  V6.B16, [V19.B16], V20.B16
+	FMOVQ 304(R0), F19
+	VBIT  V15.B16, V20.B16, V19.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VADD  V18.S4, V19.S4, V20.S4
+	FMOVQ 336(R0), F19
+	VAND  V19.B16, V18.B16, V18.B16
+	VADD  V17.S4, V18.S4, V18.S4
+	VFMLA V16.S4, V20.S4, V20.S4
+	WORD  $0x6e32de90 // fmul v16.4s, v20.4s, v18.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V18.S4, V19.S4, V18.S4
-	WORD  $0x4e29d673 // fadd v19.4s, v19.4s, v9.4s
-	VSUB  V9.S4, V19.S4, V19.S4
-	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
-	VUMIN V17.S4, V18.S4, V18.S4
-	ADD   $0, R2, R5
-	CMP   $4, R1
+	VSUB  V17.S4, V16.S4, V17.S4
+	WORD  $0x4e29d610 // fadd v16.4s, v16.4s, v9.4s
+	VSUB  V9.S4, V16.S4, V16.S4
+	WORD  $0x4eb06630 // smax v16.4s, v17.4s, v16.4s
+	FMOVQ 368(R0), F17
+	VUMIN V17.S4, V16.S4, V16.S4
+	ADD   $0, R3, R6
+	CMP   $4, R2
 	BLT   partless4
-	FMOVQ F18, (R2)
+	FMOVQ F16, (R3)
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R1, partone4
-	VST1.P V18.D[0], 8(R5)
-	TBZ    $0, R1, partdone4
-	VST1   V18.S[2], (R5)
+	TBZ    $1, R2, partone4
+	VST1.P V16.D[0], 8(R6)
+	TBZ    $0, R2, partdone4
+	VST1   V16.S[2], (R6)
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R1, partdone4
-	VST1 V18.S[0], (R5)
+	TBZ  $0, R2, partdone4
+	VST1 V16.S[0], (R6)
 
 partdone4:
 	JMP nextvector
@@ -861,151 +840,135 @@ block:
 
 	// x = 2^k z; e = k << 23, j is z's table cell
 	VSUB  V1.S4, V16.S4, V20.S4
+	VSUB  V1.S4, V17.S4, V22.S4
 	VAND  V2.B16, V20.B16, V21.B16
+	VAND  V2.B16, V22.B16, V23.B16
 	VUSHR $21, V20.S4, V20.S4
+	VUSHR $21, V22.S4, V22.S4
 	VSUB  V21.S4, V16.S4, V16.S4
+	VSUB  V23.S4, V17.S4, V17.S4
 
 	// f = z R[j] - 1, exact
 	VTBL  V3.B16, [V20.B16], V20.B16
+	VTBL  V3.B16, [V22.B16], V24.B16
 	FMOVQ 192(R0), F22
+	FMOVQ 192(R0), F25
 	VBIT  V4.B16, V20.B16, V22.B16
+	VBIT  V4.B16, V24.B16, V25.B16
 	VTBL  V22.B16, [V5.B16], V20.B16
-	FMOVQ 432(R0), F23
-	VFMLA V20.S4, V16.S4, V23.S4
+	VTBL  V25.B16, [V5.B16], V26.B16
+	FMOVQ 432(R0), F24
+	FMOVQ 432(R0), F27
+	VFMLA V20.S4, V16.S4, V24.S4
+	VFMLA V26.S4, V17.S4, V27.S4
 	WORD  $0x4e21dab0 // scvtf v16.4s, v21.4s
-	VTBL  V22.B16, [V6.B16], V20.B16
-	VTBL  V22.B16, [V7.B16], V25.B16
+	WORD  $0x4e21daf4 // scvtf v20.4s, v23.4s
+	VTBL  V22.B16, [V6.B16], V17.B16
+	VTBL  V25.B16, [V6.B16], V21.B16
+	VTBL  V22.B16, [V7.B16], V22.B16
+	VTBL  V25.B16, [V7.B16], V31.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e37def5 // fmul v21.4s, v23.4s, v23.4s
-	FMOVQ 480(R0), F22
-	VFMLA V8.S4, V23.S4, V22.S4
-	VFMLA V9.S4, V21.S4, V22.S4
-	FMOVQ 512(R0), F24
-	VFMLA V10.S4, V23.S4, V24.S4
-	VFMLA V22.S4, V21.S4, V24.S4
-	VFMLA V11.S4, V16.S4, V25.S4
-	VFMLA V24.S4, V21.S4, V25.S4
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V16.S4, V20.S4
-	WORD  $0x4e37d690 // fadd v16.4s, v20.4s, v23.4s
-	WORD  $0x4eb0d694 // fsub v20.4s, v20.4s, v16.4s
-	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
-	WORD  $0x4e34d734 // fadd v20.4s, v25.4s, v20.4s
-	WORD  $0x4e34d610 // fadd v16.4s, v16.4s, v20.4s
-	FMOVQ F16, (R2)
-
-	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V17.S4, V16.S4
-	VAND  V2.B16, V16.B16, V20.B16
-	VUSHR $21, V16.S4, V16.S4
-	VSUB  V20.S4, V17.S4, V17.S4
-
-	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V16.B16], V16.B16
-	FMOVQ 192(R0), F21
-	VBIT  V4.B16, V16.B16, V21.B16
-	VTBL  V21.B16, [V5.B16], V16.B16
-	FMOVQ 432(R0), F22
-	VFMLA V16.S4, V17.S4, V22.S4
-	WORD  $0x4e21da90 // scvtf v16.4s, v20.4s
-	VTBL  V21.B16, [V6.B16], V17.B16
-	VTBL  V21.B16, [V7.B16], V24.B16
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e36ded4 // fmul v20.4s, v22.4s, v22.4s
-	FMOVQ 480(R0), F21
-	VFMLA V8.S4, V22.S4, V21.S4
-	VFMLA V9.S4, V20.S4, V21.S4
-	FMOVQ 512(R0), F23
-	VFMLA V10.S4, V22.S4, V23.S4
-	VFMLA V21.S4, V20.S4, V23.S4
-	VFMLA V11.S4, V16.S4, V24.S4
-	VFMLA V23.S4, V20.S4, V24.S4
+	WORD  $0x6e38df17 // fmul v23.4s, v24.4s, v24.4s
+	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
+	FMOVQ 480(R0), F25
+	FMOVQ 480(R0), F29
+	VFMLA V8.S4, V24.S4, V25.S4
+	VFMLA V8.S4, V27.S4, V29.S4
+	VFMLA V9.S4, V23.S4, V25.S4
+	VFMLA V9.S4, V28.S4, V29.S4
+	FMOVQ 512(R0), F26
+	FMOVQ 512(R0), F30
+	VFMLA V10.S4, V24.S4, V26.S4
+	VFMLA V10.S4, V27.S4, V30.S4
+	VFMLA V25.S4, V23.S4, V26.S4
+	VFMLA V29.S4, V28.S4, V30.S4
+	VFMLA V11.S4, V16.S4, V22.S4
+	VFMLA V11.S4, V20.S4, V31.S4
+	VFMLA V26.S4, V23.S4, V22.S4
+	VFMLA V30.S4, V28.S4, V31.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	VFMLA V12.S4, V16.S4, V17.S4
-	WORD  $0x4e36d630 // fadd v16.4s, v17.4s, v22.4s
+	VFMLA V12.S4, V20.S4, V21.S4
+	WORD  $0x4e38d630 // fadd v16.4s, v17.4s, v24.4s
+	WORD  $0x4e3bd6b4 // fadd v20.4s, v21.4s, v27.4s
 	WORD  $0x4eb0d631 // fsub v17.4s, v17.4s, v16.4s
-	WORD  $0x4e36d631 // fadd v17.4s, v17.4s, v22.4s
-	WORD  $0x4e31d711 // fadd v17.4s, v24.4s, v17.4s
+	WORD  $0x4eb4d6b5 // fsub v21.4s, v21.4s, v20.4s
+	WORD  $0x4e38d631 // fadd v17.4s, v17.4s, v24.4s
+	WORD  $0x4e3bd6b5 // fadd v21.4s, v21.4s, v27.4s
+	WORD  $0x4e31d6d1 // fadd v17.4s, v22.4s, v17.4s
+	WORD  $0x4e35d7f5 // fadd v21.4s, v31.4s, v21.4s
 	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
-	FMOVQ F16, 16(R2)
+	WORD  $0x4e35d691 // fadd v17.4s, v20.4s, v21.4s
+	FMOVQ F16, (R2)
+	FMOVQ F17, 16(R2)
 
 	// x = 2^k z; e = k << 23, j is z's table cell
 	VSUB  V1.S4, V18.S4, V16.S4
+	VSUB  V1.S4, V19.S4, V20.S4
 	VAND  V2.B16, V16.B16, V17.B16
+	VAND  V2.B16, V20.B16, V21.B16
 	VUSHR $21, V16.S4, V16.S4
+	VUSHR $21, V20.S4, V20.S4
 	VSUB  V17.S4, V18.S4, V18.S4
+	VSUB  V21.S4, V19.S4, V19.S4
 
 	// f = z R[j] - 1, exact
 	VTBL  V3.B16, [V16.B16], V16.B16
+	VTBL  V3.B16, [V20.B16], V22.B16
 	FMOVQ 192(R0), F20
+	FMOVQ 192(R0), F23
 	VBIT  V4.B16, V16.B16, V20.B16
+	VBIT  V4.B16, V22.B16, V23.B16
 	VTBL  V20.B16, [V5.B16], V16.B16
-	FMOVQ 432(R0), F21
-	VFMLA V16.S4, V18.S4, V21.S4
+	VTBL  V23.B16, [V5.B16], V24.B16
+	FMOVQ 432(R0), F22
+	FMOVQ 432(R0), F25
+	VFMLA V16.S4, V18.S4, V22.S4
+	VFMLA V24.S4, V19.S4, V25.S4
 	WORD  $0x4e21da30 // scvtf v16.4s, v17.4s
+	WORD  $0x4e21dab2 // scvtf v18.4s, v21.4s
 	VTBL  V20.B16, [V6.B16], V17.B16
-	VTBL  V20.B16, [V7.B16], V23.B16
+	VTBL  V23.B16, [V6.B16], V19.B16
+	VTBL  V20.B16, [V7.B16], V20.B16
+	VTBL  V23.B16, [V7.B16], V29.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e35deb2 // fmul v18.4s, v21.4s, v21.4s
-	FMOVQ 480(R0), F20
-	VFMLA V8.S4, V21.S4, V20.S4
-	VFMLA V9.S4, V18.S4, V20.S4
-	FMOVQ 512(R0), F22
-	VFMLA V10.S4, V21.S4, V22.S4
-	VFMLA V20.S4, V18.S4, V22.S4
-	VFMLA V11.S4, V16.S4, V23.S4
-	VFMLA V22.S4, V18.S4, V23.S4
+	WORD  $0x6e36ded5 // fmul v21.4s, v22.4s, v22.4s
+	WORD  $0x6e39df3a // fmul v26.4s, v25.4s, v25.4s
+	FMOVQ 480(R0), F23
+	FMOVQ 480(R0), F27
+	VFMLA V8.S4, V22.S4, V23.S4
+	VFMLA V8.S4, V25.S4, V27.S4
+	VFMLA V9.S4, V21.S4, V23.S4
+	VFMLA V9.S4, V26.S4, V27.S4
+	FMOVQ 512(R0), F24
+	FMOVQ 512(R0), F28
+	VFMLA V10.S4, V22.S4, V24.S4
+	VFMLA V10.S4, V25.S4, V28.S4
+	VFMLA V23.S4, V21.S4, V24.S4
+	VFMLA V27.S4, V26.S4, V28.S4
+	VFMLA V11.S4, V16.S4, V20.S4
+	VFMLA V11.S4, V18.S4, V29.S4
+	VFMLA V24.S4, V21.S4, V20.S4
+	VFMLA V28.S4, V26.S4, V29.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	VFMLA V12.S4, V16.S4, V17.S4
-	WORD  $0x4e35d630 // fadd v16.4s, v17.4s, v21.4s
+	VFMLA V12.S4, V18.S4, V19.S4
+	WORD  $0x4e36d630 // fadd v16.4s, v17.4s, v22.4s
+	WORD  $0x4e39d672 // fadd v18.4s, v19.4s, v25.4s
 	WORD  $0x4eb0d631 // fsub v17.4s, v17.4s, v16.4s
-	WORD  $0x4e35d631 // fadd v17.4s, v17.4s, v21.4s
-	WORD  $0x4e31d6f1 // fadd v17.4s, v23.4s, v17.4s
+	WORD  $0x4eb2d673 // fsub v19.4s, v19.4s, v18.4s
+	WORD  $0x4e36d631 // fadd v17.4s, v17.4s, v22.4s
+	WORD  $0x4e39d673 // fadd v19.4s, v19.4s, v25.4s
+	WORD  $0x4e31d691 // fadd v17.4s, v20.4s, v17.4s
+	WORD  $0x4e33d7b3 // fadd v19.4s, v29.4s, v19.4s
 	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
+	WORD  $0x4e33d651 // fadd v17.4s, v18.4s, v19.4s
 	FMOVQ F16, 32(R2)
-
-	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V19.S4, V16.S4
-	VAND  V2.B16, V16.B16, V17.B16
-	VUSHR $21, V16.S4, V16.S4
-	VSUB  V17.S4, V19.S4, V18.S4
-
-	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V16.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V4.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V5.B16], V16.B16
-	FMOVQ 432(R0), F20
-	VFMLA V16.S4, V18.S4, V20.S4
-	WORD  $0x4e21da30 // scvtf v16.4s, v17.4s
-	VTBL  V19.B16, [V6.B16], V17.B16
-	VTBL  V19.B16, [V7.B16], V22.B16
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e34de92 // fmul v18.4s, v20.4s, v20.4s
-	FMOVQ 480(R0), F19
-	VFMLA V8.S4, V20.S4, V19.S4
-	VFMLA V9.S4, V18.S4, V19.S4
-	FMOVQ 512(R0), F21
-	VFMLA V10.S4, V20.S4, V21.S4
-	VFMLA V19.S4, V18.S4, V21.S4
-	VFMLA V11.S4, V16.S4, V22.S4
-	VFMLA V21.S4, V18.S4, V22.S4
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V16.S4, V17.S4
-	WORD  $0x4e34d630 // fadd v16.4s, v17.4s, v20.4s
-	WORD  $0x4eb0d631 // fsub v17.4s, v17.4s, v16.4s
-	WORD  $0x4e34d631 // fadd v17.4s, v17.4s, v20.4s
-	WORD  $0x4e31d6d1 // fadd v17.4s, v22.4s, v17.4s
-	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
-	FMOVQ F16, 48(R2)
+	FMOVQ F17, 48(R2)
 	ADD   $64, R2, R2
 	ADD   $64, R3, R3
 	SUB   $16, R1, R1
@@ -1291,470 +1254,451 @@ TEXT ·sigmoidNEON(SB), NOSPLIT, $0-24
 	FMOVQ 208(R0), F9
 	FMOVQ 16(R1), F10
 	FMOVQ 352(R0), F11
-	FMOVQ 624(R0), F12
-	FMOVQ (R0), F13
-	FMOVQ 240(R0), F14
-	FMOVQ 272(R0), F15
-	FMOVQ 288(R0), F16
-	FMOVQ 320(R0), F17
-	FLDPQ 32(R1), (F28, F29)
-	FMOVQ 336(R0), F18
-	FMOVQ 368(R0), F19
-	MOVD  n+16(FP), R1
-	MOVD  dst+0(FP), R2
-	MOVD  x+8(FP), R3
+	MOVD  n+16(FP), R2
+	MOVD  dst+0(FP), R3
+	MOVD  x+8(FP), R5
 
 loop:
-	CMP $16, R1
+	CMP $16, R2
 	BLT rest
 
 block:
-	FMOVQ (R3), F20
-	FMOVQ 16(R3), F21
-	FMOVQ 32(R3), F22
-	FMOVQ 48(R3), F23
+	FMOVQ (R5), F12
+	FMOVQ 16(R5), F13
+	FMOVQ 32(R5), F14
+	FMOVQ 48(R5), F15
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fa98 // fabs v24.4s, v20.4s
-	WORD  $0x4ea0fab9 // fabs v25.4s, v21.4s
-	WORD  $0x4eb96718 // smax v24.4s, v24.4s, v25.4s
-	WORD  $0x4ea0fad9 // fabs v25.4s, v22.4s
-	WORD  $0x4eb96718 // smax v24.4s, v24.4s, v25.4s
-	WORD  $0x4ea0faf9 // fabs v25.4s, v23.4s
-	WORD  $0x4eb96718 // smax v24.4s, v24.4s, v25.4s
-	WORD  $0x4ead3718 // cmgt v24.4s, v24.4s, v13.4s
-	WORD  $0x6eb8a718 // umaxp v24.4s, v24.4s, v24.4s
-	FMOVD F24, R5
-	CBNZ  R5, slowblock
-	VORR  V0.B16, V20.B16, V24.B16
-	WORD  $0x4ea1d71a // fsub v26.4s, v24.4s, v1.4s
+	WORD  $0x4ea0f990 // fabs v16.4s, v12.4s
+	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
+	WORD  $0x4eb16610 // smax v16.4s, v16.4s, v17.4s
+	WORD  $0x4ea0f9d1 // fabs v17.4s, v14.4s
+	WORD  $0x4eb16610 // smax v16.4s, v16.4s, v17.4s
+	WORD  $0x4ea0f9f1 // fabs v17.4s, v15.4s
+	WORD  $0x4eb16610 // smax v16.4s, v16.4s, v17.4s
+	FMOVQ (R0), F17
+	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
+	WORD  $0x6eb0a610 // umaxp v16.4s, v16.4s, v16.4s
+	FMOVD F16, R6
+	CBNZ  R6, slowblock
+	VORR  V0.B16, V12.B16, V16.B16
+	VORR  V0.B16, V13.B16, V17.B16
+	VORR  V0.B16, V14.B16, V18.B16
+	VORR  V0.B16, V15.B16, V19.B16
+	WORD  $0x4ea1d610 // fsub v16.4s, v16.4s, v1.4s
+	WORD  $0x4ea1d631 // fsub v17.4s, v17.4s, v1.4s
+	WORD  $0x4ea1d652 // fsub v18.4s, v18.4s, v1.4s
+	WORD  $0x4ea1d67b // fsub v27.4s, v19.4s, v1.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F24
-	VFMLA V2.S4, V26.S4, V24.S4
-	WORD  $0x4ea3d719 // fsub v25.4s, v24.4s, v3.4s
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	FMOVQ 64(R0), F25
+	VFMLA V2.S4, V16.S4, V19.S4
+	VFMLA V2.S4, V17.S4, V21.S4
+	VFMLA V2.S4, V18.S4, V23.S4
+	VFMLA V2.S4, V27.S4, V25.S4
+	WORD  $0x4ea3d674 // fsub v20.4s, v19.4s, v3.4s
+	WORD  $0x4ea3d6b6 // fsub v22.4s, v21.4s, v3.4s
+	WORD  $0x4ea3d6f8 // fsub v24.4s, v23.4s, v3.4s
+	WORD  $0x4ea3d73a // fsub v26.4s, v25.4s, v3.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V25.S4, V26.S4
-	VFMLS V5.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V20.S4, V16.S4
+	VFMLS V4.S4, V22.S4, V17.S4
+	VFMLS V4.S4, V24.S4, V18.S4
+	VFMLS V4.S4, V26.S4, V27.S4
+	VFMLS V5.S4, V20.S4, V16.S4
+	VFMLS V5.S4, V22.S4, V17.S4
+	VFMLS V5.S4, V24.S4, V18.S4
+	VFMLS V5.S4, V26.S4, V27.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F25
-	VFMLA V6.S4, V26.S4, V25.S4
-	FMOVQ 144(R0), F27
-	VFMLA V25.S4, V26.S4, V27.S4
-	FMOVQ 160(R0), F25
-	VFMLA V27.S4, V26.S4, V25.S4
-	FMOVQ 176(R0), F27
-	VFMLA V25.S4, V26.S4, V27.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V24.B16], V25.B16
-	FMOVQ 192(R0), F26
-	VBIT  V9.B16, V25.B16, V26.B16
-	VTBL  V26.B16, [V10.B16], V25.B16
-	VSHL  $21, V24.S4, V24.S4
-	VADD  V24.S4, V25.S4, V24.S4
-	VFMLA V27.S4, V24.S4, V24.S4
-	WORD  $0x4ea0aa94 // cmlt v20.4s, v20.4s, #0
-	FMOVQ 224(R0), F25
-	VBIT  V20.B16, V24.B16, V25.B16
-
-	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e28d714 // fadd v20.4s, v24.4s, v8.4s
-	WORD  $0x6e34ff14 // fdiv v20.4s, v24.4s, v20.4s
-	VFMLS V20.S4, V25.S4, V25.S4
-	FMOVQ F25, (R2)
-	VORR  V0.B16, V21.B16, V20.B16
-	WORD  $0x4ea1d699 // fsub v25.4s, v20.4s, v1.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F20
-	VFMLA V2.S4, V25.S4, V20.S4
-	WORD  $0x4ea3d698 // fsub v24.4s, v20.4s, v3.4s
-
-	// r = c - n ln2
-	VFMLS V4.S4, V24.S4, V25.S4
-	VFMLS V5.S4, V24.S4, V25.S4
-
-	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F20
 	FMOVQ 128(R0), F24
-	VFMLA V6.S4, V25.S4, V24.S4
+	FMOVQ 128(R0), F28
+	FMOVQ 128(R0), F30
+	VFMLA V6.S4, V16.S4, V20.S4
+	VFMLA V6.S4, V17.S4, V24.S4
+	VFMLA V6.S4, V18.S4, V28.S4
+	VFMLA V6.S4, V27.S4, V30.S4
+	FMOVQ 144(R0), F22
 	FMOVQ 144(R0), F26
-	VFMLA V24.S4, V25.S4, V26.S4
+	FMOVQ 144(R0), F29
+	FMOVQ 144(R0), F31
+	VFMLA V20.S4, V16.S4, V22.S4
+	VFMLA V24.S4, V17.S4, V26.S4
+	VFMLA V28.S4, V18.S4, V29.S4
+	VFMLA V30.S4, V27.S4, V31.S4
+	FMOVQ 160(R0), F20
 	FMOVQ 160(R0), F24
-	VFMLA V26.S4, V25.S4, V24.S4
+	FMOVQ 160(R0), F28
+	FMOVQ 160(R0), F30
+	VFMLA V22.S4, V16.S4, V20.S4
+	VFMLA V26.S4, V17.S4, V24.S4
+	VFMLA V29.S4, V18.S4, V28.S4
+	VFMLA V31.S4, V27.S4, V30.S4
+	FMOVQ 176(R0), F22
 	FMOVQ 176(R0), F26
-	VFMLA V24.S4, V25.S4, V26.S4
+	FMOVQ 176(R0), F29
+	FMOVQ 176(R0), F31
+	VFMLA V20.S4, V16.S4, V22.S4
+	VFMLA V24.S4, V17.S4, V26.S4
+	VFMLA V28.S4, V18.S4, V29.S4
+	VFMLA V30.S4, V27.S4, V31.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V20.B16], V24.B16
-	FMOVQ 192(R0), F25
-	VBIT  V9.B16, V24.B16, V25.B16
-	VTBL  V25.B16, [V10.B16], V24.B16
-	VSHL  $21, V20.S4, V20.S4
-	VADD  V20.S4, V24.S4, V20.S4
-	VFMLA V26.S4, V20.S4, V20.S4
-	WORD  $0x4ea0aab5 // cmlt v21.4s, v21.4s, #0
-	FMOVQ 224(R0), F24
-	VBIT  V21.B16, V20.B16, V24.B16
+	VTBL  V7.B16, [V19.B16], V16.B16
+	VTBL  V7.B16, [V21.B16], V18.B16
+	VTBL  V7.B16, [V23.B16], V24.B16
+	VTBL  V7.B16, [V25.B16], V28.B16
+	FMOVQ 192(R0), F17
+	FMOVQ 192(R0), F20
+	FMOVQ 192(R0), F27
+	FMOVQ 192(R0), F30
+	VBIT  V9.B16, V16.B16, V17.B16
+	VBIT  V9.B16, V18.B16, V20.B16
+	VBIT  V9.B16, V24.B16, V27.B16
+	VBIT  V9.B16, V28.B16, V30.B16
+	VTBL  V17.B16, [V10.B16], V16.B16
+	VTBL  V20.B16, [V10.B16], V17.B16
+	VTBL  V27.B16, [V10.B16], V18.B16
+	VTBL  V30.B16, [V10.B16], V20.B16
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V23.S4
+	VSHL  $21, V25.S4, V24.S4
+	VADD  V19.S4, V16.S4, V16.S4
+	VADD  V21.S4, V17.S4, V17.S4
+	VADD  V23.S4, V18.S4, V18.S4
+	VADD  V24.S4, V20.S4, V19.S4
+	VFMLA V22.S4, V16.S4, V16.S4
+	VFMLA V26.S4, V17.S4, V17.S4
+	VFMLA V29.S4, V18.S4, V18.S4
+	VFMLA V31.S4, V19.S4, V19.S4
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	WORD  $0x4ea0a9f6 // cmlt v22.4s, v15.4s, #0
+	FMOVQ 224(R0), F15
+	FMOVQ 224(R0), F20
+	FMOVQ 224(R0), F21
+	FMOVQ 224(R0), F23
+	VBIT  V12.B16, V16.B16, V15.B16
+	VBIT  V13.B16, V17.B16, V20.B16
+	VBIT  V14.B16, V18.B16, V21.B16
+	VBIT  V22.B16, V19.B16, V23.B16
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e28d695 // fadd v21.4s, v20.4s, v8.4s
-	WORD  $0x6e35fe94 // fdiv v20.4s, v20.4s, v21.4s
-	VFMLS V20.S4, V24.S4, V24.S4
-	FMOVQ F24, 16(R2)
-	VORR  V0.B16, V22.B16, V20.B16
-	WORD  $0x4ea1d698 // fsub v24.4s, v20.4s, v1.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F20
-	VFMLA V2.S4, V24.S4, V20.S4
-	WORD  $0x4ea3d695 // fsub v21.4s, v20.4s, v3.4s
-
-	// r = c - n ln2
-	VFMLS V4.S4, V21.S4, V24.S4
-	VFMLS V5.S4, V21.S4, V24.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F21
-	VFMLA V6.S4, V24.S4, V21.S4
-	FMOVQ 144(R0), F25
-	VFMLA V21.S4, V24.S4, V25.S4
-	FMOVQ 160(R0), F21
-	VFMLA V25.S4, V24.S4, V21.S4
-	FMOVQ 176(R0), F25
-	VFMLA V21.S4, V24.S4, V25.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V20.B16], V21.B16
-	FMOVQ 192(R0), F24
-	VBIT  V9.B16, V21.B16, V24.B16
-	VTBL  V24.B16, [V10.B16], V21.B16
-	VSHL  $21, V20.S4, V20.S4
-	VADD  V20.S4, V21.S4, V20.S4
-	VFMLA V25.S4, V20.S4, V20.S4
-	WORD  $0x4ea0aad5 // cmlt v21.4s, v22.4s, #0
-	FMOVQ 224(R0), F22
-	VBIT  V21.B16, V20.B16, V22.B16
-
-	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e28d695 // fadd v21.4s, v20.4s, v8.4s
-	WORD  $0x6e35fe94 // fdiv v20.4s, v20.4s, v21.4s
-	VFMLS V20.S4, V22.S4, V22.S4
-	FMOVQ F22, 32(R2)
-	VORR  V0.B16, V23.B16, V20.B16
-	WORD  $0x4ea1d696 // fsub v22.4s, v20.4s, v1.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F20
-	VFMLA V2.S4, V22.S4, V20.S4
-	WORD  $0x4ea3d695 // fsub v21.4s, v20.4s, v3.4s
-
-	// r = c - n ln2
-	VFMLS V4.S4, V21.S4, V22.S4
-	VFMLS V5.S4, V21.S4, V22.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F21
-	VFMLA V6.S4, V22.S4, V21.S4
-	FMOVQ 144(R0), F24
-	VFMLA V21.S4, V22.S4, V24.S4
-	FMOVQ 160(R0), F21
-	VFMLA V24.S4, V22.S4, V21.S4
-	FMOVQ 176(R0), F24
-	VFMLA V21.S4, V22.S4, V24.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V20.B16], V21.B16
-	FMOVQ 192(R0), F22
-	VBIT  V9.B16, V21.B16, V22.B16
-	VTBL  V22.B16, [V10.B16], V21.B16
-	VSHL  $21, V20.S4, V20.S4
-	VADD  V20.S4, V21.S4, V20.S4
-	VFMLA V24.S4, V20.S4, V20.S4
-	WORD  $0x4ea0aaf5 // cmlt v21.4s, v23.4s, #0
-	FMOVQ 224(R0), F22
-	VBIT  V21.B16, V20.B16, V22.B16
-
-	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e28d695 // fadd v21.4s, v20.4s, v8.4s
-	WORD  $0x6e35fe94 // fdiv v20.4s, v20.4s, v21.4s
-	VFMLS V20.S4, V22.S4, V22.S4
-	FMOVQ F22, 48(R2)
-	ADD   $64, R2, R2
+	WORD  $0x4e28d60c // fadd v12.4s, v16.4s, v8.4s
+	WORD  $0x4e28d62d // fadd v13.4s, v17.4s, v8.4s
+	WORD  $0x4e28d64e // fadd v14.4s, v18.4s, v8.4s
+	WORD  $0x4e28d676 // fadd v22.4s, v19.4s, v8.4s
+	WORD  $0x6e2cfe0c // fdiv v12.4s, v16.4s, v12.4s
+	WORD  $0x6e2dfe2d // fdiv v13.4s, v17.4s, v13.4s
+	WORD  $0x6e2efe4e // fdiv v14.4s, v18.4s, v14.4s
+	WORD  $0x6e36fe70 // fdiv v16.4s, v19.4s, v22.4s
+	VFMLS V12.S4, V15.S4, V15.S4
+	VFMLS V13.S4, V20.S4, V20.S4
+	VFMLS V14.S4, V21.S4, V21.S4
+	VFMLS V16.S4, V23.S4, V23.S4
+	FMOVQ F15, (R3)
+	FMOVQ F20, 16(R3)
+	FMOVQ F21, 32(R3)
+	FMOVQ F23, 48(R3)
 	ADD   $64, R3, R3
-	SUB   $16, R1, R1
-	CMP   $16, R1
+	ADD   $64, R5, R5
+	SUB   $16, R2, R2
+	CMP   $16, R2
 	BGE   block
 
 rest:
-	CMP $1, R1
+	CMP $1, R2
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F20
-	ADD   $0, R3, R5
-	CMP   $4, R1
+	FMOVQ 224(R0), F12
+	ADD   $0, R5, R6
+	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R3), F20
+	FMOVQ (R5), F12
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R1, partone1
-	VLD1.P 8(R5), V20.D[0]
-	TBZ    $0, R1, partdone1
-	VLD1   (R5), V20.S[2]
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R6), V12.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R6), V12.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R1, partdone1
-	VLD1 (R5), V20.S[0]
+	TBZ  $0, R2, partdone1
+	VLD1 (R6), V12.S[0]
 
 partdone1:
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fa95 // fabs v21.4s, v20.4s
-	WORD  $0x4ead36b5 // cmgt v21.4s, v21.4s, v13.4s
-	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
-	FMOVD F21, R5
-	CBNZ  R5, slowvector
-	VORR  V0.B16, V20.B16, V21.B16
-	WORD  $0x4ea1d6b7 // fsub v23.4s, v21.4s, v1.4s
+	WORD  $0x4ea0f98d // fabs v13.4s, v12.4s
+	FMOVQ (R0), F14
+	WORD  $0x4eae35ad // cmgt v13.4s, v13.4s, v14.4s
+	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
+	FMOVD F13, R6
+	CBNZ  R6, slowvector
+	VORR  V0.B16, V12.B16, V13.B16
+	WORD  $0x4ea1d5af // fsub v15.4s, v13.4s, v1.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F21
-	VFMLA V2.S4, V23.S4, V21.S4
-	WORD  $0x4ea3d6b6 // fsub v22.4s, v21.4s, v3.4s
+	FMOVQ 64(R0), F13
+	VFMLA V2.S4, V15.S4, V13.S4
+	WORD  $0x4ea3d5ae // fsub v14.4s, v13.4s, v3.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V22.S4, V23.S4
-	VFMLS V5.S4, V22.S4, V23.S4
+	VFMLS V4.S4, V14.S4, V15.S4
+	VFMLS V5.S4, V14.S4, V15.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F22
-	VFMLA V6.S4, V23.S4, V22.S4
-	FMOVQ 144(R0), F24
-	VFMLA V22.S4, V23.S4, V24.S4
-	FMOVQ 160(R0), F22
-	VFMLA V24.S4, V23.S4, V22.S4
-	FMOVQ 176(R0), F24
-	VFMLA V22.S4, V23.S4, V24.S4
+	FMOVQ 128(R0), F14
+	VFMLA V6.S4, V15.S4, V14.S4
+	FMOVQ 144(R0), F16
+	VFMLA V14.S4, V15.S4, V16.S4
+	FMOVQ 160(R0), F14
+	VFMLA V16.S4, V15.S4, V14.S4
+	FMOVQ 176(R0), F16
+	VFMLA V14.S4, V15.S4, V16.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V21.B16], V22.B16
-	FMOVQ 192(R0), F23
-	VBIT  V9.B16, V22.B16, V23.B16
-	VTBL  V23.B16, [V10.B16], V22.B16
-	VSHL  $21, V21.S4, V21.S4
-	VADD  V21.S4, V22.S4, V21.S4
-	VFMLA V24.S4, V21.S4, V21.S4
-	WORD  $0x4ea0aa94 // cmlt v20.4s, v20.4s, #0
-	FMOVQ 224(R0), F22
-	VBIT  V20.B16, V21.B16, V22.B16
+	VTBL  V7.B16, [V13.B16], V14.B16
+	FMOVQ 192(R0), F15
+	VBIT  V9.B16, V14.B16, V15.B16
+	VTBL  V15.B16, [V10.B16], V14.B16
+	VSHL  $21, V13.S4, V13.S4
+	VADD  V13.S4, V14.S4, V13.S4
+	VFMLA V16.S4, V13.S4, V13.S4
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	FMOVQ 224(R0), F14
+	VBIT  V12.B16, V13.B16, V14.B16
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e28d6b4 // fadd v20.4s, v21.4s, v8.4s
-	WORD  $0x6e34feb4 // fdiv v20.4s, v21.4s, v20.4s
-	VFMLS V20.S4, V22.S4, V22.S4
-	ADD   $0, R2, R5
-	CMP   $4, R1
+	WORD  $0x4e28d5ac // fadd v12.4s, v13.4s, v8.4s
+	WORD  $0x6e2cfdac // fdiv v12.4s, v13.4s, v12.4s
+	VFMLS V12.S4, V14.S4, V14.S4
+	ADD   $0, R3, R6
+	CMP   $4, R2
 	BLT   partless2
-	FMOVQ F22, (R2)
+	FMOVQ F14, (R3)
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R1, partone2
-	VST1.P V22.D[0], 8(R5)
-	TBZ    $0, R1, partdone2
-	VST1   V22.S[2], (R5)
+	TBZ    $1, R2, partone2
+	VST1.P V14.D[0], 8(R6)
+	TBZ    $0, R2, partdone2
+	VST1   V14.S[2], (R6)
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R1, partdone2
-	VST1 V22.S[0], (R5)
+	TBZ  $0, R2, partdone2
+	VST1 V14.S[0], (R6)
 
 partdone2:
 nextvector:
-	ADD $16, R2, R2
 	ADD $16, R3, R3
-	SUB $4, R1, R1
-	CMP $1, R1
+	ADD $16, R5, R5
+	SUB $4, R2, R2
+	CMP $1, R2
 	BGE vector
 
 done:
 	RET
 
 slowblock:
-	MOVD $16, R5
+	MOVD $16, R6
 
 slow:
-	FMOVQ (R3), F20
+	FMOVQ (R5), F12
 
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VORR V0.B16, V20.B16, V21.B16
-	WORD $0x4ea1d6b5 // fsub v21.4s, v21.4s, v1.4s
-	WORD $0x4e35f5d5 // fmax v21.4s, v14.4s, v21.4s
+	VORR  V0.B16, V12.B16, V13.B16
+	WORD  $0x4ea1d5ad // fsub v13.4s, v13.4s, v1.4s
+	FMOVQ 240(R0), F14
+	WORD  $0x4e2df5ce // fmax v14.4s, v14.4s, v13.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F22
-	VFMLA V2.S4, V21.S4, V22.S4
-	WORD  $0x4ea3d6d7 // fsub v23.4s, v22.4s, v3.4s
+	FMOVQ 64(R0), F16
+	VFMLA V2.S4, V14.S4, V16.S4
+	WORD  $0x4ea3d60d // fsub v13.4s, v16.4s, v3.4s
 
 	// r = c - n ln2
-	VMOV  V21.B16, V24.B16
-	VFMLS V4.S4, V23.S4, V24.S4
-	VFMLS V5.S4, V23.S4, V24.S4
+	VMOV  V14.B16, V15.B16
+	VFMLS V4.S4, V13.S4, V15.S4
+	VFMLS V5.S4, V13.S4, V15.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F23
-	VFMLA V6.S4, V24.S4, V23.S4
-	FMOVQ 144(R0), F25
-	VFMLA V23.S4, V24.S4, V25.S4
-	FMOVQ 160(R0), F23
-	VFMLA V25.S4, V24.S4, V23.S4
-	FMOVQ 176(R0), F25
-	VFMLA V23.S4, V24.S4, V25.S4
-	WORD  $0x6eb5e5f5 // fcmgt v21.4s, v15.4s, v21.4s
-	VAND  V21.B16, V16.B16, V21.B16
+	FMOVQ 128(R0), F17
+	VFMLA V6.S4, V15.S4, V17.S4
+	FMOVQ 144(R0), F13
+	VFMLA V17.S4, V15.S4, V13.S4
+	FMOVQ 160(R0), F17
+	VFMLA V13.S4, V15.S4, V17.S4
+	FMOVQ 176(R0), F13
+	VFMLA V17.S4, V15.S4, V13.S4
+	FMOVQ 272(R0), F15
+	WORD  $0x6eaee5ee // fcmgt v14.4s, v15.4s, v14.4s
+	FMOVQ 288(R0), F15
+	VAND  V14.B16, V15.B16, V14.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V22.S4, V23.S4
-	VTBL  V7.B16, [V22.B16], V22.B16
-	FMOVQ 304(R0), F24
-	VBIT  V17.B16, V22.B16, V24.B16
-	VTBL  V24.B16, [V28.B16, V29.B16], V22.B16
-	VADD  V23.S4, V22.S4, V22.S4
-	VAND  V18.B16, V23.B16, V23.B16
-	VADD  V21.S4, V23.S4, V23.S4
-	VFMLA V25.S4, V22.S4, V22.S4
-	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VSHL  $20, V16.S4, V15.S4
+	VTBL  V7.B16, [V16.B16], V17.B16
+	FMOVQ 304(R0), F16
+	FMOVQ 320(R0), F18
+	VBIT  V18.B16, V17.B16, V16.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VADD  V15.S4, V16.S4, V17.S4
+	FMOVQ 336(R0), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	VADD  V14.S4, V15.S4, V15.S4
+	VFMLA V13.S4, V17.S4, V17.S4
+	WORD  $0x6e2fde2d // fmul v13.4s, v17.4s, v15.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB V21.S4, V22.S4, V21.S4
-	WORD $0x4e2bd6d6 // fadd v22.4s, v22.4s, v11.4s
-	VSUB V11.S4, V22.S4, V22.S4
-	WORD $0x4eb666b5 // smax v21.4s, v21.4s, v22.4s
+	VSUB V14.S4, V13.S4, V14.S4
+	WORD $0x4e2bd5ad // fadd v13.4s, v13.4s, v11.4s
+	VSUB V11.S4, V13.S4, V13.S4
+	WORD $0x4ead65cd // smax v13.4s, v14.4s, v13.4s
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	WORD  $0x4ea0aa94 // cmlt v20.4s, v20.4s, #0
-	FMOVQ 224(R0), F22
-	VBIT  V20.B16, V21.B16, V22.B16
-	WORD  $0x4e36f594 // fmax v20.4s, v12.4s, v22.4s
-	WORD  $0x4e35f595 // fmax v21.4s, v12.4s, v21.4s
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	FMOVQ 224(R0), F14
+	VBIT  V12.B16, V13.B16, V14.B16
+	FMOVQ 624(R0), F12
+	WORD  $0x4e2ef58f // fmax v15.4s, v12.4s, v14.4s
+	FMOVQ 624(R0), F12
+	WORD  $0x4e2df58c // fmax v12.4s, v12.4s, v13.4s
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e28d6b7 // fadd v23.4s, v21.4s, v8.4s
-	WORD  $0x6e37feb5 // fdiv v21.4s, v21.4s, v23.4s
-	VFMLS V21.S4, V20.S4, V20.S4
-	WORD  $0x6eb6e695 // fcmgt v21.4s, v20.4s, v22.4s
-	VBIT  V21.B16, V22.B16, V20.B16
-	VUMIN V19.S4, V20.S4, V20.S4
-	FMOVQ F20, (R2)
-	ADD   $16, R2, R2
+	WORD  $0x4e28d58d // fadd v13.4s, v12.4s, v8.4s
+	WORD  $0x6e2dfd8c // fdiv v12.4s, v12.4s, v13.4s
+	VFMLS V12.S4, V15.S4, V15.S4
+	WORD  $0x6eaee5ec // fcmgt v12.4s, v15.4s, v14.4s
+	VBIT  V12.B16, V14.B16, V15.B16
+	FMOVQ 368(R0), F12
+	VUMIN V12.S4, V15.S4, V12.S4
+	FMOVQ F12, (R3)
 	ADD   $16, R3, R3
-	SUB   $4, R1, R1
-	SUB   $4, R5, R5
-	CMP   $1, R5
+	ADD   $16, R5, R5
+	SUB   $4, R2, R2
+	SUB   $4, R6, R6
+	CMP   $1, R6
 	BGE   slow
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R0), F20
-	ADD   $0, R3, R5
-	CMP   $4, R1
+	FMOVQ 224(R0), F12
+	ADD   $0, R5, R6
+	CMP   $4, R2
 	BLT   partless3
-	FMOVQ (R3), F20
+	FMOVQ (R5), F12
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R1, partone3
-	VLD1.P 8(R5), V20.D[0]
-	TBZ    $0, R1, partdone3
-	VLD1   (R5), V20.S[2]
+	TBZ    $1, R2, partone3
+	VLD1.P 8(R6), V12.D[0]
+	TBZ    $0, R2, partdone3
+	VLD1   (R6), V12.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R1, partdone3
-	VLD1 (R5), V20.S[0]
+	TBZ  $0, R2, partdone3
+	VLD1 (R6), V12.S[0]
 
 partdone3:
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VORR V0.B16, V20.B16, V21.B16
-	WORD $0x4ea1d6b5 // fsub v21.4s, v21.4s, v1.4s
-	WORD $0x4e35f5d5 // fmax v21.4s, v14.4s, v21.4s
+	VORR  V0.B16, V12.B16, V13.B16
+	WORD  $0x4ea1d5ad // fsub v13.4s, v13.4s, v1.4s
+	FMOVQ 240(R0), F14
+	WORD  $0x4e2df5ce // fmax v14.4s, v14.4s, v13.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F22
-	VFMLA V2.S4, V21.S4, V22.S4
-	WORD  $0x4ea3d6d7 // fsub v23.4s, v22.4s, v3.4s
+	FMOVQ 64(R0), F16
+	VFMLA V2.S4, V14.S4, V16.S4
+	WORD  $0x4ea3d60d // fsub v13.4s, v16.4s, v3.4s
 
 	// r = c - n ln2
-	VMOV  V21.B16, V24.B16
-	VFMLS V4.S4, V23.S4, V24.S4
-	VFMLS V5.S4, V23.S4, V24.S4
+	VMOV  V14.B16, V15.B16
+	VFMLS V4.S4, V13.S4, V15.S4
+	VFMLS V5.S4, V13.S4, V15.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F23
-	VFMLA V6.S4, V24.S4, V23.S4
-	FMOVQ 144(R0), F25
-	VFMLA V23.S4, V24.S4, V25.S4
-	FMOVQ 160(R0), F23
-	VFMLA V25.S4, V24.S4, V23.S4
-	FMOVQ 176(R0), F25
-	VFMLA V23.S4, V24.S4, V25.S4
-	WORD  $0x6eb5e5f5 // fcmgt v21.4s, v15.4s, v21.4s
-	VAND  V21.B16, V16.B16, V21.B16
+	FMOVQ 128(R0), F17
+	VFMLA V6.S4, V15.S4, V17.S4
+	FMOVQ 144(R0), F13
+	VFMLA V17.S4, V15.S4, V13.S4
+	FMOVQ 160(R0), F17
+	VFMLA V13.S4, V15.S4, V17.S4
+	FMOVQ 176(R0), F13
+	VFMLA V17.S4, V15.S4, V13.S4
+	FMOVQ 272(R0), F15
+	WORD  $0x6eaee5ee // fcmgt v14.4s, v15.4s, v14.4s
+	FMOVQ 288(R0), F15
+	VAND  V14.B16, V15.B16, V14.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V22.S4, V23.S4
-	VTBL  V7.B16, [V22.B16], V22.B16
-	FMOVQ 304(R0), F24
-	VBIT  V17.B16, V22.B16, V24.B16
-	VTBL  V24.B16, [V28.B16, V29.B16], V22.B16
-	VADD  V23.S4, V22.S4, V22.S4
-	VAND  V18.B16, V23.B16, V23.B16
-	VADD  V21.S4, V23.S4, V23.S4
-	VFMLA V25.S4, V22.S4, V22.S4
-	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VSHL  $20, V16.S4, V15.S4
+	VTBL  V7.B16, [V16.B16], V17.B16
+	FMOVQ 304(R0), F16
+	FMOVQ 320(R0), F18
+	VBIT  V18.B16, V17.B16, V16.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VADD  V15.S4, V16.S4, V17.S4
+	FMOVQ 336(R0), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	VADD  V14.S4, V15.S4, V15.S4
+	VFMLA V13.S4, V17.S4, V17.S4
+	WORD  $0x6e2fde2d // fmul v13.4s, v17.4s, v15.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB V21.S4, V22.S4, V21.S4
-	WORD $0x4e2bd6d6 // fadd v22.4s, v22.4s, v11.4s
-	VSUB V11.S4, V22.S4, V22.S4
-	WORD $0x4eb666b5 // smax v21.4s, v21.4s, v22.4s
+	VSUB V14.S4, V13.S4, V14.S4
+	WORD $0x4e2bd5ad // fadd v13.4s, v13.4s, v11.4s
+	VSUB V11.S4, V13.S4, V13.S4
+	WORD $0x4ead65cd // smax v13.4s, v14.4s, v13.4s
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	WORD  $0x4ea0aa94 // cmlt v20.4s, v20.4s, #0
-	FMOVQ 224(R0), F22
-	VBIT  V20.B16, V21.B16, V22.B16
-	WORD  $0x4e36f594 // fmax v20.4s, v12.4s, v22.4s
-	WORD  $0x4e35f595 // fmax v21.4s, v12.4s, v21.4s
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	FMOVQ 224(R0), F14
+	VBIT  V12.B16, V13.B16, V14.B16
+	FMOVQ 624(R0), F12
+	WORD  $0x4e2ef58f // fmax v15.4s, v12.4s, v14.4s
+	FMOVQ 624(R0), F12
+	WORD  $0x4e2df58c // fmax v12.4s, v12.4s, v13.4s
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e28d6b7 // fadd v23.4s, v21.4s, v8.4s
-	WORD  $0x6e37feb5 // fdiv v21.4s, v21.4s, v23.4s
-	VFMLS V21.S4, V20.S4, V20.S4
-	WORD  $0x6eb6e695 // fcmgt v21.4s, v20.4s, v22.4s
-	VBIT  V21.B16, V22.B16, V20.B16
-	VUMIN V19.S4, V20.S4, V20.S4
-	ADD   $0, R2, R5
-	CMP   $4, R1
+	WORD  $0x4e28d58d // fadd v13.4s, v12.4s, v8.4s
+	WORD  $0x6e2dfd8c // fdiv v12.4s, v12.4s, v13.4s
+	VFMLS V12.S4, V15.S4, V15.S4
+	WORD  $0x6eaee5ec // fcmgt v12.4s, v15.4s, v14.4s
+	VBIT  V12.B16, V14.B16, V15.B16
+	FMOVQ 368(R0), F12
+	VUMIN V12.S4, V15.S4, V12.S4
+	ADD   $0, R3, R6
+	CMP   $4, R2
 	BLT   partless4
-	FMOVQ F20, (R2)
+	FMOVQ F12, (R3)
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R1, partone4
-	VST1.P V20.D[0], 8(R5)
-	TBZ    $0, R1, partdone4
-	VST1   V20.S[2], (R5)
+	TBZ    $1, R2, partone4
+	VST1.P V12.D[0], 8(R6)
+	TBZ    $0, R2, partdone4
+	VST1   V12.S[2], (R6)
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R1, partdone4
-	VST1 V20.S[0], (R5)
+	TBZ  $0, R2, partdone4
+	VST1 V12.S[0], (R6)
 
 partdone4:
 	JMP nextvector
@@ -1764,215 +1708,205 @@ TEXT ·powNEON(SB), NOSPLIT, $0-32
 	MOVD  $tables<>+0(SB), R1
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 784(R0), F0
-	FMOVQ (R1), F1
-	FMOVQ 320(R0), F2
-	FMOVQ 384(R0), F3
+	FMOVQ 384(R0), F1
+	FMOVQ (R1), F2
+	FMOVQ 320(R0), F3
 	FMOVQ 640(R0), F4
 	FMOVQ 656(R0), F5
 	FMOVQ 672(R0), F6
 	FLDPQ 112(R1), (F28, F29)
 	FMOVQ 688(R0), F7
 	FMOVQ 704(R0), F8
-	FLDPQ 144(R1), (F26, F27)
-	FLDPQ 176(R1), (F24, F25)
-	FMOVQ 800(R0), F9
-	FMOVQ 80(R0), F10
 	MOVD  n+16(FP), R2
 	MOVD  dst+0(FP), R3
 	MOVD  x+8(FP), R5
 	MOVD  p+24(FP), R6
-	FMOVS (R6), F11
+	FMOVS (R6), F9
+	VDUP  V9.S[0], V9.S4
+	FMOVS 4(R6), F10
+	VDUP  V10.S[0], V10.S4
+	FMOVS 8(R6), F11
 	VDUP  V11.S[0], V11.S4
-	FMOVS 4(R6), F12
-	VDUP  V12.S[0], V12.S4
-	FMOVS 8(R6), F13
-	VDUP  V13.S[0], V13.S4
 
 loop:
 	CMP $8, R2
 	BLT rest
 
 block:
-	FMOVQ (R5), F15
-	FMOVQ 16(R5), F14
+	FMOVQ (R5), F13
+	FMOVQ 16(R5), F12
 
 	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V4.S4, V15.S4, V17.S4
-	VUSHR $23, V17.S4, V15.S4
-	VUSHR $20, V17.S4, V16.S4
-	VAND  V5.B16, V17.B16, V17.B16
-	VADD  V6.S4, V17.S4, V18.S4
-	WORD  $0x4e21d9f4 // scvtf v20.4s, v15.4s
+	VSUB  V4.S4, V13.S4, V15.S4
+	VSUB  V4.S4, V12.S4, V13.S4
+	VUSHR $23, V15.S4, V12.S4
+	VUSHR $23, V13.S4, V19.S4
+	VUSHR $20, V15.S4, V16.S4
+	VUSHR $20, V13.S4, V14.S4
+	VAND  V5.B16, V15.B16, V15.B16
+	VAND  V5.B16, V13.B16, V13.B16
+	VADD  V6.S4, V15.S4, V15.S4
+	VADD  V6.S4, V13.S4, V18.S4
+	WORD  $0x4e21d98d // scvtf v13.4s, v12.4s
+	WORD  $0x4e21da74 // scvtf v20.4s, v19.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V16.B16], V16.B16
-	FMOVQ 304(R0), F17
-	VBIT  V2.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V28.B16, V29.B16], V19.B16
-	FMOVQ 432(R0), F16
-	VFMLA V19.S4, V18.S4, V16.S4
-	WORD  $0x6e27de15 // fmul v21.4s, v16.4s, v7.4s
-	VMOV  V16.B16, V18.B16
-	VFMLA V21.S4, V18.S4, V18.S4
-	WORD  $0x4eb2d613 // fsub v19.4s, v16.4s, v18.4s
-	VFMLA V21.S4, V16.S4, V19.S4
-	WORD  $0x6e30de15 // fmul v21.4s, v16.4s, v16.4s
-	FMOVQ 720(R0), F22
-	VFMLA V8.S4, V16.S4, V22.S4
-	FMOVQ 736(R0), F23
-	VFMLA V22.S4, V16.S4, V23.S4
-	FMOVQ 752(R0), F22
-	VFMLA V23.S4, V16.S4, V22.S4
-	FMOVQ 768(R0), F23
-	VFMLA V22.S4, V16.S4, V23.S4
-	WORD  $0x6e30deb0 // fmul v16.4s, v21.4s, v16.4s
-	VFMLA V23.S4, V16.S4, V19.S4
-	WORD  $0x4e33d650 // fadd v16.4s, v18.4s, v19.4s
+	VTBL  V2.B16, [V16.B16], V16.B16
+	VTBL  V2.B16, [V14.B16], V17.B16
+	FMOVQ 304(R0), F14
+	FMOVQ 304(R0), F21
+	VBIT  V3.B16, V16.B16, V14.B16
+	VBIT  V3.B16, V17.B16, V21.B16
+	VTBL  V14.B16, [V28.B16, V29.B16], V16.B16
+	VTBL  V21.B16, [V28.B16, V29.B16], V22.B16
+	FMOVQ 432(R0), F17
+	FMOVQ 432(R0), F24
+	VFMLA V16.S4, V15.S4, V17.S4
+	VFMLA V22.S4, V18.S4, V24.S4
+	WORD  $0x6e27de32 // fmul v18.4s, v17.4s, v7.4s
+	WORD  $0x6e27df19 // fmul v25.4s, v24.4s, v7.4s
+	VMOV  V17.B16, V15.B16
+	VMOV  V24.B16, V22.B16
+	VFMLA V18.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	WORD  $0x4eafd630 // fsub v16.4s, v17.4s, v15.4s
+	WORD  $0x4eb6d717 // fsub v23.4s, v24.4s, v22.4s
+	VFMLA V18.S4, V17.S4, V16.S4
+	VFMLA V25.S4, V24.S4, V23.S4
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6e38df1b // fmul v27.4s, v24.4s, v24.4s
+	FMOVQ 720(R0), F25
+	FMOVQ 720(R0), F30
+	VFMLA V8.S4, V17.S4, V25.S4
+	VFMLA V8.S4, V24.S4, V30.S4
+	FMOVQ 736(R0), F26
+	FMOVQ 736(R0), F31
+	VFMLA V25.S4, V17.S4, V26.S4
+	VFMLA V30.S4, V24.S4, V31.S4
+	FMOVQ 752(R0), F25
+	FMOVQ 752(R0), F30
+	VFMLA V26.S4, V17.S4, V25.S4
+	VFMLA V31.S4, V24.S4, V30.S4
+	FMOVQ 768(R0), F26
+	FMOVQ 768(R0), F31
+	VFMLA V25.S4, V17.S4, V26.S4
+	VFMLA V30.S4, V24.S4, V31.S4
+	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
+	WORD  $0x6e38df72 // fmul v18.4s, v27.4s, v24.4s
+	VFMLA V26.S4, V17.S4, V16.S4
+	VFMLA V31.S4, V18.S4, V23.S4
+	WORD  $0x4e30d5f1 // fadd v17.4s, v15.4s, v16.4s
+	WORD  $0x4e37d6d8 // fadd v24.4s, v22.4s, v23.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VTBL  V17.B16, [V26.B16, V27.B16], V21.B16
-	WORD  $0x4e35d695 // fadd v21.4s, v20.4s, v21.4s
-	WORD  $0x6e35dd74 // fmul v20.4s, v11.4s, v21.4s
-	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
-	VFMLA V21.S4, V11.S4, V22.S4
-	VMOV  V20.B16, V21.B16
-	VFMLA V16.S4, V12.S4, V21.S4
+	FLDPQ 144(R1), (F30, F31)
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V18.B16
+	VTBL  V21.B16, [V30.B16, V31.B16], V25.B16
+	WORD  $0x4e32d5ad // fadd v13.4s, v13.4s, v18.4s
+	WORD  $0x4e39d69a // fadd v26.4s, v20.4s, v25.4s
+	WORD  $0x6e2ddd39 // fmul v25.4s, v9.4s, v13.4s
+	WORD  $0x6e3add3b // fmul v27.4s, v9.4s, v26.4s
+	WORD  $0x6ea0fb32 // fneg v18.4s, v25.4s
+	WORD  $0x6ea0fb74 // fneg v20.4s, v27.4s
+	VFMLA V13.S4, V9.S4, V18.S4
+	VFMLA V26.S4, V9.S4, V20.S4
+	VMOV  V25.B16, V13.B16
+	VMOV  V27.B16, V26.B16
+	VFMLA V17.S4, V10.S4, V13.S4
+	VFMLA V24.S4, V10.S4, V26.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e20d6b0 // fadd v16.4s, v21.4s, v0.4s
-	WORD  $0x4ea0d615 // fsub v21.4s, v16.4s, v0.4s
-	WORD  $0x4eb5d694 // fsub v20.4s, v20.4s, v21.4s
-	VFMLA V18.S4, V12.S4, V20.S4
-	VTBL  V17.B16, [V24.B16, V25.B16], V17.B16
-	VFMLA V17.S4, V11.S4, V22.S4
-	VFMLA V18.S4, V13.S4, V22.S4
-	VFMLA V19.S4, V12.S4, V22.S4
-	WORD  $0x4e36d692 // fadd v18.4s, v20.4s, v22.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F17
-	VFMLA V9.S4, V18.S4, V17.S4
-	FMOVQ 832(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
-	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V10.S4, V18.S4, V17.S4
-	VTBL  V1.B16, [V16.B16], V19.B16
-	FMOVQ 304(R0), F18
-	VBIT  V2.B16, V19.B16, V18.B16
-	FLDPQ 208(R1), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
-	FLDPQ 240(R1), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
-	VFMLA V17.S4, V19.S4, V18.S4
-
-	// times 2^k
-	WORD  $0x4e32d671 // fadd v17.4s, v19.4s, v18.4s
-	VSHL  $20, V16.S4, V18.S4
-	FMOVQ 336(R0), F19
-	VAND  V19.B16, V18.B16, V18.B16
-	VADD  V18.S4, V17.S4, V17.S4
-
-	// x or result out of range?
-	FMOVQ 848(R0), F18
-	WORD  $0x4e721def // bic v15.16b, v15.16b, v18.16b
-	FMOVQ 880(R0), F18
-	VEOR  V18.B16, V16.B16, V16.B16
-	FMOVQ 864(R0), F18
-	WORD  $0x4e721e10 // bic v16.16b, v16.16b, v18.16b
-	VORR  V16.B16, V15.B16, V15.B16
-
-	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V4.S4, V14.S4, V18.S4
-	VUSHR $23, V18.S4, V14.S4
-	VUSHR $20, V18.S4, V16.S4
-	VAND  V5.B16, V18.B16, V18.B16
-	VADD  V6.S4, V18.S4, V19.S4
-	WORD  $0x4e21d9d5 // scvtf v21.4s, v14.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V16.B16], V16.B16
-	FMOVQ 304(R0), F18
-	VBIT  V2.B16, V16.B16, V18.B16
-	VTBL  V18.B16, [V28.B16, V29.B16], V20.B16
-	FMOVQ 432(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	WORD  $0x6e27de16 // fmul v22.4s, v16.4s, v7.4s
-	VMOV  V16.B16, V19.B16
-	VFMLA V22.S4, V19.S4, V19.S4
-	WORD  $0x4eb3d614 // fsub v20.4s, v16.4s, v19.4s
-	VFMLA V22.S4, V16.S4, V20.S4
-	WORD  $0x6e30de16 // fmul v22.4s, v16.4s, v16.4s
-	FMOVQ 720(R0), F23
-	VFMLA V8.S4, V16.S4, V23.S4
-	FMOVQ 736(R0), F30
-	VFMLA V23.S4, V16.S4, V30.S4
-	FMOVQ 752(R0), F23
-	VFMLA V30.S4, V16.S4, V23.S4
-	FMOVQ 768(R0), F30
-	VFMLA V23.S4, V16.S4, V30.S4
-	WORD  $0x6e30ded0 // fmul v16.4s, v22.4s, v16.4s
-	VFMLA V30.S4, V16.S4, V20.S4
-	WORD  $0x4e34d670 // fadd v16.4s, v19.4s, v20.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VTBL  V18.B16, [V26.B16, V27.B16], V22.B16
-	WORD  $0x4e36d6b6 // fadd v22.4s, v21.4s, v22.4s
-	WORD  $0x6e36dd75 // fmul v21.4s, v11.4s, v22.4s
-	WORD  $0x6ea0fab7 // fneg v23.4s, v21.4s
-	VFMLA V22.S4, V11.S4, V23.S4
-	VMOV  V21.B16, V22.B16
-	VFMLA V16.S4, V12.S4, V22.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e20d6d0 // fadd v16.4s, v22.4s, v0.4s
-	WORD  $0x4ea0d616 // fsub v22.4s, v16.4s, v0.4s
-	WORD  $0x4eb6d6b5 // fsub v21.4s, v21.4s, v22.4s
-	VFMLA V19.S4, V12.S4, V21.S4
-	VTBL  V18.B16, [V24.B16, V25.B16], V18.B16
-	VFMLA V18.S4, V11.S4, V23.S4
-	VFMLA V19.S4, V13.S4, V23.S4
-	VFMLA V20.S4, V12.S4, V23.S4
-	WORD  $0x4e37d6b3 // fadd v19.4s, v21.4s, v23.4s
+	WORD  $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
+	WORD  $0x4e20d751 // fadd v17.4s, v26.4s, v0.4s
+	WORD  $0x4ea0d5b8 // fsub v24.4s, v13.4s, v0.4s
+	WORD  $0x4ea0d63a // fsub v26.4s, v17.4s, v0.4s
+	WORD  $0x4eb8d738 // fsub v24.4s, v25.4s, v24.4s
+	WORD  $0x4ebad779 // fsub v25.4s, v27.4s, v26.4s
+	VFMLA V15.S4, V10.S4, V24.S4
+	VFMLA V22.S4, V10.S4, V25.S4
+	FLDPQ 176(R1), (F30, F31)
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V14.S4, V9.S4, V18.S4
+	VFMLA V21.S4, V9.S4, V20.S4
+	VFMLA V15.S4, V11.S4, V18.S4
+	VFMLA V22.S4, V11.S4, V20.S4
+	VFMLA V16.S4, V10.S4, V18.S4
+	VFMLA V23.S4, V10.S4, V20.S4
+	WORD  $0x4e32d70e // fadd v14.4s, v24.4s, v18.4s
+	WORD  $0x4e34d734 // fadd v20.4s, v25.4s, v20.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
 	FMOVQ 816(R0), F18
-	VFMLA V9.S4, V19.S4, V18.S4
-	FMOVQ 832(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
-	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
-	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
-	VFMLA V10.S4, V19.S4, V18.S4
-	VTBL  V1.B16, [V16.B16], V20.B16
-	FMOVQ 304(R0), F19
-	VBIT  V2.B16, V20.B16, V19.B16
+	FMOVQ 816(R0), F21
+	FMOVQ 800(R0), F15
+	FMOVQ 800(R0), F16
+	VFMLA V15.S4, V14.S4, V18.S4
+	VFMLA V16.S4, V20.S4, V21.S4
+	FMOVQ 832(R0), F15
+	FMOVQ 832(R0), F16
+	VFMLA V18.S4, V14.S4, V15.S4
+	VFMLA V21.S4, V20.S4, V16.S4
+	WORD  $0x6e2eddd5 // fmul v21.4s, v14.4s, v14.4s
+	WORD  $0x6e34de92 // fmul v18.4s, v20.4s, v20.4s
+	WORD  $0x6e2fdeaf // fmul v15.4s, v21.4s, v15.4s
+	WORD  $0x6e30de50 // fmul v16.4s, v18.4s, v16.4s
+	FMOVQ 80(R0), F18
+	FMOVQ 80(R0), F21
+	VFMLA V18.S4, V14.S4, V15.S4
+	VFMLA V21.S4, V20.S4, V16.S4
+	VTBL  V2.B16, [V13.B16], V18.B16
+	VTBL  V2.B16, [V17.B16], V21.B16
+	FMOVQ 304(R0), F14
+	FMOVQ 304(R0), F20
+	VBIT  V3.B16, V18.B16, V14.B16
+	VBIT  V3.B16, V21.B16, V20.B16
 	FLDPQ 208(R1), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
+	FLDPQ 208(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V18.B16
+	VTBL  V20.B16, [V30.B16, V31.B16], V21.B16
 	FLDPQ 240(R1), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V18.S4, V20.S4, V19.S4
+	FLDPQ 240(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V15.S4, V18.S4, V14.S4
+	VFMLA V16.S4, V21.S4, V20.S4
 
 	// times 2^k
-	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
-	VSHL  $20, V16.S4, V19.S4
-	FMOVQ 336(R0), F20
-	VAND  V20.B16, V19.B16, V19.B16
-	VADD  V19.S4, V18.S4, V18.S4
+	WORD  $0x4e2ed64e // fadd v14.4s, v18.4s, v14.4s
+	WORD  $0x4e34d6b2 // fadd v18.4s, v21.4s, v20.4s
+	VSHL  $20, V13.S4, V15.S4
+	VSHL  $20, V17.S4, V20.S4
+	FMOVQ 336(R0), F16
+	FMOVQ 336(R0), F21
+	VAND  V16.B16, V15.B16, V15.B16
+	VAND  V21.B16, V20.B16, V16.B16
+	VADD  V15.S4, V14.S4, V14.S4
+	VADD  V16.S4, V18.S4, V16.S4
 
 	// x or result out of range?
-	FMOVQ 848(R0), F19
-	WORD  $0x4e731dce // bic v14.16b, v14.16b, v19.16b
+	FMOVQ 848(R0), F15
+	FMOVQ 848(R0), F18
+	WORD  $0x4e6f1d8c // bic v12.16b, v12.16b, v15.16b
+	WORD  $0x4e721e72 // bic v18.16b, v19.16b, v18.16b
+	FMOVQ 880(R0), F15
 	FMOVQ 880(R0), F19
-	VEOR  V19.B16, V16.B16, V16.B16
+	VEOR  V15.B16, V13.B16, V13.B16
+	VEOR  V19.B16, V17.B16, V17.B16
+	FMOVQ 864(R0), F15
 	FMOVQ 864(R0), F19
-	WORD  $0x4e731e10 // bic v16.16b, v16.16b, v19.16b
-	VORR  V16.B16, V14.B16, V14.B16
-	VORR  V14.B16, V15.B16, V14.B16
-	WORD  $0x6eaea5ce // umaxp v14.4s, v14.4s, v14.4s
-	FMOVD F14, R7
+	WORD  $0x4e6f1dad // bic v13.16b, v13.16b, v15.16b
+	WORD  $0x4e731e2f // bic v15.16b, v17.16b, v19.16b
+	VORR  V13.B16, V12.B16, V12.B16
+	VORR  V15.B16, V18.B16, V13.B16
+	VORR  V13.B16, V12.B16, V12.B16
+	WORD  $0x6eaca58c // umaxp v12.4s, v12.4s, v12.4s
+	FMOVD F12, R7
 	CBNZ  R7, slowblock
-	FMOVQ F17, (R3)
-	FMOVQ F18, 16(R3)
+	FMOVQ F14, (R3)
+	FMOVQ F16, 16(R3)
 	ADD   $32, R3, R3
 	ADD   $32, R5, R5
 	SUB   $8, R2, R2
@@ -1984,129 +1918,133 @@ rest:
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F14
+	FMOVQ 224(R0), F12
 	ADD   $0, R5, R7
 	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R5), F14
+	FMOVQ (R5), F12
 	JMP   partdone1
 
 partless1:
 	TBZ    $1, R2, partone1
-	VLD1.P 8(R7), V14.D[0]
+	VLD1.P 8(R7), V12.D[0]
 	TBZ    $0, R2, partdone1
-	VLD1   (R7), V14.S[2]
+	VLD1   (R7), V12.S[2]
 	JMP    partdone1
 
 partone1:
 	TBZ  $0, R2, partdone1
-	VLD1 (R7), V14.S[0]
+	VLD1 (R7), V12.S[0]
 
 partdone1:
 	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V4.S4, V14.S4, V16.S4
-	VUSHR $23, V16.S4, V14.S4
-	VUSHR $20, V16.S4, V15.S4
-	VAND  V5.B16, V16.B16, V16.B16
-	VADD  V6.S4, V16.S4, V17.S4
-	WORD  $0x4e21d9d3 // scvtf v19.4s, v14.4s
+	VSUB  V4.S4, V12.S4, V13.S4
+	VUSHR $23, V13.S4, V12.S4
+	VUSHR $20, V13.S4, V14.S4
+	VAND  V5.B16, V13.B16, V13.B16
+	VADD  V6.S4, V13.S4, V15.S4
+	WORD  $0x4e21d98d // scvtf v13.4s, v12.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V15.B16], V15.B16
-	FMOVQ 304(R0), F16
-	VBIT  V2.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V28.B16, V29.B16], V18.B16
-	FMOVQ 432(R0), F15
-	VFMLA V18.S4, V17.S4, V15.S4
-	WORD  $0x6e27ddf4 // fmul v20.4s, v15.4s, v7.4s
-	VMOV  V15.B16, V17.B16
-	VFMLA V20.S4, V17.S4, V17.S4
-	WORD  $0x4eb1d5f2 // fsub v18.4s, v15.4s, v17.4s
-	VFMLA V20.S4, V15.S4, V18.S4
-	WORD  $0x6e2fddf4 // fmul v20.4s, v15.4s, v15.4s
-	FMOVQ 720(R0), F21
-	VFMLA V8.S4, V15.S4, V21.S4
-	FMOVQ 736(R0), F22
-	VFMLA V21.S4, V15.S4, V22.S4
-	FMOVQ 752(R0), F21
-	VFMLA V22.S4, V15.S4, V21.S4
-	FMOVQ 768(R0), F22
-	VFMLA V21.S4, V15.S4, V22.S4
-	WORD  $0x6e2fde8f // fmul v15.4s, v20.4s, v15.4s
-	VFMLA V22.S4, V15.S4, V18.S4
-	WORD  $0x4e32d62f // fadd v15.4s, v17.4s, v18.4s
+	VTBL  V2.B16, [V14.B16], V16.B16
+	FMOVQ 304(R0), F14
+	VBIT  V3.B16, V16.B16, V14.B16
+	VTBL  V14.B16, [V28.B16, V29.B16], V16.B16
+	FMOVQ 432(R0), F17
+	VFMLA V16.S4, V15.S4, V17.S4
+	WORD  $0x6e27de32 // fmul v18.4s, v17.4s, v7.4s
+	VMOV  V17.B16, V15.B16
+	VFMLA V18.S4, V15.S4, V15.S4
+	WORD  $0x4eafd630 // fsub v16.4s, v17.4s, v15.4s
+	VFMLA V18.S4, V17.S4, V16.S4
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	FMOVQ 720(R0), F19
+	VFMLA V8.S4, V17.S4, V19.S4
+	FMOVQ 736(R0), F20
+	VFMLA V19.S4, V17.S4, V20.S4
+	FMOVQ 752(R0), F19
+	VFMLA V20.S4, V17.S4, V19.S4
+	FMOVQ 768(R0), F20
+	VFMLA V19.S4, V17.S4, V20.S4
+	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
+	VFMLA V20.S4, V17.S4, V16.S4
+	WORD  $0x4e30d5f1 // fadd v17.4s, v15.4s, v16.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VTBL  V16.B16, [V26.B16, V27.B16], V20.B16
-	WORD  $0x4e34d674 // fadd v20.4s, v19.4s, v20.4s
-	WORD  $0x6e34dd73 // fmul v19.4s, v11.4s, v20.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V20.S4, V11.S4, V21.S4
-	VMOV  V19.B16, V20.B16
-	VFMLA V15.S4, V12.S4, V20.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V18.B16
+	WORD  $0x4e32d5b2 // fadd v18.4s, v13.4s, v18.4s
+	WORD  $0x6e32dd33 // fmul v19.4s, v9.4s, v18.4s
+	WORD  $0x6ea0fa6d // fneg v13.4s, v19.4s
+	VFMLA V18.S4, V9.S4, V13.S4
+	VMOV  V19.B16, V18.B16
+	VFMLA V17.S4, V10.S4, V18.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e20d68f // fadd v15.4s, v20.4s, v0.4s
-	WORD  $0x4ea0d5f4 // fsub v20.4s, v15.4s, v0.4s
-	WORD  $0x4eb4d673 // fsub v19.4s, v19.4s, v20.4s
-	VFMLA V17.S4, V12.S4, V19.S4
-	VTBL  V16.B16, [V24.B16, V25.B16], V16.B16
-	VFMLA V16.S4, V11.S4, V21.S4
-	VFMLA V17.S4, V13.S4, V21.S4
-	VFMLA V18.S4, V12.S4, V21.S4
-	WORD  $0x4e35d671 // fadd v17.4s, v19.4s, v21.4s
+	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
+	WORD  $0x4ea0d632 // fsub v18.4s, v17.4s, v0.4s
+	WORD  $0x4eb2d672 // fsub v18.4s, v19.4s, v18.4s
+	VFMLA V15.S4, V10.S4, V18.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
+	VFMLA V14.S4, V9.S4, V13.S4
+	VFMLA V15.S4, V11.S4, V13.S4
+	VFMLA V16.S4, V10.S4, V13.S4
+	WORD  $0x4e2dd64e // fadd v14.4s, v18.4s, v13.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F16
-	VFMLA V9.S4, V17.S4, V16.S4
-	FMOVQ 832(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
-	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
-	VFMLA V10.S4, V17.S4, V16.S4
-	VTBL  V1.B16, [V15.B16], V18.B16
-	FMOVQ 304(R0), F17
-	VBIT  V2.B16, V18.B16, V17.B16
+	FMOVQ 816(R0), F13
+	FMOVQ 800(R0), F15
+	VFMLA V15.S4, V14.S4, V13.S4
+	FMOVQ 832(R0), F15
+	VFMLA V13.S4, V14.S4, V15.S4
+	WORD  $0x6e2eddcd // fmul v13.4s, v14.4s, v14.4s
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	FMOVQ 80(R0), F15
+	VFMLA V15.S4, V14.S4, V13.S4
+	VTBL  V2.B16, [V17.B16], V15.B16
+	FMOVQ 304(R0), F14
+	VBIT  V3.B16, V15.B16, V14.B16
 	FLDPQ 208(R1), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V18.B16
+	VTBL  V14.B16, [V30.B16, V31.B16], V15.B16
 	FLDPQ 240(R1), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
-	VFMLA V16.S4, V18.S4, V17.S4
+	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
+	VFMLA V13.S4, V15.S4, V14.S4
 
 	// times 2^k
-	WORD  $0x4e31d650 // fadd v16.4s, v18.4s, v17.4s
-	VSHL  $20, V15.S4, V17.S4
-	FMOVQ 336(R0), F18
-	VAND  V18.B16, V17.B16, V17.B16
-	VADD  V17.S4, V16.S4, V16.S4
+	WORD  $0x4e2ed5ed // fadd v13.4s, v15.4s, v14.4s
+	VSHL  $20, V17.S4, V14.S4
+	FMOVQ 336(R0), F15
+	VAND  V15.B16, V14.B16, V14.B16
+	VADD  V14.S4, V13.S4, V13.S4
 
 	// x or result out of range?
-	FMOVQ 848(R0), F17
-	WORD  $0x4e711dce // bic v14.16b, v14.16b, v17.16b
-	FMOVQ 880(R0), F17
-	VEOR  V17.B16, V15.B16, V15.B16
-	FMOVQ 864(R0), F17
-	WORD  $0x4e711def // bic v15.16b, v15.16b, v17.16b
-	VORR  V15.B16, V14.B16, V14.B16
-	WORD  $0x6eaea5ce // umaxp v14.4s, v14.4s, v14.4s
-	FMOVD F14, R7
+	FMOVQ 848(R0), F14
+	WORD  $0x4e6e1d8c // bic v12.16b, v12.16b, v14.16b
+	FMOVQ 880(R0), F14
+	VEOR  V14.B16, V17.B16, V14.B16
+	FMOVQ 864(R0), F15
+	WORD  $0x4e6f1dce // bic v14.16b, v14.16b, v15.16b
+	VORR  V14.B16, V12.B16, V12.B16
+	WORD  $0x6eaca58c // umaxp v12.4s, v12.4s, v12.4s
+	FMOVD F12, R7
 	CBNZ  R7, slowvector
 	ADD   $0, R3, R7
 	CMP   $4, R2
 	BLT   partless2
-	FMOVQ F16, (R3)
+	FMOVQ F13, (R3)
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R2, partone2
-	VST1.P V16.D[0], 8(R7)
+	VST1.P V13.D[0], 8(R7)
 	TBZ    $0, R2, partdone2
-	VST1   V16.S[2], (R7)
+	VST1   V13.S[2], (R7)
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R2, partdone2
-	VST1 V16.S[0], (R7)
+	VST1 V13.S[0], (R7)
 
 partdone2:
 nextvector:
@@ -2123,147 +2061,147 @@ slowblock:
 	MOVD $8, R7
 
 slow:
-	FMOVQ (R5), F14
+	FMOVQ (R5), F12
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f9cf // fabs v15.4s, v14.4s
-	VSUB  V4.S4, V15.S4, V18.S4
-	WORD  $0x4e21d9f0 // scvtf v16.4s, v15.4s
-	FMOVQ 896(R0), F17
-	VSUB  V17.S4, V16.S4, V16.S4
-	FMOVQ 560(R0), F17
-	WORD  $0x4eaf3631 // cmgt v17.4s, v17.4s, v15.4s
-	VBIT  V17.B16, V16.B16, V18.B16
-	WORD  $0x4f290650 // sshr v16.4s, v18.4s, #23
-	VUSHR $20, V18.S4, V17.S4
-	VAND  V5.B16, V18.B16, V18.B16
-	VADD  V6.S4, V18.S4, V19.S4
-	WORD  $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD  $0x4ea0f98d // fabs v13.4s, v12.4s
+	VSUB  V4.S4, V13.S4, V16.S4
+	WORD  $0x4e21d9ae // scvtf v14.4s, v13.4s
+	FMOVQ 896(R0), F15
+	VSUB  V15.S4, V14.S4, V14.S4
+	FMOVQ 560(R0), F15
+	WORD  $0x4ead35ef // cmgt v15.4s, v15.4s, v13.4s
+	VBIT  V15.B16, V14.B16, V16.B16
+	WORD  $0x4f29060e // sshr v14.4s, v16.4s, #23
+	VUSHR $20, V16.S4, V15.S4
+	VAND  V5.B16, V16.B16, V16.B16
+	VADD  V6.S4, V16.S4, V16.S4
+	WORD  $0x4e21d9ce // scvtf v14.4s, v14.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V17.B16], V17.B16
-	FMOVQ 304(R0), F18
-	VBIT  V2.B16, V17.B16, V18.B16
-	VTBL  V18.B16, [V28.B16, V29.B16], V20.B16
-	FMOVQ 432(R0), F17
-	VFMLA V20.S4, V19.S4, V17.S4
-	WORD  $0x6e27de35 // fmul v21.4s, v17.4s, v7.4s
-	VMOV  V17.B16, V19.B16
-	VFMLA V21.S4, V19.S4, V19.S4
-	WORD  $0x4eb3d634 // fsub v20.4s, v17.4s, v19.4s
-	VFMLA V21.S4, V17.S4, V20.S4
-	WORD  $0x6e31de35 // fmul v21.4s, v17.4s, v17.4s
-	FMOVQ 720(R0), F22
-	VFMLA V8.S4, V17.S4, V22.S4
-	FMOVQ 736(R0), F23
-	VFMLA V22.S4, V17.S4, V23.S4
-	FMOVQ 752(R0), F22
-	VFMLA V23.S4, V17.S4, V22.S4
-	FMOVQ 768(R0), F23
-	VFMLA V22.S4, V17.S4, V23.S4
-	WORD  $0x6e31deb1 // fmul v17.4s, v21.4s, v17.4s
-	VFMLA V23.S4, V17.S4, V20.S4
-	WORD  $0x4e34d671 // fadd v17.4s, v19.4s, v20.4s
+	VTBL  V2.B16, [V15.B16], V17.B16
+	FMOVQ 304(R0), F15
+	VBIT  V3.B16, V17.B16, V15.B16
+	VTBL  V15.B16, [V28.B16, V29.B16], V17.B16
+	FMOVQ 432(R0), F18
+	VFMLA V17.S4, V16.S4, V18.S4
+	WORD  $0x6e27de53 // fmul v19.4s, v18.4s, v7.4s
+	VMOV  V18.B16, V16.B16
+	VFMLA V19.S4, V16.S4, V16.S4
+	WORD  $0x4eb0d651 // fsub v17.4s, v18.4s, v16.4s
+	VFMLA V19.S4, V18.S4, V17.S4
+	WORD  $0x6e32de53 // fmul v19.4s, v18.4s, v18.4s
+	FMOVQ 720(R0), F20
+	VFMLA V8.S4, V18.S4, V20.S4
+	FMOVQ 736(R0), F21
+	VFMLA V20.S4, V18.S4, V21.S4
+	FMOVQ 752(R0), F20
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 768(R0), F21
+	VFMLA V20.S4, V18.S4, V21.S4
+	WORD  $0x6e32de72 // fmul v18.4s, v19.4s, v18.4s
+	VFMLA V21.S4, V18.S4, V17.S4
+	WORD  $0x4e31d612 // fadd v18.4s, v16.4s, v17.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VTBL  V18.B16, [V26.B16, V27.B16], V21.B16
-	WORD  $0x4e35d610 // fadd v16.4s, v16.4s, v21.4s
-	WORD  $0x6e30dd75 // fmul v21.4s, v11.4s, v16.4s
-	WORD  $0x6ea0fab7 // fneg v23.4s, v21.4s
-	VFMLA V16.S4, V11.S4, V23.S4
-	VMOV  V21.B16, V16.B16
-	VFMLA V17.S4, V12.S4, V16.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V15.B16, [V30.B16, V31.B16], V19.B16
+	WORD  $0x4e33d5ce // fadd v14.4s, v14.4s, v19.4s
+	WORD  $0x6e2edd34 // fmul v20.4s, v9.4s, v14.4s
+	WORD  $0x6ea0fa93 // fneg v19.4s, v20.4s
+	VFMLA V14.S4, V9.S4, V19.S4
+	VMOV  V20.B16, V14.B16
+	VFMLA V18.S4, V10.S4, V14.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
-	WORD  $0x4ea0d636 // fsub v22.4s, v17.4s, v0.4s
-	WORD  $0x4eb6d6b5 // fsub v21.4s, v21.4s, v22.4s
-	VFMLA V19.S4, V12.S4, V21.S4
-	VTBL  V18.B16, [V24.B16, V25.B16], V18.B16
-	VFMLA V18.S4, V11.S4, V23.S4
-	VFMLA V19.S4, V13.S4, V23.S4
-	VFMLA V20.S4, V12.S4, V23.S4
-	WORD  $0x4e37d6b3 // fadd v19.4s, v21.4s, v23.4s
+	WORD  $0x4e20d5d2 // fadd v18.4s, v14.4s, v0.4s
+	WORD  $0x4ea0d655 // fsub v21.4s, v18.4s, v0.4s
+	WORD  $0x4eb5d694 // fsub v20.4s, v20.4s, v21.4s
+	VFMLA V16.S4, V10.S4, V20.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V15.B16, [V30.B16, V31.B16], V15.B16
+	VFMLA V15.S4, V9.S4, V19.S4
+	VFMLA V16.S4, V11.S4, V19.S4
+	VFMLA V17.S4, V10.S4, V19.S4
+	WORD  $0x4e33d690 // fadd v16.4s, v20.4s, v19.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F18
-	VFMLA V9.S4, V19.S4, V18.S4
-	FMOVQ 832(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
-	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
-	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
-	VFMLA V10.S4, V19.S4, V18.S4
-	VTBL  V1.B16, [V17.B16], V20.B16
-	FMOVQ 304(R0), F19
-	VBIT  V2.B16, V20.B16, V19.B16
+	FMOVQ 816(R0), F15
+	FMOVQ 800(R0), F17
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 832(R0), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
+	FMOVQ 80(R0), F17
+	VFMLA V17.S4, V16.S4, V15.S4
+	VTBL  V2.B16, [V18.B16], V17.B16
+	FMOVQ 304(R0), F16
+	VBIT  V3.B16, V17.B16, V16.B16
 	FLDPQ 272(R1), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
+	VTBL  V16.B16, [V30.B16, V31.B16], V17.B16
 	FLDPQ 304(R1), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V18.S4, V20.S4, V19.S4
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V17.S4, V16.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V0.S4, V17.S4, V17.S4
-	WORD  $0x4f3d0631 // sshr v17.4s, v17.4s, #3
-	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
-	VSHL  $23, V17.S4, V21.S4
-	VADD  V21.S4, V18.S4, V21.S4
-	VUMIN V3.S4, V21.S4, V22.S4
+	VSUB  V0.S4, V18.S4, V15.S4
+	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
+	WORD  $0x4e30d632 // fadd v18.4s, v17.4s, v16.4s
+	VSHL  $23, V15.S4, V19.S4
+	VADD  V19.S4, V18.S4, V19.S4
+	VUMIN V1.S4, V19.S4, V20.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V21.B16
-	WORD  $0x4eb56e31 // smin v17.4s, v17.4s, v21.4s
-	FMOVQ 912(R0), F21
-	VSUB  V17.S4, V21.S4, V17.S4
-	VSHL  $23, V17.S4, V17.S4
-	WORD  $0x4e34d635 // fadd v21.4s, v17.4s, v20.4s
-	WORD  $0x4eb1d6b7 // fsub v23.4s, v21.4s, v17.4s
-	WORD  $0x4eb7d694 // fsub v20.4s, v20.4s, v23.4s
-	WORD  $0x4e33d693 // fadd v19.4s, v20.4s, v19.4s
-	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
-	WORD  $0x6eb2e632 // fcmgt v18.4s, v17.4s, v18.4s
-	VSUB  V17.S4, V19.S4, V17.S4
-	VBIT  V18.B16, V17.B16, V22.B16
+	VMOVI $0, V19.B16
+	WORD  $0x4eb36def // smin v15.4s, v15.4s, v19.4s
+	FMOVQ 912(R0), F19
+	VSUB  V15.S4, V19.S4, V15.S4
+	VSHL  $23, V15.S4, V15.S4
+	WORD  $0x4e31d5f3 // fadd v19.4s, v15.4s, v17.4s
+	WORD  $0x4eafd675 // fsub v21.4s, v19.4s, v15.4s
+	WORD  $0x4eb5d631 // fsub v17.4s, v17.4s, v21.4s
+	WORD  $0x4e30d630 // fadd v16.4s, v17.4s, v16.4s
+	WORD  $0x4e30d670 // fadd v16.4s, v19.4s, v16.4s
+	WORD  $0x6eb2e5f1 // fcmgt v17.4s, v15.4s, v18.4s
+	VSUB  V15.S4, V16.S4, V15.S4
+	VBIT  V17.B16, V15.B16, V20.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F17
-	WORD  $0x6eb1e611 // fcmgt v17.4s, v16.4s, v17.4s
-	FMOVQ 384(R0), F18
-	VBIF  V17.B16, V22.B16, V18.B16
-	FMOVQ 944(R0), F17
-	WORD  $0x6eb0e630 // fcmgt v16.4s, v17.4s, v16.4s
-	VMOVI $0, V17.B16
-	VBIF  V16.B16, V18.B16, V17.B16
-	VMOVI $0, V16.B16
-	VCMEQ V16.S4, V15.S4, V16.S4
-	WORD  $0x4ea0a972 // cmlt v18.4s, v11.4s, #0
-	VMOVI $0, V19.B16
-	VBIT  V18.B16, V3.B16, V19.B16
-	VBIT  V16.B16, V19.B16, V17.B16
-	VCMEQ V3.S4, V15.S4, V16.S4
-	VMOVI $0, V19.B16
-	FMOVQ 384(R0), F20
-	VBIT  V18.B16, V19.B16, V20.B16
-	VBIT  V16.B16, V20.B16, V17.B16
+	FMOVQ 928(R0), F15
+	WORD  $0x6eafe5cf // fcmgt v15.4s, v14.4s, v15.4s
+	FMOVQ 384(R0), F16
+	VBIF  V15.B16, V20.B16, V16.B16
+	FMOVQ 944(R0), F15
+	WORD  $0x6eaee5ee // fcmgt v14.4s, v15.4s, v14.4s
+	WORD  $0x4e6e1e0f // bic v15.16b, v16.16b, v14.16b
+	VMOVI $0, V14.B16
+	VCMEQ V14.S4, V13.S4, V14.S4
+	WORD  $0x4ea0a930 // cmlt v16.4s, v9.4s, #0
+	VAND  V16.B16, V1.B16, V17.B16
+	VBIT  V14.B16, V17.B16, V15.B16
+	VCMEQ V1.S4, V13.S4, V14.S4
+	WORD  $0x4e701c30 // bic v16.16b, v1.16b, v16.16b
+	VBIT  V14.B16, V16.B16, V15.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R6), F16
+	FMOVS 12(R6), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V12.B16, V14.B16
+	VORR  V14.B16, V15.B16, V14.B16
+	WORD  $0x4ea089af // cmgt v15.4s, v13.4s, #0
+	WORD  $0x4ead3430 // cmgt v16.4s, v1.4s, v13.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	FMOVS 16(R6), F16
 	VDUP  V16.S[0], V16.S4
-	VAND  V16.B16, V14.B16, V16.B16
-	VORR  V16.B16, V17.B16, V16.B16
-	WORD  $0x4ea089f1 // cmgt v17.4s, v15.4s, #0
-	WORD  $0x4eaf3472 // cmgt v18.4s, v3.4s, v15.4s
-	VAND  V18.B16, V17.B16, V17.B16
-	FMOVS 16(R6), F18
-	VDUP  V18.S[0], V18.S4
-	VAND  V18.B16, V14.B16, V14.B16
-	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	VAND  V14.B16, V17.B16, V14.B16
-	WORD  $0x4ea335ef // cmgt v15.4s, v15.4s, v3.4s
-	VORR  V15.B16, V14.B16, V14.B16
-	FMOVQ 368(R0), F15
-	VBIF  V14.B16, V16.B16, V15.B16
-	FMOVQ F15, (R3)
+	VAND  V16.B16, V12.B16, V12.B16
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	VAND  V12.B16, V15.B16, V12.B16
+	WORD  $0x4ea135ad // cmgt v13.4s, v13.4s, v1.4s
+	VORR  V13.B16, V12.B16, V12.B16
+	FMOVQ 368(R0), F13
+	VBIF  V12.B16, V14.B16, V13.B16
+	FMOVQ F13, (R3)
 	ADD   $16, R3, R3
 	ADD   $16, R5, R5
 	SUB   $4, R2, R2
@@ -2273,179 +2211,179 @@ slow:
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R0), F14
+	FMOVQ 224(R0), F12
 	ADD   $0, R5, R7
 	CMP   $4, R2
 	BLT   partless3
-	FMOVQ (R5), F14
+	FMOVQ (R5), F12
 	JMP   partdone3
 
 partless3:
 	TBZ    $1, R2, partone3
-	VLD1.P 8(R7), V14.D[0]
+	VLD1.P 8(R7), V12.D[0]
 	TBZ    $0, R2, partdone3
-	VLD1   (R7), V14.S[2]
+	VLD1   (R7), V12.S[2]
 	JMP    partdone3
 
 partone3:
 	TBZ  $0, R2, partdone3
-	VLD1 (R7), V14.S[0]
+	VLD1 (R7), V12.S[0]
 
 partdone3:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f9cf // fabs v15.4s, v14.4s
-	VSUB  V4.S4, V15.S4, V18.S4
-	WORD  $0x4e21d9f0 // scvtf v16.4s, v15.4s
-	FMOVQ 896(R0), F17
-	VSUB  V17.S4, V16.S4, V16.S4
-	FMOVQ 560(R0), F17
-	WORD  $0x4eaf3631 // cmgt v17.4s, v17.4s, v15.4s
-	VBIT  V17.B16, V16.B16, V18.B16
-	WORD  $0x4f290650 // sshr v16.4s, v18.4s, #23
-	VUSHR $20, V18.S4, V17.S4
-	VAND  V5.B16, V18.B16, V18.B16
-	VADD  V6.S4, V18.S4, V19.S4
-	WORD  $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD  $0x4ea0f98d // fabs v13.4s, v12.4s
+	VSUB  V4.S4, V13.S4, V16.S4
+	WORD  $0x4e21d9ae // scvtf v14.4s, v13.4s
+	FMOVQ 896(R0), F15
+	VSUB  V15.S4, V14.S4, V14.S4
+	FMOVQ 560(R0), F15
+	WORD  $0x4ead35ef // cmgt v15.4s, v15.4s, v13.4s
+	VBIT  V15.B16, V14.B16, V16.B16
+	WORD  $0x4f29060e // sshr v14.4s, v16.4s, #23
+	VUSHR $20, V16.S4, V15.S4
+	VAND  V5.B16, V16.B16, V16.B16
+	VADD  V6.S4, V16.S4, V16.S4
+	WORD  $0x4e21d9ce // scvtf v14.4s, v14.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V17.B16], V17.B16
-	FMOVQ 304(R0), F18
-	VBIT  V2.B16, V17.B16, V18.B16
-	VTBL  V18.B16, [V28.B16, V29.B16], V20.B16
-	FMOVQ 432(R0), F17
-	VFMLA V20.S4, V19.S4, V17.S4
-	WORD  $0x6e27de35 // fmul v21.4s, v17.4s, v7.4s
-	VMOV  V17.B16, V19.B16
-	VFMLA V21.S4, V19.S4, V19.S4
-	WORD  $0x4eb3d634 // fsub v20.4s, v17.4s, v19.4s
-	VFMLA V21.S4, V17.S4, V20.S4
-	WORD  $0x6e31de35 // fmul v21.4s, v17.4s, v17.4s
-	FMOVQ 720(R0), F22
-	VFMLA V8.S4, V17.S4, V22.S4
-	FMOVQ 736(R0), F23
-	VFMLA V22.S4, V17.S4, V23.S4
-	FMOVQ 752(R0), F22
-	VFMLA V23.S4, V17.S4, V22.S4
-	FMOVQ 768(R0), F23
-	VFMLA V22.S4, V17.S4, V23.S4
-	WORD  $0x6e31deb1 // fmul v17.4s, v21.4s, v17.4s
-	VFMLA V23.S4, V17.S4, V20.S4
-	WORD  $0x4e34d671 // fadd v17.4s, v19.4s, v20.4s
+	VTBL  V2.B16, [V15.B16], V17.B16
+	FMOVQ 304(R0), F15
+	VBIT  V3.B16, V17.B16, V15.B16
+	VTBL  V15.B16, [V28.B16, V29.B16], V17.B16
+	FMOVQ 432(R0), F18
+	VFMLA V17.S4, V16.S4, V18.S4
+	WORD  $0x6e27de53 // fmul v19.4s, v18.4s, v7.4s
+	VMOV  V18.B16, V16.B16
+	VFMLA V19.S4, V16.S4, V16.S4
+	WORD  $0x4eb0d651 // fsub v17.4s, v18.4s, v16.4s
+	VFMLA V19.S4, V18.S4, V17.S4
+	WORD  $0x6e32de53 // fmul v19.4s, v18.4s, v18.4s
+	FMOVQ 720(R0), F20
+	VFMLA V8.S4, V18.S4, V20.S4
+	FMOVQ 736(R0), F21
+	VFMLA V20.S4, V18.S4, V21.S4
+	FMOVQ 752(R0), F20
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 768(R0), F21
+	VFMLA V20.S4, V18.S4, V21.S4
+	WORD  $0x6e32de72 // fmul v18.4s, v19.4s, v18.4s
+	VFMLA V21.S4, V18.S4, V17.S4
+	WORD  $0x4e31d612 // fadd v18.4s, v16.4s, v17.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VTBL  V18.B16, [V26.B16, V27.B16], V21.B16
-	WORD  $0x4e35d610 // fadd v16.4s, v16.4s, v21.4s
-	WORD  $0x6e30dd75 // fmul v21.4s, v11.4s, v16.4s
-	WORD  $0x6ea0fab7 // fneg v23.4s, v21.4s
-	VFMLA V16.S4, V11.S4, V23.S4
-	VMOV  V21.B16, V16.B16
-	VFMLA V17.S4, V12.S4, V16.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V15.B16, [V30.B16, V31.B16], V19.B16
+	WORD  $0x4e33d5ce // fadd v14.4s, v14.4s, v19.4s
+	WORD  $0x6e2edd34 // fmul v20.4s, v9.4s, v14.4s
+	WORD  $0x6ea0fa93 // fneg v19.4s, v20.4s
+	VFMLA V14.S4, V9.S4, V19.S4
+	VMOV  V20.B16, V14.B16
+	VFMLA V18.S4, V10.S4, V14.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
-	WORD  $0x4ea0d636 // fsub v22.4s, v17.4s, v0.4s
-	WORD  $0x4eb6d6b5 // fsub v21.4s, v21.4s, v22.4s
-	VFMLA V19.S4, V12.S4, V21.S4
-	VTBL  V18.B16, [V24.B16, V25.B16], V18.B16
-	VFMLA V18.S4, V11.S4, V23.S4
-	VFMLA V19.S4, V13.S4, V23.S4
-	VFMLA V20.S4, V12.S4, V23.S4
-	WORD  $0x4e37d6b3 // fadd v19.4s, v21.4s, v23.4s
+	WORD  $0x4e20d5d2 // fadd v18.4s, v14.4s, v0.4s
+	WORD  $0x4ea0d655 // fsub v21.4s, v18.4s, v0.4s
+	WORD  $0x4eb5d694 // fsub v20.4s, v20.4s, v21.4s
+	VFMLA V16.S4, V10.S4, V20.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V15.B16, [V30.B16, V31.B16], V15.B16
+	VFMLA V15.S4, V9.S4, V19.S4
+	VFMLA V16.S4, V11.S4, V19.S4
+	VFMLA V17.S4, V10.S4, V19.S4
+	WORD  $0x4e33d690 // fadd v16.4s, v20.4s, v19.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F18
-	VFMLA V9.S4, V19.S4, V18.S4
-	FMOVQ 832(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
-	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
-	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
-	VFMLA V10.S4, V19.S4, V18.S4
-	VTBL  V1.B16, [V17.B16], V20.B16
-	FMOVQ 304(R0), F19
-	VBIT  V2.B16, V20.B16, V19.B16
+	FMOVQ 816(R0), F15
+	FMOVQ 800(R0), F17
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 832(R0), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
+	FMOVQ 80(R0), F17
+	VFMLA V17.S4, V16.S4, V15.S4
+	VTBL  V2.B16, [V18.B16], V17.B16
+	FMOVQ 304(R0), F16
+	VBIT  V3.B16, V17.B16, V16.B16
 	FLDPQ 272(R1), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
+	VTBL  V16.B16, [V30.B16, V31.B16], V17.B16
 	FLDPQ 304(R1), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V18.S4, V20.S4, V19.S4
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V17.S4, V16.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V0.S4, V17.S4, V17.S4
-	WORD  $0x4f3d0631 // sshr v17.4s, v17.4s, #3
-	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
-	VSHL  $23, V17.S4, V21.S4
-	VADD  V21.S4, V18.S4, V21.S4
-	VUMIN V3.S4, V21.S4, V22.S4
+	VSUB  V0.S4, V18.S4, V15.S4
+	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
+	WORD  $0x4e30d632 // fadd v18.4s, v17.4s, v16.4s
+	VSHL  $23, V15.S4, V19.S4
+	VADD  V19.S4, V18.S4, V19.S4
+	VUMIN V1.S4, V19.S4, V20.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V21.B16
-	WORD  $0x4eb56e31 // smin v17.4s, v17.4s, v21.4s
-	FMOVQ 912(R0), F21
-	VSUB  V17.S4, V21.S4, V17.S4
-	VSHL  $23, V17.S4, V17.S4
-	WORD  $0x4e34d635 // fadd v21.4s, v17.4s, v20.4s
-	WORD  $0x4eb1d6b7 // fsub v23.4s, v21.4s, v17.4s
-	WORD  $0x4eb7d694 // fsub v20.4s, v20.4s, v23.4s
-	WORD  $0x4e33d693 // fadd v19.4s, v20.4s, v19.4s
-	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
-	WORD  $0x6eb2e632 // fcmgt v18.4s, v17.4s, v18.4s
-	VSUB  V17.S4, V19.S4, V17.S4
-	VBIT  V18.B16, V17.B16, V22.B16
+	VMOVI $0, V19.B16
+	WORD  $0x4eb36def // smin v15.4s, v15.4s, v19.4s
+	FMOVQ 912(R0), F19
+	VSUB  V15.S4, V19.S4, V15.S4
+	VSHL  $23, V15.S4, V15.S4
+	WORD  $0x4e31d5f3 // fadd v19.4s, v15.4s, v17.4s
+	WORD  $0x4eafd675 // fsub v21.4s, v19.4s, v15.4s
+	WORD  $0x4eb5d631 // fsub v17.4s, v17.4s, v21.4s
+	WORD  $0x4e30d630 // fadd v16.4s, v17.4s, v16.4s
+	WORD  $0x4e30d670 // fadd v16.4s, v19.4s, v16.4s
+	WORD  $0x6eb2e5f1 // fcmgt v17.4s, v15.4s, v18.4s
+	VSUB  V15.S4, V16.S4, V15.S4
+	VBIT  V17.B16, V15.B16, V20.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F17
-	WORD  $0x6eb1e611 // fcmgt v17.4s, v16.4s, v17.4s
-	FMOVQ 384(R0), F18
-	VBIF  V17.B16, V22.B16, V18.B16
-	FMOVQ 944(R0), F17
-	WORD  $0x6eb0e630 // fcmgt v16.4s, v17.4s, v16.4s
-	VMOVI $0, V17.B16
-	VBIF  V16.B16, V18.B16, V17.B16
-	VMOVI $0, V16.B16
-	VCMEQ V16.S4, V15.S4, V16.S4
-	WORD  $0x4ea0a972 // cmlt v18.4s, v11.4s, #0
-	VMOVI $0, V19.B16
-	VBIT  V18.B16, V3.B16, V19.B16
-	VBIT  V16.B16, V19.B16, V17.B16
-	VCMEQ V3.S4, V15.S4, V16.S4
-	VMOVI $0, V19.B16
-	FMOVQ 384(R0), F20
-	VBIT  V18.B16, V19.B16, V20.B16
-	VBIT  V16.B16, V20.B16, V17.B16
+	FMOVQ 928(R0), F15
+	WORD  $0x6eafe5cf // fcmgt v15.4s, v14.4s, v15.4s
+	FMOVQ 384(R0), F16
+	VBIF  V15.B16, V20.B16, V16.B16
+	FMOVQ 944(R0), F15
+	WORD  $0x6eaee5ee // fcmgt v14.4s, v15.4s, v14.4s
+	WORD  $0x4e6e1e0f // bic v15.16b, v16.16b, v14.16b
+	VMOVI $0, V14.B16
+	VCMEQ V14.S4, V13.S4, V14.S4
+	WORD  $0x4ea0a930 // cmlt v16.4s, v9.4s, #0
+	VAND  V16.B16, V1.B16, V17.B16
+	VBIT  V14.B16, V17.B16, V15.B16
+	VCMEQ V1.S4, V13.S4, V14.S4
+	WORD  $0x4e701c30 // bic v16.16b, v1.16b, v16.16b
+	VBIT  V14.B16, V16.B16, V15.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R6), F16
+	FMOVS 12(R6), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V12.B16, V14.B16
+	VORR  V14.B16, V15.B16, V14.B16
+	WORD  $0x4ea089af // cmgt v15.4s, v13.4s, #0
+	WORD  $0x4ead3430 // cmgt v16.4s, v1.4s, v13.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	FMOVS 16(R6), F16
 	VDUP  V16.S[0], V16.S4
-	VAND  V16.B16, V14.B16, V16.B16
-	VORR  V16.B16, V17.B16, V16.B16
-	WORD  $0x4ea089f1 // cmgt v17.4s, v15.4s, #0
-	WORD  $0x4eaf3472 // cmgt v18.4s, v3.4s, v15.4s
-	VAND  V18.B16, V17.B16, V17.B16
-	FMOVS 16(R6), F18
-	VDUP  V18.S[0], V18.S4
-	VAND  V18.B16, V14.B16, V14.B16
-	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	VAND  V14.B16, V17.B16, V14.B16
-	WORD  $0x4ea335ef // cmgt v15.4s, v15.4s, v3.4s
-	VORR  V15.B16, V14.B16, V14.B16
-	FMOVQ 368(R0), F15
-	VBIF  V14.B16, V16.B16, V15.B16
+	VAND  V16.B16, V12.B16, V12.B16
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	VAND  V12.B16, V15.B16, V12.B16
+	WORD  $0x4ea135ad // cmgt v13.4s, v13.4s, v1.4s
+	VORR  V13.B16, V12.B16, V12.B16
+	FMOVQ 368(R0), F13
+	VBIF  V12.B16, V14.B16, V13.B16
 	ADD   $0, R3, R7
 	CMP   $4, R2
 	BLT   partless4
-	FMOVQ F15, (R3)
+	FMOVQ F13, (R3)
 	JMP   partdone4
 
 partless4:
 	TBZ    $1, R2, partone4
-	VST1.P V15.D[0], 8(R7)
+	VST1.P V13.D[0], 8(R7)
 	TBZ    $0, R2, partdone4
-	VST1   V15.S[2], (R7)
+	VST1   V13.S[2], (R7)
 	JMP    partdone4
 
 partone4:
 	TBZ  $0, R2, partdone4
-	VST1 V15.S[0], (R7)
+	VST1 V13.S[0], (R7)
 
 partdone4:
 	JMP nextvector
@@ -2460,14 +2398,17 @@ TEXT ·sigmoidLossNEON(SB), NOSPLIT, $0-40
 	FMOVQ 784(R1), F3
 	FMOVQ 80(R1), F4
 	FMOVQ 1088(R1), F5
-	FMOVQ 608(R1), F6
-	FMOVQ 384(R1), F7
+	FMOVQ 384(R1), F6
+	FMOVQ 608(R1), F7
 	FMOVQ 32(R1), F8
 	FMOVQ 48(R1), F9
 	FMOVQ 64(R1), F10
 	FMOVQ 96(R1), F11
 	FMOVQ 112(R1), F12
 	FMOVQ 960(R1), F13
+	FMOVQ 640(R1), F14
+	FMOVQ 656(R1), F15
+	FMOVQ 672(R1), F16
 	MOVD  n+24(FP), R2
 	MOVD  losses+0(FP), R3
 	MOVD  logits+8(FP), R5
@@ -2480,516 +2421,508 @@ loop:
 	BLT rest
 
 block:
-	FMOVQ (R5), F19
-	FMOVQ (R6), F14
+	FMOVQ (R5), F23
+	FMOVQ (R6), F17
 	FMOVQ 16(R5), F21
-	FMOVQ 16(R6), F22
-	FMOVS 20(R7), F15
-	VDUP  V15.S[0], V15.S4
+	FMOVQ 16(R6), F25
+	FMOVS 20(R7), F18
+	VDUP  V18.S[0], V18.S4
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fa70 // fabs v16.4s, v19.4s
-	WORD  $0x4ea0fab1 // fabs v17.4s, v21.4s
-	WORD  $0x4eb16610 // smax v16.4s, v16.4s, v17.4s
-	WORD  $0x4eaf360f // cmgt v15.4s, v16.4s, v15.4s
-	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
-	FMOVD F15, R9
-	CBNZ  R9, slowblock
-
-	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOV  V14.B16, V15.B16
-	VFMLS V15.S4, V15.S4, V15.S4
-	VMOV  V22.B16, V16.B16
-	VFMLS V16.S4, V16.S4, V16.S4
-	VORR  V16.B16, V15.B16, V15.B16
-	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
-	FMOVD F15, R9
-	CBNZ  R9, otherblock
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V19.B16, V15.B16
-	VORR V6.B16, V21.B16, V16.B16
-	WORD $0x4ea8d5ef // fsub v15.4s, v15.4s, v8.4s
-	WORD $0x4ea8d618 // fsub v24.4s, v16.4s, v8.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F23
-	FMOVQ 64(R1), F18
-	VFMLA V9.S4, V15.S4, V23.S4
-	VFMLA V9.S4, V24.S4, V18.S4
-	WORD  $0x4eaad6f0 // fsub v16.4s, v23.4s, v10.4s
-	WORD  $0x4eaad651 // fsub v17.4s, v18.4s, v10.4s
-
-	// r = c - n ln2
-	VFMLS V4.S4, V16.S4, V15.S4
-	VFMLS V4.S4, V17.S4, V24.S4
-	VFMLS V11.S4, V16.S4, V15.S4
-	VFMLS V11.S4, V17.S4, V24.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F20
-	FMOVQ 128(R1), F25
-	VFMLA V12.S4, V15.S4, V20.S4
-	VFMLA V12.S4, V24.S4, V25.S4
-	FMOVQ 144(R1), F16
-	FMOVQ 144(R1), F17
-	VFMLA V20.S4, V15.S4, V16.S4
-	VFMLA V25.S4, V24.S4, V17.S4
-	FMOVQ 160(R1), F20
-	FMOVQ 160(R1), F25
-	VFMLA V16.S4, V15.S4, V20.S4
-	VFMLA V17.S4, V24.S4, V25.S4
-	FMOVQ 176(R1), F16
-	FMOVQ 176(R1), F17
-	VFMLA V20.S4, V15.S4, V16.S4
-	VFMLA V25.S4, V24.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V23.B16], V24.B16
-	VTBL  V0.B16, [V18.B16], V26.B16
-	FMOVQ 192(R1), F20
-	FMOVQ 192(R1), F15
-	FMOVQ 208(R1), F25
-	FMOVQ 208(R1), F27
-	VBIT  V25.B16, V24.B16, V20.B16
-	VBIT  V27.B16, V26.B16, V15.B16
-	FMOVQ 16(R0), F25
-	FMOVQ 16(R0), F24
-	VTBL  V20.B16, [V25.B16], V20.B16
-	VTBL  V15.B16, [V24.B16], V15.B16
-	VSHL  $21, V23.S4, V23.S4
-	VSHL  $21, V18.S4, V18.S4
-	VADD  V23.S4, V20.S4, V20.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VFMLA V16.S4, V20.S4, V20.S4
-	VFMLA V17.S4, V15.S4, V15.S4
-	WORD  $0x4e21d690 // fadd v16.4s, v20.4s, v1.4s
-	WORD  $0x4e21d5f1 // fadd v17.4s, v15.4s, v1.4s
-	WORD  $0x6e30fc30 // fdiv v16.4s, v1.4s, v16.4s
-	WORD  $0x6e31fc31 // fdiv v17.4s, v1.4s, v17.4s
-	WORD  $0x6e30de92 // fmul v18.4s, v20.4s, v16.4s
-	WORD  $0x6e31ddf7 // fmul v23.4s, v15.4s, v17.4s
-
-	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VSHL $2, V14.S4, V14.S4
-	VSHL $2, V22.S4, V22.S4
-	VAND V6.B16, V14.B16, V25.B16
-	VAND V6.B16, V22.B16, V24.B16
-	VEOR V19.B16, V25.B16, V19.B16
-	VEOR V21.B16, V24.B16, V24.B16
-	WORD $0x4ea0aa75 // cmlt v21.4s, v19.4s, #0
-	WORD $0x4ea0ab19 // cmlt v25.4s, v24.4s, #0
-	VBIT V21.B16, V18.B16, V16.B16
-	VBIT V25.B16, V23.B16, V17.B16
-
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	WORD  $0x6e34de92 // fmul v18.4s, v20.4s, v20.4s
-	WORD  $0x6e2fddfa // fmul v26.4s, v15.4s, v15.4s
-	FMOVQ 976(R1), F21
-	FMOVQ 976(R1), F27
-	VFMLA V13.S4, V18.S4, V21.S4
-	VFMLA V13.S4, V26.S4, V27.S4
-	FMOVQ 1008(R1), F23
-	FMOVQ 1008(R1), F28
-	FMOVQ 992(R1), F25
-	FMOVQ 992(R1), F29
-	VFMLA V25.S4, V18.S4, V23.S4
-	VFMLA V29.S4, V26.S4, V28.S4
-	FMOVQ 1024(R1), F25
-	FMOVQ 1024(R1), F29
-	VFMLA V21.S4, V18.S4, V25.S4
-	VFMLA V27.S4, V26.S4, V29.S4
-	FMOVQ 1040(R1), F21
-	FMOVQ 1040(R1), F27
-	VFMLA V23.S4, V18.S4, V21.S4
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 1056(R1), F23
-	FMOVQ 1056(R1), F28
-	VFMLA V25.S4, V18.S4, V23.S4
-	VFMLA V29.S4, V26.S4, V28.S4
-	FMOVQ 1072(R1), F25
-	FMOVQ 1072(R1), F29
-	VFMLA V21.S4, V18.S4, V25.S4
-	VFMLA V27.S4, V26.S4, V29.S4
-	VFMLA V25.S4, V20.S4, V23.S4
-	VFMLA V29.S4, V15.S4, V28.S4
-	VFMLA V23.S4, V18.S4, V20.S4
-	VFMLA V28.S4, V26.S4, V15.S4
-
-	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0ca75 // fcmgt v21.4s, v19.4s, #0.0
-	WORD  $0x4ea0cb19 // fcmgt v25.4s, v24.4s, #0.0
-	VMOVI $0, V23.B16
-	VMOVI $0, V18.B16
-	VBIT  V21.B16, V19.B16, V23.B16
-	VBIT  V25.B16, V24.B16, V18.B16
-	WORD  $0x4e37d693 // fadd v19.4s, v20.4s, v23.4s
-	WORD  $0x4e32d5ef // fadd v15.4s, v15.4s, v18.4s
-	FMOVS 12(R7), F20
-	FMOVS 12(R7), F18
-	VDUP  V20.S[0], V20.S4
-	VDUP  V18.S[0], V23.S4
-	FMOVS 16(R7), F21
-	FMOVS 16(R7), F18
-	VDUP  V21.S[0], V21.S4
-	VDUP  V18.S[0], V18.S4
-	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	WORD  $0x4ea0aad6 // cmlt v22.4s, v22.4s, #0
-	VBIT  V14.B16, V20.B16, V21.B16
-	VBIT  V22.B16, V23.B16, V18.B16
-	WORD  $0x6e33deae // fmul v14.4s, v21.4s, v19.4s
-	WORD  $0x6e2fde4f // fmul v15.4s, v18.4s, v15.4s
-
-	// q^gamma
-	CMP  $1, R8
-	BGE  focusnot0_239
-	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
-	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone239
-
-focusnot0_239:
-	CMP   $2, R8
-	BGE   focusnot1_239
-	FMOVQ 224(R1), F16
-	FMOVQ 224(R1), F17
-	JMP   focusdone239
-
-focusnot1_239:
-	CMP $3, R8
-	BGE focusnot2_239
-	JMP focusdone239
-
-focusnot2_239:
-	CMP  $4, R8
-	BGE  focusnot3_239
-	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
-	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone239
-
-focusnot3_239:
-	CMP   $5, R8
-	BGE   focusnot4_239
-	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
-	VMOV  V16.B16, V19.B16
-	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V16.S4, V19.S4
-	VMOV  V19.B16, V16.B16
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	VMOV  V17.B16, V19.B16
-	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V17.S4, V19.S4
-	VMOV  V19.B16, V17.B16
-	JMP   focusdone239
-
-focusnot4_239:
-	CMP   $6, R8
-	BGE   focusnot5_239
-	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
-	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V16.S4, V16.S4, V21.S4
-	VMOV  V16.B16, V20.B16
-	VFMLS V18.S4, V18.S4, V20.S4
-	WORD  $0x6e34de10 // fmul v16.4s, v16.4s, v20.4s
-	VFMLA V5.S4, V16.S4, V21.S4
-	WORD  $0x6e32deb0 // fmul v16.4s, v21.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V16.S4
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V17.S4, V17.S4, V21.S4
-	VMOV  V17.B16, V20.B16
-	VFMLS V18.S4, V18.S4, V20.S4
-	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V5.S4, V17.S4, V21.S4
-	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone239
-
-focusnot5_239:
-	CMP   $7, R8
-	BGE   focusnot6_239
-	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V16.S4, V16.S4, V19.S4
-	WORD  $0x6e30de73 // fmul v19.4s, v19.4s, v16.4s
-	VFMLA V16.S4, V18.S4, V19.S4
-	VMOV  V19.B16, V16.B16
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
-	VFMLA V17.S4, V18.S4, V19.S4
-	VMOV  V19.B16, V17.B16
-	JMP   focusdone239
-
-focusnot6_239:
-	CMP   $8, R8
-	BGE   focusnot7_239
-	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V16.S4, V16.S4, V19.S4
-	WORD  $0x4e32d650 // fadd v16.4s, v18.4s, v18.4s
-	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V16.S4
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone239
-
-focusnot7_239:
-	CMP   $9, R8
-	BGE   focusnot8_239
-	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V16.S4, V16.S4, V19.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V22.S4
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e30ded2 // fmul v18.4s, v22.4s, v16.4s
-	VFMLA V16.S4, V20.S4, V18.S4
-	VMOV  V18.B16, V16.B16
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V22.S4
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
-	VFMLA V17.S4, V20.S4, V18.S4
-	VMOV  V18.B16, V17.B16
-	JMP   focusdone239
-
-focusnot8_239:
-	ADD   $24, R7, R9
-	FMOVS (R9), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R9), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R9), F20
-	VDUP  V20.S[0], V20.S4
-
-	// x = 2^(E-64) z; j is z's table cell
-	FMOVQ 640(R1), F21
-	VSUB  V21.S4, V16.S4, V22.S4
-	VUSHR $23, V22.S4, V21.S4
-	VUSHR $20, V22.S4, V16.S4
-	FMOVQ 656(R1), F23
-	VAND  V23.B16, V22.B16, V22.B16
-	FMOVQ 672(R1), F23
-	VADD  V23.S4, V22.S4, V22.S4
-	WORD  $0x4e21dab9 // scvtf v25.4s, v21.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V16.B16], V23.B16
-	FMOVQ 304(R1), F16
-	VBIT  V2.B16, V23.B16, V16.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V23.B16
-	FMOVQ 432(R1), F26
-	VFMLA V23.S4, V22.S4, V26.S4
-	FMOVQ 688(R1), F22
-	WORD  $0x6e36df56 // fmul v22.4s, v26.4s, v22.4s
-	VMOV  V26.B16, V23.B16
-	VFMLA V22.S4, V23.S4, V23.S4
-	WORD  $0x4eb7d758 // fsub v24.4s, v26.4s, v23.4s
-	VFMLA V22.S4, V26.S4, V24.S4
-	WORD  $0x6e3adf56 // fmul v22.4s, v26.4s, v26.4s
-	FMOVQ 720(R1), F27
-	FMOVQ 704(R1), F28
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 736(R1), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	FMOVQ 752(R1), F27
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 768(R1), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	WORD  $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
-	VFMLA V28.S4, V22.S4, V24.S4
-	WORD  $0x4e38d6f6 // fadd v22.4s, v23.4s, v24.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V26.B16
-	WORD  $0x4e3ad739 // fadd v25.4s, v25.4s, v26.4s
-	WORD  $0x6e39de5b // fmul v27.4s, v18.4s, v25.4s
-	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
-	VFMLA V25.S4, V18.S4, V26.S4
-	VMOV  V27.B16, V25.B16
-	VFMLA V22.S4, V19.S4, V25.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d736 // fadd v22.4s, v25.4s, v3.4s
-	WORD  $0x4ea3d6d9 // fsub v25.4s, v22.4s, v3.4s
-	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
-	VFMLA V23.S4, V19.S4, V25.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
-	VFMLA V16.S4, V18.S4, V26.S4
-	VFMLA V23.S4, V20.S4, V26.S4
-	VFMLA V24.S4, V19.S4, V26.S4
-	WORD  $0x4e3ad732 // fadd v18.4s, v25.4s, v26.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F16
-	FMOVQ 800(R1), F19
-	VFMLA V19.S4, V18.S4, V16.S4
-	FMOVQ 832(R1), F19
-	VFMLA V16.S4, V18.S4, V19.S4
-	WORD  $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
-	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
-	VFMLA V4.S4, V18.S4, V16.S4
-	VTBL  V0.B16, [V22.B16], V19.B16
-	FMOVQ 304(R1), F18
-	VBIT  V2.B16, V19.B16, V18.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
-	VFMLA V16.S4, V19.S4, V18.S4
-
-	// times 2^k
-	WORD  $0x4e32d670 // fadd v16.4s, v19.4s, v18.4s
-	VSHL  $20, V22.S4, V18.S4
-	FMOVQ 336(R1), F19
-	VAND  V19.B16, V18.B16, V18.B16
-	VADD  V18.S4, V16.S4, V16.S4
-
-	// x or result out of range?
-	FMOVQ 848(R1), F18
-	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
-	FMOVQ 880(R1), F19
-	VEOR  V19.B16, V22.B16, V19.B16
-	FMOVQ 864(R1), F20
-	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
-	VORR  V19.B16, V18.B16, V18.B16
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R10
-	CBNZ  R10, slowblock
-	FMOVS (R9), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R9), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R9), F20
-	VDUP  V20.S[0], V20.S4
-
-	// x = 2^(E-64) z; j is z's table cell
-	FMOVQ 640(R1), F21
-	VSUB  V21.S4, V17.S4, V22.S4
-	VUSHR $23, V22.S4, V21.S4
-	VUSHR $20, V22.S4, V17.S4
-	FMOVQ 656(R1), F23
-	VAND  V23.B16, V22.B16, V22.B16
-	FMOVQ 672(R1), F23
-	VADD  V23.S4, V22.S4, V22.S4
-	WORD  $0x4e21dab9 // scvtf v25.4s, v21.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V17.B16], V23.B16
-	FMOVQ 304(R1), F17
-	VBIT  V2.B16, V23.B16, V17.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V23.B16
-	FMOVQ 432(R1), F26
-	VFMLA V23.S4, V22.S4, V26.S4
-	FMOVQ 688(R1), F22
-	WORD  $0x6e36df56 // fmul v22.4s, v26.4s, v22.4s
-	VMOV  V26.B16, V23.B16
-	VFMLA V22.S4, V23.S4, V23.S4
-	WORD  $0x4eb7d758 // fsub v24.4s, v26.4s, v23.4s
-	VFMLA V22.S4, V26.S4, V24.S4
-	WORD  $0x6e3adf56 // fmul v22.4s, v26.4s, v26.4s
-	FMOVQ 720(R1), F27
-	FMOVQ 704(R1), F28
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 736(R1), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	FMOVQ 752(R1), F27
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 768(R1), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	WORD  $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
-	VFMLA V28.S4, V22.S4, V24.S4
-	WORD  $0x4e38d6f6 // fadd v22.4s, v23.4s, v24.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V26.B16
-	WORD  $0x4e3ad739 // fadd v25.4s, v25.4s, v26.4s
-	WORD  $0x6e39de5b // fmul v27.4s, v18.4s, v25.4s
-	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
-	VFMLA V25.S4, V18.S4, V26.S4
-	VMOV  V27.B16, V25.B16
-	VFMLA V22.S4, V19.S4, V25.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d736 // fadd v22.4s, v25.4s, v3.4s
-	WORD  $0x4ea3d6d9 // fsub v25.4s, v22.4s, v3.4s
-	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
-	VFMLA V23.S4, V19.S4, V25.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
-	VFMLA V17.S4, V18.S4, V26.S4
-	VFMLA V23.S4, V20.S4, V26.S4
-	VFMLA V24.S4, V19.S4, V26.S4
-	WORD  $0x4e3ad732 // fadd v18.4s, v25.4s, v26.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F17
-	FMOVQ 800(R1), F19
-	VFMLA V19.S4, V18.S4, V17.S4
-	FMOVQ 832(R1), F19
-	VFMLA V17.S4, V18.S4, V19.S4
-	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V4.S4, V18.S4, V17.S4
-	VTBL  V0.B16, [V22.B16], V19.B16
-	FMOVQ 304(R1), F18
-	VBIT  V2.B16, V19.B16, V18.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
-	VFMLA V17.S4, V19.S4, V18.S4
-
-	// times 2^k
-	WORD  $0x4e32d671 // fadd v17.4s, v19.4s, v18.4s
-	VSHL  $20, V22.S4, V18.S4
-	FMOVQ 336(R1), F19
-	VAND  V19.B16, V18.B16, V18.B16
-	VADD  V18.S4, V17.S4, V17.S4
-
-	// x or result out of range?
-	FMOVQ 848(R1), F18
-	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
-	FMOVQ 880(R1), F19
-	VEOR  V19.B16, V22.B16, V19.B16
-	FMOVQ 864(R1), F20
-	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
-	VORR  V19.B16, V18.B16, V18.B16
+	WORD  $0x4ea0faf3 // fabs v19.4s, v23.4s
+	WORD  $0x4ea0fab4 // fabs v20.4s, v21.4s
+	WORD  $0x4eb46673 // smax v19.4s, v19.4s, v20.4s
+	WORD  $0x4eb23672 // cmgt v18.4s, v19.4s, v18.4s
 	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
 	FMOVD F18, R9
 	CBNZ  R9, slowblock
 
-focusdone239:
+	// any target but 0 and 1? y - y^2 is 0 for these
+	VMOV  V17.B16, V18.B16
+	VFMLS V18.S4, V18.S4, V18.S4
+	VMOV  V25.B16, V19.B16
+	VFMLS V19.S4, V19.S4, V19.S4
+	VORR  V19.B16, V18.B16, V18.B16
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R9
+	CBNZ  R9, otherblock
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V7.B16, V23.B16, V18.B16
+	VORR V7.B16, V21.B16, V19.B16
+	WORD $0x4ea8d652 // fsub v18.4s, v18.4s, v8.4s
+	WORD $0x4ea8d67b // fsub v27.4s, v19.4s, v8.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F26
+	FMOVQ 64(R1), F24
+	VFMLA V9.S4, V18.S4, V26.S4
+	VFMLA V9.S4, V27.S4, V24.S4
+	WORD  $0x4eaad753 // fsub v19.4s, v26.4s, v10.4s
+	WORD  $0x4eaad714 // fsub v20.4s, v24.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V4.S4, V19.S4, V18.S4
+	VFMLS V4.S4, V20.S4, V27.S4
+	VFMLS V11.S4, V19.S4, V18.S4
+	VFMLS V11.S4, V20.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F22
+	FMOVQ 128(R1), F28
+	VFMLA V12.S4, V18.S4, V22.S4
+	VFMLA V12.S4, V27.S4, V28.S4
+	FMOVQ 144(R1), F19
+	FMOVQ 144(R1), F20
+	VFMLA V22.S4, V18.S4, V19.S4
+	VFMLA V28.S4, V27.S4, V20.S4
+	FMOVQ 160(R1), F22
+	FMOVQ 160(R1), F28
+	VFMLA V19.S4, V18.S4, V22.S4
+	VFMLA V20.S4, V27.S4, V28.S4
+	FMOVQ 176(R1), F19
+	FMOVQ 176(R1), F20
+	VFMLA V22.S4, V18.S4, V19.S4
+	VFMLA V28.S4, V27.S4, V20.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V26.B16], V27.B16
+	VTBL  V0.B16, [V24.B16], V29.B16
+	FMOVQ 192(R1), F22
+	FMOVQ 192(R1), F18
+	FMOVQ 208(R1), F28
+	FMOVQ 208(R1), F30
+	VBIT  V28.B16, V27.B16, V22.B16
+	VBIT  V30.B16, V29.B16, V18.B16
+	FMOVQ 16(R0), F28
+	FMOVQ 16(R0), F27
+	VTBL  V22.B16, [V28.B16], V22.B16
+	VTBL  V18.B16, [V27.B16], V18.B16
+	VSHL  $21, V26.S4, V26.S4
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V26.S4, V22.S4, V22.S4
+	VADD  V24.S4, V18.S4, V18.S4
+	VFMLA V19.S4, V22.S4, V22.S4
+	VFMLA V20.S4, V18.S4, V18.S4
+	WORD  $0x4e21d6d3 // fadd v19.4s, v22.4s, v1.4s
+	WORD  $0x4e21d654 // fadd v20.4s, v18.4s, v1.4s
+	WORD  $0x6e33fc33 // fdiv v19.4s, v1.4s, v19.4s
+	WORD  $0x6e34fc34 // fdiv v20.4s, v1.4s, v20.4s
+	WORD  $0x6e33ded8 // fmul v24.4s, v22.4s, v19.4s
+	WORD  $0x6e34de5b // fmul v27.4s, v18.4s, v20.4s
+	VSHL  $2, V17.S4, V17.S4
+	VSHL  $2, V25.S4, V25.S4
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VAND V7.B16, V17.B16, V28.B16
+	VAND V7.B16, V25.B16, V26.B16
+	VEOR V23.B16, V28.B16, V23.B16
+	VEOR V21.B16, V26.B16, V21.B16
+	WORD $0x4ea0aafa // cmlt v26.4s, v23.4s, #0
+	WORD $0x4ea0aabc // cmlt v28.4s, v21.4s, #0
+	VBIT V26.B16, V24.B16, V19.B16
+	VBIT V28.B16, V27.B16, V20.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F24
+	FMOVQ 976(R1), F27
+	VFMLA V13.S4, V22.S4, V24.S4
+	VFMLA V13.S4, V18.S4, V27.S4
+	FMOVQ 992(R1), F26
+	FMOVQ 992(R1), F28
+	VFMLA V24.S4, V22.S4, V26.S4
+	VFMLA V27.S4, V18.S4, V28.S4
+	FMOVQ 1008(R1), F24
+	FMOVQ 1008(R1), F27
+	VFMLA V26.S4, V22.S4, V24.S4
+	VFMLA V28.S4, V18.S4, V27.S4
+	FMOVQ 1024(R1), F26
+	FMOVQ 1024(R1), F28
+	VFMLA V24.S4, V22.S4, V26.S4
+	VFMLA V27.S4, V18.S4, V28.S4
+	FMOVQ 1040(R1), F24
+	FMOVQ 1040(R1), F27
+	VFMLA V26.S4, V22.S4, V24.S4
+	VFMLA V28.S4, V18.S4, V27.S4
+	FMOVQ 1056(R1), F26
+	FMOVQ 1056(R1), F28
+	VFMLA V24.S4, V22.S4, V26.S4
+	VFMLA V27.S4, V18.S4, V28.S4
+	FMOVQ 1072(R1), F24
+	FMOVQ 1072(R1), F27
+	VFMLA V26.S4, V22.S4, V24.S4
+	VFMLA V28.S4, V18.S4, V27.S4
+	WORD  $0x6e38ded8 // fmul v24.4s, v22.4s, v24.4s
+	WORD  $0x6e3bde5a // fmul v26.4s, v18.4s, v27.4s
+	VFMLA V24.S4, V22.S4, V22.S4
+	VFMLA V26.S4, V18.S4, V18.S4
+
+	// ce = log1p(e) + max(v, 0)
+	WORD  $0x4ea0cafa // fcmgt v26.4s, v23.4s, #0.0
+	WORD  $0x4ea0cab8 // fcmgt v24.4s, v21.4s, #0.0
+	VAND  V26.B16, V23.B16, V23.B16
+	VAND  V24.B16, V21.B16, V21.B16
+	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
+	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
+	FMOVS 16(R7), F23
+	FMOVS 16(R7), F21
+	VDUP  V23.S[0], V24.S4
+	VDUP  V21.S[0], V21.S4
+	FMOVS 12(R7), F23
+	FMOVS 12(R7), F26
+	VDUP  V23.S[0], V23.S4
+	VDUP  V26.S[0], V26.S4
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	WORD  $0x4ea0ab39 // cmlt v25.4s, v25.4s, #0
+	VBIT  V17.B16, V23.B16, V24.B16
+	VBIT  V25.B16, V26.B16, V21.B16
+	WORD  $0x6e36df11 // fmul v17.4s, v24.4s, v22.4s
+	WORD  $0x6e32deb2 // fmul v18.4s, v21.4s, v18.4s
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_339
+	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
+	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
+	JMP  focusdone339
+
+focusnot0_339:
+	CMP   $2, R8
+	BGE   focusnot1_339
+	FMOVQ 224(R1), F19
+	FMOVQ 224(R1), F20
+	JMP   focusdone339
+
+focusnot1_339:
+	CMP $3, R8
+	BGE focusnot2_339
+	JMP focusdone339
+
+focusnot2_339:
+	CMP  $4, R8
+	BGE  focusnot3_339
+	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
+	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
+	JMP  focusdone339
+
+focusnot3_339:
+	CMP   $5, R8
+	BGE   focusnot4_339
+	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
+	VMOV  V19.B16, V22.B16
+	VFMLS V21.S4, V21.S4, V22.S4
+	WORD  $0x6e25deb7 // fmul v23.4s, v21.4s, v5.4s
+	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VFMLA V21.S4, V19.S4, V22.S4
+	VMOV  V22.B16, V19.B16
+	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
+	VMOV  V20.B16, V22.B16
+	VFMLS V21.S4, V21.S4, V22.S4
+	WORD  $0x6e25deb7 // fmul v23.4s, v21.4s, v5.4s
+	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VFMLA V21.S4, V20.S4, V22.S4
+	VMOV  V22.B16, V20.B16
+	JMP   focusdone339
+
+focusnot4_339:
+	CMP   $6, R8
+	BGE   focusnot5_339
+	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
+	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
+	VFMLA V19.S4, V19.S4, V24.S4
+	VMOV  V19.B16, V23.B16
+	VFMLS V21.S4, V21.S4, V23.S4
+	WORD  $0x6e37de73 // fmul v19.4s, v19.4s, v23.4s
+	VFMLA V5.S4, V19.S4, V24.S4
+	WORD  $0x6e35df13 // fmul v19.4s, v24.4s, v21.4s
+	VFMLA V21.S4, V22.S4, V19.S4
+	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
+	WORD  $0x6e34de96 // fmul v22.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
+	VFMLA V20.S4, V20.S4, V24.S4
+	VMOV  V20.B16, V23.B16
+	VFMLS V21.S4, V21.S4, V23.S4
+	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
+	VFMLA V5.S4, V20.S4, V24.S4
+	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
+	VFMLA V21.S4, V22.S4, V20.S4
+	JMP   focusdone339
+
+focusnot5_339:
+	CMP   $7, R8
+	BGE   focusnot6_339
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x6e33ded6 // fmul v22.4s, v22.4s, v19.4s
+	VFMLA V19.S4, V21.S4, V22.S4
+	VMOV  V22.B16, V19.B16
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
+	VFMLA V20.S4, V21.S4, V22.S4
+	VMOV  V22.B16, V20.B16
+	JMP   focusdone339
+
+focusnot6_339:
+	CMP   $8, R8
+	BGE   focusnot7_339
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x4e35d6b3 // fadd v19.4s, v21.4s, v21.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V21.S4, V21.S4, V19.S4
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V21.S4, V21.S4, V20.S4
+	JMP   focusdone339
+
+focusnot7_339:
+	CMP   $9, R8
+	BGE   focusnot8_339
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
+	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
+	VFMLA V21.S4, V21.S4, V25.S4
+	VFMLA V22.S4, V24.S4, V25.S4
+	WORD  $0x6e33df35 // fmul v21.4s, v25.4s, v19.4s
+	VFMLA V19.S4, V23.S4, V21.S4
+	VMOV  V21.B16, V19.B16
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
+	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
+	VFMLA V21.S4, V21.S4, V25.S4
+	VFMLA V22.S4, V24.S4, V25.S4
+	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
+	VFMLA V20.S4, V23.S4, V21.S4
+	VMOV  V21.B16, V20.B16
+	JMP   focusdone339
+
+focusnot8_339:
+	ADD   $24, R7, R9
+	FMOVS (R9), F21
+	VDUP  V21.S[0], V21.S4
+	FMOVS 4(R9), F22
+	VDUP  V22.S[0], V22.S4
+	FMOVS 8(R9), F23
+	VDUP  V23.S[0], V23.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V14.S4, V19.S4, V25.S4
+	VUSHR $23, V25.S4, V24.S4
+	VUSHR $20, V25.S4, V19.S4
+	VAND  V15.B16, V25.B16, V25.B16
+	VADD  V16.S4, V25.S4, V25.S4
+	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V19.B16], V26.B16
+	FMOVQ 304(R1), F19
+	VBIT  V2.B16, V26.B16, V19.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F29
+	VFMLA V26.S4, V25.S4, V29.S4
+	FMOVQ 688(R1), F25
+	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
+	VMOV  V29.B16, V26.B16
+	VFMLA V25.S4, V26.S4, V26.S4
+	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
+	VFMLA V25.S4, V29.S4, V27.S4
+	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
+	FMOVQ 720(R1), F30
+	FMOVQ 704(R1), F31
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 736(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 752(R1), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 768(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
+	VFMLA V31.S4, V25.S4, V27.S4
+	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V29.B16
+	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
+	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
+	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
+	VFMLA V28.S4, V21.S4, V29.S4
+	VMOV  V30.B16, V28.B16
+	VFMLA V25.S4, V22.S4, V28.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d799 // fadd v25.4s, v28.4s, v3.4s
+	WORD  $0x4ea3d73c // fsub v28.4s, v25.4s, v3.4s
+	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
+	VFMLA V26.S4, V22.S4, V28.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V19.S4, V21.S4, V29.S4
+	VFMLA V26.S4, V23.S4, V29.S4
+	VFMLA V27.S4, V22.S4, V29.S4
+	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F19
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V21.S4, V19.S4
+	FMOVQ 832(R1), F22
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V4.S4, V21.S4, V19.S4
+	VTBL  V0.B16, [V25.B16], V22.B16
+	FMOVQ 304(R1), F21
+	VBIT  V2.B16, V22.B16, V21.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V19.S4, V22.S4, V21.S4
+
+	// times 2^k
+	WORD  $0x4e35d6d3 // fadd v19.4s, v22.4s, v21.4s
+	VSHL  $20, V25.S4, V21.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V21.S4, V19.S4, V19.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F21
+	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
+	FMOVQ 880(R1), F22
+	VEOR  V22.B16, V25.B16, V22.B16
+	FMOVQ 864(R1), F23
+	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
+	VORR  V22.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R10
+	CBNZ  R10, slowblock
+	FMOVS (R9), F21
+	VDUP  V21.S[0], V21.S4
+	FMOVS 4(R9), F22
+	VDUP  V22.S[0], V22.S4
+	FMOVS 8(R9), F23
+	VDUP  V23.S[0], V23.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V14.S4, V20.S4, V25.S4
+	VUSHR $23, V25.S4, V24.S4
+	VUSHR $20, V25.S4, V20.S4
+	VAND  V15.B16, V25.B16, V25.B16
+	VADD  V16.S4, V25.S4, V25.S4
+	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V20.B16], V26.B16
+	FMOVQ 304(R1), F20
+	VBIT  V2.B16, V26.B16, V20.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F29
+	VFMLA V26.S4, V25.S4, V29.S4
+	FMOVQ 688(R1), F25
+	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
+	VMOV  V29.B16, V26.B16
+	VFMLA V25.S4, V26.S4, V26.S4
+	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
+	VFMLA V25.S4, V29.S4, V27.S4
+	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
+	FMOVQ 720(R1), F30
+	FMOVQ 704(R1), F31
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 736(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 752(R1), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 768(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
+	VFMLA V31.S4, V25.S4, V27.S4
+	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V29.B16
+	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
+	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
+	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
+	VFMLA V28.S4, V21.S4, V29.S4
+	VMOV  V30.B16, V28.B16
+	VFMLA V25.S4, V22.S4, V28.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d799 // fadd v25.4s, v28.4s, v3.4s
+	WORD  $0x4ea3d73c // fsub v28.4s, v25.4s, v3.4s
+	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
+	VFMLA V26.S4, V22.S4, V28.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V20.S4, V21.S4, V29.S4
+	VFMLA V26.S4, V23.S4, V29.S4
+	VFMLA V27.S4, V22.S4, V29.S4
+	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F20
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V21.S4, V20.S4
+	FMOVQ 832(R1), F22
+	VFMLA V20.S4, V21.S4, V22.S4
+	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V4.S4, V21.S4, V20.S4
+	VTBL  V0.B16, [V25.B16], V22.B16
+	FMOVQ 304(R1), F21
+	VBIT  V2.B16, V22.B16, V21.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V20.S4, V22.S4, V21.S4
+
+	// times 2^k
+	WORD  $0x4e35d6d4 // fadd v20.4s, v22.4s, v21.4s
+	VSHL  $20, V25.S4, V21.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V21.S4, V20.S4, V20.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F21
+	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
+	FMOVQ 880(R1), F22
+	VEOR  V22.B16, V25.B16, V22.B16
+	FMOVQ 864(R1), F23
+	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
+	VORR  V22.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R9
+	CBNZ  R9, slowblock
+
+focusdone339:
 	// loss = (alpha ce) q^gamma
-	WORD $0x6e30ddce // fmul v14.4s, v14.4s, v16.4s
+	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
-	FMOVQ F14, (R3)
-	FMOVQ F15, 16(R3)
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	FMOVQ F17, (R3)
+	FMOVQ F18, 16(R3)
 
 nextblock:
 	ADD $32, R3, R3
@@ -3004,350 +2937,346 @@ rest:
 	BLT done
 
 vector:
-	FMOVQ 224(R1), F14
+	FMOVQ 224(R1), F17
 	ADD   $0, R5, R9
 	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R5), F14
+	FMOVQ (R5), F17
 	JMP   partdone1
 
 partless1:
 	TBZ    $1, R2, partone1
-	VLD1.P 8(R9), V14.D[0]
+	VLD1.P 8(R9), V17.D[0]
 	TBZ    $0, R2, partdone1
-	VLD1   (R9), V14.S[2]
+	VLD1   (R9), V17.S[2]
 	JMP    partdone1
 
 partone1:
 	TBZ  $0, R2, partdone1
-	VLD1 (R9), V14.S[0]
+	VLD1 (R9), V17.S[0]
 
 partdone1:
-	VMOVI $0, V15.B16
+	VMOVI $0, V18.B16
 	ADD   $0, R6, R9
 	CMP   $4, R2
 	BLT   partless2
-	FMOVQ (R6), F15
+	FMOVQ (R6), F18
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R2, partone2
-	VLD1.P 8(R9), V15.D[0]
+	VLD1.P 8(R9), V18.D[0]
 	TBZ    $0, R2, partdone2
-	VLD1   (R9), V15.S[2]
+	VLD1   (R9), V18.S[2]
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R2, partdone2
-	VLD1 (R9), V15.S[0]
+	VLD1 (R9), V18.S[0]
 
 partdone2:
-	FMOVS 20(R7), F16
-	VDUP  V16.S[0], V16.S4
+	FMOVS 20(R7), F19
+	VDUP  V19.S[0], V19.S4
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0f9d1 // fabs v17.4s, v14.4s
-	WORD  $0x4eb03630 // cmgt v16.4s, v17.4s, v16.4s
-	WORD  $0x6eb0a610 // umaxp v16.4s, v16.4s, v16.4s
-	FMOVD F16, R9
+	WORD  $0x4ea0fa34 // fabs v20.4s, v17.4s
+	WORD  $0x4eb33693 // cmgt v19.4s, v20.4s, v19.4s
+	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
+	FMOVD F19, R9
 	CBNZ  R9, slowvector
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOV  V15.B16, V16.B16
-	VFMLS V16.S4, V16.S4, V16.S4
-	WORD  $0x6eb0a610 // umaxp v16.4s, v16.4s, v16.4s
-	FMOVD F16, R9
+	VMOV  V18.B16, V19.B16
+	VFMLS V19.S4, V19.S4, V19.S4
+	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
+	FMOVD F19, R9
 	CBNZ  R9, othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V14.B16, V16.B16
-	WORD $0x4ea8d612 // fsub v18.4s, v16.4s, v8.4s
+	VORR V7.B16, V17.B16, V19.B16
+	WORD $0x4ea8d675 // fsub v21.4s, v19.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F17
-	VFMLA V9.S4, V18.S4, V17.S4
-	WORD  $0x4eaad630 // fsub v16.4s, v17.4s, v10.4s
+	FMOVQ 64(R1), F20
+	VFMLA V9.S4, V21.S4, V20.S4
+	WORD  $0x4eaad693 // fsub v19.4s, v20.4s, v10.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V16.S4, V18.S4
-	VFMLS V11.S4, V16.S4, V18.S4
+	VFMLS V4.S4, V19.S4, V21.S4
+	VFMLS V11.S4, V19.S4, V21.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F19
-	VFMLA V12.S4, V18.S4, V19.S4
-	FMOVQ 144(R1), F16
-	VFMLA V19.S4, V18.S4, V16.S4
-	FMOVQ 160(R1), F19
-	VFMLA V16.S4, V18.S4, V19.S4
-	FMOVQ 176(R1), F16
-	VFMLA V19.S4, V18.S4, V16.S4
+	FMOVQ 128(R1), F22
+	VFMLA V12.S4, V21.S4, V22.S4
+	FMOVQ 144(R1), F19
+	VFMLA V22.S4, V21.S4, V19.S4
+	FMOVQ 160(R1), F22
+	VFMLA V19.S4, V21.S4, V22.S4
+	FMOVQ 176(R1), F19
+	VFMLA V22.S4, V21.S4, V19.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V17.B16], V18.B16
-	FMOVQ 192(R1), F19
-	FMOVQ 208(R1), F20
-	VBIT  V20.B16, V18.B16, V19.B16
-	FMOVQ 16(R0), F18
-	VTBL  V19.B16, [V18.B16], V18.B16
-	VSHL  $21, V17.S4, V17.S4
-	VADD  V17.S4, V18.S4, V17.S4
-	VFMLA V16.S4, V17.S4, V17.S4
-	WORD  $0x4e21d630 // fadd v16.4s, v17.4s, v1.4s
-	WORD  $0x6e30fc33 // fdiv v19.4s, v1.4s, v16.4s
-	WORD  $0x6e33de30 // fmul v16.4s, v17.4s, v19.4s
+	VTBL  V0.B16, [V20.B16], V21.B16
+	FMOVQ 192(R1), F22
+	FMOVQ 208(R1), F23
+	VBIT  V23.B16, V21.B16, V22.B16
+	FMOVQ 16(R0), F21
+	VTBL  V22.B16, [V21.B16], V21.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V21.S4, V20.S4
+	VFMLA V19.S4, V20.S4, V20.S4
+	WORD  $0x4e21d693 // fadd v19.4s, v20.4s, v1.4s
+	WORD  $0x6e33fc36 // fdiv v22.4s, v1.4s, v19.4s
+	WORD  $0x6e36de93 // fmul v19.4s, v20.4s, v22.4s
+	VSHL  $2, V18.S4, V18.S4
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VSHL $2, V15.S4, V15.S4
-	VAND V6.B16, V15.B16, V18.B16
-	VEOR V14.B16, V18.B16, V14.B16
-	WORD $0x4ea0a9d2 // cmlt v18.4s, v14.4s, #0
-	VBIT V18.B16, V16.B16, V19.B16
+	VAND V7.B16, V18.B16, V21.B16
+	VEOR V17.B16, V21.B16, V17.B16
+	WORD $0x4ea0aa35 // cmlt v21.4s, v17.4s, #0
+	VBIT V21.B16, V19.B16, V22.B16
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
-	FMOVQ 976(R1), F18
-	VFMLA V13.S4, V16.S4, V18.S4
-	FMOVQ 1008(R1), F20
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F19
+	VFMLA V13.S4, V20.S4, V19.S4
 	FMOVQ 992(R1), F21
-	VFMLA V21.S4, V16.S4, V20.S4
+	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 1008(R1), F19
+	VFMLA V21.S4, V20.S4, V19.S4
 	FMOVQ 1024(R1), F21
-	VFMLA V18.S4, V16.S4, V21.S4
-	FMOVQ 1040(R1), F18
-	VFMLA V20.S4, V16.S4, V18.S4
-	FMOVQ 1056(R1), F20
-	VFMLA V21.S4, V16.S4, V20.S4
-	FMOVQ 1072(R1), F21
-	VFMLA V18.S4, V16.S4, V21.S4
-	VFMLA V21.S4, V17.S4, V20.S4
-	VFMLA V20.S4, V16.S4, V17.S4
+	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 1040(R1), F19
+	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 1056(R1), F21
+	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 1072(R1), F19
+	VFMLA V21.S4, V20.S4, V19.S4
+	WORD  $0x6e33de93 // fmul v19.4s, v20.4s, v19.4s
+	VFMLA V19.S4, V20.S4, V20.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0c9d0 // fcmgt v16.4s, v14.4s, #0.0
-	VMOVI $0, V18.B16
-	VBIT  V16.B16, V14.B16, V18.B16
-	WORD  $0x4e32d62e // fadd v14.4s, v17.4s, v18.4s
-	FMOVS 12(R7), F16
-	VDUP  V16.S[0], V16.S4
-	FMOVS 16(R7), F17
-	VDUP  V17.S[0], V17.S4
-	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
-	VBIT  V15.B16, V16.B16, V17.B16
-	WORD  $0x6e2ede2e // fmul v14.4s, v17.4s, v14.4s
+	WORD  $0x4ea0ca33 // fcmgt v19.4s, v17.4s, #0.0
+	VAND  V19.B16, V17.B16, V17.B16
+	WORD  $0x4e31d691 // fadd v17.4s, v20.4s, v17.4s
+	FMOVS 16(R7), F19
+	VDUP  V19.S[0], V20.S4
+	FMOVS 12(R7), F19
+	VDUP  V19.S[0], V19.S4
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	VBIT  V18.B16, V19.B16, V20.B16
+	WORD  $0x6e31de91 // fmul v17.4s, v20.4s, v17.4s
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_240
-	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
-	JMP  focusdone240
+	BGE  focusnot0_340
+	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
+	JMP  focusdone340
 
-focusnot0_240:
+focusnot0_340:
 	CMP   $2, R8
-	BGE   focusnot1_240
-	FMOVQ 224(R1), F19
-	JMP   focusdone240
+	BGE   focusnot1_340
+	FMOVQ 224(R1), F22
+	JMP   focusdone340
 
-focusnot1_240:
+focusnot1_340:
 	CMP $3, R8
-	BGE focusnot2_240
-	JMP focusdone240
+	BGE focusnot2_340
+	JMP focusdone340
 
-focusnot2_240:
+focusnot2_340:
 	CMP  $4, R8
-	BGE  focusnot3_240
-	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
-	JMP  focusdone240
+	BGE  focusnot3_340
+	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
+	JMP  focusdone340
 
-focusnot3_240:
+focusnot3_340:
 	CMP   $5, R8
-	BGE   focusnot4_240
-	WORD  $0x6ea1fa6f // fsqrt v15.4s, v19.4s
-	VMOV  V19.B16, V16.B16
-	VFMLS V15.S4, V15.S4, V16.S4
-	WORD  $0x6e25ddf1 // fmul v17.4s, v15.4s, v5.4s
-	WORD  $0x6e31de10 // fmul v16.4s, v16.4s, v17.4s
-	VFMLA V15.S4, V19.S4, V16.S4
-	VMOV  V16.B16, V19.B16
-	JMP   focusdone240
+	BGE   focusnot4_340
+	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
+	VMOV  V22.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V22.S4, V19.S4
+	VMOV  V19.B16, V22.B16
+	JMP   focusdone340
 
-focusnot4_240:
+focusnot4_340:
 	CMP   $6, R8
-	BGE   focusnot5_240
-	WORD  $0x6ea1fa6f // fsqrt v15.4s, v19.4s
-	WORD  $0x6e33de70 // fmul v16.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
-	VFMLA V19.S4, V19.S4, V18.S4
-	VMOV  V19.B16, V17.B16
-	VFMLS V15.S4, V15.S4, V17.S4
-	WORD  $0x6e31de71 // fmul v17.4s, v19.4s, v17.4s
-	VFMLA V5.S4, V17.S4, V18.S4
-	WORD  $0x6e2fde53 // fmul v19.4s, v18.4s, v15.4s
-	VFMLA V15.S4, V16.S4, V19.S4
-	JMP   focusdone240
+	BGE   focusnot5_340
+	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
+	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V22.S4, V22.S4, V21.S4
+	VMOV  V22.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
+	VFMLA V5.S4, V20.S4, V21.S4
+	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V22.S4
+	JMP   focusdone340
 
-focusnot5_240:
+focusnot5_340:
 	CMP   $7, R8
-	BGE   focusnot6_240
-	WORD  $0x6e33de6f // fmul v15.4s, v19.4s, v19.4s
-	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
-	VFMLA V19.S4, V19.S4, V16.S4
-	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
-	VFMLA V19.S4, V15.S4, V16.S4
-	VMOV  V16.B16, V19.B16
-	JMP   focusdone240
+	BGE   focusnot6_340
+	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V22.S4, V22.S4, V19.S4
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V22.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V22.B16
+	JMP   focusdone340
 
-focusnot6_240:
+focusnot6_340:
 	CMP   $8, R8
-	BGE   focusnot7_240
-	WORD  $0x6e33de6f // fmul v15.4s, v19.4s, v19.4s
-	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
-	VFMLA V19.S4, V19.S4, V16.S4
-	WORD  $0x4e2fd5f1 // fadd v17.4s, v15.4s, v15.4s
-	WORD  $0x6e30de33 // fmul v19.4s, v17.4s, v16.4s
-	VFMLA V15.S4, V15.S4, V19.S4
-	JMP   focusdone240
+	BGE   focusnot7_340
+	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V22.S4, V22.S4, V19.S4
+	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
+	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	JMP   focusdone340
 
-focusnot7_240:
+focusnot7_340:
 	CMP   $9, R8
-	BGE   focusnot8_240
-	WORD  $0x6e33de6f // fmul v15.4s, v19.4s, v19.4s
-	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
-	VFMLA V19.S4, V19.S4, V16.S4
-	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	WORD  $0x4e2fd5f2 // fadd v18.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa34 // fneg v20.4s, v17.4s
-	VFMLA V15.S4, V15.S4, V20.S4
-	VFMLA V16.S4, V18.S4, V20.S4
-	WORD  $0x6e33de8f // fmul v15.4s, v20.4s, v19.4s
-	VFMLA V19.S4, V17.S4, V15.S4
-	VMOV  V15.B16, V19.B16
-	JMP   focusdone240
+	BGE   focusnot8_340
+	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V22.S4, V22.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa97 // fneg v23.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V23.S4
+	VFMLA V19.S4, V21.S4, V23.S4
+	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
+	VFMLA V22.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V22.B16
+	JMP   focusdone340
 
-focusnot8_240:
+focusnot8_340:
 	ADD   $24, R7, R9
-	FMOVS (R9), F15
-	VDUP  V15.S[0], V15.S4
-	FMOVS 4(R9), F16
-	VDUP  V16.S[0], V16.S4
-	FMOVS 8(R9), F17
-	VDUP  V17.S[0], V17.S4
+	FMOVS (R9), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R9), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R9), F20
+	VDUP  V20.S[0], V20.S4
 
 	// x = 2^(E-64) z; j is z's table cell
-	FMOVQ 640(R1), F18
-	VSUB  V18.S4, V19.S4, V19.S4
-	VUSHR $23, V19.S4, V18.S4
-	VUSHR $20, V19.S4, V21.S4
-	FMOVQ 656(R1), F20
-	VAND  V20.B16, V19.B16, V19.B16
-	FMOVQ 672(R1), F20
-	VADD  V20.S4, V19.S4, V19.S4
-	WORD  $0x4e21da54 // scvtf v20.4s, v18.4s
+	VSUB  V14.S4, V22.S4, V22.S4
+	VUSHR $23, V22.S4, V21.S4
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V15.B16, V22.B16, V22.B16
+	VADD  V16.S4, V22.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V21.B16], V22.B16
-	FMOVQ 304(R1), F21
-	VBIT  V2.B16, V22.B16, V21.B16
+	VTBL  V0.B16, [V24.B16], V25.B16
+	FMOVQ 304(R1), F24
+	VBIT  V2.B16, V25.B16, V24.B16
 	FLDPQ 112(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
-	FMOVQ 432(R1), F23
-	VFMLA V22.S4, V19.S4, V23.S4
-	FMOVQ 688(R1), F19
-	WORD  $0x6e33def8 // fmul v24.4s, v23.4s, v19.4s
-	VMOV  V23.B16, V19.B16
-	VFMLA V24.S4, V19.S4, V19.S4
-	WORD  $0x4eb3d6f6 // fsub v22.4s, v23.4s, v19.4s
-	VFMLA V24.S4, V23.S4, V22.S4
-	WORD  $0x6e37def8 // fmul v24.4s, v23.4s, v23.4s
-	FMOVQ 720(R1), F25
-	FMOVQ 704(R1), F26
-	VFMLA V26.S4, V23.S4, V25.S4
-	FMOVQ 736(R1), F26
-	VFMLA V25.S4, V23.S4, V26.S4
-	FMOVQ 752(R1), F25
-	VFMLA V26.S4, V23.S4, V25.S4
-	FMOVQ 768(R1), F26
-	VFMLA V25.S4, V23.S4, V26.S4
-	WORD  $0x6e37df17 // fmul v23.4s, v24.4s, v23.4s
-	VFMLA V26.S4, V23.S4, V22.S4
-	WORD  $0x4e36d677 // fadd v23.4s, v19.4s, v22.4s
+	VTBL  V24.B16, [V30.B16, V31.B16], V25.B16
+	FMOVQ 432(R1), F26
+	VFMLA V25.S4, V22.S4, V26.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df5b // fmul v27.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V22.B16
+	VFMLA V27.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
+	VFMLA V27.S4, V26.S4, V25.S4
+	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
+	FMOVQ 720(R1), F28
+	FMOVQ 704(R1), F29
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 736(R1), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 752(R1), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 768(R1), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
+	VFMLA V29.S4, V26.S4, V25.S4
+	WORD  $0x4e39d6da // fadd v26.4s, v22.4s, v25.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	FLDPQ 144(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V24.B16
-	WORD  $0x4e38d698 // fadd v24.4s, v20.4s, v24.4s
-	WORD  $0x6e38ddf9 // fmul v25.4s, v15.4s, v24.4s
-	WORD  $0x6ea0fb34 // fneg v20.4s, v25.4s
-	VFMLA V24.S4, V15.S4, V20.S4
-	VMOV  V25.B16, V24.B16
-	VFMLA V23.S4, V16.S4, V24.S4
+	VTBL  V24.B16, [V30.B16, V31.B16], V27.B16
+	WORD  $0x4e3bd6fb // fadd v27.4s, v23.4s, v27.4s
+	WORD  $0x6e3bde5c // fmul v28.4s, v18.4s, v27.4s
+	WORD  $0x6ea0fb97 // fneg v23.4s, v28.4s
+	VFMLA V27.S4, V18.S4, V23.S4
+	VMOV  V28.B16, V27.B16
+	VFMLA V26.S4, V19.S4, V27.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d717 // fadd v23.4s, v24.4s, v3.4s
-	WORD  $0x4ea3d6f8 // fsub v24.4s, v23.4s, v3.4s
-	WORD  $0x4eb8d738 // fsub v24.4s, v25.4s, v24.4s
-	VFMLA V19.S4, V16.S4, V24.S4
+	WORD  $0x4e23d77a // fadd v26.4s, v27.4s, v3.4s
+	WORD  $0x4ea3d75b // fsub v27.4s, v26.4s, v3.4s
+	WORD  $0x4ebbd79b // fsub v27.4s, v28.4s, v27.4s
+	VFMLA V22.S4, V19.S4, V27.S4
 	FLDPQ 176(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
-	VFMLA V21.S4, V15.S4, V20.S4
-	VFMLA V19.S4, V17.S4, V20.S4
-	VFMLA V22.S4, V16.S4, V20.S4
-	WORD  $0x4e34d710 // fadd v16.4s, v24.4s, v20.4s
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V23.S4
+	VFMLA V22.S4, V20.S4, V23.S4
+	VFMLA V25.S4, V19.S4, V23.S4
+	WORD  $0x4e37d773 // fadd v19.4s, v27.4s, v23.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F15
-	FMOVQ 800(R1), F17
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 832(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
-	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
-	VFMLA V4.S4, V16.S4, V15.S4
-	VTBL  V0.B16, [V23.B16], V17.B16
-	FMOVQ 304(R1), F16
-	VBIT  V2.B16, V17.B16, V16.B16
+	FMOVQ 816(R1), F18
+	FMOVQ 800(R1), F20
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 832(R1), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	VFMLA V4.S4, V19.S4, V18.S4
+	VTBL  V0.B16, [V26.B16], V20.B16
+	FMOVQ 304(R1), F19
+	VBIT  V2.B16, V20.B16, V19.B16
 	FLDPQ 208(R0), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V17.B16
+	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
 	FLDPQ 240(R0), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
-	VFMLA V15.S4, V17.S4, V16.S4
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V18.S4, V20.S4, V19.S4
 
 	// times 2^k
-	WORD  $0x4e30d62f // fadd v15.4s, v17.4s, v16.4s
-	VSHL  $20, V23.S4, V16.S4
-	FMOVQ 336(R1), F17
-	VAND  V17.B16, V16.B16, V16.B16
-	VADD  V16.S4, V15.S4, V19.S4
+	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
+	VSHL  $20, V26.S4, V19.S4
+	FMOVQ 336(R1), F20
+	VAND  V20.B16, V19.B16, V19.B16
+	VADD  V19.S4, V18.S4, V22.S4
 
 	// x or result out of range?
-	FMOVQ 848(R1), F15
-	WORD  $0x4e6f1e4f // bic v15.16b, v18.16b, v15.16b
-	FMOVQ 880(R1), F16
-	VEOR  V16.B16, V23.B16, V16.B16
-	FMOVQ 864(R1), F17
-	WORD  $0x4e711e10 // bic v16.16b, v16.16b, v17.16b
-	VORR  V16.B16, V15.B16, V15.B16
-	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
-	FMOVD F15, R9
+	FMOVQ 848(R1), F18
+	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
+	FMOVQ 880(R1), F19
+	VEOR  V19.B16, V26.B16, V19.B16
+	FMOVQ 864(R1), F20
+	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
+	VORR  V19.B16, V18.B16, V18.B16
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R9
 	CBNZ  R9, slowvector
 
-focusdone240:
+focusdone340:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e33ddce // fmul v14.4s, v14.4s, v19.4s
+	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
 	ADD   $0, R3, R9
 	CMP   $4, R2
 	BLT   partless3
-	FMOVQ F14, (R3)
+	FMOVQ F17, (R3)
 	JMP   partdone3
 
 partless3:
 	TBZ    $1, R2, partone3
-	VST1.P V14.D[0], 8(R9)
+	VST1.P V17.D[0], 8(R9)
 	TBZ    $0, R2, partdone3
-	VST1   V14.S[2], (R9)
+	VST1   V17.S[2], (R9)
 	JMP    partdone3
 
 partone3:
 	TBZ  $0, R2, partdone3
-	VST1 V14.S[0], (R9)
+	VST1 V17.S[0], (R9)
 
 partdone3:
 nextvector:
@@ -3362,183 +3291,926 @@ done:
 	RET
 
 otherblock:
-	FMOVQ (R5), F16
-	FMOVQ (R6), F14
-	FMOVQ 16(R5), F24
-	FMOVQ 16(R6), F19
+	FMOVQ (R5), F19
+	FMOVQ (R6), F17
+	FMOVQ 16(R5), F27
+	FMOVQ 16(R6), F22
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V16.B16, V15.B16
-	VORR V6.B16, V24.B16, V17.B16
-	WORD $0x4ea8d5ef // fsub v15.4s, v15.4s, v8.4s
-	WORD $0x4ea8d637 // fsub v23.4s, v17.4s, v8.4s
+	VORR V7.B16, V19.B16, V18.B16
+	VORR V7.B16, V27.B16, V20.B16
+	WORD $0x4ea8d652 // fsub v18.4s, v18.4s, v8.4s
+	WORD $0x4ea8d69a // fsub v26.4s, v20.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F22
-	FMOVQ 64(R1), F21
-	VFMLA V9.S4, V15.S4, V22.S4
-	VFMLA V9.S4, V23.S4, V21.S4
-	WORD  $0x4eaad6d1 // fsub v17.4s, v22.4s, v10.4s
-	WORD  $0x4eaad6b2 // fsub v18.4s, v21.4s, v10.4s
+	FMOVQ 64(R1), F25
+	FMOVQ 64(R1), F24
+	VFMLA V9.S4, V18.S4, V25.S4
+	VFMLA V9.S4, V26.S4, V24.S4
+	WORD  $0x4eaad734 // fsub v20.4s, v25.4s, v10.4s
+	WORD  $0x4eaad715 // fsub v21.4s, v24.4s, v10.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V17.S4, V15.S4
-	VFMLS V4.S4, V18.S4, V23.S4
-	VFMLS V11.S4, V17.S4, V15.S4
-	VFMLS V11.S4, V18.S4, V23.S4
+	VFMLS V4.S4, V20.S4, V18.S4
+	VFMLS V4.S4, V21.S4, V26.S4
+	VFMLS V11.S4, V20.S4, V18.S4
+	VFMLS V11.S4, V21.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F20
-	FMOVQ 128(R1), F25
-	VFMLA V12.S4, V15.S4, V20.S4
-	VFMLA V12.S4, V23.S4, V25.S4
-	FMOVQ 144(R1), F17
-	FMOVQ 144(R1), F18
-	VFMLA V20.S4, V15.S4, V17.S4
-	VFMLA V25.S4, V23.S4, V18.S4
-	FMOVQ 160(R1), F20
-	FMOVQ 160(R1), F25
-	VFMLA V17.S4, V15.S4, V20.S4
-	VFMLA V18.S4, V23.S4, V25.S4
-	FMOVQ 176(R1), F17
-	FMOVQ 176(R1), F18
-	VFMLA V20.S4, V15.S4, V17.S4
-	VFMLA V25.S4, V23.S4, V18.S4
+	FMOVQ 128(R1), F23
+	FMOVQ 128(R1), F28
+	VFMLA V12.S4, V18.S4, V23.S4
+	VFMLA V12.S4, V26.S4, V28.S4
+	FMOVQ 144(R1), F20
+	FMOVQ 144(R1), F21
+	VFMLA V23.S4, V18.S4, V20.S4
+	VFMLA V28.S4, V26.S4, V21.S4
+	FMOVQ 160(R1), F23
+	FMOVQ 160(R1), F28
+	VFMLA V20.S4, V18.S4, V23.S4
+	VFMLA V21.S4, V26.S4, V28.S4
+	FMOVQ 176(R1), F20
+	FMOVQ 176(R1), F21
+	VFMLA V23.S4, V18.S4, V20.S4
+	VFMLA V28.S4, V26.S4, V21.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V22.B16], V23.B16
-	VTBL  V0.B16, [V21.B16], V26.B16
-	FMOVQ 192(R1), F20
-	FMOVQ 192(R1), F15
-	FMOVQ 208(R1), F25
-	FMOVQ 208(R1), F27
-	VBIT  V25.B16, V23.B16, V20.B16
-	VBIT  V27.B16, V26.B16, V15.B16
-	FMOVQ 16(R0), F25
-	FMOVQ 16(R0), F23
-	VTBL  V20.B16, [V25.B16], V20.B16
-	VTBL  V15.B16, [V23.B16], V15.B16
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V21.S4, V21.S4
-	VADD  V22.S4, V20.S4, V20.S4
-	VADD  V21.S4, V15.S4, V15.S4
-	VFMLA V17.S4, V20.S4, V20.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	WORD  $0x4e21d692 // fadd v18.4s, v20.4s, v1.4s
-	WORD  $0x4e21d5f1 // fadd v17.4s, v15.4s, v1.4s
-	WORD  $0x6e32fc32 // fdiv v18.4s, v1.4s, v18.4s
-	WORD  $0x6e31fc36 // fdiv v22.4s, v1.4s, v17.4s
-	WORD  $0x6e32de99 // fmul v25.4s, v20.4s, v18.4s
-	WORD  $0x6e36ddf1 // fmul v17.4s, v15.4s, v22.4s
+	VTBL  V0.B16, [V25.B16], V26.B16
+	VTBL  V0.B16, [V24.B16], V29.B16
+	FMOVQ 192(R1), F23
+	FMOVQ 192(R1), F18
+	FMOVQ 208(R1), F28
+	FMOVQ 208(R1), F30
+	VBIT  V28.B16, V26.B16, V23.B16
+	VBIT  V30.B16, V29.B16, V18.B16
+	FMOVQ 16(R0), F28
+	FMOVQ 16(R0), F26
+	VTBL  V23.B16, [V28.B16], V23.B16
+	VTBL  V18.B16, [V26.B16], V18.B16
+	VSHL  $21, V25.S4, V25.S4
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V25.S4, V23.S4, V23.S4
+	VADD  V24.S4, V18.S4, V18.S4
+	VFMLA V20.S4, V23.S4, V23.S4
+	VFMLA V21.S4, V18.S4, V18.S4
+	WORD  $0x4e21d6f5 // fadd v21.4s, v23.4s, v1.4s
+	WORD  $0x4e21d654 // fadd v20.4s, v18.4s, v1.4s
+	WORD  $0x6e35fc35 // fdiv v21.4s, v1.4s, v21.4s
+	WORD  $0x6e34fc39 // fdiv v25.4s, v1.4s, v20.4s
+	WORD  $0x6e35defc // fmul v28.4s, v23.4s, v21.4s
+	WORD  $0x6e39de54 // fmul v20.4s, v18.4s, v25.4s
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
-	WORD  $0x6e2fddfc // fmul v28.4s, v15.4s, v15.4s
-	FMOVQ 976(R1), F23
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F24
 	FMOVQ 976(R1), F29
-	VFMLA V13.S4, V21.S4, V23.S4
-	VFMLA V13.S4, V28.S4, V29.S4
-	FMOVQ 1008(R1), F26
-	FMOVQ 1008(R1), F30
-	FMOVQ 992(R1), F27
-	FMOVQ 992(R1), F31
-	VFMLA V27.S4, V21.S4, V26.S4
-	VFMLA V31.S4, V28.S4, V30.S4
-	FMOVQ 1024(R1), F27
-	FMOVQ 1024(R1), F31
-	VFMLA V23.S4, V21.S4, V27.S4
-	VFMLA V29.S4, V28.S4, V31.S4
-	FMOVQ 1040(R1), F23
+	VFMLA V13.S4, V23.S4, V24.S4
+	VFMLA V13.S4, V18.S4, V29.S4
+	FMOVQ 992(R1), F26
+	FMOVQ 992(R1), F30
+	VFMLA V24.S4, V23.S4, V26.S4
+	VFMLA V29.S4, V18.S4, V30.S4
+	FMOVQ 1008(R1), F24
+	FMOVQ 1008(R1), F29
+	VFMLA V26.S4, V23.S4, V24.S4
+	VFMLA V30.S4, V18.S4, V29.S4
+	FMOVQ 1024(R1), F26
+	FMOVQ 1024(R1), F30
+	VFMLA V24.S4, V23.S4, V26.S4
+	VFMLA V29.S4, V18.S4, V30.S4
+	FMOVQ 1040(R1), F24
 	FMOVQ 1040(R1), F29
-	VFMLA V26.S4, V21.S4, V23.S4
-	VFMLA V30.S4, V28.S4, V29.S4
+	VFMLA V26.S4, V23.S4, V24.S4
+	VFMLA V30.S4, V18.S4, V29.S4
 	FMOVQ 1056(R1), F26
 	FMOVQ 1056(R1), F30
-	VFMLA V27.S4, V21.S4, V26.S4
-	VFMLA V31.S4, V28.S4, V30.S4
-	FMOVQ 1072(R1), F27
-	FMOVQ 1072(R1), F31
-	VFMLA V23.S4, V21.S4, V27.S4
-	VFMLA V29.S4, V28.S4, V31.S4
-	VFMLA V27.S4, V20.S4, V26.S4
-	VFMLA V31.S4, V15.S4, V30.S4
-	VFMLA V26.S4, V21.S4, V20.S4
-	VFMLA V30.S4, V28.S4, V15.S4
-	WORD  $0x4ea0aa1a // cmlt v26.4s, v16.4s, #0
-	WORD  $0x4ea0ab1b // cmlt v27.4s, v24.4s, #0
-	VMOV  V18.B16, V21.B16
-	VBIT  V26.B16, V25.B16, V21.B16
-	VMOV  V22.B16, V23.B16
-	VBIT  V27.B16, V17.B16, V23.B16
-	VBIT  V26.B16, V18.B16, V25.B16
-	VBIT  V27.B16, V22.B16, V17.B16
+	VFMLA V24.S4, V23.S4, V26.S4
+	VFMLA V29.S4, V18.S4, V30.S4
+	FMOVQ 1072(R1), F24
+	FMOVQ 1072(R1), F29
+	VFMLA V26.S4, V23.S4, V24.S4
+	VFMLA V30.S4, V18.S4, V29.S4
+	WORD  $0x6e38def8 // fmul v24.4s, v23.4s, v24.4s
+	WORD  $0x6e3dde5a // fmul v26.4s, v18.4s, v29.4s
+	VFMLA V24.S4, V23.S4, V23.S4
+	VFMLA V26.S4, V18.S4, V18.S4
+	WORD  $0x4ea0aa7d // cmlt v29.4s, v19.4s, #0
+	WORD  $0x4ea0ab7e // cmlt v30.4s, v27.4s, #0
+	VMOV  V21.B16, V24.B16
+	VBIT  V29.B16, V28.B16, V24.B16
+	VMOV  V25.B16, V26.B16
+	VBIT  V30.B16, V20.B16, V26.B16
+	VBIT  V29.B16, V21.B16, V28.B16
+	VBIT  V30.B16, V25.B16, V20.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eaed436 // fsub v22.4s, v1.4s, v14.4s
-	WORD  $0x4eb3d432 // fsub v18.4s, v1.4s, v19.4s
-	VBSL  V22.B16, V14.B16, V26.B16
-	VBSL  V18.B16, V19.B16, V27.B16
-	WORD  $0x4ea0fa10 // fabs v16.4s, v16.4s
-	WORD  $0x4ea0fb18 // fabs v24.4s, v24.4s
-	VFMLA V16.S4, V26.S4, V20.S4
-	VFMLA V24.S4, V27.S4, V15.S4
+	WORD  $0x4eb1d439 // fsub v25.4s, v1.4s, v17.4s
+	WORD  $0x4eb6d435 // fsub v21.4s, v1.4s, v22.4s
+	VBSL  V25.B16, V17.B16, V29.B16
+	VBSL  V21.B16, V22.B16, V30.B16
+	WORD  $0x4ea0fa73 // fabs v19.4s, v19.4s
+	WORD  $0x4ea0fb7b // fabs v27.4s, v27.4s
+	VFMLA V19.S4, V29.S4, V23.S4
+	VFMLA V27.S4, V30.S4, V18.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2edf30 // fmul v16.4s, v25.4s, v14.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V22.S4, V21.S4, V16.S4
-	VFMLA V18.S4, V23.S4, V17.S4
-	FMOVS 12(R7), F21
-	FMOVS 12(R7), F23
-	VDUP  V21.S[0], V21.S4
-	VDUP  V23.S[0], V23.S4
-	FMOVS 16(R7), F25
-	FMOVS 16(R7), F24
-	VDUP  V25.S[0], V25.S4
+	WORD  $0x6e31df93 // fmul v19.4s, v28.4s, v17.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V25.S4, V24.S4, V19.S4
+	VFMLA V21.S4, V26.S4, V20.S4
+	FMOVS 12(R7), F24
+	FMOVS 12(R7), F26
 	VDUP  V24.S[0], V24.S4
-	WORD  $0x6e36df36 // fmul v22.4s, v25.4s, v22.4s
-	WORD  $0x6e32df12 // fmul v18.4s, v24.4s, v18.4s
-	VFMLA V14.S4, V21.S4, V22.S4
-	VFMLA V19.S4, V23.S4, V18.S4
-	WORD  $0x6e34dece // fmul v14.4s, v22.4s, v20.4s
-	WORD  $0x6e2fde4f // fmul v15.4s, v18.4s, v15.4s
+	VDUP  V26.S[0], V26.S4
+	FMOVS 16(R7), F28
+	FMOVS 16(R7), F27
+	VDUP  V28.S[0], V28.S4
+	VDUP  V27.S[0], V27.S4
+	WORD  $0x6e39df99 // fmul v25.4s, v28.4s, v25.4s
+	WORD  $0x6e35df75 // fmul v21.4s, v27.4s, v21.4s
+	VFMLA V17.S4, V24.S4, V25.S4
+	VFMLA V22.S4, V26.S4, V21.S4
+	WORD  $0x6e37df31 // fmul v17.4s, v25.4s, v23.4s
+	WORD  $0x6e32deb2 // fmul v18.4s, v21.4s, v18.4s
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_241
-	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
-	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone241
+	BGE  focusnot0_341
+	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
+	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
+	JMP  focusdone341
 
-focusnot0_241:
+focusnot0_341:
 	CMP   $2, R8
-	BGE   focusnot1_241
-	FMOVQ 224(R1), F16
-	FMOVQ 224(R1), F17
-	JMP   focusdone241
+	BGE   focusnot1_341
+	FMOVQ 224(R1), F19
+	FMOVQ 224(R1), F20
+	JMP   focusdone341
 
-focusnot1_241:
+focusnot1_341:
 	CMP $3, R8
-	BGE focusnot2_241
-	JMP focusdone241
+	BGE focusnot2_341
+	JMP focusdone341
 
-focusnot2_241:
+focusnot2_341:
 	CMP  $4, R8
-	BGE  focusnot3_241
-	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
-	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone241
+	BGE  focusnot3_341
+	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
+	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
+	JMP  focusdone341
 
-focusnot3_241:
+focusnot3_341:
 	CMP   $5, R8
-	BGE   focusnot4_241
-	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
-	VMOV  V16.B16, V19.B16
+	BGE   focusnot4_341
+	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
+	VMOV  V19.B16, V22.B16
+	VFMLS V21.S4, V21.S4, V22.S4
+	WORD  $0x6e25deb7 // fmul v23.4s, v21.4s, v5.4s
+	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VFMLA V21.S4, V19.S4, V22.S4
+	VMOV  V22.B16, V19.B16
+	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
+	VMOV  V20.B16, V22.B16
+	VFMLS V21.S4, V21.S4, V22.S4
+	WORD  $0x6e25deb7 // fmul v23.4s, v21.4s, v5.4s
+	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VFMLA V21.S4, V20.S4, V22.S4
+	VMOV  V22.B16, V20.B16
+	JMP   focusdone341
+
+focusnot4_341:
+	CMP   $6, R8
+	BGE   focusnot5_341
+	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
+	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
+	VFMLA V19.S4, V19.S4, V24.S4
+	VMOV  V19.B16, V23.B16
+	VFMLS V21.S4, V21.S4, V23.S4
+	WORD  $0x6e37de73 // fmul v19.4s, v19.4s, v23.4s
+	VFMLA V5.S4, V19.S4, V24.S4
+	WORD  $0x6e35df13 // fmul v19.4s, v24.4s, v21.4s
+	VFMLA V21.S4, V22.S4, V19.S4
+	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
+	WORD  $0x6e34de96 // fmul v22.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
+	VFMLA V20.S4, V20.S4, V24.S4
+	VMOV  V20.B16, V23.B16
+	VFMLS V21.S4, V21.S4, V23.S4
+	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
+	VFMLA V5.S4, V20.S4, V24.S4
+	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
+	VFMLA V21.S4, V22.S4, V20.S4
+	JMP   focusdone341
+
+focusnot5_341:
+	CMP   $7, R8
+	BGE   focusnot6_341
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x6e33ded6 // fmul v22.4s, v22.4s, v19.4s
+	VFMLA V19.S4, V21.S4, V22.S4
+	VMOV  V22.B16, V19.B16
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
+	VFMLA V20.S4, V21.S4, V22.S4
+	VMOV  V22.B16, V20.B16
+	JMP   focusdone341
+
+focusnot6_341:
+	CMP   $8, R8
+	BGE   focusnot7_341
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x4e35d6b3 // fadd v19.4s, v21.4s, v21.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V21.S4, V21.S4, V19.S4
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V21.S4, V21.S4, V20.S4
+	JMP   focusdone341
+
+focusnot7_341:
+	CMP   $9, R8
+	BGE   focusnot8_341
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
+	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
+	VFMLA V21.S4, V21.S4, V25.S4
+	VFMLA V22.S4, V24.S4, V25.S4
+	WORD  $0x6e33df35 // fmul v21.4s, v25.4s, v19.4s
+	VFMLA V19.S4, V23.S4, V21.S4
+	VMOV  V21.B16, V19.B16
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
+	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
+	VFMLA V21.S4, V21.S4, V25.S4
+	VFMLA V22.S4, V24.S4, V25.S4
+	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
+	VFMLA V20.S4, V23.S4, V21.S4
+	VMOV  V21.B16, V20.B16
+	JMP   focusdone341
+
+focusnot8_341:
+	ADD   $24, R7, R9
+	FMOVS (R9), F21
+	VDUP  V21.S[0], V21.S4
+	FMOVS 4(R9), F22
+	VDUP  V22.S[0], V22.S4
+	FMOVS 8(R9), F23
+	VDUP  V23.S[0], V23.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V14.S4, V19.S4, V25.S4
+	VUSHR $23, V25.S4, V24.S4
+	VUSHR $20, V25.S4, V19.S4
+	VAND  V15.B16, V25.B16, V25.B16
+	VADD  V16.S4, V25.S4, V25.S4
+	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V19.B16], V26.B16
+	FMOVQ 304(R1), F19
+	VBIT  V2.B16, V26.B16, V19.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F29
+	VFMLA V26.S4, V25.S4, V29.S4
+	FMOVQ 688(R1), F25
+	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
+	VMOV  V29.B16, V26.B16
+	VFMLA V25.S4, V26.S4, V26.S4
+	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
+	VFMLA V25.S4, V29.S4, V27.S4
+	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
+	FMOVQ 720(R1), F30
+	FMOVQ 704(R1), F31
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 736(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 752(R1), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 768(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
+	VFMLA V31.S4, V25.S4, V27.S4
+	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V29.B16
+	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
+	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
+	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
+	VFMLA V28.S4, V21.S4, V29.S4
+	VMOV  V30.B16, V28.B16
+	VFMLA V25.S4, V22.S4, V28.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d799 // fadd v25.4s, v28.4s, v3.4s
+	WORD  $0x4ea3d73c // fsub v28.4s, v25.4s, v3.4s
+	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
+	VFMLA V26.S4, V22.S4, V28.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V19.S4, V21.S4, V29.S4
+	VFMLA V26.S4, V23.S4, V29.S4
+	VFMLA V27.S4, V22.S4, V29.S4
+	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F19
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V21.S4, V19.S4
+	FMOVQ 832(R1), F22
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V4.S4, V21.S4, V19.S4
+	VTBL  V0.B16, [V25.B16], V22.B16
+	FMOVQ 304(R1), F21
+	VBIT  V2.B16, V22.B16, V21.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V19.S4, V22.S4, V21.S4
+
+	// times 2^k
+	WORD  $0x4e35d6d3 // fadd v19.4s, v22.4s, v21.4s
+	VSHL  $20, V25.S4, V21.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V21.S4, V19.S4, V19.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F21
+	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
+	FMOVQ 880(R1), F22
+	VEOR  V22.B16, V25.B16, V22.B16
+	FMOVQ 864(R1), F23
+	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
+	VORR  V22.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R10
+	CBNZ  R10, slowblock
+	FMOVS (R9), F21
+	VDUP  V21.S[0], V21.S4
+	FMOVS 4(R9), F22
+	VDUP  V22.S[0], V22.S4
+	FMOVS 8(R9), F23
+	VDUP  V23.S[0], V23.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V14.S4, V20.S4, V25.S4
+	VUSHR $23, V25.S4, V24.S4
+	VUSHR $20, V25.S4, V20.S4
+	VAND  V15.B16, V25.B16, V25.B16
+	VADD  V16.S4, V25.S4, V25.S4
+	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V20.B16], V26.B16
+	FMOVQ 304(R1), F20
+	VBIT  V2.B16, V26.B16, V20.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F29
+	VFMLA V26.S4, V25.S4, V29.S4
+	FMOVQ 688(R1), F25
+	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
+	VMOV  V29.B16, V26.B16
+	VFMLA V25.S4, V26.S4, V26.S4
+	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
+	VFMLA V25.S4, V29.S4, V27.S4
+	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
+	FMOVQ 720(R1), F30
+	FMOVQ 704(R1), F31
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 736(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 752(R1), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 768(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
+	VFMLA V31.S4, V25.S4, V27.S4
+	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V29.B16
+	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
+	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
+	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
+	VFMLA V28.S4, V21.S4, V29.S4
+	VMOV  V30.B16, V28.B16
+	VFMLA V25.S4, V22.S4, V28.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d799 // fadd v25.4s, v28.4s, v3.4s
+	WORD  $0x4ea3d73c // fsub v28.4s, v25.4s, v3.4s
+	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
+	VFMLA V26.S4, V22.S4, V28.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V20.S4, V21.S4, V29.S4
+	VFMLA V26.S4, V23.S4, V29.S4
+	VFMLA V27.S4, V22.S4, V29.S4
+	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F20
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V21.S4, V20.S4
+	FMOVQ 832(R1), F22
+	VFMLA V20.S4, V21.S4, V22.S4
+	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V4.S4, V21.S4, V20.S4
+	VTBL  V0.B16, [V25.B16], V22.B16
+	FMOVQ 304(R1), F21
+	VBIT  V2.B16, V22.B16, V21.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V20.S4, V22.S4, V21.S4
+
+	// times 2^k
+	WORD  $0x4e35d6d4 // fadd v20.4s, v22.4s, v21.4s
+	VSHL  $20, V25.S4, V21.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V21.S4, V20.S4, V20.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F21
+	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
+	FMOVQ 880(R1), F22
+	VEOR  V22.B16, V25.B16, V22.B16
+	FMOVQ 864(R1), F23
+	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
+	VORR  V22.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R9
+	CBNZ  R9, slowblock
+
+focusdone341:
+	// loss = (alpha ce) q^gamma
+	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	FMOVQ F17, (R3)
+	FMOVQ F18, 16(R3)
+	JMP   nextblock
+
+othervector:
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V7.B16, V17.B16, V19.B16
+	WORD $0x4ea8d675 // fsub v21.4s, v19.4s, v8.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F20
+	VFMLA V9.S4, V21.S4, V20.S4
+	WORD  $0x4eaad693 // fsub v19.4s, v20.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V4.S4, V19.S4, V21.S4
+	VFMLS V11.S4, V19.S4, V21.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F22
+	VFMLA V12.S4, V21.S4, V22.S4
+	FMOVQ 144(R1), F19
+	VFMLA V22.S4, V21.S4, V19.S4
+	FMOVQ 160(R1), F22
+	VFMLA V19.S4, V21.S4, V22.S4
+	FMOVQ 176(R1), F19
+	VFMLA V22.S4, V21.S4, V19.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V20.B16], V21.B16
+	FMOVQ 192(R1), F22
+	FMOVQ 208(R1), F23
+	VBIT  V23.B16, V21.B16, V22.B16
+	FMOVQ 16(R0), F21
+	VTBL  V22.B16, [V21.B16], V21.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V21.S4, V21.S4
+	VFMLA V19.S4, V21.S4, V21.S4
+	WORD  $0x4e21d6b3 // fadd v19.4s, v21.4s, v1.4s
+	WORD  $0x6e33fc34 // fdiv v20.4s, v1.4s, v19.4s
+	WORD  $0x6e34deb6 // fmul v22.4s, v21.4s, v20.4s
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F19
+	VFMLA V13.S4, V21.S4, V19.S4
+	FMOVQ 992(R1), F23
+	VFMLA V19.S4, V21.S4, V23.S4
+	FMOVQ 1008(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	FMOVQ 1024(R1), F23
+	VFMLA V19.S4, V21.S4, V23.S4
+	FMOVQ 1040(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	FMOVQ 1056(R1), F23
+	VFMLA V19.S4, V21.S4, V23.S4
+	FMOVQ 1072(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	WORD  $0x6e33deb3 // fmul v19.4s, v21.4s, v19.4s
+	VFMLA V19.S4, V21.S4, V21.S4
+	WORD  $0x4ea0aa37 // cmlt v23.4s, v17.4s, #0
+	VMOV  V20.B16, V19.B16
+	VBIT  V23.B16, V22.B16, V19.B16
+	VBIT  V23.B16, V20.B16, V22.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eb2d434 // fsub v20.4s, v1.4s, v18.4s
+	VBSL  V20.B16, V18.B16, V23.B16
+	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
+	VFMLA V17.S4, V23.S4, V21.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e32ded6 // fmul v22.4s, v22.4s, v18.4s
+	VFMLA V20.S4, V19.S4, V22.S4
+	FMOVS 12(R7), F17
+	VDUP  V17.S[0], V17.S4
+	FMOVS 16(R7), F19
+	VDUP  V19.S[0], V19.S4
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V19.S4
+	WORD  $0x6e35de71 // fmul v17.4s, v19.4s, v21.4s
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_342
+	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
+	JMP  focusdone342
+
+focusnot0_342:
+	CMP   $2, R8
+	BGE   focusnot1_342
+	FMOVQ 224(R1), F22
+	JMP   focusdone342
+
+focusnot1_342:
+	CMP $3, R8
+	BGE focusnot2_342
+	JMP focusdone342
+
+focusnot2_342:
+	CMP  $4, R8
+	BGE  focusnot3_342
+	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
+	JMP  focusdone342
+
+focusnot3_342:
+	CMP   $5, R8
+	BGE   focusnot4_342
+	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
+	VMOV  V22.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
 	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V16.S4, V19.S4
-	VMOV  V19.B16, V16.B16
+	VFMLA V18.S4, V22.S4, V19.S4
+	VMOV  V19.B16, V22.B16
+	JMP   focusdone342
+
+focusnot4_342:
+	CMP   $6, R8
+	BGE   focusnot5_342
+	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
+	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V22.S4, V22.S4, V21.S4
+	VMOV  V22.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
+	VFMLA V5.S4, V20.S4, V21.S4
+	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V22.S4
+	JMP   focusdone342
+
+focusnot5_342:
+	CMP   $7, R8
+	BGE   focusnot6_342
+	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V22.S4, V22.S4, V19.S4
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V22.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V22.B16
+	JMP   focusdone342
+
+focusnot6_342:
+	CMP   $8, R8
+	BGE   focusnot7_342
+	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V22.S4, V22.S4, V19.S4
+	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
+	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	JMP   focusdone342
+
+focusnot7_342:
+	CMP   $9, R8
+	BGE   focusnot8_342
+	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V22.S4, V22.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa97 // fneg v23.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V23.S4
+	VFMLA V19.S4, V21.S4, V23.S4
+	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
+	VFMLA V22.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V22.B16
+	JMP   focusdone342
+
+focusnot8_342:
+	ADD   $24, R7, R9
+	FMOVS (R9), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R9), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R9), F20
+	VDUP  V20.S[0], V20.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V14.S4, V22.S4, V22.S4
+	VUSHR $23, V22.S4, V21.S4
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V15.B16, V22.B16, V22.B16
+	VADD  V16.S4, V22.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V24.B16], V25.B16
+	FMOVQ 304(R1), F24
+	VBIT  V2.B16, V25.B16, V24.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V25.B16
+	FMOVQ 432(R1), F26
+	VFMLA V25.S4, V22.S4, V26.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df5b // fmul v27.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V22.B16
+	VFMLA V27.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
+	VFMLA V27.S4, V26.S4, V25.S4
+	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
+	FMOVQ 720(R1), F28
+	FMOVQ 704(R1), F29
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 736(R1), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 752(R1), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 768(R1), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
+	VFMLA V29.S4, V26.S4, V25.S4
+	WORD  $0x4e39d6da // fadd v26.4s, v22.4s, v25.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V27.B16
+	WORD  $0x4e3bd6fb // fadd v27.4s, v23.4s, v27.4s
+	WORD  $0x6e3bde5c // fmul v28.4s, v18.4s, v27.4s
+	WORD  $0x6ea0fb97 // fneg v23.4s, v28.4s
+	VFMLA V27.S4, V18.S4, V23.S4
+	VMOV  V28.B16, V27.B16
+	VFMLA V26.S4, V19.S4, V27.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d77a // fadd v26.4s, v27.4s, v3.4s
+	WORD  $0x4ea3d75b // fsub v27.4s, v26.4s, v3.4s
+	WORD  $0x4ebbd79b // fsub v27.4s, v28.4s, v27.4s
+	VFMLA V22.S4, V19.S4, V27.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V23.S4
+	VFMLA V22.S4, V20.S4, V23.S4
+	VFMLA V25.S4, V19.S4, V23.S4
+	WORD  $0x4e37d773 // fadd v19.4s, v27.4s, v23.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F18
+	FMOVQ 800(R1), F20
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 832(R1), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	VFMLA V4.S4, V19.S4, V18.S4
+	VTBL  V0.B16, [V26.B16], V20.B16
+	FMOVQ 304(R1), F19
+	VBIT  V2.B16, V20.B16, V19.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V18.S4, V20.S4, V19.S4
+
+	// times 2^k
+	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
+	VSHL  $20, V26.S4, V19.S4
+	FMOVQ 336(R1), F20
+	VAND  V20.B16, V19.B16, V19.B16
+	VADD  V19.S4, V18.S4, V22.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F18
+	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
+	FMOVQ 880(R1), F19
+	VEOR  V19.B16, V26.B16, V19.B16
+	FMOVQ 864(R1), F20
+	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
+	VORR  V19.B16, V18.B16, V18.B16
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R9
+	CBNZ  R9, slowvector
+
+focusdone342:
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
+	ADD   $0, R3, R9
+	CMP   $4, R2
+	BLT   partless4
+	FMOVQ F17, (R3)
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R2, partone4
+	VST1.P V17.D[0], 8(R9)
+	TBZ    $0, R2, partdone4
+	VST1   V17.S[2], (R9)
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R2, partdone4
+	VST1 V17.S[0], (R9)
+
+partdone4:
+	JMP nextvector
+
+slowblock:
+	MOVD $8, R9
+
+slow:
+	FMOVQ (R5), F17
+	FMOVQ (R6), F18
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR  V7.B16, V17.B16, V19.B16
+	WORD  $0x4ea8d673 // fsub v19.4s, v19.4s, v8.4s
+	FMOVQ 240(R1), F20
+	WORD  $0x4e33f694 // fmax v20.4s, v20.4s, v19.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F22
+	VFMLA V9.S4, V20.S4, V22.S4
+	WORD  $0x4eaad6d3 // fsub v19.4s, v22.4s, v10.4s
+
+	// r = c - n ln2
+	VMOV  V20.B16, V21.B16
+	VFMLS V4.S4, V19.S4, V21.S4
+	VFMLS V11.S4, V19.S4, V21.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F23
+	VFMLA V12.S4, V21.S4, V23.S4
+	FMOVQ 144(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	FMOVQ 160(R1), F23
+	VFMLA V19.S4, V21.S4, V23.S4
+	FMOVQ 176(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	FMOVQ 272(R1), F21
+	WORD  $0x6eb4e6b4 // fcmgt v20.4s, v21.4s, v20.4s
+	FMOVQ 288(R1), F21
+	VAND  V20.B16, V21.B16, V20.B16
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VSHL  $20, V22.S4, V21.S4
+	VTBL  V0.B16, [V22.B16], V23.B16
+	FMOVQ 304(R1), F22
+	VBIT  V2.B16, V23.B16, V22.B16
+	FLDPQ 32(R0), (F30, F31)
+	VTBL  V22.B16, [V30.B16, V31.B16], V22.B16
+	VADD  V21.S4, V22.S4, V23.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V20.S4, V21.S4, V21.S4
+	VFMLA V19.S4, V23.S4, V23.S4
+	WORD  $0x6e35def3 // fmul v19.4s, v23.4s, v21.4s
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VSUB  V20.S4, V19.S4, V20.S4
+	FMOVQ 352(R1), F21
+	WORD  $0x4e35d673 // fadd v19.4s, v19.4s, v21.4s
+	FMOVQ 352(R1), F21
+	VSUB  V21.S4, V19.S4, V19.S4
+	WORD  $0x4eb36693 // smax v19.4s, v20.4s, v19.4s
+	FMOVQ 368(R1), F20
+	VUMIN V20.S4, V19.S4, V19.S4
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	FMOVQ 624(R1), F20
+	WORD  $0x6eb3e694 // fcmgt v20.4s, v20.4s, v19.4s
+	FMOVQ 624(R1), F21
+	WORD  $0x4e33f6b6 // fmax v22.4s, v21.4s, v19.4s
+	WORD  $0x4e21d6d5 // fadd v21.4s, v22.4s, v1.4s
+	WORD  $0x6e35fc35 // fdiv v21.4s, v1.4s, v21.4s
+	WORD  $0x6e35ded9 // fmul v25.4s, v22.4s, v21.4s
+	VBIT  V20.B16, V19.B16, V25.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F23
+	VFMLA V13.S4, V22.S4, V23.S4
+	FMOVQ 992(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1008(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1024(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1040(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1056(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1072(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	WORD  $0x6e37ded7 // fmul v23.4s, v22.4s, v23.4s
+	VFMLA V23.S4, V22.S4, V22.S4
+	VBIT  V20.B16, V19.B16, V22.B16
+	WORD  $0x4ea0aa34 // cmlt v20.4s, v17.4s, #0
+	VMOV  V21.B16, V19.B16
+	VBIT  V20.B16, V25.B16, V19.B16
+	VBIT  V20.B16, V21.B16, V25.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eb2d435 // fsub v21.4s, v1.4s, v18.4s
+	VBSL  V21.B16, V18.B16, V20.B16
+	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
+	VMOVI $0, V23.B16
+	WORD  $0x6eb7e697 // fcmgt v23.4s, v20.4s, v23.4s
+	VAND  V23.B16, V17.B16, V17.B16
+	VFMLA V17.S4, V20.S4, V22.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e32df31 // fmul v17.4s, v25.4s, v18.4s
+	VFMLA V21.S4, V19.S4, V17.S4
+	FMOVS 12(R7), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 16(R7), F20
+	VDUP  V20.S[0], V20.S4
+	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
+	VFMLA V18.S4, V19.S4, V20.S4
+	WORD  $0x6e36de99 // fmul v25.4s, v20.4s, v22.4s
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_343
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone343
+
+focusnot0_343:
+	CMP   $2, R8
+	BGE   focusnot1_343
+	FMOVQ 224(R1), F17
+	JMP   focusdone343
+
+focusnot1_343:
+	CMP $3, R8
+	BGE focusnot2_343
+	JMP focusdone343
+
+focusnot2_343:
+	CMP  $4, R8
+	BGE  focusnot3_343
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone343
+
+focusnot3_343:
+	CMP   $5, R8
+	BGE   focusnot4_343
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -3546,21 +4218,11 @@ focusnot3_241:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone241
+	JMP   focusdone343
 
-focusnot4_241:
+focusnot4_343:
 	CMP   $6, R8
-	BGE   focusnot5_241
-	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
-	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V16.S4, V16.S4, V21.S4
-	VMOV  V16.B16, V20.B16
-	VFMLS V18.S4, V18.S4, V20.S4
-	WORD  $0x6e34de10 // fmul v16.4s, v16.4s, v20.4s
-	VFMLA V5.S4, V16.S4, V21.S4
-	WORD  $0x6e32deb0 // fmul v16.4s, v21.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V16.S4
+	BGE   focusnot5_343
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -3571,56 +4233,33 @@ focusnot4_241:
 	VFMLA V5.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone241
+	JMP   focusdone343
 
-focusnot5_241:
+focusnot5_343:
 	CMP   $7, R8
-	BGE   focusnot6_241
-	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V16.S4, V16.S4, V19.S4
-	WORD  $0x6e30de73 // fmul v19.4s, v19.4s, v16.4s
-	VFMLA V16.S4, V18.S4, V19.S4
-	VMOV  V19.B16, V16.B16
+	BGE   focusnot6_343
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone241
+	JMP   focusdone343
 
-focusnot6_241:
+focusnot6_343:
 	CMP   $8, R8
-	BGE   focusnot7_241
-	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V16.S4, V16.S4, V19.S4
-	WORD  $0x4e32d650 // fadd v16.4s, v18.4s, v18.4s
-	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V16.S4
+	BGE   focusnot7_343
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone241
+	JMP   focusdone343
 
-focusnot7_241:
+focusnot7_343:
 	CMP   $9, R8
-	BGE   focusnot8_241
-	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V16.S4, V16.S4, V19.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V22.S4
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e30ded2 // fmul v18.4s, v22.4s, v16.4s
-	VFMLA V16.S4, V20.S4, V18.S4
-	VMOV  V18.B16, V16.B16
+	BGE   focusnot8_343
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -3632,893 +4271,167 @@ focusnot7_241:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone241
+	JMP   focusdone343
 
-focusnot8_241:
-	ADD   $24, R7, R9
-	FMOVS (R9), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R9), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R9), F20
-	VDUP  V20.S[0], V20.S4
-
-	// x = 2^(E-64) z; j is z's table cell
-	FMOVQ 640(R1), F21
-	VSUB  V21.S4, V16.S4, V22.S4
-	VUSHR $23, V22.S4, V21.S4
-	VUSHR $20, V22.S4, V16.S4
-	FMOVQ 656(R1), F23
-	VAND  V23.B16, V22.B16, V22.B16
-	FMOVQ 672(R1), F23
-	VADD  V23.S4, V22.S4, V22.S4
-	WORD  $0x4e21dab9 // scvtf v25.4s, v21.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V16.B16], V23.B16
-	FMOVQ 304(R1), F16
-	VBIT  V2.B16, V23.B16, V16.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V23.B16
-	FMOVQ 432(R1), F26
-	VFMLA V23.S4, V22.S4, V26.S4
-	FMOVQ 688(R1), F22
-	WORD  $0x6e36df56 // fmul v22.4s, v26.4s, v22.4s
-	VMOV  V26.B16, V23.B16
-	VFMLA V22.S4, V23.S4, V23.S4
-	WORD  $0x4eb7d758 // fsub v24.4s, v26.4s, v23.4s
-	VFMLA V22.S4, V26.S4, V24.S4
-	WORD  $0x6e3adf56 // fmul v22.4s, v26.4s, v26.4s
-	FMOVQ 720(R1), F27
-	FMOVQ 704(R1), F28
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 736(R1), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	FMOVQ 752(R1), F27
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 768(R1), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	WORD  $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
-	VFMLA V28.S4, V22.S4, V24.S4
-	WORD  $0x4e38d6f6 // fadd v22.4s, v23.4s, v24.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V26.B16
-	WORD  $0x4e3ad739 // fadd v25.4s, v25.4s, v26.4s
-	WORD  $0x6e39de5b // fmul v27.4s, v18.4s, v25.4s
-	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
-	VFMLA V25.S4, V18.S4, V26.S4
-	VMOV  V27.B16, V25.B16
-	VFMLA V22.S4, V19.S4, V25.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d736 // fadd v22.4s, v25.4s, v3.4s
-	WORD  $0x4ea3d6d9 // fsub v25.4s, v22.4s, v3.4s
-	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
-	VFMLA V23.S4, V19.S4, V25.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
-	VFMLA V16.S4, V18.S4, V26.S4
-	VFMLA V23.S4, V20.S4, V26.S4
-	VFMLA V24.S4, V19.S4, V26.S4
-	WORD  $0x4e3ad732 // fadd v18.4s, v25.4s, v26.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F16
-	FMOVQ 800(R1), F19
-	VFMLA V19.S4, V18.S4, V16.S4
-	FMOVQ 832(R1), F19
-	VFMLA V16.S4, V18.S4, V19.S4
-	WORD  $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
-	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
-	VFMLA V4.S4, V18.S4, V16.S4
-	VTBL  V0.B16, [V22.B16], V19.B16
-	FMOVQ 304(R1), F18
-	VBIT  V2.B16, V19.B16, V18.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
-	VFMLA V16.S4, V19.S4, V18.S4
-
-	// times 2^k
-	WORD  $0x4e32d670 // fadd v16.4s, v19.4s, v18.4s
-	VSHL  $20, V22.S4, V18.S4
-	FMOVQ 336(R1), F19
-	VAND  V19.B16, V18.B16, V18.B16
-	VADD  V18.S4, V16.S4, V16.S4
-
-	// x or result out of range?
-	FMOVQ 848(R1), F18
-	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
-	FMOVQ 880(R1), F19
-	VEOR  V19.B16, V22.B16, V19.B16
-	FMOVQ 864(R1), F20
-	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
-	VORR  V19.B16, V18.B16, V18.B16
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R10
-	CBNZ  R10, slowblock
-	FMOVS (R9), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R9), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R9), F20
-	VDUP  V20.S[0], V20.S4
-
-	// x = 2^(E-64) z; j is z's table cell
-	FMOVQ 640(R1), F21
-	VSUB  V21.S4, V17.S4, V22.S4
-	VUSHR $23, V22.S4, V21.S4
-	VUSHR $20, V22.S4, V17.S4
-	FMOVQ 656(R1), F23
-	VAND  V23.B16, V22.B16, V22.B16
-	FMOVQ 672(R1), F23
-	VADD  V23.S4, V22.S4, V22.S4
-	WORD  $0x4e21dab9 // scvtf v25.4s, v21.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V17.B16], V23.B16
-	FMOVQ 304(R1), F17
-	VBIT  V2.B16, V23.B16, V17.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V23.B16
-	FMOVQ 432(R1), F26
-	VFMLA V23.S4, V22.S4, V26.S4
-	FMOVQ 688(R1), F22
-	WORD  $0x6e36df56 // fmul v22.4s, v26.4s, v22.4s
-	VMOV  V26.B16, V23.B16
-	VFMLA V22.S4, V23.S4, V23.S4
-	WORD  $0x4eb7d758 // fsub v24.4s, v26.4s, v23.4s
-	VFMLA V22.S4, V26.S4, V24.S4
-	WORD  $0x6e3adf56 // fmul v22.4s, v26.4s, v26.4s
-	FMOVQ 720(R1), F27
-	FMOVQ 704(R1), F28
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 736(R1), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	FMOVQ 752(R1), F27
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 768(R1), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	WORD  $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
-	VFMLA V28.S4, V22.S4, V24.S4
-	WORD  $0x4e38d6f6 // fadd v22.4s, v23.4s, v24.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V26.B16
-	WORD  $0x4e3ad739 // fadd v25.4s, v25.4s, v26.4s
-	WORD  $0x6e39de5b // fmul v27.4s, v18.4s, v25.4s
-	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
-	VFMLA V25.S4, V18.S4, V26.S4
-	VMOV  V27.B16, V25.B16
-	VFMLA V22.S4, V19.S4, V25.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d736 // fadd v22.4s, v25.4s, v3.4s
-	WORD  $0x4ea3d6d9 // fsub v25.4s, v22.4s, v3.4s
-	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
-	VFMLA V23.S4, V19.S4, V25.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
-	VFMLA V17.S4, V18.S4, V26.S4
-	VFMLA V23.S4, V20.S4, V26.S4
-	VFMLA V24.S4, V19.S4, V26.S4
-	WORD  $0x4e3ad732 // fadd v18.4s, v25.4s, v26.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F17
-	FMOVQ 800(R1), F19
-	VFMLA V19.S4, V18.S4, V17.S4
-	FMOVQ 832(R1), F19
-	VFMLA V17.S4, V18.S4, V19.S4
-	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V4.S4, V18.S4, V17.S4
-	VTBL  V0.B16, [V22.B16], V19.B16
-	FMOVQ 304(R1), F18
-	VBIT  V2.B16, V19.B16, V18.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
-	VFMLA V17.S4, V19.S4, V18.S4
-
-	// times 2^k
-	WORD  $0x4e32d671 // fadd v17.4s, v19.4s, v18.4s
-	VSHL  $20, V22.S4, V18.S4
-	FMOVQ 336(R1), F19
-	VAND  V19.B16, V18.B16, V18.B16
-	VADD  V18.S4, V17.S4, V17.S4
-
-	// x or result out of range?
-	FMOVQ 848(R1), F18
-	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
-	FMOVQ 880(R1), F19
-	VEOR  V19.B16, V22.B16, V19.B16
-	FMOVQ 864(R1), F20
-	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
-	VORR  V19.B16, V18.B16, V18.B16
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R9
-	CBNZ  R9, slowblock
-
-focusdone241:
-	// loss = (alpha ce) q^gamma
-	WORD $0x6e30ddce // fmul v14.4s, v14.4s, v16.4s
-
-	// loss = (alpha ce) q^gamma
-	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
-	FMOVQ F14, (R3)
-	FMOVQ F15, 16(R3)
-	JMP   nextblock
-
-othervector:
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V14.B16, V16.B16
-	WORD $0x4ea8d612 // fsub v18.4s, v16.4s, v8.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F17
-	VFMLA V9.S4, V18.S4, V17.S4
-	WORD  $0x4eaad630 // fsub v16.4s, v17.4s, v10.4s
-
-	// r = c - n ln2
-	VFMLS V4.S4, V16.S4, V18.S4
-	VFMLS V11.S4, V16.S4, V18.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F19
-	VFMLA V12.S4, V18.S4, V19.S4
-	FMOVQ 144(R1), F16
-	VFMLA V19.S4, V18.S4, V16.S4
-	FMOVQ 160(R1), F19
-	VFMLA V16.S4, V18.S4, V19.S4
-	FMOVQ 176(R1), F16
-	VFMLA V19.S4, V18.S4, V16.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V17.B16], V18.B16
-	FMOVQ 192(R1), F19
-	FMOVQ 208(R1), F20
-	VBIT  V20.B16, V18.B16, V19.B16
-	FMOVQ 16(R0), F18
-	VTBL  V19.B16, [V18.B16], V18.B16
-	VSHL  $21, V17.S4, V17.S4
-	VADD  V17.S4, V18.S4, V18.S4
-	VFMLA V16.S4, V18.S4, V18.S4
-	WORD  $0x4e21d650 // fadd v16.4s, v18.4s, v1.4s
-	WORD  $0x6e30fc31 // fdiv v17.4s, v1.4s, v16.4s
-	WORD  $0x6e31de53 // fmul v19.4s, v18.4s, v17.4s
-
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	WORD  $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
-	FMOVQ 976(R1), F20
-	VFMLA V13.S4, V16.S4, V20.S4
-	FMOVQ 1008(R1), F21
-	FMOVQ 992(R1), F22
-	VFMLA V22.S4, V16.S4, V21.S4
-	FMOVQ 1024(R1), F22
-	VFMLA V20.S4, V16.S4, V22.S4
-	FMOVQ 1040(R1), F20
-	VFMLA V21.S4, V16.S4, V20.S4
-	FMOVQ 1056(R1), F21
-	VFMLA V22.S4, V16.S4, V21.S4
-	FMOVQ 1072(R1), F22
-	VFMLA V20.S4, V16.S4, V22.S4
-	VFMLA V22.S4, V18.S4, V21.S4
-	VFMLA V21.S4, V16.S4, V18.S4
-	WORD  $0x4ea0a9d4 // cmlt v20.4s, v14.4s, #0
-	VMOV  V17.B16, V16.B16
-	VBIT  V20.B16, V19.B16, V16.B16
-	VBIT  V20.B16, V17.B16, V19.B16
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eafd431 // fsub v17.4s, v1.4s, v15.4s
-	VBSL  V17.B16, V15.B16, V20.B16
-	WORD  $0x4ea0f9ce // fabs v14.4s, v14.4s
-	VFMLA V14.S4, V20.S4, V18.S4
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2fde73 // fmul v19.4s, v19.4s, v15.4s
-	VFMLA V17.S4, V16.S4, V19.S4
-	FMOVS 12(R7), F14
-	VDUP  V14.S[0], V14.S4
-	FMOVS 16(R7), F16
-	VDUP  V16.S[0], V16.S4
-	WORD  $0x6e31de10 // fmul v16.4s, v16.4s, v17.4s
-	VFMLA V15.S4, V14.S4, V16.S4
-	WORD  $0x6e32de0e // fmul v14.4s, v16.4s, v18.4s
-
-	// q^gamma
-	CMP  $1, R8
-	BGE  focusnot0_242
-	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
-	JMP  focusdone242
-
-focusnot0_242:
-	CMP   $2, R8
-	BGE   focusnot1_242
-	FMOVQ 224(R1), F19
-	JMP   focusdone242
-
-focusnot1_242:
-	CMP $3, R8
-	BGE focusnot2_242
-	JMP focusdone242
-
-focusnot2_242:
-	CMP  $4, R8
-	BGE  focusnot3_242
-	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
-	JMP  focusdone242
-
-focusnot3_242:
-	CMP   $5, R8
-	BGE   focusnot4_242
-	WORD  $0x6ea1fa6f // fsqrt v15.4s, v19.4s
-	VMOV  V19.B16, V16.B16
-	VFMLS V15.S4, V15.S4, V16.S4
-	WORD  $0x6e25ddf1 // fmul v17.4s, v15.4s, v5.4s
-	WORD  $0x6e31de10 // fmul v16.4s, v16.4s, v17.4s
-	VFMLA V15.S4, V19.S4, V16.S4
-	VMOV  V16.B16, V19.B16
-	JMP   focusdone242
-
-focusnot4_242:
-	CMP   $6, R8
-	BGE   focusnot5_242
-	WORD  $0x6ea1fa6f // fsqrt v15.4s, v19.4s
-	WORD  $0x6e33de70 // fmul v16.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
-	VFMLA V19.S4, V19.S4, V18.S4
-	VMOV  V19.B16, V17.B16
-	VFMLS V15.S4, V15.S4, V17.S4
-	WORD  $0x6e31de71 // fmul v17.4s, v19.4s, v17.4s
-	VFMLA V5.S4, V17.S4, V18.S4
-	WORD  $0x6e2fde53 // fmul v19.4s, v18.4s, v15.4s
-	VFMLA V15.S4, V16.S4, V19.S4
-	JMP   focusdone242
-
-focusnot5_242:
-	CMP   $7, R8
-	BGE   focusnot6_242
-	WORD  $0x6e33de6f // fmul v15.4s, v19.4s, v19.4s
-	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
-	VFMLA V19.S4, V19.S4, V16.S4
-	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
-	VFMLA V19.S4, V15.S4, V16.S4
-	VMOV  V16.B16, V19.B16
-	JMP   focusdone242
-
-focusnot6_242:
-	CMP   $8, R8
-	BGE   focusnot7_242
-	WORD  $0x6e33de6f // fmul v15.4s, v19.4s, v19.4s
-	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
-	VFMLA V19.S4, V19.S4, V16.S4
-	WORD  $0x4e2fd5f1 // fadd v17.4s, v15.4s, v15.4s
-	WORD  $0x6e30de33 // fmul v19.4s, v17.4s, v16.4s
-	VFMLA V15.S4, V15.S4, V19.S4
-	JMP   focusdone242
-
-focusnot7_242:
-	CMP   $9, R8
-	BGE   focusnot8_242
-	WORD  $0x6e33de6f // fmul v15.4s, v19.4s, v19.4s
-	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
-	VFMLA V19.S4, V19.S4, V16.S4
-	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	WORD  $0x4e2fd5f2 // fadd v18.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa34 // fneg v20.4s, v17.4s
-	VFMLA V15.S4, V15.S4, V20.S4
-	VFMLA V16.S4, V18.S4, V20.S4
-	WORD  $0x6e33de8f // fmul v15.4s, v20.4s, v19.4s
-	VFMLA V19.S4, V17.S4, V15.S4
-	VMOV  V15.B16, V19.B16
-	JMP   focusdone242
-
-focusnot8_242:
-	ADD   $24, R7, R9
-	FMOVS (R9), F15
-	VDUP  V15.S[0], V15.S4
-	FMOVS 4(R9), F16
-	VDUP  V16.S[0], V16.S4
-	FMOVS 8(R9), F17
-	VDUP  V17.S[0], V17.S4
-
-	// x = 2^(E-64) z; j is z's table cell
-	FMOVQ 640(R1), F18
-	VSUB  V18.S4, V19.S4, V19.S4
-	VUSHR $23, V19.S4, V18.S4
-	VUSHR $20, V19.S4, V21.S4
-	FMOVQ 656(R1), F20
-	VAND  V20.B16, V19.B16, V19.B16
-	FMOVQ 672(R1), F20
-	VADD  V20.S4, V19.S4, V19.S4
-	WORD  $0x4e21da54 // scvtf v20.4s, v18.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V21.B16], V22.B16
-	FMOVQ 304(R1), F21
-	VBIT  V2.B16, V22.B16, V21.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
-	FMOVQ 432(R1), F23
-	VFMLA V22.S4, V19.S4, V23.S4
-	FMOVQ 688(R1), F19
-	WORD  $0x6e33def8 // fmul v24.4s, v23.4s, v19.4s
-	VMOV  V23.B16, V19.B16
-	VFMLA V24.S4, V19.S4, V19.S4
-	WORD  $0x4eb3d6f6 // fsub v22.4s, v23.4s, v19.4s
-	VFMLA V24.S4, V23.S4, V22.S4
-	WORD  $0x6e37def8 // fmul v24.4s, v23.4s, v23.4s
-	FMOVQ 720(R1), F25
-	FMOVQ 704(R1), F26
-	VFMLA V26.S4, V23.S4, V25.S4
-	FMOVQ 736(R1), F26
-	VFMLA V25.S4, V23.S4, V26.S4
-	FMOVQ 752(R1), F25
-	VFMLA V26.S4, V23.S4, V25.S4
-	FMOVQ 768(R1), F26
-	VFMLA V25.S4, V23.S4, V26.S4
-	WORD  $0x6e37df17 // fmul v23.4s, v24.4s, v23.4s
-	VFMLA V26.S4, V23.S4, V22.S4
-	WORD  $0x4e36d677 // fadd v23.4s, v19.4s, v22.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V24.B16
-	WORD  $0x4e38d698 // fadd v24.4s, v20.4s, v24.4s
-	WORD  $0x6e38ddf9 // fmul v25.4s, v15.4s, v24.4s
-	WORD  $0x6ea0fb34 // fneg v20.4s, v25.4s
-	VFMLA V24.S4, V15.S4, V20.S4
-	VMOV  V25.B16, V24.B16
-	VFMLA V23.S4, V16.S4, V24.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d717 // fadd v23.4s, v24.4s, v3.4s
-	WORD  $0x4ea3d6f8 // fsub v24.4s, v23.4s, v3.4s
-	WORD  $0x4eb8d738 // fsub v24.4s, v25.4s, v24.4s
-	VFMLA V19.S4, V16.S4, V24.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
-	VFMLA V21.S4, V15.S4, V20.S4
-	VFMLA V19.S4, V17.S4, V20.S4
-	VFMLA V22.S4, V16.S4, V20.S4
-	WORD  $0x4e34d710 // fadd v16.4s, v24.4s, v20.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F15
-	FMOVQ 800(R1), F17
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 832(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
-	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
-	VFMLA V4.S4, V16.S4, V15.S4
-	VTBL  V0.B16, [V23.B16], V17.B16
-	FMOVQ 304(R1), F16
-	VBIT  V2.B16, V17.B16, V16.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V17.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
-	VFMLA V15.S4, V17.S4, V16.S4
-
-	// times 2^k
-	WORD  $0x4e30d62f // fadd v15.4s, v17.4s, v16.4s
-	VSHL  $20, V23.S4, V16.S4
-	FMOVQ 336(R1), F17
-	VAND  V17.B16, V16.B16, V16.B16
-	VADD  V16.S4, V15.S4, V19.S4
-
-	// x or result out of range?
-	FMOVQ 848(R1), F15
-	WORD  $0x4e6f1e4f // bic v15.16b, v18.16b, v15.16b
-	FMOVQ 880(R1), F16
-	VEOR  V16.B16, V23.B16, V16.B16
-	FMOVQ 864(R1), F17
-	WORD  $0x4e711e10 // bic v16.16b, v16.16b, v17.16b
-	VORR  V16.B16, V15.B16, V15.B16
-	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
-	FMOVD F15, R9
-	CBNZ  R9, slowvector
-
-focusdone242:
-	// loss = (alpha ce) q^gamma
-	WORD  $0x6e33ddce // fmul v14.4s, v14.4s, v19.4s
-	ADD   $0, R3, R9
-	CMP   $4, R2
-	BLT   partless4
-	FMOVQ F14, (R3)
-	JMP   partdone4
-
-partless4:
-	TBZ    $1, R2, partone4
-	VST1.P V14.D[0], 8(R9)
-	TBZ    $0, R2, partdone4
-	VST1   V14.S[2], (R9)
-	JMP    partdone4
-
-partone4:
-	TBZ  $0, R2, partdone4
-	VST1 V14.S[0], (R9)
-
-partdone4:
-	JMP nextvector
-
-slowblock:
-	MOVD $8, R9
-
-slow:
-	FMOVQ (R5), F14
-	FMOVQ (R6), F15
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V6.B16, V14.B16, V16.B16
-	WORD  $0x4ea8d610 // fsub v16.4s, v16.4s, v8.4s
-	FMOVQ 240(R1), F17
-	WORD  $0x4e30f631 // fmax v17.4s, v17.4s, v16.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F19
-	VFMLA V9.S4, V17.S4, V19.S4
-	WORD  $0x4eaad670 // fsub v16.4s, v19.4s, v10.4s
-
-	// r = c - n ln2
-	VMOV  V17.B16, V18.B16
-	VFMLS V4.S4, V16.S4, V18.S4
-	VFMLS V11.S4, V16.S4, V18.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F20
-	VFMLA V12.S4, V18.S4, V20.S4
-	FMOVQ 144(R1), F16
-	VFMLA V20.S4, V18.S4, V16.S4
-	FMOVQ 160(R1), F20
-	VFMLA V16.S4, V18.S4, V20.S4
-	FMOVQ 176(R1), F16
-	VFMLA V20.S4, V18.S4, V16.S4
-	FMOVQ 272(R1), F18
-	WORD  $0x6eb1e651 // fcmgt v17.4s, v18.4s, v17.4s
-	FMOVQ 288(R1), F18
-	VAND  V17.B16, V18.B16, V17.B16
-
-	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V19.S4, V18.S4
-	VTBL  V0.B16, [V19.B16], V20.B16
-	FMOVQ 304(R1), F19
-	VBIT  V2.B16, V20.B16, V19.B16
-	FLDPQ 32(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VADD  V18.S4, V19.S4, V20.S4
-	FMOVQ 336(R1), F19
-	VAND  V19.B16, V18.B16, V18.B16
-	VADD  V17.S4, V18.S4, V18.S4
-	VFMLA V16.S4, V20.S4, V20.S4
-	WORD  $0x6e32de90 // fmul v16.4s, v20.4s, v18.4s
-
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V17.S4, V16.S4, V17.S4
-	FMOVQ 352(R1), F18
-	WORD  $0x4e32d610 // fadd v16.4s, v16.4s, v18.4s
-	FMOVQ 352(R1), F18
-	VSUB  V18.S4, V16.S4, V16.S4
-	WORD  $0x4eb06630 // smax v16.4s, v17.4s, v16.4s
-	FMOVQ 368(R1), F17
-	VUMIN V17.S4, V16.S4, V16.S4
-
-	// below 2^-60, log1p(e) and e/(1+e) are e
-	FMOVQ 624(R1), F17
-	WORD  $0x6eb0e631 // fcmgt v17.4s, v17.4s, v16.4s
-	FMOVQ 624(R1), F18
-	WORD  $0x4e30f653 // fmax v19.4s, v18.4s, v16.4s
-	WORD  $0x4e21d672 // fadd v18.4s, v19.4s, v1.4s
-	WORD  $0x6e32fc32 // fdiv v18.4s, v1.4s, v18.4s
-	WORD  $0x6e32de78 // fmul v24.4s, v19.4s, v18.4s
-	VBIT  V17.B16, V16.B16, V24.B16
-
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	WORD  $0x6e33de74 // fmul v20.4s, v19.4s, v19.4s
-	FMOVQ 976(R1), F21
-	VFMLA V13.S4, V20.S4, V21.S4
-	FMOVQ 1008(R1), F22
-	FMOVQ 992(R1), F23
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 1024(R1), F23
-	VFMLA V21.S4, V20.S4, V23.S4
-	FMOVQ 1040(R1), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 1056(R1), F22
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 1072(R1), F23
-	VFMLA V21.S4, V20.S4, V23.S4
-	VFMLA V23.S4, V19.S4, V22.S4
-	VFMLA V22.S4, V20.S4, V19.S4
-	VBIT  V17.B16, V16.B16, V19.B16
-	WORD  $0x4ea0a9d1 // cmlt v17.4s, v14.4s, #0
-	VMOV  V18.B16, V16.B16
-	VBIT  V17.B16, V24.B16, V16.B16
-	VBIT  V17.B16, V18.B16, V24.B16
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eafd432 // fsub v18.4s, v1.4s, v15.4s
-	VBSL  V18.B16, V15.B16, V17.B16
-	WORD  $0x4ea0f9ce // fabs v14.4s, v14.4s
-	VMOVI $0, V20.B16
-	WORD  $0x6eb4e634 // fcmgt v20.4s, v17.4s, v20.4s
-	VAND  V20.B16, V14.B16, V14.B16
-	VFMLA V14.S4, V17.S4, V19.S4
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2fdf0e // fmul v14.4s, v24.4s, v15.4s
-	VFMLA V18.S4, V16.S4, V14.S4
-	FMOVS 12(R7), F16
-	VDUP  V16.S[0], V16.S4
-	FMOVS 16(R7), F17
-	VDUP  V17.S[0], V17.S4
-	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
-	VFMLA V15.S4, V16.S4, V17.S4
-	WORD  $0x6e33de36 // fmul v22.4s, v17.4s, v19.4s
-
-	// q^gamma
-	CMP  $1, R8
-	BGE  focusnot0_243
-	WORD $0x6e2eddce // fmul v14.4s, v14.4s, v14.4s
-	JMP  focusdone243
-
-focusnot0_243:
-	CMP   $2, R8
-	BGE   focusnot1_243
-	FMOVQ 224(R1), F14
-	JMP   focusdone243
-
-focusnot1_243:
-	CMP $3, R8
-	BGE focusnot2_243
-	JMP focusdone243
-
-focusnot2_243:
-	CMP  $4, R8
-	BGE  focusnot3_243
-	WORD $0x6ea1f9ce // fsqrt v14.4s, v14.4s
-	JMP  focusdone243
-
-focusnot3_243:
-	CMP   $5, R8
-	BGE   focusnot4_243
-	WORD  $0x6ea1f9cf // fsqrt v15.4s, v14.4s
-	VMOV  V14.B16, V16.B16
-	VFMLS V15.S4, V15.S4, V16.S4
-	WORD  $0x6e25ddf1 // fmul v17.4s, v15.4s, v5.4s
-	WORD  $0x6e31de10 // fmul v16.4s, v16.4s, v17.4s
-	VFMLA V15.S4, V14.S4, V16.S4
-	VMOV  V16.B16, V14.B16
-	JMP   focusdone243
-
-focusnot4_243:
-	CMP   $6, R8
-	BGE   focusnot5_243
-	WORD  $0x6ea1f9cf // fsqrt v15.4s, v14.4s
-	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
-	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
-	VFMLA V14.S4, V14.S4, V18.S4
-	VMOV  V14.B16, V17.B16
-	VFMLS V15.S4, V15.S4, V17.S4
-	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
-	VFMLA V5.S4, V14.S4, V18.S4
-	WORD  $0x6e2fde4e // fmul v14.4s, v18.4s, v15.4s
-	VFMLA V15.S4, V16.S4, V14.S4
-	JMP   focusdone243
-
-focusnot5_243:
-	CMP   $7, R8
-	BGE   focusnot6_243
-	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
-	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
-	VFMLA V14.S4, V14.S4, V16.S4
-	WORD  $0x6e2ede10 // fmul v16.4s, v16.4s, v14.4s
-	VFMLA V14.S4, V15.S4, V16.S4
-	VMOV  V16.B16, V14.B16
-	JMP   focusdone243
-
-focusnot6_243:
-	CMP   $8, R8
-	BGE   focusnot7_243
-	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
-	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
-	VFMLA V14.S4, V14.S4, V16.S4
-	WORD  $0x4e2fd5ee // fadd v14.4s, v15.4s, v15.4s
-	WORD  $0x6e30ddce // fmul v14.4s, v14.4s, v16.4s
-	VFMLA V15.S4, V15.S4, V14.S4
-	JMP   focusdone243
-
-focusnot7_243:
-	CMP   $9, R8
-	BGE   focusnot8_243
-	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
-	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
-	VFMLA V14.S4, V14.S4, V16.S4
-	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	WORD  $0x4e2fd5f2 // fadd v18.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
-	VFMLA V15.S4, V15.S4, V19.S4
-	VFMLA V16.S4, V18.S4, V19.S4
-	WORD  $0x6e2ede6f // fmul v15.4s, v19.4s, v14.4s
-	VFMLA V14.S4, V17.S4, V15.S4
-	VMOV  V15.B16, V14.B16
-	JMP   focusdone243
-
-focusnot8_243:
+focusnot8_343:
 	ADD   $24, R7, R10
-	FMOVS (R10), F15
-	VDUP  V15.S[0], V15.S4
-	FMOVS 4(R10), F16
-	VDUP  V16.S[0], V16.S4
-	FMOVS 8(R10), F17
-	VDUP  V17.S[0], V17.S4
+	FMOVS (R10), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R10), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R10), F20
+	VDUP  V20.S[0], V20.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f9d2 // fabs v18.4s, v14.4s
-	FMOVQ 640(R1), F19
-	VSUB  V19.S4, V18.S4, V19.S4
-	WORD  $0x4e21da54 // scvtf v20.4s, v18.4s
-	FMOVQ 896(R1), F21
-	VSUB  V21.S4, V20.S4, V20.S4
-	FMOVQ 560(R1), F21
-	WORD  $0x4eb236b5 // cmgt v21.4s, v21.4s, v18.4s
-	VBIT  V21.B16, V20.B16, V19.B16
-	WORD  $0x4f290674 // sshr v20.4s, v19.4s, #23
-	VUSHR $20, V19.S4, V21.S4
-	FMOVQ 656(R1), F23
-	VAND  V23.B16, V19.B16, V19.B16
-	FMOVQ 672(R1), F23
-	VADD  V23.S4, V19.S4, V19.S4
-	WORD  $0x4e21da94 // scvtf v20.4s, v20.4s
+	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
+	VSUB  V14.S4, V21.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+	FMOVQ 896(R1), F24
+	VSUB  V24.S4, V23.S4, V23.S4
+	FMOVQ 560(R1), F24
+	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
+	VBIT  V24.B16, V23.B16, V22.B16
+	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V15.B16, V22.B16, V22.B16
+	VADD  V16.S4, V22.S4, V22.S4
+	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V21.B16], V23.B16
-	FMOVQ 304(R1), F21
-	VBIT  V2.B16, V23.B16, V21.B16
+	VTBL  V0.B16, [V24.B16], V26.B16
+	FMOVQ 304(R1), F24
+	VBIT  V2.B16, V26.B16, V24.B16
 	FLDPQ 112(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V23.B16
-	FMOVQ 432(R1), F24
-	VFMLA V23.S4, V19.S4, V24.S4
-	FMOVQ 688(R1), F19
-	WORD  $0x6e33df19 // fmul v25.4s, v24.4s, v19.4s
-	VMOV  V24.B16, V19.B16
-	VFMLA V25.S4, V19.S4, V19.S4
-	WORD  $0x4eb3d717 // fsub v23.4s, v24.4s, v19.4s
-	VFMLA V25.S4, V24.S4, V23.S4
-	WORD  $0x6e38df19 // fmul v25.4s, v24.4s, v24.4s
-	FMOVQ 720(R1), F26
-	FMOVQ 704(R1), F27
-	VFMLA V27.S4, V24.S4, V26.S4
-	FMOVQ 736(R1), F27
-	VFMLA V26.S4, V24.S4, V27.S4
-	FMOVQ 752(R1), F26
-	VFMLA V27.S4, V24.S4, V26.S4
-	FMOVQ 768(R1), F27
-	VFMLA V26.S4, V24.S4, V27.S4
-	WORD  $0x6e38df38 // fmul v24.4s, v25.4s, v24.4s
-	VFMLA V27.S4, V24.S4, V23.S4
-	WORD  $0x4e37d678 // fadd v24.4s, v19.4s, v23.4s
+	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F27
+	VFMLA V26.S4, V22.S4, V27.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
+	VMOV  V27.B16, V22.B16
+	VFMLA V28.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
+	VFMLA V28.S4, V27.S4, V26.S4
+	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
+	FMOVQ 720(R1), F29
+	FMOVQ 704(R1), F30
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 736(R1), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	FMOVQ 752(R1), F29
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 768(R1), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
+	VFMLA V30.S4, V27.S4, V26.S4
+	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	FLDPQ 144(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V25.B16
-	WORD  $0x4e39d694 // fadd v20.4s, v20.4s, v25.4s
-	WORD  $0x6e34ddfa // fmul v26.4s, v15.4s, v20.4s
-	WORD  $0x6ea0fb59 // fneg v25.4s, v26.4s
-	VFMLA V20.S4, V15.S4, V25.S4
-	VMOV  V26.B16, V20.B16
-	VFMLA V24.S4, V16.S4, V20.S4
+	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
+	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
+	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
+	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
+	VFMLA V23.S4, V18.S4, V28.S4
+	VMOV  V29.B16, V23.B16
+	VFMLA V27.S4, V19.S4, V23.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d698 // fadd v24.4s, v20.4s, v3.4s
-	WORD  $0x4ea3d71b // fsub v27.4s, v24.4s, v3.4s
-	WORD  $0x4ebbd75a // fsub v26.4s, v26.4s, v27.4s
-	VFMLA V19.S4, V16.S4, V26.S4
+	WORD  $0x4e23d6fb // fadd v27.4s, v23.4s, v3.4s
+	WORD  $0x4ea3d77e // fsub v30.4s, v27.4s, v3.4s
+	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
+	VFMLA V22.S4, V19.S4, V29.S4
 	FLDPQ 176(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
-	VFMLA V21.S4, V15.S4, V25.S4
-	VFMLA V19.S4, V17.S4, V25.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	WORD  $0x4e39d751 // fadd v17.4s, v26.4s, v25.4s
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V28.S4
+	VFMLA V22.S4, V20.S4, V28.S4
+	VFMLA V26.S4, V19.S4, V28.S4
+	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F16
-	FMOVQ 800(R1), F19
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 832(R1), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
-	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
-	VFMLA V4.S4, V17.S4, V16.S4
-	VTBL  V0.B16, [V24.B16], V19.B16
-	FMOVQ 304(R1), F17
-	VBIT  V2.B16, V19.B16, V17.B16
+	FMOVQ 816(R1), F19
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V20.S4, V19.S4
+	FMOVQ 832(R1), F22
+	VFMLA V19.S4, V20.S4, V22.S4
+	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V4.S4, V20.S4, V19.S4
+	VTBL  V0.B16, [V27.B16], V22.B16
+	FMOVQ 304(R1), F20
+	VBIT  V2.B16, V22.B16, V20.B16
 	FLDPQ 272(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V19.B16
+	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
 	FLDPQ 304(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
-	VFMLA V16.S4, V19.S4, V17.S4
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V19.S4, V22.S4, V20.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V3.S4, V24.S4, V16.S4
-	WORD  $0x4f3d0610 // sshr v16.4s, v16.4s, #3
-	WORD  $0x4e31d675 // fadd v21.4s, v19.4s, v17.4s
-	VSHL  $23, V16.S4, V23.S4
-	VADD  V23.S4, V21.S4, V23.S4
-	VUMIN V7.S4, V23.S4, V24.S4
+	VSUB  V3.S4, V27.S4, V19.S4
+	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
+	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
+	VSHL  $23, V19.S4, V26.S4
+	VADD  V26.S4, V24.S4, V26.S4
+	VUMIN V6.S4, V26.S4, V27.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V23.B16
-	WORD  $0x4eb76e10 // smin v16.4s, v16.4s, v23.4s
-	FMOVQ 912(R1), F23
-	VSUB  V16.S4, V23.S4, V16.S4
-	VSHL  $23, V16.S4, V16.S4
-	WORD  $0x4e33d617 // fadd v23.4s, v16.4s, v19.4s
-	WORD  $0x4eb0d6f9 // fsub v25.4s, v23.4s, v16.4s
-	WORD  $0x4eb9d673 // fsub v19.4s, v19.4s, v25.4s
-	WORD  $0x4e31d671 // fadd v17.4s, v19.4s, v17.4s
-	WORD  $0x4e31d6f1 // fadd v17.4s, v23.4s, v17.4s
-	WORD  $0x6eb5e613 // fcmgt v19.4s, v16.4s, v21.4s
-	VSUB  V16.S4, V17.S4, V16.S4
-	VBIT  V19.B16, V16.B16, V24.B16
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
+	FMOVQ 912(R1), F26
+	VSUB  V19.S4, V26.S4, V19.S4
+	VSHL  $23, V19.S4, V19.S4
+	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
+	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
+	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
+	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
+	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
+	VSUB  V19.S4, V20.S4, V19.S4
+	VBIT  V22.B16, V19.B16, V27.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R1), F16
-	WORD  $0x6eb0e690 // fcmgt v16.4s, v20.4s, v16.4s
-	FMOVQ 384(R1), F17
-	VBIF  V16.B16, V24.B16, V17.B16
-	FMOVQ 944(R1), F16
-	WORD  $0x6eb4e610 // fcmgt v16.4s, v16.4s, v20.4s
-	VMOVI $0, V19.B16
-	VBIF  V16.B16, V17.B16, V19.B16
-	VMOVI $0, V16.B16
-	VCMEQ V16.S4, V18.S4, V16.S4
-	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
-	VMOVI $0, V17.B16
-	VBIT  V15.B16, V7.B16, V17.B16
-	VBIT  V16.B16, V17.B16, V19.B16
-	VCMEQ V7.S4, V18.S4, V16.S4
-	VMOVI $0, V17.B16
+	FMOVQ 928(R1), F19
+	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
 	FMOVQ 384(R1), F20
-	VBIT  V15.B16, V17.B16, V20.B16
-	VBIT  V16.B16, V20.B16, V19.B16
+	VBIF  V19.B16, V27.B16, V20.B16
+	FMOVQ 944(R1), F19
+	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	VAND  V18.B16, V6.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
+	VCMEQ V6.S4, V21.S4, V19.S4
+	WORD  $0x4e721cd2 // bic v18.16b, v6.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R10), F15
-	VDUP  V15.S[0], V15.S4
-	VAND  V15.B16, V14.B16, V15.B16
-	VORR  V15.B16, V19.B16, V15.B16
-	WORD  $0x4ea08a50 // cmgt v16.4s, v18.4s, #0
-	WORD  $0x4eb234f1 // cmgt v17.4s, v7.4s, v18.4s
-	VAND  V17.B16, V16.B16, V16.B16
-	FMOVS 16(R10), F17
-	VDUP  V17.S[0], V17.S4
-	VAND  V17.B16, V14.B16, V14.B16
-	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	VAND  V14.B16, V16.B16, V14.B16
-	WORD  $0x4ea73650 // cmgt v16.4s, v18.4s, v7.4s
-	VORR  V16.B16, V14.B16, V16.B16
-	FMOVQ 368(R1), F14
-	VBIF  V16.B16, V15.B16, V14.B16
+	FMOVS 12(R10), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V17.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
+	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
+	WORD  $0x4eb534d4 // cmgt v20.4s, v6.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	FMOVS 16(R10), F20
+	VDUP  V20.S[0], V20.S4
+	VAND  V20.B16, V17.B16, V17.B16
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VAND  V17.B16, V19.B16, V17.B16
+	WORD  $0x4ea636b3 // cmgt v19.4s, v21.4s, v6.4s
+	VORR  V19.B16, V17.B16, V19.B16
+	FMOVQ 368(R1), F17
+	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone243:
+focusdone343:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e2edece // fmul v14.4s, v22.4s, v14.4s
-	FMOVQ 1104(R1), F15
-	WORD  $0x6e36e5ef // fcmge v15.4s, v15.4s, v22.4s
-	VBIT  V15.B16, V14.B16, V22.B16
-	FMOVQ 368(R1), F14
-	VUMIN V14.S4, V22.S4, V14.S4
-	FMOVQ F14, (R3)
+	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
+	FMOVQ 1104(R1), F18
+	WORD  $0x6e39e652 // fcmge v18.4s, v18.4s, v25.4s
+	VBIT  V18.B16, V17.B16, V25.B16
+	FMOVQ 368(R1), F17
+	VUMIN V17.S4, V25.S4, V17.S4
+	FMOVQ F17, (R3)
 	ADD   $16, R3, R3
 	ADD   $16, R5, R5
 	ADD   $16, R6, R6
@@ -4529,421 +4442,414 @@ focusdone243:
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R1), F14
+	FMOVQ 224(R1), F17
 	ADD   $0, R5, R9
 	CMP   $4, R2
 	BLT   partless5
-	FMOVQ (R5), F14
+	FMOVQ (R5), F17
 	JMP   partdone5
 
 partless5:
 	TBZ    $1, R2, partone5
-	VLD1.P 8(R9), V14.D[0]
+	VLD1.P 8(R9), V17.D[0]
 	TBZ    $0, R2, partdone5
-	VLD1   (R9), V14.S[2]
+	VLD1   (R9), V17.S[2]
 	JMP    partdone5
 
 partone5:
 	TBZ  $0, R2, partdone5
-	VLD1 (R9), V14.S[0]
+	VLD1 (R9), V17.S[0]
 
 partdone5:
-	VMOVI $0, V15.B16
+	VMOVI $0, V18.B16
 	ADD   $0, R6, R9
 	CMP   $4, R2
 	BLT   partless6
-	FMOVQ (R6), F15
+	FMOVQ (R6), F18
 	JMP   partdone6
 
 partless6:
 	TBZ    $1, R2, partone6
-	VLD1.P 8(R9), V15.D[0]
+	VLD1.P 8(R9), V18.D[0]
 	TBZ    $0, R2, partdone6
-	VLD1   (R9), V15.S[2]
+	VLD1   (R9), V18.S[2]
 	JMP    partdone6
 
 partone6:
 	TBZ  $0, R2, partdone6
-	VLD1 (R9), V15.S[0]
+	VLD1 (R9), V18.S[0]
 
 partdone6:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V6.B16, V14.B16, V16.B16
-	WORD  $0x4ea8d610 // fsub v16.4s, v16.4s, v8.4s
-	FMOVQ 240(R1), F17
-	WORD  $0x4e30f631 // fmax v17.4s, v17.4s, v16.4s
+	VORR  V7.B16, V17.B16, V19.B16
+	WORD  $0x4ea8d673 // fsub v19.4s, v19.4s, v8.4s
+	FMOVQ 240(R1), F20
+	WORD  $0x4e33f694 // fmax v20.4s, v20.4s, v19.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F19
-	VFMLA V9.S4, V17.S4, V19.S4
-	WORD  $0x4eaad670 // fsub v16.4s, v19.4s, v10.4s
+	FMOVQ 64(R1), F22
+	VFMLA V9.S4, V20.S4, V22.S4
+	WORD  $0x4eaad6d3 // fsub v19.4s, v22.4s, v10.4s
 
 	// r = c - n ln2
-	VMOV  V17.B16, V18.B16
-	VFMLS V4.S4, V16.S4, V18.S4
-	VFMLS V11.S4, V16.S4, V18.S4
+	VMOV  V20.B16, V21.B16
+	VFMLS V4.S4, V19.S4, V21.S4
+	VFMLS V11.S4, V19.S4, V21.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F20
-	VFMLA V12.S4, V18.S4, V20.S4
-	FMOVQ 144(R1), F16
-	VFMLA V20.S4, V18.S4, V16.S4
-	FMOVQ 160(R1), F20
-	VFMLA V16.S4, V18.S4, V20.S4
-	FMOVQ 176(R1), F16
-	VFMLA V20.S4, V18.S4, V16.S4
-	FMOVQ 272(R1), F18
-	WORD  $0x6eb1e651 // fcmgt v17.4s, v18.4s, v17.4s
-	FMOVQ 288(R1), F18
-	VAND  V17.B16, V18.B16, V17.B16
+	FMOVQ 128(R1), F23
+	VFMLA V12.S4, V21.S4, V23.S4
+	FMOVQ 144(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	FMOVQ 160(R1), F23
+	VFMLA V19.S4, V21.S4, V23.S4
+	FMOVQ 176(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	FMOVQ 272(R1), F21
+	WORD  $0x6eb4e6b4 // fcmgt v20.4s, v21.4s, v20.4s
+	FMOVQ 288(R1), F21
+	VAND  V20.B16, V21.B16, V20.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V19.S4, V18.S4
-	VTBL  V0.B16, [V19.B16], V20.B16
-	FMOVQ 304(R1), F19
-	VBIT  V2.B16, V20.B16, V19.B16
+	VSHL  $20, V22.S4, V21.S4
+	VTBL  V0.B16, [V22.B16], V23.B16
+	FMOVQ 304(R1), F22
+	VBIT  V2.B16, V23.B16, V22.B16
 	FLDPQ 32(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VADD  V18.S4, V19.S4, V20.S4
-	FMOVQ 336(R1), F19
-	VAND  V19.B16, V18.B16, V18.B16
-	VADD  V17.S4, V18.S4, V18.S4
-	VFMLA V16.S4, V20.S4, V20.S4
-	WORD  $0x6e32de90 // fmul v16.4s, v20.4s, v18.4s
+	VTBL  V22.B16, [V30.B16, V31.B16], V22.B16
+	VADD  V21.S4, V22.S4, V23.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V20.S4, V21.S4, V21.S4
+	VFMLA V19.S4, V23.S4, V23.S4
+	WORD  $0x6e35def3 // fmul v19.4s, v23.4s, v21.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V17.S4, V16.S4, V17.S4
-	FMOVQ 352(R1), F18
-	WORD  $0x4e32d610 // fadd v16.4s, v16.4s, v18.4s
-	FMOVQ 352(R1), F18
-	VSUB  V18.S4, V16.S4, V16.S4
-	WORD  $0x4eb06630 // smax v16.4s, v17.4s, v16.4s
-	FMOVQ 368(R1), F17
-	VUMIN V17.S4, V16.S4, V16.S4
+	VSUB  V20.S4, V19.S4, V20.S4
+	FMOVQ 352(R1), F21
+	WORD  $0x4e35d673 // fadd v19.4s, v19.4s, v21.4s
+	FMOVQ 352(R1), F21
+	VSUB  V21.S4, V19.S4, V19.S4
+	WORD  $0x4eb36693 // smax v19.4s, v20.4s, v19.4s
+	FMOVQ 368(R1), F20
+	VUMIN V20.S4, V19.S4, V19.S4
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	FMOVQ 624(R1), F17
-	WORD  $0x6eb0e631 // fcmgt v17.4s, v17.4s, v16.4s
-	FMOVQ 624(R1), F18
-	WORD  $0x4e30f653 // fmax v19.4s, v18.4s, v16.4s
-	WORD  $0x4e21d672 // fadd v18.4s, v19.4s, v1.4s
-	WORD  $0x6e32fc32 // fdiv v18.4s, v1.4s, v18.4s
-	WORD  $0x6e32de78 // fmul v24.4s, v19.4s, v18.4s
-	VBIT  V17.B16, V16.B16, V24.B16
+	FMOVQ 624(R1), F20
+	WORD  $0x6eb3e694 // fcmgt v20.4s, v20.4s, v19.4s
+	FMOVQ 624(R1), F21
+	WORD  $0x4e33f6b6 // fmax v22.4s, v21.4s, v19.4s
+	WORD  $0x4e21d6d5 // fadd v21.4s, v22.4s, v1.4s
+	WORD  $0x6e35fc35 // fdiv v21.4s, v1.4s, v21.4s
+	WORD  $0x6e35ded9 // fmul v25.4s, v22.4s, v21.4s
+	VBIT  V20.B16, V19.B16, V25.B16
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	WORD  $0x6e33de74 // fmul v20.4s, v19.4s, v19.4s
-	FMOVQ 976(R1), F21
-	VFMLA V13.S4, V20.S4, V21.S4
-	FMOVQ 1008(R1), F22
-	FMOVQ 992(R1), F23
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 1024(R1), F23
-	VFMLA V21.S4, V20.S4, V23.S4
-	FMOVQ 1040(R1), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 1056(R1), F22
-	VFMLA V23.S4, V20.S4, V22.S4
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F23
+	VFMLA V13.S4, V22.S4, V23.S4
+	FMOVQ 992(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1008(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1024(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1040(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1056(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
 	FMOVQ 1072(R1), F23
-	VFMLA V21.S4, V20.S4, V23.S4
-	VFMLA V23.S4, V19.S4, V22.S4
-	VFMLA V22.S4, V20.S4, V19.S4
-	VBIT  V17.B16, V16.B16, V19.B16
-	WORD  $0x4ea0a9d1 // cmlt v17.4s, v14.4s, #0
-	VMOV  V18.B16, V16.B16
-	VBIT  V17.B16, V24.B16, V16.B16
-	VBIT  V17.B16, V18.B16, V24.B16
+	VFMLA V24.S4, V22.S4, V23.S4
+	WORD  $0x6e37ded7 // fmul v23.4s, v22.4s, v23.4s
+	VFMLA V23.S4, V22.S4, V22.S4
+	VBIT  V20.B16, V19.B16, V22.B16
+	WORD  $0x4ea0aa34 // cmlt v20.4s, v17.4s, #0
+	VMOV  V21.B16, V19.B16
+	VBIT  V20.B16, V25.B16, V19.B16
+	VBIT  V20.B16, V21.B16, V25.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eafd432 // fsub v18.4s, v1.4s, v15.4s
-	VBSL  V18.B16, V15.B16, V17.B16
-	WORD  $0x4ea0f9ce // fabs v14.4s, v14.4s
-	VMOVI $0, V20.B16
-	WORD  $0x6eb4e634 // fcmgt v20.4s, v17.4s, v20.4s
-	VAND  V20.B16, V14.B16, V14.B16
-	VFMLA V14.S4, V17.S4, V19.S4
+	WORD  $0x4eb2d435 // fsub v21.4s, v1.4s, v18.4s
+	VBSL  V21.B16, V18.B16, V20.B16
+	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
+	VMOVI $0, V23.B16
+	WORD  $0x6eb7e697 // fcmgt v23.4s, v20.4s, v23.4s
+	VAND  V23.B16, V17.B16, V17.B16
+	VFMLA V17.S4, V20.S4, V22.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2fdf0e // fmul v14.4s, v24.4s, v15.4s
-	VFMLA V18.S4, V16.S4, V14.S4
-	FMOVS 12(R7), F16
-	VDUP  V16.S[0], V16.S4
-	FMOVS 16(R7), F17
-	VDUP  V17.S[0], V17.S4
-	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
-	VFMLA V15.S4, V16.S4, V17.S4
-	WORD  $0x6e33de36 // fmul v22.4s, v17.4s, v19.4s
+	WORD  $0x6e32df31 // fmul v17.4s, v25.4s, v18.4s
+	VFMLA V21.S4, V19.S4, V17.S4
+	FMOVS 12(R7), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 16(R7), F20
+	VDUP  V20.S[0], V20.S4
+	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
+	VFMLA V18.S4, V19.S4, V20.S4
+	WORD  $0x6e36de99 // fmul v25.4s, v20.4s, v22.4s
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_244
-	WORD $0x6e2eddce // fmul v14.4s, v14.4s, v14.4s
-	JMP  focusdone244
+	BGE  focusnot0_344
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone344
 
-focusnot0_244:
+focusnot0_344:
 	CMP   $2, R8
-	BGE   focusnot1_244
-	FMOVQ 224(R1), F14
-	JMP   focusdone244
+	BGE   focusnot1_344
+	FMOVQ 224(R1), F17
+	JMP   focusdone344
 
-focusnot1_244:
+focusnot1_344:
 	CMP $3, R8
-	BGE focusnot2_244
-	JMP focusdone244
+	BGE focusnot2_344
+	JMP focusdone344
 
-focusnot2_244:
+focusnot2_344:
 	CMP  $4, R8
-	BGE  focusnot3_244
-	WORD $0x6ea1f9ce // fsqrt v14.4s, v14.4s
-	JMP  focusdone244
+	BGE  focusnot3_344
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone344
 
-focusnot3_244:
+focusnot3_344:
 	CMP   $5, R8
-	BGE   focusnot4_244
-	WORD  $0x6ea1f9cf // fsqrt v15.4s, v14.4s
-	VMOV  V14.B16, V16.B16
-	VFMLS V15.S4, V15.S4, V16.S4
-	WORD  $0x6e25ddf1 // fmul v17.4s, v15.4s, v5.4s
-	WORD  $0x6e31de10 // fmul v16.4s, v16.4s, v17.4s
-	VFMLA V15.S4, V14.S4, V16.S4
-	VMOV  V16.B16, V14.B16
-	JMP   focusdone244
+	BGE   focusnot4_344
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	VMOV  V17.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone344
 
-focusnot4_244:
+focusnot4_344:
 	CMP   $6, R8
-	BGE   focusnot5_244
-	WORD  $0x6ea1f9cf // fsqrt v15.4s, v14.4s
-	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
-	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
-	VFMLA V14.S4, V14.S4, V18.S4
-	VMOV  V14.B16, V17.B16
-	VFMLS V15.S4, V15.S4, V17.S4
-	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
-	VFMLA V5.S4, V14.S4, V18.S4
-	WORD  $0x6e2fde4e // fmul v14.4s, v18.4s, v15.4s
-	VFMLA V15.S4, V16.S4, V14.S4
-	JMP   focusdone244
+	BGE   focusnot5_344
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V17.S4, V17.S4, V21.S4
+	VMOV  V17.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V5.S4, V17.S4, V21.S4
+	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V17.S4
+	JMP   focusdone344
 
-focusnot5_244:
+focusnot5_344:
 	CMP   $7, R8
-	BGE   focusnot6_244
-	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
-	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
-	VFMLA V14.S4, V14.S4, V16.S4
-	WORD  $0x6e2ede10 // fmul v16.4s, v16.4s, v14.4s
-	VFMLA V14.S4, V15.S4, V16.S4
-	VMOV  V16.B16, V14.B16
-	JMP   focusdone244
+	BGE   focusnot6_344
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone344
 
-focusnot6_244:
+focusnot6_344:
 	CMP   $8, R8
-	BGE   focusnot7_244
-	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
-	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
-	VFMLA V14.S4, V14.S4, V16.S4
-	WORD  $0x4e2fd5ee // fadd v14.4s, v15.4s, v15.4s
-	WORD  $0x6e30ddce // fmul v14.4s, v14.4s, v16.4s
-	VFMLA V15.S4, V15.S4, V14.S4
-	JMP   focusdone244
+	BGE   focusnot7_344
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V17.S4
+	JMP   focusdone344
 
-focusnot7_244:
+focusnot7_344:
 	CMP   $9, R8
-	BGE   focusnot8_244
-	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
-	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
-	VFMLA V14.S4, V14.S4, V16.S4
-	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	WORD  $0x4e2fd5f2 // fadd v18.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
-	VFMLA V15.S4, V15.S4, V19.S4
-	VFMLA V16.S4, V18.S4, V19.S4
-	WORD  $0x6e2ede6f // fmul v15.4s, v19.4s, v14.4s
-	VFMLA V14.S4, V17.S4, V15.S4
-	VMOV  V15.B16, V14.B16
-	JMP   focusdone244
+	BGE   focusnot8_344
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
+	VFMLA V17.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V17.B16
+	JMP   focusdone344
 
-focusnot8_244:
+focusnot8_344:
 	ADD   $24, R7, R9
-	FMOVS (R9), F15
-	VDUP  V15.S[0], V15.S4
-	FMOVS 4(R9), F16
-	VDUP  V16.S[0], V16.S4
-	FMOVS 8(R9), F17
-	VDUP  V17.S[0], V17.S4
+	FMOVS (R9), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R9), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R9), F20
+	VDUP  V20.S[0], V20.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f9d2 // fabs v18.4s, v14.4s
-	FMOVQ 640(R1), F19
-	VSUB  V19.S4, V18.S4, V19.S4
-	WORD  $0x4e21da54 // scvtf v20.4s, v18.4s
-	FMOVQ 896(R1), F21
-	VSUB  V21.S4, V20.S4, V20.S4
-	FMOVQ 560(R1), F21
-	WORD  $0x4eb236b5 // cmgt v21.4s, v21.4s, v18.4s
-	VBIT  V21.B16, V20.B16, V19.B16
-	WORD  $0x4f290674 // sshr v20.4s, v19.4s, #23
-	VUSHR $20, V19.S4, V21.S4
-	FMOVQ 656(R1), F23
-	VAND  V23.B16, V19.B16, V19.B16
-	FMOVQ 672(R1), F23
-	VADD  V23.S4, V19.S4, V19.S4
-	WORD  $0x4e21da94 // scvtf v20.4s, v20.4s
+	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
+	VSUB  V14.S4, V21.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+	FMOVQ 896(R1), F24
+	VSUB  V24.S4, V23.S4, V23.S4
+	FMOVQ 560(R1), F24
+	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
+	VBIT  V24.B16, V23.B16, V22.B16
+	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V15.B16, V22.B16, V22.B16
+	VADD  V16.S4, V22.S4, V22.S4
+	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V21.B16], V23.B16
-	FMOVQ 304(R1), F21
-	VBIT  V2.B16, V23.B16, V21.B16
+	VTBL  V0.B16, [V24.B16], V26.B16
+	FMOVQ 304(R1), F24
+	VBIT  V2.B16, V26.B16, V24.B16
 	FLDPQ 112(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V23.B16
-	FMOVQ 432(R1), F24
-	VFMLA V23.S4, V19.S4, V24.S4
-	FMOVQ 688(R1), F19
-	WORD  $0x6e33df19 // fmul v25.4s, v24.4s, v19.4s
-	VMOV  V24.B16, V19.B16
-	VFMLA V25.S4, V19.S4, V19.S4
-	WORD  $0x4eb3d717 // fsub v23.4s, v24.4s, v19.4s
-	VFMLA V25.S4, V24.S4, V23.S4
-	WORD  $0x6e38df19 // fmul v25.4s, v24.4s, v24.4s
-	FMOVQ 720(R1), F26
-	FMOVQ 704(R1), F27
-	VFMLA V27.S4, V24.S4, V26.S4
-	FMOVQ 736(R1), F27
-	VFMLA V26.S4, V24.S4, V27.S4
-	FMOVQ 752(R1), F26
-	VFMLA V27.S4, V24.S4, V26.S4
-	FMOVQ 768(R1), F27
-	VFMLA V26.S4, V24.S4, V27.S4
-	WORD  $0x6e38df38 // fmul v24.4s, v25.4s, v24.4s
-	VFMLA V27.S4, V24.S4, V23.S4
-	WORD  $0x4e37d678 // fadd v24.4s, v19.4s, v23.4s
+	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F27
+	VFMLA V26.S4, V22.S4, V27.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
+	VMOV  V27.B16, V22.B16
+	VFMLA V28.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
+	VFMLA V28.S4, V27.S4, V26.S4
+	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
+	FMOVQ 720(R1), F29
+	FMOVQ 704(R1), F30
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 736(R1), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	FMOVQ 752(R1), F29
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 768(R1), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
+	VFMLA V30.S4, V27.S4, V26.S4
+	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	FLDPQ 144(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V25.B16
-	WORD  $0x4e39d694 // fadd v20.4s, v20.4s, v25.4s
-	WORD  $0x6e34ddfa // fmul v26.4s, v15.4s, v20.4s
-	WORD  $0x6ea0fb59 // fneg v25.4s, v26.4s
-	VFMLA V20.S4, V15.S4, V25.S4
-	VMOV  V26.B16, V20.B16
-	VFMLA V24.S4, V16.S4, V20.S4
+	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
+	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
+	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
+	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
+	VFMLA V23.S4, V18.S4, V28.S4
+	VMOV  V29.B16, V23.B16
+	VFMLA V27.S4, V19.S4, V23.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d698 // fadd v24.4s, v20.4s, v3.4s
-	WORD  $0x4ea3d71b // fsub v27.4s, v24.4s, v3.4s
-	WORD  $0x4ebbd75a // fsub v26.4s, v26.4s, v27.4s
-	VFMLA V19.S4, V16.S4, V26.S4
+	WORD  $0x4e23d6fb // fadd v27.4s, v23.4s, v3.4s
+	WORD  $0x4ea3d77e // fsub v30.4s, v27.4s, v3.4s
+	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
+	VFMLA V22.S4, V19.S4, V29.S4
 	FLDPQ 176(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
-	VFMLA V21.S4, V15.S4, V25.S4
-	VFMLA V19.S4, V17.S4, V25.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	WORD  $0x4e39d751 // fadd v17.4s, v26.4s, v25.4s
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V28.S4
+	VFMLA V22.S4, V20.S4, V28.S4
+	VFMLA V26.S4, V19.S4, V28.S4
+	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F16
-	FMOVQ 800(R1), F19
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 832(R1), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
-	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
-	VFMLA V4.S4, V17.S4, V16.S4
-	VTBL  V0.B16, [V24.B16], V19.B16
-	FMOVQ 304(R1), F17
-	VBIT  V2.B16, V19.B16, V17.B16
+	FMOVQ 816(R1), F19
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V20.S4, V19.S4
+	FMOVQ 832(R1), F22
+	VFMLA V19.S4, V20.S4, V22.S4
+	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V4.S4, V20.S4, V19.S4
+	VTBL  V0.B16, [V27.B16], V22.B16
+	FMOVQ 304(R1), F20
+	VBIT  V2.B16, V22.B16, V20.B16
 	FLDPQ 272(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V19.B16
+	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
 	FLDPQ 304(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
-	VFMLA V16.S4, V19.S4, V17.S4
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V19.S4, V22.S4, V20.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V3.S4, V24.S4, V16.S4
-	WORD  $0x4f3d0610 // sshr v16.4s, v16.4s, #3
-	WORD  $0x4e31d675 // fadd v21.4s, v19.4s, v17.4s
-	VSHL  $23, V16.S4, V23.S4
-	VADD  V23.S4, V21.S4, V23.S4
-	VUMIN V7.S4, V23.S4, V24.S4
+	VSUB  V3.S4, V27.S4, V19.S4
+	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
+	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
+	VSHL  $23, V19.S4, V26.S4
+	VADD  V26.S4, V24.S4, V26.S4
+	VUMIN V6.S4, V26.S4, V27.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V23.B16
-	WORD  $0x4eb76e10 // smin v16.4s, v16.4s, v23.4s
-	FMOVQ 912(R1), F23
-	VSUB  V16.S4, V23.S4, V16.S4
-	VSHL  $23, V16.S4, V16.S4
-	WORD  $0x4e33d617 // fadd v23.4s, v16.4s, v19.4s
-	WORD  $0x4eb0d6f9 // fsub v25.4s, v23.4s, v16.4s
-	WORD  $0x4eb9d673 // fsub v19.4s, v19.4s, v25.4s
-	WORD  $0x4e31d671 // fadd v17.4s, v19.4s, v17.4s
-	WORD  $0x4e31d6f1 // fadd v17.4s, v23.4s, v17.4s
-	WORD  $0x6eb5e613 // fcmgt v19.4s, v16.4s, v21.4s
-	VSUB  V16.S4, V17.S4, V16.S4
-	VBIT  V19.B16, V16.B16, V24.B16
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
+	FMOVQ 912(R1), F26
+	VSUB  V19.S4, V26.S4, V19.S4
+	VSHL  $23, V19.S4, V19.S4
+	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
+	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
+	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
+	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
+	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
+	VSUB  V19.S4, V20.S4, V19.S4
+	VBIT  V22.B16, V19.B16, V27.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R1), F16
-	WORD  $0x6eb0e690 // fcmgt v16.4s, v20.4s, v16.4s
-	FMOVQ 384(R1), F17
-	VBIF  V16.B16, V24.B16, V17.B16
-	FMOVQ 944(R1), F16
-	WORD  $0x6eb4e610 // fcmgt v16.4s, v16.4s, v20.4s
-	VMOVI $0, V19.B16
-	VBIF  V16.B16, V17.B16, V19.B16
-	VMOVI $0, V16.B16
-	VCMEQ V16.S4, V18.S4, V16.S4
-	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
-	VMOVI $0, V17.B16
-	VBIT  V15.B16, V7.B16, V17.B16
-	VBIT  V16.B16, V17.B16, V19.B16
-	VCMEQ V7.S4, V18.S4, V16.S4
-	VMOVI $0, V17.B16
+	FMOVQ 928(R1), F19
+	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
 	FMOVQ 384(R1), F20
-	VBIT  V15.B16, V17.B16, V20.B16
-	VBIT  V16.B16, V20.B16, V19.B16
+	VBIF  V19.B16, V27.B16, V20.B16
+	FMOVQ 944(R1), F19
+	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	VAND  V18.B16, V6.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
+	VCMEQ V6.S4, V21.S4, V19.S4
+	WORD  $0x4e721cd2 // bic v18.16b, v6.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R9), F15
-	VDUP  V15.S[0], V15.S4
-	VAND  V15.B16, V14.B16, V15.B16
-	VORR  V15.B16, V19.B16, V15.B16
-	WORD  $0x4ea08a50 // cmgt v16.4s, v18.4s, #0
-	WORD  $0x4eb234f1 // cmgt v17.4s, v7.4s, v18.4s
-	VAND  V17.B16, V16.B16, V16.B16
-	FMOVS 16(R9), F17
-	VDUP  V17.S[0], V17.S4
-	VAND  V17.B16, V14.B16, V14.B16
-	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	VAND  V14.B16, V16.B16, V14.B16
-	WORD  $0x4ea73650 // cmgt v16.4s, v18.4s, v7.4s
-	VORR  V16.B16, V14.B16, V16.B16
-	FMOVQ 368(R1), F14
-	VBIF  V16.B16, V15.B16, V14.B16
+	FMOVS 12(R9), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V17.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
+	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
+	WORD  $0x4eb534d4 // cmgt v20.4s, v6.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	FMOVS 16(R9), F20
+	VDUP  V20.S[0], V20.S4
+	VAND  V20.B16, V17.B16, V17.B16
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VAND  V17.B16, V19.B16, V17.B16
+	WORD  $0x4ea636b3 // cmgt v19.4s, v21.4s, v6.4s
+	VORR  V19.B16, V17.B16, V19.B16
+	FMOVQ 368(R1), F17
+	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone244:
+focusdone344:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e2edece // fmul v14.4s, v22.4s, v14.4s
-	FMOVQ 1104(R1), F15
-	WORD  $0x6e36e5ef // fcmge v15.4s, v15.4s, v22.4s
-	VBIT  V15.B16, V14.B16, V22.B16
-	FMOVQ 368(R1), F14
-	VUMIN V14.S4, V22.S4, V14.S4
+	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
+	FMOVQ 1104(R1), F18
+	WORD  $0x6e39e652 // fcmge v18.4s, v18.4s, v25.4s
+	VBIT  V18.B16, V17.B16, V25.B16
+	FMOVQ 368(R1), F17
+	VUMIN V17.S4, V25.S4, V17.S4
 	ADD   $0, R3, R9
 	CMP   $4, R2
 	BLT   partless7
-	FMOVQ F14, (R3)
+	FMOVQ F17, (R3)
 	JMP   partdone7
 
 partless7:
 	TBZ    $1, R2, partone7
-	VST1.P V14.D[0], 8(R9)
+	VST1.P V17.D[0], 8(R9)
 	TBZ    $0, R2, partdone7
-	VST1   V14.S[2], (R9)
+	VST1   V17.S[2], (R9)
 	JMP    partdone7
 
 partone7:
 	TBZ  $0, R2, partdone7
-	VST1 V14.S[0], (R9)
+	VST1 V17.S[0], (R9)
 
 partdone7:
 	JMP nextvector
@@ -4976,16 +4882,16 @@ loop:
 	BLT rest
 
 block:
-	FMOVQ (R6), F15
+	FMOVQ (R6), F17
 	FMOVQ (R7), F12
-	FMOVQ 16(R6), F16
-	FMOVQ 16(R7), F17
+	FMOVQ 16(R6), F14
+	FMOVQ 16(R7), F16
 	FMOVS 20(R8), F10
 	VDUP  V10.S[0], V10.S4
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0f9eb // fabs v11.4s, v15.4s
-	WORD  $0x4ea0fa0d // fabs v13.4s, v16.4s
+	WORD  $0x4ea0fa2b // fabs v11.4s, v17.4s
+	WORD  $0x4ea0f9cd // fabs v13.4s, v14.4s
 	WORD  $0x4ead656b // smax v11.4s, v11.4s, v13.4s
 	WORD  $0x4eaa356a // cmgt v10.4s, v11.4s, v10.4s
 	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
@@ -4995,7 +4901,7 @@ block:
 	// any target but 0 and 1? y - y^2 is 0 for these
 	VMOV  V12.B16, V10.B16
 	VFMLS V10.S4, V10.S4, V10.S4
-	VMOV  V17.B16, V11.B16
+	VMOV  V16.B16, V11.B16
 	VFMLS V11.S4, V11.S4, V11.S4
 	VORR  V11.B16, V10.B16, V10.B16
 	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
@@ -5003,136 +4909,134 @@ block:
 	CBNZ  R11, otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V15.B16, V11.B16
-	VORR V6.B16, V16.B16, V10.B16
+	VORR V6.B16, V17.B16, V11.B16
+	VORR V6.B16, V14.B16, V10.B16
 	WORD $0x4ea8d56d // fsub v13.4s, v11.4s, v8.4s
 	WORD $0x4ea8d554 // fsub v20.4s, v10.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R1), F19
-	FMOVQ 64(R1), F14
+	FMOVQ 64(R1), F18
 	VFMLA V9.S4, V13.S4, V19.S4
-	VFMLA V9.S4, V20.S4, V14.S4
+	VFMLA V9.S4, V20.S4, V18.S4
 	FMOVQ 64(R1), F10
 	FMOVQ 64(R1), F11
 	WORD  $0x4eaad66a // fsub v10.4s, v19.4s, v10.4s
-	WORD  $0x4eabd5d2 // fsub v18.4s, v14.4s, v11.4s
+	WORD  $0x4eabd64f // fsub v15.4s, v18.4s, v11.4s
 
 	// r = c - n ln2
 	VFMLS V5.S4, V10.S4, V13.S4
-	VFMLS V5.S4, V18.S4, V20.S4
+	VFMLS V5.S4, V15.S4, V20.S4
 	FMOVQ 96(R1), F11
 	FMOVQ 96(R1), F21
 	VFMLS V11.S4, V10.S4, V13.S4
-	VFMLS V21.S4, V18.S4, V20.S4
+	VFMLS V21.S4, V15.S4, V20.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F18
+	FMOVQ 128(R1), F15
 	FMOVQ 128(R1), F21
 	FMOVQ 112(R1), F10
 	FMOVQ 112(R1), F11
-	VFMLA V10.S4, V13.S4, V18.S4
+	VFMLA V10.S4, V13.S4, V15.S4
 	VFMLA V11.S4, V20.S4, V21.S4
 	FMOVQ 144(R1), F10
 	FMOVQ 144(R1), F11
-	VFMLA V18.S4, V13.S4, V10.S4
+	VFMLA V15.S4, V13.S4, V10.S4
 	VFMLA V21.S4, V20.S4, V11.S4
-	FMOVQ 160(R1), F18
+	FMOVQ 160(R1), F15
 	FMOVQ 160(R1), F21
-	VFMLA V10.S4, V13.S4, V18.S4
+	VFMLA V10.S4, V13.S4, V15.S4
 	VFMLA V11.S4, V20.S4, V21.S4
 	FMOVQ 176(R1), F10
 	FMOVQ 176(R1), F11
-	VFMLA V18.S4, V13.S4, V10.S4
+	VFMLA V15.S4, V13.S4, V10.S4
 	VFMLA V21.S4, V20.S4, V11.S4
 
 	// 2^n T[j] (1 + p)
 	VTBL  V0.B16, [V19.B16], V20.B16
-	VTBL  V0.B16, [V14.B16], V22.B16
-	FMOVQ 192(R1), F18
+	VTBL  V0.B16, [V18.B16], V22.B16
+	FMOVQ 192(R1), F15
 	FMOVQ 192(R1), F13
 	FMOVQ 208(R1), F21
 	FMOVQ 208(R1), F23
-	VBIT  V21.B16, V20.B16, V18.B16
+	VBIT  V21.B16, V20.B16, V15.B16
 	VBIT  V23.B16, V22.B16, V13.B16
 	FMOVQ 16(R0), F21
 	FMOVQ 16(R0), F20
-	VTBL  V18.B16, [V21.B16], V18.B16
+	VTBL  V15.B16, [V21.B16], V15.B16
 	VTBL  V13.B16, [V20.B16], V13.B16
 	VSHL  $21, V19.S4, V19.S4
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V19.S4, V18.S4, V18.S4
-	VADD  V14.S4, V13.S4, V13.S4
-	VFMLA V10.S4, V18.S4, V18.S4
+	VSHL  $21, V18.S4, V18.S4
+	VADD  V19.S4, V15.S4, V15.S4
+	VADD  V18.S4, V13.S4, V13.S4
+	VFMLA V10.S4, V15.S4, V15.S4
 	VFMLA V11.S4, V13.S4, V13.S4
-	WORD  $0x4e21d64b // fadd v11.4s, v18.4s, v1.4s
+	WORD  $0x4e21d5eb // fadd v11.4s, v15.4s, v1.4s
 	WORD  $0x4e21d5aa // fadd v10.4s, v13.4s, v1.4s
-	WORD  $0x6e2bfc2e // fdiv v14.4s, v1.4s, v11.4s
-	WORD  $0x6e2afc35 // fdiv v21.4s, v1.4s, v10.4s
-	WORD  $0x6e2ede4b // fmul v11.4s, v18.4s, v14.4s
-	WORD  $0x6e35ddaa // fmul v10.4s, v13.4s, v21.4s
+	WORD  $0x6e2bfc33 // fdiv v19.4s, v1.4s, v11.4s
+	WORD  $0x6e2afc36 // fdiv v22.4s, v1.4s, v10.4s
+	WORD  $0x6e33ddeb // fmul v11.4s, v15.4s, v19.4s
+	WORD  $0x6e36ddaa // fmul v10.4s, v13.4s, v22.4s
+	VSHL  $2, V12.S4, V12.S4
+	VSHL  $2, V16.S4, V20.S4
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VSHL $2, V12.S4, V12.S4
-	VSHL $2, V17.S4, V20.S4
-	VAND V6.B16, V12.B16, V19.B16
-	VAND V6.B16, V20.B16, V17.B16
-	VEOR V15.B16, V19.B16, V15.B16
-	VEOR V16.B16, V17.B16, V22.B16
-	WORD $0x4ea0a9f3 // cmlt v19.4s, v15.4s, #0
-	WORD $0x4ea0aad7 // cmlt v23.4s, v22.4s, #0
-	VMOV V14.B16, V16.B16
-	VBIT V19.B16, V11.B16, V16.B16
-	VMOV V21.B16, V17.B16
+	VAND V6.B16, V12.B16, V18.B16
+	VAND V6.B16, V20.B16, V16.B16
+	VEOR V17.B16, V18.B16, V18.B16
+	VEOR V14.B16, V16.B16, V14.B16
+	WORD $0x4ea0aa55 // cmlt v21.4s, v18.4s, #0
+	WORD $0x4ea0a9d7 // cmlt v23.4s, v14.4s, #0
+	VMOV V19.B16, V16.B16
+	VBIT V21.B16, V11.B16, V16.B16
+	VMOV V22.B16, V17.B16
 	VBIT V23.B16, V10.B16, V17.B16
-	VBIT V19.B16, V14.B16, V11.B16
-	VBIT V23.B16, V21.B16, V10.B16
+	VBIT V21.B16, V19.B16, V11.B16
+	VBIT V23.B16, V22.B16, V10.B16
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	WORD  $0x6e32de4e // fmul v14.4s, v18.4s, v18.4s
-	WORD  $0x6e2dddb7 // fmul v23.4s, v13.4s, v13.4s
+	// log1p(v) = v + v (v P(v))
 	FMOVQ 976(R1), F19
-	FMOVQ 976(R1), F24
+	FMOVQ 976(R1), F22
 	FMOVQ 960(R1), F21
-	FMOVQ 960(R1), F25
-	VFMLA V21.S4, V14.S4, V19.S4
-	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 1008(R1), F21
-	FMOVQ 1008(R1), F26
-	FMOVQ 992(R1), F25
-	FMOVQ 992(R1), F27
-	VFMLA V25.S4, V14.S4, V21.S4
-	VFMLA V27.S4, V23.S4, V26.S4
-	FMOVQ 1024(R1), F25
-	FMOVQ 1024(R1), F27
-	VFMLA V19.S4, V14.S4, V25.S4
-	VFMLA V24.S4, V23.S4, V27.S4
+	FMOVQ 960(R1), F23
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V23.S4, V13.S4, V22.S4
+	FMOVQ 992(R1), F21
+	FMOVQ 992(R1), F23
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V22.S4, V13.S4, V23.S4
+	FMOVQ 1008(R1), F19
+	FMOVQ 1008(R1), F22
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V23.S4, V13.S4, V22.S4
+	FMOVQ 1024(R1), F21
+	FMOVQ 1024(R1), F23
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V22.S4, V13.S4, V23.S4
 	FMOVQ 1040(R1), F19
-	FMOVQ 1040(R1), F24
-	VFMLA V21.S4, V14.S4, V19.S4
-	VFMLA V26.S4, V23.S4, V24.S4
+	FMOVQ 1040(R1), F22
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V23.S4, V13.S4, V22.S4
 	FMOVQ 1056(R1), F21
-	FMOVQ 1056(R1), F26
-	VFMLA V25.S4, V14.S4, V21.S4
-	VFMLA V27.S4, V23.S4, V26.S4
-	FMOVQ 1072(R1), F25
-	FMOVQ 1072(R1), F27
-	VFMLA V19.S4, V14.S4, V25.S4
-	VFMLA V24.S4, V23.S4, V27.S4
-	VFMLA V25.S4, V18.S4, V21.S4
-	VFMLA V27.S4, V13.S4, V26.S4
-	VFMLA V21.S4, V14.S4, V18.S4
-	VFMLA V26.S4, V23.S4, V13.S4
+	FMOVQ 1056(R1), F23
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V22.S4, V13.S4, V23.S4
+	FMOVQ 1072(R1), F19
+	FMOVQ 1072(R1), F22
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V23.S4, V13.S4, V22.S4
+	WORD  $0x6e33ddf3 // fmul v19.4s, v15.4s, v19.4s
+	WORD  $0x6e36ddb5 // fmul v21.4s, v13.4s, v22.4s
+	VFMLA V19.S4, V15.S4, V15.S4
+	VFMLA V21.S4, V13.S4, V13.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0c9f3 // fcmgt v19.4s, v15.4s, #0.0
-	WORD  $0x4ea0cad7 // fcmgt v23.4s, v22.4s, #0.0
-	VMOVI $0, V21.B16
-	VMOVI $0, V14.B16
-	VBIT  V19.B16, V15.B16, V21.B16
-	VBIT  V23.B16, V22.B16, V14.B16
-	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
-	WORD  $0x4e2ed5af // fadd v15.4s, v13.4s, v14.4s
+	WORD $0x4ea0ca55 // fcmgt v21.4s, v18.4s, #0.0
+	WORD $0x4ea0c9d3 // fcmgt v19.4s, v14.4s, #0.0
+	VAND V21.B16, V18.B16, V18.B16
+	VAND V19.B16, V14.B16, V14.B16
+	WORD $0x4e32d5f2 // fadd v18.4s, v15.4s, v18.4s
+	WORD $0x4e2ed5af // fadd v15.4s, v13.4s, v14.4s
 
 	// D = q + gamma ce (1-q), with v's sign
 	FMOVS 8(R8), F13
@@ -5149,14 +5053,14 @@ block:
 	VAND  V6.B16, V20.B16, V13.B16
 	VEOR  V14.B16, V10.B16, V10.B16
 	VEOR  V13.B16, V11.B16, V13.B16
-	FMOVS 12(R8), F14
-	FMOVS 12(R8), F11
-	VDUP  V14.S[0], V19.S4
-	VDUP  V11.S[0], V21.S4
 	FMOVS 16(R8), F11
 	FMOVS 16(R8), F14
 	VDUP  V11.S[0], V11.S4
 	VDUP  V14.S[0], V14.S4
+	FMOVS 12(R8), F19
+	FMOVS 12(R8), F21
+	VDUP  V19.S[0], V19.S4
+	VDUP  V21.S[0], V21.S4
 	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
 	WORD  $0x4ea0aa94 // cmlt v20.4s, v20.4s, #0
 	VBIT  V12.B16, V19.B16, V11.B16
@@ -5166,33 +5070,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_281
+	BGE  focusnot0_423
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone281
+	JMP  focusdone423
 
-focusnot0_281:
+focusnot0_423:
 	CMP   $2, R9
-	BGE   focusnot1_281
+	BGE   focusnot1_423
 	FMOVQ 224(R1), F16
 	FMOVQ 224(R1), F17
-	JMP   focusdone281
+	JMP   focusdone423
 
-focusnot1_281:
+focusnot1_423:
 	CMP $3, R9
-	BGE focusnot2_281
-	JMP focusdone281
+	BGE focusnot2_423
+	JMP focusdone423
 
-focusnot2_281:
+focusnot2_423:
 	CMP  $4, R9
-	BGE  focusnot3_281
+	BGE  focusnot3_423
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone281
+	JMP  focusdone423
 
-focusnot3_281:
+focusnot3_423:
 	CMP   $5, R9
-	BGE   focusnot4_281
+	BGE   focusnot4_423
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -5207,11 +5111,11 @@ focusnot3_281:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone281
+	JMP   focusdone423
 
-focusnot4_281:
+focusnot4_423:
 	CMP   $6, R9
-	BGE   focusnot5_281
+	BGE   focusnot5_423
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -5232,11 +5136,11 @@ focusnot4_281:
 	VFMLA V2.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone281
+	JMP   focusdone423
 
-focusnot5_281:
+focusnot5_423:
 	CMP   $7, R9
-	BGE   focusnot6_281
+	BGE   focusnot6_423
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5249,11 +5153,11 @@ focusnot5_281:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone281
+	JMP   focusdone423
 
-focusnot6_281:
+focusnot6_423:
 	CMP   $8, R9
-	BGE   focusnot7_281
+	BGE   focusnot7_423
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5266,11 +5170,11 @@ focusnot6_281:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone281
+	JMP   focusdone423
 
-focusnot7_281:
+focusnot7_423:
 	CMP   $9, R9
-	BGE   focusnot8_281
+	BGE   focusnot8_423
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5293,9 +5197,9 @@ focusnot7_281:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone281
+	JMP   focusdone423
 
-focusnot8_281:
+focusnot8_423:
 	ADD   $24, R8, R11
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
@@ -5506,7 +5410,7 @@ focusnot8_281:
 	FMOVD F18, R11
 	CBNZ  R11, slowblock
 
-focusdone281:
+focusdone423:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
 
@@ -5637,9 +5541,9 @@ partdone2:
 	WORD  $0x4e21d5ea // fadd v10.4s, v15.4s, v1.4s
 	WORD  $0x6e2afc2b // fdiv v11.4s, v1.4s, v10.4s
 	WORD  $0x6e2bddea // fmul v10.4s, v15.4s, v11.4s
+	VSHL  $2, V12.S4, V12.S4
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VSHL $2, V12.S4, V12.S4
 	VAND V6.B16, V12.B16, V14.B16
 	VEOR V13.B16, V14.B16, V13.B16
 	WORD $0x4ea0a9ae // cmlt v14.4s, v13.4s, #0
@@ -5647,30 +5551,29 @@ partdone2:
 	VBIT V14.B16, V10.B16, V17.B16
 	VBIT V14.B16, V11.B16, V10.B16
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	WORD  $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
-	FMOVQ 976(R1), F14
-	FMOVQ 960(R1), F16
-	VFMLA V16.S4, V11.S4, V14.S4
-	FMOVQ 1008(R1), F16
-	FMOVQ 992(R1), F18
-	VFMLA V18.S4, V11.S4, V16.S4
-	FMOVQ 1024(R1), F18
-	VFMLA V14.S4, V11.S4, V18.S4
-	FMOVQ 1040(R1), F14
-	VFMLA V16.S4, V11.S4, V14.S4
-	FMOVQ 1056(R1), F16
-	VFMLA V18.S4, V11.S4, V16.S4
-	FMOVQ 1072(R1), F18
-	VFMLA V14.S4, V11.S4, V18.S4
-	VFMLA V18.S4, V15.S4, V16.S4
-	VFMLA V16.S4, V11.S4, V15.S4
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F11
+	FMOVQ 960(R1), F14
+	VFMLA V14.S4, V15.S4, V11.S4
+	FMOVQ 992(R1), F14
+	VFMLA V11.S4, V15.S4, V14.S4
+	FMOVQ 1008(R1), F11
+	VFMLA V14.S4, V15.S4, V11.S4
+	FMOVQ 1024(R1), F14
+	VFMLA V11.S4, V15.S4, V14.S4
+	FMOVQ 1040(R1), F11
+	VFMLA V14.S4, V15.S4, V11.S4
+	FMOVQ 1056(R1), F14
+	VFMLA V11.S4, V15.S4, V14.S4
+	FMOVQ 1072(R1), F11
+	VFMLA V14.S4, V15.S4, V11.S4
+	WORD  $0x6e2bddeb // fmul v11.4s, v15.4s, v11.4s
+	VFMLA V11.S4, V15.S4, V15.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0c9ab // fcmgt v11.4s, v13.4s, #0.0
-	VMOVI $0, V14.B16
-	VBIT  V11.B16, V13.B16, V14.B16
-	WORD  $0x4e2ed5ed // fadd v13.4s, v15.4s, v14.4s
+	WORD $0x4ea0c9ab // fcmgt v11.4s, v13.4s, #0.0
+	VAND V11.B16, V13.B16, V11.B16
+	WORD $0x4e2bd5ed // fadd v13.4s, v15.4s, v11.4s
 
 	// D = q + gamma ce (1-q), with v's sign
 	FMOVS 8(R8), F11
@@ -5680,40 +5583,40 @@ partdone2:
 	VFMLA V10.S4, V11.S4, V14.S4
 	VAND  V6.B16, V12.B16, V10.B16
 	VEOR  V10.B16, V14.B16, V10.B16
-	FMOVS 12(R8), F11
-	VDUP  V11.S[0], V14.S4
 	FMOVS 16(R8), F11
 	VDUP  V11.S[0], V11.S4
+	FMOVS 12(R8), F14
+	VDUP  V14.S[0], V14.S4
 	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
 	VBIT  V12.B16, V14.B16, V11.B16
 	WORD  $0x6e2ddd6c // fmul v12.4s, v11.4s, v13.4s
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_282
+	BGE  focusnot0_424
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone282
+	JMP  focusdone424
 
-focusnot0_282:
+focusnot0_424:
 	CMP   $2, R9
-	BGE   focusnot1_282
+	BGE   focusnot1_424
 	FMOVQ 224(R1), F17
-	JMP   focusdone282
+	JMP   focusdone424
 
-focusnot1_282:
+focusnot1_424:
 	CMP $3, R9
-	BGE focusnot2_282
-	JMP focusdone282
+	BGE focusnot2_424
+	JMP focusdone424
 
-focusnot2_282:
+focusnot2_424:
 	CMP  $4, R9
-	BGE  focusnot3_282
+	BGE  focusnot3_424
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone282
+	JMP  focusdone424
 
-focusnot3_282:
+focusnot3_424:
 	CMP   $5, R9
-	BGE   focusnot4_282
+	BGE   focusnot4_424
 	WORD  $0x6ea1fa2d // fsqrt v13.4s, v17.4s
 	VMOV  V17.B16, V14.B16
 	VFMLS V13.S4, V13.S4, V14.S4
@@ -5721,11 +5624,11 @@ focusnot3_282:
 	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
 	VFMLA V13.S4, V17.S4, V14.S4
 	VMOV  V14.B16, V17.B16
-	JMP   focusdone282
+	JMP   focusdone424
 
-focusnot4_282:
+focusnot4_424:
 	CMP   $6, R9
-	BGE   focusnot5_282
+	BGE   focusnot5_424
 	WORD  $0x6ea1fa2d // fsqrt v13.4s, v17.4s
 	WORD  $0x6e31de2e // fmul v14.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
@@ -5736,33 +5639,33 @@ focusnot4_282:
 	VFMLA V2.S4, V15.S4, V16.S4
 	WORD  $0x6e2dde11 // fmul v17.4s, v16.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V17.S4
-	JMP   focusdone282
+	JMP   focusdone424
 
-focusnot5_282:
+focusnot5_424:
 	CMP   $7, R9
-	BGE   focusnot6_282
+	BGE   focusnot6_424
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
 	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
 	VFMLA V17.S4, V13.S4, V14.S4
 	VMOV  V14.B16, V17.B16
-	JMP   focusdone282
+	JMP   focusdone424
 
-focusnot6_282:
+focusnot6_424:
 	CMP   $8, R9
-	BGE   focusnot7_282
+	BGE   focusnot7_424
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
 	WORD  $0x4e2dd5af // fadd v15.4s, v13.4s, v13.4s
 	WORD  $0x6e2eddf1 // fmul v17.4s, v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V17.S4
-	JMP   focusdone282
+	JMP   focusdone424
 
-focusnot7_282:
+focusnot7_424:
 	CMP   $9, R9
-	BGE   focusnot8_282
+	BGE   focusnot8_424
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
@@ -5774,9 +5677,9 @@ focusnot7_282:
 	WORD  $0x6e31de4d // fmul v13.4s, v18.4s, v17.4s
 	VFMLA V17.S4, V15.S4, V13.S4
 	VMOV  V13.B16, V17.B16
-	JMP   focusdone282
+	JMP   focusdone424
 
-focusnot8_282:
+focusnot8_424:
 	ADD   $24, R8, R11
 	FMOVS (R11), F13
 	VDUP  V13.S[0], V13.S4
@@ -5883,7 +5786,7 @@ focusnot8_282:
 	FMOVD F13, R11
 	CBNZ  R11, slowvector
 
-focusdone282:
+focusdone424:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e31dd8c // fmul v12.4s, v12.4s, v17.4s
 
@@ -6017,41 +5920,41 @@ otherblock:
 	WORD  $0x6e2ede9e // fmul v30.4s, v20.4s, v14.4s
 	WORD  $0x6e2fdf1c // fmul v28.4s, v24.4s, v15.4s
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	WORD  $0x6e34de8c // fmul v12.4s, v20.4s, v20.4s
-	WORD  $0x6e38df11 // fmul v17.4s, v24.4s, v24.4s
-	FMOVQ 976(R1), F13
-	FMOVQ 976(R1), F18
-	FMOVQ 960(R1), F16
-	FMOVQ 960(R1), F19
-	VFMLA V16.S4, V12.S4, V13.S4
-	VFMLA V19.S4, V17.S4, V18.S4
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F12
+	FMOVQ 976(R1), F16
+	FMOVQ 960(R1), F13
+	FMOVQ 960(R1), F17
+	VFMLA V13.S4, V20.S4, V12.S4
+	VFMLA V17.S4, V24.S4, V16.S4
+	FMOVQ 992(R1), F13
+	FMOVQ 992(R1), F17
+	VFMLA V12.S4, V20.S4, V13.S4
+	VFMLA V16.S4, V24.S4, V17.S4
+	FMOVQ 1008(R1), F12
 	FMOVQ 1008(R1), F16
-	FMOVQ 1008(R1), F22
-	FMOVQ 992(R1), F19
-	FMOVQ 992(R1), F23
-	VFMLA V19.S4, V12.S4, V16.S4
-	VFMLA V23.S4, V17.S4, V22.S4
-	FMOVQ 1024(R1), F19
-	FMOVQ 1024(R1), F23
-	VFMLA V13.S4, V12.S4, V19.S4
-	VFMLA V18.S4, V17.S4, V23.S4
-	FMOVQ 1040(R1), F13
-	FMOVQ 1040(R1), F18
-	VFMLA V16.S4, V12.S4, V13.S4
-	VFMLA V22.S4, V17.S4, V18.S4
-	FMOVQ 1056(R1), F16
-	FMOVQ 1056(R1), F22
-	VFMLA V19.S4, V12.S4, V16.S4
-	VFMLA V23.S4, V17.S4, V22.S4
-	FMOVQ 1072(R1), F19
-	FMOVQ 1072(R1), F23
-	VFMLA V13.S4, V12.S4, V19.S4
-	VFMLA V18.S4, V17.S4, V23.S4
-	VFMLA V19.S4, V20.S4, V16.S4
-	VFMLA V23.S4, V24.S4, V22.S4
-	VFMLA V16.S4, V12.S4, V20.S4
-	VFMLA V22.S4, V17.S4, V24.S4
+	VFMLA V13.S4, V20.S4, V12.S4
+	VFMLA V17.S4, V24.S4, V16.S4
+	FMOVQ 1024(R1), F13
+	FMOVQ 1024(R1), F17
+	VFMLA V12.S4, V20.S4, V13.S4
+	VFMLA V16.S4, V24.S4, V17.S4
+	FMOVQ 1040(R1), F12
+	FMOVQ 1040(R1), F16
+	VFMLA V13.S4, V20.S4, V12.S4
+	VFMLA V17.S4, V24.S4, V16.S4
+	FMOVQ 1056(R1), F13
+	FMOVQ 1056(R1), F17
+	VFMLA V12.S4, V20.S4, V13.S4
+	VFMLA V16.S4, V24.S4, V17.S4
+	FMOVQ 1072(R1), F12
+	FMOVQ 1072(R1), F16
+	VFMLA V13.S4, V20.S4, V12.S4
+	VFMLA V17.S4, V24.S4, V16.S4
+	WORD  $0x6e2cde8c // fmul v12.4s, v20.4s, v12.4s
+	WORD  $0x6e30df0d // fmul v13.4s, v24.4s, v16.4s
+	VFMLA V12.S4, V20.S4, V20.S4
+	VFMLA V13.S4, V24.S4, V24.S4
 	WORD  $0x4ea0a94c // cmlt v12.4s, v10.4s, #0
 	WORD  $0x4ea0a96d // cmlt v13.4s, v11.4s, #0
 	VMOV  V14.B16, V18.B16
@@ -6131,33 +6034,33 @@ otherblock:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_283
+	BGE  focusnot0_425
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone283
+	JMP  focusdone425
 
-focusnot0_283:
+focusnot0_425:
 	CMP   $2, R9
-	BGE   focusnot1_283
+	BGE   focusnot1_425
 	FMOVQ 224(R1), F16
 	FMOVQ 224(R1), F17
-	JMP   focusdone283
+	JMP   focusdone425
 
-focusnot1_283:
+focusnot1_425:
 	CMP $3, R9
-	BGE focusnot2_283
-	JMP focusdone283
+	BGE focusnot2_425
+	JMP focusdone425
 
-focusnot2_283:
+focusnot2_425:
 	CMP  $4, R9
-	BGE  focusnot3_283
+	BGE  focusnot3_425
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone283
+	JMP  focusdone425
 
-focusnot3_283:
+focusnot3_425:
 	CMP   $5, R9
-	BGE   focusnot4_283
+	BGE   focusnot4_425
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -6172,11 +6075,11 @@ focusnot3_283:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone283
+	JMP   focusdone425
 
-focusnot4_283:
+focusnot4_425:
 	CMP   $6, R9
-	BGE   focusnot5_283
+	BGE   focusnot5_425
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -6197,11 +6100,11 @@ focusnot4_283:
 	VFMLA V2.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone283
+	JMP   focusdone425
 
-focusnot5_283:
+focusnot5_425:
 	CMP   $7, R9
-	BGE   focusnot6_283
+	BGE   focusnot6_425
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6214,11 +6117,11 @@ focusnot5_283:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone283
+	JMP   focusdone425
 
-focusnot6_283:
+focusnot6_425:
 	CMP   $8, R9
-	BGE   focusnot7_283
+	BGE   focusnot7_425
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6231,11 +6134,11 @@ focusnot6_283:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone283
+	JMP   focusdone425
 
-focusnot7_283:
+focusnot7_425:
 	CMP   $9, R9
-	BGE   focusnot8_283
+	BGE   focusnot8_425
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6258,9 +6161,9 @@ focusnot7_283:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone283
+	JMP   focusdone425
 
-focusnot8_283:
+focusnot8_425:
 	ADD   $24, R8, R11
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
@@ -6471,7 +6374,7 @@ focusnot8_283:
 	FMOVD F18, R11
 	CBNZ  R11, slowblock
 
-focusdone283:
+focusdone425:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd6b // fmul v11.4s, v11.4s, v16.4s
 
@@ -6536,24 +6439,24 @@ othervector:
 	WORD  $0x6e2afc2b // fdiv v11.4s, v1.4s, v10.4s
 	WORD  $0x6e2bde11 // fmul v17.4s, v16.4s, v11.4s
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	WORD  $0x6e30de0a // fmul v10.4s, v16.4s, v16.4s
-	FMOVQ 976(R1), F14
-	FMOVQ 960(R1), F15
-	VFMLA V15.S4, V10.S4, V14.S4
-	FMOVQ 1008(R1), F15
-	FMOVQ 992(R1), F18
-	VFMLA V18.S4, V10.S4, V15.S4
-	FMOVQ 1024(R1), F18
-	VFMLA V14.S4, V10.S4, V18.S4
-	FMOVQ 1040(R1), F14
-	VFMLA V15.S4, V10.S4, V14.S4
-	FMOVQ 1056(R1), F15
-	VFMLA V18.S4, V10.S4, V15.S4
-	FMOVQ 1072(R1), F18
-	VFMLA V14.S4, V10.S4, V18.S4
-	VFMLA V18.S4, V16.S4, V15.S4
-	VFMLA V15.S4, V10.S4, V16.S4
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F10
+	FMOVQ 960(R1), F14
+	VFMLA V14.S4, V16.S4, V10.S4
+	FMOVQ 992(R1), F14
+	VFMLA V10.S4, V16.S4, V14.S4
+	FMOVQ 1008(R1), F10
+	VFMLA V14.S4, V16.S4, V10.S4
+	FMOVQ 1024(R1), F14
+	VFMLA V10.S4, V16.S4, V14.S4
+	FMOVQ 1040(R1), F10
+	VFMLA V14.S4, V16.S4, V10.S4
+	FMOVQ 1056(R1), F14
+	VFMLA V10.S4, V16.S4, V14.S4
+	FMOVQ 1072(R1), F10
+	VFMLA V14.S4, V16.S4, V10.S4
+	WORD  $0x6e2ade0a // fmul v10.4s, v16.4s, v10.4s
+	VFMLA V10.S4, V16.S4, V16.S4
 	WORD  $0x4ea0a9aa // cmlt v10.4s, v13.4s, #0
 	VMOV  V11.B16, V14.B16
 	VBIT  V10.B16, V17.B16, V14.B16
@@ -6599,30 +6502,30 @@ othervector:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_284
+	BGE  focusnot0_426
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone284
+	JMP  focusdone426
 
-focusnot0_284:
+focusnot0_426:
 	CMP   $2, R9
-	BGE   focusnot1_284
+	BGE   focusnot1_426
 	FMOVQ 224(R1), F20
-	JMP   focusdone284
+	JMP   focusdone426
 
-focusnot1_284:
+focusnot1_426:
 	CMP $3, R9
-	BGE focusnot2_284
-	JMP focusdone284
+	BGE focusnot2_426
+	JMP focusdone426
 
-focusnot2_284:
+focusnot2_426:
 	CMP  $4, R9
-	BGE  focusnot3_284
+	BGE  focusnot3_426
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone284
+	JMP  focusdone426
 
-focusnot3_284:
+focusnot3_426:
 	CMP   $5, R9
-	BGE   focusnot4_284
+	BGE   focusnot4_426
 	WORD  $0x6ea1fa8d // fsqrt v13.4s, v20.4s
 	VMOV  V20.B16, V14.B16
 	VFMLS V13.S4, V13.S4, V14.S4
@@ -6630,11 +6533,11 @@ focusnot3_284:
 	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
 	VFMLA V13.S4, V20.S4, V14.S4
 	VMOV  V14.B16, V20.B16
-	JMP   focusdone284
+	JMP   focusdone426
 
-focusnot4_284:
+focusnot4_426:
 	CMP   $6, R9
-	BGE   focusnot5_284
+	BGE   focusnot5_426
 	WORD  $0x6ea1fa8d // fsqrt v13.4s, v20.4s
 	WORD  $0x6e34de8e // fmul v14.4s, v20.4s, v20.4s
 	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
@@ -6645,33 +6548,33 @@ focusnot4_284:
 	VFMLA V2.S4, V15.S4, V16.S4
 	WORD  $0x6e2dde14 // fmul v20.4s, v16.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V20.S4
-	JMP   focusdone284
+	JMP   focusdone426
 
-focusnot5_284:
+focusnot5_426:
 	CMP   $7, R9
-	BGE   focusnot6_284
+	BGE   focusnot6_426
 	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V20.S4, V20.S4, V14.S4
 	WORD  $0x6e34ddce // fmul v14.4s, v14.4s, v20.4s
 	VFMLA V20.S4, V13.S4, V14.S4
 	VMOV  V14.B16, V20.B16
-	JMP   focusdone284
+	JMP   focusdone426
 
-focusnot6_284:
+focusnot6_426:
 	CMP   $8, R9
-	BGE   focusnot7_284
+	BGE   focusnot7_426
 	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V20.S4, V20.S4, V14.S4
 	WORD  $0x4e2dd5af // fadd v15.4s, v13.4s, v13.4s
 	WORD  $0x6e2eddf4 // fmul v20.4s, v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V20.S4
-	JMP   focusdone284
+	JMP   focusdone426
 
-focusnot7_284:
+focusnot7_426:
 	CMP   $9, R9
-	BGE   focusnot8_284
+	BGE   focusnot8_426
 	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V20.S4, V20.S4, V14.S4
@@ -6683,9 +6586,9 @@ focusnot7_284:
 	WORD  $0x6e34de2d // fmul v13.4s, v17.4s, v20.4s
 	VFMLA V20.S4, V15.S4, V13.S4
 	VMOV  V13.B16, V20.B16
-	JMP   focusdone284
+	JMP   focusdone426
 
-focusnot8_284:
+focusnot8_426:
 	ADD   $24, R8, R11
 	FMOVS (R11), F13
 	VDUP  V13.S[0], V13.S4
@@ -6792,7 +6695,7 @@ focusnot8_284:
 	FMOVD F13, R11
 	CBNZ  R11, slowvector
 
-focusdone284:
+focusdone426:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e34dd6b // fmul v11.4s, v11.4s, v20.4s
 
@@ -6915,24 +6818,24 @@ slow:
 	WORD  $0x6e2dde14 // fmul v20.4s, v16.4s, v13.4s
 	VBIT  V14.B16, V12.B16, V20.B16
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
-	FMOVQ 976(R1), F17
-	FMOVQ 960(R1), F18
-	VFMLA V18.S4, V15.S4, V17.S4
-	FMOVQ 1008(R1), F18
-	FMOVQ 992(R1), F19
-	VFMLA V19.S4, V15.S4, V18.S4
-	FMOVQ 1024(R1), F19
-	VFMLA V17.S4, V15.S4, V19.S4
-	FMOVQ 1040(R1), F17
-	VFMLA V18.S4, V15.S4, V17.S4
-	FMOVQ 1056(R1), F18
-	VFMLA V19.S4, V15.S4, V18.S4
-	FMOVQ 1072(R1), F19
-	VFMLA V17.S4, V15.S4, V19.S4
-	VFMLA V19.S4, V16.S4, V18.S4
-	VFMLA V18.S4, V15.S4, V16.S4
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F15
+	FMOVQ 960(R1), F17
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 992(R1), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	FMOVQ 1008(R1), F15
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 1024(R1), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	FMOVQ 1040(R1), F15
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 1056(R1), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	FMOVQ 1072(R1), F15
+	VFMLA V17.S4, V16.S4, V15.S4
+	WORD  $0x6e2fde0f // fmul v15.4s, v16.4s, v15.4s
+	VFMLA V15.S4, V16.S4, V16.S4
 	VBIT  V14.B16, V12.B16, V16.B16
 	WORD  $0x4ea0a94c // cmlt v12.4s, v10.4s, #0
 	VMOV  V13.B16, V14.B16
@@ -6988,30 +6891,30 @@ slow:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_285
+	BGE  focusnot0_427
 	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
-	JMP  focusdone285
+	JMP  focusdone427
 
-focusnot0_285:
+focusnot0_427:
 	CMP   $2, R9
-	BGE   focusnot1_285
+	BGE   focusnot1_427
 	FMOVQ 224(R1), F12
-	JMP   focusdone285
+	JMP   focusdone427
 
-focusnot1_285:
+focusnot1_427:
 	CMP $3, R9
-	BGE focusnot2_285
-	JMP focusdone285
+	BGE focusnot2_427
+	JMP focusdone427
 
-focusnot2_285:
+focusnot2_427:
 	CMP  $4, R9
-	BGE  focusnot3_285
+	BGE  focusnot3_427
 	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
-	JMP  focusdone285
+	JMP  focusdone427
 
-focusnot3_285:
+focusnot3_427:
 	CMP   $5, R9
-	BGE   focusnot4_285
+	BGE   focusnot4_427
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	VMOV  V12.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -7019,11 +6922,11 @@ focusnot3_285:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V12.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone285
+	JMP   focusdone427
 
-focusnot4_285:
+focusnot4_427:
 	CMP   $6, R9
-	BGE   focusnot5_285
+	BGE   focusnot5_427
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -7034,33 +6937,33 @@ focusnot4_285:
 	VFMLA V2.S4, V12.S4, V17.S4
 	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V12.S4
-	JMP   focusdone285
+	JMP   focusdone427
 
-focusnot5_285:
+focusnot5_427:
 	CMP   $7, R9
-	BGE   focusnot6_285
+	BGE   focusnot6_427
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
 	VFMLA V12.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone285
+	JMP   focusdone427
 
-focusnot6_285:
+focusnot6_427:
 	CMP   $8, R9
-	BGE   focusnot7_285
+	BGE   focusnot7_427
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
 	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V12.S4
-	JMP   focusdone285
+	JMP   focusdone427
 
-focusnot7_285:
+focusnot7_427:
 	CMP   $9, R9
-	BGE   focusnot8_285
+	BGE   focusnot8_427
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
@@ -7072,9 +6975,9 @@ focusnot7_285:
 	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
 	VFMLA V12.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V12.B16
-	JMP   focusdone285
+	JMP   focusdone427
 
-focusnot8_285:
+focusnot8_427:
 	ADD   $24, R8, R12
 	FMOVS (R12), F14
 	VDUP  V14.S[0], V14.S4
@@ -7199,25 +7102,21 @@ focusnot8_285:
 	VBIF  V15.B16, V22.B16, V16.B16
 	FMOVQ 944(R1), F15
 	WORD  $0x6eb3e5ef // fcmgt v15.4s, v15.4s, v19.4s
-	VMOVI $0, V18.B16
-	VBIF  V15.B16, V16.B16, V18.B16
+	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
 	VMOVI $0, V15.B16
 	VCMEQ V15.S4, V17.S4, V15.S4
 	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	VMOVI $0, V16.B16
-	VBIT  V14.B16, V7.B16, V16.B16
-	VBIT  V15.B16, V16.B16, V18.B16
+	VAND  V14.B16, V7.B16, V18.B16
+	VBIT  V15.B16, V18.B16, V16.B16
 	VCMEQ V7.S4, V17.S4, V15.S4
-	VMOVI $0, V16.B16
-	FMOVQ 384(R1), F19
-	VBIT  V14.B16, V16.B16, V19.B16
-	VBIT  V15.B16, V19.B16, V18.B16
+	WORD  $0x4e6e1cee // bic v14.16b, v7.16b, v14.16b
+	VBIT  V15.B16, V14.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R12), F14
 	VDUP  V14.S[0], V14.S4
 	VAND  V14.B16, V12.B16, V14.B16
-	VORR  V14.B16, V18.B16, V14.B16
+	VORR  V14.B16, V16.B16, V14.B16
 	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
 	WORD  $0x4eb134f0 // cmgt v16.4s, v7.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
@@ -7231,7 +7130,7 @@ focusnot8_285:
 	FMOVQ 368(R1), F12
 	VBIF  V15.B16, V14.B16, V12.B16
 
-focusdone285:
+focusdone427:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
 	FMOVQ 1104(R1), F15
@@ -7368,24 +7267,24 @@ partdone8:
 	WORD  $0x6e2dde14 // fmul v20.4s, v16.4s, v13.4s
 	VBIT  V14.B16, V12.B16, V20.B16
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
-	FMOVQ 976(R1), F17
-	FMOVQ 960(R1), F18
-	VFMLA V18.S4, V15.S4, V17.S4
-	FMOVQ 1008(R1), F18
-	FMOVQ 992(R1), F19
-	VFMLA V19.S4, V15.S4, V18.S4
-	FMOVQ 1024(R1), F19
-	VFMLA V17.S4, V15.S4, V19.S4
-	FMOVQ 1040(R1), F17
-	VFMLA V18.S4, V15.S4, V17.S4
-	FMOVQ 1056(R1), F18
-	VFMLA V19.S4, V15.S4, V18.S4
-	FMOVQ 1072(R1), F19
-	VFMLA V17.S4, V15.S4, V19.S4
-	VFMLA V19.S4, V16.S4, V18.S4
-	VFMLA V18.S4, V15.S4, V16.S4
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F15
+	FMOVQ 960(R1), F17
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 992(R1), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	FMOVQ 1008(R1), F15
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 1024(R1), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	FMOVQ 1040(R1), F15
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 1056(R1), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	FMOVQ 1072(R1), F15
+	VFMLA V17.S4, V16.S4, V15.S4
+	WORD  $0x6e2fde0f // fmul v15.4s, v16.4s, v15.4s
+	VFMLA V15.S4, V16.S4, V16.S4
 	VBIT  V14.B16, V12.B16, V16.B16
 	WORD  $0x4ea0a94c // cmlt v12.4s, v10.4s, #0
 	VMOV  V13.B16, V14.B16
@@ -7441,30 +7340,30 @@ partdone8:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_286
+	BGE  focusnot0_428
 	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
-	JMP  focusdone286
+	JMP  focusdone428
 
-focusnot0_286:
+focusnot0_428:
 	CMP   $2, R9
-	BGE   focusnot1_286
+	BGE   focusnot1_428
 	FMOVQ 224(R1), F12
-	JMP   focusdone286
+	JMP   focusdone428
 
-focusnot1_286:
+focusnot1_428:
 	CMP $3, R9
-	BGE focusnot2_286
-	JMP focusdone286
+	BGE focusnot2_428
+	JMP focusdone428
 
-focusnot2_286:
+focusnot2_428:
 	CMP  $4, R9
-	BGE  focusnot3_286
+	BGE  focusnot3_428
 	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
-	JMP  focusdone286
+	JMP  focusdone428
 
-focusnot3_286:
+focusnot3_428:
 	CMP   $5, R9
-	BGE   focusnot4_286
+	BGE   focusnot4_428
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	VMOV  V12.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -7472,11 +7371,11 @@ focusnot3_286:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V12.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone286
+	JMP   focusdone428
 
-focusnot4_286:
+focusnot4_428:
 	CMP   $6, R9
-	BGE   focusnot5_286
+	BGE   focusnot5_428
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -7487,33 +7386,33 @@ focusnot4_286:
 	VFMLA V2.S4, V12.S4, V17.S4
 	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V12.S4
-	JMP   focusdone286
+	JMP   focusdone428
 
-focusnot5_286:
+focusnot5_428:
 	CMP   $7, R9
-	BGE   focusnot6_286
+	BGE   focusnot6_428
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
 	VFMLA V12.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone286
+	JMP   focusdone428
 
-focusnot6_286:
+focusnot6_428:
 	CMP   $8, R9
-	BGE   focusnot7_286
+	BGE   focusnot7_428
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
 	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V12.S4
-	JMP   focusdone286
+	JMP   focusdone428
 
-focusnot7_286:
+focusnot7_428:
 	CMP   $9, R9
-	BGE   focusnot8_286
+	BGE   focusnot8_428
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
@@ -7525,9 +7424,9 @@ focusnot7_286:
 	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
 	VFMLA V12.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V12.B16
-	JMP   focusdone286
+	JMP   focusdone428
 
-focusnot8_286:
+focusnot8_428:
 	ADD   $24, R8, R11
 	FMOVS (R11), F14
 	VDUP  V14.S[0], V14.S4
@@ -7652,25 +7551,21 @@ focusnot8_286:
 	VBIF  V15.B16, V22.B16, V16.B16
 	FMOVQ 944(R1), F15
 	WORD  $0x6eb3e5ef // fcmgt v15.4s, v15.4s, v19.4s
-	VMOVI $0, V18.B16
-	VBIF  V15.B16, V16.B16, V18.B16
+	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
 	VMOVI $0, V15.B16
 	VCMEQ V15.S4, V17.S4, V15.S4
 	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	VMOVI $0, V16.B16
-	VBIT  V14.B16, V7.B16, V16.B16
-	VBIT  V15.B16, V16.B16, V18.B16
+	VAND  V14.B16, V7.B16, V18.B16
+	VBIT  V15.B16, V18.B16, V16.B16
 	VCMEQ V7.S4, V17.S4, V15.S4
-	VMOVI $0, V16.B16
-	FMOVQ 384(R1), F19
-	VBIT  V14.B16, V16.B16, V19.B16
-	VBIT  V15.B16, V19.B16, V18.B16
+	WORD  $0x4e6e1cee // bic v14.16b, v7.16b, v14.16b
+	VBIT  V15.B16, V14.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R11), F14
 	VDUP  V14.S[0], V14.S4
 	VAND  V14.B16, V12.B16, V14.B16
-	VORR  V14.B16, V18.B16, V14.B16
+	VORR  V14.B16, V16.B16, V14.B16
 	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
 	WORD  $0x4eb134f0 // cmgt v16.4s, v7.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
@@ -7684,7 +7579,7 @@ focusnot8_286:
 	FMOVQ 368(R1), F12
 	VBIF  V15.B16, V14.B16, V12.B16
 
-focusdone286:
+focusdone428:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
 	FMOVQ 1104(R1), F15
@@ -7738,6 +7633,3392 @@ partone10:
 	VST1 V12.S[0], (R11)
 
 partdone10:
+	JMP nextvector
+
+// func backgroundLossNEON(losses *float32, logits *float32, n int, p *lossParams)
+TEXT ·backgroundLossNEON(SB), NOSPLIT, $0-32
+	MOVD  $consts<>+0(SB), R1
+	MOVD  $tables<>+0(SB), R0
+	FMOVQ (R0), F0
+	FMOVQ 224(R1), F1
+	FMOVQ 320(R1), F2
+	FMOVQ 784(R1), F3
+	FMOVQ 384(R1), F4
+	FMOVQ 80(R1), F5
+	FMOVQ 1088(R1), F6
+	FMOVQ 608(R1), F7
+	FMOVQ 32(R1), F8
+	FMOVQ 48(R1), F9
+	FMOVQ 64(R1), F10
+	FMOVQ 96(R1), F11
+	FMOVQ 112(R1), F12
+	FMOVQ 960(R1), F13
+	FMOVQ 640(R1), F14
+	FMOVQ 656(R1), F15
+	FMOVQ 672(R1), F16
+	MOVD  n+16(FP), R2
+	MOVD  losses+0(FP), R3
+	MOVD  logits+8(FP), R5
+	MOVD  p+24(FP), R6
+	MOVD  (R6), R7
+
+loop:
+	CMP $8, R2
+	BLT rest
+
+block:
+	FMOVQ (R5), F22
+	FMOVQ 16(R5), F21
+	FMOVS 20(R6), F17
+	VDUP  V17.S[0], V17.S4
+
+	// any |x| > limit, or NaN?
+	WORD  $0x4ea0fad2 // fabs v18.4s, v22.4s
+	WORD  $0x4ea0fab3 // fabs v19.4s, v21.4s
+	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
+	WORD  $0x4eb13651 // cmgt v17.4s, v18.4s, v17.4s
+	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
+	FMOVD F17, R8
+	CBNZ  R8, slowblock
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V7.B16, V22.B16, V17.B16
+	VORR V7.B16, V21.B16, V18.B16
+	WORD $0x4ea8d631 // fsub v17.4s, v17.4s, v8.4s
+	WORD $0x4ea8d659 // fsub v25.4s, v18.4s, v8.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F24
+	FMOVQ 64(R1), F23
+	VFMLA V9.S4, V17.S4, V24.S4
+	VFMLA V9.S4, V25.S4, V23.S4
+	WORD  $0x4eaad712 // fsub v18.4s, v24.4s, v10.4s
+	WORD  $0x4eaad6f3 // fsub v19.4s, v23.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V5.S4, V18.S4, V17.S4
+	VFMLS V5.S4, V19.S4, V25.S4
+	VFMLS V11.S4, V18.S4, V17.S4
+	VFMLS V11.S4, V19.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F18
+	FMOVQ 128(R1), F26
+	VFMLA V12.S4, V17.S4, V18.S4
+	VFMLA V12.S4, V25.S4, V26.S4
+	FMOVQ 144(R1), F19
+	FMOVQ 144(R1), F20
+	VFMLA V18.S4, V17.S4, V19.S4
+	VFMLA V26.S4, V25.S4, V20.S4
+	FMOVQ 160(R1), F18
+	FMOVQ 160(R1), F26
+	VFMLA V19.S4, V17.S4, V18.S4
+	VFMLA V20.S4, V25.S4, V26.S4
+	FMOVQ 176(R1), F19
+	FMOVQ 176(R1), F20
+	VFMLA V18.S4, V17.S4, V19.S4
+	VFMLA V26.S4, V25.S4, V20.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V24.B16], V25.B16
+	VTBL  V0.B16, [V23.B16], V27.B16
+	FMOVQ 192(R1), F17
+	FMOVQ 192(R1), F18
+	FMOVQ 208(R1), F26
+	FMOVQ 208(R1), F28
+	VBIT  V26.B16, V25.B16, V17.B16
+	VBIT  V28.B16, V27.B16, V18.B16
+	FMOVQ 16(R0), F26
+	FMOVQ 16(R0), F25
+	VTBL  V17.B16, [V26.B16], V17.B16
+	VTBL  V18.B16, [V25.B16], V18.B16
+	VSHL  $21, V24.S4, V24.S4
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V24.S4, V17.S4, V17.S4
+	VADD  V23.S4, V18.S4, V18.S4
+	VFMLA V19.S4, V17.S4, V17.S4
+	VFMLA V20.S4, V18.S4, V18.S4
+	WORD  $0x4e21d633 // fadd v19.4s, v17.4s, v1.4s
+	WORD  $0x4e21d654 // fadd v20.4s, v18.4s, v1.4s
+	WORD  $0x6e33fc33 // fdiv v19.4s, v1.4s, v19.4s
+	WORD  $0x6e34fc34 // fdiv v20.4s, v1.4s, v20.4s
+	WORD  $0x6e33de37 // fmul v23.4s, v17.4s, v19.4s
+	WORD  $0x6e34de59 // fmul v25.4s, v18.4s, v20.4s
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	WORD $0x4ea0aad8 // cmlt v24.4s, v22.4s, #0
+	WORD $0x4ea0aaba // cmlt v26.4s, v21.4s, #0
+	VBIT V24.B16, V23.B16, V19.B16
+	VBIT V26.B16, V25.B16, V20.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F23
+	FMOVQ 976(R1), F25
+	VFMLA V13.S4, V17.S4, V23.S4
+	VFMLA V13.S4, V18.S4, V25.S4
+	FMOVQ 992(R1), F24
+	FMOVQ 992(R1), F26
+	VFMLA V23.S4, V17.S4, V24.S4
+	VFMLA V25.S4, V18.S4, V26.S4
+	FMOVQ 1008(R1), F23
+	FMOVQ 1008(R1), F25
+	VFMLA V24.S4, V17.S4, V23.S4
+	VFMLA V26.S4, V18.S4, V25.S4
+	FMOVQ 1024(R1), F24
+	FMOVQ 1024(R1), F26
+	VFMLA V23.S4, V17.S4, V24.S4
+	VFMLA V25.S4, V18.S4, V26.S4
+	FMOVQ 1040(R1), F23
+	FMOVQ 1040(R1), F25
+	VFMLA V24.S4, V17.S4, V23.S4
+	VFMLA V26.S4, V18.S4, V25.S4
+	FMOVQ 1056(R1), F24
+	FMOVQ 1056(R1), F26
+	VFMLA V23.S4, V17.S4, V24.S4
+	VFMLA V25.S4, V18.S4, V26.S4
+	FMOVQ 1072(R1), F23
+	FMOVQ 1072(R1), F25
+	VFMLA V24.S4, V17.S4, V23.S4
+	VFMLA V26.S4, V18.S4, V25.S4
+	WORD  $0x6e37de37 // fmul v23.4s, v17.4s, v23.4s
+	WORD  $0x6e39de58 // fmul v24.4s, v18.4s, v25.4s
+	VFMLA V23.S4, V17.S4, V17.S4
+	VFMLA V24.S4, V18.S4, V18.S4
+
+	// ce = log1p(e) + max(v, 0)
+	WORD  $0x4ea0cad8 // fcmgt v24.4s, v22.4s, #0.0
+	WORD  $0x4ea0cab7 // fcmgt v23.4s, v21.4s, #0.0
+	VAND  V24.B16, V22.B16, V22.B16
+	VAND  V23.B16, V21.B16, V21.B16
+	WORD  $0x4e36d631 // fadd v17.4s, v17.4s, v22.4s
+	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
+	FMOVS 16(R6), F22
+	FMOVS 16(R6), F21
+	VDUP  V22.S[0], V22.S4
+	VDUP  V21.S[0], V21.S4
+	WORD  $0x6e31ded1 // fmul v17.4s, v22.4s, v17.4s
+	WORD  $0x6e32deb2 // fmul v18.4s, v21.4s, v18.4s
+
+	// q^gamma
+	CMP  $1, R7
+	BGE  focusnot0_495
+	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
+	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
+	JMP  focusdone495
+
+focusnot0_495:
+	CMP   $2, R7
+	BGE   focusnot1_495
+	FMOVQ 224(R1), F19
+	FMOVQ 224(R1), F20
+	JMP   focusdone495
+
+focusnot1_495:
+	CMP $3, R7
+	BGE focusnot2_495
+	JMP focusdone495
+
+focusnot2_495:
+	CMP  $4, R7
+	BGE  focusnot3_495
+	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
+	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
+	JMP  focusdone495
+
+focusnot3_495:
+	CMP   $5, R7
+	BGE   focusnot4_495
+	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
+	VMOV  V19.B16, V22.B16
+	VFMLS V21.S4, V21.S4, V22.S4
+	WORD  $0x6e26deb7 // fmul v23.4s, v21.4s, v6.4s
+	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VFMLA V21.S4, V19.S4, V22.S4
+	VMOV  V22.B16, V19.B16
+	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
+	VMOV  V20.B16, V22.B16
+	VFMLS V21.S4, V21.S4, V22.S4
+	WORD  $0x6e26deb7 // fmul v23.4s, v21.4s, v6.4s
+	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VFMLA V21.S4, V20.S4, V22.S4
+	VMOV  V22.B16, V20.B16
+	JMP   focusdone495
+
+focusnot4_495:
+	CMP   $6, R7
+	BGE   focusnot5_495
+	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
+	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
+	VFMLA V19.S4, V19.S4, V24.S4
+	VMOV  V19.B16, V23.B16
+	VFMLS V21.S4, V21.S4, V23.S4
+	WORD  $0x6e37de73 // fmul v19.4s, v19.4s, v23.4s
+	VFMLA V6.S4, V19.S4, V24.S4
+	WORD  $0x6e35df13 // fmul v19.4s, v24.4s, v21.4s
+	VFMLA V21.S4, V22.S4, V19.S4
+	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
+	WORD  $0x6e34de96 // fmul v22.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
+	VFMLA V20.S4, V20.S4, V24.S4
+	VMOV  V20.B16, V23.B16
+	VFMLS V21.S4, V21.S4, V23.S4
+	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
+	VFMLA V6.S4, V20.S4, V24.S4
+	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
+	VFMLA V21.S4, V22.S4, V20.S4
+	JMP   focusdone495
+
+focusnot5_495:
+	CMP   $7, R7
+	BGE   focusnot6_495
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x6e33ded6 // fmul v22.4s, v22.4s, v19.4s
+	VFMLA V19.S4, V21.S4, V22.S4
+	VMOV  V22.B16, V19.B16
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
+	VFMLA V20.S4, V21.S4, V22.S4
+	VMOV  V22.B16, V20.B16
+	JMP   focusdone495
+
+focusnot6_495:
+	CMP   $8, R7
+	BGE   focusnot7_495
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x4e35d6b3 // fadd v19.4s, v21.4s, v21.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V21.S4, V21.S4, V19.S4
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V21.S4, V21.S4, V20.S4
+	JMP   focusdone495
+
+focusnot7_495:
+	CMP   $9, R7
+	BGE   focusnot8_495
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
+	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
+	VFMLA V21.S4, V21.S4, V25.S4
+	VFMLA V22.S4, V24.S4, V25.S4
+	WORD  $0x6e33df35 // fmul v21.4s, v25.4s, v19.4s
+	VFMLA V19.S4, V23.S4, V21.S4
+	VMOV  V21.B16, V19.B16
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
+	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
+	VFMLA V21.S4, V21.S4, V25.S4
+	VFMLA V22.S4, V24.S4, V25.S4
+	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
+	VFMLA V20.S4, V23.S4, V21.S4
+	VMOV  V21.B16, V20.B16
+	JMP   focusdone495
+
+focusnot8_495:
+	ADD   $24, R6, R8
+	FMOVS (R8), F21
+	VDUP  V21.S[0], V21.S4
+	FMOVS 4(R8), F22
+	VDUP  V22.S[0], V22.S4
+	FMOVS 8(R8), F23
+	VDUP  V23.S[0], V23.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V14.S4, V19.S4, V25.S4
+	VUSHR $23, V25.S4, V24.S4
+	VUSHR $20, V25.S4, V19.S4
+	VAND  V15.B16, V25.B16, V25.B16
+	VADD  V16.S4, V25.S4, V25.S4
+	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V19.B16], V26.B16
+	FMOVQ 304(R1), F19
+	VBIT  V2.B16, V26.B16, V19.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F29
+	VFMLA V26.S4, V25.S4, V29.S4
+	FMOVQ 688(R1), F25
+	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
+	VMOV  V29.B16, V26.B16
+	VFMLA V25.S4, V26.S4, V26.S4
+	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
+	VFMLA V25.S4, V29.S4, V27.S4
+	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
+	FMOVQ 720(R1), F30
+	FMOVQ 704(R1), F31
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 736(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 752(R1), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 768(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
+	VFMLA V31.S4, V25.S4, V27.S4
+	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V29.B16
+	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
+	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
+	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
+	VFMLA V28.S4, V21.S4, V29.S4
+	VMOV  V30.B16, V28.B16
+	VFMLA V25.S4, V22.S4, V28.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d799 // fadd v25.4s, v28.4s, v3.4s
+	WORD  $0x4ea3d73c // fsub v28.4s, v25.4s, v3.4s
+	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
+	VFMLA V26.S4, V22.S4, V28.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V19.S4, V21.S4, V29.S4
+	VFMLA V26.S4, V23.S4, V29.S4
+	VFMLA V27.S4, V22.S4, V29.S4
+	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F19
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V21.S4, V19.S4
+	FMOVQ 832(R1), F22
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V5.S4, V21.S4, V19.S4
+	VTBL  V0.B16, [V25.B16], V22.B16
+	FMOVQ 304(R1), F21
+	VBIT  V2.B16, V22.B16, V21.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V19.S4, V22.S4, V21.S4
+
+	// times 2^k
+	WORD  $0x4e35d6d3 // fadd v19.4s, v22.4s, v21.4s
+	VSHL  $20, V25.S4, V21.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V21.S4, V19.S4, V19.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F21
+	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
+	FMOVQ 880(R1), F22
+	VEOR  V22.B16, V25.B16, V22.B16
+	FMOVQ 864(R1), F23
+	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
+	VORR  V22.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R9
+	CBNZ  R9, slowblock
+	FMOVS (R8), F21
+	VDUP  V21.S[0], V21.S4
+	FMOVS 4(R8), F22
+	VDUP  V22.S[0], V22.S4
+	FMOVS 8(R8), F23
+	VDUP  V23.S[0], V23.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V14.S4, V20.S4, V25.S4
+	VUSHR $23, V25.S4, V24.S4
+	VUSHR $20, V25.S4, V20.S4
+	VAND  V15.B16, V25.B16, V25.B16
+	VADD  V16.S4, V25.S4, V25.S4
+	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V20.B16], V26.B16
+	FMOVQ 304(R1), F20
+	VBIT  V2.B16, V26.B16, V20.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F29
+	VFMLA V26.S4, V25.S4, V29.S4
+	FMOVQ 688(R1), F25
+	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
+	VMOV  V29.B16, V26.B16
+	VFMLA V25.S4, V26.S4, V26.S4
+	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
+	VFMLA V25.S4, V29.S4, V27.S4
+	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
+	FMOVQ 720(R1), F30
+	FMOVQ 704(R1), F31
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 736(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 752(R1), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 768(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
+	VFMLA V31.S4, V25.S4, V27.S4
+	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V29.B16
+	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
+	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
+	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
+	VFMLA V28.S4, V21.S4, V29.S4
+	VMOV  V30.B16, V28.B16
+	VFMLA V25.S4, V22.S4, V28.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d799 // fadd v25.4s, v28.4s, v3.4s
+	WORD  $0x4ea3d73c // fsub v28.4s, v25.4s, v3.4s
+	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
+	VFMLA V26.S4, V22.S4, V28.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V20.S4, V21.S4, V29.S4
+	VFMLA V26.S4, V23.S4, V29.S4
+	VFMLA V27.S4, V22.S4, V29.S4
+	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F20
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V21.S4, V20.S4
+	FMOVQ 832(R1), F22
+	VFMLA V20.S4, V21.S4, V22.S4
+	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V5.S4, V21.S4, V20.S4
+	VTBL  V0.B16, [V25.B16], V22.B16
+	FMOVQ 304(R1), F21
+	VBIT  V2.B16, V22.B16, V21.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V20.S4, V22.S4, V21.S4
+
+	// times 2^k
+	WORD  $0x4e35d6d4 // fadd v20.4s, v22.4s, v21.4s
+	VSHL  $20, V25.S4, V21.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V21.S4, V20.S4, V20.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F21
+	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
+	FMOVQ 880(R1), F22
+	VEOR  V22.B16, V25.B16, V22.B16
+	FMOVQ 864(R1), F23
+	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
+	VORR  V22.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R8
+	CBNZ  R8, slowblock
+
+focusdone495:
+	// loss = (alpha ce) q^gamma
+	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	FMOVQ F17, (R3)
+	FMOVQ F18, 16(R3)
+	ADD   $32, R3, R3
+	ADD   $32, R5, R5
+	SUB   $8, R2, R2
+	CMP   $8, R2
+	BGE   block
+
+rest:
+	CMP $1, R2
+	BLT done
+
+vector:
+	FMOVQ 224(R1), F17
+	ADD   $0, R5, R8
+	CMP   $4, R2
+	BLT   partless1
+	FMOVQ (R5), F17
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R8), V17.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R8), V17.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R2, partdone1
+	VLD1 (R8), V17.S[0]
+
+partdone1:
+	FMOVS 20(R6), F18
+	VDUP  V18.S[0], V18.S4
+
+	// any |x| > limit, or NaN?
+	WORD  $0x4ea0fa33 // fabs v19.4s, v17.4s
+	WORD  $0x4eb23672 // cmgt v18.4s, v19.4s, v18.4s
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R8
+	CBNZ  R8, slowvector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V7.B16, V17.B16, V18.B16
+	WORD $0x4ea8d654 // fsub v20.4s, v18.4s, v8.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F19
+	VFMLA V9.S4, V20.S4, V19.S4
+	WORD  $0x4eaad672 // fsub v18.4s, v19.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V5.S4, V18.S4, V20.S4
+	VFMLS V11.S4, V18.S4, V20.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F21
+	VFMLA V12.S4, V20.S4, V21.S4
+	FMOVQ 144(R1), F18
+	VFMLA V21.S4, V20.S4, V18.S4
+	FMOVQ 160(R1), F21
+	VFMLA V18.S4, V20.S4, V21.S4
+	FMOVQ 176(R1), F18
+	VFMLA V21.S4, V20.S4, V18.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V19.B16], V20.B16
+	FMOVQ 192(R1), F21
+	FMOVQ 208(R1), F22
+	VBIT  V22.B16, V20.B16, V21.B16
+	FMOVQ 16(R0), F20
+	VTBL  V21.B16, [V20.B16], V20.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V20.S4, V20.S4
+	VFMLA V18.S4, V20.S4, V20.S4
+	WORD  $0x4e21d692 // fadd v18.4s, v20.4s, v1.4s
+	WORD  $0x6e32fc36 // fdiv v22.4s, v1.4s, v18.4s
+	WORD  $0x6e36de92 // fmul v18.4s, v20.4s, v22.4s
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	WORD $0x4ea0aa33 // cmlt v19.4s, v17.4s, #0
+	VBIT V19.B16, V18.B16, V22.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F18
+	VFMLA V13.S4, V20.S4, V18.S4
+	FMOVQ 992(R1), F19
+	VFMLA V18.S4, V20.S4, V19.S4
+	FMOVQ 1008(R1), F18
+	VFMLA V19.S4, V20.S4, V18.S4
+	FMOVQ 1024(R1), F19
+	VFMLA V18.S4, V20.S4, V19.S4
+	FMOVQ 1040(R1), F18
+	VFMLA V19.S4, V20.S4, V18.S4
+	FMOVQ 1056(R1), F19
+	VFMLA V18.S4, V20.S4, V19.S4
+	FMOVQ 1072(R1), F18
+	VFMLA V19.S4, V20.S4, V18.S4
+	WORD  $0x6e32de92 // fmul v18.4s, v20.4s, v18.4s
+	VFMLA V18.S4, V20.S4, V20.S4
+
+	// ce = log1p(e) + max(v, 0)
+	WORD  $0x4ea0ca32 // fcmgt v18.4s, v17.4s, #0.0
+	VAND  V18.B16, V17.B16, V17.B16
+	WORD  $0x4e31d691 // fadd v17.4s, v20.4s, v17.4s
+	FMOVS 16(R6), F18
+	VDUP  V18.S[0], V18.S4
+	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
+
+	// q^gamma
+	CMP  $1, R7
+	BGE  focusnot0_496
+	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
+	JMP  focusdone496
+
+focusnot0_496:
+	CMP   $2, R7
+	BGE   focusnot1_496
+	FMOVQ 224(R1), F22
+	JMP   focusdone496
+
+focusnot1_496:
+	CMP $3, R7
+	BGE focusnot2_496
+	JMP focusdone496
+
+focusnot2_496:
+	CMP  $4, R7
+	BGE  focusnot3_496
+	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
+	JMP  focusdone496
+
+focusnot3_496:
+	CMP   $5, R7
+	BGE   focusnot4_496
+	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
+	VMOV  V22.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e26de54 // fmul v20.4s, v18.4s, v6.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V22.S4, V19.S4
+	VMOV  V19.B16, V22.B16
+	JMP   focusdone496
+
+focusnot4_496:
+	CMP   $6, R7
+	BGE   focusnot5_496
+	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
+	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V22.S4, V22.S4, V21.S4
+	VMOV  V22.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
+	VFMLA V6.S4, V20.S4, V21.S4
+	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V22.S4
+	JMP   focusdone496
+
+focusnot5_496:
+	CMP   $7, R7
+	BGE   focusnot6_496
+	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V22.S4, V22.S4, V19.S4
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V22.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V22.B16
+	JMP   focusdone496
+
+focusnot6_496:
+	CMP   $8, R7
+	BGE   focusnot7_496
+	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V22.S4, V22.S4, V19.S4
+	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
+	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	JMP   focusdone496
+
+focusnot7_496:
+	CMP   $9, R7
+	BGE   focusnot8_496
+	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V22.S4, V22.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa97 // fneg v23.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V23.S4
+	VFMLA V19.S4, V21.S4, V23.S4
+	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
+	VFMLA V22.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V22.B16
+	JMP   focusdone496
+
+focusnot8_496:
+	ADD   $24, R6, R8
+	FMOVS (R8), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R8), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R8), F20
+	VDUP  V20.S[0], V20.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V14.S4, V22.S4, V22.S4
+	VUSHR $23, V22.S4, V21.S4
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V15.B16, V22.B16, V22.B16
+	VADD  V16.S4, V22.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V24.B16], V25.B16
+	FMOVQ 304(R1), F24
+	VBIT  V2.B16, V25.B16, V24.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V25.B16
+	FMOVQ 432(R1), F26
+	VFMLA V25.S4, V22.S4, V26.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df5b // fmul v27.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V22.B16
+	VFMLA V27.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
+	VFMLA V27.S4, V26.S4, V25.S4
+	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
+	FMOVQ 720(R1), F28
+	FMOVQ 704(R1), F29
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 736(R1), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 752(R1), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 768(R1), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
+	VFMLA V29.S4, V26.S4, V25.S4
+	WORD  $0x4e39d6da // fadd v26.4s, v22.4s, v25.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V27.B16
+	WORD  $0x4e3bd6fb // fadd v27.4s, v23.4s, v27.4s
+	WORD  $0x6e3bde5c // fmul v28.4s, v18.4s, v27.4s
+	WORD  $0x6ea0fb97 // fneg v23.4s, v28.4s
+	VFMLA V27.S4, V18.S4, V23.S4
+	VMOV  V28.B16, V27.B16
+	VFMLA V26.S4, V19.S4, V27.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d77a // fadd v26.4s, v27.4s, v3.4s
+	WORD  $0x4ea3d75b // fsub v27.4s, v26.4s, v3.4s
+	WORD  $0x4ebbd79b // fsub v27.4s, v28.4s, v27.4s
+	VFMLA V22.S4, V19.S4, V27.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V23.S4
+	VFMLA V22.S4, V20.S4, V23.S4
+	VFMLA V25.S4, V19.S4, V23.S4
+	WORD  $0x4e37d773 // fadd v19.4s, v27.4s, v23.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F18
+	FMOVQ 800(R1), F20
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 832(R1), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	VFMLA V5.S4, V19.S4, V18.S4
+	VTBL  V0.B16, [V26.B16], V20.B16
+	FMOVQ 304(R1), F19
+	VBIT  V2.B16, V20.B16, V19.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V18.S4, V20.S4, V19.S4
+
+	// times 2^k
+	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
+	VSHL  $20, V26.S4, V19.S4
+	FMOVQ 336(R1), F20
+	VAND  V20.B16, V19.B16, V19.B16
+	VADD  V19.S4, V18.S4, V22.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F18
+	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
+	FMOVQ 880(R1), F19
+	VEOR  V19.B16, V26.B16, V19.B16
+	FMOVQ 864(R1), F20
+	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
+	VORR  V19.B16, V18.B16, V18.B16
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R8
+	CBNZ  R8, slowvector
+
+focusdone496:
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
+	ADD   $0, R3, R8
+	CMP   $4, R2
+	BLT   partless2
+	FMOVQ F17, (R3)
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R2, partone2
+	VST1.P V17.D[0], 8(R8)
+	TBZ    $0, R2, partdone2
+	VST1   V17.S[2], (R8)
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R2, partdone2
+	VST1 V17.S[0], (R8)
+
+partdone2:
+nextvector:
+	ADD $16, R3, R3
+	ADD $16, R5, R5
+	SUB $4, R2, R2
+	CMP $1, R2
+	BGE vector
+
+done:
+	RET
+
+slowblock:
+	MOVD $8, R8
+
+slow:
+	FMOVQ (R5), F17
+	VMOVI $0, V18.B16
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR  V7.B16, V17.B16, V19.B16
+	WORD  $0x4ea8d673 // fsub v19.4s, v19.4s, v8.4s
+	FMOVQ 240(R1), F20
+	WORD  $0x4e33f694 // fmax v20.4s, v20.4s, v19.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F22
+	VFMLA V9.S4, V20.S4, V22.S4
+	WORD  $0x4eaad6d3 // fsub v19.4s, v22.4s, v10.4s
+
+	// r = c - n ln2
+	VMOV  V20.B16, V21.B16
+	VFMLS V5.S4, V19.S4, V21.S4
+	VFMLS V11.S4, V19.S4, V21.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F23
+	VFMLA V12.S4, V21.S4, V23.S4
+	FMOVQ 144(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	FMOVQ 160(R1), F23
+	VFMLA V19.S4, V21.S4, V23.S4
+	FMOVQ 176(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	FMOVQ 272(R1), F21
+	WORD  $0x6eb4e6b4 // fcmgt v20.4s, v21.4s, v20.4s
+	FMOVQ 288(R1), F21
+	VAND  V20.B16, V21.B16, V20.B16
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VSHL  $20, V22.S4, V21.S4
+	VTBL  V0.B16, [V22.B16], V23.B16
+	FMOVQ 304(R1), F22
+	VBIT  V2.B16, V23.B16, V22.B16
+	FLDPQ 32(R0), (F30, F31)
+	VTBL  V22.B16, [V30.B16, V31.B16], V22.B16
+	VADD  V21.S4, V22.S4, V23.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V20.S4, V21.S4, V21.S4
+	VFMLA V19.S4, V23.S4, V23.S4
+	WORD  $0x6e35def3 // fmul v19.4s, v23.4s, v21.4s
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VSUB  V20.S4, V19.S4, V20.S4
+	FMOVQ 352(R1), F21
+	WORD  $0x4e35d673 // fadd v19.4s, v19.4s, v21.4s
+	FMOVQ 352(R1), F21
+	VSUB  V21.S4, V19.S4, V19.S4
+	WORD  $0x4eb36693 // smax v19.4s, v20.4s, v19.4s
+	FMOVQ 368(R1), F20
+	VUMIN V20.S4, V19.S4, V19.S4
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	FMOVQ 624(R1), F20
+	WORD  $0x6eb3e694 // fcmgt v20.4s, v20.4s, v19.4s
+	FMOVQ 624(R1), F21
+	WORD  $0x4e33f6b6 // fmax v22.4s, v21.4s, v19.4s
+	WORD  $0x4e21d6d5 // fadd v21.4s, v22.4s, v1.4s
+	WORD  $0x6e35fc35 // fdiv v21.4s, v1.4s, v21.4s
+	WORD  $0x6e35ded9 // fmul v25.4s, v22.4s, v21.4s
+	VBIT  V20.B16, V19.B16, V25.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F23
+	VFMLA V13.S4, V22.S4, V23.S4
+	FMOVQ 992(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1008(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1024(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1040(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1056(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1072(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	WORD  $0x6e37ded7 // fmul v23.4s, v22.4s, v23.4s
+	VFMLA V23.S4, V22.S4, V22.S4
+	VBIT  V20.B16, V19.B16, V22.B16
+	WORD  $0x4ea0aa34 // cmlt v20.4s, v17.4s, #0
+	VMOV  V21.B16, V19.B16
+	VBIT  V20.B16, V25.B16, V19.B16
+	VBIT  V20.B16, V21.B16, V25.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eb2d435 // fsub v21.4s, v1.4s, v18.4s
+	VBSL  V21.B16, V18.B16, V20.B16
+	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
+	VMOVI $0, V23.B16
+	WORD  $0x6eb7e697 // fcmgt v23.4s, v20.4s, v23.4s
+	VAND  V23.B16, V17.B16, V17.B16
+	VFMLA V17.S4, V20.S4, V22.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e32df31 // fmul v17.4s, v25.4s, v18.4s
+	VFMLA V21.S4, V19.S4, V17.S4
+	FMOVS 12(R6), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 16(R6), F20
+	VDUP  V20.S[0], V20.S4
+	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
+	VFMLA V18.S4, V19.S4, V20.S4
+	WORD  $0x6e36de99 // fmul v25.4s, v20.4s, v22.4s
+
+	// q^gamma
+	CMP  $1, R7
+	BGE  focusnot0_497
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone497
+
+focusnot0_497:
+	CMP   $2, R7
+	BGE   focusnot1_497
+	FMOVQ 224(R1), F17
+	JMP   focusdone497
+
+focusnot1_497:
+	CMP $3, R7
+	BGE focusnot2_497
+	JMP focusdone497
+
+focusnot2_497:
+	CMP  $4, R7
+	BGE  focusnot3_497
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone497
+
+focusnot3_497:
+	CMP   $5, R7
+	BGE   focusnot4_497
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	VMOV  V17.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e26de54 // fmul v20.4s, v18.4s, v6.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone497
+
+focusnot4_497:
+	CMP   $6, R7
+	BGE   focusnot5_497
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V17.S4, V17.S4, V21.S4
+	VMOV  V17.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V6.S4, V17.S4, V21.S4
+	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V17.S4
+	JMP   focusdone497
+
+focusnot5_497:
+	CMP   $7, R7
+	BGE   focusnot6_497
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone497
+
+focusnot6_497:
+	CMP   $8, R7
+	BGE   focusnot7_497
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V17.S4
+	JMP   focusdone497
+
+focusnot7_497:
+	CMP   $9, R7
+	BGE   focusnot8_497
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
+	VFMLA V17.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V17.B16
+	JMP   focusdone497
+
+focusnot8_497:
+	ADD   $24, R6, R9
+	FMOVS (R9), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R9), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R9), F20
+	VDUP  V20.S[0], V20.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
+	VSUB  V14.S4, V21.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+	FMOVQ 896(R1), F24
+	VSUB  V24.S4, V23.S4, V23.S4
+	FMOVQ 560(R1), F24
+	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
+	VBIT  V24.B16, V23.B16, V22.B16
+	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V15.B16, V22.B16, V22.B16
+	VADD  V16.S4, V22.S4, V22.S4
+	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V24.B16], V26.B16
+	FMOVQ 304(R1), F24
+	VBIT  V2.B16, V26.B16, V24.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F27
+	VFMLA V26.S4, V22.S4, V27.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
+	VMOV  V27.B16, V22.B16
+	VFMLA V28.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
+	VFMLA V28.S4, V27.S4, V26.S4
+	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
+	FMOVQ 720(R1), F29
+	FMOVQ 704(R1), F30
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 736(R1), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	FMOVQ 752(R1), F29
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 768(R1), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
+	VFMLA V30.S4, V27.S4, V26.S4
+	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
+	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
+	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
+	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
+	VFMLA V23.S4, V18.S4, V28.S4
+	VMOV  V29.B16, V23.B16
+	VFMLA V27.S4, V19.S4, V23.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d6fb // fadd v27.4s, v23.4s, v3.4s
+	WORD  $0x4ea3d77e // fsub v30.4s, v27.4s, v3.4s
+	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
+	VFMLA V22.S4, V19.S4, V29.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V28.S4
+	VFMLA V22.S4, V20.S4, V28.S4
+	VFMLA V26.S4, V19.S4, V28.S4
+	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F19
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V20.S4, V19.S4
+	FMOVQ 832(R1), F22
+	VFMLA V19.S4, V20.S4, V22.S4
+	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V5.S4, V20.S4, V19.S4
+	VTBL  V0.B16, [V27.B16], V22.B16
+	FMOVQ 304(R1), F20
+	VBIT  V2.B16, V22.B16, V20.B16
+	FLDPQ 272(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 304(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V19.S4, V22.S4, V20.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V3.S4, V27.S4, V19.S4
+	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
+	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
+	VSHL  $23, V19.S4, V26.S4
+	VADD  V26.S4, V24.S4, V26.S4
+	VUMIN V4.S4, V26.S4, V27.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
+	FMOVQ 912(R1), F26
+	VSUB  V19.S4, V26.S4, V19.S4
+	VSHL  $23, V19.S4, V19.S4
+	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
+	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
+	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
+	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
+	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
+	VSUB  V19.S4, V20.S4, V19.S4
+	VBIT  V22.B16, V19.B16, V27.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R1), F19
+	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
+	FMOVQ 384(R1), F20
+	VBIF  V19.B16, V27.B16, V20.B16
+	FMOVQ 944(R1), F19
+	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	VAND  V18.B16, V4.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
+	VCMEQ V4.S4, V21.S4, V19.S4
+	WORD  $0x4e721c92 // bic v18.16b, v4.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R9), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V17.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
+	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
+	WORD  $0x4eb53494 // cmgt v20.4s, v4.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	FMOVS 16(R9), F20
+	VDUP  V20.S[0], V20.S4
+	VAND  V20.B16, V17.B16, V17.B16
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VAND  V17.B16, V19.B16, V17.B16
+	WORD  $0x4ea436b3 // cmgt v19.4s, v21.4s, v4.4s
+	VORR  V19.B16, V17.B16, V19.B16
+	FMOVQ 368(R1), F17
+	VBIF  V19.B16, V18.B16, V17.B16
+
+focusdone497:
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
+	FMOVQ 1104(R1), F18
+	WORD  $0x6e39e652 // fcmge v18.4s, v18.4s, v25.4s
+	VBIT  V18.B16, V17.B16, V25.B16
+	FMOVQ 368(R1), F17
+	VUMIN V17.S4, V25.S4, V17.S4
+	FMOVQ F17, (R3)
+	ADD   $16, R3, R3
+	ADD   $16, R5, R5
+	SUB   $4, R2, R2
+	SUB   $4, R8, R8
+	CMP   $1, R8
+	BGE   slow
+	JMP   loop
+
+slowvector:
+	FMOVQ 224(R1), F17
+	ADD   $0, R5, R8
+	CMP   $4, R2
+	BLT   partless3
+	FMOVQ (R5), F17
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R2, partone3
+	VLD1.P 8(R8), V17.D[0]
+	TBZ    $0, R2, partdone3
+	VLD1   (R8), V17.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R2, partdone3
+	VLD1 (R8), V17.S[0]
+
+partdone3:
+	VMOVI $0, V18.B16
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR  V7.B16, V17.B16, V19.B16
+	WORD  $0x4ea8d673 // fsub v19.4s, v19.4s, v8.4s
+	FMOVQ 240(R1), F20
+	WORD  $0x4e33f694 // fmax v20.4s, v20.4s, v19.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F22
+	VFMLA V9.S4, V20.S4, V22.S4
+	WORD  $0x4eaad6d3 // fsub v19.4s, v22.4s, v10.4s
+
+	// r = c - n ln2
+	VMOV  V20.B16, V21.B16
+	VFMLS V5.S4, V19.S4, V21.S4
+	VFMLS V11.S4, V19.S4, V21.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F23
+	VFMLA V12.S4, V21.S4, V23.S4
+	FMOVQ 144(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	FMOVQ 160(R1), F23
+	VFMLA V19.S4, V21.S4, V23.S4
+	FMOVQ 176(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	FMOVQ 272(R1), F21
+	WORD  $0x6eb4e6b4 // fcmgt v20.4s, v21.4s, v20.4s
+	FMOVQ 288(R1), F21
+	VAND  V20.B16, V21.B16, V20.B16
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VSHL  $20, V22.S4, V21.S4
+	VTBL  V0.B16, [V22.B16], V23.B16
+	FMOVQ 304(R1), F22
+	VBIT  V2.B16, V23.B16, V22.B16
+	FLDPQ 32(R0), (F30, F31)
+	VTBL  V22.B16, [V30.B16, V31.B16], V22.B16
+	VADD  V21.S4, V22.S4, V23.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V20.S4, V21.S4, V21.S4
+	VFMLA V19.S4, V23.S4, V23.S4
+	WORD  $0x6e35def3 // fmul v19.4s, v23.4s, v21.4s
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VSUB  V20.S4, V19.S4, V20.S4
+	FMOVQ 352(R1), F21
+	WORD  $0x4e35d673 // fadd v19.4s, v19.4s, v21.4s
+	FMOVQ 352(R1), F21
+	VSUB  V21.S4, V19.S4, V19.S4
+	WORD  $0x4eb36693 // smax v19.4s, v20.4s, v19.4s
+	FMOVQ 368(R1), F20
+	VUMIN V20.S4, V19.S4, V19.S4
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	FMOVQ 624(R1), F20
+	WORD  $0x6eb3e694 // fcmgt v20.4s, v20.4s, v19.4s
+	FMOVQ 624(R1), F21
+	WORD  $0x4e33f6b6 // fmax v22.4s, v21.4s, v19.4s
+	WORD  $0x4e21d6d5 // fadd v21.4s, v22.4s, v1.4s
+	WORD  $0x6e35fc35 // fdiv v21.4s, v1.4s, v21.4s
+	WORD  $0x6e35ded9 // fmul v25.4s, v22.4s, v21.4s
+	VBIT  V20.B16, V19.B16, V25.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F23
+	VFMLA V13.S4, V22.S4, V23.S4
+	FMOVQ 992(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1008(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1024(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1040(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1056(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1072(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	WORD  $0x6e37ded7 // fmul v23.4s, v22.4s, v23.4s
+	VFMLA V23.S4, V22.S4, V22.S4
+	VBIT  V20.B16, V19.B16, V22.B16
+	WORD  $0x4ea0aa34 // cmlt v20.4s, v17.4s, #0
+	VMOV  V21.B16, V19.B16
+	VBIT  V20.B16, V25.B16, V19.B16
+	VBIT  V20.B16, V21.B16, V25.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eb2d435 // fsub v21.4s, v1.4s, v18.4s
+	VBSL  V21.B16, V18.B16, V20.B16
+	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
+	VMOVI $0, V23.B16
+	WORD  $0x6eb7e697 // fcmgt v23.4s, v20.4s, v23.4s
+	VAND  V23.B16, V17.B16, V17.B16
+	VFMLA V17.S4, V20.S4, V22.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e32df31 // fmul v17.4s, v25.4s, v18.4s
+	VFMLA V21.S4, V19.S4, V17.S4
+	FMOVS 12(R6), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 16(R6), F20
+	VDUP  V20.S[0], V20.S4
+	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
+	VFMLA V18.S4, V19.S4, V20.S4
+	WORD  $0x6e36de99 // fmul v25.4s, v20.4s, v22.4s
+
+	// q^gamma
+	CMP  $1, R7
+	BGE  focusnot0_498
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone498
+
+focusnot0_498:
+	CMP   $2, R7
+	BGE   focusnot1_498
+	FMOVQ 224(R1), F17
+	JMP   focusdone498
+
+focusnot1_498:
+	CMP $3, R7
+	BGE focusnot2_498
+	JMP focusdone498
+
+focusnot2_498:
+	CMP  $4, R7
+	BGE  focusnot3_498
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone498
+
+focusnot3_498:
+	CMP   $5, R7
+	BGE   focusnot4_498
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	VMOV  V17.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e26de54 // fmul v20.4s, v18.4s, v6.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone498
+
+focusnot4_498:
+	CMP   $6, R7
+	BGE   focusnot5_498
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V17.S4, V17.S4, V21.S4
+	VMOV  V17.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V6.S4, V17.S4, V21.S4
+	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V17.S4
+	JMP   focusdone498
+
+focusnot5_498:
+	CMP   $7, R7
+	BGE   focusnot6_498
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone498
+
+focusnot6_498:
+	CMP   $8, R7
+	BGE   focusnot7_498
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V17.S4
+	JMP   focusdone498
+
+focusnot7_498:
+	CMP   $9, R7
+	BGE   focusnot8_498
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
+	VFMLA V17.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V17.B16
+	JMP   focusdone498
+
+focusnot8_498:
+	ADD   $24, R6, R8
+	FMOVS (R8), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R8), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R8), F20
+	VDUP  V20.S[0], V20.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
+	VSUB  V14.S4, V21.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+	FMOVQ 896(R1), F24
+	VSUB  V24.S4, V23.S4, V23.S4
+	FMOVQ 560(R1), F24
+	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
+	VBIT  V24.B16, V23.B16, V22.B16
+	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V15.B16, V22.B16, V22.B16
+	VADD  V16.S4, V22.S4, V22.S4
+	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V24.B16], V26.B16
+	FMOVQ 304(R1), F24
+	VBIT  V2.B16, V26.B16, V24.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F27
+	VFMLA V26.S4, V22.S4, V27.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
+	VMOV  V27.B16, V22.B16
+	VFMLA V28.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
+	VFMLA V28.S4, V27.S4, V26.S4
+	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
+	FMOVQ 720(R1), F29
+	FMOVQ 704(R1), F30
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 736(R1), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	FMOVQ 752(R1), F29
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 768(R1), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
+	VFMLA V30.S4, V27.S4, V26.S4
+	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
+	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
+	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
+	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
+	VFMLA V23.S4, V18.S4, V28.S4
+	VMOV  V29.B16, V23.B16
+	VFMLA V27.S4, V19.S4, V23.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d6fb // fadd v27.4s, v23.4s, v3.4s
+	WORD  $0x4ea3d77e // fsub v30.4s, v27.4s, v3.4s
+	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
+	VFMLA V22.S4, V19.S4, V29.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V28.S4
+	VFMLA V22.S4, V20.S4, V28.S4
+	VFMLA V26.S4, V19.S4, V28.S4
+	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F19
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V20.S4, V19.S4
+	FMOVQ 832(R1), F22
+	VFMLA V19.S4, V20.S4, V22.S4
+	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V5.S4, V20.S4, V19.S4
+	VTBL  V0.B16, [V27.B16], V22.B16
+	FMOVQ 304(R1), F20
+	VBIT  V2.B16, V22.B16, V20.B16
+	FLDPQ 272(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 304(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V19.S4, V22.S4, V20.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V3.S4, V27.S4, V19.S4
+	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
+	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
+	VSHL  $23, V19.S4, V26.S4
+	VADD  V26.S4, V24.S4, V26.S4
+	VUMIN V4.S4, V26.S4, V27.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
+	FMOVQ 912(R1), F26
+	VSUB  V19.S4, V26.S4, V19.S4
+	VSHL  $23, V19.S4, V19.S4
+	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
+	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
+	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
+	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
+	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
+	VSUB  V19.S4, V20.S4, V19.S4
+	VBIT  V22.B16, V19.B16, V27.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R1), F19
+	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
+	FMOVQ 384(R1), F20
+	VBIF  V19.B16, V27.B16, V20.B16
+	FMOVQ 944(R1), F19
+	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	VAND  V18.B16, V4.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
+	VCMEQ V4.S4, V21.S4, V19.S4
+	WORD  $0x4e721c92 // bic v18.16b, v4.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R8), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V17.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
+	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
+	WORD  $0x4eb53494 // cmgt v20.4s, v4.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	FMOVS 16(R8), F20
+	VDUP  V20.S[0], V20.S4
+	VAND  V20.B16, V17.B16, V17.B16
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VAND  V17.B16, V19.B16, V17.B16
+	WORD  $0x4ea436b3 // cmgt v19.4s, v21.4s, v4.4s
+	VORR  V19.B16, V17.B16, V19.B16
+	FMOVQ 368(R1), F17
+	VBIF  V19.B16, V18.B16, V17.B16
+
+focusdone498:
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
+	FMOVQ 1104(R1), F18
+	WORD  $0x6e39e652 // fcmge v18.4s, v18.4s, v25.4s
+	VBIT  V18.B16, V17.B16, V25.B16
+	FMOVQ 368(R1), F17
+	VUMIN V17.S4, V25.S4, V17.S4
+	ADD   $0, R3, R8
+	CMP   $4, R2
+	BLT   partless4
+	FMOVQ F17, (R3)
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R2, partone4
+	VST1.P V17.D[0], 8(R8)
+	TBZ    $0, R2, partdone4
+	VST1   V17.S[2], (R8)
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R2, partdone4
+	VST1 V17.S[0], (R8)
+
+partdone4:
+	JMP nextvector
+
+// func backgroundGradNEON(losses *float32, grad *float32, logits *float32, n int, p *lossParams, scale *float32)
+TEXT ·backgroundGradNEON(SB), NOSPLIT, $0-48
+	MOVD  $consts<>+0(SB), R1
+	MOVD  $tables<>+0(SB), R0
+	FMOVQ (R0), F0
+	FMOVQ 224(R1), F1
+	FMOVQ 1088(R1), F2
+	FMOVQ 320(R1), F3
+	FMOVQ 784(R1), F4
+	FMOVQ 384(R1), F5
+	FMOVQ 80(R1), F6
+	FMOVQ 608(R1), F7
+	FMOVQ 32(R1), F8
+	FMOVQ 48(R1), F9
+	FMOVQ 64(R1), F10
+	FMOVQ 96(R1), F11
+	FMOVQ 112(R1), F12
+	MOVD  n+24(FP), R2
+	MOVD  losses+0(FP), R3
+	MOVD  grad+8(FP), R5
+	MOVD  logits+16(FP), R6
+	MOVD  p+32(FP), R7
+	MOVD  (R7), R8
+	MOVD  scale+40(FP), R9
+
+loop:
+	CMP $8, R2
+	BLT rest
+
+block:
+	FMOVQ (R6), F18
+	FMOVQ 16(R6), F17
+	FMOVS 20(R7), F13
+	VDUP  V13.S[0], V13.S4
+
+	// any |x| > limit, or NaN?
+	WORD  $0x4ea0fa4e // fabs v14.4s, v18.4s
+	WORD  $0x4ea0fa2f // fabs v15.4s, v17.4s
+	WORD  $0x4eaf65ce // smax v14.4s, v14.4s, v15.4s
+	WORD  $0x4ead35cd // cmgt v13.4s, v14.4s, v13.4s
+	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
+	FMOVD F13, R10
+	CBNZ  R10, slowblock
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V7.B16, V18.B16, V14.B16
+	VORR V7.B16, V17.B16, V13.B16
+	WORD $0x4ea8d5ce // fsub v14.4s, v14.4s, v8.4s
+	WORD $0x4ea8d5b5 // fsub v21.4s, v13.4s, v8.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F20
+	FMOVQ 64(R1), F19
+	VFMLA V9.S4, V14.S4, V20.S4
+	VFMLA V9.S4, V21.S4, V19.S4
+	WORD  $0x4eaad68d // fsub v13.4s, v20.4s, v10.4s
+	WORD  $0x4eaad66f // fsub v15.4s, v19.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V6.S4, V13.S4, V14.S4
+	VFMLS V6.S4, V15.S4, V21.S4
+	VFMLS V11.S4, V13.S4, V14.S4
+	VFMLS V11.S4, V15.S4, V21.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F15
+	FMOVQ 128(R1), F22
+	VFMLA V12.S4, V14.S4, V15.S4
+	VFMLA V12.S4, V21.S4, V22.S4
+	FMOVQ 144(R1), F13
+	FMOVQ 144(R1), F16
+	VFMLA V15.S4, V14.S4, V13.S4
+	VFMLA V22.S4, V21.S4, V16.S4
+	FMOVQ 160(R1), F15
+	FMOVQ 160(R1), F22
+	VFMLA V13.S4, V14.S4, V15.S4
+	VFMLA V16.S4, V21.S4, V22.S4
+	FMOVQ 176(R1), F13
+	FMOVQ 176(R1), F16
+	VFMLA V15.S4, V14.S4, V13.S4
+	VFMLA V22.S4, V21.S4, V16.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V20.B16], V21.B16
+	VTBL  V0.B16, [V19.B16], V23.B16
+	FMOVQ 192(R1), F15
+	FMOVQ 192(R1), F14
+	FMOVQ 208(R1), F22
+	FMOVQ 208(R1), F24
+	VBIT  V22.B16, V21.B16, V15.B16
+	VBIT  V24.B16, V23.B16, V14.B16
+	FMOVQ 16(R0), F22
+	FMOVQ 16(R0), F21
+	VTBL  V15.B16, [V22.B16], V15.B16
+	VTBL  V14.B16, [V21.B16], V14.B16
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V20.S4, V15.S4, V15.S4
+	VADD  V19.S4, V14.S4, V14.S4
+	VFMLA V13.S4, V15.S4, V15.S4
+	VFMLA V16.S4, V14.S4, V14.S4
+	WORD  $0x4e21d5f0 // fadd v16.4s, v15.4s, v1.4s
+	WORD  $0x4e21d5cd // fadd v13.4s, v14.4s, v1.4s
+	WORD  $0x6e30fc35 // fdiv v21.4s, v1.4s, v16.4s
+	WORD  $0x6e2dfc37 // fdiv v23.4s, v1.4s, v13.4s
+	WORD  $0x6e35ddf0 // fmul v16.4s, v15.4s, v21.4s
+	WORD  $0x6e37ddcd // fmul v13.4s, v14.4s, v23.4s
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	WORD $0x4ea0aa56 // cmlt v22.4s, v18.4s, #0
+	WORD $0x4ea0aa38 // cmlt v24.4s, v17.4s, #0
+	VMOV V21.B16, V19.B16
+	VBIT V22.B16, V16.B16, V19.B16
+	VMOV V23.B16, V20.B16
+	VBIT V24.B16, V13.B16, V20.B16
+	VBIT V22.B16, V21.B16, V16.B16
+	VBIT V24.B16, V23.B16, V13.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F21
+	FMOVQ 976(R1), F23
+	FMOVQ 960(R1), F22
+	FMOVQ 960(R1), F24
+	VFMLA V22.S4, V15.S4, V21.S4
+	VFMLA V24.S4, V14.S4, V23.S4
+	FMOVQ 992(R1), F22
+	FMOVQ 992(R1), F24
+	VFMLA V21.S4, V15.S4, V22.S4
+	VFMLA V23.S4, V14.S4, V24.S4
+	FMOVQ 1008(R1), F21
+	FMOVQ 1008(R1), F23
+	VFMLA V22.S4, V15.S4, V21.S4
+	VFMLA V24.S4, V14.S4, V23.S4
+	FMOVQ 1024(R1), F22
+	FMOVQ 1024(R1), F24
+	VFMLA V21.S4, V15.S4, V22.S4
+	VFMLA V23.S4, V14.S4, V24.S4
+	FMOVQ 1040(R1), F21
+	FMOVQ 1040(R1), F23
+	VFMLA V22.S4, V15.S4, V21.S4
+	VFMLA V24.S4, V14.S4, V23.S4
+	FMOVQ 1056(R1), F22
+	FMOVQ 1056(R1), F24
+	VFMLA V21.S4, V15.S4, V22.S4
+	VFMLA V23.S4, V14.S4, V24.S4
+	FMOVQ 1072(R1), F21
+	FMOVQ 1072(R1), F23
+	VFMLA V22.S4, V15.S4, V21.S4
+	VFMLA V24.S4, V14.S4, V23.S4
+	WORD  $0x6e35ddf5 // fmul v21.4s, v15.4s, v21.4s
+	WORD  $0x6e37ddd6 // fmul v22.4s, v14.4s, v23.4s
+	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V22.S4, V14.S4, V14.S4
+
+	// ce = log1p(e) + max(v, 0)
+	WORD $0x4ea0ca56 // fcmgt v22.4s, v18.4s, #0.0
+	WORD $0x4ea0ca35 // fcmgt v21.4s, v17.4s, #0.0
+	VAND V22.B16, V18.B16, V18.B16
+	VAND V21.B16, V17.B16, V17.B16
+	WORD $0x4e32d5ef // fadd v15.4s, v15.4s, v18.4s
+	WORD $0x4e31d5d2 // fadd v18.4s, v14.4s, v17.4s
+
+	// D = q + gamma ce (1-q), with v's sign
+	FMOVS 8(R7), F14
+	FMOVS 8(R7), F17
+	VDUP  V14.S[0], V14.S4
+	VDUP  V17.S[0], V21.S4
+	WORD  $0x6e30ddf1 // fmul v17.4s, v15.4s, v16.4s
+	WORD  $0x6e2dde56 // fmul v22.4s, v18.4s, v13.4s
+	VMOV  V19.B16, V13.B16
+	VMOV  V20.B16, V16.B16
+	VFMLA V17.S4, V14.S4, V13.S4
+	VFMLA V22.S4, V21.S4, V16.S4
+	FMOVS 16(R7), F14
+	FMOVS 16(R7), F17
+	VDUP  V14.S[0], V14.S4
+	VDUP  V17.S[0], V17.S4
+	WORD  $0x6e2fddcf // fmul v15.4s, v14.4s, v15.4s
+	WORD  $0x6e32de32 // fmul v18.4s, v17.4s, v18.4s
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_551
+	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
+	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
+	JMP  focusdone551
+
+focusnot0_551:
+	CMP   $2, R8
+	BGE   focusnot1_551
+	FMOVQ 224(R1), F19
+	FMOVQ 224(R1), F20
+	JMP   focusdone551
+
+focusnot1_551:
+	CMP $3, R8
+	BGE focusnot2_551
+	JMP focusdone551
+
+focusnot2_551:
+	CMP  $4, R8
+	BGE  focusnot3_551
+	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
+	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
+	JMP  focusdone551
+
+focusnot3_551:
+	CMP   $5, R8
+	BGE   focusnot4_551
+	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
+	VMOV  V19.B16, V22.B16
+	VFMLS V21.S4, V21.S4, V22.S4
+	WORD  $0x6e22deb7 // fmul v23.4s, v21.4s, v2.4s
+	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VFMLA V21.S4, V19.S4, V22.S4
+	VMOV  V22.B16, V19.B16
+	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
+	VMOV  V20.B16, V22.B16
+	VFMLS V21.S4, V21.S4, V22.S4
+	WORD  $0x6e22deb7 // fmul v23.4s, v21.4s, v2.4s
+	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VFMLA V21.S4, V20.S4, V22.S4
+	VMOV  V22.B16, V20.B16
+	JMP   focusdone551
+
+focusnot4_551:
+	CMP   $6, R8
+	BGE   focusnot5_551
+	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
+	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
+	VFMLA V19.S4, V19.S4, V24.S4
+	VMOV  V19.B16, V23.B16
+	VFMLS V21.S4, V21.S4, V23.S4
+	WORD  $0x6e37de73 // fmul v19.4s, v19.4s, v23.4s
+	VFMLA V2.S4, V19.S4, V24.S4
+	WORD  $0x6e35df13 // fmul v19.4s, v24.4s, v21.4s
+	VFMLA V21.S4, V22.S4, V19.S4
+	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
+	WORD  $0x6e34de96 // fmul v22.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
+	VFMLA V20.S4, V20.S4, V24.S4
+	VMOV  V20.B16, V23.B16
+	VFMLS V21.S4, V21.S4, V23.S4
+	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
+	VFMLA V2.S4, V20.S4, V24.S4
+	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
+	VFMLA V21.S4, V22.S4, V20.S4
+	JMP   focusdone551
+
+focusnot5_551:
+	CMP   $7, R8
+	BGE   focusnot6_551
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x6e33ded6 // fmul v22.4s, v22.4s, v19.4s
+	VFMLA V19.S4, V21.S4, V22.S4
+	VMOV  V22.B16, V19.B16
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
+	VFMLA V20.S4, V21.S4, V22.S4
+	VMOV  V22.B16, V20.B16
+	JMP   focusdone551
+
+focusnot6_551:
+	CMP   $8, R8
+	BGE   focusnot7_551
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x4e35d6b3 // fadd v19.4s, v21.4s, v21.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V21.S4, V21.S4, V19.S4
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V21.S4, V21.S4, V20.S4
+	JMP   focusdone551
+
+focusnot7_551:
+	CMP   $9, R8
+	BGE   focusnot8_551
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
+	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
+	VFMLA V21.S4, V21.S4, V25.S4
+	VFMLA V22.S4, V24.S4, V25.S4
+	WORD  $0x6e33df35 // fmul v21.4s, v25.4s, v19.4s
+	VFMLA V19.S4, V23.S4, V21.S4
+	VMOV  V21.B16, V19.B16
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
+	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
+	VFMLA V21.S4, V21.S4, V25.S4
+	VFMLA V22.S4, V24.S4, V25.S4
+	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
+	VFMLA V20.S4, V23.S4, V21.S4
+	VMOV  V21.B16, V20.B16
+	JMP   focusdone551
+
+focusnot8_551:
+	ADD   $24, R7, R10
+	FMOVS (R10), F21
+	VDUP  V21.S[0], V21.S4
+	FMOVS 4(R10), F22
+	VDUP  V22.S[0], V22.S4
+	FMOVS 8(R10), F23
+	VDUP  V23.S[0], V23.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R1), F24
+	VSUB  V24.S4, V19.S4, V25.S4
+	VUSHR $23, V25.S4, V24.S4
+	VUSHR $20, V25.S4, V19.S4
+	FMOVQ 656(R1), F26
+	VAND  V26.B16, V25.B16, V25.B16
+	FMOVQ 672(R1), F26
+	VADD  V26.S4, V25.S4, V25.S4
+	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V19.B16], V26.B16
+	FMOVQ 304(R1), F19
+	VBIT  V3.B16, V26.B16, V19.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F29
+	VFMLA V26.S4, V25.S4, V29.S4
+	FMOVQ 688(R1), F25
+	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
+	VMOV  V29.B16, V26.B16
+	VFMLA V25.S4, V26.S4, V26.S4
+	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
+	VFMLA V25.S4, V29.S4, V27.S4
+	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
+	FMOVQ 720(R1), F30
+	FMOVQ 704(R1), F31
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 736(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 752(R1), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 768(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
+	VFMLA V31.S4, V25.S4, V27.S4
+	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V29.B16
+	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
+	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
+	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
+	VFMLA V28.S4, V21.S4, V29.S4
+	VMOV  V30.B16, V28.B16
+	VFMLA V25.S4, V22.S4, V28.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e24d799 // fadd v25.4s, v28.4s, v4.4s
+	WORD  $0x4ea4d73c // fsub v28.4s, v25.4s, v4.4s
+	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
+	VFMLA V26.S4, V22.S4, V28.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V19.S4, V21.S4, V29.S4
+	VFMLA V26.S4, V23.S4, V29.S4
+	VFMLA V27.S4, V22.S4, V29.S4
+	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F19
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V21.S4, V19.S4
+	FMOVQ 832(R1), F22
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V6.S4, V21.S4, V19.S4
+	VTBL  V0.B16, [V25.B16], V22.B16
+	FMOVQ 304(R1), F21
+	VBIT  V3.B16, V22.B16, V21.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V19.S4, V22.S4, V21.S4
+
+	// times 2^k
+	WORD  $0x4e35d6d3 // fadd v19.4s, v22.4s, v21.4s
+	VSHL  $20, V25.S4, V21.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V21.S4, V19.S4, V19.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F21
+	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
+	FMOVQ 880(R1), F22
+	VEOR  V22.B16, V25.B16, V22.B16
+	FMOVQ 864(R1), F23
+	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
+	VORR  V22.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R11
+	CBNZ  R11, slowblock
+	FMOVS (R10), F21
+	VDUP  V21.S[0], V21.S4
+	FMOVS 4(R10), F22
+	VDUP  V22.S[0], V22.S4
+	FMOVS 8(R10), F23
+	VDUP  V23.S[0], V23.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R1), F24
+	VSUB  V24.S4, V20.S4, V25.S4
+	VUSHR $23, V25.S4, V24.S4
+	VUSHR $20, V25.S4, V20.S4
+	FMOVQ 656(R1), F26
+	VAND  V26.B16, V25.B16, V25.B16
+	FMOVQ 672(R1), F26
+	VADD  V26.S4, V25.S4, V25.S4
+	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V20.B16], V26.B16
+	FMOVQ 304(R1), F20
+	VBIT  V3.B16, V26.B16, V20.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F29
+	VFMLA V26.S4, V25.S4, V29.S4
+	FMOVQ 688(R1), F25
+	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
+	VMOV  V29.B16, V26.B16
+	VFMLA V25.S4, V26.S4, V26.S4
+	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
+	VFMLA V25.S4, V29.S4, V27.S4
+	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
+	FMOVQ 720(R1), F30
+	FMOVQ 704(R1), F31
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 736(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 752(R1), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 768(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
+	VFMLA V31.S4, V25.S4, V27.S4
+	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V29.B16
+	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
+	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
+	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
+	VFMLA V28.S4, V21.S4, V29.S4
+	VMOV  V30.B16, V28.B16
+	VFMLA V25.S4, V22.S4, V28.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e24d799 // fadd v25.4s, v28.4s, v4.4s
+	WORD  $0x4ea4d73c // fsub v28.4s, v25.4s, v4.4s
+	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
+	VFMLA V26.S4, V22.S4, V28.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V20.S4, V21.S4, V29.S4
+	VFMLA V26.S4, V23.S4, V29.S4
+	VFMLA V27.S4, V22.S4, V29.S4
+	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F20
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V21.S4, V20.S4
+	FMOVQ 832(R1), F22
+	VFMLA V20.S4, V21.S4, V22.S4
+	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V6.S4, V21.S4, V20.S4
+	VTBL  V0.B16, [V25.B16], V22.B16
+	FMOVQ 304(R1), F21
+	VBIT  V3.B16, V22.B16, V21.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V20.S4, V22.S4, V21.S4
+
+	// times 2^k
+	WORD  $0x4e35d6d4 // fadd v20.4s, v22.4s, v21.4s
+	VSHL  $20, V25.S4, V21.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V21.S4, V20.S4, V20.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F21
+	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
+	FMOVQ 880(R1), F22
+	VEOR  V22.B16, V25.B16, V22.B16
+	FMOVQ 864(R1), F23
+	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
+	VORR  V22.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R10
+	CBNZ  R10, slowblock
+
+focusdone551:
+	// loss = (alpha ce) q^gamma
+	WORD $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
+
+	// gradient = scale alpha q^gamma D
+	FMOVS (R9), F21
+	VDUP  V21.S[0], V21.S4
+	WORD  $0x6e33ddce // fmul v14.4s, v14.4s, v19.4s
+	WORD  $0x6e2edeae // fmul v14.4s, v21.4s, v14.4s
+	WORD  $0x6e2dddcd // fmul v13.4s, v14.4s, v13.4s
+
+	// loss = (alpha ce) q^gamma
+	WORD $0x6e34de4e // fmul v14.4s, v18.4s, v20.4s
+
+	// gradient = scale alpha q^gamma D
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	WORD  $0x6e31deb1 // fmul v17.4s, v21.4s, v17.4s
+	WORD  $0x6e30de30 // fmul v16.4s, v17.4s, v16.4s
+	FMOVQ F15, (R3)
+	FMOVQ F13, (R5)
+	FMOVQ F14, 16(R3)
+	FMOVQ F16, 16(R5)
+	ADD   $32, R3, R3
+	ADD   $32, R5, R5
+	ADD   $32, R6, R6
+	SUB   $8, R2, R2
+	CMP   $8, R2
+	BGE   block
+
+rest:
+	CMP $1, R2
+	BLT done
+
+vector:
+	FMOVQ 224(R1), F14
+	ADD   $0, R6, R10
+	CMP   $4, R2
+	BLT   partless1
+	FMOVQ (R6), F14
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R10), V14.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R10), V14.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R2, partdone1
+	VLD1 (R10), V14.S[0]
+
+partdone1:
+	FMOVS 20(R7), F13
+	VDUP  V13.S[0], V13.S4
+
+	// any |x| > limit, or NaN?
+	WORD  $0x4ea0f9cf // fabs v15.4s, v14.4s
+	WORD  $0x4ead35ed // cmgt v13.4s, v15.4s, v13.4s
+	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
+	FMOVD F13, R10
+	CBNZ  R10, slowvector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V7.B16, V14.B16, V13.B16
+	WORD $0x4ea8d5b0 // fsub v16.4s, v13.4s, v8.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F15
+	VFMLA V9.S4, V16.S4, V15.S4
+	WORD  $0x4eaad5ed // fsub v13.4s, v15.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V6.S4, V13.S4, V16.S4
+	VFMLS V11.S4, V13.S4, V16.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F17
+	VFMLA V12.S4, V16.S4, V17.S4
+	FMOVQ 144(R1), F13
+	VFMLA V17.S4, V16.S4, V13.S4
+	FMOVQ 160(R1), F17
+	VFMLA V13.S4, V16.S4, V17.S4
+	FMOVQ 176(R1), F13
+	VFMLA V17.S4, V16.S4, V13.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V15.B16], V16.B16
+	FMOVQ 192(R1), F17
+	FMOVQ 208(R1), F18
+	VBIT  V18.B16, V16.B16, V17.B16
+	FMOVQ 16(R0), F16
+	VTBL  V17.B16, [V16.B16], V16.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V16.S4, V17.S4
+	VFMLA V13.S4, V17.S4, V17.S4
+	WORD  $0x4e21d62d // fadd v13.4s, v17.4s, v1.4s
+	WORD  $0x6e2dfc2f // fdiv v15.4s, v1.4s, v13.4s
+	WORD  $0x6e2fde2d // fmul v13.4s, v17.4s, v15.4s
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	WORD $0x4ea0a9d0 // cmlt v16.4s, v14.4s, #0
+	VMOV V15.B16, V20.B16
+	VBIT V16.B16, V13.B16, V20.B16
+	VBIT V16.B16, V15.B16, V13.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F15
+	FMOVQ 960(R1), F16
+	VFMLA V16.S4, V17.S4, V15.S4
+	FMOVQ 992(R1), F16
+	VFMLA V15.S4, V17.S4, V16.S4
+	FMOVQ 1008(R1), F15
+	VFMLA V16.S4, V17.S4, V15.S4
+	FMOVQ 1024(R1), F16
+	VFMLA V15.S4, V17.S4, V16.S4
+	FMOVQ 1040(R1), F15
+	VFMLA V16.S4, V17.S4, V15.S4
+	FMOVQ 1056(R1), F16
+	VFMLA V15.S4, V17.S4, V16.S4
+	FMOVQ 1072(R1), F15
+	VFMLA V16.S4, V17.S4, V15.S4
+	WORD  $0x6e2fde2f // fmul v15.4s, v17.4s, v15.4s
+	VFMLA V15.S4, V17.S4, V17.S4
+
+	// ce = log1p(e) + max(v, 0)
+	WORD $0x4ea0c9cf // fcmgt v15.4s, v14.4s, #0.0
+	VAND V15.B16, V14.B16, V14.B16
+	WORD $0x4e2ed62f // fadd v15.4s, v17.4s, v14.4s
+
+	// D = q + gamma ce (1-q), with v's sign
+	FMOVS 8(R7), F14
+	VDUP  V14.S[0], V14.S4
+	WORD  $0x6e2dddf0 // fmul v16.4s, v15.4s, v13.4s
+	VMOV  V20.B16, V13.B16
+	VFMLA V16.S4, V14.S4, V13.S4
+	FMOVS 16(R7), F14
+	VDUP  V14.S[0], V14.S4
+	WORD  $0x6e2fddcf // fmul v15.4s, v14.4s, v15.4s
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_552
+	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
+	JMP  focusdone552
+
+focusnot0_552:
+	CMP   $2, R8
+	BGE   focusnot1_552
+	FMOVQ 224(R1), F20
+	JMP   focusdone552
+
+focusnot1_552:
+	CMP $3, R8
+	BGE focusnot2_552
+	JMP focusdone552
+
+focusnot2_552:
+	CMP  $4, R8
+	BGE  focusnot3_552
+	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
+	JMP  focusdone552
+
+focusnot3_552:
+	CMP   $5, R8
+	BGE   focusnot4_552
+	WORD  $0x6ea1fa90 // fsqrt v16.4s, v20.4s
+	VMOV  V20.B16, V17.B16
+	VFMLS V16.S4, V16.S4, V17.S4
+	WORD  $0x6e22de12 // fmul v18.4s, v16.4s, v2.4s
+	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
+	VFMLA V16.S4, V20.S4, V17.S4
+	VMOV  V17.B16, V20.B16
+	JMP   focusdone552
+
+focusnot4_552:
+	CMP   $6, R8
+	BGE   focusnot5_552
+	WORD  $0x6ea1fa90 // fsqrt v16.4s, v20.4s
+	WORD  $0x6e34de91 // fmul v17.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
+	VFMLA V20.S4, V20.S4, V19.S4
+	VMOV  V20.B16, V18.B16
+	VFMLS V16.S4, V16.S4, V18.S4
+	WORD  $0x6e32de92 // fmul v18.4s, v20.4s, v18.4s
+	VFMLA V2.S4, V18.S4, V19.S4
+	WORD  $0x6e30de74 // fmul v20.4s, v19.4s, v16.4s
+	VFMLA V16.S4, V17.S4, V20.S4
+	JMP   focusdone552
+
+focusnot5_552:
+	CMP   $7, R8
+	BGE   focusnot6_552
+	WORD  $0x6e34de90 // fmul v16.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
+	VFMLA V20.S4, V20.S4, V17.S4
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V20.S4, V16.S4, V17.S4
+	VMOV  V17.B16, V20.B16
+	JMP   focusdone552
+
+focusnot6_552:
+	CMP   $8, R8
+	BGE   focusnot7_552
+	WORD  $0x6e34de90 // fmul v16.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
+	VFMLA V20.S4, V20.S4, V17.S4
+	WORD  $0x4e30d612 // fadd v18.4s, v16.4s, v16.4s
+	WORD  $0x6e31de54 // fmul v20.4s, v18.4s, v17.4s
+	VFMLA V16.S4, V16.S4, V20.S4
+	JMP   focusdone552
+
+focusnot7_552:
+	CMP   $9, R8
+	BGE   focusnot8_552
+	WORD  $0x6e34de90 // fmul v16.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
+	VFMLA V20.S4, V20.S4, V17.S4
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x4e30d613 // fadd v19.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa55 // fneg v21.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V21.S4
+	VFMLA V17.S4, V19.S4, V21.S4
+	WORD  $0x6e34deb0 // fmul v16.4s, v21.4s, v20.4s
+	VFMLA V20.S4, V18.S4, V16.S4
+	VMOV  V16.B16, V20.B16
+	JMP   focusdone552
+
+focusnot8_552:
+	ADD   $24, R7, R10
+	FMOVS (R10), F16
+	VDUP  V16.S[0], V16.S4
+	FMOVS 4(R10), F17
+	VDUP  V17.S[0], V17.S4
+	FMOVS 8(R10), F18
+	VDUP  V18.S[0], V18.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R1), F19
+	VSUB  V19.S4, V20.S4, V20.S4
+	VUSHR $23, V20.S4, V19.S4
+	VUSHR $20, V20.S4, V22.S4
+	FMOVQ 656(R1), F21
+	VAND  V21.B16, V20.B16, V20.B16
+	FMOVQ 672(R1), F21
+	VADD  V21.S4, V20.S4, V20.S4
+	WORD  $0x4e21da75 // scvtf v21.4s, v19.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V22.B16], V23.B16
+	FMOVQ 304(R1), F22
+	VBIT  V3.B16, V23.B16, V22.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V22.B16, [V30.B16, V31.B16], V23.B16
+	FMOVQ 432(R1), F24
+	VFMLA V23.S4, V20.S4, V24.S4
+	FMOVQ 688(R1), F20
+	WORD  $0x6e34df19 // fmul v25.4s, v24.4s, v20.4s
+	VMOV  V24.B16, V20.B16
+	VFMLA V25.S4, V20.S4, V20.S4
+	WORD  $0x4eb4d717 // fsub v23.4s, v24.4s, v20.4s
+	VFMLA V25.S4, V24.S4, V23.S4
+	WORD  $0x6e38df19 // fmul v25.4s, v24.4s, v24.4s
+	FMOVQ 720(R1), F26
+	FMOVQ 704(R1), F27
+	VFMLA V27.S4, V24.S4, V26.S4
+	FMOVQ 736(R1), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	FMOVQ 752(R1), F26
+	VFMLA V27.S4, V24.S4, V26.S4
+	FMOVQ 768(R1), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	WORD  $0x6e38df38 // fmul v24.4s, v25.4s, v24.4s
+	VFMLA V27.S4, V24.S4, V23.S4
+	WORD  $0x4e37d698 // fadd v24.4s, v20.4s, v23.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V22.B16, [V30.B16, V31.B16], V25.B16
+	WORD  $0x4e39d6b9 // fadd v25.4s, v21.4s, v25.4s
+	WORD  $0x6e39de1a // fmul v26.4s, v16.4s, v25.4s
+	WORD  $0x6ea0fb55 // fneg v21.4s, v26.4s
+	VFMLA V25.S4, V16.S4, V21.S4
+	VMOV  V26.B16, V25.B16
+	VFMLA V24.S4, V17.S4, V25.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e24d738 // fadd v24.4s, v25.4s, v4.4s
+	WORD  $0x4ea4d719 // fsub v25.4s, v24.4s, v4.4s
+	WORD  $0x4eb9d759 // fsub v25.4s, v26.4s, v25.4s
+	VFMLA V20.S4, V17.S4, V25.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V22.B16, [V30.B16, V31.B16], V22.B16
+	VFMLA V22.S4, V16.S4, V21.S4
+	VFMLA V20.S4, V18.S4, V21.S4
+	VFMLA V23.S4, V17.S4, V21.S4
+	WORD  $0x4e35d731 // fadd v17.4s, v25.4s, v21.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F16
+	FMOVQ 800(R1), F18
+	VFMLA V18.S4, V17.S4, V16.S4
+	FMOVQ 832(R1), F18
+	VFMLA V16.S4, V17.S4, V18.S4
+	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
+	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
+	VFMLA V6.S4, V17.S4, V16.S4
+	VTBL  V0.B16, [V24.B16], V18.B16
+	FMOVQ 304(R1), F17
+	VBIT  V3.B16, V18.B16, V17.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V18.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
+	VFMLA V16.S4, V18.S4, V17.S4
+
+	// times 2^k
+	WORD  $0x4e31d650 // fadd v16.4s, v18.4s, v17.4s
+	VSHL  $20, V24.S4, V17.S4
+	FMOVQ 336(R1), F18
+	VAND  V18.B16, V17.B16, V17.B16
+	VADD  V17.S4, V16.S4, V20.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F16
+	WORD  $0x4e701e70 // bic v16.16b, v19.16b, v16.16b
+	FMOVQ 880(R1), F17
+	VEOR  V17.B16, V24.B16, V17.B16
+	FMOVQ 864(R1), F18
+	WORD  $0x4e721e31 // bic v17.16b, v17.16b, v18.16b
+	VORR  V17.B16, V16.B16, V16.B16
+	WORD  $0x6eb0a610 // umaxp v16.4s, v16.4s, v16.4s
+	FMOVD F16, R10
+	CBNZ  R10, slowvector
+
+focusdone552:
+	// loss = (alpha ce) q^gamma
+	WORD $0x6e34ddef // fmul v15.4s, v15.4s, v20.4s
+
+	// gradient = scale alpha q^gamma D
+	FMOVS (R9), F16
+	VDUP  V16.S[0], V16.S4
+	WORD  $0x6e34ddce // fmul v14.4s, v14.4s, v20.4s
+	WORD  $0x6e2ede0e // fmul v14.4s, v16.4s, v14.4s
+	WORD  $0x6e2dddcd // fmul v13.4s, v14.4s, v13.4s
+	ADD   $0, R3, R10
+	CMP   $4, R2
+	BLT   partless2
+	FMOVQ F15, (R3)
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R2, partone2
+	VST1.P V15.D[0], 8(R10)
+	TBZ    $0, R2, partdone2
+	VST1   V15.S[2], (R10)
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R2, partdone2
+	VST1 V15.S[0], (R10)
+
+partdone2:
+	ADD   $0, R5, R10
+	CMP   $4, R2
+	BLT   partless3
+	FMOVQ F13, (R5)
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R2, partone3
+	VST1.P V13.D[0], 8(R10)
+	TBZ    $0, R2, partdone3
+	VST1   V13.S[2], (R10)
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R2, partdone3
+	VST1 V13.S[0], (R10)
+
+partdone3:
+nextvector:
+	ADD $16, R3, R3
+	ADD $16, R5, R5
+	ADD $16, R6, R6
+	SUB $4, R2, R2
+	CMP $1, R2
+	BGE vector
+
+done:
+	RET
+
+slowblock:
+	MOVD $8, R10
+
+slow:
+	FMOVQ (R6), F13
+	VMOVI $0, V14.B16
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR  V7.B16, V13.B16, V15.B16
+	WORD  $0x4ea8d5ef // fsub v15.4s, v15.4s, v8.4s
+	FMOVQ 240(R1), F16
+	WORD  $0x4e2ff610 // fmax v16.4s, v16.4s, v15.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F18
+	VFMLA V9.S4, V16.S4, V18.S4
+	WORD  $0x4eaad64f // fsub v15.4s, v18.4s, v10.4s
+
+	// r = c - n ln2
+	VMOV  V16.B16, V17.B16
+	VFMLS V6.S4, V15.S4, V17.S4
+	VFMLS V11.S4, V15.S4, V17.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F19
+	VFMLA V12.S4, V17.S4, V19.S4
+	FMOVQ 144(R1), F15
+	VFMLA V19.S4, V17.S4, V15.S4
+	FMOVQ 160(R1), F19
+	VFMLA V15.S4, V17.S4, V19.S4
+	FMOVQ 176(R1), F15
+	VFMLA V19.S4, V17.S4, V15.S4
+	FMOVQ 272(R1), F17
+	WORD  $0x6eb0e630 // fcmgt v16.4s, v17.4s, v16.4s
+	FMOVQ 288(R1), F17
+	VAND  V16.B16, V17.B16, V16.B16
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VSHL  $20, V18.S4, V17.S4
+	VTBL  V0.B16, [V18.B16], V19.B16
+	FMOVQ 304(R1), F18
+	VBIT  V3.B16, V19.B16, V18.B16
+	FLDPQ 32(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VADD  V17.S4, V18.S4, V19.S4
+	FMOVQ 336(R1), F18
+	VAND  V18.B16, V17.B16, V17.B16
+	VADD  V16.S4, V17.S4, V17.S4
+	VFMLA V15.S4, V19.S4, V19.S4
+	WORD  $0x6e31de6f // fmul v15.4s, v19.4s, v17.4s
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VSUB  V16.S4, V15.S4, V16.S4
+	FMOVQ 352(R1), F17
+	WORD  $0x4e31d5ef // fadd v15.4s, v15.4s, v17.4s
+	FMOVQ 352(R1), F17
+	VSUB  V17.S4, V15.S4, V15.S4
+	WORD  $0x4eaf660f // smax v15.4s, v16.4s, v15.4s
+	FMOVQ 368(R1), F16
+	VUMIN V16.S4, V15.S4, V15.S4
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	FMOVQ 624(R1), F16
+	WORD  $0x6eafe611 // fcmgt v17.4s, v16.4s, v15.4s
+	FMOVQ 624(R1), F16
+	WORD  $0x4e2ff613 // fmax v19.4s, v16.4s, v15.4s
+	WORD  $0x4e21d670 // fadd v16.4s, v19.4s, v1.4s
+	WORD  $0x6e30fc30 // fdiv v16.4s, v1.4s, v16.4s
+	WORD  $0x6e30de77 // fmul v23.4s, v19.4s, v16.4s
+	VBIT  V17.B16, V15.B16, V23.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F18
+	FMOVQ 960(R1), F20
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 992(R1), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 1008(R1), F18
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 1024(R1), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 1040(R1), F18
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 1056(R1), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 1072(R1), F18
+	VFMLA V20.S4, V19.S4, V18.S4
+	WORD  $0x6e32de72 // fmul v18.4s, v19.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V19.S4
+	VBIT  V17.B16, V15.B16, V19.B16
+	WORD  $0x4ea0a9af // cmlt v15.4s, v13.4s, #0
+	VMOV  V16.B16, V17.B16
+	VBIT  V15.B16, V23.B16, V17.B16
+	VBIT  V15.B16, V16.B16, V23.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eaed432 // fsub v18.4s, v1.4s, v14.4s
+	VBSL  V18.B16, V14.B16, V15.B16
+	WORD  $0x4ea0f9ad // fabs v13.4s, v13.4s
+	VMOVI $0, V16.B16
+	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
+	VAND  V16.B16, V13.B16, V13.B16
+	VFMLA V13.S4, V15.S4, V19.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e2edef4 // fmul v20.4s, v23.4s, v14.4s
+	VMOV  V20.B16, V15.B16
+	VFMLA V18.S4, V17.S4, V15.S4
+	FMOVS 12(R7), F13
+	VDUP  V13.S[0], V16.S4
+	FMOVS 16(R7), F13
+	VDUP  V13.S[0], V13.S4
+	WORD  $0x6e32ddad // fmul v13.4s, v13.4s, v18.4s
+	VFMLA V14.S4, V16.S4, V13.S4
+	WORD  $0x6e33ddb0 // fmul v16.4s, v13.4s, v19.4s
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	WORD  $0x6eaee455 // fcmgt v21.4s, v2.4s, v14.4s
+	VMOV  V23.B16, V22.B16
+	VBIT  V21.B16, V17.B16, V22.B16
+	WORD  $0x6e2ffed6 // fdiv v22.4s, v22.4s, v15.4s
+	WORD  $0x4ea0d9f8 // fcmeq v24.4s, v15.4s, #0.0
+	FMOVQ 224(R1), F25
+	VBIF  V24.B16, V22.B16, V25.B16
+	VBIF  V21.B16, V17.B16, V23.B16
+	WORD  $0x6e39def5 // fmul v21.4s, v23.4s, v25.4s
+	WORD  $0x6e35de73 // fmul v19.4s, v19.4s, v21.4s
+	VMOVI $0, V22.B16
+	WORD  $0x6eb6e6b5 // fcmgt v21.4s, v21.4s, v22.4s
+	VAND  V21.B16, V19.B16, V19.B16
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	FMOVS 8(R7), F21
+	VDUP  V21.S[0], V21.S4
+	FMOVQ 224(R1), F22
+	FMOVQ 1120(R1), F23
+	VFMLS V23.S4, V14.S4, V22.S4
+	WORD  $0x6e36deb5 // fmul v21.4s, v21.4s, v22.4s
+	WORD  $0x6ea0fa8e // fneg v14.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V14.S4
+	VFMLA V19.S4, V21.S4, V14.S4
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_553
+	WORD $0x6e2fddef // fmul v15.4s, v15.4s, v15.4s
+	JMP  focusdone553
+
+focusnot0_553:
+	CMP   $2, R8
+	BGE   focusnot1_553
+	FMOVQ 224(R1), F15
+	JMP   focusdone553
+
+focusnot1_553:
+	CMP $3, R8
+	BGE focusnot2_553
+	JMP focusdone553
+
+focusnot2_553:
+	CMP  $4, R8
+	BGE  focusnot3_553
+	WORD $0x6ea1f9ef // fsqrt v15.4s, v15.4s
+	JMP  focusdone553
+
+focusnot3_553:
+	CMP   $5, R8
+	BGE   focusnot4_553
+	WORD  $0x6ea1f9f1 // fsqrt v17.4s, v15.4s
+	VMOV  V15.B16, V18.B16
+	VFMLS V17.S4, V17.S4, V18.S4
+	WORD  $0x6e22de33 // fmul v19.4s, v17.4s, v2.4s
+	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
+	VFMLA V17.S4, V15.S4, V18.S4
+	VMOV  V18.B16, V15.B16
+	JMP   focusdone553
+
+focusnot4_553:
+	CMP   $6, R8
+	BGE   focusnot5_553
+	WORD  $0x6ea1f9f1 // fsqrt v17.4s, v15.4s
+	WORD  $0x6e2fddf2 // fmul v18.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
+	VFMLA V15.S4, V15.S4, V20.S4
+	VMOV  V15.B16, V19.B16
+	VFMLS V17.S4, V17.S4, V19.S4
+	WORD  $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
+	VFMLA V2.S4, V15.S4, V20.S4
+	WORD  $0x6e31de8f // fmul v15.4s, v20.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V15.S4
+	JMP   focusdone553
+
+focusnot5_553:
+	CMP   $7, R8
+	BGE   focusnot6_553
+	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
+	VFMLA V15.S4, V15.S4, V18.S4
+	WORD  $0x6e2fde52 // fmul v18.4s, v18.4s, v15.4s
+	VFMLA V15.S4, V17.S4, V18.S4
+	VMOV  V18.B16, V15.B16
+	JMP   focusdone553
+
+focusnot6_553:
+	CMP   $8, R8
+	BGE   focusnot7_553
+	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
+	VFMLA V15.S4, V15.S4, V18.S4
+	WORD  $0x4e31d62f // fadd v15.4s, v17.4s, v17.4s
+	WORD  $0x6e32ddef // fmul v15.4s, v15.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V15.S4
+	JMP   focusdone553
+
+focusnot7_553:
+	CMP   $9, R8
+	BGE   focusnot8_553
+	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
+	VFMLA V15.S4, V15.S4, V18.S4
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x4e31d634 // fadd v20.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V17.S4, V17.S4, V21.S4
+	VFMLA V18.S4, V20.S4, V21.S4
+	WORD  $0x6e2fdeb1 // fmul v17.4s, v21.4s, v15.4s
+	VFMLA V15.S4, V19.S4, V17.S4
+	VMOV  V17.B16, V15.B16
+	JMP   focusdone553
+
+focusnot8_553:
+	ADD   $24, R7, R11
+	FMOVS (R11), F17
+	VDUP  V17.S[0], V17.S4
+	FMOVS 4(R11), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 8(R11), F19
+	VDUP  V19.S[0], V19.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f9f4 // fabs v20.4s, v15.4s
+	FMOVQ 640(R1), F21
+	VSUB  V21.S4, V20.S4, V21.S4
+	WORD  $0x4e21da96 // scvtf v22.4s, v20.4s
+	FMOVQ 896(R1), F23
+	VSUB  V23.S4, V22.S4, V22.S4
+	FMOVQ 560(R1), F23
+	WORD  $0x4eb436f7 // cmgt v23.4s, v23.4s, v20.4s
+	VBIT  V23.B16, V22.B16, V21.B16
+	WORD  $0x4f2906b6 // sshr v22.4s, v21.4s, #23
+	VUSHR $20, V21.S4, V23.S4
+	FMOVQ 656(R1), F24
+	VAND  V24.B16, V21.B16, V21.B16
+	FMOVQ 672(R1), F24
+	VADD  V24.S4, V21.S4, V21.S4
+	WORD  $0x4e21dad6 // scvtf v22.4s, v22.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V23.B16], V24.B16
+	FMOVQ 304(R1), F23
+	VBIT  V3.B16, V24.B16, V23.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V24.B16
+	FMOVQ 432(R1), F25
+	VFMLA V24.S4, V21.S4, V25.S4
+	FMOVQ 688(R1), F21
+	WORD  $0x6e35df3a // fmul v26.4s, v25.4s, v21.4s
+	VMOV  V25.B16, V21.B16
+	VFMLA V26.S4, V21.S4, V21.S4
+	WORD  $0x4eb5d738 // fsub v24.4s, v25.4s, v21.4s
+	VFMLA V26.S4, V25.S4, V24.S4
+	WORD  $0x6e39df3a // fmul v26.4s, v25.4s, v25.4s
+	FMOVQ 720(R1), F27
+	FMOVQ 704(R1), F28
+	VFMLA V28.S4, V25.S4, V27.S4
+	FMOVQ 736(R1), F28
+	VFMLA V27.S4, V25.S4, V28.S4
+	FMOVQ 752(R1), F27
+	VFMLA V28.S4, V25.S4, V27.S4
+	FMOVQ 768(R1), F28
+	VFMLA V27.S4, V25.S4, V28.S4
+	WORD  $0x6e39df59 // fmul v25.4s, v26.4s, v25.4s
+	VFMLA V28.S4, V25.S4, V24.S4
+	WORD  $0x4e38d6b9 // fadd v25.4s, v21.4s, v24.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V26.B16
+	WORD  $0x4e3ad6d6 // fadd v22.4s, v22.4s, v26.4s
+	WORD  $0x6e36de3b // fmul v27.4s, v17.4s, v22.4s
+	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
+	VFMLA V22.S4, V17.S4, V26.S4
+	VMOV  V27.B16, V22.B16
+	VFMLA V25.S4, V18.S4, V22.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e24d6d9 // fadd v25.4s, v22.4s, v4.4s
+	WORD  $0x4ea4d73c // fsub v28.4s, v25.4s, v4.4s
+	WORD  $0x4ebcd77b // fsub v27.4s, v27.4s, v28.4s
+	VFMLA V21.S4, V18.S4, V27.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V23.B16
+	VFMLA V23.S4, V17.S4, V26.S4
+	VFMLA V21.S4, V19.S4, V26.S4
+	VFMLA V24.S4, V18.S4, V26.S4
+	WORD  $0x4e3ad773 // fadd v19.4s, v27.4s, v26.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F18
+	FMOVQ 800(R1), F21
+	VFMLA V21.S4, V19.S4, V18.S4
+	FMOVQ 832(R1), F21
+	VFMLA V18.S4, V19.S4, V21.S4
+	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
+	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
+	VFMLA V6.S4, V19.S4, V18.S4
+	VTBL  V0.B16, [V25.B16], V21.B16
+	FMOVQ 304(R1), F19
+	VBIT  V3.B16, V21.B16, V19.B16
+	FLDPQ 272(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V21.B16
+	FLDPQ 304(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V18.S4, V21.S4, V19.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V4.S4, V25.S4, V18.S4
+	WORD  $0x4f3d0652 // sshr v18.4s, v18.4s, #3
+	WORD  $0x4e33d6b7 // fadd v23.4s, v21.4s, v19.4s
+	VSHL  $23, V18.S4, V24.S4
+	VADD  V24.S4, V23.S4, V24.S4
+	VUMIN V5.S4, V24.S4, V25.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V24.B16
+	WORD  $0x4eb86e52 // smin v18.4s, v18.4s, v24.4s
+	FMOVQ 912(R1), F24
+	VSUB  V18.S4, V24.S4, V18.S4
+	VSHL  $23, V18.S4, V18.S4
+	WORD  $0x4e35d658 // fadd v24.4s, v18.4s, v21.4s
+	WORD  $0x4eb2d71a // fsub v26.4s, v24.4s, v18.4s
+	WORD  $0x4ebad6b5 // fsub v21.4s, v21.4s, v26.4s
+	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
+	WORD  $0x4e33d713 // fadd v19.4s, v24.4s, v19.4s
+	WORD  $0x6eb7e655 // fcmgt v21.4s, v18.4s, v23.4s
+	VSUB  V18.S4, V19.S4, V18.S4
+	VBIT  V21.B16, V18.B16, V25.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R1), F18
+	WORD  $0x6eb2e6d2 // fcmgt v18.4s, v22.4s, v18.4s
+	FMOVQ 384(R1), F19
+	VBIF  V18.B16, V25.B16, V19.B16
+	FMOVQ 944(R1), F18
+	WORD  $0x6eb6e652 // fcmgt v18.4s, v18.4s, v22.4s
+	WORD  $0x4e721e73 // bic v19.16b, v19.16b, v18.16b
+	VMOVI $0, V18.B16
+	VCMEQ V18.S4, V20.S4, V18.S4
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VAND  V17.B16, V5.B16, V21.B16
+	VBIT  V18.B16, V21.B16, V19.B16
+	VCMEQ V5.S4, V20.S4, V18.S4
+	WORD  $0x4e711cb1 // bic v17.16b, v5.16b, v17.16b
+	VBIT  V18.B16, V17.B16, V19.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R11), F17
+	VDUP  V17.S[0], V17.S4
+	VAND  V17.B16, V15.B16, V17.B16
+	VORR  V17.B16, V19.B16, V17.B16
+	WORD  $0x4ea08a92 // cmgt v18.4s, v20.4s, #0
+	WORD  $0x4eb434b3 // cmgt v19.4s, v5.4s, v20.4s
+	VAND  V19.B16, V18.B16, V18.B16
+	FMOVS 16(R11), F19
+	VDUP  V19.S[0], V19.S4
+	VAND  V19.B16, V15.B16, V15.B16
+	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
+	VAND  V15.B16, V18.B16, V15.B16
+	WORD  $0x4ea53692 // cmgt v18.4s, v20.4s, v5.4s
+	VORR  V18.B16, V15.B16, V18.B16
+	FMOVQ 368(R1), F15
+	VBIF  V18.B16, V17.B16, V15.B16
+
+focusdone553:
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e2fde11 // fmul v17.4s, v16.4s, v15.4s
+	FMOVQ 1104(R1), F18
+	WORD  $0x6e30e652 // fcmge v18.4s, v18.4s, v16.4s
+	VBIT  V18.B16, V17.B16, V16.B16
+	FMOVQ 368(R1), F17
+	VUMIN V17.S4, V16.S4, V16.S4
+
+	// gradient = scale alpha q^gamma D
+	FMOVS (R9), F17
+	VDUP  V17.S[0], V17.S4
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	WORD  $0x6e2dde2d // fmul v13.4s, v17.4s, v13.4s
+	WORD  $0x6e2eddad // fmul v13.4s, v13.4s, v14.4s
+	WORD  $0x4e2de5ae // fcmeq v14.4s, v13.4s, v13.4s
+	FMOVQ 368(R1), F15
+	VBIT  V14.B16, V13.B16, V15.B16
+	FMOVQ F16, (R3)
+	FMOVQ F15, (R5)
+	ADD   $16, R3, R3
+	ADD   $16, R5, R5
+	ADD   $16, R6, R6
+	SUB   $4, R2, R2
+	SUB   $4, R10, R10
+	CMP   $1, R10
+	BGE   slow
+	JMP   loop
+
+slowvector:
+	FMOVQ 224(R1), F13
+	ADD   $0, R6, R10
+	CMP   $4, R2
+	BLT   partless4
+	FMOVQ (R6), F13
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R2, partone4
+	VLD1.P 8(R10), V13.D[0]
+	TBZ    $0, R2, partdone4
+	VLD1   (R10), V13.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R2, partdone4
+	VLD1 (R10), V13.S[0]
+
+partdone4:
+	VMOVI $0, V14.B16
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR  V7.B16, V13.B16, V15.B16
+	WORD  $0x4ea8d5ef // fsub v15.4s, v15.4s, v8.4s
+	FMOVQ 240(R1), F16
+	WORD  $0x4e2ff610 // fmax v16.4s, v16.4s, v15.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F18
+	VFMLA V9.S4, V16.S4, V18.S4
+	WORD  $0x4eaad64f // fsub v15.4s, v18.4s, v10.4s
+
+	// r = c - n ln2
+	VMOV  V16.B16, V17.B16
+	VFMLS V6.S4, V15.S4, V17.S4
+	VFMLS V11.S4, V15.S4, V17.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F19
+	VFMLA V12.S4, V17.S4, V19.S4
+	FMOVQ 144(R1), F15
+	VFMLA V19.S4, V17.S4, V15.S4
+	FMOVQ 160(R1), F19
+	VFMLA V15.S4, V17.S4, V19.S4
+	FMOVQ 176(R1), F15
+	VFMLA V19.S4, V17.S4, V15.S4
+	FMOVQ 272(R1), F17
+	WORD  $0x6eb0e630 // fcmgt v16.4s, v17.4s, v16.4s
+	FMOVQ 288(R1), F17
+	VAND  V16.B16, V17.B16, V16.B16
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VSHL  $20, V18.S4, V17.S4
+	VTBL  V0.B16, [V18.B16], V19.B16
+	FMOVQ 304(R1), F18
+	VBIT  V3.B16, V19.B16, V18.B16
+	FLDPQ 32(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VADD  V17.S4, V18.S4, V19.S4
+	FMOVQ 336(R1), F18
+	VAND  V18.B16, V17.B16, V17.B16
+	VADD  V16.S4, V17.S4, V17.S4
+	VFMLA V15.S4, V19.S4, V19.S4
+	WORD  $0x6e31de6f // fmul v15.4s, v19.4s, v17.4s
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VSUB  V16.S4, V15.S4, V16.S4
+	FMOVQ 352(R1), F17
+	WORD  $0x4e31d5ef // fadd v15.4s, v15.4s, v17.4s
+	FMOVQ 352(R1), F17
+	VSUB  V17.S4, V15.S4, V15.S4
+	WORD  $0x4eaf660f // smax v15.4s, v16.4s, v15.4s
+	FMOVQ 368(R1), F16
+	VUMIN V16.S4, V15.S4, V15.S4
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	FMOVQ 624(R1), F16
+	WORD  $0x6eafe611 // fcmgt v17.4s, v16.4s, v15.4s
+	FMOVQ 624(R1), F16
+	WORD  $0x4e2ff613 // fmax v19.4s, v16.4s, v15.4s
+	WORD  $0x4e21d670 // fadd v16.4s, v19.4s, v1.4s
+	WORD  $0x6e30fc30 // fdiv v16.4s, v1.4s, v16.4s
+	WORD  $0x6e30de77 // fmul v23.4s, v19.4s, v16.4s
+	VBIT  V17.B16, V15.B16, V23.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F18
+	FMOVQ 960(R1), F20
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 992(R1), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 1008(R1), F18
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 1024(R1), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 1040(R1), F18
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 1056(R1), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 1072(R1), F18
+	VFMLA V20.S4, V19.S4, V18.S4
+	WORD  $0x6e32de72 // fmul v18.4s, v19.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V19.S4
+	VBIT  V17.B16, V15.B16, V19.B16
+	WORD  $0x4ea0a9af // cmlt v15.4s, v13.4s, #0
+	VMOV  V16.B16, V17.B16
+	VBIT  V15.B16, V23.B16, V17.B16
+	VBIT  V15.B16, V16.B16, V23.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eaed432 // fsub v18.4s, v1.4s, v14.4s
+	VBSL  V18.B16, V14.B16, V15.B16
+	WORD  $0x4ea0f9ad // fabs v13.4s, v13.4s
+	VMOVI $0, V16.B16
+	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
+	VAND  V16.B16, V13.B16, V13.B16
+	VFMLA V13.S4, V15.S4, V19.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e2edef4 // fmul v20.4s, v23.4s, v14.4s
+	VMOV  V20.B16, V15.B16
+	VFMLA V18.S4, V17.S4, V15.S4
+	FMOVS 12(R7), F13
+	VDUP  V13.S[0], V16.S4
+	FMOVS 16(R7), F13
+	VDUP  V13.S[0], V13.S4
+	WORD  $0x6e32ddad // fmul v13.4s, v13.4s, v18.4s
+	VFMLA V14.S4, V16.S4, V13.S4
+	WORD  $0x6e33ddb0 // fmul v16.4s, v13.4s, v19.4s
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	WORD  $0x6eaee455 // fcmgt v21.4s, v2.4s, v14.4s
+	VMOV  V23.B16, V22.B16
+	VBIT  V21.B16, V17.B16, V22.B16
+	WORD  $0x6e2ffed6 // fdiv v22.4s, v22.4s, v15.4s
+	WORD  $0x4ea0d9f8 // fcmeq v24.4s, v15.4s, #0.0
+	FMOVQ 224(R1), F25
+	VBIF  V24.B16, V22.B16, V25.B16
+	VBIF  V21.B16, V17.B16, V23.B16
+	WORD  $0x6e39def5 // fmul v21.4s, v23.4s, v25.4s
+	WORD  $0x6e35de73 // fmul v19.4s, v19.4s, v21.4s
+	VMOVI $0, V22.B16
+	WORD  $0x6eb6e6b5 // fcmgt v21.4s, v21.4s, v22.4s
+	VAND  V21.B16, V19.B16, V19.B16
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	FMOVS 8(R7), F21
+	VDUP  V21.S[0], V21.S4
+	FMOVQ 224(R1), F22
+	FMOVQ 1120(R1), F23
+	VFMLS V23.S4, V14.S4, V22.S4
+	WORD  $0x6e36deb5 // fmul v21.4s, v21.4s, v22.4s
+	WORD  $0x6ea0fa8e // fneg v14.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V14.S4
+	VFMLA V19.S4, V21.S4, V14.S4
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_554
+	WORD $0x6e2fddef // fmul v15.4s, v15.4s, v15.4s
+	JMP  focusdone554
+
+focusnot0_554:
+	CMP   $2, R8
+	BGE   focusnot1_554
+	FMOVQ 224(R1), F15
+	JMP   focusdone554
+
+focusnot1_554:
+	CMP $3, R8
+	BGE focusnot2_554
+	JMP focusdone554
+
+focusnot2_554:
+	CMP  $4, R8
+	BGE  focusnot3_554
+	WORD $0x6ea1f9ef // fsqrt v15.4s, v15.4s
+	JMP  focusdone554
+
+focusnot3_554:
+	CMP   $5, R8
+	BGE   focusnot4_554
+	WORD  $0x6ea1f9f1 // fsqrt v17.4s, v15.4s
+	VMOV  V15.B16, V18.B16
+	VFMLS V17.S4, V17.S4, V18.S4
+	WORD  $0x6e22de33 // fmul v19.4s, v17.4s, v2.4s
+	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
+	VFMLA V17.S4, V15.S4, V18.S4
+	VMOV  V18.B16, V15.B16
+	JMP   focusdone554
+
+focusnot4_554:
+	CMP   $6, R8
+	BGE   focusnot5_554
+	WORD  $0x6ea1f9f1 // fsqrt v17.4s, v15.4s
+	WORD  $0x6e2fddf2 // fmul v18.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
+	VFMLA V15.S4, V15.S4, V20.S4
+	VMOV  V15.B16, V19.B16
+	VFMLS V17.S4, V17.S4, V19.S4
+	WORD  $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
+	VFMLA V2.S4, V15.S4, V20.S4
+	WORD  $0x6e31de8f // fmul v15.4s, v20.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V15.S4
+	JMP   focusdone554
+
+focusnot5_554:
+	CMP   $7, R8
+	BGE   focusnot6_554
+	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
+	VFMLA V15.S4, V15.S4, V18.S4
+	WORD  $0x6e2fde52 // fmul v18.4s, v18.4s, v15.4s
+	VFMLA V15.S4, V17.S4, V18.S4
+	VMOV  V18.B16, V15.B16
+	JMP   focusdone554
+
+focusnot6_554:
+	CMP   $8, R8
+	BGE   focusnot7_554
+	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
+	VFMLA V15.S4, V15.S4, V18.S4
+	WORD  $0x4e31d62f // fadd v15.4s, v17.4s, v17.4s
+	WORD  $0x6e32ddef // fmul v15.4s, v15.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V15.S4
+	JMP   focusdone554
+
+focusnot7_554:
+	CMP   $9, R8
+	BGE   focusnot8_554
+	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
+	VFMLA V15.S4, V15.S4, V18.S4
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x4e31d634 // fadd v20.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V17.S4, V17.S4, V21.S4
+	VFMLA V18.S4, V20.S4, V21.S4
+	WORD  $0x6e2fdeb1 // fmul v17.4s, v21.4s, v15.4s
+	VFMLA V15.S4, V19.S4, V17.S4
+	VMOV  V17.B16, V15.B16
+	JMP   focusdone554
+
+focusnot8_554:
+	ADD   $24, R7, R10
+	FMOVS (R10), F17
+	VDUP  V17.S[0], V17.S4
+	FMOVS 4(R10), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 8(R10), F19
+	VDUP  V19.S[0], V19.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f9f4 // fabs v20.4s, v15.4s
+	FMOVQ 640(R1), F21
+	VSUB  V21.S4, V20.S4, V21.S4
+	WORD  $0x4e21da96 // scvtf v22.4s, v20.4s
+	FMOVQ 896(R1), F23
+	VSUB  V23.S4, V22.S4, V22.S4
+	FMOVQ 560(R1), F23
+	WORD  $0x4eb436f7 // cmgt v23.4s, v23.4s, v20.4s
+	VBIT  V23.B16, V22.B16, V21.B16
+	WORD  $0x4f2906b6 // sshr v22.4s, v21.4s, #23
+	VUSHR $20, V21.S4, V23.S4
+	FMOVQ 656(R1), F24
+	VAND  V24.B16, V21.B16, V21.B16
+	FMOVQ 672(R1), F24
+	VADD  V24.S4, V21.S4, V21.S4
+	WORD  $0x4e21dad6 // scvtf v22.4s, v22.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V23.B16], V24.B16
+	FMOVQ 304(R1), F23
+	VBIT  V3.B16, V24.B16, V23.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V24.B16
+	FMOVQ 432(R1), F25
+	VFMLA V24.S4, V21.S4, V25.S4
+	FMOVQ 688(R1), F21
+	WORD  $0x6e35df3a // fmul v26.4s, v25.4s, v21.4s
+	VMOV  V25.B16, V21.B16
+	VFMLA V26.S4, V21.S4, V21.S4
+	WORD  $0x4eb5d738 // fsub v24.4s, v25.4s, v21.4s
+	VFMLA V26.S4, V25.S4, V24.S4
+	WORD  $0x6e39df3a // fmul v26.4s, v25.4s, v25.4s
+	FMOVQ 720(R1), F27
+	FMOVQ 704(R1), F28
+	VFMLA V28.S4, V25.S4, V27.S4
+	FMOVQ 736(R1), F28
+	VFMLA V27.S4, V25.S4, V28.S4
+	FMOVQ 752(R1), F27
+	VFMLA V28.S4, V25.S4, V27.S4
+	FMOVQ 768(R1), F28
+	VFMLA V27.S4, V25.S4, V28.S4
+	WORD  $0x6e39df59 // fmul v25.4s, v26.4s, v25.4s
+	VFMLA V28.S4, V25.S4, V24.S4
+	WORD  $0x4e38d6b9 // fadd v25.4s, v21.4s, v24.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V26.B16
+	WORD  $0x4e3ad6d6 // fadd v22.4s, v22.4s, v26.4s
+	WORD  $0x6e36de3b // fmul v27.4s, v17.4s, v22.4s
+	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
+	VFMLA V22.S4, V17.S4, V26.S4
+	VMOV  V27.B16, V22.B16
+	VFMLA V25.S4, V18.S4, V22.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e24d6d9 // fadd v25.4s, v22.4s, v4.4s
+	WORD  $0x4ea4d73c // fsub v28.4s, v25.4s, v4.4s
+	WORD  $0x4ebcd77b // fsub v27.4s, v27.4s, v28.4s
+	VFMLA V21.S4, V18.S4, V27.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V23.B16
+	VFMLA V23.S4, V17.S4, V26.S4
+	VFMLA V21.S4, V19.S4, V26.S4
+	VFMLA V24.S4, V18.S4, V26.S4
+	WORD  $0x4e3ad773 // fadd v19.4s, v27.4s, v26.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F18
+	FMOVQ 800(R1), F21
+	VFMLA V21.S4, V19.S4, V18.S4
+	FMOVQ 832(R1), F21
+	VFMLA V18.S4, V19.S4, V21.S4
+	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
+	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
+	VFMLA V6.S4, V19.S4, V18.S4
+	VTBL  V0.B16, [V25.B16], V21.B16
+	FMOVQ 304(R1), F19
+	VBIT  V3.B16, V21.B16, V19.B16
+	FLDPQ 272(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V21.B16
+	FLDPQ 304(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V18.S4, V21.S4, V19.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V4.S4, V25.S4, V18.S4
+	WORD  $0x4f3d0652 // sshr v18.4s, v18.4s, #3
+	WORD  $0x4e33d6b7 // fadd v23.4s, v21.4s, v19.4s
+	VSHL  $23, V18.S4, V24.S4
+	VADD  V24.S4, V23.S4, V24.S4
+	VUMIN V5.S4, V24.S4, V25.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V24.B16
+	WORD  $0x4eb86e52 // smin v18.4s, v18.4s, v24.4s
+	FMOVQ 912(R1), F24
+	VSUB  V18.S4, V24.S4, V18.S4
+	VSHL  $23, V18.S4, V18.S4
+	WORD  $0x4e35d658 // fadd v24.4s, v18.4s, v21.4s
+	WORD  $0x4eb2d71a // fsub v26.4s, v24.4s, v18.4s
+	WORD  $0x4ebad6b5 // fsub v21.4s, v21.4s, v26.4s
+	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
+	WORD  $0x4e33d713 // fadd v19.4s, v24.4s, v19.4s
+	WORD  $0x6eb7e655 // fcmgt v21.4s, v18.4s, v23.4s
+	VSUB  V18.S4, V19.S4, V18.S4
+	VBIT  V21.B16, V18.B16, V25.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R1), F18
+	WORD  $0x6eb2e6d2 // fcmgt v18.4s, v22.4s, v18.4s
+	FMOVQ 384(R1), F19
+	VBIF  V18.B16, V25.B16, V19.B16
+	FMOVQ 944(R1), F18
+	WORD  $0x6eb6e652 // fcmgt v18.4s, v18.4s, v22.4s
+	WORD  $0x4e721e73 // bic v19.16b, v19.16b, v18.16b
+	VMOVI $0, V18.B16
+	VCMEQ V18.S4, V20.S4, V18.S4
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VAND  V17.B16, V5.B16, V21.B16
+	VBIT  V18.B16, V21.B16, V19.B16
+	VCMEQ V5.S4, V20.S4, V18.S4
+	WORD  $0x4e711cb1 // bic v17.16b, v5.16b, v17.16b
+	VBIT  V18.B16, V17.B16, V19.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R10), F17
+	VDUP  V17.S[0], V17.S4
+	VAND  V17.B16, V15.B16, V17.B16
+	VORR  V17.B16, V19.B16, V17.B16
+	WORD  $0x4ea08a92 // cmgt v18.4s, v20.4s, #0
+	WORD  $0x4eb434b3 // cmgt v19.4s, v5.4s, v20.4s
+	VAND  V19.B16, V18.B16, V18.B16
+	FMOVS 16(R10), F19
+	VDUP  V19.S[0], V19.S4
+	VAND  V19.B16, V15.B16, V15.B16
+	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
+	VAND  V15.B16, V18.B16, V15.B16
+	WORD  $0x4ea53692 // cmgt v18.4s, v20.4s, v5.4s
+	VORR  V18.B16, V15.B16, V18.B16
+	FMOVQ 368(R1), F15
+	VBIF  V18.B16, V17.B16, V15.B16
+
+focusdone554:
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e2fde11 // fmul v17.4s, v16.4s, v15.4s
+	FMOVQ 1104(R1), F18
+	WORD  $0x6e30e652 // fcmge v18.4s, v18.4s, v16.4s
+	VBIT  V18.B16, V17.B16, V16.B16
+	FMOVQ 368(R1), F17
+	VUMIN V17.S4, V16.S4, V16.S4
+
+	// gradient = scale alpha q^gamma D
+	FMOVS (R9), F17
+	VDUP  V17.S[0], V17.S4
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	WORD  $0x6e2dde2d // fmul v13.4s, v17.4s, v13.4s
+	WORD  $0x6e2eddad // fmul v13.4s, v13.4s, v14.4s
+	WORD  $0x4e2de5ae // fcmeq v14.4s, v13.4s, v13.4s
+	FMOVQ 368(R1), F15
+	VBIT  V14.B16, V13.B16, V15.B16
+	ADD   $0, R3, R10
+	CMP   $4, R2
+	BLT   partless5
+	FMOVQ F16, (R3)
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R2, partone5
+	VST1.P V16.D[0], 8(R10)
+	TBZ    $0, R2, partdone5
+	VST1   V16.S[2], (R10)
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R2, partdone5
+	VST1 V16.S[0], (R10)
+
+partdone5:
+	ADD   $0, R5, R10
+	CMP   $4, R2
+	BLT   partless6
+	FMOVQ F15, (R5)
+	JMP   partdone6
+
+partless6:
+	TBZ    $1, R2, partone6
+	VST1.P V15.D[0], 8(R10)
+	TBZ    $0, R2, partdone6
+	VST1   V15.S[2], (R10)
+	JMP    partdone6
+
+partone6:
+	TBZ  $0, R2, partdone6
+	VST1 V15.S[0], (R10)
+
+partdone6:
 	JMP nextvector
 
 // func rowSumNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
@@ -7817,133 +11098,109 @@ sum_tile:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
 	ADD   $64, R5, R5
 	ADD   $64, R7, R7
@@ -8048,35 +11305,98 @@ partdone4:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	VDUP  R8, V19.S4
@@ -8084,109 +11404,22 @@ partdone4:
 	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	VDUP  R9, V16.S4
 	FMOVQ 336(R1), F19
 	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	VDUP  R10, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	VDUP  R11, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
@@ -8539,136 +11772,112 @@ sum_tile:
 	FMOVQ 16(R5), F15
 	FMOVQ 32(R5), F16
 	FMOVQ 48(R5), F17
-	WORD  $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD  $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d639 // fadd v25.4s, v17.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V19.S4, V14.S4
-	WORD  $0x4ea2d5d2 // fsub v18.4s, v14.4s, v2.4s
+	FMOVQ 64(R0), F17
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V14.S4, V17.S4
+	VFMLA V1.S4, V15.S4, V19.S4
+	VFMLA V1.S4, V16.S4, V21.S4
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V18.S4, V19.S4
-	VFMLS V4.S4, V18.S4, V19.S4
+	VFMLS V3.S4, V18.S4, V14.S4
+	VFMLS V3.S4, V20.S4, V15.S4
+	VFMLS V3.S4, V22.S4, V16.S4
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V18.S4, V14.S4
+	VFMLS V4.S4, V20.S4, V15.S4
+	VFMLS V4.S4, V22.S4, V16.S4
+	VFMLS V4.S4, V24.S4, V25.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F18
-	VFMLA V5.S4, V19.S4, V18.S4
+	FMOVQ 128(R0), F22
+	FMOVQ 128(R0), F26
+	FMOVQ 128(R0), F28
+	VFMLA V5.S4, V14.S4, V18.S4
+	VFMLA V5.S4, V15.S4, V22.S4
+	VFMLA V5.S4, V16.S4, V26.S4
+	VFMLA V5.S4, V25.S4, V28.S4
 	FMOVQ 144(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 144(R0), F24
+	FMOVQ 144(R0), F27
+	FMOVQ 144(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 	FMOVQ 160(R0), F18
-	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 160(R0), F22
+	FMOVQ 160(R0), F26
+	FMOVQ 160(R0), F28
+	VFMLA V20.S4, V14.S4, V18.S4
+	VFMLA V24.S4, V15.S4, V22.S4
+	VFMLA V27.S4, V16.S4, V26.S4
+	VFMLA V29.S4, V25.S4, V28.S4
 	FMOVQ 176(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 176(R0), F24
+	FMOVQ 176(R0), F27
+	FMOVQ 176(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V18.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V18.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V18.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V18.S4, V14.S4
+	VTBL  V6.B16, [V17.B16], V14.B16
+	VTBL  V6.B16, [V19.B16], V16.B16
+	VTBL  V6.B16, [V21.B16], V22.B16
+	VTBL  V6.B16, [V23.B16], V26.B16
+	FMOVQ 192(R0), F15
+	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F25
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V14.B16, V15.B16
+	VBIT  V7.B16, V16.B16, V18.B16
+	VBIT  V7.B16, V22.B16, V25.B16
+	VBIT  V7.B16, V26.B16, V28.B16
+	VTBL  V15.B16, [V8.B16], V14.B16
+	VTBL  V18.B16, [V8.B16], V15.B16
+	VTBL  V25.B16, [V8.B16], V16.B16
+	VTBL  V28.B16, [V8.B16], V18.B16
+	VSHL  $21, V17.S4, V17.S4
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V22.S4
+	VADD  V17.S4, V14.S4, V14.S4
+	VADD  V19.S4, V15.S4, V15.S4
+	VADD  V21.S4, V16.S4, V16.S4
+	VADD  V22.S4, V18.S4, V17.S4
 	VFMLA V20.S4, V14.S4, V14.S4
+	VFMLA V24.S4, V15.S4, V15.S4
+	VFMLA V27.S4, V16.S4, V16.S4
+	VFMLA V29.S4, V17.S4, V17.S4
 	FMOVQ (R8), F18
 	VAND  V18.B16, V14.B16, V14.B16
 	FMOVQ F14, (R6)
 	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	WORD  $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V18.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V18.S4
-	VFMLS V4.S4, V15.S4, V18.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V18.S4, V15.S4
-	FMOVQ 144(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-	FMOVQ 160(R0), F15
-	VFMLA V19.S4, V18.S4, V15.S4
-	FMOVQ 176(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V15.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V19.S4, V14.S4, V14.S4
-	FMOVQ 16(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 16(R8), F14
+	VAND  V14.B16, V15.B16, V14.B16
 	FMOVQ F14, 16(R6)
 	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-	FMOVQ 160(R0), F15
-	VFMLA V18.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V18.S4, V14.S4, V14.S4
-	FMOVQ 32(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 32(R8), F14
+	VAND  V14.B16, V16.B16, V14.B16
 	FMOVQ F14, 32(R6)
 	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	WORD  $0x4e20d630 // fadd v16.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 160(R0), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V17.S4, V14.S4, V14.S4
-	FMOVQ 48(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 48(R8), F14
+	VAND  V14.B16, V17.B16, V14.B16
 	FMOVQ F14, 48(R6)
 	WORD  $0x4e2ed5ad // fadd v13.4s, v13.4s, v14.4s
 	ADD   $64, R5, R5
@@ -8763,35 +11972,98 @@ partone8:
 	VLD1 (R13), V17.S[0]
 
 partdone8:
-	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e20d639 // fadd v25.4s, v17.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V19.S4, V14.S4
-	WORD  $0x4ea2d5d2 // fsub v18.4s, v14.4s, v2.4s
+	FMOVQ 64(R0), F17
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V14.S4, V17.S4
+	VFMLA V1.S4, V15.S4, V19.S4
+	VFMLA V1.S4, V16.S4, V21.S4
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V18.S4, V19.S4
-	VFMLS V4.S4, V18.S4, V19.S4
+	VFMLS V3.S4, V18.S4, V14.S4
+	VFMLS V3.S4, V20.S4, V15.S4
+	VFMLS V3.S4, V22.S4, V16.S4
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V18.S4, V14.S4
+	VFMLS V4.S4, V20.S4, V15.S4
+	VFMLS V4.S4, V22.S4, V16.S4
+	VFMLS V4.S4, V24.S4, V25.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F18
-	VFMLA V5.S4, V19.S4, V18.S4
+	FMOVQ 128(R0), F22
+	FMOVQ 128(R0), F26
+	FMOVQ 128(R0), F28
+	VFMLA V5.S4, V14.S4, V18.S4
+	VFMLA V5.S4, V15.S4, V22.S4
+	VFMLA V5.S4, V16.S4, V26.S4
+	VFMLA V5.S4, V25.S4, V28.S4
 	FMOVQ 144(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 144(R0), F24
+	FMOVQ 144(R0), F27
+	FMOVQ 144(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 	FMOVQ 160(R0), F18
-	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 160(R0), F22
+	FMOVQ 160(R0), F26
+	FMOVQ 160(R0), F28
+	VFMLA V20.S4, V14.S4, V18.S4
+	VFMLA V24.S4, V15.S4, V22.S4
+	VFMLA V27.S4, V16.S4, V26.S4
+	VFMLA V29.S4, V25.S4, V28.S4
 	FMOVQ 176(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 176(R0), F24
+	FMOVQ 176(R0), F27
+	FMOVQ 176(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V18.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V18.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V18.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V18.S4, V14.S4
+	VTBL  V6.B16, [V17.B16], V14.B16
+	VTBL  V6.B16, [V19.B16], V16.B16
+	VTBL  V6.B16, [V21.B16], V22.B16
+	VTBL  V6.B16, [V23.B16], V26.B16
+	FMOVQ 192(R0), F15
+	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F25
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V14.B16, V15.B16
+	VBIT  V7.B16, V16.B16, V18.B16
+	VBIT  V7.B16, V22.B16, V25.B16
+	VBIT  V7.B16, V26.B16, V28.B16
+	VTBL  V15.B16, [V8.B16], V14.B16
+	VTBL  V18.B16, [V8.B16], V15.B16
+	VTBL  V25.B16, [V8.B16], V16.B16
+	VTBL  V28.B16, [V8.B16], V18.B16
+	VSHL  $21, V17.S4, V17.S4
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V22.S4
+	VADD  V17.S4, V14.S4, V14.S4
+	VADD  V19.S4, V15.S4, V15.S4
+	VADD  V21.S4, V16.S4, V16.S4
+	VADD  V22.S4, V18.S4, V17.S4
 	VFMLA V20.S4, V14.S4, V14.S4
+	VFMLA V24.S4, V15.S4, V15.S4
+	VFMLA V27.S4, V16.S4, V16.S4
+	VFMLA V29.S4, V17.S4, V17.S4
 	FMOVQ (R8), F18
 	VAND  V18.B16, V14.B16, V14.B16
 	VDUP  R9, V18.S4
@@ -8816,38 +12088,9 @@ partone9:
 	VST1 V14.S[0], (R13)
 
 partdone9:
-	WORD $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V18.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V18.S4
-	VFMLS V4.S4, V15.S4, V18.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V18.S4, V15.S4
-	FMOVQ 144(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-	FMOVQ 160(R0), F15
-	VFMLA V19.S4, V18.S4, V15.S4
-	FMOVQ 176(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V15.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V19.S4, V14.S4, V14.S4
-	FMOVQ 16(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	FMOVQ 16(R8), F14
+	VAND  V14.B16, V15.B16, V14.B16
 	VDUP  R10, V15.S4
 	FMOVQ 336(R1), F18
 	WORD  $0x4eb235ef // cmgt v15.4s, v15.4s, v18.4s
@@ -8870,38 +12113,9 @@ partone10:
 	VST1 V14.S[0], (R9)
 
 partdone10:
-	WORD $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
-	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-	FMOVQ 160(R0), F15
-	VFMLA V18.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V18.S4, V14.S4, V14.S4
-	FMOVQ 32(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
+	FMOVQ 32(R8), F14
+	VAND  V14.B16, V16.B16, V14.B16
 	VDUP  R11, V15.S4
 	FMOVQ 336(R1), F16
 	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
@@ -8924,38 +12138,9 @@ partone11:
 	VST1 V14.S[0], (R9)
 
 partdone11:
-	WORD $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	WORD $0x4e20d630 // fadd v16.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 160(R0), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V17.S4, V14.S4, V14.S4
-	FMOVQ 48(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
+	FMOVQ 48(R8), F14
+	VAND  V14.B16, V17.B16, V14.B16
 	VDUP  R12, V15.S4
 	FMOVQ 336(R1), F16
 	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
@@ -9324,136 +12509,112 @@ sum_tile:
 	FMOVQ 16(R5), F15
 	FMOVQ 32(R5), F16
 	FMOVQ 48(R5), F17
-	WORD  $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD  $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d639 // fadd v25.4s, v17.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V19.S4, V14.S4
-	WORD  $0x4ea2d5d2 // fsub v18.4s, v14.4s, v2.4s
+	FMOVQ 64(R0), F17
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V14.S4, V17.S4
+	VFMLA V1.S4, V15.S4, V19.S4
+	VFMLA V1.S4, V16.S4, V21.S4
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V18.S4, V19.S4
-	VFMLS V4.S4, V18.S4, V19.S4
+	VFMLS V3.S4, V18.S4, V14.S4
+	VFMLS V3.S4, V20.S4, V15.S4
+	VFMLS V3.S4, V22.S4, V16.S4
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V18.S4, V14.S4
+	VFMLS V4.S4, V20.S4, V15.S4
+	VFMLS V4.S4, V22.S4, V16.S4
+	VFMLS V4.S4, V24.S4, V25.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F18
-	VFMLA V5.S4, V19.S4, V18.S4
+	FMOVQ 128(R0), F22
+	FMOVQ 128(R0), F26
+	FMOVQ 128(R0), F28
+	VFMLA V5.S4, V14.S4, V18.S4
+	VFMLA V5.S4, V15.S4, V22.S4
+	VFMLA V5.S4, V16.S4, V26.S4
+	VFMLA V5.S4, V25.S4, V28.S4
 	FMOVQ 144(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 144(R0), F24
+	FMOVQ 144(R0), F27
+	FMOVQ 144(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 	FMOVQ 160(R0), F18
-	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 160(R0), F22
+	FMOVQ 160(R0), F26
+	FMOVQ 160(R0), F28
+	VFMLA V20.S4, V14.S4, V18.S4
+	VFMLA V24.S4, V15.S4, V22.S4
+	VFMLA V27.S4, V16.S4, V26.S4
+	VFMLA V29.S4, V25.S4, V28.S4
 	FMOVQ 176(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 176(R0), F24
+	FMOVQ 176(R0), F27
+	FMOVQ 176(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V18.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V18.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V18.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V18.S4, V14.S4
+	VTBL  V6.B16, [V17.B16], V14.B16
+	VTBL  V6.B16, [V19.B16], V16.B16
+	VTBL  V6.B16, [V21.B16], V22.B16
+	VTBL  V6.B16, [V23.B16], V26.B16
+	FMOVQ 192(R0), F15
+	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F25
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V14.B16, V15.B16
+	VBIT  V7.B16, V16.B16, V18.B16
+	VBIT  V7.B16, V22.B16, V25.B16
+	VBIT  V7.B16, V26.B16, V28.B16
+	VTBL  V15.B16, [V8.B16], V14.B16
+	VTBL  V18.B16, [V8.B16], V15.B16
+	VTBL  V25.B16, [V8.B16], V16.B16
+	VTBL  V28.B16, [V8.B16], V18.B16
+	VSHL  $21, V17.S4, V17.S4
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V22.S4
+	VADD  V17.S4, V14.S4, V14.S4
+	VADD  V19.S4, V15.S4, V15.S4
+	VADD  V21.S4, V16.S4, V16.S4
+	VADD  V22.S4, V18.S4, V17.S4
 	VFMLA V20.S4, V14.S4, V14.S4
+	VFMLA V24.S4, V15.S4, V15.S4
+	VFMLA V27.S4, V16.S4, V16.S4
+	VFMLA V29.S4, V17.S4, V17.S4
 	FMOVQ (R8), F18
 	VAND  V18.B16, V14.B16, V14.B16
 	FMOVQ F14, (R6)
 	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	WORD  $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V18.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V18.S4
-	VFMLS V4.S4, V15.S4, V18.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V18.S4, V15.S4
-	FMOVQ 144(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-	FMOVQ 160(R0), F15
-	VFMLA V19.S4, V18.S4, V15.S4
-	FMOVQ 176(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V15.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V19.S4, V14.S4, V14.S4
-	FMOVQ 16(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 16(R8), F14
+	VAND  V14.B16, V15.B16, V14.B16
 	FMOVQ F14, 16(R6)
 	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-	FMOVQ 160(R0), F15
-	VFMLA V18.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V18.S4, V14.S4, V14.S4
-	FMOVQ 32(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 32(R8), F14
+	VAND  V14.B16, V16.B16, V14.B16
 	FMOVQ F14, 32(R6)
 	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	WORD  $0x4e20d630 // fadd v16.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 160(R0), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V17.S4, V14.S4, V14.S4
-	FMOVQ 48(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 48(R8), F14
+	VAND  V14.B16, V17.B16, V14.B16
 	FMOVQ F14, 48(R6)
 	WORD  $0x4e2ed5ad // fadd v13.4s, v13.4s, v14.4s
 	ADD   $64, R5, R5
@@ -9548,35 +12709,98 @@ partone8:
 	VLD1 (R13), V17.S[0]
 
 partdone8:
-	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e20d639 // fadd v25.4s, v17.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V19.S4, V14.S4
-	WORD  $0x4ea2d5d2 // fsub v18.4s, v14.4s, v2.4s
+	FMOVQ 64(R0), F17
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V14.S4, V17.S4
+	VFMLA V1.S4, V15.S4, V19.S4
+	VFMLA V1.S4, V16.S4, V21.S4
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V18.S4, V19.S4
-	VFMLS V4.S4, V18.S4, V19.S4
+	VFMLS V3.S4, V18.S4, V14.S4
+	VFMLS V3.S4, V20.S4, V15.S4
+	VFMLS V3.S4, V22.S4, V16.S4
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V18.S4, V14.S4
+	VFMLS V4.S4, V20.S4, V15.S4
+	VFMLS V4.S4, V22.S4, V16.S4
+	VFMLS V4.S4, V24.S4, V25.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F18
-	VFMLA V5.S4, V19.S4, V18.S4
+	FMOVQ 128(R0), F22
+	FMOVQ 128(R0), F26
+	FMOVQ 128(R0), F28
+	VFMLA V5.S4, V14.S4, V18.S4
+	VFMLA V5.S4, V15.S4, V22.S4
+	VFMLA V5.S4, V16.S4, V26.S4
+	VFMLA V5.S4, V25.S4, V28.S4
 	FMOVQ 144(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 144(R0), F24
+	FMOVQ 144(R0), F27
+	FMOVQ 144(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 	FMOVQ 160(R0), F18
-	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 160(R0), F22
+	FMOVQ 160(R0), F26
+	FMOVQ 160(R0), F28
+	VFMLA V20.S4, V14.S4, V18.S4
+	VFMLA V24.S4, V15.S4, V22.S4
+	VFMLA V27.S4, V16.S4, V26.S4
+	VFMLA V29.S4, V25.S4, V28.S4
 	FMOVQ 176(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 176(R0), F24
+	FMOVQ 176(R0), F27
+	FMOVQ 176(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V18.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V18.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V18.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V18.S4, V14.S4
+	VTBL  V6.B16, [V17.B16], V14.B16
+	VTBL  V6.B16, [V19.B16], V16.B16
+	VTBL  V6.B16, [V21.B16], V22.B16
+	VTBL  V6.B16, [V23.B16], V26.B16
+	FMOVQ 192(R0), F15
+	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F25
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V14.B16, V15.B16
+	VBIT  V7.B16, V16.B16, V18.B16
+	VBIT  V7.B16, V22.B16, V25.B16
+	VBIT  V7.B16, V26.B16, V28.B16
+	VTBL  V15.B16, [V8.B16], V14.B16
+	VTBL  V18.B16, [V8.B16], V15.B16
+	VTBL  V25.B16, [V8.B16], V16.B16
+	VTBL  V28.B16, [V8.B16], V18.B16
+	VSHL  $21, V17.S4, V17.S4
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V22.S4
+	VADD  V17.S4, V14.S4, V14.S4
+	VADD  V19.S4, V15.S4, V15.S4
+	VADD  V21.S4, V16.S4, V16.S4
+	VADD  V22.S4, V18.S4, V17.S4
 	VFMLA V20.S4, V14.S4, V14.S4
+	VFMLA V24.S4, V15.S4, V15.S4
+	VFMLA V27.S4, V16.S4, V16.S4
+	VFMLA V29.S4, V17.S4, V17.S4
 	FMOVQ (R8), F18
 	VAND  V18.B16, V14.B16, V14.B16
 	VDUP  R9, V18.S4
@@ -9601,38 +12825,9 @@ partone9:
 	VST1 V14.S[0], (R13)
 
 partdone9:
-	WORD $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V18.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V18.S4
-	VFMLS V4.S4, V15.S4, V18.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V18.S4, V15.S4
-	FMOVQ 144(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-	FMOVQ 160(R0), F15
-	VFMLA V19.S4, V18.S4, V15.S4
-	FMOVQ 176(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V15.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V19.S4, V14.S4, V14.S4
-	FMOVQ 16(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	FMOVQ 16(R8), F14
+	VAND  V14.B16, V15.B16, V14.B16
 	VDUP  R10, V15.S4
 	FMOVQ 336(R1), F18
 	WORD  $0x4eb235ef // cmgt v15.4s, v15.4s, v18.4s
@@ -9655,38 +12850,9 @@ partone10:
 	VST1 V14.S[0], (R9)
 
 partdone10:
-	WORD $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
-	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-	FMOVQ 160(R0), F15
-	VFMLA V18.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V18.S4, V14.S4, V14.S4
-	FMOVQ 32(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
+	FMOVQ 32(R8), F14
+	VAND  V14.B16, V16.B16, V14.B16
 	VDUP  R11, V15.S4
 	FMOVQ 336(R1), F16
 	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
@@ -9709,38 +12875,9 @@ partone11:
 	VST1 V14.S[0], (R9)
 
 partdone11:
-	WORD $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	WORD $0x4e20d630 // fadd v16.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 160(R0), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V17.S4, V14.S4, V14.S4
-	FMOVQ 48(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
+	FMOVQ 48(R8), F14
+	VAND  V14.B16, V17.B16, V14.B16
 	VDUP  R12, V15.S4
 	FMOVQ 336(R1), F16
 	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
@@ -9948,133 +13085,109 @@ sum_tile:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
 	ADD   $64, R5, R5
 	ADD   $64, R7, R7
@@ -10179,35 +13292,98 @@ partdone4:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	VDUP  R8, V19.S4
@@ -10215,109 +13391,22 @@ partdone4:
 	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	VDUP  R9, V16.S4
 	FMOVQ 336(R1), F19
 	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	VDUP  R10, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	VDUP  R11, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
@@ -10432,133 +13521,109 @@ sum_tile:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
 	ADD   $64, R5, R5
 	ADD   $64, R7, R7
@@ -10663,35 +13728,98 @@ partdone4:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	VDUP  R8, V19.S4
@@ -10699,109 +13827,22 @@ partdone4:
 	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	VDUP  R9, V16.S4
 	FMOVQ 336(R1), F19
 	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	VDUP  R10, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	VDUP  R11, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
@@ -11053,136 +14094,112 @@ sum_tile:
 	FMOVQ 16(R5), F14
 	FMOVQ 32(R5), F15
 	FMOVQ 48(R5), F16
-	WORD  $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD  $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
+	WORD  $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d618 // fadd v24.4s, v16.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V18.S4, V13.S4
-	WORD  $0x4ea2d5b1 // fsub v17.4s, v13.4s, v2.4s
+	FMOVQ 64(R0), F16
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V13.S4, V16.S4
+	VFMLA V1.S4, V14.S4, V18.S4
+	VFMLA V1.S4, V15.S4, V20.S4
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d611 // fsub v17.4s, v16.4s, v2.4s
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V17.S4, V18.S4
-	VFMLS V4.S4, V17.S4, V18.S4
+	VFMLS V3.S4, V17.S4, V13.S4
+	VFMLS V3.S4, V19.S4, V14.S4
+	VFMLS V3.S4, V21.S4, V15.S4
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V17.S4, V13.S4
+	VFMLS V4.S4, V19.S4, V14.S4
+	VFMLS V4.S4, V21.S4, V15.S4
+	VFMLS V4.S4, V23.S4, V24.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F17
-	VFMLA V5.S4, V18.S4, V17.S4
+	FMOVQ 128(R0), F21
+	FMOVQ 128(R0), F25
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V13.S4, V17.S4
+	VFMLA V5.S4, V14.S4, V21.S4
+	VFMLA V5.S4, V15.S4, V25.S4
+	VFMLA V5.S4, V24.S4, V27.S4
 	FMOVQ 144(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 144(R0), F23
+	FMOVQ 144(R0), F26
+	FMOVQ 144(R0), F28
+	VFMLA V17.S4, V13.S4, V19.S4
+	VFMLA V21.S4, V14.S4, V23.S4
+	VFMLA V25.S4, V15.S4, V26.S4
+	VFMLA V27.S4, V24.S4, V28.S4
 	FMOVQ 160(R0), F17
-	VFMLA V19.S4, V18.S4, V17.S4
+	FMOVQ 160(R0), F21
+	FMOVQ 160(R0), F25
+	FMOVQ 160(R0), F27
+	VFMLA V19.S4, V13.S4, V17.S4
+	VFMLA V23.S4, V14.S4, V21.S4
+	VFMLA V26.S4, V15.S4, V25.S4
+	VFMLA V28.S4, V24.S4, V27.S4
 	FMOVQ 176(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 176(R0), F23
+	FMOVQ 176(R0), F26
+	FMOVQ 176(R0), F28
+	VFMLA V17.S4, V13.S4, V19.S4
+	VFMLA V21.S4, V14.S4, V23.S4
+	VFMLA V25.S4, V15.S4, V26.S4
+	VFMLA V27.S4, V24.S4, V28.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V17.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V17.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V17.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V17.S4, V13.S4
+	VTBL  V6.B16, [V16.B16], V13.B16
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V21.B16
+	VTBL  V6.B16, [V22.B16], V25.B16
+	FMOVQ 192(R0), F14
+	FMOVQ 192(R0), F17
+	FMOVQ 192(R0), F24
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V13.B16, V14.B16
+	VBIT  V7.B16, V15.B16, V17.B16
+	VBIT  V7.B16, V21.B16, V24.B16
+	VBIT  V7.B16, V25.B16, V27.B16
+	VTBL  V14.B16, [V8.B16], V13.B16
+	VTBL  V17.B16, [V8.B16], V14.B16
+	VTBL  V24.B16, [V8.B16], V15.B16
+	VTBL  V27.B16, [V8.B16], V17.B16
+	VSHL  $21, V16.S4, V16.S4
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V21.S4
+	VADD  V16.S4, V13.S4, V13.S4
+	VADD  V18.S4, V14.S4, V14.S4
+	VADD  V20.S4, V15.S4, V15.S4
+	VADD  V21.S4, V17.S4, V16.S4
 	VFMLA V19.S4, V13.S4, V13.S4
+	VFMLA V23.S4, V14.S4, V14.S4
+	VFMLA V26.S4, V15.S4, V15.S4
+	VFMLA V28.S4, V16.S4, V16.S4
 	FMOVQ (R8), F17
 	VAND  V17.B16, V13.B16, V13.B16
 	FMOVQ F13, (R6)
 	WORD  $0x4e2dd529 // fadd v9.4s, v9.4s, v13.4s
-	WORD  $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V17.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V17.S4
-	VFMLS V4.S4, V14.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V17.S4, V14.S4
-	FMOVQ 144(R0), F18
-	VFMLA V14.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F14
-	VFMLA V18.S4, V17.S4, V14.S4
-	FMOVQ 176(R0), F18
-	VFMLA V14.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V14.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V18.S4, V13.S4, V13.S4
-	FMOVQ 16(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	FMOVQ 16(R8), F13
+	VAND  V13.B16, V14.B16, V13.B16
 	FMOVQ F13, 16(R6)
 	WORD  $0x4e2dd54a // fadd v10.4s, v10.4s, v13.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V15.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V15.S4
-	VFMLS V4.S4, V14.S4, V15.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V15.S4, V14.S4
-	FMOVQ 144(R0), F17
-	VFMLA V14.S4, V15.S4, V17.S4
-	FMOVQ 160(R0), F14
-	VFMLA V17.S4, V15.S4, V14.S4
-	FMOVQ 176(R0), F17
-	VFMLA V14.S4, V15.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F15
-	VBIT  V7.B16, V14.B16, V15.B16
-	VTBL  V15.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V17.S4, V13.S4, V13.S4
-	FMOVQ 32(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	FMOVQ 32(R8), F13
+	VAND  V13.B16, V15.B16, V13.B16
 	FMOVQ F13, 32(R6)
 	WORD  $0x4e2dd56b // fadd v11.4s, v11.4s, v13.4s
-	WORD  $0x4e20d60f // fadd v15.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V15.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V15.S4
-	VFMLS V4.S4, V14.S4, V15.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V15.S4, V14.S4
-	FMOVQ 144(R0), F16
-	VFMLA V14.S4, V15.S4, V16.S4
-	FMOVQ 160(R0), F14
-	VFMLA V16.S4, V15.S4, V14.S4
-	FMOVQ 176(R0), F16
-	VFMLA V14.S4, V15.S4, V16.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F15
-	VBIT  V7.B16, V14.B16, V15.B16
-	VTBL  V15.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V16.S4, V13.S4, V13.S4
-	FMOVQ 48(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	FMOVQ 48(R8), F13
+	VAND  V13.B16, V16.B16, V13.B16
 	FMOVQ F13, 48(R6)
 	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
 	ADD   $64, R5, R5
@@ -11277,35 +14294,98 @@ partone8:
 	VLD1 (R13), V16.S[0]
 
 partdone8:
-	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
+	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD $0x4e20d618 // fadd v24.4s, v16.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V18.S4, V13.S4
-	WORD  $0x4ea2d5b1 // fsub v17.4s, v13.4s, v2.4s
+	FMOVQ 64(R0), F16
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V13.S4, V16.S4
+	VFMLA V1.S4, V14.S4, V18.S4
+	VFMLA V1.S4, V15.S4, V20.S4
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d611 // fsub v17.4s, v16.4s, v2.4s
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V17.S4, V18.S4
-	VFMLS V4.S4, V17.S4, V18.S4
+	VFMLS V3.S4, V17.S4, V13.S4
+	VFMLS V3.S4, V19.S4, V14.S4
+	VFMLS V3.S4, V21.S4, V15.S4
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V17.S4, V13.S4
+	VFMLS V4.S4, V19.S4, V14.S4
+	VFMLS V4.S4, V21.S4, V15.S4
+	VFMLS V4.S4, V23.S4, V24.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F17
-	VFMLA V5.S4, V18.S4, V17.S4
+	FMOVQ 128(R0), F21
+	FMOVQ 128(R0), F25
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V13.S4, V17.S4
+	VFMLA V5.S4, V14.S4, V21.S4
+	VFMLA V5.S4, V15.S4, V25.S4
+	VFMLA V5.S4, V24.S4, V27.S4
 	FMOVQ 144(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 144(R0), F23
+	FMOVQ 144(R0), F26
+	FMOVQ 144(R0), F28
+	VFMLA V17.S4, V13.S4, V19.S4
+	VFMLA V21.S4, V14.S4, V23.S4
+	VFMLA V25.S4, V15.S4, V26.S4
+	VFMLA V27.S4, V24.S4, V28.S4
 	FMOVQ 160(R0), F17
-	VFMLA V19.S4, V18.S4, V17.S4
+	FMOVQ 160(R0), F21
+	FMOVQ 160(R0), F25
+	FMOVQ 160(R0), F27
+	VFMLA V19.S4, V13.S4, V17.S4
+	VFMLA V23.S4, V14.S4, V21.S4
+	VFMLA V26.S4, V15.S4, V25.S4
+	VFMLA V28.S4, V24.S4, V27.S4
 	FMOVQ 176(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 176(R0), F23
+	FMOVQ 176(R0), F26
+	FMOVQ 176(R0), F28
+	VFMLA V17.S4, V13.S4, V19.S4
+	VFMLA V21.S4, V14.S4, V23.S4
+	VFMLA V25.S4, V15.S4, V26.S4
+	VFMLA V27.S4, V24.S4, V28.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V17.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V17.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V17.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V17.S4, V13.S4
+	VTBL  V6.B16, [V16.B16], V13.B16
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V21.B16
+	VTBL  V6.B16, [V22.B16], V25.B16
+	FMOVQ 192(R0), F14
+	FMOVQ 192(R0), F17
+	FMOVQ 192(R0), F24
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V13.B16, V14.B16
+	VBIT  V7.B16, V15.B16, V17.B16
+	VBIT  V7.B16, V21.B16, V24.B16
+	VBIT  V7.B16, V25.B16, V27.B16
+	VTBL  V14.B16, [V8.B16], V13.B16
+	VTBL  V17.B16, [V8.B16], V14.B16
+	VTBL  V24.B16, [V8.B16], V15.B16
+	VTBL  V27.B16, [V8.B16], V17.B16
+	VSHL  $21, V16.S4, V16.S4
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V21.S4
+	VADD  V16.S4, V13.S4, V13.S4
+	VADD  V18.S4, V14.S4, V14.S4
+	VADD  V20.S4, V15.S4, V15.S4
+	VADD  V21.S4, V17.S4, V16.S4
 	VFMLA V19.S4, V13.S4, V13.S4
+	VFMLA V23.S4, V14.S4, V14.S4
+	VFMLA V26.S4, V15.S4, V15.S4
+	VFMLA V28.S4, V16.S4, V16.S4
 	FMOVQ (R8), F17
 	VAND  V17.B16, V13.B16, V13.B16
 	VDUP  R9, V17.S4
@@ -11330,38 +14410,9 @@ partone9:
 	VST1 V13.S[0], (R13)
 
 partdone9:
-	WORD $0x4e2dd529 // fadd v9.4s, v9.4s, v13.4s
-	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V17.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V17.S4
-	VFMLS V4.S4, V14.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V17.S4, V14.S4
-	FMOVQ 144(R0), F18
-	VFMLA V14.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F14
-	VFMLA V18.S4, V17.S4, V14.S4
-	FMOVQ 176(R0), F18
-	VFMLA V14.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V14.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V18.S4, V13.S4, V13.S4
-	FMOVQ 16(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	WORD  $0x4e2dd529 // fadd v9.4s, v9.4s, v13.4s
+	FMOVQ 16(R8), F13
+	VAND  V13.B16, V14.B16, V13.B16
 	VDUP  R10, V14.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb135ce // cmgt v14.4s, v14.4s, v17.4s
@@ -11384,38 +14435,9 @@ partone10:
 	VST1 V13.S[0], (R9)
 
 partdone10:
-	WORD $0x4e2dd54a // fadd v10.4s, v10.4s, v13.4s
-	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V15.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V15.S4
-	VFMLS V4.S4, V14.S4, V15.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V15.S4, V14.S4
-	FMOVQ 144(R0), F17
-	VFMLA V14.S4, V15.S4, V17.S4
-	FMOVQ 160(R0), F14
-	VFMLA V17.S4, V15.S4, V14.S4
-	FMOVQ 176(R0), F17
-	VFMLA V14.S4, V15.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F15
-	VBIT  V7.B16, V14.B16, V15.B16
-	VTBL  V15.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V17.S4, V13.S4, V13.S4
-	FMOVQ 32(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	WORD  $0x4e2dd54a // fadd v10.4s, v10.4s, v13.4s
+	FMOVQ 32(R8), F13
+	VAND  V13.B16, V15.B16, V13.B16
 	VDUP  R11, V14.S4
 	FMOVQ 336(R1), F15
 	WORD  $0x4eaf35ce // cmgt v14.4s, v14.4s, v15.4s
@@ -11438,38 +14460,9 @@ partone11:
 	VST1 V13.S[0], (R9)
 
 partdone11:
-	WORD $0x4e2dd56b // fadd v11.4s, v11.4s, v13.4s
-	WORD $0x4e20d60f // fadd v15.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V15.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V15.S4
-	VFMLS V4.S4, V14.S4, V15.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V15.S4, V14.S4
-	FMOVQ 144(R0), F16
-	VFMLA V14.S4, V15.S4, V16.S4
-	FMOVQ 160(R0), F14
-	VFMLA V16.S4, V15.S4, V14.S4
-	FMOVQ 176(R0), F16
-	VFMLA V14.S4, V15.S4, V16.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F15
-	VBIT  V7.B16, V14.B16, V15.B16
-	VTBL  V15.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V16.S4, V13.S4, V13.S4
-	FMOVQ 48(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	WORD  $0x4e2dd56b // fadd v11.4s, v11.4s, v13.4s
+	FMOVQ 48(R8), F13
+	VAND  V13.B16, V16.B16, V13.B16
 	VDUP  R12, V14.S4
 	FMOVQ 336(R1), F15
 	WORD  $0x4eaf35ce // cmgt v14.4s, v14.4s, v15.4s
@@ -17899,30 +20892,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_299
+	BGE  focusnot0_595
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone299
+	JMP  focusdone595
 
-focusnot0_299:
+focusnot0_595:
 	CMP   $2, R7
-	BGE   focusnot1_299
+	BGE   focusnot1_595
 	FMOVQ 224(R0), F17
-	JMP   focusdone299
+	JMP   focusdone595
 
-focusnot1_299:
+focusnot1_595:
 	CMP $3, R7
-	BGE focusnot2_299
-	JMP focusdone299
+	BGE focusnot2_595
+	JMP focusdone595
 
-focusnot2_299:
+focusnot2_595:
 	CMP  $4, R7
-	BGE  focusnot3_299
+	BGE  focusnot3_595
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone299
+	JMP  focusdone595
 
-focusnot3_299:
+focusnot3_595:
 	CMP   $5, R7
-	BGE   focusnot4_299
+	BGE   focusnot4_595
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -17930,11 +20923,11 @@ focusnot3_299:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone299
+	JMP   focusdone595
 
-focusnot4_299:
+focusnot4_595:
 	CMP   $6, R7
-	BGE   focusnot5_299
+	BGE   focusnot5_595
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -17945,33 +20938,33 @@ focusnot4_299:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone299
+	JMP   focusdone595
 
-focusnot5_299:
+focusnot5_595:
 	CMP   $7, R7
-	BGE   focusnot6_299
+	BGE   focusnot6_595
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone299
+	JMP   focusdone595
 
-focusnot6_299:
+focusnot6_595:
 	CMP   $8, R7
-	BGE   focusnot7_299
+	BGE   focusnot7_595
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone299
+	JMP   focusdone595
 
-focusnot7_299:
+focusnot7_595:
 	CMP   $9, R7
-	BGE   focusnot8_299
+	BGE   focusnot8_595
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -17983,9 +20976,9 @@ focusnot7_299:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone299
+	JMP   focusdone595
 
-focusnot8_299:
+focusnot8_595:
 	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -18110,25 +21103,21 @@ focusnot8_299:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V1.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
+	VAND  V18.B16, V1.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
 	VCMEQ V1.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R0), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R8), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
 	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
@@ -18142,7 +21131,7 @@ focusnot8_299:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone299:
+focusdone595:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
@@ -18413,30 +21402,30 @@ partdone5:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_300
+	BGE  focusnot0_596
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone300
+	JMP  focusdone596
 
-focusnot0_300:
+focusnot0_596:
 	CMP   $2, R7
-	BGE   focusnot1_300
+	BGE   focusnot1_596
 	FMOVQ 224(R0), F17
-	JMP   focusdone300
+	JMP   focusdone596
 
-focusnot1_300:
+focusnot1_596:
 	CMP $3, R7
-	BGE focusnot2_300
-	JMP focusdone300
+	BGE focusnot2_596
+	JMP focusdone596
 
-focusnot2_300:
+focusnot2_596:
 	CMP  $4, R7
-	BGE  focusnot3_300
+	BGE  focusnot3_596
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone300
+	JMP  focusdone596
 
-focusnot3_300:
+focusnot3_596:
 	CMP   $5, R7
-	BGE   focusnot4_300
+	BGE   focusnot4_596
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -18444,11 +21433,11 @@ focusnot3_300:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone300
+	JMP   focusdone596
 
-focusnot4_300:
+focusnot4_596:
 	CMP   $6, R7
-	BGE   focusnot5_300
+	BGE   focusnot5_596
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -18459,33 +21448,33 @@ focusnot4_300:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone300
+	JMP   focusdone596
 
-focusnot5_300:
+focusnot5_596:
 	CMP   $7, R7
-	BGE   focusnot6_300
+	BGE   focusnot6_596
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone300
+	JMP   focusdone596
 
-focusnot6_300:
+focusnot6_596:
 	CMP   $8, R7
-	BGE   focusnot7_300
+	BGE   focusnot7_596
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone300
+	JMP   focusdone596
 
-focusnot7_300:
+focusnot7_596:
 	CMP   $9, R7
-	BGE   focusnot8_300
+	BGE   focusnot8_596
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -18497,9 +21486,9 @@ focusnot7_300:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone300
+	JMP   focusdone596
 
-focusnot8_300:
+focusnot8_596:
 	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -18624,25 +21613,21 @@ focusnot8_300:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V1.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
+	VAND  V18.B16, V1.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
 	VCMEQ V1.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R0), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R8), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
 	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
@@ -18656,7 +21641,7 @@ focusnot8_300:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone300:
+focusdone596:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
@@ -18899,30 +21884,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_313
+	BGE  focusnot0_623
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone313
+	JMP  focusdone623
 
-focusnot0_313:
+focusnot0_623:
 	CMP   $2, R7
-	BGE   focusnot1_313
+	BGE   focusnot1_623
 	FMOVQ 224(R0), F17
-	JMP   focusdone313
+	JMP   focusdone623
 
-focusnot1_313:
+focusnot1_623:
 	CMP $3, R7
-	BGE focusnot2_313
-	JMP focusdone313
+	BGE focusnot2_623
+	JMP focusdone623
 
-focusnot2_313:
+focusnot2_623:
 	CMP  $4, R7
-	BGE  focusnot3_313
+	BGE  focusnot3_623
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone313
+	JMP  focusdone623
 
-focusnot3_313:
+focusnot3_623:
 	CMP   $5, R7
-	BGE   focusnot4_313
+	BGE   focusnot4_623
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -18930,11 +21915,11 @@ focusnot3_313:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone313
+	JMP   focusdone623
 
-focusnot4_313:
+focusnot4_623:
 	CMP   $6, R7
-	BGE   focusnot5_313
+	BGE   focusnot5_623
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -18945,33 +21930,33 @@ focusnot4_313:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone313
+	JMP   focusdone623
 
-focusnot5_313:
+focusnot5_623:
 	CMP   $7, R7
-	BGE   focusnot6_313
+	BGE   focusnot6_623
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone313
+	JMP   focusdone623
 
-focusnot6_313:
+focusnot6_623:
 	CMP   $8, R7
-	BGE   focusnot7_313
+	BGE   focusnot7_623
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone313
+	JMP   focusdone623
 
-focusnot7_313:
+focusnot7_623:
 	CMP   $9, R7
-	BGE   focusnot8_313
+	BGE   focusnot8_623
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -18983,9 +21968,9 @@ focusnot7_313:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone313
+	JMP   focusdone623
 
-focusnot8_313:
+focusnot8_623:
 	ADD   $24, R6, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -19110,25 +22095,21 @@ focusnot8_313:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V1.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
+	VAND  V18.B16, V1.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
 	VCMEQ V1.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R0), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R9), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
 	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
@@ -19142,7 +22123,7 @@ focusnot8_313:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone313:
+focusdone623:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
@@ -19465,30 +22446,30 @@ partdone5:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_314
+	BGE  focusnot0_624
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone314
+	JMP  focusdone624
 
-focusnot0_314:
+focusnot0_624:
 	CMP   $2, R7
-	BGE   focusnot1_314
+	BGE   focusnot1_624
 	FMOVQ 224(R0), F17
-	JMP   focusdone314
+	JMP   focusdone624
 
-focusnot1_314:
+focusnot1_624:
 	CMP $3, R7
-	BGE focusnot2_314
-	JMP focusdone314
+	BGE focusnot2_624
+	JMP focusdone624
 
-focusnot2_314:
+focusnot2_624:
 	CMP  $4, R7
-	BGE  focusnot3_314
+	BGE  focusnot3_624
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone314
+	JMP  focusdone624
 
-focusnot3_314:
+focusnot3_624:
 	CMP   $5, R7
-	BGE   focusnot4_314
+	BGE   focusnot4_624
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -19496,11 +22477,11 @@ focusnot3_314:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone314
+	JMP   focusdone624
 
-focusnot4_314:
+focusnot4_624:
 	CMP   $6, R7
-	BGE   focusnot5_314
+	BGE   focusnot5_624
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -19511,33 +22492,33 @@ focusnot4_314:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone314
+	JMP   focusdone624
 
-focusnot5_314:
+focusnot5_624:
 	CMP   $7, R7
-	BGE   focusnot6_314
+	BGE   focusnot6_624
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone314
+	JMP   focusdone624
 
-focusnot6_314:
+focusnot6_624:
 	CMP   $8, R7
-	BGE   focusnot7_314
+	BGE   focusnot7_624
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone314
+	JMP   focusdone624
 
-focusnot7_314:
+focusnot7_624:
 	CMP   $9, R7
-	BGE   focusnot8_314
+	BGE   focusnot8_624
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -19549,9 +22530,9 @@ focusnot7_314:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone314
+	JMP   focusdone624
 
-focusnot8_314:
+focusnot8_624:
 	ADD   $24, R6, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -19676,25 +22657,21 @@ focusnot8_314:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V1.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
+	VAND  V18.B16, V1.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
 	VCMEQ V1.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R0), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R9), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
 	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
@@ -19708,7 +22685,7 @@ focusnot8_314:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone314:
+focusdone624:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s

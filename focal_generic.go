@@ -34,9 +34,10 @@ func fma32(x, y, z float32) float32 {
 	return float32(s)
 }
 
-// border is negative if s may lie on the border between two float32 values. If not, float32(s) is fma32 where s is the
-// float64 sum in it. So a chain of FMAs needs one branch: it is computed in float64, and exactly if a border was met.
-func border(s float64) int64 { return int64(math.Float64bits(s)&(1<<28-1)) - 1 }
+// border is negative if s lies right between two float32 values of the normal range. If not, and if float32(s) is normal, that
+// is fma32 where s is the float64 sum in it. So a chain of FMAs needs one branch: it is computed in float64, and anew if a
+// border was met.
+func border(s float64) int64 { return int64(math.Float64bits(s)&(1<<29-1)^1<<28) - 1 }
 
 // horner is c[0] + x (c[1] + x (c[2] + ...)), each step fused. The loop has fma32's fast path inside: a call per step
 // would double the time of exp.
@@ -71,13 +72,17 @@ func canonical(x float32) float32 {
 // The power of two is applied in equal halves, one inside T_j: so the product T_j (1 + p) and the other half are normal, and
 // a subnormal result is rounded once.
 func exp1(x float32) float32 {
-	if x > expLow && x < expHigh {
+	switch {
+	case x > expLow && x < expHigh:
 		return expCore(x)
-	}
-	if x != x {
+	case x <= coef.ExpMin:
+		return 0
+	case x >= coef.ExpMax:
+		return float32(math.Inf(1))
+	case x != x:
 		return nan32
 	}
-	return expExact(min(max(x, coef.ExpMin), coef.ExpMax))
+	return expExact(x)
 }
 
 // Between expLow and expHigh the result of exp is neither subnormal nor infinite.
@@ -127,7 +132,7 @@ func sigmoid1(x float32) float32 {
 	if x != x {
 		return nan32
 	}
-	y := expCore(max(-float32(math.Abs(float64(x))), coef.ExpMin))
+	y := exp1(-float32(math.Abs(float64(x))))
 	q := y / (1 + y)
 	v := float32(1)
 	if x < 0 {
@@ -172,13 +177,10 @@ func log1p1(v float32) float32 {
 	return logSum(f, e, j, &coef.Log1pPoly)
 }
 
-// log1pUnit is log(1 + v) for v in [0, 1], or NaN: v + v^2 (A(v^2) + v B(v^2)), two short chains instead of a long one.
+// log1pUnit is log(1 + v) for v in [0, 1], or NaN: v + v (v P(v)), without the square of v, which could be subnormal: a slow
+// operand.
 func log1pUnit(v float32) float32 {
-	q := &coef.Log1pUnit
-	v2 := v * v
-	a := fma32(v2, fma32(v2, fma32(v2, q[6], q[4]), q[2]), q[0])
-	b := fma32(v2, fma32(v2, fma32(v2, q[7], q[5]), q[3]), q[1])
-	return fma32(v2, fma32(v, b, a), v)
+	return fma32(v, v*horner(v, coef.Log1pUnit[:]), v)
 }
 
 // logSum is e ln2 - log R_j + log1p(f), e being the exponent in place, k 2^23. Q(f) is summed by Estrin's scheme.
@@ -190,15 +192,15 @@ func logSum(f float32, e, j uint32, q *[5]float32) float32 {
 	q1 := x*float64(q[1]) + float64(q[0])
 	q2 := x2*float64(q[4]) + float64(float32(q3))
 	q0 := x2*float64(float32(q2)) + float64(float32(q1))
-	g := x2*float64(float32(q0)) + float64(u)
-	if border(q3)|border(q1)|border(q2)|border(q0)|border(g) < 0 {
-		f2 := f * f
-		g = float64(fma32(f2, fma32(f2, fma32(f2, q[4], fma32(f, q[3], q[2])), fma32(f, q[1], q[0])), u))
+	sum := float32(q0)
+	if border(q3)|border(q1)|border(q2)|border(q0) < 0 {
+		sum = fma32(f*f, fma32(f*f, q[4], fma32(f, q[3], q[2])), fma32(f, q[1], q[0]))
 	}
+	g := fma32(f*f, sum, u)
 	a := float32(k*coef.LogLH + float64(coef.LogTH[j])) // exact
 	s := a + f
 	d := (a - s) + f
-	return s + (float32(g) + d)
+	return s + (g + d)
 }
 
 // powParams is what pow1 derives from its exponent, once per call. The assembly reads all but special, in this order.
@@ -659,9 +661,6 @@ var focusGammas = [focusPow]float32{
 	focus2: 2, focus0: 0, focus1: 1, focusHalf: 0.5, focus1Half: 1.5, focus2Half: 2.5, focus3: 3, focus4: 4, focus5: 5,
 }
 
-// sigmoidLimit is below -log 2^-63: the square of e^-|x| is a normal number.
-const sigmoidLimit = 43
-
 func newLossParams(classes int, gamma float32, alpha []float32, positive, negative float32) lossParams {
 	kind := focusPow
 	for k, g := range focusGammas {
@@ -670,7 +669,7 @@ func newLossParams(classes int, gamma float32, alpha []float32, positive, negati
 		}
 	}
 	return lossParams{
-		focusKind: kind, factor: min(gamma, 0x1p126), positive: positive, negative: negative, limit: sigmoidLimit,
+		focusKind: kind, factor: min(gamma, 0x1p126), positive: positive, negative: negative, limit: 87,
 		power: newPowParams(gamma), classes: classes, ignores: true, alpha: alpha,
 	}
 }

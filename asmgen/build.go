@@ -128,6 +128,7 @@ type builder struct {
 	promoted []*constant
 	load     func(*constant, operand.Op)
 	isCold   bool
+	scarce   bool          // registers are few: cold code frees those of constants
 	labels   int           // numbers the labels that operations make
 	slots    []operand.Mem // where values are kept on the stack
 	starting func()        // called where a function begins, if it is not nil
@@ -215,7 +216,7 @@ func (b *builder) cold(f func()) {
 }
 
 func (b *builder) reload() {
-	if !b.isCold {
+	if !b.isCold && b.scarce {
 		for _, k := range b.promoted {
 			b.load(k, k.register)
 		}
@@ -224,7 +225,7 @@ func (b *builder) reload() {
 
 // promotedTo is the register that k is in here, nil if none.
 func (b *builder) promotedTo(k *constant) operand.Op {
-	if b.isCold {
+	if b.isCold && b.scarce {
 		return nil
 	}
 	return k.register
@@ -315,7 +316,7 @@ func (b *builder) finish(lower func(*ir.Function), registers map[reg.Kind][]reg.
 		for _, i := range fn.Instructions() {
 			i.Pred, i.Succ = nil, nil
 		}
-		for _, p := range []func(*ir.Function) error{pass.LabelTarget, pass.CFG, pass.Liveness} {
+		for _, p := range []func(*ir.Function) error{pass.LabelTarget, pass.CFG, liveness} {
 			if err := p(fn); err != nil {
 				return err
 			}
@@ -445,43 +446,4 @@ func specOf(r reg.Register) reg.Spec {
 		return reg.S256
 	}
 	return reg.S512
-}
-
-// allocate is avo's register allocation with a target's own set of registers.
-func allocate(fn *ir.Function, registers map[reg.Kind][]reg.Physical) error {
-	allocators := map[reg.Kind]*pass.Allocator{}
-	for kind, rs := range registers {
-		a, err := pass.NewAllocator(rs)
-		if err != nil {
-			return err
-		}
-		allocators[kind] = a
-	}
-	for _, i := range fn.Instructions() {
-		for _, r := range i.Registers() {
-			if a := allocators[r.Kind()]; a != nil {
-				a.Add(r.ID())
-			}
-		}
-	}
-	for _, i := range fn.Instructions() {
-		for _, d := range i.OutputRegisters() {
-			out := i.LiveOut.OfKind(d.Kind())
-			out.DiscardRegister(d)
-			allocators[d.Kind()].AddInterferenceSet(d, out)
-		}
-	}
-	fn.Allocation = reg.NewEmptyAllocation()
-	for _, kind := range []reg.Kind{reg.KindGP, reg.KindVector, reg.KindOpmask} {
-		if a := allocators[kind]; a != nil {
-			al, err := a.Allocate()
-			if err != nil {
-				return fmt.Errorf("kind %d: %w", kind, err)
-			}
-			if err := fn.Allocation.Merge(al); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

@@ -6,8 +6,8 @@ package main
 // The parameters are pointers named in outs and ins, and "n", the number of elements. An output may be an input.
 type elementwise struct {
 	outs, ins []place
-	// unroll is the number of vectors in a block.
-	unroll int
+	// unroll is the number of vectors in a block; together of them are interleaved in step, a divisor, 0 is 1.
+	unroll, together int
 	// fill is what the lanes behind the end hold: a value that takes no slow path, for each input.
 	fill []float32
 	// guard jumps to a label if the inputs of some vectors ask for the slow path; it may be nil. x[i] is input i.
@@ -100,11 +100,14 @@ func (e elementwise) emit(m machine) {
 		}
 		return x
 	}
-	store := func(y [][]vec) {
+	store := func(u int, y []vec) {
+		for i, p := range outs {
+			m.store(p.p, p.offset+4*u*lanes, y[i])
+		}
+	}
+	storeAll := func(y [][]vec) {
 		for u := range y {
-			for i, p := range outs {
-				m.store(p.p, p.offset+4*u*lanes, y[u][i])
-			}
+			store(u, y[u])
 		}
 	}
 	loaded := inputs()
@@ -115,24 +118,21 @@ func (e elementwise) emit(m machine) {
 		e.otherGuard(m, transposed(loaded), "otherblock")
 	}
 	if e.steps != nil {
-		store(e.steps(m, loaded, "slowblock"))
+		storeAll(e.steps(m, loaded, "slowblock"))
 	}
 	var late [][]vec // results that wait for the check
-	for u := range e.unroll {
-		if e.steps != nil {
-			break
-		}
-		y := e.step(m, loaded[u])
-		if e.check == nil {
-			for i, p := range outs {
-				m.store(p.p, p.offset+4*u*lanes, y[i])
+	if e.steps == nil {
+		y := make([][]vec, e.unroll)
+		together(m, e.unroll, e.together, func(u int) { y[u] = e.step(m, loaded[u]) }, func(u int) {
+			if e.check == nil {
+				store(u, y[u])
+				return
 			}
-			continue
-		}
-		if late == nil {
-			late = make([][]vec, len(y))
-		}
-		appendEach(late, y)
+			if late == nil {
+				late = make([][]vec, len(y[u]))
+			}
+			appendEach(late, y[u])
+		})
 	}
 	if e.check != nil {
 		e.check(m, late, "slowblock")
@@ -197,7 +197,7 @@ func (e elementwise) emit(m machine) {
 		if m.properties().registers < 32 {
 			emit = rare
 		}
-		emit("otherblock", func() { store(e.otherSteps(m, inputs(), "slowblock")) }, "nextblock")
+		emit("otherblock", func() { storeAll(e.otherSteps(m, inputs(), "slowblock")) }, "nextblock")
 		emit("othervector", func() { storePart(e.otherSteps(m, [][]vec{x}, "slowvector")[0]) }, "nextvector")
 	}
 	if e.patch != nil {
@@ -234,6 +234,22 @@ func (e elementwise) emit(m machine) {
 		k = m.part(n)
 		storePart(e.slow(m, parts(k)))
 	}, "nextvector")
+}
+
+// together runs step and then end for u = 0, ..., n-1: as many steps interleaved as the target has use for, at least some, then
+// their ends.
+func together(m machine, n, some int, step, end func(u int)) {
+	some = max(1, some, m.properties().together)
+	for first := 0; first < n; first += some {
+		var fs []func()
+		for u := first; u < min(first+some, n); u++ {
+			fs = append(fs, func() { step(u) })
+		}
+		m.interleave(fs...)
+		for u := first; u < min(first+some, n); u++ {
+			end(u)
+		}
+	}
 }
 
 // appendEach appends v[i] to lists[i].

@@ -42,6 +42,8 @@ type part struct {
 type properties struct {
 	lanes     int // float32 lanes in a vector
 	registers int // of vectors
+	// together is the number of vectors whose steps are worth interleaving; 0: none, as the CPU does that by itself.
+	together int
 	// scale: scalef, getexp and getmant exist.
 	scale bool
 	// table16: lookup takes tables of 16 entries.
@@ -52,8 +54,8 @@ type properties struct {
 type machine interface {
 	properties() properties
 
-	// cold runs f, which emits code that rarely runs: there constants are not worth a register, and their registers are
-	// free. Where that code ends, reload loads them again.
+	// cold runs f, which emits code that rarely runs: its constants are not worth a register, and where registers are few,
+	// those of other constants are free there. Where that code ends, reload loads them again.
 	cold(f func())
 	reload()
 
