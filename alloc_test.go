@@ -25,7 +25,15 @@ func TestNoAllocation(t *testing.T) {
 		"Softmax":    func() { var x [rows]float32; Softmax(x[:], x[:], 4) },
 		"LogSoftmax": func() { var x [rows]float32; LogSoftmax(x[:], x[:], 4) },
 		"LogSumExp":  func() { var x [rows]float32; var y [rows / 4]float32; LogSumExp(y[:], x[:], 4) },
-		"Variant":    func() { _ = Variant() },
+		"halves": func() {
+			var x [rows]float32
+			var h [rows]uint16
+			NarrowBFloat16(h[:], x[:])
+			WidenBFloat16(x[:], h[:])
+			NarrowFloat16(h[:], x[:])
+			WidenFloat16(x[:], h[:])
+		},
+		"Variant": func() { _ = Variant() },
 		"SigmoidLoss": func() {
 			var x, y, dst [rows]float32
 			check(sigmoid.Sum(x[:], y[:]))

@@ -144,6 +144,46 @@ func logSoftmaxRowsAVX512(dst *float32, logits *float32, sums *rowSums, rows int
 //go:noescape
 func logSoftmaxRowsAVX2(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
 
+// widenBFloat16AVX512 is widenBFloat16Generic on n > 0 elements.
+//
+//go:noescape
+func widenBFloat16AVX512(dst *float32, src *uint16, n int)
+
+// widenBFloat16AVX2 is widenBFloat16Generic on n > 0 elements.
+//
+//go:noescape
+func widenBFloat16AVX2(dst *float32, src *uint16, n int)
+
+// widenFloat16AVX512 is widenFloat16Generic on n > 0 elements.
+//
+//go:noescape
+func widenFloat16AVX512(dst *float32, src *uint16, n int)
+
+// widenFloat16AVX2 is widenFloat16Generic on n > 0 elements.
+//
+//go:noescape
+func widenFloat16AVX2(dst *float32, src *uint16, n int)
+
+// narrowBFloat16AVX512 is narrowBFloat16Generic on n > 0 elements.
+//
+//go:noescape
+func narrowBFloat16AVX512(dst *uint16, src *float32, n int)
+
+// narrowBFloat16AVX2 is narrowBFloat16Generic on n > 0 elements.
+//
+//go:noescape
+func narrowBFloat16AVX2(dst *uint16, src *float32, n int)
+
+// narrowFloat16AVX512 is narrowFloat16Generic on n > 0 elements.
+//
+//go:noescape
+func narrowFloat16AVX512(dst *uint16, src *float32, n int)
+
+// narrowFloat16AVX2 is narrowFloat16Generic on n > 0 elements.
+//
+//go:noescape
+func narrowFloat16AVX2(dst *uint16, src *float32, n int)
+
 func expAsm(dst, x *float32, n int) {
 	switch active {
 	case avx512:
@@ -267,5 +307,41 @@ func logSoftmaxRowsAsm(dst, logits *float32, sums *rowSums, rows, classes int) {
 		logSoftmaxRowsAVX512(dst, logits, sums, rows, classes)
 	default:
 		logSoftmaxRowsAVX2(dst, logits, sums, rows, classes)
+	}
+}
+
+func widenBFloat16Asm(dst *float32, src *uint16, n int) {
+	switch active {
+	case avx512:
+		widenBFloat16AVX512(dst, src, n)
+	default:
+		widenBFloat16AVX2(dst, src, n)
+	}
+}
+
+func widenFloat16Asm(dst *float32, src *uint16, n int) {
+	switch active {
+	case avx512:
+		widenFloat16AVX512(dst, src, n)
+	default:
+		widenFloat16AVX2(dst, src, n)
+	}
+}
+
+func narrowBFloat16Asm(dst *uint16, src *float32, n int) {
+	switch active {
+	case avx512:
+		narrowBFloat16AVX512(dst, src, n)
+	default:
+		narrowBFloat16AVX2(dst, src, n)
+	}
+}
+
+func narrowFloat16Asm(dst *uint16, src *float32, n int) {
+	switch active {
+	case avx512:
+		narrowFloat16AVX512(dst, src, n)
+	default:
+		narrowFloat16AVX2(dst, src, n)
 	}
 }

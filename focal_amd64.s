@@ -340,7 +340,11 @@ DATA consts<>+2656(SB)/8, $0x1f8000001f800000
 DATA consts<>+2664(SB)/8, $0x1f8000001f800000
 DATA consts<>+2672(SB)/8, $0x1f8000001f800000
 DATA consts<>+2680(SB)/8, $0x1f8000001f800000
-GLOBL consts<>(SB), RODATA|NOPTR, $2688
+DATA consts<>+2688(SB)/8, $0x00007fff00007fff
+DATA consts<>+2696(SB)/8, $0x00007fff00007fff
+DATA consts<>+2704(SB)/8, $0x00007fff00007fff
+DATA consts<>+2712(SB)/8, $0x00007fff00007fff
+GLOBL consts<>(SB), RODATA|NOPTR, $2720
 
 DATA exp_one<>+0(SB)/8, $0xc078a904c0805f16
 DATA exp_one<>+8(SB)/8, $0xc077e4e7c0758b6c
@@ -14990,5 +14994,333 @@ all_done:
 	ADDQ $-1, rows+24(FP)
 	CMPQ rows+24(FP), $0x00
 	JNE  row
+	VZEROUPPER
+	RET
+
+// func widenBFloat16AVX512(dst *float32, src *uint16, n int)
+// Requires: AVX, AVX512F
+TEXT ·widenBFloat16AVX512(SB), NOSPLIT, $0-24
+	VBROADCASTSS consts<>+608(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+
+tile:
+	VPMOVZXWD (CX), Z1
+	VPSLLD    $0x10, Z1, Z1
+	VCMPPS    $0x03, Z1, Z1, K1
+	VBLENDMPS Z0, Z1, K1, Z1
+	VMOVUPS   Z1, (AX)
+	ADDQ      $+64, AX
+	ADDQ      $+32, CX
+	ADDQ      $-16, DX
+	CMPQ      DX, $+16
+	JGE       tile
+	CMPQ      DX, $+1
+	JLT       done
+	MOVQ      $0x00000010, BX
+	SUBQ      DX, BX
+	SUBQ      BX, AX
+	SUBQ      BX, AX
+	SUBQ      BX, AX
+	SUBQ      BX, AX
+	SUBQ      BX, CX
+	SUBQ      BX, CX
+	MOVQ      $0x00000010, DX
+	JMP       tile
+
+done:
+	VZEROUPPER
+	RET
+
+// func widenBFloat16AVX2(dst *float32, src *uint16, n int)
+// Requires: AVX, AVX2
+TEXT ·widenBFloat16AVX2(SB), NOSPLIT, $0-24
+	VBROADCASTSS consts<>+608(SB), Y0
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+
+tile:
+	VPMOVZXWD (CX), Y1
+	VPSLLD    $0x10, Y1, Y1
+	VCMPPS    $0x03, Y1, Y1, Y2
+	VBLENDVPS Y2, Y0, Y1, Y1
+	VMOVUPS   Y1, (AX)
+	VPMOVZXWD 16(CX), Y1
+	VPSLLD    $0x10, Y1, Y1
+	VCMPPS    $0x03, Y1, Y1, Y2
+	VBLENDVPS Y2, Y0, Y1, Y1
+	VMOVUPS   Y1, 32(AX)
+	ADDQ      $+64, AX
+	ADDQ      $+32, CX
+	ADDQ      $-16, DX
+	CMPQ      DX, $+16
+	JGE       tile
+	CMPQ      DX, $+1
+	JLT       done
+	MOVQ      $0x00000010, BX
+	SUBQ      DX, BX
+	SUBQ      BX, AX
+	SUBQ      BX, AX
+	SUBQ      BX, AX
+	SUBQ      BX, AX
+	SUBQ      BX, CX
+	SUBQ      BX, CX
+	MOVQ      $0x00000010, DX
+	JMP       tile
+
+done:
+	VZEROUPPER
+	RET
+
+// func widenFloat16AVX512(dst *float32, src *uint16, n int)
+// Requires: AVX, AVX512F
+TEXT ·widenFloat16AVX512(SB), NOSPLIT, $0-24
+	VBROADCASTSS consts<>+608(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+
+tile:
+	VCVTPH2PS (CX), Z1
+	VCMPPS    $0x03, Z1, Z1, K1
+	VBLENDMPS Z0, Z1, K1, Z1
+	VMOVUPS   Z1, (AX)
+	ADDQ      $+64, AX
+	ADDQ      $+32, CX
+	ADDQ      $-16, DX
+	CMPQ      DX, $+16
+	JGE       tile
+	CMPQ      DX, $+1
+	JLT       done
+	MOVQ      $0x00000010, BX
+	SUBQ      DX, BX
+	SUBQ      BX, AX
+	SUBQ      BX, AX
+	SUBQ      BX, AX
+	SUBQ      BX, AX
+	SUBQ      BX, CX
+	SUBQ      BX, CX
+	MOVQ      $0x00000010, DX
+	JMP       tile
+
+done:
+	VZEROUPPER
+	RET
+
+// func widenFloat16AVX2(dst *float32, src *uint16, n int)
+// Requires: AVX, F16C
+TEXT ·widenFloat16AVX2(SB), NOSPLIT, $0-24
+	VBROADCASTSS consts<>+608(SB), Y0
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+
+tile:
+	VCVTPH2PS (CX), Y1
+	VCMPPS    $0x03, Y1, Y1, Y2
+	VBLENDVPS Y2, Y0, Y1, Y1
+	VMOVUPS   Y1, (AX)
+	VCVTPH2PS 16(CX), Y1
+	VCMPPS    $0x03, Y1, Y1, Y2
+	VBLENDVPS Y2, Y0, Y1, Y1
+	VMOVUPS   Y1, 32(AX)
+	ADDQ      $+64, AX
+	ADDQ      $+32, CX
+	ADDQ      $-16, DX
+	CMPQ      DX, $+16
+	JGE       tile
+	CMPQ      DX, $+1
+	JLT       done
+	MOVQ      $0x00000010, BX
+	SUBQ      DX, BX
+	SUBQ      BX, AX
+	SUBQ      BX, AX
+	SUBQ      BX, AX
+	SUBQ      BX, AX
+	SUBQ      BX, CX
+	SUBQ      BX, CX
+	MOVQ      $0x00000010, DX
+	JMP       tile
+
+done:
+	VZEROUPPER
+	RET
+
+// func narrowBFloat16AVX512(dst *uint16, src *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·narrowBFloat16AVX512(SB), NOSPLIT, $0-24
+	VBROADCASTSS consts<>+608(SB), Z0
+	VBROADCASTSS consts<>+1792(SB), Z1
+	VBROADCASTSS consts<>+2688(SB), Z2
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+
+tile:
+	VMOVUPS   (CX), Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+
+	// nearest: half a unit less one, and one if the upper half is odd. The NaN does not reach the next exponent
+	VPSRLD  $0x10, Z3, Z4
+	VPANDD  Z1, Z4, Z4
+	VPADDD  Z2, Z3, Z3
+	VPADDD  Z4, Z3, Z3
+	VPSRLD  $0x10, Z3, Z3
+	VPMOVDW Z3, (AX)
+	ADDQ    $+32, AX
+	ADDQ    $+64, CX
+	ADDQ    $-16, DX
+	CMPQ    DX, $+16
+	JGE     tile
+	CMPQ    DX, $+1
+	JLT     done
+	MOVQ    $0x00000010, BX
+	SUBQ    DX, BX
+	SUBQ    BX, AX
+	SUBQ    BX, AX
+	SUBQ    BX, CX
+	SUBQ    BX, CX
+	SUBQ    BX, CX
+	SUBQ    BX, CX
+	MOVQ    $0x00000010, DX
+	JMP     tile
+
+done:
+	VZEROUPPER
+	RET
+
+// func narrowBFloat16AVX2(dst *uint16, src *float32, n int)
+// Requires: AVX, AVX2
+TEXT ·narrowBFloat16AVX2(SB), NOSPLIT, $0-24
+	VBROADCASTSS consts<>+608(SB), Y0
+	VBROADCASTSS consts<>+1792(SB), Y1
+	VBROADCASTSS consts<>+2688(SB), Y2
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+
+tile:
+	VMOVUPS   (CX), Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+
+	// nearest: half a unit less one, and one if the upper half is odd. The NaN does not reach the next exponent
+	VPSRLD    $0x10, Y3, Y4
+	VPAND     Y1, Y4, Y4
+	VPADDD    Y2, Y3, Y3
+	VPADDD    Y4, Y3, Y3
+	VPSRLD    $0x10, Y3, Y3
+	VPACKUSDW Y3, Y3, Y3
+	VPERMQ    $0x08, Y3, Y3
+	VMOVUPS   X3, (AX)
+	VMOVUPS   32(CX), Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+
+	// nearest: half a unit less one, and one if the upper half is odd. The NaN does not reach the next exponent
+	VPSRLD    $0x10, Y3, Y4
+	VPAND     Y1, Y4, Y4
+	VPADDD    Y2, Y3, Y3
+	VPADDD    Y4, Y3, Y3
+	VPSRLD    $0x10, Y3, Y3
+	VPACKUSDW Y3, Y3, Y3
+	VPERMQ    $0x08, Y3, Y3
+	VMOVUPS   X3, 16(AX)
+	ADDQ      $+32, AX
+	ADDQ      $+64, CX
+	ADDQ      $-16, DX
+	CMPQ      DX, $+16
+	JGE       tile
+	CMPQ      DX, $+1
+	JLT       done
+	MOVQ      $0x00000010, BX
+	SUBQ      DX, BX
+	SUBQ      BX, AX
+	SUBQ      BX, AX
+	SUBQ      BX, CX
+	SUBQ      BX, CX
+	SUBQ      BX, CX
+	SUBQ      BX, CX
+	MOVQ      $0x00000010, DX
+	JMP       tile
+
+done:
+	VZEROUPPER
+	RET
+
+// func narrowFloat16AVX512(dst *uint16, src *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·narrowFloat16AVX512(SB), NOSPLIT, $0-24
+	VBROADCASTSS consts<>+608(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+
+tile:
+	VMOVUPS   (CX), Z1
+	VCMPPS    $0x03, Z1, Z1, K1
+	VBLENDMPS Z0, Z1, K1, Z1
+	VCVTPS2PH $0x00, Z1, (AX)
+	ADDQ      $+32, AX
+	ADDQ      $+64, CX
+	ADDQ      $-16, DX
+	CMPQ      DX, $+16
+	JGE       tile
+	CMPQ      DX, $+1
+	JLT       done
+	MOVQ      $0x00000010, BX
+	SUBQ      DX, BX
+	SUBQ      BX, AX
+	SUBQ      BX, AX
+	SUBQ      BX, CX
+	SUBQ      BX, CX
+	SUBQ      BX, CX
+	SUBQ      BX, CX
+	MOVQ      $0x00000010, DX
+	JMP       tile
+
+done:
+	VZEROUPPER
+	RET
+
+// func narrowFloat16AVX2(dst *uint16, src *float32, n int)
+// Requires: AVX, F16C
+TEXT ·narrowFloat16AVX2(SB), NOSPLIT, $0-24
+	VBROADCASTSS consts<>+608(SB), Y0
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+
+tile:
+	VMOVUPS   (CX), Y1
+	VCMPPS    $0x03, Y1, Y1, Y2
+	VBLENDVPS Y2, Y0, Y1, Y1
+	VCVTPS2PH $0x00, Y1, (AX)
+	VMOVUPS   32(CX), Y1
+	VCMPPS    $0x03, Y1, Y1, Y2
+	VBLENDVPS Y2, Y0, Y1, Y1
+	VCVTPS2PH $0x00, Y1, 16(AX)
+	ADDQ      $+32, AX
+	ADDQ      $+64, CX
+	ADDQ      $-16, DX
+	CMPQ      DX, $+16
+	JGE       tile
+	CMPQ      DX, $+1
+	JLT       done
+	MOVQ      $0x00000010, BX
+	SUBQ      DX, BX
+	SUBQ      BX, AX
+	SUBQ      BX, AX
+	SUBQ      BX, CX
+	SUBQ      BX, CX
+	SUBQ      BX, CX
+	SUBQ      BX, CX
+	MOVQ      $0x00000010, DX
+	JMP       tile
+
+done:
 	VZEROUPPER
 	RET

@@ -39,3 +39,11 @@ func softmaxRowsAsm(dst, logits *float32, sums *rowSums, rows, classes int) { pa
 func softmaxGradRowsAsm(dst, logits *float32, sums *rowSums, rows, classes int) { panic(noAssembly) }
 
 func logSoftmaxRowsAsm(dst, logits *float32, sums *rowSums, rows, classes int) { panic(noAssembly) }
+
+func widenBFloat16Asm(dst *float32, src *uint16, n int) { panic(noAssembly) }
+
+func widenFloat16Asm(dst *float32, src *uint16, n int) { panic(noAssembly) }
+
+func narrowBFloat16Asm(dst *uint16, src *float32, n int) { panic(noAssembly) }
+
+func narrowFloat16Asm(dst *uint16, src *float32, n int) { panic(noAssembly) }

@@ -543,6 +543,35 @@ func (m *amd64) store(p gp, offset int, a vec) {
 	m.emit(x86.VMOVUPS(m.inRegister(a), at(p, offset)))
 }
 
+func (m *amd64) loadWords(p gp, offset int) vec {
+	d := m.newVec()
+	m.emit(x86.VPMOVZXWD(at(p, offset), d))
+	return vec{op: d}
+}
+
+func (m *amd64) storeWords(p gp, offset int, a vec) {
+	v := m.inRegister(a)
+	if m.wide {
+		m.emit(x86.VPMOVDW(v, at(p, offset)))
+		return
+	}
+	// Packed within each half of the register.
+	d := m.newVec()
+	m.emit(x86.VPACKUSDW(v, v, d))
+	m.emit(x86.VPERMQ(operand.U8(0x08), d, d))
+	m.emit(x86.VMOVUPS(lowPart(d, reg.S128), at(p, offset)))
+}
+
+func (m *amd64) loadFloat16(p gp, offset int) vec {
+	d := m.newVec()
+	m.emit(x86.VCVTPH2PS(at(p, offset), d))
+	return vec{op: d}
+}
+
+func (m *amd64) storeFloat16(p gp, offset int, a vec) {
+	m.emit(x86.VCVTPS2PH(operand.U8(0), m.inRegister(a), at(p, offset)))
+}
+
 // laneMask is where VMASKMOVPS finds its masks: 8 words of ones, then 8 of zeros.
 var laneMask = []uint32{^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0),
 	0, 0, 0, 0, 0, 0, 0, 0}

@@ -141,6 +141,14 @@ type machine interface {
 	load(p gp, offset int) vec
 	hold(a vec) vec
 	store(p gp, offset int, a vec)
+	// loadWords is the vector of 16-bit words at p + offset bytes, zeros above them; storeWords writes the lower 16 bits
+	// of each lane, the upper ones being zero. loadFloat16 is the value of the IEEE 754 binary16 numbers there;
+	// storeFloat16 writes those nearest to a, ties to even, subnormal ones too. NaN gives some quiet NaN, 0x7fc00000
+	// gives 0x7e00.
+	loadWords(p gp, offset int) vec
+	storeWords(p gp, offset int, a vec)
+	loadFloat16(p gp, offset int) vec
+	storeFloat16(p gp, offset int, a vec)
 	// part is the first min(n, lanes) lanes, 1 <= n < 256. loadPart reads these lanes only, and gives fill in the
 	// others; storePart writes these lanes only.
 	part(n gp) part
