@@ -364,8 +364,11 @@ type rowLoss struct {
 func newRowLoss(params lossParams, top int, ignore []int32) rowLoss {
 	ignore = slices.Clone(ignore)
 	slices.Sort(ignore)
-	return rowLoss{params: params, top: uint32(min(top, math.MaxInt32)), ignore: slices.Compact(ignore)}
+	return rowLoss{params: params, top: topLabel(top), ignore: slices.Compact(ignore)}
 }
+
+// topLabel is the largest label in range as checkLabels wants it.
+func topLabel(top int) uint32 { return uint32(min(top, math.MaxInt32)) }
 
 func (l *rowLoss) sum(logits []float32, labels []int32) (float64, error) {
 	if err := l.checkShape(logits, labels); err != nil {
@@ -742,4 +745,15 @@ func BackgroundAlpha(background float32, classes int) []float32 {
 	}
 	alpha[0] = background
 	return alpha
+}
+
+// Total adds losses in Sum's order: over what Each has written it has the bits of Sum, and of the sums of pieces of
+// [SumBlock] losses added in order. NaN gives [math.NaN].
+func Total(losses []float32) float64 {
+	raceRead(losses)
+	total := 0.0
+	for i := 0; i < len(losses); i += SumBlock {
+		total += sumBlock(losses[i:min(i+SumBlock, len(losses))])
+	}
+	return canonicalSum(total)
 }
