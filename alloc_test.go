@@ -42,6 +42,7 @@ func TestNoAllocation(t *testing.T) {
 			check(0, sigmoid.Each(dst[:], x[:], y[:]))
 			check(sigmoid.Grad(dst[:], x[:], y[:], 1))
 			check(sigmoid.Grad(dst[:1], x[:1], y[:1], 1))
+			check(sigmoid.GradRows(dst[:], x[:], y[:], y[:]))
 		},
 		"OneVsRestLoss": func() {
 			var x, grad [rows * classes]float32
@@ -53,6 +54,7 @@ func TestNoAllocation(t *testing.T) {
 			check(oneVsRest.Sum(x[:classes], labels[:1]))
 			check(0, oneVsRest.Each(dst[:], x[:], labels[:]))
 			check(oneVsRest.Grad(grad[:], x[:], labels[:], 1))
+			check(oneVsRest.GradRows(grad[:], x[:], labels[:], dst[:]))
 			n, err := oneVsRest.Count(labels[:])
 			check(float64(n), err)
 			n, err = oneVsRest.Positives(labels[:])
@@ -69,6 +71,7 @@ func TestNoAllocation(t *testing.T) {
 			check(l.Sum(x[:classes], labels[:1]))
 			check(0, l.Each(dst[:], x[:], labels[:]))
 			check(l.Grad(grad[:], x[:], labels[:], 1))
+			check(l.GradRows(grad[:], x[:], labels[:], dst[:]))
 			n, err := l.Count(labels[:])
 			check(float64(n), err)
 		}

@@ -378,7 +378,7 @@ func (l *rowLoss) sum(logits []float32, labels []int32) (float64, error) {
 		return 0, err
 	}
 	raceRead(logits)
-	return l.run(nil, logits, labels, 0), nil
+	return l.run(nil, logits, labels, gradScale{}), nil
 }
 
 func (l *rowLoss) mean(logits []float32, labels []int32) (float64, error) {
@@ -406,19 +406,16 @@ func (l *rowLoss) each(dst, logits []float32, labels []int32) error {
 	raceWrite(dst)
 	for row := 0; row < len(labels); row += SumBlock {
 		end := min(row+SumBlock, len(labels))
-		l.block(dst[row:end], nil, logits, labels, row, end, 0)
+		l.block(dst[row:end], nil, logits, labels, row, end, gradScale{})
 	}
 	return nil
 }
 
 func (l *rowLoss) grad(grad, logits []float32, labels []int32, scale float32) (float64, error) {
-	if err := l.checkShape(logits, labels); err != nil {
+	if err := l.checkGrad(grad, logits, labels); err != nil {
 		return 0, err
 	}
-	if len(grad) != len(logits) {
-		return 0, &ShapeError{"len(grad)", len(grad), len(logits)}
-	}
-	if overlaps(grad, logits) && !same(grad, logits) || overlaps(grad, labels) {
+	if gradOverlaps(grad, logits, labels) {
 		return 0, ErrOverlap
 	}
 	if err := l.checkLabels(labels); err != nil {
@@ -426,7 +423,7 @@ func (l *rowLoss) grad(grad, logits []float32, labels []int32, scale float32) (f
 	}
 	raceRead(logits)
 	raceWrite(grad)
-	return l.run(grad, logits, labels, scale), nil
+	return l.run(grad, logits, labels, gradScale{all: scale}), nil
 }
 
 func (l *rowLoss) count(labels []int32) (int, error) {
@@ -480,6 +477,22 @@ func (l *rowLoss) checkShape(logits []float32, labels []int32) error {
 	return nil
 }
 
+// checkGrad checks the shape of grad too.
+func (l *rowLoss) checkGrad(grad, logits []float32, labels []int32) error {
+	if err := l.checkShape(logits, labels); err != nil {
+		return err
+	}
+	if len(grad) != len(logits) {
+		return &ShapeError{"len(grad)", len(grad), len(logits)}
+	}
+	return nil
+}
+
+// gradOverlaps reports whether grad shares memory with an input, other than as exactly logits.
+func gradOverlaps(grad, logits []float32, labels []int32) bool {
+	return overlaps(grad, logits) && !same(grad, logits) || overlaps(grad, labels)
+}
+
 // checkLabels finds the first label that is neither in range nor ignored.
 func (l *rowLoss) checkLabels(labels []int32) error {
 	raceRead(labels)
@@ -510,8 +523,15 @@ func firstBeyond(words []uint32, top uint32, except []uint32) int {
 	return -1
 }
 
-// run sums the losses of checked input and writes the gradients unless grad is nil.
-func (l *rowLoss) run(grad, logits []float32, labels []int32, scale float32) float64 {
+// gradScale is what gradients are multiplied by: all, or rows[i] in row i.
+type gradScale struct {
+	all  float32
+	rows []float32
+}
+
+// run sums the losses of checked input, each times its scale where rows have scales, and writes the gradients unless grad
+// is nil.
+func (l *rowLoss) run(grad, logits []float32, labels []int32, scale gradScale) float64 {
 	// Go clears the buffer: for a single row a whole block would cost a good part of the call.
 	if len(labels) <= smallBlock {
 		var losses [smallBlock]float32
@@ -524,7 +544,7 @@ func (l *rowLoss) run(grad, logits []float32, labels []int32, scale float32) flo
 const smallBlock = 16
 
 // runBlocks goes from block to block of rows; buffer has room for the losses of a block.
-func (l *rowLoss) runBlocks(buffer, grad, logits []float32, labels []int32, scale float32) float64 {
+func (l *rowLoss) runBlocks(buffer, grad, logits []float32, labels []int32, scale gradScale) float64 {
 	total := 0.0
 	for row := 0; row < len(labels); row += SumBlock {
 		end := min(row+SumBlock, len(labels))
@@ -536,7 +556,7 @@ func (l *rowLoss) runBlocks(buffer, grad, logits []float32, labels []int32, scal
 }
 
 // block computes the rows from row to end, at most SumBlock: their losses, and their gradients unless grad is nil.
-func (l *rowLoss) block(losses, grad, logits []float32, labels []int32, row, end int, scale float32) {
+func (l *rowLoss) block(losses, grad, logits []float32, labels []int32, row, end int, scale gradScale) {
 	c := l.params.classes
 	logits, labels = logits[row*c:end*c], labels[row:end]
 	if len(l.ignore) > 0 {
@@ -547,14 +567,16 @@ func (l *rowLoss) block(losses, grad, logits []float32, labels []int32, row, end
 		grad = grad[row*c : end*c]
 	}
 	switch {
+	case scale.rows != nil:
+		l.scaledBlock(losses, grad, logits, labels, scale.rows[row:end])
 	case l.background && grad == nil:
 		oneVsRestLossKernel(losses, logits, labels, &l.params)
 	case l.background:
-		oneVsRestGradKernel(losses, grad, logits, labels, &l.params, scale)
+		oneVsRestGradKernel(losses, grad, logits, labels, &l.params, scale.all)
 	case grad == nil:
 		softmaxLossKernel(losses, logits, labels, &l.params)
 	default:
-		softmaxGradKernel(losses, grad, logits, labels, &l.params, scale)
+		softmaxGradKernel(losses, grad, logits, labels, &l.params, scale.all)
 	}
 }
 
@@ -641,7 +663,10 @@ func (l *SigmoidLoss) Mean(logits, targets []float32) (float64, error) {
 // Each sets dst[i] to the loss of element i. dst has the length of logits and may be logits or targets; any other
 // overlap is [ErrOverlap]. Errors as in Sum; nothing is written then.
 func (l *SigmoidLoss) Each(dst, logits, targets []float32) error {
-	if err := l.checkOutput("len(dst)", dst, logits, targets); err != nil {
+	if err := l.checkShapes("len(dst)", dst, logits, targets); err != nil {
+		return err
+	}
+	if err := checkOutput(dst, logits, targets); err != nil {
 		return err
 	}
 	sigmoidLossKernel(dst, logits, targets, &l.params)
@@ -655,7 +680,10 @@ func (l *SigmoidLoss) Each(dst, logits, targets []float32) error {
 // everywhere; any other, NaN and Inf included, follows the rules of multiplication. Errors as in Sum; nothing is
 // written then.
 func (l *SigmoidLoss) Grad(grad, logits, targets []float32, scale float32) (float64, error) {
-	if err := l.checkOutput("len(grad)", grad, logits, targets); err != nil {
+	if err := l.checkShapes("len(grad)", grad, logits, targets); err != nil {
+		return 0, err
+	}
+	if err := checkOutput(grad, logits, targets); err != nil {
 		return 0, err
 	}
 	return l.run(grad, logits, targets, scale)
@@ -701,14 +729,19 @@ func (l *SigmoidLoss) checkShape(logits, targets []float32) error {
 	return nil
 }
 
-// checkOutput checks the input of a method that writes, the targets too.
-func (l *SigmoidLoss) checkOutput(name string, out, logits, targets []float32) error {
+// checkShapes checks the shape of an output too.
+func (l *SigmoidLoss) checkShapes(name string, out, logits, targets []float32) error {
 	if err := l.checkShape(logits, targets); err != nil {
 		return err
 	}
 	if len(out) != len(logits) {
 		return &ShapeError{name, len(out), len(logits)}
 	}
+	return nil
+}
+
+// checkOutput checks what a method that writes needs besides shapes: no overlap, and targets in [0, 1].
+func checkOutput(out, logits, targets []float32) error {
 	if overlaps(out, logits) && !same(out, logits) || overlaps(out, targets) && !same(out, targets) {
 		return ErrOverlap
 	}

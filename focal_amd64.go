@@ -144,6 +144,26 @@ func logSoftmaxRowsAVX512(dst *float32, logits *float32, sums *rowSums, rows int
 //go:noescape
 func logSoftmaxRowsAVX2(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
 
+// sigmoidGradScaledAVX512 is sigmoidGradScaledGeneric on n > 0 elements.
+//
+//go:noescape
+func sigmoidGradScaledAVX512(losses *float32, grad *float32, logits *float32, targets *float32, scales *float32, n int, p *lossParams)
+
+// sigmoidGradScaledAVX2 is sigmoidGradScaledGeneric on n > 0 elements.
+//
+//go:noescape
+func sigmoidGradScaledAVX2(losses *float32, grad *float32, logits *float32, targets *float32, scales *float32, n int, p *lossParams)
+
+// weighAVX512 is weighGeneric on n > 0 elements.
+//
+//go:noescape
+func weighAVX512(losses *float32, scales *float32, n int)
+
+// weighAVX2 is weighGeneric on n > 0 elements.
+//
+//go:noescape
+func weighAVX2(losses *float32, scales *float32, n int)
+
 // widenBFloat16AVX512 is widenBFloat16Generic on n > 0 elements.
 //
 //go:noescape
@@ -307,6 +327,24 @@ func logSoftmaxRowsAsm(dst, logits *float32, sums *rowSums, rows, classes int) {
 		logSoftmaxRowsAVX512(dst, logits, sums, rows, classes)
 	default:
 		logSoftmaxRowsAVX2(dst, logits, sums, rows, classes)
+	}
+}
+
+func sigmoidGradScaledAsm(losses, grad, logits, targets, scales *float32, n int, p *lossParams) {
+	switch active {
+	case avx512:
+		sigmoidGradScaledAVX512(losses, grad, logits, targets, scales, n, p)
+	default:
+		sigmoidGradScaledAVX2(losses, grad, logits, targets, scales, n, p)
+	}
+}
+
+func weighAsm(losses, scales *float32, n int) {
+	switch active {
+	case avx512:
+		weighAVX512(losses, scales, n)
+	default:
+		weighAVX2(losses, scales, n)
 	}
 }
 

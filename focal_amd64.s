@@ -14997,6 +14997,3256 @@ all_done:
 	VZEROUPPER
 	RET
 
+// func sigmoidGradScaledAVX512(losses *float32, grad *float32, logits *float32, targets *float32, scales *float32, n int, p *lossParams)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·sigmoidGradScaledAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS consts<>+960(SB), Z0
+	VBROADCASTSS consts<>+384(SB), Z1
+	VBROADCASTSS consts<>+928(SB), Z2
+	VBROADCASTSS consts<>+1120(SB), Z3
+	VBROADCASTSS consts<>+1792(SB), Z4
+	VBROADCASTSS consts<>+1824(SB), Z5
+	VBROADCASTSS consts<>+1216(SB), Z6
+	VBROADCASTSS consts<>+416(SB), Z7
+	VBROADCASTSS consts<>+512(SB), Z8
+	MOVQ         n+40(FP), AX
+	MOVQ         losses+0(FP), CX
+	MOVQ         grad+8(FP), DX
+	MOVQ         logits+16(FP), BX
+	MOVQ         targets+24(FP), SI
+	MOVQ         scales+32(FP), DI
+	MOVQ         p+48(FP), R8
+	MOVQ         (R8), R9
+
+loop:
+	CMPQ AX, $+16
+	JLT  rest
+
+block:
+	// any |x| > 87, or NaN?
+	VMOVUPS     (BX), Z9
+	VPANDD.BCST consts<>+0(SB), Z9, Z9
+	VPCMPD.BCST $0x06, consts<>+32(SB), Z9, K1
+	KORTESTW    K1, K1
+	JNE         slowblock
+	VMOVUPS     (DI), Z9
+	VMOVUPS     (BX), Z10
+	VMOVUPS     (SI), Z11
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD.BCST  consts<>+1184(SB), Z10, Z12
+	VSUBPS.BCST consts<>+64(SB), Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS     consts<>+96(SB), Z13
+	VFMADD213PS.BCST consts<>+128(SB), Z12, Z13
+	VSUBPS.BCST      consts<>+128(SB), Z13, Z14
+
+	// r = c - n ln2
+	VFNMADD231PS.BCST consts<>+160(SB), Z14, Z12
+	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS     consts<>+224(SB), Z14
+	VFMADD213PS.BCST consts<>+256(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+288(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+320(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+352(SB), Z14, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z13, Z14
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z14, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VADDPS      Z1, Z13, Z12
+	VDIVPS      Z12, Z1, Z12
+	VMULPS      Z12, Z13, Z14
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z1, Z13, Z15
+	VPSUBD.BCST consts<>+1888(SB), Z15, Z15
+	VPANDD.BCST consts<>+640(SB), Z15, Z16
+	VPSRLD      $0x15, Z15, Z15
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z16, Z1, Z17
+	VPERMPS     log_r<>+0(SB), Z15, Z18
+	VMULPS      Z18, Z17, Z17
+	VADDPS.BCST consts<>+672(SB), Z17, Z18
+	VFMADD231PS Z17, Z13, Z18
+	VCVTDQ2PS   Z16, Z13
+	VPERMPS     log_th<>+0(SB), Z15, Z16
+	VPERMPS     log_tl<>+0(SB), Z15, Z15
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z18, Z18, Z17
+	VBROADCASTSS     consts<>+1952(SB), Z19
+	VFMADD213PS.BCST consts<>+1984(SB), Z18, Z19
+	VFMADD231PS.BCST consts<>+1920(SB), Z17, Z19
+	VBROADCASTSS     consts<>+2016(SB), Z20
+	VFMADD213PS.BCST consts<>+2048(SB), Z18, Z20
+	VFMADD231PS      Z19, Z17, Z20
+	VFMADD231PS.BCST consts<>+1056(SB), Z13, Z15
+	VFMADD231PS      Z20, Z17, Z15
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+1088(SB), Z13, Z16
+	VADDPS           Z18, Z16, Z13
+	VSUBPS           Z13, Z16, Z16
+	VADDPS           Z18, Z16, Z16
+	VADDPS           Z16, Z15, Z15
+	VADDPS           Z15, Z13, Z13
+	VPMOVD2M         Z10, K1
+	VBLENDMPS        Z14, Z12, K1, Z15
+	VPMOVD2M         Z10, K1
+	VBLENDMPS        Z12, Z14, K1, Z12
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z11, Z1, Z14
+	VPMOVD2M    Z10, K1
+	VBLENDMPS   Z11, Z14, K1, Z16
+	VCMPPS      $0x11, Z16, Z0, K1
+	VPANDD.BCST consts<>+0(SB), Z10, Z10
+	VMOVAPS.Z   Z10, K1, Z10
+	VFMADD231PS Z10, Z16, Z13
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z11, Z12, Z10
+	VMOVAPS      Z10, Z16
+	VFMADD231PS  Z14, Z15, Z16
+	VBROADCASTSS 12(R8), Z17
+	VBROADCASTSS 16(R8), Z18
+	VMULPS       Z14, Z18, Z18
+	VFMADD231PS  Z11, Z17, Z18
+	VMULPS       Z13, Z18, Z17
+	VMOVAPS      Z16, Z20
+
+	// q^gamma
+	CMPQ   R9, $+1
+	JGE    focusnot0_455
+	VMULPS Z16, Z16, Z20
+	JMP    focusdone455
+
+focusnot0_455:
+	CMPQ    R9, $+2
+	JGE     focusnot1_455
+	VMOVAPS Z1, Z20
+	JMP     focusdone455
+
+focusnot1_455:
+	CMPQ R9, $+3
+	JGE  focusnot2_455
+	JMP  focusdone455
+
+focusnot2_455:
+	CMPQ    R9, $+4
+	JGE     focusnot3_455
+	VSQRTPS Z16, Z20
+	JMP     focusdone455
+
+focusnot3_455:
+	CMPQ         R9, $+5
+	JGE          focusnot4_455
+	VSQRTPS      Z16, Z19
+	VMOVAPS      Z16, Z20
+	VFNMADD231PS Z19, Z19, Z20
+	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z19, Z16, Z20
+	JMP          focusdone455
+
+focusnot4_455:
+	CMPQ             R9, $+6
+	JGE              focusnot5_455
+	VSQRTPS          Z16, Z19
+	VMULPS           Z16, Z16, Z21
+	VMOVAPS          Z21, Z20
+	VFMSUB231PS      Z16, Z16, Z20
+	VMOVAPS          Z16, Z22
+	VFNMADD231PS     Z19, Z19, Z22
+	VMULPS           Z22, Z16, Z22
+	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
+	VMULPS           Z19, Z20, Z20
+	VFMADD231PS      Z19, Z21, Z20
+	JMP              focusdone455
+
+focusnot5_455:
+	CMPQ        R9, $+7
+	JGE         focusnot6_455
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z19, Z20
+	JMP         focusdone455
+
+focusnot6_455:
+	CMPQ        R9, $+8
+	JGE         focusnot7_455
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VADDPS      Z19, Z19, Z21
+	VMULPS      Z20, Z21, Z20
+	VFMADD231PS Z19, Z19, Z20
+	JMP         focusdone455
+
+focusnot7_455:
+	CMPQ        R9, $+9
+	JGE         focusnot8_455
+	VMULPS      Z16, Z16, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z16, Z16, Z21
+	VMULPS      Z20, Z20, Z19
+	VADDPS      Z20, Z20, Z22
+	VFMSUB213PS Z19, Z20, Z20
+	VFMADD231PS Z21, Z22, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z19, Z20
+	JMP         focusdone455
+
+focusnot8_455:
+	LEAQ         20(R8), R10
+	VBROADCASTSS (R10), Z19
+	VBROADCASTSS 4(R10), Z21
+	VBROADCASTSS 8(R10), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD.BCST consts<>+0(SB), Z20, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS   Z23, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z3, K1
+	VBLENDMPS   Z25, Z24, K1, Z24
+	VPSRAD      $0x17, Z24, Z25
+	VPSRLD      $0x14, Z24, Z26
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z19, Z27
+	VFMSUB213PS Z27, Z19, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z19, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
+	VPSRAD      $0x03, Z22, Z22
+	VADDPS      Z25, Z21, Z26
+	VPSLLD      $0x17, Z22, Z27
+	VPADDD      Z27, Z26, Z27
+	VPMINUD     Z2, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD   Z0, Z22, Z22
+	VPSUBD    Z22, Z4, Z22
+	VPSLLD    $0x17, Z22, Z22
+	VADDPS    Z21, Z22, Z28
+	VSUBPS    Z22, Z28, Z29
+	VSUBPS    Z29, Z21, Z21
+	VADDPS    Z25, Z21, Z21
+	VADDPS    Z21, Z28, Z21
+	VCMPPS    $0x11, Z22, Z26, K1
+	VPSUBD    Z22, Z21, Z21
+	VBLENDMPS Z21, Z27, K1, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z24, Z5, K1
+	VBLENDMPS   Z2, Z21, K1, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
+	VBLENDMPS   Z0, Z21, K1, Z21
+	VPCMPD      $0x00, Z0, Z23, K1
+	VPMOVD2M    Z19, K2
+	VBLENDMPS   Z2, Z0, K2, Z22
+	VBLENDMPS   Z22, Z21, K1, Z21
+	VPCMPD      $0x00, Z2, Z23, K1
+	VPMOVD2M    Z19, K2
+	VBLENDMPS   Z0, Z2, K2, Z19
+	VBLENDMPS   Z19, Z21, K1, Z19
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   12(R10), Z21
+	VPANDD         Z21, Z20, Z21
+	VPORD          Z21, Z19, Z19
+	VPCMPD         $0x06, Z0, Z23, K1
+	VPCMPD         $0x06, Z23, Z2, K2
+	KANDW          K1, K2, K1
+	VBROADCASTSS   16(R10), Z21
+	VPANDD         Z21, Z20, Z20
+	VPCMPD         $0x06, Z20, Z0, K2
+	KANDW          K1, K2, K1
+	VPCMPD         $0x06, Z2, Z23, K2
+	KORW           K1, K2, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z19, K1, Z20
+
+focusdone455:
+	// loss = (alpha ce) q^gamma
+	VCMPPS.BCST  $0x12, consts<>+2112(SB), Z17, K1
+	VMULPS       Z20, Z17, Z19
+	VBLENDMPS    Z19, Z17, K1, Z17
+	VPMINUD.BCST consts<>+608(SB), Z17, Z17
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS.BCST $0x11, consts<>+2080(SB), Z11, K1
+	VBLENDMPS   Z15, Z12, K1, Z19
+	VDIVPS      Z16, Z19, Z19
+	VCMPPS      $0x00, Z0, Z16, K2
+	VBLENDMPS   Z1, Z19, K2, Z16
+	VBLENDMPS   Z12, Z15, K1, Z12
+	VMULPS      Z16, Z12, Z12
+	VCMPPS      $0x11, Z12, Z0, K1
+	VMULPS      Z12, Z13, Z12
+	VMOVAPS.Z   Z12, K1, Z12
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
+	VBROADCASTSS      8(R8), Z13
+	VFNMADD132PS.BCST consts<>+2144(SB), Z1, Z11
+	VMULPS            Z11, Z13, Z11
+	VFMSUB231PS       Z14, Z15, Z10
+	VFMADD231PS       Z12, Z11, Z10
+	VMULPS            Z20, Z18, Z11
+	VMULPS            Z11, Z9, Z11
+	VMULPS            Z10, Z11, Z10
+	VCMPPS            $0x03, Z10, Z10, K1
+	VBLENDMPS.BCST    consts<>+608(SB), Z10, K1, Z10
+	VCMPPS            $0x00, Z0, Z9, K1
+	VBLENDMPS         Z0, Z10, K1, Z9
+	VMOVUPS           Z17, (CX)
+	VMOVUPS           Z9, (DX)
+	ADDQ              $+64, CX
+	ADDQ              $+64, DX
+	ADDQ              $+64, BX
+	ADDQ              $+64, SI
+	ADDQ              $+64, DI
+	ADDQ              $-16, AX
+	CMPQ              AX, $+16
+	JGE               block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVL    $0x0000ffff, R10
+	BZHIL   AX, R10, R10
+	KMOVW   R10, K1
+	VMOVAPS Z1, Z9
+	VMOVUPS (BX), K1, Z9
+	VMOVAPS Z0, Z10
+	VMOVUPS (SI), K1, Z10
+	VMOVAPS Z1, Z11
+	VMOVUPS (DI), K1, Z11
+
+	// any |x| > 87, or NaN?
+	VPANDD.BCST consts<>+0(SB), Z9, Z12
+	VPCMPD.BCST $0x06, consts<>+32(SB), Z12, K2
+	KORTESTW    K2, K2
+	JNE         slowvector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD.BCST  consts<>+1184(SB), Z9, Z12
+	VSUBPS.BCST consts<>+64(SB), Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS     consts<>+96(SB), Z13
+	VFMADD213PS.BCST consts<>+128(SB), Z12, Z13
+	VSUBPS.BCST      consts<>+128(SB), Z13, Z14
+
+	// r = c - n ln2
+	VFNMADD231PS.BCST consts<>+160(SB), Z14, Z12
+	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS     consts<>+224(SB), Z14
+	VFMADD213PS.BCST consts<>+256(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+288(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+320(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+352(SB), Z14, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z13, Z14
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z14, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VADDPS      Z1, Z13, Z12
+	VDIVPS      Z12, Z1, Z12
+	VMULPS      Z12, Z13, Z14
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z1, Z13, Z15
+	VPSUBD.BCST consts<>+1888(SB), Z15, Z15
+	VPANDD.BCST consts<>+640(SB), Z15, Z16
+	VPSRLD      $0x15, Z15, Z15
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z16, Z1, Z17
+	VPERMPS     log_r<>+0(SB), Z15, Z18
+	VMULPS      Z18, Z17, Z17
+	VADDPS.BCST consts<>+672(SB), Z17, Z18
+	VFMADD231PS Z17, Z13, Z18
+	VCVTDQ2PS   Z16, Z13
+	VPERMPS     log_th<>+0(SB), Z15, Z16
+	VPERMPS     log_tl<>+0(SB), Z15, Z15
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z18, Z18, Z17
+	VBROADCASTSS     consts<>+1952(SB), Z19
+	VFMADD213PS.BCST consts<>+1984(SB), Z18, Z19
+	VFMADD231PS.BCST consts<>+1920(SB), Z17, Z19
+	VBROADCASTSS     consts<>+2016(SB), Z20
+	VFMADD213PS.BCST consts<>+2048(SB), Z18, Z20
+	VFMADD231PS      Z19, Z17, Z20
+	VFMADD231PS.BCST consts<>+1056(SB), Z13, Z15
+	VFMADD231PS      Z20, Z17, Z15
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+1088(SB), Z13, Z16
+	VADDPS           Z18, Z16, Z13
+	VSUBPS           Z13, Z16, Z16
+	VADDPS           Z18, Z16, Z16
+	VADDPS           Z16, Z15, Z15
+	VADDPS           Z15, Z13, Z13
+	VPMOVD2M         Z9, K2
+	VBLENDMPS        Z14, Z12, K2, Z15
+	VPMOVD2M         Z9, K2
+	VBLENDMPS        Z12, Z14, K2, Z12
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z10, Z1, Z14
+	VPMOVD2M    Z9, K2
+	VBLENDMPS   Z10, Z14, K2, Z16
+	VCMPPS      $0x11, Z16, Z0, K2
+	VPANDD.BCST consts<>+0(SB), Z9, Z9
+	VMOVAPS.Z   Z9, K2, Z9
+	VFMADD231PS Z9, Z16, Z13
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z10, Z12, Z9
+	VMOVAPS      Z9, Z16
+	VFMADD231PS  Z14, Z15, Z16
+	VBROADCASTSS 12(R8), Z17
+	VBROADCASTSS 16(R8), Z18
+	VMULPS       Z14, Z18, Z18
+	VFMADD231PS  Z10, Z17, Z18
+	VMULPS       Z13, Z18, Z17
+	VMOVAPS      Z16, Z20
+
+	// q^gamma
+	CMPQ   R9, $+1
+	JGE    focusnot0_456
+	VMULPS Z16, Z16, Z20
+	JMP    focusdone456
+
+focusnot0_456:
+	CMPQ    R9, $+2
+	JGE     focusnot1_456
+	VMOVAPS Z1, Z20
+	JMP     focusdone456
+
+focusnot1_456:
+	CMPQ R9, $+3
+	JGE  focusnot2_456
+	JMP  focusdone456
+
+focusnot2_456:
+	CMPQ    R9, $+4
+	JGE     focusnot3_456
+	VSQRTPS Z16, Z20
+	JMP     focusdone456
+
+focusnot3_456:
+	CMPQ         R9, $+5
+	JGE          focusnot4_456
+	VSQRTPS      Z16, Z19
+	VMOVAPS      Z16, Z20
+	VFNMADD231PS Z19, Z19, Z20
+	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z19, Z16, Z20
+	JMP          focusdone456
+
+focusnot4_456:
+	CMPQ             R9, $+6
+	JGE              focusnot5_456
+	VSQRTPS          Z16, Z19
+	VMULPS           Z16, Z16, Z21
+	VMOVAPS          Z21, Z20
+	VFMSUB231PS      Z16, Z16, Z20
+	VMOVAPS          Z16, Z22
+	VFNMADD231PS     Z19, Z19, Z22
+	VMULPS           Z22, Z16, Z22
+	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
+	VMULPS           Z19, Z20, Z20
+	VFMADD231PS      Z19, Z21, Z20
+	JMP              focusdone456
+
+focusnot5_456:
+	CMPQ        R9, $+7
+	JGE         focusnot6_456
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z19, Z20
+	JMP         focusdone456
+
+focusnot6_456:
+	CMPQ        R9, $+8
+	JGE         focusnot7_456
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VADDPS      Z19, Z19, Z21
+	VMULPS      Z20, Z21, Z20
+	VFMADD231PS Z19, Z19, Z20
+	JMP         focusdone456
+
+focusnot7_456:
+	CMPQ        R9, $+9
+	JGE         focusnot8_456
+	VMULPS      Z16, Z16, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z16, Z16, Z21
+	VMULPS      Z20, Z20, Z19
+	VADDPS      Z20, Z20, Z22
+	VFMSUB213PS Z19, Z20, Z20
+	VFMADD231PS Z21, Z22, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z19, Z20
+	JMP         focusdone456
+
+focusnot8_456:
+	LEAQ         20(R8), R10
+	VBROADCASTSS (R10), Z19
+	VBROADCASTSS 4(R10), Z21
+	VBROADCASTSS 8(R10), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD.BCST consts<>+0(SB), Z20, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS   Z23, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z3, K2
+	VBLENDMPS   Z25, Z24, K2, Z24
+	VPSRAD      $0x17, Z24, Z25
+	VPSRLD      $0x14, Z24, Z26
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z19, Z27
+	VFMSUB213PS Z27, Z19, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z19, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
+	VPSRAD      $0x03, Z22, Z22
+	VADDPS      Z25, Z21, Z26
+	VPSLLD      $0x17, Z22, Z27
+	VPADDD      Z27, Z26, Z27
+	VPMINUD     Z2, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD   Z0, Z22, Z22
+	VPSUBD    Z22, Z4, Z22
+	VPSLLD    $0x17, Z22, Z22
+	VADDPS    Z21, Z22, Z28
+	VSUBPS    Z22, Z28, Z29
+	VSUBPS    Z29, Z21, Z21
+	VADDPS    Z25, Z21, Z21
+	VADDPS    Z21, Z28, Z21
+	VCMPPS    $0x11, Z22, Z26, K2
+	VPSUBD    Z22, Z21, Z21
+	VBLENDMPS Z21, Z27, K2, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z24, Z5, K2
+	VBLENDMPS   Z2, Z21, K2, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
+	VBLENDMPS   Z0, Z21, K2, Z21
+	VPCMPD      $0x00, Z0, Z23, K2
+	VPMOVD2M    Z19, K3
+	VBLENDMPS   Z2, Z0, K3, Z22
+	VBLENDMPS   Z22, Z21, K2, Z21
+	VPCMPD      $0x00, Z2, Z23, K2
+	VPMOVD2M    Z19, K3
+	VBLENDMPS   Z0, Z2, K3, Z19
+	VBLENDMPS   Z19, Z21, K2, Z19
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   12(R10), Z21
+	VPANDD         Z21, Z20, Z21
+	VPORD          Z21, Z19, Z19
+	VPCMPD         $0x06, Z0, Z23, K2
+	VPCMPD         $0x06, Z23, Z2, K3
+	KANDW          K2, K3, K2
+	VBROADCASTSS   16(R10), Z21
+	VPANDD         Z21, Z20, Z20
+	VPCMPD         $0x06, Z20, Z0, K3
+	KANDW          K2, K3, K2
+	VPCMPD         $0x06, Z2, Z23, K3
+	KORW           K2, K3, K2
+	VBLENDMPS.BCST consts<>+608(SB), Z19, K2, Z20
+
+focusdone456:
+	// loss = (alpha ce) q^gamma
+	VCMPPS.BCST  $0x12, consts<>+2112(SB), Z17, K2
+	VMULPS       Z20, Z17, Z19
+	VBLENDMPS    Z19, Z17, K2, Z17
+	VPMINUD.BCST consts<>+608(SB), Z17, Z17
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS.BCST $0x11, consts<>+2080(SB), Z10, K2
+	VBLENDMPS   Z15, Z12, K2, Z19
+	VDIVPS      Z16, Z19, Z19
+	VCMPPS      $0x00, Z0, Z16, K3
+	VBLENDMPS   Z1, Z19, K3, Z16
+	VBLENDMPS   Z12, Z15, K2, Z12
+	VMULPS      Z16, Z12, Z12
+	VCMPPS      $0x11, Z12, Z0, K2
+	VMULPS      Z12, Z13, Z12
+	VMOVAPS.Z   Z12, K2, Z12
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
+	VBROADCASTSS      8(R8), Z13
+	VFNMADD132PS.BCST consts<>+2144(SB), Z1, Z10
+	VMULPS            Z10, Z13, Z10
+	VFMSUB231PS       Z14, Z15, Z9
+	VFMADD231PS       Z12, Z10, Z9
+	VMULPS            Z20, Z18, Z10
+	VMULPS            Z10, Z11, Z10
+	VMULPS            Z9, Z10, Z9
+	VCMPPS            $0x03, Z9, Z9, K2
+	VBLENDMPS.BCST    consts<>+608(SB), Z9, K2, Z9
+	VCMPPS            $0x00, Z0, Z11, K2
+	VBLENDMPS         Z0, Z9, K2, Z9
+	VMOVUPS           Z17, K1, (CX)
+	VMOVUPS           Z9, K1, (DX)
+	ADDQ              $+64, CX
+	ADDQ              $+64, DX
+	ADDQ              $+64, BX
+	ADDQ              $+64, SI
+	ADDQ              $+64, DI
+	ADDQ              $-16, AX
+	CMPQ              AX, $+1
+	JGE               vector
+
+done:
+	VZEROUPPER
+	RET
+
+slowblock:
+	MOVQ $0x00000010, R10
+
+slow:
+	VMOVUPS (DI), Z9
+	VMOVUPS (BX), Z10
+	VMOVUPS (SI), Z11
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD.BCST  consts<>+1184(SB), Z10, Z12
+	VSUBPS.BCST consts<>+64(SB), Z12, Z12
+	VMAXPS      Z12, Z7, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS     consts<>+96(SB), Z13
+	VFMADD213PS.BCST consts<>+128(SB), Z12, Z13
+	VSUBPS.BCST      consts<>+128(SB), Z13, Z14
+
+	// r = c - n ln2
+	VMOVAPS           Z12, Z15
+	VFNMADD231PS.BCST consts<>+160(SB), Z14, Z15
+	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS     consts<>+224(SB), Z16
+	VFMADD213PS.BCST consts<>+256(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+288(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+320(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+352(SB), Z16, Z15
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z12, K1
+	VMOVAPS.Z        Z8, K1, Z12
+
+	// y = 2^n T[j] (1 + p)
+	VPERMPS      exp_t<>+0(SB), Z13, Z13
+	VFMADD231PS  Z15, Z13, Z13
+	VBROADCASTSS consts<>+544(SB), Z15
+	VMOVAPS.Z    Z15, K1, Z15
+	VADDPS       Z15, Z14, Z14
+	VSCALEFPS    Z14, Z13, Z13
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD       Z12, Z13, Z12
+	VADDPS.BCST  consts<>+576(SB), Z13, Z13
+	VPSUBD.BCST  consts<>+576(SB), Z13, Z13
+	VPMAXSD      Z13, Z12, Z12
+	VPMINUD.BCST consts<>+608(SB), Z12, Z12
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS $0x11, Z6, Z12, K1
+	VMAXPS Z12, Z6, Z13
+	VADDPS Z1, Z13, Z14
+	VDIVPS Z14, Z1, Z14
+	VMULPS Z14, Z13, Z15
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z1, Z13, Z16
+	VPSUBD.BCST consts<>+1888(SB), Z16, Z16
+	VPANDD.BCST consts<>+640(SB), Z16, Z17
+	VPSRLD      $0x15, Z16, Z16
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z17, Z1, Z18
+	VPERMPS     log_r<>+0(SB), Z16, Z19
+	VMULPS      Z19, Z18, Z18
+	VADDPS.BCST consts<>+672(SB), Z18, Z19
+	VFMADD231PS Z18, Z13, Z19
+	VCVTDQ2PS   Z17, Z13
+	VPERMPS     log_th<>+0(SB), Z16, Z17
+	VPERMPS     log_tl<>+0(SB), Z16, Z16
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z19, Z19, Z18
+	VBROADCASTSS     consts<>+1952(SB), Z20
+	VFMADD213PS.BCST consts<>+1984(SB), Z19, Z20
+	VFMADD231PS.BCST consts<>+1920(SB), Z18, Z20
+	VBROADCASTSS     consts<>+2016(SB), Z21
+	VFMADD213PS.BCST consts<>+2048(SB), Z19, Z21
+	VFMADD231PS      Z20, Z18, Z21
+	VFMADD231PS.BCST consts<>+1056(SB), Z13, Z16
+	VFMADD231PS      Z21, Z18, Z16
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+1088(SB), Z13, Z17
+	VADDPS           Z19, Z17, Z13
+	VSUBPS           Z13, Z17, Z17
+	VADDPS           Z19, Z17, Z17
+	VADDPS           Z17, Z16, Z16
+	VADDPS           Z16, Z13, Z13
+	VBLENDMPS        Z12, Z15, K1, Z15
+	VBLENDMPS        Z12, Z13, K1, Z12
+	VPMOVD2M         Z10, K1
+	VBLENDMPS        Z15, Z14, K1, Z13
+	VPMOVD2M         Z10, K1
+	VBLENDMPS        Z14, Z15, K1, Z14
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z11, Z1, Z15
+	VPMOVD2M    Z10, K1
+	VBLENDMPS   Z11, Z15, K1, Z16
+	VCMPPS      $0x11, Z16, Z0, K1
+	VPANDD.BCST consts<>+0(SB), Z10, Z10
+	VMOVAPS.Z   Z10, K1, Z10
+	VFMADD231PS Z10, Z16, Z12
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z11, Z14, Z10
+	VMOVAPS      Z10, Z16
+	VFMADD231PS  Z15, Z13, Z16
+	VBROADCASTSS 12(R8), Z17
+	VBROADCASTSS 16(R8), Z18
+	VMULPS       Z15, Z18, Z18
+	VFMADD231PS  Z11, Z17, Z18
+	VMULPS       Z12, Z18, Z17
+	VMOVAPS      Z16, Z20
+
+	// q^gamma
+	CMPQ   R9, $+1
+	JGE    focusnot0_457
+	VMULPS Z16, Z16, Z20
+	JMP    focusdone457
+
+focusnot0_457:
+	CMPQ    R9, $+2
+	JGE     focusnot1_457
+	VMOVAPS Z1, Z20
+	JMP     focusdone457
+
+focusnot1_457:
+	CMPQ R9, $+3
+	JGE  focusnot2_457
+	JMP  focusdone457
+
+focusnot2_457:
+	CMPQ    R9, $+4
+	JGE     focusnot3_457
+	VSQRTPS Z16, Z20
+	JMP     focusdone457
+
+focusnot3_457:
+	CMPQ         R9, $+5
+	JGE          focusnot4_457
+	VSQRTPS      Z16, Z19
+	VMOVAPS      Z16, Z20
+	VFNMADD231PS Z19, Z19, Z20
+	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z19, Z16, Z20
+	JMP          focusdone457
+
+focusnot4_457:
+	CMPQ             R9, $+6
+	JGE              focusnot5_457
+	VSQRTPS          Z16, Z19
+	VMULPS           Z16, Z16, Z21
+	VMOVAPS          Z21, Z20
+	VFMSUB231PS      Z16, Z16, Z20
+	VMOVAPS          Z16, Z22
+	VFNMADD231PS     Z19, Z19, Z22
+	VMULPS           Z22, Z16, Z22
+	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
+	VMULPS           Z19, Z20, Z20
+	VFMADD231PS      Z19, Z21, Z20
+	JMP              focusdone457
+
+focusnot5_457:
+	CMPQ        R9, $+7
+	JGE         focusnot6_457
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z19, Z20
+	JMP         focusdone457
+
+focusnot6_457:
+	CMPQ        R9, $+8
+	JGE         focusnot7_457
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VADDPS      Z19, Z19, Z21
+	VMULPS      Z20, Z21, Z20
+	VFMADD231PS Z19, Z19, Z20
+	JMP         focusdone457
+
+focusnot7_457:
+	CMPQ        R9, $+9
+	JGE         focusnot8_457
+	VMULPS      Z16, Z16, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z16, Z16, Z21
+	VMULPS      Z20, Z20, Z19
+	VADDPS      Z20, Z20, Z22
+	VFMSUB213PS Z19, Z20, Z20
+	VFMADD231PS Z21, Z22, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z19, Z20
+	JMP         focusdone457
+
+focusnot8_457:
+	LEAQ         20(R8), R11
+	VBROADCASTSS (R11), Z19
+	VBROADCASTSS 4(R11), Z21
+	VBROADCASTSS 8(R11), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD.BCST consts<>+0(SB), Z20, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS   Z23, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z3, K1
+	VBLENDMPS   Z25, Z24, K1, Z24
+	VPSRAD      $0x17, Z24, Z25
+	VPSRLD      $0x14, Z24, Z26
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z19, Z27
+	VFMSUB213PS Z27, Z19, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z19, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
+	VPSRAD      $0x03, Z22, Z22
+	VADDPS      Z25, Z21, Z26
+	VPSLLD      $0x17, Z22, Z27
+	VPADDD      Z27, Z26, Z27
+	VPMINUD     Z2, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD   Z0, Z22, Z22
+	VPSUBD    Z22, Z4, Z22
+	VPSLLD    $0x17, Z22, Z22
+	VADDPS    Z21, Z22, Z28
+	VSUBPS    Z22, Z28, Z29
+	VSUBPS    Z29, Z21, Z21
+	VADDPS    Z25, Z21, Z21
+	VADDPS    Z21, Z28, Z21
+	VCMPPS    $0x11, Z22, Z26, K1
+	VPSUBD    Z22, Z21, Z21
+	VBLENDMPS Z21, Z27, K1, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z24, Z5, K1
+	VBLENDMPS   Z2, Z21, K1, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
+	VBLENDMPS   Z0, Z21, K1, Z21
+	VPCMPD      $0x00, Z0, Z23, K1
+	VPMOVD2M    Z19, K2
+	VBLENDMPS   Z2, Z0, K2, Z22
+	VBLENDMPS   Z22, Z21, K1, Z21
+	VPCMPD      $0x00, Z2, Z23, K1
+	VPMOVD2M    Z19, K2
+	VBLENDMPS   Z0, Z2, K2, Z19
+	VBLENDMPS   Z19, Z21, K1, Z19
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   12(R11), Z21
+	VPANDD         Z21, Z20, Z21
+	VPORD          Z21, Z19, Z19
+	VPCMPD         $0x06, Z0, Z23, K1
+	VPCMPD         $0x06, Z23, Z2, K2
+	KANDW          K1, K2, K1
+	VBROADCASTSS   16(R11), Z21
+	VPANDD         Z21, Z20, Z20
+	VPCMPD         $0x06, Z20, Z0, K2
+	KANDW          K1, K2, K1
+	VPCMPD         $0x06, Z2, Z23, K2
+	KORW           K1, K2, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z19, K1, Z20
+
+focusdone457:
+	// loss = (alpha ce) q^gamma
+	VCMPPS.BCST  $0x12, consts<>+2112(SB), Z17, K1
+	VMULPS       Z20, Z17, Z19
+	VBLENDMPS    Z19, Z17, K1, Z17
+	VPMINUD.BCST consts<>+608(SB), Z17, Z17
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS.BCST $0x11, consts<>+2080(SB), Z11, K1
+	VBLENDMPS   Z13, Z14, K1, Z19
+	VDIVPS      Z16, Z19, Z19
+	VCMPPS      $0x00, Z0, Z16, K2
+	VBLENDMPS   Z1, Z19, K2, Z16
+	VBLENDMPS   Z14, Z13, K1, Z14
+	VMULPS      Z16, Z14, Z14
+	VCMPPS      $0x11, Z14, Z0, K1
+	VMULPS      Z14, Z12, Z12
+	VMOVAPS.Z   Z12, K1, Z12
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
+	VBROADCASTSS      8(R8), Z14
+	VFNMADD132PS.BCST consts<>+2144(SB), Z1, Z11
+	VMULPS            Z11, Z14, Z11
+	VFMSUB231PS       Z15, Z13, Z10
+	VFMADD231PS       Z12, Z11, Z10
+	VMULPS            Z20, Z18, Z11
+	VMULPS            Z11, Z9, Z11
+	VMULPS            Z10, Z11, Z10
+	VCMPPS            $0x03, Z10, Z10, K1
+	VBLENDMPS.BCST    consts<>+608(SB), Z10, K1, Z10
+	VCMPPS            $0x00, Z0, Z9, K1
+	VBLENDMPS         Z0, Z10, K1, Z9
+	VMOVUPS           Z17, (CX)
+	VMOVUPS           Z9, (DX)
+	ADDQ              $+64, CX
+	ADDQ              $+64, DX
+	ADDQ              $+64, BX
+	ADDQ              $+64, SI
+	ADDQ              $+64, DI
+	ADDQ              $-16, AX
+	ADDQ              $-16, R10
+	CMPQ              R10, $+1
+	JGE               slow
+	JMP               loop
+
+slowvector:
+	MOVL    $0x0000ffff, R10
+	BZHIL   AX, R10, R10
+	KMOVW   R10, K1
+	VMOVAPS Z1, Z9
+	VMOVUPS (BX), K1, Z9
+	VMOVAPS Z0, Z10
+	VMOVUPS (SI), K1, Z10
+	VMOVAPS Z1, Z11
+	VMOVUPS (DI), K1, Z11
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD.BCST  consts<>+1184(SB), Z9, Z12
+	VSUBPS.BCST consts<>+64(SB), Z12, Z12
+	VMAXPS      Z12, Z7, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS     consts<>+96(SB), Z13
+	VFMADD213PS.BCST consts<>+128(SB), Z12, Z13
+	VSUBPS.BCST      consts<>+128(SB), Z13, Z14
+
+	// r = c - n ln2
+	VMOVAPS           Z12, Z15
+	VFNMADD231PS.BCST consts<>+160(SB), Z14, Z15
+	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS     consts<>+224(SB), Z16
+	VFMADD213PS.BCST consts<>+256(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+288(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+320(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+352(SB), Z16, Z15
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z12, K2
+	VMOVAPS.Z        Z8, K2, Z12
+
+	// y = 2^n T[j] (1 + p)
+	VPERMPS      exp_t<>+0(SB), Z13, Z13
+	VFMADD231PS  Z15, Z13, Z13
+	VBROADCASTSS consts<>+544(SB), Z15
+	VMOVAPS.Z    Z15, K2, Z15
+	VADDPS       Z15, Z14, Z14
+	VSCALEFPS    Z14, Z13, Z13
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD       Z12, Z13, Z12
+	VADDPS.BCST  consts<>+576(SB), Z13, Z13
+	VPSUBD.BCST  consts<>+576(SB), Z13, Z13
+	VPMAXSD      Z13, Z12, Z12
+	VPMINUD.BCST consts<>+608(SB), Z12, Z12
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS $0x11, Z6, Z12, K2
+	VMAXPS Z12, Z6, Z13
+	VADDPS Z1, Z13, Z14
+	VDIVPS Z14, Z1, Z14
+	VMULPS Z14, Z13, Z15
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z1, Z13, Z16
+	VPSUBD.BCST consts<>+1888(SB), Z16, Z16
+	VPANDD.BCST consts<>+640(SB), Z16, Z17
+	VPSRLD      $0x15, Z16, Z16
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z17, Z1, Z18
+	VPERMPS     log_r<>+0(SB), Z16, Z19
+	VMULPS      Z19, Z18, Z18
+	VADDPS.BCST consts<>+672(SB), Z18, Z19
+	VFMADD231PS Z18, Z13, Z19
+	VCVTDQ2PS   Z17, Z13
+	VPERMPS     log_th<>+0(SB), Z16, Z17
+	VPERMPS     log_tl<>+0(SB), Z16, Z16
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z19, Z19, Z18
+	VBROADCASTSS     consts<>+1952(SB), Z20
+	VFMADD213PS.BCST consts<>+1984(SB), Z19, Z20
+	VFMADD231PS.BCST consts<>+1920(SB), Z18, Z20
+	VBROADCASTSS     consts<>+2016(SB), Z21
+	VFMADD213PS.BCST consts<>+2048(SB), Z19, Z21
+	VFMADD231PS      Z20, Z18, Z21
+	VFMADD231PS.BCST consts<>+1056(SB), Z13, Z16
+	VFMADD231PS      Z21, Z18, Z16
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+1088(SB), Z13, Z17
+	VADDPS           Z19, Z17, Z13
+	VSUBPS           Z13, Z17, Z17
+	VADDPS           Z19, Z17, Z17
+	VADDPS           Z17, Z16, Z16
+	VADDPS           Z16, Z13, Z13
+	VBLENDMPS        Z12, Z15, K2, Z15
+	VBLENDMPS        Z12, Z13, K2, Z12
+	VPMOVD2M         Z9, K2
+	VBLENDMPS        Z15, Z14, K2, Z13
+	VPMOVD2M         Z9, K2
+	VBLENDMPS        Z14, Z15, K2, Z14
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z10, Z1, Z15
+	VPMOVD2M    Z9, K2
+	VBLENDMPS   Z10, Z15, K2, Z16
+	VCMPPS      $0x11, Z16, Z0, K2
+	VPANDD.BCST consts<>+0(SB), Z9, Z9
+	VMOVAPS.Z   Z9, K2, Z9
+	VFMADD231PS Z9, Z16, Z12
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z10, Z14, Z9
+	VMOVAPS      Z9, Z16
+	VFMADD231PS  Z15, Z13, Z16
+	VBROADCASTSS 12(R8), Z17
+	VBROADCASTSS 16(R8), Z18
+	VMULPS       Z15, Z18, Z18
+	VFMADD231PS  Z10, Z17, Z18
+	VMULPS       Z12, Z18, Z17
+	VMOVAPS      Z16, Z20
+
+	// q^gamma
+	CMPQ   R9, $+1
+	JGE    focusnot0_458
+	VMULPS Z16, Z16, Z20
+	JMP    focusdone458
+
+focusnot0_458:
+	CMPQ    R9, $+2
+	JGE     focusnot1_458
+	VMOVAPS Z1, Z20
+	JMP     focusdone458
+
+focusnot1_458:
+	CMPQ R9, $+3
+	JGE  focusnot2_458
+	JMP  focusdone458
+
+focusnot2_458:
+	CMPQ    R9, $+4
+	JGE     focusnot3_458
+	VSQRTPS Z16, Z20
+	JMP     focusdone458
+
+focusnot3_458:
+	CMPQ         R9, $+5
+	JGE          focusnot4_458
+	VSQRTPS      Z16, Z19
+	VMOVAPS      Z16, Z20
+	VFNMADD231PS Z19, Z19, Z20
+	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z19, Z16, Z20
+	JMP          focusdone458
+
+focusnot4_458:
+	CMPQ             R9, $+6
+	JGE              focusnot5_458
+	VSQRTPS          Z16, Z19
+	VMULPS           Z16, Z16, Z21
+	VMOVAPS          Z21, Z20
+	VFMSUB231PS      Z16, Z16, Z20
+	VMOVAPS          Z16, Z22
+	VFNMADD231PS     Z19, Z19, Z22
+	VMULPS           Z22, Z16, Z22
+	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
+	VMULPS           Z19, Z20, Z20
+	VFMADD231PS      Z19, Z21, Z20
+	JMP              focusdone458
+
+focusnot5_458:
+	CMPQ        R9, $+7
+	JGE         focusnot6_458
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z19, Z20
+	JMP         focusdone458
+
+focusnot6_458:
+	CMPQ        R9, $+8
+	JGE         focusnot7_458
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z16, Z16, Z20
+	VADDPS      Z19, Z19, Z21
+	VMULPS      Z20, Z21, Z20
+	VFMADD231PS Z19, Z19, Z20
+	JMP         focusdone458
+
+focusnot7_458:
+	CMPQ        R9, $+9
+	JGE         focusnot8_458
+	VMULPS      Z16, Z16, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z16, Z16, Z21
+	VMULPS      Z20, Z20, Z19
+	VADDPS      Z20, Z20, Z22
+	VFMSUB213PS Z19, Z20, Z20
+	VFMADD231PS Z21, Z22, Z20
+	VMULPS      Z16, Z20, Z20
+	VFMADD231PS Z16, Z19, Z20
+	JMP         focusdone458
+
+focusnot8_458:
+	LEAQ         20(R8), R10
+	VBROADCASTSS (R10), Z19
+	VBROADCASTSS 4(R10), Z21
+	VBROADCASTSS 8(R10), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD.BCST consts<>+0(SB), Z20, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS   Z23, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z3, K2
+	VBLENDMPS   Z25, Z24, K2, Z24
+	VPSRAD      $0x17, Z24, Z25
+	VPSRLD      $0x14, Z24, Z26
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z19, Z27
+	VFMSUB213PS Z27, Z19, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z19, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
+	VPSRAD      $0x03, Z22, Z22
+	VADDPS      Z25, Z21, Z26
+	VPSLLD      $0x17, Z22, Z27
+	VPADDD      Z27, Z26, Z27
+	VPMINUD     Z2, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD   Z0, Z22, Z22
+	VPSUBD    Z22, Z4, Z22
+	VPSLLD    $0x17, Z22, Z22
+	VADDPS    Z21, Z22, Z28
+	VSUBPS    Z22, Z28, Z29
+	VSUBPS    Z29, Z21, Z21
+	VADDPS    Z25, Z21, Z21
+	VADDPS    Z21, Z28, Z21
+	VCMPPS    $0x11, Z22, Z26, K2
+	VPSUBD    Z22, Z21, Z21
+	VBLENDMPS Z21, Z27, K2, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z24, Z5, K2
+	VBLENDMPS   Z2, Z21, K2, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
+	VBLENDMPS   Z0, Z21, K2, Z21
+	VPCMPD      $0x00, Z0, Z23, K2
+	VPMOVD2M    Z19, K3
+	VBLENDMPS   Z2, Z0, K3, Z22
+	VBLENDMPS   Z22, Z21, K2, Z21
+	VPCMPD      $0x00, Z2, Z23, K2
+	VPMOVD2M    Z19, K3
+	VBLENDMPS   Z0, Z2, K3, Z19
+	VBLENDMPS   Z19, Z21, K2, Z19
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   12(R10), Z21
+	VPANDD         Z21, Z20, Z21
+	VPORD          Z21, Z19, Z19
+	VPCMPD         $0x06, Z0, Z23, K2
+	VPCMPD         $0x06, Z23, Z2, K3
+	KANDW          K2, K3, K2
+	VBROADCASTSS   16(R10), Z21
+	VPANDD         Z21, Z20, Z20
+	VPCMPD         $0x06, Z20, Z0, K3
+	KANDW          K2, K3, K2
+	VPCMPD         $0x06, Z2, Z23, K3
+	KORW           K2, K3, K2
+	VBLENDMPS.BCST consts<>+608(SB), Z19, K2, Z20
+
+focusdone458:
+	// loss = (alpha ce) q^gamma
+	VCMPPS.BCST  $0x12, consts<>+2112(SB), Z17, K2
+	VMULPS       Z20, Z17, Z19
+	VBLENDMPS    Z19, Z17, K2, Z17
+	VPMINUD.BCST consts<>+608(SB), Z17, Z17
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS.BCST $0x11, consts<>+2080(SB), Z10, K2
+	VBLENDMPS   Z13, Z14, K2, Z19
+	VDIVPS      Z16, Z19, Z19
+	VCMPPS      $0x00, Z0, Z16, K3
+	VBLENDMPS   Z1, Z19, K3, Z16
+	VBLENDMPS   Z14, Z13, K2, Z14
+	VMULPS      Z16, Z14, Z14
+	VCMPPS      $0x11, Z14, Z0, K2
+	VMULPS      Z14, Z12, Z12
+	VMOVAPS.Z   Z12, K2, Z12
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
+	VBROADCASTSS      8(R8), Z14
+	VFNMADD132PS.BCST consts<>+2144(SB), Z1, Z10
+	VMULPS            Z10, Z14, Z10
+	VFMSUB231PS       Z15, Z13, Z9
+	VFMADD231PS       Z12, Z10, Z9
+	VMULPS            Z20, Z18, Z10
+	VMULPS            Z10, Z11, Z10
+	VMULPS            Z9, Z10, Z9
+	VCMPPS            $0x03, Z9, Z9, K2
+	VBLENDMPS.BCST    consts<>+608(SB), Z9, K2, Z9
+	VCMPPS            $0x00, Z0, Z11, K2
+	VBLENDMPS         Z0, Z9, K2, Z9
+	VMOVUPS           Z17, K1, (CX)
+	VMOVUPS           Z9, K1, (DX)
+	ADDQ              $+64, CX
+	ADDQ              $+64, DX
+	ADDQ              $+64, BX
+	ADDQ              $+64, SI
+	ADDQ              $+64, DI
+	ADDQ              $-16, AX
+	CMPQ              AX, $+1
+	JGE               vector
+	VZEROUPPER
+	RET
+
+// func sigmoidGradScaledAVX2(losses *float32, grad *float32, logits *float32, targets *float32, scales *float32, n int, p *lossParams)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·sigmoidGradScaledAVX2(SB), NOSPLIT, $320-56
+	VBROADCASTSS consts<>+960(SB), Y0
+	VBROADCASTSS consts<>+384(SB), Y1
+	MOVQ         n+40(FP), AX
+	MOVQ         losses+0(FP), CX
+	MOVQ         grad+8(FP), DX
+	MOVQ         logits+16(FP), BX
+	MOVQ         targets+24(FP), SI
+	MOVQ         scales+32(FP), DI
+	MOVQ         p+48(FP), R8
+	MOVQ         (R8), R9
+
+loop:
+	CMPQ AX, $+8
+	JLT  rest
+
+block:
+	// any |x| > 87, or NaN?
+	VMOVUPS   (BX), Y2
+	VPAND     consts<>+0(SB), Y2, Y2
+	VPCMPGTD  consts<>+32(SB), Y2, Y2
+	VMOVMSKPS Y2, R10
+	TESTL     R10, R10
+	JNE       slowblock
+	VMOVUPS   (DI), Y2
+	VMOVUPS   (BX), Y3
+	VMOVUPS   (SI), Y4
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR   consts<>+1184(SB), Y3, Y5
+	VSUBPS consts<>+64(SB), Y5, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+128(SB), Y5, Y6
+	VSUBPS       consts<>+128(SB), Y6, Y7
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y7, Y5
+	VFNMADD231PS consts<>+192(SB), Y7, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y7
+	VFMADD213PS  consts<>+256(SB), Y5, Y7
+	VFMADD213PS  consts<>+288(SB), Y5, Y7
+	VFMADD213PS  consts<>+320(SB), Y5, Y7
+	VFMADD213PS  consts<>+352(SB), Y7, Y5
+
+	// 2^n T[j] (1 + p)
+	VMOVUPS     exp_one<>+0(SB), Y7
+	VPERMILPS   Y6, Y7, Y7
+	VPSLLD      $0x15, Y6, Y6
+	VPADDD      Y6, Y7, Y6
+	VFMADD231PS Y5, Y6, Y6
+	VADDPS      Y1, Y6, Y5
+	VDIVPS      Y5, Y1, Y5
+	VMULPS      Y5, Y6, Y7
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y1, Y6, Y8
+	VPSUBD consts<>+1888(SB), Y8, Y8
+	VPAND  consts<>+640(SB), Y8, Y9
+	VPSRLD $0x15, Y8, Y8
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y9, Y1, Y10
+	VMOVUPS     log_r<>+0(SB), Y11
+	VPERMILPS   Y8, Y11, Y11
+	VMULPS      Y11, Y10, Y10
+	VADDPS      consts<>+672(SB), Y10, Y11
+	VFMADD231PS Y10, Y6, Y11
+	VCVTDQ2PS   Y9, Y6
+	VMOVUPS     log_th<>+0(SB), Y9
+	VPERMILPS   Y8, Y9, Y9
+	VMOVUPS     log_tl<>+0(SB), Y10
+	VPERMILPS   Y8, Y10, Y8
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y11, Y11, Y10
+	VBROADCASTSS consts<>+1952(SB), Y12
+	VFMADD213PS  consts<>+1984(SB), Y11, Y12
+	VFMADD231PS  consts<>+1920(SB), Y10, Y12
+	VBROADCASTSS consts<>+2016(SB), Y13
+	VFMADD213PS  consts<>+2048(SB), Y11, Y13
+	VFMADD231PS  Y12, Y10, Y13
+	VFMADD231PS  consts<>+1056(SB), Y6, Y8
+	VFMADD231PS  Y13, Y10, Y8
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+1088(SB), Y6, Y9
+	VADDPS      Y11, Y9, Y6
+	VSUBPS      Y6, Y9, Y9
+	VADDPS      Y11, Y9, Y9
+	VADDPS      Y9, Y8, Y8
+	VADDPS      Y8, Y6, Y6
+	VBLENDVPS   Y3, Y7, Y5, Y8
+	VBLENDVPS   Y3, Y5, Y7, Y5
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y4, Y1, Y7
+	VBLENDVPS   Y3, Y4, Y7, Y9
+	VCMPPS      $0x11, Y9, Y0, Y10
+	VPAND       consts<>+0(SB), Y3, Y3
+	VPAND       Y3, Y10, Y3
+	VFMADD231PS Y3, Y9, Y6
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y4, Y5, Y3
+	VMOVAPS      Y3, Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS 12(R8), Y10
+	VBROADCASTSS 16(R8), Y11
+	VMULPS       Y7, Y11, Y11
+	VFMADD231PS  Y4, Y10, Y11
+	VMULPS       Y6, Y11, Y10
+	VMOVAPS      Y9, Y13
+
+	// q^gamma
+	CMPQ   R9, $+1
+	JGE    focusnot0_511
+	VMULPS Y9, Y9, Y13
+	JMP    focusdone511
+
+focusnot0_511:
+	CMPQ    R9, $+2
+	JGE     focusnot1_511
+	VMOVAPS Y1, Y13
+	JMP     focusdone511
+
+focusnot1_511:
+	CMPQ R9, $+3
+	JGE  focusnot2_511
+	JMP  focusdone511
+
+focusnot2_511:
+	CMPQ    R9, $+4
+	JGE     focusnot3_511
+	VSQRTPS Y9, Y13
+	JMP     focusdone511
+
+focusnot3_511:
+	CMPQ         R9, $+5
+	JGE          focusnot4_511
+	VSQRTPS      Y9, Y12
+	VMOVAPS      Y9, Y13
+	VFNMADD231PS Y12, Y12, Y13
+	VMULPS       consts<>+2080(SB), Y12, Y14
+	VMULPS       Y14, Y13, Y13
+	VFMADD231PS  Y12, Y9, Y13
+	JMP          focusdone511
+
+focusnot4_511:
+	CMPQ         R9, $+6
+	JGE          focusnot5_511
+	VSQRTPS      Y9, Y12
+	VMULPS       Y9, Y9, Y14
+	VMOVAPS      Y14, Y13
+	VFMSUB231PS  Y9, Y9, Y13
+	VMOVAPS      Y9, Y15
+	VFNMADD231PS Y12, Y12, Y15
+	VMULPS       Y15, Y9, Y15
+	VFMADD231PS  consts<>+2080(SB), Y15, Y13
+	VMULPS       Y12, Y13, Y13
+	VFMADD231PS  Y12, Y14, Y13
+	JMP          focusdone511
+
+focusnot5_511:
+	CMPQ        R9, $+7
+	JGE         focusnot6_511
+	VMULPS      Y9, Y9, Y12
+	VMOVAPS     Y12, Y13
+	VFMSUB231PS Y9, Y9, Y13
+	VMULPS      Y9, Y13, Y13
+	VFMADD231PS Y9, Y12, Y13
+	JMP         focusdone511
+
+focusnot6_511:
+	CMPQ        R9, $+8
+	JGE         focusnot7_511
+	VMULPS      Y9, Y9, Y12
+	VMOVAPS     Y12, Y13
+	VFMSUB231PS Y9, Y9, Y13
+	VADDPS      Y12, Y12, Y14
+	VMULPS      Y13, Y14, Y13
+	VFMADD231PS Y12, Y12, Y13
+	JMP         focusdone511
+
+focusnot7_511:
+	CMPQ        R9, $+9
+	JGE         focusnot8_511
+	VMULPS      Y9, Y9, Y13
+	VMOVAPS     Y13, Y14
+	VFMSUB231PS Y9, Y9, Y14
+	VMULPS      Y13, Y13, Y12
+	VADDPS      Y13, Y13, Y15
+	VFMSUB213PS Y12, Y13, Y13
+	VFMADD231PS Y14, Y15, Y13
+	VMULPS      Y9, Y13, Y13
+	VFMADD231PS Y9, Y12, Y13
+	JMP         focusdone511
+
+focusnot8_511:
+	LEAQ         20(R8), R10
+	VMOVUPS      Y10, (SP)
+	VMOVUPS      Y9, 32(SP)
+	VMOVUPS      Y8, 64(SP)
+	VMOVUPS      Y5, 96(SP)
+	VMOVUPS      Y4, 128(SP)
+	VMOVUPS      Y7, 160(SP)
+	VMOVUPS      Y3, 192(SP)
+	VMOVUPS      Y6, 224(SP)
+	VMOVUPS      Y11, 256(SP)
+	VMOVUPS      Y2, 288(SP)
+	VBROADCASTSS (R10), Y2
+	VBROADCASTSS 4(R10), Y3
+	VBROADCASTSS 8(R10), Y4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y13, Y5
+	VPSUBD       consts<>+1248(SB), Y5, Y6
+	VCVTDQ2PS    Y5, Y7
+	VPSUBD       consts<>+1760(SB), Y7, Y7
+	VBROADCASTSS consts<>+1120(SB), Y8
+	VPCMPGTD     Y5, Y8, Y8
+	VBLENDVPS    Y8, Y7, Y6, Y6
+	VPSRAD       $0x17, Y6, Y7
+	VPSRLD       $0x14, Y6, Y8
+	VPAND        consts<>+1280(SB), Y6, Y6
+	VPADDD       consts<>+1312(SB), Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y8, Y9
+	VFMADD213PS  consts<>+672(SB), Y9, Y6
+	VMULPS       consts<>+1344(SB), Y6, Y9
+	VMOVAPS      Y6, Y10
+	VFMADD231PS  Y9, Y6, Y10
+	VSUBPS       Y10, Y6, Y11
+	VFMADD231PS  Y9, Y6, Y11
+	VMULPS       Y6, Y6, Y9
+	VBROADCASTSS consts<>+1376(SB), Y12
+	VFMADD213PS  consts<>+1408(SB), Y6, Y12
+	VFMADD213PS  consts<>+1440(SB), Y6, Y12
+	VFMADD213PS  consts<>+1472(SB), Y6, Y12
+	VFMADD213PS  consts<>+1504(SB), Y6, Y12
+	VMULPS       Y6, Y9, Y6
+	VFMADD231PS  Y12, Y6, Y11
+	VADDPS       Y11, Y10, Y6
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y8, Y9
+	VADDPS      Y9, Y7, Y7
+	VMULPS      Y7, Y2, Y9
+	VFMSUB213PS Y9, Y2, Y7
+	VFMADD213PS Y9, Y3, Y6
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y6, Y12
+	VSUBPS      consts<>+1536(SB), Y12, Y14
+	VSUBPS      Y14, Y9, Y9
+	VFMADD231PS Y10, Y3, Y9
+	VPERMPS     pow_tl<>+0(SB), Y8, Y8
+	VFMADD231PS Y8, Y2, Y7
+	VFMADD231PS Y10, Y4, Y7
+	VFMADD231PS Y11, Y3, Y7
+	VADDPS      Y7, Y9, Y3
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y4
+	VFMADD213PS  consts<>+1600(SB), Y3, Y4
+	VFMADD213PS  consts<>+1632(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y7
+	VMULPS       Y4, Y7, Y4
+	VFMADD231PS  consts<>+160(SB), Y3, Y4
+	VPERMPS      pow_full_hi<>+0(SB), Y12, Y3
+	VPERMPS      pow_full_lo<>+0(SB), Y12, Y7
+	VFMADD231PS  Y4, Y3, Y7
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y12, Y4
+	VPSRAD  $0x03, Y4, Y4
+	VADDPS  Y7, Y3, Y8
+	VPSLLD  $0x17, Y4, Y9
+	VPADDD  Y9, Y8, Y9
+	VPMINUD consts<>+928(SB), Y9, Y9
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD      Y0, Y4, Y4
+	VBROADCASTSS consts<>+1792(SB), Y10
+	VPSUBD       Y4, Y10, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VADDPS       Y3, Y4, Y10
+	VSUBPS       Y4, Y10, Y11
+	VSUBPS       Y11, Y3, Y3
+	VADDPS       Y7, Y3, Y3
+	VADDPS       Y3, Y10, Y3
+	VCMPPS       $0x11, Y4, Y8, Y7
+	VPSUBD       Y4, Y3, Y3
+	VBLENDVPS    Y7, Y3, Y9, Y3
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y4
+	VCMPPS       $0x11, Y6, Y4, Y4
+	VBLENDVPS    Y4, consts<>+928(SB), Y3, Y3
+	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
+	VBLENDVPS    Y4, Y0, Y3, Y3
+	VPCMPEQD     Y0, Y5, Y4
+	VBLENDVPS    Y2, consts<>+928(SB), Y0, Y6
+	VBLENDVPS    Y4, Y6, Y3, Y3
+	VPCMPEQD     consts<>+928(SB), Y5, Y4
+	VBROADCASTSS consts<>+928(SB), Y6
+	VBLENDVPS    Y2, Y0, Y6, Y2
+	VBLENDVPS    Y4, Y2, Y3, Y2
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R10), Y3
+	VPAND        Y3, Y13, Y3
+	VPOR         Y3, Y2, Y2
+	VPCMPGTD     Y0, Y5, Y3
+	VBROADCASTSS consts<>+928(SB), Y4
+	VPCMPGTD     Y5, Y4, Y4
+	VPAND        Y3, Y4, Y3
+	VBROADCASTSS 16(R10), Y4
+	VPAND        Y4, Y13, Y4
+	VPCMPGTD     Y4, Y0, Y4
+	VPAND        Y3, Y4, Y3
+	VPCMPGTD     consts<>+928(SB), Y5, Y4
+	VPOR         Y3, Y4, Y3
+	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y13
+	VMOVUPS      (SP), Y10
+	VMOVUPS      32(SP), Y9
+	VMOVUPS      64(SP), Y8
+	VMOVUPS      96(SP), Y5
+	VMOVUPS      128(SP), Y4
+	VMOVUPS      160(SP), Y7
+	VMOVUPS      192(SP), Y3
+	VMOVUPS      224(SP), Y6
+	VMOVUPS      256(SP), Y11
+	VMOVUPS      288(SP), Y2
+
+focusdone511:
+	// loss = (alpha ce) q^gamma
+	VCMPPS    $0x12, consts<>+2112(SB), Y10, Y12
+	VMULPS    Y13, Y10, Y14
+	VBLENDVPS Y12, Y14, Y10, Y10
+	VPMINUD   consts<>+608(SB), Y10, Y10
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, consts<>+2080(SB), Y4, Y12
+	VBLENDVPS Y12, Y8, Y5, Y14
+	VDIVPS    Y9, Y14, Y14
+	VCMPPS    $0x00, Y0, Y9, Y9
+	VBLENDVPS Y9, Y1, Y14, Y9
+	VBLENDVPS Y12, Y5, Y8, Y5
+	VMULPS    Y9, Y5, Y5
+	VCMPPS    $0x11, Y5, Y0, Y9
+	VMULPS    Y5, Y6, Y5
+	VPAND     Y5, Y9, Y5
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
+	VBROADCASTSS 8(R8), Y6
+	VFNMADD132PS consts<>+2144(SB), Y1, Y4
+	VMULPS       Y4, Y6, Y4
+	VFMSUB231PS  Y7, Y8, Y3
+	VFMADD231PS  Y5, Y4, Y3
+	VMULPS       Y13, Y11, Y4
+	VMULPS       Y4, Y2, Y4
+	VMULPS       Y3, Y4, Y3
+	VCMPPS       $0x03, Y3, Y3, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y3
+	VCMPPS       $0x00, Y0, Y2, Y2
+	VBLENDVPS    Y2, Y0, Y3, Y2
+	VMOVUPS      Y10, (CX)
+	VMOVUPS      Y2, (DX)
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	ADDQ         $+32, BX
+	ADDQ         $+32, SI
+	ADDQ         $+32, DI
+	ADDQ         $-8, AX
+	CMPQ         AX, $+8
+	JGE          block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVQ       $0x00000008, R10
+	MOVQ       AX, R11
+	CMPQ       R11, R10
+	CMOVQGT    R10, R11
+	NEGQ       R11
+	LEAQ       lane_mask<>+32(SB), R10
+	VMOVUPS    (R10)(R11*4), Y2
+	VMASKMOVPS (BX), Y2, Y3
+	VBLENDVPS  Y2, Y3, Y1, Y3
+	VMASKMOVPS (SI), Y2, Y4
+	VBLENDVPS  Y2, Y4, Y0, Y4
+	VMASKMOVPS (DI), Y2, Y5
+	VBLENDVPS  Y2, Y5, Y1, Y2
+
+	// any |x| > 87, or NaN?
+	VPAND     consts<>+0(SB), Y3, Y5
+	VPCMPGTD  consts<>+32(SB), Y5, Y5
+	VMOVMSKPS Y5, R10
+	TESTL     R10, R10
+	JNE       slowvector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR   consts<>+1184(SB), Y3, Y5
+	VSUBPS consts<>+64(SB), Y5, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+128(SB), Y5, Y6
+	VSUBPS       consts<>+128(SB), Y6, Y7
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y7, Y5
+	VFNMADD231PS consts<>+192(SB), Y7, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y7
+	VFMADD213PS  consts<>+256(SB), Y5, Y7
+	VFMADD213PS  consts<>+288(SB), Y5, Y7
+	VFMADD213PS  consts<>+320(SB), Y5, Y7
+	VFMADD213PS  consts<>+352(SB), Y7, Y5
+
+	// 2^n T[j] (1 + p)
+	VMOVUPS     exp_one<>+0(SB), Y7
+	VPERMILPS   Y6, Y7, Y7
+	VPSLLD      $0x15, Y6, Y6
+	VPADDD      Y6, Y7, Y6
+	VFMADD231PS Y5, Y6, Y6
+	VADDPS      Y1, Y6, Y5
+	VDIVPS      Y5, Y1, Y5
+	VMULPS      Y5, Y6, Y7
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y1, Y6, Y8
+	VPSUBD consts<>+1888(SB), Y8, Y8
+	VPAND  consts<>+640(SB), Y8, Y9
+	VPSRLD $0x15, Y8, Y8
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y9, Y1, Y10
+	VMOVUPS     log_r<>+0(SB), Y11
+	VPERMILPS   Y8, Y11, Y11
+	VMULPS      Y11, Y10, Y10
+	VADDPS      consts<>+672(SB), Y10, Y11
+	VFMADD231PS Y10, Y6, Y11
+	VCVTDQ2PS   Y9, Y6
+	VMOVUPS     log_th<>+0(SB), Y9
+	VPERMILPS   Y8, Y9, Y9
+	VMOVUPS     log_tl<>+0(SB), Y10
+	VPERMILPS   Y8, Y10, Y8
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y11, Y11, Y10
+	VBROADCASTSS consts<>+1952(SB), Y12
+	VFMADD213PS  consts<>+1984(SB), Y11, Y12
+	VFMADD231PS  consts<>+1920(SB), Y10, Y12
+	VBROADCASTSS consts<>+2016(SB), Y13
+	VFMADD213PS  consts<>+2048(SB), Y11, Y13
+	VFMADD231PS  Y12, Y10, Y13
+	VFMADD231PS  consts<>+1056(SB), Y6, Y8
+	VFMADD231PS  Y13, Y10, Y8
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+1088(SB), Y6, Y9
+	VADDPS      Y11, Y9, Y6
+	VSUBPS      Y6, Y9, Y9
+	VADDPS      Y11, Y9, Y9
+	VADDPS      Y9, Y8, Y8
+	VADDPS      Y8, Y6, Y6
+	VBLENDVPS   Y3, Y7, Y5, Y8
+	VBLENDVPS   Y3, Y5, Y7, Y5
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y4, Y1, Y7
+	VBLENDVPS   Y3, Y4, Y7, Y9
+	VCMPPS      $0x11, Y9, Y0, Y10
+	VPAND       consts<>+0(SB), Y3, Y3
+	VPAND       Y3, Y10, Y3
+	VFMADD231PS Y3, Y9, Y6
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y4, Y5, Y3
+	VMOVAPS      Y3, Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS 12(R8), Y10
+	VBROADCASTSS 16(R8), Y11
+	VMULPS       Y7, Y11, Y11
+	VFMADD231PS  Y4, Y10, Y11
+	VMULPS       Y6, Y11, Y10
+	VMOVAPS      Y9, Y13
+
+	// q^gamma
+	CMPQ   R9, $+1
+	JGE    focusnot0_512
+	VMULPS Y9, Y9, Y13
+	JMP    focusdone512
+
+focusnot0_512:
+	CMPQ    R9, $+2
+	JGE     focusnot1_512
+	VMOVAPS Y1, Y13
+	JMP     focusdone512
+
+focusnot1_512:
+	CMPQ R9, $+3
+	JGE  focusnot2_512
+	JMP  focusdone512
+
+focusnot2_512:
+	CMPQ    R9, $+4
+	JGE     focusnot3_512
+	VSQRTPS Y9, Y13
+	JMP     focusdone512
+
+focusnot3_512:
+	CMPQ         R9, $+5
+	JGE          focusnot4_512
+	VSQRTPS      Y9, Y12
+	VMOVAPS      Y9, Y13
+	VFNMADD231PS Y12, Y12, Y13
+	VMULPS       consts<>+2080(SB), Y12, Y14
+	VMULPS       Y14, Y13, Y13
+	VFMADD231PS  Y12, Y9, Y13
+	JMP          focusdone512
+
+focusnot4_512:
+	CMPQ         R9, $+6
+	JGE          focusnot5_512
+	VSQRTPS      Y9, Y12
+	VMULPS       Y9, Y9, Y14
+	VMOVAPS      Y14, Y13
+	VFMSUB231PS  Y9, Y9, Y13
+	VMOVAPS      Y9, Y15
+	VFNMADD231PS Y12, Y12, Y15
+	VMULPS       Y15, Y9, Y15
+	VFMADD231PS  consts<>+2080(SB), Y15, Y13
+	VMULPS       Y12, Y13, Y13
+	VFMADD231PS  Y12, Y14, Y13
+	JMP          focusdone512
+
+focusnot5_512:
+	CMPQ        R9, $+7
+	JGE         focusnot6_512
+	VMULPS      Y9, Y9, Y12
+	VMOVAPS     Y12, Y13
+	VFMSUB231PS Y9, Y9, Y13
+	VMULPS      Y9, Y13, Y13
+	VFMADD231PS Y9, Y12, Y13
+	JMP         focusdone512
+
+focusnot6_512:
+	CMPQ        R9, $+8
+	JGE         focusnot7_512
+	VMULPS      Y9, Y9, Y12
+	VMOVAPS     Y12, Y13
+	VFMSUB231PS Y9, Y9, Y13
+	VADDPS      Y12, Y12, Y14
+	VMULPS      Y13, Y14, Y13
+	VFMADD231PS Y12, Y12, Y13
+	JMP         focusdone512
+
+focusnot7_512:
+	CMPQ        R9, $+9
+	JGE         focusnot8_512
+	VMULPS      Y9, Y9, Y13
+	VMOVAPS     Y13, Y14
+	VFMSUB231PS Y9, Y9, Y14
+	VMULPS      Y13, Y13, Y12
+	VADDPS      Y13, Y13, Y15
+	VFMSUB213PS Y12, Y13, Y13
+	VFMADD231PS Y14, Y15, Y13
+	VMULPS      Y9, Y13, Y13
+	VFMADD231PS Y9, Y12, Y13
+	JMP         focusdone512
+
+focusnot8_512:
+	LEAQ         20(R8), R10
+	VMOVUPS      Y10, (SP)
+	VMOVUPS      Y9, 32(SP)
+	VMOVUPS      Y8, 64(SP)
+	VMOVUPS      Y5, 96(SP)
+	VMOVUPS      Y4, 128(SP)
+	VMOVUPS      Y7, 160(SP)
+	VMOVUPS      Y3, 192(SP)
+	VMOVUPS      Y6, 224(SP)
+	VMOVUPS      Y11, 256(SP)
+	VMOVUPS      Y2, 288(SP)
+	VBROADCASTSS (R10), Y2
+	VBROADCASTSS 4(R10), Y3
+	VBROADCASTSS 8(R10), Y4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y13, Y5
+	VPSUBD       consts<>+1248(SB), Y5, Y6
+	VCVTDQ2PS    Y5, Y7
+	VPSUBD       consts<>+1760(SB), Y7, Y7
+	VBROADCASTSS consts<>+1120(SB), Y8
+	VPCMPGTD     Y5, Y8, Y8
+	VBLENDVPS    Y8, Y7, Y6, Y6
+	VPSRAD       $0x17, Y6, Y7
+	VPSRLD       $0x14, Y6, Y8
+	VPAND        consts<>+1280(SB), Y6, Y6
+	VPADDD       consts<>+1312(SB), Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y8, Y9
+	VFMADD213PS  consts<>+672(SB), Y9, Y6
+	VMULPS       consts<>+1344(SB), Y6, Y9
+	VMOVAPS      Y6, Y10
+	VFMADD231PS  Y9, Y6, Y10
+	VSUBPS       Y10, Y6, Y11
+	VFMADD231PS  Y9, Y6, Y11
+	VMULPS       Y6, Y6, Y9
+	VBROADCASTSS consts<>+1376(SB), Y12
+	VFMADD213PS  consts<>+1408(SB), Y6, Y12
+	VFMADD213PS  consts<>+1440(SB), Y6, Y12
+	VFMADD213PS  consts<>+1472(SB), Y6, Y12
+	VFMADD213PS  consts<>+1504(SB), Y6, Y12
+	VMULPS       Y6, Y9, Y6
+	VFMADD231PS  Y12, Y6, Y11
+	VADDPS       Y11, Y10, Y6
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y8, Y9
+	VADDPS      Y9, Y7, Y7
+	VMULPS      Y7, Y2, Y9
+	VFMSUB213PS Y9, Y2, Y7
+	VFMADD213PS Y9, Y3, Y6
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y6, Y12
+	VSUBPS      consts<>+1536(SB), Y12, Y14
+	VSUBPS      Y14, Y9, Y9
+	VFMADD231PS Y10, Y3, Y9
+	VPERMPS     pow_tl<>+0(SB), Y8, Y8
+	VFMADD231PS Y8, Y2, Y7
+	VFMADD231PS Y10, Y4, Y7
+	VFMADD231PS Y11, Y3, Y7
+	VADDPS      Y7, Y9, Y3
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y4
+	VFMADD213PS  consts<>+1600(SB), Y3, Y4
+	VFMADD213PS  consts<>+1632(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y7
+	VMULPS       Y4, Y7, Y4
+	VFMADD231PS  consts<>+160(SB), Y3, Y4
+	VPERMPS      pow_full_hi<>+0(SB), Y12, Y3
+	VPERMPS      pow_full_lo<>+0(SB), Y12, Y7
+	VFMADD231PS  Y4, Y3, Y7
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y12, Y4
+	VPSRAD  $0x03, Y4, Y4
+	VADDPS  Y7, Y3, Y8
+	VPSLLD  $0x17, Y4, Y9
+	VPADDD  Y9, Y8, Y9
+	VPMINUD consts<>+928(SB), Y9, Y9
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD      Y0, Y4, Y4
+	VBROADCASTSS consts<>+1792(SB), Y10
+	VPSUBD       Y4, Y10, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VADDPS       Y3, Y4, Y10
+	VSUBPS       Y4, Y10, Y11
+	VSUBPS       Y11, Y3, Y3
+	VADDPS       Y7, Y3, Y3
+	VADDPS       Y3, Y10, Y3
+	VCMPPS       $0x11, Y4, Y8, Y7
+	VPSUBD       Y4, Y3, Y3
+	VBLENDVPS    Y7, Y3, Y9, Y3
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y4
+	VCMPPS       $0x11, Y6, Y4, Y4
+	VBLENDVPS    Y4, consts<>+928(SB), Y3, Y3
+	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
+	VBLENDVPS    Y4, Y0, Y3, Y3
+	VPCMPEQD     Y0, Y5, Y4
+	VBLENDVPS    Y2, consts<>+928(SB), Y0, Y6
+	VBLENDVPS    Y4, Y6, Y3, Y3
+	VPCMPEQD     consts<>+928(SB), Y5, Y4
+	VBROADCASTSS consts<>+928(SB), Y6
+	VBLENDVPS    Y2, Y0, Y6, Y2
+	VBLENDVPS    Y4, Y2, Y3, Y2
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R10), Y3
+	VPAND        Y3, Y13, Y3
+	VPOR         Y3, Y2, Y2
+	VPCMPGTD     Y0, Y5, Y3
+	VBROADCASTSS consts<>+928(SB), Y4
+	VPCMPGTD     Y5, Y4, Y4
+	VPAND        Y3, Y4, Y3
+	VBROADCASTSS 16(R10), Y4
+	VPAND        Y4, Y13, Y4
+	VPCMPGTD     Y4, Y0, Y4
+	VPAND        Y3, Y4, Y3
+	VPCMPGTD     consts<>+928(SB), Y5, Y4
+	VPOR         Y3, Y4, Y3
+	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y13
+	VMOVUPS      (SP), Y10
+	VMOVUPS      32(SP), Y9
+	VMOVUPS      64(SP), Y8
+	VMOVUPS      96(SP), Y5
+	VMOVUPS      128(SP), Y4
+	VMOVUPS      160(SP), Y7
+	VMOVUPS      192(SP), Y3
+	VMOVUPS      224(SP), Y6
+	VMOVUPS      256(SP), Y11
+	VMOVUPS      288(SP), Y2
+
+focusdone512:
+	// loss = (alpha ce) q^gamma
+	VCMPPS    $0x12, consts<>+2112(SB), Y10, Y12
+	VMULPS    Y13, Y10, Y14
+	VBLENDVPS Y12, Y14, Y10, Y10
+	VPMINUD   consts<>+608(SB), Y10, Y14
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, consts<>+2080(SB), Y4, Y10
+	VBLENDVPS Y10, Y8, Y5, Y12
+	VDIVPS    Y9, Y12, Y12
+	VCMPPS    $0x00, Y0, Y9, Y9
+	VBLENDVPS Y9, Y1, Y12, Y9
+	VBLENDVPS Y10, Y5, Y8, Y5
+	VMULPS    Y9, Y5, Y5
+	VCMPPS    $0x11, Y5, Y0, Y9
+	VMULPS    Y5, Y6, Y5
+	VPAND     Y5, Y9, Y5
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
+	VBROADCASTSS 8(R8), Y6
+	VFNMADD132PS consts<>+2144(SB), Y1, Y4
+	VMULPS       Y4, Y6, Y4
+	VFMSUB231PS  Y7, Y8, Y3
+	VFMADD231PS  Y5, Y4, Y3
+	VMULPS       Y13, Y11, Y4
+	VMULPS       Y4, Y2, Y4
+	VMULPS       Y3, Y4, Y3
+	VCMPPS       $0x03, Y3, Y3, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y3
+	VCMPPS       $0x00, Y0, Y2, Y2
+	VBLENDVPS    Y2, Y0, Y3, Y2
+	CMPQ         AX, $+8
+	JLT          partless1
+	VMOVUPS      Y14, (CX)
+	JMP          partdone1
+
+partless1:
+	MOVQ         CX, R10
+	TESTQ        $0x00000004, AX
+	JEQ          partfour1
+	VMOVUPS      X14, (R10)
+	ADDQ         $+16, R10
+	VEXTRACTF128 $0x01, Y14, X14
+
+partfour1:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo1
+	VMOVLPS X14, (R10)
+	ADDQ    $+8, R10
+	VPSRLDQ $0x08, X14, X14
+
+parttwo1:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone1
+	VMOVSS X14, (R10)
+
+partdone1:
+	CMPQ    AX, $+8
+	JLT     partless2
+	VMOVUPS Y2, (DX)
+	JMP     partdone2
+
+partless2:
+	MOVQ         DX, R10
+	TESTQ        $0x00000004, AX
+	JEQ          partfour2
+	VMOVUPS      X2, (R10)
+	ADDQ         $+16, R10
+	VEXTRACTF128 $0x01, Y2, X2
+
+partfour2:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo2
+	VMOVLPS X2, (R10)
+	ADDQ    $+8, R10
+	VPSRLDQ $0x08, X2, X2
+
+parttwo2:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone2
+	VMOVSS X2, (R10)
+
+partdone2:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $+32, BX
+	ADDQ $+32, SI
+	ADDQ $+32, DI
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
+slowblock:
+	MOVQ $0x00000008, R10
+
+slow:
+	VMOVUPS (DI), Y2
+	VMOVUPS (BX), Y3
+	VMOVUPS (SI), Y4
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR         consts<>+1184(SB), Y3, Y5
+	VSUBPS       consts<>+64(SB), Y5, Y5
+	VBROADCASTSS consts<>+416(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+128(SB), Y5, Y6
+	VSUBPS       consts<>+128(SB), Y6, Y7
+
+	// r = c - n ln2
+	VMOVAPS      Y5, Y8
+	VFNMADD231PS consts<>+160(SB), Y7, Y8
+	VFNMADD231PS consts<>+192(SB), Y7, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y7
+	VFMADD213PS  consts<>+256(SB), Y8, Y7
+	VFMADD213PS  consts<>+288(SB), Y8, Y7
+	VFMADD213PS  consts<>+320(SB), Y8, Y7
+	VFMADD213PS  consts<>+352(SB), Y7, Y8
+	VCMPPS       $0x11, consts<>+480(SB), Y5, Y5
+	VPAND        consts<>+512(SB), Y5, Y5
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y6, Y7
+	VPERMPS     exp_half<>+0(SB), Y6, Y6
+	VPADDD      Y7, Y6, Y6
+	VPAND       consts<>+640(SB), Y7, Y7
+	VPADDD      Y5, Y7, Y7
+	VFMADD231PS Y8, Y6, Y6
+	VMULPS      Y7, Y6, Y6
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y5, Y6, Y5
+	VADDPS  consts<>+576(SB), Y6, Y6
+	VPSUBD  consts<>+576(SB), Y6, Y6
+	VPMAXSD Y6, Y5, Y5
+	VPMINUD consts<>+608(SB), Y5, Y5
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS       $0x11, consts<>+1216(SB), Y5, Y6
+	VBROADCASTSS consts<>+1216(SB), Y7
+	VMAXPS       Y5, Y7, Y7
+	VADDPS       Y1, Y7, Y8
+	VDIVPS       Y8, Y1, Y8
+	VMULPS       Y8, Y7, Y9
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y1, Y7, Y10
+	VPSUBD consts<>+1888(SB), Y10, Y10
+	VPAND  consts<>+640(SB), Y10, Y11
+	VPSRLD $0x15, Y10, Y10
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y11, Y1, Y12
+	VMOVUPS     log_r<>+0(SB), Y13
+	VPERMILPS   Y10, Y13, Y13
+	VMULPS      Y13, Y12, Y12
+	VADDPS      consts<>+672(SB), Y12, Y13
+	VFMADD231PS Y12, Y7, Y13
+	VCVTDQ2PS   Y11, Y7
+	VMOVUPS     log_th<>+0(SB), Y11
+	VPERMILPS   Y10, Y11, Y11
+	VMOVUPS     log_tl<>+0(SB), Y12
+	VPERMILPS   Y10, Y12, Y10
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y13, Y13, Y12
+	VBROADCASTSS consts<>+1952(SB), Y14
+	VFMADD213PS  consts<>+1984(SB), Y13, Y14
+	VFMADD231PS  consts<>+1920(SB), Y12, Y14
+	VBROADCASTSS consts<>+2016(SB), Y15
+	VFMADD213PS  consts<>+2048(SB), Y13, Y15
+	VFMADD231PS  Y14, Y12, Y15
+	VFMADD231PS  consts<>+1056(SB), Y7, Y10
+	VFMADD231PS  Y15, Y12, Y10
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+1088(SB), Y7, Y11
+	VADDPS      Y13, Y11, Y7
+	VSUBPS      Y7, Y11, Y11
+	VADDPS      Y13, Y11, Y11
+	VADDPS      Y11, Y10, Y10
+	VADDPS      Y10, Y7, Y7
+	VBLENDVPS   Y6, Y5, Y9, Y9
+	VBLENDVPS   Y6, Y5, Y7, Y5
+	VBLENDVPS   Y3, Y9, Y8, Y6
+	VBLENDVPS   Y3, Y8, Y9, Y7
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y4, Y1, Y8
+	VBLENDVPS   Y3, Y4, Y8, Y9
+	VCMPPS      $0x11, Y9, Y0, Y10
+	VPAND       consts<>+0(SB), Y3, Y3
+	VPAND       Y3, Y10, Y3
+	VFMADD231PS Y3, Y9, Y5
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y4, Y7, Y3
+	VMOVAPS      Y3, Y9
+	VFMADD231PS  Y8, Y6, Y9
+	VBROADCASTSS 12(R8), Y10
+	VBROADCASTSS 16(R8), Y11
+	VMULPS       Y8, Y11, Y11
+	VFMADD231PS  Y4, Y10, Y11
+	VMULPS       Y5, Y11, Y10
+	VMOVAPS      Y9, Y13
+
+	// q^gamma
+	CMPQ   R9, $+1
+	JGE    focusnot0_513
+	VMULPS Y9, Y9, Y13
+	JMP    focusdone513
+
+focusnot0_513:
+	CMPQ    R9, $+2
+	JGE     focusnot1_513
+	VMOVAPS Y1, Y13
+	JMP     focusdone513
+
+focusnot1_513:
+	CMPQ R9, $+3
+	JGE  focusnot2_513
+	JMP  focusdone513
+
+focusnot2_513:
+	CMPQ    R9, $+4
+	JGE     focusnot3_513
+	VSQRTPS Y9, Y13
+	JMP     focusdone513
+
+focusnot3_513:
+	CMPQ         R9, $+5
+	JGE          focusnot4_513
+	VSQRTPS      Y9, Y12
+	VMOVAPS      Y9, Y13
+	VFNMADD231PS Y12, Y12, Y13
+	VMULPS       consts<>+2080(SB), Y12, Y14
+	VMULPS       Y14, Y13, Y13
+	VFMADD231PS  Y12, Y9, Y13
+	JMP          focusdone513
+
+focusnot4_513:
+	CMPQ         R9, $+6
+	JGE          focusnot5_513
+	VSQRTPS      Y9, Y12
+	VMULPS       Y9, Y9, Y14
+	VMOVAPS      Y14, Y13
+	VFMSUB231PS  Y9, Y9, Y13
+	VMOVAPS      Y9, Y15
+	VFNMADD231PS Y12, Y12, Y15
+	VMULPS       Y15, Y9, Y15
+	VFMADD231PS  consts<>+2080(SB), Y15, Y13
+	VMULPS       Y12, Y13, Y13
+	VFMADD231PS  Y12, Y14, Y13
+	JMP          focusdone513
+
+focusnot5_513:
+	CMPQ        R9, $+7
+	JGE         focusnot6_513
+	VMULPS      Y9, Y9, Y12
+	VMOVAPS     Y12, Y13
+	VFMSUB231PS Y9, Y9, Y13
+	VMULPS      Y9, Y13, Y13
+	VFMADD231PS Y9, Y12, Y13
+	JMP         focusdone513
+
+focusnot6_513:
+	CMPQ        R9, $+8
+	JGE         focusnot7_513
+	VMULPS      Y9, Y9, Y12
+	VMOVAPS     Y12, Y13
+	VFMSUB231PS Y9, Y9, Y13
+	VADDPS      Y12, Y12, Y14
+	VMULPS      Y13, Y14, Y13
+	VFMADD231PS Y12, Y12, Y13
+	JMP         focusdone513
+
+focusnot7_513:
+	CMPQ        R9, $+9
+	JGE         focusnot8_513
+	VMULPS      Y9, Y9, Y13
+	VMOVAPS     Y13, Y14
+	VFMSUB231PS Y9, Y9, Y14
+	VMULPS      Y13, Y13, Y12
+	VADDPS      Y13, Y13, Y15
+	VFMSUB213PS Y12, Y13, Y13
+	VFMADD231PS Y14, Y15, Y13
+	VMULPS      Y9, Y13, Y13
+	VFMADD231PS Y9, Y12, Y13
+	JMP         focusdone513
+
+focusnot8_513:
+	LEAQ         20(R8), R11
+	VMOVUPS      Y10, (SP)
+	VMOVUPS      Y9, 32(SP)
+	VMOVUPS      Y6, 64(SP)
+	VMOVUPS      Y7, 96(SP)
+	VMOVUPS      Y4, 128(SP)
+	VMOVUPS      Y8, 160(SP)
+	VMOVUPS      Y3, 192(SP)
+	VMOVUPS      Y5, 224(SP)
+	VMOVUPS      Y11, 256(SP)
+	VMOVUPS      Y2, 288(SP)
+	VBROADCASTSS (R11), Y2
+	VBROADCASTSS 4(R11), Y3
+	VBROADCASTSS 8(R11), Y4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y13, Y5
+	VPSUBD       consts<>+1248(SB), Y5, Y6
+	VCVTDQ2PS    Y5, Y7
+	VPSUBD       consts<>+1760(SB), Y7, Y7
+	VBROADCASTSS consts<>+1120(SB), Y8
+	VPCMPGTD     Y5, Y8, Y8
+	VBLENDVPS    Y8, Y7, Y6, Y6
+	VPSRAD       $0x17, Y6, Y7
+	VPSRLD       $0x14, Y6, Y8
+	VPAND        consts<>+1280(SB), Y6, Y6
+	VPADDD       consts<>+1312(SB), Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y8, Y9
+	VFMADD213PS  consts<>+672(SB), Y9, Y6
+	VMULPS       consts<>+1344(SB), Y6, Y9
+	VMOVAPS      Y6, Y10
+	VFMADD231PS  Y9, Y6, Y10
+	VSUBPS       Y10, Y6, Y11
+	VFMADD231PS  Y9, Y6, Y11
+	VMULPS       Y6, Y6, Y9
+	VBROADCASTSS consts<>+1376(SB), Y12
+	VFMADD213PS  consts<>+1408(SB), Y6, Y12
+	VFMADD213PS  consts<>+1440(SB), Y6, Y12
+	VFMADD213PS  consts<>+1472(SB), Y6, Y12
+	VFMADD213PS  consts<>+1504(SB), Y6, Y12
+	VMULPS       Y6, Y9, Y6
+	VFMADD231PS  Y12, Y6, Y11
+	VADDPS       Y11, Y10, Y6
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y8, Y9
+	VADDPS      Y9, Y7, Y7
+	VMULPS      Y7, Y2, Y9
+	VFMSUB213PS Y9, Y2, Y7
+	VFMADD213PS Y9, Y3, Y6
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y6, Y12
+	VSUBPS      consts<>+1536(SB), Y12, Y14
+	VSUBPS      Y14, Y9, Y9
+	VFMADD231PS Y10, Y3, Y9
+	VPERMPS     pow_tl<>+0(SB), Y8, Y8
+	VFMADD231PS Y8, Y2, Y7
+	VFMADD231PS Y10, Y4, Y7
+	VFMADD231PS Y11, Y3, Y7
+	VADDPS      Y7, Y9, Y3
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y4
+	VFMADD213PS  consts<>+1600(SB), Y3, Y4
+	VFMADD213PS  consts<>+1632(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y7
+	VMULPS       Y4, Y7, Y4
+	VFMADD231PS  consts<>+160(SB), Y3, Y4
+	VPERMPS      pow_full_hi<>+0(SB), Y12, Y3
+	VPERMPS      pow_full_lo<>+0(SB), Y12, Y7
+	VFMADD231PS  Y4, Y3, Y7
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y12, Y4
+	VPSRAD  $0x03, Y4, Y4
+	VADDPS  Y7, Y3, Y8
+	VPSLLD  $0x17, Y4, Y9
+	VPADDD  Y9, Y8, Y9
+	VPMINUD consts<>+928(SB), Y9, Y9
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD      Y0, Y4, Y4
+	VBROADCASTSS consts<>+1792(SB), Y10
+	VPSUBD       Y4, Y10, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VADDPS       Y3, Y4, Y10
+	VSUBPS       Y4, Y10, Y11
+	VSUBPS       Y11, Y3, Y3
+	VADDPS       Y7, Y3, Y3
+	VADDPS       Y3, Y10, Y3
+	VCMPPS       $0x11, Y4, Y8, Y7
+	VPSUBD       Y4, Y3, Y3
+	VBLENDVPS    Y7, Y3, Y9, Y3
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y4
+	VCMPPS       $0x11, Y6, Y4, Y4
+	VBLENDVPS    Y4, consts<>+928(SB), Y3, Y3
+	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
+	VBLENDVPS    Y4, Y0, Y3, Y3
+	VPCMPEQD     Y0, Y5, Y4
+	VBLENDVPS    Y2, consts<>+928(SB), Y0, Y6
+	VBLENDVPS    Y4, Y6, Y3, Y3
+	VPCMPEQD     consts<>+928(SB), Y5, Y4
+	VBROADCASTSS consts<>+928(SB), Y6
+	VBLENDVPS    Y2, Y0, Y6, Y2
+	VBLENDVPS    Y4, Y2, Y3, Y2
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R11), Y3
+	VPAND        Y3, Y13, Y3
+	VPOR         Y3, Y2, Y2
+	VPCMPGTD     Y0, Y5, Y3
+	VBROADCASTSS consts<>+928(SB), Y4
+	VPCMPGTD     Y5, Y4, Y4
+	VPAND        Y3, Y4, Y3
+	VBROADCASTSS 16(R11), Y4
+	VPAND        Y4, Y13, Y4
+	VPCMPGTD     Y4, Y0, Y4
+	VPAND        Y3, Y4, Y3
+	VPCMPGTD     consts<>+928(SB), Y5, Y4
+	VPOR         Y3, Y4, Y3
+	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y13
+	VMOVUPS      (SP), Y10
+	VMOVUPS      32(SP), Y9
+	VMOVUPS      64(SP), Y6
+	VMOVUPS      96(SP), Y7
+	VMOVUPS      128(SP), Y4
+	VMOVUPS      160(SP), Y8
+	VMOVUPS      192(SP), Y3
+	VMOVUPS      224(SP), Y5
+	VMOVUPS      256(SP), Y11
+	VMOVUPS      288(SP), Y2
+
+focusdone513:
+	// loss = (alpha ce) q^gamma
+	VCMPPS    $0x12, consts<>+2112(SB), Y10, Y12
+	VMULPS    Y13, Y10, Y14
+	VBLENDVPS Y12, Y14, Y10, Y10
+	VPMINUD   consts<>+608(SB), Y10, Y10
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, consts<>+2080(SB), Y4, Y12
+	VBLENDVPS Y12, Y6, Y7, Y14
+	VDIVPS    Y9, Y14, Y14
+	VCMPPS    $0x00, Y0, Y9, Y9
+	VBLENDVPS Y9, Y1, Y14, Y9
+	VBLENDVPS Y12, Y7, Y6, Y7
+	VMULPS    Y9, Y7, Y7
+	VCMPPS    $0x11, Y7, Y0, Y9
+	VMULPS    Y7, Y5, Y5
+	VPAND     Y5, Y9, Y5
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
+	VBROADCASTSS 8(R8), Y7
+	VFNMADD132PS consts<>+2144(SB), Y1, Y4
+	VMULPS       Y4, Y7, Y4
+	VFMSUB231PS  Y8, Y6, Y3
+	VFMADD231PS  Y5, Y4, Y3
+	VMULPS       Y13, Y11, Y4
+	VMULPS       Y4, Y2, Y4
+	VMULPS       Y3, Y4, Y3
+	VCMPPS       $0x03, Y3, Y3, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y3
+	VCMPPS       $0x00, Y0, Y2, Y2
+	VBLENDVPS    Y2, Y0, Y3, Y2
+	VMOVUPS      Y10, (CX)
+	VMOVUPS      Y2, (DX)
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	ADDQ         $+32, BX
+	ADDQ         $+32, SI
+	ADDQ         $+32, DI
+	ADDQ         $-8, AX
+	ADDQ         $-8, R10
+	CMPQ         R10, $+1
+	JGE          slow
+	JMP          loop
+
+slowvector:
+	MOVQ       $0x00000008, R10
+	MOVQ       AX, R11
+	CMPQ       R11, R10
+	CMOVQGT    R10, R11
+	NEGQ       R11
+	LEAQ       lane_mask<>+32(SB), R10
+	VMOVUPS    (R10)(R11*4), Y2
+	VMASKMOVPS (BX), Y2, Y3
+	VBLENDVPS  Y2, Y3, Y1, Y3
+	VMASKMOVPS (SI), Y2, Y4
+	VBLENDVPS  Y2, Y4, Y0, Y4
+	VMASKMOVPS (DI), Y2, Y5
+	VBLENDVPS  Y2, Y5, Y1, Y2
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR         consts<>+1184(SB), Y3, Y5
+	VSUBPS       consts<>+64(SB), Y5, Y5
+	VBROADCASTSS consts<>+416(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+128(SB), Y5, Y6
+	VSUBPS       consts<>+128(SB), Y6, Y7
+
+	// r = c - n ln2
+	VMOVAPS      Y5, Y8
+	VFNMADD231PS consts<>+160(SB), Y7, Y8
+	VFNMADD231PS consts<>+192(SB), Y7, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y7
+	VFMADD213PS  consts<>+256(SB), Y8, Y7
+	VFMADD213PS  consts<>+288(SB), Y8, Y7
+	VFMADD213PS  consts<>+320(SB), Y8, Y7
+	VFMADD213PS  consts<>+352(SB), Y7, Y8
+	VCMPPS       $0x11, consts<>+480(SB), Y5, Y5
+	VPAND        consts<>+512(SB), Y5, Y5
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y6, Y7
+	VPERMPS     exp_half<>+0(SB), Y6, Y6
+	VPADDD      Y7, Y6, Y6
+	VPAND       consts<>+640(SB), Y7, Y7
+	VPADDD      Y5, Y7, Y7
+	VFMADD231PS Y8, Y6, Y6
+	VMULPS      Y7, Y6, Y6
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y5, Y6, Y5
+	VADDPS  consts<>+576(SB), Y6, Y6
+	VPSUBD  consts<>+576(SB), Y6, Y6
+	VPMAXSD Y6, Y5, Y5
+	VPMINUD consts<>+608(SB), Y5, Y5
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS       $0x11, consts<>+1216(SB), Y5, Y6
+	VBROADCASTSS consts<>+1216(SB), Y7
+	VMAXPS       Y5, Y7, Y7
+	VADDPS       Y1, Y7, Y8
+	VDIVPS       Y8, Y1, Y8
+	VMULPS       Y8, Y7, Y9
+
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y1, Y7, Y10
+	VPSUBD consts<>+1888(SB), Y10, Y10
+	VPAND  consts<>+640(SB), Y10, Y11
+	VPSRLD $0x15, Y10, Y10
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y11, Y1, Y12
+	VMOVUPS     log_r<>+0(SB), Y13
+	VPERMILPS   Y10, Y13, Y13
+	VMULPS      Y13, Y12, Y12
+	VADDPS      consts<>+672(SB), Y12, Y13
+	VFMADD231PS Y12, Y7, Y13
+	VCVTDQ2PS   Y11, Y7
+	VMOVUPS     log_th<>+0(SB), Y11
+	VPERMILPS   Y10, Y11, Y11
+	VMOVUPS     log_tl<>+0(SB), Y12
+	VPERMILPS   Y10, Y12, Y10
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y13, Y13, Y12
+	VBROADCASTSS consts<>+1952(SB), Y14
+	VFMADD213PS  consts<>+1984(SB), Y13, Y14
+	VFMADD231PS  consts<>+1920(SB), Y12, Y14
+	VBROADCASTSS consts<>+2016(SB), Y15
+	VFMADD213PS  consts<>+2048(SB), Y13, Y15
+	VFMADD231PS  Y14, Y12, Y15
+	VFMADD231PS  consts<>+1056(SB), Y7, Y10
+	VFMADD231PS  Y15, Y12, Y10
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+1088(SB), Y7, Y11
+	VADDPS      Y13, Y11, Y7
+	VSUBPS      Y7, Y11, Y11
+	VADDPS      Y13, Y11, Y11
+	VADDPS      Y11, Y10, Y10
+	VADDPS      Y10, Y7, Y7
+	VBLENDVPS   Y6, Y5, Y9, Y9
+	VBLENDVPS   Y6, Y5, Y7, Y5
+	VBLENDVPS   Y3, Y9, Y8, Y6
+	VBLENDVPS   Y3, Y8, Y9, Y7
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y4, Y1, Y8
+	VBLENDVPS   Y3, Y4, Y8, Y9
+	VCMPPS      $0x11, Y9, Y0, Y10
+	VPAND       consts<>+0(SB), Y3, Y3
+	VPAND       Y3, Y10, Y3
+	VFMADD231PS Y3, Y9, Y5
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y4, Y7, Y3
+	VMOVAPS      Y3, Y9
+	VFMADD231PS  Y8, Y6, Y9
+	VBROADCASTSS 12(R8), Y10
+	VBROADCASTSS 16(R8), Y11
+	VMULPS       Y8, Y11, Y11
+	VFMADD231PS  Y4, Y10, Y11
+	VMULPS       Y5, Y11, Y10
+	VMOVAPS      Y9, Y13
+
+	// q^gamma
+	CMPQ   R9, $+1
+	JGE    focusnot0_514
+	VMULPS Y9, Y9, Y13
+	JMP    focusdone514
+
+focusnot0_514:
+	CMPQ    R9, $+2
+	JGE     focusnot1_514
+	VMOVAPS Y1, Y13
+	JMP     focusdone514
+
+focusnot1_514:
+	CMPQ R9, $+3
+	JGE  focusnot2_514
+	JMP  focusdone514
+
+focusnot2_514:
+	CMPQ    R9, $+4
+	JGE     focusnot3_514
+	VSQRTPS Y9, Y13
+	JMP     focusdone514
+
+focusnot3_514:
+	CMPQ         R9, $+5
+	JGE          focusnot4_514
+	VSQRTPS      Y9, Y12
+	VMOVAPS      Y9, Y13
+	VFNMADD231PS Y12, Y12, Y13
+	VMULPS       consts<>+2080(SB), Y12, Y14
+	VMULPS       Y14, Y13, Y13
+	VFMADD231PS  Y12, Y9, Y13
+	JMP          focusdone514
+
+focusnot4_514:
+	CMPQ         R9, $+6
+	JGE          focusnot5_514
+	VSQRTPS      Y9, Y12
+	VMULPS       Y9, Y9, Y14
+	VMOVAPS      Y14, Y13
+	VFMSUB231PS  Y9, Y9, Y13
+	VMOVAPS      Y9, Y15
+	VFNMADD231PS Y12, Y12, Y15
+	VMULPS       Y15, Y9, Y15
+	VFMADD231PS  consts<>+2080(SB), Y15, Y13
+	VMULPS       Y12, Y13, Y13
+	VFMADD231PS  Y12, Y14, Y13
+	JMP          focusdone514
+
+focusnot5_514:
+	CMPQ        R9, $+7
+	JGE         focusnot6_514
+	VMULPS      Y9, Y9, Y12
+	VMOVAPS     Y12, Y13
+	VFMSUB231PS Y9, Y9, Y13
+	VMULPS      Y9, Y13, Y13
+	VFMADD231PS Y9, Y12, Y13
+	JMP         focusdone514
+
+focusnot6_514:
+	CMPQ        R9, $+8
+	JGE         focusnot7_514
+	VMULPS      Y9, Y9, Y12
+	VMOVAPS     Y12, Y13
+	VFMSUB231PS Y9, Y9, Y13
+	VADDPS      Y12, Y12, Y14
+	VMULPS      Y13, Y14, Y13
+	VFMADD231PS Y12, Y12, Y13
+	JMP         focusdone514
+
+focusnot7_514:
+	CMPQ        R9, $+9
+	JGE         focusnot8_514
+	VMULPS      Y9, Y9, Y13
+	VMOVAPS     Y13, Y14
+	VFMSUB231PS Y9, Y9, Y14
+	VMULPS      Y13, Y13, Y12
+	VADDPS      Y13, Y13, Y15
+	VFMSUB213PS Y12, Y13, Y13
+	VFMADD231PS Y14, Y15, Y13
+	VMULPS      Y9, Y13, Y13
+	VFMADD231PS Y9, Y12, Y13
+	JMP         focusdone514
+
+focusnot8_514:
+	LEAQ         20(R8), R10
+	VMOVUPS      Y10, (SP)
+	VMOVUPS      Y9, 32(SP)
+	VMOVUPS      Y6, 64(SP)
+	VMOVUPS      Y7, 96(SP)
+	VMOVUPS      Y4, 128(SP)
+	VMOVUPS      Y8, 160(SP)
+	VMOVUPS      Y3, 192(SP)
+	VMOVUPS      Y5, 224(SP)
+	VMOVUPS      Y11, 256(SP)
+	VMOVUPS      Y2, 288(SP)
+	VBROADCASTSS (R10), Y2
+	VBROADCASTSS 4(R10), Y3
+	VBROADCASTSS 8(R10), Y4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y13, Y5
+	VPSUBD       consts<>+1248(SB), Y5, Y6
+	VCVTDQ2PS    Y5, Y7
+	VPSUBD       consts<>+1760(SB), Y7, Y7
+	VBROADCASTSS consts<>+1120(SB), Y8
+	VPCMPGTD     Y5, Y8, Y8
+	VBLENDVPS    Y8, Y7, Y6, Y6
+	VPSRAD       $0x17, Y6, Y7
+	VPSRLD       $0x14, Y6, Y8
+	VPAND        consts<>+1280(SB), Y6, Y6
+	VPADDD       consts<>+1312(SB), Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y8, Y9
+	VFMADD213PS  consts<>+672(SB), Y9, Y6
+	VMULPS       consts<>+1344(SB), Y6, Y9
+	VMOVAPS      Y6, Y10
+	VFMADD231PS  Y9, Y6, Y10
+	VSUBPS       Y10, Y6, Y11
+	VFMADD231PS  Y9, Y6, Y11
+	VMULPS       Y6, Y6, Y9
+	VBROADCASTSS consts<>+1376(SB), Y12
+	VFMADD213PS  consts<>+1408(SB), Y6, Y12
+	VFMADD213PS  consts<>+1440(SB), Y6, Y12
+	VFMADD213PS  consts<>+1472(SB), Y6, Y12
+	VFMADD213PS  consts<>+1504(SB), Y6, Y12
+	VMULPS       Y6, Y9, Y6
+	VFMADD231PS  Y12, Y6, Y11
+	VADDPS       Y11, Y10, Y6
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y8, Y9
+	VADDPS      Y9, Y7, Y7
+	VMULPS      Y7, Y2, Y9
+	VFMSUB213PS Y9, Y2, Y7
+	VFMADD213PS Y9, Y3, Y6
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y6, Y12
+	VSUBPS      consts<>+1536(SB), Y12, Y14
+	VSUBPS      Y14, Y9, Y9
+	VFMADD231PS Y10, Y3, Y9
+	VPERMPS     pow_tl<>+0(SB), Y8, Y8
+	VFMADD231PS Y8, Y2, Y7
+	VFMADD231PS Y10, Y4, Y7
+	VFMADD231PS Y11, Y3, Y7
+	VADDPS      Y7, Y9, Y3
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y4
+	VFMADD213PS  consts<>+1600(SB), Y3, Y4
+	VFMADD213PS  consts<>+1632(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y7
+	VMULPS       Y4, Y7, Y4
+	VFMADD231PS  consts<>+160(SB), Y3, Y4
+	VPERMPS      pow_full_hi<>+0(SB), Y12, Y3
+	VPERMPS      pow_full_lo<>+0(SB), Y12, Y7
+	VFMADD231PS  Y4, Y3, Y7
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y12, Y4
+	VPSRAD  $0x03, Y4, Y4
+	VADDPS  Y7, Y3, Y8
+	VPSLLD  $0x17, Y4, Y9
+	VPADDD  Y9, Y8, Y9
+	VPMINUD consts<>+928(SB), Y9, Y9
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPMINSD      Y0, Y4, Y4
+	VBROADCASTSS consts<>+1792(SB), Y10
+	VPSUBD       Y4, Y10, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VADDPS       Y3, Y4, Y10
+	VSUBPS       Y4, Y10, Y11
+	VSUBPS       Y11, Y3, Y3
+	VADDPS       Y7, Y3, Y3
+	VADDPS       Y3, Y10, Y3
+	VCMPPS       $0x11, Y4, Y8, Y7
+	VPSUBD       Y4, Y3, Y3
+	VBLENDVPS    Y7, Y3, Y9, Y3
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y4
+	VCMPPS       $0x11, Y6, Y4, Y4
+	VBLENDVPS    Y4, consts<>+928(SB), Y3, Y3
+	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
+	VBLENDVPS    Y4, Y0, Y3, Y3
+	VPCMPEQD     Y0, Y5, Y4
+	VBLENDVPS    Y2, consts<>+928(SB), Y0, Y6
+	VBLENDVPS    Y4, Y6, Y3, Y3
+	VPCMPEQD     consts<>+928(SB), Y5, Y4
+	VBROADCASTSS consts<>+928(SB), Y6
+	VBLENDVPS    Y2, Y0, Y6, Y2
+	VBLENDVPS    Y4, Y2, Y3, Y2
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R10), Y3
+	VPAND        Y3, Y13, Y3
+	VPOR         Y3, Y2, Y2
+	VPCMPGTD     Y0, Y5, Y3
+	VBROADCASTSS consts<>+928(SB), Y4
+	VPCMPGTD     Y5, Y4, Y4
+	VPAND        Y3, Y4, Y3
+	VBROADCASTSS 16(R10), Y4
+	VPAND        Y4, Y13, Y4
+	VPCMPGTD     Y4, Y0, Y4
+	VPAND        Y3, Y4, Y3
+	VPCMPGTD     consts<>+928(SB), Y5, Y4
+	VPOR         Y3, Y4, Y3
+	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y13
+	VMOVUPS      (SP), Y10
+	VMOVUPS      32(SP), Y9
+	VMOVUPS      64(SP), Y6
+	VMOVUPS      96(SP), Y7
+	VMOVUPS      128(SP), Y4
+	VMOVUPS      160(SP), Y8
+	VMOVUPS      192(SP), Y3
+	VMOVUPS      224(SP), Y5
+	VMOVUPS      256(SP), Y11
+	VMOVUPS      288(SP), Y2
+
+focusdone514:
+	// loss = (alpha ce) q^gamma
+	VCMPPS    $0x12, consts<>+2112(SB), Y10, Y12
+	VMULPS    Y13, Y10, Y14
+	VBLENDVPS Y12, Y14, Y10, Y10
+	VPMINUD   consts<>+608(SB), Y10, Y14
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, consts<>+2080(SB), Y4, Y10
+	VBLENDVPS Y10, Y6, Y7, Y12
+	VDIVPS    Y9, Y12, Y12
+	VCMPPS    $0x00, Y0, Y9, Y9
+	VBLENDVPS Y9, Y1, Y12, Y9
+	VBLENDVPS Y10, Y7, Y6, Y7
+	VMULPS    Y9, Y7, Y7
+	VCMPPS    $0x11, Y7, Y0, Y9
+	VMULPS    Y7, Y5, Y5
+	VPAND     Y5, Y9, Y5
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
+	VBROADCASTSS 8(R8), Y7
+	VFNMADD132PS consts<>+2144(SB), Y1, Y4
+	VMULPS       Y4, Y7, Y4
+	VFMSUB231PS  Y8, Y6, Y3
+	VFMADD231PS  Y5, Y4, Y3
+	VMULPS       Y13, Y11, Y4
+	VMULPS       Y4, Y2, Y4
+	VMULPS       Y3, Y4, Y3
+	VCMPPS       $0x03, Y3, Y3, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y3
+	VCMPPS       $0x00, Y0, Y2, Y2
+	VBLENDVPS    Y2, Y0, Y3, Y2
+	CMPQ         AX, $+8
+	JLT          partless3
+	VMOVUPS      Y14, (CX)
+	JMP          partdone3
+
+partless3:
+	MOVQ         CX, R10
+	TESTQ        $0x00000004, AX
+	JEQ          partfour3
+	VMOVUPS      X14, (R10)
+	ADDQ         $+16, R10
+	VEXTRACTF128 $0x01, Y14, X14
+
+partfour3:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo3
+	VMOVLPS X14, (R10)
+	ADDQ    $+8, R10
+	VPSRLDQ $0x08, X14, X14
+
+parttwo3:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone3
+	VMOVSS X14, (R10)
+
+partdone3:
+	CMPQ    AX, $+8
+	JLT     partless4
+	VMOVUPS Y2, (DX)
+	JMP     partdone4
+
+partless4:
+	MOVQ         DX, R10
+	TESTQ        $0x00000004, AX
+	JEQ          partfour4
+	VMOVUPS      X2, (R10)
+	ADDQ         $+16, R10
+	VEXTRACTF128 $0x01, Y2, X2
+
+partfour4:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo4
+	VMOVLPS X2, (R10)
+	ADDQ    $+8, R10
+	VPSRLDQ $0x08, X2, X2
+
+parttwo4:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone4
+	VMOVSS X2, (R10)
+
+partdone4:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $+32, BX
+	ADDQ $+32, SI
+	ADDQ $+32, DI
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+	VZEROUPPER
+	RET
+
+// func weighAVX512(losses *float32, scales *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·weighAVX512(SB), NOSPLIT, $0-24
+	VBROADCASTSS consts<>+960(SB), Z0
+	VBROADCASTSS consts<>+384(SB), Z1
+	VBROADCASTSS consts<>+608(SB), Z2
+	MOVQ         n+16(FP), AX
+	MOVQ         losses+0(FP), CX
+	MOVQ         scales+8(FP), DX
+	CMPQ         AX, $+32
+	JLT          rest
+
+block:
+	VMOVUPS   (DX), Z3
+	VMULPS    (CX), Z3, Z4
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z2, Z4, K1, Z4
+	VCMPPS    $0x00, Z0, Z3, K1
+	VBLENDMPS Z0, Z4, K1, Z3
+	VMOVUPS   Z3, (CX)
+	VMOVUPS   64(DX), Z3
+	VMULPS    64(CX), Z3, Z4
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z2, Z4, K1, Z4
+	VCMPPS    $0x00, Z0, Z3, K1
+	VBLENDMPS Z0, Z4, K1, Z3
+	VMOVUPS   Z3, 64(CX)
+	ADDQ      $+128, CX
+	ADDQ      $+128, DX
+	ADDQ      $-32, AX
+	CMPQ      AX, $+32
+	JGE       block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVL      $0x0000ffff, BX
+	BZHIL     AX, BX, BX
+	KMOVW     BX, K1
+	VMOVAPS   Z1, Z3
+	VMOVUPS   (CX), K1, Z3
+	VMOVAPS   Z1, Z4
+	VMOVUPS   (DX), K1, Z4
+	VMULPS    Z3, Z4, Z3
+	VCMPPS    $0x03, Z3, Z3, K2
+	VBLENDMPS Z2, Z3, K2, Z3
+	VCMPPS    $0x00, Z0, Z4, K2
+	VBLENDMPS Z0, Z3, K2, Z3
+	VMOVUPS   Z3, K1, (CX)
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $-16, AX
+	CMPQ      AX, $+1
+	JGE       vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func weighAVX2(losses *float32, scales *float32, n int)
+// Requires: AVX, CMOV
+TEXT ·weighAVX2(SB), NOSPLIT, $0-24
+	VBROADCASTSS consts<>+960(SB), Y0
+	VBROADCASTSS consts<>+384(SB), Y1
+	VBROADCASTSS consts<>+608(SB), Y2
+	MOVQ         n+16(FP), AX
+	MOVQ         losses+0(FP), CX
+	MOVQ         scales+8(FP), DX
+	CMPQ         AX, $+16
+	JLT          rest
+
+block:
+	VMOVUPS   (DX), Y3
+	VMULPS    (CX), Y3, Y4
+	VCMPPS    $0x03, Y4, Y4, Y5
+	VBLENDVPS Y5, Y2, Y4, Y4
+	VCMPPS    $0x00, Y0, Y3, Y3
+	VBLENDVPS Y3, Y0, Y4, Y3
+	VMOVUPS   Y3, (CX)
+	VMOVUPS   32(DX), Y3
+	VMULPS    32(CX), Y3, Y4
+	VCMPPS    $0x03, Y4, Y4, Y5
+	VBLENDVPS Y5, Y2, Y4, Y4
+	VCMPPS    $0x00, Y0, Y3, Y3
+	VBLENDVPS Y3, Y0, Y4, Y3
+	VMOVUPS   Y3, 32(CX)
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $-16, AX
+	CMPQ      AX, $+16
+	JGE       block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVQ       $0x00000008, BX
+	MOVQ       AX, SI
+	CMPQ       SI, BX
+	CMOVQGT    BX, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), BX
+	VMOVUPS    (BX)(SI*4), Y3
+	VMASKMOVPS (CX), Y3, Y4
+	VBLENDVPS  Y3, Y4, Y1, Y4
+	VMASKMOVPS (DX), Y3, Y5
+	VBLENDVPS  Y3, Y5, Y1, Y3
+	VMULPS     Y4, Y3, Y4
+	VCMPPS     $0x03, Y4, Y4, Y5
+	VBLENDVPS  Y5, Y2, Y4, Y4
+	VCMPPS     $0x00, Y0, Y3, Y3
+	VBLENDVPS  Y3, Y0, Y4, Y3
+	CMPQ       AX, $+8
+	JLT        partless1
+	VMOVUPS    Y3, (CX)
+	JMP        partdone1
+
+partless1:
+	MOVQ         CX, BX
+	TESTQ        $0x00000004, AX
+	JEQ          partfour1
+	VMOVUPS      X3, (BX)
+	ADDQ         $+16, BX
+	VEXTRACTF128 $0x01, Y3, X3
+
+partfour1:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo1
+	VMOVLPS X3, (BX)
+	ADDQ    $+8, BX
+	VPSRLDQ $0x08, X3, X3
+
+parttwo1:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone1
+	VMOVSS X3, (BX)
+
+partdone1:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
 // func widenBFloat16AVX512(dst *float32, src *uint16, n int)
 // Requires: AVX, AVX512F
 TEXT ·widenBFloat16AVX512(SB), NOSPLIT, $0-24

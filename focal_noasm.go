@@ -40,6 +40,12 @@ func softmaxGradRowsAsm(dst, logits *float32, sums *rowSums, rows, classes int) 
 
 func logSoftmaxRowsAsm(dst, logits *float32, sums *rowSums, rows, classes int) { panic(noAssembly) }
 
+func sigmoidGradScaledAsm(losses, grad, logits, targets, scales *float32, n int, p *lossParams) {
+	panic(noAssembly)
+}
+
+func weighAsm(losses, scales *float32, n int) { panic(noAssembly) }
+
 func widenBFloat16Asm(dst *float32, src *uint16, n int) { panic(noAssembly) }
 
 func widenFloat16Asm(dst *float32, src *uint16, n int) { panic(noAssembly) }

@@ -27,6 +27,15 @@ const (
 type lossArgs struct {
 	params, scale gp
 	kind          gp
+	scales        *vec // in place of scale: a scale for each lane
+}
+
+// scaled is what the gradient is multiplied by.
+func (a lossArgs) scaled(m machine) vec {
+	if a.scales != nil {
+		return *a.scales
+	}
+	return m.broadcast(a.scale, 0)
 }
 
 func loadLossArgs(m machine, grad bool) lossArgs {
@@ -144,6 +153,9 @@ func sigmoidLoss(m machine, x, y vec, args lossArgs, grad, slow bool) []vec {
 	live := []vec{l}
 	if grad {
 		live = []vec{l, q, p, n, y, y0, ny, ce, alpha}
+		if args.scales != nil {
+			live = append(live, *args.scales)
+		}
 	}
 	f := focus(m, args, q, live...)
 	m.comment("loss = (alpha ce) q^gamma")
@@ -160,8 +172,11 @@ func sigmoidLoss(m machine, x, y vec, args lossArgs, grad, slow bool) []vec {
 	cross := m.keep(m.lt(m.hold(m.f32(0)), c), m.mul(ce, c))
 	m.comment("D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D")
 	d := m.fma(m.mul(m.broadcast(args.params, lossFields.factor), m.fnma(y, m.f32(2), one)), cross, m.fms(p, y0, ny))
-	g := m.mul(m.mul(m.broadcast(args.scale, 0), m.mul(alpha, f)), d)
-	return append(out, m.pick(m.unordered(g, g), m.u32(nanBits), g))
+	g := canonical(m, m.mul(m.mul(args.scaled(m), m.mul(alpha, f)), d))
+	if args.scales != nil {
+		g = m.pick(m.eq(*args.scales, m.f32(0)), m.hold(m.f32(0)), g)
+	}
+	return append(out, g)
 }
 
 // sigmoidLossKernel is a kernel of the sigmoid form.
@@ -177,5 +192,36 @@ func sigmoidLossKernel(m machine, grad bool) {
 		prologue: func(m machine) { args = loadLossArgs(m, grad) },
 		step:     func(m machine, x []vec) []vec { return sigmoidLoss(m, x[0], x[1], args, grad, false) },
 		slow:     func(m machine, x []vec) []vec { return sigmoidLoss(m, x[0], x[1], args, grad, true) },
+	}.emit(m)
+}
+
+// sigmoidGradScaled is sigmoidGrad with a scale for each element.
+func sigmoidGradScaled(m machine) {
+	var args lossArgs
+	step := func(slow bool) func(m machine, x []vec) []vec {
+		return func(m machine, x []vec) []vec {
+			scales := m.hold(x[2])
+			args.scales = &scales
+			return sigmoidLoss(m, x[0], x[1], args, true, slow)
+		}
+	}
+	elementwise{
+		outs: at0("losses", "grad"), ins: at0("logits", "targets", "scales"), unroll: 1, fill: []float32{1, 0, 1},
+		guard:    func(m machine, x [][]vec, slow string) { expGuard(m, x[0], slow) },
+		prologue: func(m machine) { args = loadLossArgs(m, false) },
+		step:     step(false),
+		slow:     step(true),
+	}.emit(m)
+}
+
+// weigh multiplies losses by scales, +0 where the scale is 0.
+func weigh(m machine) {
+	elementwise{
+		outs: at0("losses"), ins: at0("losses", "scales"), unroll: 2, fill: []float32{1, 1},
+		step: func(m machine, x []vec) []vec {
+			scales := m.hold(x[1])
+			l := canonical(m, m.mul(scales, x[0]))
+			return []vec{m.pick(m.eq(scales, m.f32(0)), m.hold(m.f32(0)), l)}
+		},
 	}.emit(m)
 }

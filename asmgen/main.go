@@ -99,6 +99,8 @@ var kernels = []kernel{
 	{name: "softmaxRows", args: "dst, logits *float32, sums *rowSums, rows, classes int", body: softmaxRows},
 	{name: "softmaxGradRows", args: "dst, logits *float32, sums *rowSums, rows, classes int", body: softmaxGradRows},
 	{name: "logSoftmaxRows", args: "dst, logits *float32, sums *rowSums, rows, classes int", body: logSoftmaxRows},
+	{name: "sigmoidGradScaled", args: "losses, grad, logits, targets, scales *float32, n int, p *lossParams", body: sigmoidGradScaled},
+	{name: "weigh", args: "losses, scales *float32, n int", body: weigh},
 	{name: "widenBFloat16", args: "dst *float32, src *uint16, n int", body: widenBFloat16},
 	{name: "widenFloat16", args: "dst *float32, src *uint16, n int", body: widenFloat16},
 	{name: "narrowBFloat16", args: "dst *uint16, src *float32, n int", body: narrowBFloat16},
