@@ -64,35 +64,95 @@ func sigmoidGradAVX512(losses *float32, grad *float32, logits *float32, targets 
 //go:noescape
 func sigmoidGradAVX2(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
 
-// softmaxSumAVX512 is softmaxSumGeneric on n > 0 elements.
+// rowSumAVX512 is rowSumGeneric on n > 0 elements.
 //
 //go:noescape
-func softmaxSumAVX512(sums *rowSums, logits *float32, labels *int32, rows int, classes int)
+func rowSumAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 
-// softmaxSumAVX2 is softmaxSumGeneric on n > 0 elements.
+// rowSumAVX2 is rowSumGeneric on n > 0 elements.
 //
 //go:noescape
-func softmaxSumAVX2(sums *rowSums, logits *float32, labels *int32, rows int, classes int)
+func rowSumAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
+
+// rowExpAVX512 is rowExpGeneric on n > 0 elements.
+//
+//go:noescape
+func rowExpAVX512(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
+
+// rowExpAVX2 is rowExpGeneric on n > 0 elements.
+//
+//go:noescape
+func rowExpAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
+
+// partSumAVX512 is partSumGeneric on n > 0 elements.
+//
+//go:noescape
+func partSumAVX512(total *[16]float64, logits *float32, n int, label int, slow *int)
+
+// partSumAVX2 is partSumGeneric on n > 0 elements.
+//
+//go:noescape
+func partSumAVX2(total *[16]float64, logits *float32, n int, label int, slow *int)
+
+// partExpAVX512 is partExpGeneric on n > 0 elements.
+//
+//go:noescape
+func partExpAVX512(dst *float32, total *[16]float64, logits *float32, n int, label int, slow *int)
+
+// partExpAVX2 is partExpGeneric on n > 0 elements.
+//
+//go:noescape
+func partExpAVX2(dst *float32, total *[16]float64, logits *float32, n int, label int, slow *int)
+
+// rowMostAVX512 is rowMostGeneric on n > 0 elements.
+//
+//go:noescape
+func rowMostAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int)
+
+// rowMostAVX2 is rowMostGeneric on n > 0 elements.
+//
+//go:noescape
+func rowMostAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int)
+
+// rowShiftedAVX512 is rowShiftedGeneric on n > 0 elements.
+//
+//go:noescape
+func rowShiftedAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int)
+
+// rowShiftedAVX2 is rowShiftedGeneric on n > 0 elements.
+//
+//go:noescape
+func rowShiftedAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int)
+
+// partShiftedAVX512 is partShiftedGeneric on n > 0 elements.
+//
+//go:noescape
+func partShiftedAVX512(sums *float32, total *[16]float64, logits *float32, n int, label int)
+
+// partShiftedAVX2 is partShiftedGeneric on n > 0 elements.
+//
+//go:noescape
+func partShiftedAVX2(sums *float32, total *[16]float64, logits *float32, n int, label int)
 
 // rowLossAVX512 is rowLossGeneric on n > 0 elements.
 //
 //go:noescape
-func rowLossAVX512(losses *float32, sums *rowSums, n int, p *lossParams)
+func rowLossAVX512(losses *float32, sums *float32, n int, p *lossParams)
 
 // rowLossAVX2 is rowLossGeneric on n > 0 elements.
 //
 //go:noescape
-func rowLossAVX2(losses *float32, sums *rowSums, n int, p *lossParams)
+func rowLossAVX2(losses *float32, sums *float32, n int, p *lossParams)
 
 // rowGradAVX512 is rowGradGeneric on n > 0 elements.
 //
 //go:noescape
-func rowGradAVX512(losses *float32, sums *rowSums, n int, p *lossParams, scale *float32)
+func rowGradAVX512(losses *float32, sums *float32, n int, p *lossParams, scale *float32)
 
 // rowGradAVX2 is rowGradGeneric on n > 0 elements.
 //
 //go:noescape
-func rowGradAVX2(losses *float32, sums *rowSums, n int, p *lossParams, scale *float32)
+func rowGradAVX2(losses *float32, sums *float32, n int, p *lossParams, scale *float32)
 
 // addLossesAVX512 is addLossesGeneric on n > 0 elements.
 //
@@ -114,35 +174,75 @@ func addBlocksAVX512(total *[16]float64, x *float32, n int)
 //go:noescape
 func addBlocksAVX2(total *[16]float64, x *float32, n int)
 
+// reciprocalsAVX512 is reciprocalsGeneric on n > 0 elements.
+//
+//go:noescape
+func reciprocalsAVX512(sums *float32, n int)
+
+// reciprocalsAVX2 is reciprocalsGeneric on n > 0 elements.
+//
+//go:noescape
+func reciprocalsAVX2(sums *float32, n int)
+
+// softmaxScaleAVX512 is softmaxScaleGeneric on n > 0 elements.
+//
+//go:noescape
+func softmaxScaleAVX512(dst *float32, sums *float32, rows int, classes int)
+
+// softmaxScaleAVX2 is softmaxScaleGeneric on n > 0 elements.
+//
+//go:noescape
+func softmaxScaleAVX2(dst *float32, sums *float32, rows int, classes int)
+
 // softmaxRowsAVX512 is softmaxRowsGeneric on n > 0 elements.
 //
 //go:noescape
-func softmaxRowsAVX512(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+func softmaxRowsAVX512(dst *float32, sums *float32, logits *float32, rows int, classes int)
 
 // softmaxRowsAVX2 is softmaxRowsGeneric on n > 0 elements.
 //
 //go:noescape
-func softmaxRowsAVX2(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+func softmaxRowsAVX2(dst *float32, sums *float32, logits *float32, rows int, classes int)
 
-// softmaxGradRowsAVX512 is softmaxGradRowsGeneric on n > 0 elements.
+// gradScaleAVX512 is gradScaleGeneric on n > 0 elements.
 //
 //go:noescape
-func softmaxGradRowsAVX512(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+func gradScaleAVX512(dst *float32, sums *float32, rows int, classes int)
 
-// softmaxGradRowsAVX2 is softmaxGradRowsGeneric on n > 0 elements.
+// gradScaleAVX2 is gradScaleGeneric on n > 0 elements.
 //
 //go:noescape
-func softmaxGradRowsAVX2(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+func gradScaleAVX2(dst *float32, sums *float32, rows int, classes int)
+
+// gradRowsAVX512 is gradRowsGeneric on n > 0 elements.
+//
+//go:noescape
+func gradRowsAVX512(dst *float32, sums *float32, logits *float32, rows int, classes int)
+
+// gradRowsAVX2 is gradRowsGeneric on n > 0 elements.
+//
+//go:noescape
+func gradRowsAVX2(dst *float32, sums *float32, logits *float32, rows int, classes int)
+
+// rowFirstAVX512 is rowFirstGeneric on n > 0 elements.
+//
+//go:noescape
+func rowFirstAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int)
+
+// rowFirstAVX2 is rowFirstGeneric on n > 0 elements.
+//
+//go:noescape
+func rowFirstAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int)
 
 // logSoftmaxRowsAVX512 is logSoftmaxRowsGeneric on n > 0 elements.
 //
 //go:noescape
-func logSoftmaxRowsAVX512(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+func logSoftmaxRowsAVX512(dst *float32, sums *float32, logits *float32, rows int, classes int)
 
 // logSoftmaxRowsAVX2 is logSoftmaxRowsGeneric on n > 0 elements.
 //
 //go:noescape
-func logSoftmaxRowsAVX2(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+func logSoftmaxRowsAVX2(dst *float32, sums *float32, logits *float32, rows int, classes int)
 
 // sigmoidGradScaledAVX512 is sigmoidGradScaledGeneric on n > 0 elements.
 //
@@ -258,16 +358,70 @@ func sigmoidGradAsm(losses, grad, logits, targets *float32, n int, p *lossParams
 	}
 }
 
-func softmaxSumAsm(sums *rowSums, logits *float32, labels *int32, rows, classes int) {
+func rowSumAsm(sums, logits *float32, labels *int32, rows, classes int, slow *int) {
 	switch active {
 	case avx512:
-		softmaxSumAVX512(sums, logits, labels, rows, classes)
+		rowSumAVX512(sums, logits, labels, rows, classes, slow)
 	default:
-		softmaxSumAVX2(sums, logits, labels, rows, classes)
+		rowSumAVX2(sums, logits, labels, rows, classes, slow)
 	}
 }
 
-func rowLossAsm(losses *float32, sums *rowSums, n int, p *lossParams) {
+func rowExpAsm(dst, sums, logits *float32, labels *int32, rows, classes int, slow *int) {
+	switch active {
+	case avx512:
+		rowExpAVX512(dst, sums, logits, labels, rows, classes, slow)
+	default:
+		rowExpAVX2(dst, sums, logits, labels, rows, classes, slow)
+	}
+}
+
+func partSumAsm(total *[16]float64, logits *float32, n, label int, slow *int) {
+	switch active {
+	case avx512:
+		partSumAVX512(total, logits, n, label, slow)
+	default:
+		partSumAVX2(total, logits, n, label, slow)
+	}
+}
+
+func partExpAsm(dst *float32, total *[16]float64, logits *float32, n, label int, slow *int) {
+	switch active {
+	case avx512:
+		partExpAVX512(dst, total, logits, n, label, slow)
+	default:
+		partExpAVX2(dst, total, logits, n, label, slow)
+	}
+}
+
+func rowMostAsm(sums, logits *float32, labels *int32, rows, classes int) {
+	switch active {
+	case avx512:
+		rowMostAVX512(sums, logits, labels, rows, classes)
+	default:
+		rowMostAVX2(sums, logits, labels, rows, classes)
+	}
+}
+
+func rowShiftedAsm(sums, logits *float32, labels *int32, rows, classes int) {
+	switch active {
+	case avx512:
+		rowShiftedAVX512(sums, logits, labels, rows, classes)
+	default:
+		rowShiftedAVX2(sums, logits, labels, rows, classes)
+	}
+}
+
+func partShiftedAsm(sums *float32, total *[16]float64, logits *float32, n, label int) {
+	switch active {
+	case avx512:
+		partShiftedAVX512(sums, total, logits, n, label)
+	default:
+		partShiftedAVX2(sums, total, logits, n, label)
+	}
+}
+
+func rowLossAsm(losses *float32, sums *float32, n int, p *lossParams) {
 	switch active {
 	case avx512:
 		rowLossAVX512(losses, sums, n, p)
@@ -276,7 +430,7 @@ func rowLossAsm(losses *float32, sums *rowSums, n int, p *lossParams) {
 	}
 }
 
-func rowGradAsm(losses *float32, sums *rowSums, n int, p *lossParams, scale *float32) {
+func rowGradAsm(losses *float32, sums *float32, n int, p *lossParams, scale *float32) {
 	switch active {
 	case avx512:
 		rowGradAVX512(losses, sums, n, p, scale)
@@ -303,30 +457,66 @@ func addBlocksAsm(total *[16]float64, x *float32, n int) {
 	}
 }
 
-func softmaxRowsAsm(dst, logits *float32, sums *rowSums, rows, classes int) {
+func reciprocalsAsm(sums *float32, n int) {
 	switch active {
 	case avx512:
-		softmaxRowsAVX512(dst, logits, sums, rows, classes)
+		reciprocalsAVX512(sums, n)
 	default:
-		softmaxRowsAVX2(dst, logits, sums, rows, classes)
+		reciprocalsAVX2(sums, n)
 	}
 }
 
-func softmaxGradRowsAsm(dst, logits *float32, sums *rowSums, rows, classes int) {
+func softmaxScaleAsm(dst, sums *float32, rows, classes int) {
 	switch active {
 	case avx512:
-		softmaxGradRowsAVX512(dst, logits, sums, rows, classes)
+		softmaxScaleAVX512(dst, sums, rows, classes)
 	default:
-		softmaxGradRowsAVX2(dst, logits, sums, rows, classes)
+		softmaxScaleAVX2(dst, sums, rows, classes)
 	}
 }
 
-func logSoftmaxRowsAsm(dst, logits *float32, sums *rowSums, rows, classes int) {
+func softmaxRowsAsm(dst, sums, logits *float32, rows, classes int) {
 	switch active {
 	case avx512:
-		logSoftmaxRowsAVX512(dst, logits, sums, rows, classes)
+		softmaxRowsAVX512(dst, sums, logits, rows, classes)
 	default:
-		logSoftmaxRowsAVX2(dst, logits, sums, rows, classes)
+		softmaxRowsAVX2(dst, sums, logits, rows, classes)
+	}
+}
+
+func gradScaleAsm(dst, sums *float32, rows, classes int) {
+	switch active {
+	case avx512:
+		gradScaleAVX512(dst, sums, rows, classes)
+	default:
+		gradScaleAVX2(dst, sums, rows, classes)
+	}
+}
+
+func gradRowsAsm(dst, sums, logits *float32, rows, classes int) {
+	switch active {
+	case avx512:
+		gradRowsAVX512(dst, sums, logits, rows, classes)
+	default:
+		gradRowsAVX2(dst, sums, logits, rows, classes)
+	}
+}
+
+func rowFirstAsm(sums, logits *float32, labels *int32, rows, classes int) {
+	switch active {
+	case avx512:
+		rowFirstAVX512(sums, logits, labels, rows, classes)
+	default:
+		rowFirstAVX2(sums, logits, labels, rows, classes)
+	}
+}
+
+func logSoftmaxRowsAsm(dst, sums, logits *float32, rows, classes int) {
+	switch active {
+	case avx512:
+		logSoftmaxRowsAVX512(dst, sums, logits, rows, classes)
+	default:
+		logSoftmaxRowsAVX2(dst, sums, logits, rows, classes)
 	}
 }
 

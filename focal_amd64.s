@@ -276,58 +276,58 @@ DATA consts<>+2144(SB)/8, $0x4000000040000000
 DATA consts<>+2152(SB)/8, $0x4000000040000000
 DATA consts<>+2160(SB)/8, $0x4000000040000000
 DATA consts<>+2168(SB)/8, $0x4000000040000000
-DATA consts<>+2176(SB)/8, $0xffd1d563ffd1d563
-DATA consts<>+2184(SB)/8, $0xffd1d563ffd1d563
-DATA consts<>+2192(SB)/8, $0xffd1d563ffd1d563
-DATA consts<>+2200(SB)/8, $0xffd1d563ffd1d563
-DATA consts<>+2208(SB)/8, $0xca000000ca000000
-DATA consts<>+2216(SB)/8, $0xca000000ca000000
-DATA consts<>+2224(SB)/8, $0xca000000ca000000
-DATA consts<>+2232(SB)/8, $0xca000000ca000000
-DATA consts<>+2240(SB)/8, $0x4a0000004a000000
-DATA consts<>+2248(SB)/8, $0x4a0000004a000000
-DATA consts<>+2256(SB)/8, $0x4a0000004a000000
-DATA consts<>+2264(SB)/8, $0x4a0000004a000000
-DATA consts<>+2272(SB)/8, $0x4b4000004b400000
-DATA consts<>+2280(SB)/8, $0x4b4000004b400000
-DATA consts<>+2288(SB)/8, $0x4b4000004b400000
-DATA consts<>+2296(SB)/8, $0x4b4000004b400000
-DATA consts<>+2304(SB)/8, $0x4b4000404b400040
-DATA consts<>+2312(SB)/8, $0x4b4000404b400040
-DATA consts<>+2320(SB)/8, $0x4b4000404b400040
-DATA consts<>+2328(SB)/8, $0x4b4000404b400040
-DATA consts<>+2336(SB)/8, $0x42fe000042fe0000
-DATA consts<>+2344(SB)/8, $0x42fe000042fe0000
-DATA consts<>+2352(SB)/8, $0x42fe000042fe0000
-DATA consts<>+2360(SB)/8, $0x42fe000042fe0000
-DATA consts<>+2368(SB)/8, $0x3ab512153ab51215
-DATA consts<>+2376(SB)/8, $0x3ab512153ab51215
-DATA consts<>+2384(SB)/8, $0x3ab512153ab51215
-DATA consts<>+2392(SB)/8, $0x3ab512153ab51215
-DATA consts<>+2400(SB)/8, $0x3c091cf43c091cf4
-DATA consts<>+2408(SB)/8, $0x3c091cf43c091cf4
-DATA consts<>+2416(SB)/8, $0x3c091cf43c091cf4
-DATA consts<>+2424(SB)/8, $0x3c091cf43c091cf4
-DATA consts<>+2432(SB)/8, $0x3d2aac793d2aac79
-DATA consts<>+2440(SB)/8, $0x3d2aac793d2aac79
-DATA consts<>+2448(SB)/8, $0x3d2aac793d2aac79
-DATA consts<>+2456(SB)/8, $0x3d2aac793d2aac79
-DATA consts<>+2464(SB)/8, $0x3e2aaa493e2aaa49
-DATA consts<>+2472(SB)/8, $0x3e2aaa493e2aaa49
-DATA consts<>+2480(SB)/8, $0x3e2aaa493e2aaa49
-DATA consts<>+2488(SB)/8, $0x3e2aaa493e2aaa49
-DATA consts<>+2496(SB)/8, $0x3efffffe3efffffe
-DATA consts<>+2504(SB)/8, $0x3efffffe3efffffe
-DATA consts<>+2512(SB)/8, $0x3efffffe3efffffe
-DATA consts<>+2520(SB)/8, $0x3efffffe3efffffe
-DATA consts<>+2528(SB)/8, $0x4980000049800000
-DATA consts<>+2536(SB)/8, $0x4980000049800000
-DATA consts<>+2544(SB)/8, $0x4980000049800000
-DATA consts<>+2552(SB)/8, $0x4980000049800000
-DATA consts<>+2560(SB)/8, $0x0000002400000024
-DATA consts<>+2568(SB)/8, $0x0000002400000024
-DATA consts<>+2576(SB)/8, $0x0000002400000024
-DATA consts<>+2584(SB)/8, $0x0000002400000024
+DATA consts<>+2176(SB)/8, $0x4220000042200000
+DATA consts<>+2184(SB)/8, $0x4220000042200000
+DATA consts<>+2192(SB)/8, $0x4220000042200000
+DATA consts<>+2200(SB)/8, $0x4220000042200000
+DATA consts<>+2208(SB)/8, $0x4980000049800000
+DATA consts<>+2216(SB)/8, $0x4980000049800000
+DATA consts<>+2224(SB)/8, $0x4980000049800000
+DATA consts<>+2232(SB)/8, $0x4980000049800000
+DATA consts<>+2240(SB)/8, $0xca000000ca000000
+DATA consts<>+2248(SB)/8, $0xca000000ca000000
+DATA consts<>+2256(SB)/8, $0xca000000ca000000
+DATA consts<>+2264(SB)/8, $0xca000000ca000000
+DATA consts<>+2272(SB)/8, $0x4a0000004a000000
+DATA consts<>+2280(SB)/8, $0x4a0000004a000000
+DATA consts<>+2288(SB)/8, $0x4a0000004a000000
+DATA consts<>+2296(SB)/8, $0x4a0000004a000000
+DATA consts<>+2304(SB)/8, $0x4b4000004b400000
+DATA consts<>+2312(SB)/8, $0x4b4000004b400000
+DATA consts<>+2320(SB)/8, $0x4b4000004b400000
+DATA consts<>+2328(SB)/8, $0x4b4000004b400000
+DATA consts<>+2336(SB)/8, $0x4b4000404b400040
+DATA consts<>+2344(SB)/8, $0x4b4000404b400040
+DATA consts<>+2352(SB)/8, $0x4b4000404b400040
+DATA consts<>+2360(SB)/8, $0x4b4000404b400040
+DATA consts<>+2368(SB)/8, $0x42fe000042fe0000
+DATA consts<>+2376(SB)/8, $0x42fe000042fe0000
+DATA consts<>+2384(SB)/8, $0x42fe000042fe0000
+DATA consts<>+2392(SB)/8, $0x42fe000042fe0000
+DATA consts<>+2400(SB)/8, $0x3ab512153ab51215
+DATA consts<>+2408(SB)/8, $0x3ab512153ab51215
+DATA consts<>+2416(SB)/8, $0x3ab512153ab51215
+DATA consts<>+2424(SB)/8, $0x3ab512153ab51215
+DATA consts<>+2432(SB)/8, $0x3c091cf43c091cf4
+DATA consts<>+2440(SB)/8, $0x3c091cf43c091cf4
+DATA consts<>+2448(SB)/8, $0x3c091cf43c091cf4
+DATA consts<>+2456(SB)/8, $0x3c091cf43c091cf4
+DATA consts<>+2464(SB)/8, $0x3d2aac793d2aac79
+DATA consts<>+2472(SB)/8, $0x3d2aac793d2aac79
+DATA consts<>+2480(SB)/8, $0x3d2aac793d2aac79
+DATA consts<>+2488(SB)/8, $0x3d2aac793d2aac79
+DATA consts<>+2496(SB)/8, $0x3e2aaa493e2aaa49
+DATA consts<>+2504(SB)/8, $0x3e2aaa493e2aaa49
+DATA consts<>+2512(SB)/8, $0x3e2aaa493e2aaa49
+DATA consts<>+2520(SB)/8, $0x3e2aaa493e2aaa49
+DATA consts<>+2528(SB)/8, $0x3efffffe3efffffe
+DATA consts<>+2536(SB)/8, $0x3efffffe3efffffe
+DATA consts<>+2544(SB)/8, $0x3efffffe3efffffe
+DATA consts<>+2552(SB)/8, $0x3efffffe3efffffe
+DATA consts<>+2560(SB)/8, $0x000000e3000000e3
+DATA consts<>+2568(SB)/8, $0x000000e3000000e3
+DATA consts<>+2576(SB)/8, $0x000000e3000000e3
+DATA consts<>+2584(SB)/8, $0x000000e3000000e3
 DATA consts<>+2592(SB)/8, $0xffffff04ffffff04
 DATA consts<>+2600(SB)/8, $0xffffff04ffffff04
 DATA consts<>+2608(SB)/8, $0xffffff04ffffff04
@@ -336,15 +336,23 @@ DATA consts<>+2624(SB)/8, $0x3080000030800000
 DATA consts<>+2632(SB)/8, $0x3080000030800000
 DATA consts<>+2640(SB)/8, $0x3080000030800000
 DATA consts<>+2648(SB)/8, $0x3080000030800000
-DATA consts<>+2656(SB)/8, $0x1f8000001f800000
-DATA consts<>+2664(SB)/8, $0x1f8000001f800000
-DATA consts<>+2672(SB)/8, $0x1f8000001f800000
-DATA consts<>+2680(SB)/8, $0x1f8000001f800000
-DATA consts<>+2688(SB)/8, $0x00007fff00007fff
-DATA consts<>+2696(SB)/8, $0x00007fff00007fff
-DATA consts<>+2704(SB)/8, $0x00007fff00007fff
-DATA consts<>+2712(SB)/8, $0x00007fff00007fff
-GLOBL consts<>(SB), RODATA|NOPTR, $2720
+DATA consts<>+2656(SB)/8, $0x5f8000005f800000
+DATA consts<>+2664(SB)/8, $0x5f8000005f800000
+DATA consts<>+2672(SB)/8, $0x5f8000005f800000
+DATA consts<>+2680(SB)/8, $0x5f8000005f800000
+DATA consts<>+2688(SB)/8, $0x1f8000001f800000
+DATA consts<>+2696(SB)/8, $0x1f8000001f800000
+DATA consts<>+2704(SB)/8, $0x1f8000001f800000
+DATA consts<>+2712(SB)/8, $0x1f8000001f800000
+DATA consts<>+2720(SB)/8, $0x0000001000000010
+DATA consts<>+2728(SB)/8, $0x0000001000000010
+DATA consts<>+2736(SB)/8, $0x0000001000000010
+DATA consts<>+2744(SB)/8, $0x0000001000000010
+DATA consts<>+2752(SB)/8, $0x00007fff00007fff
+DATA consts<>+2760(SB)/8, $0x00007fff00007fff
+DATA consts<>+2768(SB)/8, $0x00007fff00007fff
+DATA consts<>+2776(SB)/8, $0x00007fff00007fff
+GLOBL consts<>(SB), RODATA|NOPTR, $2784
 
 DATA exp_one<>+0(SB)/8, $0xc078a904c0805f16
 DATA exp_one<>+8(SB)/8, $0xc077e4e7c0758b6c
@@ -516,152 +524,162 @@ DATA pow_full_lo<>+48(SB)/8, $0x320aa83732cfe77a
 DATA pow_full_lo<>+56(SB)/8, $0xb24116deb2d4a58a
 GLOBL pow_full_lo<>(SB), RODATA|NOPTR, $64
 
-DATA target<>+0(SB)/8, $0x7f8000007f800000
-DATA target<>+8(SB)/8, $0x7f8000007f800000
-DATA target<>+16(SB)/8, $0x7f8000007f800000
-DATA target<>+24(SB)/8, $0x7f8000007f800000
-DATA target<>+32(SB)/8, $0x7f8000007f800000
-DATA target<>+40(SB)/8, $0x7f8000007f800000
-DATA target<>+48(SB)/8, $0x7f8000007f800000
-DATA target<>+56(SB)/8, $0x7f8000007f800000
-DATA target<>+64(SB)/8, $0x7f8000007f800000
-DATA target<>+72(SB)/8, $0x7f8000007f800000
-DATA target<>+80(SB)/8, $0x7f8000007f800000
-DATA target<>+88(SB)/8, $0x7f8000007f800000
-DATA target<>+96(SB)/8, $0x7f8000007f800000
-DATA target<>+104(SB)/8, $0x7f8000007f800000
-DATA target<>+112(SB)/8, $0x7f8000007f800000
-DATA target<>+120(SB)/8, $0x7f8000007f800000
-DATA target<>+128(SB)/8, $0x7f8000007f800000
-DATA target<>+136(SB)/8, $0x7f8000007f800000
-DATA target<>+144(SB)/8, $0x7f8000007f800000
-DATA target<>+152(SB)/8, $0x7f8000007f800000
-DATA target<>+160(SB)/8, $0x7f8000007f800000
-DATA target<>+168(SB)/8, $0x7f8000007f800000
-DATA target<>+176(SB)/8, $0x7f8000007f800000
-DATA target<>+184(SB)/8, $0x7f8000007f800000
-DATA target<>+192(SB)/8, $0x7f8000007f800000
-DATA target<>+200(SB)/8, $0x7f8000007f800000
-DATA target<>+208(SB)/8, $0x7f8000007f800000
-DATA target<>+216(SB)/8, $0x7f8000007f800000
-DATA target<>+224(SB)/8, $0x7f8000007f800000
-DATA target<>+232(SB)/8, $0x7f8000007f800000
-DATA target<>+240(SB)/8, $0x7f8000007f800000
-DATA target<>+248(SB)/8, $0x7f8000007f800000
-DATA target<>+256(SB)/8, $0x7f8000007f800000
-DATA target<>+264(SB)/8, $0x7f8000007f800000
-DATA target<>+272(SB)/8, $0x7f8000007f800000
-DATA target<>+280(SB)/8, $0x7f8000007f800000
-DATA target<>+288(SB)/8, $0x7f8000007f800000
-DATA target<>+296(SB)/8, $0x7f8000007f800000
-DATA target<>+304(SB)/8, $0x7f8000007f800000
-DATA target<>+312(SB)/8, $0x7f8000007f800000
-DATA target<>+320(SB)/8, $0x7f8000007f800000
-DATA target<>+328(SB)/8, $0x7f8000007f800000
-DATA target<>+336(SB)/8, $0x7f8000007f800000
-DATA target<>+344(SB)/8, $0x7f8000007f800000
-DATA target<>+352(SB)/8, $0x7f8000007f800000
-DATA target<>+360(SB)/8, $0x7f8000007f800000
-DATA target<>+368(SB)/8, $0x7f8000007f800000
-DATA target<>+376(SB)/8, $0x7f8000007f800000
-DATA target<>+384(SB)/8, $0x7f8000007f800000
-DATA target<>+392(SB)/8, $0x7f8000007f800000
-DATA target<>+400(SB)/8, $0x7f8000007f800000
-DATA target<>+408(SB)/8, $0x7f8000007f800000
-DATA target<>+416(SB)/8, $0x7f8000007f800000
-DATA target<>+424(SB)/8, $0x7f8000007f800000
-DATA target<>+432(SB)/8, $0x7f8000007f800000
-DATA target<>+440(SB)/8, $0x7f8000007f800000
-DATA target<>+448(SB)/8, $0x7f8000007f800000
-DATA target<>+456(SB)/8, $0x7f8000007f800000
-DATA target<>+464(SB)/8, $0x7f8000007f800000
-DATA target<>+472(SB)/8, $0x7f8000007f800000
-DATA target<>+480(SB)/8, $0x7f8000007f800000
-DATA target<>+488(SB)/8, $0x7f8000007f800000
-DATA target<>+496(SB)/8, $0x7f8000007f800000
-DATA target<>+504(SB)/8, $0x7f8000007f800000
-DATA target<>+512(SB)/8, $0x7f8000007f800000
-DATA target<>+520(SB)/8, $0x7f8000007f800000
-DATA target<>+528(SB)/8, $0x7f8000007f800000
-DATA target<>+536(SB)/8, $0x7f8000007f800000
-DATA target<>+544(SB)/8, $0x7f8000007f800000
-DATA target<>+552(SB)/8, $0x7f8000007f800000
-DATA target<>+560(SB)/8, $0x7f8000007f800000
-DATA target<>+568(SB)/8, $0x7f8000007f800000
-DATA target<>+576(SB)/8, $0x7f800000ff800000
-DATA target<>+584(SB)/8, $0x7f8000007f800000
-DATA target<>+592(SB)/8, $0x7f8000007f800000
-DATA target<>+600(SB)/8, $0x7f8000007f800000
-DATA target<>+608(SB)/8, $0x7f8000007f800000
-DATA target<>+616(SB)/8, $0x7f8000007f800000
-DATA target<>+624(SB)/8, $0x7f8000007f800000
-DATA target<>+632(SB)/8, $0x7f8000007f800000
-DATA target<>+640(SB)/8, $0x7f8000007f800000
-DATA target<>+648(SB)/8, $0x7f8000007f800000
-DATA target<>+656(SB)/8, $0x7f8000007f800000
-DATA target<>+664(SB)/8, $0x7f8000007f800000
-DATA target<>+672(SB)/8, $0x7f8000007f800000
-DATA target<>+680(SB)/8, $0x7f8000007f800000
-DATA target<>+688(SB)/8, $0x7f8000007f800000
-DATA target<>+696(SB)/8, $0x7f8000007f800000
-DATA target<>+704(SB)/8, $0x7f8000007f800000
-DATA target<>+712(SB)/8, $0x7f8000007f800000
-DATA target<>+720(SB)/8, $0x7f8000007f800000
-DATA target<>+728(SB)/8, $0x7f8000007f800000
-DATA target<>+736(SB)/8, $0x7f8000007f800000
-DATA target<>+744(SB)/8, $0x7f8000007f800000
-DATA target<>+752(SB)/8, $0x7f8000007f800000
-DATA target<>+760(SB)/8, $0x7f8000007f800000
-DATA target<>+768(SB)/8, $0x7f8000007f800000
-DATA target<>+776(SB)/8, $0x7f8000007f800000
-DATA target<>+784(SB)/8, $0x7f8000007f800000
-DATA target<>+792(SB)/8, $0x7f8000007f800000
-DATA target<>+800(SB)/8, $0x7f8000007f800000
-DATA target<>+808(SB)/8, $0x7f8000007f800000
-DATA target<>+816(SB)/8, $0x7f8000007f800000
-DATA target<>+824(SB)/8, $0x7f8000007f800000
-DATA target<>+832(SB)/8, $0x7f8000007f800000
-DATA target<>+840(SB)/8, $0x7f8000007f800000
-DATA target<>+848(SB)/8, $0x7f8000007f800000
-DATA target<>+856(SB)/8, $0x7f8000007f800000
-DATA target<>+864(SB)/8, $0x7f8000007f800000
-DATA target<>+872(SB)/8, $0x7f8000007f800000
-DATA target<>+880(SB)/8, $0x7f8000007f800000
-DATA target<>+888(SB)/8, $0x7f8000007f800000
-DATA target<>+896(SB)/8, $0x7f8000007f800000
-DATA target<>+904(SB)/8, $0x7f8000007f800000
-DATA target<>+912(SB)/8, $0x7f8000007f800000
-DATA target<>+920(SB)/8, $0x7f8000007f800000
-DATA target<>+928(SB)/8, $0x7f8000007f800000
-DATA target<>+936(SB)/8, $0x7f8000007f800000
-DATA target<>+944(SB)/8, $0x7f8000007f800000
-DATA target<>+952(SB)/8, $0x7f8000007f800000
-DATA target<>+960(SB)/8, $0x7f8000007f800000
-DATA target<>+968(SB)/8, $0x7f8000007f800000
-DATA target<>+976(SB)/8, $0x7f8000007f800000
-DATA target<>+984(SB)/8, $0x7f8000007f800000
-DATA target<>+992(SB)/8, $0x7f8000007f800000
-DATA target<>+1000(SB)/8, $0x7f8000007f800000
-DATA target<>+1008(SB)/8, $0x7f8000007f800000
-DATA target<>+1016(SB)/8, $0x7f8000007f800000
-DATA target<>+1024(SB)/8, $0x7f8000007f800000
-DATA target<>+1032(SB)/8, $0x7f8000007f800000
-DATA target<>+1040(SB)/8, $0x7f8000007f800000
-DATA target<>+1048(SB)/8, $0x7f8000007f800000
-DATA target<>+1056(SB)/8, $0x7f8000007f800000
-DATA target<>+1064(SB)/8, $0x7f8000007f800000
-DATA target<>+1072(SB)/8, $0x7f8000007f800000
-DATA target<>+1080(SB)/8, $0x7f8000007f800000
-DATA target<>+1088(SB)/8, $0x7f8000007f800000
-DATA target<>+1096(SB)/8, $0x7f8000007f800000
-DATA target<>+1104(SB)/8, $0x7f8000007f800000
-DATA target<>+1112(SB)/8, $0x7f8000007f800000
-DATA target<>+1120(SB)/8, $0x7f8000007f800000
-DATA target<>+1128(SB)/8, $0x7f8000007f800000
-DATA target<>+1136(SB)/8, $0x7f8000007f800000
-DATA target<>+1144(SB)/8, $0x7f8000007f800000
-DATA target<>+1152(SB)/8, $0x7f8000007f800000
+DATA target<>+0(SB)/8, $0x7fffffff7fffffff
+DATA target<>+8(SB)/8, $0x7fffffff7fffffff
+DATA target<>+16(SB)/8, $0x7fffffff7fffffff
+DATA target<>+24(SB)/8, $0x7fffffff7fffffff
+DATA target<>+32(SB)/8, $0x7fffffff7fffffff
+DATA target<>+40(SB)/8, $0x7fffffff7fffffff
+DATA target<>+48(SB)/8, $0x7fffffff7fffffff
+DATA target<>+56(SB)/8, $0x7fffffff7fffffff
+DATA target<>+64(SB)/8, $0x7fffffff7fffffff
+DATA target<>+72(SB)/8, $0x7fffffff7fffffff
+DATA target<>+80(SB)/8, $0x7fffffff7fffffff
+DATA target<>+88(SB)/8, $0x7fffffff7fffffff
+DATA target<>+96(SB)/8, $0x7fffffff7fffffff
+DATA target<>+104(SB)/8, $0x7fffffff7fffffff
+DATA target<>+112(SB)/8, $0x7fffffff7fffffff
+DATA target<>+120(SB)/8, $0x7fffffff7fffffff
+DATA target<>+128(SB)/8, $0x7fffffff7fffffff
+DATA target<>+136(SB)/8, $0x7fffffff7fffffff
+DATA target<>+144(SB)/8, $0x7fffffff7fffffff
+DATA target<>+152(SB)/8, $0x7fffffff7fffffff
+DATA target<>+160(SB)/8, $0x7fffffff7fffffff
+DATA target<>+168(SB)/8, $0x7fffffff7fffffff
+DATA target<>+176(SB)/8, $0x7fffffff7fffffff
+DATA target<>+184(SB)/8, $0x7fffffff7fffffff
+DATA target<>+192(SB)/8, $0x7fffffff7fffffff
+DATA target<>+200(SB)/8, $0x7fffffff7fffffff
+DATA target<>+208(SB)/8, $0x7fffffff7fffffff
+DATA target<>+216(SB)/8, $0x7fffffff7fffffff
+DATA target<>+224(SB)/8, $0x7fffffff7fffffff
+DATA target<>+232(SB)/8, $0x7fffffff7fffffff
+DATA target<>+240(SB)/8, $0x7fffffff7fffffff
+DATA target<>+248(SB)/8, $0x7fffffff7fffffff
+DATA target<>+256(SB)/8, $0x7fffffff7fffffff
+DATA target<>+264(SB)/8, $0x7fffffff7fffffff
+DATA target<>+272(SB)/8, $0x7fffffff7fffffff
+DATA target<>+280(SB)/8, $0x7fffffff7fffffff
+DATA target<>+288(SB)/8, $0x7fffffff7fffffff
+DATA target<>+296(SB)/8, $0x7fffffff7fffffff
+DATA target<>+304(SB)/8, $0x7fffffff7fffffff
+DATA target<>+312(SB)/8, $0x7fffffff7fffffff
+DATA target<>+320(SB)/8, $0x7fffffff7fffffff
+DATA target<>+328(SB)/8, $0x7fffffff7fffffff
+DATA target<>+336(SB)/8, $0x7fffffff7fffffff
+DATA target<>+344(SB)/8, $0x7fffffff7fffffff
+DATA target<>+352(SB)/8, $0x7fffffff7fffffff
+DATA target<>+360(SB)/8, $0x7fffffff7fffffff
+DATA target<>+368(SB)/8, $0x7fffffff7fffffff
+DATA target<>+376(SB)/8, $0x7fffffff7fffffff
+DATA target<>+384(SB)/8, $0x7fffffff7fffffff
+DATA target<>+392(SB)/8, $0x7fffffff7fffffff
+DATA target<>+400(SB)/8, $0x7fffffff7fffffff
+DATA target<>+408(SB)/8, $0x7fffffff7fffffff
+DATA target<>+416(SB)/8, $0x7fffffff7fffffff
+DATA target<>+424(SB)/8, $0x7fffffff7fffffff
+DATA target<>+432(SB)/8, $0x7fffffff7fffffff
+DATA target<>+440(SB)/8, $0x7fffffff7fffffff
+DATA target<>+448(SB)/8, $0x7fffffff7fffffff
+DATA target<>+456(SB)/8, $0x7fffffff7fffffff
+DATA target<>+464(SB)/8, $0x7fffffff7fffffff
+DATA target<>+472(SB)/8, $0x7fffffff7fffffff
+DATA target<>+480(SB)/8, $0x7fffffff7fffffff
+DATA target<>+488(SB)/8, $0x7fffffff7fffffff
+DATA target<>+496(SB)/8, $0x7fffffff7fffffff
+DATA target<>+504(SB)/8, $0x7fffffff7fffffff
+DATA target<>+512(SB)/8, $0x7fffffff7fffffff
+DATA target<>+520(SB)/8, $0x7fffffff7fffffff
+DATA target<>+528(SB)/8, $0x7fffffff7fffffff
+DATA target<>+536(SB)/8, $0x7fffffff7fffffff
+DATA target<>+544(SB)/8, $0x7fffffff7fffffff
+DATA target<>+552(SB)/8, $0x7fffffff7fffffff
+DATA target<>+560(SB)/8, $0x7fffffff7fffffff
+DATA target<>+568(SB)/8, $0x7fffffff7fffffff
+DATA target<>+576(SB)/8, $0x7fffffff00000000
+DATA target<>+584(SB)/8, $0x7fffffff7fffffff
+DATA target<>+592(SB)/8, $0x7fffffff7fffffff
+DATA target<>+600(SB)/8, $0x7fffffff7fffffff
+DATA target<>+608(SB)/8, $0x7fffffff7fffffff
+DATA target<>+616(SB)/8, $0x7fffffff7fffffff
+DATA target<>+624(SB)/8, $0x7fffffff7fffffff
+DATA target<>+632(SB)/8, $0x7fffffff7fffffff
+DATA target<>+640(SB)/8, $0x7fffffff7fffffff
+DATA target<>+648(SB)/8, $0x7fffffff7fffffff
+DATA target<>+656(SB)/8, $0x7fffffff7fffffff
+DATA target<>+664(SB)/8, $0x7fffffff7fffffff
+DATA target<>+672(SB)/8, $0x7fffffff7fffffff
+DATA target<>+680(SB)/8, $0x7fffffff7fffffff
+DATA target<>+688(SB)/8, $0x7fffffff7fffffff
+DATA target<>+696(SB)/8, $0x7fffffff7fffffff
+DATA target<>+704(SB)/8, $0x7fffffff7fffffff
+DATA target<>+712(SB)/8, $0x7fffffff7fffffff
+DATA target<>+720(SB)/8, $0x7fffffff7fffffff
+DATA target<>+728(SB)/8, $0x7fffffff7fffffff
+DATA target<>+736(SB)/8, $0x7fffffff7fffffff
+DATA target<>+744(SB)/8, $0x7fffffff7fffffff
+DATA target<>+752(SB)/8, $0x7fffffff7fffffff
+DATA target<>+760(SB)/8, $0x7fffffff7fffffff
+DATA target<>+768(SB)/8, $0x7fffffff7fffffff
+DATA target<>+776(SB)/8, $0x7fffffff7fffffff
+DATA target<>+784(SB)/8, $0x7fffffff7fffffff
+DATA target<>+792(SB)/8, $0x7fffffff7fffffff
+DATA target<>+800(SB)/8, $0x7fffffff7fffffff
+DATA target<>+808(SB)/8, $0x7fffffff7fffffff
+DATA target<>+816(SB)/8, $0x7fffffff7fffffff
+DATA target<>+824(SB)/8, $0x7fffffff7fffffff
+DATA target<>+832(SB)/8, $0x7fffffff7fffffff
+DATA target<>+840(SB)/8, $0x7fffffff7fffffff
+DATA target<>+848(SB)/8, $0x7fffffff7fffffff
+DATA target<>+856(SB)/8, $0x7fffffff7fffffff
+DATA target<>+864(SB)/8, $0x7fffffff7fffffff
+DATA target<>+872(SB)/8, $0x7fffffff7fffffff
+DATA target<>+880(SB)/8, $0x7fffffff7fffffff
+DATA target<>+888(SB)/8, $0x7fffffff7fffffff
+DATA target<>+896(SB)/8, $0x7fffffff7fffffff
+DATA target<>+904(SB)/8, $0x7fffffff7fffffff
+DATA target<>+912(SB)/8, $0x7fffffff7fffffff
+DATA target<>+920(SB)/8, $0x7fffffff7fffffff
+DATA target<>+928(SB)/8, $0x7fffffff7fffffff
+DATA target<>+936(SB)/8, $0x7fffffff7fffffff
+DATA target<>+944(SB)/8, $0x7fffffff7fffffff
+DATA target<>+952(SB)/8, $0x7fffffff7fffffff
+DATA target<>+960(SB)/8, $0x7fffffff7fffffff
+DATA target<>+968(SB)/8, $0x7fffffff7fffffff
+DATA target<>+976(SB)/8, $0x7fffffff7fffffff
+DATA target<>+984(SB)/8, $0x7fffffff7fffffff
+DATA target<>+992(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1000(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1008(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1016(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1024(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1032(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1040(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1048(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1056(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1064(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1072(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1080(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1088(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1096(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1104(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1112(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1120(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1128(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1136(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1144(SB)/8, $0x7fffffff7fffffff
+DATA target<>+1152(SB)/8, $0x7fffffff7fffffff
 GLOBL target<>(SB), RODATA|NOPTR, $1160
+
+DATA lane_numbers<>+0(SB)/8, $0x0000000100000000
+DATA lane_numbers<>+8(SB)/8, $0x0000000300000002
+DATA lane_numbers<>+16(SB)/8, $0x0000000500000004
+DATA lane_numbers<>+24(SB)/8, $0x0000000700000006
+DATA lane_numbers<>+32(SB)/8, $0x0000000900000008
+DATA lane_numbers<>+40(SB)/8, $0x0000000b0000000a
+DATA lane_numbers<>+48(SB)/8, $0x0000000d0000000c
+DATA lane_numbers<>+56(SB)/8, $0x0000000f0000000e
+GLOBL lane_numbers<>(SB), RODATA|NOPTR, $64
 
 // func expAVX512(dst *float32, x *float32, n int)
 // Requires: AVX, AVX512F, BMI2
@@ -9708,47 +9726,47 @@ partdone4:
 	VZEROUPPER
 	RET
 
-// func softmaxSumAVX512(sums *rowSums, logits *float32, labels *int32, rows int, classes int)
+// func rowSumAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·softmaxSumAVX512(SB), NOSPLIT, $0-40
+TEXT ·rowSumAVX512(SB), NOSPLIT, $0-48
 	VBROADCASTSS consts<>+960(SB), Z0
-	VBROADCASTSS consts<>+640(SB), Z1
-	VBROADCASTSS consts<>+2272(SB), Z2
-	VBROADCASTSS consts<>+2176(SB), Z3
-	VBROADCASTSS consts<>+2240(SB), Z4
-	VBROADCASTSS consts<>+2208(SB), Z5
-	VBROADCASTSS consts<>+2528(SB), Z6
-	VBROADCASTSS consts<>+384(SB), Z7
-	VBROADCASTSS consts<>+96(SB), Z8
-	VBROADCASTSS consts<>+160(SB), Z9
-	VBROADCASTSS consts<>+192(SB), Z10
-	VBROADCASTSS consts<>+2368(SB), Z11
-	VBROADCASTSS consts<>+2400(SB), Z12
-	VBROADCASTSS consts<>+2432(SB), Z13
-	VBROADCASTSS consts<>+2464(SB), Z14
-	VBROADCASTSS consts<>+2496(SB), Z15
-	VBROADCASTSS consts<>+2304(SB), Z16
-	VBROADCASTSS consts<>+1696(SB), Z17
-	VBROADCASTSS consts<>+2336(SB), Z18
-	VBROADCASTSS consts<>+0(SB), Z19
-	VBROADCASTSS consts<>+928(SB), Z20
+	VBROADCASTSS consts<>+128(SB), Z1
+	VBROADCASTSS consts<>+64(SB), Z2
+	VBROADCASTSS consts<>+96(SB), Z3
+	VBROADCASTSS consts<>+160(SB), Z4
+	VBROADCASTSS consts<>+192(SB), Z5
+	VBROADCASTSS consts<>+224(SB), Z6
+	VBROADCASTSS consts<>+256(SB), Z7
+	VBROADCASTSS consts<>+288(SB), Z8
+	VBROADCASTSS consts<>+320(SB), Z9
+	VBROADCASTSS consts<>+352(SB), Z10
+	VMOVUPS      exp_one<>+0(SB), Z11
+	VBROADCASTSS consts<>+2176(SB), Z12
 
 row:
-	VMOVAPS Z0, Z26
-	VMOVAPS Z3, Z21
-	VMOVAPS Z1, Z26
-	VMOVUPS Z0, Z22
-	VMOVUPS Z0, Z23
 	MOVQ    classes+32(FP), AX
-	MOVQ    logits+8(FP), CX
-	MOVQ    labels+16(FP), DX
-	MOVLQSX (DX), DX
+	MOVQ    labels+16(FP), CX
+	MOVLQSX (CX), CX
+	MOVQ    logits+8(FP), DX
+	VMOVUPS Z0, Z13
+	VMOVUPS Z0, Z14
 
-plain_block:
-	// the largest logit of the block but the target's, which is made -Inf
-	VMOVAPS Z1, Z25
+	// the target's logit; any where there is none
+	MOVQ    sums+0(FP), BX
+	LEAQ    384(BX), BX
+	MOVQ    $0x00000000, DI
+	MOVQ    CX, SI
+	TESTQ   SI, SI
+	CMOVQLT DI, SI
+	LEAQ    (DX)(SI*4), SI
+	MOVL    (SI), SI
+	MOVL    SI, (BX)
+	VMOVAPS Z0, Z17
+	VMOVAPS Z0, Z18
+
+sum_block:
 	MOVQ    $0x00000090, SI
-	MOVQ    DX, BX
+	MOVQ    CX, BX
 	CMPQ    BX, SI
 	CMOVQHI SI, BX
 	LEAQ    target<>+576(SB), SI
@@ -9759,185 +9777,288 @@ plain_block:
 	MOVQ    AX, BX
 	CMPQ    BX, DI
 	CMOVQHI DI, BX
-	MOVQ    CX, DI
-	CMPQ    BX, $+16
-	JLT     plain_most_part
+	CMPQ    BX, $+64
+	JLT     sum_few
 
-plain_most_tile:
-	VMOVUPS (SI), Z24
-	VMINPS  (DI), Z24, Z24
-	VMAXPS  Z25, Z24, Z25
-	ADDQ    $+64, DI
-	ADDQ    $+64, SI
-	ADDQ    $-16, BX
-	CMPQ    BX, $+16
-	JGE     plain_most_tile
+sum_round:
+	VMOVUPS (DX), Z15
+	VPANDD  (SI), Z15, Z16
+	VPMAXSD Z16, Z17, Z17
+	VADDPS  Z2, Z15, Z15
 
-plain_most_part:
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z16
+	VFMADD231PS Z3, Z15, Z16
+	VSUBPS      Z1, Z16, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z19, Z15
+	VFNMADD231PS Z5, Z19, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z15, Z19
+	VFMADD213PS Z10, Z19, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z11, Z16, Z19
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z19, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VPANDD      (SI), Z16, Z15
+	VADDPS      Z15, Z18, Z18
+	VMOVUPS     64(DX), Z15
+	VPANDD      64(SI), Z15, Z16
+	VPMAXSD     Z16, Z17, Z17
+	VADDPS      Z2, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z16
+	VFMADD231PS Z3, Z15, Z16
+	VSUBPS      Z1, Z16, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z19, Z15
+	VFNMADD231PS Z5, Z19, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z15, Z19
+	VFMADD213PS Z10, Z19, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z11, Z16, Z19
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z19, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VPANDD      64(SI), Z16, Z15
+	VADDPS      Z15, Z18, Z18
+	VMOVUPS     128(DX), Z15
+	VPANDD      128(SI), Z15, Z16
+	VPMAXSD     Z16, Z17, Z17
+	VADDPS      Z2, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z16
+	VFMADD231PS Z3, Z15, Z16
+	VSUBPS      Z1, Z16, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z19, Z15
+	VFNMADD231PS Z5, Z19, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z15, Z19
+	VFMADD213PS Z10, Z19, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z11, Z16, Z19
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z19, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VPANDD      128(SI), Z16, Z15
+	VADDPS      Z15, Z18, Z18
+	VMOVUPS     192(DX), Z15
+	VPANDD      192(SI), Z15, Z16
+	VPMAXSD     Z16, Z17, Z17
+	VADDPS      Z2, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z16
+	VFMADD231PS Z3, Z15, Z16
+	VSUBPS      Z1, Z16, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z19, Z15
+	VFNMADD231PS Z5, Z19, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z15, Z19
+	VFMADD213PS Z10, Z19, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z11, Z16, Z19
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z19, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VPANDD      192(SI), Z16, Z15
+	VADDPS      Z15, Z18, Z18
+	ADDQ        $+256, DX
+	ADDQ        $+256, SI
+	ADDQ        $-64, BX
+	CMPQ        BX, $+64
+	JGE         sum_round
+
+sum_few:
+	CMPQ BX, $+16
+	JLT  sum_part
+
+sum_tile:
+	VMOVUPS (DX), Z15
+	VPANDD  (SI), Z15, Z16
+	VPMAXSD Z16, Z17, Z17
+	VADDPS  Z2, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z16
+	VFMADD231PS Z3, Z15, Z16
+	VSUBPS      Z1, Z16, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z19, Z15
+	VFNMADD231PS Z5, Z19, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z15, Z19
+	VFMADD213PS Z10, Z19, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z11, Z16, Z19
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z19, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VPANDD      (SI), Z16, Z15
+	VADDPS      Z15, Z18, Z18
+	ADDQ        $+64, DX
+	ADDQ        $+64, SI
+	ADDQ        $-16, BX
+	CMPQ        BX, $+16
+	JGE         sum_tile
+
+sum_part:
 	CMPQ    BX, $+1
-	JLT     plain_most_done
-	MOVL    $0x0000ffff, R8
-	BZHIL   BX, R8, R8
-	KMOVW   R8, K1
-	VMOVAPS Z1, Z24
-	VMOVUPS (DI), K1, Z24
-	VMOVUPS (SI), Z27
-	VMINPS  Z24, Z27, Z24
-	VMAXPS  Z25, Z24, Z25
+	JLT     sum_done
+	MOVL    $0x0000ffff, DI
+	BZHIL   BX, DI, DI
+	KMOVW   DI, K1
+	VMOVAPS Z0, Z15
+	VMOVUPS (DX), K1, Z15
+	VPANDD  (SI), Z15, Z16
+	VPMAXSD Z16, Z17, Z17
+	VADDPS  Z2, Z15, Z15
 
-plain_most_done:
-	VSHUFF64X2 $0x4e, Z25, Z25, Z24
-	VMAXPS     Z24, Z25, Z24
-	VSHUFF64X2 $0xb1, Z24, Z24, Z25
-	VMAXPS     Z25, Z24, Z24
-	VPERMILPS  $0x4e, Z24, Z25
-	VMAXPS     Z25, Z24, Z24
-	VPERMILPS  $0xb1, Z24, Z25
-	VMAXPS     Z25, Z24, Z24
-	VMAXPS     Z26, Z24, Z26
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z16
+	VFMADD231PS Z3, Z15, Z16
+	VSUBPS      Z1, Z16, Z19
 
-	// N, and what was summed before rescaled to it
-	VMINPS      Z24, Z4, Z24
-	VMAXPS      Z24, Z5, Z24
-	VFMADD213PS Z2, Z8, Z24
-	VPSUBD      Z16, Z24, Z24
-	VPMAXSD     Z24, Z21, Z24
-	VPSUBD      Z24, Z21, Z21
-	VPADDD      Z17, Z21, Z21
-	VPMAXSD     Z0, Z21, Z21
-	VPMOVZXDQ   Y21, Z21
-	VPSLLQ      $0x34, Z21, Z21
-	VMULPD      Z21, Z22, Z22
-	VMULPD      Z21, Z23, Z23
-	VMOVAPS     Z24, Z21
-	VCVTDQ2PS   Z21, Z24
-	VSUBPS      Z18, Z24, Z25
-	VSUBPS      Z25, Z2, Z24
-	VMULPS      Z9, Z25, Z27
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z19, Z15
+	VFNMADD231PS Z5, Z19, Z15
 
-	// the sum of the block
-	VMOVAPS Z0, Z25
-	MOVQ    $0x00000090, SI
-	MOVQ    DX, BX
-	CMPQ    BX, SI
-	CMOVQHI SI, BX
-	LEAQ    target<>+576(SB), SI
-	MOVQ    BX, BX
-	NEGQ    BX
-	LEAQ    (SI)(BX*4), SI
-	MOVQ    $0x00000080, DI
-	MOVQ    AX, BX
-	CMPQ    BX, DI
-	CMOVQHI DI, BX
-	CMPQ    BX, $+16
-	JLT     plain_sum_part
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z15, Z19
+	VFMADD213PS Z10, Z19, Z15
 
-plain_sum_tile:
-	VMOVUPS      (SI), Z28
-	VMINPS       (CX), Z28, Z28
-	VMAXPS       Z28, Z27, Z28
-	VMOVAPS      Z24, Z29
-	VFMADD231PS  Z8, Z28, Z29
-	VSUBPS       Z24, Z29, Z30
-	VFNMADD231PS Z9, Z30, Z28
-	VFNMADD231PS Z10, Z30, Z28
-	VMOVAPS      Z12, Z30
-	VFMADD231PS  Z11, Z28, Z30
-	VFMADD213PS  Z13, Z28, Z30
-	VFMADD213PS  Z14, Z28, Z30
-	VFMADD213PS  Z15, Z28, Z30
-	VFMADD213PS  Z7, Z28, Z30
-	VFMADD213PS  Z7, Z30, Z28
-	VPSLLD       $0x17, Z29, Z29
-	VFMADD231PS  Z29, Z28, Z25
-	ADDQ         $+64, CX
-	ADDQ         $+64, SI
-	ADDQ         $-16, BX
-	CMPQ         BX, $+16
-	JGE          plain_sum_tile
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z11, Z16, Z19
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z19, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VPANDD      (SI), Z16, Z15
+	VMOVAPS.Z   Z15, K1, Z15
+	VADDPS      Z15, Z18, Z18
 
-plain_sum_part:
-	CMPQ         BX, $+1
-	JLT          plain_sum_done
-	MOVL         $0x0000ffff, DI
-	BZHIL        BX, DI, DI
-	KMOVW        DI, K1
-	VMOVAPS      Z1, Z28
-	VMOVUPS      (CX), K1, Z28
-	VMOVUPS      (SI), Z29
-	VMINPS       Z28, Z29, Z28
-	VMAXPS       Z28, Z27, Z27
-	VMOVAPS      Z24, Z28
-	VFMADD231PS  Z8, Z27, Z28
-	VSUBPS       Z24, Z28, Z24
-	VFNMADD231PS Z9, Z24, Z27
-	VFNMADD231PS Z10, Z24, Z27
-	VMOVAPS      Z12, Z24
-	VFMADD231PS  Z11, Z27, Z24
-	VFMADD213PS  Z13, Z27, Z24
-	VFMADD213PS  Z14, Z27, Z24
-	VFMADD213PS  Z15, Z27, Z24
-	VFMADD213PS  Z7, Z27, Z24
-	VFMADD213PS  Z7, Z24, Z27
-	VPSLLD       $0x17, Z28, Z24
-	VFMADD231PS  Z24, Z27, Z25
-
-plain_sum_done:
-	VCVTPS2PD     Y25, Z24
-	VEXTRACTF64X4 $0x01, Z25, Y25
-	VCVTPS2PD     Y25, Z25
-	VADDPD        Z24, Z22, Z22
-	VADDPD        Z25, Z23, Z23
-	ADDQ          $-128, DX
-	ADDQ          $-128, AX
-	CMPQ          AX, $+1
-	JGE           plain_block
-
-	// |M| > 2^20, and finite: once more with z - M
-	VPANDD        Z19, Z26, Z24
-	VCMPPS        $0x11, Z24, Z6, K1
-	VCMPPS        $0x11, Z20, Z24, K2
-	KANDW         K1, K2, K1
+sum_done:
+	// any |z| > 40, but the target's?
+	VPCMPD        $0x06, Z12, Z17, K1
 	KORTESTW      K1, K1
-	JNE           shifted
+	JNE           slow
+	VCVTPS2PD     Y18, Z15
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VCVTPS2PD     Y16, Z16
+	VADDPD        Z15, Z13, Z13
+	VADDPD        Z16, Z14, Z14
+	VMOVAPS       Z0, Z18
+	ADDQ          $-128, CX
+	ADDQ          $-128, AX
+	CMPQ          AX, $+1
+	JGE           sum_block
 	MOVQ          sums+0(FP), AX
-	VADDPD        Z23, Z22, Z22
-	VEXTRACTF64X4 $0x01, Z22, Y23
-	VADDPD        Y23, Y22, Y22
-	VEXTRACTF32X4 $0x01, Y22, X23
-	VADDPD        X23, X22, X22
-	VPERMILPD     $0x01, X22, X23
-	VADDSD        X23, X22, X22
-	VCVTSD2SS     X22, X22, X22
-	VMOVSS        X22, (AX)
-	VMOVSS        X21, 256(AX)
-	VMOVSS        X26, 512(AX)
-	ADDQ          $+4, sums+0(FP)
-	ADDQ          $+4, labels+16(FP)
-	MOVQ          classes+32(FP), AX
-	SHLQ          $0x02, AX
-	ADDQ          AX, logits+8(FP)
-	ADDQ          $-1, rows+24(FP)
-	CMPQ          rows+24(FP), $0x00
-	JNE           row
+	VADDPD        Z14, Z13, Z13
+	VEXTRACTF64X4 $0x01, Z13, Y14
+	VADDPD        Y14, Y13, Y13
+	VEXTRACTF32X4 $0x01, Y13, X14
+	VADDPD        X14, X13, X13
+	VPERMILPD     $0x01, X13, X14
+	VADDSD        X14, X13, X13
+	VCVTSD2SS     X13, X13, X13
+	VMOVSS        X13, (AX)
+	MOVL          $0x00000000, 128(AX)
+	MOVL          $0x00000000, 256(AX)
+	MOVL          $0xffffffff, 640(AX)
+
+next:
+	ADDQ $+4, sums+0(FP)
+	ADDQ $+4, labels+16(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, logits+8(FP)
+	ADDQ $-1, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  row
 	VZEROUPPER
 	RET
 
-shifted:
-	VMOVAPS Z3, Z21
-	VMOVAPS Z1, Z27
-	VMOVUPS Z0, Z22
-	VMOVUPS Z0, Z23
-	MOVQ    classes+32(FP), AX
-	MOVQ    logits+8(FP), CX
-	MOVQ    labels+16(FP), DX
-	MOVLQSX (DX), DX
+slow:
+	MOVQ slow+40(FP), AX
+	INCQ (AX)
+	MOVQ sums+0(FP), AX
+	MOVL $0x00000000, 640(AX)
+	MOVQ sums+0(FP), AX
+	MOVL $0xff800000, 256(AX)
+	JMP  next
 
-shifted_block:
-	// the largest logit of the block but the target's, which is made -Inf
-	VMOVAPS Z1, Z25
+// func rowSumAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·rowSumAVX2(SB), NOSPLIT, $0-48
+	VBROADCASTSS consts<>+960(SB), Y0
+	VMOVUPS      exp_one<>+0(SB), Y1
+
+row:
+	MOVQ    classes+32(FP), AX
+	MOVQ    labels+16(FP), CX
+	MOVLQSX (CX), CX
+	MOVQ    logits+8(FP), DX
+	VMOVUPS Y0, Y2
+	VMOVUPS Y0, Y3
+	VMOVUPS Y0, Y4
+	VMOVUPS Y0, Y5
+
+	// the target's logit; any where there is none
+	MOVQ    sums+0(FP), BX
+	LEAQ    384(BX), BX
+	MOVQ    $0x00000000, DI
+	MOVQ    CX, SI
+	TESTQ   SI, SI
+	CMOVQLT DI, SI
+	LEAQ    (DX)(SI*4), SI
+	MOVL    (SI), SI
+	MOVL    SI, (BX)
+	VMOVAPS Y0, Y9
+	VMOVAPS Y0, Y10
+	VMOVAPS Y0, Y11
+	VMOVAPS Y0, Y12
+
+sum_block:
 	MOVQ    $0x00000090, SI
-	MOVQ    DX, BX
+	MOVQ    CX, BX
 	CMPQ    BX, SI
 	CMOVQHI SI, BX
 	LEAQ    target<>+576(SB), SI
@@ -9948,67 +10069,2775 @@ shifted_block:
 	MOVQ    AX, BX
 	CMPQ    BX, DI
 	CMOVQHI DI, BX
-	MOVQ    CX, DI
-	CMPQ    BX, $+16
-	JLT     shifted_most_part
+	CMPQ    BX, $+32
+	JLT     sum_few
 
-shifted_most_tile:
-	VMOVUPS (SI), Z24
-	VMINPS  (DI), Z24, Z24
-	VMAXPS  Z25, Z24, Z25
+sum_round:
+	VMOVUPS (DX), Y6
+	VMOVUPS 32(DX), Y7
+	VPAND   (SI), Y6, Y8
+	VPMAXSD Y8, Y9, Y9
+	VPAND   32(SI), Y7, Y8
+	VPMAXSD Y8, Y10, Y10
+	VADDPS  consts<>+64(SB), Y6, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y8
+	VFMADD213PS  consts<>+128(SB), Y6, Y8
+	VSUBPS       consts<>+128(SB), Y8, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y6
+	VFNMADD231PS consts<>+192(SB), Y13, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y13
+	VFMADD213PS  consts<>+256(SB), Y6, Y13
+	VFMADD213PS  consts<>+288(SB), Y6, Y13
+	VFMADD213PS  consts<>+320(SB), Y6, Y13
+	VFMADD213PS  consts<>+352(SB), Y13, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y1, Y13
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y13, Y8
+	VFMADD231PS Y6, Y8, Y8
+	VPAND       (SI), Y8, Y6
+	VADDPS      Y6, Y11, Y11
+	VADDPS      consts<>+64(SB), Y7, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y7
+	VFMADD213PS  consts<>+128(SB), Y6, Y7
+	VSUBPS       consts<>+128(SB), Y7, Y8
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y8, Y6
+	VFNMADD231PS consts<>+192(SB), Y8, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y8
+	VFMADD213PS  consts<>+256(SB), Y6, Y8
+	VFMADD213PS  consts<>+288(SB), Y6, Y8
+	VFMADD213PS  consts<>+320(SB), Y6, Y8
+	VFMADD213PS  consts<>+352(SB), Y8, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y7, Y1, Y8
+	VPSLLD      $0x15, Y7, Y7
+	VPADDD      Y7, Y8, Y7
+	VFMADD231PS Y6, Y7, Y7
+	VPAND       32(SI), Y7, Y6
+	VADDPS      Y6, Y12, Y12
+	VMOVUPS     64(DX), Y6
+	VMOVUPS     96(DX), Y7
+	VPAND       64(SI), Y6, Y8
+	VPMAXSD     Y8, Y9, Y9
+	VPAND       96(SI), Y7, Y8
+	VPMAXSD     Y8, Y10, Y10
+	VADDPS      consts<>+64(SB), Y6, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y8
+	VFMADD213PS  consts<>+128(SB), Y6, Y8
+	VSUBPS       consts<>+128(SB), Y8, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y6
+	VFNMADD231PS consts<>+192(SB), Y13, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y13
+	VFMADD213PS  consts<>+256(SB), Y6, Y13
+	VFMADD213PS  consts<>+288(SB), Y6, Y13
+	VFMADD213PS  consts<>+320(SB), Y6, Y13
+	VFMADD213PS  consts<>+352(SB), Y13, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y1, Y13
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y13, Y8
+	VFMADD231PS Y6, Y8, Y8
+	VPAND       64(SI), Y8, Y6
+	VADDPS      Y6, Y11, Y11
+	VADDPS      consts<>+64(SB), Y7, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y7
+	VFMADD213PS  consts<>+128(SB), Y6, Y7
+	VSUBPS       consts<>+128(SB), Y7, Y8
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y8, Y6
+	VFNMADD231PS consts<>+192(SB), Y8, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y8
+	VFMADD213PS  consts<>+256(SB), Y6, Y8
+	VFMADD213PS  consts<>+288(SB), Y6, Y8
+	VFMADD213PS  consts<>+320(SB), Y6, Y8
+	VFMADD213PS  consts<>+352(SB), Y8, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y7, Y1, Y8
+	VPSLLD      $0x15, Y7, Y7
+	VPADDD      Y7, Y8, Y7
+	VFMADD231PS Y6, Y7, Y7
+	VPAND       96(SI), Y7, Y6
+	VADDPS      Y6, Y12, Y12
+	ADDQ        $+128, DX
+	ADDQ        $+128, SI
+	ADDQ        $-32, BX
+	CMPQ        BX, $+32
+	JGE         sum_round
+
+sum_few:
+	CMPQ BX, $+16
+	JLT  sum_part
+
+sum_tile:
+	VMOVUPS (DX), Y6
+	VMOVUPS 32(DX), Y7
+	VPAND   (SI), Y6, Y8
+	VPMAXSD Y8, Y9, Y9
+	VPAND   32(SI), Y7, Y8
+	VPMAXSD Y8, Y10, Y10
+	VADDPS  consts<>+64(SB), Y6, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y8
+	VFMADD213PS  consts<>+128(SB), Y6, Y8
+	VSUBPS       consts<>+128(SB), Y8, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y6
+	VFNMADD231PS consts<>+192(SB), Y13, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y13
+	VFMADD213PS  consts<>+256(SB), Y6, Y13
+	VFMADD213PS  consts<>+288(SB), Y6, Y13
+	VFMADD213PS  consts<>+320(SB), Y6, Y13
+	VFMADD213PS  consts<>+352(SB), Y13, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y1, Y13
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y13, Y8
+	VFMADD231PS Y6, Y8, Y8
+	VPAND       (SI), Y8, Y6
+	VADDPS      Y6, Y11, Y11
+	VADDPS      consts<>+64(SB), Y7, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y7
+	VFMADD213PS  consts<>+128(SB), Y6, Y7
+	VSUBPS       consts<>+128(SB), Y7, Y8
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y8, Y6
+	VFNMADD231PS consts<>+192(SB), Y8, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y8
+	VFMADD213PS  consts<>+256(SB), Y6, Y8
+	VFMADD213PS  consts<>+288(SB), Y6, Y8
+	VFMADD213PS  consts<>+320(SB), Y6, Y8
+	VFMADD213PS  consts<>+352(SB), Y8, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y7, Y1, Y8
+	VPSLLD      $0x15, Y7, Y7
+	VPADDD      Y7, Y8, Y7
+	VFMADD231PS Y6, Y7, Y7
+	VPAND       32(SI), Y7, Y6
+	VADDPS      Y6, Y12, Y12
+	ADDQ        $+64, DX
+	ADDQ        $+64, SI
+	ADDQ        $-16, BX
+	CMPQ        BX, $+16
+	JGE         sum_tile
+
+sum_part:
+	CMPQ       BX, $+1
+	JLT        sum_done
+	MOVQ       $0x00000008, DI
+	MOVQ       BX, R8
+	CMPQ       R8, DI
+	CMOVQGT    DI, R8
+	NEGQ       R8
+	LEAQ       lane_mask<>+32(SB), DI
+	VMOVUPS    (DI)(R8*4), Y6
+	VMASKMOVPS (DX), Y6, Y7
+	VBLENDVPS  Y6, Y7, Y0, Y7
+	MOVQ       $0x00000000, DI
+	MOVQ       BX, BX
+	SUBQ       $+8, BX
+	CMOVQLT    DI, BX
+	MOVQ       $0x00000008, DI
+	MOVQ       BX, BX
+	CMPQ       BX, DI
+	CMOVQGT    DI, BX
+	NEGQ       BX
+	LEAQ       lane_mask<>+32(SB), DI
+	VMOVUPS    (DI)(BX*4), Y8
+	VMASKMOVPS 32(DX), Y8, Y13
+	VBLENDVPS  Y8, Y13, Y0, Y13
+	VPAND      (SI), Y7, Y14
+	VPMAXSD    Y14, Y9, Y9
+	VPAND      32(SI), Y13, Y14
+	VPMAXSD    Y14, Y10, Y10
+	VADDPS     consts<>+64(SB), Y7, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y14
+	VFMADD213PS  consts<>+128(SB), Y7, Y14
+	VSUBPS       consts<>+128(SB), Y14, Y15
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y15, Y7
+	VFNMADD231PS consts<>+192(SB), Y15, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y15
+	VFMADD213PS  consts<>+256(SB), Y7, Y15
+	VFMADD213PS  consts<>+288(SB), Y7, Y15
+	VFMADD213PS  consts<>+320(SB), Y7, Y15
+	VFMADD213PS  consts<>+352(SB), Y15, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y14, Y1, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y7, Y14, Y14
+	VPAND       (SI), Y14, Y7
+	VPAND       Y7, Y6, Y6
+	VADDPS      Y6, Y11, Y11
+	VADDPS      consts<>+64(SB), Y13, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y7
+	VFMADD213PS  consts<>+128(SB), Y6, Y7
+	VSUBPS       consts<>+128(SB), Y7, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y6
+	VFNMADD231PS consts<>+192(SB), Y13, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y13
+	VFMADD213PS  consts<>+256(SB), Y6, Y13
+	VFMADD213PS  consts<>+288(SB), Y6, Y13
+	VFMADD213PS  consts<>+320(SB), Y6, Y13
+	VFMADD213PS  consts<>+352(SB), Y13, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y7, Y1, Y13
+	VPSLLD      $0x15, Y7, Y7
+	VPADDD      Y7, Y13, Y7
+	VFMADD231PS Y6, Y7, Y7
+	VPAND       32(SI), Y7, Y6
+	VPAND       Y6, Y8, Y6
+	VADDPS      Y6, Y12, Y12
+
+sum_done:
+	// any |z| > 40, but the target's?
+	VPMAXSD      Y10, Y9, Y6
+	VPCMPGTD     consts<>+2176(SB), Y6, Y6
+	VMOVMSKPS    Y6, BX
+	TESTL        BX, BX
+	JNE          slow
+	VCVTPS2PD    X11, Y6
+	VEXTRACTF128 $0x01, Y11, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y6, Y2, Y2
+	VADDPD       Y7, Y3, Y3
+	VCVTPS2PD    X12, Y6
+	VEXTRACTF128 $0x01, Y12, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y6, Y4, Y4
+	VADDPD       Y7, Y5, Y5
+	VMOVAPS      Y0, Y11
+	VMOVAPS      Y0, Y12
+	ADDQ         $-128, CX
+	ADDQ         $-128, AX
+	CMPQ         AX, $+1
+	JGE          sum_block
+	MOVQ         sums+0(FP), AX
+	VADDPD       Y4, Y2, Y2
+	VADDPD       Y5, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPD       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VADDSD       X3, X2, X2
+	VCVTSD2SS    X2, X2, X2
+	VMOVSS       X2, (AX)
+	MOVL         $0x00000000, 128(AX)
+	MOVL         $0x00000000, 256(AX)
+	MOVL         $0xffffffff, 640(AX)
+
+next:
+	ADDQ $+4, sums+0(FP)
+	ADDQ $+4, labels+16(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, logits+8(FP)
+	ADDQ $-1, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+40(FP), AX
+	INCQ (AX)
+	MOVQ sums+0(FP), AX
+	MOVL $0x00000000, 640(AX)
+	MOVQ sums+0(FP), AX
+	MOVL $0xff800000, 256(AX)
+	JMP  next
+
+// func rowExpAVX512(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
+// Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·rowExpAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS consts<>+960(SB), Z0
+	VBROADCASTSS consts<>+128(SB), Z1
+	VBROADCASTSS consts<>+64(SB), Z2
+	VBROADCASTSS consts<>+96(SB), Z3
+	VBROADCASTSS consts<>+160(SB), Z4
+	VBROADCASTSS consts<>+192(SB), Z5
+	VBROADCASTSS consts<>+224(SB), Z6
+	VBROADCASTSS consts<>+256(SB), Z7
+	VBROADCASTSS consts<>+288(SB), Z8
+	VBROADCASTSS consts<>+320(SB), Z9
+	VBROADCASTSS consts<>+352(SB), Z10
+	VMOVUPS      exp_one<>+0(SB), Z11
+	VBROADCASTSS consts<>+2176(SB), Z12
+
+row:
+	MOVQ    classes+40(FP), AX
+	MOVQ    labels+24(FP), CX
+	MOVLQSX (CX), CX
+	MOVQ    logits+16(FP), DX
+	VMOVUPS Z0, Z13
+	VMOVUPS Z0, Z14
+
+	// the target's logit; any where there is none
+	MOVQ    sums+8(FP), BX
+	LEAQ    384(BX), BX
+	MOVQ    $0x00000000, DI
+	MOVQ    CX, SI
+	TESTQ   SI, SI
+	CMOVQLT DI, SI
+	LEAQ    (DX)(SI*4), SI
+	MOVL    (SI), SI
+	MOVL    SI, (BX)
+	VMOVAPS Z0, Z16
+	MOVQ    AX, BX
+	MOVQ    CX, SI
+	MOVQ    DX, DI
+
+look_block:
+	MOVQ    $0x00000090, R9
+	MOVQ    SI, R8
+	CMPQ    R8, R9
+	CMOVQHI R9, R8
+	LEAQ    target<>+576(SB), R9
+	MOVQ    R8, R8
+	NEGQ    R8
+	LEAQ    (R9)(R8*4), R9
+	MOVQ    $0x00000080, R10
+	MOVQ    BX, R8
+	CMPQ    R8, R10
+	CMOVQHI R10, R8
+	CMPQ    R8, $+64
+	JLT     look_few
+
+look_round:
+	VMOVUPS (DI), Z15
+	VPANDD  (R9), Z15, Z15
+	VPMAXSD Z15, Z16, Z16
+	VMOVUPS 64(DI), Z15
+	VPANDD  64(R9), Z15, Z15
+	VPMAXSD Z15, Z16, Z16
+	VMOVUPS 128(DI), Z15
+	VPANDD  128(R9), Z15, Z15
+	VPMAXSD Z15, Z16, Z16
+	VMOVUPS 192(DI), Z15
+	VPANDD  192(R9), Z15, Z15
+	VPMAXSD Z15, Z16, Z16
+	ADDQ    $+256, DI
+	ADDQ    $+256, R9
+	ADDQ    $-64, R8
+	CMPQ    R8, $+64
+	JGE     look_round
+
+look_few:
+	CMPQ R8, $+16
+	JLT  look_part
+
+look_tile:
+	VMOVUPS (DI), Z15
+	VPANDD  (R9), Z15, Z15
+	VPMAXSD Z15, Z16, Z16
 	ADDQ    $+64, DI
+	ADDQ    $+64, R9
+	ADDQ    $-16, R8
+	CMPQ    R8, $+16
+	JGE     look_tile
+
+look_part:
+	CMPQ    R8, $+1
+	JLT     look_done
+	MOVL    $0x0000ffff, R10
+	BZHIL   R8, R10, R10
+	KMOVW   R10, K1
+	VMOVAPS Z0, Z15
+	VMOVUPS (DI), K1, Z15
+	VPANDD  (R9), Z15, Z15
+	VPMAXSD Z15, Z16, Z16
+
+look_done:
+	ADDQ $-128, SI
+	ADDQ $-128, BX
+	CMPQ BX, $+1
+	JGE  look_block
+
+	// any |z| > 40, but the target's?
+	VPCMPD   $0x06, Z12, Z16, K1
+	KORTESTW K1, K1
+	JNE      slow
+	MOVQ     dst+0(FP), BX
+	VMOVAPS  Z0, Z16
+
+sum_block:
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+64
+	JLT     sum_few
+
+sum_round:
+	VMOVUPS (DX), Z15
+	VADDPS  Z2, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z17
+	VFMADD231PS Z3, Z15, Z17
+	VSUBPS      Z1, Z17, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z18, Z15
+	VFNMADD231PS Z5, Z18, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z7, Z18
+	VFMADD231PS Z6, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z15, Z18
+	VFMADD213PS Z10, Z18, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z11, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z15, Z17, Z17
+	VPANDD      (DI), Z17, Z15
+	VMOVUPS     Z15, (BX)
+	VADDPS      Z15, Z16, Z16
+	VMOVUPS     64(DX), Z15
+	VADDPS      Z2, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z17
+	VFMADD231PS Z3, Z15, Z17
+	VSUBPS      Z1, Z17, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z18, Z15
+	VFNMADD231PS Z5, Z18, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z7, Z18
+	VFMADD231PS Z6, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z15, Z18
+	VFMADD213PS Z10, Z18, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z11, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z15, Z17, Z17
+	VPANDD      64(DI), Z17, Z15
+	VMOVUPS     Z15, 64(BX)
+	VADDPS      Z15, Z16, Z16
+	VMOVUPS     128(DX), Z15
+	VADDPS      Z2, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z17
+	VFMADD231PS Z3, Z15, Z17
+	VSUBPS      Z1, Z17, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z18, Z15
+	VFNMADD231PS Z5, Z18, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z7, Z18
+	VFMADD231PS Z6, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z15, Z18
+	VFMADD213PS Z10, Z18, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z11, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z15, Z17, Z17
+	VPANDD      128(DI), Z17, Z15
+	VMOVUPS     Z15, 128(BX)
+	VADDPS      Z15, Z16, Z16
+	VMOVUPS     192(DX), Z15
+	VADDPS      Z2, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z17
+	VFMADD231PS Z3, Z15, Z17
+	VSUBPS      Z1, Z17, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z18, Z15
+	VFNMADD231PS Z5, Z18, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z7, Z18
+	VFMADD231PS Z6, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z15, Z18
+	VFMADD213PS Z10, Z18, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z11, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z15, Z17, Z17
+	VPANDD      192(DI), Z17, Z15
+	VMOVUPS     Z15, 192(BX)
+	VADDPS      Z15, Z16, Z16
+	ADDQ        $+256, DX
+	ADDQ        $+256, DI
+	ADDQ        $+256, BX
+	ADDQ        $-64, SI
+	CMPQ        SI, $+64
+	JGE         sum_round
+
+sum_few:
+	CMPQ SI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VMOVUPS (DX), Z15
+	VADDPS  Z2, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z17
+	VFMADD231PS Z3, Z15, Z17
+	VSUBPS      Z1, Z17, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z18, Z15
+	VFNMADD231PS Z5, Z18, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z7, Z18
+	VFMADD231PS Z6, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z15, Z18
+	VFMADD213PS Z10, Z18, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z11, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z15, Z17, Z17
+	VPANDD      (DI), Z17, Z15
+	VMOVUPS     Z15, (BX)
+	VADDPS      Z15, Z16, Z16
+	ADDQ        $+64, DX
+	ADDQ        $+64, DI
+	ADDQ        $+64, BX
+	ADDQ        $-16, SI
+	CMPQ        SI, $+16
+	JGE         sum_tile
+
+sum_part:
+	CMPQ    SI, $+1
+	JLT     sum_done
+	MOVL    $0x0000ffff, R8
+	BZHIL   SI, R8, R8
+	KMOVW   R8, K1
+	VMOVAPS Z0, Z15
+	VMOVUPS (DX), K1, Z15
+	VADDPS  Z2, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z17
+	VFMADD231PS Z3, Z15, Z17
+	VSUBPS      Z1, Z17, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z18, Z15
+	VFNMADD231PS Z5, Z18, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z7, Z18
+	VFMADD231PS Z6, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z15, Z18
+	VFMADD213PS Z10, Z18, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z11, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z15, Z17, Z17
+	VPANDD      (DI), Z17, Z15
+	VMOVAPS.Z   Z15, K1, Z15
+	VMOVUPS     Z15, K1, (BX)
+	VADDPS      Z15, Z16, Z16
+
+sum_done:
+	VCVTPS2PD     Y16, Z15
+	VEXTRACTF64X4 $0x01, Z16, Y16
+	VCVTPS2PD     Y16, Z16
+	VADDPD        Z15, Z13, Z13
+	VADDPD        Z16, Z14, Z14
+	VMOVAPS       Z0, Z16
+	ADDQ          $-128, CX
+	ADDQ          $-128, AX
+	CMPQ          AX, $+1
+	JGE           sum_block
+	MOVQ          sums+8(FP), AX
+	VADDPD        Z14, Z13, Z13
+	VEXTRACTF64X4 $0x01, Z13, Y14
+	VADDPD        Y14, Y13, Y13
+	VEXTRACTF32X4 $0x01, Y13, X14
+	VADDPD        X14, X13, X13
+	VPERMILPD     $0x01, X13, X14
+	VADDSD        X14, X13, X13
+	VCVTSD2SS     X13, X13, X13
+	VMOVSS        X13, (AX)
+	MOVL          $0x00000000, 128(AX)
+	MOVL          $0x00000000, 256(AX)
+	MOVL          $0xffffffff, 640(AX)
+
+next:
+	ADDQ $+4, sums+8(FP)
+	ADDQ $+4, labels+24(FP)
+	MOVQ classes+40(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ AX, logits+16(FP)
+	ADDQ $-1, rows+32(FP)
+	CMPQ rows+32(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+48(FP), AX
+	INCQ (AX)
+	MOVQ sums+8(FP), AX
+	MOVL $0x00000000, 640(AX)
+	MOVQ sums+8(FP), AX
+	MOVL $0xff800000, 256(AX)
+	JMP  next
+
+// func rowExpAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·rowExpAVX2(SB), NOSPLIT, $0-56
+	VBROADCASTSS consts<>+960(SB), Y0
+	VMOVUPS      exp_one<>+0(SB), Y1
+	VBROADCASTSS consts<>+128(SB), Y2
+	VBROADCASTSS consts<>+64(SB), Y3
+
+row:
+	MOVQ    classes+40(FP), AX
+	MOVQ    labels+24(FP), CX
+	MOVLQSX (CX), CX
+	MOVQ    logits+16(FP), DX
+	VMOVUPS Y0, Y4
+	VMOVUPS Y0, Y5
+	VMOVUPS Y0, Y6
+	VMOVUPS Y0, Y7
+
+	// the target's logit; any where there is none
+	MOVQ    sums+8(FP), BX
+	LEAQ    384(BX), BX
+	MOVQ    $0x00000000, DI
+	MOVQ    CX, SI
+	TESTQ   SI, SI
+	CMOVQLT DI, SI
+	LEAQ    (DX)(SI*4), SI
+	MOVL    (SI), SI
+	MOVL    SI, (BX)
+	VMOVAPS Y0, Y9
+	VMOVAPS Y0, Y10
+	MOVQ    AX, BX
+	MOVQ    CX, SI
+	MOVQ    DX, DI
+
+look_block:
+	MOVQ    $0x00000090, R9
+	MOVQ    SI, R8
+	CMPQ    R8, R9
+	CMOVQHI R9, R8
+	LEAQ    target<>+576(SB), R9
+	MOVQ    R8, R8
+	NEGQ    R8
+	LEAQ    (R9)(R8*4), R9
+	MOVQ    $0x00000080, R10
+	MOVQ    BX, R8
+	CMPQ    R8, R10
+	CMOVQHI R10, R8
+	CMPQ    R8, $+32
+	JLT     look_few
+
+look_round:
+	VMOVUPS (DI), Y8
+	VPAND   (R9), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	VMOVUPS 32(DI), Y8
+	VPAND   32(R9), Y8, Y8
+	VPMAXSD Y8, Y10, Y10
+	VMOVUPS 64(DI), Y8
+	VPAND   64(R9), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	VMOVUPS 96(DI), Y8
+	VPAND   96(R9), Y8, Y8
+	VPMAXSD Y8, Y10, Y10
+	ADDQ    $+128, DI
+	ADDQ    $+128, R9
+	ADDQ    $-32, R8
+	CMPQ    R8, $+32
+	JGE     look_round
+
+look_few:
+	CMPQ R8, $+16
+	JLT  look_part
+
+look_tile:
+	VMOVUPS (DI), Y8
+	VPAND   (R9), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	VMOVUPS 32(DI), Y8
+	VPAND   32(R9), Y8, Y8
+	VPMAXSD Y8, Y10, Y10
+	ADDQ    $+64, DI
+	ADDQ    $+64, R9
+	ADDQ    $-16, R8
+	CMPQ    R8, $+16
+	JGE     look_tile
+
+look_part:
+	CMPQ       R8, $+1
+	JLT        look_done
+	MOVQ       $0x00000008, R10
+	MOVQ       R8, R11
+	CMPQ       R11, R10
+	CMOVQGT    R10, R11
+	NEGQ       R11
+	LEAQ       lane_mask<>+32(SB), R10
+	VMOVUPS    (R10)(R11*4), Y8
+	VMASKMOVPS (DI), Y8, Y11
+	VBLENDVPS  Y8, Y11, Y0, Y8
+	MOVQ       $0x00000000, R10
+	MOVQ       R8, R8
+	SUBQ       $+8, R8
+	CMOVQLT    R10, R8
+	MOVQ       $0x00000008, R10
+	MOVQ       R8, R8
+	CMPQ       R8, R10
+	CMOVQGT    R10, R8
+	NEGQ       R8
+	LEAQ       lane_mask<>+32(SB), R10
+	VMOVUPS    (R10)(R8*4), Y11
+	VMASKMOVPS 32(DI), Y11, Y12
+	VBLENDVPS  Y11, Y12, Y0, Y11
+	VPAND      (R9), Y8, Y8
+	VPMAXSD    Y8, Y9, Y9
+	VPAND      32(R9), Y11, Y8
+	VPMAXSD    Y8, Y10, Y10
+
+look_done:
+	ADDQ $-128, SI
+	ADDQ $-128, BX
+	CMPQ BX, $+1
+	JGE  look_block
+
+	// any |z| > 40, but the target's?
+	VPMAXSD   Y10, Y9, Y8
+	VPCMPGTD  consts<>+2176(SB), Y8, Y8
+	VMOVMSKPS Y8, BX
+	TESTL     BX, BX
+	JNE       slow
+	MOVQ      dst+0(FP), BX
+	VMOVAPS   Y0, Y10
+	VMOVAPS   Y0, Y11
+
+sum_block:
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+32
+	JLT     sum_few
+
+sum_round:
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	VADDPS  Y3, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y12
+	VFMADD231PS consts<>+96(SB), Y8, Y12
+	VSUBPS      Y2, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y13
+	VFMADD213PS  consts<>+256(SB), Y8, Y13
+	VFMADD213PS  consts<>+288(SB), Y8, Y13
+	VFMADD213PS  consts<>+320(SB), Y8, Y13
+	VFMADD213PS  consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y1, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y8, Y12, Y12
+	VPAND       (DI), Y12, Y8
+	VMOVUPS     Y8, (BX)
+	VADDPS      Y8, Y10, Y10
+	VADDPS      Y3, Y9, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y9
+	VFMADD231PS consts<>+96(SB), Y8, Y9
+	VSUBPS      Y2, Y9, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y12
+	VFMADD213PS  consts<>+256(SB), Y8, Y12
+	VFMADD213PS  consts<>+288(SB), Y8, Y12
+	VFMADD213PS  consts<>+320(SB), Y8, Y12
+	VFMADD213PS  consts<>+352(SB), Y12, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y1, Y12
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y12, Y9
+	VFMADD231PS Y8, Y9, Y9
+	VPAND       32(DI), Y9, Y8
+	VMOVUPS     Y8, 32(BX)
+	VADDPS      Y8, Y11, Y11
+	VMOVUPS     64(DX), Y8
+	VMOVUPS     96(DX), Y9
+	VADDPS      Y3, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y12
+	VFMADD231PS consts<>+96(SB), Y8, Y12
+	VSUBPS      Y2, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y13
+	VFMADD213PS  consts<>+256(SB), Y8, Y13
+	VFMADD213PS  consts<>+288(SB), Y8, Y13
+	VFMADD213PS  consts<>+320(SB), Y8, Y13
+	VFMADD213PS  consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y1, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y8, Y12, Y12
+	VPAND       64(DI), Y12, Y8
+	VMOVUPS     Y8, 64(BX)
+	VADDPS      Y8, Y10, Y10
+	VADDPS      Y3, Y9, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y9
+	VFMADD231PS consts<>+96(SB), Y8, Y9
+	VSUBPS      Y2, Y9, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y12
+	VFMADD213PS  consts<>+256(SB), Y8, Y12
+	VFMADD213PS  consts<>+288(SB), Y8, Y12
+	VFMADD213PS  consts<>+320(SB), Y8, Y12
+	VFMADD213PS  consts<>+352(SB), Y12, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y1, Y12
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y12, Y9
+	VFMADD231PS Y8, Y9, Y9
+	VPAND       96(DI), Y9, Y8
+	VMOVUPS     Y8, 96(BX)
+	VADDPS      Y8, Y11, Y11
+	ADDQ        $+128, DX
+	ADDQ        $+128, DI
+	ADDQ        $+128, BX
+	ADDQ        $-32, SI
+	CMPQ        SI, $+32
+	JGE         sum_round
+
+sum_few:
+	CMPQ SI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	VADDPS  Y3, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y12
+	VFMADD231PS consts<>+96(SB), Y8, Y12
+	VSUBPS      Y2, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y13
+	VFMADD213PS  consts<>+256(SB), Y8, Y13
+	VFMADD213PS  consts<>+288(SB), Y8, Y13
+	VFMADD213PS  consts<>+320(SB), Y8, Y13
+	VFMADD213PS  consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y1, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y8, Y12, Y12
+	VPAND       (DI), Y12, Y8
+	VMOVUPS     Y8, (BX)
+	VADDPS      Y8, Y10, Y10
+	VADDPS      Y3, Y9, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y9
+	VFMADD231PS consts<>+96(SB), Y8, Y9
+	VSUBPS      Y2, Y9, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y12
+	VFMADD213PS  consts<>+256(SB), Y8, Y12
+	VFMADD213PS  consts<>+288(SB), Y8, Y12
+	VFMADD213PS  consts<>+320(SB), Y8, Y12
+	VFMADD213PS  consts<>+352(SB), Y12, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y1, Y12
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y12, Y9
+	VFMADD231PS Y8, Y9, Y9
+	VPAND       32(DI), Y9, Y8
+	VMOVUPS     Y8, 32(BX)
+	VADDPS      Y8, Y11, Y11
+	ADDQ        $+64, DX
+	ADDQ        $+64, DI
+	ADDQ        $+64, BX
+	ADDQ        $-16, SI
+	CMPQ        SI, $+16
+	JGE         sum_tile
+
+sum_part:
+	CMPQ       SI, $+1
+	JLT        sum_done
+	MOVQ       $0x00000008, R8
+	MOVQ       SI, R9
+	CMPQ       R9, R8
+	CMOVQGT    R8, R9
+	NEGQ       R9
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(R9*4), Y8
+	VMASKMOVPS (DX), Y8, Y9
+	VBLENDVPS  Y8, Y9, Y0, Y9
+	MOVQ       $0x00000000, R9
+	MOVQ       SI, R8
+	SUBQ       $+8, R8
+	CMOVQLT    R9, R8
+	MOVQ       $0x00000008, R9
+	MOVQ       R8, R10
+	CMPQ       R10, R9
+	CMOVQGT    R9, R10
+	NEGQ       R10
+	LEAQ       lane_mask<>+32(SB), R9
+	VMOVUPS    (R9)(R10*4), Y12
+	VMASKMOVPS 32(DX), Y12, Y13
+	VBLENDVPS  Y12, Y13, Y0, Y13
+	VADDPS     Y3, Y9, Y9
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y14
+	VFMADD231PS consts<>+96(SB), Y9, Y14
+	VSUBPS      Y2, Y14, Y15
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y15, Y9
+	VFNMADD231PS consts<>+192(SB), Y15, Y9
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y15
+	VFMADD213PS  consts<>+256(SB), Y9, Y15
+	VFMADD213PS  consts<>+288(SB), Y9, Y15
+	VFMADD213PS  consts<>+320(SB), Y9, Y15
+	VFMADD213PS  consts<>+352(SB), Y15, Y9
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y14, Y1, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y9, Y14, Y14
+	VPAND       (DI), Y14, Y9
+	VPAND       Y9, Y8, Y8
+	CMPQ        SI, $+8
+	JLT         partless1
+	VMOVUPS     Y8, (BX)
+	JMP         partdone1
+
+partless1:
+	MOVQ         BX, R9
+	VMOVAPS      X8, X9
+	TESTQ        $0x00000004, SI
+	JEQ          partfour1
+	VMOVUPS      X9, (R9)
+	ADDQ         $+16, R9
+	VEXTRACTF128 $0x01, Y8, X9
+
+partfour1:
+	TESTQ   $0x00000002, SI
+	JEQ     parttwo1
+	VMOVLPS X9, (R9)
+	ADDQ    $+8, R9
+	VPSRLDQ $0x08, X9, X9
+
+parttwo1:
+	TESTQ  $0x00000001, SI
+	JEQ    partdone1
+	VMOVSS X9, (R9)
+
+partdone1:
+	VADDPS Y8, Y10, Y10
+	VADDPS Y3, Y13, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y9
+	VFMADD231PS consts<>+96(SB), Y8, Y9
+	VSUBPS      Y2, Y9, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y13
+	VFMADD213PS  consts<>+256(SB), Y8, Y13
+	VFMADD213PS  consts<>+288(SB), Y8, Y13
+	VFMADD213PS  consts<>+320(SB), Y8, Y13
+	VFMADD213PS  consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y1, Y13
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y13, Y9
+	VFMADD231PS Y8, Y9, Y9
+	VPAND       32(DI), Y9, Y8
+	VPAND       Y8, Y12, Y8
+	CMPQ        R8, $+8
+	JLT         partless2
+	VMOVUPS     Y8, 32(BX)
+	JMP         partdone2
+
+partless2:
+	MOVQ         BX, SI
+	VMOVAPS      X8, X9
+	TESTQ        $0x00000004, R8
+	JEQ          partfour2
+	VMOVUPS      X9, 32(SI)
+	ADDQ         $+16, SI
+	VEXTRACTF128 $0x01, Y8, X9
+
+partfour2:
+	TESTQ   $0x00000002, R8
+	JEQ     parttwo2
+	VMOVLPS X9, 32(SI)
+	ADDQ    $+8, SI
+	VPSRLDQ $0x08, X9, X9
+
+parttwo2:
+	TESTQ  $0x00000001, R8
+	JEQ    partdone2
+	VMOVSS X9, 32(SI)
+
+partdone2:
+	VADDPS Y8, Y11, Y11
+
+sum_done:
+	VCVTPS2PD    X10, Y8
+	VEXTRACTF128 $0x01, Y10, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y8, Y4, Y4
+	VADDPD       Y9, Y5, Y5
+	VCVTPS2PD    X11, Y8
+	VEXTRACTF128 $0x01, Y11, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y8, Y6, Y6
+	VADDPD       Y9, Y7, Y7
+	VMOVAPS      Y0, Y10
+	VMOVAPS      Y0, Y11
+	ADDQ         $-128, CX
+	ADDQ         $-128, AX
+	CMPQ         AX, $+1
+	JGE          sum_block
+	MOVQ         sums+8(FP), AX
+	VADDPD       Y6, Y4, Y4
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPD       X5, X4, X4
+	VPERMILPD    $0x01, X4, X5
+	VADDSD       X5, X4, X4
+	VCVTSD2SS    X4, X4, X4
+	VMOVSS       X4, (AX)
+	MOVL         $0x00000000, 128(AX)
+	MOVL         $0x00000000, 256(AX)
+	MOVL         $0xffffffff, 640(AX)
+
+next:
+	ADDQ $+4, sums+8(FP)
+	ADDQ $+4, labels+24(FP)
+	MOVQ classes+40(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ AX, logits+16(FP)
+	ADDQ $-1, rows+32(FP)
+	CMPQ rows+32(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+48(FP), AX
+	INCQ (AX)
+	MOVQ sums+8(FP), AX
+	MOVL $0x00000000, 640(AX)
+	MOVQ sums+8(FP), AX
+	MOVL $0xff800000, 256(AX)
+	JMP  next
+
+// func partSumAVX512(total *[16]float64, logits *float32, n int, label int, slow *int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·partSumAVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+960(SB), Z0
+	VBROADCASTSS consts<>+128(SB), Z1
+	VBROADCASTSS consts<>+64(SB), Z2
+	VBROADCASTSS consts<>+96(SB), Z3
+	VBROADCASTSS consts<>+160(SB), Z4
+	VBROADCASTSS consts<>+192(SB), Z5
+	VBROADCASTSS consts<>+224(SB), Z6
+	VBROADCASTSS consts<>+256(SB), Z7
+	VBROADCASTSS consts<>+288(SB), Z8
+	VBROADCASTSS consts<>+320(SB), Z9
+	VBROADCASTSS consts<>+352(SB), Z10
+	VMOVUPS      exp_one<>+0(SB), Z11
+	VBROADCASTSS consts<>+2176(SB), Z12
+	VMOVUPS      Z0, Z13
+	VMOVUPS      Z0, Z14
+	MOVQ         total+0(FP), AX
+	VMOVUPS      (AX), Z13
+	VMOVUPS      64(AX), Z14
+	MOVQ         n+16(FP), AX
+	MOVQ         label+24(FP), CX
+	MOVQ         logits+8(FP), DX
+	VMOVAPS      Z0, Z17
+	VMOVAPS      Z0, Z18
+
+sum_block:
+	MOVQ    $0x00000090, SI
+	MOVQ    CX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	LEAQ    target<>+576(SB), SI
+	MOVQ    BX, BX
+	NEGQ    BX
+	LEAQ    (SI)(BX*4), SI
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, BX
+	CMPQ    BX, DI
+	CMOVQHI DI, BX
+	CMPQ    BX, $+64
+	JLT     sum_few
+
+sum_round:
+	VMOVUPS (DX), Z15
+	VPANDD  (SI), Z15, Z16
+	VPMAXSD Z16, Z17, Z17
+	VADDPS  Z2, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z16
+	VFMADD231PS Z3, Z15, Z16
+	VSUBPS      Z1, Z16, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z19, Z15
+	VFNMADD231PS Z5, Z19, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z15, Z19
+	VFMADD213PS Z10, Z19, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z11, Z16, Z19
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z19, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VPANDD      (SI), Z16, Z15
+	VADDPS      Z15, Z18, Z18
+	VMOVUPS     64(DX), Z15
+	VPANDD      64(SI), Z15, Z16
+	VPMAXSD     Z16, Z17, Z17
+	VADDPS      Z2, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z16
+	VFMADD231PS Z3, Z15, Z16
+	VSUBPS      Z1, Z16, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z19, Z15
+	VFNMADD231PS Z5, Z19, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z15, Z19
+	VFMADD213PS Z10, Z19, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z11, Z16, Z19
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z19, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VPANDD      64(SI), Z16, Z15
+	VADDPS      Z15, Z18, Z18
+	VMOVUPS     128(DX), Z15
+	VPANDD      128(SI), Z15, Z16
+	VPMAXSD     Z16, Z17, Z17
+	VADDPS      Z2, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z16
+	VFMADD231PS Z3, Z15, Z16
+	VSUBPS      Z1, Z16, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z19, Z15
+	VFNMADD231PS Z5, Z19, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z15, Z19
+	VFMADD213PS Z10, Z19, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z11, Z16, Z19
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z19, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VPANDD      128(SI), Z16, Z15
+	VADDPS      Z15, Z18, Z18
+	VMOVUPS     192(DX), Z15
+	VPANDD      192(SI), Z15, Z16
+	VPMAXSD     Z16, Z17, Z17
+	VADDPS      Z2, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z16
+	VFMADD231PS Z3, Z15, Z16
+	VSUBPS      Z1, Z16, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z19, Z15
+	VFNMADD231PS Z5, Z19, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z15, Z19
+	VFMADD213PS Z10, Z19, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z11, Z16, Z19
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z19, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VPANDD      192(SI), Z16, Z15
+	VADDPS      Z15, Z18, Z18
+	ADDQ        $+256, DX
+	ADDQ        $+256, SI
+	ADDQ        $-64, BX
+	CMPQ        BX, $+64
+	JGE         sum_round
+
+sum_few:
+	CMPQ BX, $+16
+	JLT  sum_part
+
+sum_tile:
+	VMOVUPS (DX), Z15
+	VPANDD  (SI), Z15, Z16
+	VPMAXSD Z16, Z17, Z17
+	VADDPS  Z2, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z16
+	VFMADD231PS Z3, Z15, Z16
+	VSUBPS      Z1, Z16, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z19, Z15
+	VFNMADD231PS Z5, Z19, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z15, Z19
+	VFMADD213PS Z10, Z19, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z11, Z16, Z19
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z19, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VPANDD      (SI), Z16, Z15
+	VADDPS      Z15, Z18, Z18
+	ADDQ        $+64, DX
+	ADDQ        $+64, SI
+	ADDQ        $-16, BX
+	CMPQ        BX, $+16
+	JGE         sum_tile
+
+sum_part:
+	CMPQ    BX, $+1
+	JLT     sum_done
+	MOVL    $0x0000ffff, DI
+	BZHIL   BX, DI, DI
+	KMOVW   DI, K1
+	VMOVAPS Z0, Z15
+	VMOVUPS (DX), K1, Z15
+	VPANDD  (SI), Z15, Z16
+	VPMAXSD Z16, Z17, Z17
+	VADDPS  Z2, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z16
+	VFMADD231PS Z3, Z15, Z16
+	VSUBPS      Z1, Z16, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z19, Z15
+	VFNMADD231PS Z5, Z19, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z15, Z19
+	VFMADD213PS Z10, Z19, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z11, Z16, Z19
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z19, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VPANDD      (SI), Z16, Z15
+	VMOVAPS.Z   Z15, K1, Z15
+	VADDPS      Z15, Z18, Z18
+
+sum_done:
+	// any |z| > 40, but the target's?
+	VPCMPD        $0x06, Z12, Z17, K1
+	KORTESTW      K1, K1
+	JNE           slow
+	VCVTPS2PD     Y18, Z15
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VCVTPS2PD     Y16, Z16
+	VADDPD        Z15, Z13, Z13
+	VADDPD        Z16, Z14, Z14
+	VMOVAPS       Z0, Z18
+	ADDQ          $-128, CX
+	ADDQ          $-128, AX
+	CMPQ          AX, $+1
+	JGE           sum_block
+	MOVQ          total+0(FP), AX
+	VMOVUPS       Z13, (AX)
+	VMOVUPS       Z14, 64(AX)
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+32(FP), AX
+	INCQ (AX)
+	VZEROUPPER
+	RET
+
+// func partSumAVX2(total *[16]float64, logits *float32, n int, label int, slow *int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·partSumAVX2(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+960(SB), Y0
+	VMOVUPS      exp_one<>+0(SB), Y1
+	VMOVUPS      Y0, Y2
+	VMOVUPS      Y0, Y3
+	VMOVUPS      Y0, Y4
+	VMOVUPS      Y0, Y5
+	MOVQ         total+0(FP), AX
+	VMOVUPS      (AX), Y2
+	VMOVUPS      32(AX), Y3
+	VMOVUPS      64(AX), Y4
+	VMOVUPS      96(AX), Y5
+	MOVQ         n+16(FP), AX
+	MOVQ         label+24(FP), CX
+	MOVQ         logits+8(FP), DX
+	VMOVAPS      Y0, Y9
+	VMOVAPS      Y0, Y10
+	VMOVAPS      Y0, Y11
+	VMOVAPS      Y0, Y12
+
+sum_block:
+	MOVQ    $0x00000090, SI
+	MOVQ    CX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	LEAQ    target<>+576(SB), SI
+	MOVQ    BX, BX
+	NEGQ    BX
+	LEAQ    (SI)(BX*4), SI
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, BX
+	CMPQ    BX, DI
+	CMOVQHI DI, BX
+	CMPQ    BX, $+32
+	JLT     sum_few
+
+sum_round:
+	VMOVUPS (DX), Y6
+	VMOVUPS 32(DX), Y7
+	VPAND   (SI), Y6, Y8
+	VPMAXSD Y8, Y9, Y9
+	VPAND   32(SI), Y7, Y8
+	VPMAXSD Y8, Y10, Y10
+	VADDPS  consts<>+64(SB), Y6, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y8
+	VFMADD213PS  consts<>+128(SB), Y6, Y8
+	VSUBPS       consts<>+128(SB), Y8, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y6
+	VFNMADD231PS consts<>+192(SB), Y13, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y13
+	VFMADD213PS  consts<>+256(SB), Y6, Y13
+	VFMADD213PS  consts<>+288(SB), Y6, Y13
+	VFMADD213PS  consts<>+320(SB), Y6, Y13
+	VFMADD213PS  consts<>+352(SB), Y13, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y1, Y13
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y13, Y8
+	VFMADD231PS Y6, Y8, Y8
+	VPAND       (SI), Y8, Y6
+	VADDPS      Y6, Y11, Y11
+	VADDPS      consts<>+64(SB), Y7, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y7
+	VFMADD213PS  consts<>+128(SB), Y6, Y7
+	VSUBPS       consts<>+128(SB), Y7, Y8
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y8, Y6
+	VFNMADD231PS consts<>+192(SB), Y8, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y8
+	VFMADD213PS  consts<>+256(SB), Y6, Y8
+	VFMADD213PS  consts<>+288(SB), Y6, Y8
+	VFMADD213PS  consts<>+320(SB), Y6, Y8
+	VFMADD213PS  consts<>+352(SB), Y8, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y7, Y1, Y8
+	VPSLLD      $0x15, Y7, Y7
+	VPADDD      Y7, Y8, Y7
+	VFMADD231PS Y6, Y7, Y7
+	VPAND       32(SI), Y7, Y6
+	VADDPS      Y6, Y12, Y12
+	VMOVUPS     64(DX), Y6
+	VMOVUPS     96(DX), Y7
+	VPAND       64(SI), Y6, Y8
+	VPMAXSD     Y8, Y9, Y9
+	VPAND       96(SI), Y7, Y8
+	VPMAXSD     Y8, Y10, Y10
+	VADDPS      consts<>+64(SB), Y6, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y8
+	VFMADD213PS  consts<>+128(SB), Y6, Y8
+	VSUBPS       consts<>+128(SB), Y8, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y6
+	VFNMADD231PS consts<>+192(SB), Y13, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y13
+	VFMADD213PS  consts<>+256(SB), Y6, Y13
+	VFMADD213PS  consts<>+288(SB), Y6, Y13
+	VFMADD213PS  consts<>+320(SB), Y6, Y13
+	VFMADD213PS  consts<>+352(SB), Y13, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y1, Y13
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y13, Y8
+	VFMADD231PS Y6, Y8, Y8
+	VPAND       64(SI), Y8, Y6
+	VADDPS      Y6, Y11, Y11
+	VADDPS      consts<>+64(SB), Y7, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y7
+	VFMADD213PS  consts<>+128(SB), Y6, Y7
+	VSUBPS       consts<>+128(SB), Y7, Y8
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y8, Y6
+	VFNMADD231PS consts<>+192(SB), Y8, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y8
+	VFMADD213PS  consts<>+256(SB), Y6, Y8
+	VFMADD213PS  consts<>+288(SB), Y6, Y8
+	VFMADD213PS  consts<>+320(SB), Y6, Y8
+	VFMADD213PS  consts<>+352(SB), Y8, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y7, Y1, Y8
+	VPSLLD      $0x15, Y7, Y7
+	VPADDD      Y7, Y8, Y7
+	VFMADD231PS Y6, Y7, Y7
+	VPAND       96(SI), Y7, Y6
+	VADDPS      Y6, Y12, Y12
+	ADDQ        $+128, DX
+	ADDQ        $+128, SI
+	ADDQ        $-32, BX
+	CMPQ        BX, $+32
+	JGE         sum_round
+
+sum_few:
+	CMPQ BX, $+16
+	JLT  sum_part
+
+sum_tile:
+	VMOVUPS (DX), Y6
+	VMOVUPS 32(DX), Y7
+	VPAND   (SI), Y6, Y8
+	VPMAXSD Y8, Y9, Y9
+	VPAND   32(SI), Y7, Y8
+	VPMAXSD Y8, Y10, Y10
+	VADDPS  consts<>+64(SB), Y6, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y8
+	VFMADD213PS  consts<>+128(SB), Y6, Y8
+	VSUBPS       consts<>+128(SB), Y8, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y6
+	VFNMADD231PS consts<>+192(SB), Y13, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y13
+	VFMADD213PS  consts<>+256(SB), Y6, Y13
+	VFMADD213PS  consts<>+288(SB), Y6, Y13
+	VFMADD213PS  consts<>+320(SB), Y6, Y13
+	VFMADD213PS  consts<>+352(SB), Y13, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y1, Y13
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y13, Y8
+	VFMADD231PS Y6, Y8, Y8
+	VPAND       (SI), Y8, Y6
+	VADDPS      Y6, Y11, Y11
+	VADDPS      consts<>+64(SB), Y7, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y7
+	VFMADD213PS  consts<>+128(SB), Y6, Y7
+	VSUBPS       consts<>+128(SB), Y7, Y8
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y8, Y6
+	VFNMADD231PS consts<>+192(SB), Y8, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y8
+	VFMADD213PS  consts<>+256(SB), Y6, Y8
+	VFMADD213PS  consts<>+288(SB), Y6, Y8
+	VFMADD213PS  consts<>+320(SB), Y6, Y8
+	VFMADD213PS  consts<>+352(SB), Y8, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y7, Y1, Y8
+	VPSLLD      $0x15, Y7, Y7
+	VPADDD      Y7, Y8, Y7
+	VFMADD231PS Y6, Y7, Y7
+	VPAND       32(SI), Y7, Y6
+	VADDPS      Y6, Y12, Y12
+	ADDQ        $+64, DX
+	ADDQ        $+64, SI
+	ADDQ        $-16, BX
+	CMPQ        BX, $+16
+	JGE         sum_tile
+
+sum_part:
+	CMPQ       BX, $+1
+	JLT        sum_done
+	MOVQ       $0x00000008, DI
+	MOVQ       BX, R8
+	CMPQ       R8, DI
+	CMOVQGT    DI, R8
+	NEGQ       R8
+	LEAQ       lane_mask<>+32(SB), DI
+	VMOVUPS    (DI)(R8*4), Y6
+	VMASKMOVPS (DX), Y6, Y7
+	VBLENDVPS  Y6, Y7, Y0, Y7
+	MOVQ       $0x00000000, DI
+	MOVQ       BX, BX
+	SUBQ       $+8, BX
+	CMOVQLT    DI, BX
+	MOVQ       $0x00000008, DI
+	MOVQ       BX, BX
+	CMPQ       BX, DI
+	CMOVQGT    DI, BX
+	NEGQ       BX
+	LEAQ       lane_mask<>+32(SB), DI
+	VMOVUPS    (DI)(BX*4), Y8
+	VMASKMOVPS 32(DX), Y8, Y13
+	VBLENDVPS  Y8, Y13, Y0, Y13
+	VPAND      (SI), Y7, Y14
+	VPMAXSD    Y14, Y9, Y9
+	VPAND      32(SI), Y13, Y14
+	VPMAXSD    Y14, Y10, Y10
+	VADDPS     consts<>+64(SB), Y7, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y14
+	VFMADD213PS  consts<>+128(SB), Y7, Y14
+	VSUBPS       consts<>+128(SB), Y14, Y15
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y15, Y7
+	VFNMADD231PS consts<>+192(SB), Y15, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y15
+	VFMADD213PS  consts<>+256(SB), Y7, Y15
+	VFMADD213PS  consts<>+288(SB), Y7, Y15
+	VFMADD213PS  consts<>+320(SB), Y7, Y15
+	VFMADD213PS  consts<>+352(SB), Y15, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y14, Y1, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y7, Y14, Y14
+	VPAND       (SI), Y14, Y7
+	VPAND       Y7, Y6, Y6
+	VADDPS      Y6, Y11, Y11
+	VADDPS      consts<>+64(SB), Y13, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y7
+	VFMADD213PS  consts<>+128(SB), Y6, Y7
+	VSUBPS       consts<>+128(SB), Y7, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y6
+	VFNMADD231PS consts<>+192(SB), Y13, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y13
+	VFMADD213PS  consts<>+256(SB), Y6, Y13
+	VFMADD213PS  consts<>+288(SB), Y6, Y13
+	VFMADD213PS  consts<>+320(SB), Y6, Y13
+	VFMADD213PS  consts<>+352(SB), Y13, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y7, Y1, Y13
+	VPSLLD      $0x15, Y7, Y7
+	VPADDD      Y7, Y13, Y7
+	VFMADD231PS Y6, Y7, Y7
+	VPAND       32(SI), Y7, Y6
+	VPAND       Y6, Y8, Y6
+	VADDPS      Y6, Y12, Y12
+
+sum_done:
+	// any |z| > 40, but the target's?
+	VPMAXSD      Y10, Y9, Y6
+	VPCMPGTD     consts<>+2176(SB), Y6, Y6
+	VMOVMSKPS    Y6, BX
+	TESTL        BX, BX
+	JNE          slow
+	VCVTPS2PD    X11, Y6
+	VEXTRACTF128 $0x01, Y11, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y6, Y2, Y2
+	VADDPD       Y7, Y3, Y3
+	VCVTPS2PD    X12, Y6
+	VEXTRACTF128 $0x01, Y12, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y6, Y4, Y4
+	VADDPD       Y7, Y5, Y5
+	VMOVAPS      Y0, Y11
+	VMOVAPS      Y0, Y12
+	ADDQ         $-128, CX
+	ADDQ         $-128, AX
+	CMPQ         AX, $+1
+	JGE          sum_block
+	MOVQ         total+0(FP), AX
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      Y3, 32(AX)
+	VMOVUPS      Y4, 64(AX)
+	VMOVUPS      Y5, 96(AX)
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+32(FP), AX
+	INCQ (AX)
+	VZEROUPPER
+	RET
+
+// func partExpAVX512(dst *float32, total *[16]float64, logits *float32, n int, label int, slow *int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·partExpAVX512(SB), NOSPLIT, $0-48
+	VBROADCASTSS consts<>+960(SB), Z0
+	VBROADCASTSS consts<>+128(SB), Z1
+	VBROADCASTSS consts<>+64(SB), Z2
+	VBROADCASTSS consts<>+96(SB), Z3
+	VBROADCASTSS consts<>+160(SB), Z4
+	VBROADCASTSS consts<>+192(SB), Z5
+	VBROADCASTSS consts<>+224(SB), Z6
+	VBROADCASTSS consts<>+256(SB), Z7
+	VBROADCASTSS consts<>+288(SB), Z8
+	VBROADCASTSS consts<>+320(SB), Z9
+	VBROADCASTSS consts<>+352(SB), Z10
+	VMOVUPS      exp_one<>+0(SB), Z11
+	VBROADCASTSS consts<>+2176(SB), Z12
+	VMOVUPS      Z0, Z13
+	VMOVUPS      Z0, Z14
+	MOVQ         total+8(FP), AX
+	VMOVUPS      (AX), Z13
+	VMOVUPS      64(AX), Z14
+	MOVQ         n+24(FP), AX
+	MOVQ         label+32(FP), CX
+	MOVQ         logits+16(FP), DX
+	VMOVAPS      Z0, Z16
+	MOVQ         AX, BX
+	MOVQ         CX, SI
+	MOVQ         DX, DI
+
+look_block:
+	MOVQ    $0x00000090, R9
+	MOVQ    SI, R8
+	CMPQ    R8, R9
+	CMOVQHI R9, R8
+	LEAQ    target<>+576(SB), R9
+	MOVQ    R8, R8
+	NEGQ    R8
+	LEAQ    (R9)(R8*4), R9
+	MOVQ    $0x00000080, R10
+	MOVQ    BX, R8
+	CMPQ    R8, R10
+	CMOVQHI R10, R8
+	CMPQ    R8, $+64
+	JLT     look_few
+
+look_round:
+	VMOVUPS (DI), Z15
+	VPANDD  (R9), Z15, Z15
+	VPMAXSD Z15, Z16, Z16
+	VMOVUPS 64(DI), Z15
+	VPANDD  64(R9), Z15, Z15
+	VPMAXSD Z15, Z16, Z16
+	VMOVUPS 128(DI), Z15
+	VPANDD  128(R9), Z15, Z15
+	VPMAXSD Z15, Z16, Z16
+	VMOVUPS 192(DI), Z15
+	VPANDD  192(R9), Z15, Z15
+	VPMAXSD Z15, Z16, Z16
+	ADDQ    $+256, DI
+	ADDQ    $+256, R9
+	ADDQ    $-64, R8
+	CMPQ    R8, $+64
+	JGE     look_round
+
+look_few:
+	CMPQ R8, $+16
+	JLT  look_part
+
+look_tile:
+	VMOVUPS (DI), Z15
+	VPANDD  (R9), Z15, Z15
+	VPMAXSD Z15, Z16, Z16
+	ADDQ    $+64, DI
+	ADDQ    $+64, R9
+	ADDQ    $-16, R8
+	CMPQ    R8, $+16
+	JGE     look_tile
+
+look_part:
+	CMPQ    R8, $+1
+	JLT     look_done
+	MOVL    $0x0000ffff, R10
+	BZHIL   R8, R10, R10
+	KMOVW   R10, K1
+	VMOVAPS Z0, Z15
+	VMOVUPS (DI), K1, Z15
+	VPANDD  (R9), Z15, Z15
+	VPMAXSD Z15, Z16, Z16
+
+look_done:
+	ADDQ $-128, SI
+	ADDQ $-128, BX
+	CMPQ BX, $+1
+	JGE  look_block
+
+	// any |z| > 40, but the target's?
+	VPCMPD   $0x06, Z12, Z16, K1
+	KORTESTW K1, K1
+	JNE      slow
+	MOVQ     dst+0(FP), BX
+	VMOVAPS  Z0, Z15
+
+sum_block:
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+64
+	JLT     sum_few
+
+sum_round:
+	VMOVUPS (DX), Z12
+	VADDPS  Z2, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z16
+	VFMADD231PS Z3, Z12, Z16
+	VSUBPS      Z1, Z16, Z17
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z17, Z12
+	VFNMADD231PS Z5, Z17, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z12, Z17
+	VFMADD213PS Z8, Z12, Z17
+	VFMADD213PS Z9, Z12, Z17
+	VFMADD213PS Z10, Z17, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z12, Z16, Z16
+	VPANDD      (DI), Z16, Z12
+	VMOVUPS     Z12, (BX)
+	VADDPS      Z12, Z15, Z15
+	VMOVUPS     64(DX), Z12
+	VADDPS      Z2, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z16
+	VFMADD231PS Z3, Z12, Z16
+	VSUBPS      Z1, Z16, Z17
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z17, Z12
+	VFNMADD231PS Z5, Z17, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z12, Z17
+	VFMADD213PS Z8, Z12, Z17
+	VFMADD213PS Z9, Z12, Z17
+	VFMADD213PS Z10, Z17, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z12, Z16, Z16
+	VPANDD      64(DI), Z16, Z12
+	VMOVUPS     Z12, 64(BX)
+	VADDPS      Z12, Z15, Z15
+	VMOVUPS     128(DX), Z12
+	VADDPS      Z2, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z16
+	VFMADD231PS Z3, Z12, Z16
+	VSUBPS      Z1, Z16, Z17
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z17, Z12
+	VFNMADD231PS Z5, Z17, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z12, Z17
+	VFMADD213PS Z8, Z12, Z17
+	VFMADD213PS Z9, Z12, Z17
+	VFMADD213PS Z10, Z17, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z12, Z16, Z16
+	VPANDD      128(DI), Z16, Z12
+	VMOVUPS     Z12, 128(BX)
+	VADDPS      Z12, Z15, Z15
+	VMOVUPS     192(DX), Z12
+	VADDPS      Z2, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z16
+	VFMADD231PS Z3, Z12, Z16
+	VSUBPS      Z1, Z16, Z17
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z17, Z12
+	VFNMADD231PS Z5, Z17, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z12, Z17
+	VFMADD213PS Z8, Z12, Z17
+	VFMADD213PS Z9, Z12, Z17
+	VFMADD213PS Z10, Z17, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z12, Z16, Z16
+	VPANDD      192(DI), Z16, Z12
+	VMOVUPS     Z12, 192(BX)
+	VADDPS      Z12, Z15, Z15
+	ADDQ        $+256, DX
+	ADDQ        $+256, DI
+	ADDQ        $+256, BX
+	ADDQ        $-64, SI
+	CMPQ        SI, $+64
+	JGE         sum_round
+
+sum_few:
+	CMPQ SI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VMOVUPS (DX), Z12
+	VADDPS  Z2, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z16
+	VFMADD231PS Z3, Z12, Z16
+	VSUBPS      Z1, Z16, Z17
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z17, Z12
+	VFNMADD231PS Z5, Z17, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z12, Z17
+	VFMADD213PS Z8, Z12, Z17
+	VFMADD213PS Z9, Z12, Z17
+	VFMADD213PS Z10, Z17, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z12, Z16, Z16
+	VPANDD      (DI), Z16, Z12
+	VMOVUPS     Z12, (BX)
+	VADDPS      Z12, Z15, Z15
+	ADDQ        $+64, DX
+	ADDQ        $+64, DI
+	ADDQ        $+64, BX
+	ADDQ        $-16, SI
+	CMPQ        SI, $+16
+	JGE         sum_tile
+
+sum_part:
+	CMPQ    SI, $+1
+	JLT     sum_done
+	MOVL    $0x0000ffff, R8
+	BZHIL   SI, R8, R8
+	KMOVW   R8, K1
+	VMOVAPS Z0, Z12
+	VMOVUPS (DX), K1, Z12
+	VADDPS  Z2, Z12, Z12
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z16
+	VFMADD231PS Z3, Z12, Z16
+	VSUBPS      Z1, Z16, Z17
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z17, Z12
+	VFNMADD231PS Z5, Z17, Z12
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z12, Z17
+	VFMADD213PS Z8, Z12, Z17
+	VFMADD213PS Z9, Z12, Z17
+	VFMADD213PS Z10, Z17, Z12
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z12, Z16, Z16
+	VPANDD      (DI), Z16, Z12
+	VMOVAPS.Z   Z12, K1, Z12
+	VMOVUPS     Z12, K1, (BX)
+	VADDPS      Z12, Z15, Z15
+
+sum_done:
+	VCVTPS2PD     Y15, Z12
+	VEXTRACTF64X4 $0x01, Z15, Y15
+	VCVTPS2PD     Y15, Z15
+	VADDPD        Z12, Z13, Z13
+	VADDPD        Z15, Z14, Z14
+	VMOVAPS       Z0, Z15
+	ADDQ          $-128, CX
+	ADDQ          $-128, AX
+	CMPQ          AX, $+1
+	JGE           sum_block
+	MOVQ          total+8(FP), AX
+	VMOVUPS       Z13, (AX)
+	VMOVUPS       Z14, 64(AX)
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+40(FP), AX
+	INCQ (AX)
+	VZEROUPPER
+	RET
+
+// func partExpAVX2(dst *float32, total *[16]float64, logits *float32, n int, label int, slow *int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·partExpAVX2(SB), NOSPLIT, $0-48
+	VBROADCASTSS consts<>+960(SB), Y0
+	VMOVUPS      exp_one<>+0(SB), Y1
+	VBROADCASTSS consts<>+128(SB), Y2
+	VBROADCASTSS consts<>+64(SB), Y3
+	VMOVUPS      Y0, Y4
+	VMOVUPS      Y0, Y5
+	VMOVUPS      Y0, Y6
+	VMOVUPS      Y0, Y7
+	MOVQ         total+8(FP), AX
+	VMOVUPS      (AX), Y4
+	VMOVUPS      32(AX), Y5
+	VMOVUPS      64(AX), Y6
+	VMOVUPS      96(AX), Y7
+	MOVQ         n+24(FP), AX
+	MOVQ         label+32(FP), CX
+	MOVQ         logits+16(FP), DX
+	VMOVAPS      Y0, Y9
+	VMOVAPS      Y0, Y10
+	MOVQ         AX, BX
+	MOVQ         CX, SI
+	MOVQ         DX, DI
+
+look_block:
+	MOVQ    $0x00000090, R9
+	MOVQ    SI, R8
+	CMPQ    R8, R9
+	CMOVQHI R9, R8
+	LEAQ    target<>+576(SB), R9
+	MOVQ    R8, R8
+	NEGQ    R8
+	LEAQ    (R9)(R8*4), R9
+	MOVQ    $0x00000080, R10
+	MOVQ    BX, R8
+	CMPQ    R8, R10
+	CMOVQHI R10, R8
+	CMPQ    R8, $+32
+	JLT     look_few
+
+look_round:
+	VMOVUPS (DI), Y8
+	VPAND   (R9), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	VMOVUPS 32(DI), Y8
+	VPAND   32(R9), Y8, Y8
+	VPMAXSD Y8, Y10, Y10
+	VMOVUPS 64(DI), Y8
+	VPAND   64(R9), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	VMOVUPS 96(DI), Y8
+	VPAND   96(R9), Y8, Y8
+	VPMAXSD Y8, Y10, Y10
+	ADDQ    $+128, DI
+	ADDQ    $+128, R9
+	ADDQ    $-32, R8
+	CMPQ    R8, $+32
+	JGE     look_round
+
+look_few:
+	CMPQ R8, $+16
+	JLT  look_part
+
+look_tile:
+	VMOVUPS (DI), Y8
+	VPAND   (R9), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	VMOVUPS 32(DI), Y8
+	VPAND   32(R9), Y8, Y8
+	VPMAXSD Y8, Y10, Y10
+	ADDQ    $+64, DI
+	ADDQ    $+64, R9
+	ADDQ    $-16, R8
+	CMPQ    R8, $+16
+	JGE     look_tile
+
+look_part:
+	CMPQ       R8, $+1
+	JLT        look_done
+	MOVQ       $0x00000008, R10
+	MOVQ       R8, R11
+	CMPQ       R11, R10
+	CMOVQGT    R10, R11
+	NEGQ       R11
+	LEAQ       lane_mask<>+32(SB), R10
+	VMOVUPS    (R10)(R11*4), Y8
+	VMASKMOVPS (DI), Y8, Y11
+	VBLENDVPS  Y8, Y11, Y0, Y8
+	MOVQ       $0x00000000, R10
+	MOVQ       R8, R8
+	SUBQ       $+8, R8
+	CMOVQLT    R10, R8
+	MOVQ       $0x00000008, R10
+	MOVQ       R8, R8
+	CMPQ       R8, R10
+	CMOVQGT    R10, R8
+	NEGQ       R8
+	LEAQ       lane_mask<>+32(SB), R10
+	VMOVUPS    (R10)(R8*4), Y11
+	VMASKMOVPS 32(DI), Y11, Y12
+	VBLENDVPS  Y11, Y12, Y0, Y11
+	VPAND      (R9), Y8, Y8
+	VPMAXSD    Y8, Y9, Y9
+	VPAND      32(R9), Y11, Y8
+	VPMAXSD    Y8, Y10, Y10
+
+look_done:
+	ADDQ $-128, SI
+	ADDQ $-128, BX
+	CMPQ BX, $+1
+	JGE  look_block
+
+	// any |z| > 40, but the target's?
+	VPMAXSD   Y10, Y9, Y8
+	VPCMPGTD  consts<>+2176(SB), Y8, Y8
+	VMOVMSKPS Y8, BX
+	TESTL     BX, BX
+	JNE       slow
+	MOVQ      dst+0(FP), BX
+	VMOVAPS   Y0, Y10
+	VMOVAPS   Y0, Y11
+
+sum_block:
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+32
+	JLT     sum_few
+
+sum_round:
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	VADDPS  Y3, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y12
+	VFMADD231PS consts<>+96(SB), Y8, Y12
+	VSUBPS      Y2, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y13
+	VFMADD213PS  consts<>+256(SB), Y8, Y13
+	VFMADD213PS  consts<>+288(SB), Y8, Y13
+	VFMADD213PS  consts<>+320(SB), Y8, Y13
+	VFMADD213PS  consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y1, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y8, Y12, Y12
+	VPAND       (DI), Y12, Y8
+	VMOVUPS     Y8, (BX)
+	VADDPS      Y8, Y10, Y10
+	VADDPS      Y3, Y9, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y9
+	VFMADD231PS consts<>+96(SB), Y8, Y9
+	VSUBPS      Y2, Y9, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y12
+	VFMADD213PS  consts<>+256(SB), Y8, Y12
+	VFMADD213PS  consts<>+288(SB), Y8, Y12
+	VFMADD213PS  consts<>+320(SB), Y8, Y12
+	VFMADD213PS  consts<>+352(SB), Y12, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y1, Y12
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y12, Y9
+	VFMADD231PS Y8, Y9, Y9
+	VPAND       32(DI), Y9, Y8
+	VMOVUPS     Y8, 32(BX)
+	VADDPS      Y8, Y11, Y11
+	VMOVUPS     64(DX), Y8
+	VMOVUPS     96(DX), Y9
+	VADDPS      Y3, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y12
+	VFMADD231PS consts<>+96(SB), Y8, Y12
+	VSUBPS      Y2, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y13
+	VFMADD213PS  consts<>+256(SB), Y8, Y13
+	VFMADD213PS  consts<>+288(SB), Y8, Y13
+	VFMADD213PS  consts<>+320(SB), Y8, Y13
+	VFMADD213PS  consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y1, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y8, Y12, Y12
+	VPAND       64(DI), Y12, Y8
+	VMOVUPS     Y8, 64(BX)
+	VADDPS      Y8, Y10, Y10
+	VADDPS      Y3, Y9, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y9
+	VFMADD231PS consts<>+96(SB), Y8, Y9
+	VSUBPS      Y2, Y9, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y12
+	VFMADD213PS  consts<>+256(SB), Y8, Y12
+	VFMADD213PS  consts<>+288(SB), Y8, Y12
+	VFMADD213PS  consts<>+320(SB), Y8, Y12
+	VFMADD213PS  consts<>+352(SB), Y12, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y1, Y12
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y12, Y9
+	VFMADD231PS Y8, Y9, Y9
+	VPAND       96(DI), Y9, Y8
+	VMOVUPS     Y8, 96(BX)
+	VADDPS      Y8, Y11, Y11
+	ADDQ        $+128, DX
+	ADDQ        $+128, DI
+	ADDQ        $+128, BX
+	ADDQ        $-32, SI
+	CMPQ        SI, $+32
+	JGE         sum_round
+
+sum_few:
+	CMPQ SI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	VADDPS  Y3, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y12
+	VFMADD231PS consts<>+96(SB), Y8, Y12
+	VSUBPS      Y2, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y13
+	VFMADD213PS  consts<>+256(SB), Y8, Y13
+	VFMADD213PS  consts<>+288(SB), Y8, Y13
+	VFMADD213PS  consts<>+320(SB), Y8, Y13
+	VFMADD213PS  consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y1, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y8, Y12, Y12
+	VPAND       (DI), Y12, Y8
+	VMOVUPS     Y8, (BX)
+	VADDPS      Y8, Y10, Y10
+	VADDPS      Y3, Y9, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y9
+	VFMADD231PS consts<>+96(SB), Y8, Y9
+	VSUBPS      Y2, Y9, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y12
+	VFMADD213PS  consts<>+256(SB), Y8, Y12
+	VFMADD213PS  consts<>+288(SB), Y8, Y12
+	VFMADD213PS  consts<>+320(SB), Y8, Y12
+	VFMADD213PS  consts<>+352(SB), Y12, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y1, Y12
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y12, Y9
+	VFMADD231PS Y8, Y9, Y9
+	VPAND       32(DI), Y9, Y8
+	VMOVUPS     Y8, 32(BX)
+	VADDPS      Y8, Y11, Y11
+	ADDQ        $+64, DX
+	ADDQ        $+64, DI
+	ADDQ        $+64, BX
+	ADDQ        $-16, SI
+	CMPQ        SI, $+16
+	JGE         sum_tile
+
+sum_part:
+	CMPQ       SI, $+1
+	JLT        sum_done
+	MOVQ       $0x00000008, R8
+	MOVQ       SI, R9
+	CMPQ       R9, R8
+	CMOVQGT    R8, R9
+	NEGQ       R9
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(R9*4), Y8
+	VMASKMOVPS (DX), Y8, Y9
+	VBLENDVPS  Y8, Y9, Y0, Y9
+	MOVQ       $0x00000000, R9
+	MOVQ       SI, R8
+	SUBQ       $+8, R8
+	CMOVQLT    R9, R8
+	MOVQ       $0x00000008, R9
+	MOVQ       R8, R10
+	CMPQ       R10, R9
+	CMOVQGT    R9, R10
+	NEGQ       R10
+	LEAQ       lane_mask<>+32(SB), R9
+	VMOVUPS    (R9)(R10*4), Y12
+	VMASKMOVPS 32(DX), Y12, Y13
+	VBLENDVPS  Y12, Y13, Y0, Y13
+	VADDPS     Y3, Y9, Y9
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y14
+	VFMADD231PS consts<>+96(SB), Y9, Y14
+	VSUBPS      Y2, Y14, Y15
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y15, Y9
+	VFNMADD231PS consts<>+192(SB), Y15, Y9
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y15
+	VFMADD213PS  consts<>+256(SB), Y9, Y15
+	VFMADD213PS  consts<>+288(SB), Y9, Y15
+	VFMADD213PS  consts<>+320(SB), Y9, Y15
+	VFMADD213PS  consts<>+352(SB), Y15, Y9
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y14, Y1, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y9, Y14, Y14
+	VPAND       (DI), Y14, Y9
+	VPAND       Y9, Y8, Y8
+	CMPQ        SI, $+8
+	JLT         partless1
+	VMOVUPS     Y8, (BX)
+	JMP         partdone1
+
+partless1:
+	MOVQ         BX, R9
+	VMOVAPS      X8, X9
+	TESTQ        $0x00000004, SI
+	JEQ          partfour1
+	VMOVUPS      X9, (R9)
+	ADDQ         $+16, R9
+	VEXTRACTF128 $0x01, Y8, X9
+
+partfour1:
+	TESTQ   $0x00000002, SI
+	JEQ     parttwo1
+	VMOVLPS X9, (R9)
+	ADDQ    $+8, R9
+	VPSRLDQ $0x08, X9, X9
+
+parttwo1:
+	TESTQ  $0x00000001, SI
+	JEQ    partdone1
+	VMOVSS X9, (R9)
+
+partdone1:
+	VADDPS Y8, Y10, Y10
+	VADDPS Y3, Y13, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y9
+	VFMADD231PS consts<>+96(SB), Y8, Y9
+	VSUBPS      Y2, Y9, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y13
+	VFMADD213PS  consts<>+256(SB), Y8, Y13
+	VFMADD213PS  consts<>+288(SB), Y8, Y13
+	VFMADD213PS  consts<>+320(SB), Y8, Y13
+	VFMADD213PS  consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y1, Y13
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y13, Y9
+	VFMADD231PS Y8, Y9, Y9
+	VPAND       32(DI), Y9, Y8
+	VPAND       Y8, Y12, Y8
+	CMPQ        R8, $+8
+	JLT         partless2
+	VMOVUPS     Y8, 32(BX)
+	JMP         partdone2
+
+partless2:
+	MOVQ         BX, SI
+	VMOVAPS      X8, X9
+	TESTQ        $0x00000004, R8
+	JEQ          partfour2
+	VMOVUPS      X9, 32(SI)
+	ADDQ         $+16, SI
+	VEXTRACTF128 $0x01, Y8, X9
+
+partfour2:
+	TESTQ   $0x00000002, R8
+	JEQ     parttwo2
+	VMOVLPS X9, 32(SI)
+	ADDQ    $+8, SI
+	VPSRLDQ $0x08, X9, X9
+
+parttwo2:
+	TESTQ  $0x00000001, R8
+	JEQ    partdone2
+	VMOVSS X9, 32(SI)
+
+partdone2:
+	VADDPS Y8, Y11, Y11
+
+sum_done:
+	VCVTPS2PD    X10, Y8
+	VEXTRACTF128 $0x01, Y10, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y8, Y4, Y4
+	VADDPD       Y9, Y5, Y5
+	VCVTPS2PD    X11, Y8
+	VEXTRACTF128 $0x01, Y11, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y8, Y6, Y6
+	VADDPD       Y9, Y7, Y7
+	VMOVAPS      Y0, Y10
+	VMOVAPS      Y0, Y11
+	ADDQ         $-128, CX
+	ADDQ         $-128, AX
+	CMPQ         AX, $+1
+	JGE          sum_block
+	MOVQ         total+8(FP), AX
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y5, 32(AX)
+	VMOVUPS      Y6, 64(AX)
+	VMOVUPS      Y7, 96(AX)
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+40(FP), AX
+	INCQ (AX)
+	VZEROUPPER
+	RET
+
+// func rowMostAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·rowMostAVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+608(SB), Z0
+	VBROADCASTSS consts<>+0(SB), Z1
+
+row:
+	MOVQ         sums+0(FP), AX
+	CMPL         640(AX), $0x00
+	JNE          next
+	MOVQ         sums+0(FP), AX
+	VBROADCASTSS 256(AX), Z3
+	MOVQ         classes+32(FP), AX
+	MOVQ         labels+16(FP), CX
+	MOVLQSX      (CX), CX
+	MOVQ         logits+8(FP), DX
+
+most_block:
+	MOVQ    $0x00000090, SI
+	MOVQ    CX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	LEAQ    target<>+576(SB), SI
+	MOVQ    BX, BX
+	NEGQ    BX
+	LEAQ    (SI)(BX*4), SI
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, BX
+	CMPQ    BX, DI
+	CMOVQHI DI, BX
+	CMPQ    BX, $+64
+	JLT     most_few
+
+most_round:
+	VMOVUPS (SI), Z2
+	VPANDND Z1, Z2, Z2
+	VPORD   (DX), Z2, Z2
+	VMAXPS  Z3, Z2, Z3
+	VMOVUPS 64(SI), Z2
+	VPANDND Z1, Z2, Z2
+	VPORD   64(DX), Z2, Z2
+	VMAXPS  Z3, Z2, Z3
+	VMOVUPS 128(SI), Z2
+	VPANDND Z1, Z2, Z2
+	VPORD   128(DX), Z2, Z2
+	VMAXPS  Z3, Z2, Z3
+	VMOVUPS 192(SI), Z2
+	VPANDND Z1, Z2, Z2
+	VPORD   192(DX), Z2, Z2
+	VMAXPS  Z3, Z2, Z3
+	ADDQ    $+256, DX
+	ADDQ    $+256, SI
+	ADDQ    $-64, BX
+	CMPQ    BX, $+64
+	JGE     most_round
+
+most_few:
+	CMPQ BX, $+16
+	JLT  most_part
+
+most_tile:
+	VMOVUPS (SI), Z2
+	VPANDND Z1, Z2, Z2
+	VPORD   (DX), Z2, Z2
+	VMAXPS  Z3, Z2, Z3
+	ADDQ    $+64, DX
 	ADDQ    $+64, SI
 	ADDQ    $-16, BX
 	CMPQ    BX, $+16
-	JGE     shifted_most_tile
+	JGE     most_tile
 
-shifted_most_part:
+most_part:
 	CMPQ    BX, $+1
-	JLT     shifted_most_done
-	MOVL    $0x0000ffff, R8
-	BZHIL   BX, R8, R8
-	KMOVW   R8, K1
-	VMOVAPS Z1, Z24
-	VMOVUPS (DI), K1, Z24
-	VMOVUPS (SI), Z28
-	VMINPS  Z24, Z28, Z24
-	VMAXPS  Z25, Z24, Z25
+	JLT     most_done
+	MOVL    $0x0000ffff, DI
+	BZHIL   BX, DI, DI
+	KMOVW   DI, K1
+	VMOVAPS Z0, Z2
+	VMOVUPS (DX), K1, Z2
+	VMOVUPS (SI), Z4
+	VPANDND Z1, Z4, Z4
+	VPORD   Z4, Z2, Z2
+	VMAXPS  Z3, Z2, Z3
 
-shifted_most_done:
-	VSHUFF64X2 $0x4e, Z25, Z25, Z24
-	VMAXPS     Z24, Z25, Z24
-	VSHUFF64X2 $0xb1, Z24, Z24, Z25
-	VMAXPS     Z25, Z24, Z24
-	VPERMILPS  $0x4e, Z24, Z25
-	VMAXPS     Z25, Z24, Z24
-	VPERMILPS  $0xb1, Z24, Z25
-	VMAXPS     Z25, Z24, Z24
-	VMAXPS     Z27, Z24, Z27
+most_done:
+	ADDQ       $-128, CX
+	ADDQ       $-128, AX
+	CMPQ       AX, $+1
+	JGE        most_block
+	MOVQ       sums+0(FP), AX
+	VSHUFF64X2 $0x4e, Z3, Z3, Z2
+	VMAXPS     Z2, Z3, Z2
+	VSHUFF64X2 $0xb1, Z2, Z2, Z3
+	VMAXPS     Z3, Z2, Z2
+	VPERMILPS  $0x4e, Z2, Z3
+	VMAXPS     Z3, Z2, Z2
+	VPERMILPS  $0xb1, Z2, Z3
+	VMAXPS     Z3, Z2, Z2
+	VMOVSS     X2, 256(AX)
 
-	// N, and what was summed before rescaled to it
-	VSUBPS      Z26, Z24, Z24
-	VMINPS      Z24, Z4, Z24
-	VMAXPS      Z24, Z5, Z24
-	VFMADD213PS Z2, Z8, Z24
-	VPSUBD      Z16, Z24, Z24
-	VPMAXSD     Z24, Z21, Z24
-	VPSUBD      Z24, Z21, Z21
-	VPADDD      Z17, Z21, Z21
-	VPMAXSD     Z0, Z21, Z21
-	VPMOVZXDQ   Y21, Z21
-	VPSLLQ      $0x34, Z21, Z21
-	VMULPD      Z21, Z22, Z22
-	VMULPD      Z21, Z23, Z23
-	VMOVAPS     Z24, Z21
-	VCVTDQ2PS   Z21, Z24
-	VSUBPS      Z18, Z24, Z25
-	VSUBPS      Z25, Z2, Z24
-	VMULPS      Z9, Z25, Z28
+next:
+	ADDQ $+4, sums+0(FP)
+	ADDQ $+4, labels+16(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, logits+8(FP)
+	ADDQ $-1, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
 
-	// the sum of the block
-	VMOVAPS Z0, Z25
+// func rowMostAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·rowMostAVX2(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+608(SB), Y0
+	VBROADCASTSS consts<>+0(SB), Y1
+
+row:
+	MOVQ         sums+0(FP), AX
+	CMPL         640(AX), $0x00
+	JNE          next
+	MOVQ         sums+0(FP), AX
+	VBROADCASTSS 256(AX), Y3
+	MOVQ         sums+0(FP), AX
+	VBROADCASTSS 256(AX), Y4
+	MOVQ         classes+32(FP), AX
+	MOVQ         labels+16(FP), CX
+	MOVLQSX      (CX), CX
+	MOVQ         logits+8(FP), DX
+
+most_block:
 	MOVQ    $0x00000090, SI
-	MOVQ    DX, BX
+	MOVQ    CX, BX
 	CMPQ    BX, SI
 	CMOVQHI SI, BX
 	LEAQ    target<>+576(SB), SI
@@ -10019,219 +12848,420 @@ shifted_most_done:
 	MOVQ    AX, BX
 	CMPQ    BX, DI
 	CMOVQHI DI, BX
-	CMPQ    BX, $+16
-	JLT     shifted_sum_part
+	CMPQ    BX, $+32
+	JLT     most_few
 
-shifted_sum_tile:
-	VMOVUPS      (SI), Z29
-	VMINPS       (CX), Z29, Z29
-	VSUBPS       Z26, Z29, Z29
-	VMAXPS       Z29, Z28, Z29
-	VMOVAPS      Z24, Z30
-	VFMADD231PS  Z8, Z29, Z30
-	VSUBPS       Z24, Z30, Z31
-	VFNMADD231PS Z9, Z31, Z29
-	VFNMADD231PS Z10, Z31, Z29
-	VMOVAPS      Z12, Z31
-	VFMADD231PS  Z11, Z29, Z31
-	VFMADD213PS  Z13, Z29, Z31
-	VFMADD213PS  Z14, Z29, Z31
-	VFMADD213PS  Z15, Z29, Z31
-	VFMADD213PS  Z7, Z29, Z31
-	VFMADD213PS  Z7, Z31, Z29
-	VPSLLD       $0x17, Z30, Z30
-	VFMADD231PS  Z30, Z29, Z25
-	ADDQ         $+64, CX
+most_round:
+	VMOVUPS (SI), Y2
+	VPANDN  Y1, Y2, Y2
+	VPOR    (DX), Y2, Y2
+	VMAXPS  Y3, Y2, Y3
+	VMOVUPS 32(SI), Y2
+	VPANDN  Y1, Y2, Y2
+	VPOR    32(DX), Y2, Y2
+	VMAXPS  Y4, Y2, Y4
+	VMOVUPS 64(SI), Y2
+	VPANDN  Y1, Y2, Y2
+	VPOR    64(DX), Y2, Y2
+	VMAXPS  Y3, Y2, Y3
+	VMOVUPS 96(SI), Y2
+	VPANDN  Y1, Y2, Y2
+	VPOR    96(DX), Y2, Y2
+	VMAXPS  Y4, Y2, Y4
+	ADDQ    $+128, DX
+	ADDQ    $+128, SI
+	ADDQ    $-32, BX
+	CMPQ    BX, $+32
+	JGE     most_round
+
+most_few:
+	CMPQ BX, $+16
+	JLT  most_part
+
+most_tile:
+	VMOVUPS (SI), Y2
+	VPANDN  Y1, Y2, Y2
+	VPOR    (DX), Y2, Y2
+	VMAXPS  Y3, Y2, Y3
+	VMOVUPS 32(SI), Y2
+	VPANDN  Y1, Y2, Y2
+	VPOR    32(DX), Y2, Y2
+	VMAXPS  Y4, Y2, Y4
+	ADDQ    $+64, DX
+	ADDQ    $+64, SI
+	ADDQ    $-16, BX
+	CMPQ    BX, $+16
+	JGE     most_tile
+
+most_part:
+	CMPQ       BX, $+1
+	JLT        most_done
+	MOVQ       $0x00000008, DI
+	MOVQ       BX, R8
+	CMPQ       R8, DI
+	CMOVQGT    DI, R8
+	NEGQ       R8
+	LEAQ       lane_mask<>+32(SB), DI
+	VMOVUPS    (DI)(R8*4), Y2
+	VMASKMOVPS (DX), Y2, Y5
+	VBLENDVPS  Y2, Y5, Y0, Y2
+	MOVQ       $0x00000000, DI
+	MOVQ       BX, BX
+	SUBQ       $+8, BX
+	CMOVQLT    DI, BX
+	MOVQ       $0x00000008, DI
+	MOVQ       BX, BX
+	CMPQ       BX, DI
+	CMOVQGT    DI, BX
+	NEGQ       BX
+	LEAQ       lane_mask<>+32(SB), DI
+	VMOVUPS    (DI)(BX*4), Y5
+	VMASKMOVPS 32(DX), Y5, Y6
+	VBLENDVPS  Y5, Y6, Y0, Y5
+	VMOVUPS    (SI), Y6
+	VPANDN     Y1, Y6, Y6
+	VPOR       Y6, Y2, Y2
+	VMAXPS     Y3, Y2, Y3
+	VMOVUPS    32(SI), Y2
+	VPANDN     Y1, Y2, Y2
+	VPOR       Y2, Y5, Y2
+	VMAXPS     Y4, Y2, Y4
+
+most_done:
+	ADDQ       $-128, CX
+	ADDQ       $-128, AX
+	CMPQ       AX, $+1
+	JGE        most_block
+	VMAXPS     Y3, Y4, Y2
+	MOVQ       sums+0(FP), AX
+	VPERM2F128 $0x01, Y2, Y2, Y3
+	VMAXPS     Y3, Y2, Y2
+	VPERMILPS  $0x4e, Y2, Y3
+	VMAXPS     Y3, Y2, Y2
+	VPERMILPS  $0xb1, Y2, Y3
+	VMAXPS     Y3, Y2, Y2
+	VMOVSS     X2, 256(AX)
+
+next:
+	ADDQ $+4, sums+0(FP)
+	ADDQ $+4, labels+16(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, logits+8(FP)
+	ADDQ $-1, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func rowShiftedAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int)
+// Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·rowShiftedAVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+960(SB), Z0
+	VBROADCASTSS consts<>+2304(SB), Z1
+	VBROADCASTSS consts<>+2208(SB), Z2
+	VBROADCASTSS consts<>+2272(SB), Z3
+	VBROADCASTSS consts<>+2240(SB), Z4
+	VBROADCASTSS consts<>+384(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+2400(SB), Z9
+	VBROADCASTSS consts<>+2432(SB), Z10
+	VBROADCASTSS consts<>+2464(SB), Z11
+	VBROADCASTSS consts<>+2496(SB), Z12
+	VBROADCASTSS consts<>+2528(SB), Z13
+	VBROADCASTSS consts<>+0(SB), Z14
+	VBROADCASTSS consts<>+928(SB), Z15
+	VBROADCASTSS consts<>+2336(SB), Z16
+	VBROADCASTSS consts<>+2368(SB), Z17
+
+row:
+	MOVQ    sums+0(FP), AX
+	CMPL    640(AX), $0x00
+	JNE     next
+	MOVQ    classes+32(FP), AX
+	MOVQ    labels+16(FP), CX
+	MOVLQSX (CX), CX
+	MOVQ    logits+8(FP), DX
+	VMOVUPS Z0, Z18
+	VMOVUPS Z0, Z19
+
+	// the shift and N
+	MOVQ         sums+0(FP), BX
+	VBROADCASTSS 256(BX), Z20
+	VPANDD       Z14, Z20, Z21
+	VCMPPS       $0x11, Z21, Z2, K1
+	VCMPPS       $0x11, Z15, Z21, K2
+	KANDW        K1, K2, K1
+	VMOVAPS.Z    Z20, K1, Z21
+	VSUBPS       Z21, Z20, Z20
+	VMINPS       Z20, Z3, Z20
+	VMAXPS       Z20, Z4, Z20
+	VFMADD213PS  Z1, Z6, Z20
+	VPSUBD       Z16, Z20, Z20
+	MOVQ         sums+0(FP), BX
+	VMOVSS       X20, 128(BX)
+	VCVTDQ2PS    Z20, Z20
+	VSUBPS       Z17, Z20, Z20
+	VSUBPS       Z20, Z1, Z22
+	VMULPS       Z7, Z20, Z20
+	VMOVAPS      Z0, Z23
+
+sum_block:
+	MOVQ    $0x00000090, SI
+	MOVQ    CX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	LEAQ    target<>+576(SB), SI
+	MOVQ    BX, BX
+	NEGQ    BX
+	LEAQ    (SI)(BX*4), SI
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, BX
+	CMPQ    BX, DI
+	CMOVQHI DI, BX
+	CMPQ    BX, $+64
+	JLT     sum_few
+
+sum_round:
+	VMOVUPS      (SI), Z24
+	VPCMPD       $0x06, Z0, Z24, K1
+	VMOVUPS      (DX), Z24
+	VSUBPS       Z21, Z24, Z24
+	VMOVAPS.Z    Z24, K1, Z24
+	VMAXPS       Z24, Z20, Z24
+	VMOVAPS      Z22, Z25
+	VFMADD231PS  Z6, Z24, Z25
+	VSUBPS       Z22, Z25, Z26
+	VFNMADD231PS Z7, Z26, Z24
+	VFNMADD231PS Z8, Z26, Z24
+	VMOVAPS      Z10, Z26
+	VFMADD231PS  Z9, Z24, Z26
+	VFMADD213PS  Z11, Z24, Z26
+	VFMADD213PS  Z12, Z24, Z26
+	VFMADD213PS  Z13, Z24, Z26
+	VFMADD213PS  Z5, Z24, Z26
+	VFMADD213PS  Z5, Z26, Z24
+	VPSLLD       $0x17, Z25, Z25
+	VMOVAPS.Z    Z25, K1, Z25
+	VFMADD231PS  Z25, Z24, Z23
+	VMOVUPS      64(SI), Z24
+	VPCMPD       $0x06, Z0, Z24, K1
+	VMOVUPS      64(DX), Z24
+	VSUBPS       Z21, Z24, Z24
+	VMOVAPS.Z    Z24, K1, Z24
+	VMAXPS       Z24, Z20, Z24
+	VMOVAPS      Z22, Z25
+	VFMADD231PS  Z6, Z24, Z25
+	VSUBPS       Z22, Z25, Z26
+	VFNMADD231PS Z7, Z26, Z24
+	VFNMADD231PS Z8, Z26, Z24
+	VMOVAPS      Z10, Z26
+	VFMADD231PS  Z9, Z24, Z26
+	VFMADD213PS  Z11, Z24, Z26
+	VFMADD213PS  Z12, Z24, Z26
+	VFMADD213PS  Z13, Z24, Z26
+	VFMADD213PS  Z5, Z24, Z26
+	VFMADD213PS  Z5, Z26, Z24
+	VPSLLD       $0x17, Z25, Z25
+	VMOVAPS.Z    Z25, K1, Z25
+	VFMADD231PS  Z25, Z24, Z23
+	VMOVUPS      128(SI), Z24
+	VPCMPD       $0x06, Z0, Z24, K1
+	VMOVUPS      128(DX), Z24
+	VSUBPS       Z21, Z24, Z24
+	VMOVAPS.Z    Z24, K1, Z24
+	VMAXPS       Z24, Z20, Z24
+	VMOVAPS      Z22, Z25
+	VFMADD231PS  Z6, Z24, Z25
+	VSUBPS       Z22, Z25, Z26
+	VFNMADD231PS Z7, Z26, Z24
+	VFNMADD231PS Z8, Z26, Z24
+	VMOVAPS      Z10, Z26
+	VFMADD231PS  Z9, Z24, Z26
+	VFMADD213PS  Z11, Z24, Z26
+	VFMADD213PS  Z12, Z24, Z26
+	VFMADD213PS  Z13, Z24, Z26
+	VFMADD213PS  Z5, Z24, Z26
+	VFMADD213PS  Z5, Z26, Z24
+	VPSLLD       $0x17, Z25, Z25
+	VMOVAPS.Z    Z25, K1, Z25
+	VFMADD231PS  Z25, Z24, Z23
+	VMOVUPS      192(SI), Z24
+	VPCMPD       $0x06, Z0, Z24, K1
+	VMOVUPS      192(DX), Z24
+	VSUBPS       Z21, Z24, Z24
+	VMOVAPS.Z    Z24, K1, Z24
+	VMAXPS       Z24, Z20, Z24
+	VMOVAPS      Z22, Z25
+	VFMADD231PS  Z6, Z24, Z25
+	VSUBPS       Z22, Z25, Z26
+	VFNMADD231PS Z7, Z26, Z24
+	VFNMADD231PS Z8, Z26, Z24
+	VMOVAPS      Z10, Z26
+	VFMADD231PS  Z9, Z24, Z26
+	VFMADD213PS  Z11, Z24, Z26
+	VFMADD213PS  Z12, Z24, Z26
+	VFMADD213PS  Z13, Z24, Z26
+	VFMADD213PS  Z5, Z24, Z26
+	VFMADD213PS  Z5, Z26, Z24
+	VPSLLD       $0x17, Z25, Z25
+	VMOVAPS.Z    Z25, K1, Z25
+	VFMADD231PS  Z25, Z24, Z23
+	ADDQ         $+256, DX
+	ADDQ         $+256, SI
+	ADDQ         $-64, BX
+	CMPQ         BX, $+64
+	JGE          sum_round
+
+sum_few:
+	CMPQ BX, $+16
+	JLT  sum_part
+
+sum_tile:
+	VMOVUPS      (SI), Z24
+	VPCMPD       $0x06, Z0, Z24, K1
+	VMOVUPS      (DX), Z24
+	VSUBPS       Z21, Z24, Z24
+	VMOVAPS.Z    Z24, K1, Z24
+	VMAXPS       Z24, Z20, Z24
+	VMOVAPS      Z22, Z25
+	VFMADD231PS  Z6, Z24, Z25
+	VSUBPS       Z22, Z25, Z26
+	VFNMADD231PS Z7, Z26, Z24
+	VFNMADD231PS Z8, Z26, Z24
+	VMOVAPS      Z10, Z26
+	VFMADD231PS  Z9, Z24, Z26
+	VFMADD213PS  Z11, Z24, Z26
+	VFMADD213PS  Z12, Z24, Z26
+	VFMADD213PS  Z13, Z24, Z26
+	VFMADD213PS  Z5, Z24, Z26
+	VFMADD213PS  Z5, Z26, Z24
+	VPSLLD       $0x17, Z25, Z25
+	VMOVAPS.Z    Z25, K1, Z25
+	VFMADD231PS  Z25, Z24, Z23
+	ADDQ         $+64, DX
 	ADDQ         $+64, SI
 	ADDQ         $-16, BX
 	CMPQ         BX, $+16
-	JGE          shifted_sum_tile
+	JGE          sum_tile
 
-shifted_sum_part:
+sum_part:
 	CMPQ         BX, $+1
-	JLT          shifted_sum_done
+	JLT          sum_done
 	MOVL         $0x0000ffff, DI
 	BZHIL        BX, DI, DI
 	KMOVW        DI, K1
-	VMOVAPS      Z1, Z29
-	VMOVUPS      (CX), K1, Z29
-	VMOVUPS      (SI), Z30
-	VMINPS       Z29, Z30, Z29
-	VSUBPS       Z26, Z29, Z29
-	VMAXPS       Z29, Z28, Z28
-	VMOVAPS      Z24, Z29
-	VFMADD231PS  Z8, Z28, Z29
-	VSUBPS       Z24, Z29, Z24
-	VFNMADD231PS Z9, Z24, Z28
-	VFNMADD231PS Z10, Z24, Z28
-	VMOVAPS      Z12, Z24
-	VFMADD231PS  Z11, Z28, Z24
-	VFMADD213PS  Z13, Z28, Z24
-	VFMADD213PS  Z14, Z28, Z24
-	VFMADD213PS  Z15, Z28, Z24
-	VFMADD213PS  Z7, Z28, Z24
-	VFMADD213PS  Z7, Z24, Z28
-	VPSLLD       $0x17, Z29, Z24
-	VFMADD231PS  Z24, Z28, Z25
+	VMOVAPS      Z0, Z24
+	VMOVUPS      (DX), K1, Z24
+	VMOVUPS      (SI), Z25
+	VPCMPD       $0x06, Z0, Z25, K2
+	VSUBPS       Z21, Z24, Z24
+	VMOVAPS.Z    Z24, K2, Z24
+	VMOVAPS.Z    Z24, K1, Z24
+	VMAXPS       Z24, Z20, Z24
+	VMOVAPS      Z22, Z25
+	VFMADD231PS  Z6, Z24, Z25
+	VSUBPS       Z22, Z25, Z26
+	VFNMADD231PS Z7, Z26, Z24
+	VFNMADD231PS Z8, Z26, Z24
+	VMOVAPS      Z10, Z26
+	VFMADD231PS  Z9, Z24, Z26
+	VFMADD213PS  Z11, Z24, Z26
+	VFMADD213PS  Z12, Z24, Z26
+	VFMADD213PS  Z13, Z24, Z26
+	VFMADD213PS  Z5, Z24, Z26
+	VFMADD213PS  Z5, Z26, Z24
+	VPSLLD       $0x17, Z25, Z25
+	VMOVAPS.Z    Z25, K2, Z25
+	VMOVAPS.Z    Z25, K1, Z25
+	VFMADD231PS  Z25, Z24, Z23
 
-shifted_sum_done:
-	VCVTPS2PD     Y25, Z24
-	VEXTRACTF64X4 $0x01, Z25, Y25
-	VCVTPS2PD     Y25, Z25
-	VADDPD        Z24, Z22, Z22
-	VADDPD        Z25, Z23, Z23
-	ADDQ          $-128, DX
+sum_done:
+	VCVTPS2PD     Y23, Z24
+	VEXTRACTF64X4 $0x01, Z23, Y23
+	VCVTPS2PD     Y23, Z23
+	VADDPD        Z24, Z18, Z18
+	VADDPD        Z23, Z19, Z19
+	VMOVAPS       Z0, Z23
+	ADDQ          $-128, CX
 	ADDQ          $-128, AX
 	CMPQ          AX, $+1
-	JGE           shifted_block
+	JGE           sum_block
 	MOVQ          sums+0(FP), AX
-	VADDPD        Z23, Z22, Z22
-	VEXTRACTF64X4 $0x01, Z22, Y23
-	VADDPD        Y23, Y22, Y22
-	VEXTRACTF32X4 $0x01, Y22, X23
-	VADDPD        X23, X22, X22
-	VPERMILPD     $0x01, X22, X23
-	VADDSD        X23, X22, X22
-	VCVTSD2SS     X22, X22, X22
-	VMOVSS        X22, (AX)
-	VMOVSS        X21, 256(AX)
-	VMOVSS        X27, 512(AX)
-	ADDQ          $+4, sums+0(FP)
-	ADDQ          $+4, labels+16(FP)
-	MOVQ          classes+32(FP), AX
-	SHLQ          $0x02, AX
-	ADDQ          AX, logits+8(FP)
-	ADDQ          $-1, rows+24(FP)
-	CMPQ          rows+24(FP), $0x00
-	JNE           row
+	VADDPD        Z19, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y19
+	VADDPD        Y19, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X19
+	VADDPD        X19, X18, X18
+	VPERMILPD     $0x01, X18, X19
+	VADDSD        X19, X18, X18
+	VCVTSD2SS     X18, X18, X18
+	VMOVSS        X18, (AX)
+
+next:
+	ADDQ $+4, sums+0(FP)
+	ADDQ $+4, labels+16(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, logits+8(FP)
+	ADDQ $-1, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  row
 	VZEROUPPER
 	RET
 
-// func softmaxSumAVX2(sums *rowSums, logits *float32, labels *int32, rows int, classes int)
+// func rowShiftedAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·softmaxSumAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+960(SB), Y0
-
+TEXT ·rowShiftedAVX2(SB), NOSPLIT, $0-40
 row:
-	VMOVAPS      Y0, Y9
-	VBROADCASTSS consts<>+2176(SB), Y1
-	VBROADCASTSS consts<>+640(SB), Y9
-	VMOVUPS      Y0, Y2
-	VMOVUPS      Y0, Y3
-	VMOVUPS      Y0, Y4
-	VMOVUPS      Y0, Y5
+	MOVQ         sums+0(FP), AX
+	CMPL         640(AX), $0x00
+	JNE          next
 	MOVQ         classes+32(FP), AX
-	MOVQ         logits+8(FP), CX
-	MOVQ         labels+16(FP), DX
-	MOVLQSX      (DX), DX
+	MOVQ         labels+16(FP), CX
+	MOVLQSX      (CX), CX
+	MOVQ         logits+8(FP), DX
+	VBROADCASTSS consts<>+960(SB), Y0
+	VMOVUPS      Y0, Y0
+	VBROADCASTSS consts<>+960(SB), Y1
+	VMOVUPS      Y1, Y1
+	VBROADCASTSS consts<>+960(SB), Y2
+	VMOVUPS      Y2, Y2
+	VBROADCASTSS consts<>+960(SB), Y3
+	VMOVUPS      Y3, Y3
 
-plain_block:
-	// the largest logit of the block but the target's, which is made -Inf
-	VBROADCASTSS consts<>+640(SB), Y7
-	VBROADCASTSS consts<>+640(SB), Y8
-	MOVQ         $0x00000090, SI
-	MOVQ         DX, BX
-	CMPQ         BX, SI
-	CMOVQHI      SI, BX
-	LEAQ         target<>+576(SB), SI
-	MOVQ         BX, BX
-	NEGQ         BX
-	LEAQ         (SI)(BX*4), SI
-	MOVQ         $0x00000080, DI
-	MOVQ         AX, BX
-	CMPQ         BX, DI
-	CMOVQHI      DI, BX
-	MOVQ         CX, DI
-	CMPQ         BX, $+16
-	JLT          plain_most_part
-
-plain_most_tile:
-	VMOVUPS (SI), Y6
-	VMINPS  (DI), Y6, Y6
-	VMAXPS  Y7, Y6, Y7
-	VMOVUPS 32(SI), Y6
-	VMINPS  32(DI), Y6, Y6
-	VMAXPS  Y8, Y6, Y8
-	ADDQ    $+64, DI
-	ADDQ    $+64, SI
-	ADDQ    $-16, BX
-	CMPQ    BX, $+16
-	JGE     plain_most_tile
-
-plain_most_part:
-	CMPQ         BX, $+1
-	JLT          plain_most_done
-	MOVQ         $0x00000008, R8
-	MOVQ         BX, R9
-	CMPQ         R9, R8
-	CMOVQGT      R8, R9
-	NEGQ         R9
-	LEAQ         lane_mask<>+32(SB), R8
-	VMOVUPS      (R8)(R9*4), Y6
-	VMASKMOVPS   (DI), Y6, Y10
-	VBROADCASTSS consts<>+640(SB), Y11
-	VBLENDVPS    Y6, Y10, Y11, Y6
-	MOVQ         $0x00000000, R8
-	MOVQ         BX, BX
-	SUBQ         $+8, BX
-	CMOVQLT      R8, BX
-	MOVQ         $0x00000008, R8
-	MOVQ         BX, BX
-	CMPQ         BX, R8
-	CMOVQGT      R8, BX
-	NEGQ         BX
-	LEAQ         lane_mask<>+32(SB), R8
-	VMOVUPS      (R8)(BX*4), Y10
-	VMASKMOVPS   32(DI), Y10, Y11
-	VBROADCASTSS consts<>+640(SB), Y12
-	VBLENDVPS    Y10, Y11, Y12, Y10
-	VMOVUPS      (SI), Y11
-	VMINPS       Y6, Y11, Y6
-	VMAXPS       Y7, Y6, Y7
-	VMOVUPS      32(SI), Y6
-	VMINPS       Y10, Y6, Y6
-	VMAXPS       Y8, Y6, Y8
-
-plain_most_done:
-	VMAXPS     Y7, Y8, Y6
-	VPERM2F128 $0x01, Y6, Y6, Y7
-	VMAXPS     Y7, Y6, Y6
-	VPERMILPS  $0x4e, Y6, Y7
-	VMAXPS     Y7, Y6, Y6
-	VPERMILPS  $0xb1, Y6, Y7
-	VMAXPS     Y7, Y6, Y6
-	VMAXPS     Y9, Y6, Y9
-
-	// N, and what was summed before rescaled to it
-	VBROADCASTSS consts<>+2240(SB), Y7
-	VMINPS       Y6, Y7, Y6
-	VBROADCASTSS consts<>+2208(SB), Y7
-	VMAXPS       Y6, Y7, Y6
-	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+2272(SB), Y7, Y6
-	VPSUBD       consts<>+2304(SB), Y6, Y6
-	VPMAXSD      Y6, Y1, Y6
-	VPSUBD       Y6, Y1, Y1
-	VPADDD       consts<>+1696(SB), Y1, Y1
-	VPMAXSD      Y0, Y1, Y1
-	VPMOVZXDQ    X1, Y1
-	VPSLLQ       $0x34, Y1, Y1
-	VMULPD       Y1, Y2, Y2
-	VMULPD       Y1, Y3, Y3
-	VMULPD       Y1, Y4, Y4
-	VMULPD       Y1, Y5, Y5
-	VMOVAPS      Y6, Y1
-	VCVTDQ2PS    Y1, Y6
-	VSUBPS       consts<>+2336(SB), Y6, Y7
+	// the shift and N
+	MOVQ         sums+0(FP), BX
+	VBROADCASTSS 256(BX), Y4
+	VPAND        consts<>+0(SB), Y4, Y5
+	VBROADCASTSS consts<>+2208(SB), Y6
+	VCMPPS       $0x11, Y5, Y6, Y6
+	VCMPPS       $0x11, consts<>+928(SB), Y5, Y5
+	VPAND        Y6, Y5, Y5
+	VPAND        Y4, Y5, Y5
+	VSUBPS       Y5, Y4, Y4
 	VBROADCASTSS consts<>+2272(SB), Y6
-	VSUBPS       Y7, Y6, Y6
-	VMULPS       consts<>+160(SB), Y7, Y10
+	VMINPS       Y4, Y6, Y4
+	VBROADCASTSS consts<>+2240(SB), Y6
+	VMAXPS       Y4, Y6, Y4
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+2304(SB), Y6, Y4
+	VPSUBD       consts<>+2336(SB), Y4, Y4
+	MOVQ         sums+0(FP), BX
+	VMOVSS       X4, 128(BX)
+	VCVTDQ2PS    Y4, Y4
+	VSUBPS       consts<>+2368(SB), Y4, Y4
+	VBROADCASTSS consts<>+2304(SB), Y6
+	VSUBPS       Y4, Y6, Y6
+	VMULPS       consts<>+160(SB), Y4, Y4
+	VBROADCASTSS consts<>+960(SB), Y9
+	VBROADCASTSS consts<>+960(SB), Y10
 
-	// the sum of the block
-	VMOVAPS Y0, Y7
-	VMOVAPS Y0, Y8
+sum_block:
 	MOVQ    $0x00000090, SI
-	MOVQ    DX, BX
+	MOVQ    CX, BX
 	CMPQ    BX, SI
 	CMOVQHI SI, BX
 	LEAQ    target<>+576(SB), SI
@@ -10242,349 +13272,172 @@ plain_most_done:
 	MOVQ    AX, BX
 	CMPQ    BX, DI
 	CMOVQHI DI, BX
-	CMPQ    BX, $+16
-	JLT     plain_sum_part
+	CMPQ    BX, $+32
+	JLT     sum_few
 
-plain_sum_tile:
-	VMOVUPS      (SI), Y11
-	VMINPS       (CX), Y11, Y11
-	VMAXPS       Y11, Y10, Y11
-	VMOVAPS      Y6, Y12
-	VFMADD231PS  consts<>+96(SB), Y11, Y12
-	VSUBPS       Y6, Y12, Y13
-	VFNMADD231PS consts<>+160(SB), Y13, Y11
-	VFNMADD231PS consts<>+192(SB), Y13, Y11
-	VBROADCASTSS consts<>+2368(SB), Y13
-	VFMADD213PS  consts<>+2400(SB), Y11, Y13
-	VFMADD213PS  consts<>+2432(SB), Y11, Y13
-	VFMADD213PS  consts<>+2464(SB), Y11, Y13
-	VFMADD213PS  consts<>+2496(SB), Y11, Y13
-	VFMADD213PS  consts<>+384(SB), Y11, Y13
-	VFMADD213PS  consts<>+384(SB), Y13, Y11
-	VPSLLD       $0x17, Y12, Y12
-	VFMADD231PS  Y12, Y11, Y7
-	VMOVUPS      32(SI), Y11
-	VMINPS       32(CX), Y11, Y11
-	VMAXPS       Y11, Y10, Y11
-	VMOVAPS      Y6, Y12
-	VFMADD231PS  consts<>+96(SB), Y11, Y12
-	VSUBPS       Y6, Y12, Y13
-	VFNMADD231PS consts<>+160(SB), Y13, Y11
-	VFNMADD231PS consts<>+192(SB), Y13, Y11
-	VBROADCASTSS consts<>+2368(SB), Y13
-	VFMADD213PS  consts<>+2400(SB), Y11, Y13
-	VFMADD213PS  consts<>+2432(SB), Y11, Y13
-	VFMADD213PS  consts<>+2464(SB), Y11, Y13
-	VFMADD213PS  consts<>+2496(SB), Y11, Y13
-	VFMADD213PS  consts<>+384(SB), Y11, Y13
-	VFMADD213PS  consts<>+384(SB), Y13, Y11
-	VPSLLD       $0x17, Y12, Y12
-	VFMADD231PS  Y12, Y11, Y8
-	ADDQ         $+64, CX
-	ADDQ         $+64, SI
-	ADDQ         $-16, BX
-	CMPQ         BX, $+16
-	JGE          plain_sum_tile
-
-plain_sum_part:
-	CMPQ         BX, $+1
-	JLT          plain_sum_done
-	MOVQ         $0x00000008, DI
-	MOVQ         BX, R8
-	CMPQ         R8, DI
-	CMOVQGT      DI, R8
-	NEGQ         R8
-	LEAQ         lane_mask<>+32(SB), DI
-	VMOVUPS      (DI)(R8*4), Y11
-	VMASKMOVPS   (CX), Y11, Y12
-	VBROADCASTSS consts<>+640(SB), Y13
-	VBLENDVPS    Y11, Y12, Y13, Y11
-	MOVQ         $0x00000000, DI
-	MOVQ         BX, BX
-	SUBQ         $+8, BX
-	CMOVQLT      DI, BX
-	MOVQ         $0x00000008, DI
-	MOVQ         BX, BX
-	CMPQ         BX, DI
-	CMOVQGT      DI, BX
-	NEGQ         BX
-	LEAQ         lane_mask<>+32(SB), DI
-	VMOVUPS      (DI)(BX*4), Y12
-	VMASKMOVPS   32(CX), Y12, Y13
-	VBROADCASTSS consts<>+640(SB), Y14
-	VBLENDVPS    Y12, Y13, Y14, Y12
-	VMOVUPS      (SI), Y13
-	VMINPS       Y11, Y13, Y11
-	VMAXPS       Y11, Y10, Y11
-	VMOVAPS      Y6, Y13
-	VFMADD231PS  consts<>+96(SB), Y11, Y13
-	VSUBPS       Y6, Y13, Y14
-	VFNMADD231PS consts<>+160(SB), Y14, Y11
-	VFNMADD231PS consts<>+192(SB), Y14, Y11
-	VBROADCASTSS consts<>+2368(SB), Y14
-	VFMADD213PS  consts<>+2400(SB), Y11, Y14
-	VFMADD213PS  consts<>+2432(SB), Y11, Y14
-	VFMADD213PS  consts<>+2464(SB), Y11, Y14
-	VFMADD213PS  consts<>+2496(SB), Y11, Y14
-	VFMADD213PS  consts<>+384(SB), Y11, Y14
-	VFMADD213PS  consts<>+384(SB), Y14, Y11
-	VPSLLD       $0x17, Y13, Y13
-	VFMADD231PS  Y13, Y11, Y7
-	VMOVUPS      32(SI), Y11
-	VMINPS       Y12, Y11, Y11
-	VMAXPS       Y11, Y10, Y10
+sum_round:
+	VBROADCASTSS consts<>+960(SB), Y7
+	VMOVUPS      (SI), Y8
+	VPCMPGTD     Y7, Y8, Y7
+	VMOVUPS      (DX), Y8
+	VSUBPS       Y5, Y8, Y8
+	VPAND        Y8, Y7, Y8
+	VMAXPS       Y8, Y4, Y8
 	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y10, Y11
-	VSUBPS       Y6, Y11, Y6
-	VFNMADD231PS consts<>+160(SB), Y6, Y10
-	VFNMADD231PS consts<>+192(SB), Y6, Y10
-	VBROADCASTSS consts<>+2368(SB), Y6
-	VFMADD213PS  consts<>+2400(SB), Y10, Y6
-	VFMADD213PS  consts<>+2432(SB), Y10, Y6
-	VFMADD213PS  consts<>+2464(SB), Y10, Y6
-	VFMADD213PS  consts<>+2496(SB), Y10, Y6
-	VFMADD213PS  consts<>+384(SB), Y10, Y6
-	VFMADD213PS  consts<>+384(SB), Y6, Y10
-	VPSLLD       $0x17, Y11, Y6
-	VFMADD231PS  Y6, Y10, Y8
+	VFMADD231PS  consts<>+96(SB), Y8, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VBROADCASTSS consts<>+2400(SB), Y12
+	VFMADD213PS  consts<>+2432(SB), Y8, Y12
+	VFMADD213PS  consts<>+2464(SB), Y8, Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+384(SB), Y8, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS consts<>+960(SB), Y7
+	VMOVUPS      32(SI), Y8
+	VPCMPGTD     Y7, Y8, Y7
+	VMOVUPS      32(DX), Y8
+	VSUBPS       Y5, Y8, Y8
+	VPAND        Y8, Y7, Y8
+	VMAXPS       Y8, Y4, Y8
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y8, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VBROADCASTSS consts<>+2400(SB), Y12
+	VFMADD213PS  consts<>+2432(SB), Y8, Y12
+	VFMADD213PS  consts<>+2464(SB), Y8, Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+384(SB), Y8, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VFMADD231PS  Y7, Y8, Y10
+	VBROADCASTSS consts<>+960(SB), Y7
+	VMOVUPS      64(SI), Y8
+	VPCMPGTD     Y7, Y8, Y7
+	VMOVUPS      64(DX), Y8
+	VSUBPS       Y5, Y8, Y8
+	VPAND        Y8, Y7, Y8
+	VMAXPS       Y8, Y4, Y8
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y8, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VBROADCASTSS consts<>+2400(SB), Y12
+	VFMADD213PS  consts<>+2432(SB), Y8, Y12
+	VFMADD213PS  consts<>+2464(SB), Y8, Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+384(SB), Y8, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS consts<>+960(SB), Y7
+	VMOVUPS      96(SI), Y8
+	VPCMPGTD     Y7, Y8, Y7
+	VMOVUPS      96(DX), Y8
+	VSUBPS       Y5, Y8, Y8
+	VPAND        Y8, Y7, Y8
+	VMAXPS       Y8, Y4, Y8
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y8, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VBROADCASTSS consts<>+2400(SB), Y12
+	VFMADD213PS  consts<>+2432(SB), Y8, Y12
+	VFMADD213PS  consts<>+2464(SB), Y8, Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+384(SB), Y8, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VFMADD231PS  Y7, Y8, Y10
+	ADDQ         $+128, DX
+	ADDQ         $+128, SI
+	ADDQ         $-32, BX
+	CMPQ         BX, $+32
+	JGE          sum_round
 
-plain_sum_done:
-	VCVTPS2PD    X7, Y6
-	VEXTRACTF128 $0x01, Y7, X7
-	VCVTPS2PD    X7, Y7
-	VADDPD       Y6, Y2, Y2
-	VADDPD       Y7, Y3, Y3
-	VCVTPS2PD    X8, Y6
-	VEXTRACTF128 $0x01, Y8, X7
-	VCVTPS2PD    X7, Y7
-	VADDPD       Y6, Y4, Y4
-	VADDPD       Y7, Y5, Y5
-	ADDQ         $-128, DX
-	ADDQ         $-128, AX
-	CMPQ         AX, $+1
-	JGE          plain_block
+sum_few:
+	CMPQ BX, $+16
+	JLT  sum_part
 
-	// |M| > 2^20, and finite: once more with z - M
-	VPAND        consts<>+0(SB), Y9, Y6
-	VBROADCASTSS consts<>+2528(SB), Y7
-	VCMPPS       $0x11, Y6, Y7, Y7
-	VCMPPS       $0x11, consts<>+928(SB), Y6, Y6
-	VPAND        Y7, Y6, Y6
-	VMOVMSKPS    Y6, AX
-	TESTL        AX, AX
-	JNE          shifted
-	MOVQ         sums+0(FP), AX
-	VADDPD       Y4, Y2, Y2
-	VADDPD       Y5, Y3, Y3
-	VADDPD       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X3
-	VADDPD       X3, X2, X2
-	VPERMILPD    $0x01, X2, X3
-	VADDSD       X3, X2, X2
-	VCVTSD2SS    X2, X2, X2
-	VMOVSS       X2, (AX)
-	VMOVSS       X1, 256(AX)
-	VMOVSS       X9, 512(AX)
-	ADDQ         $+4, sums+0(FP)
-	ADDQ         $+4, labels+16(FP)
-	MOVQ         classes+32(FP), AX
-	SHLQ         $0x02, AX
-	ADDQ         AX, logits+8(FP)
-	ADDQ         $-1, rows+24(FP)
-	CMPQ         rows+24(FP), $0x00
-	JNE          row
-	VZEROUPPER
-	RET
-
-shifted:
-	VBROADCASTSS consts<>+2176(SB), Y1
-	VBROADCASTSS consts<>+640(SB), Y10
-	VMOVUPS      Y0, Y2
-	VMOVUPS      Y0, Y3
-	VMOVUPS      Y0, Y4
-	VMOVUPS      Y0, Y5
-	MOVQ         classes+32(FP), AX
-	MOVQ         logits+8(FP), CX
-	MOVQ         labels+16(FP), DX
-	MOVLQSX      (DX), DX
-
-shifted_block:
-	// the largest logit of the block but the target's, which is made -Inf
-	VBROADCASTSS consts<>+640(SB), Y7
-	VBROADCASTSS consts<>+640(SB), Y8
-	MOVQ         $0x00000090, SI
-	MOVQ         DX, BX
-	CMPQ         BX, SI
-	CMOVQHI      SI, BX
-	LEAQ         target<>+576(SB), SI
-	MOVQ         BX, BX
-	NEGQ         BX
-	LEAQ         (SI)(BX*4), SI
-	MOVQ         $0x00000080, DI
-	MOVQ         AX, BX
-	CMPQ         BX, DI
-	CMOVQHI      DI, BX
-	MOVQ         CX, DI
-	CMPQ         BX, $+16
-	JLT          shifted_most_part
-
-shifted_most_tile:
-	VMOVUPS (SI), Y6
-	VMINPS  (DI), Y6, Y6
-	VMAXPS  Y7, Y6, Y7
-	VMOVUPS 32(SI), Y6
-	VMINPS  32(DI), Y6, Y6
-	VMAXPS  Y8, Y6, Y8
-	ADDQ    $+64, DI
-	ADDQ    $+64, SI
-	ADDQ    $-16, BX
-	CMPQ    BX, $+16
-	JGE     shifted_most_tile
-
-shifted_most_part:
-	CMPQ         BX, $+1
-	JLT          shifted_most_done
-	MOVQ         $0x00000008, R8
-	MOVQ         BX, R9
-	CMPQ         R9, R8
-	CMOVQGT      R8, R9
-	NEGQ         R9
-	LEAQ         lane_mask<>+32(SB), R8
-	VMOVUPS      (R8)(R9*4), Y6
-	VMASKMOVPS   (DI), Y6, Y11
-	VBROADCASTSS consts<>+640(SB), Y12
-	VBLENDVPS    Y6, Y11, Y12, Y6
-	MOVQ         $0x00000000, R8
-	MOVQ         BX, BX
-	SUBQ         $+8, BX
-	CMOVQLT      R8, BX
-	MOVQ         $0x00000008, R8
-	MOVQ         BX, BX
-	CMPQ         BX, R8
-	CMOVQGT      R8, BX
-	NEGQ         BX
-	LEAQ         lane_mask<>+32(SB), R8
-	VMOVUPS      (R8)(BX*4), Y11
-	VMASKMOVPS   32(DI), Y11, Y12
-	VBROADCASTSS consts<>+640(SB), Y13
-	VBLENDVPS    Y11, Y12, Y13, Y11
-	VMOVUPS      (SI), Y12
-	VMINPS       Y6, Y12, Y6
-	VMAXPS       Y7, Y6, Y7
-	VMOVUPS      32(SI), Y6
-	VMINPS       Y11, Y6, Y6
-	VMAXPS       Y8, Y6, Y8
-
-shifted_most_done:
-	VMAXPS     Y7, Y8, Y6
-	VPERM2F128 $0x01, Y6, Y6, Y7
-	VMAXPS     Y7, Y6, Y6
-	VPERMILPS  $0x4e, Y6, Y7
-	VMAXPS     Y7, Y6, Y6
-	VPERMILPS  $0xb1, Y6, Y7
-	VMAXPS     Y7, Y6, Y6
-	VMAXPS     Y10, Y6, Y10
-
-	// N, and what was summed before rescaled to it
-	VSUBPS       Y9, Y6, Y6
-	VBROADCASTSS consts<>+2240(SB), Y7
-	VMINPS       Y6, Y7, Y6
-	VBROADCASTSS consts<>+2208(SB), Y7
-	VMAXPS       Y6, Y7, Y6
-	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+2272(SB), Y7, Y6
-	VPSUBD       consts<>+2304(SB), Y6, Y6
-	VPMAXSD      Y6, Y1, Y6
-	VPSUBD       Y6, Y1, Y1
-	VPADDD       consts<>+1696(SB), Y1, Y1
-	VPMAXSD      Y0, Y1, Y1
-	VPMOVZXDQ    X1, Y1
-	VPSLLQ       $0x34, Y1, Y1
-	VMULPD       Y1, Y2, Y2
-	VMULPD       Y1, Y3, Y3
-	VMULPD       Y1, Y4, Y4
-	VMULPD       Y1, Y5, Y5
-	VMOVAPS      Y6, Y1
-	VCVTDQ2PS    Y1, Y6
-	VSUBPS       consts<>+2336(SB), Y6, Y7
-	VBROADCASTSS consts<>+2272(SB), Y6
-	VSUBPS       Y7, Y6, Y6
-	VMULPS       consts<>+160(SB), Y7, Y11
-
-	// the sum of the block
-	VMOVAPS Y0, Y7
-	VMOVAPS Y0, Y8
-	MOVQ    $0x00000090, SI
-	MOVQ    DX, BX
-	CMPQ    BX, SI
-	CMOVQHI SI, BX
-	LEAQ    target<>+576(SB), SI
-	MOVQ    BX, BX
-	NEGQ    BX
-	LEAQ    (SI)(BX*4), SI
-	MOVQ    $0x00000080, DI
-	MOVQ    AX, BX
-	CMPQ    BX, DI
-	CMOVQHI DI, BX
-	CMPQ    BX, $+16
-	JLT     shifted_sum_part
-
-shifted_sum_tile:
-	VMOVUPS      (SI), Y12
-	VMINPS       (CX), Y12, Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y11, Y12
-	VMOVAPS      Y6, Y13
-	VFMADD231PS  consts<>+96(SB), Y12, Y13
-	VSUBPS       Y6, Y13, Y14
-	VFNMADD231PS consts<>+160(SB), Y14, Y12
-	VFNMADD231PS consts<>+192(SB), Y14, Y12
-	VBROADCASTSS consts<>+2368(SB), Y14
-	VFMADD213PS  consts<>+2400(SB), Y12, Y14
-	VFMADD213PS  consts<>+2432(SB), Y12, Y14
-	VFMADD213PS  consts<>+2464(SB), Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  consts<>+384(SB), Y12, Y14
-	VFMADD213PS  consts<>+384(SB), Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VFMADD231PS  Y13, Y12, Y7
-	VMOVUPS      32(SI), Y12
-	VMINPS       32(CX), Y12, Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y11, Y12
-	VMOVAPS      Y6, Y13
-	VFMADD231PS  consts<>+96(SB), Y12, Y13
-	VSUBPS       Y6, Y13, Y14
-	VFNMADD231PS consts<>+160(SB), Y14, Y12
-	VFNMADD231PS consts<>+192(SB), Y14, Y12
-	VBROADCASTSS consts<>+2368(SB), Y14
-	VFMADD213PS  consts<>+2400(SB), Y12, Y14
-	VFMADD213PS  consts<>+2432(SB), Y12, Y14
-	VFMADD213PS  consts<>+2464(SB), Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  consts<>+384(SB), Y12, Y14
-	VFMADD213PS  consts<>+384(SB), Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VFMADD231PS  Y13, Y12, Y8
-	ADDQ         $+64, CX
+sum_tile:
+	VBROADCASTSS consts<>+960(SB), Y7
+	VMOVUPS      (SI), Y8
+	VPCMPGTD     Y7, Y8, Y7
+	VMOVUPS      (DX), Y8
+	VSUBPS       Y5, Y8, Y8
+	VPAND        Y8, Y7, Y8
+	VMAXPS       Y8, Y4, Y8
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y8, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VBROADCASTSS consts<>+2400(SB), Y12
+	VFMADD213PS  consts<>+2432(SB), Y8, Y12
+	VFMADD213PS  consts<>+2464(SB), Y8, Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+384(SB), Y8, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS consts<>+960(SB), Y7
+	VMOVUPS      32(SI), Y8
+	VPCMPGTD     Y7, Y8, Y7
+	VMOVUPS      32(DX), Y8
+	VSUBPS       Y5, Y8, Y8
+	VPAND        Y8, Y7, Y8
+	VMAXPS       Y8, Y4, Y8
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y8, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VBROADCASTSS consts<>+2400(SB), Y12
+	VFMADD213PS  consts<>+2432(SB), Y8, Y12
+	VFMADD213PS  consts<>+2464(SB), Y8, Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+384(SB), Y8, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VFMADD231PS  Y7, Y8, Y10
+	ADDQ         $+64, DX
 	ADDQ         $+64, SI
 	ADDQ         $-16, BX
 	CMPQ         BX, $+16
-	JGE          shifted_sum_tile
+	JGE          sum_tile
 
-shifted_sum_part:
+sum_part:
 	CMPQ         BX, $+1
-	JLT          shifted_sum_done
+	JLT          sum_done
 	MOVQ         $0x00000008, DI
 	MOVQ         BX, R8
 	CMPQ         R8, DI
 	CMOVQGT      DI, R8
 	NEGQ         R8
 	LEAQ         lane_mask<>+32(SB), DI
-	VMOVUPS      (DI)(R8*4), Y12
-	VMASKMOVPS   (CX), Y12, Y13
-	VBROADCASTSS consts<>+640(SB), Y14
-	VBLENDVPS    Y12, Y13, Y14, Y12
+	VMOVUPS      (DI)(R8*4), Y7
+	VMASKMOVPS   (DX), Y7, Y8
+	VBROADCASTSS consts<>+960(SB), Y11
+	VBLENDVPS    Y7, Y8, Y11, Y8
 	MOVQ         $0x00000000, DI
 	MOVQ         BX, BX
 	SUBQ         $+8, BX
@@ -10595,99 +13448,661 @@ shifted_sum_part:
 	CMOVQGT      DI, BX
 	NEGQ         BX
 	LEAQ         lane_mask<>+32(SB), DI
-	VMOVUPS      (DI)(BX*4), Y13
-	VMASKMOVPS   32(CX), Y13, Y14
-	VBROADCASTSS consts<>+640(SB), Y15
-	VBLENDVPS    Y13, Y14, Y15, Y13
+	VMOVUPS      (DI)(BX*4), Y11
+	VMASKMOVPS   32(DX), Y11, Y12
+	VBROADCASTSS consts<>+960(SB), Y13
+	VBLENDVPS    Y11, Y12, Y13, Y12
+	VBROADCASTSS consts<>+960(SB), Y13
 	VMOVUPS      (SI), Y14
-	VMINPS       Y12, Y14, Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y11, Y12
+	VPCMPGTD     Y13, Y14, Y13
+	VSUBPS       Y5, Y8, Y8
+	VPAND        Y8, Y13, Y8
+	VPAND        Y8, Y7, Y8
+	VMAXPS       Y8, Y4, Y8
 	VMOVAPS      Y6, Y14
-	VFMADD231PS  consts<>+96(SB), Y12, Y14
+	VFMADD231PS  consts<>+96(SB), Y8, Y14
 	VSUBPS       Y6, Y14, Y15
-	VFNMADD231PS consts<>+160(SB), Y15, Y12
-	VFNMADD231PS consts<>+192(SB), Y15, Y12
-	VBROADCASTSS consts<>+2368(SB), Y15
-	VFMADD213PS  consts<>+2400(SB), Y12, Y15
-	VFMADD213PS  consts<>+2432(SB), Y12, Y15
-	VFMADD213PS  consts<>+2464(SB), Y12, Y15
-	VFMADD213PS  consts<>+2496(SB), Y12, Y15
-	VFMADD213PS  consts<>+384(SB), Y12, Y15
-	VFMADD213PS  consts<>+384(SB), Y15, Y12
+	VFNMADD231PS consts<>+160(SB), Y15, Y8
+	VFNMADD231PS consts<>+192(SB), Y15, Y8
+	VBROADCASTSS consts<>+2400(SB), Y15
+	VFMADD213PS  consts<>+2432(SB), Y8, Y15
+	VFMADD213PS  consts<>+2464(SB), Y8, Y15
+	VFMADD213PS  consts<>+2496(SB), Y8, Y15
+	VFMADD213PS  consts<>+2528(SB), Y8, Y15
+	VFMADD213PS  consts<>+384(SB), Y8, Y15
+	VFMADD213PS  consts<>+384(SB), Y15, Y8
 	VPSLLD       $0x17, Y14, Y14
-	VFMADD231PS  Y14, Y12, Y7
-	VMOVUPS      32(SI), Y12
-	VMINPS       Y13, Y12, Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y11, Y11
+	VPAND        Y14, Y13, Y13
+	VPAND        Y13, Y7, Y7
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS consts<>+960(SB), Y7
+	VMOVUPS      32(SI), Y8
+	VPCMPGTD     Y7, Y8, Y7
+	VSUBPS       Y5, Y12, Y8
+	VPAND        Y8, Y7, Y8
+	VPAND        Y8, Y11, Y8
+	VMAXPS       Y8, Y4, Y8
 	VMOVAPS      Y6, Y12
-	VFMADD231PS  consts<>+96(SB), Y11, Y12
-	VSUBPS       Y6, Y12, Y6
-	VFNMADD231PS consts<>+160(SB), Y6, Y11
-	VFNMADD231PS consts<>+192(SB), Y6, Y11
-	VBROADCASTSS consts<>+2368(SB), Y6
-	VFMADD213PS  consts<>+2400(SB), Y11, Y6
-	VFMADD213PS  consts<>+2432(SB), Y11, Y6
-	VFMADD213PS  consts<>+2464(SB), Y11, Y6
-	VFMADD213PS  consts<>+2496(SB), Y11, Y6
-	VFMADD213PS  consts<>+384(SB), Y11, Y6
-	VFMADD213PS  consts<>+384(SB), Y6, Y11
-	VPSLLD       $0x17, Y12, Y6
-	VFMADD231PS  Y6, Y11, Y8
+	VFMADD231PS  consts<>+96(SB), Y8, Y12
+	VSUBPS       Y6, Y12, Y13
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
+	VBROADCASTSS consts<>+2400(SB), Y13
+	VFMADD213PS  consts<>+2432(SB), Y8, Y13
+	VFMADD213PS  consts<>+2464(SB), Y8, Y13
+	VFMADD213PS  consts<>+2496(SB), Y8, Y13
+	VFMADD213PS  consts<>+2528(SB), Y8, Y13
+	VFMADD213PS  consts<>+384(SB), Y8, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y8
+	VPSLLD       $0x17, Y12, Y12
+	VPAND        Y12, Y7, Y7
+	VPAND        Y7, Y11, Y7
+	VFMADD231PS  Y7, Y8, Y10
 
-shifted_sum_done:
-	VCVTPS2PD    X7, Y6
-	VEXTRACTF128 $0x01, Y7, X7
-	VCVTPS2PD    X7, Y7
-	VADDPD       Y6, Y2, Y2
-	VADDPD       Y7, Y3, Y3
-	VCVTPS2PD    X8, Y6
-	VEXTRACTF128 $0x01, Y8, X7
-	VCVTPS2PD    X7, Y7
-	VADDPD       Y6, Y4, Y4
-	VADDPD       Y7, Y5, Y5
-	ADDQ         $-128, DX
+sum_done:
+	VCVTPS2PD    X9, Y7
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y7, Y0, Y0
+	VADDPD       Y8, Y1, Y1
+	VCVTPS2PD    X10, Y7
+	VEXTRACTF128 $0x01, Y10, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y7, Y2, Y2
+	VADDPD       Y8, Y3, Y3
+	VBROADCASTSS consts<>+960(SB), Y9
+	VBROADCASTSS consts<>+960(SB), Y10
+	ADDQ         $-128, CX
 	ADDQ         $-128, AX
 	CMPQ         AX, $+1
-	JGE          shifted_block
+	JGE          sum_block
 	MOVQ         sums+0(FP), AX
-	VADDPD       Y4, Y2, Y2
-	VADDPD       Y5, Y3, Y3
-	VADDPD       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X3
-	VADDPD       X3, X2, X2
-	VPERMILPD    $0x01, X2, X3
-	VADDSD       X3, X2, X2
-	VCVTSD2SS    X2, X2, X2
-	VMOVSS       X2, (AX)
-	VMOVSS       X1, 256(AX)
-	VMOVSS       X10, 512(AX)
-	ADDQ         $+4, sums+0(FP)
-	ADDQ         $+4, labels+16(FP)
-	MOVQ         classes+32(FP), AX
-	SHLQ         $0x02, AX
-	ADDQ         AX, logits+8(FP)
-	ADDQ         $-1, rows+24(FP)
-	CMPQ         rows+24(FP), $0x00
-	JNE          row
+	VADDPD       Y2, Y0, Y0
+	VADDPD       Y3, Y1, Y1
+	VADDPD       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDSD       X1, X0, X0
+	VCVTSD2SS    X0, X0, X0
+	VMOVSS       X0, (AX)
+
+next:
+	ADDQ $+4, sums+0(FP)
+	ADDQ $+4, labels+16(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, logits+8(FP)
+	ADDQ $-1, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  row
 	VZEROUPPER
 	RET
 
-// func rowLossAVX512(losses *float32, sums *rowSums, n int, p *lossParams)
+// func partShiftedAVX512(sums *float32, total *[16]float64, logits *float32, n int, label int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·partShiftedAVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+960(SB), Z0
+	VBROADCASTSS consts<>+2304(SB), Z1
+	VBROADCASTSS consts<>+2208(SB), Z2
+	VBROADCASTSS consts<>+2272(SB), Z3
+	VBROADCASTSS consts<>+2240(SB), Z4
+	VBROADCASTSS consts<>+384(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+2400(SB), Z9
+	VBROADCASTSS consts<>+2432(SB), Z10
+	VBROADCASTSS consts<>+2464(SB), Z11
+	VBROADCASTSS consts<>+2496(SB), Z12
+	VBROADCASTSS consts<>+2528(SB), Z13
+	VBROADCASTSS consts<>+0(SB), Z14
+	VBROADCASTSS consts<>+928(SB), Z15
+	VBROADCASTSS consts<>+2336(SB), Z16
+	VBROADCASTSS consts<>+2368(SB), Z17
+	VMOVUPS      Z0, Z18
+	VMOVUPS      Z0, Z19
+	MOVQ         total+8(FP), AX
+	VMOVUPS      (AX), Z18
+	VMOVUPS      64(AX), Z19
+	MOVQ         n+24(FP), AX
+	MOVQ         label+32(FP), CX
+	MOVQ         logits+16(FP), DX
+
+	// the shift and N
+	MOVQ         sums+0(FP), BX
+	VBROADCASTSS 256(BX), Z20
+	VPANDD       Z14, Z20, Z14
+	VCMPPS       $0x11, Z14, Z2, K1
+	VCMPPS       $0x11, Z15, Z14, K2
+	KANDW        K1, K2, K1
+	VMOVAPS.Z    Z20, K1, Z2
+	VSUBPS       Z2, Z20, Z14
+	VMINPS       Z14, Z3, Z3
+	VMAXPS       Z3, Z4, Z3
+	VFMADD213PS  Z1, Z6, Z3
+	VPSUBD       Z16, Z3, Z3
+	MOVQ         sums+0(FP), BX
+	VMOVSS       X3, 128(BX)
+	VCVTDQ2PS    Z3, Z3
+	VSUBPS       Z17, Z3, Z3
+	VSUBPS       Z3, Z1, Z1
+	VMULPS       Z7, Z3, Z3
+	VMOVAPS      Z0, Z4
+
+sum_block:
+	MOVQ    $0x00000090, SI
+	MOVQ    CX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	LEAQ    target<>+576(SB), SI
+	MOVQ    BX, BX
+	NEGQ    BX
+	LEAQ    (SI)(BX*4), SI
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, BX
+	CMPQ    BX, DI
+	CMOVQHI DI, BX
+	CMPQ    BX, $+64
+	JLT     sum_few
+
+sum_round:
+	VMOVUPS      (SI), Z14
+	VPCMPD       $0x06, Z0, Z14, K1
+	VMOVUPS      (DX), Z14
+	VSUBPS       Z2, Z14, Z14
+	VMOVAPS.Z    Z14, K1, Z14
+	VMAXPS       Z14, Z3, Z14
+	VMOVAPS      Z1, Z15
+	VFMADD231PS  Z6, Z14, Z15
+	VSUBPS       Z1, Z15, Z16
+	VFNMADD231PS Z7, Z16, Z14
+	VFNMADD231PS Z8, Z16, Z14
+	VMOVAPS      Z10, Z16
+	VFMADD231PS  Z9, Z14, Z16
+	VFMADD213PS  Z11, Z14, Z16
+	VFMADD213PS  Z12, Z14, Z16
+	VFMADD213PS  Z13, Z14, Z16
+	VFMADD213PS  Z5, Z14, Z16
+	VFMADD213PS  Z5, Z16, Z14
+	VPSLLD       $0x17, Z15, Z15
+	VMOVAPS.Z    Z15, K1, Z15
+	VFMADD231PS  Z15, Z14, Z4
+	VMOVUPS      64(SI), Z14
+	VPCMPD       $0x06, Z0, Z14, K1
+	VMOVUPS      64(DX), Z14
+	VSUBPS       Z2, Z14, Z14
+	VMOVAPS.Z    Z14, K1, Z14
+	VMAXPS       Z14, Z3, Z14
+	VMOVAPS      Z1, Z15
+	VFMADD231PS  Z6, Z14, Z15
+	VSUBPS       Z1, Z15, Z16
+	VFNMADD231PS Z7, Z16, Z14
+	VFNMADD231PS Z8, Z16, Z14
+	VMOVAPS      Z10, Z16
+	VFMADD231PS  Z9, Z14, Z16
+	VFMADD213PS  Z11, Z14, Z16
+	VFMADD213PS  Z12, Z14, Z16
+	VFMADD213PS  Z13, Z14, Z16
+	VFMADD213PS  Z5, Z14, Z16
+	VFMADD213PS  Z5, Z16, Z14
+	VPSLLD       $0x17, Z15, Z15
+	VMOVAPS.Z    Z15, K1, Z15
+	VFMADD231PS  Z15, Z14, Z4
+	VMOVUPS      128(SI), Z14
+	VPCMPD       $0x06, Z0, Z14, K1
+	VMOVUPS      128(DX), Z14
+	VSUBPS       Z2, Z14, Z14
+	VMOVAPS.Z    Z14, K1, Z14
+	VMAXPS       Z14, Z3, Z14
+	VMOVAPS      Z1, Z15
+	VFMADD231PS  Z6, Z14, Z15
+	VSUBPS       Z1, Z15, Z16
+	VFNMADD231PS Z7, Z16, Z14
+	VFNMADD231PS Z8, Z16, Z14
+	VMOVAPS      Z10, Z16
+	VFMADD231PS  Z9, Z14, Z16
+	VFMADD213PS  Z11, Z14, Z16
+	VFMADD213PS  Z12, Z14, Z16
+	VFMADD213PS  Z13, Z14, Z16
+	VFMADD213PS  Z5, Z14, Z16
+	VFMADD213PS  Z5, Z16, Z14
+	VPSLLD       $0x17, Z15, Z15
+	VMOVAPS.Z    Z15, K1, Z15
+	VFMADD231PS  Z15, Z14, Z4
+	VMOVUPS      192(SI), Z14
+	VPCMPD       $0x06, Z0, Z14, K1
+	VMOVUPS      192(DX), Z14
+	VSUBPS       Z2, Z14, Z14
+	VMOVAPS.Z    Z14, K1, Z14
+	VMAXPS       Z14, Z3, Z14
+	VMOVAPS      Z1, Z15
+	VFMADD231PS  Z6, Z14, Z15
+	VSUBPS       Z1, Z15, Z16
+	VFNMADD231PS Z7, Z16, Z14
+	VFNMADD231PS Z8, Z16, Z14
+	VMOVAPS      Z10, Z16
+	VFMADD231PS  Z9, Z14, Z16
+	VFMADD213PS  Z11, Z14, Z16
+	VFMADD213PS  Z12, Z14, Z16
+	VFMADD213PS  Z13, Z14, Z16
+	VFMADD213PS  Z5, Z14, Z16
+	VFMADD213PS  Z5, Z16, Z14
+	VPSLLD       $0x17, Z15, Z15
+	VMOVAPS.Z    Z15, K1, Z15
+	VFMADD231PS  Z15, Z14, Z4
+	ADDQ         $+256, DX
+	ADDQ         $+256, SI
+	ADDQ         $-64, BX
+	CMPQ         BX, $+64
+	JGE          sum_round
+
+sum_few:
+	CMPQ BX, $+16
+	JLT  sum_part
+
+sum_tile:
+	VMOVUPS      (SI), Z14
+	VPCMPD       $0x06, Z0, Z14, K1
+	VMOVUPS      (DX), Z14
+	VSUBPS       Z2, Z14, Z14
+	VMOVAPS.Z    Z14, K1, Z14
+	VMAXPS       Z14, Z3, Z14
+	VMOVAPS      Z1, Z15
+	VFMADD231PS  Z6, Z14, Z15
+	VSUBPS       Z1, Z15, Z16
+	VFNMADD231PS Z7, Z16, Z14
+	VFNMADD231PS Z8, Z16, Z14
+	VMOVAPS      Z10, Z16
+	VFMADD231PS  Z9, Z14, Z16
+	VFMADD213PS  Z11, Z14, Z16
+	VFMADD213PS  Z12, Z14, Z16
+	VFMADD213PS  Z13, Z14, Z16
+	VFMADD213PS  Z5, Z14, Z16
+	VFMADD213PS  Z5, Z16, Z14
+	VPSLLD       $0x17, Z15, Z15
+	VMOVAPS.Z    Z15, K1, Z15
+	VFMADD231PS  Z15, Z14, Z4
+	ADDQ         $+64, DX
+	ADDQ         $+64, SI
+	ADDQ         $-16, BX
+	CMPQ         BX, $+16
+	JGE          sum_tile
+
+sum_part:
+	CMPQ         BX, $+1
+	JLT          sum_done
+	MOVL         $0x0000ffff, DI
+	BZHIL        BX, DI, DI
+	KMOVW        DI, K1
+	VMOVAPS      Z0, Z14
+	VMOVUPS      (DX), K1, Z14
+	VMOVUPS      (SI), Z15
+	VPCMPD       $0x06, Z0, Z15, K2
+	VSUBPS       Z2, Z14, Z14
+	VMOVAPS.Z    Z14, K2, Z14
+	VMOVAPS.Z    Z14, K1, Z14
+	VMAXPS       Z14, Z3, Z14
+	VMOVAPS      Z1, Z15
+	VFMADD231PS  Z6, Z14, Z15
+	VSUBPS       Z1, Z15, Z16
+	VFNMADD231PS Z7, Z16, Z14
+	VFNMADD231PS Z8, Z16, Z14
+	VMOVAPS      Z10, Z16
+	VFMADD231PS  Z9, Z14, Z16
+	VFMADD213PS  Z11, Z14, Z16
+	VFMADD213PS  Z12, Z14, Z16
+	VFMADD213PS  Z13, Z14, Z16
+	VFMADD213PS  Z5, Z14, Z16
+	VFMADD213PS  Z5, Z16, Z14
+	VPSLLD       $0x17, Z15, Z15
+	VMOVAPS.Z    Z15, K2, Z15
+	VMOVAPS.Z    Z15, K1, Z15
+	VFMADD231PS  Z15, Z14, Z4
+
+sum_done:
+	VCVTPS2PD     Y4, Z14
+	VEXTRACTF64X4 $0x01, Z4, Y4
+	VCVTPS2PD     Y4, Z4
+	VADDPD        Z14, Z18, Z18
+	VADDPD        Z4, Z19, Z19
+	VMOVAPS       Z0, Z4
+	ADDQ          $-128, CX
+	ADDQ          $-128, AX
+	CMPQ          AX, $+1
+	JGE           sum_block
+	MOVQ          total+8(FP), AX
+	VMOVUPS       Z18, (AX)
+	VMOVUPS       Z19, 64(AX)
+	VZEROUPPER
+	RET
+
+// func partShiftedAVX2(sums *float32, total *[16]float64, logits *float32, n int, label int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·partShiftedAVX2(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+960(SB), Y0
+	VMOVUPS      Y0, Y0
+	VBROADCASTSS consts<>+960(SB), Y0
+	VMOVUPS      Y0, Y1
+	VBROADCASTSS consts<>+960(SB), Y0
+	VMOVUPS      Y0, Y2
+	VBROADCASTSS consts<>+960(SB), Y0
+	VMOVUPS      Y0, Y3
+	MOVQ         total+8(FP), AX
+	VMOVUPS      (AX), Y0
+	VMOVUPS      32(AX), Y1
+	VMOVUPS      64(AX), Y2
+	VMOVUPS      96(AX), Y3
+	MOVQ         n+24(FP), AX
+	MOVQ         label+32(FP), CX
+	MOVQ         logits+16(FP), DX
+
+	// the shift and N
+	MOVQ         sums+0(FP), BX
+	VBROADCASTSS 256(BX), Y4
+	VPAND        consts<>+0(SB), Y4, Y5
+	VBROADCASTSS consts<>+2208(SB), Y6
+	VCMPPS       $0x11, Y5, Y6, Y6
+	VCMPPS       $0x11, consts<>+928(SB), Y5, Y5
+	VPAND        Y6, Y5, Y5
+	VPAND        Y4, Y5, Y5
+	VSUBPS       Y5, Y4, Y4
+	VBROADCASTSS consts<>+2272(SB), Y6
+	VMINPS       Y4, Y6, Y4
+	VBROADCASTSS consts<>+2240(SB), Y6
+	VMAXPS       Y4, Y6, Y4
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+2304(SB), Y6, Y4
+	VPSUBD       consts<>+2336(SB), Y4, Y4
+	MOVQ         sums+0(FP), BX
+	VMOVSS       X4, 128(BX)
+	VCVTDQ2PS    Y4, Y4
+	VSUBPS       consts<>+2368(SB), Y4, Y4
+	VBROADCASTSS consts<>+2304(SB), Y6
+	VSUBPS       Y4, Y6, Y6
+	VMULPS       consts<>+160(SB), Y4, Y4
+	VBROADCASTSS consts<>+960(SB), Y9
+	VBROADCASTSS consts<>+960(SB), Y10
+
+sum_block:
+	MOVQ    $0x00000090, SI
+	MOVQ    CX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	LEAQ    target<>+576(SB), SI
+	MOVQ    BX, BX
+	NEGQ    BX
+	LEAQ    (SI)(BX*4), SI
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, BX
+	CMPQ    BX, DI
+	CMOVQHI DI, BX
+	CMPQ    BX, $+32
+	JLT     sum_few
+
+sum_round:
+	VBROADCASTSS consts<>+960(SB), Y7
+	VMOVUPS      (SI), Y8
+	VPCMPGTD     Y7, Y8, Y7
+	VMOVUPS      (DX), Y8
+	VSUBPS       Y5, Y8, Y8
+	VPAND        Y8, Y7, Y8
+	VMAXPS       Y8, Y4, Y8
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y8, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VBROADCASTSS consts<>+2400(SB), Y12
+	VFMADD213PS  consts<>+2432(SB), Y8, Y12
+	VFMADD213PS  consts<>+2464(SB), Y8, Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+384(SB), Y8, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS consts<>+960(SB), Y7
+	VMOVUPS      32(SI), Y8
+	VPCMPGTD     Y7, Y8, Y7
+	VMOVUPS      32(DX), Y8
+	VSUBPS       Y5, Y8, Y8
+	VPAND        Y8, Y7, Y8
+	VMAXPS       Y8, Y4, Y8
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y8, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VBROADCASTSS consts<>+2400(SB), Y12
+	VFMADD213PS  consts<>+2432(SB), Y8, Y12
+	VFMADD213PS  consts<>+2464(SB), Y8, Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+384(SB), Y8, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VFMADD231PS  Y7, Y8, Y10
+	VBROADCASTSS consts<>+960(SB), Y7
+	VMOVUPS      64(SI), Y8
+	VPCMPGTD     Y7, Y8, Y7
+	VMOVUPS      64(DX), Y8
+	VSUBPS       Y5, Y8, Y8
+	VPAND        Y8, Y7, Y8
+	VMAXPS       Y8, Y4, Y8
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y8, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VBROADCASTSS consts<>+2400(SB), Y12
+	VFMADD213PS  consts<>+2432(SB), Y8, Y12
+	VFMADD213PS  consts<>+2464(SB), Y8, Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+384(SB), Y8, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS consts<>+960(SB), Y7
+	VMOVUPS      96(SI), Y8
+	VPCMPGTD     Y7, Y8, Y7
+	VMOVUPS      96(DX), Y8
+	VSUBPS       Y5, Y8, Y8
+	VPAND        Y8, Y7, Y8
+	VMAXPS       Y8, Y4, Y8
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y8, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VBROADCASTSS consts<>+2400(SB), Y12
+	VFMADD213PS  consts<>+2432(SB), Y8, Y12
+	VFMADD213PS  consts<>+2464(SB), Y8, Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+384(SB), Y8, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VFMADD231PS  Y7, Y8, Y10
+	ADDQ         $+128, DX
+	ADDQ         $+128, SI
+	ADDQ         $-32, BX
+	CMPQ         BX, $+32
+	JGE          sum_round
+
+sum_few:
+	CMPQ BX, $+16
+	JLT  sum_part
+
+sum_tile:
+	VBROADCASTSS consts<>+960(SB), Y7
+	VMOVUPS      (SI), Y8
+	VPCMPGTD     Y7, Y8, Y7
+	VMOVUPS      (DX), Y8
+	VSUBPS       Y5, Y8, Y8
+	VPAND        Y8, Y7, Y8
+	VMAXPS       Y8, Y4, Y8
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y8, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VBROADCASTSS consts<>+2400(SB), Y12
+	VFMADD213PS  consts<>+2432(SB), Y8, Y12
+	VFMADD213PS  consts<>+2464(SB), Y8, Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+384(SB), Y8, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS consts<>+960(SB), Y7
+	VMOVUPS      32(SI), Y8
+	VPCMPGTD     Y7, Y8, Y7
+	VMOVUPS      32(DX), Y8
+	VSUBPS       Y5, Y8, Y8
+	VPAND        Y8, Y7, Y8
+	VMAXPS       Y8, Y4, Y8
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y8, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VBROADCASTSS consts<>+2400(SB), Y12
+	VFMADD213PS  consts<>+2432(SB), Y8, Y12
+	VFMADD213PS  consts<>+2464(SB), Y8, Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+384(SB), Y8, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VFMADD231PS  Y7, Y8, Y10
+	ADDQ         $+64, DX
+	ADDQ         $+64, SI
+	ADDQ         $-16, BX
+	CMPQ         BX, $+16
+	JGE          sum_tile
+
+sum_part:
+	CMPQ         BX, $+1
+	JLT          sum_done
+	MOVQ         $0x00000008, DI
+	MOVQ         BX, R8
+	CMPQ         R8, DI
+	CMOVQGT      DI, R8
+	NEGQ         R8
+	LEAQ         lane_mask<>+32(SB), DI
+	VMOVUPS      (DI)(R8*4), Y7
+	VMASKMOVPS   (DX), Y7, Y8
+	VBROADCASTSS consts<>+960(SB), Y11
+	VBLENDVPS    Y7, Y8, Y11, Y8
+	MOVQ         $0x00000000, DI
+	MOVQ         BX, BX
+	SUBQ         $+8, BX
+	CMOVQLT      DI, BX
+	MOVQ         $0x00000008, DI
+	MOVQ         BX, BX
+	CMPQ         BX, DI
+	CMOVQGT      DI, BX
+	NEGQ         BX
+	LEAQ         lane_mask<>+32(SB), DI
+	VMOVUPS      (DI)(BX*4), Y11
+	VMASKMOVPS   32(DX), Y11, Y12
+	VBROADCASTSS consts<>+960(SB), Y13
+	VBLENDVPS    Y11, Y12, Y13, Y12
+	VBROADCASTSS consts<>+960(SB), Y13
+	VMOVUPS      (SI), Y14
+	VPCMPGTD     Y13, Y14, Y13
+	VSUBPS       Y5, Y8, Y8
+	VPAND        Y8, Y13, Y8
+	VPAND        Y8, Y7, Y8
+	VMAXPS       Y8, Y4, Y8
+	VMOVAPS      Y6, Y14
+	VFMADD231PS  consts<>+96(SB), Y8, Y14
+	VSUBPS       Y6, Y14, Y15
+	VFNMADD231PS consts<>+160(SB), Y15, Y8
+	VFNMADD231PS consts<>+192(SB), Y15, Y8
+	VBROADCASTSS consts<>+2400(SB), Y15
+	VFMADD213PS  consts<>+2432(SB), Y8, Y15
+	VFMADD213PS  consts<>+2464(SB), Y8, Y15
+	VFMADD213PS  consts<>+2496(SB), Y8, Y15
+	VFMADD213PS  consts<>+2528(SB), Y8, Y15
+	VFMADD213PS  consts<>+384(SB), Y8, Y15
+	VFMADD213PS  consts<>+384(SB), Y15, Y8
+	VPSLLD       $0x17, Y14, Y14
+	VPAND        Y14, Y13, Y13
+	VPAND        Y13, Y7, Y7
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS consts<>+960(SB), Y7
+	VMOVUPS      32(SI), Y8
+	VPCMPGTD     Y7, Y8, Y7
+	VSUBPS       Y5, Y12, Y8
+	VPAND        Y8, Y7, Y8
+	VPAND        Y8, Y11, Y8
+	VMAXPS       Y8, Y4, Y8
+	VMOVAPS      Y6, Y12
+	VFMADD231PS  consts<>+96(SB), Y8, Y12
+	VSUBPS       Y6, Y12, Y13
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
+	VBROADCASTSS consts<>+2400(SB), Y13
+	VFMADD213PS  consts<>+2432(SB), Y8, Y13
+	VFMADD213PS  consts<>+2464(SB), Y8, Y13
+	VFMADD213PS  consts<>+2496(SB), Y8, Y13
+	VFMADD213PS  consts<>+2528(SB), Y8, Y13
+	VFMADD213PS  consts<>+384(SB), Y8, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y8
+	VPSLLD       $0x17, Y12, Y12
+	VPAND        Y12, Y7, Y7
+	VPAND        Y7, Y11, Y7
+	VFMADD231PS  Y7, Y8, Y10
+
+sum_done:
+	VCVTPS2PD    X9, Y7
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y7, Y0, Y0
+	VADDPD       Y8, Y1, Y1
+	VCVTPS2PD    X10, Y7
+	VEXTRACTF128 $0x01, Y10, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y7, Y2, Y2
+	VADDPD       Y8, Y3, Y3
+	VBROADCASTSS consts<>+960(SB), Y9
+	VBROADCASTSS consts<>+960(SB), Y10
+	ADDQ         $-128, CX
+	ADDQ         $-128, AX
+	CMPQ         AX, $+1
+	JGE          sum_block
+	MOVQ         total+8(FP), AX
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VMOVUPS      Y2, 64(AX)
+	VMOVUPS      Y3, 96(AX)
+	VZEROUPPER
+	RET
+
+// func rowLossAVX512(losses *float32, sums *float32, n int, p *lossParams)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·rowLossAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS consts<>+384(SB), Z0
 	VBROADCASTSS consts<>+960(SB), Z1
 	VBROADCASTSS consts<>+928(SB), Z2
 	VBROADCASTSS consts<>+608(SB), Z3
-	VBROADCASTSS consts<>+2528(SB), Z4
-	VBROADCASTSS consts<>+2240(SB), Z5
-	VBROADCASTSS consts<>+2208(SB), Z6
+	VBROADCASTSS consts<>+2208(SB), Z4
+	VBROADCASTSS consts<>+2272(SB), Z5
+	VBROADCASTSS consts<>+2240(SB), Z6
 	VBROADCASTSS consts<>+1120(SB), Z7
 	VBROADCASTSS consts<>+1792(SB), Z8
 	VBROADCASTSS consts<>+1824(SB), Z9
-	VBROADCASTSS consts<>+2272(SB), Z10
+	VBROADCASTSS consts<>+2304(SB), Z10
 	VBROADCASTSS consts<>+160(SB), Z11
 	VBROADCASTSS consts<>+1536(SB), Z12
 	VBROADCASTSS consts<>+0(SB), Z13
@@ -10705,9 +14120,9 @@ TEXT ·rowLossAVX512(SB), NOSPLIT, $0-32
 
 block:
 	VMOVUPS (DX), Z18
-	VMOVUPS 512(DX), Z19
-	VMOVUPS 768(DX), Z20
-	VMOVUPS 1792(DX), Z21
+	VMOVUPS 256(DX), Z19
+	VMOVUPS 384(DX), Z20
+	VMOVUPS 512(DX), Z21
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
 	VPANDD    Z13, Z19, Z22
@@ -10736,11 +14151,11 @@ block:
 	KANDW             K1, K2, K1
 	VSUBPS            Z19, Z20, Z19
 	VMOVAPS.Z         Z19, K1, Z19
-	VBROADCASTSS      consts<>+2368(SB), Z20
-	VFMADD213PS.BCST  consts<>+2400(SB), Z24, Z20
+	VBROADCASTSS      consts<>+2400(SB), Z20
 	VFMADD213PS.BCST  consts<>+2432(SB), Z24, Z20
 	VFMADD213PS.BCST  consts<>+2464(SB), Z24, Z20
 	VFMADD213PS.BCST  consts<>+2496(SB), Z24, Z20
+	VFMADD213PS.BCST  consts<>+2528(SB), Z24, Z20
 	VFMADD213PS       Z0, Z24, Z20
 	VMOVAPS           Z0, Z23
 	VFMADD231PS       Z20, Z24, Z23
@@ -10754,10 +14169,12 @@ block:
 	VMULPS       Z25, Z24, Z23
 	VSUBPS       Z23, Z18, Z18
 	VMULPS       Z20, Z18, Z18
-	VMOVUPS      256(DX), Z20
+	VMOVUPS      128(DX), Z20
 	VPSUBD       Z10, Z22, Z22
 	VPSUBD       Z22, Z20, Z20
-	VPSUBD.BCST  consts<>+2560(SB), Z20, Z22
+	VPSRLD       $0x17, Z24, Z22
+	VPSUBD.BCST  consts<>+2560(SB), Z22, Z22
+	VPADDD       Z22, Z20, Z22
 	VPMAXSD      Z1, Z22, Z22
 	VPSUBD       Z22, Z20, Z20
 	VPMAXSD.BCST consts<>+2592(SB), Z20, Z20
@@ -11061,13 +14478,13 @@ vector:
 	VMOVAPS Z0, Z18
 	VMOVUPS (DX), K1, Z18
 	VMOVAPS Z1, Z19
-	VMOVUPS 256(DX), K1, Z19
+	VMOVUPS 128(DX), K1, Z19
 	VMOVAPS Z1, Z20
-	VMOVUPS 512(DX), K1, Z20
+	VMOVUPS 256(DX), K1, Z20
 	VMOVAPS Z1, Z21
-	VMOVUPS 768(DX), K1, Z21
+	VMOVUPS 384(DX), K1, Z21
 	VMOVAPS Z0, Z22
-	VMOVUPS 1792(DX), K1, Z22
+	VMOVUPS 512(DX), K1, Z22
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
 	VPANDD    Z13, Z20, Z23
@@ -11096,11 +14513,11 @@ vector:
 	KANDW             K2, K3, K2
 	VSUBPS            Z20, Z21, Z20
 	VMOVAPS.Z         Z20, K2, Z20
-	VBROADCASTSS      consts<>+2368(SB), Z21
-	VFMADD213PS.BCST  consts<>+2400(SB), Z25, Z21
+	VBROADCASTSS      consts<>+2400(SB), Z21
 	VFMADD213PS.BCST  consts<>+2432(SB), Z25, Z21
 	VFMADD213PS.BCST  consts<>+2464(SB), Z25, Z21
 	VFMADD213PS.BCST  consts<>+2496(SB), Z25, Z21
+	VFMADD213PS.BCST  consts<>+2528(SB), Z25, Z21
 	VFMADD213PS       Z0, Z25, Z21
 	VMOVAPS           Z0, Z24
 	VFMADD231PS       Z21, Z25, Z24
@@ -11116,7 +14533,9 @@ vector:
 	VMULPS       Z21, Z18, Z18
 	VPSUBD       Z10, Z23, Z21
 	VPSUBD       Z21, Z19, Z19
-	VPSUBD.BCST  consts<>+2560(SB), Z19, Z21
+	VPSRLD       $0x17, Z25, Z21
+	VPSUBD.BCST  consts<>+2560(SB), Z21, Z21
+	VPADDD       Z21, Z19, Z21
 	VPMAXSD      Z1, Z21, Z21
 	VPSUBD       Z21, Z19, Z19
 	VPMAXSD.BCST consts<>+2592(SB), Z19, Z19
@@ -11413,7 +14832,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func rowLossAVX2(losses *float32, sums *rowSums, n int, p *lossParams)
+// func rowLossAVX2(losses *float32, sums *float32, n int, p *lossParams)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·rowLossAVX2(SB), NOSPLIT, $32-32
 	VBROADCASTSS consts<>+384(SB), Y0
@@ -11429,13 +14848,13 @@ TEXT ·rowLossAVX2(SB), NOSPLIT, $32-32
 
 block:
 	VMOVUPS (DX), Y3
-	VMOVUPS 512(DX), Y4
-	VMOVUPS 768(DX), Y5
-	VMOVUPS 1792(DX), Y6
+	VMOVUPS 256(DX), Y4
+	VMOVUPS 384(DX), Y5
+	VMOVUPS 512(DX), Y6
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
 	VPAND        consts<>+0(SB), Y4, Y7
-	VBROADCASTSS consts<>+2528(SB), Y8
+	VBROADCASTSS consts<>+2208(SB), Y8
 	VCMPPS       $0x11, Y7, Y8, Y8
 	VCMPPS       $0x11, Y2, Y7, Y7
 	VPAND        Y8, Y7, Y7
@@ -11449,13 +14868,13 @@ block:
 
 	// e^(r_t) = p + pLow
 	VSUBPS       Y7, Y5, Y4
-	VBROADCASTSS consts<>+2240(SB), Y5
+	VBROADCASTSS consts<>+2272(SB), Y5
 	VMINPS       Y4, Y5, Y5
-	VBROADCASTSS consts<>+2208(SB), Y7
+	VBROADCASTSS consts<>+2240(SB), Y7
 	VMAXPS       Y5, Y7, Y5
 	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+2272(SB), Y5, Y7
-	VSUBPS       consts<>+2272(SB), Y7, Y8
+	VFMADD213PS  consts<>+2304(SB), Y5, Y7
+	VSUBPS       consts<>+2304(SB), Y7, Y8
 	VMOVAPS      Y5, Y9
 	VFNMADD231PS consts<>+160(SB), Y8, Y9
 	VFNMADD231PS consts<>+192(SB), Y8, Y9
@@ -11464,11 +14883,11 @@ block:
 	VPAND        Y8, Y10, Y8
 	VSUBPS       Y4, Y5, Y4
 	VPAND        Y4, Y8, Y4
-	VBROADCASTSS consts<>+2368(SB), Y5
-	VFMADD213PS  consts<>+2400(SB), Y9, Y5
+	VBROADCASTSS consts<>+2400(SB), Y5
 	VFMADD213PS  consts<>+2432(SB), Y9, Y5
 	VFMADD213PS  consts<>+2464(SB), Y9, Y5
 	VFMADD213PS  consts<>+2496(SB), Y9, Y5
+	VFMADD213PS  consts<>+2528(SB), Y9, Y5
 	VFMADD213PS  Y0, Y9, Y5
 	VMOVAPS      Y0, Y8
 	VFMADD231PS  Y5, Y9, Y8
@@ -11482,10 +14901,12 @@ block:
 	VMULPS       Y10, Y9, Y8
 	VSUBPS       Y8, Y3, Y3
 	VMULPS       Y5, Y3, Y3
-	VMOVUPS      256(DX), Y5
-	VPSUBD       consts<>+2272(SB), Y7, Y7
+	VMOVUPS      128(DX), Y5
+	VPSUBD       consts<>+2304(SB), Y7, Y7
 	VPSUBD       Y7, Y5, Y5
-	VPSUBD       consts<>+2560(SB), Y5, Y7
+	VPSRLD       $0x17, Y9, Y7
+	VPSUBD       consts<>+2560(SB), Y7, Y7
+	VPADDD       Y7, Y5, Y7
 	VPMAXSD      Y1, Y7, Y7
 	VPSUBD       Y7, Y5, Y5
 	VPMAXSD      consts<>+2592(SB), Y5, Y5
@@ -11798,18 +15219,18 @@ vector:
 	VMOVUPS    (DI)(R8*4), Y3
 	VMASKMOVPS (DX), Y3, Y4
 	VBLENDVPS  Y3, Y4, Y0, Y4
-	VMASKMOVPS 256(DX), Y3, Y5
+	VMASKMOVPS 128(DX), Y3, Y5
 	VBLENDVPS  Y3, Y5, Y1, Y5
-	VMASKMOVPS 512(DX), Y3, Y6
+	VMASKMOVPS 256(DX), Y3, Y6
 	VBLENDVPS  Y3, Y6, Y1, Y6
-	VMASKMOVPS 768(DX), Y3, Y7
+	VMASKMOVPS 384(DX), Y3, Y7
 	VBLENDVPS  Y3, Y7, Y1, Y7
-	VMASKMOVPS 1792(DX), Y3, Y8
+	VMASKMOVPS 512(DX), Y3, Y8
 	VBLENDVPS  Y3, Y8, Y0, Y3
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
 	VPAND        consts<>+0(SB), Y6, Y8
-	VBROADCASTSS consts<>+2528(SB), Y9
+	VBROADCASTSS consts<>+2208(SB), Y9
 	VCMPPS       $0x11, Y8, Y9, Y9
 	VCMPPS       $0x11, Y2, Y8, Y8
 	VPAND        Y9, Y8, Y8
@@ -11823,13 +15244,13 @@ vector:
 
 	// e^(r_t) = p + pLow
 	VSUBPS       Y8, Y7, Y6
-	VBROADCASTSS consts<>+2240(SB), Y7
+	VBROADCASTSS consts<>+2272(SB), Y7
 	VMINPS       Y6, Y7, Y7
-	VBROADCASTSS consts<>+2208(SB), Y8
+	VBROADCASTSS consts<>+2240(SB), Y8
 	VMAXPS       Y7, Y8, Y7
 	VBROADCASTSS consts<>+96(SB), Y8
-	VFMADD213PS  consts<>+2272(SB), Y7, Y8
-	VSUBPS       consts<>+2272(SB), Y8, Y9
+	VFMADD213PS  consts<>+2304(SB), Y7, Y8
+	VSUBPS       consts<>+2304(SB), Y8, Y9
 	VMOVAPS      Y7, Y10
 	VFNMADD231PS consts<>+160(SB), Y9, Y10
 	VFNMADD231PS consts<>+192(SB), Y9, Y10
@@ -11838,11 +15259,11 @@ vector:
 	VPAND        Y9, Y11, Y9
 	VSUBPS       Y6, Y7, Y6
 	VPAND        Y6, Y9, Y6
-	VBROADCASTSS consts<>+2368(SB), Y7
-	VFMADD213PS  consts<>+2400(SB), Y10, Y7
+	VBROADCASTSS consts<>+2400(SB), Y7
 	VFMADD213PS  consts<>+2432(SB), Y10, Y7
 	VFMADD213PS  consts<>+2464(SB), Y10, Y7
 	VFMADD213PS  consts<>+2496(SB), Y10, Y7
+	VFMADD213PS  consts<>+2528(SB), Y10, Y7
 	VFMADD213PS  Y0, Y10, Y7
 	VMOVAPS      Y0, Y9
 	VFMADD231PS  Y7, Y10, Y9
@@ -11856,9 +15277,11 @@ vector:
 	VMULPS       Y11, Y10, Y9
 	VSUBPS       Y9, Y4, Y4
 	VMULPS       Y7, Y4, Y4
-	VPSUBD       consts<>+2272(SB), Y8, Y7
+	VPSUBD       consts<>+2304(SB), Y8, Y7
 	VPSUBD       Y7, Y5, Y5
-	VPSUBD       consts<>+2560(SB), Y5, Y7
+	VPSRLD       $0x17, Y10, Y7
+	VPSUBD       consts<>+2560(SB), Y7, Y7
+	VPADDD       Y7, Y5, Y7
 	VPMAXSD      Y1, Y7, Y7
 	VPSUBD       Y7, Y5, Y5
 	VPMAXSD      consts<>+2592(SB), Y5, Y5
@@ -12186,23 +15609,23 @@ done:
 	VZEROUPPER
 	RET
 
-// func rowGradAVX512(losses *float32, sums *rowSums, n int, p *lossParams, scale *float32)
+// func rowGradAVX512(losses *float32, sums *float32, n int, p *lossParams, scale *float32)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·rowGradAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+384(SB), Z0
 	VBROADCASTSS consts<>+960(SB), Z1
 	VBROADCASTSS consts<>+928(SB), Z2
 	VBROADCASTSS consts<>+608(SB), Z3
-	VBROADCASTSS consts<>+2528(SB), Z4
-	VBROADCASTSS consts<>+2240(SB), Z5
-	VBROADCASTSS consts<>+2208(SB), Z6
+	VBROADCASTSS consts<>+2208(SB), Z4
+	VBROADCASTSS consts<>+2272(SB), Z5
+	VBROADCASTSS consts<>+2240(SB), Z6
 	VBROADCASTSS consts<>+1120(SB), Z7
 	VBROADCASTSS consts<>+1792(SB), Z8
 	VBROADCASTSS consts<>+1824(SB), Z9
 	VBROADCASTSS consts<>+2624(SB), Z10
-	VBROADCASTSS consts<>+2656(SB), Z11
+	VBROADCASTSS consts<>+2688(SB), Z11
 	VBROADCASTSS consts<>+0(SB), Z12
-	VBROADCASTSS consts<>+2272(SB), Z13
+	VBROADCASTSS consts<>+2304(SB), Z13
 	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         sums+8(FP), DX
@@ -12214,9 +15637,9 @@ TEXT ·rowGradAVX512(SB), NOSPLIT, $0-40
 
 block:
 	VMOVUPS (DX), Z14
-	VMOVUPS 512(DX), Z15
-	VMOVUPS 768(DX), Z16
-	VMOVUPS 1792(DX), Z17
+	VMOVUPS 256(DX), Z15
+	VMOVUPS 384(DX), Z16
+	VMOVUPS 512(DX), Z17
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
 	VPANDD      Z12, Z15, Z18
@@ -12245,11 +15668,11 @@ block:
 	KANDW             K1, K2, K1
 	VSUBPS            Z15, Z16, Z15
 	VMOVAPS.Z         Z15, K1, Z15
-	VBROADCASTSS      consts<>+2368(SB), Z16
-	VFMADD213PS.BCST  consts<>+2400(SB), Z20, Z16
+	VBROADCASTSS      consts<>+2400(SB), Z16
 	VFMADD213PS.BCST  consts<>+2432(SB), Z20, Z16
 	VFMADD213PS.BCST  consts<>+2464(SB), Z20, Z16
 	VFMADD213PS.BCST  consts<>+2496(SB), Z20, Z16
+	VFMADD213PS.BCST  consts<>+2528(SB), Z20, Z16
 	VFMADD213PS       Z0, Z20, Z16
 	VMOVAPS           Z0, Z19
 	VFMADD231PS       Z16, Z20, Z19
@@ -12263,10 +15686,12 @@ block:
 	VMULPS       Z21, Z20, Z21
 	VSUBPS       Z21, Z19, Z19
 	VMULPS       Z16, Z19, Z16
-	VMOVUPS      256(DX), Z19
+	VMOVUPS      128(DX), Z19
 	VPSUBD       Z13, Z18, Z18
 	VPSUBD       Z18, Z19, Z18
-	VPSUBD.BCST  consts<>+2560(SB), Z18, Z19
+	VPSRLD       $0x17, Z20, Z19
+	VPSUBD.BCST  consts<>+2560(SB), Z19, Z19
+	VPADDD       Z19, Z18, Z19
 	VPMAXSD      Z1, Z19, Z19
 	VPSUBD       Z19, Z18, Z18
 	VPMAXSD.BCST consts<>+2592(SB), Z18, Z18
@@ -12565,27 +15990,34 @@ focusdone337:
 	VPMINUD     Z3, Z15, Z15
 
 	// s q, pre and f
-	VBROADCASTSS (DI), Z16
-	VMULPS       Z20, Z17, Z17
-	VMULPS       Z19, Z17, Z17
-	VMULPS       Z17, Z16, Z16
-	VMULPS       Z18, Z16, Z16
-	VPANDD       Z12, Z16, Z17
-	VCMPPS       $0x12, Z17, Z10, K1
-	VBLENDMPS    Z0, Z11, K1, Z17
-	VMULPS       Z17, Z14, Z18
-	VDIVPS       Z18, Z16, Z18
-	VCMPPS       $0x00, Z1, Z14, K1
-	VBLENDMPS    Z1, Z18, K1, Z14
-	VMOVUPS      Z15, (CX)
-	VMOVUPS      Z16, 768(DX)
-	VMOVUPS      Z17, 1280(DX)
-	VMOVUPS      Z14, 1536(DX)
-	ADDQ         $+64, CX
-	ADDQ         $+64, DX
-	ADDQ         $-16, AX
-	CMPQ         AX, $+16
-	JGE          block
+	VBROADCASTSS   (DI), Z16
+	VMULPS         Z20, Z17, Z17
+	VMULPS         Z19, Z17, Z17
+	VMULPS         Z17, Z16, Z16
+	VMULPS         Z18, Z16, Z16
+	VPANDD         Z12, Z16, Z17
+	VCMPPS         $0x12, Z17, Z10, K1
+	VCMPPS         $0x11, Z0, Z14, K2
+	VBLENDMPS.BCST consts<>+2656(SB), Z0, K2, Z17
+	VBLENDMPS      Z17, Z11, K1, Z17
+	VMULPS         Z17, Z14, Z18
+	VDIVPS         Z18, Z16, Z18
+	VCMPPS         $0x00, Z1, Z14, K1
+	VBLENDMPS      Z1, Z18, K1, Z14
+	VPXORD.BCST    consts<>+1184(SB), Z16, Z16
+	VCMPPS         $0x03, Z16, Z16, K1
+	VBLENDMPS      Z3, Z16, K1, Z16
+	VCMPPS         $0x03, Z14, Z14, K1
+	VBLENDMPS      Z3, Z14, K1, Z14
+	VMOVUPS        Z15, (CX)
+	VMOVUPS        Z16, 384(DX)
+	VMOVUPS        Z17, 512(DX)
+	VMOVUPS        Z14, (DX)
+	ADDQ           $+64, CX
+	ADDQ           $+64, DX
+	ADDQ           $-16, AX
+	CMPQ           AX, $+16
+	JGE            block
 
 rest:
 	CMPQ AX, $+1
@@ -12598,13 +16030,13 @@ vector:
 	VMOVAPS Z0, Z14
 	VMOVUPS (DX), K1, Z14
 	VMOVAPS Z1, Z15
-	VMOVUPS 256(DX), K1, Z15
+	VMOVUPS 128(DX), K1, Z15
 	VMOVAPS Z1, Z16
-	VMOVUPS 512(DX), K1, Z16
+	VMOVUPS 256(DX), K1, Z16
 	VMOVAPS Z1, Z17
-	VMOVUPS 768(DX), K1, Z17
+	VMOVUPS 384(DX), K1, Z17
 	VMOVAPS Z0, Z18
-	VMOVUPS 1792(DX), K1, Z18
+	VMOVUPS 512(DX), K1, Z18
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
 	VPANDD      Z12, Z16, Z19
@@ -12633,11 +16065,11 @@ vector:
 	KANDW             K2, K3, K2
 	VSUBPS            Z16, Z17, Z16
 	VMOVAPS.Z         Z16, K2, Z16
-	VBROADCASTSS      consts<>+2368(SB), Z17
-	VFMADD213PS.BCST  consts<>+2400(SB), Z21, Z17
+	VBROADCASTSS      consts<>+2400(SB), Z17
 	VFMADD213PS.BCST  consts<>+2432(SB), Z21, Z17
 	VFMADD213PS.BCST  consts<>+2464(SB), Z21, Z17
 	VFMADD213PS.BCST  consts<>+2496(SB), Z21, Z17
+	VFMADD213PS.BCST  consts<>+2528(SB), Z21, Z17
 	VFMADD213PS       Z0, Z21, Z17
 	VMOVAPS           Z0, Z20
 	VFMADD231PS       Z17, Z21, Z20
@@ -12653,7 +16085,9 @@ vector:
 	VMULPS       Z17, Z20, Z17
 	VPSUBD       Z13, Z19, Z19
 	VPSUBD       Z19, Z15, Z15
-	VPSUBD.BCST  consts<>+2560(SB), Z15, Z19
+	VPSRLD       $0x17, Z21, Z19
+	VPSUBD.BCST  consts<>+2560(SB), Z19, Z19
+	VPADDD       Z19, Z15, Z19
 	VPMAXSD      Z1, Z19, Z19
 	VPSUBD       Z19, Z15, Z15
 	VPMAXSD.BCST consts<>+2592(SB), Z15, Z15
@@ -12952,33 +16386,40 @@ focusdone338:
 	VPMINUD     Z3, Z15, Z15
 
 	// s q, pre and f
-	VBROADCASTSS (DI), Z16
-	VMULPS       Z20, Z18, Z18
-	VMULPS       Z19, Z18, Z18
-	VMULPS       Z18, Z16, Z16
-	VMULPS       Z17, Z16, Z16
-	VPANDD       Z12, Z16, Z17
-	VCMPPS       $0x12, Z17, Z10, K2
-	VBLENDMPS    Z0, Z11, K2, Z17
-	VMULPS       Z17, Z14, Z18
-	VDIVPS       Z18, Z16, Z18
-	VCMPPS       $0x00, Z1, Z14, K2
-	VBLENDMPS    Z1, Z18, K2, Z14
-	VMOVUPS      Z15, K1, (CX)
-	VMOVUPS      Z16, K1, 768(DX)
-	VMOVUPS      Z17, K1, 1280(DX)
-	VMOVUPS      Z14, K1, 1536(DX)
-	ADDQ         $+64, CX
-	ADDQ         $+64, DX
-	ADDQ         $-16, AX
-	CMPQ         AX, $+1
-	JGE          vector
+	VBROADCASTSS   (DI), Z16
+	VMULPS         Z20, Z18, Z18
+	VMULPS         Z19, Z18, Z18
+	VMULPS         Z18, Z16, Z16
+	VMULPS         Z17, Z16, Z16
+	VPANDD         Z12, Z16, Z17
+	VCMPPS         $0x12, Z17, Z10, K2
+	VCMPPS         $0x11, Z0, Z14, K3
+	VBLENDMPS.BCST consts<>+2656(SB), Z0, K3, Z17
+	VBLENDMPS      Z17, Z11, K2, Z17
+	VMULPS         Z17, Z14, Z18
+	VDIVPS         Z18, Z16, Z18
+	VCMPPS         $0x00, Z1, Z14, K2
+	VBLENDMPS      Z1, Z18, K2, Z14
+	VPXORD.BCST    consts<>+1184(SB), Z16, Z16
+	VCMPPS         $0x03, Z16, Z16, K2
+	VBLENDMPS      Z3, Z16, K2, Z16
+	VCMPPS         $0x03, Z14, Z14, K2
+	VBLENDMPS      Z3, Z14, K2, Z14
+	VMOVUPS        Z15, K1, (CX)
+	VMOVUPS        Z16, K1, 384(DX)
+	VMOVUPS        Z17, K1, 512(DX)
+	VMOVUPS        Z14, K1, (DX)
+	ADDQ           $+64, CX
+	ADDQ           $+64, DX
+	ADDQ           $-16, AX
+	CMPQ           AX, $+1
+	JGE            vector
 
 done:
 	VZEROUPPER
 	RET
 
-// func rowGradAVX2(losses *float32, sums *rowSums, n int, p *lossParams, scale *float32)
+// func rowGradAVX2(losses *float32, sums *float32, n int, p *lossParams, scale *float32)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·rowGradAVX2(SB), NOSPLIT, $192-40
 	VBROADCASTSS consts<>+384(SB), Y0
@@ -12994,13 +16435,13 @@ TEXT ·rowGradAVX2(SB), NOSPLIT, $192-40
 
 block:
 	VMOVUPS (DX), Y2
-	VMOVUPS 512(DX), Y3
-	VMOVUPS 768(DX), Y4
-	VMOVUPS 1792(DX), Y5
+	VMOVUPS 256(DX), Y3
+	VMOVUPS 384(DX), Y4
+	VMOVUPS 512(DX), Y5
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
 	VPAND        consts<>+0(SB), Y3, Y6
-	VBROADCASTSS consts<>+2528(SB), Y7
+	VBROADCASTSS consts<>+2208(SB), Y7
 	VCMPPS       $0x11, Y6, Y7, Y7
 	VCMPPS       $0x11, consts<>+928(SB), Y6, Y6
 	VPAND        Y7, Y6, Y6
@@ -13014,13 +16455,13 @@ block:
 
 	// e^(r_t) = p + pLow
 	VSUBPS       Y6, Y4, Y3
-	VBROADCASTSS consts<>+2240(SB), Y4
+	VBROADCASTSS consts<>+2272(SB), Y4
 	VMINPS       Y3, Y4, Y4
-	VBROADCASTSS consts<>+2208(SB), Y6
+	VBROADCASTSS consts<>+2240(SB), Y6
 	VMAXPS       Y4, Y6, Y4
 	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+2272(SB), Y4, Y6
-	VSUBPS       consts<>+2272(SB), Y6, Y7
+	VFMADD213PS  consts<>+2304(SB), Y4, Y6
+	VSUBPS       consts<>+2304(SB), Y6, Y7
 	VMOVAPS      Y4, Y8
 	VFNMADD231PS consts<>+160(SB), Y7, Y8
 	VFNMADD231PS consts<>+192(SB), Y7, Y8
@@ -13029,11 +16470,11 @@ block:
 	VPAND        Y7, Y9, Y7
 	VSUBPS       Y3, Y4, Y3
 	VPAND        Y3, Y7, Y3
-	VBROADCASTSS consts<>+2368(SB), Y4
-	VFMADD213PS  consts<>+2400(SB), Y8, Y4
+	VBROADCASTSS consts<>+2400(SB), Y4
 	VFMADD213PS  consts<>+2432(SB), Y8, Y4
 	VFMADD213PS  consts<>+2464(SB), Y8, Y4
 	VFMADD213PS  consts<>+2496(SB), Y8, Y4
+	VFMADD213PS  consts<>+2528(SB), Y8, Y4
 	VFMADD213PS  Y0, Y8, Y4
 	VMOVAPS      Y0, Y7
 	VFMADD231PS  Y4, Y8, Y7
@@ -13047,10 +16488,12 @@ block:
 	VMULPS       Y9, Y8, Y9
 	VSUBPS       Y9, Y7, Y7
 	VMULPS       Y4, Y7, Y4
-	VMOVUPS      256(DX), Y7
-	VPSUBD       consts<>+2272(SB), Y6, Y6
+	VMOVUPS      128(DX), Y7
+	VPSUBD       consts<>+2304(SB), Y6, Y6
 	VPSUBD       Y6, Y7, Y6
-	VPSUBD       consts<>+2560(SB), Y6, Y7
+	VPSRLD       $0x17, Y8, Y7
+	VPSUBD       consts<>+2560(SB), Y7, Y7
+	VPADDD       Y7, Y6, Y7
 	VPMAXSD      Y1, Y7, Y7
 	VPSUBD       Y7, Y6, Y6
 	VPMAXSD      consts<>+2592(SB), Y6, Y6
@@ -13375,16 +16818,23 @@ focusdone365:
 	VBROADCASTSS consts<>+2624(SB), Y5
 	VPAND        consts<>+0(SB), Y4, Y6
 	VCMPPS       $0x12, Y6, Y5, Y5
-	VBROADCASTSS consts<>+2656(SB), Y6
-	VBLENDVPS    Y5, Y0, Y6, Y5
+	VCMPPS       $0x11, Y0, Y2, Y6
+	VBLENDVPS    Y6, consts<>+2656(SB), Y0, Y6
+	VBROADCASTSS consts<>+2688(SB), Y7
+	VBLENDVPS    Y5, Y6, Y7, Y5
 	VMULPS       Y5, Y2, Y6
 	VDIVPS       Y6, Y4, Y6
 	VCMPPS       $0x00, Y1, Y2, Y2
 	VBLENDVPS    Y2, Y1, Y6, Y2
+	VPXOR        consts<>+1184(SB), Y4, Y4
+	VCMPPS       $0x03, Y4, Y4, Y6
+	VBLENDVPS    Y6, consts<>+608(SB), Y4, Y4
+	VCMPPS       $0x03, Y2, Y2, Y6
+	VBLENDVPS    Y6, consts<>+608(SB), Y2, Y2
 	VMOVUPS      Y3, (CX)
-	VMOVUPS      Y4, 768(DX)
-	VMOVUPS      Y5, 1280(DX)
-	VMOVUPS      Y2, 1536(DX)
+	VMOVUPS      Y4, 384(DX)
+	VMOVUPS      Y5, 512(DX)
+	VMOVUPS      Y2, (DX)
 	ADDQ         $+32, CX
 	ADDQ         $+32, DX
 	ADDQ         $-8, AX
@@ -13405,18 +16855,18 @@ vector:
 	VMOVUPS    (R8)(R9*4), Y2
 	VMASKMOVPS (DX), Y2, Y3
 	VBLENDVPS  Y2, Y3, Y0, Y3
-	VMASKMOVPS 256(DX), Y2, Y4
+	VMASKMOVPS 128(DX), Y2, Y4
 	VBLENDVPS  Y2, Y4, Y1, Y4
-	VMASKMOVPS 512(DX), Y2, Y5
+	VMASKMOVPS 256(DX), Y2, Y5
 	VBLENDVPS  Y2, Y5, Y1, Y5
-	VMASKMOVPS 768(DX), Y2, Y6
+	VMASKMOVPS 384(DX), Y2, Y6
 	VBLENDVPS  Y2, Y6, Y1, Y6
-	VMASKMOVPS 1792(DX), Y2, Y7
+	VMASKMOVPS 512(DX), Y2, Y7
 	VBLENDVPS  Y2, Y7, Y0, Y2
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
 	VPAND        consts<>+0(SB), Y5, Y7
-	VBROADCASTSS consts<>+2528(SB), Y8
+	VBROADCASTSS consts<>+2208(SB), Y8
 	VCMPPS       $0x11, Y7, Y8, Y8
 	VCMPPS       $0x11, consts<>+928(SB), Y7, Y7
 	VPAND        Y8, Y7, Y7
@@ -13430,13 +16880,13 @@ vector:
 
 	// e^(r_t) = p + pLow
 	VSUBPS       Y7, Y6, Y5
-	VBROADCASTSS consts<>+2240(SB), Y6
+	VBROADCASTSS consts<>+2272(SB), Y6
 	VMINPS       Y5, Y6, Y6
-	VBROADCASTSS consts<>+2208(SB), Y7
+	VBROADCASTSS consts<>+2240(SB), Y7
 	VMAXPS       Y6, Y7, Y6
 	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+2272(SB), Y6, Y7
-	VSUBPS       consts<>+2272(SB), Y7, Y8
+	VFMADD213PS  consts<>+2304(SB), Y6, Y7
+	VSUBPS       consts<>+2304(SB), Y7, Y8
 	VMOVAPS      Y6, Y9
 	VFNMADD231PS consts<>+160(SB), Y8, Y9
 	VFNMADD231PS consts<>+192(SB), Y8, Y9
@@ -13445,11 +16895,11 @@ vector:
 	VPAND        Y8, Y10, Y8
 	VSUBPS       Y5, Y6, Y5
 	VPAND        Y5, Y8, Y5
-	VBROADCASTSS consts<>+2368(SB), Y6
-	VFMADD213PS  consts<>+2400(SB), Y9, Y6
+	VBROADCASTSS consts<>+2400(SB), Y6
 	VFMADD213PS  consts<>+2432(SB), Y9, Y6
 	VFMADD213PS  consts<>+2464(SB), Y9, Y6
 	VFMADD213PS  consts<>+2496(SB), Y9, Y6
+	VFMADD213PS  consts<>+2528(SB), Y9, Y6
 	VFMADD213PS  Y0, Y9, Y6
 	VMOVAPS      Y0, Y8
 	VFMADD231PS  Y6, Y9, Y8
@@ -13463,9 +16913,11 @@ vector:
 	VMULPS       Y10, Y9, Y10
 	VSUBPS       Y10, Y8, Y8
 	VMULPS       Y6, Y8, Y6
-	VPSUBD       consts<>+2272(SB), Y7, Y7
+	VPSUBD       consts<>+2304(SB), Y7, Y7
 	VPSUBD       Y7, Y4, Y4
-	VPSUBD       consts<>+2560(SB), Y4, Y7
+	VPSRLD       $0x17, Y9, Y7
+	VPSUBD       consts<>+2560(SB), Y7, Y7
+	VPADDD       Y7, Y4, Y7
 	VPMAXSD      Y1, Y7, Y7
 	VPSUBD       Y7, Y4, Y4
 	VPMAXSD      consts<>+2592(SB), Y4, Y4
@@ -13786,16 +17238,23 @@ focusdone366:
 	VMULPS       Y8, Y2, Y2
 	VMULPS       Y7, Y2, Y2
 	VMULPS       Y2, Y4, Y2
-	VMULPS       Y6, Y2, Y6
-	VBROADCASTSS consts<>+2624(SB), Y2
-	VPAND        consts<>+0(SB), Y6, Y4
-	VCMPPS       $0x12, Y4, Y2, Y2
-	VBROADCASTSS consts<>+2656(SB), Y4
-	VBLENDVPS    Y2, Y0, Y4, Y4
-	VMULPS       Y4, Y3, Y2
-	VDIVPS       Y2, Y6, Y2
+	VMULPS       Y6, Y2, Y2
+	VBROADCASTSS consts<>+2624(SB), Y4
+	VPAND        consts<>+0(SB), Y2, Y6
+	VCMPPS       $0x12, Y6, Y4, Y4
+	VCMPPS       $0x11, Y0, Y3, Y6
+	VBLENDVPS    Y6, consts<>+2656(SB), Y0, Y6
+	VBROADCASTSS consts<>+2688(SB), Y7
+	VBLENDVPS    Y4, Y6, Y7, Y6
+	VMULPS       Y6, Y3, Y4
+	VDIVPS       Y4, Y2, Y4
 	VCMPPS       $0x00, Y1, Y3, Y3
-	VBLENDVPS    Y3, Y1, Y2, Y2
+	VBLENDVPS    Y3, Y1, Y4, Y3
+	VPXOR        consts<>+1184(SB), Y2, Y2
+	VCMPPS       $0x03, Y2, Y2, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y2, Y4
+	VCMPPS       $0x03, Y3, Y3, Y2
+	VBLENDVPS    Y2, consts<>+608(SB), Y3, Y2
 	CMPQ         AX, $+8
 	JLT          partless1
 	VMOVUPS      Y5, (CX)
@@ -13824,80 +17283,80 @@ parttwo1:
 partdone1:
 	CMPQ    AX, $+8
 	JLT     partless2
-	VMOVUPS Y6, 768(DX)
+	VMOVUPS Y4, 384(DX)
 	JMP     partdone2
 
 partless2:
 	MOVQ         DX, R8
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X6, 768(R8)
+	VMOVUPS      X4, 384(R8)
 	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y6, X6
+	VEXTRACTF128 $0x01, Y4, X4
 
 partfour2:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X6, 768(R8)
+	VMOVLPS X4, 384(R8)
 	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X6, X6
+	VPSRLDQ $0x08, X4, X4
 
 parttwo2:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X6, 768(R8)
+	VMOVSS X4, 384(R8)
 
 partdone2:
 	CMPQ    AX, $+8
 	JLT     partless3
-	VMOVUPS Y4, 1280(DX)
+	VMOVUPS Y6, 512(DX)
 	JMP     partdone3
 
 partless3:
 	MOVQ         DX, R8
 	TESTQ        $0x00000004, AX
 	JEQ          partfour3
-	VMOVUPS      X4, 1280(R8)
+	VMOVUPS      X6, 512(R8)
 	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y4, X4
+	VEXTRACTF128 $0x01, Y6, X6
 
 partfour3:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo3
-	VMOVLPS X4, 1280(R8)
+	VMOVLPS X6, 512(R8)
 	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X4, X4
+	VPSRLDQ $0x08, X6, X6
 
 parttwo3:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone3
-	VMOVSS X4, 1280(R8)
+	VMOVSS X6, 512(R8)
 
 partdone3:
 	CMPQ    AX, $+8
 	JLT     partless4
-	VMOVUPS Y2, 1536(DX)
+	VMOVUPS Y2, (DX)
 	JMP     partdone4
 
 partless4:
 	MOVQ         DX, R8
 	TESTQ        $0x00000004, AX
 	JEQ          partfour4
-	VMOVUPS      X2, 1536(R8)
+	VMOVUPS      X2, (R8)
 	ADDQ         $+16, R8
 	VEXTRACTF128 $0x01, Y2, X2
 
 partfour4:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo4
-	VMOVLPS X2, 1536(R8)
+	VMOVLPS X2, (R8)
 	ADDQ    $+8, R8
 	VPSRLDQ $0x08, X2, X2
 
 parttwo4:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone4
-	VMOVSS X2, 1536(R8)
+	VMOVSS X2, (R8)
 
 partdone4:
 	ADDQ $+32, CX
@@ -13924,28 +17383,40 @@ TEXT ·addLossesAVX512(SB), NOSPLIT, $0-24
 
 block:
 	VMOVAPS Z0, Z4
-	MOVQ    $0x00000000, BX
-	MOVQ    $0x00000010, DI
-	MOVQ    CX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	CMPQ    SI, $+16
-	JLT     add_part
+	MOVQ    $0x00000010, SI
+	MOVQ    CX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	CMPQ    BX, $+64
+	JLT     add_few
+
+add_round:
+	VADDPS (AX), Z4, Z4
+	VADDPS 64(AX), Z4, Z4
+	VADDPS 128(AX), Z4, Z4
+	VADDPS 192(AX), Z4, Z4
+	ADDQ   $+256, AX
+	ADDQ   $-64, BX
+	CMPQ   BX, $+64
+	JGE    add_round
+
+add_few:
+	CMPQ BX, $+16
+	JLT  add_part
 
 add_tile:
 	VADDPS (AX), Z4, Z4
 	ADDQ   $+64, AX
-	ADDQ   $+64, BX
-	ADDQ   $-16, SI
-	CMPQ   SI, $+16
+	ADDQ   $-16, BX
+	CMPQ   BX, $+16
 	JGE    add_tile
 
 add_part:
-	CMPQ    SI, $+1
+	CMPQ    BX, $+1
 	JLT     add_done
-	MOVL    $0x0000ffff, BX
-	BZHIL   SI, BX, BX
-	KMOVW   BX, K1
+	MOVL    $0x0000ffff, SI
+	BZHIL   BX, SI, SI
+	KMOVW   SI, K1
 	VMOVAPS Z0, Z3
 	VMOVUPS (AX), K1, Z3
 	VADDPS  Z3, Z4, Z4
@@ -13983,46 +17454,58 @@ TEXT ·addLossesAVX2(SB), NOSPLIT, $0-24
 block:
 	VMOVAPS Y0, Y7
 	VMOVAPS Y0, Y8
-	MOVQ    $0x00000000, BX
-	MOVQ    $0x00000010, DI
-	MOVQ    CX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	CMPQ    SI, $+16
-	JLT     add_part
+	MOVQ    $0x00000010, SI
+	MOVQ    CX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	CMPQ    BX, $+32
+	JLT     add_few
+
+add_round:
+	VADDPS (AX), Y7, Y7
+	VADDPS 32(AX), Y8, Y8
+	VADDPS 64(AX), Y7, Y7
+	VADDPS 96(AX), Y8, Y8
+	ADDQ   $+128, AX
+	ADDQ   $-32, BX
+	CMPQ   BX, $+32
+	JGE    add_round
+
+add_few:
+	CMPQ BX, $+16
+	JLT  add_part
 
 add_tile:
 	VADDPS (AX), Y7, Y7
 	VADDPS 32(AX), Y8, Y8
 	ADDQ   $+64, AX
-	ADDQ   $+64, BX
-	ADDQ   $-16, SI
-	CMPQ   SI, $+16
+	ADDQ   $-16, BX
+	CMPQ   BX, $+16
 	JGE    add_tile
 
 add_part:
-	CMPQ       SI, $+1
+	CMPQ       BX, $+1
 	JLT        add_done
-	MOVQ       $0x00000008, BX
-	MOVQ       SI, DI
-	CMPQ       DI, BX
-	CMOVQGT    BX, DI
+	MOVQ       $0x00000008, SI
+	MOVQ       BX, DI
+	CMPQ       DI, SI
+	CMOVQGT    SI, DI
 	NEGQ       DI
-	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(DI*4), Y5
+	LEAQ       lane_mask<>+32(SB), SI
+	VMOVUPS    (SI)(DI*4), Y5
 	VMASKMOVPS (AX), Y5, Y6
 	VBLENDVPS  Y5, Y6, Y0, Y5
-	MOVQ       $0x00000000, BX
-	MOVQ       SI, SI
-	SUBQ       $+8, SI
-	CMOVQLT    BX, SI
-	MOVQ       $0x00000008, BX
-	MOVQ       SI, SI
-	CMPQ       SI, BX
-	CMOVQGT    BX, SI
-	NEGQ       SI
-	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y6
+	MOVQ       $0x00000000, SI
+	MOVQ       BX, BX
+	SUBQ       $+8, BX
+	CMOVQLT    SI, BX
+	MOVQ       $0x00000008, SI
+	MOVQ       BX, BX
+	CMPQ       BX, SI
+	CMOVQGT    SI, BX
+	NEGQ       BX
+	LEAQ       lane_mask<>+32(SB), SI
+	VMOVUPS    (SI)(BX*4), Y6
 	VMASKMOVPS 32(AX), Y6, Y9
 	VBLENDVPS  Y6, Y9, Y0, Y6
 	VADDPS     Y5, Y7, Y7
@@ -14063,28 +17546,40 @@ TEXT ·addBlocksAVX512(SB), NOSPLIT, $0-24
 
 block:
 	VMOVAPS Z0, Z4
-	MOVQ    $0x00000000, BX
-	MOVQ    $0x00000080, DI
-	MOVQ    CX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	CMPQ    SI, $+16
-	JLT     add_part
+	MOVQ    $0x00000080, SI
+	MOVQ    CX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	CMPQ    BX, $+64
+	JLT     add_few
+
+add_round:
+	VADDPS (AX), Z4, Z4
+	VADDPS 64(AX), Z4, Z4
+	VADDPS 128(AX), Z4, Z4
+	VADDPS 192(AX), Z4, Z4
+	ADDQ   $+256, AX
+	ADDQ   $-64, BX
+	CMPQ   BX, $+64
+	JGE    add_round
+
+add_few:
+	CMPQ BX, $+16
+	JLT  add_part
 
 add_tile:
 	VADDPS (AX), Z4, Z4
 	ADDQ   $+64, AX
-	ADDQ   $+64, BX
-	ADDQ   $-16, SI
-	CMPQ   SI, $+16
+	ADDQ   $-16, BX
+	CMPQ   BX, $+16
 	JGE    add_tile
 
 add_part:
-	CMPQ    SI, $+1
+	CMPQ    BX, $+1
 	JLT     add_done
-	MOVL    $0x0000ffff, BX
-	BZHIL   SI, BX, BX
-	KMOVW   BX, K1
+	MOVL    $0x0000ffff, SI
+	BZHIL   BX, SI, SI
+	KMOVW   SI, K1
 	VMOVAPS Z0, Z3
 	VMOVUPS (AX), K1, Z3
 	VADDPS  Z3, Z4, Z4
@@ -14122,46 +17617,58 @@ TEXT ·addBlocksAVX2(SB), NOSPLIT, $0-24
 block:
 	VMOVAPS Y0, Y7
 	VMOVAPS Y0, Y8
-	MOVQ    $0x00000000, BX
-	MOVQ    $0x00000080, DI
-	MOVQ    CX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	CMPQ    SI, $+16
-	JLT     add_part
+	MOVQ    $0x00000080, SI
+	MOVQ    CX, BX
+	CMPQ    BX, SI
+	CMOVQHI SI, BX
+	CMPQ    BX, $+32
+	JLT     add_few
+
+add_round:
+	VADDPS (AX), Y7, Y7
+	VADDPS 32(AX), Y8, Y8
+	VADDPS 64(AX), Y7, Y7
+	VADDPS 96(AX), Y8, Y8
+	ADDQ   $+128, AX
+	ADDQ   $-32, BX
+	CMPQ   BX, $+32
+	JGE    add_round
+
+add_few:
+	CMPQ BX, $+16
+	JLT  add_part
 
 add_tile:
 	VADDPS (AX), Y7, Y7
 	VADDPS 32(AX), Y8, Y8
 	ADDQ   $+64, AX
-	ADDQ   $+64, BX
-	ADDQ   $-16, SI
-	CMPQ   SI, $+16
+	ADDQ   $-16, BX
+	CMPQ   BX, $+16
 	JGE    add_tile
 
 add_part:
-	CMPQ       SI, $+1
+	CMPQ       BX, $+1
 	JLT        add_done
-	MOVQ       $0x00000008, BX
-	MOVQ       SI, DI
-	CMPQ       DI, BX
-	CMOVQGT    BX, DI
+	MOVQ       $0x00000008, SI
+	MOVQ       BX, DI
+	CMPQ       DI, SI
+	CMOVQGT    SI, DI
 	NEGQ       DI
-	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(DI*4), Y5
+	LEAQ       lane_mask<>+32(SB), SI
+	VMOVUPS    (SI)(DI*4), Y5
 	VMASKMOVPS (AX), Y5, Y6
 	VBLENDVPS  Y5, Y6, Y0, Y5
-	MOVQ       $0x00000000, BX
-	MOVQ       SI, SI
-	SUBQ       $+8, SI
-	CMOVQLT    BX, SI
-	MOVQ       $0x00000008, BX
-	MOVQ       SI, SI
-	CMPQ       SI, BX
-	CMOVQGT    BX, SI
-	NEGQ       SI
-	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y6
+	MOVQ       $0x00000000, SI
+	MOVQ       BX, BX
+	SUBQ       $+8, BX
+	CMOVQLT    SI, BX
+	MOVQ       $0x00000008, SI
+	MOVQ       BX, BX
+	CMPQ       BX, SI
+	CMOVQGT    SI, BX
+	NEGQ       BX
+	LEAQ       lane_mask<>+32(SB), SI
+	VMOVUPS    (SI)(BX*4), Y6
 	VMASKMOVPS 32(AX), Y6, Y9
 	VBLENDVPS  Y6, Y9, Y0, Y6
 	VADDPS     Y5, Y7, Y7
@@ -14188,62 +17695,543 @@ add_done:
 	VZEROUPPER
 	RET
 
-// func softmaxRowsAVX512(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+// func reciprocalsAVX512(sums *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·reciprocalsAVX512(SB), NOSPLIT, $0-16
+	VBROADCASTSS consts<>+384(SB), Z0
+	MOVQ         n+8(FP), AX
+	MOVQ         sums+0(FP), CX
+	CMPQ         AX, $+16
+	JLT          rest
+
+block:
+	VMOVUPS      (CX), Z1
+	VDIVPS       Z1, Z0, Z2
+	VFNMADD213PS Z0, Z2, Z1
+	VMULPS       Z2, Z1, Z1
+	VMOVUPS      Z2, (CX)
+	VMOVUPS      Z1, 512(CX)
+	ADDQ         $+64, CX
+	ADDQ         $-16, AX
+	CMPQ         AX, $+16
+	JGE          block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVL         $0x0000ffff, DX
+	BZHIL        AX, DX, DX
+	KMOVW        DX, K1
+	VMOVAPS      Z0, Z1
+	VMOVUPS      (CX), K1, Z1
+	VDIVPS       Z1, Z0, Z2
+	VFNMADD213PS Z0, Z2, Z1
+	VMULPS       Z2, Z1, Z1
+	VMOVUPS      Z2, K1, (CX)
+	VMOVUPS      Z1, K1, 512(CX)
+	ADDQ         $+64, CX
+	ADDQ         $-16, AX
+	CMPQ         AX, $+1
+	JGE          vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func reciprocalsAVX2(sums *float32, n int)
+// Requires: AVX, CMOV, FMA3
+TEXT ·reciprocalsAVX2(SB), NOSPLIT, $0-16
+	VBROADCASTSS consts<>+384(SB), Y0
+	MOVQ         n+8(FP), AX
+	MOVQ         sums+0(FP), CX
+	CMPQ         AX, $+8
+	JLT          rest
+
+block:
+	VMOVUPS      (CX), Y1
+	VDIVPS       Y1, Y0, Y2
+	VFNMADD213PS Y0, Y2, Y1
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y1, 512(CX)
+	ADDQ         $+32, CX
+	ADDQ         $-8, AX
+	CMPQ         AX, $+8
+	JGE          block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVQ         $0x00000008, DX
+	MOVQ         AX, BX
+	CMPQ         BX, DX
+	CMOVQGT      DX, BX
+	NEGQ         BX
+	LEAQ         lane_mask<>+32(SB), DX
+	VMOVUPS      (DX)(BX*4), Y1
+	VMASKMOVPS   (CX), Y1, Y2
+	VBLENDVPS    Y1, Y2, Y0, Y1
+	VDIVPS       Y1, Y0, Y2
+	VFNMADD213PS Y0, Y2, Y1
+	VMULPS       Y2, Y1, Y1
+	CMPQ         AX, $+8
+	JLT          partless1
+	VMOVUPS      Y2, (CX)
+	JMP          partdone1
+
+partless1:
+	MOVQ         CX, DX
+	TESTQ        $0x00000004, AX
+	JEQ          partfour1
+	VMOVUPS      X2, (DX)
+	ADDQ         $+16, DX
+	VEXTRACTF128 $0x01, Y2, X2
+
+partfour1:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo1
+	VMOVLPS X2, (DX)
+	ADDQ    $+8, DX
+	VPSRLDQ $0x08, X2, X2
+
+parttwo1:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone1
+	VMOVSS X2, (DX)
+
+partdone1:
+	CMPQ    AX, $+8
+	JLT     partless2
+	VMOVUPS Y1, 512(CX)
+	JMP     partdone2
+
+partless2:
+	MOVQ         CX, DX
+	TESTQ        $0x00000004, AX
+	JEQ          partfour2
+	VMOVUPS      X1, 512(DX)
+	ADDQ         $+16, DX
+	VEXTRACTF128 $0x01, Y1, X1
+
+partfour2:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo2
+	VMOVLPS X1, 512(DX)
+	ADDQ    $+8, DX
+	VPSRLDQ $0x08, X1, X1
+
+parttwo2:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone2
+	VMOVSS X1, 512(DX)
+
+partdone2:
+	ADDQ $+32, CX
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func softmaxScaleAVX512(dst *float32, sums *float32, rows int, classes int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·softmaxScaleAVX512(SB), NOSPLIT, $0-32
+	VBROADCASTSS consts<>+960(SB), Z0
+
+row:
+	MOVQ         sums+8(FP), AX
+	CMPL         640(AX), $0x00
+	JEQ          next
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS (AX), Z1
+	VBROADCASTSS 512(AX), Z2
+	MOVQ         dst+0(FP), AX
+	MOVQ         classes+24(FP), CX
+	CMPQ         CX, $+64
+	JLT          all_few
+
+all_round:
+	VMOVUPS     (AX), Z3
+	VMULPS      Z2, Z3, Z4
+	VFMADD231PS Z1, Z3, Z4
+	VMOVUPS     Z4, (AX)
+	VMOVUPS     64(AX), Z3
+	VMULPS      Z2, Z3, Z4
+	VFMADD231PS Z1, Z3, Z4
+	VMOVUPS     Z4, 64(AX)
+	VMOVUPS     128(AX), Z3
+	VMULPS      Z2, Z3, Z4
+	VFMADD231PS Z1, Z3, Z4
+	VMOVUPS     Z4, 128(AX)
+	VMOVUPS     192(AX), Z3
+	VMULPS      Z2, Z3, Z4
+	VFMADD231PS Z1, Z3, Z4
+	VMOVUPS     Z4, 192(AX)
+	ADDQ        $+256, AX
+	ADDQ        $-64, CX
+	CMPQ        CX, $+64
+	JGE         all_round
+
+all_few:
+	CMPQ CX, $+16
+	JLT  all_part
+
+all_tile:
+	VMOVUPS     (AX), Z3
+	VMULPS      Z2, Z3, Z4
+	VFMADD231PS Z1, Z3, Z4
+	VMOVUPS     Z4, (AX)
+	ADDQ        $+64, AX
+	ADDQ        $-16, CX
+	CMPQ        CX, $+16
+	JGE         all_tile
+
+all_part:
+	CMPQ        CX, $+1
+	JLT         all_done
+	MOVL        $0x0000ffff, DX
+	BZHIL       CX, DX, DX
+	KMOVW       DX, K1
+	VMOVAPS     Z0, Z3
+	VMOVUPS     (AX), K1, Z3
+	VMULPS      Z2, Z3, Z2
+	VFMADD231PS Z1, Z3, Z2
+	VMOVUPS     Z2, K1, (AX)
+
+all_done:
+next:
+	ADDQ $+4, sums+8(FP)
+	MOVQ classes+24(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ $-1, rows+16(FP)
+	CMPQ rows+16(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func softmaxScaleAVX2(dst *float32, sums *float32, rows int, classes int)
+// Requires: AVX, CMOV, FMA3
+TEXT ·softmaxScaleAVX2(SB), NOSPLIT, $0-32
+	VBROADCASTSS consts<>+960(SB), Y0
+
+row:
+	MOVQ         sums+8(FP), AX
+	CMPL         640(AX), $0x00
+	JEQ          next
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS (AX), Y1
+	VBROADCASTSS 512(AX), Y2
+	MOVQ         dst+0(FP), AX
+	MOVQ         classes+24(FP), CX
+	CMPQ         CX, $+32
+	JLT          all_few
+
+all_round:
+	VMOVUPS     (AX), Y3
+	VMULPS      Y2, Y3, Y4
+	VFMADD231PS Y1, Y3, Y4
+	VMOVUPS     Y4, (AX)
+	VMOVUPS     32(AX), Y3
+	VMULPS      Y2, Y3, Y4
+	VFMADD231PS Y1, Y3, Y4
+	VMOVUPS     Y4, 32(AX)
+	VMOVUPS     64(AX), Y3
+	VMULPS      Y2, Y3, Y4
+	VFMADD231PS Y1, Y3, Y4
+	VMOVUPS     Y4, 64(AX)
+	VMOVUPS     96(AX), Y3
+	VMULPS      Y2, Y3, Y4
+	VFMADD231PS Y1, Y3, Y4
+	VMOVUPS     Y4, 96(AX)
+	ADDQ        $+128, AX
+	ADDQ        $-32, CX
+	CMPQ        CX, $+32
+	JGE         all_round
+
+all_few:
+	CMPQ CX, $+16
+	JLT  all_part
+
+all_tile:
+	VMOVUPS     (AX), Y3
+	VMULPS      Y2, Y3, Y4
+	VFMADD231PS Y1, Y3, Y4
+	VMOVUPS     Y4, (AX)
+	VMOVUPS     32(AX), Y3
+	VMULPS      Y2, Y3, Y4
+	VFMADD231PS Y1, Y3, Y4
+	VMOVUPS     Y4, 32(AX)
+	ADDQ        $+64, AX
+	ADDQ        $-16, CX
+	CMPQ        CX, $+16
+	JGE         all_tile
+
+all_part:
+	CMPQ        CX, $+1
+	JLT         all_done
+	MOVQ        $0x00000008, DX
+	MOVQ        CX, BX
+	CMPQ        BX, DX
+	CMOVQGT     DX, BX
+	NEGQ        BX
+	LEAQ        lane_mask<>+32(SB), DX
+	VMOVUPS     (DX)(BX*4), Y3
+	VMASKMOVPS  (AX), Y3, Y4
+	VBLENDVPS   Y3, Y4, Y0, Y3
+	MOVQ        $0x00000000, BX
+	MOVQ        CX, DX
+	SUBQ        $+8, DX
+	CMOVQLT     BX, DX
+	MOVQ        $0x00000008, BX
+	MOVQ        DX, SI
+	CMPQ        SI, BX
+	CMOVQGT     BX, SI
+	NEGQ        SI
+	LEAQ        lane_mask<>+32(SB), BX
+	VMOVUPS     (BX)(SI*4), Y4
+	VMASKMOVPS  32(AX), Y4, Y5
+	VBLENDVPS   Y4, Y5, Y0, Y4
+	VMULPS      Y2, Y3, Y5
+	VFMADD231PS Y1, Y3, Y5
+	CMPQ        CX, $+8
+	JLT         partless1
+	VMOVUPS     Y5, (AX)
+	JMP         partdone1
+
+partless1:
+	MOVQ         AX, BX
+	TESTQ        $0x00000004, CX
+	JEQ          partfour1
+	VMOVUPS      X5, (BX)
+	ADDQ         $+16, BX
+	VEXTRACTF128 $0x01, Y5, X5
+
+partfour1:
+	TESTQ   $0x00000002, CX
+	JEQ     parttwo1
+	VMOVLPS X5, (BX)
+	ADDQ    $+8, BX
+	VPSRLDQ $0x08, X5, X5
+
+parttwo1:
+	TESTQ  $0x00000001, CX
+	JEQ    partdone1
+	VMOVSS X5, (BX)
+
+partdone1:
+	VMULPS      Y2, Y4, Y2
+	VFMADD231PS Y1, Y4, Y2
+	CMPQ        DX, $+8
+	JLT         partless2
+	VMOVUPS     Y2, 32(AX)
+	JMP         partdone2
+
+partless2:
+	MOVQ         AX, AX
+	TESTQ        $0x00000004, DX
+	JEQ          partfour2
+	VMOVUPS      X2, 32(AX)
+	ADDQ         $+16, AX
+	VEXTRACTF128 $0x01, Y2, X2
+
+partfour2:
+	TESTQ   $0x00000002, DX
+	JEQ     parttwo2
+	VMOVLPS X2, 32(AX)
+	ADDQ    $+8, AX
+	VPSRLDQ $0x08, X2, X2
+
+parttwo2:
+	TESTQ  $0x00000001, DX
+	JEQ    partdone2
+	VMOVSS X2, 32(AX)
+
+partdone2:
+all_done:
+next:
+	ADDQ $+4, sums+8(FP)
+	MOVQ classes+24(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ $-1, rows+16(FP)
+	CMPQ rows+16(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func softmaxRowsAVX512(dst *float32, sums *float32, logits *float32, rows int, classes int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·softmaxRowsAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+2272(SB), Z0
-	VBROADCASTSS consts<>+640(SB), Z1
-	VBROADCASTSS consts<>+384(SB), Z2
-	VBROADCASTSS consts<>+160(SB), Z3
-	VBROADCASTSS consts<>+96(SB), Z4
-	VBROADCASTSS consts<>+192(SB), Z5
-	VBROADCASTSS consts<>+2368(SB), Z6
+	VBROADCASTSS consts<>+2304(SB), Z0
+	VBROADCASTSS consts<>+2208(SB), Z1
+	VBROADCASTSS consts<>+960(SB), Z2
+	VBROADCASTSS consts<>+384(SB), Z3
+	VBROADCASTSS consts<>+160(SB), Z4
+	VBROADCASTSS consts<>+96(SB), Z5
+	VBROADCASTSS consts<>+192(SB), Z6
 	VBROADCASTSS consts<>+2400(SB), Z7
 	VBROADCASTSS consts<>+2432(SB), Z8
 	VBROADCASTSS consts<>+2464(SB), Z9
 	VBROADCASTSS consts<>+2496(SB), Z10
-	VBROADCASTSS consts<>+608(SB), Z11
-	VBROADCASTSS consts<>+2336(SB), Z12
+	VBROADCASTSS consts<>+2528(SB), Z11
+	VBROADCASTSS consts<>+608(SB), Z12
+	VBROADCASTSS consts<>+2368(SB), Z13
+	VBROADCASTSS consts<>+0(SB), Z14
+	VBROADCASTSS consts<>+928(SB), Z15
 
 row:
-	MOVQ         sums+16(FP), AX
-	VBROADCASTSS 256(AX), Z13
-	VCVTDQ2PS    Z13, Z13
-	VSUBPS       Z12, Z13, Z13
-	VSUBPS       Z13, Z0, Z14
-	VMULPS       Z3, Z13, Z13
-	VBROADCASTSS 1024(AX), Z15
-	VBROADCASTSS 1536(AX), Z16
-	VBROADCASTSS 1792(AX), Z17
-	MOVQ         logits+8(FP), AX
+	MOVQ         sums+8(FP), AX
+	CMPL         640(AX), $0x00
+	JNE          next
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 128(AX), Z16
+	VCVTDQ2PS    Z16, Z16
+	VSUBPS       Z13, Z16, Z16
+	VSUBPS       Z16, Z0, Z17
+	VMULPS       Z4, Z16, Z16
+	VBROADCASTSS 256(AX), Z18
+	VPANDD       Z14, Z18, Z19
+	VCMPPS       $0x11, Z19, Z1, K1
+	VCMPPS       $0x11, Z15, Z19, K2
+	KANDW        K1, K2, K1
+	VMOVAPS.Z    Z18, K1, Z18
+	VBROADCASTSS (AX), Z19
+	VBROADCASTSS 512(AX), Z20
+	MOVQ         logits+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         classes+32(FP), DX
-	CMPQ         DX, $+16
-	JLT          all_part
+	CMPQ         DX, $+64
+	JLT          all_few
+
+all_round:
+	VMOVUPS      (AX), Z21
+	VSUBPS       Z18, Z21, Z21
+	VMAXPS       Z21, Z16, Z21
+	VMOVAPS      Z17, Z22
+	VFMADD231PS  Z5, Z21, Z22
+	VSUBPS       Z17, Z22, Z23
+	VFNMADD231PS Z4, Z23, Z21
+	VFNMADD231PS Z6, Z23, Z21
+	VMOVAPS      Z8, Z23
+	VFMADD231PS  Z7, Z21, Z23
+	VFMADD213PS  Z9, Z21, Z23
+	VFMADD213PS  Z10, Z21, Z23
+	VFMADD213PS  Z11, Z21, Z23
+	VFMADD213PS  Z3, Z21, Z23
+	VFMADD213PS  Z3, Z23, Z21
+	VPSLLD       $0x17, Z22, Z22
+	VMULPS       Z22, Z21, Z21
+	VMULPS       Z20, Z21, Z22
+	VFMADD231PS  Z19, Z21, Z22
+	VCMPPS       $0x03, Z22, Z22, K1
+	VBLENDMPS    Z12, Z22, K1, Z21
+	VMOVUPS      Z21, (CX)
+	VMOVUPS      64(AX), Z21
+	VSUBPS       Z18, Z21, Z21
+	VMAXPS       Z21, Z16, Z21
+	VMOVAPS      Z17, Z22
+	VFMADD231PS  Z5, Z21, Z22
+	VSUBPS       Z17, Z22, Z23
+	VFNMADD231PS Z4, Z23, Z21
+	VFNMADD231PS Z6, Z23, Z21
+	VMOVAPS      Z8, Z23
+	VFMADD231PS  Z7, Z21, Z23
+	VFMADD213PS  Z9, Z21, Z23
+	VFMADD213PS  Z10, Z21, Z23
+	VFMADD213PS  Z11, Z21, Z23
+	VFMADD213PS  Z3, Z21, Z23
+	VFMADD213PS  Z3, Z23, Z21
+	VPSLLD       $0x17, Z22, Z22
+	VMULPS       Z22, Z21, Z21
+	VMULPS       Z20, Z21, Z22
+	VFMADD231PS  Z19, Z21, Z22
+	VCMPPS       $0x03, Z22, Z22, K1
+	VBLENDMPS    Z12, Z22, K1, Z21
+	VMOVUPS      Z21, 64(CX)
+	VMOVUPS      128(AX), Z21
+	VSUBPS       Z18, Z21, Z21
+	VMAXPS       Z21, Z16, Z21
+	VMOVAPS      Z17, Z22
+	VFMADD231PS  Z5, Z21, Z22
+	VSUBPS       Z17, Z22, Z23
+	VFNMADD231PS Z4, Z23, Z21
+	VFNMADD231PS Z6, Z23, Z21
+	VMOVAPS      Z8, Z23
+	VFMADD231PS  Z7, Z21, Z23
+	VFMADD213PS  Z9, Z21, Z23
+	VFMADD213PS  Z10, Z21, Z23
+	VFMADD213PS  Z11, Z21, Z23
+	VFMADD213PS  Z3, Z21, Z23
+	VFMADD213PS  Z3, Z23, Z21
+	VPSLLD       $0x17, Z22, Z22
+	VMULPS       Z22, Z21, Z21
+	VMULPS       Z20, Z21, Z22
+	VFMADD231PS  Z19, Z21, Z22
+	VCMPPS       $0x03, Z22, Z22, K1
+	VBLENDMPS    Z12, Z22, K1, Z21
+	VMOVUPS      Z21, 128(CX)
+	VMOVUPS      192(AX), Z21
+	VSUBPS       Z18, Z21, Z21
+	VMAXPS       Z21, Z16, Z21
+	VMOVAPS      Z17, Z22
+	VFMADD231PS  Z5, Z21, Z22
+	VSUBPS       Z17, Z22, Z23
+	VFNMADD231PS Z4, Z23, Z21
+	VFNMADD231PS Z6, Z23, Z21
+	VMOVAPS      Z8, Z23
+	VFMADD231PS  Z7, Z21, Z23
+	VFMADD213PS  Z9, Z21, Z23
+	VFMADD213PS  Z10, Z21, Z23
+	VFMADD213PS  Z11, Z21, Z23
+	VFMADD213PS  Z3, Z21, Z23
+	VFMADD213PS  Z3, Z23, Z21
+	VPSLLD       $0x17, Z22, Z22
+	VMULPS       Z22, Z21, Z21
+	VMULPS       Z20, Z21, Z22
+	VFMADD231PS  Z19, Z21, Z22
+	VCMPPS       $0x03, Z22, Z22, K1
+	VBLENDMPS    Z12, Z22, K1, Z21
+	VMOVUPS      Z21, 192(CX)
+	ADDQ         $+256, AX
+	ADDQ         $+256, CX
+	ADDQ         $-64, DX
+	CMPQ         DX, $+64
+	JGE          all_round
+
+all_few:
+	CMPQ DX, $+16
+	JLT  all_part
 
 all_tile:
-	VMOVUPS      (AX), Z18
-	VSUBPS       Z15, Z18, Z18
-	VMAXPS       Z18, Z13, Z18
-	VMOVAPS      Z14, Z19
-	VFMADD231PS  Z4, Z18, Z19
-	VSUBPS       Z14, Z19, Z20
-	VFNMADD231PS Z3, Z20, Z18
-	VFNMADD231PS Z5, Z20, Z18
-	VMOVAPS      Z7, Z20
-	VFMADD231PS  Z6, Z18, Z20
-	VFMADD213PS  Z8, Z18, Z20
-	VFMADD213PS  Z9, Z18, Z20
-	VFMADD213PS  Z10, Z18, Z20
-	VFMADD213PS  Z2, Z18, Z20
-	VFMADD213PS  Z2, Z20, Z18
-	VPSLLD       $0x17, Z19, Z19
-	VMULPS       Z19, Z18, Z18
-	VMULPS       Z17, Z18, Z19
-	VFMADD231PS  Z16, Z18, Z19
-	VCMPPS       $0x03, Z19, Z19, K1
-	VBLENDMPS    Z11, Z19, K1, Z18
-	VMOVUPS      Z18, (CX)
+	VMOVUPS      (AX), Z21
+	VSUBPS       Z18, Z21, Z21
+	VMAXPS       Z21, Z16, Z21
+	VMOVAPS      Z17, Z22
+	VFMADD231PS  Z5, Z21, Z22
+	VSUBPS       Z17, Z22, Z23
+	VFNMADD231PS Z4, Z23, Z21
+	VFNMADD231PS Z6, Z23, Z21
+	VMOVAPS      Z8, Z23
+	VFMADD231PS  Z7, Z21, Z23
+	VFMADD213PS  Z9, Z21, Z23
+	VFMADD213PS  Z10, Z21, Z23
+	VFMADD213PS  Z11, Z21, Z23
+	VFMADD213PS  Z3, Z21, Z23
+	VFMADD213PS  Z3, Z23, Z21
+	VPSLLD       $0x17, Z22, Z22
+	VMULPS       Z22, Z21, Z21
+	VMULPS       Z20, Z21, Z22
+	VFMADD231PS  Z19, Z21, Z22
+	VCMPPS       $0x03, Z22, Z22, K1
+	VBLENDMPS    Z12, Z22, K1, Z21
+	VMOVUPS      Z21, (CX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	ADDQ         $-16, DX
@@ -14256,85 +18244,94 @@ all_part:
 	MOVL         $0x0000ffff, BX
 	BZHIL        DX, BX, BX
 	KMOVW        BX, K1
-	VMOVAPS      Z1, Z18
-	VMOVUPS      (AX), K1, Z18
-	VSUBPS       Z15, Z18, Z15
-	VMAXPS       Z15, Z13, Z13
-	VMOVAPS      Z14, Z15
-	VFMADD231PS  Z4, Z13, Z15
-	VSUBPS       Z14, Z15, Z14
-	VFNMADD231PS Z3, Z14, Z13
-	VFNMADD231PS Z5, Z14, Z13
-	VMOVAPS      Z7, Z14
-	VFMADD231PS  Z6, Z13, Z14
-	VFMADD213PS  Z8, Z13, Z14
-	VFMADD213PS  Z9, Z13, Z14
-	VFMADD213PS  Z10, Z13, Z14
-	VFMADD213PS  Z2, Z13, Z14
-	VFMADD213PS  Z2, Z14, Z13
-	VPSLLD       $0x17, Z15, Z14
-	VMULPS       Z14, Z13, Z13
-	VMULPS       Z17, Z13, Z14
-	VFMADD231PS  Z16, Z13, Z14
-	VCMPPS       $0x03, Z14, Z14, K2
-	VBLENDMPS    Z11, Z14, K2, Z13
-	VMOVUPS      Z13, K1, (CX)
+	VMOVAPS      Z2, Z21
+	VMOVUPS      (AX), K1, Z21
+	VSUBPS       Z18, Z21, Z18
+	VMAXPS       Z18, Z16, Z16
+	VMOVAPS      Z17, Z18
+	VFMADD231PS  Z5, Z16, Z18
+	VSUBPS       Z17, Z18, Z17
+	VFNMADD231PS Z4, Z17, Z16
+	VFNMADD231PS Z6, Z17, Z16
+	VMOVAPS      Z8, Z17
+	VFMADD231PS  Z7, Z16, Z17
+	VFMADD213PS  Z9, Z16, Z17
+	VFMADD213PS  Z10, Z16, Z17
+	VFMADD213PS  Z11, Z16, Z17
+	VFMADD213PS  Z3, Z16, Z17
+	VFMADD213PS  Z3, Z17, Z16
+	VPSLLD       $0x17, Z18, Z17
+	VMULPS       Z17, Z16, Z16
+	VMULPS       Z20, Z16, Z17
+	VFMADD231PS  Z19, Z16, Z17
+	VCMPPS       $0x03, Z17, Z17, K2
+	VBLENDMPS    Z12, Z17, K2, Z16
+	VMOVUPS      Z16, K1, (CX)
 
 all_done:
-	ADDQ $+4, sums+16(FP)
+next:
+	ADDQ $+4, sums+8(FP)
 	MOVQ classes+32(FP), AX
 	SHLQ $0x02, AX
-	ADDQ AX, logits+8(FP)
 	ADDQ AX, dst+0(FP)
+	ADDQ AX, logits+16(FP)
 	ADDQ $-1, rows+24(FP)
 	CMPQ rows+24(FP), $0x00
 	JNE  row
 	VZEROUPPER
 	RET
 
-// func softmaxRowsAVX2(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+// func softmaxRowsAVX2(dst *float32, sums *float32, logits *float32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·softmaxRowsAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+640(SB), Y0
-	VBROADCASTSS consts<>+2272(SB), Y1
-	VBROADCASTSS consts<>+384(SB), Y2
-	VBROADCASTSS consts<>+160(SB), Y3
-	VBROADCASTSS consts<>+96(SB), Y4
-	VBROADCASTSS consts<>+192(SB), Y5
-	VBROADCASTSS consts<>+2368(SB), Y6
+	VBROADCASTSS consts<>+960(SB), Y0
+	VBROADCASTSS consts<>+2304(SB), Y1
+	VBROADCASTSS consts<>+2208(SB), Y2
+	VBROADCASTSS consts<>+384(SB), Y3
+	VBROADCASTSS consts<>+160(SB), Y4
+	VBROADCASTSS consts<>+96(SB), Y5
+	VBROADCASTSS consts<>+192(SB), Y6
 
 row:
-	MOVQ         sums+16(FP), AX
-	VBROADCASTSS 256(AX), Y7
+	MOVQ         sums+8(FP), AX
+	CMPL         640(AX), $0x00
+	JNE          next
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 128(AX), Y7
 	VCVTDQ2PS    Y7, Y7
-	VSUBPS       consts<>+2336(SB), Y7, Y7
+	VSUBPS       consts<>+2368(SB), Y7, Y7
 	VSUBPS       Y7, Y1, Y8
-	VMULPS       Y3, Y7, Y7
-	VBROADCASTSS 1024(AX), Y9
-	VBROADCASTSS 1536(AX), Y10
-	VBROADCASTSS 1792(AX), Y11
-	MOVQ         logits+8(FP), AX
+	VMULPS       Y4, Y7, Y7
+	VBROADCASTSS 256(AX), Y9
+	VPAND        consts<>+0(SB), Y9, Y10
+	VCMPPS       $0x11, Y10, Y2, Y11
+	VCMPPS       $0x11, consts<>+928(SB), Y10, Y10
+	VPAND        Y11, Y10, Y10
+	VPAND        Y9, Y10, Y9
+	VBROADCASTSS (AX), Y10
+	VBROADCASTSS 512(AX), Y11
+	MOVQ         logits+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         classes+32(FP), DX
-	CMPQ         DX, $+16
-	JLT          all_part
+	CMPQ         DX, $+32
+	JLT          all_few
 
-all_tile:
+all_round:
 	VMOVUPS      (AX), Y12
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
+	VFMADD231PS  Y5, Y12, Y13
 	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2400(SB), Y6, Y14
+	VFNMADD231PS Y4, Y14, Y12
+	VFNMADD231PS Y6, Y14, Y12
+	VBROADCASTSS consts<>+2400(SB), Y14
 	VFMADD213PS  consts<>+2432(SB), Y12, Y14
 	VFMADD213PS  consts<>+2464(SB), Y12, Y14
 	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
+	VFMADD213PS  consts<>+2528(SB), Y12, Y14
+	VFMADD213PS  Y3, Y12, Y14
+	VFMADD213PS  Y3, Y14, Y12
 	VPSLLD       $0x17, Y13, Y13
 	VMULPS       Y13, Y12, Y12
 	VMULPS       Y11, Y12, Y13
@@ -14346,17 +18343,116 @@ all_tile:
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
+	VFMADD231PS  Y5, Y12, Y13
 	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2400(SB), Y6, Y14
+	VFNMADD231PS Y4, Y14, Y12
+	VFNMADD231PS Y6, Y14, Y12
+	VBROADCASTSS consts<>+2400(SB), Y14
 	VFMADD213PS  consts<>+2432(SB), Y12, Y14
 	VFMADD213PS  consts<>+2464(SB), Y12, Y14
 	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
+	VFMADD213PS  consts<>+2528(SB), Y12, Y14
+	VFMADD213PS  Y3, Y12, Y14
+	VFMADD213PS  Y3, Y14, Y12
+	VPSLLD       $0x17, Y13, Y13
+	VMULPS       Y13, Y12, Y12
+	VMULPS       Y11, Y12, Y13
+	VFMADD231PS  Y10, Y12, Y13
+	VCMPPS       $0x03, Y13, Y13, Y12
+	VBLENDVPS    Y12, consts<>+608(SB), Y13, Y12
+	VMOVUPS      Y12, 32(CX)
+	VMOVUPS      64(AX), Y12
+	VSUBPS       Y9, Y12, Y12
+	VMAXPS       Y12, Y7, Y12
+	VMOVAPS      Y8, Y13
+	VFMADD231PS  Y5, Y12, Y13
+	VSUBPS       Y8, Y13, Y14
+	VFNMADD231PS Y4, Y14, Y12
+	VFNMADD231PS Y6, Y14, Y12
+	VBROADCASTSS consts<>+2400(SB), Y14
+	VFMADD213PS  consts<>+2432(SB), Y12, Y14
+	VFMADD213PS  consts<>+2464(SB), Y12, Y14
+	VFMADD213PS  consts<>+2496(SB), Y12, Y14
+	VFMADD213PS  consts<>+2528(SB), Y12, Y14
+	VFMADD213PS  Y3, Y12, Y14
+	VFMADD213PS  Y3, Y14, Y12
+	VPSLLD       $0x17, Y13, Y13
+	VMULPS       Y13, Y12, Y12
+	VMULPS       Y11, Y12, Y13
+	VFMADD231PS  Y10, Y12, Y13
+	VCMPPS       $0x03, Y13, Y13, Y12
+	VBLENDVPS    Y12, consts<>+608(SB), Y13, Y12
+	VMOVUPS      Y12, 64(CX)
+	VMOVUPS      96(AX), Y12
+	VSUBPS       Y9, Y12, Y12
+	VMAXPS       Y12, Y7, Y12
+	VMOVAPS      Y8, Y13
+	VFMADD231PS  Y5, Y12, Y13
+	VSUBPS       Y8, Y13, Y14
+	VFNMADD231PS Y4, Y14, Y12
+	VFNMADD231PS Y6, Y14, Y12
+	VBROADCASTSS consts<>+2400(SB), Y14
+	VFMADD213PS  consts<>+2432(SB), Y12, Y14
+	VFMADD213PS  consts<>+2464(SB), Y12, Y14
+	VFMADD213PS  consts<>+2496(SB), Y12, Y14
+	VFMADD213PS  consts<>+2528(SB), Y12, Y14
+	VFMADD213PS  Y3, Y12, Y14
+	VFMADD213PS  Y3, Y14, Y12
+	VPSLLD       $0x17, Y13, Y13
+	VMULPS       Y13, Y12, Y12
+	VMULPS       Y11, Y12, Y13
+	VFMADD231PS  Y10, Y12, Y13
+	VCMPPS       $0x03, Y13, Y13, Y12
+	VBLENDVPS    Y12, consts<>+608(SB), Y13, Y12
+	VMOVUPS      Y12, 96(CX)
+	ADDQ         $+128, AX
+	ADDQ         $+128, CX
+	ADDQ         $-32, DX
+	CMPQ         DX, $+32
+	JGE          all_round
+
+all_few:
+	CMPQ DX, $+16
+	JLT  all_part
+
+all_tile:
+	VMOVUPS      (AX), Y12
+	VSUBPS       Y9, Y12, Y12
+	VMAXPS       Y12, Y7, Y12
+	VMOVAPS      Y8, Y13
+	VFMADD231PS  Y5, Y12, Y13
+	VSUBPS       Y8, Y13, Y14
+	VFNMADD231PS Y4, Y14, Y12
+	VFNMADD231PS Y6, Y14, Y12
+	VBROADCASTSS consts<>+2400(SB), Y14
+	VFMADD213PS  consts<>+2432(SB), Y12, Y14
+	VFMADD213PS  consts<>+2464(SB), Y12, Y14
+	VFMADD213PS  consts<>+2496(SB), Y12, Y14
+	VFMADD213PS  consts<>+2528(SB), Y12, Y14
+	VFMADD213PS  Y3, Y12, Y14
+	VFMADD213PS  Y3, Y14, Y12
+	VPSLLD       $0x17, Y13, Y13
+	VMULPS       Y13, Y12, Y12
+	VMULPS       Y11, Y12, Y13
+	VFMADD231PS  Y10, Y12, Y13
+	VCMPPS       $0x03, Y13, Y13, Y12
+	VBLENDVPS    Y12, consts<>+608(SB), Y13, Y12
+	VMOVUPS      Y12, (CX)
+	VMOVUPS      32(AX), Y12
+	VSUBPS       Y9, Y12, Y12
+	VMAXPS       Y12, Y7, Y12
+	VMOVAPS      Y8, Y13
+	VFMADD231PS  Y5, Y12, Y13
+	VSUBPS       Y8, Y13, Y14
+	VFNMADD231PS Y4, Y14, Y12
+	VFNMADD231PS Y6, Y14, Y12
+	VBROADCASTSS consts<>+2400(SB), Y14
+	VFMADD213PS  consts<>+2432(SB), Y12, Y14
+	VFMADD213PS  consts<>+2464(SB), Y12, Y14
+	VFMADD213PS  consts<>+2496(SB), Y12, Y14
+	VFMADD213PS  consts<>+2528(SB), Y12, Y14
+	VFMADD213PS  Y3, Y12, Y14
+	VFMADD213PS  Y3, Y14, Y12
 	VPSLLD       $0x17, Y13, Y13
 	VMULPS       Y13, Y12, Y12
 	VMULPS       Y11, Y12, Y13
@@ -14398,17 +18494,17 @@ all_part:
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y14
-	VFMADD231PS  Y4, Y12, Y14
+	VFMADD231PS  Y5, Y12, Y14
 	VSUBPS       Y8, Y14, Y15
-	VFNMADD231PS Y3, Y15, Y12
-	VFNMADD231PS Y5, Y15, Y12
-	VMOVAPS      Y12, Y15
-	VFMADD213PS  consts<>+2400(SB), Y6, Y15
+	VFNMADD231PS Y4, Y15, Y12
+	VFNMADD231PS Y6, Y15, Y12
+	VBROADCASTSS consts<>+2400(SB), Y15
 	VFMADD213PS  consts<>+2432(SB), Y12, Y15
 	VFMADD213PS  consts<>+2464(SB), Y12, Y15
 	VFMADD213PS  consts<>+2496(SB), Y12, Y15
-	VFMADD213PS  Y2, Y12, Y15
-	VFMADD213PS  Y2, Y15, Y12
+	VFMADD213PS  consts<>+2528(SB), Y12, Y15
+	VFMADD213PS  Y3, Y12, Y15
+	VFMADD213PS  Y3, Y15, Y12
 	VPSLLD       $0x17, Y14, Y14
 	VMULPS       Y14, Y12, Y12
 	VMULPS       Y11, Y12, Y14
@@ -14444,17 +18540,17 @@ partdone1:
 	VSUBPS       Y9, Y13, Y9
 	VMAXPS       Y9, Y7, Y7
 	VMOVAPS      Y8, Y9
-	VFMADD231PS  Y4, Y7, Y9
+	VFMADD231PS  Y5, Y7, Y9
 	VSUBPS       Y8, Y9, Y8
-	VFNMADD231PS Y3, Y8, Y7
-	VFNMADD231PS Y5, Y8, Y7
-	VMOVAPS      Y7, Y8
-	VFMADD213PS  consts<>+2400(SB), Y6, Y8
+	VFNMADD231PS Y4, Y8, Y7
+	VFNMADD231PS Y6, Y8, Y7
+	VBROADCASTSS consts<>+2400(SB), Y8
 	VFMADD213PS  consts<>+2432(SB), Y7, Y8
 	VFMADD213PS  consts<>+2464(SB), Y7, Y8
 	VFMADD213PS  consts<>+2496(SB), Y7, Y8
-	VFMADD213PS  Y2, Y7, Y8
-	VFMADD213PS  Y2, Y8, Y7
+	VFMADD213PS  consts<>+2528(SB), Y7, Y8
+	VFMADD213PS  Y3, Y7, Y8
+	VFMADD213PS  Y3, Y8, Y7
 	VPSLLD       $0x17, Y9, Y8
 	VMULPS       Y8, Y7, Y7
 	VMULPS       Y11, Y7, Y8
@@ -14488,73 +18584,400 @@ parttwo2:
 
 partdone2:
 all_done:
-	ADDQ $+4, sums+16(FP)
+next:
+	ADDQ $+4, sums+8(FP)
 	MOVQ classes+32(FP), AX
 	SHLQ $0x02, AX
-	ADDQ AX, logits+8(FP)
 	ADDQ AX, dst+0(FP)
+	ADDQ AX, logits+16(FP)
 	ADDQ $-1, rows+24(FP)
 	CMPQ rows+24(FP), $0x00
 	JNE  row
 	VZEROUPPER
 	RET
 
-// func softmaxGradRowsAVX512(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+// func gradScaleAVX512(dst *float32, sums *float32, rows int, classes int)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·softmaxGradRowsAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+2272(SB), Z0
-	VBROADCASTSS consts<>+640(SB), Z1
-	VBROADCASTSS consts<>+384(SB), Z2
-	VBROADCASTSS consts<>+160(SB), Z3
-	VBROADCASTSS consts<>+96(SB), Z4
-	VBROADCASTSS consts<>+192(SB), Z5
-	VBROADCASTSS consts<>+2368(SB), Z6
+TEXT ·gradScaleAVX512(SB), NOSPLIT, $0-32
+	VBROADCASTSS consts<>+960(SB), Z0
+
+row:
+	MOVQ         sums+8(FP), AX
+	CMPL         640(AX), $0x00
+	JEQ          next
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 512(AX), Z1
+	VBROADCASTSS (AX), Z2
+	MOVQ         dst+0(FP), AX
+	MOVQ         classes+24(FP), CX
+	CMPQ         CX, $+64
+	JLT          all_few
+
+all_round:
+	VMULPS  (AX), Z1, Z3
+	VMULPS  Z2, Z3, Z3
+	VMOVUPS Z3, (AX)
+	VMULPS  64(AX), Z1, Z3
+	VMULPS  Z2, Z3, Z3
+	VMOVUPS Z3, 64(AX)
+	VMULPS  128(AX), Z1, Z3
+	VMULPS  Z2, Z3, Z3
+	VMOVUPS Z3, 128(AX)
+	VMULPS  192(AX), Z1, Z3
+	VMULPS  Z2, Z3, Z3
+	VMOVUPS Z3, 192(AX)
+	ADDQ    $+256, AX
+	ADDQ    $-64, CX
+	CMPQ    CX, $+64
+	JGE     all_round
+
+all_few:
+	CMPQ CX, $+16
+	JLT  all_part
+
+all_tile:
+	VMULPS  (AX), Z1, Z3
+	VMULPS  Z2, Z3, Z3
+	VMOVUPS Z3, (AX)
+	ADDQ    $+64, AX
+	ADDQ    $-16, CX
+	CMPQ    CX, $+16
+	JGE     all_tile
+
+all_part:
+	CMPQ    CX, $+1
+	JLT     all_done
+	MOVL    $0x0000ffff, DX
+	BZHIL   CX, DX, DX
+	KMOVW   DX, K1
+	VMOVAPS Z0, Z3
+	VMOVUPS (AX), K1, Z3
+	VMULPS  Z1, Z3, Z1
+	VMULPS  Z2, Z1, Z1
+	VMOVUPS Z1, K1, (AX)
+
+all_done:
+next:
+	ADDQ $+4, sums+8(FP)
+	MOVQ classes+24(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ $-1, rows+16(FP)
+	CMPQ rows+16(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func gradScaleAVX2(dst *float32, sums *float32, rows int, classes int)
+// Requires: AVX, CMOV
+TEXT ·gradScaleAVX2(SB), NOSPLIT, $0-32
+	VBROADCASTSS consts<>+960(SB), Y0
+
+row:
+	MOVQ         sums+8(FP), AX
+	CMPL         640(AX), $0x00
+	JEQ          next
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 512(AX), Y1
+	VBROADCASTSS (AX), Y2
+	MOVQ         dst+0(FP), AX
+	MOVQ         classes+24(FP), CX
+	CMPQ         CX, $+32
+	JLT          all_few
+
+all_round:
+	VMULPS  (AX), Y1, Y3
+	VMULPS  Y2, Y3, Y3
+	VMOVUPS Y3, (AX)
+	VMULPS  32(AX), Y1, Y3
+	VMULPS  Y2, Y3, Y3
+	VMOVUPS Y3, 32(AX)
+	VMULPS  64(AX), Y1, Y3
+	VMULPS  Y2, Y3, Y3
+	VMOVUPS Y3, 64(AX)
+	VMULPS  96(AX), Y1, Y3
+	VMULPS  Y2, Y3, Y3
+	VMOVUPS Y3, 96(AX)
+	ADDQ    $+128, AX
+	ADDQ    $-32, CX
+	CMPQ    CX, $+32
+	JGE     all_round
+
+all_few:
+	CMPQ CX, $+16
+	JLT  all_part
+
+all_tile:
+	VMULPS  (AX), Y1, Y3
+	VMULPS  Y2, Y3, Y3
+	VMOVUPS Y3, (AX)
+	VMULPS  32(AX), Y1, Y3
+	VMULPS  Y2, Y3, Y3
+	VMOVUPS Y3, 32(AX)
+	ADDQ    $+64, AX
+	ADDQ    $-16, CX
+	CMPQ    CX, $+16
+	JGE     all_tile
+
+all_part:
+	CMPQ       CX, $+1
+	JLT        all_done
+	MOVQ       $0x00000008, DX
+	MOVQ       CX, BX
+	CMPQ       BX, DX
+	CMOVQGT    DX, BX
+	NEGQ       BX
+	LEAQ       lane_mask<>+32(SB), DX
+	VMOVUPS    (DX)(BX*4), Y3
+	VMASKMOVPS (AX), Y3, Y4
+	VBLENDVPS  Y3, Y4, Y0, Y3
+	MOVQ       $0x00000000, BX
+	MOVQ       CX, DX
+	SUBQ       $+8, DX
+	CMOVQLT    BX, DX
+	MOVQ       $0x00000008, BX
+	MOVQ       DX, SI
+	CMPQ       SI, BX
+	CMOVQGT    BX, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), BX
+	VMOVUPS    (BX)(SI*4), Y4
+	VMASKMOVPS 32(AX), Y4, Y5
+	VBLENDVPS  Y4, Y5, Y0, Y4
+	VMULPS     Y1, Y3, Y3
+	VMULPS     Y2, Y3, Y3
+	CMPQ       CX, $+8
+	JLT        partless1
+	VMOVUPS    Y3, (AX)
+	JMP        partdone1
+
+partless1:
+	MOVQ         AX, BX
+	TESTQ        $0x00000004, CX
+	JEQ          partfour1
+	VMOVUPS      X3, (BX)
+	ADDQ         $+16, BX
+	VEXTRACTF128 $0x01, Y3, X3
+
+partfour1:
+	TESTQ   $0x00000002, CX
+	JEQ     parttwo1
+	VMOVLPS X3, (BX)
+	ADDQ    $+8, BX
+	VPSRLDQ $0x08, X3, X3
+
+parttwo1:
+	TESTQ  $0x00000001, CX
+	JEQ    partdone1
+	VMOVSS X3, (BX)
+
+partdone1:
+	VMULPS  Y1, Y4, Y1
+	VMULPS  Y2, Y1, Y1
+	CMPQ    DX, $+8
+	JLT     partless2
+	VMOVUPS Y1, 32(AX)
+	JMP     partdone2
+
+partless2:
+	MOVQ         AX, AX
+	TESTQ        $0x00000004, DX
+	JEQ          partfour2
+	VMOVUPS      X1, 32(AX)
+	ADDQ         $+16, AX
+	VEXTRACTF128 $0x01, Y1, X1
+
+partfour2:
+	TESTQ   $0x00000002, DX
+	JEQ     parttwo2
+	VMOVLPS X1, 32(AX)
+	ADDQ    $+8, AX
+	VPSRLDQ $0x08, X1, X1
+
+parttwo2:
+	TESTQ  $0x00000001, DX
+	JEQ    partdone2
+	VMOVSS X1, 32(AX)
+
+partdone2:
+all_done:
+next:
+	ADDQ $+4, sums+8(FP)
+	MOVQ classes+24(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ $-1, rows+16(FP)
+	CMPQ rows+16(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func gradRowsAVX512(dst *float32, sums *float32, logits *float32, rows int, classes int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·gradRowsAVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+2304(SB), Z0
+	VBROADCASTSS consts<>+2208(SB), Z1
+	VBROADCASTSS consts<>+960(SB), Z2
+	VBROADCASTSS consts<>+384(SB), Z3
+	VBROADCASTSS consts<>+160(SB), Z4
+	VBROADCASTSS consts<>+96(SB), Z5
+	VBROADCASTSS consts<>+192(SB), Z6
 	VBROADCASTSS consts<>+2400(SB), Z7
 	VBROADCASTSS consts<>+2432(SB), Z8
 	VBROADCASTSS consts<>+2464(SB), Z9
 	VBROADCASTSS consts<>+2496(SB), Z10
-	VBROADCASTSS consts<>+608(SB), Z11
-	VBROADCASTSS consts<>+2336(SB), Z12
+	VBROADCASTSS consts<>+2528(SB), Z11
+	VBROADCASTSS consts<>+608(SB), Z12
+	VBROADCASTSS consts<>+2368(SB), Z13
+	VBROADCASTSS consts<>+0(SB), Z14
+	VBROADCASTSS consts<>+928(SB), Z15
 
 row:
-	MOVQ         sums+16(FP), AX
-	VBROADCASTSS 256(AX), Z13
-	VCVTDQ2PS    Z13, Z13
-	VSUBPS       Z12, Z13, Z13
-	VSUBPS       Z13, Z0, Z14
-	VMULPS       Z3, Z13, Z13
-	VBROADCASTSS 1024(AX), Z15
-	VBROADCASTSS 1280(AX), Z16
-	VBROADCASTSS 1536(AX), Z17
-	MOVQ         logits+8(FP), AX
+	MOVQ         sums+8(FP), AX
+	CMPL         640(AX), $0x00
+	JNE          next
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 128(AX), Z16
+	VCVTDQ2PS    Z16, Z16
+	VSUBPS       Z13, Z16, Z16
+	VSUBPS       Z16, Z0, Z17
+	VMULPS       Z4, Z16, Z16
+	VBROADCASTSS 256(AX), Z18
+	VPANDD       Z14, Z18, Z19
+	VCMPPS       $0x11, Z19, Z1, K1
+	VCMPPS       $0x11, Z15, Z19, K2
+	KANDW        K1, K2, K1
+	VMOVAPS.Z    Z18, K1, Z18
+	VBROADCASTSS 512(AX), Z19
+	VBROADCASTSS (AX), Z20
+	MOVQ         logits+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         classes+32(FP), DX
-	CMPQ         DX, $+16
-	JLT          all_part
+	CMPQ         DX, $+64
+	JLT          all_few
+
+all_round:
+	VMOVUPS      (AX), Z21
+	VSUBPS       Z18, Z21, Z21
+	VMAXPS       Z21, Z16, Z21
+	VMOVAPS      Z17, Z22
+	VFMADD231PS  Z5, Z21, Z22
+	VSUBPS       Z17, Z22, Z23
+	VFNMADD231PS Z4, Z23, Z21
+	VFNMADD231PS Z6, Z23, Z21
+	VMOVAPS      Z8, Z23
+	VFMADD231PS  Z7, Z21, Z23
+	VFMADD213PS  Z9, Z21, Z23
+	VFMADD213PS  Z10, Z21, Z23
+	VFMADD213PS  Z11, Z21, Z23
+	VFMADD213PS  Z3, Z21, Z23
+	VFMADD213PS  Z3, Z23, Z21
+	VPSLLD       $0x17, Z22, Z22
+	VMULPS       Z22, Z21, Z21
+	VMULPS       Z19, Z21, Z21
+	VMULPS       Z20, Z21, Z21
+	VCMPPS       $0x03, Z21, Z21, K1
+	VBLENDMPS    Z12, Z21, K1, Z21
+	VMOVUPS      Z21, (CX)
+	VMOVUPS      64(AX), Z21
+	VSUBPS       Z18, Z21, Z21
+	VMAXPS       Z21, Z16, Z21
+	VMOVAPS      Z17, Z22
+	VFMADD231PS  Z5, Z21, Z22
+	VSUBPS       Z17, Z22, Z23
+	VFNMADD231PS Z4, Z23, Z21
+	VFNMADD231PS Z6, Z23, Z21
+	VMOVAPS      Z8, Z23
+	VFMADD231PS  Z7, Z21, Z23
+	VFMADD213PS  Z9, Z21, Z23
+	VFMADD213PS  Z10, Z21, Z23
+	VFMADD213PS  Z11, Z21, Z23
+	VFMADD213PS  Z3, Z21, Z23
+	VFMADD213PS  Z3, Z23, Z21
+	VPSLLD       $0x17, Z22, Z22
+	VMULPS       Z22, Z21, Z21
+	VMULPS       Z19, Z21, Z21
+	VMULPS       Z20, Z21, Z21
+	VCMPPS       $0x03, Z21, Z21, K1
+	VBLENDMPS    Z12, Z21, K1, Z21
+	VMOVUPS      Z21, 64(CX)
+	VMOVUPS      128(AX), Z21
+	VSUBPS       Z18, Z21, Z21
+	VMAXPS       Z21, Z16, Z21
+	VMOVAPS      Z17, Z22
+	VFMADD231PS  Z5, Z21, Z22
+	VSUBPS       Z17, Z22, Z23
+	VFNMADD231PS Z4, Z23, Z21
+	VFNMADD231PS Z6, Z23, Z21
+	VMOVAPS      Z8, Z23
+	VFMADD231PS  Z7, Z21, Z23
+	VFMADD213PS  Z9, Z21, Z23
+	VFMADD213PS  Z10, Z21, Z23
+	VFMADD213PS  Z11, Z21, Z23
+	VFMADD213PS  Z3, Z21, Z23
+	VFMADD213PS  Z3, Z23, Z21
+	VPSLLD       $0x17, Z22, Z22
+	VMULPS       Z22, Z21, Z21
+	VMULPS       Z19, Z21, Z21
+	VMULPS       Z20, Z21, Z21
+	VCMPPS       $0x03, Z21, Z21, K1
+	VBLENDMPS    Z12, Z21, K1, Z21
+	VMOVUPS      Z21, 128(CX)
+	VMOVUPS      192(AX), Z21
+	VSUBPS       Z18, Z21, Z21
+	VMAXPS       Z21, Z16, Z21
+	VMOVAPS      Z17, Z22
+	VFMADD231PS  Z5, Z21, Z22
+	VSUBPS       Z17, Z22, Z23
+	VFNMADD231PS Z4, Z23, Z21
+	VFNMADD231PS Z6, Z23, Z21
+	VMOVAPS      Z8, Z23
+	VFMADD231PS  Z7, Z21, Z23
+	VFMADD213PS  Z9, Z21, Z23
+	VFMADD213PS  Z10, Z21, Z23
+	VFMADD213PS  Z11, Z21, Z23
+	VFMADD213PS  Z3, Z21, Z23
+	VFMADD213PS  Z3, Z23, Z21
+	VPSLLD       $0x17, Z22, Z22
+	VMULPS       Z22, Z21, Z21
+	VMULPS       Z19, Z21, Z21
+	VMULPS       Z20, Z21, Z21
+	VCMPPS       $0x03, Z21, Z21, K1
+	VBLENDMPS    Z12, Z21, K1, Z21
+	VMOVUPS      Z21, 192(CX)
+	ADDQ         $+256, AX
+	ADDQ         $+256, CX
+	ADDQ         $-64, DX
+	CMPQ         DX, $+64
+	JGE          all_round
+
+all_few:
+	CMPQ DX, $+16
+	JLT  all_part
 
 all_tile:
-	VMOVUPS      (AX), Z18
-	VSUBPS       Z15, Z18, Z18
-	VMAXPS       Z18, Z13, Z18
-	VMOVAPS      Z14, Z19
-	VFMADD231PS  Z4, Z18, Z19
-	VSUBPS       Z14, Z19, Z20
-	VFNMADD231PS Z3, Z20, Z18
-	VFNMADD231PS Z5, Z20, Z18
-	VMOVAPS      Z7, Z20
-	VFMADD231PS  Z6, Z18, Z20
-	VFMADD213PS  Z8, Z18, Z20
-	VFMADD213PS  Z9, Z18, Z20
-	VFMADD213PS  Z10, Z18, Z20
-	VFMADD213PS  Z2, Z18, Z20
-	VFMADD213PS  Z2, Z20, Z18
-	VPSLLD       $0x17, Z19, Z19
-	VMULPS       Z19, Z18, Z18
-	VMULPS       Z16, Z18, Z18
-	VMULPS       Z17, Z18, Z18
-	VCMPPS       $0x03, Z18, Z18, K1
-	VBLENDMPS    Z11, Z18, K1, Z18
-	VMOVUPS      Z18, (CX)
+	VMOVUPS      (AX), Z21
+	VSUBPS       Z18, Z21, Z21
+	VMAXPS       Z21, Z16, Z21
+	VMOVAPS      Z17, Z22
+	VFMADD231PS  Z5, Z21, Z22
+	VSUBPS       Z17, Z22, Z23
+	VFNMADD231PS Z4, Z23, Z21
+	VFNMADD231PS Z6, Z23, Z21
+	VMOVAPS      Z8, Z23
+	VFMADD231PS  Z7, Z21, Z23
+	VFMADD213PS  Z9, Z21, Z23
+	VFMADD213PS  Z10, Z21, Z23
+	VFMADD213PS  Z11, Z21, Z23
+	VFMADD213PS  Z3, Z21, Z23
+	VFMADD213PS  Z3, Z23, Z21
+	VPSLLD       $0x17, Z22, Z22
+	VMULPS       Z22, Z21, Z21
+	VMULPS       Z19, Z21, Z21
+	VMULPS       Z20, Z21, Z21
+	VCMPPS       $0x03, Z21, Z21, K1
+	VBLENDMPS    Z12, Z21, K1, Z21
+	VMOVUPS      Z21, (CX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	ADDQ         $-16, DX
@@ -14567,85 +18990,94 @@ all_part:
 	MOVL         $0x0000ffff, BX
 	BZHIL        DX, BX, BX
 	KMOVW        BX, K1
-	VMOVAPS      Z1, Z18
-	VMOVUPS      (AX), K1, Z18
-	VSUBPS       Z15, Z18, Z15
-	VMAXPS       Z15, Z13, Z13
-	VMOVAPS      Z14, Z15
-	VFMADD231PS  Z4, Z13, Z15
-	VSUBPS       Z14, Z15, Z14
-	VFNMADD231PS Z3, Z14, Z13
-	VFNMADD231PS Z5, Z14, Z13
-	VMOVAPS      Z7, Z14
-	VFMADD231PS  Z6, Z13, Z14
-	VFMADD213PS  Z8, Z13, Z14
-	VFMADD213PS  Z9, Z13, Z14
-	VFMADD213PS  Z10, Z13, Z14
-	VFMADD213PS  Z2, Z13, Z14
-	VFMADD213PS  Z2, Z14, Z13
-	VPSLLD       $0x17, Z15, Z14
-	VMULPS       Z14, Z13, Z13
-	VMULPS       Z16, Z13, Z13
-	VMULPS       Z17, Z13, Z13
-	VCMPPS       $0x03, Z13, Z13, K2
-	VBLENDMPS    Z11, Z13, K2, Z13
-	VMOVUPS      Z13, K1, (CX)
+	VMOVAPS      Z2, Z21
+	VMOVUPS      (AX), K1, Z21
+	VSUBPS       Z18, Z21, Z18
+	VMAXPS       Z18, Z16, Z16
+	VMOVAPS      Z17, Z18
+	VFMADD231PS  Z5, Z16, Z18
+	VSUBPS       Z17, Z18, Z17
+	VFNMADD231PS Z4, Z17, Z16
+	VFNMADD231PS Z6, Z17, Z16
+	VMOVAPS      Z8, Z17
+	VFMADD231PS  Z7, Z16, Z17
+	VFMADD213PS  Z9, Z16, Z17
+	VFMADD213PS  Z10, Z16, Z17
+	VFMADD213PS  Z11, Z16, Z17
+	VFMADD213PS  Z3, Z16, Z17
+	VFMADD213PS  Z3, Z17, Z16
+	VPSLLD       $0x17, Z18, Z17
+	VMULPS       Z17, Z16, Z16
+	VMULPS       Z19, Z16, Z16
+	VMULPS       Z20, Z16, Z16
+	VCMPPS       $0x03, Z16, Z16, K2
+	VBLENDMPS    Z12, Z16, K2, Z16
+	VMOVUPS      Z16, K1, (CX)
 
 all_done:
-	ADDQ $+4, sums+16(FP)
+next:
+	ADDQ $+4, sums+8(FP)
 	MOVQ classes+32(FP), AX
 	SHLQ $0x02, AX
-	ADDQ AX, logits+8(FP)
 	ADDQ AX, dst+0(FP)
+	ADDQ AX, logits+16(FP)
 	ADDQ $-1, rows+24(FP)
 	CMPQ rows+24(FP), $0x00
 	JNE  row
 	VZEROUPPER
 	RET
 
-// func softmaxGradRowsAVX2(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+// func gradRowsAVX2(dst *float32, sums *float32, logits *float32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·softmaxGradRowsAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+640(SB), Y0
-	VBROADCASTSS consts<>+2272(SB), Y1
-	VBROADCASTSS consts<>+384(SB), Y2
-	VBROADCASTSS consts<>+160(SB), Y3
-	VBROADCASTSS consts<>+96(SB), Y4
-	VBROADCASTSS consts<>+192(SB), Y5
-	VBROADCASTSS consts<>+2368(SB), Y6
+TEXT ·gradRowsAVX2(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+960(SB), Y0
+	VBROADCASTSS consts<>+2304(SB), Y1
+	VBROADCASTSS consts<>+2208(SB), Y2
+	VBROADCASTSS consts<>+384(SB), Y3
+	VBROADCASTSS consts<>+160(SB), Y4
+	VBROADCASTSS consts<>+96(SB), Y5
+	VBROADCASTSS consts<>+192(SB), Y6
 
 row:
-	MOVQ         sums+16(FP), AX
-	VBROADCASTSS 256(AX), Y7
+	MOVQ         sums+8(FP), AX
+	CMPL         640(AX), $0x00
+	JNE          next
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 128(AX), Y7
 	VCVTDQ2PS    Y7, Y7
-	VSUBPS       consts<>+2336(SB), Y7, Y7
+	VSUBPS       consts<>+2368(SB), Y7, Y7
 	VSUBPS       Y7, Y1, Y8
-	VMULPS       Y3, Y7, Y7
-	VBROADCASTSS 1024(AX), Y9
-	VBROADCASTSS 1280(AX), Y10
-	VBROADCASTSS 1536(AX), Y11
-	MOVQ         logits+8(FP), AX
+	VMULPS       Y4, Y7, Y7
+	VBROADCASTSS 256(AX), Y9
+	VPAND        consts<>+0(SB), Y9, Y10
+	VCMPPS       $0x11, Y10, Y2, Y11
+	VCMPPS       $0x11, consts<>+928(SB), Y10, Y10
+	VPAND        Y11, Y10, Y10
+	VPAND        Y9, Y10, Y9
+	VBROADCASTSS 512(AX), Y10
+	VBROADCASTSS (AX), Y11
+	MOVQ         logits+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         classes+32(FP), DX
-	CMPQ         DX, $+16
-	JLT          all_part
+	CMPQ         DX, $+32
+	JLT          all_few
 
-all_tile:
+all_round:
 	VMOVUPS      (AX), Y12
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
+	VFMADD231PS  Y5, Y12, Y13
 	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2400(SB), Y6, Y14
+	VFNMADD231PS Y4, Y14, Y12
+	VFNMADD231PS Y6, Y14, Y12
+	VBROADCASTSS consts<>+2400(SB), Y14
 	VFMADD213PS  consts<>+2432(SB), Y12, Y14
 	VFMADD213PS  consts<>+2464(SB), Y12, Y14
 	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
+	VFMADD213PS  consts<>+2528(SB), Y12, Y14
+	VFMADD213PS  Y3, Y12, Y14
+	VFMADD213PS  Y3, Y14, Y12
 	VPSLLD       $0x17, Y13, Y13
 	VMULPS       Y13, Y12, Y12
 	VMULPS       Y10, Y12, Y12
@@ -14657,17 +19089,116 @@ all_tile:
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
+	VFMADD231PS  Y5, Y12, Y13
 	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2400(SB), Y6, Y14
+	VFNMADD231PS Y4, Y14, Y12
+	VFNMADD231PS Y6, Y14, Y12
+	VBROADCASTSS consts<>+2400(SB), Y14
 	VFMADD213PS  consts<>+2432(SB), Y12, Y14
 	VFMADD213PS  consts<>+2464(SB), Y12, Y14
 	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
+	VFMADD213PS  consts<>+2528(SB), Y12, Y14
+	VFMADD213PS  Y3, Y12, Y14
+	VFMADD213PS  Y3, Y14, Y12
+	VPSLLD       $0x17, Y13, Y13
+	VMULPS       Y13, Y12, Y12
+	VMULPS       Y10, Y12, Y12
+	VMULPS       Y11, Y12, Y12
+	VCMPPS       $0x03, Y12, Y12, Y13
+	VBLENDVPS    Y13, consts<>+608(SB), Y12, Y12
+	VMOVUPS      Y12, 32(CX)
+	VMOVUPS      64(AX), Y12
+	VSUBPS       Y9, Y12, Y12
+	VMAXPS       Y12, Y7, Y12
+	VMOVAPS      Y8, Y13
+	VFMADD231PS  Y5, Y12, Y13
+	VSUBPS       Y8, Y13, Y14
+	VFNMADD231PS Y4, Y14, Y12
+	VFNMADD231PS Y6, Y14, Y12
+	VBROADCASTSS consts<>+2400(SB), Y14
+	VFMADD213PS  consts<>+2432(SB), Y12, Y14
+	VFMADD213PS  consts<>+2464(SB), Y12, Y14
+	VFMADD213PS  consts<>+2496(SB), Y12, Y14
+	VFMADD213PS  consts<>+2528(SB), Y12, Y14
+	VFMADD213PS  Y3, Y12, Y14
+	VFMADD213PS  Y3, Y14, Y12
+	VPSLLD       $0x17, Y13, Y13
+	VMULPS       Y13, Y12, Y12
+	VMULPS       Y10, Y12, Y12
+	VMULPS       Y11, Y12, Y12
+	VCMPPS       $0x03, Y12, Y12, Y13
+	VBLENDVPS    Y13, consts<>+608(SB), Y12, Y12
+	VMOVUPS      Y12, 64(CX)
+	VMOVUPS      96(AX), Y12
+	VSUBPS       Y9, Y12, Y12
+	VMAXPS       Y12, Y7, Y12
+	VMOVAPS      Y8, Y13
+	VFMADD231PS  Y5, Y12, Y13
+	VSUBPS       Y8, Y13, Y14
+	VFNMADD231PS Y4, Y14, Y12
+	VFNMADD231PS Y6, Y14, Y12
+	VBROADCASTSS consts<>+2400(SB), Y14
+	VFMADD213PS  consts<>+2432(SB), Y12, Y14
+	VFMADD213PS  consts<>+2464(SB), Y12, Y14
+	VFMADD213PS  consts<>+2496(SB), Y12, Y14
+	VFMADD213PS  consts<>+2528(SB), Y12, Y14
+	VFMADD213PS  Y3, Y12, Y14
+	VFMADD213PS  Y3, Y14, Y12
+	VPSLLD       $0x17, Y13, Y13
+	VMULPS       Y13, Y12, Y12
+	VMULPS       Y10, Y12, Y12
+	VMULPS       Y11, Y12, Y12
+	VCMPPS       $0x03, Y12, Y12, Y13
+	VBLENDVPS    Y13, consts<>+608(SB), Y12, Y12
+	VMOVUPS      Y12, 96(CX)
+	ADDQ         $+128, AX
+	ADDQ         $+128, CX
+	ADDQ         $-32, DX
+	CMPQ         DX, $+32
+	JGE          all_round
+
+all_few:
+	CMPQ DX, $+16
+	JLT  all_part
+
+all_tile:
+	VMOVUPS      (AX), Y12
+	VSUBPS       Y9, Y12, Y12
+	VMAXPS       Y12, Y7, Y12
+	VMOVAPS      Y8, Y13
+	VFMADD231PS  Y5, Y12, Y13
+	VSUBPS       Y8, Y13, Y14
+	VFNMADD231PS Y4, Y14, Y12
+	VFNMADD231PS Y6, Y14, Y12
+	VBROADCASTSS consts<>+2400(SB), Y14
+	VFMADD213PS  consts<>+2432(SB), Y12, Y14
+	VFMADD213PS  consts<>+2464(SB), Y12, Y14
+	VFMADD213PS  consts<>+2496(SB), Y12, Y14
+	VFMADD213PS  consts<>+2528(SB), Y12, Y14
+	VFMADD213PS  Y3, Y12, Y14
+	VFMADD213PS  Y3, Y14, Y12
+	VPSLLD       $0x17, Y13, Y13
+	VMULPS       Y13, Y12, Y12
+	VMULPS       Y10, Y12, Y12
+	VMULPS       Y11, Y12, Y12
+	VCMPPS       $0x03, Y12, Y12, Y13
+	VBLENDVPS    Y13, consts<>+608(SB), Y12, Y12
+	VMOVUPS      Y12, (CX)
+	VMOVUPS      32(AX), Y12
+	VSUBPS       Y9, Y12, Y12
+	VMAXPS       Y12, Y7, Y12
+	VMOVAPS      Y8, Y13
+	VFMADD231PS  Y5, Y12, Y13
+	VSUBPS       Y8, Y13, Y14
+	VFNMADD231PS Y4, Y14, Y12
+	VFNMADD231PS Y6, Y14, Y12
+	VBROADCASTSS consts<>+2400(SB), Y14
+	VFMADD213PS  consts<>+2432(SB), Y12, Y14
+	VFMADD213PS  consts<>+2464(SB), Y12, Y14
+	VFMADD213PS  consts<>+2496(SB), Y12, Y14
+	VFMADD213PS  consts<>+2528(SB), Y12, Y14
+	VFMADD213PS  Y3, Y12, Y14
+	VFMADD213PS  Y3, Y14, Y12
 	VPSLLD       $0x17, Y13, Y13
 	VMULPS       Y13, Y12, Y12
 	VMULPS       Y10, Y12, Y12
@@ -14709,17 +19240,17 @@ all_part:
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y14
-	VFMADD231PS  Y4, Y12, Y14
+	VFMADD231PS  Y5, Y12, Y14
 	VSUBPS       Y8, Y14, Y15
-	VFNMADD231PS Y3, Y15, Y12
-	VFNMADD231PS Y5, Y15, Y12
-	VMOVAPS      Y12, Y15
-	VFMADD213PS  consts<>+2400(SB), Y6, Y15
+	VFNMADD231PS Y4, Y15, Y12
+	VFNMADD231PS Y6, Y15, Y12
+	VBROADCASTSS consts<>+2400(SB), Y15
 	VFMADD213PS  consts<>+2432(SB), Y12, Y15
 	VFMADD213PS  consts<>+2464(SB), Y12, Y15
 	VFMADD213PS  consts<>+2496(SB), Y12, Y15
-	VFMADD213PS  Y2, Y12, Y15
-	VFMADD213PS  Y2, Y15, Y12
+	VFMADD213PS  consts<>+2528(SB), Y12, Y15
+	VFMADD213PS  Y3, Y12, Y15
+	VFMADD213PS  Y3, Y15, Y12
 	VPSLLD       $0x17, Y14, Y14
 	VMULPS       Y14, Y12, Y12
 	VMULPS       Y10, Y12, Y12
@@ -14755,17 +19286,17 @@ partdone1:
 	VSUBPS       Y9, Y13, Y9
 	VMAXPS       Y9, Y7, Y7
 	VMOVAPS      Y8, Y9
-	VFMADD231PS  Y4, Y7, Y9
+	VFMADD231PS  Y5, Y7, Y9
 	VSUBPS       Y8, Y9, Y8
-	VFNMADD231PS Y3, Y8, Y7
-	VFNMADD231PS Y5, Y8, Y7
-	VMOVAPS      Y7, Y8
-	VFMADD213PS  consts<>+2400(SB), Y6, Y8
+	VFNMADD231PS Y4, Y8, Y7
+	VFNMADD231PS Y6, Y8, Y7
+	VBROADCASTSS consts<>+2400(SB), Y8
 	VFMADD213PS  consts<>+2432(SB), Y7, Y8
 	VFMADD213PS  consts<>+2464(SB), Y7, Y8
 	VFMADD213PS  consts<>+2496(SB), Y7, Y8
-	VFMADD213PS  Y2, Y7, Y8
-	VFMADD213PS  Y2, Y8, Y7
+	VFMADD213PS  consts<>+2528(SB), Y7, Y8
+	VFMADD213PS  Y3, Y7, Y8
+	VFMADD213PS  Y3, Y8, Y7
 	VPSLLD       $0x17, Y9, Y8
 	VMULPS       Y8, Y7, Y7
 	VMULPS       Y10, Y7, Y7
@@ -14799,121 +19330,439 @@ parttwo2:
 
 partdone2:
 all_done:
-	ADDQ $+4, sums+16(FP)
+next:
+	ADDQ $+4, sums+8(FP)
 	MOVQ classes+32(FP), AX
 	SHLQ $0x02, AX
-	ADDQ AX, logits+8(FP)
 	ADDQ AX, dst+0(FP)
+	ADDQ AX, logits+16(FP)
 	ADDQ $-1, rows+24(FP)
 	CMPQ rows+24(FP), $0x00
 	JNE  row
 	VZEROUPPER
 	RET
 
-// func logSoftmaxRowsAVX512(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+// func rowFirstAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·rowFirstAVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+0(SB), Z0
+	VBROADCASTSS consts<>+640(SB), Z1
+	VBROADCASTSS consts<>+960(SB), Z2
+	VBROADCASTSS consts<>+608(SB), Z3
+	VBROADCASTSS consts<>+2720(SB), Z4
+
+row:
+	VMOVAPS Z1, Z7
+	VMOVUPS lane_numbers<>+0(SB), Z8
+	VMOVAPS Z2, Z6
+	MOVQ    classes+32(FP), AX
+	MOVQ    logits+8(FP), CX
+	CMPQ    AX, $+64
+	JLT     all_few
+
+all_round:
+	VMOVUPS   (CX), Z5
+	VCMPPS    $0x11, Z5, Z7, K1
+	VBLENDMPS Z8, Z6, K1, Z6
+	VBLENDMPS Z5, Z7, K1, Z7
+	VPADDD    Z4, Z8, Z8
+	VMOVUPS   64(CX), Z5
+	VCMPPS    $0x11, Z5, Z7, K1
+	VBLENDMPS Z8, Z6, K1, Z6
+	VBLENDMPS Z5, Z7, K1, Z7
+	VPADDD    Z4, Z8, Z8
+	VMOVUPS   128(CX), Z5
+	VCMPPS    $0x11, Z5, Z7, K1
+	VBLENDMPS Z8, Z6, K1, Z6
+	VBLENDMPS Z5, Z7, K1, Z7
+	VPADDD    Z4, Z8, Z8
+	VMOVUPS   192(CX), Z5
+	VCMPPS    $0x11, Z5, Z7, K1
+	VBLENDMPS Z8, Z6, K1, Z6
+	VBLENDMPS Z5, Z7, K1, Z7
+	VPADDD    Z4, Z8, Z8
+	ADDQ      $+256, CX
+	ADDQ      $-64, AX
+	CMPQ      AX, $+64
+	JGE       all_round
+
+all_few:
+	CMPQ AX, $+16
+	JLT  all_part
+
+all_tile:
+	VMOVUPS   (CX), Z5
+	VCMPPS    $0x11, Z5, Z7, K1
+	VBLENDMPS Z8, Z6, K1, Z6
+	VBLENDMPS Z5, Z7, K1, Z7
+	VPADDD    Z4, Z8, Z8
+	ADDQ      $+64, CX
+	ADDQ      $-16, AX
+	CMPQ      AX, $+16
+	JGE       all_tile
+
+all_part:
+	CMPQ      AX, $+1
+	JLT       all_done
+	MOVL      $0x0000ffff, DX
+	BZHIL     AX, DX, DX
+	KMOVW     DX, K1
+	VMOVAPS   Z3, Z5
+	VMOVUPS   (CX), K1, Z5
+	VCMPPS    $0x11, Z5, Z7, K1
+	VBLENDMPS Z8, Z6, K1, Z6
+	VBLENDMPS Z5, Z7, K1, Z7
+	VPADDD    Z4, Z8, Z8
+
+all_done:
+	// the largest of all lanes, the first of its places
+	VSHUFF64X2 $0x4e, Z7, Z7, Z5
+	VMAXPS     Z5, Z7, Z5
+	VSHUFF64X2 $0xb1, Z5, Z5, Z8
+	VMAXPS     Z8, Z5, Z5
+	VPERMILPS  $0x4e, Z5, Z8
+	VMAXPS     Z8, Z5, Z5
+	VPERMILPS  $0xb1, Z5, Z8
+	VMAXPS     Z8, Z5, Z5
+	VCMPPS     $0x00, Z5, Z7, K1
+	VBLENDMPS  Z6, Z0, K1, Z6
+	VPMINSD    Z0, Z6, Z6
+	MOVQ       sums+0(FP), AX
+	VMOVSS     X5, (AX)
+	MOVQ       labels+16(FP), AX
+	VSHUFF64X2 $0x4e, Z6, Z6, Z5
+	VPMINSD    Z5, Z6, Z5
+	VSHUFF64X2 $0xb1, Z5, Z5, Z6
+	VPMINSD    Z6, Z5, Z5
+	VPERMILPS  $0x4e, Z5, Z6
+	VPMINSD    Z6, Z5, Z5
+	VPERMILPS  $0xb1, Z5, Z6
+	VPMINSD    Z6, Z5, Z5
+	VMOVSS     X5, (AX)
+	ADDQ       $+4, sums+0(FP)
+	ADDQ       $+4, labels+16(FP)
+	MOVQ       classes+32(FP), AX
+	SHLQ       $0x02, AX
+	ADDQ       AX, logits+8(FP)
+	ADDQ       $-1, rows+24(FP)
+	CMPQ       rows+24(FP), $0x00
+	JNE        row
+	VZEROUPPER
+	RET
+
+// func rowFirstAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·rowFirstAVX2(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+0(SB), Y0
+	VBROADCASTSS consts<>+640(SB), Y1
+	VBROADCASTSS consts<>+960(SB), Y2
+	VBROADCASTSS consts<>+608(SB), Y3
+	VBROADCASTSS consts<>+2720(SB), Y4
+
+row:
+	VMOVAPS Y1, Y8
+	VMOVUPS lane_numbers<>+0(SB), Y9
+	VMOVAPS Y2, Y7
+	VMOVAPS Y1, Y11
+	VMOVUPS lane_numbers<>+32(SB), Y12
+	VMOVAPS Y2, Y10
+	MOVQ    classes+32(FP), AX
+	MOVQ    logits+8(FP), CX
+	CMPQ    AX, $+32
+	JLT     all_few
+
+all_round:
+	VMOVUPS   (CX), Y5
+	VCMPPS    $0x11, Y5, Y8, Y6
+	VBLENDVPS Y6, Y9, Y7, Y7
+	VBLENDVPS Y6, Y5, Y8, Y8
+	VPADDD    Y4, Y9, Y9
+	VMOVUPS   32(CX), Y5
+	VCMPPS    $0x11, Y5, Y11, Y6
+	VBLENDVPS Y6, Y12, Y10, Y10
+	VBLENDVPS Y6, Y5, Y11, Y11
+	VPADDD    Y4, Y12, Y12
+	VMOVUPS   64(CX), Y5
+	VCMPPS    $0x11, Y5, Y8, Y6
+	VBLENDVPS Y6, Y9, Y7, Y7
+	VBLENDVPS Y6, Y5, Y8, Y8
+	VPADDD    Y4, Y9, Y9
+	VMOVUPS   96(CX), Y5
+	VCMPPS    $0x11, Y5, Y11, Y6
+	VBLENDVPS Y6, Y12, Y10, Y10
+	VBLENDVPS Y6, Y5, Y11, Y11
+	VPADDD    Y4, Y12, Y12
+	ADDQ      $+128, CX
+	ADDQ      $-32, AX
+	CMPQ      AX, $+32
+	JGE       all_round
+
+all_few:
+	CMPQ AX, $+16
+	JLT  all_part
+
+all_tile:
+	VMOVUPS   (CX), Y5
+	VCMPPS    $0x11, Y5, Y8, Y6
+	VBLENDVPS Y6, Y9, Y7, Y7
+	VBLENDVPS Y6, Y5, Y8, Y8
+	VPADDD    Y4, Y9, Y9
+	VMOVUPS   32(CX), Y5
+	VCMPPS    $0x11, Y5, Y11, Y6
+	VBLENDVPS Y6, Y12, Y10, Y10
+	VBLENDVPS Y6, Y5, Y11, Y11
+	VPADDD    Y4, Y12, Y12
+	ADDQ      $+64, CX
+	ADDQ      $-16, AX
+	CMPQ      AX, $+16
+	JGE       all_tile
+
+all_part:
+	CMPQ       AX, $+1
+	JLT        all_done
+	MOVQ       $0x00000008, DX
+	MOVQ       AX, BX
+	CMPQ       BX, DX
+	CMOVQGT    DX, BX
+	NEGQ       BX
+	LEAQ       lane_mask<>+32(SB), DX
+	VMOVUPS    (DX)(BX*4), Y5
+	VMASKMOVPS (CX), Y5, Y6
+	VBLENDVPS  Y5, Y6, Y3, Y5
+	MOVQ       $0x00000000, DX
+	MOVQ       AX, AX
+	SUBQ       $+8, AX
+	CMOVQLT    DX, AX
+	MOVQ       $0x00000008, DX
+	MOVQ       AX, AX
+	CMPQ       AX, DX
+	CMOVQGT    DX, AX
+	NEGQ       AX
+	LEAQ       lane_mask<>+32(SB), DX
+	VMOVUPS    (DX)(AX*4), Y6
+	VMASKMOVPS 32(CX), Y6, Y13
+	VBLENDVPS  Y6, Y13, Y3, Y6
+	VCMPPS     $0x11, Y5, Y8, Y13
+	VBLENDVPS  Y13, Y9, Y7, Y7
+	VBLENDVPS  Y13, Y5, Y8, Y8
+	VPADDD     Y4, Y9, Y9
+	VCMPPS     $0x11, Y6, Y11, Y5
+	VBLENDVPS  Y5, Y12, Y10, Y10
+	VBLENDVPS  Y5, Y6, Y11, Y11
+	VPADDD     Y4, Y12, Y12
+
+all_done:
+	// the largest of all lanes, the first of its places
+	VMAXPS     Y8, Y11, Y5
+	VPERM2F128 $0x01, Y5, Y5, Y6
+	VMAXPS     Y6, Y5, Y5
+	VPERMILPS  $0x4e, Y5, Y6
+	VMAXPS     Y6, Y5, Y5
+	VPERMILPS  $0xb1, Y5, Y6
+	VMAXPS     Y6, Y5, Y5
+	VCMPPS     $0x00, Y5, Y8, Y6
+	VBLENDVPS  Y6, Y7, Y0, Y6
+	VPMINSD    Y0, Y6, Y6
+	VCMPPS     $0x00, Y5, Y11, Y7
+	VBLENDVPS  Y7, Y10, Y0, Y7
+	VPMINSD    Y6, Y7, Y6
+	MOVQ       sums+0(FP), AX
+	VMOVSS     X5, (AX)
+	MOVQ       labels+16(FP), AX
+	VPERM2F128 $0x01, Y6, Y6, Y5
+	VPMINSD    Y5, Y6, Y5
+	VPERMILPS  $0x4e, Y5, Y6
+	VPMINSD    Y6, Y5, Y5
+	VPERMILPS  $0xb1, Y5, Y6
+	VPMINSD    Y6, Y5, Y5
+	VMOVSS     X5, (AX)
+	ADDQ       $+4, sums+0(FP)
+	ADDQ       $+4, labels+16(FP)
+	MOVQ       classes+32(FP), AX
+	SHLQ       $0x02, AX
+	ADDQ       AX, logits+8(FP)
+	ADDQ       $-1, rows+24(FP)
+	CMPQ       rows+24(FP), $0x00
+	JNE        row
+	VZEROUPPER
+	RET
+
+// func logSoftmaxRowsAVX512(dst *float32, sums *float32, logits *float32, rows int, classes int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·logSoftmaxRowsAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+640(SB), Z0
+	VBROADCASTSS consts<>+960(SB), Z0
 	VBROADCASTSS consts<>+608(SB), Z1
 
 row:
-	MOVQ         sums+16(FP), AX
-	VBROADCASTSS 512(AX), Z2
-	VBROADCASTSS 1536(AX), Z3
-	MOVQ         logits+8(FP), AX
-	MOVQ         dst+0(FP), CX
-	MOVQ         classes+32(FP), DX
-	CMPQ         DX, $+16
-	JLT          all_part
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 256(AX), Z2
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS (AX), Z3
+	MOVQ         dst+0(FP), AX
+	MOVQ         classes+32(FP), CX
+	MOVQ         logits+16(FP), DX
+	CMPQ         CX, $+64
+	JLT          all_few
 
-all_tile:
-	VMOVUPS   (AX), Z4
+all_round:
+	VMOVUPS   (DX), Z4
 	VSUBPS    Z2, Z4, Z4
 	VSUBPS    Z3, Z4, Z4
 	VCMPPS    $0x03, Z4, Z4, K1
 	VBLENDMPS Z1, Z4, K1, Z4
-	VMOVUPS   Z4, (CX)
+	VMOVUPS   Z4, (AX)
+	VMOVUPS   64(DX), Z4
+	VSUBPS    Z2, Z4, Z4
+	VSUBPS    Z3, Z4, Z4
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z1, Z4, K1, Z4
+	VMOVUPS   Z4, 64(AX)
+	VMOVUPS   128(DX), Z4
+	VSUBPS    Z2, Z4, Z4
+	VSUBPS    Z3, Z4, Z4
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z1, Z4, K1, Z4
+	VMOVUPS   Z4, 128(AX)
+	VMOVUPS   192(DX), Z4
+	VSUBPS    Z2, Z4, Z4
+	VSUBPS    Z3, Z4, Z4
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z1, Z4, K1, Z4
+	VMOVUPS   Z4, 192(AX)
+	ADDQ      $+256, DX
+	ADDQ      $+256, AX
+	ADDQ      $-64, CX
+	CMPQ      CX, $+64
+	JGE       all_round
+
+all_few:
+	CMPQ CX, $+16
+	JLT  all_part
+
+all_tile:
+	VMOVUPS   (DX), Z4
+	VSUBPS    Z2, Z4, Z4
+	VSUBPS    Z3, Z4, Z4
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z1, Z4, K1, Z4
+	VMOVUPS   Z4, (AX)
+	ADDQ      $+64, DX
 	ADDQ      $+64, AX
-	ADDQ      $+64, CX
-	ADDQ      $-16, DX
-	CMPQ      DX, $+16
+	ADDQ      $-16, CX
+	CMPQ      CX, $+16
 	JGE       all_tile
 
 all_part:
-	CMPQ      DX, $+1
+	CMPQ      CX, $+1
 	JLT       all_done
 	MOVL      $0x0000ffff, BX
-	BZHIL     DX, BX, BX
+	BZHIL     CX, BX, BX
 	KMOVW     BX, K1
 	VMOVAPS   Z0, Z4
-	VMOVUPS   (AX), K1, Z4
+	VMOVUPS   (DX), K1, Z4
 	VSUBPS    Z2, Z4, Z2
 	VSUBPS    Z3, Z2, Z2
 	VCMPPS    $0x03, Z2, Z2, K2
 	VBLENDMPS Z1, Z2, K2, Z2
-	VMOVUPS   Z2, K1, (CX)
+	VMOVUPS   Z2, K1, (AX)
 
 all_done:
-	ADDQ $+4, sums+16(FP)
+	ADDQ $+4, sums+8(FP)
 	MOVQ classes+32(FP), AX
 	SHLQ $0x02, AX
-	ADDQ AX, logits+8(FP)
 	ADDQ AX, dst+0(FP)
+	ADDQ AX, logits+16(FP)
 	ADDQ $-1, rows+24(FP)
 	CMPQ rows+24(FP), $0x00
 	JNE  row
 	VZEROUPPER
 	RET
 
-// func logSoftmaxRowsAVX2(dst *float32, logits *float32, sums *rowSums, rows int, classes int)
+// func logSoftmaxRowsAVX2(dst *float32, sums *float32, logits *float32, rows int, classes int)
 // Requires: AVX, CMOV
 TEXT ·logSoftmaxRowsAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+640(SB), Y0
+	VBROADCASTSS consts<>+960(SB), Y0
 	VBROADCASTSS consts<>+608(SB), Y1
 
 row:
-	MOVQ         sums+16(FP), AX
-	VBROADCASTSS 512(AX), Y2
-	VBROADCASTSS 1536(AX), Y3
-	MOVQ         logits+8(FP), AX
-	MOVQ         dst+0(FP), CX
-	MOVQ         classes+32(FP), DX
-	CMPQ         DX, $+16
-	JLT          all_part
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 256(AX), Y2
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS (AX), Y3
+	MOVQ         dst+0(FP), AX
+	MOVQ         classes+32(FP), CX
+	MOVQ         logits+16(FP), DX
+	CMPQ         CX, $+32
+	JLT          all_few
+
+all_round:
+	VMOVUPS   (DX), Y4
+	VSUBPS    Y2, Y4, Y4
+	VSUBPS    Y3, Y4, Y4
+	VCMPPS    $0x03, Y4, Y4, Y5
+	VBLENDVPS Y5, Y1, Y4, Y4
+	VMOVUPS   Y4, (AX)
+	VMOVUPS   32(DX), Y4
+	VSUBPS    Y2, Y4, Y4
+	VSUBPS    Y3, Y4, Y4
+	VCMPPS    $0x03, Y4, Y4, Y5
+	VBLENDVPS Y5, Y1, Y4, Y4
+	VMOVUPS   Y4, 32(AX)
+	VMOVUPS   64(DX), Y4
+	VSUBPS    Y2, Y4, Y4
+	VSUBPS    Y3, Y4, Y4
+	VCMPPS    $0x03, Y4, Y4, Y5
+	VBLENDVPS Y5, Y1, Y4, Y4
+	VMOVUPS   Y4, 64(AX)
+	VMOVUPS   96(DX), Y4
+	VSUBPS    Y2, Y4, Y4
+	VSUBPS    Y3, Y4, Y4
+	VCMPPS    $0x03, Y4, Y4, Y5
+	VBLENDVPS Y5, Y1, Y4, Y4
+	VMOVUPS   Y4, 96(AX)
+	ADDQ      $+128, DX
+	ADDQ      $+128, AX
+	ADDQ      $-32, CX
+	CMPQ      CX, $+32
+	JGE       all_round
+
+all_few:
+	CMPQ CX, $+16
+	JLT  all_part
 
 all_tile:
-	VMOVUPS   (AX), Y4
+	VMOVUPS   (DX), Y4
 	VSUBPS    Y2, Y4, Y4
 	VSUBPS    Y3, Y4, Y4
 	VCMPPS    $0x03, Y4, Y4, Y5
 	VBLENDVPS Y5, Y1, Y4, Y4
-	VMOVUPS   Y4, (CX)
-	VMOVUPS   32(AX), Y4
+	VMOVUPS   Y4, (AX)
+	VMOVUPS   32(DX), Y4
 	VSUBPS    Y2, Y4, Y4
 	VSUBPS    Y3, Y4, Y4
 	VCMPPS    $0x03, Y4, Y4, Y5
 	VBLENDVPS Y5, Y1, Y4, Y4
-	VMOVUPS   Y4, 32(CX)
+	VMOVUPS   Y4, 32(AX)
+	ADDQ      $+64, DX
 	ADDQ      $+64, AX
-	ADDQ      $+64, CX
-	ADDQ      $-16, DX
-	CMPQ      DX, $+16
+	ADDQ      $-16, CX
+	CMPQ      CX, $+16
 	JGE       all_tile
 
 all_part:
-	CMPQ       DX, $+1
+	CMPQ       CX, $+1
 	JLT        all_done
 	MOVQ       $0x00000008, BX
-	MOVQ       DX, SI
+	MOVQ       CX, SI
 	CMPQ       SI, BX
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
 	VMOVUPS    (BX)(SI*4), Y4
-	VMASKMOVPS (AX), Y4, Y5
+	VMASKMOVPS (DX), Y4, Y5
 	VBLENDVPS  Y4, Y5, Y0, Y4
 	MOVQ       $0x00000000, SI
-	MOVQ       DX, BX
+	MOVQ       CX, BX
 	SUBQ       $+8, BX
 	CMOVQLT    SI, BX
 	MOVQ       $0x00000008, SI
@@ -14923,36 +19772,36 @@ all_part:
 	NEGQ       DI
 	LEAQ       lane_mask<>+32(SB), SI
 	VMOVUPS    (SI)(DI*4), Y5
-	VMASKMOVPS 32(AX), Y5, Y6
+	VMASKMOVPS 32(DX), Y5, Y6
 	VBLENDVPS  Y5, Y6, Y0, Y5
 	VSUBPS     Y2, Y4, Y4
 	VSUBPS     Y3, Y4, Y4
 	VCMPPS     $0x03, Y4, Y4, Y6
 	VBLENDVPS  Y6, Y1, Y4, Y4
-	CMPQ       DX, $+8
+	CMPQ       CX, $+8
 	JLT        partless1
-	VMOVUPS    Y4, (CX)
+	VMOVUPS    Y4, (AX)
 	JMP        partdone1
 
 partless1:
-	MOVQ         CX, AX
-	TESTQ        $0x00000004, DX
+	MOVQ         AX, DX
+	TESTQ        $0x00000004, CX
 	JEQ          partfour1
-	VMOVUPS      X4, (AX)
-	ADDQ         $+16, AX
+	VMOVUPS      X4, (DX)
+	ADDQ         $+16, DX
 	VEXTRACTF128 $0x01, Y4, X4
 
 partfour1:
-	TESTQ   $0x00000002, DX
+	TESTQ   $0x00000002, CX
 	JEQ     parttwo1
-	VMOVLPS X4, (AX)
-	ADDQ    $+8, AX
+	VMOVLPS X4, (DX)
+	ADDQ    $+8, DX
 	VPSRLDQ $0x08, X4, X4
 
 parttwo1:
-	TESTQ  $0x00000001, DX
+	TESTQ  $0x00000001, CX
 	JEQ    partdone1
-	VMOVSS X4, (AX)
+	VMOVSS X4, (DX)
 
 partdone1:
 	VSUBPS    Y2, Y5, Y2
@@ -14961,11 +19810,11 @@ partdone1:
 	VBLENDVPS Y3, Y1, Y2, Y2
 	CMPQ      BX, $+8
 	JLT       partless2
-	VMOVUPS   Y2, 32(CX)
+	VMOVUPS   Y2, 32(AX)
 	JMP       partdone2
 
 partless2:
-	MOVQ         CX, AX
+	MOVQ         AX, AX
 	TESTQ        $0x00000004, BX
 	JEQ          partfour2
 	VMOVUPS      X2, 32(AX)
@@ -14986,11 +19835,11 @@ parttwo2:
 
 partdone2:
 all_done:
-	ADDQ $+4, sums+16(FP)
+	ADDQ $+4, sums+8(FP)
 	MOVQ classes+32(FP), AX
 	SHLQ $0x02, AX
-	ADDQ AX, logits+8(FP)
 	ADDQ AX, dst+0(FP)
+	ADDQ AX, logits+16(FP)
 	ADDQ $-1, rows+24(FP)
 	CMPQ rows+24(FP), $0x00
 	JNE  row
@@ -18403,7 +23252,7 @@ done:
 TEXT ·narrowBFloat16AVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS consts<>+608(SB), Z0
 	VBROADCASTSS consts<>+1792(SB), Z1
-	VBROADCASTSS consts<>+2688(SB), Z2
+	VBROADCASTSS consts<>+2752(SB), Z2
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
 	MOVQ         n+16(FP), DX
@@ -18447,7 +23296,7 @@ done:
 TEXT ·narrowBFloat16AVX2(SB), NOSPLIT, $0-24
 	VBROADCASTSS consts<>+608(SB), Y0
 	VBROADCASTSS consts<>+1792(SB), Y1
-	VBROADCASTSS consts<>+2688(SB), Y2
+	VBROADCASTSS consts<>+2752(SB), Y2
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
 	MOVQ         n+16(FP), DX

@@ -312,10 +312,13 @@ func sigmoidGeneric(dst, x []float32) {
 //
 // # Exponentials of a row
 //
-// e^z = 2^n e^r with n = round(z log2 e) and r = z - n ln2, |r| <= ln2/2. The row's largest n is subtracted from the
-// exponents, where it is exact, and never the maximum from the logits, where it would be rounded:
+// A row is plain if no logit (but the target's, which is kept apart) lies beyond +-plainMax. Its exponentials are taken as
+// they are, e_j = exp z_j: their sum is far from overflow, and they are far from underflow.
 //
-//	e_j = e^(r_j) 2^(n_j - N),   N = max_j n_j - rowBias
+// In any other row e^z = 2^n e^r with n = round(z log2 e) and r = z - n ln2, |r| <= ln2/2. The row's largest n is subtracted
+// from the exponents, where it is exact, and never the maximum from the logits, where it would be rounded:
+//
+//	e_j = e^(r_j) 2^(n_j - N),   N = max_j n_j - rowBias      (plain rows: N = 0)
 //
 // With a bias of 64 the largest e_j is about 2^64, and classes down to 2^-190 of it still count; smaller ones (n_j - N <=
 // -127) are +0. So a probability as small as float32 has is a product of two normal numbers, rounded once.
@@ -336,8 +339,7 @@ func sigmoidGeneric(dst, x []float32) {
 //	       ...
 //	fold  (i, i+8)  (i, i+4)  (i, i+2)  (0, 1)
 //
-// N is the largest so far: where a block raises it, the float64 lanes are multiplied by the power of two, exactly, and the
-// row is still read once. A fold in float32 alone would cost 2 ULP, lanes of 16 additions 2.5: too much for Softmax.
+// A fold in float32 alone would cost 2 ULP, lanes of 16 additions 2.5: too much for Softmax.
 
 const (
 	lanes    = 16
@@ -345,11 +347,14 @@ const (
 	rowBias  = 64
 	shiftAt  = 0x1p20 // beyond it the row's maximum is subtracted from the logits
 	clampAt  = 0x1p21 // logits are clamped to +-clampAt before the reduction
-	// gapMax is the largest n_max - n_t that is computed as a ratio: 1 + u = u in float32 from 2^25 on, and u stays far from
-	// overflow, with a sum over 2^20 classes too.
+	// plainMax bounds the logits of plain rows. 2^31 classes of e^40 add up to 2^89, a single one of e^-40 is 2^-58: so sums,
+	// their reciprocals and the rounding errors of both are normal numbers.
+	plainMax = 40
+	// gapMax is the largest exponent of u = (1 - p_t) / p_t that is computed as a ratio: 1 + u = u in float32 from 2^25 on,
+	// and u stays far from overflow.
 	gapMax = 100
 	// gradSplit: below it the factor of a row's gradient is kept 2^64 times larger, its exponentials smaller; above it
-	// the factor divided by the sum (up to 2^(64+21)) is still a normal number.
+	// the factor divided by the sum (up to 2^89) is still a normal number.
 	gradSplit = 0x1p-30
 )
 
@@ -386,19 +391,6 @@ func clampLogit(z float32) float32 {
 	return z
 }
 
-// expTerm is one e_j, as a factor and a power of two; the power is +0 where n - N <= -127, and for z < -clampAt. For a NaN or
-// +Inf the factor is NaN, and so is every product with it.
-func expTerm(z float32, rowN int32) (p, power float32) {
-	if z < -clampAt {
-		return 1, 0
-	}
-	n, r := expReduce(z)
-	if r == r {
-		power = exp2i(max(int32(n)-rowN, -127))
-	}
-	return expPoly(r), power
-}
-
 // maxOther is the largest logit of the classes other than t; NaN is passed over. -Inf where there is none.
 func maxOther(z []float32, t int) float32 {
 	m := float32(math.Inf(-1))
@@ -418,7 +410,7 @@ func rowShift(m float32) float32 {
 	return 0
 }
 
-// rowExponent is the N of a row or block whose largest (shifted) logit is m.
+// rowExponent is the N of a row whose largest (shifted) logit is m.
 func rowExponent(m float32) int32 {
 	n, _ := expReduce(clampLogit(m))
 	return int32(n) - rowBias
@@ -434,24 +426,41 @@ func fold(a *[lanes]float64) float64 {
 	return a[0]
 }
 
-// rowSum is the sum of the e_j over the classes other than t (t < 0: over all), and the N that they refer to.
-func rowSum(z []float32, t int, shift float32) (sum float32, rowN int32) {
+// A row is what the first pass over a row's logits leaves: the sum of the e_j over the classes other than t (t < 0: over
+// all), and what they refer to.
+type row struct {
+	sum   float32
+	n     int32   // N
+	most  float32 // the largest logit but the target's; 0 in a plain row, where nobody needs it
+	plain bool
+}
+
+// newRow sums a row. A row whose only class is the target is not plain.
+func newRow(z []float32, t int) row {
+	r := row{plain: len(z) > 1 || t < 0}
+	for j, x := range z {
+		if !(x >= -plainMax && x <= plainMax) && j != t {
+			r.plain = false
+			break
+		}
+	}
+	if !r.plain {
+		r.most = maxOther(z, t)
+		r.n = rowExponent(r.most - r.shift())
+	}
+	shift := r.shift()
 	var total [lanes]float64
-	rowN = rowExponent(-clampAt)
 	for start := 0; start < len(z); start += rowBlock {
 		block, target := z[start:min(start+rowBlock, len(z))], t-start
-		n := rowExponent(maxOther(block, target) - shift)
-		if n > rowN {
-			down := math.Float64frombits(uint64(max(rowN-n+1023, 0)) << 52)
-			for i := range total {
-				total[i] *= down
-			}
-			rowN = n
-		}
 		var acc [lanes]float32
 		for j, x := range block {
-			if j != target {
-				p, power := expTerm(x-shift, rowN)
+			if j == target {
+				continue
+			}
+			if r.plain {
+				acc[j%lanes] += expCore(x)
+			} else {
+				p, power := r.term(x - shift)
 				acc[j%lanes] = fma32(p, power, acc[j%lanes])
 			}
 		}
@@ -459,7 +468,32 @@ func rowSum(z []float32, t int, shift float32) (sum float32, rowN int32) {
 			total[i] += float64(a)
 		}
 	}
-	return float32(fold(&total)), rowN
+	r.sum = float32(fold(&total))
+	return r
+}
+
+func (r *row) shift() float32 { return rowShift(r.most) }
+
+// term is e_j of a row that is not plain, as a factor and a power of two, for a shifted logit. The power is +0 where n - N <=
+// -127, and for z < -clampAt. For a NaN or +Inf the factor is NaN, and so is every product with it.
+func (r *row) term(z float32) (p, power float32) {
+	if z < -clampAt {
+		return 1, 0
+	}
+	n, rest := expReduce(z)
+	if rest == rest {
+		power = exp2i(max(int32(n)-r.n, -127))
+	}
+	return expPoly(rest), power
+}
+
+// exp is e_j for a logit as it is given.
+func (r *row) exp(z float32) float32 {
+	if r.plain {
+		return expCore(z)
+	}
+	p, power := r.term(z - r.shift())
+	return p * power
 }
 
 func softmaxGeneric(dst, logits []float32, classes int) {
@@ -471,12 +505,10 @@ func softmaxGeneric(dst, logits []float32, classes int) {
 
 // softmaxRow: p_j = e_j / S, by a reciprocal with its own rounding error beside it. A row of -Inf has S = 0, hence NaN.
 func softmaxRow(dst, z []float32) {
-	shift := rowShift(maxOther(z, -1))
-	sum, rowN := rowSum(z, -1, shift)
-	inv, invLow := reciprocal(sum)
+	r := newRow(z, -1)
+	inv, invLow := reciprocal(r.sum)
 	for j, x := range z {
-		p, power := expTerm(x-shift, rowN)
-		e := p * power
+		e := r.exp(x)
 		dst[j] = canonical(fma32(e, inv, float32(e*invLow)))
 	}
 }
@@ -494,25 +526,28 @@ func logSumExpGeneric(dst, logits []float32, classes int) {
 	}
 }
 
+// logSumExpRow is the logarithm of a plain row's sum; else M' + n ln2 + log(S 2^-n), n being the largest exponent, M' what was
+// subtracted from the logits.
 func logSumExpRow(z []float32) float32 {
-	m := maxOther(z, -1)
-	sum, rowN := rowSum(z, -1, rowShift(m))
-	return finishLogSumExp(z, sum, rowN, m)
+	r := newRow(z, -1)
+	return r.logSum(z)
 }
 
-// finishLogSumExp is M' + n ln2 + log(S 2^-n), n being the largest exponent, M' what was subtracted from the logits.
-func finishLogSumExp(z []float32, sum float32, rowN int32, m float32) float32 {
-	if math.IsInf(float64(m), 0) {
+func (r *row) logSum(z []float32) float32 {
+	if r.plain {
+		return log1(r.sum)
+	}
+	if math.IsInf(float64(r.most), 0) {
 		for _, x := range z {
 			if x != x {
 				return nan32
 			}
 		}
-		return m
+		return r.most
 	}
-	n := float32(rowN + rowBias)
-	l := log1(sum * exp2i(-rowBias))
-	return canonical(rowShift(m) + fma32(n, coef.Ln2Hi, fma32(n, coef.Ln2Lo, l)))
+	n := float32(r.n + rowBias)
+	l := log1(r.sum * exp2i(-rowBias))
+	return canonical(r.shift() + fma32(n, coef.Ln2Hi, fma32(n, coef.Ln2Lo, l)))
 }
 
 func logSoftmaxGeneric(dst, logits []float32, classes int) {
@@ -530,7 +565,8 @@ func logSoftmaxRow(dst, z []float32) {
 			m, t = x, j
 		}
 	}
-	l := newTail(z, t).nll
+	r := newRow(z, t)
+	l := newTail(&r, z[t]).nll
 	for j, x := range z {
 		dst[j] = canonical((x - m) - l)
 	}
@@ -632,24 +668,16 @@ func square(q float32) (sq, low float32) {
 // The target never enters R, so no digit of q is lost where p_t is near 1. The error of u counts 1 + gamma times in the loss,
 // so e^(r_t), u and 1 + u carry their rounding errors along.
 type tail struct {
-	sum   float32 // R; NaN where the row's results are NaN
-	rowN  int32   // the exponent that R refers to
-	shift float32 // what was subtracted from the logits
-	nll   float32 // -log p_t
-	q     float32 // 1 - p_t
-	pt    float32 // p_t; 0 where u > 2^gapMax
+	sum float32 // R; NaN where the row's results are NaN
+	nll float32 // -log p_t
+	q   float32 // 1 - p_t
+	pt  float32 // p_t; 0 where u > 2^gapMax
 }
 
-func newTail(z []float32, t int) tail {
-	m := maxOther(z, t)
-	sum, rowN := rowSum(z, t, rowShift(m))
-	return finishRow(sum, rowN, m, z[t])
-}
-
-// finishRow is newTail after the sum: m is the largest logit of the others, zt the target's.
-func finishRow(sum float32, rowN int32, m, zt float32) tail {
-	shift := rowShift(m)
-	if zt > math.MaxFloat32 || zt < -math.MaxFloat32 && m < -math.MaxFloat32 || zt != zt {
+// newTail finishes a row whose target has the logit zt.
+func newTail(row *row, zt float32) tail {
+	sum, shift := row.sum, row.shift()
+	if zt > math.MaxFloat32 || zt < -math.MaxFloat32 && row.most < -math.MaxFloat32 || zt != zt {
 		sum = nan32 // a label on +Inf or NaN, or no class unmasked
 	}
 	zt -= shift
@@ -665,11 +693,11 @@ func finishRow(sum float32, rowN int32, m, zt float32) tail {
 	inv := 1 / p
 	v := sum * inv
 	vLow := (fma32(-v, p, sum) - float32(v*pLow)) * inv
-	k := rowN
+	k := row.n
 	if r == r {
 		k -= int32(nt)
 	}
-	over := max(k-(gapMax-rowBias), 0)
+	over := max(k+int32(math.Float32bits(v)>>23)-(127+gapMax), 0)
 	u, uLow := scale2(v, k-over), scale2(vLow, k-over)
 
 	// w = 1 + u, q = u / w.
@@ -690,7 +718,7 @@ func finishRow(sum float32, rowN int32, m, zt float32) tail {
 	if over > 0 {
 		pt = 0
 	}
-	return tail{sum: sum, rowN: rowN, shift: shift, nll: nll, q: min(q, 1), pt: pt}
+	return tail{sum: sum, nll: nll, q: min(q, 1), pt: pt}
 }
 
 // weighted is (alpha l) P, where an alpha of 0 beats an infinite loss, and that beats a P of 0.
@@ -716,29 +744,34 @@ func softmaxLossGeneric(losses, logits []float32, labels []int32, p *lossParams)
 	for i, t := range labels {
 		losses[i] = 0
 		if t != noLabel {
-			row := newTail(logits[i*p.classes:][:p.classes], int(t))
-			losses[i] = weighted(p.weight(t), row.nll, p.focus(row.q))
+			z := logits[i*p.classes:][:p.classes]
+			row := newRow(z, int(t))
+			end := newTail(&row, z[t])
+			losses[i] = weighted(p.weight(t), end.nll, p.focus(end.q))
 		}
 	}
 }
 
-// gradient gives s q, and pre and f such that s p_j = (e_j pre) f.
-func (p *lossParams) gradient(row *tail, alpha, focus, scale float32) (sq, pre, f float32) {
-	ratio := row.nll / row.q
-	if row.q == 0 {
+// gradient gives s q, and pre and f such that s p_j = (e_j pre) f. pre keeps e_j pre and f in range: f is s q / (R pre).
+func (p *lossParams) gradient(end *tail, alpha, focus, scale float32) (sq, pre, f float32) {
+	ratio := end.nll / end.q
+	if end.q == 0 {
 		ratio = 1
 	}
-	x := row.pt * ratio
-	if row.pt == 0 {
+	x := end.pt * ratio
+	if end.pt == 0 {
 		x = 0
 	}
-	sq = scale * float32(float32(alpha*focus)*fma32(p.factor, x, 1)) * row.q
-	pre = 0x1p-64
-	if sq >= gradSplit || sq <= -gradSplit {
-		pre = 1
+	sq = scale * float32(float32(alpha*focus)*fma32(p.factor, x, 1)) * end.q
+	pre = 1
+	if end.sum < 1 {
+		pre = 0x1p64
 	}
-	f = sq / (row.sum * pre)
-	if row.sum == 0 {
+	if !(sq >= gradSplit || sq <= -gradSplit) {
+		pre = 0x1p-64
+	}
+	f = sq / (end.sum * pre)
+	if end.sum == 0 {
 		f = 0
 	}
 	return sq, pre, f
@@ -757,17 +790,19 @@ func softmaxGradGeneric(losses, grad, logits []float32, labels []int32, p *lossP
 			clear(g)
 			continue
 		}
-		row := newTail(z, int(t))
-		alpha, focus := p.weight(t), p.focus(row.q)
-		losses[i] = weighted(alpha, row.nll, focus)
+		row := newRow(z, int(t))
+		end := newTail(&row, z[t])
+		alpha, focus := p.weight(t), p.focus(end.q)
+		losses[i] = weighted(alpha, end.nll, focus)
 		if scale == 0 {
 			clear(g)
 			continue
 		}
-		sq, pre, f := p.gradient(&row, alpha, focus, scale)
+		sq, pre, f := p.gradient(&end, alpha, focus, scale)
 		for j, x := range z {
-			e, power := expTerm(x-row.shift, row.rowN)
-			g[j] = canonical(float32(e*power) * pre * f)
+			if j != int(t) {
+				g[j] = canonical(float32(row.exp(x)*pre) * f)
+			}
 		}
 		g[t] = canonical(-sq)
 	}

@@ -20,13 +20,29 @@ func sigmoidGradAsm(losses, grad, logits, targets *float32, n int, p *lossParams
 	panic(noAssembly)
 }
 
-func softmaxSumAsm(sums *rowSums, logits *float32, labels *int32, rows, classes int) {
+func rowSumAsm(sums, logits *float32, labels *int32, rows, classes int, slow *int) { panic(noAssembly) }
+
+func rowExpAsm(dst, sums, logits *float32, labels *int32, rows, classes int, slow *int) {
 	panic(noAssembly)
 }
 
-func rowLossAsm(losses *float32, sums *rowSums, n int, p *lossParams) { panic(noAssembly) }
+func partSumAsm(total *[16]float64, logits *float32, n, label int, slow *int) { panic(noAssembly) }
 
-func rowGradAsm(losses *float32, sums *rowSums, n int, p *lossParams, scale *float32) {
+func partExpAsm(dst *float32, total *[16]float64, logits *float32, n, label int, slow *int) {
+	panic(noAssembly)
+}
+
+func rowMostAsm(sums, logits *float32, labels *int32, rows, classes int) { panic(noAssembly) }
+
+func rowShiftedAsm(sums, logits *float32, labels *int32, rows, classes int) { panic(noAssembly) }
+
+func partShiftedAsm(sums *float32, total *[16]float64, logits *float32, n, label int) {
+	panic(noAssembly)
+}
+
+func rowLossAsm(losses *float32, sums *float32, n int, p *lossParams) { panic(noAssembly) }
+
+func rowGradAsm(losses *float32, sums *float32, n int, p *lossParams, scale *float32) {
 	panic(noAssembly)
 }
 
@@ -34,11 +50,19 @@ func addLossesAsm(total *[16]float64, x *float32, n int) { panic(noAssembly) }
 
 func addBlocksAsm(total *[16]float64, x *float32, n int) { panic(noAssembly) }
 
-func softmaxRowsAsm(dst, logits *float32, sums *rowSums, rows, classes int) { panic(noAssembly) }
+func reciprocalsAsm(sums *float32, n int) { panic(noAssembly) }
 
-func softmaxGradRowsAsm(dst, logits *float32, sums *rowSums, rows, classes int) { panic(noAssembly) }
+func softmaxScaleAsm(dst, sums *float32, rows, classes int) { panic(noAssembly) }
 
-func logSoftmaxRowsAsm(dst, logits *float32, sums *rowSums, rows, classes int) { panic(noAssembly) }
+func softmaxRowsAsm(dst, sums, logits *float32, rows, classes int) { panic(noAssembly) }
+
+func gradScaleAsm(dst, sums *float32, rows, classes int) { panic(noAssembly) }
+
+func gradRowsAsm(dst, sums, logits *float32, rows, classes int) { panic(noAssembly) }
+
+func rowFirstAsm(sums, logits *float32, labels *int32, rows, classes int) { panic(noAssembly) }
+
+func logSoftmaxRowsAsm(dst, sums, logits *float32, rows, classes int) { panic(noAssembly) }
 
 func sigmoidGradScaledAsm(losses, grad, logits, targets, scales *float32, n int, p *lossParams) {
 	panic(noAssembly)

@@ -12,12 +12,12 @@ func init() {
 	identity["sigmoidGrad"] = func(t *testing.T) { testSigmoidIdentity(t, true) }
 	identity["addLosses"] = testSumIdentity
 	identity["addBlocks"] = testOneVsRestIdentity
-	identity["softmaxSum"] = testSoftmaxIdentity
-	identity["softmaxGradRows"] = testSoftmaxIdentity
-	identity["softmaxRows"] = testSoftmaxIdentity
-	identity["rowLoss"] = testSoftmaxIdentity
-	identity["rowGrad"] = testSoftmaxIdentity
-	identity["logSoftmaxRows"] = testSoftmaxIdentity
+	for _, name := range []string{
+		"rowSum", "rowExp", "partSum", "partExp", "rowMost", "rowShifted", "partShifted", "rowLoss", "rowGrad", "reciprocals",
+		"softmaxScale", "softmaxRows", "gradScale", "gradRows", "rowFirst", "logSoftmaxRows",
+	} {
+		identity[name] = testSoftmaxIdentity
+	}
 }
 
 // identityGammas has every way to compute q^gamma, and awkward exponents.

@@ -1,6 +1,7 @@
 package focal
 
 import (
+	"math"
 	"os"
 	"strings"
 )
@@ -65,20 +66,23 @@ const lossChunk = 1024
 // rowChunk is chunk for rows, whose elements take at most 0.5 ns.
 const rowChunk = 32768
 
-// rowsAtOnce is how many rows a kernel of the softmax form gets at most.
-const rowsAtOnce = 64
+// cachedRows is how many elements of rows are summed before their exponentials, kept in the output, are scaled: what fits
+// the first-level cache beside the logits.
+const cachedRows = 4096
 
-// rowSums is what the pass over the logits of some rows leaves for the rest: see rowSum. Assembly knows the order of the
-// fields.
+// rowsAtOnce is how many rows a kernel of the softmax form gets at most: more would only make rowSums, which Go clears for
+// every call, larger.
+const rowsAtOnce = 32
+
+// rowSums is what the pass over the logits of some rows leaves for the rest: see row in focal_generic.go. Assembly knows
+// the order of the fields.
 type rowSums struct {
-	sum    [rowsAtOnce]float32
+	sum    [rowsAtOnce]float32 // R or S; then a factor of the second pass
 	n      [rowsAtOnce]int32
-	most   [rowsAtOnce]float32 // the largest logit but the target's
-	target [rowsAtOnce]float32 // the target's logit
-	shift  [rowsAtOnce]float32 // what is subtracted from the logits
-	pre    [rowsAtOnce]float32 // factors of the second pass
-	factor [rowsAtOnce]float32
-	low    [rowsAtOnce]float32 // the rounding error of factor; the label's weight
+	most   [rowsAtOnce]float32
+	target [rowsAtOnce]float32 // the target's logit; then its gradient
+	weight [rowsAtOnce]float32 // the label's weight; then another factor of the second pass
+	plain  [rowsAtOnce]uint32  // all ones for plain rows, else 0
 }
 
 // A kernel computes one block: it knows nothing of errors, configuration or goroutines. Its arguments have been
@@ -188,21 +192,129 @@ func sigmoidGradKernel(losses, grad, logits, targets []float32, p *lossParams, s
 	}
 }
 
-// sumRows fills sums for some rows, whose labels are -1 where there is none.
-func sumRows(sums *rowSums, logits []float32, labels []int32, classes int) {
-	for i, t := range labels {
-		if t >= 0 {
-			sums.target[i] = logits[i*classes+int(t)]
+// sumRows is newRow for some rows, whose labels are noLabel where there is none. With dst it leaves the e_j of plain rows
+// there. It reports whether all rows are plain.
+func sumRows(sums *rowSums, dst, logits []float32, labels []int32, classes int) bool {
+	rows, slow := len(labels), 0
+	switch {
+	case classes > rowChunk:
+		return sumLongRow(sums, logits, int(labels[0]))
+	case classes == 1 && labels[0] != noLabel: // no row is plain
+		slow = rows
+		for i := range labels {
+			sums.target[i], sums.plain[i], sums.most[i] = logits[i], 0, float32(math.Inf(-1))
+		}
+	case dst != nil:
+		rowExpAsm(&dst[0], &sums.sum[0], &logits[0], &labels[0], rows, classes, &slow)
+	default:
+		rowSumAsm(&sums.sum[0], &logits[0], &labels[0], rows, classes, &slow)
+	}
+	if slow > 0 {
+		rowMostAsm(&sums.sum[0], &logits[0], &labels[0], rows, classes)
+		rowShiftedAsm(&sums.sum[0], &logits[0], &labels[0], rows, classes)
+	}
+	return slow == 0
+}
+
+// sumLongRow is sumRows for a row that is longer than a chunk.
+func sumLongRow(sums *rowSums, logits []float32, t int) bool {
+	sums.target[0] = logits[max(t, 0)]
+	var total [lanes]float64
+	sums.plain[0], sums.n[0], sums.most[0] = ^uint32(0), 0, 0
+	for start := 0; start < len(logits); start += rowChunk {
+		if !sumPart(&total, part(logits, start), t-start) {
+			sums.plain[0], sums.most[0] = 0, float32(math.Inf(-1))
+			total = [lanes]float64{}
+			break
 		}
 	}
-	softmaxSumAsm(sums, &logits[0], &labels[0], len(labels), classes)
-	for i := range labels {
-		sums.shift[i] = rowShift(sums.most[i])
+	if sums.plain[0] == 0 {
+		for start := 0; start < len(logits); start += rowChunk {
+			mostOfPart(sums, part(logits, start), t-start)
+		}
+		for start := 0; start < len(logits); start += rowChunk {
+			sumShiftedPart(sums, &total, part(logits, start), t-start)
+		}
+	}
+	sums.sum[0] = float32(fold(&total))
+	return sums.plain[0] != 0
+}
+
+func part(x []float32, start int) []float32 { return x[start:min(start+rowChunk, len(x))] }
+
+// The parts of a long row. Functions that are not inlined, so that the garbage collection can stop where they begin.
+
+//go:noinline
+func sumPart(total *[lanes]float64, z []float32, t int) bool {
+	slow := 0
+	partSumAsm(total, &z[0], len(z), t, &slow)
+	return slow == 0
+}
+
+//go:noinline
+func mostOfPart(sums *rowSums, z []float32, t int) {
+	label := int32(t)
+	rowMostAsm(&sums.sum[0], &z[0], &label, 1, len(z))
+}
+
+//go:noinline
+func sumShiftedPart(sums *rowSums, total *[lanes]float64, z []float32, t int) {
+	partShiftedAsm(&sums.sum[0], total, &z[0], len(z), t)
+}
+
+// An output is what is made of the e_j of rows.
+type output bool
+
+const (
+	probabilities output = false
+	gradients     output = true
+)
+
+// write finishes rows, some of which are not plain unless plain says so: dst has the e_j of those that are, if they are no
+// longer than a chunk.
+func (o output) write(sums *rowSums, dst, logits []float32, t int32, rows, classes int, plain bool) {
+	if classes <= rowChunk {
+		o.scale(sums, dst, rows, classes)
+		if !plain {
+			o.recompute(sums, dst, logits, rows, classes)
+		}
+		return
+	}
+	for start := 0; start < classes; start += rowChunk {
+		o.writePart(sums, part(dst, start), part(logits, start), int(t)-start, plain)
 	}
 }
 
-// rowsPerCall is how many rows of some classes a call of assembly gets.
-func rowsPerCall(classes int) int { return max(1, min(rowsAtOnce, rowChunk/classes)) }
+//go:noinline
+func (o output) writePart(sums *rowSums, dst, logits []float32, t int, plain bool) {
+	if !plain {
+		o.recompute(sums, dst, logits, 1, len(dst))
+		return
+	}
+	var total [lanes]float64
+	slow := 0
+	partExpAsm(&dst[0], &total, &logits[0], len(dst), t, &slow)
+	o.scale(sums, dst, 1, len(dst))
+}
+
+func (o output) scale(sums *rowSums, dst []float32, rows, classes int) {
+	if o == gradients {
+		gradScaleAsm(&dst[0], &sums.sum[0], rows, classes)
+	} else {
+		softmaxScaleAsm(&dst[0], &sums.sum[0], rows, classes)
+	}
+}
+
+func (o output) recompute(sums *rowSums, dst, logits []float32, rows, classes int) {
+	if o == gradients {
+		gradRowsAsm(&dst[0], &sums.sum[0], &logits[0], rows, classes)
+	} else {
+		softmaxRowsAsm(&dst[0], &sums.sum[0], &logits[0], rows, classes)
+	}
+}
+
+// rowsPerCall is how many rows of some classes are computed at once: some elements' worth, at least one.
+func rowsPerCall(classes, elements int) int { return max(1, min(rowsAtOnce, elements/classes)) }
 
 // noLabels are the labels of rows without.
 var noLabels = func() (l [rowsAtOnce]int32) {
@@ -235,35 +347,51 @@ func softmaxGradKernel(losses, grad, logits []float32, labels []int32, p *lossPa
 // softmaxLosses writes the gradients too, unless grad is nil.
 func softmaxLosses(losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
 	var sums rowSums
-	c, rows := p.classes, rowsPerCall(p.classes)
+	c := p.classes
+	rows := rowsPerCall(c, rowChunk)
+	if grad != nil {
+		rows = rowsPerCall(c, cachedRows)
+	}
 	for len(labels) > 0 {
 		n := min(rows, len(labels))
-		sumRows(&sums, logits[:n*c], labels[:n], c)
-		for i, t := range labels[:n] {
-			sums.low[i] = p.weight(max(t, 0))
-		}
-		if grad == nil {
-			rowLossAsm(&losses[0], &sums, n, p)
-		} else {
-			rowGradAsm(&losses[0], &sums, n, p, &scale)
-		}
-		for i, t := range labels[:n] {
-			if t == noLabel {
-				losses[i] = 0
-			}
-		}
+		z, t := logits[:n*c], labels[:n]
+		var g []float32
 		if grad != nil {
-			softmaxGradRowsAsm(&grad[0], &logits[0], &sums, n, c)
-			for i, t := range labels[:n] {
-				if t == noLabel {
-					clear(grad[i*c:][:c])
-				} else {
-					grad[i*c+int(t)] = canonical(-sums.target[i])
+			g, grad = grad[:n*c], grad[n*c:]
+		}
+		plain := sumRows(&sums, g, z, t, c)
+		p.weights(&sums, t)
+		if g == nil {
+			rowLossAsm(&losses[0], &sums.sum[0], n, p)
+		} else {
+			rowGradAsm(&losses[0], &sums.sum[0], n, p, &scale)
+			gradients.write(&sums, g, z, t[0], n, c, plain)
+		}
+		for i, label := range t {
+			switch {
+			case label == noLabel:
+				losses[i] = 0
+				if g != nil {
+					clear(g[i*c:][:c])
 				}
+			case g != nil:
+				g[i*c+int(label)] = sums.target[i]
 			}
-			grad = grad[n*c:]
 		}
 		losses, logits, labels = losses[n:], logits[n*c:], labels[n:]
+	}
+}
+
+// weights sets the weights of some rows.
+func (p *lossParams) weights(sums *rowSums, labels []int32) {
+	if p.alpha == nil {
+		for i := range labels {
+			sums.weight[i] = 1
+		}
+		return
+	}
+	for i, t := range labels {
+		sums.weight[i] = p.alpha[max(t, 0)]
 	}
 }
 
@@ -273,16 +401,19 @@ func softmaxKernel(dst, logits []float32, classes int) {
 		return
 	}
 	var sums rowSums
+	rows := rowsPerCall(classes, cachedRows)
 	for len(logits) > 0 {
-		n := min(rowsPerCall(classes), len(logits)/classes)
-		sumRows(&sums, logits, noLabels[:n], classes)
-		for i := range n {
-			sums.factor[i], sums.low[i] = reciprocal(sums.sum[i])
-		}
-		softmaxRowsAsm(&dst[0], &logits[0], &sums, n, classes)
+		n := min(rows, len(logits)/classes)
+		z, d := logits[:n*classes], dst[:n*classes]
+		plain := sumRows(&sums, d, z, noLabels[:n], classes)
+		reciprocalsAsm(&sums.sum[0], n)
+		probabilities.write(&sums, d, z, noLabel, n, classes, plain)
 		dst, logits = dst[n*classes:], logits[n*classes:]
 	}
 }
+
+// logParams make rowLoss give -log p_t.
+var logParams = newLossParams(1, 0, nil, 1, 1)
 
 func logSoftmaxKernel(dst, logits []float32, classes int) {
 	if active == generic {
@@ -290,32 +421,42 @@ func logSoftmaxKernel(dst, logits []float32, classes int) {
 		return
 	}
 	var sums rowSums
+	var first [rowsAtOnce]float32
 	var labels [rowsAtOnce]int32
+	rows := rowsPerCall(classes, cachedRows)
 	for len(logits) > 0 {
-		n := min(rowsPerCall(classes), len(logits)/classes)
-		sumRows(&sums, logits, noLabels[:n], classes) // for the maxima
-		for i := range n {
-			labels[i] = int32(firstIndex(logits[i*classes:][:classes], sums.most[i]))
+		n := min(rows, len(logits)/classes)
+		z := logits[:n*classes]
+		firstMaxima(&first, &labels, z, n, classes)
+		sumRows(&sums, nil, z, labels[:n], classes)
+		logParams.weights(&sums, labels[:n])
+		rowLossAsm(&sums.sum[0], &sums.sum[0], n, &logParams)
+		sums.most = first
+		for start := 0; start < len(z); start += max(rowChunk, len(z)) {
+			logSoftmaxRowsAsm(&dst[start], &sums.sum[0], &z[start], n, classes)
 		}
-		most := sums.most
-		sumRows(&sums, logits, labels[:n], classes)
-		for i := range n {
-			sums.factor[i] = finishRow(sums.sum[i], sums.n[i], sums.most[i], sums.target[i]).nll
-		}
-		sums.most = most
-		logSoftmaxRowsAsm(&dst[0], &logits[0], &sums, n, classes)
 		dst, logits = dst[n*classes:], logits[n*classes:]
 	}
 }
 
-// firstIndex is the index of the first m in z, 0 if there is none.
-func firstIndex(z []float32, m float32) int {
-	for j, x := range z {
-		if x == m {
-			return j
+// firstMaxima gives the first maximum of each row, and its place.
+func firstMaxima(first *[rowsAtOnce]float32, labels *[rowsAtOnce]int32, logits []float32, rows, classes int) {
+	if classes <= rowChunk {
+		rowFirstAsm(&first[0], &logits[0], &labels[0], rows, classes)
+		return
+	}
+	first[0], labels[0] = float32(math.Inf(-1)), 0
+	for start := 0; start < classes; start += rowChunk {
+		if m, t := firstOfPart(part(logits, start)); m > first[0] {
+			first[0], labels[0] = m, int32(start)+t
 		}
 	}
-	return 0
+}
+
+//go:noinline
+func firstOfPart(z []float32) (m float32, t int32) {
+	rowFirstAsm(&m, &z[0], &t, 1, len(z))
+	return m, t
 }
 
 func logSumExpKernel(dst, logits []float32, classes int) {
@@ -324,11 +465,13 @@ func logSumExpKernel(dst, logits []float32, classes int) {
 		return
 	}
 	var sums rowSums
+	rows := rowsPerCall(classes, rowChunk)
 	for len(dst) > 0 {
-		n := min(rowsPerCall(classes), len(dst))
-		sumRows(&sums, logits, noLabels[:n], classes)
+		n := min(rows, len(dst))
+		sumRows(&sums, nil, logits[:n*classes], noLabels[:n], classes)
 		for i := range n {
-			dst[i] = finishLogSumExp(logits[i*classes:][:classes], sums.sum[i], sums.n[i], sums.most[i])
+			r := row{sums.sum[i], sums.n[i], sums.most[i], sums.plain[i] != 0}
+			dst[i] = r.logSum(logits[i*classes:][:classes])
 		}
 		dst, logits = dst[n:], logits[n*classes:]
 	}

@@ -609,6 +609,8 @@ func (m *amd64) loadPart(k part, p gp, offset int, fill vec) vec {
 	return vec{op: filled}
 }
 
+func (m *amd64) keepPart(k part, a vec) vec { return m.keep(mask{k.op}, a) }
+
 func (m *amd64) storePart(k part, p gp, offset int, a vec) {
 	if m.wide {
 		m.emit(x86.VMOVUPS(m.inRegister(a), k.op, at(p, offset)))
@@ -691,6 +693,30 @@ func (m *amd64) indexed(p, i gp) gp {
 
 func (m *amd64) quadruple(n gp) { m.emit(x86.SHLQ(operand.U8(2), n.r)) }
 
+func (m *amd64) notNegative(n gp) gp {
+	d, zero := gp{m.regs.GP64()}, m.count(0)
+	m.emit(x86.MOVQ(n.r, d.r))
+	m.emit(x86.TESTQ(d.r, d.r))
+	m.emit(x86.CMOVQLT(zero.r, d.r))
+	return d
+}
+
+func (m *amd64) increment(p gp) { m.emit(x86.INCQ(at(p, 0))) }
+
+func (m *amd64) jumpIfZero(p gp, offset int, name string) {
+	m.emit(x86.CMPL(at(p, offset), operand.U8(0)))
+	m.emit(x86.JEQ(operand.LabelRef(name)))
+}
+
+func (m *amd64) jumpUnlessZero(p gp, offset int, name string) {
+	m.emit(x86.CMPL(at(p, offset), operand.U8(0)))
+	m.emit(x86.JNE(operand.LabelRef(name)))
+}
+
+func (m *amd64) storeWord(p gp, offset int, bits uint32) {
+	m.emit(x86.MOVL(operand.U32(bits), at(p, offset)))
+}
+
 func (m *amd64) atMost(n gp, limit int) gp {
 	d, l := gp{m.regs.GP64()}, m.count(limit)
 	m.emit(x86.MOVQ(n.r, d.r))
@@ -705,6 +731,10 @@ func (m *amd64) excess(n gp, by int) gp {
 	m.emit(x86.SUBQ(immediate(by), d.r))
 	m.emit(x86.CMOVQLT(zero.r, d.r))
 	return d
+}
+
+func (m *amd64) loadTable(t table, at int) vec {
+	return vec{op: m.pool.words(t.name, t.entries).mem().Offset(4 * at)}
 }
 
 func (m *amd64) wordBefore(t table, at int, n gp) gp {
@@ -758,20 +788,6 @@ func (m *amd64) doublesAdd(d doubles, tile []vec) {
 		m.emit(x86.VCVTPS2PD(upper, high))
 		m.emit(x86.VADDPD(low, d[2*u], d[2*u]))
 		m.emit(x86.VADDPD(high, d[2*u+1], d[2*u+1]))
-	}
-}
-
-func (m *amd64) doublesScale(d doubles, k vec) {
-	biased := m.smax(m.iadd(k, m.u32(1023)), m.u32(0))
-	half := reg.S128
-	if m.wide {
-		half = reg.S256
-	}
-	power := m.newVec()
-	m.emit(x86.VPMOVZXDQ(lowPart(biased.op, half), power))
-	m.emit(x86.VPSLLQ(operand.U8(52), power, power))
-	for _, r := range d {
-		m.emit(x86.VMULPD(power, r, r))
 	}
 }
 

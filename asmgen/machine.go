@@ -153,6 +153,8 @@ type machine interface {
 	// others; storePart writes these lanes only.
 	part(n gp) part
 	loadPart(k part, p gp, offset int, fill vec) vec
+	// keepPart is a in these lanes, and +0 in the others.
+	keepPart(k part, a vec) vec
 	storePart(k part, p gp, offset int, a vec)
 
 	// swapped is v with lane i and lane i^h exchanged; h is a power of two below the number of lanes.
@@ -165,20 +167,27 @@ type machine interface {
 	indexed(p, i gp) gp
 	// quadruple multiplies by 4.
 	quadruple(n gp)
+	// notNegative is the larger of n and 0. increment adds 1 to the 64-bit integer at p. jumpIfZero and
+	// jumpUnlessZero look at the 32 bits at p + offset. storeWord writes 32 bits.
+	notNegative(n gp) gp
+	increment(p gp)
+	jumpIfZero(p gp, offset int, name string)
+	jumpUnlessZero(p gp, offset int, name string)
+	storeWord(p gp, offset int, bits uint32)
 	// atMost is the smaller of n, unsigned, and limit; excess is max(n - by, 0).
 	atMost(n gp, limit int) gp
 	excess(n gp, by int) gp
+	// loadTable is the vector of a table's words from at on.
+	loadTable(t table, at int) vec
 	// wordBefore is the address of word at - n of a table.
 	wordBefore(t table, at int, n gp) gp
 
-	// Doubles: 16 lanes of float64. doubles is 16 times +0; doublesAdd adds the float32 lanes of a tile; doublesScale
-	// multiplies by 2^k, k an integer, the same in every lane, or by 0 for k <= -1023; doublesFold adds the lanes as
-	// fold of focal_generic.go does, and rounds the sum to float32, in lane 0.
+	// Doubles: 16 lanes of float64. doubles is 16 times +0; doublesAdd adds the float32 lanes of a tile; doublesFold adds
+	// the lanes as fold of focal_generic.go does, and rounds the sum to float32, in lane 0.
 	doubles() doubles
 	doublesLoad(d doubles, p gp)
 	doublesStore(d doubles, p gp)
 	doublesAdd(d doubles, tile []vec)
-	doublesScale(d doubles, k vec)
 	doublesFold(d doubles) vec
 
 	// Control flow: a label stands before the next instruction; jumps take its name. advance adds bytes to a pointer

@@ -87,18 +87,40 @@ var kernels = []kernel{
 	{name: "sigmoidGrad", args: "losses, grad, logits, targets *float32, n int, p *lossParams, scale *float32", body: func(m machine) {
 		sigmoidLossKernel(m, true)
 	}},
-	{name: "softmaxSum", args: "sums *rowSums, logits *float32, labels *int32, rows, classes int", body: softmaxSum},
-	{name: "rowLoss", args: "losses *float32, sums *rowSums, n int, p *lossParams", body: func(m machine) {
+	{name: "rowSum", args: "sums, logits *float32, labels *int32, rows, classes int, slow *int", body: func(m machine) {
+		rowSum(m, rowLoop{matrices: []string{"logits"}, labels: true})
+	}},
+	{name: "rowExp", args: "dst, sums, logits *float32, labels *int32, rows, classes int, slow *int", body: func(m machine) {
+		rowSum(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true})
+	}},
+	{name: "partSum", args: "total *[16]float64, logits *float32, n, label int, slow *int", body: func(m machine) {
+		rowSum(m, rowLoop{matrices: []string{"logits"}, part: true})
+	}},
+	{name: "partExp", args: "dst *float32, total *[16]float64, logits *float32, n, label int, slow *int", body: func(m machine) {
+		rowSum(m, rowLoop{matrices: []string{"dst", "logits"}, part: true})
+	}},
+	{name: "rowMost", args: "sums, logits *float32, labels *int32, rows, classes int", body: rowMost},
+	{name: "rowShifted", args: "sums, logits *float32, labels *int32, rows, classes int", body: func(m machine) {
+		rowShifted(m, rowLoop{matrices: []string{"logits"}, labels: true})
+	}},
+	{name: "partShifted", args: "sums *float32, total *[16]float64, logits *float32, n, label int", body: func(m machine) {
+		rowShifted(m, rowLoop{matrices: []string{"logits"}, part: true})
+	}},
+	{name: "rowLoss", args: "losses *float32, sums *float32, n int, p *lossParams", body: func(m machine) {
 		rowEndKernel(m, false)
 	}},
-	{name: "rowGrad", args: "losses *float32, sums *rowSums, n int, p *lossParams, scale *float32", body: func(m machine) {
+	{name: "rowGrad", args: "losses *float32, sums *float32, n int, p *lossParams, scale *float32", body: func(m machine) {
 		rowEndKernel(m, true)
 	}},
 	{name: "addLosses", args: "total *[16]float64, x *float32, n int", body: func(m machine) { addLanes(m, rowTile) }},
 	{name: "addBlocks", args: "total *[16]float64, x *float32, n int", body: func(m machine) { addLanes(m, rowBlock) }},
-	{name: "softmaxRows", args: "dst, logits *float32, sums *rowSums, rows, classes int", body: softmaxRows},
-	{name: "softmaxGradRows", args: "dst, logits *float32, sums *rowSums, rows, classes int", body: softmaxGradRows},
-	{name: "logSoftmaxRows", args: "dst, logits *float32, sums *rowSums, rows, classes int", body: logSoftmaxRows},
+	{name: "reciprocals", args: "sums *float32, n int", body: reciprocals},
+	{name: "softmaxScale", args: "dst, sums *float32, rows, classes int", body: func(m machine) { softmaxRows(m, true) }},
+	{name: "softmaxRows", args: "dst, sums, logits *float32, rows, classes int", body: func(m machine) { softmaxRows(m, false) }},
+	{name: "gradScale", args: "dst, sums *float32, rows, classes int", body: func(m machine) { gradRows(m, true) }},
+	{name: "gradRows", args: "dst, sums, logits *float32, rows, classes int", body: func(m machine) { gradRows(m, false) }},
+	{name: "rowFirst", args: "sums, logits *float32, labels *int32, rows, classes int", body: rowFirst},
+	{name: "logSoftmaxRows", args: "dst, sums, logits *float32, rows, classes int", body: logSoftmaxRows},
 	{name: "sigmoidGradScaled", args: "losses, grad, logits, targets, scales *float32, n int, p *lossParams", body: sigmoidGradScaled},
 	{name: "weigh", args: "losses, scales *float32, n int", body: weigh},
 	{name: "widenBFloat16", args: "dst *float32, src *uint16, n int", body: widenBFloat16},

@@ -1,32 +1,47 @@
 package main
 
-import "github.com/gofocal/focal/internal/coef"
+import (
+	"math"
 
-// The rows of the softmax form, one after another: a row's exponentials are summed here, its loss is finished by
-// softmaxTail, where a lane is a row. All names are those of focal_generic.go.
+	"github.com/gofocal/focal/internal/coef"
+)
+
+// The rows of the softmax form, one after another: a row's exponentials are summed here, its loss is finished by rowEnd,
+// where a lane is a row. All names are those of focal_generic.go.
 
 const (
 	rowTile  = 16  // virtual lanes
 	rowBlock = 128 // a block of the sum
 	rowBias  = 64
+	plainMax = 40
 	clampAt  = 0x1p21
 	shiftAt  = 0x1p20
 	rowMagic = 0x1.8p23 // round(x log2 e) in the low bits
 )
 
-// floorN is the N of a row without a class.
-var floorN = int32(-3025501 - rowBias)
+// rowsAtOnce is the number of rows in a call, and the distance of the arrays in rowSums of kernels.go.
+const rowsAtOnce = 32
+
+// The fields of rowSums, as byte offsets for row 0.
+const (
+	rowSumField = 4 * rowsAtOnce * iota
+	rowNField
+	rowMostField
+	rowTargetField
+	rowWeightField
+	rowPlainField
+)
 
 // targetWords is how far a target's word is from either end of the table that masks it: beyond a block and a tile.
 const targetWords = rowBlock + rowTile
 
-// targetTable is -Inf for the target and +Inf for others: what a logit is at most.
+// targetTable is ones but for the sign, and 0 for the target.
 var targetTable = func() table {
 	words := make([]uint32, 2*targetWords+2)
 	for i := range words {
-		words[i] = 0x7f800000
+		words[i] = 0x7fffffff
 	}
-	words[targetWords] = 0xff800000
+	words[targetWords] = 0
 	return table{"target", words}
 }()
 
@@ -50,11 +65,17 @@ func rowConstants(m machine, n vec) (bias, least vec) {
 	return m.sub(m.f32(rowMagic), f), m.mul(f, m.f32(0x1.62e43p-1))
 }
 
-// rowExponent is N for a largest logit.
+// rowExponent is N for a largest (shifted) logit.
 func rowExponent(m machine, most vec) vec {
 	c := m.max(m.f32(-clampAt), m.min(m.f32(clampAt), most))
 	t := m.fma(c, m.f32(coef.Log2E), m.f32(rowMagic))
 	return m.isub(t, m.u32(0x4b400000+rowBias)) // bits(rowMagic)
+}
+
+// rowShift is what to subtract from the logits of a row whose largest is most.
+func rowShift(m machine, most vec) vec {
+	abs := m.and(most, m.u32(0x7fffffff))
+	return m.keep(m.both(m.lt(m.hold(m.f32(shiftAt)), abs), m.lt(abs, m.u32(0x7f800000))), most)
 }
 
 // across combines the lanes of v by f: the result is in every lane.
@@ -65,172 +86,305 @@ func across(m machine, v vec, f func(a, b vec) vec) vec {
 	return v
 }
 
-// tiles runs step for every tile of z: x has the tile's vectors, -Inf behind the end, where parts are. left is the number of
-// elements, at least 1, and is used up; z and other move along, over whole tiles.
-func tiles(m machine, name string, left, z, other gp, step func(x []vec, parts []part)) {
-	filled(m, name, left, z, other, m.u32(0xff800000), step)
+// A tile is 16 elements at some bytes behind the pointers of a loop over tiles: x has its vectors. At the end of a row
+// it may be a part, with +0 behind the end.
+type tile struct {
+	x     []vec
+	at    int
+	parts []part
 }
 
-// filled is tiles with fill behind the end.
-func filled(m machine, name string, left, z, other gp, fill vec, step func(x []vec, parts []part)) {
-	lanes := m.properties().lanes
-	m.jumpIfLess(left, rowTile, name+"_part")
-	m.label(name + "_tile")
-	var x []vec
-	for u := range rowTile / lanes {
-		x = append(x, m.load(z, 4*u*lanes))
+// vector is the vector u of the tile at p.
+func (t tile) vector(m machine, p gp, u int) vec { return m.load(p, t.at+4*u*m.properties().lanes) }
+
+// store writes the vector u of the tile at p.
+func (t tile) store(m machine, p gp, u int, v vec) {
+	if offset := t.at + 4*u*m.properties().lanes; t.parts == nil {
+		m.store(p, offset, v)
+	} else {
+		m.storePart(t.parts[u], p, offset, v)
 	}
-	step(x, nil)
-	m.advance(z, 4*rowTile)
-	m.advance(other, 4*rowTile)
-	m.advance(left, -rowTile)
-	m.jumpIfAtLeast(left, rowTile, name+"_tile")
+}
+
+// present is v, with +0 behind the end.
+func (t tile) present(m machine, u int, v vec) vec {
+	if t.parts == nil {
+		return v
+	}
+	return m.keepPart(t.parts[u], v)
+}
+
+// tiles runs step for every tile of left elements at z; left is at least 1 and used up. z and others move along, over whole
+// tiles. Four vectors are done in a round: enough to hide the loop, and no row of usual length is all rest.
+func tiles(m machine, name string, left, z gp, others []gp, fill vec, step func(t tile)) {
+	lanes := m.properties().lanes
+	vectors := rowTile / lanes
+	pointers := append([]gp{z}, others...)
+	whole := func(name string, n int) {
+		m.label(name)
+		for k := range n {
+			t := tile{at: 4 * rowTile * k}
+			for u := range vectors {
+				t.x = append(t.x, t.vector(m, z, u))
+			}
+			step(t)
+		}
+		for _, p := range pointers {
+			m.advance(p, 4*rowTile*n)
+		}
+		m.advance(left, -rowTile*n)
+		m.jumpIfAtLeast(left, rowTile*n, name)
+	}
+	round := max(1, 4/vectors)
+	if round > 1 {
+		m.jumpIfLess(left, rowTile*round, name+"_few")
+		whole(name+"_round", round)
+		m.label(name + "_few")
+	}
+	m.jumpIfLess(left, rowTile, name+"_part")
+	whole(name+"_tile", 1)
 	m.label(name + "_part")
 	m.jumpIfLess(left, 1, name+"_done")
-	x = nil
-	var parts []part
-	for u := range rowTile / lanes {
+	t := tile{}
+	for u := range vectors {
 		if u > 0 {
 			left = m.excess(left, lanes)
 		}
-		parts = append(parts, m.part(left))
-		x = append(x, m.loadPart(parts[u], z, 4*u*lanes, fill))
+		t.parts = append(t.parts, m.part(left))
+		t.x = append(t.x, m.loadPart(t.parts[u], z, 4*u*lanes, fill))
 	}
-	step(x, parts)
+	step(t)
 	m.label(name + "_done")
 }
 
-// rowsAtOnce is the number of rows in a call, and the distance of the arrays behind rowSums in focal_generic.go.
-const rowsAtOnce = 64
-
-// softmaxSum is rowSum for each row, in sums: R, N, and the largest logit M of the classes other than the label's. A label
-// of -1 is none.
-func softmaxSum(m machine) {
-	lanes := m.properties().lanes
-	vectors := rowTile / lanes
-
-	m.label("row")
-	shift := m.variable(m.u32(0))
-
-	pass := func(name string, shifted bool) {
-		m.label(name)
-		n := m.variable(m.u32(uint32(floorN)))
-		rowMost := m.variable(m.u32(0xff800000))
-		total := m.doubles()
-		left, z := m.param("classes"), m.param("logits")
-		target := m.loadInt32(m.param("labels"), 0)
-
-		m.label(name + "_block")
-		m.comment("the largest logit of the block but the target's, which is made -Inf")
-		acc := make([]vec, vectors)
-		for u := range acc {
-			acc[u] = m.variable(m.u32(0xff800000))
-		}
-		limit := m.wordBefore(targetTable, targetWords, m.atMost(target, targetWords))
-		tiles(m, name+"_most", m.atMost(left, rowBlock), m.copyOf(z), limit, func(x []vec, _ []part) {
-			for u, v := range x {
-				m.set(acc[u], m.max(m.min(m.load(limit, 4*u*lanes), v), acc[u]))
-			}
-		})
-		blockMost := acc[0]
-		for _, a := range acc[1:] {
-			blockMost = m.max(a, blockMost)
-		}
-		blockMost = across(m, blockMost, m.max)
-		m.set(rowMost, m.max(blockMost, rowMost))
-		m.comment("N, and what was summed before rescaled to it")
-		if shifted {
-			blockMost = m.sub(blockMost, shift)
-		}
-		raised := m.smax(n, rowExponent(m, blockMost))
-		m.doublesScale(total, m.isub(n, raised))
-		m.set(n, raised)
-		bias, least := rowConstants(m, n)
-
-		m.comment("the sum of the block")
-		for u := range acc {
-			m.set(acc[u], m.u32(0))
-		}
-		limit = m.wordBefore(targetTable, targetWords, m.atMost(target, targetWords))
-		tiles(m, name+"_sum", m.atMost(left, rowBlock), z, limit, func(x []vec, _ []part) {
-			for u, v := range x {
-				v = m.min(m.load(limit, 4*u*lanes), v)
-				if shifted {
-					v = m.sub(v, shift)
-				}
-				p, power := rowExp(m, v, bias, least)
-				m.set(acc[u], m.fma(p, power, acc[u]))
-			}
-		})
-		m.doublesAdd(total, acc)
-		m.advance(target, -rowBlock)
-		m.advance(left, -rowBlock)
-		m.jumpIfAtLeast(left, 1, name+"_block")
-
-		if !shifted {
-			m.comment("|M| > 2^20, and finite: once more with z - M")
-			abs := m.and(rowMost, m.u32(0x7fffffff))
-			m.set(shift, rowMost)
-			m.jumpIfAny(m.both(m.lt(m.hold(m.f32(shiftAt)), abs), m.lt(abs, m.u32(0x7f800000))), "shifted")
-		}
-		sums := m.param("sums")
-		m.storeFirst(sums, 0, m.doublesFold(total))
-		m.storeFirst(sums, 4*rowsAtOnce, n)
-		m.storeFirst(sums, 2*4*rowsAtOnce, rowMost)
-		m.advanceParam("sums", 4)
-		m.advanceParam("labels", 4)
-		bytes := m.param("classes")
-		m.quadruple(bytes)
-		m.advanceParamBy("logits", bytes)
-		m.advanceParam("rows", -1)
-		m.jumpIfParam("rows", "row")
-		m.ret()
+// blocks runs step for every tile of a row, block by block: words points to the tile's words of targetTable. end follows
+// each block; it may be nil. label and z are used up, others move along with z.
+func blocks(m machine, name string, left, label, z gp, others []gp, fill vec, step func(t tile, words gp), end func()) {
+	m.label(name + "_block")
+	words := m.wordBefore(targetTable, targetWords, m.atMost(label, targetWords))
+	tiles(m, name, m.atMost(left, rowBlock), z, append([]gp{words}, others...), fill, func(t tile) { step(t, words) })
+	if end != nil {
+		end()
 	}
-	pass("plain", false)
-	pass("shifted", true)
+	m.advance(label, -rowBlock)
+	m.advance(left, -rowBlock)
+	m.jumpIfAtLeast(left, 1, name+"_block")
 }
 
-// The fields of rowSums, as byte offsets for row 0.
-const (
-	rowSumField = 4 * rowsAtOnce * iota
-	rowNField
-	rowMostField
-	rowTargetField
-	rowShiftField
-	rowPreField
-	rowFactorField
-	rowLowField
-)
+// A rowLoop is a kernel over rows: the parameters sums and, with labels, labels move a word from row to row, those named
+// in matrices by a row. A part of a row instead has the parameters logits, n, label and total.
+type rowLoop struct {
+	matrices     []string
+	labels, part bool
+}
 
-// rowKernel maps the logits of rows to dst, by what sums has for each row. prepare loads that, step maps a vector.
-func rowKernel(m machine, prepare func(sums gp) []vec, step func(x vec, row []vec) vec) {
-	lanes := m.properties().lanes
+func (l rowLoop) writes() bool { return l.matrices[0] == "dst" }
+
+// begin begins a row: with shifted, one that is not plain.
+func (l rowLoop) begin(m machine, shifted bool) (left, label, z gp, total doubles) {
+	if l.part {
+		total = m.doubles()
+		m.doublesLoad(total, m.param("total"))
+		return m.param("n"), m.param("label"), m.param("logits"), total
+	}
 	m.label("row")
-	row := prepare(m.param("sums"))
-	z, dst := m.param("logits"), m.param("dst")
-	tiles(m, "all", m.param("classes"), z, dst, func(x []vec, parts []part) {
-		for u, v := range x {
-			y := step(v, row)
-			if parts == nil {
-				m.store(dst, 4*u*lanes, y)
-			} else {
-				m.storePart(parts[u], dst, 4*u*lanes, y)
-			}
-		}
-	})
+	if shifted {
+		m.jumpUnlessZero(m.param("sums"), rowPlainField, "next")
+	}
+	return m.param("classes"), m.loadInt32(m.param("labels"), 0), m.param("logits"), m.doubles()
+}
+
+// next ends a row.
+func (l rowLoop) next(m machine) {
+	if l.part {
+		m.ret()
+		return
+	}
+	m.label("next")
 	m.advanceParam("sums", 4)
+	if l.labels {
+		m.advanceParam("labels", 4)
+	}
 	bytes := m.param("classes")
 	m.quadruple(bytes)
-	m.advanceParamBy("logits", bytes)
-	m.advanceParamBy("dst", bytes)
+	for _, name := range l.matrices {
+		m.advanceParamBy(name, bytes)
+	}
 	m.advanceParam("rows", -1)
 	m.jumpIfParam("rows", "row")
 	m.ret()
 }
 
+// rowSum sums rows that are plain, as newRow does, and counts the others in slow. With dst it writes the e_j there, 0 for the
+// target: then a row is looked through before anything is written, since dst may be logits.
+func rowSum(m machine, l rowLoop) {
+	vectors := rowTile / m.properties().lanes
+	left, label, z, total := l.begin(m, false)
+	if !l.part {
+		m.comment("the target's logit; any where there is none")
+		m.copyWord(m.offset(m.param("sums"), rowTargetField), m.indexed(z, m.notNegative(label)))
+	}
+	large := make([]vec, vectors)
+	for u := range large {
+		large[u] = m.variable(m.u32(0))
+	}
+	look := func(t tile, words gp) {
+		for u, v := range t.x {
+			m.set(large[u], m.smax(large[u], m.and(v, t.vector(m, words, u))))
+		}
+	}
+	judge := func() {
+		m.comment("any |z| > 40, but the target's?")
+		most := large[0]
+		for _, v := range large[1:] {
+			most = m.smax(most, v)
+		}
+		m.jumpIfAny(m.igt(most, m.u32(math.Float32bits(plainMax))), "slow")
+	}
+	var others []gp
+	if l.writes() {
+		blocks(m, "look", m.copyOf(left), m.copyOf(label), m.copyOf(z), nil, m.u32(0), look, nil)
+		judge()
+		others = []gp{m.param("dst")}
+	}
+	acc := make([]vec, vectors)
+	for u := range acc {
+		acc[u] = m.variable(m.u32(0))
+	}
+	blocks(m, "sum", left, label, z, others, m.u32(0), func(t tile, words gp) {
+		for u, v := range t.x {
+			t.x[u] = m.hold(v)
+		}
+		if !l.writes() {
+			look(t, words)
+		}
+		for u, v := range t.x {
+			e := t.present(m, u, m.and(exp(m, v), t.vector(m, words, u)))
+			if l.writes() {
+				t.store(m, others[0], u, e)
+			}
+			m.set(acc[u], m.add(acc[u], e))
+		}
+	}, func() {
+		if !l.writes() {
+			judge()
+		}
+		m.doublesAdd(total, acc)
+		for u := range acc {
+			m.set(acc[u], m.u32(0))
+		}
+	})
+	if l.part {
+		m.doublesStore(total, m.param("total"))
+	} else {
+		sums := m.param("sums")
+		m.storeFirst(sums, rowSumField, m.doublesFold(total))
+		m.storeWord(sums, rowNField, 0)
+		m.storeWord(sums, rowMostField, 0)
+		m.storeWord(sums, rowPlainField, ^uint32(0))
+	}
+	l.next(m)
+	m.label("slow")
+	m.increment(m.param("slow"))
+	if l.part {
+		m.ret()
+		return
+	}
+	m.storeWord(m.param("sums"), rowPlainField, 0)
+	m.storeWord(m.param("sums"), rowMostField, 0xff800000)
+	m.jump("next")
+}
+
+// rowMost is maxOther for rows that are not plain, of what stands in most and the row: so a row may come in parts.
+func rowMost(m machine) {
+	m.label("row")
+	m.jumpUnlessZero(m.param("sums"), rowPlainField, "next")
+	most := make([]vec, rowTile/m.properties().lanes)
+	for u := range most {
+		most[u] = m.variable(m.broadcast(m.param("sums"), rowMostField))
+	}
+	blocks(m, "most", m.param("classes"), m.loadInt32(m.param("labels"), 0), m.param("logits"), nil, m.u32(nanBits),
+		func(t tile, words gp) {
+			for u, v := range t.x {
+				out := m.andnot(t.vector(m, words, u), m.u32(0x7fffffff)) // makes the target a NaN, which max passes over
+				m.set(most[u], m.max(m.or(v, out), most[u]))
+			}
+		}, nil)
+	v := most[0]
+	for _, a := range most[1:] {
+		v = m.max(a, v)
+	}
+	m.storeFirst(m.param("sums"), rowMostField, across(m, v, m.max))
+	rowLoop{matrices: []string{"logits"}, labels: true}.next(m)
+}
+
+// rowShifted sums rows that are not plain, as newRow does, and writes their N. most is known.
+func rowShifted(m machine, l rowLoop) {
+	left, label, z, total := l.begin(m, true)
+	m.comment("the shift and N")
+	most := m.broadcast(m.param("sums"), rowMostField)
+	shift := m.hold(rowShift(m, most))
+	n := rowExponent(m, m.sub(most, shift))
+	m.storeFirst(m.param("sums"), rowNField, n)
+	bias, least := rowConstants(m, n)
+	bias, least = m.hold(bias), m.hold(least)
+	acc := make([]vec, rowTile/m.properties().lanes)
+	for u := range acc {
+		acc[u] = m.variable(m.u32(0))
+	}
+	blocks(m, "sum", left, label, z, nil, m.u32(0), func(t tile, words gp) {
+		for u, v := range t.x {
+			counts := m.igt(t.vector(m, words, u), m.hold(m.u32(0)))
+			x := t.present(m, u, m.keep(counts, m.sub(m.hold(v), shift))) // finite where nothing counts
+			p, power := rowExp(m, x, bias, least)
+			m.set(acc[u], m.fma(p, t.present(m, u, m.keep(counts, power)), acc[u]))
+		}
+	}, func() {
+		m.doublesAdd(total, acc)
+		for u := range acc {
+			m.set(acc[u], m.u32(0))
+		}
+	})
+	if l.part {
+		m.doublesStore(total, m.param("total"))
+	} else {
+		m.storeFirst(m.param("sums"), rowSumField, m.doublesFold(total))
+	}
+	l.next(m)
+}
+
 func canonical(m machine, x vec) vec { return m.pick(m.unordered(x, x), m.u32(nanBits), x) }
 
-// rowTerm is e_j of z - shift.
+// rowMap maps rows of dst, or of logits to dst: those that are plain or those that are not. prepare loads what sums has
+// for the row, step maps a vector.
+func rowMap(m machine, from string, plain bool, prepare func(sums gp) []vec, step func(x vec, row []vec) vec) {
+	l := rowLoop{matrices: []string{"dst"}}
+	if from != "dst" {
+		l.matrices = append(l.matrices, from)
+	}
+	m.label("row")
+	if plain {
+		m.jumpIfZero(m.param("sums"), rowPlainField, "next")
+	} else {
+		m.jumpUnlessZero(m.param("sums"), rowPlainField, "next")
+	}
+	row := prepare(m.param("sums"))
+	z := m.param(from)
+	dst := z
+	var others []gp
+	if from != "dst" {
+		dst = m.param("dst")
+		others = []gp{dst}
+	}
+	tiles(m, "all", m.param("classes"), z, others, m.u32(0), func(t tile) {
+		for u, v := range t.x {
+			t.store(m, dst, u, step(v, row))
+		}
+	})
+	l.next(m)
+}
+
+// rowTerm is e_j of a row that is not plain.
 func rowTerm(m machine, x vec, row []vec) vec {
 	p, power := rowExp(m, m.sub(m.hold(x), row[0]), row[1], row[2])
 	return m.mul(p, power)
@@ -238,44 +392,113 @@ func rowTerm(m machine, x vec, row []vec) vec {
 
 func prepareTerm(m machine, sums gp) []vec {
 	bias, least := rowConstants(m, m.broadcast(sums, rowNField))
-	return []vec{m.broadcast(sums, rowShiftField), m.hold(bias), m.hold(least)}
+	return []vec{m.hold(rowShift(m, m.broadcast(sums, rowMostField))), m.hold(bias), m.hold(least)}
 }
 
-// softmaxRows is the second half of softmaxRow; 1/S and its rounding error are in factor and low.
-func softmaxRows(m machine) {
-	rowKernel(m, func(sums gp) []vec {
-		return append(prepareTerm(m, sums), m.broadcast(sums, rowFactorField), m.broadcast(sums, rowLowField))
-	}, func(x vec, row []vec) vec {
-		e := rowTerm(m, x, row)
-		return canonical(m, m.fma(e, row[3], m.mul(e, row[4])))
+// softmaxRows is the second half of softmaxRow; 1/S and its rounding error stand in sum and weight. With plain, dst has
+// the e_j.
+func softmaxRows(m machine, plain bool) {
+	scale := func(e vec, row []vec) vec { return m.fma(e, row[0], m.mul(e, row[1])) }
+	factors := func(sums gp) []vec {
+		return []vec{m.broadcast(sums, rowSumField), m.broadcast(sums, rowWeightField)}
+	}
+	if plain {
+		rowMap(m, "dst", true, factors, func(x vec, row []vec) vec { return scale(m.hold(x), row) })
+		return
+	}
+	rowMap(m, "logits", false, func(sums gp) []vec { return append(prepareTerm(m, sums), factors(sums)...) },
+		func(x vec, row []vec) vec { return canonical(m, scale(rowTerm(m, x, row), row[3:])) })
+}
+
+// gradRows is the last loop of softmaxGradGeneric; pre and f stand in weight and sum. With plain, dst has the e_j.
+func gradRows(m machine, plain bool) {
+	scale := func(e vec, row []vec) vec { return m.mul(m.mul(e, row[0]), row[1]) }
+	factors := func(sums gp) []vec {
+		return []vec{m.broadcast(sums, rowWeightField), m.broadcast(sums, rowSumField)}
+	}
+	if plain { // e_j is finite, f canonical
+		rowMap(m, "dst", true, factors, func(x vec, row []vec) vec { return scale(x, row) })
+		return
+	}
+	rowMap(m, "logits", false, func(sums gp) []vec { return append(prepareTerm(m, sums), factors(sums)...) },
+		func(x vec, row []vec) vec { return canonical(m, scale(rowTerm(m, x, row), row[3:])) })
+}
+
+// rowFirst finds each row's first maximum and its place, 0 where all is -Inf or NaN.
+func rowFirst(m machine) {
+	lanes := m.properties().lanes
+	var most, at, place []vec
+	m.label("row")
+	for u := range rowTile / lanes {
+		most = append(most, m.variable(m.u32(0xff800000)))
+		place = append(place, m.variable(m.loadTable(laneNumbers, u*lanes)))
+		at = append(at, m.variable(m.u32(0)))
+	}
+	tiles(m, "all", m.param("classes"), m.param("logits"), nil, m.u32(nanBits), func(t tile) {
+		for u, v := range t.x {
+			v = m.hold(v)
+			larger := m.lt(most[u], v)
+			m.set(at[u], m.pick(larger, place[u], at[u]))
+			m.set(most[u], m.pick(larger, v, most[u]))
+			m.set(place[u], m.iadd(place[u], m.u32(rowTile)))
+		}
 	})
+	m.comment("the largest of all lanes, the first of its places")
+	all := most[0]
+	for _, v := range most[1:] {
+		all = m.max(v, all)
+	}
+	all = across(m, all, m.max)
+	first := m.u32(math.MaxInt32)
+	for u, v := range most {
+		first = m.smin(m.pick(m.eq(v, all), at[u], m.u32(math.MaxInt32)), first)
+	}
+	m.storeFirst(m.param("sums"), 0, all)
+	m.storeFirst(m.param("labels"), 0, across(m, first, m.smin))
+	rowLoop{matrices: []string{"logits"}, labels: true}.next(m)
 }
 
-// softmaxGradRows is the last loop of softmaxGradGeneric, with pre and factor.
-func softmaxGradRows(m machine) {
-	rowKernel(m, func(sums gp) []vec {
-		return append(prepareTerm(m, sums), m.broadcast(sums, rowPreField), m.broadcast(sums, rowFactorField))
-	}, func(x vec, row []vec) vec {
-		return canonical(m, m.mul(m.mul(rowTerm(m, x, row), row[3]), row[4]))
-	})
-}
+// laneNumbers numbers the virtual lanes.
+var laneNumbers = func() table {
+	t := table{name: "lane_numbers"}
+	for i := range uint32(rowTile) {
+		t.entries = append(t.entries, i)
+	}
+	return t
+}()
 
-// logSoftmaxRows is the last loop of logSoftmaxRow: -log p_t is in factor, M in most.
+// logSoftmaxRows is the last loop of logSoftmaxRow: M stands in most, -log p_t in sum.
 func logSoftmaxRows(m machine) {
-	rowKernel(m, func(sums gp) []vec {
-		return []vec{m.broadcast(sums, rowMostField), m.broadcast(sums, rowFactorField)}
-	}, func(x vec, row []vec) vec {
-		return canonical(m, m.sub(m.sub(m.hold(x), row[0]), row[1]))
+	m.label("row")
+	most, nll := m.hold(m.broadcast(m.param("sums"), rowMostField)), m.hold(m.broadcast(m.param("sums"), rowSumField))
+	dst := m.param("dst")
+	tiles(m, "all", m.param("classes"), m.param("logits"), []gp{dst}, m.u32(0), func(t tile) {
+		for u, v := range t.x {
+			t.store(m, dst, u, canonical(m, m.sub(m.sub(m.hold(v), most), nll)))
+		}
 	})
+	rowLoop{matrices: []string{"dst", "logits"}}.next(m)
 }
 
-// rowEnd is finishRow for a row in each lane, and what follows: the loss and, with grad, s q, pre and f.
+// reciprocals is what softmaxRow needs: 1/S and its rounding error, in sum and weight.
+func reciprocals(m machine) {
+	field := func(offset int) place { return place{param: "sums", offset: offset} }
+	elementwise{
+		outs: []place{field(rowSumField), field(rowWeightField)}, ins: []place{field(rowSumField)}, unroll: 1, fill: []float32{1},
+		step: func(m machine, x []vec) []vec {
+			sum := m.hold(x[0])
+			inv := m.div(m.hold(m.f32(1)), sum)
+			return []vec{inv, m.mul(m.fnma(inv, sum, m.f32(1)), inv)}
+		},
+	}.emit(m)
+}
+
+// rowEnd is newTail for a row in each lane, and what follows: the loss and, with grad, s q, pre and f.
 func rowEnd(m machine, sum, n, most, zt, alpha vec, args lossArgs, grad bool) []vec {
 	sum, most, zt, alpha = m.hold(sum), m.hold(most), m.hold(zt), m.hold(alpha)
 	zero, one := m.hold(m.f32(0)), m.f32(1)
 	m.comment("the shift; a label on +Inf or NaN, or no class unmasked")
-	abs := m.and(most, m.u32(0x7fffffff))
-	shift := m.keep(m.both(m.lt(m.hold(m.f32(shiftAt)), abs), m.lt(abs, m.u32(0x7f800000))), most)
+	shift := rowShift(m, most)
 	sum = m.pick(m.le(zt, m.u32(0x7f7fffff)), sum, m.hold(m.u32(nanBits)))
 	sum = m.pick(m.eq(m.max(zt, most), m.u32(0xff800000)), m.u32(nanBits), sum)
 	m.comment("e^(r_t) = p + pLow")
@@ -297,7 +520,7 @@ func rowEnd(m machine, sum, n, most, zt, alpha vec, args lossArgs, grad bool) []
 	v := m.mul(sum, inv)
 	vLow := m.mul(m.sub(m.fnma(v, p, sum), m.mul(v, pLow)), inv)
 	k := m.isub(m.hold(n), m.isub(t, m.u32(0x4b400000)))
-	over := m.smax(m.isub(k, m.u32(gapMax-rowBias)), zero)
+	over := m.smax(m.iadd(k, m.isub(m.shr(v, 23), m.u32(127+gapMax))), zero)
 	k = m.smax(m.isub(k, over), m.u32(1<<32-252))
 	half := m.sar(k, 1)
 	low, high := power2(m, half), power2(m, m.isub(k, half))
@@ -336,10 +559,11 @@ func rowEnd(m machine, sum, n, most, zt, alpha vec, args lossArgs, grad bool) []
 	m.comment("s q, pre and f")
 	sq := m.mul(m.mul(m.broadcast(args.scale, 0), m.mul(m.mul(alpha, f), g)), q)
 	large := m.le(m.hold(m.f32(gradSplit)), m.and(sq, m.u32(0x7fffffff)))
-	pre := m.pick(large, m.hold(m.f32(1)), m.hold(m.f32(0x1p-64)))
+	pre := m.pick(m.lt(sum, m.f32(1)), m.f32(0x1p64), m.hold(m.f32(1)))
+	pre = m.pick(large, pre, m.hold(m.f32(0x1p-64)))
 	factor := m.div(sq, m.mul(sum, pre))
 	factor = m.pick(m.eq(sum, m.f32(0)), m.hold(m.f32(0)), factor)
-	return append(out, sq, pre, factor)
+	return append(out, canonical(m, m.xor(sq, m.u32(1<<31))), pre, canonical(m, factor))
 }
 
 const (
@@ -356,11 +580,11 @@ func rowEndKernel(m machine, grad bool) {
 	field := func(offset int) place { return place{param: "sums", offset: offset} }
 	outs := at0("losses")
 	if grad {
-		outs = append(outs, field(rowTargetField), field(rowPreField), field(rowFactorField))
+		outs = append(outs, field(rowTargetField), field(rowWeightField), field(rowSumField))
 	}
 	elementwise{
 		outs: outs, unroll: 1, fill: []float32{1, 0, 0, 0, 1},
-		ins:      []place{field(rowSumField), field(rowNField), field(rowMostField), field(rowTargetField), field(rowLowField)},
+		ins:      []place{field(rowSumField), field(rowNField), field(rowMostField), field(rowTargetField), field(rowWeightField)},
 		prologue: func(m machine) { args = loadLossArgs(m, grad) },
 		step: func(m machine, x []vec) []vec {
 			return rowEnd(m, x[0], x[1], x[2], x[3], x[4], args, grad)
@@ -379,11 +603,10 @@ func addLanes(m machine, block int) {
 	for u := range acc {
 		acc[u] = m.variable(m.u32(0))
 	}
-	unused := m.count(0)
 	size := m.atMost(left, block)
-	filled(m, "add", size, x, unused, m.u32(0), func(v []vec, _ []part) {
+	tiles(m, "add", size, x, nil, m.u32(0), func(t tile) {
 		for u := range acc {
-			m.set(acc[u], m.add(acc[u], v[u]))
+			m.set(acc[u], m.add(acc[u], t.x[u]))
 		}
 	})
 	m.doublesAdd(total, acc)
