@@ -137,6 +137,7 @@ type SoftmaxConfig struct {
 	Gamma        float32   // finite, >= 0; no default: 0 is the weighted cross-entropy, other libraries default to 2
 	Alpha        []float32 // nil: every class weighs 1; else one finite weight >= 0 per class
 	IgnoreLabels []int32   // rows with such a label count for nothing: loss 0, gradient 0, not in the mean
+	Smoothing    float32   // label smoothing, in [0, 1): see Label smoothing in SoftmaxLoss
 }
 
 // OneVsRestConfig configures a [OneVsRestLoss].
@@ -145,6 +146,7 @@ type OneVsRestConfig struct {
 	Gamma        float32 // finite, >= 0; no default: RetinaNet uses 2
 	Alpha        float32 // weight of target 1, in (0, 1); target 0 weighs 1-Alpha; 0: both weigh 1 (torchvision's -1)
 	IgnoreLabels []int32 // rows with such a label count for nothing: loss 0, gradient 0, not in the mean
+	Smoothing    float32 // label smoothing, in [0, 1): see Label smoothing in OneVsRestLoss
 }
 
 // SigmoidConfig configures a [SigmoidLoss].
@@ -162,6 +164,19 @@ type SigmoidConfig struct {
 //
 // A label on a masked class (a logit of -Inf) has the loss +Inf (0 where its alpha is 0) and the gradient
 // alpha_t (p_j - [j = t]).
+//
+// # Label smoothing
+//
+// With eps = Smoothing above 0 the cross-entropy is that of smoothed targets, while the focus and alpha stay with the
+// label, as in EfficientDet and apex:
+//
+//	loss = alpha_t (1 - p_t)^gamma [(1 - eps) (-log p_t) + (eps / C) sum_c (-log p_c)]
+//
+// C and c count the row's unmasked classes. Error: at most 5 (1 + gamma) ULP for a loss; a gradient crosses zero, and its
+// error is at most 8 (1 + gamma) 2^-24 times the sum of the magnitudes of its terms.
+//
+// Other libraries mean other things by smoothing. Keras' CategoricalFocalCrossentropy adds up a focal loss for each
+// class: that is [SoftTargetLoss] on smoothed targets.
 type SoftmaxLoss struct{ rows rowLoss }
 
 // NewSoftmaxLoss checks and copies the configuration. The error is a *[ConfigError].
@@ -172,18 +187,14 @@ func NewSoftmaxLoss(cfg SoftmaxConfig) (*SoftmaxLoss, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Alpha != nil && len(cfg.Alpha) != cfg.Classes {
-		want := fmt.Sprintf("%d, a weight per class", cfg.Classes)
-		return nil, &ConfigError{"Alpha", len(cfg.Alpha), "len(Alpha)", want}
-	}
-	alpha := slices.Clone(cfg.Alpha)
-	for i, a := range alpha {
-		if !finite(a) {
-			return nil, &ConfigError{"Alpha", a, fmt.Sprintf("Alpha[%d]", i), "finite and at least 0"}
-		}
-		alpha[i] = withoutSign(a)
+	alpha, err := checkAlpha(cfg.Alpha, cfg.Classes)
+	if err != nil {
+		return nil, err
 	}
 	params := newLossParams(cfg.Classes, gamma, alpha, 1, 1)
+	if params.smooth, err = checkSmoothing(cfg.Smoothing); err != nil {
+		return nil, err
+	}
 	return &SoftmaxLoss{newRowLoss(params, cfg.Classes-1, cfg.IgnoreLabels)}, nil
 }
 
@@ -241,6 +252,19 @@ func (l *SoftmaxLoss) rowLoss() *rowLoss {
 //
 // NaN stays in its row's loss and its own gradient. At ±Inf the limit is taken: for target 1 loss and gradient are 0 at
 // +Inf, and +Inf and -Alpha at -Inf; mirrored for target 0.
+//
+// # Label smoothing
+//
+// With eps = Smoothing above 0 the cross-entropy is that of the targets 1 - eps/2 and eps/2, while the focus and Alpha
+// stay with the label, as in EfficientDet and apex:
+//
+//	target 1: Alpha (1-p)^gamma [(1 - eps/2) (-log p) + (eps/2) (-log(1-p))]
+//	target 0: (1-Alpha) p^gamma [(eps/2) (-log p) + (1 - eps/2) (-log(1-p))]
+//
+// Error: at most 5 (1 + gamma) ULP for a loss; a gradient crosses zero, and its error is at most 8 (1 + gamma) 2^-24
+// times the sum of the magnitudes of its terms. At +Inf and -Inf a loss is 0 where the focus is 0, else +Inf.
+//
+// Torchvision and optax blend p_t and alpha by the target too: that is [SigmoidLoss] on targets y (1 - eps) + eps/2.
 type OneVsRestLoss struct{ rows rowLoss }
 
 // NewOneVsRestLoss checks and copies the configuration. The error is a *[ConfigError].
@@ -256,6 +280,11 @@ func NewOneVsRestLoss(cfg OneVsRestConfig) (*OneVsRestLoss, error) {
 		return nil, err
 	}
 	params := newLossParams(cfg.Classes, gamma, nil, positive, negative)
+	eps, err := checkSmoothing(cfg.Smoothing)
+	if err != nil {
+		return nil, err
+	}
+	params.smooth = eps / 2
 	loss := &OneVsRestLoss{newRowLoss(params, cfg.Classes, cfg.IgnoreLabels)}
 	loss.rows.background = true
 	return loss, nil
@@ -329,6 +358,28 @@ func checkConfig(classes int, gamma float32) (float32, error) {
 		return 0, &ConfigError{"Gamma", gamma, "Gamma", "finite and at least 0"}
 	}
 	return withoutSign(gamma), nil
+}
+
+// checkAlpha returns a copy of the weights, without signs.
+func checkAlpha(alpha []float32, classes int) ([]float32, error) {
+	if alpha != nil && len(alpha) != classes {
+		return nil, &ConfigError{"Alpha", len(alpha), "len(Alpha)", fmt.Sprintf("%d, a weight per class", classes)}
+	}
+	alpha = slices.Clone(alpha)
+	for i, a := range alpha {
+		if !finite(a) {
+			return nil, &ConfigError{"Alpha", a, fmt.Sprintf("Alpha[%d]", i), "finite and at least 0"}
+		}
+		alpha[i] = withoutSign(a)
+	}
+	return alpha, nil
+}
+
+func checkSmoothing(eps float32) (float32, error) {
+	if !(eps >= 0 && eps < 1) {
+		return 0, &ConfigError{"Smoothing", eps, "Smoothing", "in [0, 1)"}
+	}
+	return withoutSign(eps), nil
 }
 
 // finite reports whether x is finite and at least 0.
@@ -569,6 +620,8 @@ func (l *rowLoss) block(losses, grad, logits []float32, labels []int32, row, end
 	switch {
 	case scale.rows != nil:
 		l.scaledBlock(losses, grad, logits, labels, scale.rows[row:end])
+	case l.params.smooth != 0 && !l.background:
+		smoothKernel(losses, grad, logits, labels, &l.params, scale.all)
 	case l.background && grad == nil:
 		oneVsRestLossKernel(losses, logits, labels, &l.params)
 	case l.background:

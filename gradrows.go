@@ -103,9 +103,12 @@ func (l *rowLoss) scaledBlock(losses, grad, logits []float32, labels []int32, sc
 		for n < len(scales) && math.Float32bits(scales[n]) == math.Float32bits(scales[0]) {
 			n++
 		}
-		if l.background {
+		switch {
+		case l.background:
 			oneVsRestGradKernel(losses[:n], grad[:n*c], logits[:n*c], labels[:n], &l.params, scales[0])
-		} else {
+		case l.params.smooth != 0:
+			smoothKernel(losses[:n], grad[:n*c], logits[:n*c], labels[:n], &l.params, scales[0])
+		default:
 			softmaxGradKernel(losses[:n], grad[:n*c], logits[:n*c], labels[:n], &l.params, scales[0])
 		}
 		weighKernel(losses[:n], scales[:n])
