@@ -1,7 +1,10 @@
 package focal
 
 import (
+	"encoding/json"
 	"math"
+	"math/big"
+	"os"
 	"testing"
 )
 
@@ -91,4 +94,57 @@ func TestULPError(t *testing.T) {
 			t.Errorf("ulpError(%x, %x) = %v, want %v", c.got, c.want, got, c.err)
 		}
 	}
+}
+
+// accuracyFile has what the exhaustive tests found, by function.
+const accuracyFile = "testdata/accuracy.json"
+
+// An accuracy is what was found about a function, on all variants.
+type accuracy struct {
+	Inputs              int      `json:"inputs"`
+	NotCorrectlyRounded int      `json:"not_correctly_rounded"`
+	Normal              witness  `json:"normal"`    // results from 2^-126 on, in ULP
+	Subnormal           witness  `json:"subnormal"` // results below, in units of 2^-149
+	Variants            []string `json:"variants"`
+}
+
+// A witness is where an error is largest. Numbers are C99 hex floats.
+type witness struct {
+	ULP float64 `json:"ulp"` // rounded up to four digits
+	X   string  `json:"x"`
+	Y   string  `json:"y,omitempty"`
+}
+
+// At is the input in the words of the documentation.
+func (w witness) At() string {
+	if w.Y != "" {
+		return w.X + "^" + w.Y
+	}
+	return w.X
+}
+
+func roundUp(err float64) float64 { return math.Ceil(err*1e4-1e-9) / 1e4 }
+
+func readAccuracy(t *testing.T) map[string]accuracy {
+	t.Helper()
+	all := map[string]accuracy{}
+	b, err := os.ReadFile(accuracyFile)
+	if err == nil {
+		err = json.Unmarshal(b, &all)
+	}
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// bigULPError is ulpError for finite results of the same sign.
+func bigULPError(got float32, want *big.Float) float64 {
+	d := new(big.Float).SetPrec(want.Prec()).SetFloat64(float64(got))
+	if math.IsInf(float64(got), 0) {
+		d.SetMantExp(d.SetInt64(1), 128)
+	}
+	d.Abs(d.Sub(d, want))
+	err, _ := d.SetMantExp(d, -max(want.MantExp(nil)-24, -149)).Float64()
+	return err
 }

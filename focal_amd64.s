@@ -176,22 +176,22 @@ DATA consts<>+1344(SB)/8, $0xbf000000bf000000
 DATA consts<>+1352(SB)/8, $0xbf000000bf000000
 DATA consts<>+1360(SB)/8, $0xbf000000bf000000
 DATA consts<>+1368(SB)/8, $0xbf000000bf000000
-DATA consts<>+1376(SB)/8, $0x3e0dc5ef3e0dc5ef
-DATA consts<>+1384(SB)/8, $0x3e0dc5ef3e0dc5ef
-DATA consts<>+1392(SB)/8, $0x3e0dc5ef3e0dc5ef
-DATA consts<>+1400(SB)/8, $0x3e0dc5ef3e0dc5ef
-DATA consts<>+1408(SB)/8, $0xbe2b68ecbe2b68ec
-DATA consts<>+1416(SB)/8, $0xbe2b68ecbe2b68ec
-DATA consts<>+1424(SB)/8, $0xbe2b68ecbe2b68ec
-DATA consts<>+1432(SB)/8, $0xbe2b68ecbe2b68ec
-DATA consts<>+1440(SB)/8, $0x3e4cd2793e4cd279
-DATA consts<>+1448(SB)/8, $0x3e4cd2793e4cd279
-DATA consts<>+1456(SB)/8, $0x3e4cd2793e4cd279
-DATA consts<>+1464(SB)/8, $0x3e4cd2793e4cd279
-DATA consts<>+1472(SB)/8, $0xbe7fffbcbe7fffbc
-DATA consts<>+1480(SB)/8, $0xbe7fffbcbe7fffbc
-DATA consts<>+1488(SB)/8, $0xbe7fffbcbe7fffbc
-DATA consts<>+1496(SB)/8, $0xbe7fffbcbe7fffbc
+DATA consts<>+1376(SB)/8, $0x3e0f056b3e0f056b
+DATA consts<>+1384(SB)/8, $0x3e0f056b3e0f056b
+DATA consts<>+1392(SB)/8, $0x3e0f056b3e0f056b
+DATA consts<>+1400(SB)/8, $0x3e0f056b3e0f056b
+DATA consts<>+1408(SB)/8, $0xbe2b5b92be2b5b92
+DATA consts<>+1416(SB)/8, $0xbe2b5b92be2b5b92
+DATA consts<>+1424(SB)/8, $0xbe2b5b92be2b5b92
+DATA consts<>+1432(SB)/8, $0xbe2b5b92be2b5b92
+DATA consts<>+1440(SB)/8, $0x3e4cd14d3e4cd14d
+DATA consts<>+1448(SB)/8, $0x3e4cd14d3e4cd14d
+DATA consts<>+1456(SB)/8, $0x3e4cd14d3e4cd14d
+DATA consts<>+1464(SB)/8, $0x3e4cd14d3e4cd14d
+DATA consts<>+1472(SB)/8, $0xbe7fffc9be7fffc9
+DATA consts<>+1480(SB)/8, $0xbe7fffc9be7fffc9
+DATA consts<>+1488(SB)/8, $0xbe7fffc9be7fffc9
+DATA consts<>+1496(SB)/8, $0xbe7fffc9be7fffc9
 DATA consts<>+1504(SB)/8, $0x3eaaaaaa3eaaaaaa
 DATA consts<>+1512(SB)/8, $0x3eaaaaaa3eaaaaaa
 DATA consts<>+1520(SB)/8, $0x3eaaaaaa3eaaaaaa
@@ -200,14 +200,14 @@ DATA consts<>+1536(SB)/8, $0x49c0020049c00200
 DATA consts<>+1544(SB)/8, $0x49c0020049c00200
 DATA consts<>+1552(SB)/8, $0x49c0020049c00200
 DATA consts<>+1560(SB)/8, $0x49c0020049c00200
-DATA consts<>+1568(SB)/8, $0x3c1d96323c1d9632
-DATA consts<>+1576(SB)/8, $0x3c1d96323c1d9632
-DATA consts<>+1584(SB)/8, $0x3c1d96323c1d9632
-DATA consts<>+1592(SB)/8, $0x3c1d96323c1d9632
-DATA consts<>+1600(SB)/8, $0x3d635c663d635c66
-DATA consts<>+1608(SB)/8, $0x3d635c663d635c66
-DATA consts<>+1616(SB)/8, $0x3d635c663d635c66
-DATA consts<>+1624(SB)/8, $0x3d635c663d635c66
+DATA consts<>+1568(SB)/8, $0x3c1d97a33c1d97a3
+DATA consts<>+1576(SB)/8, $0x3c1d97a33c1d97a3
+DATA consts<>+1584(SB)/8, $0x3c1d97a33c1d97a3
+DATA consts<>+1592(SB)/8, $0x3c1d97a33c1d97a3
+DATA consts<>+1600(SB)/8, $0x3d635c613d635c61
+DATA consts<>+1608(SB)/8, $0x3d635c613d635c61
+DATA consts<>+1616(SB)/8, $0x3d635c613d635c61
+DATA consts<>+1624(SB)/8, $0x3d635c613d635c61
 DATA consts<>+1632(SB)/8, $0x3e75fdf03e75fdf0
 DATA consts<>+1640(SB)/8, $0x3e75fdf03e75fdf0
 DATA consts<>+1648(SB)/8, $0x3e75fdf03e75fdf0
@@ -304,22 +304,22 @@ DATA consts<>+2368(SB)/8, $0x42fe000042fe0000
 DATA consts<>+2376(SB)/8, $0x42fe000042fe0000
 DATA consts<>+2384(SB)/8, $0x42fe000042fe0000
 DATA consts<>+2392(SB)/8, $0x42fe000042fe0000
-DATA consts<>+2400(SB)/8, $0x3ab512153ab51215
-DATA consts<>+2408(SB)/8, $0x3ab512153ab51215
-DATA consts<>+2416(SB)/8, $0x3ab512153ab51215
-DATA consts<>+2424(SB)/8, $0x3ab512153ab51215
-DATA consts<>+2432(SB)/8, $0x3c091cf43c091cf4
-DATA consts<>+2440(SB)/8, $0x3c091cf43c091cf4
-DATA consts<>+2448(SB)/8, $0x3c091cf43c091cf4
-DATA consts<>+2456(SB)/8, $0x3c091cf43c091cf4
-DATA consts<>+2464(SB)/8, $0x3d2aac793d2aac79
-DATA consts<>+2472(SB)/8, $0x3d2aac793d2aac79
-DATA consts<>+2480(SB)/8, $0x3d2aac793d2aac79
-DATA consts<>+2488(SB)/8, $0x3d2aac793d2aac79
-DATA consts<>+2496(SB)/8, $0x3e2aaa493e2aaa49
-DATA consts<>+2504(SB)/8, $0x3e2aaa493e2aaa49
-DATA consts<>+2512(SB)/8, $0x3e2aaa493e2aaa49
-DATA consts<>+2520(SB)/8, $0x3e2aaa493e2aaa49
+DATA consts<>+2400(SB)/8, $0x3ab51c333ab51c33
+DATA consts<>+2408(SB)/8, $0x3ab51c333ab51c33
+DATA consts<>+2416(SB)/8, $0x3ab51c333ab51c33
+DATA consts<>+2424(SB)/8, $0x3ab51c333ab51c33
+DATA consts<>+2432(SB)/8, $0x3c091c2a3c091c2a
+DATA consts<>+2440(SB)/8, $0x3c091c2a3c091c2a
+DATA consts<>+2448(SB)/8, $0x3c091c2a3c091c2a
+DATA consts<>+2456(SB)/8, $0x3c091c2a3c091c2a
+DATA consts<>+2464(SB)/8, $0x3d2aac613d2aac61
+DATA consts<>+2472(SB)/8, $0x3d2aac613d2aac61
+DATA consts<>+2480(SB)/8, $0x3d2aac613d2aac61
+DATA consts<>+2488(SB)/8, $0x3d2aac613d2aac61
+DATA consts<>+2496(SB)/8, $0x3e2aaa4a3e2aaa4a
+DATA consts<>+2504(SB)/8, $0x3e2aaa4a3e2aaa4a
+DATA consts<>+2512(SB)/8, $0x3e2aaa4a3e2aaa4a
+DATA consts<>+2520(SB)/8, $0x3e2aaa4a3e2aaa4a
 DATA consts<>+2528(SB)/8, $0x3efffffe3efffffe
 DATA consts<>+2536(SB)/8, $0x3efffffe3efffffe
 DATA consts<>+2544(SB)/8, $0x3efffffe3efffffe
@@ -1346,22 +1346,21 @@ partdone2:
 // func logAVX512(dst *float32, x *float32, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·logAVX512(SB), NOSPLIT, $0-24
-	VBROADCASTSS consts<>+960(SB), Z0
-	VBROADCASTSS consts<>+384(SB), Z1
-	VBROADCASTSS consts<>+928(SB), Z2
-	VMOVUPS      log_r16<>+0(SB), Z3
-	VBROADCASTSS consts<>+672(SB), Z4
-	VMOVUPS      log_th16<>+0(SB), Z5
-	VMOVUPS      log_tl16<>+0(SB), Z6
-	VBROADCASTSS consts<>+736(SB), Z7
-	VBROADCASTSS consts<>+768(SB), Z8
-	VBROADCASTSS consts<>+704(SB), Z9
-	VBROADCASTSS consts<>+800(SB), Z10
-	VBROADCASTSS consts<>+832(SB), Z11
-	VBROADCASTSS consts<>+864(SB), Z12
-	VBROADCASTSS consts<>+896(SB), Z13
-	VBROADCASTSS consts<>+608(SB), Z14
-	VBROADCASTSS consts<>+640(SB), Z15
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+928(SB), Z1
+	VMOVUPS      log_r16<>+0(SB), Z2
+	VBROADCASTSS consts<>+672(SB), Z3
+	VMOVUPS      log_th16<>+0(SB), Z4
+	VMOVUPS      log_tl16<>+0(SB), Z5
+	VBROADCASTSS consts<>+736(SB), Z6
+	VBROADCASTSS consts<>+768(SB), Z7
+	VBROADCASTSS consts<>+704(SB), Z8
+	VBROADCASTSS consts<>+800(SB), Z9
+	VBROADCASTSS consts<>+832(SB), Z10
+	VBROADCASTSS consts<>+864(SB), Z11
+	VBROADCASTSS consts<>+896(SB), Z12
+	VBROADCASTSS consts<>+608(SB), Z13
+	VBROADCASTSS consts<>+640(SB), Z14
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
@@ -1369,7 +1368,38 @@ TEXT ·logAVX512(SB), NOSPLIT, $0-24
 	JLT          rest
 
 block:
-	VMOVUPS (DX), Z16
+	VMOVUPS (DX), Z15
+
+	// x = 2^k z; j is z's table cell
+	VGETEXPPS  Z15, Z16
+	VGETMANTPS $0x08, Z15, Z15
+	VPSRLD     $0x13, Z15, Z17
+
+	// f = z R[j] - 1, exact
+	VPERMPS     Z2, Z17, Z18
+	VFMADD213PS Z3, Z18, Z15
+	VPERMPS     Z4, Z17, Z18
+	VPERMPS     Z5, Z17, Z17
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS      Z15, Z15, Z19
+	VMOVAPS     Z7, Z20
+	VFMADD231PS Z6, Z15, Z20
+	VFMADD231PS Z8, Z19, Z20
+	VMOVAPS     Z10, Z21
+	VFMADD231PS Z9, Z15, Z21
+	VFMADD231PS Z20, Z19, Z21
+	VFMADD231PS Z11, Z16, Z17
+	VFMADD231PS Z21, Z19, Z17
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS Z12, Z16, Z18
+	VADDPS      Z15, Z18, Z16
+	VSUBPS      Z16, Z18, Z18
+	VADDPS      Z15, Z18, Z15
+	VADDPS      Z15, Z17, Z15
+	VADDPS      Z15, Z16, Z15
+	VMOVUPS     64(DX), Z16
 
 	// x = 2^k z; j is z's table cell
 	VGETEXPPS  Z16, Z17
@@ -1377,30 +1407,30 @@ block:
 	VPSRLD     $0x13, Z16, Z18
 
 	// f = z R[j] - 1, exact
-	VPERMPS     Z3, Z18, Z19
-	VFMADD213PS Z4, Z19, Z16
-	VPERMPS     Z5, Z18, Z19
-	VPERMPS     Z6, Z18, Z18
+	VPERMPS     Z2, Z18, Z19
+	VFMADD213PS Z3, Z19, Z16
+	VPERMPS     Z4, Z18, Z19
+	VPERMPS     Z5, Z18, Z18
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS      Z16, Z16, Z20
-	VMOVAPS     Z8, Z21
-	VFMADD231PS Z7, Z16, Z21
-	VFMADD231PS Z9, Z20, Z21
-	VMOVAPS     Z11, Z22
-	VFMADD231PS Z10, Z16, Z22
+	VMOVAPS     Z7, Z21
+	VFMADD231PS Z6, Z16, Z21
+	VFMADD231PS Z8, Z20, Z21
+	VMOVAPS     Z10, Z22
+	VFMADD231PS Z9, Z16, Z22
 	VFMADD231PS Z21, Z20, Z22
-	VFMADD231PS Z12, Z17, Z18
+	VFMADD231PS Z11, Z17, Z18
 	VFMADD231PS Z22, Z20, Z18
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS Z13, Z17, Z19
+	VFMADD231PS Z12, Z17, Z19
 	VADDPS      Z16, Z19, Z17
 	VSUBPS      Z17, Z19, Z19
 	VADDPS      Z16, Z19, Z16
 	VADDPS      Z16, Z18, Z16
 	VADDPS      Z16, Z17, Z16
-	VMOVUPS     64(DX), Z17
+	VMOVUPS     128(DX), Z17
 
 	// x = 2^k z; j is z's table cell
 	VGETEXPPS  Z17, Z18
@@ -1408,30 +1438,30 @@ block:
 	VPSRLD     $0x13, Z17, Z19
 
 	// f = z R[j] - 1, exact
-	VPERMPS     Z3, Z19, Z20
-	VFMADD213PS Z4, Z20, Z17
-	VPERMPS     Z5, Z19, Z20
-	VPERMPS     Z6, Z19, Z19
+	VPERMPS     Z2, Z19, Z20
+	VFMADD213PS Z3, Z20, Z17
+	VPERMPS     Z4, Z19, Z20
+	VPERMPS     Z5, Z19, Z19
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS      Z17, Z17, Z21
-	VMOVAPS     Z8, Z22
-	VFMADD231PS Z7, Z17, Z22
-	VFMADD231PS Z9, Z21, Z22
-	VMOVAPS     Z11, Z23
-	VFMADD231PS Z10, Z17, Z23
+	VMOVAPS     Z7, Z22
+	VFMADD231PS Z6, Z17, Z22
+	VFMADD231PS Z8, Z21, Z22
+	VMOVAPS     Z10, Z23
+	VFMADD231PS Z9, Z17, Z23
 	VFMADD231PS Z22, Z21, Z23
-	VFMADD231PS Z12, Z18, Z19
+	VFMADD231PS Z11, Z18, Z19
 	VFMADD231PS Z23, Z21, Z19
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS Z13, Z18, Z20
+	VFMADD231PS Z12, Z18, Z20
 	VADDPS      Z17, Z20, Z18
 	VSUBPS      Z18, Z20, Z20
 	VADDPS      Z17, Z20, Z17
 	VADDPS      Z17, Z19, Z17
 	VADDPS      Z17, Z18, Z17
-	VMOVUPS     128(DX), Z18
+	VMOVUPS     192(DX), Z18
 
 	// x = 2^k z; j is z's table cell
 	VGETEXPPS  Z18, Z19
@@ -1439,71 +1469,40 @@ block:
 	VPSRLD     $0x13, Z18, Z20
 
 	// f = z R[j] - 1, exact
-	VPERMPS     Z3, Z20, Z21
-	VFMADD213PS Z4, Z21, Z18
-	VPERMPS     Z5, Z20, Z21
-	VPERMPS     Z6, Z20, Z20
+	VPERMPS     Z2, Z20, Z21
+	VFMADD213PS Z3, Z21, Z18
+	VPERMPS     Z4, Z20, Z21
+	VPERMPS     Z5, Z20, Z20
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS      Z18, Z18, Z22
-	VMOVAPS     Z8, Z23
-	VFMADD231PS Z7, Z18, Z23
-	VFMADD231PS Z9, Z22, Z23
-	VMOVAPS     Z11, Z24
-	VFMADD231PS Z10, Z18, Z24
+	VMOVAPS     Z7, Z23
+	VFMADD231PS Z6, Z18, Z23
+	VFMADD231PS Z8, Z22, Z23
+	VMOVAPS     Z10, Z24
+	VFMADD231PS Z9, Z18, Z24
 	VFMADD231PS Z23, Z22, Z24
-	VFMADD231PS Z12, Z19, Z20
+	VFMADD231PS Z11, Z19, Z20
 	VFMADD231PS Z24, Z22, Z20
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS Z13, Z19, Z21
+	VFMADD231PS Z12, Z19, Z21
 	VADDPS      Z18, Z21, Z19
 	VSUBPS      Z19, Z21, Z21
 	VADDPS      Z18, Z21, Z18
 	VADDPS      Z18, Z20, Z18
 	VADDPS      Z18, Z19, Z18
-	VMOVUPS     192(DX), Z19
-
-	// x = 2^k z; j is z's table cell
-	VGETEXPPS  Z19, Z20
-	VGETMANTPS $0x08, Z19, Z19
-	VPSRLD     $0x13, Z19, Z21
-
-	// f = z R[j] - 1, exact
-	VPERMPS     Z3, Z21, Z22
-	VFMADD213PS Z4, Z22, Z19
-	VPERMPS     Z5, Z21, Z22
-	VPERMPS     Z6, Z21, Z21
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS      Z19, Z19, Z23
-	VMOVAPS     Z8, Z24
-	VFMADD231PS Z7, Z19, Z24
-	VFMADD231PS Z9, Z23, Z24
-	VMOVAPS     Z11, Z25
-	VFMADD231PS Z10, Z19, Z25
-	VFMADD231PS Z24, Z23, Z25
-	VFMADD231PS Z12, Z20, Z21
-	VFMADD231PS Z25, Z23, Z21
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS Z13, Z20, Z22
-	VADDPS      Z19, Z22, Z20
-	VSUBPS      Z20, Z22, Z22
-	VADDPS      Z19, Z22, Z19
-	VADDPS      Z19, Z21, Z19
-	VADDPS      Z19, Z20, Z19
 
 	// any NaN?
-	VCMPPS   $0x03, Z17, Z16, K1
-	VCMPPS   $0x03, Z19, Z18, K2
+	VCMPPS   $0x03, Z16, Z15, K1
+	VCMPPS   $0x03, Z18, Z17, K2
 	KORW     K1, K2, K1
 	KORTESTW K1, K1
 	JNE      slowblock
-	VMOVUPS  Z16, (CX)
-	VMOVUPS  Z17, 64(CX)
-	VMOVUPS  Z18, 128(CX)
-	VMOVUPS  Z19, 192(CX)
+	VMOVUPS  Z15, (CX)
+	VMOVUPS  Z16, 64(CX)
+	VMOVUPS  Z17, 128(CX)
+	VMOVUPS  Z18, 192(CX)
 
 nextblock:
 	ADDQ $+256, CX
@@ -1520,44 +1519,44 @@ vector:
 	MOVL    $0x0000ffff, BX
 	BZHIL   AX, BX, BX
 	KMOVW   BX, K1
-	VMOVAPS Z1, Z16
-	VMOVUPS (DX), K1, Z16
+	VMOVAPS Z0, Z15
+	VMOVUPS (DX), K1, Z15
 
 	// x = 2^k z; j is z's table cell
-	VGETEXPPS  Z16, Z17
-	VGETMANTPS $0x08, Z16, Z18
-	VPSRLD     $0x13, Z18, Z19
+	VGETEXPPS  Z15, Z16
+	VGETMANTPS $0x08, Z15, Z17
+	VPSRLD     $0x13, Z17, Z18
 
 	// f = z R[j] - 1, exact
-	VPERMPS     Z3, Z19, Z20
-	VFMADD213PS Z4, Z20, Z18
-	VPERMPS     Z5, Z19, Z20
-	VPERMPS     Z6, Z19, Z19
+	VPERMPS     Z2, Z18, Z19
+	VFMADD213PS Z3, Z19, Z17
+	VPERMPS     Z4, Z18, Z19
+	VPERMPS     Z5, Z18, Z18
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS      Z18, Z18, Z21
-	VMOVAPS     Z8, Z22
-	VFMADD231PS Z7, Z18, Z22
-	VFMADD231PS Z9, Z21, Z22
-	VMOVAPS     Z11, Z23
-	VFMADD231PS Z10, Z18, Z23
-	VFMADD231PS Z22, Z21, Z23
-	VFMADD231PS Z12, Z17, Z19
-	VFMADD231PS Z23, Z21, Z19
+	VMULPS      Z17, Z17, Z20
+	VMOVAPS     Z7, Z21
+	VFMADD231PS Z6, Z17, Z21
+	VFMADD231PS Z8, Z20, Z21
+	VMOVAPS     Z10, Z22
+	VFMADD231PS Z9, Z17, Z22
+	VFMADD231PS Z21, Z20, Z22
+	VFMADD231PS Z11, Z16, Z18
+	VFMADD231PS Z22, Z20, Z18
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS Z13, Z17, Z20
-	VADDPS      Z18, Z20, Z17
-	VSUBPS      Z17, Z20, Z20
-	VADDPS      Z18, Z20, Z18
-	VADDPS      Z18, Z19, Z18
-	VADDPS      Z18, Z17, Z17
+	VFMADD231PS Z12, Z16, Z19
+	VADDPS      Z17, Z19, Z16
+	VSUBPS      Z16, Z19, Z19
+	VADDPS      Z17, Z19, Z17
+	VADDPS      Z17, Z18, Z17
+	VADDPS      Z17, Z16, Z16
 
 	// any NaN?
-	VCMPPS   $0x03, Z17, Z17, K2
+	VCMPPS   $0x03, Z16, Z16, K2
 	KORTESTW K2, K2
 	JNE      slowvector
-	VMOVUPS  Z17, K1, (CX)
+	VMOVUPS  Z16, K1, (CX)
 
 nextvector:
 	ADDQ $+64, CX
@@ -1572,70 +1571,80 @@ done:
 
 slowblock:
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VMOVUPS   (DX), Z20
-	VPCMPD    $0x06, Z20, Z0, K1
-	VPCMPD    $0x06, Z2, Z20, K2
+	VMOVUPS   (DX), Z19
+	VPXORD    Z20, Z20, Z20
+	VPCMPD    $0x06, Z19, Z20, K1
+	VPCMPD    $0x06, Z1, Z19, K2
 	KORW      K1, K2, K1
+	VBLENDMPS Z13, Z15, K1, Z15
+	VPADDD    Z19, Z19, Z20
+	VPXORD    Z21, Z21, Z21
+	VPCMPD    $0x00, Z21, Z20, K1
+	VBLENDMPS Z14, Z15, K1, Z15
+	VPCMPD    $0x00, Z1, Z19, K1
+	VBLENDMPS Z1, Z15, K1, Z15
+	VMOVUPS   Z15, (CX)
+
+	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
+	VMOVUPS   64(DX), Z15
+	VPXORD    Z19, Z19, Z19
+	VPCMPD    $0x06, Z15, Z19, K1
+	VPCMPD    $0x06, Z1, Z15, K2
+	KORW      K1, K2, K1
+	VBLENDMPS Z13, Z16, K1, Z16
+	VPADDD    Z15, Z15, Z19
+	VPXORD    Z20, Z20, Z20
+	VPCMPD    $0x00, Z20, Z19, K1
 	VBLENDMPS Z14, Z16, K1, Z16
-	VPADDD    Z20, Z20, Z21
-	VPCMPD    $0x00, Z0, Z21, K1
-	VBLENDMPS Z15, Z16, K1, Z16
-	VPCMPD    $0x00, Z2, Z20, K1
-	VBLENDMPS Z2, Z16, K1, Z16
-	VMOVUPS   Z16, (CX)
+	VPCMPD    $0x00, Z1, Z15, K1
+	VBLENDMPS Z1, Z16, K1, Z15
+	VMOVUPS   Z15, 64(CX)
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VMOVUPS   64(DX), Z16
-	VPCMPD    $0x06, Z16, Z0, K1
-	VPCMPD    $0x06, Z2, Z16, K2
+	VMOVUPS   128(DX), Z15
+	VPXORD    Z16, Z16, Z16
+	VPCMPD    $0x06, Z15, Z16, K1
+	VPCMPD    $0x06, Z1, Z15, K2
 	KORW      K1, K2, K1
-	VBLENDMPS Z14, Z17, K1, Z17
-	VPADDD    Z16, Z16, Z20
-	VPCMPD    $0x00, Z0, Z20, K1
-	VBLENDMPS Z15, Z17, K1, Z17
-	VPCMPD    $0x00, Z2, Z16, K1
-	VBLENDMPS Z2, Z17, K1, Z16
-	VMOVUPS   Z16, 64(CX)
+	VBLENDMPS Z13, Z17, K1, Z16
+	VPADDD    Z15, Z15, Z17
+	VPXORD    Z19, Z19, Z19
+	VPCMPD    $0x00, Z19, Z17, K1
+	VBLENDMPS Z14, Z16, K1, Z16
+	VPCMPD    $0x00, Z1, Z15, K1
+	VBLENDMPS Z1, Z16, K1, Z15
+	VMOVUPS   Z15, 128(CX)
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VMOVUPS   128(DX), Z16
-	VPCMPD    $0x06, Z16, Z0, K1
-	VPCMPD    $0x06, Z2, Z16, K2
+	VMOVUPS   192(DX), Z15
+	VPXORD    Z16, Z16, Z16
+	VPCMPD    $0x06, Z15, Z16, K1
+	VPCMPD    $0x06, Z1, Z15, K2
 	KORW      K1, K2, K1
-	VBLENDMPS Z14, Z18, K1, Z17
-	VPADDD    Z16, Z16, Z18
-	VPCMPD    $0x00, Z0, Z18, K1
-	VBLENDMPS Z15, Z17, K1, Z17
-	VPCMPD    $0x00, Z2, Z16, K1
-	VBLENDMPS Z2, Z17, K1, Z16
-	VMOVUPS   Z16, 128(CX)
-
-	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VMOVUPS   192(DX), Z16
-	VPCMPD    $0x06, Z16, Z0, K1
-	VPCMPD    $0x06, Z2, Z16, K2
-	KORW      K1, K2, K1
-	VBLENDMPS Z14, Z19, K1, Z17
-	VPADDD    Z16, Z16, Z18
-	VPCMPD    $0x00, Z0, Z18, K1
-	VBLENDMPS Z15, Z17, K1, Z17
-	VPCMPD    $0x00, Z2, Z16, K1
-	VBLENDMPS Z2, Z17, K1, Z16
-	VMOVUPS   Z16, 192(CX)
+	VBLENDMPS Z13, Z18, K1, Z16
+	VPADDD    Z15, Z15, Z17
+	VPXORD    Z18, Z18, Z18
+	VPCMPD    $0x00, Z18, Z17, K1
+	VBLENDMPS Z14, Z16, K1, Z16
+	VPCMPD    $0x00, Z1, Z15, K1
+	VBLENDMPS Z1, Z16, K1, Z15
+	VMOVUPS   Z15, 192(CX)
 	JMP       nextblock
 
 slowvector:
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VPCMPD    $0x06, Z16, Z0, K2
-	VPCMPD    $0x06, Z2, Z16, K3
+	VPXORD    Z17, Z17, Z17
+	VPCMPD    $0x06, Z15, Z17, K2
+	VPCMPD    $0x06, Z1, Z15, K3
 	KORW      K2, K3, K2
-	VBLENDMPS Z14, Z17, K2, Z17
-	VPADDD    Z16, Z16, Z18
-	VPCMPD    $0x00, Z0, Z18, K2
-	VBLENDMPS Z15, Z17, K2, Z17
-	VPCMPD    $0x00, Z2, Z16, K2
-	VBLENDMPS Z2, Z17, K2, Z16
-	VMOVUPS   Z16, K1, (CX)
+	VBLENDMPS Z13, Z16, K2, Z16
+	VPADDD    Z15, Z15, Z17
+	VPXORD    Z18, Z18, Z18
+	VPCMPD    $0x00, Z18, Z17, K2
+	VBLENDMPS Z14, Z16, K2, Z16
+	VPCMPD    $0x00, Z1, Z15, K2
+	VBLENDMPS Z1, Z16, K2, Z15
+	VMOVUPS   Z15, K1, (CX)
 	JMP       nextvector
 
 // func logAVX2(dst *float32, x *float32, n int)
@@ -1644,11 +1653,11 @@ TEXT ·logAVX2(SB), NOSPLIT, $0-24
 	VMOVUPS      log_r<>+0(SB), Y0
 	VMOVUPS      log_th<>+0(SB), Y1
 	VMOVUPS      log_tl<>+0(SB), Y2
-	VBROADCASTSS consts<>+960(SB), Y3
-	VBROADCASTSS consts<>+384(SB), Y4
-	VBROADCASTSS consts<>+1120(SB), Y5
-	VBROADCASTSS consts<>+928(SB), Y6
-	VBROADCASTSS consts<>+640(SB), Y7
+	VBROADCASTSS consts<>+384(SB), Y3
+	VBROADCASTSS consts<>+1120(SB), Y4
+	VBROADCASTSS consts<>+928(SB), Y5
+	VBROADCASTSS consts<>+640(SB), Y6
+	VBROADCASTSS consts<>+1024(SB), Y7
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
@@ -1659,12 +1668,12 @@ loop:
 
 block:
 	// any x not in [2^-126, Inf)?
-	VPADDD    (DX), Y6, Y8
-	VPADDD    32(DX), Y6, Y9
+	VPADDD    (DX), Y5, Y8
+	VPADDD    32(DX), Y5, Y9
 	VPMAXSD   Y9, Y8, Y8
-	VPADDD    64(DX), Y6, Y9
+	VPADDD    64(DX), Y5, Y9
 	VPMAXSD   Y9, Y8, Y8
-	VPADDD    96(DX), Y6, Y9
+	VPADDD    96(DX), Y5, Y9
 	VPMAXSD   Y9, Y8, Y8
 	VPCMPGTD  consts<>+992(SB), Y8, Y8
 	VMOVMSKPS Y8, BX
@@ -1673,8 +1682,8 @@ block:
 	VMOVUPS   (DX), Y8
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD consts<>+1024(SB), Y8, Y9
-	VPAND  Y7, Y9, Y10
+	VPSUBD Y7, Y8, Y9
+	VPAND  Y6, Y9, Y10
 	VPSRLD $0x15, Y9, Y9
 	VPSUBD Y10, Y8, Y8
 
@@ -1707,8 +1716,8 @@ block:
 	VMOVUPS     32(DX), Y8
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD consts<>+1024(SB), Y8, Y9
-	VPAND  Y7, Y9, Y10
+	VPSUBD Y7, Y8, Y9
+	VPAND  Y6, Y9, Y10
 	VPSRLD $0x15, Y9, Y9
 	VPSUBD Y10, Y8, Y8
 
@@ -1741,8 +1750,8 @@ block:
 	VMOVUPS     64(DX), Y8
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD consts<>+1024(SB), Y8, Y9
-	VPAND  Y7, Y9, Y10
+	VPSUBD Y7, Y8, Y9
+	VPAND  Y6, Y9, Y10
 	VPSRLD $0x15, Y9, Y9
 	VPSUBD Y10, Y8, Y8
 
@@ -1775,8 +1784,8 @@ block:
 	VMOVUPS     96(DX), Y8
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD consts<>+1024(SB), Y8, Y9
-	VPAND  Y7, Y9, Y10
+	VPSUBD Y7, Y8, Y9
+	VPAND  Y6, Y9, Y10
 	VPSRLD $0x15, Y9, Y9
 	VPSUBD Y10, Y8, Y8
 
@@ -1825,18 +1834,18 @@ vector:
 	LEAQ       lane_mask<>+32(SB), BX
 	VMOVUPS    (BX)(SI*4), Y8
 	VMASKMOVPS (DX), Y8, Y9
-	VBLENDVPS  Y8, Y9, Y4, Y8
+	VBLENDVPS  Y8, Y9, Y3, Y8
 
 	// any x not in [2^-126, Inf)?
-	VPADDD    Y6, Y8, Y9
+	VPADDD    Y5, Y8, Y9
 	VPCMPGTD  consts<>+992(SB), Y9, Y9
 	VMOVMSKPS Y9, BX
 	TESTL     BX, BX
 	JNE       slowvector
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD consts<>+1024(SB), Y8, Y9
-	VPAND  Y7, Y9, Y10
+	VPSUBD Y7, Y8, Y9
+	VPAND  Y6, Y9, Y10
 	VPSRLD $0x15, Y9, Y9
 	VPSUBD Y10, Y8, Y8
 
@@ -1908,14 +1917,14 @@ slow:
 	VMOVUPS (DX), Y8
 
 	// a subnormal x is the integer bits(x), times 2^-149
-	VPCMPGTD  Y8, Y5, Y9
+	VPCMPGTD  Y8, Y4, Y9
 	VCVTDQ2PS Y8, Y10
 	VBLENDVPS Y9, Y10, Y8, Y10
 	VPAND     consts<>+1152(SB), Y9, Y9
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD consts<>+1024(SB), Y10, Y11
-	VPAND  Y7, Y11, Y12
+	VPSUBD Y7, Y10, Y11
+	VPAND  Y6, Y11, Y12
 	VPSRLD $0x15, Y11, Y11
 	VPSUBD Y12, Y10, Y10
 	VPSUBD Y9, Y12, Y9
@@ -1947,15 +1956,17 @@ slow:
 	VADDPS      Y10, Y9, Y9
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VPCMPGTD  Y8, Y3, Y10
-	VPCMPGTD  Y6, Y8, Y11
+	VPXOR     Y10, Y10, Y10
+	VPCMPGTD  Y8, Y10, Y10
+	VPCMPGTD  Y5, Y8, Y11
 	VPOR      Y10, Y11, Y10
 	VBLENDVPS Y10, consts<>+608(SB), Y9, Y9
 	VPADDD    Y8, Y8, Y10
-	VPCMPEQD  Y3, Y10, Y10
-	VBLENDVPS Y10, Y7, Y9, Y9
-	VPCMPEQD  Y6, Y8, Y8
-	VBLENDVPS Y8, Y6, Y9, Y8
+	VPXOR     Y11, Y11, Y11
+	VPCMPEQD  Y11, Y10, Y10
+	VBLENDVPS Y10, Y6, Y9, Y9
+	VPCMPEQD  Y5, Y8, Y8
+	VBLENDVPS Y8, Y5, Y9, Y8
 	VMOVUPS   Y8, (CX)
 	ADDQ      $+32, CX
 	ADDQ      $+32, DX
@@ -1974,17 +1985,17 @@ slowvector:
 	LEAQ       lane_mask<>+32(SB), BX
 	VMOVUPS    (BX)(SI*4), Y8
 	VMASKMOVPS (DX), Y8, Y9
-	VBLENDVPS  Y8, Y9, Y4, Y8
+	VBLENDVPS  Y8, Y9, Y3, Y8
 
 	// a subnormal x is the integer bits(x), times 2^-149
-	VPCMPGTD  Y8, Y5, Y9
+	VPCMPGTD  Y8, Y4, Y9
 	VCVTDQ2PS Y8, Y10
 	VBLENDVPS Y9, Y10, Y8, Y10
 	VPAND     consts<>+1152(SB), Y9, Y9
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD consts<>+1024(SB), Y10, Y11
-	VPAND  Y7, Y11, Y12
+	VPSUBD Y7, Y10, Y11
+	VPAND  Y6, Y11, Y12
 	VPSRLD $0x15, Y11, Y11
 	VPSUBD Y12, Y10, Y10
 	VPSUBD Y9, Y12, Y9
@@ -2016,15 +2027,17 @@ slowvector:
 	VADDPS      Y10, Y9, Y9
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VPCMPGTD  Y8, Y3, Y10
-	VPCMPGTD  Y6, Y8, Y11
+	VPXOR     Y10, Y10, Y10
+	VPCMPGTD  Y8, Y10, Y10
+	VPCMPGTD  Y5, Y8, Y11
 	VPOR      Y10, Y11, Y10
 	VBLENDVPS Y10, consts<>+608(SB), Y9, Y9
 	VPADDD    Y8, Y8, Y10
-	VPCMPEQD  Y3, Y10, Y10
-	VBLENDVPS Y10, Y7, Y9, Y9
-	VPCMPEQD  Y6, Y8, Y8
-	VBLENDVPS Y8, Y6, Y9, Y8
+	VPXOR     Y11, Y11, Y11
+	VPCMPEQD  Y11, Y10, Y10
+	VBLENDVPS Y10, Y6, Y9, Y9
+	VPCMPEQD  Y5, Y8, Y8
+	VBLENDVPS Y8, Y5, Y9, Y8
 	CMPQ      AX, $+8
 	JLT       partless2
 	VMOVUPS   Y8, (CX)
@@ -2858,24 +2871,24 @@ partdone2:
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·powAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS consts<>+928(SB), Z0
-	VBROADCASTSS consts<>+960(SB), Z1
-	VBROADCASTSS consts<>+1664(SB), Z2
-	VBROADCASTSS consts<>+1696(SB), Z3
-	VBROADCASTSS consts<>+384(SB), Z4
-	VBROADCASTSS consts<>+1120(SB), Z5
-	VBROADCASTSS consts<>+1792(SB), Z6
-	VBROADCASTSS consts<>+1824(SB), Z7
-	VBROADCASTSS consts<>+1536(SB), Z8
-	VBROADCASTSS consts<>+1248(SB), Z9
-	VBROADCASTSS consts<>+1280(SB), Z10
-	VBROADCASTSS consts<>+1312(SB), Z11
-	VMOVUPS      pow_r<>+0(SB), Z12
-	VBROADCASTSS consts<>+672(SB), Z13
-	VBROADCASTSS consts<>+1344(SB), Z14
-	VBROADCASTSS consts<>+1376(SB), Z15
-	VBROADCASTSS consts<>+1408(SB), Z16
-	VBROADCASTSS consts<>+1440(SB), Z17
-	VBROADCASTSS consts<>+1472(SB), Z18
+	VBROADCASTSS consts<>+1664(SB), Z1
+	VBROADCASTSS consts<>+1696(SB), Z2
+	VBROADCASTSS consts<>+384(SB), Z3
+	VBROADCASTSS consts<>+1120(SB), Z4
+	VBROADCASTSS consts<>+1792(SB), Z5
+	VBROADCASTSS consts<>+1824(SB), Z6
+	VBROADCASTSS consts<>+1536(SB), Z7
+	VBROADCASTSS consts<>+1248(SB), Z8
+	VBROADCASTSS consts<>+1280(SB), Z9
+	VBROADCASTSS consts<>+1312(SB), Z10
+	VMOVUPS      pow_r<>+0(SB), Z11
+	VBROADCASTSS consts<>+672(SB), Z12
+	VBROADCASTSS consts<>+1344(SB), Z13
+	VBROADCASTSS consts<>+1376(SB), Z14
+	VBROADCASTSS consts<>+1408(SB), Z15
+	VBROADCASTSS consts<>+1440(SB), Z16
+	VBROADCASTSS consts<>+1472(SB), Z17
+	VBROADCASTSS consts<>+1504(SB), Z18
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
@@ -2891,30 +2904,30 @@ loop:
 block:
 	// x = 2^(E-64) z; j is z's table cell
 	VMOVUPS   (DX), Z22
-	VPSUBD    Z9, Z22, Z22
+	VPSUBD    Z8, Z22, Z22
 	VPSRLD    $0x17, Z22, Z23
 	VPSRLD    $0x14, Z22, Z24
-	VPANDD    Z10, Z22, Z22
-	VPADDD    Z11, Z22, Z22
+	VPANDD    Z9, Z22, Z22
+	VPADDD    Z10, Z22, Z22
 	VCVTDQ2PS Z23, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          Z12, Z24, Z26
-	VFMADD213PS      Z13, Z26, Z22
-	VMULPS           Z14, Z22, Z26
-	VMOVAPS          Z22, Z27
-	VFMADD231PS      Z26, Z22, Z27
-	VSUBPS           Z27, Z22, Z28
-	VFMADD231PS      Z26, Z22, Z28
-	VMULPS           Z22, Z22, Z26
-	VMOVAPS          Z16, Z29
-	VFMADD231PS      Z15, Z22, Z29
-	VFMADD213PS      Z17, Z22, Z29
-	VFMADD213PS      Z18, Z22, Z29
-	VFMADD213PS.BCST consts<>+1504(SB), Z22, Z29
-	VMULPS           Z22, Z26, Z22
-	VFMADD231PS      Z29, Z22, Z28
-	VADDPS           Z28, Z27, Z22
+	VPERMPS     Z11, Z24, Z26
+	VFMADD213PS Z12, Z26, Z22
+	VMULPS      Z13, Z22, Z26
+	VMOVAPS     Z22, Z27
+	VFMADD231PS Z26, Z22, Z27
+	VSUBPS      Z27, Z22, Z28
+	VFMADD231PS Z26, Z22, Z28
+	VMULPS      Z22, Z22, Z26
+	VMOVAPS     Z15, Z29
+	VFMADD231PS Z14, Z22, Z29
+	VFMADD213PS Z16, Z22, Z29
+	VFMADD213PS Z17, Z22, Z29
+	VFMADD213PS Z18, Z22, Z29
+	VMULPS      Z22, Z26, Z22
+	VFMADD231PS Z29, Z22, Z28
+	VADDPS      Z28, Z27, Z22
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Z24, Z26
@@ -2924,8 +2937,8 @@ block:
 	VFMADD213PS Z26, Z20, Z22
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z8, Z22, Z22
-	VSUBPS      Z8, Z22, Z29
+	VADDPS      Z7, Z22, Z22
+	VSUBPS      Z7, Z22, Z29
 	VSUBPS      Z29, Z26, Z26
 	VFMADD231PS Z27, Z20, Z26
 	VPERMPS     pow_tl<>+0(SB), Z24, Z24
@@ -2952,37 +2965,37 @@ block:
 	VPADDD      Z25, Z24, Z24
 
 	// x or result out of range?
-	VPANDND     Z23, Z2, Z23
+	VPANDND     Z23, Z1, Z23
 	VPXORD.BCST consts<>+1728(SB), Z22, Z22
-	VPANDND     Z22, Z3, Z22
+	VPANDND     Z22, Z2, Z22
 	VPORD       Z22, Z23, Z22
 
 	// x = 2^(E-64) z; j is z's table cell
 	VMOVUPS   64(DX), Z23
-	VPSUBD    Z9, Z23, Z23
+	VPSUBD    Z8, Z23, Z23
 	VPSRLD    $0x17, Z23, Z25
 	VPSRLD    $0x14, Z23, Z26
-	VPANDD    Z10, Z23, Z23
-	VPADDD    Z11, Z23, Z23
+	VPANDD    Z9, Z23, Z23
+	VPADDD    Z10, Z23, Z23
 	VCVTDQ2PS Z25, Z27
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          Z12, Z26, Z28
-	VFMADD213PS      Z13, Z28, Z23
-	VMULPS           Z14, Z23, Z28
-	VMOVAPS          Z23, Z29
-	VFMADD231PS      Z28, Z23, Z29
-	VSUBPS           Z29, Z23, Z30
-	VFMADD231PS      Z28, Z23, Z30
-	VMULPS           Z23, Z23, Z28
-	VMOVAPS          Z16, Z31
-	VFMADD231PS      Z15, Z23, Z31
-	VFMADD213PS      Z17, Z23, Z31
-	VFMADD213PS      Z18, Z23, Z31
-	VFMADD213PS.BCST consts<>+1504(SB), Z23, Z31
-	VMULPS           Z23, Z28, Z23
-	VFMADD231PS      Z31, Z23, Z30
-	VADDPS           Z30, Z29, Z23
+	VPERMPS     Z11, Z26, Z28
+	VFMADD213PS Z12, Z28, Z23
+	VMULPS      Z13, Z23, Z28
+	VMOVAPS     Z23, Z29
+	VFMADD231PS Z28, Z23, Z29
+	VSUBPS      Z29, Z23, Z30
+	VFMADD231PS Z28, Z23, Z30
+	VMULPS      Z23, Z23, Z28
+	VMOVAPS     Z15, Z31
+	VFMADD231PS Z14, Z23, Z31
+	VFMADD213PS Z16, Z23, Z31
+	VFMADD213PS Z17, Z23, Z31
+	VFMADD213PS Z18, Z23, Z31
+	VMULPS      Z23, Z28, Z23
+	VFMADD231PS Z31, Z23, Z30
+	VADDPS      Z30, Z29, Z23
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Z26, Z28
@@ -2992,8 +3005,8 @@ block:
 	VFMADD213PS Z28, Z20, Z23
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z8, Z23, Z23
-	VSUBPS      Z8, Z23, Z31
+	VADDPS      Z7, Z23, Z23
+	VSUBPS      Z7, Z23, Z31
 	VSUBPS      Z31, Z28, Z28
 	VFMADD231PS Z29, Z20, Z28
 	VPERMPS     pow_tl<>+0(SB), Z26, Z26
@@ -3020,9 +3033,9 @@ block:
 	VPADDD      Z27, Z26, Z26
 
 	// x or result out of range?
-	VPANDND     Z25, Z2, Z25
+	VPANDND     Z25, Z1, Z25
 	VPXORD.BCST consts<>+1728(SB), Z23, Z23
-	VPANDND     Z23, Z3, Z23
+	VPANDND     Z23, Z2, Z23
 	VPORD       Z23, Z25, Z23
 	VPORD       Z23, Z22, Z22
 	VPTESTMD    Z22, Z22, K1
@@ -3044,34 +3057,34 @@ vector:
 	MOVL    $0x0000ffff, SI
 	BZHIL   AX, SI, SI
 	KMOVW   SI, K1
-	VMOVAPS Z4, Z22
+	VMOVAPS Z3, Z22
 	VMOVUPS (DX), K1, Z22
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    Z9, Z22, Z22
+	VPSUBD    Z8, Z22, Z22
 	VPSRLD    $0x17, Z22, Z23
 	VPSRLD    $0x14, Z22, Z24
-	VPANDD    Z10, Z22, Z22
-	VPADDD    Z11, Z22, Z22
+	VPANDD    Z9, Z22, Z22
+	VPADDD    Z10, Z22, Z22
 	VCVTDQ2PS Z23, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          Z12, Z24, Z26
-	VFMADD213PS      Z13, Z26, Z22
-	VMULPS           Z14, Z22, Z26
-	VMOVAPS          Z22, Z27
-	VFMADD231PS      Z26, Z22, Z27
-	VSUBPS           Z27, Z22, Z28
-	VFMADD231PS      Z26, Z22, Z28
-	VMULPS           Z22, Z22, Z26
-	VMOVAPS          Z16, Z29
-	VFMADD231PS      Z15, Z22, Z29
-	VFMADD213PS      Z17, Z22, Z29
-	VFMADD213PS      Z18, Z22, Z29
-	VFMADD213PS.BCST consts<>+1504(SB), Z22, Z29
-	VMULPS           Z22, Z26, Z22
-	VFMADD231PS      Z29, Z22, Z28
-	VADDPS           Z28, Z27, Z22
+	VPERMPS     Z11, Z24, Z26
+	VFMADD213PS Z12, Z26, Z22
+	VMULPS      Z13, Z22, Z26
+	VMOVAPS     Z22, Z27
+	VFMADD231PS Z26, Z22, Z27
+	VSUBPS      Z27, Z22, Z28
+	VFMADD231PS Z26, Z22, Z28
+	VMULPS      Z22, Z22, Z26
+	VMOVAPS     Z15, Z29
+	VFMADD231PS Z14, Z22, Z29
+	VFMADD213PS Z16, Z22, Z29
+	VFMADD213PS Z17, Z22, Z29
+	VFMADD213PS Z18, Z22, Z29
+	VMULPS      Z22, Z26, Z22
+	VFMADD231PS Z29, Z22, Z28
+	VADDPS      Z28, Z27, Z22
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Z24, Z26
@@ -3081,8 +3094,8 @@ vector:
 	VFMADD213PS Z26, Z20, Z22
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z8, Z22, Z22
-	VSUBPS      Z8, Z22, Z29
+	VADDPS      Z7, Z22, Z22
+	VSUBPS      Z7, Z22, Z29
 	VSUBPS      Z29, Z26, Z26
 	VFMADD231PS Z27, Z20, Z26
 	VPERMPS     pow_tl<>+0(SB), Z24, Z24
@@ -3109,9 +3122,9 @@ vector:
 	VPADDD      Z25, Z24, Z24
 
 	// x or result out of range?
-	VPANDND     Z23, Z2, Z23
+	VPANDND     Z23, Z1, Z23
 	VPXORD.BCST consts<>+1728(SB), Z22, Z22
-	VPANDND     Z22, Z3, Z22
+	VPANDND     Z22, Z2, Z22
 	VPORD       Z22, Z23, Z22
 	VPTESTMD    Z22, Z22, K2
 	KORTESTW    K2, K2
@@ -3134,34 +3147,34 @@ slow:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VMOVUPS     (DX), Z22
 	VPANDD.BCST consts<>+0(SB), Z22, Z23
-	VPSUBD      Z9, Z23, Z24
+	VPSUBD      Z8, Z23, Z24
 	VCVTDQ2PS   Z23, Z25
 	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z5, K1
+	VPCMPD      $0x06, Z23, Z4, K1
 	VBLENDMPS   Z25, Z24, K1, Z24
 	VPSRAD      $0x17, Z24, Z25
 	VPSRLD      $0x14, Z24, Z26
-	VPANDD      Z10, Z24, Z24
-	VPADDD      Z11, Z24, Z24
+	VPANDD      Z9, Z24, Z24
+	VPADDD      Z10, Z24, Z24
 	VCVTDQ2PS   Z25, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          Z12, Z26, Z27
-	VFMADD213PS      Z13, Z27, Z24
-	VMULPS           Z14, Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
-	VMOVAPS          Z16, Z30
-	VFMADD231PS      Z15, Z24, Z30
-	VFMADD213PS      Z17, Z24, Z30
-	VFMADD213PS      Z18, Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
+	VPERMPS     Z11, Z26, Z27
+	VFMADD213PS Z12, Z27, Z24
+	VMULPS      Z13, Z24, Z27
+	VMOVAPS     Z24, Z28
+	VFMADD231PS Z27, Z24, Z28
+	VSUBPS      Z28, Z24, Z29
+	VFMADD231PS Z27, Z24, Z29
+	VMULPS      Z24, Z24, Z27
+	VMOVAPS     Z15, Z30
+	VFMADD231PS Z14, Z24, Z30
+	VFMADD213PS Z16, Z24, Z30
+	VFMADD213PS Z17, Z24, Z30
+	VFMADD213PS Z18, Z24, Z30
+	VMULPS      Z24, Z27, Z24
+	VFMADD231PS Z30, Z24, Z29
+	VADDPS      Z29, Z28, Z24
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Z26, Z27
@@ -3171,8 +3184,8 @@ slow:
 	VFMADD213PS Z27, Z20, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z8, Z24, Z30
-	VSUBPS      Z8, Z30, Z31
+	VADDPS      Z7, Z24, Z30
+	VSUBPS      Z7, Z30, Z31
 	VSUBPS      Z31, Z27, Z27
 	VFMADD231PS Z28, Z20, Z27
 	VPERMPS     pow_tl<>+0(SB), Z26, Z26
@@ -3193,7 +3206,7 @@ slow:
 	VFMADD231PS      Z26, Z25, Z27
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  Z8, Z30, Z26
+	VPSUBD  Z7, Z30, Z26
 	VPSRAD  $0x03, Z26, Z26
 	VADDPS  Z27, Z25, Z28
 	VPSLLD  $0x17, Z26, Z29
@@ -3201,8 +3214,9 @@ slow:
 	VPMINUD Z0, Z29, Z29
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD   Z1, Z26, Z26
-	VPSUBD    Z26, Z6, Z26
+	VPXORD    Z30, Z30, Z30
+	VPMINSD   Z30, Z26, Z26
+	VPSUBD    Z26, Z5, Z26
 	VPSLLD    $0x17, Z26, Z26
 	VADDPS    Z25, Z26, Z30
 	VSUBPS    Z26, Z30, Z31
@@ -3214,29 +3228,35 @@ slow:
 	VBLENDMPS Z25, Z29, K1, Z25
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z7, K1
+	VCMPPS      $0x11, Z24, Z6, K1
 	VBLENDMPS   Z0, Z25, K1, Z25
 	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
-	VBLENDMPS   Z1, Z25, K1, Z24
-	VPCMPD      $0x00, Z1, Z23, K1
+	VPXORD      Z24, Z24, Z24
+	VBLENDMPS   Z24, Z25, K1, Z24
+	VPXORD      Z25, Z25, Z25
+	VPCMPD      $0x00, Z25, Z23, K1
 	VPMOVD2M    Z19, K2
-	VBLENDMPS   Z0, Z1, K2, Z25
+	VPXORD      Z25, Z25, Z25
+	VBLENDMPS   Z0, Z25, K2, Z25
 	VBLENDMPS   Z25, Z24, K1, Z24
 	VPCMPD      $0x00, Z0, Z23, K1
 	VPMOVD2M    Z19, K2
-	VBLENDMPS   Z1, Z0, K2, Z25
+	VPXORD      Z25, Z25, Z25
+	VBLENDMPS   Z25, Z0, K2, Z25
 	VBLENDMPS   Z25, Z24, K1, Z24
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS   12(BX), Z25
 	VPANDD         Z25, Z22, Z25
 	VPORD          Z25, Z24, Z24
-	VPCMPD         $0x06, Z1, Z23, K1
+	VPXORD         Z25, Z25, Z25
+	VPCMPD         $0x06, Z25, Z23, K1
 	VPCMPD         $0x06, Z23, Z0, K2
 	KANDW          K1, K2, K1
 	VBROADCASTSS   16(BX), Z25
 	VPANDD         Z25, Z22, Z22
-	VPCMPD         $0x06, Z22, Z1, K2
+	VPXORD         Z25, Z25, Z25
+	VPCMPD         $0x06, Z22, Z25, K2
 	KANDW          K1, K2, K1
 	VPCMPD         $0x06, Z0, Z23, K2
 	KORW           K1, K2, K1
@@ -3254,39 +3274,39 @@ slowvector:
 	MOVL    $0x0000ffff, SI
 	BZHIL   AX, SI, SI
 	KMOVW   SI, K1
-	VMOVAPS Z4, Z22
+	VMOVAPS Z3, Z22
 	VMOVUPS (DX), K1, Z22
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPANDD.BCST consts<>+0(SB), Z22, Z23
-	VPSUBD      Z9, Z23, Z24
+	VPSUBD      Z8, Z23, Z24
 	VCVTDQ2PS   Z23, Z25
 	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z5, K2
+	VPCMPD      $0x06, Z23, Z4, K2
 	VBLENDMPS   Z25, Z24, K2, Z24
 	VPSRAD      $0x17, Z24, Z25
 	VPSRLD      $0x14, Z24, Z26
-	VPANDD      Z10, Z24, Z24
-	VPADDD      Z11, Z24, Z24
+	VPANDD      Z9, Z24, Z24
+	VPADDD      Z10, Z24, Z24
 	VCVTDQ2PS   Z25, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          Z12, Z26, Z27
-	VFMADD213PS      Z13, Z27, Z24
-	VMULPS           Z14, Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
-	VMOVAPS          Z16, Z30
-	VFMADD231PS      Z15, Z24, Z30
-	VFMADD213PS      Z17, Z24, Z30
-	VFMADD213PS      Z18, Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
+	VPERMPS     Z11, Z26, Z27
+	VFMADD213PS Z12, Z27, Z24
+	VMULPS      Z13, Z24, Z27
+	VMOVAPS     Z24, Z28
+	VFMADD231PS Z27, Z24, Z28
+	VSUBPS      Z28, Z24, Z29
+	VFMADD231PS Z27, Z24, Z29
+	VMULPS      Z24, Z24, Z27
+	VMOVAPS     Z15, Z30
+	VFMADD231PS Z14, Z24, Z30
+	VFMADD213PS Z16, Z24, Z30
+	VFMADD213PS Z17, Z24, Z30
+	VFMADD213PS Z18, Z24, Z30
+	VMULPS      Z24, Z27, Z24
+	VFMADD231PS Z30, Z24, Z29
+	VADDPS      Z29, Z28, Z24
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Z26, Z27
@@ -3296,8 +3316,8 @@ slowvector:
 	VFMADD213PS Z27, Z20, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z8, Z24, Z30
-	VSUBPS      Z8, Z30, Z31
+	VADDPS      Z7, Z24, Z30
+	VSUBPS      Z7, Z30, Z31
 	VSUBPS      Z31, Z27, Z27
 	VFMADD231PS Z28, Z20, Z27
 	VPERMPS     pow_tl<>+0(SB), Z26, Z26
@@ -3318,7 +3338,7 @@ slowvector:
 	VFMADD231PS      Z26, Z25, Z27
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  Z8, Z30, Z26
+	VPSUBD  Z7, Z30, Z26
 	VPSRAD  $0x03, Z26, Z26
 	VADDPS  Z27, Z25, Z28
 	VPSLLD  $0x17, Z26, Z29
@@ -3326,8 +3346,9 @@ slowvector:
 	VPMINUD Z0, Z29, Z29
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD   Z1, Z26, Z26
-	VPSUBD    Z26, Z6, Z26
+	VPXORD    Z30, Z30, Z30
+	VPMINSD   Z30, Z26, Z26
+	VPSUBD    Z26, Z5, Z26
 	VPSLLD    $0x17, Z26, Z26
 	VADDPS    Z25, Z26, Z30
 	VSUBPS    Z26, Z30, Z31
@@ -3339,29 +3360,35 @@ slowvector:
 	VBLENDMPS Z25, Z29, K2, Z25
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z7, K2
+	VCMPPS      $0x11, Z24, Z6, K2
 	VBLENDMPS   Z0, Z25, K2, Z25
 	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
-	VBLENDMPS   Z1, Z25, K2, Z24
-	VPCMPD      $0x00, Z1, Z23, K2
+	VPXORD      Z24, Z24, Z24
+	VBLENDMPS   Z24, Z25, K2, Z24
+	VPXORD      Z25, Z25, Z25
+	VPCMPD      $0x00, Z25, Z23, K2
 	VPMOVD2M    Z19, K3
-	VBLENDMPS   Z0, Z1, K3, Z25
+	VPXORD      Z25, Z25, Z25
+	VBLENDMPS   Z0, Z25, K3, Z25
 	VBLENDMPS   Z25, Z24, K2, Z24
 	VPCMPD      $0x00, Z0, Z23, K2
 	VPMOVD2M    Z19, K3
-	VBLENDMPS   Z1, Z0, K3, Z25
+	VPXORD      Z25, Z25, Z25
+	VBLENDMPS   Z25, Z0, K3, Z25
 	VBLENDMPS   Z25, Z24, K2, Z24
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS   12(BX), Z25
 	VPANDD         Z25, Z22, Z25
 	VPORD          Z25, Z24, Z24
-	VPCMPD         $0x06, Z1, Z23, K2
+	VPXORD         Z25, Z25, Z25
+	VPCMPD         $0x06, Z25, Z23, K2
 	VPCMPD         $0x06, Z23, Z0, K3
 	KANDW          K2, K3, K2
 	VBROADCASTSS   16(BX), Z25
 	VPANDD         Z25, Z22, Z22
-	VPCMPD         $0x06, Z22, Z1, K3
+	VPXORD         Z25, Z25, Z25
+	VPCMPD         $0x06, Z22, Z25, K3
 	KANDW          K2, K3, K2
 	VPCMPD         $0x06, Z0, Z23, K3
 	KORW           K2, K3, K2
@@ -3379,8 +3406,8 @@ slowvector:
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·powAVX2(SB), NOSPLIT, $0-32
 	VBROADCASTSS consts<>+928(SB), Y0
-	VBROADCASTSS consts<>+960(SB), Y1
-	VBROADCASTSS consts<>+1664(SB), Y2
+	VBROADCASTSS consts<>+1664(SB), Y1
+	VBROADCASTSS consts<>+1696(SB), Y2
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
@@ -3457,11 +3484,10 @@ block:
 	VPADDD Y9, Y8, Y8
 
 	// x or result out of range?
-	VPANDN       Y7, Y2, Y7
-	VPXOR        consts<>+1728(SB), Y6, Y6
-	VBROADCASTSS consts<>+1696(SB), Y9
-	VPANDN       Y6, Y9, Y6
-	VPOR         Y6, Y7, Y6
+	VPANDN Y7, Y1, Y7
+	VPXOR  consts<>+1728(SB), Y6, Y6
+	VPANDN Y6, Y2, Y6
+	VPOR   Y6, Y7, Y6
 
 	// x = 2^(E-64) z; j is z's table cell
 	VMOVUPS   32(DX), Y7
@@ -3526,21 +3552,20 @@ block:
 	VPADDD Y11, Y10, Y10
 
 	// x or result out of range?
-	VPANDN       Y9, Y2, Y9
-	VPXOR        consts<>+1728(SB), Y7, Y7
-	VBROADCASTSS consts<>+1696(SB), Y11
-	VPANDN       Y7, Y11, Y7
-	VPOR         Y7, Y9, Y7
-	VPOR         Y7, Y6, Y6
-	VPTEST       Y6, Y6
-	JNE          slowblock
-	VMOVUPS      Y8, (CX)
-	VMOVUPS      Y10, 32(CX)
-	ADDQ         $+64, CX
-	ADDQ         $+64, DX
-	ADDQ         $-16, AX
-	CMPQ         AX, $+16
-	JGE          block
+	VPANDN  Y9, Y1, Y9
+	VPXOR   consts<>+1728(SB), Y7, Y7
+	VPANDN  Y7, Y2, Y7
+	VPOR    Y7, Y9, Y7
+	VPOR    Y7, Y6, Y6
+	VPTEST  Y6, Y6
+	JNE     slowblock
+	VMOVUPS Y8, (CX)
+	VMOVUPS Y10, 32(CX)
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $-16, AX
+	CMPQ    AX, $+16
+	JGE     block
 
 rest:
 	CMPQ AX, $+1
@@ -3620,17 +3645,16 @@ vector:
 	VPADDD Y9, Y8, Y8
 
 	// x or result out of range?
-	VPANDN       Y7, Y2, Y7
-	VPXOR        consts<>+1728(SB), Y6, Y6
-	VBROADCASTSS consts<>+1696(SB), Y9
-	VPANDN       Y6, Y9, Y6
-	VPOR         Y6, Y7, Y6
-	VPTEST       Y6, Y6
-	JNE          slowvector
-	CMPQ         AX, $+8
-	JLT          partless1
-	VMOVUPS      Y8, (CX)
-	JMP          partdone1
+	VPANDN  Y7, Y1, Y7
+	VPXOR   consts<>+1728(SB), Y6, Y6
+	VPANDN  Y6, Y2, Y6
+	VPOR    Y6, Y7, Y6
+	VPTEST  Y6, Y6
+	JNE     slowvector
+	CMPQ    AX, $+8
+	JLT     partless1
+	VMOVUPS Y8, (CX)
+	JMP     partdone1
 
 partless1:
 	MOVQ         CX, SI
@@ -3738,7 +3762,8 @@ slow:
 	VPMINUD Y0, Y13, Y13
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y1, Y10, Y10
+	VPXOR        Y14, Y14, Y14
+	VPMINSD      Y14, Y10, Y10
 	VBROADCASTSS consts<>+1792(SB), Y14
 	VPSUBD       Y10, Y14, Y10
 	VPSLLD       $0x17, Y10, Y10
@@ -3756,24 +3781,30 @@ slow:
 	VCMPPS       $0x11, Y8, Y10, Y10
 	VBLENDVPS    Y10, Y0, Y9, Y9
 	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y8
-	VBLENDVPS    Y8, Y1, Y9, Y8
-	VPCMPEQD     Y1, Y7, Y9
-	VBLENDVPS    Y3, Y0, Y1, Y10
+	VPXOR        Y10, Y10, Y10
+	VBLENDVPS    Y8, Y10, Y9, Y8
+	VPXOR        Y9, Y9, Y9
+	VPCMPEQD     Y9, Y7, Y9
+	VPXOR        Y10, Y10, Y10
+	VBLENDVPS    Y3, Y0, Y10, Y10
 	VBLENDVPS    Y9, Y10, Y8, Y8
 	VPCMPEQD     Y0, Y7, Y9
-	VBLENDVPS    Y3, Y1, Y0, Y10
+	VPXOR        Y10, Y10, Y10
+	VBLENDVPS    Y3, Y10, Y0, Y10
 	VBLENDVPS    Y9, Y10, Y8, Y8
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(BX), Y9
 	VPAND        Y9, Y6, Y9
 	VPOR         Y9, Y8, Y8
-	VPCMPGTD     Y1, Y7, Y9
+	VPXOR        Y9, Y9, Y9
+	VPCMPGTD     Y9, Y7, Y9
 	VPCMPGTD     Y7, Y0, Y10
 	VPAND        Y9, Y10, Y9
 	VBROADCASTSS 16(BX), Y10
 	VPAND        Y10, Y6, Y6
-	VPCMPGTD     Y6, Y1, Y6
+	VPXOR        Y10, Y10, Y10
+	VPCMPGTD     Y6, Y10, Y6
 	VPAND        Y9, Y6, Y6
 	VPCMPGTD     Y0, Y7, Y7
 	VPOR         Y6, Y7, Y6
@@ -3869,7 +3900,8 @@ slowvector:
 	VPMINUD Y0, Y13, Y13
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y1, Y10, Y10
+	VPXOR        Y14, Y14, Y14
+	VPMINSD      Y14, Y10, Y10
 	VBROADCASTSS consts<>+1792(SB), Y14
 	VPSUBD       Y10, Y14, Y10
 	VPSLLD       $0x17, Y10, Y10
@@ -3887,24 +3919,30 @@ slowvector:
 	VCMPPS       $0x11, Y8, Y10, Y10
 	VBLENDVPS    Y10, Y0, Y9, Y9
 	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y8
-	VBLENDVPS    Y8, Y1, Y9, Y8
-	VPCMPEQD     Y1, Y7, Y9
-	VBLENDVPS    Y3, Y0, Y1, Y10
+	VPXOR        Y10, Y10, Y10
+	VBLENDVPS    Y8, Y10, Y9, Y8
+	VPXOR        Y9, Y9, Y9
+	VPCMPEQD     Y9, Y7, Y9
+	VPXOR        Y10, Y10, Y10
+	VBLENDVPS    Y3, Y0, Y10, Y10
 	VBLENDVPS    Y9, Y10, Y8, Y8
 	VPCMPEQD     Y0, Y7, Y9
-	VBLENDVPS    Y3, Y1, Y0, Y10
+	VPXOR        Y10, Y10, Y10
+	VBLENDVPS    Y3, Y10, Y0, Y10
 	VBLENDVPS    Y9, Y10, Y8, Y8
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(BX), Y9
 	VPAND        Y9, Y6, Y9
 	VPOR         Y9, Y8, Y8
-	VPCMPGTD     Y1, Y7, Y9
+	VPXOR        Y9, Y9, Y9
+	VPCMPGTD     Y9, Y7, Y9
 	VPCMPGTD     Y7, Y0, Y10
 	VPAND        Y9, Y10, Y9
 	VBROADCASTSS 16(BX), Y10
 	VPAND        Y10, Y6, Y6
-	VPCMPGTD     Y6, Y1, Y6
+	VPXOR        Y10, Y10, Y10
+	VPCMPGTD     Y6, Y10, Y6
 	VPAND        Y9, Y6, Y6
 	VPCMPGTD     Y0, Y7, Y7
 	VPOR         Y6, Y7, Y6
@@ -3946,24 +3984,24 @@ partdone2:
 // func sigmoidLossAVX512(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·sigmoidLossAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+960(SB), Z0
-	VBROADCASTSS consts<>+928(SB), Z1
-	VBROADCASTSS consts<>+384(SB), Z2
-	VBROADCASTSS consts<>+1120(SB), Z3
-	VBROADCASTSS consts<>+1792(SB), Z4
-	VBROADCASTSS consts<>+1824(SB), Z5
-	VBROADCASTSS consts<>+1216(SB), Z6
-	VBROADCASTSS consts<>+416(SB), Z7
-	VBROADCASTSS consts<>+512(SB), Z8
-	VBROADCASTSS consts<>+544(SB), Z9
-	VBROADCASTSS consts<>+1536(SB), Z10
-	VBROADCASTSS consts<>+0(SB), Z11
-	VBROADCASTSS consts<>+608(SB), Z12
-	VBROADCASTSS consts<>+128(SB), Z13
-	VBROADCASTSS consts<>+160(SB), Z14
-	VBROADCASTSS consts<>+672(SB), Z15
-	VBROADCASTSS consts<>+2080(SB), Z16
-	VBROADCASTSS consts<>+1184(SB), Z17
+	VBROADCASTSS consts<>+928(SB), Z0
+	VBROADCASTSS consts<>+384(SB), Z1
+	VBROADCASTSS consts<>+1120(SB), Z2
+	VBROADCASTSS consts<>+1792(SB), Z3
+	VBROADCASTSS consts<>+1824(SB), Z4
+	VBROADCASTSS consts<>+1216(SB), Z5
+	VBROADCASTSS consts<>+416(SB), Z6
+	VBROADCASTSS consts<>+512(SB), Z7
+	VBROADCASTSS consts<>+544(SB), Z8
+	VBROADCASTSS consts<>+1536(SB), Z9
+	VBROADCASTSS consts<>+0(SB), Z10
+	VBROADCASTSS consts<>+608(SB), Z11
+	VBROADCASTSS consts<>+128(SB), Z12
+	VBROADCASTSS consts<>+160(SB), Z13
+	VBROADCASTSS consts<>+672(SB), Z14
+	VBROADCASTSS consts<>+2080(SB), Z15
+	VBROADCASTSS consts<>+1184(SB), Z16
+	VBROADCASTSS consts<>+64(SB), Z17
 	MOVQ         n+24(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         logits+8(FP), DX
@@ -3977,7 +4015,7 @@ loop:
 
 block:
 	// any |x| > 87, or NaN?
-	VPANDD      (DX), Z11, Z18
+	VPANDD      (DX), Z10, Z18
 	VPCMPD.BCST $0x06, consts<>+32(SB), Z18, K1
 	KORTESTW    K1, K1
 	JNE         slowblock
@@ -3985,16 +4023,16 @@ block:
 	VMOVUPS     (BX), Z19
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD       Z17, Z18, Z20
-	VSUBPS.BCST consts<>+64(SB), Z20, Z20
+	VPORD  Z16, Z18, Z20
+	VSUBPS Z17, Z20, Z20
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS          Z13, Z21
+	VMOVAPS          Z12, Z21
 	VFMADD231PS.BCST consts<>+96(SB), Z20, Z21
-	VSUBPS           Z13, Z21, Z22
+	VSUBPS           Z12, Z21, Z22
 
 	// r = c - n ln2
-	VFNMADD231PS      Z14, Z22, Z20
+	VFNMADD231PS      Z13, Z22, Z20
 	VFNMADD231PS.BCST consts<>+192(SB), Z22, Z20
 
 	// p = e^r / s - 1, s = T[0]
@@ -4009,21 +4047,21 @@ block:
 	VPSLLD      $0x15, Z21, Z21
 	VPADDD      Z21, Z22, Z21
 	VFMADD231PS Z20, Z21, Z21
-	VADDPS      Z2, Z21, Z20
-	VDIVPS      Z20, Z2, Z20
+	VADDPS      Z1, Z21, Z20
+	VDIVPS      Z20, Z1, Z20
 	VMULPS      Z20, Z21, Z22
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z2, Z21, Z23
+	VADDPS      Z1, Z21, Z23
 	VPSUBD.BCST consts<>+1888(SB), Z23, Z23
 	VPANDD.BCST consts<>+640(SB), Z23, Z24
 	VPSRLD      $0x15, Z23, Z23
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z24, Z2, Z25
+	VPSUBD      Z24, Z1, Z25
 	VPERMPS     log_r<>+0(SB), Z23, Z26
 	VMULPS      Z26, Z25, Z25
-	VADDPS      Z15, Z25, Z26
+	VADDPS      Z14, Z25, Z26
 	VFMADD231PS Z25, Z21, Z26
 	VCVTDQ2PS   Z24, Z21
 	VPERMPS     log_th<>+0(SB), Z23, Z24
@@ -4053,11 +4091,12 @@ block:
 	VBLENDMPS        Z20, Z22, K1, Z20
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z19, Z2, Z22
+	VSUBPS      Z19, Z1, Z22
 	VPMOVD2M    Z18, K1
 	VBLENDMPS   Z19, Z22, K1, Z24
-	VCMPPS      $0x11, Z24, Z0, K1
-	VPANDD      Z11, Z18, Z18
+	VPXORD      Z25, Z25, Z25
+	VCMPPS      $0x11, Z24, Z25, K1
+	VPANDD      Z10, Z18, Z18
 	VMOVAPS.Z   Z18, K1, Z18
 	VFMADD231PS Z18, Z24, Z21
 
@@ -4079,7 +4118,7 @@ block:
 focusnot0_53:
 	CMPQ    DI, $+2
 	JGE     focusnot1_53
-	VMOVAPS Z2, Z18
+	VMOVAPS Z1, Z18
 	JMP     focusdone53
 
 focusnot1_53:
@@ -4099,7 +4138,7 @@ focusnot3_53:
 	VSQRTPS      Z18, Z20
 	VMOVAPS      Z18, Z21
 	VFNMADD231PS Z20, Z20, Z21
-	VMULPS       Z16, Z20, Z22
+	VMULPS       Z15, Z20, Z22
 	VMULPS       Z22, Z21, Z21
 	VFMADD231PS  Z20, Z18, Z21
 	VMOVAPS      Z21, Z18
@@ -4115,7 +4154,7 @@ focusnot4_53:
 	VMOVAPS      Z18, Z23
 	VFNMADD231PS Z20, Z20, Z23
 	VMULPS       Z23, Z18, Z18
-	VFMADD231PS  Z16, Z18, Z22
+	VFMADD231PS  Z15, Z18, Z22
 	VMULPS       Z20, Z22, Z18
 	VFMADD231PS  Z20, Z21, Z18
 	JMP          focusdone53
@@ -4163,11 +4202,11 @@ focusnot8_53:
 	VBROADCASTSS 8(R8), Z22
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z11, Z18, Z23
+	VPANDD      Z10, Z18, Z23
 	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
 	VCVTDQ2PS   Z23, Z25
 	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z3, K1
+	VPCMPD      $0x06, Z23, Z2, K1
 	VBLENDMPS   Z25, Z24, K1, Z24
 	VPSRAD      $0x17, Z24, Z25
 	VPSRLD      $0x14, Z24, Z26
@@ -4177,7 +4216,7 @@ focusnot8_53:
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS      Z15, Z27, Z24
+	VFMADD213PS      Z14, Z27, Z24
 	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
 	VMOVAPS          Z24, Z28
 	VFMADD231PS      Z27, Z24, Z28
@@ -4201,8 +4240,8 @@ focusnot8_53:
 	VFMADD213PS Z27, Z21, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z10, Z24, Z30
-	VSUBPS      Z10, Z30, Z31
+	VADDPS      Z9, Z24, Z30
+	VSUBPS      Z9, Z30, Z31
 	VSUBPS      Z31, Z27, Z27
 	VFMADD231PS Z28, Z21, Z27
 	VPERMPS     pow_tl<>+0(SB), Z26, Z26
@@ -4217,22 +4256,23 @@ focusnot8_53:
 	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
 	VMULPS           Z21, Z21, Z25
 	VMULPS           Z22, Z25, Z22
-	VFMADD231PS      Z14, Z21, Z22
+	VFMADD231PS      Z13, Z21, Z22
 	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
 	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
 	VFMADD231PS      Z22, Z21, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  Z10, Z30, Z22
+	VPSUBD  Z9, Z30, Z22
 	VPSRAD  $0x03, Z22, Z22
 	VADDPS  Z25, Z21, Z26
 	VPSLLD  $0x17, Z22, Z27
 	VPADDD  Z27, Z26, Z27
-	VPMINUD Z1, Z27, Z27
+	VPMINUD Z0, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD   Z0, Z22, Z22
-	VPSUBD    Z22, Z4, Z22
+	VPXORD    Z28, Z28, Z28
+	VPMINSD   Z28, Z22, Z22
+	VPSUBD    Z22, Z3, Z22
 	VPSLLD    $0x17, Z22, Z22
 	VADDPS    Z21, Z22, Z28
 	VSUBPS    Z22, Z28, Z29
@@ -4244,40 +4284,46 @@ focusnot8_53:
 	VBLENDMPS Z21, Z27, K1, Z21
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z5, K1
-	VBLENDMPS   Z1, Z21, K1, Z21
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
+	VCMPPS      $0x11, Z24, Z4, K1
 	VBLENDMPS   Z0, Z21, K1, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
+	VPXORD      Z22, Z22, Z22
+	VBLENDMPS   Z22, Z21, K1, Z21
+	VPXORD      Z22, Z22, Z22
+	VPCMPD      $0x00, Z22, Z23, K1
+	VPMOVD2M    Z20, K2
+	VPXORD      Z22, Z22, Z22
+	VBLENDMPS   Z0, Z22, K2, Z22
+	VBLENDMPS   Z22, Z21, K1, Z21
 	VPCMPD      $0x00, Z0, Z23, K1
 	VPMOVD2M    Z20, K2
-	VBLENDMPS   Z1, Z0, K2, Z22
-	VBLENDMPS   Z22, Z21, K1, Z21
-	VPCMPD      $0x00, Z1, Z23, K1
-	VPMOVD2M    Z20, K2
-	VBLENDMPS   Z0, Z1, K2, Z20
+	VPXORD      Z20, Z20, Z20
+	VBLENDMPS   Z20, Z0, K2, Z20
 	VBLENDMPS   Z20, Z21, K1, Z20
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R8), Z21
 	VPANDD       Z21, Z18, Z21
 	VPORD        Z21, Z20, Z20
-	VPCMPD       $0x06, Z0, Z23, K1
-	VPCMPD       $0x06, Z23, Z1, K2
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z21, Z23, K1
+	VPCMPD       $0x06, Z23, Z0, K2
 	KANDW        K1, K2, K1
 	VBROADCASTSS 16(R8), Z21
 	VPANDD       Z21, Z18, Z18
-	VPCMPD       $0x06, Z18, Z0, K2
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z18, Z21, K2
 	KANDW        K1, K2, K1
-	VPCMPD       $0x06, Z1, Z23, K2
+	VPCMPD       $0x06, Z0, Z23, K2
 	KORW         K1, K2, K1
-	VBLENDMPS    Z12, Z20, K1, Z18
+	VBLENDMPS    Z11, Z20, K1, Z18
 
 focusdone53:
 	// loss = (alpha ce) q^gamma
 	VCMPPS.BCST $0x12, consts<>+2112(SB), Z19, K1
 	VMULPS      Z18, Z19, Z18
 	VBLENDMPS   Z18, Z19, K1, Z18
-	VPMINUD     Z12, Z18, Z18
+	VPMINUD     Z11, Z18, Z18
 	VMOVUPS     Z18, (CX)
 	ADDQ        $+64, CX
 	ADDQ        $+64, DX
@@ -4294,28 +4340,28 @@ vector:
 	MOVL    $0x0000ffff, R8
 	BZHIL   AX, R8, R8
 	KMOVW   R8, K1
-	VMOVAPS Z2, Z18
+	VMOVAPS Z1, Z18
 	VMOVUPS (DX), K1, Z18
-	VMOVAPS Z0, Z19
+	VPXORD  Z19, Z19, Z19
 	VMOVUPS (BX), K1, Z19
 
 	// any |x| > 87, or NaN?
-	VPANDD      Z11, Z18, Z20
+	VPANDD      Z10, Z18, Z20
 	VPCMPD.BCST $0x06, consts<>+32(SB), Z20, K2
 	KORTESTW    K2, K2
 	JNE         slowvector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD       Z17, Z18, Z20
-	VSUBPS.BCST consts<>+64(SB), Z20, Z20
+	VPORD  Z16, Z18, Z20
+	VSUBPS Z17, Z20, Z20
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS          Z13, Z21
+	VMOVAPS          Z12, Z21
 	VFMADD231PS.BCST consts<>+96(SB), Z20, Z21
-	VSUBPS           Z13, Z21, Z22
+	VSUBPS           Z12, Z21, Z22
 
 	// r = c - n ln2
-	VFNMADD231PS      Z14, Z22, Z20
+	VFNMADD231PS      Z13, Z22, Z20
 	VFNMADD231PS.BCST consts<>+192(SB), Z22, Z20
 
 	// p = e^r / s - 1, s = T[0]
@@ -4330,21 +4376,21 @@ vector:
 	VPSLLD      $0x15, Z21, Z21
 	VPADDD      Z21, Z22, Z21
 	VFMADD231PS Z20, Z21, Z21
-	VADDPS      Z2, Z21, Z20
-	VDIVPS      Z20, Z2, Z20
+	VADDPS      Z1, Z21, Z20
+	VDIVPS      Z20, Z1, Z20
 	VMULPS      Z20, Z21, Z22
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z2, Z21, Z23
+	VADDPS      Z1, Z21, Z23
 	VPSUBD.BCST consts<>+1888(SB), Z23, Z23
 	VPANDD.BCST consts<>+640(SB), Z23, Z24
 	VPSRLD      $0x15, Z23, Z23
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z24, Z2, Z25
+	VPSUBD      Z24, Z1, Z25
 	VPERMPS     log_r<>+0(SB), Z23, Z26
 	VMULPS      Z26, Z25, Z25
-	VADDPS      Z15, Z25, Z26
+	VADDPS      Z14, Z25, Z26
 	VFMADD231PS Z25, Z21, Z26
 	VCVTDQ2PS   Z24, Z21
 	VPERMPS     log_th<>+0(SB), Z23, Z24
@@ -4374,11 +4420,12 @@ vector:
 	VBLENDMPS        Z20, Z22, K2, Z20
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z19, Z2, Z22
+	VSUBPS      Z19, Z1, Z22
 	VPMOVD2M    Z18, K2
 	VBLENDMPS   Z19, Z22, K2, Z24
-	VCMPPS      $0x11, Z24, Z0, K2
-	VPANDD      Z11, Z18, Z18
+	VPXORD      Z25, Z25, Z25
+	VCMPPS      $0x11, Z24, Z25, K2
+	VPANDD      Z10, Z18, Z18
 	VMOVAPS.Z   Z18, K2, Z18
 	VFMADD231PS Z18, Z24, Z21
 
@@ -4400,7 +4447,7 @@ vector:
 focusnot0_54:
 	CMPQ    DI, $+2
 	JGE     focusnot1_54
-	VMOVAPS Z2, Z18
+	VMOVAPS Z1, Z18
 	JMP     focusdone54
 
 focusnot1_54:
@@ -4420,7 +4467,7 @@ focusnot3_54:
 	VSQRTPS      Z18, Z20
 	VMOVAPS      Z18, Z21
 	VFNMADD231PS Z20, Z20, Z21
-	VMULPS       Z16, Z20, Z22
+	VMULPS       Z15, Z20, Z22
 	VMULPS       Z22, Z21, Z21
 	VFMADD231PS  Z20, Z18, Z21
 	VMOVAPS      Z21, Z18
@@ -4436,7 +4483,7 @@ focusnot4_54:
 	VMOVAPS      Z18, Z23
 	VFNMADD231PS Z20, Z20, Z23
 	VMULPS       Z23, Z18, Z18
-	VFMADD231PS  Z16, Z18, Z22
+	VFMADD231PS  Z15, Z18, Z22
 	VMULPS       Z20, Z22, Z18
 	VFMADD231PS  Z20, Z21, Z18
 	JMP          focusdone54
@@ -4484,11 +4531,11 @@ focusnot8_54:
 	VBROADCASTSS 8(R8), Z22
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z11, Z18, Z23
+	VPANDD      Z10, Z18, Z23
 	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
 	VCVTDQ2PS   Z23, Z25
 	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z3, K2
+	VPCMPD      $0x06, Z23, Z2, K2
 	VBLENDMPS   Z25, Z24, K2, Z24
 	VPSRAD      $0x17, Z24, Z25
 	VPSRLD      $0x14, Z24, Z26
@@ -4498,7 +4545,7 @@ focusnot8_54:
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS      Z15, Z27, Z24
+	VFMADD213PS      Z14, Z27, Z24
 	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
 	VMOVAPS          Z24, Z28
 	VFMADD231PS      Z27, Z24, Z28
@@ -4522,8 +4569,8 @@ focusnot8_54:
 	VFMADD213PS Z27, Z21, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z10, Z24, Z30
-	VSUBPS      Z10, Z30, Z31
+	VADDPS      Z9, Z24, Z30
+	VSUBPS      Z9, Z30, Z31
 	VSUBPS      Z31, Z27, Z27
 	VFMADD231PS Z28, Z21, Z27
 	VPERMPS     pow_tl<>+0(SB), Z26, Z26
@@ -4538,22 +4585,23 @@ focusnot8_54:
 	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
 	VMULPS           Z21, Z21, Z25
 	VMULPS           Z22, Z25, Z22
-	VFMADD231PS      Z14, Z21, Z22
+	VFMADD231PS      Z13, Z21, Z22
 	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
 	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
 	VFMADD231PS      Z22, Z21, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  Z10, Z30, Z22
+	VPSUBD  Z9, Z30, Z22
 	VPSRAD  $0x03, Z22, Z22
 	VADDPS  Z25, Z21, Z26
 	VPSLLD  $0x17, Z22, Z27
 	VPADDD  Z27, Z26, Z27
-	VPMINUD Z1, Z27, Z27
+	VPMINUD Z0, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD   Z0, Z22, Z22
-	VPSUBD    Z22, Z4, Z22
+	VPXORD    Z28, Z28, Z28
+	VPMINSD   Z28, Z22, Z22
+	VPSUBD    Z22, Z3, Z22
 	VPSLLD    $0x17, Z22, Z22
 	VADDPS    Z21, Z22, Z28
 	VSUBPS    Z22, Z28, Z29
@@ -4565,40 +4613,46 @@ focusnot8_54:
 	VBLENDMPS Z21, Z27, K2, Z21
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z5, K2
-	VBLENDMPS   Z1, Z21, K2, Z21
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
+	VCMPPS      $0x11, Z24, Z4, K2
 	VBLENDMPS   Z0, Z21, K2, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
+	VPXORD      Z22, Z22, Z22
+	VBLENDMPS   Z22, Z21, K2, Z21
+	VPXORD      Z22, Z22, Z22
+	VPCMPD      $0x00, Z22, Z23, K2
+	VPMOVD2M    Z20, K3
+	VPXORD      Z22, Z22, Z22
+	VBLENDMPS   Z0, Z22, K3, Z22
+	VBLENDMPS   Z22, Z21, K2, Z21
 	VPCMPD      $0x00, Z0, Z23, K2
 	VPMOVD2M    Z20, K3
-	VBLENDMPS   Z1, Z0, K3, Z22
-	VBLENDMPS   Z22, Z21, K2, Z21
-	VPCMPD      $0x00, Z1, Z23, K2
-	VPMOVD2M    Z20, K3
-	VBLENDMPS   Z0, Z1, K3, Z20
+	VPXORD      Z20, Z20, Z20
+	VBLENDMPS   Z20, Z0, K3, Z20
 	VBLENDMPS   Z20, Z21, K2, Z20
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R8), Z21
 	VPANDD       Z21, Z18, Z21
 	VPORD        Z21, Z20, Z20
-	VPCMPD       $0x06, Z0, Z23, K2
-	VPCMPD       $0x06, Z23, Z1, K3
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z21, Z23, K2
+	VPCMPD       $0x06, Z23, Z0, K3
 	KANDW        K2, K3, K2
 	VBROADCASTSS 16(R8), Z21
 	VPANDD       Z21, Z18, Z18
-	VPCMPD       $0x06, Z18, Z0, K3
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z18, Z21, K3
 	KANDW        K2, K3, K2
-	VPCMPD       $0x06, Z1, Z23, K3
+	VPCMPD       $0x06, Z0, Z23, K3
 	KORW         K2, K3, K2
-	VBLENDMPS    Z12, Z20, K2, Z18
+	VBLENDMPS    Z11, Z20, K2, Z18
 
 focusdone54:
 	// loss = (alpha ce) q^gamma
 	VCMPPS.BCST $0x12, consts<>+2112(SB), Z19, K2
 	VMULPS      Z18, Z19, Z18
 	VBLENDMPS   Z18, Z19, K2, Z18
-	VPMINUD     Z12, Z18, Z18
+	VPMINUD     Z11, Z18, Z18
 	VMOVUPS     Z18, K1, (CX)
 	ADDQ        $+64, CX
 	ADDQ        $+64, DX
@@ -4619,18 +4673,18 @@ slow:
 	VMOVUPS (BX), Z19
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD       Z17, Z18, Z20
-	VSUBPS.BCST consts<>+64(SB), Z20, Z20
-	VMAXPS      Z20, Z7, Z20
+	VPORD  Z16, Z18, Z20
+	VSUBPS Z17, Z20, Z20
+	VMAXPS Z20, Z6, Z20
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS          Z13, Z21
+	VMOVAPS          Z12, Z21
 	VFMADD231PS.BCST consts<>+96(SB), Z20, Z21
-	VSUBPS           Z13, Z21, Z22
+	VSUBPS           Z12, Z21, Z22
 
 	// r = c - n ln2
 	VMOVAPS           Z20, Z23
-	VFNMADD231PS      Z14, Z22, Z23
+	VFNMADD231PS      Z13, Z22, Z23
 	VFNMADD231PS.BCST consts<>+192(SB), Z22, Z23
 
 	// p = e^r / s - 1, s = T[0]
@@ -4640,12 +4694,12 @@ slow:
 	VFMADD213PS.BCST consts<>+320(SB), Z23, Z24
 	VFMADD213PS.BCST consts<>+352(SB), Z24, Z23
 	VCMPPS.BCST      $0x11, consts<>+480(SB), Z20, K1
-	VMOVAPS.Z        Z8, K1, Z20
+	VMOVAPS.Z        Z7, K1, Z20
 
 	// y = 2^n T[j] (1 + p)
 	VPERMPS     exp_t<>+0(SB), Z21, Z21
 	VFMADD231PS Z23, Z21, Z21
-	VMOVAPS.Z   Z9, K1, Z23
+	VMOVAPS.Z   Z8, K1, Z23
 	VADDPS      Z23, Z22, Z22
 	VSCALEFPS   Z22, Z21, Z21
 
@@ -4655,26 +4709,26 @@ slow:
 	VADDPS.BCST consts<>+576(SB), Z21, Z21
 	VPSUBD.BCST consts<>+576(SB), Z21, Z21
 	VPMAXSD     Z21, Z20, Z20
-	VPMINUD     Z12, Z20, Z20
+	VPMINUD     Z11, Z20, Z20
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS $0x11, Z6, Z20, K1
-	VMAXPS Z20, Z6, Z21
-	VADDPS Z2, Z21, Z22
-	VDIVPS Z22, Z2, Z22
+	VCMPPS $0x11, Z5, Z20, K1
+	VMAXPS Z20, Z5, Z21
+	VADDPS Z1, Z21, Z22
+	VDIVPS Z22, Z1, Z22
 	VMULPS Z22, Z21, Z23
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z2, Z21, Z24
+	VADDPS      Z1, Z21, Z24
 	VPSUBD.BCST consts<>+1888(SB), Z24, Z24
 	VPANDD.BCST consts<>+640(SB), Z24, Z25
 	VPSRLD      $0x15, Z24, Z24
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z25, Z2, Z26
+	VPSUBD      Z25, Z1, Z26
 	VPERMPS     log_r<>+0(SB), Z24, Z27
 	VMULPS      Z27, Z26, Z26
-	VADDPS      Z15, Z26, Z27
+	VADDPS      Z14, Z26, Z27
 	VFMADD231PS Z26, Z21, Z27
 	VCVTDQ2PS   Z25, Z21
 	VPERMPS     log_th<>+0(SB), Z24, Z25
@@ -4706,11 +4760,12 @@ slow:
 	VBLENDMPS        Z22, Z23, K1, Z22
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z19, Z2, Z23
+	VSUBPS      Z19, Z1, Z23
 	VPMOVD2M    Z18, K1
 	VBLENDMPS   Z19, Z23, K1, Z24
-	VCMPPS      $0x11, Z24, Z0, K1
-	VPANDD      Z11, Z18, Z18
+	VPXORD      Z25, Z25, Z25
+	VCMPPS      $0x11, Z24, Z25, K1
+	VPANDD      Z10, Z18, Z18
 	VMOVAPS.Z   Z18, K1, Z18
 	VFMADD231PS Z18, Z24, Z20
 
@@ -4732,7 +4787,7 @@ slow:
 focusnot0_55:
 	CMPQ    DI, $+2
 	JGE     focusnot1_55
-	VMOVAPS Z2, Z18
+	VMOVAPS Z1, Z18
 	JMP     focusdone55
 
 focusnot1_55:
@@ -4752,7 +4807,7 @@ focusnot3_55:
 	VSQRTPS      Z18, Z20
 	VMOVAPS      Z18, Z21
 	VFNMADD231PS Z20, Z20, Z21
-	VMULPS       Z16, Z20, Z22
+	VMULPS       Z15, Z20, Z22
 	VMULPS       Z22, Z21, Z21
 	VFMADD231PS  Z20, Z18, Z21
 	VMOVAPS      Z21, Z18
@@ -4768,7 +4823,7 @@ focusnot4_55:
 	VMOVAPS      Z18, Z23
 	VFNMADD231PS Z20, Z20, Z23
 	VMULPS       Z23, Z18, Z18
-	VFMADD231PS  Z16, Z18, Z22
+	VFMADD231PS  Z15, Z18, Z22
 	VMULPS       Z20, Z22, Z18
 	VFMADD231PS  Z20, Z21, Z18
 	JMP          focusdone55
@@ -4816,11 +4871,11 @@ focusnot8_55:
 	VBROADCASTSS 8(R9), Z22
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z11, Z18, Z23
+	VPANDD      Z10, Z18, Z23
 	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
 	VCVTDQ2PS   Z23, Z25
 	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z3, K1
+	VPCMPD      $0x06, Z23, Z2, K1
 	VBLENDMPS   Z25, Z24, K1, Z24
 	VPSRAD      $0x17, Z24, Z25
 	VPSRLD      $0x14, Z24, Z26
@@ -4830,7 +4885,7 @@ focusnot8_55:
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS      Z15, Z27, Z24
+	VFMADD213PS      Z14, Z27, Z24
 	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
 	VMOVAPS          Z24, Z28
 	VFMADD231PS      Z27, Z24, Z28
@@ -4854,8 +4909,8 @@ focusnot8_55:
 	VFMADD213PS Z27, Z21, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z10, Z24, Z30
-	VSUBPS      Z10, Z30, Z31
+	VADDPS      Z9, Z24, Z30
+	VSUBPS      Z9, Z30, Z31
 	VSUBPS      Z31, Z27, Z27
 	VFMADD231PS Z28, Z21, Z27
 	VPERMPS     pow_tl<>+0(SB), Z26, Z26
@@ -4870,22 +4925,23 @@ focusnot8_55:
 	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
 	VMULPS           Z21, Z21, Z25
 	VMULPS           Z22, Z25, Z22
-	VFMADD231PS      Z14, Z21, Z22
+	VFMADD231PS      Z13, Z21, Z22
 	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
 	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
 	VFMADD231PS      Z22, Z21, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  Z10, Z30, Z22
+	VPSUBD  Z9, Z30, Z22
 	VPSRAD  $0x03, Z22, Z22
 	VADDPS  Z25, Z21, Z26
 	VPSLLD  $0x17, Z22, Z27
 	VPADDD  Z27, Z26, Z27
-	VPMINUD Z1, Z27, Z27
+	VPMINUD Z0, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD   Z0, Z22, Z22
-	VPSUBD    Z22, Z4, Z22
+	VPXORD    Z28, Z28, Z28
+	VPMINSD   Z28, Z22, Z22
+	VPSUBD    Z22, Z3, Z22
 	VPSLLD    $0x17, Z22, Z22
 	VADDPS    Z21, Z22, Z28
 	VSUBPS    Z22, Z28, Z29
@@ -4897,40 +4953,46 @@ focusnot8_55:
 	VBLENDMPS Z21, Z27, K1, Z21
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z5, K1
-	VBLENDMPS   Z1, Z21, K1, Z21
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
+	VCMPPS      $0x11, Z24, Z4, K1
 	VBLENDMPS   Z0, Z21, K1, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
+	VPXORD      Z22, Z22, Z22
+	VBLENDMPS   Z22, Z21, K1, Z21
+	VPXORD      Z22, Z22, Z22
+	VPCMPD      $0x00, Z22, Z23, K1
+	VPMOVD2M    Z20, K2
+	VPXORD      Z22, Z22, Z22
+	VBLENDMPS   Z0, Z22, K2, Z22
+	VBLENDMPS   Z22, Z21, K1, Z21
 	VPCMPD      $0x00, Z0, Z23, K1
 	VPMOVD2M    Z20, K2
-	VBLENDMPS   Z1, Z0, K2, Z22
-	VBLENDMPS   Z22, Z21, K1, Z21
-	VPCMPD      $0x00, Z1, Z23, K1
-	VPMOVD2M    Z20, K2
-	VBLENDMPS   Z0, Z1, K2, Z20
+	VPXORD      Z20, Z20, Z20
+	VBLENDMPS   Z20, Z0, K2, Z20
 	VBLENDMPS   Z20, Z21, K1, Z20
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R9), Z21
 	VPANDD       Z21, Z18, Z21
 	VPORD        Z21, Z20, Z20
-	VPCMPD       $0x06, Z0, Z23, K1
-	VPCMPD       $0x06, Z23, Z1, K2
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z21, Z23, K1
+	VPCMPD       $0x06, Z23, Z0, K2
 	KANDW        K1, K2, K1
 	VBROADCASTSS 16(R9), Z21
 	VPANDD       Z21, Z18, Z18
-	VPCMPD       $0x06, Z18, Z0, K2
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z18, Z21, K2
 	KANDW        K1, K2, K1
-	VPCMPD       $0x06, Z1, Z23, K2
+	VPCMPD       $0x06, Z0, Z23, K2
 	KORW         K1, K2, K1
-	VBLENDMPS    Z12, Z20, K1, Z18
+	VBLENDMPS    Z11, Z20, K1, Z18
 
 focusdone55:
 	// loss = (alpha ce) q^gamma
 	VCMPPS.BCST $0x12, consts<>+2112(SB), Z19, K1
 	VMULPS      Z18, Z19, Z18
 	VBLENDMPS   Z18, Z19, K1, Z18
-	VPMINUD     Z12, Z18, Z18
+	VPMINUD     Z11, Z18, Z18
 	VMOVUPS     Z18, (CX)
 	ADDQ        $+64, CX
 	ADDQ        $+64, DX
@@ -4945,24 +5007,24 @@ slowvector:
 	MOVL    $0x0000ffff, R8
 	BZHIL   AX, R8, R8
 	KMOVW   R8, K1
-	VMOVAPS Z2, Z18
+	VMOVAPS Z1, Z18
 	VMOVUPS (DX), K1, Z18
-	VMOVAPS Z0, Z19
+	VPXORD  Z19, Z19, Z19
 	VMOVUPS (BX), K1, Z19
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD       Z17, Z18, Z20
-	VSUBPS.BCST consts<>+64(SB), Z20, Z20
-	VMAXPS      Z20, Z7, Z20
+	VPORD  Z16, Z18, Z20
+	VSUBPS Z17, Z20, Z20
+	VMAXPS Z20, Z6, Z20
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS          Z13, Z21
+	VMOVAPS          Z12, Z21
 	VFMADD231PS.BCST consts<>+96(SB), Z20, Z21
-	VSUBPS           Z13, Z21, Z22
+	VSUBPS           Z12, Z21, Z22
 
 	// r = c - n ln2
 	VMOVAPS           Z20, Z23
-	VFNMADD231PS      Z14, Z22, Z23
+	VFNMADD231PS      Z13, Z22, Z23
 	VFNMADD231PS.BCST consts<>+192(SB), Z22, Z23
 
 	// p = e^r / s - 1, s = T[0]
@@ -4972,12 +5034,12 @@ slowvector:
 	VFMADD213PS.BCST consts<>+320(SB), Z23, Z24
 	VFMADD213PS.BCST consts<>+352(SB), Z24, Z23
 	VCMPPS.BCST      $0x11, consts<>+480(SB), Z20, K2
-	VMOVAPS.Z        Z8, K2, Z20
+	VMOVAPS.Z        Z7, K2, Z20
 
 	// y = 2^n T[j] (1 + p)
 	VPERMPS     exp_t<>+0(SB), Z21, Z21
 	VFMADD231PS Z23, Z21, Z21
-	VMOVAPS.Z   Z9, K2, Z23
+	VMOVAPS.Z   Z8, K2, Z23
 	VADDPS      Z23, Z22, Z22
 	VSCALEFPS   Z22, Z21, Z21
 
@@ -4987,26 +5049,26 @@ slowvector:
 	VADDPS.BCST consts<>+576(SB), Z21, Z21
 	VPSUBD.BCST consts<>+576(SB), Z21, Z21
 	VPMAXSD     Z21, Z20, Z20
-	VPMINUD     Z12, Z20, Z20
+	VPMINUD     Z11, Z20, Z20
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS $0x11, Z6, Z20, K2
-	VMAXPS Z20, Z6, Z21
-	VADDPS Z2, Z21, Z22
-	VDIVPS Z22, Z2, Z22
+	VCMPPS $0x11, Z5, Z20, K2
+	VMAXPS Z20, Z5, Z21
+	VADDPS Z1, Z21, Z22
+	VDIVPS Z22, Z1, Z22
 	VMULPS Z22, Z21, Z23
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z2, Z21, Z24
+	VADDPS      Z1, Z21, Z24
 	VPSUBD.BCST consts<>+1888(SB), Z24, Z24
 	VPANDD.BCST consts<>+640(SB), Z24, Z25
 	VPSRLD      $0x15, Z24, Z24
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z25, Z2, Z26
+	VPSUBD      Z25, Z1, Z26
 	VPERMPS     log_r<>+0(SB), Z24, Z27
 	VMULPS      Z27, Z26, Z26
-	VADDPS      Z15, Z26, Z27
+	VADDPS      Z14, Z26, Z27
 	VFMADD231PS Z26, Z21, Z27
 	VCVTDQ2PS   Z25, Z21
 	VPERMPS     log_th<>+0(SB), Z24, Z25
@@ -5038,11 +5100,12 @@ slowvector:
 	VBLENDMPS        Z22, Z23, K2, Z22
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z19, Z2, Z23
+	VSUBPS      Z19, Z1, Z23
 	VPMOVD2M    Z18, K2
 	VBLENDMPS   Z19, Z23, K2, Z24
-	VCMPPS      $0x11, Z24, Z0, K2
-	VPANDD      Z11, Z18, Z18
+	VPXORD      Z25, Z25, Z25
+	VCMPPS      $0x11, Z24, Z25, K2
+	VPANDD      Z10, Z18, Z18
 	VMOVAPS.Z   Z18, K2, Z18
 	VFMADD231PS Z18, Z24, Z20
 
@@ -5064,7 +5127,7 @@ slowvector:
 focusnot0_56:
 	CMPQ    DI, $+2
 	JGE     focusnot1_56
-	VMOVAPS Z2, Z18
+	VMOVAPS Z1, Z18
 	JMP     focusdone56
 
 focusnot1_56:
@@ -5084,7 +5147,7 @@ focusnot3_56:
 	VSQRTPS      Z18, Z20
 	VMOVAPS      Z18, Z21
 	VFNMADD231PS Z20, Z20, Z21
-	VMULPS       Z16, Z20, Z22
+	VMULPS       Z15, Z20, Z22
 	VMULPS       Z22, Z21, Z21
 	VFMADD231PS  Z20, Z18, Z21
 	VMOVAPS      Z21, Z18
@@ -5100,7 +5163,7 @@ focusnot4_56:
 	VMOVAPS      Z18, Z23
 	VFNMADD231PS Z20, Z20, Z23
 	VMULPS       Z23, Z18, Z18
-	VFMADD231PS  Z16, Z18, Z22
+	VFMADD231PS  Z15, Z18, Z22
 	VMULPS       Z20, Z22, Z18
 	VFMADD231PS  Z20, Z21, Z18
 	JMP          focusdone56
@@ -5148,11 +5211,11 @@ focusnot8_56:
 	VBROADCASTSS 8(R8), Z22
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z11, Z18, Z23
+	VPANDD      Z10, Z18, Z23
 	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
 	VCVTDQ2PS   Z23, Z25
 	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z3, K2
+	VPCMPD      $0x06, Z23, Z2, K2
 	VBLENDMPS   Z25, Z24, K2, Z24
 	VPSRAD      $0x17, Z24, Z25
 	VPSRLD      $0x14, Z24, Z26
@@ -5162,7 +5225,7 @@ focusnot8_56:
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS      Z15, Z27, Z24
+	VFMADD213PS      Z14, Z27, Z24
 	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
 	VMOVAPS          Z24, Z28
 	VFMADD231PS      Z27, Z24, Z28
@@ -5186,8 +5249,8 @@ focusnot8_56:
 	VFMADD213PS Z27, Z21, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z10, Z24, Z30
-	VSUBPS      Z10, Z30, Z31
+	VADDPS      Z9, Z24, Z30
+	VSUBPS      Z9, Z30, Z31
 	VSUBPS      Z31, Z27, Z27
 	VFMADD231PS Z28, Z21, Z27
 	VPERMPS     pow_tl<>+0(SB), Z26, Z26
@@ -5202,22 +5265,23 @@ focusnot8_56:
 	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
 	VMULPS           Z21, Z21, Z25
 	VMULPS           Z22, Z25, Z22
-	VFMADD231PS      Z14, Z21, Z22
+	VFMADD231PS      Z13, Z21, Z22
 	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
 	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
 	VFMADD231PS      Z22, Z21, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  Z10, Z30, Z22
+	VPSUBD  Z9, Z30, Z22
 	VPSRAD  $0x03, Z22, Z22
 	VADDPS  Z25, Z21, Z26
 	VPSLLD  $0x17, Z22, Z27
 	VPADDD  Z27, Z26, Z27
-	VPMINUD Z1, Z27, Z27
+	VPMINUD Z0, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD   Z0, Z22, Z22
-	VPSUBD    Z22, Z4, Z22
+	VPXORD    Z28, Z28, Z28
+	VPMINSD   Z28, Z22, Z22
+	VPSUBD    Z22, Z3, Z22
 	VPSLLD    $0x17, Z22, Z22
 	VADDPS    Z21, Z22, Z28
 	VSUBPS    Z22, Z28, Z29
@@ -5229,40 +5293,46 @@ focusnot8_56:
 	VBLENDMPS Z21, Z27, K2, Z21
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z5, K2
-	VBLENDMPS   Z1, Z21, K2, Z21
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
+	VCMPPS      $0x11, Z24, Z4, K2
 	VBLENDMPS   Z0, Z21, K2, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
+	VPXORD      Z22, Z22, Z22
+	VBLENDMPS   Z22, Z21, K2, Z21
+	VPXORD      Z22, Z22, Z22
+	VPCMPD      $0x00, Z22, Z23, K2
+	VPMOVD2M    Z20, K3
+	VPXORD      Z22, Z22, Z22
+	VBLENDMPS   Z0, Z22, K3, Z22
+	VBLENDMPS   Z22, Z21, K2, Z21
 	VPCMPD      $0x00, Z0, Z23, K2
 	VPMOVD2M    Z20, K3
-	VBLENDMPS   Z1, Z0, K3, Z22
-	VBLENDMPS   Z22, Z21, K2, Z21
-	VPCMPD      $0x00, Z1, Z23, K2
-	VPMOVD2M    Z20, K3
-	VBLENDMPS   Z0, Z1, K3, Z20
+	VPXORD      Z20, Z20, Z20
+	VBLENDMPS   Z20, Z0, K3, Z20
 	VBLENDMPS   Z20, Z21, K2, Z20
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R8), Z21
 	VPANDD       Z21, Z18, Z21
 	VPORD        Z21, Z20, Z20
-	VPCMPD       $0x06, Z0, Z23, K2
-	VPCMPD       $0x06, Z23, Z1, K3
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z21, Z23, K2
+	VPCMPD       $0x06, Z23, Z0, K3
 	KANDW        K2, K3, K2
 	VBROADCASTSS 16(R8), Z21
 	VPANDD       Z21, Z18, Z18
-	VPCMPD       $0x06, Z18, Z0, K3
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z18, Z21, K3
 	KANDW        K2, K3, K2
-	VPCMPD       $0x06, Z1, Z23, K3
+	VPCMPD       $0x06, Z0, Z23, K3
 	KORW         K2, K3, K2
-	VBLENDMPS    Z12, Z20, K2, Z18
+	VBLENDMPS    Z11, Z20, K2, Z18
 
 focusdone56:
 	// loss = (alpha ce) q^gamma
 	VCMPPS.BCST $0x12, consts<>+2112(SB), Z19, K2
 	VMULPS      Z18, Z19, Z18
 	VBLENDMPS   Z18, Z19, K2, Z18
-	VPMINUD     Z12, Z18, Z18
+	VPMINUD     Z11, Z18, Z18
 	VMOVUPS     Z18, K1, (CX)
 	ADDQ        $+64, CX
 	ADDQ        $+64, DX
@@ -5276,9 +5346,9 @@ focusdone56:
 // func sigmoidLossAVX2(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·sigmoidLossAVX2(SB), NOSPLIT, $32-40
-	VBROADCASTSS consts<>+960(SB), Y0
-	VBROADCASTSS consts<>+928(SB), Y1
-	VBROADCASTSS consts<>+384(SB), Y2
+	VBROADCASTSS consts<>+928(SB), Y0
+	VBROADCASTSS consts<>+384(SB), Y1
+	VMOVUPS      log_r<>+0(SB), Y2
 	MOVQ         n+24(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         logits+8(FP), DX
@@ -5327,20 +5397,19 @@ block:
 	VPSLLD      $0x15, Y6, Y6
 	VPADDD      Y6, Y7, Y6
 	VFMADD231PS Y5, Y6, Y6
-	VADDPS      Y2, Y6, Y5
-	VDIVPS      Y5, Y2, Y5
+	VADDPS      Y1, Y6, Y5
+	VDIVPS      Y5, Y1, Y5
 	VMULPS      Y5, Y6, Y7
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y2, Y6, Y8
+	VADDPS Y1, Y6, Y8
 	VPSUBD consts<>+1888(SB), Y8, Y8
 	VPAND  consts<>+640(SB), Y8, Y9
 	VPSRLD $0x15, Y8, Y8
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y9, Y2, Y10
-	VMOVUPS     log_r<>+0(SB), Y11
-	VPERMILPS   Y8, Y11, Y11
+	VPSUBD      Y9, Y1, Y10
+	VPERMILPS   Y8, Y2, Y11
 	VMULPS      Y11, Y10, Y10
 	VADDPS      consts<>+672(SB), Y10, Y11
 	VFMADD231PS Y10, Y6, Y11
@@ -5372,9 +5441,10 @@ block:
 	VBLENDVPS   Y3, Y5, Y7, Y5
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y4, Y2, Y7
+	VSUBPS      Y4, Y1, Y7
 	VBLENDVPS   Y3, Y4, Y7, Y9
-	VCMPPS      $0x11, Y9, Y0, Y10
+	VPXOR       Y10, Y10, Y10
+	VCMPPS      $0x11, Y9, Y10, Y10
 	VPAND       consts<>+0(SB), Y3, Y3
 	VPAND       Y3, Y10, Y3
 	VFMADD231PS Y3, Y9, Y6
@@ -5397,7 +5467,7 @@ block:
 focusnot0_105:
 	CMPQ    DI, $+2
 	JGE     focusnot1_105
-	VMOVAPS Y2, Y3
+	VMOVAPS Y1, Y3
 	JMP     focusdone105
 
 focusnot1_105:
@@ -5548,10 +5618,11 @@ focusnot8_105:
 	VADDPS  Y9, Y5, Y10
 	VPSLLD  $0x17, Y6, Y11
 	VPADDD  Y11, Y10, Y11
-	VPMINUD Y1, Y11, Y11
+	VPMINUD Y0, Y11, Y11
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y0, Y6, Y6
+	VPXOR        Y12, Y12, Y12
+	VPMINSD      Y12, Y6, Y6
 	VBROADCASTSS consts<>+1792(SB), Y12
 	VPSUBD       Y6, Y12, Y6
 	VPSLLD       $0x17, Y6, Y6
@@ -5567,28 +5638,34 @@ focusnot8_105:
 	// overflow, underflow, x = 0 and Inf
 	VBROADCASTSS consts<>+1824(SB), Y6
 	VCMPPS       $0x11, Y8, Y6, Y6
-	VBLENDVPS    Y6, Y1, Y5, Y5
-	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
 	VBLENDVPS    Y6, Y0, Y5, Y5
-	VPCMPEQD     Y0, Y7, Y6
-	VBLENDVPS    Y4, Y1, Y0, Y8
+	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
+	VPXOR        Y8, Y8, Y8
 	VBLENDVPS    Y6, Y8, Y5, Y5
-	VPCMPEQD     Y1, Y7, Y6
-	VBLENDVPS    Y4, Y0, Y1, Y4
+	VPXOR        Y6, Y6, Y6
+	VPCMPEQD     Y6, Y7, Y6
+	VPXOR        Y8, Y8, Y8
+	VBLENDVPS    Y4, Y0, Y8, Y8
+	VBLENDVPS    Y6, Y8, Y5, Y5
+	VPCMPEQD     Y0, Y7, Y6
+	VPXOR        Y8, Y8, Y8
+	VBLENDVPS    Y4, Y8, Y0, Y4
 	VBLENDVPS    Y6, Y4, Y5, Y4
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R8), Y5
 	VPAND        Y5, Y3, Y5
 	VPOR         Y5, Y4, Y4
-	VPCMPGTD     Y0, Y7, Y5
-	VPCMPGTD     Y7, Y1, Y6
+	VPXOR        Y5, Y5, Y5
+	VPCMPGTD     Y5, Y7, Y5
+	VPCMPGTD     Y7, Y0, Y6
 	VPAND        Y5, Y6, Y5
 	VBROADCASTSS 16(R8), Y6
 	VPAND        Y6, Y3, Y3
-	VPCMPGTD     Y3, Y0, Y3
+	VPXOR        Y6, Y6, Y6
+	VPCMPGTD     Y3, Y6, Y3
 	VPAND        Y5, Y3, Y3
-	VPCMPGTD     Y1, Y7, Y5
+	VPCMPGTD     Y0, Y7, Y5
 	VPOR         Y3, Y5, Y3
 	VBLENDVPS    Y3, consts<>+608(SB), Y4, Y3
 	VMOVUPS      (SP), Y4
@@ -5620,9 +5697,10 @@ vector:
 	LEAQ       lane_mask<>+32(SB), R8
 	VMOVUPS    (R8)(R9*4), Y3
 	VMASKMOVPS (DX), Y3, Y4
-	VBLENDVPS  Y3, Y4, Y2, Y4
+	VBLENDVPS  Y3, Y4, Y1, Y4
 	VMASKMOVPS (BX), Y3, Y5
-	VBLENDVPS  Y3, Y5, Y0, Y3
+	VPXOR      Y6, Y6, Y6
+	VBLENDVPS  Y3, Y5, Y6, Y3
 
 	// any |x| > 87, or NaN?
 	VPAND     consts<>+0(SB), Y4, Y5
@@ -5657,20 +5735,19 @@ vector:
 	VPSLLD      $0x15, Y6, Y6
 	VPADDD      Y6, Y7, Y6
 	VFMADD231PS Y5, Y6, Y6
-	VADDPS      Y2, Y6, Y5
-	VDIVPS      Y5, Y2, Y5
+	VADDPS      Y1, Y6, Y5
+	VDIVPS      Y5, Y1, Y5
 	VMULPS      Y5, Y6, Y7
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y2, Y6, Y8
+	VADDPS Y1, Y6, Y8
 	VPSUBD consts<>+1888(SB), Y8, Y8
 	VPAND  consts<>+640(SB), Y8, Y9
 	VPSRLD $0x15, Y8, Y8
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y9, Y2, Y10
-	VMOVUPS     log_r<>+0(SB), Y11
-	VPERMILPS   Y8, Y11, Y11
+	VPSUBD      Y9, Y1, Y10
+	VPERMILPS   Y8, Y2, Y11
 	VMULPS      Y11, Y10, Y10
 	VADDPS      consts<>+672(SB), Y10, Y11
 	VFMADD231PS Y10, Y6, Y11
@@ -5702,9 +5779,10 @@ vector:
 	VBLENDVPS   Y4, Y5, Y7, Y5
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y3, Y2, Y7
+	VSUBPS      Y3, Y1, Y7
 	VBLENDVPS   Y4, Y3, Y7, Y9
-	VCMPPS      $0x11, Y9, Y0, Y10
+	VPXOR       Y10, Y10, Y10
+	VCMPPS      $0x11, Y9, Y10, Y10
 	VPAND       consts<>+0(SB), Y4, Y4
 	VPAND       Y4, Y10, Y4
 	VFMADD231PS Y4, Y9, Y6
@@ -5727,7 +5805,7 @@ vector:
 focusnot0_106:
 	CMPQ    DI, $+2
 	JGE     focusnot1_106
-	VMOVAPS Y2, Y4
+	VMOVAPS Y1, Y4
 	JMP     focusdone106
 
 focusnot1_106:
@@ -5878,10 +5956,11 @@ focusnot8_106:
 	VADDPS  Y9, Y5, Y10
 	VPSLLD  $0x17, Y6, Y11
 	VPADDD  Y11, Y10, Y11
-	VPMINUD Y1, Y11, Y11
+	VPMINUD Y0, Y11, Y11
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y0, Y6, Y6
+	VPXOR        Y12, Y12, Y12
+	VPMINSD      Y12, Y6, Y6
 	VBROADCASTSS consts<>+1792(SB), Y12
 	VPSUBD       Y6, Y12, Y6
 	VPSLLD       $0x17, Y6, Y6
@@ -5897,28 +5976,34 @@ focusnot8_106:
 	// overflow, underflow, x = 0 and Inf
 	VBROADCASTSS consts<>+1824(SB), Y6
 	VCMPPS       $0x11, Y8, Y6, Y6
-	VBLENDVPS    Y6, Y1, Y5, Y5
-	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
 	VBLENDVPS    Y6, Y0, Y5, Y5
-	VPCMPEQD     Y0, Y7, Y6
-	VBLENDVPS    Y3, Y1, Y0, Y8
+	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
+	VPXOR        Y8, Y8, Y8
 	VBLENDVPS    Y6, Y8, Y5, Y5
-	VPCMPEQD     Y1, Y7, Y6
-	VBLENDVPS    Y3, Y0, Y1, Y3
+	VPXOR        Y6, Y6, Y6
+	VPCMPEQD     Y6, Y7, Y6
+	VPXOR        Y8, Y8, Y8
+	VBLENDVPS    Y3, Y0, Y8, Y8
+	VBLENDVPS    Y6, Y8, Y5, Y5
+	VPCMPEQD     Y0, Y7, Y6
+	VPXOR        Y8, Y8, Y8
+	VBLENDVPS    Y3, Y8, Y0, Y3
 	VBLENDVPS    Y6, Y3, Y5, Y3
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R8), Y5
 	VPAND        Y5, Y4, Y5
 	VPOR         Y5, Y3, Y3
-	VPCMPGTD     Y0, Y7, Y5
-	VPCMPGTD     Y7, Y1, Y6
+	VPXOR        Y5, Y5, Y5
+	VPCMPGTD     Y5, Y7, Y5
+	VPCMPGTD     Y7, Y0, Y6
 	VPAND        Y5, Y6, Y5
 	VBROADCASTSS 16(R8), Y6
 	VPAND        Y6, Y4, Y4
-	VPCMPGTD     Y4, Y0, Y4
+	VPXOR        Y6, Y6, Y6
+	VPCMPGTD     Y4, Y6, Y4
 	VPAND        Y5, Y4, Y4
-	VPCMPGTD     Y1, Y7, Y5
+	VPCMPGTD     Y0, Y7, Y5
 	VPOR         Y4, Y5, Y4
 	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y4
 	VMOVUPS      (SP), Y3
@@ -6019,20 +6104,19 @@ slow:
 	VCMPPS       $0x11, consts<>+1216(SB), Y5, Y6
 	VBROADCASTSS consts<>+1216(SB), Y7
 	VMAXPS       Y5, Y7, Y7
-	VADDPS       Y2, Y7, Y8
-	VDIVPS       Y8, Y2, Y8
+	VADDPS       Y1, Y7, Y8
+	VDIVPS       Y8, Y1, Y8
 	VMULPS       Y8, Y7, Y9
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y2, Y7, Y10
+	VADDPS Y1, Y7, Y10
 	VPSUBD consts<>+1888(SB), Y10, Y10
 	VPAND  consts<>+640(SB), Y10, Y11
 	VPSRLD $0x15, Y10, Y10
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y11, Y2, Y12
-	VMOVUPS     log_r<>+0(SB), Y13
-	VPERMILPS   Y10, Y13, Y13
+	VPSUBD      Y11, Y1, Y12
+	VPERMILPS   Y10, Y2, Y13
 	VMULPS      Y13, Y12, Y12
 	VADDPS      consts<>+672(SB), Y12, Y13
 	VFMADD231PS Y12, Y7, Y13
@@ -6066,9 +6150,10 @@ slow:
 	VBLENDVPS   Y3, Y8, Y9, Y7
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y4, Y2, Y8
+	VSUBPS      Y4, Y1, Y8
 	VBLENDVPS   Y3, Y4, Y8, Y9
-	VCMPPS      $0x11, Y9, Y0, Y10
+	VPXOR       Y10, Y10, Y10
+	VCMPPS      $0x11, Y9, Y10, Y10
 	VPAND       consts<>+0(SB), Y3, Y3
 	VPAND       Y3, Y10, Y3
 	VFMADD231PS Y3, Y9, Y5
@@ -6091,7 +6176,7 @@ slow:
 focusnot0_107:
 	CMPQ    DI, $+2
 	JGE     focusnot1_107
-	VMOVAPS Y2, Y3
+	VMOVAPS Y1, Y3
 	JMP     focusdone107
 
 focusnot1_107:
@@ -6242,10 +6327,11 @@ focusnot8_107:
 	VADDPS  Y9, Y5, Y10
 	VPSLLD  $0x17, Y6, Y11
 	VPADDD  Y11, Y10, Y11
-	VPMINUD Y1, Y11, Y11
+	VPMINUD Y0, Y11, Y11
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y0, Y6, Y6
+	VPXOR        Y12, Y12, Y12
+	VPMINSD      Y12, Y6, Y6
 	VBROADCASTSS consts<>+1792(SB), Y12
 	VPSUBD       Y6, Y12, Y6
 	VPSLLD       $0x17, Y6, Y6
@@ -6261,28 +6347,34 @@ focusnot8_107:
 	// overflow, underflow, x = 0 and Inf
 	VBROADCASTSS consts<>+1824(SB), Y6
 	VCMPPS       $0x11, Y8, Y6, Y6
-	VBLENDVPS    Y6, Y1, Y5, Y5
-	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
 	VBLENDVPS    Y6, Y0, Y5, Y5
-	VPCMPEQD     Y0, Y7, Y6
-	VBLENDVPS    Y4, Y1, Y0, Y8
+	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
+	VPXOR        Y8, Y8, Y8
 	VBLENDVPS    Y6, Y8, Y5, Y5
-	VPCMPEQD     Y1, Y7, Y6
-	VBLENDVPS    Y4, Y0, Y1, Y4
+	VPXOR        Y6, Y6, Y6
+	VPCMPEQD     Y6, Y7, Y6
+	VPXOR        Y8, Y8, Y8
+	VBLENDVPS    Y4, Y0, Y8, Y8
+	VBLENDVPS    Y6, Y8, Y5, Y5
+	VPCMPEQD     Y0, Y7, Y6
+	VPXOR        Y8, Y8, Y8
+	VBLENDVPS    Y4, Y8, Y0, Y4
 	VBLENDVPS    Y6, Y4, Y5, Y4
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R9), Y5
 	VPAND        Y5, Y3, Y5
 	VPOR         Y5, Y4, Y4
-	VPCMPGTD     Y0, Y7, Y5
-	VPCMPGTD     Y7, Y1, Y6
+	VPXOR        Y5, Y5, Y5
+	VPCMPGTD     Y5, Y7, Y5
+	VPCMPGTD     Y7, Y0, Y6
 	VPAND        Y5, Y6, Y5
 	VBROADCASTSS 16(R9), Y6
 	VPAND        Y6, Y3, Y3
-	VPCMPGTD     Y3, Y0, Y3
+	VPXOR        Y6, Y6, Y6
+	VPCMPGTD     Y3, Y6, Y3
 	VPAND        Y5, Y3, Y3
-	VPCMPGTD     Y1, Y7, Y5
+	VPCMPGTD     Y0, Y7, Y5
 	VPOR         Y3, Y5, Y3
 	VBLENDVPS    Y3, consts<>+608(SB), Y4, Y3
 	VMOVUPS      (SP), Y4
@@ -6312,9 +6404,10 @@ slowvector:
 	LEAQ       lane_mask<>+32(SB), R8
 	VMOVUPS    (R8)(R9*4), Y3
 	VMASKMOVPS (DX), Y3, Y4
-	VBLENDVPS  Y3, Y4, Y2, Y4
+	VBLENDVPS  Y3, Y4, Y1, Y4
 	VMASKMOVPS (BX), Y3, Y5
-	VBLENDVPS  Y3, Y5, Y0, Y3
+	VPXOR      Y6, Y6, Y6
+	VBLENDVPS  Y3, Y5, Y6, Y3
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
 	VPOR         consts<>+1184(SB), Y4, Y5
@@ -6362,20 +6455,19 @@ slowvector:
 	VCMPPS       $0x11, consts<>+1216(SB), Y5, Y6
 	VBROADCASTSS consts<>+1216(SB), Y7
 	VMAXPS       Y5, Y7, Y7
-	VADDPS       Y2, Y7, Y8
-	VDIVPS       Y8, Y2, Y8
+	VADDPS       Y1, Y7, Y8
+	VDIVPS       Y8, Y1, Y8
 	VMULPS       Y8, Y7, Y9
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y2, Y7, Y10
+	VADDPS Y1, Y7, Y10
 	VPSUBD consts<>+1888(SB), Y10, Y10
 	VPAND  consts<>+640(SB), Y10, Y11
 	VPSRLD $0x15, Y10, Y10
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y11, Y2, Y12
-	VMOVUPS     log_r<>+0(SB), Y13
-	VPERMILPS   Y10, Y13, Y13
+	VPSUBD      Y11, Y1, Y12
+	VPERMILPS   Y10, Y2, Y13
 	VMULPS      Y13, Y12, Y12
 	VADDPS      consts<>+672(SB), Y12, Y13
 	VFMADD231PS Y12, Y7, Y13
@@ -6409,9 +6501,10 @@ slowvector:
 	VBLENDVPS   Y4, Y8, Y9, Y7
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y3, Y2, Y8
+	VSUBPS      Y3, Y1, Y8
 	VBLENDVPS   Y4, Y3, Y8, Y9
-	VCMPPS      $0x11, Y9, Y0, Y10
+	VPXOR       Y10, Y10, Y10
+	VCMPPS      $0x11, Y9, Y10, Y10
 	VPAND       consts<>+0(SB), Y4, Y4
 	VPAND       Y4, Y10, Y4
 	VFMADD231PS Y4, Y9, Y5
@@ -6434,7 +6527,7 @@ slowvector:
 focusnot0_108:
 	CMPQ    DI, $+2
 	JGE     focusnot1_108
-	VMOVAPS Y2, Y4
+	VMOVAPS Y1, Y4
 	JMP     focusdone108
 
 focusnot1_108:
@@ -6585,10 +6678,11 @@ focusnot8_108:
 	VADDPS  Y9, Y5, Y10
 	VPSLLD  $0x17, Y6, Y11
 	VPADDD  Y11, Y10, Y11
-	VPMINUD Y1, Y11, Y11
+	VPMINUD Y0, Y11, Y11
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y0, Y6, Y6
+	VPXOR        Y12, Y12, Y12
+	VPMINSD      Y12, Y6, Y6
 	VBROADCASTSS consts<>+1792(SB), Y12
 	VPSUBD       Y6, Y12, Y6
 	VPSLLD       $0x17, Y6, Y6
@@ -6604,28 +6698,34 @@ focusnot8_108:
 	// overflow, underflow, x = 0 and Inf
 	VBROADCASTSS consts<>+1824(SB), Y6
 	VCMPPS       $0x11, Y8, Y6, Y6
-	VBLENDVPS    Y6, Y1, Y5, Y5
-	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
 	VBLENDVPS    Y6, Y0, Y5, Y5
-	VPCMPEQD     Y0, Y7, Y6
-	VBLENDVPS    Y3, Y1, Y0, Y8
+	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
+	VPXOR        Y8, Y8, Y8
 	VBLENDVPS    Y6, Y8, Y5, Y5
-	VPCMPEQD     Y1, Y7, Y6
-	VBLENDVPS    Y3, Y0, Y1, Y3
+	VPXOR        Y6, Y6, Y6
+	VPCMPEQD     Y6, Y7, Y6
+	VPXOR        Y8, Y8, Y8
+	VBLENDVPS    Y3, Y0, Y8, Y8
+	VBLENDVPS    Y6, Y8, Y5, Y5
+	VPCMPEQD     Y0, Y7, Y6
+	VPXOR        Y8, Y8, Y8
+	VBLENDVPS    Y3, Y8, Y0, Y3
 	VBLENDVPS    Y6, Y3, Y5, Y3
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R8), Y5
 	VPAND        Y5, Y4, Y5
 	VPOR         Y5, Y3, Y3
-	VPCMPGTD     Y0, Y7, Y5
-	VPCMPGTD     Y7, Y1, Y6
+	VPXOR        Y5, Y5, Y5
+	VPCMPGTD     Y5, Y7, Y5
+	VPCMPGTD     Y7, Y0, Y6
 	VPAND        Y5, Y6, Y5
 	VBROADCASTSS 16(R8), Y6
 	VPAND        Y6, Y4, Y4
-	VPCMPGTD     Y4, Y0, Y4
+	VPXOR        Y6, Y6, Y6
+	VPCMPGTD     Y4, Y6, Y4
 	VPAND        Y5, Y4, Y4
-	VPCMPGTD     Y1, Y7, Y5
+	VPCMPGTD     Y0, Y7, Y5
 	VPOR         Y4, Y5, Y4
 	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y4
 	VMOVUPS      (SP), Y3
@@ -6674,16 +6774,16 @@ partdone2:
 // func sigmoidGradAVX512(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·sigmoidGradAVX512(SB), NOSPLIT, $0-56
-	VBROADCASTSS consts<>+960(SB), Z0
-	VBROADCASTSS consts<>+384(SB), Z1
-	VBROADCASTSS consts<>+928(SB), Z2
-	VBROADCASTSS consts<>+1120(SB), Z3
-	VBROADCASTSS consts<>+1792(SB), Z4
-	VBROADCASTSS consts<>+1824(SB), Z5
-	VBROADCASTSS consts<>+1216(SB), Z6
-	VBROADCASTSS consts<>+416(SB), Z7
-	VBROADCASTSS consts<>+512(SB), Z8
-	VBROADCASTSS consts<>+544(SB), Z9
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+928(SB), Z1
+	VBROADCASTSS consts<>+1120(SB), Z2
+	VBROADCASTSS consts<>+1792(SB), Z3
+	VBROADCASTSS consts<>+1824(SB), Z4
+	VBROADCASTSS consts<>+1216(SB), Z5
+	VBROADCASTSS consts<>+416(SB), Z6
+	VBROADCASTSS consts<>+512(SB), Z7
+	VBROADCASTSS consts<>+544(SB), Z8
+	VBROADCASTSS consts<>+608(SB), Z9
 	MOVQ         n+32(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         grad+8(FP), DX
@@ -6732,18 +6832,18 @@ block:
 	VPSLLD      $0x15, Z13, Z13
 	VPADDD      Z13, Z14, Z13
 	VFMADD231PS Z12, Z13, Z13
-	VADDPS      Z1, Z13, Z12
-	VDIVPS      Z12, Z1, Z12
+	VADDPS      Z0, Z13, Z12
+	VDIVPS      Z12, Z0, Z12
 	VMULPS      Z12, Z13, Z14
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z1, Z13, Z15
+	VADDPS      Z0, Z13, Z15
 	VPSUBD.BCST consts<>+1888(SB), Z15, Z15
 	VPANDD.BCST consts<>+640(SB), Z15, Z16
 	VPSRLD      $0x15, Z15, Z15
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z16, Z1, Z17
+	VPSUBD      Z16, Z0, Z17
 	VPERMPS     log_r<>+0(SB), Z15, Z18
 	VMULPS      Z18, Z17, Z17
 	VADDPS.BCST consts<>+672(SB), Z17, Z18
@@ -6776,10 +6876,11 @@ block:
 	VBLENDMPS        Z12, Z14, K1, Z12
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z11, Z1, Z14
+	VSUBPS      Z11, Z0, Z14
 	VPMOVD2M    Z10, K1
 	VBLENDMPS   Z11, Z14, K1, Z16
-	VCMPPS      $0x11, Z16, Z0, K1
+	VPXORD      Z17, Z17, Z17
+	VCMPPS      $0x11, Z16, Z17, K1
 	VPANDD.BCST consts<>+0(SB), Z10, Z10
 	VMOVAPS.Z   Z10, K1, Z10
 	VFMADD231PS Z10, Z16, Z13
@@ -6804,7 +6905,7 @@ block:
 focusnot0_193:
 	CMPQ    R8, $+2
 	JGE     focusnot1_193
-	VMOVAPS Z1, Z20
+	VMOVAPS Z0, Z20
 	JMP     focusdone193
 
 focusnot1_193:
@@ -6890,7 +6991,7 @@ focusnot8_193:
 	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
 	VCVTDQ2PS   Z23, Z25
 	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z3, K1
+	VPCMPD      $0x06, Z23, Z2, K1
 	VBLENDMPS   Z25, Z24, K1, Z24
 	VPSRAD      $0x17, Z24, Z25
 	VPSRLD      $0x14, Z24, Z26
@@ -6951,11 +7052,12 @@ focusnot8_193:
 	VADDPS      Z25, Z21, Z26
 	VPSLLD      $0x17, Z22, Z27
 	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z2, Z27, Z27
+	VPMINUD     Z1, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD   Z0, Z22, Z22
-	VPSUBD    Z22, Z4, Z22
+	VPXORD    Z28, Z28, Z28
+	VPMINSD   Z28, Z22, Z22
+	VPSUBD    Z22, Z3, Z22
 	VPSLLD    $0x17, Z22, Z22
 	VADDPS    Z21, Z22, Z28
 	VSUBPS    Z22, Z28, Z29
@@ -6967,56 +7069,64 @@ focusnot8_193:
 	VBLENDMPS Z21, Z27, K1, Z21
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z5, K1
-	VBLENDMPS   Z2, Z21, K1, Z21
+	VCMPPS      $0x11, Z24, Z4, K1
+	VBLENDMPS   Z1, Z21, K1, Z21
 	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
-	VBLENDMPS   Z0, Z21, K1, Z21
-	VPCMPD      $0x00, Z0, Z23, K1
-	VPMOVD2M    Z19, K2
-	VBLENDMPS   Z2, Z0, K2, Z22
+	VPXORD      Z22, Z22, Z22
 	VBLENDMPS   Z22, Z21, K1, Z21
-	VPCMPD      $0x00, Z2, Z23, K1
+	VPXORD      Z22, Z22, Z22
+	VPCMPD      $0x00, Z22, Z23, K1
 	VPMOVD2M    Z19, K2
-	VBLENDMPS   Z0, Z2, K2, Z19
+	VPXORD      Z22, Z22, Z22
+	VBLENDMPS   Z1, Z22, K2, Z22
+	VBLENDMPS   Z22, Z21, K1, Z21
+	VPCMPD      $0x00, Z1, Z23, K1
+	VPMOVD2M    Z19, K2
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z1, K2, Z19
 	VBLENDMPS   Z19, Z21, K1, Z19
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R10), Z21
-	VPANDD         Z21, Z20, Z21
-	VPORD          Z21, Z19, Z19
-	VPCMPD         $0x06, Z0, Z23, K1
-	VPCMPD         $0x06, Z23, Z2, K2
-	KANDW          K1, K2, K1
-	VBROADCASTSS   16(R10), Z21
-	VPANDD         Z21, Z20, Z20
-	VPCMPD         $0x06, Z20, Z0, K2
-	KANDW          K1, K2, K1
-	VPCMPD         $0x06, Z2, Z23, K2
-	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z19, K1, Z20
+	VBROADCASTSS 12(R10), Z21
+	VPANDD       Z21, Z20, Z21
+	VPORD        Z21, Z19, Z19
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z21, Z23, K1
+	VPCMPD       $0x06, Z23, Z1, K2
+	KANDW        K1, K2, K1
+	VBROADCASTSS 16(R10), Z21
+	VPANDD       Z21, Z20, Z20
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z20, Z21, K2
+	KANDW        K1, K2, K1
+	VPCMPD       $0x06, Z1, Z23, K2
+	KORW         K1, K2, K1
+	VBLENDMPS    Z9, Z19, K1, Z20
 
 focusdone193:
 	// loss = (alpha ce) q^gamma
-	VCMPPS.BCST  $0x12, consts<>+2112(SB), Z17, K1
-	VMULPS       Z20, Z17, Z19
-	VBLENDMPS    Z19, Z17, K1, Z17
-	VPMINUD.BCST consts<>+608(SB), Z17, Z17
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z17, K1
+	VMULPS      Z20, Z17, Z19
+	VBLENDMPS   Z19, Z17, K1, Z17
+	VPMINUD     Z9, Z17, Z17
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
 	VCMPPS.BCST $0x11, consts<>+2080(SB), Z11, K1
 	VBLENDMPS   Z15, Z12, K1, Z19
 	VDIVPS      Z16, Z19, Z19
-	VCMPPS      $0x00, Z0, Z16, K2
-	VBLENDMPS   Z1, Z19, K2, Z16
+	VPXORD      Z21, Z21, Z21
+	VCMPPS      $0x00, Z21, Z16, K2
+	VBLENDMPS   Z0, Z19, K2, Z16
 	VBLENDMPS   Z12, Z15, K1, Z12
 	VMULPS      Z16, Z12, Z12
-	VCMPPS      $0x11, Z12, Z0, K1
+	VPXORD      Z16, Z16, Z16
+	VCMPPS      $0x11, Z12, Z16, K1
 	VMULPS      Z12, Z13, Z12
 	VMOVAPS.Z   Z12, K1, Z12
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
 	VBROADCASTSS      8(DI), Z13
-	VFNMADD132PS.BCST consts<>+2144(SB), Z1, Z11
+	VFNMADD132PS.BCST consts<>+2144(SB), Z0, Z11
 	VMULPS            Z11, Z13, Z11
 	VFMSUB231PS       Z14, Z15, Z10
 	VFMADD231PS       Z12, Z11, Z10
@@ -7025,7 +7135,7 @@ focusdone193:
 	VMULPS            Z12, Z11, Z11
 	VMULPS            Z10, Z11, Z10
 	VCMPPS            $0x03, Z10, Z10, K1
-	VBLENDMPS.BCST    consts<>+608(SB), Z10, K1, Z10
+	VBLENDMPS         Z9, Z10, K1, Z10
 	VMOVUPS           Z17, (CX)
 	VMOVUPS           Z10, (DX)
 	ADDQ              $+64, CX
@@ -7044,9 +7154,9 @@ vector:
 	MOVL    $0x0000ffff, R10
 	BZHIL   AX, R10, R10
 	KMOVW   R10, K1
-	VMOVAPS Z1, Z10
+	VMOVAPS Z0, Z10
 	VMOVUPS (BX), K1, Z10
-	VMOVAPS Z0, Z11
+	VPXORD  Z11, Z11, Z11
 	VMOVUPS (SI), K1, Z11
 
 	// any |x| > 87, or NaN?
@@ -7080,18 +7190,18 @@ vector:
 	VPSLLD      $0x15, Z13, Z13
 	VPADDD      Z13, Z14, Z13
 	VFMADD231PS Z12, Z13, Z13
-	VADDPS      Z1, Z13, Z12
-	VDIVPS      Z12, Z1, Z12
+	VADDPS      Z0, Z13, Z12
+	VDIVPS      Z12, Z0, Z12
 	VMULPS      Z12, Z13, Z14
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z1, Z13, Z15
+	VADDPS      Z0, Z13, Z15
 	VPSUBD.BCST consts<>+1888(SB), Z15, Z15
 	VPANDD.BCST consts<>+640(SB), Z15, Z16
 	VPSRLD      $0x15, Z15, Z15
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z16, Z1, Z17
+	VPSUBD      Z16, Z0, Z17
 	VPERMPS     log_r<>+0(SB), Z15, Z18
 	VMULPS      Z18, Z17, Z17
 	VADDPS.BCST consts<>+672(SB), Z17, Z18
@@ -7124,10 +7234,11 @@ vector:
 	VBLENDMPS        Z12, Z14, K2, Z12
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z11, Z1, Z14
+	VSUBPS      Z11, Z0, Z14
 	VPMOVD2M    Z10, K2
 	VBLENDMPS   Z11, Z14, K2, Z16
-	VCMPPS      $0x11, Z16, Z0, K2
+	VPXORD      Z17, Z17, Z17
+	VCMPPS      $0x11, Z16, Z17, K2
 	VPANDD.BCST consts<>+0(SB), Z10, Z10
 	VMOVAPS.Z   Z10, K2, Z10
 	VFMADD231PS Z10, Z16, Z13
@@ -7152,7 +7263,7 @@ vector:
 focusnot0_194:
 	CMPQ    R8, $+2
 	JGE     focusnot1_194
-	VMOVAPS Z1, Z20
+	VMOVAPS Z0, Z20
 	JMP     focusdone194
 
 focusnot1_194:
@@ -7238,7 +7349,7 @@ focusnot8_194:
 	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
 	VCVTDQ2PS   Z23, Z25
 	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z3, K2
+	VPCMPD      $0x06, Z23, Z2, K2
 	VBLENDMPS   Z25, Z24, K2, Z24
 	VPSRAD      $0x17, Z24, Z25
 	VPSRLD      $0x14, Z24, Z26
@@ -7299,11 +7410,12 @@ focusnot8_194:
 	VADDPS      Z25, Z21, Z26
 	VPSLLD      $0x17, Z22, Z27
 	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z2, Z27, Z27
+	VPMINUD     Z1, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD   Z0, Z22, Z22
-	VPSUBD    Z22, Z4, Z22
+	VPXORD    Z28, Z28, Z28
+	VPMINSD   Z28, Z22, Z22
+	VPSUBD    Z22, Z3, Z22
 	VPSLLD    $0x17, Z22, Z22
 	VADDPS    Z21, Z22, Z28
 	VSUBPS    Z22, Z28, Z29
@@ -7315,56 +7427,64 @@ focusnot8_194:
 	VBLENDMPS Z21, Z27, K2, Z21
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z5, K2
-	VBLENDMPS   Z2, Z21, K2, Z21
+	VCMPPS      $0x11, Z24, Z4, K2
+	VBLENDMPS   Z1, Z21, K2, Z21
 	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
-	VBLENDMPS   Z0, Z21, K2, Z21
-	VPCMPD      $0x00, Z0, Z23, K2
-	VPMOVD2M    Z19, K3
-	VBLENDMPS   Z2, Z0, K3, Z22
+	VPXORD      Z22, Z22, Z22
 	VBLENDMPS   Z22, Z21, K2, Z21
-	VPCMPD      $0x00, Z2, Z23, K2
+	VPXORD      Z22, Z22, Z22
+	VPCMPD      $0x00, Z22, Z23, K2
 	VPMOVD2M    Z19, K3
-	VBLENDMPS   Z0, Z2, K3, Z19
+	VPXORD      Z22, Z22, Z22
+	VBLENDMPS   Z1, Z22, K3, Z22
+	VBLENDMPS   Z22, Z21, K2, Z21
+	VPCMPD      $0x00, Z1, Z23, K2
+	VPMOVD2M    Z19, K3
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z1, K3, Z19
 	VBLENDMPS   Z19, Z21, K2, Z19
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R10), Z21
-	VPANDD         Z21, Z20, Z21
-	VPORD          Z21, Z19, Z19
-	VPCMPD         $0x06, Z0, Z23, K2
-	VPCMPD         $0x06, Z23, Z2, K3
-	KANDW          K2, K3, K2
-	VBROADCASTSS   16(R10), Z21
-	VPANDD         Z21, Z20, Z20
-	VPCMPD         $0x06, Z20, Z0, K3
-	KANDW          K2, K3, K2
-	VPCMPD         $0x06, Z2, Z23, K3
-	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z19, K2, Z20
+	VBROADCASTSS 12(R10), Z21
+	VPANDD       Z21, Z20, Z21
+	VPORD        Z21, Z19, Z19
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z21, Z23, K2
+	VPCMPD       $0x06, Z23, Z1, K3
+	KANDW        K2, K3, K2
+	VBROADCASTSS 16(R10), Z21
+	VPANDD       Z21, Z20, Z20
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z20, Z21, K3
+	KANDW        K2, K3, K2
+	VPCMPD       $0x06, Z1, Z23, K3
+	KORW         K2, K3, K2
+	VBLENDMPS    Z9, Z19, K2, Z20
 
 focusdone194:
 	// loss = (alpha ce) q^gamma
-	VCMPPS.BCST  $0x12, consts<>+2112(SB), Z17, K2
-	VMULPS       Z20, Z17, Z19
-	VBLENDMPS    Z19, Z17, K2, Z17
-	VPMINUD.BCST consts<>+608(SB), Z17, Z17
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z17, K2
+	VMULPS      Z20, Z17, Z19
+	VBLENDMPS   Z19, Z17, K2, Z17
+	VPMINUD     Z9, Z17, Z17
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
 	VCMPPS.BCST $0x11, consts<>+2080(SB), Z11, K2
 	VBLENDMPS   Z15, Z12, K2, Z19
 	VDIVPS      Z16, Z19, Z19
-	VCMPPS      $0x00, Z0, Z16, K3
-	VBLENDMPS   Z1, Z19, K3, Z16
+	VPXORD      Z21, Z21, Z21
+	VCMPPS      $0x00, Z21, Z16, K3
+	VBLENDMPS   Z0, Z19, K3, Z16
 	VBLENDMPS   Z12, Z15, K2, Z12
 	VMULPS      Z16, Z12, Z12
-	VCMPPS      $0x11, Z12, Z0, K2
+	VPXORD      Z16, Z16, Z16
+	VCMPPS      $0x11, Z12, Z16, K2
 	VMULPS      Z12, Z13, Z12
 	VMOVAPS.Z   Z12, K2, Z12
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
 	VBROADCASTSS      8(DI), Z13
-	VFNMADD132PS.BCST consts<>+2144(SB), Z1, Z11
+	VFNMADD132PS.BCST consts<>+2144(SB), Z0, Z11
 	VMULPS            Z11, Z13, Z11
 	VFMSUB231PS       Z14, Z15, Z10
 	VFMADD231PS       Z12, Z11, Z10
@@ -7373,7 +7493,7 @@ focusdone194:
 	VMULPS            Z12, Z11, Z11
 	VMULPS            Z10, Z11, Z10
 	VCMPPS            $0x03, Z10, Z10, K2
-	VBLENDMPS.BCST    consts<>+608(SB), Z10, K2, Z10
+	VBLENDMPS         Z9, Z10, K2, Z10
 	VMOVUPS           Z17, K1, (CX)
 	VMOVUPS           Z10, K1, (DX)
 	ADDQ              $+64, CX
@@ -7398,7 +7518,7 @@ slow:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
 	VPORD.BCST  consts<>+1184(SB), Z10, Z12
 	VSUBPS.BCST consts<>+64(SB), Z12, Z12
-	VMAXPS      Z12, Z7, Z12
+	VMAXPS      Z12, Z6, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VBROADCASTSS     consts<>+96(SB), Z13
@@ -7417,38 +7537,38 @@ slow:
 	VFMADD213PS.BCST consts<>+320(SB), Z15, Z16
 	VFMADD213PS.BCST consts<>+352(SB), Z16, Z15
 	VCMPPS.BCST      $0x11, consts<>+480(SB), Z12, K1
-	VMOVAPS.Z        Z8, K1, Z12
+	VMOVAPS.Z        Z7, K1, Z12
 
 	// y = 2^n T[j] (1 + p)
 	VPERMPS     exp_t<>+0(SB), Z13, Z13
 	VFMADD231PS Z15, Z13, Z13
-	VMOVAPS.Z   Z9, K1, Z15
+	VMOVAPS.Z   Z8, K1, Z15
 	VADDPS      Z15, Z14, Z14
 	VSCALEFPS   Z14, Z13, Z13
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z12, Z13, Z12
-	VADDPS.BCST  consts<>+576(SB), Z13, Z13
-	VPSUBD.BCST  consts<>+576(SB), Z13, Z13
-	VPMAXSD      Z13, Z12, Z12
-	VPMINUD.BCST consts<>+608(SB), Z12, Z12
+	VPSUBD      Z12, Z13, Z12
+	VADDPS.BCST consts<>+576(SB), Z13, Z13
+	VPSUBD.BCST consts<>+576(SB), Z13, Z13
+	VPMAXSD     Z13, Z12, Z12
+	VPMINUD     Z9, Z12, Z12
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS $0x11, Z6, Z12, K1
-	VMAXPS Z12, Z6, Z13
-	VADDPS Z1, Z13, Z14
-	VDIVPS Z14, Z1, Z14
+	VCMPPS $0x11, Z5, Z12, K1
+	VMAXPS Z12, Z5, Z13
+	VADDPS Z0, Z13, Z14
+	VDIVPS Z14, Z0, Z14
 	VMULPS Z14, Z13, Z15
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z1, Z13, Z16
+	VADDPS      Z0, Z13, Z16
 	VPSUBD.BCST consts<>+1888(SB), Z16, Z16
 	VPANDD.BCST consts<>+640(SB), Z16, Z17
 	VPSRLD      $0x15, Z16, Z16
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z17, Z1, Z18
+	VPSUBD      Z17, Z0, Z18
 	VPERMPS     log_r<>+0(SB), Z16, Z19
 	VMULPS      Z19, Z18, Z18
 	VADDPS.BCST consts<>+672(SB), Z18, Z19
@@ -7483,10 +7603,11 @@ slow:
 	VBLENDMPS        Z14, Z15, K1, Z14
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z11, Z1, Z15
+	VSUBPS      Z11, Z0, Z15
 	VPMOVD2M    Z10, K1
 	VBLENDMPS   Z11, Z15, K1, Z16
-	VCMPPS      $0x11, Z16, Z0, K1
+	VPXORD      Z17, Z17, Z17
+	VCMPPS      $0x11, Z16, Z17, K1
 	VPANDD.BCST consts<>+0(SB), Z10, Z10
 	VMOVAPS.Z   Z10, K1, Z10
 	VFMADD231PS Z10, Z16, Z12
@@ -7511,7 +7632,7 @@ slow:
 focusnot0_195:
 	CMPQ    R8, $+2
 	JGE     focusnot1_195
-	VMOVAPS Z1, Z20
+	VMOVAPS Z0, Z20
 	JMP     focusdone195
 
 focusnot1_195:
@@ -7597,7 +7718,7 @@ focusnot8_195:
 	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
 	VCVTDQ2PS   Z23, Z25
 	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z3, K1
+	VPCMPD      $0x06, Z23, Z2, K1
 	VBLENDMPS   Z25, Z24, K1, Z24
 	VPSRAD      $0x17, Z24, Z25
 	VPSRLD      $0x14, Z24, Z26
@@ -7658,11 +7779,12 @@ focusnot8_195:
 	VADDPS      Z25, Z21, Z26
 	VPSLLD      $0x17, Z22, Z27
 	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z2, Z27, Z27
+	VPMINUD     Z1, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD   Z0, Z22, Z22
-	VPSUBD    Z22, Z4, Z22
+	VPXORD    Z28, Z28, Z28
+	VPMINSD   Z28, Z22, Z22
+	VPSUBD    Z22, Z3, Z22
 	VPSLLD    $0x17, Z22, Z22
 	VADDPS    Z21, Z22, Z28
 	VSUBPS    Z22, Z28, Z29
@@ -7674,56 +7796,64 @@ focusnot8_195:
 	VBLENDMPS Z21, Z27, K1, Z21
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z5, K1
-	VBLENDMPS   Z2, Z21, K1, Z21
+	VCMPPS      $0x11, Z24, Z4, K1
+	VBLENDMPS   Z1, Z21, K1, Z21
 	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
-	VBLENDMPS   Z0, Z21, K1, Z21
-	VPCMPD      $0x00, Z0, Z23, K1
-	VPMOVD2M    Z19, K2
-	VBLENDMPS   Z2, Z0, K2, Z22
+	VPXORD      Z22, Z22, Z22
 	VBLENDMPS   Z22, Z21, K1, Z21
-	VPCMPD      $0x00, Z2, Z23, K1
+	VPXORD      Z22, Z22, Z22
+	VPCMPD      $0x00, Z22, Z23, K1
 	VPMOVD2M    Z19, K2
-	VBLENDMPS   Z0, Z2, K2, Z19
+	VPXORD      Z22, Z22, Z22
+	VBLENDMPS   Z1, Z22, K2, Z22
+	VBLENDMPS   Z22, Z21, K1, Z21
+	VPCMPD      $0x00, Z1, Z23, K1
+	VPMOVD2M    Z19, K2
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z1, K2, Z19
 	VBLENDMPS   Z19, Z21, K1, Z19
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R11), Z21
-	VPANDD         Z21, Z20, Z21
-	VPORD          Z21, Z19, Z19
-	VPCMPD         $0x06, Z0, Z23, K1
-	VPCMPD         $0x06, Z23, Z2, K2
-	KANDW          K1, K2, K1
-	VBROADCASTSS   16(R11), Z21
-	VPANDD         Z21, Z20, Z20
-	VPCMPD         $0x06, Z20, Z0, K2
-	KANDW          K1, K2, K1
-	VPCMPD         $0x06, Z2, Z23, K2
-	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z19, K1, Z20
+	VBROADCASTSS 12(R11), Z21
+	VPANDD       Z21, Z20, Z21
+	VPORD        Z21, Z19, Z19
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z21, Z23, K1
+	VPCMPD       $0x06, Z23, Z1, K2
+	KANDW        K1, K2, K1
+	VBROADCASTSS 16(R11), Z21
+	VPANDD       Z21, Z20, Z20
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z20, Z21, K2
+	KANDW        K1, K2, K1
+	VPCMPD       $0x06, Z1, Z23, K2
+	KORW         K1, K2, K1
+	VBLENDMPS    Z9, Z19, K1, Z20
 
 focusdone195:
 	// loss = (alpha ce) q^gamma
-	VCMPPS.BCST  $0x12, consts<>+2112(SB), Z17, K1
-	VMULPS       Z20, Z17, Z19
-	VBLENDMPS    Z19, Z17, K1, Z17
-	VPMINUD.BCST consts<>+608(SB), Z17, Z17
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z17, K1
+	VMULPS      Z20, Z17, Z19
+	VBLENDMPS   Z19, Z17, K1, Z17
+	VPMINUD     Z9, Z17, Z17
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
 	VCMPPS.BCST $0x11, consts<>+2080(SB), Z11, K1
 	VBLENDMPS   Z13, Z14, K1, Z19
 	VDIVPS      Z16, Z19, Z19
-	VCMPPS      $0x00, Z0, Z16, K2
-	VBLENDMPS   Z1, Z19, K2, Z16
+	VPXORD      Z21, Z21, Z21
+	VCMPPS      $0x00, Z21, Z16, K2
+	VBLENDMPS   Z0, Z19, K2, Z16
 	VBLENDMPS   Z14, Z13, K1, Z14
 	VMULPS      Z16, Z14, Z14
-	VCMPPS      $0x11, Z14, Z0, K1
+	VPXORD      Z16, Z16, Z16
+	VCMPPS      $0x11, Z14, Z16, K1
 	VMULPS      Z14, Z12, Z12
 	VMOVAPS.Z   Z12, K1, Z12
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
 	VBROADCASTSS      8(DI), Z14
-	VFNMADD132PS.BCST consts<>+2144(SB), Z1, Z11
+	VFNMADD132PS.BCST consts<>+2144(SB), Z0, Z11
 	VMULPS            Z11, Z14, Z11
 	VFMSUB231PS       Z15, Z13, Z10
 	VFMADD231PS       Z12, Z11, Z10
@@ -7732,7 +7862,7 @@ focusdone195:
 	VMULPS            Z12, Z11, Z11
 	VMULPS            Z10, Z11, Z10
 	VCMPPS            $0x03, Z10, Z10, K1
-	VBLENDMPS.BCST    consts<>+608(SB), Z10, K1, Z10
+	VBLENDMPS         Z9, Z10, K1, Z10
 	VMOVUPS           Z17, (CX)
 	VMOVUPS           Z10, (DX)
 	ADDQ              $+64, CX
@@ -7749,15 +7879,15 @@ slowvector:
 	MOVL    $0x0000ffff, R10
 	BZHIL   AX, R10, R10
 	KMOVW   R10, K1
-	VMOVAPS Z1, Z10
+	VMOVAPS Z0, Z10
 	VMOVUPS (BX), K1, Z10
-	VMOVAPS Z0, Z11
+	VPXORD  Z11, Z11, Z11
 	VMOVUPS (SI), K1, Z11
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
 	VPORD.BCST  consts<>+1184(SB), Z10, Z12
 	VSUBPS.BCST consts<>+64(SB), Z12, Z12
-	VMAXPS      Z12, Z7, Z12
+	VMAXPS      Z12, Z6, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VBROADCASTSS     consts<>+96(SB), Z13
@@ -7776,38 +7906,38 @@ slowvector:
 	VFMADD213PS.BCST consts<>+320(SB), Z15, Z16
 	VFMADD213PS.BCST consts<>+352(SB), Z16, Z15
 	VCMPPS.BCST      $0x11, consts<>+480(SB), Z12, K2
-	VMOVAPS.Z        Z8, K2, Z12
+	VMOVAPS.Z        Z7, K2, Z12
 
 	// y = 2^n T[j] (1 + p)
 	VPERMPS     exp_t<>+0(SB), Z13, Z13
 	VFMADD231PS Z15, Z13, Z13
-	VMOVAPS.Z   Z9, K2, Z15
+	VMOVAPS.Z   Z8, K2, Z15
 	VADDPS      Z15, Z14, Z14
 	VSCALEFPS   Z14, Z13, Z13
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z12, Z13, Z12
-	VADDPS.BCST  consts<>+576(SB), Z13, Z13
-	VPSUBD.BCST  consts<>+576(SB), Z13, Z13
-	VPMAXSD      Z13, Z12, Z12
-	VPMINUD.BCST consts<>+608(SB), Z12, Z12
+	VPSUBD      Z12, Z13, Z12
+	VADDPS.BCST consts<>+576(SB), Z13, Z13
+	VPSUBD.BCST consts<>+576(SB), Z13, Z13
+	VPMAXSD     Z13, Z12, Z12
+	VPMINUD     Z9, Z12, Z12
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS $0x11, Z6, Z12, K2
-	VMAXPS Z12, Z6, Z13
-	VADDPS Z1, Z13, Z14
-	VDIVPS Z14, Z1, Z14
+	VCMPPS $0x11, Z5, Z12, K2
+	VMAXPS Z12, Z5, Z13
+	VADDPS Z0, Z13, Z14
+	VDIVPS Z14, Z0, Z14
 	VMULPS Z14, Z13, Z15
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z1, Z13, Z16
+	VADDPS      Z0, Z13, Z16
 	VPSUBD.BCST consts<>+1888(SB), Z16, Z16
 	VPANDD.BCST consts<>+640(SB), Z16, Z17
 	VPSRLD      $0x15, Z16, Z16
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z17, Z1, Z18
+	VPSUBD      Z17, Z0, Z18
 	VPERMPS     log_r<>+0(SB), Z16, Z19
 	VMULPS      Z19, Z18, Z18
 	VADDPS.BCST consts<>+672(SB), Z18, Z19
@@ -7842,10 +7972,11 @@ slowvector:
 	VBLENDMPS        Z14, Z15, K2, Z14
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z11, Z1, Z15
+	VSUBPS      Z11, Z0, Z15
 	VPMOVD2M    Z10, K2
 	VBLENDMPS   Z11, Z15, K2, Z16
-	VCMPPS      $0x11, Z16, Z0, K2
+	VPXORD      Z17, Z17, Z17
+	VCMPPS      $0x11, Z16, Z17, K2
 	VPANDD.BCST consts<>+0(SB), Z10, Z10
 	VMOVAPS.Z   Z10, K2, Z10
 	VFMADD231PS Z10, Z16, Z12
@@ -7870,7 +8001,7 @@ slowvector:
 focusnot0_196:
 	CMPQ    R8, $+2
 	JGE     focusnot1_196
-	VMOVAPS Z1, Z20
+	VMOVAPS Z0, Z20
 	JMP     focusdone196
 
 focusnot1_196:
@@ -7956,7 +8087,7 @@ focusnot8_196:
 	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
 	VCVTDQ2PS   Z23, Z25
 	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z3, K2
+	VPCMPD      $0x06, Z23, Z2, K2
 	VBLENDMPS   Z25, Z24, K2, Z24
 	VPSRAD      $0x17, Z24, Z25
 	VPSRLD      $0x14, Z24, Z26
@@ -8017,11 +8148,12 @@ focusnot8_196:
 	VADDPS      Z25, Z21, Z26
 	VPSLLD      $0x17, Z22, Z27
 	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z2, Z27, Z27
+	VPMINUD     Z1, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD   Z0, Z22, Z22
-	VPSUBD    Z22, Z4, Z22
+	VPXORD    Z28, Z28, Z28
+	VPMINSD   Z28, Z22, Z22
+	VPSUBD    Z22, Z3, Z22
 	VPSLLD    $0x17, Z22, Z22
 	VADDPS    Z21, Z22, Z28
 	VSUBPS    Z22, Z28, Z29
@@ -8033,56 +8165,64 @@ focusnot8_196:
 	VBLENDMPS Z21, Z27, K2, Z21
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z5, K2
-	VBLENDMPS   Z2, Z21, K2, Z21
+	VCMPPS      $0x11, Z24, Z4, K2
+	VBLENDMPS   Z1, Z21, K2, Z21
 	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
-	VBLENDMPS   Z0, Z21, K2, Z21
-	VPCMPD      $0x00, Z0, Z23, K2
-	VPMOVD2M    Z19, K3
-	VBLENDMPS   Z2, Z0, K3, Z22
+	VPXORD      Z22, Z22, Z22
 	VBLENDMPS   Z22, Z21, K2, Z21
-	VPCMPD      $0x00, Z2, Z23, K2
+	VPXORD      Z22, Z22, Z22
+	VPCMPD      $0x00, Z22, Z23, K2
 	VPMOVD2M    Z19, K3
-	VBLENDMPS   Z0, Z2, K3, Z19
+	VPXORD      Z22, Z22, Z22
+	VBLENDMPS   Z1, Z22, K3, Z22
+	VBLENDMPS   Z22, Z21, K2, Z21
+	VPCMPD      $0x00, Z1, Z23, K2
+	VPMOVD2M    Z19, K3
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z1, K3, Z19
 	VBLENDMPS   Z19, Z21, K2, Z19
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R10), Z21
-	VPANDD         Z21, Z20, Z21
-	VPORD          Z21, Z19, Z19
-	VPCMPD         $0x06, Z0, Z23, K2
-	VPCMPD         $0x06, Z23, Z2, K3
-	KANDW          K2, K3, K2
-	VBROADCASTSS   16(R10), Z21
-	VPANDD         Z21, Z20, Z20
-	VPCMPD         $0x06, Z20, Z0, K3
-	KANDW          K2, K3, K2
-	VPCMPD         $0x06, Z2, Z23, K3
-	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z19, K2, Z20
+	VBROADCASTSS 12(R10), Z21
+	VPANDD       Z21, Z20, Z21
+	VPORD        Z21, Z19, Z19
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z21, Z23, K2
+	VPCMPD       $0x06, Z23, Z1, K3
+	KANDW        K2, K3, K2
+	VBROADCASTSS 16(R10), Z21
+	VPANDD       Z21, Z20, Z20
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z20, Z21, K3
+	KANDW        K2, K3, K2
+	VPCMPD       $0x06, Z1, Z23, K3
+	KORW         K2, K3, K2
+	VBLENDMPS    Z9, Z19, K2, Z20
 
 focusdone196:
 	// loss = (alpha ce) q^gamma
-	VCMPPS.BCST  $0x12, consts<>+2112(SB), Z17, K2
-	VMULPS       Z20, Z17, Z19
-	VBLENDMPS    Z19, Z17, K2, Z17
-	VPMINUD.BCST consts<>+608(SB), Z17, Z17
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z17, K2
+	VMULPS      Z20, Z17, Z19
+	VBLENDMPS   Z19, Z17, K2, Z17
+	VPMINUD     Z9, Z17, Z17
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
 	VCMPPS.BCST $0x11, consts<>+2080(SB), Z11, K2
 	VBLENDMPS   Z13, Z14, K2, Z19
 	VDIVPS      Z16, Z19, Z19
-	VCMPPS      $0x00, Z0, Z16, K3
-	VBLENDMPS   Z1, Z19, K3, Z16
+	VPXORD      Z21, Z21, Z21
+	VCMPPS      $0x00, Z21, Z16, K3
+	VBLENDMPS   Z0, Z19, K3, Z16
 	VBLENDMPS   Z14, Z13, K2, Z14
 	VMULPS      Z16, Z14, Z14
-	VCMPPS      $0x11, Z14, Z0, K2
+	VPXORD      Z16, Z16, Z16
+	VCMPPS      $0x11, Z14, Z16, K2
 	VMULPS      Z14, Z12, Z12
 	VMOVAPS.Z   Z12, K2, Z12
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
 	VBROADCASTSS      8(DI), Z14
-	VFNMADD132PS.BCST consts<>+2144(SB), Z1, Z11
+	VFNMADD132PS.BCST consts<>+2144(SB), Z0, Z11
 	VMULPS            Z11, Z14, Z11
 	VFMSUB231PS       Z15, Z13, Z10
 	VFMADD231PS       Z12, Z11, Z10
@@ -8091,7 +8231,7 @@ focusdone196:
 	VMULPS            Z12, Z11, Z11
 	VMULPS            Z10, Z11, Z10
 	VCMPPS            $0x03, Z10, Z10, K2
-	VBLENDMPS.BCST    consts<>+608(SB), Z10, K2, Z10
+	VBLENDMPS         Z9, Z10, K2, Z10
 	VMOVUPS           Z17, K1, (CX)
 	VMOVUPS           Z10, K1, (DX)
 	ADDQ              $+64, CX
@@ -8107,9 +8247,9 @@ focusdone196:
 // func sigmoidGradAVX2(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·sigmoidGradAVX2(SB), NOSPLIT, $288-56
-	VBROADCASTSS consts<>+960(SB), Y0
-	VBROADCASTSS consts<>+384(SB), Y1
-	VBROADCASTSS consts<>+928(SB), Y2
+	VBROADCASTSS consts<>+384(SB), Y0
+	VBROADCASTSS consts<>+928(SB), Y1
+	VMOVUPS      log_r<>+0(SB), Y2
 	MOVQ         n+32(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         grad+8(FP), DX
@@ -8160,20 +8300,19 @@ block:
 	VPSLLD      $0x15, Y6, Y6
 	VPADDD      Y6, Y7, Y6
 	VFMADD231PS Y5, Y6, Y6
-	VADDPS      Y1, Y6, Y5
-	VDIVPS      Y5, Y1, Y5
+	VADDPS      Y0, Y6, Y5
+	VDIVPS      Y5, Y0, Y5
 	VMULPS      Y5, Y6, Y7
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y1, Y6, Y8
+	VADDPS Y0, Y6, Y8
 	VPSUBD consts<>+1888(SB), Y8, Y8
 	VPAND  consts<>+640(SB), Y8, Y9
 	VPSRLD $0x15, Y8, Y8
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y9, Y1, Y10
-	VMOVUPS     log_r<>+0(SB), Y11
-	VPERMILPS   Y8, Y11, Y11
+	VPSUBD      Y9, Y0, Y10
+	VPERMILPS   Y8, Y2, Y11
 	VMULPS      Y11, Y10, Y10
 	VADDPS      consts<>+672(SB), Y10, Y11
 	VFMADD231PS Y10, Y6, Y11
@@ -8205,9 +8344,10 @@ block:
 	VBLENDVPS   Y3, Y5, Y7, Y5
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y4, Y1, Y7
+	VSUBPS      Y4, Y0, Y7
 	VBLENDVPS   Y3, Y4, Y7, Y9
-	VCMPPS      $0x11, Y9, Y0, Y10
+	VPXOR       Y10, Y10, Y10
+	VCMPPS      $0x11, Y9, Y10, Y10
 	VPAND       consts<>+0(SB), Y3, Y3
 	VPAND       Y3, Y10, Y3
 	VFMADD231PS Y3, Y9, Y6
@@ -8232,7 +8372,7 @@ block:
 focusnot0_245:
 	CMPQ    R8, $+2
 	JGE     focusnot1_245
-	VMOVAPS Y1, Y13
+	VMOVAPS Y0, Y13
 	JMP     focusdone245
 
 focusnot1_245:
@@ -8389,10 +8529,11 @@ focusnot8_245:
 	VADDPS  Y8, Y4, Y9
 	VPSLLD  $0x17, Y5, Y10
 	VPADDD  Y10, Y9, Y10
-	VPMINUD Y2, Y10, Y10
+	VPMINUD Y1, Y10, Y10
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y0, Y5, Y5
+	VPXOR        Y11, Y11, Y11
+	VPMINSD      Y11, Y5, Y5
 	VBROADCASTSS consts<>+1792(SB), Y11
 	VPSUBD       Y5, Y11, Y5
 	VPSLLD       $0x17, Y5, Y5
@@ -8408,28 +8549,34 @@ focusnot8_245:
 	// overflow, underflow, x = 0 and Inf
 	VBROADCASTSS consts<>+1824(SB), Y5
 	VCMPPS       $0x11, Y7, Y5, Y5
-	VBLENDVPS    Y5, Y2, Y4, Y4
+	VBLENDVPS    Y5, Y1, Y4, Y4
 	VCMPPS       $0x11, consts<>+1856(SB), Y7, Y5
-	VBLENDVPS    Y5, Y0, Y4, Y4
-	VPCMPEQD     Y0, Y6, Y5
-	VBLENDVPS    Y3, Y2, Y0, Y7
+	VPXOR        Y7, Y7, Y7
 	VBLENDVPS    Y5, Y7, Y4, Y4
-	VPCMPEQD     Y2, Y6, Y5
-	VBLENDVPS    Y3, Y0, Y2, Y3
+	VPXOR        Y5, Y5, Y5
+	VPCMPEQD     Y5, Y6, Y5
+	VPXOR        Y7, Y7, Y7
+	VBLENDVPS    Y3, Y1, Y7, Y7
+	VBLENDVPS    Y5, Y7, Y4, Y4
+	VPCMPEQD     Y1, Y6, Y5
+	VPXOR        Y7, Y7, Y7
+	VBLENDVPS    Y3, Y7, Y1, Y3
 	VBLENDVPS    Y5, Y3, Y4, Y3
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R10), Y4
 	VPAND        Y4, Y13, Y4
 	VPOR         Y4, Y3, Y3
-	VPCMPGTD     Y0, Y6, Y4
-	VPCMPGTD     Y6, Y2, Y5
+	VPXOR        Y4, Y4, Y4
+	VPCMPGTD     Y4, Y6, Y4
+	VPCMPGTD     Y6, Y1, Y5
 	VPAND        Y4, Y5, Y4
 	VBROADCASTSS 16(R10), Y5
 	VPAND        Y5, Y13, Y5
-	VPCMPGTD     Y5, Y0, Y5
+	VPXOR        Y7, Y7, Y7
+	VPCMPGTD     Y5, Y7, Y5
 	VPAND        Y4, Y5, Y4
-	VPCMPGTD     Y2, Y6, Y5
+	VPCMPGTD     Y1, Y6, Y5
 	VPOR         Y4, Y5, Y4
 	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y13
 	VMOVUPS      (SP), Y10
@@ -8453,17 +8600,19 @@ focusdone245:
 	VCMPPS    $0x11, consts<>+2080(SB), Y4, Y12
 	VBLENDVPS Y12, Y8, Y5, Y14
 	VDIVPS    Y9, Y14, Y14
-	VCMPPS    $0x00, Y0, Y9, Y9
-	VBLENDVPS Y9, Y1, Y14, Y9
+	VPXOR     Y15, Y15, Y15
+	VCMPPS    $0x00, Y15, Y9, Y9
+	VBLENDVPS Y9, Y0, Y14, Y9
 	VBLENDVPS Y12, Y5, Y8, Y5
 	VMULPS    Y9, Y5, Y5
-	VCMPPS    $0x11, Y5, Y0, Y9
+	VPXOR     Y9, Y9, Y9
+	VCMPPS    $0x11, Y5, Y9, Y9
 	VMULPS    Y5, Y6, Y5
 	VPAND     Y5, Y9, Y5
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
 	VBROADCASTSS 8(DI), Y6
-	VFNMADD132PS consts<>+2144(SB), Y1, Y4
+	VFNMADD132PS consts<>+2144(SB), Y0, Y4
 	VMULPS       Y4, Y6, Y4
 	VFMSUB231PS  Y7, Y8, Y3
 	VFMADD231PS  Y5, Y4, Y3
@@ -8496,9 +8645,10 @@ vector:
 	LEAQ       lane_mask<>+32(SB), R10
 	VMOVUPS    (R10)(R11*4), Y3
 	VMASKMOVPS (BX), Y3, Y4
-	VBLENDVPS  Y3, Y4, Y1, Y4
+	VBLENDVPS  Y3, Y4, Y0, Y4
 	VMASKMOVPS (SI), Y3, Y5
-	VBLENDVPS  Y3, Y5, Y0, Y3
+	VPXOR      Y6, Y6, Y6
+	VBLENDVPS  Y3, Y5, Y6, Y3
 
 	// any |x| > 87, or NaN?
 	VPAND     consts<>+0(SB), Y4, Y5
@@ -8533,20 +8683,19 @@ vector:
 	VPSLLD      $0x15, Y6, Y6
 	VPADDD      Y6, Y7, Y6
 	VFMADD231PS Y5, Y6, Y6
-	VADDPS      Y1, Y6, Y5
-	VDIVPS      Y5, Y1, Y5
+	VADDPS      Y0, Y6, Y5
+	VDIVPS      Y5, Y0, Y5
 	VMULPS      Y5, Y6, Y7
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y1, Y6, Y8
+	VADDPS Y0, Y6, Y8
 	VPSUBD consts<>+1888(SB), Y8, Y8
 	VPAND  consts<>+640(SB), Y8, Y9
 	VPSRLD $0x15, Y8, Y8
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y9, Y1, Y10
-	VMOVUPS     log_r<>+0(SB), Y11
-	VPERMILPS   Y8, Y11, Y11
+	VPSUBD      Y9, Y0, Y10
+	VPERMILPS   Y8, Y2, Y11
 	VMULPS      Y11, Y10, Y10
 	VADDPS      consts<>+672(SB), Y10, Y11
 	VFMADD231PS Y10, Y6, Y11
@@ -8578,9 +8727,10 @@ vector:
 	VBLENDVPS   Y4, Y5, Y7, Y5
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y3, Y1, Y7
+	VSUBPS      Y3, Y0, Y7
 	VBLENDVPS   Y4, Y3, Y7, Y9
-	VCMPPS      $0x11, Y9, Y0, Y10
+	VPXOR       Y10, Y10, Y10
+	VCMPPS      $0x11, Y9, Y10, Y10
 	VPAND       consts<>+0(SB), Y4, Y4
 	VPAND       Y4, Y10, Y4
 	VFMADD231PS Y4, Y9, Y6
@@ -8605,7 +8755,7 @@ vector:
 focusnot0_246:
 	CMPQ    R8, $+2
 	JGE     focusnot1_246
-	VMOVAPS Y1, Y13
+	VMOVAPS Y0, Y13
 	JMP     focusdone246
 
 focusnot1_246:
@@ -8762,10 +8912,11 @@ focusnot8_246:
 	VADDPS  Y8, Y4, Y9
 	VPSLLD  $0x17, Y5, Y10
 	VPADDD  Y10, Y9, Y10
-	VPMINUD Y2, Y10, Y10
+	VPMINUD Y1, Y10, Y10
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y0, Y5, Y5
+	VPXOR        Y11, Y11, Y11
+	VPMINSD      Y11, Y5, Y5
 	VBROADCASTSS consts<>+1792(SB), Y11
 	VPSUBD       Y5, Y11, Y5
 	VPSLLD       $0x17, Y5, Y5
@@ -8781,28 +8932,34 @@ focusnot8_246:
 	// overflow, underflow, x = 0 and Inf
 	VBROADCASTSS consts<>+1824(SB), Y5
 	VCMPPS       $0x11, Y7, Y5, Y5
-	VBLENDVPS    Y5, Y2, Y4, Y4
+	VBLENDVPS    Y5, Y1, Y4, Y4
 	VCMPPS       $0x11, consts<>+1856(SB), Y7, Y5
-	VBLENDVPS    Y5, Y0, Y4, Y4
-	VPCMPEQD     Y0, Y6, Y5
-	VBLENDVPS    Y3, Y2, Y0, Y7
+	VPXOR        Y7, Y7, Y7
 	VBLENDVPS    Y5, Y7, Y4, Y4
-	VPCMPEQD     Y2, Y6, Y5
-	VBLENDVPS    Y3, Y0, Y2, Y3
+	VPXOR        Y5, Y5, Y5
+	VPCMPEQD     Y5, Y6, Y5
+	VPXOR        Y7, Y7, Y7
+	VBLENDVPS    Y3, Y1, Y7, Y7
+	VBLENDVPS    Y5, Y7, Y4, Y4
+	VPCMPEQD     Y1, Y6, Y5
+	VPXOR        Y7, Y7, Y7
+	VBLENDVPS    Y3, Y7, Y1, Y3
 	VBLENDVPS    Y5, Y3, Y4, Y3
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R10), Y4
 	VPAND        Y4, Y13, Y4
 	VPOR         Y4, Y3, Y3
-	VPCMPGTD     Y0, Y6, Y4
-	VPCMPGTD     Y6, Y2, Y5
+	VPXOR        Y4, Y4, Y4
+	VPCMPGTD     Y4, Y6, Y4
+	VPCMPGTD     Y6, Y1, Y5
 	VPAND        Y4, Y5, Y4
 	VBROADCASTSS 16(R10), Y5
 	VPAND        Y5, Y13, Y5
-	VPCMPGTD     Y5, Y0, Y5
+	VPXOR        Y7, Y7, Y7
+	VPCMPGTD     Y5, Y7, Y5
 	VPAND        Y4, Y5, Y4
-	VPCMPGTD     Y2, Y6, Y5
+	VPCMPGTD     Y1, Y6, Y5
 	VPOR         Y4, Y5, Y4
 	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y13
 	VMOVUPS      (SP), Y10
@@ -8826,17 +8983,19 @@ focusdone246:
 	VCMPPS    $0x11, consts<>+2080(SB), Y3, Y10
 	VBLENDVPS Y10, Y8, Y5, Y12
 	VDIVPS    Y9, Y12, Y12
-	VCMPPS    $0x00, Y0, Y9, Y9
-	VBLENDVPS Y9, Y1, Y12, Y9
+	VPXOR     Y15, Y15, Y15
+	VCMPPS    $0x00, Y15, Y9, Y9
+	VBLENDVPS Y9, Y0, Y12, Y9
 	VBLENDVPS Y10, Y5, Y8, Y5
 	VMULPS    Y9, Y5, Y5
-	VCMPPS    $0x11, Y5, Y0, Y9
+	VPXOR     Y9, Y9, Y9
+	VCMPPS    $0x11, Y5, Y9, Y9
 	VMULPS    Y5, Y6, Y5
 	VPAND     Y5, Y9, Y5
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
 	VBROADCASTSS 8(DI), Y6
-	VFNMADD132PS consts<>+2144(SB), Y1, Y3
+	VFNMADD132PS consts<>+2144(SB), Y0, Y3
 	VMULPS       Y3, Y6, Y3
 	VFMSUB231PS  Y7, Y8, Y4
 	VFMADD231PS  Y5, Y3, Y4
@@ -8963,20 +9122,19 @@ slow:
 	VCMPPS       $0x11, consts<>+1216(SB), Y5, Y6
 	VBROADCASTSS consts<>+1216(SB), Y7
 	VMAXPS       Y5, Y7, Y7
-	VADDPS       Y1, Y7, Y8
-	VDIVPS       Y8, Y1, Y8
+	VADDPS       Y0, Y7, Y8
+	VDIVPS       Y8, Y0, Y8
 	VMULPS       Y8, Y7, Y9
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y1, Y7, Y10
+	VADDPS Y0, Y7, Y10
 	VPSUBD consts<>+1888(SB), Y10, Y10
 	VPAND  consts<>+640(SB), Y10, Y11
 	VPSRLD $0x15, Y10, Y10
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y11, Y1, Y12
-	VMOVUPS     log_r<>+0(SB), Y13
-	VPERMILPS   Y10, Y13, Y13
+	VPSUBD      Y11, Y0, Y12
+	VPERMILPS   Y10, Y2, Y13
 	VMULPS      Y13, Y12, Y12
 	VADDPS      consts<>+672(SB), Y12, Y13
 	VFMADD231PS Y12, Y7, Y13
@@ -9010,9 +9168,10 @@ slow:
 	VBLENDVPS   Y3, Y8, Y9, Y7
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y4, Y1, Y8
+	VSUBPS      Y4, Y0, Y8
 	VBLENDVPS   Y3, Y4, Y8, Y9
-	VCMPPS      $0x11, Y9, Y0, Y10
+	VPXOR       Y10, Y10, Y10
+	VCMPPS      $0x11, Y9, Y10, Y10
 	VPAND       consts<>+0(SB), Y3, Y3
 	VPAND       Y3, Y10, Y3
 	VFMADD231PS Y3, Y9, Y5
@@ -9037,7 +9196,7 @@ slow:
 focusnot0_247:
 	CMPQ    R8, $+2
 	JGE     focusnot1_247
-	VMOVAPS Y1, Y13
+	VMOVAPS Y0, Y13
 	JMP     focusdone247
 
 focusnot1_247:
@@ -9194,10 +9353,11 @@ focusnot8_247:
 	VADDPS  Y8, Y4, Y9
 	VPSLLD  $0x17, Y5, Y10
 	VPADDD  Y10, Y9, Y10
-	VPMINUD Y2, Y10, Y10
+	VPMINUD Y1, Y10, Y10
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y0, Y5, Y5
+	VPXOR        Y11, Y11, Y11
+	VPMINSD      Y11, Y5, Y5
 	VBROADCASTSS consts<>+1792(SB), Y11
 	VPSUBD       Y5, Y11, Y5
 	VPSLLD       $0x17, Y5, Y5
@@ -9213,28 +9373,34 @@ focusnot8_247:
 	// overflow, underflow, x = 0 and Inf
 	VBROADCASTSS consts<>+1824(SB), Y5
 	VCMPPS       $0x11, Y7, Y5, Y5
-	VBLENDVPS    Y5, Y2, Y4, Y4
+	VBLENDVPS    Y5, Y1, Y4, Y4
 	VCMPPS       $0x11, consts<>+1856(SB), Y7, Y5
-	VBLENDVPS    Y5, Y0, Y4, Y4
-	VPCMPEQD     Y0, Y6, Y5
-	VBLENDVPS    Y3, Y2, Y0, Y7
+	VPXOR        Y7, Y7, Y7
 	VBLENDVPS    Y5, Y7, Y4, Y4
-	VPCMPEQD     Y2, Y6, Y5
-	VBLENDVPS    Y3, Y0, Y2, Y3
+	VPXOR        Y5, Y5, Y5
+	VPCMPEQD     Y5, Y6, Y5
+	VPXOR        Y7, Y7, Y7
+	VBLENDVPS    Y3, Y1, Y7, Y7
+	VBLENDVPS    Y5, Y7, Y4, Y4
+	VPCMPEQD     Y1, Y6, Y5
+	VPXOR        Y7, Y7, Y7
+	VBLENDVPS    Y3, Y7, Y1, Y3
 	VBLENDVPS    Y5, Y3, Y4, Y3
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R11), Y4
 	VPAND        Y4, Y13, Y4
 	VPOR         Y4, Y3, Y3
-	VPCMPGTD     Y0, Y6, Y4
-	VPCMPGTD     Y6, Y2, Y5
+	VPXOR        Y4, Y4, Y4
+	VPCMPGTD     Y4, Y6, Y4
+	VPCMPGTD     Y6, Y1, Y5
 	VPAND        Y4, Y5, Y4
 	VBROADCASTSS 16(R11), Y5
 	VPAND        Y5, Y13, Y5
-	VPCMPGTD     Y5, Y0, Y5
+	VPXOR        Y7, Y7, Y7
+	VPCMPGTD     Y5, Y7, Y5
 	VPAND        Y4, Y5, Y4
-	VPCMPGTD     Y2, Y6, Y5
+	VPCMPGTD     Y1, Y6, Y5
 	VPOR         Y4, Y5, Y4
 	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y13
 	VMOVUPS      (SP), Y10
@@ -9258,17 +9424,19 @@ focusdone247:
 	VCMPPS    $0x11, consts<>+2080(SB), Y4, Y12
 	VBLENDVPS Y12, Y6, Y7, Y14
 	VDIVPS    Y9, Y14, Y14
-	VCMPPS    $0x00, Y0, Y9, Y9
-	VBLENDVPS Y9, Y1, Y14, Y9
+	VPXOR     Y15, Y15, Y15
+	VCMPPS    $0x00, Y15, Y9, Y9
+	VBLENDVPS Y9, Y0, Y14, Y9
 	VBLENDVPS Y12, Y7, Y6, Y7
 	VMULPS    Y9, Y7, Y7
-	VCMPPS    $0x11, Y7, Y0, Y9
+	VPXOR     Y9, Y9, Y9
+	VCMPPS    $0x11, Y7, Y9, Y9
 	VMULPS    Y7, Y5, Y5
 	VPAND     Y5, Y9, Y5
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
 	VBROADCASTSS 8(DI), Y7
-	VFNMADD132PS consts<>+2144(SB), Y1, Y4
+	VFNMADD132PS consts<>+2144(SB), Y0, Y4
 	VMULPS       Y4, Y7, Y4
 	VFMSUB231PS  Y8, Y6, Y3
 	VFMADD231PS  Y5, Y4, Y3
@@ -9299,9 +9467,10 @@ slowvector:
 	LEAQ       lane_mask<>+32(SB), R10
 	VMOVUPS    (R10)(R11*4), Y3
 	VMASKMOVPS (BX), Y3, Y4
-	VBLENDVPS  Y3, Y4, Y1, Y4
+	VBLENDVPS  Y3, Y4, Y0, Y4
 	VMASKMOVPS (SI), Y3, Y5
-	VBLENDVPS  Y3, Y5, Y0, Y3
+	VPXOR      Y6, Y6, Y6
+	VBLENDVPS  Y3, Y5, Y6, Y3
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
 	VPOR         consts<>+1184(SB), Y4, Y5
@@ -9349,20 +9518,19 @@ slowvector:
 	VCMPPS       $0x11, consts<>+1216(SB), Y5, Y6
 	VBROADCASTSS consts<>+1216(SB), Y7
 	VMAXPS       Y5, Y7, Y7
-	VADDPS       Y1, Y7, Y8
-	VDIVPS       Y8, Y1, Y8
+	VADDPS       Y0, Y7, Y8
+	VDIVPS       Y8, Y0, Y8
 	VMULPS       Y8, Y7, Y9
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y1, Y7, Y10
+	VADDPS Y0, Y7, Y10
 	VPSUBD consts<>+1888(SB), Y10, Y10
 	VPAND  consts<>+640(SB), Y10, Y11
 	VPSRLD $0x15, Y10, Y10
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y11, Y1, Y12
-	VMOVUPS     log_r<>+0(SB), Y13
-	VPERMILPS   Y10, Y13, Y13
+	VPSUBD      Y11, Y0, Y12
+	VPERMILPS   Y10, Y2, Y13
 	VMULPS      Y13, Y12, Y12
 	VADDPS      consts<>+672(SB), Y12, Y13
 	VFMADD231PS Y12, Y7, Y13
@@ -9396,9 +9564,10 @@ slowvector:
 	VBLENDVPS   Y4, Y8, Y9, Y7
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y3, Y1, Y8
+	VSUBPS      Y3, Y0, Y8
 	VBLENDVPS   Y4, Y3, Y8, Y9
-	VCMPPS      $0x11, Y9, Y0, Y10
+	VPXOR       Y10, Y10, Y10
+	VCMPPS      $0x11, Y9, Y10, Y10
 	VPAND       consts<>+0(SB), Y4, Y4
 	VPAND       Y4, Y10, Y4
 	VFMADD231PS Y4, Y9, Y5
@@ -9423,7 +9592,7 @@ slowvector:
 focusnot0_248:
 	CMPQ    R8, $+2
 	JGE     focusnot1_248
-	VMOVAPS Y1, Y13
+	VMOVAPS Y0, Y13
 	JMP     focusdone248
 
 focusnot1_248:
@@ -9580,10 +9749,11 @@ focusnot8_248:
 	VADDPS  Y8, Y4, Y9
 	VPSLLD  $0x17, Y5, Y10
 	VPADDD  Y10, Y9, Y10
-	VPMINUD Y2, Y10, Y10
+	VPMINUD Y1, Y10, Y10
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y0, Y5, Y5
+	VPXOR        Y11, Y11, Y11
+	VPMINSD      Y11, Y5, Y5
 	VBROADCASTSS consts<>+1792(SB), Y11
 	VPSUBD       Y5, Y11, Y5
 	VPSLLD       $0x17, Y5, Y5
@@ -9599,28 +9769,34 @@ focusnot8_248:
 	// overflow, underflow, x = 0 and Inf
 	VBROADCASTSS consts<>+1824(SB), Y5
 	VCMPPS       $0x11, Y7, Y5, Y5
-	VBLENDVPS    Y5, Y2, Y4, Y4
+	VBLENDVPS    Y5, Y1, Y4, Y4
 	VCMPPS       $0x11, consts<>+1856(SB), Y7, Y5
-	VBLENDVPS    Y5, Y0, Y4, Y4
-	VPCMPEQD     Y0, Y6, Y5
-	VBLENDVPS    Y3, Y2, Y0, Y7
+	VPXOR        Y7, Y7, Y7
 	VBLENDVPS    Y5, Y7, Y4, Y4
-	VPCMPEQD     Y2, Y6, Y5
-	VBLENDVPS    Y3, Y0, Y2, Y3
+	VPXOR        Y5, Y5, Y5
+	VPCMPEQD     Y5, Y6, Y5
+	VPXOR        Y7, Y7, Y7
+	VBLENDVPS    Y3, Y1, Y7, Y7
+	VBLENDVPS    Y5, Y7, Y4, Y4
+	VPCMPEQD     Y1, Y6, Y5
+	VPXOR        Y7, Y7, Y7
+	VBLENDVPS    Y3, Y7, Y1, Y3
 	VBLENDVPS    Y5, Y3, Y4, Y3
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R10), Y4
 	VPAND        Y4, Y13, Y4
 	VPOR         Y4, Y3, Y3
-	VPCMPGTD     Y0, Y6, Y4
-	VPCMPGTD     Y6, Y2, Y5
+	VPXOR        Y4, Y4, Y4
+	VPCMPGTD     Y4, Y6, Y4
+	VPCMPGTD     Y6, Y1, Y5
 	VPAND        Y4, Y5, Y4
 	VBROADCASTSS 16(R10), Y5
 	VPAND        Y5, Y13, Y5
-	VPCMPGTD     Y5, Y0, Y5
+	VPXOR        Y7, Y7, Y7
+	VPCMPGTD     Y5, Y7, Y5
 	VPAND        Y4, Y5, Y4
-	VPCMPGTD     Y2, Y6, Y5
+	VPCMPGTD     Y1, Y6, Y5
 	VPOR         Y4, Y5, Y4
 	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y13
 	VMOVUPS      (SP), Y10
@@ -9644,17 +9820,19 @@ focusdone248:
 	VCMPPS    $0x11, consts<>+2080(SB), Y3, Y10
 	VBLENDVPS Y10, Y6, Y7, Y12
 	VDIVPS    Y9, Y12, Y12
-	VCMPPS    $0x00, Y0, Y9, Y9
-	VBLENDVPS Y9, Y1, Y12, Y9
+	VPXOR     Y15, Y15, Y15
+	VCMPPS    $0x00, Y15, Y9, Y9
+	VBLENDVPS Y9, Y0, Y12, Y9
 	VBLENDVPS Y10, Y7, Y6, Y7
 	VMULPS    Y9, Y7, Y7
-	VCMPPS    $0x11, Y7, Y0, Y9
+	VPXOR     Y9, Y9, Y9
+	VCMPPS    $0x11, Y7, Y9, Y9
 	VMULPS    Y7, Y5, Y5
 	VPAND     Y5, Y9, Y5
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
 	VBROADCASTSS 8(DI), Y7
-	VFNMADD132PS consts<>+2144(SB), Y1, Y3
+	VFNMADD132PS consts<>+2144(SB), Y0, Y3
 	VMULPS       Y3, Y7, Y3
 	VFMSUB231PS  Y8, Y6, Y4
 	VFMADD231PS  Y5, Y3, Y4
@@ -9728,28 +9906,25 @@ partdone4:
 
 // func rowSumAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·rowSumAVX512(SB), NOSPLIT, $0-48
-	VBROADCASTSS consts<>+960(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+64(SB), Z2
-	VBROADCASTSS consts<>+96(SB), Z3
-	VBROADCASTSS consts<>+160(SB), Z4
-	VBROADCASTSS consts<>+192(SB), Z5
-	VBROADCASTSS consts<>+224(SB), Z6
-	VBROADCASTSS consts<>+256(SB), Z7
-	VBROADCASTSS consts<>+288(SB), Z8
-	VBROADCASTSS consts<>+320(SB), Z9
-	VBROADCASTSS consts<>+352(SB), Z10
-	VMOVUPS      exp_one<>+0(SB), Z11
-	VBROADCASTSS consts<>+2176(SB), Z12
+TEXT ·rowSumAVX512(SB), NOSPLIT, $128-48
+	VBROADCASTSS consts<>+128(SB), Z0
+	VBROADCASTSS consts<>+64(SB), Z1
+	VBROADCASTSS consts<>+96(SB), Z2
+	VBROADCASTSS consts<>+160(SB), Z3
+	VBROADCASTSS consts<>+192(SB), Z4
+	VBROADCASTSS consts<>+224(SB), Z5
+	VBROADCASTSS consts<>+256(SB), Z6
+	VBROADCASTSS consts<>+288(SB), Z7
+	VBROADCASTSS consts<>+320(SB), Z8
+	VBROADCASTSS consts<>+352(SB), Z9
+	VMOVUPS      exp_one<>+0(SB), Z10
+	VBROADCASTSS consts<>+2176(SB), Z11
 
 row:
 	MOVQ    classes+32(FP), AX
 	MOVQ    labels+16(FP), CX
 	MOVLQSX (CX), CX
 	MOVQ    logits+8(FP), DX
-	VMOVUPS Z0, Z13
-	VMOVUPS Z0, Z14
 
 	// the target's logit; any where there is none
 	MOVQ    sums+0(FP), BX
@@ -9761,248 +9936,281 @@ row:
 	LEAQ    (DX)(SI*4), SI
 	MOVL    (SI), SI
 	MOVL    SI, (BX)
-	VMOVAPS Z0, Z17
-	VMOVAPS Z0, Z18
+	VPXORD  Z13, Z13, Z13
+	VPXORD  Z14, Z14, Z14
+	LEAQ    (SP), BX
+	CMPQ    AX, $+129
+	JLT     begin
+	VPXORD  Z12, Z12, Z12
+	VMOVUPS Z12, (BX)
+	VMOVUPS Z12, 64(BX)
 
+begin:
 sum_block:
-	MOVQ    $0x00000090, SI
-	MOVQ    CX, BX
-	CMPQ    BX, SI
-	CMOVQHI SI, BX
-	LEAQ    target<>+576(SB), SI
-	MOVQ    BX, BX
-	NEGQ    BX
-	LEAQ    (SI)(BX*4), SI
-	MOVQ    $0x00000080, DI
-	MOVQ    AX, BX
-	CMPQ    BX, DI
-	CMOVQHI DI, BX
-	CMPQ    BX, $+64
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+64
 	JLT     sum_few
 
 sum_round:
-	VMOVUPS (DX), Z15
-	VPANDD  (SI), Z15, Z16
-	VPMAXSD Z16, Z17, Z17
-	VADDPS  Z2, Z15, Z15
+	VMOVUPS (DX), Z12
+	VPANDD  (DI), Z12, Z15
+	VPMAXSD Z15, Z13, Z13
+	VADDPS  Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z15, Z16
-	VSUBPS      Z1, Z16, Z19
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z2, Z12, Z15
+	VSUBPS      Z0, Z15, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z19
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z19, Z16
-	VFMADD231PS Z15, Z16, Z16
-	VPANDD      (SI), Z16, Z15
-	VADDPS      Z15, Z18, Z18
-	VMOVUPS     64(DX), Z15
-	VPANDD      64(SI), Z15, Z16
-	VPMAXSD     Z16, Z17, Z17
-	VADDPS      Z2, Z15, Z15
+	VPERMPS     Z10, Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z12, Z15, Z15
+	VPANDD      (DI), Z15, Z12
+	VADDPS      Z12, Z14, Z14
+	VMOVUPS     64(DX), Z12
+	VPANDD      64(DI), Z12, Z15
+	VPMAXSD     Z15, Z13, Z13
+	VADDPS      Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z15, Z16
-	VSUBPS      Z1, Z16, Z19
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z2, Z12, Z15
+	VSUBPS      Z0, Z15, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z19
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z19, Z16
-	VFMADD231PS Z15, Z16, Z16
-	VPANDD      64(SI), Z16, Z15
-	VADDPS      Z15, Z18, Z18
-	VMOVUPS     128(DX), Z15
-	VPANDD      128(SI), Z15, Z16
-	VPMAXSD     Z16, Z17, Z17
-	VADDPS      Z2, Z15, Z15
+	VPERMPS     Z10, Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z12, Z15, Z15
+	VPANDD      64(DI), Z15, Z12
+	VADDPS      Z12, Z14, Z14
+	VMOVUPS     128(DX), Z12
+	VPANDD      128(DI), Z12, Z15
+	VPMAXSD     Z15, Z13, Z13
+	VADDPS      Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z15, Z16
-	VSUBPS      Z1, Z16, Z19
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z2, Z12, Z15
+	VSUBPS      Z0, Z15, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z19
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z19, Z16
-	VFMADD231PS Z15, Z16, Z16
-	VPANDD      128(SI), Z16, Z15
-	VADDPS      Z15, Z18, Z18
-	VMOVUPS     192(DX), Z15
-	VPANDD      192(SI), Z15, Z16
-	VPMAXSD     Z16, Z17, Z17
-	VADDPS      Z2, Z15, Z15
+	VPERMPS     Z10, Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z12, Z15, Z15
+	VPANDD      128(DI), Z15, Z12
+	VADDPS      Z12, Z14, Z14
+	VMOVUPS     192(DX), Z12
+	VPANDD      192(DI), Z12, Z15
+	VPMAXSD     Z15, Z13, Z13
+	VADDPS      Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z15, Z16
-	VSUBPS      Z1, Z16, Z19
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z2, Z12, Z15
+	VSUBPS      Z0, Z15, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z19
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z19, Z16
-	VFMADD231PS Z15, Z16, Z16
-	VPANDD      192(SI), Z16, Z15
-	VADDPS      Z15, Z18, Z18
+	VPERMPS     Z10, Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z12, Z15, Z15
+	VPANDD      192(DI), Z15, Z12
+	VADDPS      Z12, Z14, Z14
 	ADDQ        $+256, DX
-	ADDQ        $+256, SI
-	ADDQ        $-64, BX
-	CMPQ        BX, $+64
+	ADDQ        $+256, DI
+	ADDQ        $-64, SI
+	CMPQ        SI, $+64
 	JGE         sum_round
 
 sum_few:
-	CMPQ BX, $+16
+	CMPQ SI, $+16
 	JLT  sum_part
 
 sum_tile:
-	VMOVUPS (DX), Z15
-	VPANDD  (SI), Z15, Z16
-	VPMAXSD Z16, Z17, Z17
-	VADDPS  Z2, Z15, Z15
+	VMOVUPS (DX), Z12
+	VPANDD  (DI), Z12, Z15
+	VPMAXSD Z15, Z13, Z13
+	VADDPS  Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z15, Z16
-	VSUBPS      Z1, Z16, Z19
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z2, Z12, Z15
+	VSUBPS      Z0, Z15, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z19
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z19, Z16
-	VFMADD231PS Z15, Z16, Z16
-	VPANDD      (SI), Z16, Z15
-	VADDPS      Z15, Z18, Z18
+	VPERMPS     Z10, Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z12, Z15, Z15
+	VPANDD      (DI), Z15, Z12
+	VADDPS      Z12, Z14, Z14
 	ADDQ        $+64, DX
-	ADDQ        $+64, SI
-	ADDQ        $-16, BX
-	CMPQ        BX, $+16
+	ADDQ        $+64, DI
+	ADDQ        $-16, SI
+	CMPQ        SI, $+16
 	JGE         sum_tile
 
 sum_part:
-	CMPQ    BX, $+1
+	CMPQ    SI, $+1
 	JLT     sum_done
-	MOVL    $0x0000ffff, DI
-	BZHIL   BX, DI, DI
-	KMOVW   DI, K1
-	VMOVAPS Z0, Z15
-	VMOVUPS (DX), K1, Z15
-	VPANDD  (SI), Z15, Z16
-	VPMAXSD Z16, Z17, Z17
-	VADDPS  Z2, Z15, Z15
+	MOVL    $0x0000ffff, R8
+	BZHIL   SI, R8, R8
+	KMOVW   R8, K1
+	VPXORD  Z12, Z12, Z12
+	VMOVUPS (DX), K1, Z12
+	VPANDD  (DI), Z12, Z15
+	VPMAXSD Z15, Z13, Z13
+	VADDPS  Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z15, Z16
-	VSUBPS      Z1, Z16, Z19
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z2, Z12, Z15
+	VSUBPS      Z0, Z15, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z19
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z19, Z16
-	VFMADD231PS Z15, Z16, Z16
-	VPANDD      (SI), Z16, Z15
-	VMOVAPS.Z   Z15, K1, Z15
-	VADDPS      Z15, Z18, Z18
+	VPERMPS     Z10, Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z12, Z15, Z15
+	VPANDD      (DI), Z15, Z12
+	VMOVAPS.Z   Z12, K1, Z12
+	VADDPS      Z12, Z14, Z14
 
 sum_done:
 	// any |z| > 40, but the target's?
-	VPCMPD        $0x06, Z12, Z17, K1
+	VPCMPD        $0x06, Z11, Z13, K1
 	KORTESTW      K1, K1
 	JNE           slow
-	VCVTPS2PD     Y18, Z15
-	VEXTRACTF64X4 $0x01, Z18, Y16
-	VCVTPS2PD     Y16, Z16
-	VADDPD        Z15, Z13, Z13
-	VADDPD        Z16, Z14, Z14
-	VMOVAPS       Z0, Z18
+	MOVQ          classes+32(FP), SI
+	CMPQ          SI, $+129
+	JLT           only
+	VCVTPS2PD     Y14, Z12
+	VEXTRACTF64X4 $0x01, Z14, Y14
+	VCVTPS2PD     Y14, Z14
+	VADDPD        (BX), Z12, Z12
+	VMOVUPS       Z12, (BX)
+	VADDPD        64(BX), Z14, Z14
+	VMOVUPS       Z14, 64(BX)
+	VPXORD        Z14, Z14, Z14
 	ADDQ          $-128, CX
 	ADDQ          $-128, AX
 	CMPQ          AX, $+1
 	JGE           sum_block
 	MOVQ          sums+0(FP), AX
-	VADDPD        Z14, Z13, Z13
-	VEXTRACTF64X4 $0x01, Z13, Y14
-	VADDPD        Y14, Y13, Y13
-	VEXTRACTF32X4 $0x01, Y13, X14
-	VADDPD        X14, X13, X13
-	VPERMILPD     $0x01, X13, X14
-	VADDSD        X14, X13, X13
-	VCVTSD2SS     X13, X13, X13
-	VMOVSS        X13, (AX)
-	MOVL          $0x00000000, 128(AX)
-	MOVL          $0x00000000, 256(AX)
-	MOVL          $0xffffffff, 640(AX)
+	VMOVUPS       (BX), Z12
+	VMOVUPS       64(BX), Z13
+	VADDPD        Z13, Z12, Z12
+	VEXTRACTF64X4 $0x01, Z12, Y13
+	VADDPD        Y13, Y12, Y12
+	VEXTRACTF32X4 $0x01, Y12, X13
+	VADDPD        X13, X12, X12
+	VPERMILPD     $0x01, X12, X13
+	VADDSD        X13, X12, X12
+	VCVTSD2SS     X12, X12, X12
+	VMOVSS        X12, (AX)
+	JMP           summed
+
+only:
+	MOVQ          sums+0(FP), AX
+	VCVTPS2PD     Y14, Z12
+	VEXTRACTF64X4 $0x01, Z14, Y13
+	VCVTPS2PD     Y13, Z13
+	VADDPD        Z13, Z12, Z12
+	VEXTRACTF64X4 $0x01, Z12, Y13
+	VADDPD        Y13, Y12, Y12
+	VEXTRACTF32X4 $0x01, Y12, X13
+	VADDPD        X13, X12, X12
+	VPERMILPD     $0x01, X12, X13
+	VADDSD        X13, X12, X12
+	VCVTSD2SS     X12, X12, X12
+	VMOVSS        X12, (AX)
+
+summed:
+	MOVQ sums+0(FP), AX
+	MOVL $0x00000000, 128(AX)
+	MOVL $0x00000000, 256(AX)
+	MOVL $0xffffffff, 640(AX)
 
 next:
 	ADDQ $+4, sums+0(FP)
@@ -10027,19 +10235,20 @@ slow:
 
 // func rowSumAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·rowSumAVX2(SB), NOSPLIT, $0-48
-	VBROADCASTSS consts<>+960(SB), Y0
-	VMOVUPS      exp_one<>+0(SB), Y1
+TEXT ·rowSumAVX2(SB), NOSPLIT, $128-48
+	VMOVUPS      exp_one<>+0(SB), Y0
+	VBROADCASTSS consts<>+128(SB), Y1
+	VBROADCASTSS consts<>+64(SB), Y2
+	VBROADCASTSS consts<>+96(SB), Y3
+	VBROADCASTSS consts<>+160(SB), Y4
+	VBROADCASTSS consts<>+192(SB), Y5
+	VBROADCASTSS consts<>+224(SB), Y6
 
 row:
 	MOVQ    classes+32(FP), AX
 	MOVQ    labels+16(FP), CX
 	MOVLQSX (CX), CX
 	MOVQ    logits+8(FP), DX
-	VMOVUPS Y0, Y2
-	VMOVUPS Y0, Y3
-	VMOVUPS Y0, Y4
-	VMOVUPS Y0, Y5
 
 	// the target's logit; any where there is none
 	MOVQ    sums+0(FP), BX
@@ -10051,331 +10260,371 @@ row:
 	LEAQ    (DX)(SI*4), SI
 	MOVL    (SI), SI
 	MOVL    SI, (BX)
-	VMOVAPS Y0, Y9
-	VMOVAPS Y0, Y10
-	VMOVAPS Y0, Y11
-	VMOVAPS Y0, Y12
+	VPXOR   Y8, Y8, Y8
+	VPXOR   Y9, Y9, Y9
+	VPXOR   Y10, Y10, Y10
+	LEAQ    (SP), BX
+	CMPQ    AX, $+129
+	JLT     begin
+	VPXOR   Y7, Y7, Y7
+	VMOVUPS Y7, (BX)
+	VMOVUPS Y7, 32(BX)
+	VMOVUPS Y7, 64(BX)
+	VMOVUPS Y7, 96(BX)
 
+begin:
 sum_block:
-	MOVQ    $0x00000090, SI
-	MOVQ    CX, BX
-	CMPQ    BX, SI
-	CMOVQHI SI, BX
-	LEAQ    target<>+576(SB), SI
-	MOVQ    BX, BX
-	NEGQ    BX
-	LEAQ    (SI)(BX*4), SI
-	MOVQ    $0x00000080, DI
-	MOVQ    AX, BX
-	CMPQ    BX, DI
-	CMOVQHI DI, BX
-	CMPQ    BX, $+32
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+32
 	JLT     sum_few
 
 sum_round:
-	VMOVUPS (DX), Y6
-	VMOVUPS 32(DX), Y7
-	VPAND   (SI), Y6, Y8
-	VPMAXSD Y8, Y9, Y9
-	VPAND   32(SI), Y7, Y8
-	VPMAXSD Y8, Y10, Y10
-	VADDPS  consts<>+64(SB), Y6, Y6
+	VMOVUPS (DX), Y7
+	VMOVUPS 32(DX), Y11
+	VPAND   (DI), Y7, Y12
+	VPMAXSD Y12, Y8, Y8
+	VPAND   32(DI), Y11, Y12
+	VPMAXSD Y12, Y8, Y8
+	VADDPS  Y2, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y8
-	VFMADD213PS  consts<>+128(SB), Y6, Y8
-	VSUBPS       consts<>+128(SB), Y8, Y13
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y7, Y12
+	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y6
-	VFNMADD231PS consts<>+192(SB), Y13, Y6
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y6, Y13
-	VFMADD213PS  consts<>+288(SB), Y6, Y13
-	VFMADD213PS  consts<>+320(SB), Y6, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y6
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y1, Y13
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y13, Y8
-	VFMADD231PS Y6, Y8, Y8
-	VPAND       (SI), Y8, Y6
-	VADDPS      Y6, Y11, Y11
-	VADDPS      consts<>+64(SB), Y7, Y6
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y7, Y12, Y12
+	VPAND       (DI), Y12, Y7
+	VADDPS      Y7, Y9, Y9
+	VADDPS      Y2, Y11, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+128(SB), Y6, Y7
-	VSUBPS       consts<>+128(SB), Y7, Y8
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y7, Y11
+	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y8, Y6
-	VFNMADD231PS consts<>+192(SB), Y8, Y6
+	VFNMADD231PS Y4, Y12, Y7
+	VFNMADD231PS Y5, Y12, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y8
-	VFMADD213PS  consts<>+256(SB), Y6, Y8
-	VFMADD213PS  consts<>+288(SB), Y6, Y8
-	VFMADD213PS  consts<>+320(SB), Y6, Y8
-	VFMADD213PS  consts<>+352(SB), Y8, Y6
+	VMOVAPS     Y7, Y12
+	VFMADD213PS consts<>+256(SB), Y6, Y12
+	VFMADD213PS consts<>+288(SB), Y7, Y12
+	VFMADD213PS consts<>+320(SB), Y7, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y7, Y1, Y8
-	VPSLLD      $0x15, Y7, Y7
-	VPADDD      Y7, Y8, Y7
-	VFMADD231PS Y6, Y7, Y7
-	VPAND       32(SI), Y7, Y6
-	VADDPS      Y6, Y12, Y12
-	VMOVUPS     64(DX), Y6
-	VMOVUPS     96(DX), Y7
-	VPAND       64(SI), Y6, Y8
-	VPMAXSD     Y8, Y9, Y9
-	VPAND       96(SI), Y7, Y8
-	VPMAXSD     Y8, Y10, Y10
-	VADDPS      consts<>+64(SB), Y6, Y6
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y7, Y11, Y11
+	VPAND       32(DI), Y11, Y7
+	VADDPS      Y7, Y10, Y10
+	VMOVUPS     64(DX), Y7
+	VMOVUPS     96(DX), Y11
+	VPAND       64(DI), Y7, Y12
+	VPMAXSD     Y12, Y8, Y8
+	VPAND       96(DI), Y11, Y12
+	VPMAXSD     Y12, Y8, Y8
+	VADDPS      Y2, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y8
-	VFMADD213PS  consts<>+128(SB), Y6, Y8
-	VSUBPS       consts<>+128(SB), Y8, Y13
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y7, Y12
+	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y6
-	VFNMADD231PS consts<>+192(SB), Y13, Y6
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y6, Y13
-	VFMADD213PS  consts<>+288(SB), Y6, Y13
-	VFMADD213PS  consts<>+320(SB), Y6, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y6
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y1, Y13
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y13, Y8
-	VFMADD231PS Y6, Y8, Y8
-	VPAND       64(SI), Y8, Y6
-	VADDPS      Y6, Y11, Y11
-	VADDPS      consts<>+64(SB), Y7, Y6
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y7, Y12, Y12
+	VPAND       64(DI), Y12, Y7
+	VADDPS      Y7, Y9, Y9
+	VADDPS      Y2, Y11, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+128(SB), Y6, Y7
-	VSUBPS       consts<>+128(SB), Y7, Y8
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y7, Y11
+	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y8, Y6
-	VFNMADD231PS consts<>+192(SB), Y8, Y6
+	VFNMADD231PS Y4, Y12, Y7
+	VFNMADD231PS Y5, Y12, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y8
-	VFMADD213PS  consts<>+256(SB), Y6, Y8
-	VFMADD213PS  consts<>+288(SB), Y6, Y8
-	VFMADD213PS  consts<>+320(SB), Y6, Y8
-	VFMADD213PS  consts<>+352(SB), Y8, Y6
+	VMOVAPS     Y7, Y12
+	VFMADD213PS consts<>+256(SB), Y6, Y12
+	VFMADD213PS consts<>+288(SB), Y7, Y12
+	VFMADD213PS consts<>+320(SB), Y7, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y7, Y1, Y8
-	VPSLLD      $0x15, Y7, Y7
-	VPADDD      Y7, Y8, Y7
-	VFMADD231PS Y6, Y7, Y7
-	VPAND       96(SI), Y7, Y6
-	VADDPS      Y6, Y12, Y12
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y7, Y11, Y11
+	VPAND       96(DI), Y11, Y7
+	VADDPS      Y7, Y10, Y10
 	ADDQ        $+128, DX
-	ADDQ        $+128, SI
-	ADDQ        $-32, BX
-	CMPQ        BX, $+32
+	ADDQ        $+128, DI
+	ADDQ        $-32, SI
+	CMPQ        SI, $+32
 	JGE         sum_round
 
 sum_few:
-	CMPQ BX, $+16
+	CMPQ SI, $+16
 	JLT  sum_part
 
 sum_tile:
-	VMOVUPS (DX), Y6
-	VMOVUPS 32(DX), Y7
-	VPAND   (SI), Y6, Y8
-	VPMAXSD Y8, Y9, Y9
-	VPAND   32(SI), Y7, Y8
-	VPMAXSD Y8, Y10, Y10
-	VADDPS  consts<>+64(SB), Y6, Y6
+	VMOVUPS (DX), Y7
+	VMOVUPS 32(DX), Y11
+	VPAND   (DI), Y7, Y12
+	VPMAXSD Y12, Y8, Y8
+	VPAND   32(DI), Y11, Y12
+	VPMAXSD Y12, Y8, Y8
+	VADDPS  Y2, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y8
-	VFMADD213PS  consts<>+128(SB), Y6, Y8
-	VSUBPS       consts<>+128(SB), Y8, Y13
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y7, Y12
+	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y6
-	VFNMADD231PS consts<>+192(SB), Y13, Y6
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y6, Y13
-	VFMADD213PS  consts<>+288(SB), Y6, Y13
-	VFMADD213PS  consts<>+320(SB), Y6, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y6
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y1, Y13
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y13, Y8
-	VFMADD231PS Y6, Y8, Y8
-	VPAND       (SI), Y8, Y6
-	VADDPS      Y6, Y11, Y11
-	VADDPS      consts<>+64(SB), Y7, Y6
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y7, Y12, Y12
+	VPAND       (DI), Y12, Y7
+	VADDPS      Y7, Y9, Y9
+	VADDPS      Y2, Y11, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+128(SB), Y6, Y7
-	VSUBPS       consts<>+128(SB), Y7, Y8
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y7, Y11
+	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y8, Y6
-	VFNMADD231PS consts<>+192(SB), Y8, Y6
+	VFNMADD231PS Y4, Y12, Y7
+	VFNMADD231PS Y5, Y12, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y8
-	VFMADD213PS  consts<>+256(SB), Y6, Y8
-	VFMADD213PS  consts<>+288(SB), Y6, Y8
-	VFMADD213PS  consts<>+320(SB), Y6, Y8
-	VFMADD213PS  consts<>+352(SB), Y8, Y6
+	VMOVAPS     Y7, Y12
+	VFMADD213PS consts<>+256(SB), Y6, Y12
+	VFMADD213PS consts<>+288(SB), Y7, Y12
+	VFMADD213PS consts<>+320(SB), Y7, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y7, Y1, Y8
-	VPSLLD      $0x15, Y7, Y7
-	VPADDD      Y7, Y8, Y7
-	VFMADD231PS Y6, Y7, Y7
-	VPAND       32(SI), Y7, Y6
-	VADDPS      Y6, Y12, Y12
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y7, Y11, Y11
+	VPAND       32(DI), Y11, Y7
+	VADDPS      Y7, Y10, Y10
 	ADDQ        $+64, DX
-	ADDQ        $+64, SI
-	ADDQ        $-16, BX
-	CMPQ        BX, $+16
+	ADDQ        $+64, DI
+	ADDQ        $-16, SI
+	CMPQ        SI, $+16
 	JGE         sum_tile
 
 sum_part:
-	CMPQ       BX, $+1
+	CMPQ       SI, $+1
 	JLT        sum_done
-	MOVQ       $0x00000008, DI
-	MOVQ       BX, R8
-	CMPQ       R8, DI
-	CMOVQGT    DI, R8
-	NEGQ       R8
-	LEAQ       lane_mask<>+32(SB), DI
-	VMOVUPS    (DI)(R8*4), Y6
-	VMASKMOVPS (DX), Y6, Y7
-	VBLENDVPS  Y6, Y7, Y0, Y7
-	MOVQ       $0x00000000, DI
-	MOVQ       BX, BX
-	SUBQ       $+8, BX
-	CMOVQLT    DI, BX
-	MOVQ       $0x00000008, DI
-	MOVQ       BX, BX
-	CMPQ       BX, DI
-	CMOVQGT    DI, BX
-	NEGQ       BX
-	LEAQ       lane_mask<>+32(SB), DI
-	VMOVUPS    (DI)(BX*4), Y8
-	VMASKMOVPS 32(DX), Y8, Y13
-	VBLENDVPS  Y8, Y13, Y0, Y13
-	VPAND      (SI), Y7, Y14
-	VPMAXSD    Y14, Y9, Y9
-	VPAND      32(SI), Y13, Y14
-	VPMAXSD    Y14, Y10, Y10
-	VADDPS     consts<>+64(SB), Y7, Y7
+	MOVQ       $0x00000008, R8
+	MOVQ       SI, R9
+	CMPQ       R9, R8
+	CMOVQGT    R8, R9
+	NEGQ       R9
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(R9*4), Y7
+	VMASKMOVPS (DX), Y7, Y11
+	VPXOR      Y12, Y12, Y12
+	VBLENDVPS  Y7, Y11, Y12, Y11
+	MOVQ       $0x00000000, R8
+	MOVQ       SI, SI
+	SUBQ       $+8, SI
+	CMOVQLT    R8, SI
+	MOVQ       $0x00000008, R8
+	MOVQ       SI, SI
+	CMPQ       SI, R8
+	CMOVQGT    R8, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(SI*4), Y12
+	VMASKMOVPS 32(DX), Y12, Y13
+	VPXOR      Y14, Y14, Y14
+	VBLENDVPS  Y12, Y13, Y14, Y13
+	VPAND      (DI), Y11, Y14
+	VPMAXSD    Y14, Y8, Y8
+	VPAND      32(DI), Y13, Y14
+	VPMAXSD    Y14, Y8, Y8
+	VADDPS     Y2, Y11, Y11
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y14
-	VFMADD213PS  consts<>+128(SB), Y7, Y14
-	VSUBPS       consts<>+128(SB), Y14, Y15
+	VMOVAPS     Y1, Y14
+	VFMADD231PS Y3, Y11, Y14
+	VSUBPS      Y1, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y15, Y7
-	VFNMADD231PS consts<>+192(SB), Y15, Y7
+	VFNMADD231PS Y4, Y15, Y11
+	VFNMADD231PS Y5, Y15, Y11
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y15
-	VFMADD213PS  consts<>+256(SB), Y7, Y15
-	VFMADD213PS  consts<>+288(SB), Y7, Y15
-	VFMADD213PS  consts<>+320(SB), Y7, Y15
-	VFMADD213PS  consts<>+352(SB), Y15, Y7
+	VMOVAPS     Y11, Y15
+	VFMADD213PS consts<>+256(SB), Y6, Y15
+	VFMADD213PS consts<>+288(SB), Y11, Y15
+	VFMADD213PS consts<>+320(SB), Y11, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y11
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y14, Y1, Y15
+	VPERMILPS   Y14, Y0, Y15
 	VPSLLD      $0x15, Y14, Y14
 	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y7, Y14, Y14
-	VPAND       (SI), Y14, Y7
-	VPAND       Y7, Y6, Y6
-	VADDPS      Y6, Y11, Y11
-	VADDPS      consts<>+64(SB), Y13, Y6
+	VFMADD231PS Y11, Y14, Y14
+	VPAND       (DI), Y14, Y11
+	VPAND       Y11, Y7, Y7
+	VADDPS      Y7, Y9, Y9
+	VADDPS      Y2, Y13, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+128(SB), Y6, Y7
-	VSUBPS       consts<>+128(SB), Y7, Y13
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y7, Y11
+	VSUBPS      Y1, Y11, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y6
-	VFNMADD231PS consts<>+192(SB), Y13, Y6
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y6, Y13
-	VFMADD213PS  consts<>+288(SB), Y6, Y13
-	VFMADD213PS  consts<>+320(SB), Y6, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y6
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y7, Y1, Y13
-	VPSLLD      $0x15, Y7, Y7
-	VPADDD      Y7, Y13, Y7
-	VFMADD231PS Y6, Y7, Y7
-	VPAND       32(SI), Y7, Y6
-	VPAND       Y6, Y8, Y6
-	VADDPS      Y6, Y12, Y12
+	VPERMILPS   Y11, Y0, Y13
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y13, Y11
+	VFMADD231PS Y7, Y11, Y11
+	VPAND       32(DI), Y11, Y7
+	VPAND       Y7, Y12, Y7
+	VADDPS      Y7, Y10, Y10
 
 sum_done:
 	// any |z| > 40, but the target's?
-	VPMAXSD      Y10, Y9, Y6
-	VPCMPGTD     consts<>+2176(SB), Y6, Y6
-	VMOVMSKPS    Y6, BX
-	TESTL        BX, BX
+	VPCMPGTD     consts<>+2176(SB), Y8, Y7
+	VMOVMSKPS    Y7, SI
+	TESTL        SI, SI
 	JNE          slow
-	VCVTPS2PD    X11, Y6
-	VEXTRACTF128 $0x01, Y11, X7
-	VCVTPS2PD    X7, Y7
-	VADDPD       Y6, Y2, Y2
-	VADDPD       Y7, Y3, Y3
-	VCVTPS2PD    X12, Y6
-	VEXTRACTF128 $0x01, Y12, X7
-	VCVTPS2PD    X7, Y7
-	VADDPD       Y6, Y4, Y4
-	VADDPD       Y7, Y5, Y5
-	VMOVAPS      Y0, Y11
-	VMOVAPS      Y0, Y12
+	MOVQ         classes+32(FP), SI
+	CMPQ         SI, $+129
+	JLT          only
+	VCVTPS2PD    X9, Y7
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       (BX), Y7, Y7
+	VMOVUPS      Y7, (BX)
+	VADDPD       32(BX), Y9, Y9
+	VMOVUPS      Y9, 32(BX)
+	VCVTPS2PD    X10, Y7
+	VEXTRACTF128 $0x01, Y10, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       64(BX), Y7, Y7
+	VMOVUPS      Y7, 64(BX)
+	VADDPD       96(BX), Y9, Y9
+	VMOVUPS      Y9, 96(BX)
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y10, Y10, Y10
 	ADDQ         $-128, CX
 	ADDQ         $-128, AX
 	CMPQ         AX, $+1
 	JGE          sum_block
 	MOVQ         sums+0(FP), AX
-	VADDPD       Y4, Y2, Y2
-	VADDPD       Y5, Y3, Y3
-	VADDPD       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X3
-	VADDPD       X3, X2, X2
-	VPERMILPD    $0x01, X2, X3
-	VADDSD       X3, X2, X2
-	VCVTSD2SS    X2, X2, X2
-	VMOVSS       X2, (AX)
-	MOVL         $0x00000000, 128(AX)
-	MOVL         $0x00000000, 256(AX)
-	MOVL         $0xffffffff, 640(AX)
+	VMOVUPS      (BX), Y7
+	VADDPD       64(BX), Y7, Y7
+	VMOVUPS      32(BX), Y8
+	VADDPD       96(BX), Y8, Y8
+	VADDPD       Y8, Y7, Y7
+	VEXTRACTF128 $0x01, Y7, X8
+	VADDPD       X8, X7, X7
+	VPERMILPD    $0x01, X7, X8
+	VADDSD       X8, X7, X7
+	VCVTSD2SS    X7, X7, X7
+	VMOVSS       X7, (AX)
+	JMP          summed
+
+only:
+	MOVQ         sums+0(FP), AX
+	VCVTPS2PD    X9, Y7
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X8, Y8
+	VCVTPS2PD    X10, Y9
+	VEXTRACTF128 $0x01, Y10, X10
+	VCVTPS2PD    X10, Y10
+	VADDPD       Y9, Y7, Y7
+	VADDPD       Y10, Y8, Y8
+	VADDPD       Y8, Y7, Y7
+	VEXTRACTF128 $0x01, Y7, X8
+	VADDPD       X8, X7, X7
+	VPERMILPD    $0x01, X7, X8
+	VADDSD       X8, X7, X7
+	VCVTSD2SS    X7, X7, X7
+	VMOVSS       X7, (AX)
+
+summed:
+	MOVQ sums+0(FP), AX
+	MOVL $0x00000000, 128(AX)
+	MOVL $0x00000000, 256(AX)
+	MOVL $0xffffffff, 640(AX)
 
 next:
 	ADDQ $+4, sums+0(FP)
@@ -10400,28 +10649,25 @@ slow:
 
 // func rowExpAVX512(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·rowExpAVX512(SB), NOSPLIT, $0-56
-	VBROADCASTSS consts<>+960(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+64(SB), Z2
-	VBROADCASTSS consts<>+96(SB), Z3
-	VBROADCASTSS consts<>+160(SB), Z4
-	VBROADCASTSS consts<>+192(SB), Z5
-	VBROADCASTSS consts<>+224(SB), Z6
-	VBROADCASTSS consts<>+256(SB), Z7
-	VBROADCASTSS consts<>+288(SB), Z8
-	VBROADCASTSS consts<>+320(SB), Z9
-	VBROADCASTSS consts<>+352(SB), Z10
-	VMOVUPS      exp_one<>+0(SB), Z11
-	VBROADCASTSS consts<>+2176(SB), Z12
+TEXT ·rowExpAVX512(SB), NOSPLIT, $128-56
+	VBROADCASTSS consts<>+128(SB), Z0
+	VBROADCASTSS consts<>+64(SB), Z1
+	VBROADCASTSS consts<>+96(SB), Z2
+	VBROADCASTSS consts<>+160(SB), Z3
+	VBROADCASTSS consts<>+192(SB), Z4
+	VBROADCASTSS consts<>+224(SB), Z5
+	VBROADCASTSS consts<>+256(SB), Z6
+	VBROADCASTSS consts<>+288(SB), Z7
+	VBROADCASTSS consts<>+320(SB), Z8
+	VBROADCASTSS consts<>+352(SB), Z9
+	VMOVUPS      exp_one<>+0(SB), Z10
+	VBROADCASTSS consts<>+2176(SB), Z11
 
 row:
 	MOVQ    classes+40(FP), AX
 	MOVQ    labels+24(FP), CX
 	MOVLQSX (CX), CX
 	MOVQ    logits+16(FP), DX
-	VMOVUPS Z0, Z13
-	VMOVUPS Z0, Z14
 
 	// the target's logit; any where there is none
 	MOVQ    sums+8(FP), BX
@@ -10433,7 +10679,7 @@ row:
 	LEAQ    (DX)(SI*4), SI
 	MOVL    (SI), SI
 	MOVL    SI, (BX)
-	VMOVAPS Z0, Z16
+	VPXORD  Z13, Z13, Z13
 	MOVQ    AX, BX
 	MOVQ    CX, SI
 	MOVQ    DX, DI
@@ -10455,18 +10701,18 @@ look_block:
 	JLT     look_few
 
 look_round:
-	VMOVUPS (DI), Z15
-	VPANDD  (R9), Z15, Z15
-	VPMAXSD Z15, Z16, Z16
-	VMOVUPS 64(DI), Z15
-	VPANDD  64(R9), Z15, Z15
-	VPMAXSD Z15, Z16, Z16
-	VMOVUPS 128(DI), Z15
-	VPANDD  128(R9), Z15, Z15
-	VPMAXSD Z15, Z16, Z16
-	VMOVUPS 192(DI), Z15
-	VPANDD  192(R9), Z15, Z15
-	VPMAXSD Z15, Z16, Z16
+	VMOVUPS (DI), Z12
+	VPANDD  (R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+	VMOVUPS 64(DI), Z12
+	VPANDD  64(R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+	VMOVUPS 128(DI), Z12
+	VPANDD  128(R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+	VMOVUPS 192(DI), Z12
+	VPANDD  192(R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
 	ADDQ    $+256, DI
 	ADDQ    $+256, R9
 	ADDQ    $-64, R8
@@ -10478,9 +10724,9 @@ look_few:
 	JLT  look_part
 
 look_tile:
-	VMOVUPS (DI), Z15
-	VPANDD  (R9), Z15, Z15
-	VPMAXSD Z15, Z16, Z16
+	VMOVUPS (DI), Z12
+	VPANDD  (R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
 	ADDQ    $+64, DI
 	ADDQ    $+64, R9
 	ADDQ    $-16, R8
@@ -10493,10 +10739,10 @@ look_part:
 	MOVL    $0x0000ffff, R10
 	BZHIL   R8, R10, R10
 	KMOVW   R10, K1
-	VMOVAPS Z0, Z15
-	VMOVUPS (DI), K1, Z15
-	VPANDD  (R9), Z15, Z15
-	VPMAXSD Z15, Z16, Z16
+	VPXORD  Z12, Z12, Z12
+	VMOVUPS (DI), K1, Z12
+	VPANDD  (R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
 
 look_done:
 	ADDQ $-128, SI
@@ -10505,243 +10751,276 @@ look_done:
 	JGE  look_block
 
 	// any |z| > 40, but the target's?
-	VPCMPD   $0x06, Z12, Z16, K1
+	VPCMPD   $0x06, Z11, Z13, K1
 	KORTESTW K1, K1
 	JNE      slow
 	MOVQ     dst+0(FP), BX
-	VMOVAPS  Z0, Z16
+	VPXORD   Z13, Z13, Z13
+	LEAQ     (SP), SI
+	CMPQ     AX, $+129
+	JLT      begin
+	VPXORD   Z12, Z12, Z12
+	VMOVUPS  Z12, (SI)
+	VMOVUPS  Z12, 64(SI)
 
+begin:
 sum_block:
-	MOVQ    $0x00000090, DI
-	MOVQ    CX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	LEAQ    target<>+576(SB), DI
-	MOVQ    SI, SI
-	NEGQ    SI
-	LEAQ    (DI)(SI*4), DI
-	MOVQ    $0x00000080, R8
-	MOVQ    AX, SI
-	CMPQ    SI, R8
-	CMOVQHI R8, SI
-	CMPQ    SI, $+64
+	MOVQ    $0x00000090, R8
+	MOVQ    CX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	LEAQ    target<>+576(SB), R8
+	MOVQ    DI, DI
+	NEGQ    DI
+	LEAQ    (R8)(DI*4), R8
+	MOVQ    $0x00000080, R9
+	MOVQ    AX, DI
+	CMPQ    DI, R9
+	CMOVQHI R9, DI
+	CMPQ    DI, $+64
 	JLT     sum_few
 
 sum_round:
-	VMOVUPS (DX), Z15
-	VADDPS  Z2, Z15, Z15
+	VMOVUPS (DX), Z12
+	VADDPS  Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z17
-	VFMADD231PS Z3, Z15, Z17
-	VSUBPS      Z1, Z17, Z18
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z12, Z14
+	VSUBPS      Z0, Z14, Z15
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z18, Z15
-	VFNMADD231PS Z5, Z18, Z15
+	VFNMADD231PS Z3, Z15, Z12
+	VFNMADD231PS Z4, Z15, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z18
-	VFMADD231PS Z6, Z15, Z18
-	VFMADD213PS Z8, Z15, Z18
-	VFMADD213PS Z9, Z15, Z18
-	VFMADD213PS Z10, Z18, Z15
+	VMOVAPS     Z6, Z15
+	VFMADD231PS Z5, Z12, Z15
+	VFMADD213PS Z7, Z12, Z15
+	VFMADD213PS Z8, Z12, Z15
+	VFMADD213PS Z9, Z15, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z15, Z17, Z17
-	VPANDD      (DI), Z17, Z15
-	VMOVUPS     Z15, (BX)
-	VADDPS      Z15, Z16, Z16
-	VMOVUPS     64(DX), Z15
-	VADDPS      Z2, Z15, Z15
+	VPERMPS     Z10, Z14, Z15
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z15, Z14
+	VFMADD231PS Z12, Z14, Z14
+	VPANDD      (R8), Z14, Z12
+	VMOVUPS     Z12, (BX)
+	VADDPS      Z12, Z13, Z13
+	VMOVUPS     64(DX), Z12
+	VADDPS      Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z17
-	VFMADD231PS Z3, Z15, Z17
-	VSUBPS      Z1, Z17, Z18
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z12, Z14
+	VSUBPS      Z0, Z14, Z15
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z18, Z15
-	VFNMADD231PS Z5, Z18, Z15
+	VFNMADD231PS Z3, Z15, Z12
+	VFNMADD231PS Z4, Z15, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z18
-	VFMADD231PS Z6, Z15, Z18
-	VFMADD213PS Z8, Z15, Z18
-	VFMADD213PS Z9, Z15, Z18
-	VFMADD213PS Z10, Z18, Z15
+	VMOVAPS     Z6, Z15
+	VFMADD231PS Z5, Z12, Z15
+	VFMADD213PS Z7, Z12, Z15
+	VFMADD213PS Z8, Z12, Z15
+	VFMADD213PS Z9, Z15, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z15, Z17, Z17
-	VPANDD      64(DI), Z17, Z15
-	VMOVUPS     Z15, 64(BX)
-	VADDPS      Z15, Z16, Z16
-	VMOVUPS     128(DX), Z15
-	VADDPS      Z2, Z15, Z15
+	VPERMPS     Z10, Z14, Z15
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z15, Z14
+	VFMADD231PS Z12, Z14, Z14
+	VPANDD      64(R8), Z14, Z12
+	VMOVUPS     Z12, 64(BX)
+	VADDPS      Z12, Z13, Z13
+	VMOVUPS     128(DX), Z12
+	VADDPS      Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z17
-	VFMADD231PS Z3, Z15, Z17
-	VSUBPS      Z1, Z17, Z18
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z12, Z14
+	VSUBPS      Z0, Z14, Z15
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z18, Z15
-	VFNMADD231PS Z5, Z18, Z15
+	VFNMADD231PS Z3, Z15, Z12
+	VFNMADD231PS Z4, Z15, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z18
-	VFMADD231PS Z6, Z15, Z18
-	VFMADD213PS Z8, Z15, Z18
-	VFMADD213PS Z9, Z15, Z18
-	VFMADD213PS Z10, Z18, Z15
+	VMOVAPS     Z6, Z15
+	VFMADD231PS Z5, Z12, Z15
+	VFMADD213PS Z7, Z12, Z15
+	VFMADD213PS Z8, Z12, Z15
+	VFMADD213PS Z9, Z15, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z15, Z17, Z17
-	VPANDD      128(DI), Z17, Z15
-	VMOVUPS     Z15, 128(BX)
-	VADDPS      Z15, Z16, Z16
-	VMOVUPS     192(DX), Z15
-	VADDPS      Z2, Z15, Z15
+	VPERMPS     Z10, Z14, Z15
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z15, Z14
+	VFMADD231PS Z12, Z14, Z14
+	VPANDD      128(R8), Z14, Z12
+	VMOVUPS     Z12, 128(BX)
+	VADDPS      Z12, Z13, Z13
+	VMOVUPS     192(DX), Z12
+	VADDPS      Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z17
-	VFMADD231PS Z3, Z15, Z17
-	VSUBPS      Z1, Z17, Z18
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z12, Z14
+	VSUBPS      Z0, Z14, Z15
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z18, Z15
-	VFNMADD231PS Z5, Z18, Z15
+	VFNMADD231PS Z3, Z15, Z12
+	VFNMADD231PS Z4, Z15, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z18
-	VFMADD231PS Z6, Z15, Z18
-	VFMADD213PS Z8, Z15, Z18
-	VFMADD213PS Z9, Z15, Z18
-	VFMADD213PS Z10, Z18, Z15
+	VMOVAPS     Z6, Z15
+	VFMADD231PS Z5, Z12, Z15
+	VFMADD213PS Z7, Z12, Z15
+	VFMADD213PS Z8, Z12, Z15
+	VFMADD213PS Z9, Z15, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z15, Z17, Z17
-	VPANDD      192(DI), Z17, Z15
-	VMOVUPS     Z15, 192(BX)
-	VADDPS      Z15, Z16, Z16
+	VPERMPS     Z10, Z14, Z15
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z15, Z14
+	VFMADD231PS Z12, Z14, Z14
+	VPANDD      192(R8), Z14, Z12
+	VMOVUPS     Z12, 192(BX)
+	VADDPS      Z12, Z13, Z13
 	ADDQ        $+256, DX
-	ADDQ        $+256, DI
+	ADDQ        $+256, R8
 	ADDQ        $+256, BX
-	ADDQ        $-64, SI
-	CMPQ        SI, $+64
+	ADDQ        $-64, DI
+	CMPQ        DI, $+64
 	JGE         sum_round
 
 sum_few:
-	CMPQ SI, $+16
+	CMPQ DI, $+16
 	JLT  sum_part
 
 sum_tile:
-	VMOVUPS (DX), Z15
-	VADDPS  Z2, Z15, Z15
+	VMOVUPS (DX), Z12
+	VADDPS  Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z17
-	VFMADD231PS Z3, Z15, Z17
-	VSUBPS      Z1, Z17, Z18
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z12, Z14
+	VSUBPS      Z0, Z14, Z15
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z18, Z15
-	VFNMADD231PS Z5, Z18, Z15
+	VFNMADD231PS Z3, Z15, Z12
+	VFNMADD231PS Z4, Z15, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z18
-	VFMADD231PS Z6, Z15, Z18
-	VFMADD213PS Z8, Z15, Z18
-	VFMADD213PS Z9, Z15, Z18
-	VFMADD213PS Z10, Z18, Z15
+	VMOVAPS     Z6, Z15
+	VFMADD231PS Z5, Z12, Z15
+	VFMADD213PS Z7, Z12, Z15
+	VFMADD213PS Z8, Z12, Z15
+	VFMADD213PS Z9, Z15, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z15, Z17, Z17
-	VPANDD      (DI), Z17, Z15
-	VMOVUPS     Z15, (BX)
-	VADDPS      Z15, Z16, Z16
+	VPERMPS     Z10, Z14, Z15
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z15, Z14
+	VFMADD231PS Z12, Z14, Z14
+	VPANDD      (R8), Z14, Z12
+	VMOVUPS     Z12, (BX)
+	VADDPS      Z12, Z13, Z13
 	ADDQ        $+64, DX
-	ADDQ        $+64, DI
+	ADDQ        $+64, R8
 	ADDQ        $+64, BX
-	ADDQ        $-16, SI
-	CMPQ        SI, $+16
+	ADDQ        $-16, DI
+	CMPQ        DI, $+16
 	JGE         sum_tile
 
 sum_part:
-	CMPQ    SI, $+1
+	CMPQ    DI, $+1
 	JLT     sum_done
-	MOVL    $0x0000ffff, R8
-	BZHIL   SI, R8, R8
-	KMOVW   R8, K1
-	VMOVAPS Z0, Z15
-	VMOVUPS (DX), K1, Z15
-	VADDPS  Z2, Z15, Z15
+	MOVL    $0x0000ffff, R9
+	BZHIL   DI, R9, R9
+	KMOVW   R9, K1
+	VPXORD  Z12, Z12, Z12
+	VMOVUPS (DX), K1, Z12
+	VADDPS  Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z17
-	VFMADD231PS Z3, Z15, Z17
-	VSUBPS      Z1, Z17, Z18
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z12, Z14
+	VSUBPS      Z0, Z14, Z15
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z18, Z15
-	VFNMADD231PS Z5, Z18, Z15
+	VFNMADD231PS Z3, Z15, Z12
+	VFNMADD231PS Z4, Z15, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z18
-	VFMADD231PS Z6, Z15, Z18
-	VFMADD213PS Z8, Z15, Z18
-	VFMADD213PS Z9, Z15, Z18
-	VFMADD213PS Z10, Z18, Z15
+	VMOVAPS     Z6, Z15
+	VFMADD231PS Z5, Z12, Z15
+	VFMADD213PS Z7, Z12, Z15
+	VFMADD213PS Z8, Z12, Z15
+	VFMADD213PS Z9, Z15, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z15, Z17, Z17
-	VPANDD      (DI), Z17, Z15
-	VMOVAPS.Z   Z15, K1, Z15
-	VMOVUPS     Z15, K1, (BX)
-	VADDPS      Z15, Z16, Z16
+	VPERMPS     Z10, Z14, Z15
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z15, Z14
+	VFMADD231PS Z12, Z14, Z14
+	VPANDD      (R8), Z14, Z12
+	VMOVAPS.Z   Z12, K1, Z12
+	VMOVUPS     Z12, K1, (BX)
+	VADDPS      Z12, Z13, Z13
 
 sum_done:
-	VCVTPS2PD     Y16, Z15
-	VEXTRACTF64X4 $0x01, Z16, Y16
-	VCVTPS2PD     Y16, Z16
-	VADDPD        Z15, Z13, Z13
-	VADDPD        Z16, Z14, Z14
-	VMOVAPS       Z0, Z16
+	MOVQ          classes+40(FP), DI
+	CMPQ          DI, $+129
+	JLT           only
+	VCVTPS2PD     Y13, Z12
+	VEXTRACTF64X4 $0x01, Z13, Y13
+	VCVTPS2PD     Y13, Z13
+	VADDPD        (SI), Z12, Z12
+	VMOVUPS       Z12, (SI)
+	VADDPD        64(SI), Z13, Z13
+	VMOVUPS       Z13, 64(SI)
+	VPXORD        Z13, Z13, Z13
 	ADDQ          $-128, CX
 	ADDQ          $-128, AX
 	CMPQ          AX, $+1
 	JGE           sum_block
 	MOVQ          sums+8(FP), AX
-	VADDPD        Z14, Z13, Z13
-	VEXTRACTF64X4 $0x01, Z13, Y14
-	VADDPD        Y14, Y13, Y13
-	VEXTRACTF32X4 $0x01, Y13, X14
-	VADDPD        X14, X13, X13
-	VPERMILPD     $0x01, X13, X14
-	VADDSD        X14, X13, X13
-	VCVTSD2SS     X13, X13, X13
-	VMOVSS        X13, (AX)
-	MOVL          $0x00000000, 128(AX)
-	MOVL          $0x00000000, 256(AX)
-	MOVL          $0xffffffff, 640(AX)
+	VMOVUPS       (SI), Z12
+	VMOVUPS       64(SI), Z13
+	VADDPD        Z13, Z12, Z12
+	VEXTRACTF64X4 $0x01, Z12, Y13
+	VADDPD        Y13, Y12, Y12
+	VEXTRACTF32X4 $0x01, Y12, X13
+	VADDPD        X13, X12, X12
+	VPERMILPD     $0x01, X12, X13
+	VADDSD        X13, X12, X12
+	VCVTSD2SS     X12, X12, X12
+	VMOVSS        X12, (AX)
+	JMP           summed
+
+only:
+	MOVQ          sums+8(FP), AX
+	VCVTPS2PD     Y13, Z12
+	VEXTRACTF64X4 $0x01, Z13, Y13
+	VCVTPS2PD     Y13, Z13
+	VADDPD        Z13, Z12, Z12
+	VEXTRACTF64X4 $0x01, Z12, Y13
+	VADDPD        Y13, Y12, Y12
+	VEXTRACTF32X4 $0x01, Y12, X13
+	VADDPD        X13, X12, X12
+	VPERMILPD     $0x01, X12, X13
+	VADDSD        X13, X12, X12
+	VCVTSD2SS     X12, X12, X12
+	VMOVSS        X12, (AX)
+
+summed:
+	MOVQ sums+8(FP), AX
+	MOVL $0x00000000, 128(AX)
+	MOVL $0x00000000, 256(AX)
+	MOVL $0xffffffff, 640(AX)
 
 next:
 	ADDQ $+4, sums+8(FP)
@@ -10767,21 +11046,21 @@ slow:
 
 // func rowExpAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·rowExpAVX2(SB), NOSPLIT, $0-56
-	VBROADCASTSS consts<>+960(SB), Y0
-	VMOVUPS      exp_one<>+0(SB), Y1
-	VBROADCASTSS consts<>+128(SB), Y2
-	VBROADCASTSS consts<>+64(SB), Y3
+TEXT ·rowExpAVX2(SB), NOSPLIT, $128-56
+	VMOVUPS      exp_one<>+0(SB), Y0
+	VBROADCASTSS consts<>+128(SB), Y1
+	VBROADCASTSS consts<>+64(SB), Y2
+	VBROADCASTSS consts<>+96(SB), Y3
+	VBROADCASTSS consts<>+160(SB), Y4
+	VBROADCASTSS consts<>+192(SB), Y5
+	VBROADCASTSS consts<>+224(SB), Y6
+	VBROADCASTSS consts<>+256(SB), Y7
 
 row:
 	MOVQ    classes+40(FP), AX
 	MOVQ    labels+24(FP), CX
 	MOVLQSX (CX), CX
 	MOVQ    logits+16(FP), DX
-	VMOVUPS Y0, Y4
-	VMOVUPS Y0, Y5
-	VMOVUPS Y0, Y6
-	VMOVUPS Y0, Y7
 
 	// the target's logit; any where there is none
 	MOVQ    sums+8(FP), BX
@@ -10793,8 +11072,7 @@ row:
 	LEAQ    (DX)(SI*4), SI
 	MOVL    (SI), SI
 	MOVL    SI, (BX)
-	VMOVAPS Y0, Y9
-	VMOVAPS Y0, Y10
+	VPXOR   Y9, Y9, Y9
 	MOVQ    AX, BX
 	MOVQ    CX, SI
 	MOVQ    DX, DI
@@ -10821,13 +11099,13 @@ look_round:
 	VPMAXSD Y8, Y9, Y9
 	VMOVUPS 32(DI), Y8
 	VPAND   32(R9), Y8, Y8
-	VPMAXSD Y8, Y10, Y10
+	VPMAXSD Y8, Y9, Y9
 	VMOVUPS 64(DI), Y8
 	VPAND   64(R9), Y8, Y8
 	VPMAXSD Y8, Y9, Y9
 	VMOVUPS 96(DI), Y8
 	VPAND   96(R9), Y8, Y8
-	VPMAXSD Y8, Y10, Y10
+	VPMAXSD Y8, Y9, Y9
 	ADDQ    $+128, DI
 	ADDQ    $+128, R9
 	ADDQ    $-32, R8
@@ -10844,7 +11122,7 @@ look_tile:
 	VPMAXSD Y8, Y9, Y9
 	VMOVUPS 32(DI), Y8
 	VPAND   32(R9), Y8, Y8
-	VPMAXSD Y8, Y10, Y10
+	VPMAXSD Y8, Y9, Y9
 	ADDQ    $+64, DI
 	ADDQ    $+64, R9
 	ADDQ    $-16, R8
@@ -10861,8 +11139,9 @@ look_part:
 	NEGQ       R11
 	LEAQ       lane_mask<>+32(SB), R10
 	VMOVUPS    (R10)(R11*4), Y8
-	VMASKMOVPS (DI), Y8, Y11
-	VBLENDVPS  Y8, Y11, Y0, Y8
+	VMASKMOVPS (DI), Y8, Y10
+	VPXOR      Y11, Y11, Y11
+	VBLENDVPS  Y8, Y10, Y11, Y8
 	MOVQ       $0x00000000, R10
 	MOVQ       R8, R8
 	SUBQ       $+8, R8
@@ -10873,13 +11152,14 @@ look_part:
 	CMOVQGT    R10, R8
 	NEGQ       R8
 	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R8*4), Y11
-	VMASKMOVPS 32(DI), Y11, Y12
-	VBLENDVPS  Y11, Y12, Y0, Y11
+	VMOVUPS    (R10)(R8*4), Y10
+	VMASKMOVPS 32(DI), Y10, Y11
+	VPXOR      Y12, Y12, Y12
+	VBLENDVPS  Y10, Y11, Y12, Y10
 	VPAND      (R9), Y8, Y8
 	VPMAXSD    Y8, Y9, Y9
-	VPAND      32(R9), Y11, Y8
-	VPMAXSD    Y8, Y10, Y10
+	VPAND      32(R9), Y10, Y8
+	VPMAXSD    Y8, Y9, Y9
 
 look_done:
 	ADDQ $-128, SI
@@ -10888,375 +11168,416 @@ look_done:
 	JGE  look_block
 
 	// any |z| > 40, but the target's?
-	VPMAXSD   Y10, Y9, Y8
-	VPCMPGTD  consts<>+2176(SB), Y8, Y8
+	VPCMPGTD  consts<>+2176(SB), Y9, Y8
 	VMOVMSKPS Y8, BX
 	TESTL     BX, BX
 	JNE       slow
 	MOVQ      dst+0(FP), BX
-	VMOVAPS   Y0, Y10
-	VMOVAPS   Y0, Y11
+	VPXOR     Y9, Y9, Y9
+	VPXOR     Y10, Y10, Y10
+	LEAQ      (SP), SI
+	CMPQ      AX, $+129
+	JLT       begin
+	VPXOR     Y8, Y8, Y8
+	VMOVUPS   Y8, (SI)
+	VMOVUPS   Y8, 32(SI)
+	VMOVUPS   Y8, 64(SI)
+	VMOVUPS   Y8, 96(SI)
 
+begin:
 sum_block:
-	MOVQ    $0x00000090, DI
-	MOVQ    CX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	LEAQ    target<>+576(SB), DI
-	MOVQ    SI, SI
-	NEGQ    SI
-	LEAQ    (DI)(SI*4), DI
-	MOVQ    $0x00000080, R8
-	MOVQ    AX, SI
-	CMPQ    SI, R8
-	CMOVQHI R8, SI
-	CMPQ    SI, $+32
+	MOVQ    $0x00000090, R8
+	MOVQ    CX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	LEAQ    target<>+576(SB), R8
+	MOVQ    DI, DI
+	NEGQ    DI
+	LEAQ    (R8)(DI*4), R8
+	MOVQ    $0x00000080, R9
+	MOVQ    AX, DI
+	CMPQ    DI, R9
+	CMOVQHI R9, DI
+	CMPQ    DI, $+32
 	JLT     sum_few
 
 sum_round:
 	VMOVUPS (DX), Y8
-	VMOVUPS 32(DX), Y9
-	VADDPS  Y3, Y8, Y8
+	VMOVUPS 32(DX), Y11
+	VADDPS  Y2, Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y12
-	VFMADD231PS consts<>+96(SB), Y8, Y12
-	VSUBPS      Y2, Y12, Y13
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y8, Y12
+	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y8
-	VFNMADD231PS consts<>+192(SB), Y13, Y8
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y8, Y13
-	VFMADD213PS  consts<>+288(SB), Y8, Y13
-	VFMADD213PS  consts<>+320(SB), Y8, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y8
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y1, Y13
+	VPERMILPS   Y12, Y0, Y13
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
 	VFMADD231PS Y8, Y12, Y12
-	VPAND       (DI), Y12, Y8
+	VPAND       (R8), Y12, Y8
 	VMOVUPS     Y8, (BX)
-	VADDPS      Y8, Y10, Y10
-	VADDPS      Y3, Y9, Y8
+	VADDPS      Y8, Y9, Y9
+	VADDPS      Y2, Y11, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y9
-	VFMADD231PS consts<>+96(SB), Y8, Y9
-	VSUBPS      Y2, Y9, Y12
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y8, Y11
+	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VFNMADD231PS Y4, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y12
-	VFMADD213PS  consts<>+256(SB), Y8, Y12
-	VFMADD213PS  consts<>+288(SB), Y8, Y12
-	VFMADD213PS  consts<>+320(SB), Y8, Y12
-	VFMADD213PS  consts<>+352(SB), Y12, Y8
+	VMOVAPS     Y7, Y12
+	VFMADD231PS Y6, Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y1, Y12
-	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y12, Y9
-	VFMADD231PS Y8, Y9, Y9
-	VPAND       32(DI), Y9, Y8
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y8, Y11, Y11
+	VPAND       32(R8), Y11, Y8
 	VMOVUPS     Y8, 32(BX)
-	VADDPS      Y8, Y11, Y11
+	VADDPS      Y8, Y10, Y10
 	VMOVUPS     64(DX), Y8
-	VMOVUPS     96(DX), Y9
-	VADDPS      Y3, Y8, Y8
+	VMOVUPS     96(DX), Y11
+	VADDPS      Y2, Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y12
-	VFMADD231PS consts<>+96(SB), Y8, Y12
-	VSUBPS      Y2, Y12, Y13
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y8, Y12
+	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y8
-	VFNMADD231PS consts<>+192(SB), Y13, Y8
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y8, Y13
-	VFMADD213PS  consts<>+288(SB), Y8, Y13
-	VFMADD213PS  consts<>+320(SB), Y8, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y8
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y1, Y13
+	VPERMILPS   Y12, Y0, Y13
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
 	VFMADD231PS Y8, Y12, Y12
-	VPAND       64(DI), Y12, Y8
+	VPAND       64(R8), Y12, Y8
 	VMOVUPS     Y8, 64(BX)
-	VADDPS      Y8, Y10, Y10
-	VADDPS      Y3, Y9, Y8
+	VADDPS      Y8, Y9, Y9
+	VADDPS      Y2, Y11, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y9
-	VFMADD231PS consts<>+96(SB), Y8, Y9
-	VSUBPS      Y2, Y9, Y12
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y8, Y11
+	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VFNMADD231PS Y4, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y12
-	VFMADD213PS  consts<>+256(SB), Y8, Y12
-	VFMADD213PS  consts<>+288(SB), Y8, Y12
-	VFMADD213PS  consts<>+320(SB), Y8, Y12
-	VFMADD213PS  consts<>+352(SB), Y12, Y8
+	VMOVAPS     Y7, Y12
+	VFMADD231PS Y6, Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y1, Y12
-	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y12, Y9
-	VFMADD231PS Y8, Y9, Y9
-	VPAND       96(DI), Y9, Y8
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y8, Y11, Y11
+	VPAND       96(R8), Y11, Y8
 	VMOVUPS     Y8, 96(BX)
-	VADDPS      Y8, Y11, Y11
+	VADDPS      Y8, Y10, Y10
 	ADDQ        $+128, DX
-	ADDQ        $+128, DI
+	ADDQ        $+128, R8
 	ADDQ        $+128, BX
-	ADDQ        $-32, SI
-	CMPQ        SI, $+32
+	ADDQ        $-32, DI
+	CMPQ        DI, $+32
 	JGE         sum_round
 
 sum_few:
-	CMPQ SI, $+16
+	CMPQ DI, $+16
 	JLT  sum_part
 
 sum_tile:
 	VMOVUPS (DX), Y8
-	VMOVUPS 32(DX), Y9
-	VADDPS  Y3, Y8, Y8
+	VMOVUPS 32(DX), Y11
+	VADDPS  Y2, Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y12
-	VFMADD231PS consts<>+96(SB), Y8, Y12
-	VSUBPS      Y2, Y12, Y13
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y8, Y12
+	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y8
-	VFNMADD231PS consts<>+192(SB), Y13, Y8
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y8, Y13
-	VFMADD213PS  consts<>+288(SB), Y8, Y13
-	VFMADD213PS  consts<>+320(SB), Y8, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y8
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y1, Y13
+	VPERMILPS   Y12, Y0, Y13
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
 	VFMADD231PS Y8, Y12, Y12
-	VPAND       (DI), Y12, Y8
+	VPAND       (R8), Y12, Y8
 	VMOVUPS     Y8, (BX)
-	VADDPS      Y8, Y10, Y10
-	VADDPS      Y3, Y9, Y8
+	VADDPS      Y8, Y9, Y9
+	VADDPS      Y2, Y11, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y9
-	VFMADD231PS consts<>+96(SB), Y8, Y9
-	VSUBPS      Y2, Y9, Y12
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y8, Y11
+	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VFNMADD231PS Y4, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y12
-	VFMADD213PS  consts<>+256(SB), Y8, Y12
-	VFMADD213PS  consts<>+288(SB), Y8, Y12
-	VFMADD213PS  consts<>+320(SB), Y8, Y12
-	VFMADD213PS  consts<>+352(SB), Y12, Y8
+	VMOVAPS     Y7, Y12
+	VFMADD231PS Y6, Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y1, Y12
-	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y12, Y9
-	VFMADD231PS Y8, Y9, Y9
-	VPAND       32(DI), Y9, Y8
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y8, Y11, Y11
+	VPAND       32(R8), Y11, Y8
 	VMOVUPS     Y8, 32(BX)
-	VADDPS      Y8, Y11, Y11
+	VADDPS      Y8, Y10, Y10
 	ADDQ        $+64, DX
-	ADDQ        $+64, DI
+	ADDQ        $+64, R8
 	ADDQ        $+64, BX
-	ADDQ        $-16, SI
-	CMPQ        SI, $+16
+	ADDQ        $-16, DI
+	CMPQ        DI, $+16
 	JGE         sum_tile
 
 sum_part:
-	CMPQ       SI, $+1
+	CMPQ       DI, $+1
 	JLT        sum_done
-	MOVQ       $0x00000008, R8
-	MOVQ       SI, R9
-	CMPQ       R9, R8
-	CMOVQGT    R8, R9
-	NEGQ       R9
-	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(R9*4), Y8
-	VMASKMOVPS (DX), Y8, Y9
-	VBLENDVPS  Y8, Y9, Y0, Y9
-	MOVQ       $0x00000000, R9
-	MOVQ       SI, R8
-	SUBQ       $+8, R8
-	CMOVQLT    R9, R8
 	MOVQ       $0x00000008, R9
-	MOVQ       R8, R10
+	MOVQ       DI, R10
 	CMPQ       R10, R9
 	CMOVQGT    R9, R10
 	NEGQ       R10
 	LEAQ       lane_mask<>+32(SB), R9
-	VMOVUPS    (R9)(R10*4), Y12
+	VMOVUPS    (R9)(R10*4), Y8
+	VMASKMOVPS (DX), Y8, Y11
+	VPXOR      Y12, Y12, Y12
+	VBLENDVPS  Y8, Y11, Y12, Y11
+	MOVQ       $0x00000000, R10
+	MOVQ       DI, R9
+	SUBQ       $+8, R9
+	CMOVQLT    R10, R9
+	MOVQ       $0x00000008, R10
+	MOVQ       R9, R11
+	CMPQ       R11, R10
+	CMOVQGT    R10, R11
+	NEGQ       R11
+	LEAQ       lane_mask<>+32(SB), R10
+	VMOVUPS    (R10)(R11*4), Y12
 	VMASKMOVPS 32(DX), Y12, Y13
-	VBLENDVPS  Y12, Y13, Y0, Y13
-	VADDPS     Y3, Y9, Y9
+	VPXOR      Y14, Y14, Y14
+	VBLENDVPS  Y12, Y13, Y14, Y13
+	VADDPS     Y2, Y11, Y11
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y14
-	VFMADD231PS consts<>+96(SB), Y9, Y14
-	VSUBPS      Y2, Y14, Y15
+	VMOVAPS     Y1, Y14
+	VFMADD231PS Y3, Y11, Y14
+	VSUBPS      Y1, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y15, Y9
-	VFNMADD231PS consts<>+192(SB), Y15, Y9
+	VFNMADD231PS Y4, Y15, Y11
+	VFNMADD231PS Y5, Y15, Y11
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y15
-	VFMADD213PS  consts<>+256(SB), Y9, Y15
-	VFMADD213PS  consts<>+288(SB), Y9, Y15
-	VFMADD213PS  consts<>+320(SB), Y9, Y15
-	VFMADD213PS  consts<>+352(SB), Y15, Y9
+	VMOVAPS     Y7, Y15
+	VFMADD231PS Y6, Y11, Y15
+	VFMADD213PS consts<>+288(SB), Y11, Y15
+	VFMADD213PS consts<>+320(SB), Y11, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y11
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y14, Y1, Y15
+	VPERMILPS   Y14, Y0, Y15
 	VPSLLD      $0x15, Y14, Y14
 	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y9, Y14, Y14
-	VPAND       (DI), Y14, Y9
-	VPAND       Y9, Y8, Y8
-	CMPQ        SI, $+8
+	VFMADD231PS Y11, Y14, Y14
+	VPAND       (R8), Y14, Y11
+	VPAND       Y11, Y8, Y8
+	CMPQ        DI, $+8
 	JLT         partless1
 	VMOVUPS     Y8, (BX)
 	JMP         partdone1
 
 partless1:
-	MOVQ         BX, R9
-	VMOVAPS      X8, X9
-	TESTQ        $0x00000004, SI
+	MOVQ         BX, R10
+	VMOVAPS      X8, X11
+	TESTQ        $0x00000004, DI
 	JEQ          partfour1
-	VMOVUPS      X9, (R9)
-	ADDQ         $+16, R9
-	VEXTRACTF128 $0x01, Y8, X9
+	VMOVUPS      X11, (R10)
+	ADDQ         $+16, R10
+	VEXTRACTF128 $0x01, Y8, X11
 
 partfour1:
-	TESTQ   $0x00000002, SI
+	TESTQ   $0x00000002, DI
 	JEQ     parttwo1
-	VMOVLPS X9, (R9)
-	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X9, X9
+	VMOVLPS X11, (R10)
+	ADDQ    $+8, R10
+	VPSRLDQ $0x08, X11, X11
 
 parttwo1:
-	TESTQ  $0x00000001, SI
+	TESTQ  $0x00000001, DI
 	JEQ    partdone1
-	VMOVSS X9, (R9)
+	VMOVSS X11, (R10)
 
 partdone1:
-	VADDPS Y8, Y10, Y10
-	VADDPS Y3, Y13, Y8
+	VADDPS Y8, Y9, Y9
+	VADDPS Y2, Y13, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y9
-	VFMADD231PS consts<>+96(SB), Y8, Y9
-	VSUBPS      Y2, Y9, Y13
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y8, Y11
+	VSUBPS      Y1, Y11, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y8
-	VFNMADD231PS consts<>+192(SB), Y13, Y8
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y8, Y13
-	VFMADD213PS  consts<>+288(SB), Y8, Y13
-	VFMADD213PS  consts<>+320(SB), Y8, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y8
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y1, Y13
-	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y13, Y9
-	VFMADD231PS Y8, Y9, Y9
-	VPAND       32(DI), Y9, Y8
+	VPERMILPS   Y11, Y0, Y13
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y13, Y11
+	VFMADD231PS Y8, Y11, Y11
+	VPAND       32(R8), Y11, Y8
 	VPAND       Y8, Y12, Y8
-	CMPQ        R8, $+8
+	CMPQ        R9, $+8
 	JLT         partless2
 	VMOVUPS     Y8, 32(BX)
 	JMP         partdone2
 
 partless2:
-	MOVQ         BX, SI
-	VMOVAPS      X8, X9
-	TESTQ        $0x00000004, R8
+	MOVQ         BX, DI
+	VMOVAPS      X8, X11
+	TESTQ        $0x00000004, R9
 	JEQ          partfour2
-	VMOVUPS      X9, 32(SI)
-	ADDQ         $+16, SI
-	VEXTRACTF128 $0x01, Y8, X9
+	VMOVUPS      X11, 32(DI)
+	ADDQ         $+16, DI
+	VEXTRACTF128 $0x01, Y8, X11
 
 partfour2:
-	TESTQ   $0x00000002, R8
+	TESTQ   $0x00000002, R9
 	JEQ     parttwo2
-	VMOVLPS X9, 32(SI)
-	ADDQ    $+8, SI
-	VPSRLDQ $0x08, X9, X9
+	VMOVLPS X11, 32(DI)
+	ADDQ    $+8, DI
+	VPSRLDQ $0x08, X11, X11
 
 parttwo2:
-	TESTQ  $0x00000001, R8
+	TESTQ  $0x00000001, R9
 	JEQ    partdone2
-	VMOVSS X9, 32(SI)
+	VMOVSS X11, 32(DI)
 
 partdone2:
-	VADDPS Y8, Y11, Y11
+	VADDPS Y8, Y10, Y10
 
 sum_done:
+	MOVQ         classes+40(FP), DI
+	CMPQ         DI, $+129
+	JLT          only
+	VCVTPS2PD    X9, Y8
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       (SI), Y8, Y8
+	VMOVUPS      Y8, (SI)
+	VADDPD       32(SI), Y9, Y9
+	VMOVUPS      Y9, 32(SI)
 	VCVTPS2PD    X10, Y8
 	VEXTRACTF128 $0x01, Y10, X9
 	VCVTPS2PD    X9, Y9
-	VADDPD       Y8, Y4, Y4
-	VADDPD       Y9, Y5, Y5
-	VCVTPS2PD    X11, Y8
-	VEXTRACTF128 $0x01, Y11, X9
-	VCVTPS2PD    X9, Y9
-	VADDPD       Y8, Y6, Y6
-	VADDPD       Y9, Y7, Y7
-	VMOVAPS      Y0, Y10
-	VMOVAPS      Y0, Y11
+	VADDPD       64(SI), Y8, Y8
+	VMOVUPS      Y8, 64(SI)
+	VADDPD       96(SI), Y9, Y9
+	VMOVUPS      Y9, 96(SI)
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y10, Y10, Y10
 	ADDQ         $-128, CX
 	ADDQ         $-128, AX
 	CMPQ         AX, $+1
 	JGE          sum_block
 	MOVQ         sums+8(FP), AX
-	VADDPD       Y6, Y4, Y4
-	VADDPD       Y7, Y5, Y5
-	VADDPD       Y5, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VADDPD       X5, X4, X4
-	VPERMILPD    $0x01, X4, X5
-	VADDSD       X5, X4, X4
-	VCVTSD2SS    X4, X4, X4
-	VMOVSS       X4, (AX)
-	MOVL         $0x00000000, 128(AX)
-	MOVL         $0x00000000, 256(AX)
-	MOVL         $0xffffffff, 640(AX)
+	VMOVUPS      (SI), Y8
+	VADDPD       64(SI), Y8, Y8
+	VMOVUPS      32(SI), Y9
+	VADDPD       96(SI), Y9, Y9
+	VADDPD       Y9, Y8, Y8
+	VEXTRACTF128 $0x01, Y8, X9
+	VADDPD       X9, X8, X8
+	VPERMILPD    $0x01, X8, X9
+	VADDSD       X9, X8, X8
+	VCVTSD2SS    X8, X8, X8
+	VMOVSS       X8, (AX)
+	JMP          summed
+
+only:
+	MOVQ         sums+8(FP), AX
+	VCVTPS2PD    X9, Y8
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y9
+	VCVTPS2PD    X10, Y11
+	VEXTRACTF128 $0x01, Y10, X10
+	VCVTPS2PD    X10, Y10
+	VADDPD       Y11, Y8, Y8
+	VADDPD       Y10, Y9, Y9
+	VADDPD       Y9, Y8, Y8
+	VEXTRACTF128 $0x01, Y8, X9
+	VADDPD       X9, X8, X8
+	VPERMILPD    $0x01, X8, X9
+	VADDSD       X9, X8, X8
+	VCVTSD2SS    X8, X8, X8
+	VMOVSS       X8, (AX)
+
+summed:
+	MOVQ sums+8(FP), AX
+	MOVL $0x00000000, 128(AX)
+	MOVL $0x00000000, 256(AX)
+	MOVL $0xffffffff, 640(AX)
 
 next:
 	ADDQ $+4, sums+8(FP)
@@ -11283,712 +11604,24 @@ slow:
 // func partSumAVX512(total *[16]float64, logits *float32, n int, label int, slow *int)
 // Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·partSumAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+960(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+64(SB), Z2
-	VBROADCASTSS consts<>+96(SB), Z3
-	VBROADCASTSS consts<>+160(SB), Z4
-	VBROADCASTSS consts<>+192(SB), Z5
-	VBROADCASTSS consts<>+224(SB), Z6
-	VBROADCASTSS consts<>+256(SB), Z7
-	VBROADCASTSS consts<>+288(SB), Z8
-	VBROADCASTSS consts<>+320(SB), Z9
-	VBROADCASTSS consts<>+352(SB), Z10
-	VMOVUPS      exp_one<>+0(SB), Z11
-	VBROADCASTSS consts<>+2176(SB), Z12
-	VMOVUPS      Z0, Z13
-	VMOVUPS      Z0, Z14
-	MOVQ         total+0(FP), AX
-	VMOVUPS      (AX), Z13
-	VMOVUPS      64(AX), Z14
+	VBROADCASTSS consts<>+128(SB), Z0
+	VBROADCASTSS consts<>+64(SB), Z1
+	VBROADCASTSS consts<>+96(SB), Z2
+	VBROADCASTSS consts<>+160(SB), Z3
+	VBROADCASTSS consts<>+192(SB), Z4
+	VBROADCASTSS consts<>+224(SB), Z5
+	VBROADCASTSS consts<>+256(SB), Z6
+	VBROADCASTSS consts<>+288(SB), Z7
+	VBROADCASTSS consts<>+320(SB), Z8
+	VBROADCASTSS consts<>+352(SB), Z9
+	VMOVUPS      exp_one<>+0(SB), Z10
+	VBROADCASTSS consts<>+2176(SB), Z11
 	MOVQ         n+16(FP), AX
 	MOVQ         label+24(FP), CX
 	MOVQ         logits+8(FP), DX
-	VMOVAPS      Z0, Z17
-	VMOVAPS      Z0, Z18
-
-sum_block:
-	MOVQ    $0x00000090, SI
-	MOVQ    CX, BX
-	CMPQ    BX, SI
-	CMOVQHI SI, BX
-	LEAQ    target<>+576(SB), SI
-	MOVQ    BX, BX
-	NEGQ    BX
-	LEAQ    (SI)(BX*4), SI
-	MOVQ    $0x00000080, DI
-	MOVQ    AX, BX
-	CMPQ    BX, DI
-	CMOVQHI DI, BX
-	CMPQ    BX, $+64
-	JLT     sum_few
-
-sum_round:
-	VMOVUPS (DX), Z15
-	VPANDD  (SI), Z15, Z16
-	VPMAXSD Z16, Z17, Z17
-	VADDPS  Z2, Z15, Z15
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z15, Z16
-	VSUBPS      Z1, Z16, Z19
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z19
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z19, Z16
-	VFMADD231PS Z15, Z16, Z16
-	VPANDD      (SI), Z16, Z15
-	VADDPS      Z15, Z18, Z18
-	VMOVUPS     64(DX), Z15
-	VPANDD      64(SI), Z15, Z16
-	VPMAXSD     Z16, Z17, Z17
-	VADDPS      Z2, Z15, Z15
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z15, Z16
-	VSUBPS      Z1, Z16, Z19
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z19
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z19, Z16
-	VFMADD231PS Z15, Z16, Z16
-	VPANDD      64(SI), Z16, Z15
-	VADDPS      Z15, Z18, Z18
-	VMOVUPS     128(DX), Z15
-	VPANDD      128(SI), Z15, Z16
-	VPMAXSD     Z16, Z17, Z17
-	VADDPS      Z2, Z15, Z15
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z15, Z16
-	VSUBPS      Z1, Z16, Z19
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z19
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z19, Z16
-	VFMADD231PS Z15, Z16, Z16
-	VPANDD      128(SI), Z16, Z15
-	VADDPS      Z15, Z18, Z18
-	VMOVUPS     192(DX), Z15
-	VPANDD      192(SI), Z15, Z16
-	VPMAXSD     Z16, Z17, Z17
-	VADDPS      Z2, Z15, Z15
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z15, Z16
-	VSUBPS      Z1, Z16, Z19
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z19
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z19, Z16
-	VFMADD231PS Z15, Z16, Z16
-	VPANDD      192(SI), Z16, Z15
-	VADDPS      Z15, Z18, Z18
-	ADDQ        $+256, DX
-	ADDQ        $+256, SI
-	ADDQ        $-64, BX
-	CMPQ        BX, $+64
-	JGE         sum_round
-
-sum_few:
-	CMPQ BX, $+16
-	JLT  sum_part
-
-sum_tile:
-	VMOVUPS (DX), Z15
-	VPANDD  (SI), Z15, Z16
-	VPMAXSD Z16, Z17, Z17
-	VADDPS  Z2, Z15, Z15
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z15, Z16
-	VSUBPS      Z1, Z16, Z19
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z19
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z19, Z16
-	VFMADD231PS Z15, Z16, Z16
-	VPANDD      (SI), Z16, Z15
-	VADDPS      Z15, Z18, Z18
-	ADDQ        $+64, DX
-	ADDQ        $+64, SI
-	ADDQ        $-16, BX
-	CMPQ        BX, $+16
-	JGE         sum_tile
-
-sum_part:
-	CMPQ    BX, $+1
-	JLT     sum_done
-	MOVL    $0x0000ffff, DI
-	BZHIL   BX, DI, DI
-	KMOVW   DI, K1
-	VMOVAPS Z0, Z15
-	VMOVUPS (DX), K1, Z15
-	VPANDD  (SI), Z15, Z16
-	VPMAXSD Z16, Z17, Z17
-	VADDPS  Z2, Z15, Z15
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z15, Z16
-	VSUBPS      Z1, Z16, Z19
-
-	// r = c - n ln2
-	VFNMADD231PS Z4, Z19, Z15
-	VFNMADD231PS Z5, Z19, Z15
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z19
-	VFMADD231PS Z6, Z15, Z19
-	VFMADD213PS Z8, Z15, Z19
-	VFMADD213PS Z9, Z15, Z19
-	VFMADD213PS Z10, Z19, Z15
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z19
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z19, Z16
-	VFMADD231PS Z15, Z16, Z16
-	VPANDD      (SI), Z16, Z15
-	VMOVAPS.Z   Z15, K1, Z15
-	VADDPS      Z15, Z18, Z18
-
-sum_done:
-	// any |z| > 40, but the target's?
-	VPCMPD        $0x06, Z12, Z17, K1
-	KORTESTW      K1, K1
-	JNE           slow
-	VCVTPS2PD     Y18, Z15
-	VEXTRACTF64X4 $0x01, Z18, Y16
-	VCVTPS2PD     Y16, Z16
-	VADDPD        Z15, Z13, Z13
-	VADDPD        Z16, Z14, Z14
-	VMOVAPS       Z0, Z18
-	ADDQ          $-128, CX
-	ADDQ          $-128, AX
-	CMPQ          AX, $+1
-	JGE           sum_block
-	MOVQ          total+0(FP), AX
-	VMOVUPS       Z13, (AX)
-	VMOVUPS       Z14, 64(AX)
-	VZEROUPPER
-	RET
-
-slow:
-	MOVQ slow+32(FP), AX
-	INCQ (AX)
-	VZEROUPPER
-	RET
-
-// func partSumAVX2(total *[16]float64, logits *float32, n int, label int, slow *int)
-// Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·partSumAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+960(SB), Y0
-	VMOVUPS      exp_one<>+0(SB), Y1
-	VMOVUPS      Y0, Y2
-	VMOVUPS      Y0, Y3
-	VMOVUPS      Y0, Y4
-	VMOVUPS      Y0, Y5
-	MOVQ         total+0(FP), AX
-	VMOVUPS      (AX), Y2
-	VMOVUPS      32(AX), Y3
-	VMOVUPS      64(AX), Y4
-	VMOVUPS      96(AX), Y5
-	MOVQ         n+16(FP), AX
-	MOVQ         label+24(FP), CX
-	MOVQ         logits+8(FP), DX
-	VMOVAPS      Y0, Y9
-	VMOVAPS      Y0, Y10
-	VMOVAPS      Y0, Y11
-	VMOVAPS      Y0, Y12
-
-sum_block:
-	MOVQ    $0x00000090, SI
-	MOVQ    CX, BX
-	CMPQ    BX, SI
-	CMOVQHI SI, BX
-	LEAQ    target<>+576(SB), SI
-	MOVQ    BX, BX
-	NEGQ    BX
-	LEAQ    (SI)(BX*4), SI
-	MOVQ    $0x00000080, DI
-	MOVQ    AX, BX
-	CMPQ    BX, DI
-	CMOVQHI DI, BX
-	CMPQ    BX, $+32
-	JLT     sum_few
-
-sum_round:
-	VMOVUPS (DX), Y6
-	VMOVUPS 32(DX), Y7
-	VPAND   (SI), Y6, Y8
-	VPMAXSD Y8, Y9, Y9
-	VPAND   32(SI), Y7, Y8
-	VPMAXSD Y8, Y10, Y10
-	VADDPS  consts<>+64(SB), Y6, Y6
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y8
-	VFMADD213PS  consts<>+128(SB), Y6, Y8
-	VSUBPS       consts<>+128(SB), Y8, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y6
-	VFNMADD231PS consts<>+192(SB), Y13, Y6
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y6, Y13
-	VFMADD213PS  consts<>+288(SB), Y6, Y13
-	VFMADD213PS  consts<>+320(SB), Y6, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y6
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y1, Y13
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y13, Y8
-	VFMADD231PS Y6, Y8, Y8
-	VPAND       (SI), Y8, Y6
-	VADDPS      Y6, Y11, Y11
-	VADDPS      consts<>+64(SB), Y7, Y6
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+128(SB), Y6, Y7
-	VSUBPS       consts<>+128(SB), Y7, Y8
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y8, Y6
-	VFNMADD231PS consts<>+192(SB), Y8, Y6
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y8
-	VFMADD213PS  consts<>+256(SB), Y6, Y8
-	VFMADD213PS  consts<>+288(SB), Y6, Y8
-	VFMADD213PS  consts<>+320(SB), Y6, Y8
-	VFMADD213PS  consts<>+352(SB), Y8, Y6
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y7, Y1, Y8
-	VPSLLD      $0x15, Y7, Y7
-	VPADDD      Y7, Y8, Y7
-	VFMADD231PS Y6, Y7, Y7
-	VPAND       32(SI), Y7, Y6
-	VADDPS      Y6, Y12, Y12
-	VMOVUPS     64(DX), Y6
-	VMOVUPS     96(DX), Y7
-	VPAND       64(SI), Y6, Y8
-	VPMAXSD     Y8, Y9, Y9
-	VPAND       96(SI), Y7, Y8
-	VPMAXSD     Y8, Y10, Y10
-	VADDPS      consts<>+64(SB), Y6, Y6
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y8
-	VFMADD213PS  consts<>+128(SB), Y6, Y8
-	VSUBPS       consts<>+128(SB), Y8, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y6
-	VFNMADD231PS consts<>+192(SB), Y13, Y6
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y6, Y13
-	VFMADD213PS  consts<>+288(SB), Y6, Y13
-	VFMADD213PS  consts<>+320(SB), Y6, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y6
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y1, Y13
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y13, Y8
-	VFMADD231PS Y6, Y8, Y8
-	VPAND       64(SI), Y8, Y6
-	VADDPS      Y6, Y11, Y11
-	VADDPS      consts<>+64(SB), Y7, Y6
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+128(SB), Y6, Y7
-	VSUBPS       consts<>+128(SB), Y7, Y8
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y8, Y6
-	VFNMADD231PS consts<>+192(SB), Y8, Y6
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y8
-	VFMADD213PS  consts<>+256(SB), Y6, Y8
-	VFMADD213PS  consts<>+288(SB), Y6, Y8
-	VFMADD213PS  consts<>+320(SB), Y6, Y8
-	VFMADD213PS  consts<>+352(SB), Y8, Y6
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y7, Y1, Y8
-	VPSLLD      $0x15, Y7, Y7
-	VPADDD      Y7, Y8, Y7
-	VFMADD231PS Y6, Y7, Y7
-	VPAND       96(SI), Y7, Y6
-	VADDPS      Y6, Y12, Y12
-	ADDQ        $+128, DX
-	ADDQ        $+128, SI
-	ADDQ        $-32, BX
-	CMPQ        BX, $+32
-	JGE         sum_round
-
-sum_few:
-	CMPQ BX, $+16
-	JLT  sum_part
-
-sum_tile:
-	VMOVUPS (DX), Y6
-	VMOVUPS 32(DX), Y7
-	VPAND   (SI), Y6, Y8
-	VPMAXSD Y8, Y9, Y9
-	VPAND   32(SI), Y7, Y8
-	VPMAXSD Y8, Y10, Y10
-	VADDPS  consts<>+64(SB), Y6, Y6
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y8
-	VFMADD213PS  consts<>+128(SB), Y6, Y8
-	VSUBPS       consts<>+128(SB), Y8, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y6
-	VFNMADD231PS consts<>+192(SB), Y13, Y6
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y6, Y13
-	VFMADD213PS  consts<>+288(SB), Y6, Y13
-	VFMADD213PS  consts<>+320(SB), Y6, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y6
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y1, Y13
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y13, Y8
-	VFMADD231PS Y6, Y8, Y8
-	VPAND       (SI), Y8, Y6
-	VADDPS      Y6, Y11, Y11
-	VADDPS      consts<>+64(SB), Y7, Y6
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+128(SB), Y6, Y7
-	VSUBPS       consts<>+128(SB), Y7, Y8
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y8, Y6
-	VFNMADD231PS consts<>+192(SB), Y8, Y6
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y8
-	VFMADD213PS  consts<>+256(SB), Y6, Y8
-	VFMADD213PS  consts<>+288(SB), Y6, Y8
-	VFMADD213PS  consts<>+320(SB), Y6, Y8
-	VFMADD213PS  consts<>+352(SB), Y8, Y6
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y7, Y1, Y8
-	VPSLLD      $0x15, Y7, Y7
-	VPADDD      Y7, Y8, Y7
-	VFMADD231PS Y6, Y7, Y7
-	VPAND       32(SI), Y7, Y6
-	VADDPS      Y6, Y12, Y12
-	ADDQ        $+64, DX
-	ADDQ        $+64, SI
-	ADDQ        $-16, BX
-	CMPQ        BX, $+16
-	JGE         sum_tile
-
-sum_part:
-	CMPQ       BX, $+1
-	JLT        sum_done
-	MOVQ       $0x00000008, DI
-	MOVQ       BX, R8
-	CMPQ       R8, DI
-	CMOVQGT    DI, R8
-	NEGQ       R8
-	LEAQ       lane_mask<>+32(SB), DI
-	VMOVUPS    (DI)(R8*4), Y6
-	VMASKMOVPS (DX), Y6, Y7
-	VBLENDVPS  Y6, Y7, Y0, Y7
-	MOVQ       $0x00000000, DI
-	MOVQ       BX, BX
-	SUBQ       $+8, BX
-	CMOVQLT    DI, BX
-	MOVQ       $0x00000008, DI
-	MOVQ       BX, BX
-	CMPQ       BX, DI
-	CMOVQGT    DI, BX
-	NEGQ       BX
-	LEAQ       lane_mask<>+32(SB), DI
-	VMOVUPS    (DI)(BX*4), Y8
-	VMASKMOVPS 32(DX), Y8, Y13
-	VBLENDVPS  Y8, Y13, Y0, Y13
-	VPAND      (SI), Y7, Y14
-	VPMAXSD    Y14, Y9, Y9
-	VPAND      32(SI), Y13, Y14
-	VPMAXSD    Y14, Y10, Y10
-	VADDPS     consts<>+64(SB), Y7, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y14
-	VFMADD213PS  consts<>+128(SB), Y7, Y14
-	VSUBPS       consts<>+128(SB), Y14, Y15
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y15, Y7
-	VFNMADD231PS consts<>+192(SB), Y15, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y15
-	VFMADD213PS  consts<>+256(SB), Y7, Y15
-	VFMADD213PS  consts<>+288(SB), Y7, Y15
-	VFMADD213PS  consts<>+320(SB), Y7, Y15
-	VFMADD213PS  consts<>+352(SB), Y15, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y14, Y1, Y15
-	VPSLLD      $0x15, Y14, Y14
-	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y7, Y14, Y14
-	VPAND       (SI), Y14, Y7
-	VPAND       Y7, Y6, Y6
-	VADDPS      Y6, Y11, Y11
-	VADDPS      consts<>+64(SB), Y13, Y6
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+128(SB), Y6, Y7
-	VSUBPS       consts<>+128(SB), Y7, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y6
-	VFNMADD231PS consts<>+192(SB), Y13, Y6
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y6, Y13
-	VFMADD213PS  consts<>+288(SB), Y6, Y13
-	VFMADD213PS  consts<>+320(SB), Y6, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y6
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y7, Y1, Y13
-	VPSLLD      $0x15, Y7, Y7
-	VPADDD      Y7, Y13, Y7
-	VFMADD231PS Y6, Y7, Y7
-	VPAND       32(SI), Y7, Y6
-	VPAND       Y6, Y8, Y6
-	VADDPS      Y6, Y12, Y12
-
-sum_done:
-	// any |z| > 40, but the target's?
-	VPMAXSD      Y10, Y9, Y6
-	VPCMPGTD     consts<>+2176(SB), Y6, Y6
-	VMOVMSKPS    Y6, BX
-	TESTL        BX, BX
-	JNE          slow
-	VCVTPS2PD    X11, Y6
-	VEXTRACTF128 $0x01, Y11, X7
-	VCVTPS2PD    X7, Y7
-	VADDPD       Y6, Y2, Y2
-	VADDPD       Y7, Y3, Y3
-	VCVTPS2PD    X12, Y6
-	VEXTRACTF128 $0x01, Y12, X7
-	VCVTPS2PD    X7, Y7
-	VADDPD       Y6, Y4, Y4
-	VADDPD       Y7, Y5, Y5
-	VMOVAPS      Y0, Y11
-	VMOVAPS      Y0, Y12
-	ADDQ         $-128, CX
-	ADDQ         $-128, AX
-	CMPQ         AX, $+1
-	JGE          sum_block
-	MOVQ         total+0(FP), AX
-	VMOVUPS      Y2, (AX)
-	VMOVUPS      Y3, 32(AX)
-	VMOVUPS      Y4, 64(AX)
-	VMOVUPS      Y5, 96(AX)
-	VZEROUPPER
-	RET
-
-slow:
-	MOVQ slow+32(FP), AX
-	INCQ (AX)
-	VZEROUPPER
-	RET
-
-// func partExpAVX512(dst *float32, total *[16]float64, logits *float32, n int, label int, slow *int)
-// Requires: AVX, AVX512F, BMI2, CMOV
-TEXT ·partExpAVX512(SB), NOSPLIT, $0-48
-	VBROADCASTSS consts<>+960(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+64(SB), Z2
-	VBROADCASTSS consts<>+96(SB), Z3
-	VBROADCASTSS consts<>+160(SB), Z4
-	VBROADCASTSS consts<>+192(SB), Z5
-	VBROADCASTSS consts<>+224(SB), Z6
-	VBROADCASTSS consts<>+256(SB), Z7
-	VBROADCASTSS consts<>+288(SB), Z8
-	VBROADCASTSS consts<>+320(SB), Z9
-	VBROADCASTSS consts<>+352(SB), Z10
-	VMOVUPS      exp_one<>+0(SB), Z11
-	VBROADCASTSS consts<>+2176(SB), Z12
-	VMOVUPS      Z0, Z13
-	VMOVUPS      Z0, Z14
-	MOVQ         total+8(FP), AX
-	VMOVUPS      (AX), Z13
-	VMOVUPS      64(AX), Z14
-	MOVQ         n+24(FP), AX
-	MOVQ         label+32(FP), CX
-	MOVQ         logits+16(FP), DX
-	VMOVAPS      Z0, Z16
-	MOVQ         AX, BX
-	MOVQ         CX, SI
-	MOVQ         DX, DI
-
-look_block:
-	MOVQ    $0x00000090, R9
-	MOVQ    SI, R8
-	CMPQ    R8, R9
-	CMOVQHI R9, R8
-	LEAQ    target<>+576(SB), R9
-	MOVQ    R8, R8
-	NEGQ    R8
-	LEAQ    (R9)(R8*4), R9
-	MOVQ    $0x00000080, R10
-	MOVQ    BX, R8
-	CMPQ    R8, R10
-	CMOVQHI R10, R8
-	CMPQ    R8, $+64
-	JLT     look_few
-
-look_round:
-	VMOVUPS (DI), Z15
-	VPANDD  (R9), Z15, Z15
-	VPMAXSD Z15, Z16, Z16
-	VMOVUPS 64(DI), Z15
-	VPANDD  64(R9), Z15, Z15
-	VPMAXSD Z15, Z16, Z16
-	VMOVUPS 128(DI), Z15
-	VPANDD  128(R9), Z15, Z15
-	VPMAXSD Z15, Z16, Z16
-	VMOVUPS 192(DI), Z15
-	VPANDD  192(R9), Z15, Z15
-	VPMAXSD Z15, Z16, Z16
-	ADDQ    $+256, DI
-	ADDQ    $+256, R9
-	ADDQ    $-64, R8
-	CMPQ    R8, $+64
-	JGE     look_round
-
-look_few:
-	CMPQ R8, $+16
-	JLT  look_part
-
-look_tile:
-	VMOVUPS (DI), Z15
-	VPANDD  (R9), Z15, Z15
-	VPMAXSD Z15, Z16, Z16
-	ADDQ    $+64, DI
-	ADDQ    $+64, R9
-	ADDQ    $-16, R8
-	CMPQ    R8, $+16
-	JGE     look_tile
-
-look_part:
-	CMPQ    R8, $+1
-	JLT     look_done
-	MOVL    $0x0000ffff, R10
-	BZHIL   R8, R10, R10
-	KMOVW   R10, K1
-	VMOVAPS Z0, Z15
-	VMOVUPS (DI), K1, Z15
-	VPANDD  (R9), Z15, Z15
-	VPMAXSD Z15, Z16, Z16
-
-look_done:
-	ADDQ $-128, SI
-	ADDQ $-128, BX
-	CMPQ BX, $+1
-	JGE  look_block
-
-	// any |z| > 40, but the target's?
-	VPCMPD   $0x06, Z12, Z16, K1
-	KORTESTW K1, K1
-	JNE      slow
-	MOVQ     dst+0(FP), BX
-	VMOVAPS  Z0, Z15
+	VPXORD       Z14, Z14, Z14
+	VPXORD       Z15, Z15, Z15
+	MOVQ         total+0(FP), BX
 
 sum_block:
 	MOVQ    $0x00000090, DI
@@ -12008,116 +11641,119 @@ sum_block:
 
 sum_round:
 	VMOVUPS (DX), Z12
-	VADDPS  Z2, Z12, Z12
+	VPANDD  (DI), Z12, Z13
+	VPMAXSD Z13, Z14, Z14
+	VADDPS  Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z12, Z16
-	VSUBPS      Z1, Z16, Z17
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z12, Z13
+	VSUBPS      Z0, Z13, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z12
-	VFNMADD231PS Z5, Z17, Z12
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z12, Z17
-	VFMADD213PS Z8, Z12, Z17
-	VFMADD213PS Z9, Z12, Z17
-	VFMADD213PS Z10, Z17, Z12
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z12, Z16, Z16
-	VPANDD      (DI), Z16, Z12
-	VMOVUPS     Z12, (BX)
+	VPERMPS     Z10, Z13, Z16
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z16, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VPANDD      (DI), Z13, Z12
 	VADDPS      Z12, Z15, Z15
 	VMOVUPS     64(DX), Z12
-	VADDPS      Z2, Z12, Z12
+	VPANDD      64(DI), Z12, Z13
+	VPMAXSD     Z13, Z14, Z14
+	VADDPS      Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z12, Z16
-	VSUBPS      Z1, Z16, Z17
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z12, Z13
+	VSUBPS      Z0, Z13, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z12
-	VFNMADD231PS Z5, Z17, Z12
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z12, Z17
-	VFMADD213PS Z8, Z12, Z17
-	VFMADD213PS Z9, Z12, Z17
-	VFMADD213PS Z10, Z17, Z12
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z12, Z16, Z16
-	VPANDD      64(DI), Z16, Z12
-	VMOVUPS     Z12, 64(BX)
+	VPERMPS     Z10, Z13, Z16
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z16, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VPANDD      64(DI), Z13, Z12
 	VADDPS      Z12, Z15, Z15
 	VMOVUPS     128(DX), Z12
-	VADDPS      Z2, Z12, Z12
+	VPANDD      128(DI), Z12, Z13
+	VPMAXSD     Z13, Z14, Z14
+	VADDPS      Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z12, Z16
-	VSUBPS      Z1, Z16, Z17
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z12, Z13
+	VSUBPS      Z0, Z13, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z12
-	VFNMADD231PS Z5, Z17, Z12
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z12, Z17
-	VFMADD213PS Z8, Z12, Z17
-	VFMADD213PS Z9, Z12, Z17
-	VFMADD213PS Z10, Z17, Z12
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z12, Z16, Z16
-	VPANDD      128(DI), Z16, Z12
-	VMOVUPS     Z12, 128(BX)
+	VPERMPS     Z10, Z13, Z16
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z16, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VPANDD      128(DI), Z13, Z12
 	VADDPS      Z12, Z15, Z15
 	VMOVUPS     192(DX), Z12
-	VADDPS      Z2, Z12, Z12
+	VPANDD      192(DI), Z12, Z13
+	VPMAXSD     Z13, Z14, Z14
+	VADDPS      Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z12, Z16
-	VSUBPS      Z1, Z16, Z17
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z12, Z13
+	VSUBPS      Z0, Z13, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z12
-	VFNMADD231PS Z5, Z17, Z12
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z12, Z17
-	VFMADD213PS Z8, Z12, Z17
-	VFMADD213PS Z9, Z12, Z17
-	VFMADD213PS Z10, Z17, Z12
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z12, Z16, Z16
-	VPANDD      192(DI), Z16, Z12
-	VMOVUPS     Z12, 192(BX)
+	VPERMPS     Z10, Z13, Z16
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z16, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VPANDD      192(DI), Z13, Z12
 	VADDPS      Z12, Z15, Z15
 	ADDQ        $+256, DX
 	ADDQ        $+256, DI
-	ADDQ        $+256, BX
 	ADDQ        $-64, SI
 	CMPQ        SI, $+64
 	JGE         sum_round
@@ -12128,35 +11764,35 @@ sum_few:
 
 sum_tile:
 	VMOVUPS (DX), Z12
-	VADDPS  Z2, Z12, Z12
+	VPANDD  (DI), Z12, Z13
+	VPMAXSD Z13, Z14, Z14
+	VADDPS  Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z12, Z16
-	VSUBPS      Z1, Z16, Z17
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z12, Z13
+	VSUBPS      Z0, Z13, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z12
-	VFNMADD231PS Z5, Z17, Z12
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z12, Z17
-	VFMADD213PS Z8, Z12, Z17
-	VFMADD213PS Z9, Z12, Z17
-	VFMADD213PS Z10, Z17, Z12
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z12, Z16, Z16
-	VPANDD      (DI), Z16, Z12
-	VMOVUPS     Z12, (BX)
+	VPERMPS     Z10, Z13, Z16
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z16, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VPANDD      (DI), Z13, Z12
 	VADDPS      Z12, Z15, Z15
 	ADDQ        $+64, DX
 	ADDQ        $+64, DI
-	ADDQ        $+64, BX
 	ADDQ        $-16, SI
 	CMPQ        SI, $+16
 	JGE         sum_tile
@@ -12167,50 +11803,719 @@ sum_part:
 	MOVL    $0x0000ffff, R8
 	BZHIL   SI, R8, R8
 	KMOVW   R8, K1
-	VMOVAPS Z0, Z12
+	VPXORD  Z12, Z12, Z12
 	VMOVUPS (DX), K1, Z12
-	VADDPS  Z2, Z12, Z12
+	VPANDD  (DI), Z12, Z13
+	VPMAXSD Z13, Z14, Z14
+	VADDPS  Z1, Z12, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z16
-	VFMADD231PS Z3, Z12, Z16
-	VSUBPS      Z1, Z16, Z17
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z12, Z13
+	VSUBPS      Z0, Z13, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z4, Z17, Z12
-	VFNMADD231PS Z5, Z17, Z12
+	VFNMADD231PS Z3, Z16, Z12
+	VFNMADD231PS Z4, Z16, Z12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z7, Z17
-	VFMADD231PS Z6, Z12, Z17
-	VFMADD213PS Z8, Z12, Z17
-	VFMADD213PS Z9, Z12, Z17
-	VFMADD213PS Z10, Z17, Z12
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z12, Z16
+	VFMADD213PS Z7, Z12, Z16
+	VFMADD213PS Z8, Z12, Z16
+	VFMADD213PS Z9, Z16, Z12
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z11, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z12, Z16, Z16
-	VPANDD      (DI), Z16, Z12
+	VPERMPS     Z10, Z13, Z16
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z16, Z13
+	VFMADD231PS Z12, Z13, Z13
+	VPANDD      (DI), Z13, Z12
 	VMOVAPS.Z   Z12, K1, Z12
-	VMOVUPS     Z12, K1, (BX)
 	VADDPS      Z12, Z15, Z15
 
 sum_done:
+	// any |z| > 40, but the target's?
+	VPCMPD        $0x06, Z11, Z14, K1
+	KORTESTW      K1, K1
+	JNE           slow
 	VCVTPS2PD     Y15, Z12
-	VEXTRACTF64X4 $0x01, Z15, Y15
-	VCVTPS2PD     Y15, Z15
-	VADDPD        Z12, Z13, Z13
-	VADDPD        Z15, Z14, Z14
-	VMOVAPS       Z0, Z15
+	VEXTRACTF64X4 $0x01, Z15, Y13
+	VCVTPS2PD     Y13, Z13
+	VADDPD        (BX), Z12, Z12
+	VMOVUPS       Z12, (BX)
+	VADDPD        64(BX), Z13, Z13
+	VMOVUPS       Z13, 64(BX)
+	VPXORD        Z15, Z15, Z15
 	ADDQ          $-128, CX
 	ADDQ          $-128, AX
 	CMPQ          AX, $+1
 	JGE           sum_block
-	MOVQ          total+8(FP), AX
-	VMOVUPS       Z13, (AX)
-	VMOVUPS       Z14, 64(AX)
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+32(FP), AX
+	INCQ (AX)
+	VZEROUPPER
+	RET
+
+// func partSumAVX2(total *[16]float64, logits *float32, n int, label int, slow *int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·partSumAVX2(SB), NOSPLIT, $0-40
+	VMOVUPS      exp_one<>+0(SB), Y0
+	VBROADCASTSS consts<>+128(SB), Y1
+	VBROADCASTSS consts<>+64(SB), Y2
+	VBROADCASTSS consts<>+96(SB), Y3
+	VBROADCASTSS consts<>+160(SB), Y4
+	VBROADCASTSS consts<>+192(SB), Y5
+	VBROADCASTSS consts<>+224(SB), Y6
+	MOVQ         n+16(FP), AX
+	MOVQ         label+24(FP), CX
+	MOVQ         logits+8(FP), DX
+	VPXOR        Y10, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VPXOR        Y12, Y12, Y12
+	MOVQ         total+0(FP), BX
+
+sum_block:
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+32
+	JLT     sum_few
+
+sum_round:
+	VMOVUPS (DX), Y7
+	VMOVUPS 32(DX), Y8
+	VPAND   (DI), Y7, Y9
+	VPMAXSD Y9, Y10, Y10
+	VPAND   32(DI), Y8, Y9
+	VPMAXSD Y9, Y10, Y10
+	VADDPS  Y2, Y7, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y9
+	VFMADD231PS Y3, Y7, Y9
+	VSUBPS      Y1, Y9, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y13
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y13, Y9
+	VFMADD231PS Y7, Y9, Y9
+	VPAND       (DI), Y9, Y7
+	VADDPS      Y7, Y11, Y11
+	VADDPS      Y2, Y8, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y8
+	VFMADD231PS Y3, Y7, Y8
+	VSUBPS      Y1, Y8, Y9
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y9, Y7
+	VFNMADD231PS Y5, Y9, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y9
+	VFMADD213PS consts<>+256(SB), Y6, Y9
+	VFMADD213PS consts<>+288(SB), Y7, Y9
+	VFMADD213PS consts<>+320(SB), Y7, Y9
+	VFMADD213PS consts<>+352(SB), Y9, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y0, Y9
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y9, Y8
+	VFMADD231PS Y7, Y8, Y8
+	VPAND       32(DI), Y8, Y7
+	VADDPS      Y7, Y12, Y12
+	VMOVUPS     64(DX), Y7
+	VMOVUPS     96(DX), Y8
+	VPAND       64(DI), Y7, Y9
+	VPMAXSD     Y9, Y10, Y10
+	VPAND       96(DI), Y8, Y9
+	VPMAXSD     Y9, Y10, Y10
+	VADDPS      Y2, Y7, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y9
+	VFMADD231PS Y3, Y7, Y9
+	VSUBPS      Y1, Y9, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y13
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y13, Y9
+	VFMADD231PS Y7, Y9, Y9
+	VPAND       64(DI), Y9, Y7
+	VADDPS      Y7, Y11, Y11
+	VADDPS      Y2, Y8, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y8
+	VFMADD231PS Y3, Y7, Y8
+	VSUBPS      Y1, Y8, Y9
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y9, Y7
+	VFNMADD231PS Y5, Y9, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y9
+	VFMADD213PS consts<>+256(SB), Y6, Y9
+	VFMADD213PS consts<>+288(SB), Y7, Y9
+	VFMADD213PS consts<>+320(SB), Y7, Y9
+	VFMADD213PS consts<>+352(SB), Y9, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y0, Y9
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y9, Y8
+	VFMADD231PS Y7, Y8, Y8
+	VPAND       96(DI), Y8, Y7
+	VADDPS      Y7, Y12, Y12
+	ADDQ        $+128, DX
+	ADDQ        $+128, DI
+	ADDQ        $-32, SI
+	CMPQ        SI, $+32
+	JGE         sum_round
+
+sum_few:
+	CMPQ SI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VMOVUPS (DX), Y7
+	VMOVUPS 32(DX), Y8
+	VPAND   (DI), Y7, Y9
+	VPMAXSD Y9, Y10, Y10
+	VPAND   32(DI), Y8, Y9
+	VPMAXSD Y9, Y10, Y10
+	VADDPS  Y2, Y7, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y9
+	VFMADD231PS Y3, Y7, Y9
+	VSUBPS      Y1, Y9, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y13
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y13, Y9
+	VFMADD231PS Y7, Y9, Y9
+	VPAND       (DI), Y9, Y7
+	VADDPS      Y7, Y11, Y11
+	VADDPS      Y2, Y8, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y8
+	VFMADD231PS Y3, Y7, Y8
+	VSUBPS      Y1, Y8, Y9
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y9, Y7
+	VFNMADD231PS Y5, Y9, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y9
+	VFMADD213PS consts<>+256(SB), Y6, Y9
+	VFMADD213PS consts<>+288(SB), Y7, Y9
+	VFMADD213PS consts<>+320(SB), Y7, Y9
+	VFMADD213PS consts<>+352(SB), Y9, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y0, Y9
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y9, Y8
+	VFMADD231PS Y7, Y8, Y8
+	VPAND       32(DI), Y8, Y7
+	VADDPS      Y7, Y12, Y12
+	ADDQ        $+64, DX
+	ADDQ        $+64, DI
+	ADDQ        $-16, SI
+	CMPQ        SI, $+16
+	JGE         sum_tile
+
+sum_part:
+	CMPQ       SI, $+1
+	JLT        sum_done
+	MOVQ       $0x00000008, R8
+	MOVQ       SI, R9
+	CMPQ       R9, R8
+	CMOVQGT    R8, R9
+	NEGQ       R9
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(R9*4), Y7
+	VMASKMOVPS (DX), Y7, Y8
+	VPXOR      Y9, Y9, Y9
+	VBLENDVPS  Y7, Y8, Y9, Y8
+	MOVQ       $0x00000000, R8
+	MOVQ       SI, SI
+	SUBQ       $+8, SI
+	CMOVQLT    R8, SI
+	MOVQ       $0x00000008, R8
+	MOVQ       SI, SI
+	CMPQ       SI, R8
+	CMOVQGT    R8, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(SI*4), Y9
+	VMASKMOVPS 32(DX), Y9, Y13
+	VPXOR      Y14, Y14, Y14
+	VBLENDVPS  Y9, Y13, Y14, Y13
+	VPAND      (DI), Y8, Y14
+	VPMAXSD    Y14, Y10, Y10
+	VPAND      32(DI), Y13, Y14
+	VPMAXSD    Y14, Y10, Y10
+	VADDPS     Y2, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y14
+	VFMADD231PS Y3, Y8, Y14
+	VSUBPS      Y1, Y14, Y15
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y15, Y8
+	VFNMADD231PS Y5, Y15, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y8, Y15
+	VFMADD213PS consts<>+256(SB), Y6, Y15
+	VFMADD213PS consts<>+288(SB), Y8, Y15
+	VFMADD213PS consts<>+320(SB), Y8, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y8, Y14, Y14
+	VPAND       (DI), Y14, Y8
+	VPAND       Y8, Y7, Y7
+	VADDPS      Y7, Y11, Y11
+	VADDPS      Y2, Y13, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y8
+	VFMADD231PS Y3, Y7, Y8
+	VSUBPS      Y1, Y8, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y0, Y13
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y13, Y8
+	VFMADD231PS Y7, Y8, Y8
+	VPAND       32(DI), Y8, Y7
+	VPAND       Y7, Y9, Y7
+	VADDPS      Y7, Y12, Y12
+
+sum_done:
+	// any |z| > 40, but the target's?
+	VPCMPGTD     consts<>+2176(SB), Y10, Y7
+	VMOVMSKPS    Y7, SI
+	TESTL        SI, SI
+	JNE          slow
+	VCVTPS2PD    X11, Y7
+	VEXTRACTF128 $0x01, Y11, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       (BX), Y7, Y7
+	VMOVUPS      Y7, (BX)
+	VADDPD       32(BX), Y8, Y8
+	VMOVUPS      Y8, 32(BX)
+	VCVTPS2PD    X12, Y7
+	VEXTRACTF128 $0x01, Y12, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       64(BX), Y7, Y7
+	VMOVUPS      Y7, 64(BX)
+	VADDPD       96(BX), Y8, Y8
+	VMOVUPS      Y8, 96(BX)
+	VPXOR        Y11, Y11, Y11
+	VPXOR        Y12, Y12, Y12
+	ADDQ         $-128, CX
+	ADDQ         $-128, AX
+	CMPQ         AX, $+1
+	JGE          sum_block
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+32(FP), AX
+	INCQ (AX)
+	VZEROUPPER
+	RET
+
+// func partExpAVX512(dst *float32, total *[16]float64, logits *float32, n int, label int, slow *int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·partExpAVX512(SB), NOSPLIT, $0-48
+	VBROADCASTSS consts<>+128(SB), Z0
+	VBROADCASTSS consts<>+64(SB), Z1
+	VBROADCASTSS consts<>+96(SB), Z2
+	VBROADCASTSS consts<>+160(SB), Z3
+	VBROADCASTSS consts<>+192(SB), Z4
+	VBROADCASTSS consts<>+224(SB), Z5
+	VBROADCASTSS consts<>+256(SB), Z6
+	VBROADCASTSS consts<>+288(SB), Z7
+	VBROADCASTSS consts<>+320(SB), Z8
+	VBROADCASTSS consts<>+352(SB), Z9
+	VMOVUPS      exp_one<>+0(SB), Z10
+	VBROADCASTSS consts<>+2176(SB), Z11
+	MOVQ         n+24(FP), AX
+	MOVQ         label+32(FP), CX
+	MOVQ         logits+16(FP), DX
+	VPXORD       Z13, Z13, Z13
+	MOVQ         AX, BX
+	MOVQ         CX, SI
+	MOVQ         DX, DI
+
+look_block:
+	MOVQ    $0x00000090, R9
+	MOVQ    SI, R8
+	CMPQ    R8, R9
+	CMOVQHI R9, R8
+	LEAQ    target<>+576(SB), R9
+	MOVQ    R8, R8
+	NEGQ    R8
+	LEAQ    (R9)(R8*4), R9
+	MOVQ    $0x00000080, R10
+	MOVQ    BX, R8
+	CMPQ    R8, R10
+	CMOVQHI R10, R8
+	CMPQ    R8, $+64
+	JLT     look_few
+
+look_round:
+	VMOVUPS (DI), Z12
+	VPANDD  (R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+	VMOVUPS 64(DI), Z12
+	VPANDD  64(R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+	VMOVUPS 128(DI), Z12
+	VPANDD  128(R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+	VMOVUPS 192(DI), Z12
+	VPANDD  192(R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+	ADDQ    $+256, DI
+	ADDQ    $+256, R9
+	ADDQ    $-64, R8
+	CMPQ    R8, $+64
+	JGE     look_round
+
+look_few:
+	CMPQ R8, $+16
+	JLT  look_part
+
+look_tile:
+	VMOVUPS (DI), Z12
+	VPANDD  (R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+	ADDQ    $+64, DI
+	ADDQ    $+64, R9
+	ADDQ    $-16, R8
+	CMPQ    R8, $+16
+	JGE     look_tile
+
+look_part:
+	CMPQ    R8, $+1
+	JLT     look_done
+	MOVL    $0x0000ffff, R10
+	BZHIL   R8, R10, R10
+	KMOVW   R10, K1
+	VPXORD  Z12, Z12, Z12
+	VMOVUPS (DI), K1, Z12
+	VPANDD  (R9), Z12, Z12
+	VPMAXSD Z12, Z13, Z13
+
+look_done:
+	ADDQ $-128, SI
+	ADDQ $-128, BX
+	CMPQ BX, $+1
+	JGE  look_block
+
+	// any |z| > 40, but the target's?
+	VPCMPD   $0x06, Z11, Z13, K1
+	KORTESTW K1, K1
+	JNE      slow
+	MOVQ     dst+0(FP), BX
+	VPXORD   Z12, Z12, Z12
+	MOVQ     total+8(FP), SI
+
+sum_block:
+	MOVQ    $0x00000090, R8
+	MOVQ    CX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	LEAQ    target<>+576(SB), R8
+	MOVQ    DI, DI
+	NEGQ    DI
+	LEAQ    (R8)(DI*4), R8
+	MOVQ    $0x00000080, R9
+	MOVQ    AX, DI
+	CMPQ    DI, R9
+	CMOVQHI R9, DI
+	CMPQ    DI, $+64
+	JLT     sum_few
+
+sum_round:
+	VMOVUPS (DX), Z11
+	VADDPS  Z1, Z11, Z11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z11, Z13
+	VSUBPS      Z0, Z13, Z14
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z14, Z11
+	VFNMADD231PS Z4, Z14, Z11
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z14
+	VFMADD231PS Z5, Z11, Z14
+	VFMADD213PS Z7, Z11, Z14
+	VFMADD213PS Z8, Z11, Z14
+	VFMADD213PS Z9, Z14, Z11
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z14
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z14, Z13
+	VFMADD231PS Z11, Z13, Z13
+	VPANDD      (R8), Z13, Z11
+	VMOVUPS     Z11, (BX)
+	VADDPS      Z11, Z12, Z12
+	VMOVUPS     64(DX), Z11
+	VADDPS      Z1, Z11, Z11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z11, Z13
+	VSUBPS      Z0, Z13, Z14
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z14, Z11
+	VFNMADD231PS Z4, Z14, Z11
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z14
+	VFMADD231PS Z5, Z11, Z14
+	VFMADD213PS Z7, Z11, Z14
+	VFMADD213PS Z8, Z11, Z14
+	VFMADD213PS Z9, Z14, Z11
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z14
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z14, Z13
+	VFMADD231PS Z11, Z13, Z13
+	VPANDD      64(R8), Z13, Z11
+	VMOVUPS     Z11, 64(BX)
+	VADDPS      Z11, Z12, Z12
+	VMOVUPS     128(DX), Z11
+	VADDPS      Z1, Z11, Z11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z11, Z13
+	VSUBPS      Z0, Z13, Z14
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z14, Z11
+	VFNMADD231PS Z4, Z14, Z11
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z14
+	VFMADD231PS Z5, Z11, Z14
+	VFMADD213PS Z7, Z11, Z14
+	VFMADD213PS Z8, Z11, Z14
+	VFMADD213PS Z9, Z14, Z11
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z14
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z14, Z13
+	VFMADD231PS Z11, Z13, Z13
+	VPANDD      128(R8), Z13, Z11
+	VMOVUPS     Z11, 128(BX)
+	VADDPS      Z11, Z12, Z12
+	VMOVUPS     192(DX), Z11
+	VADDPS      Z1, Z11, Z11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z11, Z13
+	VSUBPS      Z0, Z13, Z14
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z14, Z11
+	VFNMADD231PS Z4, Z14, Z11
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z14
+	VFMADD231PS Z5, Z11, Z14
+	VFMADD213PS Z7, Z11, Z14
+	VFMADD213PS Z8, Z11, Z14
+	VFMADD213PS Z9, Z14, Z11
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z14
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z14, Z13
+	VFMADD231PS Z11, Z13, Z13
+	VPANDD      192(R8), Z13, Z11
+	VMOVUPS     Z11, 192(BX)
+	VADDPS      Z11, Z12, Z12
+	ADDQ        $+256, DX
+	ADDQ        $+256, R8
+	ADDQ        $+256, BX
+	ADDQ        $-64, DI
+	CMPQ        DI, $+64
+	JGE         sum_round
+
+sum_few:
+	CMPQ DI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VMOVUPS (DX), Z11
+	VADDPS  Z1, Z11, Z11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z11, Z13
+	VSUBPS      Z0, Z13, Z14
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z14, Z11
+	VFNMADD231PS Z4, Z14, Z11
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z14
+	VFMADD231PS Z5, Z11, Z14
+	VFMADD213PS Z7, Z11, Z14
+	VFMADD213PS Z8, Z11, Z14
+	VFMADD213PS Z9, Z14, Z11
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z14
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z14, Z13
+	VFMADD231PS Z11, Z13, Z13
+	VPANDD      (R8), Z13, Z11
+	VMOVUPS     Z11, (BX)
+	VADDPS      Z11, Z12, Z12
+	ADDQ        $+64, DX
+	ADDQ        $+64, R8
+	ADDQ        $+64, BX
+	ADDQ        $-16, DI
+	CMPQ        DI, $+16
+	JGE         sum_tile
+
+sum_part:
+	CMPQ    DI, $+1
+	JLT     sum_done
+	MOVL    $0x0000ffff, R9
+	BZHIL   DI, R9, R9
+	KMOVW   R9, K1
+	VPXORD  Z11, Z11, Z11
+	VMOVUPS (DX), K1, Z11
+	VADDPS  Z1, Z11, Z11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z11, Z13
+	VSUBPS      Z0, Z13, Z14
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z14, Z11
+	VFNMADD231PS Z4, Z14, Z11
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z14
+	VFMADD231PS Z5, Z11, Z14
+	VFMADD213PS Z7, Z11, Z14
+	VFMADD213PS Z8, Z11, Z14
+	VFMADD213PS Z9, Z14, Z11
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z14
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z14, Z13
+	VFMADD231PS Z11, Z13, Z13
+	VPANDD      (R8), Z13, Z11
+	VMOVAPS.Z   Z11, K1, Z11
+	VMOVUPS     Z11, K1, (BX)
+	VADDPS      Z11, Z12, Z12
+
+sum_done:
+	VCVTPS2PD     Y12, Z11
+	VEXTRACTF64X4 $0x01, Z12, Y12
+	VCVTPS2PD     Y12, Z12
+	VADDPD        (SI), Z11, Z11
+	VMOVUPS       Z11, (SI)
+	VADDPD        64(SI), Z12, Z12
+	VMOVUPS       Z12, 64(SI)
+	VPXORD        Z12, Z12, Z12
+	ADDQ          $-128, CX
+	ADDQ          $-128, AX
+	CMPQ          AX, $+1
+	JGE           sum_block
 	VZEROUPPER
 	RET
 
@@ -12223,24 +12528,18 @@ slow:
 // func partExpAVX2(dst *float32, total *[16]float64, logits *float32, n int, label int, slow *int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·partExpAVX2(SB), NOSPLIT, $0-48
-	VBROADCASTSS consts<>+960(SB), Y0
-	VMOVUPS      exp_one<>+0(SB), Y1
-	VBROADCASTSS consts<>+128(SB), Y2
-	VBROADCASTSS consts<>+64(SB), Y3
-	VMOVUPS      Y0, Y4
-	VMOVUPS      Y0, Y5
-	VMOVUPS      Y0, Y6
-	VMOVUPS      Y0, Y7
-	MOVQ         total+8(FP), AX
-	VMOVUPS      (AX), Y4
-	VMOVUPS      32(AX), Y5
-	VMOVUPS      64(AX), Y6
-	VMOVUPS      96(AX), Y7
+	VMOVUPS      exp_one<>+0(SB), Y0
+	VBROADCASTSS consts<>+128(SB), Y1
+	VBROADCASTSS consts<>+64(SB), Y2
+	VBROADCASTSS consts<>+96(SB), Y3
+	VBROADCASTSS consts<>+160(SB), Y4
+	VBROADCASTSS consts<>+192(SB), Y5
+	VBROADCASTSS consts<>+224(SB), Y6
+	VBROADCASTSS consts<>+256(SB), Y7
 	MOVQ         n+24(FP), AX
 	MOVQ         label+32(FP), CX
 	MOVQ         logits+16(FP), DX
-	VMOVAPS      Y0, Y9
-	VMOVAPS      Y0, Y10
+	VPXOR        Y9, Y9, Y9
 	MOVQ         AX, BX
 	MOVQ         CX, SI
 	MOVQ         DX, DI
@@ -12267,13 +12566,13 @@ look_round:
 	VPMAXSD Y8, Y9, Y9
 	VMOVUPS 32(DI), Y8
 	VPAND   32(R9), Y8, Y8
-	VPMAXSD Y8, Y10, Y10
+	VPMAXSD Y8, Y9, Y9
 	VMOVUPS 64(DI), Y8
 	VPAND   64(R9), Y8, Y8
 	VPMAXSD Y8, Y9, Y9
 	VMOVUPS 96(DI), Y8
 	VPAND   96(R9), Y8, Y8
-	VPMAXSD Y8, Y10, Y10
+	VPMAXSD Y8, Y9, Y9
 	ADDQ    $+128, DI
 	ADDQ    $+128, R9
 	ADDQ    $-32, R8
@@ -12290,7 +12589,7 @@ look_tile:
 	VPMAXSD Y8, Y9, Y9
 	VMOVUPS 32(DI), Y8
 	VPAND   32(R9), Y8, Y8
-	VPMAXSD Y8, Y10, Y10
+	VPMAXSD Y8, Y9, Y9
 	ADDQ    $+64, DI
 	ADDQ    $+64, R9
 	ADDQ    $-16, R8
@@ -12307,8 +12606,9 @@ look_part:
 	NEGQ       R11
 	LEAQ       lane_mask<>+32(SB), R10
 	VMOVUPS    (R10)(R11*4), Y8
-	VMASKMOVPS (DI), Y8, Y11
-	VBLENDVPS  Y8, Y11, Y0, Y8
+	VMASKMOVPS (DI), Y8, Y10
+	VPXOR      Y11, Y11, Y11
+	VBLENDVPS  Y8, Y10, Y11, Y8
 	MOVQ       $0x00000000, R10
 	MOVQ       R8, R8
 	SUBQ       $+8, R8
@@ -12319,13 +12619,14 @@ look_part:
 	CMOVQGT    R10, R8
 	NEGQ       R8
 	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R8*4), Y11
-	VMASKMOVPS 32(DI), Y11, Y12
-	VBLENDVPS  Y11, Y12, Y0, Y11
+	VMOVUPS    (R10)(R8*4), Y10
+	VMASKMOVPS 32(DI), Y10, Y11
+	VPXOR      Y12, Y12, Y12
+	VBLENDVPS  Y10, Y11, Y12, Y10
 	VPAND      (R9), Y8, Y8
 	VPMAXSD    Y8, Y9, Y9
-	VPAND      32(R9), Y11, Y8
-	VPMAXSD    Y8, Y10, Y10
+	VPAND      32(R9), Y10, Y8
+	VPMAXSD    Y8, Y9, Y9
 
 look_done:
 	ADDQ $-128, SI
@@ -12334,341 +12635,343 @@ look_done:
 	JGE  look_block
 
 	// any |z| > 40, but the target's?
-	VPMAXSD   Y10, Y9, Y8
-	VPCMPGTD  consts<>+2176(SB), Y8, Y8
+	VPCMPGTD  consts<>+2176(SB), Y9, Y8
 	VMOVMSKPS Y8, BX
 	TESTL     BX, BX
 	JNE       slow
 	MOVQ      dst+0(FP), BX
-	VMOVAPS   Y0, Y10
-	VMOVAPS   Y0, Y11
+	VPXOR     Y10, Y10, Y10
+	VPXOR     Y11, Y11, Y11
+	MOVQ      total+8(FP), SI
 
 sum_block:
-	MOVQ    $0x00000090, DI
-	MOVQ    CX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	LEAQ    target<>+576(SB), DI
-	MOVQ    SI, SI
-	NEGQ    SI
-	LEAQ    (DI)(SI*4), DI
-	MOVQ    $0x00000080, R8
-	MOVQ    AX, SI
-	CMPQ    SI, R8
-	CMOVQHI R8, SI
-	CMPQ    SI, $+32
+	MOVQ    $0x00000090, R8
+	MOVQ    CX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	LEAQ    target<>+576(SB), R8
+	MOVQ    DI, DI
+	NEGQ    DI
+	LEAQ    (R8)(DI*4), R8
+	MOVQ    $0x00000080, R9
+	MOVQ    AX, DI
+	CMPQ    DI, R9
+	CMOVQHI R9, DI
+	CMPQ    DI, $+32
 	JLT     sum_few
 
 sum_round:
 	VMOVUPS (DX), Y8
 	VMOVUPS 32(DX), Y9
-	VADDPS  Y3, Y8, Y8
+	VADDPS  Y2, Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y12
-	VFMADD231PS consts<>+96(SB), Y8, Y12
-	VSUBPS      Y2, Y12, Y13
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y8, Y12
+	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y8
-	VFNMADD231PS consts<>+192(SB), Y13, Y8
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y8, Y13
-	VFMADD213PS  consts<>+288(SB), Y8, Y13
-	VFMADD213PS  consts<>+320(SB), Y8, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y8
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y1, Y13
+	VPERMILPS   Y12, Y0, Y13
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
 	VFMADD231PS Y8, Y12, Y12
-	VPAND       (DI), Y12, Y8
+	VPAND       (R8), Y12, Y8
 	VMOVUPS     Y8, (BX)
 	VADDPS      Y8, Y10, Y10
-	VADDPS      Y3, Y9, Y8
+	VADDPS      Y2, Y9, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y9
-	VFMADD231PS consts<>+96(SB), Y8, Y9
-	VSUBPS      Y2, Y9, Y12
+	VMOVAPS     Y1, Y9
+	VFMADD231PS Y3, Y8, Y9
+	VSUBPS      Y1, Y9, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VFNMADD231PS Y4, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y12
-	VFMADD213PS  consts<>+256(SB), Y8, Y12
-	VFMADD213PS  consts<>+288(SB), Y8, Y12
-	VFMADD213PS  consts<>+320(SB), Y8, Y12
-	VFMADD213PS  consts<>+352(SB), Y12, Y8
+	VMOVAPS     Y7, Y12
+	VFMADD231PS Y6, Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y1, Y12
+	VPERMILPS   Y9, Y0, Y12
 	VPSLLD      $0x15, Y9, Y9
 	VPADDD      Y9, Y12, Y9
 	VFMADD231PS Y8, Y9, Y9
-	VPAND       32(DI), Y9, Y8
+	VPAND       32(R8), Y9, Y8
 	VMOVUPS     Y8, 32(BX)
 	VADDPS      Y8, Y11, Y11
 	VMOVUPS     64(DX), Y8
 	VMOVUPS     96(DX), Y9
-	VADDPS      Y3, Y8, Y8
+	VADDPS      Y2, Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y12
-	VFMADD231PS consts<>+96(SB), Y8, Y12
-	VSUBPS      Y2, Y12, Y13
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y8, Y12
+	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y8
-	VFNMADD231PS consts<>+192(SB), Y13, Y8
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y8, Y13
-	VFMADD213PS  consts<>+288(SB), Y8, Y13
-	VFMADD213PS  consts<>+320(SB), Y8, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y8
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y1, Y13
+	VPERMILPS   Y12, Y0, Y13
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
 	VFMADD231PS Y8, Y12, Y12
-	VPAND       64(DI), Y12, Y8
+	VPAND       64(R8), Y12, Y8
 	VMOVUPS     Y8, 64(BX)
 	VADDPS      Y8, Y10, Y10
-	VADDPS      Y3, Y9, Y8
+	VADDPS      Y2, Y9, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y9
-	VFMADD231PS consts<>+96(SB), Y8, Y9
-	VSUBPS      Y2, Y9, Y12
+	VMOVAPS     Y1, Y9
+	VFMADD231PS Y3, Y8, Y9
+	VSUBPS      Y1, Y9, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VFNMADD231PS Y4, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y12
-	VFMADD213PS  consts<>+256(SB), Y8, Y12
-	VFMADD213PS  consts<>+288(SB), Y8, Y12
-	VFMADD213PS  consts<>+320(SB), Y8, Y12
-	VFMADD213PS  consts<>+352(SB), Y12, Y8
+	VMOVAPS     Y7, Y12
+	VFMADD231PS Y6, Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y1, Y12
+	VPERMILPS   Y9, Y0, Y12
 	VPSLLD      $0x15, Y9, Y9
 	VPADDD      Y9, Y12, Y9
 	VFMADD231PS Y8, Y9, Y9
-	VPAND       96(DI), Y9, Y8
+	VPAND       96(R8), Y9, Y8
 	VMOVUPS     Y8, 96(BX)
 	VADDPS      Y8, Y11, Y11
 	ADDQ        $+128, DX
-	ADDQ        $+128, DI
+	ADDQ        $+128, R8
 	ADDQ        $+128, BX
-	ADDQ        $-32, SI
-	CMPQ        SI, $+32
+	ADDQ        $-32, DI
+	CMPQ        DI, $+32
 	JGE         sum_round
 
 sum_few:
-	CMPQ SI, $+16
+	CMPQ DI, $+16
 	JLT  sum_part
 
 sum_tile:
 	VMOVUPS (DX), Y8
 	VMOVUPS 32(DX), Y9
-	VADDPS  Y3, Y8, Y8
+	VADDPS  Y2, Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y12
-	VFMADD231PS consts<>+96(SB), Y8, Y12
-	VSUBPS      Y2, Y12, Y13
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y8, Y12
+	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y8
-	VFNMADD231PS consts<>+192(SB), Y13, Y8
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y8, Y13
-	VFMADD213PS  consts<>+288(SB), Y8, Y13
-	VFMADD213PS  consts<>+320(SB), Y8, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y8
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y1, Y13
+	VPERMILPS   Y12, Y0, Y13
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
 	VFMADD231PS Y8, Y12, Y12
-	VPAND       (DI), Y12, Y8
+	VPAND       (R8), Y12, Y8
 	VMOVUPS     Y8, (BX)
 	VADDPS      Y8, Y10, Y10
-	VADDPS      Y3, Y9, Y8
+	VADDPS      Y2, Y9, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y9
-	VFMADD231PS consts<>+96(SB), Y8, Y9
-	VSUBPS      Y2, Y9, Y12
+	VMOVAPS     Y1, Y9
+	VFMADD231PS Y3, Y8, Y9
+	VSUBPS      Y1, Y9, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VFNMADD231PS Y4, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y12
-	VFMADD213PS  consts<>+256(SB), Y8, Y12
-	VFMADD213PS  consts<>+288(SB), Y8, Y12
-	VFMADD213PS  consts<>+320(SB), Y8, Y12
-	VFMADD213PS  consts<>+352(SB), Y12, Y8
+	VMOVAPS     Y7, Y12
+	VFMADD231PS Y6, Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y1, Y12
+	VPERMILPS   Y9, Y0, Y12
 	VPSLLD      $0x15, Y9, Y9
 	VPADDD      Y9, Y12, Y9
 	VFMADD231PS Y8, Y9, Y9
-	VPAND       32(DI), Y9, Y8
+	VPAND       32(R8), Y9, Y8
 	VMOVUPS     Y8, 32(BX)
 	VADDPS      Y8, Y11, Y11
 	ADDQ        $+64, DX
-	ADDQ        $+64, DI
+	ADDQ        $+64, R8
 	ADDQ        $+64, BX
-	ADDQ        $-16, SI
-	CMPQ        SI, $+16
+	ADDQ        $-16, DI
+	CMPQ        DI, $+16
 	JGE         sum_tile
 
 sum_part:
-	CMPQ       SI, $+1
+	CMPQ       DI, $+1
 	JLT        sum_done
-	MOVQ       $0x00000008, R8
-	MOVQ       SI, R9
-	CMPQ       R9, R8
-	CMOVQGT    R8, R9
-	NEGQ       R9
-	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(R9*4), Y8
-	VMASKMOVPS (DX), Y8, Y9
-	VBLENDVPS  Y8, Y9, Y0, Y9
-	MOVQ       $0x00000000, R9
-	MOVQ       SI, R8
-	SUBQ       $+8, R8
-	CMOVQLT    R9, R8
 	MOVQ       $0x00000008, R9
-	MOVQ       R8, R10
+	MOVQ       DI, R10
 	CMPQ       R10, R9
 	CMOVQGT    R9, R10
 	NEGQ       R10
 	LEAQ       lane_mask<>+32(SB), R9
-	VMOVUPS    (R9)(R10*4), Y12
+	VMOVUPS    (R9)(R10*4), Y8
+	VMASKMOVPS (DX), Y8, Y9
+	VPXOR      Y12, Y12, Y12
+	VBLENDVPS  Y8, Y9, Y12, Y9
+	MOVQ       $0x00000000, R10
+	MOVQ       DI, R9
+	SUBQ       $+8, R9
+	CMOVQLT    R10, R9
+	MOVQ       $0x00000008, R10
+	MOVQ       R9, R11
+	CMPQ       R11, R10
+	CMOVQGT    R10, R11
+	NEGQ       R11
+	LEAQ       lane_mask<>+32(SB), R10
+	VMOVUPS    (R10)(R11*4), Y12
 	VMASKMOVPS 32(DX), Y12, Y13
-	VBLENDVPS  Y12, Y13, Y0, Y13
-	VADDPS     Y3, Y9, Y9
+	VPXOR      Y14, Y14, Y14
+	VBLENDVPS  Y12, Y13, Y14, Y13
+	VADDPS     Y2, Y9, Y9
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y14
-	VFMADD231PS consts<>+96(SB), Y9, Y14
-	VSUBPS      Y2, Y14, Y15
+	VMOVAPS     Y1, Y14
+	VFMADD231PS Y3, Y9, Y14
+	VSUBPS      Y1, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y15, Y9
-	VFNMADD231PS consts<>+192(SB), Y15, Y9
+	VFNMADD231PS Y4, Y15, Y9
+	VFNMADD231PS Y5, Y15, Y9
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y15
-	VFMADD213PS  consts<>+256(SB), Y9, Y15
-	VFMADD213PS  consts<>+288(SB), Y9, Y15
-	VFMADD213PS  consts<>+320(SB), Y9, Y15
-	VFMADD213PS  consts<>+352(SB), Y15, Y9
+	VMOVAPS     Y7, Y15
+	VFMADD231PS Y6, Y9, Y15
+	VFMADD213PS consts<>+288(SB), Y9, Y15
+	VFMADD213PS consts<>+320(SB), Y9, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y9
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y14, Y1, Y15
+	VPERMILPS   Y14, Y0, Y15
 	VPSLLD      $0x15, Y14, Y14
 	VPADDD      Y14, Y15, Y14
 	VFMADD231PS Y9, Y14, Y14
-	VPAND       (DI), Y14, Y9
+	VPAND       (R8), Y14, Y9
 	VPAND       Y9, Y8, Y8
-	CMPQ        SI, $+8
+	CMPQ        DI, $+8
 	JLT         partless1
 	VMOVUPS     Y8, (BX)
 	JMP         partdone1
 
 partless1:
-	MOVQ         BX, R9
+	MOVQ         BX, R10
 	VMOVAPS      X8, X9
-	TESTQ        $0x00000004, SI
+	TESTQ        $0x00000004, DI
 	JEQ          partfour1
-	VMOVUPS      X9, (R9)
-	ADDQ         $+16, R9
+	VMOVUPS      X9, (R10)
+	ADDQ         $+16, R10
 	VEXTRACTF128 $0x01, Y8, X9
 
 partfour1:
-	TESTQ   $0x00000002, SI
+	TESTQ   $0x00000002, DI
 	JEQ     parttwo1
-	VMOVLPS X9, (R9)
-	ADDQ    $+8, R9
+	VMOVLPS X9, (R10)
+	ADDQ    $+8, R10
 	VPSRLDQ $0x08, X9, X9
 
 parttwo1:
-	TESTQ  $0x00000001, SI
+	TESTQ  $0x00000001, DI
 	JEQ    partdone1
-	VMOVSS X9, (R9)
+	VMOVSS X9, (R10)
 
 partdone1:
 	VADDPS Y8, Y10, Y10
-	VADDPS Y3, Y13, Y8
+	VADDPS Y2, Y13, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y9
-	VFMADD231PS consts<>+96(SB), Y8, Y9
-	VSUBPS      Y2, Y9, Y13
+	VMOVAPS     Y1, Y9
+	VFMADD231PS Y3, Y8, Y9
+	VSUBPS      Y1, Y9, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y13, Y8
-	VFNMADD231PS consts<>+192(SB), Y13, Y8
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y13
-	VFMADD213PS  consts<>+256(SB), Y8, Y13
-	VFMADD213PS  consts<>+288(SB), Y8, Y13
-	VFMADD213PS  consts<>+320(SB), Y8, Y13
-	VFMADD213PS  consts<>+352(SB), Y13, Y8
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y1, Y13
+	VPERMILPS   Y9, Y0, Y13
 	VPSLLD      $0x15, Y9, Y9
 	VPADDD      Y9, Y13, Y9
 	VFMADD231PS Y8, Y9, Y9
-	VPAND       32(DI), Y9, Y8
+	VPAND       32(R8), Y9, Y8
 	VPAND       Y8, Y12, Y8
-	CMPQ        R8, $+8
+	CMPQ        R9, $+8
 	JLT         partless2
 	VMOVUPS     Y8, 32(BX)
 	JMP         partdone2
 
 partless2:
-	MOVQ         BX, SI
+	MOVQ         BX, DI
 	VMOVAPS      X8, X9
-	TESTQ        $0x00000004, R8
+	TESTQ        $0x00000004, R9
 	JEQ          partfour2
-	VMOVUPS      X9, 32(SI)
-	ADDQ         $+16, SI
+	VMOVUPS      X9, 32(DI)
+	ADDQ         $+16, DI
 	VEXTRACTF128 $0x01, Y8, X9
 
 partfour2:
-	TESTQ   $0x00000002, R8
+	TESTQ   $0x00000002, R9
 	JEQ     parttwo2
-	VMOVLPS X9, 32(SI)
-	ADDQ    $+8, SI
+	VMOVLPS X9, 32(DI)
+	ADDQ    $+8, DI
 	VPSRLDQ $0x08, X9, X9
 
 parttwo2:
-	TESTQ  $0x00000001, R8
+	TESTQ  $0x00000001, R9
 	JEQ    partdone2
-	VMOVSS X9, 32(SI)
+	VMOVSS X9, 32(DI)
 
 partdone2:
 	VADDPS Y8, Y11, Y11
@@ -12677,24 +12980,23 @@ sum_done:
 	VCVTPS2PD    X10, Y8
 	VEXTRACTF128 $0x01, Y10, X9
 	VCVTPS2PD    X9, Y9
-	VADDPD       Y8, Y4, Y4
-	VADDPD       Y9, Y5, Y5
+	VADDPD       (SI), Y8, Y8
+	VMOVUPS      Y8, (SI)
+	VADDPD       32(SI), Y9, Y9
+	VMOVUPS      Y9, 32(SI)
 	VCVTPS2PD    X11, Y8
 	VEXTRACTF128 $0x01, Y11, X9
 	VCVTPS2PD    X9, Y9
-	VADDPD       Y8, Y6, Y6
-	VADDPD       Y9, Y7, Y7
-	VMOVAPS      Y0, Y10
-	VMOVAPS      Y0, Y11
+	VADDPD       64(SI), Y8, Y8
+	VMOVUPS      Y8, 64(SI)
+	VADDPD       96(SI), Y9, Y9
+	VMOVUPS      Y9, 96(SI)
+	VPXOR        Y10, Y10, Y10
+	VPXOR        Y11, Y11, Y11
 	ADDQ         $-128, CX
 	ADDQ         $-128, AX
 	CMPQ         AX, $+1
 	JGE          sum_block
-	MOVQ         total+8(FP), AX
-	VMOVUPS      Y4, (AX)
-	VMOVUPS      Y5, 32(AX)
-	VMOVUPS      Y6, 64(AX)
-	VMOVUPS      Y7, 96(AX)
 	VZEROUPPER
 	RET
 
@@ -12956,25 +13258,24 @@ next:
 
 // func rowShiftedAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int)
 // Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·rowShiftedAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+960(SB), Z0
-	VBROADCASTSS consts<>+2304(SB), Z1
-	VBROADCASTSS consts<>+2208(SB), Z2
-	VBROADCASTSS consts<>+2272(SB), Z3
-	VBROADCASTSS consts<>+2240(SB), Z4
-	VBROADCASTSS consts<>+384(SB), Z5
-	VBROADCASTSS consts<>+96(SB), Z6
-	VBROADCASTSS consts<>+160(SB), Z7
-	VBROADCASTSS consts<>+192(SB), Z8
-	VBROADCASTSS consts<>+2400(SB), Z9
-	VBROADCASTSS consts<>+2432(SB), Z10
-	VBROADCASTSS consts<>+2464(SB), Z11
-	VBROADCASTSS consts<>+2496(SB), Z12
-	VBROADCASTSS consts<>+2528(SB), Z13
-	VBROADCASTSS consts<>+0(SB), Z14
-	VBROADCASTSS consts<>+928(SB), Z15
-	VBROADCASTSS consts<>+2336(SB), Z16
-	VBROADCASTSS consts<>+2368(SB), Z17
+TEXT ·rowShiftedAVX512(SB), NOSPLIT, $128-40
+	VBROADCASTSS consts<>+2304(SB), Z0
+	VBROADCASTSS consts<>+2208(SB), Z1
+	VBROADCASTSS consts<>+2272(SB), Z2
+	VBROADCASTSS consts<>+2240(SB), Z3
+	VBROADCASTSS consts<>+384(SB), Z4
+	VBROADCASTSS consts<>+96(SB), Z5
+	VBROADCASTSS consts<>+160(SB), Z6
+	VBROADCASTSS consts<>+192(SB), Z7
+	VBROADCASTSS consts<>+2400(SB), Z8
+	VBROADCASTSS consts<>+2432(SB), Z9
+	VBROADCASTSS consts<>+2464(SB), Z10
+	VBROADCASTSS consts<>+2496(SB), Z11
+	VBROADCASTSS consts<>+2528(SB), Z12
+	VBROADCASTSS consts<>+0(SB), Z13
+	VBROADCASTSS consts<>+928(SB), Z14
+	VBROADCASTSS consts<>+2336(SB), Z15
+	VBROADCASTSS consts<>+2368(SB), Z16
 
 row:
 	MOVQ    sums+0(FP), AX
@@ -12984,222 +13285,257 @@ row:
 	MOVQ    labels+16(FP), CX
 	MOVLQSX (CX), CX
 	MOVQ    logits+8(FP), DX
-	VMOVUPS Z0, Z18
-	VMOVUPS Z0, Z19
 
 	// the shift and N
 	MOVQ         sums+0(FP), BX
-	VBROADCASTSS 256(BX), Z20
-	VPANDD       Z14, Z20, Z21
-	VCMPPS       $0x11, Z21, Z2, K1
-	VCMPPS       $0x11, Z15, Z21, K2
+	VBROADCASTSS 256(BX), Z17
+	VPANDD       Z13, Z17, Z18
+	VCMPPS       $0x11, Z18, Z1, K1
+	VCMPPS       $0x11, Z14, Z18, K2
 	KANDW        K1, K2, K1
-	VMOVAPS.Z    Z20, K1, Z21
-	VSUBPS       Z21, Z20, Z20
-	VMINPS       Z20, Z3, Z20
-	VMAXPS       Z20, Z4, Z20
-	VFMADD213PS  Z1, Z6, Z20
-	VPSUBD       Z16, Z20, Z20
+	VMOVAPS.Z    Z17, K1, Z18
+	VSUBPS       Z18, Z17, Z17
+	VMINPS       Z17, Z2, Z17
+	VMAXPS       Z17, Z3, Z17
+	VFMADD213PS  Z0, Z5, Z17
+	VPSUBD       Z15, Z17, Z17
 	MOVQ         sums+0(FP), BX
-	VMOVSS       X20, 128(BX)
-	VCVTDQ2PS    Z20, Z20
-	VSUBPS       Z17, Z20, Z20
-	VSUBPS       Z20, Z1, Z22
-	VMULPS       Z7, Z20, Z20
-	VMOVAPS      Z0, Z23
+	VMOVSS       X17, 128(BX)
+	VCVTDQ2PS    Z17, Z17
+	VSUBPS       Z16, Z17, Z17
+	VSUBPS       Z17, Z0, Z19
+	VMULPS       Z6, Z17, Z17
+	VPXORD       Z21, Z21, Z21
+	LEAQ         (SP), BX
+	CMPQ         AX, $+129
+	JLT          begin
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      Z20, (BX)
+	VMOVUPS      Z20, 64(BX)
 
+begin:
 sum_block:
-	MOVQ    $0x00000090, SI
-	MOVQ    CX, BX
-	CMPQ    BX, SI
-	CMOVQHI SI, BX
-	LEAQ    target<>+576(SB), SI
-	MOVQ    BX, BX
-	NEGQ    BX
-	LEAQ    (SI)(BX*4), SI
-	MOVQ    $0x00000080, DI
-	MOVQ    AX, BX
-	CMPQ    BX, DI
-	CMOVQHI DI, BX
-	CMPQ    BX, $+64
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+64
 	JLT     sum_few
 
 sum_round:
-	VMOVUPS      (SI), Z24
-	VPCMPD       $0x06, Z0, Z24, K1
-	VMOVUPS      (DX), Z24
-	VSUBPS       Z21, Z24, Z24
-	VMOVAPS.Z    Z24, K1, Z24
-	VMAXPS       Z24, Z20, Z24
-	VMOVAPS      Z22, Z25
-	VFMADD231PS  Z6, Z24, Z25
-	VSUBPS       Z22, Z25, Z26
-	VFNMADD231PS Z7, Z26, Z24
-	VFNMADD231PS Z8, Z26, Z24
-	VMOVAPS      Z10, Z26
-	VFMADD231PS  Z9, Z24, Z26
-	VFMADD213PS  Z11, Z24, Z26
-	VFMADD213PS  Z12, Z24, Z26
-	VFMADD213PS  Z13, Z24, Z26
-	VFMADD213PS  Z5, Z24, Z26
-	VFMADD213PS  Z5, Z26, Z24
-	VPSLLD       $0x17, Z25, Z25
-	VMOVAPS.Z    Z25, K1, Z25
-	VFMADD231PS  Z25, Z24, Z23
-	VMOVUPS      64(SI), Z24
-	VPCMPD       $0x06, Z0, Z24, K1
-	VMOVUPS      64(DX), Z24
-	VSUBPS       Z21, Z24, Z24
-	VMOVAPS.Z    Z24, K1, Z24
-	VMAXPS       Z24, Z20, Z24
-	VMOVAPS      Z22, Z25
-	VFMADD231PS  Z6, Z24, Z25
-	VSUBPS       Z22, Z25, Z26
-	VFNMADD231PS Z7, Z26, Z24
-	VFNMADD231PS Z8, Z26, Z24
-	VMOVAPS      Z10, Z26
-	VFMADD231PS  Z9, Z24, Z26
-	VFMADD213PS  Z11, Z24, Z26
-	VFMADD213PS  Z12, Z24, Z26
-	VFMADD213PS  Z13, Z24, Z26
-	VFMADD213PS  Z5, Z24, Z26
-	VFMADD213PS  Z5, Z26, Z24
-	VPSLLD       $0x17, Z25, Z25
-	VMOVAPS.Z    Z25, K1, Z25
-	VFMADD231PS  Z25, Z24, Z23
-	VMOVUPS      128(SI), Z24
-	VPCMPD       $0x06, Z0, Z24, K1
-	VMOVUPS      128(DX), Z24
-	VSUBPS       Z21, Z24, Z24
-	VMOVAPS.Z    Z24, K1, Z24
-	VMAXPS       Z24, Z20, Z24
-	VMOVAPS      Z22, Z25
-	VFMADD231PS  Z6, Z24, Z25
-	VSUBPS       Z22, Z25, Z26
-	VFNMADD231PS Z7, Z26, Z24
-	VFNMADD231PS Z8, Z26, Z24
-	VMOVAPS      Z10, Z26
-	VFMADD231PS  Z9, Z24, Z26
-	VFMADD213PS  Z11, Z24, Z26
-	VFMADD213PS  Z12, Z24, Z26
-	VFMADD213PS  Z13, Z24, Z26
-	VFMADD213PS  Z5, Z24, Z26
-	VFMADD213PS  Z5, Z26, Z24
-	VPSLLD       $0x17, Z25, Z25
-	VMOVAPS.Z    Z25, K1, Z25
-	VFMADD231PS  Z25, Z24, Z23
-	VMOVUPS      192(SI), Z24
-	VPCMPD       $0x06, Z0, Z24, K1
-	VMOVUPS      192(DX), Z24
-	VSUBPS       Z21, Z24, Z24
-	VMOVAPS.Z    Z24, K1, Z24
-	VMAXPS       Z24, Z20, Z24
-	VMOVAPS      Z22, Z25
-	VFMADD231PS  Z6, Z24, Z25
-	VSUBPS       Z22, Z25, Z26
-	VFNMADD231PS Z7, Z26, Z24
-	VFNMADD231PS Z8, Z26, Z24
-	VMOVAPS      Z10, Z26
-	VFMADD231PS  Z9, Z24, Z26
-	VFMADD213PS  Z11, Z24, Z26
-	VFMADD213PS  Z12, Z24, Z26
-	VFMADD213PS  Z13, Z24, Z26
-	VFMADD213PS  Z5, Z24, Z26
-	VFMADD213PS  Z5, Z26, Z24
-	VPSLLD       $0x17, Z25, Z25
-	VMOVAPS.Z    Z25, K1, Z25
-	VFMADD231PS  Z25, Z24, Z23
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      (DI), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      (DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VFMADD231PS  Z22, Z20, Z21
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      64(DI), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      64(DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VFMADD231PS  Z22, Z20, Z21
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      128(DI), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      128(DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VFMADD231PS  Z22, Z20, Z21
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      192(DI), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      192(DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VFMADD231PS  Z22, Z20, Z21
 	ADDQ         $+256, DX
-	ADDQ         $+256, SI
-	ADDQ         $-64, BX
-	CMPQ         BX, $+64
+	ADDQ         $+256, DI
+	ADDQ         $-64, SI
+	CMPQ         SI, $+64
 	JGE          sum_round
 
 sum_few:
-	CMPQ BX, $+16
+	CMPQ SI, $+16
 	JLT  sum_part
 
 sum_tile:
-	VMOVUPS      (SI), Z24
-	VPCMPD       $0x06, Z0, Z24, K1
-	VMOVUPS      (DX), Z24
-	VSUBPS       Z21, Z24, Z24
-	VMOVAPS.Z    Z24, K1, Z24
-	VMAXPS       Z24, Z20, Z24
-	VMOVAPS      Z22, Z25
-	VFMADD231PS  Z6, Z24, Z25
-	VSUBPS       Z22, Z25, Z26
-	VFNMADD231PS Z7, Z26, Z24
-	VFNMADD231PS Z8, Z26, Z24
-	VMOVAPS      Z10, Z26
-	VFMADD231PS  Z9, Z24, Z26
-	VFMADD213PS  Z11, Z24, Z26
-	VFMADD213PS  Z12, Z24, Z26
-	VFMADD213PS  Z13, Z24, Z26
-	VFMADD213PS  Z5, Z24, Z26
-	VFMADD213PS  Z5, Z26, Z24
-	VPSLLD       $0x17, Z25, Z25
-	VMOVAPS.Z    Z25, K1, Z25
-	VFMADD231PS  Z25, Z24, Z23
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      (DI), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      (DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VFMADD231PS  Z22, Z20, Z21
 	ADDQ         $+64, DX
-	ADDQ         $+64, SI
-	ADDQ         $-16, BX
-	CMPQ         BX, $+16
+	ADDQ         $+64, DI
+	ADDQ         $-16, SI
+	CMPQ         SI, $+16
 	JGE          sum_tile
 
 sum_part:
-	CMPQ         BX, $+1
+	CMPQ         SI, $+1
 	JLT          sum_done
-	MOVL         $0x0000ffff, DI
-	BZHIL        BX, DI, DI
-	KMOVW        DI, K1
-	VMOVAPS      Z0, Z24
-	VMOVUPS      (DX), K1, Z24
-	VMOVUPS      (SI), Z25
-	VPCMPD       $0x06, Z0, Z25, K2
-	VSUBPS       Z21, Z24, Z24
-	VMOVAPS.Z    Z24, K2, Z24
-	VMOVAPS.Z    Z24, K1, Z24
-	VMAXPS       Z24, Z20, Z24
-	VMOVAPS      Z22, Z25
-	VFMADD231PS  Z6, Z24, Z25
-	VSUBPS       Z22, Z25, Z26
-	VFNMADD231PS Z7, Z26, Z24
-	VFNMADD231PS Z8, Z26, Z24
-	VMOVAPS      Z10, Z26
-	VFMADD231PS  Z9, Z24, Z26
-	VFMADD213PS  Z11, Z24, Z26
-	VFMADD213PS  Z12, Z24, Z26
-	VFMADD213PS  Z13, Z24, Z26
-	VFMADD213PS  Z5, Z24, Z26
-	VFMADD213PS  Z5, Z26, Z24
-	VPSLLD       $0x17, Z25, Z25
-	VMOVAPS.Z    Z25, K2, Z25
-	VMOVAPS.Z    Z25, K1, Z25
-	VFMADD231PS  Z25, Z24, Z23
+	MOVL         $0x0000ffff, R8
+	BZHIL        SI, R8, R8
+	KMOVW        R8, K1
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      (DX), K1, Z20
+	VPXORD       Z22, Z22, Z22
+	VMOVUPS      (DI), Z23
+	VPCMPD       $0x06, Z22, Z23, K2
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K2, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K2, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VFMADD231PS  Z22, Z20, Z21
 
 sum_done:
-	VCVTPS2PD     Y23, Z24
-	VEXTRACTF64X4 $0x01, Z23, Y23
-	VCVTPS2PD     Y23, Z23
-	VADDPD        Z24, Z18, Z18
-	VADDPD        Z23, Z19, Z19
-	VMOVAPS       Z0, Z23
+	MOVQ          classes+32(FP), SI
+	CMPQ          SI, $+129
+	JLT           only
+	VCVTPS2PD     Y21, Z20
+	VEXTRACTF64X4 $0x01, Z21, Y21
+	VCVTPS2PD     Y21, Z21
+	VADDPD        (BX), Z20, Z20
+	VMOVUPS       Z20, (BX)
+	VADDPD        64(BX), Z21, Z21
+	VMOVUPS       Z21, 64(BX)
+	VPXORD        Z21, Z21, Z21
 	ADDQ          $-128, CX
 	ADDQ          $-128, AX
 	CMPQ          AX, $+1
 	JGE           sum_block
 	MOVQ          sums+0(FP), AX
-	VADDPD        Z19, Z18, Z18
-	VEXTRACTF64X4 $0x01, Z18, Y19
-	VADDPD        Y19, Y18, Y18
-	VEXTRACTF32X4 $0x01, Y18, X19
-	VADDPD        X19, X18, X18
-	VPERMILPD     $0x01, X18, X19
-	VADDSD        X19, X18, X18
-	VCVTSD2SS     X18, X18, X18
-	VMOVSS        X18, (AX)
+	VMOVUPS       (BX), Z17
+	VMOVUPS       64(BX), Z18
+	VADDPD        Z18, Z17, Z17
+	VEXTRACTF64X4 $0x01, Z17, Y18
+	VADDPD        Y18, Y17, Y17
+	VEXTRACTF32X4 $0x01, Y17, X18
+	VADDPD        X18, X17, X17
+	VPERMILPD     $0x01, X17, X18
+	VADDSD        X18, X17, X17
+	VCVTSD2SS     X17, X17, X17
+	VMOVSS        X17, (AX)
+	JMP           summed
 
+only:
+	MOVQ          sums+0(FP), AX
+	VCVTPS2PD     Y21, Z17
+	VEXTRACTF64X4 $0x01, Z21, Y18
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z17, Z17
+	VEXTRACTF64X4 $0x01, Z17, Y18
+	VADDPD        Y18, Y17, Y17
+	VEXTRACTF32X4 $0x01, Y17, X18
+	VADDPD        X18, X17, X17
+	VPERMILPD     $0x01, X17, X18
+	VADDSD        X18, X17, X17
+	VCVTSD2SS     X17, X17, X17
+	VMOVSS        X17, (AX)
+
+summed:
 next:
 	ADDQ $+4, sums+0(FP)
 	ADDQ $+4, labels+16(FP)
@@ -13214,319 +13550,349 @@ next:
 
 // func rowShiftedAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·rowShiftedAVX2(SB), NOSPLIT, $0-40
+TEXT ·rowShiftedAVX2(SB), NOSPLIT, $128-40
+	VBROADCASTSS consts<>+2304(SB), Y0
+	VBROADCASTSS consts<>+2208(SB), Y1
+	VBROADCASTSS consts<>+2272(SB), Y2
+	VBROADCASTSS consts<>+2240(SB), Y3
+
 row:
-	MOVQ         sums+0(FP), AX
-	CMPL         640(AX), $0x00
-	JNE          next
-	MOVQ         classes+32(FP), AX
-	MOVQ         labels+16(FP), CX
-	MOVLQSX      (CX), CX
-	MOVQ         logits+8(FP), DX
-	VBROADCASTSS consts<>+960(SB), Y0
-	VMOVUPS      Y0, Y0
-	VBROADCASTSS consts<>+960(SB), Y1
-	VMOVUPS      Y1, Y1
-	VBROADCASTSS consts<>+960(SB), Y2
-	VMOVUPS      Y2, Y2
-	VBROADCASTSS consts<>+960(SB), Y3
-	VMOVUPS      Y3, Y3
+	MOVQ    sums+0(FP), AX
+	CMPL    640(AX), $0x00
+	JNE     next
+	MOVQ    classes+32(FP), AX
+	MOVQ    labels+16(FP), CX
+	MOVLQSX (CX), CX
+	MOVQ    logits+8(FP), DX
 
 	// the shift and N
 	MOVQ         sums+0(FP), BX
 	VBROADCASTSS 256(BX), Y4
 	VPAND        consts<>+0(SB), Y4, Y5
-	VBROADCASTSS consts<>+2208(SB), Y6
-	VCMPPS       $0x11, Y5, Y6, Y6
+	VCMPPS       $0x11, Y5, Y1, Y6
 	VCMPPS       $0x11, consts<>+928(SB), Y5, Y5
 	VPAND        Y6, Y5, Y5
 	VPAND        Y4, Y5, Y5
 	VSUBPS       Y5, Y4, Y4
-	VBROADCASTSS consts<>+2272(SB), Y6
-	VMINPS       Y4, Y6, Y4
-	VBROADCASTSS consts<>+2240(SB), Y6
-	VMAXPS       Y4, Y6, Y4
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+2304(SB), Y6, Y4
+	VMINPS       Y4, Y2, Y4
+	VMAXPS       Y4, Y3, Y4
+	VFMADD132PS  consts<>+96(SB), Y0, Y4
 	VPSUBD       consts<>+2336(SB), Y4, Y4
 	MOVQ         sums+0(FP), BX
 	VMOVSS       X4, 128(BX)
 	VCVTDQ2PS    Y4, Y4
 	VSUBPS       consts<>+2368(SB), Y4, Y4
-	VBROADCASTSS consts<>+2304(SB), Y6
-	VSUBPS       Y4, Y6, Y6
+	VSUBPS       Y4, Y0, Y6
 	VMULPS       consts<>+160(SB), Y4, Y4
-	VBROADCASTSS consts<>+960(SB), Y9
-	VBROADCASTSS consts<>+960(SB), Y10
+	VPXOR        Y8, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	LEAQ         (SP), BX
+	CMPQ         AX, $+129
+	JLT          begin
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      Y7, (BX)
+	VMOVUPS      Y7, 32(BX)
+	VMOVUPS      Y7, 64(BX)
+	VMOVUPS      Y7, 96(BX)
 
+begin:
 sum_block:
-	MOVQ    $0x00000090, SI
-	MOVQ    CX, BX
-	CMPQ    BX, SI
-	CMOVQHI SI, BX
-	LEAQ    target<>+576(SB), SI
-	MOVQ    BX, BX
-	NEGQ    BX
-	LEAQ    (SI)(BX*4), SI
-	MOVQ    $0x00000080, DI
-	MOVQ    AX, BX
-	CMPQ    BX, DI
-	CMOVQHI DI, BX
-	CMPQ    BX, $+32
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+32
 	JLT     sum_few
 
 sum_round:
-	VBROADCASTSS consts<>+960(SB), Y7
-	VMOVUPS      (SI), Y8
-	VPCMPGTD     Y7, Y8, Y7
-	VMOVUPS      (DX), Y8
-	VSUBPS       Y5, Y8, Y8
-	VPAND        Y8, Y7, Y8
-	VMAXPS       Y8, Y4, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      (DI), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      (DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
 	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y8, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
 	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
 	VBROADCASTSS consts<>+2400(SB), Y12
-	VFMADD213PS  consts<>+2432(SB), Y8, Y12
-	VFMADD213PS  consts<>+2464(SB), Y8, Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VFMADD213PS  consts<>+2432(SB), Y10, Y12
+	VFMADD213PS  consts<>+2464(SB), Y10, Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
 	VPSLLD       $0x17, Y11, Y11
 	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y8, Y9
-	VBROADCASTSS consts<>+960(SB), Y7
-	VMOVUPS      32(SI), Y8
-	VPCMPGTD     Y7, Y8, Y7
-	VMOVUPS      32(DX), Y8
-	VSUBPS       Y5, Y8, Y8
-	VPAND        Y8, Y7, Y8
-	VMAXPS       Y8, Y4, Y8
+	VFMADD231PS  Y7, Y10, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      32(DI), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      32(DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
 	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y8, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
 	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
 	VBROADCASTSS consts<>+2400(SB), Y12
-	VFMADD213PS  consts<>+2432(SB), Y8, Y12
-	VFMADD213PS  consts<>+2464(SB), Y8, Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VFMADD213PS  consts<>+2432(SB), Y10, Y12
+	VFMADD213PS  consts<>+2464(SB), Y10, Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
 	VPSLLD       $0x17, Y11, Y11
 	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y8, Y10
-	VBROADCASTSS consts<>+960(SB), Y7
-	VMOVUPS      64(SI), Y8
-	VPCMPGTD     Y7, Y8, Y7
-	VMOVUPS      64(DX), Y8
-	VSUBPS       Y5, Y8, Y8
-	VPAND        Y8, Y7, Y8
-	VMAXPS       Y8, Y4, Y8
+	VFMADD231PS  Y7, Y10, Y9
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      64(DI), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      64(DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
 	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y8, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
 	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
 	VBROADCASTSS consts<>+2400(SB), Y12
-	VFMADD213PS  consts<>+2432(SB), Y8, Y12
-	VFMADD213PS  consts<>+2464(SB), Y8, Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VFMADD213PS  consts<>+2432(SB), Y10, Y12
+	VFMADD213PS  consts<>+2464(SB), Y10, Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
 	VPSLLD       $0x17, Y11, Y11
 	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y8, Y9
-	VBROADCASTSS consts<>+960(SB), Y7
-	VMOVUPS      96(SI), Y8
-	VPCMPGTD     Y7, Y8, Y7
-	VMOVUPS      96(DX), Y8
-	VSUBPS       Y5, Y8, Y8
-	VPAND        Y8, Y7, Y8
-	VMAXPS       Y8, Y4, Y8
+	VFMADD231PS  Y7, Y10, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      96(DI), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      96(DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
 	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y8, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
 	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
 	VBROADCASTSS consts<>+2400(SB), Y12
-	VFMADD213PS  consts<>+2432(SB), Y8, Y12
-	VFMADD213PS  consts<>+2464(SB), Y8, Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VFMADD213PS  consts<>+2432(SB), Y10, Y12
+	VFMADD213PS  consts<>+2464(SB), Y10, Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
 	VPSLLD       $0x17, Y11, Y11
 	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y8, Y10
+	VFMADD231PS  Y7, Y10, Y9
 	ADDQ         $+128, DX
-	ADDQ         $+128, SI
-	ADDQ         $-32, BX
-	CMPQ         BX, $+32
+	ADDQ         $+128, DI
+	ADDQ         $-32, SI
+	CMPQ         SI, $+32
 	JGE          sum_round
 
 sum_few:
-	CMPQ BX, $+16
+	CMPQ SI, $+16
 	JLT  sum_part
 
 sum_tile:
-	VBROADCASTSS consts<>+960(SB), Y7
-	VMOVUPS      (SI), Y8
-	VPCMPGTD     Y7, Y8, Y7
-	VMOVUPS      (DX), Y8
-	VSUBPS       Y5, Y8, Y8
-	VPAND        Y8, Y7, Y8
-	VMAXPS       Y8, Y4, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      (DI), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      (DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
 	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y8, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
 	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
 	VBROADCASTSS consts<>+2400(SB), Y12
-	VFMADD213PS  consts<>+2432(SB), Y8, Y12
-	VFMADD213PS  consts<>+2464(SB), Y8, Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VFMADD213PS  consts<>+2432(SB), Y10, Y12
+	VFMADD213PS  consts<>+2464(SB), Y10, Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
 	VPSLLD       $0x17, Y11, Y11
 	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y8, Y9
-	VBROADCASTSS consts<>+960(SB), Y7
-	VMOVUPS      32(SI), Y8
-	VPCMPGTD     Y7, Y8, Y7
-	VMOVUPS      32(DX), Y8
-	VSUBPS       Y5, Y8, Y8
-	VPAND        Y8, Y7, Y8
-	VMAXPS       Y8, Y4, Y8
+	VFMADD231PS  Y7, Y10, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      32(DI), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      32(DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
 	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y8, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
 	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
 	VBROADCASTSS consts<>+2400(SB), Y12
-	VFMADD213PS  consts<>+2432(SB), Y8, Y12
-	VFMADD213PS  consts<>+2464(SB), Y8, Y12
-	VFMADD213PS  consts<>+2496(SB), Y8, Y12
-	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VFMADD213PS  consts<>+2432(SB), Y10, Y12
+	VFMADD213PS  consts<>+2464(SB), Y10, Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
 	VPSLLD       $0x17, Y11, Y11
 	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y8, Y10
+	VFMADD231PS  Y7, Y10, Y9
 	ADDQ         $+64, DX
-	ADDQ         $+64, SI
-	ADDQ         $-16, BX
-	CMPQ         BX, $+16
+	ADDQ         $+64, DI
+	ADDQ         $-16, SI
+	CMPQ         SI, $+16
 	JGE          sum_tile
 
 sum_part:
-	CMPQ         BX, $+1
+	CMPQ         SI, $+1
 	JLT          sum_done
-	MOVQ         $0x00000008, DI
-	MOVQ         BX, R8
-	CMPQ         R8, DI
-	CMOVQGT      DI, R8
-	NEGQ         R8
-	LEAQ         lane_mask<>+32(SB), DI
-	VMOVUPS      (DI)(R8*4), Y7
-	VMASKMOVPS   (DX), Y7, Y8
-	VBROADCASTSS consts<>+960(SB), Y11
-	VBLENDVPS    Y7, Y8, Y11, Y8
-	MOVQ         $0x00000000, DI
-	MOVQ         BX, BX
-	SUBQ         $+8, BX
-	CMOVQLT      DI, BX
-	MOVQ         $0x00000008, DI
-	MOVQ         BX, BX
-	CMPQ         BX, DI
-	CMOVQGT      DI, BX
-	NEGQ         BX
-	LEAQ         lane_mask<>+32(SB), DI
-	VMOVUPS      (DI)(BX*4), Y11
+	MOVQ         $0x00000008, R8
+	MOVQ         SI, R9
+	CMPQ         R9, R8
+	CMOVQGT      R8, R9
+	NEGQ         R9
+	LEAQ         lane_mask<>+32(SB), R8
+	VMOVUPS      (R8)(R9*4), Y7
+	VMASKMOVPS   (DX), Y7, Y10
+	VPXOR        Y11, Y11, Y11
+	VBLENDVPS    Y7, Y10, Y11, Y10
+	MOVQ         $0x00000000, R8
+	MOVQ         SI, SI
+	SUBQ         $+8, SI
+	CMOVQLT      R8, SI
+	MOVQ         $0x00000008, R8
+	MOVQ         SI, SI
+	CMPQ         SI, R8
+	CMOVQGT      R8, SI
+	NEGQ         SI
+	LEAQ         lane_mask<>+32(SB), R8
+	VMOVUPS      (R8)(SI*4), Y11
 	VMASKMOVPS   32(DX), Y11, Y12
-	VBROADCASTSS consts<>+960(SB), Y13
+	VPXOR        Y13, Y13, Y13
 	VBLENDVPS    Y11, Y12, Y13, Y12
-	VBROADCASTSS consts<>+960(SB), Y13
-	VMOVUPS      (SI), Y14
+	VPXOR        Y13, Y13, Y13
+	VMOVUPS      (DI), Y14
 	VPCMPGTD     Y13, Y14, Y13
-	VSUBPS       Y5, Y8, Y8
-	VPAND        Y8, Y13, Y8
-	VPAND        Y8, Y7, Y8
-	VMAXPS       Y8, Y4, Y8
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y13, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
 	VMOVAPS      Y6, Y14
-	VFMADD231PS  consts<>+96(SB), Y8, Y14
+	VFMADD231PS  consts<>+96(SB), Y10, Y14
 	VSUBPS       Y6, Y14, Y15
-	VFNMADD231PS consts<>+160(SB), Y15, Y8
-	VFNMADD231PS consts<>+192(SB), Y15, Y8
+	VFNMADD231PS consts<>+160(SB), Y15, Y10
+	VFNMADD231PS consts<>+192(SB), Y15, Y10
 	VBROADCASTSS consts<>+2400(SB), Y15
-	VFMADD213PS  consts<>+2432(SB), Y8, Y15
-	VFMADD213PS  consts<>+2464(SB), Y8, Y15
-	VFMADD213PS  consts<>+2496(SB), Y8, Y15
-	VFMADD213PS  consts<>+2528(SB), Y8, Y15
-	VFMADD213PS  consts<>+384(SB), Y8, Y15
-	VFMADD213PS  consts<>+384(SB), Y15, Y8
+	VFMADD213PS  consts<>+2432(SB), Y10, Y15
+	VFMADD213PS  consts<>+2464(SB), Y10, Y15
+	VFMADD213PS  consts<>+2496(SB), Y10, Y15
+	VFMADD213PS  consts<>+2528(SB), Y10, Y15
+	VFMADD213PS  consts<>+384(SB), Y10, Y15
+	VFMADD213PS  consts<>+384(SB), Y15, Y10
 	VPSLLD       $0x17, Y14, Y14
 	VPAND        Y14, Y13, Y13
 	VPAND        Y13, Y7, Y7
-	VFMADD231PS  Y7, Y8, Y9
-	VBROADCASTSS consts<>+960(SB), Y7
-	VMOVUPS      32(SI), Y8
-	VPCMPGTD     Y7, Y8, Y7
-	VSUBPS       Y5, Y12, Y8
-	VPAND        Y8, Y7, Y8
-	VPAND        Y8, Y11, Y8
-	VMAXPS       Y8, Y4, Y8
+	VFMADD231PS  Y7, Y10, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      32(DI), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VSUBPS       Y5, Y12, Y10
+	VPAND        Y10, Y7, Y10
+	VPAND        Y10, Y11, Y10
+	VMAXPS       Y10, Y4, Y10
 	VMOVAPS      Y6, Y12
-	VFMADD231PS  consts<>+96(SB), Y8, Y12
+	VFMADD231PS  consts<>+96(SB), Y10, Y12
 	VSUBPS       Y6, Y12, Y13
-	VFNMADD231PS consts<>+160(SB), Y13, Y8
-	VFNMADD231PS consts<>+192(SB), Y13, Y8
+	VFNMADD231PS consts<>+160(SB), Y13, Y10
+	VFNMADD231PS consts<>+192(SB), Y13, Y10
 	VBROADCASTSS consts<>+2400(SB), Y13
-	VFMADD213PS  consts<>+2432(SB), Y8, Y13
-	VFMADD213PS  consts<>+2464(SB), Y8, Y13
-	VFMADD213PS  consts<>+2496(SB), Y8, Y13
-	VFMADD213PS  consts<>+2528(SB), Y8, Y13
-	VFMADD213PS  consts<>+384(SB), Y8, Y13
-	VFMADD213PS  consts<>+384(SB), Y13, Y8
+	VFMADD213PS  consts<>+2432(SB), Y10, Y13
+	VFMADD213PS  consts<>+2464(SB), Y10, Y13
+	VFMADD213PS  consts<>+2496(SB), Y10, Y13
+	VFMADD213PS  consts<>+2528(SB), Y10, Y13
+	VFMADD213PS  consts<>+384(SB), Y10, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y10
 	VPSLLD       $0x17, Y12, Y12
 	VPAND        Y12, Y7, Y7
 	VPAND        Y7, Y11, Y7
-	VFMADD231PS  Y7, Y8, Y10
+	VFMADD231PS  Y7, Y10, Y9
 
 sum_done:
+	MOVQ         classes+32(FP), SI
+	CMPQ         SI, $+129
+	JLT          only
+	VCVTPS2PD    X8, Y7
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       (BX), Y7, Y7
+	VMOVUPS      Y7, (BX)
+	VADDPD       32(BX), Y8, Y8
+	VMOVUPS      Y8, 32(BX)
 	VCVTPS2PD    X9, Y7
 	VEXTRACTF128 $0x01, Y9, X8
 	VCVTPS2PD    X8, Y8
-	VADDPD       Y7, Y0, Y0
-	VADDPD       Y8, Y1, Y1
-	VCVTPS2PD    X10, Y7
-	VEXTRACTF128 $0x01, Y10, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y7, Y2, Y2
-	VADDPD       Y8, Y3, Y3
-	VBROADCASTSS consts<>+960(SB), Y9
-	VBROADCASTSS consts<>+960(SB), Y10
+	VADDPD       64(BX), Y7, Y7
+	VMOVUPS      Y7, 64(BX)
+	VADDPD       96(BX), Y8, Y8
+	VMOVUPS      Y8, 96(BX)
+	VPXOR        Y8, Y8, Y8
+	VPXOR        Y9, Y9, Y9
 	ADDQ         $-128, CX
 	ADDQ         $-128, AX
 	CMPQ         AX, $+1
 	JGE          sum_block
 	MOVQ         sums+0(FP), AX
-	VADDPD       Y2, Y0, Y0
-	VADDPD       Y3, Y1, Y1
-	VADDPD       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPD       X1, X0, X0
-	VPERMILPD    $0x01, X0, X1
-	VADDSD       X1, X0, X0
-	VCVTSD2SS    X0, X0, X0
-	VMOVSS       X0, (AX)
+	VMOVUPS      (BX), Y4
+	VADDPD       64(BX), Y4, Y4
+	VMOVUPS      32(BX), Y5
+	VADDPD       96(BX), Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPD       X5, X4, X4
+	VPERMILPD    $0x01, X4, X5
+	VADDSD       X5, X4, X4
+	VCVTSD2SS    X4, X4, X4
+	VMOVSS       X4, (AX)
+	JMP          summed
 
+only:
+	MOVQ         sums+0(FP), AX
+	VCVTPS2PD    X8, Y4
+	VEXTRACTF128 $0x01, Y8, X5
+	VCVTPS2PD    X5, Y5
+	VCVTPS2PD    X9, Y6
+	VEXTRACTF128 $0x01, Y9, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y6, Y4, Y4
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPD       X5, X4, X4
+	VPERMILPD    $0x01, X4, X5
+	VADDSD       X5, X4, X4
+	VCVTSD2SS    X4, X4, X4
+	VMOVSS       X4, (AX)
+
+summed:
 next:
 	ADDQ $+4, sums+0(FP)
 	ADDQ $+4, labels+16(FP)
@@ -13542,550 +13908,540 @@ next:
 // func partShiftedAVX512(sums *float32, total *[16]float64, logits *float32, n int, label int)
 // Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·partShiftedAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+960(SB), Z0
-	VBROADCASTSS consts<>+2304(SB), Z1
-	VBROADCASTSS consts<>+2208(SB), Z2
-	VBROADCASTSS consts<>+2272(SB), Z3
-	VBROADCASTSS consts<>+2240(SB), Z4
-	VBROADCASTSS consts<>+384(SB), Z5
-	VBROADCASTSS consts<>+96(SB), Z6
-	VBROADCASTSS consts<>+160(SB), Z7
-	VBROADCASTSS consts<>+192(SB), Z8
-	VBROADCASTSS consts<>+2400(SB), Z9
-	VBROADCASTSS consts<>+2432(SB), Z10
-	VBROADCASTSS consts<>+2464(SB), Z11
-	VBROADCASTSS consts<>+2496(SB), Z12
-	VBROADCASTSS consts<>+2528(SB), Z13
-	VBROADCASTSS consts<>+0(SB), Z14
-	VBROADCASTSS consts<>+928(SB), Z15
-	VBROADCASTSS consts<>+2336(SB), Z16
-	VBROADCASTSS consts<>+2368(SB), Z17
-	VMOVUPS      Z0, Z18
-	VMOVUPS      Z0, Z19
-	MOVQ         total+8(FP), AX
-	VMOVUPS      (AX), Z18
-	VMOVUPS      64(AX), Z19
+	VBROADCASTSS consts<>+2304(SB), Z0
+	VBROADCASTSS consts<>+2208(SB), Z1
+	VBROADCASTSS consts<>+2272(SB), Z2
+	VBROADCASTSS consts<>+2240(SB), Z3
+	VBROADCASTSS consts<>+384(SB), Z4
+	VBROADCASTSS consts<>+96(SB), Z5
+	VBROADCASTSS consts<>+160(SB), Z6
+	VBROADCASTSS consts<>+192(SB), Z7
+	VBROADCASTSS consts<>+2400(SB), Z8
+	VBROADCASTSS consts<>+2432(SB), Z9
+	VBROADCASTSS consts<>+2464(SB), Z10
+	VBROADCASTSS consts<>+2496(SB), Z11
+	VBROADCASTSS consts<>+2528(SB), Z12
+	VBROADCASTSS consts<>+0(SB), Z13
+	VBROADCASTSS consts<>+928(SB), Z14
+	VBROADCASTSS consts<>+2336(SB), Z15
+	VBROADCASTSS consts<>+2368(SB), Z16
 	MOVQ         n+24(FP), AX
 	MOVQ         label+32(FP), CX
 	MOVQ         logits+16(FP), DX
 
 	// the shift and N
 	MOVQ         sums+0(FP), BX
-	VBROADCASTSS 256(BX), Z20
-	VPANDD       Z14, Z20, Z14
-	VCMPPS       $0x11, Z14, Z2, K1
-	VCMPPS       $0x11, Z15, Z14, K2
+	VBROADCASTSS 256(BX), Z17
+	VPANDD       Z13, Z17, Z13
+	VCMPPS       $0x11, Z13, Z1, K1
+	VCMPPS       $0x11, Z14, Z13, K2
 	KANDW        K1, K2, K1
-	VMOVAPS.Z    Z20, K1, Z2
-	VSUBPS       Z2, Z20, Z14
-	VMINPS       Z14, Z3, Z3
-	VMAXPS       Z3, Z4, Z3
-	VFMADD213PS  Z1, Z6, Z3
-	VPSUBD       Z16, Z3, Z3
+	VMOVAPS.Z    Z17, K1, Z1
+	VSUBPS       Z1, Z17, Z13
+	VMINPS       Z13, Z2, Z2
+	VMAXPS       Z2, Z3, Z2
+	VFMADD213PS  Z0, Z5, Z2
+	VPSUBD       Z15, Z2, Z2
 	MOVQ         sums+0(FP), BX
-	VMOVSS       X3, 128(BX)
-	VCVTDQ2PS    Z3, Z3
-	VSUBPS       Z17, Z3, Z3
-	VSUBPS       Z3, Z1, Z1
-	VMULPS       Z7, Z3, Z3
-	VMOVAPS      Z0, Z4
+	VMOVSS       X2, 128(BX)
+	VCVTDQ2PS    Z2, Z2
+	VSUBPS       Z16, Z2, Z2
+	VSUBPS       Z2, Z0, Z0
+	VMULPS       Z6, Z2, Z2
+	VPXORD       Z14, Z14, Z14
+	MOVQ         total+8(FP), BX
 
 sum_block:
-	MOVQ    $0x00000090, SI
-	MOVQ    CX, BX
-	CMPQ    BX, SI
-	CMOVQHI SI, BX
-	LEAQ    target<>+576(SB), SI
-	MOVQ    BX, BX
-	NEGQ    BX
-	LEAQ    (SI)(BX*4), SI
-	MOVQ    $0x00000080, DI
-	MOVQ    AX, BX
-	CMPQ    BX, DI
-	CMOVQHI DI, BX
-	CMPQ    BX, $+64
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+64
 	JLT     sum_few
 
 sum_round:
-	VMOVUPS      (SI), Z14
-	VPCMPD       $0x06, Z0, Z14, K1
-	VMOVUPS      (DX), Z14
-	VSUBPS       Z2, Z14, Z14
-	VMOVAPS.Z    Z14, K1, Z14
-	VMAXPS       Z14, Z3, Z14
-	VMOVAPS      Z1, Z15
-	VFMADD231PS  Z6, Z14, Z15
-	VSUBPS       Z1, Z15, Z16
-	VFNMADD231PS Z7, Z16, Z14
-	VFNMADD231PS Z8, Z16, Z14
-	VMOVAPS      Z10, Z16
-	VFMADD231PS  Z9, Z14, Z16
-	VFMADD213PS  Z11, Z14, Z16
-	VFMADD213PS  Z12, Z14, Z16
-	VFMADD213PS  Z13, Z14, Z16
-	VFMADD213PS  Z5, Z14, Z16
-	VFMADD213PS  Z5, Z16, Z14
-	VPSLLD       $0x17, Z15, Z15
-	VMOVAPS.Z    Z15, K1, Z15
-	VFMADD231PS  Z15, Z14, Z4
-	VMOVUPS      64(SI), Z14
-	VPCMPD       $0x06, Z0, Z14, K1
-	VMOVUPS      64(DX), Z14
-	VSUBPS       Z2, Z14, Z14
-	VMOVAPS.Z    Z14, K1, Z14
-	VMAXPS       Z14, Z3, Z14
-	VMOVAPS      Z1, Z15
-	VFMADD231PS  Z6, Z14, Z15
-	VSUBPS       Z1, Z15, Z16
-	VFNMADD231PS Z7, Z16, Z14
-	VFNMADD231PS Z8, Z16, Z14
-	VMOVAPS      Z10, Z16
-	VFMADD231PS  Z9, Z14, Z16
-	VFMADD213PS  Z11, Z14, Z16
-	VFMADD213PS  Z12, Z14, Z16
-	VFMADD213PS  Z13, Z14, Z16
-	VFMADD213PS  Z5, Z14, Z16
-	VFMADD213PS  Z5, Z16, Z14
-	VPSLLD       $0x17, Z15, Z15
-	VMOVAPS.Z    Z15, K1, Z15
-	VFMADD231PS  Z15, Z14, Z4
-	VMOVUPS      128(SI), Z14
-	VPCMPD       $0x06, Z0, Z14, K1
-	VMOVUPS      128(DX), Z14
-	VSUBPS       Z2, Z14, Z14
-	VMOVAPS.Z    Z14, K1, Z14
-	VMAXPS       Z14, Z3, Z14
-	VMOVAPS      Z1, Z15
-	VFMADD231PS  Z6, Z14, Z15
-	VSUBPS       Z1, Z15, Z16
-	VFNMADD231PS Z7, Z16, Z14
-	VFNMADD231PS Z8, Z16, Z14
-	VMOVAPS      Z10, Z16
-	VFMADD231PS  Z9, Z14, Z16
-	VFMADD213PS  Z11, Z14, Z16
-	VFMADD213PS  Z12, Z14, Z16
-	VFMADD213PS  Z13, Z14, Z16
-	VFMADD213PS  Z5, Z14, Z16
-	VFMADD213PS  Z5, Z16, Z14
-	VPSLLD       $0x17, Z15, Z15
-	VMOVAPS.Z    Z15, K1, Z15
-	VFMADD231PS  Z15, Z14, Z4
-	VMOVUPS      192(SI), Z14
-	VPCMPD       $0x06, Z0, Z14, K1
-	VMOVUPS      192(DX), Z14
-	VSUBPS       Z2, Z14, Z14
-	VMOVAPS.Z    Z14, K1, Z14
-	VMAXPS       Z14, Z3, Z14
-	VMOVAPS      Z1, Z15
-	VFMADD231PS  Z6, Z14, Z15
-	VSUBPS       Z1, Z15, Z16
-	VFNMADD231PS Z7, Z16, Z14
-	VFNMADD231PS Z8, Z16, Z14
-	VMOVAPS      Z10, Z16
-	VFMADD231PS  Z9, Z14, Z16
-	VFMADD213PS  Z11, Z14, Z16
-	VFMADD213PS  Z12, Z14, Z16
-	VFMADD213PS  Z13, Z14, Z16
-	VFMADD213PS  Z5, Z14, Z16
-	VFMADD213PS  Z5, Z16, Z14
-	VPSLLD       $0x17, Z15, Z15
-	VMOVAPS.Z    Z15, K1, Z15
-	VFMADD231PS  Z15, Z14, Z4
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      (DI), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      (DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VFMADD231PS  Z13, Z3, Z14
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      64(DI), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      64(DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VFMADD231PS  Z13, Z3, Z14
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      128(DI), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      128(DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VFMADD231PS  Z13, Z3, Z14
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      192(DI), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      192(DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VFMADD231PS  Z13, Z3, Z14
 	ADDQ         $+256, DX
-	ADDQ         $+256, SI
-	ADDQ         $-64, BX
-	CMPQ         BX, $+64
+	ADDQ         $+256, DI
+	ADDQ         $-64, SI
+	CMPQ         SI, $+64
 	JGE          sum_round
 
 sum_few:
-	CMPQ BX, $+16
+	CMPQ SI, $+16
 	JLT  sum_part
 
 sum_tile:
-	VMOVUPS      (SI), Z14
-	VPCMPD       $0x06, Z0, Z14, K1
-	VMOVUPS      (DX), Z14
-	VSUBPS       Z2, Z14, Z14
-	VMOVAPS.Z    Z14, K1, Z14
-	VMAXPS       Z14, Z3, Z14
-	VMOVAPS      Z1, Z15
-	VFMADD231PS  Z6, Z14, Z15
-	VSUBPS       Z1, Z15, Z16
-	VFNMADD231PS Z7, Z16, Z14
-	VFNMADD231PS Z8, Z16, Z14
-	VMOVAPS      Z10, Z16
-	VFMADD231PS  Z9, Z14, Z16
-	VFMADD213PS  Z11, Z14, Z16
-	VFMADD213PS  Z12, Z14, Z16
-	VFMADD213PS  Z13, Z14, Z16
-	VFMADD213PS  Z5, Z14, Z16
-	VFMADD213PS  Z5, Z16, Z14
-	VPSLLD       $0x17, Z15, Z15
-	VMOVAPS.Z    Z15, K1, Z15
-	VFMADD231PS  Z15, Z14, Z4
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      (DI), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      (DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VFMADD231PS  Z13, Z3, Z14
 	ADDQ         $+64, DX
-	ADDQ         $+64, SI
-	ADDQ         $-16, BX
-	CMPQ         BX, $+16
+	ADDQ         $+64, DI
+	ADDQ         $-16, SI
+	CMPQ         SI, $+16
 	JGE          sum_tile
 
 sum_part:
-	CMPQ         BX, $+1
+	CMPQ         SI, $+1
 	JLT          sum_done
-	MOVL         $0x0000ffff, DI
-	BZHIL        BX, DI, DI
-	KMOVW        DI, K1
-	VMOVAPS      Z0, Z14
-	VMOVUPS      (DX), K1, Z14
-	VMOVUPS      (SI), Z15
-	VPCMPD       $0x06, Z0, Z15, K2
-	VSUBPS       Z2, Z14, Z14
-	VMOVAPS.Z    Z14, K2, Z14
-	VMOVAPS.Z    Z14, K1, Z14
-	VMAXPS       Z14, Z3, Z14
-	VMOVAPS      Z1, Z15
-	VFMADD231PS  Z6, Z14, Z15
-	VSUBPS       Z1, Z15, Z16
-	VFNMADD231PS Z7, Z16, Z14
-	VFNMADD231PS Z8, Z16, Z14
-	VMOVAPS      Z10, Z16
-	VFMADD231PS  Z9, Z14, Z16
-	VFMADD213PS  Z11, Z14, Z16
-	VFMADD213PS  Z12, Z14, Z16
-	VFMADD213PS  Z13, Z14, Z16
-	VFMADD213PS  Z5, Z14, Z16
-	VFMADD213PS  Z5, Z16, Z14
-	VPSLLD       $0x17, Z15, Z15
-	VMOVAPS.Z    Z15, K2, Z15
-	VMOVAPS.Z    Z15, K1, Z15
-	VFMADD231PS  Z15, Z14, Z4
+	MOVL         $0x0000ffff, R8
+	BZHIL        SI, R8, R8
+	KMOVW        R8, K1
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      (DX), K1, Z3
+	VPXORD       Z13, Z13, Z13
+	VMOVUPS      (DI), Z15
+	VPCMPD       $0x06, Z13, Z15, K2
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K2, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K2, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VFMADD231PS  Z13, Z3, Z14
 
 sum_done:
-	VCVTPS2PD     Y4, Z14
-	VEXTRACTF64X4 $0x01, Z4, Y4
-	VCVTPS2PD     Y4, Z4
-	VADDPD        Z14, Z18, Z18
-	VADDPD        Z4, Z19, Z19
-	VMOVAPS       Z0, Z4
+	VCVTPS2PD     Y14, Z3
+	VEXTRACTF64X4 $0x01, Z14, Y13
+	VCVTPS2PD     Y13, Z13
+	VADDPD        (BX), Z3, Z3
+	VMOVUPS       Z3, (BX)
+	VADDPD        64(BX), Z13, Z13
+	VMOVUPS       Z13, 64(BX)
+	VPXORD        Z14, Z14, Z14
 	ADDQ          $-128, CX
 	ADDQ          $-128, AX
 	CMPQ          AX, $+1
 	JGE           sum_block
-	MOVQ          total+8(FP), AX
-	VMOVUPS       Z18, (AX)
-	VMOVUPS       Z19, 64(AX)
 	VZEROUPPER
 	RET
 
 // func partShiftedAVX2(sums *float32, total *[16]float64, logits *float32, n int, label int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·partShiftedAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+960(SB), Y0
-	VMOVUPS      Y0, Y0
-	VBROADCASTSS consts<>+960(SB), Y0
-	VMOVUPS      Y0, Y1
-	VBROADCASTSS consts<>+960(SB), Y0
-	VMOVUPS      Y0, Y2
-	VBROADCASTSS consts<>+960(SB), Y0
-	VMOVUPS      Y0, Y3
-	MOVQ         total+8(FP), AX
-	VMOVUPS      (AX), Y0
-	VMOVUPS      32(AX), Y1
-	VMOVUPS      64(AX), Y2
-	VMOVUPS      96(AX), Y3
+	VBROADCASTSS consts<>+2304(SB), Y0
+	VBROADCASTSS consts<>+2208(SB), Y1
+	VBROADCASTSS consts<>+2272(SB), Y2
+	VBROADCASTSS consts<>+2240(SB), Y3
+	VBROADCASTSS consts<>+384(SB), Y4
+	VBROADCASTSS consts<>+96(SB), Y5
+	VBROADCASTSS consts<>+160(SB), Y6
+	VBROADCASTSS consts<>+192(SB), Y7
 	MOVQ         n+24(FP), AX
 	MOVQ         label+32(FP), CX
 	MOVQ         logits+16(FP), DX
 
 	// the shift and N
 	MOVQ         sums+0(FP), BX
-	VBROADCASTSS 256(BX), Y4
-	VPAND        consts<>+0(SB), Y4, Y5
-	VBROADCASTSS consts<>+2208(SB), Y6
-	VCMPPS       $0x11, Y5, Y6, Y6
-	VCMPPS       $0x11, consts<>+928(SB), Y5, Y5
-	VPAND        Y6, Y5, Y5
-	VPAND        Y4, Y5, Y5
-	VSUBPS       Y5, Y4, Y4
-	VBROADCASTSS consts<>+2272(SB), Y6
-	VMINPS       Y4, Y6, Y4
-	VBROADCASTSS consts<>+2240(SB), Y6
-	VMAXPS       Y4, Y6, Y4
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+2304(SB), Y6, Y4
-	VPSUBD       consts<>+2336(SB), Y4, Y4
+	VBROADCASTSS 256(BX), Y8
+	VPAND        consts<>+0(SB), Y8, Y9
+	VCMPPS       $0x11, Y9, Y1, Y1
+	VCMPPS       $0x11, consts<>+928(SB), Y9, Y9
+	VPAND        Y1, Y9, Y1
+	VPAND        Y8, Y1, Y1
+	VSUBPS       Y1, Y8, Y8
+	VMINPS       Y8, Y2, Y2
+	VMAXPS       Y2, Y3, Y2
+	VFMADD213PS  Y0, Y5, Y2
+	VPSUBD       consts<>+2336(SB), Y2, Y2
 	MOVQ         sums+0(FP), BX
-	VMOVSS       X4, 128(BX)
-	VCVTDQ2PS    Y4, Y4
-	VSUBPS       consts<>+2368(SB), Y4, Y4
-	VBROADCASTSS consts<>+2304(SB), Y6
-	VSUBPS       Y4, Y6, Y6
-	VMULPS       consts<>+160(SB), Y4, Y4
-	VBROADCASTSS consts<>+960(SB), Y9
-	VBROADCASTSS consts<>+960(SB), Y10
+	VMOVSS       X2, 128(BX)
+	VCVTDQ2PS    Y2, Y2
+	VSUBPS       consts<>+2368(SB), Y2, Y2
+	VSUBPS       Y2, Y0, Y0
+	VMULPS       Y6, Y2, Y2
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	MOVQ         total+8(FP), BX
 
 sum_block:
-	MOVQ    $0x00000090, SI
-	MOVQ    CX, BX
-	CMPQ    BX, SI
-	CMOVQHI SI, BX
-	LEAQ    target<>+576(SB), SI
-	MOVQ    BX, BX
-	NEGQ    BX
-	LEAQ    (SI)(BX*4), SI
-	MOVQ    $0x00000080, DI
-	MOVQ    AX, BX
-	CMPQ    BX, DI
-	CMOVQHI DI, BX
-	CMPQ    BX, $+32
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+32
 	JLT     sum_few
 
 sum_round:
-	VBROADCASTSS consts<>+960(SB), Y7
-	VMOVUPS      (SI), Y8
-	VPCMPGTD     Y7, Y8, Y7
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      (DI), Y8
+	VPCMPGTD     Y3, Y8, Y3
 	VMOVUPS      (DX), Y8
-	VSUBPS       Y5, Y8, Y8
-	VPAND        Y8, Y7, Y8
-	VMAXPS       Y8, Y4, Y8
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y8, Y11
-	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
 	VBROADCASTSS consts<>+2400(SB), Y12
 	VFMADD213PS  consts<>+2432(SB), Y8, Y12
 	VFMADD213PS  consts<>+2464(SB), Y8, Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
 	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y8, Y9
-	VBROADCASTSS consts<>+960(SB), Y7
-	VMOVUPS      32(SI), Y8
-	VPCMPGTD     Y7, Y8, Y7
+	VPAND        Y11, Y3, Y3
+	VFMADD231PS  Y3, Y8, Y9
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      32(DI), Y8
+	VPCMPGTD     Y3, Y8, Y3
 	VMOVUPS      32(DX), Y8
-	VSUBPS       Y5, Y8, Y8
-	VPAND        Y8, Y7, Y8
-	VMAXPS       Y8, Y4, Y8
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y8, Y11
-	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
 	VBROADCASTSS consts<>+2400(SB), Y12
 	VFMADD213PS  consts<>+2432(SB), Y8, Y12
 	VFMADD213PS  consts<>+2464(SB), Y8, Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
 	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y8, Y10
-	VBROADCASTSS consts<>+960(SB), Y7
-	VMOVUPS      64(SI), Y8
-	VPCMPGTD     Y7, Y8, Y7
+	VPAND        Y11, Y3, Y3
+	VFMADD231PS  Y3, Y8, Y10
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      64(DI), Y8
+	VPCMPGTD     Y3, Y8, Y3
 	VMOVUPS      64(DX), Y8
-	VSUBPS       Y5, Y8, Y8
-	VPAND        Y8, Y7, Y8
-	VMAXPS       Y8, Y4, Y8
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y8, Y11
-	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
 	VBROADCASTSS consts<>+2400(SB), Y12
 	VFMADD213PS  consts<>+2432(SB), Y8, Y12
 	VFMADD213PS  consts<>+2464(SB), Y8, Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
 	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y8, Y9
-	VBROADCASTSS consts<>+960(SB), Y7
-	VMOVUPS      96(SI), Y8
-	VPCMPGTD     Y7, Y8, Y7
+	VPAND        Y11, Y3, Y3
+	VFMADD231PS  Y3, Y8, Y9
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      96(DI), Y8
+	VPCMPGTD     Y3, Y8, Y3
 	VMOVUPS      96(DX), Y8
-	VSUBPS       Y5, Y8, Y8
-	VPAND        Y8, Y7, Y8
-	VMAXPS       Y8, Y4, Y8
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y8, Y11
-	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
 	VBROADCASTSS consts<>+2400(SB), Y12
 	VFMADD213PS  consts<>+2432(SB), Y8, Y12
 	VFMADD213PS  consts<>+2464(SB), Y8, Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
 	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y8, Y10
+	VPAND        Y11, Y3, Y3
+	VFMADD231PS  Y3, Y8, Y10
 	ADDQ         $+128, DX
-	ADDQ         $+128, SI
-	ADDQ         $-32, BX
-	CMPQ         BX, $+32
+	ADDQ         $+128, DI
+	ADDQ         $-32, SI
+	CMPQ         SI, $+32
 	JGE          sum_round
 
 sum_few:
-	CMPQ BX, $+16
+	CMPQ SI, $+16
 	JLT  sum_part
 
 sum_tile:
-	VBROADCASTSS consts<>+960(SB), Y7
-	VMOVUPS      (SI), Y8
-	VPCMPGTD     Y7, Y8, Y7
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      (DI), Y8
+	VPCMPGTD     Y3, Y8, Y3
 	VMOVUPS      (DX), Y8
-	VSUBPS       Y5, Y8, Y8
-	VPAND        Y8, Y7, Y8
-	VMAXPS       Y8, Y4, Y8
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y8, Y11
-	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
 	VBROADCASTSS consts<>+2400(SB), Y12
 	VFMADD213PS  consts<>+2432(SB), Y8, Y12
 	VFMADD213PS  consts<>+2464(SB), Y8, Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
 	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y8, Y9
-	VBROADCASTSS consts<>+960(SB), Y7
-	VMOVUPS      32(SI), Y8
-	VPCMPGTD     Y7, Y8, Y7
+	VPAND        Y11, Y3, Y3
+	VFMADD231PS  Y3, Y8, Y9
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      32(DI), Y8
+	VPCMPGTD     Y3, Y8, Y3
 	VMOVUPS      32(DX), Y8
-	VSUBPS       Y5, Y8, Y8
-	VPAND        Y8, Y7, Y8
-	VMAXPS       Y8, Y4, Y8
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  consts<>+96(SB), Y8, Y11
-	VSUBPS       Y6, Y11, Y12
-	VFNMADD231PS consts<>+160(SB), Y12, Y8
-	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
 	VBROADCASTSS consts<>+2400(SB), Y12
 	VFMADD213PS  consts<>+2432(SB), Y8, Y12
 	VFMADD213PS  consts<>+2464(SB), Y8, Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y8, Y12
-	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
 	VPSLLD       $0x17, Y11, Y11
-	VPAND        Y11, Y7, Y7
-	VFMADD231PS  Y7, Y8, Y10
+	VPAND        Y11, Y3, Y3
+	VFMADD231PS  Y3, Y8, Y10
 	ADDQ         $+64, DX
-	ADDQ         $+64, SI
-	ADDQ         $-16, BX
-	CMPQ         BX, $+16
+	ADDQ         $+64, DI
+	ADDQ         $-16, SI
+	CMPQ         SI, $+16
 	JGE          sum_tile
 
 sum_part:
-	CMPQ         BX, $+1
+	CMPQ         SI, $+1
 	JLT          sum_done
-	MOVQ         $0x00000008, DI
-	MOVQ         BX, R8
-	CMPQ         R8, DI
-	CMOVQGT      DI, R8
-	NEGQ         R8
-	LEAQ         lane_mask<>+32(SB), DI
-	VMOVUPS      (DI)(R8*4), Y7
-	VMASKMOVPS   (DX), Y7, Y8
-	VBROADCASTSS consts<>+960(SB), Y11
-	VBLENDVPS    Y7, Y8, Y11, Y8
-	MOVQ         $0x00000000, DI
-	MOVQ         BX, BX
-	SUBQ         $+8, BX
-	CMOVQLT      DI, BX
-	MOVQ         $0x00000008, DI
-	MOVQ         BX, BX
-	CMPQ         BX, DI
-	CMOVQGT      DI, BX
-	NEGQ         BX
-	LEAQ         lane_mask<>+32(SB), DI
-	VMOVUPS      (DI)(BX*4), Y11
+	MOVQ         $0x00000008, R8
+	MOVQ         SI, R9
+	CMPQ         R9, R8
+	CMOVQGT      R8, R9
+	NEGQ         R9
+	LEAQ         lane_mask<>+32(SB), R8
+	VMOVUPS      (R8)(R9*4), Y3
+	VMASKMOVPS   (DX), Y3, Y8
+	VPXOR        Y11, Y11, Y11
+	VBLENDVPS    Y3, Y8, Y11, Y8
+	MOVQ         $0x00000000, R8
+	MOVQ         SI, SI
+	SUBQ         $+8, SI
+	CMOVQLT      R8, SI
+	MOVQ         $0x00000008, R8
+	MOVQ         SI, SI
+	CMPQ         SI, R8
+	CMOVQGT      R8, SI
+	NEGQ         SI
+	LEAQ         lane_mask<>+32(SB), R8
+	VMOVUPS      (R8)(SI*4), Y11
 	VMASKMOVPS   32(DX), Y11, Y12
-	VBROADCASTSS consts<>+960(SB), Y13
+	VPXOR        Y13, Y13, Y13
 	VBLENDVPS    Y11, Y12, Y13, Y12
-	VBROADCASTSS consts<>+960(SB), Y13
-	VMOVUPS      (SI), Y14
+	VPXOR        Y13, Y13, Y13
+	VMOVUPS      (DI), Y14
 	VPCMPGTD     Y13, Y14, Y13
-	VSUBPS       Y5, Y8, Y8
+	VSUBPS       Y1, Y8, Y8
 	VPAND        Y8, Y13, Y8
-	VPAND        Y8, Y7, Y8
-	VMAXPS       Y8, Y4, Y8
-	VMOVAPS      Y6, Y14
-	VFMADD231PS  consts<>+96(SB), Y8, Y14
-	VSUBPS       Y6, Y14, Y15
-	VFNMADD231PS consts<>+160(SB), Y15, Y8
-	VFNMADD231PS consts<>+192(SB), Y15, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y14
+	VFMADD231PS  Y5, Y8, Y14
+	VSUBPS       Y0, Y14, Y15
+	VFNMADD231PS Y6, Y15, Y8
+	VFNMADD231PS Y7, Y15, Y8
 	VBROADCASTSS consts<>+2400(SB), Y15
 	VFMADD213PS  consts<>+2432(SB), Y8, Y15
 	VFMADD213PS  consts<>+2464(SB), Y8, Y15
 	VFMADD213PS  consts<>+2496(SB), Y8, Y15
 	VFMADD213PS  consts<>+2528(SB), Y8, Y15
-	VFMADD213PS  consts<>+384(SB), Y8, Y15
-	VFMADD213PS  consts<>+384(SB), Y15, Y8
+	VFMADD213PS  Y4, Y8, Y15
+	VFMADD213PS  Y4, Y15, Y8
 	VPSLLD       $0x17, Y14, Y14
 	VPAND        Y14, Y13, Y13
-	VPAND        Y13, Y7, Y7
-	VFMADD231PS  Y7, Y8, Y9
-	VBROADCASTSS consts<>+960(SB), Y7
-	VMOVUPS      32(SI), Y8
-	VPCMPGTD     Y7, Y8, Y7
-	VSUBPS       Y5, Y12, Y8
-	VPAND        Y8, Y7, Y8
+	VPAND        Y13, Y3, Y3
+	VFMADD231PS  Y3, Y8, Y9
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      32(DI), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VSUBPS       Y1, Y12, Y8
+	VPAND        Y8, Y3, Y8
 	VPAND        Y8, Y11, Y8
-	VMAXPS       Y8, Y4, Y8
-	VMOVAPS      Y6, Y12
-	VFMADD231PS  consts<>+96(SB), Y8, Y12
-	VSUBPS       Y6, Y12, Y13
-	VFNMADD231PS consts<>+160(SB), Y13, Y8
-	VFNMADD231PS consts<>+192(SB), Y13, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y12
+	VFMADD231PS  Y5, Y8, Y12
+	VSUBPS       Y0, Y12, Y13
+	VFNMADD231PS Y6, Y13, Y8
+	VFNMADD231PS Y7, Y13, Y8
 	VBROADCASTSS consts<>+2400(SB), Y13
 	VFMADD213PS  consts<>+2432(SB), Y8, Y13
 	VFMADD213PS  consts<>+2464(SB), Y8, Y13
 	VFMADD213PS  consts<>+2496(SB), Y8, Y13
 	VFMADD213PS  consts<>+2528(SB), Y8, Y13
-	VFMADD213PS  consts<>+384(SB), Y8, Y13
-	VFMADD213PS  consts<>+384(SB), Y13, Y8
+	VFMADD213PS  Y4, Y8, Y13
+	VFMADD213PS  Y4, Y13, Y8
 	VPSLLD       $0x17, Y12, Y12
-	VPAND        Y12, Y7, Y7
-	VPAND        Y7, Y11, Y7
-	VFMADD231PS  Y7, Y8, Y10
+	VPAND        Y12, Y3, Y3
+	VPAND        Y3, Y11, Y3
+	VFMADD231PS  Y3, Y8, Y10
 
 sum_done:
-	VCVTPS2PD    X9, Y7
+	VCVTPS2PD    X9, Y3
 	VEXTRACTF128 $0x01, Y9, X8
 	VCVTPS2PD    X8, Y8
-	VADDPD       Y7, Y0, Y0
-	VADDPD       Y8, Y1, Y1
-	VCVTPS2PD    X10, Y7
+	VADDPD       (BX), Y3, Y3
+	VMOVUPS      Y3, (BX)
+	VADDPD       32(BX), Y8, Y8
+	VMOVUPS      Y8, 32(BX)
+	VCVTPS2PD    X10, Y3
 	VEXTRACTF128 $0x01, Y10, X8
 	VCVTPS2PD    X8, Y8
-	VADDPD       Y7, Y2, Y2
-	VADDPD       Y8, Y3, Y3
-	VBROADCASTSS consts<>+960(SB), Y9
-	VBROADCASTSS consts<>+960(SB), Y10
+	VADDPD       64(BX), Y3, Y3
+	VMOVUPS      Y3, 64(BX)
+	VADDPD       96(BX), Y8, Y8
+	VMOVUPS      Y8, 96(BX)
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y10, Y10, Y10
 	ADDQ         $-128, CX
 	ADDQ         $-128, AX
 	CMPQ         AX, $+1
 	JGE          sum_block
-	MOVQ         total+8(FP), AX
-	VMOVUPS      Y0, (AX)
-	VMOVUPS      Y1, 32(AX)
-	VMOVUPS      Y2, 64(AX)
-	VMOVUPS      Y3, 96(AX)
 	VZEROUPPER
 	RET
 
@@ -14093,23 +14449,23 @@ sum_done:
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·rowLossAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+960(SB), Z1
-	VBROADCASTSS consts<>+928(SB), Z2
-	VBROADCASTSS consts<>+608(SB), Z3
-	VBROADCASTSS consts<>+2208(SB), Z4
-	VBROADCASTSS consts<>+2272(SB), Z5
-	VBROADCASTSS consts<>+2240(SB), Z6
-	VBROADCASTSS consts<>+1120(SB), Z7
-	VBROADCASTSS consts<>+1792(SB), Z8
-	VBROADCASTSS consts<>+1824(SB), Z9
-	VBROADCASTSS consts<>+2304(SB), Z10
-	VBROADCASTSS consts<>+160(SB), Z11
-	VBROADCASTSS consts<>+1536(SB), Z12
-	VBROADCASTSS consts<>+0(SB), Z13
-	VBROADCASTSS consts<>+2112(SB), Z14
-	VBROADCASTSS consts<>+640(SB), Z15
-	VBROADCASTSS consts<>+1664(SB), Z16
-	VBROADCASTSS consts<>+672(SB), Z17
+	VBROADCASTSS consts<>+928(SB), Z1
+	VBROADCASTSS consts<>+608(SB), Z2
+	VBROADCASTSS consts<>+2208(SB), Z3
+	VBROADCASTSS consts<>+2272(SB), Z4
+	VBROADCASTSS consts<>+2240(SB), Z5
+	VBROADCASTSS consts<>+1120(SB), Z6
+	VBROADCASTSS consts<>+1792(SB), Z7
+	VBROADCASTSS consts<>+1824(SB), Z8
+	VBROADCASTSS consts<>+2304(SB), Z9
+	VBROADCASTSS consts<>+160(SB), Z10
+	VBROADCASTSS consts<>+1536(SB), Z11
+	VBROADCASTSS consts<>+0(SB), Z12
+	VBROADCASTSS consts<>+2112(SB), Z13
+	VBROADCASTSS consts<>+640(SB), Z14
+	VBROADCASTSS consts<>+1664(SB), Z15
+	VBROADCASTSS consts<>+672(SB), Z16
+	VBROADCASTSS consts<>+2080(SB), Z17
 	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         sums+8(FP), DX
@@ -14123,145 +14479,146 @@ block:
 	VMOVUPS 256(DX), Z19
 	VMOVUPS 384(DX), Z20
 	VMOVUPS 512(DX), Z21
+	VPXORD  Z22, Z22, Z22
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD    Z13, Z19, Z22
-	VCMPPS    $0x11, Z22, Z4, K1
-	VCMPPS    $0x11, Z2, Z22, K2
+	VPANDD    Z12, Z19, Z23
+	VCMPPS    $0x11, Z23, Z3, K1
+	VCMPPS    $0x11, Z1, Z23, K2
 	KANDW     K1, K2, K1
-	VMOVAPS.Z Z19, K1, Z22
-	VCMPPS    $0x12, Z14, Z20, K1
-	VBLENDMPS Z18, Z3, K1, Z18
+	VMOVAPS.Z Z19, K1, Z23
+	VCMPPS    $0x12, Z13, Z20, K1
+	VBLENDMPS Z18, Z2, K1, Z18
 	VMAXPS    Z19, Z20, Z19
-	VCMPPS    $0x00, Z15, Z19, K1
-	VBLENDMPS Z3, Z18, K1, Z18
+	VCMPPS    $0x00, Z14, Z19, K1
+	VBLENDMPS Z2, Z18, K1, Z18
 
 	// e^(r_t) = p + pLow
-	VSUBPS            Z22, Z20, Z19
-	VMINPS            Z19, Z5, Z20
-	VMAXPS            Z20, Z6, Z20
-	VMOVAPS           Z10, Z22
-	VFMADD231PS.BCST  consts<>+96(SB), Z20, Z22
-	VSUBPS            Z10, Z22, Z23
-	VMOVAPS           Z20, Z24
-	VFNMADD231PS      Z11, Z23, Z24
-	VFNMADD231PS.BCST consts<>+192(SB), Z23, Z24
+	VSUBPS            Z23, Z20, Z19
+	VMINPS            Z19, Z4, Z20
+	VMAXPS            Z20, Z5, Z20
+	VMOVAPS           Z9, Z23
+	VFMADD231PS.BCST  consts<>+96(SB), Z20, Z23
+	VSUBPS            Z9, Z23, Z24
+	VMOVAPS           Z20, Z25
+	VFNMADD231PS      Z10, Z24, Z25
+	VFNMADD231PS.BCST consts<>+192(SB), Z24, Z25
 	VCMPPS            $0x11, Z20, Z19, K1
-	VCMPPS            $0x11, Z18, Z1, K2
+	VCMPPS            $0x11, Z18, Z22, K2
 	KANDW             K1, K2, K1
 	VSUBPS            Z19, Z20, Z19
 	VMOVAPS.Z         Z19, K1, Z19
 	VBROADCASTSS      consts<>+2400(SB), Z20
-	VFMADD213PS.BCST  consts<>+2432(SB), Z24, Z20
-	VFMADD213PS.BCST  consts<>+2464(SB), Z24, Z20
-	VFMADD213PS.BCST  consts<>+2496(SB), Z24, Z20
-	VFMADD213PS.BCST  consts<>+2528(SB), Z24, Z20
-	VFMADD213PS       Z0, Z24, Z20
-	VMOVAPS           Z0, Z23
-	VFMADD231PS       Z20, Z24, Z23
-	VSUBPS            Z23, Z0, Z25
-	VFMADD231PS       Z20, Z24, Z25
+	VFMADD213PS.BCST  consts<>+2432(SB), Z25, Z20
+	VFMADD213PS.BCST  consts<>+2464(SB), Z25, Z20
+	VFMADD213PS.BCST  consts<>+2496(SB), Z25, Z20
+	VFMADD213PS.BCST  consts<>+2528(SB), Z25, Z20
+	VFMADD213PS       Z0, Z25, Z20
+	VMOVAPS           Z0, Z24
+	VFMADD231PS       Z20, Z25, Z24
+	VSUBPS            Z24, Z0, Z26
+	VFMADD231PS       Z20, Z25, Z26
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z23, Z0, Z20
-	VMULPS       Z20, Z18, Z24
-	VFNMADD231PS Z23, Z24, Z18
-	VMULPS       Z25, Z24, Z23
-	VSUBPS       Z23, Z18, Z18
+	VDIVPS       Z24, Z0, Z20
+	VMULPS       Z20, Z18, Z25
+	VFNMADD231PS Z24, Z25, Z18
+	VMULPS       Z26, Z25, Z24
+	VSUBPS       Z24, Z18, Z18
 	VMULPS       Z20, Z18, Z18
 	VMOVUPS      128(DX), Z20
-	VPSUBD       Z10, Z22, Z22
-	VPSUBD       Z22, Z20, Z20
-	VPSRLD       $0x17, Z24, Z22
-	VPSUBD.BCST  consts<>+2560(SB), Z22, Z22
-	VPADDD       Z22, Z20, Z22
-	VPMAXSD      Z1, Z22, Z22
-	VPSUBD       Z22, Z20, Z20
-	VPMAXSD.BCST consts<>+2592(SB), Z20, Z20
-	VPSRAD       $0x01, Z20, Z23
-	VPADDD       Z16, Z23, Z25
-	VPSLLD       $0x17, Z25, Z25
+	VPSUBD       Z9, Z23, Z23
 	VPSUBD       Z23, Z20, Z20
-	VPADDD       Z16, Z20, Z20
+	VPSRLD       $0x17, Z25, Z23
+	VPSUBD.BCST  consts<>+2560(SB), Z23, Z23
+	VPADDD       Z23, Z20, Z23
+	VPMAXSD      Z22, Z23, Z23
+	VPSUBD       Z23, Z20, Z20
+	VPMAXSD.BCST consts<>+2592(SB), Z20, Z20
+	VPSRAD       $0x01, Z20, Z24
+	VPADDD       Z15, Z24, Z26
+	VPSLLD       $0x17, Z26, Z26
+	VPSUBD       Z24, Z20, Z20
+	VPADDD       Z15, Z20, Z20
 	VPSLLD       $0x17, Z20, Z20
-	VMULPS       Z25, Z24, Z23
-	VMULPS       Z20, Z23, Z23
-	VMULPS       Z25, Z18, Z18
+	VMULPS       Z26, Z25, Z24
+	VMULPS       Z20, Z24, Z24
+	VMULPS       Z26, Z18, Z18
 	VMULPS       Z20, Z18, Z18
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z23, Z0, Z20
-	VMINPS       Z23, Z0, Z24
-	VADDPS       Z24, Z20, Z25
+	VMAXPS       Z24, Z0, Z20
+	VMINPS       Z24, Z0, Z25
+	VADDPS       Z25, Z20, Z26
+	VSUBPS       Z20, Z26, Z20
 	VSUBPS       Z20, Z25, Z20
-	VSUBPS       Z20, Z24, Z20
-	VDIVPS       Z25, Z0, Z24
-	VMULPS       Z24, Z23, Z26
-	VFNMADD213PS Z23, Z26, Z25
-	VADDPS       Z18, Z25, Z25
+	VDIVPS       Z26, Z0, Z25
+	VMULPS       Z25, Z24, Z27
+	VFNMADD213PS Z24, Z27, Z26
+	VADDPS       Z18, Z26, Z26
 	VADDPS       Z18, Z20, Z20
-	VMULPS       Z20, Z26, Z20
-	VSUBPS       Z20, Z25, Z20
-	VMULPS       Z24, Z20, Z20
-	VADDPS       Z20, Z26, Z20
-	VMINPS       Z20, Z0, Z25
+	VMULPS       Z20, Z27, Z20
+	VSUBPS       Z20, Z26, Z20
+	VMULPS       Z25, Z20, Z20
+	VADDPS       Z20, Z27, Z20
+	VMINPS       Z20, Z0, Z26
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z23, Z20
+	VADDPS      Z0, Z24, Z20
 	VPSUBD.BCST consts<>+1888(SB), Z20, Z20
-	VPANDD      Z15, Z20, Z26
+	VPANDD      Z14, Z20, Z27
 	VPSRLD      $0x15, Z20, Z20
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z26, Z0, Z27
-	VPERMPS     log_r<>+0(SB), Z20, Z28
-	VMULPS      Z28, Z27, Z27
-	VADDPS      Z17, Z27, Z28
-	VFMADD231PS Z27, Z23, Z28
-	VCVTDQ2PS   Z26, Z23
-	VPERMPS     log_th<>+0(SB), Z20, Z26
+	VPSUBD      Z27, Z0, Z28
+	VPERMPS     log_r<>+0(SB), Z20, Z29
+	VMULPS      Z29, Z28, Z28
+	VADDPS      Z16, Z28, Z29
+	VFMADD231PS Z28, Z24, Z29
+	VCVTDQ2PS   Z27, Z24
+	VPERMPS     log_th<>+0(SB), Z20, Z27
 	VPERMPS     log_tl<>+0(SB), Z20, Z20
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z28, Z28, Z27
-	VBROADCASTSS     consts<>+1952(SB), Z29
-	VFMADD213PS.BCST consts<>+1984(SB), Z28, Z29
-	VFMADD231PS.BCST consts<>+1920(SB), Z27, Z29
-	VBROADCASTSS     consts<>+2016(SB), Z30
-	VFMADD213PS.BCST consts<>+2048(SB), Z28, Z30
-	VFMADD231PS      Z29, Z27, Z30
-	VFMADD231PS.BCST consts<>+1056(SB), Z23, Z20
-	VFMADD231PS      Z30, Z27, Z20
+	VMULPS           Z29, Z29, Z28
+	VBROADCASTSS     consts<>+1952(SB), Z30
+	VFMADD213PS.BCST consts<>+1984(SB), Z29, Z30
+	VFMADD231PS.BCST consts<>+1920(SB), Z28, Z30
+	VBROADCASTSS     consts<>+2016(SB), Z31
+	VFMADD213PS.BCST consts<>+2048(SB), Z29, Z31
+	VFMADD231PS      Z30, Z28, Z31
+	VFMADD231PS.BCST consts<>+1056(SB), Z24, Z20
+	VFMADD231PS      Z31, Z28, Z20
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z23, Z26
-	VADDPS           Z28, Z26, Z23
-	VSUBPS           Z23, Z26, Z26
-	VADDPS           Z28, Z26, Z26
-	VADDPS           Z26, Z20, Z20
-	VADDPS           Z20, Z23, Z20
-	VMULPS           Z24, Z18, Z18
+	VFMADD231PS.BCST consts<>+1088(SB), Z24, Z27
+	VADDPS           Z29, Z27, Z24
+	VSUBPS           Z24, Z27, Z27
+	VADDPS           Z29, Z27, Z27
+	VADDPS           Z27, Z20, Z20
+	VADDPS           Z20, Z24, Z20
+	VMULPS           Z25, Z18, Z18
 	VADDPS           Z18, Z20, Z18
-	VCVTDQ2PS        Z22, Z20
-	VFMADD231PS      Z11, Z20, Z18
+	VCVTDQ2PS        Z23, Z20
+	VFMADD231PS      Z10, Z20, Z18
 	VADDPS           Z19, Z18, Z18
 	VMULPS           Z18, Z21, Z19
-	VCMPPS           $0x00, Z1, Z21, K1
+	VCMPPS           $0x00, Z22, Z21, K1
 	VCMPPS           $0x00, Z18, Z18, K2
 	KANDW            K1, K2, K1
-	VBLENDMPS        Z1, Z19, K1, Z18
+	VBLENDMPS        Z22, Z19, K1, Z18
 
 	// q^gamma
 	CMPQ   SI, $+1
 	JGE    focusnot0_275
-	VMULPS Z25, Z25, Z25
+	VMULPS Z26, Z26, Z26
 	JMP    focusdone275
 
 focusnot0_275:
 	CMPQ    SI, $+2
 	JGE     focusnot1_275
-	VMOVAPS Z0, Z25
+	VMOVAPS Z0, Z26
 	JMP     focusdone275
 
 focusnot1_275:
@@ -14272,70 +14629,70 @@ focusnot1_275:
 focusnot2_275:
 	CMPQ    SI, $+4
 	JGE     focusnot3_275
-	VSQRTPS Z25, Z25
+	VSQRTPS Z26, Z26
 	JMP     focusdone275
 
 focusnot3_275:
 	CMPQ         SI, $+5
 	JGE          focusnot4_275
-	VSQRTPS      Z25, Z19
-	VMOVAPS      Z25, Z20
+	VSQRTPS      Z26, Z19
+	VMOVAPS      Z26, Z20
 	VFNMADD231PS Z19, Z19, Z20
-	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
+	VMULPS       Z17, Z19, Z21
 	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z19, Z25, Z20
-	VMOVAPS      Z20, Z25
+	VFMADD231PS  Z19, Z26, Z20
+	VMOVAPS      Z20, Z26
 	JMP          focusdone275
 
 focusnot4_275:
-	CMPQ             SI, $+6
-	JGE              focusnot5_275
-	VSQRTPS          Z25, Z19
-	VMULPS           Z25, Z25, Z20
-	VMOVAPS          Z20, Z21
-	VFMSUB231PS      Z25, Z25, Z21
-	VMOVAPS          Z25, Z22
-	VFNMADD231PS     Z19, Z19, Z22
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z21
-	VMULPS           Z19, Z21, Z25
-	VFMADD231PS      Z19, Z20, Z25
-	JMP              focusdone275
+	CMPQ         SI, $+6
+	JGE          focusnot5_275
+	VSQRTPS      Z26, Z19
+	VMULPS       Z26, Z26, Z20
+	VMOVAPS      Z20, Z21
+	VFMSUB231PS  Z26, Z26, Z21
+	VMOVAPS      Z26, Z22
+	VFNMADD231PS Z19, Z19, Z22
+	VMULPS       Z22, Z26, Z22
+	VFMADD231PS  Z17, Z22, Z21
+	VMULPS       Z19, Z21, Z26
+	VFMADD231PS  Z19, Z20, Z26
+	JMP          focusdone275
 
 focusnot5_275:
 	CMPQ        SI, $+7
 	JGE         focusnot6_275
-	VMULPS      Z25, Z25, Z19
+	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z25, Z25, Z20
-	VMULPS      Z25, Z20, Z20
-	VFMADD231PS Z25, Z19, Z20
-	VMOVAPS     Z20, Z25
+	VFMSUB231PS Z26, Z26, Z20
+	VMULPS      Z26, Z20, Z20
+	VFMADD231PS Z26, Z19, Z20
+	VMOVAPS     Z20, Z26
 	JMP         focusdone275
 
 focusnot6_275:
 	CMPQ        SI, $+8
 	JGE         focusnot7_275
-	VMULPS      Z25, Z25, Z19
-	VFMSUB213PS Z19, Z25, Z25
+	VMULPS      Z26, Z26, Z19
+	VFMSUB213PS Z19, Z26, Z26
 	VADDPS      Z19, Z19, Z20
-	VMULPS      Z25, Z20, Z25
-	VFMADD231PS Z19, Z19, Z25
+	VMULPS      Z26, Z20, Z26
+	VFMADD231PS Z19, Z19, Z26
 	JMP         focusdone275
 
 focusnot7_275:
 	CMPQ        SI, $+9
 	JGE         focusnot8_275
-	VMULPS      Z25, Z25, Z19
+	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z25, Z25, Z20
+	VFMSUB231PS Z26, Z26, Z20
 	VMULPS      Z19, Z19, Z21
 	VADDPS      Z19, Z19, Z22
 	VFMSUB213PS Z21, Z19, Z19
 	VFMADD231PS Z20, Z22, Z19
-	VMULPS      Z25, Z19, Z19
-	VFMADD231PS Z25, Z21, Z19
-	VMOVAPS     Z19, Z25
+	VMULPS      Z26, Z19, Z19
+	VFMADD231PS Z26, Z21, Z19
+	VMOVAPS     Z19, Z26
 	JMP         focusdone275
 
 focusnot8_275:
@@ -14345,21 +14702,21 @@ focusnot8_275:
 	VBROADCASTSS 8(DI), Z21
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z13, Z25, Z22
+	VPANDD      Z12, Z26, Z22
 	VPSUBD.BCST consts<>+1248(SB), Z22, Z23
 	VCVTDQ2PS   Z22, Z24
 	VPSUBD.BCST consts<>+1760(SB), Z24, Z24
-	VPCMPD      $0x06, Z22, Z7, K1
+	VPCMPD      $0x06, Z22, Z6, K1
 	VBLENDMPS   Z24, Z23, K1, Z23
 	VPSRAD      $0x17, Z23, Z24
-	VPSRLD      $0x14, Z23, Z26
+	VPSRLD      $0x14, Z23, Z25
 	VPANDD.BCST consts<>+1280(SB), Z23, Z23
 	VPADDD.BCST consts<>+1312(SB), Z23, Z23
 	VCVTDQ2PS   Z24, Z24
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS      Z17, Z27, Z23
+	VPERMPS          pow_r<>+0(SB), Z25, Z27
+	VFMADD213PS      Z16, Z27, Z23
 	VMULPS.BCST      consts<>+1344(SB), Z23, Z27
 	VMOVAPS          Z23, Z28
 	VFMADD231PS      Z27, Z23, Z28
@@ -14376,19 +14733,19 @@ focusnot8_275:
 	VADDPS           Z29, Z28, Z23
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VPERMPS     pow_th<>+0(SB), Z25, Z27
 	VADDPS      Z27, Z24, Z24
 	VMULPS      Z24, Z19, Z27
 	VFMSUB213PS Z27, Z19, Z24
 	VFMADD213PS Z27, Z20, Z23
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z12, Z23, Z30
-	VSUBPS      Z12, Z30, Z31
+	VADDPS      Z11, Z23, Z30
+	VSUBPS      Z11, Z30, Z31
 	VSUBPS      Z31, Z27, Z27
 	VFMADD231PS Z28, Z20, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z19, Z24
+	VPERMPS     pow_tl<>+0(SB), Z25, Z25
+	VFMADD231PS Z25, Z19, Z24
 	VFMADD231PS Z28, Z21, Z24
 	VFMADD231PS Z29, Z20, Z24
 	VADDPS      Z24, Z27, Z20
@@ -14399,67 +14756,74 @@ focusnot8_275:
 	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
 	VMULPS           Z20, Z20, Z24
 	VMULPS           Z21, Z24, Z21
-	VFMADD231PS      Z11, Z20, Z21
+	VFMADD231PS      Z10, Z20, Z21
 	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
 	VPERMPS          pow_full_lo<>+0(SB), Z30, Z24
 	VFMADD231PS      Z21, Z20, Z24
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  Z12, Z30, Z21
+	VPSUBD  Z11, Z30, Z21
 	VPSRAD  $0x03, Z21, Z21
-	VADDPS  Z24, Z20, Z26
+	VADDPS  Z24, Z20, Z25
 	VPSLLD  $0x17, Z21, Z27
-	VPADDD  Z27, Z26, Z27
-	VPMINUD Z2, Z27, Z27
+	VPADDD  Z27, Z25, Z27
+	VPMINUD Z1, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD   Z1, Z21, Z21
-	VPSUBD    Z21, Z8, Z21
+	VPXORD    Z28, Z28, Z28
+	VPMINSD   Z28, Z21, Z21
+	VPSUBD    Z21, Z7, Z21
 	VPSLLD    $0x17, Z21, Z21
 	VADDPS    Z20, Z21, Z28
 	VSUBPS    Z21, Z28, Z29
 	VSUBPS    Z29, Z20, Z20
 	VADDPS    Z24, Z20, Z20
 	VADDPS    Z20, Z28, Z20
-	VCMPPS    $0x11, Z21, Z26, K1
+	VCMPPS    $0x11, Z21, Z25, K1
 	VPSUBD    Z21, Z20, Z20
 	VBLENDMPS Z20, Z27, K1, Z20
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z23, Z9, K1
-	VBLENDMPS   Z2, Z20, K1, Z20
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z23, K1
+	VCMPPS      $0x11, Z23, Z8, K1
 	VBLENDMPS   Z1, Z20, K1, Z20
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z23, K1
+	VPXORD      Z21, Z21, Z21
+	VBLENDMPS   Z21, Z20, K1, Z20
+	VPXORD      Z21, Z21, Z21
+	VPCMPD      $0x00, Z21, Z22, K1
+	VPMOVD2M    Z19, K2
+	VPXORD      Z21, Z21, Z21
+	VBLENDMPS   Z1, Z21, K2, Z21
+	VBLENDMPS   Z21, Z20, K1, Z20
 	VPCMPD      $0x00, Z1, Z22, K1
 	VPMOVD2M    Z19, K2
-	VBLENDMPS   Z2, Z1, K2, Z21
-	VBLENDMPS   Z21, Z20, K1, Z20
-	VPCMPD      $0x00, Z2, Z22, K1
-	VPMOVD2M    Z19, K2
-	VBLENDMPS   Z1, Z2, K2, Z19
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z1, K2, Z19
 	VBLENDMPS   Z19, Z20, K1, Z19
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(DI), Z20
-	VPANDD       Z20, Z25, Z20
+	VPANDD       Z20, Z26, Z20
 	VPORD        Z20, Z19, Z19
-	VPCMPD       $0x06, Z1, Z22, K1
-	VPCMPD       $0x06, Z22, Z2, K2
+	VPXORD       Z20, Z20, Z20
+	VPCMPD       $0x06, Z20, Z22, K1
+	VPCMPD       $0x06, Z22, Z1, K2
 	KANDW        K1, K2, K1
 	VBROADCASTSS 16(DI), Z20
-	VPANDD       Z20, Z25, Z20
-	VPCMPD       $0x06, Z20, Z1, K2
+	VPANDD       Z20, Z26, Z20
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z20, Z21, K2
 	KANDW        K1, K2, K1
-	VPCMPD       $0x06, Z2, Z22, K2
+	VPCMPD       $0x06, Z1, Z22, K2
 	KORW         K1, K2, K1
-	VBLENDMPS    Z3, Z19, K1, Z25
+	VBLENDMPS    Z2, Z19, K1, Z26
 
 focusdone275:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, Z14, Z18, K1
-	VMULPS    Z25, Z18, Z19
+	VCMPPS    $0x12, Z13, Z18, K1
+	VMULPS    Z26, Z18, Z19
 	VBLENDMPS Z19, Z18, K1, Z18
-	VPMINUD   Z3, Z18, Z18
+	VPMINUD   Z2, Z18, Z18
 	VMOVUPS   Z18, (CX)
 	ADDQ      $+64, CX
 	ADDQ      $+64, DX
@@ -14477,152 +14841,153 @@ vector:
 	KMOVW   DI, K1
 	VMOVAPS Z0, Z18
 	VMOVUPS (DX), K1, Z18
-	VMOVAPS Z1, Z19
+	VPXORD  Z19, Z19, Z19
 	VMOVUPS 128(DX), K1, Z19
-	VMOVAPS Z1, Z20
+	VPXORD  Z20, Z20, Z20
 	VMOVUPS 256(DX), K1, Z20
-	VMOVAPS Z1, Z21
+	VPXORD  Z21, Z21, Z21
 	VMOVUPS 384(DX), K1, Z21
 	VMOVAPS Z0, Z22
 	VMOVUPS 512(DX), K1, Z22
+	VPXORD  Z23, Z23, Z23
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD    Z13, Z20, Z23
-	VCMPPS    $0x11, Z23, Z4, K2
-	VCMPPS    $0x11, Z2, Z23, K3
+	VPANDD    Z12, Z20, Z24
+	VCMPPS    $0x11, Z24, Z3, K2
+	VCMPPS    $0x11, Z1, Z24, K3
 	KANDW     K2, K3, K2
-	VMOVAPS.Z Z20, K2, Z23
-	VCMPPS    $0x12, Z14, Z21, K2
-	VBLENDMPS Z18, Z3, K2, Z18
+	VMOVAPS.Z Z20, K2, Z24
+	VCMPPS    $0x12, Z13, Z21, K2
+	VBLENDMPS Z18, Z2, K2, Z18
 	VMAXPS    Z20, Z21, Z20
-	VCMPPS    $0x00, Z15, Z20, K2
-	VBLENDMPS Z3, Z18, K2, Z18
+	VCMPPS    $0x00, Z14, Z20, K2
+	VBLENDMPS Z2, Z18, K2, Z18
 
 	// e^(r_t) = p + pLow
-	VSUBPS            Z23, Z21, Z20
-	VMINPS            Z20, Z5, Z21
-	VMAXPS            Z21, Z6, Z21
-	VMOVAPS           Z10, Z23
-	VFMADD231PS.BCST  consts<>+96(SB), Z21, Z23
-	VSUBPS            Z10, Z23, Z24
-	VMOVAPS           Z21, Z25
-	VFNMADD231PS      Z11, Z24, Z25
-	VFNMADD231PS.BCST consts<>+192(SB), Z24, Z25
+	VSUBPS            Z24, Z21, Z20
+	VMINPS            Z20, Z4, Z21
+	VMAXPS            Z21, Z5, Z21
+	VMOVAPS           Z9, Z24
+	VFMADD231PS.BCST  consts<>+96(SB), Z21, Z24
+	VSUBPS            Z9, Z24, Z25
+	VMOVAPS           Z21, Z26
+	VFNMADD231PS      Z10, Z25, Z26
+	VFNMADD231PS.BCST consts<>+192(SB), Z25, Z26
 	VCMPPS            $0x11, Z21, Z20, K2
-	VCMPPS            $0x11, Z18, Z1, K3
+	VCMPPS            $0x11, Z18, Z23, K3
 	KANDW             K2, K3, K2
 	VSUBPS            Z20, Z21, Z20
 	VMOVAPS.Z         Z20, K2, Z20
 	VBROADCASTSS      consts<>+2400(SB), Z21
-	VFMADD213PS.BCST  consts<>+2432(SB), Z25, Z21
-	VFMADD213PS.BCST  consts<>+2464(SB), Z25, Z21
-	VFMADD213PS.BCST  consts<>+2496(SB), Z25, Z21
-	VFMADD213PS.BCST  consts<>+2528(SB), Z25, Z21
-	VFMADD213PS       Z0, Z25, Z21
-	VMOVAPS           Z0, Z24
-	VFMADD231PS       Z21, Z25, Z24
-	VSUBPS            Z24, Z0, Z26
-	VFMADD231PS       Z21, Z25, Z26
+	VFMADD213PS.BCST  consts<>+2432(SB), Z26, Z21
+	VFMADD213PS.BCST  consts<>+2464(SB), Z26, Z21
+	VFMADD213PS.BCST  consts<>+2496(SB), Z26, Z21
+	VFMADD213PS.BCST  consts<>+2528(SB), Z26, Z21
+	VFMADD213PS       Z0, Z26, Z21
+	VMOVAPS           Z0, Z25
+	VFMADD231PS       Z21, Z26, Z25
+	VSUBPS            Z25, Z0, Z27
+	VFMADD231PS       Z21, Z26, Z27
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z24, Z0, Z21
-	VMULPS       Z21, Z18, Z25
-	VFNMADD231PS Z24, Z25, Z18
-	VMULPS       Z26, Z25, Z24
-	VSUBPS       Z24, Z18, Z18
+	VDIVPS       Z25, Z0, Z21
+	VMULPS       Z21, Z18, Z26
+	VFNMADD231PS Z25, Z26, Z18
+	VMULPS       Z27, Z26, Z25
+	VSUBPS       Z25, Z18, Z18
 	VMULPS       Z21, Z18, Z18
-	VPSUBD       Z10, Z23, Z21
+	VPSUBD       Z9, Z24, Z21
 	VPSUBD       Z21, Z19, Z19
-	VPSRLD       $0x17, Z25, Z21
+	VPSRLD       $0x17, Z26, Z21
 	VPSUBD.BCST  consts<>+2560(SB), Z21, Z21
 	VPADDD       Z21, Z19, Z21
-	VPMAXSD      Z1, Z21, Z21
+	VPMAXSD      Z23, Z21, Z21
 	VPSUBD       Z21, Z19, Z19
 	VPMAXSD.BCST consts<>+2592(SB), Z19, Z19
-	VPSRAD       $0x01, Z19, Z23
-	VPADDD       Z16, Z23, Z24
-	VPSLLD       $0x17, Z24, Z24
-	VPSUBD       Z23, Z19, Z19
-	VPADDD       Z16, Z19, Z19
+	VPSRAD       $0x01, Z19, Z24
+	VPADDD       Z15, Z24, Z25
+	VPSLLD       $0x17, Z25, Z25
+	VPSUBD       Z24, Z19, Z19
+	VPADDD       Z15, Z19, Z19
 	VPSLLD       $0x17, Z19, Z19
-	VMULPS       Z24, Z25, Z23
-	VMULPS       Z19, Z23, Z23
-	VMULPS       Z24, Z18, Z18
+	VMULPS       Z25, Z26, Z24
+	VMULPS       Z19, Z24, Z24
+	VMULPS       Z25, Z18, Z18
 	VMULPS       Z19, Z18, Z18
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z23, Z0, Z19
-	VMINPS       Z23, Z0, Z24
-	VADDPS       Z24, Z19, Z25
+	VMAXPS       Z24, Z0, Z19
+	VMINPS       Z24, Z0, Z25
+	VADDPS       Z25, Z19, Z26
+	VSUBPS       Z19, Z26, Z19
 	VSUBPS       Z19, Z25, Z19
-	VSUBPS       Z19, Z24, Z19
-	VDIVPS       Z25, Z0, Z24
-	VMULPS       Z24, Z23, Z26
-	VFNMADD213PS Z23, Z26, Z25
-	VADDPS       Z18, Z25, Z25
+	VDIVPS       Z26, Z0, Z25
+	VMULPS       Z25, Z24, Z27
+	VFNMADD213PS Z24, Z27, Z26
+	VADDPS       Z18, Z26, Z26
 	VADDPS       Z18, Z19, Z19
-	VMULPS       Z19, Z26, Z19
-	VSUBPS       Z19, Z25, Z19
-	VMULPS       Z24, Z19, Z19
-	VADDPS       Z19, Z26, Z19
-	VMINPS       Z19, Z0, Z25
+	VMULPS       Z19, Z27, Z19
+	VSUBPS       Z19, Z26, Z19
+	VMULPS       Z25, Z19, Z19
+	VADDPS       Z19, Z27, Z19
+	VMINPS       Z19, Z0, Z26
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z23, Z19
+	VADDPS      Z0, Z24, Z19
 	VPSUBD.BCST consts<>+1888(SB), Z19, Z19
-	VPANDD      Z15, Z19, Z26
+	VPANDD      Z14, Z19, Z27
 	VPSRLD      $0x15, Z19, Z19
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z26, Z0, Z27
-	VPERMPS     log_r<>+0(SB), Z19, Z28
-	VMULPS      Z28, Z27, Z27
-	VADDPS      Z17, Z27, Z28
-	VFMADD231PS Z27, Z23, Z28
-	VCVTDQ2PS   Z26, Z23
-	VPERMPS     log_th<>+0(SB), Z19, Z26
+	VPSUBD      Z27, Z0, Z28
+	VPERMPS     log_r<>+0(SB), Z19, Z29
+	VMULPS      Z29, Z28, Z28
+	VADDPS      Z16, Z28, Z29
+	VFMADD231PS Z28, Z24, Z29
+	VCVTDQ2PS   Z27, Z24
+	VPERMPS     log_th<>+0(SB), Z19, Z27
 	VPERMPS     log_tl<>+0(SB), Z19, Z19
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z28, Z28, Z27
-	VBROADCASTSS     consts<>+1952(SB), Z29
-	VFMADD213PS.BCST consts<>+1984(SB), Z28, Z29
-	VFMADD231PS.BCST consts<>+1920(SB), Z27, Z29
-	VBROADCASTSS     consts<>+2016(SB), Z30
-	VFMADD213PS.BCST consts<>+2048(SB), Z28, Z30
-	VFMADD231PS      Z29, Z27, Z30
-	VFMADD231PS.BCST consts<>+1056(SB), Z23, Z19
-	VFMADD231PS      Z30, Z27, Z19
+	VMULPS           Z29, Z29, Z28
+	VBROADCASTSS     consts<>+1952(SB), Z30
+	VFMADD213PS.BCST consts<>+1984(SB), Z29, Z30
+	VFMADD231PS.BCST consts<>+1920(SB), Z28, Z30
+	VBROADCASTSS     consts<>+2016(SB), Z31
+	VFMADD213PS.BCST consts<>+2048(SB), Z29, Z31
+	VFMADD231PS      Z30, Z28, Z31
+	VFMADD231PS.BCST consts<>+1056(SB), Z24, Z19
+	VFMADD231PS      Z31, Z28, Z19
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z23, Z26
-	VADDPS           Z28, Z26, Z23
-	VSUBPS           Z23, Z26, Z26
-	VADDPS           Z28, Z26, Z26
-	VADDPS           Z26, Z19, Z19
-	VADDPS           Z19, Z23, Z19
-	VMULPS           Z24, Z18, Z18
+	VFMADD231PS.BCST consts<>+1088(SB), Z24, Z27
+	VADDPS           Z29, Z27, Z24
+	VSUBPS           Z24, Z27, Z27
+	VADDPS           Z29, Z27, Z27
+	VADDPS           Z27, Z19, Z19
+	VADDPS           Z19, Z24, Z19
+	VMULPS           Z25, Z18, Z18
 	VADDPS           Z18, Z19, Z18
 	VCVTDQ2PS        Z21, Z19
-	VFMADD231PS      Z11, Z19, Z18
+	VFMADD231PS      Z10, Z19, Z18
 	VADDPS           Z20, Z18, Z18
 	VMULPS           Z18, Z22, Z19
-	VCMPPS           $0x00, Z1, Z22, K2
+	VCMPPS           $0x00, Z23, Z22, K2
 	VCMPPS           $0x00, Z18, Z18, K3
 	KANDW            K2, K3, K2
-	VBLENDMPS        Z1, Z19, K2, Z18
+	VBLENDMPS        Z23, Z19, K2, Z18
 
 	// q^gamma
 	CMPQ   SI, $+1
 	JGE    focusnot0_276
-	VMULPS Z25, Z25, Z25
+	VMULPS Z26, Z26, Z26
 	JMP    focusdone276
 
 focusnot0_276:
 	CMPQ    SI, $+2
 	JGE     focusnot1_276
-	VMOVAPS Z0, Z25
+	VMOVAPS Z0, Z26
 	JMP     focusdone276
 
 focusnot1_276:
@@ -14633,70 +14998,70 @@ focusnot1_276:
 focusnot2_276:
 	CMPQ    SI, $+4
 	JGE     focusnot3_276
-	VSQRTPS Z25, Z25
+	VSQRTPS Z26, Z26
 	JMP     focusdone276
 
 focusnot3_276:
 	CMPQ         SI, $+5
 	JGE          focusnot4_276
-	VSQRTPS      Z25, Z19
-	VMOVAPS      Z25, Z20
+	VSQRTPS      Z26, Z19
+	VMOVAPS      Z26, Z20
 	VFNMADD231PS Z19, Z19, Z20
-	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
+	VMULPS       Z17, Z19, Z21
 	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z19, Z25, Z20
-	VMOVAPS      Z20, Z25
+	VFMADD231PS  Z19, Z26, Z20
+	VMOVAPS      Z20, Z26
 	JMP          focusdone276
 
 focusnot4_276:
-	CMPQ             SI, $+6
-	JGE              focusnot5_276
-	VSQRTPS          Z25, Z19
-	VMULPS           Z25, Z25, Z20
-	VMOVAPS          Z20, Z21
-	VFMSUB231PS      Z25, Z25, Z21
-	VMOVAPS          Z25, Z22
-	VFNMADD231PS     Z19, Z19, Z22
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z21
-	VMULPS           Z19, Z21, Z25
-	VFMADD231PS      Z19, Z20, Z25
-	JMP              focusdone276
+	CMPQ         SI, $+6
+	JGE          focusnot5_276
+	VSQRTPS      Z26, Z19
+	VMULPS       Z26, Z26, Z20
+	VMOVAPS      Z20, Z21
+	VFMSUB231PS  Z26, Z26, Z21
+	VMOVAPS      Z26, Z22
+	VFNMADD231PS Z19, Z19, Z22
+	VMULPS       Z22, Z26, Z22
+	VFMADD231PS  Z17, Z22, Z21
+	VMULPS       Z19, Z21, Z26
+	VFMADD231PS  Z19, Z20, Z26
+	JMP          focusdone276
 
 focusnot5_276:
 	CMPQ        SI, $+7
 	JGE         focusnot6_276
-	VMULPS      Z25, Z25, Z19
+	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z25, Z25, Z20
-	VMULPS      Z25, Z20, Z20
-	VFMADD231PS Z25, Z19, Z20
-	VMOVAPS     Z20, Z25
+	VFMSUB231PS Z26, Z26, Z20
+	VMULPS      Z26, Z20, Z20
+	VFMADD231PS Z26, Z19, Z20
+	VMOVAPS     Z20, Z26
 	JMP         focusdone276
 
 focusnot6_276:
 	CMPQ        SI, $+8
 	JGE         focusnot7_276
-	VMULPS      Z25, Z25, Z19
-	VFMSUB213PS Z19, Z25, Z25
+	VMULPS      Z26, Z26, Z19
+	VFMSUB213PS Z19, Z26, Z26
 	VADDPS      Z19, Z19, Z20
-	VMULPS      Z25, Z20, Z25
-	VFMADD231PS Z19, Z19, Z25
+	VMULPS      Z26, Z20, Z26
+	VFMADD231PS Z19, Z19, Z26
 	JMP         focusdone276
 
 focusnot7_276:
 	CMPQ        SI, $+9
 	JGE         focusnot8_276
-	VMULPS      Z25, Z25, Z19
+	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z25, Z25, Z20
+	VFMSUB231PS Z26, Z26, Z20
 	VMULPS      Z19, Z19, Z21
 	VADDPS      Z19, Z19, Z22
 	VFMSUB213PS Z21, Z19, Z19
 	VFMADD231PS Z20, Z22, Z19
-	VMULPS      Z25, Z19, Z19
-	VFMADD231PS Z25, Z21, Z19
-	VMOVAPS     Z19, Z25
+	VMULPS      Z26, Z19, Z19
+	VFMADD231PS Z26, Z21, Z19
+	VMOVAPS     Z19, Z26
 	JMP         focusdone276
 
 focusnot8_276:
@@ -14706,21 +15071,21 @@ focusnot8_276:
 	VBROADCASTSS 8(DI), Z21
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z13, Z25, Z22
+	VPANDD      Z12, Z26, Z22
 	VPSUBD.BCST consts<>+1248(SB), Z22, Z23
 	VCVTDQ2PS   Z22, Z24
 	VPSUBD.BCST consts<>+1760(SB), Z24, Z24
-	VPCMPD      $0x06, Z22, Z7, K2
+	VPCMPD      $0x06, Z22, Z6, K2
 	VBLENDMPS   Z24, Z23, K2, Z23
 	VPSRAD      $0x17, Z23, Z24
-	VPSRLD      $0x14, Z23, Z26
+	VPSRLD      $0x14, Z23, Z25
 	VPANDD.BCST consts<>+1280(SB), Z23, Z23
 	VPADDD.BCST consts<>+1312(SB), Z23, Z23
 	VCVTDQ2PS   Z24, Z24
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS      Z17, Z27, Z23
+	VPERMPS          pow_r<>+0(SB), Z25, Z27
+	VFMADD213PS      Z16, Z27, Z23
 	VMULPS.BCST      consts<>+1344(SB), Z23, Z27
 	VMOVAPS          Z23, Z28
 	VFMADD231PS      Z27, Z23, Z28
@@ -14737,19 +15102,19 @@ focusnot8_276:
 	VADDPS           Z29, Z28, Z23
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VPERMPS     pow_th<>+0(SB), Z25, Z27
 	VADDPS      Z27, Z24, Z24
 	VMULPS      Z24, Z19, Z27
 	VFMSUB213PS Z27, Z19, Z24
 	VFMADD213PS Z27, Z20, Z23
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z12, Z23, Z30
-	VSUBPS      Z12, Z30, Z31
+	VADDPS      Z11, Z23, Z30
+	VSUBPS      Z11, Z30, Z31
 	VSUBPS      Z31, Z27, Z27
 	VFMADD231PS Z28, Z20, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z19, Z24
+	VPERMPS     pow_tl<>+0(SB), Z25, Z25
+	VFMADD231PS Z25, Z19, Z24
 	VFMADD231PS Z28, Z21, Z24
 	VFMADD231PS Z29, Z20, Z24
 	VADDPS      Z24, Z27, Z20
@@ -14760,67 +15125,74 @@ focusnot8_276:
 	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
 	VMULPS           Z20, Z20, Z24
 	VMULPS           Z21, Z24, Z21
-	VFMADD231PS      Z11, Z20, Z21
+	VFMADD231PS      Z10, Z20, Z21
 	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
 	VPERMPS          pow_full_lo<>+0(SB), Z30, Z24
 	VFMADD231PS      Z21, Z20, Z24
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  Z12, Z30, Z21
+	VPSUBD  Z11, Z30, Z21
 	VPSRAD  $0x03, Z21, Z21
-	VADDPS  Z24, Z20, Z26
+	VADDPS  Z24, Z20, Z25
 	VPSLLD  $0x17, Z21, Z27
-	VPADDD  Z27, Z26, Z27
-	VPMINUD Z2, Z27, Z27
+	VPADDD  Z27, Z25, Z27
+	VPMINUD Z1, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD   Z1, Z21, Z21
-	VPSUBD    Z21, Z8, Z21
+	VPXORD    Z28, Z28, Z28
+	VPMINSD   Z28, Z21, Z21
+	VPSUBD    Z21, Z7, Z21
 	VPSLLD    $0x17, Z21, Z21
 	VADDPS    Z20, Z21, Z28
 	VSUBPS    Z21, Z28, Z29
 	VSUBPS    Z29, Z20, Z20
 	VADDPS    Z24, Z20, Z20
 	VADDPS    Z20, Z28, Z20
-	VCMPPS    $0x11, Z21, Z26, K2
+	VCMPPS    $0x11, Z21, Z25, K2
 	VPSUBD    Z21, Z20, Z20
 	VBLENDMPS Z20, Z27, K2, Z20
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z23, Z9, K2
-	VBLENDMPS   Z2, Z20, K2, Z20
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z23, K2
+	VCMPPS      $0x11, Z23, Z8, K2
 	VBLENDMPS   Z1, Z20, K2, Z20
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z23, K2
+	VPXORD      Z21, Z21, Z21
+	VBLENDMPS   Z21, Z20, K2, Z20
+	VPXORD      Z21, Z21, Z21
+	VPCMPD      $0x00, Z21, Z22, K2
+	VPMOVD2M    Z19, K3
+	VPXORD      Z21, Z21, Z21
+	VBLENDMPS   Z1, Z21, K3, Z21
+	VBLENDMPS   Z21, Z20, K2, Z20
 	VPCMPD      $0x00, Z1, Z22, K2
 	VPMOVD2M    Z19, K3
-	VBLENDMPS   Z2, Z1, K3, Z21
-	VBLENDMPS   Z21, Z20, K2, Z20
-	VPCMPD      $0x00, Z2, Z22, K2
-	VPMOVD2M    Z19, K3
-	VBLENDMPS   Z1, Z2, K3, Z19
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z1, K3, Z19
 	VBLENDMPS   Z19, Z20, K2, Z19
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(DI), Z20
-	VPANDD       Z20, Z25, Z20
+	VPANDD       Z20, Z26, Z20
 	VPORD        Z20, Z19, Z19
-	VPCMPD       $0x06, Z1, Z22, K2
-	VPCMPD       $0x06, Z22, Z2, K3
+	VPXORD       Z20, Z20, Z20
+	VPCMPD       $0x06, Z20, Z22, K2
+	VPCMPD       $0x06, Z22, Z1, K3
 	KANDW        K2, K3, K2
 	VBROADCASTSS 16(DI), Z20
-	VPANDD       Z20, Z25, Z20
-	VPCMPD       $0x06, Z20, Z1, K3
+	VPANDD       Z20, Z26, Z20
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z20, Z21, K3
 	KANDW        K2, K3, K2
-	VPCMPD       $0x06, Z2, Z22, K3
+	VPCMPD       $0x06, Z1, Z22, K3
 	KORW         K2, K3, K2
-	VBLENDMPS    Z3, Z19, K2, Z25
+	VBLENDMPS    Z2, Z19, K2, Z26
 
 focusdone276:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, Z14, Z18, K2
-	VMULPS    Z25, Z18, Z19
+	VCMPPS    $0x12, Z13, Z18, K2
+	VMULPS    Z26, Z18, Z19
 	VBLENDMPS Z19, Z18, K2, Z18
-	VPMINUD   Z3, Z18, Z18
+	VPMINUD   Z2, Z18, Z18
 	VMOVUPS   Z18, K1, (CX)
 	ADDQ      $+64, CX
 	ADDQ      $+64, DX
@@ -14836,8 +15208,7 @@ done:
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·rowLossAVX2(SB), NOSPLIT, $32-32
 	VBROADCASTSS consts<>+384(SB), Y0
-	VBROADCASTSS consts<>+960(SB), Y1
-	VBROADCASTSS consts<>+928(SB), Y2
+	VBROADCASTSS consts<>+928(SB), Y1
 	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         sums+8(FP), DX
@@ -14847,116 +15218,117 @@ TEXT ·rowLossAVX2(SB), NOSPLIT, $32-32
 	JLT          rest
 
 block:
-	VMOVUPS (DX), Y3
-	VMOVUPS 256(DX), Y4
-	VMOVUPS 384(DX), Y5
-	VMOVUPS 512(DX), Y6
+	VMOVUPS (DX), Y2
+	VMOVUPS 256(DX), Y3
+	VMOVUPS 384(DX), Y4
+	VMOVUPS 512(DX), Y5
+	VPXOR   Y6, Y6, Y6
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND        consts<>+0(SB), Y4, Y7
+	VPAND        consts<>+0(SB), Y3, Y7
 	VBROADCASTSS consts<>+2208(SB), Y8
 	VCMPPS       $0x11, Y7, Y8, Y8
-	VCMPPS       $0x11, Y2, Y7, Y7
+	VCMPPS       $0x11, Y1, Y7, Y7
 	VPAND        Y8, Y7, Y7
-	VPAND        Y4, Y7, Y7
-	VCMPPS       $0x12, consts<>+2112(SB), Y5, Y8
+	VPAND        Y3, Y7, Y7
+	VCMPPS       $0x12, consts<>+2112(SB), Y4, Y8
 	VBROADCASTSS consts<>+608(SB), Y9
-	VBLENDVPS    Y8, Y3, Y9, Y3
-	VMAXPS       Y4, Y5, Y4
-	VCMPPS       $0x00, consts<>+640(SB), Y4, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y3
+	VBLENDVPS    Y8, Y2, Y9, Y2
+	VMAXPS       Y3, Y4, Y3
+	VCMPPS       $0x00, consts<>+640(SB), Y3, Y3
+	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y2
 
 	// e^(r_t) = p + pLow
-	VSUBPS       Y7, Y5, Y4
-	VBROADCASTSS consts<>+2272(SB), Y5
-	VMINPS       Y4, Y5, Y5
+	VSUBPS       Y7, Y4, Y3
+	VBROADCASTSS consts<>+2272(SB), Y4
+	VMINPS       Y3, Y4, Y4
 	VBROADCASTSS consts<>+2240(SB), Y7
-	VMAXPS       Y5, Y7, Y5
+	VMAXPS       Y4, Y7, Y4
 	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+2304(SB), Y5, Y7
+	VFMADD213PS  consts<>+2304(SB), Y4, Y7
 	VSUBPS       consts<>+2304(SB), Y7, Y8
-	VMOVAPS      Y5, Y9
+	VMOVAPS      Y4, Y9
 	VFNMADD231PS consts<>+160(SB), Y8, Y9
 	VFNMADD231PS consts<>+192(SB), Y8, Y9
-	VCMPPS       $0x11, Y5, Y4, Y8
-	VCMPPS       $0x11, Y3, Y1, Y10
+	VCMPPS       $0x11, Y4, Y3, Y8
+	VCMPPS       $0x11, Y2, Y6, Y10
 	VPAND        Y8, Y10, Y8
-	VSUBPS       Y4, Y5, Y4
-	VPAND        Y4, Y8, Y4
-	VBROADCASTSS consts<>+2400(SB), Y5
-	VFMADD213PS  consts<>+2432(SB), Y9, Y5
-	VFMADD213PS  consts<>+2464(SB), Y9, Y5
-	VFMADD213PS  consts<>+2496(SB), Y9, Y5
-	VFMADD213PS  consts<>+2528(SB), Y9, Y5
-	VFMADD213PS  Y0, Y9, Y5
+	VSUBPS       Y3, Y4, Y3
+	VPAND        Y3, Y8, Y3
+	VBROADCASTSS consts<>+2400(SB), Y4
+	VFMADD213PS  consts<>+2432(SB), Y9, Y4
+	VFMADD213PS  consts<>+2464(SB), Y9, Y4
+	VFMADD213PS  consts<>+2496(SB), Y9, Y4
+	VFMADD213PS  consts<>+2528(SB), Y9, Y4
+	VFMADD213PS  Y0, Y9, Y4
 	VMOVAPS      Y0, Y8
-	VFMADD231PS  Y5, Y9, Y8
+	VFMADD231PS  Y4, Y9, Y8
 	VSUBPS       Y8, Y0, Y10
-	VFMADD231PS  Y5, Y9, Y10
+	VFMADD231PS  Y4, Y9, Y10
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Y8, Y0, Y5
-	VMULPS       Y5, Y3, Y9
-	VFNMADD231PS Y8, Y9, Y3
+	VDIVPS       Y8, Y0, Y4
+	VMULPS       Y4, Y2, Y9
+	VFNMADD231PS Y8, Y9, Y2
 	VMULPS       Y10, Y9, Y8
-	VSUBPS       Y8, Y3, Y3
-	VMULPS       Y5, Y3, Y3
-	VMOVUPS      128(DX), Y5
+	VSUBPS       Y8, Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      128(DX), Y4
 	VPSUBD       consts<>+2304(SB), Y7, Y7
-	VPSUBD       Y7, Y5, Y5
+	VPSUBD       Y7, Y4, Y4
 	VPSRLD       $0x17, Y9, Y7
 	VPSUBD       consts<>+2560(SB), Y7, Y7
-	VPADDD       Y7, Y5, Y7
-	VPMAXSD      Y1, Y7, Y7
-	VPSUBD       Y7, Y5, Y5
-	VPMAXSD      consts<>+2592(SB), Y5, Y5
-	VPSRAD       $0x01, Y5, Y8
+	VPADDD       Y7, Y4, Y7
+	VPMAXSD      Y6, Y7, Y7
+	VPSUBD       Y7, Y4, Y4
+	VPMAXSD      consts<>+2592(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y8
 	VPADDD       consts<>+1664(SB), Y8, Y10
 	VPSLLD       $0x17, Y10, Y10
-	VPSUBD       Y8, Y5, Y5
-	VPADDD       consts<>+1664(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
+	VPSUBD       Y8, Y4, Y4
+	VPADDD       consts<>+1664(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y10, Y9, Y8
-	VMULPS       Y5, Y8, Y8
-	VMULPS       Y10, Y3, Y3
-	VMULPS       Y5, Y3, Y3
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y10, Y2, Y2
+	VMULPS       Y4, Y2, Y2
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Y8, Y0, Y5
+	VMAXPS       Y8, Y0, Y4
 	VMINPS       Y8, Y0, Y9
-	VADDPS       Y9, Y5, Y10
-	VSUBPS       Y5, Y10, Y5
-	VSUBPS       Y5, Y9, Y5
+	VADDPS       Y9, Y4, Y10
+	VSUBPS       Y4, Y10, Y4
+	VSUBPS       Y4, Y9, Y4
 	VDIVPS       Y10, Y0, Y9
 	VMULPS       Y9, Y8, Y11
 	VFNMADD213PS Y8, Y11, Y10
-	VADDPS       Y3, Y10, Y10
-	VADDPS       Y3, Y5, Y5
-	VMULPS       Y5, Y11, Y5
-	VSUBPS       Y5, Y10, Y5
-	VMULPS       Y9, Y5, Y5
-	VADDPS       Y5, Y11, Y5
-	VMINPS       Y5, Y0, Y10
+	VADDPS       Y2, Y10, Y10
+	VADDPS       Y2, Y4, Y4
+	VMULPS       Y4, Y11, Y4
+	VSUBPS       Y4, Y10, Y4
+	VMULPS       Y9, Y4, Y4
+	VADDPS       Y4, Y11, Y4
+	VMINPS       Y4, Y0, Y10
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y0, Y8, Y5
-	VPSUBD consts<>+1888(SB), Y5, Y5
-	VPAND  consts<>+640(SB), Y5, Y11
-	VPSRLD $0x15, Y5, Y5
+	VADDPS Y0, Y8, Y4
+	VPSUBD consts<>+1888(SB), Y4, Y4
+	VPAND  consts<>+640(SB), Y4, Y11
+	VPSRLD $0x15, Y4, Y4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
 	VPSUBD      Y11, Y0, Y12
 	VMOVUPS     log_r<>+0(SB), Y13
-	VPERMILPS   Y5, Y13, Y13
+	VPERMILPS   Y4, Y13, Y13
 	VMULPS      Y13, Y12, Y12
 	VADDPS      consts<>+672(SB), Y12, Y13
 	VFMADD231PS Y12, Y8, Y13
 	VCVTDQ2PS   Y11, Y8
 	VMOVUPS     log_th<>+0(SB), Y11
-	VPERMILPS   Y5, Y11, Y11
+	VPERMILPS   Y4, Y11, Y11
 	VMOVUPS     log_tl<>+0(SB), Y12
-	VPERMILPS   Y5, Y12, Y5
+	VPERMILPS   Y4, Y12, Y4
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS       Y13, Y13, Y12
@@ -14966,239 +15338,246 @@ block:
 	VBROADCASTSS consts<>+2016(SB), Y15
 	VFMADD213PS  consts<>+2048(SB), Y13, Y15
 	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+1056(SB), Y8, Y5
-	VFMADD231PS  Y15, Y12, Y5
+	VFMADD231PS  consts<>+1056(SB), Y8, Y4
+	VFMADD231PS  Y15, Y12, Y4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	VFMADD231PS consts<>+1088(SB), Y8, Y11
 	VADDPS      Y13, Y11, Y8
 	VSUBPS      Y8, Y11, Y11
 	VADDPS      Y13, Y11, Y11
-	VADDPS      Y11, Y5, Y5
-	VADDPS      Y5, Y8, Y5
-	VMULPS      Y9, Y3, Y3
-	VADDPS      Y3, Y5, Y3
-	VCVTDQ2PS   Y7, Y5
-	VFMADD231PS consts<>+160(SB), Y5, Y3
-	VADDPS      Y4, Y3, Y3
-	VMULPS      Y3, Y6, Y4
-	VCMPPS      $0x00, Y1, Y6, Y5
-	VCMPPS      $0x00, Y3, Y3, Y3
-	VPAND       Y5, Y3, Y3
-	VBLENDVPS   Y3, Y1, Y4, Y3
+	VADDPS      Y11, Y4, Y4
+	VADDPS      Y4, Y8, Y4
+	VMULPS      Y9, Y2, Y2
+	VADDPS      Y2, Y4, Y2
+	VCVTDQ2PS   Y7, Y4
+	VFMADD231PS consts<>+160(SB), Y4, Y2
+	VADDPS      Y3, Y2, Y2
+	VMULPS      Y2, Y5, Y3
+	VCMPPS      $0x00, Y6, Y5, Y4
+	VCMPPS      $0x00, Y2, Y2, Y2
+	VPAND       Y4, Y2, Y2
+	VBLENDVPS   Y2, Y6, Y3, Y2
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_301
+	JGE    focusnot0_303
 	VMULPS Y10, Y10, Y10
-	JMP    focusdone301
+	JMP    focusdone303
 
-focusnot0_301:
+focusnot0_303:
 	CMPQ    SI, $+2
-	JGE     focusnot1_301
+	JGE     focusnot1_303
 	VMOVAPS Y0, Y10
-	JMP     focusdone301
+	JMP     focusdone303
 
-focusnot1_301:
+focusnot1_303:
 	CMPQ SI, $+3
-	JGE  focusnot2_301
-	JMP  focusdone301
+	JGE  focusnot2_303
+	JMP  focusdone303
 
-focusnot2_301:
+focusnot2_303:
 	CMPQ    SI, $+4
-	JGE     focusnot3_301
+	JGE     focusnot3_303
 	VSQRTPS Y10, Y10
-	JMP     focusdone301
+	JMP     focusdone303
 
-focusnot3_301:
+focusnot3_303:
 	CMPQ         SI, $+5
-	JGE          focusnot4_301
-	VSQRTPS      Y10, Y4
-	VMOVAPS      Y10, Y5
-	VFNMADD231PS Y4, Y4, Y5
-	VMULPS       consts<>+2080(SB), Y4, Y6
-	VMULPS       Y6, Y5, Y5
-	VFMADD231PS  Y4, Y10, Y5
-	VMOVAPS      Y5, Y10
-	JMP          focusdone301
+	JGE          focusnot4_303
+	VSQRTPS      Y10, Y3
+	VMOVAPS      Y10, Y4
+	VFNMADD231PS Y3, Y3, Y4
+	VMULPS       consts<>+2080(SB), Y3, Y5
+	VMULPS       Y5, Y4, Y4
+	VFMADD231PS  Y3, Y10, Y4
+	VMOVAPS      Y4, Y10
+	JMP          focusdone303
 
-focusnot4_301:
+focusnot4_303:
 	CMPQ         SI, $+6
-	JGE          focusnot5_301
-	VSQRTPS      Y10, Y4
-	VMULPS       Y10, Y10, Y5
-	VMOVAPS      Y5, Y6
-	VFMSUB231PS  Y10, Y10, Y6
-	VMOVAPS      Y10, Y7
-	VFNMADD231PS Y4, Y4, Y7
-	VMULPS       Y7, Y10, Y7
-	VFMADD231PS  consts<>+2080(SB), Y7, Y6
-	VMULPS       Y4, Y6, Y10
-	VFMADD231PS  Y4, Y5, Y10
-	JMP          focusdone301
+	JGE          focusnot5_303
+	VSQRTPS      Y10, Y3
+	VMULPS       Y10, Y10, Y4
+	VMOVAPS      Y4, Y5
+	VFMSUB231PS  Y10, Y10, Y5
+	VMOVAPS      Y10, Y6
+	VFNMADD231PS Y3, Y3, Y6
+	VMULPS       Y6, Y10, Y6
+	VFMADD231PS  consts<>+2080(SB), Y6, Y5
+	VMULPS       Y3, Y5, Y10
+	VFMADD231PS  Y3, Y4, Y10
+	JMP          focusdone303
 
-focusnot5_301:
+focusnot5_303:
 	CMPQ        SI, $+7
-	JGE         focusnot6_301
-	VMULPS      Y10, Y10, Y4
-	VMOVAPS     Y4, Y5
-	VFMSUB231PS Y10, Y10, Y5
-	VMULPS      Y10, Y5, Y5
-	VFMADD231PS Y10, Y4, Y5
-	VMOVAPS     Y5, Y10
-	JMP         focusdone301
-
-focusnot6_301:
-	CMPQ        SI, $+8
-	JGE         focusnot7_301
-	VMULPS      Y10, Y10, Y4
-	VFMSUB213PS Y4, Y10, Y10
-	VADDPS      Y4, Y4, Y5
-	VMULPS      Y10, Y5, Y10
-	VFMADD231PS Y4, Y4, Y10
-	JMP         focusdone301
-
-focusnot7_301:
-	CMPQ        SI, $+9
-	JGE         focusnot8_301
-	VMULPS      Y10, Y10, Y4
-	VMOVAPS     Y4, Y5
-	VFMSUB231PS Y10, Y10, Y5
-	VMULPS      Y4, Y4, Y6
-	VADDPS      Y4, Y4, Y7
-	VFMSUB213PS Y6, Y4, Y4
-	VFMADD231PS Y5, Y7, Y4
+	JGE         focusnot6_303
+	VMULPS      Y10, Y10, Y3
+	VMOVAPS     Y3, Y4
+	VFMSUB231PS Y10, Y10, Y4
 	VMULPS      Y10, Y4, Y4
-	VFMADD231PS Y10, Y6, Y4
+	VFMADD231PS Y10, Y3, Y4
 	VMOVAPS     Y4, Y10
-	JMP         focusdone301
+	JMP         focusdone303
 
-focusnot8_301:
+focusnot6_303:
+	CMPQ        SI, $+8
+	JGE         focusnot7_303
+	VMULPS      Y10, Y10, Y3
+	VFMSUB213PS Y3, Y10, Y10
+	VADDPS      Y3, Y3, Y4
+	VMULPS      Y10, Y4, Y10
+	VFMADD231PS Y3, Y3, Y10
+	JMP         focusdone303
+
+focusnot7_303:
+	CMPQ        SI, $+9
+	JGE         focusnot8_303
+	VMULPS      Y10, Y10, Y3
+	VMOVAPS     Y3, Y4
+	VFMSUB231PS Y10, Y10, Y4
+	VMULPS      Y3, Y3, Y5
+	VADDPS      Y3, Y3, Y6
+	VFMSUB213PS Y5, Y3, Y3
+	VFMADD231PS Y4, Y6, Y3
+	VMULPS      Y10, Y3, Y3
+	VFMADD231PS Y10, Y5, Y3
+	VMOVAPS     Y3, Y10
+	JMP         focusdone303
+
+focusnot8_303:
 	LEAQ         20(BX), DI
-	VMOVUPS      Y3, (SP)
-	VBROADCASTSS (DI), Y3
-	VBROADCASTSS 4(DI), Y4
-	VBROADCASTSS 8(DI), Y5
+	VMOVUPS      Y2, (SP)
+	VBROADCASTSS (DI), Y2
+	VBROADCASTSS 4(DI), Y3
+	VBROADCASTSS 8(DI), Y4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y10, Y6
-	VPSUBD       consts<>+1248(SB), Y6, Y7
-	VCVTDQ2PS    Y6, Y8
-	VPSUBD       consts<>+1760(SB), Y8, Y8
-	VBROADCASTSS consts<>+1120(SB), Y9
-	VPCMPGTD     Y6, Y9, Y9
-	VBLENDVPS    Y9, Y8, Y7, Y7
-	VPSRAD       $0x17, Y7, Y8
-	VPSRLD       $0x14, Y7, Y9
-	VPAND        consts<>+1280(SB), Y7, Y7
-	VPADDD       consts<>+1312(SB), Y7, Y7
-	VCVTDQ2PS    Y8, Y8
+	VPAND        consts<>+0(SB), Y10, Y5
+	VPSUBD       consts<>+1248(SB), Y5, Y6
+	VCVTDQ2PS    Y5, Y7
+	VPSUBD       consts<>+1760(SB), Y7, Y7
+	VBROADCASTSS consts<>+1120(SB), Y8
+	VPCMPGTD     Y5, Y8, Y8
+	VBLENDVPS    Y8, Y7, Y6, Y6
+	VPSRAD       $0x17, Y6, Y7
+	VPSRLD       $0x14, Y6, Y8
+	VPAND        consts<>+1280(SB), Y6, Y6
+	VPADDD       consts<>+1312(SB), Y6, Y6
+	VCVTDQ2PS    Y7, Y7
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y9, Y11
-	VFMADD213PS  consts<>+672(SB), Y11, Y7
-	VMULPS       consts<>+1344(SB), Y7, Y11
-	VMOVAPS      Y7, Y12
-	VFMADD231PS  Y11, Y7, Y12
-	VSUBPS       Y12, Y7, Y13
-	VFMADD231PS  Y11, Y7, Y13
-	VMULPS       Y7, Y7, Y11
-	VBROADCASTSS consts<>+1376(SB), Y14
-	VFMADD213PS  consts<>+1408(SB), Y7, Y14
-	VFMADD213PS  consts<>+1440(SB), Y7, Y14
-	VFMADD213PS  consts<>+1472(SB), Y7, Y14
-	VFMADD213PS  consts<>+1504(SB), Y7, Y14
-	VMULPS       Y7, Y11, Y7
-	VFMADD231PS  Y14, Y7, Y13
-	VADDPS       Y13, Y12, Y7
+	VPERMPS      pow_r<>+0(SB), Y8, Y9
+	VFMADD213PS  consts<>+672(SB), Y9, Y6
+	VMULPS       consts<>+1344(SB), Y6, Y9
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  Y9, Y6, Y11
+	VSUBPS       Y11, Y6, Y12
+	VFMADD231PS  Y9, Y6, Y12
+	VMULPS       Y6, Y6, Y9
+	VBROADCASTSS consts<>+1376(SB), Y13
+	VFMADD213PS  consts<>+1408(SB), Y6, Y13
+	VFMADD213PS  consts<>+1440(SB), Y6, Y13
+	VFMADD213PS  consts<>+1472(SB), Y6, Y13
+	VFMADD213PS  consts<>+1504(SB), Y6, Y13
+	VMULPS       Y6, Y9, Y6
+	VFMADD231PS  Y13, Y6, Y12
+	VADDPS       Y12, Y11, Y6
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y9, Y11
-	VADDPS      Y11, Y8, Y8
-	VMULPS      Y8, Y3, Y11
-	VFMSUB213PS Y11, Y3, Y8
-	VFMADD213PS Y11, Y4, Y7
+	VPERMPS     pow_th<>+0(SB), Y8, Y9
+	VADDPS      Y9, Y7, Y7
+	VMULPS      Y7, Y2, Y9
+	VFMSUB213PS Y9, Y2, Y7
+	VFMADD213PS Y9, Y3, Y6
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y7, Y14
-	VSUBPS      consts<>+1536(SB), Y14, Y15
-	VSUBPS      Y15, Y11, Y11
-	VFMADD231PS Y12, Y4, Y11
-	VPERMPS     pow_tl<>+0(SB), Y9, Y9
-	VFMADD231PS Y9, Y3, Y8
-	VFMADD231PS Y12, Y5, Y8
-	VFMADD231PS Y13, Y4, Y8
-	VADDPS      Y8, Y11, Y4
+	VADDPS      consts<>+1536(SB), Y6, Y13
+	VSUBPS      consts<>+1536(SB), Y13, Y14
+	VSUBPS      Y14, Y9, Y9
+	VFMADD231PS Y11, Y3, Y9
+	VPERMPS     pow_tl<>+0(SB), Y8, Y8
+	VFMADD231PS Y8, Y2, Y7
+	VFMADD231PS Y11, Y4, Y7
+	VFMADD231PS Y12, Y3, Y7
+	VADDPS      Y7, Y9, Y3
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y5
-	VFMADD213PS  consts<>+1600(SB), Y4, Y5
-	VFMADD213PS  consts<>+1632(SB), Y4, Y5
-	VMULPS       Y4, Y4, Y8
-	VMULPS       Y5, Y8, Y5
-	VFMADD231PS  consts<>+160(SB), Y4, Y5
-	VPERMPS      pow_full_hi<>+0(SB), Y14, Y4
-	VPERMPS      pow_full_lo<>+0(SB), Y14, Y8
-	VFMADD231PS  Y5, Y4, Y8
+	VBROADCASTSS consts<>+1568(SB), Y4
+	VFMADD213PS  consts<>+1600(SB), Y3, Y4
+	VFMADD213PS  consts<>+1632(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y7
+	VMULPS       Y4, Y7, Y4
+	VFMADD231PS  consts<>+160(SB), Y3, Y4
+	VPERMPS      pow_full_hi<>+0(SB), Y13, Y3
+	VPERMPS      pow_full_lo<>+0(SB), Y13, Y7
+	VFMADD231PS  Y4, Y3, Y7
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y14, Y5
-	VPSRAD  $0x03, Y5, Y5
-	VADDPS  Y8, Y4, Y9
-	VPSLLD  $0x17, Y5, Y11
-	VPADDD  Y11, Y9, Y11
-	VPMINUD Y2, Y11, Y11
+	VPSUBD  consts<>+1536(SB), Y13, Y4
+	VPSRAD  $0x03, Y4, Y4
+	VADDPS  Y7, Y3, Y8
+	VPSLLD  $0x17, Y4, Y9
+	VPADDD  Y9, Y8, Y9
+	VPMINUD Y1, Y9, Y9
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y1, Y5, Y5
-	VBROADCASTSS consts<>+1792(SB), Y12
-	VPSUBD       Y5, Y12, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VADDPS       Y4, Y5, Y12
-	VSUBPS       Y5, Y12, Y13
-	VSUBPS       Y13, Y4, Y4
-	VADDPS       Y8, Y4, Y4
-	VADDPS       Y4, Y12, Y4
-	VCMPPS       $0x11, Y5, Y9, Y8
-	VPSUBD       Y5, Y4, Y4
-	VBLENDVPS    Y8, Y4, Y11, Y4
+	VPXOR        Y11, Y11, Y11
+	VPMINSD      Y11, Y4, Y4
+	VBROADCASTSS consts<>+1792(SB), Y11
+	VPSUBD       Y4, Y11, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VADDPS       Y3, Y4, Y11
+	VSUBPS       Y4, Y11, Y12
+	VSUBPS       Y12, Y3, Y3
+	VADDPS       Y7, Y3, Y3
+	VADDPS       Y3, Y11, Y3
+	VCMPPS       $0x11, Y4, Y8, Y7
+	VPSUBD       Y4, Y3, Y3
+	VBLENDVPS    Y7, Y3, Y9, Y3
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y5
-	VCMPPS       $0x11, Y7, Y5, Y5
-	VBLENDVPS    Y5, Y2, Y4, Y4
-	VCMPPS       $0x11, consts<>+1856(SB), Y7, Y5
-	VBLENDVPS    Y5, Y1, Y4, Y4
-	VPCMPEQD     Y1, Y6, Y5
-	VBLENDVPS    Y3, Y2, Y1, Y7
-	VBLENDVPS    Y5, Y7, Y4, Y4
-	VPCMPEQD     Y2, Y6, Y5
-	VBLENDVPS    Y3, Y1, Y2, Y3
-	VBLENDVPS    Y5, Y3, Y4, Y3
+	VBROADCASTSS consts<>+1824(SB), Y4
+	VCMPPS       $0x11, Y6, Y4, Y4
+	VBLENDVPS    Y4, Y1, Y3, Y3
+	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y4, Y6, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPCMPEQD     Y4, Y5, Y4
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y2, Y1, Y6, Y6
+	VBLENDVPS    Y4, Y6, Y3, Y3
+	VPCMPEQD     Y1, Y5, Y4
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y2, Y6, Y1, Y2
+	VBLENDVPS    Y4, Y2, Y3, Y2
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(DI), Y4
+	VBROADCASTSS 12(DI), Y3
+	VPAND        Y3, Y10, Y3
+	VPOR         Y3, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y3, Y5, Y3
+	VPCMPGTD     Y5, Y1, Y4
+	VPAND        Y3, Y4, Y3
+	VBROADCASTSS 16(DI), Y4
 	VPAND        Y4, Y10, Y4
-	VPOR         Y4, Y3, Y3
-	VPCMPGTD     Y1, Y6, Y4
-	VPCMPGTD     Y6, Y2, Y5
-	VPAND        Y4, Y5, Y4
-	VBROADCASTSS 16(DI), Y5
-	VPAND        Y5, Y10, Y5
-	VPCMPGTD     Y5, Y1, Y5
-	VPAND        Y4, Y5, Y4
-	VPCMPGTD     Y2, Y6, Y5
-	VPOR         Y4, Y5, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y10
-	VMOVUPS      (SP), Y3
+	VPXOR        Y6, Y6, Y6
+	VPCMPGTD     Y4, Y6, Y4
+	VPAND        Y3, Y4, Y3
+	VPCMPGTD     Y1, Y5, Y4
+	VPOR         Y3, Y4, Y3
+	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y10
+	VMOVUPS      (SP), Y2
 
-focusdone301:
+focusdone303:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y3, Y4
-	VMULPS    Y10, Y3, Y5
-	VBLENDVPS Y4, Y5, Y3, Y3
-	VPMINUD   consts<>+608(SB), Y3, Y3
-	VMOVUPS   Y3, (CX)
+	VCMPPS    $0x12, consts<>+2112(SB), Y2, Y3
+	VMULPS    Y10, Y2, Y4
+	VBLENDVPS Y3, Y4, Y2, Y2
+	VPMINUD   consts<>+608(SB), Y2, Y2
+	VMOVUPS   Y2, (CX)
 	ADDQ      $+32, CX
 	ADDQ      $+32, DX
 	ADDQ      $-8, AX
@@ -15216,122 +15595,126 @@ vector:
 	CMOVQGT    DI, R8
 	NEGQ       R8
 	LEAQ       lane_mask<>+32(SB), DI
-	VMOVUPS    (DI)(R8*4), Y3
-	VMASKMOVPS (DX), Y3, Y4
-	VBLENDVPS  Y3, Y4, Y0, Y4
-	VMASKMOVPS 128(DX), Y3, Y5
-	VBLENDVPS  Y3, Y5, Y1, Y5
-	VMASKMOVPS 256(DX), Y3, Y6
-	VBLENDVPS  Y3, Y6, Y1, Y6
-	VMASKMOVPS 384(DX), Y3, Y7
-	VBLENDVPS  Y3, Y7, Y1, Y7
-	VMASKMOVPS 512(DX), Y3, Y8
-	VBLENDVPS  Y3, Y8, Y0, Y3
+	VMOVUPS    (DI)(R8*4), Y2
+	VMASKMOVPS (DX), Y2, Y3
+	VBLENDVPS  Y2, Y3, Y0, Y3
+	VMASKMOVPS 128(DX), Y2, Y4
+	VPXOR      Y5, Y5, Y5
+	VBLENDVPS  Y2, Y4, Y5, Y4
+	VMASKMOVPS 256(DX), Y2, Y5
+	VPXOR      Y6, Y6, Y6
+	VBLENDVPS  Y2, Y5, Y6, Y5
+	VMASKMOVPS 384(DX), Y2, Y6
+	VPXOR      Y7, Y7, Y7
+	VBLENDVPS  Y2, Y6, Y7, Y6
+	VMASKMOVPS 512(DX), Y2, Y7
+	VBLENDVPS  Y2, Y7, Y0, Y2
+	VPXOR      Y7, Y7, Y7
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND        consts<>+0(SB), Y6, Y8
+	VPAND        consts<>+0(SB), Y5, Y8
 	VBROADCASTSS consts<>+2208(SB), Y9
 	VCMPPS       $0x11, Y8, Y9, Y9
-	VCMPPS       $0x11, Y2, Y8, Y8
+	VCMPPS       $0x11, Y1, Y8, Y8
 	VPAND        Y9, Y8, Y8
-	VPAND        Y6, Y8, Y8
-	VCMPPS       $0x12, consts<>+2112(SB), Y7, Y9
+	VPAND        Y5, Y8, Y8
+	VCMPPS       $0x12, consts<>+2112(SB), Y6, Y9
 	VBROADCASTSS consts<>+608(SB), Y10
-	VBLENDVPS    Y9, Y4, Y10, Y4
-	VMAXPS       Y6, Y7, Y6
-	VCMPPS       $0x00, consts<>+640(SB), Y6, Y6
-	VBLENDVPS    Y6, consts<>+608(SB), Y4, Y4
+	VBLENDVPS    Y9, Y3, Y10, Y3
+	VMAXPS       Y5, Y6, Y5
+	VCMPPS       $0x00, consts<>+640(SB), Y5, Y5
+	VBLENDVPS    Y5, consts<>+608(SB), Y3, Y3
 
 	// e^(r_t) = p + pLow
-	VSUBPS       Y8, Y7, Y6
-	VBROADCASTSS consts<>+2272(SB), Y7
-	VMINPS       Y6, Y7, Y7
+	VSUBPS       Y8, Y6, Y5
+	VBROADCASTSS consts<>+2272(SB), Y6
+	VMINPS       Y5, Y6, Y6
 	VBROADCASTSS consts<>+2240(SB), Y8
-	VMAXPS       Y7, Y8, Y7
+	VMAXPS       Y6, Y8, Y6
 	VBROADCASTSS consts<>+96(SB), Y8
-	VFMADD213PS  consts<>+2304(SB), Y7, Y8
+	VFMADD213PS  consts<>+2304(SB), Y6, Y8
 	VSUBPS       consts<>+2304(SB), Y8, Y9
-	VMOVAPS      Y7, Y10
+	VMOVAPS      Y6, Y10
 	VFNMADD231PS consts<>+160(SB), Y9, Y10
 	VFNMADD231PS consts<>+192(SB), Y9, Y10
-	VCMPPS       $0x11, Y7, Y6, Y9
-	VCMPPS       $0x11, Y4, Y1, Y11
+	VCMPPS       $0x11, Y6, Y5, Y9
+	VCMPPS       $0x11, Y3, Y7, Y11
 	VPAND        Y9, Y11, Y9
-	VSUBPS       Y6, Y7, Y6
-	VPAND        Y6, Y9, Y6
-	VBROADCASTSS consts<>+2400(SB), Y7
-	VFMADD213PS  consts<>+2432(SB), Y10, Y7
-	VFMADD213PS  consts<>+2464(SB), Y10, Y7
-	VFMADD213PS  consts<>+2496(SB), Y10, Y7
-	VFMADD213PS  consts<>+2528(SB), Y10, Y7
-	VFMADD213PS  Y0, Y10, Y7
+	VSUBPS       Y5, Y6, Y5
+	VPAND        Y5, Y9, Y5
+	VBROADCASTSS consts<>+2400(SB), Y6
+	VFMADD213PS  consts<>+2432(SB), Y10, Y6
+	VFMADD213PS  consts<>+2464(SB), Y10, Y6
+	VFMADD213PS  consts<>+2496(SB), Y10, Y6
+	VFMADD213PS  consts<>+2528(SB), Y10, Y6
+	VFMADD213PS  Y0, Y10, Y6
 	VMOVAPS      Y0, Y9
-	VFMADD231PS  Y7, Y10, Y9
+	VFMADD231PS  Y6, Y10, Y9
 	VSUBPS       Y9, Y0, Y11
-	VFMADD231PS  Y7, Y10, Y11
+	VFMADD231PS  Y6, Y10, Y11
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Y9, Y0, Y7
-	VMULPS       Y7, Y4, Y10
-	VFNMADD231PS Y9, Y10, Y4
+	VDIVPS       Y9, Y0, Y6
+	VMULPS       Y6, Y3, Y10
+	VFNMADD231PS Y9, Y10, Y3
 	VMULPS       Y11, Y10, Y9
-	VSUBPS       Y9, Y4, Y4
-	VMULPS       Y7, Y4, Y4
-	VPSUBD       consts<>+2304(SB), Y8, Y7
-	VPSUBD       Y7, Y5, Y5
-	VPSRLD       $0x17, Y10, Y7
-	VPSUBD       consts<>+2560(SB), Y7, Y7
-	VPADDD       Y7, Y5, Y7
-	VPMAXSD      Y1, Y7, Y7
-	VPSUBD       Y7, Y5, Y5
-	VPMAXSD      consts<>+2592(SB), Y5, Y5
-	VPSRAD       $0x01, Y5, Y8
+	VSUBPS       Y9, Y3, Y3
+	VMULPS       Y6, Y3, Y3
+	VPSUBD       consts<>+2304(SB), Y8, Y6
+	VPSUBD       Y6, Y4, Y4
+	VPSRLD       $0x17, Y10, Y6
+	VPSUBD       consts<>+2560(SB), Y6, Y6
+	VPADDD       Y6, Y4, Y6
+	VPMAXSD      Y7, Y6, Y6
+	VPSUBD       Y6, Y4, Y4
+	VPMAXSD      consts<>+2592(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y8
 	VPADDD       consts<>+1664(SB), Y8, Y9
 	VPSLLD       $0x17, Y9, Y9
-	VPSUBD       Y8, Y5, Y5
-	VPADDD       consts<>+1664(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
+	VPSUBD       Y8, Y4, Y4
+	VPADDD       consts<>+1664(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y9, Y10, Y8
-	VMULPS       Y5, Y8, Y8
-	VMULPS       Y9, Y4, Y4
-	VMULPS       Y5, Y4, Y4
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y9, Y3, Y3
+	VMULPS       Y4, Y3, Y3
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Y8, Y0, Y5
+	VMAXPS       Y8, Y0, Y4
 	VMINPS       Y8, Y0, Y9
-	VADDPS       Y9, Y5, Y10
-	VSUBPS       Y5, Y10, Y5
-	VSUBPS       Y5, Y9, Y5
+	VADDPS       Y9, Y4, Y10
+	VSUBPS       Y4, Y10, Y4
+	VSUBPS       Y4, Y9, Y4
 	VDIVPS       Y10, Y0, Y9
 	VMULPS       Y9, Y8, Y11
 	VFNMADD213PS Y8, Y11, Y10
-	VADDPS       Y4, Y10, Y10
-	VADDPS       Y4, Y5, Y5
-	VMULPS       Y5, Y11, Y5
-	VSUBPS       Y5, Y10, Y5
-	VMULPS       Y9, Y5, Y5
-	VADDPS       Y5, Y11, Y5
-	VMINPS       Y5, Y0, Y10
+	VADDPS       Y3, Y10, Y10
+	VADDPS       Y3, Y4, Y4
+	VMULPS       Y4, Y11, Y4
+	VSUBPS       Y4, Y10, Y4
+	VMULPS       Y9, Y4, Y4
+	VADDPS       Y4, Y11, Y4
+	VMINPS       Y4, Y0, Y10
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y0, Y8, Y5
-	VPSUBD consts<>+1888(SB), Y5, Y5
-	VPAND  consts<>+640(SB), Y5, Y11
-	VPSRLD $0x15, Y5, Y5
+	VADDPS Y0, Y8, Y4
+	VPSUBD consts<>+1888(SB), Y4, Y4
+	VPAND  consts<>+640(SB), Y4, Y11
+	VPSRLD $0x15, Y4, Y4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
 	VPSUBD      Y11, Y0, Y12
 	VMOVUPS     log_r<>+0(SB), Y13
-	VPERMILPS   Y5, Y13, Y13
+	VPERMILPS   Y4, Y13, Y13
 	VMULPS      Y13, Y12, Y12
 	VADDPS      consts<>+672(SB), Y12, Y13
 	VFMADD231PS Y12, Y8, Y13
 	VCVTDQ2PS   Y11, Y8
 	VMOVUPS     log_th<>+0(SB), Y11
-	VPERMILPS   Y5, Y11, Y11
+	VPERMILPS   Y4, Y11, Y11
 	VMOVUPS     log_tl<>+0(SB), Y12
-	VPERMILPS   Y5, Y12, Y5
+	VPERMILPS   Y4, Y12, Y4
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS       Y13, Y13, Y12
@@ -15341,262 +15724,269 @@ vector:
 	VBROADCASTSS consts<>+2016(SB), Y15
 	VFMADD213PS  consts<>+2048(SB), Y13, Y15
 	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+1056(SB), Y8, Y5
-	VFMADD231PS  Y15, Y12, Y5
+	VFMADD231PS  consts<>+1056(SB), Y8, Y4
+	VFMADD231PS  Y15, Y12, Y4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	VFMADD231PS consts<>+1088(SB), Y8, Y11
 	VADDPS      Y13, Y11, Y8
 	VSUBPS      Y8, Y11, Y11
 	VADDPS      Y13, Y11, Y11
-	VADDPS      Y11, Y5, Y5
-	VADDPS      Y5, Y8, Y5
-	VMULPS      Y9, Y4, Y4
-	VADDPS      Y4, Y5, Y4
-	VCVTDQ2PS   Y7, Y5
-	VFMADD231PS consts<>+160(SB), Y5, Y4
-	VADDPS      Y6, Y4, Y4
-	VMULPS      Y4, Y3, Y5
-	VCMPPS      $0x00, Y1, Y3, Y3
-	VCMPPS      $0x00, Y4, Y4, Y4
-	VPAND       Y3, Y4, Y3
-	VBLENDVPS   Y3, Y1, Y5, Y3
+	VADDPS      Y11, Y4, Y4
+	VADDPS      Y4, Y8, Y4
+	VMULPS      Y9, Y3, Y3
+	VADDPS      Y3, Y4, Y3
+	VCVTDQ2PS   Y6, Y4
+	VFMADD231PS consts<>+160(SB), Y4, Y3
+	VADDPS      Y5, Y3, Y3
+	VMULPS      Y3, Y2, Y4
+	VCMPPS      $0x00, Y7, Y2, Y2
+	VCMPPS      $0x00, Y3, Y3, Y3
+	VPAND       Y2, Y3, Y2
+	VBLENDVPS   Y2, Y7, Y4, Y2
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_302
+	JGE    focusnot0_304
 	VMULPS Y10, Y10, Y10
-	JMP    focusdone302
+	JMP    focusdone304
 
-focusnot0_302:
+focusnot0_304:
 	CMPQ    SI, $+2
-	JGE     focusnot1_302
+	JGE     focusnot1_304
 	VMOVAPS Y0, Y10
-	JMP     focusdone302
+	JMP     focusdone304
 
-focusnot1_302:
+focusnot1_304:
 	CMPQ SI, $+3
-	JGE  focusnot2_302
-	JMP  focusdone302
+	JGE  focusnot2_304
+	JMP  focusdone304
 
-focusnot2_302:
+focusnot2_304:
 	CMPQ    SI, $+4
-	JGE     focusnot3_302
+	JGE     focusnot3_304
 	VSQRTPS Y10, Y10
-	JMP     focusdone302
+	JMP     focusdone304
 
-focusnot3_302:
+focusnot3_304:
 	CMPQ         SI, $+5
-	JGE          focusnot4_302
-	VSQRTPS      Y10, Y4
-	VMOVAPS      Y10, Y5
-	VFNMADD231PS Y4, Y4, Y5
-	VMULPS       consts<>+2080(SB), Y4, Y6
-	VMULPS       Y6, Y5, Y5
-	VFMADD231PS  Y4, Y10, Y5
-	VMOVAPS      Y5, Y10
-	JMP          focusdone302
+	JGE          focusnot4_304
+	VSQRTPS      Y10, Y3
+	VMOVAPS      Y10, Y4
+	VFNMADD231PS Y3, Y3, Y4
+	VMULPS       consts<>+2080(SB), Y3, Y5
+	VMULPS       Y5, Y4, Y4
+	VFMADD231PS  Y3, Y10, Y4
+	VMOVAPS      Y4, Y10
+	JMP          focusdone304
 
-focusnot4_302:
+focusnot4_304:
 	CMPQ         SI, $+6
-	JGE          focusnot5_302
-	VSQRTPS      Y10, Y4
-	VMULPS       Y10, Y10, Y5
-	VMOVAPS      Y5, Y6
-	VFMSUB231PS  Y10, Y10, Y6
-	VMOVAPS      Y10, Y7
-	VFNMADD231PS Y4, Y4, Y7
-	VMULPS       Y7, Y10, Y7
-	VFMADD231PS  consts<>+2080(SB), Y7, Y6
-	VMULPS       Y4, Y6, Y10
-	VFMADD231PS  Y4, Y5, Y10
-	JMP          focusdone302
+	JGE          focusnot5_304
+	VSQRTPS      Y10, Y3
+	VMULPS       Y10, Y10, Y4
+	VMOVAPS      Y4, Y5
+	VFMSUB231PS  Y10, Y10, Y5
+	VMOVAPS      Y10, Y6
+	VFNMADD231PS Y3, Y3, Y6
+	VMULPS       Y6, Y10, Y6
+	VFMADD231PS  consts<>+2080(SB), Y6, Y5
+	VMULPS       Y3, Y5, Y10
+	VFMADD231PS  Y3, Y4, Y10
+	JMP          focusdone304
 
-focusnot5_302:
+focusnot5_304:
 	CMPQ        SI, $+7
-	JGE         focusnot6_302
-	VMULPS      Y10, Y10, Y4
-	VMOVAPS     Y4, Y5
-	VFMSUB231PS Y10, Y10, Y5
-	VMULPS      Y10, Y5, Y5
-	VFMADD231PS Y10, Y4, Y5
-	VMOVAPS     Y5, Y10
-	JMP         focusdone302
-
-focusnot6_302:
-	CMPQ        SI, $+8
-	JGE         focusnot7_302
-	VMULPS      Y10, Y10, Y4
-	VFMSUB213PS Y4, Y10, Y10
-	VADDPS      Y4, Y4, Y5
-	VMULPS      Y10, Y5, Y10
-	VFMADD231PS Y4, Y4, Y10
-	JMP         focusdone302
-
-focusnot7_302:
-	CMPQ        SI, $+9
-	JGE         focusnot8_302
-	VMULPS      Y10, Y10, Y4
-	VMOVAPS     Y4, Y5
-	VFMSUB231PS Y10, Y10, Y5
-	VMULPS      Y4, Y4, Y6
-	VADDPS      Y4, Y4, Y7
-	VFMSUB213PS Y6, Y4, Y4
-	VFMADD231PS Y5, Y7, Y4
+	JGE         focusnot6_304
+	VMULPS      Y10, Y10, Y3
+	VMOVAPS     Y3, Y4
+	VFMSUB231PS Y10, Y10, Y4
 	VMULPS      Y10, Y4, Y4
-	VFMADD231PS Y10, Y6, Y4
+	VFMADD231PS Y10, Y3, Y4
 	VMOVAPS     Y4, Y10
-	JMP         focusdone302
+	JMP         focusdone304
 
-focusnot8_302:
+focusnot6_304:
+	CMPQ        SI, $+8
+	JGE         focusnot7_304
+	VMULPS      Y10, Y10, Y3
+	VFMSUB213PS Y3, Y10, Y10
+	VADDPS      Y3, Y3, Y4
+	VMULPS      Y10, Y4, Y10
+	VFMADD231PS Y3, Y3, Y10
+	JMP         focusdone304
+
+focusnot7_304:
+	CMPQ        SI, $+9
+	JGE         focusnot8_304
+	VMULPS      Y10, Y10, Y3
+	VMOVAPS     Y3, Y4
+	VFMSUB231PS Y10, Y10, Y4
+	VMULPS      Y3, Y3, Y5
+	VADDPS      Y3, Y3, Y6
+	VFMSUB213PS Y5, Y3, Y3
+	VFMADD231PS Y4, Y6, Y3
+	VMULPS      Y10, Y3, Y3
+	VFMADD231PS Y10, Y5, Y3
+	VMOVAPS     Y3, Y10
+	JMP         focusdone304
+
+focusnot8_304:
 	LEAQ         20(BX), DI
-	VMOVUPS      Y3, (SP)
-	VBROADCASTSS (DI), Y3
-	VBROADCASTSS 4(DI), Y4
-	VBROADCASTSS 8(DI), Y5
+	VMOVUPS      Y2, (SP)
+	VBROADCASTSS (DI), Y2
+	VBROADCASTSS 4(DI), Y3
+	VBROADCASTSS 8(DI), Y4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y10, Y6
-	VPSUBD       consts<>+1248(SB), Y6, Y7
-	VCVTDQ2PS    Y6, Y8
-	VPSUBD       consts<>+1760(SB), Y8, Y8
-	VBROADCASTSS consts<>+1120(SB), Y9
-	VPCMPGTD     Y6, Y9, Y9
-	VBLENDVPS    Y9, Y8, Y7, Y7
-	VPSRAD       $0x17, Y7, Y8
-	VPSRLD       $0x14, Y7, Y9
-	VPAND        consts<>+1280(SB), Y7, Y7
-	VPADDD       consts<>+1312(SB), Y7, Y7
-	VCVTDQ2PS    Y8, Y8
+	VPAND        consts<>+0(SB), Y10, Y5
+	VPSUBD       consts<>+1248(SB), Y5, Y6
+	VCVTDQ2PS    Y5, Y7
+	VPSUBD       consts<>+1760(SB), Y7, Y7
+	VBROADCASTSS consts<>+1120(SB), Y8
+	VPCMPGTD     Y5, Y8, Y8
+	VBLENDVPS    Y8, Y7, Y6, Y6
+	VPSRAD       $0x17, Y6, Y7
+	VPSRLD       $0x14, Y6, Y8
+	VPAND        consts<>+1280(SB), Y6, Y6
+	VPADDD       consts<>+1312(SB), Y6, Y6
+	VCVTDQ2PS    Y7, Y7
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y9, Y11
-	VFMADD213PS  consts<>+672(SB), Y11, Y7
-	VMULPS       consts<>+1344(SB), Y7, Y11
-	VMOVAPS      Y7, Y12
-	VFMADD231PS  Y11, Y7, Y12
-	VSUBPS       Y12, Y7, Y13
-	VFMADD231PS  Y11, Y7, Y13
-	VMULPS       Y7, Y7, Y11
-	VBROADCASTSS consts<>+1376(SB), Y14
-	VFMADD213PS  consts<>+1408(SB), Y7, Y14
-	VFMADD213PS  consts<>+1440(SB), Y7, Y14
-	VFMADD213PS  consts<>+1472(SB), Y7, Y14
-	VFMADD213PS  consts<>+1504(SB), Y7, Y14
-	VMULPS       Y7, Y11, Y7
-	VFMADD231PS  Y14, Y7, Y13
-	VADDPS       Y13, Y12, Y7
+	VPERMPS      pow_r<>+0(SB), Y8, Y9
+	VFMADD213PS  consts<>+672(SB), Y9, Y6
+	VMULPS       consts<>+1344(SB), Y6, Y9
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  Y9, Y6, Y11
+	VSUBPS       Y11, Y6, Y12
+	VFMADD231PS  Y9, Y6, Y12
+	VMULPS       Y6, Y6, Y9
+	VBROADCASTSS consts<>+1376(SB), Y13
+	VFMADD213PS  consts<>+1408(SB), Y6, Y13
+	VFMADD213PS  consts<>+1440(SB), Y6, Y13
+	VFMADD213PS  consts<>+1472(SB), Y6, Y13
+	VFMADD213PS  consts<>+1504(SB), Y6, Y13
+	VMULPS       Y6, Y9, Y6
+	VFMADD231PS  Y13, Y6, Y12
+	VADDPS       Y12, Y11, Y6
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y9, Y11
-	VADDPS      Y11, Y8, Y8
-	VMULPS      Y8, Y3, Y11
-	VFMSUB213PS Y11, Y3, Y8
-	VFMADD213PS Y11, Y4, Y7
+	VPERMPS     pow_th<>+0(SB), Y8, Y9
+	VADDPS      Y9, Y7, Y7
+	VMULPS      Y7, Y2, Y9
+	VFMSUB213PS Y9, Y2, Y7
+	VFMADD213PS Y9, Y3, Y6
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y7, Y14
-	VSUBPS      consts<>+1536(SB), Y14, Y15
-	VSUBPS      Y15, Y11, Y11
-	VFMADD231PS Y12, Y4, Y11
-	VPERMPS     pow_tl<>+0(SB), Y9, Y9
-	VFMADD231PS Y9, Y3, Y8
-	VFMADD231PS Y12, Y5, Y8
-	VFMADD231PS Y13, Y4, Y8
-	VADDPS      Y8, Y11, Y4
+	VADDPS      consts<>+1536(SB), Y6, Y13
+	VSUBPS      consts<>+1536(SB), Y13, Y14
+	VSUBPS      Y14, Y9, Y9
+	VFMADD231PS Y11, Y3, Y9
+	VPERMPS     pow_tl<>+0(SB), Y8, Y8
+	VFMADD231PS Y8, Y2, Y7
+	VFMADD231PS Y11, Y4, Y7
+	VFMADD231PS Y12, Y3, Y7
+	VADDPS      Y7, Y9, Y3
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y5
-	VFMADD213PS  consts<>+1600(SB), Y4, Y5
-	VFMADD213PS  consts<>+1632(SB), Y4, Y5
-	VMULPS       Y4, Y4, Y8
-	VMULPS       Y5, Y8, Y5
-	VFMADD231PS  consts<>+160(SB), Y4, Y5
-	VPERMPS      pow_full_hi<>+0(SB), Y14, Y4
-	VPERMPS      pow_full_lo<>+0(SB), Y14, Y8
-	VFMADD231PS  Y5, Y4, Y8
+	VBROADCASTSS consts<>+1568(SB), Y4
+	VFMADD213PS  consts<>+1600(SB), Y3, Y4
+	VFMADD213PS  consts<>+1632(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y7
+	VMULPS       Y4, Y7, Y4
+	VFMADD231PS  consts<>+160(SB), Y3, Y4
+	VPERMPS      pow_full_hi<>+0(SB), Y13, Y3
+	VPERMPS      pow_full_lo<>+0(SB), Y13, Y7
+	VFMADD231PS  Y4, Y3, Y7
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y14, Y5
-	VPSRAD  $0x03, Y5, Y5
-	VADDPS  Y8, Y4, Y9
-	VPSLLD  $0x17, Y5, Y11
-	VPADDD  Y11, Y9, Y11
-	VPMINUD Y2, Y11, Y11
+	VPSUBD  consts<>+1536(SB), Y13, Y4
+	VPSRAD  $0x03, Y4, Y4
+	VADDPS  Y7, Y3, Y8
+	VPSLLD  $0x17, Y4, Y9
+	VPADDD  Y9, Y8, Y9
+	VPMINUD Y1, Y9, Y9
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y1, Y5, Y5
-	VBROADCASTSS consts<>+1792(SB), Y12
-	VPSUBD       Y5, Y12, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VADDPS       Y4, Y5, Y12
-	VSUBPS       Y5, Y12, Y13
-	VSUBPS       Y13, Y4, Y4
-	VADDPS       Y8, Y4, Y4
-	VADDPS       Y4, Y12, Y4
-	VCMPPS       $0x11, Y5, Y9, Y8
-	VPSUBD       Y5, Y4, Y4
-	VBLENDVPS    Y8, Y4, Y11, Y4
+	VPXOR        Y11, Y11, Y11
+	VPMINSD      Y11, Y4, Y4
+	VBROADCASTSS consts<>+1792(SB), Y11
+	VPSUBD       Y4, Y11, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VADDPS       Y3, Y4, Y11
+	VSUBPS       Y4, Y11, Y12
+	VSUBPS       Y12, Y3, Y3
+	VADDPS       Y7, Y3, Y3
+	VADDPS       Y3, Y11, Y3
+	VCMPPS       $0x11, Y4, Y8, Y7
+	VPSUBD       Y4, Y3, Y3
+	VBLENDVPS    Y7, Y3, Y9, Y3
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y5
-	VCMPPS       $0x11, Y7, Y5, Y5
-	VBLENDVPS    Y5, Y2, Y4, Y4
-	VCMPPS       $0x11, consts<>+1856(SB), Y7, Y5
-	VBLENDVPS    Y5, Y1, Y4, Y4
-	VPCMPEQD     Y1, Y6, Y5
-	VBLENDVPS    Y3, Y2, Y1, Y7
-	VBLENDVPS    Y5, Y7, Y4, Y4
-	VPCMPEQD     Y2, Y6, Y5
-	VBLENDVPS    Y3, Y1, Y2, Y3
-	VBLENDVPS    Y5, Y3, Y4, Y3
+	VBROADCASTSS consts<>+1824(SB), Y4
+	VCMPPS       $0x11, Y6, Y4, Y4
+	VBLENDVPS    Y4, Y1, Y3, Y3
+	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y4, Y6, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPCMPEQD     Y4, Y5, Y4
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y2, Y1, Y6, Y6
+	VBLENDVPS    Y4, Y6, Y3, Y3
+	VPCMPEQD     Y1, Y5, Y4
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y2, Y6, Y1, Y2
+	VBLENDVPS    Y4, Y2, Y3, Y2
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(DI), Y4
+	VBROADCASTSS 12(DI), Y3
+	VPAND        Y3, Y10, Y3
+	VPOR         Y3, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y3, Y5, Y3
+	VPCMPGTD     Y5, Y1, Y4
+	VPAND        Y3, Y4, Y3
+	VBROADCASTSS 16(DI), Y4
 	VPAND        Y4, Y10, Y4
-	VPOR         Y4, Y3, Y3
-	VPCMPGTD     Y1, Y6, Y4
-	VPCMPGTD     Y6, Y2, Y5
-	VPAND        Y4, Y5, Y4
-	VBROADCASTSS 16(DI), Y5
-	VPAND        Y5, Y10, Y5
-	VPCMPGTD     Y5, Y1, Y5
-	VPAND        Y4, Y5, Y4
-	VPCMPGTD     Y2, Y6, Y5
-	VPOR         Y4, Y5, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y10
-	VMOVUPS      (SP), Y3
+	VPXOR        Y6, Y6, Y6
+	VPCMPGTD     Y4, Y6, Y4
+	VPAND        Y3, Y4, Y3
+	VPCMPGTD     Y1, Y5, Y4
+	VPOR         Y3, Y4, Y3
+	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y10
+	VMOVUPS      (SP), Y2
 
-focusdone302:
+focusdone304:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y3, Y4
-	VMULPS    Y10, Y3, Y5
-	VBLENDVPS Y4, Y5, Y3, Y3
-	VPMINUD   consts<>+608(SB), Y3, Y3
+	VCMPPS    $0x12, consts<>+2112(SB), Y2, Y3
+	VMULPS    Y10, Y2, Y4
+	VBLENDVPS Y3, Y4, Y2, Y2
+	VPMINUD   consts<>+608(SB), Y2, Y2
 	CMPQ      AX, $+8
 	JLT       partless1
-	VMOVUPS   Y3, (CX)
+	VMOVUPS   Y2, (CX)
 	JMP       partdone1
 
 partless1:
 	MOVQ         CX, DI
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X3, (DI)
+	VMOVUPS      X2, (DI)
 	ADDQ         $+16, DI
-	VEXTRACTF128 $0x01, Y3, X3
+	VEXTRACTF128 $0x01, Y2, X2
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X3, (DI)
+	VMOVLPS X2, (DI)
 	ADDQ    $+8, DI
-	VPSRLDQ $0x08, X3, X3
+	VPSRLDQ $0x08, X2, X2
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X3, (DI)
+	VMOVSS X2, (DI)
 
 partdone1:
 	ADDQ $+32, CX
@@ -15613,19 +16003,19 @@ done:
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·rowGradAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+960(SB), Z1
-	VBROADCASTSS consts<>+928(SB), Z2
-	VBROADCASTSS consts<>+608(SB), Z3
-	VBROADCASTSS consts<>+2208(SB), Z4
-	VBROADCASTSS consts<>+2272(SB), Z5
-	VBROADCASTSS consts<>+2240(SB), Z6
-	VBROADCASTSS consts<>+1120(SB), Z7
-	VBROADCASTSS consts<>+1792(SB), Z8
-	VBROADCASTSS consts<>+1824(SB), Z9
-	VBROADCASTSS consts<>+2624(SB), Z10
-	VBROADCASTSS consts<>+2688(SB), Z11
-	VBROADCASTSS consts<>+0(SB), Z12
-	VBROADCASTSS consts<>+2304(SB), Z13
+	VBROADCASTSS consts<>+928(SB), Z1
+	VBROADCASTSS consts<>+608(SB), Z2
+	VBROADCASTSS consts<>+2208(SB), Z3
+	VBROADCASTSS consts<>+2272(SB), Z4
+	VBROADCASTSS consts<>+2240(SB), Z5
+	VBROADCASTSS consts<>+1120(SB), Z6
+	VBROADCASTSS consts<>+1792(SB), Z7
+	VBROADCASTSS consts<>+1824(SB), Z8
+	VBROADCASTSS consts<>+2624(SB), Z9
+	VBROADCASTSS consts<>+2688(SB), Z10
+	VBROADCASTSS consts<>+0(SB), Z11
+	VBROADCASTSS consts<>+2304(SB), Z12
+	VBROADCASTSS consts<>+160(SB), Z13
 	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         sums+8(FP), DX
@@ -15640,244 +16030,245 @@ block:
 	VMOVUPS 256(DX), Z15
 	VMOVUPS 384(DX), Z16
 	VMOVUPS 512(DX), Z17
+	VPXORD  Z18, Z18, Z18
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD      Z12, Z15, Z18
-	VCMPPS      $0x11, Z18, Z4, K1
-	VCMPPS      $0x11, Z2, Z18, K2
+	VPANDD      Z11, Z15, Z19
+	VCMPPS      $0x11, Z19, Z3, K1
+	VCMPPS      $0x11, Z1, Z19, K2
 	KANDW       K1, K2, K1
-	VMOVAPS.Z   Z15, K1, Z18
+	VMOVAPS.Z   Z15, K1, Z19
 	VCMPPS.BCST $0x12, consts<>+2112(SB), Z16, K1
-	VBLENDMPS   Z14, Z3, K1, Z14
+	VBLENDMPS   Z14, Z2, K1, Z14
 	VMAXPS      Z15, Z16, Z15
 	VCMPPS.BCST $0x00, consts<>+640(SB), Z15, K1
-	VBLENDMPS   Z3, Z14, K1, Z14
+	VBLENDMPS   Z2, Z14, K1, Z14
 
 	// e^(r_t) = p + pLow
-	VSUBPS            Z18, Z16, Z15
-	VMINPS            Z15, Z5, Z16
-	VMAXPS            Z16, Z6, Z16
-	VMOVAPS           Z13, Z18
-	VFMADD231PS.BCST  consts<>+96(SB), Z16, Z18
-	VSUBPS            Z13, Z18, Z19
-	VMOVAPS           Z16, Z20
-	VFNMADD231PS.BCST consts<>+160(SB), Z19, Z20
-	VFNMADD231PS.BCST consts<>+192(SB), Z19, Z20
+	VSUBPS            Z19, Z16, Z15
+	VMINPS            Z15, Z4, Z16
+	VMAXPS            Z16, Z5, Z16
+	VMOVAPS           Z12, Z19
+	VFMADD231PS.BCST  consts<>+96(SB), Z16, Z19
+	VSUBPS            Z12, Z19, Z20
+	VMOVAPS           Z16, Z21
+	VFNMADD231PS      Z13, Z20, Z21
+	VFNMADD231PS.BCST consts<>+192(SB), Z20, Z21
 	VCMPPS            $0x11, Z16, Z15, K1
-	VCMPPS            $0x11, Z14, Z1, K2
+	VCMPPS            $0x11, Z14, Z18, K2
 	KANDW             K1, K2, K1
 	VSUBPS            Z15, Z16, Z15
 	VMOVAPS.Z         Z15, K1, Z15
 	VBROADCASTSS      consts<>+2400(SB), Z16
-	VFMADD213PS.BCST  consts<>+2432(SB), Z20, Z16
-	VFMADD213PS.BCST  consts<>+2464(SB), Z20, Z16
-	VFMADD213PS.BCST  consts<>+2496(SB), Z20, Z16
-	VFMADD213PS.BCST  consts<>+2528(SB), Z20, Z16
-	VFMADD213PS       Z0, Z20, Z16
-	VMOVAPS           Z0, Z19
-	VFMADD231PS       Z16, Z20, Z19
-	VSUBPS            Z19, Z0, Z21
-	VFMADD231PS       Z16, Z20, Z21
+	VFMADD213PS.BCST  consts<>+2432(SB), Z21, Z16
+	VFMADD213PS.BCST  consts<>+2464(SB), Z21, Z16
+	VFMADD213PS.BCST  consts<>+2496(SB), Z21, Z16
+	VFMADD213PS.BCST  consts<>+2528(SB), Z21, Z16
+	VFMADD213PS       Z0, Z21, Z16
+	VMOVAPS           Z0, Z20
+	VFMADD231PS       Z16, Z21, Z20
+	VSUBPS            Z20, Z0, Z22
+	VFMADD231PS       Z16, Z21, Z22
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z19, Z0, Z16
-	VMULPS       Z16, Z14, Z20
-	VFNMADD213PS Z14, Z20, Z19
-	VMULPS       Z21, Z20, Z21
-	VSUBPS       Z21, Z19, Z19
-	VMULPS       Z16, Z19, Z16
-	VMOVUPS      128(DX), Z19
-	VPSUBD       Z13, Z18, Z18
-	VPSUBD       Z18, Z19, Z18
-	VPSRLD       $0x17, Z20, Z19
-	VPSUBD.BCST  consts<>+2560(SB), Z19, Z19
-	VPADDD       Z19, Z18, Z19
-	VPMAXSD      Z1, Z19, Z19
-	VPSUBD       Z19, Z18, Z18
-	VPMAXSD.BCST consts<>+2592(SB), Z18, Z18
-	VPSRAD       $0x01, Z18, Z21
-	VPADDD.BCST  consts<>+1664(SB), Z21, Z22
-	VPSLLD       $0x17, Z22, Z22
-	VPSUBD       Z21, Z18, Z18
-	VPADDD.BCST  consts<>+1664(SB), Z18, Z18
-	VPSLLD       $0x17, Z18, Z18
-	VMULPS       Z22, Z20, Z20
-	VMULPS       Z18, Z20, Z20
-	VMULPS       Z22, Z16, Z16
-	VMULPS       Z18, Z16, Z16
+	VDIVPS       Z20, Z0, Z16
+	VMULPS       Z16, Z14, Z21
+	VFNMADD213PS Z14, Z21, Z20
+	VMULPS       Z22, Z21, Z22
+	VSUBPS       Z22, Z20, Z20
+	VMULPS       Z16, Z20, Z16
+	VMOVUPS      128(DX), Z20
+	VPSUBD       Z12, Z19, Z19
+	VPSUBD       Z19, Z20, Z19
+	VPSRLD       $0x17, Z21, Z20
+	VPSUBD.BCST  consts<>+2560(SB), Z20, Z20
+	VPADDD       Z20, Z19, Z20
+	VPMAXSD      Z18, Z20, Z20
+	VPSUBD       Z20, Z19, Z19
+	VPMAXSD.BCST consts<>+2592(SB), Z19, Z19
+	VPSRAD       $0x01, Z19, Z22
+	VPADDD.BCST  consts<>+1664(SB), Z22, Z23
+	VPSLLD       $0x17, Z23, Z23
+	VPSUBD       Z22, Z19, Z19
+	VPADDD.BCST  consts<>+1664(SB), Z19, Z19
+	VPSLLD       $0x17, Z19, Z19
+	VMULPS       Z23, Z21, Z21
+	VMULPS       Z19, Z21, Z21
+	VMULPS       Z23, Z16, Z16
+	VMULPS       Z19, Z16, Z16
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z20, Z0, Z18
-	VMINPS       Z20, Z0, Z21
-	VADDPS       Z21, Z18, Z22
-	VSUBPS       Z18, Z22, Z18
-	VSUBPS       Z18, Z21, Z18
-	VDIVPS       Z22, Z0, Z21
-	VMULPS       Z21, Z20, Z23
-	VFNMADD213PS Z20, Z23, Z22
-	VADDPS       Z16, Z22, Z22
-	VADDPS       Z16, Z18, Z18
-	VMULPS       Z18, Z23, Z18
-	VSUBPS       Z18, Z22, Z18
-	VMULPS       Z21, Z18, Z18
-	VADDPS       Z18, Z23, Z18
-	VMINPS       Z18, Z0, Z18
+	VMAXPS       Z21, Z0, Z19
+	VMINPS       Z21, Z0, Z22
+	VADDPS       Z22, Z19, Z23
+	VSUBPS       Z19, Z23, Z19
+	VSUBPS       Z19, Z22, Z19
+	VDIVPS       Z23, Z0, Z22
+	VMULPS       Z22, Z21, Z24
+	VFNMADD213PS Z21, Z24, Z23
+	VADDPS       Z16, Z23, Z23
+	VADDPS       Z16, Z19, Z19
+	VMULPS       Z19, Z24, Z19
+	VSUBPS       Z19, Z23, Z19
+	VMULPS       Z22, Z19, Z19
+	VADDPS       Z19, Z24, Z19
+	VMINPS       Z19, Z0, Z19
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z20, Z22
-	VPSUBD.BCST consts<>+1888(SB), Z22, Z22
-	VPANDD.BCST consts<>+640(SB), Z22, Z23
-	VPSRLD      $0x15, Z22, Z22
+	VADDPS      Z0, Z21, Z23
+	VPSUBD.BCST consts<>+1888(SB), Z23, Z23
+	VPANDD.BCST consts<>+640(SB), Z23, Z24
+	VPSRLD      $0x15, Z23, Z23
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z23, Z0, Z24
-	VPERMPS     log_r<>+0(SB), Z22, Z25
-	VMULPS      Z25, Z24, Z24
-	VADDPS.BCST consts<>+672(SB), Z24, Z25
-	VFMADD231PS Z24, Z20, Z25
-	VCVTDQ2PS   Z23, Z20
-	VPERMPS     log_th<>+0(SB), Z22, Z23
-	VPERMPS     log_tl<>+0(SB), Z22, Z22
+	VPSUBD      Z24, Z0, Z25
+	VPERMPS     log_r<>+0(SB), Z23, Z26
+	VMULPS      Z26, Z25, Z25
+	VADDPS.BCST consts<>+672(SB), Z25, Z26
+	VFMADD231PS Z25, Z21, Z26
+	VCVTDQ2PS   Z24, Z21
+	VPERMPS     log_th<>+0(SB), Z23, Z24
+	VPERMPS     log_tl<>+0(SB), Z23, Z23
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z25, Z25, Z24
-	VBROADCASTSS     consts<>+1952(SB), Z26
-	VFMADD213PS.BCST consts<>+1984(SB), Z25, Z26
-	VFMADD231PS.BCST consts<>+1920(SB), Z24, Z26
-	VBROADCASTSS     consts<>+2016(SB), Z27
-	VFMADD213PS.BCST consts<>+2048(SB), Z25, Z27
-	VFMADD231PS      Z26, Z24, Z27
-	VFMADD231PS.BCST consts<>+1056(SB), Z20, Z22
-	VFMADD231PS      Z27, Z24, Z22
+	VMULPS           Z26, Z26, Z25
+	VBROADCASTSS     consts<>+1952(SB), Z27
+	VFMADD213PS.BCST consts<>+1984(SB), Z26, Z27
+	VFMADD231PS.BCST consts<>+1920(SB), Z25, Z27
+	VBROADCASTSS     consts<>+2016(SB), Z28
+	VFMADD213PS.BCST consts<>+2048(SB), Z26, Z28
+	VFMADD231PS      Z27, Z25, Z28
+	VFMADD231PS.BCST consts<>+1056(SB), Z21, Z23
+	VFMADD231PS      Z28, Z25, Z23
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z20, Z23
-	VADDPS           Z25, Z23, Z20
-	VSUBPS           Z20, Z23, Z23
-	VADDPS           Z25, Z23, Z23
-	VADDPS           Z23, Z22, Z22
-	VADDPS           Z22, Z20, Z20
-	VMULPS           Z21, Z16, Z16
-	VADDPS           Z16, Z20, Z16
-	VCVTDQ2PS        Z19, Z20
-	VFMADD231PS.BCST consts<>+160(SB), Z20, Z16
+	VFMADD231PS.BCST consts<>+1088(SB), Z21, Z24
+	VADDPS           Z26, Z24, Z21
+	VSUBPS           Z21, Z24, Z24
+	VADDPS           Z26, Z24, Z24
+	VADDPS           Z24, Z23, Z23
+	VADDPS           Z23, Z21, Z21
+	VMULPS           Z22, Z16, Z16
+	VADDPS           Z16, Z21, Z16
+	VCVTDQ2PS        Z20, Z21
+	VFMADD231PS      Z13, Z21, Z16
 	VADDPS           Z15, Z16, Z15
 	VMULPS           Z15, Z17, Z16
-	VCMPPS           $0x00, Z1, Z17, K1
+	VCMPPS           $0x00, Z18, Z17, K1
 	VCMPPS           $0x00, Z15, Z15, K2
 	KANDW            K1, K2, K1
-	VBLENDMPS        Z1, Z16, K1, Z16
+	VBLENDMPS        Z18, Z16, K1, Z16
 
 	// 1 + gamma p_t l / q
-	VPCMPD       $0x06, Z1, Z19, K1
-	VBLENDMPS    Z1, Z21, K1, Z19
-	VCMPPS       $0x00, Z1, Z18, K1
-	VDIVPS       Z18, Z15, Z15
+	VPCMPD       $0x06, Z18, Z20, K1
+	VBLENDMPS    Z18, Z22, K1, Z20
+	VCMPPS       $0x00, Z18, Z19, K1
+	VDIVPS       Z19, Z15, Z15
 	VBLENDMPS    Z0, Z15, K1, Z15
-	VCMPPS       $0x00, Z1, Z19, K1
-	VMULPS       Z15, Z19, Z15
-	VBLENDMPS    Z1, Z15, K1, Z15
-	VBROADCASTSS 8(BX), Z19
-	VFMADD213PS  Z0, Z15, Z19
-	VMOVAPS      Z18, Z20
+	VCMPPS       $0x00, Z18, Z20, K1
+	VMULPS       Z15, Z20, Z15
+	VBLENDMPS    Z18, Z15, K1, Z15
+	VBROADCASTSS 8(BX), Z18
+	VFMADD213PS  Z0, Z15, Z18
+	VMOVAPS      Z19, Z20
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_337
-	VMULPS Z18, Z18, Z20
-	JMP    focusdone337
+	JGE    focusnot0_339
+	VMULPS Z19, Z19, Z20
+	JMP    focusdone339
 
-focusnot0_337:
+focusnot0_339:
 	CMPQ    SI, $+2
-	JGE     focusnot1_337
+	JGE     focusnot1_339
 	VMOVAPS Z0, Z20
-	JMP     focusdone337
+	JMP     focusdone339
 
-focusnot1_337:
+focusnot1_339:
 	CMPQ SI, $+3
-	JGE  focusnot2_337
-	JMP  focusdone337
+	JGE  focusnot2_339
+	JMP  focusdone339
 
-focusnot2_337:
+focusnot2_339:
 	CMPQ    SI, $+4
-	JGE     focusnot3_337
-	VSQRTPS Z18, Z20
-	JMP     focusdone337
+	JGE     focusnot3_339
+	VSQRTPS Z19, Z20
+	JMP     focusdone339
 
-focusnot3_337:
+focusnot3_339:
 	CMPQ         SI, $+5
-	JGE          focusnot4_337
-	VSQRTPS      Z18, Z15
-	VMOVAPS      Z18, Z20
+	JGE          focusnot4_339
+	VSQRTPS      Z19, Z15
+	VMOVAPS      Z19, Z20
 	VFNMADD231PS Z15, Z15, Z20
 	VMULPS.BCST  consts<>+2080(SB), Z15, Z21
 	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z15, Z18, Z20
-	JMP          focusdone337
+	VFMADD231PS  Z15, Z19, Z20
+	JMP          focusdone339
 
-focusnot4_337:
+focusnot4_339:
 	CMPQ             SI, $+6
-	JGE              focusnot5_337
-	VSQRTPS          Z18, Z15
-	VMULPS           Z18, Z18, Z21
+	JGE              focusnot5_339
+	VSQRTPS          Z19, Z15
+	VMULPS           Z19, Z19, Z21
 	VMOVAPS          Z21, Z20
-	VFMSUB231PS      Z18, Z18, Z20
-	VMOVAPS          Z18, Z22
+	VFMSUB231PS      Z19, Z19, Z20
+	VMOVAPS          Z19, Z22
 	VFNMADD231PS     Z15, Z15, Z22
-	VMULPS           Z22, Z18, Z22
+	VMULPS           Z22, Z19, Z22
 	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
 	VMULPS           Z15, Z20, Z20
 	VFMADD231PS      Z15, Z21, Z20
-	JMP              focusdone337
+	JMP              focusdone339
 
-focusnot5_337:
+focusnot5_339:
 	CMPQ        SI, $+7
-	JGE         focusnot6_337
-	VMULPS      Z18, Z18, Z15
+	JGE         focusnot6_339
+	VMULPS      Z19, Z19, Z15
 	VMOVAPS     Z15, Z20
-	VFMSUB231PS Z18, Z18, Z20
-	VMULPS      Z18, Z20, Z20
-	VFMADD231PS Z18, Z15, Z20
-	JMP         focusdone337
+	VFMSUB231PS Z19, Z19, Z20
+	VMULPS      Z19, Z20, Z20
+	VFMADD231PS Z19, Z15, Z20
+	JMP         focusdone339
 
-focusnot6_337:
+focusnot6_339:
 	CMPQ        SI, $+8
-	JGE         focusnot7_337
-	VMULPS      Z18, Z18, Z15
+	JGE         focusnot7_339
+	VMULPS      Z19, Z19, Z15
 	VMOVAPS     Z15, Z20
-	VFMSUB231PS Z18, Z18, Z20
+	VFMSUB231PS Z19, Z19, Z20
 	VADDPS      Z15, Z15, Z21
 	VMULPS      Z20, Z21, Z20
 	VFMADD231PS Z15, Z15, Z20
-	JMP         focusdone337
+	JMP         focusdone339
 
-focusnot7_337:
+focusnot7_339:
 	CMPQ        SI, $+9
-	JGE         focusnot8_337
-	VMULPS      Z18, Z18, Z20
+	JGE         focusnot8_339
+	VMULPS      Z19, Z19, Z20
 	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z18, Z18, Z21
+	VFMSUB231PS Z19, Z19, Z21
 	VMULPS      Z20, Z20, Z15
 	VADDPS      Z20, Z20, Z22
 	VFMSUB213PS Z15, Z20, Z20
 	VFMADD231PS Z21, Z22, Z20
-	VMULPS      Z18, Z20, Z20
-	VFMADD231PS Z18, Z15, Z20
-	JMP         focusdone337
+	VMULPS      Z19, Z20, Z20
+	VFMADD231PS Z19, Z15, Z20
+	JMP         focusdone339
 
-focusnot8_337:
+focusnot8_339:
 	LEAQ         20(BX), R8
 	VBROADCASTSS (R8), Z15
 	VBROADCASTSS 4(R8), Z21
 	VBROADCASTSS 8(R8), Z22
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z12, Z20, Z23
+	VPANDD      Z11, Z20, Z23
 	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
 	VCVTDQ2PS   Z23, Z25
 	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z7, K1
+	VPCMPD      $0x06, Z23, Z6, K1
 	VBLENDMPS   Z25, Z24, K1, Z24
 	VPSRAD      $0x17, Z24, Z25
 	VPSRLD      $0x14, Z24, Z26
@@ -15927,7 +16318,7 @@ focusnot8_337:
 	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
 	VMULPS           Z21, Z21, Z25
 	VMULPS           Z22, Z25, Z22
-	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
+	VFMADD231PS      Z13, Z21, Z22
 	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
 	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
 	VFMADD231PS      Z22, Z21, Z25
@@ -15938,11 +16329,12 @@ focusnot8_337:
 	VADDPS      Z25, Z21, Z26
 	VPSLLD      $0x17, Z22, Z27
 	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z2, Z27, Z27
+	VPMINUD     Z1, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD   Z1, Z22, Z22
-	VPSUBD    Z22, Z8, Z22
+	VPXORD    Z28, Z28, Z28
+	VPMINSD   Z28, Z22, Z22
+	VPSUBD    Z22, Z7, Z22
 	VPSLLD    $0x17, Z22, Z22
 	VADDPS    Z21, Z22, Z28
 	VSUBPS    Z22, Z28, Z29
@@ -15954,61 +16346,69 @@ focusnot8_337:
 	VBLENDMPS Z21, Z27, K1, Z21
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z9, K1
-	VBLENDMPS   Z2, Z21, K1, Z21
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
+	VCMPPS      $0x11, Z24, Z8, K1
 	VBLENDMPS   Z1, Z21, K1, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
+	VPXORD      Z22, Z22, Z22
+	VBLENDMPS   Z22, Z21, K1, Z21
+	VPXORD      Z22, Z22, Z22
+	VPCMPD      $0x00, Z22, Z23, K1
+	VPMOVD2M    Z15, K2
+	VPXORD      Z22, Z22, Z22
+	VBLENDMPS   Z1, Z22, K2, Z22
+	VBLENDMPS   Z22, Z21, K1, Z21
 	VPCMPD      $0x00, Z1, Z23, K1
 	VPMOVD2M    Z15, K2
-	VBLENDMPS   Z2, Z1, K2, Z22
-	VBLENDMPS   Z22, Z21, K1, Z21
-	VPCMPD      $0x00, Z2, Z23, K1
-	VPMOVD2M    Z15, K2
-	VBLENDMPS   Z1, Z2, K2, Z15
+	VPXORD      Z15, Z15, Z15
+	VBLENDMPS   Z15, Z1, K2, Z15
 	VBLENDMPS   Z15, Z21, K1, Z15
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R8), Z21
 	VPANDD       Z21, Z20, Z21
 	VPORD        Z21, Z15, Z15
-	VPCMPD       $0x06, Z1, Z23, K1
-	VPCMPD       $0x06, Z23, Z2, K2
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z21, Z23, K1
+	VPCMPD       $0x06, Z23, Z1, K2
 	KANDW        K1, K2, K1
 	VBROADCASTSS 16(R8), Z21
 	VPANDD       Z21, Z20, Z20
-	VPCMPD       $0x06, Z20, Z1, K2
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z20, Z21, K2
 	KANDW        K1, K2, K1
-	VPCMPD       $0x06, Z2, Z23, K2
+	VPCMPD       $0x06, Z1, Z23, K2
 	KORW         K1, K2, K1
-	VBLENDMPS    Z3, Z15, K1, Z20
+	VBLENDMPS    Z2, Z15, K1, Z20
 
-focusdone337:
+focusdone339:
 	// loss = (alpha l) q^gamma
 	VCMPPS.BCST $0x12, consts<>+2112(SB), Z16, K1
 	VMULPS      Z20, Z16, Z15
 	VBLENDMPS   Z15, Z16, K1, Z15
-	VPMINUD     Z3, Z15, Z15
+	VPMINUD     Z2, Z15, Z15
 
 	// s q, pre and f
 	VBROADCASTSS   (DI), Z16
 	VMULPS         Z20, Z17, Z17
-	VMULPS         Z19, Z17, Z17
+	VMULPS         Z18, Z17, Z17
 	VMULPS         Z17, Z16, Z16
-	VMULPS         Z18, Z16, Z16
-	VPANDD         Z12, Z16, Z17
-	VCMPPS         $0x12, Z17, Z10, K1
+	VMULPS         Z19, Z16, Z16
+	VPANDD         Z11, Z16, Z17
+	VCMPPS         $0x12, Z17, Z9, K1
 	VCMPPS         $0x11, Z0, Z14, K2
 	VBLENDMPS.BCST consts<>+2656(SB), Z0, K2, Z17
-	VBLENDMPS      Z17, Z11, K1, Z17
+	VBLENDMPS      Z17, Z10, K1, Z17
 	VMULPS         Z17, Z14, Z18
 	VDIVPS         Z18, Z16, Z18
-	VCMPPS         $0x00, Z1, Z14, K1
-	VBLENDMPS      Z1, Z18, K1, Z14
+	VPXORD         Z19, Z19, Z19
+	VCMPPS         $0x00, Z19, Z14, K1
+	VPXORD         Z14, Z14, Z14
+	VBLENDMPS      Z14, Z18, K1, Z14
 	VPXORD.BCST    consts<>+1184(SB), Z16, Z16
 	VCMPPS         $0x03, Z16, Z16, K1
-	VBLENDMPS      Z3, Z16, K1, Z16
+	VBLENDMPS      Z2, Z16, K1, Z16
 	VCMPPS         $0x03, Z14, Z14, K1
-	VBLENDMPS      Z3, Z14, K1, Z14
+	VBLENDMPS      Z2, Z14, K1, Z14
 	VMOVUPS        Z15, (CX)
 	VMOVUPS        Z16, 384(DX)
 	VMOVUPS        Z17, 512(DX)
@@ -16029,192 +16429,193 @@ vector:
 	KMOVW   R8, K1
 	VMOVAPS Z0, Z14
 	VMOVUPS (DX), K1, Z14
-	VMOVAPS Z1, Z15
+	VPXORD  Z15, Z15, Z15
 	VMOVUPS 128(DX), K1, Z15
-	VMOVAPS Z1, Z16
+	VPXORD  Z16, Z16, Z16
 	VMOVUPS 256(DX), K1, Z16
-	VMOVAPS Z1, Z17
+	VPXORD  Z17, Z17, Z17
 	VMOVUPS 384(DX), K1, Z17
 	VMOVAPS Z0, Z18
 	VMOVUPS 512(DX), K1, Z18
+	VPXORD  Z19, Z19, Z19
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD      Z12, Z16, Z19
-	VCMPPS      $0x11, Z19, Z4, K2
-	VCMPPS      $0x11, Z2, Z19, K3
+	VPANDD      Z11, Z16, Z20
+	VCMPPS      $0x11, Z20, Z3, K2
+	VCMPPS      $0x11, Z1, Z20, K3
 	KANDW       K2, K3, K2
-	VMOVAPS.Z   Z16, K2, Z19
+	VMOVAPS.Z   Z16, K2, Z20
 	VCMPPS.BCST $0x12, consts<>+2112(SB), Z17, K2
-	VBLENDMPS   Z14, Z3, K2, Z14
+	VBLENDMPS   Z14, Z2, K2, Z14
 	VMAXPS      Z16, Z17, Z16
 	VCMPPS.BCST $0x00, consts<>+640(SB), Z16, K2
-	VBLENDMPS   Z3, Z14, K2, Z14
+	VBLENDMPS   Z2, Z14, K2, Z14
 
 	// e^(r_t) = p + pLow
-	VSUBPS            Z19, Z17, Z16
-	VMINPS            Z16, Z5, Z17
-	VMAXPS            Z17, Z6, Z17
-	VMOVAPS           Z13, Z19
-	VFMADD231PS.BCST  consts<>+96(SB), Z17, Z19
-	VSUBPS            Z13, Z19, Z20
-	VMOVAPS           Z17, Z21
-	VFNMADD231PS.BCST consts<>+160(SB), Z20, Z21
-	VFNMADD231PS.BCST consts<>+192(SB), Z20, Z21
+	VSUBPS            Z20, Z17, Z16
+	VMINPS            Z16, Z4, Z17
+	VMAXPS            Z17, Z5, Z17
+	VMOVAPS           Z12, Z20
+	VFMADD231PS.BCST  consts<>+96(SB), Z17, Z20
+	VSUBPS            Z12, Z20, Z21
+	VMOVAPS           Z17, Z22
+	VFNMADD231PS      Z13, Z21, Z22
+	VFNMADD231PS.BCST consts<>+192(SB), Z21, Z22
 	VCMPPS            $0x11, Z17, Z16, K2
-	VCMPPS            $0x11, Z14, Z1, K3
+	VCMPPS            $0x11, Z14, Z19, K3
 	KANDW             K2, K3, K2
 	VSUBPS            Z16, Z17, Z16
 	VMOVAPS.Z         Z16, K2, Z16
 	VBROADCASTSS      consts<>+2400(SB), Z17
-	VFMADD213PS.BCST  consts<>+2432(SB), Z21, Z17
-	VFMADD213PS.BCST  consts<>+2464(SB), Z21, Z17
-	VFMADD213PS.BCST  consts<>+2496(SB), Z21, Z17
-	VFMADD213PS.BCST  consts<>+2528(SB), Z21, Z17
-	VFMADD213PS       Z0, Z21, Z17
-	VMOVAPS           Z0, Z20
-	VFMADD231PS       Z17, Z21, Z20
-	VSUBPS            Z20, Z0, Z22
-	VFMADD231PS       Z17, Z21, Z22
+	VFMADD213PS.BCST  consts<>+2432(SB), Z22, Z17
+	VFMADD213PS.BCST  consts<>+2464(SB), Z22, Z17
+	VFMADD213PS.BCST  consts<>+2496(SB), Z22, Z17
+	VFMADD213PS.BCST  consts<>+2528(SB), Z22, Z17
+	VFMADD213PS       Z0, Z22, Z17
+	VMOVAPS           Z0, Z21
+	VFMADD231PS       Z17, Z22, Z21
+	VSUBPS            Z21, Z0, Z23
+	VFMADD231PS       Z17, Z22, Z23
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z20, Z0, Z17
-	VMULPS       Z17, Z14, Z21
-	VFNMADD213PS Z14, Z21, Z20
-	VMULPS       Z22, Z21, Z22
-	VSUBPS       Z22, Z20, Z20
-	VMULPS       Z17, Z20, Z17
-	VPSUBD       Z13, Z19, Z19
-	VPSUBD       Z19, Z15, Z15
-	VPSRLD       $0x17, Z21, Z19
-	VPSUBD.BCST  consts<>+2560(SB), Z19, Z19
-	VPADDD       Z19, Z15, Z19
-	VPMAXSD      Z1, Z19, Z19
-	VPSUBD       Z19, Z15, Z15
-	VPMAXSD.BCST consts<>+2592(SB), Z15, Z15
-	VPSRAD       $0x01, Z15, Z20
-	VPADDD.BCST  consts<>+1664(SB), Z20, Z22
-	VPSLLD       $0x17, Z22, Z22
+	VDIVPS       Z21, Z0, Z17
+	VMULPS       Z17, Z14, Z22
+	VFNMADD213PS Z14, Z22, Z21
+	VMULPS       Z23, Z22, Z23
+	VSUBPS       Z23, Z21, Z21
+	VMULPS       Z17, Z21, Z17
+	VPSUBD       Z12, Z20, Z20
 	VPSUBD       Z20, Z15, Z15
+	VPSRLD       $0x17, Z22, Z20
+	VPSUBD.BCST  consts<>+2560(SB), Z20, Z20
+	VPADDD       Z20, Z15, Z20
+	VPMAXSD      Z19, Z20, Z20
+	VPSUBD       Z20, Z15, Z15
+	VPMAXSD.BCST consts<>+2592(SB), Z15, Z15
+	VPSRAD       $0x01, Z15, Z21
+	VPADDD.BCST  consts<>+1664(SB), Z21, Z23
+	VPSLLD       $0x17, Z23, Z23
+	VPSUBD       Z21, Z15, Z15
 	VPADDD.BCST  consts<>+1664(SB), Z15, Z15
 	VPSLLD       $0x17, Z15, Z15
-	VMULPS       Z22, Z21, Z20
-	VMULPS       Z15, Z20, Z20
-	VMULPS       Z22, Z17, Z17
+	VMULPS       Z23, Z22, Z21
+	VMULPS       Z15, Z21, Z21
+	VMULPS       Z23, Z17, Z17
 	VMULPS       Z15, Z17, Z15
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z20, Z0, Z17
-	VMINPS       Z20, Z0, Z21
-	VADDPS       Z21, Z17, Z22
+	VMAXPS       Z21, Z0, Z17
+	VMINPS       Z21, Z0, Z22
+	VADDPS       Z22, Z17, Z23
+	VSUBPS       Z17, Z23, Z17
 	VSUBPS       Z17, Z22, Z17
-	VSUBPS       Z17, Z21, Z17
-	VDIVPS       Z22, Z0, Z21
-	VMULPS       Z21, Z20, Z23
-	VFNMADD213PS Z20, Z23, Z22
-	VADDPS       Z15, Z22, Z22
+	VDIVPS       Z23, Z0, Z22
+	VMULPS       Z22, Z21, Z24
+	VFNMADD213PS Z21, Z24, Z23
+	VADDPS       Z15, Z23, Z23
 	VADDPS       Z15, Z17, Z17
-	VMULPS       Z17, Z23, Z17
-	VSUBPS       Z17, Z22, Z17
-	VMULPS       Z21, Z17, Z17
-	VADDPS       Z17, Z23, Z17
+	VMULPS       Z17, Z24, Z17
+	VSUBPS       Z17, Z23, Z17
+	VMULPS       Z22, Z17, Z17
+	VADDPS       Z17, Z24, Z17
 	VMINPS       Z17, Z0, Z17
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z20, Z22
-	VPSUBD.BCST consts<>+1888(SB), Z22, Z22
-	VPANDD.BCST consts<>+640(SB), Z22, Z23
-	VPSRLD      $0x15, Z22, Z22
+	VADDPS      Z0, Z21, Z23
+	VPSUBD.BCST consts<>+1888(SB), Z23, Z23
+	VPANDD.BCST consts<>+640(SB), Z23, Z24
+	VPSRLD      $0x15, Z23, Z23
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z23, Z0, Z24
-	VPERMPS     log_r<>+0(SB), Z22, Z25
-	VMULPS      Z25, Z24, Z24
-	VADDPS.BCST consts<>+672(SB), Z24, Z25
-	VFMADD231PS Z24, Z20, Z25
-	VCVTDQ2PS   Z23, Z20
-	VPERMPS     log_th<>+0(SB), Z22, Z23
-	VPERMPS     log_tl<>+0(SB), Z22, Z22
+	VPSUBD      Z24, Z0, Z25
+	VPERMPS     log_r<>+0(SB), Z23, Z26
+	VMULPS      Z26, Z25, Z25
+	VADDPS.BCST consts<>+672(SB), Z25, Z26
+	VFMADD231PS Z25, Z21, Z26
+	VCVTDQ2PS   Z24, Z21
+	VPERMPS     log_th<>+0(SB), Z23, Z24
+	VPERMPS     log_tl<>+0(SB), Z23, Z23
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z25, Z25, Z24
-	VBROADCASTSS     consts<>+1952(SB), Z26
-	VFMADD213PS.BCST consts<>+1984(SB), Z25, Z26
-	VFMADD231PS.BCST consts<>+1920(SB), Z24, Z26
-	VBROADCASTSS     consts<>+2016(SB), Z27
-	VFMADD213PS.BCST consts<>+2048(SB), Z25, Z27
-	VFMADD231PS      Z26, Z24, Z27
-	VFMADD231PS.BCST consts<>+1056(SB), Z20, Z22
-	VFMADD231PS      Z27, Z24, Z22
+	VMULPS           Z26, Z26, Z25
+	VBROADCASTSS     consts<>+1952(SB), Z27
+	VFMADD213PS.BCST consts<>+1984(SB), Z26, Z27
+	VFMADD231PS.BCST consts<>+1920(SB), Z25, Z27
+	VBROADCASTSS     consts<>+2016(SB), Z28
+	VFMADD213PS.BCST consts<>+2048(SB), Z26, Z28
+	VFMADD231PS      Z27, Z25, Z28
+	VFMADD231PS.BCST consts<>+1056(SB), Z21, Z23
+	VFMADD231PS      Z28, Z25, Z23
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z20, Z23
-	VADDPS           Z25, Z23, Z20
-	VSUBPS           Z20, Z23, Z23
-	VADDPS           Z25, Z23, Z23
-	VADDPS           Z23, Z22, Z22
-	VADDPS           Z22, Z20, Z20
-	VMULPS           Z21, Z15, Z15
-	VADDPS           Z15, Z20, Z15
-	VCVTDQ2PS        Z19, Z20
-	VFMADD231PS.BCST consts<>+160(SB), Z20, Z15
+	VFMADD231PS.BCST consts<>+1088(SB), Z21, Z24
+	VADDPS           Z26, Z24, Z21
+	VSUBPS           Z21, Z24, Z24
+	VADDPS           Z26, Z24, Z24
+	VADDPS           Z24, Z23, Z23
+	VADDPS           Z23, Z21, Z21
+	VMULPS           Z22, Z15, Z15
+	VADDPS           Z15, Z21, Z15
+	VCVTDQ2PS        Z20, Z21
+	VFMADD231PS      Z13, Z21, Z15
 	VADDPS           Z16, Z15, Z15
 	VMULPS           Z15, Z18, Z16
-	VCMPPS           $0x00, Z1, Z18, K2
+	VCMPPS           $0x00, Z19, Z18, K2
 	VCMPPS           $0x00, Z15, Z15, K3
 	KANDW            K2, K3, K2
-	VBLENDMPS        Z1, Z16, K2, Z16
+	VBLENDMPS        Z19, Z16, K2, Z16
 
 	// 1 + gamma p_t l / q
-	VPCMPD       $0x06, Z1, Z19, K2
-	VBLENDMPS    Z1, Z21, K2, Z19
-	VCMPPS       $0x00, Z1, Z17, K2
+	VPCMPD       $0x06, Z19, Z20, K2
+	VBLENDMPS    Z19, Z22, K2, Z20
+	VCMPPS       $0x00, Z19, Z17, K2
 	VDIVPS       Z17, Z15, Z15
 	VBLENDMPS    Z0, Z15, K2, Z15
-	VCMPPS       $0x00, Z1, Z19, K2
-	VMULPS       Z15, Z19, Z15
-	VBLENDMPS    Z1, Z15, K2, Z15
+	VCMPPS       $0x00, Z19, Z20, K2
+	VMULPS       Z15, Z20, Z15
+	VBLENDMPS    Z19, Z15, K2, Z15
 	VBROADCASTSS 8(BX), Z19
 	VFMADD213PS  Z0, Z15, Z19
 	VMOVAPS      Z17, Z20
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_338
+	JGE    focusnot0_340
 	VMULPS Z17, Z17, Z20
-	JMP    focusdone338
+	JMP    focusdone340
 
-focusnot0_338:
+focusnot0_340:
 	CMPQ    SI, $+2
-	JGE     focusnot1_338
+	JGE     focusnot1_340
 	VMOVAPS Z0, Z20
-	JMP     focusdone338
+	JMP     focusdone340
 
-focusnot1_338:
+focusnot1_340:
 	CMPQ SI, $+3
-	JGE  focusnot2_338
-	JMP  focusdone338
+	JGE  focusnot2_340
+	JMP  focusdone340
 
-focusnot2_338:
+focusnot2_340:
 	CMPQ    SI, $+4
-	JGE     focusnot3_338
+	JGE     focusnot3_340
 	VSQRTPS Z17, Z20
-	JMP     focusdone338
+	JMP     focusdone340
 
-focusnot3_338:
+focusnot3_340:
 	CMPQ         SI, $+5
-	JGE          focusnot4_338
+	JGE          focusnot4_340
 	VSQRTPS      Z17, Z15
 	VMOVAPS      Z17, Z20
 	VFNMADD231PS Z15, Z15, Z20
 	VMULPS.BCST  consts<>+2080(SB), Z15, Z21
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z15, Z17, Z20
-	JMP          focusdone338
+	JMP          focusdone340
 
-focusnot4_338:
+focusnot4_340:
 	CMPQ             SI, $+6
-	JGE              focusnot5_338
+	JGE              focusnot5_340
 	VSQRTPS          Z17, Z15
 	VMULPS           Z17, Z17, Z21
 	VMOVAPS          Z21, Z20
@@ -16225,32 +16626,32 @@ focusnot4_338:
 	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
 	VMULPS           Z15, Z20, Z20
 	VFMADD231PS      Z15, Z21, Z20
-	JMP              focusdone338
+	JMP              focusdone340
 
-focusnot5_338:
+focusnot5_340:
 	CMPQ        SI, $+7
-	JGE         focusnot6_338
+	JGE         focusnot6_340
 	VMULPS      Z17, Z17, Z15
 	VMOVAPS     Z15, Z20
 	VFMSUB231PS Z17, Z17, Z20
 	VMULPS      Z17, Z20, Z20
 	VFMADD231PS Z17, Z15, Z20
-	JMP         focusdone338
+	JMP         focusdone340
 
-focusnot6_338:
+focusnot6_340:
 	CMPQ        SI, $+8
-	JGE         focusnot7_338
+	JGE         focusnot7_340
 	VMULPS      Z17, Z17, Z15
 	VMOVAPS     Z15, Z20
 	VFMSUB231PS Z17, Z17, Z20
 	VADDPS      Z15, Z15, Z21
 	VMULPS      Z20, Z21, Z20
 	VFMADD231PS Z15, Z15, Z20
-	JMP         focusdone338
+	JMP         focusdone340
 
-focusnot7_338:
+focusnot7_340:
 	CMPQ        SI, $+9
-	JGE         focusnot8_338
+	JGE         focusnot8_340
 	VMULPS      Z17, Z17, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z17, Z17, Z21
@@ -16260,20 +16661,20 @@ focusnot7_338:
 	VFMADD231PS Z21, Z22, Z20
 	VMULPS      Z17, Z20, Z20
 	VFMADD231PS Z17, Z15, Z20
-	JMP         focusdone338
+	JMP         focusdone340
 
-focusnot8_338:
+focusnot8_340:
 	LEAQ         20(BX), R8
 	VBROADCASTSS (R8), Z15
 	VBROADCASTSS 4(R8), Z21
 	VBROADCASTSS 8(R8), Z22
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z12, Z20, Z23
+	VPANDD      Z11, Z20, Z23
 	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
 	VCVTDQ2PS   Z23, Z25
 	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z7, K2
+	VPCMPD      $0x06, Z23, Z6, K2
 	VBLENDMPS   Z25, Z24, K2, Z24
 	VPSRAD      $0x17, Z24, Z25
 	VPSRLD      $0x14, Z24, Z26
@@ -16323,7 +16724,7 @@ focusnot8_338:
 	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
 	VMULPS           Z21, Z21, Z25
 	VMULPS           Z22, Z25, Z22
-	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
+	VFMADD231PS      Z13, Z21, Z22
 	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
 	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
 	VFMADD231PS      Z22, Z21, Z25
@@ -16334,11 +16735,12 @@ focusnot8_338:
 	VADDPS      Z25, Z21, Z26
 	VPSLLD      $0x17, Z22, Z27
 	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z2, Z27, Z27
+	VPMINUD     Z1, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD   Z1, Z22, Z22
-	VPSUBD    Z22, Z8, Z22
+	VPXORD    Z28, Z28, Z28
+	VPMINSD   Z28, Z22, Z22
+	VPSUBD    Z22, Z7, Z22
 	VPSLLD    $0x17, Z22, Z22
 	VADDPS    Z21, Z22, Z28
 	VSUBPS    Z22, Z28, Z29
@@ -16350,40 +16752,46 @@ focusnot8_338:
 	VBLENDMPS Z21, Z27, K2, Z21
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z9, K2
-	VBLENDMPS   Z2, Z21, K2, Z21
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
+	VCMPPS      $0x11, Z24, Z8, K2
 	VBLENDMPS   Z1, Z21, K2, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
+	VPXORD      Z22, Z22, Z22
+	VBLENDMPS   Z22, Z21, K2, Z21
+	VPXORD      Z22, Z22, Z22
+	VPCMPD      $0x00, Z22, Z23, K2
+	VPMOVD2M    Z15, K3
+	VPXORD      Z22, Z22, Z22
+	VBLENDMPS   Z1, Z22, K3, Z22
+	VBLENDMPS   Z22, Z21, K2, Z21
 	VPCMPD      $0x00, Z1, Z23, K2
 	VPMOVD2M    Z15, K3
-	VBLENDMPS   Z2, Z1, K3, Z22
-	VBLENDMPS   Z22, Z21, K2, Z21
-	VPCMPD      $0x00, Z2, Z23, K2
-	VPMOVD2M    Z15, K3
-	VBLENDMPS   Z1, Z2, K3, Z15
+	VPXORD      Z15, Z15, Z15
+	VBLENDMPS   Z15, Z1, K3, Z15
 	VBLENDMPS   Z15, Z21, K2, Z15
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R8), Z21
 	VPANDD       Z21, Z20, Z21
 	VPORD        Z21, Z15, Z15
-	VPCMPD       $0x06, Z1, Z23, K2
-	VPCMPD       $0x06, Z23, Z2, K3
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z21, Z23, K2
+	VPCMPD       $0x06, Z23, Z1, K3
 	KANDW        K2, K3, K2
 	VBROADCASTSS 16(R8), Z21
 	VPANDD       Z21, Z20, Z20
-	VPCMPD       $0x06, Z20, Z1, K3
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z20, Z21, K3
 	KANDW        K2, K3, K2
-	VPCMPD       $0x06, Z2, Z23, K3
+	VPCMPD       $0x06, Z1, Z23, K3
 	KORW         K2, K3, K2
-	VBLENDMPS    Z3, Z15, K2, Z20
+	VBLENDMPS    Z2, Z15, K2, Z20
 
-focusdone338:
+focusdone340:
 	// loss = (alpha l) q^gamma
 	VCMPPS.BCST $0x12, consts<>+2112(SB), Z16, K2
 	VMULPS      Z20, Z16, Z15
 	VBLENDMPS   Z15, Z16, K2, Z15
-	VPMINUD     Z3, Z15, Z15
+	VPMINUD     Z2, Z15, Z15
 
 	// s q, pre and f
 	VBROADCASTSS   (DI), Z16
@@ -16391,20 +16799,22 @@ focusdone338:
 	VMULPS         Z19, Z18, Z18
 	VMULPS         Z18, Z16, Z16
 	VMULPS         Z17, Z16, Z16
-	VPANDD         Z12, Z16, Z17
-	VCMPPS         $0x12, Z17, Z10, K2
+	VPANDD         Z11, Z16, Z17
+	VCMPPS         $0x12, Z17, Z9, K2
 	VCMPPS         $0x11, Z0, Z14, K3
 	VBLENDMPS.BCST consts<>+2656(SB), Z0, K3, Z17
-	VBLENDMPS      Z17, Z11, K2, Z17
+	VBLENDMPS      Z17, Z10, K2, Z17
 	VMULPS         Z17, Z14, Z18
 	VDIVPS         Z18, Z16, Z18
-	VCMPPS         $0x00, Z1, Z14, K2
-	VBLENDMPS      Z1, Z18, K2, Z14
+	VPXORD         Z19, Z19, Z19
+	VCMPPS         $0x00, Z19, Z14, K2
+	VPXORD         Z14, Z14, Z14
+	VBLENDMPS      Z14, Z18, K2, Z14
 	VPXORD.BCST    consts<>+1184(SB), Z16, Z16
 	VCMPPS         $0x03, Z16, Z16, K2
-	VBLENDMPS      Z3, Z16, K2, Z16
+	VBLENDMPS      Z2, Z16, K2, Z16
 	VCMPPS         $0x03, Z14, Z14, K2
-	VBLENDMPS      Z3, Z14, K2, Z14
+	VBLENDMPS      Z2, Z14, K2, Z14
 	VMOVUPS        Z15, K1, (CX)
 	VMOVUPS        Z16, K1, 384(DX)
 	VMOVUPS        Z17, K1, 512(DX)
@@ -16423,7 +16833,6 @@ done:
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·rowGradAVX2(SB), NOSPLIT, $192-40
 	VBROADCASTSS consts<>+384(SB), Y0
-	VBROADCASTSS consts<>+960(SB), Y1
 	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         sums+8(FP), DX
@@ -16434,67 +16843,68 @@ TEXT ·rowGradAVX2(SB), NOSPLIT, $192-40
 	JLT          rest
 
 block:
-	VMOVUPS (DX), Y2
-	VMOVUPS 256(DX), Y3
-	VMOVUPS 384(DX), Y4
-	VMOVUPS 512(DX), Y5
+	VMOVUPS (DX), Y1
+	VMOVUPS 256(DX), Y2
+	VMOVUPS 384(DX), Y3
+	VMOVUPS 512(DX), Y4
+	VPXOR   Y5, Y5, Y5
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND        consts<>+0(SB), Y3, Y6
+	VPAND        consts<>+0(SB), Y2, Y6
 	VBROADCASTSS consts<>+2208(SB), Y7
 	VCMPPS       $0x11, Y6, Y7, Y7
 	VCMPPS       $0x11, consts<>+928(SB), Y6, Y6
 	VPAND        Y7, Y6, Y6
-	VPAND        Y3, Y6, Y6
-	VCMPPS       $0x12, consts<>+2112(SB), Y4, Y7
+	VPAND        Y2, Y6, Y6
+	VCMPPS       $0x12, consts<>+2112(SB), Y3, Y7
 	VBROADCASTSS consts<>+608(SB), Y8
-	VBLENDVPS    Y7, Y2, Y8, Y2
-	VMAXPS       Y3, Y4, Y3
-	VCMPPS       $0x00, consts<>+640(SB), Y3, Y3
-	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y2
+	VBLENDVPS    Y7, Y1, Y8, Y1
+	VMAXPS       Y2, Y3, Y2
+	VCMPPS       $0x00, consts<>+640(SB), Y2, Y2
+	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y1
 
 	// e^(r_t) = p + pLow
-	VSUBPS       Y6, Y4, Y3
-	VBROADCASTSS consts<>+2272(SB), Y4
-	VMINPS       Y3, Y4, Y4
+	VSUBPS       Y6, Y3, Y2
+	VBROADCASTSS consts<>+2272(SB), Y3
+	VMINPS       Y2, Y3, Y3
 	VBROADCASTSS consts<>+2240(SB), Y6
-	VMAXPS       Y4, Y6, Y4
+	VMAXPS       Y3, Y6, Y3
 	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+2304(SB), Y4, Y6
+	VFMADD213PS  consts<>+2304(SB), Y3, Y6
 	VSUBPS       consts<>+2304(SB), Y6, Y7
-	VMOVAPS      Y4, Y8
+	VMOVAPS      Y3, Y8
 	VFNMADD231PS consts<>+160(SB), Y7, Y8
 	VFNMADD231PS consts<>+192(SB), Y7, Y8
-	VCMPPS       $0x11, Y4, Y3, Y7
-	VCMPPS       $0x11, Y2, Y1, Y9
+	VCMPPS       $0x11, Y3, Y2, Y7
+	VCMPPS       $0x11, Y1, Y5, Y9
 	VPAND        Y7, Y9, Y7
-	VSUBPS       Y3, Y4, Y3
-	VPAND        Y3, Y7, Y3
-	VBROADCASTSS consts<>+2400(SB), Y4
-	VFMADD213PS  consts<>+2432(SB), Y8, Y4
-	VFMADD213PS  consts<>+2464(SB), Y8, Y4
-	VFMADD213PS  consts<>+2496(SB), Y8, Y4
-	VFMADD213PS  consts<>+2528(SB), Y8, Y4
-	VFMADD213PS  Y0, Y8, Y4
+	VSUBPS       Y2, Y3, Y2
+	VPAND        Y2, Y7, Y2
+	VBROADCASTSS consts<>+2400(SB), Y3
+	VFMADD213PS  consts<>+2432(SB), Y8, Y3
+	VFMADD213PS  consts<>+2464(SB), Y8, Y3
+	VFMADD213PS  consts<>+2496(SB), Y8, Y3
+	VFMADD213PS  consts<>+2528(SB), Y8, Y3
+	VFMADD213PS  Y0, Y8, Y3
 	VMOVAPS      Y0, Y7
-	VFMADD231PS  Y4, Y8, Y7
+	VFMADD231PS  Y3, Y8, Y7
 	VSUBPS       Y7, Y0, Y9
-	VFMADD231PS  Y4, Y8, Y9
+	VFMADD231PS  Y3, Y8, Y9
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Y7, Y0, Y4
-	VMULPS       Y4, Y2, Y8
-	VFNMADD213PS Y2, Y8, Y7
+	VDIVPS       Y7, Y0, Y3
+	VMULPS       Y3, Y1, Y8
+	VFNMADD213PS Y1, Y8, Y7
 	VMULPS       Y9, Y8, Y9
 	VSUBPS       Y9, Y7, Y7
-	VMULPS       Y4, Y7, Y4
+	VMULPS       Y3, Y7, Y3
 	VMOVUPS      128(DX), Y7
 	VPSUBD       consts<>+2304(SB), Y6, Y6
 	VPSUBD       Y6, Y7, Y6
 	VPSRLD       $0x17, Y8, Y7
 	VPSUBD       consts<>+2560(SB), Y7, Y7
 	VPADDD       Y7, Y6, Y7
-	VPMAXSD      Y1, Y7, Y7
+	VPMAXSD      Y5, Y7, Y7
 	VPSUBD       Y7, Y6, Y6
 	VPMAXSD      consts<>+2592(SB), Y6, Y6
 	VPSRAD       $0x01, Y6, Y9
@@ -16505,8 +16915,8 @@ block:
 	VPSLLD       $0x17, Y6, Y6
 	VMULPS       Y10, Y8, Y8
 	VMULPS       Y6, Y8, Y8
-	VMULPS       Y10, Y4, Y4
-	VMULPS       Y6, Y4, Y4
+	VMULPS       Y10, Y3, Y3
+	VMULPS       Y6, Y3, Y3
 
 	// w + wLow = 1 + u; q = u / w
 	VMAXPS       Y8, Y0, Y6
@@ -16517,8 +16927,8 @@ block:
 	VDIVPS       Y10, Y0, Y9
 	VMULPS       Y9, Y8, Y11
 	VFNMADD213PS Y8, Y11, Y10
-	VADDPS       Y4, Y10, Y10
-	VADDPS       Y4, Y6, Y6
+	VADDPS       Y3, Y10, Y10
+	VADDPS       Y3, Y6, Y6
 	VMULPS       Y6, Y11, Y6
 	VSUBPS       Y6, Y10, Y6
 	VMULPS       Y9, Y6, Y6
@@ -16563,175 +16973,175 @@ block:
 	VADDPS      Y13, Y11, Y11
 	VADDPS      Y11, Y10, Y10
 	VADDPS      Y10, Y8, Y8
-	VMULPS      Y9, Y4, Y4
-	VADDPS      Y4, Y8, Y4
+	VMULPS      Y9, Y3, Y3
+	VADDPS      Y3, Y8, Y3
 	VCVTDQ2PS   Y7, Y8
-	VFMADD231PS consts<>+160(SB), Y8, Y4
-	VADDPS      Y3, Y4, Y3
-	VMULPS      Y3, Y5, Y4
-	VCMPPS      $0x00, Y1, Y5, Y8
-	VCMPPS      $0x00, Y3, Y3, Y10
+	VFMADD231PS consts<>+160(SB), Y8, Y3
+	VADDPS      Y2, Y3, Y2
+	VMULPS      Y2, Y4, Y3
+	VCMPPS      $0x00, Y5, Y4, Y8
+	VCMPPS      $0x00, Y2, Y2, Y10
 	VPAND       Y8, Y10, Y8
-	VBLENDVPS   Y8, Y1, Y4, Y4
+	VBLENDVPS   Y8, Y5, Y3, Y3
 
 	// 1 + gamma p_t l / q
-	VPCMPGTD     Y1, Y7, Y7
-	VBLENDVPS    Y7, Y1, Y9, Y7
-	VCMPPS       $0x00, Y1, Y6, Y8
-	VDIVPS       Y6, Y3, Y3
-	VBLENDVPS    Y8, Y0, Y3, Y3
-	VCMPPS       $0x00, Y1, Y7, Y8
-	VMULPS       Y3, Y7, Y3
-	VBLENDVPS    Y8, Y1, Y3, Y3
+	VPCMPGTD     Y5, Y7, Y7
+	VBLENDVPS    Y7, Y5, Y9, Y7
+	VCMPPS       $0x00, Y5, Y6, Y8
+	VDIVPS       Y6, Y2, Y2
+	VBLENDVPS    Y8, Y0, Y2, Y2
+	VCMPPS       $0x00, Y5, Y7, Y8
+	VMULPS       Y2, Y7, Y2
+	VBLENDVPS    Y8, Y5, Y2, Y2
 	VBROADCASTSS 8(BX), Y7
-	VFMADD213PS  Y0, Y3, Y7
-	VMOVAPS      Y6, Y8
+	VFMADD213PS  Y0, Y2, Y7
+	VMOVAPS      Y6, Y2
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_365
-	VMULPS Y6, Y6, Y8
-	JMP    focusdone365
+	JGE    focusnot0_369
+	VMULPS Y6, Y6, Y2
+	JMP    focusdone369
 
-focusnot0_365:
+focusnot0_369:
 	CMPQ    SI, $+2
-	JGE     focusnot1_365
-	VMOVAPS Y0, Y8
-	JMP     focusdone365
+	JGE     focusnot1_369
+	VMOVAPS Y0, Y2
+	JMP     focusdone369
 
-focusnot1_365:
+focusnot1_369:
 	CMPQ SI, $+3
-	JGE  focusnot2_365
-	JMP  focusdone365
+	JGE  focusnot2_369
+	JMP  focusdone369
 
-focusnot2_365:
+focusnot2_369:
 	CMPQ    SI, $+4
-	JGE     focusnot3_365
-	VSQRTPS Y6, Y8
-	JMP     focusdone365
+	JGE     focusnot3_369
+	VSQRTPS Y6, Y2
+	JMP     focusdone369
 
-focusnot3_365:
+focusnot3_369:
 	CMPQ         SI, $+5
-	JGE          focusnot4_365
-	VSQRTPS      Y6, Y3
-	VMOVAPS      Y6, Y8
-	VFNMADD231PS Y3, Y3, Y8
-	VMULPS       consts<>+2080(SB), Y3, Y9
-	VMULPS       Y9, Y8, Y8
-	VFMADD231PS  Y3, Y6, Y8
-	JMP          focusdone365
+	JGE          focusnot4_369
+	VSQRTPS      Y6, Y5
+	VMOVAPS      Y6, Y2
+	VFNMADD231PS Y5, Y5, Y2
+	VMULPS       consts<>+2080(SB), Y5, Y8
+	VMULPS       Y8, Y2, Y2
+	VFMADD231PS  Y5, Y6, Y2
+	JMP          focusdone369
 
-focusnot4_365:
+focusnot4_369:
 	CMPQ         SI, $+6
-	JGE          focusnot5_365
-	VSQRTPS      Y6, Y3
-	VMULPS       Y6, Y6, Y9
-	VMOVAPS      Y9, Y8
-	VFMSUB231PS  Y6, Y6, Y8
-	VMOVAPS      Y6, Y10
-	VFNMADD231PS Y3, Y3, Y10
-	VMULPS       Y10, Y6, Y10
-	VFMADD231PS  consts<>+2080(SB), Y10, Y8
-	VMULPS       Y3, Y8, Y8
-	VFMADD231PS  Y3, Y9, Y8
-	JMP          focusdone365
+	JGE          focusnot5_369
+	VSQRTPS      Y6, Y5
+	VMULPS       Y6, Y6, Y8
+	VMOVAPS      Y8, Y2
+	VFMSUB231PS  Y6, Y6, Y2
+	VMOVAPS      Y6, Y9
+	VFNMADD231PS Y5, Y5, Y9
+	VMULPS       Y9, Y6, Y9
+	VFMADD231PS  consts<>+2080(SB), Y9, Y2
+	VMULPS       Y5, Y2, Y2
+	VFMADD231PS  Y5, Y8, Y2
+	JMP          focusdone369
 
-focusnot5_365:
+focusnot5_369:
 	CMPQ        SI, $+7
-	JGE         focusnot6_365
-	VMULPS      Y6, Y6, Y3
-	VMOVAPS     Y3, Y8
-	VFMSUB231PS Y6, Y6, Y8
-	VMULPS      Y6, Y8, Y8
-	VFMADD231PS Y6, Y3, Y8
-	JMP         focusdone365
+	JGE         focusnot6_369
+	VMULPS      Y6, Y6, Y5
+	VMOVAPS     Y5, Y2
+	VFMSUB231PS Y6, Y6, Y2
+	VMULPS      Y6, Y2, Y2
+	VFMADD231PS Y6, Y5, Y2
+	JMP         focusdone369
 
-focusnot6_365:
+focusnot6_369:
 	CMPQ        SI, $+8
-	JGE         focusnot7_365
-	VMULPS      Y6, Y6, Y3
-	VMOVAPS     Y3, Y8
-	VFMSUB231PS Y6, Y6, Y8
-	VADDPS      Y3, Y3, Y9
-	VMULPS      Y8, Y9, Y8
-	VFMADD231PS Y3, Y3, Y8
-	JMP         focusdone365
+	JGE         focusnot7_369
+	VMULPS      Y6, Y6, Y5
+	VMOVAPS     Y5, Y2
+	VFMSUB231PS Y6, Y6, Y2
+	VADDPS      Y5, Y5, Y8
+	VMULPS      Y2, Y8, Y2
+	VFMADD231PS Y5, Y5, Y2
+	JMP         focusdone369
 
-focusnot7_365:
+focusnot7_369:
 	CMPQ        SI, $+9
-	JGE         focusnot8_365
-	VMULPS      Y6, Y6, Y8
-	VMOVAPS     Y8, Y9
-	VFMSUB231PS Y6, Y6, Y9
-	VMULPS      Y8, Y8, Y3
-	VADDPS      Y8, Y8, Y10
-	VFMSUB213PS Y3, Y8, Y8
-	VFMADD231PS Y9, Y10, Y8
-	VMULPS      Y6, Y8, Y8
-	VFMADD231PS Y6, Y3, Y8
-	JMP         focusdone365
+	JGE         focusnot8_369
+	VMULPS      Y6, Y6, Y2
+	VMOVAPS     Y2, Y8
+	VFMSUB231PS Y6, Y6, Y8
+	VMULPS      Y2, Y2, Y5
+	VADDPS      Y2, Y2, Y9
+	VFMSUB213PS Y5, Y2, Y2
+	VFMADD231PS Y8, Y9, Y2
+	VMULPS      Y6, Y2, Y2
+	VFMADD231PS Y6, Y5, Y2
+	JMP         focusdone369
 
-focusnot8_365:
+focusnot8_369:
 	LEAQ         20(BX), R8
-	VMOVUPS      Y4, (SP)
+	VMOVUPS      Y3, (SP)
 	VMOVUPS      Y7, 32(SP)
 	VMOVUPS      Y6, 64(SP)
-	VMOVUPS      Y2, 96(SP)
-	VMOVUPS      Y5, 128(SP)
-	VMOVUPS      Y1, 160(SP)
-	VBROADCASTSS (R8), Y2
+	VMOVUPS      Y1, 96(SP)
+	VMOVUPS      Y4, 128(SP)
+	VMOVUPS      Y5, 160(SP)
+	VBROADCASTSS (R8), Y1
 	VBROADCASTSS 4(R8), Y3
 	VBROADCASTSS 8(R8), Y4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y8, Y5
+	VPAND        consts<>+0(SB), Y2, Y5
 	VPSUBD       consts<>+1248(SB), Y5, Y6
 	VCVTDQ2PS    Y5, Y7
 	VPSUBD       consts<>+1760(SB), Y7, Y7
-	VBROADCASTSS consts<>+1120(SB), Y9
-	VPCMPGTD     Y5, Y9, Y9
-	VBLENDVPS    Y9, Y7, Y6, Y6
+	VBROADCASTSS consts<>+1120(SB), Y8
+	VPCMPGTD     Y5, Y8, Y8
+	VBLENDVPS    Y8, Y7, Y6, Y6
 	VPSRAD       $0x17, Y6, Y7
-	VPSRLD       $0x14, Y6, Y9
+	VPSRLD       $0x14, Y6, Y8
 	VPAND        consts<>+1280(SB), Y6, Y6
 	VPADDD       consts<>+1312(SB), Y6, Y6
 	VCVTDQ2PS    Y7, Y7
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y9, Y10
-	VFMADD213PS  consts<>+672(SB), Y10, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  Y10, Y6, Y11
-	VSUBPS       Y11, Y6, Y12
-	VFMADD231PS  Y10, Y6, Y12
-	VMULPS       Y6, Y6, Y10
-	VBROADCASTSS consts<>+1376(SB), Y13
-	VFMADD213PS  consts<>+1408(SB), Y6, Y13
-	VFMADD213PS  consts<>+1440(SB), Y6, Y13
-	VFMADD213PS  consts<>+1472(SB), Y6, Y13
-	VFMADD213PS  consts<>+1504(SB), Y6, Y13
-	VMULPS       Y6, Y10, Y6
-	VFMADD231PS  Y13, Y6, Y12
-	VADDPS       Y12, Y11, Y6
+	VPERMPS      pow_r<>+0(SB), Y8, Y9
+	VFMADD213PS  consts<>+672(SB), Y9, Y6
+	VMULPS       consts<>+1344(SB), Y6, Y9
+	VMOVAPS      Y6, Y10
+	VFMADD231PS  Y9, Y6, Y10
+	VSUBPS       Y10, Y6, Y11
+	VFMADD231PS  Y9, Y6, Y11
+	VMULPS       Y6, Y6, Y9
+	VBROADCASTSS consts<>+1376(SB), Y12
+	VFMADD213PS  consts<>+1408(SB), Y6, Y12
+	VFMADD213PS  consts<>+1440(SB), Y6, Y12
+	VFMADD213PS  consts<>+1472(SB), Y6, Y12
+	VFMADD213PS  consts<>+1504(SB), Y6, Y12
+	VMULPS       Y6, Y9, Y6
+	VFMADD231PS  Y12, Y6, Y11
+	VADDPS       Y11, Y10, Y6
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y9, Y10
-	VADDPS      Y10, Y7, Y7
-	VMULPS      Y7, Y2, Y10
-	VFMSUB213PS Y10, Y2, Y7
-	VFMADD213PS Y10, Y3, Y6
+	VPERMPS     pow_th<>+0(SB), Y8, Y9
+	VADDPS      Y9, Y7, Y7
+	VMULPS      Y7, Y1, Y9
+	VFMSUB213PS Y9, Y1, Y7
+	VFMADD213PS Y9, Y3, Y6
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y13
-	VSUBPS      consts<>+1536(SB), Y13, Y14
-	VSUBPS      Y14, Y10, Y10
-	VFMADD231PS Y11, Y3, Y10
-	VPERMPS     pow_tl<>+0(SB), Y9, Y9
-	VFMADD231PS Y9, Y2, Y7
-	VFMADD231PS Y11, Y4, Y7
-	VFMADD231PS Y12, Y3, Y7
-	VADDPS      Y7, Y10, Y3
+	VADDPS      consts<>+1536(SB), Y6, Y12
+	VSUBPS      consts<>+1536(SB), Y12, Y13
+	VSUBPS      Y13, Y9, Y9
+	VFMADD231PS Y10, Y3, Y9
+	VPERMPS     pow_tl<>+0(SB), Y8, Y8
+	VFMADD231PS Y8, Y1, Y7
+	VFMADD231PS Y10, Y4, Y7
+	VFMADD231PS Y11, Y3, Y7
+	VADDPS      Y7, Y9, Y3
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
 	VBROADCASTSS consts<>+1568(SB), Y4
@@ -16740,101 +17150,110 @@ focusnot8_365:
 	VMULPS       Y3, Y3, Y7
 	VMULPS       Y4, Y7, Y4
 	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_full_hi<>+0(SB), Y13, Y3
-	VPERMPS      pow_full_lo<>+0(SB), Y13, Y7
+	VPERMPS      pow_full_hi<>+0(SB), Y12, Y3
+	VPERMPS      pow_full_lo<>+0(SB), Y12, Y7
 	VFMADD231PS  Y4, Y3, Y7
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y13, Y4
+	VPSUBD  consts<>+1536(SB), Y12, Y4
 	VPSRAD  $0x03, Y4, Y4
-	VADDPS  Y7, Y3, Y9
-	VPSLLD  $0x17, Y4, Y10
-	VPADDD  Y10, Y9, Y10
-	VPMINUD consts<>+928(SB), Y10, Y10
+	VADDPS  Y7, Y3, Y8
+	VPSLLD  $0x17, Y4, Y9
+	VPADDD  Y9, Y8, Y9
+	VPMINUD consts<>+928(SB), Y9, Y9
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y1, Y4, Y4
-	VBROADCASTSS consts<>+1792(SB), Y11
-	VPSUBD       Y4, Y11, Y4
+	VPXOR        Y10, Y10, Y10
+	VPMINSD      Y10, Y4, Y4
+	VBROADCASTSS consts<>+1792(SB), Y10
+	VPSUBD       Y4, Y10, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VADDPS       Y3, Y4, Y11
-	VSUBPS       Y4, Y11, Y12
-	VSUBPS       Y12, Y3, Y3
+	VADDPS       Y3, Y4, Y10
+	VSUBPS       Y4, Y10, Y11
+	VSUBPS       Y11, Y3, Y3
 	VADDPS       Y7, Y3, Y3
-	VADDPS       Y3, Y11, Y3
-	VCMPPS       $0x11, Y4, Y9, Y7
+	VADDPS       Y3, Y10, Y3
+	VCMPPS       $0x11, Y4, Y8, Y7
 	VPSUBD       Y4, Y3, Y3
-	VBLENDVPS    Y7, Y3, Y10, Y3
+	VBLENDVPS    Y7, Y3, Y9, Y3
 
 	// overflow, underflow, x = 0 and Inf
 	VBROADCASTSS consts<>+1824(SB), Y4
 	VCMPPS       $0x11, Y6, Y4, Y4
 	VBLENDVPS    Y4, consts<>+928(SB), Y3, Y3
 	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
-	VBLENDVPS    Y4, Y1, Y3, Y3
-	VPCMPEQD     Y1, Y5, Y4
-	VBLENDVPS    Y2, consts<>+928(SB), Y1, Y6
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y4, Y6, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPCMPEQD     Y4, Y5, Y4
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y1, consts<>+928(SB), Y6, Y6
 	VBLENDVPS    Y4, Y6, Y3, Y3
 	VPCMPEQD     consts<>+928(SB), Y5, Y4
-	VBROADCASTSS consts<>+928(SB), Y6
-	VBLENDVPS    Y2, Y1, Y6, Y2
-	VBLENDVPS    Y4, Y2, Y3, Y2
+	VPXOR        Y6, Y6, Y6
+	VBROADCASTSS consts<>+928(SB), Y7
+	VBLENDVPS    Y1, Y6, Y7, Y1
+	VBLENDVPS    Y4, Y1, Y3, Y1
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R8), Y3
-	VPAND        Y3, Y8, Y3
-	VPOR         Y3, Y2, Y2
-	VPCMPGTD     Y1, Y5, Y3
+	VPAND        Y3, Y2, Y3
+	VPOR         Y3, Y1, Y1
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y3, Y5, Y3
 	VBROADCASTSS consts<>+928(SB), Y4
 	VPCMPGTD     Y5, Y4, Y4
 	VPAND        Y3, Y4, Y3
 	VBROADCASTSS 16(R8), Y4
-	VPAND        Y4, Y8, Y4
-	VPCMPGTD     Y4, Y1, Y1
-	VPAND        Y3, Y1, Y1
+	VPAND        Y4, Y2, Y2
+	VPXOR        Y4, Y4, Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VPAND        Y3, Y2, Y2
 	VPCMPGTD     consts<>+928(SB), Y5, Y3
-	VPOR         Y1, Y3, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y2, Y8
-	VMOVUPS      (SP), Y4
+	VPOR         Y2, Y3, Y2
+	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y2
+	VMOVUPS      (SP), Y3
 	VMOVUPS      32(SP), Y7
 	VMOVUPS      64(SP), Y6
-	VMOVUPS      96(SP), Y2
-	VMOVUPS      128(SP), Y5
-	VMOVUPS      160(SP), Y1
+	VMOVUPS      96(SP), Y1
+	VMOVUPS      128(SP), Y4
+	VMOVUPS      160(SP), Y5
 
-focusdone365:
+focusdone369:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y4, Y3
-	VMULPS    Y8, Y4, Y9
-	VBLENDVPS Y3, Y9, Y4, Y3
+	VCMPPS    $0x12, consts<>+2112(SB), Y3, Y5
+	VMULPS    Y2, Y3, Y8
+	VBLENDVPS Y5, Y8, Y3, Y3
 	VPMINUD   consts<>+608(SB), Y3, Y3
 
 	// s q, pre and f
-	VBROADCASTSS (DI), Y4
-	VMULPS       Y8, Y5, Y5
-	VMULPS       Y7, Y5, Y5
-	VMULPS       Y5, Y4, Y4
-	VMULPS       Y6, Y4, Y4
-	VBROADCASTSS consts<>+2624(SB), Y5
-	VPAND        consts<>+0(SB), Y4, Y6
-	VCMPPS       $0x12, Y6, Y5, Y5
-	VCMPPS       $0x11, Y0, Y2, Y6
-	VBLENDVPS    Y6, consts<>+2656(SB), Y0, Y6
-	VBROADCASTSS consts<>+2688(SB), Y7
-	VBLENDVPS    Y5, Y6, Y7, Y5
-	VMULPS       Y5, Y2, Y6
-	VDIVPS       Y6, Y4, Y6
-	VCMPPS       $0x00, Y1, Y2, Y2
-	VBLENDVPS    Y2, Y1, Y6, Y2
-	VPXOR        consts<>+1184(SB), Y4, Y4
-	VCMPPS       $0x03, Y4, Y4, Y6
-	VBLENDVPS    Y6, consts<>+608(SB), Y4, Y4
-	VCMPPS       $0x03, Y2, Y2, Y6
-	VBLENDVPS    Y6, consts<>+608(SB), Y2, Y2
+	VBROADCASTSS (DI), Y5
+	VMULPS       Y2, Y4, Y2
+	VMULPS       Y7, Y2, Y2
+	VMULPS       Y2, Y5, Y2
+	VMULPS       Y6, Y2, Y2
+	VBROADCASTSS consts<>+2624(SB), Y4
+	VPAND        consts<>+0(SB), Y2, Y5
+	VCMPPS       $0x12, Y5, Y4, Y4
+	VCMPPS       $0x11, Y0, Y1, Y5
+	VBLENDVPS    Y5, consts<>+2656(SB), Y0, Y5
+	VBROADCASTSS consts<>+2688(SB), Y6
+	VBLENDVPS    Y4, Y5, Y6, Y4
+	VMULPS       Y4, Y1, Y5
+	VDIVPS       Y5, Y2, Y5
+	VPXOR        Y6, Y6, Y6
+	VCMPPS       $0x00, Y6, Y1, Y1
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y1, Y6, Y5, Y1
+	VPXOR        consts<>+1184(SB), Y2, Y2
+	VCMPPS       $0x03, Y2, Y2, Y5
+	VBLENDVPS    Y5, consts<>+608(SB), Y2, Y2
+	VCMPPS       $0x03, Y1, Y1, Y5
+	VBLENDVPS    Y5, consts<>+608(SB), Y1, Y1
 	VMOVUPS      Y3, (CX)
-	VMOVUPS      Y4, 384(DX)
-	VMOVUPS      Y5, 512(DX)
-	VMOVUPS      Y2, (DX)
+	VMOVUPS      Y2, 384(DX)
+	VMOVUPS      Y4, 512(DX)
+	VMOVUPS      Y1, (DX)
 	ADDQ         $+32, CX
 	ADDQ         $+32, DX
 	ADDQ         $-8, AX
@@ -16852,102 +17271,106 @@ vector:
 	CMOVQGT    R8, R9
 	NEGQ       R9
 	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(R9*4), Y2
-	VMASKMOVPS (DX), Y2, Y3
-	VBLENDVPS  Y2, Y3, Y0, Y3
-	VMASKMOVPS 128(DX), Y2, Y4
-	VBLENDVPS  Y2, Y4, Y1, Y4
-	VMASKMOVPS 256(DX), Y2, Y5
-	VBLENDVPS  Y2, Y5, Y1, Y5
-	VMASKMOVPS 384(DX), Y2, Y6
-	VBLENDVPS  Y2, Y6, Y1, Y6
-	VMASKMOVPS 512(DX), Y2, Y7
-	VBLENDVPS  Y2, Y7, Y0, Y2
+	VMOVUPS    (R8)(R9*4), Y1
+	VMASKMOVPS (DX), Y1, Y2
+	VBLENDVPS  Y1, Y2, Y0, Y2
+	VMASKMOVPS 128(DX), Y1, Y3
+	VPXOR      Y4, Y4, Y4
+	VBLENDVPS  Y1, Y3, Y4, Y3
+	VMASKMOVPS 256(DX), Y1, Y4
+	VPXOR      Y5, Y5, Y5
+	VBLENDVPS  Y1, Y4, Y5, Y4
+	VMASKMOVPS 384(DX), Y1, Y5
+	VPXOR      Y6, Y6, Y6
+	VBLENDVPS  Y1, Y5, Y6, Y5
+	VMASKMOVPS 512(DX), Y1, Y6
+	VBLENDVPS  Y1, Y6, Y0, Y1
+	VPXOR      Y6, Y6, Y6
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND        consts<>+0(SB), Y5, Y7
+	VPAND        consts<>+0(SB), Y4, Y7
 	VBROADCASTSS consts<>+2208(SB), Y8
 	VCMPPS       $0x11, Y7, Y8, Y8
 	VCMPPS       $0x11, consts<>+928(SB), Y7, Y7
 	VPAND        Y8, Y7, Y7
-	VPAND        Y5, Y7, Y7
-	VCMPPS       $0x12, consts<>+2112(SB), Y6, Y8
+	VPAND        Y4, Y7, Y7
+	VCMPPS       $0x12, consts<>+2112(SB), Y5, Y8
 	VBROADCASTSS consts<>+608(SB), Y9
-	VBLENDVPS    Y8, Y3, Y9, Y3
-	VMAXPS       Y5, Y6, Y5
-	VCMPPS       $0x00, consts<>+640(SB), Y5, Y5
-	VBLENDVPS    Y5, consts<>+608(SB), Y3, Y3
+	VBLENDVPS    Y8, Y2, Y9, Y2
+	VMAXPS       Y4, Y5, Y4
+	VCMPPS       $0x00, consts<>+640(SB), Y4, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y2, Y2
 
 	// e^(r_t) = p + pLow
-	VSUBPS       Y7, Y6, Y5
-	VBROADCASTSS consts<>+2272(SB), Y6
-	VMINPS       Y5, Y6, Y6
+	VSUBPS       Y7, Y5, Y4
+	VBROADCASTSS consts<>+2272(SB), Y5
+	VMINPS       Y4, Y5, Y5
 	VBROADCASTSS consts<>+2240(SB), Y7
-	VMAXPS       Y6, Y7, Y6
+	VMAXPS       Y5, Y7, Y5
 	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+2304(SB), Y6, Y7
+	VFMADD213PS  consts<>+2304(SB), Y5, Y7
 	VSUBPS       consts<>+2304(SB), Y7, Y8
-	VMOVAPS      Y6, Y9
+	VMOVAPS      Y5, Y9
 	VFNMADD231PS consts<>+160(SB), Y8, Y9
 	VFNMADD231PS consts<>+192(SB), Y8, Y9
-	VCMPPS       $0x11, Y6, Y5, Y8
-	VCMPPS       $0x11, Y3, Y1, Y10
+	VCMPPS       $0x11, Y5, Y4, Y8
+	VCMPPS       $0x11, Y2, Y6, Y10
 	VPAND        Y8, Y10, Y8
-	VSUBPS       Y5, Y6, Y5
-	VPAND        Y5, Y8, Y5
-	VBROADCASTSS consts<>+2400(SB), Y6
-	VFMADD213PS  consts<>+2432(SB), Y9, Y6
-	VFMADD213PS  consts<>+2464(SB), Y9, Y6
-	VFMADD213PS  consts<>+2496(SB), Y9, Y6
-	VFMADD213PS  consts<>+2528(SB), Y9, Y6
-	VFMADD213PS  Y0, Y9, Y6
+	VSUBPS       Y4, Y5, Y4
+	VPAND        Y4, Y8, Y4
+	VBROADCASTSS consts<>+2400(SB), Y5
+	VFMADD213PS  consts<>+2432(SB), Y9, Y5
+	VFMADD213PS  consts<>+2464(SB), Y9, Y5
+	VFMADD213PS  consts<>+2496(SB), Y9, Y5
+	VFMADD213PS  consts<>+2528(SB), Y9, Y5
+	VFMADD213PS  Y0, Y9, Y5
 	VMOVAPS      Y0, Y8
-	VFMADD231PS  Y6, Y9, Y8
+	VFMADD231PS  Y5, Y9, Y8
 	VSUBPS       Y8, Y0, Y10
-	VFMADD231PS  Y6, Y9, Y10
+	VFMADD231PS  Y5, Y9, Y10
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Y8, Y0, Y6
-	VMULPS       Y6, Y3, Y9
-	VFNMADD213PS Y3, Y9, Y8
+	VDIVPS       Y8, Y0, Y5
+	VMULPS       Y5, Y2, Y9
+	VFNMADD213PS Y2, Y9, Y8
 	VMULPS       Y10, Y9, Y10
 	VSUBPS       Y10, Y8, Y8
-	VMULPS       Y6, Y8, Y6
+	VMULPS       Y5, Y8, Y5
 	VPSUBD       consts<>+2304(SB), Y7, Y7
-	VPSUBD       Y7, Y4, Y4
+	VPSUBD       Y7, Y3, Y3
 	VPSRLD       $0x17, Y9, Y7
 	VPSUBD       consts<>+2560(SB), Y7, Y7
-	VPADDD       Y7, Y4, Y7
-	VPMAXSD      Y1, Y7, Y7
-	VPSUBD       Y7, Y4, Y4
-	VPMAXSD      consts<>+2592(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y8
+	VPADDD       Y7, Y3, Y7
+	VPMAXSD      Y6, Y7, Y7
+	VPSUBD       Y7, Y3, Y3
+	VPMAXSD      consts<>+2592(SB), Y3, Y3
+	VPSRAD       $0x01, Y3, Y8
 	VPADDD       consts<>+1664(SB), Y8, Y10
 	VPSLLD       $0x17, Y10, Y10
-	VPSUBD       Y8, Y4, Y4
-	VPADDD       consts<>+1664(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
+	VPSUBD       Y8, Y3, Y3
+	VPADDD       consts<>+1664(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y10, Y9, Y8
-	VMULPS       Y4, Y8, Y8
-	VMULPS       Y10, Y6, Y6
-	VMULPS       Y4, Y6, Y4
+	VMULPS       Y3, Y8, Y8
+	VMULPS       Y10, Y5, Y5
+	VMULPS       Y3, Y5, Y3
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Y8, Y0, Y6
+	VMAXPS       Y8, Y0, Y5
 	VMINPS       Y8, Y0, Y9
-	VADDPS       Y9, Y6, Y10
-	VSUBPS       Y6, Y10, Y6
-	VSUBPS       Y6, Y9, Y6
+	VADDPS       Y9, Y5, Y10
+	VSUBPS       Y5, Y10, Y5
+	VSUBPS       Y5, Y9, Y5
 	VDIVPS       Y10, Y0, Y9
 	VMULPS       Y9, Y8, Y11
 	VFNMADD213PS Y8, Y11, Y10
-	VADDPS       Y4, Y10, Y10
-	VADDPS       Y4, Y6, Y6
-	VMULPS       Y6, Y11, Y6
-	VSUBPS       Y6, Y10, Y6
-	VMULPS       Y9, Y6, Y6
-	VADDPS       Y6, Y11, Y6
-	VMINPS       Y6, Y0, Y6
+	VADDPS       Y3, Y10, Y10
+	VADDPS       Y3, Y5, Y5
+	VMULPS       Y5, Y11, Y5
+	VSUBPS       Y5, Y10, Y5
+	VMULPS       Y9, Y5, Y5
+	VADDPS       Y5, Y11, Y5
+	VMINPS       Y5, Y0, Y5
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
@@ -16987,376 +17410,385 @@ vector:
 	VADDPS      Y13, Y11, Y11
 	VADDPS      Y11, Y10, Y10
 	VADDPS      Y10, Y8, Y8
-	VMULPS      Y9, Y4, Y4
-	VADDPS      Y4, Y8, Y4
+	VMULPS      Y9, Y3, Y3
+	VADDPS      Y3, Y8, Y3
 	VCVTDQ2PS   Y7, Y8
-	VFMADD231PS consts<>+160(SB), Y8, Y4
-	VADDPS      Y5, Y4, Y4
-	VMULPS      Y4, Y2, Y5
-	VCMPPS      $0x00, Y1, Y2, Y8
-	VCMPPS      $0x00, Y4, Y4, Y10
+	VFMADD231PS consts<>+160(SB), Y8, Y3
+	VADDPS      Y4, Y3, Y3
+	VMULPS      Y3, Y1, Y4
+	VCMPPS      $0x00, Y6, Y1, Y8
+	VCMPPS      $0x00, Y3, Y3, Y10
 	VPAND       Y8, Y10, Y8
-	VBLENDVPS   Y8, Y1, Y5, Y5
+	VBLENDVPS   Y8, Y6, Y4, Y4
 
 	// 1 + gamma p_t l / q
-	VPCMPGTD     Y1, Y7, Y7
-	VBLENDVPS    Y7, Y1, Y9, Y7
-	VCMPPS       $0x00, Y1, Y6, Y8
-	VDIVPS       Y6, Y4, Y4
-	VBLENDVPS    Y8, Y0, Y4, Y4
-	VCMPPS       $0x00, Y1, Y7, Y8
-	VMULPS       Y4, Y7, Y4
-	VBLENDVPS    Y8, Y1, Y4, Y4
+	VPCMPGTD     Y6, Y7, Y7
+	VBLENDVPS    Y7, Y6, Y9, Y7
+	VCMPPS       $0x00, Y6, Y5, Y8
+	VDIVPS       Y5, Y3, Y3
+	VBLENDVPS    Y8, Y0, Y3, Y3
+	VCMPPS       $0x00, Y6, Y7, Y8
+	VMULPS       Y3, Y7, Y3
+	VBLENDVPS    Y8, Y6, Y3, Y3
 	VBROADCASTSS 8(BX), Y7
-	VFMADD213PS  Y0, Y4, Y7
-	VMOVAPS      Y6, Y8
+	VFMADD213PS  Y0, Y3, Y7
+	VMOVAPS      Y5, Y3
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_366
-	VMULPS Y6, Y6, Y8
-	JMP    focusdone366
+	JGE    focusnot0_370
+	VMULPS Y5, Y5, Y3
+	JMP    focusdone370
 
-focusnot0_366:
+focusnot0_370:
 	CMPQ    SI, $+2
-	JGE     focusnot1_366
-	VMOVAPS Y0, Y8
-	JMP     focusdone366
+	JGE     focusnot1_370
+	VMOVAPS Y0, Y3
+	JMP     focusdone370
 
-focusnot1_366:
+focusnot1_370:
 	CMPQ SI, $+3
-	JGE  focusnot2_366
-	JMP  focusdone366
+	JGE  focusnot2_370
+	JMP  focusdone370
 
-focusnot2_366:
+focusnot2_370:
 	CMPQ    SI, $+4
-	JGE     focusnot3_366
-	VSQRTPS Y6, Y8
-	JMP     focusdone366
+	JGE     focusnot3_370
+	VSQRTPS Y5, Y3
+	JMP     focusdone370
 
-focusnot3_366:
+focusnot3_370:
 	CMPQ         SI, $+5
-	JGE          focusnot4_366
-	VSQRTPS      Y6, Y4
-	VMOVAPS      Y6, Y8
-	VFNMADD231PS Y4, Y4, Y8
-	VMULPS       consts<>+2080(SB), Y4, Y9
-	VMULPS       Y9, Y8, Y8
-	VFMADD231PS  Y4, Y6, Y8
-	JMP          focusdone366
+	JGE          focusnot4_370
+	VSQRTPS      Y5, Y6
+	VMOVAPS      Y5, Y3
+	VFNMADD231PS Y6, Y6, Y3
+	VMULPS       consts<>+2080(SB), Y6, Y8
+	VMULPS       Y8, Y3, Y3
+	VFMADD231PS  Y6, Y5, Y3
+	JMP          focusdone370
 
-focusnot4_366:
+focusnot4_370:
 	CMPQ         SI, $+6
-	JGE          focusnot5_366
-	VSQRTPS      Y6, Y4
-	VMULPS       Y6, Y6, Y9
-	VMOVAPS      Y9, Y8
-	VFMSUB231PS  Y6, Y6, Y8
-	VMOVAPS      Y6, Y10
-	VFNMADD231PS Y4, Y4, Y10
-	VMULPS       Y10, Y6, Y10
-	VFMADD231PS  consts<>+2080(SB), Y10, Y8
-	VMULPS       Y4, Y8, Y8
-	VFMADD231PS  Y4, Y9, Y8
-	JMP          focusdone366
+	JGE          focusnot5_370
+	VSQRTPS      Y5, Y6
+	VMULPS       Y5, Y5, Y8
+	VMOVAPS      Y8, Y3
+	VFMSUB231PS  Y5, Y5, Y3
+	VMOVAPS      Y5, Y9
+	VFNMADD231PS Y6, Y6, Y9
+	VMULPS       Y9, Y5, Y9
+	VFMADD231PS  consts<>+2080(SB), Y9, Y3
+	VMULPS       Y6, Y3, Y3
+	VFMADD231PS  Y6, Y8, Y3
+	JMP          focusdone370
 
-focusnot5_366:
+focusnot5_370:
 	CMPQ        SI, $+7
-	JGE         focusnot6_366
-	VMULPS      Y6, Y6, Y4
-	VMOVAPS     Y4, Y8
-	VFMSUB231PS Y6, Y6, Y8
-	VMULPS      Y6, Y8, Y8
-	VFMADD231PS Y6, Y4, Y8
-	JMP         focusdone366
+	JGE         focusnot6_370
+	VMULPS      Y5, Y5, Y6
+	VMOVAPS     Y6, Y3
+	VFMSUB231PS Y5, Y5, Y3
+	VMULPS      Y5, Y3, Y3
+	VFMADD231PS Y5, Y6, Y3
+	JMP         focusdone370
 
-focusnot6_366:
+focusnot6_370:
 	CMPQ        SI, $+8
-	JGE         focusnot7_366
-	VMULPS      Y6, Y6, Y4
-	VMOVAPS     Y4, Y8
-	VFMSUB231PS Y6, Y6, Y8
-	VADDPS      Y4, Y4, Y9
-	VMULPS      Y8, Y9, Y8
-	VFMADD231PS Y4, Y4, Y8
-	JMP         focusdone366
+	JGE         focusnot7_370
+	VMULPS      Y5, Y5, Y6
+	VMOVAPS     Y6, Y3
+	VFMSUB231PS Y5, Y5, Y3
+	VADDPS      Y6, Y6, Y8
+	VMULPS      Y3, Y8, Y3
+	VFMADD231PS Y6, Y6, Y3
+	JMP         focusdone370
 
-focusnot7_366:
+focusnot7_370:
 	CMPQ        SI, $+9
-	JGE         focusnot8_366
-	VMULPS      Y6, Y6, Y8
-	VMOVAPS     Y8, Y9
-	VFMSUB231PS Y6, Y6, Y9
-	VMULPS      Y8, Y8, Y4
-	VADDPS      Y8, Y8, Y10
-	VFMSUB213PS Y4, Y8, Y8
-	VFMADD231PS Y9, Y10, Y8
-	VMULPS      Y6, Y8, Y8
-	VFMADD231PS Y6, Y4, Y8
-	JMP         focusdone366
+	JGE         focusnot8_370
+	VMULPS      Y5, Y5, Y3
+	VMOVAPS     Y3, Y8
+	VFMSUB231PS Y5, Y5, Y8
+	VMULPS      Y3, Y3, Y6
+	VADDPS      Y3, Y3, Y9
+	VFMSUB213PS Y6, Y3, Y3
+	VFMADD231PS Y8, Y9, Y3
+	VMULPS      Y5, Y3, Y3
+	VFMADD231PS Y5, Y6, Y3
+	JMP         focusdone370
 
-focusnot8_366:
+focusnot8_370:
 	LEAQ         20(BX), R8
-	VMOVUPS      Y5, (SP)
+	VMOVUPS      Y4, (SP)
 	VMOVUPS      Y7, 32(SP)
-	VMOVUPS      Y6, 64(SP)
-	VMOVUPS      Y3, 96(SP)
-	VMOVUPS      Y2, 128(SP)
-	VMOVUPS      Y1, 160(SP)
-	VBROADCASTSS (R8), Y2
-	VBROADCASTSS 4(R8), Y3
+	VMOVUPS      Y5, 64(SP)
+	VMOVUPS      Y2, 96(SP)
+	VMOVUPS      Y1, 128(SP)
+	VMOVUPS      Y6, 160(SP)
+	VBROADCASTSS (R8), Y1
+	VBROADCASTSS 4(R8), Y2
 	VBROADCASTSS 8(R8), Y4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y8, Y5
+	VPAND        consts<>+0(SB), Y3, Y5
 	VPSUBD       consts<>+1248(SB), Y5, Y6
 	VCVTDQ2PS    Y5, Y7
 	VPSUBD       consts<>+1760(SB), Y7, Y7
-	VBROADCASTSS consts<>+1120(SB), Y9
-	VPCMPGTD     Y5, Y9, Y9
-	VBLENDVPS    Y9, Y7, Y6, Y6
+	VBROADCASTSS consts<>+1120(SB), Y8
+	VPCMPGTD     Y5, Y8, Y8
+	VBLENDVPS    Y8, Y7, Y6, Y6
 	VPSRAD       $0x17, Y6, Y7
-	VPSRLD       $0x14, Y6, Y9
+	VPSRLD       $0x14, Y6, Y8
 	VPAND        consts<>+1280(SB), Y6, Y6
 	VPADDD       consts<>+1312(SB), Y6, Y6
 	VCVTDQ2PS    Y7, Y7
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y9, Y10
-	VFMADD213PS  consts<>+672(SB), Y10, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD231PS  Y10, Y6, Y11
-	VSUBPS       Y11, Y6, Y12
-	VFMADD231PS  Y10, Y6, Y12
-	VMULPS       Y6, Y6, Y10
-	VBROADCASTSS consts<>+1376(SB), Y13
-	VFMADD213PS  consts<>+1408(SB), Y6, Y13
-	VFMADD213PS  consts<>+1440(SB), Y6, Y13
-	VFMADD213PS  consts<>+1472(SB), Y6, Y13
-	VFMADD213PS  consts<>+1504(SB), Y6, Y13
-	VMULPS       Y6, Y10, Y6
-	VFMADD231PS  Y13, Y6, Y12
-	VADDPS       Y12, Y11, Y6
+	VPERMPS      pow_r<>+0(SB), Y8, Y9
+	VFMADD213PS  consts<>+672(SB), Y9, Y6
+	VMULPS       consts<>+1344(SB), Y6, Y9
+	VMOVAPS      Y6, Y10
+	VFMADD231PS  Y9, Y6, Y10
+	VSUBPS       Y10, Y6, Y11
+	VFMADD231PS  Y9, Y6, Y11
+	VMULPS       Y6, Y6, Y9
+	VBROADCASTSS consts<>+1376(SB), Y12
+	VFMADD213PS  consts<>+1408(SB), Y6, Y12
+	VFMADD213PS  consts<>+1440(SB), Y6, Y12
+	VFMADD213PS  consts<>+1472(SB), Y6, Y12
+	VFMADD213PS  consts<>+1504(SB), Y6, Y12
+	VMULPS       Y6, Y9, Y6
+	VFMADD231PS  Y12, Y6, Y11
+	VADDPS       Y11, Y10, Y6
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y9, Y10
-	VADDPS      Y10, Y7, Y7
-	VMULPS      Y7, Y2, Y10
-	VFMSUB213PS Y10, Y2, Y7
-	VFMADD213PS Y10, Y3, Y6
+	VPERMPS     pow_th<>+0(SB), Y8, Y9
+	VADDPS      Y9, Y7, Y7
+	VMULPS      Y7, Y1, Y9
+	VFMSUB213PS Y9, Y1, Y7
+	VFMADD213PS Y9, Y2, Y6
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y13
-	VSUBPS      consts<>+1536(SB), Y13, Y14
-	VSUBPS      Y14, Y10, Y10
-	VFMADD231PS Y11, Y3, Y10
-	VPERMPS     pow_tl<>+0(SB), Y9, Y9
-	VFMADD231PS Y9, Y2, Y7
-	VFMADD231PS Y11, Y4, Y7
-	VFMADD231PS Y12, Y3, Y7
-	VADDPS      Y7, Y10, Y3
+	VADDPS      consts<>+1536(SB), Y6, Y12
+	VSUBPS      consts<>+1536(SB), Y12, Y13
+	VSUBPS      Y13, Y9, Y9
+	VFMADD231PS Y10, Y2, Y9
+	VPERMPS     pow_tl<>+0(SB), Y8, Y8
+	VFMADD231PS Y8, Y1, Y7
+	VFMADD231PS Y10, Y4, Y7
+	VFMADD231PS Y11, Y2, Y7
+	VADDPS      Y7, Y9, Y2
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
 	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y3, Y4
-	VFMADD213PS  consts<>+1632(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y7
+	VFMADD213PS  consts<>+1600(SB), Y2, Y4
+	VFMADD213PS  consts<>+1632(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y7
 	VMULPS       Y4, Y7, Y4
-	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_full_hi<>+0(SB), Y13, Y3
-	VPERMPS      pow_full_lo<>+0(SB), Y13, Y7
-	VFMADD231PS  Y4, Y3, Y7
+	VFMADD231PS  consts<>+160(SB), Y2, Y4
+	VPERMPS      pow_full_hi<>+0(SB), Y12, Y2
+	VPERMPS      pow_full_lo<>+0(SB), Y12, Y7
+	VFMADD231PS  Y4, Y2, Y7
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y13, Y4
+	VPSUBD  consts<>+1536(SB), Y12, Y4
 	VPSRAD  $0x03, Y4, Y4
-	VADDPS  Y7, Y3, Y9
-	VPSLLD  $0x17, Y4, Y10
-	VPADDD  Y10, Y9, Y10
-	VPMINUD consts<>+928(SB), Y10, Y10
+	VADDPS  Y7, Y2, Y8
+	VPSLLD  $0x17, Y4, Y9
+	VPADDD  Y9, Y8, Y9
+	VPMINUD consts<>+928(SB), Y9, Y9
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y1, Y4, Y4
-	VBROADCASTSS consts<>+1792(SB), Y11
-	VPSUBD       Y4, Y11, Y4
+	VPXOR        Y10, Y10, Y10
+	VPMINSD      Y10, Y4, Y4
+	VBROADCASTSS consts<>+1792(SB), Y10
+	VPSUBD       Y4, Y10, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VADDPS       Y3, Y4, Y11
-	VSUBPS       Y4, Y11, Y12
-	VSUBPS       Y12, Y3, Y3
-	VADDPS       Y7, Y3, Y3
-	VADDPS       Y3, Y11, Y3
-	VCMPPS       $0x11, Y4, Y9, Y7
-	VPSUBD       Y4, Y3, Y3
-	VBLENDVPS    Y7, Y3, Y10, Y3
+	VADDPS       Y2, Y4, Y10
+	VSUBPS       Y4, Y10, Y11
+	VSUBPS       Y11, Y2, Y2
+	VADDPS       Y7, Y2, Y2
+	VADDPS       Y2, Y10, Y2
+	VCMPPS       $0x11, Y4, Y8, Y7
+	VPSUBD       Y4, Y2, Y2
+	VBLENDVPS    Y7, Y2, Y9, Y2
 
 	// overflow, underflow, x = 0 and Inf
 	VBROADCASTSS consts<>+1824(SB), Y4
 	VCMPPS       $0x11, Y6, Y4, Y4
-	VBLENDVPS    Y4, consts<>+928(SB), Y3, Y3
+	VBLENDVPS    Y4, consts<>+928(SB), Y2, Y2
 	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
-	VBLENDVPS    Y4, Y1, Y3, Y3
-	VPCMPEQD     Y1, Y5, Y4
-	VBLENDVPS    Y2, consts<>+928(SB), Y1, Y6
-	VBLENDVPS    Y4, Y6, Y3, Y3
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y4, Y6, Y2, Y2
+	VPXOR        Y4, Y4, Y4
+	VPCMPEQD     Y4, Y5, Y4
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y1, consts<>+928(SB), Y6, Y6
+	VBLENDVPS    Y4, Y6, Y2, Y2
 	VPCMPEQD     consts<>+928(SB), Y5, Y4
-	VBROADCASTSS consts<>+928(SB), Y6
-	VBLENDVPS    Y2, Y1, Y6, Y2
-	VBLENDVPS    Y4, Y2, Y3, Y2
+	VPXOR        Y6, Y6, Y6
+	VBROADCASTSS consts<>+928(SB), Y7
+	VBLENDVPS    Y1, Y6, Y7, Y1
+	VBLENDVPS    Y4, Y1, Y2, Y1
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Y3
-	VPAND        Y3, Y8, Y3
-	VPOR         Y3, Y2, Y2
-	VPCMPGTD     Y1, Y5, Y3
+	VBROADCASTSS 12(R8), Y2
+	VPAND        Y2, Y3, Y2
+	VPOR         Y2, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPCMPGTD     Y2, Y5, Y2
 	VBROADCASTSS consts<>+928(SB), Y4
 	VPCMPGTD     Y5, Y4, Y4
-	VPAND        Y3, Y4, Y3
+	VPAND        Y2, Y4, Y2
 	VBROADCASTSS 16(R8), Y4
-	VPAND        Y4, Y8, Y4
-	VPCMPGTD     Y4, Y1, Y1
-	VPAND        Y3, Y1, Y1
+	VPAND        Y4, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VPAND        Y2, Y3, Y2
 	VPCMPGTD     consts<>+928(SB), Y5, Y3
-	VPOR         Y1, Y3, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y2, Y8
-	VMOVUPS      (SP), Y5
+	VPOR         Y2, Y3, Y2
+	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y3
+	VMOVUPS      (SP), Y4
 	VMOVUPS      32(SP), Y7
-	VMOVUPS      64(SP), Y6
-	VMOVUPS      96(SP), Y3
-	VMOVUPS      128(SP), Y2
-	VMOVUPS      160(SP), Y1
+	VMOVUPS      64(SP), Y5
+	VMOVUPS      96(SP), Y2
+	VMOVUPS      128(SP), Y1
+	VMOVUPS      160(SP), Y6
 
-focusdone366:
+focusdone370:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y5, Y4
-	VMULPS    Y8, Y5, Y9
-	VBLENDVPS Y4, Y9, Y5, Y4
-	VPMINUD   consts<>+608(SB), Y4, Y5
+	VCMPPS    $0x12, consts<>+2112(SB), Y4, Y6
+	VMULPS    Y3, Y4, Y8
+	VBLENDVPS Y6, Y8, Y4, Y4
+	VPMINUD   consts<>+608(SB), Y4, Y6
 
 	// s q, pre and f
 	VBROADCASTSS (DI), Y4
-	VMULPS       Y8, Y2, Y2
-	VMULPS       Y7, Y2, Y2
-	VMULPS       Y2, Y4, Y2
-	VMULPS       Y6, Y2, Y2
-	VBROADCASTSS consts<>+2624(SB), Y4
-	VPAND        consts<>+0(SB), Y2, Y6
-	VCMPPS       $0x12, Y6, Y4, Y4
-	VCMPPS       $0x11, Y0, Y3, Y6
-	VBLENDVPS    Y6, consts<>+2656(SB), Y0, Y6
-	VBROADCASTSS consts<>+2688(SB), Y7
-	VBLENDVPS    Y4, Y6, Y7, Y6
-	VMULPS       Y6, Y3, Y4
-	VDIVPS       Y4, Y2, Y4
-	VCMPPS       $0x00, Y1, Y3, Y3
-	VBLENDVPS    Y3, Y1, Y4, Y3
-	VPXOR        consts<>+1184(SB), Y2, Y2
-	VCMPPS       $0x03, Y2, Y2, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y2, Y4
-	VCMPPS       $0x03, Y3, Y3, Y2
-	VBLENDVPS    Y2, consts<>+608(SB), Y3, Y2
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y7, Y1, Y1
+	VMULPS       Y1, Y4, Y1
+	VMULPS       Y5, Y1, Y1
+	VBROADCASTSS consts<>+2624(SB), Y3
+	VPAND        consts<>+0(SB), Y1, Y4
+	VCMPPS       $0x12, Y4, Y3, Y3
+	VCMPPS       $0x11, Y0, Y2, Y4
+	VBLENDVPS    Y4, consts<>+2656(SB), Y0, Y4
+	VBROADCASTSS consts<>+2688(SB), Y5
+	VBLENDVPS    Y3, Y4, Y5, Y4
+	VMULPS       Y4, Y2, Y3
+	VDIVPS       Y3, Y1, Y3
+	VPXOR        Y5, Y5, Y5
+	VCMPPS       $0x00, Y5, Y2, Y2
+	VPXOR        Y5, Y5, Y5
+	VBLENDVPS    Y2, Y5, Y3, Y2
+	VPXOR        consts<>+1184(SB), Y1, Y1
+	VCMPPS       $0x03, Y1, Y1, Y3
+	VBLENDVPS    Y3, consts<>+608(SB), Y1, Y3
+	VCMPPS       $0x03, Y2, Y2, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y2, Y1
 	CMPQ         AX, $+8
 	JLT          partless1
-	VMOVUPS      Y5, (CX)
+	VMOVUPS      Y6, (CX)
 	JMP          partdone1
 
 partless1:
 	MOVQ         CX, R8
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X5, (R8)
+	VMOVUPS      X6, (R8)
 	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y5, X5
+	VEXTRACTF128 $0x01, Y6, X6
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X5, (R8)
+	VMOVLPS X6, (R8)
 	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X5, X5
+	VPSRLDQ $0x08, X6, X6
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X5, (R8)
+	VMOVSS X6, (R8)
 
 partdone1:
 	CMPQ    AX, $+8
 	JLT     partless2
-	VMOVUPS Y4, 384(DX)
+	VMOVUPS Y3, 384(DX)
 	JMP     partdone2
 
 partless2:
 	MOVQ         DX, R8
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X4, 384(R8)
+	VMOVUPS      X3, 384(R8)
 	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y4, X4
+	VEXTRACTF128 $0x01, Y3, X3
 
 partfour2:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X4, 384(R8)
+	VMOVLPS X3, 384(R8)
 	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X4, X4
+	VPSRLDQ $0x08, X3, X3
 
 parttwo2:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X4, 384(R8)
+	VMOVSS X3, 384(R8)
 
 partdone2:
 	CMPQ    AX, $+8
 	JLT     partless3
-	VMOVUPS Y6, 512(DX)
+	VMOVUPS Y4, 512(DX)
 	JMP     partdone3
 
 partless3:
 	MOVQ         DX, R8
 	TESTQ        $0x00000004, AX
 	JEQ          partfour3
-	VMOVUPS      X6, 512(R8)
+	VMOVUPS      X4, 512(R8)
 	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y6, X6
+	VEXTRACTF128 $0x01, Y4, X4
 
 partfour3:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo3
-	VMOVLPS X6, 512(R8)
+	VMOVLPS X4, 512(R8)
 	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X6, X6
+	VPSRLDQ $0x08, X4, X4
 
 parttwo3:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone3
-	VMOVSS X6, 512(R8)
+	VMOVSS X4, 512(R8)
 
 partdone3:
 	CMPQ    AX, $+8
 	JLT     partless4
-	VMOVUPS Y2, (DX)
+	VMOVUPS Y1, (DX)
 	JMP     partdone4
 
 partless4:
 	MOVQ         DX, R8
 	TESTQ        $0x00000004, AX
 	JEQ          partfour4
-	VMOVUPS      X2, (R8)
+	VMOVUPS      X1, (R8)
 	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y2, X2
+	VEXTRACTF128 $0x01, Y1, X1
 
 partfour4:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo4
-	VMOVLPS X2, (R8)
+	VMOVLPS X1, (R8)
 	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X2, X2
+	VPSRLDQ $0x08, X1, X1
 
 parttwo4:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone4
-	VMOVSS X2, (R8)
+	VMOVSS X1, (R8)
 
 partdone4:
 	ADDQ $+32, CX
@@ -17372,17 +17804,12 @@ done:
 // func addLossesAVX512(total *[16]float64, x *float32, n int)
 // Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·addLossesAVX512(SB), NOSPLIT, $0-24
-	VBROADCASTSS consts<>+960(SB), Z0
-	MOVQ         x+8(FP), AX
-	MOVQ         n+16(FP), CX
-	MOVQ         total+0(FP), DX
-	VMOVUPS      Z0, Z1
-	VMOVUPS      Z0, Z2
-	VMOVUPS      (DX), Z1
-	VMOVUPS      64(DX), Z2
+	MOVQ x+8(FP), AX
+	MOVQ n+16(FP), CX
+	MOVQ total+0(FP), DX
 
 block:
-	VMOVAPS Z0, Z4
+	VPXORD  Z1, Z1, Z1
 	MOVQ    $0x00000010, SI
 	MOVQ    CX, BX
 	CMPQ    BX, SI
@@ -17391,10 +17818,10 @@ block:
 	JLT     add_few
 
 add_round:
-	VADDPS (AX), Z4, Z4
-	VADDPS 64(AX), Z4, Z4
-	VADDPS 128(AX), Z4, Z4
-	VADDPS 192(AX), Z4, Z4
+	VADDPS (AX), Z1, Z1
+	VADDPS 64(AX), Z1, Z1
+	VADDPS 128(AX), Z1, Z1
+	VADDPS 192(AX), Z1, Z1
 	ADDQ   $+256, AX
 	ADDQ   $-64, BX
 	CMPQ   BX, $+64
@@ -17405,7 +17832,7 @@ add_few:
 	JLT  add_part
 
 add_tile:
-	VADDPS (AX), Z4, Z4
+	VADDPS (AX), Z1, Z1
 	ADDQ   $+64, AX
 	ADDQ   $-16, BX
 	CMPQ   BX, $+16
@@ -17417,43 +17844,34 @@ add_part:
 	MOVL    $0x0000ffff, SI
 	BZHIL   BX, SI, SI
 	KMOVW   SI, K1
-	VMOVAPS Z0, Z3
-	VMOVUPS (AX), K1, Z3
-	VADDPS  Z3, Z4, Z4
+	VPXORD  Z0, Z0, Z0
+	VMOVUPS (AX), K1, Z0
+	VADDPS  Z0, Z1, Z1
 
 add_done:
-	VCVTPS2PD     Y4, Z3
-	VEXTRACTF64X4 $0x01, Z4, Y4
-	VCVTPS2PD     Y4, Z4
-	VADDPD        Z3, Z1, Z1
-	VADDPD        Z4, Z2, Z2
+	VCVTPS2PD     Y1, Z0
+	VEXTRACTF64X4 $0x01, Z1, Y1
+	VCVTPS2PD     Y1, Z1
+	VADDPD        (DX), Z0, Z0
+	VMOVUPS       Z0, (DX)
+	VADDPD        64(DX), Z1, Z1
+	VMOVUPS       Z1, 64(DX)
 	ADDQ          $-16, CX
 	CMPQ          CX, $+1
 	JGE           block
-	VMOVUPS       Z1, (DX)
-	VMOVUPS       Z2, 64(DX)
 	VZEROUPPER
 	RET
 
 // func addLossesAVX2(total *[16]float64, x *float32, n int)
-// Requires: AVX, CMOV
+// Requires: AVX, AVX2, CMOV
 TEXT ·addLossesAVX2(SB), NOSPLIT, $0-24
-	VBROADCASTSS consts<>+960(SB), Y0
-	MOVQ         x+8(FP), AX
-	MOVQ         n+16(FP), CX
-	MOVQ         total+0(FP), DX
-	VMOVUPS      Y0, Y1
-	VMOVUPS      Y0, Y2
-	VMOVUPS      Y0, Y3
-	VMOVUPS      Y0, Y4
-	VMOVUPS      (DX), Y1
-	VMOVUPS      32(DX), Y2
-	VMOVUPS      64(DX), Y3
-	VMOVUPS      96(DX), Y4
+	MOVQ x+8(FP), AX
+	MOVQ n+16(FP), CX
+	MOVQ total+0(FP), DX
 
 block:
-	VMOVAPS Y0, Y7
-	VMOVAPS Y0, Y8
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
 	MOVQ    $0x00000010, SI
 	MOVQ    CX, BX
 	CMPQ    BX, SI
@@ -17462,10 +17880,10 @@ block:
 	JLT     add_few
 
 add_round:
-	VADDPS (AX), Y7, Y7
-	VADDPS 32(AX), Y8, Y8
-	VADDPS 64(AX), Y7, Y7
-	VADDPS 96(AX), Y8, Y8
+	VADDPS (AX), Y3, Y3
+	VADDPS 32(AX), Y4, Y4
+	VADDPS 64(AX), Y3, Y3
+	VADDPS 96(AX), Y4, Y4
 	ADDQ   $+128, AX
 	ADDQ   $-32, BX
 	CMPQ   BX, $+32
@@ -17476,8 +17894,8 @@ add_few:
 	JLT  add_part
 
 add_tile:
-	VADDPS (AX), Y7, Y7
-	VADDPS 32(AX), Y8, Y8
+	VADDPS (AX), Y3, Y3
+	VADDPS 32(AX), Y4, Y4
 	ADDQ   $+64, AX
 	ADDQ   $-16, BX
 	CMPQ   BX, $+16
@@ -17492,9 +17910,10 @@ add_part:
 	CMOVQGT    SI, DI
 	NEGQ       DI
 	LEAQ       lane_mask<>+32(SB), SI
-	VMOVUPS    (SI)(DI*4), Y5
-	VMASKMOVPS (AX), Y5, Y6
-	VBLENDVPS  Y5, Y6, Y0, Y5
+	VMOVUPS    (SI)(DI*4), Y0
+	VMASKMOVPS (AX), Y0, Y1
+	VPXOR      Y2, Y2, Y2
+	VBLENDVPS  Y0, Y1, Y2, Y0
 	MOVQ       $0x00000000, SI
 	MOVQ       BX, BX
 	SUBQ       $+8, BX
@@ -17505,47 +17924,43 @@ add_part:
 	CMOVQGT    SI, BX
 	NEGQ       BX
 	LEAQ       lane_mask<>+32(SB), SI
-	VMOVUPS    (SI)(BX*4), Y6
-	VMASKMOVPS 32(AX), Y6, Y9
-	VBLENDVPS  Y6, Y9, Y0, Y6
-	VADDPS     Y5, Y7, Y7
-	VADDPS     Y6, Y8, Y8
+	VMOVUPS    (SI)(BX*4), Y1
+	VMASKMOVPS 32(AX), Y1, Y2
+	VPXOR      Y5, Y5, Y5
+	VBLENDVPS  Y1, Y2, Y5, Y1
+	VADDPS     Y0, Y3, Y3
+	VADDPS     Y1, Y4, Y4
 
 add_done:
-	VCVTPS2PD    X7, Y5
-	VEXTRACTF128 $0x01, Y7, X6
-	VCVTPS2PD    X6, Y6
-	VADDPD       Y5, Y1, Y1
-	VADDPD       Y6, Y2, Y2
-	VCVTPS2PD    X8, Y5
-	VEXTRACTF128 $0x01, Y8, X6
-	VCVTPS2PD    X6, Y6
-	VADDPD       Y5, Y3, Y3
-	VADDPD       Y6, Y4, Y4
+	VCVTPS2PD    X3, Y0
+	VEXTRACTF128 $0x01, Y3, X1
+	VCVTPS2PD    X1, Y1
+	VADDPD       (DX), Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VADDPD       32(DX), Y1, Y1
+	VMOVUPS      Y1, 32(DX)
+	VCVTPS2PD    X4, Y0
+	VEXTRACTF128 $0x01, Y4, X1
+	VCVTPS2PD    X1, Y1
+	VADDPD       64(DX), Y0, Y0
+	VMOVUPS      Y0, 64(DX)
+	VADDPD       96(DX), Y1, Y1
+	VMOVUPS      Y1, 96(DX)
 	ADDQ         $-16, CX
 	CMPQ         CX, $+1
 	JGE          block
-	VMOVUPS      Y1, (DX)
-	VMOVUPS      Y2, 32(DX)
-	VMOVUPS      Y3, 64(DX)
-	VMOVUPS      Y4, 96(DX)
 	VZEROUPPER
 	RET
 
 // func addBlocksAVX512(total *[16]float64, x *float32, n int)
 // Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·addBlocksAVX512(SB), NOSPLIT, $0-24
-	VBROADCASTSS consts<>+960(SB), Z0
-	MOVQ         x+8(FP), AX
-	MOVQ         n+16(FP), CX
-	MOVQ         total+0(FP), DX
-	VMOVUPS      Z0, Z1
-	VMOVUPS      Z0, Z2
-	VMOVUPS      (DX), Z1
-	VMOVUPS      64(DX), Z2
+	MOVQ x+8(FP), AX
+	MOVQ n+16(FP), CX
+	MOVQ total+0(FP), DX
 
 block:
-	VMOVAPS Z0, Z4
+	VPXORD  Z1, Z1, Z1
 	MOVQ    $0x00000080, SI
 	MOVQ    CX, BX
 	CMPQ    BX, SI
@@ -17554,10 +17969,10 @@ block:
 	JLT     add_few
 
 add_round:
-	VADDPS (AX), Z4, Z4
-	VADDPS 64(AX), Z4, Z4
-	VADDPS 128(AX), Z4, Z4
-	VADDPS 192(AX), Z4, Z4
+	VADDPS (AX), Z1, Z1
+	VADDPS 64(AX), Z1, Z1
+	VADDPS 128(AX), Z1, Z1
+	VADDPS 192(AX), Z1, Z1
 	ADDQ   $+256, AX
 	ADDQ   $-64, BX
 	CMPQ   BX, $+64
@@ -17568,7 +17983,7 @@ add_few:
 	JLT  add_part
 
 add_tile:
-	VADDPS (AX), Z4, Z4
+	VADDPS (AX), Z1, Z1
 	ADDQ   $+64, AX
 	ADDQ   $-16, BX
 	CMPQ   BX, $+16
@@ -17580,43 +17995,34 @@ add_part:
 	MOVL    $0x0000ffff, SI
 	BZHIL   BX, SI, SI
 	KMOVW   SI, K1
-	VMOVAPS Z0, Z3
-	VMOVUPS (AX), K1, Z3
-	VADDPS  Z3, Z4, Z4
+	VPXORD  Z0, Z0, Z0
+	VMOVUPS (AX), K1, Z0
+	VADDPS  Z0, Z1, Z1
 
 add_done:
-	VCVTPS2PD     Y4, Z3
-	VEXTRACTF64X4 $0x01, Z4, Y4
-	VCVTPS2PD     Y4, Z4
-	VADDPD        Z3, Z1, Z1
-	VADDPD        Z4, Z2, Z2
+	VCVTPS2PD     Y1, Z0
+	VEXTRACTF64X4 $0x01, Z1, Y1
+	VCVTPS2PD     Y1, Z1
+	VADDPD        (DX), Z0, Z0
+	VMOVUPS       Z0, (DX)
+	VADDPD        64(DX), Z1, Z1
+	VMOVUPS       Z1, 64(DX)
 	ADDQ          $-128, CX
 	CMPQ          CX, $+1
 	JGE           block
-	VMOVUPS       Z1, (DX)
-	VMOVUPS       Z2, 64(DX)
 	VZEROUPPER
 	RET
 
 // func addBlocksAVX2(total *[16]float64, x *float32, n int)
-// Requires: AVX, CMOV
+// Requires: AVX, AVX2, CMOV
 TEXT ·addBlocksAVX2(SB), NOSPLIT, $0-24
-	VBROADCASTSS consts<>+960(SB), Y0
-	MOVQ         x+8(FP), AX
-	MOVQ         n+16(FP), CX
-	MOVQ         total+0(FP), DX
-	VMOVUPS      Y0, Y1
-	VMOVUPS      Y0, Y2
-	VMOVUPS      Y0, Y3
-	VMOVUPS      Y0, Y4
-	VMOVUPS      (DX), Y1
-	VMOVUPS      32(DX), Y2
-	VMOVUPS      64(DX), Y3
-	VMOVUPS      96(DX), Y4
+	MOVQ x+8(FP), AX
+	MOVQ n+16(FP), CX
+	MOVQ total+0(FP), DX
 
 block:
-	VMOVAPS Y0, Y7
-	VMOVAPS Y0, Y8
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
 	MOVQ    $0x00000080, SI
 	MOVQ    CX, BX
 	CMPQ    BX, SI
@@ -17625,10 +18031,10 @@ block:
 	JLT     add_few
 
 add_round:
-	VADDPS (AX), Y7, Y7
-	VADDPS 32(AX), Y8, Y8
-	VADDPS 64(AX), Y7, Y7
-	VADDPS 96(AX), Y8, Y8
+	VADDPS (AX), Y3, Y3
+	VADDPS 32(AX), Y4, Y4
+	VADDPS 64(AX), Y3, Y3
+	VADDPS 96(AX), Y4, Y4
 	ADDQ   $+128, AX
 	ADDQ   $-32, BX
 	CMPQ   BX, $+32
@@ -17639,8 +18045,8 @@ add_few:
 	JLT  add_part
 
 add_tile:
-	VADDPS (AX), Y7, Y7
-	VADDPS 32(AX), Y8, Y8
+	VADDPS (AX), Y3, Y3
+	VADDPS 32(AX), Y4, Y4
 	ADDQ   $+64, AX
 	ADDQ   $-16, BX
 	CMPQ   BX, $+16
@@ -17655,9 +18061,10 @@ add_part:
 	CMOVQGT    SI, DI
 	NEGQ       DI
 	LEAQ       lane_mask<>+32(SB), SI
-	VMOVUPS    (SI)(DI*4), Y5
-	VMASKMOVPS (AX), Y5, Y6
-	VBLENDVPS  Y5, Y6, Y0, Y5
+	VMOVUPS    (SI)(DI*4), Y0
+	VMASKMOVPS (AX), Y0, Y1
+	VPXOR      Y2, Y2, Y2
+	VBLENDVPS  Y0, Y1, Y2, Y0
 	MOVQ       $0x00000000, SI
 	MOVQ       BX, BX
 	SUBQ       $+8, BX
@@ -17668,30 +18075,31 @@ add_part:
 	CMOVQGT    SI, BX
 	NEGQ       BX
 	LEAQ       lane_mask<>+32(SB), SI
-	VMOVUPS    (SI)(BX*4), Y6
-	VMASKMOVPS 32(AX), Y6, Y9
-	VBLENDVPS  Y6, Y9, Y0, Y6
-	VADDPS     Y5, Y7, Y7
-	VADDPS     Y6, Y8, Y8
+	VMOVUPS    (SI)(BX*4), Y1
+	VMASKMOVPS 32(AX), Y1, Y2
+	VPXOR      Y5, Y5, Y5
+	VBLENDVPS  Y1, Y2, Y5, Y1
+	VADDPS     Y0, Y3, Y3
+	VADDPS     Y1, Y4, Y4
 
 add_done:
-	VCVTPS2PD    X7, Y5
-	VEXTRACTF128 $0x01, Y7, X6
-	VCVTPS2PD    X6, Y6
-	VADDPD       Y5, Y1, Y1
-	VADDPD       Y6, Y2, Y2
-	VCVTPS2PD    X8, Y5
-	VEXTRACTF128 $0x01, Y8, X6
-	VCVTPS2PD    X6, Y6
-	VADDPD       Y5, Y3, Y3
-	VADDPD       Y6, Y4, Y4
+	VCVTPS2PD    X3, Y0
+	VEXTRACTF128 $0x01, Y3, X1
+	VCVTPS2PD    X1, Y1
+	VADDPD       (DX), Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VADDPD       32(DX), Y1, Y1
+	VMOVUPS      Y1, 32(DX)
+	VCVTPS2PD    X4, Y0
+	VEXTRACTF128 $0x01, Y4, X1
+	VCVTPS2PD    X1, Y1
+	VADDPD       64(DX), Y0, Y0
+	VMOVUPS      Y0, 64(DX)
+	VADDPD       96(DX), Y1, Y1
+	VMOVUPS      Y1, 96(DX)
 	ADDQ         $-128, CX
 	CMPQ         CX, $+1
 	JGE          block
-	VMOVUPS      Y1, (DX)
-	VMOVUPS      Y2, 32(DX)
-	VMOVUPS      Y3, 64(DX)
-	VMOVUPS      Y4, 96(DX)
 	VZEROUPPER
 	RET
 
@@ -17842,37 +18250,35 @@ done:
 // func softmaxScaleAVX512(dst *float32, sums *float32, rows int, classes int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·softmaxScaleAVX512(SB), NOSPLIT, $0-32
-	VBROADCASTSS consts<>+960(SB), Z0
-
 row:
 	MOVQ         sums+8(FP), AX
 	CMPL         640(AX), $0x00
 	JEQ          next
 	MOVQ         sums+8(FP), AX
-	VBROADCASTSS (AX), Z1
-	VBROADCASTSS 512(AX), Z2
+	VBROADCASTSS (AX), Z0
+	VBROADCASTSS 512(AX), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         classes+24(FP), CX
 	CMPQ         CX, $+64
 	JLT          all_few
 
 all_round:
-	VMOVUPS     (AX), Z3
-	VMULPS      Z2, Z3, Z4
-	VFMADD231PS Z1, Z3, Z4
-	VMOVUPS     Z4, (AX)
-	VMOVUPS     64(AX), Z3
-	VMULPS      Z2, Z3, Z4
-	VFMADD231PS Z1, Z3, Z4
-	VMOVUPS     Z4, 64(AX)
-	VMOVUPS     128(AX), Z3
-	VMULPS      Z2, Z3, Z4
-	VFMADD231PS Z1, Z3, Z4
-	VMOVUPS     Z4, 128(AX)
-	VMOVUPS     192(AX), Z3
-	VMULPS      Z2, Z3, Z4
-	VFMADD231PS Z1, Z3, Z4
-	VMOVUPS     Z4, 192(AX)
+	VMOVUPS     (AX), Z2
+	VMULPS      Z1, Z2, Z3
+	VFMADD231PS Z0, Z2, Z3
+	VMOVUPS     Z3, (AX)
+	VMOVUPS     64(AX), Z2
+	VMULPS      Z1, Z2, Z3
+	VFMADD231PS Z0, Z2, Z3
+	VMOVUPS     Z3, 64(AX)
+	VMOVUPS     128(AX), Z2
+	VMULPS      Z1, Z2, Z3
+	VFMADD231PS Z0, Z2, Z3
+	VMOVUPS     Z3, 128(AX)
+	VMOVUPS     192(AX), Z2
+	VMULPS      Z1, Z2, Z3
+	VFMADD231PS Z0, Z2, Z3
+	VMOVUPS     Z3, 192(AX)
 	ADDQ        $+256, AX
 	ADDQ        $-64, CX
 	CMPQ        CX, $+64
@@ -17883,10 +18289,10 @@ all_few:
 	JLT  all_part
 
 all_tile:
-	VMOVUPS     (AX), Z3
-	VMULPS      Z2, Z3, Z4
-	VFMADD231PS Z1, Z3, Z4
-	VMOVUPS     Z4, (AX)
+	VMOVUPS     (AX), Z2
+	VMULPS      Z1, Z2, Z3
+	VFMADD231PS Z0, Z2, Z3
+	VMOVUPS     Z3, (AX)
 	ADDQ        $+64, AX
 	ADDQ        $-16, CX
 	CMPQ        CX, $+16
@@ -17898,11 +18304,11 @@ all_part:
 	MOVL        $0x0000ffff, DX
 	BZHIL       CX, DX, DX
 	KMOVW       DX, K1
-	VMOVAPS     Z0, Z3
-	VMOVUPS     (AX), K1, Z3
-	VMULPS      Z2, Z3, Z2
-	VFMADD231PS Z1, Z3, Z2
-	VMOVUPS     Z2, K1, (AX)
+	VPXORD      Z2, Z2, Z2
+	VMOVUPS     (AX), K1, Z2
+	VMULPS      Z1, Z2, Z1
+	VFMADD231PS Z0, Z2, Z1
+	VMOVUPS     Z1, K1, (AX)
 
 all_done:
 next:
@@ -17917,39 +18323,37 @@ next:
 	RET
 
 // func softmaxScaleAVX2(dst *float32, sums *float32, rows int, classes int)
-// Requires: AVX, CMOV, FMA3
+// Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·softmaxScaleAVX2(SB), NOSPLIT, $0-32
-	VBROADCASTSS consts<>+960(SB), Y0
-
 row:
 	MOVQ         sums+8(FP), AX
 	CMPL         640(AX), $0x00
 	JEQ          next
 	MOVQ         sums+8(FP), AX
-	VBROADCASTSS (AX), Y1
-	VBROADCASTSS 512(AX), Y2
+	VBROADCASTSS (AX), Y0
+	VBROADCASTSS 512(AX), Y1
 	MOVQ         dst+0(FP), AX
 	MOVQ         classes+24(FP), CX
 	CMPQ         CX, $+32
 	JLT          all_few
 
 all_round:
-	VMOVUPS     (AX), Y3
-	VMULPS      Y2, Y3, Y4
-	VFMADD231PS Y1, Y3, Y4
-	VMOVUPS     Y4, (AX)
-	VMOVUPS     32(AX), Y3
-	VMULPS      Y2, Y3, Y4
-	VFMADD231PS Y1, Y3, Y4
-	VMOVUPS     Y4, 32(AX)
-	VMOVUPS     64(AX), Y3
-	VMULPS      Y2, Y3, Y4
-	VFMADD231PS Y1, Y3, Y4
-	VMOVUPS     Y4, 64(AX)
-	VMOVUPS     96(AX), Y3
-	VMULPS      Y2, Y3, Y4
-	VFMADD231PS Y1, Y3, Y4
-	VMOVUPS     Y4, 96(AX)
+	VMOVUPS     (AX), Y2
+	VMULPS      Y1, Y2, Y3
+	VFMADD231PS Y0, Y2, Y3
+	VMOVUPS     Y3, (AX)
+	VMOVUPS     32(AX), Y2
+	VMULPS      Y1, Y2, Y3
+	VFMADD231PS Y0, Y2, Y3
+	VMOVUPS     Y3, 32(AX)
+	VMOVUPS     64(AX), Y2
+	VMULPS      Y1, Y2, Y3
+	VFMADD231PS Y0, Y2, Y3
+	VMOVUPS     Y3, 64(AX)
+	VMOVUPS     96(AX), Y2
+	VMULPS      Y1, Y2, Y3
+	VFMADD231PS Y0, Y2, Y3
+	VMOVUPS     Y3, 96(AX)
 	ADDQ        $+128, AX
 	ADDQ        $-32, CX
 	CMPQ        CX, $+32
@@ -17960,14 +18364,14 @@ all_few:
 	JLT  all_part
 
 all_tile:
-	VMOVUPS     (AX), Y3
-	VMULPS      Y2, Y3, Y4
-	VFMADD231PS Y1, Y3, Y4
-	VMOVUPS     Y4, (AX)
-	VMOVUPS     32(AX), Y3
-	VMULPS      Y2, Y3, Y4
-	VFMADD231PS Y1, Y3, Y4
-	VMOVUPS     Y4, 32(AX)
+	VMOVUPS     (AX), Y2
+	VMULPS      Y1, Y2, Y3
+	VFMADD231PS Y0, Y2, Y3
+	VMOVUPS     Y3, (AX)
+	VMOVUPS     32(AX), Y2
+	VMULPS      Y1, Y2, Y3
+	VFMADD231PS Y0, Y2, Y3
+	VMOVUPS     Y3, 32(AX)
 	ADDQ        $+64, AX
 	ADDQ        $-16, CX
 	CMPQ        CX, $+16
@@ -17982,9 +18386,10 @@ all_part:
 	CMOVQGT     DX, BX
 	NEGQ        BX
 	LEAQ        lane_mask<>+32(SB), DX
-	VMOVUPS     (DX)(BX*4), Y3
-	VMASKMOVPS  (AX), Y3, Y4
-	VBLENDVPS   Y3, Y4, Y0, Y3
+	VMOVUPS     (DX)(BX*4), Y2
+	VMASKMOVPS  (AX), Y2, Y3
+	VPXOR       Y4, Y4, Y4
+	VBLENDVPS   Y2, Y3, Y4, Y2
 	MOVQ        $0x00000000, BX
 	MOVQ        CX, DX
 	SUBQ        $+8, DX
@@ -17995,63 +18400,64 @@ all_part:
 	CMOVQGT     BX, SI
 	NEGQ        SI
 	LEAQ        lane_mask<>+32(SB), BX
-	VMOVUPS     (BX)(SI*4), Y4
-	VMASKMOVPS  32(AX), Y4, Y5
-	VBLENDVPS   Y4, Y5, Y0, Y4
-	VMULPS      Y2, Y3, Y5
-	VFMADD231PS Y1, Y3, Y5
+	VMOVUPS     (BX)(SI*4), Y3
+	VMASKMOVPS  32(AX), Y3, Y4
+	VPXOR       Y5, Y5, Y5
+	VBLENDVPS   Y3, Y4, Y5, Y3
+	VMULPS      Y1, Y2, Y4
+	VFMADD231PS Y0, Y2, Y4
 	CMPQ        CX, $+8
 	JLT         partless1
-	VMOVUPS     Y5, (AX)
+	VMOVUPS     Y4, (AX)
 	JMP         partdone1
 
 partless1:
 	MOVQ         AX, BX
 	TESTQ        $0x00000004, CX
 	JEQ          partfour1
-	VMOVUPS      X5, (BX)
+	VMOVUPS      X4, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y5, X5
+	VEXTRACTF128 $0x01, Y4, X4
 
 partfour1:
 	TESTQ   $0x00000002, CX
 	JEQ     parttwo1
-	VMOVLPS X5, (BX)
+	VMOVLPS X4, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X5, X5
+	VPSRLDQ $0x08, X4, X4
 
 parttwo1:
 	TESTQ  $0x00000001, CX
 	JEQ    partdone1
-	VMOVSS X5, (BX)
+	VMOVSS X4, (BX)
 
 partdone1:
-	VMULPS      Y2, Y4, Y2
-	VFMADD231PS Y1, Y4, Y2
+	VMULPS      Y1, Y3, Y1
+	VFMADD231PS Y0, Y3, Y1
 	CMPQ        DX, $+8
 	JLT         partless2
-	VMOVUPS     Y2, 32(AX)
+	VMOVUPS     Y1, 32(AX)
 	JMP         partdone2
 
 partless2:
 	MOVQ         AX, AX
 	TESTQ        $0x00000004, DX
 	JEQ          partfour2
-	VMOVUPS      X2, 32(AX)
+	VMOVUPS      X1, 32(AX)
 	ADDQ         $+16, AX
-	VEXTRACTF128 $0x01, Y2, X2
+	VEXTRACTF128 $0x01, Y1, X1
 
 partfour2:
 	TESTQ   $0x00000002, DX
 	JEQ     parttwo2
-	VMOVLPS X2, 32(AX)
+	VMOVLPS X1, 32(AX)
 	ADDQ    $+8, AX
-	VPSRLDQ $0x08, X2, X2
+	VPSRLDQ $0x08, X1, X1
 
 parttwo2:
 	TESTQ  $0x00000001, DX
 	JEQ    partdone2
-	VMOVSS X2, 32(AX)
+	VMOVSS X1, 32(AX)
 
 partdone2:
 all_done:
@@ -18071,39 +18477,38 @@ next:
 TEXT ·softmaxRowsAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+2304(SB), Z0
 	VBROADCASTSS consts<>+2208(SB), Z1
-	VBROADCASTSS consts<>+960(SB), Z2
-	VBROADCASTSS consts<>+384(SB), Z3
-	VBROADCASTSS consts<>+160(SB), Z4
-	VBROADCASTSS consts<>+96(SB), Z5
-	VBROADCASTSS consts<>+192(SB), Z6
-	VBROADCASTSS consts<>+2400(SB), Z7
-	VBROADCASTSS consts<>+2432(SB), Z8
-	VBROADCASTSS consts<>+2464(SB), Z9
-	VBROADCASTSS consts<>+2496(SB), Z10
-	VBROADCASTSS consts<>+2528(SB), Z11
-	VBROADCASTSS consts<>+608(SB), Z12
-	VBROADCASTSS consts<>+2368(SB), Z13
-	VBROADCASTSS consts<>+0(SB), Z14
-	VBROADCASTSS consts<>+928(SB), Z15
+	VBROADCASTSS consts<>+384(SB), Z2
+	VBROADCASTSS consts<>+160(SB), Z3
+	VBROADCASTSS consts<>+96(SB), Z4
+	VBROADCASTSS consts<>+192(SB), Z5
+	VBROADCASTSS consts<>+2400(SB), Z6
+	VBROADCASTSS consts<>+2432(SB), Z7
+	VBROADCASTSS consts<>+2464(SB), Z8
+	VBROADCASTSS consts<>+2496(SB), Z9
+	VBROADCASTSS consts<>+2528(SB), Z10
+	VBROADCASTSS consts<>+608(SB), Z11
+	VBROADCASTSS consts<>+2368(SB), Z12
+	VBROADCASTSS consts<>+0(SB), Z13
+	VBROADCASTSS consts<>+928(SB), Z14
 
 row:
 	MOVQ         sums+8(FP), AX
 	CMPL         640(AX), $0x00
 	JNE          next
 	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 128(AX), Z16
-	VCVTDQ2PS    Z16, Z16
-	VSUBPS       Z13, Z16, Z16
-	VSUBPS       Z16, Z0, Z17
-	VMULPS       Z4, Z16, Z16
-	VBROADCASTSS 256(AX), Z18
-	VPANDD       Z14, Z18, Z19
-	VCMPPS       $0x11, Z19, Z1, K1
-	VCMPPS       $0x11, Z15, Z19, K2
+	VBROADCASTSS 128(AX), Z15
+	VCVTDQ2PS    Z15, Z15
+	VSUBPS       Z12, Z15, Z15
+	VSUBPS       Z15, Z0, Z16
+	VMULPS       Z3, Z15, Z15
+	VBROADCASTSS 256(AX), Z17
+	VPANDD       Z13, Z17, Z18
+	VCMPPS       $0x11, Z18, Z1, K1
+	VCMPPS       $0x11, Z14, Z18, K2
 	KANDW        K1, K2, K1
-	VMOVAPS.Z    Z18, K1, Z18
-	VBROADCASTSS (AX), Z19
-	VBROADCASTSS 512(AX), Z20
+	VMOVAPS.Z    Z17, K1, Z17
+	VBROADCASTSS (AX), Z18
+	VBROADCASTSS 512(AX), Z19
 	MOVQ         logits+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         classes+32(FP), DX
@@ -18111,94 +18516,94 @@ row:
 	JLT          all_few
 
 all_round:
-	VMOVUPS      (AX), Z21
-	VSUBPS       Z18, Z21, Z21
-	VMAXPS       Z21, Z16, Z21
-	VMOVAPS      Z17, Z22
-	VFMADD231PS  Z5, Z21, Z22
-	VSUBPS       Z17, Z22, Z23
-	VFNMADD231PS Z4, Z23, Z21
-	VFNMADD231PS Z6, Z23, Z21
-	VMOVAPS      Z8, Z23
-	VFMADD231PS  Z7, Z21, Z23
-	VFMADD213PS  Z9, Z21, Z23
-	VFMADD213PS  Z10, Z21, Z23
-	VFMADD213PS  Z11, Z21, Z23
-	VFMADD213PS  Z3, Z21, Z23
-	VFMADD213PS  Z3, Z23, Z21
-	VPSLLD       $0x17, Z22, Z22
-	VMULPS       Z22, Z21, Z21
-	VMULPS       Z20, Z21, Z22
-	VFMADD231PS  Z19, Z21, Z22
-	VCMPPS       $0x03, Z22, Z22, K1
-	VBLENDMPS    Z12, Z22, K1, Z21
-	VMOVUPS      Z21, (CX)
-	VMOVUPS      64(AX), Z21
-	VSUBPS       Z18, Z21, Z21
-	VMAXPS       Z21, Z16, Z21
-	VMOVAPS      Z17, Z22
-	VFMADD231PS  Z5, Z21, Z22
-	VSUBPS       Z17, Z22, Z23
-	VFNMADD231PS Z4, Z23, Z21
-	VFNMADD231PS Z6, Z23, Z21
-	VMOVAPS      Z8, Z23
-	VFMADD231PS  Z7, Z21, Z23
-	VFMADD213PS  Z9, Z21, Z23
-	VFMADD213PS  Z10, Z21, Z23
-	VFMADD213PS  Z11, Z21, Z23
-	VFMADD213PS  Z3, Z21, Z23
-	VFMADD213PS  Z3, Z23, Z21
-	VPSLLD       $0x17, Z22, Z22
-	VMULPS       Z22, Z21, Z21
-	VMULPS       Z20, Z21, Z22
-	VFMADD231PS  Z19, Z21, Z22
-	VCMPPS       $0x03, Z22, Z22, K1
-	VBLENDMPS    Z12, Z22, K1, Z21
-	VMOVUPS      Z21, 64(CX)
-	VMOVUPS      128(AX), Z21
-	VSUBPS       Z18, Z21, Z21
-	VMAXPS       Z21, Z16, Z21
-	VMOVAPS      Z17, Z22
-	VFMADD231PS  Z5, Z21, Z22
-	VSUBPS       Z17, Z22, Z23
-	VFNMADD231PS Z4, Z23, Z21
-	VFNMADD231PS Z6, Z23, Z21
-	VMOVAPS      Z8, Z23
-	VFMADD231PS  Z7, Z21, Z23
-	VFMADD213PS  Z9, Z21, Z23
-	VFMADD213PS  Z10, Z21, Z23
-	VFMADD213PS  Z11, Z21, Z23
-	VFMADD213PS  Z3, Z21, Z23
-	VFMADD213PS  Z3, Z23, Z21
-	VPSLLD       $0x17, Z22, Z22
-	VMULPS       Z22, Z21, Z21
-	VMULPS       Z20, Z21, Z22
-	VFMADD231PS  Z19, Z21, Z22
-	VCMPPS       $0x03, Z22, Z22, K1
-	VBLENDMPS    Z12, Z22, K1, Z21
-	VMOVUPS      Z21, 128(CX)
-	VMOVUPS      192(AX), Z21
-	VSUBPS       Z18, Z21, Z21
-	VMAXPS       Z21, Z16, Z21
-	VMOVAPS      Z17, Z22
-	VFMADD231PS  Z5, Z21, Z22
-	VSUBPS       Z17, Z22, Z23
-	VFNMADD231PS Z4, Z23, Z21
-	VFNMADD231PS Z6, Z23, Z21
-	VMOVAPS      Z8, Z23
-	VFMADD231PS  Z7, Z21, Z23
-	VFMADD213PS  Z9, Z21, Z23
-	VFMADD213PS  Z10, Z21, Z23
-	VFMADD213PS  Z11, Z21, Z23
-	VFMADD213PS  Z3, Z21, Z23
-	VFMADD213PS  Z3, Z23, Z21
-	VPSLLD       $0x17, Z22, Z22
-	VMULPS       Z22, Z21, Z21
-	VMULPS       Z20, Z21, Z22
-	VFMADD231PS  Z19, Z21, Z22
-	VCMPPS       $0x03, Z22, Z22, K1
-	VBLENDMPS    Z12, Z22, K1, Z21
-	VMOVUPS      Z21, 192(CX)
+	VMOVUPS      (AX), Z20
+	VSUBPS       Z17, Z20, Z20
+	VMAXPS       Z20, Z15, Z20
+	VMOVAPS      Z16, Z21
+	VFMADD231PS  Z4, Z20, Z21
+	VSUBPS       Z16, Z21, Z22
+	VFNMADD231PS Z3, Z22, Z20
+	VFNMADD231PS Z5, Z22, Z20
+	VMOVAPS      Z7, Z22
+	VFMADD231PS  Z6, Z20, Z22
+	VFMADD213PS  Z8, Z20, Z22
+	VFMADD213PS  Z9, Z20, Z22
+	VFMADD213PS  Z10, Z20, Z22
+	VFMADD213PS  Z2, Z20, Z22
+	VFMADD213PS  Z2, Z22, Z20
+	VPSLLD       $0x17, Z21, Z21
+	VMULPS       Z21, Z20, Z20
+	VMULPS       Z19, Z20, Z21
+	VFMADD231PS  Z18, Z20, Z21
+	VCMPPS       $0x03, Z21, Z21, K1
+	VBLENDMPS    Z11, Z21, K1, Z20
+	VMOVUPS      Z20, (CX)
+	VMOVUPS      64(AX), Z20
+	VSUBPS       Z17, Z20, Z20
+	VMAXPS       Z20, Z15, Z20
+	VMOVAPS      Z16, Z21
+	VFMADD231PS  Z4, Z20, Z21
+	VSUBPS       Z16, Z21, Z22
+	VFNMADD231PS Z3, Z22, Z20
+	VFNMADD231PS Z5, Z22, Z20
+	VMOVAPS      Z7, Z22
+	VFMADD231PS  Z6, Z20, Z22
+	VFMADD213PS  Z8, Z20, Z22
+	VFMADD213PS  Z9, Z20, Z22
+	VFMADD213PS  Z10, Z20, Z22
+	VFMADD213PS  Z2, Z20, Z22
+	VFMADD213PS  Z2, Z22, Z20
+	VPSLLD       $0x17, Z21, Z21
+	VMULPS       Z21, Z20, Z20
+	VMULPS       Z19, Z20, Z21
+	VFMADD231PS  Z18, Z20, Z21
+	VCMPPS       $0x03, Z21, Z21, K1
+	VBLENDMPS    Z11, Z21, K1, Z20
+	VMOVUPS      Z20, 64(CX)
+	VMOVUPS      128(AX), Z20
+	VSUBPS       Z17, Z20, Z20
+	VMAXPS       Z20, Z15, Z20
+	VMOVAPS      Z16, Z21
+	VFMADD231PS  Z4, Z20, Z21
+	VSUBPS       Z16, Z21, Z22
+	VFNMADD231PS Z3, Z22, Z20
+	VFNMADD231PS Z5, Z22, Z20
+	VMOVAPS      Z7, Z22
+	VFMADD231PS  Z6, Z20, Z22
+	VFMADD213PS  Z8, Z20, Z22
+	VFMADD213PS  Z9, Z20, Z22
+	VFMADD213PS  Z10, Z20, Z22
+	VFMADD213PS  Z2, Z20, Z22
+	VFMADD213PS  Z2, Z22, Z20
+	VPSLLD       $0x17, Z21, Z21
+	VMULPS       Z21, Z20, Z20
+	VMULPS       Z19, Z20, Z21
+	VFMADD231PS  Z18, Z20, Z21
+	VCMPPS       $0x03, Z21, Z21, K1
+	VBLENDMPS    Z11, Z21, K1, Z20
+	VMOVUPS      Z20, 128(CX)
+	VMOVUPS      192(AX), Z20
+	VSUBPS       Z17, Z20, Z20
+	VMAXPS       Z20, Z15, Z20
+	VMOVAPS      Z16, Z21
+	VFMADD231PS  Z4, Z20, Z21
+	VSUBPS       Z16, Z21, Z22
+	VFNMADD231PS Z3, Z22, Z20
+	VFNMADD231PS Z5, Z22, Z20
+	VMOVAPS      Z7, Z22
+	VFMADD231PS  Z6, Z20, Z22
+	VFMADD213PS  Z8, Z20, Z22
+	VFMADD213PS  Z9, Z20, Z22
+	VFMADD213PS  Z10, Z20, Z22
+	VFMADD213PS  Z2, Z20, Z22
+	VFMADD213PS  Z2, Z22, Z20
+	VPSLLD       $0x17, Z21, Z21
+	VMULPS       Z21, Z20, Z20
+	VMULPS       Z19, Z20, Z21
+	VFMADD231PS  Z18, Z20, Z21
+	VCMPPS       $0x03, Z21, Z21, K1
+	VBLENDMPS    Z11, Z21, K1, Z20
+	VMOVUPS      Z20, 192(CX)
 	ADDQ         $+256, AX
 	ADDQ         $+256, CX
 	ADDQ         $-64, DX
@@ -18210,28 +18615,28 @@ all_few:
 	JLT  all_part
 
 all_tile:
-	VMOVUPS      (AX), Z21
-	VSUBPS       Z18, Z21, Z21
-	VMAXPS       Z21, Z16, Z21
-	VMOVAPS      Z17, Z22
-	VFMADD231PS  Z5, Z21, Z22
-	VSUBPS       Z17, Z22, Z23
-	VFNMADD231PS Z4, Z23, Z21
-	VFNMADD231PS Z6, Z23, Z21
-	VMOVAPS      Z8, Z23
-	VFMADD231PS  Z7, Z21, Z23
-	VFMADD213PS  Z9, Z21, Z23
-	VFMADD213PS  Z10, Z21, Z23
-	VFMADD213PS  Z11, Z21, Z23
-	VFMADD213PS  Z3, Z21, Z23
-	VFMADD213PS  Z3, Z23, Z21
-	VPSLLD       $0x17, Z22, Z22
-	VMULPS       Z22, Z21, Z21
-	VMULPS       Z20, Z21, Z22
-	VFMADD231PS  Z19, Z21, Z22
-	VCMPPS       $0x03, Z22, Z22, K1
-	VBLENDMPS    Z12, Z22, K1, Z21
-	VMOVUPS      Z21, (CX)
+	VMOVUPS      (AX), Z20
+	VSUBPS       Z17, Z20, Z20
+	VMAXPS       Z20, Z15, Z20
+	VMOVAPS      Z16, Z21
+	VFMADD231PS  Z4, Z20, Z21
+	VSUBPS       Z16, Z21, Z22
+	VFNMADD231PS Z3, Z22, Z20
+	VFNMADD231PS Z5, Z22, Z20
+	VMOVAPS      Z7, Z22
+	VFMADD231PS  Z6, Z20, Z22
+	VFMADD213PS  Z8, Z20, Z22
+	VFMADD213PS  Z9, Z20, Z22
+	VFMADD213PS  Z10, Z20, Z22
+	VFMADD213PS  Z2, Z20, Z22
+	VFMADD213PS  Z2, Z22, Z20
+	VPSLLD       $0x17, Z21, Z21
+	VMULPS       Z21, Z20, Z20
+	VMULPS       Z19, Z20, Z21
+	VFMADD231PS  Z18, Z20, Z21
+	VCMPPS       $0x03, Z21, Z21, K1
+	VBLENDMPS    Z11, Z21, K1, Z20
+	VMOVUPS      Z20, (CX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	ADDQ         $-16, DX
@@ -18244,29 +18649,29 @@ all_part:
 	MOVL         $0x0000ffff, BX
 	BZHIL        DX, BX, BX
 	KMOVW        BX, K1
-	VMOVAPS      Z2, Z21
-	VMOVUPS      (AX), K1, Z21
-	VSUBPS       Z18, Z21, Z18
-	VMAXPS       Z18, Z16, Z16
-	VMOVAPS      Z17, Z18
-	VFMADD231PS  Z5, Z16, Z18
-	VSUBPS       Z17, Z18, Z17
-	VFNMADD231PS Z4, Z17, Z16
-	VFNMADD231PS Z6, Z17, Z16
-	VMOVAPS      Z8, Z17
-	VFMADD231PS  Z7, Z16, Z17
-	VFMADD213PS  Z9, Z16, Z17
-	VFMADD213PS  Z10, Z16, Z17
-	VFMADD213PS  Z11, Z16, Z17
-	VFMADD213PS  Z3, Z16, Z17
-	VFMADD213PS  Z3, Z17, Z16
-	VPSLLD       $0x17, Z18, Z17
-	VMULPS       Z17, Z16, Z16
-	VMULPS       Z20, Z16, Z17
-	VFMADD231PS  Z19, Z16, Z17
-	VCMPPS       $0x03, Z17, Z17, K2
-	VBLENDMPS    Z12, Z17, K2, Z16
-	VMOVUPS      Z16, K1, (CX)
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      (AX), K1, Z20
+	VSUBPS       Z17, Z20, Z17
+	VMAXPS       Z17, Z15, Z15
+	VMOVAPS      Z16, Z17
+	VFMADD231PS  Z4, Z15, Z17
+	VSUBPS       Z16, Z17, Z16
+	VFNMADD231PS Z3, Z16, Z15
+	VFNMADD231PS Z5, Z16, Z15
+	VMOVAPS      Z7, Z16
+	VFMADD231PS  Z6, Z15, Z16
+	VFMADD213PS  Z8, Z15, Z16
+	VFMADD213PS  Z9, Z15, Z16
+	VFMADD213PS  Z10, Z15, Z16
+	VFMADD213PS  Z2, Z15, Z16
+	VFMADD213PS  Z2, Z16, Z15
+	VPSLLD       $0x17, Z17, Z16
+	VMULPS       Z16, Z15, Z15
+	VMULPS       Z19, Z15, Z16
+	VFMADD231PS  Z18, Z15, Z16
+	VCMPPS       $0x03, Z16, Z16, K2
+	VBLENDMPS    Z11, Z16, K2, Z15
+	VMOVUPS      Z15, K1, (CX)
 
 all_done:
 next:
@@ -18284,13 +18689,13 @@ next:
 // func softmaxRowsAVX2(dst *float32, sums *float32, logits *float32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·softmaxRowsAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+960(SB), Y0
-	VBROADCASTSS consts<>+2304(SB), Y1
-	VBROADCASTSS consts<>+2208(SB), Y2
-	VBROADCASTSS consts<>+384(SB), Y3
-	VBROADCASTSS consts<>+160(SB), Y4
-	VBROADCASTSS consts<>+96(SB), Y5
-	VBROADCASTSS consts<>+192(SB), Y6
+	VBROADCASTSS consts<>+2304(SB), Y0
+	VBROADCASTSS consts<>+2208(SB), Y1
+	VBROADCASTSS consts<>+384(SB), Y2
+	VBROADCASTSS consts<>+160(SB), Y3
+	VBROADCASTSS consts<>+96(SB), Y4
+	VBROADCASTSS consts<>+192(SB), Y5
+	VBROADCASTSS consts<>+2400(SB), Y6
 
 row:
 	MOVQ         sums+8(FP), AX
@@ -18300,11 +18705,11 @@ row:
 	VBROADCASTSS 128(AX), Y7
 	VCVTDQ2PS    Y7, Y7
 	VSUBPS       consts<>+2368(SB), Y7, Y7
-	VSUBPS       Y7, Y1, Y8
-	VMULPS       Y4, Y7, Y7
+	VSUBPS       Y7, Y0, Y8
+	VMULPS       Y3, Y7, Y7
 	VBROADCASTSS 256(AX), Y9
 	VPAND        consts<>+0(SB), Y9, Y10
-	VCMPPS       $0x11, Y10, Y2, Y11
+	VCMPPS       $0x11, Y10, Y1, Y11
 	VCMPPS       $0x11, consts<>+928(SB), Y10, Y10
 	VPAND        Y11, Y10, Y10
 	VPAND        Y9, Y10, Y9
@@ -18321,17 +18726,17 @@ all_round:
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y5, Y12, Y13
+	VFMADD231PS  Y4, Y12, Y13
 	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y4, Y14, Y12
-	VFNMADD231PS Y6, Y14, Y12
-	VBROADCASTSS consts<>+2400(SB), Y14
-	VFMADD213PS  consts<>+2432(SB), Y12, Y14
+	VFNMADD231PS Y3, Y14, Y12
+	VFNMADD231PS Y5, Y14, Y12
+	VMOVAPS      Y12, Y14
+	VFMADD213PS  consts<>+2432(SB), Y6, Y14
 	VFMADD213PS  consts<>+2464(SB), Y12, Y14
 	VFMADD213PS  consts<>+2496(SB), Y12, Y14
 	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y3, Y12, Y14
-	VFMADD213PS  Y3, Y14, Y12
+	VFMADD213PS  Y2, Y12, Y14
+	VFMADD213PS  Y2, Y14, Y12
 	VPSLLD       $0x17, Y13, Y13
 	VMULPS       Y13, Y12, Y12
 	VMULPS       Y11, Y12, Y13
@@ -18343,17 +18748,17 @@ all_round:
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y5, Y12, Y13
+	VFMADD231PS  Y4, Y12, Y13
 	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y4, Y14, Y12
-	VFNMADD231PS Y6, Y14, Y12
-	VBROADCASTSS consts<>+2400(SB), Y14
-	VFMADD213PS  consts<>+2432(SB), Y12, Y14
+	VFNMADD231PS Y3, Y14, Y12
+	VFNMADD231PS Y5, Y14, Y12
+	VMOVAPS      Y12, Y14
+	VFMADD213PS  consts<>+2432(SB), Y6, Y14
 	VFMADD213PS  consts<>+2464(SB), Y12, Y14
 	VFMADD213PS  consts<>+2496(SB), Y12, Y14
 	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y3, Y12, Y14
-	VFMADD213PS  Y3, Y14, Y12
+	VFMADD213PS  Y2, Y12, Y14
+	VFMADD213PS  Y2, Y14, Y12
 	VPSLLD       $0x17, Y13, Y13
 	VMULPS       Y13, Y12, Y12
 	VMULPS       Y11, Y12, Y13
@@ -18365,17 +18770,17 @@ all_round:
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y5, Y12, Y13
+	VFMADD231PS  Y4, Y12, Y13
 	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y4, Y14, Y12
-	VFNMADD231PS Y6, Y14, Y12
-	VBROADCASTSS consts<>+2400(SB), Y14
-	VFMADD213PS  consts<>+2432(SB), Y12, Y14
+	VFNMADD231PS Y3, Y14, Y12
+	VFNMADD231PS Y5, Y14, Y12
+	VMOVAPS      Y12, Y14
+	VFMADD213PS  consts<>+2432(SB), Y6, Y14
 	VFMADD213PS  consts<>+2464(SB), Y12, Y14
 	VFMADD213PS  consts<>+2496(SB), Y12, Y14
 	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y3, Y12, Y14
-	VFMADD213PS  Y3, Y14, Y12
+	VFMADD213PS  Y2, Y12, Y14
+	VFMADD213PS  Y2, Y14, Y12
 	VPSLLD       $0x17, Y13, Y13
 	VMULPS       Y13, Y12, Y12
 	VMULPS       Y11, Y12, Y13
@@ -18387,17 +18792,17 @@ all_round:
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y5, Y12, Y13
+	VFMADD231PS  Y4, Y12, Y13
 	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y4, Y14, Y12
-	VFNMADD231PS Y6, Y14, Y12
-	VBROADCASTSS consts<>+2400(SB), Y14
-	VFMADD213PS  consts<>+2432(SB), Y12, Y14
+	VFNMADD231PS Y3, Y14, Y12
+	VFNMADD231PS Y5, Y14, Y12
+	VMOVAPS      Y12, Y14
+	VFMADD213PS  consts<>+2432(SB), Y6, Y14
 	VFMADD213PS  consts<>+2464(SB), Y12, Y14
 	VFMADD213PS  consts<>+2496(SB), Y12, Y14
 	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y3, Y12, Y14
-	VFMADD213PS  Y3, Y14, Y12
+	VFMADD213PS  Y2, Y12, Y14
+	VFMADD213PS  Y2, Y14, Y12
 	VPSLLD       $0x17, Y13, Y13
 	VMULPS       Y13, Y12, Y12
 	VMULPS       Y11, Y12, Y13
@@ -18420,17 +18825,17 @@ all_tile:
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y5, Y12, Y13
+	VFMADD231PS  Y4, Y12, Y13
 	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y4, Y14, Y12
-	VFNMADD231PS Y6, Y14, Y12
-	VBROADCASTSS consts<>+2400(SB), Y14
-	VFMADD213PS  consts<>+2432(SB), Y12, Y14
+	VFNMADD231PS Y3, Y14, Y12
+	VFNMADD231PS Y5, Y14, Y12
+	VMOVAPS      Y12, Y14
+	VFMADD213PS  consts<>+2432(SB), Y6, Y14
 	VFMADD213PS  consts<>+2464(SB), Y12, Y14
 	VFMADD213PS  consts<>+2496(SB), Y12, Y14
 	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y3, Y12, Y14
-	VFMADD213PS  Y3, Y14, Y12
+	VFMADD213PS  Y2, Y12, Y14
+	VFMADD213PS  Y2, Y14, Y12
 	VPSLLD       $0x17, Y13, Y13
 	VMULPS       Y13, Y12, Y12
 	VMULPS       Y11, Y12, Y13
@@ -18442,17 +18847,17 @@ all_tile:
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y5, Y12, Y13
+	VFMADD231PS  Y4, Y12, Y13
 	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y4, Y14, Y12
-	VFNMADD231PS Y6, Y14, Y12
-	VBROADCASTSS consts<>+2400(SB), Y14
-	VFMADD213PS  consts<>+2432(SB), Y12, Y14
+	VFNMADD231PS Y3, Y14, Y12
+	VFNMADD231PS Y5, Y14, Y12
+	VMOVAPS      Y12, Y14
+	VFMADD213PS  consts<>+2432(SB), Y6, Y14
 	VFMADD213PS  consts<>+2464(SB), Y12, Y14
 	VFMADD213PS  consts<>+2496(SB), Y12, Y14
 	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y3, Y12, Y14
-	VFMADD213PS  Y3, Y14, Y12
+	VFMADD213PS  Y2, Y12, Y14
+	VFMADD213PS  Y2, Y14, Y12
 	VPSLLD       $0x17, Y13, Y13
 	VMULPS       Y13, Y12, Y12
 	VMULPS       Y11, Y12, Y13
@@ -18477,7 +18882,8 @@ all_part:
 	LEAQ         lane_mask<>+32(SB), BX
 	VMOVUPS      (BX)(SI*4), Y12
 	VMASKMOVPS   (AX), Y12, Y13
-	VBLENDVPS    Y12, Y13, Y0, Y12
+	VPXOR        Y14, Y14, Y14
+	VBLENDVPS    Y12, Y13, Y14, Y12
 	MOVQ         $0x00000000, SI
 	MOVQ         DX, BX
 	SUBQ         $+8, BX
@@ -18490,21 +18896,22 @@ all_part:
 	LEAQ         lane_mask<>+32(SB), SI
 	VMOVUPS      (SI)(DI*4), Y13
 	VMASKMOVPS   32(AX), Y13, Y14
-	VBLENDVPS    Y13, Y14, Y0, Y13
+	VPXOR        Y15, Y15, Y15
+	VBLENDVPS    Y13, Y14, Y15, Y13
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y14
-	VFMADD231PS  Y5, Y12, Y14
+	VFMADD231PS  Y4, Y12, Y14
 	VSUBPS       Y8, Y14, Y15
-	VFNMADD231PS Y4, Y15, Y12
-	VFNMADD231PS Y6, Y15, Y12
-	VBROADCASTSS consts<>+2400(SB), Y15
-	VFMADD213PS  consts<>+2432(SB), Y12, Y15
+	VFNMADD231PS Y3, Y15, Y12
+	VFNMADD231PS Y5, Y15, Y12
+	VMOVAPS      Y12, Y15
+	VFMADD213PS  consts<>+2432(SB), Y6, Y15
 	VFMADD213PS  consts<>+2464(SB), Y12, Y15
 	VFMADD213PS  consts<>+2496(SB), Y12, Y15
 	VFMADD213PS  consts<>+2528(SB), Y12, Y15
-	VFMADD213PS  Y3, Y12, Y15
-	VFMADD213PS  Y3, Y15, Y12
+	VFMADD213PS  Y2, Y12, Y15
+	VFMADD213PS  Y2, Y15, Y12
 	VPSLLD       $0x17, Y14, Y14
 	VMULPS       Y14, Y12, Y12
 	VMULPS       Y11, Y12, Y14
@@ -18540,17 +18947,17 @@ partdone1:
 	VSUBPS       Y9, Y13, Y9
 	VMAXPS       Y9, Y7, Y7
 	VMOVAPS      Y8, Y9
-	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y7, Y9
 	VSUBPS       Y8, Y9, Y8
-	VFNMADD231PS Y4, Y8, Y7
-	VFNMADD231PS Y6, Y8, Y7
-	VBROADCASTSS consts<>+2400(SB), Y8
-	VFMADD213PS  consts<>+2432(SB), Y7, Y8
+	VFNMADD231PS Y3, Y8, Y7
+	VFNMADD231PS Y5, Y8, Y7
+	VMOVAPS      Y7, Y8
+	VFMADD213PS  consts<>+2432(SB), Y6, Y8
 	VFMADD213PS  consts<>+2464(SB), Y7, Y8
 	VFMADD213PS  consts<>+2496(SB), Y7, Y8
 	VFMADD213PS  consts<>+2528(SB), Y7, Y8
-	VFMADD213PS  Y3, Y7, Y8
-	VFMADD213PS  Y3, Y8, Y7
+	VFMADD213PS  Y2, Y7, Y8
+	VFMADD213PS  Y2, Y8, Y7
 	VPSLLD       $0x17, Y9, Y8
 	VMULPS       Y8, Y7, Y7
 	VMULPS       Y11, Y7, Y8
@@ -18599,33 +19006,31 @@ next:
 // func gradScaleAVX512(dst *float32, sums *float32, rows int, classes int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·gradScaleAVX512(SB), NOSPLIT, $0-32
-	VBROADCASTSS consts<>+960(SB), Z0
-
 row:
 	MOVQ         sums+8(FP), AX
 	CMPL         640(AX), $0x00
 	JEQ          next
 	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 512(AX), Z1
-	VBROADCASTSS (AX), Z2
+	VBROADCASTSS 512(AX), Z0
+	VBROADCASTSS (AX), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         classes+24(FP), CX
 	CMPQ         CX, $+64
 	JLT          all_few
 
 all_round:
-	VMULPS  (AX), Z1, Z3
-	VMULPS  Z2, Z3, Z3
-	VMOVUPS Z3, (AX)
-	VMULPS  64(AX), Z1, Z3
-	VMULPS  Z2, Z3, Z3
-	VMOVUPS Z3, 64(AX)
-	VMULPS  128(AX), Z1, Z3
-	VMULPS  Z2, Z3, Z3
-	VMOVUPS Z3, 128(AX)
-	VMULPS  192(AX), Z1, Z3
-	VMULPS  Z2, Z3, Z3
-	VMOVUPS Z3, 192(AX)
+	VMULPS  (AX), Z0, Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS Z2, (AX)
+	VMULPS  64(AX), Z0, Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS Z2, 64(AX)
+	VMULPS  128(AX), Z0, Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS Z2, 128(AX)
+	VMULPS  192(AX), Z0, Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS Z2, 192(AX)
 	ADDQ    $+256, AX
 	ADDQ    $-64, CX
 	CMPQ    CX, $+64
@@ -18636,9 +19041,9 @@ all_few:
 	JLT  all_part
 
 all_tile:
-	VMULPS  (AX), Z1, Z3
-	VMULPS  Z2, Z3, Z3
-	VMOVUPS Z3, (AX)
+	VMULPS  (AX), Z0, Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS Z2, (AX)
 	ADDQ    $+64, AX
 	ADDQ    $-16, CX
 	CMPQ    CX, $+16
@@ -18650,11 +19055,11 @@ all_part:
 	MOVL    $0x0000ffff, DX
 	BZHIL   CX, DX, DX
 	KMOVW   DX, K1
-	VMOVAPS Z0, Z3
-	VMOVUPS (AX), K1, Z3
-	VMULPS  Z1, Z3, Z1
-	VMULPS  Z2, Z1, Z1
-	VMOVUPS Z1, K1, (AX)
+	VPXORD  Z2, Z2, Z2
+	VMOVUPS (AX), K1, Z2
+	VMULPS  Z0, Z2, Z0
+	VMULPS  Z1, Z0, Z0
+	VMOVUPS Z0, K1, (AX)
 
 all_done:
 next:
@@ -18669,35 +19074,33 @@ next:
 	RET
 
 // func gradScaleAVX2(dst *float32, sums *float32, rows int, classes int)
-// Requires: AVX, CMOV
+// Requires: AVX, AVX2, CMOV
 TEXT ·gradScaleAVX2(SB), NOSPLIT, $0-32
-	VBROADCASTSS consts<>+960(SB), Y0
-
 row:
 	MOVQ         sums+8(FP), AX
 	CMPL         640(AX), $0x00
 	JEQ          next
 	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 512(AX), Y1
-	VBROADCASTSS (AX), Y2
+	VBROADCASTSS 512(AX), Y0
+	VBROADCASTSS (AX), Y1
 	MOVQ         dst+0(FP), AX
 	MOVQ         classes+24(FP), CX
 	CMPQ         CX, $+32
 	JLT          all_few
 
 all_round:
-	VMULPS  (AX), Y1, Y3
-	VMULPS  Y2, Y3, Y3
-	VMOVUPS Y3, (AX)
-	VMULPS  32(AX), Y1, Y3
-	VMULPS  Y2, Y3, Y3
-	VMOVUPS Y3, 32(AX)
-	VMULPS  64(AX), Y1, Y3
-	VMULPS  Y2, Y3, Y3
-	VMOVUPS Y3, 64(AX)
-	VMULPS  96(AX), Y1, Y3
-	VMULPS  Y2, Y3, Y3
-	VMOVUPS Y3, 96(AX)
+	VMULPS  (AX), Y0, Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS Y2, (AX)
+	VMULPS  32(AX), Y0, Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS Y2, 32(AX)
+	VMULPS  64(AX), Y0, Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS Y2, 64(AX)
+	VMULPS  96(AX), Y0, Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS Y2, 96(AX)
 	ADDQ    $+128, AX
 	ADDQ    $-32, CX
 	CMPQ    CX, $+32
@@ -18708,12 +19111,12 @@ all_few:
 	JLT  all_part
 
 all_tile:
-	VMULPS  (AX), Y1, Y3
-	VMULPS  Y2, Y3, Y3
-	VMOVUPS Y3, (AX)
-	VMULPS  32(AX), Y1, Y3
-	VMULPS  Y2, Y3, Y3
-	VMOVUPS Y3, 32(AX)
+	VMULPS  (AX), Y0, Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS Y2, (AX)
+	VMULPS  32(AX), Y0, Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS Y2, 32(AX)
 	ADDQ    $+64, AX
 	ADDQ    $-16, CX
 	CMPQ    CX, $+16
@@ -18728,9 +19131,10 @@ all_part:
 	CMOVQGT    DX, BX
 	NEGQ       BX
 	LEAQ       lane_mask<>+32(SB), DX
-	VMOVUPS    (DX)(BX*4), Y3
-	VMASKMOVPS (AX), Y3, Y4
-	VBLENDVPS  Y3, Y4, Y0, Y3
+	VMOVUPS    (DX)(BX*4), Y2
+	VMASKMOVPS (AX), Y2, Y3
+	VPXOR      Y4, Y4, Y4
+	VBLENDVPS  Y2, Y3, Y4, Y2
 	MOVQ       $0x00000000, BX
 	MOVQ       CX, DX
 	SUBQ       $+8, DX
@@ -18741,63 +19145,64 @@ all_part:
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y4
-	VMASKMOVPS 32(AX), Y4, Y5
-	VBLENDVPS  Y4, Y5, Y0, Y4
-	VMULPS     Y1, Y3, Y3
-	VMULPS     Y2, Y3, Y3
+	VMOVUPS    (BX)(SI*4), Y3
+	VMASKMOVPS 32(AX), Y3, Y4
+	VPXOR      Y5, Y5, Y5
+	VBLENDVPS  Y3, Y4, Y5, Y3
+	VMULPS     Y0, Y2, Y2
+	VMULPS     Y1, Y2, Y2
 	CMPQ       CX, $+8
 	JLT        partless1
-	VMOVUPS    Y3, (AX)
+	VMOVUPS    Y2, (AX)
 	JMP        partdone1
 
 partless1:
 	MOVQ         AX, BX
 	TESTQ        $0x00000004, CX
 	JEQ          partfour1
-	VMOVUPS      X3, (BX)
+	VMOVUPS      X2, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y3, X3
+	VEXTRACTF128 $0x01, Y2, X2
 
 partfour1:
 	TESTQ   $0x00000002, CX
 	JEQ     parttwo1
-	VMOVLPS X3, (BX)
+	VMOVLPS X2, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X3, X3
+	VPSRLDQ $0x08, X2, X2
 
 parttwo1:
 	TESTQ  $0x00000001, CX
 	JEQ    partdone1
-	VMOVSS X3, (BX)
+	VMOVSS X2, (BX)
 
 partdone1:
-	VMULPS  Y1, Y4, Y1
-	VMULPS  Y2, Y1, Y1
+	VMULPS  Y0, Y3, Y0
+	VMULPS  Y1, Y0, Y0
 	CMPQ    DX, $+8
 	JLT     partless2
-	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y0, 32(AX)
 	JMP     partdone2
 
 partless2:
 	MOVQ         AX, AX
 	TESTQ        $0x00000004, DX
 	JEQ          partfour2
-	VMOVUPS      X1, 32(AX)
+	VMOVUPS      X0, 32(AX)
 	ADDQ         $+16, AX
-	VEXTRACTF128 $0x01, Y1, X1
+	VEXTRACTF128 $0x01, Y0, X0
 
 partfour2:
 	TESTQ   $0x00000002, DX
 	JEQ     parttwo2
-	VMOVLPS X1, 32(AX)
+	VMOVLPS X0, 32(AX)
 	ADDQ    $+8, AX
-	VPSRLDQ $0x08, X1, X1
+	VPSRLDQ $0x08, X0, X0
 
 parttwo2:
 	TESTQ  $0x00000001, DX
 	JEQ    partdone2
-	VMOVSS X1, 32(AX)
+	VMOVSS X0, 32(AX)
 
 partdone2:
 all_done:
@@ -18817,39 +19222,38 @@ next:
 TEXT ·gradRowsAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+2304(SB), Z0
 	VBROADCASTSS consts<>+2208(SB), Z1
-	VBROADCASTSS consts<>+960(SB), Z2
-	VBROADCASTSS consts<>+384(SB), Z3
-	VBROADCASTSS consts<>+160(SB), Z4
-	VBROADCASTSS consts<>+96(SB), Z5
-	VBROADCASTSS consts<>+192(SB), Z6
-	VBROADCASTSS consts<>+2400(SB), Z7
-	VBROADCASTSS consts<>+2432(SB), Z8
-	VBROADCASTSS consts<>+2464(SB), Z9
-	VBROADCASTSS consts<>+2496(SB), Z10
-	VBROADCASTSS consts<>+2528(SB), Z11
-	VBROADCASTSS consts<>+608(SB), Z12
-	VBROADCASTSS consts<>+2368(SB), Z13
-	VBROADCASTSS consts<>+0(SB), Z14
-	VBROADCASTSS consts<>+928(SB), Z15
+	VBROADCASTSS consts<>+384(SB), Z2
+	VBROADCASTSS consts<>+160(SB), Z3
+	VBROADCASTSS consts<>+96(SB), Z4
+	VBROADCASTSS consts<>+192(SB), Z5
+	VBROADCASTSS consts<>+2400(SB), Z6
+	VBROADCASTSS consts<>+2432(SB), Z7
+	VBROADCASTSS consts<>+2464(SB), Z8
+	VBROADCASTSS consts<>+2496(SB), Z9
+	VBROADCASTSS consts<>+2528(SB), Z10
+	VBROADCASTSS consts<>+608(SB), Z11
+	VBROADCASTSS consts<>+2368(SB), Z12
+	VBROADCASTSS consts<>+0(SB), Z13
+	VBROADCASTSS consts<>+928(SB), Z14
 
 row:
 	MOVQ         sums+8(FP), AX
 	CMPL         640(AX), $0x00
 	JNE          next
 	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 128(AX), Z16
-	VCVTDQ2PS    Z16, Z16
-	VSUBPS       Z13, Z16, Z16
-	VSUBPS       Z16, Z0, Z17
-	VMULPS       Z4, Z16, Z16
-	VBROADCASTSS 256(AX), Z18
-	VPANDD       Z14, Z18, Z19
-	VCMPPS       $0x11, Z19, Z1, K1
-	VCMPPS       $0x11, Z15, Z19, K2
+	VBROADCASTSS 128(AX), Z15
+	VCVTDQ2PS    Z15, Z15
+	VSUBPS       Z12, Z15, Z15
+	VSUBPS       Z15, Z0, Z16
+	VMULPS       Z3, Z15, Z15
+	VBROADCASTSS 256(AX), Z17
+	VPANDD       Z13, Z17, Z18
+	VCMPPS       $0x11, Z18, Z1, K1
+	VCMPPS       $0x11, Z14, Z18, K2
 	KANDW        K1, K2, K1
-	VMOVAPS.Z    Z18, K1, Z18
-	VBROADCASTSS 512(AX), Z19
-	VBROADCASTSS (AX), Z20
+	VMOVAPS.Z    Z17, K1, Z17
+	VBROADCASTSS 512(AX), Z18
+	VBROADCASTSS (AX), Z19
 	MOVQ         logits+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         classes+32(FP), DX
@@ -18857,94 +19261,94 @@ row:
 	JLT          all_few
 
 all_round:
-	VMOVUPS      (AX), Z21
-	VSUBPS       Z18, Z21, Z21
-	VMAXPS       Z21, Z16, Z21
-	VMOVAPS      Z17, Z22
-	VFMADD231PS  Z5, Z21, Z22
-	VSUBPS       Z17, Z22, Z23
-	VFNMADD231PS Z4, Z23, Z21
-	VFNMADD231PS Z6, Z23, Z21
-	VMOVAPS      Z8, Z23
-	VFMADD231PS  Z7, Z21, Z23
-	VFMADD213PS  Z9, Z21, Z23
-	VFMADD213PS  Z10, Z21, Z23
-	VFMADD213PS  Z11, Z21, Z23
-	VFMADD213PS  Z3, Z21, Z23
-	VFMADD213PS  Z3, Z23, Z21
-	VPSLLD       $0x17, Z22, Z22
-	VMULPS       Z22, Z21, Z21
-	VMULPS       Z19, Z21, Z21
-	VMULPS       Z20, Z21, Z21
-	VCMPPS       $0x03, Z21, Z21, K1
-	VBLENDMPS    Z12, Z21, K1, Z21
-	VMOVUPS      Z21, (CX)
-	VMOVUPS      64(AX), Z21
-	VSUBPS       Z18, Z21, Z21
-	VMAXPS       Z21, Z16, Z21
-	VMOVAPS      Z17, Z22
-	VFMADD231PS  Z5, Z21, Z22
-	VSUBPS       Z17, Z22, Z23
-	VFNMADD231PS Z4, Z23, Z21
-	VFNMADD231PS Z6, Z23, Z21
-	VMOVAPS      Z8, Z23
-	VFMADD231PS  Z7, Z21, Z23
-	VFMADD213PS  Z9, Z21, Z23
-	VFMADD213PS  Z10, Z21, Z23
-	VFMADD213PS  Z11, Z21, Z23
-	VFMADD213PS  Z3, Z21, Z23
-	VFMADD213PS  Z3, Z23, Z21
-	VPSLLD       $0x17, Z22, Z22
-	VMULPS       Z22, Z21, Z21
-	VMULPS       Z19, Z21, Z21
-	VMULPS       Z20, Z21, Z21
-	VCMPPS       $0x03, Z21, Z21, K1
-	VBLENDMPS    Z12, Z21, K1, Z21
-	VMOVUPS      Z21, 64(CX)
-	VMOVUPS      128(AX), Z21
-	VSUBPS       Z18, Z21, Z21
-	VMAXPS       Z21, Z16, Z21
-	VMOVAPS      Z17, Z22
-	VFMADD231PS  Z5, Z21, Z22
-	VSUBPS       Z17, Z22, Z23
-	VFNMADD231PS Z4, Z23, Z21
-	VFNMADD231PS Z6, Z23, Z21
-	VMOVAPS      Z8, Z23
-	VFMADD231PS  Z7, Z21, Z23
-	VFMADD213PS  Z9, Z21, Z23
-	VFMADD213PS  Z10, Z21, Z23
-	VFMADD213PS  Z11, Z21, Z23
-	VFMADD213PS  Z3, Z21, Z23
-	VFMADD213PS  Z3, Z23, Z21
-	VPSLLD       $0x17, Z22, Z22
-	VMULPS       Z22, Z21, Z21
-	VMULPS       Z19, Z21, Z21
-	VMULPS       Z20, Z21, Z21
-	VCMPPS       $0x03, Z21, Z21, K1
-	VBLENDMPS    Z12, Z21, K1, Z21
-	VMOVUPS      Z21, 128(CX)
-	VMOVUPS      192(AX), Z21
-	VSUBPS       Z18, Z21, Z21
-	VMAXPS       Z21, Z16, Z21
-	VMOVAPS      Z17, Z22
-	VFMADD231PS  Z5, Z21, Z22
-	VSUBPS       Z17, Z22, Z23
-	VFNMADD231PS Z4, Z23, Z21
-	VFNMADD231PS Z6, Z23, Z21
-	VMOVAPS      Z8, Z23
-	VFMADD231PS  Z7, Z21, Z23
-	VFMADD213PS  Z9, Z21, Z23
-	VFMADD213PS  Z10, Z21, Z23
-	VFMADD213PS  Z11, Z21, Z23
-	VFMADD213PS  Z3, Z21, Z23
-	VFMADD213PS  Z3, Z23, Z21
-	VPSLLD       $0x17, Z22, Z22
-	VMULPS       Z22, Z21, Z21
-	VMULPS       Z19, Z21, Z21
-	VMULPS       Z20, Z21, Z21
-	VCMPPS       $0x03, Z21, Z21, K1
-	VBLENDMPS    Z12, Z21, K1, Z21
-	VMOVUPS      Z21, 192(CX)
+	VMOVUPS      (AX), Z20
+	VSUBPS       Z17, Z20, Z20
+	VMAXPS       Z20, Z15, Z20
+	VMOVAPS      Z16, Z21
+	VFMADD231PS  Z4, Z20, Z21
+	VSUBPS       Z16, Z21, Z22
+	VFNMADD231PS Z3, Z22, Z20
+	VFNMADD231PS Z5, Z22, Z20
+	VMOVAPS      Z7, Z22
+	VFMADD231PS  Z6, Z20, Z22
+	VFMADD213PS  Z8, Z20, Z22
+	VFMADD213PS  Z9, Z20, Z22
+	VFMADD213PS  Z10, Z20, Z22
+	VFMADD213PS  Z2, Z20, Z22
+	VFMADD213PS  Z2, Z22, Z20
+	VPSLLD       $0x17, Z21, Z21
+	VMULPS       Z21, Z20, Z20
+	VMULPS       Z18, Z20, Z20
+	VMULPS       Z19, Z20, Z20
+	VCMPPS       $0x03, Z20, Z20, K1
+	VBLENDMPS    Z11, Z20, K1, Z20
+	VMOVUPS      Z20, (CX)
+	VMOVUPS      64(AX), Z20
+	VSUBPS       Z17, Z20, Z20
+	VMAXPS       Z20, Z15, Z20
+	VMOVAPS      Z16, Z21
+	VFMADD231PS  Z4, Z20, Z21
+	VSUBPS       Z16, Z21, Z22
+	VFNMADD231PS Z3, Z22, Z20
+	VFNMADD231PS Z5, Z22, Z20
+	VMOVAPS      Z7, Z22
+	VFMADD231PS  Z6, Z20, Z22
+	VFMADD213PS  Z8, Z20, Z22
+	VFMADD213PS  Z9, Z20, Z22
+	VFMADD213PS  Z10, Z20, Z22
+	VFMADD213PS  Z2, Z20, Z22
+	VFMADD213PS  Z2, Z22, Z20
+	VPSLLD       $0x17, Z21, Z21
+	VMULPS       Z21, Z20, Z20
+	VMULPS       Z18, Z20, Z20
+	VMULPS       Z19, Z20, Z20
+	VCMPPS       $0x03, Z20, Z20, K1
+	VBLENDMPS    Z11, Z20, K1, Z20
+	VMOVUPS      Z20, 64(CX)
+	VMOVUPS      128(AX), Z20
+	VSUBPS       Z17, Z20, Z20
+	VMAXPS       Z20, Z15, Z20
+	VMOVAPS      Z16, Z21
+	VFMADD231PS  Z4, Z20, Z21
+	VSUBPS       Z16, Z21, Z22
+	VFNMADD231PS Z3, Z22, Z20
+	VFNMADD231PS Z5, Z22, Z20
+	VMOVAPS      Z7, Z22
+	VFMADD231PS  Z6, Z20, Z22
+	VFMADD213PS  Z8, Z20, Z22
+	VFMADD213PS  Z9, Z20, Z22
+	VFMADD213PS  Z10, Z20, Z22
+	VFMADD213PS  Z2, Z20, Z22
+	VFMADD213PS  Z2, Z22, Z20
+	VPSLLD       $0x17, Z21, Z21
+	VMULPS       Z21, Z20, Z20
+	VMULPS       Z18, Z20, Z20
+	VMULPS       Z19, Z20, Z20
+	VCMPPS       $0x03, Z20, Z20, K1
+	VBLENDMPS    Z11, Z20, K1, Z20
+	VMOVUPS      Z20, 128(CX)
+	VMOVUPS      192(AX), Z20
+	VSUBPS       Z17, Z20, Z20
+	VMAXPS       Z20, Z15, Z20
+	VMOVAPS      Z16, Z21
+	VFMADD231PS  Z4, Z20, Z21
+	VSUBPS       Z16, Z21, Z22
+	VFNMADD231PS Z3, Z22, Z20
+	VFNMADD231PS Z5, Z22, Z20
+	VMOVAPS      Z7, Z22
+	VFMADD231PS  Z6, Z20, Z22
+	VFMADD213PS  Z8, Z20, Z22
+	VFMADD213PS  Z9, Z20, Z22
+	VFMADD213PS  Z10, Z20, Z22
+	VFMADD213PS  Z2, Z20, Z22
+	VFMADD213PS  Z2, Z22, Z20
+	VPSLLD       $0x17, Z21, Z21
+	VMULPS       Z21, Z20, Z20
+	VMULPS       Z18, Z20, Z20
+	VMULPS       Z19, Z20, Z20
+	VCMPPS       $0x03, Z20, Z20, K1
+	VBLENDMPS    Z11, Z20, K1, Z20
+	VMOVUPS      Z20, 192(CX)
 	ADDQ         $+256, AX
 	ADDQ         $+256, CX
 	ADDQ         $-64, DX
@@ -18956,28 +19360,28 @@ all_few:
 	JLT  all_part
 
 all_tile:
-	VMOVUPS      (AX), Z21
-	VSUBPS       Z18, Z21, Z21
-	VMAXPS       Z21, Z16, Z21
-	VMOVAPS      Z17, Z22
-	VFMADD231PS  Z5, Z21, Z22
-	VSUBPS       Z17, Z22, Z23
-	VFNMADD231PS Z4, Z23, Z21
-	VFNMADD231PS Z6, Z23, Z21
-	VMOVAPS      Z8, Z23
-	VFMADD231PS  Z7, Z21, Z23
-	VFMADD213PS  Z9, Z21, Z23
-	VFMADD213PS  Z10, Z21, Z23
-	VFMADD213PS  Z11, Z21, Z23
-	VFMADD213PS  Z3, Z21, Z23
-	VFMADD213PS  Z3, Z23, Z21
-	VPSLLD       $0x17, Z22, Z22
-	VMULPS       Z22, Z21, Z21
-	VMULPS       Z19, Z21, Z21
-	VMULPS       Z20, Z21, Z21
-	VCMPPS       $0x03, Z21, Z21, K1
-	VBLENDMPS    Z12, Z21, K1, Z21
-	VMOVUPS      Z21, (CX)
+	VMOVUPS      (AX), Z20
+	VSUBPS       Z17, Z20, Z20
+	VMAXPS       Z20, Z15, Z20
+	VMOVAPS      Z16, Z21
+	VFMADD231PS  Z4, Z20, Z21
+	VSUBPS       Z16, Z21, Z22
+	VFNMADD231PS Z3, Z22, Z20
+	VFNMADD231PS Z5, Z22, Z20
+	VMOVAPS      Z7, Z22
+	VFMADD231PS  Z6, Z20, Z22
+	VFMADD213PS  Z8, Z20, Z22
+	VFMADD213PS  Z9, Z20, Z22
+	VFMADD213PS  Z10, Z20, Z22
+	VFMADD213PS  Z2, Z20, Z22
+	VFMADD213PS  Z2, Z22, Z20
+	VPSLLD       $0x17, Z21, Z21
+	VMULPS       Z21, Z20, Z20
+	VMULPS       Z18, Z20, Z20
+	VMULPS       Z19, Z20, Z20
+	VCMPPS       $0x03, Z20, Z20, K1
+	VBLENDMPS    Z11, Z20, K1, Z20
+	VMOVUPS      Z20, (CX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	ADDQ         $-16, DX
@@ -18990,29 +19394,29 @@ all_part:
 	MOVL         $0x0000ffff, BX
 	BZHIL        DX, BX, BX
 	KMOVW        BX, K1
-	VMOVAPS      Z2, Z21
-	VMOVUPS      (AX), K1, Z21
-	VSUBPS       Z18, Z21, Z18
-	VMAXPS       Z18, Z16, Z16
-	VMOVAPS      Z17, Z18
-	VFMADD231PS  Z5, Z16, Z18
-	VSUBPS       Z17, Z18, Z17
-	VFNMADD231PS Z4, Z17, Z16
-	VFNMADD231PS Z6, Z17, Z16
-	VMOVAPS      Z8, Z17
-	VFMADD231PS  Z7, Z16, Z17
-	VFMADD213PS  Z9, Z16, Z17
-	VFMADD213PS  Z10, Z16, Z17
-	VFMADD213PS  Z11, Z16, Z17
-	VFMADD213PS  Z3, Z16, Z17
-	VFMADD213PS  Z3, Z17, Z16
-	VPSLLD       $0x17, Z18, Z17
-	VMULPS       Z17, Z16, Z16
-	VMULPS       Z19, Z16, Z16
-	VMULPS       Z20, Z16, Z16
-	VCMPPS       $0x03, Z16, Z16, K2
-	VBLENDMPS    Z12, Z16, K2, Z16
-	VMOVUPS      Z16, K1, (CX)
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      (AX), K1, Z20
+	VSUBPS       Z17, Z20, Z17
+	VMAXPS       Z17, Z15, Z15
+	VMOVAPS      Z16, Z17
+	VFMADD231PS  Z4, Z15, Z17
+	VSUBPS       Z16, Z17, Z16
+	VFNMADD231PS Z3, Z16, Z15
+	VFNMADD231PS Z5, Z16, Z15
+	VMOVAPS      Z7, Z16
+	VFMADD231PS  Z6, Z15, Z16
+	VFMADD213PS  Z8, Z15, Z16
+	VFMADD213PS  Z9, Z15, Z16
+	VFMADD213PS  Z10, Z15, Z16
+	VFMADD213PS  Z2, Z15, Z16
+	VFMADD213PS  Z2, Z16, Z15
+	VPSLLD       $0x17, Z17, Z16
+	VMULPS       Z16, Z15, Z15
+	VMULPS       Z18, Z15, Z15
+	VMULPS       Z19, Z15, Z15
+	VCMPPS       $0x03, Z15, Z15, K2
+	VBLENDMPS    Z11, Z15, K2, Z15
+	VMOVUPS      Z15, K1, (CX)
 
 all_done:
 next:
@@ -19030,13 +19434,13 @@ next:
 // func gradRowsAVX2(dst *float32, sums *float32, logits *float32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·gradRowsAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+960(SB), Y0
-	VBROADCASTSS consts<>+2304(SB), Y1
-	VBROADCASTSS consts<>+2208(SB), Y2
-	VBROADCASTSS consts<>+384(SB), Y3
-	VBROADCASTSS consts<>+160(SB), Y4
-	VBROADCASTSS consts<>+96(SB), Y5
-	VBROADCASTSS consts<>+192(SB), Y6
+	VBROADCASTSS consts<>+2304(SB), Y0
+	VBROADCASTSS consts<>+2208(SB), Y1
+	VBROADCASTSS consts<>+384(SB), Y2
+	VBROADCASTSS consts<>+160(SB), Y3
+	VBROADCASTSS consts<>+96(SB), Y4
+	VBROADCASTSS consts<>+192(SB), Y5
+	VBROADCASTSS consts<>+2400(SB), Y6
 
 row:
 	MOVQ         sums+8(FP), AX
@@ -19046,11 +19450,11 @@ row:
 	VBROADCASTSS 128(AX), Y7
 	VCVTDQ2PS    Y7, Y7
 	VSUBPS       consts<>+2368(SB), Y7, Y7
-	VSUBPS       Y7, Y1, Y8
-	VMULPS       Y4, Y7, Y7
+	VSUBPS       Y7, Y0, Y8
+	VMULPS       Y3, Y7, Y7
 	VBROADCASTSS 256(AX), Y9
 	VPAND        consts<>+0(SB), Y9, Y10
-	VCMPPS       $0x11, Y10, Y2, Y11
+	VCMPPS       $0x11, Y10, Y1, Y11
 	VCMPPS       $0x11, consts<>+928(SB), Y10, Y10
 	VPAND        Y11, Y10, Y10
 	VPAND        Y9, Y10, Y9
@@ -19067,17 +19471,17 @@ all_round:
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y5, Y12, Y13
+	VFMADD231PS  Y4, Y12, Y13
 	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y4, Y14, Y12
-	VFNMADD231PS Y6, Y14, Y12
-	VBROADCASTSS consts<>+2400(SB), Y14
-	VFMADD213PS  consts<>+2432(SB), Y12, Y14
+	VFNMADD231PS Y3, Y14, Y12
+	VFNMADD231PS Y5, Y14, Y12
+	VMOVAPS      Y12, Y14
+	VFMADD213PS  consts<>+2432(SB), Y6, Y14
 	VFMADD213PS  consts<>+2464(SB), Y12, Y14
 	VFMADD213PS  consts<>+2496(SB), Y12, Y14
 	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y3, Y12, Y14
-	VFMADD213PS  Y3, Y14, Y12
+	VFMADD213PS  Y2, Y12, Y14
+	VFMADD213PS  Y2, Y14, Y12
 	VPSLLD       $0x17, Y13, Y13
 	VMULPS       Y13, Y12, Y12
 	VMULPS       Y10, Y12, Y12
@@ -19089,17 +19493,17 @@ all_round:
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y5, Y12, Y13
+	VFMADD231PS  Y4, Y12, Y13
 	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y4, Y14, Y12
-	VFNMADD231PS Y6, Y14, Y12
-	VBROADCASTSS consts<>+2400(SB), Y14
-	VFMADD213PS  consts<>+2432(SB), Y12, Y14
+	VFNMADD231PS Y3, Y14, Y12
+	VFNMADD231PS Y5, Y14, Y12
+	VMOVAPS      Y12, Y14
+	VFMADD213PS  consts<>+2432(SB), Y6, Y14
 	VFMADD213PS  consts<>+2464(SB), Y12, Y14
 	VFMADD213PS  consts<>+2496(SB), Y12, Y14
 	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y3, Y12, Y14
-	VFMADD213PS  Y3, Y14, Y12
+	VFMADD213PS  Y2, Y12, Y14
+	VFMADD213PS  Y2, Y14, Y12
 	VPSLLD       $0x17, Y13, Y13
 	VMULPS       Y13, Y12, Y12
 	VMULPS       Y10, Y12, Y12
@@ -19111,17 +19515,17 @@ all_round:
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y5, Y12, Y13
+	VFMADD231PS  Y4, Y12, Y13
 	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y4, Y14, Y12
-	VFNMADD231PS Y6, Y14, Y12
-	VBROADCASTSS consts<>+2400(SB), Y14
-	VFMADD213PS  consts<>+2432(SB), Y12, Y14
+	VFNMADD231PS Y3, Y14, Y12
+	VFNMADD231PS Y5, Y14, Y12
+	VMOVAPS      Y12, Y14
+	VFMADD213PS  consts<>+2432(SB), Y6, Y14
 	VFMADD213PS  consts<>+2464(SB), Y12, Y14
 	VFMADD213PS  consts<>+2496(SB), Y12, Y14
 	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y3, Y12, Y14
-	VFMADD213PS  Y3, Y14, Y12
+	VFMADD213PS  Y2, Y12, Y14
+	VFMADD213PS  Y2, Y14, Y12
 	VPSLLD       $0x17, Y13, Y13
 	VMULPS       Y13, Y12, Y12
 	VMULPS       Y10, Y12, Y12
@@ -19133,17 +19537,17 @@ all_round:
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y5, Y12, Y13
+	VFMADD231PS  Y4, Y12, Y13
 	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y4, Y14, Y12
-	VFNMADD231PS Y6, Y14, Y12
-	VBROADCASTSS consts<>+2400(SB), Y14
-	VFMADD213PS  consts<>+2432(SB), Y12, Y14
+	VFNMADD231PS Y3, Y14, Y12
+	VFNMADD231PS Y5, Y14, Y12
+	VMOVAPS      Y12, Y14
+	VFMADD213PS  consts<>+2432(SB), Y6, Y14
 	VFMADD213PS  consts<>+2464(SB), Y12, Y14
 	VFMADD213PS  consts<>+2496(SB), Y12, Y14
 	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y3, Y12, Y14
-	VFMADD213PS  Y3, Y14, Y12
+	VFMADD213PS  Y2, Y12, Y14
+	VFMADD213PS  Y2, Y14, Y12
 	VPSLLD       $0x17, Y13, Y13
 	VMULPS       Y13, Y12, Y12
 	VMULPS       Y10, Y12, Y12
@@ -19166,17 +19570,17 @@ all_tile:
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y5, Y12, Y13
+	VFMADD231PS  Y4, Y12, Y13
 	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y4, Y14, Y12
-	VFNMADD231PS Y6, Y14, Y12
-	VBROADCASTSS consts<>+2400(SB), Y14
-	VFMADD213PS  consts<>+2432(SB), Y12, Y14
+	VFNMADD231PS Y3, Y14, Y12
+	VFNMADD231PS Y5, Y14, Y12
+	VMOVAPS      Y12, Y14
+	VFMADD213PS  consts<>+2432(SB), Y6, Y14
 	VFMADD213PS  consts<>+2464(SB), Y12, Y14
 	VFMADD213PS  consts<>+2496(SB), Y12, Y14
 	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y3, Y12, Y14
-	VFMADD213PS  Y3, Y14, Y12
+	VFMADD213PS  Y2, Y12, Y14
+	VFMADD213PS  Y2, Y14, Y12
 	VPSLLD       $0x17, Y13, Y13
 	VMULPS       Y13, Y12, Y12
 	VMULPS       Y10, Y12, Y12
@@ -19188,17 +19592,17 @@ all_tile:
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y5, Y12, Y13
+	VFMADD231PS  Y4, Y12, Y13
 	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y4, Y14, Y12
-	VFNMADD231PS Y6, Y14, Y12
-	VBROADCASTSS consts<>+2400(SB), Y14
-	VFMADD213PS  consts<>+2432(SB), Y12, Y14
+	VFNMADD231PS Y3, Y14, Y12
+	VFNMADD231PS Y5, Y14, Y12
+	VMOVAPS      Y12, Y14
+	VFMADD213PS  consts<>+2432(SB), Y6, Y14
 	VFMADD213PS  consts<>+2464(SB), Y12, Y14
 	VFMADD213PS  consts<>+2496(SB), Y12, Y14
 	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y3, Y12, Y14
-	VFMADD213PS  Y3, Y14, Y12
+	VFMADD213PS  Y2, Y12, Y14
+	VFMADD213PS  Y2, Y14, Y12
 	VPSLLD       $0x17, Y13, Y13
 	VMULPS       Y13, Y12, Y12
 	VMULPS       Y10, Y12, Y12
@@ -19223,7 +19627,8 @@ all_part:
 	LEAQ         lane_mask<>+32(SB), BX
 	VMOVUPS      (BX)(SI*4), Y12
 	VMASKMOVPS   (AX), Y12, Y13
-	VBLENDVPS    Y12, Y13, Y0, Y12
+	VPXOR        Y14, Y14, Y14
+	VBLENDVPS    Y12, Y13, Y14, Y12
 	MOVQ         $0x00000000, SI
 	MOVQ         DX, BX
 	SUBQ         $+8, BX
@@ -19236,21 +19641,22 @@ all_part:
 	LEAQ         lane_mask<>+32(SB), SI
 	VMOVUPS      (SI)(DI*4), Y13
 	VMASKMOVPS   32(AX), Y13, Y14
-	VBLENDVPS    Y13, Y14, Y0, Y13
+	VPXOR        Y15, Y15, Y15
+	VBLENDVPS    Y13, Y14, Y15, Y13
 	VSUBPS       Y9, Y12, Y12
 	VMAXPS       Y12, Y7, Y12
 	VMOVAPS      Y8, Y14
-	VFMADD231PS  Y5, Y12, Y14
+	VFMADD231PS  Y4, Y12, Y14
 	VSUBPS       Y8, Y14, Y15
-	VFNMADD231PS Y4, Y15, Y12
-	VFNMADD231PS Y6, Y15, Y12
-	VBROADCASTSS consts<>+2400(SB), Y15
-	VFMADD213PS  consts<>+2432(SB), Y12, Y15
+	VFNMADD231PS Y3, Y15, Y12
+	VFNMADD231PS Y5, Y15, Y12
+	VMOVAPS      Y12, Y15
+	VFMADD213PS  consts<>+2432(SB), Y6, Y15
 	VFMADD213PS  consts<>+2464(SB), Y12, Y15
 	VFMADD213PS  consts<>+2496(SB), Y12, Y15
 	VFMADD213PS  consts<>+2528(SB), Y12, Y15
-	VFMADD213PS  Y3, Y12, Y15
-	VFMADD213PS  Y3, Y15, Y12
+	VFMADD213PS  Y2, Y12, Y15
+	VFMADD213PS  Y2, Y15, Y12
 	VPSLLD       $0x17, Y14, Y14
 	VMULPS       Y14, Y12, Y12
 	VMULPS       Y10, Y12, Y12
@@ -19286,17 +19692,17 @@ partdone1:
 	VSUBPS       Y9, Y13, Y9
 	VMAXPS       Y9, Y7, Y7
 	VMOVAPS      Y8, Y9
-	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y7, Y9
 	VSUBPS       Y8, Y9, Y8
-	VFNMADD231PS Y4, Y8, Y7
-	VFNMADD231PS Y6, Y8, Y7
-	VBROADCASTSS consts<>+2400(SB), Y8
-	VFMADD213PS  consts<>+2432(SB), Y7, Y8
+	VFNMADD231PS Y3, Y8, Y7
+	VFNMADD231PS Y5, Y8, Y7
+	VMOVAPS      Y7, Y8
+	VFMADD213PS  consts<>+2432(SB), Y6, Y8
 	VFMADD213PS  consts<>+2464(SB), Y7, Y8
 	VFMADD213PS  consts<>+2496(SB), Y7, Y8
 	VFMADD213PS  consts<>+2528(SB), Y7, Y8
-	VFMADD213PS  Y3, Y7, Y8
-	VFMADD213PS  Y3, Y8, Y7
+	VFMADD213PS  Y2, Y7, Y8
+	VFMADD213PS  Y2, Y8, Y7
 	VPSLLD       $0x17, Y9, Y8
 	VMULPS       Y8, Y7, Y7
 	VMULPS       Y10, Y7, Y7
@@ -19347,40 +19753,39 @@ next:
 TEXT ·rowFirstAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+0(SB), Z0
 	VBROADCASTSS consts<>+640(SB), Z1
-	VBROADCASTSS consts<>+960(SB), Z2
-	VBROADCASTSS consts<>+608(SB), Z3
-	VBROADCASTSS consts<>+2720(SB), Z4
+	VBROADCASTSS consts<>+608(SB), Z2
+	VBROADCASTSS consts<>+2720(SB), Z3
 
 row:
-	VMOVAPS Z1, Z7
-	VMOVUPS lane_numbers<>+0(SB), Z8
-	VMOVAPS Z2, Z6
+	VMOVAPS Z1, Z6
+	VMOVUPS lane_numbers<>+0(SB), Z7
+	VPXORD  Z5, Z5, Z5
 	MOVQ    classes+32(FP), AX
 	MOVQ    logits+8(FP), CX
 	CMPQ    AX, $+64
 	JLT     all_few
 
 all_round:
-	VMOVUPS   (CX), Z5
-	VCMPPS    $0x11, Z5, Z7, K1
-	VBLENDMPS Z8, Z6, K1, Z6
-	VBLENDMPS Z5, Z7, K1, Z7
-	VPADDD    Z4, Z8, Z8
-	VMOVUPS   64(CX), Z5
-	VCMPPS    $0x11, Z5, Z7, K1
-	VBLENDMPS Z8, Z6, K1, Z6
-	VBLENDMPS Z5, Z7, K1, Z7
-	VPADDD    Z4, Z8, Z8
-	VMOVUPS   128(CX), Z5
-	VCMPPS    $0x11, Z5, Z7, K1
-	VBLENDMPS Z8, Z6, K1, Z6
-	VBLENDMPS Z5, Z7, K1, Z7
-	VPADDD    Z4, Z8, Z8
-	VMOVUPS   192(CX), Z5
-	VCMPPS    $0x11, Z5, Z7, K1
-	VBLENDMPS Z8, Z6, K1, Z6
-	VBLENDMPS Z5, Z7, K1, Z7
-	VPADDD    Z4, Z8, Z8
+	VMOVUPS   (CX), Z4
+	VCMPPS    $0x11, Z4, Z6, K1
+	VBLENDMPS Z7, Z5, K1, Z5
+	VBLENDMPS Z4, Z6, K1, Z6
+	VPADDD    Z3, Z7, Z7
+	VMOVUPS   64(CX), Z4
+	VCMPPS    $0x11, Z4, Z6, K1
+	VBLENDMPS Z7, Z5, K1, Z5
+	VBLENDMPS Z4, Z6, K1, Z6
+	VPADDD    Z3, Z7, Z7
+	VMOVUPS   128(CX), Z4
+	VCMPPS    $0x11, Z4, Z6, K1
+	VBLENDMPS Z7, Z5, K1, Z5
+	VBLENDMPS Z4, Z6, K1, Z6
+	VPADDD    Z3, Z7, Z7
+	VMOVUPS   192(CX), Z4
+	VCMPPS    $0x11, Z4, Z6, K1
+	VBLENDMPS Z7, Z5, K1, Z5
+	VBLENDMPS Z4, Z6, K1, Z6
+	VPADDD    Z3, Z7, Z7
 	ADDQ      $+256, CX
 	ADDQ      $-64, AX
 	CMPQ      AX, $+64
@@ -19391,11 +19796,11 @@ all_few:
 	JLT  all_part
 
 all_tile:
-	VMOVUPS   (CX), Z5
-	VCMPPS    $0x11, Z5, Z7, K1
-	VBLENDMPS Z8, Z6, K1, Z6
-	VBLENDMPS Z5, Z7, K1, Z7
-	VPADDD    Z4, Z8, Z8
+	VMOVUPS   (CX), Z4
+	VCMPPS    $0x11, Z4, Z6, K1
+	VBLENDMPS Z7, Z5, K1, Z5
+	VBLENDMPS Z4, Z6, K1, Z6
+	VPADDD    Z3, Z7, Z7
 	ADDQ      $+64, CX
 	ADDQ      $-16, AX
 	CMPQ      AX, $+16
@@ -19407,38 +19812,38 @@ all_part:
 	MOVL      $0x0000ffff, DX
 	BZHIL     AX, DX, DX
 	KMOVW     DX, K1
-	VMOVAPS   Z3, Z5
-	VMOVUPS   (CX), K1, Z5
-	VCMPPS    $0x11, Z5, Z7, K1
-	VBLENDMPS Z8, Z6, K1, Z6
-	VBLENDMPS Z5, Z7, K1, Z7
-	VPADDD    Z4, Z8, Z8
+	VMOVAPS   Z2, Z4
+	VMOVUPS   (CX), K1, Z4
+	VCMPPS    $0x11, Z4, Z6, K1
+	VBLENDMPS Z7, Z5, K1, Z5
+	VBLENDMPS Z4, Z6, K1, Z6
+	VPADDD    Z3, Z7, Z7
 
 all_done:
 	// the largest of all lanes, the first of its places
-	VSHUFF64X2 $0x4e, Z7, Z7, Z5
-	VMAXPS     Z5, Z7, Z5
-	VSHUFF64X2 $0xb1, Z5, Z5, Z8
-	VMAXPS     Z8, Z5, Z5
-	VPERMILPS  $0x4e, Z5, Z8
-	VMAXPS     Z8, Z5, Z5
-	VPERMILPS  $0xb1, Z5, Z8
-	VMAXPS     Z8, Z5, Z5
-	VCMPPS     $0x00, Z5, Z7, K1
-	VBLENDMPS  Z6, Z0, K1, Z6
-	VPMINSD    Z0, Z6, Z6
+	VSHUFF64X2 $0x4e, Z6, Z6, Z4
+	VMAXPS     Z4, Z6, Z4
+	VSHUFF64X2 $0xb1, Z4, Z4, Z7
+	VMAXPS     Z7, Z4, Z4
+	VPERMILPS  $0x4e, Z4, Z7
+	VMAXPS     Z7, Z4, Z4
+	VPERMILPS  $0xb1, Z4, Z7
+	VMAXPS     Z7, Z4, Z4
+	VCMPPS     $0x00, Z4, Z6, K1
+	VBLENDMPS  Z5, Z0, K1, Z5
+	VPMINSD    Z0, Z5, Z5
 	MOVQ       sums+0(FP), AX
-	VMOVSS     X5, (AX)
+	VMOVSS     X4, (AX)
 	MOVQ       labels+16(FP), AX
-	VSHUFF64X2 $0x4e, Z6, Z6, Z5
-	VPMINSD    Z5, Z6, Z5
-	VSHUFF64X2 $0xb1, Z5, Z5, Z6
-	VPMINSD    Z6, Z5, Z5
-	VPERMILPS  $0x4e, Z5, Z6
-	VPMINSD    Z6, Z5, Z5
-	VPERMILPS  $0xb1, Z5, Z6
-	VPMINSD    Z6, Z5, Z5
-	VMOVSS     X5, (AX)
+	VSHUFF64X2 $0x4e, Z5, Z5, Z4
+	VPMINSD    Z4, Z5, Z4
+	VSHUFF64X2 $0xb1, Z4, Z4, Z5
+	VPMINSD    Z5, Z4, Z4
+	VPERMILPS  $0x4e, Z4, Z5
+	VPMINSD    Z5, Z4, Z4
+	VPERMILPS  $0xb1, Z4, Z5
+	VPMINSD    Z5, Z4, Z4
+	VMOVSS     X4, (AX)
 	ADDQ       $+4, sums+0(FP)
 	ADDQ       $+4, labels+16(FP)
 	MOVQ       classes+32(FP), AX
@@ -19455,43 +19860,42 @@ all_done:
 TEXT ·rowFirstAVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+0(SB), Y0
 	VBROADCASTSS consts<>+640(SB), Y1
-	VBROADCASTSS consts<>+960(SB), Y2
-	VBROADCASTSS consts<>+608(SB), Y3
-	VBROADCASTSS consts<>+2720(SB), Y4
+	VBROADCASTSS consts<>+608(SB), Y2
+	VBROADCASTSS consts<>+2720(SB), Y3
 
 row:
-	VMOVAPS Y1, Y8
-	VMOVUPS lane_numbers<>+0(SB), Y9
-	VMOVAPS Y2, Y7
-	VMOVAPS Y1, Y11
-	VMOVUPS lane_numbers<>+32(SB), Y12
-	VMOVAPS Y2, Y10
+	VMOVAPS Y1, Y7
+	VMOVUPS lane_numbers<>+0(SB), Y8
+	VPXOR   Y6, Y6, Y6
+	VMOVAPS Y1, Y10
+	VMOVUPS lane_numbers<>+32(SB), Y11
+	VPXOR   Y9, Y9, Y9
 	MOVQ    classes+32(FP), AX
 	MOVQ    logits+8(FP), CX
 	CMPQ    AX, $+32
 	JLT     all_few
 
 all_round:
-	VMOVUPS   (CX), Y5
-	VCMPPS    $0x11, Y5, Y8, Y6
-	VBLENDVPS Y6, Y9, Y7, Y7
-	VBLENDVPS Y6, Y5, Y8, Y8
-	VPADDD    Y4, Y9, Y9
-	VMOVUPS   32(CX), Y5
-	VCMPPS    $0x11, Y5, Y11, Y6
-	VBLENDVPS Y6, Y12, Y10, Y10
-	VBLENDVPS Y6, Y5, Y11, Y11
-	VPADDD    Y4, Y12, Y12
-	VMOVUPS   64(CX), Y5
-	VCMPPS    $0x11, Y5, Y8, Y6
-	VBLENDVPS Y6, Y9, Y7, Y7
-	VBLENDVPS Y6, Y5, Y8, Y8
-	VPADDD    Y4, Y9, Y9
-	VMOVUPS   96(CX), Y5
-	VCMPPS    $0x11, Y5, Y11, Y6
-	VBLENDVPS Y6, Y12, Y10, Y10
-	VBLENDVPS Y6, Y5, Y11, Y11
-	VPADDD    Y4, Y12, Y12
+	VMOVUPS   (CX), Y4
+	VCMPPS    $0x11, Y4, Y7, Y5
+	VBLENDVPS Y5, Y8, Y6, Y6
+	VBLENDVPS Y5, Y4, Y7, Y7
+	VPADDD    Y3, Y8, Y8
+	VMOVUPS   32(CX), Y4
+	VCMPPS    $0x11, Y4, Y10, Y5
+	VBLENDVPS Y5, Y11, Y9, Y9
+	VBLENDVPS Y5, Y4, Y10, Y10
+	VPADDD    Y3, Y11, Y11
+	VMOVUPS   64(CX), Y4
+	VCMPPS    $0x11, Y4, Y7, Y5
+	VBLENDVPS Y5, Y8, Y6, Y6
+	VBLENDVPS Y5, Y4, Y7, Y7
+	VPADDD    Y3, Y8, Y8
+	VMOVUPS   96(CX), Y4
+	VCMPPS    $0x11, Y4, Y10, Y5
+	VBLENDVPS Y5, Y11, Y9, Y9
+	VBLENDVPS Y5, Y4, Y10, Y10
+	VPADDD    Y3, Y11, Y11
 	ADDQ      $+128, CX
 	ADDQ      $-32, AX
 	CMPQ      AX, $+32
@@ -19502,16 +19906,16 @@ all_few:
 	JLT  all_part
 
 all_tile:
-	VMOVUPS   (CX), Y5
-	VCMPPS    $0x11, Y5, Y8, Y6
-	VBLENDVPS Y6, Y9, Y7, Y7
-	VBLENDVPS Y6, Y5, Y8, Y8
-	VPADDD    Y4, Y9, Y9
-	VMOVUPS   32(CX), Y5
-	VCMPPS    $0x11, Y5, Y11, Y6
-	VBLENDVPS Y6, Y12, Y10, Y10
-	VBLENDVPS Y6, Y5, Y11, Y11
-	VPADDD    Y4, Y12, Y12
+	VMOVUPS   (CX), Y4
+	VCMPPS    $0x11, Y4, Y7, Y5
+	VBLENDVPS Y5, Y8, Y6, Y6
+	VBLENDVPS Y5, Y4, Y7, Y7
+	VPADDD    Y3, Y8, Y8
+	VMOVUPS   32(CX), Y4
+	VCMPPS    $0x11, Y4, Y10, Y5
+	VBLENDVPS Y5, Y11, Y9, Y9
+	VBLENDVPS Y5, Y4, Y10, Y10
+	VPADDD    Y3, Y11, Y11
 	ADDQ      $+64, CX
 	ADDQ      $-16, AX
 	CMPQ      AX, $+16
@@ -19526,9 +19930,9 @@ all_part:
 	CMOVQGT    DX, BX
 	NEGQ       BX
 	LEAQ       lane_mask<>+32(SB), DX
-	VMOVUPS    (DX)(BX*4), Y5
-	VMASKMOVPS (CX), Y5, Y6
-	VBLENDVPS  Y5, Y6, Y3, Y5
+	VMOVUPS    (DX)(BX*4), Y4
+	VMASKMOVPS (CX), Y4, Y5
+	VBLENDVPS  Y4, Y5, Y2, Y4
 	MOVQ       $0x00000000, DX
 	MOVQ       AX, AX
 	SUBQ       $+8, AX
@@ -19539,43 +19943,43 @@ all_part:
 	CMOVQGT    DX, AX
 	NEGQ       AX
 	LEAQ       lane_mask<>+32(SB), DX
-	VMOVUPS    (DX)(AX*4), Y6
-	VMASKMOVPS 32(CX), Y6, Y13
-	VBLENDVPS  Y6, Y13, Y3, Y6
-	VCMPPS     $0x11, Y5, Y8, Y13
-	VBLENDVPS  Y13, Y9, Y7, Y7
-	VBLENDVPS  Y13, Y5, Y8, Y8
-	VPADDD     Y4, Y9, Y9
-	VCMPPS     $0x11, Y6, Y11, Y5
-	VBLENDVPS  Y5, Y12, Y10, Y10
-	VBLENDVPS  Y5, Y6, Y11, Y11
-	VPADDD     Y4, Y12, Y12
+	VMOVUPS    (DX)(AX*4), Y5
+	VMASKMOVPS 32(CX), Y5, Y12
+	VBLENDVPS  Y5, Y12, Y2, Y5
+	VCMPPS     $0x11, Y4, Y7, Y12
+	VBLENDVPS  Y12, Y8, Y6, Y6
+	VBLENDVPS  Y12, Y4, Y7, Y7
+	VPADDD     Y3, Y8, Y8
+	VCMPPS     $0x11, Y5, Y10, Y4
+	VBLENDVPS  Y4, Y11, Y9, Y9
+	VBLENDVPS  Y4, Y5, Y10, Y10
+	VPADDD     Y3, Y11, Y11
 
 all_done:
 	// the largest of all lanes, the first of its places
-	VMAXPS     Y8, Y11, Y5
-	VPERM2F128 $0x01, Y5, Y5, Y6
-	VMAXPS     Y6, Y5, Y5
-	VPERMILPS  $0x4e, Y5, Y6
-	VMAXPS     Y6, Y5, Y5
-	VPERMILPS  $0xb1, Y5, Y6
-	VMAXPS     Y6, Y5, Y5
-	VCMPPS     $0x00, Y5, Y8, Y6
-	VBLENDVPS  Y6, Y7, Y0, Y6
-	VPMINSD    Y0, Y6, Y6
-	VCMPPS     $0x00, Y5, Y11, Y7
-	VBLENDVPS  Y7, Y10, Y0, Y7
-	VPMINSD    Y6, Y7, Y6
-	MOVQ       sums+0(FP), AX
-	VMOVSS     X5, (AX)
-	MOVQ       labels+16(FP), AX
-	VPERM2F128 $0x01, Y6, Y6, Y5
+	VMAXPS     Y7, Y10, Y4
+	VPERM2F128 $0x01, Y4, Y4, Y5
+	VMAXPS     Y5, Y4, Y4
+	VPERMILPS  $0x4e, Y4, Y5
+	VMAXPS     Y5, Y4, Y4
+	VPERMILPS  $0xb1, Y4, Y5
+	VMAXPS     Y5, Y4, Y4
+	VCMPPS     $0x00, Y4, Y7, Y5
+	VBLENDVPS  Y5, Y6, Y0, Y5
+	VPMINSD    Y0, Y5, Y5
+	VCMPPS     $0x00, Y4, Y10, Y6
+	VBLENDVPS  Y6, Y9, Y0, Y6
 	VPMINSD    Y5, Y6, Y5
-	VPERMILPS  $0x4e, Y5, Y6
-	VPMINSD    Y6, Y5, Y5
-	VPERMILPS  $0xb1, Y5, Y6
-	VPMINSD    Y6, Y5, Y5
-	VMOVSS     X5, (AX)
+	MOVQ       sums+0(FP), AX
+	VMOVSS     X4, (AX)
+	MOVQ       labels+16(FP), AX
+	VPERM2F128 $0x01, Y5, Y5, Y4
+	VPMINSD    Y4, Y5, Y4
+	VPERMILPS  $0x4e, Y4, Y5
+	VPMINSD    Y5, Y4, Y4
+	VPERMILPS  $0xb1, Y4, Y5
+	VPMINSD    Y5, Y4, Y4
+	VMOVSS     X4, (AX)
 	ADDQ       $+4, sums+0(FP)
 	ADDQ       $+4, labels+16(FP)
 	MOVQ       classes+32(FP), AX
@@ -19590,14 +19994,13 @@ all_done:
 // func logSoftmaxRowsAVX512(dst *float32, sums *float32, logits *float32, rows int, classes int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·logSoftmaxRowsAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+960(SB), Z0
-	VBROADCASTSS consts<>+608(SB), Z1
+	VBROADCASTSS consts<>+608(SB), Z0
 
 row:
 	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 256(AX), Z2
+	VBROADCASTSS 256(AX), Z1
 	MOVQ         sums+8(FP), AX
-	VBROADCASTSS (AX), Z3
+	VBROADCASTSS (AX), Z2
 	MOVQ         dst+0(FP), AX
 	MOVQ         classes+32(FP), CX
 	MOVQ         logits+16(FP), DX
@@ -19605,30 +20008,30 @@ row:
 	JLT          all_few
 
 all_round:
-	VMOVUPS   (DX), Z4
-	VSUBPS    Z2, Z4, Z4
-	VSUBPS    Z3, Z4, Z4
-	VCMPPS    $0x03, Z4, Z4, K1
-	VBLENDMPS Z1, Z4, K1, Z4
-	VMOVUPS   Z4, (AX)
-	VMOVUPS   64(DX), Z4
-	VSUBPS    Z2, Z4, Z4
-	VSUBPS    Z3, Z4, Z4
-	VCMPPS    $0x03, Z4, Z4, K1
-	VBLENDMPS Z1, Z4, K1, Z4
-	VMOVUPS   Z4, 64(AX)
-	VMOVUPS   128(DX), Z4
-	VSUBPS    Z2, Z4, Z4
-	VSUBPS    Z3, Z4, Z4
-	VCMPPS    $0x03, Z4, Z4, K1
-	VBLENDMPS Z1, Z4, K1, Z4
-	VMOVUPS   Z4, 128(AX)
-	VMOVUPS   192(DX), Z4
-	VSUBPS    Z2, Z4, Z4
-	VSUBPS    Z3, Z4, Z4
-	VCMPPS    $0x03, Z4, Z4, K1
-	VBLENDMPS Z1, Z4, K1, Z4
-	VMOVUPS   Z4, 192(AX)
+	VMOVUPS   (DX), Z3
+	VSUBPS    Z1, Z3, Z3
+	VSUBPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, (AX)
+	VMOVUPS   64(DX), Z3
+	VSUBPS    Z1, Z3, Z3
+	VSUBPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, 64(AX)
+	VMOVUPS   128(DX), Z3
+	VSUBPS    Z1, Z3, Z3
+	VSUBPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, 128(AX)
+	VMOVUPS   192(DX), Z3
+	VSUBPS    Z1, Z3, Z3
+	VSUBPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, 192(AX)
 	ADDQ      $+256, DX
 	ADDQ      $+256, AX
 	ADDQ      $-64, CX
@@ -19640,12 +20043,12 @@ all_few:
 	JLT  all_part
 
 all_tile:
-	VMOVUPS   (DX), Z4
-	VSUBPS    Z2, Z4, Z4
-	VSUBPS    Z3, Z4, Z4
-	VCMPPS    $0x03, Z4, Z4, K1
-	VBLENDMPS Z1, Z4, K1, Z4
-	VMOVUPS   Z4, (AX)
+	VMOVUPS   (DX), Z3
+	VSUBPS    Z1, Z3, Z3
+	VSUBPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, (AX)
 	ADDQ      $+64, DX
 	ADDQ      $+64, AX
 	ADDQ      $-16, CX
@@ -19658,13 +20061,13 @@ all_part:
 	MOVL      $0x0000ffff, BX
 	BZHIL     CX, BX, BX
 	KMOVW     BX, K1
-	VMOVAPS   Z0, Z4
-	VMOVUPS   (DX), K1, Z4
-	VSUBPS    Z2, Z4, Z2
-	VSUBPS    Z3, Z2, Z2
-	VCMPPS    $0x03, Z2, Z2, K2
-	VBLENDMPS Z1, Z2, K2, Z2
-	VMOVUPS   Z2, K1, (AX)
+	VPXORD    Z3, Z3, Z3
+	VMOVUPS   (DX), K1, Z3
+	VSUBPS    Z1, Z3, Z1
+	VSUBPS    Z2, Z1, Z1
+	VCMPPS    $0x03, Z1, Z1, K2
+	VBLENDMPS Z0, Z1, K2, Z1
+	VMOVUPS   Z1, K1, (AX)
 
 all_done:
 	ADDQ $+4, sums+8(FP)
@@ -19679,16 +20082,15 @@ all_done:
 	RET
 
 // func logSoftmaxRowsAVX2(dst *float32, sums *float32, logits *float32, rows int, classes int)
-// Requires: AVX, CMOV
+// Requires: AVX, AVX2, CMOV
 TEXT ·logSoftmaxRowsAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+960(SB), Y0
-	VBROADCASTSS consts<>+608(SB), Y1
+	VBROADCASTSS consts<>+608(SB), Y0
 
 row:
 	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 256(AX), Y2
+	VBROADCASTSS 256(AX), Y1
 	MOVQ         sums+8(FP), AX
-	VBROADCASTSS (AX), Y3
+	VBROADCASTSS (AX), Y2
 	MOVQ         dst+0(FP), AX
 	MOVQ         classes+32(FP), CX
 	MOVQ         logits+16(FP), DX
@@ -19696,30 +20098,30 @@ row:
 	JLT          all_few
 
 all_round:
-	VMOVUPS   (DX), Y4
-	VSUBPS    Y2, Y4, Y4
-	VSUBPS    Y3, Y4, Y4
-	VCMPPS    $0x03, Y4, Y4, Y5
-	VBLENDVPS Y5, Y1, Y4, Y4
-	VMOVUPS   Y4, (AX)
-	VMOVUPS   32(DX), Y4
-	VSUBPS    Y2, Y4, Y4
-	VSUBPS    Y3, Y4, Y4
-	VCMPPS    $0x03, Y4, Y4, Y5
-	VBLENDVPS Y5, Y1, Y4, Y4
-	VMOVUPS   Y4, 32(AX)
-	VMOVUPS   64(DX), Y4
-	VSUBPS    Y2, Y4, Y4
-	VSUBPS    Y3, Y4, Y4
-	VCMPPS    $0x03, Y4, Y4, Y5
-	VBLENDVPS Y5, Y1, Y4, Y4
-	VMOVUPS   Y4, 64(AX)
-	VMOVUPS   96(DX), Y4
-	VSUBPS    Y2, Y4, Y4
-	VSUBPS    Y3, Y4, Y4
-	VCMPPS    $0x03, Y4, Y4, Y5
-	VBLENDVPS Y5, Y1, Y4, Y4
-	VMOVUPS   Y4, 96(AX)
+	VMOVUPS   (DX), Y3
+	VSUBPS    Y1, Y3, Y3
+	VSUBPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, (AX)
+	VMOVUPS   32(DX), Y3
+	VSUBPS    Y1, Y3, Y3
+	VSUBPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, 32(AX)
+	VMOVUPS   64(DX), Y3
+	VSUBPS    Y1, Y3, Y3
+	VSUBPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, 64(AX)
+	VMOVUPS   96(DX), Y3
+	VSUBPS    Y1, Y3, Y3
+	VSUBPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, 96(AX)
 	ADDQ      $+128, DX
 	ADDQ      $+128, AX
 	ADDQ      $-32, CX
@@ -19731,18 +20133,18 @@ all_few:
 	JLT  all_part
 
 all_tile:
-	VMOVUPS   (DX), Y4
-	VSUBPS    Y2, Y4, Y4
-	VSUBPS    Y3, Y4, Y4
-	VCMPPS    $0x03, Y4, Y4, Y5
-	VBLENDVPS Y5, Y1, Y4, Y4
-	VMOVUPS   Y4, (AX)
-	VMOVUPS   32(DX), Y4
-	VSUBPS    Y2, Y4, Y4
-	VSUBPS    Y3, Y4, Y4
-	VCMPPS    $0x03, Y4, Y4, Y5
-	VBLENDVPS Y5, Y1, Y4, Y4
-	VMOVUPS   Y4, 32(AX)
+	VMOVUPS   (DX), Y3
+	VSUBPS    Y1, Y3, Y3
+	VSUBPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, (AX)
+	VMOVUPS   32(DX), Y3
+	VSUBPS    Y1, Y3, Y3
+	VSUBPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, 32(AX)
 	ADDQ      $+64, DX
 	ADDQ      $+64, AX
 	ADDQ      $-16, CX
@@ -19758,9 +20160,10 @@ all_part:
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y4
-	VMASKMOVPS (DX), Y4, Y5
-	VBLENDVPS  Y4, Y5, Y0, Y4
+	VMOVUPS    (BX)(SI*4), Y3
+	VMASKMOVPS (DX), Y3, Y4
+	VPXOR      Y5, Y5, Y5
+	VBLENDVPS  Y3, Y4, Y5, Y3
 	MOVQ       $0x00000000, SI
 	MOVQ       CX, BX
 	SUBQ       $+8, BX
@@ -19771,67 +20174,68 @@ all_part:
 	CMOVQGT    SI, DI
 	NEGQ       DI
 	LEAQ       lane_mask<>+32(SB), SI
-	VMOVUPS    (SI)(DI*4), Y5
-	VMASKMOVPS 32(DX), Y5, Y6
-	VBLENDVPS  Y5, Y6, Y0, Y5
-	VSUBPS     Y2, Y4, Y4
-	VSUBPS     Y3, Y4, Y4
-	VCMPPS     $0x03, Y4, Y4, Y6
-	VBLENDVPS  Y6, Y1, Y4, Y4
+	VMOVUPS    (SI)(DI*4), Y4
+	VMASKMOVPS 32(DX), Y4, Y5
+	VPXOR      Y6, Y6, Y6
+	VBLENDVPS  Y4, Y5, Y6, Y4
+	VSUBPS     Y1, Y3, Y3
+	VSUBPS     Y2, Y3, Y3
+	VCMPPS     $0x03, Y3, Y3, Y5
+	VBLENDVPS  Y5, Y0, Y3, Y3
 	CMPQ       CX, $+8
 	JLT        partless1
-	VMOVUPS    Y4, (AX)
+	VMOVUPS    Y3, (AX)
 	JMP        partdone1
 
 partless1:
 	MOVQ         AX, DX
 	TESTQ        $0x00000004, CX
 	JEQ          partfour1
-	VMOVUPS      X4, (DX)
+	VMOVUPS      X3, (DX)
 	ADDQ         $+16, DX
-	VEXTRACTF128 $0x01, Y4, X4
+	VEXTRACTF128 $0x01, Y3, X3
 
 partfour1:
 	TESTQ   $0x00000002, CX
 	JEQ     parttwo1
-	VMOVLPS X4, (DX)
+	VMOVLPS X3, (DX)
 	ADDQ    $+8, DX
-	VPSRLDQ $0x08, X4, X4
+	VPSRLDQ $0x08, X3, X3
 
 parttwo1:
 	TESTQ  $0x00000001, CX
 	JEQ    partdone1
-	VMOVSS X4, (DX)
+	VMOVSS X3, (DX)
 
 partdone1:
-	VSUBPS    Y2, Y5, Y2
-	VSUBPS    Y3, Y2, Y2
-	VCMPPS    $0x03, Y2, Y2, Y3
-	VBLENDVPS Y3, Y1, Y2, Y2
+	VSUBPS    Y1, Y4, Y1
+	VSUBPS    Y2, Y1, Y1
+	VCMPPS    $0x03, Y1, Y1, Y2
+	VBLENDVPS Y2, Y0, Y1, Y1
 	CMPQ      BX, $+8
 	JLT       partless2
-	VMOVUPS   Y2, 32(AX)
+	VMOVUPS   Y1, 32(AX)
 	JMP       partdone2
 
 partless2:
 	MOVQ         AX, AX
 	TESTQ        $0x00000004, BX
 	JEQ          partfour2
-	VMOVUPS      X2, 32(AX)
+	VMOVUPS      X1, 32(AX)
 	ADDQ         $+16, AX
-	VEXTRACTF128 $0x01, Y2, X2
+	VEXTRACTF128 $0x01, Y1, X1
 
 partfour2:
 	TESTQ   $0x00000002, BX
 	JEQ     parttwo2
-	VMOVLPS X2, 32(AX)
+	VMOVLPS X1, 32(AX)
 	ADDQ    $+8, AX
-	VPSRLDQ $0x08, X2, X2
+	VPSRLDQ $0x08, X1, X1
 
 parttwo2:
 	TESTQ  $0x00000001, BX
 	JEQ    partdone2
-	VMOVSS X2, 32(AX)
+	VMOVSS X1, 32(AX)
 
 partdone2:
 all_done:

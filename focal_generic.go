@@ -33,6 +33,10 @@ func fma32(x, y, z float32) float32 {
 	return float32(s)
 }
 
+// border is negative if s may lie on the border between two float32 values. If not, float32(s) is fma32 where s is the
+// float64 sum in it. So a chain of FMAs needs one branch: it is computed in float64, and exactly if a border was met.
+func border(s float64) int64 { return int64(math.Float64bits(s)&(1<<28-1)) - 1 }
+
 // horner is c[0] + x (c[1] + x (c[2] + ...)), each step fused. The loop has fma32's fast path inside: a call per step
 // would double the time of exp.
 func horner(x float32, c []float32) float32 {
@@ -66,14 +70,44 @@ func canonical(x float32) float32 {
 // The power of two is applied in equal halves, one inside T_j: so the product T_j (1 + p) and the other half are normal, and
 // a subnormal result is rounded once.
 func exp1(x float32) float32 {
+	if x > expLow && x < expHigh {
+		return expCore(x)
+	}
 	if x != x {
 		return nan32
 	}
-	return expCore(min(max(x, coef.ExpMin), coef.ExpMax))
+	return expExact(min(max(x, coef.ExpMin), coef.ExpMax))
 }
 
-// expCore is e^c for -104 <= c <= 89, or NaN.
+// Between expLow and expHigh the result of exp is neither subnormal nor infinite.
+const expLow, expHigh = -87, 88
+
+// expCore is e^c for -104 <= c <= 89, or NaN: expExact with the FMAs in float64, and with the power of two applied before the
+// last rounding.
 func expCore(c float32) float32 {
+	if !(c > expLow && c < expHigh) {
+		return expExact(c)
+	}
+	const magic = 0x1.8p50
+	x := float64(c)
+	n := x*coef.Log2E + magic
+	i := math.Float64bits(n)
+	n -= magic
+	r := float64(float32((x - n*coef.Ln2Hi) - n*coef.Ln2Lo))
+	scale := math.Float64frombits(math.Float64bits(float64(coef.ExpT[i&3])) + i>>2<<52)
+	p3 := float64(coef.ExpPoly[4])*r + float64(coef.ExpPoly[3])
+	p2 := float64(float32(p3))*r + float64(coef.ExpPoly[2])
+	p1 := float64(float32(p2))*r + float64(coef.ExpPoly[1])
+	p0 := float64(float32(p1))*r + float64(coef.ExpPoly[0])
+	e := float64(float32(p0))*scale + scale
+	if border(p3)|border(p2)|border(p1)|border(p0)|border(e) < 0 {
+		return expExact(c)
+	}
+	return float32(e)
+}
+
+// expExact is expCore.
+func expExact(c float32) float32 {
 	// t = fma(c, log2 e, ExpMagic), n = t - ExpMagic: rounded to quarters once, as here, since the float64 product is exact.
 	// r = c - n ln2 in two FMAs, the first of which is exact; so is all of it in float64.
 	const magic = 0x1.8p50
@@ -137,17 +171,24 @@ func log1p1(v float32) float32 {
 	return logSum(f, e, j, &coef.Log1pPoly)
 }
 
-// logSum is e ln2 - log R_j + log1p(f), e being the exponent in place, k 2^23.
+// logSum is e ln2 - log R_j + log1p(f), e being the exponent in place, k 2^23. Q(f) is summed by Estrin's scheme.
 func logSum(f float32, e, j uint32, q *[5]float32) float32 {
 	k := float64(int32(e)) * 0x1p-23
-	f2 := f * f
 	u := float32(k*coef.LogLL + float64(coef.LogTL[j])) // k and j have so few values that this is fma32, tried for all
-	// Q(f) by Estrin's scheme.
-	g := fma32(f2, fma32(f2, fma32(f2, q[4], fma32(f, q[3], q[2])), fma32(f, q[1], q[0])), u)
+	x, x2 := float64(f), float64(f*f)
+	q3 := x*float64(q[3]) + float64(q[2])
+	q1 := x*float64(q[1]) + float64(q[0])
+	q2 := x2*float64(q[4]) + float64(float32(q3))
+	q0 := x2*float64(float32(q2)) + float64(float32(q1))
+	g := x2*float64(float32(q0)) + float64(u)
+	if border(q3)|border(q1)|border(q2)|border(q0)|border(g) < 0 {
+		f2 := f * f
+		g = float64(fma32(f2, fma32(f2, fma32(f2, q[4], fma32(f, q[3], q[2])), fma32(f, q[1], q[0])), u))
+	}
 	a := float32(k*coef.LogLH + float64(coef.LogTH[j])) // exact
 	s := a + f
 	d := (a - s) + f
-	return s + (g + d)
+	return s + (float32(g) + d)
 }
 
 // powParams is what pow1 derives from its exponent, once per call. The assembly reads all but special, in this order.

@@ -4,6 +4,8 @@ import (
 	"math"
 	"math/big"
 	"testing"
+
+	"github.com/gofocal/focal/internal/bigfloat"
 )
 
 // This file computes every row function and loss anew, to be held against the package: in float64 from logarithms,
@@ -356,54 +358,13 @@ func bigSub(x, y *big.Float) *big.Float { return bigOp((*big.Float).Sub, x, y) }
 func bigMul(x, y *big.Float) *big.Float { return bigOp((*big.Float).Mul, x, y) }
 func bigQuo(x, y *big.Float) *big.Float { return bigOp((*big.Float).Quo, x, y) }
 
-// bigLn2 is log 2 = sum 1/(k 2^k).
-var bigLn2 = func() *big.Float {
-	sum := bigNew(0)
-	for k := int64(1); k < bigPrec+10; k++ {
-		term := bigQuo(bigNew(1), bigNew(float64(k)))
-		sum = bigAdd(sum, term.SetMantExp(term, -int(k)))
-	}
-	return sum
-}()
-
-// bigExp returns e^x for abs(x) < 2^30: x = n ln2 + 2^32 r, the series of e^r, 32 squarings.
-func bigExp(x *big.Float) *big.Float {
-	f, _ := x.Float64()
-	n := math.Round(f / math.Ln2)
-	r := bigSub(x, bigMul(bigNew(n), bigLn2))
-	r.SetMantExp(r, -32)
-	sum, term := bigNew(1), bigNew(1)
-	for k := 1.0; term.Sign() != 0 && term.MantExp(nil) > -bigPrec-40; k++ {
-		term = bigQuo(bigMul(term, r), bigNew(k))
-		sum = bigAdd(sum, term)
-	}
-	for range 32 {
-		sum = bigMul(sum, sum)
-	}
-	return sum.SetMantExp(sum, int(n))
-}
-
-// bigLog returns log x for x > 0, by Halley's iteration: each step triples the bits.
-func bigLog(x *big.Float) *big.Float {
-	m := new(big.Float)
-	e := x.MantExp(m)
-	f, _ := m.Float64()
-	y := bigNew(math.Log(f))
-	for range 4 {
-		ey := bigExp(y)
-		step := bigQuo(bigSub(m, ey), bigAdd(m, ey))
-		y = bigAdd(y, step.SetMantExp(step, 1))
-	}
-	return bigAdd(y, bigMul(bigNew(float64(e)), bigLn2))
-}
-
 // bigFocal returns alpha q^gamma l.
 func bigFocal(alpha, gamma float32, q, l *big.Float) *big.Float {
 	v := bigMul(bigNew(float64(alpha)), l)
 	if gamma == 0 {
 		return v
 	}
-	return bigMul(v, bigExp(bigMul(bigNew(float64(gamma)), bigLog(q))))
+	return bigMul(v, bigfloat.Exp(bigMul(bigNew(float64(gamma)), bigfloat.Log(q))))
 }
 
 // bigSoftmaxLoss is the definition: p_t = e^(z_t) / sum e^(z_j), with h added to logit j. Masked classes are left out.
@@ -417,14 +378,14 @@ func bigSoftmaxLoss(z []float32, t int, alpha, gamma float32, j int, h *big.Floa
 		if i == j {
 			x = bigAdd(x, h)
 		}
-		e := bigExp(x)
+		e := bigfloat.Exp(x)
 		sum = bigAdd(sum, e)
 		if i == t {
 			et = e
 		}
 	}
 	pt := bigQuo(et, sum)
-	l := bigLog(pt)
+	l := bigfloat.Log(pt)
 	return bigFocal(alpha, gamma, bigSub(bigNew(1), pt), l.Neg(l))
 }
 
@@ -432,16 +393,16 @@ func bigSoftmaxLoss(z []float32, t int, alpha, gamma float32, j int, h *big.Floa
 func bigSigmoidLoss(x, y, positive, negative, gamma float32, h *big.Float) *big.Float {
 	one, t := bigNew(1), bigNew(float64(y))
 	z := bigAdd(bigNew(float64(x)), h)
-	e := bigExp(z)
+	e := bigfloat.Exp(z)
 	p := bigQuo(e, bigAdd(one, e))
 	n := bigSub(one, p)
 	u := bigSub(one, t) // 1 - y
 	ce := bigNew(0)
 	if t.Sign() != 0 {
-		ce = bigMul(t, bigLog(p))
+		ce = bigMul(t, bigfloat.Log(p))
 	}
 	if u.Sign() != 0 {
-		ce = bigAdd(ce, bigMul(u, bigLog(n)))
+		ce = bigAdd(ce, bigMul(u, bigfloat.Log(n)))
 	}
 	q := bigAdd(bigMul(p, u), bigMul(n, t))
 	a := bigAdd(bigMul(bigNew(float64(positive)), t), bigMul(bigNew(float64(negative)), u))

@@ -76,6 +76,9 @@ func (m *amd64) fetch(k *constant) operand.Op {
 // inRegister is a as a register.
 func (m *amd64) inRegister(a vec) operand.Op {
 	if k := a.konst; k != nil {
+		if k.zero {
+			return m.zero()
+		}
 		m.use(k, true)
 		if k.register != nil {
 			return k.register
@@ -90,9 +93,23 @@ func (m *amd64) inRegister(a vec) operand.Op {
 	return a.op
 }
 
+// zero is a register of zeros: made by an instruction that costs nothing, and so never kept.
+func (m *amd64) zero() operand.Op {
+	d := m.newVec()
+	if m.wide {
+		m.emit(writesAll(x86.VPXORD(d, d, d)))
+	} else {
+		m.emit(x86.VPXOR(d, d, d))
+	}
+	return d
+}
+
 // anywhere is a as a register or as memory, for an operand that may be either.
 func (m *amd64) anywhere(a vec) operand.Op {
 	if k := a.konst; k != nil {
+		if k.zero {
+			return m.zero()
+		}
 		m.use(k, false)
 		if k.register != nil {
 			return k.register
@@ -103,7 +120,7 @@ func (m *amd64) anywhere(a vec) operand.Op {
 
 func (m *amd64) inMemory(a vec) bool {
 	if a.konst != nil {
-		return a.konst.register == nil
+		return a.konst.register == nil && !a.konst.zero
 	}
 	return !operand.IsRegister(a.op)
 }
@@ -748,56 +765,72 @@ func (m *amd64) wordBefore(t table, at int, n gp) gp {
 
 // Doubles
 
-func (m *amd64) doubles() doubles {
-	var d doubles
-	for range 128 / int(m.vecSpec.Size()) {
-		r := m.newVec()
-		m.emit(x86.VMOVUPS(m.fetchZero(), r))
-		d = append(d, r)
-	}
-	return d
-}
-
-func (m *amd64) doublesLoad(d doubles, p gp) {
-	for i, r := range d {
-		m.emit(x86.VMOVUPS(at(p, i*int(m.vecSpec.Size())), r))
-	}
-}
-
-func (m *amd64) doublesStore(d doubles, p gp) {
-	for i, r := range d {
-		m.emit(x86.VMOVUPS(r, at(p, i*int(m.vecSpec.Size()))))
-	}
-}
-
-func (m *amd64) fetchZero() operand.Op { return m.inRegister(m.u32(0)) }
-
-func (m *amd64) doublesAdd(d doubles, tile []vec) {
+// widened is a vector's lanes as float64, in two registers.
+func (m *amd64) widened(v vec) [2]operand.Op {
 	half := reg.S128
 	if m.wide {
 		half = reg.S256
 	}
-	for u, v := range tile {
-		low, high, upper := m.newVec(), m.newVec(), m.regs.Vec(half)
-		m.emit(x86.VCVTPS2PD(lowPart(v.op, half), low))
-		if m.wide {
-			m.emit(x86.VEXTRACTF64X4(operand.U8(1), v.op, upper))
-		} else {
-			m.emit(x86.VEXTRACTF128(operand.U8(1), v.op, upper))
-		}
-		m.emit(x86.VCVTPS2PD(upper, high))
-		m.emit(x86.VADDPD(low, d[2*u], d[2*u]))
-		m.emit(x86.VADDPD(high, d[2*u+1], d[2*u+1]))
+	a, low, high, upper := m.inRegister(v), m.newVec(), m.newVec(), m.regs.Vec(half)
+	m.emit(x86.VCVTPS2PD(lowPart(a, half), low))
+	if m.wide {
+		m.emit(x86.VEXTRACTF64X4(operand.U8(1), a, upper))
+	} else {
+		m.emit(x86.VEXTRACTF128(operand.U8(1), a, upper))
+	}
+	m.emit(x86.VCVTPS2PD(upper, high))
+	return [2]operand.Op{low, high}
+}
+
+func (m *amd64) doublesClear(p gp) {
+	zero := m.inRegister(m.u32(0))
+	for i := range 128 / int(m.vecSpec.Size()) {
+		m.emit(x86.VMOVUPS(zero, at(p, i*int(m.vecSpec.Size()))))
 	}
 }
 
-func (m *amd64) doublesFold(d doubles) vec {
-	n := len(d)
-	for h := n / 2; h > 0; h /= 2 { // (i, i+8), and in AVX2 (i, i+4)
-		for i := range h {
-			m.emit(x86.VADDPD(d[i+h], d[i], d[i]))
+func (m *amd64) doublesAdd(p gp, tile []vec) {
+	for u, v := range tile {
+		for i, r := range m.widened(v) {
+			where := at(p, (2*u+i)*int(m.vecSpec.Size()))
+			m.emit(x86.VADDPD(where, r, r))
+			m.emit(x86.VMOVUPS(r, where))
 		}
 	}
+}
+
+func (m *amd64) local() gp {
+	p := m.regs.GP64()
+	m.emit(x86.LEAQ(m.fn.AllocLocal(8*rowTile), p))
+	return gp{p}
+}
+
+func (m *amd64) tileFold(tile []vec) vec {
+	d := m.widened(tile[0])
+	for _, v := range tile[1:] { // AVX2: (i, i+8)
+		for i, r := range m.widened(v) {
+			m.emit(x86.VADDPD(r, d[i], d[i]))
+		}
+	}
+	return m.foldRest(d[:])
+}
+
+func (m *amd64) doublesFold(p gp) vec {
+	var d []operand.Op
+	for i := range 2 {
+		r := m.newVec()
+		m.emit(x86.VMOVUPS(at(p, i*int(m.vecSpec.Size())), r))
+		if !m.wide {
+			m.emit(x86.VADDPD(at(p, (2+i)*int(m.vecSpec.Size())), r, r))
+		}
+		d = append(d, r)
+	}
+	return m.foldRest(d)
+}
+
+// foldRest adds the lanes of two registers.
+func (m *amd64) foldRest(d []operand.Op) vec {
+	m.emit(x86.VADDPD(d[1], d[0], d[0]))
 	sum, other := d[0], m.regs.YMM()
 	y := lowPart(sum, reg.S256)
 	if m.wide {

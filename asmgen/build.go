@@ -25,6 +25,7 @@ type constant struct {
 	symbol string
 	offset int
 	table  bool
+	zero   bool
 	// In the function under construction: how often it was used, and how often in a place that memory cannot stand in.
 	uses, unfoldable int
 	register         operand.Op // where it has been loaded, else nil
@@ -56,7 +57,7 @@ func newPool() *pool {
 func (p *pool) u32(bits uint32) *constant {
 	k := p.constants[bits]
 	if k == nil {
-		k = &constant{symbol: constSymbol, offset: constBytes * len(p.bits)}
+		k = &constant{symbol: constSymbol, offset: constBytes * len(p.bits), zero: bits == 0}
 		p.bits = append(p.bits, bits)
 		p.constants[bits] = k
 	}

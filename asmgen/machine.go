@@ -182,13 +182,14 @@ type machine interface {
 	// wordBefore is the address of word at - n of a table.
 	wordBefore(t table, at int, n gp) gp
 
-	// Doubles: 16 lanes of float64. doubles is 16 times +0; doublesAdd adds the float32 lanes of a tile; doublesFold adds
-	// the lanes as fold of focal_generic.go does, and rounds the sum to float32, in lane 0.
-	doubles() doubles
-	doublesLoad(d doubles, p gp)
-	doublesStore(d doubles, p gp)
-	doublesAdd(d doubles, tile []vec)
-	doublesFold(d doubles) vec
+	// Doubles: 16 lanes of float64 in memory at p. doublesClear sets them to +0, doublesAdd adds the float32 lanes of a tile.
+	// doublesFold adds the lanes as fold of focal_generic.go does, and rounds the sum to float32, in lane 0; tileFold does the
+	// same to the lanes of a tile. local is memory of the kernel's own.
+	doublesClear(p gp)
+	doublesAdd(p gp, tile []vec)
+	doublesFold(p gp) vec
+	tileFold(tile []vec) vec
+	local() gp
 
 	// Control flow: a label stands before the next instruction; jumps take its name. advance adds bytes to a pointer
 	// or count, copyOf is a new register with p's value, count one with the constant n. jumpIfLess compares signed.
@@ -207,9 +208,6 @@ type machine interface {
 	// ret returns to the caller, in the state that the platform asks for.
 	ret()
 }
-
-// doubles are the registers of 16 float64 lanes.
-type doubles []operand.Op
 
 // A table is a small constant array in read-only memory.
 type table struct {

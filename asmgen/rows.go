@@ -181,17 +181,51 @@ type rowLoop struct {
 func (l rowLoop) writes() bool { return l.matrices[0] == "dst" }
 
 // begin begins a row: with shifted, one that is not plain.
-func (l rowLoop) begin(m machine, shifted bool) (left, label, z gp, total doubles) {
+func (l rowLoop) begin(m machine, shifted bool) (left, label, z gp) {
 	if l.part {
-		total = m.doubles()
-		m.doublesLoad(total, m.param("total"))
-		return m.param("n"), m.param("label"), m.param("logits"), total
+		return m.param("n"), m.param("label"), m.param("logits")
 	}
 	m.label("row")
 	if shifted {
 		m.jumpUnlessZero(m.param("sums"), rowPlainField, "next")
 	}
-	return m.param("classes"), m.loadInt32(m.param("labels"), 0), m.param("logits"), m.doubles()
+	return m.param("classes"), m.loadInt32(m.param("labels"), 0), m.param("logits")
+}
+
+// sum is the sum of a row by blocks: step adds a tile to the lanes acc, check follows each block; the sum is kept for
+// field sum, or in the total of a part.
+func (l rowLoop) sum(m machine, left, label, z gp, others []gp, step func(t tile, words gp, acc []vec), check func()) {
+	acc := make([]vec, rowTile/m.properties().lanes)
+	for u := range acc {
+		acc[u] = m.variable(m.u32(0))
+	}
+	total := gp{}
+	if l.part {
+		total = m.param("total")
+	} else {
+		total = m.local()
+		m.jumpIfLess(left, rowBlock+1, "begin")
+		m.doublesClear(total)
+		m.label("begin")
+	}
+	blocks(m, "sum", left, label, z, others, m.u32(0), func(t tile, words gp) { step(t, words, acc) }, func() {
+		check()
+		if !l.part {
+			m.jumpIfLess(m.param("classes"), rowBlock+1, "only") // one block is folded as it is
+		}
+		m.doublesAdd(total, acc)
+		for u := range acc {
+			m.set(acc[u], m.u32(0))
+		}
+	})
+	if l.part {
+		return
+	}
+	m.storeFirst(m.param("sums"), rowSumField, m.doublesFold(total))
+	m.jump("summed")
+	m.label("only")
+	m.storeFirst(m.param("sums"), rowSumField, m.tileFold(acc))
+	m.label("summed")
 }
 
 // next ends a row.
@@ -218,28 +252,20 @@ func (l rowLoop) next(m machine) {
 // rowSum sums rows that are plain, as newRow does, and counts the others in slow. With dst it writes the e_j there, 0 for the
 // target: then a row is looked through before anything is written, since dst may be logits.
 func rowSum(m machine, l rowLoop) {
-	vectors := rowTile / m.properties().lanes
-	left, label, z, total := l.begin(m, false)
+	left, label, z := l.begin(m, false)
 	if !l.part {
 		m.comment("the target's logit; any where there is none")
 		m.copyWord(m.offset(m.param("sums"), rowTargetField), m.indexed(z, m.notNegative(label)))
 	}
-	large := make([]vec, vectors)
-	for u := range large {
-		large[u] = m.variable(m.u32(0))
-	}
+	large := m.variable(m.u32(0))
 	look := func(t tile, words gp) {
 		for u, v := range t.x {
-			m.set(large[u], m.smax(large[u], m.and(v, t.vector(m, words, u))))
+			m.set(large, m.smax(large, m.and(v, t.vector(m, words, u))))
 		}
 	}
 	judge := func() {
 		m.comment("any |z| > 40, but the target's?")
-		most := large[0]
-		for _, v := range large[1:] {
-			most = m.smax(most, v)
-		}
-		m.jumpIfAny(m.igt(most, m.u32(math.Float32bits(plainMax))), "slow")
+		m.jumpIfAny(m.igt(large, m.u32(math.Float32bits(plainMax))), "slow")
 	}
 	var others []gp
 	if l.writes() {
@@ -247,11 +273,7 @@ func rowSum(m machine, l rowLoop) {
 		judge()
 		others = []gp{m.param("dst")}
 	}
-	acc := make([]vec, vectors)
-	for u := range acc {
-		acc[u] = m.variable(m.u32(0))
-	}
-	blocks(m, "sum", left, label, z, others, m.u32(0), func(t tile, words gp) {
+	l.sum(m, left, label, z, others, func(t tile, words gp, acc []vec) {
 		for u, v := range t.x {
 			t.x[u] = m.hold(v)
 		}
@@ -269,16 +291,9 @@ func rowSum(m machine, l rowLoop) {
 		if !l.writes() {
 			judge()
 		}
-		m.doublesAdd(total, acc)
-		for u := range acc {
-			m.set(acc[u], m.u32(0))
-		}
 	})
-	if l.part {
-		m.doublesStore(total, m.param("total"))
-	} else {
+	if !l.part {
 		sums := m.param("sums")
-		m.storeFirst(sums, rowSumField, m.doublesFold(total))
 		m.storeWord(sums, rowNField, 0)
 		m.storeWord(sums, rowMostField, 0)
 		m.storeWord(sums, rowPlainField, ^uint32(0))
@@ -320,7 +335,7 @@ func rowMost(m machine) {
 
 // rowShifted sums rows that are not plain, as newRow does, and writes their N. most is known.
 func rowShifted(m machine, l rowLoop) {
-	left, label, z, total := l.begin(m, true)
+	left, label, z := l.begin(m, true)
 	m.comment("the shift and N")
 	most := m.broadcast(m.param("sums"), rowMostField)
 	shift := m.hold(rowShift(m, most))
@@ -328,28 +343,14 @@ func rowShifted(m machine, l rowLoop) {
 	m.storeFirst(m.param("sums"), rowNField, n)
 	bias, least := rowConstants(m, n)
 	bias, least = m.hold(bias), m.hold(least)
-	acc := make([]vec, rowTile/m.properties().lanes)
-	for u := range acc {
-		acc[u] = m.variable(m.u32(0))
-	}
-	blocks(m, "sum", left, label, z, nil, m.u32(0), func(t tile, words gp) {
+	l.sum(m, left, label, z, nil, func(t tile, words gp, acc []vec) {
 		for u, v := range t.x {
 			counts := m.igt(t.vector(m, words, u), m.hold(m.u32(0)))
 			x := t.present(m, u, m.keep(counts, m.sub(m.hold(v), shift))) // finite where nothing counts
 			p, power := rowExp(m, x, bias, least)
 			m.set(acc[u], m.fma(p, t.present(m, u, m.keep(counts, power)), acc[u]))
 		}
-	}, func() {
-		m.doublesAdd(total, acc)
-		for u := range acc {
-			m.set(acc[u], m.u32(0))
-		}
-	})
-	if l.part {
-		m.doublesStore(total, m.param("total"))
-	} else {
-		m.storeFirst(m.param("sums"), rowSumField, m.doublesFold(total))
-	}
+	}, func() {})
 	l.next(m)
 }
 
@@ -594,17 +595,13 @@ func rowEndKernel(m machine, grad bool) {
 
 // addLanes adds x to 16 lanes of float64: in blocks, whose float32 lanes are added first.
 func addLanes(m machine, block int) {
-	lanes := m.properties().lanes
-	x, left, lanesOut := m.param("x"), m.param("n"), m.param("total")
-	total := m.doubles()
-	m.doublesLoad(total, lanesOut)
+	x, left, total := m.param("x"), m.param("n"), m.param("total")
 	m.label("block")
-	acc := make([]vec, rowTile/lanes)
+	acc := make([]vec, rowTile/m.properties().lanes)
 	for u := range acc {
 		acc[u] = m.variable(m.u32(0))
 	}
-	size := m.atMost(left, block)
-	tiles(m, "add", size, x, nil, m.u32(0), func(t tile) {
+	tiles(m, "add", m.atMost(left, block), x, nil, m.u32(0), func(t tile) {
 		for u := range acc {
 			m.set(acc[u], m.add(acc[u], t.x[u]))
 		}
@@ -612,6 +609,5 @@ func addLanes(m machine, block int) {
 	m.doublesAdd(total, acc)
 	m.advance(left, -block)
 	m.jumpIfAtLeast(left, 1, "block")
-	m.doublesStore(total, lanesOut)
 	m.ret()
 }

@@ -1,59 +1,117 @@
-// peers times libmvec's and SLEEF's vector functions on 4096 floats: the best of many rounds, in ns per element.
+// peers serves the vector functions of glibc's libmvec and, where SLEEF is defined, of SLEEF:
 //
-//	gcc -O2 -march=native peers.c -o peers -lsleef -lmvec -lm && ./peers
-#include <immintrin.h>
-#include <sleef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
+//	gcc -O2 -DSLEEF peers.c -o peers -lsleef -lmvec -lm && ./peers libmvec-avx2
+//
+// Neither library has loops over arrays: these are what a C program writes, the last vector through a padded copy.
+#include "server.h"
 
-enum { N = 4096, ROUNDS = 400 };
+#include <gnu/libc-version.h>
+#include <immintrin.h>
+
+#ifdef SLEEF
+#include <sleef.h>
+
+// sleef.h declares what the compiler's options allow; these functions are called only where the CPU has the instructions.
+__m256 Sleef_expf8_u10avx2(__m256), Sleef_logf8_u10avx2(__m256), Sleef_powf8_u10avx2(__m256, __m256);
+__m512 Sleef_expf16_u10avx512f(__m512), Sleef_logf16_u10avx512f(__m512), Sleef_powf16_u10avx512f(__m512, __m512);
+#endif
 
 __m256 _ZGVdN8v_expf(__m256), _ZGVdN8v_logf(__m256), _ZGVdN8vv_powf(__m256, __m256);
 __m512 _ZGVeN16v_expf(__m512), _ZGVeN16v_logf(__m512), _ZGVeN16vv_powf(__m512, __m512);
 
-static float x[N + 16], y[N + 16];
+#define AVX2 __attribute__((target("avx2,fma")))
+#define AVX512 __attribute__((target("avx512f,avx2,fma")))
 
-static double now(void) {
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return 1e9 * t.tv_sec + t.tv_nsec;
-}
-
-static int compare(const void *a, const void *b) {
-	double d = *(double *)a - *(double *)b;
-	return (d > 0) - (d < 0);
-}
-
-#define TIME(name, lanes, prefix, type, expr)                                              \
-	{                                                                                      \
-		static double t[ROUNDS];                                                           \
-		for (int r = 0; r < ROUNDS; r++) {                                                 \
-			double start = now();                                                          \
-			for (int k = 0; k < 10; k++)                                                   \
-				for (int i = 0; i < N; i += lanes) {                                       \
-					type v = prefix##_loadu_ps(x + i);                                     \
-					prefix##_storeu_ps(y + i, expr);                                       \
-				}                                                                          \
-			t[r] = (now() - start) / (10 * N);                                             \
-		}                                                                                  \
-		qsort(t, ROUNDS, sizeof *t, compare);                                              \
-		printf("%-24s %.4f %.4f\n", name, t[0], t[ROUNDS / 2]);                            \
+// LOOP defines a function of the whole array from one of a vector v.
+#define LOOP(name, isa, lanes, prefix, type, expr)                                       \
+	isa static void name(void) {                                                         \
+		long i = 0, n = work.n;                                                          \
+		const type y = prefix##_set1_ps(work.exponent), one = prefix##_set1_ps(1);       \
+		(void)y, (void)one;                                                              \
+		for (; i + lanes <= n; i += lanes) {                                             \
+			type v = prefix##_loadu_ps(work.x + i);                                      \
+			prefix##_storeu_ps(work.out + i, expr);                                      \
+		}                                                                                \
+		if (i < n) {                                                                     \
+			float last[lanes] = {0};                                                     \
+			memcpy(last, work.x + i, 4 * (n - i));                                       \
+			type v = prefix##_loadu_ps(last);                                            \
+			prefix##_storeu_ps(last, expr);                                              \
+			memcpy(work.out + i, last, 4 * (n - i));                                     \
+		}                                                                                \
 	}
 
-int main(void) {
-	for (int i = 0; i < N; i++) x[i] = (rand() / (float)RAND_MAX - .5f) * 20;
-	TIME("exp/avx2/libmvec", 8, _mm256, __m256, _ZGVdN8v_expf(v));
-	TIME("exp/avx2/sleef", 8, _mm256, __m256, Sleef_expf8_u10avx2(v));
-	TIME("exp/avx512/libmvec", 16, _mm512, __m512, _ZGVeN16v_expf(v));
-	TIME("exp/avx512/sleef", 16, _mm512, __m512, Sleef_expf16_u10avx512f(v));
-	for (int i = 0; i < N; i++) x[i] = rand() / (float)RAND_MAX + 0x1p-20f;
-	TIME("log/avx2/libmvec", 8, _mm256, __m256, _ZGVdN8v_logf(v));
-	TIME("log/avx2/sleef", 8, _mm256, __m256, Sleef_logf8_u10avx2(v));
-	TIME("log/avx512/libmvec", 16, _mm512, __m512, _ZGVeN16v_logf(v));
-	TIME("log/avx512/sleef", 16, _mm512, __m512, Sleef_logf16_u10avx512f(v));
-	TIME("pow/avx2/libmvec", 8, _mm256, __m256, _ZGVdN8vv_powf(v, _mm256_set1_ps(2.5f)));
-	TIME("pow/avx2/sleef", 8, _mm256, __m256, Sleef_powf8_u10avx2(v, _mm256_set1_ps(2.5f)));
-	TIME("pow/avx512/libmvec", 16, _mm512, __m512, _ZGVeN16vv_powf(v, _mm512_set1_ps(2.5f)));
-	TIME("pow/avx512/sleef", 16, _mm512, __m512, Sleef_powf16_u10avx512f(v, _mm512_set1_ps(2.5f)));
+#define LIBRARY(lib, isa, lanes, prefix, type, exp, log, pow)                            \
+	LOOP(lib##_Exp, isa, lanes, prefix, type, exp(v))                                    \
+	LOOP(lib##_Log, isa, lanes, prefix, type, log(v))                                    \
+	LOOP(lib##_Pow, isa, lanes, prefix, type, pow(v, y))                                 \
+	LOOP(lib##_Sigmoid, isa, lanes, prefix, type,                                        \
+	     prefix##_div_ps(one, prefix##_add_ps(one, exp(prefix##_sub_ps(prefix##_setzero_ps(), v)))))
+
+LIBRARY(libmvec_avx2, AVX2, 8, _mm256, __m256, _ZGVdN8v_expf, _ZGVdN8v_logf, _ZGVdN8vv_powf)
+LIBRARY(libmvec_avx512, AVX512, 16, _mm512, __m512, _ZGVeN16v_expf, _ZGVeN16v_logf, _ZGVeN16vv_powf)
+#ifdef SLEEF
+LIBRARY(sleef_avx2, AVX2, 8, _mm256, __m256, Sleef_expf8_u10avx2, Sleef_logf8_u10avx2, Sleef_powf8_u10avx2)
+LIBRARY(sleef_avx512, AVX512, 16, _mm512, __m512, Sleef_expf16_u10avx512f, Sleef_logf16_u10avx512f,
+        Sleef_powf16_u10avx512f)
+#endif
+
+#define ENTRIES(name, lib) {name, "Exp", lib##_Exp}, {name, "Log", lib##_Log}, {name, "Pow", lib##_Pow}, \
+	{name, "Sigmoid", lib##_Sigmoid}
+
+static const struct {
+	const char *library, *function;
+	void (*run)(void);
+} table[] = {
+	ENTRIES("libmvec-avx2", libmvec_avx2),
+	ENTRIES("libmvec-avx512", libmvec_avx512),
+#ifdef SLEEF
+	ENTRIES("sleef-avx2", sleef_avx2),
+	ENTRIES("sleef-avx512", sleef_avx512),
+#endif
+};
+
+static const char *library;
+static void (*selected)(void);
+
+static const char *version(void) {
+	static char text[64];
+	snprintf(text, sizeof text, "glibc %s", gnu_get_libc_version());
+#ifdef SLEEF
+	if (strstr(library, "sleef")) {
+		snprintf(text, sizeof text, "%d.%d.%d", SLEEF_VERSION_MAJOR, SLEEF_VERSION_MINOR, SLEEF_VERSION_PATCHLEVEL);
+	}
+#endif
+	return text;
+}
+
+static int prepare(void) {
+	for (unsigned i = 0; i < sizeof table / sizeof *table; i++) {
+		if (!strcmp(table[i].library, library) && !strcmp(table[i].function, work.function)) {
+			selected = table[i].run;
+			work.outputs = work.n;
+			return 1;
+		}
+	}
+	return 0;
+}
+
+static void run(void) { selected(); }
+
+static void command(const char *line) { exit(1); }
+
+int main(int argc, char **argv) {
+	library = argc > 1 ? argv[1] : "";
+	if (strstr(library, "avx512") && !__builtin_cpu_supports("avx512f")) {
+		fprintf(stderr, "this CPU has no AVX-512\n");
+		return 1;
+	}
+	int known = 0;
+	for (unsigned i = 0; i < sizeof table / sizeof *table; i++) known |= !strcmp(table[i].library, library);
+	if (!known) {
+		fprintf(stderr, "unknown library %s\n", library);
+		return 1;
+	}
+	serve();
+	return 0;
 }

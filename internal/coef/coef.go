@@ -1,19 +1,20 @@
 // Package coef holds the constants of the kernels, once for the specification and for the generator of the assembly.
 //
-// The .sollya file beside this one makes every polynomial again; check.sh runs it and the package's test compares.
-// Intervals are those of the reduced argument; SG stands for float32 coefficients.
+// coef.sollya makes every polynomial and table again, and proves the errors that are given here; check.sh runs it, coef.txt
+// is what it prints, and the package's test compares. All polynomials are Sollya's fpminimax: minimax among those with
+// float32 coefficients. Intervals are those of the reduced argument.
 package coef
 
 // Exp: e^x = 2^(k/4) e^r, |r| <= ln2/8.
 //
-// The scale s = ExpT[0] is one of few floats for which s 2^(j/4), j = 0..3, and 1/s - 1 all lie within 0.015 2^-24
-// (relative) of floats (a search over 6e5 floats near 1). So the table needs no low part, and the constant of the
-// polynomial is exact: it is e^r/s - 1, at no extra operation.
+// The scale s = ExpT[0] is the float nearest to 1 for which s 2^(j/4), j = 1..3, lie within 0.015 2^-24 (relative) of
+// floats, and 1/s - 1 within 0.015 2^-24 of one too. So the table needs no low part, and the polynomial's constant term is
+// as good as exact: it is e^r/s - 1, at no extra operation.
 const (
 	ExpMin = -104.0         // e^-104 < 2^-150 rounds to 0
 	ExpMax = 89.0           // e^89 > 2^128 rounds to +Inf
 	Log2E  = 0x1.715476p0   // log2 e
-	Ln2Hi  = 0x1.62e43p-1   // ln 2 in 20 bits: n Ln2Hi is exact for |n| < 2^22 in steps of 1/4
+	Ln2Hi  = 0x1.62e43p-1   // ln 2 in 21 bits: in float64 n Ln2Hi is exact
 	Ln2Lo  = -0x1.05c61p-29 // ln 2 - Ln2Hi
 	// ExpMagic puts round(4 x log2 e) + 1016 in the low bits of a float: 1.5 2^21 + 254.
 	ExpMagic = 3145982.0
@@ -25,15 +26,16 @@ var (
 		0x1.00be2cp0, 0x1.315208p0, 0x1.6b16d8p0, 0x1.afc9cep0,
 		0x1.00be2cp1, 0x1.315208p1, 0x1.6b16d8p1, 0x1.afc9cep1,
 	}
-	// ExpPoly: e^r/s - 1 on |r| <= ln2/8, absolute, constant term fixed; relative error of e^r 2^-28.2.
+	// ExpPoly: e^r/s - 1 on |r| <= ln2/8 + 2^-17, absolute, constant term fixed: 2^-28.24; as a relative error of e^r
+	// 2^-28.20.
 	ExpPoly = [5]float32{-0x1.7b3e46p-9, 0x1.fe84bcp-1, 0x1.fe84bcp-2, 0x1.54836cp-3, 0x1.5483f6p-5}
 )
 
 // Rows: e^z = 2^n e^r, |r| <= ln2/2.
 //
-// RowPoly: e^r, constant and linear term 1, relative error 2^-27.98.
+// RowPoly: e^r, the first three terms fixed, relative: 2^-28.24.
 var RowPoly = [7]float32{
-	1, 1, 0x1.fffffcp-2, 0x1.555492p-3, 0x1.5558f2p-5, 0x1.1239e8p-7, 0x1.6a242ap-10,
+	1, 1, 0x1.fffffcp-2, 0x1.555494p-3, 0x1.5558c2p-5, 0x1.123854p-7, 0x1.6a3866p-10,
 }
 
 // Log: log x = k ln2 + log c_j + log1p(f), z = x 2^-k in [0.9375, 1.875), f = z R_j - 1.
@@ -48,11 +50,11 @@ const (
 
 var (
 	LogR  = [4]float32{1, 0.8125, 0.6875, 0.5625}
-	LogTH = [4]float32{0, 0x1.a94p-3, 0x1.7fbp-2, 0x1.2696p-1} // -log R_j
+	LogTH = [4]float32{0, 0x1.a94p-3, 0x1.7fbp-2, 0x1.2696p-1} // TH + TL = -log R_j
 	LogTL = [4]float32{0, -0x1.2c3752p-19, -0x1.7109fap-20, 0x1.089a6ep-20}
-	// LogPoly: (log1p(f) - f) / f^2 on [-0.0859375, 0.125], relative to log1p: 0.108 2^-24.
+	// LogPoly: (log1p(f) - f) / f^2 on [-0.0859375, 0.125], relative to log1p: 2^-27.21.
 	LogPoly = [5]float32{-0x1.fffffp-2, 0x1.55544ep-2, -0x1.0023dap-2, 0x1.9cb02p-3, -0x1.396d64p-3}
-	// Log1pPoly: the same on [-0.0728, 0.14844]: 0.129 2^-24.
+	// Log1pPoly: the same on [-0.0728, 0.14844]: 2^-26.95.
 	Log1pPoly = [5]float32{-0x1.ffffecp-2, 0x1.555634p-2, -0x1.0032c8p-2, 0x1.9973b6p-3, -0x1.1f6bc2p-3}
 )
 
@@ -82,8 +84,8 @@ var (
 	PowEL = [8]float32{
 		0, -0x1.c15742p-27, 0x1.4636e2p-25, -0x1.593abcp-25, 0x1.9fcef4p-26, 0x1.15506ep-27, -0x1.a94b14p-26, -0x1.822dbcp-27,
 	}
-	// PowLog: (log1p(f) - f + f^2/2) / f^3 on [-0.0596, 0.0665], Remez, relative 2^-35.9 after rounding.
-	PowLog = [5]float32{0x1.555554p-2, -0x1.ffff78p-3, 0x1.99a4f2p-3, -0x1.56d1d8p-3, 0x1.1b8bdep-3}
-	// PowExp: (2^r - 1) / r, |r| <= 1/16 + 2^-16, absolute 2^-32.2 rounded.
-	PowExp = [4]float32{0x1.62e43p-1, 0x1.ebfbep-3, 0x1.c6b8ccp-5, 0x1.3b2c64p-7}
+	// PowLog: (log1p(f) - f + f^2/2) / f^3 on [-0.0596, 0.0665], the first term fixed, relative to log1p: 2^-35.95.
+	PowLog = [5]float32{0x1.555554p-2, -0x1.ffff92p-3, 0x1.99a29ap-3, -0x1.56b724p-3, 0x1.1e0ad6p-3}
+	// PowExp: (2^r - 1) / r on |r| <= 1/16 + 2^-16, the first two terms fixed, absolute error of 2^r: 2^-32.22.
+	PowExp = [4]float32{0x1.62e43p-1, 0x1.ebfbep-3, 0x1.c6b8c2p-5, 0x1.3b2f46p-7}
 )
