@@ -173,7 +173,8 @@ type SigmoidConfig struct {
 //	loss = alpha_t (1 - p_t)^gamma [(1 - eps) (-log p_t) + (eps / C) sum_c (-log p_c)]
 //
 // C and c count the row's unmasked classes. Error: at most 5 (1 + gamma) ULP for a loss; a gradient crosses zero, and its
-// error is at most 8 (1 + gamma) 2^-24 times the sum of the magnitudes of its terms.
+// error is at most 8 (1 + gamma) 2^-24 times the sum of the magnitudes of its terms. Where 1 - p_t is below 2^-126,
+// add 2^(-149 gamma) times the factors that remain.
 //
 // Other libraries mean other things by smoothing. Keras' CategoricalFocalCrossentropy adds up a focal loss for each
 // class: that is [SoftTargetLoss] on smoothed targets.
@@ -262,7 +263,8 @@ func (l *SoftmaxLoss) rowLoss() *rowLoss {
 //	target 0: (1-Alpha) p^gamma [(eps/2) (-log p) + (1 - eps/2) (-log(1-p))]
 //
 // Error: at most 5 (1 + gamma) ULP for a loss; a gradient crosses zero, and its error is at most 8 (1 + gamma) 2^-24
-// times the sum of the magnitudes of its terms. At +Inf and -Inf a loss is 0 where the focus is 0, else +Inf.
+// times the sum of the magnitudes of its terms. Where 1 - p_t is below 2^-126, add 2^(-149 gamma) times the factors that
+// remain. At +Inf and -Inf a loss is 0 where the focus is 0, else +Inf.
 //
 // Torchvision and optax blend p_t and alpha by the target too: that is [SigmoidLoss] on targets y (1 - eps) + eps/2.
 type OneVsRestLoss struct{ rows rowLoss }

@@ -7123,12 +7123,12 @@ focusdone193:
 	VCMPPS      $0x11, Z12, Z16, K1
 	VMULPS      Z12, Z13, Z12
 	VMOVAPS.Z   Z12, K1, Z12
+	VFMSUB231PS Z14, Z15, Z10
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
 	VBROADCASTSS      8(DI), Z13
 	VFNMADD132PS.BCST consts<>+2144(SB), Z0, Z11
 	VMULPS            Z11, Z13, Z11
-	VFMSUB231PS       Z14, Z15, Z10
 	VFMADD231PS       Z12, Z11, Z10
 	VBROADCASTSS      (R9), Z11
 	VMULPS            Z20, Z18, Z12
@@ -7481,12 +7481,12 @@ focusdone194:
 	VCMPPS      $0x11, Z12, Z16, K2
 	VMULPS      Z12, Z13, Z12
 	VMOVAPS.Z   Z12, K2, Z12
+	VFMSUB231PS Z14, Z15, Z10
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
 	VBROADCASTSS      8(DI), Z13
 	VFNMADD132PS.BCST consts<>+2144(SB), Z0, Z11
 	VMULPS            Z11, Z13, Z11
-	VFMSUB231PS       Z14, Z15, Z10
 	VFMADD231PS       Z12, Z11, Z10
 	VBROADCASTSS      (R9), Z11
 	VMULPS            Z20, Z18, Z12
@@ -7850,12 +7850,12 @@ focusdone195:
 	VCMPPS      $0x11, Z14, Z16, K1
 	VMULPS      Z14, Z12, Z12
 	VMOVAPS.Z   Z12, K1, Z12
+	VFMSUB231PS Z15, Z13, Z10
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS      8(DI), Z14
+	VBROADCASTSS      8(DI), Z13
 	VFNMADD132PS.BCST consts<>+2144(SB), Z0, Z11
-	VMULPS            Z11, Z14, Z11
-	VFMSUB231PS       Z15, Z13, Z10
+	VMULPS            Z11, Z13, Z11
 	VFMADD231PS       Z12, Z11, Z10
 	VBROADCASTSS      (R9), Z11
 	VMULPS            Z20, Z18, Z12
@@ -8219,12 +8219,12 @@ focusdone196:
 	VCMPPS      $0x11, Z14, Z16, K2
 	VMULPS      Z14, Z12, Z12
 	VMOVAPS.Z   Z12, K2, Z12
+	VFMSUB231PS Z15, Z13, Z10
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS      8(DI), Z14
+	VBROADCASTSS      8(DI), Z13
 	VFNMADD132PS.BCST consts<>+2144(SB), Z0, Z11
-	VMULPS            Z11, Z14, Z11
-	VFMSUB231PS       Z15, Z13, Z10
+	VMULPS            Z11, Z13, Z11
 	VFMADD231PS       Z12, Z11, Z10
 	VBROADCASTSS      (R9), Z11
 	VMULPS            Z20, Z18, Z12
@@ -8597,24 +8597,24 @@ focusdone245:
 	VPMINUD   consts<>+608(SB), Y10, Y10
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, consts<>+2080(SB), Y4, Y12
-	VBLENDVPS Y12, Y8, Y5, Y14
-	VDIVPS    Y9, Y14, Y14
-	VPXOR     Y15, Y15, Y15
-	VCMPPS    $0x00, Y15, Y9, Y9
-	VBLENDVPS Y9, Y0, Y14, Y9
-	VBLENDVPS Y12, Y5, Y8, Y5
-	VMULPS    Y9, Y5, Y5
-	VPXOR     Y9, Y9, Y9
-	VCMPPS    $0x11, Y5, Y9, Y9
-	VMULPS    Y5, Y6, Y5
-	VPAND     Y5, Y9, Y5
+	VCMPPS      $0x11, consts<>+2080(SB), Y4, Y12
+	VBLENDVPS   Y12, Y8, Y5, Y14
+	VDIVPS      Y9, Y14, Y14
+	VPXOR       Y15, Y15, Y15
+	VCMPPS      $0x00, Y15, Y9, Y9
+	VBLENDVPS   Y9, Y0, Y14, Y9
+	VBLENDVPS   Y12, Y5, Y8, Y5
+	VMULPS      Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VCMPPS      $0x11, Y5, Y9, Y9
+	VMULPS      Y5, Y6, Y5
+	VPAND       Y5, Y9, Y5
+	VFMSUB231PS Y7, Y8, Y3
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
 	VBROADCASTSS 8(DI), Y6
 	VFNMADD132PS consts<>+2144(SB), Y0, Y4
 	VMULPS       Y4, Y6, Y4
-	VFMSUB231PS  Y7, Y8, Y3
 	VFMADD231PS  Y5, Y4, Y3
 	VBROADCASTSS (R9), Y4
 	VMULPS       Y13, Y11, Y5
@@ -8980,24 +8980,24 @@ focusdone246:
 	VPMINUD   consts<>+608(SB), Y10, Y14
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, consts<>+2080(SB), Y3, Y10
-	VBLENDVPS Y10, Y8, Y5, Y12
-	VDIVPS    Y9, Y12, Y12
-	VPXOR     Y15, Y15, Y15
-	VCMPPS    $0x00, Y15, Y9, Y9
-	VBLENDVPS Y9, Y0, Y12, Y9
-	VBLENDVPS Y10, Y5, Y8, Y5
-	VMULPS    Y9, Y5, Y5
-	VPXOR     Y9, Y9, Y9
-	VCMPPS    $0x11, Y5, Y9, Y9
-	VMULPS    Y5, Y6, Y5
-	VPAND     Y5, Y9, Y5
+	VCMPPS      $0x11, consts<>+2080(SB), Y3, Y10
+	VBLENDVPS   Y10, Y8, Y5, Y12
+	VDIVPS      Y9, Y12, Y12
+	VPXOR       Y15, Y15, Y15
+	VCMPPS      $0x00, Y15, Y9, Y9
+	VBLENDVPS   Y9, Y0, Y12, Y9
+	VBLENDVPS   Y10, Y5, Y8, Y5
+	VMULPS      Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VCMPPS      $0x11, Y5, Y9, Y9
+	VMULPS      Y5, Y6, Y5
+	VPAND       Y5, Y9, Y5
+	VFMSUB231PS Y7, Y8, Y4
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
 	VBROADCASTSS 8(DI), Y6
 	VFNMADD132PS consts<>+2144(SB), Y0, Y3
 	VMULPS       Y3, Y6, Y3
-	VFMSUB231PS  Y7, Y8, Y4
 	VFMADD231PS  Y5, Y3, Y4
 	VBROADCASTSS (R9), Y3
 	VMULPS       Y13, Y11, Y5
@@ -9421,24 +9421,24 @@ focusdone247:
 	VPMINUD   consts<>+608(SB), Y10, Y10
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, consts<>+2080(SB), Y4, Y12
-	VBLENDVPS Y12, Y6, Y7, Y14
-	VDIVPS    Y9, Y14, Y14
-	VPXOR     Y15, Y15, Y15
-	VCMPPS    $0x00, Y15, Y9, Y9
-	VBLENDVPS Y9, Y0, Y14, Y9
-	VBLENDVPS Y12, Y7, Y6, Y7
-	VMULPS    Y9, Y7, Y7
-	VPXOR     Y9, Y9, Y9
-	VCMPPS    $0x11, Y7, Y9, Y9
-	VMULPS    Y7, Y5, Y5
-	VPAND     Y5, Y9, Y5
+	VCMPPS      $0x11, consts<>+2080(SB), Y4, Y12
+	VBLENDVPS   Y12, Y6, Y7, Y14
+	VDIVPS      Y9, Y14, Y14
+	VPXOR       Y15, Y15, Y15
+	VCMPPS      $0x00, Y15, Y9, Y9
+	VBLENDVPS   Y9, Y0, Y14, Y9
+	VBLENDVPS   Y12, Y7, Y6, Y7
+	VMULPS      Y9, Y7, Y7
+	VPXOR       Y9, Y9, Y9
+	VCMPPS      $0x11, Y7, Y9, Y9
+	VMULPS      Y7, Y5, Y5
+	VPAND       Y5, Y9, Y5
+	VFMSUB231PS Y8, Y6, Y3
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS 8(DI), Y7
+	VBROADCASTSS 8(DI), Y6
 	VFNMADD132PS consts<>+2144(SB), Y0, Y4
-	VMULPS       Y4, Y7, Y4
-	VFMSUB231PS  Y8, Y6, Y3
+	VMULPS       Y4, Y6, Y4
 	VFMADD231PS  Y5, Y4, Y3
 	VBROADCASTSS (R9), Y4
 	VMULPS       Y13, Y11, Y5
@@ -9817,24 +9817,24 @@ focusdone248:
 	VPMINUD   consts<>+608(SB), Y10, Y14
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, consts<>+2080(SB), Y3, Y10
-	VBLENDVPS Y10, Y6, Y7, Y12
-	VDIVPS    Y9, Y12, Y12
-	VPXOR     Y15, Y15, Y15
-	VCMPPS    $0x00, Y15, Y9, Y9
-	VBLENDVPS Y9, Y0, Y12, Y9
-	VBLENDVPS Y10, Y7, Y6, Y7
-	VMULPS    Y9, Y7, Y7
-	VPXOR     Y9, Y9, Y9
-	VCMPPS    $0x11, Y7, Y9, Y9
-	VMULPS    Y7, Y5, Y5
-	VPAND     Y5, Y9, Y5
+	VCMPPS      $0x11, consts<>+2080(SB), Y3, Y10
+	VBLENDVPS   Y10, Y6, Y7, Y12
+	VDIVPS      Y9, Y12, Y12
+	VPXOR       Y15, Y15, Y15
+	VCMPPS      $0x00, Y15, Y9, Y9
+	VBLENDVPS   Y9, Y0, Y12, Y9
+	VBLENDVPS   Y10, Y7, Y6, Y7
+	VMULPS      Y9, Y7, Y7
+	VPXOR       Y9, Y9, Y9
+	VCMPPS      $0x11, Y7, Y9, Y9
+	VMULPS      Y7, Y5, Y5
+	VPAND       Y5, Y9, Y5
+	VFMSUB231PS Y8, Y6, Y4
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS 8(DI), Y7
+	VBROADCASTSS 8(DI), Y6
 	VFNMADD132PS consts<>+2144(SB), Y0, Y3
-	VMULPS       Y3, Y7, Y3
-	VFMSUB231PS  Y8, Y6, Y4
+	VMULPS       Y3, Y6, Y3
 	VFMADD231PS  Y5, Y3, Y4
 	VBROADCASTSS (R9), Y3
 	VMULPS       Y13, Y11, Y5
@@ -20253,15 +20253,15 @@ all_done:
 // func sigmoidGradScaledAVX512(losses *float32, grad *float32, logits *float32, targets *float32, scales *float32, n int, p *lossParams)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·sigmoidGradScaledAVX512(SB), NOSPLIT, $0-56
-	VBROADCASTSS consts<>+960(SB), Z0
-	VBROADCASTSS consts<>+384(SB), Z1
-	VBROADCASTSS consts<>+928(SB), Z2
-	VBROADCASTSS consts<>+1120(SB), Z3
-	VBROADCASTSS consts<>+1792(SB), Z4
-	VBROADCASTSS consts<>+1824(SB), Z5
-	VBROADCASTSS consts<>+1216(SB), Z6
-	VBROADCASTSS consts<>+416(SB), Z7
-	VBROADCASTSS consts<>+512(SB), Z8
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+928(SB), Z1
+	VBROADCASTSS consts<>+1120(SB), Z2
+	VBROADCASTSS consts<>+1792(SB), Z3
+	VBROADCASTSS consts<>+1824(SB), Z4
+	VBROADCASTSS consts<>+1216(SB), Z5
+	VBROADCASTSS consts<>+416(SB), Z6
+	VBROADCASTSS consts<>+512(SB), Z7
+	VBROADCASTSS consts<>+544(SB), Z8
 	MOVQ         n+40(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         grad+8(FP), DX
@@ -20311,18 +20311,18 @@ block:
 	VPSLLD      $0x15, Z13, Z13
 	VPADDD      Z13, Z14, Z13
 	VFMADD231PS Z12, Z13, Z13
-	VADDPS      Z1, Z13, Z12
-	VDIVPS      Z12, Z1, Z12
+	VADDPS      Z0, Z13, Z12
+	VDIVPS      Z12, Z0, Z12
 	VMULPS      Z12, Z13, Z14
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z1, Z13, Z15
+	VADDPS      Z0, Z13, Z15
 	VPSUBD.BCST consts<>+1888(SB), Z15, Z15
 	VPANDD.BCST consts<>+640(SB), Z15, Z16
 	VPSRLD      $0x15, Z15, Z15
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z16, Z1, Z17
+	VPSUBD      Z16, Z0, Z17
 	VPERMPS     log_r<>+0(SB), Z15, Z18
 	VMULPS      Z18, Z17, Z17
 	VADDPS.BCST consts<>+672(SB), Z17, Z18
@@ -20355,13 +20355,18 @@ block:
 	VBLENDMPS        Z12, Z14, K1, Z12
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z11, Z1, Z14
-	VPMOVD2M    Z10, K1
-	VBLENDMPS   Z11, Z14, K1, Z16
-	VCMPPS      $0x11, Z16, Z0, K1
-	VPANDD.BCST consts<>+0(SB), Z10, Z10
-	VMOVAPS.Z   Z10, K1, Z10
-	VFMADD231PS Z10, Z16, Z13
+	VSUBPS            Z11, Z0, Z14
+	VPMOVD2M          Z10, K1
+	VBLENDMPS         Z11, Z14, K1, Z16
+	VMOVAPS           Z0, Z17
+	VFNMADD231PS.BCST consts<>+2144(SB), Z16, Z17
+	VBROADCASTSS      44(R8), Z18
+	VFMADD231PS       Z18, Z17, Z16
+	VPXORD            Z17, Z17, Z17
+	VCMPPS            $0x11, Z16, Z17, K1
+	VPANDD.BCST       consts<>+0(SB), Z10, Z10
+	VMOVAPS.Z         Z10, K1, Z10
+	VFMADD231PS       Z10, Z16, Z13
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Z11, Z12, Z10
@@ -20376,41 +20381,41 @@ block:
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_455
+	JGE    focusnot0_459
 	VMULPS Z16, Z16, Z20
-	JMP    focusdone455
+	JMP    focusdone459
 
-focusnot0_455:
+focusnot0_459:
 	CMPQ    R9, $+2
-	JGE     focusnot1_455
-	VMOVAPS Z1, Z20
-	JMP     focusdone455
+	JGE     focusnot1_459
+	VMOVAPS Z0, Z20
+	JMP     focusdone459
 
-focusnot1_455:
+focusnot1_459:
 	CMPQ R9, $+3
-	JGE  focusnot2_455
-	JMP  focusdone455
+	JGE  focusnot2_459
+	JMP  focusdone459
 
-focusnot2_455:
+focusnot2_459:
 	CMPQ    R9, $+4
-	JGE     focusnot3_455
+	JGE     focusnot3_459
 	VSQRTPS Z16, Z20
-	JMP     focusdone455
+	JMP     focusdone459
 
-focusnot3_455:
+focusnot3_459:
 	CMPQ         R9, $+5
-	JGE          focusnot4_455
+	JGE          focusnot4_459
 	VSQRTPS      Z16, Z19
 	VMOVAPS      Z16, Z20
 	VFNMADD231PS Z19, Z19, Z20
 	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z16, Z20
-	JMP          focusdone455
+	JMP          focusdone459
 
-focusnot4_455:
+focusnot4_459:
 	CMPQ             R9, $+6
-	JGE              focusnot5_455
+	JGE              focusnot5_459
 	VSQRTPS          Z16, Z19
 	VMULPS           Z16, Z16, Z21
 	VMOVAPS          Z21, Z20
@@ -20421,32 +20426,32 @@ focusnot4_455:
 	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
 	VMULPS           Z19, Z20, Z20
 	VFMADD231PS      Z19, Z21, Z20
-	JMP              focusdone455
+	JMP              focusdone459
 
-focusnot5_455:
+focusnot5_459:
 	CMPQ        R9, $+7
-	JGE         focusnot6_455
+	JGE         focusnot6_459
 	VMULPS      Z16, Z16, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z16, Z16, Z20
 	VMULPS      Z16, Z20, Z20
 	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone455
+	JMP         focusdone459
 
-focusnot6_455:
+focusnot6_459:
 	CMPQ        R9, $+8
-	JGE         focusnot7_455
+	JGE         focusnot7_459
 	VMULPS      Z16, Z16, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z16, Z16, Z20
 	VADDPS      Z19, Z19, Z21
 	VMULPS      Z20, Z21, Z20
 	VFMADD231PS Z19, Z19, Z20
-	JMP         focusdone455
+	JMP         focusdone459
 
-focusnot7_455:
+focusnot7_459:
 	CMPQ        R9, $+9
-	JGE         focusnot8_455
+	JGE         focusnot8_459
 	VMULPS      Z16, Z16, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z16, Z16, Z21
@@ -20456,9 +20461,9 @@ focusnot7_455:
 	VFMADD231PS Z21, Z22, Z20
 	VMULPS      Z16, Z20, Z20
 	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone455
+	JMP         focusdone459
 
-focusnot8_455:
+focusnot8_459:
 	LEAQ         20(R8), R10
 	VBROADCASTSS (R10), Z19
 	VBROADCASTSS 4(R10), Z21
@@ -20469,7 +20474,7 @@ focusnot8_455:
 	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
 	VCVTDQ2PS   Z23, Z25
 	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z3, K1
+	VPCMPD      $0x06, Z23, Z2, K1
 	VBLENDMPS   Z25, Z24, K1, Z24
 	VPSRAD      $0x17, Z24, Z25
 	VPSRLD      $0x14, Z24, Z26
@@ -20530,11 +20535,12 @@ focusnot8_455:
 	VADDPS      Z25, Z21, Z26
 	VPSLLD      $0x17, Z22, Z27
 	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z2, Z27, Z27
+	VPMINUD     Z1, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD   Z0, Z22, Z22
-	VPSUBD    Z22, Z4, Z22
+	VPXORD    Z28, Z28, Z28
+	VPMINSD   Z28, Z22, Z22
+	VPSUBD    Z22, Z3, Z22
 	VPSLLD    $0x17, Z22, Z22
 	VADDPS    Z21, Z22, Z28
 	VSUBPS    Z22, Z28, Z29
@@ -20546,66 +20552,96 @@ focusnot8_455:
 	VBLENDMPS Z21, Z27, K1, Z21
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z5, K1
-	VBLENDMPS   Z2, Z21, K1, Z21
+	VCMPPS      $0x11, Z24, Z4, K1
+	VBLENDMPS   Z1, Z21, K1, Z21
 	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
-	VBLENDMPS   Z0, Z21, K1, Z21
-	VPCMPD      $0x00, Z0, Z23, K1
-	VPMOVD2M    Z19, K2
-	VBLENDMPS   Z2, Z0, K2, Z22
+	VPXORD      Z22, Z22, Z22
 	VBLENDMPS   Z22, Z21, K1, Z21
-	VPCMPD      $0x00, Z2, Z23, K1
+	VPXORD      Z22, Z22, Z22
+	VPCMPD      $0x00, Z22, Z23, K1
 	VPMOVD2M    Z19, K2
-	VBLENDMPS   Z0, Z2, K2, Z19
+	VPXORD      Z22, Z22, Z22
+	VBLENDMPS   Z1, Z22, K2, Z22
+	VBLENDMPS   Z22, Z21, K1, Z21
+	VPCMPD      $0x00, Z1, Z23, K1
+	VPMOVD2M    Z19, K2
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z1, K2, Z19
 	VBLENDMPS   Z19, Z21, K1, Z19
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS   12(R10), Z21
 	VPANDD         Z21, Z20, Z21
 	VPORD          Z21, Z19, Z19
-	VPCMPD         $0x06, Z0, Z23, K1
-	VPCMPD         $0x06, Z23, Z2, K2
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z21, Z23, K1
+	VPCMPD         $0x06, Z23, Z1, K2
 	KANDW          K1, K2, K1
 	VBROADCASTSS   16(R10), Z21
 	VPANDD         Z21, Z20, Z20
-	VPCMPD         $0x06, Z20, Z0, K2
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z20, Z21, K2
 	KANDW          K1, K2, K1
-	VPCMPD         $0x06, Z2, Z23, K2
+	VPCMPD         $0x06, Z1, Z23, K2
 	KORW           K1, K2, K1
 	VBLENDMPS.BCST consts<>+608(SB), Z19, K1, Z20
 
-focusdone455:
+focusdone459:
 	// loss = (alpha ce) q^gamma
-	VCMPPS.BCST  $0x12, consts<>+2112(SB), Z17, K1
-	VMULPS       Z20, Z17, Z19
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z17, K1
+	VMULPS      Z20, Z17, Z19
+	VBLENDMPS   Z19, Z17, K1, Z17
+
+	// a smoothed loss is 0 where q^gamma is
+	VPXORD       Z19, Z19, Z19
+	VBROADCASTSS 44(R8), Z21
+	VCMPPS       $0x11, Z21, Z19, K1
+	VPXORD       Z19, Z19, Z19
+	VCMPPS       $0x00, Z19, Z20, K2
+	KANDW        K1, K2, K1
+	VPXORD       Z19, Z19, Z19
 	VBLENDMPS    Z19, Z17, K1, Z17
 	VPMINUD.BCST consts<>+608(SB), Z17, Z17
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS.BCST $0x11, consts<>+2080(SB), Z11, K1
-	VBLENDMPS   Z15, Z12, K1, Z19
-	VDIVPS      Z16, Z19, Z19
-	VCMPPS      $0x00, Z0, Z16, K2
-	VBLENDMPS   Z1, Z19, K2, Z16
-	VBLENDMPS   Z12, Z15, K1, Z12
-	VMULPS      Z16, Z12, Z12
-	VCMPPS      $0x11, Z12, Z0, K1
-	VMULPS      Z12, Z13, Z12
-	VMOVAPS.Z   Z12, K1, Z12
+	VCMPPS.BCST      $0x11, consts<>+2080(SB), Z11, K2
+	VBLENDMPS        Z15, Z12, K2, Z19
+	VDIVPS           Z16, Z19, Z19
+	VPXORD           Z21, Z21, Z21
+	VCMPPS           $0x00, Z21, Z16, K3
+	VBLENDMPS        Z0, Z19, K3, Z16
+	VBLENDMPS        Z12, Z15, K2, Z12
+	VMULPS           Z16, Z12, Z12
+	VPXORD           Z16, Z16, Z16
+	VCMPPS           $0x11, Z12, Z16, K2
+	VMULPS           Z12, Z13, Z12
+	VMOVAPS.Z        Z12, K2, Z12
+	VFMSUB231PS      Z14, Z15, Z10
+	VPXORD           Z13, Z13, Z13
+	VBROADCASTSS     8(R8), Z14
+	VCMPPS           $0x11, Z14, Z13, K2
+	VMOVAPS.Z        Z12, K2, Z12
+	VMOVAPS          Z0, Z13
+	VFMSUB231PS.BCST consts<>+2144(SB), Z11, Z13
+	VBROADCASTSS     44(R8), Z14
+	VFMADD231PS      Z14, Z13, Z10
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
 	VBROADCASTSS      8(R8), Z13
-	VFNMADD132PS.BCST consts<>+2144(SB), Z1, Z11
+	VFNMADD132PS.BCST consts<>+2144(SB), Z0, Z11
 	VMULPS            Z11, Z13, Z11
-	VFMSUB231PS       Z14, Z15, Z10
 	VFMADD231PS       Z12, Z11, Z10
+	VPXORD            Z11, Z11, Z11
+	VBLENDMPS         Z11, Z10, K1, Z10
 	VMULPS            Z20, Z18, Z11
 	VMULPS            Z11, Z9, Z11
 	VMULPS            Z10, Z11, Z10
 	VCMPPS            $0x03, Z10, Z10, K1
 	VBLENDMPS.BCST    consts<>+608(SB), Z10, K1, Z10
-	VCMPPS            $0x00, Z0, Z9, K1
-	VBLENDMPS         Z0, Z10, K1, Z9
+	VPXORD            Z11, Z11, Z11
+	VCMPPS            $0x00, Z11, Z9, K1
+	VPXORD            Z9, Z9, Z9
+	VBLENDMPS         Z9, Z10, K1, Z9
 	VMOVUPS           Z17, (CX)
 	VMOVUPS           Z9, (DX)
 	ADDQ              $+64, CX
@@ -20625,11 +20661,11 @@ vector:
 	MOVL    $0x0000ffff, R10
 	BZHIL   AX, R10, R10
 	KMOVW   R10, K1
-	VMOVAPS Z1, Z9
+	VMOVAPS Z0, Z9
 	VMOVUPS (BX), K1, Z9
-	VMOVAPS Z0, Z10
+	VPXORD  Z10, Z10, Z10
 	VMOVUPS (SI), K1, Z10
-	VMOVAPS Z1, Z11
+	VMOVAPS Z0, Z11
 	VMOVUPS (DI), K1, Z11
 
 	// any |x| > 87, or NaN?
@@ -20663,18 +20699,18 @@ vector:
 	VPSLLD      $0x15, Z13, Z13
 	VPADDD      Z13, Z14, Z13
 	VFMADD231PS Z12, Z13, Z13
-	VADDPS      Z1, Z13, Z12
-	VDIVPS      Z12, Z1, Z12
+	VADDPS      Z0, Z13, Z12
+	VDIVPS      Z12, Z0, Z12
 	VMULPS      Z12, Z13, Z14
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z1, Z13, Z15
+	VADDPS      Z0, Z13, Z15
 	VPSUBD.BCST consts<>+1888(SB), Z15, Z15
 	VPANDD.BCST consts<>+640(SB), Z15, Z16
 	VPSRLD      $0x15, Z15, Z15
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z16, Z1, Z17
+	VPSUBD      Z16, Z0, Z17
 	VPERMPS     log_r<>+0(SB), Z15, Z18
 	VMULPS      Z18, Z17, Z17
 	VADDPS.BCST consts<>+672(SB), Z17, Z18
@@ -20707,13 +20743,18 @@ vector:
 	VBLENDMPS        Z12, Z14, K2, Z12
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z10, Z1, Z14
-	VPMOVD2M    Z9, K2
-	VBLENDMPS   Z10, Z14, K2, Z16
-	VCMPPS      $0x11, Z16, Z0, K2
-	VPANDD.BCST consts<>+0(SB), Z9, Z9
-	VMOVAPS.Z   Z9, K2, Z9
-	VFMADD231PS Z9, Z16, Z13
+	VSUBPS            Z10, Z0, Z14
+	VPMOVD2M          Z9, K2
+	VBLENDMPS         Z10, Z14, K2, Z16
+	VMOVAPS           Z0, Z17
+	VFNMADD231PS.BCST consts<>+2144(SB), Z16, Z17
+	VBROADCASTSS      44(R8), Z18
+	VFMADD231PS       Z18, Z17, Z16
+	VPXORD            Z17, Z17, Z17
+	VCMPPS            $0x11, Z16, Z17, K2
+	VPANDD.BCST       consts<>+0(SB), Z9, Z9
+	VMOVAPS.Z         Z9, K2, Z9
+	VFMADD231PS       Z9, Z16, Z13
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Z10, Z12, Z9
@@ -20728,41 +20769,41 @@ vector:
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_456
+	JGE    focusnot0_460
 	VMULPS Z16, Z16, Z20
-	JMP    focusdone456
+	JMP    focusdone460
 
-focusnot0_456:
+focusnot0_460:
 	CMPQ    R9, $+2
-	JGE     focusnot1_456
-	VMOVAPS Z1, Z20
-	JMP     focusdone456
+	JGE     focusnot1_460
+	VMOVAPS Z0, Z20
+	JMP     focusdone460
 
-focusnot1_456:
+focusnot1_460:
 	CMPQ R9, $+3
-	JGE  focusnot2_456
-	JMP  focusdone456
+	JGE  focusnot2_460
+	JMP  focusdone460
 
-focusnot2_456:
+focusnot2_460:
 	CMPQ    R9, $+4
-	JGE     focusnot3_456
+	JGE     focusnot3_460
 	VSQRTPS Z16, Z20
-	JMP     focusdone456
+	JMP     focusdone460
 
-focusnot3_456:
+focusnot3_460:
 	CMPQ         R9, $+5
-	JGE          focusnot4_456
+	JGE          focusnot4_460
 	VSQRTPS      Z16, Z19
 	VMOVAPS      Z16, Z20
 	VFNMADD231PS Z19, Z19, Z20
 	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z16, Z20
-	JMP          focusdone456
+	JMP          focusdone460
 
-focusnot4_456:
+focusnot4_460:
 	CMPQ             R9, $+6
-	JGE              focusnot5_456
+	JGE              focusnot5_460
 	VSQRTPS          Z16, Z19
 	VMULPS           Z16, Z16, Z21
 	VMOVAPS          Z21, Z20
@@ -20773,32 +20814,32 @@ focusnot4_456:
 	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
 	VMULPS           Z19, Z20, Z20
 	VFMADD231PS      Z19, Z21, Z20
-	JMP              focusdone456
+	JMP              focusdone460
 
-focusnot5_456:
+focusnot5_460:
 	CMPQ        R9, $+7
-	JGE         focusnot6_456
+	JGE         focusnot6_460
 	VMULPS      Z16, Z16, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z16, Z16, Z20
 	VMULPS      Z16, Z20, Z20
 	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone456
+	JMP         focusdone460
 
-focusnot6_456:
+focusnot6_460:
 	CMPQ        R9, $+8
-	JGE         focusnot7_456
+	JGE         focusnot7_460
 	VMULPS      Z16, Z16, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z16, Z16, Z20
 	VADDPS      Z19, Z19, Z21
 	VMULPS      Z20, Z21, Z20
 	VFMADD231PS Z19, Z19, Z20
-	JMP         focusdone456
+	JMP         focusdone460
 
-focusnot7_456:
+focusnot7_460:
 	CMPQ        R9, $+9
-	JGE         focusnot8_456
+	JGE         focusnot8_460
 	VMULPS      Z16, Z16, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z16, Z16, Z21
@@ -20808,9 +20849,9 @@ focusnot7_456:
 	VFMADD231PS Z21, Z22, Z20
 	VMULPS      Z16, Z20, Z20
 	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone456
+	JMP         focusdone460
 
-focusnot8_456:
+focusnot8_460:
 	LEAQ         20(R8), R10
 	VBROADCASTSS (R10), Z19
 	VBROADCASTSS 4(R10), Z21
@@ -20821,7 +20862,7 @@ focusnot8_456:
 	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
 	VCVTDQ2PS   Z23, Z25
 	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z3, K2
+	VPCMPD      $0x06, Z23, Z2, K2
 	VBLENDMPS   Z25, Z24, K2, Z24
 	VPSRAD      $0x17, Z24, Z25
 	VPSRLD      $0x14, Z24, Z26
@@ -20882,11 +20923,12 @@ focusnot8_456:
 	VADDPS      Z25, Z21, Z26
 	VPSLLD      $0x17, Z22, Z27
 	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z2, Z27, Z27
+	VPMINUD     Z1, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD   Z0, Z22, Z22
-	VPSUBD    Z22, Z4, Z22
+	VPXORD    Z28, Z28, Z28
+	VPMINSD   Z28, Z22, Z22
+	VPSUBD    Z22, Z3, Z22
 	VPSLLD    $0x17, Z22, Z22
 	VADDPS    Z21, Z22, Z28
 	VSUBPS    Z22, Z28, Z29
@@ -20898,66 +20940,96 @@ focusnot8_456:
 	VBLENDMPS Z21, Z27, K2, Z21
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z5, K2
-	VBLENDMPS   Z2, Z21, K2, Z21
+	VCMPPS      $0x11, Z24, Z4, K2
+	VBLENDMPS   Z1, Z21, K2, Z21
 	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
-	VBLENDMPS   Z0, Z21, K2, Z21
-	VPCMPD      $0x00, Z0, Z23, K2
-	VPMOVD2M    Z19, K3
-	VBLENDMPS   Z2, Z0, K3, Z22
+	VPXORD      Z22, Z22, Z22
 	VBLENDMPS   Z22, Z21, K2, Z21
-	VPCMPD      $0x00, Z2, Z23, K2
+	VPXORD      Z22, Z22, Z22
+	VPCMPD      $0x00, Z22, Z23, K2
 	VPMOVD2M    Z19, K3
-	VBLENDMPS   Z0, Z2, K3, Z19
+	VPXORD      Z22, Z22, Z22
+	VBLENDMPS   Z1, Z22, K3, Z22
+	VBLENDMPS   Z22, Z21, K2, Z21
+	VPCMPD      $0x00, Z1, Z23, K2
+	VPMOVD2M    Z19, K3
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z1, K3, Z19
 	VBLENDMPS   Z19, Z21, K2, Z19
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS   12(R10), Z21
 	VPANDD         Z21, Z20, Z21
 	VPORD          Z21, Z19, Z19
-	VPCMPD         $0x06, Z0, Z23, K2
-	VPCMPD         $0x06, Z23, Z2, K3
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z21, Z23, K2
+	VPCMPD         $0x06, Z23, Z1, K3
 	KANDW          K2, K3, K2
 	VBROADCASTSS   16(R10), Z21
 	VPANDD         Z21, Z20, Z20
-	VPCMPD         $0x06, Z20, Z0, K3
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z20, Z21, K3
 	KANDW          K2, K3, K2
-	VPCMPD         $0x06, Z2, Z23, K3
+	VPCMPD         $0x06, Z1, Z23, K3
 	KORW           K2, K3, K2
 	VBLENDMPS.BCST consts<>+608(SB), Z19, K2, Z20
 
-focusdone456:
+focusdone460:
 	// loss = (alpha ce) q^gamma
-	VCMPPS.BCST  $0x12, consts<>+2112(SB), Z17, K2
-	VMULPS       Z20, Z17, Z19
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z17, K2
+	VMULPS      Z20, Z17, Z19
+	VBLENDMPS   Z19, Z17, K2, Z17
+
+	// a smoothed loss is 0 where q^gamma is
+	VPXORD       Z19, Z19, Z19
+	VBROADCASTSS 44(R8), Z21
+	VCMPPS       $0x11, Z21, Z19, K2
+	VPXORD       Z19, Z19, Z19
+	VCMPPS       $0x00, Z19, Z20, K3
+	KANDW        K2, K3, K2
+	VPXORD       Z19, Z19, Z19
 	VBLENDMPS    Z19, Z17, K2, Z17
 	VPMINUD.BCST consts<>+608(SB), Z17, Z17
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS.BCST $0x11, consts<>+2080(SB), Z10, K2
-	VBLENDMPS   Z15, Z12, K2, Z19
-	VDIVPS      Z16, Z19, Z19
-	VCMPPS      $0x00, Z0, Z16, K3
-	VBLENDMPS   Z1, Z19, K3, Z16
-	VBLENDMPS   Z12, Z15, K2, Z12
-	VMULPS      Z16, Z12, Z12
-	VCMPPS      $0x11, Z12, Z0, K2
-	VMULPS      Z12, Z13, Z12
-	VMOVAPS.Z   Z12, K2, Z12
+	VCMPPS.BCST      $0x11, consts<>+2080(SB), Z10, K3
+	VBLENDMPS        Z15, Z12, K3, Z19
+	VDIVPS           Z16, Z19, Z19
+	VPXORD           Z21, Z21, Z21
+	VCMPPS           $0x00, Z21, Z16, K4
+	VBLENDMPS        Z0, Z19, K4, Z16
+	VBLENDMPS        Z12, Z15, K3, Z12
+	VMULPS           Z16, Z12, Z12
+	VPXORD           Z16, Z16, Z16
+	VCMPPS           $0x11, Z12, Z16, K3
+	VMULPS           Z12, Z13, Z12
+	VMOVAPS.Z        Z12, K3, Z12
+	VFMSUB231PS      Z14, Z15, Z9
+	VPXORD           Z13, Z13, Z13
+	VBROADCASTSS     8(R8), Z14
+	VCMPPS           $0x11, Z14, Z13, K3
+	VMOVAPS.Z        Z12, K3, Z12
+	VMOVAPS          Z0, Z13
+	VFMSUB231PS.BCST consts<>+2144(SB), Z10, Z13
+	VBROADCASTSS     44(R8), Z14
+	VFMADD231PS      Z14, Z13, Z9
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
 	VBROADCASTSS      8(R8), Z13
-	VFNMADD132PS.BCST consts<>+2144(SB), Z1, Z10
+	VFNMADD132PS.BCST consts<>+2144(SB), Z0, Z10
 	VMULPS            Z10, Z13, Z10
-	VFMSUB231PS       Z14, Z15, Z9
 	VFMADD231PS       Z12, Z10, Z9
+	VPXORD            Z10, Z10, Z10
+	VBLENDMPS         Z10, Z9, K2, Z9
 	VMULPS            Z20, Z18, Z10
 	VMULPS            Z10, Z11, Z10
 	VMULPS            Z9, Z10, Z9
 	VCMPPS            $0x03, Z9, Z9, K2
 	VBLENDMPS.BCST    consts<>+608(SB), Z9, K2, Z9
-	VCMPPS            $0x00, Z0, Z11, K2
-	VBLENDMPS         Z0, Z9, K2, Z9
+	VPXORD            Z10, Z10, Z10
+	VCMPPS            $0x00, Z10, Z11, K2
+	VPXORD            Z10, Z10, Z10
+	VBLENDMPS         Z10, Z9, K2, Z9
 	VMOVUPS           Z17, K1, (CX)
 	VMOVUPS           Z9, K1, (DX)
 	ADDQ              $+64, CX
@@ -20984,7 +21056,7 @@ slow:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
 	VPORD.BCST  consts<>+1184(SB), Z10, Z12
 	VSUBPS.BCST consts<>+64(SB), Z12, Z12
-	VMAXPS      Z12, Z7, Z12
+	VMAXPS      Z12, Z6, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VBROADCASTSS     consts<>+96(SB), Z13
@@ -21003,15 +21075,14 @@ slow:
 	VFMADD213PS.BCST consts<>+320(SB), Z15, Z16
 	VFMADD213PS.BCST consts<>+352(SB), Z16, Z15
 	VCMPPS.BCST      $0x11, consts<>+480(SB), Z12, K1
-	VMOVAPS.Z        Z8, K1, Z12
+	VMOVAPS.Z        Z7, K1, Z12
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z13, Z13
-	VFMADD231PS  Z15, Z13, Z13
-	VBROADCASTSS consts<>+544(SB), Z15
-	VMOVAPS.Z    Z15, K1, Z15
-	VADDPS       Z15, Z14, Z14
-	VSCALEFPS    Z14, Z13, Z13
+	VPERMPS     exp_t<>+0(SB), Z13, Z13
+	VFMADD231PS Z15, Z13, Z13
+	VMOVAPS.Z   Z8, K1, Z15
+	VADDPS      Z15, Z14, Z14
+	VSCALEFPS   Z14, Z13, Z13
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
@@ -21022,20 +21093,20 @@ slow:
 	VPMINUD.BCST consts<>+608(SB), Z12, Z12
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS $0x11, Z6, Z12, K1
-	VMAXPS Z12, Z6, Z13
-	VADDPS Z1, Z13, Z14
-	VDIVPS Z14, Z1, Z14
+	VCMPPS $0x11, Z5, Z12, K1
+	VMAXPS Z12, Z5, Z13
+	VADDPS Z0, Z13, Z14
+	VDIVPS Z14, Z0, Z14
 	VMULPS Z14, Z13, Z15
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z1, Z13, Z16
+	VADDPS      Z0, Z13, Z16
 	VPSUBD.BCST consts<>+1888(SB), Z16, Z16
 	VPANDD.BCST consts<>+640(SB), Z16, Z17
 	VPSRLD      $0x15, Z16, Z16
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z17, Z1, Z18
+	VPSUBD      Z17, Z0, Z18
 	VPERMPS     log_r<>+0(SB), Z16, Z19
 	VMULPS      Z19, Z18, Z18
 	VADDPS.BCST consts<>+672(SB), Z18, Z19
@@ -21070,13 +21141,18 @@ slow:
 	VBLENDMPS        Z14, Z15, K1, Z14
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z11, Z1, Z15
-	VPMOVD2M    Z10, K1
-	VBLENDMPS   Z11, Z15, K1, Z16
-	VCMPPS      $0x11, Z16, Z0, K1
-	VPANDD.BCST consts<>+0(SB), Z10, Z10
-	VMOVAPS.Z   Z10, K1, Z10
-	VFMADD231PS Z10, Z16, Z12
+	VSUBPS            Z11, Z0, Z15
+	VPMOVD2M          Z10, K1
+	VBLENDMPS         Z11, Z15, K1, Z16
+	VMOVAPS           Z0, Z17
+	VFNMADD231PS.BCST consts<>+2144(SB), Z16, Z17
+	VBROADCASTSS      44(R8), Z18
+	VFMADD231PS       Z18, Z17, Z16
+	VPXORD            Z17, Z17, Z17
+	VCMPPS            $0x11, Z16, Z17, K1
+	VPANDD.BCST       consts<>+0(SB), Z10, Z10
+	VMOVAPS.Z         Z10, K1, Z10
+	VFMADD231PS       Z10, Z16, Z12
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Z11, Z14, Z10
@@ -21091,41 +21167,41 @@ slow:
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_457
+	JGE    focusnot0_461
 	VMULPS Z16, Z16, Z20
-	JMP    focusdone457
+	JMP    focusdone461
 
-focusnot0_457:
+focusnot0_461:
 	CMPQ    R9, $+2
-	JGE     focusnot1_457
-	VMOVAPS Z1, Z20
-	JMP     focusdone457
+	JGE     focusnot1_461
+	VMOVAPS Z0, Z20
+	JMP     focusdone461
 
-focusnot1_457:
+focusnot1_461:
 	CMPQ R9, $+3
-	JGE  focusnot2_457
-	JMP  focusdone457
+	JGE  focusnot2_461
+	JMP  focusdone461
 
-focusnot2_457:
+focusnot2_461:
 	CMPQ    R9, $+4
-	JGE     focusnot3_457
+	JGE     focusnot3_461
 	VSQRTPS Z16, Z20
-	JMP     focusdone457
+	JMP     focusdone461
 
-focusnot3_457:
+focusnot3_461:
 	CMPQ         R9, $+5
-	JGE          focusnot4_457
+	JGE          focusnot4_461
 	VSQRTPS      Z16, Z19
 	VMOVAPS      Z16, Z20
 	VFNMADD231PS Z19, Z19, Z20
 	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z16, Z20
-	JMP          focusdone457
+	JMP          focusdone461
 
-focusnot4_457:
+focusnot4_461:
 	CMPQ             R9, $+6
-	JGE              focusnot5_457
+	JGE              focusnot5_461
 	VSQRTPS          Z16, Z19
 	VMULPS           Z16, Z16, Z21
 	VMOVAPS          Z21, Z20
@@ -21136,32 +21212,32 @@ focusnot4_457:
 	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
 	VMULPS           Z19, Z20, Z20
 	VFMADD231PS      Z19, Z21, Z20
-	JMP              focusdone457
+	JMP              focusdone461
 
-focusnot5_457:
+focusnot5_461:
 	CMPQ        R9, $+7
-	JGE         focusnot6_457
+	JGE         focusnot6_461
 	VMULPS      Z16, Z16, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z16, Z16, Z20
 	VMULPS      Z16, Z20, Z20
 	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone457
+	JMP         focusdone461
 
-focusnot6_457:
+focusnot6_461:
 	CMPQ        R9, $+8
-	JGE         focusnot7_457
+	JGE         focusnot7_461
 	VMULPS      Z16, Z16, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z16, Z16, Z20
 	VADDPS      Z19, Z19, Z21
 	VMULPS      Z20, Z21, Z20
 	VFMADD231PS Z19, Z19, Z20
-	JMP         focusdone457
+	JMP         focusdone461
 
-focusnot7_457:
+focusnot7_461:
 	CMPQ        R9, $+9
-	JGE         focusnot8_457
+	JGE         focusnot8_461
 	VMULPS      Z16, Z16, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z16, Z16, Z21
@@ -21171,9 +21247,9 @@ focusnot7_457:
 	VFMADD231PS Z21, Z22, Z20
 	VMULPS      Z16, Z20, Z20
 	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone457
+	JMP         focusdone461
 
-focusnot8_457:
+focusnot8_461:
 	LEAQ         20(R8), R11
 	VBROADCASTSS (R11), Z19
 	VBROADCASTSS 4(R11), Z21
@@ -21184,7 +21260,7 @@ focusnot8_457:
 	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
 	VCVTDQ2PS   Z23, Z25
 	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z3, K1
+	VPCMPD      $0x06, Z23, Z2, K1
 	VBLENDMPS   Z25, Z24, K1, Z24
 	VPSRAD      $0x17, Z24, Z25
 	VPSRLD      $0x14, Z24, Z26
@@ -21245,11 +21321,12 @@ focusnot8_457:
 	VADDPS      Z25, Z21, Z26
 	VPSLLD      $0x17, Z22, Z27
 	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z2, Z27, Z27
+	VPMINUD     Z1, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD   Z0, Z22, Z22
-	VPSUBD    Z22, Z4, Z22
+	VPXORD    Z28, Z28, Z28
+	VPMINSD   Z28, Z22, Z22
+	VPSUBD    Z22, Z3, Z22
 	VPSLLD    $0x17, Z22, Z22
 	VADDPS    Z21, Z22, Z28
 	VSUBPS    Z22, Z28, Z29
@@ -21261,66 +21338,96 @@ focusnot8_457:
 	VBLENDMPS Z21, Z27, K1, Z21
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z5, K1
-	VBLENDMPS   Z2, Z21, K1, Z21
+	VCMPPS      $0x11, Z24, Z4, K1
+	VBLENDMPS   Z1, Z21, K1, Z21
 	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
-	VBLENDMPS   Z0, Z21, K1, Z21
-	VPCMPD      $0x00, Z0, Z23, K1
-	VPMOVD2M    Z19, K2
-	VBLENDMPS   Z2, Z0, K2, Z22
+	VPXORD      Z22, Z22, Z22
 	VBLENDMPS   Z22, Z21, K1, Z21
-	VPCMPD      $0x00, Z2, Z23, K1
+	VPXORD      Z22, Z22, Z22
+	VPCMPD      $0x00, Z22, Z23, K1
 	VPMOVD2M    Z19, K2
-	VBLENDMPS   Z0, Z2, K2, Z19
+	VPXORD      Z22, Z22, Z22
+	VBLENDMPS   Z1, Z22, K2, Z22
+	VBLENDMPS   Z22, Z21, K1, Z21
+	VPCMPD      $0x00, Z1, Z23, K1
+	VPMOVD2M    Z19, K2
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z1, K2, Z19
 	VBLENDMPS   Z19, Z21, K1, Z19
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS   12(R11), Z21
 	VPANDD         Z21, Z20, Z21
 	VPORD          Z21, Z19, Z19
-	VPCMPD         $0x06, Z0, Z23, K1
-	VPCMPD         $0x06, Z23, Z2, K2
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z21, Z23, K1
+	VPCMPD         $0x06, Z23, Z1, K2
 	KANDW          K1, K2, K1
 	VBROADCASTSS   16(R11), Z21
 	VPANDD         Z21, Z20, Z20
-	VPCMPD         $0x06, Z20, Z0, K2
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z20, Z21, K2
 	KANDW          K1, K2, K1
-	VPCMPD         $0x06, Z2, Z23, K2
+	VPCMPD         $0x06, Z1, Z23, K2
 	KORW           K1, K2, K1
 	VBLENDMPS.BCST consts<>+608(SB), Z19, K1, Z20
 
-focusdone457:
+focusdone461:
 	// loss = (alpha ce) q^gamma
-	VCMPPS.BCST  $0x12, consts<>+2112(SB), Z17, K1
-	VMULPS       Z20, Z17, Z19
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z17, K1
+	VMULPS      Z20, Z17, Z19
+	VBLENDMPS   Z19, Z17, K1, Z17
+
+	// a smoothed loss is 0 where q^gamma is
+	VPXORD       Z19, Z19, Z19
+	VBROADCASTSS 44(R8), Z21
+	VCMPPS       $0x11, Z21, Z19, K1
+	VPXORD       Z19, Z19, Z19
+	VCMPPS       $0x00, Z19, Z20, K2
+	KANDW        K1, K2, K1
+	VPXORD       Z19, Z19, Z19
 	VBLENDMPS    Z19, Z17, K1, Z17
 	VPMINUD.BCST consts<>+608(SB), Z17, Z17
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS.BCST $0x11, consts<>+2080(SB), Z11, K1
-	VBLENDMPS   Z13, Z14, K1, Z19
-	VDIVPS      Z16, Z19, Z19
-	VCMPPS      $0x00, Z0, Z16, K2
-	VBLENDMPS   Z1, Z19, K2, Z16
-	VBLENDMPS   Z14, Z13, K1, Z14
-	VMULPS      Z16, Z14, Z14
-	VCMPPS      $0x11, Z14, Z0, K1
-	VMULPS      Z14, Z12, Z12
-	VMOVAPS.Z   Z12, K1, Z12
+	VCMPPS.BCST      $0x11, consts<>+2080(SB), Z11, K2
+	VBLENDMPS        Z13, Z14, K2, Z19
+	VDIVPS           Z16, Z19, Z19
+	VPXORD           Z21, Z21, Z21
+	VCMPPS           $0x00, Z21, Z16, K3
+	VBLENDMPS        Z0, Z19, K3, Z16
+	VBLENDMPS        Z14, Z13, K2, Z14
+	VMULPS           Z16, Z14, Z14
+	VPXORD           Z16, Z16, Z16
+	VCMPPS           $0x11, Z14, Z16, K2
+	VMULPS           Z14, Z12, Z12
+	VMOVAPS.Z        Z12, K2, Z12
+	VFMSUB231PS      Z15, Z13, Z10
+	VPXORD           Z13, Z13, Z13
+	VBROADCASTSS     8(R8), Z14
+	VCMPPS           $0x11, Z14, Z13, K2
+	VMOVAPS.Z        Z12, K2, Z12
+	VMOVAPS          Z0, Z13
+	VFMSUB231PS.BCST consts<>+2144(SB), Z11, Z13
+	VBROADCASTSS     44(R8), Z14
+	VFMADD231PS      Z14, Z13, Z10
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS      8(R8), Z14
-	VFNMADD132PS.BCST consts<>+2144(SB), Z1, Z11
-	VMULPS            Z11, Z14, Z11
-	VFMSUB231PS       Z15, Z13, Z10
+	VBROADCASTSS      8(R8), Z13
+	VFNMADD132PS.BCST consts<>+2144(SB), Z0, Z11
+	VMULPS            Z11, Z13, Z11
 	VFMADD231PS       Z12, Z11, Z10
+	VPXORD            Z11, Z11, Z11
+	VBLENDMPS         Z11, Z10, K1, Z10
 	VMULPS            Z20, Z18, Z11
 	VMULPS            Z11, Z9, Z11
 	VMULPS            Z10, Z11, Z10
 	VCMPPS            $0x03, Z10, Z10, K1
 	VBLENDMPS.BCST    consts<>+608(SB), Z10, K1, Z10
-	VCMPPS            $0x00, Z0, Z9, K1
-	VBLENDMPS         Z0, Z10, K1, Z9
+	VPXORD            Z11, Z11, Z11
+	VCMPPS            $0x00, Z11, Z9, K1
+	VPXORD            Z9, Z9, Z9
+	VBLENDMPS         Z9, Z10, K1, Z9
 	VMOVUPS           Z17, (CX)
 	VMOVUPS           Z9, (DX)
 	ADDQ              $+64, CX
@@ -21338,17 +21445,17 @@ slowvector:
 	MOVL    $0x0000ffff, R10
 	BZHIL   AX, R10, R10
 	KMOVW   R10, K1
-	VMOVAPS Z1, Z9
+	VMOVAPS Z0, Z9
 	VMOVUPS (BX), K1, Z9
-	VMOVAPS Z0, Z10
+	VPXORD  Z10, Z10, Z10
 	VMOVUPS (SI), K1, Z10
-	VMOVAPS Z1, Z11
+	VMOVAPS Z0, Z11
 	VMOVUPS (DI), K1, Z11
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
 	VPORD.BCST  consts<>+1184(SB), Z9, Z12
 	VSUBPS.BCST consts<>+64(SB), Z12, Z12
-	VMAXPS      Z12, Z7, Z12
+	VMAXPS      Z12, Z6, Z12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VBROADCASTSS     consts<>+96(SB), Z13
@@ -21367,15 +21474,14 @@ slowvector:
 	VFMADD213PS.BCST consts<>+320(SB), Z15, Z16
 	VFMADD213PS.BCST consts<>+352(SB), Z16, Z15
 	VCMPPS.BCST      $0x11, consts<>+480(SB), Z12, K2
-	VMOVAPS.Z        Z8, K2, Z12
+	VMOVAPS.Z        Z7, K2, Z12
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z13, Z13
-	VFMADD231PS  Z15, Z13, Z13
-	VBROADCASTSS consts<>+544(SB), Z15
-	VMOVAPS.Z    Z15, K2, Z15
-	VADDPS       Z15, Z14, Z14
-	VSCALEFPS    Z14, Z13, Z13
+	VPERMPS     exp_t<>+0(SB), Z13, Z13
+	VFMADD231PS Z15, Z13, Z13
+	VMOVAPS.Z   Z8, K2, Z15
+	VADDPS      Z15, Z14, Z14
+	VSCALEFPS   Z14, Z13, Z13
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
@@ -21386,20 +21492,20 @@ slowvector:
 	VPMINUD.BCST consts<>+608(SB), Z12, Z12
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS $0x11, Z6, Z12, K2
-	VMAXPS Z12, Z6, Z13
-	VADDPS Z1, Z13, Z14
-	VDIVPS Z14, Z1, Z14
+	VCMPPS $0x11, Z5, Z12, K2
+	VMAXPS Z12, Z5, Z13
+	VADDPS Z0, Z13, Z14
+	VDIVPS Z14, Z0, Z14
 	VMULPS Z14, Z13, Z15
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z1, Z13, Z16
+	VADDPS      Z0, Z13, Z16
 	VPSUBD.BCST consts<>+1888(SB), Z16, Z16
 	VPANDD.BCST consts<>+640(SB), Z16, Z17
 	VPSRLD      $0x15, Z16, Z16
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z17, Z1, Z18
+	VPSUBD      Z17, Z0, Z18
 	VPERMPS     log_r<>+0(SB), Z16, Z19
 	VMULPS      Z19, Z18, Z18
 	VADDPS.BCST consts<>+672(SB), Z18, Z19
@@ -21434,13 +21540,18 @@ slowvector:
 	VBLENDMPS        Z14, Z15, K2, Z14
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z10, Z1, Z15
-	VPMOVD2M    Z9, K2
-	VBLENDMPS   Z10, Z15, K2, Z16
-	VCMPPS      $0x11, Z16, Z0, K2
-	VPANDD.BCST consts<>+0(SB), Z9, Z9
-	VMOVAPS.Z   Z9, K2, Z9
-	VFMADD231PS Z9, Z16, Z12
+	VSUBPS            Z10, Z0, Z15
+	VPMOVD2M          Z9, K2
+	VBLENDMPS         Z10, Z15, K2, Z16
+	VMOVAPS           Z0, Z17
+	VFNMADD231PS.BCST consts<>+2144(SB), Z16, Z17
+	VBROADCASTSS      44(R8), Z18
+	VFMADD231PS       Z18, Z17, Z16
+	VPXORD            Z17, Z17, Z17
+	VCMPPS            $0x11, Z16, Z17, K2
+	VPANDD.BCST       consts<>+0(SB), Z9, Z9
+	VMOVAPS.Z         Z9, K2, Z9
+	VFMADD231PS       Z9, Z16, Z12
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Z10, Z14, Z9
@@ -21455,41 +21566,41 @@ slowvector:
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_458
+	JGE    focusnot0_462
 	VMULPS Z16, Z16, Z20
-	JMP    focusdone458
+	JMP    focusdone462
 
-focusnot0_458:
+focusnot0_462:
 	CMPQ    R9, $+2
-	JGE     focusnot1_458
-	VMOVAPS Z1, Z20
-	JMP     focusdone458
+	JGE     focusnot1_462
+	VMOVAPS Z0, Z20
+	JMP     focusdone462
 
-focusnot1_458:
+focusnot1_462:
 	CMPQ R9, $+3
-	JGE  focusnot2_458
-	JMP  focusdone458
+	JGE  focusnot2_462
+	JMP  focusdone462
 
-focusnot2_458:
+focusnot2_462:
 	CMPQ    R9, $+4
-	JGE     focusnot3_458
+	JGE     focusnot3_462
 	VSQRTPS Z16, Z20
-	JMP     focusdone458
+	JMP     focusdone462
 
-focusnot3_458:
+focusnot3_462:
 	CMPQ         R9, $+5
-	JGE          focusnot4_458
+	JGE          focusnot4_462
 	VSQRTPS      Z16, Z19
 	VMOVAPS      Z16, Z20
 	VFNMADD231PS Z19, Z19, Z20
 	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z16, Z20
-	JMP          focusdone458
+	JMP          focusdone462
 
-focusnot4_458:
+focusnot4_462:
 	CMPQ             R9, $+6
-	JGE              focusnot5_458
+	JGE              focusnot5_462
 	VSQRTPS          Z16, Z19
 	VMULPS           Z16, Z16, Z21
 	VMOVAPS          Z21, Z20
@@ -21500,32 +21611,32 @@ focusnot4_458:
 	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
 	VMULPS           Z19, Z20, Z20
 	VFMADD231PS      Z19, Z21, Z20
-	JMP              focusdone458
+	JMP              focusdone462
 
-focusnot5_458:
+focusnot5_462:
 	CMPQ        R9, $+7
-	JGE         focusnot6_458
+	JGE         focusnot6_462
 	VMULPS      Z16, Z16, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z16, Z16, Z20
 	VMULPS      Z16, Z20, Z20
 	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone458
+	JMP         focusdone462
 
-focusnot6_458:
+focusnot6_462:
 	CMPQ        R9, $+8
-	JGE         focusnot7_458
+	JGE         focusnot7_462
 	VMULPS      Z16, Z16, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z16, Z16, Z20
 	VADDPS      Z19, Z19, Z21
 	VMULPS      Z20, Z21, Z20
 	VFMADD231PS Z19, Z19, Z20
-	JMP         focusdone458
+	JMP         focusdone462
 
-focusnot7_458:
+focusnot7_462:
 	CMPQ        R9, $+9
-	JGE         focusnot8_458
+	JGE         focusnot8_462
 	VMULPS      Z16, Z16, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z16, Z16, Z21
@@ -21535,9 +21646,9 @@ focusnot7_458:
 	VFMADD231PS Z21, Z22, Z20
 	VMULPS      Z16, Z20, Z20
 	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone458
+	JMP         focusdone462
 
-focusnot8_458:
+focusnot8_462:
 	LEAQ         20(R8), R10
 	VBROADCASTSS (R10), Z19
 	VBROADCASTSS 4(R10), Z21
@@ -21548,7 +21659,7 @@ focusnot8_458:
 	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
 	VCVTDQ2PS   Z23, Z25
 	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z3, K2
+	VPCMPD      $0x06, Z23, Z2, K2
 	VBLENDMPS   Z25, Z24, K2, Z24
 	VPSRAD      $0x17, Z24, Z25
 	VPSRLD      $0x14, Z24, Z26
@@ -21609,11 +21720,12 @@ focusnot8_458:
 	VADDPS      Z25, Z21, Z26
 	VPSLLD      $0x17, Z22, Z27
 	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z2, Z27, Z27
+	VPMINUD     Z1, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD   Z0, Z22, Z22
-	VPSUBD    Z22, Z4, Z22
+	VPXORD    Z28, Z28, Z28
+	VPMINSD   Z28, Z22, Z22
+	VPSUBD    Z22, Z3, Z22
 	VPSLLD    $0x17, Z22, Z22
 	VADDPS    Z21, Z22, Z28
 	VSUBPS    Z22, Z28, Z29
@@ -21625,66 +21737,96 @@ focusnot8_458:
 	VBLENDMPS Z21, Z27, K2, Z21
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z5, K2
-	VBLENDMPS   Z2, Z21, K2, Z21
+	VCMPPS      $0x11, Z24, Z4, K2
+	VBLENDMPS   Z1, Z21, K2, Z21
 	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
-	VBLENDMPS   Z0, Z21, K2, Z21
-	VPCMPD      $0x00, Z0, Z23, K2
-	VPMOVD2M    Z19, K3
-	VBLENDMPS   Z2, Z0, K3, Z22
+	VPXORD      Z22, Z22, Z22
 	VBLENDMPS   Z22, Z21, K2, Z21
-	VPCMPD      $0x00, Z2, Z23, K2
+	VPXORD      Z22, Z22, Z22
+	VPCMPD      $0x00, Z22, Z23, K2
 	VPMOVD2M    Z19, K3
-	VBLENDMPS   Z0, Z2, K3, Z19
+	VPXORD      Z22, Z22, Z22
+	VBLENDMPS   Z1, Z22, K3, Z22
+	VBLENDMPS   Z22, Z21, K2, Z21
+	VPCMPD      $0x00, Z1, Z23, K2
+	VPMOVD2M    Z19, K3
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z1, K3, Z19
 	VBLENDMPS   Z19, Z21, K2, Z19
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS   12(R10), Z21
 	VPANDD         Z21, Z20, Z21
 	VPORD          Z21, Z19, Z19
-	VPCMPD         $0x06, Z0, Z23, K2
-	VPCMPD         $0x06, Z23, Z2, K3
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z21, Z23, K2
+	VPCMPD         $0x06, Z23, Z1, K3
 	KANDW          K2, K3, K2
 	VBROADCASTSS   16(R10), Z21
 	VPANDD         Z21, Z20, Z20
-	VPCMPD         $0x06, Z20, Z0, K3
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z20, Z21, K3
 	KANDW          K2, K3, K2
-	VPCMPD         $0x06, Z2, Z23, K3
+	VPCMPD         $0x06, Z1, Z23, K3
 	KORW           K2, K3, K2
 	VBLENDMPS.BCST consts<>+608(SB), Z19, K2, Z20
 
-focusdone458:
+focusdone462:
 	// loss = (alpha ce) q^gamma
-	VCMPPS.BCST  $0x12, consts<>+2112(SB), Z17, K2
-	VMULPS       Z20, Z17, Z19
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z17, K2
+	VMULPS      Z20, Z17, Z19
+	VBLENDMPS   Z19, Z17, K2, Z17
+
+	// a smoothed loss is 0 where q^gamma is
+	VPXORD       Z19, Z19, Z19
+	VBROADCASTSS 44(R8), Z21
+	VCMPPS       $0x11, Z21, Z19, K2
+	VPXORD       Z19, Z19, Z19
+	VCMPPS       $0x00, Z19, Z20, K3
+	KANDW        K2, K3, K2
+	VPXORD       Z19, Z19, Z19
 	VBLENDMPS    Z19, Z17, K2, Z17
 	VPMINUD.BCST consts<>+608(SB), Z17, Z17
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS.BCST $0x11, consts<>+2080(SB), Z10, K2
-	VBLENDMPS   Z13, Z14, K2, Z19
-	VDIVPS      Z16, Z19, Z19
-	VCMPPS      $0x00, Z0, Z16, K3
-	VBLENDMPS   Z1, Z19, K3, Z16
-	VBLENDMPS   Z14, Z13, K2, Z14
-	VMULPS      Z16, Z14, Z14
-	VCMPPS      $0x11, Z14, Z0, K2
-	VMULPS      Z14, Z12, Z12
-	VMOVAPS.Z   Z12, K2, Z12
+	VCMPPS.BCST      $0x11, consts<>+2080(SB), Z10, K3
+	VBLENDMPS        Z13, Z14, K3, Z19
+	VDIVPS           Z16, Z19, Z19
+	VPXORD           Z21, Z21, Z21
+	VCMPPS           $0x00, Z21, Z16, K4
+	VBLENDMPS        Z0, Z19, K4, Z16
+	VBLENDMPS        Z14, Z13, K3, Z14
+	VMULPS           Z16, Z14, Z14
+	VPXORD           Z16, Z16, Z16
+	VCMPPS           $0x11, Z14, Z16, K3
+	VMULPS           Z14, Z12, Z12
+	VMOVAPS.Z        Z12, K3, Z12
+	VFMSUB231PS      Z15, Z13, Z9
+	VPXORD           Z13, Z13, Z13
+	VBROADCASTSS     8(R8), Z14
+	VCMPPS           $0x11, Z14, Z13, K3
+	VMOVAPS.Z        Z12, K3, Z12
+	VMOVAPS          Z0, Z13
+	VFMSUB231PS.BCST consts<>+2144(SB), Z10, Z13
+	VBROADCASTSS     44(R8), Z14
+	VFMADD231PS      Z14, Z13, Z9
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS      8(R8), Z14
-	VFNMADD132PS.BCST consts<>+2144(SB), Z1, Z10
-	VMULPS            Z10, Z14, Z10
-	VFMSUB231PS       Z15, Z13, Z9
+	VBROADCASTSS      8(R8), Z13
+	VFNMADD132PS.BCST consts<>+2144(SB), Z0, Z10
+	VMULPS            Z10, Z13, Z10
 	VFMADD231PS       Z12, Z10, Z9
+	VPXORD            Z10, Z10, Z10
+	VBLENDMPS         Z10, Z9, K2, Z9
 	VMULPS            Z20, Z18, Z10
 	VMULPS            Z10, Z11, Z10
 	VMULPS            Z9, Z10, Z9
 	VCMPPS            $0x03, Z9, Z9, K2
 	VBLENDMPS.BCST    consts<>+608(SB), Z9, K2, Z9
-	VCMPPS            $0x00, Z0, Z11, K2
-	VBLENDMPS         Z0, Z9, K2, Z9
+	VPXORD            Z10, Z10, Z10
+	VCMPPS            $0x00, Z10, Z11, K2
+	VPXORD            Z10, Z10, Z10
+	VBLENDMPS         Z10, Z9, K2, Z9
 	VMOVUPS           Z17, K1, (CX)
 	VMOVUPS           Z9, K1, (DX)
 	ADDQ              $+64, CX
@@ -21701,8 +21843,7 @@ focusdone458:
 // func sigmoidGradScaledAVX2(losses *float32, grad *float32, logits *float32, targets *float32, scales *float32, n int, p *lossParams)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·sigmoidGradScaledAVX2(SB), NOSPLIT, $320-56
-	VBROADCASTSS consts<>+960(SB), Y0
-	VBROADCASTSS consts<>+384(SB), Y1
+	VBROADCASTSS consts<>+384(SB), Y0
 	MOVQ         n+40(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         grad+8(FP), DX
@@ -21718,362 +21859,398 @@ loop:
 
 block:
 	// any |x| > 87, or NaN?
-	VMOVUPS   (BX), Y2
-	VPAND     consts<>+0(SB), Y2, Y2
-	VPCMPGTD  consts<>+32(SB), Y2, Y2
-	VMOVMSKPS Y2, R10
+	VMOVUPS   (BX), Y1
+	VPAND     consts<>+0(SB), Y1, Y1
+	VPCMPGTD  consts<>+32(SB), Y1, Y1
+	VMOVMSKPS Y1, R10
 	TESTL     R10, R10
 	JNE       slowblock
-	VMOVUPS   (DI), Y2
-	VMOVUPS   (BX), Y3
-	VMOVUPS   (SI), Y4
+	VMOVUPS   (DI), Y1
+	VMOVUPS   (BX), Y2
+	VMOVUPS   (SI), Y3
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y3, Y5
-	VSUBPS consts<>+64(SB), Y5, Y5
+	VPOR   consts<>+1184(SB), Y2, Y4
+	VSUBPS consts<>+64(SB), Y4, Y4
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+128(SB), Y5, Y6
-	VSUBPS       consts<>+128(SB), Y6, Y7
+	VBROADCASTSS consts<>+96(SB), Y5
+	VFMADD213PS  consts<>+128(SB), Y4, Y5
+	VSUBPS       consts<>+128(SB), Y5, Y6
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y7, Y5
-	VFNMADD231PS consts<>+192(SB), Y7, Y5
+	VFNMADD231PS consts<>+160(SB), Y6, Y4
+	VFNMADD231PS consts<>+192(SB), Y6, Y4
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y7
-	VFMADD213PS  consts<>+256(SB), Y5, Y7
-	VFMADD213PS  consts<>+288(SB), Y5, Y7
-	VFMADD213PS  consts<>+320(SB), Y5, Y7
-	VFMADD213PS  consts<>+352(SB), Y7, Y5
+	VBROADCASTSS consts<>+224(SB), Y6
+	VFMADD213PS  consts<>+256(SB), Y4, Y6
+	VFMADD213PS  consts<>+288(SB), Y4, Y6
+	VFMADD213PS  consts<>+320(SB), Y4, Y6
+	VFMADD213PS  consts<>+352(SB), Y6, Y4
 
 	// 2^n T[j] (1 + p)
-	VMOVUPS     exp_one<>+0(SB), Y7
-	VPERMILPS   Y6, Y7, Y7
-	VPSLLD      $0x15, Y6, Y6
-	VPADDD      Y6, Y7, Y6
-	VFMADD231PS Y5, Y6, Y6
-	VADDPS      Y1, Y6, Y5
-	VDIVPS      Y5, Y1, Y5
-	VMULPS      Y5, Y6, Y7
+	VMOVUPS     exp_one<>+0(SB), Y6
+	VPERMILPS   Y5, Y6, Y6
+	VPSLLD      $0x15, Y5, Y5
+	VPADDD      Y5, Y6, Y5
+	VFMADD231PS Y4, Y5, Y5
+	VADDPS      Y0, Y5, Y4
+	VDIVPS      Y4, Y0, Y4
+	VMULPS      Y4, Y5, Y6
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y1, Y6, Y8
-	VPSUBD consts<>+1888(SB), Y8, Y8
-	VPAND  consts<>+640(SB), Y8, Y9
-	VPSRLD $0x15, Y8, Y8
+	VADDPS Y0, Y5, Y7
+	VPSUBD consts<>+1888(SB), Y7, Y7
+	VPAND  consts<>+640(SB), Y7, Y8
+	VPSRLD $0x15, Y7, Y7
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y9, Y1, Y10
-	VMOVUPS     log_r<>+0(SB), Y11
-	VPERMILPS   Y8, Y11, Y11
-	VMULPS      Y11, Y10, Y10
-	VADDPS      consts<>+672(SB), Y10, Y11
-	VFMADD231PS Y10, Y6, Y11
-	VCVTDQ2PS   Y9, Y6
-	VMOVUPS     log_th<>+0(SB), Y9
-	VPERMILPS   Y8, Y9, Y9
-	VMOVUPS     log_tl<>+0(SB), Y10
-	VPERMILPS   Y8, Y10, Y8
+	VPSUBD      Y8, Y0, Y9
+	VMOVUPS     log_r<>+0(SB), Y10
+	VPERMILPS   Y7, Y10, Y10
+	VMULPS      Y10, Y9, Y9
+	VADDPS      consts<>+672(SB), Y9, Y10
+	VFMADD231PS Y9, Y5, Y10
+	VCVTDQ2PS   Y8, Y5
+	VMOVUPS     log_th<>+0(SB), Y8
+	VPERMILPS   Y7, Y8, Y8
+	VMOVUPS     log_tl<>+0(SB), Y9
+	VPERMILPS   Y7, Y9, Y7
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y11, Y11, Y10
-	VBROADCASTSS consts<>+1952(SB), Y12
-	VFMADD213PS  consts<>+1984(SB), Y11, Y12
-	VFMADD231PS  consts<>+1920(SB), Y10, Y12
-	VBROADCASTSS consts<>+2016(SB), Y13
-	VFMADD213PS  consts<>+2048(SB), Y11, Y13
-	VFMADD231PS  Y12, Y10, Y13
-	VFMADD231PS  consts<>+1056(SB), Y6, Y8
-	VFMADD231PS  Y13, Y10, Y8
+	VMULPS       Y10, Y10, Y9
+	VBROADCASTSS consts<>+1952(SB), Y11
+	VFMADD213PS  consts<>+1984(SB), Y10, Y11
+	VFMADD231PS  consts<>+1920(SB), Y9, Y11
+	VBROADCASTSS consts<>+2016(SB), Y12
+	VFMADD213PS  consts<>+2048(SB), Y10, Y12
+	VFMADD231PS  Y11, Y9, Y12
+	VFMADD231PS  consts<>+1056(SB), Y5, Y7
+	VFMADD231PS  Y12, Y9, Y7
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y6, Y9
-	VADDPS      Y11, Y9, Y6
-	VSUBPS      Y6, Y9, Y9
-	VADDPS      Y11, Y9, Y9
-	VADDPS      Y9, Y8, Y8
-	VADDPS      Y8, Y6, Y6
-	VBLENDVPS   Y3, Y7, Y5, Y8
-	VBLENDVPS   Y3, Y5, Y7, Y5
+	VFMADD231PS consts<>+1088(SB), Y5, Y8
+	VADDPS      Y10, Y8, Y5
+	VSUBPS      Y5, Y8, Y8
+	VADDPS      Y10, Y8, Y8
+	VADDPS      Y8, Y7, Y7
+	VADDPS      Y7, Y5, Y5
+	VBLENDVPS   Y2, Y6, Y4, Y7
+	VBLENDVPS   Y2, Y4, Y6, Y4
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y4, Y1, Y7
-	VBLENDVPS   Y3, Y4, Y7, Y9
-	VCMPPS      $0x11, Y9, Y0, Y10
-	VPAND       consts<>+0(SB), Y3, Y3
-	VPAND       Y3, Y10, Y3
-	VFMADD231PS Y3, Y9, Y6
+	VSUBPS       Y3, Y0, Y6
+	VBLENDVPS    Y2, Y3, Y6, Y8
+	VMOVAPS      Y0, Y9
+	VFNMADD231PS consts<>+2144(SB), Y8, Y9
+	VBROADCASTSS 44(R8), Y10
+	VFMADD231PS  Y10, Y9, Y8
+	VPXOR        Y9, Y9, Y9
+	VCMPPS       $0x11, Y8, Y9, Y9
+	VPAND        consts<>+0(SB), Y2, Y2
+	VPAND        Y2, Y9, Y2
+	VFMADD231PS  Y2, Y8, Y5
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y4, Y5, Y3
-	VMOVAPS      Y3, Y9
-	VFMADD231PS  Y7, Y8, Y9
-	VBROADCASTSS 12(R8), Y10
-	VBROADCASTSS 16(R8), Y11
-	VMULPS       Y7, Y11, Y11
-	VFMADD231PS  Y4, Y10, Y11
-	VMULPS       Y6, Y11, Y10
-	VMOVAPS      Y9, Y13
+	VMULPS       Y3, Y4, Y2
+	VMOVAPS      Y2, Y8
+	VFMADD231PS  Y6, Y7, Y8
+	VBROADCASTSS 12(R8), Y9
+	VBROADCASTSS 16(R8), Y10
+	VMULPS       Y6, Y10, Y10
+	VFMADD231PS  Y3, Y9, Y10
+	VMULPS       Y5, Y10, Y9
+	VMOVAPS      Y8, Y12
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_511
-	VMULPS Y9, Y9, Y13
-	JMP    focusdone511
+	JGE    focusnot0_519
+	VMULPS Y8, Y8, Y12
+	JMP    focusdone519
 
-focusnot0_511:
+focusnot0_519:
 	CMPQ    R9, $+2
-	JGE     focusnot1_511
-	VMOVAPS Y1, Y13
-	JMP     focusdone511
+	JGE     focusnot1_519
+	VMOVAPS Y0, Y12
+	JMP     focusdone519
 
-focusnot1_511:
+focusnot1_519:
 	CMPQ R9, $+3
-	JGE  focusnot2_511
-	JMP  focusdone511
+	JGE  focusnot2_519
+	JMP  focusdone519
 
-focusnot2_511:
+focusnot2_519:
 	CMPQ    R9, $+4
-	JGE     focusnot3_511
-	VSQRTPS Y9, Y13
-	JMP     focusdone511
+	JGE     focusnot3_519
+	VSQRTPS Y8, Y12
+	JMP     focusdone519
 
-focusnot3_511:
+focusnot3_519:
 	CMPQ         R9, $+5
-	JGE          focusnot4_511
-	VSQRTPS      Y9, Y12
-	VMOVAPS      Y9, Y13
-	VFNMADD231PS Y12, Y12, Y13
-	VMULPS       consts<>+2080(SB), Y12, Y14
-	VMULPS       Y14, Y13, Y13
-	VFMADD231PS  Y12, Y9, Y13
-	JMP          focusdone511
+	JGE          focusnot4_519
+	VSQRTPS      Y8, Y11
+	VMOVAPS      Y8, Y12
+	VFNMADD231PS Y11, Y11, Y12
+	VMULPS       consts<>+2080(SB), Y11, Y13
+	VMULPS       Y13, Y12, Y12
+	VFMADD231PS  Y11, Y8, Y12
+	JMP          focusdone519
 
-focusnot4_511:
+focusnot4_519:
 	CMPQ         R9, $+6
-	JGE          focusnot5_511
-	VSQRTPS      Y9, Y12
-	VMULPS       Y9, Y9, Y14
-	VMOVAPS      Y14, Y13
-	VFMSUB231PS  Y9, Y9, Y13
-	VMOVAPS      Y9, Y15
-	VFNMADD231PS Y12, Y12, Y15
-	VMULPS       Y15, Y9, Y15
-	VFMADD231PS  consts<>+2080(SB), Y15, Y13
-	VMULPS       Y12, Y13, Y13
-	VFMADD231PS  Y12, Y14, Y13
-	JMP          focusdone511
+	JGE          focusnot5_519
+	VSQRTPS      Y8, Y11
+	VMULPS       Y8, Y8, Y13
+	VMOVAPS      Y13, Y12
+	VFMSUB231PS  Y8, Y8, Y12
+	VMOVAPS      Y8, Y14
+	VFNMADD231PS Y11, Y11, Y14
+	VMULPS       Y14, Y8, Y14
+	VFMADD231PS  consts<>+2080(SB), Y14, Y12
+	VMULPS       Y11, Y12, Y12
+	VFMADD231PS  Y11, Y13, Y12
+	JMP          focusdone519
 
-focusnot5_511:
+focusnot5_519:
 	CMPQ        R9, $+7
-	JGE         focusnot6_511
-	VMULPS      Y9, Y9, Y12
-	VMOVAPS     Y12, Y13
-	VFMSUB231PS Y9, Y9, Y13
-	VMULPS      Y9, Y13, Y13
-	VFMADD231PS Y9, Y12, Y13
-	JMP         focusdone511
+	JGE         focusnot6_519
+	VMULPS      Y8, Y8, Y11
+	VMOVAPS     Y11, Y12
+	VFMSUB231PS Y8, Y8, Y12
+	VMULPS      Y8, Y12, Y12
+	VFMADD231PS Y8, Y11, Y12
+	JMP         focusdone519
 
-focusnot6_511:
+focusnot6_519:
 	CMPQ        R9, $+8
-	JGE         focusnot7_511
-	VMULPS      Y9, Y9, Y12
-	VMOVAPS     Y12, Y13
-	VFMSUB231PS Y9, Y9, Y13
-	VADDPS      Y12, Y12, Y14
-	VMULPS      Y13, Y14, Y13
-	VFMADD231PS Y12, Y12, Y13
-	JMP         focusdone511
+	JGE         focusnot7_519
+	VMULPS      Y8, Y8, Y11
+	VMOVAPS     Y11, Y12
+	VFMSUB231PS Y8, Y8, Y12
+	VADDPS      Y11, Y11, Y13
+	VMULPS      Y12, Y13, Y12
+	VFMADD231PS Y11, Y11, Y12
+	JMP         focusdone519
 
-focusnot7_511:
+focusnot7_519:
 	CMPQ        R9, $+9
-	JGE         focusnot8_511
-	VMULPS      Y9, Y9, Y13
-	VMOVAPS     Y13, Y14
-	VFMSUB231PS Y9, Y9, Y14
-	VMULPS      Y13, Y13, Y12
-	VADDPS      Y13, Y13, Y15
-	VFMSUB213PS Y12, Y13, Y13
-	VFMADD231PS Y14, Y15, Y13
-	VMULPS      Y9, Y13, Y13
-	VFMADD231PS Y9, Y12, Y13
-	JMP         focusdone511
+	JGE         focusnot8_519
+	VMULPS      Y8, Y8, Y12
+	VMOVAPS     Y12, Y13
+	VFMSUB231PS Y8, Y8, Y13
+	VMULPS      Y12, Y12, Y11
+	VADDPS      Y12, Y12, Y14
+	VFMSUB213PS Y11, Y12, Y12
+	VFMADD231PS Y13, Y14, Y12
+	VMULPS      Y8, Y12, Y12
+	VFMADD231PS Y8, Y11, Y12
+	JMP         focusdone519
 
-focusnot8_511:
+focusnot8_519:
 	LEAQ         20(R8), R10
-	VMOVUPS      Y10, (SP)
-	VMOVUPS      Y9, 32(SP)
-	VMOVUPS      Y8, 64(SP)
-	VMOVUPS      Y5, 96(SP)
-	VMOVUPS      Y4, 128(SP)
-	VMOVUPS      Y7, 160(SP)
-	VMOVUPS      Y3, 192(SP)
-	VMOVUPS      Y6, 224(SP)
-	VMOVUPS      Y11, 256(SP)
-	VMOVUPS      Y2, 288(SP)
-	VBROADCASTSS (R10), Y2
-	VBROADCASTSS 4(R10), Y3
-	VBROADCASTSS 8(R10), Y4
+	VMOVUPS      Y9, (SP)
+	VMOVUPS      Y8, 32(SP)
+	VMOVUPS      Y7, 64(SP)
+	VMOVUPS      Y4, 96(SP)
+	VMOVUPS      Y3, 128(SP)
+	VMOVUPS      Y6, 160(SP)
+	VMOVUPS      Y2, 192(SP)
+	VMOVUPS      Y5, 224(SP)
+	VMOVUPS      Y10, 256(SP)
+	VMOVUPS      Y1, 288(SP)
+	VBROADCASTSS (R10), Y1
+	VBROADCASTSS 4(R10), Y2
+	VBROADCASTSS 8(R10), Y3
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y13, Y5
-	VPSUBD       consts<>+1248(SB), Y5, Y6
-	VCVTDQ2PS    Y5, Y7
-	VPSUBD       consts<>+1760(SB), Y7, Y7
-	VBROADCASTSS consts<>+1120(SB), Y8
-	VPCMPGTD     Y5, Y8, Y8
-	VBLENDVPS    Y8, Y7, Y6, Y6
-	VPSRAD       $0x17, Y6, Y7
-	VPSRLD       $0x14, Y6, Y8
-	VPAND        consts<>+1280(SB), Y6, Y6
-	VPADDD       consts<>+1312(SB), Y6, Y6
-	VCVTDQ2PS    Y7, Y7
+	VPAND        consts<>+0(SB), Y12, Y4
+	VPSUBD       consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS    Y4, Y6
+	VPSUBD       consts<>+1760(SB), Y6, Y6
+	VBROADCASTSS consts<>+1120(SB), Y7
+	VPCMPGTD     Y4, Y7, Y7
+	VBLENDVPS    Y7, Y6, Y5, Y5
+	VPSRAD       $0x17, Y5, Y6
+	VPSRLD       $0x14, Y5, Y7
+	VPAND        consts<>+1280(SB), Y5, Y5
+	VPADDD       consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS    Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y8, Y9
-	VFMADD213PS  consts<>+672(SB), Y9, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y9
-	VMOVAPS      Y6, Y10
-	VFMADD231PS  Y9, Y6, Y10
-	VSUBPS       Y10, Y6, Y11
-	VFMADD231PS  Y9, Y6, Y11
-	VMULPS       Y6, Y6, Y9
-	VBROADCASTSS consts<>+1376(SB), Y12
-	VFMADD213PS  consts<>+1408(SB), Y6, Y12
-	VFMADD213PS  consts<>+1440(SB), Y6, Y12
-	VFMADD213PS  consts<>+1472(SB), Y6, Y12
-	VFMADD213PS  consts<>+1504(SB), Y6, Y12
-	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  Y12, Y6, Y11
-	VADDPS       Y11, Y10, Y6
+	VPERMPS      pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS  consts<>+672(SB), Y8, Y5
+	VMULPS       consts<>+1344(SB), Y5, Y8
+	VMOVAPS      Y5, Y9
+	VFMADD231PS  Y8, Y5, Y9
+	VSUBPS       Y9, Y5, Y10
+	VFMADD231PS  Y8, Y5, Y10
+	VMULPS       Y5, Y5, Y8
+	VBROADCASTSS consts<>+1376(SB), Y11
+	VFMADD213PS  consts<>+1408(SB), Y5, Y11
+	VFMADD213PS  consts<>+1440(SB), Y5, Y11
+	VFMADD213PS  consts<>+1472(SB), Y5, Y11
+	VFMADD213PS  consts<>+1504(SB), Y5, Y11
+	VMULPS       Y5, Y8, Y5
+	VFMADD231PS  Y11, Y5, Y10
+	VADDPS       Y10, Y9, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y8, Y9
-	VADDPS      Y9, Y7, Y7
-	VMULPS      Y7, Y2, Y9
-	VFMSUB213PS Y9, Y2, Y7
-	VFMADD213PS Y9, Y3, Y6
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y1, Y8
+	VFMSUB213PS Y8, Y1, Y6
+	VFMADD213PS Y8, Y2, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y12
-	VSUBPS      consts<>+1536(SB), Y12, Y14
-	VSUBPS      Y14, Y9, Y9
-	VFMADD231PS Y10, Y3, Y9
-	VPERMPS     pow_tl<>+0(SB), Y8, Y8
-	VFMADD231PS Y8, Y2, Y7
-	VFMADD231PS Y10, Y4, Y7
-	VFMADD231PS Y11, Y3, Y7
-	VADDPS      Y7, Y9, Y3
+	VADDPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y13
+	VSUBPS      Y13, Y8, Y8
+	VFMADD231PS Y9, Y2, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y1, Y6
+	VFMADD231PS Y9, Y3, Y6
+	VFMADD231PS Y10, Y2, Y6
+	VADDPS      Y6, Y8, Y2
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y3, Y4
-	VFMADD213PS  consts<>+1632(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y7
-	VMULPS       Y4, Y7, Y4
-	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_full_hi<>+0(SB), Y12, Y3
-	VPERMPS      pow_full_lo<>+0(SB), Y12, Y7
-	VFMADD231PS  Y4, Y3, Y7
+	VBROADCASTSS consts<>+1568(SB), Y3
+	VFMADD213PS  consts<>+1600(SB), Y2, Y3
+	VFMADD213PS  consts<>+1632(SB), Y2, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y6, Y3
+	VFMADD231PS  consts<>+160(SB), Y2, Y3
+	VPERMPS      pow_full_hi<>+0(SB), Y11, Y2
+	VPERMPS      pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS  Y3, Y2, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y12, Y4
-	VPSRAD  $0x03, Y4, Y4
-	VADDPS  Y7, Y3, Y8
-	VPSLLD  $0x17, Y4, Y9
-	VPADDD  Y9, Y8, Y9
-	VPMINUD consts<>+928(SB), Y9, Y9
+	VPSUBD  consts<>+1536(SB), Y11, Y3
+	VPSRAD  $0x03, Y3, Y3
+	VADDPS  Y6, Y2, Y7
+	VPSLLD  $0x17, Y3, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y0, Y4, Y4
-	VBROADCASTSS consts<>+1792(SB), Y10
-	VPSUBD       Y4, Y10, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VADDPS       Y3, Y4, Y10
-	VSUBPS       Y4, Y10, Y11
-	VSUBPS       Y11, Y3, Y3
-	VADDPS       Y7, Y3, Y3
-	VADDPS       Y3, Y10, Y3
-	VCMPPS       $0x11, Y4, Y8, Y7
-	VPSUBD       Y4, Y3, Y3
-	VBLENDVPS    Y7, Y3, Y9, Y3
+	VPXOR        Y9, Y9, Y9
+	VPMINSD      Y9, Y3, Y3
+	VBROADCASTSS consts<>+1792(SB), Y9
+	VPSUBD       Y3, Y9, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VADDPS       Y2, Y3, Y9
+	VSUBPS       Y3, Y9, Y10
+	VSUBPS       Y10, Y2, Y2
+	VADDPS       Y6, Y2, Y2
+	VADDPS       Y2, Y9, Y2
+	VCMPPS       $0x11, Y3, Y7, Y6
+	VPSUBD       Y3, Y2, Y2
+	VBLENDVPS    Y6, Y2, Y8, Y2
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y4
-	VCMPPS       $0x11, Y6, Y4, Y4
-	VBLENDVPS    Y4, consts<>+928(SB), Y3, Y3
-	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
-	VBLENDVPS    Y4, Y0, Y3, Y3
-	VPCMPEQD     Y0, Y5, Y4
-	VBLENDVPS    Y2, consts<>+928(SB), Y0, Y6
-	VBLENDVPS    Y4, Y6, Y3, Y3
-	VPCMPEQD     consts<>+928(SB), Y5, Y4
+	VBROADCASTSS consts<>+1824(SB), Y3
+	VCMPPS       $0x11, Y5, Y3, Y3
+	VBLENDVPS    Y3, consts<>+928(SB), Y2, Y2
+	VCMPPS       $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR        Y5, Y5, Y5
+	VBLENDVPS    Y3, Y5, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPCMPEQD     Y3, Y4, Y3
+	VPXOR        Y5, Y5, Y5
+	VBLENDVPS    Y1, consts<>+928(SB), Y5, Y5
+	VBLENDVPS    Y3, Y5, Y2, Y2
+	VPCMPEQD     consts<>+928(SB), Y4, Y3
+	VPXOR        Y5, Y5, Y5
 	VBROADCASTSS consts<>+928(SB), Y6
-	VBLENDVPS    Y2, Y0, Y6, Y2
-	VBLENDVPS    Y4, Y2, Y3, Y2
+	VBLENDVPS    Y1, Y5, Y6, Y1
+	VBLENDVPS    Y3, Y1, Y2, Y1
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R10), Y3
-	VPAND        Y3, Y13, Y3
-	VPOR         Y3, Y2, Y2
-	VPCMPGTD     Y0, Y5, Y3
-	VBROADCASTSS consts<>+928(SB), Y4
-	VPCMPGTD     Y5, Y4, Y4
-	VPAND        Y3, Y4, Y3
-	VBROADCASTSS 16(R10), Y4
-	VPAND        Y4, Y13, Y4
-	VPCMPGTD     Y4, Y0, Y4
-	VPAND        Y3, Y4, Y3
-	VPCMPGTD     consts<>+928(SB), Y5, Y4
-	VPOR         Y3, Y4, Y3
-	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y13
-	VMOVUPS      (SP), Y10
-	VMOVUPS      32(SP), Y9
-	VMOVUPS      64(SP), Y8
-	VMOVUPS      96(SP), Y5
-	VMOVUPS      128(SP), Y4
-	VMOVUPS      160(SP), Y7
-	VMOVUPS      192(SP), Y3
-	VMOVUPS      224(SP), Y6
-	VMOVUPS      256(SP), Y11
-	VMOVUPS      288(SP), Y2
+	VBROADCASTSS 12(R10), Y2
+	VPAND        Y2, Y12, Y2
+	VPOR         Y2, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPCMPGTD     Y2, Y4, Y2
+	VBROADCASTSS consts<>+928(SB), Y3
+	VPCMPGTD     Y4, Y3, Y3
+	VPAND        Y2, Y3, Y2
+	VBROADCASTSS 16(R10), Y3
+	VPAND        Y3, Y12, Y3
+	VPXOR        Y5, Y5, Y5
+	VPCMPGTD     Y3, Y5, Y3
+	VPAND        Y2, Y3, Y2
+	VPCMPGTD     consts<>+928(SB), Y4, Y3
+	VPOR         Y2, Y3, Y2
+	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y12
+	VMOVUPS      (SP), Y9
+	VMOVUPS      32(SP), Y8
+	VMOVUPS      64(SP), Y7
+	VMOVUPS      96(SP), Y4
+	VMOVUPS      128(SP), Y3
+	VMOVUPS      160(SP), Y6
+	VMOVUPS      192(SP), Y2
+	VMOVUPS      224(SP), Y5
+	VMOVUPS      256(SP), Y10
+	VMOVUPS      288(SP), Y1
 
-focusdone511:
+focusdone519:
 	// loss = (alpha ce) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y10, Y12
-	VMULPS    Y13, Y10, Y14
-	VBLENDVPS Y12, Y14, Y10, Y10
-	VPMINUD   consts<>+608(SB), Y10, Y10
+	VCMPPS    $0x12, consts<>+2112(SB), Y9, Y11
+	VMULPS    Y12, Y9, Y13
+	VBLENDVPS Y11, Y13, Y9, Y9
+
+	// a smoothed loss is 0 where q^gamma is
+	VPXOR        Y11, Y11, Y11
+	VBROADCASTSS 44(R8), Y13
+	VCMPPS       $0x11, Y13, Y11, Y11
+	VPXOR        Y13, Y13, Y13
+	VCMPPS       $0x00, Y13, Y12, Y13
+	VPAND        Y11, Y13, Y11
+	VPXOR        Y13, Y13, Y13
+	VBLENDVPS    Y11, Y13, Y9, Y9
+	VPMINUD      consts<>+608(SB), Y9, Y9
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, consts<>+2080(SB), Y4, Y12
-	VBLENDVPS Y12, Y8, Y5, Y14
-	VDIVPS    Y9, Y14, Y14
-	VCMPPS    $0x00, Y0, Y9, Y9
-	VBLENDVPS Y9, Y1, Y14, Y9
-	VBLENDVPS Y12, Y5, Y8, Y5
-	VMULPS    Y9, Y5, Y5
-	VCMPPS    $0x11, Y5, Y0, Y9
-	VMULPS    Y5, Y6, Y5
-	VPAND     Y5, Y9, Y5
+	VCMPPS       $0x11, consts<>+2080(SB), Y3, Y13
+	VBLENDVPS    Y13, Y7, Y4, Y14
+	VDIVPS       Y8, Y14, Y14
+	VPXOR        Y15, Y15, Y15
+	VCMPPS       $0x00, Y15, Y8, Y8
+	VBLENDVPS    Y8, Y0, Y14, Y8
+	VBLENDVPS    Y13, Y4, Y7, Y4
+	VMULPS       Y8, Y4, Y4
+	VPXOR        Y8, Y8, Y8
+	VCMPPS       $0x11, Y4, Y8, Y8
+	VMULPS       Y4, Y5, Y4
+	VPAND        Y4, Y8, Y4
+	VFMSUB231PS  Y6, Y7, Y2
+	VPXOR        Y5, Y5, Y5
+	VBROADCASTSS 8(R8), Y6
+	VCMPPS       $0x11, Y6, Y5, Y5
+	VPAND        Y4, Y5, Y4
+	VMOVAPS      Y0, Y5
+	VFMSUB231PS  consts<>+2144(SB), Y3, Y5
+	VBROADCASTSS 44(R8), Y6
+	VFMADD231PS  Y6, Y5, Y2
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS 8(R8), Y6
-	VFNMADD132PS consts<>+2144(SB), Y1, Y4
-	VMULPS       Y4, Y6, Y4
-	VFMSUB231PS  Y7, Y8, Y3
-	VFMADD231PS  Y5, Y4, Y3
-	VMULPS       Y13, Y11, Y4
-	VMULPS       Y4, Y2, Y4
-	VMULPS       Y3, Y4, Y3
-	VCMPPS       $0x03, Y3, Y3, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y3
-	VCMPPS       $0x00, Y0, Y2, Y2
-	VBLENDVPS    Y2, Y0, Y3, Y2
-	VMOVUPS      Y10, (CX)
-	VMOVUPS      Y2, (DX)
+	VBROADCASTSS 8(R8), Y5
+	VFNMADD132PS consts<>+2144(SB), Y0, Y3
+	VMULPS       Y3, Y5, Y3
+	VFMADD231PS  Y4, Y3, Y2
+	VPXOR        Y3, Y3, Y3
+	VBLENDVPS    Y11, Y3, Y2, Y2
+	VMULPS       Y12, Y10, Y3
+	VMULPS       Y3, Y1, Y3
+	VMULPS       Y2, Y3, Y2
+	VCMPPS       $0x03, Y2, Y2, Y3
+	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VCMPPS       $0x00, Y3, Y1, Y1
+	VPXOR        Y3, Y3, Y3
+	VBLENDVPS    Y1, Y3, Y2, Y1
+	VMOVUPS      Y9, (CX)
+	VMOVUPS      Y1, (DX)
 	ADDQ         $+32, CX
 	ADDQ         $+32, DX
 	ADDQ         $+32, BX
@@ -22094,365 +22271,402 @@ vector:
 	CMOVQGT    R10, R11
 	NEGQ       R11
 	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R11*4), Y2
-	VMASKMOVPS (BX), Y2, Y3
-	VBLENDVPS  Y2, Y3, Y1, Y3
-	VMASKMOVPS (SI), Y2, Y4
-	VBLENDVPS  Y2, Y4, Y0, Y4
-	VMASKMOVPS (DI), Y2, Y5
-	VBLENDVPS  Y2, Y5, Y1, Y2
+	VMOVUPS    (R10)(R11*4), Y1
+	VMASKMOVPS (BX), Y1, Y2
+	VBLENDVPS  Y1, Y2, Y0, Y2
+	VMASKMOVPS (SI), Y1, Y3
+	VPXOR      Y4, Y4, Y4
+	VBLENDVPS  Y1, Y3, Y4, Y3
+	VMASKMOVPS (DI), Y1, Y4
+	VBLENDVPS  Y1, Y4, Y0, Y1
 
 	// any |x| > 87, or NaN?
-	VPAND     consts<>+0(SB), Y3, Y5
-	VPCMPGTD  consts<>+32(SB), Y5, Y5
-	VMOVMSKPS Y5, R10
+	VPAND     consts<>+0(SB), Y2, Y4
+	VPCMPGTD  consts<>+32(SB), Y4, Y4
+	VMOVMSKPS Y4, R10
 	TESTL     R10, R10
 	JNE       slowvector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y3, Y5
-	VSUBPS consts<>+64(SB), Y5, Y5
+	VPOR   consts<>+1184(SB), Y2, Y4
+	VSUBPS consts<>+64(SB), Y4, Y4
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+128(SB), Y5, Y6
-	VSUBPS       consts<>+128(SB), Y6, Y7
+	VBROADCASTSS consts<>+96(SB), Y5
+	VFMADD213PS  consts<>+128(SB), Y4, Y5
+	VSUBPS       consts<>+128(SB), Y5, Y6
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y7, Y5
-	VFNMADD231PS consts<>+192(SB), Y7, Y5
+	VFNMADD231PS consts<>+160(SB), Y6, Y4
+	VFNMADD231PS consts<>+192(SB), Y6, Y4
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y7
-	VFMADD213PS  consts<>+256(SB), Y5, Y7
-	VFMADD213PS  consts<>+288(SB), Y5, Y7
-	VFMADD213PS  consts<>+320(SB), Y5, Y7
-	VFMADD213PS  consts<>+352(SB), Y7, Y5
+	VBROADCASTSS consts<>+224(SB), Y6
+	VFMADD213PS  consts<>+256(SB), Y4, Y6
+	VFMADD213PS  consts<>+288(SB), Y4, Y6
+	VFMADD213PS  consts<>+320(SB), Y4, Y6
+	VFMADD213PS  consts<>+352(SB), Y6, Y4
 
 	// 2^n T[j] (1 + p)
-	VMOVUPS     exp_one<>+0(SB), Y7
-	VPERMILPS   Y6, Y7, Y7
-	VPSLLD      $0x15, Y6, Y6
-	VPADDD      Y6, Y7, Y6
-	VFMADD231PS Y5, Y6, Y6
-	VADDPS      Y1, Y6, Y5
-	VDIVPS      Y5, Y1, Y5
-	VMULPS      Y5, Y6, Y7
+	VMOVUPS     exp_one<>+0(SB), Y6
+	VPERMILPS   Y5, Y6, Y6
+	VPSLLD      $0x15, Y5, Y5
+	VPADDD      Y5, Y6, Y5
+	VFMADD231PS Y4, Y5, Y5
+	VADDPS      Y0, Y5, Y4
+	VDIVPS      Y4, Y0, Y4
+	VMULPS      Y4, Y5, Y6
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y1, Y6, Y8
-	VPSUBD consts<>+1888(SB), Y8, Y8
-	VPAND  consts<>+640(SB), Y8, Y9
-	VPSRLD $0x15, Y8, Y8
+	VADDPS Y0, Y5, Y7
+	VPSUBD consts<>+1888(SB), Y7, Y7
+	VPAND  consts<>+640(SB), Y7, Y8
+	VPSRLD $0x15, Y7, Y7
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y9, Y1, Y10
-	VMOVUPS     log_r<>+0(SB), Y11
-	VPERMILPS   Y8, Y11, Y11
-	VMULPS      Y11, Y10, Y10
-	VADDPS      consts<>+672(SB), Y10, Y11
-	VFMADD231PS Y10, Y6, Y11
-	VCVTDQ2PS   Y9, Y6
-	VMOVUPS     log_th<>+0(SB), Y9
-	VPERMILPS   Y8, Y9, Y9
-	VMOVUPS     log_tl<>+0(SB), Y10
-	VPERMILPS   Y8, Y10, Y8
+	VPSUBD      Y8, Y0, Y9
+	VMOVUPS     log_r<>+0(SB), Y10
+	VPERMILPS   Y7, Y10, Y10
+	VMULPS      Y10, Y9, Y9
+	VADDPS      consts<>+672(SB), Y9, Y10
+	VFMADD231PS Y9, Y5, Y10
+	VCVTDQ2PS   Y8, Y5
+	VMOVUPS     log_th<>+0(SB), Y8
+	VPERMILPS   Y7, Y8, Y8
+	VMOVUPS     log_tl<>+0(SB), Y9
+	VPERMILPS   Y7, Y9, Y7
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y11, Y11, Y10
-	VBROADCASTSS consts<>+1952(SB), Y12
-	VFMADD213PS  consts<>+1984(SB), Y11, Y12
-	VFMADD231PS  consts<>+1920(SB), Y10, Y12
-	VBROADCASTSS consts<>+2016(SB), Y13
-	VFMADD213PS  consts<>+2048(SB), Y11, Y13
-	VFMADD231PS  Y12, Y10, Y13
-	VFMADD231PS  consts<>+1056(SB), Y6, Y8
-	VFMADD231PS  Y13, Y10, Y8
+	VMULPS       Y10, Y10, Y9
+	VBROADCASTSS consts<>+1952(SB), Y11
+	VFMADD213PS  consts<>+1984(SB), Y10, Y11
+	VFMADD231PS  consts<>+1920(SB), Y9, Y11
+	VBROADCASTSS consts<>+2016(SB), Y12
+	VFMADD213PS  consts<>+2048(SB), Y10, Y12
+	VFMADD231PS  Y11, Y9, Y12
+	VFMADD231PS  consts<>+1056(SB), Y5, Y7
+	VFMADD231PS  Y12, Y9, Y7
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y6, Y9
-	VADDPS      Y11, Y9, Y6
-	VSUBPS      Y6, Y9, Y9
-	VADDPS      Y11, Y9, Y9
-	VADDPS      Y9, Y8, Y8
-	VADDPS      Y8, Y6, Y6
-	VBLENDVPS   Y3, Y7, Y5, Y8
-	VBLENDVPS   Y3, Y5, Y7, Y5
+	VFMADD231PS consts<>+1088(SB), Y5, Y8
+	VADDPS      Y10, Y8, Y5
+	VSUBPS      Y5, Y8, Y8
+	VADDPS      Y10, Y8, Y8
+	VADDPS      Y8, Y7, Y7
+	VADDPS      Y7, Y5, Y5
+	VBLENDVPS   Y2, Y6, Y4, Y7
+	VBLENDVPS   Y2, Y4, Y6, Y4
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y4, Y1, Y7
-	VBLENDVPS   Y3, Y4, Y7, Y9
-	VCMPPS      $0x11, Y9, Y0, Y10
-	VPAND       consts<>+0(SB), Y3, Y3
-	VPAND       Y3, Y10, Y3
-	VFMADD231PS Y3, Y9, Y6
+	VSUBPS       Y3, Y0, Y6
+	VBLENDVPS    Y2, Y3, Y6, Y8
+	VMOVAPS      Y0, Y9
+	VFNMADD231PS consts<>+2144(SB), Y8, Y9
+	VBROADCASTSS 44(R8), Y10
+	VFMADD231PS  Y10, Y9, Y8
+	VPXOR        Y9, Y9, Y9
+	VCMPPS       $0x11, Y8, Y9, Y9
+	VPAND        consts<>+0(SB), Y2, Y2
+	VPAND        Y2, Y9, Y2
+	VFMADD231PS  Y2, Y8, Y5
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y4, Y5, Y3
-	VMOVAPS      Y3, Y9
-	VFMADD231PS  Y7, Y8, Y9
-	VBROADCASTSS 12(R8), Y10
-	VBROADCASTSS 16(R8), Y11
-	VMULPS       Y7, Y11, Y11
-	VFMADD231PS  Y4, Y10, Y11
-	VMULPS       Y6, Y11, Y10
-	VMOVAPS      Y9, Y13
+	VMULPS       Y3, Y4, Y2
+	VMOVAPS      Y2, Y8
+	VFMADD231PS  Y6, Y7, Y8
+	VBROADCASTSS 12(R8), Y9
+	VBROADCASTSS 16(R8), Y10
+	VMULPS       Y6, Y10, Y10
+	VFMADD231PS  Y3, Y9, Y10
+	VMULPS       Y5, Y10, Y9
+	VMOVAPS      Y8, Y12
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_512
-	VMULPS Y9, Y9, Y13
-	JMP    focusdone512
+	JGE    focusnot0_520
+	VMULPS Y8, Y8, Y12
+	JMP    focusdone520
 
-focusnot0_512:
+focusnot0_520:
 	CMPQ    R9, $+2
-	JGE     focusnot1_512
-	VMOVAPS Y1, Y13
-	JMP     focusdone512
+	JGE     focusnot1_520
+	VMOVAPS Y0, Y12
+	JMP     focusdone520
 
-focusnot1_512:
+focusnot1_520:
 	CMPQ R9, $+3
-	JGE  focusnot2_512
-	JMP  focusdone512
+	JGE  focusnot2_520
+	JMP  focusdone520
 
-focusnot2_512:
+focusnot2_520:
 	CMPQ    R9, $+4
-	JGE     focusnot3_512
-	VSQRTPS Y9, Y13
-	JMP     focusdone512
+	JGE     focusnot3_520
+	VSQRTPS Y8, Y12
+	JMP     focusdone520
 
-focusnot3_512:
+focusnot3_520:
 	CMPQ         R9, $+5
-	JGE          focusnot4_512
-	VSQRTPS      Y9, Y12
-	VMOVAPS      Y9, Y13
-	VFNMADD231PS Y12, Y12, Y13
-	VMULPS       consts<>+2080(SB), Y12, Y14
-	VMULPS       Y14, Y13, Y13
-	VFMADD231PS  Y12, Y9, Y13
-	JMP          focusdone512
+	JGE          focusnot4_520
+	VSQRTPS      Y8, Y11
+	VMOVAPS      Y8, Y12
+	VFNMADD231PS Y11, Y11, Y12
+	VMULPS       consts<>+2080(SB), Y11, Y13
+	VMULPS       Y13, Y12, Y12
+	VFMADD231PS  Y11, Y8, Y12
+	JMP          focusdone520
 
-focusnot4_512:
+focusnot4_520:
 	CMPQ         R9, $+6
-	JGE          focusnot5_512
-	VSQRTPS      Y9, Y12
-	VMULPS       Y9, Y9, Y14
-	VMOVAPS      Y14, Y13
-	VFMSUB231PS  Y9, Y9, Y13
-	VMOVAPS      Y9, Y15
-	VFNMADD231PS Y12, Y12, Y15
-	VMULPS       Y15, Y9, Y15
-	VFMADD231PS  consts<>+2080(SB), Y15, Y13
-	VMULPS       Y12, Y13, Y13
-	VFMADD231PS  Y12, Y14, Y13
-	JMP          focusdone512
+	JGE          focusnot5_520
+	VSQRTPS      Y8, Y11
+	VMULPS       Y8, Y8, Y13
+	VMOVAPS      Y13, Y12
+	VFMSUB231PS  Y8, Y8, Y12
+	VMOVAPS      Y8, Y14
+	VFNMADD231PS Y11, Y11, Y14
+	VMULPS       Y14, Y8, Y14
+	VFMADD231PS  consts<>+2080(SB), Y14, Y12
+	VMULPS       Y11, Y12, Y12
+	VFMADD231PS  Y11, Y13, Y12
+	JMP          focusdone520
 
-focusnot5_512:
+focusnot5_520:
 	CMPQ        R9, $+7
-	JGE         focusnot6_512
-	VMULPS      Y9, Y9, Y12
-	VMOVAPS     Y12, Y13
-	VFMSUB231PS Y9, Y9, Y13
-	VMULPS      Y9, Y13, Y13
-	VFMADD231PS Y9, Y12, Y13
-	JMP         focusdone512
+	JGE         focusnot6_520
+	VMULPS      Y8, Y8, Y11
+	VMOVAPS     Y11, Y12
+	VFMSUB231PS Y8, Y8, Y12
+	VMULPS      Y8, Y12, Y12
+	VFMADD231PS Y8, Y11, Y12
+	JMP         focusdone520
 
-focusnot6_512:
+focusnot6_520:
 	CMPQ        R9, $+8
-	JGE         focusnot7_512
-	VMULPS      Y9, Y9, Y12
-	VMOVAPS     Y12, Y13
-	VFMSUB231PS Y9, Y9, Y13
-	VADDPS      Y12, Y12, Y14
-	VMULPS      Y13, Y14, Y13
-	VFMADD231PS Y12, Y12, Y13
-	JMP         focusdone512
+	JGE         focusnot7_520
+	VMULPS      Y8, Y8, Y11
+	VMOVAPS     Y11, Y12
+	VFMSUB231PS Y8, Y8, Y12
+	VADDPS      Y11, Y11, Y13
+	VMULPS      Y12, Y13, Y12
+	VFMADD231PS Y11, Y11, Y12
+	JMP         focusdone520
 
-focusnot7_512:
+focusnot7_520:
 	CMPQ        R9, $+9
-	JGE         focusnot8_512
-	VMULPS      Y9, Y9, Y13
-	VMOVAPS     Y13, Y14
-	VFMSUB231PS Y9, Y9, Y14
-	VMULPS      Y13, Y13, Y12
-	VADDPS      Y13, Y13, Y15
-	VFMSUB213PS Y12, Y13, Y13
-	VFMADD231PS Y14, Y15, Y13
-	VMULPS      Y9, Y13, Y13
-	VFMADD231PS Y9, Y12, Y13
-	JMP         focusdone512
+	JGE         focusnot8_520
+	VMULPS      Y8, Y8, Y12
+	VMOVAPS     Y12, Y13
+	VFMSUB231PS Y8, Y8, Y13
+	VMULPS      Y12, Y12, Y11
+	VADDPS      Y12, Y12, Y14
+	VFMSUB213PS Y11, Y12, Y12
+	VFMADD231PS Y13, Y14, Y12
+	VMULPS      Y8, Y12, Y12
+	VFMADD231PS Y8, Y11, Y12
+	JMP         focusdone520
 
-focusnot8_512:
+focusnot8_520:
 	LEAQ         20(R8), R10
-	VMOVUPS      Y10, (SP)
-	VMOVUPS      Y9, 32(SP)
-	VMOVUPS      Y8, 64(SP)
-	VMOVUPS      Y5, 96(SP)
-	VMOVUPS      Y4, 128(SP)
-	VMOVUPS      Y7, 160(SP)
-	VMOVUPS      Y3, 192(SP)
-	VMOVUPS      Y6, 224(SP)
-	VMOVUPS      Y11, 256(SP)
-	VMOVUPS      Y2, 288(SP)
-	VBROADCASTSS (R10), Y2
-	VBROADCASTSS 4(R10), Y3
-	VBROADCASTSS 8(R10), Y4
+	VMOVUPS      Y9, (SP)
+	VMOVUPS      Y8, 32(SP)
+	VMOVUPS      Y7, 64(SP)
+	VMOVUPS      Y4, 96(SP)
+	VMOVUPS      Y3, 128(SP)
+	VMOVUPS      Y6, 160(SP)
+	VMOVUPS      Y2, 192(SP)
+	VMOVUPS      Y5, 224(SP)
+	VMOVUPS      Y10, 256(SP)
+	VMOVUPS      Y1, 288(SP)
+	VBROADCASTSS (R10), Y1
+	VBROADCASTSS 4(R10), Y2
+	VBROADCASTSS 8(R10), Y3
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y13, Y5
-	VPSUBD       consts<>+1248(SB), Y5, Y6
-	VCVTDQ2PS    Y5, Y7
-	VPSUBD       consts<>+1760(SB), Y7, Y7
-	VBROADCASTSS consts<>+1120(SB), Y8
-	VPCMPGTD     Y5, Y8, Y8
-	VBLENDVPS    Y8, Y7, Y6, Y6
-	VPSRAD       $0x17, Y6, Y7
-	VPSRLD       $0x14, Y6, Y8
-	VPAND        consts<>+1280(SB), Y6, Y6
-	VPADDD       consts<>+1312(SB), Y6, Y6
-	VCVTDQ2PS    Y7, Y7
+	VPAND        consts<>+0(SB), Y12, Y4
+	VPSUBD       consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS    Y4, Y6
+	VPSUBD       consts<>+1760(SB), Y6, Y6
+	VBROADCASTSS consts<>+1120(SB), Y7
+	VPCMPGTD     Y4, Y7, Y7
+	VBLENDVPS    Y7, Y6, Y5, Y5
+	VPSRAD       $0x17, Y5, Y6
+	VPSRLD       $0x14, Y5, Y7
+	VPAND        consts<>+1280(SB), Y5, Y5
+	VPADDD       consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS    Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y8, Y9
-	VFMADD213PS  consts<>+672(SB), Y9, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y9
-	VMOVAPS      Y6, Y10
-	VFMADD231PS  Y9, Y6, Y10
-	VSUBPS       Y10, Y6, Y11
-	VFMADD231PS  Y9, Y6, Y11
-	VMULPS       Y6, Y6, Y9
-	VBROADCASTSS consts<>+1376(SB), Y12
-	VFMADD213PS  consts<>+1408(SB), Y6, Y12
-	VFMADD213PS  consts<>+1440(SB), Y6, Y12
-	VFMADD213PS  consts<>+1472(SB), Y6, Y12
-	VFMADD213PS  consts<>+1504(SB), Y6, Y12
-	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  Y12, Y6, Y11
-	VADDPS       Y11, Y10, Y6
+	VPERMPS      pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS  consts<>+672(SB), Y8, Y5
+	VMULPS       consts<>+1344(SB), Y5, Y8
+	VMOVAPS      Y5, Y9
+	VFMADD231PS  Y8, Y5, Y9
+	VSUBPS       Y9, Y5, Y10
+	VFMADD231PS  Y8, Y5, Y10
+	VMULPS       Y5, Y5, Y8
+	VBROADCASTSS consts<>+1376(SB), Y11
+	VFMADD213PS  consts<>+1408(SB), Y5, Y11
+	VFMADD213PS  consts<>+1440(SB), Y5, Y11
+	VFMADD213PS  consts<>+1472(SB), Y5, Y11
+	VFMADD213PS  consts<>+1504(SB), Y5, Y11
+	VMULPS       Y5, Y8, Y5
+	VFMADD231PS  Y11, Y5, Y10
+	VADDPS       Y10, Y9, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y8, Y9
-	VADDPS      Y9, Y7, Y7
-	VMULPS      Y7, Y2, Y9
-	VFMSUB213PS Y9, Y2, Y7
-	VFMADD213PS Y9, Y3, Y6
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y1, Y8
+	VFMSUB213PS Y8, Y1, Y6
+	VFMADD213PS Y8, Y2, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y12
-	VSUBPS      consts<>+1536(SB), Y12, Y14
-	VSUBPS      Y14, Y9, Y9
-	VFMADD231PS Y10, Y3, Y9
-	VPERMPS     pow_tl<>+0(SB), Y8, Y8
-	VFMADD231PS Y8, Y2, Y7
-	VFMADD231PS Y10, Y4, Y7
-	VFMADD231PS Y11, Y3, Y7
-	VADDPS      Y7, Y9, Y3
+	VADDPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y13
+	VSUBPS      Y13, Y8, Y8
+	VFMADD231PS Y9, Y2, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y1, Y6
+	VFMADD231PS Y9, Y3, Y6
+	VFMADD231PS Y10, Y2, Y6
+	VADDPS      Y6, Y8, Y2
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y3, Y4
-	VFMADD213PS  consts<>+1632(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y7
-	VMULPS       Y4, Y7, Y4
-	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_full_hi<>+0(SB), Y12, Y3
-	VPERMPS      pow_full_lo<>+0(SB), Y12, Y7
-	VFMADD231PS  Y4, Y3, Y7
+	VBROADCASTSS consts<>+1568(SB), Y3
+	VFMADD213PS  consts<>+1600(SB), Y2, Y3
+	VFMADD213PS  consts<>+1632(SB), Y2, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y6, Y3
+	VFMADD231PS  consts<>+160(SB), Y2, Y3
+	VPERMPS      pow_full_hi<>+0(SB), Y11, Y2
+	VPERMPS      pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS  Y3, Y2, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y12, Y4
-	VPSRAD  $0x03, Y4, Y4
-	VADDPS  Y7, Y3, Y8
-	VPSLLD  $0x17, Y4, Y9
-	VPADDD  Y9, Y8, Y9
-	VPMINUD consts<>+928(SB), Y9, Y9
+	VPSUBD  consts<>+1536(SB), Y11, Y3
+	VPSRAD  $0x03, Y3, Y3
+	VADDPS  Y6, Y2, Y7
+	VPSLLD  $0x17, Y3, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y0, Y4, Y4
-	VBROADCASTSS consts<>+1792(SB), Y10
-	VPSUBD       Y4, Y10, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VADDPS       Y3, Y4, Y10
-	VSUBPS       Y4, Y10, Y11
-	VSUBPS       Y11, Y3, Y3
-	VADDPS       Y7, Y3, Y3
-	VADDPS       Y3, Y10, Y3
-	VCMPPS       $0x11, Y4, Y8, Y7
-	VPSUBD       Y4, Y3, Y3
-	VBLENDVPS    Y7, Y3, Y9, Y3
+	VPXOR        Y9, Y9, Y9
+	VPMINSD      Y9, Y3, Y3
+	VBROADCASTSS consts<>+1792(SB), Y9
+	VPSUBD       Y3, Y9, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VADDPS       Y2, Y3, Y9
+	VSUBPS       Y3, Y9, Y10
+	VSUBPS       Y10, Y2, Y2
+	VADDPS       Y6, Y2, Y2
+	VADDPS       Y2, Y9, Y2
+	VCMPPS       $0x11, Y3, Y7, Y6
+	VPSUBD       Y3, Y2, Y2
+	VBLENDVPS    Y6, Y2, Y8, Y2
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y4
-	VCMPPS       $0x11, Y6, Y4, Y4
-	VBLENDVPS    Y4, consts<>+928(SB), Y3, Y3
-	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
-	VBLENDVPS    Y4, Y0, Y3, Y3
-	VPCMPEQD     Y0, Y5, Y4
-	VBLENDVPS    Y2, consts<>+928(SB), Y0, Y6
-	VBLENDVPS    Y4, Y6, Y3, Y3
-	VPCMPEQD     consts<>+928(SB), Y5, Y4
+	VBROADCASTSS consts<>+1824(SB), Y3
+	VCMPPS       $0x11, Y5, Y3, Y3
+	VBLENDVPS    Y3, consts<>+928(SB), Y2, Y2
+	VCMPPS       $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR        Y5, Y5, Y5
+	VBLENDVPS    Y3, Y5, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPCMPEQD     Y3, Y4, Y3
+	VPXOR        Y5, Y5, Y5
+	VBLENDVPS    Y1, consts<>+928(SB), Y5, Y5
+	VBLENDVPS    Y3, Y5, Y2, Y2
+	VPCMPEQD     consts<>+928(SB), Y4, Y3
+	VPXOR        Y5, Y5, Y5
 	VBROADCASTSS consts<>+928(SB), Y6
-	VBLENDVPS    Y2, Y0, Y6, Y2
-	VBLENDVPS    Y4, Y2, Y3, Y2
+	VBLENDVPS    Y1, Y5, Y6, Y1
+	VBLENDVPS    Y3, Y1, Y2, Y1
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R10), Y3
-	VPAND        Y3, Y13, Y3
-	VPOR         Y3, Y2, Y2
-	VPCMPGTD     Y0, Y5, Y3
-	VBROADCASTSS consts<>+928(SB), Y4
-	VPCMPGTD     Y5, Y4, Y4
-	VPAND        Y3, Y4, Y3
-	VBROADCASTSS 16(R10), Y4
-	VPAND        Y4, Y13, Y4
-	VPCMPGTD     Y4, Y0, Y4
-	VPAND        Y3, Y4, Y3
-	VPCMPGTD     consts<>+928(SB), Y5, Y4
-	VPOR         Y3, Y4, Y3
-	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y13
-	VMOVUPS      (SP), Y10
-	VMOVUPS      32(SP), Y9
-	VMOVUPS      64(SP), Y8
-	VMOVUPS      96(SP), Y5
-	VMOVUPS      128(SP), Y4
-	VMOVUPS      160(SP), Y7
-	VMOVUPS      192(SP), Y3
-	VMOVUPS      224(SP), Y6
-	VMOVUPS      256(SP), Y11
-	VMOVUPS      288(SP), Y2
+	VBROADCASTSS 12(R10), Y2
+	VPAND        Y2, Y12, Y2
+	VPOR         Y2, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPCMPGTD     Y2, Y4, Y2
+	VBROADCASTSS consts<>+928(SB), Y3
+	VPCMPGTD     Y4, Y3, Y3
+	VPAND        Y2, Y3, Y2
+	VBROADCASTSS 16(R10), Y3
+	VPAND        Y3, Y12, Y3
+	VPXOR        Y5, Y5, Y5
+	VPCMPGTD     Y3, Y5, Y3
+	VPAND        Y2, Y3, Y2
+	VPCMPGTD     consts<>+928(SB), Y4, Y3
+	VPOR         Y2, Y3, Y2
+	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y12
+	VMOVUPS      (SP), Y9
+	VMOVUPS      32(SP), Y8
+	VMOVUPS      64(SP), Y7
+	VMOVUPS      96(SP), Y4
+	VMOVUPS      128(SP), Y3
+	VMOVUPS      160(SP), Y6
+	VMOVUPS      192(SP), Y2
+	VMOVUPS      224(SP), Y5
+	VMOVUPS      256(SP), Y10
+	VMOVUPS      288(SP), Y1
 
-focusdone512:
+focusdone520:
 	// loss = (alpha ce) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y10, Y12
-	VMULPS    Y13, Y10, Y14
-	VBLENDVPS Y12, Y14, Y10, Y10
-	VPMINUD   consts<>+608(SB), Y10, Y14
+	VCMPPS    $0x12, consts<>+2112(SB), Y9, Y11
+	VMULPS    Y12, Y9, Y13
+	VBLENDVPS Y11, Y13, Y9, Y9
+
+	// a smoothed loss is 0 where q^gamma is
+	VPXOR        Y11, Y11, Y11
+	VBROADCASTSS 44(R8), Y13
+	VCMPPS       $0x11, Y13, Y11, Y11
+	VPXOR        Y13, Y13, Y13
+	VCMPPS       $0x00, Y13, Y12, Y13
+	VPAND        Y11, Y13, Y11
+	VPXOR        Y13, Y13, Y13
+	VBLENDVPS    Y11, Y13, Y9, Y9
+	VPMINUD      consts<>+608(SB), Y9, Y14
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, consts<>+2080(SB), Y4, Y10
-	VBLENDVPS Y10, Y8, Y5, Y12
-	VDIVPS    Y9, Y12, Y12
-	VCMPPS    $0x00, Y0, Y9, Y9
-	VBLENDVPS Y9, Y1, Y12, Y9
-	VBLENDVPS Y10, Y5, Y8, Y5
-	VMULPS    Y9, Y5, Y5
-	VCMPPS    $0x11, Y5, Y0, Y9
-	VMULPS    Y5, Y6, Y5
-	VPAND     Y5, Y9, Y5
+	VCMPPS       $0x11, consts<>+2080(SB), Y3, Y9
+	VBLENDVPS    Y9, Y7, Y4, Y13
+	VDIVPS       Y8, Y13, Y13
+	VPXOR        Y15, Y15, Y15
+	VCMPPS       $0x00, Y15, Y8, Y8
+	VBLENDVPS    Y8, Y0, Y13, Y8
+	VBLENDVPS    Y9, Y4, Y7, Y4
+	VMULPS       Y8, Y4, Y4
+	VPXOR        Y8, Y8, Y8
+	VCMPPS       $0x11, Y4, Y8, Y8
+	VMULPS       Y4, Y5, Y4
+	VPAND        Y4, Y8, Y4
+	VFMSUB231PS  Y6, Y7, Y2
+	VPXOR        Y5, Y5, Y5
+	VBROADCASTSS 8(R8), Y6
+	VCMPPS       $0x11, Y6, Y5, Y5
+	VPAND        Y4, Y5, Y4
+	VMOVAPS      Y0, Y5
+	VFMSUB231PS  consts<>+2144(SB), Y3, Y5
+	VBROADCASTSS 44(R8), Y6
+	VFMADD231PS  Y6, Y5, Y2
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS 8(R8), Y6
-	VFNMADD132PS consts<>+2144(SB), Y1, Y4
-	VMULPS       Y4, Y6, Y4
-	VFMSUB231PS  Y7, Y8, Y3
-	VFMADD231PS  Y5, Y4, Y3
-	VMULPS       Y13, Y11, Y4
-	VMULPS       Y4, Y2, Y4
-	VMULPS       Y3, Y4, Y3
-	VCMPPS       $0x03, Y3, Y3, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y3
-	VCMPPS       $0x00, Y0, Y2, Y2
-	VBLENDVPS    Y2, Y0, Y3, Y2
+	VBROADCASTSS 8(R8), Y5
+	VFNMADD132PS consts<>+2144(SB), Y0, Y3
+	VMULPS       Y3, Y5, Y3
+	VFMADD231PS  Y4, Y3, Y2
+	VPXOR        Y3, Y3, Y3
+	VBLENDVPS    Y11, Y3, Y2, Y2
+	VMULPS       Y12, Y10, Y3
+	VMULPS       Y3, Y1, Y3
+	VMULPS       Y2, Y3, Y2
+	VCMPPS       $0x03, Y2, Y2, Y3
+	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VCMPPS       $0x00, Y3, Y1, Y1
+	VPXOR        Y3, Y3, Y3
+	VBLENDVPS    Y1, Y3, Y2, Y1
 	CMPQ         AX, $+8
 	JLT          partless1
 	VMOVUPS      Y14, (CX)
@@ -22481,28 +22695,28 @@ parttwo1:
 partdone1:
 	CMPQ    AX, $+8
 	JLT     partless2
-	VMOVUPS Y2, (DX)
+	VMOVUPS Y1, (DX)
 	JMP     partdone2
 
 partless2:
 	MOVQ         DX, R10
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X2, (R10)
+	VMOVUPS      X1, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y2, X2
+	VEXTRACTF128 $0x01, Y1, X1
 
 partfour2:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X2, (R10)
+	VMOVLPS X1, (R10)
 	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X2, X2
+	VPSRLDQ $0x08, X1, X1
 
 parttwo2:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X2, (R10)
+	VMOVSS X1, (R10)
 
 partdone2:
 	ADDQ $+32, CX
@@ -22522,378 +22736,414 @@ slowblock:
 	MOVQ $0x00000008, R10
 
 slow:
-	VMOVUPS (DI), Y2
-	VMOVUPS (BX), Y3
-	VMOVUPS (SI), Y4
+	VMOVUPS (DI), Y1
+	VMOVUPS (BX), Y2
+	VMOVUPS (SI), Y3
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR         consts<>+1184(SB), Y3, Y5
-	VSUBPS       consts<>+64(SB), Y5, Y5
-	VBROADCASTSS consts<>+416(SB), Y6
-	VMAXPS       Y5, Y6, Y5
+	VPOR         consts<>+1184(SB), Y2, Y4
+	VSUBPS       consts<>+64(SB), Y4, Y4
+	VBROADCASTSS consts<>+416(SB), Y5
+	VMAXPS       Y4, Y5, Y4
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+128(SB), Y5, Y6
-	VSUBPS       consts<>+128(SB), Y6, Y7
+	VBROADCASTSS consts<>+96(SB), Y5
+	VFMADD213PS  consts<>+128(SB), Y4, Y5
+	VSUBPS       consts<>+128(SB), Y5, Y6
 
 	// r = c - n ln2
-	VMOVAPS      Y5, Y8
-	VFNMADD231PS consts<>+160(SB), Y7, Y8
-	VFNMADD231PS consts<>+192(SB), Y7, Y8
+	VMOVAPS      Y4, Y7
+	VFNMADD231PS consts<>+160(SB), Y6, Y7
+	VFNMADD231PS consts<>+192(SB), Y6, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y7
-	VFMADD213PS  consts<>+256(SB), Y8, Y7
-	VFMADD213PS  consts<>+288(SB), Y8, Y7
-	VFMADD213PS  consts<>+320(SB), Y8, Y7
-	VFMADD213PS  consts<>+352(SB), Y7, Y8
-	VCMPPS       $0x11, consts<>+480(SB), Y5, Y5
-	VPAND        consts<>+512(SB), Y5, Y5
+	VBROADCASTSS consts<>+224(SB), Y6
+	VFMADD213PS  consts<>+256(SB), Y7, Y6
+	VFMADD213PS  consts<>+288(SB), Y7, Y6
+	VFMADD213PS  consts<>+320(SB), Y7, Y6
+	VFMADD213PS  consts<>+352(SB), Y6, Y7
+	VCMPPS       $0x11, consts<>+480(SB), Y4, Y4
+	VPAND        consts<>+512(SB), Y4, Y4
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y6, Y7
-	VPERMPS     exp_half<>+0(SB), Y6, Y6
-	VPADDD      Y7, Y6, Y6
-	VPAND       consts<>+640(SB), Y7, Y7
-	VPADDD      Y5, Y7, Y7
-	VFMADD231PS Y8, Y6, Y6
-	VMULPS      Y7, Y6, Y6
+	VPSLLD      $0x14, Y5, Y6
+	VPERMPS     exp_half<>+0(SB), Y5, Y5
+	VPADDD      Y6, Y5, Y5
+	VPAND       consts<>+640(SB), Y6, Y6
+	VPADDD      Y4, Y6, Y6
+	VFMADD231PS Y7, Y5, Y5
+	VMULPS      Y6, Y5, Y5
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Y5, Y6, Y5
-	VADDPS  consts<>+576(SB), Y6, Y6
-	VPSUBD  consts<>+576(SB), Y6, Y6
-	VPMAXSD Y6, Y5, Y5
-	VPMINUD consts<>+608(SB), Y5, Y5
+	VPSUBD  Y4, Y5, Y4
+	VADDPS  consts<>+576(SB), Y5, Y5
+	VPSUBD  consts<>+576(SB), Y5, Y5
+	VPMAXSD Y5, Y4, Y4
+	VPMINUD consts<>+608(SB), Y4, Y4
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS       $0x11, consts<>+1216(SB), Y5, Y6
-	VBROADCASTSS consts<>+1216(SB), Y7
-	VMAXPS       Y5, Y7, Y7
-	VADDPS       Y1, Y7, Y8
-	VDIVPS       Y8, Y1, Y8
-	VMULPS       Y8, Y7, Y9
+	VCMPPS       $0x11, consts<>+1216(SB), Y4, Y5
+	VBROADCASTSS consts<>+1216(SB), Y6
+	VMAXPS       Y4, Y6, Y6
+	VADDPS       Y0, Y6, Y7
+	VDIVPS       Y7, Y0, Y7
+	VMULPS       Y7, Y6, Y8
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y1, Y7, Y10
-	VPSUBD consts<>+1888(SB), Y10, Y10
-	VPAND  consts<>+640(SB), Y10, Y11
-	VPSRLD $0x15, Y10, Y10
+	VADDPS Y0, Y6, Y9
+	VPSUBD consts<>+1888(SB), Y9, Y9
+	VPAND  consts<>+640(SB), Y9, Y10
+	VPSRLD $0x15, Y9, Y9
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y11, Y1, Y12
-	VMOVUPS     log_r<>+0(SB), Y13
-	VPERMILPS   Y10, Y13, Y13
-	VMULPS      Y13, Y12, Y12
-	VADDPS      consts<>+672(SB), Y12, Y13
-	VFMADD231PS Y12, Y7, Y13
-	VCVTDQ2PS   Y11, Y7
-	VMOVUPS     log_th<>+0(SB), Y11
-	VPERMILPS   Y10, Y11, Y11
-	VMOVUPS     log_tl<>+0(SB), Y12
-	VPERMILPS   Y10, Y12, Y10
+	VPSUBD      Y10, Y0, Y11
+	VMOVUPS     log_r<>+0(SB), Y12
+	VPERMILPS   Y9, Y12, Y12
+	VMULPS      Y12, Y11, Y11
+	VADDPS      consts<>+672(SB), Y11, Y12
+	VFMADD231PS Y11, Y6, Y12
+	VCVTDQ2PS   Y10, Y6
+	VMOVUPS     log_th<>+0(SB), Y10
+	VPERMILPS   Y9, Y10, Y10
+	VMOVUPS     log_tl<>+0(SB), Y11
+	VPERMILPS   Y9, Y11, Y9
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y13, Y13, Y12
-	VBROADCASTSS consts<>+1952(SB), Y14
-	VFMADD213PS  consts<>+1984(SB), Y13, Y14
-	VFMADD231PS  consts<>+1920(SB), Y12, Y14
-	VBROADCASTSS consts<>+2016(SB), Y15
-	VFMADD213PS  consts<>+2048(SB), Y13, Y15
-	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+1056(SB), Y7, Y10
-	VFMADD231PS  Y15, Y12, Y10
+	VMULPS       Y12, Y12, Y11
+	VBROADCASTSS consts<>+1952(SB), Y13
+	VFMADD213PS  consts<>+1984(SB), Y12, Y13
+	VFMADD231PS  consts<>+1920(SB), Y11, Y13
+	VBROADCASTSS consts<>+2016(SB), Y14
+	VFMADD213PS  consts<>+2048(SB), Y12, Y14
+	VFMADD231PS  Y13, Y11, Y14
+	VFMADD231PS  consts<>+1056(SB), Y6, Y9
+	VFMADD231PS  Y14, Y11, Y9
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y7, Y11
-	VADDPS      Y13, Y11, Y7
-	VSUBPS      Y7, Y11, Y11
-	VADDPS      Y13, Y11, Y11
-	VADDPS      Y11, Y10, Y10
-	VADDPS      Y10, Y7, Y7
-	VBLENDVPS   Y6, Y5, Y9, Y9
-	VBLENDVPS   Y6, Y5, Y7, Y5
-	VBLENDVPS   Y3, Y9, Y8, Y6
-	VBLENDVPS   Y3, Y8, Y9, Y7
+	VFMADD231PS consts<>+1088(SB), Y6, Y10
+	VADDPS      Y12, Y10, Y6
+	VSUBPS      Y6, Y10, Y10
+	VADDPS      Y12, Y10, Y10
+	VADDPS      Y10, Y9, Y9
+	VADDPS      Y9, Y6, Y6
+	VBLENDVPS   Y5, Y4, Y8, Y8
+	VBLENDVPS   Y5, Y4, Y6, Y4
+	VBLENDVPS   Y2, Y8, Y7, Y5
+	VBLENDVPS   Y2, Y7, Y8, Y6
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y4, Y1, Y8
-	VBLENDVPS   Y3, Y4, Y8, Y9
-	VCMPPS      $0x11, Y9, Y0, Y10
-	VPAND       consts<>+0(SB), Y3, Y3
-	VPAND       Y3, Y10, Y3
-	VFMADD231PS Y3, Y9, Y5
+	VSUBPS       Y3, Y0, Y7
+	VBLENDVPS    Y2, Y3, Y7, Y8
+	VMOVAPS      Y0, Y9
+	VFNMADD231PS consts<>+2144(SB), Y8, Y9
+	VBROADCASTSS 44(R8), Y10
+	VFMADD231PS  Y10, Y9, Y8
+	VPXOR        Y9, Y9, Y9
+	VCMPPS       $0x11, Y8, Y9, Y9
+	VPAND        consts<>+0(SB), Y2, Y2
+	VPAND        Y2, Y9, Y2
+	VFMADD231PS  Y2, Y8, Y4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y4, Y7, Y3
-	VMOVAPS      Y3, Y9
-	VFMADD231PS  Y8, Y6, Y9
-	VBROADCASTSS 12(R8), Y10
-	VBROADCASTSS 16(R8), Y11
-	VMULPS       Y8, Y11, Y11
-	VFMADD231PS  Y4, Y10, Y11
-	VMULPS       Y5, Y11, Y10
-	VMOVAPS      Y9, Y13
+	VMULPS       Y3, Y6, Y2
+	VMOVAPS      Y2, Y8
+	VFMADD231PS  Y7, Y5, Y8
+	VBROADCASTSS 12(R8), Y9
+	VBROADCASTSS 16(R8), Y10
+	VMULPS       Y7, Y10, Y10
+	VFMADD231PS  Y3, Y9, Y10
+	VMULPS       Y4, Y10, Y9
+	VMOVAPS      Y8, Y12
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_513
-	VMULPS Y9, Y9, Y13
-	JMP    focusdone513
+	JGE    focusnot0_521
+	VMULPS Y8, Y8, Y12
+	JMP    focusdone521
 
-focusnot0_513:
+focusnot0_521:
 	CMPQ    R9, $+2
-	JGE     focusnot1_513
-	VMOVAPS Y1, Y13
-	JMP     focusdone513
+	JGE     focusnot1_521
+	VMOVAPS Y0, Y12
+	JMP     focusdone521
 
-focusnot1_513:
+focusnot1_521:
 	CMPQ R9, $+3
-	JGE  focusnot2_513
-	JMP  focusdone513
+	JGE  focusnot2_521
+	JMP  focusdone521
 
-focusnot2_513:
+focusnot2_521:
 	CMPQ    R9, $+4
-	JGE     focusnot3_513
-	VSQRTPS Y9, Y13
-	JMP     focusdone513
+	JGE     focusnot3_521
+	VSQRTPS Y8, Y12
+	JMP     focusdone521
 
-focusnot3_513:
+focusnot3_521:
 	CMPQ         R9, $+5
-	JGE          focusnot4_513
-	VSQRTPS      Y9, Y12
-	VMOVAPS      Y9, Y13
-	VFNMADD231PS Y12, Y12, Y13
-	VMULPS       consts<>+2080(SB), Y12, Y14
-	VMULPS       Y14, Y13, Y13
-	VFMADD231PS  Y12, Y9, Y13
-	JMP          focusdone513
+	JGE          focusnot4_521
+	VSQRTPS      Y8, Y11
+	VMOVAPS      Y8, Y12
+	VFNMADD231PS Y11, Y11, Y12
+	VMULPS       consts<>+2080(SB), Y11, Y13
+	VMULPS       Y13, Y12, Y12
+	VFMADD231PS  Y11, Y8, Y12
+	JMP          focusdone521
 
-focusnot4_513:
+focusnot4_521:
 	CMPQ         R9, $+6
-	JGE          focusnot5_513
-	VSQRTPS      Y9, Y12
-	VMULPS       Y9, Y9, Y14
-	VMOVAPS      Y14, Y13
-	VFMSUB231PS  Y9, Y9, Y13
-	VMOVAPS      Y9, Y15
-	VFNMADD231PS Y12, Y12, Y15
-	VMULPS       Y15, Y9, Y15
-	VFMADD231PS  consts<>+2080(SB), Y15, Y13
-	VMULPS       Y12, Y13, Y13
-	VFMADD231PS  Y12, Y14, Y13
-	JMP          focusdone513
+	JGE          focusnot5_521
+	VSQRTPS      Y8, Y11
+	VMULPS       Y8, Y8, Y13
+	VMOVAPS      Y13, Y12
+	VFMSUB231PS  Y8, Y8, Y12
+	VMOVAPS      Y8, Y14
+	VFNMADD231PS Y11, Y11, Y14
+	VMULPS       Y14, Y8, Y14
+	VFMADD231PS  consts<>+2080(SB), Y14, Y12
+	VMULPS       Y11, Y12, Y12
+	VFMADD231PS  Y11, Y13, Y12
+	JMP          focusdone521
 
-focusnot5_513:
+focusnot5_521:
 	CMPQ        R9, $+7
-	JGE         focusnot6_513
-	VMULPS      Y9, Y9, Y12
-	VMOVAPS     Y12, Y13
-	VFMSUB231PS Y9, Y9, Y13
-	VMULPS      Y9, Y13, Y13
-	VFMADD231PS Y9, Y12, Y13
-	JMP         focusdone513
+	JGE         focusnot6_521
+	VMULPS      Y8, Y8, Y11
+	VMOVAPS     Y11, Y12
+	VFMSUB231PS Y8, Y8, Y12
+	VMULPS      Y8, Y12, Y12
+	VFMADD231PS Y8, Y11, Y12
+	JMP         focusdone521
 
-focusnot6_513:
+focusnot6_521:
 	CMPQ        R9, $+8
-	JGE         focusnot7_513
-	VMULPS      Y9, Y9, Y12
-	VMOVAPS     Y12, Y13
-	VFMSUB231PS Y9, Y9, Y13
-	VADDPS      Y12, Y12, Y14
-	VMULPS      Y13, Y14, Y13
-	VFMADD231PS Y12, Y12, Y13
-	JMP         focusdone513
+	JGE         focusnot7_521
+	VMULPS      Y8, Y8, Y11
+	VMOVAPS     Y11, Y12
+	VFMSUB231PS Y8, Y8, Y12
+	VADDPS      Y11, Y11, Y13
+	VMULPS      Y12, Y13, Y12
+	VFMADD231PS Y11, Y11, Y12
+	JMP         focusdone521
 
-focusnot7_513:
+focusnot7_521:
 	CMPQ        R9, $+9
-	JGE         focusnot8_513
-	VMULPS      Y9, Y9, Y13
-	VMOVAPS     Y13, Y14
-	VFMSUB231PS Y9, Y9, Y14
-	VMULPS      Y13, Y13, Y12
-	VADDPS      Y13, Y13, Y15
-	VFMSUB213PS Y12, Y13, Y13
-	VFMADD231PS Y14, Y15, Y13
-	VMULPS      Y9, Y13, Y13
-	VFMADD231PS Y9, Y12, Y13
-	JMP         focusdone513
+	JGE         focusnot8_521
+	VMULPS      Y8, Y8, Y12
+	VMOVAPS     Y12, Y13
+	VFMSUB231PS Y8, Y8, Y13
+	VMULPS      Y12, Y12, Y11
+	VADDPS      Y12, Y12, Y14
+	VFMSUB213PS Y11, Y12, Y12
+	VFMADD231PS Y13, Y14, Y12
+	VMULPS      Y8, Y12, Y12
+	VFMADD231PS Y8, Y11, Y12
+	JMP         focusdone521
 
-focusnot8_513:
+focusnot8_521:
 	LEAQ         20(R8), R11
-	VMOVUPS      Y10, (SP)
-	VMOVUPS      Y9, 32(SP)
-	VMOVUPS      Y6, 64(SP)
-	VMOVUPS      Y7, 96(SP)
-	VMOVUPS      Y4, 128(SP)
-	VMOVUPS      Y8, 160(SP)
-	VMOVUPS      Y3, 192(SP)
-	VMOVUPS      Y5, 224(SP)
-	VMOVUPS      Y11, 256(SP)
-	VMOVUPS      Y2, 288(SP)
-	VBROADCASTSS (R11), Y2
-	VBROADCASTSS 4(R11), Y3
-	VBROADCASTSS 8(R11), Y4
+	VMOVUPS      Y9, (SP)
+	VMOVUPS      Y8, 32(SP)
+	VMOVUPS      Y5, 64(SP)
+	VMOVUPS      Y6, 96(SP)
+	VMOVUPS      Y3, 128(SP)
+	VMOVUPS      Y7, 160(SP)
+	VMOVUPS      Y2, 192(SP)
+	VMOVUPS      Y4, 224(SP)
+	VMOVUPS      Y10, 256(SP)
+	VMOVUPS      Y1, 288(SP)
+	VBROADCASTSS (R11), Y1
+	VBROADCASTSS 4(R11), Y2
+	VBROADCASTSS 8(R11), Y3
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y13, Y5
-	VPSUBD       consts<>+1248(SB), Y5, Y6
-	VCVTDQ2PS    Y5, Y7
-	VPSUBD       consts<>+1760(SB), Y7, Y7
-	VBROADCASTSS consts<>+1120(SB), Y8
-	VPCMPGTD     Y5, Y8, Y8
-	VBLENDVPS    Y8, Y7, Y6, Y6
-	VPSRAD       $0x17, Y6, Y7
-	VPSRLD       $0x14, Y6, Y8
-	VPAND        consts<>+1280(SB), Y6, Y6
-	VPADDD       consts<>+1312(SB), Y6, Y6
-	VCVTDQ2PS    Y7, Y7
+	VPAND        consts<>+0(SB), Y12, Y4
+	VPSUBD       consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS    Y4, Y6
+	VPSUBD       consts<>+1760(SB), Y6, Y6
+	VBROADCASTSS consts<>+1120(SB), Y7
+	VPCMPGTD     Y4, Y7, Y7
+	VBLENDVPS    Y7, Y6, Y5, Y5
+	VPSRAD       $0x17, Y5, Y6
+	VPSRLD       $0x14, Y5, Y7
+	VPAND        consts<>+1280(SB), Y5, Y5
+	VPADDD       consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS    Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y8, Y9
-	VFMADD213PS  consts<>+672(SB), Y9, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y9
-	VMOVAPS      Y6, Y10
-	VFMADD231PS  Y9, Y6, Y10
-	VSUBPS       Y10, Y6, Y11
-	VFMADD231PS  Y9, Y6, Y11
-	VMULPS       Y6, Y6, Y9
-	VBROADCASTSS consts<>+1376(SB), Y12
-	VFMADD213PS  consts<>+1408(SB), Y6, Y12
-	VFMADD213PS  consts<>+1440(SB), Y6, Y12
-	VFMADD213PS  consts<>+1472(SB), Y6, Y12
-	VFMADD213PS  consts<>+1504(SB), Y6, Y12
-	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  Y12, Y6, Y11
-	VADDPS       Y11, Y10, Y6
+	VPERMPS      pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS  consts<>+672(SB), Y8, Y5
+	VMULPS       consts<>+1344(SB), Y5, Y8
+	VMOVAPS      Y5, Y9
+	VFMADD231PS  Y8, Y5, Y9
+	VSUBPS       Y9, Y5, Y10
+	VFMADD231PS  Y8, Y5, Y10
+	VMULPS       Y5, Y5, Y8
+	VBROADCASTSS consts<>+1376(SB), Y11
+	VFMADD213PS  consts<>+1408(SB), Y5, Y11
+	VFMADD213PS  consts<>+1440(SB), Y5, Y11
+	VFMADD213PS  consts<>+1472(SB), Y5, Y11
+	VFMADD213PS  consts<>+1504(SB), Y5, Y11
+	VMULPS       Y5, Y8, Y5
+	VFMADD231PS  Y11, Y5, Y10
+	VADDPS       Y10, Y9, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y8, Y9
-	VADDPS      Y9, Y7, Y7
-	VMULPS      Y7, Y2, Y9
-	VFMSUB213PS Y9, Y2, Y7
-	VFMADD213PS Y9, Y3, Y6
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y1, Y8
+	VFMSUB213PS Y8, Y1, Y6
+	VFMADD213PS Y8, Y2, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y12
-	VSUBPS      consts<>+1536(SB), Y12, Y14
-	VSUBPS      Y14, Y9, Y9
-	VFMADD231PS Y10, Y3, Y9
-	VPERMPS     pow_tl<>+0(SB), Y8, Y8
-	VFMADD231PS Y8, Y2, Y7
-	VFMADD231PS Y10, Y4, Y7
-	VFMADD231PS Y11, Y3, Y7
-	VADDPS      Y7, Y9, Y3
+	VADDPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y13
+	VSUBPS      Y13, Y8, Y8
+	VFMADD231PS Y9, Y2, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y1, Y6
+	VFMADD231PS Y9, Y3, Y6
+	VFMADD231PS Y10, Y2, Y6
+	VADDPS      Y6, Y8, Y2
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y3, Y4
-	VFMADD213PS  consts<>+1632(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y7
-	VMULPS       Y4, Y7, Y4
-	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_full_hi<>+0(SB), Y12, Y3
-	VPERMPS      pow_full_lo<>+0(SB), Y12, Y7
-	VFMADD231PS  Y4, Y3, Y7
+	VBROADCASTSS consts<>+1568(SB), Y3
+	VFMADD213PS  consts<>+1600(SB), Y2, Y3
+	VFMADD213PS  consts<>+1632(SB), Y2, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y6, Y3
+	VFMADD231PS  consts<>+160(SB), Y2, Y3
+	VPERMPS      pow_full_hi<>+0(SB), Y11, Y2
+	VPERMPS      pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS  Y3, Y2, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y12, Y4
-	VPSRAD  $0x03, Y4, Y4
-	VADDPS  Y7, Y3, Y8
-	VPSLLD  $0x17, Y4, Y9
-	VPADDD  Y9, Y8, Y9
-	VPMINUD consts<>+928(SB), Y9, Y9
+	VPSUBD  consts<>+1536(SB), Y11, Y3
+	VPSRAD  $0x03, Y3, Y3
+	VADDPS  Y6, Y2, Y7
+	VPSLLD  $0x17, Y3, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y0, Y4, Y4
-	VBROADCASTSS consts<>+1792(SB), Y10
-	VPSUBD       Y4, Y10, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VADDPS       Y3, Y4, Y10
-	VSUBPS       Y4, Y10, Y11
-	VSUBPS       Y11, Y3, Y3
-	VADDPS       Y7, Y3, Y3
-	VADDPS       Y3, Y10, Y3
-	VCMPPS       $0x11, Y4, Y8, Y7
-	VPSUBD       Y4, Y3, Y3
-	VBLENDVPS    Y7, Y3, Y9, Y3
+	VPXOR        Y9, Y9, Y9
+	VPMINSD      Y9, Y3, Y3
+	VBROADCASTSS consts<>+1792(SB), Y9
+	VPSUBD       Y3, Y9, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VADDPS       Y2, Y3, Y9
+	VSUBPS       Y3, Y9, Y10
+	VSUBPS       Y10, Y2, Y2
+	VADDPS       Y6, Y2, Y2
+	VADDPS       Y2, Y9, Y2
+	VCMPPS       $0x11, Y3, Y7, Y6
+	VPSUBD       Y3, Y2, Y2
+	VBLENDVPS    Y6, Y2, Y8, Y2
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y4
-	VCMPPS       $0x11, Y6, Y4, Y4
-	VBLENDVPS    Y4, consts<>+928(SB), Y3, Y3
-	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
-	VBLENDVPS    Y4, Y0, Y3, Y3
-	VPCMPEQD     Y0, Y5, Y4
-	VBLENDVPS    Y2, consts<>+928(SB), Y0, Y6
-	VBLENDVPS    Y4, Y6, Y3, Y3
-	VPCMPEQD     consts<>+928(SB), Y5, Y4
+	VBROADCASTSS consts<>+1824(SB), Y3
+	VCMPPS       $0x11, Y5, Y3, Y3
+	VBLENDVPS    Y3, consts<>+928(SB), Y2, Y2
+	VCMPPS       $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR        Y5, Y5, Y5
+	VBLENDVPS    Y3, Y5, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPCMPEQD     Y3, Y4, Y3
+	VPXOR        Y5, Y5, Y5
+	VBLENDVPS    Y1, consts<>+928(SB), Y5, Y5
+	VBLENDVPS    Y3, Y5, Y2, Y2
+	VPCMPEQD     consts<>+928(SB), Y4, Y3
+	VPXOR        Y5, Y5, Y5
 	VBROADCASTSS consts<>+928(SB), Y6
-	VBLENDVPS    Y2, Y0, Y6, Y2
-	VBLENDVPS    Y4, Y2, Y3, Y2
+	VBLENDVPS    Y1, Y5, Y6, Y1
+	VBLENDVPS    Y3, Y1, Y2, Y1
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R11), Y3
-	VPAND        Y3, Y13, Y3
-	VPOR         Y3, Y2, Y2
-	VPCMPGTD     Y0, Y5, Y3
-	VBROADCASTSS consts<>+928(SB), Y4
-	VPCMPGTD     Y5, Y4, Y4
-	VPAND        Y3, Y4, Y3
-	VBROADCASTSS 16(R11), Y4
-	VPAND        Y4, Y13, Y4
-	VPCMPGTD     Y4, Y0, Y4
-	VPAND        Y3, Y4, Y3
-	VPCMPGTD     consts<>+928(SB), Y5, Y4
-	VPOR         Y3, Y4, Y3
-	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y13
-	VMOVUPS      (SP), Y10
-	VMOVUPS      32(SP), Y9
-	VMOVUPS      64(SP), Y6
-	VMOVUPS      96(SP), Y7
-	VMOVUPS      128(SP), Y4
-	VMOVUPS      160(SP), Y8
-	VMOVUPS      192(SP), Y3
-	VMOVUPS      224(SP), Y5
-	VMOVUPS      256(SP), Y11
-	VMOVUPS      288(SP), Y2
+	VBROADCASTSS 12(R11), Y2
+	VPAND        Y2, Y12, Y2
+	VPOR         Y2, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPCMPGTD     Y2, Y4, Y2
+	VBROADCASTSS consts<>+928(SB), Y3
+	VPCMPGTD     Y4, Y3, Y3
+	VPAND        Y2, Y3, Y2
+	VBROADCASTSS 16(R11), Y3
+	VPAND        Y3, Y12, Y3
+	VPXOR        Y5, Y5, Y5
+	VPCMPGTD     Y3, Y5, Y3
+	VPAND        Y2, Y3, Y2
+	VPCMPGTD     consts<>+928(SB), Y4, Y3
+	VPOR         Y2, Y3, Y2
+	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y12
+	VMOVUPS      (SP), Y9
+	VMOVUPS      32(SP), Y8
+	VMOVUPS      64(SP), Y5
+	VMOVUPS      96(SP), Y6
+	VMOVUPS      128(SP), Y3
+	VMOVUPS      160(SP), Y7
+	VMOVUPS      192(SP), Y2
+	VMOVUPS      224(SP), Y4
+	VMOVUPS      256(SP), Y10
+	VMOVUPS      288(SP), Y1
 
-focusdone513:
+focusdone521:
 	// loss = (alpha ce) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y10, Y12
-	VMULPS    Y13, Y10, Y14
-	VBLENDVPS Y12, Y14, Y10, Y10
-	VPMINUD   consts<>+608(SB), Y10, Y10
+	VCMPPS    $0x12, consts<>+2112(SB), Y9, Y11
+	VMULPS    Y12, Y9, Y13
+	VBLENDVPS Y11, Y13, Y9, Y9
+
+	// a smoothed loss is 0 where q^gamma is
+	VPXOR        Y11, Y11, Y11
+	VBROADCASTSS 44(R8), Y13
+	VCMPPS       $0x11, Y13, Y11, Y11
+	VPXOR        Y13, Y13, Y13
+	VCMPPS       $0x00, Y13, Y12, Y13
+	VPAND        Y11, Y13, Y11
+	VPXOR        Y13, Y13, Y13
+	VBLENDVPS    Y11, Y13, Y9, Y9
+	VPMINUD      consts<>+608(SB), Y9, Y9
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, consts<>+2080(SB), Y4, Y12
-	VBLENDVPS Y12, Y6, Y7, Y14
-	VDIVPS    Y9, Y14, Y14
-	VCMPPS    $0x00, Y0, Y9, Y9
-	VBLENDVPS Y9, Y1, Y14, Y9
-	VBLENDVPS Y12, Y7, Y6, Y7
-	VMULPS    Y9, Y7, Y7
-	VCMPPS    $0x11, Y7, Y0, Y9
-	VMULPS    Y7, Y5, Y5
-	VPAND     Y5, Y9, Y5
+	VCMPPS       $0x11, consts<>+2080(SB), Y3, Y13
+	VBLENDVPS    Y13, Y5, Y6, Y14
+	VDIVPS       Y8, Y14, Y14
+	VPXOR        Y15, Y15, Y15
+	VCMPPS       $0x00, Y15, Y8, Y8
+	VBLENDVPS    Y8, Y0, Y14, Y8
+	VBLENDVPS    Y13, Y6, Y5, Y6
+	VMULPS       Y8, Y6, Y6
+	VPXOR        Y8, Y8, Y8
+	VCMPPS       $0x11, Y6, Y8, Y8
+	VMULPS       Y6, Y4, Y4
+	VPAND        Y4, Y8, Y4
+	VFMSUB231PS  Y7, Y5, Y2
+	VPXOR        Y5, Y5, Y5
+	VBROADCASTSS 8(R8), Y6
+	VCMPPS       $0x11, Y6, Y5, Y5
+	VPAND        Y4, Y5, Y4
+	VMOVAPS      Y0, Y5
+	VFMSUB231PS  consts<>+2144(SB), Y3, Y5
+	VBROADCASTSS 44(R8), Y6
+	VFMADD231PS  Y6, Y5, Y2
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS 8(R8), Y7
-	VFNMADD132PS consts<>+2144(SB), Y1, Y4
-	VMULPS       Y4, Y7, Y4
-	VFMSUB231PS  Y8, Y6, Y3
-	VFMADD231PS  Y5, Y4, Y3
-	VMULPS       Y13, Y11, Y4
-	VMULPS       Y4, Y2, Y4
-	VMULPS       Y3, Y4, Y3
-	VCMPPS       $0x03, Y3, Y3, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y3
-	VCMPPS       $0x00, Y0, Y2, Y2
-	VBLENDVPS    Y2, Y0, Y3, Y2
-	VMOVUPS      Y10, (CX)
-	VMOVUPS      Y2, (DX)
+	VBROADCASTSS 8(R8), Y5
+	VFNMADD132PS consts<>+2144(SB), Y0, Y3
+	VMULPS       Y3, Y5, Y3
+	VFMADD231PS  Y4, Y3, Y2
+	VPXOR        Y3, Y3, Y3
+	VBLENDVPS    Y11, Y3, Y2, Y2
+	VMULPS       Y12, Y10, Y3
+	VMULPS       Y3, Y1, Y3
+	VMULPS       Y2, Y3, Y2
+	VCMPPS       $0x03, Y2, Y2, Y3
+	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VCMPPS       $0x00, Y3, Y1, Y1
+	VPXOR        Y3, Y3, Y3
+	VBLENDVPS    Y1, Y3, Y2, Y1
+	VMOVUPS      Y9, (CX)
+	VMOVUPS      Y1, (DX)
 	ADDQ         $+32, CX
 	ADDQ         $+32, DX
 	ADDQ         $+32, BX
@@ -22912,380 +23162,417 @@ slowvector:
 	CMOVQGT    R10, R11
 	NEGQ       R11
 	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R11*4), Y2
-	VMASKMOVPS (BX), Y2, Y3
-	VBLENDVPS  Y2, Y3, Y1, Y3
-	VMASKMOVPS (SI), Y2, Y4
-	VBLENDVPS  Y2, Y4, Y0, Y4
-	VMASKMOVPS (DI), Y2, Y5
-	VBLENDVPS  Y2, Y5, Y1, Y2
+	VMOVUPS    (R10)(R11*4), Y1
+	VMASKMOVPS (BX), Y1, Y2
+	VBLENDVPS  Y1, Y2, Y0, Y2
+	VMASKMOVPS (SI), Y1, Y3
+	VPXOR      Y4, Y4, Y4
+	VBLENDVPS  Y1, Y3, Y4, Y3
+	VMASKMOVPS (DI), Y1, Y4
+	VBLENDVPS  Y1, Y4, Y0, Y1
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR         consts<>+1184(SB), Y3, Y5
-	VSUBPS       consts<>+64(SB), Y5, Y5
-	VBROADCASTSS consts<>+416(SB), Y6
-	VMAXPS       Y5, Y6, Y5
+	VPOR         consts<>+1184(SB), Y2, Y4
+	VSUBPS       consts<>+64(SB), Y4, Y4
+	VBROADCASTSS consts<>+416(SB), Y5
+	VMAXPS       Y4, Y5, Y4
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+128(SB), Y5, Y6
-	VSUBPS       consts<>+128(SB), Y6, Y7
+	VBROADCASTSS consts<>+96(SB), Y5
+	VFMADD213PS  consts<>+128(SB), Y4, Y5
+	VSUBPS       consts<>+128(SB), Y5, Y6
 
 	// r = c - n ln2
-	VMOVAPS      Y5, Y8
-	VFNMADD231PS consts<>+160(SB), Y7, Y8
-	VFNMADD231PS consts<>+192(SB), Y7, Y8
+	VMOVAPS      Y4, Y7
+	VFNMADD231PS consts<>+160(SB), Y6, Y7
+	VFNMADD231PS consts<>+192(SB), Y6, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y7
-	VFMADD213PS  consts<>+256(SB), Y8, Y7
-	VFMADD213PS  consts<>+288(SB), Y8, Y7
-	VFMADD213PS  consts<>+320(SB), Y8, Y7
-	VFMADD213PS  consts<>+352(SB), Y7, Y8
-	VCMPPS       $0x11, consts<>+480(SB), Y5, Y5
-	VPAND        consts<>+512(SB), Y5, Y5
+	VBROADCASTSS consts<>+224(SB), Y6
+	VFMADD213PS  consts<>+256(SB), Y7, Y6
+	VFMADD213PS  consts<>+288(SB), Y7, Y6
+	VFMADD213PS  consts<>+320(SB), Y7, Y6
+	VFMADD213PS  consts<>+352(SB), Y6, Y7
+	VCMPPS       $0x11, consts<>+480(SB), Y4, Y4
+	VPAND        consts<>+512(SB), Y4, Y4
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y6, Y7
-	VPERMPS     exp_half<>+0(SB), Y6, Y6
-	VPADDD      Y7, Y6, Y6
-	VPAND       consts<>+640(SB), Y7, Y7
-	VPADDD      Y5, Y7, Y7
-	VFMADD231PS Y8, Y6, Y6
-	VMULPS      Y7, Y6, Y6
+	VPSLLD      $0x14, Y5, Y6
+	VPERMPS     exp_half<>+0(SB), Y5, Y5
+	VPADDD      Y6, Y5, Y5
+	VPAND       consts<>+640(SB), Y6, Y6
+	VPADDD      Y4, Y6, Y6
+	VFMADD231PS Y7, Y5, Y5
+	VMULPS      Y6, Y5, Y5
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Y5, Y6, Y5
-	VADDPS  consts<>+576(SB), Y6, Y6
-	VPSUBD  consts<>+576(SB), Y6, Y6
-	VPMAXSD Y6, Y5, Y5
-	VPMINUD consts<>+608(SB), Y5, Y5
+	VPSUBD  Y4, Y5, Y4
+	VADDPS  consts<>+576(SB), Y5, Y5
+	VPSUBD  consts<>+576(SB), Y5, Y5
+	VPMAXSD Y5, Y4, Y4
+	VPMINUD consts<>+608(SB), Y4, Y4
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS       $0x11, consts<>+1216(SB), Y5, Y6
-	VBROADCASTSS consts<>+1216(SB), Y7
-	VMAXPS       Y5, Y7, Y7
-	VADDPS       Y1, Y7, Y8
-	VDIVPS       Y8, Y1, Y8
-	VMULPS       Y8, Y7, Y9
+	VCMPPS       $0x11, consts<>+1216(SB), Y4, Y5
+	VBROADCASTSS consts<>+1216(SB), Y6
+	VMAXPS       Y4, Y6, Y6
+	VADDPS       Y0, Y6, Y7
+	VDIVPS       Y7, Y0, Y7
+	VMULPS       Y7, Y6, Y8
 
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y1, Y7, Y10
-	VPSUBD consts<>+1888(SB), Y10, Y10
-	VPAND  consts<>+640(SB), Y10, Y11
-	VPSRLD $0x15, Y10, Y10
+	VADDPS Y0, Y6, Y9
+	VPSUBD consts<>+1888(SB), Y9, Y9
+	VPAND  consts<>+640(SB), Y9, Y10
+	VPSRLD $0x15, Y9, Y9
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y11, Y1, Y12
-	VMOVUPS     log_r<>+0(SB), Y13
-	VPERMILPS   Y10, Y13, Y13
-	VMULPS      Y13, Y12, Y12
-	VADDPS      consts<>+672(SB), Y12, Y13
-	VFMADD231PS Y12, Y7, Y13
-	VCVTDQ2PS   Y11, Y7
-	VMOVUPS     log_th<>+0(SB), Y11
-	VPERMILPS   Y10, Y11, Y11
-	VMOVUPS     log_tl<>+0(SB), Y12
-	VPERMILPS   Y10, Y12, Y10
+	VPSUBD      Y10, Y0, Y11
+	VMOVUPS     log_r<>+0(SB), Y12
+	VPERMILPS   Y9, Y12, Y12
+	VMULPS      Y12, Y11, Y11
+	VADDPS      consts<>+672(SB), Y11, Y12
+	VFMADD231PS Y11, Y6, Y12
+	VCVTDQ2PS   Y10, Y6
+	VMOVUPS     log_th<>+0(SB), Y10
+	VPERMILPS   Y9, Y10, Y10
+	VMOVUPS     log_tl<>+0(SB), Y11
+	VPERMILPS   Y9, Y11, Y9
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y13, Y13, Y12
-	VBROADCASTSS consts<>+1952(SB), Y14
-	VFMADD213PS  consts<>+1984(SB), Y13, Y14
-	VFMADD231PS  consts<>+1920(SB), Y12, Y14
-	VBROADCASTSS consts<>+2016(SB), Y15
-	VFMADD213PS  consts<>+2048(SB), Y13, Y15
-	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+1056(SB), Y7, Y10
-	VFMADD231PS  Y15, Y12, Y10
+	VMULPS       Y12, Y12, Y11
+	VBROADCASTSS consts<>+1952(SB), Y13
+	VFMADD213PS  consts<>+1984(SB), Y12, Y13
+	VFMADD231PS  consts<>+1920(SB), Y11, Y13
+	VBROADCASTSS consts<>+2016(SB), Y14
+	VFMADD213PS  consts<>+2048(SB), Y12, Y14
+	VFMADD231PS  Y13, Y11, Y14
+	VFMADD231PS  consts<>+1056(SB), Y6, Y9
+	VFMADD231PS  Y14, Y11, Y9
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y7, Y11
-	VADDPS      Y13, Y11, Y7
-	VSUBPS      Y7, Y11, Y11
-	VADDPS      Y13, Y11, Y11
-	VADDPS      Y11, Y10, Y10
-	VADDPS      Y10, Y7, Y7
-	VBLENDVPS   Y6, Y5, Y9, Y9
-	VBLENDVPS   Y6, Y5, Y7, Y5
-	VBLENDVPS   Y3, Y9, Y8, Y6
-	VBLENDVPS   Y3, Y8, Y9, Y7
+	VFMADD231PS consts<>+1088(SB), Y6, Y10
+	VADDPS      Y12, Y10, Y6
+	VSUBPS      Y6, Y10, Y10
+	VADDPS      Y12, Y10, Y10
+	VADDPS      Y10, Y9, Y9
+	VADDPS      Y9, Y6, Y6
+	VBLENDVPS   Y5, Y4, Y8, Y8
+	VBLENDVPS   Y5, Y4, Y6, Y4
+	VBLENDVPS   Y2, Y8, Y7, Y5
+	VBLENDVPS   Y2, Y7, Y8, Y6
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y4, Y1, Y8
-	VBLENDVPS   Y3, Y4, Y8, Y9
-	VCMPPS      $0x11, Y9, Y0, Y10
-	VPAND       consts<>+0(SB), Y3, Y3
-	VPAND       Y3, Y10, Y3
-	VFMADD231PS Y3, Y9, Y5
+	VSUBPS       Y3, Y0, Y7
+	VBLENDVPS    Y2, Y3, Y7, Y8
+	VMOVAPS      Y0, Y9
+	VFNMADD231PS consts<>+2144(SB), Y8, Y9
+	VBROADCASTSS 44(R8), Y10
+	VFMADD231PS  Y10, Y9, Y8
+	VPXOR        Y9, Y9, Y9
+	VCMPPS       $0x11, Y8, Y9, Y9
+	VPAND        consts<>+0(SB), Y2, Y2
+	VPAND        Y2, Y9, Y2
+	VFMADD231PS  Y2, Y8, Y4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y4, Y7, Y3
-	VMOVAPS      Y3, Y9
-	VFMADD231PS  Y8, Y6, Y9
-	VBROADCASTSS 12(R8), Y10
-	VBROADCASTSS 16(R8), Y11
-	VMULPS       Y8, Y11, Y11
-	VFMADD231PS  Y4, Y10, Y11
-	VMULPS       Y5, Y11, Y10
-	VMOVAPS      Y9, Y13
+	VMULPS       Y3, Y6, Y2
+	VMOVAPS      Y2, Y8
+	VFMADD231PS  Y7, Y5, Y8
+	VBROADCASTSS 12(R8), Y9
+	VBROADCASTSS 16(R8), Y10
+	VMULPS       Y7, Y10, Y10
+	VFMADD231PS  Y3, Y9, Y10
+	VMULPS       Y4, Y10, Y9
+	VMOVAPS      Y8, Y12
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_514
-	VMULPS Y9, Y9, Y13
-	JMP    focusdone514
+	JGE    focusnot0_522
+	VMULPS Y8, Y8, Y12
+	JMP    focusdone522
 
-focusnot0_514:
+focusnot0_522:
 	CMPQ    R9, $+2
-	JGE     focusnot1_514
-	VMOVAPS Y1, Y13
-	JMP     focusdone514
+	JGE     focusnot1_522
+	VMOVAPS Y0, Y12
+	JMP     focusdone522
 
-focusnot1_514:
+focusnot1_522:
 	CMPQ R9, $+3
-	JGE  focusnot2_514
-	JMP  focusdone514
+	JGE  focusnot2_522
+	JMP  focusdone522
 
-focusnot2_514:
+focusnot2_522:
 	CMPQ    R9, $+4
-	JGE     focusnot3_514
-	VSQRTPS Y9, Y13
-	JMP     focusdone514
+	JGE     focusnot3_522
+	VSQRTPS Y8, Y12
+	JMP     focusdone522
 
-focusnot3_514:
+focusnot3_522:
 	CMPQ         R9, $+5
-	JGE          focusnot4_514
-	VSQRTPS      Y9, Y12
-	VMOVAPS      Y9, Y13
-	VFNMADD231PS Y12, Y12, Y13
-	VMULPS       consts<>+2080(SB), Y12, Y14
-	VMULPS       Y14, Y13, Y13
-	VFMADD231PS  Y12, Y9, Y13
-	JMP          focusdone514
+	JGE          focusnot4_522
+	VSQRTPS      Y8, Y11
+	VMOVAPS      Y8, Y12
+	VFNMADD231PS Y11, Y11, Y12
+	VMULPS       consts<>+2080(SB), Y11, Y13
+	VMULPS       Y13, Y12, Y12
+	VFMADD231PS  Y11, Y8, Y12
+	JMP          focusdone522
 
-focusnot4_514:
+focusnot4_522:
 	CMPQ         R9, $+6
-	JGE          focusnot5_514
-	VSQRTPS      Y9, Y12
-	VMULPS       Y9, Y9, Y14
-	VMOVAPS      Y14, Y13
-	VFMSUB231PS  Y9, Y9, Y13
-	VMOVAPS      Y9, Y15
-	VFNMADD231PS Y12, Y12, Y15
-	VMULPS       Y15, Y9, Y15
-	VFMADD231PS  consts<>+2080(SB), Y15, Y13
-	VMULPS       Y12, Y13, Y13
-	VFMADD231PS  Y12, Y14, Y13
-	JMP          focusdone514
+	JGE          focusnot5_522
+	VSQRTPS      Y8, Y11
+	VMULPS       Y8, Y8, Y13
+	VMOVAPS      Y13, Y12
+	VFMSUB231PS  Y8, Y8, Y12
+	VMOVAPS      Y8, Y14
+	VFNMADD231PS Y11, Y11, Y14
+	VMULPS       Y14, Y8, Y14
+	VFMADD231PS  consts<>+2080(SB), Y14, Y12
+	VMULPS       Y11, Y12, Y12
+	VFMADD231PS  Y11, Y13, Y12
+	JMP          focusdone522
 
-focusnot5_514:
+focusnot5_522:
 	CMPQ        R9, $+7
-	JGE         focusnot6_514
-	VMULPS      Y9, Y9, Y12
-	VMOVAPS     Y12, Y13
-	VFMSUB231PS Y9, Y9, Y13
-	VMULPS      Y9, Y13, Y13
-	VFMADD231PS Y9, Y12, Y13
-	JMP         focusdone514
+	JGE         focusnot6_522
+	VMULPS      Y8, Y8, Y11
+	VMOVAPS     Y11, Y12
+	VFMSUB231PS Y8, Y8, Y12
+	VMULPS      Y8, Y12, Y12
+	VFMADD231PS Y8, Y11, Y12
+	JMP         focusdone522
 
-focusnot6_514:
+focusnot6_522:
 	CMPQ        R9, $+8
-	JGE         focusnot7_514
-	VMULPS      Y9, Y9, Y12
-	VMOVAPS     Y12, Y13
-	VFMSUB231PS Y9, Y9, Y13
-	VADDPS      Y12, Y12, Y14
-	VMULPS      Y13, Y14, Y13
-	VFMADD231PS Y12, Y12, Y13
-	JMP         focusdone514
+	JGE         focusnot7_522
+	VMULPS      Y8, Y8, Y11
+	VMOVAPS     Y11, Y12
+	VFMSUB231PS Y8, Y8, Y12
+	VADDPS      Y11, Y11, Y13
+	VMULPS      Y12, Y13, Y12
+	VFMADD231PS Y11, Y11, Y12
+	JMP         focusdone522
 
-focusnot7_514:
+focusnot7_522:
 	CMPQ        R9, $+9
-	JGE         focusnot8_514
-	VMULPS      Y9, Y9, Y13
-	VMOVAPS     Y13, Y14
-	VFMSUB231PS Y9, Y9, Y14
-	VMULPS      Y13, Y13, Y12
-	VADDPS      Y13, Y13, Y15
-	VFMSUB213PS Y12, Y13, Y13
-	VFMADD231PS Y14, Y15, Y13
-	VMULPS      Y9, Y13, Y13
-	VFMADD231PS Y9, Y12, Y13
-	JMP         focusdone514
+	JGE         focusnot8_522
+	VMULPS      Y8, Y8, Y12
+	VMOVAPS     Y12, Y13
+	VFMSUB231PS Y8, Y8, Y13
+	VMULPS      Y12, Y12, Y11
+	VADDPS      Y12, Y12, Y14
+	VFMSUB213PS Y11, Y12, Y12
+	VFMADD231PS Y13, Y14, Y12
+	VMULPS      Y8, Y12, Y12
+	VFMADD231PS Y8, Y11, Y12
+	JMP         focusdone522
 
-focusnot8_514:
+focusnot8_522:
 	LEAQ         20(R8), R10
-	VMOVUPS      Y10, (SP)
-	VMOVUPS      Y9, 32(SP)
-	VMOVUPS      Y6, 64(SP)
-	VMOVUPS      Y7, 96(SP)
-	VMOVUPS      Y4, 128(SP)
-	VMOVUPS      Y8, 160(SP)
-	VMOVUPS      Y3, 192(SP)
-	VMOVUPS      Y5, 224(SP)
-	VMOVUPS      Y11, 256(SP)
-	VMOVUPS      Y2, 288(SP)
-	VBROADCASTSS (R10), Y2
-	VBROADCASTSS 4(R10), Y3
-	VBROADCASTSS 8(R10), Y4
+	VMOVUPS      Y9, (SP)
+	VMOVUPS      Y8, 32(SP)
+	VMOVUPS      Y5, 64(SP)
+	VMOVUPS      Y6, 96(SP)
+	VMOVUPS      Y3, 128(SP)
+	VMOVUPS      Y7, 160(SP)
+	VMOVUPS      Y2, 192(SP)
+	VMOVUPS      Y4, 224(SP)
+	VMOVUPS      Y10, 256(SP)
+	VMOVUPS      Y1, 288(SP)
+	VBROADCASTSS (R10), Y1
+	VBROADCASTSS 4(R10), Y2
+	VBROADCASTSS 8(R10), Y3
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y13, Y5
-	VPSUBD       consts<>+1248(SB), Y5, Y6
-	VCVTDQ2PS    Y5, Y7
-	VPSUBD       consts<>+1760(SB), Y7, Y7
-	VBROADCASTSS consts<>+1120(SB), Y8
-	VPCMPGTD     Y5, Y8, Y8
-	VBLENDVPS    Y8, Y7, Y6, Y6
-	VPSRAD       $0x17, Y6, Y7
-	VPSRLD       $0x14, Y6, Y8
-	VPAND        consts<>+1280(SB), Y6, Y6
-	VPADDD       consts<>+1312(SB), Y6, Y6
-	VCVTDQ2PS    Y7, Y7
+	VPAND        consts<>+0(SB), Y12, Y4
+	VPSUBD       consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS    Y4, Y6
+	VPSUBD       consts<>+1760(SB), Y6, Y6
+	VBROADCASTSS consts<>+1120(SB), Y7
+	VPCMPGTD     Y4, Y7, Y7
+	VBLENDVPS    Y7, Y6, Y5, Y5
+	VPSRAD       $0x17, Y5, Y6
+	VPSRLD       $0x14, Y5, Y7
+	VPAND        consts<>+1280(SB), Y5, Y5
+	VPADDD       consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS    Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y8, Y9
-	VFMADD213PS  consts<>+672(SB), Y9, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y9
-	VMOVAPS      Y6, Y10
-	VFMADD231PS  Y9, Y6, Y10
-	VSUBPS       Y10, Y6, Y11
-	VFMADD231PS  Y9, Y6, Y11
-	VMULPS       Y6, Y6, Y9
-	VBROADCASTSS consts<>+1376(SB), Y12
-	VFMADD213PS  consts<>+1408(SB), Y6, Y12
-	VFMADD213PS  consts<>+1440(SB), Y6, Y12
-	VFMADD213PS  consts<>+1472(SB), Y6, Y12
-	VFMADD213PS  consts<>+1504(SB), Y6, Y12
-	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  Y12, Y6, Y11
-	VADDPS       Y11, Y10, Y6
+	VPERMPS      pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS  consts<>+672(SB), Y8, Y5
+	VMULPS       consts<>+1344(SB), Y5, Y8
+	VMOVAPS      Y5, Y9
+	VFMADD231PS  Y8, Y5, Y9
+	VSUBPS       Y9, Y5, Y10
+	VFMADD231PS  Y8, Y5, Y10
+	VMULPS       Y5, Y5, Y8
+	VBROADCASTSS consts<>+1376(SB), Y11
+	VFMADD213PS  consts<>+1408(SB), Y5, Y11
+	VFMADD213PS  consts<>+1440(SB), Y5, Y11
+	VFMADD213PS  consts<>+1472(SB), Y5, Y11
+	VFMADD213PS  consts<>+1504(SB), Y5, Y11
+	VMULPS       Y5, Y8, Y5
+	VFMADD231PS  Y11, Y5, Y10
+	VADDPS       Y10, Y9, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y8, Y9
-	VADDPS      Y9, Y7, Y7
-	VMULPS      Y7, Y2, Y9
-	VFMSUB213PS Y9, Y2, Y7
-	VFMADD213PS Y9, Y3, Y6
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y1, Y8
+	VFMSUB213PS Y8, Y1, Y6
+	VFMADD213PS Y8, Y2, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y6, Y12
-	VSUBPS      consts<>+1536(SB), Y12, Y14
-	VSUBPS      Y14, Y9, Y9
-	VFMADD231PS Y10, Y3, Y9
-	VPERMPS     pow_tl<>+0(SB), Y8, Y8
-	VFMADD231PS Y8, Y2, Y7
-	VFMADD231PS Y10, Y4, Y7
-	VFMADD231PS Y11, Y3, Y7
-	VADDPS      Y7, Y9, Y3
+	VADDPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y13
+	VSUBPS      Y13, Y8, Y8
+	VFMADD231PS Y9, Y2, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y1, Y6
+	VFMADD231PS Y9, Y3, Y6
+	VFMADD231PS Y10, Y2, Y6
+	VADDPS      Y6, Y8, Y2
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y4
-	VFMADD213PS  consts<>+1600(SB), Y3, Y4
-	VFMADD213PS  consts<>+1632(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y7
-	VMULPS       Y4, Y7, Y4
-	VFMADD231PS  consts<>+160(SB), Y3, Y4
-	VPERMPS      pow_full_hi<>+0(SB), Y12, Y3
-	VPERMPS      pow_full_lo<>+0(SB), Y12, Y7
-	VFMADD231PS  Y4, Y3, Y7
+	VBROADCASTSS consts<>+1568(SB), Y3
+	VFMADD213PS  consts<>+1600(SB), Y2, Y3
+	VFMADD213PS  consts<>+1632(SB), Y2, Y3
+	VMULPS       Y2, Y2, Y6
+	VMULPS       Y3, Y6, Y3
+	VFMADD231PS  consts<>+160(SB), Y2, Y3
+	VPERMPS      pow_full_hi<>+0(SB), Y11, Y2
+	VPERMPS      pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS  Y3, Y2, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y12, Y4
-	VPSRAD  $0x03, Y4, Y4
-	VADDPS  Y7, Y3, Y8
-	VPSLLD  $0x17, Y4, Y9
-	VPADDD  Y9, Y8, Y9
-	VPMINUD consts<>+928(SB), Y9, Y9
+	VPSUBD  consts<>+1536(SB), Y11, Y3
+	VPSRAD  $0x03, Y3, Y3
+	VADDPS  Y6, Y2, Y7
+	VPSLLD  $0x17, Y3, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPMINSD      Y0, Y4, Y4
-	VBROADCASTSS consts<>+1792(SB), Y10
-	VPSUBD       Y4, Y10, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VADDPS       Y3, Y4, Y10
-	VSUBPS       Y4, Y10, Y11
-	VSUBPS       Y11, Y3, Y3
-	VADDPS       Y7, Y3, Y3
-	VADDPS       Y3, Y10, Y3
-	VCMPPS       $0x11, Y4, Y8, Y7
-	VPSUBD       Y4, Y3, Y3
-	VBLENDVPS    Y7, Y3, Y9, Y3
+	VPXOR        Y9, Y9, Y9
+	VPMINSD      Y9, Y3, Y3
+	VBROADCASTSS consts<>+1792(SB), Y9
+	VPSUBD       Y3, Y9, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VADDPS       Y2, Y3, Y9
+	VSUBPS       Y3, Y9, Y10
+	VSUBPS       Y10, Y2, Y2
+	VADDPS       Y6, Y2, Y2
+	VADDPS       Y2, Y9, Y2
+	VCMPPS       $0x11, Y3, Y7, Y6
+	VPSUBD       Y3, Y2, Y2
+	VBLENDVPS    Y6, Y2, Y8, Y2
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y4
-	VCMPPS       $0x11, Y6, Y4, Y4
-	VBLENDVPS    Y4, consts<>+928(SB), Y3, Y3
-	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
-	VBLENDVPS    Y4, Y0, Y3, Y3
-	VPCMPEQD     Y0, Y5, Y4
-	VBLENDVPS    Y2, consts<>+928(SB), Y0, Y6
-	VBLENDVPS    Y4, Y6, Y3, Y3
-	VPCMPEQD     consts<>+928(SB), Y5, Y4
+	VBROADCASTSS consts<>+1824(SB), Y3
+	VCMPPS       $0x11, Y5, Y3, Y3
+	VBLENDVPS    Y3, consts<>+928(SB), Y2, Y2
+	VCMPPS       $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR        Y5, Y5, Y5
+	VBLENDVPS    Y3, Y5, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPCMPEQD     Y3, Y4, Y3
+	VPXOR        Y5, Y5, Y5
+	VBLENDVPS    Y1, consts<>+928(SB), Y5, Y5
+	VBLENDVPS    Y3, Y5, Y2, Y2
+	VPCMPEQD     consts<>+928(SB), Y4, Y3
+	VPXOR        Y5, Y5, Y5
 	VBROADCASTSS consts<>+928(SB), Y6
-	VBLENDVPS    Y2, Y0, Y6, Y2
-	VBLENDVPS    Y4, Y2, Y3, Y2
+	VBLENDVPS    Y1, Y5, Y6, Y1
+	VBLENDVPS    Y3, Y1, Y2, Y1
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R10), Y3
-	VPAND        Y3, Y13, Y3
-	VPOR         Y3, Y2, Y2
-	VPCMPGTD     Y0, Y5, Y3
-	VBROADCASTSS consts<>+928(SB), Y4
-	VPCMPGTD     Y5, Y4, Y4
-	VPAND        Y3, Y4, Y3
-	VBROADCASTSS 16(R10), Y4
-	VPAND        Y4, Y13, Y4
-	VPCMPGTD     Y4, Y0, Y4
-	VPAND        Y3, Y4, Y3
-	VPCMPGTD     consts<>+928(SB), Y5, Y4
-	VPOR         Y3, Y4, Y3
-	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y13
-	VMOVUPS      (SP), Y10
-	VMOVUPS      32(SP), Y9
-	VMOVUPS      64(SP), Y6
-	VMOVUPS      96(SP), Y7
-	VMOVUPS      128(SP), Y4
-	VMOVUPS      160(SP), Y8
-	VMOVUPS      192(SP), Y3
-	VMOVUPS      224(SP), Y5
-	VMOVUPS      256(SP), Y11
-	VMOVUPS      288(SP), Y2
+	VBROADCASTSS 12(R10), Y2
+	VPAND        Y2, Y12, Y2
+	VPOR         Y2, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPCMPGTD     Y2, Y4, Y2
+	VBROADCASTSS consts<>+928(SB), Y3
+	VPCMPGTD     Y4, Y3, Y3
+	VPAND        Y2, Y3, Y2
+	VBROADCASTSS 16(R10), Y3
+	VPAND        Y3, Y12, Y3
+	VPXOR        Y5, Y5, Y5
+	VPCMPGTD     Y3, Y5, Y3
+	VPAND        Y2, Y3, Y2
+	VPCMPGTD     consts<>+928(SB), Y4, Y3
+	VPOR         Y2, Y3, Y2
+	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y12
+	VMOVUPS      (SP), Y9
+	VMOVUPS      32(SP), Y8
+	VMOVUPS      64(SP), Y5
+	VMOVUPS      96(SP), Y6
+	VMOVUPS      128(SP), Y3
+	VMOVUPS      160(SP), Y7
+	VMOVUPS      192(SP), Y2
+	VMOVUPS      224(SP), Y4
+	VMOVUPS      256(SP), Y10
+	VMOVUPS      288(SP), Y1
 
-focusdone514:
+focusdone522:
 	// loss = (alpha ce) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y10, Y12
-	VMULPS    Y13, Y10, Y14
-	VBLENDVPS Y12, Y14, Y10, Y10
-	VPMINUD   consts<>+608(SB), Y10, Y14
+	VCMPPS    $0x12, consts<>+2112(SB), Y9, Y11
+	VMULPS    Y12, Y9, Y13
+	VBLENDVPS Y11, Y13, Y9, Y9
+
+	// a smoothed loss is 0 where q^gamma is
+	VPXOR        Y11, Y11, Y11
+	VBROADCASTSS 44(R8), Y13
+	VCMPPS       $0x11, Y13, Y11, Y11
+	VPXOR        Y13, Y13, Y13
+	VCMPPS       $0x00, Y13, Y12, Y13
+	VPAND        Y11, Y13, Y11
+	VPXOR        Y13, Y13, Y13
+	VBLENDVPS    Y11, Y13, Y9, Y9
+	VPMINUD      consts<>+608(SB), Y9, Y14
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, consts<>+2080(SB), Y4, Y10
-	VBLENDVPS Y10, Y6, Y7, Y12
-	VDIVPS    Y9, Y12, Y12
-	VCMPPS    $0x00, Y0, Y9, Y9
-	VBLENDVPS Y9, Y1, Y12, Y9
-	VBLENDVPS Y10, Y7, Y6, Y7
-	VMULPS    Y9, Y7, Y7
-	VCMPPS    $0x11, Y7, Y0, Y9
-	VMULPS    Y7, Y5, Y5
-	VPAND     Y5, Y9, Y5
+	VCMPPS       $0x11, consts<>+2080(SB), Y3, Y9
+	VBLENDVPS    Y9, Y5, Y6, Y13
+	VDIVPS       Y8, Y13, Y13
+	VPXOR        Y15, Y15, Y15
+	VCMPPS       $0x00, Y15, Y8, Y8
+	VBLENDVPS    Y8, Y0, Y13, Y8
+	VBLENDVPS    Y9, Y6, Y5, Y6
+	VMULPS       Y8, Y6, Y6
+	VPXOR        Y8, Y8, Y8
+	VCMPPS       $0x11, Y6, Y8, Y8
+	VMULPS       Y6, Y4, Y4
+	VPAND        Y4, Y8, Y4
+	VFMSUB231PS  Y7, Y5, Y2
+	VPXOR        Y5, Y5, Y5
+	VBROADCASTSS 8(R8), Y6
+	VCMPPS       $0x11, Y6, Y5, Y5
+	VPAND        Y4, Y5, Y4
+	VMOVAPS      Y0, Y5
+	VFMSUB231PS  consts<>+2144(SB), Y3, Y5
+	VBROADCASTSS 44(R8), Y6
+	VFMADD231PS  Y6, Y5, Y2
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS 8(R8), Y7
-	VFNMADD132PS consts<>+2144(SB), Y1, Y4
-	VMULPS       Y4, Y7, Y4
-	VFMSUB231PS  Y8, Y6, Y3
-	VFMADD231PS  Y5, Y4, Y3
-	VMULPS       Y13, Y11, Y4
-	VMULPS       Y4, Y2, Y4
-	VMULPS       Y3, Y4, Y3
-	VCMPPS       $0x03, Y3, Y3, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y3
-	VCMPPS       $0x00, Y0, Y2, Y2
-	VBLENDVPS    Y2, Y0, Y3, Y2
+	VBROADCASTSS 8(R8), Y5
+	VFNMADD132PS consts<>+2144(SB), Y0, Y3
+	VMULPS       Y3, Y5, Y3
+	VFMADD231PS  Y4, Y3, Y2
+	VPXOR        Y3, Y3, Y3
+	VBLENDVPS    Y11, Y3, Y2, Y2
+	VMULPS       Y12, Y10, Y3
+	VMULPS       Y3, Y1, Y3
+	VMULPS       Y2, Y3, Y2
+	VCMPPS       $0x03, Y2, Y2, Y3
+	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VCMPPS       $0x00, Y3, Y1, Y1
+	VPXOR        Y3, Y3, Y3
+	VBLENDVPS    Y1, Y3, Y2, Y1
 	CMPQ         AX, $+8
 	JLT          partless3
 	VMOVUPS      Y14, (CX)
@@ -23314,28 +23601,28 @@ parttwo3:
 partdone3:
 	CMPQ    AX, $+8
 	JLT     partless4
-	VMOVUPS Y2, (DX)
+	VMOVUPS Y1, (DX)
 	JMP     partdone4
 
 partless4:
 	MOVQ         DX, R10
 	TESTQ        $0x00000004, AX
 	JEQ          partfour4
-	VMOVUPS      X2, (R10)
+	VMOVUPS      X1, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y2, X2
+	VEXTRACTF128 $0x01, Y1, X1
 
 partfour4:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo4
-	VMOVLPS X2, (R10)
+	VMOVLPS X1, (R10)
 	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X2, X2
+	VPSRLDQ $0x08, X1, X1
 
 parttwo4:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone4
-	VMOVSS X2, (R10)
+	VMOVSS X1, (R10)
 
 partdone4:
 	ADDQ $+32, CX
@@ -23352,9 +23639,8 @@ partdone4:
 // func weighAVX512(losses *float32, scales *float32, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·weighAVX512(SB), NOSPLIT, $0-24
-	VBROADCASTSS consts<>+960(SB), Z0
-	VBROADCASTSS consts<>+384(SB), Z1
-	VBROADCASTSS consts<>+608(SB), Z2
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+608(SB), Z1
 	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         scales+8(FP), DX
@@ -23362,20 +23648,24 @@ TEXT ·weighAVX512(SB), NOSPLIT, $0-24
 	JLT          rest
 
 block:
-	VMOVUPS   (DX), Z3
-	VMULPS    (CX), Z3, Z4
-	VCMPPS    $0x03, Z4, Z4, K1
-	VBLENDMPS Z2, Z4, K1, Z4
-	VCMPPS    $0x00, Z0, Z3, K1
-	VBLENDMPS Z0, Z4, K1, Z3
-	VMOVUPS   Z3, (CX)
-	VMOVUPS   64(DX), Z3
-	VMULPS    64(CX), Z3, Z4
-	VCMPPS    $0x03, Z4, Z4, K1
-	VBLENDMPS Z2, Z4, K1, Z4
-	VCMPPS    $0x00, Z0, Z3, K1
-	VBLENDMPS Z0, Z4, K1, Z3
-	VMOVUPS   Z3, 64(CX)
+	VMOVUPS   (DX), Z2
+	VMULPS    (CX), Z2, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z1, Z3, K1, Z3
+	VPXORD    Z4, Z4, Z4
+	VCMPPS    $0x00, Z4, Z2, K1
+	VPXORD    Z2, Z2, Z2
+	VBLENDMPS Z2, Z3, K1, Z2
+	VMOVUPS   Z2, (CX)
+	VMOVUPS   64(DX), Z2
+	VMULPS    64(CX), Z2, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z1, Z3, K1, Z3
+	VPXORD    Z4, Z4, Z4
+	VCMPPS    $0x00, Z4, Z2, K1
+	VPXORD    Z2, Z2, Z2
+	VBLENDMPS Z2, Z3, K1, Z2
+	VMOVUPS   Z2, 64(CX)
 	ADDQ      $+128, CX
 	ADDQ      $+128, DX
 	ADDQ      $-32, AX
@@ -23390,16 +23680,18 @@ vector:
 	MOVL      $0x0000ffff, BX
 	BZHIL     AX, BX, BX
 	KMOVW     BX, K1
-	VMOVAPS   Z1, Z3
-	VMOVUPS   (CX), K1, Z3
-	VMOVAPS   Z1, Z4
-	VMOVUPS   (DX), K1, Z4
-	VMULPS    Z3, Z4, Z3
-	VCMPPS    $0x03, Z3, Z3, K2
-	VBLENDMPS Z2, Z3, K2, Z3
-	VCMPPS    $0x00, Z0, Z4, K2
-	VBLENDMPS Z0, Z3, K2, Z3
-	VMOVUPS   Z3, K1, (CX)
+	VMOVAPS   Z0, Z2
+	VMOVUPS   (CX), K1, Z2
+	VMOVAPS   Z0, Z3
+	VMOVUPS   (DX), K1, Z3
+	VMULPS    Z2, Z3, Z2
+	VCMPPS    $0x03, Z2, Z2, K2
+	VBLENDMPS Z1, Z2, K2, Z2
+	VPXORD    Z4, Z4, Z4
+	VCMPPS    $0x00, Z4, Z3, K2
+	VPXORD    Z3, Z3, Z3
+	VBLENDMPS Z3, Z2, K2, Z2
+	VMOVUPS   Z2, K1, (CX)
 	ADDQ      $+64, CX
 	ADDQ      $+64, DX
 	ADDQ      $-16, AX
@@ -23411,11 +23703,10 @@ done:
 	RET
 
 // func weighAVX2(losses *float32, scales *float32, n int)
-// Requires: AVX, CMOV
+// Requires: AVX, AVX2, CMOV
 TEXT ·weighAVX2(SB), NOSPLIT, $0-24
-	VBROADCASTSS consts<>+960(SB), Y0
-	VBROADCASTSS consts<>+384(SB), Y1
-	VBROADCASTSS consts<>+608(SB), Y2
+	VBROADCASTSS consts<>+384(SB), Y0
+	VBROADCASTSS consts<>+608(SB), Y1
 	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         scales+8(FP), DX
@@ -23423,20 +23714,24 @@ TEXT ·weighAVX2(SB), NOSPLIT, $0-24
 	JLT          rest
 
 block:
-	VMOVUPS   (DX), Y3
-	VMULPS    (CX), Y3, Y4
-	VCMPPS    $0x03, Y4, Y4, Y5
-	VBLENDVPS Y5, Y2, Y4, Y4
-	VCMPPS    $0x00, Y0, Y3, Y3
-	VBLENDVPS Y3, Y0, Y4, Y3
-	VMOVUPS   Y3, (CX)
-	VMOVUPS   32(DX), Y3
-	VMULPS    32(CX), Y3, Y4
-	VCMPPS    $0x03, Y4, Y4, Y5
-	VBLENDVPS Y5, Y2, Y4, Y4
-	VCMPPS    $0x00, Y0, Y3, Y3
-	VBLENDVPS Y3, Y0, Y4, Y3
-	VMOVUPS   Y3, 32(CX)
+	VMOVUPS   (DX), Y2
+	VMULPS    (CX), Y2, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y1, Y3, Y3
+	VPXOR     Y4, Y4, Y4
+	VCMPPS    $0x00, Y4, Y2, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y2, Y4, Y3, Y2
+	VMOVUPS   Y2, (CX)
+	VMOVUPS   32(DX), Y2
+	VMULPS    32(CX), Y2, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y1, Y3, Y3
+	VPXOR     Y4, Y4, Y4
+	VCMPPS    $0x00, Y4, Y2, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y2, Y4, Y3, Y2
+	VMOVUPS   Y2, 32(CX)
 	ADDQ      $+64, CX
 	ADDQ      $+64, DX
 	ADDQ      $-16, AX
@@ -23454,40 +23749,42 @@ vector:
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y3
-	VMASKMOVPS (CX), Y3, Y4
-	VBLENDVPS  Y3, Y4, Y1, Y4
-	VMASKMOVPS (DX), Y3, Y5
-	VBLENDVPS  Y3, Y5, Y1, Y3
-	VMULPS     Y4, Y3, Y4
-	VCMPPS     $0x03, Y4, Y4, Y5
-	VBLENDVPS  Y5, Y2, Y4, Y4
-	VCMPPS     $0x00, Y0, Y3, Y3
-	VBLENDVPS  Y3, Y0, Y4, Y3
+	VMOVUPS    (BX)(SI*4), Y2
+	VMASKMOVPS (CX), Y2, Y3
+	VBLENDVPS  Y2, Y3, Y0, Y3
+	VMASKMOVPS (DX), Y2, Y4
+	VBLENDVPS  Y2, Y4, Y0, Y2
+	VMULPS     Y3, Y2, Y3
+	VCMPPS     $0x03, Y3, Y3, Y4
+	VBLENDVPS  Y4, Y1, Y3, Y3
+	VPXOR      Y4, Y4, Y4
+	VCMPPS     $0x00, Y4, Y2, Y2
+	VPXOR      Y4, Y4, Y4
+	VBLENDVPS  Y2, Y4, Y3, Y2
 	CMPQ       AX, $+8
 	JLT        partless1
-	VMOVUPS    Y3, (CX)
+	VMOVUPS    Y2, (CX)
 	JMP        partdone1
 
 partless1:
 	MOVQ         CX, BX
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X3, (BX)
+	VMOVUPS      X2, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y3, X3
+	VEXTRACTF128 $0x01, Y2, X2
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X3, (BX)
+	VMOVLPS X2, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X3, X3
+	VPSRLDQ $0x08, X2, X2
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X3, (BX)
+	VMOVSS X2, (BX)
 
 partdone1:
 	ADDQ $+32, CX

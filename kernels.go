@@ -511,9 +511,14 @@ func oneVsRestLosses(losses, grad, logits []float32, labels []int32, p *lossPara
 					targets[at] = 1
 				}
 			}
-			if grad == nil {
+			switch {
+			case p.smooth != 0 && grad == nil:
+				smoothTerms(terms[:n], nil, logits[start:start+n], targets[:n], p, 0)
+			case p.smooth != 0:
+				smoothTerms(terms[:n], grad[start:start+n], logits[start:start+n], targets[:n], p, scale)
+			case grad == nil:
 				sigmoidLossKernel(terms[:n], logits[start:start+n], targets[:n], p)
-			} else {
+			default:
 				sigmoidGradKernel(terms[:n], grad[start:start+n], logits[start:start+n], targets[:n], p, scale)
 			}
 			for i, t := range labels[:rows] {

@@ -24,4 +24,5 @@ var generatedOffsets = []struct {
 	{"lossParams.positive", 12, unsafe.Offsetof(lossParams{}.positive)},
 	{"lossParams.negative", 16, unsafe.Offsetof(lossParams{}.negative)},
 	{"lossParams.power", 20, unsafe.Offsetof(lossParams{}.power)},
+	{"lossParams.smooth", 44, unsafe.Offsetof(lossParams{}.smooth)},
 }

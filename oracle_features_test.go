@@ -98,8 +98,12 @@ func TestFeatureOracle(t *testing.T) {
 			if c.Form == "soft" {
 				lossBound = bounds.lossSoft
 			}
-			// A power below the normal range loses up to 2^-149 of the factors that remain.
-			const slack = oneBit * (1 << 20)
+			// A power below the normal range loses up to 2^-149 of the factors that remain, a 1 - p_t there up to 2^-149 in
+			// the power.
+			slack := oneBit * (1 << 20)
+			if c.Gamma > 0 && c.Gamma < 1 {
+				slack += math.Pow(oneBit, float64(c.Gamma)) * (1 << 10)
+			}
 			where := func(j int) func() string {
 				return func() string { return fmt.Sprintf(" %d of case %d, %s, gamma %g", j, i, c.Kind, float64(c.Gamma)) }
 			}

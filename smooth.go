@@ -106,3 +106,16 @@ func smoothGeneric(losses, grad, logits []float32, labels []int32, p *lossParams
 func smoothKernel(losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
 	smoothGeneric(losses, grad, logits, labels, p, scale)
 }
+
+// smoothTerms computes a piece of smoothed rows of the one-vs-rest form, with a kernel that always writes gradients; grad
+// may be nil.
+func smoothTerms(terms, grad, logits, targets []float32, p *lossParams, scale float32) {
+	var scales, unused [lossChunk]float32
+	for i := range logits {
+		scales[i] = scale
+	}
+	if grad == nil {
+		grad = unused[:len(logits)]
+	}
+	sigmoidGradScaledKernel(terms, grad, logits, targets, scales[:len(logits)], p)
+}

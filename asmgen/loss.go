@@ -7,7 +7,7 @@ import (
 )
 
 // lossFields are the byte offsets in lossParams of focal_generic.go.
-var lossFields = struct{ focus, factor, positive, negative, power int }{0, 8, 12, 16, 20}
+var lossFields = struct{ focus, factor, positive, negative, power, smooth int }{0, 8, 12, 16, 20, 44}
 
 // The values of focusKind in focal_generic.go.
 const (
@@ -143,6 +143,10 @@ func sigmoidLoss(m machine, x, y vec, args lossArgs, grad, slow bool) []vec {
 	m.comment("ce = log1p(e) + |x| times the target's distance from the likelier side")
 	y0 := m.sub(m.hold(one), y)
 	away := m.pickNegative(x, y, y0)
+	smooth := args.scales != nil // that kernel alone
+	if smooth {
+		away = m.fma(m.fnma(away, m.f32(2), one), m.broadcast(args.params, lossFields.smooth), away)
+	}
 	abs := m.keep(m.lt(m.hold(m.f32(0)), away), m.and(x, m.u32(0x7fffffff)))
 	ce := m.fma(away, abs, l1p)
 	m.comment("q = p (1-y) + n y; alpha = positive y + negative (1-y)")
@@ -160,6 +164,12 @@ func sigmoidLoss(m machine, x, y vec, args lossArgs, grad, slow bool) []vec {
 	f := focus(m, args, q, live...)
 	m.comment("loss = (alpha ce) q^gamma")
 	l = m.pick(m.le(l, m.u32(0x7f7fffff)), m.mul(l, f), l)
+	var vanished mask
+	if smooth {
+		m.comment("a smoothed loss is 0 where q^gamma is")
+		vanished = m.both(m.lt(m.hold(m.f32(0)), m.broadcast(args.params, lossFields.smooth)), m.eq(f, m.f32(0)))
+		l = m.pick(vanished, m.hold(m.f32(0)), l)
+	}
 	out := []vec{m.umin(l, m.u32(nanBits))}
 	if !grad {
 		return out
@@ -170,8 +180,16 @@ func sigmoidLoss(m machine, x, y vec, args lossArgs, grad, slow bool) []vec {
 	ratio = m.pick(m.eq(q, m.f32(0)), one, ratio)
 	c := m.mul(m.pick(half, n, p), ratio)
 	cross := m.keep(m.lt(m.hold(m.f32(0)), c), m.mul(ce, c))
+	d := m.fms(p, y0, ny)
+	if smooth {
+		cross = m.keep(m.lt(m.hold(m.f32(0)), m.broadcast(args.params, lossFields.factor)), cross)
+		d = m.fma(m.fms(y, m.f32(2), one), m.broadcast(args.params, lossFields.smooth), d)
+	}
 	m.comment("D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D")
-	d := m.fma(m.mul(m.broadcast(args.params, lossFields.factor), m.fnma(y, m.f32(2), one)), cross, m.fms(p, y0, ny))
+	d = m.fma(m.mul(m.broadcast(args.params, lossFields.factor), m.fnma(y, m.f32(2), one)), cross, d)
+	if smooth {
+		d = m.pick(vanished, m.hold(m.f32(0)), d)
+	}
 	g := canonical(m, m.mul(m.mul(args.scaled(m), m.mul(alpha, f)), d))
 	if args.scales != nil {
 		g = m.pick(m.eq(*args.scales, m.f32(0)), m.hold(m.f32(0)), g)
@@ -195,7 +213,7 @@ func sigmoidLossKernel(m machine, grad bool) {
 	}.emit(m)
 }
 
-// sigmoidGradScaled is sigmoidGrad with a scale for each element.
+// sigmoidGradScaled is sigmoidGrad with a scale for each element, and with smoothing.
 func sigmoidGradScaled(m machine) {
 	var args lossArgs
 	step := func(slow bool) func(m machine, x []vec) []vec {

@@ -287,6 +287,7 @@ func testTable() []byte {
 	field("lossParams", "positive", lossFields.positive)
 	field("lossParams", "negative", lossFields.negative)
 	field("lossParams", "power", lossFields.power)
+	field("lossParams", "smooth", lossFields.smooth)
 	fmt.Fprintf(&b, "}\n")
 	text, err := format.Source(bytes.ReplaceAll(b.Bytes(), []byte(", }"), []byte("}")))
 	if err != nil {
